@@ -1,0 +1,152 @@
+import type { Change, Ending, Member, Tombstone, Value } from './member.ts'
+
+/**
+ * The contract between the store and where its members live. Every engine makes all of these promises;
+ * `engines/conformance.ts` holds each of them to it.
+ *
+ * 1. **Atomic.** A commit happens whole or not at all, for readers, for the feed and after a crash.
+ * 2. **Durable.** When a commit resolves it is on disk and survives `kill -9` and power loss, unless the commit or
+ *    the engine was told `relaxed`.
+ * 3. **Ordered.** Every write of a commit gets a revision of its own, larger than all before it. Commits take effect
+ *    one after the other: a check sees every commit that resolved earlier, and the ones ahead of it in the queue.
+ * 4. **Readable.** A read sees every commit that resolved before it began, none that is not durable yet, and never an
+ *    older version of a member after a newer one.
+ * 5. **Bounded.** No verb holds more in memory than the page it returns. When an engine cannot keep up, commits wait;
+ *    reads do not.
+ * 6. **Told.** `onCommit` hears every commit once, in revision order, before the commit resolves and no later than
+ *    any reader can see it.
+ *
+ * An engine knows nothing of who may do what, filters, caches or processes. Of expiry it knows one rule: within a
+ * commit a member whose `expiresAtMs` is at or before the commit's `nowMs` counts as absent. Reads return it all the
+ * same: that it must not be shown is decided once, in the core.
+ *
+ * Keys are ordered by their UTF-8 bytes. Failures reject (or throw) with a KvistError: `storage_full` when there is
+ * no room, `busy` when writers waited too long, `storage_failed` for anything else, `closing` after `close`.
+ */
+export interface Engine {
+  read(collection: string, key: string): Maybe<Member | null>
+
+  /** As `read`, for several at once; the answer has the order of the question. */
+  readMany(refs: readonly MemberRef[]): Maybe<(Member | null)[]>
+
+  /** What stays of a member that is gone, while that is kept; null for a living or never heard of one. */
+  tombstone(collection: string, key: string): Maybe<Tombstone | null>
+
+  /** Members in key order. May return fewer than `limit` while there are more: then `more` is true. */
+  scan(range: ScanRange): Maybe<ScanPage>
+
+  /** Checks first, then the writes in their order. Resolves with what became of each write, or with the failed check. */
+  commit(commit: Commit): Promise<CommitResult>
+
+  /** The latest state of every member that changed after a point, in revision order, tombstones included. */
+  changes(after: ResumePoint, limit: number): Maybe<ChangesPage>
+
+  /** Members whose expiry is at or before a time, the earliest first, as far as `limit`. */
+  expiring(atMs: number, limit: number): Maybe<ExpiringRef[]>
+
+  /** Every collection that has members, by name, with how many they are and the bytes of their keys and values. */
+  collections(): Maybe<CollectionStats[]>
+
+  /** Writes a consistent copy of the store, all commits up to now in it, that this engine can be opened on. */
+  snapshot(path: string): Promise<void>
+
+  /** Finishes the commits under way, makes everything durable, and lets go of files and connections. */
+  close(): Promise<void>
+}
+
+/** SQLite answers at once, a cluster later; callers that care for the microtask ask which it was. */
+export type Maybe<T> = T | Promise<T>
+
+export interface MemberRef {
+  readonly collection: string
+  readonly key: string
+}
+
+export interface ScanRange {
+  readonly collection: string
+  /** The first key, inclusive; null for the start. */
+  readonly from: string | null
+  /** The first key past the end; null for no end. */
+  readonly to: string | null
+  readonly order: 'asc' | 'desc'
+  readonly limit: number
+  /** Keys alone are wanted: members come with an empty value. */
+  readonly keysOnly: boolean
+}
+
+export interface ScanPage {
+  readonly members: Member[]
+  /** There may be more after the last of these. */
+  readonly more: boolean
+}
+
+/** A condition on one member; revision null means that it must not exist. */
+export interface Check extends MemberRef {
+  readonly revision: number | null
+}
+
+export interface Put extends MemberRef {
+  readonly op: 'put'
+  readonly value: Value
+  readonly contentType: string
+  readonly flags: number
+  readonly expiresAtMs: number | null
+}
+
+export interface Delete extends MemberRef {
+  readonly op: 'delete'
+  readonly ending: Ending
+  /** Set: do nothing unless the member still has this revision, expired or not. It fails no commit. */
+  readonly ifRevision?: number
+}
+
+export type Write = Put | Delete
+
+export interface Commit {
+  /** Conditions on the state before the commit. */
+  readonly checks: readonly Check[]
+  /** Done in their order; each gets a revision, also when several are to one member. */
+  readonly writes: readonly Write[]
+  readonly nowMs: number
+  /** `relaxed`: resolve before it is on disk. */
+  readonly durability?: Durability
+}
+
+export type Durability = 'full' | 'relaxed'
+
+export type CommitResult =
+  | { readonly ok: true; readonly written: readonly Written[] }
+  | { readonly ok: false; readonly failed: MemberRef & { readonly revision: number | null } }
+
+/** What became of a write. */
+export interface Written {
+  /** 0 when nothing was done: a delete of what is not there. */
+  readonly revision: number
+  /** A put keeps the time of the member that it replaces. */
+  readonly createdAtMs: number
+  readonly clock: number
+  /** A living member was there before. */
+  readonly existed: boolean
+}
+
+/** Where a reader of the feed stands; only the engine that made it can read it. The empty one is the beginning. */
+export type ResumePoint = string
+
+export interface ChangesPage {
+  readonly changes: Change[]
+  /** Where to go on: after the last of these, or where the reader stood when there are none. */
+  readonly next: ResumePoint
+}
+
+export interface ExpiringRef extends MemberRef {
+  readonly revision: number
+}
+
+export interface CollectionStats {
+  readonly name: string
+  readonly members: number
+  readonly bytes: number
+}
+
+/** Hears every commit; must be quick and must not throw. */
+export type OnCommit = (changes: readonly Change[]) => void

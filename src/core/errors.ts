@@ -1,0 +1,36 @@
+/**
+ * The things that can go wrong, as the domain names them. Edges turn a code into what their protocol says for it;
+ * each does so with an exhaustive record, so that a new code does not compile until every edge has an answer.
+ */
+export type ErrorCode =
+  | 'invalid_request' // malformed in a way no other code names
+  | 'invalid_json'
+  | 'invalid_key'
+  | 'invalid_collection'
+  | 'invalid_parameter'
+  | 'invalid_cursor'
+  | 'unauthorized'
+  | 'not_found'
+  | 'conflict' // gave up after too many concurrent changes
+  | 'precondition_failed'
+  | 'too_large'
+  | 'unsupported_media_type'
+  | 'unprocessable' // understood, but cannot be done to this value
+  | 'busy' // writers wait for room and it did not come in time
+  | 'storage_full'
+  | 'storage_failed' // the disk or the engine behind failed
+  | 'closing'
+
+/** An error a client may see: the detail is written for people and never carries internals. */
+export class KvistError extends Error {
+  readonly code: ErrorCode
+  /** More members for the problem document: a limit that was passed, a current revision. Names are snake_case. */
+  readonly extra: Readonly<Record<string, unknown>>
+
+  constructor(code: ErrorCode, detail: string, extra: Readonly<Record<string, unknown>> = {}, cause?: unknown) {
+    super(detail, cause === undefined ? undefined : { cause })
+    this.name = 'KvistError'
+    this.code = code
+    this.extra = extra
+  }
+}

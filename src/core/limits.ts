@@ -1,0 +1,26 @@
+/** Every limit that a client can meet, in one place; the unit is in the name. docs/limits.md lists them. */
+
+export const maxKeyBytes = 512
+export const maxCollectionBytes = 128
+export const maxValueBytes = 16 * 1024 * 1024
+export const maxContentTypeBytes = 256
+
+/** What a request that is read whole may carry: a batch. A value has its own limit. */
+export const maxBatchBytes = 32 * 1024 * 1024
+export const maxBatchOperations = 10_000
+
+/** One line of an NDJSON import: a value of the largest size in base64, with its key. */
+export const maxLineBytes = Math.ceil((maxValueBytes * 4) / 3) + 16 * 1024
+/** An import names this many bad lines; what is over is only counted. */
+export const maxNamedFailures = 1000
+
+export const defaultPageMembers = 100
+export const maxPageMembers = 10_000
+/** A page ends early when its values come to this much, so that 10,000 values of 16 MiB cannot fill the memory. */
+export const maxPageBytes = 16 * 1024 * 1024
+/** A filtered page looks at this many members at most before it answers with what it found and a cursor. */
+export const maxExaminedMembers = 100_000
+export const maxPatternBytes = 512
+
+/** The latest moment an expiry can name: the end of the year 9999, the last that RFC 3339 can write. */
+export const maxTimeMs = 253_402_300_799_999

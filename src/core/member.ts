@@ -1,0 +1,44 @@
+/** A value is JSON, kept as the text it was sent as, or any other bytes. */
+export type Value = string | Uint8Array
+
+export const jsonContentType = 'application/json'
+
+export interface Member {
+  readonly key: string
+  readonly value: Value
+  /** Grows with every change in the store; a member's is that of its last change. */
+  readonly revision: number
+  readonly createdAtMs: number
+  /** When and in what order it was last written, comparable between nodes (see clock.ts). */
+  readonly clock: number
+  /** The node that wrote it; empty for this one. */
+  readonly node: string
+  /** From this moment on the member is gone; null for never. */
+  readonly expiresAtMs: number | null
+  /** Of JSON text `application/json` or a `+json` type; of bytes whatever they were sent with. */
+  readonly contentType: string
+  /** An opaque number that memcached clients keep beside a value. */
+  readonly flags: number
+}
+
+/** Why a member is gone: somebody deleted it, or its time was over. */
+export type Ending = 'delete' | 'expire'
+
+/** What stays of a member that is gone, so that watchers and nodes learn of it. */
+export interface Tombstone {
+  readonly key: string
+  readonly revision: number
+  readonly ending: Ending
+  readonly clock: number
+  readonly node: string
+}
+
+/** The latest state of a member at its revision: itself, or its tombstone. */
+export type Change =
+  | { readonly type: 'put'; readonly collection: string; readonly member: Member }
+  | { readonly type: Ending; readonly collection: string; readonly tombstone: Tombstone }
+
+/** A member is gone from the millisecond of its expiry on. */
+export function isExpired(member: { readonly expiresAtMs: number | null }, nowMs: number): boolean {
+  return member.expiresAtMs !== null && member.expiresAtMs <= nowMs
+}
