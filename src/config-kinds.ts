@@ -1,0 +1,104 @@
+/** What an option's value may be: how it is read, and how a refusal and the help speak of it. */
+export interface Kind<T> {
+  /** Stands for the value in the help; null for a switch, which takes none. */
+  readonly unit: string | null
+  /** Completes "must be …". */
+  readonly range: string
+  /** Null when the text is out of range. */
+  readonly parse: (text: string) => T | null
+  show(value: T): string
+}
+
+export function wholeNumber(min: number, max: number): Kind<number> {
+  const inRange = (value: number) => (value >= min && value <= max ? value : null)
+  return {
+    unit: 'NUMBER',
+    range: `a whole number from ${min} to ${max}`,
+    parse: (given) => (/^[0-9]{1,15}$/.test(given) ? inRange(Number(given)) : null),
+    show: String,
+  }
+}
+
+export function choice<T extends string>(...choices: readonly T[]): Kind<T> {
+  return {
+    unit: choices.join('|'),
+    range: choices.join(' or '),
+    parse: (given) => choices.find((one) => one === given) ?? null,
+    show: (value) => value,
+  }
+}
+
+export function text<T extends string | null>(
+  unit: string,
+  range: string,
+  parse: (given: string) => T | null,
+): Kind<T> {
+  return { unit, range, parse, show: (value) => value ?? '' }
+}
+
+export function toggle(): Kind<boolean> {
+  return { unit: null, range: 'given or not', parse: (given) => given === 'true', show: String }
+}
+
+const sizes = {
+  B: 1,
+  kB: 1e3,
+  MB: 1e6,
+  GB: 1e9,
+  TB: 1e12,
+  KiB: 2 ** 10,
+  MiB: 2 ** 20,
+  GiB: 2 ** 30,
+  TiB: 2 ** 40,
+}
+
+/** Bytes, with a unit or without. */
+export function size(min: number, max: number): Kind<number> {
+  const show = (bytes: number) =>
+    quantity(bytes, { B: 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30, TiB: 2 ** 40 })
+  return {
+    unit: 'SIZE',
+    range: `a size from ${min} to ${show(max)}, like 64MiB`,
+    parse: (given) => parseQuantity(given, sizes, 1, min, max),
+    show,
+  }
+}
+
+/** A time that is kept in seconds or in milliseconds; it is written in seconds where no unit stands beside it. */
+export function duration(kept: 's' | 'ms', min: number, max: number): Kind<number> {
+  const perSecond = kept === 's' ? 1 : 1000
+  const units = { ms: perSecond / 1000, s: perSecond, m: 60 * perSecond, h: 3600 * perSecond }
+  const show = (value: number) => quantity(value, units)
+  return {
+    unit: 'TIME',
+    range: `a time from ${show(min)} to ${show(max)}, ${kept === 's' ? 'in whole seconds' : 'in seconds or like 500ms'}`,
+    parse: (given) => parseQuantity(given, units, perSecond, min, max),
+    show,
+  }
+}
+
+/** A number with a unit from the table, or with `plain` as its unit; null unless it comes to a whole value in range. */
+function parseQuantity(
+  given: string,
+  units: Readonly<Record<string, number>>,
+  plain: number,
+  min: number,
+  max: number,
+): number | null {
+  const [, digits, unit = ''] = /^([0-9]{1,15}(?:\.[0-9]{1,6})?) ?([a-zA-Z]*)$/.exec(given) ?? []
+  if (digits === undefined) return null
+  const [, factor] = Object.entries(units).find(([name]) => name.toLowerCase() === unit.toLowerCase()) ?? []
+  if (unit !== '' && factor === undefined) return null
+  const exact = Number(digits) * (factor ?? plain)
+  const value = Math.round(exact)
+  const isWhole = Math.abs(exact - value) < 1e-6 // 0.07 * 1e9 is not quite 70,000,000
+  return isWhole && value >= min && value <= max ? value : null
+}
+
+/** In the largest unit that leaves a whole number. */
+function quantity(value: number, units: Readonly<Record<string, number>>): string {
+  const largest = Object.entries(units).findLast(
+    ([, factor]) => factor >= 1 && value >= factor && value % factor === 0,
+  )
+  return largest === undefined ? '0' : `${value / largest[1]}${largest[0]}`
+}

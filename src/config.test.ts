@@ -1,0 +1,134 @@
+import { expect, test } from 'bun:test'
+import { type Config, options, parseConfig, UsageError } from './config.ts'
+
+const defaults: Config = {
+  port: 7070,
+  host: '127.0.0.1',
+  dataFolder: './kvist-data',
+  durability: 'full',
+  cacheBytes: 67_108_864,
+  idleTimeoutSeconds: 30,
+  stopTimeoutMs: 10_000,
+  noAuth: false,
+  token: null,
+}
+
+test('nothing given means the defaults', () => {
+  expect(parseConfig([], {})).toEqual(defaults)
+})
+
+test('every default is a value that its own option takes, as the help shows it', () => {
+  for (const [name, row] of Object.entries(options)) {
+    if (row.default === null) continue
+    const show: (value: never) => string = row.show
+    expect({ [name]: row.parse(show(row.default as never)) }).toEqual({ [name]: row.default })
+  }
+})
+
+test('a flag wins over the environment, the environment over the default', () => {
+  const env = { KVIST_PORT: '81', KVIST_DATA: '/srv/kvist' }
+  expect(parseConfig(['--port', '82'], env)).toEqual({ ...defaults, port: 82, dataFolder: '/srv/kvist' })
+  expect(parseConfig(['--port=82', '--port=83'], env).port).toBe(83)
+  expect(parseConfig([], env).port).toBe(81)
+})
+
+const accepted: [args: string[], env: Record<string, string>, part: Partial<Config>][] = [
+  [['--port', '0'], {}, { port: 0 }],
+  [['--port', '65535'], {}, { port: 65_535 }],
+  [['--host', '[::1]'], {}, { host: '::1' }],
+  [['--host', '127.8.8.8'], {}, { host: '127.8.8.8' }],
+  [['--host', 'LOCALHOST'], {}, { host: 'LOCALHOST' }],
+  [['--data', '-'], {}, { dataFolder: '-' }],
+  [['--durability', 'relaxed'], {}, { durability: 'relaxed' }],
+  [[], { KVIST_DURABILITY: 'relaxed' }, { durability: 'relaxed' }],
+  [['--cache-bytes', '0'], {}, { cacheBytes: 0 }],
+  [['--cache-bytes', '12345'], {}, { cacheBytes: 12_345 }],
+  [['--cache-bytes', '1.5GiB'], {}, { cacheBytes: 1_610_612_736 }],
+  [['--cache-bytes', '0.07 gb'], {}, { cacheBytes: 70_000_000 }],
+  [['--cache-bytes', '1TiB'], {}, { cacheBytes: 2 ** 40 }],
+  [['--idle-timeout', '1'], {}, { idleTimeoutSeconds: 1 }],
+  [['--idle-timeout', '2m'], {}, { idleTimeoutSeconds: 120 }],
+  [['--idle-timeout', '255s'], {}, { idleTimeoutSeconds: 255 }],
+  [['--stop-timeout', '0'], {}, { stopTimeoutMs: 0 }],
+  [['--stop-timeout', '1.5'], {}, { stopTimeoutMs: 1500 }],
+  [['--stop-timeout', '250ms'], {}, { stopTimeoutMs: 250 }],
+  [['--stop-timeout', '1h'], {}, { stopTimeoutMs: 3_600_000 }],
+  [['--host', '0.0.0.0', '--no-auth'], {}, { host: '0.0.0.0', noAuth: true }],
+  [['--host', '0.0.0.0'], { KVIST_TOKEN: 'a/b+c=' }, { host: '0.0.0.0', token: 'a/b+c=' }],
+]
+
+test.each(accepted)('%j with %j is taken', (args, env, part) => {
+  expect(parseConfig(args, env)).toEqual({ ...defaults, ...part })
+})
+
+const refused: [args: string[], env: Record<string, string>, message: string][] = [
+  [['--port', '65536'], {}, '--port must be a whole number from 0 to 65535, not "65536"'],
+  [['--port', '-1'], {}, '--port must be a whole number from 0 to 65535, not "-1"'],
+  [['--port', '1e3'], {}, '--port must be a whole number from 0 to 65535, not "1e3"'],
+  [['--port='], {}, '--port is empty: it must be a whole number from 0 to 65535'],
+  [['--port'], {}, '--port needs a value: a whole number from 0 to 65535'],
+  [[], { KVIST_PORT: 'http' }, 'KVIST_PORT must be a whole number from 0 to 65535, not "http"'],
+  [[], { KVIST_DATA: '' }, 'KVIST_DATA is empty: it must be the path of a folder'],
+  [['--host', 'a b\nc'], {}, '--host must be a host name or an address, not "a b\\nc"'],
+  [['--durability', 'Full'], {}, '--durability must be full or relaxed, not "Full"'],
+  [['--cache-bytes', '64MiX'], {}, '--cache-bytes must be a size from 0 to 1TiB, like 64MiB, not "64MiX"'],
+  [['--cache-bytes', '0.5'], {}, '--cache-bytes must be a size from 0 to 1TiB, like 64MiB, not "0.5"'],
+  [['--cache-bytes', '2TiB'], {}, '--cache-bytes must be a size from 0 to 1TiB, like 64MiB, not "2TiB"'],
+  [['--idle-timeout', '0'], {}, '--idle-timeout must be a time from 1s to 255s, in whole seconds, not "0"'],
+  [
+    ['--idle-timeout', '1.5'],
+    {},
+    '--idle-timeout must be a time from 1s to 255s, in whole seconds, not "1.5"',
+  ],
+  [['--idle-timeout', '5m'], {}, '--idle-timeout must be a time from 1s to 255s, in whole seconds, not "5m"'],
+  [
+    ['--stop-timeout', '2h'],
+    {},
+    '--stop-timeout must be a time from 0 to 1h, in seconds or like 500ms, not "2h"',
+  ],
+  [['--no-auth=false'], {}, '--no-auth takes no value'],
+  [['--token', 'secret'], {}, 'serve has no option "--token": see kvist serve --help'],
+  [['-p', '1'], {}, 'serve has no option "-p": see kvist serve --help'],
+  [['folder'], {}, 'serve takes options only, not "folder"'],
+  [
+    [],
+    { KVIST_TOKEN: '' },
+    'KVIST_TOKEN is empty: it must be one or more visible ASCII characters, without spaces',
+  ],
+  [
+    [],
+    { KVIST_TOKEN: 'my secret' },
+    'KVIST_TOKEN must be one or more visible ASCII characters, without spaces',
+  ],
+  [
+    ['--no-auth'],
+    { KVIST_TOKEN: 'x' },
+    '--no-auth and KVIST_TOKEN contradict each other: leave one of them out',
+  ],
+]
+
+test.each(refused)('%j with %j is refused', (args, env, message) => {
+  expect(() => parseConfig(args, env)).toThrow(new UsageError(message))
+})
+
+test.each([
+  '0.0.0.0',
+  '::',
+  '192.168.1.4',
+  'example.org',
+  '127.0.0.1.example.org',
+  '127.1',
+  '::2',
+  'localhost.example.org',
+])('a server on %s is closed until somebody says who may come in', (host) => {
+  const message = `--host ${host} lets in other machines: set KVIST_TOKEN, or say --no-auth to do without`
+  expect(() => parseConfig(['--host', host], {})).toThrow(new UsageError(message))
+  expect(() => parseConfig([], { KVIST_HOST: host })).toThrow(new UsageError(message))
+  expect(parseConfig(['--host', host], { KVIST_TOKEN: 't' }).host).toBe(host)
+  expect(parseConfig(['--host', host, '--no-auth'], {}).host).toBe(host)
+})
+
+test('a long value is shortened in its refusal', () => {
+  const refusal = () => parseConfig(['--port', 'x'.repeat(10_000)], {})
+  expect(refusal).toThrow(`not "${'x'.repeat(80)}…"`)
+})
