@@ -32,7 +32,7 @@ export interface Engine {
   /** What stays of a member that is gone, while that is kept; null for a living or never heard of one. */
   tombstone(collection: string, key: string): Maybe<Tombstone | null>
 
-  /** Members in key order. May return fewer than `limit` while there are more: then `more` is true. */
+  /** Members in key order, at most `limit` and about `maxPageBytes` of values; `next` says where to go on. */
   scan(range: ScanRange): Maybe<ScanPage>
 
   /** Checks first, then the writes in their order. Resolves with what became of each write, or with the failed check. */
@@ -75,9 +75,10 @@ export interface ScanRange {
 }
 
 export interface ScanPage {
+  /** May be fewer than `limit`, even none, while there are more. */
   readonly members: Member[]
-  /** There may be more after the last of these. */
-  readonly more: boolean
+  /** The `from` (ascending) or `to` (descending) that goes on after these; null when there are no more. */
+  readonly next: string | null
 }
 
 /** A condition on one member; revision null means that it must not exist. */

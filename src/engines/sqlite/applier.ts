@@ -1,0 +1,138 @@
+import { renameSync, rmSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import type { Job, JobResult } from './apply-worker.ts'
+import type { Memtable } from './memtable.ts'
+import type { Overlay } from './overlay.ts'
+import type { Chunk } from './record.ts'
+
+/** A part of the log that is closed for writing and waits until the tables have it. */
+export interface SealedSegment {
+  readonly number: number
+  readonly path: string
+  readonly lastRevision: number
+  readonly memtable: Memtable
+}
+
+export interface Applier {
+  /** Queues a sealed segment; its memtable stays in the overlay until the tables have what it says. */
+  add(segment: SealedSegment): void
+  /** Segments that wait or are being applied. */
+  waiting(): number
+  /** Resolves when something was applied, or failed to be. */
+  progress(): Promise<void>
+  /** Resolves when nothing waits; rejects when applying fails. */
+  drain(): Promise<void>
+  /** Why the last try failed; null after one that did not. */
+  failure(): { readonly full: boolean; readonly detail: string } | null
+  /** Memory and a file of a segment that is done with, to be used again. */
+  reuse(): { chunk: Chunk | null; path: string | null }
+  snapshot(to: string): Promise<void>
+  close(): Promise<void>
+}
+
+const retryMs = 1000
+/** Files and chunks of this many segments are kept for the next ones. */
+const keptSpares = 2
+/** One job takes no more than this: more rows at once save pages, but all of it is in the thread's memory. */
+const segmentsPerJob = 2
+
+export function startApplier(dbPath: string, overlay: Overlay, segmentBytes: number): Applier {
+  const sealed: SealedSegment[] = []
+  const chunks: Chunk[] = []
+  const spares: string[] = []
+  let worker: Worker | undefined
+  let running = false
+  let closed = false
+  let failure: { full: boolean; detail: string } | null = null
+  let waiters: (() => void)[] = []
+
+  /** The thread starts with the first work there is: an idle server does without it. */
+  function runJob(on: Worker, job: Job): Promise<JobResult> {
+    return new Promise((resolve) => {
+      on.onmessage = (event: MessageEvent<JobResult>) => resolve(event.data)
+      on.onerror = (event) => resolve({ ok: false, full: false, detail: event.message })
+      on.postMessage(job)
+    })
+  }
+
+  async function kick(): Promise<void> {
+    if (running || closed || sealed.length === 0) return
+    running = true
+    const batch = sealed.slice(0, segmentsPerJob)
+    worker ??= newWorker()
+    const sources = batch.map(({ number, path, lastRevision }) => ({ number, path, lastRevision }))
+    const result = await runJob(worker, { do: 'apply', dbPath, sources })
+    running = false
+    if (result.ok) {
+      failure = null
+      finish(batch)
+      kick()
+    } else {
+      failure = result
+      setTimeout(kick, retryMs).unref()
+    }
+    const woken = waiters
+    waiters = []
+    for (const wake of woken) wake()
+  }
+
+  /** From here on the tables answer for these segments. A read transaction from before must not be used for that. */
+  function finish(batch: readonly SealedSegment[]): void {
+    overlay.reader.release()
+    for (const { memtable, path } of batch) {
+      sealed.shift()
+      overlay.tables.splice(overlay.tables.indexOf(memtable), 1)
+      for (const name of memtable.collections.keys()) overlay.inTables.add(name)
+      const isStandard = memtable.chunk.bytes.length === segmentBytes
+      if (isStandard && chunks.length < keptSpares) chunks.push(memtable.chunk)
+      if (isStandard && spares.length < keptSpares) spares.push(retire(path))
+      else rmSync(path, { force: true })
+    }
+  }
+
+  function progress(): Promise<void> {
+    return new Promise((resolve) => waiters.push(resolve))
+  }
+
+  return {
+    add(segment) {
+      sealed.push(segment)
+      kick()
+    },
+    waiting: () => sealed.length,
+    progress,
+    async drain() {
+      kick()
+      while (sealed.length > 0) {
+        await progress()
+        if (failure !== null) throw new Error(failure.detail)
+      }
+    },
+    failure: () => failure,
+    reuse: () => ({ chunk: chunks.pop() ?? null, path: spares.pop() ?? null }),
+    async snapshot(to) {
+      const own = newWorker()
+      const result = await runJob(own, { do: 'snapshot', dbPath, to })
+      own.terminate()
+      if (!result.ok) throw new Error(result.detail)
+    },
+    async close() {
+      closed = true
+      while (running) await progress()
+      worker?.terminate()
+      // A clean stop leaves no memory behind and keeps one file for the next start.
+      for (const path of spares.splice(1)) rmSync(path, { force: true })
+    },
+  }
+}
+
+function newWorker(): Worker {
+  return new Worker(new URL('./apply-worker.ts', import.meta.url).href)
+}
+
+/** Takes a segment out of the log: under this name nobody reads it as a part of it. */
+function retire(path: string): string {
+  const spare = join(dirname(path), `spare-${path.slice(-8)}`)
+  renameSync(path, spare)
+  return spare
+}

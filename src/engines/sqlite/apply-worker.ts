@@ -1,0 +1,44 @@
+import { type ApplySource, applySegments, checkpoint } from './apply.ts'
+import type { Chunk } from './record.ts'
+import { openForWriting, sqliteCode } from './table.ts'
+
+/**
+ * The thread that brings the tables up to date, so that the server's thread never waits for them. One job at a time:
+ * the engine sends the next when it has heard of the last.
+ */
+declare const self: Worker
+
+export type Job =
+  | { readonly do: 'apply'; readonly dbPath: string; readonly sources: readonly ApplySource[] }
+  | { readonly do: 'snapshot'; readonly dbPath: string; readonly to: string }
+
+export type JobResult =
+  | { readonly ok: true; readonly appliedRevision: number }
+  | { readonly ok: false; readonly full: boolean; readonly detail: string }
+
+let db: ReturnType<typeof openForWriting> | undefined
+const chunks: Chunk[] = []
+
+function run(job: Job): JobResult {
+  try {
+    db ??= openForWriting(job.dbPath)
+    if (job.do === 'snapshot') {
+      db.query('VACUUM INTO ?').run(job.to)
+      return { ok: true, appliedRevision: 0 }
+    }
+    const appliedRevision = applySegments(db, job.sources, chunks)
+    checkpoint(db)
+    return { ok: true, appliedRevision }
+  } catch (error) {
+    const code = sqliteCode(error)
+    return {
+      ok: false,
+      full: code.startsWith('SQLITE_FULL') || code === 'ENOSPC',
+      detail: error instanceof Error ? error.message : String(error),
+    }
+  }
+}
+
+self.onmessage = (event: MessageEvent<Job>) => {
+  self.postMessage(run(event.data))
+}

@@ -1,0 +1,391 @@
+import { closeSync, rmSync } from 'node:fs'
+import type { HybridClock } from '../../core/clock.ts'
+import type {
+  Check,
+  Commit,
+  CommitResult,
+  Durability,
+  MemberRef,
+  OnCommit,
+  Write,
+  Written,
+} from '../../core/engine.ts'
+import { KvistError } from '../../core/errors.ts'
+import { type Change, isExpired } from '../../core/member.ts'
+import type { Applier } from './applier.ts'
+import {
+  acceptFrame,
+  createSegment,
+  cutFrame,
+  frameHeaderBytes,
+  newChunk,
+  type Segment,
+  segmentHeaderBytes,
+  syncSegment,
+  writeFrame,
+} from './log.ts'
+import { addRecord, type Memtable, memtable, recordDelta } from './memtable.ts'
+import { type Overlay, readStanding, recordStanding } from './overlay.ts'
+import { type Chunk, encodeRecord, recordRoom } from './record.ts'
+import type { Counts, Standing } from './table.ts'
+
+/**
+ * Commits, one group after the other. All that arrived while the last group went to disk is one frame of the log,
+ * one write and one sync. Only when that is done do readers see it, the cache and the watchers hear of it, and the
+ * clients get their answers; so nobody is ever told of a change that a crash could take back.
+ */
+export interface Committer {
+  commit(commit: Commit): Promise<CommitResult>
+  /** Seals what the log has so far and queues it for the tables, once no group is under way. */
+  flush(): Promise<void>
+  close(): Promise<void>
+  lastRevision(): number
+}
+
+interface Pending {
+  readonly commit: Commit
+  readonly room: number
+  resolve(result: CommitResult): void
+  reject(error: unknown): void
+}
+
+interface Active {
+  readonly segment: Segment
+  readonly memtable: Memtable
+  readonly openedAtMs: number
+}
+
+interface Staged {
+  readonly write: Write
+  readonly at: number
+  readonly written: Written
+}
+
+/** A group of commits in the chunk, on its way to disk. */
+interface Group {
+  readonly settled: { pending: Pending; result: CommitResult }[]
+  readonly staged: Staged[]
+  readonly offsets: Map<string, Map<string, number>>
+  end: number
+}
+
+export interface CommitterOptions {
+  readonly dir: string
+  readonly storeId: string
+  readonly durability: Durability
+  readonly segmentBytes: number
+  readonly overlay: Overlay
+  readonly applier: Applier
+  readonly counts: Map<string, Counts>
+  readonly clock: HybridClock
+  readonly onCommit: OnCommit
+  readonly lastRevision: number
+  readonly lastSegment: number
+}
+
+/** Segments that may be in memory at once, the one being written included. With their keys that is some 200 MB. */
+const maxSegments = 4
+const maxSegmentRecords = 250_000
+const maxGroupBytes = 8 * 1024 * 1024
+const maxWaitMs = 30_000
+/** A log that nobody writes to goes to the tables after this time, one that is written to after the other. */
+const quietMs = 1000
+const maxAgeMs = 10_000
+const relaxedSyncMs = 1000
+
+export function startCommitter(options: CommitterOptions): Committer {
+  const { overlay, applier, counts, clock } = options
+  const queue: Pending[] = []
+  let active: Active | null = null
+  let lastRevision = options.lastRevision
+  let lastSegment = options.lastSegment
+  let lastCommitAtMs = 0
+  let draining: Promise<void> | null = null
+  let closing = false
+  let unsynced = false
+
+  function commit(commit: Commit): Promise<CommitResult> {
+    if (closing) return Promise.reject(new KvistError('closing', 'the server is stopping'))
+    return new Promise((resolve, reject) => {
+      queue.push({ commit, room: commitRoom(commit), resolve, reject })
+      if (draining === null) draining = nextTurn().then(drain)
+    })
+  }
+
+  async function drain(): Promise<void> {
+    while (queue.length > 0) {
+      const pending = takeGroup(queue)
+      try {
+        await commitGroup(pending)
+      } catch (error) {
+        for (const { reject } of pending) reject(asKvistError(error))
+      }
+    }
+    draining = null
+  }
+
+  async function commitGroup(pending: readonly Pending[]): Promise<void> {
+    const room = pending.reduce((sum, { room }) => sum + room, frameHeaderBytes)
+    const current = await activeWithRoom(room)
+    const group = stageGroup(pending, current)
+    if (group.staged.length > 0) {
+      try {
+        const crc = writeFrame(current.segment, group.end)
+        if (pending.some(({ commit }) => isDurable(commit))) await syncSegment(current.segment)
+        else unsynced = true
+        acceptFrame(current.segment, group.end, crc)
+      } catch (error) {
+        cutFrame(current.segment)
+        seal()
+        throw error
+      }
+      publish(current.memtable, group)
+    }
+    for (const { pending, result } of group.settled) pending.resolve(result)
+  }
+
+  function isDurable(commit: Commit): boolean {
+    return (commit.durability ?? options.durability) === 'full'
+  }
+
+  /** Evaluates the commits one after the other, each seeing those before it, and encodes what they write. */
+  function stageGroup(pending: readonly Pending[], { segment }: Active): Group {
+    const group: Group = { settled: [], staged: [], offsets: new Map(), end: segment.end + frameHeaderBytes }
+    for (const one of pending) {
+      const result = stageCommit(one.commit, segment.chunk, group)
+      group.settled.push({ pending: one, result })
+    }
+    return group
+  }
+
+  function stageCommit({ checks, writes, nowMs }: Commit, chunk: Chunk, group: Group): CommitResult {
+    for (const check of checks) {
+      const revision = failedCheck(check, standing(check, chunk, group), nowMs)
+      if (revision !== undefined) {
+        return { ok: false, failed: { collection: check.collection, key: check.key, revision } }
+      }
+    }
+    return { ok: true, written: writes.map((write) => stageWrite(write, nowMs, chunk, group)) }
+  }
+
+  function standing(ref: MemberRef, chunk: Chunk, group: Group): Standing | null {
+    const at = group.offsets.get(ref.collection)?.get(ref.key)
+    return at === undefined ? readStanding(overlay, ref) : recordStanding(chunk, at)
+  }
+
+  function stageWrite(write: Write, nowMs: number, chunk: Chunk, group: Group): Written {
+    const before = standing(write, chunk, group)
+    const existed = before !== null && !isExpired(before, nowMs)
+    if (write.op === 'delete' && !mayDelete(write.ifRevision, before, existed)) return nothingDone
+    const written = {
+      revision: lastRevision + group.staged.length + 1,
+      createdAtMs: existed ? before.createdAtMs : nowMs,
+      clock: clock.next(nowMs),
+      existed,
+    }
+    const at = group.end
+    const replacedBytes = before?.bytes ?? -1
+    group.end = encodeRecord(chunk, at, { ...recordContent(write), ...written, node: '', replacedBytes })
+    let offsets = group.offsets.get(write.collection)
+    if (offsets === undefined) {
+      offsets = new Map()
+      group.offsets.set(write.collection, offsets)
+    }
+    offsets.set(write.key, at)
+    group.staged.push({ write, at, written })
+    return written
+  }
+
+  /** Readers see the group from here on, all of it at once. */
+  function publish(table: Memtable, { staged }: Group): void {
+    const changes: Change[] = []
+    for (const { write, at, written } of staged) {
+      addRecord(table, at, write.collection, write.key)
+      count(write.collection, recordDelta(table.chunk, at))
+      changes.push(changeOf(write, written))
+    }
+    lastRevision += staged.length
+    lastCommitAtMs = Date.now()
+    options.onCommit(changes)
+  }
+
+  function count(collection: string, delta: Counts): void {
+    const known = counts.get(collection)
+    if (known === undefined) {
+      counts.set(collection, delta)
+      return
+    }
+    known.members += delta.members
+    known.bytes += delta.bytes
+    if (known.members === 0) counts.delete(collection)
+  }
+
+  async function activeWithRoom(bytes: number): Promise<Active> {
+    if (active !== null && isFull(active, bytes)) seal()
+    if (active === null) {
+      await roomForSegment()
+      active = openSegment(bytes)
+      overlay.tables.push(active.memtable)
+    }
+    return active
+  }
+
+  function isFull({ segment, memtable, openedAtMs }: Active, bytes: number): boolean {
+    if (memtable.offsets.length === 0) return segment.end + bytes > segment.chunk.bytes.length
+    return (
+      segment.end + bytes > segment.chunk.bytes.length ||
+      memtable.offsets.length >= maxSegmentRecords ||
+      Date.now() - openedAtMs > maxAgeMs
+    )
+  }
+
+  /** Writers wait here when the tables cannot keep up. */
+  async function roomForSegment(): Promise<void> {
+    const giveUpAtMs = Date.now() + maxWaitMs
+    while (applier.waiting() >= maxSegments - 1) {
+      const failure = applier.failure()
+      if (failure?.full) throw new KvistError('storage_full', 'the disk is full')
+      if (failure) throw new KvistError('storage_failed', 'the tables cannot be written', {}, failure.detail)
+      if (Date.now() > giveUpAtMs) throw new KvistError('busy', 'the disk cannot keep up with the writes')
+      await Promise.race([applier.progress(), Bun.sleep(1000)])
+    }
+  }
+
+  function openSegment(bytes: number): Active {
+    const size = Math.max(options.segmentBytes, segmentHeaderBytes + bytes)
+    const isStandard = size === options.segmentBytes
+    const spare = isStandard ? applier.reuse() : { chunk: null, path: null }
+    const chunk = spare.chunk ?? newChunk(size)
+    const segment = createSegment(
+      options.dir,
+      lastSegment + 1,
+      lastRevision + 1,
+      options.storeId,
+      chunk,
+      spare.path,
+    )
+    lastSegment++
+    return { segment, memtable: memtable(chunk), openedAtMs: Date.now() }
+  }
+
+  /** Closes the active segment for writing and hands it on; one without records is thrown away. */
+  function seal(): void {
+    if (active === null) return
+    const { segment, memtable } = active
+    active = null
+    const { number, path } = segment
+    if (memtable.offsets.length === 0) {
+      overlay.tables.splice(overlay.tables.indexOf(memtable), 1)
+      closeSync(segment.fd)
+      rmSync(path, { force: true })
+      return
+    }
+    if (unsynced) {
+      unsynced = false
+      syncSegment(segment).finally(() => closeSync(segment.fd))
+    } else {
+      closeSync(segment.fd)
+    }
+    applier.add({ number, path, lastRevision, memtable })
+  }
+
+  const quietTimer = setInterval(() => {
+    if (draining === null && active !== null && Date.now() - lastCommitAtMs > quietMs) seal()
+  }, quietMs)
+  quietTimer.unref()
+
+  const syncTimer = setInterval(() => {
+    if (!unsynced || active === null) return
+    unsynced = false
+    syncSegment(active.segment).catch(() => {
+      unsynced = true
+    })
+  }, relaxedSyncMs)
+  syncTimer.unref()
+
+  async function flush(): Promise<void> {
+    while (draining !== null) await draining
+    seal()
+  }
+
+  return {
+    commit,
+    flush,
+    async close() {
+      closing = true
+      clearInterval(quietTimer)
+      clearInterval(syncTimer)
+      await flush()
+    },
+    lastRevision: () => lastRevision,
+  }
+}
+
+const nothingDone: Written = { revision: 0, createdAtMs: 0, clock: 0, existed: false }
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
+}
+
+/** As many commits from the front of the queue as make a group of a bounded size, one at least. */
+function takeGroup(queue: Pending[]): Pending[] {
+  let bytes = 0
+  let count = 0
+  while (count < queue.length && (count === 0 || bytes + queue[count]!.room <= maxGroupBytes)) {
+    bytes += queue[count]!.room
+    count++
+  }
+  return queue.splice(0, count)
+}
+
+function commitRoom({ writes }: Commit): number {
+  let room = 0
+  for (const write of writes) {
+    const { value, contentType } = recordContent(write)
+    room += recordRoom(write.collection, write.key, contentType, '', value)
+  }
+  return room
+}
+
+function recordContent(write: Write) {
+  const { collection, key } = write
+  if (write.op === 'put') {
+    const { value, contentType, flags, expiresAtMs } = write
+    return { kind: write.op, collection, key, value, contentType, flags, expiresAtMs }
+  }
+  return { kind: write.ending, collection, key, value: '', contentType: '', flags: 0, expiresAtMs: null }
+}
+
+/** The revision that stands in the way of a check, null for a member that is missing; undefined when it holds. */
+function failedCheck(check: Check, standing: Standing | null, nowMs: number): number | null | undefined {
+  const revision = standing === null || isExpired(standing, nowMs) ? null : standing.revision
+  return revision === check.revision ? undefined : revision
+}
+
+function mayDelete(ifRevision: number | undefined, before: Standing | null, existed: boolean): boolean {
+  return ifRevision === undefined ? existed : before?.revision === ifRevision
+}
+
+function changeOf(write: Write, { revision, createdAtMs, clock }: Written): Change {
+  const { collection, key } = write
+  if (write.op === 'delete') {
+    return {
+      type: write.ending,
+      collection,
+      tombstone: { key, revision, ending: write.ending, clock, node: '' },
+    }
+  }
+  const { value, contentType, flags, expiresAtMs } = write
+  const member = { key, value, revision, createdAtMs, clock, node: '', expiresAtMs, contentType, flags }
+  return { type: 'put', collection, member }
+}
+
+/** Errors that mean there is no room; EFBIG and EDQUOT are limits on the file and the user. */
+const fullCodes = new Set(['ENOSPC', 'EDQUOT', 'EFBIG'])
+
+function asKvistError(error: unknown): KvistError {
+  if (error instanceof KvistError) return error
+  const code = error instanceof Error && 'code' in error ? String(error.code) : ''
+  if (fullCodes.has(code)) return new KvistError('storage_full', 'the disk is full', {}, error)
+  return new KvistError('storage_failed', 'the log cannot be written', {}, error)
+}

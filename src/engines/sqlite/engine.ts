@@ -1,0 +1,153 @@
+import { mkdirSync, readdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { hybridClock } from '../../core/clock.ts'
+import type { Durability, Engine, OnCommit } from '../../core/engine.ts'
+import { type Applier, startApplier } from './applier.ts'
+import { type Committer, startCommitter } from './committer.ts'
+import { lockFolder } from './lock.ts'
+import { DamagedLog, type LoadedSegment, listSegments, loadLog } from './log.ts'
+import { addStoredRecord, memtable, recordDelta } from './memtable.ts'
+import {
+  changesAfter,
+  expiringMembers,
+  type Overlay,
+  readMember,
+  readTombstone,
+  scanMembers,
+} from './overlay.ts'
+import { recordClock, recordCollection, recordRevision } from './record.ts'
+import { type Counts, openForWriting, openReader, RefusedFile, readCounts, readMeta } from './table.ts'
+
+/**
+ * The embedded engine: the log is the truth, the tables are an index of it (docs/design/engine-sqlite.md).
+ *
+ * Its promises beyond the contract: a commit may span any collections; a resume point is a revision in decimal.
+ *
+ * A data folder holds `kvist.db` (SQLite, with its -wal and -shm), `log-…` (what the tables may not have yet),
+ * `spare-…` (files for the log to use again) and `lock`.
+ */
+export interface SqliteOptions {
+  readonly dir: string
+  readonly durability: Durability
+  readonly onCommit: OnCommit
+  /** Size of a segment of the log; small ones make tests meet its edges. */
+  readonly segmentBytes?: number
+}
+
+const defaultSegmentBytes = 32 * 1024 * 1024
+
+/** Opens or makes the store in a folder. Throws an Error with one clear line when it must not be opened. */
+export async function openSqlite(options: SqliteOptions): Promise<Engine> {
+  mkdirSync(options.dir, { recursive: true })
+  const lock = lockFolder(options.dir)
+  try {
+    return await open(options, lock.release)
+  } catch (error) {
+    lock.release()
+    throw error instanceof DamagedLog ? new RefusedFile(error.message) : error
+  }
+}
+
+async function open(options: SqliteOptions, releaseLock: () => void): Promise<Engine> {
+  const { dir, durability, onCommit, segmentBytes = defaultSegmentBytes } = options
+  const dbPath = join(dir, 'kvist.db')
+  const db = openForWriting(dbPath)
+  const meta = readMeta(db)
+  const counts = readCounts(db)
+  const overlay: Overlay = { tables: [], reader: openReader(dbPath), inTables: new Set(counts.keys()) }
+  db.close()
+
+  const segments = listSegments(dir)
+  const loaded = loadLog(segments, meta.storeId, meta.appliedRevision)
+  const clock = hybridClock()
+  clock.observe(meta.clock)
+  let lastRevision = meta.appliedRevision
+  const applier = startApplier(dbPath, overlay, segmentBytes)
+  removeLeftovers(dir, loaded)
+  for (const segment of loaded.filter(({ records }) => records.length > 0)) {
+    replay(segment, overlay, counts, clock.observe)
+    lastRevision = recordRevision(segment.chunk, segment.records[segment.records.length - 1]!)
+    applier.add({
+      number: segment.number,
+      path: segment.path,
+      lastRevision,
+      memtable: overlay.tables.at(-1)!,
+    })
+  }
+
+  const committer = startCommitter({
+    dir,
+    storeId: meta.storeId,
+    durability,
+    segmentBytes,
+    overlay,
+    applier,
+    counts,
+    clock,
+    onCommit,
+    lastRevision,
+    lastSegment: segments.at(-1)?.number ?? 0,
+  })
+  return engineOf(overlay, counts, committer, applier, releaseLock)
+}
+
+/** Files without a record that counts, and spare ones of a run before. */
+function removeLeftovers(dir: string, loaded: readonly LoadedSegment[]): void {
+  const needed = new Set(loaded.filter(({ records }) => records.length > 0).map(({ path }) => path))
+  for (const { path } of listSegments(dir)) if (!needed.has(path)) rmSync(path, { force: true })
+  for (const name of readdirSync(dir)) if (name.startsWith('spare-')) rmSync(join(dir, name), { force: true })
+}
+
+function replay(
+  segment: LoadedSegment,
+  overlay: Overlay,
+  counts: Map<string, Counts>,
+  observe: (stamp: number) => void,
+): void {
+  const table = memtable(segment.chunk)
+  for (const at of segment.records) {
+    addStoredRecord(table, at)
+    const delta = recordDelta(segment.chunk, at)
+    const collection = recordCollection(segment.chunk, at)
+    const known = counts.get(collection) ?? { members: 0, bytes: 0 }
+    counts.set(collection, { members: known.members + delta.members, bytes: known.bytes + delta.bytes })
+    observe(recordClock(segment.chunk, at))
+  }
+  overlay.tables.push(table)
+}
+
+function engineOf(
+  overlay: Overlay,
+  counts: ReadonlyMap<string, Counts>,
+  committer: Committer,
+  applier: Applier,
+  releaseLock: () => void,
+): Engine {
+  return {
+    read: (collection, key) => readMember(overlay, collection, key),
+    readMany: (refs) => refs.map(({ collection, key }) => readMember(overlay, collection, key)),
+    tombstone: (collection, key) => readTombstone(overlay, collection, key),
+    scan: (range) => scanMembers(overlay, range),
+    commit: committer.commit,
+    changes: (after, limit) => changesAfter(overlay, after === '' ? 0 : Number(after), limit),
+    expiring: (atMs, limit) => expiringMembers(overlay, atMs, limit),
+    collections: () =>
+      [...counts]
+        .filter(([, { members }]) => members > 0)
+        .map(([name, { members, bytes }]) => ({ name, members, bytes }))
+        .sort((a, b) => (a.name < b.name ? -1 : 1)),
+    async snapshot(path) {
+      await committer.flush()
+      await applier.drain()
+      await applier.snapshot(path)
+    },
+    async close() {
+      await committer.close()
+      // What cannot be applied now, for want of room say, is safe in the log until the next start.
+      await applier.drain().catch(() => {})
+      await applier.close()
+      overlay.reader.close()
+      releaseLock()
+    },
+  }
+}

@@ -1,0 +1,280 @@
+import {
+  closeSync,
+  fdatasync,
+  fstatSync,
+  fsyncSync,
+  openSync,
+  readdirSync,
+  readSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import { type Chunk, chunkOf, recordEnd, recordRevision } from './record.ts'
+
+/**
+ * The log: commits in the order they were made, in files of a fixed size, the segments.
+ *
+ * A segment begins with a header of 64 bytes:
+ *
+ *      0  8  "kvistlog"
+ *      8  4  format, 1
+ *     12  4  CRC-32 of the header with this field zero
+ *     16  8  number of the segment, a double
+ *     24  8  revision of its first record, a double
+ *     32 16  identity of the store
+ *
+ * Frames follow, one for each group of commits that went to disk together:
+ *
+ *      0  4  bytes of the records
+ *      4  4  CRC-32 of the records, begun from the CRC of the frame before (of the header, for the first)
+ *      8     records (record.ts)
+ *
+ * A frame is on disk whole or its CRC does not match: that is what makes a commit atomic. Since each CRC goes on from
+ * the one before, what an earlier life of the file left behind the last frame never passes for a frame. Files are
+ * filled with zeros before they are used and used again after: a sync of bytes that have their place on disk writes
+ * those bytes and nothing else.
+ *
+ * A segment may end early: when a write failed, the next segment begins with the revision that failed, and what the
+ * failed write left at the end of the one before is passed over.
+ */
+export const logFormat = 1
+export const segmentHeaderBytes = 64
+export const frameHeaderBytes = 8
+const magic = 'kvistlog'
+
+export interface Segment {
+  readonly number: number
+  readonly path: string
+  readonly fd: number
+  readonly chunk: Chunk
+  /** Where the next frame goes. */
+  end: number
+  /** The CRC that the next frame's goes on from. */
+  crc: number
+}
+
+export interface SegmentInfo {
+  readonly number: number
+  readonly path: string
+}
+
+/** The segments in a folder, by number. */
+export function listSegments(dir: string): SegmentInfo[] {
+  return readdirSync(dir)
+    .flatMap((name) => {
+      const match = /^log-(\d+)$/.exec(name)
+      return match ? [{ number: Number(match[1]), path: join(dir, name) }] : []
+    })
+    .sort((a, b) => a.number - b.number)
+}
+
+/** A chunk for a segment of this size; the memory is touched, and so taken, only as it fills. */
+export function newChunk(bytes: number): Chunk {
+  return chunkOf(Buffer.allocUnsafeSlow(bytes))
+}
+
+/**
+ * Opens a segment for appending. `reuse` is a file of an earlier segment that is not needed any more. The header is
+ * on disk once the first frame is.
+ */
+export function createSegment(
+  dir: string,
+  number: number,
+  firstRevision: number,
+  storeId: string,
+  chunk: Chunk,
+  reuse: string | null,
+): Segment {
+  const path = join(dir, `log-${String(number).padStart(8, '0')}`)
+  if (reuse !== null) renameSync(reuse, path)
+  const fd = openSync(path, reuse === null ? 'w+' : 'r+')
+  try {
+    fillWithZeros(fd, chunk.bytes.length)
+    const { bytes, view } = chunk
+    bytes.fill(0, 0, segmentHeaderBytes)
+    bytes.write(magic, 0, 'latin1')
+    view.setUint32(8, logFormat, true)
+    view.setFloat64(16, number, true)
+    view.setFloat64(24, firstRevision, true)
+    bytes.write(storeId, 32, 16, 'latin1')
+    const crc = Bun.hash.crc32(bytes.subarray(0, segmentHeaderBytes))
+    view.setUint32(12, crc, true)
+    writeAll(fd, bytes.subarray(0, segmentHeaderBytes), 0)
+    syncFolder(dir)
+    return { number, path, fd, chunk, end: segmentHeaderBytes, crc }
+  } catch (error) {
+    closeSync(fd)
+    // A file that is not whole helps nobody; one that could not be made longer still fills the disk.
+    rmSync(path, { force: true })
+    throw error
+  }
+}
+
+/** Makes the file at least this long, with its blocks on disk, so that writing frames never has to find room. */
+function fillWithZeros(fd: number, size: number): void {
+  const zeros = Buffer.alloc(1024 * 1024)
+  for (let at = fstatSync(fd).size; at < size; at += zeros.length) {
+    writeAll(fd, zeros.subarray(0, Math.min(zeros.length, size - at)), at)
+  }
+}
+
+function writeAll(fd: number, bytes: Uint8Array, position: number): void {
+  let done = 0
+  while (done < bytes.length) {
+    done += writeSync(fd, bytes, done, bytes.length - done, position + done)
+  }
+}
+
+/** A new name in a folder is safe only when the folder is synced as well. */
+function syncFolder(dir: string): void {
+  const fd = openSync(dir, 'r')
+  try {
+    fsyncSync(fd)
+  } finally {
+    closeSync(fd)
+  }
+}
+
+/**
+ * Seals the records that stand in the chunk from `end + frameHeaderBytes` up to `recordsEnd` into a frame and writes
+ * it. The segment's end moves only with `acceptFrame`, when the frame is known to be safe.
+ */
+export function writeFrame(segment: Segment, recordsEnd: number): number {
+  const { chunk, end } = segment
+  const records = end + frameHeaderBytes
+  const crc = Bun.hash.crc32(chunk.bytes.subarray(records, recordsEnd), segment.crc)
+  chunk.view.setUint32(end, recordsEnd - records, true)
+  chunk.view.setUint32(end + 4, crc, true)
+  writeAll(segment.fd, chunk.bytes.subarray(end, recordsEnd), end)
+  return crc
+}
+
+export function acceptFrame(segment: Segment, recordsEnd: number, crc: number): void {
+  segment.end = recordsEnd
+  segment.crc = crc
+}
+
+/** Makes nothing of a frame that could not be brought to disk, as far as the disk lets it. */
+export function cutFrame(segment: Segment): void {
+  try {
+    writeAll(segment.fd, new Uint8Array(frameHeaderBytes), segment.end)
+  } catch {
+    // The next segment begins with the same revision: that too makes nothing of the frame.
+  }
+}
+
+/** Puts what was written on disk, off the event loop. */
+export function syncSegment(segment: Segment): Promise<void> {
+  return new Promise((resolve, reject) => {
+    fdatasync(segment.fd, (error) => (error ? reject(error) : resolve()))
+  })
+}
+
+export interface LoadedSegment {
+  readonly number: number
+  readonly path: string
+  readonly chunk: Chunk
+  readonly firstRevision: number
+  /** Offsets of the records, in order. */
+  readonly records: number[]
+  readonly end: number
+  readonly crc: number
+}
+
+export class DamagedLog extends Error {}
+
+/**
+ * Reads a segment as far as its frames are whole. Null for a file that was never begun: its header did not reach the
+ * disk, so neither did a frame. Throws DamagedLog for a file of another store or of a newer format.
+ */
+export function loadSegment(info: SegmentInfo, storeId: string, into?: Chunk): LoadedSegment | null {
+  const fd = openSync(info.path, 'r')
+  try {
+    const size = fstatSync(fd).size
+    const chunk = into !== undefined && into.bytes.length >= size ? into : newChunk(size)
+    if (readFully(fd, chunk.bytes, 0, segmentHeaderBytes) < segmentHeaderBytes) return null
+    const firstRevision = readHeader(info, chunk, storeId)
+    if (firstRevision === null) return null
+    readFully(fd, chunk.bytes, segmentHeaderBytes, size)
+    return { ...info, chunk, firstRevision, ...readFrames(chunk, size) }
+  } finally {
+    closeSync(fd)
+  }
+}
+
+function readHeader(info: SegmentInfo, { bytes, view }: Chunk, storeId: string): number | null {
+  if (bytes.toString('latin1', 0, magic.length) !== magic) return null
+  const format = view.getUint32(8, true)
+  if (format > logFormat) {
+    throw new DamagedLog(
+      `${info.path} has format ${format}; this kvist reads up to ${logFormat}: use a newer kvist`,
+    )
+  }
+  const crc = view.getUint32(12, true)
+  view.setUint32(12, 0, true)
+  const whole = Bun.hash.crc32(bytes.subarray(0, segmentHeaderBytes)) === crc
+  view.setUint32(12, crc, true)
+  if (!whole || view.getFloat64(16, true) !== info.number) return null
+  if (bytes.toString('latin1', 32, 48) !== storeId)
+    throw new DamagedLog(`${info.path} belongs to another store`)
+  return view.getFloat64(24, true)
+}
+
+function readFrames(chunk: Chunk, size: number): { records: number[]; end: number; crc: number } {
+  const { bytes, view } = chunk
+  const records: number[] = []
+  let end = segmentHeaderBytes
+  let crc = view.getUint32(12, true)
+  while (end + frameHeaderBytes <= size) {
+    const from = end + frameHeaderBytes
+    const length = view.getUint32(end, true)
+    if (length === 0 || from + length > size) break
+    const frameCrc = Bun.hash.crc32(bytes.subarray(from, from + length), crc)
+    if (frameCrc !== view.getUint32(end + 4, true)) break
+    for (let at = from; at < from + length; at = recordEnd(chunk, at)) records.push(at)
+    end = from + length
+    crc = frameCrc
+  }
+  return { records, end, crc }
+}
+
+function readFully(fd: number, bytes: Buffer, from: number, to: number): number {
+  let at = from
+  while (at < to) {
+    const read = readSync(fd, bytes, at, to - at, at)
+    if (read === 0) break
+    at += read
+  }
+  return at - from
+}
+
+/**
+ * Reads the segments in order and keeps of each the records that count: newer than the table, and older than where
+ * the following segment begins. Throws DamagedLog where acknowledged revisions are missing between two segments.
+ */
+export function loadLog(
+  segments: readonly SegmentInfo[],
+  storeId: string,
+  appliedRevision: number,
+): LoadedSegment[] {
+  const loaded = segments.map((info) => loadSegment(info, storeId)).filter((segment) => segment !== null)
+  const kept: LoadedSegment[] = []
+  let last = appliedRevision
+  loaded.forEach((segment, i) => {
+    if (segment.firstRevision > last + 1) {
+      throw new DamagedLog(
+        `the log is damaged: revisions ${last + 1} to ${segment.firstRevision - 1} are missing`,
+      )
+    }
+    const limit = loaded[i + 1]?.firstRevision ?? Number.POSITIVE_INFINITY
+    const records = segment.records.filter((at) => {
+      const revision = recordRevision(segment.chunk, at)
+      return revision > appliedRevision && revision < limit
+    })
+    if (records.length > 0) last = recordRevision(segment.chunk, records[records.length - 1]!)
+    kept.push({ ...segment, records })
+  })
+  return kept
+}

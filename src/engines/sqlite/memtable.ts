@@ -1,0 +1,131 @@
+import {
+  type Chunk,
+  recordBytes,
+  recordCollection,
+  recordExpiresAtMs,
+  recordKey,
+  recordKind,
+  recordReplacedBytes,
+} from './record.ts'
+import { type SortedStrings, sortedStrings } from './sorted.ts'
+
+/**
+ * What one segment of the log says, found by key: for each member the offset of its latest record. The records
+ * themselves stay in the segment's chunk; nothing is copied.
+ */
+export interface Memtable {
+  readonly chunk: Chunk
+  readonly collections: Map<string, MemtableCollection>
+  /** Offsets of all records in the order of their revisions. */
+  readonly offsets: number[]
+  /** Offsets of puts that set an expiry. */
+  readonly expiring: number[]
+}
+
+interface MemtableCollection {
+  readonly offsets: Map<string, number>
+  /** The keys as `sortKey` gives them. */
+  readonly sorted: SortedStrings
+}
+
+export function memtable(chunk: Chunk): Memtable {
+  return { chunk, collections: new Map(), offsets: [], expiring: [] }
+}
+
+/** Makes the record at an offset the latest of its member. Records come in the order of their revisions. */
+export function addRecord(table: Memtable, at: number, collection: string, key: string): void {
+  let found = table.collections.get(collection)
+  if (found === undefined) {
+    found = { offsets: new Map(), sorted: sortedStrings() }
+    table.collections.set(collection, found)
+  }
+  const before = found.offsets.size
+  found.offsets.set(key, at)
+  if (found.offsets.size > before) found.sorted.insert(sortKey(key))
+  table.offsets.push(at)
+  if (recordKind(table.chunk, at) === 'put' && recordExpiresAtMs(table.chunk, at) !== null)
+    table.expiring.push(at)
+}
+
+/** As `addRecord`, for a record read back from disk. */
+export function addStoredRecord(table: Memtable, at: number): void {
+  addRecord(table, at, recordCollection(table.chunk, at), recordKey(table.chunk, at))
+}
+
+export interface Found {
+  readonly table: Memtable
+  readonly at: number
+}
+
+/** The latest record of a member in several tables, the newest last. */
+export function findRecord(tables: readonly Memtable[], collection: string, key: string): Found | null {
+  for (let i = tables.length - 1; i >= 0; i--) {
+    const table = tables[i]!
+    const at = table.collections.get(collection)?.offsets.get(key)
+    if (at !== undefined) return { table, at }
+  }
+  return null
+}
+
+/** Whether a record is still the latest of its member. */
+export function isLatest(tables: readonly Memtable[], table: Memtable, at: number): boolean {
+  const found = findRecord(tables, recordCollection(table.chunk, at), recordKey(table.chunk, at))
+  return found?.table === table && found.at === at
+}
+
+/**
+ * The keys of a collection that any of the tables knows, each once, in order. Strings compare by UTF-16 units, keys
+ * by UTF-8 bytes; so a key with a character beyond ASCII is sorted as the string of its bytes.
+ */
+export function* overlayKeys(
+  tables: readonly Memtable[],
+  collection: string,
+  from: string | null,
+  to: string | null,
+  order: 'asc' | 'desc',
+): Generator<string> {
+  const low = from === null ? null : sortKey(from)
+  const high = to === null ? null : sortKey(to)
+  const heads: { iterator: Iterator<string>; next: string }[] = []
+  for (const table of tables) {
+    const sorted = table.collections.get(collection)?.sorted
+    if (sorted === undefined) continue
+    const iterator = order === 'asc' ? sorted.ascending(low, high) : sorted.descending(low, high)
+    const first = iterator.next()
+    if (!first.done) heads.push({ iterator, next: first.value })
+  }
+  while (heads.length > 0) {
+    let best = heads[0]!.next
+    for (const head of heads) {
+      if (order === 'asc' ? head.next < best : head.next > best) best = head.next
+    }
+    for (let i = heads.length - 1; i >= 0; i--) {
+      const head = heads[i]!
+      if (head.next !== best) continue
+      const following = head.iterator.next()
+      if (following.done) heads.splice(i, 1)
+      else head.next = following.value
+    }
+    yield keyOfSortKey(best)
+  }
+}
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: the range of ASCII
+const beyondAscii = /[^\x00-\x7f]/
+
+/** A string that compares by UTF-16 units as the key does by UTF-8 bytes. */
+export function sortKey(key: string): string {
+  return beyondAscii.test(key) ? Buffer.from(key).toString('latin1') : key
+}
+
+function keyOfSortKey(text: string): string {
+  return beyondAscii.test(text) ? Buffer.from(text, 'latin1').toString() : text
+}
+
+/** How a record changes its collection: members and bytes, more or less. */
+export function recordDelta(chunk: Chunk, at: number): { members: number; bytes: number } {
+  const replacedBytes = recordReplacedBytes(chunk, at)
+  const was = replacedBytes < 0 ? 0 : 1
+  const is = recordKind(chunk, at) === 'put' ? 1 : 0
+  return { members: is - was, bytes: is * recordBytes(chunk, at) - was * Math.max(0, replacedBytes) }
+}

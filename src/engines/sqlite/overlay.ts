@@ -1,0 +1,241 @@
+import type { ChangesPage, ExpiringRef, MemberRef, ScanPage, ScanRange } from '../../core/engine.ts'
+import { maxPageBytes } from '../../core/limits.ts'
+import type { Change, Member, Tombstone } from '../../core/member.ts'
+import { findRecord, isLatest, type Memtable, overlayKeys, sortKey } from './memtable.ts'
+import {
+  type Chunk,
+  recordBytes,
+  recordCollection,
+  recordCreatedAtMs,
+  recordExpiresAtMs,
+  recordKey,
+  recordKind,
+  recordMember,
+  recordRevision,
+  recordTombstone,
+} from './record.ts'
+import type { ExpiringRow, Standing, TableReader } from './table.ts'
+
+/** The state of the store: what the tables have, and over it the parts of the log that they do not have yet. */
+export interface Overlay {
+  /** The oldest first. */
+  readonly tables: Memtable[]
+  readonly reader: TableReader
+  /** Collections that the tables know: of others they need not be asked. */
+  readonly inTables: Set<string>
+}
+
+/** A scan passes over this many keys for each that it may return, then says where to go on. */
+const examinedPerMember = 10
+const leastExamined = 1000
+
+export function readMember(
+  { tables, reader, inTables }: Overlay,
+  collection: string,
+  key: string,
+): Member | null {
+  const found = findRecord(tables, collection, key)
+  if (found !== null) {
+    const { chunk } = found.table
+    return recordKind(chunk, found.at) === 'put' ? recordMember(chunk, found.at, key) : null
+  }
+  return inTables.has(collection) ? reader.read(collection, key) : null
+}
+
+export function readTombstone(
+  { tables, reader }: Overlay,
+  collection: string,
+  key: string,
+): Tombstone | null {
+  const found = findRecord(tables, collection, key)
+  if (found === null) return reader.tombstone(collection, key)
+  const { chunk } = found.table
+  return recordKind(chunk, found.at) === 'put' ? null : recordTombstone(chunk, found.at, key)
+}
+
+export function readStanding(
+  { tables, reader, inTables }: Overlay,
+  { collection, key }: MemberRef,
+): Standing | null {
+  const found = findRecord(tables, collection, key)
+  if (found !== null) return recordStanding(found.table.chunk, found.at)
+  return inTables.has(collection) ? reader.standing(collection, key) : null
+}
+
+export function recordStanding(chunk: Chunk, at: number): Standing | null {
+  if (recordKind(chunk, at) !== 'put') return null
+  return {
+    revision: recordRevision(chunk, at),
+    createdAtMs: recordCreatedAtMs(chunk, at),
+    expiresAtMs: recordExpiresAtMs(chunk, at),
+    bytes: recordBytes(chunk, at),
+  }
+}
+
+/** Merges the rows of the tables with the keys of the overlay, which wins where both have one. */
+export function scanMembers(overlay: Overlay, range: ScanRange): ScanPage {
+  const { collection, from, to, order, limit, keysOnly } = range
+  const keys = overlayKeys(overlay.tables, collection, from, to, order)
+  const rows = overlay.inTables.has(collection) ? overlay.reader.scan(range) : noRows()
+  const members: Member[] = []
+  let bytes = 0
+  let examined = 0
+  let last = ''
+  const enough = Math.max(leastExamined, limit * examinedPerMember)
+  let key = keys.next()
+  let row = rows.next()
+  try {
+    while (!key.done || !row.done) {
+      const side = key.done
+        ? 1
+        : row.done
+          ? -1
+          : compareKeys(key.value, row.value.key) * (order === 'asc' ? 1 : -1)
+      const current: string = side <= 0 ? key.value! : row.value.key
+      if (members.length === limit || bytes >= maxPageBytes || examined === enough) {
+        return { members, next: order === 'asc' ? current : last }
+      }
+      examined++
+      last = current
+      const member =
+        side <= 0 ? latestMember(overlay.tables, collection, current, keysOnly) : (row.value as Member)
+      if (member !== null) {
+        members.push(member)
+        bytes += member.value.length
+      }
+      if (side <= 0) key = keys.next()
+      if (side >= 0) row = rows.next()
+    }
+    return { members, next: null }
+  } finally {
+    rows.return?.()
+  }
+}
+
+function* noRows(): IterableIterator<Member> {}
+
+function latestMember(
+  tables: readonly Memtable[],
+  collection: string,
+  key: string,
+  keysOnly: boolean,
+): Member | null {
+  const found = findRecord(tables, collection, key)
+  if (found === null || recordKind(found.table.chunk, found.at) !== 'put') return null
+  return recordMember(found.table.chunk, found.at, key, keysOnly)
+}
+
+/** By UTF-8 bytes. */
+function compareKeys(a: string, b: string): number {
+  if (a === b) return 0
+  return sortKey(a) < sortKey(b) ? -1 : 1
+}
+
+/**
+ * Changes after a revision. Those of the tables come first, for every revision of the overlay is larger than theirs;
+ * one that the overlay has a newer record of is left out, and comes when its own revision does.
+ */
+export function changesAfter(overlay: Overlay, after: number, limit: number): ChangesPage {
+  const { tables, reader } = overlay
+  const changes: Change[] = []
+  let next = after
+  const fromTables = tableChanges(reader, after, limit)
+  for (const change of fromTables) {
+    next = revisionOf(change)
+    if (findRecord(tables, change.collection, keyOf(change)) === null) changes.push(change)
+  }
+  if (fromTables.length === limit) return { changes, next: String(next) }
+
+  for (const table of tables) {
+    for (let i = firstAfter(table, after); i < table.offsets.length; i++) {
+      if (changes.length === limit) return { changes, next: String(next) }
+      const at = table.offsets[i]!
+      next = recordRevision(table.chunk, at)
+      if (isLatest(tables, table, at)) changes.push(recordChange(table, at))
+    }
+  }
+  return { changes, next: String(next) }
+}
+
+function tableChanges(reader: TableReader, after: number, limit: number): Change[] {
+  const puts: Change[] = reader
+    .membersAfter(after, limit)
+    .map(({ collection, ...member }) => ({ type: 'put', collection, member }))
+  const ends: Change[] = reader
+    .tombstonesAfter(after, limit)
+    .map(({ collection, ...tombstone }) => ({ type: tombstone.ending, collection, tombstone }))
+  if (ends.length === 0) return puts
+  return [...puts, ...ends].sort((a, b) => revisionOf(a) - revisionOf(b)).slice(0, limit)
+}
+
+function recordChange(table: Memtable, at: number): Change {
+  const { chunk } = table
+  const collection = recordCollection(chunk, at)
+  const key = recordKey(chunk, at)
+  if (recordKind(chunk, at) === 'put')
+    return { type: 'put', collection, member: recordMember(chunk, at, key) }
+  const tombstone = recordTombstone(chunk, at, key)
+  return { type: tombstone.ending, collection, tombstone }
+}
+
+function revisionOf(change: Change): number {
+  return change.type === 'put' ? change.member.revision : change.tombstone.revision
+}
+
+function keyOf(change: Change): string {
+  return change.type === 'put' ? change.member.key : change.tombstone.key
+}
+
+/** The index of the first record after a revision: records stand in the order of their revisions. */
+function firstAfter({ chunk, offsets }: Memtable, revision: number): number {
+  let low = 0
+  let high = offsets.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if (recordRevision(chunk, offsets[middle]!) <= revision) low = middle + 1
+    else high = middle
+  }
+  return low
+}
+
+export function expiringMembers(overlay: Overlay, atMs: number, limit: number): ExpiringRef[] {
+  const found = [...expiringInTables(overlay, atMs, limit), ...expiringInOverlay(overlay, atMs)]
+  return found
+    .sort((a, b) => a.expiresAtMs - b.expiresAtMs)
+    .slice(0, limit)
+    .map(({ collection, key, revision }) => ({ collection, key, revision }))
+}
+
+function expiringInTables({ tables, reader }: Overlay, atMs: number, limit: number): ExpiringRow[] {
+  const found: ExpiringRow[] = []
+  for (let skip = 0; found.length < limit; skip += limit) {
+    const rows = reader.expiring(atMs, limit, skip)
+    found.push(...rows.filter(({ collection, key }) => findRecord(tables, collection, key) === null))
+    if (rows.length < limit) break
+  }
+  return found
+}
+
+function expiringInOverlay({ tables }: Overlay, atMs: number): ExpiringRow[] {
+  const found: ExpiringRow[] = []
+  for (const table of tables) {
+    const { chunk, expiring } = table
+    let kept = 0
+    for (const at of expiring) {
+      const expiresAtMs = recordExpiresAtMs(chunk, at)!
+      const due = expiresAtMs <= atMs
+      // What was written over since is of no more use here: dropping it keeps the next look short.
+      if (due && !isLatest(tables, table, at)) continue
+      expiring[kept++] = at
+      if (!due) continue
+      found.push({
+        collection: recordCollection(chunk, at),
+        key: recordKey(chunk, at),
+        revision: recordRevision(chunk, at),
+        expiresAtMs,
+      })
+    }
+    expiring.length = kept
+  }
+  return found
+}

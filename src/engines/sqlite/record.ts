@@ -1,0 +1,217 @@
+import { jsonContentType, type Member, type Tombstone } from '../../core/member.ts'
+
+/**
+ * One write as it stands in the log, and in memory until the table has it.
+ *
+ *     offset  size  what
+ *          0     1  kind: 1 put, 2 delete, 3 expire
+ *          1     1  form of the value: 0 JSON in ASCII, 1 JSON, 2 bytes
+ *          2     1  bytes of the collection's name
+ *          3     1  bytes of the node's name
+ *          4     2  bytes of the key
+ *          6     2  bytes of the content type; 0 for application/json
+ *          8     4  bytes of the value
+ *         12     4  flags
+ *         16     8  revision
+ *         24     8  created, milliseconds
+ *         32     8  clock stamp
+ *         40     8  expires, milliseconds; 0 for never
+ *         48     8  bytes of key and value that it took the place of, -1 for none: what the counts of the
+ *                   collection need to follow
+ *         56        collection, key, content type, node, value
+ *
+ * Numbers are little-endian; those of 8 bytes are doubles that hold integers.
+ */
+const headerBytes = 56
+
+const kindCodes = { put: 1, delete: 2, expire: 3 } as const
+export type RecordKind = keyof typeof kindCodes
+const kinds: readonly RecordKind[] = ['put', 'delete', 'expire']
+
+const jsonAsciiForm = 0
+const jsonForm = 1
+const bytesForm = 2
+
+/** What a record says, ready to be written; strings come with the bytes they take. */
+export interface RecordFields {
+  readonly kind: RecordKind
+  readonly collection: string
+  readonly key: string
+  readonly value: string | Uint8Array
+  readonly contentType: string
+  readonly node: string
+  readonly flags: number
+  readonly revision: number
+  readonly createdAtMs: number
+  readonly clock: number
+  readonly expiresAtMs: number | null
+  /** Bytes of key and value of what it replaces, -1 for none. */
+  readonly replacedBytes: number
+}
+
+/** A stretch of log in memory: the same bytes as in the file. */
+export interface Chunk {
+  readonly bytes: Buffer
+  readonly view: DataView
+}
+
+export function chunkOf(bytes: Buffer): Chunk {
+  return { bytes, view: new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength) }
+}
+
+/** Room that a record may take at most: measuring short text costs more than leaving three bytes a character. */
+export function recordRoom(
+  collection: string,
+  key: string,
+  contentType: string,
+  node: string,
+  value: string | Uint8Array,
+): number {
+  const text = collection.length + key.length + contentType.length + node.length
+  if (typeof value !== 'string') return headerBytes + 3 * text + value.length
+  return headerBytes + 3 * text + (value.length < 4096 ? 3 * value.length : Buffer.byteLength(value))
+}
+
+/** Writes a record at an offset with room for it, and returns where it ends. */
+export function encodeRecord(chunk: Chunk, at: number, record: RecordFields): number {
+  const { bytes, view } = chunk
+  const { value } = record
+  const contentType = record.contentType === jsonContentType ? '' : record.contentType
+  let end = at + headerBytes
+
+  const collectionBytes = bytes.write(record.collection, end)
+  end += collectionBytes
+  const keyBytes = bytes.write(record.key, end)
+  end += keyBytes
+  const contentTypeBytes = contentType === '' ? 0 : bytes.write(contentType, end)
+  end += contentTypeBytes
+  const nodeBytes = record.node === '' ? 0 : bytes.write(record.node, end)
+  end += nodeBytes
+  let form = bytesForm
+  let valueBytes = value.length
+  if (typeof value === 'string') {
+    valueBytes = bytes.write(value, end)
+    form = valueBytes === value.length ? jsonAsciiForm : jsonForm
+  } else {
+    bytes.set(value, end)
+  }
+
+  view.setUint8(at, kindCodes[record.kind])
+  view.setUint8(at + 1, form)
+  view.setUint8(at + 2, collectionBytes)
+  view.setUint8(at + 3, nodeBytes)
+  view.setUint16(at + 4, keyBytes, true)
+  view.setUint16(at + 6, contentTypeBytes, true)
+  view.setUint32(at + 8, valueBytes, true)
+  view.setUint32(at + 12, record.flags, true)
+  view.setFloat64(at + 16, record.revision, true)
+  view.setFloat64(at + 24, record.createdAtMs, true)
+  view.setFloat64(at + 32, record.clock, true)
+  view.setFloat64(at + 40, record.expiresAtMs ?? 0, true)
+  view.setFloat64(at + 48, record.replacedBytes, true)
+  return end + valueBytes
+}
+
+/** The end of the record at an offset: where the next one begins. */
+export function recordEnd({ view }: Chunk, at: number): number {
+  return valueStart(view, at) + view.getUint32(at + 8, true)
+}
+
+function collectionEnd(view: DataView, at: number): number {
+  return at + headerBytes + view.getUint8(at + 2)
+}
+
+function keyEnd(view: DataView, at: number): number {
+  return collectionEnd(view, at) + view.getUint16(at + 4, true)
+}
+
+function valueStart(view: DataView, at: number): number {
+  return keyEnd(view, at) + view.getUint16(at + 6, true) + view.getUint8(at + 3)
+}
+
+export function recordKind({ view }: Chunk, at: number): RecordKind {
+  return kinds[view.getUint8(at) - 1]!
+}
+
+export function recordCollection({ bytes, view }: Chunk, at: number): string {
+  return bytes.toString('utf8', at + headerBytes, collectionEnd(view, at))
+}
+
+export function recordKey({ bytes, view }: Chunk, at: number): string {
+  return bytes.toString('utf8', collectionEnd(view, at), keyEnd(view, at))
+}
+
+export function recordRevision({ view }: Chunk, at: number): number {
+  return view.getFloat64(at + 16, true)
+}
+
+export function recordCreatedAtMs({ view }: Chunk, at: number): number {
+  return view.getFloat64(at + 24, true)
+}
+
+export function recordClock({ view }: Chunk, at: number): number {
+  return view.getFloat64(at + 32, true)
+}
+
+export function recordExpiresAtMs({ view }: Chunk, at: number): number | null {
+  return view.getFloat64(at + 40, true) || null
+}
+
+export function recordReplacedBytes({ view }: Chunk, at: number): number {
+  return view.getFloat64(at + 48, true)
+}
+
+/** Bytes of key and value, as they count for the collection. */
+export function recordBytes({ view }: Chunk, at: number): number {
+  return view.getUint16(at + 4, true) + view.getUint32(at + 8, true)
+}
+
+function recordValue({ bytes, view }: Chunk, at: number): string | Uint8Array {
+  const start = valueStart(view, at)
+  const end = start + view.getUint32(at + 8, true)
+  const form = view.getUint8(at + 1)
+  if (form === jsonAsciiForm) return bytes.toString('latin1', start, end)
+  if (form === jsonForm) return bytes.toString('utf8', start, end)
+  // A copy: the chunk is used again when the table has caught up.
+  return Uint8Array.prototype.slice.call(bytes, start, end)
+}
+
+function recordNode({ bytes, view }: Chunk, at: number): string {
+  const length = view.getUint8(at + 3)
+  if (length === 0) return ''
+  const end = valueStart(view, at)
+  return bytes.toString('utf8', end - length, end)
+}
+
+function recordContentType({ bytes, view }: Chunk, at: number): string {
+  const length = view.getUint16(at + 6, true)
+  if (length === 0) return jsonContentType
+  const start = keyEnd(view, at)
+  return bytes.toString('utf8', start, start + length)
+}
+
+/** The member that a put record says; its key is what the caller looked it up by. */
+export function recordMember(chunk: Chunk, at: number, key: string, keysOnly = false): Member {
+  return {
+    key,
+    value: keysOnly ? '' : recordValue(chunk, at),
+    revision: recordRevision(chunk, at),
+    createdAtMs: recordCreatedAtMs(chunk, at),
+    clock: recordClock(chunk, at),
+    node: recordNode(chunk, at),
+    expiresAtMs: recordExpiresAtMs(chunk, at),
+    contentType: recordContentType(chunk, at),
+    flags: chunk.view.getUint32(at + 12, true),
+  }
+}
+
+/** The tombstone that a delete or expire record says. */
+export function recordTombstone(chunk: Chunk, at: number, key: string): Tombstone {
+  return {
+    key,
+    revision: recordRevision(chunk, at),
+    ending: recordKind(chunk, at) === 'expire' ? 'expire' : 'delete',
+    clock: recordClock(chunk, at),
+    node: recordNode(chunk, at),
+  }
+}

@@ -1,0 +1,296 @@
+import { Database, type Statement } from 'bun:sqlite'
+import { jsonContentType, type Member, type Tombstone } from '../../core/member.ts'
+
+/**
+ * The tables: where everything the log said ends up, ordered by key. One writer, the applier (apply.ts); the server's
+ * thread reads. Opened with any sqlite3 shell they read as what they are.
+ */
+export const tableFormat = 1
+/** "kvst", in the header of the file: what tells kvist's files from other SQLite files. */
+const applicationId = 0x6b767374
+
+const schema = `
+  CREATE TABLE meta (name TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE TABLE collections (
+    name TEXT PRIMARY KEY,
+    members INTEGER NOT NULL,
+    bytes INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE members (
+    collection TEXT NOT NULL,
+    key TEXT NOT NULL,
+    value ANY NOT NULL, -- TEXT is JSON, BLOB is anything else
+    revision INTEGER NOT NULL,
+    created_at INTEGER NOT NULL, -- milliseconds
+    clock INTEGER NOT NULL, -- milliseconds * 2048 + counter
+    expires_at INTEGER, -- milliseconds
+    content_type TEXT, -- NULL for application/json
+    flags INTEGER NOT NULL,
+    node TEXT, -- NULL for this one
+    PRIMARY KEY (collection, key)
+  ) STRICT, WITHOUT ROWID;
+  CREATE UNIQUE INDEX members_by_revision ON members (revision);
+  CREATE INDEX members_by_expiry ON members (expires_at) WHERE expires_at IS NOT NULL;
+  CREATE TABLE tombstones (
+    collection TEXT NOT NULL,
+    key TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    ending TEXT NOT NULL, -- delete or expire
+    clock INTEGER NOT NULL,
+    node TEXT,
+    PRIMARY KEY (collection, key)
+  ) STRICT, WITHOUT ROWID;
+  CREATE UNIQUE INDEX tombstones_by_revision ON tombstones (revision);
+`
+
+export interface Meta {
+  /** 16 characters that no other store has; the log's segments carry them. */
+  readonly storeId: string
+  readonly nodeId: string
+  readonly appliedRevision: number
+  /** The largest clock stamp up to the applied revision. */
+  readonly clock: number
+}
+
+/** A file that kvist cannot or must not open; the message says why in one line. */
+export class RefusedFile extends Error {}
+
+/** Opens the file for writing, making it when it is not there. Throws RefusedFile. */
+export function openForWriting(path: string): Database {
+  try {
+    const db = new Database(path, { create: true, readwrite: true })
+    db.run('PRAGMA busy_timeout = 10000')
+    db.run('PRAGMA journal_mode = WAL')
+    db.run('PRAGMA synchronous = FULL')
+    // The applier checkpoints itself, after each batch.
+    db.run('PRAGMA wal_autocheckpoint = 0')
+    db.run('PRAGMA cache_size = -16000')
+    prepareSchema(db, path)
+    return db
+  } catch (error) {
+    throw refusal(path, error)
+  }
+}
+
+function prepareSchema(db: Database, path: string): void {
+  const id = pragma(db, 'application_id')
+  const format = pragma(db, 'user_version')
+  if (id === 0 && format === 0 && tableCount(db) === 0) {
+    db.transaction(() => {
+      db.run(schema)
+      const insert = db.prepare('INSERT INTO meta VALUES (?, ?)')
+      insert.run('store_id', randomName(16))
+      insert.run('node_id', randomName(12))
+      insert.run('applied_revision', 0)
+      insert.run('clock', 0)
+      db.run(`PRAGMA application_id = ${applicationId}`)
+      db.run(`PRAGMA user_version = ${tableFormat}`)
+    })()
+    return
+  }
+  if (id !== applicationId) throw new RefusedFile(`${path} is an SQLite file, but not one of kvist's`)
+  if (format > tableFormat) {
+    throw new RefusedFile(
+      `${path} has format ${format}; this kvist reads up to ${tableFormat}: use a newer kvist`,
+    )
+  }
+}
+
+function refusal(path: string, error: unknown): unknown {
+  if (error instanceof RefusedFile) return error
+  const code = sqliteCode(error)
+  if (code.startsWith('SQLITE_NOTADB') || code.startsWith('SQLITE_CORRUPT')) {
+    return new RefusedFile(`${path} is damaged or not a kvist file: ${message(error)}`)
+  }
+  return new RefusedFile(`cannot open ${path}: ${message(error)}`)
+}
+
+export function sqliteCode(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : ''
+}
+
+function message(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
+
+function pragma(db: Database, name: string): number {
+  return Number(db.query(`PRAGMA ${name}`).values()[0]?.[0])
+}
+
+function tableCount(db: Database): number {
+  return Number(db.query('SELECT count(*) FROM sqlite_schema').values()[0]?.[0])
+}
+
+function randomName(length: number): string {
+  const alphabet = 'abcdefghjkmnpqrstuvwxyz0123456789'
+  return Array.from(
+    crypto.getRandomValues(new Uint8Array(length)),
+    (byte) => alphabet[byte % alphabet.length],
+  ).join('')
+}
+
+export function readMeta(db: Database): Meta {
+  const rows = new Map(db.query('SELECT name, value FROM meta').values() as [string, unknown][])
+  return {
+    storeId: String(rows.get('store_id')),
+    nodeId: String(rows.get('node_id')),
+    appliedRevision: Number(rows.get('applied_revision')),
+    clock: Number(rows.get('clock')),
+  }
+}
+
+export interface Counts {
+  members: number
+  bytes: number
+}
+
+export function readCounts(db: Database): Map<string, Counts> {
+  const rows = db.query('SELECT name, members, bytes FROM collections').values() as [string, number, number][]
+  return new Map(rows.map(([name, members, bytes]) => [name, { members, bytes }]))
+}
+
+/** What a write needs to know of the member that it may replace. */
+export interface Standing {
+  readonly revision: number
+  readonly createdAtMs: number
+  readonly expiresAtMs: number | null
+  /** Of key and value. */
+  readonly bytes: number
+}
+
+export interface TableRange {
+  readonly collection: string
+  readonly from: string | null
+  readonly to: string | null
+  readonly order: 'asc' | 'desc'
+  readonly keysOnly: boolean
+}
+
+export interface ExpiringRow {
+  readonly collection: string
+  readonly key: string
+  readonly revision: number
+  readonly expiresAtMs: number
+}
+
+/** The reader of the server's thread. */
+export interface TableReader {
+  read(collection: string, key: string): Member | null
+  standing(collection: string, key: string): Standing | null
+  tombstone(collection: string, key: string): Tombstone | null
+  /** Rows in key order, read as they are asked for; use them within the turn, and one scan of a shape at a time. */
+  scan(range: TableRange): IterableIterator<Member>
+  membersAfter(revision: number, limit: number): (Member & { collection: string })[]
+  tombstonesAfter(revision: number, limit: number): (Tombstone & { collection: string })[]
+  /** In the order of their times, `skip` of them passed over. */
+  expiring(atMs: number, limit: number, skip: number): ExpiringRow[]
+  /** Lets go of the state of the tables that is being read, so that the next read sees the newest. */
+  release(): void
+  close(): void
+}
+
+/** Columns named as the domain names them, so that a row is a member as it comes. */
+const memberColumns = `key, value, revision, created_at AS createdAtMs, clock, coalesce(node, '') AS node,
+  expires_at AS expiresAtMs, coalesce(content_type, '${jsonContentType}') AS contentType, flags`
+const keyColumns = memberColumns.replace('value,', "'' AS value,")
+const tombstoneColumns = "key, revision, ending, clock, coalesce(node, '') AS node"
+
+/**
+ * Reads inside one read transaction for a turn of the event loop: that makes a read two to four times as quick
+ * (docs/design/engine-sqlite.md) and means that a turn sees one state of the tables.
+ */
+export function openReader(path: string): TableReader {
+  const db = new Database(path, { readwrite: true })
+  db.run('PRAGMA query_only = 1')
+  db.run('PRAGMA busy_timeout = 10000')
+  db.run('PRAGMA cache_size = -32000')
+
+  const begin = db.prepare('BEGIN')
+  const commit = db.prepare('COMMIT')
+  let held = false
+
+  function hold(): void {
+    if (held) return
+    begin.run()
+    held = true
+    setImmediate(release)
+  }
+
+  function release(): void {
+    if (!held) return
+    held = false
+    commit.run()
+  }
+
+  const member = db.prepare<Member, [string, string]>(
+    `SELECT ${memberColumns} FROM members WHERE collection = ? AND key = ?`,
+  )
+  const standing = db.prepare<Standing, [string, string]>(
+    `SELECT revision, created_at AS createdAtMs, expires_at AS expiresAtMs,
+      octet_length(key) + octet_length(value) AS bytes FROM members WHERE collection = ? AND key = ?`,
+  )
+  const tombstone = db.prepare<Tombstone, [string, string]>(
+    `SELECT ${tombstoneColumns} FROM tombstones WHERE collection = ? AND key = ?`,
+  )
+  const membersAfter = db.prepare<Member & { collection: string }, [number, number]>(
+    `SELECT ${memberColumns}, collection FROM members WHERE revision > ? ORDER BY revision LIMIT ?`,
+  )
+  const tombstonesAfter = db.prepare<Tombstone & { collection: string }, [number, number]>(
+    `SELECT ${tombstoneColumns}, collection FROM tombstones WHERE revision > ? ORDER BY revision LIMIT ?`,
+  )
+  const expiring = db.prepare<ExpiringRow, [number, number, number]>(
+    `SELECT collection, key, revision, expires_at AS expiresAtMs FROM members
+      WHERE expires_at IS NOT NULL AND expires_at <= ? ORDER BY expires_at, collection, key LIMIT ? OFFSET ?`,
+  )
+
+  /** One statement for each shape of range, so that each is a plain walk along the primary key. */
+  const scans = new Map<string, Statement<Member, string[]>>()
+  function scanStatement(range: TableRange): Statement<Member, string[]> {
+    const sql = `SELECT ${range.keysOnly ? keyColumns : memberColumns} FROM members WHERE collection = ?
+      ${range.from === null ? '' : 'AND key >= ?'} ${range.to === null ? '' : 'AND key < ?'}
+      ORDER BY key ${range.order === 'asc' ? 'ASC' : 'DESC'}`
+    let statement = scans.get(sql)
+    if (statement === undefined) {
+      statement = db.prepare<Member, string[]>(sql)
+      scans.set(sql, statement)
+    }
+    return statement
+  }
+
+  return {
+    read(collection, key) {
+      hold()
+      return member.get(collection, key)
+    },
+    standing(collection, key) {
+      hold()
+      return standing.get(collection, key)
+    },
+    tombstone(collection, key) {
+      hold()
+      return tombstone.get(collection, key)
+    },
+    scan(range) {
+      hold()
+      const bounds = [range.from, range.to].filter((bound) => bound !== null)
+      return scanStatement(range).iterate(range.collection, ...bounds)
+    },
+    membersAfter(revision, limit) {
+      hold()
+      return membersAfter.all(revision, limit)
+    },
+    tombstonesAfter(revision, limit) {
+      hold()
+      return tombstonesAfter.all(revision, limit)
+    },
+    expiring(atMs, limit, skip) {
+      hold()
+      return expiring.all(atMs, limit, skip)
+    },
+    release,
+    close() {
+      release()
+      db.close()
+    },
+  }
+}
