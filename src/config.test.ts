@@ -1,5 +1,6 @@
 import { expect, test } from 'bun:test'
-import { type Config, options, parseConfig, UsageError } from './config.ts'
+import { type Config, options, parseConfig } from './config.ts'
+import { UsageError } from './options.ts'
 
 const defaults: Config = {
   port: 7070,
@@ -89,7 +90,9 @@ const refused: [args: string[], env: Record<string, string>, message: string][] 
   [['--no-auth=false'], {}, '--no-auth takes no value'],
   [['--token', 'secret'], {}, 'serve has no option "--token": see kvist serve --help'],
   [['-p', '1'], {}, 'serve has no option "-p": see kvist serve --help'],
-  [['folder'], {}, 'serve takes options only, not "folder"'],
+  [['folder'], {}, 'serve does not know what to do with "folder"'],
+  [['--', '--port'], {}, 'serve does not know what to do with "--port"'],
+  [['-12'], {}, 'serve does not know what to do with "-12"'],
   [
     [],
     { KVIST_TOKEN: '' },

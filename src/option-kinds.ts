@@ -28,12 +28,12 @@ export function choice<T extends string>(...choices: readonly T[]): Kind<T> {
   }
 }
 
-export function text<T extends string | null>(
-  unit: string,
-  range: string,
-  parse: (given: string) => T | null,
-): Kind<T> {
-  return { unit, range, parse, show: (value) => value ?? '' }
+export function text(unit: string, range: string, parse: (given: string) => string | null): Kind<string> {
+  return { unit, range, parse, show: (value) => value }
+}
+
+export function anyText(unit: string): Kind<string> {
+  return text(unit, 'a text', (given) => given)
 }
 
 export function toggle(): Kind<boolean> {

@@ -1,0 +1,124 @@
+import { parseArgs } from 'node:util'
+import type { Kind } from './option-kinds.ts'
+
+/**
+ * Options as rows of a table. A row is all that an option needs: parsing, refusals, help and completion come from it.
+ * A flag wins over the environment, the environment over the default, and nothing past `parseOptions` sees a text that
+ * has not been parsed.
+ *
+ * `parseArgs` of Node and Bun takes the arguments apart because it leaves them as they are. yargs, which writes our
+ * help, makes an empty text of the operand `-` and costs 38 ms at start (docs/design/cli.md).
+ */
+
+export interface Option<T> extends Kind<T> {
+  /** Without the dashes; missing where only the environment can set it. */
+  readonly flag?: string
+  /** One letter that stands for the flag. */
+  readonly short?: string
+  /** Missing where only a flag can set it. */
+  readonly env?: string
+  readonly default: T
+  readonly help: string
+  /** A refusal must not repeat the value. */
+  readonly secret?: true
+}
+
+/** What stands beside the options: a key, a file. */
+export interface Operand {
+  /** As the help writes it. */
+  readonly name: string
+  readonly help: string
+  readonly optional?: true
+  /** The last one may stand several times. */
+  readonly many?: true
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: a table holds options of every type; Values gives each back its own
+export type OptionTable = Readonly<Record<string, Option<any>>>
+
+/** What a table's options came to, each under the name of its row. */
+export type Values<Table extends OptionTable> = {
+  readonly [Name in keyof Table]: Table[Name] extends Option<infer T> ? T : never
+}
+
+export type Environment = Readonly<Record<string, string | undefined>>
+
+/** What was asked for cannot be done: the message is one line for people, and the program ends with 2. */
+export class UsageError extends Error {}
+
+export function refuse(why: string): never {
+  throw new UsageError(why)
+}
+
+/** Gives a row its type; a table of them is typed by its rows. */
+export function option<T>(row: Option<T>): Option<T> {
+  return row
+}
+
+/** Throws UsageError for what the tables do not know, for what is missing and for values out of range. */
+export function parseArguments<Table extends OptionTable>(
+  command: string,
+  table: Table,
+  operandTable: readonly Operand[],
+  args: readonly string[],
+  env: Environment,
+): { values: Values<Table>; operands: readonly string[] } {
+  const { flags, operands } = takeApart(command, Object.values(table), args)
+  const missing = operandTable[operands.length]
+  if (missing !== undefined && !missing.optional) refuse(`${command} needs ${missing.name}: ${missing.help}`)
+  const tooMany = operandTable.at(-1)?.many ? undefined : operands[operandTable.length]
+  if (tooMany !== undefined) refuse(`${command} does not know what to do with ${quote(tooMany)}`)
+  const entries = Object.entries(table).map(([name, row]) => [name, settle(row, flags.get(row), env)])
+  return { values: Object.fromEntries(entries), operands }
+}
+
+/** The value of an option that was given as this text, or not as a flag. */
+export function settle<T>(row: Option<T>, flag: string | undefined, env: Environment): T {
+  if (flag !== undefined) return accept(row, `--${row.flag}`, flag)
+  const variable = row.env === undefined ? undefined : env[row.env]
+  if (variable !== undefined) return accept(row, `${row.env}`, variable)
+  return row.default
+}
+
+function accept<T>(row: Option<T>, source: string, given: string): T {
+  const value = row.parse(given)
+  if (value !== null) return value
+  if (given === '') refuse(`${source} is empty: it must be ${row.range}`)
+  refuse(`${source} must be ${row.range}${row.secret ? '' : `, not ${quote(given)}`}`)
+}
+
+/** The texts of the flags, of several the last, and what is no flag. A switch has the text 'true'. */
+function takeApart(command: string, rows: readonly Option<unknown>[], args: readonly string[]) {
+  const flags = new Map<Option<unknown>, string>()
+  const operands: string[] = []
+  let operandAt = -1
+  for (const token of parseArgs({ args: [...args], options: forParseArgs(rows), strict: false, tokens: true })
+    .tokens) {
+    if (token.kind === 'option-terminator' || token.index === operandAt) continue
+    if (token.kind === 'positional' || /^-[0-9]/.test(token.rawName)) {
+      operands.push(args[token.index] ?? '') // a negative number is no option, and parseArgs would make several of it
+      operandAt = token.index
+      continue
+    }
+    const { name, rawName, value } = token
+    const row = rows.find((candidate) => candidate.flag === name)
+    if (row === undefined) refuse(`${command} has no option ${quote(rawName)}: see kvist ${command} --help`)
+    if (row.unit === null && value !== undefined) refuse(`${rawName} takes no value`)
+    if (row.unit !== null && value === undefined) refuse(`${rawName} needs a value: ${row.range}`)
+    flags.set(row, value ?? 'true')
+  }
+  return { flags, operands }
+}
+
+function forParseArgs(rows: readonly Option<unknown>[]) {
+  const entries = rows.flatMap(({ flag, short, unit }) => {
+    const type = unit === null ? ('boolean' as const) : ('string' as const)
+    return flag === undefined ? [] : [[flag, short === undefined ? { type } : { type, short }] as const]
+  })
+  return Object.fromEntries(entries)
+}
+
+/** One line whatever was given, and not a long one. */
+function quote(given: string): string {
+  return JSON.stringify(given.length > 80 ? `${given.slice(0, 80)}…` : given)
+}
