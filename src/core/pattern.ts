@@ -1,0 +1,211 @@
+import { KvistError } from './errors.ts'
+import { maxPatternBytes } from './limits.ts'
+
+/**
+ * Wildcard patterns, matched against whole texts in time that grows with the text alone, whatever both contain.
+ *
+ * A pattern is cut at its stars into pieces of a fixed length. The first is held to the start of the text and the
+ * last to its end; each piece between takes the leftmost place after the one before it, which leaves the most room
+ * for the rest, so nothing is ever tried twice. What remains is to find one piece in linear time:
+ *
+ * - literal, up to `nativeUnits`: the runtime's `indexOf` (at most that many steps for each character; measured 2 ns);
+ * - literal, longer: Knuth, Morris and Pratt (2 to 5 ns), where `indexOf` can be made to take 400 ns;
+ * - with a one-character wildcard in it: bit-parallel Shift-And (Baeza-Yates and Gonnet), 32 positions to a word.
+ *
+ * Characters are Unicode code points. Patterns are well-formed, so a literal piece cannot begin or end within one.
+ */
+export interface Pattern {
+  /** The literal text before the first wildcard: every text that matches begins with it. */
+  readonly prefix: string
+  /** There is no wildcard: only `prefix` itself matches. */
+  readonly exact: boolean
+  /** The whole text matches; upper and lower case differ. */
+  matches(text: string): boolean
+}
+
+/** The characters that stand for others, one code point each; null where a dialect has no such wildcard. */
+export interface Wildcards {
+  /** Any run of characters, the empty one too. */
+  readonly anyRun: string
+  /** Exactly one character. */
+  readonly anyOne: string | null
+}
+
+/** Part of a pattern without stars. Places are indices into the text; -1 for none. */
+interface Piece {
+  /** Where the piece ends when it stands at `start`. */
+  endAt(text: string, start: number): number
+  /** Where the piece starts when it ends at the end of the text. */
+  startAtEnd(text: string): number
+  /** Where its leftmost occurrence from `from` on ends. */
+  find(text: string, from: number): number
+}
+
+const shellWildcards: Wildcards = { anyRun: '*', anyOne: '?' }
+
+/** Longer pieces are not left to `indexOf`, which compares up to the whole piece at each place. */
+const nativeUnits = 64
+
+/** Throws `invalid_parameter` for a pattern longer than `maxPatternBytes` of UTF-8, or with half a surrogate pair. */
+export function compilePattern(text: string, wildcards: Wildcards = shellWildcards): Pattern {
+  // The first test spares measuring a text that is far too long.
+  if (text.length > maxPatternBytes || Buffer.byteLength(text) > maxPatternBytes) {
+    throw new KvistError('invalid_parameter', `a pattern may have ${maxPatternBytes} bytes at most`, {
+      limit: maxPatternBytes,
+    })
+  }
+  if (!text.isWellFormed()) {
+    throw new KvistError('invalid_parameter', 'a pattern must be well-formed Unicode text')
+  }
+  const { anyRun, anyOne } = wildcards
+  const parts = text.split(anyRun)
+  const head = parts[0] ?? ''
+  const prefix = anyOne === null ? head : (head.split(anyOne, 1)[0] ?? '')
+  if (prefix === text) return { prefix, exact: true, matches: (other) => other === text }
+
+  const first = piece(head, anyOne)
+  if (parts.length === 1) {
+    return { prefix, exact: false, matches: (other) => first.endAt(other, 0) === other.length }
+  }
+  if (prefix.length === text.length - anyRun.length) {
+    return { prefix, exact: false, matches: (other) => other.startsWith(prefix) }
+  }
+  const last = piece(parts.at(-1) ?? '', anyOne)
+  const between = parts.slice(1, -1).filter((part) => part !== '')
+  return {
+    prefix,
+    exact: false,
+    matches: anchored(
+      first,
+      between.map((part) => piece(part, anyOne)),
+      last,
+    ),
+  }
+}
+
+function anchored(first: Piece, between: readonly Piece[], last: Piece): (text: string) => boolean {
+  return (text) => {
+    let at = first.endAt(text, 0)
+    if (at === -1) return false
+    const end = last.startAtEnd(text)
+    if (end < at) return false
+    for (const piece of between) {
+      at = piece.find(text, at)
+      if (at === -1 || at > end) return false
+    }
+    return true
+  }
+}
+
+function piece(text: string, anyOne: string | null): Piece {
+  return anyOne !== null && text.includes(anyOne) ? holedPiece(text, anyOne) : literalPiece(text)
+}
+
+function literalPiece(literal: string): Piece {
+  const find =
+    literal.length > nativeUnits
+      ? knuthMorrisPratt(literal)
+      : (text: string, from: number) => {
+          const start = text.indexOf(literal, from)
+          return start === -1 ? -1 : start + literal.length
+        }
+  return {
+    endAt: (text, start) => (text.startsWith(literal, start) ? start + literal.length : -1),
+    startAtEnd: (text) => (text.endsWith(literal) ? text.length - literal.length : -1),
+    find,
+  }
+}
+
+function knuthMorrisPratt(literal: string): Piece['find'] {
+  const units = Uint16Array.from({ length: literal.length }, (_, at) => literal.charCodeAt(at))
+  // What to compare next after a mismatch at a unit; -1: nothing here, go on with the next of the text.
+  const fallback = new Int32Array(units.length)
+  fallback[0] = -1
+  for (let at = 1, border = 0; at < units.length; at++) {
+    fallback[at] = units[at] === units[border] ? fallback[border]! : border
+    while (border >= 0 && units[at] !== units[border]) border = fallback[border]!
+    border++
+  }
+  return (text, from) => {
+    let matched = 0
+    for (let at = from; at < text.length; at++) {
+      const unit = text.charCodeAt(at)
+      while (matched >= 0 && units[matched] !== unit) matched = fallback[matched]!
+      matched++
+      if (matched === units.length) return at + 1
+    }
+    return -1
+  }
+}
+
+const hole = -1
+
+function holedPiece(text: string, anyOne: string): Piece {
+  const codes = Array.from(text, (character) => (character === anyOne ? hole : character.codePointAt(0)!))
+  return {
+    endAt(text, start) {
+      let at = start
+      for (const wanted of codes) {
+        if (at >= text.length) return -1
+        const code = text.codePointAt(at)!
+        if (wanted !== hole && wanted !== code) return -1
+        at += code > 0xffff ? 2 : 1
+      }
+      return at
+    },
+    startAtEnd(text) {
+      let at = text.length
+      for (let index = codes.length - 1; index >= 0; index--) {
+        if (at === 0) return -1
+        // A whole surrogate pair is seen from its first half only.
+        if (at >= 2 && text.codePointAt(at - 2)! > 0xffff) at -= 2
+        else at--
+        if (codes[index] !== hole && codes[index] !== text.codePointAt(at)) return -1
+      }
+      return at
+    },
+    find: shiftAnd(codes),
+  }
+}
+
+/**
+ * Bit i of the state says that the text read so far ends with the first i + 1 codes. For each code the table has a row
+ * of words with the bits of the places where it may stand; row 0 is for codes that are not in the piece.
+ */
+function shiftAnd(codes: readonly number[]): Piece['find'] {
+  const words = Math.ceil(codes.length / 32)
+  const rows = new Map<number, number>()
+  for (const code of codes) if (code !== hole && !rows.has(code)) rows.set(code, rows.size + 1)
+  const asciiRows = Uint16Array.from({ length: 128 }, (_, code) => rows.get(code) ?? 0)
+  const table = new Int32Array((rows.size + 1) * words)
+  codes.forEach((code, place) => {
+    const bit = 1 << (place & 31)
+    const word = place >>> 5
+    if (code === hole) for (let row = 0; row <= rows.size; row++) table[row * words + word]! |= bit
+    else table[rows.get(code)! * words + word]! |= bit
+  })
+  const goal = 1 << ((codes.length - 1) & 31)
+  const state = new Int32Array(words)
+
+  return (text, from) => {
+    state.fill(0)
+    let live = 1 // words that can become other than 0 with the next code
+    for (let at = from; at < text.length; ) {
+      const code = text.codePointAt(at)!
+      at += code > 0xffff ? 2 : 1
+      const row = (code < 128 ? asciiRows[code]! : (rows.get(code) ?? 0)) * words
+      let carry = 1
+      let used = 0
+      for (let word = 0; word < live; word++) {
+        const before = state[word]!
+        const after = ((before << 1) | carry) & table[row + word]!
+        carry = before >>> 31
+        state[word] = after
+        if (after !== 0) used = word + 1
+      }
+      live = used < words ? used + 1 : words
+      if ((state[words - 1]! & goal) !== 0) return at
+    }
+    return -1
+  }
+}
