@@ -1,0 +1,185 @@
+import { expect, test } from 'bun:test'
+import { tidy } from './tidy.ts'
+
+interface Case {
+  readonly rule: string
+  readonly path: string
+  readonly red: string
+  readonly green: string
+}
+
+const cases: readonly Case[] = [
+  {
+    rule: 'import',
+    path: 'src/core/member.ts',
+    red: "import { open } from '../engines/open.ts'",
+    green: "import { open } from './limits.ts'",
+  },
+  {
+    rule: 'import',
+    path: 'src/core/member.ts',
+    red: "import {\n  type Metrics,\n} from '../telemetry/metrics.ts'",
+    green: "import { join } from 'node:path'",
+  },
+  {
+    rule: 'import',
+    path: 'src/core/member.ts',
+    red: "export type { Metrics } from '../telemetry/metrics.ts'",
+    green: " * import { x } from '../telemetry/metrics.ts'",
+  },
+  {
+    rule: 'import',
+    path: 'src/core/member.ts',
+    red: "const module = await import('../http/server.ts')",
+    green: "const module = await import('./limits.ts')",
+  },
+  {
+    rule: 'import',
+    path: 'src/engines/sqlite.ts',
+    red: "new Worker(new URL('../http/worker.ts', import.meta.url))",
+    green: "new Worker(new URL('./sqlite/worker.ts', import.meta.url))",
+  },
+  {
+    rule: 'import',
+    path: 'src/engines/sqlite/log.ts',
+    red: "import { serve } from '../../serve.ts'",
+    green: "import type { Change } from '../../core/member.ts'",
+  },
+  {
+    rule: 'import',
+    path: 'src/http/v1/members.ts',
+    red: "import { ozza } from '../dialects/ozza.ts'",
+    green: "import { problem } from '../problem.ts'",
+  },
+  {
+    rule: 'import',
+    path: 'src/http/dialects/ozza.ts',
+    red: "import { members } from '../v1/members.ts'",
+    green: "import { readToken } from '../../auth/token.ts'",
+  },
+  {
+    rule: 'import',
+    path: 'src/http/server.ts',
+    red: "import { listen } from '../memcached/listener.ts'",
+    green: "import { routes } from './v1/routes.ts'",
+  },
+  {
+    rule: 'import',
+    path: 'src/memcached/listener.ts',
+    red: "import { problem } from '../http/problem.ts'",
+    green: "import { KvistError } from '../core/errors.ts'",
+  },
+  {
+    rule: 'import',
+    path: 'src/replication/mirror.ts',
+    red: "import { routes } from '../http/v1/routes.ts'",
+    green: "import { connect } from '../../sdk/kvist.ts'",
+  },
+  {
+    rule: 'import',
+    path: 'src/cli/get.ts',
+    red: "import { serve } from '../serve.ts'",
+    green: "import { options } from '../config.ts'\nimport { connect } from '../../sdk/kvist.ts'",
+  },
+  {
+    rule: 'import',
+    path: 'src/cli/serve.ts',
+    red: "import { open } from '../engines/open.ts'",
+    green: "import { serve } from '../serve.ts'\nimport { version } from '../../package.json'",
+  },
+  {
+    rule: 'import',
+    path: 'sdk/kvist.ts',
+    red: "import { maxKeyBytes } from '../src/core/limits.ts'",
+    green: "import { request } from './request.ts'",
+  },
+  {
+    rule: 'import',
+    path: 'src/config.ts',
+    red: "import { listen } from './http/server.ts'",
+    green: "import { maxKeyBytes } from './core/limits.ts'\nimport { option } from './options.ts'",
+  },
+  {
+    rule: 'import',
+    path: 'src/core/cache.ts',
+    red: "import { model } from '../../test/model.ts'",
+    green: "import type { Member } from './member.ts'",
+  },
+  { rule: 'length', path: 'src/core/cache.ts', red: 'a\n'.repeat(601), green: 'a\n'.repeat(600) },
+  {
+    rule: 'barrel',
+    path: 'src/core/all.ts',
+    red: "export * from './a.ts'",
+    green: "export { a } from './a.ts'",
+  },
+  { rule: 'any', path: 'bench/run.ts', red: 'read(x as any)', green: '// as good as any\nread(x)' },
+  { rule: 'unfinished', path: 'bench/run.ts', red: '// TODO: later', green: '// later' },
+  { rule: 'unfinished', path: 'scripts/a.mjs', red: '// FIXME', green: '// fixed' },
+  { rule: 'skipped', path: 'src/a.test.ts', red: "test.only('x', () => {})", green: "test('x', () => {})" },
+  { rule: 'skipped', path: 'test/crash.ts', red: "describe.skipIf(slow)('x')", green: '// no .skip() here' },
+  { rule: 'machine', path: 'README.md', red: 'cd /work/kvist', green: 'GET /v1/work/kvist and ./work/kvist' },
+  {
+    rule: 'machine',
+    path: 'test/disk.ts',
+    red: "mount('/tmp/disk')",
+    green: "mount(join(tmpdir(), 'disk'))",
+  },
+  { rule: 'machine', path: '.ci/run', red: 'cd /home/ann/kvist', green: 'cd "$home/kvist"' },
+  {
+    rule: 'registry',
+    path: 'docs/setup.md',
+    red: 'https://registry.npmjs.org/bun',
+    green: 'registry.register(counter)',
+  },
+  {
+    rule: 'lock',
+    path: 'package-lock.json',
+    red: '      "resolved": "https://example.org/bun.tgz",',
+    green: '      "integrity": "sha512-x",',
+  },
+]
+
+for (const { rule, path, red, green } of cases) {
+  test(`${path}: ${rule} goes red for ${quote(red)}`, () => {
+    const found = tidy(path, red)
+    expect(found).toHaveLength(1)
+    expect(found[0]).toStartWith(`${path}:${red.trimEnd().split('\n').length} ${rule}: `)
+  })
+  test(`${path}: ${rule} is content with ${quote(green)}`, () => {
+    expect(tidy(path, green)).toEqual([])
+  })
+}
+
+function quote(text: string): string {
+  return JSON.stringify(text.slice(0, 70))
+}
+
+test('serve.ts may import everything', () => {
+  const text = "import { routes } from './http/v1/routes.ts'\nimport { open } from './engines/open.ts'"
+  expect(tidy('src/serve.ts', text)).toEqual([])
+})
+
+test('a file called index is a barrel', () => {
+  expect(tidy('src/core/index.ts', '')).toEqual([
+    'src/core/index.ts:1 barrel: call the file by what is in it',
+  ])
+})
+
+test('a folder without a row in the import table is named', () => {
+  expect(tidy('src/helpers/a.ts', '')).toEqual([
+    'src/helpers/a.ts:1 import: src/helpers/a.ts has no row in the import table of scripts/tidy.ts',
+  ])
+})
+
+test('tests may import anything, wherever they are', () => {
+  const text = "import { open } from '../engines/open.ts'"
+  expect(tidy('src/core/cache.test.ts', text)).toEqual([])
+  expect(tidy('test/model.ts', text)).toEqual([])
+  expect(tidy('bench/run.ts', text)).toEqual([])
+})
+
+test('the line of a finding is that of what was found', () => {
+  expect(tidy('src/core/a.ts', "const a = 1\n\nimport { b } from '../http/b.ts'\n")).toEqual([
+    'src/core/a.ts:3 import: src/core may not import src/http/b.ts',
+  ])
+})

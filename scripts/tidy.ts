@@ -1,0 +1,196 @@
+/**
+ * The rules of this house that code can check: who may import whom, how long a file may be, what must not be written.
+ * `bun scripts/tidy.ts` looks at every file that git knows or would add, prints `file:line rule: what` for each
+ * breach, and exits with 1 when there is one. To add a rule, add a row to `rules`.
+ */
+import { lstatSync, readFileSync } from 'node:fs'
+import { join, posix } from 'node:path'
+
+const maxFileLines = 600
+
+/**
+ * A file or folder of ours, and what it may import besides itself. The longest row that fits a file is its own, so
+ * `src/http/v1` does not see `src/http/dialects`, nor the other way round.
+ */
+const importTable: Readonly<Record<string, readonly string[] | 'all'>> = {
+  sdk: [],
+  console: ['sdk'],
+  'src/core': [],
+  'src/config': ['src/core', 'src/options', 'src/option-kinds'],
+  'src/options': ['src/option-kinds'],
+  'src/option-kinds': [],
+  'src/engines': ['src/core'],
+  'src/processes': ['src/core'],
+  'src/auth': ['src/core'],
+  'src/telemetry': ['src/core'],
+  'src/http': ['src/core', 'src/auth', 'src/telemetry', 'src/http/v1', 'src/http/dialects'],
+  'src/http/v1': ['src/core', 'src/auth', 'src/telemetry', 'src/http'],
+  'src/http/dialects': ['src/core', 'src/auth', 'src/telemetry', 'src/http'],
+  'src/memcached': ['src/core', 'src/auth', 'src/telemetry'],
+  'src/replication': ['src/core', 'src/telemetry', 'sdk'],
+  'src/cli': ['sdk', 'src/config', 'src/options', 'src/option-kinds', 'src/cli/serve'],
+  'src/cli/serve': ['sdk', 'src/config', 'src/options', 'src/option-kinds', 'src/cli', 'src/serve'],
+  'src/main': 'all',
+  'src/serve': 'all',
+}
+
+interface Finding {
+  readonly line: number
+  readonly what: string
+}
+
+type Check = (path: string, text: string) => Finding[]
+
+interface Rule {
+  readonly name: string
+  readonly appliesTo: (path: string) => boolean
+  readonly check: Check
+}
+
+const rules: readonly Rule[] = [
+  { name: 'import', appliesTo: isProgram, check: strayImports },
+  { name: 'length', appliesTo: isProgram, check: tooLong },
+  { name: 'barrel', appliesTo: isCode, check: named('index', 'call the file by what is in it') },
+  { name: 'barrel', appliesTo: isCode, check: saying(/^export \* from/, 'import the file you mean') },
+  { name: 'any', appliesTo: isCode, check: inCode(/\bas any\b/, 'parse, or name the type') },
+  { name: 'unfinished', appliesTo: isCode, check: saying(/\b(TODO|FIXME|XXX)\b/, 'do it, or open an issue') },
+  {
+    name: 'skipped',
+    appliesTo: isTest,
+    check: inCode(/\.(only|skip|todo|skipIf|todoIf)\(/, 'every test runs'),
+  },
+  {
+    name: 'machine',
+    appliesTo: isAny,
+    check: saying(/(?<![\w.}~*-])\/(work|tmp|home\/\w+|Users\/\w+)\//, 'a path of one machine'),
+  },
+  {
+    name: 'registry',
+    appliesTo: isAny,
+    check: saying(/\bregistry\.[\w.-]+\.(org|com|net|io|dev)\b/, 'the host of a package registry'),
+  },
+  {
+    name: 'lock',
+    appliesTo: (path) => posix.basename(path) === 'package-lock.json',
+    check: saying(/"resolved":/, 'npm install --omit-lockfile-registry-resolved leaves the addresses out'),
+  },
+]
+
+/** These two quote what the rules forbid. */
+const quotingFiles = ['scripts/tidy.ts', 'scripts/tidy.test.ts']
+
+/** What is wrong with a file, given its path from the root of the repository: lines as they are printed. */
+export function tidy(path: string, text: string): string[] {
+  if (quotingFiles.includes(path)) return []
+  return rules
+    .filter((rule) => rule.appliesTo(path))
+    .flatMap((rule) =>
+      rule.check(path, text).map(({ line, what }) => `${path}:${line} ${rule.name}: ${what}`),
+    )
+}
+
+function isAny(): boolean {
+  return true
+}
+
+function isCode(path: string): boolean {
+  return /\.([cm]?[jt]sx?|svelte|sh)$/.test(path)
+}
+
+function isTest(path: string): boolean {
+  return /\.test\.tsx?$/.test(path) || path.startsWith('test/')
+}
+
+/** What is built into kvist, and the tests beside it. */
+function isProgram(path: string): boolean {
+  return isCode(path) && /^(src|sdk|console)\//.test(path)
+}
+
+/** Finds the lines that match, comments and all. */
+function saying(pattern: RegExp, what: string): Check {
+  return (_path, text) =>
+    text.split('\n').flatMap((line, index) => (pattern.test(line) ? [{ line: index + 1, what }] : []))
+}
+
+/** Finds the lines that match with their comments left out. */
+function inCode(pattern: RegExp, what: string): Check {
+  const find = saying(pattern, what)
+  return (path, text) => find(path, text.replace(/^\s*(\/\/|\/?\*).*$|\s\/\/ .*$/gm, ''))
+}
+
+function named(stem: string, what: string): Check {
+  return (path) => (posix.parse(path).name === stem ? [{ line: 1, what }] : [])
+}
+
+function tooLong(_path: string, text: string): Finding[] {
+  const lines = text.trimEnd().split('\n').length
+  return lines > maxFileLines ? [{ line: lines, what: `${lines} lines; split it by ${maxFileLines}` }] : []
+}
+
+function strayImports(path: string, text: string): Finding[] {
+  if (isTest(path)) return []
+  const own = areaOf(path)
+  if (own === null) return [{ line: 1, what: `${path} has no row in the import table of scripts/tidy.ts` }]
+  const allowed = importTable[own] ?? []
+  if (allowed === 'all') return []
+  return importsOf(text).flatMap(({ line, specifier }) => {
+    const target = posix.join(posix.dirname(path), specifier)
+    const area = areaOf(target)
+    const isFine = area === null ? target === 'package.json' : area === own || allowed.includes(area)
+    return isFine ? [] : [{ line, what: `${own} may not import ${target}` }]
+  })
+}
+
+function areaOf(path: string): string | null {
+  const fitting = Object.keys(importTable).filter(
+    (area) => path.startsWith(area) && /^([/.]|$)/.test(path.slice(area.length)),
+  )
+  return fitting.toSorted((a, b) => b.length - a.length)[0] ?? null
+}
+
+/** The files that a file names relative to itself: imports of every kind, and what it starts as a Worker. */
+function importsOf(text: string): { line: number; specifier: string }[] {
+  const patterns = [
+    /^\s*(?:import|export)\b(?:[^'"`]*?\bfrom)?\s*'(\.[^']*)'/gm,
+    /\bimport\(\s*'(\.[^']*)'/g,
+    /\bnew URL\(\s*'(\.[^']*)',\s*import\.meta\.url/g,
+  ]
+  return patterns
+    .flatMap((pattern) => [...text.matchAll(pattern)])
+    .map((match) => ({
+      line: text.slice(0, match.index + match[0].length).split('\n').length,
+      specifier: match[1] ?? '',
+    }))
+}
+
+function filesOfRepository(root: string): string[] {
+  // A checkout may belong to another user than the one who runs its checks, as in a container.
+  const git = [
+    'git',
+    '-c',
+    'safe.directory=*',
+    'ls-files',
+    '-z',
+    '--cached',
+    '--others',
+    '--exclude-standard',
+  ]
+  const listed = Bun.spawnSync(git, { cwd: root, stderr: 'inherit' })
+  if (!listed.success) throw new Error('git could not list the files of this repository')
+  const paths = listed.stdout.toString().split('\0')
+  return paths.filter((path) => lstatSync(join(root, path), { throwIfNoEntry: false })?.isFile())
+}
+
+function isText(bytes: Buffer): boolean {
+  return !bytes.subarray(0, 8192).includes(0)
+}
+
+if (import.meta.main) {
+  const root = join(import.meta.dir, '..')
+  const found = filesOfRepository(root).flatMap((path) => {
+    const bytes = readFileSync(join(root, path))
+    return isText(bytes) ? tidy(path, bytes.toString()) : []
+  })
+  for (const line of found) console.log(line)
+  process.exitCode = found.length === 0 ? 0 : 1
+}
