@@ -129,14 +129,17 @@ const secondText = remembered(256, (second) => {
   const day = Math.floor(second / secondsInDay)
   const secondOfDay = second - day * secondsInDay
   const minute = Math.floor(secondOfDay / 60)
-  return dayText(day) + minuteTexts[minute]! + secondTexts[secondOfDay - minute * 60]!
+  const text = dayText(day) + minuteTexts[minute]! + secondTexts[secondOfDay - minute * 60]!
+  // Looking into a joined text makes it one piece, here instead of in each that it becomes a part of (25 ns).
+  text.charCodeAt(0)
+  return text
 })
 
 const httpDateText = remembered(256, (second) => new Date(second * secondMs).toUTCString())
 
 /**
- * An RFC 3339 timestamp in UTC of whole milliseconds, the text of `Date.toISOString()`. Lists write three for each member,
- * so the parts are remembered: 15 ns for times of the same minutes and 35 ns for others, where `Date` takes 130.
+ * An RFC 3339 timestamp in UTC of whole milliseconds, the text of `Date.toISOString()`. Lists write three for each
+ * member, so the parts are remembered: 15 ns for times of the same minutes and 40 ns for others, where `Date` takes 130.
  */
 export function formatTime(ms: number): string {
   const second = Math.floor(ms / secondMs)
