@@ -1,0 +1,63 @@
+import { expect, test } from 'bun:test'
+import { judge, summaryOf } from './bars.ts'
+import type { LoadResult, Measure } from './results.ts'
+import { median, slope } from './statistics.ts'
+import { markdown } from './table.ts'
+
+function measure(perSecond: number, maxMs = 1, errors = 0): Measure {
+  return { perSecond, p50Ms: 0.5, p99Ms: 0.9, maxMs, errors, peakMb: 50 }
+}
+
+function load(name: string, rows: Record<string, Measure[]>): LoadResult {
+  const found = Object.entries(rows).map(([contestant, rounds]) => ({
+    ...{ contestant, title: contestant, variant: '', rounds },
+  }))
+  return { name, title: name, unit: 'answers/s', rows: found }
+}
+
+test('a ratio is that of the medians, its range that of the rounds', () => {
+  const [found] = judge([
+    load('get-one', {
+      kvist: [measure(100), measure(300), measure(200)],
+      webdis: [measure(100), measure(100), measure(400)],
+    }),
+  ])
+  expect(found).toMatchObject({ value: 2, low: 0.5, high: 3, atLeast: 1.4, reached: true, unit: '×' })
+})
+
+test('one slow answer in any round breaks the bar on the slowest', () => {
+  const found = judge([load('put-64', { kvist: [measure(1, 20), measure(1, 251), measure(1, 20)] })])
+  expect(found).toMatchObject([{ value: 251, atMost: 250, reached: false }])
+})
+
+test('a bar against a peer that was left out is not judged', () => {
+  expect(judge([load('get-random', { kvist: [measure(1)] })])).toEqual([])
+})
+
+test('the summary of rounds takes medians, but every error and the slowest of all', () => {
+  const summary = summaryOf([measure(10, 5, 2), measure(30, 9, 0), measure(20, 1, 1)])
+  expect(summary).toMatchObject({ perSecond: 20, maxMs: 9, errors: 3 })
+  expect(summaryOf([])).toBeNull()
+})
+
+test('the table names who failed and which bar was missed', () => {
+  const loads = [load('get-one', { kvist: [measure(100)], webdis: [measure(100)], bare: [] })]
+  const text = markdown({
+    title: '',
+    at: '',
+    machine: '',
+    remarks: [],
+    loads,
+    verdicts: judge(loads),
+    series: [],
+  })
+  expect(text).toContain('| bare | not run |')
+  expect(text).toContain('≥ 1.40 × | 1.00 × |  | **no** |')
+})
+
+test('median and slope', () => {
+  expect(median([3, 1, 2])).toBe(2)
+  expect(median([4, 1, 2, 3])).toBe(2.5)
+  expect(slope([1, 2, 3].map((x) => ({ x, y: 5 - 2 * x })))).toBeCloseTo(-2)
+  expect(slope([{ x: 1, y: 1 }])).toBe(0)
+})

@@ -1,0 +1,103 @@
+import type { LoadResult, Measure, Row, Verdict } from './results.ts'
+import { median } from './statistics.ts'
+
+/** What kvist should reach, as the project says it, and whether it did. */
+
+interface Bar {
+  readonly load: string
+  readonly text: string
+  readonly figure: Figure
+  /** Another contestant, whose figure kvist's is divided by. */
+  readonly against?: string
+  readonly atLeast?: number
+  readonly atMost?: number
+}
+
+type Figure = 'perSecond' | 'maxMs'
+
+const bars: readonly Bar[] = [
+  rate('get-one', 'webdis', 1.4, 'GET of one key against webdis + Redis'),
+  rate('get-one', 'bare', 0.75, 'GET of one key against the bare ceiling'),
+  rate('get-random', 'webdis', 1.25, 'GET at random against webdis + Redis'),
+  rate('get-random', 'bare', 0.65, 'GET at random against the bare ceiling'),
+  rate('put-64', 'webdis', 1, 'durable PUT, 64 connections, against webdis + Redis'),
+  rate('put-256', 'webdis', 1, 'durable PUT, 256 connections, against webdis + Redis'),
+  rate('put-64', 'etcd', 3, 'durable PUT, 64 connections, against etcd'),
+  rate('put-256', 'etcd', 3, 'durable PUT, 256 connections, against etcd'),
+  slowest('put-1', 'slowest durable PUT while applying, 1 connection'),
+  slowest('put-64', 'slowest durable PUT while applying, 64 connections'),
+  slowest('put-256', 'slowest durable PUT while applying, 256 connections'),
+  { load: 'import', figure: 'perSecond', atLeast: 150_000, text: 'NDJSON import, members a second' },
+  { load: 'export', figure: 'perSecond', atLeast: 300_000, text: 'NDJSON export, members a second' },
+]
+
+function rate(load: string, against: string, atLeast: number, text: string): Bar {
+  return { load, figure: 'perSecond', against, atLeast, text }
+}
+
+function slowest(load: string, text: string): Bar {
+  return { load, figure: 'maxMs', atMost: 250, text }
+}
+
+/** Every bar whose figures were taken. */
+export function judge(loads: readonly LoadResult[]): Verdict[] {
+  return bars.flatMap((bar) => {
+    const rows = loads.find(({ name }) => name === bar.load)?.rows ?? []
+    const own = figuresOf(rows, 'kvist', bar.figure)
+    const theirs = bar.against === undefined ? own.map(() => 1) : figuresOf(rows, bar.against, bar.figure)
+    if (own.length === 0 || theirs.length === 0) return []
+    const rounds = own.slice(0, theirs.length).map((figure, round) => figure / (theirs[round] ?? Number.NaN))
+    // One slow answer in any round is one too many; of rates the median counts.
+    const value = bar.figure === 'maxMs' ? Math.max(...rounds) : median(own) / median(theirs)
+    const unit = bar.against ? '×' : bar.figure === 'maxMs' ? 'ms' : '/s'
+    return [verdict(bar, unit, value, rounds)]
+  })
+}
+
+export interface Bound {
+  readonly text: string
+  readonly atLeast?: number
+  readonly atMost?: number
+}
+
+/** Holds a figure against its bound. The rounds, where there were some, give the range. */
+export function verdict(
+  { text, atLeast, atMost }: Bound,
+  unit: string,
+  value: number,
+  rounds: readonly number[] = [value],
+): Verdict {
+  return {
+    text,
+    unit,
+    value,
+    low: Math.min(...rounds),
+    high: Math.max(...rounds),
+    ...(atLeast !== undefined && { atLeast }),
+    ...(atMost !== undefined && { atMost }),
+    reached: (atLeast === undefined || value >= atLeast) && (atMost === undefined || value <= atMost),
+  }
+}
+
+function figuresOf(rows: readonly Row[], contestant: string, figure: Figure): number[] {
+  const rounds = rows.find((row) => row.contestant === contestant)?.rounds ?? []
+  return rounds.map((measure) => measure[figure]).filter((value) => value !== null)
+}
+
+/** The rounds as one: medians, but the slowest answer of all and every error. Null of none. */
+export function summaryOf(rounds: readonly Measure[]): Measure | null {
+  if (rounds.length === 0) return null
+  function middle(figure: 'perSecond' | 'p50Ms' | 'p99Ms'): number | null {
+    const values = rounds.map((round) => round[figure]).filter((value) => value !== null)
+    return values.length > 0 ? median(values) : null
+  }
+  const slowestMs = rounds.map((round) => round.maxMs).filter((value) => value !== null)
+  return {
+    perSecond: middle('perSecond') ?? 0,
+    p50Ms: middle('p50Ms'),
+    p99Ms: middle('p99Ms'),
+    maxMs: slowestMs.length > 0 ? Math.max(...slowestMs) : null,
+    errors: rounds.reduce((sum, { errors }) => sum + errors, 0),
+    peakMb: Math.max(...rounds.map(({ peakMb }) => peakMb)),
+  }
+}

@@ -1,0 +1,137 @@
+import { summaryOf } from './bars.ts'
+import type { LoadResult, Results, Series } from './results.ts'
+import { thousands } from './table.ts'
+
+/**
+ * Results as SVG, without a library: a panel for each load with a bar for each contestant, as each load has a scale of
+ * its own; a panel for each line over time. The ground is left open and the colours are of middle lightness, so that it
+ * reads on light pages and on dark ones.
+ */
+
+const panelWidth = 470
+const columnGap = 40
+const margin = 24
+const barHeight = 18
+const barGap = 8
+const labelWidth = 110
+const figureWidth = 80
+const titleHeight = 34
+const panelGap = 26
+const lineHeight = 150
+const headHeight = 58
+const footHeight = 20
+
+/** By name, so that a contestant has the same colour in every panel. */
+const colors: Readonly<Record<string, string>> = {
+  kvist: '#2f81f7',
+  relaxed: '#79b0f7',
+  webdis: '#d9663d',
+  etcd: '#3f9c6b',
+  bare: '#8b949e',
+}
+
+const style = `
+  text { font: 13px system-ui, sans-serif; fill: #6e7781 }
+  .title { font-weight: 600 }
+  .head { font-size: 18px; font-weight: 600 }
+  .foot { font-size: 11px }
+  .figure { font-variant-numeric: tabular-nums }
+  .range, .axis { stroke: #6e7781; stroke-width: 1; fill: none }
+  .limit { stroke: #d9663d; stroke-width: 1; stroke-dasharray: 5 4 }`
+
+interface Panel {
+  readonly height: number
+  readonly svg: string
+}
+
+export function chart(results: Results): string {
+  const panels = [...results.loads.flatMap(barPanel), ...results.series.flatMap(linePanel)]
+  // The next panel goes where there is more room.
+  const bottoms = [headHeight, headHeight]
+  const placed = panels.map(({ height, svg }) => {
+    const column = (bottoms[1] ?? 0) < (bottoms[0] ?? 0) ? 1 : 0
+    const x = margin + column * (panelWidth + columnGap)
+    const y = bottoms[column] ?? 0
+    bottoms[column] = y + height + panelGap
+    return `<g transform="translate(${x} ${y})">${svg}</g>`
+  })
+  const width = panels.length > 1 ? 2 * (margin + panelWidth) + columnGap : 2 * margin + panelWidth
+  const height = Math.max(...bottoms) + footHeight
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img" aria-label="${escapeXml(results.title)}">
+<style>${style}</style>
+${text(margin, 30, results.title, 'head')}
+${placed.join('\n')}
+${text(margin, height - 16, results.machine, 'foot')}
+</svg>
+`
+}
+
+function barPanel({ title, unit, rows }: LoadResult): Panel[] {
+  const bars = rows.flatMap(({ contestant, title: label, rounds }) => {
+    const all = summaryOf(rounds)
+    return all
+      ? [{ contestant, label, value: all.perSecond, rates: rounds.map((round) => round.perSecond) }]
+      : []
+  })
+  if (bars.length === 0) return []
+  const largest = Math.max(...bars.flatMap(({ value, rates }) => [value, ...rates]))
+  const full = panelWidth - labelWidth - figureWidth
+  const svg = bars.map(({ contestant, label, value, rates }, index) => {
+    const y = titleHeight + index * (barHeight + barGap)
+    const middle = y + barHeight / 2
+    const [low, high] = [Math.min(...rates), Math.max(...rates)].map((rate) => at((rate / largest) * full))
+    const width = at((value / largest) * full)
+    const weight = contestant === 'kvist' ? 'title' : ''
+    return [
+      text(0, middle + 4, label, weight),
+      `<rect x="${labelWidth}" y="${y}" width="${width}" height="${barHeight}" rx="2" fill="${colors[contestant] ?? '#8b949e'}"/>`,
+      rates.length > 1
+        ? `<path class="range" d="M${labelWidth} ${middle}m${low} 0H${labelWidth + (high ?? 0)}"/>`
+        : '',
+      `<text class="figure" x="${panelWidth}" y="${middle + 4}" text-anchor="end">${thousands(value)}</text>`,
+    ].join('')
+  })
+  return [
+    {
+      height: titleHeight + bars.length * (barHeight + barGap),
+      svg: text(0, 18, `${title}, ${unit}`, 'title') + svg.join('\n'),
+    },
+  ]
+}
+
+function linePanel({ title, unit, points, limit }: Series): Panel[] {
+  const last = points.at(-1)
+  if (last === undefined || last.x <= 0) return []
+  const top = Math.max(limit ?? 0, ...points.map(({ y }) => y)) * 1.05
+  const left = 50
+  const width = panelWidth - left
+  function place({ x, y }: { x: number; y: number }): string {
+    return `${at(left + (x / last!.x) * width)},${at(titleHeight + lineHeight * (1 - y / top))}`
+  }
+  const bottom = titleHeight + lineHeight
+  const marks = [
+    text(0, bottom, '0'),
+    text(left, bottom + 18, '0 s'),
+    `<text x="${panelWidth}" y="${bottom + 18}" text-anchor="end">${thousands(last.x)} s</text>`,
+    `<path class="axis" d="M${left} ${titleHeight}V${bottom}H${panelWidth}"/>`,
+  ]
+  if (limit === undefined) marks.push(text(0, titleHeight + 10, thousands(top)))
+  else {
+    marks.push(text(0, titleHeight + lineHeight * (1 - limit / top) + 5, thousands(limit)))
+    marks.push(`<path class="limit" d="M${place({ x: 0, y: limit })}L${place({ x: last.x, y: limit })}"/>`)
+  }
+  const line = `<polyline points="${points.map(place).join(' ')}" fill="none" stroke="${colors.kvist}" stroke-width="1.5"/>`
+  return [{ height: bottom + 24, svg: text(0, 18, `${title}, ${unit}`, 'title') + marks.join('') + line }]
+}
+
+function at(position: number): number {
+  return Math.round(position * 10) / 10
+}
+
+function text(x: number, y: number, content: string, name = ''): string {
+  return `<text x="${x}" y="${y}"${name && ` class="${name}"`}>${escapeXml(content)}</text>`
+}
+
+function escapeXml(content: string): string {
+  return content.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('"', '&quot;')
+}

@@ -1,0 +1,103 @@
+-- One load for wrk, told by the arguments after `--`:
+--   1 the request as raw HTTP, with {key}, {key64} (base64) or {keys} (a hundred neighbours, joined by "/") in it
+--   2 how keys are chosen: one | random
+--   3 how many members there are
+--   4 the seed: the same one gives every contestant the same keys in the same order
+-- Pieces of keys and whole requests of a hundred keys are made beforehand, so that the client costs little and every
+-- contestant about the same.
+
+local hundredRequests = 2000
+
+local alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'
+
+local function base64OfThree(text)
+  local a, b, c = text:byte(1, 3)
+  local bits = a * 65536 + b * 256 + c
+  local out = ''
+  for shift = 3, 0, -1 do
+    local at = math.floor(bits / 64 ^ shift) % 64 + 1
+    out = out .. alphabet:sub(at, at)
+  end
+  return out
+end
+
+local function digits(count, encode)
+  local pieces = {}
+  for i = 0, 10 ^ count - 1 do
+    pieces[i] = encode(string.format('%0' .. count .. 'd', i))
+  end
+  return pieces
+end
+
+local function plainKeys()
+  local four = digits(4, function(text) return text end)
+  return function(i)
+    return 'key-' .. four[math.floor(i / 10000)] .. four[i % 10000]
+  end
+end
+
+-- "key-" and eight digits are twelve bytes, four groups of three: base64 of the whole is that of the groups.
+local function base64Keys()
+  local first = base64OfThree('key')
+  local two = digits(2, function(text) return base64OfThree('-' .. text) end)
+  local three = digits(3, base64OfThree)
+  return function(i)
+    return first .. two[math.floor(i / 1000000)] .. three[math.floor(i / 1000) % 1000] .. three[i % 1000]
+  end
+end
+
+local function hundredKeys(plain)
+  return function(i)
+    local keys = {}
+    for n = 0, 99 do
+      keys[n + 1] = plain(i + n)
+    end
+    return table.concat(keys, '/')
+  end
+end
+
+local function splitAt(template)
+  for _, name in ipairs({ 'key', 'key64', 'keys' }) do
+    local mark = '{' .. name .. '}'
+    local from, to = template:find(mark, 1, true)
+    if from then
+      return template:sub(1, from - 1), template:sub(to + 1), name
+    end
+  end
+  return template, '', nil
+end
+
+function init(args)
+  local template, choose, members, seed = args[1], args[2], tonumber(args[3]), tonumber(args[4])
+  local head, tail, name = splitAt(template)
+  local plain = plainKeys()
+  local makers = { key = plain, key64 = name == 'key64' and base64Keys(), keys = hundredKeys(plain) }
+  local make = makers[name]
+  math.randomseed(seed)
+
+  if choose == 'one' or not make then
+    local only = make and head .. make(1) .. tail or template
+    wrk.format = function() return only end
+    return
+  end
+  local random = math.random
+  if name == 'keys' then
+    local pool = {}
+    for n = 1, hundredRequests do
+      pool[n] = head .. make(random(0, members - 100)) .. tail
+    end
+    request = function() return pool[random(hundredRequests)] end
+    return
+  end
+  request = function() return head .. make(random(0, members - 1)) .. tail end
+end
+
+-- wrk counts an answer as a status error above 399; nothing here answers with a redirect.
+function done(summary, latency)
+  local errors = summary.errors
+  io.write(string.format(
+    '\nRESULT {"requests":%d,"duration_us":%d,"p50_us":%d,"p99_us":%d,"max_us":%d,'
+      .. '"connect":%d,"read":%d,"write":%d,"timeout":%d,"status":%d}\n',
+    summary.requests, summary.duration, latency:percentile(50), latency:percentile(99), latency.max,
+    errors.connect, errors.read, errors.write, errors.timeout, errors.status))
+end

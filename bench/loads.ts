@@ -1,0 +1,131 @@
+import type { Ask, Contestant } from './contestants.ts'
+import { jsonOf, keyOf, writtenValue } from './members.ts'
+import { type Server, watchMemory } from './process.ts'
+import type { Measure } from './results.ts'
+import { runWrk } from './wrk.ts'
+
+/** What is asked of each contestant: a table of loads, and how one of them is run once. */
+
+export interface Load {
+  readonly name: string
+  readonly title: string
+  readonly unit: 'answers/s' | 'members/s'
+  /** Where it runs: the store that was loaded before, or an empty one that is thrown away. */
+  readonly on: 'loaded' | 'empty'
+  readonly how: WrkLoad | BulkLoad
+  readonly note?: string
+}
+
+interface WrkLoad {
+  readonly kind: 'get' | 'put' | 'list'
+  readonly choose: 'one' | 'random'
+  readonly connections: number
+}
+
+interface BulkLoad {
+  readonly kind: 'import' | 'export'
+}
+
+export const loads: readonly Load[] = [
+  wrkLoad('get-one', 'GET of one key', { kind: 'get', choose: 'one', connections: 64 }),
+  wrkLoad('get-random', 'GET at random', { kind: 'get', choose: 'random', connections: 64 }),
+  {
+    ...wrkLoad('list', 'list of 100 from a random key', { kind: 'list', choose: 'random', connections: 64 }),
+    note: 'webdis has no list of members: MGET of 100 neighbouring keys, each named, is its nearest.',
+  },
+  wrkLoad('put-1', 'durable PUT, 1 connection', { kind: 'put', choose: 'random', connections: 1 }),
+  wrkLoad('put-64', 'durable PUT, 64 connections', { kind: 'put', choose: 'random', connections: 64 }),
+  wrkLoad('put-256', 'durable PUT, 256 connections', { kind: 'put', choose: 'random', connections: 256 }),
+  {
+    ...bulkLoad('import', 'empty'),
+    note: 'kvist: one POST of NDJSON. Redis: redis-cli --pipe, not HTTP. etcd: transactions of 1,000 puts, four at once.',
+  },
+  bulkLoad('export', 'loaded'),
+]
+
+function wrkLoad(name: string, title: string, how: WrkLoad): Load {
+  return { name, title, unit: 'answers/s', on: 'loaded', how }
+}
+
+function bulkLoad(kind: BulkLoad['kind'], on: Load['on']): Load {
+  return { name: kind, title: `NDJSON ${kind}`, unit: 'members/s', on, how: { kind } }
+}
+
+export interface LoadRun {
+  readonly contestant: Contestant
+  readonly server: Server
+  readonly load: Load
+  readonly members: number
+  readonly warmupSeconds: number
+  readonly seconds: number
+  /** Seeds the choice of keys, so that rounds differ and contestants do not. */
+  readonly round: number
+}
+
+/** Runs a load once on a server that is ready, and samples its memory meanwhile. */
+export async function runLoad(run: LoadRun): Promise<Measure> {
+  const { how } = run.load
+  if (!('choose' in how)) return await runBulk(run, how.kind)
+  const { contestant, members } = run
+  await check(contestant, how.kind)
+  const wrk = { port: contestant.port, request: contestant.asks[how.kind], members, ...how }
+  if (how.kind !== 'put' && run.warmupSeconds > 0) {
+    await runWrk({ ...wrk, seconds: run.warmupSeconds, seed: 1000 + run.round })
+  }
+  const stopWatching = watchMemory(run.server.pid, 250)
+  const figures = await runWrk({ ...wrk, seconds: run.seconds, seed: run.round })
+  return { ...figures, peakMb: peakOf(stopWatching()) }
+}
+
+async function runBulk({ contestant, server, members }: LoadRun, kind: BulkLoad['kind']): Promise<Measure> {
+  const stopWatching = watchMemory(server.pid, 100)
+  const startedAt = performance.now()
+  await contestant[kind](members)
+  const seconds = (performance.now() - startedAt) / 1000
+  const peakMb = peakOf(stopWatching())
+  await check(contestant, 'get')
+  return { perSecond: members / seconds, p50Ms: null, p99Ms: null, maxMs: null, errors: 0, peakMb }
+}
+
+function peakOf(samples: readonly { readonly rssMb: number }[]): number {
+  return samples.reduce((peak, { rssMb }) => Math.max(peak, rssMb), 0)
+}
+
+/** The figures of a server that answers something else are worth nothing: one request is looked at first. */
+async function check(contestant: Contestant, kind: WrkLoad['kind']): Promise<void> {
+  const { asks, port, heard } = contestant
+  const answer = await answerTo(asks[kind], port)
+  if (kind === 'put') {
+    const { text } = await answerTo(asks.get, port)
+    if (!text.includes(asks.get.shows(writtenValue)))
+      throw new Error(`PUT did not store: ${text.slice(0, 300)}`)
+    return
+  }
+  if (kind === 'get') heard?.(answer.headers)
+  const count = kind === 'list' ? 100 : 1
+  const rewritten = answer.text.includes(asks[kind].shows(writtenValue))
+  for (let index = 1; index <= count; index++) {
+    const holds = rewritten || answer.text.includes(asks[kind].shows(jsonOf(index)))
+    if (!holds)
+      throw new Error(`${kind} does not give the value of ${keyOf(index)}: ${answer.text.slice(0, 300)}`)
+  }
+}
+
+/** The answer to the request when it is for member 1, or for the hundred from there on. */
+async function answerTo(ask: Ask, port: number): Promise<{ text: string; headers: Headers }> {
+  const hundred = Array.from({ length: 100 }, (_, offset) => keyOf(1 + offset)).join('/')
+  function fill(template: string): string {
+    const key64 = Buffer.from(keyOf(1)).toString('base64')
+    return template.replace('{keys}', hundred).replace('{key}', keyOf(1)).replace('{key64}', key64)
+  }
+  const answer = await fetch(`http://127.0.0.1:${port}${fill(ask.path)}`, {
+    method: ask.method,
+    ...(ask.headers && { headers: ask.headers }),
+    ...(ask.body !== undefined && { body: fill(ask.body) }),
+  })
+  const text = await answer.text()
+  if (answer.status !== 200 && answer.status !== 201) {
+    throw new Error(`${ask.method} ${ask.path.slice(0, 60)} answered ${answer.status}: ${text.slice(0, 300)}`)
+  }
+  return { text, headers: answer.headers }
+}

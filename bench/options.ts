@@ -1,0 +1,99 @@
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+
+/** The options of both programs: what they mean and what they are when left out, in full and in quick runs. */
+
+interface Option {
+  readonly help: string
+  readonly full: string
+  readonly quick: string
+}
+
+const common = {
+  data: {
+    help: 'folder for the data of the servers; what they keep there is removed',
+    ...same(join(import.meta.dir, '.data')),
+  },
+} as const
+
+export const benchOptions = {
+  ...common,
+  rounds: { help: 'rounds, in each of which every contestant has its turn', full: '3', quick: '1' },
+  seconds: { help: 'seconds a round of GET and lists lasts', full: '10', quick: '2' },
+  'put-seconds': { help: 'seconds a round of PUT lasts', full: '30', quick: '3' },
+  members: { help: 'members in the store', full: '1000000', quick: '200000' },
+  only: { help: 'loads, by name, with commas between', ...same('') },
+  contestants: { help: 'contestants, by name, with commas between', ...same('') },
+  name: { help: 'name of the files in bench/results', full: 'bench', quick: 'bench-quick' },
+}
+
+export const scaleOptions = {
+  ...common,
+  rounds: { help: 'rounds of reading', full: '3', quick: '1' },
+  seconds: { help: 'seconds a round of reading lasts', full: '5', quick: '2' },
+  members: { help: 'members in the large store', full: '10000000', quick: '200000' },
+  starts: { help: 'starts after a clean stop, and after a kill', full: '5', quick: '2' },
+  quiet: { help: 'seconds of quiet before idle memory is read', full: '30', quick: '5' },
+  minutes: { help: 'minutes of writing', full: '10', quick: '0.2' },
+  name: { help: 'name of the files in bench/results', full: 'scale', quick: 'scale-quick' },
+}
+
+export type Chosen<Names extends string> = {
+  readonly quick: boolean
+  text(name: Names): string
+  number(name: Names): number
+  list(name: Names): string[]
+}
+
+function same(value: string): { full: string; quick: string } {
+  return { full: value, quick: value }
+}
+
+/** Reads the command line; ends the program with a line about it when it cannot, or with the help when asked. */
+export function chooseOptions<Names extends string>(rows: Readonly<Record<Names, Option>>): Chosen<Names> {
+  const values = readArguments(Object.keys(rows))
+  if (values.get('help')) {
+    process.stdout.write(helpOf(rows))
+    process.exit(0)
+  }
+  const quick = values.get('quick') === true
+  function text(name: Names): string {
+    const given = values.get(name)
+    return typeof given === 'string' ? given : rows[name][quick ? 'quick' : 'full']
+  }
+  return {
+    quick,
+    text,
+    number(name) {
+      const number = Number(text(name))
+      if (!(number > 0)) refuse(`--${name} must be a number above 0`)
+      return number
+    },
+    list: (name) => text(name).split(',').filter(Boolean),
+  }
+}
+
+function readArguments(names: readonly string[]) {
+  const named = Object.fromEntries(names.map((name) => [name, { type: 'string' as const }]))
+  try {
+    const { values } = parseArgs({
+      options: { ...named, quick: { type: 'boolean' }, help: { type: 'boolean' } },
+    })
+    return new Map(Object.entries(values))
+  } catch (error) {
+    return refuse(error instanceof Error ? error.message : String(error))
+  }
+}
+
+function refuse(why: string): never {
+  process.stderr.write(`${why}\n`)
+  process.exit(2)
+}
+
+function helpOf(rows: Readonly<Record<string, Option>>): string {
+  const lines = Object.entries(rows).map(([name, { help, full, quick }]) => {
+    const values = full === quick ? full : `${full}; quick: ${quick}`
+    return `  --${name.padEnd(12)} ${help}${values ? ` (${values})` : ''}`
+  })
+  return `${['  --quick        short runs, to see that it works', ...lines].join('\n')}\n`
+}

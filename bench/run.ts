@@ -1,0 +1,211 @@
+/**
+ * Side by side: every load in rounds, in each of which every contestant has its turn, so that whatever else the
+ * machine does hits all alike. `bun bench/run.ts --help` tells the options; README.md what is fair about it.
+ */
+import { join } from 'node:path'
+import { judge, summaryOf } from './bars.ts'
+import { chart } from './chart.ts'
+import { type Contestant, contestants } from './contestants.ts'
+import { type Load, loads, runLoad } from './loads.ts'
+import { benchOptions, chooseOptions } from './options.ts'
+import { killAll, removeFolder } from './process.ts'
+import {
+  type LoadResult,
+  type Measure,
+  machineLine,
+  packageVersion,
+  type Results,
+  type Row,
+  save,
+} from './results.ts'
+import { markdown } from './table.ts'
+
+const options = chooseOptions(benchOptions)
+const members = options.number('members')
+const rounds = options.number('rounds')
+const tuneRounds = options.quick ? 1 : 2
+const tuneSeconds = options.quick ? 1 : 3
+const loaded = new Set<string>()
+
+/** Says what is going on to whoever waits; the results alone go to stdout. */
+function tell(line: string): void {
+  process.stderr.write(`${line}\n`)
+}
+
+function missingOf({ programs }: Contestant): string | undefined {
+  return programs.find((program) => !Bun.which(program))
+}
+
+function folderOf({ name }: Contestant, what: string): string {
+  return join(options.text('data'), `${name}-${what}`)
+}
+
+/** One turn: a start, the load, a stop. What went wrong is told, and ends this turn alone. */
+async function turn(
+  contestant: Contestant,
+  load: Load,
+  variant: string,
+  round: number,
+  seconds: number,
+): Promise<Measure | string> {
+  const dataDir = folderOf(contestant, load.on)
+  try {
+    if (load.on === 'empty') removeFolder(dataDir)
+    else await loadOnce(contestant, dataDir)
+    const server = await contestant.start(dataDir, variant)
+    try {
+      const warmupSeconds = options.quick ? 1 : 2
+      return await runLoad({ contestant, server, load, members, warmupSeconds, seconds, round })
+    } finally {
+      await server.stop()
+      if (load.on === 'empty') removeFolder(dataDir)
+    }
+  } catch (error) {
+    await killAll()
+    return error instanceof Error ? error.message : String(error)
+  }
+}
+
+/** Fills the store that the loads run on, before its first turn. */
+async function loadOnce(contestant: Contestant, dataDir: string): Promise<void> {
+  if (loaded.has(contestant.name)) return
+  removeFolder(dataDir)
+  const server = await contestant.start(dataDir, contestant.variants[0] ?? '')
+  try {
+    await contestant.import(members)
+  } finally {
+    await server.stop()
+  }
+  loaded.add(contestant.name)
+}
+
+/** The variant that is quickest at this load in short trials, taken in turns. */
+async function bestVariant(contestant: Contestant, load: Load): Promise<string> {
+  const { variants } = contestant
+  const trials = variants.map((variant) => ({ variant, found: [] as Measure[] }))
+  if (variants.length === 1 || load.how.kind === 'import') return variants[0] ?? ''
+  for (let round = 1; round <= tuneRounds; round++) {
+    for (const { variant, found } of trials) {
+      const measure = await turn(contestant, load, variant, round, tuneSeconds)
+      if (typeof measure !== 'string') found.push(measure)
+    }
+  }
+  const rates = trials.map(({ variant, found }) => ({ variant, rate: summaryOf(found)?.perSecond ?? 0 }))
+  const best = rates.toSorted((a, b) => b.rate - a.rate)[0]
+  tell(
+    `  ${contestant.title}: ${rates.map(({ variant, rate }) => `${variant} ${rate.toFixed(0)}`).join(', ')} a second`,
+  )
+  return best?.variant ?? ''
+}
+
+async function runRounds(load: Load, present: readonly Contestant[]): Promise<LoadResult> {
+  tell(`${load.title}`)
+  const taking = present.filter(({ kinds }) => kinds.includes(load.how.kind))
+  const rows = []
+  for (const contestant of taking) {
+    const variant = await bestVariant(contestant, load)
+    rows.push({ contestant, variant, found: [] as Measure[], failures: [] as string[] })
+  }
+  const seconds = options.number(load.how.kind === 'put' ? 'put-seconds' : 'seconds')
+  for (let round = 1; round <= rounds; round++) {
+    for (const { contestant, variant, found, failures } of rows) {
+      const measure = await turn(contestant, load, variant, round, seconds)
+      if (typeof measure === 'string') failures.push(measure)
+      else found.push(measure)
+      const figure = typeof measure === 'string' ? measure : `${measure.perSecond.toFixed(0)} ${load.unit}`
+      tell(`  round ${round}, ${contestant.title}: ${figure}`)
+    }
+  }
+  return {
+    name: load.name,
+    title: load.title,
+    unit: load.unit,
+    ...(load.note !== undefined && { note: load.note }),
+    rows: rows.map(({ contestant, variant, found, failures }): Row => {
+      const [failed] = failures
+      const { name, title } = contestant
+      return { contestant: name, title, variant, rounds: found, ...(failed !== undefined && { failed }) }
+    }),
+  }
+}
+
+function remarksOf(chosen: readonly Contestant[], results: readonly LoadResult[]): string[] {
+  const versions = chosen
+    .flatMap(({ packages }) => packages.map((name) => [name, packageVersion(name)]))
+    .flatMap(([name, version]) => (version ? [`${name} ${version}`] : []))
+  const absent = chosen.flatMap((contestant) => {
+    const program = missingOf(contestant)
+    return program ? [`Left out: ${contestant.title}, for ${program} is not there.`] : []
+  })
+  const variants = results.flatMap(({ name, title, rows }) =>
+    rows.flatMap(({ contestant, variant }) =>
+      contestant === 'webdis' && name !== 'import' ? [`${title} ${variant}`] : [],
+    ),
+  )
+  const seconds = `${options.text('seconds')} s, PUT ${options.text('put-seconds')} s`
+  return [
+    `${members.toLocaleString('en-US')} members of 100 bytes; ${rounds} rounds of ${seconds}; wrk with one thread, 64 connections where no other number stands. Of the rounds: the median; the slowest answer, the errors and the largest memory of all (of webdis + Redis: Redis alone).`,
+    ...(versions.length > 0 ? [`Peers: ${versions.join(', ')}.`] : []),
+    ...(variants.length > 0
+      ? [`webdis threads/connections to Redis each, the best of five for each load: ${variants.join('; ')}.`]
+      : []),
+    ...(options.quick ? ['A quick run: it shows that things work, not how fast they are.'] : []),
+    ...absent,
+  ]
+}
+
+function pick<Named extends { readonly name: string }>(
+  all: readonly Named[],
+  names: readonly string[],
+): Named[] {
+  const unknown = names.find((name) => !all.some((one) => one.name === name))
+  if (unknown !== undefined)
+    throw new Error(`${unknown} is none of ${all.map(({ name }) => name).join(', ')}`)
+  return all.filter(({ name }) => names.length === 0 || names.includes(name))
+}
+
+function removeData(): void {
+  for (const contestant of contestants) {
+    for (const what of ['loaded', 'empty']) removeFolder(folderOf(contestant, what))
+  }
+}
+
+async function main(): Promise<void> {
+  const chosen = pick(contestants, options.list('contestants'))
+  const wanted = pick(loads, options.list('only'))
+  const present = chosen.filter((contestant) => missingOf(contestant) === undefined)
+  const machine = machineLine()
+  const at = new Date().toISOString()
+  const found: LoadResult[] = []
+  for (const load of wanted) found.push(await runRounds(load, present))
+  const name = options.text('name')
+  const remarks = remarksOf(chosen, found)
+  const results: Results = {
+    title: 'kvist and its peers',
+    at,
+    machine,
+    remarks,
+    loads: found,
+    verdicts: judge(found),
+    series: [],
+  }
+  await save(name, 'json', `${JSON.stringify(results, null, 1)}\n`)
+  const svg = await save(name, 'svg', chart(results))
+  process.stdout.write(markdown(results))
+  tell(`drawn in ${svg}`)
+}
+
+async function leave(code: number): Promise<never> {
+  await killAll()
+  removeData()
+  process.exit(code)
+}
+
+for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => void leave(130))
+try {
+  await main()
+  await leave(0)
+} catch (error) {
+  tell(error instanceof Error ? error.message : String(error))
+  await leave(1)
+}

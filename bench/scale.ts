@@ -1,0 +1,303 @@
+/**
+ * kvist alone, with very many members: whether depth, size and time make it slower, how quickly it starts, and what
+ * memory it takes. `bun bench/scale.ts --help` tells the options.
+ */
+import { join } from 'node:path'
+import { type Bound, verdict } from './bars.ts'
+import { chart } from './chart.ts'
+import { kvist } from './contestants.ts'
+import { keyOf } from './members.ts'
+import { chooseOptions, scaleOptions } from './options.ts'
+import {
+  bytesPerMb,
+  killAll,
+  type MemorySample,
+  memoryOf,
+  removeFolder,
+  type Server,
+  watchMemory,
+} from './process.ts'
+import { machineLine, type Results, type Series, save, type Verdict } from './results.ts'
+import { mean, median, slope } from './statistics.ts'
+import { markdown } from './table.ts'
+import { type RawRequest, runWrk, type WrkFigures } from './wrk.ts'
+
+const bars = {
+  import: { text: 'NDJSON import, members a second', atLeast: 150_000 },
+  importGrowth: {
+    text: 'growth of memory in the second half of the import, for each byte imported in it',
+    atMost: 0.1,
+  },
+  importPeak: { text: 'largest memory during the import' },
+  deepFrom: { text: 'p50 of a page of 100 deep (`from`) against the first page', atMost: 1.3 },
+  deepCursor: { text: 'p50 of a page of 100 deep (`cursor`) against the first page', atMost: 1.3 },
+  get: { text: 'time of a GET at random against one in the small store', atMost: 1.3 },
+  cleanStart: { text: 'ready after a clean stop, slowest', atMost: 150 },
+  killedStart: { text: 'ready after `kill -9` under load, slowest', atMost: 1000 },
+  idle: { text: 'memory when idle', atMost: 100 },
+  idleAnonymous: { text: 'memory when idle, without mapped files' },
+  writing: { text: 'largest memory while writing as fast as it goes', atMost: 512 },
+  writingDrift: {
+    text: 'drift of memory over the second half of the writing, of its mean there',
+    atMost: 0.1,
+  },
+  writingRate: { text: 'PUT at random while writing, a second' },
+  writingSlowest: { text: 'slowest PUT while writing', atMost: 250 },
+} satisfies Record<string, Bound>
+
+const smallMembers = 10_000
+const secondsUntilKill = 3
+const connections = 64
+
+const options = chooseOptions(scaleOptions)
+const members = options.number('members')
+const large = kvist('large', 17040, 'full')
+const small = kvist('small', 17041, 'full')
+const verdicts: Verdict[] = []
+const series: Series[] = []
+
+/** Notes a figure held against its bar, and says so to whoever waits. */
+function note(bar: Bound, unit: string, value: number, rounds?: readonly number[]): void {
+  verdicts.push(verdict(bar, unit, value, rounds))
+  process.stderr.write(`  ${bar.text}: ${value.toFixed(2)} ${unit}\n`)
+}
+
+function folderOf(name: string): string {
+  return join(options.text('data'), `scale-${name}`)
+}
+
+async function startLarge(): Promise<Server> {
+  return await large.start(folderOf('large'), '')
+}
+
+async function load(
+  port: number,
+  request: RawRequest,
+  seconds: number,
+  seed: number,
+  among = members,
+): Promise<WrkFigures> {
+  const figures = await runWrk({
+    port,
+    request,
+    choose: 'random',
+    members: among,
+    connections,
+    seconds,
+    seed,
+  })
+  if (figures.errors > 0) process.stderr.write(`  ${figures.errors} errors at ${request.path}\n`)
+  return figures
+}
+
+async function importAll(): Promise<void> {
+  const server = await startLarge()
+  const stopWatching = watchMemory(server.pid, 200)
+  const startedAt = performance.now()
+  await large.import(members)
+  const seconds = (performance.now() - startedAt) / 1000
+  const samples = stopWatching()
+  await server.stop()
+  const half = secondHalf(samples)
+  const lineBytes = `{"key":"${keyOf(0)}","value":}\n`.length + 100
+  const importedMb = (members * lineBytes) / 2 / bytesPerMb
+  note(bars.import, '/s', members / seconds)
+  note(bars.importGrowth, 'bytes', driftMb(half) / importedMb)
+  note(bars.importPeak, 'MB', peakMb(samples))
+  series.push(memorySeries(`import of ${members.toLocaleString('en-US')} members: memory`, samples))
+}
+
+/** The first page and two deep ones in turns, so that noise hits all three. */
+async function comparePages(): Promise<void> {
+  const server = await startLarge()
+  const deepKey = keyOf(Math.floor(members * 0.99))
+  const pages = { first: '/v1/bench?limit=100', from: `/v1/bench?limit=100&from=${deepKey}`, cursor: '' }
+  pages.cursor = `/v1/bench?limit=100&cursor=${encodeURIComponent(await nextOf(pages.from))}`
+  const p50Ms: Record<keyof typeof pages, number[]> = { first: [], from: [], cursor: [] }
+  for (let round = 1; round <= options.number('rounds'); round++) {
+    for (const page of ['first', 'from', 'cursor'] as const) {
+      const request = { method: 'GET', path: pages[page] } as const
+      p50Ms[page].push((await load(large.port, request, options.number('seconds'), round)).p50Ms)
+    }
+  }
+  await server.stop()
+  noteRatio(bars.deepFrom, p50Ms.from, p50Ms.first)
+  noteRatio(bars.deepCursor, p50Ms.cursor, p50Ms.first)
+}
+
+/** The cursor of a page's next one, and that there is a whole page there. */
+async function nextOf(path: string): Promise<string> {
+  const answer = await fetch(`http://127.0.0.1:${large.port}${path}`)
+  const page: unknown = await answer.json()
+  const whole =
+    page instanceof Object && 'members' in page && Array.isArray(page.members) && page.members.length === 100
+  if (!whole || !('next' in page) || typeof page.next !== 'string')
+    throw new Error(`${path} gave no page of 100`)
+  return page.next
+}
+
+/** The large store and the small one in turns, each alone. */
+async function compareSizes(): Promise<void> {
+  const filling = await small.start(folderOf('small'), '')
+  await small.import(smallMembers)
+  await filling.stop()
+  const perSecond = { large: [] as number[], small: [] as number[] }
+  for (let round = 1; round <= options.number('rounds'); round++) {
+    for (const [name, contestant, among] of [
+      ['large', large, members],
+      ['small', small, smallMembers],
+    ] as const) {
+      const server = await contestant.start(folderOf(name), '')
+      await load(contestant.port, contestant.asks.get, 2, 1000 + round, among)
+      const seconds = options.number('seconds')
+      perSecond[name].push(
+        (await load(contestant.port, contestant.asks.get, seconds, round, among)).perSecond,
+      )
+      await server.stop()
+    }
+  }
+  noteRatio(bars.get, perSecond.small, perSecond.large)
+}
+
+async function startAfterCleanStop(): Promise<void> {
+  const readyMs: number[] = []
+  for (let start = 0; start < options.number('starts'); start++) {
+    const startedAt = performance.now()
+    const server = await startLarge()
+    readyMs.push(performance.now() - startedAt)
+    await server.stop()
+  }
+  note(bars.cleanStart, 'ms', Math.max(...readyMs), readyMs)
+}
+
+async function sitIdle(): Promise<void> {
+  const server = await startLarge()
+  await Bun.sleep(options.number('quiet') * 1000)
+  const memory = memoryOf(server.pid)
+  await server.stop()
+  note(bars.idle, 'MB', memory?.rssMb ?? Number.NaN)
+  note(bars.idleAnonymous, 'MB', memory?.anonymousMb ?? Number.NaN)
+}
+
+async function startAfterKill(): Promise<void> {
+  const readyMs: number[] = []
+  let server = await startLarge()
+  for (let start = 1; start <= options.number('starts'); start++) {
+    const request = large.asks.put
+    const run = { port: large.port, request, choose: 'random', members, connections, seed: start } as const
+    const writing = runWrk({ ...run, seconds: secondsUntilKill + 1 })
+    await Bun.sleep(secondsUntilKill * 1000)
+    await server.kill()
+    // What is left of the load must not take the processor from the start that is timed.
+    await writing
+    const startedAt = performance.now()
+    server = await startLarge()
+    readyMs.push(performance.now() - startedAt)
+  }
+  await server.stop()
+  note(bars.killedStart, 'ms', Math.max(...readyMs), readyMs)
+}
+
+async function writeForLong(): Promise<void> {
+  const server = await startLarge()
+  const stopWatching = watchMemory(server.pid, 1000)
+  const seconds = Math.max(2, Math.round(options.number('minutes') * 60))
+  const figures = await load(large.port, large.asks.put, seconds, 1)
+  const samples = stopWatching()
+  await server.stop()
+  const half = secondHalf(samples)
+  note(bars.writing, 'MB', peakMb(samples))
+  note(bars.writingDrift, 'of it', Math.abs(driftMb(half)) / mean(half.map(({ rssMb }) => rssMb)))
+  note(bars.writingRate, '/s', figures.perSecond)
+  note(bars.writingSlowest, 'ms', figures.maxMs)
+  series.push({ ...memorySeries('writing as fast as it goes: memory', samples), limit: bars.writing.atMost })
+}
+
+function noteRatio(bar: Bound, above: readonly number[], below: readonly number[]): void {
+  const rounds = above.map((value, round) => value / (below[round] ?? Number.NaN))
+  note(bar, '×', median(above) / median(below), rounds)
+}
+
+function secondHalf(samples: readonly MemorySample[]): readonly MemorySample[] {
+  const end = samples.at(-1)?.seconds ?? 0
+  return samples.filter(({ seconds }) => seconds >= end / 2)
+}
+
+/** How much the line through the samples rises from their first to their last. */
+function driftMb(samples: readonly MemorySample[]): number {
+  const perSecond = slope(samples.map(({ seconds, rssMb }) => ({ x: seconds, y: rssMb })))
+  return perSecond * ((samples.at(-1)?.seconds ?? 0) - (samples[0]?.seconds ?? 0))
+}
+
+function peakMb(samples: readonly MemorySample[]): number {
+  return Math.max(...samples.map(({ rssMb }) => rssMb))
+}
+
+function memorySeries(title: string, samples: readonly MemorySample[]): Series {
+  return {
+    title,
+    unit: 'MB',
+    points: samples.map(({ seconds, rssMb }) => ({ x: round(seconds), y: round(rssMb) })),
+  }
+}
+
+function round(value: number): number {
+  return Math.round(value * 10) / 10
+}
+
+function removeData(): void {
+  for (const name of ['large', 'small']) removeFolder(folderOf(name))
+}
+
+async function main(): Promise<void> {
+  const machine = machineLine()
+  const at = new Date().toISOString()
+  removeData()
+  for (const step of [
+    importAll,
+    comparePages,
+    compareSizes,
+    startAfterCleanStop,
+    sitIdle,
+    startAfterKill,
+    writeForLong,
+  ]) {
+    process.stderr.write(`${step.name}\n`)
+    await step()
+  }
+  const size = members.toLocaleString('en-US')
+  const remarks = [
+    `${size} members of 100 bytes; wrk with one thread, ${connections} connections. Memory is resident memory from /proc. ` +
+      `The small store has ${smallMembers.toLocaleString('en-US')} members. Files are in the page cache at every start. ` +
+      `${options.text('minutes')} minutes of writing.`,
+    ...(options.quick ? ['A quick run: it shows that things work, not how fast they are.'] : []),
+  ]
+  const name = options.text('name')
+  const results: Results = {
+    title: `kvist with ${size} members`,
+    at,
+    machine,
+    remarks,
+    loads: [],
+    verdicts,
+    series,
+  }
+  await save(name, 'json', `${JSON.stringify(results, null, 1)}\n`)
+  await save(name, 'svg', chart(results))
+  process.stdout.write(markdown(results))
+}
+
+async function leave(code: number): Promise<never> {
+  await killAll()
+  removeData()
+  process.exit(code)
+}
+
+for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => void leave(130))
+try {
+  await main()
+  await leave(0)
+} catch (error) {
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
+  await leave(1)
+}

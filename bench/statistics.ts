@@ -1,0 +1,24 @@
+/** The middle value; the mean of the two in the middle when their number is even. NaN of none. */
+export function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b)
+  const middle = sorted.length >> 1
+  const upper = sorted[middle] ?? Number.NaN
+  return sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] ?? Number.NaN)) / 2
+}
+
+/** The slope of the straight line that fits the points best (least squares), per unit of x; 0 for fewer than two. */
+export function slope(points: readonly { readonly x: number; readonly y: number }[]): number {
+  const meanX = mean(points.map((point) => point.x))
+  const meanY = mean(points.map((point) => point.y))
+  let above = 0
+  let below = 0
+  for (const { x, y } of points) {
+    above += (x - meanX) * (y - meanY)
+    below += (x - meanX) ** 2
+  }
+  return below > 0 ? above / below : 0
+}
+
+export function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length
+}

@@ -1,0 +1,76 @@
+import { summaryOf } from './bars.ts'
+import type { Measure, Results, Row, Verdict } from './results.ts'
+
+/** Results as Markdown. */
+export function markdown(results: Results): string {
+  const parts = [`Machine: ${results.machine}; ${results.at.slice(0, 10)}.`, ...results.remarks]
+  if (results.loads.length > 0) parts.push(loadsTable(results))
+  if (results.verdicts.length > 0) parts.push(verdictsTable(results.verdicts))
+  return `${parts.join('\n\n')}\n`
+}
+
+function loadsTable({ loads }: Results): string {
+  const lines = [
+    row([
+      'Load',
+      'Contestant',
+      'a second',
+      'kvist is',
+      'p50 ms',
+      'p99 ms',
+      'slowest ms',
+      'errors',
+      'memory MB',
+    ]),
+    row(['---', '---', '--:', '--:', '--:', '--:', '--:', '--:', '--:']),
+  ]
+  for (const load of loads) {
+    const own = summaryOf(load.rows.find(({ contestant }) => contestant === 'kvist')?.rounds ?? [])
+    for (const [index, found] of load.rows.entries()) {
+      lines.push(row([index === 0 ? load.title : '', found.title, ...figuresOf(found, own)]))
+    }
+  }
+  const notes = loads.flatMap(({ title, note }) => (note ? [`${title}: ${note}`] : []))
+  return [lines.join('\n'), ...notes].join('\n\n')
+}
+
+function figuresOf({ contestant, rounds, failed }: Row, own: Measure | null): string[] {
+  const all = summaryOf(rounds)
+  if (all === null) return [failed ?? 'not run', '', '', '', '', '', '']
+  const ratio = own && contestant !== 'kvist' ? `${(own.perSecond / all.perSecond).toFixed(2)} ×` : ''
+  const times = [all.p50Ms, all.p99Ms, all.maxMs].map((ms) => (ms === null ? '' : ms.toFixed(2)))
+  const errors = failed === undefined ? `${all.errors}` : `${all.errors}; a round failed: ${failed}`
+  return [thousands(all.perSecond), ratio, ...times, errors, all.peakMb.toFixed(0)]
+}
+
+function verdictsTable(verdicts: readonly Verdict[]): string {
+  const lines = [
+    row(['Bar', 'to reach', 'found', 'rounds', 'reached']),
+    row(['---', '--:', '--:', '--:', '---']),
+  ]
+  for (const found of verdicts) {
+    const bound = found.atLeast ?? found.atMost
+    const wanted =
+      bound === undefined ? '' : `${found.atLeast === undefined ? '≤' : '≥'} ${figure(bound, found.unit)}`
+    const range = found.low === found.high ? '' : `${bareFigure(found.low)} to ${bareFigure(found.high)}`
+    const reached = bound === undefined ? '' : found.reached ? 'yes' : '**no**'
+    lines.push(row([found.text, wanted, figure(found.value, found.unit), range, reached]))
+  }
+  return lines.join('\n')
+}
+
+function row(cells: readonly string[]): string {
+  return `| ${cells.join(' | ')} |`
+}
+
+function figure(value: number, unit: string): string {
+  return `${bareFigure(value)} ${unit}`
+}
+
+function bareFigure(value: number): string {
+  return Math.abs(value) >= 1000 ? thousands(value) : value.toFixed(Math.abs(value) < 10 ? 2 : 0)
+}
+
+export function thousands(value: number): string {
+  return Math.round(value).toLocaleString('en-US')
+}

@@ -1,0 +1,77 @@
+import { join } from 'node:path'
+
+/** One run of wrk with one thread, by load.lua. */
+
+export interface RawRequest {
+  readonly method: 'GET' | 'PUT' | 'POST'
+  /** With {key}, {key64} or {keys} in it, or in the body. */
+  readonly path: string
+  readonly body?: string
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+export interface WrkRun {
+  readonly port: number
+  readonly request: RawRequest
+  readonly choose: 'one' | 'random'
+  readonly members: number
+  readonly connections: number
+  readonly seconds: number
+  readonly seed: number
+}
+
+export interface WrkFigures {
+  /** Answers below 400, a second. */
+  readonly perSecond: number
+  readonly p50Ms: number
+  readonly p99Ms: number
+  readonly maxMs: number
+  /** Answers of 400 and above, failed connections, timeouts. */
+  readonly errors: number
+}
+
+/** Answers slower than this count as errors; the slowest below it shows as the maximum. */
+const timeoutSeconds = 20
+const keyBytes = 12
+const key64Bytes = 16
+
+export async function runWrk(run: WrkRun): Promise<WrkFigures> {
+  const url = `http://127.0.0.1:${run.port}/`
+  const child = Bun.spawn(
+    [
+      ...['wrk', '--threads', '1', '--connections', `${run.connections}`, '--duration', `${run.seconds}s`],
+      ...['--timeout', `${timeoutSeconds}s`, '--latency', '--script', join(import.meta.dir, 'load.lua'), url],
+      ...['--', rawText(run.request, run.port), run.choose, `${run.members}`, `${run.seed}`],
+    ],
+    { stdin: 'ignore', stdout: 'pipe', stderr: 'pipe' },
+  )
+  const [out, complaint] = await Promise.all([child.stdout.text(), child.stderr.text()])
+  const line = /^RESULT (.*)$/m.exec(out)?.[1]
+  if (line === undefined) throw new Error(`wrk gave no result: ${complaint || out}`)
+  return figuresOf(JSON.parse(line))
+}
+
+function figuresOf(counts: Record<string, number>): WrkFigures {
+  function count(name: string): number {
+    return counts[name] ?? Number.NaN
+  }
+  return {
+    perSecond: (count('requests') - count('status')) / (count('duration_us') / 1e6),
+    p50Ms: count('p50_us') / 1000,
+    p99Ms: count('p99_us') / 1000,
+    maxMs: count('max_us') / 1000,
+    errors: count('status') + count('connect') + count('read') + count('write') + count('timeout'),
+  }
+}
+
+/** The request as it goes over the wire, its marks still in it: every key is as long as the next. */
+function rawText({ method, path, body, headers }: RawRequest, port: number): string {
+  const lines = [`${method} ${path} HTTP/1.1`, `Host: 127.0.0.1:${port}`]
+  for (const [name, value] of Object.entries(headers ?? {})) lines.push(`${name}: ${value}`)
+  if (body !== undefined) lines.push(`Content-Length: ${filledLength(body)}`)
+  return `${lines.join('\r\n')}\r\n\r\n${body ?? ''}`
+}
+
+function filledLength(body: string): number {
+  return body.replace('{key}', ' '.repeat(keyBytes)).replace('{key64}', ' '.repeat(key64Bytes)).length
+}
