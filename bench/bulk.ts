@@ -1,4 +1,5 @@
 import { jsonOf, keyOf, ndjson, redisCommands } from './members.ts'
+import { track } from './process.ts'
 
 /** Many members in and out, each contestant by the quickest way it offers. All stream; none holds the whole. */
 
@@ -35,7 +36,7 @@ export async function exportFromKvist(port: number, members: number): Promise<vo
 }
 
 export async function importIntoRedis(port: number, members: number): Promise<void> {
-  const child = Bun.spawn(['redis-cli', '-p', `${port}`, '--pipe'], { stdin: 'pipe', stdout: 'pipe' })
+  const child = track(Bun.spawn(['redis-cli', '-p', `${port}`, '--pipe'], { stdin: 'pipe', stdout: 'pipe' }))
   for (const chunk of redisCommands(members)) {
     child.stdin.write(chunk)
     await child.stdin.flush()

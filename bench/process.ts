@@ -28,46 +28,54 @@ export interface MemorySample {
   readonly anonymousMb: number
 }
 
-const running = new Set<Server>()
+const children = new Set<Bun.Subprocess>()
 
 /** What somebody has set for a kvist of their own is not for the one that is measured. */
 const cleanEnvironment = Object.fromEntries(
   Object.entries(process.env).filter(([name]) => !name.startsWith('KVIST_')),
 )
 
+/** Keeps a child in mind until it ends, so that none outlives this program. */
+export function track<Child extends Bun.Subprocess>(child: Child): Child {
+  children.add(child)
+  void child.exited.then(() => children.delete(child))
+  return child
+}
+
 /** Kills what is still running: for the way out after an error or a signal. */
 export async function killAll(): Promise<void> {
-  await Promise.all([...running].map((server) => server.kill()))
+  for (const child of children) child.kill('SIGKILL')
+  await Promise.all([...children].map((child) => child.exited))
 }
 
 /** Starts a server; what it prints goes to `<name>.log` in its data folder. */
 export function startServer(name: string, command: string[], dataDir: string): Server {
   mkdirSync(dataDir, { recursive: true })
   const path = join(dataDir, `${name}.log`)
+  rmSync(path, { force: true })
   const log = Bun.file(path)
-  const child = Bun.spawn(command, {
-    stdin: 'ignore',
-    stdout: log,
-    stderr: log,
-    cwd: join(import.meta.dir, '..'),
-    env: cleanEnvironment,
-  })
+  const child = track(
+    Bun.spawn(command, {
+      stdin: 'ignore',
+      stdout: log,
+      stderr: log,
+      cwd: join(import.meta.dir, '..'),
+      env: cleanEnvironment,
+    }),
+  )
   async function end(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
     child.kill(signal)
     const late = setTimeout(() => child.kill('SIGKILL'), stopTimeoutMs)
     await child.exited
     clearTimeout(late)
-    running.delete(server)
   }
-  const server: Server = {
+  return {
     pid: child.pid,
     stop: () => end('SIGTERM'),
     kill: () => end('SIGKILL'),
     exited: () => child.exitCode !== null || child.signalCode !== null,
     log: () => readIfThere(path).trim().slice(-shownLogCharacters),
   }
-  running.add(server)
-  return server
 }
 
 /** A server and the one in front of it, as one. The front stops first; the memory is that of the server behind. */

@@ -2,7 +2,7 @@
  * Side by side: every load in rounds, in each of which every contestant has its turn, so that whatever else the
  * machine does hits all alike. `bun bench/run.ts --help` tells the options; README.md what is fair about it.
  */
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { judge, summaryOf } from './bars.ts'
 import { chart } from './chart.ts'
 import { type Contestant, contestants } from './contestants.ts'
@@ -37,7 +37,7 @@ function missingOf({ programs }: Contestant): string | undefined {
 }
 
 function folderOf({ name }: Contestant, what: string): string {
-  return join(options.text('data'), `${name}-${what}`)
+  return join(resolve(options.text('data')), `${name}-${what}`)
 }
 
 /** One turn: a start, the load, a stop. What went wrong is told, and ends this turn alone. */
@@ -171,6 +171,7 @@ function removeData(): void {
 }
 
 async function main(): Promise<void> {
+  if (!Bun.which('wrk')) throw new Error('wrk is not there; it is a Debian package')
   const chosen = pick(contestants, options.list('contestants'))
   const wanted = pick(loads, options.list('only'))
   const present = chosen.filter((contestant) => missingOf(contestant) === undefined)

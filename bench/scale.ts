@@ -2,7 +2,7 @@
  * kvist alone, with very many members: whether depth, size and time make it slower, how quickly it starts, and what
  * memory it takes. `bun bench/scale.ts --help` tells the options.
  */
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { type Bound, verdict } from './bars.ts'
 import { chart } from './chart.ts'
 import { kvist } from './contestants.ts'
@@ -63,7 +63,7 @@ function note(bar: Bound, unit: string, value: number, rounds?: readonly number[
 }
 
 function folderOf(name: string): string {
-  return join(options.text('data'), `scale-${name}`)
+  return join(resolve(options.text('data')), `scale-${name}`)
 }
 
 async function startLarge(): Promise<Server> {
@@ -250,6 +250,7 @@ function removeData(): void {
 }
 
 async function main(): Promise<void> {
+  if (!Bun.which('wrk')) throw new Error('wrk is not there; it is a Debian package')
   const machine = machineLine()
   const at = new Date().toISOString()
   removeData()

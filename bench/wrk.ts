@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { track } from './process.ts'
 
 /** One run of wrk with one thread, by load.lua. */
 
@@ -37,13 +38,22 @@ const key64Bytes = 16
 
 export async function runWrk(run: WrkRun): Promise<WrkFigures> {
   const url = `http://127.0.0.1:${run.port}/`
-  const child = Bun.spawn(
-    [
-      ...['wrk', '--threads', '1', '--connections', `${run.connections}`, '--duration', `${run.seconds}s`],
-      ...['--timeout', `${timeoutSeconds}s`, '--latency', '--script', join(import.meta.dir, 'load.lua'), url],
-      ...['--', rawText(run.request, run.port), run.choose, `${run.members}`, `${run.seed}`],
-    ],
-    { stdin: 'ignore', stdout: 'pipe', stderr: 'pipe' },
+  const child = track(
+    Bun.spawn(
+      [
+        ...['wrk', '--threads', '1', '--connections', `${run.connections}`, '--duration', `${run.seconds}s`],
+        ...[
+          '--timeout',
+          `${timeoutSeconds}s`,
+          '--latency',
+          '--script',
+          join(import.meta.dir, 'load.lua'),
+          url,
+        ],
+        ...['--', rawText(run.request, run.port), run.choose, `${run.members}`, `${run.seed}`],
+      ],
+      { stdin: 'ignore', stdout: 'pipe', stderr: 'pipe' },
+    ),
   )
   const [out, complaint] = await Promise.all([child.stdout.text(), child.stderr.text()])
   const line = /^RESULT (.*)$/m.exec(out)?.[1]
