@@ -1,0 +1,22 @@
+import { describe } from 'bun:test'
+import { commitPromises } from './conformance/commits.ts'
+import { feedPromises } from './conformance/feed.ts'
+import { keyPromises } from './conformance/keys.ts'
+import { lifePromises } from './conformance/life.ts'
+import { type Differences, type OpenEngine, suiteOf } from './conformance/store.ts'
+import { valuePromises } from './conformance/values.ts'
+
+/**
+ * The suite that every engine passes: each promise of `core/engine.ts` as tests. `open` opens a named store, and the
+ * same one again after it was closed; `differences` says where this engine may do other than the next.
+ */
+export function conformance(name: string, open: OpenEngine, differences: Differences): void {
+  const suite = suiteOf(open, differences)
+  describe(`${name} keeps the engine's promises`, () => {
+    describe('commits', () => commitPromises(suite))
+    describe('keys and scans', () => keyPromises(suite))
+    describe('values', () => valuePromises(suite))
+    describe('changes and counts', () => feedPromises(suite))
+    describe('open, close and copy', () => lifePromises(suite))
+  })
+}

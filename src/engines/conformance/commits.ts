@@ -1,0 +1,373 @@
+import { expect } from 'bun:test'
+import { jsonContentType } from '../../core/member.ts'
+import {
+  attempt,
+  changesAfter,
+  check,
+  collection,
+  noonMs,
+  put,
+  read,
+  remove,
+  type Suite,
+  told,
+  write,
+  writeAt,
+  writtenOf,
+} from './store.ts'
+
+/** What a commit does: whole or not at all, in order, under its checks. */
+export function commitPromises({ storeTest, phaseTest, differences }: Suite): void {
+  phaseTest(
+    'a put is read back with everything that it said',
+    [(store) => write(store, put('a', '{"n":1}', { flags: 7, expiresAtMs: noonMs + 5000 }))],
+    async (store) => {
+      const member = await read(store, 'a')
+      expect(member).toMatchObject({
+        key: 'a',
+        value: '{"n":1}',
+        createdAtMs: noonMs,
+        node: '',
+        expiresAtMs: noonMs + 5000,
+        contentType: jsonContentType,
+        flags: 7,
+      })
+      expect(member?.revision).toBeGreaterThan(0)
+      expect(member?.clock).toBeGreaterThan(0)
+      expect(await read(store, 'b')).toBeNull()
+      expect(await read(store, 'a', 'other')).toBeNull()
+    },
+  )
+
+  phaseTest(
+    'an overwritten member keeps the time it was created at',
+    [
+      (store) => writeAt(store, noonMs, put('a', '1')),
+      async (store) => {
+        const [written] = await writeAt(store, noonMs + 60, put('a', '2'))
+        expect(written).toMatchObject({ createdAtMs: noonMs, existed: true })
+      },
+    ],
+    async (store) => expect(await read(store, 'a')).toMatchObject({ value: '2', createdAtMs: noonMs }),
+  )
+
+  phaseTest(
+    'a member that was deleted before is created anew',
+    [
+      (store) => writeAt(store, noonMs, put('a', '1')),
+      (store) => writeAt(store, noonMs, remove('a')),
+      async (store) => {
+        const [written] = await writeAt(store, noonMs + 60, put('a', '2'))
+        expect(written).toMatchObject({ createdAtMs: noonMs + 60, existed: false })
+      },
+    ],
+    async (store) => expect(await read(store, 'a')).toMatchObject({ value: '2', createdAtMs: noonMs + 60 }),
+  )
+
+  phaseTest(
+    'a member whose time is over is created anew, from the very millisecond of its expiry',
+    [
+      (store) => writeAt(store, noonMs, put('a', '1', { expiresAtMs: noonMs + 100 }), put('b', '1')),
+      (store) => writeAt(store, noonMs, put('b', '2', { expiresAtMs: noonMs + 100 })),
+      async (store) => {
+        const [a] = await writeAt(store, noonMs + 100, put('a', '2'))
+        expect(a).toMatchObject({ createdAtMs: noonMs + 100, existed: false })
+        const [b] = await writeAt(store, noonMs + 99, put('b', '3'))
+        expect(b).toMatchObject({ createdAtMs: noonMs, existed: true })
+      },
+    ],
+    async (store) => {
+      expect(await read(store, 'a')).toMatchObject({ value: '2', createdAtMs: noonMs + 100 })
+      expect(await read(store, 'b')).toMatchObject({ value: '3', createdAtMs: noonMs, expiresAtMs: null })
+    },
+  )
+
+  storeTest('revisions and clock stamps grow with every write', async (store) => {
+    let revision = 0
+    let clock = 0
+    for (let i = 0; i < 30; i++) {
+      // The wall clock may stand still or go back; stamps do not.
+      const written = await writeAt(store, noonMs - i, put(`k${i % 4}`), put(`l${i}`), remove(`l${i}`))
+      for (const one of written) {
+        expect(one.revision).toBeGreaterThan(revision)
+        expect(one.clock).toBeGreaterThan(clock)
+        revision = one.revision
+        clock = one.clock
+      }
+      if (i % 10 === 9) await store.reopen()
+    }
+  })
+
+  phaseTest(
+    'a delete of what is not there does nothing',
+    [(store) => write(store, put('a'))],
+    async (store) => {
+      const before = await changesAfter(store)
+      const heard = store.heard.length
+      const written = await write(
+        store,
+        remove('b'),
+        remove('b', { ending: 'expire' }),
+        remove('a', { ifRevision: 0 }),
+      )
+      expect(written.map(({ revision, existed }) => ({ revision, existed }))).toEqual([
+        { revision: 0, existed: false },
+        { revision: 0, existed: false },
+        { revision: 0, existed: false },
+      ])
+      expect(await changesAfter(store)).toEqual(before)
+      expect(store.heard).toHaveLength(heard)
+      expect(await read(store, 'a')).not.toBeNull()
+      expect(await store.engine.tombstone(collection, 'b')).toBeNull()
+    },
+  )
+
+  phaseTest(
+    'a delete of a member whose time is over does nothing, unless it names the revision',
+    [(store) => write(store, put('a', '1', { expiresAtMs: noonMs + 100 }))],
+    async (store) => {
+      const { revision } = (await read(store, 'a'))!
+      const [plain] = await writeAt(store, noonMs + 100, remove('a'))
+      expect(plain).toMatchObject({ revision: 0, existed: false })
+      expect(await read(store, 'a')).toMatchObject({ revision })
+      const [swept] = await writeAt(
+        store,
+        noonMs + 100,
+        remove('a', { ending: 'expire', ifRevision: revision }),
+      )
+      expect(swept?.revision).toBeGreaterThan(revision)
+      expect(swept?.existed).toBe(false)
+      expect(await read(store, 'a')).toBeNull()
+      expect(await store.engine.tombstone(collection, 'a')).toMatchObject({ ending: 'expire' })
+    },
+  )
+
+  phaseTest(
+    'a delete that names a revision spares a newer one, and fails no commit',
+    [(store) => write(store, put('a', '1'), put('b', '1')), (store) => write(store, put('a', '2'))],
+    async (store) => {
+      const a = (await read(store, 'a'))!
+      const b = (await read(store, 'b'))!
+      const written = await write(
+        store,
+        remove('a', { ifRevision: a.revision - 1 }),
+        remove('b', { ifRevision: b.revision }),
+        put('c'),
+      )
+      expect(written.map(({ existed, revision }) => [existed, revision > 0])).toEqual([
+        [false, false],
+        [true, true],
+        [false, true],
+      ])
+      expect(await read(store, 'a')).toEqual(a)
+      expect(await read(store, 'b')).toBeNull()
+      expect(await read(store, 'c')).not.toBeNull()
+    },
+  )
+
+  phaseTest(
+    'several writes to one member in one commit happen in their order, each with its revision',
+    [
+      async (store) => {
+        const written = await write(
+          store,
+          put('a', '1'),
+          put('a', '2'),
+          remove('a'),
+          remove('a'),
+          put('a', '3'),
+          put('b', '4'),
+          remove('b'),
+        )
+        expect(written.map(({ existed }) => existed)).toEqual([false, true, true, false, false, false, true])
+        const done = written.map(({ revision }) => revision).filter((revision) => revision > 0)
+        expect(done).toHaveLength(6)
+        expect(done.toSorted((x, y) => x - y)).toEqual(done)
+        expect(store.heard.map(told)).toEqual(
+          ['put a', 'put a', 'delete a', 'put a', 'put b', 'delete b'].map((what, i) => `${what} ${done[i]}`),
+        )
+      },
+    ],
+    async (store) => {
+      expect(await read(store, 'a')).toMatchObject({ value: '3' })
+      expect(await read(store, 'b')).toBeNull()
+      expect(await store.engine.collections()).toEqual([{ name: collection, members: 1, bytes: 2 }])
+    },
+  )
+
+  phaseTest(
+    'a failed check in the middle of a batch writes nothing, and says what stands in the way',
+    [(store) => write(store, put('a', '1'), put('b', '1'))],
+    async (store) => {
+      const a = (await read(store, 'a'))!
+      const b = (await read(store, 'b'))!
+      const feed = await changesAfter(store)
+      const heard = store.heard.length
+      const checks = [check('a', a.revision), check('b', b.revision + 1), check('c', null)]
+      const result = await attempt(store, checks, [put('a', '2'), put('c', '2'), remove('b'), put('d', '2')])
+      expect(result).toEqual({ ok: false, failed: { collection, key: 'b', revision: b.revision } })
+      expect(await store.engine.readMany(['a', 'b', 'c', 'd'].map((key) => ({ collection, key })))).toEqual([
+        a,
+        b,
+        null,
+        null,
+      ])
+      expect(await changesAfter(store)).toEqual(feed)
+      expect(store.heard).toHaveLength(heard)
+      expect(await store.engine.collections()).toEqual([{ name: collection, members: 2, bytes: 4 }])
+    },
+  )
+
+  phaseTest(
+    'checks hold for the revision that is there and for what must not be',
+    [(store) => write(store, put('a', '1'), put('b', '1')), (store) => write(store, remove('b'))],
+    async (store) => {
+      const { revision } = (await read(store, 'a'))!
+      const taken = await attempt(store, [check('a', null)], [put('a', '2')])
+      expect(taken).toEqual({ ok: false, failed: { collection, key: 'a', revision } })
+      const gone = await attempt(store, [check('b', revision)], [put('b', '2')])
+      expect(gone).toEqual({ ok: false, failed: { collection, key: 'b', revision: null } })
+      expect(await attempt(store, [check('b', null), check('never', null)], [put('b', '2')])).toMatchObject({
+        ok: true,
+      })
+      expect(await attempt(store, [check('a', revision)], [put('a', '2')])).toMatchObject({ ok: true })
+      expect(await attempt(store, [check('a', revision)], [put('a', '3')])).toMatchObject({ ok: false })
+      expect(await read(store, 'a')).toMatchObject({ value: '2' })
+    },
+  )
+
+  phaseTest(
+    'to a check a member whose time is over is absent, from the very millisecond of its expiry',
+    [(store) => write(store, put('a', '1', { expiresAtMs: noonMs + 100 }))],
+    async (store) => {
+      const { revision } = (await read(store, 'a'))!
+      const early = await attempt(store, [check('a', null)], [put('b')], noonMs + 99)
+      expect(early).toEqual({ ok: false, failed: { collection, key: 'a', revision } })
+      const late = await attempt(store, [check('a', revision)], [put('b')], noonMs + 100)
+      expect(late).toEqual({ ok: false, failed: { collection, key: 'a', revision: null } })
+      expect(await attempt(store, [check('a', null)], [put('b')], noonMs + 100)).toMatchObject({ ok: true })
+    },
+  )
+
+  storeTest('a check sees the commits ahead of it in the queue', async (store) => {
+    const results = await Promise.all([
+      attempt(store, [check('a', null)], [put('a', '"first"')]),
+      attempt(store, [check('a', null)], [put('a', '"second"'), put('b', '2')]),
+      attempt(store, [], [remove('a')]),
+      attempt(store, [check('a', null), check('b', null)], [put('a', '"fourth"')]),
+    ])
+    const [first] = writtenOf(results[0])
+    expect(results[1]).toEqual({ ok: false, failed: { collection, key: 'a', revision: first!.revision } })
+    expect(writtenOf(results[2])[0]).toMatchObject({ existed: true })
+    expect(writtenOf(results[3])[0]).toMatchObject({ existed: false })
+    expect(await read(store, 'a')).toMatchObject({ value: '"fourth"' })
+    expect(await read(store, 'b')).toBeNull()
+  })
+
+  storeTest('of many that create one member at once, one does', async (store) => {
+    for (let round = 0; round < 10; round++) {
+      const key = `k${round}`
+      const results = await Promise.all(
+        Array.from({ length: 20 }, (_, i) => attempt(store, [check(key, null)], [put(key, String(i))])),
+      )
+      const { revision } = (await read(store, key))!
+      expect(results.filter(({ ok }) => ok)).toHaveLength(1)
+      for (const result of results) if (!result.ok) expect(result.failed.revision).toBe(revision)
+    }
+  })
+
+  storeTest('many that add one to a number under a check lose no addition', async (store) => {
+    await write(store, put('n', '0'))
+    async function addOne(): Promise<void> {
+      for (;;) {
+        const { value, revision } = (await read(store, 'n'))!
+        const result = await attempt(store, [check('n', revision)], [put('n', String(Number(value) + 1))])
+        if (result.ok) return
+      }
+    }
+    await Promise.all(Array.from({ length: 25 }, addOne))
+    expect(await read(store, 'n')).toMatchObject({ value: '25' })
+  })
+
+  storeTest('commits to a collection take effect in the order they were asked for', async (store) => {
+    const results = await Promise.all(
+      Array.from({ length: 300 }, (_, i) => attempt(store, [], [put('same', String(i)), put(`k${i}`)])),
+    )
+    const revisions = results.flatMap((result) => writtenOf(result).map(({ revision }) => revision))
+    expect(revisions.toSorted((a, b) => a - b)).toEqual(revisions)
+    expect(new Set(revisions).size).toBe(600)
+    expect(await read(store, 'same')).toMatchObject({ value: '299' })
+  })
+
+  storeTest('readers see a batch whole or not at all, and never go back', async (store) => {
+    const refs = Array.from({ length: 8 }, (_, i) => ({ collection, key: `k${i}` }))
+    let last = -1
+    let running = true
+    async function look(): Promise<void> {
+      while (running) {
+        const found = await store.engine.readMany(refs)
+        const values = new Set(found.map((member) => member?.value ?? '-1'))
+        expect(values.size).toBe(1)
+        const generation = Number([...values][0])
+        expect(generation).toBeGreaterThanOrEqual(last)
+        last = generation
+        await new Promise((resolve) => setImmediate(resolve))
+      }
+    }
+    const looking = look()
+    for (let generation = 0; generation < 150; generation++) {
+      await write(store, ...refs.map(({ key }) => put(key, String(generation))))
+      expect((await read(store, 'k3'))?.value).toBe(String(generation))
+    }
+    running = false
+    await looking
+  })
+
+  storeTest('a commit without writes tells of its checks alone', async (store) => {
+    expect(await attempt(store, [], [])).toEqual({ ok: true, written: [] })
+    const [written] = await write(store, put('a'))
+    expect(await attempt(store, [check('a', written!.revision)], [])).toEqual({ ok: true, written: [] })
+    expect(await attempt(store, [check('a', null)], [])).toMatchObject({ ok: false })
+    expect(store.heard).toHaveLength(1)
+  })
+
+  phaseTest(
+    'ten thousand writes are one commit',
+    [(store) => write(store, ...Array.from({ length: 10_000 }, (_, i) => put(`k${i}`, `"${i}"`)))],
+    async (store) => {
+      const stats = await store.engine.collections()
+      expect(stats).toMatchObject([{ name: collection, members: 10_000 }])
+      expect(await read(store, 'k9999')).toMatchObject({ value: '"9999"' })
+    },
+  )
+
+  if (differences.commitsSpanCollections) {
+    phaseTest(
+      'a commit checks and writes several collections together',
+      [(store) => write(store, put('a', '1', { collection: 'one' }), put('a', '2', { collection: 'two' }))],
+      async (store) => {
+        const one = (await read(store, 'a', 'one'))!
+        const two = (await read(store, 'a', 'two'))!
+        const writes = [put('a', '3', { collection: 'one' }), remove('a', { collection: 'two' })]
+        const failed = await attempt(
+          store,
+          [check('a', one.revision, 'one'), check('a', null, 'two')],
+          writes,
+        )
+        expect(failed).toEqual({ ok: false, failed: { collection: 'two', key: 'a', revision: two.revision } })
+        expect(await read(store, 'a', 'one')).toEqual(one)
+        const done = await attempt(store, [check('a', two.revision, 'two')], writes)
+        expect(done).toMatchObject({ ok: true })
+        expect(await read(store, 'a', 'one')).toMatchObject({ value: '3' })
+        expect(await read(store, 'a', 'two')).toBeNull()
+      },
+    )
+  } else {
+    storeTest('a commit that spans collections is refused whole', async (store) => {
+      const writes = [put('a', '1', { collection: 'one' }), put('a', '2', { collection: 'two' })]
+      await expect(attempt(store, [], writes)).rejects.toThrow()
+      expect(await read(store, 'a', 'one')).toBeNull()
+      expect(await read(store, 'a', 'two')).toBeNull()
+    })
+  }
+}

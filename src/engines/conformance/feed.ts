@@ -1,0 +1,342 @@
+import { expect } from 'bun:test'
+import { maxPageBytes } from '../../core/limits.ts'
+import type { Change } from '../../core/member.ts'
+import {
+  attempt,
+  changesAfter,
+  check,
+  collection,
+  keyOf,
+  noonMs,
+  put,
+  read,
+  remove,
+  revisionOf,
+  type Store,
+  type Suite,
+  told,
+  write,
+  writeAt,
+} from './store.ts'
+
+/** What is told of changes: the feed, the listener, tombstones, what expires, and the counts. */
+export function feedPromises({ storeTest, phaseTest }: Suite): void {
+  phaseTest(
+    'the feed has the latest state of every member, in the order of revisions',
+    [
+      (store) => write(store, put('a', '1'), put('b', '1'), put('c', '1'), put('d', '1')),
+      (store) => write(store, put('b', '2'), remove('c'), put('e', '1'), put('e', '2')),
+      (store) => write(store, put('a', '3'), remove('d', { ending: 'expire' }), remove('missing')),
+    ],
+    async (store) => {
+      const { changes } = await changesAfter(store)
+      expect(changes.map((change) => `${change.type} ${keyOf(change)}`)).toEqual([
+        'put b',
+        'delete c',
+        'put e',
+        'put a',
+        'expire d',
+      ])
+      expectLatestOf(changes, store.heard)
+      for (const change of changes) {
+        if (change.type === 'put') expect(change.member).toEqual((await read(store, change.member.key))!)
+        else
+          expect(change.tombstone).toEqual((await store.engine.tombstone(collection, change.tombstone.key))!)
+        expect(change.collection).toBe(collection)
+      }
+    },
+  )
+
+  phaseTest(
+    'the feed resumes after any change with nothing lost, by pages of any size',
+    [0, 1, 2].map((step) => async (store: Store) => {
+      for (let i = 0; i < 40; i++) {
+        const n = step * 40 + i
+        await write(store, put(`k${n % 50}`, String(n)), put(`own${n}`), remove(`k${(n * 7) % 50}`))
+      }
+    }),
+    async (store) => {
+      const { changes, next } = await changesAfter(store)
+      expectLatestOf(changes, store.heard)
+      for (const limit of [1, 3, 64, changes.length]) {
+        expect((await changesAfter(store, '', limit)).changes).toEqual(changes)
+      }
+      // The point after each change: the page that ends with it says so.
+      let point = ''
+      for (let i = 0; i < changes.length; i++) {
+        const page = await store.engine.changes(point, 1)
+        expect(page.changes).toEqual([changes[i]!])
+        point = page.next
+        if (i % 10 === 0) expect((await changesAfter(store, point, 7)).changes).toEqual(changes.slice(i + 1))
+      }
+      expect(await store.engine.changes(next, 10)).toEqual({ changes: [], next })
+      await store.reopen()
+      expect(await store.engine.changes(next, 10)).toEqual({ changes: [], next })
+      await write(store, put('later'))
+      expect((await changesAfter(store, next)).changes.map(keyOf)).toEqual(['later'])
+    },
+  )
+
+  phaseTest(
+    'a page of the feed is empty only at its end, however much was written over',
+    [
+      (store) => write(store, ...Array.from({ length: 60 }, (_, i) => put(`k${i}`, '1'))),
+      (store) => write(store, ...Array.from({ length: 60 }, (_, i) => put(`k${i}`, '2'))),
+    ],
+    async (store) => {
+      for (const limit of [1, 10, 59, 60, 61]) {
+        const { changes } = await changesAfter(store, '', limit)
+        expect(changes).toHaveLength(60)
+      }
+    },
+  )
+
+  storeTest('a reader of the feed meets everything while it is written', async (store) => {
+    const latest = new Map<string, number>()
+    let running = true
+    async function follow(): Promise<void> {
+      let point = ''
+      let last = 0
+      for (;;) {
+        const done = !running
+        const page = await store.engine.changes(point, 9)
+        for (const change of page.changes) {
+          expect(revisionOf(change)).toBeGreaterThan(last)
+          last = revisionOf(change)
+          latest.set(keyOf(change), last)
+        }
+        point = page.next
+        if (page.changes.length === 0 && done) return
+        if (page.changes.length === 0) await new Promise((resolve) => setImmediate(resolve))
+      }
+    }
+    const following = follow()
+    for (let i = 0; i < 400; i++) {
+      await write(
+        store,
+        put(`k${i % 90}`, JSON.stringify('x'.repeat(i))),
+        i % 3 === 0 ? remove(`k${i % 70}`) : put(`l${i}`),
+      )
+    }
+    running = false
+    await following
+    const heard = new Map(store.heard.map((change) => [keyOf(change), revisionOf(change)]))
+    expect([...latest].toSorted()).toEqual([...heard].toSorted())
+  })
+
+  phaseTest(
+    'a page of the feed with large values ends early',
+    [(store) => writeLarge(store, 0, 12), (store) => writeLarge(store, 12, 24)],
+    async (store) => {
+      const { changes } = await store.engine.changes('', 100)
+      const bytes = changes.reduce(
+        (sum, change) => sum + (change.type === 'put' ? change.member.value.length : 0),
+        0,
+      )
+      expect(bytes).toBeLessThan(maxPageBytes + 2 * largeBytes)
+      expect(changes.length).toBeGreaterThan(0)
+      expect((await changesAfter(store, '', 100)).changes).toHaveLength(24)
+    },
+  )
+
+  storeTest('the listener hears every commit once, in order, before it resolves', async (store) => {
+    const commits = Array.from({ length: 60 }, async (_, i) => {
+      const result = await attempt(store, i % 10 === 9 ? [check('k0', null)] : [], [
+        put(`k${i}`, String(i)),
+        put('same', String(i)),
+        remove('missing'),
+      ])
+      if (!result.ok) return []
+      const revisions = result.written.map(({ revision }) => revision).filter((revision) => revision > 0)
+      expect(store.heard.map(revisionOf)).toEqual(expect.arrayContaining(revisions))
+      return revisions
+    })
+    const written = (await Promise.all(commits)).flat()
+    expect(written).toHaveLength(2 * 54)
+    expect(store.heard.map(revisionOf)).toEqual(written.toSorted((a, b) => a - b))
+  })
+
+  storeTest('no reader sees a change that the listener has not heard of', async (store) => {
+    for (let i = 1; i <= 60; i++) {
+      let resolved = false
+      const writing = write(store, put('a', String(i))).then(() => {
+        resolved = true
+      })
+      while (!resolved) {
+        const member = await read(store, 'a')
+        const { changes } = await store.engine.changes('', 10)
+        for (const revision of [member?.revision ?? 0, ...changes.map(revisionOf)]) {
+          if (revision > 0) expect(store.heard.map(revisionOf)).toContain(revision)
+        }
+        await new Promise((resolve) => setImmediate(resolve))
+      }
+      await writing
+    }
+  })
+
+  storeTest('what the listener hears is what was written', async (store) => {
+    const [a] = await write(
+      store,
+      put('a', '{"n": 1}', { flags: 4, expiresAtMs: noonMs + 1, contentType: 'x/y+json' }),
+    )
+    const [gone] = await write(store, remove('a', { ending: 'expire' }))
+    expect(store.heard).toEqual([
+      {
+        type: 'put',
+        collection,
+        member: {
+          key: 'a',
+          value: '{"n": 1}',
+          revision: a!.revision,
+          createdAtMs: noonMs,
+          clock: a!.clock,
+          node: '',
+          expiresAtMs: noonMs + 1,
+          contentType: 'x/y+json',
+          flags: 4,
+        },
+      },
+      {
+        type: 'expire',
+        collection,
+        tombstone: { key: 'a', revision: gone!.revision, ending: 'expire', clock: gone!.clock, node: '' },
+      },
+    ])
+  })
+
+  phaseTest(
+    'a tombstone says how a member ended, until it is put again',
+    [
+      (store) => write(store, put('a'), put('b'), put('c'), put('alive')),
+      (store) => write(store, remove('a'), remove('b', { ending: 'expire' }), remove('c')),
+      (store) => write(store, put('c', '2')),
+    ],
+    async (store) => {
+      const { engine } = store
+      expect(await engine.tombstone(collection, 'a')).toMatchObject({ key: 'a', ending: 'delete', node: '' })
+      expect(await engine.tombstone(collection, 'b')).toMatchObject({ key: 'b', ending: 'expire' })
+      for (const key of ['c', 'alive', 'never']) expect(await engine.tombstone(collection, key)).toBeNull()
+      expect(await engine.tombstone('other', 'a')).toBeNull()
+      const { changes } = await changesAfter(store)
+      expect(changes.map((change) => `${change.type} ${keyOf(change)}`)).toEqual([
+        'put alive',
+        'delete a',
+        'expire b',
+        'put c',
+      ])
+    },
+  )
+
+  phaseTest(
+    'a tombstone in the tables gives way to a put in the log, and the other way round',
+    [
+      (store) => write(store, put('a'), put('b'), remove('a')),
+      (store) => write(store, put('a', '2'), remove('b')),
+    ],
+    async (store) => {
+      expect(await store.engine.tombstone(collection, 'a')).toBeNull()
+      expect(await store.engine.tombstone(collection, 'b')).toMatchObject({ ending: 'delete' })
+      const { changes } = await changesAfter(store)
+      expect(changes.map((change) => `${change.type} ${keyOf(change)}`)).toEqual(['put a', 'delete b'])
+    },
+  )
+
+  phaseTest(
+    'what expires is found, the earliest first',
+    [
+      (store) =>
+        write(
+          store,
+          put('late', '1', { expiresAtMs: noonMs + 400 }),
+          put('first', '1', { expiresAtMs: noonMs + 100 }),
+          put('sooner', '1', { expiresAtMs: noonMs + 900 }),
+          put('never'),
+          put('saved', '1', { expiresAtMs: noonMs + 50 }),
+          put('deleted', '1', { expiresAtMs: noonMs + 50 }),
+          put('other', '1', { expiresAtMs: noonMs + 150, collection: 'other' }),
+        ),
+      (store) =>
+        write(
+          store,
+          put('second', '1', { expiresAtMs: noonMs + 200 }),
+          put('sooner', '1', { expiresAtMs: noonMs + 300 }),
+          put('saved'),
+          remove('deleted'),
+          put('later', '1', { expiresAtMs: noonMs + 401 }),
+        ),
+    ],
+    async (store) => {
+      const due = async (atMs: number, limit: number) =>
+        (await store.engine.expiring(atMs, limit)).map(({ key }) => key)
+      const order = ['first', 'other', 'second', 'sooner', 'late', 'later']
+      expect(await due(noonMs + 1000, 100)).toEqual(order)
+      expect(await due(noonMs + 400, 100)).toEqual(order.slice(0, -1))
+      expect(await due(noonMs + 399, 100)).toEqual(order.slice(0, -2))
+      expect(await due(noonMs + 99, 100)).toEqual([])
+      for (let limit = 1; limit <= 6; limit++)
+        expect(await due(noonMs + 1000, limit)).toEqual(order.slice(0, limit))
+      const [first, other] = await store.engine.expiring(noonMs + 1000, 2)
+      expect(first).toEqual({ collection, key: 'first', revision: (await read(store, 'first'))!.revision })
+      expect(other).toMatchObject({ collection: 'other' })
+      // Looking does not use it up.
+      expect(await due(noonMs + 1000, 100)).toEqual(order)
+    },
+  )
+
+  phaseTest(
+    'what expires is found behind many that were written over',
+    [
+      (store) =>
+        write(store, ...Array.from({ length: 50 }, (_, i) => put(`k${i}`, '1', { expiresAtMs: noonMs + i }))),
+      (store) => write(store, ...Array.from({ length: 49 }, (_, i) => put(`k${i}`, '2'))),
+    ],
+    async (store) => expect(await store.engine.expiring(noonMs + 100, 3)).toMatchObject([{ key: 'k49' }]),
+  )
+
+  phaseTest(
+    'counts and bytes of collections are exact',
+    [
+      (store) =>
+        write(store, put('a', '"é"'), put('bé', new Uint8Array(10)), put('a\0', '1', { collection: 'nul' })),
+      (store) => write(store, put('a', '"longer"'), put('b', '1', { collection: 'emptied' })),
+      (store) => writeAt(store, noonMs, put('over', '1', { expiresAtMs: noonMs + 1 }), remove('missing')),
+      (store) =>
+        writeAt(store, noonMs + 1, put('over', '12'), remove('b', { collection: 'emptied' }), remove('bé')),
+      (store) => write(store, put('bé', '123456789'), put('x\0y', '"\0"', { collection: 'nul' })),
+    ],
+    async (store) => {
+      expect(await store.engine.collections()).toEqual([
+        { name: 'nul', members: 2, bytes: 2 + 1 + 3 + 3 },
+        { name: collection, members: 3, bytes: 1 + 8 + 4 + 2 + 3 + 9 },
+      ])
+    },
+  )
+
+  phaseTest(
+    'a collection comes with its first member and goes with its last',
+    [
+      (store) => write(store, put('a'), put('b', '1', { collection: 'brief' })),
+      (store) => write(store, remove('b', { collection: 'brief' })),
+      (store) => write(store, remove('a')),
+    ],
+    async (store) => {
+      expect(await store.engine.collections()).toEqual([])
+      await write(store, put('c', '1', { collection: 'brief' }))
+      expect(await store.engine.collections()).toEqual([{ name: 'brief', members: 1, bytes: 2 }])
+    },
+  )
+}
+
+/** The changes are what a listener would have left when it forgets all but the last of each member. */
+function expectLatestOf(changes: readonly Change[], heard: readonly Change[]): void {
+  const latest = new Map<string, Change>()
+  for (const change of heard) latest.set(keyOf(change), change)
+  const expected = [...latest.values()].toSorted((a, b) => revisionOf(a) - revisionOf(b))
+  expect(changes.map(told)).toEqual(expected.map(told))
+}
+
+const largeBytes = 1024 * 1024
+
+async function writeLarge(store: Store, from: number, to: number): Promise<void> {
+  for (let i = from; i < to; i++) await write(store, put(`k${i}`, new Uint8Array(largeBytes)))
+}

@@ -1,0 +1,183 @@
+import { expect } from 'bun:test'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { KvistError } from '../../core/errors.ts'
+import type { Change, Member } from '../../core/member.ts'
+import {
+  attempt,
+  changesAfter,
+  collection,
+  expectCode,
+  noonMs,
+  put,
+  read,
+  remove,
+  type Store,
+  type Suite,
+  scanAll,
+  write,
+} from './store.ts'
+
+/** Opening, closing, and copies. */
+export function lifePromises({ storeTest, phaseTest }: Suite): void {
+  storeTest('a new store is empty', async (store) => {
+    expect(await stateOf(store)).toEqual({ members: [], changes: [], stats: [], tombstone: null, next: '' })
+    expect(await store.engine.expiring(noonMs, 10)).toEqual([])
+    await store.reopen()
+    expect(await stateOf(store)).toEqual({ members: [], changes: [], stats: [], tombstone: null, next: '' })
+  })
+
+  storeTest('a store that is opened again is the same, as often as one likes', async (store) => {
+    for (let round = 0; round < 4; round++) {
+      await fill(store, round)
+      const before = await stateOf(store)
+      await store.reopen()
+      expect(await stateOf(store)).toEqual(before)
+      await store.reopen()
+      expect(await stateOf(store)).toEqual(before)
+    }
+  })
+
+  storeTest('closing finishes the commits under way and takes no more', async (store) => {
+    const under = Array.from({ length: 50 }, (_, i) => attempt(store, [], [put(`k${i}`)]))
+    const closed = store.engine.close()
+    const late = attempt(store, [], [put('late')])
+    await expectCode(late, 'closing')
+    expect((await Promise.all(under)).every(({ ok }) => ok)).toBe(true)
+    await closed
+    await expectCode(attempt(store, [], [put('later')]), 'closing')
+    await store.reopen()
+    expect(await scanAll(store)).toHaveLength(50)
+  })
+
+  storeTest('closing twice is closing', async (store) => {
+    await write(store, put('a'))
+    await Promise.all([store.engine.close(), store.engine.close()])
+    await store.engine.close()
+    await store.reopen()
+    expect(await read(store, 'a')).not.toBeNull()
+  })
+
+  storeTest(
+    'relaxed commits are seen at once and are there after a restart',
+    async (store) => {
+      for (let i = 0; i < 30; i++) await write(store, put(`k${i}`))
+      expect(await scanAll(store)).toHaveLength(30)
+      await store.engine.commit({ checks: [], writes: [put('full')], nowMs: noonMs, durability: 'full' })
+      await write(store, put('last'))
+      await store.reopen()
+      expect(await scanAll(store)).toHaveLength(32)
+    },
+    'relaxed',
+  )
+
+  storeTest('a commit may be relaxed where others are not', async (store) => {
+    for (let i = 0; i < 30; i++) {
+      const durability = i % 3 === 0 ? 'full' : 'relaxed'
+      await store.engine.commit({ checks: [], writes: [put(`k${i}`)], nowMs: noonMs, durability })
+    }
+    expect(await scanAll(store)).toHaveLength(30)
+    await store.reopen()
+    expect(await scanAll(store)).toHaveLength(30)
+  })
+
+  phaseTest(
+    'a snapshot is the whole store, and a store of its own',
+    [(store) => fill(store, 0), (store) => fill(store, 1)],
+    (store) =>
+      withFolder(async (folder) => {
+        const before = await stateOf(store)
+        const path = join(folder, 'snapshot')
+        await store.engine.snapshot(path)
+        await write(store, put('after the snapshot'))
+        const copy = await store.openCopy(path)
+        expect(await stateOf(copy)).toEqual(before)
+        const [written] = await write(copy, put('in the copy'))
+        expect(written?.revision).toBeGreaterThan(Number(before.members.at(-1)?.revision))
+        expect(await read(store, 'in the copy')).toBeNull()
+      }),
+  )
+
+  storeTest('a snapshot of an empty store is one', (store) =>
+    withFolder(async (folder) => {
+      const path = join(folder, 'snapshot')
+      await store.engine.snapshot(path)
+      const copy = await store.openCopy(path)
+      expect(await scanAll(copy)).toEqual([])
+      await write(copy, put('a'))
+    }),
+  )
+
+  storeTest('a snapshot comes to an end while others write, and has whole commits only', (store) =>
+    withFolder(async (folder) => {
+      let running = true
+      let generation = 0
+      async function keepWriting(own: string): Promise<void> {
+        while (running) {
+          const value = String(++generation)
+          await write(store, put('x', value), put('y', value), put(own, value))
+        }
+      }
+      const writers = ['a', 'b', 'c', 'd'].map(keepWriting)
+      for (let round = 0; round < 3; round++) {
+        while (generation < 20 * (round + 1)) await new Promise((resolve) => setImmediate(resolve))
+        const least = (await read(store, 'x'))!.revision
+        const path = join(folder, `snapshot${round}`)
+        await store.engine.snapshot(path)
+        const copy = await store.openCopy(path)
+        const x = (await read(copy, 'x'))!
+        expect(x.revision).toBeGreaterThanOrEqual(least)
+        expect(await read(copy, 'y')).toMatchObject({ value: x.value, revision: x.revision + 1 })
+      }
+      running = false
+      await Promise.all(writers)
+    }),
+  )
+
+  storeTest('a snapshot that cannot be written says so, and harms nothing', async (store) => {
+    await write(store, put('a'))
+    const failed = store.engine.snapshot(join(tmpdir(), 'kvist-no-such-folder', 'snapshot'))
+    await expect(failed).rejects.toBeInstanceOf(KvistError)
+    await write(store, put('b'))
+    expect(await scanAll(store)).toHaveLength(2)
+  })
+}
+
+/** Writes of all kinds, with something left of each. */
+async function fill(store: Store, round: number): Promise<void> {
+  for (let i = 0; i < 30; i++) {
+    const value = i % 2 === 0 ? JSON.stringify({ round, text: 'é'.repeat(i * 10) }) : new Uint8Array(i * 20)
+    await write(
+      store,
+      put(`k${i}`, value, { flags: i, expiresAtMs: i % 5 === 0 ? noonMs + i : null }),
+      put(`r${round}-${i}`, String(i)),
+      remove(`k${(i * 3) % 40}`, { ending: i % 4 === 0 ? 'expire' : 'delete' }),
+    )
+  }
+}
+
+interface State {
+  readonly members: Member[]
+  readonly changes: Change[]
+  readonly next: string
+  readonly stats: unknown
+  readonly tombstone: unknown
+}
+
+async function stateOf(store: Store): Promise<State> {
+  const { changes, next } = await changesAfter(store)
+  const stats = await store.engine.collections()
+  const tombstone = await store.engine.tombstone(collection, 'k6')
+  const members = await scanAll(store)
+  return { members: members.toSorted((a, b) => a.revision - b.revision), changes, next, stats, tombstone }
+}
+
+async function withFolder(run: (folder: string) => Promise<void>): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), 'kvist-conformance-'))
+  try {
+    await run(folder)
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+}

@@ -1,0 +1,265 @@
+import { expect, test } from 'bun:test'
+import type {
+  Check,
+  CommitResult,
+  Durability,
+  Engine,
+  OnCommit,
+  ScanRange,
+  Write,
+  Written,
+} from '../../core/engine.ts'
+import { KvistError } from '../../core/errors.ts'
+import { type Change, type Ending, jsonContentType, type Member, type Value } from '../../core/member.ts'
+
+/** How the suite opens an engine. */
+export interface OpenOptions {
+  /** Names the store: a new name is an empty store, the same name again is the same store. */
+  readonly store: string
+  /** A snapshot that this new store begins with. */
+  readonly from?: string
+  readonly durability: Durability
+  readonly onCommit: OnCommit
+}
+
+export type OpenEngine = (options: OpenOptions) => Promise<Engine>
+
+/** Where engines may differ, said out loud. */
+export interface Differences {
+  /** A commit may check and write members of several collections. */
+  readonly commitsSpanCollections: boolean
+}
+
+/** A store of its own for one test. */
+export interface Store {
+  readonly engine: Engine
+  /** All that `onCommit` was told since the store was opened first. */
+  readonly heard: Change[]
+  /** Closes the engine and opens it again on the same store. */
+  reopen(): Promise<void>
+  /** A further store that begins with a snapshot. */
+  openCopy(snapshotPath: string): Promise<Store>
+}
+
+export interface Suite {
+  readonly differences: Differences
+  /** A test on an empty store. */
+  storeTest(name: string, run: (store: Store) => Promise<void>, durability?: Durability): void
+  /**
+   * A test of what readers see, told three times: as it was written, with a restart before the last step, and with one
+   * after it. An engine that moves members from one place to another has them here, there, and in both.
+   */
+  phaseTest(name: string, steps: readonly Step[], check: (store: Store) => Promise<void>): void
+}
+
+export type Step = (store: Store) => Promise<unknown>
+
+let stores = 0
+
+export function suiteOf(open: OpenEngine, differences: Differences): Suite {
+  async function withStore(durability: Durability, run: (store: Store) => Promise<void>): Promise<void> {
+    const opened: Engine[] = []
+    const store = await openStore(open, durability, opened)
+    try {
+      await run(store)
+    } finally {
+      for (const engine of opened) await engine.close()
+    }
+  }
+  function storeTest(name: string, run: (store: Store) => Promise<void>, durability: Durability = 'full') {
+    test(name, () => withStore(durability, run))
+  }
+  function phaseTest(name: string, steps: readonly Step[], check: (store: Store) => Promise<void>) {
+    const last = steps.length - 1
+    for (const [phase, restartAt] of [
+      ['as written', -1],
+      ['with a restart midway', last],
+      ['after a restart', steps.length],
+    ] as const) {
+      storeTest(`${name}, ${phase}`, async (store) => {
+        for (const [i, step] of steps.entries()) {
+          if (i === restartAt) await store.reopen()
+          await step(store)
+        }
+        if (restartAt > last) await store.reopen()
+        await check(store)
+      })
+    }
+  }
+  return { differences, storeTest, phaseTest }
+}
+
+async function openStore(
+  open: OpenEngine,
+  durability: Durability,
+  opened: Engine[],
+  from?: string,
+): Promise<Store> {
+  const heard: Change[] = []
+  const options: OpenOptions = {
+    store: `conformance-${process.pid}-${++stores}`,
+    durability,
+    onCommit: (changes) => heard.push(...changes),
+  }
+  let engine = await open(from === undefined ? options : { ...options, from })
+  opened.push(engine)
+  return {
+    get engine() {
+      return engine
+    },
+    heard,
+    async reopen() {
+      await engine.close()
+      const again = await open(options)
+      opened.splice(opened.indexOf(engine), 1, again)
+      engine = again
+    },
+    openCopy: (snapshotPath) => openStore(open, durability, opened, snapshotPath),
+  }
+}
+
+/** The time that commits are made at, unless a test says another. */
+export const noonMs = Date.UTC(2026, 5, 1, 12)
+/** The collection of tests that need only one. */
+export const collection = 'things'
+
+export interface PutOptions {
+  readonly collection?: string
+  readonly contentType?: string
+  readonly flags?: number
+  readonly expiresAtMs?: number | null
+}
+
+export function put(key: string, value: Value = '1', options: PutOptions = {}): Write {
+  const ofBytes = typeof value === 'string' ? jsonContentType : 'application/octet-stream'
+  return {
+    op: 'put',
+    collection: options.collection ?? collection,
+    key,
+    value,
+    contentType: options.contentType ?? ofBytes,
+    flags: options.flags ?? 0,
+    expiresAtMs: options.expiresAtMs ?? null,
+  }
+}
+
+export interface RemoveOptions {
+  readonly collection?: string
+  readonly ending?: Ending
+  readonly ifRevision?: number
+}
+
+export function remove(key: string, options: RemoveOptions = {}): Write {
+  const { collection: of = collection, ending = 'delete', ifRevision } = options
+  return {
+    op: 'delete',
+    collection: of,
+    key,
+    ending,
+    ...(ifRevision === undefined ? {} : { ifRevision }),
+  }
+}
+
+export function check(key: string, revision: number | null, of = collection): Check {
+  return { collection: of, key, revision }
+}
+
+/** Commits the writes together, at noon, and expects that nothing was in the way. */
+export async function write({ engine }: Store, ...writes: Write[]): Promise<readonly Written[]> {
+  return writtenOf(await engine.commit({ checks: [], writes, nowMs: noonMs }))
+}
+
+export async function writeAt(
+  { engine }: Store,
+  nowMs: number,
+  ...writes: Write[]
+): Promise<readonly Written[]> {
+  return writtenOf(await engine.commit({ checks: [], writes, nowMs }))
+}
+
+export function writtenOf(result: CommitResult): readonly Written[] {
+  if (!result.ok) throw new Error(`the check on ${result.failed.key} failed`)
+  return result.written
+}
+
+export function attempt(
+  { engine }: Store,
+  checks: readonly Check[],
+  writes: readonly Write[],
+  nowMs = noonMs,
+): Promise<CommitResult> {
+  return engine.commit({ checks, writes, nowMs })
+}
+
+export async function read({ engine }: Store, key: string, of = collection): Promise<Member | null> {
+  return engine.read(of, key)
+}
+
+export type RangeOptions = Partial<ScanRange>
+
+/** All members of a range, page by page; fails when the pages do not come to an end. */
+export async function scanAll({ engine }: Store, options: RangeOptions = {}): Promise<Member[]> {
+  const found: Member[] = []
+  let range: ScanRange = {
+    collection,
+    from: null,
+    to: null,
+    order: 'asc',
+    limit: 1000,
+    keysOnly: false,
+    ...options,
+  }
+  for (let pages = 0; pages < 10_000; pages++) {
+    const { members, next } = await engine.scan(range)
+    expect(members.length).toBeLessThanOrEqual(range.limit)
+    found.push(...members)
+    if (next === null) return found
+    range = range.order === 'asc' ? { ...range, from: next } : { ...range, to: next }
+  }
+  throw new Error('the scan went on for ten thousand pages')
+}
+
+/** All changes after a point, page by page: an empty page means that there are no more. */
+export async function changesAfter(
+  { engine }: Store,
+  after = '',
+  limit = 1000,
+): Promise<{ changes: Change[]; next: string }> {
+  const changes: Change[] = []
+  let next = after
+  for (let pages = 0; pages < 10_000; pages++) {
+    const page = await engine.changes(next, limit)
+    expect(page.changes.length).toBeLessThanOrEqual(limit)
+    if (page.changes.length === 0) return { changes, next }
+    changes.push(...page.changes)
+    next = page.next
+  }
+  throw new Error('the feed went on for ten thousand pages')
+}
+
+export function revisionOf(change: Change): number {
+  return change.type === 'put' ? change.member.revision : change.tombstone.revision
+}
+
+export function keyOf(change: Change): string {
+  return change.type === 'put' ? change.member.key : change.tombstone.key
+}
+
+/** A change in short: `put a 7`. */
+export function told(change: Change): string {
+  return `${change.type} ${keyOf(change)} ${revisionOf(change)}`
+}
+
+/** Values compare by their bytes, whatever kind of byte array an engine returns. */
+export function plainValue(value: Value): string {
+  return typeof value === 'string' ? `text ${value}` : `bytes ${Buffer.from(value).toString('hex')}`
+}
+
+export async function expectCode(promise: Promise<unknown>, code: string): Promise<void> {
+  const error = await promise.then(
+    () => null,
+    (reason: unknown) => reason,
+  )
+  expect(error).toBeInstanceOf(KvistError)
+  expect(error instanceof KvistError ? error.code : '').toBe(code)
+}

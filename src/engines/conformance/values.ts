@@ -1,0 +1,153 @@
+import { expect } from 'bun:test'
+import { maxCollectionBytes, maxContentTypeBytes, maxTimeMs, maxValueBytes } from '../../core/limits.ts'
+import type { Value } from '../../core/member.ts'
+import {
+  changesAfter,
+  collection,
+  noonMs,
+  plainValue,
+  put,
+  read,
+  type Store,
+  type Suite,
+  scanAll,
+  write,
+} from './store.ts'
+
+const texts: Readonly<Record<string, string>> = {
+  number: '1.0e0',
+  null: 'null',
+  'empty string': '""',
+  'white space': ' {"a" :\t1,\r\n "a": 2}\n',
+  'lone surrogates, escaped': '["\\ud800","\\udc00\\ud800","\\uD83D\\uDE00"]',
+  'escaped NUL': '"\\u0000"',
+  'Latin 1': '"é"',
+  'Latin 1 alone': '"ÿþ\u0080"',
+  'below astral': '"\u07ff\u0800\ud7ff\ue000\ufeff\ufffd\uffff"',
+  astral: '"\u{10000}\u{1f600}\u{10ffff}"',
+  'byte order mark': '"\ufeff"',
+  separators: '"\u2028\u2029"',
+  'just under 4 KiB': `"${'é'.repeat(2046)}"`,
+  '4 KiB of characters': `"${'日'.repeat(4094)}"`,
+  'astral across 4 KiB': `"${'\u{1f600}'.repeat(2047)}x"`,
+  '100 kB': `"${'aé日\u{1f600}'.repeat(10_000)}"`,
+}
+
+const allBytes = Uint8Array.from({ length: 256 }, (_, i) => i)
+const byteValues: Readonly<Record<string, Uint8Array>> = {
+  'no bytes': new Uint8Array(0),
+  'one NUL': new Uint8Array(1),
+  'all byte values': allBytes,
+  'bytes that are text': Buffer.from('"text"'),
+  'bytes of a view': new Uint8Array(allBytes.buffer, 100, 50),
+  '100 kB of bytes': Buffer.alloc(100_000, allBytes),
+}
+
+const all: Readonly<Record<string, Value>> = { ...texts, ...byteValues }
+
+/** Values and what is kept beside them come back as they were given. */
+export function valuePromises({ phaseTest }: Suite): void {
+  const names = Object.keys(all)
+  const half = names.length / 2
+  phaseTest(
+    'values are kept byte for byte, and text stays text',
+    [(store) => putValues(store, names.slice(0, half)), (store) => putValues(store, names.slice(half))],
+    async (store) => {
+      for (const name of names)
+        expect(plainValue((await read(store, name))!.value)).toBe(plainValue(all[name]!))
+      for (const { key, value } of await scanAll(store)) expect(plainValue(value)).toBe(plainValue(all[key]!))
+      const { changes } = await changesAfter(store)
+      for (const change of [...changes, ...store.heard]) {
+        if (change.type !== 'put') throw new Error(`a ${change.type} in the feed`)
+        expect(plainValue(change.member.value)).toBe(plainValue(all[change.member.key]!))
+      }
+      expect(changes).toHaveLength(names.length)
+    },
+  )
+
+  phaseTest(
+    'a value as large as they may be is kept whole',
+    [
+      (store) => write(store, put('ascii', `"${'x'.repeat(maxValueBytes - 2)}"`)),
+      (store) => write(store, put('text', `"${'é'.repeat(maxValueBytes / 2 - 1)}"`)),
+      (store) => write(store, put('bytes', Buffer.alloc(maxValueBytes, allBytes))),
+    ],
+    async (store) => {
+      // Compared by hand: a failure that prints 16 MiB helps nobody.
+      expect((await read(store, 'ascii'))?.value === `"${'x'.repeat(maxValueBytes - 2)}"`).toBe(true)
+      expect((await read(store, 'text'))?.value === `"${'é'.repeat(maxValueBytes / 2 - 1)}"`).toBe(true)
+      const { value } = (await read(store, 'bytes'))!
+      expect(typeof value).not.toBe('string')
+      expect(Buffer.compare(Buffer.from(value), Buffer.alloc(maxValueBytes, allBytes))).toBe(0)
+      expect(await store.engine.collections()).toEqual([
+        { name: collection, members: 3, bytes: 3 * maxValueBytes + 'asciitextbytes'.length },
+      ])
+    },
+  )
+
+  const contentTypes = [
+    'application/problem+json',
+    'application/vnd.é+json',
+    'text/plain; charset=utf-8',
+    `x/${'y'.repeat(maxContentTypeBytes - 2)}`,
+  ]
+  phaseTest(
+    'content types are kept',
+    contentTypes.map(
+      (contentType, i) => (store: Store) =>
+        write(
+          store,
+          put(`text${i}`, '{}', { contentType }),
+          put(`bytes${i}`, allBytes, { contentType }),
+          put(`json${i}`, '{}'),
+        ),
+    ),
+    async (store) => {
+      for (const [i, contentType] of contentTypes.entries()) {
+        expect(await read(store, `text${i}`)).toMatchObject({ contentType, value: '{}' })
+        expect(await read(store, `bytes${i}`)).toMatchObject({ contentType })
+        expect(await read(store, `json${i}`)).toMatchObject({ contentType: 'application/json' })
+      }
+    },
+  )
+
+  const flags = [0, 1, 255, 2 ** 31 - 1, 2 ** 31, 2 ** 32 - 1]
+  phaseTest(
+    'flags are kept',
+    [
+      (store) => write(store, ...flags.map((flag) => put(`f${flag}`, '1', { flags: flag }))),
+      (store) => write(store, put('z')),
+    ],
+    async (store) => {
+      for (const flag of flags) expect((await read(store, `f${flag}`))?.flags).toBe(flag)
+    },
+  )
+
+  const times = [null, 0, 1, noonMs, 2 ** 32, maxTimeMs]
+  phaseTest(
+    'expiry is kept, and what is over is still read',
+    [
+      (store) => write(store, ...times.map((expiresAtMs) => put(`e${expiresAtMs}`, '1', { expiresAtMs }))),
+      (store) => write(store, put('z')),
+    ],
+    async (store) => {
+      for (const expiresAtMs of times) {
+        expect(await read(store, `e${expiresAtMs}`)).toMatchObject({ expiresAtMs })
+      }
+    },
+  )
+
+  const long = 'é'.repeat(maxCollectionBytes / 2)
+  phaseTest(
+    'a collection may have the longest of names',
+    [(store) => write(store, put('a', '1', { collection: long })), (store) => write(store, put('b'))],
+    async (store) => {
+      expect(await read(store, 'a', long)).toMatchObject({ value: '1' })
+      expect(await store.engine.collections()).toContainEqual({ name: long, members: 1, bytes: 2 })
+    },
+  )
+}
+
+function putValues(store: Store, names: readonly string[]): Promise<unknown> {
+  return write(store, ...names.map((name) => put(name, all[name]!)))
+}
