@@ -31,12 +31,12 @@ const colors: Readonly<Record<string, string>> = {
 }
 
 const style = `
-  text { font: 13px system-ui, sans-serif; fill: #6e7781 }
+  text { font: 13px system-ui, sans-serif; fill: #747d87 }
   .title { font-weight: 600 }
   .head { font-size: 18px; font-weight: 600 }
   .foot { font-size: 11px }
   .figure { font-variant-numeric: tabular-nums }
-  .range, .axis { stroke: #6e7781; stroke-width: 1; fill: none }
+  .range, .axis { stroke: #747d87; stroke-width: 1; fill: none }
   .limit { stroke: #d9663d; stroke-width: 1; stroke-dasharray: 5 4 }`
 
 interface Panel {
