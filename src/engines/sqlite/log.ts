@@ -193,6 +193,7 @@ export function loadSegment(info: SegmentInfo, storeId: string, into?: Chunk): L
   const fd = openSync(info.path, 'r')
   try {
     const size = fstatSync(fd).size
+    if (size < segmentHeaderBytes) return null
     const chunk = into !== undefined && into.bytes.length >= size ? into : newChunk(size)
     if (readFully(fd, chunk.bytes, 0, segmentHeaderBytes) < segmentHeaderBytes) return null
     const firstRevision = readHeader(info, chunk, storeId)

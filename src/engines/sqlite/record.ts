@@ -15,7 +15,7 @@ import { jsonContentType, type Member, type Tombstone } from '../../core/member.
  *         16     8  revision
  *         24     8  created, milliseconds
  *         32     8  clock stamp
- *         40     8  expires, milliseconds; 0 for never
+ *         40     8  expires, milliseconds; infinity for never
  *         48     8  bytes of key and value that it took the place of, -1 for none: what the counts of the
  *                   collection need to follow
  *         56        collection, key, content type, node, value
@@ -107,7 +107,7 @@ export function encodeRecord(chunk: Chunk, at: number, record: RecordFields): nu
   view.setFloat64(at + 16, record.revision, true)
   view.setFloat64(at + 24, record.createdAtMs, true)
   view.setFloat64(at + 32, record.clock, true)
-  view.setFloat64(at + 40, record.expiresAtMs ?? 0, true)
+  view.setFloat64(at + 40, record.expiresAtMs ?? Number.POSITIVE_INFINITY, true)
   view.setFloat64(at + 48, record.replacedBytes, true)
   return end + valueBytes
 }
@@ -154,7 +154,8 @@ export function recordClock({ view }: Chunk, at: number): number {
 }
 
 export function recordExpiresAtMs({ view }: Chunk, at: number): number | null {
-  return view.getFloat64(at + 40, true) || null
+  const expiresAtMs = view.getFloat64(at + 40, true)
+  return expiresAtMs === Number.POSITIVE_INFINITY ? null : expiresAtMs
 }
 
 export function recordReplacedBytes({ view }: Chunk, at: number): number {
