@@ -6,6 +6,7 @@ import {
   changesAfter,
   check,
   collection,
+  expectCode,
   keyOf,
   noonMs,
   put,
@@ -76,6 +77,13 @@ export function feedPromises({ storeTest, phaseTest }: Suite): void {
       expect((await changesAfter(store, next)).changes.map(keyOf)).toEqual(['later'])
     },
   )
+
+  storeTest('a point that is not one of the feed is refused', async (store) => {
+    await write(store, put('a'))
+    for (const point of ['x', '-1', '1.5', ' ', '1e3', '99999999999999999999']) {
+      await expectCode((async () => store.engine.changes(point, 10))(), 'invalid_cursor')
+    }
+  })
 
   phaseTest(
     'a page of the feed is empty only at its end, however much was written over',

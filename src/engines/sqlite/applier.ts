@@ -1,5 +1,6 @@
 import { renameSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { KvistError } from '../../core/errors.ts'
 import type { Job, JobResult } from './apply-worker.ts'
 import type { Memtable } from './memtable.ts'
 import type { Overlay } from './overlay.ts'
@@ -20,10 +21,10 @@ export interface Applier {
   waiting(): number
   /** Resolves when something was applied, or failed to be. */
   progress(): Promise<void>
-  /** Resolves when nothing waits; rejects when applying fails. */
+  /** Resolves when all that was added before is in the tables; rejects when applying fails. */
   drain(): Promise<void>
   /** Why the last try failed; null after one that did not. */
-  failure(): { readonly full: boolean; readonly detail: string } | null
+  failure(): KvistError | null
   /** Memory and a file of a segment that is done with, to be used again. */
   reuse(): { chunk: Chunk | null; path: string | null }
   snapshot(to: string): Promise<void>
@@ -43,14 +44,18 @@ export function startApplier(dbPath: string, overlay: Overlay, segmentBytes: num
   let worker: Worker | undefined
   let running = false
   let closed = false
-  let failure: { full: boolean; detail: string } | null = null
+  let failure: KvistError | null = null
   let waiters: (() => void)[] = []
 
   /** The thread starts with the first work there is: an idle server does without it. */
   function runJob(on: Worker, job: Job): Promise<JobResult> {
     return new Promise((resolve) => {
       on.onmessage = (event: MessageEvent<JobResult>) => resolve(event.data)
-      on.onerror = (event) => resolve({ ok: false, full: false, detail: event.message })
+      on.onerror = (event) => {
+        // It has ended: the next job needs another.
+        if (on === worker) worker = undefined
+        resolve({ ok: false, full: false, detail: event.message })
+      }
       on.postMessage(job)
     })
   }
@@ -68,7 +73,7 @@ export function startApplier(dbPath: string, overlay: Overlay, segmentBytes: num
       finish(batch)
       kick()
     } else {
-      failure = result
+      failure = failureOf(result, 'the tables cannot be written')
       setTimeout(kick, retryMs).unref()
     }
     const woken = waiters
@@ -102,10 +107,11 @@ export function startApplier(dbPath: string, overlay: Overlay, segmentBytes: num
     waiting: () => sealed.length,
     progress,
     async drain() {
+      const last = sealed.at(-1)
       kick()
-      while (sealed.length > 0) {
+      while (last !== undefined && sealed.includes(last)) {
         await progress()
-        if (failure !== null) throw new Error(failure.detail)
+        if (failure !== null) throw failure
       }
     },
     failure: () => failure,
@@ -114,16 +120,26 @@ export function startApplier(dbPath: string, overlay: Overlay, segmentBytes: num
       const own = newWorker()
       const result = await runJob(own, { do: 'snapshot', dbPath, to })
       own.terminate()
-      if (!result.ok) throw new Error(result.detail)
+      if (!result.ok) throw failureOf(result, 'the snapshot cannot be written')
     },
     async close() {
       closed = true
       while (running) await progress()
-      worker?.terminate()
+      if (worker !== undefined) {
+        const done = worker
+        worker = undefined
+        await runJob(done, { do: 'close' })
+        done.terminate()
+      }
       // A clean stop leaves no memory behind and keeps one file for the next start.
       for (const path of spares.splice(1)) rmSync(path, { force: true })
     },
   }
+}
+
+function failureOf({ full, detail }: JobResult & { ok: false }, what: string): KvistError {
+  if (full) return new KvistError('storage_full', 'the disk is full')
+  return new KvistError('storage_failed', what, {}, detail)
 }
 
 function newWorker(): Worker {

@@ -11,6 +11,8 @@ declare const self: Worker
 export type Job =
   | { readonly do: 'apply'; readonly dbPath: string; readonly sources: readonly ApplySource[] }
   | { readonly do: 'snapshot'; readonly dbPath: string; readonly to: string }
+  /** Lets go of the file: the last one to do so leaves it whole, with nothing beside it. */
+  | { readonly do: 'close' }
 
 export type JobResult =
   | { readonly ok: true; readonly appliedRevision: number }
@@ -21,11 +23,17 @@ const chunks: Chunk[] = []
 
 function run(job: Job): JobResult {
   try {
-    db ??= openForWriting(job.dbPath)
-    if (job.do === 'snapshot') {
-      db.query('VACUUM INTO ?').run(job.to)
+    if (job.do === 'close') {
+      db?.close()
+      db = undefined
       return { ok: true, appliedRevision: 0 }
     }
+    if (job.do === 'snapshot') {
+      using own = openForWriting(job.dbPath)
+      own.query('VACUUM INTO ?').run(job.to)
+      return { ok: true, appliedRevision: 0 }
+    }
+    db ??= openForWriting(job.dbPath)
     const appliedRevision = applySegments(db, job.sources, chunks)
     checkpoint(db)
     return { ok: true, appliedRevision }

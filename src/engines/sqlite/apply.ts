@@ -1,6 +1,7 @@
 import type { Database } from 'bun:sqlite'
+import { sortKey } from '../../core/keys.ts'
 import { loadSegment } from './log.ts'
-import { recordDelta, sortKey } from './memtable.ts'
+import { recordDelta } from './memtable.ts'
 import {
   type Chunk,
   recordClock,

@@ -12,6 +12,7 @@ import type {
 } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
 import { type Change, isExpired } from '../../core/member.ts'
+import { nextTurn } from '../../core/turn.ts'
 import type { Applier } from './applier.ts'
 import {
   acceptFrame,
@@ -36,7 +37,7 @@ import type { Counts, Standing } from './table.ts'
  */
 export interface Committer {
   commit(commit: Commit): Promise<CommitResult>
-  /** Seals what the log has so far and queues it for the tables, once no group is under way. */
+  /** Seals what the log has so far and queues it for the tables, before the next group. */
   flush(): Promise<void>
   close(): Promise<void>
   lastRevision(): number
@@ -103,17 +104,34 @@ export function startCommitter(options: CommitterOptions): Committer {
   let draining: Promise<void> | null = null
   let closing = false
   let unsynced = false
+  /** Syncs of relaxed commits: what is written to a later segment must not be safe before they are. */
+  let syncing: Promise<void> = Promise.resolve()
+  let flushes: (() => void)[] = []
 
   function commit(commit: Commit): Promise<CommitResult> {
     if (closing) return Promise.reject(new KvistError('closing', 'the server is stopping'))
     return new Promise((resolve, reject) => {
       queue.push({ commit, room: commitRoom(commit), resolve, reject })
-      if (draining === null) draining = nextTurn().then(drain)
+      draining ??= nextTurn().then(drain)
+    })
+  }
+
+  function flush(): Promise<void> {
+    if (closing) return Promise.reject(new KvistError('closing', 'the server is stopping'))
+    return new Promise((resolve) => {
+      flushes.push(resolve)
+      draining ??= nextTurn().then(drain)
     })
   }
 
   async function drain(): Promise<void> {
-    while (queue.length > 0) {
+    while (queue.length > 0 || flushes.length > 0) {
+      if (flushes.length > 0) {
+        seal()
+        for (const flushed of flushes) flushed()
+        flushes = []
+      }
+      if (queue.length === 0) break
       const pending = takeGroup(queue)
       try {
         await commitGroup(pending)
@@ -224,6 +242,7 @@ export function startCommitter(options: CommitterOptions): Committer {
     if (active !== null && isFull(active, bytes)) seal()
     if (active === null) {
       await roomForSegment()
+      await earlierSyncs()
       active = openSegment(bytes)
       overlay.tables.push(active.memtable)
     }
@@ -244,10 +263,18 @@ export function startCommitter(options: CommitterOptions): Committer {
     const giveUpAtMs = Date.now() + maxWaitMs
     while (applier.waiting() >= maxSegments - 1) {
       const failure = applier.failure()
-      if (failure?.full) throw new KvistError('storage_full', 'the disk is full')
-      if (failure) throw new KvistError('storage_failed', 'the tables cannot be written', {}, failure.detail)
+      if (failure !== null) throw failure
       if (Date.now() > giveUpAtMs) throw new KvistError('busy', 'the disk cannot keep up with the writes')
       await Promise.race([applier.progress(), Bun.sleep(1000)])
+    }
+  }
+
+  async function earlierSyncs(): Promise<void> {
+    try {
+      await syncing
+    } catch (error) {
+      syncing = Promise.resolve()
+      throw error
     }
   }
 
@@ -280,12 +307,10 @@ export function startCommitter(options: CommitterOptions): Committer {
       rmSync(path, { force: true })
       return
     }
-    if (unsynced) {
-      unsynced = false
-      syncSegment(segment).finally(() => closeSync(segment.fd))
-    } else {
-      closeSync(segment.fd)
-    }
+    if (unsynced) syncing = syncing.then(() => syncSegment(segment))
+    unsynced = false
+    syncing = syncing.finally(() => closeSync(segment.fd))
+    syncing.catch(() => {})
     applier.add({ number, path, lastRevision, memtable })
   }
 
@@ -296,17 +321,15 @@ export function startCommitter(options: CommitterOptions): Committer {
 
   const syncTimer = setInterval(() => {
     if (!unsynced || active === null) return
+    const { segment } = active
     unsynced = false
-    syncSegment(active.segment).catch(() => {
-      unsynced = true
-    })
+    syncing = syncing
+      .then(() => syncSegment(segment))
+      .catch(() => {
+        unsynced = true
+      })
   }, relaxedSyncMs)
   syncTimer.unref()
-
-  async function flush(): Promise<void> {
-    while (draining !== null) await draining
-    seal()
-  }
 
   return {
     commit,
@@ -315,17 +338,15 @@ export function startCommitter(options: CommitterOptions): Committer {
       closing = true
       clearInterval(quietTimer)
       clearInterval(syncTimer)
-      await flush()
+      while (draining !== null) await draining
+      seal()
+      await syncing.catch(() => {})
     },
     lastRevision: () => lastRevision,
   }
 }
 
 const nothingDone: Written = { revision: 0, createdAtMs: 0, clock: 0, existed: false }
-
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve))
-}
 
 /** As many commits from the front of the queue as make a group of a bounded size, one at least. */
 function takeGroup(queue: Pending[]): Pending[] {

@@ -1,7 +1,8 @@
 import { mkdirSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { hybridClock } from '../../core/clock.ts'
-import type { Durability, Engine, OnCommit } from '../../core/engine.ts'
+import type { Durability, Engine, OnCommit, ResumePoint } from '../../core/engine.ts'
+import { KvistError } from '../../core/errors.ts'
 import { type Applier, startApplier } from './applier.ts'
 import { type Committer, startCommitter } from './committer.ts'
 import { lockFolder } from './lock.ts'
@@ -16,7 +17,7 @@ import {
   scanMembers,
 } from './overlay.ts'
 import { recordClock, recordCollection, recordRevision } from './record.ts'
-import { type Counts, openForWriting, openReader, RefusedFile, readCounts, readMeta } from './table.ts'
+import { type Counts, openReader, RefusedFile, readStart } from './table.ts'
 
 /**
  * The embedded engine: the log is the truth, the tables are an index of it (docs/design/engine-sqlite.md).
@@ -51,14 +52,10 @@ export async function openSqlite(options: SqliteOptions): Promise<Engine> {
 async function open(options: SqliteOptions, releaseLock: () => void): Promise<Engine> {
   const { dir, durability, onCommit, segmentBytes = defaultSegmentBytes } = options
   const dbPath = join(dir, 'kvist.db')
-  const db = openForWriting(dbPath)
-  const meta = readMeta(db)
-  const counts = readCounts(db)
-  const overlay: Overlay = { tables: [], reader: openReader(dbPath), inTables: new Set(counts.keys()) }
-  db.close()
-
+  const { meta, counts } = readStart(dbPath)
   const segments = listSegments(dir)
   const loaded = loadLog(segments, meta.storeId, meta.appliedRevision)
+  const overlay: Overlay = { tables: [], reader: openReader(dbPath), inTables: new Set(counts.keys()) }
   const clock = hybridClock()
   clock.observe(meta.clock)
   let lastRevision = meta.appliedRevision
@@ -129,7 +126,7 @@ function engineOf(
     tombstone: (collection, key) => readTombstone(overlay, collection, key),
     scan: (range) => scanMembers(overlay, range),
     commit: committer.commit,
-    changes: (after, limit) => changesAfter(overlay, after === '' ? 0 : Number(after), limit),
+    changes: (after, limit) => changesAfter(overlay, revisionOf(after), limit),
     expiring: (atMs, limit) => expiringMembers(overlay, atMs, limit),
     collections: () =>
       [...counts]
@@ -150,4 +147,12 @@ function engineOf(
       releaseLock()
     },
   }
+}
+
+function revisionOf(point: ResumePoint): number {
+  const revision = Number(point)
+  if (!/^\d*$/.test(point) || !Number.isSafeInteger(revision)) {
+    throw new KvistError('invalid_cursor', 'this is not a point of the feed')
+  }
+  return revision
 }

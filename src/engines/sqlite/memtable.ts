@@ -1,3 +1,4 @@
+import { keyOfSortKey, sortKey } from '../../core/keys.ts'
 import {
   type Chunk,
   recordBytes,
@@ -108,18 +109,6 @@ export function* overlayKeys(
     }
     yield keyOfSortKey(best)
   }
-}
-
-// biome-ignore lint/suspicious/noControlCharactersInRegex: the range of ASCII
-const beyondAscii = /[^\x00-\x7f]/
-
-/** A string that compares by UTF-16 units as the key does by UTF-8 bytes. */
-export function sortKey(key: string): string {
-  return beyondAscii.test(key) ? Buffer.from(key).toString('latin1') : key
-}
-
-function keyOfSortKey(text: string): string {
-  return beyondAscii.test(text) ? Buffer.from(text, 'latin1').toString() : text
 }
 
 /** How a record changes its collection: members and bytes, more or less. */

@@ -1,7 +1,8 @@
 import type { ChangesPage, ExpiringRef, MemberRef, ScanPage, ScanRange } from '../../core/engine.ts'
+import { compareKeys } from '../../core/keys.ts'
 import { maxPageBytes } from '../../core/limits.ts'
 import type { Change, Member, Tombstone } from '../../core/member.ts'
-import { findRecord, isLatest, type Memtable, overlayKeys, sortKey } from './memtable.ts'
+import { findRecord, isLatest, type Memtable, overlayKeys } from './memtable.ts'
 import {
   type Chunk,
   recordBytes,
@@ -125,47 +126,66 @@ function latestMember(
   return recordMember(found.table.chunk, found.at, key, keysOnly)
 }
 
-/** By UTF-8 bytes. */
-function compareKeys(a: string, b: string): number {
-  if (a === b) return 0
-  return sortKey(a) < sortKey(b) ? -1 : 1
-}
-
 /**
- * Changes after a revision. Those of the tables come first, for every revision of the overlay is larger than theirs;
- * one that the overlay has a newer record of is left out, and comes when its own revision does.
+ * Changes after a revision: those of the tables first, then those of the overlay, whose revisions are all larger. A
+ * row of the tables that the overlay has a newer record of is left out, and comes when its own revision does. A page
+ * without changes means that there are no more.
  */
 export function changesAfter(overlay: Overlay, after: number, limit: number): ChangesPage {
-  const { tables, reader } = overlay
   const changes: Change[] = []
-  let next = after
-  const fromTables = tableChanges(reader, after, limit)
-  for (const change of fromTables) {
-    next = revisionOf(change)
-    if (findRecord(tables, change.collection, keyOf(change)) === null) changes.push(change)
+  let bytes = 0
+  for (const change of changesInOrder(overlay, after)) {
+    changes.push(change)
+    if (change.type === 'put') bytes += change.member.value.length
+    if (changes.length >= limit || bytes >= maxPageBytes) break
   }
-  if (fromTables.length === limit) return { changes, next: String(next) }
-
-  for (const table of tables) {
-    for (let i = firstAfter(table, after); i < table.offsets.length; i++) {
-      if (changes.length === limit) return { changes, next: String(next) }
-      const at = table.offsets[i]!
-      next = recordRevision(table.chunk, at)
-      if (isLatest(tables, table, at)) changes.push(recordChange(table, at))
-    }
-  }
-  return { changes, next: String(next) }
+  const last = changes.at(-1)
+  return { changes, next: String(last === undefined ? after : revisionOf(last)) }
 }
 
-function tableChanges(reader: TableReader, after: number, limit: number): Change[] {
-  const puts: Change[] = reader
-    .membersAfter(after, limit)
-    .map(({ collection, ...member }) => ({ type: 'put', collection, member }))
-  const ends: Change[] = reader
-    .tombstonesAfter(after, limit)
-    .map(({ collection, ...tombstone }) => ({ type: tombstone.ending, collection, tombstone }))
-  if (ends.length === 0) return puts
-  return [...puts, ...ends].sort((a, b) => revisionOf(a) - revisionOf(b)).slice(0, limit)
+function* changesInOrder({ tables, reader }: Overlay, after: number): Generator<Change> {
+  // The tables may be ahead of what the overlay has let go of: up to its first record they are asked, not beyond.
+  const oldest = tables.find(({ offsets }) => offsets.length > 0)
+  const before = oldest ? recordRevision(oldest.chunk, oldest.offsets[0]!) : Number.MAX_SAFE_INTEGER
+  for (const { collection, key, tombstone } of changedRows(reader, after, before)) {
+    if (findRecord(tables, collection, key) !== null) continue
+    if (tombstone !== null) yield { type: tombstone.ending, collection, tombstone }
+    else yield { type: 'put', collection, member: reader.read(collection, key)! }
+  }
+  for (const table of tables) {
+    for (let i = firstAfter(table, after); i < table.offsets.length; i++) {
+      const at = table.offsets[i]!
+      if (isLatest(tables, table, at)) yield recordChange(table, at)
+    }
+  }
+}
+
+/** Members and tombstones of the tables, merged by their revisions. */
+function* changedRows(
+  reader: TableReader,
+  after: number,
+  before: number,
+): Generator<MemberRef & { tombstone: Tombstone | null }> {
+  const puts = reader.changedBetween(after, before)
+  const ends = reader.tombstonesBetween(after, before)
+  let put = puts.next()
+  let end = ends.next()
+  try {
+    while (!put.done || !end.done) {
+      if (end.done || (!put.done && put.value.revision < end.value.revision)) {
+        const { collection, key }: MemberRef = put.value
+        yield { collection, key, tombstone: null }
+        put = puts.next()
+      } else {
+        const { collection, ...tombstone } = end.value
+        yield { collection, key: tombstone.key, tombstone }
+        end = ends.next()
+      }
+    }
+  } finally {
+    puts.return?.()
+    ends.return?.()
+  }
 }
 
 function recordChange(table: Memtable, at: number): Change {
@@ -180,10 +200,6 @@ function recordChange(table: Memtable, at: number): Change {
 
 function revisionOf(change: Change): number {
   return change.type === 'put' ? change.member.revision : change.tombstone.revision
-}
-
-function keyOf(change: Change): string {
-  return change.type === 'put' ? change.member.key : change.tombstone.key
 }
 
 /** The index of the first record after a revision: records stand in the order of their revisions. */

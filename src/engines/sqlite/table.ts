@@ -55,57 +55,65 @@ export interface Meta {
 /** A file that kvist cannot or must not open; the message says why in one line. */
 export class RefusedFile extends Error {}
 
-/** Opens the file for writing, making it when it is not there. Throws RefusedFile. */
+/** Opens the file for writing, making it when it is not there. Throws RefusedFile, and then has not touched it. */
 export function openForWriting(path: string): Database {
+  let db: Database | undefined
   try {
-    const db = new Database(path, { create: true, readwrite: true })
+    db = new Database(path, { create: true, readwrite: true })
     db.run('PRAGMA busy_timeout = 10000')
+    const isNew = checkFile(db, path)
     db.run('PRAGMA journal_mode = WAL')
     db.run('PRAGMA synchronous = FULL')
     // The applier checkpoints itself, after each batch.
     db.run('PRAGMA wal_autocheckpoint = 0')
     db.run('PRAGMA cache_size = -16000')
-    prepareSchema(db, path)
+    if (isNew) createSchema(db)
     return db
   } catch (error) {
+    db?.close()
     throw refusal(path, error)
   }
 }
 
-function prepareSchema(db: Database, path: string): void {
+function createSchema(db: Database): void {
+  db.transaction(() => {
+    db.run(schema)
+    const insert = db.prepare('INSERT INTO meta VALUES (?, ?)')
+    insert.run('store_id', randomName(16))
+    insert.run('node_id', randomName(12))
+    insert.run('applied_revision', 0)
+    insert.run('clock', 0)
+    db.run(`PRAGMA application_id = ${applicationId}`)
+    db.run(`PRAGMA user_version = ${tableFormat}`)
+  })()
+}
+
+/** Refuses what is not kvist's, before anything is written; true for a file that nothing was written to yet. */
+function checkFile(db: Database, path: string): boolean {
   const id = pragma(db, 'application_id')
   const format = pragma(db, 'user_version')
-  if (id === 0 && format === 0 && tableCount(db) === 0) {
-    db.transaction(() => {
-      db.run(schema)
-      const insert = db.prepare('INSERT INTO meta VALUES (?, ?)')
-      insert.run('store_id', randomName(16))
-      insert.run('node_id', randomName(12))
-      insert.run('applied_revision', 0)
-      insert.run('clock', 0)
-      db.run(`PRAGMA application_id = ${applicationId}`)
-      db.run(`PRAGMA user_version = ${tableFormat}`)
-    })()
-    return
-  }
+  if (id === 0 && format === 0 && tableCount(db) === 0) return true
   if (id !== applicationId) throw new RefusedFile(`${path} is an SQLite file, but not one of kvist's`)
   if (format > tableFormat) {
     throw new RefusedFile(
       `${path} has format ${format}; this kvist reads up to ${tableFormat}: use a newer kvist`,
     )
   }
+  return false
 }
 
-function refusal(path: string, error: unknown): unknown {
-  if (error instanceof RefusedFile) return error
-  const code = sqliteCode(error)
+function refusal(path: string, cause: unknown): RefusedFile {
+  if (cause instanceof RefusedFile) return cause
+  const code = sqliteCode(cause)
   if (code.startsWith('SQLITE_NOTADB') || code.startsWith('SQLITE_CORRUPT')) {
-    return new RefusedFile(`${path} is damaged or not a kvist file: ${message(error)}`)
+    return new RefusedFile(`${path} is damaged or not a kvist file: ${message(cause)}`, { cause })
   }
-  return new RefusedFile(`cannot open ${path}: ${message(error)}`)
+  return new RefusedFile(`cannot open ${path}: ${message(cause)}`, { cause })
 }
 
+/** SQLite's name of an error, or the system's; empty for others. */
 export function sqliteCode(error: unknown): string {
+  if (error instanceof RefusedFile) return sqliteCode(error.cause)
   return error instanceof Error && 'code' in error ? String(error.code) : ''
 }
 
@@ -129,6 +137,20 @@ function randomName(length: number): string {
   ).join('')
 }
 
+/** What the tables know when a store is opened. Throws RefusedFile. */
+export function readStart(path: string): { meta: Meta; counts: Map<string, Counts> } {
+  using db = openForWriting(path)
+  try {
+    const meta = readMeta(db)
+    if (!Number.isSafeInteger(meta.appliedRevision)) {
+      throw new RefusedFile(`${path} is damaged: it does not say how much of the log it has`)
+    }
+    return { meta, counts: readCounts(db) }
+  } catch (error) {
+    throw refusal(path, error)
+  }
+}
+
 export function readMeta(db: Database): Meta {
   const rows = new Map(db.query('SELECT name, value FROM meta').values() as [string, unknown][])
   return {
@@ -144,7 +166,7 @@ export interface Counts {
   bytes: number
 }
 
-export function readCounts(db: Database): Map<string, Counts> {
+function readCounts(db: Database): Map<string, Counts> {
   const rows = db.query('SELECT name, members, bytes FROM collections').values() as [string, number, number][]
   return new Map(rows.map(([name, members, bytes]) => [name, { members, bytes }]))
 }
@@ -173,6 +195,16 @@ export interface ExpiringRow {
   readonly expiresAtMs: number
 }
 
+export interface ChangedRow {
+  readonly collection: string
+  readonly key: string
+  readonly revision: number
+}
+
+export interface TombstoneRow extends Tombstone {
+  readonly collection: string
+}
+
 /** The reader of the server's thread. */
 export interface TableReader {
   read(collection: string, key: string): Member | null
@@ -180,8 +212,10 @@ export interface TableReader {
   tombstone(collection: string, key: string): Tombstone | null
   /** Rows in key order, read as they are asked for; use them within the turn, and one scan of a shape at a time. */
   scan(range: TableRange): IterableIterator<Member>
-  membersAfter(revision: number, limit: number): (Member & { collection: string })[]
-  tombstonesAfter(revision: number, limit: number): (Tombstone & { collection: string })[]
+  /** Which members changed between two revisions, both left out, in their order; use them as those of a scan. */
+  changedBetween(after: number, before: number): IterableIterator<ChangedRow>
+  /** As `changedBetween`, of those that are gone. */
+  tombstonesBetween(after: number, before: number): IterableIterator<TombstoneRow>
   /** In the order of their times, `skip` of them passed over. */
   expiring(atMs: number, limit: number, skip: number): ExpiringRow[]
   /** Lets go of the state of the tables that is being read, so that the next read sees the newest. */
@@ -232,11 +266,13 @@ export function openReader(path: string): TableReader {
   const tombstone = db.prepare<Tombstone, [string, string]>(
     `SELECT ${tombstoneColumns} FROM tombstones WHERE collection = ? AND key = ?`,
   )
-  const membersAfter = db.prepare<Member & { collection: string }, [number, number]>(
-    `SELECT ${memberColumns}, collection FROM members WHERE revision > ? ORDER BY revision LIMIT ?`,
+  // The index by revision has all three: what the log has a newer state of is passed over without its row.
+  const changedBetween = db.prepare<ChangedRow, [number, number]>(
+    'SELECT collection, key, revision FROM members WHERE revision > ? AND revision < ? ORDER BY revision',
   )
-  const tombstonesAfter = db.prepare<Tombstone & { collection: string }, [number, number]>(
-    `SELECT ${tombstoneColumns}, collection FROM tombstones WHERE revision > ? ORDER BY revision LIMIT ?`,
+  const tombstonesBetween = db.prepare<TombstoneRow, [number, number]>(
+    `SELECT ${tombstoneColumns}, collection FROM tombstones
+      WHERE revision > ? AND revision < ? ORDER BY revision`,
   )
   const expiring = db.prepare<ExpiringRow, [number, number, number]>(
     `SELECT collection, key, revision, expires_at AS expiresAtMs FROM members
@@ -275,13 +311,13 @@ export function openReader(path: string): TableReader {
       const bounds = [range.from, range.to].filter((bound) => bound !== null)
       return scanStatement(range).iterate(range.collection, ...bounds)
     },
-    membersAfter(revision, limit) {
+    changedBetween(after, before) {
       hold()
-      return membersAfter.all(revision, limit)
+      return changedBetween.iterate(after, before)
     },
-    tombstonesAfter(revision, limit) {
+    tombstonesBetween(after, before) {
       hold()
-      return tombstonesAfter.all(revision, limit)
+      return tombstonesBetween.iterate(after, before)
     },
     expiring(atMs, limit, skip) {
       hold()
