@@ -26,7 +26,7 @@ export const options = {
     default: './kvist-data',
     help: 'folder of the data, made when it is missing',
   }),
-  durability: option({
+  durability: option<Durability>({
     ...choice<Durability>('full', 'relaxed'),
     flag: 'durability',
     env: 'KVIST_DURABILITY',

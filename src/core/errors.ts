@@ -6,6 +6,7 @@ export type ErrorCode =
   | 'invalid_request' // malformed in a way no other code names
   | 'invalid_json'
   | 'invalid_key'
+  | 'key_too_long' // of a key in a URL; in a body it is an invalid_key
   | 'invalid_collection'
   | 'invalid_parameter'
   | 'invalid_cursor'
@@ -27,7 +28,12 @@ export class KvistError extends Error {
   /** More members for the problem document: a limit that was passed, a current revision. Names are snake_case. */
   readonly extra: Readonly<Record<string, unknown>>
 
-  constructor(code: ErrorCode, detail: string, extra: Readonly<Record<string, unknown>> = {}, cause?: unknown) {
+  constructor(
+    code: ErrorCode,
+    detail: string,
+    extra: Readonly<Record<string, unknown>> = {},
+    cause?: unknown,
+  ) {
     super(detail, cause === undefined ? undefined : { cause })
     this.name = 'KvistError'
     this.code = code

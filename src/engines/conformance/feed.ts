@@ -132,20 +132,16 @@ export function feedPromises({ storeTest, phaseTest }: Suite): void {
     expect([...latest].toSorted()).toEqual([...heard].toSorted())
   })
 
-  phaseTest(
-    'a page of the feed with large values ends early',
-    [(store) => writeLarge(store, 0, 12), (store) => writeLarge(store, 12, 24)],
-    async (store) => {
-      const { changes } = await store.engine.changes('', 100)
-      const bytes = changes.reduce(
-        (sum, change) => sum + (change.type === 'put' ? change.member.value.length : 0),
-        0,
-      )
-      expect(bytes).toBeLessThan(maxPageBytes + 2 * largeBytes)
-      expect(changes.length).toBeGreaterThan(0)
-      expect((await changesAfter(store, '', 100)).changes).toHaveLength(24)
-    },
-  )
+  storeTest('a page of the feed with large values ends early', async (store) => {
+    await writeLarge(store, 0, 12)
+    await store.reopen()
+    await writeLarge(store, 12, 24)
+    const { changes } = await store.engine.changes('', 100)
+    const bytes = changes.reduce((sum, one) => sum + (one.type === 'put' ? one.member.value.length : 0), 0)
+    expect(bytes).toBeLessThan(maxPageBytes + 2 * largeBytes)
+    expect(changes.length).toBeGreaterThan(0)
+    expect((await changesAfter(store, '', 100)).changes).toHaveLength(24)
+  })
 
   storeTest('the listener hears every commit once, in order, before it resolves', async (store) => {
     const commits = Array.from({ length: 60 }, async (_, i) => {

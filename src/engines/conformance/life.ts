@@ -47,6 +47,10 @@ export function lifePromises({ storeTest, phaseTest }: Suite): void {
     expect((await Promise.all(under)).every(({ ok }) => ok)).toBe(true)
     await closed
     await expectCode(attempt(store, [], [put('later')]), 'closing')
+    await expectCode(read(store, 'k0'), 'closing')
+    await expectCode(scanAll(store), 'closing')
+    await expectCode(changesAfter(store), 'closing')
+    await expectCode(store.engine.snapshot(join(tmpdir(), 'kvist-late')), 'closing')
     await store.reopen()
     expect(await scanAll(store)).toHaveLength(50)
   })

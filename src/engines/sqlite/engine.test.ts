@@ -13,8 +13,7 @@ afterAll(() => rmSync(root, { recursive: true, force: true }))
 /** Segments of the usual size hold a whole test in memory; small ones have each commit near an edge of the log. */
 for (const [name, segmentBytes] of [
   ['SQLite', 1024 * 1024],
-  ['SQLite with segments of 16 KiB', 16 * 1024],
-  ['SQLite with segments of 2 KiB', 2 * 1024],
+  ['SQLite with segments of 4 KiB', 4 * 1024],
 ] as const) {
   function open({ store, from, durability, onCommit }: OpenOptions): Promise<Engine> {
     const dir = join(root, store)

@@ -120,19 +120,35 @@ function engineOf(
   applier: Applier,
   releaseLock: () => void,
 ): Engine {
+  let closed = false
+  /** What SQLite throws at a reader comes out as what the contract says. */
+  function reading<T>(read: () => T): T {
+    if (closed) throw new KvistError('closing', 'the server is stopping')
+    try {
+      return read()
+    } catch (error) {
+      throw new KvistError('storage_failed', 'the tables cannot be read', {}, error)
+    }
+  }
   return {
-    read: (collection, key) => readMember(overlay, collection, key),
-    readMany: (refs) => refs.map(({ collection, key }) => readMember(overlay, collection, key)),
-    tombstone: (collection, key) => readTombstone(overlay, collection, key),
-    scan: (range) => scanMembers(overlay, range),
+    read: (collection, key) => reading(() => readMember(overlay, collection, key)),
+    readMany: (refs) =>
+      reading(() => refs.map(({ collection, key }) => readMember(overlay, collection, key))),
+    tombstone: (collection, key) => reading(() => readTombstone(overlay, collection, key)),
+    scan: (range) => reading(() => scanMembers(overlay, range)),
     commit: committer.commit,
-    changes: (after, limit) => changesAfter(overlay, revisionOf(after), limit),
-    expiring: (atMs, limit) => expiringMembers(overlay, atMs, limit),
+    changes(point, limit) {
+      const after = revisionOf(point)
+      return reading(() => changesAfter(overlay, after, limit))
+    },
+    expiring: (atMs, limit) => reading(() => expiringMembers(overlay, atMs, limit)),
     collections: () =>
-      [...counts]
-        .filter(([, { members }]) => members > 0)
-        .map(([name, { members, bytes }]) => ({ name, members, bytes }))
-        .sort((a, b) => (a.name < b.name ? -1 : 1)),
+      reading(() =>
+        [...counts]
+          .filter(([, { members }]) => members > 0)
+          .map(([name, { members, bytes }]) => ({ name, members, bytes }))
+          .sort((a, b) => (a.name < b.name ? -1 : 1)),
+      ),
     async snapshot(path) {
       await committer.flush()
       await applier.drain()
@@ -143,6 +159,7 @@ function engineOf(
       // What cannot be applied now, for want of room say, is safe in the log until the next start.
       await applier.drain().catch(() => {})
       await applier.close()
+      closed = true
       overlay.reader.close()
       releaseLock()
     },

@@ -1,0 +1,308 @@
+import { stampToMs } from './clock.ts'
+import type {
+  Check,
+  CollectionStats,
+  Delete,
+  Durability,
+  Engine,
+  Maybe,
+  MemberRef,
+  OnCommit,
+  Put,
+  Write,
+  Written,
+} from './engine.ts'
+import { KvistError } from './errors.ts'
+import { startSweeper } from './expiry.ts'
+import { incrementAt } from './json.ts'
+import { maxValueBytes } from './limits.ts'
+import { everything, type ListQuery, listAll, listPage, type Page, type Selection } from './list.ts'
+import { type Lru, lru } from './lru.ts'
+import { isExpired, jsonContentType, type Member, type Value } from './member.ts'
+import { nextTurn } from './turn.ts'
+
+/**
+ * The store as every edge uses it: HTTP, the dialects, memcached. What is decided once is decided here: what counts
+ * as expired, conditions, increments, the cache. Names and values come parsed (keys.ts); limits of what a value may
+ * be are the edges' to check, for they know what they can say.
+ */
+export interface Database {
+  get(collection: string, key: string): Maybe<Member | null>
+  getMany(refs: readonly MemberRef[]): Promise<(Member | null)[]>
+  put(collection: string, key: string, content: Content, condition?: Condition): Promise<Written>
+  /** False when there was nothing to delete. */
+  delete(collection: string, key: string, condition?: Condition): Promise<boolean>
+  /** All operations or none; the revision of each, 0 for a delete of what is not there. */
+  batch(checks: readonly Check[], operations: readonly Operation[]): Promise<number[]>
+  /** Stores many at once without conditions, as an import does. */
+  putAll(collection: string, members: readonly (Content & { key: string })[]): Promise<void>
+  page(collection: string, query: ListQuery): Promise<Page>
+  /** Everything that a query selects, in parts, in constant memory. */
+  all(collection: string, query: ListQuery): AsyncGenerator<Member[]>
+  /** Deletes what a selection names and was written before now; says how many. Not atomic: each member is. */
+  drop(collection: string, selection: Selection): Promise<number>
+  collections(): Maybe<CollectionStats[]>
+  stats(): DatabaseStats
+  close(): Promise<void>
+}
+
+/** What a client sends to be kept. */
+export interface Content {
+  readonly value: Value
+  readonly contentType: string
+  readonly flags: number
+  readonly expiresAtMs: number | null
+}
+
+/** What must hold of a member for a write to go ahead; `any` is one that exists, whatever its revision. */
+export interface Condition {
+  readonly ifMatch?: readonly number[] | 'any'
+  readonly ifNoneMatch?: readonly number[] | 'any'
+}
+
+export type Operation =
+  | (Content & MemberRef & { readonly op: 'put' })
+  | (MemberRef & { readonly op: 'delete' })
+  | (MemberRef & { readonly op: 'increment'; readonly path: string; readonly by: number })
+
+export interface DatabaseStats {
+  readonly cache: Lru<Member>['stats']
+  readonly swept: number
+}
+
+export interface DatabaseOptions {
+  readonly open: (onCommit: OnCommit) => Promise<Engine>
+  readonly cacheBytes: number
+  readonly now: () => number
+  readonly onError: (error: unknown) => void
+}
+
+/** Tries of a check-and-retry: each failure means that somebody else got on, so this many in a row is no accident. */
+const maxTries = 1000
+const droppedAtOnce = 1000
+
+export async function openDatabase(options: DatabaseOptions): Promise<Database> {
+  const { now } = options
+  const cache = lru<Member>(options.cacheBytes)
+  let commits = 0
+  const engine = await options.open((changes) => {
+    commits++
+    for (const change of changes) {
+      cache.delete(change.collection, change.type === 'put' ? change.member.key : change.tombstone.key)
+    }
+  })
+  const sweeper = startSweeper(engine, now, options.onError)
+
+  function get(collection: string, key: string): Maybe<Member | null> {
+    const kept = cache.get(collection, key)
+    if (kept !== undefined) return living(kept)
+    const read = engine.read(collection, key)
+    if (!(read instanceof Promise)) return keep(collection, read)
+    const before = commits
+    // What was read while something changed may be older than the change: not kept, then.
+    return read.then((member) => (commits === before ? keep(collection, member) : living(member)))
+  }
+
+  function keep(collection: string, member: Member | null): Member | null {
+    if (member !== null) cache.set(collection, member.key, member, member.key.length + member.value.length)
+    return living(member)
+  }
+
+  function living(member: Member | null): Member | null {
+    return member === null || (member.expiresAtMs !== null && isExpired(member, now())) ? null : member
+  }
+
+  /** Reads, decides, and writes if nobody else wrote in between; otherwise starts over. */
+  async function update(
+    { collection, key }: MemberRef,
+    decide: (current: Member | null) => Put | Delete | null,
+  ): Promise<Written | null> {
+    for (let tries = 0; tries < maxTries; tries++) {
+      const nowMs = now()
+      const read = await engine.read(collection, key)
+      const current = read === null || isExpired(read, nowMs) ? null : read
+      const write = decide(current)
+      if (write === null) return null
+      const checks = [{ collection, key, revision: current?.revision ?? null }]
+      const result = await engine.commit({ checks, writes: [write], nowMs })
+      if (result.ok) return result.written[0]!
+    }
+    throw new KvistError('conflict', `${key} changed too often to be written`)
+  }
+
+  async function put(
+    collection: string,
+    key: string,
+    content: Content,
+    condition?: Condition,
+  ): Promise<Written> {
+    const { value, contentType, flags, expiresAtMs } = content
+    const write: Put = { op: 'put', collection, key, value, contentType, flags, expiresAtMs }
+    if (condition !== undefined) {
+      const written = await update(write, (current) => {
+        requireCondition(condition, current)
+        return write
+      })
+      return written!
+    }
+    return (await commit([write]))[0]!
+  }
+
+  async function remove(collection: string, key: string, condition?: Condition): Promise<boolean> {
+    const write: Delete = { op: 'delete', collection, key, ending: 'delete' }
+    if (condition !== undefined) {
+      const written = await update(write, (current) => {
+        requireCondition(condition, current)
+        return current === null ? null : write
+      })
+      return written !== null
+    }
+    return (await commit([write]))[0]!.existed
+  }
+
+  async function commit(writes: readonly Write[], durability?: Durability): Promise<readonly Written[]> {
+    const base = { checks: [], writes, nowMs: now() }
+    const result = await engine.commit(durability === undefined ? base : { ...base, durability })
+    if (!result.ok) throw new Error('a commit without checks cannot fail one')
+    return result.written
+  }
+
+  async function batch(checks: readonly Check[], operations: readonly Operation[]): Promise<number[]> {
+    for (let tries = 0; tries < maxTries; tries++) {
+      const nowMs = now()
+      const { writes, read } = await plan(operations, nowMs)
+      const result = await engine.commit({ checks: [...checks, ...read], writes, nowMs })
+      if (result.ok) return result.written.map(({ revision }) => revision)
+      const { collection, key, revision } = result.failed
+      const own = checks.find((check) => check.collection === collection && check.key === key)
+      if (own !== undefined && own.revision !== revision) {
+        throw new KvistError('precondition_failed', checkDetail(own, revision), { collection, key, revision })
+      }
+    }
+    throw new KvistError('conflict', 'members of the batch changed too often for it to be applied')
+  }
+
+  /** The writes of a batch. Increments become puts of what they make of the present value, which must still stand. */
+  async function plan(
+    operations: readonly Operation[],
+    nowMs: number,
+  ): Promise<{ writes: Write[]; read: Check[] }> {
+    const incremented = operations.filter(({ op }) => op === 'increment')
+    if (incremented.length === 0)
+      return { writes: operations.map((operation) => toWrite(operation, null)), read: [] }
+
+    const current = new Map<string, Content | null>()
+    const read: Check[] = []
+    const members = await engine.readMany(incremented)
+    for (const [i, ref] of incremented.entries()) {
+      const member = members[i] ?? null
+      const present = member === null || isExpired(member, nowMs) ? null : member
+      current.set(refId(ref), present)
+      read.push({ collection: ref.collection, key: ref.key, revision: present?.revision ?? null })
+    }
+    const writes = operations.map((operation) => {
+      const write = toWrite(operation, current.get(refId(operation)) ?? null)
+      if (current.has(refId(operation))) current.set(refId(operation), write.op === 'put' ? write : null)
+      return write
+    })
+    return { writes, read }
+  }
+
+  async function drop(collection: string, selection: Selection): Promise<number> {
+    const startedAtMs = now()
+    const query = { ...selection, order: 'asc', limit: droppedAtOnce, cursor: null, keysOnly: true } as const
+    let dropped = 0
+    let cursor: string | null = null
+    do {
+      const page: Page = await listPage(engine, collection, { ...query, cursor }, startedAtMs)
+      const writes = page.members
+        .filter(({ clock }) => stampToMs(clock) <= startedAtMs)
+        .map(
+          ({ key, revision }) =>
+            ({ op: 'delete', collection, key, ending: 'delete', ifRevision: revision }) as const,
+        )
+      if (writes.length > 0) {
+        dropped += (await commit(writes)).filter(({ revision }) => revision > 0).length
+      }
+      cursor = page.next
+      await nextTurn()
+    } while (cursor !== null)
+    return dropped
+  }
+
+  return {
+    get,
+    async getMany(refs) {
+      return (await engine.readMany(refs)).map(living)
+    },
+    put,
+    delete: remove,
+    batch,
+    async putAll(collection, members) {
+      await commit(members.map((member) => ({ ...member, op: 'put', collection })))
+    },
+    page: (collection, query) => listPage(engine, collection, query, now()),
+    all: (collection, query) => listAll(engine, collection, query, now),
+    drop,
+    collections: () => engine.collections(),
+    stats: () => ({ cache: cache.stats, swept: sweeper.swept() }),
+    async close() {
+      await sweeper.stop()
+      await engine.close()
+    },
+  }
+}
+
+/** Throws `precondition_failed`, with the revision that the member has. */
+function requireCondition({ ifMatch, ifNoneMatch }: Condition, current: Member | null): void {
+  const revision = current?.revision ?? null
+  if (ifMatch !== undefined) {
+    if (revision === null)
+      throw new KvistError('precondition_failed', 'there is no such member', { revision })
+    if (ifMatch !== 'any' && !ifMatch.includes(revision)) {
+      throw new KvistError('precondition_failed', `the member is at revision ${revision}`, { revision })
+    }
+  }
+  if (ifNoneMatch === undefined || revision === null) return
+  if (ifNoneMatch === 'any' || ifNoneMatch.includes(revision)) {
+    throw new KvistError('precondition_failed', `the member exists, at revision ${revision}`, { revision })
+  }
+}
+
+function checkDetail({ collection, key, revision: wanted }: Check, revision: number | null): string {
+  const is = revision === null ? 'does not exist' : `is at revision ${revision}`
+  return `${collection}/${key} ${is}, and not ${wanted === null ? 'missing' : `at revision ${wanted}`}`
+}
+
+function refId({ collection, key }: MemberRef): string {
+  return `${collection}/${key}`
+}
+
+function toWrite(operation: Operation, current: Content | null): Write {
+  const { collection, key } = operation
+  if (operation.op === 'delete') return { op: 'delete', collection, key, ending: 'delete' }
+  if (operation.op === 'put') {
+    const { value, contentType, flags, expiresAtMs } = operation
+    return { op: 'put', collection, key, value, contentType, flags, expiresAtMs }
+  }
+  const value = current?.value
+  if (value instanceof Uint8Array) {
+    throw new KvistError('unprocessable', `${collection}/${key} is not JSON`, { collection, key })
+  }
+  const { text } = incrementAt(value, operation.path, operation.by)
+  if (text.length > maxValueBytes)
+    throw new KvistError('too_large', `${collection}/${key} would become too large`)
+  const { contentType, flags, expiresAtMs } = current ?? newJson
+  return { op: 'put', collection, key, value: text, contentType, flags, expiresAtMs }
+}
+
+const newJson = { contentType: jsonContentType, flags: 0, expiresAtMs: null }
+
+/** A query for all of a collection. */
+export const wholeCollection: ListQuery = {
+  ...everything,
+  order: 'asc',
+  limit: Number.POSITIVE_INFINITY,
+  cursor: null,
+  keysOnly: false,
+}

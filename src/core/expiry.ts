@@ -1,0 +1,56 @@
+import type { Engine } from './engine.ts'
+import { nextTurn } from './turn.ts'
+
+/**
+ * Takes away what has expired. Readers never see it anyway (database.ts); this gives the room back and leaves a
+ * tombstone, so that watchers hear of it. Small batches with a turn between them: nobody waits for the sweep.
+ */
+export interface Sweeper {
+  /** Members that were swept since the start. */
+  swept(): number
+  stop(): Promise<void>
+}
+
+const sweepEveryMs = 1000
+const batchMembers = 500
+
+export function startSweeper(engine: Engine, now: () => number, onError: (error: unknown) => void): Sweeper {
+  let swept = 0
+  let stopped = false
+  let running: Promise<void> | null = null
+
+  async function sweep(): Promise<void> {
+    while (!stopped) {
+      const nowMs = now()
+      const due = await engine.expiring(nowMs, batchMembers)
+      if (due.length === 0) return
+      // A member that was written again since keeps its new life: its revision is another.
+      const writes = due.map(({ collection, key, revision }) => {
+        return { op: 'delete', collection, key, ending: 'expire', ifRevision: revision } as const
+      })
+      const result = await engine.commit({ checks: [], writes, nowMs })
+      if (result.ok) swept += result.written.filter(({ revision }) => revision > 0).length
+      if (due.length < batchMembers) return
+      await nextTurn()
+    }
+  }
+
+  const timer = setInterval(() => {
+    running ??= sweep()
+      // What is left is due again at the next turn: a full disk, say, may have room by then.
+      .catch(onError)
+      .finally(() => {
+        running = null
+      })
+  }, sweepEveryMs)
+  timer.unref()
+
+  return {
+    swept: () => swept,
+    async stop() {
+      stopped = true
+      clearInterval(timer)
+      await running
+    },
+  }
+}

@@ -1,0 +1,88 @@
+import { KvistError } from './errors.ts'
+import { maxCollectionBytes, maxKeyBytes } from './limits.ts'
+
+/** Names as clients may give them, and the order of keys: that of their UTF-8 bytes. */
+
+/** Throws `invalid_key` unless the text can be a key: 1 to 512 bytes of UTF-8. */
+export function parseKey(text: string): string {
+  if (text === '') throw new KvistError('invalid_key', 'the key is empty')
+  if (!text.isWellFormed()) throw new KvistError('invalid_key', 'the key is not UTF-8')
+  if (text.length > maxKeyBytes || (text.length * 3 > maxKeyBytes && Buffer.byteLength(text) > maxKeyBytes)) {
+    throw new KvistError('invalid_key', `the key has more than ${maxKeyBytes} bytes`, {
+      limit_bytes: maxKeyBytes,
+    })
+  }
+  return text
+}
+
+/**
+ * Throws `invalid_collection` unless the text can name a collection: 1 to 128 bytes of UTF-8, not beginning with `_`
+ * (kvist's own), without `/` and control characters, and not `.` or `..`, which no URL can carry.
+ */
+export function parseCollection(text: string): string {
+  const wrong = collectionFault(text)
+  if (wrong !== null) throw new KvistError('invalid_collection', `the collection's name ${wrong}`)
+  return text
+}
+
+/** Names that were found good; a server meets the same few over and over. */
+const goodNames = new Set<string>()
+const maxGoodNames = 1000
+
+function collectionFault(text: string): string | null {
+  if (goodNames.has(text)) return null
+  if (text === '') return 'is empty'
+  if (text.startsWith('_')) return "begins with _, which is kept for kvist's own"
+  if (text === '.' || text === '..') return 'is a path step, which URLs cannot carry'
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
+  if (/[\x00-\x1f\x7f/]/.test(text)) return 'has a slash or a control character'
+  if (!text.isWellFormed()) return 'is not UTF-8'
+  if (Buffer.byteLength(text) > maxCollectionBytes) return `has more than ${maxCollectionBytes} bytes`
+  if (goodNames.size < maxGoodNames) goodNames.add(text)
+  return null
+}
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: the range of ASCII
+const beyondAscii = /[^\x00-\x7f]/
+
+/** A string that compares by UTF-16 units, as JavaScript does, the way the key does by UTF-8 bytes. */
+export function sortKey(key: string): string {
+  return beyondAscii.test(key) ? Buffer.from(key).toString('latin1') : key
+}
+
+/** The key that a `sortKey` was made from. */
+export function keyOfSortKey(text: string): string {
+  return beyondAscii.test(text) ? Buffer.from(text, 'latin1').toString() : text
+}
+
+export function compareKeys(a: string, b: string): number {
+  if (a === b) return 0
+  return sortKey(a) < sortKey(b) ? -1 : 1
+}
+
+/** The first key after this one. */
+export function keyAfter(key: string): string {
+  return `${key}\0`
+}
+
+/** The first key past all that begin with a prefix; null when there is none. */
+export function prefixEnd(prefix: string): string | null {
+  const points = Array.from(prefix, (character) => character.codePointAt(0)!)
+  while (points.length > 0) {
+    const last = points.pop()!
+    if (last === 0x10ffff) continue
+    // Surrogates are no characters: what follows U+D7FF is U+E000.
+    return String.fromCodePoint(...points, last === 0xd7ff ? 0xe000 : last + 1)
+  }
+  return null
+}
+
+export function laterKey(a: string | null, b: string | null): string | null {
+  if (a === null || b === null) return a ?? b
+  return compareKeys(a, b) >= 0 ? a : b
+}
+
+export function earlierKey(a: string | null, b: string | null): string | null {
+  if (a === null || b === null) return a ?? b
+  return compareKeys(a, b) <= 0 ? a : b
+}

@@ -1,0 +1,80 @@
+import type { MemberRef } from '../core/engine.ts'
+import { KvistError } from '../core/errors.ts'
+import { parseCollection, parseKey } from '../core/keys.ts'
+import { maxKeyBytes } from '../core/limits.ts'
+import type { RoutedRequest } from './route.ts'
+
+/**
+ * What a URL says. Bun's router decodes parameters leniently: a bad escape becomes U+FFFD, so that many bad URLs
+ * would name one key. Where U+FFFD turns up the raw path decides.
+ */
+
+const replacement = '\ufffd'
+
+export function collectionOf(request: RoutedRequest): string {
+  const name = request.params.collection!
+  return parseCollection(name.includes(replacement) ? decode(segments(request)[1] ?? '') : name)
+}
+
+/** The collection and key of a path whose key is one segment. */
+export function memberOf(request: RoutedRequest): MemberRef {
+  const { collection, key } = request.params
+  if (collection!.includes(replacement) || key!.includes(replacement)) return memberOfRest(request)
+  return { collection: parseCollection(collection!), key: parsePathKey(key!) }
+}
+
+/** The collection and key of a path whose key may hold raw slashes: it is all that follows the collection. */
+export function memberOfRest(request: RoutedRequest): MemberRef {
+  const [, collection = '', ...rest] = segments(request)
+  return { collection: parseCollection(decode(collection)), key: parsePathKey(decode(rest.join('/'))) }
+}
+
+function parsePathKey(key: string): string {
+  if (key.length > maxKeyBytes || Buffer.byteLength(key) > maxKeyBytes) {
+    throw new KvistError('key_too_long', `the key has more than ${maxKeyBytes} bytes`, {
+      limit_bytes: maxKeyBytes,
+    })
+  }
+  return parseKey(key)
+}
+
+function decode(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    throw new KvistError('invalid_request', 'the path has an escape that is not UTF-8')
+  }
+}
+
+/** The segments of the path, not decoded: `v1`, the collection, and so on. */
+function segments({ url }: Request): string[] {
+  const path = url.startsWith('/') ? url : url.slice(url.indexOf('/', url.indexOf('//') + 2))
+  const end = path.indexOf('?')
+  return (end === -1 ? path : path.slice(0, end)).slice(1).split('/')
+}
+
+/** The query's parameters. One that is not known, or given twice, is refused: it would be ignored otherwise. */
+export function parametersOf<Name extends string>(
+  { url }: Request,
+  known: readonly Name[],
+): { readonly [N in Name]?: string } {
+  const start = url.indexOf('?')
+  const found: { [N in Name]?: string } = {}
+  if (start === -1) return found
+  for (const [name, value] of new URLSearchParams(url.slice(start + 1))) {
+    const row = known.find((one) => one === name)
+    if (row === undefined) throw unknownParameter(name, known)
+    if (found[row] !== undefined) throw new KvistError('invalid_parameter', `${name} is given twice`)
+    if (value.includes(replacement)) throw new KvistError('invalid_parameter', `${name} is not UTF-8`)
+    found[row] = value
+  }
+  return found
+}
+
+function unknownParameter(name: string, known: readonly string[]): KvistError {
+  const choice = known.length === 0 ? 'there are none here' : `known are ${known.join(', ')}`
+  return new KvistError(
+    'invalid_parameter',
+    `there is no parameter ${JSON.stringify(name.slice(0, 64))}; ${choice}`,
+  )
+}

@@ -1,0 +1,70 @@
+import { type ErrorCode, KvistError } from '../core/errors.ts'
+
+/** Problem details (RFC 9457): the answer to everything that goes wrong. */
+const answers: Record<ErrorCode, readonly [status: number, title: string]> = {
+  invalid_request: [400, 'Bad request'],
+  invalid_json: [400, 'Not JSON'],
+  invalid_key: [400, 'Bad key'],
+  key_too_long: [414, 'Key too long'],
+  invalid_collection: [400, 'Bad collection name'],
+  invalid_parameter: [400, 'Bad parameter'],
+  invalid_cursor: [400, 'Bad cursor'],
+  unauthorized: [401, 'Not allowed in'],
+  not_found: [404, 'Not found'],
+  conflict: [409, 'Conflict'],
+  precondition_failed: [412, 'Precondition failed'],
+  too_large: [413, 'Too large'],
+  unsupported_media_type: [415, 'Unsupported media type'],
+  unprocessable: [422, 'Cannot be done'],
+  busy: [503, 'Too busy'],
+  closing: [503, 'Stopping'],
+  storage_failed: [503, 'Storage failed'],
+  storage_full: [507, 'Storage full'],
+}
+
+/** Statuses after which the same request may go through later. */
+const retryAfterSeconds: Record<number, string> = { 503: '1', 507: '10' }
+
+/** What a client is told of an error; what is not meant for clients is told only by its code. */
+export function problemOf(error: unknown): Record<string, unknown> & { status: number; code: string } {
+  if (!(error instanceof KvistError)) {
+    return {
+      type: 'urn:kvist:internal',
+      title: 'Internal error',
+      status: 500,
+      code: 'internal',
+      detail: 'kvist failed',
+    }
+  }
+  const { code, message, extra } = error
+  const [status, title] = answers[code]
+  return { type: `urn:kvist:${code}`, title, status, code, detail: message, ...extra }
+}
+
+export function problemResponse(error: unknown, headers: Record<string, string> = {}): Response {
+  const problem = problemOf(error)
+  const retryAfter = retryAfterSeconds[problem.status]
+  return new Response(JSON.stringify(problem), {
+    status: problem.status,
+    headers: {
+      'content-type': 'application/problem+json',
+      ...(retryAfter === undefined ? {} : { 'retry-after': retryAfter }),
+      ...(problem.status === 401 ? { 'www-authenticate': 'Bearer' } : {}),
+      ...headers,
+    },
+  })
+}
+
+/** 405 with the methods that a path has. */
+export function methodNotAllowed(method: string, allowed: readonly string[]): Response {
+  const allow = allowed.join(', ')
+  const problem = {
+    type: 'urn:kvist:method_not_allowed',
+    title: 'Method not allowed',
+    status: 405,
+    code: 'method_not_allowed',
+    detail: `${method} is not done here; ${allow} ${allowed.length === 1 ? 'is' : 'are'}`,
+  }
+  const headers = { 'content-type': 'application/problem+json', allow }
+  return new Response(JSON.stringify(problem), { status: 405, headers })
+}

@@ -1,0 +1,26 @@
+import type { Maybe } from '../core/engine.ts'
+
+export type Method = 'GET' | 'PUT' | 'POST' | 'PATCH' | 'DELETE'
+
+/** A request as Bun's router hands it on; parameters are decoded, and have to be checked (path.ts). */
+export interface RoutedRequest extends Request {
+  readonly params: Readonly<Record<string, string>>
+}
+
+/** A row of the table that serves the requests. HEAD comes with GET. */
+export interface Route {
+  readonly method: Method
+  /** With `:name` for a segment, and `*` at the end for the rest. */
+  readonly path: string
+  readonly summary: string
+  /** Answers without a token too. */
+  readonly open?: true
+  /** May throw a KvistError. */
+  readonly handle: (request: RoutedRequest, connection: Connection) => Maybe<Response>
+}
+
+/** What a handler can ask of the connection that a request came on. */
+export interface Connection {
+  /** Gives the client its full time again: a sign of life came, or another part of a long answer goes out. */
+  renew(): void
+}

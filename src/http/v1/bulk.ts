@@ -1,0 +1,234 @@
+import { isUtf8 } from 'node:buffer'
+import type { Content, Database } from '../../core/database.ts'
+import { type ErrorCode, KvistError } from '../../core/errors.ts'
+import { rawMember } from '../../core/json.ts'
+import { parseKey } from '../../core/keys.ts'
+import { maxLineBytes, maxNamedFailures, maxTimeMs, maxValueBytes } from '../../core/limits.ts'
+import { jsonContentType } from '../../core/member.ts'
+import { parseDurationMs, parseTimeMs } from '../../core/time.ts'
+import { isJsonType, jsonText } from '../body.ts'
+import { parametersOf } from '../path.ts'
+import { problemOf } from '../problem.ts'
+import type { Connection } from '../route.ts'
+
+/**
+ * NDJSON import. Lines are stored in groups while the next ones are read, so memory does not grow with the body. A
+ * bad line is named in the summary and stops nobody; only a store that fails ends the import, and the answer says
+ * how far it came.
+ */
+
+const groupMembers = 1000
+const groupBytes = 1024 * 1024
+/** Groups on their way to disk while more is read. */
+const groupsInFlight = 3
+
+interface LineFailure {
+  readonly line: number
+  readonly code: ErrorCode
+  readonly detail: string
+}
+
+type Line = Content & { readonly key: string }
+
+export async function importLines(
+  db: Database,
+  request: Request,
+  collection: string,
+  connection: Connection,
+): Promise<Response> {
+  parametersOf(request, [])
+  const failed: LineFailure[] = []
+  let unnamed = 0
+  let stored = 0
+  let group: Line[] = []
+  let bytes = 0
+  const inFlight: Promise<void>[] = []
+
+  async function send(): Promise<void> {
+    if (group.length === 0) return
+    const sent = group
+    group = []
+    bytes = 0
+    if (inFlight.length >= groupsInFlight) await inFlight.shift()
+    const done = db.putAll(collection, sent).then(() => {
+      stored += sent.length
+    })
+    done.catch(() => {}) // heard of when it is awaited
+    inFlight.push(done)
+  }
+
+  function fail(line: number, error: unknown): void {
+    if (!(error instanceof KvistError)) throw error
+    if (failed.length < maxNamedFailures) failed.push({ line, code: error.code, detail: error.message })
+    else unnamed++
+  }
+
+  try {
+    for await (const { line, text } of linesOf(request, connection, fail)) {
+      try {
+        const parsed = parseLine(text)
+        group.push(parsed)
+        bytes += parsed.value.length
+      } catch (error) {
+        fail(line, error)
+      }
+      if (group.length >= groupMembers || bytes >= groupBytes) await send()
+    }
+    await send()
+    for (const done of inFlight) await done
+  } catch (error) {
+    await Promise.allSettled(inFlight)
+    const { status, ...problem } = problemOf(error)
+    return new Response(JSON.stringify({ ...problem, status, stored, failed }), {
+      status,
+      headers: { 'content-type': 'application/problem+json' },
+    })
+  }
+  const summary = { stored, failed, ...(unnamed === 0 ? {} : { failed_more: unnamed }) }
+  return new Response(JSON.stringify(summary), { headers: { 'content-type': 'application/json' } })
+}
+
+interface NumberedLine {
+  /** From 1. */
+  readonly line: number
+  readonly text: string
+}
+
+const lineFeed = 0x0a
+
+/** The lines of a body that are not empty, as they come. */
+async function* linesOf(
+  request: Request,
+  connection: Connection,
+  fail: (line: number, error: KvistError) => void,
+): AsyncGenerator<NumberedLine> {
+  let line = 0
+  let carried: Buffer[] = []
+  let carriedBytes = 0
+
+  function* whole(block: Buffer): Generator<NumberedLine> {
+    // All lines of a block are decoded at once, unless one of them cannot be.
+    const texts = isUtf8(block) ? block.toString().split('\n') : null
+    if (texts !== null) {
+      for (const text of texts) {
+        line++
+        if (text.length > maxLineBytes) fail(line, lineTooLong())
+        else if (text !== '' && text !== '\r') yield { line, text }
+      }
+      return
+    }
+    for (let from = 0; from <= block.length; ) {
+      const found = block.indexOf(lineFeed, from)
+      const end = found === -1 ? block.length : found
+      const bytes = block.subarray(from, end)
+      line++
+      if (bytes.length > 0 && !isUtf8(bytes))
+        fail(line, new KvistError('invalid_json', 'the line is not UTF-8'))
+      else if (bytes.length > 0) yield { line, text: bytes.toString() }
+      from = end + 1
+    }
+  }
+
+  for await (const part of request.body ?? []) {
+    connection.renew()
+    const chunk = Buffer.from(part.buffer, part.byteOffset, part.length)
+    const last = chunk.lastIndexOf(lineFeed)
+    if (last === -1) {
+      // A line that goes on past what it may be is dropped as it comes; its beginning stands for it.
+      if (carriedBytes <= maxLineBytes) carried.push(chunk)
+      carriedBytes += chunk.length
+      continue
+    }
+    yield* whole(Buffer.concat([...carried, chunk.subarray(0, last)]))
+    carried = [chunk.subarray(last + 1)]
+    carriedBytes = carried[0]!.length
+  }
+  if (carriedBytes > 0) yield* whole(Buffer.concat(carried))
+}
+
+function lineTooLong(): KvistError {
+  return new KvistError('too_large', `the line has more than ${maxLineBytes} characters`)
+}
+
+/** `{"key", "value" or "value_base64", "expire_in"? or "expires_at"?, "content_type"?, "flags"?}`; the rest of what a
+ * list shows of a member is passed over, so that what was exported can be imported. */
+function parseLine(text: string): Line {
+  const line = parseObject(text)
+  if (typeof line.key !== 'string') throw new KvistError('invalid_key', 'the line has no "key" that is text')
+  const contentType = parseLineType(line.content_type)
+  return {
+    key: parseKey(line.key),
+    value: line.value_base64 === undefined ? rawValue(text, contentType) : parseBase64(line, contentType),
+    contentType,
+    flags: parseFlags(line.flags),
+    expiresAtMs: parseLineExpiry(line),
+  }
+}
+
+function parseObject(text: string): Record<string, unknown> {
+  let line: unknown
+  try {
+    line = JSON.parse(text)
+  } catch {
+    throw new KvistError('invalid_json', 'the line is not JSON')
+  }
+  if (typeof line !== 'object' || line === null || Array.isArray(line)) {
+    throw new KvistError('invalid_json', 'the line is not a JSON object')
+  }
+  return line as Record<string, unknown>
+}
+
+function rawValue(text: string, contentType: string): string {
+  const value = rawMember(text, 'value')
+  if (value === undefined)
+    throw new KvistError('invalid_request', 'the line has neither "value" nor "value_base64"')
+  if (!isJsonType(contentType)) {
+    throw new KvistError('invalid_request', `a value of type ${contentType} goes into "value_base64"`)
+  }
+  if (
+    value.length > maxValueBytes ||
+    (value.length * 3 > maxValueBytes && Buffer.byteLength(value) > maxValueBytes)
+  ) {
+    throw valueTooLarge()
+  }
+  return value
+}
+
+function parseBase64(line: Record<string, unknown>, contentType: string): string | Uint8Array {
+  const text = line.value_base64
+  if ('value' in line) throw new KvistError('invalid_request', 'the line has both "value" and "value_base64"')
+  if (typeof text !== 'string' || !/^[A-Za-z0-9+/]*={0,2}$/.test(text) || text.length % 4 !== 0) {
+    throw new KvistError('invalid_request', '"value_base64" is not base64')
+  }
+  const bytes = new Uint8Array(Buffer.from(text, 'base64'))
+  if (bytes.length > maxValueBytes) throw valueTooLarge()
+  return isJsonType(contentType) ? jsonText(bytes) : bytes
+}
+
+function valueTooLarge(): KvistError {
+  return new KvistError('too_large', `the value has more than ${maxValueBytes} bytes`)
+}
+
+function parseLineType(given: unknown): string {
+  if (given === undefined) return jsonContentType
+  if (typeof given === 'string' && /^[\x21-\x2e\x30-\x7e]+\/[\x20-\x7e]{1,200}$/.test(given)) return given
+  throw new KvistError('invalid_request', '"content_type" is not one')
+}
+
+function parseFlags(given: unknown): number {
+  if (given === undefined) return 0
+  if (typeof given === 'number' && Number.isInteger(given) && given >= 0 && given < 2 ** 32) return given
+  throw new KvistError('invalid_request', '"flags" is not a number of 32 bits')
+}
+
+/** A time that has passed is taken as it is: what was exported may have expired since. */
+function parseLineExpiry({ expire_in, expires_at }: Record<string, unknown>): number | null {
+  const given = expires_at ?? null
+  if (expire_in === undefined) return given === null ? null : parseTimeMs(String(given))
+  if (given !== null)
+    throw new KvistError('invalid_parameter', 'the line has both "expire_in" and "expires_at"')
+  const expiresAtMs = Date.now() + parseDurationMs(String(expire_in))
+  if (expiresAtMs > maxTimeMs)
+    throw new KvistError('invalid_parameter', 'the expiry lies after the year 9999')
+  return expiresAtMs
+}

@@ -1,0 +1,73 @@
+import type { Database } from '../../core/database.ts'
+import { collectionOf, memberOf, memberOfRest } from '../path.ts'
+import type { Route } from '../route.ts'
+import { postBatch } from './batch.ts'
+import { importLines } from './bulk.ts'
+import { dropMembers, listCollections, listMembers, postMember } from './collections.ts'
+import { deleteMember, getMember, putMember } from './members.ts'
+
+/** The API of kvist's own, `/v1`: DESIGN's table, row by row. */
+export function v1Routes(db: Database): Route[] {
+  return [
+    {
+      method: 'GET',
+      path: '/v1',
+      summary: 'The collections, with members and bytes',
+      handle: (request) => listCollections(db, request),
+    },
+    {
+      method: 'POST',
+      path: '/v1/_batch',
+      summary: 'Checks and operations, committed together or not at all',
+      handle: (request, connection) => postBatch(db, request, connection),
+    },
+    {
+      method: 'GET',
+      path: '/v1/:collection',
+      summary: 'A page of members, or all of them as NDJSON',
+      handle: (request, connection) => listMembers(db, request, collectionOf(request), connection),
+    },
+    {
+      method: 'POST',
+      path: '/v1/:collection',
+      summary: 'Stores a value under a new id; imports NDJSON',
+      handle(request, connection) {
+        const collection = collectionOf(request)
+        const isLines = /^application\/(x-)?ndjson\s*(;|$)/i.test(request.headers.get('content-type') ?? '')
+        return (isLines ? importLines : postMember)(db, request, collection, connection)
+      },
+    },
+    {
+      method: 'DELETE',
+      path: '/v1/:collection',
+      summary: 'Drops a collection, or what of it is selected',
+      handle: (request) => dropMembers(db, request, collectionOf(request)),
+    },
+    ...memberRoutes(db, '/v1/:collection/:key', memberOf),
+    ...memberRoutes(db, '/v1/:collection/*', memberOfRest),
+  ]
+}
+
+/** A key with raw slashes spans segments, which takes a path of its own. */
+function memberRoutes(db: Database, path: string, refOf: typeof memberOf): Route[] {
+  return [
+    {
+      method: 'GET',
+      path,
+      summary: 'The value as it was stored',
+      handle: (request) => getMember(db, request, refOf(request)),
+    },
+    {
+      method: 'PUT',
+      path,
+      summary: 'Stores a value',
+      handle: (request, connection) => putMember(db, request, refOf(request), connection),
+    },
+    {
+      method: 'DELETE',
+      path,
+      summary: 'Deletes a member',
+      handle: (request) => deleteMember(db, request, refOf(request)),
+    },
+  ]
+}
