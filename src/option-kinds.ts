@@ -4,6 +4,10 @@ export interface Kind<T> {
   readonly unit: string | null
   /** Completes "must be …". */
   readonly range: string
+  /** What the help says of it in brackets; missing where the option's own words are enough. */
+  readonly hint?: string
+  /** Every value there is, where those can be counted. */
+  readonly choices?: readonly string[]
   /** Null when the text is out of range. */
   readonly parse: (text: string) => T | null
   show(value: T): string
@@ -14,6 +18,7 @@ export function wholeNumber(min: number, max: number): Kind<number> {
   return {
     unit: 'NUMBER',
     range: `a whole number from ${min} to ${max}`,
+    hint: `${min} to ${max}`,
     parse: (given) => (/^[0-9]{1,15}$/.test(given) ? inRange(Number(given)) : null),
     show: String,
   }
@@ -23,6 +28,7 @@ export function choice<T extends string>(...choices: readonly T[]): Kind<T> {
   return {
     unit: choices.join('|'),
     range: choices.join(' or '),
+    choices,
     parse: (given) => choices.find((one) => one === given) ?? null,
     show: (value) => value,
   }
@@ -59,6 +65,7 @@ export function size(min: number, max: number): Kind<number> {
   return {
     unit: 'SIZE',
     range: `a size from ${min} to ${show(max)}, like 64MiB`,
+    hint: `${min} to ${show(max)}`,
     parse: (given) => parseQuantity(given, sizes, 1, min, max),
     show,
   }
@@ -72,6 +79,7 @@ export function duration(kept: 's' | 'ms', min: number, max: number): Kind<numbe
   return {
     unit: 'TIME',
     range: `a time from ${show(min)} to ${show(max)}, ${kept === 's' ? 'in whole seconds' : 'in seconds or like 500ms'}`,
+    hint: `${show(min)} to ${show(max)}`,
     parse: (given) => parseQuantity(given, units, perSecond, min, max),
     show,
   }

@@ -119,6 +119,6 @@ function forParseArgs(rows: readonly Option<unknown>[]) {
 }
 
 /** One line whatever was given, and not a long one. */
-function quote(given: string): string {
+export function quote(given: string): string {
   return JSON.stringify(given.length > 80 ? `${given.slice(0, 80)}…` : given)
 }

@@ -1,0 +1,60 @@
+import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+
+/**
+ * How far an import is, in a file beside the one that is imported. What it tells was acknowledged: a run that goes on
+ * there may store some lines again, and loses none.
+ */
+export interface Checkpoint {
+  /** What was imported, and where to; a run that imports something else does not go on here. */
+  readonly url: string
+  readonly collection: string
+  readonly sizeBytes: number
+  readonly modifiedMs: number
+  /** The first byte that was not sent, at the start of a line. */
+  readonly offsetBytes: number
+  readonly lines: number
+  readonly stored: number
+  readonly failed: number
+}
+
+const texts = ['url', 'collection'] as const
+const numbers = ['sizeBytes', 'modifiedMs', 'offsetBytes', 'lines', 'stored', 'failed'] as const
+const sameImport = ['url', 'collection', 'sizeBytes', 'modifiedMs'] as const
+
+export function checkpointPath(file: string): string {
+  return `${file}.kvist-progress`
+}
+
+/** Null where there is none; 'other' where there is one of another import, or one that cannot be read. */
+export function loadCheckpoint(path: string, start: Checkpoint): Checkpoint | 'other' | null {
+  let text: string
+  try {
+    text = readFileSync(path, 'utf8')
+  } catch {
+    return null
+  }
+  const found = parse(text)
+  return found !== null && sameImport.every((name) => found[name] === start[name]) ? found : 'other'
+}
+
+/** The file is whole at every moment, whenever the program ends. */
+export function saveCheckpoint(path: string, checkpoint: Checkpoint): void {
+  writeFileSync(`${path}.new`, `${JSON.stringify(checkpoint)}\n`)
+  renameSync(`${path}.new`, path)
+}
+
+export function removeCheckpoint(path: string): void {
+  rmSync(path, { force: true })
+}
+
+function parse(text: string): Checkpoint | null {
+  try {
+    const found = JSON.parse(text)
+    const isWhole =
+      texts.every((name) => typeof found?.[name] === 'string') &&
+      numbers.every((name) => Number.isFinite(found?.[name]) && found[name] >= 0)
+    return isWhole ? found : null
+  } catch {
+    return null
+  }
+}

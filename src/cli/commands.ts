@@ -1,0 +1,34 @@
+import type { Command } from './command.ts'
+import { complain, explain } from './explain.ts'
+
+/** Every command, in the order of the help. The code of one is loaded when it runs: `serve` must be ready at once. */
+export const commands: Readonly<Record<string, () => Promise<Command>>> = {
+  serve: async () => (await import('./serve.ts')).serveCommand,
+  get: async () => (await import('./get.ts')).getCommand,
+  put: async () => (await import('./put.ts')).putCommand,
+  delete: async () => (await import('./delete.ts')).deleteCommand,
+  list: async () => (await import('./list.ts')).listCommand,
+  import: async () => (await import('./import.ts')).importCommand,
+  export: async () => (await import('./export.ts')).exportCommand,
+  completion: async () => (await import('./completion.ts')).completionCommand,
+}
+
+/** Runs what the arguments say; resolves with the exit code: 0 done, 1 failed, 2 not understood. */
+export async function runProgram(args: readonly string[]): Promise<number> {
+  try {
+    return await run(args)
+  } catch (error) {
+    const { line, exitCode } = explain(error)
+    if (line !== '') complain(line)
+    return exitCode
+  }
+}
+
+async function run([name = '', ...args]: readonly string[]): Promise<number> {
+  const load = Object.hasOwn(commands, name) ? commands[name] : undefined
+  const options = args.slice(0, args.includes('--') ? args.indexOf('--') : args.length)
+  if (load !== undefined && !options.includes('--help') && !options.includes('-h')) {
+    return (await load()).main(args, process.env)
+  }
+  return (await import('./help.ts')).help(name, args)
+}

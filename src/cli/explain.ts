@@ -1,0 +1,33 @@
+import { KvistHttpError, KvistInputError, KvistUnreachableError } from '../../sdk/client.ts'
+import { UsageError } from '../options.ts'
+
+/** What an error means for the person at the terminal: one line, or none, and how the program ends. */
+export function explain(error: unknown): { line: string; exitCode: number } {
+  if (error instanceof UsageError || error instanceof KvistInputError) return failed(error.message, 2)
+  if (error instanceof KvistHttpError) return failed(error.detail)
+  if (error instanceof KvistUnreachableError)
+    return failed(`cannot reach ${error.url}: ${whyUnreachable(error.cause)}`)
+  if (hasCode(error, 'EPIPE')) return { line: '', exitCode: 0 } // the reader of our output had enough, as `head` does
+  if (error instanceof TypeError || error instanceof ReferenceError)
+    return { line: `${error.stack}`, exitCode: 1 } // a bug
+  return failed(error instanceof Error ? error.message : String(error))
+}
+
+/** Tells the person at the terminal something that is not the output. */
+export function complain(line: string): void {
+  process.stderr.write(`kvist: ${line}\n`)
+}
+
+function failed(message: string, exitCode = 1) {
+  return { line: message.split('\n', 1)[0] ?? '', exitCode }
+}
+
+function whyUnreachable(cause: unknown): string {
+  if (hasCode(cause, 'ECONNREFUSED', 'ConnectionRefused')) return 'is kvist serve running?'
+  if (hasCode(cause, 'ECONNRESET')) return 'the connection broke off'
+  return cause instanceof Error ? failed(cause.message).line : 'no answer'
+}
+
+function hasCode(error: unknown, ...codes: readonly string[]): boolean {
+  return error instanceof Error && 'code' in error && codes.includes(String(error.code))
+}

@@ -1,0 +1,91 @@
+import yargs, { type Argv } from 'yargs'
+import manifest from '../../package.json' with { type: 'json' }
+import { type Operand, type OptionTable, quote, refuse } from '../options.ts'
+import { commands } from './commands.ts'
+import { print } from './output.ts'
+
+/** Help and completion, which yargs makes from the rows of the commands. It parses nothing that a command acts on. */
+
+const completionFlag = '--get-yargs-completions' // the shell scripts of yargs call it
+
+/** Answers what is no command, or is one with --help. Resolves with the exit code. */
+export async function help(name: string, args: readonly string[]): Promise<number> {
+  switch (name) {
+    case '':
+      process.stderr.write(await helpOn([]))
+      return 2
+    case '--version':
+      await print(`kvist ${manifest.version}\n`)
+      return 0
+    case completionFlag:
+      await (await describe([name, ...args])).parseAsync() // prints, and ends the program
+      return 0
+    case 'help':
+    case '--help':
+    case '-h':
+      await print(await helpOn(args))
+      return 0
+    default:
+      if (!Object.hasOwn(commands, name)) refuse(`there is no command ${quote(name)}: see kvist --help`)
+      await print(await helpOn([name]))
+      return 0
+  }
+}
+
+/** For the shell that $SHELL names, to standard output. */
+export async function printCompletionScript(): Promise<void> {
+  const parser = await describe([])
+  parser.showCompletionScript()
+}
+
+async function helpOn(words: readonly string[]): Promise<string> {
+  const parser = await describe(words)
+  return `${await parser.getHelp()}\n`
+}
+
+async function describe(words: readonly string[]): Promise<Argv> {
+  const parser = yargs([...words])
+    .scriptName('kvist')
+    .usage('kvist COMMAND [OPTION…]: a key-value store that speaks HTTP')
+    .epilogue('kvist COMMAND --help tells more, kvist --version the version.')
+    .detectLocale(false)
+    .version(false)
+    .wrap(Math.min(process.stdout.columns ?? 80, 110))
+  for (const [name, load] of Object.entries(commands)) {
+    const { summary, notes = '', operands, options } = await load()
+    const usage = [name, ...operands.map(usageOf)].join(' ')
+    parser.command(usage, summary, (command) => {
+      command
+        .usage(`$0 ${usage}\n\n${summary}.`)
+        .epilogue([notes, ...environment(options)].join('\n\n').trim())
+      for (const { name, help } of operands) command.positional(name, { describe: help })
+      describeOptions(command, options)
+      return command
+    })
+  }
+  return parser
+}
+
+function usageOf({ name, optional, many }: Operand): string {
+  const inside = many ? `${name}..` : name
+  return optional ? `[${inside}]` : `<${inside}>`
+}
+
+function describeOptions(command: Argv, options: OptionTable): void {
+  for (const row of Object.values(options)) {
+    if (row.flag === undefined) continue
+    const hint = row.hint === undefined ? '' : ` (${row.hint})`
+    const variable = row.env === undefined ? '' : ` [${row.env}]`
+    const isShown = row.unit !== null && row.default !== undefined && row.default !== null
+    command.option(row.flag, {
+      describe: row.help + hint + variable,
+      ...(row.short === undefined ? {} : { alias: row.short }),
+      ...(row.choices === undefined ? {} : { choices: row.choices }),
+      ...(isShown ? { defaultDescription: row.show(row.default) } : {}),
+    })
+  }
+}
+
+function environment(options: OptionTable): string[] {
+  return Object.values(options).flatMap((row) => (row.flag === undefined ? [`${row.env}: ${row.help}`] : []))
+}

@@ -1,0 +1,167 @@
+import { createReadStream, statSync } from 'node:fs'
+import { pipeline } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { createGunzip } from 'node:zlib'
+import { type Collection, type ImportSummary, KvistHttpError } from '../../sdk/client.ts'
+import { toggle } from '../option-kinds.ts'
+import { option } from '../options.ts'
+import {
+  type Checkpoint,
+  checkpointPath,
+  loadCheckpoint,
+  removeCheckpoint,
+  saveCheckpoint,
+} from './checkpoint.ts'
+import { command } from './command.ts'
+import { collectionOption, connect, connectionOptions, quietOption } from './connection.ts'
+import { complain, explain } from './explain.ts'
+import { type LineChunk, lineChunks, type OverlongLine } from './line-chunks.ts'
+import { type Progress, startProgress } from './progress.ts'
+import { beforeSignalEnds } from './signals.ts'
+
+/** Large enough that the pauses between requests do not count, small enough that a broken import repeats little. */
+const chunkBytes = 4 * 1024 * 1024
+/** More than a server takes, so that it is the server that says no. */
+const maxLineBytes = 32 * 1024 * 1024
+/** Bad lines after these are only counted. */
+const maxNamedLines = 1000
+/** How often one request is sent while the server says that it is busy. */
+const maxTries = 20
+
+export const importCommand = command('import', {
+  summary: 'Store the members of an NDJSON file',
+  notes:
+    'Each line is {"key": …, "value": …}, as kvist export writes them. An import that was interrupted goes on where it ' +
+    'was when the same command runs again: FILE.kvist-progress keeps the place. A file that ends with .gz is unpacked, ' +
+    'and starts again at its beginning.',
+  operands: [{ name: 'FILE', help: 'the file; - is standard input' }],
+  options: {
+    collection: collectionOption,
+    restart: option({ ...toggle(), flag: 'restart', default: false, help: 'start again at the beginning' }),
+    quiet: quietOption,
+    ...connectionOptions,
+  },
+  async run(given, [file = '']) {
+    const kvist = connect(given)
+    const collection = kvist.collection(given.collection)
+    const source = openSource(file, { url: kvist.url, collection: given.collection }, given.restart)
+    if (source.start.lines > 0 && !given.quiet)
+      complain(`going on after line ${source.start.lines} of ${file}`)
+
+    let done = source.start
+    const { offsetBytes, stored } = source.start
+    const progress = await startProgress('import', source.totalBytes, given.quiet, offsetBytes, stored)
+    beforeSignalEnds(() => {
+      progress.stop()
+      complain(`interrupted${howToGoOn(source, done)}`)
+    })
+    try {
+      await sendAll(collection, source, progress, (acknowledged) => {
+        done = acknowledged
+      })
+    } catch (error) {
+      progress.stop()
+      complain(explain(error).line + howToGoOn(source, done))
+      return 1
+    }
+    progress.stop()
+    if (source.checkpointPath !== null) removeCheckpoint(source.checkpointPath)
+    if (!given.quiet) complain(`stored ${done.stored}, failed ${done.failed}`)
+    return done.failed === 0 ? 0 : 1
+  },
+})
+
+interface Source {
+  readonly file: string
+  readonly blocks: AsyncIterable<Uint8Array>
+  /** Null where nobody can know. */
+  readonly totalBytes: number | null
+  /** How much of the total is behind an import that has come as far as this. */
+  positionOf(done: Checkpoint): number
+  /** Null where an import cannot go on later. */
+  readonly checkpointPath: string | null
+  readonly start: Checkpoint
+}
+
+function openSource(file: string, target: { url: string; collection: string }, restart: boolean): Source {
+  const stats = file === '-' ? null : statSync(file)
+  const isFile = stats?.isFile() ?? false
+  const isPacked = file.endsWith('.gz')
+  const nothingDone: Checkpoint = {
+    ...target,
+    sizeBytes: stats?.size ?? 0,
+    modifiedMs: stats?.mtimeMs ?? 0,
+    offsetBytes: 0,
+    lines: 0,
+    stored: 0,
+    failed: 0,
+  }
+  const path = isFile && !isPacked ? checkpointPath(file) : null
+  const start = path === null || restart ? nothingDone : whereToGoOn(path, nothingDone)
+  const common = { file, totalBytes: isFile ? nothingDone.sizeBytes : null, checkpointPath: path, start }
+  if (file === '-') return { ...common, blocks: process.stdin, positionOf: (done) => done.offsetBytes }
+
+  const input = createReadStream(file, { start: start.offsetBytes, highWaterMark: 256 * 1024 })
+  if (!isPacked) return { ...common, blocks: input, positionOf: (done) => done.offsetBytes }
+  const unpacked = pipeline(input, createGunzip(), () => {}) // a failure comes out where it is read
+  return { ...common, blocks: unpacked, positionOf: () => input.bytesRead }
+}
+
+function whereToGoOn(path: string, nothingDone: Checkpoint): Checkpoint {
+  const found = loadCheckpoint(path, nothingDone)
+  if (found === 'other') complain(`${path} is of another import: starting at the beginning`)
+  return found === null || found === 'other' ? nothingDone : found
+}
+
+function howToGoOn(source: Source, done: Checkpoint): string {
+  if (source.checkpointPath === null || done.lines === 0) return ''
+  return `; the same command goes on after line ${done.lines}`
+}
+
+/** One request after the other, so that of two lines with one key the later one wins. */
+async function sendAll(
+  collection: Collection<unknown>,
+  source: Source,
+  progress: Progress,
+  onAcknowledged: (done: Checkpoint) => void,
+): Promise<void> {
+  let done = source.start
+  let named = 0
+  for await (const chunk of lineChunks(source.blocks, chunkBytes, maxLineBytes)) {
+    const { stored, failed, failed_more: unnamed = 0 } = await send(collection, chunk)
+    for (const bad of failed.slice(0, maxNamedLines - named)) {
+      progress.complain(`${source.file}:${done.lines + bad.line}: ${bad.code}: ${bad.detail}`)
+    }
+    named = Math.min(named + failed.length, maxNamedLines)
+    done = {
+      ...done,
+      offsetBytes: done.offsetBytes + ('bytes' in chunk ? chunk.bytes.length : chunk.overlongBytes),
+      lines: done.lines + ('bytes' in chunk ? chunk.lines : 1),
+      stored: done.stored + stored,
+      failed: done.failed + failed.length + unnamed,
+    }
+    if (source.checkpointPath !== null) saveCheckpoint(source.checkpointPath, done)
+    onAcknowledged(done)
+    progress.update(source.positionOf(done), done.stored)
+  }
+}
+
+/** A server that is busy is asked again after the pause that it names. */
+async function send(
+  collection: Collection<unknown>,
+  chunk: LineChunk | OverlongLine,
+): Promise<ImportSummary> {
+  if ('overlongBytes' in chunk) {
+    const detail = `the line has ${chunk.overlongBytes} bytes`
+    return { stored: 0, failed: [{ line: 1, code: 'too_large', detail }] }
+  }
+  for (let tries = 1; ; tries++) {
+    try {
+      return await collection.import(chunk.bytes)
+    } catch (error) {
+      const isBusy = error instanceof KvistHttpError && (error.status === 429 || error.status === 503)
+      if (!isBusy || tries === maxTries) throw error
+      await sleep((error.retryAfterSeconds ?? 1) * 1000)
+    }
+  }
+}

@@ -1,0 +1,74 @@
+/** Whole lines of a stream, as many as one request carries. */
+export interface LineChunk {
+  readonly bytes: Uint8Array<ArrayBuffer>
+  /** How many lines these are; a last one without a line feed counts. */
+  readonly lines: number
+}
+
+/** A line that is too long to hold was passed over. */
+export interface OverlongLine {
+  readonly overlongBytes: number
+}
+
+const lineFeed = 10
+
+/**
+ * Cuts a stream of lines where a chunk has `chunkBytes` or a little more. It holds no more than that, or than one line of
+ * `maxLineBytes`: what is longer is read and forgotten.
+ */
+export async function* lineChunks(
+  source: AsyncIterable<Uint8Array>,
+  chunkBytes: number,
+  maxLineBytes: number,
+): AsyncGenerator<LineChunk | OverlongLine> {
+  let held: Uint8Array[] = []
+  let wholeBytes = 0 // of held, up to its last line feed
+  let openBytes = 0 // of held, after it
+  let overlongBytes = 0 // of the line that is being passed over
+
+  for await (let block of source) {
+    if (overlongBytes > 0) {
+      const end = block.indexOf(lineFeed) + 1
+      overlongBytes += end === 0 ? block.length : end
+      if (end === 0) continue
+      yield { overlongBytes }
+      overlongBytes = 0
+      block = block.subarray(end)
+    }
+    const end = block.lastIndexOf(lineFeed) + 1
+    if (end > 0) {
+      wholeBytes += openBytes + end
+      openBytes = 0
+    }
+    openBytes += block.length - end
+    held.push(block)
+    if (wholeBytes < chunkBytes && openBytes <= maxLineBytes) continue
+
+    const all = join(held, wholeBytes + openBytes)
+    if (wholeBytes > 0) yield chunk(all.subarray(0, wholeBytes))
+    held = [all.slice(wholeBytes)]
+    wholeBytes = 0
+    if (openBytes <= maxLineBytes) continue
+    held = []
+    overlongBytes = openBytes
+    openBytes = 0
+  }
+  if (overlongBytes > 0) yield { overlongBytes }
+  if (wholeBytes + openBytes > 0) yield chunk(join(held, wholeBytes + openBytes))
+}
+
+function join(blocks: readonly Uint8Array[], bytes: number): Uint8Array<ArrayBuffer> {
+  const all = new Uint8Array(bytes)
+  let at = 0
+  for (const block of blocks) {
+    all.set(block, at)
+    at += block.length
+  }
+  return all
+}
+
+function chunk(bytes: Uint8Array<ArrayBuffer>): LineChunk {
+  let lines = bytes.at(-1) === lineFeed ? 0 : 1
+  for (let at = bytes.indexOf(lineFeed); at >= 0; at = bytes.indexOf(lineFeed, at + 1)) lines++
+  return { bytes, lines }
+}

@@ -1,0 +1,55 @@
+import { complain } from './explain.ts'
+
+/** How far a long command is: a bar on the terminal, on standard error; nothing where there is none. */
+export interface Progress {
+  /** How much is done, in the unit of the total, and how many members that is. */
+  update(done: number, members: number): void
+  /** A complaint that stays, above the bar. */
+  complain(line: string): void
+  stop(): void
+}
+
+const formats = {
+  bar: '{verb} [{bar}] {percentage}% | {members} members | {rate}/s | {eta_formatted} left',
+  count: '{verb} {members} members | {rate}/s',
+}
+
+/**
+ * `total` is null where it is not known: then there are no bar and no time left. `done` and `members` are what an earlier
+ * run did.
+ */
+export async function startProgress(
+  verb: string,
+  total: number | null,
+  quiet: boolean,
+  done = 0,
+  members = 0,
+): Promise<Progress> {
+  if (quiet || !process.stderr.isTTY) return { update() {}, complain, stop() {} }
+
+  const { MultiBar } = (await import('cli-progress')).default // it alone prints lines above its bars
+  const bars = new MultiBar({
+    format: total === null ? formats.count : formats.bar,
+    stream: process.stderr,
+    barsize: 24,
+    clearOnComplete: true,
+    forceRedraw: true,
+    gracefulExit: false, // signals are the command's
+    linewrap: true, // cut at the width of the terminal
+  })
+  const bar = bars.create(total ?? 0, done, { verb, members, rate: 0 })
+  const startedMs = performance.now()
+  return {
+    update(nowDone, nowMembers) {
+      const seconds = (performance.now() - startedMs) / 1000
+      bar.update(nowDone, { members: nowMembers, rate: Math.round((nowMembers - members) / seconds) })
+    },
+    complain(line) {
+      bars.log(`kvist: ${line}\n`)
+    },
+    stop() {
+      bars.update()
+      bars.stop()
+    },
+  }
+}

@@ -1,0 +1,36 @@
+import { options, parseConfig } from '../config.ts'
+import type { Command } from './command.ts'
+import { signalExitCodes } from './signals.ts'
+
+/** A terminal's Ctrl-C reaches this process twice when npm started it, and so does a stop of the whole group. */
+const sameSignalMs = 250
+
+export const serveCommand: Command = {
+  summary: 'Start the server',
+  notes: 'SIGTERM and SIGINT finish what is in flight, commit and close; a second one ends at once.',
+  operands: [],
+  options,
+  async main(args, env) {
+    const config = parseConfig(args, env)
+    const stopAsked = firstSignal()
+    const { serve } = await import('../serve.ts')
+    const server = await serve(config)
+    await stopAsked
+    await server.stop()
+    process.exit(0) // whatever still keeps the loop alive must not keep the process
+  },
+}
+
+/** Resolves at the first signal; the next one ends the process. */
+function firstSignal(): Promise<void> {
+  return new Promise((resolve) => {
+    let firstMs: number | null = null
+    for (const [signal, exitCode] of Object.entries(signalExitCodes)) {
+      process.on(signal, () => {
+        if (firstMs !== null && performance.now() - firstMs > sameSignalMs) process.exit(exitCode)
+        firstMs ??= performance.now()
+        resolve()
+      })
+    }
+  })
+}
