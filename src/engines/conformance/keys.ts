@@ -167,7 +167,7 @@ export function keyPromises({ storeTest, phaseTest }: Suite): void {
     },
   )
 
-  const names = ['a', 'a\0', 'a/', 'a/b', 'aa', 'b', 'é', '\u{1f600}']
+  const names = ['a', 'a.', 'a:b', 'a%2Fb', 'aa', '{a}', 'b', 'é', '\u{1f600}']
   phaseTest(
     'collections with like names do not see each other',
     names.map(
@@ -180,7 +180,7 @@ export function keyPromises({ storeTest, phaseTest }: Suite): void {
         expect(scanned.map(({ key }) => key).toSorted()).toEqual([name, 'k'].toSorted())
         expect(await read(store, name, name)).toMatchObject({ value: ownValue(name) })
       }
-      expect(await scannedKeys(store, { collection: 'a/b/c' })).toEqual([])
+      expect(await scannedKeys(store, { collection: 'a:' })).toEqual([])
       const stats = await store.engine.collections()
       expect(stats.map(({ name }) => name).toSorted()).toEqual(names.toSorted())
     },

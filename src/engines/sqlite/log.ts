@@ -187,7 +187,7 @@ export class DamagedLog extends Error {}
 
 /**
  * Reads a segment as far as its frames are whole. Null for a file that was never begun: its header did not reach the
- * disk, so neither did a frame. Throws DamagedLog for a file of another store or of a newer format.
+ * disk, so neither did a frame. Throws DamagedLog for a file of another store, of a newer format, or not of the log.
  */
 export function loadSegment(info: SegmentInfo, storeId: string, into?: Chunk): LoadedSegment | null {
   const fd = openSync(info.path, 'r')
@@ -206,7 +206,8 @@ export function loadSegment(info: SegmentInfo, storeId: string, into?: Chunk): L
 }
 
 function readHeader(info: SegmentInfo, { bytes, view }: Chunk, storeId: string): number | null {
-  if (bytes.toString('latin1', 0, magic.length) !== magic) return null
+  if (bytes.subarray(0, segmentHeaderBytes).every((byte) => byte === 0)) return null
+  if (bytes.toString('latin1', 0, magic.length) !== magic) throw damagedHeader(info)
   const format = view.getUint32(8, true)
   if (format > logFormat) {
     throw new DamagedLog(
@@ -217,10 +218,16 @@ function readHeader(info: SegmentInfo, { bytes, view }: Chunk, storeId: string):
   view.setUint32(12, 0, true)
   const whole = Bun.hash.crc32(bytes.subarray(0, segmentHeaderBytes)) === crc
   view.setUint32(12, crc, true)
-  if (!whole || view.getFloat64(16, true) !== info.number) return null
+  if (!whole) throw damagedHeader(info)
+  // A file that is to be used again, but was not yet.
+  if (view.getFloat64(16, true) !== info.number) return null
   if (bytes.toString('latin1', 32, 48) !== storeId)
     throw new DamagedLog(`${info.path} belongs to another store`)
   return view.getFloat64(24, true)
+}
+
+function damagedHeader({ path }: SegmentInfo): DamagedLog {
+  return new DamagedLog(`${path} is damaged: it does not begin as a part of the log does`)
 }
 
 function readFrames(chunk: Chunk, size: number): { records: number[]; end: number; crc: number } {

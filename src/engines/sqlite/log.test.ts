@@ -1,0 +1,368 @@
+import { afterEach, expect, mock, spyOn, test } from 'bun:test'
+import * as fs from 'node:fs'
+import { readFileSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import {
+  appliedRevision,
+  dataOf,
+  faultOf,
+  feedOf,
+  holdTables,
+  keyOf,
+  killedCopy,
+  logFiles,
+  newFolder,
+  openAt,
+  put,
+  remove,
+  until,
+  valuesOf,
+  withEngine,
+  write,
+} from '../../../test/support/engine.ts'
+import type { Change } from '../../core/member.ts'
+import { frameHeaderBytes, listSegments, loadLog, loadSegment, segmentHeaderBytes } from './log.ts'
+import { recordKey } from './record.ts'
+
+/** The real ones, while a test puts a faulty one in their place. */
+const { fdatasync, writeSync } = fs
+
+type Synced = Parameters<typeof fdatasync>[1]
+
+function replaceSync(sync: (fd: number, done: Synced) => void, times: 'once' | 'always'): void {
+  const spy = spyOn(fs, 'fdatasync')
+  const fake = Object.assign(sync, { __promisify__: fdatasync.__promisify__ })
+  if (times === 'once') spy.mockImplementationOnce(fake)
+  else spy.mockImplementation(fake)
+}
+
+afterEach(() => mock.restore())
+
+/** Where the frames of a segment begin, and where the last ends. */
+function frameBounds(bytes: Buffer): number[] {
+  const bounds = [segmentHeaderBytes]
+  for (;;) {
+    const at = bounds[bounds.length - 1]!
+    const length = bytes.readUInt32LE(at)
+    if (length === 0) return bounds
+    bounds.push(at + frameHeaderBytes + length)
+  }
+}
+
+function storeIdOf(segment: Buffer): string {
+  return segment.toString('latin1', 32, 48)
+}
+
+/** A log of two commits and a third of several members; its path, bytes and frames. */
+async function smallLog() {
+  const dir = newFolder()
+  const killed = await withEngine(dir, async (engine) => {
+    await write(engine, [put('first', '"1"')])
+    await write(engine, [put('second', '"2"'), remove('first')])
+    await write(engine, [put('a', '"é"'), put('b', new Uint8Array(30)), remove('second'), put('c', '[3]')])
+    return killedCopy(dir)
+  })
+  const [path] = logFiles(killed)
+  const bytes = readFileSync(path!)
+  return { dir: killed, path: path!, bytes, bounds: frameBounds(bytes) }
+}
+
+const afterTwo = { second: '"2"' }
+const afterThree = { a: '"é"', b: new Uint8Array(30), c: '[3]' }
+
+/** Ways in which what follows the cut may look: nothing, zeros, or what an earlier life of the file had there. */
+const tails: readonly ((bytes: Buffer, cut: number) => Buffer)[] = [
+  (bytes, cut) => bytes.subarray(0, cut),
+  (bytes, cut) => Buffer.from(bytes).fill(0, cut),
+  (bytes, cut) => Buffer.from(bytes).fill(0xff, cut),
+  (bytes, cut) => Buffer.concat([bytes.subarray(0, cut), bytes.subarray(segmentHeaderBytes)]),
+]
+
+test('a frame that was cut at any byte is no frame, and those before it stay', async () => {
+  const { path, bytes, bounds } = await smallLog()
+  expect(bounds).toHaveLength(4)
+  const segment = { number: 1, path }
+  for (let cut = bounds[2]!; cut < bounds[3]!; cut++) {
+    for (const tail of tails) {
+      writeFileSync(path, tail(bytes, cut))
+      const [loaded] = loadLog([segment], storeIdOf(bytes), 0)
+      expect(loaded!.end).toBe(bounds[2]!)
+      expect(loaded!.records.map((at) => recordKey(loaded!.chunk, at))).toEqual(['first', 'second', 'first'])
+    }
+  }
+  writeFileSync(path, bytes)
+  expect(loadLog([segment], storeIdOf(bytes), 0)[0]!.records).toHaveLength(7)
+})
+
+test('a frame with any byte changed is no frame', async () => {
+  const { path, bytes, bounds } = await smallLog()
+  for (let at = bounds[2]!; at < bounds[3]!; at++) {
+    const changed = Buffer.from(bytes)
+    changed[at]! ^= 1 << (at % 8)
+    writeFileSync(path, changed)
+    expect(loadLog([{ number: 1, path }], storeIdOf(bytes), 0)[0]!.end).toBe(bounds[2]!)
+  }
+})
+
+test('a store opens after a torn commit with all before it, and takes new ones', async () => {
+  const { dir, path, bytes, bounds } = await smallLog()
+  const length = bounds[3]! - bounds[2]!
+  for (let step = 0; step <= 12; step++) {
+    const cut = bounds[2]! + Math.floor((length * step) / 12)
+    const torn = killedCopy(dir)
+    const whole = step === 12
+    writeFileSync(path.replace(dir, torn), tails[step % tails.length]!(bytes, cut))
+    const expected = whole ? afterThree : afterTwo
+    await withEngine(torn, async (engine) => {
+      expect(await valuesOf(engine)).toEqual(expected)
+      expect((await engine.collections())[0]?.members).toBe(Object.keys(expected).length)
+      await write(engine, [put('next', '"4"')])
+    })
+    await withEngine(torn, async (engine) => {
+      expect(await valuesOf(engine)).toEqual({ ...expected, next: '"4"' })
+      const keys = (await feedOf(engine)).map(keyOf)
+      expect(keys).toEqual(whole ? ['first', 'a', 'b', 'second', 'c', 'next'] : ['second', 'first', 'next'])
+    })
+  }
+})
+
+test('a log file of any length short of its header is passed over', async () => {
+  const dir = newFolder()
+  const empty = await withEngine(dir, async () => killedCopy(dir))
+  for (const length of [0, 1, 8, 63, 64, 65]) {
+    const copy = killedCopy(empty)
+    writeFileSync(join(copy, 'log-00000001'), Buffer.alloc(length))
+    await withEngine(copy, async (engine) => {
+      expect(await valuesOf(engine)).toEqual({})
+      await write(engine, [put('a')])
+    })
+  }
+})
+
+test('what an earlier life of a file left in it never comes back', async () => {
+  const dir = newFolder()
+  const value = JSON.stringify('x'.repeat(200))
+  await withEngine(
+    dir,
+    async (engine) => {
+      // Frames of one size: those of the next life end where those of the last one did.
+      for (let i = 0; i < 200; i++) await write(engine, [put(`old${String(i).padStart(4, '0')}`, value)])
+      await until(() => logFiles(dir).length === 1, 'all but the last segment are applied')
+      const { bytes, bounds } = await usedAgain(dir, (i) => write(engine, [put(`new${i}`, value)]))
+      const length = bounds[1]! - bounds[0]!
+      const stale = bytes.subarray(bounds.at(-1)! + frameHeaderBytes)
+      expect(stale.includes(value)).toBe(true)
+      // The stale frame begins right where the log ends, and looks like one.
+      const [last] = logFiles(dir)
+      const loaded = loadSegment({ number: Number(last!.slice(-8)), path: last! }, storeIdOf(bytes))!
+      expect(loaded.end).toBe(bounds.at(-1)!)
+      expect(loaded.records).toHaveLength(bounds.length - 1)
+      expect(length).toBeGreaterThan(value.length)
+    },
+    { segmentBytes: 8192 },
+  )
+})
+
+/** Writes until a file of the log is used again with its first few frames, and reads it. */
+async function usedAgain(dir: string, writeOne: (i: string) => Promise<unknown>) {
+  for (let i = 0; i < 500; i++) {
+    await writeOne(String(i).padStart(4, '0'))
+    const path = logFiles(dir).at(-1)!
+    const bytes = readFileSync(path)
+    const { records } = loadSegment({ number: Number(path.slice(-8)), path }, storeIdOf(bytes))!
+    const end = loadSegment({ number: Number(path.slice(-8)), path }, storeIdOf(bytes))!.end
+    const rest = bytes.subarray(end)
+    if (records.length === 5 && rest.some((byte) => byte !== 0)) {
+      return { bytes, bounds: [segmentHeaderBytes, ...boundsUpTo(bytes, end)] }
+    }
+  }
+  throw new Error('no file was used again')
+}
+
+function boundsUpTo(bytes: Buffer, end: number): number[] {
+  const bounds: number[] = []
+  for (let at = segmentHeaderBytes; at < end; ) {
+    at += frameHeaderBytes + bytes.readUInt32LE(at)
+    bounds.push(at)
+  }
+  return bounds
+}
+
+/** Lets the next syncs fail as a broken disk does. */
+function failSync(code: string): void {
+  replaceSync((_fd, done) => done(Object.assign(new Error(`${code}: it failed`), { code })), 'once')
+}
+
+for (const { name, cutFails } of [
+  { name: 'and its frame is undone', cutFails: false },
+  { name: 'and its frame cannot be undone', cutFails: true },
+]) {
+  test(`a write that failed is never seen, ${name}`, async () => {
+    const dir = newFolder()
+    const heard: Change[] = []
+    const engine = await openAt(dir, { onCommit: (changes) => heard.push(...changes) })
+    await write(engine, [put('before')])
+    failSync('EIO')
+    if (cutFails) failNextCut()
+    const together = ['bad1', 'bad2'].map((key) => faultOf(write(engine, [put(key)])))
+    expect((await Promise.all(together)).map(({ code }) => code)).toEqual([
+      'storage_failed',
+      'storage_failed',
+    ])
+    expect(await valuesOf(engine)).toEqual({ before: '1' })
+    expect(await engine.collections()).toEqual([{ name: 'things', members: 1, bytes: 7 }])
+    mock.restore()
+    const killed = [cutFails ? null : killedCopy(dir)]
+    await write(engine, [put('after')])
+    killed.push(killedCopy(dir))
+    await write(engine, [remove('before')])
+    killed.push(killedCopy(dir))
+    await engine.close()
+    expect(heard.map(keyOf)).toEqual(['before', 'after', 'before'])
+    for (const [i, copy] of [...killed, dir].entries()) {
+      if (copy === null) continue
+      await withEngine(copy, async (again) => {
+        const expected = [{ before: '1' }, { before: '1', after: '1' }, { after: '1' }, { after: '1' }][i]!
+        expect(await valuesOf(again)).toEqual(expected)
+        expect((await feedOf(again)).map(keyOf)).not.toContain('bad1')
+        expect(await again.collections()).toMatchObject([{ members: Object.keys(expected).length }])
+      })
+    }
+  })
+}
+
+/** The zeros that undo a frame do not reach the file; all else does. */
+function failNextCut(): void {
+  const real = writeSync as (...args: unknown[]) => number
+  spyOn(fs, 'writeSync').mockImplementation(((...args: unknown[]) => {
+    const [, bytes] = args
+    if (bytes instanceof Uint8Array && bytes.length === frameHeaderBytes) throw new Error('EIO: it failed')
+    return real(...args)
+  }) as typeof writeSync)
+}
+
+test('a disk that has no room is named as such', async () => {
+  const dir = newFolder()
+  await withEngine(dir, async (engine) => {
+    await write(engine, [put('a')])
+    for (const code of ['ENOSPC', 'EDQUOT', 'EFBIG']) {
+      failSync(code)
+      expect((await faultOf(write(engine, [put('b')]))).code).toBe('storage_full')
+    }
+    await write(engine, [put('c')])
+    expect(await valuesOf(engine)).toEqual({ a: '1', c: '1' })
+  })
+})
+
+test('what is relaxed is on disk before anything of a later segment is', async () => {
+  const dir = newFolder()
+  const done: (() => void)[] = []
+  await withEngine(
+    dir,
+    async (engine) => {
+      replaceSync((fd, callback) => done.push(() => fdatasync(fd, callback)), 'always')
+      const filling = JSON.stringify('x'.repeat(2000))
+      await write(engine, [put('a', filling)], { durability: 'relaxed' })
+      let safe = false
+      const later = write(engine, [put('b', filling)], { durability: 'full' }).then(() => {
+        safe = true
+      })
+      await until(() => done.length === 1, 'the first segment is being synced')
+      await Bun.sleep(30)
+      // Nothing of the second file is on its way while the first is not safe.
+      expect(done).toHaveLength(1)
+      expect(logFiles(dir)).toHaveLength(1)
+      done.shift()!()
+      await until(() => done.length === 1, 'the second segment is being synced')
+      expect(safe).toBe(false)
+      mock.restore()
+      done.shift()!()
+      await later
+    },
+    { segmentBytes: 4096 },
+  )
+})
+
+/** A log of several segments that the tables have nothing of. */
+async function longLog(): Promise<string> {
+  const dir = newFolder()
+  return withEngine(
+    dir,
+    async (engine) => {
+      const held = holdTables(dir)
+      try {
+        let i = 0
+        while (logFiles(dir).length < 3) await write(engine, [put(`k${i++}`, '"value"')])
+        await write(engine, [put('last')])
+        expect(appliedRevision(dir)).toBe(0)
+        return killedCopy(dir)
+      } finally {
+        held.release()
+      }
+    },
+    { segmentBytes: 1024 },
+  )
+}
+
+test('a log of several segments is read whole', async () => {
+  const dir = await longLog()
+  const { length } = loadLog(listSegments(dir), storeIdOf(readFileSync(logFiles(dir)[0]!)), 0).flatMap(
+    ({ records }) => records,
+  )
+  await withEngine(dir, async (engine) => expect(Object.keys(await valuesOf(engine))).toHaveLength(length))
+})
+
+test('a log with a part missing or cut short in the middle is refused, and left as it is', async () => {
+  const whole = await longLog()
+  for (const harm of [
+    (path: string) => fs.rmSync(path),
+    (path: string) => fs.truncateSync(path, statSync(path).size - 600),
+    (path: string) => fs.truncateSync(path, 0),
+    (path: string) => flip(path, segmentHeaderBytes + 20),
+  ]) {
+    for (const number of [0, 1]) {
+      const dir = killedCopy(whole)
+      harm(logFiles(dir)[number]!)
+      const before = dataOf(dir)
+      const message = await refusalOf(dir)
+      expect(message).toMatch(/^the log is damaged: revisions \d+ to \d+ are missing$/)
+      expect(dataOf(dir)).toEqual(before)
+    }
+  }
+})
+
+test('a log file whose header is damaged is refused, the last one too', async () => {
+  const whole = await longLog()
+  for (const number of [0, 1, 2]) {
+    for (const at of [0, 7, 13, 17, 25, 40, 63]) {
+      const dir = killedCopy(whole)
+      flip(logFiles(dir)[number]!, at)
+      const before = dataOf(dir)
+      expect(await refusalOf(dir)).toMatch(
+        /log-0000000\d is damaged: it does not begin as a part of the log does$/,
+      )
+      expect(dataOf(dir)).toEqual(before)
+    }
+  }
+})
+
+function flip(path: string, at: number): void {
+  const bytes = readFileSync(path)
+  bytes[at]! ^= 0x10
+  writeFileSync(path, bytes)
+}
+
+/** Why a folder is refused: one line for the operator. */
+async function refusalOf(dir: string): Promise<string> {
+  const error = await openAt(dir).then(
+    async (engine) => {
+      await engine.close()
+      return null
+    },
+    (reason: unknown) => reason,
+  )
+  if (!(error instanceof Error)) throw new Error(`${dir} was opened`)
+  expect(error.constructor.name).toBe('RefusedFile')
+  expect(error.message).not.toContain('\n')
+  return error.message
+}

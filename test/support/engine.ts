@@ -1,0 +1,163 @@
+import { Database } from 'bun:sqlite'
+import { afterAll } from 'bun:test'
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Commit, Engine, Write, Written } from '../../src/core/engine.ts'
+import { KvistError } from '../../src/core/errors.ts'
+import type { Change, Ending, Value } from '../../src/core/member.ts'
+import { openSqlite, type SqliteOptions } from '../../src/engines/sqlite/engine.ts'
+
+/** What the tests of the SQLite engine share: folders, writes in short, and what a `kill -9` would leave behind. */
+
+const root = mkdtempSync(join(tmpdir(), 'kvist-test-engine-'))
+afterAll(() => rmSync(root, { recursive: true, force: true }))
+
+let folders = 0
+
+/** The name of a folder that is not there yet, removed when the test file is done. */
+export function newFolder(): string {
+  return join(root, String(++folders))
+}
+
+export function openAt(dir: string, options: Partial<SqliteOptions> = {}): Promise<Engine> {
+  return openSqlite({ dir, durability: 'full', onCommit: () => {}, segmentBytes: 16 * 1024, ...options })
+}
+
+/** Opens the store in a folder, and closes it however the work with it ends. */
+export async function withEngine<T>(
+  dir: string,
+  work: (engine: Engine) => Promise<T>,
+  options: Partial<SqliteOptions> = {},
+): Promise<T> {
+  const engine = await openAt(dir, options)
+  try {
+    return await work(engine)
+  } finally {
+    await engine.close()
+  }
+}
+
+/** A folder as a `kill -9` at this moment would leave it. Nothing may be applied meanwhile: see `holdTables`. */
+export function killedCopy(dir: string): string {
+  const copy = newFolder()
+  // Another process copies: closing any file of a database lets go of the locks that this process has on it.
+  const done = Bun.spawnSync(['cp', '-r', dir, copy])
+  if (!done.success) throw new Error(done.stderr.toString())
+  return copy
+}
+
+/** As `killedCopy`, of a folder that no engine has open. */
+export function copyOf(dir: string): string {
+  const copy = newFolder()
+  cpSync(dir, copy, { recursive: true })
+  return copy
+}
+
+/** Keeps the tables from being written until `release`: segments pile up as behind a slow disk. */
+export function holdTables(dir: string): { release(): void } {
+  const db = new Database(join(dir, 'kvist.db'), { readwrite: true })
+  db.run('BEGIN IMMEDIATE')
+  return {
+    release() {
+      db.run('ROLLBACK')
+      db.close()
+    },
+  }
+}
+
+/** The revision up to which the tables in a folder have the log. */
+export function appliedRevision(dir: string): number {
+  const db = new Database(join(dir, 'kvist.db'), { readonly: true })
+  try {
+    return Number(db.query("SELECT value FROM meta WHERE name = 'applied_revision'").values()[0]?.[0])
+  } finally {
+    db.close()
+  }
+}
+
+export function logFiles(dir: string): string[] {
+  return readdirSync(dir)
+    .filter((name) => name.startsWith('log-'))
+    .toSorted()
+    .map((name) => join(dir, name))
+}
+
+/** The bytes of the files that hold data, by name. */
+export function dataOf(dir: string): Map<string, string> {
+  const names = readdirSync(dir).filter((name) => name === 'kvist.db' || name.startsWith('log-'))
+  return new Map(names.toSorted().map((name) => [name, Bun.hash(readFileSync(join(dir, name))).toString()]))
+}
+
+export function isThere(dir: string, name: string): boolean {
+  return existsSync(join(dir, name))
+}
+
+export const collection = 'things'
+export const noonMs = Date.UTC(2026, 5, 1, 12)
+
+export function put(key: string, value: Value = '1', expiresAtMs: number | null = null): Write {
+  const contentType = typeof value === 'string' ? 'application/json' : 'application/octet-stream'
+  return { op: 'put', collection, key, value, contentType, flags: 0, expiresAtMs }
+}
+
+export function remove(key: string, ending: Ending = 'delete'): Write {
+  return { op: 'delete', collection, key, ending }
+}
+
+export async function write(
+  engine: Engine,
+  writes: readonly Write[],
+  options: Partial<Commit> = {},
+): Promise<readonly Written[]> {
+  const result = await engine.commit({ checks: [], writes, nowMs: noonMs, ...options })
+  if (!result.ok) throw new Error(`the check on ${result.failed.key} failed`)
+  return result.written
+}
+
+/** All members, by key. */
+export async function valuesOf(engine: Engine): Promise<Record<string, Value>> {
+  const values: Record<string, Value> = {}
+  let from: string | null = null
+  do {
+    const page = await engine.scan({ collection, from, to: null, order: 'asc', limit: 1000, keysOnly: false })
+    for (const { key, value } of page.members) values[key] = value
+    from = page.next
+  } while (from !== null)
+  return values
+}
+
+export async function feedOf(engine: Engine, after = ''): Promise<Change[]> {
+  const changes: Change[] = []
+  for (let point = after; ; ) {
+    const page = await engine.changes(point, 100)
+    if (page.changes.length === 0) return changes
+    changes.push(...page.changes)
+    point = page.next
+  }
+}
+
+export function revisionOf(change: Change): number {
+  return change.type === 'put' ? change.member.revision : change.tombstone.revision
+}
+
+export function keyOf(change: Change): string {
+  return change.type === 'put' ? change.member.key : change.tombstone.key
+}
+
+/** What a promise was rejected with; fails when it was not, or not with a KvistError. */
+export async function faultOf(promise: Promise<unknown>): Promise<KvistError> {
+  try {
+    await promise
+  } catch (error) {
+    if (error instanceof KvistError) return error
+    throw error
+  }
+  throw new Error('it was done')
+}
+
+export async function until(isSo: () => boolean, what: string): Promise<void> {
+  for (const giveUpAtMs = Date.now() + 20_000; !isSo(); await Bun.sleep(2)) {
+    if (Date.now() > giveUpAtMs) throw new Error(`waited in vain until ${what}`)
+  }
+}
