@@ -5,6 +5,7 @@ import type {
   Delete,
   Durability,
   Engine,
+  EngineStats,
   Maybe,
   MemberRef,
   OnCommit,
@@ -68,6 +69,7 @@ export type Operation =
 export interface DatabaseStats {
   readonly cache: Lru<Member>['stats']
   readonly swept: number
+  readonly engine: EngineStats
 }
 
 export interface DatabaseOptions {
@@ -245,7 +247,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     all: (collection, query) => listAll(engine, collection, query, now),
     drop,
     collections: () => engine.collections(),
-    stats: () => ({ cache: cache.stats, swept: sweeper.swept() }),
+    stats: () => ({ cache: cache.stats, swept: sweeper.swept(), engine: engine.stats() }),
     async close() {
       await sweeper.stop()
       await engine.close()

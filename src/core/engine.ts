@@ -1,3 +1,4 @@
+import type { Distribution } from './distribution.ts'
 import type { Change, Ending, Member, Tombstone, Value } from './member.ts'
 
 /**
@@ -46,6 +47,9 @@ export interface Engine {
 
   /** Every collection that has members, by name, with how many they are and the bytes of their keys and values. */
   collections(): Maybe<CollectionStats[]>
+
+  /** Its numbers since it was opened. They only grow; what is returned may go on growing. */
+  stats(): EngineStats
 
   /** Writes a consistent copy of the store, all commits up to now in it, that this engine can be opened on. */
   snapshot(path: string): Promise<void>
@@ -148,6 +152,28 @@ export interface CollectionStats {
   readonly members: number
   readonly bytes: number
 }
+
+/** What an engine tells of its work. */
+export interface EngineStats {
+  /** Commits that were made. */
+  readonly commits: number
+  /** Commits that were refused for a failed check. */
+  readonly failedChecks: number
+  /** Writes of the commits that did something, each with its revision. */
+  readonly writes: number
+  /** Of how many commits each group was that went to disk at once. */
+  readonly groupCommits: Readonly<Distribution>
+  /** Seconds that each sync to disk took; empty where that is another server's business. */
+  readonly syncSeconds: Readonly<Distribution>
+}
+
+/** The bounds that engines count `groupCommits` under, so that all of them can be read alike. */
+export const groupCommitBounds = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]
+
+/** The bounds that engines count `syncSeconds` under. */
+export const syncSecondsBounds = [
+  0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5,
+]
 
 /** Hears every commit; must be quick and must not throw. */
 export type OnCommit = (changes: readonly Change[]) => void

@@ -3,6 +3,7 @@ import { commitPromises } from './conformance/commits.ts'
 import { feedPromises } from './conformance/feed.ts'
 import { keyPromises } from './conformance/keys.ts'
 import { lifePromises } from './conformance/life.ts'
+import { statsPromises } from './conformance/stats.ts'
 import { type Differences, type OpenEngine, suiteOf } from './conformance/store.ts'
 import { valuePromises } from './conformance/values.ts'
 
@@ -18,5 +19,6 @@ export function conformance(name: string, open: OpenEngine, differences: Differe
     describe('values', () => valuePromises(suite))
     describe('changes and counts', () => feedPromises(suite))
     describe('open, close and copy', () => lifePromises(suite))
+    describe('numbers', () => statsPromises(suite))
   })
 }

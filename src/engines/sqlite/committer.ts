@@ -1,14 +1,18 @@
 import { closeSync, rmSync } from 'node:fs'
 import type { HybridClock } from '../../core/clock.ts'
-import type {
-  Check,
-  Commit,
-  CommitResult,
-  Durability,
-  MemberRef,
-  OnCommit,
-  Write,
-  Written,
+import { distribution, observe } from '../../core/distribution.ts'
+import {
+  type Check,
+  type Commit,
+  type CommitResult,
+  type Durability,
+  type EngineStats,
+  groupCommitBounds,
+  type MemberRef,
+  type OnCommit,
+  syncSecondsBounds,
+  type Write,
+  type Written,
 } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
 import { type Change, isExpired } from '../../core/member.ts'
@@ -41,6 +45,7 @@ export interface Committer {
   flush(): Promise<void>
   close(): Promise<void>
   lastRevision(): number
+  readonly stats: EngineStats
 }
 
 interface Pending {
@@ -107,6 +112,13 @@ export function startCommitter(options: CommitterOptions): Committer {
   /** Syncs of relaxed commits: what is written to a later segment must not be safe before they are. */
   let syncing: Promise<void> = Promise.resolve()
   let flushes: (() => void)[] = []
+  const stats = {
+    commits: 0,
+    failedChecks: 0,
+    writes: 0,
+    groupCommits: distribution(groupCommitBounds),
+    syncSeconds: distribution(syncSecondsBounds),
+  }
 
   function commit(commit: Commit): Promise<CommitResult> {
     if (closing) return Promise.reject(new KvistError('closing', 'the server is stopping'))
@@ -149,7 +161,7 @@ export function startCommitter(options: CommitterOptions): Committer {
     if (group.staged.length > 0) {
       try {
         const crc = writeFrame(current.segment, group.end)
-        if (pending.some(({ commit }) => isDurable(commit))) await syncSegment(current.segment)
+        if (pending.some(({ commit }) => isDurable(commit))) await sync(current.segment)
         else unsynced = true
         acceptFrame(current.segment, group.end, crc)
       } catch (error) {
@@ -158,8 +170,19 @@ export function startCommitter(options: CommitterOptions): Committer {
         throw error
       }
       publish(current.memtable, group)
+      observe(stats.groupCommits, pending.length)
     }
-    for (const { pending, result } of group.settled) pending.resolve(result)
+    for (const { pending, result } of group.settled) {
+      if (result.ok) stats.commits++
+      else stats.failedChecks++
+      pending.resolve(result)
+    }
+  }
+
+  async function sync(segment: Segment): Promise<void> {
+    const startedMs = performance.now()
+    await syncSegment(segment)
+    observe(stats.syncSeconds, (performance.now() - startedMs) / 1000)
   }
 
   function isDurable(commit: Commit): boolean {
@@ -223,6 +246,7 @@ export function startCommitter(options: CommitterOptions): Committer {
       changes.push(changeOf(write, written))
     }
     lastRevision += staged.length
+    stats.writes += staged.length
     lastCommitAtMs = Date.now()
     options.onCommit(changes)
   }
@@ -307,7 +331,7 @@ export function startCommitter(options: CommitterOptions): Committer {
       rmSync(path, { force: true })
       return
     }
-    if (unsynced) syncing = syncing.then(() => syncSegment(segment))
+    if (unsynced) syncing = syncing.then(() => sync(segment))
     unsynced = false
     syncing = syncing.finally(() => closeSync(segment.fd))
     syncing.catch(() => {})
@@ -324,7 +348,7 @@ export function startCommitter(options: CommitterOptions): Committer {
     const { segment } = active
     unsynced = false
     syncing = syncing
-      .then(() => syncSegment(segment))
+      .then(() => sync(segment))
       .catch(() => {
         unsynced = true
       })
@@ -343,6 +367,7 @@ export function startCommitter(options: CommitterOptions): Committer {
       await syncing.catch(() => {})
     },
     lastRevision: () => lastRevision,
+    stats,
   }
 }
 

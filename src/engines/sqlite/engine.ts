@@ -149,6 +149,7 @@ function engineOf(
           .map(([name, { members, bytes }]) => ({ name, members, bytes }))
           .sort((a, b) => (a.name < b.name ? -1 : 1)),
       ),
+    stats: () => committer.stats,
     async snapshot(path) {
       await committer.flush()
       await applier.drain()

@@ -1,0 +1,32 @@
+import { expect } from 'bun:test'
+import type { Distribution } from '../../core/distribution.ts'
+import { attempt, check, put, remove, type Suite, write } from './store.ts'
+
+/** The numbers that an engine tells of its work. */
+export function statsPromises({ storeTest }: Suite): void {
+  storeTest(
+    'counts what was committed, what was refused, and every write that did something',
+    async (store) => {
+      const before = { ...store.engine.stats() }
+      expect([before.commits, before.failedChecks, before.writes]).toEqual([0, 0, 0])
+      await write(store, put('a'), put('b'), remove('never there'))
+      await write(store, remove('a'))
+      await attempt(store, [check('b', null)], [put('b')])
+      const { commits, failedChecks, writes } = store.engine.stats()
+      expect({ commits, failedChecks, writes }).toEqual({ commits: 2, failedChecks: 1, writes: 3 })
+    },
+  )
+
+  storeTest('every commit that wrote is part of one group', async (store) => {
+    await Promise.all(Array.from({ length: 40 }, (_, i) => write(store, put(`k${i}`))))
+    const { groupCommits, syncSeconds } = store.engine.stats()
+    expect(groupCommits.sum).toBe(40)
+    expect(valuesOf(groupCommits)).toBeGreaterThanOrEqual(1)
+    expect(valuesOf(groupCommits)).toBeLessThanOrEqual(40)
+    expect(syncSeconds.sum).toBeGreaterThanOrEqual(0)
+  })
+}
+
+function valuesOf({ counts }: Readonly<Distribution>): number {
+  return counts.reduce((sum, count) => sum + count, 0)
+}
