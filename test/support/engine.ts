@@ -3,12 +3,11 @@ import { afterAll } from 'bun:test'
 import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Commit, Engine, Write, Written } from '../../src/core/engine.ts'
+import type { Engine } from '../../src/core/engine.ts'
 import { KvistError } from '../../src/core/errors.ts'
-import type { Change, Ending, Value } from '../../src/core/member.ts'
 import { openSqlite, type SqliteOptions } from '../../src/engines/sqlite/engine.ts'
 
-/** What the tests of the SQLite engine share: folders, writes in short, and what a `kill -9` would leave behind. */
+/** What the tests of the SQLite engine share: folders, and what a `kill -9` would leave behind. */
 
 const root = mkdtempSync(join(tmpdir(), 'kvist-test-engine-'))
 afterAll(() => rmSync(root, { recursive: true, force: true }))
@@ -91,58 +90,6 @@ export function dataOf(dir: string): Map<string, string> {
 
 export function isThere(dir: string, name: string): boolean {
   return existsSync(join(dir, name))
-}
-
-export const collection = 'things'
-export const noonMs = Date.UTC(2026, 5, 1, 12)
-
-export function put(key: string, value: Value = '1', expiresAtMs: number | null = null): Write {
-  const contentType = typeof value === 'string' ? 'application/json' : 'application/octet-stream'
-  return { op: 'put', collection, key, value, contentType, flags: 0, expiresAtMs }
-}
-
-export function remove(key: string, ending: Ending = 'delete'): Write {
-  return { op: 'delete', collection, key, ending }
-}
-
-export async function write(
-  engine: Engine,
-  writes: readonly Write[],
-  options: Partial<Commit> = {},
-): Promise<readonly Written[]> {
-  const result = await engine.commit({ checks: [], writes, nowMs: noonMs, ...options })
-  if (!result.ok) throw new Error(`the check on ${result.failed.key} failed`)
-  return result.written
-}
-
-/** All members, by key. */
-export async function valuesOf(engine: Engine): Promise<Record<string, Value>> {
-  const values: Record<string, Value> = {}
-  let from: string | null = null
-  do {
-    const page = await engine.scan({ collection, from, to: null, order: 'asc', limit: 1000, keysOnly: false })
-    for (const { key, value } of page.members) values[key] = value
-    from = page.next
-  } while (from !== null)
-  return values
-}
-
-export async function feedOf(engine: Engine, after = ''): Promise<Change[]> {
-  const changes: Change[] = []
-  for (let point = after; ; ) {
-    const page = await engine.changes(point, 100)
-    if (page.changes.length === 0) return changes
-    changes.push(...page.changes)
-    point = page.next
-  }
-}
-
-export function revisionOf(change: Change): number {
-  return change.type === 'put' ? change.member.revision : change.tombstone.revision
-}
-
-export function keyOf(change: Change): string {
-  return change.type === 'put' ? change.member.key : change.tombstone.key
 }
 
 /** What a promise was rejected with; fails when it was not, or not with a KvistError. */

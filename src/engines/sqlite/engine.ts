@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { hybridClock } from '../../core/clock.ts'
 import type { Durability, Engine, OnCommit, ResumePoint } from '../../core/engine.ts'
@@ -52,8 +52,11 @@ export async function openSqlite(options: SqliteOptions): Promise<Engine> {
 async function open(options: SqliteOptions, releaseLock: () => void): Promise<Engine> {
   const { dir, durability, onCommit, segmentBytes = defaultSegmentBytes } = options
   const dbPath = join(dir, 'kvist.db')
-  const { meta, counts } = readStart(dbPath)
   const segments = listSegments(dir)
+  if (segments.length > 0 && !existsSync(dbPath)) {
+    throw new RefusedFile(`${dbPath} is missing, but there is a log: put it back, or move the log away`)
+  }
+  const { meta, counts } = readStart(dbPath)
   const loaded = loadLog(segments, meta.storeId, meta.appliedRevision)
   const overlay: Overlay = { tables: [], reader: openReader(dbPath), inTables: new Set(counts.keys()) }
   const clock = hybridClock()
