@@ -40,8 +40,11 @@ export interface Database {
   page(collection: string, query: ListQuery): Promise<Page>
   /** Everything that a query selects, in parts, in constant memory. */
   all(collection: string, query: ListQuery): AsyncGenerator<Member[]>
-  /** Deletes what a selection names and was written before now; says how many. Not atomic: each member is. */
-  drop(collection: string, selection: Selection): Promise<number>
+  /**
+   * Deletes what a selection names and was written before now; says how many. Not atomic: each member is. It may take
+   * long: `onProgress` is called for each part that is done.
+   */
+  drop(collection: string, selection: Selection, onProgress?: () => void): Promise<number>
   collections(): Maybe<CollectionStats[]>
   stats(): DatabaseStats
   close(): Promise<void>
@@ -93,6 +96,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
       cache.delete(change.collection, change.type === 'put' ? change.member.key : change.tombstone.key)
     }
   })
+  const isSecondRead = secondReads()
   const sweeper = startSweeper(engine, now, options.onError)
 
   function get(collection: string, key: string): Maybe<Member | null> {
@@ -106,7 +110,9 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   }
 
   function keep(collection: string, member: Member | null): Member | null {
-    if (member !== null) cache.set(collection, member.key, member, member.key.length + member.value.length)
+    if (member !== null && isSecondRead(member.revision)) {
+      cache.set(collection, member.key, member, member.key.length + member.value.length)
+    }
     return living(member)
   }
 
@@ -176,8 +182,10 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
       const result = await engine.commit({ checks: [...checks, ...read], writes, nowMs })
       if (result.ok) return result.written.map(({ revision }) => revision)
       const { collection, key, revision } = result.failed
-      const own = checks.find((check) => check.collection === collection && check.key === key)
-      if (own !== undefined && own.revision !== revision) {
+      const own = checks.find(
+        (check) => check.collection === collection && check.key === key && check.revision !== revision,
+      )
+      if (own !== undefined) {
         throw new KvistError('precondition_failed', checkDetail(own, revision), { collection, key, revision })
       }
     }
@@ -210,7 +218,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     return { writes, read }
   }
 
-  async function drop(collection: string, selection: Selection): Promise<number> {
+  async function drop(collection: string, selection: Selection, onProgress = () => {}): Promise<number> {
     const startedAtMs = now()
     const query = { ...selection, order: 'asc', limit: droppedAtOnce, cursor: null, keysOnly: true } as const
     let dropped = 0
@@ -227,6 +235,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
         dropped += (await commit(writes)).filter(({ revision }) => revision > 0).length
       }
       cursor = page.next
+      onProgress()
       await nextTurn()
     } while (cursor !== null)
     return dropped
@@ -254,6 +263,22 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     },
   }
 }
+
+/**
+ * Says whether a revision was asked about not long ago. Only what is read twice is worth a place in the cache: a
+ * client that goes through a large collection once would otherwise pay for keeping what it never asks for again.
+ */
+function secondReads(): (revision: number) => boolean {
+  const recent = new Float64Array(rememberedReads)
+  return (revision) => {
+    const slot = revision % rememberedReads
+    if (recent[slot] === revision) return true
+    recent[slot] = revision
+    return false
+  }
+}
+
+const rememberedReads = 65_536
 
 /** Throws `precondition_failed`, with the revision that the member has. */
 function requireCondition({ ifMatch, ifNoneMatch }: Condition, current: Member | null): void {
