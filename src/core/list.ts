@@ -1,7 +1,7 @@
 import type { Engine, ScanRange } from './engine.ts'
 import { rawElements, rawMembers } from './json.ts'
 import { earlierKey, laterKey, prefixEnd } from './keys.ts'
-import { maxExaminedMembers } from './limits.ts'
+import { maxExaminedMembers, maxPageBytes } from './limits.ts'
 import { isExpired, type Member } from './member.ts'
 import type { Pattern } from './pattern.ts'
 import { nextTurn } from './turn.ts'
@@ -62,25 +62,35 @@ export async function listPage(
 ): Promise<Page> {
   const { order, limit } = query
   const range = keyRange(query)
-  let from = order === 'asc' ? (query.cursor ?? range.from) : range.from
-  let to = order === 'desc' ? (query.cursor ?? range.to) : range.to
+  // A cursor of another query must not lead out of this one's range.
+  let from = order === 'asc' ? laterKey(query.cursor, range.from) : range.from
+  let to = order === 'desc' ? earlierKey(query.cursor, range.to) : range.to
   const members: Member[] = []
   let examined = 0
+  let bytes = 0
   for (;;) {
-    const left = limit - members.length
-    const scanned = engine.scan(scanRange(collection, query, from, to, left))
+    const asked = scanRange(collection, query, from, to, limit - members.length)
+    const scanned = engine.scan(asked)
     const page = scanned instanceof Promise ? await scanned : scanned
-    for (const member of page.members) if (isSelected(member, query, nowMs)) members.push(member)
-    examined += Math.max(page.members.length, left)
+    for (const member of page.members) {
+      if (!isSelected(member, query, nowMs)) continue
+      members.push(member)
+      bytes += member.value.length
+    }
+    examined += Math.max(page.members.length, asked.limit)
     if (page.next === null) return { members, next: null }
-    if (members.length >= limit || examined >= maxExaminedMembers) return { members, next: page.next }
+    const isFull = members.length >= limit || bytes >= maxPageBytes
+    if (isFull || examined >= maxExaminedMembers) return { members, next: page.next }
     if (order === 'asc') from = page.next
     else to = page.next
     await nextTurn()
   }
 }
 
-/** Everything that a query selects, a part at a time; its limit and cursor are not looked at. */
+/**
+ * Everything that a query selects, a part at a time; its limit and cursor are not looked at. Where a filter leaves out
+ * much, parts may be empty: whoever waits sees that there is progress.
+ */
 export async function* listAll(
   engine: Engine,
   collection: string,
@@ -90,7 +100,7 @@ export async function* listAll(
   let cursor: string | null = null
   do {
     const page = await listPage(engine, collection, { ...query, limit: streamedMembers, cursor }, now())
-    if (page.members.length > 0) yield page.members
+    yield page.members
     cursor = page.next
     await nextTurn()
   } while (cursor !== null)

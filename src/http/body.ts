@@ -4,8 +4,11 @@ import { maxContentTypeBytes, maxValueBytes } from '../core/limits.ts'
 import { jsonContentType, type Value } from '../core/member.ts'
 import type { Connection } from './route.ts'
 
-/** Bodies up to this size are taken in one piece; larger ones as they come, with the client's time renewed. */
-const onePieceBytes = 1024 * 1024
+/**
+ * Bodies up to this size are taken in one piece, and must be there within the time that a client may be silent; larger
+ * ones are taken as they come, with that time renewed.
+ */
+const onePieceBytes = 16 * 1024
 
 /** The body, whole. Throws `too_large` as soon as it is known to be, with or without a declared length. */
 export async function readBody(
@@ -13,6 +16,7 @@ export async function readBody(
   maxBytes: number,
   connection: Connection,
 ): Promise<Uint8Array> {
+  refuseEncoding(request)
   const declared = request.headers.get('content-length')
   const length = declared === null ? null : Number(declared)
   if (length !== null && length > maxBytes) throw tooLarge(maxBytes)
@@ -31,6 +35,13 @@ async function readStream(request: Request, maxBytes: number, connection: Connec
     connection.renew()
   }
   return Buffer.concat(parts)
+}
+
+/** Encoded bytes would be kept without the word of how to decode them. */
+export function refuseEncoding({ headers }: Request): void {
+  const encoding = headers.get('content-encoding')
+  if (encoding === null || encoding.toLowerCase() === 'identity') return
+  throw new KvistError('unsupported_media_type', 'a body is taken as it is, without a Content-Encoding')
 }
 
 function tooLarge(maxBytes: number): KvistError {
@@ -73,14 +84,18 @@ export async function readValue(request: Request, connection: Connection): Promi
 }
 
 export function isJsonType(contentType: string): boolean {
-  return contentType === jsonContentType || /^[^;]*\+json\s*(;|$)/.test(contentType)
+  return contentType === jsonContentType || /^[^;]*\+json[\t ]*(;|$)/i.test(contentType)
 }
 
 const meansJson = new Set(['', 'application/json', 'application/x-www-form-urlencoded'])
 
-function parseContentType(header: string | null): string {
+/** The type and subtype are tokens of RFC 9110; what follows is visible ASCII, so that it can be sent back. */
+const contentTypeForm = /^[\w!#$%&'*+.^`|~-]+\/[\w!#$%&'*+.^`|~-]+[\t ]*(;[\t\x20-\x7e]*)?$/
+
+/** The type as it is kept. Throws `unsupported_media_type`. */
+export function parseContentType(header: string | null): string {
   if (header === null || meansJson.has(header)) return jsonContentType
-  if (header.length > maxContentTypeBytes || !/^[^\s/;]+\/[^\s/;]+\s*(;[\t\x20-\x7e]*)?$/.test(header)) {
+  if (header.length > maxContentTypeBytes || !contentTypeForm.test(header)) {
     throw new KvistError('unsupported_media_type', 'the Content-Type is not one, or too long')
   }
   const [type = '', ...parameters] = header.toLowerCase().split(';')

@@ -23,10 +23,18 @@ export function memberOf(request: RoutedRequest): MemberRef {
   return { collection: parseCollection(collection!), key: parsePathKey(key!) }
 }
 
-/** The collection and key of a path whose key may hold raw slashes: it is all that follows the collection. */
+/**
+ * The collection and key of a path whose key may hold raw slashes: it is all that follows the collection. In the URL
+ * that Bun gives, `.` and `..` have been walked, as RFC 3986 says; out of the collection they must not lead.
+ */
 export function memberOfRest(request: RoutedRequest): MemberRef {
-  const [, collection = '', ...rest] = segments(request)
-  return { collection: parseCollection(decode(collection)), key: parsePathKey(decode(rest.join('/'))) }
+  const [, raw = '', ...rest] = segments(request)
+  const collection = decode(raw)
+  const routed = request.params.collection!
+  if (routed !== collection && !routed.includes(replacement)) {
+    throw new KvistError('invalid_request', 'the path leads out of its collection with ..')
+  }
+  return { collection: parseCollection(collection), key: parsePathKey(decode(rest.join('/'))) }
 }
 
 function parsePathKey(key: string): string {
@@ -42,7 +50,7 @@ function decode(text: string): string {
   try {
     return decodeURIComponent(text)
   } catch {
-    throw new KvistError('invalid_request', 'the path has an escape that is not UTF-8')
+    throw new KvistError('invalid_request', 'the path has an escape that is not one, or not UTF-8')
   }
 }
 
@@ -61,14 +69,25 @@ export function parametersOf<Name extends string>(
   const start = url.indexOf('?')
   const found: { [N in Name]?: string } = {}
   if (start === -1) return found
-  for (const [name, value] of new URLSearchParams(url.slice(start + 1))) {
+  for (const pair of url.slice(start + 1).split('&')) {
+    if (pair === '') continue
+    const equals = pair.indexOf('=')
+    const name = decodeForm(equals === -1 ? pair : pair.slice(0, equals))
     const row = known.find((one) => one === name)
     if (row === undefined) throw unknownParameter(name, known)
     if (found[row] !== undefined) throw new KvistError('invalid_parameter', `${name} is given twice`)
-    if (value.includes(replacement)) throw new KvistError('invalid_parameter', `${name} is not UTF-8`)
-    found[row] = value
+    found[row] = equals === -1 ? '' : decodeForm(pair.slice(equals + 1))
   }
   return found
+}
+
+/** URLSearchParams would let bad escapes pass: as text, or as U+FFFD. */
+function decodeForm(text: string): string {
+  try {
+    return decodeURIComponent(text.replaceAll('+', ' '))
+  } catch {
+    throw new KvistError('invalid_parameter', 'the query has an escape that is not one, or not UTF-8')
+  }
 }
 
 function unknownParameter(name: string, known: readonly string[]): KvistError {

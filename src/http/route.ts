@@ -1,6 +1,7 @@
 import type { Maybe } from '../core/engine.ts'
 
-export type Method = 'GET' | 'PUT' | 'POST' | 'PATCH' | 'DELETE'
+export const methods = ['GET', 'PUT', 'POST', 'PATCH', 'DELETE'] as const
+export type Method = (typeof methods)[number]
 
 /** A request as Bun's router hands it on; parameters are decoded, and have to be checked (path.ts). */
 export interface RoutedRequest extends Request {

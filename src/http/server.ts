@@ -2,7 +2,7 @@ import { bearerCheck } from '../auth/token.ts'
 import type { Maybe } from '../core/engine.ts'
 import { KvistError } from '../core/errors.ts'
 import { methodNotAllowed, problemResponse } from './problem.ts'
-import type { Method, Route, RoutedRequest } from './route.ts'
+import { type Method, methods, type Route, type RoutedRequest } from './route.ts'
 
 export interface HttpOptions {
   readonly host: string
@@ -23,18 +23,17 @@ export interface HttpServer {
 type Handler = (request: RoutedRequest, server: Bun.Server<undefined>) => Maybe<Response>
 
 export function listen(options: HttpOptions): HttpServer {
-  const { routes } = options
   const server = Bun.serve({
     hostname: options.host,
     port: options.port,
     // Off, Bun would let two servers share a port, and answer errors with pages that show the source.
     development: false,
     reusePort: false,
-    idleTimeout: options.idleTimeoutSeconds,
+    idleTimeout: timerSeconds(options.idleTimeoutSeconds),
     // Bodies are bounded where they are read: an import has no bound.
     maxRequestBodySize: Number.MAX_SAFE_INTEGER,
     routes: routeTable(options),
-    fetch: (request) => answerUnrouted(routes, request),
+    fetch: unroutedHandler(options),
     error: (error) => answerError(error, options.onError),
   })
   return {
@@ -47,10 +46,20 @@ export function listen(options: HttpOptions): HttpServer {
   }
 }
 
+/**
+ * Bun's timers go off at ticks of four seconds: one of a second goes off somewhere within the next four. A tick more,
+ * and nobody is cut before the time that was promised.
+ */
+function timerSeconds(idleTimeoutSeconds: number): number {
+  return Math.min(idleTimeoutSeconds + 4, 255)
+}
+
 function routeTable(options: HttpOptions): Record<string, Partial<Record<Method, Handler>>> {
   const table: Record<string, Partial<Record<Method, Handler>>> = {}
+  const unrouted = unroutedHandler(options)
   for (const route of options.routes) {
-    table[route.path] = { ...table[route.path], [route.method]: handlerOf(route, options) }
+    table[route.path] ??= Object.fromEntries(methods.map((method) => [method, unrouted]))
+    table[route.path]![route.method] = handlerOf(route, options)
   }
   return table
 }
@@ -58,10 +67,11 @@ function routeTable(options: HttpOptions): Record<string, Partial<Record<Method,
 function handlerOf(route: Route, { token, idleTimeoutSeconds, onError }: HttpOptions): Handler {
   const { handle } = route
   const mayEnter = token === null || route.open ? null : bearerCheck(token)
+  const seconds = timerSeconds(idleTimeoutSeconds)
   return (request, server) => {
     try {
       if (mayEnter !== null && !mayEnter(request.headers.get('authorization'))) throw unauthorized()
-      const answer = handle(request, { renew: () => server.timeout(request, idleTimeoutSeconds) })
+      const answer = handle(request, { renew: () => server.timeout(request, seconds) })
       return answer instanceof Promise ? answer.catch((error) => answerError(error, onError)) : answer
     } catch (error) {
       return answerError(error, onError)
@@ -77,21 +87,30 @@ function unauthorized(): KvistError {
 const ownFaults = new Set(['storage_failed', 'storage_full', 'busy'])
 
 function answerError(error: unknown, onError: (error: unknown) => void): Response {
-  if (!(error instanceof KvistError) || ownFaults.has(error.code)) onError(error)
+  if (error instanceof KvistError ? ownFaults.has(error.code) : !isGone(error)) onError(error)
   return problemResponse(error)
 }
 
+/** The client went away with its request half sent, or was too slow: nobody's fault, and nobody reads the answer. */
+function isGone(error: unknown): boolean {
+  return error instanceof Error && error.name === 'AbortError'
+}
+
 /** What no route took: a path that is not there, or one that has other methods. */
-function answerUnrouted(routes: readonly Route[], request: Request): Response {
-  const path = pathOf(request.url)
-  const allowed = new Set<string>()
-  for (const route of routes) {
-    if (!matches(route.path, path)) continue
-    allowed.add(route.method)
-    if (route.method === 'GET') allowed.add('HEAD')
+function unroutedHandler({ routes, token }: HttpOptions): (request: Request) => Response {
+  const mayEnter = token === null ? null : bearerCheck(token)
+  return (request) => {
+    if (mayEnter !== null && !mayEnter(request.headers.get('authorization')))
+      return problemResponse(unauthorized())
+    const path = pathOf(request.url)
+    const fitting = routes.filter((route) => matches(route.path, path))
+    // A fixed path wins over one with parameters.
+    const fixed = fitting.filter((route) => route.path === path)
+    const allowed = new Set((fixed.length > 0 ? fixed : fitting).map(({ method }) => method as string))
+    if (allowed.has('GET')) allowed.add('HEAD')
+    if (allowed.size > 0) return methodNotAllowed(request.method, [...allowed])
+    return problemResponse(new KvistError('not_found', `there is nothing at ${path.slice(0, 200)}`))
   }
-  if (allowed.size > 0) return methodNotAllowed(request.method, [...allowed])
-  return problemResponse(new KvistError('not_found', `there is nothing at ${path.slice(0, 200)}`))
 }
 
 function pathOf(url: string): string {
@@ -99,11 +118,13 @@ function pathOf(url: string): string {
   return path.split('?', 1)[0]!
 }
 
-/** Whether a path is one that a route's pattern stands for; a fixed segment wins over a parameter. */
+/** Whether a path is one that a route's pattern stands for. Only the rest of a path may be empty. */
 function matches(pattern: string, path: string): boolean {
   const wanted = pattern.split('/')
   const given = path.split('/')
   const open = wanted.at(-1) === '*'
   if (open ? given.length < wanted.length : given.length !== wanted.length) return false
-  return wanted.every((segment, i) => segment === '*' || segment.startsWith(':') || segment === given[i])
+  return wanted.every((segment, i) =>
+    segment.startsWith(':') ? given[i] !== '' : segment === '*' || segment === given[i],
+  )
 }

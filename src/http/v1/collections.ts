@@ -60,10 +60,13 @@ function streamLines(
   let left = limit
   const stream = new ReadableStream<Uint8Array>({
     async pull(controller) {
-      connection.renew()
-      const part = left > 0 ? await parts.next() : { done: true as const, value: undefined }
-      if (part.done) return controller.close()
-      const members = part.value.slice(0, left)
+      let members: Member[] = []
+      while (members.length === 0) {
+        connection.renew()
+        const part = left > 0 ? await parts.next() : { done: true as const, value: undefined }
+        if (part.done) return controller.close()
+        members = part.value.slice(0, left)
+      }
       left -= members.length
       controller.enqueue(Buffer.from(`${members.map((member) => memberLine(member, include)).join('\n')}\n`))
     },
@@ -92,8 +95,14 @@ export async function postMember(
   })
 }
 
-export async function dropMembers(db: Database, request: Request, collection: string): Promise<Response> {
-  const deleted = await db.drop(collection, parseSelection(parametersOf(request, selectionParameters)))
+export async function dropMembers(
+  db: Database,
+  request: Request,
+  collection: string,
+  connection: Connection,
+): Promise<Response> {
+  const selection = parseSelection(parametersOf(request, selectionParameters))
+  const deleted = await db.drop(collection, selection, connection.renew)
   return new Response(JSON.stringify({ deleted }), { headers: json })
 }
 

@@ -41,7 +41,7 @@ export function v1Routes(db: Database): Route[] {
       method: 'DELETE',
       path: '/v1/:collection',
       summary: 'Drops a collection, or what of it is selected',
-      handle: (request) => dropMembers(db, request, collectionOf(request)),
+      handle: (request, connection) => dropMembers(db, request, collectionOf(request), connection),
     },
     ...memberRoutes(db, '/v1/:collection/:key', memberOf),
     ...memberRoutes(db, '/v1/:collection/*', memberOfRest),

@@ -1,0 +1,109 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+/** A real server: a child process of `bin/kvist serve` on a free port. */
+export interface TestServer {
+  readonly url: string
+  readonly port: number
+  readonly pid: number
+  readonly dataFolder: string
+  /** Resolves with the exit code when the process has ended, however it did. */
+  readonly exited: Promise<number>
+  /** What it has written so far, to stdout and stderr. */
+  output(): string
+  signal(signal: NodeJS.Signals): void
+  /** As an operator stops it; resolves with its exit code. */
+  stop(): Promise<number>
+  /** Ends it as a crash does. */
+  crash(): Promise<void>
+  /** Crashes it unless it has ended, and takes away the data folder if it was made here. */
+  remove(): Promise<void>
+}
+
+export interface ServerOptions {
+  /** Default: a new folder, which `remove` takes away. */
+  readonly dataFolder?: string
+  readonly flags?: readonly string[]
+  readonly env?: Readonly<Record<string, string>>
+  /** The program and its arguments up to and with `serve`; default: `bin/kvist serve`. */
+  readonly command?: readonly string[]
+}
+
+export const kvistProgram = join(import.meta.dir, '../../bin/kvist')
+
+/** Starts a server and waits until it serves. Throws with what it said when it ends instead. */
+export async function startServer(options: ServerOptions = {}): Promise<TestServer> {
+  const dataFolder = options.dataFolder ?? newFolder()
+  const { flags = [], command = [kvistProgram, 'serve'] } = options
+  const child = Bun.spawn([...command, '--port', '0', '--data', dataFolder, ...flags], {
+    env: { ...cleanEnvironment(), ...options.env },
+    stdin: 'ignore',
+    stdout: 'pipe',
+    stderr: 'pipe',
+  })
+  let output = ''
+  let heard = () => {}
+  const reading = [child.stdout, child.stderr].map(async (stream) => {
+    const decoder = new TextDecoder()
+    for await (const part of stream) {
+      output += decoder.decode(part, { stream: true })
+      heard()
+    }
+  })
+  const ended = Promise.all(reading).then(() => child.exited)
+  const url = await new Promise<string>((resolve, reject) => {
+    heard = () => {
+      const found = /"url":"([^"]+)"/.exec(output)?.[1]
+      if (found !== undefined) resolve(found)
+    }
+    ended.then((code) => reject(new Error(`kvist ended with ${code}: ${output}`)))
+  })
+
+  async function crash(): Promise<void> {
+    child.kill('SIGKILL')
+    await ended
+  }
+  return {
+    url,
+    port: Number(new URL(url).port),
+    pid: child.pid,
+    dataFolder,
+    exited: ended,
+    output: () => output,
+    signal: (signal) => child.kill(signal),
+    stop() {
+      child.kill('SIGTERM')
+      return ended
+    },
+    crash,
+    async remove() {
+      await crash()
+      if (options.dataFolder === undefined) rmSync(dataFolder, { recursive: true, force: true })
+    },
+  }
+}
+
+/** Runs `kvist serve` where it is expected to end by itself: its exit code and what it wrote. */
+export async function runServe(
+  flags: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<{ exitCode: number; output: string }> {
+  const child = Bun.spawn([kvistProgram, 'serve', '--port', '0', ...flags], {
+    env: { ...cleanEnvironment(), ...env },
+    stdin: 'ignore',
+    stdout: 'pipe',
+    stderr: 'pipe',
+  })
+  const [out, err, exitCode] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited])
+  return { exitCode, output: out + err }
+}
+
+export function newFolder(): string {
+  return mkdtempSync(join(tmpdir(), 'kvist-test-'))
+}
+
+/** What a developer has set for a kvist of their own must not reach the ones under test. */
+function cleanEnvironment(): Record<string, string | undefined> {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('KVIST_')))
+}
