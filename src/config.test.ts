@@ -10,6 +10,8 @@ const defaults: Config = {
   cacheBytes: 67_108_864,
   idleTimeoutSeconds: 30,
   stopTimeoutMs: 10_000,
+  logLevel: 'info',
+  accessLog: false,
   noAuth: false,
   token: null,
 }
@@ -54,6 +56,8 @@ const accepted: [args: string[], env: Record<string, string>, part: Partial<Conf
   [['--stop-timeout', '1.5'], {}, { stopTimeoutMs: 1500 }],
   [['--stop-timeout', '250ms'], {}, { stopTimeoutMs: 250 }],
   [['--stop-timeout', '1h'], {}, { stopTimeoutMs: 3_600_000 }],
+  [['--log-level', 'error'], {}, { logLevel: 'error' }],
+  [['--access-log'], { KVIST_LOG_LEVEL: 'info' }, { accessLog: true }],
   [['--host', '0.0.0.0', '--no-auth'], {}, { host: '0.0.0.0', noAuth: true }],
   [['--host', '0.0.0.0'], { KVIST_TOKEN: 'a/b+c=' }, { host: '0.0.0.0', token: 'a/b+c=' }],
 ]
@@ -86,6 +90,12 @@ const refused: [args: string[], env: Record<string, string>, message: string][] 
     ['--stop-timeout', '2h'],
     {},
     '--stop-timeout must be a time from 0 to 1h, in seconds or like 500ms, not "2h"',
+  ],
+  [['--log-level', 'debug'], {}, '--log-level must be error or warn or info, not "debug"'],
+  [
+    ['--access-log'],
+    { KVIST_LOG_LEVEL: 'warn' },
+    '--access-log writes events of level info, which --log-level warn leaves out',
   ],
   [['--no-auth=false'], {}, '--no-auth takes no value'],
   [['--token', 'secret'], {}, 'serve has no option "--token": see kvist serve --help'],

@@ -54,6 +54,19 @@ export const options = {
     default: 10_000,
     help: 'how long a graceful stop waits for requests in flight',
   }),
+  logLevel: option<'error' | 'warn' | 'info'>({
+    ...choice<'error' | 'warn' | 'info'>('error', 'warn', 'info'),
+    flag: 'log-level',
+    env: 'KVIST_LOG_LEVEL',
+    default: 'info',
+    help: 'the least that an event must be to be logged',
+  }),
+  accessLog: option({
+    ...toggle(),
+    flag: 'access-log',
+    default: false,
+    help: 'log a line for every request',
+  }),
   noAuth: option({
     ...toggle(),
     flag: 'no-auth',
@@ -76,6 +89,7 @@ export type Config = Values<typeof options>
 export function parseConfig(args: readonly string[], env: Environment): Config {
   const { values } = parseArguments('serve', options, [], args, env)
   refuseOpenDoor(values)
+  refuseSilence(values)
   return values
 }
 
@@ -86,6 +100,11 @@ function refuseOpenDoor(config: Config): void {
   }
   if (config.noAuth || config.token !== null || isLoopback(config.host)) return
   refuse(`--host ${config.host} lets in other machines: set KVIST_TOKEN, or say --no-auth to do without`)
+}
+
+function refuseSilence({ accessLog, logLevel }: Config): void {
+  if (!accessLog || logLevel === 'info') return
+  refuse(`--access-log writes events of level info, which --log-level ${logLevel} leaves out`)
 }
 
 /** 127.0.0.0/8, ::1 and localhost. */

@@ -15,7 +15,7 @@ export interface Running {
 
 /** The composition root: everything is put together here and nowhere else. */
 export async function serve(config: Config): Promise<Running> {
-  const log = startLog()
+  const log = startLog({ level: config.logLevel, readable: process.stdout.isTTY })
   const onError = (error: unknown) => log.error(error)
   const db = await openDatabase({
     open: (onCommit) => openSqlite({ dir: config.dataFolder, durability: config.durability, onCommit }),

@@ -1,30 +1,58 @@
-/** One line an event on stdout: plain on a terminal, JSON elsewhere. */
+import pino from 'pino'
+import { errorFields } from './error-fields.ts'
+import { readableLine } from './readable-line.ts'
+
+/** One line an event on stdout: JSON, or words where somebody reads along. */
 export interface Log {
-  info(text: string, fields?: Readonly<Record<string, unknown>>): void
-  error(error: unknown): void
+  info(message: string, fields?: LogFields): void
+  warn(message: string, fields?: LogFields): void
+  /** The error with all its causes goes under `error`. */
+  error(error: unknown, fields?: LogFields): void
 }
 
-export function startLog(): Log {
-  const write = process.stdout.isTTY ? writePlain : writeJson
+export type LogFields = Readonly<Record<string, unknown>>
+
+/** Events below the level are left out. */
+export type LogLevel = 'error' | 'warn' | 'info'
+
+export interface LogOptions {
+  readonly level: LogLevel
+  /** Somebody reads along: a terminal. */
+  readonly readable: boolean
+  /** Where lines go, in place of stdout. */
+  readonly write?: (line: string) => void
+}
+
+export function startLog({ level, readable, write }: LogOptions): Log {
+  const logger = pino(
+    {
+      level,
+      base: null, // one process, one machine: whoever collects lines knows where they come from
+      messageKey: 'message',
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (name) => ({ level: name }) },
+    },
+    readable ? readableStream(write ?? ((line) => process.stdout.write(line))) : jsonStream(write),
+  )
   return {
-    info: (text, fields = {}) => write('info', text, fields),
-    error: (error) => write('error', error instanceof Error ? error.message : String(error), causesOf(error)),
+    info: (message, fields = {}) => logger.info(fields, message),
+    warn: (message, fields = {}) => logger.warn(fields, message),
+    error: (error, fields = {}) =>
+      logger.error(
+        { ...fields, error: errorFields(error) },
+        error instanceof Error ? error.message : String(error),
+      ),
   }
 }
 
-type Level = 'info' | 'error'
-
-function writePlain(level: Level, text: string, fields: Readonly<Record<string, unknown>>): void {
-  const rest = level === 'error' && Object.keys(fields).length > 0 ? ` ${JSON.stringify(fields)}` : ''
-  process.stdout.write(`${text}${rest}\n`)
+/**
+ * Lines leave at once, in this thread: the last one before a crash is the one that is needed. A reader of a pipe that
+ * stops reading stops kvist when the pipe is full; one that goes away does not.
+ */
+function jsonStream(write: LogOptions['write']): pino.DestinationStream {
+  return write === undefined ? pino.destination({ dest: 1, sync: true }) : { write }
 }
 
-function writeJson(level: Level, text: string, fields: Readonly<Record<string, unknown>>): void {
-  process.stdout.write(`${JSON.stringify({ time: new Date().toISOString(), level, text, ...fields })}\n`)
-}
-
-function causesOf(error: unknown): Record<string, unknown> {
-  if (!(error instanceof Error)) return {}
-  const cause = error.cause instanceof Error ? error.cause.message : error.cause
-  return { ...('code' in error ? { code: error.code } : {}), ...(cause === undefined ? {} : { cause }) }
+function readableStream(write: (line: string) => void): pino.DestinationStream {
+  return { write: (line) => write(readableLine(JSON.parse(line))) }
 }
