@@ -67,6 +67,12 @@ export interface PutOptions {
   readonly create?: boolean | undefined
 }
 
+/** A value that was not parsed. */
+export interface RawValue {
+  readonly contentType: string
+  readonly bytes: AsyncIterable<Uint8Array>
+}
+
 export interface ImportSummary {
   readonly stored: number
   /** The bad lines, counted from 1 within what was sent; the first 1,000 of them. */
@@ -160,6 +166,15 @@ export class Kvist {
     throw await refusal(response)
   }
 
+  /** The body of an answer as it comes. Who stops reading ends the request. */
+  async *bytes(response: Response): AsyncGenerator<Uint8Array> {
+    try {
+      yield* response.body ?? []
+    } catch (cause) {
+      throw new KvistUnreachableError(this.url, cause)
+    }
+  }
+
   /** The body of an answer. Its shape is not looked at: the API promises it. */
   async json<Shape>(response: Response): Promise<Shape> {
     try {
@@ -181,9 +196,11 @@ export class Collection<T> {
     this.#path = path
   }
 
-  /** The answer that carries the value as its body, byte for byte; null where there is no such member. */
-  async getRaw(key: string): Promise<Response | null> {
-    return this.#kvist.request('GET', this.#member(key)).catch(nullWhenNotFound)
+  /** The value as it was stored, byte for byte, as it comes; null where there is no such member. */
+  async getRaw(key: string): Promise<RawValue | null> {
+    const response = await this.#kvist.request('GET', this.#member(key)).catch(nullWhenNotFound)
+    if (response === null) return null
+    return { contentType: response.headers.get('content-type') ?? '', bytes: this.#kvist.bytes(response) }
   }
 
   /** Stores these very bytes under this content type; text as UTF-8. */
@@ -220,11 +237,9 @@ export class Collection<T> {
   }
 
   /** The members as one stream of NDJSON: each line is a Listed, its value the text that was stored. */
-  async lines(selection: Selection = {}): Promise<ReadableStream<Uint8Array<ArrayBuffer>>> {
-    const response = await this.#kvist.request('GET', this.#path + query({ ...selection }), {
-      accept: jsonLines,
-    })
-    return response.body ?? new Blob([]).stream()
+  async lines(selection: Selection = {}): Promise<AsyncIterable<Uint8Array>> {
+    const path = this.#path + query({ ...selection })
+    return this.#kvist.bytes(await this.#kvist.request('GET', path, { accept: jsonLines }))
   }
 
   /** Stores NDJSON lines as `lines` gives them. Good lines are stored whatever became of the bad ones. */
@@ -241,7 +256,7 @@ export class Collection<T> {
 /** A name as one segment of a path. URLs cannot say the empty one and the two that mean folders: they would name something else. */
 function segment(name: string): string {
   if (name === '' || name === '.' || name === '..')
-    throw new KvistInputError(`no URL can name ${JSON.stringify(name)}`)
+    throw new KvistInputError(`a URL cannot hold the name ${JSON.stringify(name)}`)
   return encodeURIComponent(name)
 }
 

@@ -73,7 +73,7 @@ export function parseArguments<Table extends OptionTable>(
 }
 
 /** The value of an option that was given as this text, or not as a flag. */
-export function settle<T>(row: Option<T>, flag: string | undefined, env: Environment): T {
+function settle<T>(row: Option<T>, flag: string | undefined, env: Environment): T {
   if (flag !== undefined) return accept(row, `--${row.flag}`, flag)
   const variable = row.env === undefined ? undefined : env[row.env]
   if (variable !== undefined) return accept(row, `${row.env}`, variable)

@@ -9,7 +9,7 @@ export function explain(error: unknown): { line: string; exitCode: number } {
     return failed(`cannot reach ${error.url}: ${whyUnreachable(error.cause)}`)
   if (hasCode(error, 'EPIPE')) return { line: '', exitCode: 0 } // the reader of our output had enough, as `head` does
   if (error instanceof TypeError || error instanceof ReferenceError)
-    return { line: `${error.stack}`, exitCode: 1 } // a bug
+    return { line: error.stack ?? String(error), exitCode: 1 } // a bug
   return failed(error instanceof Error ? error.message : String(error))
 }
 

@@ -2,6 +2,7 @@ import type { Collection } from '../../sdk/client.ts'
 import { command } from './command.ts'
 import { collectionOption, connect, connectionOptions, jsonOption } from './connection.ts'
 import { complain } from './explain.ts'
+import { linesOf } from './lines.ts'
 import { print } from './output.ts'
 
 export const getCommand = command('get', {
@@ -22,10 +23,10 @@ export const getCommand = command('get', {
 })
 
 async function printValue(collection: Collection<unknown>, key: string): Promise<boolean> {
-  const answer = await collection.getRaw(key)
-  if (answer === null) return false
+  const value = await collection.getRaw(key)
+  if (value === null) return false
   let last: number | undefined
-  for await (const chunk of answer.body ?? []) {
+  for await (const chunk of value.bytes) {
     await print(chunk)
     last = chunk.at(-1)
   }
@@ -33,11 +34,11 @@ async function printValue(collection: Collection<unknown>, key: string): Promise
   return true
 }
 
-/** As the server writes it: parsing would change a number that JavaScript has no place for. */
 async function printMember(collection: Collection<unknown>, key: string): Promise<boolean> {
-  const answer = await collection.lines({ from: key, limit: 1, include: 'all' })
-  const line = await new Response(answer).text()
-  if (line === '' || JSON.parse(line).key !== key) return false
-  await print(line)
-  return true
+  for await (const line of linesOf(collection, { from: key, limit: 1, include: 'all' })) {
+    if (JSON.parse(line).key !== key) return false
+    await print(`${line}\n`)
+    return true
+  }
+  return false
 }

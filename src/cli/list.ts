@@ -3,6 +3,7 @@ import { choice, toggle, wholeNumber } from '../option-kinds.ts'
 import { option } from '../options.ts'
 import { command } from './command.ts'
 import { collectionOption, connect, connectionOptions, jsonOption, selectionOptions } from './connection.ts'
+import { linesOf } from './lines.ts'
 import { printLines, tableLines } from './output.ts'
 
 type Include = 'keys' | 'values' | 'all'
@@ -91,23 +92,6 @@ const metadataColumns: Record<string, Column> = {
 }
 const valueColumn: Record<string, Column> = {
   VALUE: ({ value, value_base64 }) => value_base64 ?? JSON.stringify(value),
-}
-
-/** As the server writes them: parsing would change the numbers that JavaScript has no place for. */
-async function* linesOf(collection: Collection<unknown>, selection: Selection): AsyncGenerator<string> {
-  const stream = await collection.lines(selection)
-  let left = selection.limit ?? Number.POSITIVE_INFINITY
-  let open = ''
-  for await (const text of stream.pipeThrough(new TextDecoderStream())) {
-    open += text
-    if (!text.includes('\n')) continue
-    const lines = open.split('\n')
-    open = lines.pop() ?? ''
-    for (const line of lines) {
-      yield line
-      if (--left === 0) return
-    }
-  }
 }
 
 const { rawJSON } = JSON as JSON & { rawJSON(text: string): unknown } // newer than TypeScript's library

@@ -1,5 +1,7 @@
 const blockChars = 64 * 1024
 
+process.stdout.on('error', () => {}) // every write hears of its own
+
 /** Resolves when the reader of standard output has room again, so that memory holds no more than one chunk. */
 export function print(chunk: string | Uint8Array): Promise<void> {
   return new Promise((resolve, reject) => {

@@ -1,0 +1,69 @@
+import { expect, test } from 'bun:test'
+import { dirname } from 'node:path'
+import manifest from '../../package.json' with { type: 'json' }
+import { run } from '../../test/support/program.ts'
+import { kvistProgram } from '../../test/support/server.ts'
+import { commands } from './commands.ts'
+
+async function helpOn(...args: string[]): Promise<string> {
+  const { exitCode, stdout, stderr } = await run([...args, '--help'])
+  expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' })
+  return stdout.toString()
+}
+
+test('the help names every command, and each has one of its own with all of its options', async () => {
+  const overview = await helpOn()
+  for (const [name, load] of Object.entries(commands)) {
+    const { summary, options } = await load()
+    expect(overview).toContain(`kvist ${name}`)
+    const help = (await helpOn(name)).replace(/\s+/g, ' ')
+    expect(help).toContain(`${summary}.`)
+    for (const row of Object.values(options))
+      expect(help).toContain(row.flag === undefined ? `${row.env}:` : `--${row.flag} `)
+  }
+})
+
+test('serve --help shows units, ranges, variables and defaults', async () => {
+  const help = (await helpOn('serve', '--port', '1')).replace(/\s+/g, ' ').replaceAll('] [', '][')
+  expect(help).toContain(
+    '--cache-bytes memory for the read cache; 0 turns it off (0 to 1TiB) [KVIST_CACHE_BYTES][default: 64MiB]',
+  )
+  expect(help).toContain('[KVIST_DURABILITY][choices: "full", "relaxed"][default: full]')
+  expect(help).not.toContain('--version')
+})
+
+test('help comes as a command and as -h, the version alone; nothing at all is not understood', async () => {
+  expect((await run(['-h'])).stdout.toString()).toBe(await helpOn())
+  expect((await run(['help', 'put'])).stdout.toString()).toBe(await helpOn('put'))
+  expect((await run(['--version'])).stdout.toString()).toBe(`kvist ${manifest.version}\n`)
+  expect(await run([])).toMatchObject({ exitCode: 2, stderr: await helpOn() })
+})
+
+const completions: [words: string, found: string][] = [
+  ['kvist ', Object.keys(commands).join(' ')],
+  ['kvist li', 'list'],
+  ['kvist serve --p', '--port'],
+  ['kvist serve --durability ', 'full relaxed'],
+  ['kvist list --include v', 'values'],
+]
+
+test.each(completions)('bash completes %j', async (line, found) => {
+  const words = line.split(' ')
+  const script = `
+    source <(kvist completion)
+    COMP_WORDS=(${words.map((word) => `'${word}'`).join(' ')}) COMP_CWORD=${words.length - 1}
+    _kvist_yargs_completions
+    echo "\${COMPREPLY[*]}"`
+  const child = Bun.spawn(['bash', '-c', script], {
+    env: { PATH: `${dirname(kvistProgram)}:${process.env.PATH}`, SHELL: '/bin/bash' },
+    stdout: 'pipe',
+  })
+  expect(await child.stdout.text()).toBe(`${found}\n`)
+})
+
+test('the completion script is of the shell that the environment names', async () => {
+  const script = async (shell: string) =>
+    (await run(['completion'], { env: { SHELL: shell } })).stdout.toString()
+  expect(await script('/bin/bash')).toContain('complete -o bashdefault')
+  expect(await script('/usr/bin/zsh')).toStartWith('#compdef kvist')
+})

@@ -1,0 +1,107 @@
+import { afterAll, expect, test } from 'bun:test'
+import { rmSync } from 'node:fs'
+import { connect } from 'node:net'
+import { run } from '../../test/support/program.ts'
+import { newFolder, runServe, startServer, type TestServer } from '../../test/support/server.ts'
+
+/** How `kvist serve` starts, refuses to, and stops. */
+
+const folder = newFolder()
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+test.each(['SIGTERM', 'SIGINT', 'SIGHUP'] as const)(
+  '%s ends it with 0, and the data is there again',
+  async (signal) => {
+    const server = await startServer()
+    const env = { KVIST_URL: server.url }
+    await run(['put', 'k', signal], { env })
+    server.signal(signal)
+    expect(await server.exited).toBe(0)
+    const again = await startServer({ dataFolder: server.dataFolder, flags: ['--port', `${server.port}`] })
+    expect((await run(['get', 'k'], { env })).stdout.toString()).toBe(`"${signal}"`)
+    expect(await again.stop()).toBe(0)
+    await server.remove()
+  },
+)
+
+/** A PUT of which one byte is not sent yet; `finish` sends it and resolves with the first line of the answer. */
+async function startPut(server: TestServer) {
+  const socket = connect(server.port, '127.0.0.1')
+  const answer = new Promise<string>((resolve) => {
+    socket.on('data', (part) => resolve(part.toString().split('\r\n', 1)[0] ?? ''))
+    socket.on('error', () => {})
+    socket.on('close', () => resolve('closed'))
+  })
+  socket.write(
+    'PUT /v1/keys/slow HTTP/1.1\r\nHost: kvist\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n1',
+  )
+  await fetch(`${server.url}/healthz`) // by its answer the server has read what was sent before
+  return {
+    answer,
+    finish() {
+      socket.write('2')
+      return answer
+    },
+  }
+}
+
+test('a stop finishes the request in flight, also when the same signal comes twice at once', async () => {
+  const server = await startServer()
+  const put = await startPut(server)
+  server.signal('SIGINT')
+  server.signal('SIGINT') // as under npm, which passes on what the terminal has sent to both
+  await Bun.sleep(100)
+  expect(await put.finish()).toBe('HTTP/1.1 201 Created')
+  expect(await server.exited).toBe(0)
+  await server.remove()
+})
+
+test('a second signal ends it at once', async () => {
+  const server = await startServer({ flags: ['--stop-timeout', '1h'] })
+  const put = await startPut(server)
+  server.signal('SIGTERM')
+  await Bun.sleep(400)
+  server.signal('SIGTERM')
+  expect(await server.exited).toBe(143)
+  expect(await put.answer).toBe('closed')
+  await server.remove()
+})
+
+test('a stop waits no longer than it was told', async () => {
+  const server = await startServer({ flags: ['--stop-timeout', '200ms'] })
+  const put = await startPut(server)
+  expect(await server.stop()).toBe(0)
+  expect(await put.answer).toBe('closed')
+  await server.remove()
+})
+
+test('what keeps it from starting is told in one line', async () => {
+  const server = await startServer()
+  const cases: [flags: string[], exitCode: number, message: RegExp][] = [
+    [['--data', folder, '--port', `${server.port}`], 1, /^kvist: .*port.*\n$/],
+    [['--data', server.dataFolder], 1, /^kvist: .*held by another kvist\n$/],
+    [['--data', '/dev/null/x'], 1, /^kvist: .*\n$/],
+    [['--data', folder, '--host', '0.0.0.0'], 2, /^kvist: --host 0\.0\.0\.0 lets in other machines: .*\n$/],
+    [['--data', folder, '--prot', '1'], 2, /^kvist: serve has no option "--prot": see kvist serve --help\n$/],
+  ]
+  for (const [flags, exitCode, message] of cases) {
+    expect({ flags, ...(await runServe(flags)) }).toEqual({
+      flags,
+      exitCode,
+      output: expect.stringMatching(message),
+    })
+  }
+  await server.remove()
+})
+
+test('a token keeps others out, and the client sends the one of its environment', async () => {
+  const server = await startServer({ env: { KVIST_TOKEN: 's3cret' } })
+  const without = await run(['list', '--url', server.url])
+  const wrong = await run(['list', '--url', server.url], { env: { KVIST_TOKEN: 'other' } })
+  const empty = await run(['list', '--url', server.url], { env: { KVIST_TOKEN: '' } })
+  const right = await run(['list', '--url', server.url], { env: { KVIST_TOKEN: 's3cret' } })
+  expect([without.exitCode, wrong.exitCode, empty.exitCode, right.exitCode]).toEqual([1, 1, 2, 0])
+  expect(without.stderr).toMatch(/^kvist: .*token.*\n$/)
+  expect(empty.stderr).toMatch(/^kvist: KVIST_TOKEN is empty: .*\n$/)
+  await server.remove()
+})
