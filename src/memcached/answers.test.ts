@@ -1,0 +1,163 @@
+import { describe, expect, test } from 'bun:test'
+import fc from 'fast-check'
+import { Answers } from './answers.ts'
+import type { MetaGet } from './command.ts'
+import { answerMetaDebug, answerMetaHit, answerMetaStore } from './meta-answers.ts'
+
+const seed = Number(Bun.env.KVIST_TEST_SEED ?? Date.now() % 2 ** 31)
+console.log(`seed ${seed}`)
+
+/** Writes all there is, so many bytes at a time. */
+function drain(out: Answers, step = Number.POSITIVE_INFINITY): Buffer {
+  const written: Buffer[] = []
+  for (let piece = out.peek(); piece.length > 0; piece = out.peek()) {
+    const bytes = Math.min(piece.length, step)
+    written.push(Buffer.from(piece.subarray(0, bytes)))
+    out.consume(bytes)
+  }
+  expect(out.byteLength).toBe(0)
+  return Buffer.concat(written)
+}
+
+function said(put: (out: Answers) => void): string {
+  const out = new Answers()
+  put(out)
+  return drain(out).toString()
+}
+
+describe('classic answers', () => {
+  test('values, lists and lines', () => {
+    const answer = said((out) => {
+      out.value('k', 0, new Uint8Array([97, 13, 10]), null)
+      out.value('é/€', 4294967295, '"ü"', Number.MAX_SAFE_INTEGER)
+      out.value('k'.repeat(250), 7, '', 1)
+      out.endOfList()
+      out.line('STORED')
+      out.line('18446744073709551615')
+      out.stat('curr_items', 5)
+      out.stat('bytes', 2n ** 64n)
+      out.stat('version', 'kvist')
+    })
+    expect(answer).toBe(
+      'VALUE k 0 3\r\na\r\n\r\n' +
+        'VALUE é/€ 4294967295 4 9007199254740991\r\n"ü"\r\n' +
+        `VALUE ${'k'.repeat(250)} 7 0 1\r\n\r\nEND\r\n` +
+        'STORED\r\n18446744073709551615\r\n' +
+        'STAT curr_items 5\r\nSTAT bytes 18446744073709551616\r\nSTAT version kvist\r\n',
+    )
+  })
+
+  test('every length of number', () => {
+    const numbers = [
+      0,
+      9,
+      10,
+      99,
+      100,
+      999_999_999,
+      1_000_000_000,
+      2 ** 31 - 1,
+      2 ** 31,
+      2 ** 32,
+      2 ** 53 - 1,
+    ]
+    for (const number of numbers) expect(said((out) => out.number(number))).toBe(String(number))
+  })
+
+  test('a large value is written from where it is', () => {
+    const out = new Answers()
+    const value = new Uint8Array(100_000).fill(120)
+    out.value('k', 0, value, null)
+    out.endOfList()
+    expect(out.byteLength).toBe('VALUE k 0 100000\r\n'.length + 100_000 + '\r\nEND\r\n'.length)
+    out.consume(out.peek().length)
+    expect(out.peek()).toBe(value)
+    expect(drain(out, 30_000).length).toBe(100_000 + '\r\nEND\r\n'.length)
+  })
+})
+
+test('several connections, written in parts of any size, do not get in one another’s way', () => {
+  const sizes = fc.oneof(fc.nat(300), fc.constantFrom(16_383, 16_384, 65_536), fc.nat(70_000))
+  const put = fc.record({ to: fc.nat(3), bytes: sizes, text: fc.boolean(), write: fc.option(fc.nat(40_000)) })
+  const property = fc.property(fc.array(put, { maxLength: 60 }), (puts) => {
+    const outs = Array.from({ length: 4 }, () => ({ out: new Answers(), expected: '', written: '' }))
+    for (const [i, { to, bytes, text, write }] of puts.entries()) {
+      const one = outs[to]!
+      const value = String.fromCharCode(97 + (i % 26)).repeat(bytes)
+      one.out.value(`k${i}`, i, text ? value : Buffer.from(value), null)
+      one.expected += `VALUE k${i} ${i} ${bytes}\r\n${value}\r\n`
+      if (write === null) continue
+      const piece = one.out.peek().subarray(0, write)
+      one.written += Buffer.from(piece).toString()
+      one.out.consume(piece.length)
+    }
+    for (const { out, expected, written } of outs) {
+      expect(out.byteLength).toBe(expected.length - written.length)
+      expect(written + drain(out).toString() === expected).toBe(true)
+    }
+  })
+  fc.assert(property, { seed, numRuns: 200 })
+})
+
+describe('meta answers', () => {
+  const nowMs = 1_800_000_000_000
+  const item = {
+    value: 'ü',
+    flags: 2 ** 32 + 2 ** 33 + 5,
+    revision: 7,
+    expiresAtMs: null,
+    writtenAtMs: nowMs - 2500,
+  }
+  const mg: MetaGet = {
+    kind: 'metaGet',
+    key: 'é',
+    base64Key: null,
+    returns: 'hlsfctkO',
+    opaque: '\xff',
+    quiet: true,
+    wantsValue: true,
+    touch: null,
+    vivify: null,
+    recache: null,
+  }
+
+  test('flags come in the order of the request, then the marks', () => {
+    const out = new Answers()
+    answerMetaHit(out, mg, { item, created: false, won: true }, nowMs)
+    expect(drain(out)).toEqual(
+      Buffer.concat([
+        Buffer.from('VA 2 h0 l2 s2 f5 c7 t-1 ké O'),
+        Buffer.from([0xff]),
+        Buffer.from(' Z X W\r\nü\r\n'),
+      ]),
+    )
+    const encoded = { ...mg, base64Key: 'w6k=', returns: 'k', wantsValue: false }
+    const hit = { item: { ...item, flags: 0 }, created: false, won: false }
+    expect(said((to) => answerMetaHit(to, encoded, hit, nowMs))).toBe('HD kw6k= b\r\n')
+  })
+
+  test('ms with s answers the size of what is stored', () => {
+    const ms = {
+      ...mg,
+      kind: 'metaStore',
+      mode: 'append',
+      returns: 'sc',
+      quiet: false,
+      flags: 0,
+      exptime: 0,
+      casUnique: null,
+      invalidate: false,
+      vivify: null,
+      value: new Uint8Array(0),
+    } as const
+    expect(said((out) => answerMetaStore(out, ms, 'stored', 8, 12))).toBe('HD s12 c8\r\n')
+  })
+
+  test('me tells what there is to tell', () => {
+    const me = { kind: 'metaDebug', key: 'é', base64Key: null } as const
+    const expiring = { ...item, expiresAtMs: nowMs + 1500 }
+    expect(said((out) => answerMetaDebug(out, me, expiring, nowMs))).toBe(
+      'ME é exp=-2 la=2 cas=7 fetch=no cls=0 size=4\r\n',
+    )
+  })
+})

@@ -1,0 +1,118 @@
+import type { Command, StoreMode } from './command.ts'
+import type { Line } from './line.ts'
+import { answers, refuse, refuseLargeValue } from './refusals.ts'
+
+/** What a value is until its data block has arrived. */
+export const noBytes = new Uint8Array(0)
+
+/**
+ * Lines of the classic commands to commands. The checks come in memcached's order, so that a line with several
+ * faults gets the same answer.
+ *
+ * Three things differ on purpose. Keys with control characters in them, which the document forbids and memcached
+ * lets through, are refused, and so are keys that are not UTF-8, which kvist has no place for. Numbers are decimal
+ * and must fit: memcached cuts them to 32 bits. And when a storage line is refused but its length can be read, the
+ * data block is swallowed: memcached takes the block for commands, which lets a value that somebody else chose
+ * give orders.
+ */
+export function readGet(line: Line, withCas: boolean): Command {
+  if (line.count < 2) return refuse(answers.unknown)
+  return getCommand(line, 1, withCas, null)
+}
+
+export function readGetAndTouch(line: Line, withCas: boolean): Command {
+  if (line.count < 2) return refuse(answers.unknown)
+  const touch = line.integer(1)
+  if (touch === null) return refuse(answers.badExptime)
+  return getCommand(line, 2, withCas, touch)
+}
+
+function getCommand(line: Line, first: number, withCas: boolean, touch: number | null): Command {
+  const keys: string[] = []
+  for (let i = first; i < line.count; i++) {
+    const key = line.key(i)
+    if (key === null) return refuse(answers.badFormat)
+    keys.push(key)
+  }
+  return { kind: 'get', keys, withCas, touch }
+}
+
+/** `<mode> <key> <flags> <exptime> <bytes> [<cas unique>] [noreply]`; the data block follows. */
+export function readStore(line: Line, mode: StoreMode, maxValueBytes: number): Command {
+  const words = mode === 'cas' ? 6 : 5
+  if (line.count !== words && line.count !== words + 1) return refuse(answers.unknown)
+  const noreply = line.noreply
+  const bytes = line.integer(4)
+  if (bytes !== null && bytes >= 0) line.blockBytes = bytes
+  const key = line.key(1)
+  const flags = line.uint32(2)
+  const exptime = line.integer(3)
+  const casUnique = mode === 'cas' ? line.casUnique(5) : null
+  if (key === null || flags === null || exptime === null || bytes === null || bytes < 0) {
+    return refuse(answers.badFormat, noreply)
+  }
+  if (mode === 'cas' && casUnique === null) return refuse(answers.badFormat, noreply)
+  if (bytes > maxValueBytes) return refuseLargeValue(noreply, mode === 'set' ? key : null)
+  return { kind: 'store', mode, key, flags, exptime, casUnique, noreply, value: noBytes }
+}
+
+/** `delete <key> [0] [noreply]`: the 0 is a delay that old clients send. */
+export function readDelete(line: Line): Command {
+  if (line.count < 2 || line.count > 4) return refuse(answers.unknown)
+  const noreply = line.count > 2 && line.noreply
+  const delay = line.count > 2 && line.is(2, '0')
+  const fits = line.count === 2 || (line.count === 3 ? delay || noreply : delay && noreply)
+  if (!fits) return refuse(answers.deleteUsage, noreply)
+  const key = line.key(1)
+  if (key === null) return refuse(answers.badFormat, noreply)
+  return { kind: 'delete', key, noreply }
+}
+
+export function readCount(line: Line, up: boolean): Command {
+  if (line.count !== 3 && line.count !== 4) return refuse(answers.unknown)
+  const noreply = line.noreply
+  const key = line.key(1)
+  if (key === null) return refuse(answers.badFormat, noreply)
+  const delta = line.uint64(2)
+  if (delta === null) return refuse(answers.badDelta, noreply)
+  return { kind: 'count', key, up, delta, noreply }
+}
+
+export function readTouch(line: Line): Command {
+  if (line.count !== 3 && line.count !== 4) return refuse(answers.unknown)
+  const noreply = line.noreply
+  const key = line.key(1)
+  if (key === null) return refuse(answers.badFormat, noreply)
+  const exptime = line.integer(2)
+  if (exptime === null) return refuse(answers.badExptime, noreply)
+  return { kind: 'touch', key, exptime, noreply }
+}
+
+/** `flush_all [<delay>] [noreply]`. */
+export function readFlushAll(line: Line): Command {
+  if (line.count > 3) return refuse(answers.unknown)
+  const noreply = line.noreply
+  if (line.count === (noreply ? 2 : 1)) return { kind: 'flushAll', delay: 0, noreply }
+  const delay = line.integer(1)
+  if (delay === null) return refuse(answers.badExptime, noreply)
+  return { kind: 'flushAll', delay, noreply }
+}
+
+export function readVerbosity(line: Line): Command {
+  if (line.count !== 2 && line.count !== 3) return refuse(answers.unknown)
+  const noreply = line.noreply
+  if (line.uint32(1) === null) return refuse(answers.badFormat, noreply)
+  return { kind: 'verbosity', noreply }
+}
+
+export function readStats(line: Line): Command {
+  const args: string[] = []
+  for (let i = 1; i < line.count; i++) args.push(line.text(i))
+  return { kind: 'stats', args }
+}
+
+/** A name that is none of ours. Of an HTTP request the rest is not read: it would be taken for commands. */
+export function readUnknown(line: Line): Command {
+  if (line.count > 1 && line.beginsWith(line.count - 1, 'HTTP/')) return { kind: 'quit' }
+  return refuse(answers.unknown)
+}

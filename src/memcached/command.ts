@@ -1,0 +1,206 @@
+/**
+ * What a memcached client can ask for: the commands of doc/protocol.txt, classic and meta, as data.
+ *
+ * Numbers are as they came over the wire: an exptime is not yet a time (see decide.ts), a cas unique is compared
+ * with a revision. Of a cas unique beyond the safe integers only that it matches nothing is kept.
+ */
+export type Command =
+  | Get
+  | Store
+  | Delete
+  | Count
+  | Touch
+  | FlushAll
+  | Verbosity
+  | Version
+  | Stats
+  | Quit
+  | MetaGet
+  | MetaStore
+  | MetaDelete
+  | MetaCount
+  | MetaDebug
+  | MetaNoop
+  | Refused
+
+/** A cas unique that no revision equals. */
+export const matchesNothing = -1
+
+/** `cas` stores if the revision is still the one named; the others as the protocol calls them. */
+export type StoreMode = 'set' | 'add' | 'replace' | 'append' | 'prepend' | 'cas'
+
+/** `get`, `gets`, `gat`, `gats`: one or more keys, in the order of the request; `gat` alone may come without any. */
+export interface Get {
+  readonly kind: 'get'
+  readonly keys: readonly string[]
+  readonly withCas: boolean
+  /** For `gat` and `gats` the new exptime; null leaves it. */
+  readonly touch: number | null
+}
+
+/** `set`, `add`, `replace`, `append`, `prepend`, `cas`. */
+export interface Store {
+  readonly kind: 'store'
+  readonly mode: StoreMode
+  readonly key: string
+  /** 32 bits. */
+  readonly flags: number
+  readonly exptime: number
+  /** For `cas`; null otherwise. */
+  readonly casUnique: number | null
+  readonly noreply: boolean
+  /** Never reused by the parser. Set once, when the whole data block is there, before anybody sees the command. */
+  value: Uint8Array
+}
+
+interface Delete {
+  readonly kind: 'delete'
+  readonly key: string
+  readonly noreply: boolean
+}
+
+/** `incr` (up) and `decr`. */
+export interface Count {
+  readonly kind: 'count'
+  readonly key: string
+  readonly up: boolean
+  /** 64 bits, unsigned. */
+  readonly delta: bigint
+  readonly noreply: boolean
+}
+
+interface Touch {
+  readonly kind: 'touch'
+  readonly key: string
+  readonly exptime: number
+  readonly noreply: boolean
+}
+
+interface FlushAll {
+  readonly kind: 'flushAll'
+  /** An exptime: everything older than that moment goes. Zero and below mean now. */
+  readonly delay: number
+  readonly noreply: boolean
+}
+
+interface Verbosity {
+  readonly kind: 'verbosity'
+  readonly noreply: boolean
+}
+
+interface Version {
+  readonly kind: 'version'
+}
+
+/** `stats` with its arguments, if any: `settings`, `items`, `reset`, … */
+interface Stats {
+  readonly kind: 'stats'
+  readonly args: readonly string[]
+}
+
+/** Answer what is still unanswered, then close. The parser reads nothing after it. */
+interface Quit {
+  readonly kind: 'quit'
+}
+
+/** What all meta commands on a key share. */
+interface Meta {
+  readonly key: string
+  /** The key as it was sent when the `b` flag says that it is base64; null for a plain one. */
+  readonly base64Key: string | null
+  /**
+   * The flags that stand in the answer or change what later ones answer, as letters in the order of the request:
+   * `t` before `T` answers the old time to live, after it the new one.
+   */
+  readonly returns: string
+  /** The token of the `O` flag; null when it was not sent. */
+  readonly opaque: string | null
+  /** The `q` flag: the usual answer is not sent (which that is differs by command, see meta-answers.ts). */
+  readonly quiet: boolean
+}
+
+/** `mg`. */
+export interface MetaGet extends Meta {
+  readonly kind: 'metaGet'
+  /** The `v` flag. */
+  readonly wantsValue: boolean
+  /** The exptime of the `T` flag; null when it was not sent. */
+  readonly touch: number | null
+  /** The exptime of the `N` flag: make an empty member on a miss; null when it was not sent. */
+  readonly vivify: number | null
+  /** The exptime of the `R` flag: whoever finds less time left than this wins the recache; null when not sent. */
+  readonly recache: number | null
+}
+
+/** `ms`. The mode is `cas` where `C` came with a set or a replace, which are then the same. */
+export interface MetaStore extends Meta {
+  readonly kind: 'metaStore'
+  readonly mode: StoreMode
+  /** The `F` flag; 32 bits. */
+  readonly flags: number
+  /** The `T` flag; 0 when it was not sent. */
+  readonly exptime: number
+  /** The `C` flag; null for none. Append and prepend take 0 for none, as memcached does; add ignores it. */
+  readonly casUnique: number | null
+  /** The `I` flag with mode `cas`: an older cas unique stores too, and marks the member as stale. */
+  readonly invalidate: boolean
+  /** The exptime of the `N` flag with append and prepend: make the member on a miss; null when it was not sent. */
+  readonly vivify: number | null
+  /** As in `Store`. */
+  value: Uint8Array
+}
+
+/** `md`. */
+export interface MetaDelete extends Meta {
+  readonly kind: 'metaDelete'
+  readonly casUnique: number | null
+  /** The `I` flag: mark as stale in place of deleting. */
+  readonly invalidate: boolean
+  /** The `x` flag: keep the member, with an empty value and no client flags. */
+  readonly removeValue: boolean
+  /** The exptime of the `T` flag, used with `I` and `x` alone; null when it was not sent. */
+  readonly touch: number | null
+}
+
+/** `ma`. */
+export interface MetaCount extends Meta {
+  readonly kind: 'metaCount'
+  readonly wantsValue: boolean
+  readonly up: boolean
+  /** The `D` flag, 1 when it was not sent; 64 bits, unsigned. */
+  readonly delta: bigint
+  readonly casUnique: number | null
+  readonly touch: number | null
+  /** The exptime of the `N` flag: make the member on a miss; null when it was not sent. */
+  readonly vivify: number | null
+  /** The `J` flag: what a member made on a miss starts at. */
+  readonly initial: bigint
+}
+
+/** `me`. */
+export interface MetaDebug {
+  readonly kind: 'metaDebug'
+  readonly key: string
+  readonly base64Key: string | null
+}
+
+/** `mn`. */
+interface MetaNoop {
+  readonly kind: 'metaNoop'
+}
+
+/** Something that cannot be done, with the line that says so. */
+export interface Refused {
+  readonly kind: 'refused'
+  /** `ERROR`, `CLIENT_ERROR …` or `SERVER_ERROR …`, without the end of line. */
+  readonly answer: string
+  /** The client asked for no reply, and this is an error that memcached keeps quiet about then. */
+  readonly silent: boolean
+  /** The stream cannot be followed further: answer, then close. The parser reads nothing after it. */
+  readonly closes: boolean
+  /**
+   * The key of a `set` or `ms` whose value was too large. As in memcached its member is deleted: the client means it
+   * to be replaced, and an old value must not go on being served. Null for every other refusal.
+   */
+  readonly drops: string | null
+}

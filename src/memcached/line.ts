@@ -1,0 +1,190 @@
+import { matchesNothing } from './command.ts'
+
+/** Keys are at most this long on the wire, base64 included. */
+const maxWireKeyBytes = 250
+
+const space = 0x20
+const newline = 0x0a
+const carriageReturn = 0x0d
+const del = 0x7f
+const plus = 0x2b
+const minus = 0x2d
+const zero = 0x30
+
+const maxUint32 = 0xffff_ffff
+const maxUint64 = 0xffff_ffff_ffff_ffffn
+/** A number of so many digits is a safe integer whatever they are. */
+const safeDigits = 15
+
+/** There is no data block after this line. */
+export const noBlock = -1
+
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+/**
+ * One command line, cut into words at its spaces. One object serves all the lines of a connection; nothing that is
+ * read from it refers back to it.
+ */
+export class Line {
+  /** How many words there are; word 0 is the name of the command. */
+  count = 0
+  /** How many bytes of data follow the line, its end of line not counted. Set by whoever reads the line. */
+  blockBytes = noBlock
+
+  private bytes: Buffer = Buffer.alloc(0)
+  private starts: number[] = []
+  private ends: number[] = []
+
+  /**
+   * Cuts the line that begins at `from`. Returns where its newline stands, or -1 when `bytes` ends before that.
+   * A line ends with `\r\n` or, as in memcached, with `\n` alone.
+   */
+  cut(bytes: Buffer, from: number): number {
+    const length = bytes.length
+    // A multiget of a million bytes must not leave its tables behind.
+    if (this.starts.length > 4096) {
+      this.starts = []
+      this.ends = []
+    }
+    this.bytes = bytes
+    this.blockBytes = noBlock
+    let count = 0
+    let at = from
+    while (at < length) {
+      while (bytes[at] === space) at++
+      const start = at
+      let byte = 0
+      while (at < length) {
+        byte = bytes[at]!
+        if (byte === space || byte === newline) break
+        at++
+      }
+      if (at === length) return -1
+      const end = byte === newline && bytes[at - 1] === carriageReturn ? at - 1 : at
+      if (end > start) {
+        this.starts[count] = start
+        this.ends[count] = end
+        count++
+      }
+      if (byte === newline) {
+        this.count = count
+        return at
+      }
+    }
+    return -1
+  }
+
+  /** Lets go of the bytes, so that a line of an idle connection does not keep what was received with it. */
+  release(): void {
+    this.bytes = Buffer.alloc(0)
+  }
+
+  wordBytes(index: number): number {
+    return this.ends[index]! - this.starts[index]!
+  }
+
+  /** The byte at a place in a word. */
+  byteOf(index: number, at: number): number {
+    return this.bytes[this.starts[index]! + at]!
+  }
+
+  is(index: number, text: string): boolean {
+    return this.wordBytes(index) === text.length && this.beginsWith(index, text)
+  }
+
+  beginsWith(index: number, text: string): boolean {
+    const start = this.starts[index]!
+    if (this.ends[index]! - start < text.length) return false
+    for (let i = 0; i < text.length; i++) if (this.bytes[start + i] !== text.charCodeAt(i)) return false
+    return true
+  }
+
+  /** The word from a place in it on, byte for character. */
+  text(index: number, skip = 0): string {
+    return this.bytes.toString('latin1', this.starts[index]! + skip, this.ends[index]!)
+  }
+
+  /** The last word is `noreply`. */
+  get noreply(): boolean {
+    return this.is(this.count - 1, 'noreply')
+  }
+
+  /** Too long to be a key, encoded or not. */
+  isLongKey(index: number): boolean {
+    return this.wordBytes(index) > maxWireKeyBytes
+  }
+
+  /** The word as a key; null when it is too long, has control characters in it, or is not UTF-8. */
+  key(index: number): string | null {
+    if (this.isLongKey(index)) return null
+    const start = this.starts[index]!
+    const end = this.ends[index]!
+    let all = 0
+    for (let i = start; i < end; i++) {
+      const byte = this.bytes[i]!
+      if (byte < space || byte === del) return null
+      all |= byte
+    }
+    if (all < 0x80) return this.bytes.toString('latin1', start, end)
+    return decodeUtf8(this.bytes.subarray(start, end))
+  }
+
+  /** The word as the base64 of a key; null when it is not base64, or the key is not UTF-8. */
+  base64Key(index: number): string | null {
+    const text = this.text(index)
+    const bytes = Buffer.from(text, 'base64')
+    if (bytes.length === 0 || bytes.toString('base64') !== text) return null
+    return decodeUtf8(bytes)
+  }
+
+  /** A decimal integer, signed; null when it is anything else or not safe. */
+  integer(index: number, skip = 0): number | null {
+    let at = this.starts[index]! + skip
+    const end = this.ends[index]!
+    const sign = this.bytes[at]
+    const signed = at < end && (sign === plus || sign === minus)
+    if (signed) at++
+    if (at >= end) return null
+    let value = 0
+    for (; at < end; at++) {
+      const digit = this.bytes[at]! - zero
+      if (digit < 0 || digit > 9) return null
+      value = value * 10 + digit
+      if (value > Number.MAX_SAFE_INTEGER) return null
+    }
+    return signed && sign === minus && value !== 0 ? -value : value
+  }
+
+  /** A decimal integer of 32 bits, unsigned; null when it is anything else. */
+  uint32(index: number, skip = 0): number | null {
+    const value = this.integer(index, skip)
+    return value === null || value < 0 || value > maxUint32 ? null : value
+  }
+
+  /** A decimal integer of 64 bits, unsigned; null when it is anything else. */
+  uint64(index: number, skip = 0): bigint | null {
+    if (this.wordBytes(index) - skip <= safeDigits) {
+      const small = this.integer(index, skip)
+      return small === null || small < 0 ? null : BigInt(small)
+    }
+    const text = this.text(index, skip)
+    if (!/^\+?[0-9]+$/.test(text)) return null
+    const value = BigInt(text.startsWith('+') ? text.slice(1) : text)
+    return value > maxUint64 ? null : value
+  }
+
+  /** A cas unique: a revision, or `matchesNothing` for one that is larger than any; null when it is no number. */
+  casUnique(index: number, skip = 0): number | null {
+    const value = this.uint64(index, skip)
+    if (value === null) return null
+    return value > BigInt(Number.MAX_SAFE_INTEGER) ? matchesNothing : Number(value)
+  }
+}
+
+function decodeUtf8(bytes: Uint8Array): string | null {
+  try {
+    return utf8.decode(bytes)
+  } catch {
+    return null
+  }
+}

@@ -1,0 +1,166 @@
+import { type Answers, wireBytes } from './answers.ts'
+import type { MetaCount, MetaDebug, MetaDelete, MetaGet, MetaStore } from './command.ts'
+import { clientFlags, type Item, isStale, isWinSent } from './decide.ts'
+import { expiresAtMs, secondsLeft } from './times.ts'
+
+/**
+ * Answers of the meta commands. Each knows what its command's `q` flag keeps quiet about, and puts the flags back in
+ * the order in which they were sent.
+ *
+ * kvist keeps no times of access. `h` (was it hit before) answers 0, and `l` (seconds since the last access) the
+ * seconds since the last write: a client that looks for members in heavy use finds none. Also different from
+ * memcached: a key comes back as it was sent, in base64 when it was sent so, however it was stored.
+ */
+type KeyedMeta = Pick<MetaGet, 'key' | 'base64Key' | 'opaque'>
+
+/** What an answer on a member says besides the member itself. */
+interface Found {
+  /** Its expiry is the one before the command, its revision the one after. */
+  readonly item: Item
+  readonly created: boolean
+}
+
+/** `HD`, or `VA` with the value, for an `mg` that hit. `won` adds that the client is the one to fetch it anew. */
+export function answerMetaHit(
+  out: Answers,
+  command: MetaGet,
+  found: Found & { readonly won: boolean },
+  nowMs: number,
+): void {
+  const { item } = found
+  const bytes = wireBytes(item.value)
+  putStatus(out, command.wantsValue ? bytes : null)
+  putReturns(out, command, found, bytes, nowMs)
+  if (isWinSent(item.flags)) out.text(' Z')
+  if (isStale(item.flags)) out.text(' X')
+  if (found.won) out.text(' W')
+  out.endLine()
+  if (command.wantsValue) out.block(item.value, bytes)
+}
+
+/** `EN`, for an `mg` or `me` that missed; `q` keeps quiet about it. */
+export function answerMetaMiss(out: Answers, command: MetaGet): void {
+  if (command.quiet) return
+  out.text('EN')
+  putKeyAndOpaque(out, command)
+  out.endLine()
+}
+
+const storeStatus = { stored: 'HD', notStored: 'NS', exists: 'EX', notFound: 'NF' } as const
+
+/** The answer to an `ms`; `q` keeps quiet about `HD`. `revision` is the new one, 0 where nothing was stored. */
+export function answerMetaStore(
+  out: Answers,
+  command: MetaStore,
+  status: keyof typeof storeStatus,
+  revision: number,
+  storedBytes: number,
+): void {
+  if (command.quiet && status === 'stored') return
+  out.text(storeStatus[status])
+  for (const letter of command.returns) {
+    if (letter === 'c') putNumber(out, ' c', revision)
+    else if (letter === 's') putNumber(out, ' s', storedBytes)
+    else putKeyOrOpaque(out, command, letter)
+  }
+  out.endLine()
+}
+
+const deleteStatus = { deleted: 'HD', changed: 'HD', exists: 'EX', notFound: 'NF' } as const
+
+/** The answer to an `md`; `q` keeps quiet about `HD`. */
+export function answerMetaDelete(out: Answers, command: MetaDelete, status: keyof typeof deleteStatus): void {
+  if (command.quiet && deleteStatus[status] === 'HD') return
+  out.text(deleteStatus[status])
+  putKeyAndOpaque(out, command)
+  out.endLine()
+}
+
+/** `HD`, or `VA` with the number, for an `ma` that counted; `q` keeps quiet about it unless the member was made. */
+export function answerMetaCounted(
+  out: Answers,
+  command: MetaCount,
+  found: Found,
+  number: bigint,
+  nowMs: number,
+): void {
+  if (command.quiet && !found.created) return
+  const text = String(number)
+  putStatus(out, command.wantsValue ? text.length : null)
+  putReturns(out, command, found, text.length, nowMs)
+  out.endLine()
+  if (command.wantsValue) out.line(text)
+}
+
+/** The answer to an `ma` that did not count. That a value is no number is an error line of its own. */
+export function answerMetaNotCounted(out: Answers, command: MetaCount, status: 'exists' | 'notFound'): void {
+  out.text(status === 'exists' ? 'EX' : 'NF')
+  putKeyAndOpaque(out, command)
+  out.endLine()
+}
+
+/**
+ * `ME`, with what there is: `exp` and `la` in seconds, `exp` counted down below zero as memcached has it and -1 for
+ * never, no fetch times and no slab classes.
+ */
+export function answerMetaDebug(out: Answers, command: MetaDebug, item: Item, nowMs: number): void {
+  const exp = item.expiresAtMs === null ? -1 : -secondsLeft(item.expiresAtMs, nowMs)
+  const size = Buffer.byteLength(command.key) + wireBytes(item.value)
+  const la = secondsSince(item.writtenAtMs, nowMs)
+  out.text('ME ')
+  out.text(command.base64Key ?? command.key)
+  out.line(` exp=${exp} la=${la} cas=${item.revision} fetch=no cls=0 size=${size}`)
+}
+
+function putStatus(out: Answers, valueBytes: number | null): void {
+  if (valueBytes === null) out.text('HD')
+  else putNumber(out, 'VA ', valueBytes)
+}
+
+function putReturns(
+  out: Answers,
+  command: MetaGet | MetaCount,
+  found: Found,
+  valueBytes: number,
+  nowMs: number,
+): void {
+  const { item } = found
+  const counts = command.kind === 'metaCount'
+  let expiry = item.expiresAtMs
+  for (const letter of command.returns) {
+    if (letter === 'T') expiry = expiresAtMs(command.touch ?? 0, nowMs)
+    else if (letter === 'N' && found.created) expiry = expiresAtMs(command.vivify ?? 0, nowMs)
+    else if (letter === 't') out.text(` t${secondsLeft(expiry, nowMs)}`)
+    else if (letter === 'c') putNumber(out, ' c', item.revision)
+    else if (counts) putKeyOrOpaque(out, command, letter)
+    else if (letter === 's') putNumber(out, ' s', valueBytes)
+    else if (letter === 'f') putNumber(out, ' f', clientFlags(item.flags))
+    else if (letter === 'h') out.text(' h0')
+    else if (letter === 'l') putNumber(out, ' l', secondsSince(item.writtenAtMs, nowMs))
+    else putKeyOrOpaque(out, command, letter)
+  }
+}
+
+function putKeyAndOpaque(out: Answers, command: KeyedMeta & { readonly returns: string }): void {
+  for (const letter of command.returns) putKeyOrOpaque(out, command, letter)
+}
+
+function putKeyOrOpaque(out: Answers, command: KeyedMeta, letter: string): void {
+  if (letter === 'O') {
+    out.text(' O')
+    out.latin1(command.opaque ?? '')
+  } else if (letter === 'k') {
+    out.text(' k')
+    out.text(command.base64Key ?? command.key)
+    if (command.base64Key !== null) out.text(' b')
+  }
+}
+
+function putNumber(out: Answers, before: string, number: number): void {
+  out.text(before)
+  out.number(number)
+}
+
+function secondsSince(atMs: number, nowMs: number): number {
+  return Math.max(0, Math.floor((nowMs - atMs) / 1000))
+}

@@ -1,0 +1,37 @@
+import { describe, expect, test } from 'bun:test'
+import { converse, toy } from './conversation.ts'
+import recorded from './recorded.json'
+
+/**
+ * recorded.json holds conversations with memcached 1.6.18, made comparable by conversation.ts. Where kvist answers
+ * something else on purpose, the step says what and why.
+ */
+interface Step {
+  readonly ask: string
+  readonly memcached: string
+  readonly kvist?: string
+  readonly why?: string
+}
+
+const conversations: readonly { readonly about: string; readonly steps: readonly Step[] }[] = recorded
+
+describe('answers as memcached 1.6.18', () => {
+  for (const { about, steps } of conversations) {
+    test(about, async () => {
+      const asks = steps.map((step) => step.ask)
+      const answers = await converse(asks, toy())
+      expect(answers.map((answer, i) => [asks[i], answer])).toEqual(
+        steps.map((step) => [step.ask, step.kvist ?? step.memcached]),
+      )
+    })
+  }
+
+  test('a difference is one, and says why', () => {
+    for (const { steps } of conversations) {
+      for (const { memcached, kvist, why } of steps) {
+        expect(typeof kvist).toBe(typeof why)
+        expect(kvist).not.toBe(memcached)
+      }
+    }
+  })
+})

@@ -1,0 +1,224 @@
+import { isExpired } from '../core/member.ts'
+import { Answers } from './answers.ts'
+import type { Command, Count, Get, MetaCount, MetaGet, MetaStore, Store } from './command.ts'
+import {
+  clientFlags,
+  decideCount,
+  decideMetaDelete,
+  decideMetaGet,
+  decideStore,
+  type Item,
+  type ItemWrite,
+  touched,
+} from './decide.ts'
+import {
+  answerMetaCounted,
+  answerMetaDebug,
+  answerMetaDelete,
+  answerMetaHit,
+  answerMetaMiss,
+  answerMetaNotCounted,
+  answerMetaStore,
+} from './meta-answers.ts'
+import { CommandParser } from './protocol.ts'
+import { answers as lines } from './refusals.ts'
+
+/** For tests: a whole memcached in a Map, to hold the protocol against the recorded answers of a real one. */
+export class ToyServer {
+  nowMs = 1_800_000_000_000
+  readonly items = new Map<string, Item>()
+  private readonly maxValueBytes: number
+  /** Above the small numbers that tests try for a cas unique which matches nothing. */
+  private revision = 1000
+
+  constructor(maxValueBytes: number) {
+    this.maxValueBytes = maxValueBytes
+  }
+
+  connect(): ToyConnection {
+    return new ToyConnection(this, this.maxValueBytes)
+  }
+
+  find(key: string): Item | null {
+    const item = this.items.get(key)
+    return item === undefined || isExpired(item, this.nowMs) ? null : item
+  }
+
+  /** A touch and a mark leave the revision alone, as memcached leaves the cas unique; in kvist every write has one. */
+  write(key: string, write: ItemWrite, keep: Item | null = null): Item {
+    if (keep === null) this.revision++
+    const item = { ...write, revision: keep?.revision ?? this.revision, writtenAtMs: this.nowMs }
+    this.items.set(key, item)
+    return item
+  }
+}
+
+export class ToyConnection {
+  closed = false
+  private readonly server: ToyServer
+  private readonly maxValueBytes: number
+  private readonly parser: CommandParser
+  private readonly out = new Answers()
+
+  constructor(server: ToyServer, maxValueBytes: number) {
+    this.server = server
+    this.maxValueBytes = maxValueBytes
+    this.parser = new CommandParser(maxValueBytes)
+  }
+
+  /** What the server says to these bytes, byte for letter. */
+  ask(bytes: Uint8Array): string {
+    this.parser.push(bytes)
+    for (let command = this.parser.next(); command !== null; command = this.parser.next()) this.run(command)
+    let said = ''
+    for (let piece = this.out.peek(); piece.length > 0; piece = this.out.peek()) {
+      said += Buffer.from(piece).toString('latin1')
+      this.out.consume(piece.length)
+    }
+    return said
+  }
+
+  private run(command: Command): void {
+    const { out, server } = this
+    switch (command.kind) {
+      case 'get':
+        this.get(command)
+        break
+      case 'store':
+      case 'metaStore':
+        this.store(command)
+        break
+      case 'delete':
+        this.reply(command.noreply, this.remove(command.key) ? 'DELETED' : 'NOT_FOUND')
+        break
+      case 'count':
+        this.count(command)
+        break
+      case 'touch': {
+        const found = server.find(command.key)
+        if (found !== null) server.write(command.key, touched(found, command.exptime, server.nowMs), found)
+        this.reply(command.noreply, found === null ? 'NOT_FOUND' : 'TOUCHED')
+        break
+      }
+      case 'flushAll':
+        server.items.clear()
+        this.reply(command.noreply, 'OK')
+        break
+      case 'verbosity':
+        this.reply(command.noreply, 'OK')
+        break
+      case 'version':
+        out.line('VERSION 1.6.18')
+        break
+      case 'stats':
+        if (command.args.length === 0) out.endOfList()
+        else out.line(command.args[0] === 'reset' ? 'RESET' : lines.unknown)
+        break
+      case 'quit':
+        this.closed = true
+        break
+      case 'metaGet':
+        this.metaGet(command)
+        break
+      case 'metaDelete': {
+        const outcome = decideMetaDelete(command, server.find(command.key), server.nowMs)
+        if (outcome.status === 'deleted') this.remove(command.key)
+        if (outcome.status === 'changed') server.write(command.key, outcome.write)
+        answerMetaDelete(out, command, outcome.status)
+        break
+      }
+      case 'metaCount':
+        this.metaCount(command)
+        break
+      case 'metaDebug': {
+        const found = server.find(command.key)
+        if (found === null) out.line('EN')
+        else answerMetaDebug(out, command, found, server.nowMs)
+        break
+      }
+      case 'metaNoop':
+        out.line('MN')
+        break
+      case 'refused':
+        if (command.drops !== null) this.remove(command.drops)
+        this.closed ||= command.closes
+        this.reply(command.silent, command.answer)
+        break
+      default:
+        command satisfies never
+    }
+  }
+
+  private reply(quiet: boolean, line: string): void {
+    if (!quiet) this.out.line(line)
+  }
+
+  private remove(key: string): boolean {
+    const found = this.server.find(key) !== null
+    this.server.items.delete(key)
+    return found
+  }
+
+  private get(command: Get): void {
+    const { out, server } = this
+    for (const key of command.keys) {
+      const found = server.find(key)
+      if (found === null) continue
+      if (command.touch !== null) server.write(key, touched(found, command.touch, server.nowMs), found)
+      out.value(key, clientFlags(found.flags), found.value, command.withCas ? found.revision : null)
+    }
+    out.endOfList()
+  }
+
+  private store(command: Store | MetaStore): void {
+    const { out, server } = this
+    const outcome = decideStore(command, server.find(command.key), server.nowMs, this.maxValueBytes)
+    const stored = outcome.status === 'stored' ? server.write(command.key, outcome.write) : null
+    if (command.kind === 'metaStore') {
+      const bytes = stored === null ? command.value.length : stored.value.length
+      answerMetaStore(out, command, outcome.status, stored?.revision ?? 0, bytes)
+    } else {
+      const said = { stored: 'STORED', notStored: 'NOT_STORED', exists: 'EXISTS', notFound: 'NOT_FOUND' }
+      this.reply(command.noreply, said[outcome.status])
+    }
+  }
+
+  private count(command: Count): void {
+    const { server } = this
+    const outcome = decideCount(command, server.find(command.key), server.nowMs)
+    if (outcome.status === 'counted') {
+      server.write(command.key, outcome.write)
+      this.reply(command.noreply, String(outcome.number))
+    } else {
+      this.reply(command.noreply, outcome.status === 'notFound' ? 'NOT_FOUND' : lines.notANumber)
+    }
+  }
+
+  private metaGet(command: MetaGet): void {
+    const { out, server } = this
+    const outcome = decideMetaGet(command, server.find(command.key), server.nowMs)
+    if (outcome.status === 'miss') {
+      answerMetaMiss(out, command)
+      return
+    }
+    const { write, created } = outcome
+    const written = write === null ? null : server.write(command.key, write, created ? null : outcome.item)
+    const item = { ...outcome.item, revision: written?.revision ?? outcome.item.revision }
+    answerMetaHit(out, command, { ...outcome, item }, server.nowMs)
+  }
+
+  private metaCount(command: MetaCount): void {
+    const { out, server } = this
+    const found = server.find(command.key)
+    const outcome = decideCount(command, found, server.nowMs)
+    if (outcome.status === 'counted') {
+      const { revision } = server.write(command.key, outcome.write)
+      const item = { ...outcome.write, expiresAtMs: found?.expiresAtMs ?? null, revision, writtenAtMs: 0 }
+      answerMetaCounted(out, command, { item, created: outcome.created }, outcome.number, server.nowMs)
+    } else if (outcome.status === 'notANumber') {
+      out.line(lines.notANumber)
+    } else {
+      answerMetaNotCounted(out, command, outcome.status)
+    }
+  }
+}
