@@ -39,13 +39,13 @@ function slowest(load: string, text: string): Bar {
   return { load, figure: 'maxMs', atMost: 250, text }
 }
 
-/** Every bar whose figures were taken. */
+/** Every bar on the loads that were run. */
 export function judge(loads: readonly LoadResult[]): Verdict[] {
   return bars.flatMap((bar) => {
-    const rows = loads.find(({ name }) => name === bar.load)?.rows ?? []
+    const rows = loads.find(({ name }) => name === bar.load)?.rows
+    if (rows === undefined) return []
     const own = figuresOf(rows, 'kvist', bar.figure)
     const theirs = bar.against === undefined ? own.map(() => 1) : figuresOf(rows, bar.against, bar.figure)
-    if (own.length === 0 || theirs.length === 0) return []
     const rounds = own.slice(0, theirs.length).map((figure, round) => figure / (theirs[round] ?? Number.NaN))
     // One slow answer in any round is one too many; of rates the median counts.
     const value = bar.figure === 'maxMs' ? Math.max(...rounds) : median(own) / median(theirs)
@@ -60,22 +60,22 @@ export interface Bound {
   readonly atMost?: number
 }
 
-/** Holds a figure against its bound. The rounds, where there were some, give the range. */
+/** Holds a figure against its bound; one that is no number was not taken. The rounds give the range. */
 export function verdict(
   { text, atLeast, atMost }: Bound,
   unit: string,
   value: number,
   rounds: readonly number[] = [value],
 ): Verdict {
+  const taken = Number.isFinite(value)
   return {
     text,
     unit,
-    value,
-    low: Math.min(...rounds),
-    high: Math.max(...rounds),
+    found: taken ? { value, low: Math.min(...rounds), high: Math.max(...rounds) } : null,
     ...(atLeast !== undefined && { atLeast }),
     ...(atMost !== undefined && { atMost }),
-    reached: (atLeast === undefined || value >= atLeast) && (atMost === undefined || value <= atMost),
+    reached:
+      taken && (atLeast === undefined || value >= atLeast) && (atMost === undefined || value <= atMost),
   }
 }
 

@@ -29,6 +29,7 @@ export const benchOptions = {
 
 export const scaleOptions = {
   ...common,
+  only: { help: 'steps after the import, by name, with commas between', ...same('') },
   rounds: { help: 'rounds of reading', full: '3', quick: '1' },
   seconds: { help: 'seconds a round of reading lasts', full: '5', quick: '2' },
   members: { help: 'members in the large store', full: '10000000', quick: '200000' },

@@ -36,9 +36,8 @@ export interface LoadResult {
 export interface Verdict {
   readonly text: string
   readonly unit: string
-  readonly value: number
-  readonly low: number
-  readonly high: number
+  /** Null where it could not be taken: somebody was left out, or failed. */
+  readonly found: { readonly value: number; readonly low: number; readonly high: number } | null
   readonly atLeast?: number
   readonly atMost?: number
   readonly reached: boolean

@@ -62,7 +62,7 @@ async function turn(
     }
   } catch (error) {
     await killAll()
-    return error instanceof Error ? error.message : String(error)
+    return (error instanceof Error ? error.message : String(error)).replace(/\s+/g, ' ')
   }
 }
 

@@ -49,6 +49,16 @@ const smallMembers = 10_000
 const secondsUntilKill = 3
 const connections = 64
 
+/** What can be left out, in its order; the import, which all need, goes before. */
+const steps = {
+  pages: comparePages,
+  sizes: compareSizes,
+  start: startAfterCleanStop,
+  idle: sitIdle,
+  kill: startAfterKill,
+  writing: writeForLong,
+}
+
 const options = chooseOptions(scaleOptions)
 const members = options.number('members')
 const large = kvist('large', 17040, 'full')
@@ -254,16 +264,14 @@ async function main(): Promise<void> {
   const machine = machineLine()
   const at = new Date().toISOString()
   removeData()
-  for (const step of [
-    importAll,
-    comparePages,
-    compareSizes,
-    startAfterCleanStop,
-    sitIdle,
-    startAfterKill,
-    writeForLong,
-  ]) {
-    process.stderr.write(`${step.name}\n`)
+  const wanted = options.list('only')
+  const unknown = wanted.find((name) => !Object.hasOwn(steps, name))
+  if (unknown !== undefined) throw new Error(`${unknown} is none of ${Object.keys(steps).join(', ')}`)
+  process.stderr.write('import\n')
+  await importAll()
+  for (const [name, step] of Object.entries(steps)) {
+    if (wanted.length > 0 && !wanted.includes(name)) continue
+    process.stderr.write(`${name}\n`)
     await step()
   }
   const size = members.toLocaleString('en-US')

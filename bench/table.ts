@@ -48,13 +48,14 @@ function verdictsTable(verdicts: readonly Verdict[]): string {
     row(['Bar', 'to reach', 'found', 'rounds', 'reached']),
     row(['---', '--:', '--:', '--:', '---']),
   ]
-  for (const found of verdicts) {
-    const bound = found.atLeast ?? found.atMost
-    const wanted =
-      bound === undefined ? '' : `${found.atLeast === undefined ? '≤' : '≥'} ${figure(bound, found.unit)}`
-    const range = found.low === found.high ? '' : `${bareFigure(found.low)} to ${bareFigure(found.high)}`
-    const reached = bound === undefined ? '' : found.reached ? 'yes' : '**no**'
-    lines.push(row([found.text, wanted, figure(found.value, found.unit), range, reached]))
+  for (const { text, unit, found, atLeast, atMost, reached } of verdicts) {
+    const bound = atLeast ?? atMost
+    const wanted = bound === undefined ? '' : `${atLeast === undefined ? '≤' : '≥'} ${figure(bound, unit)}`
+    const range =
+      !found || found.low === found.high ? '' : `${bareFigure(found.low)} to ${bareFigure(found.high)}`
+    const value = found ? figure(found.value, unit) : 'not measured'
+    const answer = bound === undefined || !found ? '' : reached ? 'yes' : '**no**'
+    lines.push(row([text, wanted, value, range, answer]))
   }
   return lines.join('\n')
 }
