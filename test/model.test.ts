@@ -1,0 +1,235 @@
+import { expect, test } from 'bun:test'
+import type { Commit, Engine, MemberRef, ScanRange, Write } from '../src/core/engine.ts'
+import { type Change, jsonContentType, type Member, type Value } from '../src/core/member.ts'
+import { newFolder, openAt } from './support/engine.ts'
+import { revisionOf } from './support/engine-writes.ts'
+import { type Model, newModel } from './support/model.ts'
+import { type Random, random, seedOfRun } from './support/random.ts'
+
+/**
+ * Random operations on the engine, each held against a model of a few maps. Small segments make the engine rotate,
+ * apply and use its files again all the time. `KVIST_SEED` does a run again, `KVIST_MODEL_STEPS` makes it a longer one.
+ */
+const steps = Number(process.env.KVIST_MODEL_STEPS ?? 2500)
+
+/** Few enough that members are written over, deleted and put again; of all the kinds that sort differently. */
+const keys = [
+  ...Array.from({ length: 25 }, (_, i) => `k${i}`),
+  ...['k', 'k/', 'k\0', 'k1\0x', 'é', 'ée', '日', '\ufffd', '\u{1f600}', '\u{10ffff}', 'K'.repeat(512)],
+]
+const collections = ['a', 'ab', 'ü']
+
+interface Run {
+  readonly r: Random
+  readonly model: Model
+  readonly dir: string
+  readonly heard: Change[]
+  engine: Engine
+  nowMs: number
+}
+
+type Step = (run: Run) => Promise<void>
+
+/** Each with how often it is chosen, relative to the others. */
+const choices: readonly (readonly [number, Step])[] = [
+  [30, commitOne],
+  [10, commitMany],
+  [12, scan],
+  [12, readSome],
+  [6, readFeed],
+  [4, findExpiring],
+  [4, count],
+  [6, letTimePass],
+  [1, reopen],
+]
+
+test(`${steps} random operations do what they do to a model`, async () => {
+  const r = random(seedOfRun())
+  const dir = newFolder()
+  const heard: Change[] = []
+  const run: Run = { r, model: newModel(), dir, heard, engine: await openRandom(dir, r, heard), nowMs: 1e12 }
+  const deck = choices.flatMap(([weight, step]) => Array<Step>(weight).fill(step))
+  try {
+    for (let i = 0; i < steps; i++) {
+      const step = r.pick(deck)
+      await step(run).catch((error: unknown) => {
+        throw new Error(`step ${i}, ${step.name}: ${error instanceof Error ? error.message : error}`)
+      })
+    }
+    await reopen(run)
+  } finally {
+    await run.engine.close()
+  }
+  expect(heard.map(revisionOf)).toEqual(heard.map(revisionOf).toSorted((a, b) => a - b))
+  expect(heard.at(-1) && revisionOf(heard.at(-1)!)).toBe(run.model.lastRevision())
+}, 3_600_000)
+
+function openRandom(dir: string, r: Random, heard: Change[]): Promise<Engine> {
+  const segmentBytes = r.pick([2048, 8192, 65_536])
+  return openAt(dir, { segmentBytes, onCommit: (changes) => heard.push(...changes) })
+}
+
+function randomRef(r: Random): MemberRef {
+  return { collection: r.pick(collections), key: r.pick(keys) }
+}
+
+function randomValue(r: Random): Value {
+  const length = r.oneIn(30) ? r.int(6000) : r.int(120)
+  if (r.oneIn(4)) return Uint8Array.from({ length }, () => r.int(256))
+  return JSON.stringify(r.pick(['x', 'é', '日', '\u{1f600}']).repeat(length))
+}
+
+function randomWrite({ r, model, nowMs }: Run): Write {
+  const ref = randomRef(r)
+  if (r.oneIn(3)) {
+    const ending = r.oneIn(3) ? 'expire' : 'delete'
+    if (!r.oneIn(3)) return { op: 'delete', ...ref, ending }
+    return {
+      op: 'delete',
+      ...ref,
+      ending,
+      ifRevision: (model.read(ref)?.revision ?? 1) - (r.oneIn(4) ? 1 : 0),
+    }
+  }
+  const value = randomValue(r)
+  return {
+    op: 'put',
+    ...ref,
+    value,
+    contentType:
+      typeof value === 'string' ? jsonContentType : r.pick(['image/png', 'text/plain; charset=utf-8']),
+    flags: r.oneIn(5) ? r.int(2 ** 32) : 0,
+    expiresAtMs: r.oneIn(3) ? nowMs + r.int(2000) - 200 : null,
+  }
+}
+
+function randomCommit(run: Run): Commit {
+  const { r, model, nowMs } = run
+  const checks = Array.from({ length: r.oneIn(2) ? r.int(3) : 0 }, () => {
+    const ref = randomRef(r)
+    const revision = model.read(ref)?.revision ?? null
+    return { ...ref, revision: r.oneIn(5) ? r.pick([null, model.lastRevision(), 1]) : revision }
+  })
+  const writes = Array.from({ length: r.oneIn(4) ? r.int(20) : 1 + r.int(2) }, () => randomWrite(run))
+  return {
+    checks,
+    writes,
+    nowMs: nowMs - (r.oneIn(20) ? r.int(500) : 0),
+    durability: r.pick(['full', 'relaxed']),
+  }
+}
+
+async function commitOne(run: Run): Promise<void> {
+  const commit = randomCommit(run)
+  run.model.follow(commit, await run.engine.commit(commit))
+}
+
+/** At once: they take effect in the order that they were asked for. */
+async function commitMany(run: Run): Promise<void> {
+  const commits = Array.from({ length: 1 + run.r.int(12) }, () => randomCommit(run))
+  const results = await Promise.all(commits.map((commit) => run.engine.commit(commit)))
+  for (const [i, commit] of commits.entries()) run.model.follow(commit, results[i]!)
+}
+
+async function scan({ r, model, engine }: Run): Promise<void> {
+  const range: ScanRange = {
+    collection: r.pick(collections),
+    from: r.oneIn(2) ? r.pick(keys) : null,
+    to: r.oneIn(2) ? r.pick(keys) : null,
+    order: r.pick(['asc', 'desc']),
+    limit: 1 + r.int(30),
+    keysOnly: r.oneIn(4),
+  }
+  const found: Member[] = []
+  for (let at: ScanRange | null = range; at !== null; ) {
+    const { members, next }: { members: Member[]; next: string | null } = await engine.scan(at)
+    found.push(...members)
+    at = next === null ? null : { ...at, ...(at.order === 'asc' ? { from: next } : { to: next }) }
+  }
+  expectSame(found, model.scan(range))
+}
+
+async function readSome({ r, model, engine }: Run): Promise<void> {
+  const refs = Array.from({ length: 8 }, () => randomRef(r))
+  expectSame(await engine.readMany(refs), refs.map(model.read))
+  for (const ref of refs) {
+    expectSame(await engine.read(ref.collection, ref.key), model.read(ref))
+    expectSame(await engine.tombstone(ref.collection, ref.key), model.tombstone(ref))
+  }
+}
+
+async function readFeed({ r, model, engine }: Run): Promise<void> {
+  const after = r.oneIn(3) ? 0 : r.int(model.lastRevision() + 1)
+  const limit = 1 + r.int(60)
+  const found: Change[] = []
+  for (let point = after === 0 ? '' : String(after); ; ) {
+    const { changes, next } = await engine.changes(point, limit)
+    if (changes.length === 0) break
+    found.push(...changes)
+    point = next
+  }
+  expectSame(found, model.changesAfter(after))
+}
+
+async function findExpiring({ r, model, engine, nowMs }: Run): Promise<void> {
+  const atMs = nowMs + r.int(2000) - 1000
+  const limit = 1 + r.int(20)
+  const due = model.expiring(atMs)
+  const found = await engine.expiring(atMs, limit)
+  const times = new Map(
+    due.map((one) => [JSON.stringify([one.collection, one.key, one.revision]), one.expiresAtMs]),
+  )
+  // Those of one time may come in any order.
+  const foundTimes = found.map((one) => times.get(JSON.stringify([one.collection, one.key, one.revision])))
+  expectSame(
+    foundTimes,
+    due.slice(0, limit).map(({ expiresAtMs }) => expiresAtMs),
+  )
+  if (new Set(found.map(({ revision }) => revision)).size < found.length)
+    throw new Error('one was found twice')
+}
+
+async function count({ model, engine }: Run): Promise<void> {
+  expectSame(await engine.collections(), model.collections())
+}
+
+async function letTimePass(run: Run): Promise<void> {
+  run.nowMs += run.r.int(300)
+  if (run.r.oneIn(3)) await Bun.sleep(run.r.int(4))
+}
+
+/** Everything there is, before and after. */
+async function reopen(run: Run): Promise<void> {
+  await expectAll(run)
+  await run.engine.close()
+  run.engine = await openRandom(run.dir, run.r, run.heard)
+  await expectAll(run)
+}
+
+async function expectAll({ model, engine }: Run): Promise<void> {
+  for (const collection of collections) {
+    const range: ScanRange = { collection, from: null, to: null, order: 'asc', limit: 1000, keysOnly: false }
+    expectSame((await engine.scan(range)).members, model.scan(range))
+  }
+  expectSame((await engine.changes('', 10_000)).changes, model.changesAfter(0))
+  expectSame(await engine.collections(), model.collections())
+}
+
+/** Compares by text, in which bytes are bytes whatever holds them. */
+function expectSame(found: unknown, expected: unknown): void {
+  const [a, b] = [textOf(found), textOf(expected)]
+  if (a !== b) throw new Error(`found ${shortened(a, b)}, not ${shortened(b, a)}`)
+}
+
+function textOf(value: unknown): string {
+  return JSON.stringify(value, (_name, part) =>
+    part instanceof Uint8Array || part?.type === 'Buffer' ? Buffer.from(part).toString('hex') : part,
+  )
+}
+
+/** The part of a text where it begins to differ from another. */
+function shortened(text: string, other: string): string {
+  let at = 0
+  while (at < text.length && text[at] === other[at]) at++
+  return `…${text.slice(Math.max(0, at - 80), at + 200)}…`
+}

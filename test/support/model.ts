@@ -1,0 +1,170 @@
+import type {
+  Check,
+  Commit,
+  CommitResult,
+  MemberRef,
+  ScanRange,
+  Write,
+  Written,
+} from '../../src/core/engine.ts'
+import { type Change, isExpired, type Member, type Tombstone } from '../../src/core/member.ts'
+
+/**
+ * What an engine promises, told in the plainest way: maps in memory, sorted when asked. Revisions, and stamps, are the
+ * engine's to choose; the model takes them from its answers and says whether they may be so.
+ */
+export interface Model {
+  /** Does what the engine says it has done, and throws where it should have done otherwise. */
+  follow(commit: Commit, result: CommitResult): void
+  read(ref: MemberRef): Member | null
+  tombstone(ref: MemberRef): Tombstone | null
+  scan(range: ScanRange): Member[]
+  changesAfter(revision: number): Change[]
+  expiring(atMs: number): (MemberRef & { revision: number; expiresAtMs: number })[]
+  collections(): { name: string; members: number; bytes: number }[]
+  lastRevision(): number
+}
+
+type State = { collection: string; member: Member } | { collection: string; tombstone: Tombstone }
+
+export function newModel(): Model {
+  const states = new Map<string, State>()
+  let lastRevision = 0
+  let lastClock = 0
+
+  function memberOf(ref: MemberRef): Member | null {
+    const state = states.get(idOf(ref))
+    return state !== undefined && 'member' in state ? state.member : null
+  }
+
+  function members(): { collection: string; member: Member }[] {
+    return [...states.values()].flatMap((state) => ('member' in state ? [state] : []))
+  }
+
+  function failedCheck(
+    checks: readonly Check[],
+    nowMs: number,
+  ): (MemberRef & { revision: number | null }) | null {
+    for (const { collection, key, revision } of checks) {
+      const member = memberOf({ collection, key })
+      const standing = member === null || isExpired(member, nowMs) ? null : member.revision
+      if (standing !== revision) return { collection, key, revision: standing }
+    }
+    return null
+  }
+
+  function followWrite(write: Write, nowMs: number, written: Written): void {
+    const before = memberOf(write)
+    const existed = before !== null && !isExpired(before, nowMs)
+    const does = write.op === 'put' || doesDelete(write.ifRevision, before, existed)
+    demand(
+      written.revision > 0 === does,
+      `${write.op} ${write.key} should ${does ? '' : 'not '}have been done`,
+    )
+    demand(written.existed === (does && existed), `${write.op} ${write.key}: existed should be ${existed}`)
+    if (!does) return
+    demand(
+      written.revision > lastRevision,
+      `${write.op} ${write.key}: revision ${written.revision} is not new`,
+    )
+    demand(written.clock > lastClock, `${write.op} ${write.key}: stamp ${written.clock} is not new`)
+    lastRevision = written.revision
+    lastClock = written.clock
+    const { collection, key } = write
+    const { revision, clock } = written
+    if (write.op === 'delete') {
+      states.set(idOf(write), {
+        collection,
+        tombstone: { key, revision, ending: write.ending, clock, node: '' },
+      })
+      return
+    }
+    const createdAtMs = existed ? before.createdAtMs : nowMs
+    demand(written.createdAtMs === createdAtMs, `${key} should have been created at ${createdAtMs}`)
+    const { value, expiresAtMs, contentType, flags } = write
+    const member = { key, value, revision, createdAtMs, clock, node: '', expiresAtMs, contentType, flags }
+    states.set(idOf(write), { collection, member })
+  }
+
+  return {
+    follow({ checks, writes, nowMs }, result) {
+      const failed = failedCheck(checks, nowMs)
+      demand(
+        result.ok === (failed === null),
+        `the commit should ${failed ? 'have failed' : 'not have failed'}`,
+      )
+      if (!result.ok) {
+        const { collection, key, revision } = result.failed
+        demand(
+          collection === failed?.collection && key === failed.key && revision === failed.revision,
+          `the check on ${failed?.key} failed with ${failed?.revision}`,
+        )
+        return
+      }
+      demand(result.written.length === writes.length, 'there is one answer for each write')
+      for (const [i, write] of writes.entries()) followWrite(write, nowMs, result.written[i]!)
+    },
+    read: memberOf,
+    tombstone(ref) {
+      const state = states.get(idOf(ref))
+      return state !== undefined && 'tombstone' in state ? state.tombstone : null
+    },
+    scan({ collection, from, to, order, keysOnly }) {
+      const found = members()
+        .filter((one) => one.collection === collection && isWithin(one.member.key, from, to))
+        .map(({ member }) => (keysOnly ? { ...member, value: '' } : member))
+        .sort((a, b) => byBytes(a.key, b.key))
+      return order === 'asc' ? found : found.reverse()
+    },
+    changesAfter(revision) {
+      return [...states.values()]
+        .map((state): Change => {
+          if ('member' in state) return { type: 'put', ...state }
+          return { type: state.tombstone.ending, ...state }
+        })
+        .filter((change) => revisionOf(change) > revision)
+        .sort((a, b) => revisionOf(a) - revisionOf(b))
+    },
+    expiring(atMs) {
+      return members()
+        .flatMap(({ collection, member: { key, revision, expiresAtMs } }) =>
+          expiresAtMs !== null && expiresAtMs <= atMs ? [{ collection, key, revision, expiresAtMs }] : [],
+        )
+        .sort((a, b) => a.expiresAtMs - b.expiresAtMs)
+    },
+    collections() {
+      const counts = new Map<string, { name: string; members: number; bytes: number }>()
+      for (const { collection: name, member } of members()) {
+        const { members, bytes } = counts.get(name) ?? { members: 0, bytes: 0 }
+        const own = Buffer.byteLength(member.key) + Buffer.byteLength(member.value)
+        counts.set(name, { name, members: members + 1, bytes: bytes + own })
+      }
+      return [...counts.values()].sort((a, b) => byBytes(a.name, b.name))
+    },
+    lastRevision: () => lastRevision,
+  }
+}
+
+function doesDelete(ifRevision: number | undefined, before: Member | null, existed: boolean): boolean {
+  return ifRevision === undefined ? existed : before?.revision === ifRevision
+}
+
+function revisionOf(change: Change): number {
+  return change.type === 'put' ? change.member.revision : change.tombstone.revision
+}
+
+function idOf({ collection, key }: MemberRef): string {
+  return JSON.stringify([collection, key])
+}
+
+function isWithin(key: string, from: string | null, to: string | null): boolean {
+  return (from === null || byBytes(key, from) >= 0) && (to === null || byBytes(key, to) < 0)
+}
+
+function byBytes(a: string, b: string): number {
+  return Buffer.compare(Buffer.from(a), Buffer.from(b))
+}
+
+function demand(holds: boolean, what: string): void {
+  if (!holds) throw new Error(what)
+}
