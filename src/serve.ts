@@ -1,10 +1,15 @@
+import { version } from '../package.json'
 import type { Config } from './config.ts'
 import { openDatabase } from './core/database.ts'
 import { openSqlite } from './engines/sqlite/engine.ts'
+import { accessLog } from './http/access-log.ts'
 import { healthRoutes } from './http/health.ts'
+import { metricsRoutes } from './http/metrics.ts'
+import type { Observe } from './http/observed.ts'
 import { listen } from './http/server.ts'
 import { v1Routes } from './http/v1/routes.ts'
-import { type Log, startLog } from './telemetry/log.ts'
+import { type Log, type LogFields, startLog } from './telemetry/log.ts'
+import { type Exposed, type Metrics, startMetrics } from './telemetry/metrics.ts'
 
 /** A kvist that runs. */
 export interface Running {
@@ -16,7 +21,11 @@ export interface Running {
 /** The composition root: everything is put together here and nowhere else. */
 export async function serve(config: Config): Promise<Running> {
   const log = startLog({ level: config.logLevel, readable: process.stdout.isTTY })
-  const onError = (error: unknown) => log.error(error)
+  const metrics = startMetrics()
+  const onError = (error: unknown, about: LogFields = {}) => {
+    metrics.error(error)
+    log.error(error, about)
+  }
   const db = await openDatabase({
     open: (onCommit) => openSqlite({ dir: config.dataFolder, durability: config.durability, onCommit }),
     cacheBytes: config.cacheBytes,
@@ -25,9 +34,18 @@ export async function serve(config: Config): Promise<Running> {
   })
   let ready = true
   try {
-    const { host, port, idleTimeoutSeconds, token } = config
-    const routes = [...healthRoutes(() => ready), ...v1Routes(db)]
-    const http = listen({ host, port, idleTimeoutSeconds, token, routes, onError })
+    const { host, port, idleTimeoutSeconds, token, cacheBytes } = config
+    const expose = (): Promise<Exposed> =>
+      metrics.expose({
+        version,
+        cacheLimitBytes: cacheBytes,
+        database: db,
+        openRequests: http.openRequests,
+        connections: { http: http.openConnections },
+      })
+    const routes = [...healthRoutes(() => ready), ...metricsRoutes(expose), ...v1Routes(db)]
+    const observe = observer(metrics, config.accessLog ? accessLog(log) : null)
+    const http = listen({ host, port, idleTimeoutSeconds, token, routes, onError, observe })
     announce(log, config, http.url)
     return {
       url: http.url,
@@ -41,6 +59,19 @@ export async function serve(config: Config): Promise<Running> {
   } catch (error) {
     await db.close()
     throw error
+  }
+}
+
+/** Counts every answer, and tells it to the access log when there is one. */
+function observer(metrics: Metrics, accessLog: Observe | null): Observe {
+  return (route) => {
+    const count = metrics.route(route?.method ?? 'any', route?.path ?? 'none')
+    if (accessLog === null) return (_request, status, seconds) => count(status, seconds)
+    const tell = accessLog(route)
+    return (request, status, seconds, server) => {
+      count(status, seconds)
+      tell(request, status, seconds, server)
+    }
   }
 }
 

@@ -56,9 +56,14 @@ function decode(text: string): string {
 
 /** The segments of the path, not decoded: `v1`, the collection, and so on. */
 function segments({ url }: Request): string[] {
+  return pathOf(url).slice(1).split('/')
+}
+
+/** The path of a URL as it was sent, not decoded. Without a good Host, the URL of a request is only its path. */
+export function pathOf(url: string): string {
   const path = url.startsWith('/') ? url : url.slice(url.indexOf('/', url.indexOf('//') + 2))
   const end = path.indexOf('?')
-  return (end === -1 ? path : path.slice(0, end)).slice(1).split('/')
+  return end === -1 ? path : path.slice(0, end)
 }
 
 /** The query's parameters. One that is not known, or given twice, is refused: it would be ignored otherwise. */

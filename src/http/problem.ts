@@ -41,8 +41,13 @@ export function problemOf(error: unknown): Record<string, unknown> & { status: n
   return { type: `urn:kvist:${code}`, title, status, code, detail: message, ...extra }
 }
 
-export function problemResponse(error: unknown, headers: Record<string, string> = {}): Response {
-  const problem = problemOf(error)
+/** With more headers, and more members of the problem. */
+export function problemResponse(
+  error: unknown,
+  headers: Readonly<Record<string, string>> = {},
+  members: Readonly<Record<string, unknown>> = {},
+): Response {
+  const problem = { ...problemOf(error), ...members }
   const retryAfter = retryAfterSeconds[problem.status]
   return new Response(JSON.stringify(problem), {
     status: problem.status,

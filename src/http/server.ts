@@ -1,8 +1,11 @@
 import { bearerCheck } from '../auth/token.ts'
-import type { Maybe } from '../core/engine.ts'
 import { KvistError } from '../core/errors.ts'
+import { countConnections } from './connections.ts'
+import { type Handler, type Observe, observed } from './observed.ts'
+import { pathOf } from './path.ts'
 import { methodNotAllowed, problemResponse } from './problem.ts'
-import { type Method, methods, type Route, type RoutedRequest } from './route.ts'
+import { requestId, requestIdHeader } from './request-id.ts'
+import { type Method, methods, type Route } from './route.ts'
 
 export interface HttpOptions {
   readonly host: string
@@ -10,19 +13,23 @@ export interface HttpOptions {
   readonly idleTimeoutSeconds: number
   readonly token: string | null
   readonly routes: readonly Route[]
-  /** Hears of errors that are kvist's fault, not the client's. */
-  readonly onError: (error: unknown) => void
+  /** Hears of errors that are kvist's fault, not the client's, with what a log should say of the request. */
+  readonly onError: (error: unknown, about?: Readonly<Record<string, unknown>>) => void
+  readonly observe: Observe
 }
 
 export interface HttpServer {
   readonly url: string
+  /** Requests that are not answered to their end yet. */
+  openRequests(): number
+  /** Connections of clients; null where the system does not tell. */
+  openConnections(): Promise<number | null>
   /** Takes no more connections, lets what is in flight finish within the time, then cuts what is left. */
   stop(timeoutMs: number): Promise<void>
 }
 
-type Handler = (request: RoutedRequest, server: Bun.Server<undefined>) => Maybe<Response>
-
 export function listen(options: HttpOptions): HttpServer {
+  const unrouted = observed(unroutedHandler(options), options.observe(null))
   const server = Bun.serve({
     hostname: options.host,
     port: options.port,
@@ -32,12 +39,17 @@ export function listen(options: HttpOptions): HttpServer {
     idleTimeout: timerSeconds(options.idleTimeoutSeconds),
     // Bodies are bounded where they are read: an import has no bound.
     maxRequestBodySize: Number.MAX_SAFE_INTEGER,
-    routes: routeTable(options),
-    fetch: unroutedHandler(options),
-    error: (error) => answerError(error, options.onError),
+    routes: routeTable(options, unrouted),
+    fetch: unrouted,
+    error: (error) => {
+      if (!isGone(error)) options.onError(error)
+      return problemResponse(error)
+    },
   })
   return {
     url: server.url.origin,
+    openRequests: () => server.pendingRequests,
+    openConnections: () => countConnections(server.port ?? 0),
     async stop(timeoutMs) {
       const finished = server.stop()
       await Promise.race([finished, Bun.sleep(timeoutMs)])
@@ -54,12 +66,14 @@ function timerSeconds(idleTimeoutSeconds: number): number {
   return Math.min(idleTimeoutSeconds + 4, 255)
 }
 
-function routeTable(options: HttpOptions): Record<string, Partial<Record<Method, Handler>>> {
+function routeTable(
+  options: HttpOptions,
+  unrouted: Handler<Request>,
+): Record<string, Partial<Record<Method, Handler>>> {
   const table: Record<string, Partial<Record<Method, Handler>>> = {}
-  const unrouted = unroutedHandler(options)
   for (const route of options.routes) {
     table[route.path] ??= Object.fromEntries(methods.map((method) => [method, unrouted]))
-    table[route.path]![route.method] = handlerOf(route, options)
+    table[route.path]![route.method] = observed(handlerOf(route, options), options.observe(route))
   }
   return table
 }
@@ -72,9 +86,11 @@ function handlerOf(route: Route, { token, idleTimeoutSeconds, onError }: HttpOpt
     try {
       if (mayEnter !== null && !mayEnter(request.headers.get('authorization'))) throw unauthorized()
       const answer = handle(request, { renew: () => server.timeout(request, seconds) })
-      return answer instanceof Promise ? answer.catch((error) => answerError(error, onError)) : answer
+      return answer instanceof Promise
+        ? answer.catch((error) => answerError(error, request, onError))
+        : answer
     } catch (error) {
-      return answerError(error, onError)
+      return answerError(error, request, onError)
     }
   }
 }
@@ -86,10 +102,16 @@ function unauthorized(): KvistError {
 /** Codes that mean that something is wrong with the server. */
 const ownFaults = new Set(['storage_failed', 'storage_full', 'busy'])
 
-function answerError(error: unknown, onError: (error: unknown) => void): Response {
-  if (error instanceof KvistError ? ownFaults.has(error.code) : !isGone(error)) onError(error)
-  return problemResponse(error)
+function answerError(error: unknown, request: Request, onError: HttpOptions['onError']): Response {
+  if (isGone(error)) return new Response(null, { status: clientGone })
+  if (error instanceof KvistError && !ownFaults.has(error.code)) return problemResponse(error)
+  const id = requestId(request)
+  onError(error, { request_id: id, method: request.method, path: pathOf(request.url) })
+  return problemResponse(error, { [requestIdHeader]: id }, { request_id: id })
 }
+
+/** Nobody reads this answer; the metrics and the access log have what others call it. */
+const clientGone = 499
 
 /** The client went away with its request half sent, or was too slow: nobody's fault, and nobody reads the answer. */
 function isGone(error: unknown): boolean {
@@ -111,11 +133,6 @@ function unroutedHandler({ routes, token }: HttpOptions): (request: Request) => 
     if (allowed.size > 0) return methodNotAllowed(request.method, [...allowed])
     return problemResponse(new KvistError('not_found', `there is nothing at ${path.slice(0, 200)}`))
   }
-}
-
-function pathOf(url: string): string {
-  const path = url.startsWith('/') ? url : url.slice(url.indexOf('/', url.indexOf('//') + 2))
-  return path.split('?', 1)[0]!
 }
 
 /** Whether a path is one that a route's pattern stands for. Only the rest of a path may be empty. */

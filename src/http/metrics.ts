@@ -1,0 +1,20 @@
+import type { Exposed } from '../telemetry/metrics.ts'
+import type { Route } from './route.ts'
+
+/**
+ * `/metrics`, for Prometheus. It needs the token as members do: it tells the names of collections, and how much is done
+ * with them.
+ */
+export function metricsRoutes(expose: () => Promise<Exposed>): Route[] {
+  return [
+    {
+      method: 'GET',
+      path: '/metrics',
+      summary: 'Numbers for Prometheus',
+      async handle() {
+        const { contentType, text } = await expose()
+        return new Response(text, { headers: { 'content-type': contentType } })
+      },
+    },
+  ]
+}

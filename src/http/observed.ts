@@ -1,0 +1,38 @@
+import type { Maybe } from '../core/engine.ts'
+import type { Route, RoutedRequest } from './route.ts'
+
+/** As Bun calls it. */
+export type Handler<R extends Request = RoutedRequest> = (
+  request: R,
+  server: Bun.Server<undefined>,
+) => Maybe<Response>
+
+/**
+ * Hears of an answer with the time that it took; of one that streams, to its beginning. Must be quick: it is a part of
+ * every request.
+ */
+export type Observer = (
+  request: Request,
+  status: number,
+  seconds: number,
+  server: Bun.Server<undefined>,
+) => void
+
+/** Who hears of a route's answers; null stands for requests that no route takes. */
+export type Observe = (route: Route | null) => Observer
+
+/** The same handler, with somebody who hears of its answers. */
+export function observed<R extends Request>(handler: Handler<R>, observer: Observer): Handler<R> {
+  return (request, server) => {
+    const startedMs = performance.now()
+    const answer = handler(request, server)
+    if (answer instanceof Promise) {
+      return answer.then((response) => {
+        observer(request, response.status, (performance.now() - startedMs) / 1000, server)
+        return response
+      })
+    }
+    observer(request, answer.status, (performance.now() - startedMs) / 1000, server)
+    return answer
+  }
+}

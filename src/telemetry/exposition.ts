@@ -1,0 +1,228 @@
+import client from 'prom-client'
+import type { Database } from '../core/database.ts'
+import type { Distribution } from '../core/distribution.ts'
+import { collectionLabels, type LabelledCollections } from './collection-labels.ts'
+import { type Counted, type Exposed, type MetricSources, statusesOf } from './metrics.ts'
+import { SummedHistogram } from './summed-histogram.ts'
+
+/** What a scrape sees: everything is looked at once. */
+interface Look {
+  readonly sources: MetricSources
+  readonly stats: ReturnType<Database['stats']>
+  readonly collections: LabelledCollections
+  readonly connections: readonly Sample<number>[]
+}
+
+interface Sample<Value> {
+  readonly labels: Record<string, string | number>
+  readonly value: Value
+}
+
+interface Row<Value> {
+  readonly name: string
+  readonly help: string
+  readonly labels?: readonly string[]
+  readonly read: (look: Look, counted: Counted) => Value | readonly Sample<Value>[]
+}
+
+const counters: readonly Row<number>[] = [
+  {
+    name: 'request_count',
+    help: 'Requests answered; HEAD counts as GET, and 499 means that the client had gone',
+    labels: ['method', 'route', 'status'],
+    read: (_look, { routes }) =>
+      routes.flatMap((row) =>
+        Array.from(statusesOf(row), ([status, value]) => {
+          return { labels: { method: row.method, route: row.route, status }, value }
+        }),
+      ),
+  },
+  {
+    name: 'internal_error_count',
+    help: "Errors that are kvist's fault, in requests or in the background",
+    labels: ['code'],
+    read: (_look, { errors }) => Array.from(errors, ([code, value]) => ({ labels: { code }, value })),
+  },
+  {
+    name: 'kvist_commits_total',
+    help: 'Commits made',
+    read: ({ stats }) => stats.engine.commits,
+  },
+  {
+    name: 'kvist_failed_checks_total',
+    help: 'Commits refused because a member had changed; many mean that writers get in each other’s way',
+    read: ({ stats }) => stats.engine.failedChecks,
+  },
+  {
+    name: 'kvist_writes_total',
+    help: 'Members written or deleted',
+    read: ({ stats }) => stats.engine.writes,
+  },
+  {
+    name: 'kvist_expired_total',
+    help: 'Members taken away because their time was over',
+    read: ({ stats }) => stats.swept,
+  },
+  { name: 'kvist_cache_hits_total', help: 'Reads that the cache had', read: ({ stats }) => stats.cache.hits },
+  {
+    name: 'kvist_cache_misses_total',
+    help: 'Reads that the cache did not have',
+    read: ({ stats }) => stats.cache.misses,
+  },
+]
+
+const gauges: readonly Row<number>[] = [
+  {
+    name: 'kvist_info',
+    help: 'Which kvist this is',
+    labels: ['version'],
+    read: ({ sources }) => [{ labels: { version: sources.version }, value: 1 }],
+  },
+  { name: 'kvist_collections', help: 'Collections', read: ({ collections }) => collections.count },
+  {
+    name: 'kvist_members',
+    help: 'Members in all collections',
+    read: ({ collections }) => collections.members,
+  },
+  {
+    name: 'kvist_bytes',
+    help: 'Bytes of the keys and values of all members',
+    read: ({ collections }) => collections.bytes,
+  },
+  {
+    name: 'kvist_collection_members',
+    help: 'Members of a collection; of the first 100 that were met, and of _others together',
+    labels: ['collection'],
+    read: ({ collections }) => collections.labelled.map(({ name, members }) => ofCollection(name, members)),
+  },
+  {
+    name: 'kvist_collection_bytes',
+    help: 'Bytes of the keys and values of a collection; labels as of kvist_collection_members',
+    labels: ['collection'],
+    read: ({ collections }) => collections.labelled.map(({ name, bytes }) => ofCollection(name, bytes)),
+  },
+  {
+    name: 'kvist_cache_entries',
+    help: 'Members in the cache',
+    read: ({ stats }) => stats.cache.entries,
+  },
+  { name: 'kvist_cache_bytes', help: 'Bytes that the cache takes', read: ({ stats }) => stats.cache.bytes },
+  {
+    name: 'kvist_cache_limit_bytes',
+    help: 'Bytes that the cache may take',
+    read: ({ sources }) => sources.cacheLimitBytes,
+  },
+  {
+    name: 'kvist_open_requests',
+    help: 'Requests being answered, watchers among them',
+    read: ({ sources }) => sources.openRequests(),
+  },
+  {
+    name: 'kvist_open_connections',
+    help: 'Connections of clients',
+    labels: ['protocol'],
+    read: ({ connections }) => connections,
+  },
+]
+
+const histograms: readonly Row<Distribution>[] = [
+  {
+    name: 'request_latency_seconds',
+    help: 'Time from a request to its answer; of an answer that streams, to its beginning',
+    labels: ['method', 'route'],
+    read: (_look, { routes }) =>
+      routes
+        .filter(({ seconds }) => seconds.counts.some((count) => count > 0))
+        .map(({ method, route, seconds }) => ({ labels: { method, route }, value: seconds })),
+  },
+  {
+    name: 'kvist_commit_group_size',
+    help: 'Commits that went to disk together',
+    read: ({ stats }) => stats.engine.groupCommits,
+  },
+  {
+    name: 'kvist_fsync_seconds',
+    help: 'Time that a sync to disk took',
+    read: ({ stats }) => stats.engine.syncSeconds,
+  },
+]
+
+function ofCollection(collection: string, value: number): Sample<number> {
+  return { labels: { collection }, value }
+}
+
+/** prom-client's own metrics that say nothing, or something wrong, under Bun. */
+const sayNothing = [
+  'process_heap_bytes', // address space, some gigabytes of it reserved and never touched
+  'process_virtual_memory_bytes',
+  'nodejs_gc_duration_seconds',
+  'nodejs_active_resources',
+  'nodejs_active_resources_total',
+  'nodejs_active_handles',
+  'nodejs_active_handles_total',
+  'nodejs_active_requests',
+  'nodejs_active_requests_total',
+  'nodejs_heap_space_size_total_bytes',
+  'nodejs_heap_space_size_used_bytes',
+  'nodejs_heap_space_size_available_bytes',
+]
+
+/** Puts all rows, and what prom-client knows of process and event loop, into one page. */
+export function exposition(counted: Counted): (sources: MetricSources) => Promise<Exposed> {
+  const registry = new client.Registry()
+  const labelsOf = collectionLabels()
+  let look: Look | undefined
+
+  function samplesOf<Value>({ read }: Row<Value>): readonly Sample<Value>[] {
+    if (look === undefined) return []
+    const found = read(look, counted)
+    return isSamples(found) ? found : [{ labels: {}, value: found }]
+  }
+
+  function shared(row: Row<unknown>) {
+    return { name: row.name, help: row.help, labelNames: [...(row.labels ?? [])], registers: [registry] }
+  }
+
+  for (const row of counters) {
+    new client.Counter({
+      ...shared(row),
+      collect() {
+        this.reset()
+        for (const { labels, value } of samplesOf(row)) this.inc(labels, value)
+      },
+    })
+  }
+  for (const row of gauges) {
+    new client.Gauge({
+      ...shared(row),
+      collect() {
+        this.reset()
+        for (const { labels, value } of samplesOf(row)) this.set(labels, value)
+      },
+    })
+  }
+  for (const row of histograms) new SummedHistogram(shared(row), () => samplesOf(row))
+  client.collectDefaultMetrics({ register: registry })
+  for (const name of sayNothing) registry.removeSingleMetric(name)
+
+  return async (sources) => {
+    const [collections, connections] = await Promise.all([
+      labelsOf(() => sources.database.collections()),
+      connectionsOf(sources),
+    ])
+    look = { sources, stats: sources.database.stats(), collections, connections }
+    return { contentType: registry.contentType, text: await registry.metrics() }
+  }
+}
+
+async function connectionsOf(sources: MetricSources): Promise<Sample<number>[]> {
+  const found = Object.entries(sources.connections).map(async ([protocol, count]) => {
+    const value = await count()
+    return value === null ? [] : [{ labels: { protocol }, value }]
+  })
+  return (await Promise.all(found)).flat()
+}
+
+function isSamples<Value>(found: Value | readonly Sample<Value>[]): found is readonly Sample<Value>[] {
+  return Array.isArray(found)
+}

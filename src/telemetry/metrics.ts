@@ -1,0 +1,93 @@
+import type { Database } from '../core/database.ts'
+import { type Distribution, distribution, observe } from '../core/distribution.ts'
+import type { Maybe } from '../core/engine.ts'
+import { KvistError } from '../core/errors.ts'
+
+/**
+ * What kvist counts of its own doing. Requests come a hundred thousand a second, so they are counted in plain arrays
+ * that are made once for each route; whoever reads `/metrics` pays for the rest (exposition.ts).
+ */
+export interface Metrics {
+  /** A counter of one route's answers. The route's own words become labels: never what a client has sent. */
+  route(method: string, route: string): CountAnswer
+  /** Counts an error that is kvist's fault. */
+  error(error: unknown): void
+  /** The numbers in Prometheus' text format. */
+  expose(sources: MetricSources): Promise<Exposed>
+}
+
+/** Where the numbers are that nobody counts for metrics alone. */
+export interface MetricSources {
+  readonly version: string
+  readonly cacheLimitBytes: number
+  readonly database: Pick<Database, 'collections' | 'stats'>
+  /** HTTP requests that are not answered to their end yet. */
+  openRequests(): number
+  /** How many clients are connected, by protocol; null where the system does not tell. */
+  readonly connections: Readonly<Record<string, () => Maybe<number | null>>>
+}
+
+/** Counts an answer with its status and the time that it took. */
+export type CountAnswer = (status: number, seconds: number) => void
+
+export interface Exposed {
+  readonly contentType: string
+  readonly text: string
+}
+
+/** What has been counted. */
+export interface Counted {
+  readonly routes: readonly RouteCounts[]
+  /** By error code. */
+  readonly errors: ReadonlyMap<string, number>
+}
+
+export interface RouteCounts {
+  readonly method: string
+  readonly route: string
+  /** Of each status, from 100 on. */
+  readonly answers: Float64Array
+  readonly seconds: Distribution
+}
+
+const firstStatus = 100
+const statuses = 500
+
+const secondsBounds = [
+  0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
+]
+
+/** Codes of errors that are kvist's fault; each has its number from the start, so that rates are right. */
+const ownCodes = ['internal', 'storage_failed', 'storage_full', 'busy']
+
+export function startMetrics(): Metrics {
+  const routes: RouteCounts[] = []
+  const errors = new Map(ownCodes.map((code) => [code, 0]))
+  let render: ((sources: MetricSources) => Promise<Exposed>) | undefined
+
+  return {
+    route(method, route) {
+      const answers = new Float64Array(statuses)
+      const seconds = distribution(secondsBounds)
+      routes.push({ method, route, answers, seconds })
+      return (status, took) => {
+        answers[status - firstStatus]! += 1
+        observe(seconds, took)
+      }
+    },
+    error(error) {
+      const code = error instanceof KvistError ? error.code : 'internal'
+      errors.set(code, (errors.get(code) ?? 0) + 1)
+    },
+    async expose(sources) {
+      // prom-client takes as long to load as all the rest of kvist: who is never asked does without.
+      render ??= (await import('./exposition.ts')).exposition({ routes, errors })
+      return render(sources)
+    },
+  }
+}
+
+/** The statuses that were answered, with how often. */
+export function* statusesOf({ answers }: RouteCounts): Generator<[status: number, count: number]> {
+  for (const [i, count] of answers.entries()) if (count > 0) yield [i + firstStatus, count]
+}

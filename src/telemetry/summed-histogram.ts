@@ -1,0 +1,42 @@
+import client from 'prom-client'
+import type { Distribution } from '../core/distribution.ts'
+
+interface Sample {
+  readonly labels: Record<string, string | number>
+  readonly value: Distribution
+}
+
+/**
+ * A histogram of sums that were made elsewhere. prom-client's own wants to hear of every value by itself, which takes
+ * it some 300 ns; here it only writes out what it is told when it is asked.
+ */
+export class SummedHistogram extends client.Histogram<string> {
+  private readonly options: client.HistogramConfiguration<string>
+  private readonly read: () => readonly Sample[]
+
+  constructor(options: client.HistogramConfiguration<string>, read: () => readonly Sample[]) {
+    super(options)
+    this.options = options
+    this.read = read
+  }
+
+  /** What the registry asks a histogram for. */
+  getForPromString() {
+    const { name, help } = this.options
+    const values = this.read().flatMap(({ labels, value }) => lines(name, labels, value))
+    return { name, help, type: 'histogram', values }
+  }
+}
+
+function lines(name: string, labels: Sample['labels'], { bounds, counts, sum }: Distribution) {
+  let total = 0
+  const buckets = [...bounds, '+Inf' as const].map((le, i) => {
+    total += counts[i]!
+    return { metricName: `${name}_bucket`, labels: { ...labels, le }, value: total }
+  })
+  return [
+    ...buckets,
+    { metricName: `${name}_sum`, labels, value: sum },
+    { metricName: `${name}_count`, labels, value: total },
+  ]
+}
