@@ -1,0 +1,37 @@
+/**
+ * Opens the store in a folder and writes until it is killed: `engine-writer.ts <folder> <life> <segment bytes>`. Each
+ * of several writers commits batches, one after the other, and says on stdout when one was acknowledged:
+ *
+ *     open
+ *     ok <writer> <batch> <revision of its last write>
+ *
+ * What is in a batch is told by its name alone (crash-batches.ts), so that test/engine-crash.test.ts knows it too.
+ */
+import { writeSync } from 'node:fs'
+import { openSqlite } from '../../src/engines/sqlite/engine.ts'
+import { batchOf, writers } from './crash-batches.ts'
+import { write } from './engine-writes.ts'
+
+const [dir, life, segmentBytes] = process.argv.slice(2)
+if (dir === undefined) throw new Error('name the folder')
+
+const engine = await openSqlite({
+  dir,
+  durability: 'full',
+  onCommit: () => {},
+  segmentBytes: Number(segmentBytes),
+})
+say('open')
+await Promise.all(Array.from({ length: writers }, (_, writer) => writeOn(writer)))
+
+async function writeOn(writer: number): Promise<void> {
+  for (let number = 0; ; number++) {
+    const written = await write(engine, batchOf({ life: Number(life), writer, number }))
+    say(`ok ${writer} ${number} ${written.at(-1)!.revision}`)
+  }
+}
+
+/** Not buffered: what was said before the kill is heard. */
+function say(line: string): void {
+  writeSync(1, `${line}\n`)
+}
