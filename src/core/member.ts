@@ -17,7 +17,7 @@ export interface Member {
   readonly expiresAtMs: number | null
   /** Of JSON text `application/json` or a `+json` type; of bytes whatever they were sent with. */
   readonly contentType: string
-  /** An opaque number that memcached clients keep beside a value. */
+  /** An opaque number of 32 bits that memcached clients keep beside a value, and two bits of the port's own above it. */
   readonly flags: number
 }
 

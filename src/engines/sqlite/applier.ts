@@ -143,7 +143,7 @@ function failureOf({ full, detail }: JobResult & { ok: false }, what: string): K
 }
 
 function newWorker(): Worker {
-  return new Worker(new URL('./apply-worker.ts', import.meta.url).href)
+  return new Worker(new URL('./apply-worker.ts', import.meta.url).href, { smol: true })
 }
 
 /** Takes a segment out of the log: under this name nobody reads it as a part of it. */

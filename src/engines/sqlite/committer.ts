@@ -31,7 +31,7 @@ import {
 } from './log.ts'
 import { addRecord, type Memtable, memtable, recordDelta } from './memtable.ts'
 import { type Overlay, readStanding, recordStanding } from './overlay.ts'
-import { type Chunk, encodeRecord, recordRoom } from './record.ts'
+import { type Chunk, encodeRecord, type RecordFields, recordRoom } from './record.ts'
 import type { Counts, Standing } from './table.ts'
 
 /**
@@ -89,8 +89,8 @@ export interface CommitterOptions {
   readonly lastSegment: number
 }
 
-/** Segments that may be in memory at once, the one being written included. With their keys that is some 200 MB. */
-const maxSegments = 4
+/** Segments that may be in memory at once, the one being written included. With their keys that is some 150 MB. */
+const maxSegments = 5
 const maxSegmentRecords = 250_000
 const maxGroupBytes = 8 * 1024 * 1024
 const maxWaitMs = 30_000
@@ -225,8 +225,7 @@ export function startCommitter(options: CommitterOptions): Committer {
       existed,
     }
     const at = group.end
-    const replacedBytes = before?.bytes ?? -1
-    group.end = encodeRecord(chunk, at, { ...recordContent(write), ...written, node: '', replacedBytes })
+    group.end = encodeRecord(chunk, at, recordOf(write, written, before?.bytes ?? -1))
     let offsets = group.offsets.get(write.collection)
     if (offsets === undefined) {
       offsets = new Map()
@@ -387,19 +386,35 @@ function takeGroup(queue: Pending[]): Pending[] {
 function commitRoom({ writes }: Commit): number {
   let room = 0
   for (const write of writes) {
-    const { value, contentType } = recordContent(write)
-    room += recordRoom(write.collection, write.key, contentType, '', value)
+    const { collection, key } = write
+    room +=
+      write.op === 'put'
+        ? recordRoom(collection, key, write.contentType, '', write.value)
+        : recordRoom(collection, key, '', '', '')
   }
   return room
 }
 
-function recordContent(write: Write) {
-  const { collection, key } = write
-  if (write.op === 'put') {
-    const { value, contentType, flags, expiresAtMs } = write
-    return { kind: write.op, collection, key, value, contentType, flags, expiresAtMs }
+function recordOf(
+  write: Write,
+  { revision, createdAtMs, clock }: Written,
+  replacedBytes: number,
+): RecordFields {
+  const put = write.op === 'put' ? write : null
+  return {
+    kind: write.op === 'put' ? 'put' : write.ending,
+    collection: write.collection,
+    key: write.key,
+    value: put?.value ?? '',
+    contentType: put?.contentType ?? '',
+    node: '',
+    flags: put?.flags ?? 0,
+    revision,
+    createdAtMs,
+    clock,
+    expiresAtMs: put?.expiresAtMs ?? null,
+    replacedBytes,
   }
-  return { kind: write.ending, collection, key, value: '', contentType: '', flags: 0, expiresAtMs: null }
 }
 
 /** The revision that stands in the way of a check, null for a member that is missing; undefined when it holds. */

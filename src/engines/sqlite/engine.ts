@@ -35,7 +35,7 @@ export interface SqliteOptions {
   readonly segmentBytes?: number
 }
 
-const defaultSegmentBytes = 32 * 1024 * 1024
+const defaultSegmentBytes = 16 * 1024 * 1024
 
 /** Opens or makes the store in a folder. Throws an Error with one clear line when it must not be opened. */
 export async function openSqlite(options: SqliteOptions): Promise<Engine> {

@@ -8,7 +8,7 @@ import {
   recordKind,
   recordReplacedBytes,
 } from './record.ts'
-import { type SortedStrings, sortedStrings } from './sorted.ts'
+import { type Cursor, type SortedStrings, sortedStrings } from './sorted.ts'
 
 /**
  * What one segment of the log says, found by key: for each member the offset of its latest record. The records
@@ -87,26 +87,23 @@ export function* overlayKeys(
 ): Generator<string> {
   const low = from === null ? null : sortKey(from)
   const high = to === null ? null : sortKey(to)
-  const heads: { iterator: Iterator<string>; next: string }[] = []
+  let heads: Cursor[] = []
   for (const table of tables) {
-    const sorted = table.collections.get(collection)?.sorted
-    if (sorted === undefined) continue
-    const iterator = order === 'asc' ? sorted.ascending(low, high) : sorted.descending(low, high)
-    const first = iterator.next()
-    if (!first.done) heads.push({ iterator, next: first.value })
+    heads.push(...(table.collections.get(collection)?.sorted.cursors(low, high, order) ?? []))
   }
   while (heads.length > 0) {
-    let best = heads[0]!.next
+    let best = heads[0]!.run[heads[0]!.at]!
+    for (const { run, at } of heads) {
+      const text = run[at]!
+      if (order === 'asc' ? text < best : text > best) best = text
+    }
+    let ended = false
     for (const head of heads) {
-      if (order === 'asc' ? head.next < best : head.next > best) best = head.next
+      if (head.run[head.at] !== best) continue
+      head.at += head.step
+      if (head.at === head.end) ended = true
     }
-    for (let i = heads.length - 1; i >= 0; i--) {
-      const head = heads[i]!
-      if (head.next !== best) continue
-      const following = head.iterator.next()
-      if (following.done) heads.splice(i, 1)
-      else head.next = following.value
-    }
+    if (ended) heads = heads.filter(({ at, end }) => at !== end)
     yield keyOfSortKey(best)
   }
 }

