@@ -168,10 +168,14 @@ export class Kvist {
 
   /** The body of an answer as it comes. Who stops reading ends the request. */
   async *bytes(response: Response): AsyncGenerator<Uint8Array> {
+    const reader = response.body?.getReader() // not every browser can iterate over a stream
     try {
-      yield* response.body ?? []
+      for (let part = await reader?.read(); part?.done === false; part = await reader?.read())
+        yield part.value
     } catch (cause) {
       throw new KvistUnreachableError(this.url, cause)
+    } finally {
+      await reader?.cancel().catch(() => {})
     }
   }
 

@@ -62,11 +62,9 @@ function pack(chunks: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
 
 /** All or nothing where the target is a file; a pipe or a device is written to as it is. */
 async function write(target: string, chunks: AsyncIterable<Uint8Array>): Promise<void> {
-  const file = await realpath(target).catch(() => target)
-  const isFile = await stat(file).then(
-    (found) => found.isFile(),
-    () => true,
-  )
+  const found = await stat(target).catch(() => null)
+  const isFile = found === null || found.isFile()
+  const file = found?.isFile() ? await realpath(target) : target // what a link points to is replaced, not the link
   const part = isFile ? `${file}.part` : file
   const remove = { force: true } as const
   if (isFile) beforeSignalEnds(() => rmSync(part, remove))

@@ -101,7 +101,10 @@ function openSource(file: string, target: { url: string; collection: string }, r
   const common = { file, totalBytes: isFile ? nothingDone.sizeBytes : null, checkpointPath: path, start }
   if (file === '-') return { ...common, blocks: process.stdin, positionOf: (done) => done.offsetBytes }
 
-  const input = createReadStream(file, { start: start.offsetBytes, highWaterMark: 256 * 1024 })
+  const input = createReadStream(file, {
+    highWaterMark: 256 * 1024,
+    ...(isFile ? { start: start.offsetBytes } : {}),
+  })
   if (!isPacked) return { ...common, blocks: input, positionOf: (done) => done.offsetBytes }
   const unpacked = pipeline(input, createGunzip(), () => {}) // a failure comes out where it is read
   return { ...common, blocks: unpacked, positionOf: () => input.bytesRead }

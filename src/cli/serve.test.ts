@@ -1,6 +1,6 @@
 import { afterAll, expect, test } from 'bun:test'
 import { rmSync } from 'node:fs'
-import { connect } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import { run } from '../../test/support/program.ts'
 import { newFolder, runServe, startServer, type TestServer } from '../../test/support/server.ts'
 
@@ -24,25 +24,24 @@ test.each(['SIGTERM', 'SIGINT', 'SIGHUP'] as const)(
   },
 )
 
-/** A PUT of which one byte is not sent yet; `finish` sends it and resolves with the first line of the answer. */
+/** A PUT that the server has begun with, and of which one byte is missing; `finish` sends it. */
 async function startPut(server: TestServer) {
   const socket = connect(server.port, '127.0.0.1')
-  const answer = new Promise<string>((resolve) => {
-    socket.on('data', (part) => resolve(part.toString().split('\r\n', 1)[0] ?? ''))
-    socket.on('error', () => {})
-    socket.on('close', () => resolve('closed'))
-  })
-  socket.write(
-    'PUT /v1/keys/slow HTTP/1.1\r\nHost: kvist\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n1',
-  )
-  await fetch(`${server.url}/healthz`) // by its answer the server has read what was sent before
+  const lines = firstLines(socket)
+  socket.write('PUT /v1/keys/slow HTTP/1.1\r\nHost: kvist\r\nExpect: 100-continue\r\n')
+  socket.write('Content-Type: application/json\r\nContent-Length: 2\r\n\r\n')
+  expect((await lines.next()).value).toBe('HTTP/1.1 100 Continue')
+  socket.write('1')
   return {
-    answer,
-    finish() {
-      socket.write('2')
-      return answer
-    },
+    finish: () => void socket.write('2'),
+    answer: lines.next().then(({ value }) => value ?? 'closed'),
   }
+}
+
+/** The first line of each answer. */
+async function* firstLines(socket: Socket): AsyncGenerator<string> {
+  socket.on('error', () => {})
+  for await (const part of socket) yield String(part).split('\r\n', 1)[0] ?? ''
 }
 
 test('a stop finishes the request in flight, also when the same signal comes twice at once', async () => {
@@ -51,7 +50,8 @@ test('a stop finishes the request in flight, also when the same signal comes twi
   server.signal('SIGINT')
   server.signal('SIGINT') // as under npm, which passes on what the terminal has sent to both
   await Bun.sleep(100)
-  expect(await put.finish()).toBe('HTTP/1.1 201 Created')
+  put.finish()
+  expect(await put.answer).toBe('HTTP/1.1 201 Created')
   expect(await server.exited).toBe(0)
   await server.remove()
 })
@@ -59,10 +59,9 @@ test('a stop finishes the request in flight, also when the same signal comes twi
 test('a second signal ends it at once', async () => {
   const server = await startServer({ flags: ['--stop-timeout', '1h'] })
   const put = await startPut(server)
-  server.signal('SIGTERM')
-  await Bun.sleep(400)
-  server.signal('SIGTERM')
+  const signals = setInterval(() => server.signal('SIGTERM'), 400)
   expect(await server.exited).toBe(143)
+  clearInterval(signals)
   expect(await put.answer).toBe('closed')
   await server.remove()
 })

@@ -1,10 +1,19 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { existsSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  lstatSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { gunzipSync, gzipSync } from 'node:zlib'
 import { run, start } from '../../test/support/program.ts'
-import { newFolder, startServer, type TestServer } from '../../test/support/server.ts'
+import { kvistProgram, newFolder, startServer, type TestServer } from '../../test/support/server.ts'
 
 /** Import and export, against a real server, and what becomes of them when they are interrupted. */
 
@@ -65,6 +74,23 @@ test('standard input and gzip go in, gzip comes out', async () => {
   expect(gunzipSync(readFileSync(packed)).toString()).toBe(special)
   expect((await kvist(['import', '-c', 'unpacked', packed])).stderr).toBe('kvist: stored 5, failed 0\n')
   expect((await kvist(['export', '-q', '-c', 'unpacked', '-'])).stdout.toString()).toBe(special)
+})
+
+test('pipes go in and out by their names, and a link stays one', async () => {
+  const target = join(folder, 'target.ndjson')
+  const link = join(folder, 'link.ndjson')
+  symlinkSync(target, link)
+  writeFileSync(target, '')
+  const script = `
+    "$0" import -q -c named <(printf %s "$1") && "$0" export -q -c named "$2" && "$0" export -q -c named >(cat) && sleep 0.2`
+  const child = Bun.spawn(['bash', '-c', script, kvistProgram, special, link], {
+    env: { PATH: process.env.PATH, KVIST_URL: server.url },
+    stdout: 'pipe',
+    stderr: 'pipe',
+  })
+  expect([await child.stdout.text(), await child.stderr.text()]).toEqual([special, ''])
+  expect(lstatSync(link).isSymbolicLink()).toBe(true)
+  expect(readFileSync(target, 'utf8')).toBe(special)
 })
 
 test('a broken gzip file is told, and what came before the break is stored', async () => {
