@@ -1,3 +1,4 @@
+import { existsSync, rmSync } from 'node:fs'
 import { type ApplySource, applySegments, checkpoint } from './apply.ts'
 import type { Chunk } from './record.ts'
 import { openForWriting, sqliteCode } from './table.ts'
@@ -29,8 +30,7 @@ function run(job: Job): JobResult {
       return { ok: true, appliedRevision: 0 }
     }
     if (job.do === 'snapshot') {
-      using own = openForWriting(job.dbPath)
-      own.query('VACUUM INTO ?').run(job.to)
+      snapshot(job.dbPath, job.to)
       return { ok: true, appliedRevision: 0 }
     }
     db ??= openForWriting(job.dbPath)
@@ -44,6 +44,18 @@ function run(job: Job): JobResult {
       full: code.startsWith('SQLITE_FULL') || code === 'ENOSPC',
       detail: error instanceof Error ? error.message : String(error),
     }
+  }
+}
+
+function snapshot(dbPath: string, to: string): void {
+  using own = openForWriting(dbPath)
+  const isTaken = existsSync(to)
+  try {
+    own.query('VACUUM INTO ?').run(to)
+  } catch (error) {
+    // Half a copy would only take the room that was lacking.
+    if (!isTaken) rmSync(to, { force: true })
+    throw error
   }
 }
 

@@ -1,5 +1,5 @@
-import { afterAll } from 'bun:test'
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { afterAll, expect, test } from 'bun:test'
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Engine } from '../../core/engine.ts'
@@ -25,3 +25,15 @@ for (const [name, segmentBytes] of [
   }
   conformance(name, open, { commitsSpanCollections: true })
 }
+
+test('a snapshot takes the place of no other file', async () => {
+  const [dir, path] = [join(root, 'careful'), join(root, 'taken')]
+  const engine = await openSqlite({ dir, durability: 'full', onCommit: () => {} })
+  try {
+    writeFileSync(path, 'precious')
+    await expect(engine.snapshot(path)).rejects.toMatchObject({ code: 'storage_failed' })
+    expect(readFileSync(path, 'utf8')).toBe('precious')
+  } finally {
+    await engine.close()
+  }
+})
