@@ -1,0 +1,381 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import {
+  allBytes,
+  countsOf,
+  expectProblem,
+  jsonOf,
+  membersIn,
+  oddJson,
+  type Page,
+  put,
+  type Stored,
+} from './support/answers.ts'
+import { startServer, type TestServer } from './support/server.ts'
+
+/** `/v1` and `/v1/{c}`: the collections, lists by page and as a stream, members under new ids, dropping. */
+
+let server: TestServer
+beforeAll(async () => {
+  server = await startServer()
+})
+afterAll(() => server.remove())
+
+let collections = 0
+function newCollection(): string {
+  return `${server.url}/v1/lists-${++collections}`
+}
+
+const ndjson = { accept: 'application/x-ndjson' }
+
+async function putAll(url: string, members: Readonly<Record<string, unknown>>): Promise<void> {
+  for (const [key, value] of Object.entries(members)) {
+    expect((await put(`${url}/${encodeURIComponent(key)}`, JSON.stringify(value))).status).toBe(201)
+  }
+}
+
+async function keysOf(url: string, query = ''): Promise<string[]> {
+  return (await membersIn(url, query)).map(({ key }) => key)
+}
+
+/** The keys of all pages, following the cursor or the Link header. */
+async function keysOfPages(url: string, query: string, by: 'cursor' | 'link' = 'cursor'): Promise<string[]> {
+  const keys: string[] = []
+  let next: string | null = `${url}?${query}`
+  for (let pages = 0; next !== null; pages++) {
+    expect(pages).toBeLessThan(10_000)
+    const response: Response = await fetch(next)
+    const link = /^<([^>]+)>; rel="next"$/.exec(response.headers.get('link') ?? '')?.[1]
+    const page: Page = await jsonOf<Page>(response)
+    keys.push(...page.members.map(({ key }) => key))
+    expect(link === undefined).toBe(page.next === null)
+    if (page.next === null) next = null
+    else next = by === 'link' ? server.url + link : `${url}?${query}&cursor=${encodeURIComponent(page.next)}`
+  }
+  return keys
+}
+
+function inBytes(keys: readonly string[]): string[] {
+  return keys.toSorted((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)))
+}
+
+describe('GET /v1', () => {
+  test('names every collection that has members, with how many and their bytes', async () => {
+    const url = newCollection()
+    const name = url.slice(url.lastIndexOf('/') + 1)
+    expect(await countsOf(server.url, name)).toBeNull()
+    await putAll(url, { a: 1, é: 'xx' })
+    expect(await countsOf(server.url, name)).toEqual({ members: 2, bytes: 1 + 1 + 2 + 4 })
+    await put(`${url}/a`, '1234')
+    expect(await countsOf(server.url, name)).toEqual({ members: 2, bytes: 1 + 4 + 2 + 4 })
+    await fetch(`${url}/a`, { method: 'DELETE' })
+    expect(await countsOf(server.url, name)).toEqual({ members: 1, bytes: 2 + 4 })
+    await fetch(url, { method: 'DELETE' })
+    expect(await countsOf(server.url, name)).toBeNull()
+  })
+})
+
+describe('a page', () => {
+  test('has members as they are, with next and the type of JSON', async () => {
+    const url = newCollection()
+    expect(await jsonOf(fetch(url))).toEqual({ members: [], next: null })
+    const stored = await jsonOf<Stored>(put(`${url}/a?expire_in=1h`, ' {"n": 1.0}\n'))
+    const response = await fetch(url)
+    expect(response.headers.get('content-type')).toBe('application/json')
+    const text = await response.text()
+    const { key, ...metadata } = stored
+    expect(text).toBe(
+      `{"members":[{"key":"${key}","value": {"n": 1.0}\n,${JSON.stringify(metadata).slice(1, -1)}}],"next":null}`,
+    )
+    expect((await fetch(url, { method: 'HEAD' })).status).toBe(200)
+  })
+
+  test('include: keys alone, what storing it again takes, or all', async () => {
+    const url = newCollection()
+    await put(`${url}/bytes`, allBytes, { 'content-type': 'x/y' })
+    await put(`${url}/json?expire_at=2100-01-01T00:00:00Z`, '1.0')
+    await put(`${url}/plus`, '[]', { 'content-type': 'application/a+json' })
+    expect(await membersIn(url, '?include=keys')).toEqual([
+      { key: 'bytes' },
+      { key: 'json' },
+      { key: 'plus' },
+    ])
+    const base64 = Buffer.from(allBytes).toString('base64')
+    expect(await (await fetch(`${url}?include=values`)).text()).toBe(
+      `{"members":[{"key":"bytes","value_base64":"${base64}","content_type":"x/y"},` +
+        '{"key":"json","value":1.0,"expires_at":"2100-01-01T00:00:00.000Z"},' +
+        '{"key":"plus","value":[],"content_type":"application/a+json"}],"next":null}',
+    )
+    const all = await membersIn(url, '?include=all')
+    expect(all).toEqual(await membersIn(url))
+    expect(Object.keys(all[0]!)).toEqual([
+      'key',
+      'value_base64',
+      'revision',
+      'created_at',
+      'updated_at',
+      'expires_at',
+      'content_type',
+    ])
+  })
+
+  test('selects by prefix, filter, match, from and to, together as well', async () => {
+    const url = newCollection()
+    await putAll(url, {
+      'a/1': { color: 'red', n: 1 },
+      'a/2': { color: 'blue', n: 12 },
+      'a/10': { colour: 'red', tags: ['red'] },
+      'b/1': 'red',
+      'b/2': ['x', 'red', 3],
+      'b/é': { n: 1.5, nested: { color: 'red' } },
+      c: null,
+      'c*d': { color: 're"d' },
+    })
+    await put(`${url}/z`, allBytes, { 'content-type': 'x/y' })
+    const cases: [string, string[]][] = [
+      ['', ['a/1', 'a/10', 'a/2', 'b/1', 'b/2', 'b/é', 'c', 'c*d', 'z']],
+      ['prefix=a/', ['a/1', 'a/10', 'a/2']],
+      ['prefix=a/1', ['a/1', 'a/10']],
+      ['prefix=b/%C3%A9', ['b/é']],
+      ['prefix=x', []],
+      ['filter=*/1*', ['a/1', 'a/10', 'b/1']],
+      ['filter=?/?', ['a/1', 'a/2', 'b/1', 'b/2', 'b/é']],
+      ['filter=b/?', ['b/1', 'b/2', 'b/é']],
+      ['filter=a/1', ['a/1']],
+      ['filter=c*', ['c', 'c*d']],
+      ['filter=', []],
+      ['filter=*', ['a/1', 'a/10', 'a/2', 'b/1', 'b/2', 'b/é', 'c', 'c*d', 'z']],
+      ['match=red', ['a/1', 'a/10', 'b/1', 'b/2']],
+      ['match=*e*d', ['a/1', 'a/10', 'b/1', 'b/2', 'c*d']],
+      ['match=1*', ['a/1', 'a/2', 'b/é']],
+      ['match=1.5', ['b/é']],
+      ['match=null', ['c']],
+      ['match=*color*', ['b/é']],
+      ['match=re"d', ['c*d']],
+      ['from=a/2', ['a/2', 'b/1', 'b/2', 'b/é', 'c', 'c*d', 'z']],
+      ['to=a/2', ['a/1', 'a/10']],
+      ['from=a/10&to=b/2', ['a/10', 'a/2', 'b/1']],
+      ['from=b&to=a', []],
+      ['prefix=a/&from=a/10', ['a/10', 'a/2']],
+      ['prefix=a/&to=b', ['a/1', 'a/10', 'a/2']],
+      ['prefix=b/&filter=*1&match=red', ['b/1']],
+      ['prefix=a/&filter=b*', []],
+    ]
+    for (const [query, keys] of cases) {
+      expect([query, await keysOf(url, `?${query}`)]).toEqual([query, keys])
+      expect([query, await keysOf(url, `?${query}&order=desc`)]).toEqual([query, keys.toReversed()])
+      expect([query, await keysOfPages(url, `${query}&limit=1`)]).toEqual([query, keys])
+      expect([query, await keysOfPages(url, `${query}&limit=2&order=desc`)]).toEqual([
+        query,
+        keys.toReversed(),
+      ])
+      const lines = await (await fetch(`${url}?${query}`, { headers: ndjson })).text()
+      expect([
+        query,
+        lines
+          .split('\n')
+          .slice(0, -1)
+          .map((line) => JSON.parse(line).key),
+      ]).toEqual([query, keys])
+    }
+  })
+
+  test('has 100 members unless told otherwise, up to 10,000', async () => {
+    const url = newCollection()
+    const keys = Array.from({ length: 10_050 }, (_, i) => `k${String(i).padStart(5, '0')}`)
+    await fetch(url, {
+      method: 'POST',
+      headers: { 'content-type': 'application/x-ndjson' },
+      body: keys.map((key) => `{"key":"${key}","value":1}`).join('\n'),
+    })
+    expect(await keysOf(url)).toEqual(keys.slice(0, 100))
+    expect(await keysOf(url, '?limit=10000')).toEqual(keys.slice(0, 10_000))
+    expect(await keysOf(url, '?limit=10000&order=desc&include=keys')).toEqual(
+      keys.toReversed().slice(0, 10_000),
+    )
+    for (const order of ['asc', 'desc'] as const) {
+      const expected = order === 'asc' ? keys : keys.toReversed()
+      expect(await keysOfPages(url, `order=${order}&limit=999&include=keys`)).toEqual(expected)
+      expect(await keysOfPages(url, `order=${order}&limit=3000&include=keys`, 'link')).toEqual(expected)
+    }
+    expect(await keysOfPages(url, 'filter=*77&limit=10&include=keys', 'link')).toEqual(
+      keys.filter((key) => key.endsWith('77')),
+    )
+  })
+
+  test('ends early when its values are large, and the next ones have the rest', async () => {
+    const url = newCollection()
+    const value = `"${'x'.repeat(6 * 1024 * 1024)}"`
+    for (let i = 0; i < 5; i++) await put(`${url}/${i}`, value)
+    const page = await jsonOf<Page>(fetch(url))
+    expect(page.members.length).toBeWithin(2, 4)
+    expect(await keysOfPages(url, '')).toEqual(['0', '1', '2', '3', '4'])
+    expect(await keysOfPages(url, 'order=desc')).toEqual(['4', '3', '2', '1', '0'])
+    expect((await (await fetch(url, { headers: ndjson })).text()).length).toBeGreaterThan(5 * value.length)
+  })
+
+  test('a cursor leads nowhere but into what its query selects', async () => {
+    const url = newCollection()
+    await putAll(url, { a: 1, b1: 1, b2: 1, c: 1 })
+    const { next } = await jsonOf<Page>(fetch(`${url}?limit=1`))
+    expect(await keysOf(url, `?prefix=b&cursor=${next}`)).toEqual(['b1', 'b2'])
+    const { next: down } = await jsonOf<Page>(fetch(`${url}?limit=1&order=desc`))
+    expect(await keysOf(url, `?prefix=a&order=desc&cursor=${down}`)).toEqual(['a'])
+    const { next: far } = await jsonOf<Page>(fetch(`${url}?limit=3`))
+    expect(await keysOf(url, `?prefix=a&cursor=${far}`)).toEqual([])
+  })
+
+  test('all pages have everything once while others write, in both orders', async () => {
+    const url = newCollection()
+    const stay = Array.from({ length: 300 }, (_, i) => `k${String(i * 10).padStart(4, '0')}`)
+    for (const key of stay) await put(`${url}/${key}`, '1')
+    let writing = true
+    const writers = Array.from({ length: 4 }, async (_, writer) => {
+      for (let i = 0; writing; i++) {
+        const key = `k${String((i * 7919 + writer * 13) % 3000).padStart(4, '0')}`
+        if (key.endsWith('0')) await put(`${url}/${key}`, String(i))
+        else if (i % 3 === 0) await fetch(`${url}/${key}`, { method: 'DELETE' })
+        else await put(`${url}/${key}`, String(i))
+      }
+    })
+    for (const order of ['asc', 'desc'] as const) {
+      for (let round = 0; round < 5; round++) {
+        const keys = await keysOfPages(url, `limit=17&order=${order}`)
+        const sorted = inBytes(keys)
+        expect(keys).toEqual(order === 'asc' ? sorted : sorted.toReversed())
+        expect(new Set(keys).size).toBe(keys.length)
+        expect(inBytes(keys.filter((key) => key.endsWith('0')))).toEqual(stay)
+      }
+      const lines = await (await fetch(`${url}?order=${order}`, { headers: ndjson })).text()
+      const keys = lines
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line).key)
+      expect(inBytes(keys.filter((key) => key.endsWith('0')))).toEqual(stay)
+    }
+    writing = false
+    await Promise.all(writers)
+  })
+
+  test('is in the order of the bytes of the keys', async () => {
+    const url = newCollection()
+    const keys = ['z', 'é', '日', '\uffee', '\u{1f600}', 'Z', '\0', 'a\0', 'a', 'a/b', 'ab', '%']
+    await putAll(url, Object.fromEntries(keys.map((key) => [key, 1])))
+    expect(await keysOf(url)).toEqual(inBytes(keys))
+    expect(await keysOfPages(url, 'limit=1&order=desc')).toEqual(inBytes(keys).toReversed())
+  })
+})
+
+describe('NDJSON', () => {
+  test('streams a line for each member, which is what an import takes', async () => {
+    const url = newCollection()
+    const texts = oddJson.map((text) => text.trim())
+    for (const [i, text] of texts.entries()) await put(`${url}/${i}`, text)
+    await put(`${url}/z?expire_in=7d`, allBytes, { 'content-type': 'x/y; a="b"' })
+    const response = await fetch(`${url}?include=values`, { headers: ndjson })
+    expect(response.headers.get('content-type')).toBe('application/x-ndjson')
+    const lines = await response.text()
+    expect(lines.endsWith('\n')).toBe(true)
+    expect(lines.trimEnd().split('\n').length).toBe(oddJson.length + 1)
+    // Line breaks can only stand between tokens, and become spaces.
+    for (const [i, text] of texts.entries()) {
+      expect(lines).toContain(`{"key":"${i}","value":${text.replace(/[\r\n]/g, ' ')}}\n`)
+    }
+    const copy = newCollection()
+    const summary = await fetch(copy, {
+      method: 'POST',
+      headers: { 'content-type': 'application/x-ndjson' },
+      body: lines,
+    })
+    expect(await jsonOf(summary)).toEqual({ stored: oddJson.length + 1, failed: [] })
+    expect(await (await fetch(`${copy}?include=values`, { headers: ndjson })).text()).toBe(lines)
+    const all = await (await fetch(url, { headers: ndjson })).text()
+    await fetch(copy, { method: 'POST', headers: { 'content-type': 'application/x-ndjson' }, body: all })
+    expect(await (await fetch(`${copy}?include=values`, { headers: ndjson })).text()).toBe(lines)
+  })
+
+  test('keeps to limit, also beyond what a page may have; an empty result is an empty body', async () => {
+    const url = newCollection()
+    const body = Array.from({ length: 12_000 }, (_, i) => `{"key":"${i}","value":1}\n`).join('')
+    await fetch(url, { method: 'POST', headers: { 'content-type': 'application/x-ndjson' }, body })
+    for (const [limit, lines] of [
+      [1, 1],
+      [500, 500],
+      [501, 501],
+      [11_000, 11_000],
+      [20_000, 12_000],
+    ]) {
+      const text = await (await fetch(`${url}?limit=${limit}&include=keys`, { headers: ndjson })).text()
+      expect(text.split('\n').length - 1).toBe(lines!)
+    }
+    expect(await (await fetch(`${url}?prefix=x`, { headers: ndjson })).text()).toBe('')
+    const head = await fetch(url, { method: 'HEAD', headers: ndjson })
+    expect([head.status, head.headers.get('content-type')]).toEqual([200, 'application/x-ndjson'])
+    await expectProblem(await fetch(`${url}?cursor=azE6YQ`, { headers: ndjson }), 400, 'invalid_parameter')
+  })
+})
+
+describe('POST', () => {
+  test('stores under new ids in the order of time, and says where', async () => {
+    const url = newCollection()
+    const before = Date.now()
+    const keys: string[] = []
+    for (let i = 0; i < 50; i++) {
+      const response = await fetch(`${url}?expire_in=1h`, { method: 'POST', body: String(i) })
+      expect(response.status).toBe(201)
+      const stored = await jsonOf<Stored>(response)
+      expect(response.headers.get('location')).toBe(`${new URL(url).pathname}/${stored.key}`)
+      expect(response.headers.get('etag')).toBe(`"${stored.revision}"`)
+      expect(stored.expires_at).not.toBeNull()
+      expect(stored.key).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
+      expect(Number.parseInt(stored.key.replace('-', '').slice(0, 12), 16)).toBeWithin(before, Date.now() + 1)
+      keys.push(stored.key)
+      expect(await (await fetch(server.url + response.headers.get('location'))).text()).toBe(String(i))
+    }
+    expect(await keysOf(url)).toEqual(keys)
+    expect(keys.toSorted()).toEqual(keys)
+  })
+
+  test('keeps bytes, and escapes the collection in Location', async () => {
+    const url = `${server.url}/v1/a%20%C3%A9%25`
+    const response = await fetch(url, { method: 'POST', body: allBytes, headers: { 'content-type': 'x/y' } })
+    const got = await fetch(server.url + response.headers.get('location'))
+    expect(new Uint8Array(await got.arrayBuffer())).toEqual(allBytes)
+    expect(await countsOf(server.url, 'a é%')).toEqual({ members: 1, bytes: 36 + 1024 })
+  })
+})
+
+describe('DELETE', () => {
+  test('drops what is selected, or everything, and says how many', async () => {
+    const url = newCollection()
+    const members = { a1: { t: 'x' }, a2: { t: 'y' }, b1: { t: 'x' }, b2: 1, c1: 1 }
+    await putAll(url, members)
+    const drop = (query: string) => jsonOf(fetch(`${url}${query}`, { method: 'DELETE' }))
+    expect(await drop('?prefix=x')).toEqual({ deleted: 0 })
+    expect(await drop('?prefix=a&filter=*2')).toEqual({ deleted: 1 })
+    expect(await keysOf(url)).toEqual(['a1', 'b1', 'b2', 'c1'])
+    expect(await drop('?match=x')).toEqual({ deleted: 2 })
+    expect(await keysOf(url)).toEqual(['b2', 'c1'])
+    expect(await drop('?from=c')).toEqual({ deleted: 1 })
+    expect(await drop('')).toEqual({ deleted: 1 })
+    expect(await drop('')).toEqual({ deleted: 0 })
+    expect(await keysOf(url)).toEqual([])
+  })
+
+  test('drops more than one batch of members, exactly', async () => {
+    const url = newCollection()
+    const name = url.slice(url.lastIndexOf('/') + 1)
+    const body = Array.from({ length: 5_500 }, (_, i) => `{"key":"${i}","value":1}\n`).join('')
+    await fetch(url, { method: 'POST', headers: { 'content-type': 'application/x-ndjson' }, body })
+    expect(await jsonOf(fetch(`${url}?filter=*5`, { method: 'DELETE' }))).toEqual({ deleted: 550 })
+    expect((await countsOf(server.url, name))?.members).toBe(4_950)
+    expect(await jsonOf(fetch(url, { method: 'DELETE' }))).toEqual({ deleted: 4_950 })
+    expect(await countsOf(server.url, name)).toBeNull()
+  })
+
+  test('wants a key to delete a member: a path with none, or one step up, drops no collection', async () => {
+    const url = newCollection()
+    await putAll(url, { a: 1 })
+    await expectProblem(await fetch(`${url}/`, { method: 'DELETE' }), 400, 'invalid_key')
+    expect(await keysOf(url)).toEqual(['a'])
+  })
+})
