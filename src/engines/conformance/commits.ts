@@ -315,7 +315,7 @@ export function commitPromises({ storeTest, phaseTest, differences }: Suite): vo
       }
     }
     const looking = look()
-    for (let generation = 0; generation < 150; generation++) {
+    for (let generation = 0; generation < 80; generation++) {
       await write(store, ...refs.map(({ key }) => put(key, String(generation))))
       expect((await read(store, 'k3'))?.value).toBe(String(generation))
     }

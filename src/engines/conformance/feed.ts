@@ -51,8 +51,8 @@ export function feedPromises({ storeTest, phaseTest }: Suite): void {
   phaseTest(
     'the feed resumes after any change with nothing lost, by pages of any size',
     [0, 1, 2].map((step) => async (store: Store) => {
-      for (let i = 0; i < 40; i++) {
-        const n = step * 40 + i
+      for (let i = 0; i < 25; i++) {
+        const n = step * 25 + i
         await write(store, put(`k${n % 50}`, String(n)), put(`own${n}`), remove(`k${(n * 7) % 50}`))
       }
     }),
@@ -119,7 +119,7 @@ export function feedPromises({ storeTest, phaseTest }: Suite): void {
       }
     }
     const following = follow()
-    for (let i = 0; i < 400; i++) {
+    for (let i = 0; i < 200; i++) {
       await write(
         store,
         put(`k${i % 90}`, JSON.stringify('x'.repeat(i))),

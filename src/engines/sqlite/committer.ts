@@ -90,7 +90,7 @@ export interface CommitterOptions {
 }
 
 /** Segments that may be in memory at once, the one being written included. With their keys that is some 150 MB. */
-const maxSegments = 5
+export const maxSegments = 5
 const maxSegmentRecords = 250_000
 const maxGroupBytes = 8 * 1024 * 1024
 const maxWaitMs = 30_000
