@@ -1,6 +1,16 @@
 import { Database } from 'bun:sqlite'
 import { expect, test } from 'bun:test'
-import { copyFileSync, mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import {
   copyOf,
@@ -198,6 +208,16 @@ test('a folder that another process has open is refused until that has ended', a
   await withEngine(dir, async (engine) => expect(await valuesOf(engine)).toEqual({ held: '1' }))
 })
 
+test('a lock that cannot be taken for another reason says that', async () => {
+  const dir = newFolder()
+  mkdirSync(dir)
+  writeFileSync(join(dir, 'lock'), Buffer.alloc(2000, 1))
+  expect(await refusalOf(dir)).toMatch(/lock is damaged or not a kvist file: \S.*$/)
+  rmSync(join(dir, 'lock'))
+  mkdirSync(join(dir, 'lock'))
+  expect(await refusalOf(dir)).toMatch(/^cannot open .*lock: \S.*$/)
+})
+
 test('a folder that this process has open is refused too', async () => {
   const dir = newFolder()
   await withEngine(dir, async (engine) => {
@@ -216,6 +236,7 @@ test('a clean stop leaves a data file that is whole by itself', async () => {
     },
     { segmentBytes: 4096 },
   )
+  expect(openFiles().filter((path) => path.startsWith(dir))).toEqual([])
   const alone = newFolder()
   mkdirSync(alone)
   expect(logFiles(dir)).toEqual([])
@@ -225,3 +246,16 @@ test('a clean stop leaves a data file that is whole by itself', async () => {
   copyFileSync(join(dir, 'kvist.db'), join(alone, 'kvist.db'))
   await withEngine(alone, async (engine) => expect(Object.keys(await valuesOf(engine))).toHaveLength(200))
 })
+
+/** The files that this process has open, where the system tells. */
+function openFiles(): string[] {
+  const folder = '/proc/self/fd'
+  if (!existsSync(folder)) return []
+  return readdirSync(folder).flatMap((name) => {
+    try {
+      return [readlinkSync(join(folder, name))]
+    } catch {
+      return []
+    }
+  })
+}

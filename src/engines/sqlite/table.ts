@@ -102,7 +102,8 @@ function checkFile(db: Database, path: string): boolean {
   return false
 }
 
-function refusal(path: string, cause: unknown): RefusedFile {
+/** What to tell the operator of a file that SQLite could not open or read. */
+export function refusal(path: string, cause: unknown): RefusedFile {
   if (cause instanceof RefusedFile) return cause
   const code = sqliteCode(cause)
   if (code.startsWith('SQLITE_NOTADB') || code.startsWith('SQLITE_CORRUPT')) {
