@@ -2,6 +2,7 @@ import { stampToMs } from './clock.ts'
 import type {
   Check,
   CollectionStats,
+  Commit,
   Delete,
   Durability,
   Engine,
@@ -16,6 +17,7 @@ import type {
 import { KvistError } from './errors.ts'
 import { startSweeper } from './expiry.ts'
 import { incrementAt } from './json.ts'
+import { taskLanes } from './lanes.ts'
 import { maxValueBytes } from './limits.ts'
 import { everything, type ListQuery, listAll, listPage, type Page, type Selection } from './list.ts'
 import { type Lru, lru } from './lru.ts'
@@ -35,6 +37,14 @@ export interface Database {
   delete(collection: string, key: string, condition?: Condition): Promise<boolean>
   /** All operations or none; the revision of each, 0 for a delete of what is not there. */
   batch(checks: readonly Check[], operations: readonly Operation[]): Promise<number[]>
+  /**
+   * Reads a member, decides what is to be written, and writes that if nobody else has written it in between; otherwise
+   * it reads and decides again, so `decide` must have no effects that a further call does not undo. What is expired
+   * counts as absent. Null when there was nothing to write. Updates of one member go one after the other.
+   */
+  update(ref: MemberRef, decide: Decide, durability?: Durability): Promise<Written | null>
+  /** Writes without conditions, all or none, in their order; what became of each. */
+  write(writes: readonly Write[], durability?: Durability): Promise<readonly Written[]>
   /** Stores many at once without conditions, as an import does. */
   putAll(collection: string, members: readonly (Content & { key: string })[]): Promise<void>
   page(collection: string, query: ListQuery): Promise<Page>
@@ -63,6 +73,9 @@ export interface Condition {
   readonly ifMatch?: readonly number[] | 'any'
   readonly ifNoneMatch?: readonly number[] | 'any'
 }
+
+/** What to write in place of the member that was found, at that time; null for nothing. */
+export type Decide = (current: Member | null, nowMs: number) => Write | null
 
 export type Operation =
   | (Content & MemberRef & { readonly op: 'put' })
@@ -97,6 +110,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     }
   })
   const isSecondRead = secondReads()
+  const inLane = taskLanes()
   const sweeper = startSweeper(engine, now, options.onError)
 
   function get(collection: string, key: string): Maybe<Member | null> {
@@ -120,19 +134,24 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     return member === null || (member.expiresAtMs !== null && isExpired(member, now())) ? null : member
   }
 
-  /** Reads, decides, and writes if nobody else wrote in between; otherwise starts over. */
-  async function update(
+  /** In lanes: of those who write one member at once all but one would have tried in vain, over and over. */
+  function update(ref: MemberRef, decide: Decide, durability?: Durability): Promise<Written | null> {
+    return inLane(refId(ref), () => tryUpdate(ref, decide, durability))
+  }
+
+  async function tryUpdate(
     { collection, key }: MemberRef,
-    decide: (current: Member | null) => Put | Delete | null,
+    decide: Decide,
+    durability?: Durability,
   ): Promise<Written | null> {
     for (let tries = 0; tries < maxTries; tries++) {
       const nowMs = now()
       const read = await engine.read(collection, key)
       const current = read === null || isExpired(read, nowMs) ? null : read
-      const write = decide(current)
+      const write = decide(current, nowMs)
       if (write === null) return null
       const checks = [{ collection, key, revision: current?.revision ?? null }]
-      const result = await engine.commit({ checks, writes: [write], nowMs })
+      const result = await engine.commit(commitOf(checks, [write], nowMs, durability))
       if (result.ok) return result.written[0]!
     }
     throw new KvistError('conflict', `${key} changed too often to be written`)
@@ -169,8 +188,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   }
 
   async function commit(writes: readonly Write[], durability?: Durability): Promise<readonly Written[]> {
-    const base = { checks: [], writes, nowMs: now() }
-    const result = await engine.commit(durability === undefined ? base : { ...base, durability })
+    const result = await engine.commit(commitOf([], writes, now(), durability))
     if (!result.ok) throw new Error('a commit without checks cannot fail one')
     return result.written
   }
@@ -249,6 +267,8 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     put,
     delete: remove,
     batch,
+    update,
+    write: commit,
     async putAll(collection, members) {
       await commit(members.map((member) => ({ ...member, op: 'put', collection })))
     },
@@ -303,6 +323,15 @@ function checkDetail({ collection, key, revision: wanted }: Check, revision: num
 
 function refId({ collection, key }: MemberRef): string {
   return `${collection}/${key}`
+}
+
+function commitOf(
+  checks: readonly Check[],
+  writes: readonly Write[],
+  nowMs: number,
+  durability: Durability | undefined,
+): Commit {
+  return { checks, writes, nowMs, ...(durability === undefined ? {} : { durability }) }
 }
 
 function toWrite(operation: Operation, current: Content | null): Write {
