@@ -37,7 +37,7 @@ export const options = {
     ...size(0, 2 ** 40),
     flag: 'cache-bytes',
     env: 'KVIST_CACHE_BYTES',
-    default: 64 * 2 ** 20,
+    default: 192 * 2 ** 20,
     help: 'memory for the read cache; 0 turns it off',
   }),
   idleTimeoutSeconds: option({

@@ -26,7 +26,7 @@ test('the help names every command, and each has one of its own with all of its 
 test('serve --help shows units, ranges, variables and defaults', async () => {
   const help = (await helpOn('serve', '--port', '1')).replace(/\s+/g, ' ').replaceAll('] [', '][')
   expect(help).toContain(
-    '--cache-bytes memory for the read cache; 0 turns it off (0 to 1TiB) [KVIST_CACHE_BYTES][default: 64MiB]',
+    '--cache-bytes memory for the read cache; 0 turns it off (0 to 1TiB) [KVIST_CACHE_BYTES][default: 192MiB]',
   )
   expect(help).toContain('[KVIST_DURABILITY][choices: "full", "relaxed"][default: full]')
   expect(help).not.toContain('--version')

@@ -1,3 +1,4 @@
+import { type MemberCache, memberCache } from './cache.ts'
 import { stampToMs } from './clock.ts'
 import type {
   Check,
@@ -20,7 +21,6 @@ import { incrementAt } from './json.ts'
 import { taskLanes } from './lanes.ts'
 import { maxValueBytes } from './limits.ts'
 import { everything, type ListQuery, listAll, listPage, type Page, type Selection } from './list.ts'
-import { type Lru, lru } from './lru.ts'
 import { isExpired, jsonContentType, type Member, type Value } from './member.ts'
 import { nextTurn } from './turn.ts'
 
@@ -83,7 +83,7 @@ export type Operation =
   | (MemberRef & { readonly op: 'increment'; readonly path: string; readonly by: number })
 
 export interface DatabaseStats {
-  readonly cache: Lru<Member>['stats']
+  readonly cache: MemberCache['stats']
   readonly swept: number
   readonly engine: EngineStats
 }
@@ -101,7 +101,7 @@ const droppedAtOnce = 1000
 
 export async function openDatabase(options: DatabaseOptions): Promise<Database> {
   const { now } = options
-  const cache = lru<Member>(options.cacheBytes)
+  const cache = memberCache(options.cacheBytes)
   let commits = 0
   const engine = await options.open((changes) => {
     commits++
@@ -109,7 +109,6 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
       cache.delete(change.collection, change.type === 'put' ? change.member.key : change.tombstone.key)
     }
   })
-  const isSecondRead = secondReads()
   const inLane = taskLanes()
   const sweeper = startSweeper(engine, now, options.onError)
 
@@ -124,9 +123,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   }
 
   function keep(collection: string, member: Member | null): Member | null {
-    if (member !== null && isSecondRead(member.revision)) {
-      cache.set(collection, member.key, member, member.key.length + member.value.length)
-    }
+    if (member !== null) cache.set(collection, member)
     return living(member)
   }
 
@@ -283,22 +280,6 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     },
   }
 }
-
-/**
- * Says whether a revision was asked about not long ago. Only what is read twice is worth a place in the cache: a
- * client that goes through a large collection once would otherwise pay for keeping what it never asks for again.
- */
-function secondReads(): (revision: number) => boolean {
-  const recent = new Float64Array(rememberedReads)
-  return (revision) => {
-    const slot = revision % rememberedReads
-    if (recent[slot] === revision) return true
-    recent[slot] = revision
-    return false
-  }
-}
-
-const rememberedReads = 65_536
 
 /** Throws `precondition_failed`, with the revision that the member has. */
 function requireCondition({ ifMatch, ifNoneMatch }: Condition, current: Member | null): void {

@@ -1,0 +1,135 @@
+import { describe, expect, test } from 'bun:test'
+import fc from 'fast-check'
+import { memberCache } from './cache.ts'
+import type { Member, Value } from './member.ts'
+
+function member(key: string, value: Value, more: Partial<Member> = {}): Member {
+  const times = { revision: 7, createdAtMs: 1_700_000_000_000, clock: 3.5e15, expiresAtMs: null }
+  return { key, value, ...times, node: '', contentType: 'application/json', flags: 0, ...more }
+}
+
+const kilobyte = `"${'a'.repeat(1000)}"`
+
+describe('the read cache', () => {
+  test('gives back every part of what was set, by collection and key', () => {
+    const cache = memberCache(1 << 20)
+    const members = [
+      member('plain', '{"a": 1.0}'),
+      member('é\0/\u{1F600}', '"ü \\ud800"', { expiresAtMs: 1_800_000_000_000 }),
+      member(
+        'bytes',
+        Uint8Array.from({ length: 256 }, (_, i) => i),
+        { contentType: 'image/png', flags: 2 ** 34 - 1 },
+      ),
+      member('empty', new Uint8Array(), { contentType: 'text/plain', node: 'elsewhere' }),
+    ]
+    for (const one of members) cache.set('c', one)
+    for (const one of members) expect(cache.get('c', one.key)).toEqual(one)
+    expect(cache.get('d', 'plain')).toBeUndefined()
+    expect(cache.get('c', 'é')).toBeUndefined()
+    expect(cache.stats).toMatchObject({ hits: 4, misses: 2, entries: 4 })
+  })
+
+  test('a key of Latin letters is not taken for another whose bytes look like it', () => {
+    const cache = memberCache(1 << 16)
+    cache.set('c', member('é', '1'))
+    expect(cache.get('c', 'Ã©')).toBeUndefined()
+  })
+
+  test('setting again replaces, deleting deletes, deleting what is not there does nothing', () => {
+    const cache = memberCache(1 << 16)
+    cache.set('c', member('k', '1'))
+    cache.set('c', member('k', '22', { revision: 8 }))
+    expect(cache.get('c', 'k')).toMatchObject({ value: '22', revision: 8 })
+    expect(cache.stats.entries).toBe(1)
+    cache.delete('c', 'k')
+    cache.delete('c', 'k')
+    cache.delete('never', 'seen')
+    expect(cache.get('c', 'k')).toBeUndefined()
+    expect(cache.stats).toMatchObject({ entries: 0, bytes: 0 })
+  })
+
+  test('keeps within its bytes, and what is read stays while what is not goes', () => {
+    const cache = memberCache(64 * 1024)
+    cache.set('c', member('hot', kilobyte))
+    for (let i = 0; i < 10_000; i++) {
+      cache.set('c', member(`cold-${i}`, kilobyte))
+      expect(cache.get('c', 'hot')).toBeDefined()
+    }
+    expect(cache.stats.bytes).toBeLessThanOrEqual(64 * 1024)
+    expect(cache.get('c', 'cold-9999')).toBeDefined()
+    expect(cache.get('c', 'cold-0')).toBeUndefined()
+  })
+
+  test('a member of more than an eighth is not kept, nor is anything in 0 bytes', () => {
+    const small = memberCache(4096)
+    small.set('c', member('k', kilobyte))
+    const none = memberCache(0)
+    none.set('c', member('k', '1'))
+    expect([small.get('c', 'k'), none.get('c', 'k')]).toEqual([undefined, undefined])
+  })
+
+  test('names that objects inherit are ordinary', () => {
+    const cache = memberCache(1 << 16)
+    expect(cache.get('__proto__', 'constructor')).toBeUndefined()
+    cache.set('__proto__', member('constructor', '1'))
+    expect(cache.get('__proto__', 'constructor')).toMatchObject({ value: '1' })
+  })
+
+  test('any run of sets, gets and deletes gives what was set last, or nothing', () => {
+    const keys = fc.constantFrom(
+      'a',
+      'b',
+      'c',
+      'é',
+      'ü',
+      'k1',
+      'k2',
+      'k3',
+      'k4',
+      'k5',
+      'k6',
+      'k7',
+      'k8',
+      'k9',
+    )
+    const step = fc.oneof(
+      { weight: 3, arbitrary: fc.record({ do: fc.constant('set' as const), key: keys, size: fc.nat(400) }) },
+      {
+        weight: 3,
+        arbitrary: fc.record({ do: fc.constant('get' as const), key: keys, size: fc.constant(0) }),
+      },
+      {
+        weight: 1,
+        arbitrary: fc.record({ do: fc.constant('delete' as const), key: keys, size: fc.constant(0) }),
+      },
+    )
+    fc.assert(
+      fc.property(
+        fc.array(step, { minLength: 50, maxLength: 400 }),
+        fc.integer({ min: 512, max: 8192 }),
+        (steps, maxBytes) => {
+          const cache = memberCache(maxBytes)
+          const model = new Map<string, Member>()
+          steps.forEach((one, i) => {
+            if (one.do === 'set') {
+              model.set(one.key, member(one.key, `"${'x'.repeat(one.size)}"`, { revision: i + 1 }))
+              cache.set('c', model.get(one.key)!)
+            } else if (one.do === 'delete') {
+              model.delete(one.key)
+              cache.delete('c', one.key)
+            } else {
+              const found = cache.get('c', one.key)
+              // What did not fit may still be there as it was before: the owner deletes on every change.
+              if (found !== undefined && found.value.length * 8 < maxBytes)
+                expect(found).toEqual(model.get(one.key)!)
+            }
+            expect(cache.stats.bytes).toBeLessThanOrEqual(maxBytes)
+            expect(cache.stats.entries).toBeGreaterThanOrEqual(0)
+          })
+        },
+      ),
+      { numRuns: 500 },
+    )
+  })
+})

@@ -1,0 +1,286 @@
+import { sortKey } from './keys.ts'
+import type { Member } from './member.ts'
+
+/**
+ * The read cache: members that were read, in front of the engine, bounded by bytes. That it is never older than the
+ * store is its owner's work (database.ts).
+ *
+ * Members lie as bytes in one ring, found by a hash table with chains, both outside of the JavaScript heap: a member
+ * of 100 bytes takes 180, where an object in a Map takes 600, and the garbage collector has nothing to walk through.
+ * The ring is written onward; what it comes round to is let go of, unless it was read since it was written: then it is
+ * written anew. So what is read stays, as in an LRU, and a hit costs the write of one byte.
+ *
+ *     offset  size  what
+ *          0     4  next of the chain: its offset / 8 + 1, 0 for none
+ *          4     4  hash of the collection and key
+ *          8     1  form of the value: 0 JSON in ASCII, 1 JSON, 2 bytes
+ *          9     1  1 when it was read since it was written, 2 when it was let go of
+ *         10     2  collection, as a number (names)
+ *         12     2  content type, as a number
+ *         14     2  node, as a number
+ *         16     4  bytes of the key (as UTF-8)
+ *         20     4  bytes of the value
+ *         24    40  revision, created, clock, expires (0 for never), flags: doubles
+ *         64        key, value, and up to the next 8
+ */
+export interface MemberCache {
+  get(collection: string, key: string): Member | undefined
+  /** Keeps a member that was missed; not one of more than an eighth of the whole. */
+  set(collection: string, member: Member): void
+  delete(collection: string, key: string): void
+  /** Counts on as the cache is used. */
+  readonly stats: Readonly<CacheStats>
+}
+
+interface CacheStats {
+  hits: number
+  misses: number
+  entries: number
+  bytes: number
+}
+
+const headerBytes = 64
+const forms = { asciiJson: 0, json: 1, bytes: 2 } as const
+const fresh = 0
+const wasRead = 1
+const gone = 2
+
+/** Members of this size fill the hash table; of smaller ones chains are longer. */
+const usualMemberBytes = 160
+/** One that is set pushes this many on at most that were read, so that no set has to go all the way round. */
+const maxKeptOnTheWay = 4
+
+/** `maxBytes` 0 keeps nothing. */
+export function memberCache(maxBytes: number): MemberCache {
+  const slotCount = 2 ** Math.max(4, Math.floor(Math.log2(Math.max(1, maxBytes / usualMemberBytes))))
+  const size = Math.max(0, Math.min(maxBytes - slotCount * 4, 2 ** 32)) & ~7
+  const stats: CacheStats = { hits: 0, misses: 0, entries: 0, bytes: 0 }
+  const names = numbered()
+  // Memory is taken as it is written to, by the operating system; none is until the first member comes.
+  let ring = Buffer.alloc(0)
+  let view = new DataView(ring.buffer)
+  let slots = new Uint32Array(0)
+  let head = 0
+  /** The oldest member; everything from here to `head`, going round, is in use. */
+  let tail = 0
+  /** Where the ring was cut short because the next member did not fit; it goes on from 0. */
+  let wrapAt = size
+
+  function begin(): void {
+    ring = Buffer.allocUnsafeSlow(size)
+    view = new DataView(ring.buffer, ring.byteOffset, size)
+    slots = new Uint32Array(slotCount)
+  }
+
+  /** The offset of a member, -1 for none. */
+  function find(collection: number, key: string, hash: number): number {
+    for (let ref = slots[hash & (slotCount - 1)]!; ref !== 0; ) {
+      const at = (ref - 1) * 8
+      if (view.getUint32(at + 4, true) === hash && isKey(at, collection, key)) return at
+      ref = view.getUint32(at, true)
+    }
+    return -1
+  }
+
+  function isKey(at: number, collection: number, key: string): boolean {
+    if (view.getUint16(at + 10, true) !== collection || view.getUint32(at + 16, true) !== key.length)
+      return false
+    const from = at + headerBytes
+    for (let i = 0; i < key.length; i++) if (ring[from + i] !== key.charCodeAt(i)) return false
+    return true
+  }
+
+  function get(collection: string, key: string): Member | undefined {
+    const number = stats.entries === 0 ? undefined : names.find(collection)
+    if (number !== undefined) {
+      const bytesKey = sortKey(key)
+      const at = find(number, bytesKey, hashOf(number, bytesKey))
+      if (at >= 0) {
+        stats.hits++
+        ring[at + 9] = wasRead
+        return memberAt(at, key)
+      }
+    }
+    stats.misses++
+    return undefined
+  }
+
+  function memberAt(at: number, key: string): Member {
+    const from = at + headerBytes + view.getUint32(at + 16, true)
+    const to = from + view.getUint32(at + 20, true)
+    const form = ring[at + 8]
+    return {
+      key,
+      value:
+        form === forms.bytes
+          ? Uint8Array.prototype.slice.call(ring, from, to)
+          : ring.toString(form === forms.asciiJson ? 'latin1' : 'utf8', from, to),
+      revision: view.getFloat64(at + 24, true),
+      createdAtMs: view.getFloat64(at + 32, true),
+      clock: view.getFloat64(at + 40, true),
+      node: names.name(view.getUint16(at + 14, true)),
+      expiresAtMs: view.getFloat64(at + 48, true) || null,
+      contentType: names.name(view.getUint16(at + 12, true)),
+      flags: view.getFloat64(at + 56, true),
+    }
+  }
+
+  function set(collection: string, member: Member): void {
+    const key = sortKey(member.key)
+    const { value } = member
+    const valueBytes = typeof value === 'string' ? Buffer.byteLength(value) : value.length
+    const bytes = entryBytes(key.length, valueBytes)
+    const inCollection = names.number(collection)
+    const contentType = names.number(member.contentType)
+    const node = names.number(member.node)
+    if (bytes > maxBytes / 8 || member.expiresAtMs === 0) return
+    if (inCollection === undefined || contentType === undefined || node === undefined) return
+    if (ring.length === 0) begin()
+    remove(inCollection, key)
+    const at = take(bytes)
+    const hash = hashOf(inCollection, key)
+    const form =
+      typeof value !== 'string' ? forms.bytes : valueBytes === value.length ? forms.asciiJson : forms.json
+    view.setUint32(at + 4, hash, true)
+    ring[at + 8] = form
+    view.setUint16(at + 10, inCollection, true)
+    view.setUint16(at + 12, contentType, true)
+    view.setUint16(at + 14, node, true)
+    view.setUint32(at + 16, key.length, true)
+    view.setUint32(at + 20, valueBytes, true)
+    view.setFloat64(at + 24, member.revision, true)
+    view.setFloat64(at + 32, member.createdAtMs, true)
+    view.setFloat64(at + 40, member.clock, true)
+    view.setFloat64(at + 48, member.expiresAtMs ?? 0, true)
+    view.setFloat64(at + 56, member.flags, true)
+    const from = at + headerBytes
+    ring.write(key, from, 'latin1')
+    if (typeof value === 'string')
+      ring.write(value, from + key.length, form === forms.json ? 'utf8' : 'latin1')
+    else ring.set(value, from + key.length)
+    link(at, hash, bytes)
+  }
+
+  /** Enters the bytes at an offset as a member. */
+  function link(at: number, hash: number, bytes: number): void {
+    const slot = hash & (slotCount - 1)
+    view.setUint32(at, slots[slot]!, true)
+    slots[slot] = at / 8 + 1
+    ring[at + 9] = fresh
+    stats.entries++
+    stats.bytes += bytes
+  }
+
+  function remove(collection: number, key: string): void {
+    const at = find(collection, key, hashOf(collection, key))
+    if (at >= 0) unlink(at)
+  }
+
+  function unlink(at: number): void {
+    const slot = view.getUint32(at + 4, true) & (slotCount - 1)
+    const next = view.getUint32(at, true)
+    const own = at / 8 + 1
+    if (slots[slot] === own) slots[slot] = next
+    else {
+      let before = (slots[slot]! - 1) * 8
+      while (view.getUint32(before, true) !== own) before = (view.getUint32(before, true) - 1) * 8
+      view.setUint32(before, next, true)
+    }
+    ring[at + 9] = gone
+    stats.entries--
+    stats.bytes -= sizeAt(at)
+  }
+
+  function sizeAt(at: number): number {
+    return entryBytes(view.getUint32(at + 16, true), view.getUint32(at + 20, true))
+  }
+
+  /** Room for so many bytes at the head of the ring: what is oldest makes place. */
+  function take(bytes: number): number {
+    const kept: Buffer[] = []
+    while (!fits(bytes)) {
+      const oldest = letGo()
+      if (oldest !== null && kept.length < maxKeptOnTheWay) kept.push(Buffer.from(oldest))
+    }
+    const at = head
+    head += bytes
+    for (const member of kept) writeAnew(member)
+    return at
+  }
+
+  /** Takes the oldest out, and returns its bytes if it was read since it was written. */
+  function letGo(): Buffer | null {
+    const at = tail
+    const size = sizeAt(at)
+    const state = ring[at + 9]
+    if (state !== gone) unlink(at)
+    tail = at + size === wrapAt ? 0 : at + size
+    if (tail === 0) wrapAt = ring.length
+    return state === wasRead ? ring.subarray(at, at + size) : null
+  }
+
+  function writeAnew(member: Buffer): void {
+    while (!fits(member.length)) letGo()
+    const at = head
+    head += member.length
+    member.copy(ring, at)
+    link(at, view.getUint32(at + 4, true), member.length)
+  }
+
+  /** Whether the bytes fit at the head; moves it to the beginning of the ring when they fit there. */
+  function fits(bytes: number): boolean {
+    if (stats.entries === 0) {
+      head = 0
+      tail = 0
+      wrapAt = ring.length
+    }
+    if (head >= tail) {
+      if (head + bytes <= ring.length) return true
+      // Never quite full: head and tail at one place means empty.
+      if (bytes >= tail) return false
+      wrapAt = head
+      head = 0
+      return true
+    }
+    return head + bytes < tail
+  }
+
+  return {
+    get,
+    set,
+    delete(collection, key) {
+      const number = stats.entries === 0 ? undefined : names.find(collection)
+      if (number !== undefined) remove(number, sortKey(key))
+    },
+    stats,
+  }
+}
+
+function entryBytes(keyBytes: number, valueBytes: number): number {
+  return (headerBytes + keyBytes + valueBytes + 7) & ~7
+}
+
+/** FNV-1a over the characters, and a last mix so that the low bits, which choose the slot, depend on all of them. */
+function hashOf(collection: number, key: string): number {
+  let hash = 0x811c9dc5 ^ collection
+  for (let i = 0; i < key.length; i++) hash = Math.imul(hash ^ key.charCodeAt(i), 0x01000193)
+  hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d)
+  return (hash ^ (hash >>> 13)) >>> 0
+}
+
+/** Gives texts that come again and again numbers of 16 bits, as long as there are some left. */
+function numbered() {
+  const numbers = new Map<string, number>()
+  const texts: string[] = []
+  return {
+    find: (text: string) => numbers.get(text),
+    name: (number: number) => texts[number]!,
+    number(text: string): number | undefined {
+      const known = numbers.get(text)
+      if (known !== undefined || texts.length === 2 ** 16) return known
+      numbers.set(text, texts.length)
+      texts.push(text)
+      return texts.length - 1
+    },
+  }
+}
