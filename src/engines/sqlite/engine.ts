@@ -1,12 +1,12 @@
 import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { hybridClock } from '../../core/clock.ts'
 import type { Durability, Engine, OnCommit, ResumePoint } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
 import { type Applier, startApplier } from './applier.ts'
 import { type Committer, startCommitter } from './committer.ts'
 import { lockFolder } from './lock.ts'
-import { DamagedLog, type LoadedSegment, listSegments, loadLog } from './log.ts'
+import { DamagedLog, type LoadedSegment, listSegments, loadLog, syncFolder } from './log.ts'
 import { addStoredRecord, memtable, recordDelta } from './memtable.ts'
 import {
   changesAfter,
@@ -39,7 +39,7 @@ const defaultSegmentBytes = 16 * 1024 * 1024
 
 /** Opens or makes the store in a folder. Throws an Error with one clear line when it must not be opened. */
 export async function openSqlite(options: SqliteOptions): Promise<Engine> {
-  mkdirSync(options.dir, { recursive: true })
+  makeFolder(options.dir)
   const lock = lockFolder(options.dir)
   try {
     return await open(options, lock.release)
@@ -47,6 +47,14 @@ export async function openSqlite(options: SqliteOptions): Promise<Engine> {
     lock.release()
     throw error instanceof DamagedLog ? new RefusedFile(error.message) : error
   }
+}
+
+/** A folder that a power loss takes away would take with it all that was made safe inside. */
+function makeFolder(dir: string): void {
+  const first = mkdirSync(dir, { recursive: true })
+  if (first === undefined) return
+  const above = dirname(resolve(first))
+  for (let at = resolve(dir); at !== above; at = dirname(at)) syncFolder(dirname(at))
 }
 
 async function open(options: SqliteOptions, releaseLock: () => void): Promise<Engine> {

@@ -258,6 +258,28 @@ test('what is relaxed is on disk before anything of a later segment is', async (
   )
 })
 
+test('folders that are made for a store are made safe with it', async () => {
+  const parent = newFolder()
+  fs.mkdirSync(parent)
+  const opened = new Map<number, string>()
+  const synced: string[] = []
+  const { openSync, fsyncSync } = fs
+  spyOn(fs, 'openSync').mockImplementation((path, flags, mode) => {
+    const fd = openSync(path, flags, mode)
+    opened.set(fd, String(path))
+    return fd
+  })
+  spyOn(fs, 'fsyncSync').mockImplementation((fd) => {
+    synced.push(opened.get(fd) ?? '')
+    fsyncSync(fd)
+  })
+  await withEngine(join(parent, 'a', 'b'), async (engine) => {
+    expect(synced).toEqual([join(parent, 'a'), parent])
+    await write(engine, [put('a')])
+    expect(synced.at(-1)).toBe(join(parent, 'a', 'b'))
+  })
+})
+
 /** A log of several segments that the tables have nothing of. */
 async function longLog(): Promise<string> {
   const dir = newFolder()

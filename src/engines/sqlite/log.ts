@@ -128,7 +128,7 @@ function writeAll(fd: number, bytes: Uint8Array, position: number): void {
 }
 
 /** A new name in a folder is safe only when the folder is synced as well. */
-function syncFolder(dir: string): void {
+export function syncFolder(dir: string): void {
   const fd = openSync(dir, 'r')
   try {
     fsyncSync(fd)
