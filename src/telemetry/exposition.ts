@@ -50,7 +50,7 @@ const counters: readonly Row<number>[] = [
   },
   {
     name: 'kvist_failed_checks_total',
-    help: 'Commits refused because a member had changed; many mean that writers get in each other’s way',
+    help: "Commits refused because a member had changed; many mean that writers get in each other's way",
     read: ({ stats }) => stats.engine.failedChecks,
   },
   {

@@ -1,0 +1,176 @@
+import { afterAll, expect, test } from 'bun:test'
+import { connect } from 'node:net'
+import { KvistError } from '../core/errors.ts'
+import { accessLog } from './access-log.ts'
+import type { Route } from './route.ts'
+import { type HttpOptions, type HttpServer, listen } from './server.ts'
+
+interface Reported {
+  readonly error: unknown
+  readonly about: Readonly<Record<string, unknown>> | undefined
+}
+
+const servers: HttpServer[] = []
+afterAll(async () => {
+  for (const server of servers) await server.stop(0)
+})
+
+function route(path: string, handle: Route['handle'], method: Route['method'] = 'GET'): Route {
+  return { method, path, summary: path, handle }
+}
+
+/** A server with some routes of its own, and what was heard of its answers and errors. */
+function serverOf(routes: Route[], options: Partial<HttpOptions> = {}) {
+  const reported: Reported[] = []
+  const answered: [route: string | null, status: number][] = []
+  const server = listen({
+    host: '127.0.0.1',
+    port: 0,
+    idleTimeoutSeconds: 5,
+    token: null,
+    routes,
+    onError: (error, about) => reported.push({ error, about }),
+    observe: (route) => (_request, status, seconds) => {
+      expect(seconds).toBeGreaterThan(0)
+      answered.push([route?.path ?? null, status])
+    },
+    ...options,
+  })
+  servers.push(server)
+  return { server, url: server.url, reported, answered }
+}
+
+const broken = new Error('a wire came loose', { cause: new Error('mice') })
+
+test.each([
+  [
+    'thrown',
+    () => {
+      throw broken
+    },
+  ],
+  ['rejected', () => Promise.reject(broken)],
+] as [string, Route['handle']][])(
+  'an error that is %s is told under the name that the client is given',
+  async (_how, handle) => {
+    const { url, reported, answered } = serverOf([route('/x', handle)])
+    const response = await fetch(`${url}/x?secret=1`)
+    const problem = await response.json()
+    expect(response.status).toBe(500)
+    expect(problem).toMatchObject({ code: 'internal', detail: 'kvist failed' })
+    expect(JSON.stringify(problem)).not.toContain('wire')
+    const id = response.headers.get('x-request-id')
+    expect(id).toMatch(/^[0-9a-f-]{36}$/)
+    expect(problem).toMatchObject({ code: 'internal', detail: 'kvist failed', request_id: id })
+    expect(JSON.stringify(problem)).not.toContain('wire')
+    expect(reported).toEqual([{ error: broken, about: { request_id: id, method: 'GET', path: '/x' } }])
+    expect(answered).toEqual([['/x', 500]])
+  },
+)
+
+test('a request keeps the name that the client gave it, if that is one', async () => {
+  const { url, reported } = serverOf([route('/x', () => Promise.reject(broken))])
+  const nameOf = async (given: string) =>
+    (await fetch(`${url}/x`, { headers: { 'x-request-id': given } })).headers.get('x-request-id')
+  expect(await nameOf('trace-17/a')).toBe('trace-17/a')
+  expect(await nameOf('two words')).toMatch(/^[0-9a-f-]{36}$/)
+  expect(await nameOf('x'.repeat(129))).toMatch(/^[0-9a-f-]{36}$/)
+  expect(reported[0]!.about).toMatchObject({ request_id: 'trace-17/a' })
+})
+
+test('errors of the client are no news; those of the store are', async () => {
+  const { url, reported, answered } = serverOf([
+    route('/client', () => {
+      throw new KvistError('invalid_key', 'the key is empty')
+    }),
+    route('/store', () => {
+      throw new KvistError('storage_full', 'the disk is full')
+    }),
+  ])
+  expect((await fetch(`${url}/client`)).headers.get('x-request-id')).toBeNull()
+  const response = await fetch(`${url}/store`)
+  expect(response.status).toBe(507)
+  expect(response.headers.get('retry-after')).toBe('10')
+  expect(reported).toHaveLength(1)
+  expect(answered).toEqual([
+    ['/client', 400],
+    ['/store', 507],
+  ])
+})
+
+test('what no route takes is heard of as well, and so is a refused token', async () => {
+  const { url, answered } = serverOf([route('/x', () => new Response('x'))], { token: 'secret' })
+  const headers = { authorization: 'Bearer secret' }
+  await fetch(`${url}/x`)
+  await fetch(`${url}/x`, { headers })
+  await fetch(`${url}/y`, { headers })
+  await fetch(`${url}/x`, { method: 'PUT', headers })
+  expect(answered).toEqual([
+    ['/x', 401],
+    ['/x', 200],
+    [null, 404],
+    [null, 405],
+  ])
+})
+
+test("a client that goes away with its request half sent is nobody's fault", async () => {
+  const { server, url, reported, answered } = serverOf([
+    route('/x', async (request) => new Response(await request.text()), 'PUT'),
+  ])
+  const socket = connect(Number(new URL(url).port), '127.0.0.1')
+  socket.write('PUT /x HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf')
+  while (server.openRequests() === 0) await Bun.sleep(5)
+  socket.destroy()
+  while (answered.length === 0) await Bun.sleep(5)
+  expect(answered).toEqual([['/x', 499]])
+  expect(reported).toEqual([])
+})
+
+test('open requests and connections are counted', async () => {
+  let answer = (_response: Response) => {}
+  const { server, url } = serverOf([
+    route(
+      '/x',
+      () =>
+        new Promise((resolve) => {
+          answer = resolve
+        }),
+    ),
+  ])
+  const port = Number(new URL(url).port)
+  expect([server.openRequests(), await server.openConnections()]).toEqual([0, 0])
+  const idle = [connect(port, '127.0.0.1'), connect(port, '127.0.0.1')]
+  const asked = fetch(`${url}/x`)
+  while (server.openRequests() === 0 || (await server.openConnections()) !== 3) await Bun.sleep(5)
+  answer(new Response('x'))
+  await (await asked).text()
+  while (server.openRequests() !== 0) await Bun.sleep(5)
+  for (const socket of idle) socket.destroy()
+})
+
+test('the access log has a line for every request, and never a query', async () => {
+  const lines: [string, Readonly<Record<string, unknown>>][] = []
+  const log = {
+    info: (message: string, fields = {}) => void lines.push([message, fields]),
+    warn() {},
+    error() {},
+  }
+  const { url } = serverOf([route('/v1/:collection', () => new Response('x'))], { observe: accessLog(log) })
+  await fetch(`${url}/v1/caf%C3%A9?value=secret`, { headers: { 'x-request-id': 'r1' } })
+  await fetch(`${url}/nowhere`, { method: 'DELETE' })
+  expect(lines).toEqual([
+    [
+      'GET /v1/caf%C3%A9 200',
+      {
+        request_id: 'r1',
+        method: 'GET',
+        path: '/v1/caf%C3%A9',
+        route: '/v1/:collection',
+        status: 200,
+        duration_ms: expect.any(Number),
+        client: '127.0.0.1',
+      },
+    ],
+    ['DELETE /nowhere 404', expect.objectContaining({ route: null, status: 404 })],
+  ])
+})

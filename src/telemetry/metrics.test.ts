@@ -1,0 +1,127 @@
+import { expect, test } from 'bun:test'
+import { parseSamples, type Sample, sampleOf } from '../../test/support/prometheus.ts'
+import { distribution, observe } from '../core/distribution.ts'
+import { KvistError } from '../core/errors.ts'
+import { type MetricSources, type Metrics, startMetrics } from './metrics.ts'
+
+function sources(): MetricSources {
+  const groupCommits = distribution([1, 2, 4])
+  const syncSeconds = distribution([0.001, 0.01])
+  for (const size of [1, 3, 9]) observe(groupCommits, size)
+  observe(syncSeconds, 0.002)
+  const engine = { commits: 13, failedChecks: 2, writes: 20, groupCommits, syncSeconds }
+  return {
+    version: '1.2.3',
+    cacheLimitBytes: 1000,
+    database: {
+      stats: () => ({ cache: { hits: 5, misses: 4, entries: 3, bytes: 200 }, swept: 7, engine }),
+      collections: () => [{ name: 'a "b"\\', members: 2, bytes: 30 }],
+    },
+    openRequests: () => 1,
+    connections: { http: () => 4, memcached: async () => null },
+  }
+}
+
+async function scrape(metrics: Metrics): Promise<Sample[]> {
+  return parseSamples((await metrics.expose(sources())).text)
+}
+
+test('answers are counted by route and status, and their times fall under their bounds', async () => {
+  const metrics = startMetrics()
+  const get = metrics.route('GET', '/v1/:collection/:key')
+  metrics.route('PUT', '/never/asked')
+  for (const seconds of [0.00005, 0.0001, 0.3, 60]) get(200, seconds)
+  get(404, 0.00005)
+  const samples = await scrape(metrics)
+  const route = { method: 'GET', route: '/v1/:collection/:key' }
+  expect(samples.filter(({ name }) => name === 'request_count')).toHaveLength(2)
+  expect(sampleOf(samples, 'request_count', { ...route, status: '200' })).toBe(4)
+  expect(sampleOf(samples, 'request_count', { ...route, status: '404' })).toBe(1)
+  const bucket = (le: string) => sampleOf(samples, 'request_latency_seconds_bucket', { ...route, le })
+  expect(['0.0001', '0.25', '0.5', '10', '+Inf'].map(bucket)).toEqual([3, 3, 4, 4, 5])
+  expect(sampleOf(samples, 'request_latency_seconds_count', route)).toBe(5)
+  expect(sampleOf(samples, 'request_latency_seconds_sum', route)).toBeCloseTo(60.3002, 6)
+})
+
+test('a scrape shows sums: the next one starts from them', async () => {
+  const metrics = startMetrics()
+  const get = metrics.route('GET', '/x')
+  get(200, 0.1)
+  await scrape(metrics)
+  get(200, 0.1)
+  const samples = await scrape(metrics)
+  expect(sampleOf(samples, 'request_count')).toBe(2)
+  expect(sampleOf(samples, 'request_latency_seconds_count')).toBe(2)
+  expect(sampleOf(samples, 'kvist_commits_total')).toBe(13)
+  expect(sampleOf(samples, 'kvist_commit_group_size_count')).toBe(3)
+})
+
+test('internal errors are counted by code, from zero', async () => {
+  const metrics = startMetrics()
+  metrics.error(new TypeError('oops'))
+  metrics.error('thrown text')
+  metrics.error(new KvistError('storage_full', 'the disk is full'))
+  const samples = (await scrape(metrics)).filter(({ name }) => name === 'internal_error_count')
+  expect(Object.fromEntries(samples.map(({ labels, value }) => [labels.code, value]))).toEqual({
+    internal: 2,
+    storage_full: 1,
+    storage_failed: 0,
+    busy: 0,
+  })
+})
+
+const told: [name: string, labels: Record<string, string>, value: number | undefined][] = [
+  ['kvist_info', { version: '1.2.3' }, 1],
+  ['kvist_collections', {}, 1],
+  ['kvist_members', {}, 2],
+  ['kvist_bytes', {}, 30],
+  ['kvist_collection_members', { collection: 'a "b"\\' }, 2],
+  ['kvist_collection_bytes', { collection: 'a "b"\\' }, 30],
+  ['kvist_commits_total', {}, 13],
+  ['kvist_failed_checks_total', {}, 2],
+  ['kvist_writes_total', {}, 20],
+  ['kvist_expired_total', {}, 7],
+  ['kvist_cache_hits_total', {}, 5],
+  ['kvist_cache_misses_total', {}, 4],
+  ['kvist_cache_entries', {}, 3],
+  ['kvist_cache_bytes', {}, 200],
+  ['kvist_cache_limit_bytes', {}, 1000],
+  ['kvist_open_requests', {}, 1],
+  ['kvist_open_connections', { protocol: 'http' }, 4],
+  ['kvist_open_connections', { protocol: 'memcached' }, undefined],
+  ['kvist_commit_group_size_bucket', { le: '1' }, 1],
+  ['kvist_commit_group_size_bucket', { le: '4' }, 2],
+  ['kvist_commit_group_size_bucket', { le: '+Inf' }, 3],
+  ['kvist_commit_group_size_sum', {}, 13],
+  ['kvist_fsync_seconds_bucket', { le: '0.01' }, 1],
+  ['kvist_fsync_seconds_sum', {}, 0.002],
+]
+
+test('what the store, the cache and the listeners tell is there', async () => {
+  const samples = await scrape(startMetrics())
+  for (const [name, labels, value] of told) {
+    expect({ name, labels, value: sampleOf(samples, name, labels) }).toEqual({ name, labels, value })
+  }
+})
+
+test('process and event loop are there, and nothing that says nothing under Bun', async () => {
+  const names = new Set((await scrape(startMetrics())).map(({ name }) => name))
+  for (const name of [
+    'process_cpu_seconds_total',
+    'process_resident_memory_bytes',
+    'process_start_time_seconds',
+    'nodejs_eventloop_lag_p99_seconds',
+    'nodejs_heap_size_used_bytes',
+  ]) {
+    expect(names).toContain(name)
+  }
+  expect([...names].filter((name) => /gc_duration|heap_space|active_/.test(name))).toEqual([])
+})
+
+test('every metric has a help text', async () => {
+  const { text, contentType } = await startMetrics().expose(sources())
+  expect(contentType).toBe('text/plain; version=0.0.4; charset=utf-8')
+  const types = [...text.matchAll(/^# TYPE (\S+) /gm)].map(([, name]) => name)
+  const helps = [...text.matchAll(/^# HELP (\S+) \S/gm)].map(([, name]) => name)
+  expect(helps).toEqual(types)
+})
