@@ -1,4 +1,5 @@
 import type { Maybe } from '../core/engine.ts'
+import type { Operation, Tag } from './operation.ts'
 
 export const methods = ['GET', 'PUT', 'POST', 'PATCH', 'DELETE'] as const
 export type Method = (typeof methods)[number]
@@ -14,6 +15,10 @@ export interface Route {
   /** With `:name` for a segment, and `*` at the end for the rest. */
   readonly path: string
   readonly summary: string
+  /** Under which the API's document lists it; missing, it goes by the first part of its path. */
+  readonly tag?: Tag
+  /** What the document says beyond the above; without it the route is there all the same. */
+  readonly docs?: Operation
   /** Answers without a token too. */
   readonly open?: true
   /** May throw a KvistError. */

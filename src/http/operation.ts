@@ -1,0 +1,78 @@
+import type { ErrorCode } from '../core/errors.ts'
+
+/**
+ * What the API's document says of a route beyond its path and summary: data beside the route, which `openapi.ts` puts
+ * into OpenAPI's form. Nothing here changes what a request does.
+ */
+export interface Operation {
+  /** Short and unique, for generated clients; made of method and path when it is missing. */
+  readonly id?: string
+  /** CommonMark. */
+  readonly description?: string
+  readonly parameters?: readonly Parameter[]
+  readonly body?: Body
+  /** By status. */
+  readonly answers: Readonly<Record<number, Answer>>
+  /** Errors that it answers as problem details; a wrong token needs no mention. */
+  readonly problems?: readonly ErrorCode[]
+  /** The summary of HEAD, where that is worth its own entry. */
+  readonly head?: string
+}
+
+/** A group of routes in the document. */
+export interface Tag {
+  readonly name: string
+  readonly description: string
+}
+
+export interface Parameter {
+  readonly in: 'path' | 'query' | 'header'
+  readonly name: string
+  readonly description: string
+  readonly schema: Schema
+  readonly example?: unknown
+  /** Path parameters always are. */
+  readonly required?: true
+}
+
+export interface Body {
+  readonly description?: string
+  /** By media type. */
+  readonly content: Readonly<Record<string, Content>>
+}
+
+export interface Answer {
+  readonly description: string
+  readonly headers?: Readonly<Record<string, Header>>
+  /** By media type; missing for an answer without a body. */
+  readonly content?: Readonly<Record<string, Content>>
+}
+
+export interface Header {
+  readonly description: string
+  readonly schema: Schema
+  readonly example?: unknown
+}
+
+export interface Content {
+  readonly schema: Schema
+  readonly example?: unknown
+  readonly examples?: Readonly<Record<string, { readonly summary: string; readonly value: unknown }>>
+}
+
+/** JSON Schema 2020-12. */
+export interface Schema {
+  readonly [keyword: string]: unknown
+}
+
+const names = new WeakMap<object, string>()
+
+/** Gives a schema a name: the document has it once, under its components, and refers to it wherever it is used. */
+export function named(name: string, schema: Schema): Schema {
+  names.set(schema, name)
+  return schema
+}
+
+export function nameOf(schema: object): string | undefined {
+  return names.get(schema)
+}
