@@ -17,11 +17,14 @@ import type {
 } from './engine.ts'
 import { KvistError } from './errors.ts'
 import { startSweeper } from './expiry.ts'
-import { incrementAt } from './json.ts'
+import { isOwnCollection } from './keys.ts'
 import { taskLanes } from './lanes.ts'
-import { maxValueBytes } from './limits.ts'
 import { everything, type ListQuery, listAll, listPage, type Page, type Selection } from './list.ts'
-import { isExpired, jsonContentType, type Member, type Value } from './member.ts'
+import { type Ending, isExpired, type Member, type Value } from './member.ts'
+import { type Operation, toWrite } from './operations.ts'
+import { type Process, pipeline } from './pipeline.ts'
+import { collectionRules, type Rules } from './rules.ts'
+import { type Settings, settingsBook } from './settings.ts'
 import { nextTurn } from './turn.ts'
 
 /**
@@ -32,7 +35,18 @@ import { nextTurn } from './turn.ts'
 export interface Database {
   get(collection: string, key: string): Maybe<Member | null>
   getMany(refs: readonly MemberRef[]): Promise<(Member | null)[]>
-  put(collection: string, key: string, content: Content, condition?: Condition): Promise<Written>
+  /** Why there is no such member: it expired, or was deleted; null when it lives, or nobody remembers. */
+  ending(collection: string, key: string): Promise<Ending | null>
+  /** `prepared`: content that went through `prepare`, or through another node, is stored as it is. */
+  put(
+    collection: string,
+    key: string,
+    content: Content,
+    condition?: Condition,
+    prepared?: 'prepared',
+  ): Promise<Stored>
+  /** What a put would store: with the default expiry, through the collection's processes, or else through these. */
+  prepare(ref: MemberRef, content: Content, otherwise: readonly string[]): Promise<Content>
   /** False when there was nothing to delete. */
   delete(collection: string, key: string, condition?: Condition): Promise<boolean>
   /** All operations or none; the revision of each, 0 for a delete of what is not there. */
@@ -45,8 +59,8 @@ export interface Database {
   update(ref: MemberRef, decide: Decide, durability?: Durability): Promise<Written | null>
   /** Writes without conditions, all or none, in their order; what became of each. */
   write(writes: readonly Write[], durability?: Durability): Promise<readonly Written[]>
-  /** Stores many at once without conditions, as an import does. */
-  putAll(collection: string, members: readonly (Content & { key: string })[]): Promise<void>
+  /** Stores many at once without conditions, as an import does; says which of them a process kept out, and why. */
+  putAll(collection: string, members: readonly (Content & { key: string })[]): Promise<KeptOut[]>
   page(collection: string, query: ListQuery): Promise<Page>
   /** Everything that a query selects, in parts, in constant memory. */
   all(collection: string, query: ListQuery): AsyncGenerator<Member[]>
@@ -55,7 +69,11 @@ export interface Database {
    * long: `onProgress` is called for each part that is done.
    */
   drop(collection: string, selection: Selection, onProgress?: () => void): Promise<number>
+  /** Those of kvist's own are left out. */
   collections(): Maybe<CollectionStats[]>
+  settings(collection: string): Settings
+  /** With null, as if nothing had ever been set. Throws `conflict` or `unprocessable` (rules.ts). */
+  setSettings(collection: string, settings: Settings | null): Promise<void>
   stats(): DatabaseStats
   close(): Promise<void>
 }
@@ -68,6 +86,17 @@ export interface Content {
   readonly expiresAtMs: number | null
 }
 
+/** What became of a put, and the expiry that it got. */
+export interface Stored extends Written {
+  readonly expiresAtMs: number | null
+}
+
+/** One of several that was not stored. */
+export interface KeptOut {
+  readonly index: number
+  readonly error: KvistError
+}
+
 /** What must hold of a member for a write to go ahead; `any` is one that exists, whatever its revision. */
 export interface Condition {
   readonly ifMatch?: readonly number[] | 'any'
@@ -76,11 +105,6 @@ export interface Condition {
 
 /** What to write in place of the member that was found, at that time; null for nothing. */
 export type Decide = (current: Member | null, nowMs: number) => Write | null
-
-export type Operation =
-  | (Content & MemberRef & { readonly op: 'put' })
-  | (MemberRef & { readonly op: 'delete' })
-  | (MemberRef & { readonly op: 'increment'; readonly path: string; readonly by: number })
 
 export interface DatabaseStats {
   readonly cache: MemberCache['stats']
@@ -93,6 +117,10 @@ export interface DatabaseOptions {
   readonly cacheBytes: number
   readonly now: () => number
   readonly onError: (error: unknown) => void
+  /** That settings can name. */
+  readonly processes?: readonly Process[]
+  /** Settings that are not to be changed from outside. */
+  readonly settings?: ReadonlyMap<string, Settings>
 }
 
 /** Tries of a check-and-retry: each failure means that somebody else got on, so this many in a row is no accident. */
@@ -100,17 +128,21 @@ const maxTries = 1000
 const droppedAtOnce = 1000
 
 export async function openDatabase(options: DatabaseOptions): Promise<Database> {
-  const { now } = options
+  const { now, onError, processes = [], settings = new Map() } = options
   const cache = memberCache(options.cacheBytes)
+  const book = settingsBook(settings, onError)
   let commits = 0
   const engine = await options.open((changes) => {
     commits++
+    book.hear(changes)
     for (const change of changes) {
       cache.delete(change.collection, change.type === 'put' ? change.member.key : change.tombstone.key)
     }
   })
+  await book.load(engine)
+  const rules: Rules = collectionRules(engine, book, pipeline(processes, onError))
   const inLane = taskLanes()
-  const sweeper = startSweeper(engine, now, options.onError)
+  const sweeper = startSweeper(engine, now, onError)
 
   function get(collection: string, key: string): Maybe<Member | null> {
     const kept = cache.get(collection, key)
@@ -133,20 +165,27 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
 
   /** In lanes: of those who write one member at once all but one would have tried in vain, over and over. */
   function update(ref: MemberRef, decide: Decide, durability?: Durability): Promise<Written | null> {
-    return inLane(refId(ref), () => tryUpdate(ref, decide, durability))
+    return inLane(refId(ref), () => tryUpdate(ref, decide, rules.applied, durability))
+  }
+
+  function updateAsIs(ref: MemberRef, decide: Decide): Promise<Written | null> {
+    return inLane(refId(ref), () => tryUpdate(ref, decide, null))
   }
 
   async function tryUpdate(
     { collection, key }: MemberRef,
     decide: Decide,
+    apply: Rules['applied'] | null,
     durability?: Durability,
   ): Promise<Written | null> {
     for (let tries = 0; tries < maxTries; tries++) {
       const nowMs = now()
       const read = await engine.read(collection, key)
       const current = read === null || isExpired(read, nowMs) ? null : read
-      const write = decide(current, nowMs)
-      if (write === null) return null
+      const decided = decide(current, nowMs)
+      if (decided === null) return null
+      const isReady = apply === null || !rules.has(collection)
+      const write = isReady ? decided : await apply(decided, current, nowMs)
       const checks = [{ collection, key, revision: current?.revision ?? null }]
       const result = await engine.commit(commitOf(checks, [write], nowMs, durability))
       if (result.ok) return result.written[0]!
@@ -159,23 +198,26 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     key: string,
     content: Content,
     condition?: Condition,
-  ): Promise<Written> {
-    const { value, contentType, flags, expiresAtMs } = content
+    prepared?: 'prepared',
+  ): Promise<Stored> {
+    const isReady = prepared !== undefined || !rules.has(collection)
+    const ready = isReady ? content : await rules.prepared(collection, key, content, now())
+    const { value, contentType, flags, expiresAtMs } = ready
     const write: Put = { op: 'put', collection, key, value, contentType, flags, expiresAtMs }
-    if (condition !== undefined) {
-      const written = await update(write, (current) => {
-        requireCondition(condition, current)
-        return write
-      })
-      return written!
-    }
-    return (await commit([write]))[0]!
+    const written =
+      condition === undefined
+        ? (await commit([write]))[0]
+        : await updateAsIs(write, (current) => {
+            requireCondition(condition, current)
+            return write
+          })
+    return { ...written!, expiresAtMs }
   }
 
   async function remove(collection: string, key: string, condition?: Condition): Promise<boolean> {
     const write: Delete = { op: 'delete', collection, key, ending: 'delete' }
     if (condition !== undefined) {
-      const written = await update(write, (current) => {
+      const written = await updateAsIs(write, (current) => {
         requireCondition(condition, current)
         return current === null ? null : write
       })
@@ -188,6 +230,33 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     const result = await engine.commit(commitOf([], writes, now(), durability))
     if (!result.ok) throw new Error('a commit without checks cannot fail one')
     return result.written
+  }
+
+  async function write(writes: readonly Write[], durability?: Durability): Promise<readonly Written[]> {
+    const nowMs = now()
+    const hasRules = writes.some(({ collection }) => rules.has(collection))
+    const ready = hasRules ? writes.map((one) => rules.applied(one, null, nowMs)) : writes
+    return commit(await Promise.all(ready), durability)
+  }
+
+  async function putAll(
+    collection: string,
+    members: readonly (Content & { key: string })[],
+  ): Promise<KeptOut[]> {
+    const puts = members.map((member) => ({ ...member, op: 'put', collection }) as const)
+    if (!rules.has(collection)) {
+      await commit(puts)
+      return []
+    }
+    const nowMs = now()
+    const applied = await Promise.allSettled(puts.map((one) => rules.applied(one, null, nowMs)))
+    const ready = applied.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
+    if (ready.length > 0) await commit(ready)
+    return applied.flatMap((one, index) => {
+      if (one.status === 'fulfilled') return []
+      if (one.reason instanceof KvistError) return [{ index, error: one.reason }]
+      throw one.reason
+    })
   }
 
   async function batch(checks: readonly Check[], operations: readonly Operation[]): Promise<number[]> {
@@ -213,24 +282,30 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     nowMs: number,
   ): Promise<{ writes: Write[]; read: Check[] }> {
     const incremented = operations.filter(({ op }) => op === 'increment')
-    if (incremented.length === 0)
+    const hasRules = operations.some(({ collection }) => rules.has(collection))
+    if (incremented.length === 0 && !hasRules)
       return { writes: operations.map((operation) => toWrite(operation, null)), read: [] }
 
     const current = new Map<string, Content | null>()
     const read: Check[] = []
-    const members = await engine.readMany(incremented)
+    const members = incremented.length === 0 ? [] : await engine.readMany(incremented)
     for (const [i, ref] of incremented.entries()) {
       const member = members[i] ?? null
       const present = member === null || isExpired(member, nowMs) ? null : member
       current.set(refId(ref), present)
       read.push({ collection: ref.collection, key: ref.key, revision: present?.revision ?? null })
     }
-    const writes = operations.map((operation) => {
-      const write = toWrite(operation, current.get(refId(operation)) ?? null)
+    const planned = operations.map((operation) => {
+      const before = current.get(refId(operation)) ?? null
+      const write = toWrite(operation, before)
       if (current.has(refId(operation))) current.set(refId(operation), write.op === 'put' ? write : null)
-      return write
+      // A put says all of what is stored; an increment leaves the expiry of what it finds.
+      return { write, before: operation.op === 'increment' ? before : null }
     })
-    return { writes, read }
+    const writes = planned.map(({ write, before }) =>
+      hasRules ? rules.applied(write, before, nowMs) : write,
+    )
+    return { writes: await Promise.all(writes), read }
   }
 
   async function drop(collection: string, selection: Selection, onProgress = () => {}): Promise<number> {
@@ -258,6 +333,12 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
 
   return {
     get,
+    async ending(collection, key) {
+      const member = await engine.read(collection, key)
+      // What has expired is swept soon, and only then leaves its tombstone.
+      if (member !== null) return isExpired(member, now()) ? 'expire' : null
+      return (await engine.tombstone(collection, key))?.ending ?? null
+    },
     async getMany(refs) {
       return (await engine.readMany(refs)).map(living)
     },
@@ -265,14 +346,18 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     delete: remove,
     batch,
     update,
-    write: commit,
-    async putAll(collection, members) {
-      await commit(members.map((member) => ({ ...member, op: 'put', collection })))
-    },
+    write,
+    putAll,
+    prepare: ({ collection, key }, content, otherwise) =>
+      rules.prepared(collection, key, content, now(), otherwise),
     page: (collection, query) => listPage(engine, collection, query, now()),
     all: (collection, query) => listAll(engine, collection, query, now),
     drop,
-    collections: () => engine.collections(),
+    async collections() {
+      return (await engine.collections()).filter(({ name }) => !isOwnCollection(name))
+    },
+    settings: rules.settings,
+    setSettings: (collection, given) => rules.set(collection, given, now()),
     stats: () => ({ cache: cache.stats, swept: sweeper.swept(), engine: engine.stats() }),
     async close() {
       await sweeper.stop()
@@ -314,26 +399,6 @@ function commitOf(
 ): Commit {
   return { checks, writes, nowMs, ...(durability === undefined ? {} : { durability }) }
 }
-
-function toWrite(operation: Operation, current: Content | null): Write {
-  const { collection, key } = operation
-  if (operation.op === 'delete') return { op: 'delete', collection, key, ending: 'delete' }
-  if (operation.op === 'put') {
-    const { value, contentType, flags, expiresAtMs } = operation
-    return { op: 'put', collection, key, value, contentType, flags, expiresAtMs }
-  }
-  const value = current?.value
-  if (value instanceof Uint8Array) {
-    throw new KvistError('unprocessable', `${collection}/${key} is not JSON`, { collection, key })
-  }
-  const { text } = incrementAt(value, operation.path, operation.by)
-  if (text.length > maxValueBytes)
-    throw new KvistError('too_large', `${collection}/${key} would become too large`)
-  const { contentType, flags, expiresAtMs } = current ?? newJson
-  return { op: 'put', collection, key, value: text, contentType, flags, expiresAtMs }
-}
-
-const newJson = { contentType: jsonContentType, flags: 0, expiresAtMs: null }
 
 /** A query for all of a collection. */
 export const wholeCollection: ListQuery = {

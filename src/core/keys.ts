@@ -25,6 +25,11 @@ export function parseCollection(text: string): string {
   return text
 }
 
+/** Whether a collection is kvist's own: clients cannot name it, and are not shown it. */
+export function isOwnCollection(name: string): boolean {
+  return name.startsWith('_')
+}
+
 /** Names that were found good; a server meets the same few over and over. */
 const goodNames = new Set<string>()
 const maxGoodNames = 1000
@@ -32,7 +37,7 @@ const maxGoodNames = 1000
 function collectionFault(text: string): string | null {
   if (goodNames.has(text)) return null
   if (text === '') return 'is empty'
-  if (text.startsWith('_')) return "begins with _, which is kept for kvist's own"
+  if (isOwnCollection(text)) return "begins with _, which is kept for kvist's own"
   if (text === '.' || text === '..') return 'is a path step, which URLs cannot carry'
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
   if (/[\x00-\x1f\x7f/]/.test(text)) return 'has a slash or a control character'

@@ -24,3 +24,10 @@ export const maxPatternBytes = 512
 
 /** The latest moment an expiry can name: the end of the year 9999, the last that RFC 3339 can write. */
 export const maxTimeMs = 253_402_300_799_999
+
+/** Collections that can have settings; all of them are kept in memory, for every write asks. */
+export const maxSettings = 10_000
+/** Processes that a collection's members go through. */
+export const maxProcesses = 16
+/** How long a process of the operator's own may take over one member. */
+export const maxProcessMs = 5000

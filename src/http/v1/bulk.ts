@@ -27,7 +27,7 @@ interface LineFailure {
   readonly detail: string
 }
 
-type Line = Content & { readonly key: string }
+type Line = Content & { readonly key: string; readonly line: number }
 
 export async function importLines(
   db: Database,
@@ -50,8 +50,9 @@ export async function importLines(
     group = []
     bytes = 0
     if (inFlight.length >= groupsInFlight) await inFlight.shift()
-    const done = db.putAll(collection, sent).then(() => {
-      stored += sent.length
+    const done = db.putAll(collection, sent).then((keptOut) => {
+      stored += sent.length - keptOut.length
+      for (const { index, error } of keptOut) fail(sent[index]!.line, error)
     })
     done.catch(() => {}) // heard of when it is awaited
     inFlight.push(done)
@@ -64,6 +65,8 @@ export async function importLines(
   }
 
   function summary() {
+    // A process refuses a line when those after it may have been read already.
+    failed.sort((a, b) => a.line - b.line)
     return { stored, failed, ...(unnamed === 0 ? {} : { failed_more: unnamed }) }
   }
 
@@ -71,7 +74,7 @@ export async function importLines(
     for await (const lines of linesOf(request, connection, fail)) {
       for (const { line, text } of lines) {
         try {
-          const parsed = parseLine(text)
+          const parsed = parseLine(line, text)
           group.push(parsed)
           bytes += parsed.value.length
         } catch (error) {
@@ -162,11 +165,12 @@ function lineTooLong(): KvistError {
 
 /** `{"key", "value" or "value_base64", "expire_in"? or "expires_at"?, "content_type"?, "flags"?}`; the rest of what a
  * list shows of a member is passed over, so that what was exported can be imported. */
-function parseLine(text: string): Line {
+function parseLine(number: number, text: string): Line {
   const line = parseObject(text)
   if (typeof line.key !== 'string') throw new KvistError('invalid_key', 'the line has no "key" that is text')
   const contentType = parseLineType(line.content_type)
   return {
+    line: number,
     key: parseKey(line.key),
     value: line.value_base64 === undefined ? rawValue(text, contentType) : parseBase64(line, contentType),
     contentType,

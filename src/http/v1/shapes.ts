@@ -1,5 +1,5 @@
 import { stampToMs } from '../../core/clock.ts'
-import type { Written } from '../../core/engine.ts'
+import type { Stored } from '../../core/database.ts'
 import { jsonContentType, type Member } from '../../core/member.ts'
 import { formatTime } from '../../core/time.ts'
 
@@ -25,8 +25,8 @@ export function memberLine(member: Member, include: Include): string {
 /** The answer to a write: the member without its value. */
 export function storedJson(
   key: string,
-  { revision, createdAtMs, clock }: Written,
-  { expiresAtMs, contentType }: { expiresAtMs: number | null; contentType: string },
+  { revision, createdAtMs, clock, expiresAtMs }: Stored,
+  { contentType }: { contentType: string },
 ): string {
   return `{"key":${JSON.stringify(key)},${metadataJson({ revision, createdAtMs, clock, expiresAtMs, contentType })}}`
 }

@@ -1,0 +1,77 @@
+import { expect, test } from 'bun:test'
+import fc from 'fast-check'
+import { KvistError } from './errors.ts'
+import { mergePatch, objectText, withMembers } from './merge.ts'
+
+/** The appendix of RFC 7396, row by row. */
+const cases: [target: string, patch: string, result: string][] = [
+  ['{"a":"b"}', '{"a":"c"}', '{"a":"c"}'],
+  ['{"a":"b"}', '{"b":"c"}', '{"a":"b","b":"c"}'],
+  ['{"a":"b"}', '{"a":null}', '{}'],
+  ['{"a":"b","b":"c"}', '{"a":null}', '{"b":"c"}'],
+  ['{"a":["b"]}', '{"a":"c"}', '{"a":"c"}'],
+  ['{"a":"c"}', '{"a":["b"]}', '{"a":["b"]}'],
+  ['{"a":{"b":"c"}}', '{"a":{"b":"d","c":null}}', '{"a":{"b":"d"}}'],
+  ['{"a":[{"b":"c"}]}', '{"a":[1]}', '{"a":[1]}'],
+  ['["a","b"]', '["c","d"]', '["c","d"]'],
+  ['{"a":"b"}', '["c"]', '["c"]'],
+  ['{"a":"foo"}', 'null', 'null'],
+  ['{"a":"foo"}', '"bar"', '"bar"'],
+  ['{"e":null}', '{"a":1}', '{"e":null,"a":1}'],
+  ['[1,2]', '{"a":"b","c":null}', '{"a":"b"}'],
+  ['{}', '{"a":{"bb":{"ccc":null}}}', '{"a":{"bb":{}}}'],
+  // Beyond the appendix: what is not touched keeps its digits, and names are only names.
+  ['{"n":12345678901234567890,"f":1.0}', '{"a":1e400}', '{"n":12345678901234567890,"f":1.0,"a":1e400}'],
+  ['{"a":1}', '{"__proto__":{"polluted":true}}', '{"a":1,"__proto__":{"polluted":true}}'],
+  ['{"\\u0061":1}', '{"a":2}', '{"a":2}'],
+  [' {"a": [ 1 ] } ', ' {"b" : 2}', '{"a":[ 1 ],"b":2}'],
+]
+
+test.each(cases)('%s patched with %s', (target, patch, result) => {
+  expect(mergePatch(target, patch)).toBe(result)
+})
+
+test('a patch of nothing makes what is there without the nulls', () => {
+  expect(mergePatch(undefined, '{"a":{"b":null,"c":1},"d":null}')).toBe('{"a":{"c":1}}')
+})
+
+test('a patch that is nested too deep is refused, not a stack that overflows', () => {
+  const deep = `${'{"a":'.repeat(101)}1${'}'.repeat(101)}`
+  expect(() => mergePatch('{}', deep)).toThrow(KvistError)
+  expect(mergePatch('{}', `${'{"a":'.repeat(100)}1${'}'.repeat(100)}`)).toContain('{"a":1}')
+})
+
+test('setting members keeps the others as they stand', () => {
+  expect(
+    withMembers('{"a": 1.0, "b":2}', [
+      ['b', '3'],
+      ['c', '"x"'],
+    ]),
+  ).toBe('{"a":1.0,"b":3,"c":"x"}')
+  expect(withMembers('{}', [])).toBe('{}')
+  expect(objectText(new Map([['"', '1']]))).toBe('{"\\"":1}')
+})
+
+test('it does what the definition of RFC 7396 does on parsed values', () => {
+  fc.assert(
+    fc.property(fc.json(), fc.json(), (target, patch) => {
+      expect(JSON.parse(mergePatch(target, patch))).toEqual(defined(JSON.parse(target), JSON.parse(patch)))
+    }),
+  )
+})
+
+type Fields = Record<string, unknown>
+
+function defined(target: unknown, patch: unknown): unknown {
+  if (!isObject(patch)) return patch
+  const result: Fields = Object.assign(Object.create(null), isObject(target) ? target : {})
+  for (const [name, value] of Object.entries(patch)) {
+    if (value === null) delete result[name]
+    else result[name] = defined(result[name], value)
+  }
+  return { ...result }
+}
+
+function isObject(value: unknown): value is Fields {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}

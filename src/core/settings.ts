@@ -1,0 +1,132 @@
+import type { Engine } from './engine.ts'
+import { KvistError } from './errors.ts'
+import { maxProcesses, maxSettings } from './limits.ts'
+import type { Change, Member } from './member.ts'
+import { parseDurationMs } from './time.ts'
+
+/**
+ * What is set for a collection. Settings are members of a collection of kvist's own, under the collection's name, so
+ * they are as durable as members are and need no file beside the store. No URL can name it, and lists leave it out.
+ */
+export interface Settings {
+  /** Names of processes in the order in which they run; null where nobody said, and a dialect has its own way. */
+  readonly processes: readonly string[] | null
+  /** What a member that is stored without an expiry gets; null for none. */
+  readonly defaultTtlMs: number | null
+}
+
+export const settingsCollection = '_settings'
+
+export const noSettings: Settings = { processes: null, defaultTtlMs: null }
+
+/**
+ * `{"processes": ["name", …] or null, "default_ttl": seconds, a duration such as "7d", or null}`; what is left out is
+ * null. Throws `invalid_request` or `invalid_parameter`.
+ */
+export function parseSettings(given: unknown): Settings {
+  if (typeof given !== 'object' || given === null || Array.isArray(given)) {
+    throw new KvistError('invalid_request', 'settings are a JSON object')
+  }
+  const { processes = null, default_ttl: ttl = null, ...others } = given as Record<string, unknown>
+  const [other] = Object.keys(others)
+  if (other !== undefined) {
+    throw new KvistError(
+      'invalid_request',
+      `there is no setting ${JSON.stringify(other.slice(0, 64))}; known are processes, default_ttl`,
+    )
+  }
+  return { processes: parseNames(processes), defaultTtlMs: parseTtl(ttl) }
+}
+
+function parseNames(given: unknown): readonly string[] | null {
+  if (given === null) return null
+  const list: readonly unknown[] = Array.isArray(given) ? given : [null]
+  const names = list.filter((name) => typeof name === 'string')
+  if (names.length !== list.length) {
+    throw new KvistError('invalid_request', '"processes" is a list of names, or null')
+  }
+  if (names.length > maxProcesses) {
+    throw new KvistError('invalid_request', `a collection has at most ${maxProcesses} processes`, {
+      limit: maxProcesses,
+    })
+  }
+  return names
+}
+
+function parseTtl(given: unknown): number | null {
+  if (given === null) return null
+  if (typeof given === 'number' || typeof given === 'string') return parseDurationMs(String(given))
+  throw new KvistError('invalid_request', '"default_ttl" is in seconds, or a duration such as "7d", or null')
+}
+
+export function settingsJson({ processes, defaultTtlMs }: Settings): string {
+  return JSON.stringify({ processes, default_ttl: defaultTtlMs === null ? null : defaultTtlMs / 1000 })
+}
+
+/** The settings of every collection that has some, in memory, as every write asks for them. */
+export interface SettingsBook {
+  /** Undefined for most. */
+  get(collection: string): Settings | undefined
+  /** They are the operator's, and cannot be changed over HTTP. */
+  isFixed(collection: string): boolean
+  /** Throws `unprocessable` when there is no room for the settings of one more. */
+  requireRoom(collection: string): void
+  /** Takes note of what was committed. */
+  hear(changes: readonly Change[]): void
+  /** Reads what is stored. */
+  load(engine: Engine): Promise<void>
+}
+
+/** `fixed` wins over what is stored; `onError` hears of stored settings that cannot be read, which count as none. */
+export function settingsBook(
+  fixed: ReadonlyMap<string, Settings>,
+  onError: (error: unknown) => void,
+): SettingsBook {
+  const book = new Map(fixed)
+
+  function take(collection: string, member: Member | null): void {
+    if (fixed.has(collection)) return
+    if (member === null) {
+      book.delete(collection)
+      return
+    }
+    try {
+      book.set(collection, parseSettings(JSON.parse(String(member.value))))
+    } catch (error) {
+      onError(new Error(`the settings of ${collection} cannot be read`, { cause: error }))
+    }
+  }
+
+  return {
+    get: (collection) => book.get(collection),
+    isFixed: (collection) => fixed.has(collection),
+    requireRoom(collection) {
+      if (book.size < maxSettings || book.has(collection)) return
+      throw new KvistError('unprocessable', `only ${maxSettings} collections can have settings`, {
+        limit: maxSettings,
+      })
+    },
+    hear(changes) {
+      for (const change of changes) {
+        if (change.collection !== settingsCollection) continue
+        if (change.type === 'put') take(change.member.key, change.member)
+        else take(change.tombstone.key, null)
+      }
+    },
+    async load(engine) {
+      let from: string | null = null
+      do {
+        const range = {
+          collection: settingsCollection,
+          from,
+          to: null,
+          order: 'asc',
+          keysOnly: false,
+        } as const
+        const page = await engine.scan({ ...range, limit: 1000 })
+        for (const member of page.members) take(member.key, member)
+        from = page.next
+      } while (from !== null)
+    },
+  }
+}
