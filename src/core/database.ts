@@ -233,10 +233,9 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   }
 
   async function write(writes: readonly Write[], durability?: Durability): Promise<readonly Written[]> {
+    if (!writes.some(({ collection }) => rules.has(collection))) return commit(writes, durability)
     const nowMs = now()
-    const hasRules = writes.some(({ collection }) => rules.has(collection))
-    const ready = hasRules ? writes.map((one) => rules.applied(one, null, nowMs)) : writes
-    return commit(await Promise.all(ready), durability)
+    return commit(await Promise.all(writes.map((one) => rules.applied(one, null, nowMs))), durability)
   }
 
   async function putAll(
