@@ -1,12 +1,30 @@
 import type { Maybe } from '../core/engine.ts'
 import type { Operation, Tag } from './operation.ts'
 
-export const methods = ['GET', 'PUT', 'POST', 'PATCH', 'DELETE'] as const
-export type Method = (typeof methods)[number]
+/** What a path that has routes answers, if only with 405. HEAD is not among them: where it has no row, GET answers it. */
+export const methods = ['GET', 'PUT', 'POST', 'PATCH', 'DELETE', 'OPTIONS'] as const
+export type Method = (typeof methods)[number] | 'HEAD'
 
 /** A request as Bun's router hands it on; parameters are decoded, and have to be checked (path.ts). */
 export interface RoutedRequest extends Request {
   readonly params: Readonly<Record<string, string>>
+}
+
+/** What went wrong: the members of a problem document, before they take the shape of an API. */
+export interface Problem {
+  readonly status: number
+  readonly code: string
+  readonly [member: string]: unknown
+}
+
+/** How an API says that something went wrong. */
+export type Refuse = (problem: Problem, headers: Readonly<Record<string, string>>) => Response
+
+/** Rows with a shape of errors of their own. */
+export interface Api {
+  /** What the paths of all of them begin with, and unknown ones too; empty for the root. */
+  readonly mount: string
+  readonly refuse: Refuse
 }
 
 /** A row of the table that serves the requests. HEAD comes with GET. */
@@ -19,6 +37,8 @@ export interface Route {
   readonly tag?: Tag
   /** What the document says beyond the above; without it the route is there all the same. */
   readonly docs?: Operation
+  /** Missing: errors are problem details. */
+  readonly api?: Api
   /** Answers without a token too. */
   readonly open?: true
   /** May throw a KvistError. */

@@ -6,6 +6,7 @@ import type { ListQuery, Selection } from '../../core/list.ts'
 import type { Member } from '../../core/member.ts'
 import { compilePattern } from '../../core/pattern.ts'
 import { readValue } from '../body.ts'
+import { decodeCursor, encodeCursor } from '../cursor.ts'
 import { parametersOf } from '../path.ts'
 import type { Connection } from '../route.ts'
 import { parseExpiry } from './expiry.ts'
@@ -150,22 +151,4 @@ function parseLimit(given: string | undefined, streamed: boolean): number {
     })
   }
   return limit
-}
-
-/** A cursor says where the next page begins. The mark in front tells it from other text that happens to decode. */
-const cursorMark = 'k1:'
-
-function encodeCursor(key: string): string {
-  return Buffer.from(cursorMark + key).toString('base64url')
-}
-
-function decodeCursor(text: string): string {
-  const bytes = Buffer.from(text, 'base64url')
-  const decoded = bytes.toString()
-  // A cursor may be one byte longer than a key: the first key after the longest one.
-  const key = decoded.slice(cursorMark.length)
-  if (encodeCursor(key) !== text || !decoded.startsWith(cursorMark) || key === '') {
-    throw new KvistError('invalid_cursor', 'the cursor is not one that kvist gave')
-  }
-  return key
 }
