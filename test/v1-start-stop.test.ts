@@ -142,6 +142,7 @@ describe('a stop', () => {
         }
         await withServer({ dataFolder }, (server) => load.verify(server.url))
         expect(load.acknowledged()).toBeGreaterThan(100)
+        expect(load.brokenOff()).toBe(0)
       })
     })
   }

@@ -13,6 +13,8 @@ export interface Load {
   verify(url: string): Promise<void>
   /** Writes that were acknowledged so far. */
   acknowledged(): number
+  /** Answers that began and did not end. */
+  brokenOff(): number
 }
 
 /** What a member may be: what was acknowledged last, or what was sent since without an answer; null for absent. */
@@ -28,6 +30,7 @@ const collections = ['load-a', 'load-b']
 export function startLoad(random: () => number): Load {
   const members = new Map<string, Known>()
   let acknowledged = 0
+  let brokenOff = 0
   let lastRevision = 0
   let ended = false
 
@@ -48,15 +51,14 @@ export function startLoad(random: () => number): Load {
     changes: ReadonlyMap<string, string | null>,
   ): Promise<unknown> {
     for (const [member, value] of changes) known(member).unsure.push(value)
-    let response: Response
-    let text: string
-    try {
-      response = await fetch(`${url}/v1/${path}`, request)
-      text = await response.text()
-    } catch {
+    const response = await fetch(`${url}/v1/${path}`, request).catch(() => null)
+    if (response === null) return false
+    const text = await response.text().catch(() => null)
+    if (text === null) {
+      brokenOff++
       return false
     }
-    // An answer is whole, and one of success: nothing here is a bad request.
+    // Nothing here is a bad request.
     if (response.status === 503) return false
     if (!response.ok && response.status !== 404) throw new Error(`${path}: ${response.status} ${text}`)
     for (const [member, value] of changes) members.set(member, { acknowledged: value, unsure: [] })
@@ -176,6 +178,7 @@ export function startLoad(random: () => number): Load {
       lastRevision = revision
     },
     acknowledged: () => acknowledged,
+    brokenOff: () => brokenOff,
   }
 }
 
