@@ -3,9 +3,12 @@ import type { Config } from './config.ts'
 import { openDatabase } from './core/database.ts'
 import { openSqlite } from './engines/sqlite/engine.ts'
 import { accessLog } from './http/access-log.ts'
+import { docsRoutes } from './http/docs-page.ts'
 import { healthRoutes } from './http/health.ts'
 import { metricsRoutes } from './http/metrics.ts'
 import type { Observe } from './http/observed.ts'
+import { openApiRoutes } from './http/openapi.ts'
+import type { Route } from './http/route.ts'
 import { listen } from './http/server.ts'
 import { v1Routes } from './http/v1/routes.ts'
 import { type Log, type LogFields, startLog } from './telemetry/log.ts'
@@ -43,7 +46,13 @@ export async function serve(config: Config): Promise<Running> {
         openRequests: http.openRequests,
         connections: { http: http.openConnections },
       })
-    const routes = [...healthRoutes(() => ready), ...metricsRoutes(expose), ...v1Routes(db)]
+    const routes: Route[] = [
+      ...v1Routes(db),
+      ...healthRoutes(() => ready),
+      ...metricsRoutes(expose),
+      ...docsRoutes,
+      ...openApiRoutes(() => routes, { version, needsToken: token !== null }),
+    ]
     const observe = observer(metrics, config.accessLog ? accessLog(log) : null)
     const http = listen({ host, port, idleTimeoutSeconds, token, routes, onError, observe })
     announce(log, config, http.url)

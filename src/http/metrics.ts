@@ -1,4 +1,5 @@
 import type { Exposed } from '../telemetry/metrics.ts'
+import { serverTag } from './operation.ts'
 import type { Route } from './route.ts'
 
 /**
@@ -11,6 +12,15 @@ export function metricsRoutes(expose: () => Promise<Exposed>): Route[] {
       method: 'GET',
       path: '/metrics',
       summary: 'Numbers for Prometheus',
+      tag: serverTag,
+      docs: {
+        answers: {
+          200: {
+            description: "Prometheus' text format",
+            content: { 'text/plain': { schema: { type: 'string' } } },
+          },
+        },
+      },
       async handle() {
         const { contentType, text } = await expose()
         return new Response(text, { headers: { 'content-type': contentType } })

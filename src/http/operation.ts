@@ -25,6 +25,11 @@ export interface Tag {
   readonly description: string
 }
 
+export const serverTag: Tag = {
+  name: 'server',
+  description: 'Health, metrics, and what this API is',
+}
+
 export interface Parameter {
   readonly in: 'path' | 'query' | 'header'
   readonly name: string

@@ -25,6 +25,10 @@ const answers: Record<ErrorCode, readonly [status: number, title: string]> = {
 /** Statuses after which the same request may go through later. */
 const retryAfterSeconds: Record<number, string> = { 503: '1', 507: '10' }
 
+export function statusOf(code: ErrorCode): number {
+  return answers[code][0]
+}
+
 /** What a client is told of an error; what is not meant for clients is told only by its code. */
 export function problemOf(error: unknown): Record<string, unknown> & { status: number; code: string } {
   if (!(error instanceof KvistError)) {

@@ -5,32 +5,37 @@ import { postBatch } from './batch.ts'
 import { importLines } from './bulk.ts'
 import { dropMembers, listCollections, listMembers, postMember } from './collections.ts'
 import { deleteMember, getMember, putMember } from './members.ts'
+import * as docs from './openapi.ts'
 
 /** The API of kvist's own, `/v1`: DESIGN's table, row by row. */
 export function v1Routes(db: Database): Route[] {
-  return [
+  const rows: Route[] = [
     {
       method: 'GET',
       path: '/v1',
       summary: 'The collections, with members and bytes',
+      docs: docs.listCollections,
       handle: (request) => listCollections(db, request),
     },
     {
       method: 'POST',
       path: '/v1/_batch',
       summary: 'Checks and operations, committed together or not at all',
+      docs: docs.postBatch,
       handle: (request, connection) => postBatch(db, request, connection),
     },
     {
       method: 'GET',
       path: '/v1/:collection',
       summary: 'A page of members, or all of them as NDJSON',
+      docs: docs.listMembers,
       handle: (request, connection) => listMembers(db, request, collectionOf(request), connection),
     },
     {
       method: 'POST',
       path: '/v1/:collection',
       summary: 'Stores a value under a new id; imports NDJSON',
+      docs: docs.postMembers,
       handle(request, connection) {
         const collection = collectionOf(request)
         const isLines = /^application\/(x-)?ndjson\s*(;|$)/i.test(request.headers.get('content-type') ?? '')
@@ -41,11 +46,13 @@ export function v1Routes(db: Database): Route[] {
       method: 'DELETE',
       path: '/v1/:collection',
       summary: 'Drops a collection, or what of it is selected',
+      docs: docs.dropMembers,
       handle: (request, connection) => dropMembers(db, request, collectionOf(request), connection),
     },
     ...memberRoutes(db, '/v1/:collection/:key', memberOf),
     ...memberRoutes(db, '/v1/:collection/*', memberOfRest),
   ]
+  return rows.map((row) => ({ ...row, tag: docs.v1Tag }))
 }
 
 /** A key with raw slashes spans segments, which takes a path of its own. */
@@ -55,18 +62,21 @@ function memberRoutes(db: Database, path: string, refOf: typeof memberOf): Route
       method: 'GET',
       path,
       summary: 'The value as it was stored',
+      docs: docs.getMember,
       handle: (request) => getMember(db, request, refOf(request)),
     },
     {
       method: 'PUT',
       path,
       summary: 'Stores a value',
+      docs: docs.putMember,
       handle: (request, connection) => putMember(db, request, refOf(request), connection),
     },
     {
       method: 'DELETE',
       path,
       summary: 'Deletes a member',
+      docs: docs.deleteMember,
       handle: (request) => deleteMember(db, request, refOf(request)),
     },
   ]

@@ -1,0 +1,240 @@
+import { KvistError } from '../core/errors.ts'
+import {
+  type Answer,
+  type Content,
+  type Header,
+  named,
+  nameOf,
+  type Operation,
+  type Parameter,
+  type Schema,
+  serverTag,
+  type Tag,
+} from './operation.ts'
+import { problemOf, statusOf } from './problem.ts'
+import type { Route } from './route.ts'
+
+/**
+ * The API's document, OpenAPI 3.1, made of the rows that serve the requests: what is served is in it, and what is in it
+ * is served. Rows bring their own words (operation.ts); one without any is described by its path and summary.
+ */
+export interface DocumentOptions {
+  readonly version: string
+  readonly needsToken: boolean
+}
+
+type Json = Readonly<Record<string, unknown>>
+
+const problem: Schema = named('Problem', {
+  type: 'object',
+  description:
+    'Problem details, RFC 9457. More members may say more: a limit that was passed, a current revision',
+  required: ['type', 'title', 'status', 'code'],
+  properties: {
+    type: { type: 'string', format: 'uri', examples: ['urn:kvist:not_found'] },
+    title: { type: 'string' },
+    status: { type: 'integer' },
+    code: { type: 'string', description: 'Stable; what programs should look at', examples: ['not_found'] },
+    detail: { type: 'string', description: 'What was wrong, for people' },
+    request_id: { type: 'string', description: 'With 500 and more: under which the log has it' },
+  },
+})
+
+export function openApiDocument(routes: readonly Route[], options: DocumentOptions): Json {
+  const tags = new Map<string, Tag>()
+  const ids = new Set<string>()
+  const paths: Record<string, Record<string, unknown>> = {}
+  for (const route of routes) {
+    const path = documentedPath(route, routes)
+    const method = route.method.toLowerCase()
+    paths[path] ??= {}
+    // A row for keys with slashes is the same operation as the row for those without.
+    if (paths[path][method] !== undefined) continue
+    const tag = route.tag ?? tagOf(path)
+    tags.set(tag.name, tag)
+    const operation = operationOf(route, path, tag, freeId(route, path, ids), options)
+    paths[path][method] = operation
+    if (route.docs?.head !== undefined) paths[path].head = headOf(operation, route.docs.head)
+  }
+  const schemas: Record<string, unknown> = {}
+  const referring = withReferences(paths, schemas)
+  return {
+    openapi: '3.1.0',
+    info: {
+      title: 'kvist',
+      version: options.version,
+      summary: 'A key-value store that speaks HTTP',
+      description:
+        'What goes wrong is told as problem details (RFC 9457), but where a dialect has its own way.',
+      license: { name: 'MIT', identifier: 'MIT' },
+    },
+    servers: [{ url: '/', description: 'This server' }],
+    tags: [...tags.values()],
+    security: options.needsToken ? [{ token: [] }] : [],
+    paths: referring,
+    components: {
+      schemas,
+      ...(options.needsToken ? { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } } : {}),
+    },
+  }
+}
+
+/** `:name` becomes `{name}`. The rest of a path is called as the single segment is that stands in its place elsewhere. */
+export function documentedPath({ path }: Route, routes: readonly Route[]): string {
+  const stem = path.endsWith('/*') ? path.slice(0, -1) : null
+  const twin = routes.find((other) => stem !== null && other.path.startsWith(`${stem}:`))
+  const rest = twin !== undefined && !twin.path.slice(stem!.length).includes('/') ? twin.path : `${stem}:rest`
+  return (stem === null ? path : rest).replace(/:([^/]+)/g, '{$1}')
+}
+
+function tagOf(path: string): Tag {
+  const [first = '', second] = path.split('/').slice(1)
+  const name = first === 'dialects' && second !== undefined ? second : first
+  return { name: name || 'root', description: `Paths of ${name || 'the root'}` }
+}
+
+/** A row that is mounted twice has its own name the first time. */
+function freeId({ method, docs }: Route, path: string, taken: Set<string>): string {
+  const words = path.match(/[A-Za-z0-9]+/g) ?? ['root']
+  const made = method.toLowerCase() + words.map((word) => word[0]!.toUpperCase() + word.slice(1)).join('')
+  const id = [docs?.id, made].find((one) => one !== undefined && !taken.has(one)) ?? `${made}${taken.size}`
+  taken.add(id)
+  return id
+}
+
+function operationOf(
+  route: Route,
+  path: string,
+  tag: Tag,
+  operationId: string,
+  { needsToken }: DocumentOptions,
+): Json {
+  const { summary, docs, open } = route
+  return {
+    operationId,
+    tags: [tag.name],
+    summary,
+    ...(docs?.description === undefined ? {} : { description: docs.description }),
+    ...(open && needsToken ? { security: [] } : {}),
+    ...parametersOf(docs, path),
+    ...(docs?.body === undefined ? {} : { requestBody: { required: true, ...docs.body } }),
+    responses: docs === undefined ? plainAnswers : answersOf(docs, needsToken && !open),
+  }
+}
+
+/** Those of the path that nobody has described are there as well: a path without them would not be valid. */
+function parametersOf(docs: Operation | undefined, path: string): Json {
+  const described: readonly Parameter[] = docs?.parameters ?? []
+  const names = Array.from(path.matchAll(/\{([^}]+)\}/g), ([, name = '']) => name)
+  const inPath = names.map(
+    (name) =>
+      described.find((one) => one.in === 'path' && one.name === name) ?? {
+        in: 'path',
+        name,
+        schema: { type: 'string' },
+      },
+  )
+  const parameters = [
+    ...inPath.map((one) => ({ ...one, required: true })),
+    ...described.filter((one) => one.in !== 'path'),
+  ]
+  return parameters.length === 0 ? {} : { parameters }
+}
+
+/** Of a row that does not say. */
+const plainAnswers: Json = {
+  '2XX': { description: 'Done' },
+  '4XX': { description: 'Refused' },
+  '5XX': { description: 'Failed' },
+}
+
+function answersOf({ answers, problems = [] }: Operation, wantsToken: boolean): Json {
+  const codes = [...(wantsToken ? (['unauthorized'] as const) : []), ...problems]
+  const failed: Record<number, Answer> = {}
+  for (const status of new Set(codes.map(statusOf))) {
+    failed[status] = problemAnswer(
+      status,
+      codes.filter((code) => statusOf(code) === status),
+    )
+  }
+  return { ...failed, 500: problemAnswer(500, [null]), ...answers }
+}
+
+/** The answer to errors with one status; null stands for an error that nobody foresaw. */
+function problemAnswer(status: number, codes: readonly (KvistError['code'] | null)[]): Answer {
+  const examples = codes.map((code) => {
+    const { title, detail, ...more } = problemOf(code === null ? null : new KvistError(code, '…'))
+    return [more.code, { summary: String(title), value: { title, ...more, detail } }] as const
+  })
+  const content: Content = { schema: problem, examples: Object.fromEntries(examples) }
+  return {
+    description: examples.map(([code, { summary }]) => `${summary} (\`${code}\`)`).join(', '),
+    headers: problemHeaders(status),
+    content: { 'application/problem+json': content },
+  }
+}
+
+function problemHeaders(status: number): Record<string, Header> {
+  const schema = { type: 'string' }
+  return {
+    ...(status === 401 ? { 'WWW-Authenticate': { description: 'What is wanted: `Bearer`', schema } } : {}),
+    ...(status > 500
+      ? { 'Retry-After': { description: 'Seconds after which it may go through', schema } }
+      : {}),
+    ...(status >= 500
+      ? { 'X-Request-Id': { description: 'The name of the request in the log', schema } }
+      : {}),
+  }
+}
+
+/** HEAD is GET without its body. */
+function headOf(operation: Json, summary: string): Json {
+  const bare = Object.entries(operation.responses as Record<string, Answer>).map(([status, answer]) => {
+    const { content, ...rest } = answer
+    return [status, rest]
+  })
+  return {
+    ...operation,
+    operationId: `head${String(operation.operationId).replace(/^get/, '')}`,
+    summary,
+    responses: Object.fromEntries(bare),
+  }
+}
+
+/** The same data with every named schema replaced by a reference to it, and gathered. */
+function withReferences(given: unknown, schemas: Record<string, unknown>): unknown {
+  if (typeof given !== 'object' || given === null) return given
+  if (Array.isArray(given)) return given.map((one) => withReferences(one, schemas))
+  const copy = () =>
+    Object.fromEntries(Object.entries(given).map(([name, one]) => [name, withReferences(one, schemas)]))
+  const name = nameOf(given)
+  if (name === undefined) return copy()
+  schemas[name] ??= copy()
+  return { $ref: `#/components/schemas/${name}` }
+}
+
+/** `/openapi.json`. Made when it is asked for first, of all routes, itself among them. */
+export function openApiRoutes(routes: () => readonly Route[], options: DocumentOptions): Route[] {
+  let text: string | undefined
+  return [
+    {
+      method: 'GET',
+      path: '/openapi.json',
+      summary: 'This document',
+      tag: serverTag,
+      open: true,
+      docs: {
+        answers: {
+          200: {
+            description: 'OpenAPI 3.1',
+            content: { 'application/json': { schema: { type: 'object' } } },
+          },
+        },
+      },
+      handle() {
+        text ??= JSON.stringify(openApiDocument(routes(), options))
+        return new Response(text, { headers: { 'content-type': 'application/json' } })
+      },
+    },
+  ]
+}

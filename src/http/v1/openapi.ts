@@ -1,0 +1,305 @@
+import type { ErrorCode } from '../../core/errors.ts'
+import { defaultPageMembers, maxPageMembers, maxPatternBytes } from '../../core/limits.ts'
+import type { Header, Operation, Parameter, Schema, Tag } from '../operation.ts'
+import * as schemas from './schemas.ts'
+
+/** What the API's document says of `/v1`, for routes.ts to put beside its rows. */
+
+export const v1Tag: Tag = {
+  name: 'v1',
+  description:
+    "The API of kvist's own. Collections hold members; a member is a key with its value. A collection comes into being with its first member.",
+}
+
+const json = 'application/json'
+const ndjson = 'application/x-ndjson'
+const text: Schema = { type: 'string' }
+
+const readFaults: readonly ErrorCode[] = ['storage_failed', 'closing']
+const writeFaults: readonly ErrorCode[] = [...readFaults, 'busy', 'storage_full']
+const valueFaults: readonly ErrorCode[] = ['invalid_json', 'too_large', 'unsupported_media_type']
+
+// No examples: the page would send them along unasked.
+function query(name: string, description: string, schema: Schema = text): Parameter {
+  return { in: 'query', name, description, schema }
+}
+
+function header(name: string, description: string): Parameter {
+  return { in: 'header', name, description, schema: text }
+}
+
+const collection: Parameter = {
+  in: 'path',
+  name: 'collection',
+  description: "Up to 128 bytes; names that begin with `_` are kvist's own",
+  schema: schemas.collectionName,
+  example: 'books',
+}
+
+const key: Parameter = {
+  in: 'path',
+  name: 'key',
+  description: 'The rest of the path, decoded once: a `/` in a key may stand as it is, or as `%2F`',
+  schema: schemas.key,
+  example: 'dune',
+}
+
+const expiry: readonly Parameter[] = [
+  query('expire_in', 'How long it lives: seconds (`90`), or with a unit (`90s`, `15m`, `12h`, `7d`)'),
+  query('expire_at', 'When it is gone: RFC 3339, or Unix seconds; not together with `expire_in`'),
+]
+
+const selection: readonly Parameter[] = [
+  query('prefix', 'Keys that begin so'),
+  query('filter', 'Keys that match: `*` is any run of characters, `?` any one', {
+    ...text,
+    maxLength: maxPatternBytes,
+  }),
+  query('match', 'Members with a top-level value that matches, as text; wildcards as in `filter`', {
+    ...text,
+    maxLength: maxPatternBytes,
+  }),
+  query('from', 'Keys from this one on'),
+  query('to', 'Keys before this one'),
+]
+
+const conditions: readonly Parameter[] = [
+  header('If-Match', 'Only if the member has one of these revisions (`"12"`); `*`: only if there is one'),
+  header('If-None-Match', 'Only if it has none of them; `*`: only if there is none'),
+]
+
+const etag: Header = { description: 'The revision, in quotes', schema: text, example: '"12"' }
+
+const memberHeaders: Readonly<Record<string, Header>> = {
+  ETag: etag,
+  'Last-Modified': { description: 'When it was last written', schema: text },
+  'Kvist-Expires-At': {
+    description: 'When it will be gone; missing for never',
+    schema: { type: 'string', format: 'date-time' },
+  },
+}
+
+const storedExample = {
+  key: 'dune',
+  revision: 12,
+  created_at: '2026-06-01T12:00:00.000Z',
+  updated_at: '2026-06-01T12:00:00.000Z',
+  expires_at: null,
+  content_type: json,
+}
+const valueExample = { title: 'Dune', year: 1965 }
+
+const value = {
+  description:
+    'JSON where the `Content-Type` says so or says nothing, kept byte for byte; otherwise bytes, kept with their type',
+  content: {
+    [json]: { schema: schemas.anyJson, example: valueExample },
+    '*/*': { schema: { description: 'Any bytes' } },
+  },
+}
+
+export const listCollections: Operation = {
+  id: 'listCollections',
+  answers: {
+    200: {
+      description: 'All of them, by name',
+      content: {
+        [json]: {
+          schema: schemas.collections,
+          example: { collections: [{ name: 'books', members: 2, bytes: 71 }] },
+        },
+      },
+    },
+  },
+  problems: ['invalid_parameter', ...readFaults],
+}
+
+export const postBatch: Operation = {
+  id: 'batch',
+  description:
+    'All of it happens, or nothing. A check names a member and the revision that it must have; the first that fails is told in the answer, with the revision that there is.',
+  body: {
+    content: {
+      [json]: {
+        schema: schemas.batch,
+        example: {
+          checks: [{ collection: 'books', key: 'dune', revision: 12 }],
+          operations: [
+            { op: 'put', collection: 'books', key: 'dune', value: valueExample },
+            { op: 'increment', collection: 'counts', key: 'books', path: '/total', by: 1 },
+            { op: 'delete', collection: 'wishes', key: 'dune' },
+          ],
+        },
+      },
+    },
+  },
+  answers: {
+    200: {
+      description: 'Committed',
+      content: { [json]: { schema: schemas.revisions, example: { revisions: [13, 14, 0] } } },
+    },
+  },
+  problems: [
+    'invalid_request',
+    'invalid_json',
+    'invalid_collection',
+    'invalid_key',
+    'invalid_parameter',
+    'conflict',
+    'precondition_failed',
+    'too_large',
+    'unprocessable',
+    ...writeFaults,
+  ],
+}
+
+export const listMembers: Operation = {
+  id: 'listMembers',
+  description: `By key. A page may be short, even empty, while there are more: \`next\` tells. With \`Accept: ${ndjson}\` all of them stream, a member a line, in constant memory; \`cursor\` does not go with that, and \`limit\` has no upper end.`,
+  parameters: [
+    collection,
+    ...selection,
+    query('order', 'By the bytes of the key', { type: 'string', enum: ['asc', 'desc'], default: 'asc' }),
+    query('limit', 'Members of a page', {
+      type: 'integer',
+      minimum: 1,
+      maximum: maxPageMembers,
+      default: defaultPageMembers,
+    }),
+    query('cursor', 'The `next` of the page before'),
+    query('include', 'What to show of each member', {
+      type: 'string',
+      enum: ['all', 'values', 'keys'],
+      default: 'all',
+    }),
+  ],
+  answers: {
+    200: {
+      description: 'A page, or everything',
+      headers: { Link: { description: 'With `rel="next"`: the next page', schema: text } },
+      content: {
+        [json]: {
+          schema: schemas.page,
+          example: { members: [{ ...storedExample, value: valueExample }], next: null },
+        },
+        [ndjson]: { schema: schemas.member },
+      },
+    },
+  },
+  problems: ['invalid_collection', 'invalid_key', 'invalid_parameter', 'invalid_cursor', ...readFaults],
+}
+
+export const postMembers: Operation = {
+  id: 'addMember',
+  description: `A value is stored under an id that grows with time (UUIDv7). NDJSON (\`${ndjson}\`) is an import: a member a line, as a list shows it, of any length, in constant memory; a bad line is named in the summary and stops no other. \`expire_in\` and \`expire_at\` are for a single value.`,
+  parameters: [collection, ...expiry],
+  body: {
+    ...value,
+    content: {
+      [json]: value.content[json]!,
+      [ndjson]: {
+        schema: schemas.bulkLine,
+        example: { key: 'dune', value: valueExample, expire_in: '7d' },
+      },
+      '*/*': value.content['*/*']!,
+    },
+  },
+  answers: {
+    200: {
+      description: 'What became of the import',
+      content: {
+        [json]: {
+          schema: schemas.bulkSummary,
+          example: { stored: 2, failed: [{ line: 3, code: 'invalid_json', detail: 'the line is not JSON' }] },
+        },
+      },
+    },
+    201: {
+      description: 'Stored',
+      headers: { Location: { description: 'Where it is', schema: text }, ETag: etag },
+      content: { [json]: { schema: schemas.stored, example: storedExample } },
+    },
+  },
+  problems: ['invalid_collection', 'invalid_parameter', ...valueFaults, ...writeFaults],
+}
+
+export const dropMembers: Operation = {
+  id: 'dropMembers',
+  description:
+    'All that was written before now, or what of it the parameters select. Each member goes by itself.',
+  parameters: [collection, ...selection],
+  answers: {
+    200: {
+      description: 'How many there were',
+      content: { [json]: { schema: schemas.deleted, example: { deleted: 2 } } },
+    },
+  },
+  problems: ['invalid_collection', 'invalid_key', 'invalid_parameter', ...writeFaults],
+}
+
+export const getMember: Operation = {
+  id: 'getMember',
+  parameters: [
+    collection,
+    key,
+    header('If-None-Match', 'Answer 304 if the member has one of these revisions (`"12"`)'),
+    header('If-Modified-Since', 'Answer 304 if it was not written since; `If-None-Match` goes before'),
+  ],
+  answers: {
+    200: {
+      description: 'The value, byte for byte, with its content type',
+      headers: memberHeaders,
+      content: {
+        [json]: { schema: schemas.anyJson, example: valueExample },
+        '*/*': { schema: { description: 'Any bytes' } },
+      },
+    },
+    304: { description: 'It is as the client knows it', headers: memberHeaders },
+  },
+  problems: ['invalid_request', 'invalid_collection', 'not_found', 'key_too_long', ...readFaults],
+  head: 'What is known of a member, without its value',
+}
+
+export const putMember: Operation = {
+  id: 'putMember',
+  parameters: [collection, key, ...expiry, ...conditions],
+  body: value,
+  answers: {
+    200: {
+      description: 'Stored in place of what was there',
+      headers: { ETag: etag },
+      content: { [json]: { schema: schemas.stored, example: storedExample } },
+    },
+    201: {
+      description: 'Stored; it is new',
+      headers: { ETag: etag },
+      content: { [json]: { schema: schemas.stored, example: storedExample } },
+    },
+  },
+  problems: [
+    'invalid_request',
+    'invalid_collection',
+    'invalid_parameter',
+    'key_too_long',
+    'conflict',
+    'precondition_failed',
+    ...valueFaults,
+    ...writeFaults,
+  ],
+}
+
+export const deleteMember: Operation = {
+  id: 'deleteMember',
+  parameters: [collection, key, ...conditions],
+  answers: { 204: { description: 'It is gone' } },
+  problems: [
+    'invalid_request',
+    'invalid_collection',
+    'invalid_parameter',
+    'not_found',
+    'key_too_long',
+    'conflict',
+    'precondition_failed',
+    ...writeFaults,
+  ],
+}

@@ -1,0 +1,217 @@
+import { maxCollectionBytes, maxKeyBytes } from '../../core/limits.ts'
+import { named, type Schema } from '../operation.ts'
+
+/** The shapes of `/v1` as the API's document has them; shapes.ts writes them. */
+
+const time: Schema = { type: 'string', format: 'date-time', examples: ['2030-01-31T12:00:00.000Z'] }
+
+export const collectionName: Schema = {
+  type: 'string',
+  minLength: 1,
+  maxLength: maxCollectionBytes,
+  examples: ['books'],
+}
+
+export const key: Schema = { type: 'string', minLength: 1, maxLength: maxKeyBytes, examples: ['dune'] }
+
+export const anyJson: Schema = { description: 'Any JSON, byte for byte as it was sent' }
+
+const expiresAt: Schema = {
+  ...time,
+  type: ['string', 'null'],
+  description: 'When the member will be gone; null for never',
+}
+
+export const revision: Schema = {
+  type: 'integer',
+  minimum: 1,
+  description: 'Grows with every change in the store; as an ETag it stands in quotes',
+}
+
+const metadata = {
+  revision,
+  created_at: time,
+  updated_at: time,
+  expires_at: expiresAt,
+  content_type: { type: 'string', examples: ['application/json'] },
+}
+
+export const stored = named('Stored', {
+  type: 'object',
+  description: 'What is known of a member that was stored: all but its value',
+  required: ['key', ...Object.keys(metadata)],
+  properties: { key, ...metadata },
+})
+
+export const member = named('Member', {
+  type: 'object',
+  description:
+    'With `include=keys` the key alone; with `include=values` also the value, and of the rest only what storing it again takes',
+  required: ['key'],
+  properties: {
+    key,
+    value: anyJson,
+    value_base64: {
+      type: 'string',
+      contentEncoding: 'base64',
+      description: 'In place of `value`, of bytes that are not JSON',
+    },
+    ...metadata,
+    flags: { type: 'integer', description: 'What memcached clients keep beside a value, unless it is 0' },
+  },
+})
+
+export const page = named('Page', {
+  type: 'object',
+  required: ['members', 'next'],
+  properties: {
+    members: { type: 'array', items: member },
+    next: {
+      type: ['string', 'null'],
+      description: 'The `cursor` of the next page; null when this is the last',
+    },
+  },
+})
+
+export const collections = named('Collections', {
+  type: 'object',
+  required: ['collections'],
+  properties: {
+    collections: {
+      type: 'array',
+      items: {
+        type: 'object',
+        required: ['name', 'members', 'bytes'],
+        properties: {
+          name: collectionName,
+          members: { type: 'integer', minimum: 1 },
+          bytes: { type: 'integer', minimum: 0, description: 'Of keys and values' },
+        },
+      },
+    },
+  },
+})
+
+export const deleted = named('Deleted', {
+  type: 'object',
+  required: ['deleted'],
+  properties: { deleted: { type: 'integer', minimum: 0 } },
+})
+
+export const bulkLine = named('BulkLine', {
+  type: 'object',
+  description: 'A line of an import. What else a list shows of a member is passed over',
+  required: ['key'],
+  properties: {
+    key,
+    value: anyJson,
+    value_base64: { type: 'string', contentEncoding: 'base64' },
+    expire_in: { type: ['string', 'number'], examples: ['15m'] },
+    expires_at: expiresAt,
+    content_type: { type: 'string' },
+    flags: { type: 'integer', minimum: 0, maximum: 4_294_967_295 },
+  },
+})
+
+export const bulkSummary = named('BulkSummary', {
+  type: 'object',
+  required: ['stored', 'failed'],
+  properties: {
+    stored: { type: 'integer', minimum: 0 },
+    failed: {
+      type: 'array',
+      description: 'The lines that were not stored, the first thousand of them',
+      items: {
+        type: 'object',
+        required: ['line', 'code', 'detail'],
+        properties: {
+          line: { type: 'integer', minimum: 1 },
+          code: { type: 'string' },
+          detail: { type: 'string' },
+        },
+      },
+    },
+    failed_more: { type: 'integer', minimum: 1, description: 'How many more lines were not stored' },
+  },
+})
+
+const ofMember = { collection: collectionName, key }
+
+export const batch = named('Batch', {
+  type: 'object',
+  additionalProperties: false,
+  properties: {
+    checks: {
+      type: 'array',
+      items: {
+        type: 'object',
+        additionalProperties: false,
+        required: ['collection', 'key', 'revision'],
+        properties: {
+          ...ofMember,
+          revision: {
+            ...revision,
+            type: ['integer', 'null'],
+            description: 'null: the member must not exist',
+          },
+        },
+      },
+    },
+    operations: {
+      type: 'array',
+      items: {
+        oneOf: [
+          {
+            type: 'object',
+            title: 'put',
+            additionalProperties: false,
+            required: ['op', 'collection', 'key', 'value'],
+            properties: {
+              op: { const: 'put' },
+              ...ofMember,
+              value: anyJson,
+              expire_in: { type: ['string', 'number', 'null'], examples: ['15m'] },
+              expire_at: { type: ['string', 'number', 'null'] },
+            },
+          },
+          {
+            type: 'object',
+            title: 'delete',
+            additionalProperties: false,
+            required: ['op', 'collection', 'key'],
+            properties: { op: { const: 'delete' }, ...ofMember },
+          },
+          {
+            type: 'object',
+            title: 'increment',
+            additionalProperties: false,
+            required: ['op', 'collection', 'key'],
+            properties: {
+              op: { const: 'increment' },
+              ...ofMember,
+              path: {
+                type: 'string',
+                format: 'json-pointer',
+                default: '',
+                description: 'JSON pointer to the number; empty for the value itself',
+              },
+              by: { type: 'number', default: 1 },
+            },
+          },
+        ],
+      },
+    },
+  },
+})
+
+export const revisions = named('Revisions', {
+  type: 'object',
+  required: ['revisions'],
+  properties: {
+    revisions: {
+      type: 'array',
+      description: 'One for each operation; 0 for a delete of what was not there',
+      items: { type: 'integer', minimum: 0 },
+    },
+  },
+})
