@@ -1,0 +1,127 @@
+import { expect, test } from 'bun:test'
+import { lintOpenApi } from '../../test/support/openapi-linter.ts'
+import { openApiDocument } from './openapi.ts'
+import { named, type Operation } from './operation.ts'
+import type { Method, Route } from './route.ts'
+
+const options = { version: '1.2.3', needsToken: true }
+
+function route(method: Method, path: string, more: Partial<Route> = {}): Route {
+  return { method, path, summary: `${method} ${path}`, handle: () => new Response(), ...more }
+}
+
+interface Documented {
+  readonly operationId: string
+  readonly tags: readonly string[]
+  readonly summary: string
+  readonly security?: readonly unknown[]
+  readonly parameters?: readonly { readonly in: string; readonly name: string; readonly required?: boolean }[]
+  readonly responses: Readonly<Record<string, { readonly description: string; readonly content?: unknown }>>
+}
+
+function operationsOf(routes: readonly Route[], given = options): Map<string, Documented> {
+  // The document is JSON: what it is as text is what counts.
+  const { paths } = JSON.parse(JSON.stringify(openApiDocument(routes, given)))
+  const found = new Map<string, Documented>()
+  for (const [path, item] of Object.entries<Record<string, Documented>>(paths)) {
+    for (const [method, operation] of Object.entries(item)) found.set(`${method} ${path}`, operation)
+  }
+  return found
+}
+
+test('every row is an operation, and nothing else is', () => {
+  const routes = [route('GET', '/a'), route('PUT', '/a'), route('DELETE', '/a/:b/c/:d'), route('GET', '/e/*')]
+  expect([...operationsOf(routes).keys()].toSorted()).toEqual([
+    'delete /a/{b}/c/{d}',
+    'get /a',
+    'get /e/{rest}',
+    'put /a',
+  ])
+})
+
+test('the row of keys with slashes is one operation with that of keys without', () => {
+  const routes = [route('GET', '/v1/:c/:key'), route('GET', '/v1/:c/*'), route('PUT', '/v1/:c/*')]
+  expect([...operationsOf(routes).keys()]).toEqual(['get /v1/{c}/{key}', 'put /v1/{c}/{key}'])
+})
+
+test('parameters of the path are there whether somebody describes them or not', () => {
+  const docs: Operation = {
+    parameters: [
+      { in: 'query', name: 'q', description: 'a query', schema: { type: 'string' } },
+      { in: 'path', name: 'b', description: 'a b', schema: { type: 'string' } },
+    ],
+    answers: { 200: { description: 'done' } },
+  }
+  const found = operationsOf([route('GET', '/x/:a/:b', { docs })]).get('get /x/{a}/{b}')!
+  expect(found.parameters!.map((one) => [one.in, one.name, one.required ?? false])).toEqual([
+    ['path', 'a', true],
+    ['path', 'b', true],
+    ['query', 'q', false],
+  ])
+})
+
+test('a row without words of its own is valid with what it has', async () => {
+  const routes = [route('GET', '/'), route('PUT', '/dialects/keys/keys'), route('DELETE', '/keys/:id')]
+  for (const needsToken of [true, false]) {
+    expect(await lintOpenApi(openApiDocument(routes, { ...options, needsToken }))).toEqual([])
+  }
+  const found = operationsOf(routes)
+  expect([...found.values()].map(({ tags }) => tags)).toEqual([['root'], ['keys'], ['keys']])
+})
+
+test('a row that is mounted twice is two operations with names of their own', () => {
+  const docs: Operation = { id: 'getIt', answers: { 200: { description: 'done' } } }
+  const ids = ['/dialects/x/a', '/a', '/b'].map((path) => route('GET', path, { docs }))
+  const found = [...operationsOf(ids).values()].map(({ operationId }) => operationId)
+  expect(found).toEqual(['getIt', 'getA', 'getB'])
+})
+
+test('errors become answers by their status, with the code as an example', () => {
+  const docs: Operation = {
+    answers: { 200: { description: 'done' } },
+    problems: ['invalid_key', 'invalid_json', 'storage_full'],
+  }
+  const { responses } = operationsOf([route('PUT', '/a', { docs })]).get('put /a')!
+  expect(Object.keys(responses)).toEqual(['200', '400', '401', '500', '507'])
+  expect(responses['400']!.description).toBe('Bad key (`invalid_key`), Not JSON (`invalid_json`)')
+  expect(JSON.stringify(responses['507']!.content)).toContain('"code":"storage_full"')
+})
+
+test('a token is asked for where the server has one, but not for what is open', () => {
+  const docs: Operation = { answers: { 200: { description: 'done' } } }
+  const routes = [route('GET', '/a', { docs }), route('GET', '/b', { docs, open: true })]
+  const closed = operationsOf(routes)
+  expect(openApiDocument(routes, options).security).toEqual([{ token: [] }])
+  expect(closed.get('get /b')!.security).toEqual([])
+  expect(Object.keys(closed.get('get /a')!.responses)).toContain('401')
+  expect(Object.keys(closed.get('get /b')!.responses)).not.toContain('401')
+  const open = { ...options, needsToken: false }
+  expect(openApiDocument(routes, open).security).toEqual([])
+  expect(Object.keys(operationsOf(routes, open).get('get /a')!.responses)).not.toContain('401')
+})
+
+test('HEAD is GET without its body', () => {
+  const docs: Operation = {
+    answers: { 200: { description: 'done', content: { 'text/plain': { schema: { type: 'string' } } } } },
+    head: 'Only whether it is there',
+  }
+  const found = operationsOf([route('GET', '/a', { docs })])
+  expect(found.get('head /a')).toMatchObject({ operationId: 'headA', summary: 'Only whether it is there' })
+  expect(JSON.stringify(found.get('head /a'))).not.toContain('content')
+  expect(JSON.stringify(found.get('get /a'))).toContain('content')
+})
+
+test('a named schema is there once, and referred to wherever it is used, in other schemas too', () => {
+  const inner = named('Inner', { type: 'string' })
+  const outer = named('Outer', { type: 'array', items: inner })
+  const content = { 'application/json': { schema: outer } }
+  const docs: Operation = { body: { content }, answers: { 200: { description: 'done', content } } }
+  const { components, paths } = JSON.parse(
+    JSON.stringify(openApiDocument([route('PUT', '/a', { docs })], options)),
+  )
+  expect(components.schemas.Inner).toEqual({ type: 'string' })
+  expect(components.schemas.Outer).toEqual({ type: 'array', items: { $ref: '#/components/schemas/Inner' } })
+  expect(paths['/a'].put.requestBody.content['application/json'].schema).toEqual({
+    $ref: '#/components/schemas/Outer',
+  })
+})
