@@ -125,3 +125,13 @@ test('a named schema is there once, and referred to wherever it is used, in othe
     $ref: '#/components/schemas/Outer',
   })
 })
+
+test('an API with errors of its own says itself how they look', () => {
+  const docs: Operation = { answers: { 200: { description: 'done' } }, problems: ['not_found'] }
+  const api = { mount: '/x', refuse: () => new Response() }
+  const { responses } = operationsOf([route('GET', '/x/a', { docs, api })]).get('get /x/a')!
+  expect(responses).toEqual({
+    200: { description: 'done' },
+    401: { description: 'The token is missing or wrong' },
+  })
+})

@@ -118,7 +118,7 @@ function operationOf(
     ...(open && needsToken ? { security: [] } : {}),
     ...parametersOf(docs, path),
     ...(docs?.body === undefined ? {} : { requestBody: { required: true, ...docs.body } }),
-    responses: docs === undefined ? plainAnswers : answersOf(docs, needsToken && !open),
+    responses: answersOf(route, needsToken && !open),
   }
 }
 
@@ -148,7 +148,11 @@ const plainAnswers: Json = {
   '5XX': { description: 'Failed' },
 }
 
-function answersOf({ answers, problems = [] }: Operation, wantsToken: boolean): Json {
+function answersOf({ docs, api }: Route, wantsToken: boolean): Json {
+  if (docs === undefined) return plainAnswers
+  const { answers, problems = [] } = docs
+  // An API with errors of its own says itself how they look.
+  if (api !== undefined) return { ...(wantsToken ? noToken : {}), ...answers }
   const codes = [...(wantsToken ? (['unauthorized'] as const) : []), ...problems]
   const failed: Record<number, Answer> = {}
   for (const status of new Set(codes.map(statusOf))) {
@@ -159,6 +163,8 @@ function answersOf({ answers, problems = [] }: Operation, wantsToken: boolean): 
   }
   return { ...failed, 500: problemAnswer(500, [null]), ...answers }
 }
+
+const noToken: Json = { 401: { description: 'The token is missing or wrong' } }
 
 /** The answer to errors with one status; null stands for an error that nobody foresaw. */
 function problemAnswer(status: number, codes: readonly (KvistError['code'] | null)[]): Answer {
