@@ -56,6 +56,7 @@ export function copyOf(dir: string): string {
 /** Keeps the tables from being written until `release`: segments pile up as behind a slow disk. */
 export function holdTables(dir: string): { release(): void } {
   const db = new Database(join(dir, 'kvist.db'), { readwrite: true })
+  db.run('PRAGMA busy_timeout = 10000')
   db.run('BEGIN IMMEDIATE')
   return {
     release() {

@@ -27,6 +27,8 @@ export interface FullDisk {
   /** How far the tables were behind the log then, in revisions, and how many segments the log had. */
   readonly behind: number
   readonly segments: number
+  /** Files of the log that are not as long as they should be. */
+  readonly halfSegments: number
   /** What readers found missing, or found though it was refused: while full, with room again, and after restarts. */
   readonly wrong: string[]
   /** What an engine that was opened on the full disk said. */
@@ -52,13 +54,14 @@ if (where === 'tables') await useFilesAgain()
 else await writeBatch()
 await expectAll('before')
 
-fillDisk()
+// What is left is too little for a segment; the tables could do with it.
+fillDisk(where === 'tables' ? 0 : segmentBytes / 2)
 const before = batches
 const faults = [await writeUntilFull()]
 await expectAll('while full')
 for (let i = 0; i < 5; i++) faults.push((await faultOfBatch()) ?? 'done')
 await expectAll('after more tries')
-const { behind, segments } = lagOfTables()
+const { behind, segments, halfSegments } = lagOfTables()
 const batchesWhileFull = batches - before
 
 rmSync(filler)
@@ -89,7 +92,16 @@ await reopen()
 await expectAll('in the end')
 await engine.close()
 
-const seen: FullDisk = { batchesWhileFull, faults, behind, segments, wrong, openedWhileFull, snapshot }
+const seen: FullDisk = {
+  batchesWhileFull,
+  faults,
+  behind,
+  segments,
+  halfSegments,
+  wrong,
+  openedWhileFull,
+  snapshot,
+}
 console.log(JSON.stringify(seen))
 
 function open(): Promise<Engine> {
@@ -166,8 +178,7 @@ async function expectAll(when: string): Promise<void> {
 async function snapshotWithoutRoom(path: string): Promise<FullDisk['snapshot']> {
   for (let i = 0; i < 20; i++) await writeBatch()
   await reopen()
-  fillDisk()
-  truncateSync(filler, statSync(filler).size - 160 * 1024)
+  fillDisk(160 * 1024)
   const fault = await engine.snapshot(path).then(
     () => 'done',
     (error: unknown) => (error instanceof KvistError ? error.code : String(error)),
@@ -176,7 +187,7 @@ async function snapshotWithoutRoom(path: string): Promise<FullDisk['snapshot']> 
   return { fault, left: existsSync(path) }
 }
 
-function fillDisk(): void {
+function fillDisk(leftBytes = 0): void {
   const fd = openSync(filler, 'w')
   const page = Buffer.alloc(4096)
   try {
@@ -185,11 +196,14 @@ function fillDisk(): void {
     // Now it is full.
   }
   closeSync(fd)
+  truncateSync(filler, statSync(filler).size - leftBytes)
 }
 
-function lagOfTables(): { behind: number; segments: number } {
+function lagOfTables(): Pick<FullDisk, 'behind' | 'segments' | 'halfSegments'> {
   const db = new Database(join(dir!, 'kvist.db'), { readonly: true })
   const applied = Number(db.query("SELECT value FROM meta WHERE name = 'applied_revision'").values()[0]?.[0])
   db.close()
-  return { behind: lastRevision - applied, segments: filesOf('log-') }
+  const log = readdirSync(dir!).filter((name) => name.startsWith('log-'))
+  const halves = log.filter((name) => statSync(join(dir!, name)).size < segmentBytes)
+  return { behind: lastRevision - applied, segments: log.length, halfSegments: halves.length }
 }

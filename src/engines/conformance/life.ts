@@ -123,7 +123,12 @@ export function lifePromises({ storeTest, phaseTest }: Suite): void {
           await write(store, put('x', value), put('y', value), put(own, value))
         }
       }
-      const writers = ['a', 'b', 'c', 'd'].map(keepWriting)
+      const writers: Promise<void>[] = []
+      for (const own of ['a', 'b', 'c', 'd']) {
+        writers.push(keepWriting(own))
+        // Out of step, so that some are always waiting while others are written.
+        await new Promise((resolve) => setImmediate(resolve))
+      }
       for (let round = 0; round < 3; round++) {
         while (generation < 20 * (round + 1)) await new Promise((resolve) => setImmediate(resolve))
         const least = (await read(store, 'x'))!.revision

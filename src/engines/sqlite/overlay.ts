@@ -144,10 +144,8 @@ export function changesAfter(overlay: Overlay, after: number, limit: number): Ch
 }
 
 function* changesInOrder({ tables, reader }: Overlay, after: number): Generator<Change> {
-  // The tables may be ahead of what the overlay has let go of: up to its first record they are asked, not beyond.
-  const oldest = tables.find(({ offsets }) => offsets.length > 0)
-  const before = oldest ? recordRevision(oldest.chunk, oldest.offsets[0]!) : Number.MAX_SAFE_INTEGER
-  for (const { collection, key, tombstone } of changedRows(reader, after, before)) {
+  // The tables may have what the overlay has not let go of yet: of that the overlay tells.
+  for (const { collection, key, tombstone } of changedRows(reader, after)) {
     if (findRecord(tables, collection, key) !== null) continue
     if (tombstone !== null) yield { type: tombstone.ending, collection, tombstone }
     else yield { type: 'put', collection, member: reader.read(collection, key)! }
@@ -164,10 +162,9 @@ function* changesInOrder({ tables, reader }: Overlay, after: number): Generator<
 function* changedRows(
   reader: TableReader,
   after: number,
-  before: number,
 ): Generator<MemberRef & { tombstone: Tombstone | null }> {
-  const puts = reader.changedBetween(after, before)
-  const ends = reader.tombstonesBetween(after, before)
+  const puts = reader.changedAfter(after)
+  const ends = reader.tombstonesAfter(after)
   let put = puts.next()
   let end = ends.next()
   try {

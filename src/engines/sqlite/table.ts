@@ -213,10 +213,10 @@ export interface TableReader {
   tombstone(collection: string, key: string): Tombstone | null
   /** Rows in key order, read as they are asked for; use them within the turn, and one scan of a shape at a time. */
   scan(range: TableRange): IterableIterator<Member>
-  /** Which members changed between two revisions, both left out, in their order; use them as those of a scan. */
-  changedBetween(after: number, before: number): IterableIterator<ChangedRow>
-  /** As `changedBetween`, of those that are gone. */
-  tombstonesBetween(after: number, before: number): IterableIterator<TombstoneRow>
+  /** Which members changed after a revision, in the order they did; use them as those of a scan. */
+  changedAfter(revision: number): IterableIterator<ChangedRow>
+  /** As `changedAfter`, of those that are gone. */
+  tombstonesAfter(revision: number): IterableIterator<TombstoneRow>
   /** In the order of their times, `skip` of them passed over. */
   expiring(atMs: number, limit: number, skip: number): ExpiringRow[]
   /** Lets go of the state of the tables that is being read, so that the next read sees the newest. */
@@ -284,12 +284,11 @@ export function openReader(path: string): TableReader {
     `SELECT ${tombstoneColumns} FROM tombstones WHERE collection = ? AND key = ?`,
   )
   // The index by revision has all three: what the log has a newer state of is passed over without its row.
-  const changedBetween = prepare<ChangedRow, [number, number]>(
-    'SELECT collection, key, revision FROM members WHERE revision > ? AND revision < ? ORDER BY revision',
+  const changedAfter = prepare<ChangedRow, [number]>(
+    'SELECT collection, key, revision FROM members WHERE revision > ? ORDER BY revision',
   )
-  const tombstonesBetween = prepare<TombstoneRow, [number, number]>(
-    `SELECT ${tombstoneColumns}, collection FROM tombstones
-      WHERE revision > ? AND revision < ? ORDER BY revision`,
+  const tombstonesAfter = prepare<TombstoneRow, [number]>(
+    `SELECT ${tombstoneColumns}, collection FROM tombstones WHERE revision > ? ORDER BY revision`,
   )
   const expiring = prepare<ExpiringRow, [number, number, number]>(
     `SELECT collection, key, revision, expires_at AS expiresAtMs FROM members
@@ -328,13 +327,13 @@ export function openReader(path: string): TableReader {
       const bounds = [range.from, range.to].filter((bound) => bound !== null)
       return scanStatement(range).iterate(range.collection, ...bounds)
     },
-    changedBetween(after, before) {
+    changedAfter(revision) {
       hold()
-      return changedBetween.iterate(after, before)
+      return changedAfter.iterate(revision)
     },
-    tombstonesBetween(after, before) {
+    tombstonesAfter(revision) {
       hold()
-      return tombstonesBetween.iterate(after, before)
+      return tombstonesAfter.iterate(revision)
     },
     expiring(atMs, limit, skip) {
       hold()
