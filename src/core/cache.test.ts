@@ -76,6 +76,19 @@ describe('the read cache', () => {
     expect(cache.get('__proto__', 'constructor')).toMatchObject({ value: '1' })
   })
 
+  test('a member that is read all the time stays whole while all others come and go', () => {
+    const cache = memberCache(16 * 1024)
+    const hot = member('hot', '"hot"')
+    for (let i = 0; i < 1000; i++) {
+      if (cache.get('c', 'hot') === undefined) cache.set('c', hot)
+      expect(cache.get('c', 'hot')).toEqual(hot)
+      const passing = member(`k${i}`, `"${'x'.repeat(i % 200)}"`)
+      cache.set('c', passing)
+      expect(cache.get('c', passing.key)).toEqual(passing)
+      cache.delete('c', passing.key)
+    }
+  })
+
   test('any run of sets, gets and deletes gives what was set last, or nothing', () => {
     const keys = fc.constantFrom(
       'a',

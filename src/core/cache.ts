@@ -198,7 +198,7 @@ export function memberCache(maxBytes: number): MemberCache {
   /** Room for so many bytes at the head of the ring: what is oldest makes place. */
   function take(bytes: number): number {
     const kept: Buffer[] = []
-    while (!fits(bytes)) {
+    while (!fitsOrEmpty(bytes)) {
       const oldest = letGo()
       if (oldest !== null && kept.length < maxKeptOnTheWay) kept.push(Buffer.from(oldest))
     }
@@ -227,13 +227,18 @@ export function memberCache(maxBytes: number): MemberCache {
     link(at, view.getUint32(at + 4, true), member.length)
   }
 
-  /** Whether the bytes fit at the head; moves it to the beginning of the ring when they fit there. */
-  function fits(bytes: number): boolean {
+  /** As `fits`; a ring without members begins anew. Not while room in it is taken that is no member yet. */
+  function fitsOrEmpty(bytes: number): boolean {
     if (stats.entries === 0) {
       head = 0
       tail = 0
       wrapAt = ring.length
     }
+    return fits(bytes)
+  }
+
+  /** Whether the bytes fit at the head; moves it to the beginning of the ring when they fit there. */
+  function fits(bytes: number): boolean {
     if (head >= tail) {
       if (head + bytes <= ring.length) return true
       // Never quite full: head and tail at one place means empty.
