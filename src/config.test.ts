@@ -7,11 +7,18 @@ const defaults: Config = {
   host: '127.0.0.1',
   dataFolder: './kvist-data',
   durability: 'full',
-  cacheBytes: 67_108_864,
+  cacheBytes: 201_326_592,
   idleTimeoutSeconds: 30,
   stopTimeoutMs: 10_000,
   logLevel: 'info',
   accessLog: false,
+  memcachedPort: null,
+  memcachedHost: '127.0.0.1',
+  memcachedCollection: 'cache',
+  memcachedDurability: null,
+  memcachedIdleTimeoutSeconds: 0,
+  memcachedMaxConnections: 4096,
+  memcachedNoAuth: false,
   noAuth: false,
   token: null,
 }
@@ -58,6 +65,13 @@ const accepted: [args: string[], env: Record<string, string>, part: Partial<Conf
   [['--stop-timeout', '1h'], {}, { stopTimeoutMs: 3_600_000 }],
   [['--log-level', 'error'], {}, { logLevel: 'error' }],
   [['--access-log'], { KVIST_LOG_LEVEL: 'info' }, { accessLog: true }],
+  [['--memcached-port', '11211'], {}, { memcachedPort: 11_211 }],
+  [['--memcached-host', '[::1]'], {}, { memcachedHost: '::1' }],
+  [['--memcached-collection', 'pages'], {}, { memcachedCollection: 'pages' }],
+  [['--memcached-durability', 'relaxed'], {}, { memcachedDurability: 'relaxed' }],
+  [['--memcached-idle-timeout', '10m'], {}, { memcachedIdleTimeoutSeconds: 600 }],
+  [[], { KVIST_MEMCACHED_MAX_CONNECTIONS: '1' }, { memcachedMaxConnections: 1 }],
+  [['--memcached-host', '0.0.0.0'], {}, { memcachedHost: '0.0.0.0' }],
   [['--host', '0.0.0.0', '--no-auth'], {}, { host: '0.0.0.0', noAuth: true }],
   [['--host', '0.0.0.0'], { KVIST_TOKEN: 'a/b+c=' }, { host: '0.0.0.0', token: 'a/b+c=' }],
 ]
@@ -96,6 +110,11 @@ const refused: [args: string[], env: Record<string, string>, message: string][] 
     ['--access-log'],
     { KVIST_LOG_LEVEL: 'warn' },
     '--access-log writes events of level info, which --log-level warn leaves out',
+  ],
+  [
+    ['--memcached-collection', '_own'],
+    {},
+    '--memcached-collection must be the name of a collection, not "_own"',
   ],
   [['--no-auth=false'], {}, '--no-auth takes no value'],
   [['--token', 'secret'], {}, 'serve has no option "--token": see kvist serve --help'],
@@ -139,6 +158,18 @@ test.each([
   expect(() => parseConfig([], { KVIST_HOST: host })).toThrow(new UsageError(message))
   expect(parseConfig(['--host', host], { KVIST_TOKEN: 't' }).host).toBe(host)
   expect(parseConfig(['--host', host, '--no-auth'], {}).host).toBe(host)
+})
+
+test('a memcached port beyond this machine is closed until somebody says who may come in', () => {
+  const port = { memcachedPort: 11_211, memcachedHost: '::' }
+  const args = ['--memcached-port', '11211', '--memcached-host', '::']
+  const message =
+    '--memcached-host :: lets in other machines: set KVIST_TOKEN, which their clients then log in with, or say --memcached-no-auth to do without'
+  expect(() => parseConfig(args, {})).toThrow(new UsageError(message))
+  expect(parseConfig(args, { KVIST_TOKEN: 't' })).toMatchObject({ ...port, memcachedNoAuth: false })
+  expect(parseConfig([...args, '--memcached-no-auth'], {})).toMatchObject(port)
+  expect(parseConfig([...args, '--memcached-no-auth'], { KVIST_TOKEN: 't' })).toMatchObject(port)
+  expect(parseConfig([...args, '--no-auth'], {})).toMatchObject(port)
 })
 
 test('a long value is shortened in its refusal', () => {

@@ -1,5 +1,6 @@
 import { isIPv4 } from 'node:net'
 import type { Durability } from './core/engine.ts'
+import { parseCollection } from './core/keys.ts'
 import { choice, duration, size, text, toggle, wholeNumber } from './option-kinds.ts'
 import { type Environment, option, parseArguments, refuse, type Values } from './options.ts'
 
@@ -67,6 +68,54 @@ export const options = {
     default: false,
     help: 'log a line for every request',
   }),
+  memcachedPort: option<number | null>({
+    ...wholeNumber(0, 65_535),
+    flag: 'memcached-port',
+    env: 'KVIST_MEMCACHED_PORT',
+    default: null,
+    help: 'port for memcached clients; 0 takes a free one; none when left out',
+  }),
+  memcachedHost: option({
+    ...text('HOST', 'a host name or an address', parseHost),
+    flag: 'memcached-host',
+    env: 'KVIST_MEMCACHED_HOST',
+    default: '127.0.0.1',
+    help: 'address for memcached clients; beyond this machine as --host',
+  }),
+  memcachedCollection: option({
+    ...text('COLLECTION', 'the name of a collection', parseCollectionName),
+    flag: 'memcached-collection',
+    env: 'KVIST_MEMCACHED_COLLECTION',
+    default: 'cache',
+    help: 'collection that memcached clients read and write',
+  }),
+  memcachedDurability: option<Durability | null>({
+    ...choice<Durability>('full', 'relaxed'),
+    flag: 'memcached-durability',
+    env: 'KVIST_MEMCACHED_DURABILITY',
+    default: null,
+    help: 'durability of what memcached clients write; that of --durability when left out',
+  }),
+  memcachedIdleTimeoutSeconds: option({
+    ...duration('s', 0, 365 * 24 * 3600),
+    flag: 'memcached-idle-timeout',
+    env: 'KVIST_MEMCACHED_IDLE_TIMEOUT',
+    default: 0,
+    help: 'how long a memcached client may be silent between commands; 0 for ever',
+  }),
+  memcachedMaxConnections: option({
+    ...wholeNumber(1, 1_000_000),
+    flag: 'memcached-max-connections',
+    env: 'KVIST_MEMCACHED_MAX_CONNECTIONS',
+    default: 4096,
+    help: 'memcached clients that may be connected at once',
+  }),
+  memcachedNoAuth: option({
+    ...toggle(),
+    flag: 'memcached-no-auth',
+    default: false,
+    help: 'let in whoever can reach the memcached port, without KVIST_TOKEN',
+  }),
   noAuth: option({
     ...toggle(),
     flag: 'no-auth',
@@ -89,6 +138,7 @@ export type Config = Values<typeof options>
 export function parseConfig(args: readonly string[], env: Environment): Config {
   const { values } = parseArguments('serve', options, [], args, env)
   refuseOpenDoor(values)
+  refuseOpenMemcachedDoor(values)
   refuseSilence(values)
   return values
 }
@@ -100,6 +150,15 @@ function refuseOpenDoor(config: Config): void {
   }
   if (config.noAuth || config.token !== null || isLoopback(config.host)) return
   refuse(`--host ${config.host} lets in other machines: set KVIST_TOKEN, or say --no-auth to do without`)
+}
+
+function refuseOpenMemcachedDoor(config: Config): void {
+  const { memcachedPort, memcachedHost, memcachedNoAuth, noAuth, token } = config
+  if (memcachedPort === null || noAuth || memcachedNoAuth || token !== null) return
+  if (isLoopback(memcachedHost)) return
+  refuse(
+    `--memcached-host ${memcachedHost} lets in other machines: set KVIST_TOKEN, which their clients then log in with, or say --memcached-no-auth to do without`,
+  )
 }
 
 function refuseSilence({ accessLog, logLevel }: Config): void {
@@ -116,6 +175,14 @@ function isLoopback(host: string): boolean {
 function parseHost(given: string): string | null {
   const host = given.startsWith('[') && given.endsWith(']') ? given.slice(1, -1) : given
   return /^[A-Za-z0-9._:%-]{1,253}$/.test(host) ? host : null
+}
+
+function parseCollectionName(given: string): string | null {
+  try {
+    return parseCollection(given)
+  } catch {
+    return null
+  }
 }
 
 function parsePath(given: string): string | null {

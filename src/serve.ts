@@ -1,6 +1,6 @@
 import { version } from '../package.json'
 import type { Config } from './config.ts'
-import { openDatabase } from './core/database.ts'
+import { type Database, openDatabase } from './core/database.ts'
 import { openSqlite } from './engines/sqlite/engine.ts'
 import { accessLog } from './http/access-log.ts'
 import { docsRoutes } from './http/docs-page.ts'
@@ -11,6 +11,7 @@ import { openApiRoutes } from './http/openapi.ts'
 import type { Route } from './http/route.ts'
 import { listen } from './http/server.ts'
 import { v1Routes } from './http/v1/routes.ts'
+import { listenMemcached, type MemcachedServer } from './memcached/listener.ts'
 import { type Log, type LogFields, startLog } from './telemetry/log.ts'
 import { type Exposed, type Metrics, startMetrics } from './telemetry/metrics.ts'
 
@@ -36,7 +37,9 @@ export async function serve(config: Config): Promise<Running> {
     onError,
   })
   let ready = true
+  let memcached: MemcachedServer | null = null
   try {
+    memcached = memcachedPort(config, db, onError)
     const { host, port, idleTimeoutSeconds, token, cacheBytes } = config
     const expose = (): Promise<Exposed> =>
       metrics.expose({
@@ -44,7 +47,11 @@ export async function serve(config: Config): Promise<Running> {
         cacheLimitBytes: cacheBytes,
         database: db,
         openRequests: http.openRequests,
-        connections: { http: http.openConnections },
+        connections: {
+          http: http.openConnections,
+          ...(memcached === null ? {} : { memcached: memcached.openConnections }),
+        },
+        ...(memcached === null ? {} : { memcached: memcached.counts }),
       })
     const routes: Route[] = [
       ...v1Routes(db),
@@ -55,17 +62,18 @@ export async function serve(config: Config): Promise<Running> {
     ]
     const observe = observer(metrics, config.accessLog ? accessLog(log) : null)
     const http = listen({ host, port, idleTimeoutSeconds, token, routes, onError, observe })
-    announce(log, config, http.url)
+    announce(log, config, http.url, memcached)
     return {
       url: http.url,
       async stop() {
         ready = false
-        await http.stop(config.stopTimeoutMs)
+        await Promise.all([http.stop(config.stopTimeoutMs), memcached?.stop(config.stopTimeoutMs)])
         await db.close()
         log.info('stopped')
       },
     }
   } catch (error) {
+    await memcached?.stop(0)
     await db.close()
     throw error
   }
@@ -84,6 +92,33 @@ function observer(metrics: Metrics, accessLog: Observe | null): Observe {
   }
 }
 
-function announce(log: Log, config: Config, url: string): void {
-  log.info(`kvist serves ${url}`, { url, data: config.dataFolder, durability: config.durability })
+function memcachedPort(
+  config: Config,
+  db: Database,
+  onError: (error: unknown) => void,
+): MemcachedServer | null {
+  if (config.memcachedPort === null) return null
+  return listenMemcached({
+    host: config.memcachedHost,
+    port: config.memcachedPort,
+    db,
+    collection: config.memcachedCollection,
+    durability: config.memcachedDurability ?? config.durability,
+    token: config.memcachedNoAuth ? null : config.token,
+    idleTimeoutSeconds: config.memcachedIdleTimeoutSeconds,
+    stallTimeoutSeconds: config.idleTimeoutSeconds,
+    maxConnections: config.memcachedMaxConnections,
+    version,
+    now: Date.now,
+    onError,
+  })
+}
+
+function announce(log: Log, config: Config, url: string, memcached: MemcachedServer | null): void {
+  log.info(`kvist serves ${url}`, {
+    url,
+    data: config.dataFolder,
+    durability: config.durability,
+    ...(memcached === null ? {} : { memcached: memcached.address }),
+  })
 }

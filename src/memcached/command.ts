@@ -69,7 +69,7 @@ export interface Count {
   readonly noreply: boolean
 }
 
-interface Touch {
+export interface Touch {
   readonly kind: 'touch'
   readonly key: string
   readonly exptime: number

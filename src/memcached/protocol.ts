@@ -10,7 +10,7 @@ import {
   readUnknown,
   readVerbosity,
 } from './classic.ts'
-import type { Command, MetaStore, Store } from './command.ts'
+import type { Command, MetaStore, Refused, Store } from './command.ts'
 import { Line, noBlock } from './line.ts'
 import { readMetaCount, readMetaDebug, readMetaDelete, readMetaGet, readMetaStore } from './meta.ts'
 import { answers, refuse, refuseAndClose } from './refusals.ts'
@@ -146,6 +146,21 @@ export class CommandParser {
   /** What an unfinished command holds: its line so far, or the room made for its value. */
   get unfinishedBytes(): number {
     return this.carry.length + (this.storing?.value.length ?? 0)
+  }
+
+  /** A command has begun to come in, and there is more of it to come. */
+  get isMidCommand(): boolean {
+    return this.carryBytes > 0 || this.storing !== null || this.swallowBytes > 0
+  }
+
+  /** Lets go of the value that is coming in: the rest of it is swallowed, as of one that is too large. Null for none. */
+  abandonValue(answer: string): Refused | null {
+    const store = this.storing
+    if (store === null) return null
+    this.storing = null
+    this.swallowBytes = this.blockBytes + 2 - this.blockRead
+    const silent = store.kind === 'store' && store.noreply
+    return { kind: 'refused', answer, silent, closes: false, drops: store.mode === 'set' ? store.key : null }
   }
 
   push(bytes: Uint8Array): void {

@@ -2,6 +2,7 @@ import client from 'prom-client'
 import type { Database } from '../core/database.ts'
 import type { Distribution } from '../core/distribution.ts'
 import { collectionLabels, type LabelledCollections } from './collection-labels.ts'
+import { type MemcachedCounter, memcachedCounters } from './memcached-counts.ts'
 import { type Counted, type Exposed, type MetricSources, statusesOf } from './metrics.ts'
 import { SummedHistogram } from './summed-histogram.ts'
 
@@ -69,6 +70,7 @@ const counters: readonly Row<number>[] = [
     help: 'Reads that the cache did not have',
     read: ({ stats }) => stats.cache.misses,
   },
+  ...memcachedCounters.map(memcachedRow),
 ]
 
 const gauges: readonly Row<number>[] = [
@@ -146,6 +148,21 @@ const histograms: readonly Row<Distribution>[] = [
     read: ({ stats }) => stats.engine.syncSeconds,
   },
 ]
+
+/** Says nothing where there is no memcached port. */
+function memcachedRow({ name, help, of }: MemcachedCounter): Row<number> {
+  const labels = typeof of === 'string' ? [] : ['command']
+  return {
+    name,
+    help,
+    labels,
+    read({ sources: { memcached } }) {
+      if (memcached === undefined) return []
+      if (typeof of === 'string') return memcached[of]
+      return Object.entries(of).map(([command, count]) => ({ labels: { command }, value: memcached[count] }))
+    },
+  }
+}
 
 function ofCollection(collection: string, value: number): Sample<number> {
   return { labels: { collection }, value }

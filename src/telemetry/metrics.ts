@@ -2,6 +2,7 @@ import type { Database } from '../core/database.ts'
 import { type Distribution, distribution, observe } from '../core/distribution.ts'
 import type { Maybe } from '../core/engine.ts'
 import { KvistError } from '../core/errors.ts'
+import type { MemcachedCounts } from './memcached-counts.ts'
 
 /**
  * What kvist counts of its own doing. Requests come a hundred thousand a second, so they are counted in plain arrays
@@ -25,6 +26,8 @@ export interface MetricSources {
   openRequests(): number
   /** How many clients are connected, by protocol; null where the system does not tell. */
   readonly connections: Readonly<Record<string, () => Maybe<number | null>>>
+  /** Missing where there is no memcached port. */
+  readonly memcached?: MemcachedCounts
 }
 
 /** Counts an answer with its status and the time that it took. */

@@ -1,0 +1,365 @@
+import type { Database } from '../core/database.ts'
+import type { Write, Written } from '../core/engine.ts'
+import { maxValueBytes } from '../core/limits.ts'
+import { nextTurn } from '../core/turn.ts'
+import { Answers } from './answers.ts'
+import type { Command } from './command.ts'
+import { execute } from './execute.ts'
+import { failureLine, isOwnFault } from './failures.ts'
+import { answerPlain, plainWrite } from './plain-writes.ts'
+import { isPressed, type Port, type Session, smallBytes } from './port.ts'
+import { CommandParser } from './protocol.ts'
+import { maxAnswerBytes } from './read.ts'
+
+/** What a connection needs of a socket; Bun's has it. */
+export interface Wire {
+  /** Sends as much as there is room for and says how much that was; less than 0 when nobody is there any more. */
+  write(bytes: Uint8Array): number
+  /** No more will be sent; what comes is still read. */
+  end(): unknown
+  terminate(): void
+  pause(): void
+  resume(): void
+}
+
+/** Writes that were sent to the store together, and their commands. */
+interface Batch {
+  readonly commands: Command[]
+  readonly writes: Write[]
+  bytes: number
+  result: readonly Written[] | { readonly error: unknown } | null
+}
+
+/** A batch takes no more than this; several may be on their way. */
+const maxBatchCommands = 1000
+const maxBatchBytes = 1024 * 1024
+const maxInFlightBytes = 4 * 1024 * 1024
+/** Commands that are taken before other connections have their turn. */
+const commandsPerTurn = 2000
+/** A connection that has more to work on than this reads no more. */
+const maxWaitingBytes = 256 * 1024
+/** A write's share of the store's memory beside its value. */
+const writeBytes = 256
+
+/**
+ * One client. Its commands take effect and are answered in their order. Plain writes are sent on without waiting for
+ * those before them, so that a pipeline of them shares its way to disk with what other connections write; every
+ * other command waits until the writes before it are done, and is done before the next one begins.
+ */
+export class Connection implements Session {
+  readonly port: Port
+  readonly out = new Answers()
+  /** When the client last sent or took something, in ticks of the port. */
+  heardAtTick: number
+  private readonly wire: Wire
+  private readonly parser = new CommandParser(maxValueBytes)
+
+  private collecting: Batch | null = null
+  /** The oldest first. */
+  private readonly inFlight: Batch[] = []
+  private inFlightBytes = 0
+  /** A command that waits for the writes before it. */
+  private held: Command | null = null
+  private isBusy = false
+  private isScheduled = false
+  private isPaused = false
+  private loggedIn: boolean
+  private roomAsked: (() => void) | null = null
+  private heldBytes = 0
+
+  /** No more commands will come: the client has said so, or the server stops. */
+  private inputEnded = false
+  /** No more commands are taken: the client asked for the end, or cannot be followed further. */
+  private isClosing = false
+  /** Everything is said; what still comes is not listened to. */
+  private isEnded = false
+  isGone = false
+
+  constructor(port: Port, wire: Wire) {
+    this.port = port
+    this.wire = wire
+    this.heardAtTick = port.tick
+    this.loggedIn = port.mayEnter === null
+  }
+
+  /** What the client has sent. The bytes must not change afterwards. */
+  receive(bytes: Uint8Array): void {
+    this.port.counts.bytes_read += bytes.length
+    this.heardAtTick = this.port.tick
+    if (this.inputEnded || this.isEnded) return
+    this.parser.push(bytes)
+    this.run()
+  }
+
+  /** There is room to send more. */
+  drained(): void {
+    this.run()
+  }
+
+  /** What has come in whole is still done and answered, then the connection ends. */
+  endInput(): void {
+    this.inputEnded = true
+    this.run()
+  }
+
+  /** The socket is closed. Commands under way go on; nobody hears of what becomes of them. */
+  gone(): void {
+    this.isGone = true
+    this.isEnded = true
+    this.roomAsked?.()
+    this.port.heldBytes -= this.heldBytes
+    this.heldBytes = 0
+  }
+
+  terminate(): void {
+    this.wire.terminate()
+  }
+
+  /** Says a line, ahead of the end. */
+  turnAway(line: string): void {
+    this.out.line(line)
+    this.isClosing = true
+    this.run()
+  }
+
+  /**
+   * What the connection waits for: `us` (the store), `reading` (the client, to take its answers), `rest` (the client,
+   * to finish what it began), `close` (the client, to close), or `command`, nothing in particular.
+   */
+  waitsFor(): 'us' | 'reading' | 'rest' | 'close' | 'command' {
+    if (this.isEnded) return 'close'
+    if (this.out.byteLength > 0) return 'reading'
+    if (this.isBusy || this.inFlight.length > 0 || this.isScheduled) return 'us'
+    return this.parser.isMidCommand || !this.loggedIn ? 'rest' : 'command'
+  }
+
+  async room(): Promise<boolean> {
+    this.send()
+    await nextTurn()
+    while (!this.isGone && this.out.byteLength >= maxAnswerBytes) {
+      await new Promise<void>((resolve) => {
+        this.roomAsked = resolve
+      })
+    }
+    return !this.isGone
+  }
+
+  private run(): void {
+    if (this.isGone) return
+    this.take()
+    this.send()
+    this.regulate()
+    this.endIfDone()
+  }
+
+  private take(): void {
+    for (let count = 0; this.mayTake(); count++) {
+      if (count === commandsPerTurn) {
+        this.runLater()
+        break
+      }
+      const command = this.held ?? this.parser.next()
+      this.held = null
+      if (command === null) break
+      if (!this.begin(command)) {
+        this.held = command
+        break
+      }
+    }
+    this.issue()
+  }
+
+  private mayTake(): boolean {
+    return !this.isBusy && !this.isClosing && !this.isEnded && this.out.byteLength < maxAnswerBytes
+  }
+
+  private runLater(): void {
+    if (this.isScheduled) return
+    this.isScheduled = true
+    setImmediate(() => {
+      this.isScheduled = false
+      this.run()
+    })
+  }
+
+  /** False when the command has to wait for the writes before it. */
+  private begin(command: Command): boolean {
+    if (!this.loggedIn) {
+      this.logIn(command)
+      return true
+    }
+    const { db, collection, now } = this.port
+    const write = plainWrite(command, collection, now())
+    // What a process does to one value may take its time, or keep it out: nothing goes on beside it.
+    if (write !== null && !hasRules(db, collection)) return this.collect(command, write)
+    this.issue()
+    if (this.inFlight.length > 0) return false
+    if (command.kind === 'quit') {
+      this.isClosing = true
+      return true
+    }
+    if (write !== null) {
+      this.collect(command, write)
+      this.issue()
+      return true
+    }
+    if (command.kind === 'refused' && command.closes) this.isClosing = true
+    this.start(command)
+    return true
+  }
+
+  private start(command: Exclude<Command, { kind: 'quit' }>): void {
+    try {
+      const doing = execute(this, command)
+      if (!(doing instanceof Promise)) return
+      this.isBusy = true
+      doing
+        .catch((error) => this.fail(command, error))
+        .then(() => {
+          this.isBusy = false
+          this.run()
+        })
+    } catch (error) {
+      this.fail(command, error)
+    }
+  }
+
+  /** As with memcached, a client that asked for no reply hears of no failure either. */
+  private fail(command: Command, error: unknown): void {
+    if (isOwnFault(error)) this.port.onError(error)
+    const silent = ('noreply' in command && command.noreply) || (command.kind === 'refused' && command.silent)
+    if (!silent) this.out.line(failureLine(error))
+  }
+
+  private collect(command: Command, write: Write): boolean {
+    const bytes = writeBytes + (write.op === 'put' ? write.value.length : 0)
+    if (this.inFlightBytes > 0 && (this.inFlightBytes + bytes > maxInFlightBytes || isPressed(this.port))) {
+      this.issue()
+      if (this.inFlight.length > 0) return false
+    }
+    this.collecting ??= { commands: [], writes: [], bytes: 0, result: null }
+    const batch = this.collecting
+    batch.commands.push(command)
+    batch.writes.push(write)
+    batch.bytes += bytes
+    this.inFlightBytes += bytes
+    if (batch.writes.length >= maxBatchCommands || batch.bytes >= maxBatchBytes) this.issue()
+    return true
+  }
+
+  /** Sends off what was collected. */
+  private issue(): void {
+    const batch = this.collecting
+    if (batch === null) return
+    this.collecting = null
+    this.inFlight.push(batch)
+    this.port.db.write(batch.writes, this.port.durability).then(
+      (written) => this.settle(batch, written),
+      (error) => this.settle(batch, { error }),
+    )
+  }
+
+  private settle(batch: Batch, result: NonNullable<Batch['result']>): void {
+    batch.result = result
+    while (this.inFlight[0]?.result) {
+      this.answerBatch(this.inFlight.shift()!)
+    }
+    this.run()
+  }
+
+  private answerBatch({ commands, result, bytes }: Batch): void {
+    this.inFlightBytes -= bytes
+    if (result === null) return
+    for (const [i, command] of commands.entries()) {
+      if ('error' in result) this.fail(command, result.error)
+      else answerPlain(this.out, this.port.counts, command, result[i]!)
+    }
+  }
+
+  private send(): void {
+    const { out, wire, port } = this
+    for (let piece = out.peek(); piece.length > 0 && !this.isGone; piece = out.peek()) {
+      const bytes = wire.write(piece)
+      if (bytes <= 0) break
+      out.consume(bytes)
+      port.counts.bytes_written += bytes
+      this.heardAtTick = port.tick
+      if (bytes < piece.length) break
+    }
+    if (out.byteLength >= maxAnswerBytes) return
+    this.roomAsked?.()
+    this.roomAsked = null
+    // Commands were left in the parser for want of room to answer them.
+    if (this.held === null && this.parser.waitingBytes > 0 && this.mayTake()) this.runLater()
+  }
+
+  /** Keeps what the connection holds within its bounds, and tells the port how much that is. */
+  private regulate(): void {
+    const { parser, port } = this
+    if (parser.unfinishedBytes > smallBytes) {
+      if (!this.loggedIn) this.isClosing = true
+      else if (isPressed(port)) this.abandonValue()
+    }
+    const held = parser.unfinishedBytes + parser.waitingBytes + this.inFlightBytes + this.out.byteLength
+    port.heldBytes += held - this.heldBytes
+    this.heldBytes = held
+    const readsNoMore =
+      !this.isEnded && parser.waitingBytes > (isPressed(port) ? smallBytes : maxWaitingBytes)
+    if (readsNoMore === this.isPaused) return
+    this.isPaused = readsNoMore
+    if (readsNoMore) this.wire.pause()
+    else this.wire.resume()
+  }
+
+  private abandonValue(): void {
+    this.held = this.parser.abandonValue('SERVER_ERROR out of memory storing object') ?? this.held
+    this.runLater()
+  }
+
+  private endIfDone(): void {
+    if (this.isEnded || this.out.byteLength > 0) return
+    const isDone =
+      this.isClosing ||
+      (this.inputEnded &&
+        !this.isBusy &&
+        !this.isScheduled &&
+        this.held === null &&
+        this.inFlight.length === 0 &&
+        this.parser.waitingBytes === 0)
+    if (!isDone) return
+    this.isEnded = true
+    this.heardAtTick = this.port.tick
+    if (this.isPaused) this.wire.resume()
+    this.wire.end()
+  }
+
+  /** The port wants a token: nothing else is done until a client has shown it. */
+  private logIn(command: Command): void {
+    const { counts, mayEnter } = this.port
+    if (command.kind === 'quit') {
+      this.isClosing = true
+    } else if (command.kind === 'refused') {
+      this.isClosing = command.closes
+      this.out.line(command.answer)
+    } else if (command.kind !== 'store' || command.mode !== 'set') {
+      this.out.line('CLIENT_ERROR unauthenticated')
+    } else {
+      counts.auth_cmds++
+      const token = tokenOf(command.value)
+      this.loggedIn = token !== null && (mayEnter?.(token) ?? true)
+      if (!this.loggedIn) counts.auth_errors++
+      this.out.line(this.loggedIn ? 'STORED' : 'CLIENT_ERROR authentication failure')
+    }
+  }
+}
+
+function hasRules(db: Database, collection: string): boolean {
+  const { processes, defaultTtlMs } = db.settings(collection)
+  return processes !== null || defaultTtlMs !== null
+}
+
+/** The token of a login: the value of a `set` is `<user> <token>`, whoever the user is. Null where it is not that. */
+function tokenOf(value: Uint8Array): string | null {
+  const text = Buffer.from(value).toString('latin1')
+  return /^ *[\x21-\x7e]+ +([\x21-\x7e]+) *$/.exec(text)?.[1] ?? null
+}

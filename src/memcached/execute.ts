@@ -1,0 +1,145 @@
+import type { Maybe } from '../core/engine.ts'
+import { maxValueBytes } from '../core/limits.ts'
+import { type Answers, wireBytes } from './answers.ts'
+import { type Change, change } from './change.ts'
+import type { Command, Count, MetaCount, MetaDelete, MetaStore, Store, Touch } from './command.ts'
+import { decideCount, decideMetaDelete, decideStore } from './decide.ts'
+import { answerMetaCounted, answerMetaDelete, answerMetaNotCounted, answerMetaStore } from './meta-answers.ts'
+import type { Port, Session } from './port.ts'
+import { countTouch, debug, get, getAndTouch, metaGet, touchItem } from './read.ts'
+import { answers as lines } from './refusals.ts'
+import { answerStats, versionText } from './stats.ts'
+import { expiresAtMs } from './times.ts'
+
+/** Commands of which `plainWrite` makes a write, and those that end the connection, are the connection's own. */
+type Executed = Exclude<Command, { kind: 'quit' }>
+
+/** Does what a command asks for and answers it; a promise when that takes longer than the call. */
+export function execute(session: Session, command: Executed): Maybe<void> {
+  const { port, out } = session
+  switch (command.kind) {
+    case 'get':
+      return command.touch === null ? get(session, command) : getAndTouch(session, command, command.touch)
+    case 'metaGet':
+      return metaGet(session, command)
+    case 'metaDebug':
+      return debug(session, command)
+    case 'store':
+    case 'metaStore':
+      return store(session, command)
+    case 'count':
+    case 'metaCount':
+      return count(session, command)
+    case 'touch':
+      return touch(session, command)
+    case 'metaDelete':
+      return metaDelete(session, command)
+    case 'flushAll':
+      return flushAll(session, command.delay, command.noreply)
+    case 'stats':
+      return answerStats(session, command.args)
+    case 'verbosity':
+      return reply(out, command.noreply, 'OK')
+    case 'version':
+      return reply(out, false, `VERSION ${versionText(port.settings.version)}`)
+    case 'metaNoop':
+      port.counts.cmd_meta++
+      return reply(out, false, 'MN')
+    case 'refused':
+      return reply(out, command.silent, command.answer)
+    case 'delete':
+      throw new Error('a delete is a plain write')
+    default:
+      return command satisfies never
+  }
+}
+
+function reply(out: Answers, quiet: boolean, line: string): void {
+  if (!quiet) out.line(line)
+}
+
+const storeLines = {
+  stored: 'STORED',
+  notStored: 'NOT_STORED',
+  exists: 'EXISTS',
+  notFound: 'NOT_FOUND',
+} as const
+
+async function store({ port, out }: Session, command: Store | MetaStore): Promise<void> {
+  const { counts } = port
+  const done = await change(port, command.key, (found, nowMs): Change<ReturnType<typeof decideStore>> => {
+    const outcome = decideStore(command, found, nowMs, maxValueBytes)
+    return { outcome, write: outcome.status === 'stored' ? outcome.write : null }
+  })
+  const { status } = done.outcome
+  counts.cmd_set++
+  if (command.mode === 'cas') countCas(port, status)
+  if (command.kind === 'store') {
+    reply(out, command.noreply, storeLines[status])
+    return
+  }
+  counts.cmd_meta++
+  const value = done.outcome.status === 'stored' ? done.outcome.write.value : command.value
+  answerMetaStore(out, command, status, done.revision, wireBytes(value))
+}
+
+function countCas({ counts }: Port, status: keyof typeof storeLines): void {
+  if (status === 'stored') counts.cas_hits++
+  else if (status === 'exists') counts.cas_badval++
+  else counts.cas_misses++
+}
+
+async function count({ port, out }: Session, command: Count | MetaCount): Promise<void> {
+  const { counts } = port
+  const done = await change(port, command.key, (found, nowMs): Change<ReturnType<typeof decideCount>> => {
+    const outcome = decideCount(command, found, nowMs)
+    return { outcome, write: outcome.status === 'counted' ? outcome.write : null }
+  })
+  const { outcome, found, nowMs, revision } = done
+  if (command.kind === 'metaCount') counts.cmd_meta++
+  if (found === null) counts[command.up ? 'incr_misses' : 'decr_misses']++
+  else counts[command.up ? 'incr_hits' : 'decr_hits']++
+  if (outcome.status === 'notANumber') {
+    reply(out, command.kind === 'count' && command.noreply, lines.notANumber)
+  } else if (command.kind === 'count') {
+    reply(out, command.noreply, outcome.status === 'counted' ? String(outcome.number) : 'NOT_FOUND')
+  } else if (outcome.status === 'counted') {
+    const { number, created, write } = outcome
+    const item = { ...write, expiresAtMs: found?.expiresAtMs ?? null, revision, writtenAtMs: nowMs }
+    answerMetaCounted(out, command, { item, created }, number, nowMs)
+  } else {
+    answerMetaNotCounted(out, command, outcome.status)
+  }
+}
+
+async function touch({ port, out }: Session, { key, exptime, noreply }: Touch): Promise<void> {
+  const { found } = await touchItem(port, key, exptime)
+  countTouch(port, found !== null)
+  reply(out, noreply, found === null ? 'NOT_FOUND' : 'TOUCHED')
+}
+
+async function metaDelete({ port, out }: Session, command: MetaDelete): Promise<void> {
+  const { counts } = port
+  const { outcome } = await change(
+    port,
+    command.key,
+    (found, nowMs): Change<ReturnType<typeof decideMetaDelete>> => {
+      const outcome = decideMetaDelete(command, found, nowMs)
+      if (outcome.status === 'deleted') return { outcome, write: 'delete' }
+      return { outcome, write: outcome.status === 'changed' ? outcome.write : null }
+    },
+  )
+  counts.cmd_meta++
+  if (outcome.status === 'deleted') counts.delete_hits++
+  if (outcome.status === 'notFound') counts.delete_misses++
+  answerMetaDelete(out, command, outcome.status)
+}
+
+async function flushAll({ port, out }: Session, delay: number, quiet: boolean): Promise<void> {
+  const nowMs = port.now()
+  const atMs = expiresAtMs(delay, nowMs) ?? nowMs
+  port.counts.cmd_flush++
+  if (atMs > nowMs) port.flushes.at(atMs)
+  else await port.flushes.now()
+  reply(out, quiet, 'OK')
+}

@@ -1,0 +1,50 @@
+import { type ErrorCode, KvistError } from '../core/errors.ts'
+
+/**
+ * The lines for what goes wrong behind the protocol. Clients look at the first word alone; where memcached has words
+ * for the case they are its own.
+ */
+const lines: Record<ErrorCode, string> = {
+  invalid_request: 'CLIENT_ERROR bad request',
+  invalid_json: 'CLIENT_ERROR bad request',
+  invalid_key: 'CLIENT_ERROR bad command line format',
+  key_too_long: 'CLIENT_ERROR bad command line format',
+  invalid_collection: 'SERVER_ERROR bad collection',
+  invalid_parameter: 'CLIENT_ERROR bad request',
+  invalid_cursor: 'CLIENT_ERROR bad request',
+  unauthorized: 'CLIENT_ERROR unauthenticated',
+  not_found: 'SERVER_ERROR not found',
+  conflict: 'SERVER_ERROR changed too often',
+  precondition_failed: 'SERVER_ERROR changed meanwhile',
+  too_large: 'SERVER_ERROR object too large for cache',
+  unsupported_media_type: 'CLIENT_ERROR bad request',
+  unprocessable: 'CLIENT_ERROR bad request',
+  busy: 'SERVER_ERROR busy',
+  storage_full: 'SERVER_ERROR out of memory storing object',
+  storage_failed: 'SERVER_ERROR storage failed',
+  closing: 'SERVER_ERROR stopping',
+}
+
+/** Codes that mean that something is wrong with the server. */
+const ownFaults = new Set<ErrorCode>(['busy', 'storage_full', 'storage_failed'])
+
+/** An answer that ends a command in the middle of its work, and is nobody's fault. */
+export class Refusal extends Error {
+  readonly line: string
+
+  constructor(line: string) {
+    super(line)
+    this.line = line
+  }
+}
+
+export function failureLine(error: unknown): string {
+  if (error instanceof Refusal) return error.line
+  return error instanceof KvistError ? lines[error.code] : 'SERVER_ERROR internal error'
+}
+
+/** Whether an error is one that the operator should hear of. */
+export function isOwnFault(error: unknown): boolean {
+  if (error instanceof Refusal) return false
+  return !(error instanceof KvistError) || ownFaults.has(error.code)
+}

@@ -1,0 +1,77 @@
+import type { Write, Written } from '../core/engine.ts'
+import { maxValueBytes } from '../core/limits.ts'
+import type { MemcachedCounts } from '../telemetry/memcached-counts.ts'
+import type { Answers } from './answers.ts'
+import type { Command } from './command.ts'
+import { contentOf } from './contents.ts'
+import { decideStore, type ItemWrite } from './decide.ts'
+import { answerMetaDelete, answerMetaStore } from './meta-answers.ts'
+
+/**
+ * Commands that take effect whatever is there, so that nothing has to be read for them: `set`, `delete` and their
+ * like. A connection sends them on without waiting for those before them.
+ */
+
+/** The write of such a command; null for every other command. */
+export function plainWrite(command: Command, collection: string, nowMs: number): Write | null {
+  switch (command.kind) {
+    case 'store':
+    case 'metaStore': {
+      if (command.mode !== 'set') return null
+      const outcome = decideStore(command, null, nowMs, maxValueBytes)
+      return outcome.status === 'stored' ? putOf(collection, command.key, outcome.write, command.value) : null
+    }
+    case 'delete':
+      return deleteOf(collection, command.key)
+    case 'metaDelete': {
+      const plain = command.casUnique === null && !command.invalidate && !command.removeValue
+      return plain ? deleteOf(collection, command.key) : null
+    }
+    case 'refused':
+      return command.drops === null ? null : deleteOf(collection, command.drops)
+    default:
+      return null
+  }
+}
+
+function putOf(collection: string, key: string, { flags, expiresAtMs }: ItemWrite, value: Uint8Array): Write {
+  return { op: 'put', collection, key, ...contentOf(value), flags, expiresAtMs }
+}
+
+function deleteOf(collection: string, key: string): Write {
+  return { op: 'delete', collection, key, ending: 'delete' }
+}
+
+/** The answer to a command of which `plainWrite` made a write. */
+export function answerPlain(out: Answers, counts: MemcachedCounts, command: Command, written: Written): void {
+  switch (command.kind) {
+    case 'store':
+      counts.cmd_set++
+      if (!command.noreply) out.line('STORED')
+      break
+    case 'metaStore':
+      counts.cmd_meta++
+      counts.cmd_set++
+      answerMetaStore(out, command, 'stored', written.revision, command.value.length)
+      break
+    case 'delete':
+      countDelete(counts, written.existed)
+      if (!command.noreply) out.line(written.existed ? 'DELETED' : 'NOT_FOUND')
+      break
+    case 'metaDelete':
+      counts.cmd_meta++
+      countDelete(counts, written.existed)
+      answerMetaDelete(out, command, written.existed ? 'deleted' : 'notFound')
+      break
+    case 'refused':
+      if (!command.silent) out.line(command.answer)
+      break
+    default:
+      throw new Error(`${command.kind} is no plain write`)
+  }
+}
+
+function countDelete(counts: MemcachedCounts, existed: boolean): void {
+  if (existed) counts.delete_hits++
+  else counts.delete_misses++
+}
