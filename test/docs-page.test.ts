@@ -1,0 +1,166 @@
+import { afterAll, beforeAll, expect, test } from 'bun:test'
+import type { Browser, Page } from 'playwright-core'
+import { misdeedsOf, startBrowser } from './support/browser.ts'
+import { startServer, type TestServer } from './support/server.ts'
+
+/** `/docs` in a browser. */
+
+const token = 'a-token'
+
+let server: TestServer
+let browser: Browser
+beforeAll(async () => {
+  ;[server, browser] = await Promise.all([startServer({ env: { KVIST_TOKEN: token } }), startBrowser()])
+})
+afterAll(async () => {
+  await browser?.close()
+  await server?.remove()
+})
+
+/** Opens the page, and expects of whatever is done with it that it leads nowhere else and fails nowhere. */
+async function onPage(colorScheme: 'light' | 'dark', visit: (page: Page) => Promise<void>): Promise<void> {
+  const page = await browser.newPage({ colorScheme })
+  const misdeeds = misdeedsOf(page, server.url)
+  try {
+    await page.goto(`${server.url}/docs`)
+    await page.waitForSelector('.opblock')
+    await visit(page)
+  } finally {
+    await page.close()
+  }
+  expect(misdeeds).toEqual([])
+}
+
+/** Fills in an operation's form and sends it; the status and body that the page then shows. */
+async function tryIt(page: Page, operation: string, fields: Readonly<Record<string, string>>, body?: string) {
+  const block = page.locator(`#operations-${operation}`)
+  await block.locator('.opblock-summary-control').click()
+  for (const [name, value] of Object.entries(fields)) {
+    await block.locator(`tr[data-param-name="${name}"] input`).fill(value)
+  }
+  if (body !== undefined) await block.locator('.opblock-section-request-body textarea').fill(body)
+  await block.locator('.execute').click()
+  const answer = block.locator('.live-responses-table tbody')
+  await answer.waitFor()
+  return {
+    status: (await answer.locator('.response-col_status').first().textContent())?.trim(),
+    shown: await answer.textContent(),
+  }
+}
+
+async function authorize(page: Page): Promise<void> {
+  await page.locator('.auth-wrapper .authorize').first().click()
+  await page.locator('.modal-ux input').fill(token)
+  await page.locator('.modal-ux .authorize').click()
+  await page.locator('.modal-ux .btn-done').click()
+}
+
+test('it lists every operation that the document has', async () => {
+  const document = (await (await fetch(`${server.url}/openapi.json`)).json()) as {
+    info: { version: string }
+    paths: Record<string, Record<string, { summary: string }>>
+  }
+  const named = Object.entries(document.paths).flatMap(([path, item]) =>
+    Object.entries(item).map(([method, { summary }]) => `${method.toUpperCase()} ${path} ${summary}`),
+  )
+  await onPage('light', async (page) => {
+    const shown = await page.locator('.opblock-summary').evaluateAll((blocks) =>
+      blocks.map((block) =>
+        ['.opblock-summary-method', '.opblock-summary-path', '.opblock-summary-description']
+          // A path has places where its line may break.
+          .map((part) => (block.querySelector(part)?.textContent ?? '').replaceAll('\u200b', ''))
+          .join(' '),
+      ),
+    )
+    expect(shown.toSorted()).toEqual(named.toSorted())
+    expect(await page.locator('.info .title').textContent()).toContain(document.info.version)
+  })
+})
+
+test('what it tries is done by this server, with the token that it was given', async () => {
+  await onPage('light', async (page) => {
+    await authorize(page)
+    const put = await tryIt(
+      page,
+      'v1-putMember',
+      { collection: 'tried', key: 'a b/c' },
+      '{"from": "the page"}',
+    )
+    expect(put.status).toBe('201')
+    expect(put.shown).toContain('"key": "a b/c"')
+    const get = await tryIt(page, 'v1-getMember', { collection: 'tried', key: 'a b/c' })
+    expect(get.status).toBe('200')
+    expect(get.shown).toContain('"from": "the page"')
+  })
+  const headers = { authorization: `Bearer ${token}` }
+  expect(await (await fetch(`${server.url}/v1/tried/a%20b%2Fc`, { headers })).text()).toBe(
+    '{"from": "the page"}',
+  )
+})
+
+/** What the page is drawn on, from 0, black, to 255; code for the browser. */
+const brightness = `(() => {
+  const opaque = [document.querySelector('.swagger-ui'), document.documentElement]
+    .map((element) => getComputedStyle(element).backgroundColor)
+    .find((colour) => !/, 0\\)$/.test(colour))
+  return Math.max(...opaque.match(/\\d+/g).slice(0, 3).map(Number))
+})()`
+
+test('it is light where things are light and dark where they are dark, and follows', async () => {
+  await onPage('dark', async (page) => {
+    const drawn = async () => Number(await page.evaluate(brightness))
+    expect(await drawn()).toBeLessThan(60)
+    await page.emulateMedia({ colorScheme: 'light' })
+    while ((await drawn()) < 240) await Bun.sleep(20)
+    await page.emulateMedia({ colorScheme: 'dark' })
+    while ((await drawn()) > 60) await Bun.sleep(20)
+  })
+  await onPage('light', async (page) => {
+    expect(Number(await page.evaluate(brightness))).toBeGreaterThan(240)
+  })
+})
+
+test('the page may not so much as ask another server', async () => {
+  const asked: string[] = []
+  const other = Bun.serve({
+    port: 0,
+    hostname: '127.0.0.1',
+    fetch(request) {
+      asked.push(request.url)
+      return new Response('here', { headers: { 'access-control-allow-origin': '*' } })
+    },
+  })
+  const page = await browser.newPage()
+  try {
+    await page.goto(`${server.url}/docs`)
+    const fetched = `fetch('${other.url}').then(() => 'answered', () => 'refused')`
+    const loaded = (tag: string) => `new Promise((resolve) => {
+      const element = document.createElement('${tag}')
+      element.onload = () => resolve('answered')
+      element.onerror = () => resolve('refused')
+      element.src = '${other.url}'
+      document.body.append(element)
+    })`
+    for (const attempt of [fetched, loaded('img'), loaded('script')]) {
+      expect(await page.evaluate<string>(attempt)).toBe('refused')
+    }
+    expect(asked).toEqual([])
+  } finally {
+    await page.close()
+    await other.stop(true)
+  }
+})
+
+test('its files are there without a token, and no others', async () => {
+  for (const file of ['swagger-ui-bundle.js', 'swagger-ui.css', 'start.js', 'style.css']) {
+    const response = await fetch(`${server.url}/docs/${file}`)
+    expect(response.status).toBe(200)
+    expect(response.headers.get('content-type')).toBe(
+      `text/${file.endsWith('js') ? 'javascript' : 'css'}; charset=utf-8`,
+    )
+    expect((await response.bytes()).length).toBeGreaterThan(100)
+  }
+  for (const file of ['package.json', '..%2Fdocs-page.ts', 'constructor', '%zz']) {
+    expect((await fetch(`${server.url}/docs/${file}`)).status).toBe(404)
+  }
+})

@@ -1,0 +1,23 @@
+import { type Browser, chromium, type Page } from 'playwright-core'
+
+/** Debian's Chromium, which scripts/test.mjs sees to. */
+export function startBrowser(): Promise<Browser> {
+  const executablePath = Bun.which('chromium')
+  if (executablePath === null) throw new Error('the tests need chromium')
+  // As root, which containers and build machines run tests as, Chromium's own sandbox does not start.
+  return chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-dev-shm-usage'] })
+}
+
+/** What a page has done that it should not: requests to anywhere else than its server, and errors on its console. */
+export function misdeedsOf(page: Page, serverUrl: string): string[] {
+  const found: string[] = []
+  page.on('request', (request) => {
+    const url = request.url()
+    if (!url.startsWith(`${serverUrl}/`) && !url.startsWith('data:')) found.push(`asked ${url}`)
+  })
+  page.on('console', (message) => {
+    if (message.type() === 'error') found.push(message.text())
+  })
+  page.on('pageerror', (error) => found.push(error.message))
+  return found
+}
