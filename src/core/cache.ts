@@ -25,7 +25,7 @@ import type { Member } from './member.ts'
  */
 export interface MemberCache {
   get(collection: string, key: string): Member | undefined
-  /** Keeps a member that was missed; not one of more than an eighth of the whole. */
+  /** Keeps a member in place of an earlier one; of more than an eighth of the whole neither stays. */
   set(collection: string, member: Member): void
   delete(collection: string, key: string): void
   /** Counts on as the cache is used. */
@@ -133,10 +133,11 @@ export function memberCache(maxBytes: number): MemberCache {
     const inCollection = names.number(collection)
     const contentType = names.number(member.contentType)
     const node = names.number(member.node)
+    if (inCollection === undefined) return
+    if (stats.entries > 0) remove(inCollection, key)
     if (bytes > maxBytes / 8 || member.expiresAtMs === 0) return
-    if (inCollection === undefined || contentType === undefined || node === undefined) return
+    if (contentType === undefined || node === undefined) return
     if (ring.length === 0) begin()
-    remove(inCollection, key)
     const at = take(bytes)
     const hash = hashOf(inCollection, key)
     const form =
@@ -195,16 +196,26 @@ export function memberCache(maxBytes: number): MemberCache {
     return entryBytes(view.getUint32(at + 16, true), view.getUint32(at + 20, true))
   }
 
-  /** Room for so many bytes at the head of the ring: what is oldest makes place. */
+  /**
+   * Room for so many bytes at the head of the ring: what is oldest makes place. What of that was read goes in behind.
+   * Room for all of it is made before any of it is written: what is not a member yet must not be come round to.
+   */
   function take(bytes: number): number {
     const kept: Buffer[] = []
-    while (!fitsOrEmpty(bytes)) {
+    let room = bytes
+    while (!fits(room)) {
       const oldest = letGo()
-      if (oldest !== null && kept.length < maxKeptOnTheWay) kept.push(Buffer.from(oldest))
+      if (oldest === null || kept.length === maxKeptOnTheWay) continue
+      kept.push(Buffer.from(oldest))
+      room += oldest.length
     }
     const at = head
     head += bytes
-    for (const member of kept) writeAnew(member)
+    for (const member of kept) {
+      member.copy(ring, head)
+      link(head, view.getUint32(head + 4, true), member.length)
+      head += member.length
+    }
     return at
   }
 
@@ -219,26 +230,13 @@ export function memberCache(maxBytes: number): MemberCache {
     return state === wasRead ? ring.subarray(at, at + size) : null
   }
 
-  function writeAnew(member: Buffer): void {
-    while (!fits(member.length)) letGo()
-    const at = head
-    head += member.length
-    member.copy(ring, at)
-    link(at, view.getUint32(at + 4, true), member.length)
-  }
-
-  /** As `fits`; a ring without members begins anew. Not while room in it is taken that is no member yet. */
-  function fitsOrEmpty(bytes: number): boolean {
+  /** Whether the bytes fit at the head; moves it to the beginning of the ring when they fit there. */
+  function fits(bytes: number): boolean {
     if (stats.entries === 0) {
       head = 0
       tail = 0
       wrapAt = ring.length
     }
-    return fits(bytes)
-  }
-
-  /** Whether the bytes fit at the head; moves it to the beginning of the ring when they fit there. */
-  function fits(bytes: number): boolean {
     if (head >= tail) {
       if (head + bytes <= ring.length) return true
       // Never quite full: head and tail at one place means empty.
