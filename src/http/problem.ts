@@ -1,4 +1,5 @@
 import { type ErrorCode, KvistError } from '../core/errors.ts'
+import type { Problem, Refuse } from './route.ts'
 
 /** Problem details (RFC 9457): the answer to everything that goes wrong. */
 const answers: Record<ErrorCode, readonly [status: number, title: string]> = {
@@ -30,7 +31,7 @@ export function statusOf(code: ErrorCode): number {
 }
 
 /** What a client is told of an error; what is not meant for clients is told only by its code. */
-export function problemOf(error: unknown): Record<string, unknown> & { status: number; code: string } {
+export function problemOf(error: unknown): Problem {
   if (!(error instanceof KvistError)) {
     return {
       type: 'urn:kvist:internal',
@@ -45,27 +46,35 @@ export function problemOf(error: unknown): Record<string, unknown> & { status: n
   return { type: `urn:kvist:${code}`, title, status, code, detail: message, ...extra }
 }
 
-/** With more headers, and more members of the problem. */
+/** Said as problem details. */
+const problemDetails: Refuse = (problem, headers) =>
+  new Response(JSON.stringify(problem), {
+    status: problem.status,
+    headers: { 'content-type': 'application/problem+json', ...headers },
+  })
+
+/** With more headers, and more members of the problem; in the way of an API, where it has its own. */
 export function problemResponse(
   error: unknown,
   headers: Readonly<Record<string, string>> = {},
   members: Readonly<Record<string, unknown>> = {},
+  refuse: Refuse = problemDetails,
 ): Response {
   const problem = { ...problemOf(error), ...members }
   const retryAfter = retryAfterSeconds[problem.status]
-  return new Response(JSON.stringify(problem), {
-    status: problem.status,
-    headers: {
-      'content-type': 'application/problem+json',
-      ...(retryAfter === undefined ? {} : { 'retry-after': retryAfter }),
-      ...(problem.status === 401 ? { 'www-authenticate': 'Bearer' } : {}),
-      ...headers,
-    },
+  return refuse(problem, {
+    ...(retryAfter === undefined ? {} : { 'retry-after': retryAfter }),
+    ...(problem.status === 401 ? { 'www-authenticate': 'Bearer' } : {}),
+    ...headers,
   })
 }
 
 /** 405 with the methods that a path has. */
-export function methodNotAllowed(method: string, allowed: readonly string[]): Response {
+export function methodNotAllowed(
+  method: string,
+  allowed: readonly string[],
+  refuse: Refuse = problemDetails,
+): Response {
   const allow = allowed.join(', ')
   const problem = {
     type: 'urn:kvist:method_not_allowed',
@@ -74,6 +83,5 @@ export function methodNotAllowed(method: string, allowed: readonly string[]): Re
     code: 'method_not_allowed',
     detail: `${method} is not done here; ${allow} ${allowed.length === 1 ? 'is' : 'are'}`,
   }
-  const headers = { 'content-type': 'application/problem+json', allow }
-  return new Response(JSON.stringify(problem), { status: 405, headers })
+  return refuse(problem, { allow })
 }

@@ -5,7 +5,7 @@ import { type Handler, type Observe, observed } from './observed.ts'
 import { pathOf } from './path.ts'
 import { methodNotAllowed, problemResponse } from './problem.ts'
 import { requestId, requestIdHeader } from './request-id.ts'
-import { type Method, methods, type Route } from './route.ts'
+import { type Api, type Method, methods, type Route } from './route.ts'
 
 export interface HttpOptions {
   readonly host: string
@@ -79,7 +79,7 @@ function routeTable(
 }
 
 function handlerOf(route: Route, { token, idleTimeoutSeconds, onError }: HttpOptions): Handler {
-  const { handle } = route
+  const { handle, api } = route
   const mayEnter = token === null || route.open ? null : bearerCheck(token)
   const seconds = timerSeconds(idleTimeoutSeconds)
   return (request, server) => {
@@ -87,10 +87,10 @@ function handlerOf(route: Route, { token, idleTimeoutSeconds, onError }: HttpOpt
       if (mayEnter !== null && !mayEnter(request.headers.get('authorization'))) throw unauthorized()
       const answer = handle(request, { renew: () => server.timeout(request, seconds) })
       return answer instanceof Promise
-        ? answer.catch((error) => answerError(error, request, onError))
+        ? answer.catch((error) => answerError(error, request, api, onError))
         : answer
     } catch (error) {
-      return answerError(error, request, onError)
+      return answerError(error, request, api, onError)
     }
   }
 }
@@ -102,12 +102,19 @@ function unauthorized(): KvistError {
 /** Codes that mean that something is wrong with the server. */
 const ownFaults = new Set(['storage_failed', 'storage_full', 'busy'])
 
-function answerError(error: unknown, request: Request, onError: HttpOptions['onError']): Response {
+function answerError(
+  error: unknown,
+  request: Request,
+  api: Api | undefined,
+  onError: HttpOptions['onError'],
+): Response {
   if (isGone(error)) return new Response(null, { status: clientGone })
-  if (error instanceof KvistError && !ownFaults.has(error.code)) return problemResponse(error)
+  if (error instanceof KvistError && !ownFaults.has(error.code)) {
+    return problemResponse(error, {}, {}, api?.refuse)
+  }
   const id = requestId(request)
   onError(error, { request_id: id, method: request.method, path: pathOf(request.url) })
-  return problemResponse(error, { [requestIdHeader]: id }, { request_id: id })
+  return problemResponse(error, { [requestIdHeader]: id }, { request_id: id }, api?.refuse)
 }
 
 /** Nobody reads this answer; the metrics and the access log have what others call it. */
@@ -121,18 +128,30 @@ function isGone(error: unknown): boolean {
 /** What no route took: a path that is not there, or one that has other methods. */
 function unroutedHandler({ routes, token }: HttpOptions): (request: Request) => Response {
   const mayEnter = token === null ? null : bearerCheck(token)
+  const apis = [...new Set(routes.map(({ api }) => api))]
   return (request) => {
-    if (mayEnter !== null && !mayEnter(request.headers.get('authorization')))
-      return problemResponse(unauthorized())
     const path = pathOf(request.url)
     const fitting = routes.filter((route) => matches(route.path, path))
-    // A fixed path wins over one with parameters.
-    const fixed = fitting.filter((route) => route.path === path)
-    const allowed = new Set((fixed.length > 0 ? fixed : fitting).map(({ method }) => method as string))
+    // A fixed path wins over one with parameters, and so does one that comes first.
+    const first = fitting.find((route) => route.path === path) ?? fitting[0]
+    const api = first === undefined ? apiOf(path, apis) : first.api
+    if (mayEnter !== null && !mayEnter(request.headers.get('authorization')))
+      return problemResponse(unauthorized(), {}, {}, api?.refuse)
+    if (first === undefined) {
+      const nothing = new KvistError('not_found', `there is nothing at ${path.slice(0, 200)}`)
+      return problemResponse(nothing, {}, {}, api?.refuse)
+    }
+    const isFixed = first.path === path
+    const same = fitting.filter((route) => route.api === api && (!isFixed || route.path === path))
+    const allowed = new Set<string>(same.map(({ method }) => method))
     if (allowed.has('GET')) allowed.add('HEAD')
-    if (allowed.size > 0) return methodNotAllowed(request.method, [...allowed])
-    return problemResponse(new KvistError('not_found', `there is nothing at ${path.slice(0, 200)}`))
+    return methodNotAllowed(request.method, [...allowed], api?.refuse)
   }
+}
+
+/** The API in whose mount an unknown path lies. */
+function apiOf(path: string, apis: readonly (Api | undefined)[]): Api | undefined {
+  return apis.find((api) => api !== undefined && `${path}/`.startsWith(`${api.mount}/`))
 }
 
 /** Whether a path is one that a route's pattern stands for. Only the rest of a path may be empty. */
