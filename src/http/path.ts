@@ -38,7 +38,7 @@ export function memberOfRest(request: RoutedRequest): MemberRef {
 }
 
 function parsePathKey(key: string): string {
-  if (key.length > maxKeyBytes || Buffer.byteLength(key) > maxKeyBytes) {
+  if (key.length * 3 > maxKeyBytes && Buffer.byteLength(key) > maxKeyBytes) {
     throw new KvistError('key_too_long', `the key has more than ${maxKeyBytes} bytes`, {
       limit_bytes: maxKeyBytes,
     })

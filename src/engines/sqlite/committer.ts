@@ -29,7 +29,7 @@ import {
   syncSegment,
   writeFrame,
 } from './log.ts'
-import { addRecord, type Memtable, memtable, recordDelta } from './memtable.ts'
+import { addRecord, countRecord, type Memtable, memtable } from './memtable.ts'
 import { type Overlay, readStanding, recordStanding } from './overlay.ts'
 import { type Chunk, encodeRecord, type RecordFields, recordRoom } from './record.ts'
 import type { Counts, Standing } from './table.ts'
@@ -241,24 +241,13 @@ export function startCommitter(options: CommitterOptions): Committer {
     const changes: Change[] = []
     for (const { write, at, written } of staged) {
       addRecord(table, at, write.collection, write.key)
-      count(write.collection, recordDelta(table.chunk, at))
+      countRecord(counts, write.collection, table.chunk, at)
       changes.push(changeOf(write, written))
     }
     lastRevision += staged.length
     stats.writes += staged.length
     lastCommitAtMs = Date.now()
     options.onCommit(changes)
-  }
-
-  function count(collection: string, delta: Counts): void {
-    const known = counts.get(collection)
-    if (known === undefined) {
-      counts.set(collection, delta)
-      return
-    }
-    known.members += delta.members
-    known.bytes += delta.bytes
-    if (known.members === 0) counts.delete(collection)
   }
 
   async function activeWithRoom(bytes: number): Promise<Active> {
@@ -338,7 +327,9 @@ export function startCommitter(options: CommitterOptions): Committer {
   }
 
   const quietTimer = setInterval(() => {
-    if (draining === null && active !== null && Date.now() - lastCommitAtMs > quietMs) seal()
+    if (draining !== null || Date.now() - lastCommitAtMs <= quietMs) return
+    seal()
+    applier.quiet()
   }, quietMs)
   quietTimer.unref()
 

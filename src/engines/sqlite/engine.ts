@@ -3,11 +3,11 @@ import { dirname, join, resolve } from 'node:path'
 import { hybridClock } from '../../core/clock.ts'
 import type { Durability, Engine, OnCommit, ResumePoint } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
-import { type Applier, startApplier } from './applier.ts'
+import { type Applier, segmentsPerJob, startApplier } from './applier.ts'
 import { type Committer, startCommitter } from './committer.ts'
 import { lockFolder } from './lock.ts'
 import { DamagedLog, type LoadedSegment, listSegments, loadLog, syncFolder } from './log.ts'
-import { addStoredRecord, memtable, recordDelta } from './memtable.ts'
+import { addStoredRecord, countRecord, memtable } from './memtable.ts'
 import {
   changesAfter,
   expiringMembers,
@@ -31,7 +31,7 @@ export interface SqliteOptions {
   readonly dir: string
   readonly durability: Durability
   readonly onCommit: OnCommit
-  /** Size of a segment of the log; small ones make tests meet its edges. */
+  /** Size of a segment of the log; smaller ones, applied as soon as they are full, make tests meet its edges. */
   readonly segmentBytes?: number
 }
 
@@ -70,7 +70,12 @@ async function open(options: SqliteOptions, releaseLock: () => void): Promise<En
   const clock = hybridClock()
   clock.observe(meta.clock)
   let lastRevision = meta.appliedRevision
-  const applier = startApplier(dbPath, overlay, segmentBytes)
+  const applier = startApplier(
+    dbPath,
+    overlay,
+    segmentBytes,
+    segmentBytes < defaultSegmentBytes ? 1 : segmentsPerJob,
+  )
   removeLeftovers(dir, loaded)
   for (const segment of loaded.filter(({ records }) => records.length > 0)) {
     replay(segment, overlay, counts, clock.observe)
@@ -115,10 +120,7 @@ function replay(
   const table = memtable(segment.chunk)
   for (const at of segment.records) {
     addStoredRecord(table, at)
-    const delta = recordDelta(segment.chunk, at)
-    const collection = recordCollection(segment.chunk, at)
-    const known = counts.get(collection) ?? { members: 0, bytes: 0 }
-    counts.set(collection, { members: known.members + delta.members, bytes: known.bytes + delta.bytes })
+    countRecord(counts, recordCollection(segment.chunk, at), segment.chunk, at)
     observe(recordClock(segment.chunk, at))
   }
   overlay.tables.push(table)

@@ -1,6 +1,7 @@
 import { keyOfSortKey, sortKey } from '../../core/keys.ts'
 import {
   type Chunk,
+  isRecordOf,
   recordBytes,
   recordCollection,
   recordExpiresAtMs,
@@ -12,37 +13,46 @@ import { type Cursor, type SortedStrings, sortedStrings } from './sorted.ts'
 
 /**
  * What one segment of the log says, found by key: for each member the offset of its latest record. The records
- * themselves stay in the segment's chunk; nothing is copied.
+ * themselves stay in the segment's chunk; nothing is copied, and the garbage collector has nothing to walk through but
+ * the keys in order.
  */
 export interface Memtable {
   readonly chunk: Chunk
-  readonly collections: Map<string, MemtableCollection>
+  readonly places: Places
+  /** The keys of each collection, as `sortKey` gives them. */
+  readonly collections: Map<string, SortedStrings>
   /** Offsets of all records in the order of their revisions. */
   readonly offsets: number[]
   /** Offsets of puts that set an expiry. */
   readonly expiring: number[]
 }
 
-interface MemtableCollection {
-  readonly offsets: Map<string, number>
-  /** The keys as `sortKey` gives them. */
-  readonly sorted: SortedStrings
+/**
+ * A hash table with open addressing: pairs of a hash and an offset + 1, 0 for a free place. Half full at most.
+ */
+interface Places {
+  pairs: Uint32Array
+  count: number
 }
 
+const firstPlaces = 1024
+
 export function memtable(chunk: Chunk): Memtable {
-  return { chunk, collections: new Map(), offsets: [], expiring: [] }
+  const places = { pairs: new Uint32Array(firstPlaces * 2), count: 0 }
+  return { chunk, places, collections: new Map(), offsets: [], expiring: [] }
 }
 
 /** Makes the record at an offset the latest of its member. Records come in the order of their revisions. */
 export function addRecord(table: Memtable, at: number, collection: string, key: string): void {
-  let found = table.collections.get(collection)
-  if (found === undefined) {
-    found = { offsets: new Map(), sorted: sortedStrings() }
-    table.collections.set(collection, found)
+  const sorted = sortKey(key)
+  if (place(table, hashOf(collection, sorted), collection, sorted, at)) {
+    let keys = table.collections.get(collection)
+    if (keys === undefined) {
+      keys = sortedStrings()
+      table.collections.set(collection, keys)
+    }
+    keys.insert(sorted)
   }
-  const before = found.offsets.size
-  found.offsets.set(key, at)
-  if (found.offsets.size > before) found.sorted.insert(sortKey(key))
   table.offsets.push(at)
   if (recordKind(table.chunk, at) === 'put' && recordExpiresAtMs(table.chunk, at) !== null)
     table.expiring.push(at)
@@ -53,6 +63,47 @@ export function addStoredRecord(table: Memtable, at: number): void {
   addRecord(table, at, recordCollection(table.chunk, at), recordKey(table.chunk, at))
 }
 
+/** Puts an offset in the place of a key; says whether the key is new. */
+function place(table: Memtable, hash: number, collection: string, sorted: string, at: number): boolean {
+  const { places, chunk } = table
+  const { pairs } = places
+  const mask = pairs.length / 2 - 1
+  let i = hash & mask
+  for (; pairs[i * 2 + 1] !== 0; i = (i + 1) & mask) {
+    if (pairs[i * 2] !== hash || !isRecordOf(chunk, pairs[i * 2 + 1]! - 1, collection, sorted)) continue
+    pairs[i * 2 + 1] = at + 1
+    return false
+  }
+  pairs[i * 2] = hash
+  pairs[i * 2 + 1] = at + 1
+  places.count++
+  if (places.count * 4 > pairs.length) grow(places)
+  return true
+}
+
+function grow(places: Places): void {
+  const old = places.pairs
+  const pairs = new Uint32Array(old.length * 2)
+  const mask = pairs.length / 2 - 1
+  for (let from = 0; from < old.length; from += 2) {
+    if (old[from + 1] === 0) continue
+    let i = old[from]! & mask
+    while (pairs[i * 2 + 1] !== 0) i = (i + 1) & mask
+    pairs[i * 2] = old[from]!
+    pairs[i * 2 + 1] = old[from + 1]!
+  }
+  places.pairs = pairs
+}
+
+/** FNV-1a over the characters, and a last mix so that the low bits, which choose the place, depend on all of them. */
+function hashOf(collection: string, sorted: string): number {
+  let hash = 0x811c9dc5
+  for (let i = 0; i < collection.length; i++) hash = Math.imul(hash ^ collection.charCodeAt(i), 0x01000193)
+  for (let i = 0; i < sorted.length; i++) hash = Math.imul(hash ^ sorted.charCodeAt(i), 0x01000193)
+  hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d)
+  return (hash ^ (hash >>> 13)) >>> 0
+}
+
 export interface Found {
   readonly table: Memtable
   readonly at: number
@@ -60,10 +111,18 @@ export interface Found {
 
 /** The latest record of a member in several tables, the newest last. */
 export function findRecord(tables: readonly Memtable[], collection: string, key: string): Found | null {
-  for (let i = tables.length - 1; i >= 0; i--) {
-    const table = tables[i]!
-    const at = table.collections.get(collection)?.offsets.get(key)
-    if (at !== undefined) return { table, at }
+  if (tables.length === 0) return null
+  const sorted = sortKey(key)
+  const hash = hashOf(collection, sorted)
+  for (let t = tables.length - 1; t >= 0; t--) {
+    const table = tables[t]!
+    const { pairs } = table.places
+    const mask = pairs.length / 2 - 1
+    for (let i = hash & mask; pairs[i * 2 + 1] !== 0; i = (i + 1) & mask) {
+      if (pairs[i * 2] !== hash) continue
+      const at = pairs[i * 2 + 1]! - 1
+      if (isRecordOf(table.chunk, at, collection, sorted)) return { table, at }
+    }
   }
   return null
 }
@@ -89,7 +148,7 @@ export function* overlayKeys(
   const high = to === null ? null : sortKey(to)
   let heads: Cursor[] = []
   for (const table of tables) {
-    heads.push(...(table.collections.get(collection)?.sorted.cursors(low, high, order) ?? []))
+    heads.push(...(table.collections.get(collection)?.cursors(low, high, order) ?? []))
   }
   while (heads.length > 0) {
     let best = heads[0]!.run[heads[0]!.at]!
@@ -108,10 +167,26 @@ export function* overlayKeys(
   }
 }
 
-/** How a record changes its collection: members and bytes, more or less. */
-export function recordDelta(chunk: Chunk, at: number): { members: number; bytes: number } {
+/** Members and bytes of a collection. */
+interface Counts {
+  members: number
+  bytes: number
+}
+
+/** Counts what a record changes in its collection. */
+export function countRecord(counts: Map<string, Counts>, collection: string, chunk: Chunk, at: number): void {
+  let known = counts.get(collection)
+  if (known === undefined) {
+    known = { members: 0, bytes: 0 }
+    counts.set(collection, known)
+  }
   const replacedBytes = recordReplacedBytes(chunk, at)
-  const was = replacedBytes < 0 ? 0 : 1
-  const is = recordKind(chunk, at) === 'put' ? 1 : 0
-  return { members: is - was, bytes: is * recordBytes(chunk, at) - was * Math.max(0, replacedBytes) }
+  if (replacedBytes >= 0) {
+    known.members--
+    known.bytes -= replacedBytes
+  }
+  if (recordKind(chunk, at) === 'put') {
+    known.members++
+    known.bytes += recordBytes(chunk, at)
+  }
 }

@@ -141,6 +141,24 @@ export function recordKey({ bytes, view }: Chunk, at: number): string {
   return bytes.toString('utf8', collectionEnd(view, at), keyEnd(view, at))
 }
 
+/** Whether a record is of this member; the key comes as a string of its bytes. */
+export function isRecordOf(chunk: Chunk, at: number, collection: string, sortedKey: string): boolean {
+  const { bytes, view } = chunk
+  if (view.getUint16(at + 4, true) !== sortedKey.length) return false
+  const from = collectionEnd(view, at)
+  for (let i = 0; i < sortedKey.length; i++) if (bytes[from + i] !== sortedKey.charCodeAt(i)) return false
+  // Collections are few: characters are compared one by one only when all of them are ASCII.
+  const start = at + headerBytes
+  if (from - start !== collection.length) return recordCollection(chunk, at) === collection
+  for (let i = 0; i < collection.length; i++) if (bytes[start + i] !== collection.charCodeAt(i)) return false
+  return true
+}
+
+/** The key as a string of its bytes: what sorts as keys do (core/keys.ts). */
+export function recordSortKey({ bytes, view }: Chunk, at: number): string {
+  return bytes.toString('latin1', collectionEnd(view, at), keyEnd(view, at))
+}
+
 export function recordRevision({ view }: Chunk, at: number): number {
   return view.getFloat64(at + 16, true)
 }
