@@ -1,8 +1,12 @@
 import { isIPv4 } from 'node:net'
+import { join } from 'node:path'
 import type { Durability } from './core/engine.ts'
 import { parseCollection } from './core/keys.ts'
 import { choice, duration, size, text, toggle, wholeNumber } from './option-kinds.ts'
 import { type Environment, option, parseArguments, refuse, type Values } from './options.ts'
+
+/** Stores whose clients can be served at the root (http/dialects/all.ts). */
+type DialectName = 'ozza' | 'keys' | 'reforg' | 'minstore' | 'tenantbase'
 
 /** Every option of `kvist serve`, one row each, under its name in Config: a name ends with its unit. */
 export const options = {
@@ -26,6 +30,20 @@ export const options = {
     env: 'KVIST_DATA',
     default: './kvist-data',
     help: 'folder of the data, made when it is missing',
+  }),
+  configFile: option<string | null>({
+    ...text('FILE', 'the path of a file', parsePath),
+    flag: 'config',
+    env: 'KVIST_CONFIG',
+    default: null,
+    help: 'settings of collections and files of processes, as TypeScript, JavaScript or JSON',
+  }),
+  dialect: option<DialectName | null>({
+    ...choice<DialectName>('ozza', 'keys', 'reforg', 'minstore', 'tenantbase'),
+    flag: 'dialect',
+    env: 'KVIST_DIALECT',
+    default: null,
+    help: 'older store whose clients find it at the root; all are at /dialects/<name>',
   }),
   durability: option<Durability>({
     ...choice<Durability>('full', 'relaxed'),
@@ -136,11 +154,23 @@ export type Config = Values<typeof options>
 
 /** The configuration that the arguments after `serve` and the environment ask for; throws UsageError. */
 export function parseConfig(args: readonly string[], env: Environment): Config {
-  const { values } = parseArguments('serve', options, [], args, env)
+  const parse = (from: Environment) => parseArguments('serve', options, [], args, from).values
+  const given = parse(env)
+  const values = given.dialect === 'ozza' ? parse(withOzzaData(env)) : given
   refuseOpenDoor(values)
   refuseOpenMemcachedDoor(values)
   refuseSilence(values)
   return values
+}
+
+/**
+ * Ozza's own variables name where the data is, as they did there, where kvist's do not: the folder has the name of the
+ * file. They count for that dialect alone, for other programs have variables of these names too.
+ */
+function withOzzaData(env: Environment): Environment {
+  const { DATA_DIRECTORY: directory, DATA_FILENAME: name } = env
+  if (!directory && !name) return env
+  return { KVIST_DATA: join(directory || '.', name || 'kvist-data'), ...env }
 }
 
 /** Closed by default: beyond loopback somebody must have said who may come in. */

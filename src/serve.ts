@@ -3,6 +3,7 @@ import type { Config } from './config.ts'
 import { type Database, openDatabase } from './core/database.ts'
 import { openSqlite } from './engines/sqlite/engine.ts'
 import { accessLog } from './http/access-log.ts'
+import { dialectRoutes } from './http/dialects/all.ts'
 import { docsRoutes } from './http/docs-page.ts'
 import { healthRoutes } from './http/health.ts'
 import { metricsRoutes } from './http/metrics.ts'
@@ -12,6 +13,8 @@ import type { Route } from './http/route.ts'
 import { listen } from './http/server.ts'
 import { v1Routes } from './http/v1/routes.ts'
 import { listenMemcached, type MemcachedServer } from './memcached/listener.ts'
+import { builtInProcesses } from './processes/all.ts'
+import { loadConfigFile } from './processes/config-file.ts'
 import { type Log, type LogFields, startLog } from './telemetry/log.ts'
 import { type Exposed, type Metrics, startMetrics } from './telemetry/metrics.ts'
 
@@ -30,11 +33,14 @@ export async function serve(config: Config): Promise<Running> {
     metrics.error(error)
     log.error(error, about)
   }
+  const file = config.configFile === null ? null : await loadConfigFile(config.configFile, builtInProcesses)
   const db = await openDatabase({
     open: (onCommit) => openSqlite({ dir: config.dataFolder, durability: config.durability, onCommit }),
     cacheBytes: config.cacheBytes,
     now: Date.now,
     onError,
+    processes: [...builtInProcesses, ...(file?.processes ?? [])],
+    ...(file === null ? {} : { settings: file.settings }),
   })
   let ready = true
   let memcached: MemcachedServer | null = null
@@ -58,6 +64,7 @@ export async function serve(config: Config): Promise<Running> {
       ...healthRoutes(() => ready),
       ...metricsRoutes(expose),
       ...docsRoutes,
+      ...dialectRoutes(db, config.dialect),
       ...openApiRoutes(() => routes, { version, needsToken: token !== null }),
     ]
     const observe = observer(metrics, config.accessLog ? accessLog(log) : null)
@@ -69,12 +76,14 @@ export async function serve(config: Config): Promise<Running> {
         ready = false
         await Promise.all([http.stop(config.stopTimeoutMs), memcached?.stop(config.stopTimeoutMs)])
         await db.close()
+        file?.stop()
         log.info('stopped')
       },
     }
   } catch (error) {
     await memcached?.stop(0)
     await db.close()
+    file?.stop()
     throw error
   }
 }

@@ -11,9 +11,10 @@ import type { RoutedRequest } from './route.ts'
 
 const replacement = '\ufffd'
 
-export function collectionOf(request: RoutedRequest): string {
+/** The collection that the segment at this place of the path names. */
+export function collectionOf(request: RoutedRequest, at = 1): string {
   const name = request.params.collection!
-  return parseCollection(name.includes(replacement) ? decode(segments(request)[1] ?? '') : name)
+  return parseCollection(name.includes(replacement) ? decode(segments(request)[at] ?? '') : name)
 }
 
 /** The collection and key of a path whose key is one segment. */

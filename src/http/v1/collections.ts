@@ -59,14 +59,23 @@ function streamLines(
   connection: Connection,
 ): Response {
   let left = limit
+  async function next(): Promise<Member[] | null> {
+    try {
+      const part = await parts.next()
+      return part.done ? null : part.value
+    } catch (error) {
+      connection.failed(error)
+      throw error
+    }
+  }
   const stream = new ReadableStream<Uint8Array>({
     async pull(controller) {
       let members: Member[] = []
       while (members.length === 0) {
         connection.renew()
-        const part = left > 0 ? await parts.next() : { done: true as const, value: undefined }
-        if (part.done) return controller.close()
-        members = part.value.slice(0, left)
+        const part = left > 0 ? await next() : null
+        if (part === null) return controller.close()
+        members = part.slice(0, left)
       }
       left -= members.length
       controller.enqueue(Buffer.from(`${members.map((member) => memberLine(member, include)).join('\n')}\n`))

@@ -1,6 +1,6 @@
 import type { ErrorCode } from '../../core/errors.ts'
 import { defaultPageMembers, maxPageMembers, maxPatternBytes } from '../../core/limits.ts'
-import type { Header, Operation, Parameter, Schema, Tag } from '../operation.ts'
+import type { Answer, Header, Operation, Parameter, Schema, Tag } from '../operation.ts'
 import * as schemas from './schemas.ts'
 
 /** What the API's document says of `/v1`, for routes.ts to put beside its rows. */
@@ -17,7 +17,13 @@ const text: Schema = { type: 'string' }
 
 const readFaults: readonly ErrorCode[] = ['storage_failed', 'closing']
 const writeFaults: readonly ErrorCode[] = [...readFaults, 'busy', 'storage_full']
-const valueFaults: readonly ErrorCode[] = ['invalid_json', 'too_large', 'unsupported_media_type']
+/** A process of the collection may refuse a value. */
+const valueFaults: readonly ErrorCode[] = [
+  'invalid_json',
+  'too_large',
+  'unsupported_media_type',
+  'unprocessable',
+]
 
 // No examples: the page would send them along unasked.
 function query(name: string, description: string, schema: Schema = text): Parameter {
@@ -302,4 +308,45 @@ export const deleteMember: Operation = {
     'precondition_failed',
     ...writeFaults,
   ],
+}
+
+const settingsExample = { processes: ['detect-language', 'mark'], default_ttl: 604800 }
+
+const settingsAnswer: Answer = {
+  description: 'What is set; null where nothing is',
+  content: { [json]: { schema: schemas.settings, example: settingsExample } },
+}
+
+export const getSettings: Operation = {
+  id: 'getSettings',
+  parameters: [collection],
+  answers: { 200: settingsAnswer },
+  problems: ['invalid_collection', 'invalid_parameter'],
+}
+
+export const putSettings: Operation = {
+  id: 'putSettings',
+  description:
+    'All of them: what is left out is as if it had never been set. They apply to what is written from now on. A process can be named when the server has it; files of processes are named in its configuration only, and settings that stand there cannot be changed here.',
+  parameters: [collection],
+  body: { content: { [json]: { schema: schemas.settings, example: settingsExample } } },
+  answers: { 200: settingsAnswer },
+  problems: [
+    'invalid_request',
+    'invalid_json',
+    'invalid_collection',
+    'invalid_parameter',
+    'conflict',
+    'too_large',
+    'unsupported_media_type',
+    'unprocessable',
+    ...writeFaults,
+  ],
+}
+
+export const deleteSettings: Operation = {
+  id: 'deleteSettings',
+  parameters: [collection],
+  answers: { 204: { description: 'Nothing is set' } },
+  problems: ['invalid_collection', 'invalid_parameter', 'conflict', ...writeFaults],
 }

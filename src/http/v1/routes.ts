@@ -6,6 +6,7 @@ import { importLines } from './bulk.ts'
 import { dropMembers, listCollections, listMembers, postMember } from './collections.ts'
 import { deleteMember, getMember, putMember } from './members.ts'
 import * as docs from './openapi.ts'
+import { deleteSettings, getSettings, putSettings } from './settings.ts'
 
 /** The API of kvist's own, `/v1`: DESIGN's table, row by row. */
 export function v1Routes(db: Database): Route[] {
@@ -24,6 +25,7 @@ export function v1Routes(db: Database): Route[] {
       docs: docs.postBatch,
       handle: (request, connection) => postBatch(db, request, connection),
     },
+    ...settingsRoutes(db),
     {
       method: 'GET',
       path: '/v1/:collection',
@@ -53,6 +55,34 @@ export function v1Routes(db: Database): Route[] {
     ...memberRoutes(db, '/v1/:collection/*', memberOfRest),
   ]
   return rows.map((row) => ({ ...row, tag: docs.v1Tag }))
+}
+
+function settingsRoutes(db: Database): Route[] {
+  const path = '/v1/_collections/:collection'
+  const at = 2
+  return [
+    {
+      method: 'GET',
+      path,
+      summary: 'What is set for a collection',
+      docs: docs.getSettings,
+      handle: (request) => getSettings(db, request, collectionOf(request, at)),
+    },
+    {
+      method: 'PUT',
+      path,
+      summary: 'Sets processes and default expiry of a collection',
+      docs: docs.putSettings,
+      handle: (request, connection) => putSettings(db, request, collectionOf(request, at), connection),
+    },
+    {
+      method: 'DELETE',
+      path,
+      summary: 'Forgets what was set for a collection',
+      docs: docs.deleteSettings,
+      handle: (request) => deleteSettings(db, request, collectionOf(request, at)),
+    },
+  ]
 }
 
 /** A key with raw slashes spans segments, which takes a path of its own. */

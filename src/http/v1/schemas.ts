@@ -1,4 +1,4 @@
-import { maxCollectionBytes, maxKeyBytes } from '../../core/limits.ts'
+import { maxCollectionBytes, maxKeyBytes, maxProcesses } from '../../core/limits.ts'
 import { named, type Schema } from '../operation.ts'
 
 /** The shapes of `/v1` as the API's document has them; shapes.ts writes them. */
@@ -212,6 +212,22 @@ export const revisions = named('Revisions', {
       type: 'array',
       description: 'One for each operation; 0 for a delete of what was not there',
       items: { type: 'integer', minimum: 0 },
+    },
+  },
+})
+
+export const settings = named('Settings', {
+  type: 'object',
+  properties: {
+    processes: {
+      type: ['array', 'null'],
+      description: 'What members go through before they are stored, in this order',
+      items: { type: 'string' },
+      maxItems: maxProcesses,
+    },
+    default_ttl: {
+      type: ['number', 'string', 'null'],
+      description: 'For members stored without an expiry: seconds; a duration such as `7d` may be sent',
     },
   },
 })

@@ -1,0 +1,58 @@
+import type { Database } from '../../core/database.ts'
+import { KvistError } from '../../core/errors.ts'
+import { pathOf } from '../path.ts'
+import type { Route, RoutedRequest } from '../route.ts'
+import type { Dialect } from './dialect.ts'
+import { keys } from './keys.ts'
+import { minstore } from './minstore.ts'
+import { ozza } from './ozza.ts'
+import { reforg } from './reforg.ts'
+import { tenantbase } from './tenantbase.ts'
+
+/** Every dialect. To add one is a file beside these, a row here, and a word in the choices of `--dialect`. */
+export const dialects: readonly Dialect[] = [ozza, keys, reforg, minstore, tenantbase]
+
+/** First segments of paths that are kvist's, whatever is mounted at the root. */
+const ownSegments = new Set([
+  'v1',
+  'dialects',
+  'docs',
+  'openapi.json',
+  'metrics',
+  'healthz',
+  'readyz',
+  'console',
+])
+
+/** All dialects under `/dialects/<name>`, and one of them at the root too. */
+export function dialectRoutes(db: Database, atRoot: string | null): Route[] {
+  const root = dialects.filter(({ name }) => name === atRoot)
+  return [
+    ...dialects.flatMap((dialect) => mounted(dialect, db, `/dialects/${dialect.name}`)),
+    ...root.flatMap((dialect) =>
+      mounted(dialect, db, '')
+        .filter(({ path }) => !isOwn(path))
+        .map(guarded),
+    ),
+  ]
+}
+
+function mounted({ tag, refuse, routes }: Dialect, db: Database, mount: string): Route[] {
+  const api = { mount, refuse }
+  return routes(db).map((row) => ({ ...row, path: mount + row.path, tag, api }))
+}
+
+function isOwn(path: string): boolean {
+  return ownSegments.has(path.split('/')[1]!)
+}
+
+/** A parameter at the root stands for every name but kvist's own. */
+function guarded(row: Route): Route {
+  if (!row.path.startsWith('/:')) return row
+  const handle: Route['handle'] = (request: RoutedRequest, connection) => {
+    const path = pathOf(request.url)
+    if (isOwn(path)) throw new KvistError('not_found', `${path.slice(0, 200)} is kvist's own, and not there`)
+    return row.handle(request, connection)
+  }
+  return { ...row, handle }
+}

@@ -1,0 +1,76 @@
+import { isUtf8 } from 'node:buffer'
+import type { Member, Value } from '../../core/member.ts'
+import type { Answer, Schema } from '../operation.ts'
+import type { Connection } from '../route.ts'
+
+type Headers = Readonly<Record<string, string>>
+
+/** An answer of JSON text. */
+export function jsonAnswer(text: string, status = 200, headers: Headers = {}): Response {
+  return new Response(text, { status, headers: { 'content-type': 'application/json', ...headers } })
+}
+
+/** A value within JSON: JSON as it was stored; bytes as text where they are UTF-8, and else in base64. */
+export function valueJson(value: Value): string {
+  return typeof value === 'string' ? value : JSON.stringify(bytesText(value))
+}
+
+/** A value as text: that of a JSON string, and of other JSON the text that it is; bytes as above. */
+export function valueText(value: Value): string {
+  if (typeof value !== 'string') return bytesText(value)
+  const parsed: unknown = /^\s*"/.test(value) ? JSON.parse(value) : value
+  return String(parsed)
+}
+
+function bytesText(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString(isUtf8(bytes) ? 'utf8' : 'base64')
+}
+
+/**
+ * All members as one JSON array between two texts, in constant memory, as fast as the client reads and no faster. What
+ * fits into one part goes in one piece, with its length.
+ */
+export async function listAnswer(
+  parts: AsyncGenerator<Member[]>,
+  shape: (member: Member) => string,
+  [before, after]: readonly [string, string],
+  connection: Connection,
+  headers: Headers = {},
+): Promise<Response> {
+  const first = await nextText(parts, shape, connection)
+  const second = first === null ? null : await nextText(parts, shape, connection)
+  if (second === null) return jsonAnswer(before + (first ?? '') + after, 200, headers)
+
+  const waiting: (string | null)[] = [`${before}${first}`, `,${second}`]
+  const stream = new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      const text = waiting.shift() ?? (await nextText(parts, shape, connection, ','))
+      controller.enqueue(Buffer.from(text ?? after))
+      if (text === null) controller.close()
+    },
+    async cancel() {
+      await parts.return(undefined)
+    },
+  })
+  return new Response(stream, { headers: { 'content-type': 'application/json', ...headers } })
+}
+
+/** The next members that there are; null at the end. */
+async function nextText(
+  parts: AsyncGenerator<Member[]>,
+  shape: (member: Member) => string,
+  connection: Connection,
+  before = '',
+): Promise<string | null> {
+  for (;;) {
+    connection.renew()
+    const part = await parts.next()
+    if (part.done) return null
+    if (part.value.length > 0) return before + part.value.map(shape).join(',')
+  }
+}
+
+/** What the API's document says of an answer of JSON. */
+export function jsonDocs(description: string, example: unknown, schema: Schema = {}): Answer {
+  return { description, content: { 'application/json': { schema, example } } }
+}

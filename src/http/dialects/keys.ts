@@ -1,0 +1,250 @@
+import { type Database, wholeCollection } from '../../core/database.ts'
+import type { Put } from '../../core/engine.ts'
+import { KvistError } from '../../core/errors.ts'
+import { rawMembers } from '../../core/json.ts'
+import { parseKey } from '../../core/keys.ts'
+import {
+  defaultPageMembers,
+  maxBatchBytes,
+  maxBatchOperations,
+  maxPageMembers,
+  maxValueBytes,
+} from '../../core/limits.ts'
+import { everything } from '../../core/list.ts'
+import { jsonContentType, type Member } from '../../core/member.ts'
+import { isObjectText, mergePatch } from '../../core/merge.ts'
+import { compilePattern } from '../../core/pattern.ts'
+import { decodeCursor, encodeCursor } from '../cursor.ts'
+import type { Answer, Parameter } from '../operation.ts'
+import { pathOf } from '../path.ts'
+import type { Connection, RoutedRequest } from '../route.ts'
+import { jsonAnswer, jsonDocs, listAnswer, valueJson } from './answer.ts'
+import type { Dialect } from './dialect.ts'
+import { expiryAfter, jsonBody, pathParameter, queryParameter } from './request.ts'
+
+const collection = 'keys'
+const secondMs = 1000
+
+/** What this store says of its errors, whatever was wrong in particular. */
+const words: Readonly<Record<number, string>> = {
+  400: 'Bad request',
+  404: 'Not found',
+  405: 'Method not allowed',
+}
+
+/** A key value application on Flask and PickleDB: values under keys, all in the collection `keys`. */
+export const keys: Dialect = {
+  name: 'keys',
+  tag: { name: 'keys', description: 'Key value application: any JSON under keys of the collection `keys`' },
+  refuse({ status, detail }, headers) {
+    const isFailure = status >= 500
+    const error = isFailure ? 'Internal error :(' : (words[status] ?? detail)
+    return jsonAnswer(JSON.stringify({ error }), isFailure ? 500 : status, headers)
+  },
+  routes(db) {
+    const patch = {
+      method: 'PATCH',
+      summary: 'Merges an object into a value (RFC 7396)',
+      docs: {
+        body: { content: { 'application/json': { schema: { type: 'object' }, example: { count: 2 } } } },
+        answers: {
+          200: jsonDocs('The value as it is now', { response: { count: 2 } }),
+          400: badRequest,
+          ...missing,
+        },
+      },
+      handle: (request: RoutedRequest, connection: Connection) => patchKey(db, request, connection),
+    } as const
+    return [
+      {
+        method: 'PUT',
+        path: '/keys',
+        summary: 'Stores several values, all or none',
+        docs: {
+          parameters: [
+            {
+              in: 'query',
+              name: 'expire_in',
+              description: 'In seconds',
+              schema: { type: 'number' },
+              example: 60,
+            },
+          ],
+          body: {
+            content: {
+              'application/json': { schema: { type: 'object' }, example: { k1: 'word', k2: [1, 2] } },
+            },
+          },
+          answers: { 200: jsonDocs('They are stored', { response: allStored }), 400: badRequest },
+        },
+        handle: (request, connection) => putKeys(db, request, connection),
+      },
+      {
+        method: 'GET',
+        path: '/keys',
+        summary: 'All values, or a page of them',
+        docs: {
+          parameters: listParameters,
+          answers: {
+            200: jsonDocs('The values in the order of their keys', { response: ['word', [1, 2]] }),
+            400: badRequest,
+          },
+        },
+        handle: (request, connection) => getKeys(db, request, connection),
+      },
+      {
+        method: 'DELETE',
+        path: '/keys',
+        summary: 'Deletes all keys',
+        docs: { answers: { 200: jsonDocs('They are gone', { response: 'all keys have been deleted' }) } },
+        async handle(_request, connection) {
+          await db.drop(collection, everything, connection.renew)
+          return jsonAnswer('{"response":"all keys have been deleted"}')
+        },
+      },
+      {
+        method: 'GET',
+        path: '/keys/:id',
+        summary: 'One value',
+        docs: {
+          answers: { 200: jsonDocs('The value', { response: 'word' }), ...missing },
+          head: 'Whether it exists',
+        },
+        handle: (request) => answerKey(db, idOf(request)),
+      },
+      { ...patch, path: '/keys/:id' },
+      { ...patch, path: '/key/:id' },
+      {
+        method: 'DELETE',
+        path: '/keys/:id',
+        summary: 'Deletes a key',
+        docs: {
+          answers: { 200: jsonDocs('It is gone', { response: 'k1 has been deleted' }), 404: missing[404] },
+        },
+        async handle(request) {
+          const id = idOf(request)
+          if (!(await db.delete(collection, id))) throw new KvistError('not_found', 'Not found')
+          return jsonAnswer(JSON.stringify({ response: `${id} has been deleted` }))
+        },
+      },
+    ]
+  },
+}
+
+const allStored = 'all key value pair are persisted'
+
+const badRequest: Answer = jsonDocs('No JSON, or a parameter that is none', { error: 'Bad request' })
+
+const missing = {
+  404: jsonDocs('There is none', { error: 'Not found' }),
+  410: jsonDocs('It expired, and was not written since', { error: 'Expired' }),
+}
+
+const listParameters: readonly Parameter[] = [
+  {
+    in: 'query',
+    name: 'filter',
+    description: 'Keys that match: `$` is any run of characters',
+    schema: { type: 'string' },
+    example: 'wo$d',
+  },
+  {
+    in: 'query',
+    name: 'limit',
+    description: 'A page of so many at most; the Link header names the next one',
+    schema: { type: 'integer', minimum: 1, maximum: maxPageMembers },
+  },
+  { in: 'query', name: 'cursor', description: 'Where an earlier page ended', schema: { type: 'string' } },
+]
+
+function idOf(request: RoutedRequest): string {
+  return parseKey(pathParameter(request, 'id'))
+}
+
+async function putKeys(db: Database, request: Request, connection: Connection): Promise<Response> {
+  const expireIn = queryParameter(request, 'expire_in')
+  const expiresAtMs = expireIn === undefined ? null : expiryAfter(expireIn, secondMs, Date.now())
+  const values = rawMembers(await jsonBody(request, connection, maxBatchBytes))
+  if (values.size === 0) throw new KvistError('invalid_request', 'there are no keys in the body')
+  if (values.size > maxBatchOperations) {
+    throw new KvistError('too_large', `at most ${maxBatchOperations} keys can be stored at once`)
+  }
+  const content = { contentType: jsonContentType, flags: 0, expiresAtMs }
+  const puts = Array.from(values, ([name, value]) => {
+    requireSize(value)
+    return { op: 'put', collection, key: parseKey(name), value, ...content } as const
+  })
+  await db.batch([], puts)
+  return jsonAnswer(JSON.stringify({ response: allStored }))
+}
+
+function requireSize(value: string): void {
+  if (Buffer.byteLength(value) <= maxValueBytes) return
+  throw new KvistError('too_large', `a value has more than ${maxValueBytes} bytes`)
+}
+
+async function getKeys(db: Database, request: Request, connection: Connection): Promise<Response> {
+  const pattern = queryParameter(request, 'filter') ?? ''
+  const filter = pattern === '' ? null : compilePattern(pattern, { anyRun: '$', anyOne: null })
+  const limit = queryParameter(request, 'limit')
+  const cursor = queryParameter(request, 'cursor')
+  const brackets = ['{"response":[', ']}'] as const
+  if (limit === undefined && cursor === undefined) {
+    return listAnswer(db.all(collection, { ...wholeCollection, filter }), shownValue, brackets, connection)
+  }
+  const { members, next } = await db.page(collection, {
+    ...wholeCollection,
+    filter,
+    limit: parseLimit(limit),
+    cursor: cursor === undefined ? null : decodeCursor(cursor),
+  })
+  const link =
+    next === null ? null : nextPath(request, { filter: pattern, limit, cursor: encodeCursor(next) })
+  return jsonAnswer(
+    brackets.join(members.map(shownValue).join(',')),
+    200,
+    link === null ? {} : { link: `<${link}>; rel="next"` },
+  )
+}
+
+function parseLimit(given: string | undefined): number {
+  if (given === undefined) return defaultPageMembers
+  const limit = /^\d{1,15}$/.test(given) ? Number(given) : 0
+  if (limit >= 1 && limit <= maxPageMembers) return limit
+  throw new KvistError('invalid_parameter', `limit is a number from 1 to ${maxPageMembers}`)
+}
+
+function nextPath(request: Request, given: Readonly<Record<string, string | undefined>>): string {
+  const query = new URLSearchParams()
+  for (const [name, value] of Object.entries(given)) if (value) query.set(name, value)
+  return `${pathOf(request.url)}?${query}`
+}
+
+function shownValue({ value }: Member): string {
+  return valueJson(value)
+}
+
+async function answerKey(db: Database, id: string): Promise<Response> {
+  const member = await db.get(collection, id)
+  return member === null ? answerMissing(db, id) : jsonAnswer(`{"response":${valueJson(member.value)}}`)
+}
+
+async function answerMissing(db: Database, id: string): Promise<Response> {
+  const hasExpired = (await db.ending(collection, id)) === 'expire'
+  return hasExpired ? jsonAnswer('{"error":"Expired"}', 410) : jsonAnswer('{"error":"Not found"}', 404)
+}
+
+async function patchKey(db: Database, request: RoutedRequest, connection: Connection): Promise<Response> {
+  const key = idOf(request)
+  const patch = await jsonBody(request, connection, maxValueBytes)
+  if (!isObjectText(patch)) throw new KvistError('invalid_request', 'the patch is not a JSON object')
+  const written = await db.update({ collection, key }, (current): Put | null => {
+    if (current === null) return null
+    const value = mergePatch(typeof current.value === 'string' ? current.value : undefined, patch)
+    requireSize(value)
+    const contentType = typeof current.value === 'string' ? current.contentType : jsonContentType
+    const { flags, expiresAtMs } = current
+    return { op: 'put', collection, key, value, contentType, flags, expiresAtMs }
+  })
+  return written === null ? answerMissing(db, key) : answerKey(db, key)
+}

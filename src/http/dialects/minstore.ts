@@ -1,0 +1,235 @@
+import { isUtf8 } from 'node:buffer'
+import { stampToMs } from '../../core/clock.ts'
+import type { Condition, Content, Database } from '../../core/database.ts'
+import { type ErrorCode, KvistError } from '../../core/errors.ts'
+import { rawMember, rawMembers } from '../../core/json.ts'
+import { parseKey } from '../../core/keys.ts'
+import { maxBatchBytes, maxValueBytes } from '../../core/limits.ts'
+import { jsonContentType, type Member } from '../../core/member.ts'
+import { isObjectText, objectText, withMembers } from '../../core/merge.ts'
+import { jsonText, readBody } from '../body.ts'
+import type { Answer, Body } from '../operation.ts'
+import type { Connection, RoutedRequest } from '../route.ts'
+import { jsonAnswer, jsonDocs, valueText } from './answer.ts'
+import type { Dialect } from './dialect.ts'
+import { pythonHash } from './python-hash.ts'
+import { formField, pathParameter, queryParameter } from './request.ts'
+
+const collection = 'text'
+
+/** What records go through unless the collection's settings say otherwise. */
+const usualProcesses = ['detect-language', 'mark']
+
+/**
+ * minstore: records of text in the collection `text`. A record is the member's value:
+ * `{"uid", "value", "timestamp", "check_sum", "lang", "size"}`. Here on one node: of its flags `mirror` is known.
+ */
+export const minstore: Dialect = {
+  name: 'minstore',
+  tag: { name: 'minstore', description: 'minstore: texts that are processed, stored as records in `text`' },
+  refuse: ({ status, detail }, headers) => jsonAnswer(JSON.stringify({ error: detail }), status, headers),
+  routes: (db) => [
+    {
+      method: 'POST',
+      path: '/text/:uid',
+      summary: 'Creates a record',
+      docs: {
+        body,
+        answers: { 200: record, 400: jsonDocs('It exists, or there is no value', exampleError) },
+      },
+      handle: (request, connection) => createRecord(db, request, connection),
+    },
+    {
+      method: 'PUT',
+      path: '/text/:uid',
+      summary: 'Updates a record',
+      docs: {
+        parameters: [
+          {
+            in: 'query',
+            name: 'mirror',
+            description: '`1`: `value` is a whole record as JSON, which is stored as it is, there or not',
+            schema: { type: 'string', enum: ['1'] },
+          },
+        ],
+        body,
+        answers: { 200: record, 400: jsonDocs('There is no value', exampleError), 404: missing },
+      },
+      handle: (request, connection) => updateRecord(db, request, connection),
+    },
+    {
+      method: 'GET',
+      path: '/text/:uid',
+      summary: 'A record',
+      docs: { answers: { 200: record, 304: { description: 'As If-None-Match has it' }, 404: missing } },
+      async handle(request) {
+        const uid = uidOf(request)
+        const member = await db.get(collection, uid)
+        if (member === null) throw notFound(uid)
+        return answerRecord(uid, recordText(member), request.headers.get('if-none-match'))
+      },
+    },
+    {
+      method: 'DELETE',
+      path: '/text/:uid',
+      summary: 'Deletes a record',
+      docs: { answers: { 200: jsonDocs('It is gone', null), 404: missing } },
+      async handle(request) {
+        const uid = uidOf(request)
+        if (!(await db.delete(collection, uid))) throw notFound(uid)
+        return jsonAnswer('null')
+      },
+    },
+  ],
+}
+
+const exampleRecord = {
+  uid: 'a1',
+  value: 'good morning (Marked).',
+  timestamp: 1447037485.564,
+  check_sum: 12416037344,
+  lang: 'en',
+  size: 222,
+}
+const exampleError = { error: 'there is no value' }
+const missing: Answer = jsonDocs('There is none', { error: 'there is no record "a1"' })
+const record: Answer = {
+  ...jsonDocs('The record', exampleRecord),
+  headers: { ETag: { description: '`"<uid>:<check_sum>"`', schema: { type: 'string' } } },
+}
+const text = { type: 'object', required: ['value'], properties: { value: { type: 'string' } } }
+const body: Body = {
+  content: {
+    'application/x-www-form-urlencoded': { schema: text, example: { value: 'good morning' } },
+    'application/json': { schema: text, example: { value: 'good morning' } },
+  },
+}
+
+function uidOf(request: RoutedRequest): string {
+  return parseKey(pathParameter(request, 'uid'))
+}
+
+function notFound(uid: string): KvistError {
+  return new KvistError('not_found', `there is no record ${JSON.stringify(uid)}`)
+}
+
+async function createRecord(db: Database, request: RoutedRequest, connection: Connection): Promise<Response> {
+  const uid = uidOf(request)
+  const value = await sentText(request, connection)
+  const why = `there is a record ${JSON.stringify(uid)} already`
+  return storeRecord(db, uid, value, { ifNoneMatch: 'any' }, new KvistError('invalid_request', why))
+}
+
+async function updateRecord(db: Database, request: RoutedRequest, connection: Connection): Promise<Response> {
+  const uid = uidOf(request)
+  if (queryParameter(request, 'mirror') === '1') {
+    const sent = await sentValue(request, connection)
+    const whole = mirroredRecord(uid, typeof sent === 'string' ? sent : sent.json)
+    await db.put(collection, uid, contentOf(whole), undefined, 'prepared')
+    return answerRecord(uid, whole)
+  }
+  return storeRecord(db, uid, await sentText(request, connection), { ifMatch: 'any' }, notFound(uid))
+}
+
+/** What another node made of a text, to be kept as that made it. */
+function mirroredRecord(uid: string, json: string): string {
+  const whole = jsonText(Buffer.from(json))
+  const own = isObjectText(whole) ? rawMember(whole, 'uid') : undefined
+  if (own === undefined || JSON.parse(own) !== uid) {
+    throw new KvistError('invalid_request', 'the value is not a record with this uid, as JSON')
+  }
+  return whole
+}
+
+/** Throws `otherwise` when the condition does not hold. */
+async function storeRecord(
+  db: Database,
+  uid: string,
+  value: string,
+  condition: Condition,
+  otherwise: KvistError,
+): Promise<Response> {
+  const checkSum = pythonHash(value)
+  const made = objectText(
+    new Map([
+      ['uid', JSON.stringify(uid)],
+      ['value', JSON.stringify(value)],
+      ['timestamp', String(Date.now() / 1000)],
+      ['check_sum', checkSum],
+    ]),
+  )
+  const prepared = await db.prepare({ collection, key: uid }, contentOf(made), usualProcesses)
+  const whole = withSize(String(prepared.value))
+  if (Buffer.byteLength(whole) > maxValueBytes) {
+    throw new KvistError('too_large', `the record would have more than ${maxValueBytes} bytes`)
+  }
+  try {
+    await db.put(collection, uid, { ...prepared, value: whole }, condition, 'prepared')
+  } catch (error) {
+    throw isCode(error, 'precondition_failed') ? otherwise : error
+  }
+  return answerRecord(uid, whole)
+}
+
+function contentOf(value: string): Content {
+  return { value, contentType: jsonContentType, flags: 0, expiresAtMs: null }
+}
+
+function isCode(error: unknown, code: ErrorCode): boolean {
+  return error instanceof KvistError && error.code === code
+}
+
+/** As minstore counted: two for each byte of the names and values, which it measured in hexadecimal. */
+function withSize(json: string): string {
+  const bytes = Array.from(rawMembers(json), ([name, value]) => Buffer.byteLength(name + valueText(value)))
+  const size = 2 * bytes.reduce((sum, one) => sum + one, 0)
+  return withMembers(json, [['size', String(size)]])
+}
+
+async function sentText(request: Request, connection: Connection): Promise<string> {
+  const sent = await sentValue(request, connection)
+  if (typeof sent === 'string') return sent
+  throw new KvistError('invalid_request', 'the value is not text')
+}
+
+/** What the body says under `value`: text, or JSON that is none. */
+async function sentValue(request: Request, connection: Connection): Promise<string | { json: string }> {
+  const bytes = await readBody(request, maxBatchBytes, connection)
+  if (/^application\/json\s*(;|$)/i.test(request.headers.get('content-type') ?? '')) {
+    const json = rawMember(jsonText(bytes), 'value')
+    if (json === undefined) throw new KvistError('invalid_request', 'there is no value')
+    const value: unknown = JSON.parse(json)
+    return typeof value === 'string' ? value : { json }
+  }
+  if (!isUtf8(bytes)) throw new KvistError('invalid_request', 'the body is not UTF-8')
+  const value = formField(Buffer.from(bytes).toString(), 'value')
+  if (value === undefined) throw new KvistError('invalid_request', 'there is no value')
+  return value
+}
+
+/** A member as a record. What came through another API may be none: it is shown as one, with no language. */
+function recordText(member: Member): string {
+  const { key, value, clock } = member
+  if (typeof value === 'string' && isObjectText(value) && rawMember(value, 'uid') !== undefined) return value
+  const shown = valueText(value)
+  return withSize(
+    objectText(
+      new Map([
+        ['uid', JSON.stringify(key)],
+        ['value', JSON.stringify(shown)],
+        ['timestamp', String(stampToMs(clock) / 1000)],
+        ['check_sum', pythonHash(shown)],
+        ['lang', 'null'],
+      ]),
+    ),
+  )
+}
+
+function answerRecord(uid: string, whole: string, ifNoneMatch: string | null = null): Response {
+  const checkSum = rawMember(whole, 'check_sum') ?? 'null'
+  // What cannot stand in a header is escaped as in a URL.
+  const tag = `${uid}:${valueText(checkSum)}`.replace(/[^\x21\x23-\x7e]+/gu, encodeURIComponent)
+  const etag = `"${tag}"`
+  if (ifNoneMatch === etag) return new Response(null, { status: 304, headers: { etag } })
+  return jsonAnswer(whole, 200, { etag })
+}

@@ -1,0 +1,213 @@
+import { type Database, wholeCollection } from '../../core/database.ts'
+import type { Put } from '../../core/engine.ts'
+import { KvistError } from '../../core/errors.ts'
+import { rawMember, rawMembers } from '../../core/json.ts'
+import { parseCollection, parseKey } from '../../core/keys.ts'
+import { maxValueBytes } from '../../core/limits.ts'
+import { everything } from '../../core/list.ts'
+import { jsonContentType, type Member, type Value } from '../../core/member.ts'
+import { isObjectText, objectText } from '../../core/merge.ts'
+import { compilePattern } from '../../core/pattern.ts'
+import type { Parameter } from '../operation.ts'
+import type { Connection, RoutedRequest } from '../route.ts'
+import { jsonAnswer, jsonDocs, listAnswer, valueJson } from './answer.ts'
+import type { Dialect } from './dialect.ts'
+import { expiryAfter, jsonBody, keyText, pathParameter, queryParameter } from './request.ts'
+
+/** Ozza Store: resources of members, which are JSON objects with an `id`. A resource is the collection of its name. */
+export const ozza: Dialect = {
+  name: 'ozza',
+  tag: {
+    name: 'ozza',
+    description: 'Ozza Store: a resource is a collection, a member an object with an `id`',
+  },
+  refuse: ({ status, detail }, headers) => jsonAnswer(JSON.stringify({ error: detail }), status, headers),
+  routes: (db) => [
+    {
+      method: 'GET',
+      path: '/:resource',
+      summary: 'All members of a resource',
+      docs: {
+        parameters: [filter],
+        answers: { 200: jsonDocs('The members; none of an unknown resource', { result: [exampleMember] }) },
+      },
+      handle: (request, connection) => getMembers(db, request, connection),
+    },
+    {
+      method: 'PUT',
+      path: '/:resource',
+      summary: 'Creates a member, or updates the fields that are named',
+      docs: {
+        parameters: [expireIn],
+        body: {
+          content: {
+            'application/json': { schema: { type: 'object', required: ['id'] }, example: exampleFields },
+          },
+        },
+        answers: {
+          200: jsonDocs('The member as it is now', { result: exampleMember }),
+          400: jsonDocs('No object, no id, or no such time', exampleError),
+        },
+      },
+      handle: (request, connection) => putMember(db, request, connection),
+    },
+    {
+      method: 'DELETE',
+      path: '/:resource',
+      summary: 'Deletes a resource with all its members',
+      docs: {
+        answers: {
+          200: jsonDocs('It is gone', { result: 'Resource deleted' }),
+          404: jsonDocs('There was none', { error: 'Resource not found' }),
+        },
+      },
+      handle: (request, connection) => deleteResource(db, request, connection),
+    },
+    {
+      method: 'GET',
+      path: '/:resource/:id',
+      summary: 'One member',
+      docs: { answers: { 200: jsonDocs('The member, or an empty list', { result: exampleMember }) } },
+      handle: async (request) => memberAnswer(await find(db, request)),
+    },
+    {
+      method: 'HEAD',
+      path: '/:resource/:id',
+      summary: 'Whether a member exists',
+      docs: { answers: { 200: { description: 'It does' }, 204: { description: 'It does not' } } },
+      handle: async (request) => {
+        return new Response(null, { status: (await find(db, request)) === null ? 204 : 200 })
+      },
+    },
+    {
+      method: 'DELETE',
+      path: '/:resource/:id',
+      summary: 'Deletes a member',
+      docs: { answers: { 200: jsonDocs('What became of it', { result: 'Delete successful' }) } },
+      handle: async (request) => {
+        const { collection, key } = refOf(request)
+        const deleted = await db.delete(collection, key)
+        return jsonAnswer(JSON.stringify({ result: deleted ? 'Delete successful' : 'Member not found' }))
+      },
+    },
+  ],
+}
+
+const minuteMs = 60_000
+
+const filter: Parameter = {
+  in: 'query',
+  name: 'filter',
+  description: 'Members with a top-level value that matches as text; `*` is any run of characters',
+  schema: { type: 'string' },
+  example: 'w*d',
+}
+
+const expireIn: Parameter = {
+  in: 'query',
+  name: 'expire_in',
+  description: 'In minutes; 0 for never. Left out, an update keeps what the member has',
+  schema: { type: 'number' },
+}
+
+const exampleFields = { id: '1', name: 'word' }
+const exampleMember = { ...exampleFields, created_at: 1735689600000, expiry_time: 0 }
+const exampleError = { error: 'the member has no "id" that is text or a number' }
+
+/** Told by the server beside a member's own fields, and never stored among them, though clients send them back. */
+const toldFields = ['created_at', 'expiry_time']
+
+function resourceOf(request: RoutedRequest): string {
+  return parseCollection(pathParameter(request, 'resource'))
+}
+
+function refOf(request: RoutedRequest) {
+  return { collection: resourceOf(request), key: parseKey(pathParameter(request, 'id')) }
+}
+
+async function find(db: Database, request: RoutedRequest): Promise<Member | null> {
+  const { collection, key } = refOf(request)
+  return db.get(collection, key)
+}
+
+function getMembers(db: Database, request: RoutedRequest, connection: Connection): Promise<Response> {
+  const pattern = queryParameter(request, 'filter') ?? ''
+  const match = pattern === '' ? null : compilePattern(pattern, { anyRun: '*', anyOne: null })
+  const members = db.all(resourceOf(request), { ...wholeCollection, match })
+  return listAnswer(members, memberJson, ['{"result":[', ']}'], connection)
+}
+
+async function putMember(db: Database, request: RoutedRequest, connection: Connection): Promise<Response> {
+  const collection = resourceOf(request)
+  const expiresAtMs = expiryOf(queryParameter(request, 'expire_in'))
+  const text = await jsonBody(request, connection, maxValueBytes)
+  const key = keyText(rawMember(text, 'id'))
+  if (key === undefined) {
+    throw new KvistError('invalid_request', 'the member has no "id" that is text or a number')
+  }
+  const ref = { collection, key: parseKey(key) }
+  await db.update(ref, (current): Put => {
+    const value = current === null ? withoutTold(text) : updated(current.value, text)
+    const kept = current?.expiresAtMs ?? null
+    return {
+      op: 'put',
+      ...ref,
+      value,
+      contentType: jsonContentType,
+      flags: 0,
+      expiresAtMs: expiresAtMs === undefined ? kept : expiresAtMs,
+    }
+  })
+  // What is told is what was stored: processes may have changed it.
+  return memberAnswer(await db.get(ref.collection, ref.key))
+}
+
+/** Undefined when nothing is said; null for never, which is 0 here. */
+function expiryOf(expireIn: string | undefined): number | null | undefined {
+  if (expireIn === undefined) return undefined
+  return /^0+$/.test(expireIn) ? null : expiryAfter(expireIn, minuteMs, Date.now())
+}
+
+/** Fields that are not named stay as they are. */
+function updated(value: Value, text: string): string {
+  const merged = objectText(new Map([...fieldsOf(value), ...rawMembers(withoutTold(text))]))
+  if (Buffer.byteLength(merged) > maxValueBytes) {
+    throw new KvistError('too_large', `the member would have more than ${maxValueBytes} bytes`)
+  }
+  return merged
+}
+
+/** As it was sent, byte for byte, unless a field has to go. */
+function withoutTold(text: string): string {
+  const fields = rawMembers(text)
+  return toldFields.filter((name) => fields.delete(name)).length === 0 ? text : objectText(fields)
+}
+
+/** The fields of a value. What came through another API may be no object: it is shown as the field `value`. */
+function fieldsOf(value: Value): Map<string, string> {
+  if (typeof value === 'string' && isObjectText(value)) return rawMembers(value)
+  return new Map([['value', valueJson(value)]])
+}
+
+function memberAnswer(member: Member | null): Response {
+  return jsonAnswer(`{"result":${member === null ? '[]' : memberJson(member)}}`)
+}
+
+function memberJson({ key, value, createdAtMs, expiresAtMs }: Member): string {
+  const fields = fieldsOf(value)
+  const withId = fields.has('id') ? fields : new Map([['id', JSON.stringify(key)], ...fields])
+  return objectText(
+    withId.set('created_at', String(createdAtMs)).set('expiry_time', String(expiresAtMs ?? 0)),
+  )
+}
+
+async function deleteResource(
+  db: Database,
+  request: RoutedRequest,
+  connection: Connection,
+): Promise<Response> {
+  const collection = resourceOf(request)
+  const deleted = await db.drop(collection, everything, connection.renew)
+  if (deleted === 0) throw new KvistError('not_found', 'Resource not found')
+  return jsonAnswer('{"result":"Resource deleted"}')
+}

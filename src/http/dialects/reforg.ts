@@ -1,0 +1,85 @@
+import { KvistError } from '../../core/errors.ts'
+import { parseKey } from '../../core/keys.ts'
+import { maxValueBytes } from '../../core/limits.ts'
+import { jsonContentType } from '../../core/member.ts'
+import type { Answer, Parameter } from '../operation.ts'
+import { jsonAnswer, jsonDocs, valueText } from './answer.ts'
+import type { Dialect } from './dialect.ts'
+import { queryParameter } from './request.ts'
+
+const collection = 'keys'
+/** What FastAPI says of a parameter that is not there. */
+const isMissing = 'field required'
+
+/** Reforg: text under keys, both in the query. It ran on FastAPI, whose errors it tells. */
+export const reforg: Dialect = {
+  name: 'reforg',
+  tag: { name: 'reforg', description: 'Reforg: text under keys of the collection `keys`' },
+  refuse({ status, code, detail, parameter }, headers) {
+    const isInvalid = code === 'invalid_parameter' || code === 'invalid_key'
+    const type = detail === isMissing ? 'value_error.missing' : 'value_error'
+    const told = isInvalid ? [{ loc: ['query', parameter ?? 'key'], msg: detail, type }] : detail
+    return jsonAnswer(JSON.stringify({ detail: told }), isInvalid ? 422 : status, headers)
+  },
+  routes: (db) => [
+    {
+      method: 'GET',
+      path: '/api/v1/keys',
+      summary: 'The value of a key',
+      docs: {
+        parameters: [parameter('key')],
+        answers: {
+          200: jsonDocs('The value, as text', { key: 'a', value: 'b' }),
+          404: jsonDocs('There is none', null),
+          422: unprocessable,
+        },
+      },
+      async handle(request) {
+        const key = parseKey(required(request, 'key'))
+        const member = await db.get(collection, key)
+        if (member === null) return jsonAnswer('null', 404)
+        return jsonAnswer(JSON.stringify({ key, value: valueText(member.value) }))
+      },
+    },
+    {
+      method: 'PUT',
+      path: '/api/v1/keys',
+      summary: 'Stores a value under a key',
+      docs: {
+        parameters: [parameter('key'), parameter('value')],
+        answers: { 200: jsonDocs('It is stored', null), 422: unprocessable },
+      },
+      async handle(request) {
+        const key = parseKey(required(request, 'key'))
+        const value = JSON.stringify(required(request, 'value'))
+        if (Buffer.byteLength(value) > maxValueBytes) {
+          throw new KvistError('too_large', `the value has more than ${maxValueBytes} bytes`)
+        }
+        await db.put(collection, key, { value, contentType: jsonContentType, flags: 0, expiresAtMs: null })
+        return jsonAnswer('null')
+      },
+    },
+    {
+      method: 'GET',
+      path: '/docs',
+      summary: 'The page of the API',
+      docs: { answers: { 307: { description: 'It is that of all of kvist' } } },
+      open: true,
+      handle: () => new Response(null, { status: 307, headers: { location: '/docs' } }),
+    },
+  ],
+}
+
+const unprocessable: Answer = jsonDocs('A parameter is missing', {
+  detail: [{ loc: ['query', 'key'], msg: isMissing, type: 'value_error.missing' }],
+})
+
+function parameter(name: string): Parameter {
+  return { in: 'query', name, description: 'Text', schema: { type: 'string' }, required: true }
+}
+
+function required(request: Request, name: string): string {
+  const given = queryParameter(request, name)
+  if (given === undefined) throw new KvistError('invalid_parameter', isMissing, { parameter: name })
+  return given
+}

@@ -1,0 +1,198 @@
+import { type Database, wholeCollection } from '../../core/database.ts'
+import { KvistError } from '../../core/errors.ts'
+import { rawMember } from '../../core/json.ts'
+import { parseKey } from '../../core/keys.ts'
+import { maxBatchBytes, maxValueBytes } from '../../core/limits.ts'
+import { jsonContentType, type Member } from '../../core/member.ts'
+import type { Answer, Body, Parameter } from '../operation.ts'
+import type { Connection, Route } from '../route.ts'
+import { jsonAnswer, jsonDocs, listAnswer, valueJson } from './answer.ts'
+import type { Dialect } from './dialect.ts'
+import { jsonBody, keyText, queryParameter } from './request.ts'
+
+const collection = 'cache'
+
+/** Any web page may call it. */
+const anyOrigin = { 'access-control-allow-origin': '*' }
+
+const preflight = {
+  ...anyOrigin,
+  'access-control-allow-methods': 'GET, POST, DELETE',
+  // The star does not stand for Authorization.
+  'access-control-allow-headers': '*, authorization',
+  'access-control-max-age': '86400',
+}
+
+/** TenantBase: values under keys, by verbs in the path. It ran on aiohttp, whose errors are plain text. */
+export const tenantbase: Dialect = {
+  name: 'tenantbase',
+  tag: {
+    name: 'tenantbase',
+    description: 'TenantBase: values under keys of the collection `cache`, for any origin',
+  },
+  refuse: ({ status, detail }, headers) => textAnswer(`${status}: ${detail}`, status, headers),
+  routes: (db) => [
+    {
+      method: 'POST',
+      path: '/set-value',
+      summary: 'Stores a value under a key',
+      docs: {
+        body: {
+          content: {
+            'application/json': {
+              schema: { type: 'object', required: ['key', 'value'] },
+              example: { key: 'code', value: 'test' },
+            },
+          },
+        },
+        answers: { 200: textDocs('It is stored', '200: OK'), 400: noKey },
+      },
+      handle: (request, connection) => setValue(db, request, connection),
+    },
+    {
+      method: 'GET',
+      path: '/get-value',
+      summary: 'The value of a key',
+      docs: {
+        description:
+          'The key may also come as a JSON body, `{"key":"code"}`, where the server runs with this dialect.',
+        parameters: [keyParameter],
+        answers: {
+          200: jsonDocs('The value', { value: 'test' }),
+          400: noKey,
+          404: jsonDocs('There is none', { value: null }),
+        },
+      },
+      handle: (request, connection) => getValue(db, request, connection),
+    },
+    {
+      method: 'DELETE',
+      path: '/delete-value',
+      summary: 'Deletes a key',
+      docs: {
+        parameters: [keyParameter],
+        body: keyBody,
+        answers: { 204: { description: 'There is none any more' }, 400: noKey },
+      },
+      async handle(request, connection) {
+        await db.delete(collection, await keyOf(request, connection))
+        return new Response(null, { status: 204, headers: anyOrigin })
+      },
+    },
+    {
+      method: 'GET',
+      path: '/get-values',
+      summary: 'All keys with their values',
+      docs: {
+        answers: {
+          200: jsonDocs('Each with an id of its own', {
+            value: [{ id: exampleId, key: 'code', value: 'test' }],
+          }),
+        },
+      },
+      handle: (_request, connection) =>
+        listAnswer(
+          db.all(collection, wholeCollection),
+          entryJson,
+          ['{"value":[', ']}'],
+          connection,
+          anyOrigin,
+        ),
+    },
+    {
+      method: 'GET',
+      path: '/health-check',
+      summary: 'The service is up',
+      docs: { answers: { 200: textDocs('It is', 'service is up and running') } },
+      open: true,
+      handle: () => textAnswer('service is up and running', 200),
+    },
+    ...['/set-value', '/get-value', '/delete-value', '/get-values', '/health-check'].map(preflightRoute),
+  ],
+}
+
+const exampleId = '1cf93550-8eb4-5c32-a229-826cf8c1be59'
+const noKey: Answer = textDocs('No key, no value, or no JSON', '400: You have not specified key and value')
+const keyParameter: Parameter = {
+  in: 'query',
+  name: 'key',
+  description: 'The key',
+  schema: { type: 'string' },
+}
+const keyBody: Body = {
+  content: { 'application/json': { schema: { type: 'object' }, example: { key: 'code' } } },
+}
+
+/** A browser asks before it calls from another origin, and without the token. */
+function preflightRoute(path: string): Route {
+  return {
+    method: 'OPTIONS',
+    path,
+    summary: 'What other origins may do here',
+    docs: { answers: { 204: { description: 'All of it' } } },
+    open: true,
+    handle: () => new Response(null, { status: 204, headers: preflight }),
+  }
+}
+
+function textAnswer(text: string, status: number, headers: Readonly<Record<string, string>> = {}): Response {
+  return new Response(text, {
+    status,
+    headers: { 'content-type': 'text/plain; charset=utf-8', ...anyOrigin, ...headers },
+  })
+}
+
+function textDocs(description: string, example: string): Answer {
+  return { description, content: { 'text/plain': { schema: { type: 'string' }, example } } }
+}
+
+async function setValue(db: Database, request: Request, connection: Connection): Promise<Response> {
+  const text = await jsonBody(request, connection, maxBatchBytes)
+  const key = keyText(rawMember(text, 'key'))
+  const value = rawMember(text, 'value')
+  if (key === undefined || value === undefined) {
+    throw new KvistError('invalid_request', 'You have not specified key and value')
+  }
+  if (Buffer.byteLength(value) > maxValueBytes) {
+    throw new KvistError('too_large', `the value has more than ${maxValueBytes} bytes`)
+  }
+  const content = { value, contentType: jsonContentType, flags: 0, expiresAtMs: null }
+  await db.put(collection, parseKey(key), content)
+  return textAnswer('200: OK', 200)
+}
+
+async function getValue(db: Database, request: Request, connection: Connection): Promise<Response> {
+  const member = await db.get(collection, await keyOf(request, connection))
+  if (member === null) return jsonAnswer('{"value":null}', 404, anyOrigin)
+  return jsonAnswer(`{"value":${valueJson(member.value)}}`, 200, anyOrigin)
+}
+
+/** The document says `key`; the program itself read it as `value`. */
+async function keyOf(request: Request, connection: Connection): Promise<string> {
+  const inQuery = queryParameter(request, 'key')
+  if (inQuery !== undefined) return parseKey(inQuery)
+  if (isBodyLost(request)) {
+    throw new KvistError(
+      'invalid_request',
+      'the body of a GET is read only where the server runs with --dialect tenantbase; use ?key=',
+    )
+  }
+  const text = await jsonBody(request, connection, maxValueBytes)
+  const key = keyText(rawMember(text, 'key')) ?? keyText(rawMember(text, 'value'))
+  if (key === undefined) throw new KvistError('invalid_request', 'You have not specified key')
+  return parseKey(key)
+}
+
+/** Bun.serve drops the body of a GET; get-bodies.ts brings it past that, as a POST. */
+function isBodyLost({ method, headers }: Request): boolean {
+  if (method !== 'GET') return false
+  return headers.has('transfer-encoding') || Number(headers.get('content-length') ?? 0) > 0
+}
+
+/** The same id for the same key, always: it is made of it. */
+function entryJson({ key, value }: Member): string {
+  const id = Bun.randomUUIDv5(key, idNamespace)
+  return `{"id":"${id}","key":${JSON.stringify(key)},"value":${valueJson(value)}}`
+}
+
+const idNamespace = 'c1a1d0a5-7f0e-5a53-9d55-3c1c3f2f6a37'

@@ -1,0 +1,105 @@
+import { pathToFileURL } from 'node:url'
+import { maxProcessMs } from '../core/limits.ts'
+import { type Draft, type Process, Refusal } from '../core/pipeline.ts'
+import type { FromProcess, ToProcess } from './process-worker.ts'
+
+/** A process that runs in a thread of its own. */
+export interface IsolatedProcess extends Process {
+  /** Ends the thread; what it still had to do fails. */
+  stop(): void
+}
+
+/** A name is written in settings, URLs of documentation and answers: it is kept plain. */
+const nameForm = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
+const loadTimeoutMs = 30_000
+
+/**
+ * The process that a file holds. Its thread does one member at a time, so that one which takes too long is known: it
+ * ends, with its thread, and the next member gets a new one. Rejects with a line for people where the file is none.
+ */
+export async function isolated(file: string, timeLimitMs = maxProcessMs): Promise<IsolatedProcess> {
+  const href = pathToFileURL(file).href
+  let thread: Thread | null = null
+  let last: Promise<unknown> = Promise.resolve()
+  let stopped = false
+
+  const first = await startThread(href)
+  if (!nameForm.test(first.name)) {
+    first.end()
+    throw new Error(`${file}: the name of a process is letters, digits, dots and dashes, 64 at most`)
+  }
+  thread = first
+
+  async function runNext(job: ToProcess): Promise<Draft> {
+    if (stopped) throw new Error('the server stops')
+    thread ??= await startThread(href)
+    const said = await thread.ask(job, timeLimitMs)
+    if (said === null || 'gone' in said) {
+      thread.end()
+      thread = null
+      throw new Error(said === null ? `it took more than ${timeLimitMs} ms` : said.gone)
+    }
+    if ('refused' in said) throw new Refusal(said.refused)
+    if ('threw' in said) throw new Error(said.threw)
+    // What came back is checked where every answer is, in the pipeline.
+    return ('answer' in said ? said.answer : null) as Draft
+  }
+
+  return {
+    name: first.name,
+    run(draft, { collection, nowMs }) {
+      const done = last.then(() => runNext({ draft, collection, nowMs }))
+      last = done.catch(() => {})
+      return done
+    },
+    stop() {
+      stopped = true
+      thread?.end()
+    },
+  }
+}
+
+type Said = FromProcess | { readonly gone: string }
+
+interface Thread {
+  readonly name: string
+  /** Null when nothing was said within the time. */
+  ask(message: ToProcess, withinMs: number): Promise<Said | null>
+  end(): void
+}
+
+async function startThread(href: string): Promise<Thread> {
+  const worker = new Worker(new URL('./process-worker.ts', import.meta.url).href)
+  worker.unref()
+  let hear = (_said: Said): void => {}
+  let gone: string | null = null
+  worker.onmessage = ({ data }: MessageEvent<FromProcess>) => hear(data)
+  worker.onerror = (event) => {
+    event.preventDefault()
+    gone ??= `its thread failed: ${event.message}`
+    hear({ gone })
+  }
+  worker.addEventListener('close', () => {
+    gone ??= 'its thread ended'
+    hear({ gone })
+  })
+
+  function ask(message: ToProcess | { href: string }, withinMs: number): Promise<Said | null> {
+    if (gone !== null) return Promise.resolve({ gone })
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => resolve(null), withinMs)
+      hear = (said) => {
+        clearTimeout(timer)
+        resolve(said)
+      }
+      worker.postMessage(message)
+    })
+  }
+
+  const end = (): void => worker.terminate()
+  const said = await ask({ href }, loadTimeoutMs)
+  if (said !== null && 'loaded' in said) return { name: said.loaded, ask, end }
+  end()
+  const why = said === null ? 'it took too long to load' : 'failed' in said ? said.failed : 'its thread ended'
+  throw new Error(`${href}: ${why}`)
+}

@@ -1,0 +1,23 @@
+import { rawMember } from '../core/json.ts'
+import { isObjectText, withMembers } from '../core/merge.ts'
+import type { Process } from '../core/pipeline.ts'
+
+const marking = ' (Marked).'
+
+/** Appends ` (Marked).` to a value that is text, or to the text in the `value` of an object; leaves others alone. */
+export const mark: Process = {
+  name: 'mark',
+  run(draft) {
+    const { value } = draft
+    if (typeof value !== 'string') return draft
+    if (!isObjectText(value)) return { ...draft, value: marked(value) }
+    const text = rawMember(value, 'value')
+    if (text === undefined) return draft
+    return { ...draft, value: withMembers(value, [['value', marked(text)]]) }
+  },
+}
+
+function marked(json: string): string {
+  const text: unknown = JSON.parse(json)
+  return typeof text === 'string' ? JSON.stringify(text + marking) : json
+}

@@ -1,0 +1,61 @@
+import { type Draft, type Process, Refusal, refuse } from '../core/pipeline.ts'
+
+/**
+ * The thread that runs a process of the operator's own: the first message names its file, each further one is a member.
+ * Whatever that code does, it does it here: it may loop, exit, or fail in a timer, and the server goes on.
+ */
+declare const self: Worker
+
+export type FromProcess =
+  | { readonly loaded: string }
+  | { readonly failed: string }
+  | { readonly answer: unknown }
+  | { readonly refused: string }
+  /** The stack of what was thrown. */
+  | { readonly threw: string }
+
+export interface ToProcess {
+  readonly draft: Draft
+  readonly collection: string
+  readonly nowMs: number
+}
+
+let loaded: Process | null = null
+
+self.onmessage = async ({ data }: MessageEvent<{ readonly href: string } | ToProcess>) => {
+  if ('href' in data) say(await load(data.href))
+  else if (loaded !== null) await answer(loaded, data)
+}
+
+function say(message: FromProcess): void {
+  self.postMessage(message)
+}
+
+async function load(href: string): Promise<FromProcess> {
+  try {
+    const { default: given }: { default?: unknown } = await import(href)
+    if (!isProcess(given)) return { failed: 'it does not export a default { name, run(member, context) }' }
+    loaded = given
+    return { loaded: given.name }
+  } catch (error) {
+    return { failed: error instanceof Error ? error.message : String(error) }
+  }
+}
+
+function isProcess(given: unknown): given is Process {
+  if (typeof given !== 'object' || given === null || !('run' in given) || !('name' in given)) return false
+  return typeof given.run === 'function' && typeof given.name === 'string'
+}
+
+/** Of what the process answers only what may change goes back; it may be something that cannot cross threads. */
+async function answer(process: Process, { draft, collection, nowMs }: ToProcess): Promise<void> {
+  try {
+    const given: unknown = await process.run(draft, { collection, nowMs, refuse })
+    if (typeof given !== 'object' || given === null) return say({ answer: null })
+    const { value, expiresAtMs }: { value?: unknown; expiresAtMs?: unknown } = given
+    say({ answer: { value, expiresAtMs } })
+  } catch (error) {
+    if (error instanceof Refusal) say({ refused: error.message })
+    else say({ threw: error instanceof Error ? (error.stack ?? error.message) : String(error) })
+  }
+}
