@@ -393,6 +393,7 @@ test('a snapshot waits for what was written before it, and for nothing that was 
       })
       await fillSegments(maxSegments - 1)
       await applyUpTo(1)
+      await fillSegments(maxSegments - 1)
       expect(done).toBe(false)
       await applyUpTo(least)
       await snapshot
