@@ -49,4 +49,6 @@ export interface Route {
 export interface Connection {
   /** Gives the client its full time again: a sign of life came, or another part of a long answer goes out. */
   renew(): void
+  /** Tells of an error after the answer has begun. The answer can only be cut then; the log says why. */
+  failed(error: unknown): void
 }

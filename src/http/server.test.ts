@@ -98,6 +98,28 @@ test('errors of the client are no news; those of the store are', async () => {
   ])
 })
 
+test('an answer that fails on its way is cut, and told of', async () => {
+  const { url, reported } = serverOf([
+    route('/x', (_request, connection) => {
+      const parts = [new Uint8Array(1000)]
+      const body = new ReadableStream({
+        async pull(controller) {
+          await Bun.sleep(1)
+          const part = parts.pop()
+          if (part !== undefined) return controller.enqueue(part)
+          connection.failed(broken)
+          throw broken
+        },
+      })
+      return new Response(body)
+    }),
+  ])
+  const response = await fetch(`${url}/x`, { headers: { 'x-request-id': 'r2' } })
+  expect(response.status).toBe(200)
+  expect(await response.bytes().catch(() => 'cut')).toBe('cut')
+  expect(reported).toEqual([{ error: broken, about: { request_id: 'r2', method: 'GET', path: '/x' } }])
+})
+
 test('what no route takes is heard of as well, and so is a refused token', async () => {
   const { url, answered } = serverOf([route('/x', () => new Response('x'))], { token: 'secret' })
   const headers = { authorization: 'Bearer secret' }

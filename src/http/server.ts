@@ -85,7 +85,10 @@ function handlerOf(route: Route, { token, idleTimeoutSeconds, onError }: HttpOpt
   return (request, server) => {
     try {
       if (mayEnter !== null && !mayEnter(request.headers.get('authorization'))) throw unauthorized()
-      const answer = handle(request, { renew: () => server.timeout(request, seconds) })
+      const answer = handle(request, {
+        renew: () => server.timeout(request, seconds),
+        failed: (error) => report(error, request, onError),
+      })
       return answer instanceof Promise
         ? answer.catch((error) => answerError(error, request, api, onError))
         : answer
@@ -109,12 +112,17 @@ function answerError(
   onError: HttpOptions['onError'],
 ): Response {
   if (isGone(error)) return new Response(null, { status: clientGone })
-  if (error instanceof KvistError && !ownFaults.has(error.code)) {
-    return problemResponse(error, {}, {}, api?.refuse)
-  }
+  const id = report(error, request, onError)
+  if (id === null) return problemResponse(error, {}, {}, api?.refuse)
+  return problemResponse(error, { [requestIdHeader]: id }, { request_id: id }, api?.refuse)
+}
+
+/** Tells of an error that is kvist's own fault; the name that the request has in the log then, or null. */
+function report(error: unknown, request: Request, onError: HttpOptions['onError']): string | null {
+  if (error instanceof KvistError ? !ownFaults.has(error.code) : isGone(error)) return null
   const id = requestId(request)
   onError(error, { request_id: id, method: request.method, path: pathOf(request.url) })
-  return problemResponse(error, { [requestIdHeader]: id }, { request_id: id }, api?.refuse)
+  return id
 }
 
 /** Nobody reads this answer; the metrics and the access log have what others call it. */

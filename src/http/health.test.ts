@@ -1,0 +1,27 @@
+import { expect, test } from 'bun:test'
+import { healthRoutes } from './health.ts'
+import type { RoutedRequest } from './route.ts'
+
+test('a server that stops still lives, but does not serve any more', async () => {
+  let ready = true
+  const rows = healthRoutes(() => ready)
+  const statuses = () =>
+    Promise.all(
+      rows.map(async ({ path, handle }) => {
+        const request = Object.assign(new Request(`http://localhost${path}`), {
+          params: {},
+        }) satisfies RoutedRequest
+        return [path, (await handle(request, { renew() {}, failed() {} })).status]
+      }),
+    )
+  expect(await statuses()).toEqual([
+    ['/healthz', 200],
+    ['/readyz', 200],
+  ])
+  ready = false
+  expect(await statuses()).toEqual([
+    ['/healthz', 200],
+    ['/readyz', 503],
+  ])
+  expect(rows.every(({ open }) => open)).toBe(true)
+})
