@@ -1,0 +1,147 @@
+import { afterAll, describe, expect, test } from 'bun:test'
+import { faultOf, newFolder } from '../../test/support/engine.ts'
+import { openSqlite } from '../engines/sqlite/engine.ts'
+import { type Content, type Database, type DatabaseOptions, openDatabase } from './database.ts'
+import type { Engine } from './engine.ts'
+import { everything } from './list.ts'
+
+const opened: Database[] = []
+afterAll(async () => {
+  for (const db of opened) await db.close()
+})
+
+/** A database over SQLite; `wrap` puts something between it and the engine. */
+async function open(
+  wrap: (engine: Engine) => Engine = (engine) => engine,
+  options: Partial<DatabaseOptions> = {},
+): Promise<Database> {
+  const db = await openDatabase({
+    open: async (onCommit) => wrap(await openSqlite({ dir: newFolder(), durability: 'relaxed', onCommit })),
+    cacheBytes: 1 << 20,
+    now: Date.now,
+    onError(error) {
+      throw error
+    },
+    ...options,
+  })
+  opened.push(db)
+  return db
+}
+
+function json(value: string, expiresAtMs: number | null = null): Content {
+  return { value, contentType: 'application/json', flags: 0, expiresAtMs }
+}
+
+async function valueIn(db: Database, key: string): Promise<unknown> {
+  return (await db.get('c', key))?.value ?? null
+}
+
+describe('reads', () => {
+  test('are never older than what was written, with an engine that answers later too', async () => {
+    let hold: Promise<void> = Promise.resolve()
+    const db = await open((engine) => ({
+      ...engine,
+      async read(collection, key) {
+        const found = await engine.read(collection, key)
+        await hold // what was found gets old on its way
+        return found
+      },
+    }))
+    await db.put('c', 'k', json('1'))
+    let release = () => {}
+    hold = new Promise((resolve) => {
+      release = resolve
+    })
+    const slow = db.get('c', 'k')
+    await Bun.sleep(1)
+    await db.put('c', 'k', json('2'))
+    release()
+    expect((await slow)?.value).toBe('1')
+    expect(await valueIn(db, 'k')).toBe('2')
+    expect(await valueIn(db, 'k')).toBe('2')
+    expect(db.stats().cache.hits).toBe(1)
+  })
+
+  test('show nothing from the millisecond of its expiry on, also out of the cache', async () => {
+    let nowMs = 1000
+    const db = await open(undefined, { now: () => nowMs })
+    await db.put('c', 'k', json('1', 2000))
+    for (let i = 0; i < 3; i++) expect(await valueIn(db, 'k')).toBe('1')
+    nowMs = 1999
+    expect(await valueIn(db, 'k')).toBe('1')
+    nowMs = 2000
+    expect(await valueIn(db, 'k')).toBeNull()
+    expect(await db.getMany([{ collection: 'c', key: 'k' }])).toEqual([null])
+    expect((await faultOf(db.put('c', 'k', json('2'), { ifMatch: 'any' }))).code).toBe('precondition_failed')
+    const written = await db.put('c', 'k', json('2'), { ifNoneMatch: 'any' })
+    expect([written.existed, written.createdAtMs]).toEqual([false, 2000])
+  })
+})
+
+describe('batches', () => {
+  test('increments that meet lose nothing', async () => {
+    const db = await open()
+    const add = { op: 'increment', collection: 'c', key: 'n', path: '', by: 1 } as const
+    await Promise.all(Array.from({ length: 100 }, () => db.batch([], [add])))
+    expect(await valueIn(db, 'n')).toBe('100')
+  })
+
+  test('a check that fails is told of at once, an increment that was overtaken is done again', async () => {
+    let overtake = 0
+    const db: Database = await open((engine) => ({
+      ...engine,
+      async readMany(refs) {
+        const found = await engine.readMany(refs)
+        if (overtake-- > 0) await db.put('c', 'n', json('10'))
+        return found
+      },
+    }))
+    const { revision } = await db.put('c', 'n', json('1'))
+    const increment = { op: 'increment', collection: 'c', key: 'n', path: '', by: 1 } as const
+    const check = { collection: 'c', key: 'n', revision }
+    overtake = 1
+    const fault = await faultOf(db.batch([check], [increment]))
+    expect([fault.code, fault.extra.revision]).toEqual(['precondition_failed', revision + 1])
+    overtake = 2
+    await db.batch([], [increment])
+    expect(await valueIn(db, 'n')).toBe('11')
+    const both = await faultOf(db.batch([check, { ...check, revision: revision + 3 }], [increment]))
+    expect(both.code).toBe('precondition_failed')
+  })
+})
+
+describe('a drop', () => {
+  test('takes what was there when it began, and leaves what is written meanwhile', async () => {
+    let nowMs = 5000
+    const db: Database = await open(undefined, { now: () => nowMs })
+    const keys = Array.from({ length: 2500 }, (_, i) => `k${String(i).padStart(4, '0')}`)
+    await db.putAll(
+      'c',
+      keys.map((key) => ({ key, ...json('1') })),
+    )
+    let parts = 0
+    nowMs = 6000
+    const dropped = db.drop('c', everything, () => {
+      parts++
+      nowMs++
+      if (parts === 1) {
+        // One that the drop has yet to come to, one that is new, one behind it.
+        for (const key of ['k2400', 'k2400x', 'k0000']) db.put('c', key, json('2'))
+      }
+    })
+    expect(await dropped).toBe(2499)
+    expect(parts).toBeGreaterThanOrEqual(3)
+    const { members } = await db.page('c', {
+      ...everything,
+      order: 'asc',
+      limit: 10,
+      cursor: null,
+      keysOnly: false,
+    })
+    expect(members.map(({ key, value }) => [key, value])).toEqual([
+      ['k0000', '2'],
+      ['k2400', '2'],
+      ['k2400x', '2'],
+    ])
+  })
+})

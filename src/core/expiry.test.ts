@@ -1,0 +1,83 @@
+import { expect, test } from 'bun:test'
+import type { Commit, CommitResult, Engine, ExpiringRef } from './engine.ts'
+import { KvistError } from './errors.ts'
+import { startSweeper } from './expiry.ts'
+
+function fail(error: unknown): never {
+  throw error
+}
+
+/** An engine in which so many members are due, and that may fail. */
+function engineWith(dueMembers: number) {
+  const commits: Commit[] = []
+  const due: ExpiringRef[] = Array.from({ length: dueMembers }, (_, i) => ({
+    collection: 'c',
+    key: `k${i}`,
+    revision: i + 1,
+  }))
+  const state = { fault: null as Error | null, commits, due }
+  async function commit(commit: Commit): Promise<CommitResult> {
+    if (state.fault !== null) throw state.fault
+    commits.push(commit)
+    // Every tenth was written again in the meantime.
+    const written = commit.writes.map((write) => {
+      due.splice(
+        due.findIndex(({ key }) => key === write.key),
+        1,
+      )
+      const revision = Number(write.key.slice(1)) % 10 === 0 ? 0 : 1000
+      return { revision, createdAtMs: 0, clock: 0, existed: false }
+    })
+    return { ok: true, written }
+  }
+  const engine = {
+    expiring: (_atMs: number, limit: number) => due.slice(0, limit),
+    commit,
+  } as unknown as Engine
+  return { engine, state }
+}
+
+test('sweeps what is due in batches, each member only as it was found, and counts what it took', async () => {
+  const { engine, state } = engineWith(1200)
+  const sweeper = startSweeper(engine, () => 5000, fail)
+  while (state.due.length > 0) await Bun.sleep(20)
+  await sweeper.stop()
+  expect(state.commits.map(({ writes }) => writes.length)).toEqual([500, 500, 200])
+  expect(state.commits[0]).toMatchObject({ checks: [], nowMs: 5000 })
+  expect(state.commits[1]!.writes[3]).toEqual({
+    op: 'delete',
+    collection: 'c',
+    key: 'k503',
+    ending: 'expire',
+    ifRevision: 504,
+  })
+  expect(sweeper.swept()).toBe(1080)
+})
+
+test('a sweep that fails is told of, and done again', async () => {
+  const { engine, state } = engineWith(3)
+  const errors: unknown[] = []
+  state.fault = new KvistError('storage_full', 'the disk is full')
+  const sweeper = startSweeper(
+    engine,
+    () => 0,
+    (error) => errors.push(error),
+  )
+  while (errors.length === 0) await Bun.sleep(20)
+  expect(errors[0]).toBe(state.fault)
+  state.fault = null
+  while (state.due.length > 0) await Bun.sleep(20)
+  await sweeper.stop()
+  expect(sweeper.swept()).toBe(2)
+})
+
+test('a stop waits for the batch under way and begins no other', async () => {
+  const { engine, state } = engineWith(1200)
+  const sweeper = startSweeper(engine, () => 0, fail)
+  while (state.commits.length === 0) await Bun.sleep(1)
+  await sweeper.stop()
+  const { length } = state.commits
+  expect(length).toBeLessThan(3)
+  await Bun.sleep(50)
+  expect(state.commits.length).toBe(length)
+})

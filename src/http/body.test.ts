@@ -1,0 +1,101 @@
+import { describe, expect, test } from 'bun:test'
+import { faultOf } from '../../test/support/engine.ts'
+import { isJsonType, jsonText, parseContentType, readBody, readValue } from './body.ts'
+
+let renewed = 0
+const connection = {
+  renew() {
+    renewed++
+  },
+}
+
+function sent(body: string | ReadableStream | null, headers: Record<string, string> = {}): Request {
+  return new Request('http://x/', { method: 'PUT', body, headers })
+}
+
+function streamOf(...parts: string[]): ReadableStream {
+  return new ReadableStream({
+    start(controller) {
+      for (const part of parts) controller.enqueue(new TextEncoder().encode(part))
+      controller.close()
+    },
+  })
+}
+
+describe('a body', () => {
+  test('is read whole, with its client given time for each part of a large one', async () => {
+    const read = async (request: Request) => Buffer.from(await readBody(request, 100, connection)).toString()
+    expect(await read(sent('12', { 'content-length': '2' }))).toBe('12')
+    renewed = 0
+    expect(await read(sent(streamOf('ab', 'cd', 'e')))).toBe('abcde')
+    expect(renewed).toBeGreaterThan(0)
+    expect(await read(sent(null))).toBe('')
+  })
+
+  test('that is too large is refused by what it says of itself, or as it comes', async () => {
+    const declared = sent('', { 'content-length': '101' })
+    expect(await faultOf(readBody(declared, 100, connection))).toMatchObject({
+      code: 'too_large',
+      extra: { limit_bytes: 100 },
+    })
+    let parts = 0
+    const endless = new ReadableStream({
+      pull(controller) {
+        parts++
+        controller.enqueue(new Uint8Array(60))
+      },
+    })
+    expect((await faultOf(readBody(sent(endless), 100, connection))).code).toBe('too_large')
+    expect(parts).toBeLessThan(10)
+    expect((await readBody(sent(streamOf('x'.repeat(100))), 100, connection)).length).toBe(100)
+  })
+
+  test('that is encoded is refused', async () => {
+    const gzip = sent('x', { 'content-encoding': 'gzip' })
+    expect((await faultOf(readBody(gzip, 100, connection))).code).toBe('unsupported_media_type')
+    expect((await readBody(sent('x', { 'content-encoding': 'identity' }), 100, connection)).length).toBe(1)
+  })
+})
+
+describe('content types', () => {
+  test('that mean JSON are one; the others are kept as they are', () => {
+    for (const given of [
+      null,
+      '',
+      'application/json',
+      'Application/JSON ; charset="UTF-8"',
+      'application/x-www-form-urlencoded',
+    ]) {
+      expect([given, parseContentType(given)]).toEqual([given, 'application/json'])
+    }
+    for (const given of [
+      'text/plain',
+      'TEXT/Plain; charset=latin1',
+      'application/ld+json; a="b;c"',
+      'a/b',
+      "!#$%&'*+.^`|~-/x",
+    ]) {
+      expect(parseContentType(given)).toBe(given)
+    }
+  })
+
+  test('are JSON by name or suffix, in upper case too', () => {
+    const jsonTypes = ['application/json', 'a/b+json', 'a/b+JSON', 'a/b+json;c', 'a/b+json ; c']
+    expect(jsonTypes.filter((type) => !isJsonType(type))).toEqual([])
+    expect(['a/json', 'a/b; x=+json', 'a/b+jsonx', 'text/plain'].filter(isJsonType)).toEqual([])
+  })
+})
+
+test('a value is text where it is JSON, and bytes elsewhere', async () => {
+  const read = (body: string, type: string) => readValue(sent(body, { 'content-type': type }), connection)
+  expect(await read(' 1.0 ', 'application/json')).toEqual({ value: ' 1.0 ', contentType: 'application/json' })
+  expect(await read('1.0', 'text/plain')).toEqual({ value: Buffer.from('1.0'), contentType: 'text/plain' })
+  expect((await faultOf(read('', 'application/json'))).code).toBe('invalid_json')
+  expect((await read('', 'text/plain')).value.length).toBe(0)
+})
+
+test('JSON that is none says what is wrong, without the words of a parser', () => {
+  expect(() => jsonText(Buffer.from('{"a":x}'))).toThrow(/^the body is not JSON: (?!JSON Parse error)/)
+  expect(() => jsonText(new Uint8Array([0x22, 0xff, 0x22]))).toThrow('the body is not UTF-8')
+  expect(jsonText(Buffer.from('"é"'))).toBe('"é"')
+})
