@@ -63,6 +63,25 @@ test('nor with that of a server with a token, which is open to read', async () =
   }
 })
 
+test.each(['ozza', 'keys', 'reforg', 'minstore', 'tenantbase'])(
+  'nor with that of a server that has %s at the root, under a tag of its own',
+  async (name) => {
+    const old = await startServer({ flags: ['--dialect', name] })
+    try {
+      const found = (await (await fetch(`${old.url}/openapi.json`)).json()) as Document
+      expect(await lintOpenApi(found)).toEqual([])
+      const paths = (of: Document) =>
+        Object.entries(of.paths).filter(([, item]) =>
+          Object.values(item).some(({ tags }) => tags.includes(name)),
+        )
+      expect(paths(document).length).toBeGreaterThan(0)
+      expect(paths(found).length).toBeGreaterThan(paths(document).length)
+    } finally {
+      await old.remove()
+    }
+  },
+)
+
 test('the linter does see what is wrong', async () => {
   const broken = structuredClone(document) as {
     paths: Record<string, Record<string, { parameters?: unknown }>>

@@ -41,10 +41,18 @@ export async function listAnswer(
   const second = first === null ? null : await nextText(parts, shape, connection)
   if (second === null) return jsonAnswer(before + (first ?? '') + after, 200, headers)
 
+  async function next(): Promise<string | null> {
+    try {
+      return await nextText(parts, shape, connection, ',')
+    } catch (error) {
+      connection.failed(error)
+      throw error
+    }
+  }
   const waiting: (string | null)[] = [`${before}${first}`, `,${second}`]
   const stream = new ReadableStream<Uint8Array>({
     async pull(controller) {
-      const text = waiting.shift() ?? (await nextText(parts, shape, connection, ','))
+      const text = waiting.shift() ?? (await next())
       controller.enqueue(Buffer.from(text ?? after))
       if (text === null) controller.close()
     },

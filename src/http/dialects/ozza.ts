@@ -41,7 +41,14 @@ export const ozza: Dialect = {
         parameters: [expireIn],
         body: {
           content: {
-            'application/json': { schema: { type: 'object', required: ['id'] }, example: exampleFields },
+            'application/json': {
+              schema: {
+                type: 'object',
+                required: ['id'],
+                properties: { id: { type: ['string', 'number'] } },
+              },
+              example: exampleFields,
+            },
           },
         },
         answers: {

@@ -40,7 +40,7 @@ export const tenantbase: Dialect = {
         body: {
           content: {
             'application/json': {
-              schema: { type: 'object', required: ['key', 'value'] },
+              schema: { type: 'object', required: ['key', 'value'], properties: { key: {}, value: {} } },
               example: { key: 'code', value: 'test' },
             },
           },
