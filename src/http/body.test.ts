@@ -7,6 +7,7 @@ const connection = {
   renew() {
     renewed++
   },
+  failed() {},
 }
 
 function sent(body: string | ReadableStream | null, headers: Record<string, string> = {}): Request {
