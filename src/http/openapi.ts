@@ -80,7 +80,7 @@ export function openApiDocument(routes: readonly Route[], options: DocumentOptio
 }
 
 /** `:name` becomes `{name}`. The rest of a path is called as the single segment is that stands in its place elsewhere. */
-export function documentedPath({ path }: Route, routes: readonly Route[]): string {
+function documentedPath({ path }: Route, routes: readonly Route[]): string {
   const stem = path.endsWith('/*') ? path.slice(0, -1) : null
   const twin = routes.find((other) => stem !== null && other.path.startsWith(`${stem}:`))
   const rest = twin !== undefined && !twin.path.slice(stem!.length).includes('/') ? twin.path : `${stem}:rest`

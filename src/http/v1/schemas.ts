@@ -22,7 +22,7 @@ const expiresAt: Schema = {
   description: 'When the member will be gone; null for never',
 }
 
-export const revision: Schema = {
+const revision: Schema = {
   type: 'integer',
   minimum: 1,
   description: 'Grows with every change in the store; as an ETag it stands in quotes',
