@@ -3,8 +3,9 @@ import type { Config } from './config.ts'
 import { type Database, openDatabase } from './core/database.ts'
 import { openSqlite } from './engines/sqlite/engine.ts'
 import { accessLog } from './http/access-log.ts'
-import { dialectRoutes } from './http/dialects/all.ts'
+import { dialectRoutes, getBodyPaths } from './http/dialects/all.ts'
 import { docsRoutes } from './http/docs-page.ts'
+import { listenBehindFront } from './http/get-body-front.ts'
 import { healthRoutes } from './http/health.ts'
 import { metricsRoutes } from './http/metrics.ts'
 import type { Observe } from './http/observed.ts'
@@ -68,7 +69,9 @@ export async function serve(config: Config): Promise<Running> {
       ...openApiRoutes(() => routes, { version, needsToken: token !== null }),
     ]
     const observe = observer(metrics, config.accessLog ? accessLog(log) : null)
-    const http = listen({ host, port, idleTimeoutSeconds, token, routes, onError, observe })
+    const bodied = getBodyPaths(config.dialect)
+    const options = { host, port, idleTimeoutSeconds, token, routes, onError, observe }
+    const http = bodied.length === 0 ? listen(options) : await listenBehindFront(options, bodied)
     announce(log, config, http.url, memcached)
     return {
       url: http.url,

@@ -37,6 +37,12 @@ export function dialectRoutes(db: Database, atRoot: string | null): Route[] {
   ]
 }
 
+/** The paths where clients of the dialect at the root may send a GET with a body. */
+export function getBodyPaths(atRoot: string | null): string[] {
+  const root = dialects.find(({ name }) => name === atRoot)
+  return (root?.getBodies ?? []).flatMap((path) => [path, `/dialects/${atRoot}${path}`])
+}
+
 function mounted({ tag, refuse, routes }: Dialect, db: Database, mount: string): Route[] {
   const api = { mount, refuse }
   return routes(db).map((row) => ({ ...row, path: mount + row.path, tag, api }))

@@ -4,6 +4,7 @@ import { rawMember } from '../../core/json.ts'
 import { parseKey } from '../../core/keys.ts'
 import { maxBatchBytes, maxValueBytes } from '../../core/limits.ts'
 import { jsonContentType, type Member } from '../../core/member.ts'
+import { jsonText, readBody } from '../body.ts'
 import type { Answer, Body, Parameter } from '../operation.ts'
 import type { Connection, Route } from '../route.ts'
 import { jsonAnswer, jsonDocs, listAnswer, valueJson } from './answer.ts'
@@ -31,6 +32,7 @@ export const tenantbase: Dialect = {
     description: 'TenantBase: values under keys of the collection `cache`, for any origin',
   },
   refuse: ({ status, detail }, headers) => textAnswer(`${status}: ${detail}`, status, headers),
+  getBodies: ['/get-value'],
   routes: (db) => [
     {
       method: 'POST',
@@ -55,14 +57,17 @@ export const tenantbase: Dialect = {
       summary: 'The value of a key',
       docs: {
         description:
-          'The key may also come as a JSON body, `{"key":"code"}`, where the server runs with this dialect.',
+          'Where the server runs with `--dialect tenantbase`, the key may also come as a JSON body.',
         parameters: [keyParameter],
-        answers: {
-          200: jsonDocs('The value', { value: 'test' }),
-          400: noKey,
-          404: jsonDocs('There is none', { value: null }),
-        },
+        answers: valueAnswers,
       },
+      handle: (request, connection) => getValue(db, request, connection),
+    },
+    {
+      method: 'POST',
+      path: '/get-value',
+      summary: 'As GET, for clients that can send no body with that',
+      docs: { body: keyBody, answers: valueAnswers },
       handle: (request, connection) => getValue(db, request, connection),
     },
     {
@@ -119,6 +124,11 @@ const keyParameter: Parameter = {
   description: 'The key',
   schema: { type: 'string' },
 }
+const valueAnswers = {
+  200: jsonDocs('The value', { value: 'test' }),
+  400: noKey,
+  404: jsonDocs('There is none', { value: null }),
+}
 const keyBody: Body = {
   content: { 'application/json': { schema: { type: 'object' }, example: { key: 'code' } } },
 }
@@ -174,16 +184,17 @@ async function keyOf(request: Request, connection: Connection): Promise<string> 
   if (isBodyLost(request)) {
     throw new KvistError(
       'invalid_request',
-      'the body of a GET is read only where the server runs with --dialect tenantbase; use ?key=',
+      'the body of a GET is read only where the server runs with --dialect tenantbase; use ?key=, or POST',
     )
   }
-  const text = await jsonBody(request, connection, maxValueBytes)
+  const bytes = await readBody(request, maxValueBytes, connection)
+  const text = bytes.length === 0 ? '{}' : jsonText(bytes)
   const key = keyText(rawMember(text, 'key')) ?? keyText(rawMember(text, 'value'))
   if (key === undefined) throw new KvistError('invalid_request', 'You have not specified key')
   return parseKey(key)
 }
 
-/** Bun.serve drops the body of a GET; get-bodies.ts brings it past that, as a POST. */
+/** Bun.serve drops the body of a GET; what get-bodies.ts brings past that comes as a POST. */
 function isBodyLost({ method, headers }: Request): boolean {
   if (method !== 'GET') return false
   return headers.has('transfer-encoding') || Number(headers.get('content-length') ?? 0) > 0
