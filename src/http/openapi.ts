@@ -65,7 +65,7 @@ export function openApiDocument(routes: readonly Route[], options: DocumentOptio
       version: options.version,
       summary: 'A key-value store that speaks HTTP',
       description:
-        'What goes wrong is told as problem details (RFC 9457), but where a dialect has its own way.',
+        'Errors are problem details (RFC 9457), except in the dialects, which answer as the stores do that they stand in for.',
       license: { name: 'MIT', identifier: 'MIT' },
     },
     servers: [{ url: '/', description: 'This server' }],
