@@ -1,6 +1,7 @@
 import { version } from '../package.json'
 import type { Config } from './config.ts'
 import { type Database, openDatabase } from './core/database.ts'
+import { maxMemcachedHeldBytes, maxValueBytes } from './core/limits.ts'
 import { openSqlite } from './engines/sqlite/engine.ts'
 import { accessLog } from './http/access-log.ts'
 import { dialectRoutes, getBodyPaths } from './http/dialects/all.ts'
@@ -120,6 +121,8 @@ function memcachedPort(
     idleTimeoutSeconds: config.memcachedIdleTimeoutSeconds,
     stallTimeoutSeconds: config.idleTimeoutSeconds,
     maxConnections: config.memcachedMaxConnections,
+    maxValueBytes,
+    maxHeldBytes: maxMemcachedHeldBytes,
     version,
     now: Date.now,
     onError,

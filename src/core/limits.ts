@@ -31,3 +31,9 @@ export const maxSettings = 10_000
 export const maxProcesses = 16
 /** How long a process of the operator's own may take over one member. */
 export const maxProcessMs = 5000
+
+/**
+ * What the connections of memcached clients hold together: unfinished commands, values on their way to disk, answers
+ * not sent yet. Above it, values of more than 64 KiB are refused.
+ */
+export const maxMemcachedHeldBytes = 256 * 1024 * 1024

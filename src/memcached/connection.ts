@@ -1,6 +1,4 @@
-import type { Database } from '../core/database.ts'
-import type { Write, Written } from '../core/engine.ts'
-import { maxValueBytes } from '../core/limits.ts'
+import type { Maybe, Write, Written } from '../core/engine.ts'
 import { nextTurn } from '../core/turn.ts'
 import { Answers } from './answers.ts'
 import type { Command } from './command.ts'
@@ -10,6 +8,7 @@ import { answerPlain, plainWrite } from './plain-writes.ts'
 import { isPressed, type Port, type Session, smallBytes } from './port.ts'
 import { CommandParser } from './protocol.ts'
 import { maxAnswerBytes } from './read.ts'
+import type { Order, Orderer } from './writer.ts'
 
 /** What a connection needs of a socket; Bun's has it. */
 export interface Wire {
@@ -22,23 +21,13 @@ export interface Wire {
   resume(): void
 }
 
-/** Writes that were sent to the store together, and their commands. */
-interface Batch {
-  readonly commands: Command[]
-  readonly writes: Write[]
-  bytes: number
-  result: readonly Written[] | { readonly error: unknown } | null
-}
-
-/** A batch takes no more than this; several may be on their way. */
-const maxBatchCommands = 1000
-const maxBatchBytes = 1024 * 1024
+/** What a connection may have on its way to the store. */
 const maxInFlightBytes = 4 * 1024 * 1024
 /** Commands that are taken before other connections have their turn. */
 const commandsPerTurn = 2000
 /** A connection that has more to work on than this reads no more. */
 const maxWaitingBytes = 256 * 1024
-/** A write's share of the store's memory beside its value. */
+/** What a write takes beside its value. */
 const writeBytes = 256
 
 /**
@@ -46,17 +35,16 @@ const writeBytes = 256
  * those before them, so that a pipeline of them shares its way to disk with what other connections write; every
  * other command waits until the writes before it are done, and is done before the next one begins.
  */
-export class Connection implements Session {
+export class Connection implements Session, Orderer {
   readonly port: Port
   readonly out = new Answers()
   /** When the client last sent or took something, in ticks of the port. */
   heardAtTick: number
   private readonly wire: Wire
-  private readonly parser = new CommandParser(maxValueBytes)
+  private readonly parser: CommandParser
 
-  private collecting: Batch | null = null
-  /** The oldest first. */
-  private readonly inFlight: Batch[] = []
+  /** Plain writes that are on their way to the store. */
+  private inFlight = 0
   private inFlightBytes = 0
   /** A command that waits for the writes before it. */
   private held: Command | null = null
@@ -78,6 +66,7 @@ export class Connection implements Session {
   constructor(port: Port, wire: Wire) {
     this.port = port
     this.wire = wire
+    this.parser = new CommandParser(port.settings.maxValueBytes)
     this.heardAtTick = port.tick
     this.loggedIn = port.mayEnter === null
   }
@@ -129,7 +118,7 @@ export class Connection implements Session {
   waitsFor(): 'us' | 'reading' | 'rest' | 'close' | 'command' {
     if (this.isEnded) return 'close'
     if (this.out.byteLength > 0) return 'reading'
-    if (this.isBusy || this.inFlight.length > 0 || this.isScheduled) return 'us'
+    if (this.isBusy || this.inFlight > 0 || this.isScheduled) return 'us'
     return this.parser.isMidCommand || !this.loggedIn ? 'rest' : 'command'
   }
 
@@ -166,7 +155,6 @@ export class Connection implements Session {
         break
       }
     }
-    this.issue()
   }
 
   private mayTake(): boolean {
@@ -188,29 +176,34 @@ export class Connection implements Session {
       this.logIn(command)
       return true
     }
-    const { db, collection, now } = this.port
-    const write = plainWrite(command, collection, now())
-    // What a process does to one value may take its time, or keep it out: nothing goes on beside it.
-    if (write !== null && !hasRules(db, collection)) return this.collect(command, write)
-    this.issue()
-    if (this.inFlight.length > 0) return false
-    if (command.kind === 'quit') {
-      this.isClosing = true
-      return true
+    const write = plainWrite(command, this.port)
+    const hasRules = write !== null && this.hasRules()
+    if (write !== null && !hasRules) return this.order(command, write)
+    if (this.inFlight > 0) return false
+    // What a process does to a value may take its time, or keep it out: no other write shares its fate.
+    if (write !== null) this.start(command, () => this.writeAlone(command, write))
+    else if (command.kind === 'quit') this.isClosing = true
+    else {
+      this.start(command, () => execute(this, command))
+      if (command.kind === 'refused' && command.closes) this.isClosing = true
     }
-    if (write !== null) {
-      this.collect(command, write)
-      this.issue()
-      return true
-    }
-    if (command.kind === 'refused' && command.closes) this.isClosing = true
-    this.start(command)
     return true
   }
 
-  private start(command: Exclude<Command, { kind: 'quit' }>): void {
+  private hasRules(): boolean {
+    const { processes, defaultTtlMs } = this.port.db.settings(this.port.collection)
+    return processes !== null || defaultTtlMs !== null
+  }
+
+  private async writeAlone(command: Command, write: Write): Promise<void> {
+    const { db, durability, counts } = this.port
+    const [written] = await db.write([write], durability)
+    answerPlain(this.out, counts, command, written!)
+  }
+
+  private start(command: Command, execute: () => Maybe<void>): void {
     try {
-      const doing = execute(this, command)
+      const doing = execute()
       if (!(doing instanceof Promise)) return
       this.isBusy = true
       doing
@@ -231,49 +224,30 @@ export class Connection implements Session {
     if (!silent) this.out.line(failureLine(error))
   }
 
-  private collect(command: Command, write: Write): boolean {
+  private order(command: Command, write: Write): boolean {
     const bytes = writeBytes + (write.op === 'put' ? write.value.length : 0)
-    if (this.inFlightBytes > 0 && (this.inFlightBytes + bytes > maxInFlightBytes || isPressed(this.port))) {
-      this.issue()
-      if (this.inFlight.length > 0) return false
-    }
-    this.collecting ??= { commands: [], writes: [], bytes: 0, result: null }
-    const batch = this.collecting
-    batch.commands.push(command)
-    batch.writes.push(write)
-    batch.bytes += bytes
+    const isTooMuch = this.inFlightBytes + bytes > maxInFlightBytes || isPressed(this.port)
+    if (this.inFlight > 0 && isTooMuch) return false
+    this.inFlight++
     this.inFlightBytes += bytes
-    if (batch.writes.length >= maxBatchCommands || batch.bytes >= maxBatchBytes) this.issue()
+    this.port.writer.add({ command, write, bytes, from: this })
     return true
   }
 
-  /** Sends off what was collected. */
-  private issue(): void {
-    const batch = this.collecting
-    if (batch === null) return
-    this.collecting = null
-    this.inFlight.push(batch)
-    this.port.db.write(batch.writes, this.port.durability).then(
-      (written) => this.settle(batch, written),
-      (error) => this.settle(batch, { error }),
-    )
-  }
-
-  private settle(batch: Batch, result: NonNullable<Batch['result']>): void {
-    batch.result = result
-    while (this.inFlight[0]?.result) {
-      this.answerBatch(this.inFlight.shift()!)
-    }
-    this.run()
-  }
-
-  private answerBatch({ commands, result, bytes }: Batch): void {
+  written({ command, bytes }: Order, written: Written): void {
+    this.inFlight--
     this.inFlightBytes -= bytes
-    if (result === null) return
-    for (const [i, command] of commands.entries()) {
-      if ('error' in result) this.fail(command, result.error)
-      else answerPlain(this.out, this.port.counts, command, result[i]!)
-    }
+    answerPlain(this.out, this.port.counts, command, written)
+  }
+
+  failed({ command, bytes }: Order, error: unknown): void {
+    this.inFlight--
+    this.inFlightBytes -= bytes
+    this.fail(command, error)
+  }
+
+  heard(): void {
+    this.run()
   }
 
   private send(): void {
@@ -324,7 +298,7 @@ export class Connection implements Session {
         !this.isBusy &&
         !this.isScheduled &&
         this.held === null &&
-        this.inFlight.length === 0 &&
+        this.inFlight === 0 &&
         this.parser.waitingBytes === 0)
     if (!isDone) return
     this.isEnded = true
@@ -351,11 +325,6 @@ export class Connection implements Session {
       this.out.line(this.loggedIn ? 'STORED' : 'CLIENT_ERROR authentication failure')
     }
   }
-}
-
-function hasRules(db: Database, collection: string): boolean {
-  const { processes, defaultTtlMs } = db.settings(collection)
-  return processes !== null || defaultTtlMs !== null
 }
 
 /** The token of a login: the value of a `set` is `<user> <token>`, whoever the user is. Null where it is not that. */

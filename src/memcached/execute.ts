@@ -1,5 +1,4 @@
 import type { Maybe } from '../core/engine.ts'
-import { maxValueBytes } from '../core/limits.ts'
 import { type Answers, wireBytes } from './answers.ts'
 import { type Change, change } from './change.ts'
 import type { Command, Count, MetaCount, MetaDelete, MetaStore, Store, Touch } from './command.ts'
@@ -68,7 +67,7 @@ const storeLines = {
 async function store({ port, out }: Session, command: Store | MetaStore): Promise<void> {
   const { counts } = port
   const done = await change(port, command.key, (found, nowMs): Change<ReturnType<typeof decideStore>> => {
-    const outcome = decideStore(command, found, nowMs, maxValueBytes)
+    const outcome = decideStore(command, found, nowMs, port.settings.maxValueBytes)
     return { outcome, write: outcome.status === 'stored' ? outcome.write : null }
   })
   const { status } = done.outcome

@@ -5,24 +5,16 @@ import { everything } from '../core/list.ts'
 import { type MemcachedCounts, memcachedCounts } from '../telemetry/memcached-counts.ts'
 import { Connection } from './connection.ts'
 import { flushClock } from './flush-clock.ts'
-import type { Port } from './port.ts'
+import type { Port, PortSettings } from './port.ts'
+import { startWriter } from './writer.ts'
 
 /** The memcached text protocol over one collection (docs/memcached.md; docs/design/memcached.md says why so). */
-export interface MemcachedOptions {
-  readonly host: string
-  /** 0 takes a free one. */
-  readonly port: number
+export interface MemcachedOptions extends PortSettings {
   readonly db: Database
   readonly collection: string
   readonly durability: Durability
   /** What clients must log in with; null lets everybody in. */
   readonly token: string | null
-  /** How long a client may be silent between commands; 0 for ever. */
-  readonly idleTimeoutSeconds: number
-  /** How long a client may be silent in the middle of a command, or leave answers unread. */
-  readonly stallTimeoutSeconds: number
-  readonly maxConnections: number
-  readonly version: string
   readonly now: () => number
   /** Hears of errors that are kvist's fault, not the client's. */
   readonly onError: (error: unknown) => void
@@ -108,8 +100,7 @@ function bind({ host, port }: MemcachedOptions, socket: Handlers): Bun.TCPSocket
 }
 
 function portOf(options: MemcachedOptions, boundPort: number, openConnections: () => number): Port {
-  const { db, collection, durability, token, now, onError } = options
-  const { version, host, idleTimeoutSeconds, stallTimeoutSeconds, maxConnections } = options
+  const { db, collection, durability, token, now, onError, ...settings } = options
   return {
     db,
     collection,
@@ -118,7 +109,8 @@ function portOf(options: MemcachedOptions, boundPort: number, openConnections: (
     counts: memcachedCounts(),
     countsAtReset: new Map(),
     flushes: flushClock(() => db.drop(collection, everything), now, onError),
-    settings: { version, host, port: boundPort, idleTimeoutSeconds, stallTimeoutSeconds, maxConnections },
+    writer: startWriter(db, durability),
+    settings: { ...settings, port: boundPort },
     mayEnter: token === null ? null : tokenCheck(token),
     openConnections,
     onError,

@@ -1,11 +1,11 @@
 import type { Write, Written } from '../core/engine.ts'
-import { maxValueBytes } from '../core/limits.ts'
 import type { MemcachedCounts } from '../telemetry/memcached-counts.ts'
 import type { Answers } from './answers.ts'
 import type { Command } from './command.ts'
 import { contentOf } from './contents.ts'
 import { decideStore, type ItemWrite } from './decide.ts'
 import { answerMetaDelete, answerMetaStore } from './meta-answers.ts'
+import type { Port } from './port.ts'
 
 /**
  * Commands that take effect whatever is there, so that nothing has to be read for them: `set`, `delete` and their
@@ -13,12 +13,12 @@ import { answerMetaDelete, answerMetaStore } from './meta-answers.ts'
  */
 
 /** The write of such a command; null for every other command. */
-export function plainWrite(command: Command, collection: string, nowMs: number): Write | null {
+export function plainWrite(command: Command, { collection, settings, now }: Port): Write | null {
   switch (command.kind) {
     case 'store':
     case 'metaStore': {
       if (command.mode !== 'set') return null
-      const outcome = decideStore(command, null, nowMs, maxValueBytes)
+      const outcome = decideStore(command, null, now(), settings.maxValueBytes)
       return outcome.status === 'stored' ? putOf(collection, command.key, outcome.write, command.value) : null
     }
     case 'delete':
@@ -34,8 +34,9 @@ export function plainWrite(command: Command, collection: string, nowMs: number):
   }
 }
 
-function putOf(collection: string, key: string, { flags, expiresAtMs }: ItemWrite, value: Uint8Array): Write {
-  return { op: 'put', collection, key, ...contentOf(value), flags, expiresAtMs }
+function putOf(collection: string, key: string, { flags, expiresAtMs }: ItemWrite, bytes: Uint8Array): Write {
+  const { value, contentType } = contentOf(bytes)
+  return { op: 'put', collection, key, value, contentType, flags, expiresAtMs }
 }
 
 function deleteOf(collection: string, key: string): Write {

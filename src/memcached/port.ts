@@ -3,6 +3,7 @@ import type { Durability } from '../core/engine.ts'
 import type { MemcachedCounts } from '../telemetry/memcached-counts.ts'
 import type { Answers } from './answers.ts'
 import type { FlushClock } from './flush-clock.ts'
+import type { Writer } from './writer.ts'
 
 /** What all connections of the port share. */
 export interface Port {
@@ -15,6 +16,7 @@ export interface Port {
   /** What was counted when a client said `stats reset`: `stats` tells what has come since, /metrics everything. */
   countsAtReset: ReadonlyMap<string, number>
   readonly flushes: FlushClock
+  readonly writer: Writer
   readonly settings: PortSettings
   /** Whether a token that a client logs in with is right; null where nobody needs to. */
   readonly mayEnter: ((token: string) => boolean) | null
@@ -38,19 +40,22 @@ export interface Session {
   room(): Promise<boolean>
 }
 
-/** What `stats` and `stats settings` tell of how it was set up. */
+/** How it was set up. */
 export interface PortSettings {
-  readonly version: string
   readonly host: string
+  /** 0 takes a free one. */
   readonly port: number
+  readonly version: string
+  /** How long a client may be silent between commands; 0 for ever. */
   readonly idleTimeoutSeconds: number
+  /** How long a client may be silent in the middle of a command, or leave answers unread. */
   readonly stallTimeoutSeconds: number
   readonly maxConnections: number
+  readonly maxValueBytes: number
+  readonly maxHeldBytes: number
 }
 
-/** Above this connections take no more than they must: see `isPressed`. */
-const maxHeldBytes = 256 * 1024 * 1024
-/** What a connection may hold all the same, so that small requests go on. */
+/** What a connection may hold whatever the others do, so that small requests go on. */
 export const smallBytes = 64 * 1024
 
 /**
@@ -58,5 +63,5 @@ export const smallBytes = 64 * 1024
  * end, however many clients send values by halves or do not read what they asked for.
  */
 export function isPressed(port: Port): boolean {
-  return port.heldBytes > maxHeldBytes
+  return port.heldBytes > port.settings.maxHeldBytes
 }

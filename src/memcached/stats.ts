@@ -1,5 +1,4 @@
 import type { Maybe } from '../core/engine.ts'
-import { maxValueBytes } from '../core/limits.ts'
 import type { Answers } from './answers.ts'
 import type { Port, Session } from './port.ts'
 import { answers as lines } from './refusals.ts'
@@ -84,7 +83,7 @@ function settings({ settings, collection, durability, mayEnter }: Port, out: Ans
   out.stat('evictions', 'off')
   out.stat('cas_enabled', 'yes')
   out.stat('auth_enabled_ascii', mayEnter !== null ? 'yes' : 'no')
-  out.stat('item_size_max', maxValueBytes)
+  out.stat('item_size_max', settings.maxValueBytes)
   out.stat('maxconns_fast', 'yes')
   out.stat('idle_timeout', settings.idleTimeoutSeconds)
   out.stat('flush_enabled', 'yes')
