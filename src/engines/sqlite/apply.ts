@@ -31,7 +31,15 @@ type Entries = Map<string, string[]>
 
 const placeChars = 6
 
-/** A zero, so that a key comes before those that it begins; the segment; the offset, large digits first. */
+/**
+ * A key as it is sorted: with \xff behind each of its zeros, so that the end of a key, which is a zero and a segment,
+ * comes before all that goes on, and no key comes between two places of another.
+ */
+function entryKey(sortKey: string): string {
+  return sortKey.includes('\0') ? sortKey.replaceAll('\0', '\0\xff') : sortKey
+}
+
+/** A zero for the end of the key; the segment, of which there are few; the offset, large digits first. */
 function placeText(segment: number, at: number): string {
   return String.fromCharCode(0, segment, at >>> 24, (at >>> 16) & 255, (at >>> 8) & 255, at & 255)
 }
@@ -95,7 +103,7 @@ function collect(
     found = []
     entries.set(collection, found)
   }
-  found.push(recordSortKey(chunk, at) + placeText(segment, at))
+  found.push(entryKey(recordSortKey(chunk, at)) + placeText(segment, at))
   countRecord(deltas, collection, chunk, at)
 }
 
@@ -118,7 +126,7 @@ function writeCollection(
     const sorted = next
     next = i + 1 < entries.length ? keyOfEntry(entries[i + 1]!) : ''
     if (sorted === next) continue
-    const key = keyOfSortKey(sorted)
+    const key = keyOfSortKey(sorted.includes('\0') ? sorted.replaceAll('\0\xff', '\0') : sorted)
     const { chunk, at } = placeOfEntry(entries[i]!, chunks)
     if (recordKind(chunk, at) === 'put') {
       const m = recordMember(chunk, at, key)

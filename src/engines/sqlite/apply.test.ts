@@ -1,0 +1,88 @@
+import { Database } from 'bun:sqlite'
+import { expect, test } from 'bun:test'
+import { join } from 'node:path'
+import { appliedRevision, newFolder, until, withEngine } from '../../../test/support/engine.ts'
+import { feedOf, keyOf, put, remove, valuesOf, write } from '../../../test/support/engine-writes.ts'
+import { random, seedOfRun } from '../../../test/support/random.ts'
+
+/** What the tables have, read past the engine. */
+function rowsOf(dir: string): { members: string[]; tombstones: string[] } {
+  const db = new Database(join(dir, 'kvist.db'), { readonly: true })
+  const keys = (table: string) =>
+    db.query(`SELECT key FROM ${table} ORDER BY key`).values().flat().map(String)
+  const rows = { members: keys('members'), tombstones: keys('tombstones') }
+  db.close()
+  return rows
+}
+
+const filling = JSON.stringify('x'.repeat(3900))
+
+test('a member that was deleted and put again in one segment has no tombstone, whatever key is near', async () => {
+  const dir = newFolder()
+  await withEngine(
+    dir,
+    async (engine) => {
+      await write(engine, [put('k'), remove('k'), put('k')])
+      // Spread over the segment, so that one of them is where the place of k would sort between its records.
+      for (let i = 0; i < 24; i++) await write(engine, [put('k\0'), put(`filling${i}`, filling)])
+    },
+    { segmentBytes: 256 * 1024 },
+  )
+  const { members, tombstones } = rowsOf(dir)
+  expect(members).toEqual(expect.arrayContaining(['k', 'k\0']))
+  expect(tombstones).toEqual([])
+})
+
+test('the tables end up with the latest of each key, whatever bytes the keys are of', async () => {
+  const r = random(seedOfRun())
+  for (let round = 0; round < 6; round++) {
+    const dir = newFolder()
+    const alive = new Set<string>()
+    const dead = new Set<string>()
+    const keys = Array.from({ length: 12 }, () =>
+      String.fromCharCode(...Array.from({ length: 1 + r.int(7) }, () => r.pick([0, 0, 1, 2, 107, 255, 256]))),
+    )
+    await withEngine(
+      dir,
+      async (engine) => {
+        for (let i = 0; i < 12; i++) {
+          const writes = Array.from({ length: 1 + r.int(90) }, () => {
+            const key = r.pick(keys)
+            if (r.oneIn(3)) {
+              if (alive.delete(key)) dead.add(key)
+              return remove(key)
+            }
+            alive.add(key)
+            dead.delete(key)
+            return put(key, r.oneIn(10) ? filling : '1')
+          })
+          await write(engine, writes)
+        }
+      },
+      { segmentBytes: r.pick([64 * 1024, 512 * 1024]) },
+    )
+    const { members, tombstones } = rowsOf(dir)
+    expect(members.toSorted()).toEqual([...alive].toSorted())
+    expect(tombstones.toSorted()).toEqual([...dead].toSorted())
+    await withEngine(dir, async (engine) => {
+      expect(Object.keys(await valuesOf(engine))).toHaveLength(alive.size)
+      expect((await feedOf(engine)).map(keyOf).toSorted()).toEqual([...alive, ...dead].toSorted())
+    })
+  }
+}, 60_000)
+
+test('segments that wait for more of them are applied all the same when nobody writes, or somebody asks', async () => {
+  const dir = newFolder()
+  const large = new Uint8Array(9 * 1024 * 1024)
+  await withEngine(
+    dir,
+    async (engine) => {
+      for (const key of ['a', 'b']) await write(engine, [put(key, large)])
+      await until(() => appliedRevision(dir) === 2, 'the quiet log is applied')
+      await write(engine, [put('c', large)])
+      await engine.snapshot(join(dir, 'copy.db'))
+      expect(appliedRevision(dir)).toBe(3)
+    },
+    { segmentBytes: 16 * 1024 * 1024 },
+  )
+}, 60_000)
