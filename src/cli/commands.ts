@@ -10,6 +10,7 @@ export const commands: Readonly<Record<string, () => Promise<Command>>> = {
   list: async () => (await import('./list.ts')).listCommand,
   import: async () => (await import('./import.ts')).importCommand,
   export: async () => (await import('./export.ts')).exportCommand,
+  health: async () => (await import('./health.ts')).healthCommand,
   completion: async () => (await import('./completion.ts')).completionCommand,
 }
 
