@@ -1,0 +1,130 @@
+import { expect, test } from 'bun:test'
+import { startServer } from '../support/server.ts'
+import { runExchanges, send } from './exchanges.ts'
+
+const anyOrigin = { 'access-control-allow-origin': '*' }
+const plain = { ...anyOrigin, 'content-type': 'text/plain; charset=utf-8' }
+const noKeyAndValue = '400: You have not specified key and value'
+const noKey = '400: You have not specified key'
+
+runExchanges('tenantbase', [
+  { ask: 'GET /health-check', status: 200, answer: 'service is up and running', headers: anyOrigin },
+  { ask: 'GET /get-values', status: 200, answer: '{"value":[]}', headers: anyOrigin },
+  {
+    ask: 'POST /set-value',
+    body: '{"key":"code","value":"test"}',
+    status: 200,
+    answer: '200: OK',
+    headers: anyOrigin,
+  },
+  // The key as a JSON body of a GET, as the document says, or as the program read it.
+  {
+    ask: 'GET /get-value',
+    body: '{"key":"code"}',
+    status: 200,
+    answer: '{"value":"test"}',
+    headers: anyOrigin,
+  },
+  { ask: 'GET /get-value', body: '{"value":"code"}', status: 200, answer: '{"value":"test"}' },
+  { ask: 'GET /get-value?key=code', status: 200, answer: '{"value":"test"}' },
+  { ask: 'GET /get-value?key=code', body: '{"key":"other"}', status: 200, answer: '{"value":"test"}' },
+  { ask: 'POST /get-value', body: '{"key":"code"}', status: 200, answer: '{"value":"test"}' },
+  {
+    ask: 'GET /get-value',
+    body: '{"key":"nope"}',
+    status: 404,
+    answer: '{"value":null}',
+    headers: anyOrigin,
+  },
+  { ask: 'GET /get-value?key=nope', status: 404, answer: '{"value":null}' },
+  // Any JSON, kept as it was sent.
+  { ask: 'POST /set-value', body: '{"value":{"n": 12345678901234567890},"key":"doc"}', status: 200 },
+  { ask: 'GET /get-value?key=doc', status: 200, answer: '{"value":{"n": 12345678901234567890}}' },
+  { ask: 'POST /set-value', body: '{"key":7,"value":null}', status: 200 },
+  { ask: 'GET /get-value', body: '{"key":7}', status: 200, answer: '{"value":null}' },
+  {
+    ask: 'GET /get-values',
+    status: 200,
+    answer:
+      '{"value":[{"id":"<uuid>","key":"7","value":null},{"id":"<uuid>","key":"code","value":"test"},{"id":"<uuid>","key":"doc","value":{"n": 12345678901234567890}}]}',
+  },
+  // Deleting, once and again.
+  { ask: 'DELETE /delete-value', body: '{"key":"code"}', status: 204, answer: '', headers: anyOrigin },
+  { ask: 'DELETE /delete-value?key=code', status: 204, answer: '' },
+  { ask: 'GET /get-value?key=code', status: 404, answer: '{"value":null}' },
+  { ask: 'DELETE /delete-value', body: '{"value":"doc"}', status: 204 },
+  { ask: 'DELETE /delete-value', body: '{"key":7}', status: 204 },
+  // Bad requests, of which nothing is stored.
+  { ask: 'POST /set-value', body: '{"key":"k"}', status: 400, answer: noKeyAndValue, headers: plain },
+  { ask: 'POST /set-value', body: '{"value":"v"}', status: 400, answer: noKeyAndValue },
+  { ask: 'POST /set-value', body: '{"key":null,"value":"v"}', status: 400, answer: noKeyAndValue },
+  { ask: 'POST /set-value', body: '["key","value"]', status: 400, answer: noKeyAndValue },
+  { ask: 'POST /set-value', body: '{"key":"k","value":', status: 400, headers: plain },
+  { ask: 'POST /set-value', status: 400, headers: plain },
+  { ask: 'POST /set-value', body: '{"key":"","value":1}', status: 400, answer: '400: the key is empty' },
+  { ask: 'POST /set-value', body: `{"key":"${'k'.repeat(513)}","value":1}`, status: 400 },
+  { ask: 'GET /get-value', status: 400, answer: noKey, headers: plain },
+  { ask: 'GET /get-value', body: '{}', status: 400, answer: noKey },
+  { ask: 'GET /get-value', body: 'code', status: 400, headers: plain },
+  { ask: 'DELETE /delete-value', status: 400, answer: noKey },
+  { ask: 'GET /get-values', status: 200, answer: '{"value":[]}' },
+  {
+    ask: 'PUT /set-value',
+    body: '{}',
+    status: 405,
+    answer: '405: PUT is not done here; POST, OPTIONS are',
+    headers: { ...plain, allow: 'POST, OPTIONS' },
+  },
+  { ask: 'GET /nothing', status: 404, answer: '404: there is nothing at <text>', headers: plain },
+  // A page of another origin asks first.
+  {
+    ask: 'OPTIONS /set-value',
+    with: {
+      origin: 'https://example.org',
+      'access-control-request-method': 'POST',
+      'access-control-request-headers': 'content-type',
+    },
+    status: 204,
+    answer: '',
+    headers: {
+      ...anyOrigin,
+      'access-control-allow-methods': 'GET, POST, DELETE',
+      'access-control-allow-headers': '*, authorization',
+    },
+  },
+  { ask: 'OPTIONS /delete-value', status: 204, headers: anyOrigin },
+])
+
+test('without --dialect, a GET whose body is lost is told so, and other ways work', async () => {
+  const server = await startServer()
+  const mount = '/dialects/tenantbase'
+  try {
+    await send(server, mount, { ask: 'POST /set-value', body: '{"key":"a","value":1}' })
+    const lost = await send(server, mount, { ask: 'GET /get-value', body: '{"key":"a"}' })
+    expect(`${lost.status} ${lost.body}`).toStartWith('400 400: the body of a GET is read only where')
+    expect((await send(server, mount, { ask: 'POST /get-value', body: '{"key":"a"}' })).body).toBe(
+      '{"value":1}',
+    )
+    expect((await send(server, mount, { ask: 'GET /get-value?key=a' })).body).toBe('{"value":1}')
+  } finally {
+    await server.remove()
+  }
+})
+
+test('preflights and the health check need no token; the rest does, and says so to any origin', async () => {
+  const server = await startServer({ env: { KVIST_TOKEN: 'secret' }, flags: ['--dialect', 'tenantbase'] })
+  try {
+    expect((await send(server, '', { ask: 'OPTIONS /get-value' })).status).toBe(204)
+    expect((await send(server, '', { ask: 'GET /health-check' })).status).toBe(200)
+    const refused = await send(server, '', { ask: 'GET /get-values' })
+    expect(refused.status).toBe(401)
+    expect(refused.headers).toMatchObject(anyOrigin)
+    const authorization = { authorization: 'Bearer secret' }
+    expect((await send(server, '', { ask: 'GET /get-values', with: authorization })).status).toBe(200)
+    const bodied = { ask: 'GET /get-value', body: '{"key":"a"}' }
+    expect((await send(server, '', bodied)).status).toBe(401)
+    expect((await send(server, '', { ...bodied, with: authorization })).status).toBe(404)
+  } finally {
+    await server.remove()
+  }
+})
