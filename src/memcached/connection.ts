@@ -124,6 +124,7 @@ export class Connection implements Session, Orderer {
 
   async room(): Promise<boolean> {
     this.send()
+    this.regulate()
     await nextTurn()
     while (!this.isGone && this.out.byteLength >= maxAnswerBytes) {
       await new Promise<void>((resolve) => {
@@ -286,7 +287,9 @@ export class Connection implements Session, Orderer {
   }
 
   private abandonValue(): void {
-    this.held = this.parser.abandonValue('SERVER_ERROR out of memory storing object') ?? this.held
+    const refused = this.parser.abandonValue('SERVER_ERROR out of memory storing object')
+    if (refused === null) return
+    this.held = refused
     this.runLater()
   }
 

@@ -25,6 +25,8 @@ export interface MemcachedServer {
   readonly address: string
   readonly counts: MemcachedCounts
   openConnections(): number
+  /** What the connections hold for their clients: see Port. */
+  heldBytes(): number
   /** Takes no more connections and commands, lets what has come in finish within the time, then cuts what is left. */
   stop(timeoutMs: number): Promise<void>
 }
@@ -78,6 +80,7 @@ export function listenMemcached(options: MemcachedOptions): MemcachedServer {
     address: `${options.host.includes(':') ? `[${options.host}]` : options.host}:${server.port}`,
     counts: port.counts,
     openConnections: () => connections.size,
+    heldBytes: () => port.heldBytes,
     async stop(timeoutMs) {
       server.stop()
       port.flushes.stop()

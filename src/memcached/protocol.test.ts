@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
+import { ToyServer } from '../../test/support/memcached/toy-server.ts'
 import type { Command } from './command.ts'
 import { CommandParser, maxGetLineBytes, maxLineBytes } from './protocol.ts'
 import recorded from './recorded.json'
-import { ToyServer } from './toy-server.ts'
 
 const maxValueBytes = 1000
 const seed = Number(Bun.env.KVIST_TEST_SEED ?? Date.now() % 2 ** 31)

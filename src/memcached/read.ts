@@ -41,16 +41,23 @@ function getSome({ port, out }: Session, command: Get, from: number): number | P
   for (let at = from; at < end; at++) {
     if (out.byteLength >= maxAnswerBytes) return at
     const found = port.db.get(port.collection, keys[at]!)
-    if (found instanceof Promise) return getMany(port, out, command, at)
+    if (found instanceof Promise) return getMany(port, out, command, at, found)
     putFound(port, out, keys[at]!, found, withCas)
   }
   return end
 }
 
 /** As `getSome`, with several under way at once: for an engine that is asked over a network. */
-async function getMany(port: Port, out: Answers, { keys, withCas }: Get, from: number): Promise<number> {
+async function getMany(
+  port: Port,
+  out: Answers,
+  { keys, withCas }: Get,
+  from: number,
+  first: Promise<Member | null>,
+): Promise<number> {
   const some = keys.slice(from, from + keysAtOnce)
-  const members = await Promise.all(some.map((key) => port.db.get(port.collection, key)))
+  const others = some.slice(1).map(async (key) => port.db.get(port.collection, key))
+  const members = await Promise.all([first, ...others])
   for (const [i, key] of some.entries()) putFound(port, out, key, members[i] ?? null, withCas)
   return from + some.length
 }

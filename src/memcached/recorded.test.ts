@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'bun:test'
-import { converse, toy } from './conversation.ts'
+import { converse, toy } from '../../test/support/memcached/conversation.ts'
 import recorded from './recorded.json'
 
 /**

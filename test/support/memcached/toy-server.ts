@@ -1,6 +1,14 @@
-import { isExpired } from '../core/member.ts'
-import { Answers } from './answers.ts'
-import type { Command, Count, Get, MetaCount, MetaGet, MetaStore, Store } from './command.ts'
+import { isExpired } from '../../../src/core/member.ts'
+import { Answers } from '../../../src/memcached/answers.ts'
+import type {
+  Command,
+  Count,
+  Get,
+  MetaCount,
+  MetaGet,
+  MetaStore,
+  Store,
+} from '../../../src/memcached/command.ts'
 import {
   clientFlags,
   decideCount,
@@ -10,7 +18,7 @@ import {
   type Item,
   type ItemWrite,
   touched,
-} from './decide.ts'
+} from '../../../src/memcached/decide.ts'
 import {
   answerMetaCounted,
   answerMetaDebug,
@@ -19,20 +27,26 @@ import {
   answerMetaMiss,
   answerMetaNotCounted,
   answerMetaStore,
-} from './meta-answers.ts'
-import { CommandParser } from './protocol.ts'
-import { answers as lines } from './refusals.ts'
+} from '../../../src/memcached/meta-answers.ts'
+import { CommandParser } from '../../../src/memcached/protocol.ts'
+import { answers as lines } from '../../../src/memcached/refusals.ts'
 
-/** For tests: a whole memcached in a Map, to hold the protocol against the recorded answers of a real one. */
+/** A whole memcached in a Map, to hold the protocol against the recorded answers of a real one. */
 export class ToyServer {
   nowMs = 1_800_000_000_000
   readonly items = new Map<string, Item>()
   private readonly maxValueBytes: number
+  private readonly touchRenews: boolean
   /** Above the small numbers that tests try for a cas unique which matches nothing. */
   private revision = 1000
 
-  constructor(maxValueBytes: number) {
+  /**
+   * A touch and a mark leave the revision alone, as memcached leaves the cas unique; with `touchRenews` they do not, as
+   * in kvist, where every write has a revision of its own.
+   */
+  constructor(maxValueBytes: number, touchRenews = false) {
     this.maxValueBytes = maxValueBytes
+    this.touchRenews = touchRenews
   }
 
   connect(): ToyConnection {
@@ -44,10 +58,15 @@ export class ToyServer {
     return item === undefined || isExpired(item, this.nowMs) ? null : item
   }
 
-  /** A touch and a mark leave the revision alone, as memcached leaves the cas unique; in kvist every write has one. */
+  /** `keep` is the item that is only touched or marked. */
   write(key: string, write: ItemWrite, keep: Item | null = null): Item {
-    if (keep === null) this.revision++
-    const item = { ...write, revision: keep?.revision ?? this.revision, writtenAtMs: this.nowMs }
+    const keeps = keep !== null && !this.touchRenews
+    if (!keeps) this.revision++
+    const item = {
+      ...write,
+      revision: keeps ? keep.revision : this.revision,
+      writtenAtMs: this.nowMs,
+    }
     this.items.set(key, item)
     return item
   }
@@ -164,8 +183,9 @@ export class ToyConnection {
     for (const key of command.keys) {
       const found = server.find(key)
       if (found === null) continue
-      if (command.touch !== null) server.write(key, touched(found, command.touch, server.nowMs), found)
-      out.value(key, clientFlags(found.flags), found.value, command.withCas ? found.revision : null)
+      const item =
+        command.touch === null ? found : server.write(key, touched(found, command.touch, server.nowMs), found)
+      out.value(key, clientFlags(item.flags), item.value, command.withCas ? item.revision : null)
     }
     out.endOfList()
   }

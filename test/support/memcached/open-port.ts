@@ -1,0 +1,63 @@
+import { rmSync } from 'node:fs'
+import { type Database, openDatabase } from '../../../src/core/database.ts'
+import { openSqlite } from '../../../src/engines/sqlite/engine.ts'
+import {
+  listenMemcached,
+  type MemcachedOptions,
+  type MemcachedServer,
+} from '../../../src/memcached/listener.ts'
+import { newFolder } from '../server.ts'
+import { maxValueBytes } from './conversation.ts'
+import { type TextClient, textClient } from './text-client.ts'
+
+/** A memcached port in this process, over a store of its own. */
+export interface OpenPort extends AsyncDisposable {
+  readonly port: number
+  readonly db: Database
+  readonly server: MemcachedServer
+  /** What the operator was told of. */
+  readonly errors: unknown[]
+  connect(): Promise<TextClient>
+}
+
+export async function openPort(options: Partial<MemcachedOptions> = {}): Promise<OpenPort> {
+  const dir = newFolder()
+  const errors: unknown[] = []
+  const onError = (error: unknown): void => void errors.push(error)
+  const db = await openDatabase({
+    open: (onCommit) => openSqlite({ dir, durability: 'full', onCommit }),
+    cacheBytes: 1024 * 1024,
+    now: Date.now,
+    onError,
+  })
+  const server = listenMemcached({
+    host: '127.0.0.1',
+    port: 0,
+    version: '1.2.3',
+    db,
+    collection: 'cache',
+    durability: 'full',
+    token: null,
+    idleTimeoutSeconds: 0,
+    stallTimeoutSeconds: 60,
+    maxConnections: 4096,
+    maxValueBytes,
+    maxHeldBytes: 64 * 1024 * 1024,
+    now: Date.now,
+    onError,
+    ...options,
+  })
+  const port = Number(server.address.split(':').at(-1))
+  return {
+    port,
+    db,
+    server,
+    errors,
+    connect: () => textClient(port),
+    async [Symbol.asyncDispose]() {
+      await server.stop(1000)
+      await db.close()
+      rmSync(dir, { recursive: true, force: true })
+    },
+  }
+}
