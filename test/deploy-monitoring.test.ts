@@ -1,0 +1,152 @@
+import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { YAML } from 'bun'
+import { type Prometheus, startPrometheus } from './support/prometheus-server.ts'
+import { newFolder, startServer, type TestServer } from './support/server.ts'
+
+/** What deploy/ has for Prometheus and Grafana, with a real Prometheus that scrapes a real kvist. */
+
+const deploy = join(import.meta.dir, '../deploy')
+const folder = newFolder()
+const token = 'a-token'
+
+interface PrometheusConfig {
+  global: object
+  rule_files: string[]
+  scrape_configs: [{ job_name: string; authorization: object; static_configs: object[] }]
+}
+interface Rules {
+  groups: { rules: { alert: string; expr: string }[] }[]
+}
+interface Query {
+  /** Where it stands, for the reader of a failure. */
+  readonly title: string
+  readonly expr: string
+}
+interface Dashboard {
+  panels: { title: string; targets?: { expr: string }[] }[]
+  templating: { list: { name: string; type: string; definition?: string }[] }
+  annotations: { list: { name: string; expr: string }[] }
+}
+
+const config = YAML.parse(readFileSync(join(deploy, 'prometheus.yml'), 'utf8')) as PrometheusConfig
+const rules = (YAML.parse(readFileSync(join(deploy, 'alerts.yml'), 'utf8')) as Rules).groups.flatMap(
+  (group) => group.rules,
+)
+const dashboard: Dashboard = await Bun.file(join(deploy, 'grafana/dashboards/kvist.json')).json()
+
+let server: TestServer
+let prometheus: Prometheus
+let busy = true
+let work: Promise<void>
+
+beforeAll(async () => {
+  server = await startServer({ env: { KVIST_TOKEN: token }, flags: ['--memcached-port', '0'] })
+  work = keepBusy()
+  writeFileSync(join(folder, 'token'), token)
+  const [scrape] = config.scrape_configs
+  // As it is deployed but for the places, and that it has no time.
+  prometheus = await startPrometheus(join(folder, 'prometheus'), {
+    ...config,
+    global: {
+      ...config.global,
+      scrape_interval: '500ms',
+      evaluation_interval: '500ms',
+      scrape_timeout: '500ms',
+    },
+    rule_files: config.rule_files.map((name) => join(deploy, name)),
+    scrape_configs: [
+      {
+        ...scrape,
+        authorization: { ...scrape.authorization, credentials_file: join(folder, 'token') },
+        static_configs: [{ targets: [`127.0.0.1:${server.port}`] }],
+      },
+    ],
+  })
+  const scraped = `count_over_time(up{job="${scrape.job_name}"}[1m]) >= 6 and up == 1`
+  while ((await valuesOf(scraped)).length === 0) await Bun.sleep(100)
+})
+afterAll(async () => {
+  busy = false
+  await work
+  await Promise.all([prometheus?.stop(), server?.remove()])
+  rmSync(folder, { recursive: true, force: true })
+})
+
+/** Reads and writes a little all the time, so that rates are numbers. */
+async function keepBusy(): Promise<void> {
+  const headers = { authorization: `Bearer ${token}` }
+  while (busy) {
+    await (await fetch(`${server.url}/v1/some/a`, { method: 'PUT', body: '1', headers })).text()
+    await (await fetch(`${server.url}/v1/some/a`, { headers })).text()
+    await Bun.sleep(20)
+  }
+}
+
+/** The numbers that an expression gives now: those that are none, as of nothing by nothing, are left out. */
+async function valuesOf(expr: string): Promise<number[]> {
+  const { result } = (await prometheus.ask('query', { query: expr })) as {
+    result: { value: [seconds: number, value: string] }[]
+  }
+  return result.map(({ value: [, value] }) => Number(value)).filter(Number.isFinite)
+}
+
+/** As Grafana fills in the dashboard's variables. */
+function filledIn(expr: string): string {
+  return expr.replaceAll('$__rate_interval', '10s').replaceAll('$job', 'kvist').replaceAll('$instance', '.*')
+}
+
+const panelQueries: Query[] = dashboard.panels.flatMap(({ title, targets = [] }) =>
+  targets.map(({ expr }) => ({ title, expr })),
+)
+
+test('there is something to see', () => {
+  expect(panelQueries.length).toBeGreaterThan(40)
+  expect(rules.length).toBeGreaterThan(4)
+})
+
+test.each(panelQueries)('the dashboard shows numbers for $title: $expr', async ({ expr }) => {
+  const asked = filledIn(expr)
+  expect(asked).not.toContain('$')
+  expect(await valuesOf(asked)).not.toBeEmpty()
+})
+
+test('the dashboard finds its job and its instances, and marks starts', async () => {
+  const queries = dashboard.templating.list.flatMap(({ definition }) => definition ?? [])
+  const found = queries.map(async (definition) => {
+    const [, series = '', label = ''] = /^label_values\((.+), (\w+)\)$/.exec(filledIn(definition)) ?? []
+    return await prometheus.ask(`label/${label}/values`, { 'match[]': series })
+  })
+  expect(await Promise.all(found)).toEqual([['kvist'], [`127.0.0.1:${server.port}`]])
+  for (const { expr } of dashboard.annotations.list) {
+    const [, value = ''] = /^(.+) > 0$/.exec(filledIn(expr)) ?? []
+    expect(await valuesOf(value)).toEqual([0])
+  }
+})
+
+test.each(rules)('$alert compares a number that there is', async ({ expr }) => {
+  const [, value = ''] = /^(.+?) (?:==|>) [\d.]+$/s.exec(expr) ?? []
+  expect(await valuesOf(value)).not.toBeEmpty()
+})
+
+test('no alert speaks while all is well; one does when kvist does not answer', async () => {
+  expect(await prometheus.ask('alerts')).toEqual({ alerts: [] })
+  const { groups } = (await prometheus.ask('rules')) as { groups: { rules: { health: string }[] }[] }
+  expect(groups.flatMap((group) => group.rules.map(({ health }) => health))).toEqual(rules.map(() => 'ok'))
+
+  busy = false
+  await work
+  await server.stop()
+  while (true) {
+    const { alerts } = (await prometheus.ask('alerts')) as {
+      alerts: { labels: { alertname: string }; annotations: { summary: string } }[]
+    }
+    if (alerts.length > 0) {
+      expect(alerts.map(({ labels }) => labels.alertname)).toEqual(['KvistDown'])
+      expect(alerts[0]?.annotations.summary).toStartWith(`127.0.0.1:${server.port} does not answer`)
+      return
+    }
+    await Bun.sleep(100)
+  }
+})
