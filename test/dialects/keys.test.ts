@@ -163,7 +163,7 @@ test('what has expired is gone, not missing, until it is written again: also whe
   }
 })
 
-test('several keys are stored all or none: one that a process refuses keeps out the others', async () => {
+test('every key of a request goes through the processes of the collection', async () => {
   const server = await startServer({ flags: ['--dialect', 'keys'] })
   try {
     await fetch(`${server.url}/v1/_collections/keys`, { method: 'PUT', body: '{"processes":["mark"]}' })

@@ -150,6 +150,9 @@ test("the collection's settings have the last word on its processes", async () =
     await set({ processes: ['mark'] })
     expect((await made('b')).value).toBe('hello (Marked).')
     expect(await made('b2')).not.toHaveProperty('lang')
+    // What another node made went through its processes there.
+    await send(server, '', { ask: 'PUT /text/m?mirror=1', body: JSON.stringify({ value: mirrored }) })
+    expect((await send(server, '', { ask: 'GET /text/m' })).body).toBe(mirrored)
     await set({ processes: null, default_ttl: '1h' })
     expect(await made('c')).toMatchObject({ value: 'hello (Marked).', lang: expect.any(String) })
     const { headers } = await fetch(`${server.url}/v1/text/c`)
