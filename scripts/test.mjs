@@ -12,7 +12,15 @@ import { delimiter, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 /** Programs that tests run and that npm cannot bring: Debian packages, installed when they are missing. */
-const debianPackages = ['chromium', 'libmemcached-tools', 'memcached', 'python3-pymemcache']
+const debianPackages = [
+  'chromium',
+  'libmemcached-tools',
+  'memcached',
+  'prometheus',
+  'python3-pymemcache',
+  'strace',
+  'systemd',
+]
 
 const knip = ['knip', '--no-progress', '--no-config-hints']
 const checks = [
