@@ -23,7 +23,8 @@ import {
   withEngine,
 } from '../../../test/support/engine.ts'
 import { put, valuesOf, write } from '../../../test/support/engine-writes.ts'
-import { RefusedFile } from './table.ts'
+import { logFormat } from './log.ts'
+import { RefusedFile, tableFormat } from './table.ts'
 
 /** A folder with members in the tables and more in the log, as a `kill -9` leaves it. */
 async function filledFolder(): Promise<string> {
@@ -73,9 +74,11 @@ test('the folder that the others are made from opens', async () => {
 
 test('tables of a newer format are refused', async () => {
   const dir = await filledFolder()
-  editDatabase(dir, 'PRAGMA user_version = 2')
-  expect(await refusalOf(dir)).toMatch(/kvist\.db has format 2; this kvist reads up to 1: use a newer kvist$/)
-  editDatabase(dir, 'PRAGMA user_version = 1')
+  editDatabase(dir, `PRAGMA user_version = ${tableFormat + 1}`)
+  expect(await refusalOf(dir)).toMatch(
+    /kvist\.db has format \d+; this kvist reads up to \d+: use a newer kvist$/,
+  )
+  editDatabase(dir, `PRAGMA user_version = ${tableFormat}`)
   await withEngine(dir, async (engine) => expect(await engine.read('things', 'in the log')).not.toBeNull())
 })
 
@@ -84,9 +87,11 @@ test('a log of a newer format is refused', async () => {
   const [path] = logFiles(dir)
   const bytes = readFileSync(path!)
   const newer = Buffer.from(bytes)
-  newer.writeUInt32LE(2, 8)
+  newer.writeUInt32LE(logFormat + 1, 8)
   writeFileSync(path!, newer)
-  expect(await refusalOf(dir)).toMatch(/log-\d+ has format 2; this kvist reads up to 1: use a newer kvist$/)
+  expect(await refusalOf(dir)).toMatch(
+    /log-\d+ has format \d+; this kvist reads up to \d+: use a newer kvist$/,
+  )
   writeFileSync(path!, bytes)
   await withEngine(dir, async (engine) => expect(await engine.read('things', 'in the log')).not.toBeNull())
 })
