@@ -39,6 +39,12 @@ export const scaleOptions = {
   name: { help: 'name of the files in bench/results', full: 'scale', quick: 'scale-quick' },
 }
 
+export const metricsOptions = {
+  ...common,
+  rounds: { help: 'turns of each', full: '40', quick: '3' },
+  seconds: { help: 'seconds a turn lasts', ...same('1') },
+}
+
 export type Chosen<Names extends string> = {
   readonly quick: boolean
   text(name: Names): string
