@@ -1,13 +1,13 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
 import { ToyServer } from '../../test/support/memcached/toy-server.ts'
+import { seedOfRun } from '../../test/support/random.ts'
 import type { Command } from './command.ts'
 import { CommandParser, maxGetLineBytes, maxLineBytes } from './protocol.ts'
 import recorded from './recorded.json'
 
 const maxValueBytes = 1000
-const seed = Number(Bun.env.KVIST_TEST_SEED ?? Date.now() % 2 ** 31)
-console.log(`seed ${seed}`)
+const seed = seedOfRun()
 
 function latin1(text: string): Buffer {
   return Buffer.from(text, 'latin1')
@@ -443,4 +443,59 @@ describe('rubbish', () => {
     })
     fc.assert(property, { seed, numRuns: 500 })
   })
+})
+
+describe('a value that is given up', () => {
+  const begun = latin1('set k 0 0 10\r\nabc')
+  const rest = latin1('defghij\r\nmn\r\n')
+  const tooMuch = 'SERVER_ERROR too much'
+
+  test('is passed over, however it goes on to come', () => {
+    for (let cut = 0; cut <= rest.length; cut++) {
+      const parser = new CommandParser(maxValueBytes)
+      parser.push(begun)
+      expect(parser.next()).toBeNull()
+      expect<Command | null>(parser.abandonValue(tooMuch)).toEqual(refused(tooMuch, { drops: 'k' }))
+      expect(parser.unfinishedBytes).toBeLessThan(1000)
+      parser.push(rest.subarray(0, cut))
+      const before = take(parser)
+      parser.push(rest.subarray(cut))
+      expect([...before, ...take(parser)]).toEqual([{ kind: 'metaNoop' }])
+    }
+  })
+
+  test('is what the command says: of an add nothing is dropped, and of noreply nothing is told', () => {
+    const parser = new CommandParser(maxValueBytes)
+    parser.push(latin1('add k 0 0 10 noreply\r\nabc'))
+    parser.next()
+    expect<Command | null>(parser.abandonValue(tooMuch)).toEqual(refused(tooMuch, { silent: true }))
+  })
+
+  test('is one that is coming in, nothing else', () => {
+    const parser = new CommandParser(maxValueBytes)
+    parser.push(latin1('mn\r\nget k'))
+    expect(take(parser)).toHaveLength(1)
+    expect(parser.abandonValue(tooMuch)).toBeNull()
+    parser.push(latin1('2\r\n'))
+    expect(take(parser)).toMatchObject([{ kind: 'get', keys: ['k2'] }])
+  })
+})
+
+test('a parser knows that it is in the middle of a command', () => {
+  const parser = new CommandParser(maxValueBytes)
+  const steps: [bytes: string, isMidCommand: boolean][] = [
+    ['mn\r\n', false],
+    ['ge', true],
+    ['t k\r\n', false],
+    ['set k 0 0 2\r\n', true],
+    ['ab', true],
+    ['\r\n', false],
+    ['set k 0 0 5000\r\nx', true],
+    [`${'x'.repeat(4999)}\r\n`, false],
+  ]
+  for (const [bytes, isMidCommand] of steps) {
+    parser.push(latin1(bytes))
+    take(parser)
+    expect({ bytes, isMidCommand: parser.isMidCommand }).toEqual({ bytes, isMidCommand })
+  }
 })
