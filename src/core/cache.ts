@@ -263,9 +263,12 @@ function entryBytes(keyBytes: number, valueBytes: number): number {
   return (headerBytes + keyBytes + valueBytes + 7) & ~7
 }
 
+/** Of this process alone, so that nobody can choose keys that all meet in one chain. */
+const basis = crypto.getRandomValues(new Uint32Array(1))[0]!
+
 /** FNV-1a over the characters, and a last mix so that the low bits, which choose the slot, depend on all of them. */
 function hashOf(collection: number, key: string): number {
-  let hash = 0x811c9dc5 ^ collection
+  let hash = basis ^ collection
   for (let i = 0; i < key.length; i++) hash = Math.imul(hash ^ key.charCodeAt(i), 0x01000193)
   hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d)
   return (hash ^ (hash >>> 13)) >>> 0

@@ -39,7 +39,10 @@ export interface Engine {
   /** Checks first, then the writes in their order. Resolves with what became of each write, or with the failed check. */
   commit(commit: Commit): Promise<CommitResult>
 
-  /** The latest state of every member that changed after a point, in revision order, tombstones included. */
+  /**
+   * The latest state of every member that changed after a point, in revision order, tombstones included. An empty page
+   * is the end, for now; a point that this engine did not make is an `invalid_cursor`.
+   */
   changes(after: ResumePoint, limit: number): Maybe<ChangesPage>
 
   /** Members whose expiry is at or before a time, the earliest first, as far as `limit`. */
@@ -130,7 +133,7 @@ export interface Written {
   /** A put keeps the time of the member that it replaces. */
   readonly createdAtMs: number
   readonly clock: number
-  /** A living member was there before. */
+  /** A living member was there before; false when nothing was done. */
   readonly existed: boolean
 }
 

@@ -273,7 +273,7 @@ export function startCommitter(options: CommitterOptions): Committer {
   /** Writers wait here when the tables cannot keep up. */
   async function roomForSegment(): Promise<void> {
     const giveUpAtMs = Date.now() + maxWaitMs
-    while (applier.waiting() >= maxSegments - 1) {
+    while (applier.waiting() >= maxSegments) {
       const failure = applier.failure()
       if (failure !== null) throw failure
       if (Date.now() > giveUpAtMs) throw new KvistError('busy', 'the disk cannot keep up with the writes')

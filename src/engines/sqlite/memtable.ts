@@ -95,9 +95,12 @@ function grow(places: Places): void {
   places.pairs = pairs
 }
 
+/** Of this process alone, so that nobody can choose keys that all meet in one place. */
+const basis = crypto.getRandomValues(new Uint32Array(1))[0]!
+
 /** FNV-1a over the characters, and a last mix so that the low bits, which choose the place, depend on all of them. */
 function hashOf(collection: string, sorted: string): number {
-  let hash = 0x811c9dc5
+  let hash = basis
   for (let i = 0; i < collection.length; i++) hash = Math.imul(hash ^ collection.charCodeAt(i), 0x01000193)
   for (let i = 0; i < sorted.length; i++) hash = Math.imul(hash ^ sorted.charCodeAt(i), 0x01000193)
   hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d)
@@ -189,4 +192,5 @@ export function countRecord(counts: Map<string, Counts>, collection: string, chu
     known.members++
     known.bytes += recordBytes(chunk, at)
   }
+  if (known.members === 0 && known.bytes === 0) counts.delete(collection)
 }
