@@ -1,0 +1,29 @@
+# syntax=docker/dockerfile:1
+# kvist as a container: see docs/deploy.md.
+
+FROM node:22-bookworm-slim AS build
+WORKDIR /src
+COPY package.json package-lock.json .npmrc ./
+COPY scripts/setup.mjs scripts/
+RUN node scripts/setup.mjs
+COPY . .
+RUN npm run build
+# The last stage has no shell to make this with.
+RUN mkdir data
+
+# The executable needs the C library and nothing else: no shell, no package manager, 15 MB. Its user is nonroot, 65532.
+FROM gcr.io/distroless/base-nossl-debian12:nonroot
+COPY --from=build /src/dist/kvist /usr/local/bin/kvist
+COPY --from=build --chown=65532:65532 /src/data /data
+# Beyond loopback kvist starts only with KVIST_TOKEN, or with `serve --no-auth` as the command: give one of them.
+# A container that is stopped has ten seconds until it is killed; eight for what is in flight leave two for the rest.
+ENV KVIST_HOST=0.0.0.0 \
+    KVIST_DATA=/data \
+    KVIST_STOP_TIMEOUT=8s
+USER 65532:65532
+WORKDIR /data
+VOLUME /data
+EXPOSE 7070
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 CMD ["/usr/local/bin/kvist", "health"]
+ENTRYPOINT ["/usr/local/bin/kvist"]
+CMD ["serve"]
