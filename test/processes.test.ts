@@ -78,6 +78,16 @@ describe('processes of a configuration file', () => {
     expect(await value('/v1/quiet/a')).toBe('"hello"')
   })
 
+  test('do not run again on a value that stays what it is', async () => {
+    await set('marked', { processes: ['mark'] })
+    const told = '{"id":"a","value":"x (Marked)."}'
+    await ask('PUT', '/dialects/ozza/marked', '{"id":"a","value":"x"}')
+    expect(await value('/v1/marked/a')).toBe(told)
+    await ask('PUT', '/dialects/ozza/marked?expire_in=5', '{"id":"a"}')
+    expect(await value('/v1/marked/a')).toBe(told)
+    expect((await fetch(`${server.url}/v1/marked/a`)).headers.get('kvist-expires-at')).not.toBeNull()
+  })
+
   test('memcached writes go through them as well', async () => {
     const { memcached } = JSON.parse(
       server
@@ -305,6 +315,18 @@ describe('settings that are none', () => {
     expect((await ask('PUT', '/v1/_collections/a?x=1', '{}')).status).toBe(400)
     expect((await ask('POST', '/v1/_collections/a', '{}')).status).toBe(405)
   })
+})
+
+test('the configuration file wins over what was set before', async () => {
+  server = await startServer()
+  await set('a', { processes: ['mark'] })
+  await set('b', { processes: ['mark'] })
+  await server.stop()
+  const config = configFile('{"collections":{"a":{"default_ttl":5}}}', 'config.json')
+  server = await startServer({ dataFolder: server.dataFolder, flags: ['--config', config] })
+  expect((await ask('GET', '/v1/_collections/a')).text).toBe('{"processes":null,"default_ttl":5}')
+  expect((await ask('GET', '/v1/_collections/b')).text).toBe('{"processes":["mark"],"default_ttl":null}')
+  await server.remove()
 })
 
 test('a process that is gone from the configuration stops writes that need it, and says so', async () => {

@@ -149,6 +149,7 @@ test("the collection's settings have the last word on its processes", async () =
     })
     await set({ processes: ['mark'] })
     expect((await made('b')).value).toBe('hello (Marked).')
+    expect(JSON.parse((await send(server, '', { ask: 'GET /text/b' })).body).value).toBe('hello (Marked).')
     expect(await made('b2')).not.toHaveProperty('lang')
     // What another node made went through its processes there.
     await send(server, '', { ask: 'PUT /text/m?mirror=1', body: JSON.stringify({ value: mirrored }) })
