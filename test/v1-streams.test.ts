@@ -72,10 +72,10 @@ test('an import of 600 MiB that is mostly passed over takes no more', async () =
   expect((await peakMib(() => importLines('junk', 600 * 1024, true))) - before).toBeLessThan(400)
 })
 
-test('three exports of 150 MiB take none', async () => {
+test('four exports of 150 MiB take no more than one', async () => {
   const before = ownMib()
   const peak = await peakMib(async () => {
-    for (let i = 0; i < 3; i++) {
+    for (let i = 0; i < 4; i++) {
       const response = await fetch(`${server.url}/v1/large?include=values`, {
         headers: { accept: 'application/x-ndjson' },
       })
@@ -84,7 +84,7 @@ test('three exports of 150 MiB take none', async () => {
       expect(bytes).toBe(kept * lineBytes)
     }
   })
-  expect(peak - before).toBeLessThan(300)
+  expect(peak - before).toBeLessThan(450)
 })
 
 test('readers that stop reading hold up no memory, and no one else', async () => {

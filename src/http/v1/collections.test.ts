@@ -11,6 +11,7 @@ import { v1Routes } from './routes.ts'
 
 let db: Database
 let server: HttpServer
+const errors: unknown[] = []
 /** What `all` does in place of listing. */
 let parts: () => AsyncGenerator<Member[]>
 
@@ -27,7 +28,7 @@ beforeAll(async () => {
     idleTimeoutSeconds: 30,
     token: null,
     routes: v1Routes({ ...db, all: () => parts() }),
-    onError: () => {},
+    onError: (error) => errors.push(error),
     observe: () => () => {},
   })
 })
@@ -83,15 +84,17 @@ test.each([
 })
 
 test('a store that fails in the middle breaks the stream off: half a list never looks whole', async () => {
+  const broken = new Error('the disk is gone')
   parts = async function* () {
     yield [member('a')]
     await Bun.sleep(5)
-    throw new Error('the disk is gone')
+    throw broken
   }
   const response = await fetch(`${server.url}/v1/c`, { headers: { accept: 'application/x-ndjson' } }).catch(
     () => null,
   )
   expect(await response?.text().catch(() => 'broken off')).toBeOneOf(['broken off', undefined])
+  expect(errors).toEqual([broken])
 })
 
 test('the parts of a stream are asked for as they are read', async () => {
