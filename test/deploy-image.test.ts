@@ -25,7 +25,7 @@ beforeAll(async () => {
 })
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
-function only(stage: readonly Instruction[], name: string): string {
+function textOf(stage: readonly Instruction[], name: string): string {
   const found = stage.filter((step) => step.name === name)
   if (found.length !== 1) throw new Error(`the stage has ${found.length} of ${name}`)
   return found[0]?.text ?? ''
@@ -49,7 +49,7 @@ function context(): string[] {
 }
 
 async function runBuildStage(): Promise<void> {
-  expect(only(build, 'WORKDIR')).toBe('/src')
+  expect(textOf(build, 'WORKDIR')).toBe('/src')
   mkdirSync(sources)
   // Packages are not fetched once more: they are those of this checkout, which set-up finds to be right.
   const linked = Bun.spawnSync(['cp', '-al', join(root, 'node_modules'), sources])
@@ -106,12 +106,12 @@ function makeImage(): void {
 }
 
 const environment = Object.fromEntries(
-  [...only(final, 'ENV').matchAll(/(\w+)=(\S+)/g)].map(([, name = '', value = '']) => [name, value]),
+  [...textOf(final, 'ENV').matchAll(/(\w+)=(\S+)/g)].map(([, name = '', value = '']) => [name, value]),
 )
 
 /** Runs a command in the image as an engine does: its root, its user, its environment, and the first of its processes. */
 function runInImage(command: readonly string[], env: Readonly<Record<string, string>>) {
-  const [user = '', group = ''] = only(final, 'USER').split(':')
+  const [user = '', group = ''] = textOf(final, 'USER').split(':')
   const asUser = isRoot ? [`--setuid=${user}`, `--setgid=${group}`] : ['--user', '--map-current-user']
   return Bun.spawn(
     [
@@ -122,7 +122,7 @@ function runInImage(command: readonly string[], env: Readonly<Record<string, str
       '--kill-child',
       '--mount-proc',
       `--root=${image}`,
-      `--wd=${only(final, 'WORKDIR')}`,
+      `--wd=${textOf(final, 'WORKDIR')}`,
       ...command,
     ],
     { env: { ...environment, ...env }, stdin: 'ignore', stdout: 'pipe', stderr: 'pipe' },
@@ -133,9 +133,9 @@ function words(json: string): string[] {
   return JSON.parse(json)
 }
 
-const entry = words(only(final, 'ENTRYPOINT'))
-const start = [...entry, ...words(only(final, 'CMD'))]
-const check = words(only(final, 'HEALTHCHECK').replace(/^CMD /, ''))
+const entry = words(textOf(final, 'ENTRYPOINT'))
+const start = [...entry, ...words(textOf(final, 'CMD'))]
+const check = words(textOf(final, 'HEALTHCHECK').replace(/^CMD /, ''))
 
 test('it is given the sources, and nothing that does not belong into it', () => {
   const sent = context()
@@ -148,9 +148,9 @@ test('it is given the sources, and nothing that does not belong into it', () => 
 })
 
 test('it says where it listens and where its data is', () => {
-  expect(only(final, 'EXPOSE')).toBe(String(options.port.default))
-  expect(environment.KVIST_DATA).toBe(only(final, 'VOLUME'))
-  expect(only(final, 'USER')).toMatch(/^[1-9]\d*:[1-9]\d*$/)
+  expect(textOf(final, 'EXPOSE')).toBe(String(options.port.default))
+  expect(environment.KVIST_DATA).toBe(textOf(final, 'VOLUME'))
+  expect(textOf(final, 'USER')).toMatch(/^[1-9]\d*:[1-9]\d*$/)
 })
 
 test('it does not start for everybody: somebody must have said who may come in', async () => {
