@@ -20,13 +20,15 @@ for (const cacheBytes of ['64MiB', '0', '4KiB']) {
       const untilMs = Date.now() + lastMs
       let reads = 0
       let writes = 0
+      /** Long enough, and on a busy machine until there was enough of both. */
+      const goesOn = () => Date.now() < untilMs || reads < 300 || writes < 60
 
       function learn(key: string, revision: number): void {
         seen.set(key, Math.max(seen.get(key)!, revision))
       }
 
       async function writer(start: number): Promise<void> {
-        for (let i = start; Date.now() < untilMs; i++) {
+        for (let i = start; goesOn(); i++) {
           const key = keys[i % keys.length]!
           if (i % 5 === 4) {
             const operations = [{ op: 'put', collection: 'c', key, value: { i } }]
@@ -46,7 +48,7 @@ for (const cacheBytes of ['64MiB', '0', '4KiB']) {
       }
 
       async function reader(start: number): Promise<void> {
-        for (let i = start; Date.now() < untilMs; i++) {
+        for (let i = start; goesOn(); i++) {
           const key = keys[i % keys.length]!
           const known = seen.get(key)!
           if (known === 0) {
@@ -75,9 +77,6 @@ for (const cacheBytes of ['64MiB', '0', '4KiB']) {
       }
 
       await Promise.all([0, 1, 2].map(writer).concat([0, 1, 2, 3, 4, 5].map(reader)))
-      expect(writes).toBeGreaterThan(50)
-      expect(reads).toBeGreaterThan(200)
-
       // A delete is seen at once, whatever was read before.
       for (let i = 0; i < 50; i++) {
         await put(urlOf('d'), String(i))
