@@ -1,3 +1,5 @@
+import { expect, test } from 'bun:test'
+import { startServer } from '../support/server.ts'
 import { runExchanges } from './exchanges.ts'
 
 function missing(name: string): string {
@@ -47,3 +49,16 @@ runExchanges('reforg', [
   },
   { ask: 'GET /api/v1/nothing', status: 404, answer: '{"detail":"there is nothing at <text>"}' },
 ])
+
+test("the page of the API is kvist's, in both mounts", async () => {
+  const server = await startServer({ flags: ['--dialect', 'reforg'] })
+  try {
+    for (const path of ['/docs', '/dialects/reforg/docs']) {
+      const page = await fetch(server.url + path)
+      expect(page.status).toBe(200)
+      expect(page.headers.get('content-type')).toStartWith('text/html')
+    }
+  } finally {
+    await server.remove()
+  }
+})
