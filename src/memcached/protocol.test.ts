@@ -293,12 +293,14 @@ describe('values', () => {
   })
 
   test('a small value does not keep alive what came with it, a large one is not copied', () => {
-    const chunk = latin1(`set a 0 0 5\r\nsmall\r\nset b 0 0 900\r\n${'x'.repeat(900)}\r\n`)
-    const [small, big] = parse(chunk)
+    const chunk = latin1(`set a 0 0 5\r\nsmall\r\nset b 0 0 9000\r\n${'x'.repeat(9000)}\r\n`)
+    const parser = new CommandParser(10_000)
+    parser.push(chunk)
+    const [small, big] = take(parser)
     if (small?.kind !== 'store' || big?.kind !== 'store') throw new Error('no stores')
     expect(small.value.buffer).not.toBe(chunk.buffer)
     expect(big.value.buffer).toBe(chunk.buffer)
-    expect(Buffer.from(big.value).toString()).toBe('x'.repeat(900))
+    expect(Buffer.from(big.value).toString()).toBe('x'.repeat(9000))
   })
 
   test('one over the limit is swallowed, however long, and nothing of it is held', () => {

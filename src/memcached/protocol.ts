@@ -33,6 +33,8 @@ const space = 0x20
 /** A value grows from this; a client that announces much and sends nothing does not cost more. */
 const firstValueBytes = 64 * 1024
 const smallCarryBytes = 256
+/** Making a view takes 0.35 µs, as long as copying so much. */
+const leastViewBytes = 8 * 1024
 
 const noBuffer = Buffer.alloc(0)
 
@@ -326,9 +328,10 @@ function refuseBadBlock(store: Store | MetaStore): Command {
   return refuse(answers.badDataChunk, store.kind === 'store' && store.noreply)
 }
 
-/** A view where the value is most of what it would keep alive; a copy otherwise. */
+/** A view where the value is large and most of what it would keep alive; a copy otherwise. */
 function copyOrView(chunk: Buffer, at: number, bytes: number): Uint8Array {
-  if (bytes * 2 > chunk.length) return new Uint8Array(chunk.buffer, chunk.byteOffset + at, bytes)
+  if (bytes >= leastViewBytes && bytes * 2 > chunk.length)
+    return new Uint8Array(chunk.buffer, chunk.byteOffset + at, bytes)
   const copy = new Uint8Array(bytes)
   chunk.copy(copy, 0, at, at + bytes)
   return copy
