@@ -1,8 +1,8 @@
-import type { Write } from '../core/engine.ts'
-import type { Member } from '../core/member.ts'
+import type { Database } from '../core/database.ts'
+import type { Durability, Write } from '../core/engine.ts'
+import { isExpired, type Member } from '../core/member.ts'
 import { contentAfter, itemOf } from './contents.ts'
 import type { Item, ItemWrite } from './decide.ts'
-import type { Port } from './port.ts'
 
 /** A decision, and what is to be written for it to come true; null for nothing. */
 export interface Change<Outcome> {
@@ -11,45 +11,156 @@ export interface Change<Outcome> {
 }
 
 /** A decision that has come true. */
-interface Changed<Outcome> {
+export interface Changed<Outcome> {
   readonly outcome: Outcome
   /** The member as it was, and the time, when it was decided. */
   readonly found: Item | null
   readonly nowMs: number
-  /** The new revision; 0 when nothing was written. */
+  /**
+   * The revision of what was written; 0 when nothing was. One that was overtaken by the change behind it gets a
+   * revision that the member does not have.
+   */
   readonly revision: number
 }
 
 /** Has a command decided on the member of a key, and writes what follows from it. */
-export async function change<Outcome>(
-  { db, collection, durability }: Port,
+export type MakeChange = <Outcome>(
   key: string,
   decide: (found: Item | null, nowMs: number) => Change<Outcome>,
-): Promise<Changed<Outcome>> {
-  let last: Omit<Changed<Outcome>, 'revision'> | undefined
-  const written = await db.update(
-    { collection, key },
-    (member, nowMs) => {
-      const found = member === null ? null : itemOf(member)
-      const { outcome, write } = decide(found, nowMs)
-      last = { outcome, found, nowMs }
-      return write === null ? null : memberWrite(collection, key, write, member, found)
-    },
-    durability,
-  )
-  if (last === undefined) throw new Error('nothing was decided')
-  return { ...last, revision: written?.revision ?? 0 }
+) => Promise<Changed<Outcome>>
+
+/** A change on its way, whatever its outcome is. */
+interface Step {
+  decide(found: Item | null, nowMs: number): ItemWrite | 'delete' | null
+  done(revision: number): void
+  failed(error: unknown): void
 }
 
-function memberWrite(
+/** The revision of a member that is decided and not written yet: later than any that a client can know. */
+const comingRevision = Number.POSITIVE_INFINITY
+
+/**
+ * Changes of one key go one after the other. Those that wait while the one before them goes to disk are then decided
+ * together, each on what the one before it leaves, and only what the last leaves is written: so a counter that all
+ * clients share counts as fast as many of them. Nobody could have seen the states between.
+ */
+export function startChanges(
+  db: Pick<Database, 'settings' | 'update'>,
   collection: string,
-  key: string,
-  write: ItemWrite | 'delete',
-  member: Member | null,
-  found: Item | null,
-): Write {
-  if (write === 'delete') return { op: 'delete', collection, key, ending: 'delete' }
-  const { value, contentType } = contentAfter(write, member, found?.value ?? null)
+  durability: Durability,
+): MakeChange {
+  const queues = new Map<string, Step[]>()
+
+  async function drain(key: string, queue: Step[]): Promise<void> {
+    while (queue.length > 0) {
+      const steps: Step[] = []
+      const alone = hasRules(db, collection)
+      let fold: Fold | undefined
+      try {
+        const written = await db.update(
+          { collection, key },
+          (member, nowMs) => {
+            if (!alone || steps.length === 0) steps.push(...queue.splice(0, alone ? 1 : queue.length))
+            fold = foldSteps(steps, member, nowMs)
+            return memberWrite(collection, key, fold)
+          },
+          durability,
+        )
+        tellDone(steps, fold, written?.revision ?? 0)
+      } catch (error) {
+        for (const step of steps.length > 0 ? steps : queue.splice(0)) step.failed(error)
+      }
+    }
+    queues.delete(key)
+  }
+
+  return (key, decide) =>
+    new Promise((resolve, reject) => {
+      const step = stepOf(decide, resolve, reject)
+      const queue = queues.get(key)
+      if (queue !== undefined) {
+        queue.push(step)
+        return
+      }
+      const own = [step]
+      queues.set(key, own)
+      void drain(key, own)
+    })
+}
+
+/** What a process makes of a value, or that it keeps it out, is for one change alone. */
+export function hasRules(db: Pick<Database, 'settings'>, collection: string): boolean {
+  const { processes, defaultTtlMs } = db.settings(collection)
+  return processes !== null || defaultTtlMs !== null
+}
+
+function stepOf<Outcome>(
+  decide: (found: Item | null, nowMs: number) => Change<Outcome>,
+  resolve: (changed: Changed<Outcome>) => void,
+  failed: (error: unknown) => void,
+): Step {
+  let last: Omit<Changed<Outcome>, 'revision'> | undefined
+  return {
+    decide(found, nowMs) {
+      const { outcome, write } = decide(found, nowMs)
+      last = { outcome, found, nowMs }
+      return write
+    },
+    done(revision) {
+      if (last === undefined) failed(new Error('nothing was decided'))
+      else resolve({ ...last, revision })
+    },
+    failed,
+  }
+}
+
+/** What several changes leave of a member. */
+interface Fold {
+  readonly left: Member | null
+  /** For each change whether it stands on what is yet to be written, its own write included. */
+  readonly isComing: readonly boolean[]
+  /** The last that writes; -1 when none does. */
+  readonly lastWriter: number
+}
+
+function foldSteps(steps: readonly Step[], found: Member | null, nowMs: number): Fold {
+  const isComing: boolean[] = []
+  let left = found
+  let lastWriter = -1
+  for (const [i, step] of steps.entries()) {
+    const item = left === null || isExpired(left, nowMs) ? null : itemAt(left, nowMs)
+    const write = step.decide(item, nowMs)
+    if (write !== null) {
+      left = write === 'delete' ? null : memberAfter(write, item === null ? null : left, item, nowMs)
+      lastWriter = i
+    }
+    isComing.push(write !== null || left?.revision === comingRevision)
+  }
+  return { left, isComing, lastWriter }
+}
+
+function itemAt(member: Member, nowMs: number): Item {
+  const item = itemOf(member)
+  return member.revision === comingRevision ? { ...item, writtenAtMs: nowMs } : item
+}
+
+function memberAfter(write: ItemWrite, before: Member | null, item: Item | null, nowMs: number): Member {
+  const { value, contentType } = contentAfter(write, before, item?.value ?? null)
   const { flags, expiresAtMs } = write
+  const unknown = { key: '', createdAtMs: nowMs, clock: 0, node: '', revision: comingRevision }
+  return { ...unknown, value, contentType, flags, expiresAtMs }
+}
+
+function memberWrite(collection: string, key: string, { left, lastWriter }: Fold): Write | null {
+  if (lastWriter === -1) return null
+  if (left === null) return { op: 'delete', collection, key, ending: 'delete' }
+  const { value, contentType, flags, expiresAtMs } = left
   return { op: 'put', collection, key, value, contentType, flags, expiresAtMs }
+}
+
+function tellDone(steps: readonly Step[], fold: Fold | undefined, revision: number): void {
+  for (const [i, step] of steps.entries()) {
+    if (!fold?.isComing[i]) step.done(0)
+    else step.done(i >= fold.lastWriter ? revision : revision - 1)
+  }
 }

@@ -1,6 +1,7 @@
 import type { Maybe, Write, Written } from '../core/engine.ts'
 import { nextTurn } from '../core/turn.ts'
 import { Answers } from './answers.ts'
+import { hasRules } from './change.ts'
 import type { Command } from './command.ts'
 import { execute } from './execute.ts'
 import { failureLine, isOwnFault } from './failures.ts'
@@ -178,10 +179,8 @@ export class Connection implements Session, Orderer {
       return true
     }
     const write = plainWrite(command, this.port)
-    const hasRules = write !== null && this.hasRules()
-    if (write !== null && !hasRules) return this.order(command, write)
+    if (write !== null && !hasRules(this.port.db, this.port.collection)) return this.order(command, write)
     if (this.inFlight > 0) return false
-    // What a process does to a value may take its time, or keep it out: no other write shares its fate.
     if (write !== null) this.start(command, () => this.writeAlone(command, write))
     else if (command.kind === 'quit') this.isClosing = true
     else {
@@ -189,11 +188,6 @@ export class Connection implements Session, Orderer {
       if (command.kind === 'refused' && command.closes) this.isClosing = true
     }
     return true
-  }
-
-  private hasRules(): boolean {
-    const { processes, defaultTtlMs } = this.port.db.settings(this.port.collection)
-    return processes !== null || defaultTtlMs !== null
   }
 
   private async writeAlone(command: Command, write: Write): Promise<void> {

@@ -1,6 +1,6 @@
 import type { Maybe } from '../core/engine.ts'
 import { type Answers, wireBytes } from './answers.ts'
-import { type Change, change } from './change.ts'
+import type { Change } from './change.ts'
 import type { Command, Count, MetaCount, MetaDelete, MetaStore, Store, Touch } from './command.ts'
 import { decideCount, decideMetaDelete, decideStore } from './decide.ts'
 import { answerMetaCounted, answerMetaDelete, answerMetaNotCounted, answerMetaStore } from './meta-answers.ts'
@@ -66,7 +66,7 @@ const storeLines = {
 
 async function store({ port, out }: Session, command: Store | MetaStore): Promise<void> {
   const { counts } = port
-  const done = await change(port, command.key, (found, nowMs): Change<ReturnType<typeof decideStore>> => {
+  const done = await port.change(command.key, (found, nowMs): Change<ReturnType<typeof decideStore>> => {
     const outcome = decideStore(command, found, nowMs, port.settings.maxValueBytes)
     return { outcome, write: outcome.status === 'stored' ? outcome.write : null }
   })
@@ -79,7 +79,7 @@ async function store({ port, out }: Session, command: Store | MetaStore): Promis
   }
   counts.cmd_meta++
   const value = done.outcome.status === 'stored' ? done.outcome.write.value : command.value
-  answerMetaStore(out, command, status, done.revision, wireBytes(value))
+  answerMetaStore(out, command, status, status === 'stored' ? done.revision : 0, wireBytes(value))
 }
 
 function countCas({ counts }: Port, status: keyof typeof storeLines): void {
@@ -90,7 +90,7 @@ function countCas({ counts }: Port, status: keyof typeof storeLines): void {
 
 async function count({ port, out }: Session, command: Count | MetaCount): Promise<void> {
   const { counts } = port
-  const done = await change(port, command.key, (found, nowMs): Change<ReturnType<typeof decideCount>> => {
+  const done = await port.change(command.key, (found, nowMs): Change<ReturnType<typeof decideCount>> => {
     const outcome = decideCount(command, found, nowMs)
     return { outcome, write: outcome.status === 'counted' ? outcome.write : null }
   })
@@ -119,8 +119,7 @@ async function touch({ port, out }: Session, { key, exptime, noreply }: Touch): 
 
 async function metaDelete({ port, out }: Session, command: MetaDelete): Promise<void> {
   const { counts } = port
-  const { outcome } = await change(
-    port,
+  const { outcome } = await port.change(
     command.key,
     (found, nowMs): Change<ReturnType<typeof decideMetaDelete>> => {
       const outcome = decideMetaDelete(command, found, nowMs)

@@ -3,6 +3,7 @@ import type { Database } from '../core/database.ts'
 import type { Durability } from '../core/engine.ts'
 import { everything } from '../core/list.ts'
 import { type MemcachedCounts, memcachedCounts } from '../telemetry/memcached-counts.ts'
+import { startChanges } from './change.ts'
 import { Connection } from './connection.ts'
 import { flushClock } from './flush-clock.ts'
 import type { Port, PortSettings } from './port.ts'
@@ -113,6 +114,7 @@ function portOf(options: MemcachedOptions, boundPort: number, openConnections: (
     countsAtReset: new Map(),
     flushes: flushClock(() => db.drop(collection, everything), now, onError),
     writer: startWriter(db, durability),
+    change: startChanges(db, collection, durability),
     settings: { ...settings, port: boundPort },
     mayEnter: token === null ? null : tokenCheck(token),
     openConnections,

@@ -2,6 +2,7 @@ import type { Database } from '../core/database.ts'
 import type { Durability } from '../core/engine.ts'
 import type { MemcachedCounts } from '../telemetry/memcached-counts.ts'
 import type { Answers } from './answers.ts'
+import type { MakeChange } from './change.ts'
 import type { FlushClock } from './flush-clock.ts'
 import type { Writer } from './writer.ts'
 
@@ -17,6 +18,7 @@ export interface Port {
   countsAtReset: ReadonlyMap<string, number>
   readonly flushes: FlushClock
   readonly writer: Writer
+  readonly change: MakeChange
   readonly settings: PortSettings
   /** Whether a token that a client logs in with is right; null where nobody needs to. */
   readonly mayEnter: ((token: string) => boolean) | null

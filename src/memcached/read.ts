@@ -1,10 +1,10 @@
 import type { Maybe } from '../core/engine.ts'
 import type { Member } from '../core/member.ts'
 import { type Answers, wireBytes } from './answers.ts'
-import { type Change, change } from './change.ts'
+import type { Change, Changed } from './change.ts'
 import type { Get, MetaDebug, MetaGet } from './command.ts'
 import { itemOf, wireValue } from './contents.ts'
-import { clientFlags, decideMetaGet, type Item, touched } from './decide.ts'
+import { clientFlags, decideMetaGet, touched } from './decide.ts'
 import { Refusal } from './failures.ts'
 import { answerMetaDebug, answerMetaHit, answerMetaMiss } from './meta-answers.ts'
 import { isPressed, type Port, type Session, smallBytes } from './port.ts'
@@ -87,7 +87,7 @@ export async function getAndTouch(session: Session, command: Get, exptime: numbe
   const { keys, withCas } = command
   for (let at = 0; at < keys.length; ) {
     const from = at
-    const touching: Promise<{ found: Item | null; revision: number }>[] = []
+    const touching: Promise<Changed<null>>[] = []
     for (let bytes = 0; at < keys.length && at - from < keysAtOnce && bytes < bytesAtOnce; at++) {
       const found = await port.db.get(port.collection, keys[at]!)
       bytes += found?.value.length ?? 0
@@ -108,12 +108,8 @@ export async function getAndTouch(session: Session, command: Get, exptime: numbe
 }
 
 /** Gives the member of a key another expiry; found as it was before. */
-export async function touchItem(
-  port: Port,
-  key: string,
-  exptime: number,
-): Promise<{ found: Item | null; revision: number }> {
-  return await change(port, key, (found, nowMs): Change<null> => {
+export function touchItem(port: Port, key: string, exptime: number): Promise<Changed<null>> {
+  return port.change(key, (found, nowMs): Change<null> => {
     return { outcome: null, write: found === null ? null : touched(found, exptime, nowMs) }
   })
 }
@@ -148,7 +144,7 @@ function answerMetaGet(session: Session, command: MetaGet, member: Member | null
 }
 
 async function changeMetaGet({ port, out }: Session, command: MetaGet): Promise<void> {
-  const done = await change(port, command.key, (found, nowMs): Change<ReturnType<typeof decideMetaGet>> => {
+  const done = await port.change(command.key, (found, nowMs): Change<ReturnType<typeof decideMetaGet>> => {
     const outcome = decideMetaGet(command, found, nowMs)
     return { outcome, write: outcome.status === 'hit' ? outcome.write : null }
   })
