@@ -1,4 +1,5 @@
-import { renameSync, rmSync } from 'node:fs'
+import { renameSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { KvistError } from '../../core/errors.ts'
 import type { Job, JobResult } from './apply-worker.ts'
@@ -41,7 +42,7 @@ const retryMs = 1000
  */
 export const segmentsPerJob = 3
 /** Files and chunks of this many segments are kept for the next ones, while there is work. */
-const keptSpares = 2
+const keptSpares = 5
 
 export function startApplier(
   dbPath: string,
@@ -104,7 +105,7 @@ export function startApplier(
       const isStandard = memtable.chunk.bytes.length === segmentBytes
       if (isStandard && chunks.length < keptSpares) chunks.push(memtable.chunk)
       if (isStandard && spares.length < keptSpares) spares.push(retire(path))
-      else rmSync(path, { force: true })
+      else discard(path)
     }
   }
 
@@ -121,7 +122,7 @@ export function startApplier(
       kick(1)
       if (sealed.length > 0) return
       chunks.length = 0
-      for (const path of spares.splice(1)) rmSync(path, { force: true })
+      for (const path of spares.splice(1)) discard(path)
     },
     waiting: () => sealed.length,
     progress,
@@ -156,7 +157,7 @@ export function startApplier(
         done.terminate()
       }
       // A clean stop leaves no memory behind and keeps one file for the next start.
-      for (const path of spares.splice(1)) rmSync(path, { force: true })
+      await Promise.all(spares.splice(1).map(discard))
     },
   }
 }
@@ -167,7 +168,15 @@ function failureOf({ full, detail }: JobResult & { ok: false }, what: string): K
 }
 
 function newWorker(): Worker {
-  return new Worker(new URL('./apply-worker.ts', import.meta.url).href, { smol: true })
+  return new Worker(new URL('./apply-worker.ts', import.meta.url).href)
+}
+
+/**
+ * Off the event loop: on a disk that is told what is free again, letting go of 16 MiB took up to a second. A file that
+ * stays is found at the next start.
+ */
+function discard(path: string): Promise<void> {
+  return rm(path, { force: true }).catch(() => {})
 }
 
 /** Takes a segment out of the log: under this name nobody reads it as a part of it. */

@@ -62,6 +62,7 @@ export function openForWriting(path: string): Database {
     db = new Database(path, { create: true, readwrite: true })
     db.run('PRAGMA busy_timeout = 10000')
     const isNew = checkFile(db, path)
+    db.run('PRAGMA page_size = 8192')
     db.run('PRAGMA journal_mode = WAL')
     db.run('PRAGMA synchronous = FULL')
     // The applier checkpoints itself, after each batch.
