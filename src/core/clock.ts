@@ -6,8 +6,6 @@
  * number, milliseconds * 2048 + counter, which stays a safe integer until the year 2109.
  */
 
-export type NowMs = () => number
-
 const countsPerMs = 2048
 
 /** The wall-clock part of a stamp. */

@@ -41,8 +41,9 @@ const retryMs = 1000
  * time instead of 2.6), at the price of memory.
  */
 export const segmentsPerJob = 3
-/** Files and chunks of this many segments are kept for the next ones, while there is work. */
-const keptSpares = 5
+/** Of segments that are done with, this many files are kept for the next ones while there is work, and chunks of memory. */
+const keptFiles = 5
+const keptChunks = 1
 
 export function startApplier(
   dbPath: string,
@@ -103,8 +104,8 @@ export function startApplier(
       overlay.tables.splice(overlay.tables.indexOf(memtable), 1)
       for (const name of memtable.collections.keys()) overlay.inTables.add(name)
       const isStandard = memtable.chunk.bytes.length === segmentBytes
-      if (isStandard && chunks.length < keptSpares) chunks.push(memtable.chunk)
-      if (isStandard && spares.length < keptSpares) spares.push(retire(path))
+      if (isStandard && chunks.length < keptChunks) chunks.push(memtable.chunk)
+      if (isStandard && spares.length < keptFiles) spares.push(retire(path))
       else discard(path)
     }
   }
