@@ -61,4 +61,6 @@ function snapshot(dbPath: string, to: string): void {
 
 self.onmessage = (event: MessageEvent<Job>) => {
   self.postMessage(run(event.data))
+  // A job leaves some hundred megabytes of strings behind, and nobody waits for this thread now.
+  Bun.gc(true)
 }

@@ -226,7 +226,7 @@ export interface TableReader {
 }
 
 /** So much of the file is read in place: a page from the kernel's own memory costs a copy and a system call less. */
-const mappedBytes = 192 * 1024 * 1024
+const mappedBytes = 96 * 1024 * 1024
 
 /** Columns named as the domain names them, so that a row is a member as it comes. */
 const memberColumns = `key, value, revision, created_at AS createdAtMs, clock, coalesce(node, '') AS node,
