@@ -3,9 +3,10 @@ import { expect, test } from 'bun:test'
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Engine, Write } from '../src/core/engine.ts'
+import { keyOf, revisionOf } from '../src/core/member.ts'
 import { type BatchName, batchOf, markOf, writers } from './support/crash-batches.ts'
 import { killedCopy, newFolder, withEngine } from './support/engine.ts'
-import { collection, feedOf, keyOf, revisionOf } from './support/engine-writes.ts'
+import { collection, feedOf } from './support/engine-writes.ts'
 import { type Random, random, seedOfRun } from './support/random.ts'
 
 /**

@@ -1,8 +1,7 @@
 import { expect, test } from 'bun:test'
 import type { Commit, Engine, MemberRef, ScanRange, Write } from '../src/core/engine.ts'
-import { type Change, jsonContentType, type Member, type Value } from '../src/core/member.ts'
+import { type Change, jsonContentType, type Member, revisionOf, type Value } from '../src/core/member.ts'
 import { newFolder, openAt } from './support/engine.ts'
-import { revisionOf } from './support/engine-writes.ts'
 import { type Model, newModel } from './support/model.ts'
 import { type Random, random, seedOfRun } from './support/random.ts'
 

@@ -40,10 +40,14 @@ export interface Engine {
   commit(commit: Commit): Promise<CommitResult>
 
   /**
-   * The latest state of every member that changed after a point, in revision order, tombstones included. An empty page
-   * is the end, for now; a point that this engine did not make is an `invalid_cursor`.
+   * The latest state of every member that changed after a point, in revision order, tombstones included; with a
+   * collection, of its members alone, at a cost that does not depend on the others. A point that this engine did not
+   * make is an `invalid_cursor`.
    */
-  changes(after: ResumePoint, limit: number): Maybe<ChangesPage>
+  changes(after: ResumePoint, limit: number, collection?: string): Maybe<ChangesPage>
+
+  /** Where a reader stands who has seen every commit up to now. */
+  head(): ResumePoint
 
   /** Members whose expiry is at or before a time, the earliest first, as far as `limit`. */
   expiring(atMs: number, limit: number): Maybe<ExpiringRef[]>
@@ -141,9 +145,14 @@ export interface Written {
 export type ResumePoint = string
 
 export interface ChangesPage {
+  /** May be fewer than the limit, even none, while there are more. */
   readonly changes: Change[]
-  /** Where to go on: after the last of these, or where the reader stood when there are none. */
+  /** Where a reader stands who has read as far as the change of this index. */
+  pointAfter(index: number): ResumePoint
+  /** Where to go on: after the last of these, or further, where nothing that was asked for lies between. */
   readonly next: ResumePoint
+  /** There are no more, for now. */
+  readonly atEnd: boolean
 }
 
 export interface ExpiringRef extends MemberRef {
@@ -178,5 +187,8 @@ export const syncSecondsBounds = [
   0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5,
 ]
 
-/** Hears every commit; must be quick and must not throw. */
-export type OnCommit = (changes: readonly Change[]) => void
+/**
+ * Hears every commit; must be quick and must not throw. `pointAfter` tells where a reader stands who has heard as far
+ * as the change of that index.
+ */
+export type OnCommit = (changes: readonly Change[], pointAfter: (index: number) => ResumePoint) => void

@@ -12,6 +12,7 @@ export type ErrorCode =
   | 'invalid_cursor'
   | 'unauthorized'
   | 'not_found'
+  | 'compacted' // the feed does not reach back so far any more; `oldest` in the problem is what it still serves
   | 'conflict' // gave up after too many concurrent changes
   | 'precondition_failed'
   | 'too_large'

@@ -38,6 +38,14 @@ export type Change =
   | { readonly type: 'put'; readonly collection: string; readonly member: Member }
   | { readonly type: Ending; readonly collection: string; readonly tombstone: Tombstone }
 
+export function revisionOf(change: Change): number {
+  return change.type === 'put' ? change.member.revision : change.tombstone.revision
+}
+
+export function keyOf(change: Change): string {
+  return change.type === 'put' ? change.member.key : change.tombstone.key
+}
+
 /** A member is gone from the millisecond of its expiry on. */
 export function isExpired(member: { readonly expiresAtMs: number | null }, nowMs: number): boolean {
   return member.expiresAtMs !== null && member.expiresAtMs <= nowMs

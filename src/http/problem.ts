@@ -12,6 +12,7 @@ const answers: Record<ErrorCode, readonly [status: number, title: string]> = {
   invalid_cursor: [400, 'Bad cursor'],
   unauthorized: [401, 'Not allowed in'],
   not_found: [404, 'Not found'],
+  compacted: [410, 'Compacted'],
   conflict: [409, 'Conflict'],
   precondition_failed: [412, 'Precondition failed'],
   too_large: [413, 'Too large'],

@@ -14,6 +14,7 @@ const lines: Record<ErrorCode, string> = {
   invalid_cursor: 'CLIENT_ERROR bad request',
   unauthorized: 'CLIENT_ERROR unauthenticated',
   not_found: 'SERVER_ERROR not found',
+  compacted: 'SERVER_ERROR the feed does not reach back so far',
   conflict: 'SERVER_ERROR changed too often',
   precondition_failed: 'SERVER_ERROR changed meanwhile',
   too_large: 'SERVER_ERROR object too large for cache',

@@ -46,11 +46,3 @@ export async function feedOf(engine: Engine, after = ''): Promise<Change[]> {
     point = page.next
   }
 }
-
-export function revisionOf(change: Change): number {
-  return change.type === 'put' ? change.member.revision : change.tombstone.revision
-}
-
-export function keyOf(change: Change): string {
-  return change.type === 'put' ? change.member.key : change.tombstone.key
-}

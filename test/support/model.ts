@@ -7,7 +7,7 @@ import type {
   Write,
   Written,
 } from '../../src/core/engine.ts'
-import { type Change, isExpired, type Member, type Tombstone } from '../../src/core/member.ts'
+import { type Change, isExpired, type Member, revisionOf, type Tombstone } from '../../src/core/member.ts'
 
 /**
  * What an engine promises, told in the plainest way: maps in memory, sorted when asked. Revisions, and stamps, are the
@@ -147,10 +147,6 @@ export function newModel(): Model {
 
 function doesDelete(ifRevision: number | undefined, before: Member | null, existed: boolean): boolean {
   return ifRevision === undefined ? existed : before?.revision === ifRevision
-}
-
-function revisionOf(change: Change): number {
-  return change.type === 'put' ? change.member.revision : change.tombstone.revision
 }
 
 function idOf({ collection, key }: MemberRef): string {

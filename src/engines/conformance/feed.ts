@@ -1,18 +1,16 @@
 import { expect } from 'bun:test'
 import { maxPageBytes } from '../../core/limits.ts'
-import type { Change } from '../../core/member.ts'
+import { type Change, keyOf, revisionOf } from '../../core/member.ts'
 import {
   attempt,
   changesAfter,
   check,
   collection,
   expectCode,
-  keyOf,
   noonMs,
   put,
   read,
   remove,
-  revisionOf,
   type Store,
   type Suite,
   told,
@@ -70,9 +68,9 @@ export function feedPromises({ storeTest, phaseTest }: Suite): void {
         point = page.next
         if (i % 10 === 0) expect((await changesAfter(store, point, 7)).changes).toEqual(changes.slice(i + 1))
       }
-      expect(await store.engine.changes(next, 10)).toEqual({ changes: [], next })
+      expect(await store.engine.changes(next, 10)).toMatchObject({ changes: [], next, atEnd: true })
       await store.reopen()
-      expect(await store.engine.changes(next, 10)).toEqual({ changes: [], next })
+      expect(await store.engine.changes(next, 10)).toMatchObject({ changes: [], next, atEnd: true })
       await write(store, put('later'))
       expect((await changesAfter(store, next)).changes.map(keyOf)).toEqual(['later'])
     },
@@ -114,8 +112,8 @@ export function feedPromises({ storeTest, phaseTest }: Suite): void {
           latest.set(keyOf(change), last)
         }
         point = page.next
-        if (page.changes.length === 0 && done) return
-        if (page.changes.length === 0) await new Promise((resolve) => setImmediate(resolve))
+        if (page.atEnd && done) return
+        if (page.atEnd) await new Promise((resolve) => setImmediate(resolve))
       }
     }
     const following = follow()

@@ -10,7 +10,15 @@ import type {
   Written,
 } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
-import { type Change, type Ending, jsonContentType, type Member, type Value } from '../../core/member.ts'
+import {
+  type Change,
+  type Ending,
+  jsonContentType,
+  keyOf,
+  type Member,
+  revisionOf,
+  type Value,
+} from '../../core/member.ts'
 
 /** How the suite opens an engine. */
 export interface OpenOptions {
@@ -219,7 +227,7 @@ export async function scanAll({ engine }: Store, options: RangeOptions = {}): Pr
   throw new Error('the scan went on for ten thousand pages')
 }
 
-/** All changes after a point, page by page: an empty page means that there are no more. */
+/** All changes after a point, page by page. */
 export async function changesAfter(
   { engine }: Store,
   after = '',
@@ -230,19 +238,11 @@ export async function changesAfter(
   for (let pages = 0; pages < 10_000; pages++) {
     const page = await engine.changes(next, limit)
     expect(page.changes.length).toBeLessThanOrEqual(limit)
-    if (page.changes.length === 0) return { changes, next }
     changes.push(...page.changes)
     next = page.next
+    if (page.atEnd) return { changes, next }
   }
   throw new Error('the feed went on for ten thousand pages')
-}
-
-export function revisionOf(change: Change): number {
-  return change.type === 'put' ? change.member.revision : change.tombstone.revision
-}
-
-export function keyOf(change: Change): string {
-  return change.type === 'put' ? change.member.key : change.tombstone.key
 }
 
 /** A change in short: `put a 7`. */

@@ -2,8 +2,9 @@ import { Database } from 'bun:sqlite'
 import { expect, test } from 'bun:test'
 import { join } from 'node:path'
 import { appliedRevision, newFolder, until, withEngine } from '../../../test/support/engine.ts'
-import { feedOf, keyOf, put, remove, valuesOf, write } from '../../../test/support/engine-writes.ts'
+import { feedOf, put, remove, valuesOf, write } from '../../../test/support/engine-writes.ts'
 import { random, seedOfRun } from '../../../test/support/random.ts'
+import { keyOf } from '../../core/member.ts'
 
 /** What the tables have, read past the engine. */
 function rowsOf(dir: string): { members: string[]; tombstones: string[] } {

@@ -15,7 +15,7 @@ import {
   type Written,
 } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
-import { type Change, isExpired } from '../../core/member.ts'
+import { type Change, isExpired, revisionOf } from '../../core/member.ts'
 import { nextTurn } from '../../core/turn.ts'
 import type { Applier } from './applier.ts'
 import {
@@ -247,7 +247,7 @@ export function startCommitter(options: CommitterOptions): Committer {
     lastRevision += staged.length
     stats.writes += staged.length
     lastCommitAtMs = Date.now()
-    options.onCommit(changes)
+    options.onCommit(changes, (index) => String(revisionOf(changes[index]!)))
   }
 
   async function activeWithRoom(bytes: number): Promise<Active> {

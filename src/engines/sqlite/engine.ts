@@ -150,10 +150,11 @@ function engineOf(
     tombstone: (collection, key) => reading(() => readTombstone(overlay, collection, key)),
     scan: (range) => reading(() => scanMembers(overlay, range)),
     commit: committer.commit,
-    changes(point, limit) {
-      const after = revisionOf(point)
-      return reading(() => changesAfter(overlay, after, limit))
+    changes(point, limit, collection) {
+      const after = parsePoint(point)
+      return reading(() => changesAfter(overlay, after, limit, collection))
     },
+    head: () => String(committer.lastRevision()),
     expiring: (atMs, limit) => reading(() => expiringMembers(overlay, atMs, limit)),
     collections: () =>
       reading(() =>
@@ -180,7 +181,7 @@ function engineOf(
   }
 }
 
-function revisionOf(point: ResumePoint): number {
+function parsePoint(point: ResumePoint): number {
   const revision = Number(point)
   if (!/^\d*$/.test(point) || !Number.isSafeInteger(revision)) {
     throw new KvistError('invalid_cursor', 'this is not a point of the feed')

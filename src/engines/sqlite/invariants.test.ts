@@ -16,17 +16,15 @@ import {
 import {
   collection,
   feedOf,
-  keyOf,
   noonMs,
   put,
   remove,
-  revisionOf,
   valuesOf,
   write,
 } from '../../../test/support/engine-writes.ts'
 import type { Engine } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
-import type { Change } from '../../core/member.ts'
+import { type Change, keyOf, revisionOf } from '../../core/member.ts'
 import { applySegments } from './apply.ts'
 import { maxSegments } from './committer.ts'
 import { listSegments, loadLog } from './log.ts'

@@ -14,8 +14,8 @@ import {
   until,
   withEngine,
 } from '../../../test/support/engine.ts'
-import { feedOf, keyOf, put, remove, valuesOf, write } from '../../../test/support/engine-writes.ts'
-import type { Change } from '../../core/member.ts'
+import { feedOf, put, remove, valuesOf, write } from '../../../test/support/engine-writes.ts'
+import { type Change, keyOf } from '../../core/member.ts'
 import { frameHeaderBytes, listSegments, loadLog, loadSegment, segmentHeaderBytes } from './log.ts'
 import { recordKey } from './record.ts'
 

@@ -1,7 +1,7 @@
 import type { ChangesPage, ExpiringRef, MemberRef, ScanPage, ScanRange } from '../../core/engine.ts'
 import { compareKeys } from '../../core/keys.ts'
 import { maxPageBytes } from '../../core/limits.ts'
-import type { Change, Member, Tombstone } from '../../core/member.ts'
+import { type Change, type Member, revisionOf, type Tombstone } from '../../core/member.ts'
 import { findRecord, isLatest, type Memtable, overlayKeys } from './memtable.ts'
 import {
   type Chunk,
@@ -128,19 +128,29 @@ function latestMember(
 
 /**
  * Changes after a revision: those of the tables first, then those of the overlay, whose revisions are all larger. A
- * row of the tables that the overlay has a newer record of is left out, and comes when its own revision does. A page
- * without changes means that there are no more.
+ * row of the tables that the overlay has a newer record of is left out, and comes when its own revision does.
  */
-export function changesAfter(overlay: Overlay, after: number, limit: number): ChangesPage {
+export function changesAfter(
+  overlay: Overlay,
+  after: number,
+  limit: number,
+  collection: string | undefined,
+): ChangesPage {
   const changes: Change[] = []
   let bytes = 0
   for (const change of changesInOrder(overlay, after)) {
+    if (collection !== undefined && change.collection !== collection) continue
     changes.push(change)
     if (change.type === 'put') bytes += change.member.value.length
     if (changes.length >= limit || bytes >= maxPageBytes) break
   }
   const last = changes.at(-1)
-  return { changes, next: String(last === undefined ? after : revisionOf(last)) }
+  return {
+    changes,
+    pointAfter: (index) => String(revisionOf(changes[index]!)),
+    next: String(last === undefined ? after : revisionOf(last)),
+    atEnd: last === undefined,
+  }
 }
 
 function* changesInOrder({ tables, reader }: Overlay, after: number): Generator<Change> {
@@ -193,10 +203,6 @@ function recordChange(table: Memtable, at: number): Change {
     return { type: 'put', collection, member: recordMember(chunk, at, key) }
   const tombstone = recordTombstone(chunk, at, key)
   return { type: tombstone.ending, collection, tombstone }
-}
-
-function revisionOf(change: Change): number {
-  return change.type === 'put' ? change.member.revision : change.tombstone.revision
 }
 
 /** The index of the first record after a revision: records stand in the order of their revisions. */

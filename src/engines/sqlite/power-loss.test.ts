@@ -9,9 +9,10 @@ import {
   until,
   withEngine,
 } from '../../../test/support/engine.ts'
-import { feedOf, keyOf, put, revisionOf, valuesOf, write } from '../../../test/support/engine-writes.ts'
+import { feedOf, put, valuesOf, write } from '../../../test/support/engine-writes.ts'
 import { type Random, random, seedOfRun } from '../../../test/support/random.ts'
 import type { Durability, Engine } from '../../core/engine.ts'
+import { keyOf, revisionOf } from '../../core/member.ts'
 
 /**
  * A power loss keeps what was synced, and of what was only written any sectors or none. Here the log's writes are
