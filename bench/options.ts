@@ -45,6 +45,16 @@ export const metricsOptions = {
   seconds: { help: 'seconds a turn lasts', ...same('1') },
 }
 
+export const memcachedOptions = {
+  ...common,
+  rounds: { help: 'rounds, in each of which every contestant has its turn', full: '5', quick: '1' },
+  seconds: { help: 'seconds a round lasts', full: '5', quick: '1' },
+  members: { help: 'members in the store', full: '100000', quick: '20000' },
+  slaps: { help: 'times that each thread of memcslap asks', full: '10000', quick: '500' },
+  only: { help: 'loads, by name, with commas between', ...same('') },
+  name: { help: 'name of the file in bench/results', full: 'memcached', quick: 'memcached-quick' },
+}
+
 export type Chosen<Names extends string> = {
   readonly quick: boolean
   text(name: Names): string

@@ -1,0 +1,187 @@
+/**
+ * The client of bench/memcached.ts: so many connections, each of which sends its next request when the answer to the
+ * last one is there. Arguments: one JSON of ClientRun; prints one JSON of ClientFigures. Every answer must have the
+ * length that it should have, and the first one of each connection every byte.
+ */
+import { jsonOf, keyOf } from './members.ts'
+
+export interface ClientRun {
+  readonly port: number
+  /** `fill` stores every member once and measures nothing. */
+  readonly kind: 'fill' | 'get' | 'multiget' | 'gets' | 'sets'
+  readonly connections: number
+  /** Members that one request is about. */
+  readonly perRequest: number
+  readonly members: number
+  readonly seconds: number
+  readonly seed: number
+}
+
+export interface ClientFigures {
+  /** Members, not requests. */
+  readonly perSecond: number
+  readonly p50Ms: number
+  readonly p99Ms: number
+  readonly maxMs: number
+}
+
+interface Exchange {
+  readonly request: Buffer
+  readonly answer: string
+}
+
+interface State {
+  next: number
+  exchange: Exchange
+  received: number
+  /** What has come of the first answer; null once that was found right. */
+  first: string | null
+  sentAtMs: number
+  unsent: Buffer
+}
+
+/** Requests are made ahead: a client that makes them while it measures would measure itself. */
+const preparedRequests = 4000
+const warmupMs = 1000
+const maxTimes = 4_000_000
+
+const run: ClientRun = JSON.parse(process.argv[2] ?? '{}')
+
+let random = run.seed
+function anyMember(): number {
+  random = (Math.imul(random, 1_664_525) + 1_013_904_223) >>> 0
+  return Math.floor((random / 2 ** 32) * run.members)
+}
+
+function setOf(index: number): string {
+  const value = jsonOf(index)
+  return `set ${keyOf(index)} 0 0 ${value.length}\r\n${value}\r\n`
+}
+
+function foundOf(index: number): string {
+  const value = jsonOf(index)
+  return `VALUE ${keyOf(index)} 0 ${value.length}\r\n${value}\r\n`
+}
+
+function exchangeOf(indexes: readonly number[]): Exchange {
+  switch (run.kind) {
+    case 'fill':
+    case 'sets':
+      return {
+        request: Buffer.from(indexes.map(setOf).join('')),
+        answer: 'STORED\r\n'.repeat(indexes.length),
+      }
+    case 'get':
+    case 'multiget':
+      return {
+        request: Buffer.from(`get ${indexes.map(keyOf).join(' ')}\r\n`),
+        answer: `${indexes.map(foundOf).join('')}END\r\n`,
+      }
+    case 'gets':
+      return {
+        request: Buffer.from(indexes.map((index) => `get ${keyOf(index)}\r\n`).join('')),
+        answer: indexes.map((index) => `${foundOf(index)}END\r\n`).join(''),
+      }
+  }
+}
+
+const times = new Float64Array(maxTimes)
+let answered = 0
+let measuring = false
+
+function send(socket: Bun.Socket<State>, bytes: Buffer): void {
+  socket.data.unsent = bytes.subarray(socket.write(bytes))
+}
+
+function begin(socket: Bun.Socket<State>, exchange: Exchange): void {
+  const { data } = socket
+  data.exchange = exchange
+  data.received = 0
+  data.sentAtMs = performance.now()
+  send(socket, exchange.request)
+}
+
+/** Notes what came; true when the answer is complete. */
+function take(data: State, bytes: Buffer): boolean {
+  data.received += bytes.length
+  const { answer } = data.exchange
+  if (data.first !== null) {
+    data.first += bytes.toString('latin1')
+    if (!answer.startsWith(data.first)) fail(`the answer is wrong: ${data.first.slice(0, 300)}`)
+    if (data.received === answer.length) data.first = null
+  }
+  if (data.received > answer.length) fail(`an answer is too long: ${bytes.toString('latin1').slice(0, 300)}`)
+  if (data.received < answer.length) return false
+  if (measuring) {
+    if (answered < maxTimes) times[answered] = performance.now() - data.sentAtMs
+    answered++
+  }
+  return true
+}
+
+function fail(why: string): never {
+  process.stderr.write(`${why}\n`)
+  process.exit(1)
+}
+
+async function connect(
+  exchanges: readonly Exchange[],
+  from: number,
+  onAnswer: (socket: Bun.Socket<State>) => void,
+) {
+  const exchange = exchanges[from % exchanges.length]!
+  const data = { next: from, exchange, received: 0, first: '', sentAtMs: 0, unsent: Buffer.alloc(0) }
+  return await Bun.connect<State>({
+    hostname: '127.0.0.1',
+    port: run.port,
+    data,
+    socket: {
+      open: (socket) => begin(socket, exchange),
+      data(socket, bytes) {
+        if (take(socket.data, bytes)) onAnswer(socket)
+      },
+      drain: (socket) => send(socket, socket.data.unsent),
+      close: () => fail('the server has closed'),
+      error: (_socket, error) => fail(String(error)),
+    },
+  })
+}
+
+async function fill(): Promise<void> {
+  const exchanges: Exchange[] = []
+  for (let from = 0; from < run.members; from += run.perRequest) {
+    const length = Math.min(run.perRequest, run.members - from)
+    exchanges.push(exchangeOf(Array.from({ length }, (_, i) => from + i)))
+  }
+  await new Promise<void>((resolve) => {
+    void connect(exchanges, 0, (socket) => {
+      const exchange = exchanges[++socket.data.next]
+      if (exchange === undefined) resolve()
+      else begin(socket, exchange)
+    })
+  })
+}
+
+async function measure(): Promise<ClientFigures> {
+  const exchanges = Array.from({ length: preparedRequests }, () =>
+    exchangeOf(Array.from({ length: run.perRequest }, anyMember)),
+  )
+  for (let i = 0; i < run.connections; i++) {
+    const apart = Math.floor((i * preparedRequests) / run.connections)
+    await connect(exchanges, apart, (socket) =>
+      begin(socket, exchanges[++socket.data.next % preparedRequests]!),
+    )
+  }
+  await Bun.sleep(warmupMs)
+  measuring = true
+  const startedAtMs = performance.now()
+  await Bun.sleep(run.seconds * 1000)
+  const seconds = (performance.now() - startedAtMs) / 1000
+  const sorted = times.subarray(0, Math.min(answered, maxTimes)).sort()
+  const at = (part: number) => sorted[Math.floor((sorted.length - 1) * part)] ?? Number.NaN
+  return { perSecond: (answered * run.perRequest) / seconds, p50Ms: at(0.5), p99Ms: at(0.99), maxMs: at(1) }
+}
+
+if (run.kind === 'fill') await fill()
+else process.stdout.write(JSON.stringify(await measure()))
+process.exit(0)

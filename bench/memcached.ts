@@ -1,0 +1,268 @@
+/**
+ * kvist's memcached port beside memcached: every load in rounds, in each of which every contestant has its turn on a
+ * store of its own. `bun bench/memcached.ts --help` tells the options; README.md what is fair about it.
+ */
+import { join, resolve } from 'node:path'
+import { verdict } from './bars.ts'
+import type { ClientFigures, ClientRun } from './memcached-client.ts'
+import { chooseOptions, memcachedOptions } from './options.ts'
+import {
+  killAll,
+  removeFolder,
+  type Server,
+  startServer,
+  track,
+  waitUntilReady,
+  watchMemory,
+} from './process.ts'
+import {
+  type LoadResult,
+  type Measure,
+  machineLine,
+  packageVersion,
+  type Results,
+  save,
+  type Verdict,
+} from './results.ts'
+import { median } from './statistics.ts'
+import { markdown } from './table.ts'
+
+interface Contestant {
+  readonly name: string
+  readonly title: string
+  readonly port: number
+  start(dataDir: string): Promise<Server>
+}
+
+interface Load {
+  readonly name: string
+  readonly title: string
+  readonly note?: string
+  /** Who takes part beside memcached. */
+  readonly names: readonly string[]
+  measure(port: number, seed: number): Promise<ClientFigures | SlapFigures>
+}
+
+/** memcslap tells no times of single answers. */
+interface SlapFigures {
+  readonly perSecond: number
+}
+
+interface Bar {
+  readonly load: string
+  readonly contestant: string
+  readonly text: string
+  readonly atLeast?: number
+}
+
+const options = chooseOptions(memcachedOptions)
+const members = options.number('members')
+const kvistProgram = join(import.meta.dir, '../bin/kvist')
+
+const contestants: readonly Contestant[] = [
+  kvist('kvist', 'kvist', 17_212, 'full'),
+  kvist('relaxed', 'kvist, relaxed', 17_213, 'relaxed'),
+  { name: 'memcached', title: 'memcached', port: 17_211, start: startMemcached },
+]
+
+const reads = ['kvist', 'memcached']
+const writes = ['kvist', 'relaxed', 'memcached']
+const connections = 64
+
+const loads: readonly Load[] = [
+  own('get', 'get, one key at a time', reads, { kind: 'get', perRequest: 1 }),
+  own('multiget', 'get of 100 keys', reads, { kind: 'multiget', perRequest: 100 }),
+  own('gets', '100 gets in a pipeline', reads, { kind: 'gets', perRequest: 100 }),
+  own('set', 'set, one key at a time', writes, { kind: 'sets', perRequest: 1 }),
+  own('sets', '100 sets in a pipeline', writes, { kind: 'sets', perRequest: 100 }),
+  slap('slap-get', 'get', reads),
+  slap('slap-set', 'set', writes),
+]
+
+const bars: readonly Bar[] = [
+  { load: 'get', contestant: 'kvist', text: 'get against memcached', atLeast: 0.7 },
+  { load: 'multiget', contestant: 'kvist', text: 'get of 100 keys against memcached', atLeast: 0.5 },
+  { load: 'gets', contestant: 'kvist', text: '100 gets in a pipeline against memcached', atLeast: 0.5 },
+  { load: 'set', contestant: 'relaxed', text: 'relaxed set against memcached', atLeast: 0.5 },
+  { load: 'set', contestant: 'kvist', text: 'durable set against memcached' },
+  { load: 'slap-get', contestant: 'kvist', text: 'get against memcached, by memcslap', atLeast: 0.7 },
+  {
+    load: 'slap-set',
+    contestant: 'relaxed',
+    text: 'relaxed set against memcached, by memcslap',
+    atLeast: 0.5,
+  },
+]
+
+function kvist(name: string, title: string, port: number, durability: string): Contestant {
+  return {
+    name,
+    title,
+    port,
+    async start(dataDir) {
+      const http = port + 10
+      const flags = ['--port', `${http}`, '--data', join(dataDir, 'store'), '--memcached-port', `${port}`]
+      const command = [kvistProgram, 'serve', ...flags, '--memcached-durability', durability]
+      const server = startServer(name, command, dataDir)
+      await waitUntilReady(server, `http://127.0.0.1:${http}/readyz`, '')
+      return server
+    },
+  }
+}
+
+async function startMemcached(dataDir: string): Promise<Server> {
+  const user = process.getuid?.() === 0 ? ['-u', 'root'] : []
+  const flags = ['-p', '17211', '-U', '0', '-l', '127.0.0.1', '-m', '1024', ...user]
+  const server = startServer('memcached', ['memcached', ...flags], dataDir)
+  for (let tries = 0; tries < 500; tries++) {
+    await Bun.sleep(10)
+    const found = await Bun.connect({ hostname: '127.0.0.1', port: 17_211, socket: { data() {} } }).catch(
+      () => null,
+    )
+    found?.end()
+    if (found !== null) return server
+  }
+  throw new Error(`memcached does not listen: ${server.log()}`)
+}
+
+type OwnRun = Pick<ClientRun, 'kind' | 'perRequest'>
+
+function own(name: string, title: string, names: readonly string[], what: OwnRun): Load {
+  return {
+    name,
+    title,
+    names,
+    async measure(port, seed) {
+      await client({ port, kind: 'fill', connections: 1, perRequest: 100, members, seconds: 0, seed })
+      const seconds = options.number('seconds')
+      return JSON.parse(await client({ port, ...what, connections, members, seconds, seed }))
+    },
+  }
+}
+
+function client(run: ClientRun): Promise<string> {
+  return outputOf([process.execPath, join(import.meta.dir, 'memcached-client.ts'), JSON.stringify(run)])
+}
+
+/** A client of libmemcached, one thread for each connection; its keys and values are its own, of 400 bytes. */
+function slap(name: string, test: 'get' | 'set', names: readonly string[]): Load {
+  const times = options.number('slaps')
+  return {
+    name,
+    title: `${test}, by memcslap`,
+    note: `each of the ${connections} threads asks ${times} times for values of 400 bytes.`,
+    names,
+    async measure(port) {
+      const flags = ['-t', test, '-c', `${connections}`, '-e', `${times}`, '-F']
+      const said = await outputOf(['memcslap', '-s', `127.0.0.1:${port}`, ...flags])
+      const [, count, seconds] =
+        new RegExp(`Time to ${test} +(\\d+) keys by .*: +([\\d.]+) seconds`).exec(said) ?? []
+      if (count === undefined) throw new Error(`memcslap says: ${said}`)
+      return { perSecond: Number(count) / Number(seconds) }
+    },
+  }
+}
+
+async function outputOf(command: string[]): Promise<string> {
+  const child = track(Bun.spawn(command, { stdin: 'ignore', stdout: 'pipe', stderr: 'pipe' }))
+  const [out, complaint, code] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited])
+  if (code !== 0) throw new Error(`${command[0]} ended with ${code}: ${complaint || out}`)
+  return out
+}
+
+/** One turn: a start on an empty folder, the load, a stop. */
+async function turn(contestant: Contestant, load: Load, round: number): Promise<Measure> {
+  const dataDir = join(resolve(options.text('data')), `memcached-${contestant.name}`)
+  removeFolder(dataDir)
+  const server = await contestant.start(dataDir)
+  try {
+    const stopWatching = watchMemory(server.pid, 250)
+    const figures = await load.measure(contestant.port, round)
+    const peakMb = Math.max(...stopWatching().map(({ rssMb }) => rssMb))
+    return { p50Ms: null, p99Ms: null, maxMs: null, ...figures, errors: 0, peakMb }
+  } finally {
+    await server.stop()
+    removeFolder(dataDir)
+  }
+}
+
+async function runRounds(load: Load): Promise<LoadResult> {
+  const rows = contestants
+    .filter(({ name }) => load.names.includes(name))
+    .map((contestant) => ({ contestant, rounds: [] as Measure[] }))
+  for (let round = 1; round <= options.number('rounds'); round++) {
+    for (const { contestant, rounds } of rows) {
+      const measure = await turn(contestant, load, round)
+      rounds.push(measure)
+      tell(`${load.title}, round ${round}, ${contestant.title}: ${measure.perSecond.toFixed(0)} a second`)
+    }
+  }
+  return {
+    name: load.name,
+    title: load.title,
+    unit: 'members/s',
+    ...(load.note !== undefined && { note: load.note }),
+    rows: rows.map(({ contestant: { name, title }, rounds }) => ({
+      contestant: name,
+      title,
+      variant: '',
+      rounds,
+    })),
+  }
+}
+
+function judge(results: readonly LoadResult[]): Verdict[] {
+  return bars.flatMap((bar) => {
+    const rows = results.find(({ name }) => name === bar.load)?.rows
+    if (rows === undefined) return []
+    const rates = (name: string) =>
+      (rows.find(({ contestant }) => contestant === name)?.rounds ?? []).map(({ perSecond }) => perSecond)
+    const theirs = rates('memcached')
+    const mine = rates(bar.contestant)
+    const rounds = mine.map((rate, i) => rate / (theirs[i] ?? Number.NaN))
+    return [verdict(bar, '×', median(mine) / median(theirs), rounds)]
+  })
+}
+
+/** Says what is going on to whoever waits; the results alone go to stdout. */
+function tell(line: string): void {
+  process.stderr.write(`${line}\n`)
+}
+
+async function main(): Promise<void> {
+  const missing = ['memcached', 'memcslap'].find((program) => !Bun.which(program))
+  if (missing !== undefined)
+    throw new Error(`${missing} is not there: apt-get install memcached libmemcached-tools`)
+  const only = options.list('only')
+  const machine = machineLine()
+  const found: LoadResult[] = []
+  for (const load of loads)
+    if (only.length === 0 || only.includes(load.name)) found.push(await runRounds(load))
+  const results: Results = {
+    title: "kvist's memcached port and memcached",
+    at: new Date().toISOString(),
+    machine,
+    remarks: [
+      `${members.toLocaleString('en-US')} members of 100 bytes, ${connections} connections; ${options.text('rounds')} rounds of ${options.text('seconds')} s; a client of one thread, on the same cores. The median of the rounds; of the slowest answer and the memory the largest.`,
+      `memcached ${packageVersion('memcached')}, with its four threads; libmemcached-tools ${packageVersion('libmemcached-tools')}.`,
+      ...(options.quick ? ['A quick run: it shows that things work, not how fast they are.'] : []),
+    ],
+    loads: found,
+    verdicts: judge(found),
+    series: [],
+  }
+  await save(options.text('name'), 'json', `${JSON.stringify(results, null, 1)}\n`)
+  process.stdout.write(markdown(results))
+}
+
+for (const signal of ['SIGINT', 'SIGTERM']) {
+  process.on(signal, () => void killAll().then(() => process.exit(130)))
+}
+try {
+  await main()
+} catch (error) {
+  tell(error instanceof Error ? error.message : String(error))
+  process.exitCode = 1
+} finally {
+  await killAll()
+}
