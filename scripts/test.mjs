@@ -71,8 +71,9 @@ function runCheck({ name, command: [program, ...args] }) {
 function runTests() {
   const startedMs = Date.now()
   const before = failed
-  const reportFolder = mkdtempSync(join(tmpdir(), 'kvist-test-'))
-  const reportPath = join(reportFolder, 'junit.xml')
+  // Whatever tests leave in the system's folder for temporary files, those that were killed above all, goes with it.
+  const ownFolder = mkdtempSync(join(tmpdir(), 'kvist-test-'))
+  const reportPath = join(ownFolder, 'junit.xml')
   // When this process is killed, `--no-orphans` ends the tests and whatever servers they have started.
   const done = spawnSync(
     'bun',
@@ -88,14 +89,14 @@ function runTests() {
     ],
     {
       cwd: root,
-      env,
+      env: { ...env, TMPDIR: ownFolder },
       stdio: ['ignore', 'inherit', 'inherit'],
       timeout: suiteTimeoutMs,
       killSignal: 'SIGKILL',
     },
   )
   const report = readReport(reportPath)
-  rmSync(reportFolder, { recursive: true })
+  rmSync(ownFolder, { recursive: true, force: true })
 
   if (report === null) broken('bun test ended without a report')
   else countReport(report)
