@@ -1,4 +1,5 @@
 import { type MemberCache, memberCache } from './cache.ts'
+import { type FeedPage, type FeedSource, readFeed } from './changes.ts'
 import { stampToMs } from './clock.ts'
 import type {
   Check,
@@ -12,6 +13,7 @@ import type {
   MemberRef,
   OnCommit,
   Put,
+  ResumePoint,
   Write,
   Written,
 } from './engine.ts'
@@ -26,6 +28,14 @@ import { type Process, pipeline } from './pipeline.ts'
 import { collectionRules, type Rules } from './rules.ts'
 import { type Settings, settingsBook } from './settings.ts'
 import { nextTurn } from './turn.ts'
+import {
+  type Scope,
+  type WatchBounds,
+  type Watcher,
+  type WatchHub,
+  type WatchStats,
+  watchHub,
+} from './watch.ts'
 
 /**
  * The store as every edge uses it: HTTP, the dialects, memcached. What is decided once is decided here: what counts
@@ -74,6 +84,26 @@ export interface Database {
   settings(collection: string): Settings
   /** With null, as if nothing had ever been set. Throws `conflict` or `unprocessable` (rules.ts). */
   setSettings(collection: string, settings: Settings | null): Promise<void>
+  /** One page of the feed (changes.ts); rejects with `compacted` or `invalid_cursor`. */
+  changes(scope: Scope, after: ResumePoint, limit: number): Promise<FeedPage>
+  /**
+   * Watches from a point on, or from now on (null). With a point, read until there is nothing; from now on, that is
+   * so already: `wake` comes with the first change. `wake` must not throw. A point that is none of the feed's makes
+   * the first `read` reject with `invalid_cursor`. Close it, or it is kept for ever.
+   *
+   * To wait until a member is other than a revision that is known, watch first and read then, so that no change falls
+   * between:
+   *
+   *     const watcher = db.watch({ collection, key, prefix: null, filter: null }, null, wake)
+   *     for (;;) {
+   *       const member = await db.get(collection, key)
+   *       if (isNew(member) || isTooLate) break
+   *       await wakened             // or the time is over
+   *       await watcher.read()      // until it is null: then the next change wakes again
+   *     }
+   *     watcher.close()
+   */
+  watch(scope: Scope, since: ResumePoint | null, wake: () => void): Watcher
   stats(): DatabaseStats
   close(): Promise<void>
 }
@@ -110,6 +140,7 @@ export interface DatabaseStats {
   readonly cache: MemberCache['stats']
   readonly swept: number
   readonly engine: EngineStats
+  readonly watch: Readonly<WatchStats>
 }
 
 export interface DatabaseOptions {
@@ -121,6 +152,8 @@ export interface DatabaseOptions {
   readonly processes?: readonly Process[]
   /** Settings that are not to be changed from outside. */
   readonly settings?: ReadonlyMap<string, Settings>
+  /** Smaller ones make tests meet them. */
+  readonly watchBounds?: WatchBounds
 }
 
 /** Tries of a check-and-retry: each failure means that somebody else got on, so this many in a row is no accident. */
@@ -132,9 +165,11 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   const cache = memberCache(options.cacheBytes)
   const book = settingsBook(settings, onError)
   let commits = 0
-  const engine = await options.open((changes) => {
+  let hub: WatchHub | null = null
+  const engine = await options.open((changes, pointAfter) => {
     commits++
     book.hear(changes)
+    hub?.hear(changes, pointAfter)
     for (const change of changes) {
       cache.delete(change.collection, change.type === 'put' ? change.member.key : change.tombstone.key)
     }
@@ -143,6 +178,17 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   const rules: Rules = collectionRules(engine, book, pipeline(processes, onError))
   const inLane = taskLanes()
   const sweeper = startSweeper(engine, now, onError)
+  const feed: FeedSource = {
+    engine,
+    isOver: (_collection, member) => isExpired(member, now()),
+    async expire(refs) {
+      const writes = refs.map(
+        (ref) => ({ op: 'delete', ending: 'expire', ifRevision: ref.revision, ...ref }) as const,
+      )
+      await commit(writes).catch(onError)
+    },
+  }
+  hub = watchHub(feed, options.watchBounds)
 
   function get(collection: string, key: string): Maybe<Member | null> {
     const kept = cache.get(collection, key)
@@ -357,7 +403,9 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     },
     settings: rules.settings,
     setSettings: (collection, given) => rules.set(collection, given, now()),
-    stats: () => ({ cache: cache.stats, swept: sweeper.swept(), engine: engine.stats() }),
+    changes: (scope, after, limit) => readFeed(feed, scope, after, limit),
+    watch: hub.watch,
+    stats: () => ({ cache: cache.stats, swept: sweeper.swept(), engine: engine.stats(), watch: hub.stats }),
     async close() {
       await sweeper.stop()
       await engine.close()

@@ -10,11 +10,12 @@ function sources(): MetricSources {
   for (const size of [1, 3, 9]) observe(groupCommits, size)
   observe(syncSeconds, 0.002)
   const engine = { commits: 13, failedChecks: 2, writes: 20, groupCommits, syncSeconds }
+  const watch = { watchers: 3, events: 40, fallbacks: 2 }
   return {
     version: '1.2.3',
     cacheLimitBytes: 1000,
     database: {
-      stats: () => ({ cache: { hits: 5, misses: 4, entries: 3, bytes: 200 }, swept: 7, engine }),
+      stats: () => ({ cache: { hits: 5, misses: 4, entries: 3, bytes: 200 }, swept: 7, engine, watch }),
       collections: () => [{ name: 'a "b"\\', members: 2, bytes: 30 }],
     },
     openRequests: () => 1,

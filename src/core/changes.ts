@@ -1,0 +1,177 @@
+import type { ChangesPage, Engine, ExpiringRef, Maybe, ResumePoint } from './engine.ts'
+import { isOwnCollection } from './keys.ts'
+import { maxExaminedMembers, maxPageBytes } from './limits.ts'
+import { type Change, keyOf, type Member, revisionOf } from './member.ts'
+import { nextTurn } from './turn.ts'
+import type { Scope, WatchEvent } from './watch.ts'
+
+/** The feed as readers are shown it: within a scope, without kvist's own members and without what has expired. */
+
+/** Where the feed comes from. */
+export interface FeedSource {
+  readonly engine: Engine
+  /** Its time is over, whether it was swept or not: it must not be shown. */
+  isOver(collection: string, member: Member): boolean
+  /**
+   * Takes these out of the store, unless they were written again since. Never rejects. Who leaves a member out calls
+   * this before it moves on: otherwise a clock that is set back would let the member live again, behind a reader who
+   * was not told of it and will not come by a second time.
+   */
+  expire(refs: readonly ExpiringRef[]): Promise<void>
+}
+
+export interface FeedPage {
+  /** In revision order; may be fewer than the limit, even none, while there are more. */
+  readonly events: readonly WatchEvent[]
+  /** Where to go on: after all that was looked at. */
+  readonly next: ResumePoint
+  /** There are no more, for now. */
+  readonly atEnd: boolean
+}
+
+/** What one question to the engine gave. */
+export interface FeedStep extends FeedPage {
+  /** What was left out because its time is over: `expire` is due before anybody goes on from `next`. */
+  readonly over: readonly ExpiringRef[]
+  /** Of the values of the events. */
+  readonly bytes: number
+  readonly examined: number
+  /** The largest that was looked at; 0 for none. */
+  readonly lastRevision: number
+}
+
+/** With a filter more is looked at than returned. */
+const filteredStep = 1000
+
+/**
+ * One page, at most `limit` events and about `maxPageBytes` of values. Where a scope leaves out much it ends early,
+ * after looking at a bounded number of changes, and `next` goes on. Rejects with `compacted` or `invalid_cursor` as
+ * `Engine.changes` does.
+ */
+export async function readFeed(
+  source: FeedSource,
+  scope: Scope,
+  after: ResumePoint,
+  limit: number,
+): Promise<FeedPage> {
+  const events: WatchEvent[] = []
+  let next = after
+  let examined = 0
+  let bytes = 0
+  for (;;) {
+    const step = await feedStep(source, scope, next, limit - events.length)
+    if (step.over.length > 0) await source.expire(step.over)
+    events.push(...step.events)
+    next = step.next
+    examined += step.examined
+    bytes += step.bytes
+    const isFull = events.length >= limit || bytes >= maxPageBytes || examined >= maxExaminedMembers
+    if (step.atEnd || isFull) return { events, next, atEnd: step.atEnd }
+    await nextTurn()
+  }
+}
+
+/** One question to the engine; what an engine answers at once comes at once. */
+export function feedStep(
+  source: FeedSource,
+  scope: Scope,
+  after: ResumePoint,
+  limit: number,
+): Maybe<FeedStep> {
+  const { collection, key } = scope
+  if (collection !== null && key !== null) return memberStep(source, collection, key, after)
+  const isFiltered = scope.prefix !== null || scope.filter !== null
+  const asked = isFiltered ? filteredStep : limit
+  return whenThere(source.engine.changes(after, asked, collection ?? undefined), (page) =>
+    sift(source, scope, page, limit, asked),
+  )
+}
+
+function sift(source: FeedSource, scope: Scope, page: ChangesPage, limit: number, asked: number): FeedStep {
+  const events: WatchEvent[] = []
+  const over: ExpiringRef[] = []
+  let bytes = 0
+  let lastRevision = 0
+  for (const [i, change] of page.changes.entries()) {
+    lastRevision = revisionOf(change)
+    if (isOwnCollection(change.collection) || !isWanted(scope, keyOf(change))) continue
+    if (isOverPut(source, change)) {
+      over.push({ collection: change.collection, key: keyOf(change), revision: lastRevision })
+      continue
+    }
+    events.push({ change, point: page.pointAfter(i) })
+    bytes += valueLength(change)
+    if (events.length === limit && i < page.changes.length - 1) {
+      return { events, over, bytes, lastRevision, next: page.pointAfter(i), examined: i + 1, atEnd: false }
+    }
+  }
+  const { next, atEnd } = page
+  // An engine may have looked at as many as were asked for to find the few that it returns.
+  return { events, over, bytes, lastRevision, next, atEnd, examined: Math.max(asked, page.changes.length) }
+}
+
+/**
+ * One member is read, and not looked for in the feed. Whether its state is news to the reader the first change after
+ * the point tells: the feed is in revision order, so the member's change is in there if it is not older than that.
+ *
+ * The event's point is its own where the feed just told it, or else that of one who has seen all up to now.
+ */
+function memberStep(
+  source: FeedSource,
+  collection: string,
+  key: string,
+  after: ResumePoint,
+): Maybe<FeedStep> {
+  const { engine } = source
+  // Taken before anything is read: what comes later is the next reader's.
+  const head = engine.head()
+  return whenThere(engine.changes(after, 1), (page) => {
+    const [first] = page.changes
+    if (first === undefined) return memberAnswer(null, page.next, page.next, page.atEnd)
+    if (isOwnCollection(collection)) return memberAnswer(null, head, head)
+    return whenThere(stateOf(engine, collection, key), (change) => {
+      const since = revisionOf(first)
+      if (change === null || revisionOf(change) < since) return memberAnswer(null, head, head)
+      const answer = memberAnswer(change, revisionOf(change) === since ? page.pointAfter(0) : head, head)
+      if (!isOverPut(source, change)) return answer
+      return { ...answer, events: [], over: [{ collection, key, revision: revisionOf(change) }] }
+    })
+  })
+}
+
+function memberAnswer(change: Change | null, point: ResumePoint, next: ResumePoint, atEnd = true): FeedStep {
+  const counted = { next, atEnd, over: [], examined: 1 }
+  if (change === null) return { ...counted, events: [], bytes: 0, lastRevision: 0 }
+  const lastRevision = revisionOf(change)
+  return { ...counted, events: [{ change, point }], bytes: valueLength(change), lastRevision }
+}
+
+function stateOf(engine: Engine, collection: string, key: string): Maybe<Change | null> {
+  return whenThere(engine.read(collection, key), (member) => {
+    if (member !== null) return { type: 'put', collection, member }
+    return whenThere(engine.tombstone(collection, key), (tombstone) =>
+      tombstone === null ? null : { type: tombstone.ending, collection, tombstone },
+    )
+  })
+}
+
+/** Prefix and filter alone: collection and key are looked for by index. */
+export function isWanted({ prefix, filter }: Scope, key: string): boolean {
+  return (prefix === null || key.startsWith(prefix)) && (filter === null || filter.matches(key))
+}
+
+export function isOverPut(source: FeedSource, change: Change): boolean {
+  return (
+    change.type === 'put' &&
+    change.member.expiresAtMs !== null &&
+    source.isOver(change.collection, change.member)
+  )
+}
+
+export function valueLength(change: Change): number {
+  return change.type === 'put' ? change.member.value.length : 0
+}
+
+function whenThere<A, B>(value: Maybe<A>, use: (value: A) => Maybe<B>): Maybe<B> {
+  return value instanceof Promise ? value.then(use) : use(value)
+}
