@@ -22,8 +22,9 @@ import { startSweeper } from './expiry.ts'
 import { isOwnCollection } from './keys.ts'
 import { taskLanes } from './lanes.ts'
 import { everything, type ListQuery, listAll, listPage, type Page, type Selection } from './list.ts'
-import { type Ending, isExpired, type Member, type Value } from './member.ts'
+import { type Ending, isExpired, jsonContentType, type Member, type Value } from './member.ts'
 import { type Operation, toWrite } from './operations.ts'
+import { type Patch, patched } from './patch.ts'
 import { type Process, pipeline } from './pipeline.ts'
 import { collectionRules, type Rules } from './rules.ts'
 import { type Settings, settingsBook } from './settings.ts'
@@ -67,6 +68,11 @@ export interface Database {
    * counts as absent. Null when there was nothing to write. Updates of one member go one after the other.
    */
   update(ref: MemberRef, decide: Decide, durability?: Durability): Promise<Written | null>
+  /**
+   * Patches a member (patch.ts), as `update` writes: of many patches at once none is lost. What has no new expiry keeps
+   * the one that it has.
+   */
+  patch(ref: MemberRef, patch: Patch, condition?: Condition, expiresAtMs?: number | null): Promise<Patched>
   /** Writes without conditions, all or none, in their order; what became of each. */
   write(writes: readonly Write[], durability?: Durability): Promise<readonly Written[]>
   /** Stores many at once without conditions, as an import does; says which of them a process kept out, and why. */
@@ -119,6 +125,11 @@ export interface Content {
 /** What became of a put, and the expiry that it got. */
 export interface Stored extends Written {
   readonly expiresAtMs: number | null
+}
+
+/** What became of a patch, and the type that its member has. */
+export interface Patched extends Stored {
+  readonly contentType: string
 }
 
 /** One of several that was not stored. */
@@ -210,11 +221,11 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   }
 
   /** In lanes: of those who write one member at once all but one would have tried in vain, over and over. */
-  function update(ref: MemberRef, decide: Decide, durability?: Durability): Promise<Written | null> {
+  function update(ref: MemberRef, decide: Decide, durability?: Durability): Promise<Stored | null> {
     return inLane(refId(ref), () => tryUpdate(ref, decide, rules.applied, durability))
   }
 
-  function updateAsIs(ref: MemberRef, decide: Decide): Promise<Written | null> {
+  function updateAsIs(ref: MemberRef, decide: Decide): Promise<Stored | null> {
     return inLane(refId(ref), () => tryUpdate(ref, decide, null))
   }
 
@@ -223,7 +234,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     decide: Decide,
     apply: Rules['applied'] | null,
     durability?: Durability,
-  ): Promise<Written | null> {
+  ): Promise<Stored | null> {
     for (let tries = 0; tries < maxTries; tries++) {
       const nowMs = now()
       const read = await engine.read(collection, key)
@@ -234,7 +245,8 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
       const write = isReady ? decided : await apply(decided, current, nowMs)
       const checks = [{ collection, key, revision: current?.revision ?? null }]
       const result = await engine.commit(commitOf(checks, [write], nowMs, durability))
-      if (result.ok) return result.written[0]!
+      const expiresAtMs = write.op === 'put' ? write.expiresAtMs : null
+      if (result.ok) return { ...result.written[0]!, expiresAtMs }
     }
     throw new KvistError('conflict', `${key} changed too often to be written`)
   }
@@ -258,6 +270,22 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
             return write
           })
     return { ...written!, expiresAtMs }
+  }
+
+  async function patch(
+    ref: MemberRef,
+    change: Patch,
+    condition: Condition = {},
+    expiresAtMs: number | null = null,
+  ): Promise<Patched> {
+    let contentType = jsonContentType
+    const stored = await update(ref, (current) => {
+      requireCondition(condition, current)
+      const content = patched(current, change)
+      contentType = content.contentType
+      return { ...content, ...ref, op: 'put', expiresAtMs: expiresAtMs ?? content.expiresAtMs }
+    })
+    return { ...stored!, contentType }
   }
 
   async function remove(collection: string, key: string, condition?: Condition): Promise<boolean> {
@@ -391,6 +419,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     delete: remove,
     batch,
     update,
+    patch,
     write,
     putAll,
     prepare: ({ collection, key }, content, otherwise) =>

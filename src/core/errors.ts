@@ -41,3 +41,17 @@ export class KvistError extends Error {
     this.extra = extra
   }
 }
+
+/** Does some work; the error of what fails in it begins with where that was. */
+export function failingAt<Result>(
+  where: string,
+  extra: Readonly<Record<string, unknown>>,
+  work: () => Result,
+): Result {
+  try {
+    return work()
+  } catch (error) {
+    if (!(error instanceof KvistError)) throw error
+    throw new KvistError(error.code, `${where}: ${error.message}`, { ...error.extra, ...extra }, error.cause)
+  }
+}

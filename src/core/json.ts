@@ -116,7 +116,8 @@ function sum(pointer: string, current: number, by: number): number {
   return value
 }
 
-function pointerSteps(pointer: string): string[] {
+/** The names and indexes that an RFC 6901 pointer goes through. Throws `invalid_parameter` when it is none. */
+export function pointerSteps(pointer: string): string[] {
   if (pointer.length > maxPointerLength) {
     throw new KvistError(
       'invalid_parameter',

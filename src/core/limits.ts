@@ -9,6 +9,15 @@ export const maxContentTypeBytes = 256
 export const maxBatchBytes = 32 * 1024 * 1024
 export const maxBatchOperations = 10_000
 
+/**
+ * How deep a merge patch may be nested, and what a JSON patch tests: each level is a call, and looks through the text
+ * below it again.
+ */
+export const maxPatchDepth = 100
+export const maxPatchOperations = 10_000
+/** Text that one patch may look through and write, at every level again: sixteen times the largest value. */
+export const maxPatchWorkChars = 256 * 1024 * 1024
+
 /** One line of an NDJSON import: a value of the largest size in base64, with its key. */
 export const maxLineBytes = Math.ceil((maxValueBytes * 4) / 3) + 16 * 1024
 /** An import names this many bad lines; what is over is only counted. */

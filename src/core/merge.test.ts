@@ -41,6 +41,13 @@ test('a patch that is nested too deep is refused, not a stack that overflows', (
   expect(mergePatch('{}', `${'{"a":'.repeat(100)}1${'}'.repeat(100)}`)).toContain('{"a":1}')
 })
 
+test('a patch that would look through a large value again and again is refused', () => {
+  const nested = (levels: number, inner: string) => `${'{"a":'.repeat(levels)}${inner}${'}'.repeat(levels)}`
+  const large = `["${'x'.repeat(10_000_000)}"]`
+  expect(mergePatch(nested(10, large), nested(10, '1'))).toBe(nested(10, '1'))
+  expect(() => mergePatch(nested(90, large), nested(90, '1'))).toThrow('too much work')
+})
+
 test('setting members keeps the others as they stand', () => {
   expect(
     withMembers('{"a": 1.0, "b":2}', [

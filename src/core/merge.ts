@@ -1,14 +1,13 @@
 import { KvistError } from './errors.ts'
 import { rawMembers } from './json.ts'
+import { maxPatchDepth } from './limits.ts'
+import { boundedWork, type Spend } from './patch-work.ts'
 
 /**
  * Objects put together as text, so that what is not touched is kept as it was sent: numbers of twenty digits, `1.0`,
  * names such as `__proto__`, which are names like any other here. As in json.ts, texts must be ones that `JSON.parse`
  * has accepted.
  */
-
-/** Patches nested deeper than this are refused: each level is a call, and looks through the text below it again. */
-const maxPatchDepth = 100
 
 export function isObjectText(text: string): boolean {
   return /^\s*\{/.test(text)
@@ -28,24 +27,27 @@ export function withMembers(text: string, set: Iterable<readonly [name: string, 
 
 /**
  * JSON merge patch (RFC 7396). `target` is undefined where there is nothing yet. Throws `unprocessable` for a patch that
- * is nested too deep.
+ * is nested too deep, or more work than a patch may be.
  */
 export function mergePatch(target: string | undefined, patch: string): string {
-  return mergeAt(target, patch, 0)
+  return mergeAt(target, patch, 0, boundedWork())
 }
 
-function mergeAt(target: string | undefined, patch: string, depth: number): string {
+function mergeAt(target: string | undefined, patch: string, depth: number, spend: Spend): string {
   if (!isObjectText(patch)) return patch
   if (depth === maxPatchDepth) {
     throw new KvistError('unprocessable', `a patch may be nested ${maxPatchDepth} levels at most`, {
       limit: maxPatchDepth,
     })
   }
+  spend(patch.length + (target?.length ?? 0))
+  const changes = rawMembers(patch)
   const members =
     target !== undefined && isObjectText(target) ? rawMembers(target) : new Map<string, string>()
-  for (const [name, value] of rawMembers(patch)) {
+  spend(0, changes.size + members.size)
+  for (const [name, value] of changes) {
     if (value === 'null') members.delete(name)
-    else members.set(name, mergeAt(members.get(name), value, depth + 1))
+    else members.set(name, mergeAt(members.get(name), value, depth + 1, spend))
   }
   return objectText(members)
 }

@@ -1,0 +1,71 @@
+import { rawElements, rawMembers } from './json.ts'
+
+/**
+ * Whether two JSON texts mean the same (RFC 6902, 4.6): objects in any order of their members, strings however they are
+ * escaped, numbers by their exact value, beyond what a double holds. Exponents of more than 15 digits are only compared
+ * as they are written. Both must be texts that `JSON.parse` has accepted. All that is looked into is told of
+ * with its depth, which is how many calls deep this is: `onLook` may throw where that is enough.
+ */
+export function isEqualJson(
+  a: string,
+  b: string,
+  onLook: (depth: number, characters: number) => void,
+): boolean {
+  return isEqualAt(a.trim(), b.trim(), 0, onLook)
+}
+
+type OnLook = Parameters<typeof isEqualJson>[2]
+
+function isEqualAt(a: string, b: string, depth: number, onLook: OnLook): boolean {
+  if (a === b) return true
+  const kind = kindOf(a)
+  if (kind !== kindOf(b)) return false
+  onLook(depth, a.length + b.length)
+  if (kind === 'array') {
+    const others = rawElements(b)
+    const own = rawElements(a)
+    return (
+      own.length === others.length && own.every((one, i) => isEqualAt(one, others[i]!, depth + 1, onLook))
+    )
+  }
+  if (kind === 'object') {
+    const others = rawMembers(b)
+    const own = rawMembers(a)
+    if (own.size !== others.size) return false
+    for (const [name, one] of own) {
+      const other = others.get(name)
+      if (other === undefined || !isEqualAt(one, other, depth + 1, onLook)) return false
+    }
+    return true
+  }
+  if (kind === 'string') return JSON.parse(a) === JSON.parse(b)
+  // What is left are true, false and null, which are what they look like.
+  return kind === 'number' && decimal(a) === decimal(b)
+}
+
+const kinds: Readonly<Record<string, 'object' | 'array' | 'string' | 'word'>> = {
+  '{': 'object',
+  '[': 'array',
+  '"': 'string',
+  t: 'word',
+  f: 'word',
+  n: 'word',
+}
+
+function kindOf(text: string): 'object' | 'array' | 'string' | 'word' | 'number' {
+  return kinds[text.charAt(0)] ?? 'number'
+}
+
+/** A number as its digits without zeros at either end, and the power of ten that they are to be multiplied by. */
+function decimal(text: string): string {
+  const [, sign = '', whole = '', fraction = '', exponent = '0'] =
+    /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/.exec(text) ?? []
+  const all = whole + fraction
+  let start = 0
+  while (all[start] === '0') start++
+  if (start === all.length) return '0'
+  if (exponent.length > 16) return text
+  let end = all.length
+  while (all[end - 1] === '0') end--
+  return `${sign}${all.slice(start, end)}e${Number(exponent) - fraction.length + (all.length - end)}`
+}

@@ -1,0 +1,43 @@
+import type { Content } from './database.ts'
+import { KvistError } from './errors.ts'
+import { incrementAt } from './json.ts'
+import { applyJsonPatch, type PatchOperation } from './json-patch.ts'
+import { maxValueBytes } from './limits.ts'
+import { jsonContentType } from './member.ts'
+import { mergePatch } from './merge.ts'
+
+/** What is to change in a value, as data: it may have to be done several times, if others write in between. */
+export type Patch =
+  /** JSON merge patch (RFC 7396): text that `JSON.parse` has accepted. */
+  | { readonly kind: 'merge'; readonly text: string }
+  /** JSON patch (RFC 6902), all operations or none. */
+  | { readonly kind: 'operations'; readonly operations: readonly PatchOperation[] }
+  /** What a number is to grow by; `path` is a JSON pointer to it, empty for the value itself. */
+  | { readonly kind: 'increment'; readonly path: string; readonly by: number }
+
+/**
+ * What a patch makes of a member; all but the value stays what it was. Merge patches and increments begin with nothing
+ * where there is no member. Throws `not_found` for a JSON patch then; `unprocessable` where the value is not JSON, and
+ * for what cannot be done to it; `conflict` for a test of a JSON patch that fails; `too_large`.
+ */
+export function patched(current: Content | null, patch: Patch): Content {
+  const before = current?.value
+  if (before instanceof Uint8Array) throw new KvistError('unprocessable', 'the value is not JSON')
+  const value = patchedText(before, patch)
+  if (value.length * 3 > maxValueBytes && Buffer.byteLength(value) > maxValueBytes) {
+    throw new KvistError('too_large', `the value would have more than ${maxValueBytes} bytes`, {
+      limit_bytes: maxValueBytes,
+    })
+  }
+  const { contentType, flags, expiresAtMs } = current ?? newJson
+  return { value, contentType, flags, expiresAtMs }
+}
+
+function patchedText(before: string | undefined, patch: Patch): string {
+  if (patch.kind === 'merge') return mergePatch(before, patch.text)
+  if (patch.kind === 'increment') return incrementAt(before, patch.path, patch.by).text
+  if (before === undefined) throw new KvistError('not_found', 'there is no member to be patched')
+  return applyJsonPatch(before, patch.operations)
+}
+
+const newJson = { contentType: jsonContentType, flags: 0, expiresAtMs: null }
