@@ -150,7 +150,7 @@ const plainAnswers: Json = {
 
 function answersOf({ docs, api }: Route, wantsToken: boolean): Json {
   if (docs === undefined) return plainAnswers
-  const { answers, problems = [] } = docs
+  const { answers, problems = [], problemHeaders: more = {} } = docs
   // An API with errors of its own says itself how they look.
   if (api !== undefined) return { ...(wantsToken ? noToken : {}), ...answers }
   const codes = [...(wantsToken ? (['unauthorized'] as const) : []), ...problems]
@@ -159,6 +159,7 @@ function answersOf({ docs, api }: Route, wantsToken: boolean): Json {
     failed[status] = problemAnswer(
       status,
       codes.filter((code) => statusOf(code) === status),
+      more[status],
     )
   }
   return { ...failed, 500: problemAnswer(500, [null]), ...answers }
@@ -167,7 +168,11 @@ function answersOf({ docs, api }: Route, wantsToken: boolean): Json {
 const noToken: Json = { 401: { description: 'The token is missing or wrong' } }
 
 /** The answer to errors with one status; null stands for an error that nobody foresaw. */
-function problemAnswer(status: number, codes: readonly (KvistError['code'] | null)[]): Answer {
+function problemAnswer(
+  status: number,
+  codes: readonly (KvistError['code'] | null)[],
+  headers: Readonly<Record<string, Header>> = {},
+): Answer {
   const examples = codes.map((code) => {
     const { title, detail, ...more } = problemOf(code === null ? null : new KvistError(code, '…'))
     return [more.code, { summary: String(title), value: { title, ...more, detail } }] as const
@@ -175,7 +180,7 @@ function problemAnswer(status: number, codes: readonly (KvistError['code'] | nul
   const content: Content = { schema: problem, examples: Object.fromEntries(examples) }
   return {
     description: examples.map(([code, { summary }]) => `${summary} (\`${code}\`)`).join(', '),
-    headers: problemHeaders(status),
+    headers: { ...problemHeaders(status), ...headers },
     content: { 'application/problem+json': content },
   }
 }

@@ -15,6 +15,8 @@ export interface Operation {
   readonly answers: Readonly<Record<number, Answer>>
   /** Errors that it answers as problem details; a wrong token needs no mention. */
   readonly problems?: readonly ErrorCode[]
+  /** What they carry beside the usual, by status. */
+  readonly problemHeaders?: Readonly<Record<number, Readonly<Record<string, Header>>>>
   /** The summary of HEAD, where that is worth its own entry. */
   readonly head?: string
 }

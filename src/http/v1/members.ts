@@ -1,5 +1,5 @@
 import { stampToMs } from '../../core/clock.ts'
-import type { Condition, Database } from '../../core/database.ts'
+import type { Condition, Database, Stored } from '../../core/database.ts'
 import type { MemberRef } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
 import { jsonContentType, type Member } from '../../core/member.ts'
@@ -75,9 +75,14 @@ export async function putMember(
   const expiresAtMs = parseExpiry(expire_in, expire_at, Date.now())
   const content = { ...sent, flags: 0, expiresAtMs }
   const written = await db.put(collection, key, content, condition)
-  return new Response(storedJson(key, written, content), {
-    status: written.existed ? 200 : 201,
-    headers: { 'content-type': 'application/json', etag: `"${written.revision}"` },
+  return storedAnswer(key, written, content)
+}
+
+/** 201 for a new member, 200 for one that was there. */
+export function storedAnswer(key: string, stored: Stored, content: { contentType: string }): Response {
+  return new Response(storedJson(key, stored, content), {
+    status: stored.existed ? 200 : 201,
+    headers: { 'content-type': 'application/json', etag: `"${stored.revision}"` },
   })
 }
 
@@ -93,7 +98,7 @@ function notFound({ collection, key }: MemberRef): KvistError {
 }
 
 /** What If-Match and If-None-Match ask for; undefined when neither is sent. */
-function conditionOf(headers: Headers): Condition | undefined {
+export function conditionOf(headers: Headers): Condition | undefined {
   const ifMatch = headers.get('if-match')
   const ifNoneMatch = headers.get('if-none-match')
   if (ifMatch === null && ifNoneMatch === null) return undefined

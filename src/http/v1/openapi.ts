@@ -294,6 +294,53 @@ export const putMember: Operation = {
   ],
 }
 
+export const patchMember: Operation = {
+  id: 'patchMember',
+  description:
+    "What is not touched keeps its bytes; content type, expiry and `created_at` stay. A merge patch (RFC 7396) and an increment make a member that is missing; a JSON patch (RFC 6902) answers 404 then, 409 when a `test` fails, and 422 for a path that leads nowhere, each with the operation's index. Of many patches at once none is lost.",
+  parameters: [collection, key, ...expiry, ...conditions],
+  body: {
+    content: {
+      'application/merge-patch+json': { schema: schemas.anyJson, example: { year: 1965, draft: null } },
+      'application/json-patch+json': {
+        schema: schemas.jsonPatch,
+        example: [
+          { op: 'test', path: '/title', value: 'Dune' },
+          { op: 'replace', path: '/year', value: 1965 },
+        ],
+      },
+      'application/vnd.kvist.increment+json': {
+        schema: schemas.increment,
+        example: { path: '/views', by: 1 },
+      },
+    },
+  },
+  answers: {
+    200: {
+      description: 'Changed',
+      headers: { ETag: etag },
+      content: { [json]: { schema: schemas.stored, example: storedExample } },
+    },
+    201: {
+      description: 'Stored; it is new',
+      headers: { ETag: etag },
+      content: { [json]: { schema: schemas.stored, example: storedExample } },
+    },
+  },
+  problems: [
+    'invalid_request',
+    'invalid_collection',
+    'invalid_parameter',
+    'not_found',
+    'key_too_long',
+    'conflict',
+    'precondition_failed',
+    ...valueFaults,
+    ...writeFaults,
+  ],
+  problemHeaders: { 415: { 'Accept-Patch': { description: 'The types that are taken', schema: text } } },
+}
+
 export const deleteMember: Operation = {
   id: 'deleteMember',
   parameters: [collection, key, ...conditions],

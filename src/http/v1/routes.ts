@@ -6,6 +6,7 @@ import { importLines } from './bulk.ts'
 import { dropMembers, listCollections, listMembers, postMember } from './collections.ts'
 import { deleteMember, getMember, putMember } from './members.ts'
 import * as docs from './openapi.ts'
+import { patchMember } from './patch.ts'
 import { deleteSettings, getSettings, putSettings } from './settings.ts'
 
 /** The API of kvist's own, `/v1`: DESIGN's table, row by row. */
@@ -101,6 +102,13 @@ function memberRoutes(db: Database, path: string, refOf: typeof memberOf): Route
       summary: 'Stores a value',
       docs: docs.putMember,
       handle: (request, connection) => putMember(db, request, refOf(request), connection),
+    },
+    {
+      method: 'PATCH',
+      path,
+      summary: 'Changes a part of a value',
+      docs: docs.patchMember,
+      handle: (request, connection) => patchMember(db, request, refOf(request), connection),
     },
     {
       method: 'DELETE',

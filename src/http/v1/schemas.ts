@@ -1,4 +1,4 @@
-import { maxCollectionBytes, maxKeyBytes, maxProcesses } from '../../core/limits.ts'
+import { maxCollectionBytes, maxKeyBytes, maxPatchOperations, maxProcesses } from '../../core/limits.ts'
 import { named, type Schema } from '../operation.ts'
 
 /** The shapes of `/v1` as the API's document has them; shapes.ts writes them. */
@@ -137,6 +137,16 @@ export const bulkSummary = named('BulkSummary', {
 
 const ofMember = { collection: collectionName, key }
 
+const whatGrows = {
+  path: {
+    type: 'string',
+    format: 'json-pointer',
+    default: '',
+    description: 'JSON pointer to the number; empty for the value itself',
+  },
+  by: { type: 'number', default: 1 },
+}
+
 export const batch = named('Batch', {
   type: 'object',
   additionalProperties: false,
@@ -189,17 +199,33 @@ export const batch = named('Batch', {
             properties: {
               op: { const: 'increment' },
               ...ofMember,
-              path: {
-                type: 'string',
-                format: 'json-pointer',
-                default: '',
-                description: 'JSON pointer to the number; empty for the value itself',
-              },
-              by: { type: 'number', default: 1 },
+              ...whatGrows,
             },
           },
         ],
       },
+    },
+  },
+})
+
+export const increment = named('Increment', {
+  type: 'object',
+  additionalProperties: false,
+  properties: whatGrows,
+})
+
+export const jsonPatch = named('JsonPatch', {
+  type: 'array',
+  description: 'All operations or none, in their order',
+  maxItems: maxPatchOperations,
+  items: {
+    type: 'object',
+    required: ['op', 'path'],
+    properties: {
+      op: { enum: ['add', 'remove', 'replace', 'move', 'copy', 'test'] },
+      path: { type: 'string', format: 'json-pointer' },
+      from: { type: 'string', format: 'json-pointer', description: 'Of `move` and `copy`' },
+      value: { ...anyJson, description: 'Any JSON, of `add`, `replace` and `test`' },
     },
   },
 })
