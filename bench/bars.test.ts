@@ -45,6 +45,35 @@ test('a bar is never reached when one of its two was left out or failed', () => 
   expect([withoutPeer.length, withoutKvist.length, withoutOwnRate.length]).toEqual([2, 2, 1])
 })
 
+test('a bar can be on a contestant other than kvist', () => {
+  const rows = { kvist: [measure(10)], relaxed: [measure(60)], memcached: [measure(100)] }
+  const found = judge([load('set', rows)])
+  expect(found).toMatchObject([
+    { found: { value: 0.6 }, atLeast: 0.5, reached: true },
+    { found: { value: 0.1 }, reached: true },
+  ])
+  expect(found[1]).not.toHaveProperty('atLeast')
+})
+
+test('one missed change in any round breaks a bar; of the percentiles of rounds the median counts', () => {
+  const each = [measure(1, 1, 0), measure(1, 1, 3), measure(1, 1, 0)].map((round, index) => ({
+    ...round,
+    p99Ms: [20, 99, 500][index]!,
+  }))
+  const found = judge([load('reach', { each, one: [measure(1)], all: [measure(1)] })])
+  const missed = found.filter(({ unit }) => unit === 'errors')
+  expect(missed.map(({ found: figure, reached }) => [figure?.value, reached])).toEqual([
+    [3, false],
+    [0, true],
+    [0, true],
+  ])
+  expect(found.find(({ atMost }) => atMost === 100)).toMatchObject({
+    found: { value: 99, low: 20, high: 500 },
+    unit: 'ms',
+    reached: true,
+  })
+})
+
 test('the summary of rounds takes medians, but every error and the slowest of all', () => {
   const summary = summaryOf([measure(10, 5, 2), measure(30, 9, 0), measure(20, 1, 1)])
   expect(summary).toMatchObject({ perSecond: 20, maxMs: 9, errors: 3 })
@@ -64,6 +93,17 @@ test('the table names who failed and which bar was missed', () => {
   })
   expect(text).toContain('| bare | not run |')
   expect(text).toContain('≥ 1.40 × | 1.00 × |  | **no** |')
+  expect(text).toContain(
+    '**Not reached, 1 of 2:** GET of one key against webdis + Redis. ' +
+      'Not measured, 1 of 2: GET of one key against the bare ceiling.',
+  )
+})
+
+test('the last line says when all bars are reached, and counts no figure without a bound', () => {
+  const rows = { kvist: [measure(10)], relaxed: [measure(60)], memcached: [measure(100)] }
+  const loads = [load('set', rows)]
+  const results = { title: '', at: '', machine: '', remarks: [], series: [] }
+  expect(markdown({ ...results, loads, verdicts: judge(loads) })).toEndWith('\n\nThe only bar is reached.\n')
 })
 
 test('median and slope', () => {

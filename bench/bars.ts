@@ -1,19 +1,23 @@
 import type { LoadResult, Measure, Row, Verdict } from './results.ts'
 import { median } from './statistics.ts'
 
-/** What kvist should reach, as the project says it, and whether it did. */
+/** What kvist should reach in loads, as the project says it, and whether it did. A bar without a bound is told beside. */
 
 interface Bar {
   readonly load: string
   readonly text: string
   readonly figure: Figure
-  /** Another contestant, whose figure kvist's is divided by. */
+  /** Whose figure it is; kvist's when left out. */
+  readonly contestant?: string
+  /** Another contestant, whose figure it is divided by. */
   readonly against?: string
   readonly atLeast?: number
   readonly atMost?: number
 }
 
-type Figure = 'perSecond' | 'maxMs'
+type Figure = keyof typeof unitOf
+
+const unitOf = { perSecond: '/s', p99Ms: 'ms', maxMs: 'ms', errors: 'errors' } as const
 
 const bars: readonly Bar[] = [
   rate('get-one', 'webdis', 1.4, 'GET of one key against webdis + Redis'),
@@ -29,10 +33,57 @@ const bars: readonly Bar[] = [
   slowest('put-256', 'slowest durable PUT while applying, 256 connections'),
   { load: 'import', figure: 'perSecond', atLeast: 150_000, text: 'NDJSON import, members a second' },
   { load: 'export', figure: 'perSecond', atLeast: 300_000, text: 'NDJSON export, members a second' },
+
+  rate('get', 'memcached', 0.7, 'memcached get against memcached'),
+  rate('multiget', 'memcached', 0.5, 'memcached get of 100 keys against memcached'),
+  rate('gets', 'memcached', 0.5, '100 memcached gets in a pipeline against memcached'),
+  { ...rate('set', 'memcached', 0.5, 'relaxed memcached set against memcached'), contestant: 'relaxed' },
+  { load: 'set', figure: 'perSecond', against: 'memcached', text: 'durable memcached set against memcached' },
+  rate('slap-get', 'memcached', 0.7, 'memcached get against memcached, by memcslap'),
+  {
+    ...rate('slap-set', 'memcached', 0.5, 'relaxed memcached set against memcached, by memcslap'),
+    contestant: 'relaxed',
+  },
+
+  reach('each', { figure: 'p99Ms', atMost: 100, text: 'a change reaches its watchers, many keys, p99' }),
+  reach('each', {
+    figure: 'errors',
+    atMost: 0,
+    text: 'changes that a watcher missed or got out of order, many keys',
+  }),
+  reach('one', {
+    figure: 'errors',
+    atMost: 0,
+    text: 'changes that a watcher missed or got out of order, one key',
+  }),
+  reach('one', { figure: 'p99Ms', text: 'a change reaches its watchers, one key, p99' }),
+  reach('all', { figure: 'p99Ms', text: 'a change reaches its watchers, who all watch its key, p99' }),
+  reach('all', {
+    figure: 'errors',
+    atMost: 0,
+    text: 'changes that a watcher missed or got out of order, all on a key',
+  }),
+  rate('put-watched', 'unwatched', 0.9, 'durable PUT with idle watchers on other keys against without'),
+  {
+    load: 'changes-pages',
+    figure: 'perSecond',
+    atLeast: 200_000,
+    text: 'catching up by pages, changes a second',
+  },
+  {
+    load: 'changes-stream',
+    figure: 'perSecond',
+    atLeast: 200_000,
+    text: 'catching up by a stream, changes a second',
+  },
 ]
 
 function rate(load: string, against: string, atLeast: number, text: string): Bar {
   return { load, figure: 'perSecond', against, atLeast, text }
+}
+
+function reach(contestant: string, bar: Omit<Bar, 'load' | 'contestant'>): Bar {
+  return { load: 'reach', contestant, ...bar }
 }
 
 function slowest(load: string, text: string): Bar {
@@ -44,13 +95,13 @@ export function judge(loads: readonly LoadResult[]): Verdict[] {
   return bars.flatMap((bar) => {
     const rows = loads.find(({ name }) => name === bar.load)?.rows
     if (rows === undefined) return []
-    const own = figuresOf(rows, 'kvist', bar.figure)
+    const own = figuresOf(rows, bar.contestant ?? 'kvist', bar.figure)
     const theirs = bar.against === undefined ? own.map(() => 1) : figuresOf(rows, bar.against, bar.figure)
     const rounds = own.slice(0, theirs.length).map((figure, round) => figure / (theirs[round] ?? Number.NaN))
-    // One slow answer in any round is one too many; of rates the median counts.
-    const value = bar.figure === 'maxMs' ? Math.max(...rounds) : median(own) / median(theirs)
-    const unit = bar.against ? '×' : bar.figure === 'maxMs' ? 'ms' : '/s'
-    return [verdict(bar, unit, value, rounds)]
+    // One slow answer or one error in any round is one too many; of rates and percentiles the median counts.
+    const worstCounts = bar.figure === 'maxMs' || bar.figure === 'errors'
+    const value = worstCounts ? Math.max(...rounds) : median(own) / median(theirs)
+    return [verdict(bar, bar.against ? '×' : unitOf[bar.figure], value, rounds)]
   })
 }
 

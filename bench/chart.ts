@@ -26,6 +26,7 @@ const colors: Readonly<Record<string, string>> = {
   kvist: '#2f81f7',
   relaxed: '#79b0f7',
   webdis: '#d9663d',
+  memcached: '#d9663d',
   etcd: '#3f9c6b',
   bare: '#8b949e',
 }
@@ -66,13 +67,14 @@ ${text(margin, height - 16, results.machine, 'foot')}
 `
 }
 
-function barPanel({ title, unit, rows }: LoadResult): Panel[] {
+function barPanel({ title, unit, charted = 'perSecond', rows }: LoadResult): Panel[] {
   const bars = rows.flatMap(({ contestant, title: label, rounds }) => {
-    const all = summaryOf(rounds)
-    return all
-      ? [{ contestant, label, value: all.perSecond, rates: rounds.map((round) => round.perSecond) }]
-      : []
+    const value = summaryOf(rounds)?.[charted] ?? null
+    if (value === null) return []
+    return [{ contestant, label, value, rates: rounds.map((round) => round[charted] ?? value) }]
   })
+  // Where kvist is held against nobody, the bars are all its own.
+  const other = bars.some(({ contestant }) => contestant === 'kvist') ? colors.bare : colors.kvist
   if (bars.length === 0) return []
   const largest = Math.max(...bars.flatMap(({ value, rates }) => [value, ...rates]))
   const full = panelWidth - labelWidth - figureWidth
@@ -84,17 +86,17 @@ function barPanel({ title, unit, rows }: LoadResult): Panel[] {
     const weight = contestant === 'kvist' ? 'title' : ''
     return [
       text(0, middle + 4, label, weight),
-      `<rect x="${labelWidth}" y="${y}" width="${width}" height="${barHeight}" rx="2" fill="${colors[contestant] ?? '#8b949e'}"/>`,
+      `<rect x="${labelWidth}" y="${y}" width="${width}" height="${barHeight}" rx="2" fill="${colors[contestant] ?? other}"/>`,
       rates.length > 1
         ? `<path class="range" d="M${labelWidth} ${middle}m${low} 0H${labelWidth + (high ?? 0)}"/>`
         : '',
-      `<text class="figure" x="${panelWidth}" y="${middle + 4}" text-anchor="end">${thousands(value)}</text>`,
+      `<text class="figure" x="${panelWidth}" y="${middle + 4}" text-anchor="end">${charted === 'p99Ms' ? value.toFixed(1) : thousands(value)}</text>`,
     ].join('')
   })
   return [
     {
       height: titleHeight + bars.length * (barHeight + barGap),
-      svg: text(0, 18, `${title}, ${unit}`, 'title') + svg.join('\n'),
+      svg: text(0, 18, `${title}, ${charted === 'p99Ms' ? 'p99 in ms' : unit}`, 'title') + svg.join('\n'),
     },
   ]
 }

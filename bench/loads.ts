@@ -1,5 +1,6 @@
 import type { Ask, Contestant } from './contestants.ts'
 import { jsonOf, keyOf, writtenValue } from './members.ts'
+import { peakMb } from './memory.ts'
 import { type Server, watchMemory } from './process.ts'
 import type { Measure } from './results.ts'
 import { runWrk } from './wrk.ts'
@@ -74,7 +75,7 @@ export async function runLoad(run: LoadRun): Promise<Measure> {
   }
   const stopWatching = watchMemory(run.server.pid, 250)
   const figures = await runWrk({ ...wrk, seconds: run.seconds, seed: run.round })
-  return { ...figures, peakMb: peakOf(stopWatching()) }
+  return { ...figures, peakMb: peakMb(stopWatching()) }
 }
 
 async function runBulk({ contestant, server, members }: LoadRun, kind: BulkLoad['kind']): Promise<Measure> {
@@ -82,13 +83,9 @@ async function runBulk({ contestant, server, members }: LoadRun, kind: BulkLoad[
   const startedAt = performance.now()
   await contestant[kind](members)
   const seconds = (performance.now() - startedAt) / 1000
-  const peakMb = peakOf(stopWatching())
+  const peak = peakMb(stopWatching())
   await check(contestant, 'get')
-  return { perSecond: members / seconds, p50Ms: null, p99Ms: null, maxMs: null, errors: 0, peakMb }
-}
-
-function peakOf(samples: readonly { readonly rssMb: number }[]): number {
-  return samples.reduce((peak, { rssMb }) => Math.max(peak, rssMb), 0)
+  return { perSecond: members / seconds, p50Ms: null, p99Ms: null, maxMs: null, errors: 0, peakMb: peak }
 }
 
 /** The figures of a server that answers something else are worth nothing: one request is looked at first. */

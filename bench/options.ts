@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 
-/** The options of both programs: what they mean and what they are when left out, in full and in quick runs. */
+/** The options of the programs: what they mean and what they are when left out, in full and in quick runs. */
 
 interface Option {
   readonly help: string
@@ -55,6 +55,23 @@ export const memcachedOptions = {
   name: { help: 'name of the file in bench/results', full: 'memcached', quick: 'memcached-quick' },
 }
 
+export const watchOptions = {
+  ...common,
+  only: { help: 'steps, by name, with commas between', ...same('') },
+  rounds: { help: 'rounds of each step', full: '3', quick: '1' },
+  seconds: { help: 'seconds a round of changes or of PUT lasts', full: '10', quick: '2' },
+  quiet: { help: 'seconds of quiet before the memory of idle watchers is read', full: '30', quick: '3' },
+  watchers: { help: 'open watchers', full: '10000', quick: '1000' },
+  keys: { help: 'keys that they are spread over', full: '1000', quick: '100' },
+  'one-key-watchers': {
+    help: 'watchers of the one key that changes a hundred times a second',
+    ...same('1000'),
+  },
+  'idle-watchers': { help: 'idle watchers while others write', ...same('1000') },
+  members: { help: 'members whose changes are caught up with', full: '1000000', quick: '200000' },
+  name: { help: 'name of the files in bench/results', full: 'watch', quick: 'watch-quick' },
+}
+
 export type Chosen<Names extends string> = {
   readonly quick: boolean
   text(name: Names): string
@@ -64,6 +81,17 @@ export type Chosen<Names extends string> = {
 
 function same(value: string): { full: string; quick: string } {
   return { full: value, quick: value }
+}
+
+/** Those of the rows that are named, in the order of the rows; all of them when none is. */
+export function pick<Named extends { readonly name: string }>(
+  all: readonly Named[],
+  names: readonly string[],
+): Named[] {
+  const unknown = names.find((name) => !all.some((one) => one.name === name))
+  if (unknown !== undefined)
+    throw new Error(`${unknown} is none of ${all.map(({ name }) => name).join(', ')}`)
+  return all.filter(({ name }) => names.length === 0 || names.includes(name))
 }
 
 /** Reads the command line; ends the program with a line about it when it cannot, or with the help when asked. */

@@ -139,6 +139,12 @@ export function memoryOf(pid: number): { rssMb: number; anonymousMb: number } | 
   return Number.isNaN(memory.rssMb) ? null : memory
 }
 
+/** How many files, connections among them, a process may have open; Bun takes all that it may. */
+export function openFilesLimit(): number {
+  const [, hard] = /^Max open files +\S+ +(\d+)/m.exec(readIfThere('/proc/self/limits')) ?? []
+  return hard === undefined ? Number.POSITIVE_INFINITY : Number(hard)
+}
+
 async function answers(url: string, holds: string): Promise<boolean> {
   try {
     const answer = await fetch(url, { headers: { connection: 'close' } })

@@ -9,7 +9,7 @@ export interface Measure {
   readonly p50Ms: number | null
   readonly p99Ms: number | null
   readonly maxMs: number | null
-  /** Answers of 400 and above, failed connections, timeouts. */
+  /** Answers of 400 and above, failed connections, timeouts; changes that a watcher missed or got out of order. */
   readonly errors: number
   /** Resident memory of the server at its largest. */
   readonly peakMb: number
@@ -29,6 +29,8 @@ export interface LoadResult {
   readonly title: string
   readonly unit: string
   readonly note?: string
+  /** What the chart shows; the rate when left out. */
+  readonly charted?: 'perSecond' | 'p99Ms'
   readonly rows: readonly Row[]
 }
 

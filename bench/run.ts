@@ -4,21 +4,12 @@
  */
 import { join, resolve } from 'node:path'
 import { judge, summaryOf } from './bars.ts'
-import { chart } from './chart.ts'
 import { type Contestant, contestants } from './contestants.ts'
 import { type Load, loads, runLoad } from './loads.ts'
-import { benchOptions, chooseOptions } from './options.ts'
+import { benchOptions, chooseOptions, pick } from './options.ts'
 import { killAll, removeFolder } from './process.ts'
-import {
-  type LoadResult,
-  type Measure,
-  machineLine,
-  packageVersion,
-  type Results,
-  type Row,
-  save,
-} from './results.ts'
-import { markdown } from './table.ts'
+import { report, tell } from './report.ts'
+import { type LoadResult, type Measure, machineLine, packageVersion, type Row } from './results.ts'
 
 const options = chooseOptions(benchOptions)
 const members = options.number('members')
@@ -26,11 +17,6 @@ const rounds = options.number('rounds')
 const tuneRounds = options.quick ? 1 : 2
 const tuneSeconds = options.quick ? 1 : 3
 const loaded = new Set<string>()
-
-/** Says what is going on to whoever waits; the results alone go to stdout. */
-function tell(line: string): void {
-  process.stderr.write(`${line}\n`)
-}
 
 function missingOf({ programs }: Contestant): string | undefined {
   return programs.find((program) => !Bun.which(program))
@@ -154,16 +140,6 @@ function remarksOf(chosen: readonly Contestant[], results: readonly LoadResult[]
   ]
 }
 
-function pick<Named extends { readonly name: string }>(
-  all: readonly Named[],
-  names: readonly string[],
-): Named[] {
-  const unknown = names.find((name) => !all.some((one) => one.name === name))
-  if (unknown !== undefined)
-    throw new Error(`${unknown} is none of ${all.map(({ name }) => name).join(', ')}`)
-  return all.filter(({ name }) => names.length === 0 || names.includes(name))
-}
-
 function removeData(): void {
   for (const contestant of contestants) {
     for (const what of ['loaded', 'empty']) removeFolder(folderOf(contestant, what))
@@ -179,21 +155,15 @@ async function main(): Promise<void> {
   const at = new Date().toISOString()
   const found: LoadResult[] = []
   for (const load of wanted) found.push(await runRounds(load, present))
-  const name = options.text('name')
-  const remarks = remarksOf(chosen, found)
-  const results: Results = {
+  await report(options.text('name'), {
     title: 'kvist and its peers',
     at,
     machine,
-    remarks,
+    remarks: remarksOf(chosen, found),
     loads: found,
     verdicts: judge(found),
     series: [],
-  }
-  await save(name, 'json', `${JSON.stringify(results, null, 1)}\n`)
-  const svg = await save(name, 'svg', chart(results))
-  process.stdout.write(markdown(results))
-  tell(`drawn in ${svg}`)
+  })
 }
 
 async function leave(code: number): Promise<never> {

@@ -4,22 +4,14 @@
  */
 import { join, resolve } from 'node:path'
 import { type Bound, verdict } from './bars.ts'
-import { chart } from './chart.ts'
 import { kvist } from './contestants.ts'
 import { keyOf } from './members.ts'
+import { driftMb, memorySeries, peakMb, secondHalf, slopeMb } from './memory.ts'
 import { chooseOptions, scaleOptions } from './options.ts'
-import {
-  bytesPerMb,
-  killAll,
-  type MemorySample,
-  memoryOf,
-  removeFolder,
-  type Server,
-  watchMemory,
-} from './process.ts'
-import { machineLine, type Results, type Series, save, type Verdict } from './results.ts'
-import { mean, median, slope } from './statistics.ts'
-import { markdown } from './table.ts'
+import { bytesPerMb, killAll, memoryOf, removeFolder, type Server, watchMemory } from './process.ts'
+import { report, tell } from './report.ts'
+import { machineLine, type Series, type Verdict } from './results.ts'
+import { mean, median } from './statistics.ts'
 import { type RawRequest, runWrk, type WrkFigures } from './wrk.ts'
 
 const bars = {
@@ -41,8 +33,10 @@ const bars = {
     text: 'drift of memory over the second half of the writing, of its mean there',
     atMost: 0.1,
   },
+  writingSlope: { text: 'slope of memory over the second half of the writing' },
   writingRate: { text: 'PUT at random while writing, a second' },
   writingSlowest: { text: 'slowest PUT while writing', atMost: 250 },
+  writingErrors: { text: 'PUTs that failed, or took longer than 20 s', atMost: 0 },
 } satisfies Record<string, Bound>
 
 const smallMembers = 10_000
@@ -68,8 +62,9 @@ const series: Series[] = []
 
 /** Notes a figure held against its bar, and says so to whoever waits. */
 function note(bar: Bound, unit: string, value: number, rounds?: readonly number[]): void {
-  verdicts.push(verdict(bar, unit, value, rounds))
-  process.stderr.write(`  ${bar.text}: ${value.toFixed(2)} ${unit}\n`)
+  const found = verdict(bar, unit, value, rounds)
+  verdicts.push(found)
+  tell(`  ${bar.text}: ${value.toFixed(2)} ${unit}${found.reached ? '' : ', NOT REACHED'}`)
 }
 
 function folderOf(name: string): string {
@@ -96,7 +91,7 @@ async function load(
     seconds,
     seed,
   })
-  if (figures.errors > 0) process.stderr.write(`  ${figures.errors} errors at ${request.path}\n`)
+  if (figures.errors > 0) tell(`  ${figures.errors} errors at ${request.path}`)
   return figures
 }
 
@@ -218,41 +213,16 @@ async function writeForLong(): Promise<void> {
   const half = secondHalf(samples)
   note(bars.writing, 'MB', peakMb(samples))
   note(bars.writingDrift, 'of it', Math.abs(driftMb(half)) / mean(half.map(({ rssMb }) => rssMb)))
+  note(bars.writingSlope, 'MB a minute', slopeMb(half) * 60)
   note(bars.writingRate, '/s', figures.perSecond)
   note(bars.writingSlowest, 'ms', figures.maxMs)
+  note(bars.writingErrors, 'of them', figures.errors)
   series.push({ ...memorySeries('writing as fast as it goes: memory', samples), limit: bars.writing.atMost })
 }
 
 function noteRatio(bar: Bound, above: readonly number[], below: readonly number[]): void {
   const rounds = above.map((value, round) => value / (below[round] ?? Number.NaN))
   note(bar, '×', median(above) / median(below), rounds)
-}
-
-function secondHalf(samples: readonly MemorySample[]): readonly MemorySample[] {
-  const end = samples.at(-1)?.seconds ?? 0
-  return samples.filter(({ seconds }) => seconds >= end / 2)
-}
-
-/** How much the line through the samples rises from their first to their last. */
-function driftMb(samples: readonly MemorySample[]): number {
-  const perSecond = slope(samples.map(({ seconds, rssMb }) => ({ x: seconds, y: rssMb })))
-  return perSecond * ((samples.at(-1)?.seconds ?? 0) - (samples[0]?.seconds ?? 0))
-}
-
-function peakMb(samples: readonly MemorySample[]): number {
-  return Math.max(...samples.map(({ rssMb }) => rssMb))
-}
-
-function memorySeries(title: string, samples: readonly MemorySample[]): Series {
-  return {
-    title,
-    unit: 'MB',
-    points: samples.map(({ seconds, rssMb }) => ({ x: round(seconds), y: round(rssMb) })),
-  }
-}
-
-function round(value: number): number {
-  return Math.round(value * 10) / 10
 }
 
 function removeData(): void {
@@ -267,11 +237,11 @@ async function main(): Promise<void> {
   const wanted = options.list('only')
   const unknown = wanted.find((name) => !Object.hasOwn(steps, name))
   if (unknown !== undefined) throw new Error(`${unknown} is none of ${Object.keys(steps).join(', ')}`)
-  process.stderr.write('import\n')
+  tell('import')
   await importAll()
   for (const [name, step] of Object.entries(steps)) {
     if (wanted.length > 0 && !wanted.includes(name)) continue
-    process.stderr.write(`${name}\n`)
+    tell(name)
     await step()
   }
   const size = members.toLocaleString('en-US')
@@ -281,8 +251,7 @@ async function main(): Promise<void> {
       `${options.text('minutes')} minutes of writing.`,
     ...(options.quick ? ['A quick run: it shows that things work, not how fast they are.'] : []),
   ]
-  const name = options.text('name')
-  const results: Results = {
+  await report(options.text('name'), {
     title: `kvist with ${size} members`,
     at,
     machine,
@@ -290,10 +259,7 @@ async function main(): Promise<void> {
     loads: [],
     verdicts,
     series,
-  }
-  await save(name, 'json', `${JSON.stringify(results, null, 1)}\n`)
-  await save(name, 'svg', chart(results))
-  process.stdout.write(markdown(results))
+  })
 }
 
 async function leave(code: number): Promise<never> {
@@ -307,6 +273,6 @@ try {
   await main()
   await leave(0)
 } catch (error) {
-  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
+  tell(error instanceof Error ? error.message : String(error))
   await leave(1)
 }

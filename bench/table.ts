@@ -5,7 +5,7 @@ import type { Measure, Results, Row, Verdict } from './results.ts'
 export function markdown(results: Results): string {
   const parts = [`Machine: ${results.machine}; ${results.at.slice(0, 10)}.`, ...results.remarks]
   if (results.loads.length > 0) parts.push(loadsTable(results))
-  if (results.verdicts.length > 0) parts.push(verdictsTable(results.verdicts))
+  if (results.verdicts.length > 0) parts.push(verdictsTable(results.verdicts), missedLine(results.verdicts))
   return `${parts.join('\n\n')}\n`
 }
 
@@ -60,6 +60,29 @@ function verdictsTable(verdicts: readonly Verdict[]): string {
   return lines.join('\n')
 }
 
+/** Which bars were missed, where nobody overlooks it. */
+function missedLine(verdicts: readonly Verdict[]): string {
+  const bars = verdicts.filter(({ atLeast, atMost }) => (atLeast ?? atMost) !== undefined)
+  if (bars.length === 0) return 'No bars.'
+  const missed = bars.filter(({ reached, found }) => found && !reached)
+  const untaken = bars.filter(({ found }) => !found)
+  const parts = [
+    missed.length > 0
+      ? `**Not reached, ${missed.length} of ${bars.length}:** ${listOf(missed)}.`
+      : untaken.length === 0
+        ? bars.length === 1
+          ? 'The only bar is reached.'
+          : `All of the ${bars.length} bars are reached.`
+        : '',
+    untaken.length > 0 ? `Not measured, ${untaken.length} of ${bars.length}: ${listOf(untaken)}.` : '',
+  ]
+  return parts.filter(Boolean).join(' ')
+}
+
+function listOf(verdicts: readonly Verdict[]): string {
+  return verdicts.map(({ text }) => text).join('; ')
+}
+
 function row(cells: readonly string[]): string {
   return `| ${cells.join(' | ')} |`
 }
@@ -69,6 +92,7 @@ function figure(value: number, unit: string): string {
 }
 
 function bareFigure(value: number): string {
+  if (value === 0) return '0'
   return Math.abs(value) >= 1000 ? thousands(value) : value.toFixed(Math.abs(value) < 10 ? 2 : 0)
 }
 

@@ -1,0 +1,56 @@
+/** Reading all changes since the beginning, by pages and as a stream. Both count what they were told. */
+
+const pageLimit = 10_000
+/** How changes look in an answer; in no value of members.ts. */
+const changeMark = Buffer.from('"type":"put"')
+const nextMark = Buffer.from('"next":')
+
+/** Pages until so many changes were told. Throws when there is no more before. */
+export async function readPages(port: number, changes: number): Promise<void> {
+  let since = '0'
+  for (let told = 0; told < changes; ) {
+    const url = `http://127.0.0.1:${port}/v1/_changes?since=${encodeURIComponent(since)}&limit=${pageLimit}`
+    const answer = await fetch(url)
+    const page = Buffer.from(await answer.arrayBuffer())
+    if (answer.status !== 200)
+      throw new Error(`${url} answered ${answer.status}: ${page.toString().slice(0, 300)}`)
+    const next = nextOf(page)
+    if (next === since) throw new Error(`the changes end at ${told} of ${changes}`)
+    since = next
+    told += countOf(page, changeMark)
+  }
+}
+
+/** The last member of the page, a number or a string. To parse the whole page would measure the parser. */
+function nextOf(page: Buffer): string {
+  const at = page.lastIndexOf(nextMark)
+  const next: unknown = JSON.parse(`{${page.toString('utf8', at).trim().replace(/\}$/, '')}}`).next
+  return String(next)
+}
+
+/** One stream until it has told so many changes, which is when it is left. */
+export async function readStream(port: number, changes: number): Promise<void> {
+  const leaving = new AbortController()
+  const answer = await fetch(`http://127.0.0.1:${port}/v1/_changes?since=0`, {
+    headers: { accept: 'text/event-stream' },
+    signal: leaving.signal,
+  })
+  if (answer.status !== 200 || answer.body === null) throw new Error(`the stream answered ${answer.status}`)
+  let told = 0
+  let tail = Buffer.alloc(0)
+  for await (const chunk of answer.body) {
+    const bytes = Buffer.concat([tail, chunk])
+    told += countOf(bytes, changeMark)
+    if (told >= changes) break
+    // A mark may be cut by the end of the chunk; what is kept is too short to hold a whole one.
+    tail = bytes.subarray(Math.max(0, bytes.length - changeMark.length + 1))
+  }
+  leaving.abort()
+  if (told !== changes) throw new Error(`the stream told ${told} changes of ${changes}`)
+}
+
+function countOf(bytes: Buffer, mark: Buffer): number {
+  let count = 0
+  for (let at = bytes.indexOf(mark); at >= 0; at = bytes.indexOf(mark, at + mark.length)) count++
+  return count
+}
