@@ -211,6 +211,14 @@ function queuedEvent(change: Change, point: ResumePoint): Queued {
   return { change, point, bytes: valueLength(change) + keyOf(change).length + eventBytes, queues: 0 }
 }
 
+/** Those who have let something wait the longest give way to the others. */
+function dropSlowest(shared: Shared): void {
+  for (const watcher of shared.waiting) {
+    if (shared.queuedBytes <= shared.bounds.totalBytes) return
+    watcher.fallBehind()
+  }
+}
+
 /** A class, for there are many: an object with its methods in one place takes half of what closures do. */
 class QueuedWatcher implements Watcher {
   /** Neighbours in the list of those who watch the same. */
@@ -290,10 +298,7 @@ class QueuedWatcher implements Watcher {
       this.signal = 'due'
       shared.wake(this)
     }
-    for (const slowest of shared.waiting) {
-      if (shared.queuedBytes <= shared.bounds.totalBytes) break
-      slowest.fallBehind()
-    }
+    if (shared.queuedBytes > shared.bounds.totalBytes) dropSlowest(shared)
   }
 
   wakeIfDue(): void {
@@ -302,7 +307,7 @@ class QueuedWatcher implements Watcher {
     this.onWake()
   }
 
-  private fallBehind(): void {
+  fallBehind(): void {
     this.dropQueue()
     this.state = 'behind'
     this.shared.stats.fallbacks++
@@ -390,7 +395,9 @@ class QueuedWatcher implements Watcher {
     this.state = atEnd ? 'live' : 'behind'
     if (!atEnd) return
     // The page may have been read after some of these were committed: it tells of them, or of what came after.
-    for (const event of queued) if (revisionOf(event.change) > lastRevision) this.queueUp(event)
+    for (const event of queued) {
+      if (this.state === 'live' && revisionOf(event.change) > lastRevision) this.queueUp(event)
+    }
   }
 }
 

@@ -1,0 +1,222 @@
+import { afterAll, expect, test } from 'bun:test'
+import { faultOf, newFolder } from '../../test/support/engine.ts'
+import { openSqlite } from '../engines/sqlite/engine.ts'
+import type { FeedPage } from './changes.ts'
+import { type Content, type Database, openDatabase } from './database.ts'
+import type { Engine, ResumePoint } from './engine.ts'
+import { maxExaminedMembers, maxPageBytes } from './limits.ts'
+import { type Change, keyOf } from './member.ts'
+import { compilePattern } from './pattern.ts'
+import type { Scope } from './watch.ts'
+
+const all: Scope = { collection: null, key: null, prefix: null, filter: null }
+
+const opened: Database[] = []
+afterAll(async () => {
+  for (const db of opened) await db.close()
+})
+
+let nowMs = 1000
+
+async function open(wrap: (engine: Engine) => Engine = (engine) => engine): Promise<Database> {
+  nowMs = 1000
+  const db = await openDatabase({
+    open: async (onCommit) => wrap(await openSqlite({ dir: newFolder(), durability: 'relaxed', onCommit })),
+    cacheBytes: 1 << 20,
+    now: () => nowMs,
+    onError(error) {
+      throw error
+    },
+  })
+  opened.push(db)
+  return db
+}
+
+function json(value: string, expiresAtMs: number | null = null): Content {
+  return { value, contentType: 'application/json', flags: 0, expiresAtMs }
+}
+
+function told({ events }: FeedPage): string[] {
+  return events.map(({ change }) => `${change.type} ${change.collection}/${keyOf(change)}`)
+}
+
+/** All that the feed tells within a scope, by pages, and where it ends. */
+async function feedOf(
+  db: Database,
+  scope: Scope,
+  limit: number,
+  after: ResumePoint = '',
+): Promise<{ told: string[]; points: ResumePoint[]; next: ResumePoint }> {
+  const found: string[] = []
+  const points: ResumePoint[] = []
+  for (let next = after; ; ) {
+    const page = await db.changes(scope, next, limit)
+    expect(page.events.length).toBeLessThanOrEqual(limit)
+    found.push(...told(page))
+    points.push(...page.events.map(({ point }) => point))
+    next = page.next
+    if (page.atEnd) return { told: found, points, next }
+  }
+}
+
+async function fill(db: Database): Promise<void> {
+  for (let i = 0; i < 30; i++) {
+    await db.put('a', `k${i}`, json(String(i)))
+    await db.put('b', `user/${i}`, json(String(i)))
+  }
+  for (const i of [3, 7]) await db.delete('a', `k${i}`)
+  await db.setSettings('a', { processes: null, defaultTtlMs: 60_000 })
+}
+
+test('pages of any size tell of what is in the scope, and go on from any point', async () => {
+  const db = await open()
+  await fill(db)
+  const filter = compilePattern('*2?')
+  const scopes: [Scope, (id: string) => boolean, number][] = [
+    [all, () => true, 60],
+    [{ ...all, collection: 'a' }, (id) => id.startsWith('a/'), 30],
+    [{ ...all, collection: 'a', prefix: 'k1' }, (id) => id.startsWith('a/k1'), 11],
+    [{ ...all, collection: 'b', filter }, (id) => /^b\/.*2.$/.test(id), 10],
+    [{ ...all, prefix: 'user/2', filter }, (id) => /^b\/user\/2.$/.test(id), 10],
+    [{ ...all, collection: '_settings' }, () => false, 0],
+  ]
+  const whole = (await feedOf(db, all, 1000)).told
+  expect(whole.slice(-2)).toEqual(['delete a/k3', 'delete a/k7'])
+  for (const [scope, isIn, count] of scopes) {
+    const wanted = whole.filter((one) => isIn(one.split(' ')[1]!))
+    expect(wanted).toHaveLength(count)
+    for (const limit of [1, 4, 60]) {
+      const { told: found, points, next } = await feedOf(db, scope, limit)
+      expect(found).toEqual(wanted)
+      for (const [i, point] of points.entries()) {
+        if (i % 4 > 0) continue
+        expect((await feedOf(db, scope, 7, point)).told).toEqual(wanted.slice(i + 1))
+      }
+      expect((await db.changes(scope, next, 5)).events).toEqual([])
+    }
+  }
+})
+
+test('one member is answered for without going through the feed, and says what the feed says', async () => {
+  const asked: number[] = []
+  let reads = 0
+  const db = await open((engine) => ({
+    ...engine,
+    changes(after, limit, collection) {
+      asked.push(limit)
+      return engine.changes(after, limit, collection)
+    },
+    read(collection, key) {
+      reads++
+      return engine.read(collection, key)
+    },
+  }))
+  await fill(db)
+  const { points } = await feedOf(db, all, 1000)
+  for (const key of ['k0', 'k3', 'k29', 'never']) {
+    const scope = { ...all, collection: 'a', key }
+    for (const after of ['', ...points]) {
+      const wanted = (await feedOf(db, all, 1000, after)).told.filter((one) => one.endsWith(` a/${key}`))
+      asked.length = 0
+      reads = 0
+      const page = await db.changes(scope, after, 10)
+      expect(told(page)).toEqual(wanted)
+      expect(page.atEnd).toBe(true)
+      expect(asked).toEqual([1])
+      expect(reads).toBeLessThanOrEqual(1)
+      expect((await db.changes(scope, page.next, 10)).events).toEqual([])
+      for (const { point } of page.events) expect((await db.changes(scope, point, 10)).events).toEqual([])
+    }
+  }
+  expect((await db.changes({ ...all, collection: '_settings', key: 'a' }, '', 1)).events).toEqual([])
+})
+
+test('what has expired is left out, and is gone for good, also when the clock goes back', async () => {
+  for (const scope of [all, { ...all, collection: 'a', key: 'short' }]) {
+    const db = await open()
+    await db.put('a', 'long', json('1'))
+    await db.put('a', 'short', json('1', 2000))
+    nowMs = 1999
+    expect((await feedOf(db, scope, 10)).told).toContain('put a/short')
+    nowMs = 2000
+    const first = await db.changes(scope, '', 10)
+    nowMs = 1000
+    expect(await db.get('a', 'short')).toBeNull()
+    const after = (await feedOf(db, scope, 10, first.next)).told
+    expect([...told(first), ...after].filter((one) => one.endsWith('short'))).toEqual(['expire a/short'])
+  }
+})
+
+test('what was written again while a page left it out keeps its new life', async () => {
+  const db: Database = await open((engine) => ({
+    ...engine,
+    async commit(commit) {
+      const [write] = commit.writes
+      if (write?.op === 'delete' && write.ending === 'expire') await db.put('a', 'k', json('2', 9000))
+      return engine.commit(commit)
+    },
+  }))
+  await db.put('a', 'k', json('1', 2000))
+  nowMs = 2000
+  const { told: found, next } = await feedOf(db, all, 10)
+  expect(found).toEqual(['put a/k'])
+  expect((await db.get('a', 'k'))?.value).toBe('2')
+  expect((await feedOf(db, all, 10, next)).told).toEqual([])
+})
+
+function endless(valueAt: (n: number) => string): (engine: Engine) => Engine {
+  return (engine) => ({
+    ...engine,
+    changes(after, limit) {
+      const start = Number(after)
+      const changes = Array.from({ length: limit }, (_, i): Change => {
+        const revision = start + i + 1
+        const key = `k${revision}`
+        const value = valueAt(revision)
+        const member = { key, value, revision, createdAtMs: 0, clock: 0, node: '', expiresAtMs: null }
+        return {
+          type: 'put',
+          collection: 'a',
+          member: { ...member, contentType: 'application/json', flags: 0 },
+        }
+      })
+      const pointAfter = (i: number) => String(start + i + 1)
+      return { changes, pointAfter, next: pointAfter(limit - 1), atEnd: false }
+    },
+  })
+}
+
+test('a page ends after looking at a bounded number of changes, and lets others have their turn', async () => {
+  const db = await open(endless(() => '1'))
+  let turns = 0
+  let running = true
+  const count = () => {
+    turns++
+    if (running) setImmediate(count)
+  }
+  setImmediate(count)
+  const page = await db.changes({ ...all, collection: 'a', prefix: 'other' }, '', 10)
+  running = false
+  expect(page).toMatchObject({ events: [], atEnd: false, next: String(maxExaminedMembers) })
+  expect(turns).toBeGreaterThan(50)
+})
+
+test('a page ends when its values are enough', async () => {
+  const large = JSON.stringify('x'.repeat(1 << 20))
+  const db = await open(endless((n) => (n % 100 === 0 ? large : '1')))
+  const { events } = await db.changes({ ...all, filter: compilePattern('k*00') }, '', 10_000)
+  const bytes = events.reduce(
+    (sum, { change }) => sum + (change.type === 'put' ? change.member.value.length : 0),
+    0,
+  )
+  expect(bytes).toBeGreaterThanOrEqual(maxPageBytes)
+  expect(bytes).toBeLessThan(maxPageBytes + 10 * large.length)
+})
+
+test('a point that is not one of the feed is refused, whatever the scope', async () => {
+  const db = await open()
+  await db.put('a', 'k', json('1'))
+  for (const scope of [all, { ...all, collection: 'a' }, { ...all, collection: 'a', key: 'k' }]) {
+    expect((await faultOf(db.changes(scope, 'x', 10))).code).toBe('invalid_cursor')
+  }
+})
