@@ -4,8 +4,9 @@
  */
 import { openDatabase } from '../src/core/database.ts'
 import { openSqlite } from '../src/engines/sqlite/engine.ts'
+import { RequestConnection } from '../src/http/connection.ts'
 import { observed } from '../src/http/observed.ts'
-import type { RoutedRequest } from '../src/http/route.ts'
+import type { Lasting, RoutedRequest } from '../src/http/route.ts'
 import { v1Routes } from '../src/http/v1/routes.ts'
 import { startMetrics } from '../src/telemetry/metrics.ts'
 import { jsonOf } from './members.ts'
@@ -27,8 +28,14 @@ await db.put('bench', 'one', {
 const { method, path, handle } = v1Routes(db).find(
   (row) => row.path.endsWith('/:key') && row.method === 'GET',
 )!
+const connections = {
+  timeoutSeconds: 30,
+  lasting: new Set<Lasting>(),
+  isStopping: false,
+  report: console.error,
+}
 const plain = (request: RoutedRequest, server: Bun.Server<undefined>) =>
-  handle(request, { renew: () => server.timeout(request, 30), failed: console.error })
+  handle(request, new RequestConnection(request, server, connections))
 const count = startMetrics().route(method, path)
 const counted = observed(plain, (_request, status, seconds) => count(status, seconds))
 

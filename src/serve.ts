@@ -19,6 +19,7 @@ import { builtInProcesses } from './processes/all.ts'
 import { loadConfigFile } from './processes/config-file.ts'
 import { type Log, type LogFields, startLog } from './telemetry/log.ts'
 import { type Exposed, type Metrics, startMetrics } from './telemetry/metrics.ts'
+import { watchCounts } from './telemetry/watch-counts.ts'
 
 /** A kvist that runs. */
 export interface Running {
@@ -31,6 +32,7 @@ export interface Running {
 export async function serve(config: Config): Promise<Running> {
   const log = startLog({ level: config.logLevel, readable: process.stdout.isTTY })
   const metrics = startMetrics()
+  const watches = watchCounts()
   const onError = (error: unknown, about: LogFields = {}) => {
     metrics.error(error)
     log.error(error, about)
@@ -55,6 +57,7 @@ export async function serve(config: Config): Promise<Running> {
         cacheLimitBytes: cacheBytes,
         database: db,
         openRequests: http.openRequests,
+        watches,
         connections: {
           http: http.openConnections,
           ...(memcached === null ? {} : { memcached: memcached.openConnections }),
@@ -62,7 +65,7 @@ export async function serve(config: Config): Promise<Running> {
         ...(memcached === null ? {} : { memcached: memcached.counts }),
       })
     const routes: Route[] = [
-      ...v1Routes(db),
+      ...v1Routes(db, watches),
       ...healthRoutes(() => ready),
       ...metricsRoutes(expose),
       ...docsRoutes,

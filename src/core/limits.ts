@@ -31,6 +31,9 @@ export const maxPageBytes = 16 * 1024 * 1024
 export const maxExaminedMembers = 100_000
 export const maxPatternBytes = 512
 
+/** How long a client may wait for a member to change (`wait`). */
+export const maxWaitMs = 5 * 60 * 1000
+
 /** The latest moment an expiry can name: the end of the year 9999, the last that RFC 3339 can write. */
 export const maxTimeMs = 253_402_300_799_999
 

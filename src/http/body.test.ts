@@ -1,13 +1,14 @@
 import { describe, expect, test } from 'bun:test'
+import { noConnection } from '../../test/support/connection.ts'
 import { faultOf } from '../../test/support/engine.ts'
 import { isJsonType, jsonText, parseContentType, readBody, readValue } from './body.ts'
 
 let renewed = 0
 const connection = {
+  ...noConnection,
   renew() {
     renewed++
   },
-  failed() {},
 }
 
 function sent(body: string | ReadableStream | null, headers: Record<string, string> = {}): Request {

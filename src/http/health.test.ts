@@ -1,4 +1,5 @@
 import { expect, test } from 'bun:test'
+import { noConnection } from '../../test/support/connection.ts'
 import { healthRoutes } from './health.ts'
 import type { RoutedRequest } from './route.ts'
 
@@ -11,7 +12,7 @@ test('a server that stops still lives, but does not serve any more', async () =>
         const request = Object.assign(new Request(`http://localhost${path}`), {
           params: {},
         }) satisfies RoutedRequest
-        return [path, (await handle(request, { renew() {}, failed() {} })).status]
+        return [path, (await handle(request, noConnection)).status]
       }),
     )
   expect(await statuses()).toEqual([

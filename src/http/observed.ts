@@ -8,8 +8,8 @@ export type Handler<R extends Request = RoutedRequest> = (
 ) => Maybe<Response>
 
 /**
- * Hears of an answer with the time that it took; of one that streams, to its beginning. Must be quick: it is a part of
- * every request.
+ * Hears of an answer with the time that it took; of one that streams, to its beginning; of one that waited for
+ * something to happen, without that. Must be quick: it is a part of every request.
  */
 export type Observer = (
   request: Request,
@@ -21,6 +21,13 @@ export type Observer = (
 /** Who hears of a route's answers; null stands for requests that no route takes. */
 export type Observe = (route: Route | null) => Observer
 
+const waits = new WeakMap<Request, number>()
+
+/** Tells that of the time that an answer took, so much was nothing but waiting, as the client wished. */
+export function waited(request: Request, ms: number): void {
+  waits.set(request, ms)
+}
+
 /** The same handler, with somebody who hears of its answers. */
 export function observed<R extends Request>(handler: Handler<R>, observer: Observer): Handler<R> {
   return (request, server) => {
@@ -28,7 +35,8 @@ export function observed<R extends Request>(handler: Handler<R>, observer: Obser
     const answer = handler(request, server)
     if (answer instanceof Promise) {
       return answer.then((response) => {
-        observer(request, response.status, (performance.now() - startedMs) / 1000, server)
+        const tookMs = performance.now() - startedMs - (waits.get(request) ?? 0)
+        observer(request, response.status, tookMs / 1000, server)
         return response
       })
     }

@@ -49,6 +49,20 @@ export interface Route {
 export interface Connection {
   /** Gives the client its full time again: a sign of life came, or another part of a long answer goes out. */
   renew(): void
+  /** Takes away the limit of time, for answers that wait until something happens. */
+  hold(): void
+  /** Breaks off within some seconds: the client does not take what it is sent. */
+  cut(): void
   /** Tells of an error after the answer has begun. The answer can only be cut then; the log says why. */
   failed(error: unknown): void
+  /** For an answer that may last as long as the server. Throws `closing` when that stops already. */
+  keep(answer: Lasting): void
+  /** The answer is over. */
+  letGo(answer: Lasting): void
+}
+
+/** An answer that lasts: the server does not wait for it when it stops. */
+export interface Lasting {
+  /** Ends it, and lets go of it when all of it was taken. */
+  end(): void
 }

@@ -1,5 +1,6 @@
 import { bearerCheck } from '../auth/token.ts'
 import { KvistError } from '../core/errors.ts'
+import { type Connections, RequestConnection } from './connection.ts'
 import { countConnections } from './connections.ts'
 import { type Handler, type Observe, observed } from './observed.ts'
 import { pathOf } from './path.ts'
@@ -24,22 +25,31 @@ export interface HttpServer {
   openRequests(): number
   /** Connections of clients; null where the system does not tell. */
   openConnections(): Promise<number | null>
-  /** Takes no more connections, lets what is in flight finish within the time, then cuts what is left. */
+  /**
+   * Takes no more connections, ends answers that last, lets what else is in flight finish within the time, then cuts
+   * what is left.
+   */
   stop(timeoutMs: number): Promise<void>
 }
 
 export function listen(options: HttpOptions): HttpServer {
   const unrouted = observed(unroutedHandler(options), options.observe(null))
+  const connections: Connections = {
+    timeoutSeconds: timerSeconds(options.idleTimeoutSeconds),
+    lasting: new Set(),
+    isStopping: false,
+    report: (error, request) => report(error, request, options.onError),
+  }
   const server = Bun.serve({
     hostname: options.host,
     port: options.port,
     // Off, Bun would let two servers share a port, and answer errors with pages that show the source.
     development: false,
     reusePort: false,
-    idleTimeout: timerSeconds(options.idleTimeoutSeconds),
+    idleTimeout: connections.timeoutSeconds,
     // Bodies are bounded where they are read: an import has no bound.
     maxRequestBodySize: Number.MAX_SAFE_INTEGER,
-    routes: routeTable(options, unrouted),
+    routes: routeTable(options, connections, unrouted),
     fetch: unrouted,
     error: (error) => {
       if (!isGone(error)) options.onError(error)
@@ -51,11 +61,21 @@ export function listen(options: HttpOptions): HttpServer {
     openRequests: () => server.pendingRequests,
     openConnections: () => countConnections(server.port ?? 0),
     async stop(timeoutMs) {
+      connections.isStopping = true
       const finished = server.stop()
-      await Promise.race([finished, Bun.sleep(timeoutMs)])
+      for (const answer of connections.lasting) answer.end()
+      const unread = connections.lasting.size > 0 ? [allButUnread(server, connections)] : []
+      await Promise.race([finished, ...unread, Bun.sleep(timeoutMs)])
       await server.stop(true)
     },
   }
+}
+
+const lookAgainMs = 10
+
+/** Waits until nothing is left but answers that were ended and that their clients do not take the rest of. */
+async function allButUnread(server: Bun.Server<undefined>, { lasting }: Connections): Promise<void> {
+  while (server.pendingRequests > lasting.size) await Bun.sleep(lookAgainMs)
 }
 
 /**
@@ -68,27 +88,27 @@ function timerSeconds(idleTimeoutSeconds: number): number {
 
 function routeTable(
   options: HttpOptions,
+  connections: Connections,
   unrouted: Handler<Request>,
 ): Record<string, Partial<Record<Method, Handler>>> {
   const table: Record<string, Partial<Record<Method, Handler>>> = {}
   for (const route of options.routes) {
     table[route.path] ??= Object.fromEntries(methods.map((method) => [method, unrouted]))
-    table[route.path]![route.method] = observed(handlerOf(route, options), options.observe(route))
+    table[route.path]![route.method] = observed(
+      handlerOf(route, options, connections),
+      options.observe(route),
+    )
   }
   return table
 }
 
-function handlerOf(route: Route, { token, idleTimeoutSeconds, onError }: HttpOptions): Handler {
+function handlerOf(route: Route, { token, onError }: HttpOptions, connections: Connections): Handler {
   const { handle, api } = route
   const mayEnter = token === null || route.open ? null : bearerCheck(token)
-  const seconds = timerSeconds(idleTimeoutSeconds)
   return (request, server) => {
     try {
       if (mayEnter !== null && !mayEnter(request.headers.get('authorization'))) throw unauthorized()
-      const answer = handle(request, {
-        renew: () => server.timeout(request, seconds),
-        failed: (error) => report(error, request, onError),
-      })
+      const answer = handle(request, new RequestConnection(request, server, connections))
       return answer instanceof Promise
         ? answer.catch((error) => answerError(error, request, api, onError))
         : answer

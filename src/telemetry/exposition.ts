@@ -5,6 +5,7 @@ import { collectionLabels, type LabelledCollections } from './collection-labels.
 import { type MemcachedCounter, memcachedCounters } from './memcached-counts.ts'
 import { type Counted, type Exposed, type MetricSources, statusesOf } from './metrics.ts'
 import { SummedHistogram } from './summed-histogram.ts'
+import type { WatchKind } from './watch-counts.ts'
 
 /** What a scrape sees: everything is looked at once. */
 interface Look {
@@ -64,6 +65,17 @@ const counters: readonly Row<number>[] = [
     help: 'Members taken away because their time was over',
     read: ({ stats }) => stats.swept,
   },
+  {
+    name: 'kvist_watch_events_total',
+    help: 'Events sent to those who watch over HTTP; of polls, answers with something new',
+    labels: ['kind'],
+    read: ({ sources }) => ofKinds(sources.watches.events),
+  },
+  {
+    name: 'kvist_watch_fallbacks_total',
+    help: 'Times that a watcher read too slowly and was sent to read from the store',
+    read: ({ stats }) => stats.watch.fallbacks,
+  },
   { name: 'kvist_cache_hits_total', help: 'Reads that the cache had', read: ({ stats }) => stats.cache.hits },
   {
     name: 'kvist_cache_misses_total',
@@ -120,6 +132,12 @@ const gauges: readonly Row<number>[] = [
     read: ({ sources }) => sources.openRequests(),
   },
   {
+    name: 'kvist_open_watches',
+    help: 'Who watches over HTTP: streams of a member, of a collection, or of all there is, and long polls',
+    labels: ['kind'],
+    read: ({ sources }) => ofKinds(sources.watches.open),
+  },
+  {
     name: 'kvist_open_connections',
     help: 'Connections of clients',
     labels: ['protocol'],
@@ -166,6 +184,10 @@ function memcachedRow({ name, help, of }: MemcachedCounter): Row<number> {
 
 function ofCollection(collection: string, value: number): Sample<number> {
   return { labels: { collection }, value }
+}
+
+function ofKinds(counts: Readonly<Record<WatchKind, number>>): Sample<number>[] {
+  return Object.entries(counts).map(([kind, value]) => ({ labels: { kind }, value }))
 }
 
 /** prom-client's own metrics that say nothing, or something wrong, under Bun. */

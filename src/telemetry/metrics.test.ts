@@ -19,6 +19,10 @@ function sources(): MetricSources {
       collections: () => [{ name: 'a "b"\\', members: 2, bytes: 30 }],
     },
     openRequests: () => 1,
+    watches: {
+      open: { member: 1, collection: 2, store: 3, poll: 4 },
+      events: { member: 5, collection: 6, store: 7, poll: 8 },
+    },
     connections: { http: () => 4, memcached: async () => null },
   }
 }
@@ -88,6 +92,11 @@ const told: [name: string, labels: Record<string, string>, value: number | undef
   ['kvist_cache_bytes', {}, 200],
   ['kvist_cache_limit_bytes', {}, 1000],
   ['kvist_open_requests', {}, 1],
+  ['kvist_open_watches', { kind: 'collection' }, 2],
+  ['kvist_open_watches', { kind: 'poll' }, 4],
+  ['kvist_watch_events_total', { kind: 'member' }, 5],
+  ['kvist_watch_events_total', { kind: 'store' }, 7],
+  ['kvist_watch_fallbacks_total', {}, 2],
   ['kvist_open_connections', { protocol: 'http' }, 4],
   ['kvist_open_connections', { protocol: 'memcached' }, undefined],
   ['kvist_commit_group_size_bucket', { le: '1' }, 1],

@@ -3,6 +3,7 @@ import { type Distribution, distribution, observe } from '../core/distribution.t
 import type { Maybe } from '../core/engine.ts'
 import { KvistError } from '../core/errors.ts'
 import type { MemcachedCounts } from './memcached-counts.ts'
+import type { WatchCounts } from './watch-counts.ts'
 
 /**
  * What kvist counts of its own doing. Requests come a hundred thousand a second, so they are counted in plain arrays
@@ -24,6 +25,7 @@ export interface MetricSources {
   readonly database: Pick<Database, 'collections' | 'stats'>
   /** HTTP requests that are not answered to their end yet. */
   openRequests(): number
+  readonly watches: WatchCounts
   /** How many clients are connected, by protocol; null where the system does not tell. */
   readonly connections: Readonly<Record<string, () => Maybe<number | null>>>
   /** Missing where there is no memcached port. */

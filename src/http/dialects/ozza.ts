@@ -214,7 +214,7 @@ async function deleteResource(
   connection: Connection,
 ): Promise<Response> {
   const collection = resourceOf(request)
-  const deleted = await db.drop(collection, everything, connection.renew)
+  const deleted = await db.drop(collection, everything, () => connection.renew())
   if (deleted === 0) throw new KvistError('not_found', 'Resource not found')
   return jsonAnswer('{"result":"Resource deleted"}')
 }

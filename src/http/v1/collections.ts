@@ -1,7 +1,6 @@
 import type { Database } from '../../core/database.ts'
 import { KvistError } from '../../core/errors.ts'
 import { parseKey } from '../../core/keys.ts'
-import { defaultPageMembers, maxPageMembers } from '../../core/limits.ts'
 import type { ListQuery, Selection } from '../../core/list.ts'
 import type { Member } from '../../core/member.ts'
 import { compilePattern } from '../../core/pattern.ts'
@@ -10,6 +9,7 @@ import { decodeCursor, encodeCursor } from '../cursor.ts'
 import { parametersOf } from '../path.ts'
 import type { Connection } from '../route.ts'
 import { parseExpiry } from './expiry.ts'
+import { parseLimit } from './limit.ts'
 import { type Include, memberJson, memberLine, storedJson } from './shapes.ts'
 
 /** Collections: lists, new members under an id of their own, and dropping. */
@@ -112,7 +112,7 @@ export async function dropMembers(
   connection: Connection,
 ): Promise<Response> {
   const selection = parseSelection(parametersOf(request, selectionParameters))
-  const deleted = await db.drop(collection, selection, connection.renew)
+  const deleted = await db.drop(collection, selection, () => connection.renew())
   return new Response(JSON.stringify({ deleted }), { headers: json })
 }
 
@@ -149,15 +149,4 @@ function parseChoice<Choice extends string>(
   if (chosen === undefined)
     throw new KvistError('invalid_parameter', `${name} is one of ${choices.join(', ')}`)
   return chosen
-}
-
-function parseLimit(given: string | undefined, streamed: boolean): number {
-  if (given === undefined) return streamed ? Number.POSITIVE_INFINITY : defaultPageMembers
-  const limit = /^\d{1,15}$/.test(given) ? Number(given) : 0
-  if (limit < 1 || (limit > maxPageMembers && !streamed)) {
-    throw new KvistError('invalid_parameter', `limit is a number from 1 to ${maxPageMembers}`, {
-      limit: maxPageMembers,
-    })
-  }
-  return limit
 }

@@ -1,6 +1,6 @@
 import { stampToMs } from '../../core/clock.ts'
 import type { Condition, Database, Stored } from '../../core/database.ts'
-import type { MemberRef } from '../../core/engine.ts'
+import type { Maybe, MemberRef } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
 import { jsonContentType, type Member } from '../../core/member.ts'
 import { formatHttpDate, formatTime, parseHttpDateMs } from '../../core/time.ts'
@@ -8,23 +8,53 @@ import { readValue } from '../body.ts'
 import { parametersOf } from '../path.ts'
 import { problemResponse } from '../problem.ts'
 import type { Connection } from '../route.ts'
+import { wantsEvents } from '../sse.ts'
 import { parseExpiry } from './expiry.ts'
 import { storedJson } from './shapes.ts'
+import { parseWait, waitForNews } from './wait.ts'
+import { type Watching, watchMember } from './watch.ts'
 
 /** One member: GET, HEAD, PUT, DELETE. */
 
-export function getMember(db: Database, request: Request, ref: MemberRef): Response | Promise<Response> {
-  const found = db.get(ref.collection, ref.key)
+/** With `Accept: text/event-stream` a stream of its changes; with `wait`, where the client knows it, its next state. */
+export function getMember(
+  watching: Watching,
+  request: Request,
+  ref: MemberRef,
+  connection: Connection,
+): Maybe<Response> {
+  if (wantsEvents(request.headers.get('accept'))) return watchMember(watching, request, ref, connection)
+  const found = watching.db.get(ref.collection, ref.key)
   return found instanceof Promise
-    ? found.then((member) => answerMember(request, ref, member))
-    : answerMember(request, ref, found)
+    ? found.then((member) => answerMember(watching, request, ref, member, connection))
+    : answerMember(watching, request, ref, found, connection)
 }
 
-function answerMember({ headers }: Request, ref: MemberRef, member: Member | null): Response {
+function answerMember(
+  watching: Watching,
+  request: Request,
+  ref: MemberRef,
+  member: Member | null,
+  connection: Connection,
+): Maybe<Response> {
+  const { headers } = request
+  if (!isKnown(headers, member)) return presentState(ref, member)
+  const waitMs = headers.has('if-none-match') ? parseWait(request) : null
+  if (waitMs === null) return member === null ? presentState(ref, member) : unchanged(member)
+  const isStill = (now: Member | null) => isKnown(headers, now)
+  return waitForNews(watching, request, ref, connection, waitMs, isStill).then((now) =>
+    isStill(now) ? unchanged(now) : presentState(ref, now),
+  )
+}
+
+function presentState(ref: MemberRef, member: Member | null): Response {
   if (member === null) return problemResponse(notFound(ref))
-  const answer = answerHeaders(member)
-  if (isNotModified(headers, member)) return new Response(null, { status: 304, headers: answer })
-  return new Response(member.value, { headers: answer })
+  return new Response(member.value, { headers: answerHeaders(member) })
+}
+
+function unchanged(member: Member | null): Response {
+  const headers = member === null ? { etag: `"${noMember}"` } : answerHeaders(member)
+  return new Response(null, { status: 304, headers })
 }
 
 /**
@@ -51,13 +81,18 @@ function answerHeaders(member: Member): Headers {
   return answer
 }
 
-/** RFC 9110, 13.1.2 and 13.1.3: If-Modified-Since counts only where If-None-Match is not sent. */
-function isNotModified(headers: Headers, member: Member): boolean {
+/**
+ * Whether the client says that it knows this state. RFC 9110, 13.1.2 and 13.1.3: If-Modified-Since counts only where
+ * If-None-Match is not sent.
+ */
+function isKnown(headers: Headers, member: Member | null): boolean {
   const ifNoneMatch = headers.get('if-none-match')
   if (ifNoneMatch !== null) {
     const tags = parseTags('If-None-Match', ifNoneMatch)
-    return tags === 'any' || tags.includes(member.revision)
+    if (tags === 'any') return member !== null
+    return tags.includes(member?.revision ?? noMember)
   }
+  if (member === null) return false
   const since = headers.get('if-modified-since')
   const sinceMs = since === null ? null : parseHttpDateMs(since)
   return sinceMs !== null && stampToMs(member.clock) < sinceMs + 1000
@@ -110,6 +145,8 @@ export function conditionOf(headers: Headers): Condition | undefined {
 
 /** A tag that kvist never gave names a revision that no member has. */
 const noRevision = -1
+/** In place of a revision, says that there is no member. */
+const noMember = 0
 
 /** Revisions of a list of entity tags, or `any` for `*` (RFC 9110, 8.8.3). Weak tags match as strong ones do. */
 function parseTags(header: string, text: string): number[] | 'any' {
@@ -118,6 +155,6 @@ function parseTags(header: string, text: string): number[] | 'any' {
   if (!tags.test(text))
     throw new KvistError('invalid_request', `${header} is not a list of tags such as "12", nor *`)
   return Array.from(text.matchAll(/"([^"]*)"/g), ([, tag = '']) =>
-    /^[1-9]\d{0,15}$/.test(tag) ? Number(tag) : noRevision,
+    /^(?:0|[1-9]\d{0,15})$/.test(tag) ? Number(tag) : noRevision,
   )
 }

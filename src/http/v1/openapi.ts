@@ -1,5 +1,5 @@
 import type { ErrorCode } from '../../core/errors.ts'
-import { defaultPageMembers, maxPageMembers, maxPatternBytes } from '../../core/limits.ts'
+import { defaultPageMembers, maxPageMembers, maxPatternBytes, maxWaitMs } from '../../core/limits.ts'
 import type { Answer, Header, Operation, Parameter, Schema, Tag } from '../operation.ts'
 import * as schemas from './schemas.ts'
 
@@ -13,6 +13,7 @@ export const v1Tag: Tag = {
 
 const json = 'application/json'
 const ndjson = 'application/x-ndjson'
+const events = 'text/event-stream'
 const text: Schema = { type: 'string' }
 
 const readFaults: readonly ErrorCode[] = ['storage_failed', 'closing']
@@ -55,12 +56,16 @@ const expiry: readonly Parameter[] = [
   query('expire_at', 'When it is gone: RFC 3339, or Unix seconds; not together with `expire_in`'),
 ]
 
-const selection: readonly Parameter[] = [
+const onKeys: readonly Parameter[] = [
   query('prefix', 'Keys that begin so'),
   query('filter', 'Keys that match: `*` is any run of characters, `?` any one', {
     ...text,
     maxLength: maxPatternBytes,
   }),
+]
+
+const selection: readonly Parameter[] = [
+  ...onKeys,
   query('match', 'Members with a top-level value that matches, as text; wildcards as in `filter`', {
     ...text,
     maxLength: maxPatternBytes,
@@ -73,6 +78,41 @@ const conditions: readonly Parameter[] = [
   header('If-Match', 'Only if the member has one of these revisions (`"12"`); `*`: only if there is one'),
   header('If-None-Match', 'Only if it has none of them; `*`: only if there is none'),
 ]
+
+const pageLimit: Schema = {
+  type: 'integer',
+  minimum: 1,
+  maximum: maxPageMembers,
+  default: defaultPageMembers,
+}
+
+/** Of the rows that answer with a stream of events to who accepts that. */
+const watching: readonly Parameter[] = [
+  query(
+    'since',
+    'Of a watch: where to begin. `0`: with everything that exists; missing: with what changes from now on',
+  ),
+  header(
+    'Last-Event-ID',
+    'Of a watch: where to go on; goes before `since`, and browsers send it by themselves',
+  ),
+]
+
+const watchNote = `With \`Accept: ${events}\` it is a watch: events \`put\`, \`delete\` and \`expire\` with a change as their data, whose ids say where to go on after a break, so that nothing is missed. \`reset\` comes when the feed does not reach back so far any more: everything that exists follows. Every 15 seconds there is a comment.`
+
+const changeExample = {
+  revision: 12,
+  type: 'put',
+  collection: 'books',
+  key: 'dune',
+  value: { title: 'Dune', year: 1965 },
+  created_at: '2026-06-01T12:00:00.000Z',
+  updated_at: '2026-06-01T12:00:00.000Z',
+  expires_at: null,
+  content_type: json,
+}
+
+const eventsContent = { [events]: { schema: { ...text, description: 'Server-sent events (HTML, 9.2)' } } }
 
 const etag: Header = { description: 'The revision, in quotes', schema: text, example: '"12"' }
 
@@ -161,23 +201,19 @@ export const postBatch: Operation = {
 
 export const listMembers: Operation = {
   id: 'listMembers',
-  description: `By key. A page may be short, even empty, while there are more: \`next\` tells. With \`Accept: ${ndjson}\` all of them stream, a member a line, in constant memory; \`cursor\` does not go with that, and \`limit\` has no upper end.`,
+  description: `By key. A page may be short, even empty, while there are more: \`next\` tells. With \`Accept: ${ndjson}\` all of them stream, a member a line, in constant memory; \`cursor\` does not go with that, and \`limit\` has no upper end. ${watchNote} Only \`prefix\` and \`filter\` go with it.`,
   parameters: [
     collection,
     ...selection,
     query('order', 'By the bytes of the key', { type: 'string', enum: ['asc', 'desc'], default: 'asc' }),
-    query('limit', 'Members of a page', {
-      type: 'integer',
-      minimum: 1,
-      maximum: maxPageMembers,
-      default: defaultPageMembers,
-    }),
+    query('limit', 'Members of a page', pageLimit),
     query('cursor', 'The `next` of the page before'),
     query('include', 'What to show of each member', {
       type: 'string',
       enum: ['all', 'values', 'keys'],
       default: 'all',
     }),
+    ...watching,
   ],
   answers: {
     200: {
@@ -189,10 +225,40 @@ export const listMembers: Operation = {
           example: { members: [{ ...storedExample, value: valueExample }], next: null },
         },
         [ndjson]: { schema: schemas.member },
+        ...eventsContent,
       },
     },
   },
   problems: ['invalid_collection', 'invalid_key', 'invalid_parameter', 'invalid_cursor', ...readFaults],
+}
+
+export const getChanges: Operation = {
+  id: 'getChanges',
+  description: `The latest state of every member that has changed, in the order of the changes, those that are gone among them. A page may be short, even empty, while there are more: at the end \`next\` is the \`since\` that was sent. ${watchNote} \`limit\` does not go with that.`,
+  parameters: [
+    query('since', 'The `next` of the page before; missing, of a page, or `0`: from the beginning'),
+    query('limit', 'Changes of a page', pageLimit),
+    query('collection', 'Of this collection alone', schemas.collectionName),
+    ...onKeys,
+    ...watching.filter(({ name }) => name !== 'since'),
+  ],
+  answers: {
+    200: {
+      description: 'A page, or a stream',
+      content: {
+        [json]: { schema: schemas.changes, example: { changes: [changeExample], next: 12 } },
+        ...eventsContent,
+      },
+    },
+  },
+  problems: [
+    'invalid_collection',
+    'invalid_key',
+    'invalid_parameter',
+    'invalid_cursor',
+    'compacted',
+    ...readFaults,
+  ],
 }
 
 export const postMembers: Operation = {
@@ -245,11 +311,20 @@ export const dropMembers: Operation = {
 
 export const getMember: Operation = {
   id: 'getMember',
+  description: `With \`wait\` and \`If-None-Match\` it is a long poll: while the member is as the client knows it, the answer waits for the next change. ${watchNote} The member need not be there yet.`,
   parameters: [
     collection,
     key,
-    header('If-None-Match', 'Answer 304 if the member has one of these revisions (`"12"`)'),
+    header(
+      'If-None-Match',
+      'Answer 304 if the member has one of these revisions (`"12"`); with `wait`, `"0"` means that there is none',
+    ),
     header('If-Modified-Since', 'Answer 304 if it was not written since; `If-None-Match` goes before'),
+    query(
+      'wait',
+      `How long to wait for a change before a 304, with \`If-None-Match\`: seconds, or with a unit; at most ${maxWaitMs / 60_000} minutes`,
+    ),
+    ...watching,
   ],
   answers: {
     200: {
@@ -258,11 +333,20 @@ export const getMember: Operation = {
       content: {
         [json]: { schema: schemas.anyJson, example: valueExample },
         '*/*': { schema: { description: 'Any bytes' } },
+        ...eventsContent,
       },
     },
     304: { description: 'It is as the client knows it', headers: memberHeaders },
   },
-  problems: ['invalid_request', 'invalid_collection', 'not_found', 'key_too_long', ...readFaults],
+  problems: [
+    'invalid_request',
+    'invalid_collection',
+    'invalid_parameter',
+    'invalid_cursor',
+    'not_found',
+    'key_too_long',
+    ...readFaults,
+  ],
   head: 'What is known of a member, without its value',
 }
 

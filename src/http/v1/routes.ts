@@ -1,16 +1,25 @@
 import type { Database } from '../../core/database.ts'
+import { type WatchCounts, watchCounts } from '../../telemetry/watch-counts.ts'
 import { collectionOf, memberOf, memberOfRest } from '../path.ts'
 import type { Route } from '../route.ts'
+import { type EventStreams, eventStreams, wantsEvents } from '../sse.ts'
 import { postBatch } from './batch.ts'
 import { importLines } from './bulk.ts'
+import { getChanges } from './changes.ts'
 import { dropMembers, listCollections, listMembers, postMember } from './collections.ts'
 import { deleteMember, getMember, putMember } from './members.ts'
 import * as docs from './openapi.ts'
 import { patchMember } from './patch.ts'
 import { deleteSettings, getSettings, putSettings } from './settings.ts'
+import { type Watching, watchCollection, watchStore } from './watch.ts'
 
-/** The API of kvist's own, `/v1`: DESIGN's table, row by row. */
-export function v1Routes(db: Database): Route[] {
+/** The API of kvist's own, `/v1`: DESIGN's table, row by row. Counts and streams are for whoever wants to see into them. */
+export function v1Routes(
+  db: Database,
+  counts: WatchCounts = watchCounts(),
+  streams: EventStreams = eventStreams(),
+): Route[] {
+  const watching: Watching = { db, counts, streams }
   const rows: Route[] = [
     {
       method: 'GET',
@@ -26,13 +35,26 @@ export function v1Routes(db: Database): Route[] {
       docs: docs.postBatch,
       handle: (request, connection) => postBatch(db, request, connection),
     },
+    {
+      method: 'GET',
+      path: '/v1/_changes',
+      summary: 'What has changed since, by page; all that changes, as events',
+      docs: docs.getChanges,
+      handle: (request, connection) =>
+        wantsEvents(request.headers.get('accept'))
+          ? watchStore(watching, request, connection)
+          : getChanges(db, request),
+    },
     ...settingsRoutes(db),
     {
       method: 'GET',
       path: '/v1/:collection',
-      summary: 'A page of members, or all of them as NDJSON',
+      summary: 'A page of members, all of them as NDJSON, or their changes as events',
       docs: docs.listMembers,
-      handle: (request, connection) => listMembers(db, request, collectionOf(request), connection),
+      handle: (request, connection) =>
+        wantsEvents(request.headers.get('accept'))
+          ? watchCollection(watching, request, collectionOf(request), connection)
+          : listMembers(db, request, collectionOf(request), connection),
     },
     {
       method: 'POST',
@@ -52,8 +74,8 @@ export function v1Routes(db: Database): Route[] {
       docs: docs.dropMembers,
       handle: (request, connection) => dropMembers(db, request, collectionOf(request), connection),
     },
-    ...memberRoutes(db, '/v1/:collection/:key', memberOf),
-    ...memberRoutes(db, '/v1/:collection/*', memberOfRest),
+    ...memberRoutes(watching, '/v1/:collection/:key', memberOf),
+    ...memberRoutes(watching, '/v1/:collection/*', memberOfRest),
   ]
   return rows.map((row) => ({ ...row, tag: docs.v1Tag }))
 }
@@ -87,14 +109,15 @@ function settingsRoutes(db: Database): Route[] {
 }
 
 /** A key with raw slashes spans segments, which takes a path of its own. */
-function memberRoutes(db: Database, path: string, refOf: typeof memberOf): Route[] {
+function memberRoutes(watching: Watching, path: string, refOf: typeof memberOf): Route[] {
+  const { db } = watching
   return [
     {
       method: 'GET',
       path,
-      summary: 'The value as it was stored',
+      summary: 'The value as it was stored, or its changes as events',
       docs: docs.getMember,
-      handle: (request) => getMember(db, request, refOf(request)),
+      handle: (request, connection) => getMember(watching, request, refOf(request), connection),
     },
     {
       method: 'PUT',

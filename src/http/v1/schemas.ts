@@ -73,6 +73,42 @@ export const page = named('Page', {
   },
 })
 
+const point: Schema = {
+  type: ['integer', 'string'],
+  description: 'Where a reader of the feed stands; opaque, to be given back as it is',
+}
+
+export const change = named('Change', {
+  type: 'object',
+  description: 'The latest state of a member: with all there is of it, or that it is gone',
+  required: ['revision', 'type', 'collection', 'key'],
+  properties: {
+    revision,
+    type: { enum: ['put', 'delete', 'expire'] },
+    collection: collectionName,
+    key,
+    value: anyJson,
+    value_base64: {
+      type: 'string',
+      contentEncoding: 'base64',
+      description: 'In place of `value`, of bytes that are not JSON',
+    },
+    created_at: time,
+    updated_at: time,
+    expires_at: expiresAt,
+    content_type: { type: 'string' },
+  },
+})
+
+export const changes = named('Changes', {
+  type: 'object',
+  required: ['changes', 'next'],
+  properties: {
+    changes: { type: 'array', items: change },
+    next: { ...point, description: 'The `since` of the next page' },
+  },
+})
+
 export const collections = named('Collections', {
   type: 'object',
   required: ['collections'],

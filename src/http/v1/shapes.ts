@@ -1,6 +1,6 @@
 import { stampToMs } from '../../core/clock.ts'
 import type { Stored } from '../../core/database.ts'
-import { jsonContentType, type Member } from '../../core/member.ts'
+import { type Change, jsonContentType, type Member } from '../../core/member.ts'
 import { formatTime } from '../../core/time.ts'
 
 /** Members as JSON text, written out by hand: values go in as they are, and a list is only joined. */
@@ -16,10 +16,22 @@ export function memberJson(member: Member, include: Include): string {
   return `${key},${value},${metadataJson(member)}}`
 }
 
-/** As `memberJson`, in one line: line breaks in JSON can only stand between its tokens, where a space does too. */
+/** As `memberJson`, in one line. */
 export function memberLine(member: Member, include: Include): string {
-  const json = memberJson(member, include)
-  return json.includes('\n') || json.includes('\r') ? json.replace(/[\r\n]/g, ' ') : json
+  return oneLine(memberJson(member, include))
+}
+
+/** A change: the member as it is now, with all there is, or that it is gone. */
+export function changeJson(change: Change): string {
+  const isPut = change.type === 'put'
+  const { revision, key } = isPut ? change.member : change.tombstone
+  const what = `{"revision":${revision},"type":"${change.type}","collection":${JSON.stringify(change.collection)},"key":${JSON.stringify(key)}`
+  return isPut ? `${what},${valueJson(change.member)},${restJson(change.member)}}` : `${what}}`
+}
+
+/** As `changeJson`, in one line. */
+export function changeLine(change: Change): string {
+  return oneLine(changeJson(change))
 }
 
 /** The answer to a write: the member without its value. */
@@ -31,6 +43,11 @@ export function storedJson(
   return `{"key":${JSON.stringify(key)},${metadataJson({ revision, createdAtMs, clock, expiresAtMs, contentType })}}`
 }
 
+/** Line breaks in JSON can only stand between its tokens, where a space does too. */
+function oneLine(json: string): string {
+  return json.includes('\n') || json.includes('\r') ? json.replace(/[\r\n]/g, ' ') : json
+}
+
 function valueJson({ value }: Member): string {
   if (typeof value === 'string') return `"value":${value}`
   return `"value_base64":"${Buffer.from(value.buffer, value.byteOffset, value.length).toString('base64')}"`
@@ -38,12 +55,16 @@ function valueJson({ value }: Member): string {
 
 type Metadata = Pick<Member, 'revision' | 'createdAtMs' | 'clock' | 'expiresAtMs' | 'contentType'>
 
-function metadataJson({ revision, createdAtMs, clock, expiresAtMs, contentType }: Metadata): string {
+function metadataJson(metadata: Metadata): string {
+  return `"revision":${metadata.revision},${restJson(metadata)}`
+}
+
+function restJson({ createdAtMs, clock, expiresAtMs, contentType }: Metadata): string {
   const expires = expiresAtMs === null ? 'null' : `"${formatTime(expiresAtMs)}"`
   const type = contentType === jsonContentType ? '"application/json"' : JSON.stringify(contentType)
   const updated = formatTime(stampToMs(clock))
   const created = formatTime(createdAtMs)
-  return `"revision":${revision},"created_at":"${created}","updated_at":"${updated}","expires_at":${expires},"content_type":${type}`
+  return `"created_at":"${created}","updated_at":"${updated}","expires_at":${expires},"content_type":${type}`
 }
 
 /** What is not as most members have it, and storing the member again would lose without. */

@@ -1,0 +1,220 @@
+import type { Maybe } from '../core/engine.ts'
+import type { Connection, Lasting } from './route.ts'
+
+/**
+ * Server-sent events (HTML, 9.2): how they are written, and the streams that carry them.
+ *
+ * A stream asks its source for more when the client has taken what it was sent, and only then, so that a client that
+ * reads slowly, or not at all, costs no more memory than one that has nothing to read (docs/design/feed-http.md).
+ */
+
+/** What a stream carries. */
+export interface FrameSource {
+  /** Whole frames; null when there is nothing: `wake` of the stream is called when there is. */
+  next(): Maybe<Uint8Array | null>
+  /** Sent from time to time, so that both sides learn when the other is gone. */
+  heartbeat(): Uint8Array
+  /** The stream is over, whoever ended it; called once. */
+  close(): void
+}
+
+export interface EventStreams {
+  /** A stream of what a source gives, until one side ends it. Throws `closing` when the server stops. */
+  answer(connection: Connection, sourceOf: (wake: () => void) => FrameSource): Response
+}
+
+export interface EventStreamOptions {
+  readonly heartbeatMs: number
+  /** A client that took nothing of what was sent for so many heartbeats is cut. */
+  readonly patience: number
+}
+
+const usualOptions: EventStreamOptions = { heartbeatMs: 15_000, patience: 20 }
+
+/** One event. The data must be one line. */
+export function eventFrame(event: string, id: string, data: string): Buffer {
+  return Buffer.from(`event: ${event}\n${idLine(id)}data: ${data}\n\n`)
+}
+
+/** A comment, which no client shows, with an id, from which it resumes when the connection breaks. */
+export function commentFrame(comment: string, id: string): Buffer {
+  return Buffer.from(`: ${comment}\n${idLine(id)}\n`)
+}
+
+/** An empty id would make a client forget where it stood. */
+function idLine(id: string): string {
+  return id === '' ? '' : `id: ${id}\n`
+}
+
+/** Whether a client would rather have events than anything else. Quick when it says nothing of them. */
+export function wantsEvents(accept: string | null): boolean {
+  if (accept === null || !accept.includes(mediaType)) return false
+  const ranges = accept.split(',').map((range) => {
+    const [type = '', ...parameters] = range.split(';').map((part) => part.trim().toLowerCase())
+    const q = parameters.find((parameter) => parameter.startsWith('q='))
+    return { type, q: q === undefined ? 1 : Number(q.slice(2)) }
+  })
+  const wanted = ranges.find(({ type }) => type === mediaType)?.q ?? 0
+  return wanted > 0 && ranges.every(({ type, q }) => q <= wanted || type === mediaType)
+}
+
+const mediaType = 'text/event-stream'
+
+/** `no` keeps nginx from gathering events before it passes them on. */
+export const eventHeaders = new Headers({
+  'content-type': mediaType,
+  'cache-control': 'no-store',
+  'x-accel-buffering': 'no',
+})
+
+/** Streams that share one timer. It gives each its heartbeat in turn: all at once would be a long moment for others. */
+export function eventStreams({ heartbeatMs, patience }: EventStreamOptions = usualOptions): EventStreams {
+  const slots = Array.from({ length: beatSlots }, () => new Set<EventStream>())
+  let count = 0
+  let opened = 0
+  let now = 0
+  let timer: ReturnType<typeof setInterval> | undefined
+
+  function beat(): void {
+    now = (now + 1) % beatSlots
+    for (const stream of slots[now]!) stream.beat(patience)
+  }
+
+  return {
+    answer(connection, sourceOf) {
+      const slot = slots[opened % beatSlots]!
+      const stream = new EventStream(connection, sourceOf, () => {
+        slot.delete(stream)
+        if (--count === 0) clearInterval(timer)
+      })
+      opened++
+      slot.add(stream)
+      if (count++ === 0) timer = setInterval(beat, heartbeatMs / beatSlots)
+      return new Response(new ReadableStream(stream), { headers: eventHeaders })
+    },
+  }
+}
+
+const beatSlots = 60
+
+/** Larger pieces would have to be held in memory until a slow client has taken all of one. */
+const pieceBytes = 64 * 1024
+
+/** One stream: as the body of an answer, Bun pulls. A class, for there are many. */
+class EventStream implements Lasting {
+  private readonly connection: Connection
+  private readonly source: FrameSource
+  private readonly onOver: () => void
+  private controller: ReadableStreamDefaultController<Uint8Array> | null = null
+  /** The client has taken what it was sent. */
+  private hasRoom = false
+  /** What does not fit into one piece. */
+  private rest: Uint8Array | null = null
+  private isReading = false
+  /** The source has called since it was asked. */
+  private isWoken = false
+  /** The source is closed. */
+  private isOver = false
+  /** Since the client has last taken something. */
+  private beats = 0
+
+  constructor(connection: Connection, sourceOf: (wake: () => void) => FrameSource, onOver: () => void) {
+    connection.keep(this)
+    connection.hold()
+    this.connection = connection
+    this.source = sourceOf(() => this.wake())
+    this.onOver = onOver
+  }
+
+  pull(controller: ReadableStreamDefaultController<Uint8Array>): void {
+    this.controller = controller
+    this.hasRoom = true
+    this.beats = 0
+    if (this.isOver) this.finish()
+    else this.fill()
+  }
+
+  /** The client has gone. */
+  cancel(): void {
+    this.connection.letGo(this)
+    this.close()
+  }
+
+  /** The server stops. What the client has not taken is lost, and it will ask for that elsewhere. */
+  end(): void {
+    this.close()
+    if (this.hasRoom) this.finish()
+  }
+
+  beat(patience: number): void {
+    if (this.hasRoom) this.send(this.source.heartbeat())
+    else if (++this.beats >= patience) this.connection.cut()
+  }
+
+  private wake(): void {
+    this.isWoken = true
+    this.fill()
+  }
+
+  private fill(): void {
+    while (this.hasRoom && !this.isReading && !this.isOver) {
+      if (this.rest !== null) {
+        this.send(this.rest)
+        continue
+      }
+      this.isWoken = false
+      try {
+        const frames = this.source.next()
+        if (frames === null) return
+        if (frames instanceof Promise) this.fillLater(frames)
+        else this.send(frames)
+      } catch (error) {
+        this.fail(error)
+      }
+    }
+  }
+
+  private fillLater(reading: Promise<Uint8Array | null>): void {
+    this.isReading = true
+    reading.then(
+      (frames) => {
+        this.isReading = false
+        if (this.isOver) return
+        if (frames !== null) this.send(frames)
+        if (frames !== null || this.isWoken) this.fill()
+      },
+      (error) => {
+        this.isReading = false
+        this.fail(error)
+      },
+    )
+  }
+
+  private send(frames: Uint8Array): void {
+    const fits = frames.length <= pieceBytes
+    this.rest = fits ? null : frames.subarray(pieceBytes)
+    this.hasRoom = false
+    this.controller!.enqueue(fits ? frames : frames.subarray(0, pieceBytes))
+  }
+
+  /** The client sees the end of the stream, and resumes. */
+  private fail(error: unknown): void {
+    if (this.isOver) return
+    this.connection.failed(error)
+    this.end()
+  }
+
+  private close(): void {
+    if (this.isOver) return
+    this.isOver = true
+    this.rest = null
+    this.source.close()
+    this.onOver()
+  }
+
+  private finish(): void {
+    this.hasRoom = false
+    this.connection.letGo(this)
+    this.controller!.close()
+  }
+}

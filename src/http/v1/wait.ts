@@ -1,0 +1,77 @@
+import type { MemberRef } from '../../core/engine.ts'
+import { KvistError } from '../../core/errors.ts'
+import { maxWaitMs } from '../../core/limits.ts'
+import type { Member } from '../../core/member.ts'
+import { parseDurationMs } from '../../core/time.ts'
+import { waited } from '../observed.ts'
+import { parametersOf } from '../path.ts'
+import type { Connection, Lasting } from '../route.ts'
+import type { Watching } from './watch.ts'
+
+/** Long polls: `GET` of a member that the client knows as it is, and wants to hear of when it is not so any more. */
+
+/** The time that `wait` gives; null when it is not there. */
+export function parseWait(request: Request): number | null {
+  if (!request.url.includes('?')) return null
+  const { wait } = parametersOf(request, ['wait'])
+  if (wait === undefined) return null
+  const waitMs = parseDurationMs(wait)
+  if (waitMs > maxWaitMs) {
+    const limit = maxWaitMs / 1000
+    throw new KvistError('invalid_parameter', `wait is ${limit} seconds at most`, { limit_seconds: limit })
+  }
+  return waitMs
+}
+
+type Reason = 'changed' | 'over' | 'gone'
+
+/**
+ * The member when it is not as it is known any more, or when the time is over or the server stops: whichever comes
+ * first. Throws an AbortError when the client goes.
+ */
+export async function waitForNews(
+  { db, counts }: Watching,
+  request: Request,
+  { collection, key }: MemberRef,
+  connection: Connection,
+  waitMs: number,
+  isKnown: (member: Member | null) => boolean,
+): Promise<Member | null> {
+  const heard: { reason: Reason | null; tell: () => void } = { reason: null, tell() {} }
+  const because = (why: Reason) => () => {
+    if (heard.reason === null || why !== 'changed') heard.reason = why
+    heard.tell()
+  }
+  const stopping: Lasting = { end: because('over') }
+  connection.keep(stopping)
+  connection.hold()
+  const watcher = db.watch({ collection, key, prefix: null, filter: null }, null, because('changed'))
+  const timer = setTimeout(stopping.end, waitMs)
+  const goes = because('gone')
+  request.signal.addEventListener('abort', goes)
+  counts.open.poll++
+  const startedMs = performance.now()
+  try {
+    for (;;) {
+      // Read after watching has begun: no change falls between.
+      const member = await db.get(collection, key)
+      if (!isKnown(member)) {
+        counts.events.poll++
+        return member
+      }
+      if (heard.reason === null) await new Promise<void>((resolve) => (heard.tell = resolve))
+      if (heard.reason === 'gone') throw new DOMException('the client has gone', 'AbortError')
+      if (heard.reason === 'over') return member
+      heard.reason = null
+      while ((await watcher.read()) !== null);
+    }
+  } finally {
+    waited(request, performance.now() - startedMs)
+    counts.open.poll--
+    request.signal.removeEventListener('abort', goes)
+    clearTimeout(timer)
+    watcher.close()
+    connection.letGo(stopping)
+    connection.renew()
+  }
+}

@@ -1,0 +1,170 @@
+import type { Database } from '../../core/database.ts'
+import type { Maybe, MemberRef, ResumePoint } from '../../core/engine.ts'
+import { KvistError } from '../../core/errors.ts'
+import type { Scope, WatchBatch, WatchEvent, Watcher } from '../../core/watch.ts'
+import type { WatchCounts, WatchKind } from '../../telemetry/watch-counts.ts'
+import { parametersOf } from '../path.ts'
+import type { Connection } from '../route.ts'
+import { commentFrame, type EventStreams, eventFrame, eventHeaders, type FrameSource } from '../sse.ts'
+import { parseScope, pointValue, scopeParameters } from './feed-scope.ts'
+import { changeLine } from './shapes.ts'
+
+/** Watching by server-sent events: a member, a collection, or all there is. */
+
+/** What watching takes. */
+export interface Watching {
+  readonly db: Database
+  readonly streams: EventStreams
+  readonly counts: WatchCounts
+}
+
+/** A member, which need not be there yet. */
+export function watchMember(
+  watching: Watching,
+  request: Request,
+  { collection, key }: MemberRef,
+  connection: Connection,
+): Promise<Response> {
+  const { since } = parametersOf(request, ['since'])
+  return watch(watching, request, { collection, key, prefix: null, filter: null }, since, connection)
+}
+
+export function watchCollection(
+  watching: Watching,
+  request: Request,
+  collection: string,
+  connection: Connection,
+): Promise<Response> {
+  const { since, ...given } = parametersOf(request, ['since', 'prefix', 'filter'])
+  return watch(watching, request, { ...parseScope(given), collection }, since, connection)
+}
+
+export function watchStore(watching: Watching, request: Request, connection: Connection): Promise<Response> {
+  const { since, ...given } = parametersOf(request, ['since', ...scopeParameters])
+  return watch(watching, request, parseScope(given), since, connection)
+}
+
+/** Where a client says that it stands, in the header as it resumes, goes before the place where it once began. */
+async function watch(
+  { db, streams, counts }: Watching,
+  { method, headers }: Request,
+  scope: Scope,
+  given: string | undefined,
+  connection: Connection,
+): Promise<Response> {
+  const since = headers.get('last-event-id') || (given ?? null)
+  if (since !== null) await requirePoint(db, since)
+  if (method === 'HEAD') return new Response(null, { headers: eventHeaders })
+  return streams.answer(
+    connection,
+    (wake) => new WatchSource(db.watch(scope, since, wake), counts, kindOf(scope)),
+  )
+}
+
+/** Throws `invalid_cursor` while it can still be answered as a problem. Points that are gone are told in the stream. */
+async function requirePoint(db: Database, point: ResumePoint): Promise<void> {
+  const everything: Scope = { collection: null, key: null, prefix: null, filter: null }
+  try {
+    await db.changes(everything, point, 1)
+  } catch (error) {
+    if (!(error instanceof KvistError) || error.code !== 'compacted') throw error
+  }
+}
+
+function kindOf({ collection, key }: Scope): WatchKind {
+  if (collection === null) return 'store'
+  return key === null ? 'collection' : 'member'
+}
+
+/** Frames go out together until they come to this. */
+const gatheredBytes = 64 * 1024
+
+/** What one watcher sends. */
+class WatchSource implements FrameSource {
+  private readonly watcher: Watcher
+  private readonly counts: WatchCounts
+  private readonly kind: WatchKind
+  private isNew = true
+  /** Those that were read and not sent yet begin at `sent`. */
+  private events: readonly WatchEvent[] = []
+  private sent = 0
+
+  constructor(watcher: Watcher, counts: WatchCounts, kind: WatchKind) {
+    this.watcher = watcher
+    this.counts = counts
+    this.kind = kind
+    counts.open[kind]++
+  }
+
+  next(): Maybe<Uint8Array | null> {
+    if (this.isNew) {
+      this.isNew = false
+      return pointFrame('watching', this.watcher.point())
+    }
+    if (this.sent < this.events.length) return this.gather()
+    const read = this.watcher.read()
+    return read instanceof Promise ? read.then((batch) => this.take(batch)) : this.take(read)
+  }
+
+  /** The stream asks for it only when all that was read has been sent. */
+  heartbeat(): Uint8Array {
+    return pointFrame('heartbeat', this.watcher.point())
+  }
+
+  close(): void {
+    this.watcher.close()
+    this.events = []
+    this.counts.open[this.kind]--
+  }
+
+  private take(batch: WatchBatch | null): Maybe<Uint8Array | null> {
+    if (batch === null) return null
+    if (batch.type === 'reset') return resetFrame(batch.oldest)
+    this.events = batch.events
+    this.sent = 0
+    return this.events.length === 0 ? this.next() : this.gather()
+  }
+
+  private gather(): Uint8Array {
+    const { events } = this
+    const frames: Buffer[] = []
+    let bytes = 0
+    while (this.sent < events.length && bytes < gatheredBytes) {
+      const frame = frameOf(events[this.sent++]!)
+      frames.push(frame)
+      bytes += frame.length
+    }
+    this.counts.events[this.kind] += frames.length
+    if (this.sent === events.length) this.events = []
+    return frames.length === 1 ? frames[0]! : Buffer.concat(frames, bytes)
+  }
+}
+
+const frames = new WeakMap<WatchEvent, Buffer>()
+
+/** Written once for all who watch. */
+function frameOf(event: WatchEvent): Buffer {
+  const known = frames.get(event)
+  if (known !== undefined) return known
+  const frame = eventFrame(event.change.type, event.point, changeLine(event.change))
+  frames.set(event, frame)
+  return frame
+}
+
+function resetFrame(oldest: ResumePoint): Buffer {
+  return eventFrame('reset', '', JSON.stringify({ oldest: pointValue(oldest) }))
+}
+
+let lastComment = ''
+let lastPoint = ''
+let lastFrame: Uint8Array = Buffer.alloc(0)
+
+/** Most who have nothing to read stand at the same point. */
+function pointFrame(comment: string, point: ResumePoint): Uint8Array {
+  if (comment !== lastComment || point !== lastPoint) {
+    lastComment = comment
+    lastPoint = point
+    lastFrame = commentFrame(comment, point)
+  }
+  return lastFrame
+}
