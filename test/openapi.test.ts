@@ -181,6 +181,9 @@ const member = '/v1/{collection}/{key}'
 const collection = '/v1/{collection}'
 const json = { 'content-type': 'application/json' }
 const ndjson = { 'content-type': 'application/x-ndjson' }
+const mergePatch = { 'content-type': 'application/merge-patch+json' }
+const jsonPatch = { 'content-type': 'application/json-patch+json' }
+const increment = { 'content-type': 'application/vnd.kvist.increment+json' }
 
 const asked: [method: string, path: string, at: string, init: RequestInit, status: number][] = [
   ['PUT', member, '/v1/o/a', { body: '{"n":1}' }, 201],
@@ -197,6 +200,12 @@ const asked: [method: string, path: string, at: string, init: RequestInit, statu
   ['GET', member, '/v1/o/missing', {}, 404],
   ['GET', member, '/v1/o/a', { headers: { 'if-none-match': 'nonsense' } }, 400],
   ['HEAD', member, '/v1/o/a', {}, 200],
+  ['PATCH', member, '/v1/o/a', { body: '{"n":3}', headers: mergePatch }, 200],
+  ['PATCH', member, '/v1/o/patched', { body: '{}', headers: increment }, 201],
+  ['PATCH', member, '/v1/o/missing', { body: '[]', headers: jsonPatch }, 404],
+  ['PATCH', member, '/v1/o/b/c', { body: '[]', headers: jsonPatch }, 422],
+  ['PATCH', member, '/v1/o/a', { body: '[{"op":"test","path":"/n","value":9}]', headers: jsonPatch }, 409],
+  ['PATCH', member, '/v1/o/a', { body: '{}', headers: json }, 415],
   ['POST', collection, '/v1/o', { body: '{"n":3}', headers: json }, 201],
   ['POST', collection, '/v1/o', { body: '{"key":"l","value":1}\nnonsense\n', headers: ndjson }, 200],
   ['POST', collection, '/v1/_o', { body: '1' }, 400],
@@ -256,4 +265,13 @@ test('the examples of what to send are taken', async () => {
     body: JSON.stringify(line),
   })
   expect(await imported.json()).toEqual({ stored: 1, failed: [] })
+  const patches = Object.entries(document.paths[member]!.patch!.requestBody!.content)
+  expect(patches.length).toBe(3)
+  for (const [type, { example }] of patches) {
+    const at = `${server.url}/v1/patched/k`
+    await fetch(at, { method: 'PUT', body: '{"title":"Dune","year":1,"draft":true}' })
+    const body = JSON.stringify(example)
+    const answer = await fetch(at, { method: 'PATCH', headers: { 'content-type': type }, body })
+    expect({ type, status: answer.status }).toEqual({ type, status: 200 })
+  }
 })

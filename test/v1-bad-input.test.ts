@@ -353,6 +353,67 @@ describe('parameters', () => {
   })
 })
 
+describe('patches', () => {
+  const path = '/v1/kept/a'
+  const mergePatch = 'application/merge-patch+json'
+  const jsonPatch = 'application/json-patch+json'
+  const increment = 'application/vnd.kvist.increment+json'
+  const refused = (type: string, body: NonNullable<BadRequest['body']>, code: string, status = 400) =>
+    expectRefused({ method: 'PATCH', path, body, headers: { 'content-type': type }, status, code })
+
+  test('that are none', async () => {
+    for (const type of [mergePatch, jsonPatch, increment]) {
+      for (const body of ['', '{', '[1,]', '{a:1}', badUtf8, '['.repeat(100_000)]) {
+        await refused(type, body, 'invalid_json')
+      }
+      await refused(`${type}; charset=latin1`, '{}', 'unsupported_media_type', 415)
+      const headers = { 'content-type': type, 'content-encoding': 'gzip' }
+      const encoded = { method: 'PATCH', path, body: '{}', headers, status: 415 }
+      await expectRefused({ ...encoded, code: 'unsupported_media_type' })
+    }
+    for (const body of ['null', '{}', '1', '[1]', '[null]', '[[]]', '[{}]', '[{"op":"add"}]'])
+      await refused(jsonPatch, body, 'invalid_request')
+    for (const body of ['null', '[]', '1', '{"by":"1"}', '{"by":null}', '{"path":1}', '{"by":1,"to":2}'])
+      await refused(increment, body, 'invalid_request')
+    for (const body of ['{"path":"n"}', '{"path":"/~"}', '{"by":1e400}', `{"path":"${'/a'.repeat(600)}"}`])
+      await refused(increment, body, 'invalid_parameter')
+    for (const type of [
+      '',
+      'application/json',
+      'text/plain',
+      'application/json-patch',
+      'a/b+json',
+      `x;${jsonPatch}`,
+    ])
+      await refused(type, '[]', 'unsupported_media_type', 415)
+  })
+
+  test('that cannot be done to the value', async () => {
+    await refused(jsonPatch, '[{"op":"add","path":"/n","value":1}]', 'unprocessable', 422)
+    await refused(jsonPatch, '[{"op":"test","path":"","value":2}]', 'conflict', 409)
+    await refused(increment, '{"path":"/n"}', 'unprocessable', 422)
+    for (const by of ['9007199254740992', '1e300', '9007199254740991'])
+      await refused(increment, `{"by":${by}}`, 'unprocessable', 422)
+    const bytes = { method: 'PATCH', path: '/v1/kept/bytes', status: 422, code: 'unprocessable' }
+    await expectRefused({ ...bytes, body: '{}', headers: { 'content-type': mergePatch } })
+  })
+
+  test('whose names, parameters and conditions are wrong', async () => {
+    const patch = { method: 'PATCH', body: '{"a":1}', headers: { 'content-type': mergePatch } }
+    await expectRefused({ ...patch, path: `/v1/c/${longKey}`, status: 414, code: 'key_too_long' })
+    await expectRefused({ ...patch, path: '/v1/_c/k', code: 'invalid_collection' })
+    for (const query of ['expire_in=0', 'expire_at=tomorrow', 'expire_in=1&expire_at=4102444800', 'x=1'])
+      await expectRefused({ ...patch, path: `${path}?${query}`, code: 'invalid_parameter' })
+    for (const name of ['if-match', 'if-none-match'])
+      await expectRefused({
+        ...patch,
+        path,
+        headers: { ...patch.headers, [name]: 'x' },
+        code: 'invalid_request',
+      })
+  })
+})
+
 describe('batches', () => {
   const good = { op: 'put', collection: 'c', key: 'good', value: 1 }
   const operation = (more: object) =>
@@ -443,12 +504,9 @@ describe('methods and paths', () => {
     const allows: [string, string, string[]][] = [
       ['/v1', 'GET, HEAD', ['PUT', 'POST', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE', 'PROPFIND']],
       ['/v1/c', 'DELETE, GET, HEAD, POST', ['PUT', 'PATCH', 'OPTIONS', 'TRACE', 'PROPFIND', 'QUERY']],
-      [
-        '/v1/c/k',
-        'DELETE, GET, HEAD, PUT',
-        ['POST', 'PATCH', 'OPTIONS', 'TRACE', 'PROPFIND', 'MKCOL', 'LOCK'],
-      ],
-      ['/v1/c/k/l', 'DELETE, GET, HEAD, PUT', ['POST', 'PATCH', 'OPTIONS', 'TRACE', 'COPY']],
+      ['/v1/c/k', 'DELETE, GET, HEAD, PATCH, PUT', ['POST', 'OPTIONS', 'TRACE', 'PROPFIND', 'MKCOL', 'LOCK']],
+      ['/v1/c/k/l', 'DELETE, GET, HEAD, PATCH, PUT', ['POST', 'OPTIONS', 'TRACE', 'COPY']],
+      ['/v1/_collections/c', 'DELETE, GET, HEAD, PUT', ['POST', 'PATCH', 'OPTIONS', 'TRACE']],
       ['/v1/_batch', 'POST', ['GET', 'HEAD', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE']],
       ['/healthz', 'GET, HEAD', ['PUT', 'POST', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE']],
       ['/readyz', 'GET, HEAD', ['PUT', 'POST', 'DELETE', 'TRACE']],

@@ -169,8 +169,7 @@ function unroutedHandler({ routes, token }: HttpOptions): (request: Request) => 
       const nothing = new KvistError('not_found', `there is nothing at ${path.slice(0, 200)}`)
       return problemResponse(nothing, {}, {}, api?.refuse)
     }
-    const isFixed = first.path === path
-    const same = fitting.filter((route) => route.api === api && (!isFixed || route.path === path))
+    const same = routes.filter((route) => route.path === first.path)
     const allowed = new Set<string>(same.map(({ method }) => method))
     if (allowed.has('GET')) allowed.add('HEAD')
     return methodNotAllowed(request.method, [...allowed], api?.refuse)
