@@ -32,13 +32,13 @@ export interface EventStreamOptions {
 const usualOptions: EventStreamOptions = { heartbeatMs: 15_000, patience: 20 }
 
 /** One event. The data must be one line. */
-export function eventFrame(event: string, id: string, data: string): Buffer {
-  return Buffer.from(`event: ${event}\n${idLine(id)}data: ${data}\n\n`)
+export function eventFrame(event: string, id: string, data: string): string {
+  return `event: ${event}\n${idLine(id)}data: ${data}\n\n`
 }
 
 /** A comment, which no client shows, with an id, from which it resumes when the connection breaks. */
-export function commentFrame(comment: string, id: string): Buffer {
-  return Buffer.from(`: ${comment}\n${idLine(id)}\n`)
+export function commentFrame(comment: string, id: string): string {
+  return `: ${comment}\n${idLine(id)}\n`
 }
 
 /** An empty id would make a client forget where it stood. */

@@ -76,9 +76,6 @@ function kindOf({ collection, key }: Scope): WatchKind {
   return key === null ? 'collection' : 'member'
 }
 
-/** Frames go out together until they come to this. */
-const gatheredBytes = 64 * 1024
-
 /** What one watcher sends. */
 class WatchSource implements FrameSource {
   private readonly watcher: Watcher
@@ -88,6 +85,7 @@ class WatchSource implements FrameSource {
   /** Those that were read and not sent yet begin at `sent`. */
   private events: readonly WatchEvent[] = []
   private sent = 0
+  private gather: Gather = joinedFrames
 
   constructor(watcher: Watcher, counts: WatchCounts, kind: WatchKind) {
     this.watcher = watcher
@@ -101,9 +99,11 @@ class WatchSource implements FrameSource {
       this.isNew = false
       return pointFrame('watching', this.watcher.point())
     }
-    if (this.sent < this.events.length) return this.gather()
+    if (this.sent < this.events.length) return this.send()
     const read = this.watcher.read()
-    return read instanceof Promise ? read.then((batch) => this.take(batch)) : this.take(read)
+    if (!(read instanceof Promise)) return this.take(read, joinedFrames)
+    // Who catches up reads from the store what nobody else is given.
+    return read.then((batch) => this.take(batch, writtenFrames))
   }
 
   /** The stream asks for it only when all that was read has been sent. */
@@ -117,42 +117,62 @@ class WatchSource implements FrameSource {
     this.counts.open[this.kind]--
   }
 
-  private take(batch: WatchBatch | null): Maybe<Uint8Array | null> {
+  private take(batch: WatchBatch | null, gather: Gather): Maybe<Uint8Array | null> {
     if (batch === null) return null
     if (batch.type === 'reset') return resetFrame(batch.oldest)
     this.events = batch.events
+    this.gather = gather
     this.sent = 0
-    return this.events.length === 0 ? this.next() : this.gather()
+    return this.events.length === 0 ? this.next() : this.send()
   }
 
-  private gather(): Uint8Array {
-    const { events } = this
-    const frames: Buffer[] = []
-    let bytes = 0
-    while (this.sent < events.length && bytes < gatheredBytes) {
-      const frame = frameOf(events[this.sent++]!)
-      frames.push(frame)
-      bytes += frame.length
-    }
-    this.counts.events[this.kind] += frames.length
-    if (this.sent === events.length) this.events = []
-    return frames.length === 1 ? frames[0]! : Buffer.concat(frames, bytes)
+  private send(): Uint8Array {
+    const [bytes, end] = this.gather(this.events, this.sent)
+    this.counts.events[this.kind] += end - this.sent
+    this.sent = end
+    if (end === this.events.length) this.events = []
+    return bytes
   }
+}
+
+/** Frames of events from one on, together about `gatheredBytes`, and the index of the first that is not among them. */
+type Gather = (events: readonly WatchEvent[], from: number) => [bytes: Uint8Array, end: number]
+
+const gatheredBytes = 48 * 1024
+
+const writtenFrames: Gather = (events, from) => {
+  let text = ''
+  let end = from
+  while (end < events.length && text.length < gatheredBytes) text += frameText(events[end++]!)
+  return [Buffer.from(text), end]
 }
 
 const frames = new WeakMap<WatchEvent, Buffer>()
 
-/** Written once for all who watch. */
-function frameOf(event: WatchEvent): Buffer {
-  const known = frames.get(event)
-  if (known !== undefined) return known
-  const frame = eventFrame(event.change.type, event.point, changeLine(event.change))
-  frames.set(event, frame)
-  return frame
+/** Events that others watch as well: each is written once for all of them. */
+const joinedFrames: Gather = (events, from) => {
+  const joined: Buffer[] = []
+  let bytes = 0
+  let end = from
+  while (end < events.length && bytes < gatheredBytes) {
+    const event = events[end++]!
+    let frame = frames.get(event)
+    if (frame === undefined) {
+      frame = Buffer.from(frameText(event))
+      frames.set(event, frame)
+    }
+    joined.push(frame)
+    bytes += frame.length
+  }
+  return [joined.length === 1 ? joined[0]! : Buffer.concat(joined, bytes), end]
 }
 
-function resetFrame(oldest: ResumePoint): Buffer {
-  return eventFrame('reset', '', JSON.stringify({ oldest: pointValue(oldest) }))
+function frameText({ change, point }: WatchEvent): string {
+  return eventFrame(change.type, point, changeLine(change))
+}
+
+function resetFrame(oldest: ResumePoint): Uint8Array {
+  return Buffer.from(eventFrame('reset', '', JSON.stringify({ oldest: pointValue(oldest) })))
 }
 
 let lastComment = ''
@@ -164,7 +184,7 @@ function pointFrame(comment: string, point: ResumePoint): Uint8Array {
   if (comment !== lastComment || point !== lastPoint) {
     lastComment = comment
     lastPoint = point
-    lastFrame = commentFrame(comment, point)
+    lastFrame = Buffer.from(commentFrame(comment, point))
   }
   return lastFrame
 }
