@@ -225,11 +225,13 @@ describe('processes of a configuration file', () => {
   )
 
   test('what the file sets cannot be changed over HTTP', async () => {
-    expect((await ask('GET', '/v1/_collections/brief')).text).toBe('{"processes":null,"default_ttl":3600}')
+    expect((await ask('GET', '/v1/_collections/brief')).text).toBe(
+      '{"processes":null,"default_ttl":3600,"sliding":false}',
+    )
     checkProblem(await ask('PUT', '/v1/_collections/brief', '{}'), 409, 'conflict')
     checkProblem(await ask('DELETE', '/v1/_collections/loud'), 409, 'conflict')
     expect((await ask('GET', '/v1/_collections/loud')).text).toBe(
-      '{"processes":["mark","shout"],"default_ttl":null}',
+      '{"processes":["mark","shout"],"default_ttl":null,"sliding":false}',
     )
   })
 })
@@ -241,15 +243,21 @@ describe('settings over HTTP', () => {
   afterEach(() => server.remove())
 
   test('are kept in the store: through restarts, and out of sight', async () => {
-    expect((await ask('GET', '/v1/_collections/a')).text).toBe('{"processes":null,"default_ttl":null}')
+    expect((await ask('GET', '/v1/_collections/a')).text).toBe(
+      '{"processes":null,"default_ttl":null,"sliding":false}',
+    )
     await set('a', { processes: ['mark'], default_ttl: '90s' })
     await set('b', { default_ttl: 0.5 })
     await put('/v1/a/k', '"x"')
     await server.stop()
     const folder = server.dataFolder
     server = await startServer({ dataFolder: folder })
-    expect((await ask('GET', '/v1/_collections/a')).text).toBe('{"processes":["mark"],"default_ttl":90}')
-    expect((await ask('GET', '/v1/_collections/b')).text).toBe('{"processes":null,"default_ttl":0.5}')
+    expect((await ask('GET', '/v1/_collections/a')).text).toBe(
+      '{"processes":["mark"],"default_ttl":90,"sliding":false}',
+    )
+    expect((await ask('GET', '/v1/_collections/b')).text).toBe(
+      '{"processes":null,"default_ttl":0.5,"sliding":false}',
+    )
     await put('/v1/a/after', '"x"')
     expect(await value('/v1/a/after')).toBe('"x (Marked)."')
     const { collections } = JSON.parse((await ask('GET', '/v1')).text)
@@ -296,6 +304,10 @@ describe('settings that are none', () => {
     ['{', 400, 'invalid_json'],
     ['[]', 400, 'invalid_request'],
     ['{"sliding":true}', 400, 'invalid_request'],
+    ['{"sliding":true,"default_ttl":null}', 400, 'invalid_request'],
+    ['{"sliding":1,"default_ttl":5}', 400, 'invalid_request'],
+    ['{"sliding":null,"default_ttl":5}', 400, 'invalid_request'],
+    ['{"slides":true,"default_ttl":5}', 400, 'invalid_request'],
     ['{"processes":"mark"}', 400, 'invalid_request'],
     ['{"processes":[1]}', 400, 'invalid_request'],
     [`{"processes":${JSON.stringify(Array(17).fill('mark'))}}`, 400, 'invalid_request'],
@@ -310,7 +322,9 @@ describe('settings that are none', () => {
   test.each(bad)('%s is refused with %d %s', async (body, status, code) => {
     await set('a', { default_ttl: 5 })
     checkProblem(await ask('PUT', '/v1/_collections/a', body), status, code)
-    expect((await ask('GET', '/v1/_collections/a')).text).toBe('{"processes":null,"default_ttl":5}')
+    expect((await ask('GET', '/v1/_collections/a')).text).toBe(
+      '{"processes":null,"default_ttl":5,"sliding":false}',
+    )
     expect((await ask('PUT', '/v1/_collections/_settings', '{}')).status).toBe(400)
     expect((await ask('PUT', '/v1/_collections/a?x=1', '{}')).status).toBe(400)
     expect((await ask('POST', '/v1/_collections/a', '{}')).status).toBe(405)
@@ -324,8 +338,12 @@ test('the configuration file wins over what was set before', async () => {
   await server.stop()
   const config = configFile('{"collections":{"a":{"default_ttl":5}}}', 'config.json')
   server = await startServer({ dataFolder: server.dataFolder, flags: ['--config', config] })
-  expect((await ask('GET', '/v1/_collections/a')).text).toBe('{"processes":null,"default_ttl":5}')
-  expect((await ask('GET', '/v1/_collections/b')).text).toBe('{"processes":["mark"],"default_ttl":null}')
+  expect((await ask('GET', '/v1/_collections/a')).text).toBe(
+    '{"processes":null,"default_ttl":5,"sliding":false}',
+  )
+  expect((await ask('GET', '/v1/_collections/b')).text).toBe(
+    '{"processes":["mark"],"default_ttl":null,"sliding":false}',
+  )
   await server.remove()
 })
 

@@ -65,7 +65,7 @@ async function fill(db: Database): Promise<void> {
     await db.put('b', `user/${i}`, json(String(i)))
   }
   for (const i of [3, 7]) await db.delete('a', `k${i}`)
-  await db.setSettings('a', { processes: null, defaultTtlMs: 60_000 })
+  await db.setSettings('a', { processes: null, defaultTtlMs: 60_000, sliding: false })
 }
 
 test('pages of any size tell of what is in the scope, and go on from any point', async () => {

@@ -13,29 +13,41 @@ export interface Settings {
   readonly processes: readonly string[] | null
   /** What a member that is stored without an expiry gets; null for none. */
   readonly defaultTtlMs: number | null
+  /** Whether a read lets a member that expires live on for the default time (sliding.ts). */
+  readonly sliding: boolean
 }
 
 export const settingsCollection = '_settings'
 
-export const noSettings: Settings = { processes: null, defaultTtlMs: null }
+export const noSettings: Settings = { processes: null, defaultTtlMs: null, sliding: false }
 
 /**
- * `{"processes": ["name", …] or null, "default_ttl": seconds, a duration such as "7d", or null}`; what is left out is
- * null. Throws `invalid_request` or `invalid_parameter`.
+ * `{"processes": ["name", …] or null, "default_ttl": seconds, a duration such as "7d", or null, "sliding": true}`; what
+ * is left out is null, or false. Throws `invalid_request` or `invalid_parameter`.
  */
 export function parseSettings(given: unknown): Settings {
   if (typeof given !== 'object' || given === null || Array.isArray(given)) {
     throw new KvistError('invalid_request', 'settings are a JSON object')
   }
-  const { processes = null, default_ttl: ttl = null, ...others } = given as Record<string, unknown>
+  const {
+    processes = null,
+    default_ttl: ttl = null,
+    sliding = false,
+    ...others
+  } = given as Record<string, unknown>
   const [other] = Object.keys(others)
   if (other !== undefined) {
     throw new KvistError(
       'invalid_request',
-      `there is no setting ${JSON.stringify(other.slice(0, 64))}; known are processes, default_ttl`,
+      `there is no setting ${JSON.stringify(other.slice(0, 64))}; known are processes, default_ttl, sliding`,
     )
   }
-  return { processes: parseNames(processes), defaultTtlMs: parseTtl(ttl) }
+  const defaultTtlMs = parseTtl(ttl)
+  if (typeof sliding !== 'boolean') throw new KvistError('invalid_request', '"sliding" is true or false')
+  if (sliding && defaultTtlMs === null) {
+    throw new KvistError('invalid_request', '"sliding" needs a "default_ttl", for a read to renew')
+  }
+  return { processes: parseNames(processes), defaultTtlMs, sliding }
 }
 
 function parseNames(given: unknown): readonly string[] | null {
@@ -59,8 +71,9 @@ function parseTtl(given: unknown): number | null {
   throw new KvistError('invalid_request', '"default_ttl" is in seconds, or a duration such as "7d", or null')
 }
 
-export function settingsJson({ processes, defaultTtlMs }: Settings): string {
-  return JSON.stringify({ processes, default_ttl: defaultTtlMs === null ? null : defaultTtlMs / 1000 })
+export function settingsJson({ processes, defaultTtlMs, sliding }: Settings): string {
+  const ttl = defaultTtlMs === null ? null : defaultTtlMs / 1000
+  return JSON.stringify({ processes, default_ttl: ttl, sliding })
 }
 
 /** The settings of every collection that has some, in memory, as every write asks for them. */

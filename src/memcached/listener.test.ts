@@ -369,7 +369,7 @@ describe('flush_all', () => {
 describe('a collection with processes', () => {
   test('each set stands and falls by itself, in order', async () => {
     await using opened = await openPort()
-    const settings = { processes: ['picky'], defaultTtlMs: null }
+    const settings = { processes: ['picky'], defaultTtlMs: null, sliding: false }
     const order: string[] = []
     await using picky = await openPort({
       db: {

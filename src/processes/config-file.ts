@@ -7,7 +7,7 @@ import { type IsolatedProcess, isolated } from './isolated.ts'
 
 /**
  * The file that `--config` names: `export default { processes: ['./tidy.ts'], collections: { notes: { processes:
- * ['./tidy.ts', 'mark'], default_ttl: '7d' } } }`, or the same in JSON. Only here can a file be named that is to be run:
+ * ['./tidy.ts', 'mark'], default_ttl: '7d', sliding: true } } }`, or the same in JSON. Only here can a file be named that is to be run:
  * it is the operator's, and no request reaches it. A process of one is called by its path here, and by its own name in
  * settings that come over HTTP.
  */

@@ -441,7 +441,7 @@ export const deleteMember: Operation = {
   ],
 }
 
-const settingsExample = { processes: ['detect-language', 'mark'], default_ttl: 604800 }
+const settingsExample = { processes: ['detect-language', 'mark'], default_ttl: 604800, sliding: false }
 
 const settingsAnswer: Answer = {
   description: 'What is set; null where nothing is',

@@ -291,5 +291,10 @@ export const settings = named('Settings', {
       type: ['number', 'string', 'null'],
       description: 'For members stored without an expiry: seconds; a duration such as `7d` may be sent',
     },
+    sliding: {
+      type: 'boolean',
+      default: false,
+      description: 'A member that expires and is read lives on for `default_ttl` from then; needs one',
+    },
   },
 })
