@@ -18,6 +18,7 @@ import { runWrk } from './wrk.ts'
 const memoryBar: Bound = { text: 'memory of the server for each idle watcher', atMost: 20 }
 
 const port = 25_050
+const storedPerSecond = 2000
 const changesPerSecond = 100
 /** Each of these is an event for every watcher there is. */
 const changesToAllPerSecond = 1
@@ -71,8 +72,7 @@ async function manyWatchers(server: Server): Promise<void> {
     pathOf: (n) => `${path}${n}`,
     from: 0,
     count: keys,
-    perSecond: 1e6,
-    oneByOne: true,
+    perSecond: storedPerSecond,
   })
   const before = memoryOf(server.pid)?.rssMb ?? Number.NaN
   const stopWatching = watchMemory(server.pid, 250)
@@ -88,13 +88,12 @@ async function manyWatchers(server: Server): Promise<void> {
     const changes = {
       pathOf: (n: number) => `${path}${n % keys}`,
       perSecond: changesPerSecond,
-      oneByOne: false,
     }
-    await measureReach(server, open, 'each', watchers / keys, changes)
+    await measureReach(server, open, { name: 'each', watchers, told: watchers / keys }, changes)
   })
   await withWatchers({ path, keys: 1, watchers }, async (open) => {
-    const changes = { pathOf: () => `${path}0`, perSecond: changesToAllPerSecond, oneByOne: false }
-    await measureReach(server, open, 'all', watchers, changes)
+    const changes = { pathOf: () => `${path}0`, perSecond: changesToAllPerSecond }
+    await measureReach(server, open, { name: 'all', watchers, told: watchers }, changes)
   })
 }
 
@@ -102,35 +101,35 @@ async function oneKey(server: Server): Promise<void> {
   const path = '/v1/watched/key-'
   const watchers = options.number('one-key-watchers')
   await withWatchers({ path, keys: 1, watchers }, async (open) => {
-    const changes = { pathOf: () => `${path}0`, perSecond: changesPerSecond, oneByOne: true }
-    await measureReach(server, open, 'one', watchers, changes)
+    const changes = { pathOf: () => `${path}0`, perSecond: changesPerSecond }
+    await measureReach(server, open, { name: 'one', watchers, told: watchers }, changes)
   })
 }
 
-/** Changes at a rate, in rounds, each of which so many of the open watchers should be told of. */
+/** Changes at a rate, in rounds; of each change `told` of the open watchers should be told. */
 async function measureReach(
   server: Server,
   open: Watchers,
-  name: string,
-  watchersOfKey: number,
-  changes: Pick<ChangesRun, 'pathOf' | 'perSecond' | 'oneByOne'>,
+  { name, watchers, told }: { name: string; watchers: number; told: number },
+  changes: Pick<ChangesRun, 'pathOf' | 'perSecond'>,
 ): Promise<void> {
   const count = Math.ceil(options.number('seconds') * changes.perSecond)
   const found: Measure[] = []
   for (const round of rounds()) {
     const stopWatching = watchMemory(server.pid, 250)
     const seconds = await makeChanges({ port, from: round * count, count, ...changes })
-    const expected = count * watchersOfKey
+    const expected = count * told
     const { received, wrong, p50Ms, p99Ms, maxMs, processorShare } = await open.figures(expected)
     const errors = Math.abs(expected - received) + wrong
     const peak = peakMb(stopWatching())
     found.push({ perSecond: received / seconds, p50Ms, p99Ms, maxMs, errors, peakMb: peak })
     tell(
-      `  ${watchersOfKey} watchers a change, round ${round}: ${received} events of ${expected}, ${wrong} wrong, ` +
+      `  ${told} watchers a change, round ${round}: ${received} events of ${expected}, ${wrong} wrong, ` +
         `p99 ${p99Ms.toFixed(1)} ms; the client took ${(processorShare * 100).toFixed(0)} % of a core`,
     )
   }
-  reachRows.push(row(name, `${watchersOfKey.toLocaleString('en-US')} watchers`, found))
+  const part = told === watchers ? 'all' : told.toLocaleString('en-US')
+  reachRows.push(row(name, `${part} of ${watchers.toLocaleString('en-US')}`, found))
 }
 
 /** The same server with idle watchers and without, in turns. */
