@@ -104,8 +104,8 @@ export async function faultOf(promise: Promise<unknown>): Promise<KvistError> {
   throw new Error('it was done')
 }
 
-export async function until(isSo: () => boolean, what: string): Promise<void> {
-  for (const giveUpAtMs = Date.now() + 20_000; !isSo(); await Bun.sleep(2)) {
+export async function until(isSo: () => boolean | Promise<boolean>, what: string): Promise<void> {
+  for (const giveUpAtMs = Date.now() + 20_000; !(await isSo()); await Bun.sleep(2)) {
     if (Date.now() > giveUpAtMs) throw new Error(`waited in vain until ${what}`)
   }
 }
