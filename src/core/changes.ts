@@ -13,9 +13,9 @@ export interface FeedSource {
   /** Its time is over, whether it was swept or not: it must not be shown. */
   isOver(collection: string, member: Member): boolean
   /**
-   * Takes these out of the store, unless they were written again since. Never rejects. Who leaves a member out calls
-   * this before it moves on: otherwise a clock that is set back would let the member live again, behind a reader who
-   * was not told of it and will not come by a second time.
+   * Takes these out of the store, unless they were written again since. Who leaves a member out calls this before it
+   * moves on: otherwise a clock that is set back would let the member live again, behind a reader who was not told of
+   * it and will not come by a second time. Rejects when the store closes: the reader has not moved on then.
    */
   expire(refs: readonly ExpiringRef[]): Promise<void>
 }
@@ -112,7 +112,8 @@ function sift(source: FeedSource, scope: Scope, page: ChangesPage, limit: number
 
 /**
  * One member is read, and not looked for in the feed. Whether its state is news to the reader the first change after
- * the point tells: the feed is in revision order, so the member's change is in there if it is not older than that.
+ * the point tells: the feed is in revision order, so the member's change is in there if it is not older than that. The
+ * feed is asked last: it says `compacted` when a tombstone may have gone before it was looked for.
  *
  * The event's point is its own where the feed just told it, or else that of one who has seen all up to now.
  */
@@ -125,18 +126,18 @@ function memberStep(
   const { engine } = source
   // Taken before anything is read: what comes later is the next reader's.
   const head = engine.head()
-  return whenThere(engine.changes(after, 1), (page) => {
-    const [first] = page.changes
-    if (first === undefined) return memberAnswer(null, page.next, page.next, page.atEnd)
-    if (isOwnCollection(collection)) return memberAnswer(null, head, head)
-    return whenThere(stateOf(engine, collection, key), (change) => {
+  const state = isOwnCollection(collection) ? null : stateOf(engine, collection, key)
+  return whenThere(state, (change) =>
+    whenThere(engine.changes(after, 1), (page) => {
+      const [first] = page.changes
+      if (first === undefined) return memberAnswer(null, page.next, page.next, page.atEnd)
       const since = revisionOf(first)
       if (change === null || revisionOf(change) < since) return memberAnswer(null, head, head)
       const answer = memberAnswer(change, revisionOf(change) === since ? page.pointAfter(0) : head, head)
       if (!isOverPut(source, change)) return answer
       return { ...answer, events: [], over: [{ collection, key, revision: revisionOf(change) }] }
-    })
-  })
+    }),
+  )
 }
 
 function memberAnswer(change: Change | null, point: ResumePoint, next: ResumePoint, atEnd = true): FeedStep {

@@ -196,7 +196,11 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
       const writes = refs.map(
         (ref) => ({ op: 'delete', ending: 'expire', ifRevision: ref.revision, ...ref }) as const,
       )
-      await commit(writes).catch(onError)
+      await commit(writes).catch((error: unknown) => {
+        // A disk that is full must not keep readers from the rest of the feed.
+        if (error instanceof KvistError && error.code === 'closing') throw error
+        onError(error)
+      })
     },
   }
   hub = watchHub(feed, options.watchBounds)

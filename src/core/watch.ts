@@ -308,9 +308,14 @@ class QueuedWatcher implements Watcher {
   }
 
   fallBehind(): void {
-    this.dropQueue()
-    this.state = 'behind'
+    this.goBack()
     this.shared.stats.fallbacks++
+  }
+
+  /** To where the reader stands: what follows is read from the store. */
+  private goBack(): void {
+    this.dropQueue()
+    if (this.state !== 'closed') this.state = 'behind'
   }
 
   private dropQueue(): Queued[] {
@@ -341,8 +346,14 @@ class QueuedWatcher implements Watcher {
     next: ResumePoint,
   ): Promise<WatchBatch | null> {
     this.isReading = true
-    await this.shared.source.expire(over.map(({ change }) => refOf(change)))
-    this.isReading = false
+    try {
+      await this.shared.source.expire(over.map(({ change }) => refOf(change)))
+    } catch (error) {
+      this.goBack()
+      throw error
+    } finally {
+      this.isReading = false
+    }
     this.at = next
     const events = queued.filter((event) => !over.includes(event))
     return events.length > 0 ? this.handOut(events, next) : this.read()
@@ -365,8 +376,7 @@ class QueuedWatcher implements Watcher {
         this.at = step.next
       }
     } catch (error) {
-      this.dropQueue()
-      if (this.state === 'joining') this.state = 'behind'
+      this.goBack()
       if (!(error instanceof KvistError) || error.code !== 'compacted') throw error
       this.at = ''
       return { type: 'reset', oldest: String(error.extra.oldest) }

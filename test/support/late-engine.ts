@@ -1,4 +1,4 @@
-import type { ChangesPage, Engine, ResumePoint } from '../../src/core/engine.ts'
+import type { Engine, ResumePoint } from '../../src/core/engine.ts'
 import { KvistError } from '../../src/core/errors.ts'
 import { revisionOf } from '../../src/core/member.ts'
 
@@ -18,35 +18,53 @@ export function lateEngine(engine: Engine, wayThere: () => Promise<void>): Engin
   }
 }
 
-/** The engine as if all tombstones up to a revision had been taken away; of one whose points are revisions. */
+/**
+ * The engine as if all tombstones up to a revision had been taken away; of one that answers at once, and whose points
+ * are revisions.
+ *
+ * A reader from the beginning must be able to go on past where the feed reaches back to: what it lacks are tombstones
+ * of members that it has never heard of, as long as none is taken away that came after it began. So its points say
+ * both, `at-begun`, until it has come as far as the head was when it began.
+ */
 export function compactedEngine(engine: Engine, oldest: () => number): Engine {
   return {
     ...engine,
-    async tombstone(collection, key) {
-      const found = await engine.tombstone(collection, key)
+    tombstone(collection, key) {
+      const found = atOnce(engine.tombstone(collection, key))
       return found !== null && found.revision <= oldest() ? null : found
     },
-    async changes(after, limit, collection) {
-      requireKept(after, oldest())
-      const page = await engine.changes(after, limit, collection)
-      return without(page, oldest())
+    changes(after, limit, collection) {
+      const { at, begun } = parsePoint(after, Number(engine.head()))
+      if (Math.max(Number(at), begun) < oldest()) {
+        throw new KvistError('compacted', 'the feed does not reach back so far', { oldest: String(oldest()) })
+      }
+      const { changes, next, atEnd } = atOnce(engine.changes(at, limit, collection))
+      const kept = changes.filter((change) => change.type === 'put' || revisionOf(change) > oldest())
+      const pointAt = (revision: number) =>
+        oldest() > 0 && revision < begun ? `${revision}-${begun}` : String(revision)
+      return {
+        changes: kept,
+        pointAfter: (index) => pointAt(revisionOf(kept[index]!)),
+        next: pointAt(Number(next)),
+        atEnd,
+      }
     },
   }
 }
 
-function requireKept(after: ResumePoint, oldest: number): void {
-  if (Number(after) === 0 || Number(after) >= oldest) return
-  throw new KvistError('compacted', 'the feed does not reach back so far', { oldest: String(oldest) })
+/** One without a beginning is as if it had begun where it is. */
+function parsePoint(point: ResumePoint, head: number): { at: string; begun: number } {
+  const [at = '', begun] = point.split('-')
+  if (begun !== undefined) return { at, begun: Number(begun) }
+  return { at, begun: Number(at) === 0 ? head : 0 }
 }
 
-function without(page: ChangesPage, oldest: number): ChangesPage {
-  const kept = [...page.changes.keys()].filter((i) => {
-    const change = page.changes[i]!
-    return change.type === 'put' || revisionOf(change) > oldest
-  })
-  return {
-    ...page,
-    changes: kept.map((i) => page.changes[i]!),
-    pointAfter: (index) => page.pointAfter(kept[index]!),
-  }
+function atOnce<T>(answer: T | Promise<T>): T {
+  if (answer instanceof Promise) throw new Error('this is for an engine that answers at once')
+  return answer
+}
+
+/** The revision that a point stands at. */
+export function revisionAt(point: ResumePoint): number {
+  return Number(point.split('-')[0])
 }
