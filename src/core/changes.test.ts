@@ -1,4 +1,4 @@
-import { afterAll, expect, test } from 'bun:test'
+import { afterEach, expect, test } from 'bun:test'
 import { faultOf, newFolder } from '../../test/support/engine.ts'
 import { openSqlite } from '../engines/sqlite/engine.ts'
 import type { FeedPage } from './changes.ts'
@@ -12,8 +12,9 @@ import type { Scope } from './watch.ts'
 const all: Scope = { collection: null, key: null, prefix: null, filter: null }
 
 const opened: Database[] = []
-afterAll(async () => {
-  for (const db of opened) await db.close()
+// Before the folders go.
+afterEach(async () => {
+  for (const db of opened.splice(0)) await db.close()
 })
 
 let nowMs = 1000

@@ -1,4 +1,4 @@
-import { afterAll, describe, expect, test } from 'bun:test'
+import { afterEach, describe, expect, test } from 'bun:test'
 import { faultOf, newFolder, until } from '../../test/support/engine.ts'
 import { compactedEngine, lateEngine } from '../../test/support/late-engine.ts'
 import { openSqlite } from '../engines/sqlite/engine.ts'
@@ -14,8 +14,9 @@ const all: Scope = { collection: null, key: null, prefix: null, filter: null }
 const wide: WatchBounds = { events: 512, bytes: 1 << 20, totalBytes: 64 << 20 }
 
 const opened: Database[] = []
-afterAll(async () => {
-  for (const db of opened) await db.close()
+// Before the folders go.
+afterEach(async () => {
+  for (const db of opened.splice(0)) await db.close()
 })
 
 async function open(
