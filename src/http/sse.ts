@@ -61,7 +61,7 @@ export function wantsEvents(accept: string | null): boolean {
 const mediaType = 'text/event-stream'
 
 /** `no` keeps nginx from gathering events before it passes them on. */
-export const eventHeaders = new Headers({
+const eventHeaders = new Headers({
   'content-type': mediaType,
   'cache-control': 'no-store',
   'x-accel-buffering': 'no',

@@ -29,7 +29,7 @@ export interface EventParser {
 }
 
 export function eventParser(onEvent: (event: SentEvent) => void): EventParser {
-  let carried = ''
+  let carried: string[] = []
   let type = ''
   let data: string[] = []
   let id = ''
@@ -57,8 +57,11 @@ export function eventParser(onEvent: (event: SentEvent) => void): EventParser {
     comments,
     lastId: () => lastId,
     push(text) {
-      const lines = (carried + text).split(/\r\n|\n|\r/)
-      carried = lines.pop()!
+      carried.push(text)
+      // A line of megabytes comes in many pieces.
+      if (!/[\r\n]/.test(text)) return
+      const lines = carried.join('').split(/\r\n|\n|\r/)
+      carried = [lines.pop()!]
       for (const one of lines) line(one)
     },
   }

@@ -5,7 +5,7 @@ import type { Scope, WatchBatch, WatchEvent, Watcher } from '../../core/watch.ts
 import type { WatchCounts, WatchKind } from '../../telemetry/watch-counts.ts'
 import { parametersOf } from '../path.ts'
 import type { Connection } from '../route.ts'
-import { commentFrame, type EventStreams, eventFrame, eventHeaders, type FrameSource } from '../sse.ts'
+import { commentFrame, type EventStreams, eventFrame, type FrameSource } from '../sse.ts'
 import { parseScope, pointValue, scopeParameters } from './feed-scope.ts'
 import { changeLine } from './shapes.ts'
 
@@ -47,14 +47,13 @@ export function watchStore(watching: Watching, request: Request, connection: Con
 /** Where a client says that it stands, in the header as it resumes, goes before the place where it once began. */
 async function watch(
   { db, streams, counts }: Watching,
-  { method, headers }: Request,
+  { headers }: Request,
   scope: Scope,
   given: string | undefined,
   connection: Connection,
 ): Promise<Response> {
   const since = headers.get('last-event-id') || (given ?? null)
   if (since !== null) await requirePoint(db, since)
-  if (method === 'HEAD') return new Response(null, { headers: eventHeaders })
   return streams.answer(
     connection,
     (wake) => new WatchSource(db.watch(scope, since, wake), counts, kindOf(scope)),
