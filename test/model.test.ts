@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import type { Commit, Engine, MemberRef, ScanRange, Write } from '../src/core/engine.ts'
-import { type Change, jsonContentType, type Member, revisionOf, type Value } from '../src/core/member.ts'
+import { type Change, type Committed, jsonContentType, type Member, revisionOf, type Value } from '../src/core/member.ts'
 import { newFolder, openAt } from './support/engine.ts'
 import { type Model, newModel } from './support/model.ts'
 import { type Random, random, seedOfRun } from './support/random.ts'
@@ -22,7 +22,7 @@ interface Run {
   readonly r: Random
   readonly model: Model
   readonly dir: string
-  readonly heard: Change[]
+  readonly heard: Committed[]
   engine: Engine
   nowMs: number
 }
@@ -45,7 +45,7 @@ const choices: readonly (readonly [number, Step])[] = [
 test(`${steps} random operations do what they do to a model`, async () => {
   const r = random(seedOfRun())
   const dir = newFolder()
-  const heard: Change[] = []
+  const heard: Committed[] = []
   const run: Run = { r, model: newModel(), dir, heard, engine: await openRandom(dir, r, heard), nowMs: 1e12 }
   const deck = choices.flatMap(([weight, step]) => Array<Step>(weight).fill(step))
   try {
@@ -63,7 +63,7 @@ test(`${steps} random operations do what they do to a model`, async () => {
   expect(heard.at(-1) && revisionOf(heard.at(-1)!)).toBe(run.model.lastRevision())
 }, 3_600_000)
 
-function openRandom(dir: string, r: Random, heard: Change[]): Promise<Engine> {
+function openRandom(dir: string, r: Random, heard: Committed[]): Promise<Engine> {
   const segmentBytes = r.pick([2048, 8192, 65_536])
   return openAt(dir, { segmentBytes, onCommit: (changes) => heard.push(...changes) })
 }

@@ -22,7 +22,7 @@ import { startSweeper } from './expiry.ts'
 import { isOwnCollection } from './keys.ts'
 import { taskLanes } from './lanes.ts'
 import { everything, type ListQuery, listAll, listPage, type Page, type Selection } from './list.ts'
-import { type Ending, isExpired, jsonContentType, type Member, type Value } from './member.ts'
+import { type Ending, isExpired, jsonContentType, keyOf, type Member, type Value } from './member.ts'
 import { type Operation, toWrite } from './operations.ts'
 import { type Patch, patched } from './patch.ts'
 import { type Process, pipeline } from './pipeline.ts'
@@ -181,9 +181,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     commits++
     book.hear(changes)
     hub?.hear(changes, pointAfter)
-    for (const change of changes) {
-      cache.delete(change.collection, change.type === 'put' ? change.member.key : change.tombstone.key)
-    }
+    for (const change of changes) cache.delete(change.collection, keyOf(change))
   })
   await book.load(engine)
   const rules: Rules = collectionRules(engine, book, pipeline(processes, onError))

@@ -1,5 +1,5 @@
 import type { Distribution } from './distribution.ts'
-import type { Change, Ending, Member, Tombstone, Value } from './member.ts'
+import type { Change, Committed, Ending, Member, Tombstone, Value } from './member.ts'
 
 /**
  * The contract between the store and where its members live. Every engine makes all of these promises;
@@ -8,14 +8,14 @@ import type { Change, Ending, Member, Tombstone, Value } from './member.ts'
  * 1. **Atomic.** A commit happens whole or not at all, for readers, for the feed and after a crash.
  * 2. **Durable.** When a commit resolves it is on disk and survives `kill -9` and power loss, unless the commit or
  *    the engine was told `relaxed`.
- * 3. **Ordered.** Every write of a commit gets a revision of its own, larger than all before it. Commits take effect
+ * 3. **Ordered.** Every put and delete gets a revision of its own, larger than all before it. Commits take effect
  *    one after the other: a check sees every commit that resolved earlier, and the ones ahead of it in the queue.
  * 4. **Readable.** A read sees every commit that resolved before it began, none that is not durable yet, and never an
  *    older version of a member after a newer one.
  * 5. **Bounded.** No verb holds more in memory than the page it returns. When an engine cannot keep up, commits wait;
  *    reads do not.
- * 6. **Told.** `onCommit` hears every commit once, in revision order, before the commit resolves and no later than
- *    any reader can see it.
+ * 6. **Told.** `onCommit` hears every commit once, in their order, before the commit resolves and no later than any
+ *    reader can see it.
  *
  * An engine knows nothing of who may do what, filters, caches or processes. Of expiry it knows one rule: within a
  * commit a member whose `expiresAtMs` is at or before the commit's `nowMs` counts as absent. Reads return it all the
@@ -41,13 +41,22 @@ export interface Engine {
 
   /**
    * The latest state of every member that changed after a point, in revision order, tombstones included; with a
-   * collection, of its members alone, at a cost that does not depend on the others. A point that this engine did not
-   * make is an `invalid_cursor`.
+   * collection, of its members alone, at a cost that does not depend on the others. The work for a page is bounded: one
+   * may be short, or empty, where much was written over. A point that this engine did not make is an `invalid_cursor`;
+   * one that tombstones were forgotten after, or that lies past the head, as after a restart from an older copy, is
+   * `compacted`, with the oldest point that can be gone on from as `oldest`. The beginning is always served, and so is
+   * every point that a reader gets to from there before what is newer than its beginning is forgotten.
    */
   changes(after: ResumePoint, limit: number, collection?: string): Maybe<ChangesPage>
 
   /** Where a reader stands who has seen every commit up to now. */
   head(): ResumePoint
+
+  /**
+   * Forgets tombstones of before a time, the oldest first as far as the first that is younger, and at most so many;
+   * those that it has come round to storing, that is: others may take till later. Says how many.
+   */
+  forget(beforeMs: number, limit: number): Promise<number>
 
   /** Members whose expiry is at or before a time, the earliest first, as far as `limit`. */
   expiring(atMs: number, limit: number): Maybe<ExpiringRef[]>
@@ -112,13 +121,23 @@ export interface Delete extends MemberRef {
   readonly ifRevision?: number
 }
 
+/**
+ * Gives a member another expiry: neither a revision nor an entry in the feed come of it, whose entry of this member
+ * says the new expiry from now on. Nothing is done unless it still has this revision, and is not over.
+ */
+export interface Renew extends MemberRef {
+  readonly op: 'renew'
+  readonly expiresAtMs: number | null
+  readonly ifRevision: number
+}
+
 export type Write = Put | Delete
 
 export interface Commit {
   /** Conditions on the state before the commit. */
   readonly checks: readonly Check[]
-  /** Done in their order; each gets a revision, also when several are to one member. */
-  readonly writes: readonly Write[]
+  /** Done in their order; each put and delete gets a revision, also when several are to one member. */
+  readonly writes: readonly (Write | Renew)[]
   readonly nowMs: number
   /** `relaxed`: resolve before it is on disk. */
   readonly durability?: Durability
@@ -132,7 +151,7 @@ export type CommitResult =
 
 /** What became of a write. */
 export interface Written {
-  /** 0 when nothing was done: a delete of what is not there. */
+  /** That of the member, for a renewal; 0 when nothing was done: a delete of what is not there. */
   readonly revision: number
   /** A put keeps the time of the member that it replaces. */
   readonly createdAtMs: number
@@ -149,7 +168,7 @@ export interface ChangesPage {
   readonly changes: Change[]
   /** Where a reader stands who has read as far as the change of this index. */
   pointAfter(index: number): ResumePoint
-  /** Where to go on: after the last of these, or further, where nothing that was asked for lies between. */
+  /** Where to go on: after the last of these, or further, where nothing that was asked for lies between; at the end the head. */
   readonly next: ResumePoint
   /** There are no more, for now. */
   readonly atEnd: boolean
@@ -171,7 +190,7 @@ export interface EngineStats {
   readonly commits: number
   /** Commits that were refused for a failed check. */
   readonly failedChecks: number
-  /** Writes of the commits that did something, each with its revision. */
+  /** Writes of the commits that did something. */
   readonly writes: number
   /** Of how many commits each group was that went to disk at once. */
   readonly groupCommits: Readonly<Distribution>
@@ -191,4 +210,4 @@ export const syncSecondsBounds = [
  * Hears every commit; must be quick and must not throw. `pointAfter` tells where a reader stands who has heard as far
  * as the change of that index.
  */
-export type OnCommit = (changes: readonly Change[], pointAfter: (index: number) => ResumePoint) => void
+export type OnCommit = (changes: readonly Committed[], pointAfter: (index: number) => ResumePoint) => void

@@ -38,12 +38,22 @@ export type Change =
   | { readonly type: 'put'; readonly collection: string; readonly member: Member }
   | { readonly type: Ending; readonly collection: string; readonly tombstone: Tombstone }
 
-export function revisionOf(change: Change): number {
-  return change.type === 'put' ? change.member.revision : change.tombstone.revision
+/** A member that got another expiry and no revision: there is nothing of it in the feed. */
+export interface Renewal {
+  readonly type: 'renew'
+  readonly collection: string
+  readonly member: Member
 }
 
-export function keyOf(change: Change): string {
-  return change.type === 'put' ? change.member.key : change.tombstone.key
+/** What a commit did to a member. */
+export type Committed = Change | Renewal
+
+export function revisionOf(change: Committed): number {
+  return 'member' in change ? change.member.revision : change.tombstone.revision
+}
+
+export function keyOf(change: Committed): string {
+  return 'member' in change ? change.member.key : change.tombstone.key
 }
 
 /** A member is gone from the millisecond of its expiry on. */

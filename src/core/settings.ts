@@ -1,7 +1,7 @@
 import type { Engine } from './engine.ts'
 import { KvistError } from './errors.ts'
 import { maxProcesses, maxSettings } from './limits.ts'
-import type { Change, Member } from './member.ts'
+import type { Committed, Member } from './member.ts'
 import { parseDurationMs } from './time.ts'
 
 /**
@@ -85,7 +85,7 @@ export interface SettingsBook {
   /** Throws `unprocessable` when there is no room for the settings of one more. */
   requireRoom(collection: string): void
   /** Takes note of what was committed. */
-  hear(changes: readonly Change[]): void
+  hear(changes: readonly Committed[]): void
   /** Reads what is stored. */
   load(engine: Engine): Promise<void>
 }
@@ -122,7 +122,7 @@ export function settingsBook(
     hear(changes) {
       for (const change of changes) {
         if (change.collection !== settingsCollection) continue
-        if (change.type === 'put') take(change.member.key, change.member)
+        if ('member' in change) take(change.member.key, change.member)
         else take(change.tombstone.key, null)
       }
     },

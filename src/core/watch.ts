@@ -179,7 +179,7 @@ export function watchHub(source: FeedSource, bounds: WatchBounds = defaultBounds
       if (stats.watchers === 0 || changes.length === 0) return
       for (let i = 0; i < changes.length; i++) {
         const change = changes[i]!
-        if (isOwnCollection(change.collection)) continue
+        if (change.type === 'renew' || isOwnCollection(change.collection)) continue
         const key = keyOf(change)
         const first = [
           ofMembers.get(change.collection)?.get(key),

@@ -1,4 +1,4 @@
-import type { Commit, Engine, Write, Written } from '../../src/core/engine.ts'
+import type { Commit, Engine, Renew, Write, Written } from '../../src/core/engine.ts'
 import type { Change, Ending, Value } from '../../src/core/member.ts'
 
 /** Writes and reads in short, for tests and for the programs that they start. */
@@ -17,7 +17,7 @@ export function remove(key: string, ending: Ending = 'delete'): Write {
 
 export async function write(
   engine: Engine,
-  writes: readonly Write[],
+  writes: readonly (Write | Renew)[],
   options: Partial<Commit> = {},
 ): Promise<readonly Written[]> {
   const result = await engine.commit({ checks: [], writes, nowMs: noonMs, ...options })
@@ -41,8 +41,8 @@ export async function feedOf(engine: Engine, after = ''): Promise<Change[]> {
   const changes: Change[] = []
   for (let point = after; ; ) {
     const page = await engine.changes(point, 100)
-    if (page.changes.length === 0) return changes
     changes.push(...page.changes)
+    if (page.atEnd) return changes
     point = page.next
   }
 }

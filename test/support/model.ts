@@ -3,6 +3,7 @@ import type {
   Commit,
   CommitResult,
   MemberRef,
+  Renew,
   ScanRange,
   Write,
   Written,
@@ -19,7 +20,10 @@ export interface Model {
   read(ref: MemberRef): Member | null
   tombstone(ref: MemberRef): Tombstone | null
   scan(range: ScanRange): Member[]
-  changesAfter(revision: number): Change[]
+  /** Of all collections, or of one. */
+  changesAfter(revision: number, collection?: string): Change[]
+  /** Takes away tombstones of before a time, the oldest first, at most so many; says which is the newest of them. */
+  forget(beforeMs: number, limit: number): number | null
   expiring(atMs: number): (MemberRef & { revision: number; expiresAtMs: number })[]
   collections(): { name: string; members: number; bytes: number }[]
   lastRevision(): number
@@ -53,16 +57,24 @@ export function newModel(): Model {
     return null
   }
 
-  function followWrite(write: Write, nowMs: number, written: Written): void {
+  function followWrite(write: Write | Renew, nowMs: number, written: Written): void {
     const before = memberOf(write)
     const existed = before !== null && !isExpired(before, nowMs)
-    const does = write.op === 'put' || doesDelete(write.ifRevision, before, existed)
+    const does = write.op === 'put' || (write.op === 'delete' ? doesDelete(write.ifRevision, before, existed) : existed && before.revision === write.ifRevision)
     demand(
       written.revision > 0 === does,
       `${write.op} ${write.key} should ${does ? '' : 'not '}have been done`,
     )
     demand(written.existed === (does && existed), `${write.op} ${write.key}: existed should be ${existed}`)
     if (!does) return
+    if (write.op === 'renew') {
+      const member = before!
+      const { revision, clock, createdAtMs } = member
+      const told = written.revision === revision && written.clock === clock && written.createdAtMs === createdAtMs
+      demand(told, `renew ${write.key}: it is not the member that was there`)
+      states.set(idOf(write), { collection: write.collection, member: { ...member, expiresAtMs: write.expiresAtMs } })
+      return
+    }
     demand(
       written.revision > lastRevision,
       `${write.op} ${write.key}: revision ${written.revision} is not new`,

@@ -5,6 +5,7 @@ import type {
   Durability,
   Engine,
   OnCommit,
+  Renew,
   ScanRange,
   Write,
   Written,
@@ -16,6 +17,7 @@ import {
   jsonContentType,
   keyOf,
   type Member,
+  type Renewal,
   revisionOf,
   type Value,
 } from '../../core/member.ts'
@@ -41,8 +43,10 @@ export interface Differences {
 /** A store of its own for one test. */
 export interface Store {
   readonly engine: Engine
-  /** All that `onCommit` was told since the store was opened first. */
+  /** All changes that `onCommit` was told of since the store was opened first. */
   readonly heard: Change[]
+  /** All renewals. */
+  readonly renewals: Renewal[]
   /** Closes the engine and opens it again on the same store. */
   reopen(): Promise<void>
   /** A further store that begins with a snapshot. */
@@ -104,10 +108,16 @@ async function openStore(
   from?: string,
 ): Promise<Store> {
   const heard: Change[] = []
+  const renewals: Renewal[] = []
   const options: OpenOptions = {
     store: `conformance-${process.pid}-${++stores}`,
     durability,
-    onCommit: (changes) => heard.push(...changes),
+    onCommit(changes) {
+      for (const change of changes) {
+        if (change.type === 'renew') renewals.push(change)
+        else heard.push(change)
+      }
+    },
   }
   let engine = await open(from === undefined ? options : { ...options, from })
   opened.push(engine)
@@ -116,6 +126,7 @@ async function openStore(
       return engine
     },
     heard,
+    renewals,
     async reopen() {
       await engine.close()
       const again = await open(options)
@@ -168,19 +179,29 @@ export function remove(key: string, options: RemoveOptions = {}): Write {
   }
 }
 
+/** Gives the member of a revision another expiry. */
+export function renew(
+  key: string,
+  ifRevision: number,
+  expiresAtMs: number | null,
+  of = collection,
+): Renew {
+  return { op: 'renew', collection: of, key, expiresAtMs, ifRevision }
+}
+
 export function check(key: string, revision: number | null, of = collection): Check {
   return { collection: of, key, revision }
 }
 
 /** Commits the writes together, at noon, and expects that nothing was in the way. */
-export async function write({ engine }: Store, ...writes: Write[]): Promise<readonly Written[]> {
+export async function write({ engine }: Store, ...writes: (Write | Renew)[]): Promise<readonly Written[]> {
   return writtenOf(await engine.commit({ checks: [], writes, nowMs: noonMs }))
 }
 
 export async function writeAt(
   { engine }: Store,
   nowMs: number,
-  ...writes: Write[]
+  ...writes: (Write | Renew)[]
 ): Promise<readonly Written[]> {
   return writtenOf(await engine.commit({ checks: [], writes, nowMs }))
 }
@@ -193,7 +214,7 @@ export function writtenOf(result: CommitResult): readonly Written[] {
 export function attempt(
   { engine }: Store,
   checks: readonly Check[],
-  writes: readonly Write[],
+  writes: readonly (Write | Renew)[],
   nowMs = noonMs,
 ): Promise<CommitResult> {
   return engine.commit({ checks, writes, nowMs })
@@ -232,11 +253,12 @@ export async function changesAfter(
   { engine }: Store,
   after = '',
   limit = 1000,
+  of?: string,
 ): Promise<{ changes: Change[]; next: string }> {
   const changes: Change[] = []
   let next = after
   for (let pages = 0; pages < 10_000; pages++) {
-    const page = await engine.changes(next, limit)
+    const page = await engine.changes(next, limit, of)
     expect(page.changes.length).toBeLessThanOrEqual(limit)
     changes.push(...page.changes)
     next = page.next

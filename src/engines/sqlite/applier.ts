@@ -30,6 +30,8 @@ export interface Applier {
   failure(): KvistError | null
   /** Memory and a file of a segment that is done with, to be used again. */
   reuse(): { chunk: Chunk | null; path: string | null }
+  /** Has tombstones of before a time forgotten, `limit` at most; says how many (`forgetTombstones`). */
+  forget(beforeMs: number, limit: number): Promise<number>
   snapshot(to: string): Promise<void>
   close(): Promise<void>
 }
@@ -91,9 +93,26 @@ export function startApplier(
       failure = failureOf(result, 'the tables cannot be written')
       setTimeout(() => kick(1), retryMs).unref()
     }
+    wakeAll()
+  }
+
+  function wakeAll(): void {
     const woken = waiters
     waiters = []
     for (const wake of woken) wake()
+  }
+
+  async function forget(beforeMs: number, limit: number): Promise<number> {
+    while (running) await progress()
+    if (closed) throw new KvistError('closing', 'the server is stopping')
+    running = true
+    worker ??= newWorker()
+    const result = await runJob(worker, { do: 'forget', dbPath, beforeMs, limit })
+    running = false
+    kick(awaited > 0 ? 1 : segmentsAwaited)
+    wakeAll()
+    if (!result.ok) throw failureOf(result, 'the tables cannot be written')
+    return result.count
   }
 
   /** From here on the tables answer for these segments. A read transaction from before must not be used for that. */
@@ -134,7 +153,7 @@ export function startApplier(
         kick(1)
         while (last !== undefined && sealed.includes(last)) {
           await progress()
-          if (failure !== null) throw failure
+          if (failure !== null && !running) throw failure
         }
       } finally {
         awaited--
@@ -142,6 +161,7 @@ export function startApplier(
     },
     failure: () => failure,
     reuse: () => ({ chunk: chunks.pop() ?? null, path: spares.pop() ?? null }),
+    forget,
     async snapshot(to) {
       const own = newWorker()
       const result = await runJob(own, { do: 'snapshot', dbPath, to })

@@ -1,5 +1,5 @@
 import { existsSync, rmSync } from 'node:fs'
-import { type ApplySource, applySegments, checkpoint } from './apply.ts'
+import { type ApplySource, applySegments, checkpoint, forgetTombstones } from './apply.ts'
 import type { Chunk } from './record.ts'
 import { openForWriting, sqliteCode } from './table.ts'
 
@@ -11,12 +11,14 @@ declare const self: Worker
 
 export type Job =
   | { readonly do: 'apply'; readonly dbPath: string; readonly sources: readonly ApplySource[] }
+  | { readonly do: 'forget'; readonly dbPath: string; readonly beforeMs: number; readonly limit: number }
   | { readonly do: 'snapshot'; readonly dbPath: string; readonly to: string }
   /** Lets go of the file: the last one to do so leaves it whole, with nothing beside it. */
   | { readonly do: 'close' }
 
 export type JobResult =
-  | { readonly ok: true; readonly appliedRevision: number }
+  /** Of tombstones that were forgotten. */
+  | { readonly ok: true; readonly count: number }
   | { readonly ok: false; readonly full: boolean; readonly detail: string }
 
 let db: ReturnType<typeof openForWriting> | undefined
@@ -27,16 +29,18 @@ function run(job: Job): JobResult {
     if (job.do === 'close') {
       db?.close()
       db = undefined
-      return { ok: true, appliedRevision: 0 }
+      return { ok: true, count: 0 }
     }
     if (job.do === 'snapshot') {
       snapshot(job.dbPath, job.to)
-      return { ok: true, appliedRevision: 0 }
+      return { ok: true, count: 0 }
     }
     db ??= openForWriting(job.dbPath)
-    const appliedRevision = applySegments(db, job.sources, chunks)
+    let count = 0
+    if (job.do === 'forget') count = forgetTombstones(db, job.beforeMs, job.limit)
+    else applySegments(db, job.sources, chunks)
     checkpoint(db)
-    return { ok: true, appliedRevision }
+    return { ok: true, count }
   } catch (error) {
     const code = sqliteCode(error)
     return {

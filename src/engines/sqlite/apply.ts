@@ -1,13 +1,20 @@
 import type { Database } from 'bun:sqlite'
+import { stampToMs } from '../../core/clock.ts'
 import { keyOfSortKey } from '../../core/keys.ts'
+import { jsonContentType } from '../../core/member.ts'
+import { enterFeed, type FeedEdits, feedEdits, leaveFeed, writeFeed } from './feed-edits.ts'
 import { loadSegment } from './log.ts'
 import { countRecord } from './memtable.ts'
 import {
   type Chunk,
   recordClock,
   recordCollection,
+  recordExpiresAtMs,
   recordKind,
   recordMember,
+  recordPlace,
+  recordReplacedExpiresAtMs,
+  recordReplacedRevision,
   recordRevision,
   recordSortKey,
   recordTombstone,
@@ -61,28 +68,73 @@ export function applySegments(db: Database, sources: readonly ApplySource[], chu
     if (segment === null) throw new Error(`${source.path} cannot be read back`)
     chunks[i] = segment.chunk
     for (const at of segment.records) {
-      const recordAt = recordRevision(segment.chunk, at)
-      if (recordAt <= revision || recordAt > source.lastRevision) continue
+      const place = recordPlace(segment.chunk, at)
+      if (place <= revision || place > source.lastRevision) continue
       collect(entries, deltas, segment.chunk, i, at)
-      revision = recordAt
+      revision = place
       clock = Math.max(clock, recordClock(segment.chunk, at))
     }
     if (revision < source.lastRevision)
       throw new Error(`${source.path} ends before revision ${source.lastRevision}`)
   }
-  db.run('BEGIN IMMEDIATE')
-  try {
-    for (const [collection, found] of entries) writeCollection(db, collection, found.sort(), chunks)
+  inTransaction(db, () => {
+    const feed = feedEdits(meta.appliedRevision, revision)
+    const expiries: ExpiryEdits = { gone: [], come: [] }
+    for (const [collection, found] of entries) {
+      writeCollection(db, collection, found.sort(), chunks, feed, expiries)
+    }
+    writeFeed(db, feed, chunks)
+    writeExpiries(db, expiries)
     writeCounts(db, deltas)
     const update = db.query('UPDATE meta SET value = ? WHERE name = ?')
     update.run(revision, 'applied_revision')
     update.run(clock, 'clock')
+  })
+  return revision
+}
+
+function inTransaction(db: Database, work: () => void): void {
+  db.run('BEGIN IMMEDIATE')
+  try {
+    work()
     db.run('COMMIT')
   } catch (error) {
     if (db.inTransaction) db.run('ROLLBACK')
     throw error
   }
-  return revision
+}
+
+/**
+ * Forgets tombstones of before a time, in the order of their revisions, as far as the first that is younger and at
+ * most `limit`; says how many. Up to which revision some are missing is part of the transaction.
+ */
+export function forgetTombstones(db: Database, beforeMs: number, limit: number): number {
+  const oldest = db.query<OldTombstone, [number]>(`
+    SELECT f.revision, f.collection, f.key, t.clock FROM feed f JOIN tombstones t USING (collection, key)
+    WHERE f.ending IS NOT NULL ORDER BY f.revision LIMIT ?`)
+  const rows = oldest.all(limit)
+  const young = rows.findIndex(({ clock }) => stampToMs(clock) >= beforeMs)
+  const old = young < 0 ? rows : rows.slice(0, young)
+  const last = old.at(-1)
+  if (last === undefined) return 0
+  inTransaction(db, () => {
+    const unbury = db.query('DELETE FROM tombstones WHERE collection = ? AND key = ?')
+    const feed = feedEdits(0, 0)
+    for (const { collection, key, revision } of old) {
+      unbury.run(collection, key)
+      leaveFeed(feed, collection, revision)
+    }
+    writeFeed(db, feed, [])
+    db.query("UPDATE meta SET value = ? WHERE name = 'forgotten_revision'").run(last.revision)
+  })
+  return old.length
+}
+
+interface OldTombstone {
+  readonly revision: number
+  readonly collection: string
+  readonly key: string
+  readonly clock: number
 }
 
 /** Moves what the write-ahead log of the tables holds into the file. Passes over it while a reader is in the way. */
@@ -113,46 +165,105 @@ function writeCollection(
   collection: string,
   entries: string[],
   chunks: readonly Chunk[],
+  feed: FeedEdits,
+  expiries: ExpiryEdits,
 ): void {
-  const put = db.query('INSERT OR REPLACE INTO members VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)')
-  const remove = db.query('DELETE FROM members WHERE collection = ? AND key = ?')
-  const bury = db.query('INSERT OR REPLACE INTO tombstones VALUES (?, ?, ?, ?, ?, ?)')
-  const unbury = db.query('DELETE FROM tombstones WHERE collection = ? AND key = ?')
-  const hasTombstones =
-    db.query('SELECT 1 FROM tombstones WHERE collection = ? LIMIT 1').values(collection).length > 0
-
+  const write = memberWriter(db, collection)
   let next = keyOfEntry(entries[0]!)
+  let first = 0
   for (let i = 0; i < entries.length; i++) {
     const sorted = next
     next = i + 1 < entries.length ? keyOfEntry(entries[i + 1]!) : ''
     if (sorted === next) continue
     const key = keyOfSortKey(sorted.includes('\0') ? sorted.replaceAll('\0\xff', '\0') : sorted)
-    const { chunk, at } = placeOfEntry(entries[i]!, chunks)
+    const before = placeOfEntry(entries[first]!)
+    const latest = placeOfEntry(entries[i]!)
+    first = i + 1
+    const [beforeChunk, chunk] = [chunks[before.segment]!, chunks[latest.segment]!]
+    // What the tables have is what the first of the records took the place of.
+    const replaced = recordReplacedRevision(beforeChunk, before.at)
+    const buried = write(key, chunk, latest.at)
+    const gone = replaced === 0 ? buried : replaced
+    const revision = recordRevision(chunk, latest.at)
+    if (gone !== revision) {
+      if (gone > 0) leaveFeed(feed, collection, gone)
+      enterFeed(feed, revision, latest.segment, latest.at)
+    }
+    const expired = replaced === 0 ? null : recordReplacedExpiresAtMs(beforeChunk, before.at)
+    editExpiry(expiries, collection, key, expired, recordExpiresAtMs(chunk, latest.at))
+  }
+}
+
+/** Writes a record's member or tombstone. Returns the revision of the tombstone that was there, 0 for none. */
+function memberWriter(db: Database, collection: string): (key: string, chunk: Chunk, at: number) => number {
+  const put = db.query('INSERT OR REPLACE INTO members VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)')
+  const remove = db.query('DELETE FROM members WHERE collection = ? AND key = ?')
+  const bury = db.query('INSERT INTO tombstones VALUES (?, ?, ?, ?, ?, ?)')
+  const unbury = db.query<{ revision: number }, [string, string]>(
+    'DELETE FROM tombstones WHERE collection = ? AND key = ? RETURNING revision',
+  )
+  const hasTombstones =
+    db.query('SELECT 1 FROM tombstones WHERE collection = ? LIMIT 1').values(collection).length > 0
+  return (key, chunk, at) => {
+    const buried = hasTombstones ? (unbury.get(collection, key)?.revision ?? 0) : 0
     if (recordKind(chunk, at) === 'put') {
       const m = recordMember(chunk, at, key)
-      const contentType = m.contentType === 'application/json' ? null : m.contentType
+      const contentType = m.contentType === jsonContentType ? null : m.contentType
       // biome-ignore format: the columns in one line
       put.run(collection, key, m.value, m.revision, m.createdAtMs, m.clock, m.expiresAtMs, contentType, m.flags, m.node || null)
-      if (hasTombstones) unbury.run(collection, key)
     } else {
       const t = recordTombstone(chunk, at, key)
       remove.run(collection, key)
       bury.run(collection, key, t.revision, t.ending, t.clock, t.node || null)
     }
+    return buried
   }
+}
+
+interface Expiry {
+  readonly collection: string
+  readonly key: string
+  readonly expiresAtMs: number
+}
+
+/** What comes into the table of expiries, and what goes. */
+interface ExpiryEdits {
+  readonly gone: Expiry[]
+  readonly come: Expiry[]
+}
+
+function editExpiry(
+  { gone, come }: ExpiryEdits,
+  collection: string,
+  key: string,
+  before: number | null,
+  after: number | null,
+): void {
+  if (before === after) return
+  if (before !== null) gone.push({ collection, key, expiresAtMs: before })
+  if (after !== null) come.push({ collection, key, expiresAtMs: after })
+}
+
+function writeExpiries(db: Database, { gone, come }: ExpiryEdits): void {
+  const remove = db.query('DELETE FROM expiries WHERE expires_at = ? AND collection = ? AND key = ?')
+  const insert = db.query('INSERT INTO expiries VALUES (?, ?, ?)')
+  // Keys of one time stand in their order already.
+  for (const { collection, key, expiresAtMs } of gone.sort(byTime)) remove.run(expiresAtMs, collection, key)
+  for (const { collection, key, expiresAtMs } of come.sort(byTime)) insert.run(expiresAtMs, collection, key)
+}
+
+function byTime(a: Expiry, b: Expiry): number {
+  return a.expiresAtMs - b.expiresAtMs
 }
 
 function keyOfEntry(entry: string): string {
   return entry.slice(0, -placeChars)
 }
 
-function placeOfEntry(entry: string, chunks: readonly Chunk[]): { chunk: Chunk; at: number } {
+function placeOfEntry(entry: string): { segment: number; at: number } {
   const from = entry.length - placeChars + 1
   const digit = (i: number) => entry.charCodeAt(from + i)
-  return {
-    chunk: chunks[digit(0)]!,
-    at: digit(1) * 2 ** 24 + digit(2) * 2 ** 16 + digit(3) * 2 ** 8 + digit(4),
-  }
+  return { segment: digit(0), at: digit(1) * 2 ** 24 + digit(2) * 2 ** 16 + digit(3) * 2 ** 8 + digit(4) }
 }
 
 function writeCounts(db: Database, deltas: Map<string, Counts>): void {

@@ -10,12 +10,13 @@ import {
   groupCommitBounds,
   type MemberRef,
   type OnCommit,
+  type Renew,
   syncSecondsBounds,
   type Write,
   type Written,
 } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
-import { type Change, isExpired, revisionOf } from '../../core/member.ts'
+import { type Committed, isExpired, type Member } from '../../core/member.ts'
 import { nextTurn } from '../../core/turn.ts'
 import type { Applier } from './applier.ts'
 import {
@@ -30,9 +31,9 @@ import {
   writeFrame,
 } from './log.ts'
 import { addRecord, countRecord, type Memtable, memtable } from './memtable.ts'
-import { type Overlay, readStanding, recordStanding } from './overlay.ts'
-import { type Chunk, encodeRecord, type RecordFields, recordRoom } from './record.ts'
-import type { Counts, Standing } from './table.ts'
+import { type Overlay, readMember, readStanding, recordStanding } from './overlay.ts'
+import { type Chunk, encodeRecord, type RecordFields, recordRoom, type Standing } from './record.ts'
+import type { Counts } from './table.ts'
 
 /**
  * Commits, one group after the other. All that arrived while the last group went to disk is one frame of the log,
@@ -48,8 +49,16 @@ export interface Committer {
   readonly stats: EngineStats
 }
 
+/** A renewal with the member that has the revision it asks for; null when none has, and so none will have. */
+interface Renewing extends Renew {
+  readonly member: Member | null
+}
+
+type Planned = Write | Renewing
+
 interface Pending {
   readonly commit: Commit
+  readonly writes: readonly Planned[]
   readonly room: number
   resolve(result: CommitResult): void
   reject(error: unknown): void
@@ -62,7 +71,7 @@ interface Active {
 }
 
 interface Staged {
-  readonly write: Write
+  readonly write: Planned
   readonly at: number
   readonly written: Written
 }
@@ -123,9 +132,20 @@ export function startCommitter(options: CommitterOptions): Committer {
   function commit(commit: Commit): Promise<CommitResult> {
     if (closing) return Promise.reject(new KvistError('closing', 'the server is stopping'))
     return new Promise((resolve, reject) => {
-      queue.push({ commit, room: commitRoom(commit), resolve, reject })
+      const writes = plan(commit.writes)
+      queue.push({ commit, writes, room: roomOf(writes), resolve, reject })
       draining ??= nextTurn().then(drain)
     })
+  }
+
+  function plan(writes: Commit['writes']): readonly Planned[] {
+    return isWithoutRenewals(writes) ? writes : writes.map(planOne)
+  }
+
+  function planOne(write: Write | Renew): Planned {
+    if (write.op !== 'renew') return write
+    const member = readMember(overlay, write.collection, write.key)
+    return { ...write, member: member?.revision === write.ifRevision ? member : null }
   }
 
   function flush(): Promise<void> {
@@ -193,13 +213,14 @@ export function startCommitter(options: CommitterOptions): Committer {
   function stageGroup(pending: readonly Pending[], { segment }: Active): Group {
     const group: Group = { settled: [], staged: [], offsets: new Map(), end: segment.end + frameHeaderBytes }
     for (const one of pending) {
-      const result = stageCommit(one.commit, segment.chunk, group)
+      const result = stageCommit(one, segment.chunk, group)
       group.settled.push({ pending: one, result })
     }
     return group
   }
 
-  function stageCommit({ checks, writes, nowMs }: Commit, chunk: Chunk, group: Group): CommitResult {
+  function stageCommit({ commit, writes }: Pending, chunk: Chunk, group: Group): CommitResult {
+    const { checks, nowMs } = commit
     for (const check of checks) {
       const revision = failedCheck(check, standing(check, chunk, group), nowMs)
       if (revision !== undefined) {
@@ -214,18 +235,23 @@ export function startCommitter(options: CommitterOptions): Committer {
     return at === undefined ? readStanding(overlay, ref) : recordStanding(chunk, at)
   }
 
-  function stageWrite(write: Write, nowMs: number, chunk: Chunk, group: Group): Written {
+  function stageWrite(write: Planned, nowMs: number, chunk: Chunk, group: Group): Written {
     const before = standing(write, chunk, group)
     const existed = before !== null && !isExpired(before, nowMs)
     if (write.op === 'delete' && !mayDelete(write.ifRevision, before, existed)) return nothingDone
-    const written = {
-      revision: lastRevision + group.staged.length + 1,
-      createdAtMs: existed ? before.createdAtMs : nowMs,
-      clock: clock.next(nowMs),
-      existed,
-    }
+    if (write.op === 'renew' && !(existed && mayRenew(write, before))) return nothingDone
+    const place = lastRevision + group.staged.length + 1
+    const written =
+      write.op === 'renew'
+        ? renewed(write.member!)
+        : {
+            revision: place,
+            createdAtMs: existed ? before.createdAtMs : nowMs,
+            clock: clock.next(nowMs),
+            existed,
+          }
     const at = group.end
-    group.end = encodeRecord(chunk, at, recordOf(write, written, before?.bytes ?? -1))
+    group.end = encodeRecord(chunk, at, recordOf(write, written, place, before))
     let offsets = group.offsets.get(write.collection)
     if (offsets === undefined) {
       offsets = new Map()
@@ -238,7 +264,8 @@ export function startCommitter(options: CommitterOptions): Committer {
 
   /** Readers see the group from here on, all of it at once. */
   function publish(table: Memtable, { staged }: Group): void {
-    const changes: Change[] = []
+    const changes: Committed[] = []
+    const before = lastRevision
     for (const { write, at, written } of staged) {
       addRecord(table, at, write.collection, write.key)
       countRecord(counts, write.collection, table.chunk, at)
@@ -247,7 +274,7 @@ export function startCommitter(options: CommitterOptions): Committer {
     lastRevision += staged.length
     stats.writes += staged.length
     lastCommitAtMs = Date.now()
-    options.onCommit(changes, (index) => String(revisionOf(changes[index]!)))
+    options.onCommit(changes, (index) => String(before + index + 1))
   }
 
   async function activeWithRoom(bytes: number): Promise<Active> {
@@ -374,37 +401,44 @@ function takeGroup(queue: Pending[]): Pending[] {
   return queue.splice(0, count)
 }
 
-function commitRoom({ writes }: Commit): number {
+function isWithoutRenewals(writes: Commit['writes']): writes is readonly Write[] {
+  for (const { op } of writes) if (op === 'renew') return false
+  return true
+}
+
+function roomOf(writes: readonly Planned[]): number {
   let room = 0
   for (const write of writes) {
     const { collection, key } = write
+    const said = write.op === 'renew' ? write.member : write.op === 'put' ? write : null
     room +=
-      write.op === 'put'
-        ? recordRoom(collection, key, write.contentType, '', write.value)
-        : recordRoom(collection, key, '', '', '')
+      said === null
+        ? recordRoom(collection, key, '', '', '')
+        : recordRoom(collection, key, said.contentType, '', said.value)
   }
   return room
 }
 
 function recordOf(
-  write: Write,
-  { revision, createdAtMs, clock }: Written,
-  replacedBytes: number,
+  write: Planned,
+  { createdAtMs, clock }: Written,
+  place: number,
+  replaced: Standing | null,
 ): RecordFields {
-  const put = write.op === 'put' ? write : null
+  const said = write.op === 'renew' ? write.member : write.op === 'put' ? write : null
   return {
-    kind: write.op === 'put' ? 'put' : write.ending,
+    kind: write.op === 'delete' ? write.ending : write.op,
     collection: write.collection,
     key: write.key,
-    value: put?.value ?? '',
-    contentType: put?.contentType ?? '',
+    value: said?.value ?? '',
+    contentType: said?.contentType ?? '',
     node: '',
-    flags: put?.flags ?? 0,
-    revision,
+    flags: said?.flags ?? 0,
+    place,
     createdAtMs,
     clock,
-    expiresAtMs: put?.expiresAtMs ?? null,
-    replacedBytes,
+    expiresAtMs: write.op === 'delete' ? null : write.expiresAtMs,
+    replaced,
   }
 }
 
@@ -418,8 +452,20 @@ function mayDelete(ifRevision: number | undefined, before: Standing | null, exis
   return ifRevision === undefined ? existed : before?.revision === ifRevision
 }
 
-function changeOf(write: Write, { revision, createdAtMs, clock }: Written): Change {
+/** The same revision means the same member, but for its expiry. */
+function mayRenew({ member, ifRevision }: Renewing, before: Standing): boolean {
+  return member !== null && before.revision === ifRevision
+}
+
+function renewed({ revision, createdAtMs, clock }: Member): Written {
+  return { revision, createdAtMs, clock, existed: true }
+}
+
+function changeOf(write: Planned, { revision, createdAtMs, clock }: Written): Committed {
   const { collection, key } = write
+  if (write.op === 'renew') {
+    return { type: 'renew', collection, member: { ...write.member!, expiresAtMs: write.expiresAtMs } }
+  }
   if (write.op === 'delete') {
     return {
       type: write.ending,

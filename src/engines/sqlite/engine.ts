@@ -1,28 +1,29 @@
 import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
-import { hybridClock } from '../../core/clock.ts'
-import type { Durability, Engine, OnCommit, ResumePoint } from '../../core/engine.ts'
+import { hybridClock, stampToMs } from '../../core/clock.ts'
+import type { Durability, Engine, OnCommit } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
 import { type Applier, segmentsPerJob, startApplier } from './applier.ts'
 import { type Committer, startCommitter } from './committer.ts'
+import { changesAfter } from './feed.ts'
 import { lockFolder } from './lock.ts'
 import { DamagedLog, type LoadedSegment, listSegments, loadLog, syncFolder } from './log.ts'
 import { addStoredRecord, countRecord, memtable } from './memtable.ts'
 import {
-  changesAfter,
   expiringMembers,
   type Overlay,
   readMember,
   readTombstone,
   scanMembers,
 } from './overlay.ts'
-import { recordClock, recordCollection, recordRevision } from './record.ts'
+import { recordClock, recordCollection, recordPlace } from './record.ts'
 import { type Counts, openReader, RefusedFile, readStart } from './table.ts'
 
 /**
  * The embedded engine: the log is the truth, the tables are an index of it (docs/design/engine-sqlite.md).
  *
- * Its promises beyond the contract: a commit may span any collections; a resume point is a revision in decimal.
+ * Its promises beyond the contract: a commit may span any collections; a resume point is a revision in decimal, and
+ * another behind it on the way from the beginning of a feed some of whose tombstones are forgotten (feed.ts).
  *
  * A data folder holds `kvist.db` (SQLite, with its -wal and -shm), `log-…` (what the tables may not have yet),
  * `spare-…` (files for the log to use again) and `lock`.
@@ -79,7 +80,7 @@ async function open(options: SqliteOptions, releaseLock: () => void): Promise<En
   removeLeftovers(dir, loaded)
   for (const segment of loaded.filter(({ records }) => records.length > 0)) {
     replay(segment, overlay, counts, clock.observe)
-    lastRevision = recordRevision(segment.chunk, segment.records[segment.records.length - 1]!)
+    lastRevision = recordPlace(segment.chunk, segment.records[segment.records.length - 1]!)
     applier.add({
       number: segment.number,
       path: segment.path,
@@ -140,6 +141,7 @@ function engineOf(
     try {
       return read()
     } catch (error) {
+      if (error instanceof KvistError) throw error
       throw new KvistError('storage_failed', 'the tables cannot be read', {}, error)
     }
   }
@@ -150,11 +152,13 @@ function engineOf(
     tombstone: (collection, key) => reading(() => readTombstone(overlay, collection, key)),
     scan: (range) => reading(() => scanMembers(overlay, range)),
     commit: committer.commit,
-    changes(point, limit, collection) {
-      const after = parsePoint(point)
-      return reading(() => changesAfter(overlay, after, limit, collection))
-    },
+    changes: (point, limit, collection) =>
+      reading(() => changesAfter(overlay, committer.lastRevision(), point, limit, collection)),
     head: () => String(committer.lastRevision()),
+    async forget(beforeMs, limit) {
+      const oldest = reading(() => overlay.reader.oldestTombstone())
+      return oldest === null || stampToMs(oldest) >= beforeMs ? 0 : applier.forget(beforeMs, limit)
+    },
     expiring: (atMs, limit) => reading(() => expiringMembers(overlay, atMs, limit)),
     collections: () =>
       reading(() =>
@@ -179,12 +183,4 @@ function engineOf(
       releaseLock()
     },
   }
-}
-
-function parsePoint(point: ResumePoint): number {
-  const revision = Number(point)
-  if (!/^\d*$/.test(point) || !Number.isSafeInteger(revision)) {
-    throw new KvistError('invalid_cursor', 'this is not a point of the feed')
-  }
-  return revision
 }

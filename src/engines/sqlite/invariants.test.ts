@@ -24,7 +24,7 @@ import {
 } from '../../../test/support/engine-writes.ts'
 import type { Engine } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
-import { type Change, keyOf, revisionOf } from '../../core/member.ts'
+import { type Committed, keyOf, revisionOf } from '../../core/member.ts'
 import { applySegments } from './apply.ts'
 import { maxSegments } from './committer.ts'
 import { listSegments, loadLog } from './log.ts'
@@ -174,7 +174,7 @@ function stateOf(db: Database) {
 describe('2: a reader sees every acknowledged change, none that is not durable, and never goes back', () => {
   test('nothing of a commit is seen or told before it is on disk', async () => {
     const dir = newFolder()
-    const heard: Change[] = []
+    const heard: Committed[] = []
     await withEngine(
       dir,
       async (engine) => {
@@ -411,7 +411,7 @@ test('a snapshot waits for what was written before it, and for nothing that was 
 describe('4: the feed is the log while it lasts, and what is older is told from the tables', () => {
   test('the feed is the same before, while and after the tables take over', async () => {
     const dir = newFolder()
-    const heard: Change[] = []
+    const heard: Committed[] = []
     const expected = () => {
       const latest = new Map(heard.map((change) => [keyOf(change), revisionOf(change)]))
       return [...latest.values()].toSorted((a, b) => a - b)

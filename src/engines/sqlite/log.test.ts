@@ -15,7 +15,7 @@ import {
   withEngine,
 } from '../../../test/support/engine.ts'
 import { feedOf, put, remove, valuesOf, write } from '../../../test/support/engine-writes.ts'
-import { type Change, keyOf } from '../../core/member.ts'
+import { type Committed, keyOf } from '../../core/member.ts'
 import { frameHeaderBytes, listSegments, loadLog, loadSegment, segmentHeaderBytes } from './log.ts'
 import { recordKey } from './record.ts'
 
@@ -172,7 +172,7 @@ for (const { name, cutFails } of [
 ]) {
   test(`a write that failed is never seen, ${name}`, async () => {
     const dir = newFolder()
-    const heard: Change[] = []
+    const heard: Committed[] = []
     const engine = await openAt(dir, { onCommit: (changes) => heard.push(...changes) })
     await write(engine, [put('before')])
     failSync('EIO')

@@ -11,7 +11,8 @@ import {
   writeSync,
 } from 'node:fs'
 import { join } from 'node:path'
-import { type Chunk, chunkOf, recordEnd, recordRevision } from './record.ts'
+import { formatRefusal } from './format.ts'
+import { type Chunk, chunkOf, recordEnd, recordPlace } from './record.ts'
 
 /**
  * The log: commits in the order they were made, in files of a fixed size, the segments.
@@ -19,10 +20,10 @@ import { type Chunk, chunkOf, recordEnd, recordRevision } from './record.ts'
  * A segment begins with a header of 64 bytes:
  *
  *      0  8  "kvistlog"
- *      8  4  format, 1
+ *      8  4  format, 2
  *     12  4  CRC-32 of the header with this field zero
  *     16  8  number of the segment, a double
- *     24  8  revision of its first record, a double
+ *     24  8  place of its first record, a double
  *     32 16  identity of the store
  *
  * Frames follow, one for each group of commits that went to disk together:
@@ -39,7 +40,7 @@ import { type Chunk, chunkOf, recordEnd, recordRevision } from './record.ts'
  * A segment may end early: when a write failed, the next segment begins with the revision that failed, and what the
  * failed write left at the end of the one before is passed over.
  */
-export const logFormat = 1
+export const logFormat = 2
 export const segmentHeaderBytes = 64
 export const frameHeaderBytes = 8
 const magic = 'kvistlog'
@@ -209,11 +210,8 @@ function readHeader(info: SegmentInfo, { bytes, view }: Chunk, storeId: string):
   if (bytes.subarray(0, segmentHeaderBytes).every((byte) => byte === 0)) return null
   if (bytes.toString('latin1', 0, magic.length) !== magic) throw damagedHeader(info)
   const format = view.getUint32(8, true)
-  if (format > logFormat) {
-    throw new DamagedLog(
-      `${info.path} has format ${format}; this kvist reads up to ${logFormat}: use a newer kvist`,
-    )
-  }
+  const unread = formatRefusal(info.path, format, logFormat)
+  if (unread !== null) throw new DamagedLog(unread)
   const crc = view.getUint32(12, true)
   view.setUint32(12, 0, true)
   const whole = Bun.hash.crc32(bytes.subarray(0, segmentHeaderBytes)) === crc
@@ -278,10 +276,10 @@ export function loadLog(
     }
     const limit = loaded[i + 1]?.firstRevision ?? Number.POSITIVE_INFINITY
     const records = segment.records.filter((at) => {
-      const revision = recordRevision(segment.chunk, at)
-      return revision > appliedRevision && revision < limit
+      const place = recordPlace(segment.chunk, at)
+      return place > appliedRevision && place < limit
     })
-    if (records.length > 0) last = recordRevision(segment.chunk, records[records.length - 1]!)
+    if (records.length > 0) last = recordPlace(segment.chunk, records[records.length - 1]!)
     kept.push({ ...segment, records })
   })
   return kept

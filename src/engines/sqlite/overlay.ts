@@ -1,7 +1,7 @@
-import type { ChangesPage, ExpiringRef, MemberRef, ScanPage, ScanRange } from '../../core/engine.ts'
+import type { ExpiringRef, MemberRef, ScanPage, ScanRange } from '../../core/engine.ts'
 import { compareKeys } from '../../core/keys.ts'
 import { maxPageBytes } from '../../core/limits.ts'
-import { type Change, type Member, revisionOf, type Tombstone } from '../../core/member.ts'
+import type { Member, Tombstone } from '../../core/member.ts'
 import { findRecord, isLatest, type Memtable, overlayKeys } from './memtable.ts'
 import {
   type Chunk,
@@ -14,8 +14,9 @@ import {
   recordMember,
   recordRevision,
   recordTombstone,
+  type Standing,
 } from './record.ts'
-import type { ExpiringRow, Standing, TableReader } from './table.ts'
+import type { ExpiringRow, TableReader } from './table.ts'
 
 /** The state of the store: what the tables have, and over it the parts of the log that they do not have yet. */
 export interface Overlay {
@@ -124,97 +125,6 @@ function latestMember(
   const found = findRecord(tables, collection, key)
   if (found === null || recordKind(found.table.chunk, found.at) !== 'put') return null
   return recordMember(found.table.chunk, found.at, key, keysOnly)
-}
-
-/**
- * Changes after a revision: those of the tables first, then those of the overlay, whose revisions are all larger. A
- * row of the tables that the overlay has a newer record of is left out, and comes when its own revision does.
- */
-export function changesAfter(
-  overlay: Overlay,
-  after: number,
-  limit: number,
-  collection: string | undefined,
-): ChangesPage {
-  const changes: Change[] = []
-  let bytes = 0
-  for (const change of changesInOrder(overlay, after)) {
-    if (collection !== undefined && change.collection !== collection) continue
-    changes.push(change)
-    if (change.type === 'put') bytes += change.member.value.length
-    if (changes.length >= limit || bytes >= maxPageBytes) break
-  }
-  const last = changes.at(-1)
-  return {
-    changes,
-    pointAfter: (index) => String(revisionOf(changes[index]!)),
-    next: String(last === undefined ? after : revisionOf(last)),
-    atEnd: last === undefined,
-  }
-}
-
-function* changesInOrder({ tables, reader }: Overlay, after: number): Generator<Change> {
-  // The tables may have what the overlay has not let go of yet: of that the overlay tells.
-  for (const { collection, key, tombstone } of changedRows(reader, after)) {
-    if (findRecord(tables, collection, key) !== null) continue
-    if (tombstone !== null) yield { type: tombstone.ending, collection, tombstone }
-    else yield { type: 'put', collection, member: reader.read(collection, key)! }
-  }
-  for (const table of tables) {
-    for (let i = firstAfter(table, after); i < table.offsets.length; i++) {
-      const at = table.offsets[i]!
-      if (isLatest(tables, table, at)) yield recordChange(table, at)
-    }
-  }
-}
-
-/** Members and tombstones of the tables, merged by their revisions. */
-function* changedRows(
-  reader: TableReader,
-  after: number,
-): Generator<MemberRef & { tombstone: Tombstone | null }> {
-  const puts = reader.changedAfter(after)
-  const ends = reader.tombstonesAfter(after)
-  let put = puts.next()
-  let end = ends.next()
-  try {
-    while (!put.done || !end.done) {
-      if (end.done || (!put.done && put.value.revision < end.value.revision)) {
-        const { collection, key }: MemberRef = put.value
-        yield { collection, key, tombstone: null }
-        put = puts.next()
-      } else {
-        const { collection, ...tombstone } = end.value
-        yield { collection, key: tombstone.key, tombstone }
-        end = ends.next()
-      }
-    }
-  } finally {
-    puts.return?.()
-    ends.return?.()
-  }
-}
-
-function recordChange(table: Memtable, at: number): Change {
-  const { chunk } = table
-  const collection = recordCollection(chunk, at)
-  const key = recordKey(chunk, at)
-  if (recordKind(chunk, at) === 'put')
-    return { type: 'put', collection, member: recordMember(chunk, at, key) }
-  const tombstone = recordTombstone(chunk, at, key)
-  return { type: tombstone.ending, collection, tombstone }
-}
-
-/** The index of the first record after a revision: records stand in the order of their revisions. */
-function firstAfter({ chunk, offsets }: Memtable, revision: number): number {
-  let low = 0
-  let high = offsets.length
-  while (low < high) {
-    const middle = (low + high) >>> 1
-    if (recordRevision(chunk, offsets[middle]!) <= revision) low = middle + 1
-    else high = middle
-  }
-  return low
 }
 
 export function expiringMembers(overlay: Overlay, atMs: number, limit: number): ExpiringRef[] {

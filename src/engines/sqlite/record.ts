@@ -4,7 +4,7 @@ import { jsonContentType, type Member, type Tombstone } from '../../core/member.
  * One write as it stands in the log, and in memory until the table has it.
  *
  *     offset  size  what
- *          0     1  kind: 1 put, 2 delete, 3 expire
+ *          0     1  kind: 1 put, 2 delete, 3 expire, 4 renew: a put that leaves the member its revision
  *          1     1  form of the value: 0 JSON in ASCII, 1 JSON, 2 bytes
  *          2     1  bytes of the collection's name
  *          3     1  bytes of the node's name
@@ -13,20 +13,23 @@ import { jsonContentType, type Member, type Tombstone } from '../../core/member.
  *          8     4  bytes of the value
  *         12     4  bytes of key and value that it took the place of, -1 for none: what the counts of the
  *                   collection need to follow
- *         16     8  revision
+ *         16     8  place in the log; the revision is the same, but for a renewal
  *         24     8  created, milliseconds
  *         32     8  clock stamp
  *         40     8  expires, milliseconds; infinity for never
  *         48     8  flags
- *         56        collection, key, content type, node, value
+ *         56     8  revision of the member that it took the place of, 0 for none
+ *         64     8  expiry of that member, as above
+ *         72        collection, key, content type, node, value
  *
  * Numbers are little-endian; those of 8 bytes are doubles that hold integers.
  */
-const headerBytes = 56
+const headerBytes = 72
 
 const kindCodes = { put: 1, delete: 2, expire: 3 } as const
+const renewCode = 4
 export type RecordKind = keyof typeof kindCodes
-const kinds: readonly RecordKind[] = ['put', 'delete', 'expire']
+const kinds: readonly RecordKind[] = ['put', 'delete', 'expire', 'put']
 
 const jsonAsciiForm = 0
 const jsonForm = 1
@@ -34,19 +37,28 @@ const bytesForm = 2
 
 /** What a record says, ready to be written; strings come with the bytes they take. */
 export interface RecordFields {
-  readonly kind: RecordKind
+  readonly kind: RecordKind | 'renew'
   readonly collection: string
   readonly key: string
   readonly value: string | Uint8Array
   readonly contentType: string
   readonly node: string
   readonly flags: number
-  readonly revision: number
+  readonly place: number
   readonly createdAtMs: number
   readonly clock: number
   readonly expiresAtMs: number | null
-  /** Bytes of key and value of what it replaces, -1 for none. */
-  readonly replacedBytes: number
+  /** What it takes the place of. */
+  readonly replaced: Standing | null
+}
+
+/** What a write needs to know of the member that it may replace. */
+export interface Standing {
+  readonly revision: number
+  readonly createdAtMs: number
+  readonly expiresAtMs: number | null
+  /** Of key and value. */
+  readonly bytes: number
 }
 
 /** A stretch of log in memory: the same bytes as in the file. */
@@ -75,7 +87,7 @@ export function recordRoom(
 /** Writes a record at an offset with room for it, and returns where it ends. */
 export function encodeRecord(chunk: Chunk, at: number, record: RecordFields): number {
   const { bytes, view } = chunk
-  const { value } = record
+  const { value, replaced } = record
   const contentType = record.contentType === jsonContentType ? '' : record.contentType
   let end = at + headerBytes
 
@@ -96,19 +108,21 @@ export function encodeRecord(chunk: Chunk, at: number, record: RecordFields): nu
     bytes.set(value, end)
   }
 
-  view.setUint8(at, kindCodes[record.kind])
+  view.setUint8(at, record.kind === 'renew' ? renewCode : kindCodes[record.kind])
   view.setUint8(at + 1, form)
   view.setUint8(at + 2, collectionBytes)
   view.setUint8(at + 3, nodeBytes)
   view.setUint16(at + 4, keyBytes, true)
   view.setUint16(at + 6, contentTypeBytes, true)
   view.setUint32(at + 8, valueBytes, true)
-  view.setInt32(at + 12, record.replacedBytes, true)
-  view.setFloat64(at + 16, record.revision, true)
+  view.setInt32(at + 12, replaced === null ? -1 : replaced.bytes, true)
+  view.setFloat64(at + 16, record.place, true)
   view.setFloat64(at + 24, record.createdAtMs, true)
   view.setFloat64(at + 32, record.clock, true)
   view.setFloat64(at + 40, record.expiresAtMs ?? Number.POSITIVE_INFINITY, true)
   view.setFloat64(at + 48, record.flags, true)
+  view.setFloat64(at + 56, replaced === null ? 0 : replaced.revision, true)
+  view.setFloat64(at + 64, replaced?.expiresAtMs ?? Number.POSITIVE_INFINITY, true)
   return end + valueBytes
 }
 
@@ -159,8 +173,19 @@ export function recordSortKey({ bytes, view }: Chunk, at: number): string {
   return bytes.toString('latin1', collectionEnd(view, at), keyEnd(view, at))
 }
 
-export function recordRevision({ view }: Chunk, at: number): number {
+/** Where a record stands in the order of the log. */
+export function recordPlace({ view }: Chunk, at: number): number {
   return view.getFloat64(at + 16, true)
+}
+
+/** The revision of the member or tombstone that a record says. */
+export function recordRevision({ view }: Chunk, at: number): number {
+  return view.getFloat64(view.getUint8(at) === renewCode ? at + 56 : at + 16, true)
+}
+
+/** Whether a record gives a member another expiry and nothing else. */
+export function isRenewal({ view }: Chunk, at: number): boolean {
+  return view.getUint8(at) === renewCode
 }
 
 export function recordCreatedAtMs({ view }: Chunk, at: number): number {
@@ -172,8 +197,22 @@ export function recordClock({ view }: Chunk, at: number): number {
 }
 
 export function recordExpiresAtMs({ view }: Chunk, at: number): number | null {
-  const expiresAtMs = view.getFloat64(at + 40, true)
-  return expiresAtMs === Number.POSITIVE_INFINITY ? null : expiresAtMs
+  return timeAt(view, at + 40)
+}
+
+/** The revision of the member that a record took the place of; 0 when there was none. */
+export function recordReplacedRevision({ view }: Chunk, at: number): number {
+  return view.getFloat64(at + 56, true)
+}
+
+/** The expiry of the member that a record took the place of. */
+export function recordReplacedExpiresAtMs({ view }: Chunk, at: number): number | null {
+  return timeAt(view, at + 64)
+}
+
+function timeAt(view: DataView, at: number): number | null {
+  const timeMs = view.getFloat64(at, true)
+  return timeMs === Number.POSITIVE_INFINITY ? null : timeMs
 }
 
 export function recordReplacedBytes({ view }: Chunk, at: number): number {

@@ -1,13 +1,18 @@
 import { Database, type SQLQueryBindings, type Statement } from 'bun:sqlite'
-import { jsonContentType, type Member, type Tombstone } from '../../core/member.ts'
+import { type Ending, jsonContentType, type Member, type Tombstone } from '../../core/member.ts'
+import { formatRefusal } from './format.ts'
+import type { Standing } from './record.ts'
 
 /**
  * The tables: where everything the log said ends up, ordered by key. One writer, the applier (apply.ts); the server's
  * thread reads. Opened with any sqlite3 shell they read as what they are.
  */
-export const tableFormat = 1
+export const tableFormat = 2
 /** "kvst", in the header of the file: what tells kvist's files from other SQLite files. */
 const applicationId = 0x6b767374
+
+/** Revisions that a row of `feed_blocks` stands for. */
+export const blockRevisions = 4096
 
 const schema = `
   CREATE TABLE meta (name TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID;
@@ -29,8 +34,12 @@ const schema = `
     node TEXT, -- NULL for this one
     PRIMARY KEY (collection, key)
   ) STRICT, WITHOUT ROWID;
-  CREATE UNIQUE INDEX members_by_revision ON members (revision);
-  CREATE INDEX members_by_expiry ON members (expires_at) WHERE expires_at IS NOT NULL;
+  CREATE TABLE expiries (
+    expires_at INTEGER NOT NULL,
+    collection TEXT NOT NULL,
+    key TEXT NOT NULL,
+    PRIMARY KEY (expires_at, collection, key)
+  ) STRICT, WITHOUT ROWID;
   CREATE TABLE tombstones (
     collection TEXT NOT NULL,
     key TEXT NOT NULL,
@@ -40,7 +49,21 @@ const schema = `
     node TEXT,
     PRIMARY KEY (collection, key)
   ) STRICT, WITHOUT ROWID;
-  CREATE UNIQUE INDEX tombstones_by_revision ON tombstones (revision);
+  -- The latest state of every member and tombstone, in the order of revisions.
+  CREATE TABLE feed (
+    revision INTEGER PRIMARY KEY,
+    collection TEXT NOT NULL,
+    key TEXT NOT NULL,
+    ending TEXT -- NULL for a living member
+  ) STRICT;
+  CREATE INDEX feed_endings ON feed (revision) WHERE ending IS NOT NULL;
+  -- How many rows of a block of ${blockRevisions} revisions are of a collection; only where there are some.
+  CREATE TABLE feed_blocks (
+    collection TEXT NOT NULL,
+    block INTEGER NOT NULL,
+    changes INTEGER NOT NULL,
+    PRIMARY KEY (collection, block)
+  ) STRICT, WITHOUT ROWID;
 `
 
 export interface Meta {
@@ -84,6 +107,7 @@ function createSchema(db: Database): void {
   insert.run('node_id', randomName(12))
   insert.run('applied_revision', 0)
   insert.run('clock', 0)
+  insert.run('forgotten_revision', 0)
   db.run(`PRAGMA application_id = ${applicationId}`)
   db.run(`PRAGMA user_version = ${tableFormat}`)
   db.run('COMMIT')
@@ -95,11 +119,8 @@ function checkFile(db: Database, path: string): boolean {
   const format = pragma(db, 'user_version')
   if (id === 0 && format === 0 && tableCount(db) === 0) return true
   if (id !== applicationId) throw new RefusedFile(`${path} is an SQLite file, but not one of kvist's`)
-  if (format > tableFormat) {
-    throw new RefusedFile(
-      `${path} has format ${format}; this kvist reads up to ${tableFormat}: use a newer kvist`,
-    )
-  }
+  const unread = formatRefusal(path, format, tableFormat)
+  if (unread !== null) throw new RefusedFile(unread)
   return false
 }
 
@@ -173,15 +194,6 @@ function readCounts(db: Database): Map<string, Counts> {
   return new Map(rows.map(([name, members, bytes]) => [name, { members, bytes }]))
 }
 
-/** What a write needs to know of the member that it may replace. */
-export interface Standing {
-  readonly revision: number
-  readonly createdAtMs: number
-  readonly expiresAtMs: number | null
-  /** Of key and value. */
-  readonly bytes: number
-}
-
 export interface TableRange {
   readonly collection: string
   readonly from: string | null
@@ -197,15 +209,8 @@ export interface ExpiringRow {
   readonly expiresAtMs: number
 }
 
-export interface ChangedRow {
-  readonly collection: string
-  readonly key: string
-  readonly revision: number
-}
-
-export interface TombstoneRow extends Tombstone {
-  readonly collection: string
-}
+/** A row of the feed: with all of the member, or with how it ended. */
+export type FeedRow = Member & { readonly collection: string; readonly ending: Ending | null }
 
 /** The reader of the server's thread. */
 export interface TableReader {
@@ -214,10 +219,16 @@ export interface TableReader {
   tombstone(collection: string, key: string): Tombstone | null
   /** Rows in key order, read as they are asked for; use them within the turn, and one scan of a shape at a time. */
   scan(range: TableRange): IterableIterator<Member>
-  /** Which members changed after a revision, in the order they did; use them as those of a scan. */
-  changedAfter(revision: number): IterableIterator<ChangedRow>
-  /** As `changedAfter`, of those that are gone. */
-  tombstonesAfter(revision: number): IterableIterator<TombstoneRow>
+  /** The feed after a revision and before another, in order; use the rows as those of a scan. */
+  feed(after: number, before: number): IterableIterator<FeedRow>
+  /** As `feed`, of one collection; looks at every row that lies between. */
+  feedOf(collection: string, after: number, before: number): IterableIterator<FeedRow>
+  /** Blocks of revisions that have changes of a collection, from one on, in order. */
+  feedBlocks(collection: string, from: number, limit: number): number[]
+  /** The newest revision of which the tombstone was forgotten; 0 when none ever was. */
+  forgotten(): number
+  /** The clock stamp of the oldest tombstone. */
+  oldestTombstone(): number | null
   /** In the order of their times, `skip` of them passed over. */
   expiring(atMs: number, limit: number, skip: number): ExpiringRow[]
   /** Lets go of the state of the tables that is being read, so that the next read sees the newest. */
@@ -232,6 +243,8 @@ const mappedBytes = 96 * 1024 * 1024
 const memberColumns = `key, value, revision, created_at AS createdAtMs, clock, coalesce(node, '') AS node,
   expires_at AS expiresAtMs, coalesce(content_type, '${jsonContentType}') AS contentType, flags`
 const keyColumns = memberColumns.replace('value,', "'' AS value,")
+const feedColumns = memberColumns
+  .replace('key, value, revision, created_at', 'f.key, m.value, f.revision, m.created_at')
 const tombstoneColumns = "key, revision, ending, clock, coalesce(node, '') AS node"
 
 /**
@@ -284,16 +297,25 @@ export function openReader(path: string): TableReader {
   const tombstone = prepare<Tombstone, [string, string]>(
     `SELECT ${tombstoneColumns} FROM tombstones WHERE collection = ? AND key = ?`,
   )
-  // The index by revision has all three: what the log has a newer state of is passed over without its row.
-  const changedAfter = prepare<ChangedRow, [number]>(
-    'SELECT collection, key, revision FROM members WHERE revision > ? ORDER BY revision',
+  const feedSql = (where: string) => `
+    SELECT f.collection, f.ending, ${feedColumns}
+    FROM feed f LEFT JOIN members m ON f.ending IS NULL AND m.collection = f.collection AND m.key = f.key
+    WHERE f.revision > ? AND f.revision < ? ${where} ORDER BY f.revision`
+  const feed = prepare<FeedRow, [number, number]>(feedSql(''))
+  const feedOf = prepare<FeedRow, [number, number, string]>(feedSql('AND f.collection = ?'))
+  const feedBlocks = prepare<{ block: number }, [string, number, number]>(
+    'SELECT block FROM feed_blocks WHERE collection = ? AND block >= ? ORDER BY block LIMIT ?',
   )
-  const tombstonesAfter = prepare<TombstoneRow, [number]>(
-    `SELECT ${tombstoneColumns}, collection FROM tombstones WHERE revision > ? ORDER BY revision`,
+  const forgotten = prepare<{ value: number }, []>("SELECT value FROM meta WHERE name = 'forgotten_revision'")
+  const oldestTombstone = prepare<{ clock: number }, []>(
+    `SELECT clock FROM tombstones WHERE (collection, key) =
+      (SELECT collection, key FROM feed WHERE ending IS NOT NULL ORDER BY revision LIMIT 1)`,
   )
   const expiring = prepare<ExpiringRow, [number, number, number]>(
-    `SELECT collection, key, revision, expires_at AS expiresAtMs FROM members
-      WHERE expires_at IS NOT NULL AND expires_at <= ? ORDER BY expires_at, collection, key LIMIT ? OFFSET ?`,
+    `SELECT collection, key, revision, expires_at AS expiresAtMs FROM
+      (SELECT expires_at AS due, collection, key FROM expiries WHERE expires_at <= ?
+        ORDER BY expires_at, collection, key LIMIT ? OFFSET ?)
+      CROSS JOIN members USING (collection, key) ORDER BY due, collection, key`,
   )
 
   /** One statement for each shape of range, so that each is a plain walk along the primary key. */
@@ -328,13 +350,25 @@ export function openReader(path: string): TableReader {
       const bounds = [range.from, range.to].filter((bound) => bound !== null)
       return scanStatement(range).iterate(range.collection, ...bounds)
     },
-    changedAfter(revision) {
+    feed(after, before) {
       hold()
-      return changedAfter.iterate(revision)
+      return feed.iterate(after, before)
     },
-    tombstonesAfter(revision) {
+    feedOf(collection, after, before) {
       hold()
-      return tombstonesAfter.iterate(revision)
+      return feedOf.iterate(after, before, collection)
+    },
+    feedBlocks(collection, from, limit) {
+      hold()
+      return feedBlocks.all(collection, from, limit).map(({ block }) => block)
+    },
+    forgotten() {
+      hold()
+      return forgotten.get()?.value ?? 0
+    },
+    oldestTombstone() {
+      hold()
+      return oldestTombstone.get()?.clock ?? null
     },
     expiring(atMs, limit, skip) {
       hold()

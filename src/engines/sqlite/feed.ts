@@ -1,0 +1,219 @@
+import type { ChangesPage, ResumePoint } from '../../core/engine.ts'
+import { KvistError } from '../../core/errors.ts'
+import { maxPageBytes } from '../../core/limits.ts'
+import type { Change } from '../../core/member.ts'
+import { findRecord, type Memtable } from './memtable.ts'
+import type { Overlay } from './overlay.ts'
+import {
+  type Chunk,
+  isRenewal,
+  recordCollection,
+  recordKey,
+  recordKind,
+  recordMember,
+  recordPlace,
+  recordRevision,
+  recordTombstone,
+} from './record.ts'
+import { blockRevisions, type FeedRow, type TableReader } from './table.ts'
+
+/**
+ * The feed: what the tables have of it first, then what the log has over them, whose revisions are all larger. A row
+ * of the tables of which the log has a newer state is left out, and comes when its own revision does.
+ */
+
+/** A page looks at so many rows and records at most, some 20 ms of work, then says where to go on. */
+export const maxExaminedChanges = 20_000
+/** What a block counts that is looked through for the rows of one collection. */
+const blockCost = 500
+const blocksAtOnce = 64
+
+/**
+ * Where a reader stands: it has seen all up to a revision. `began` is the head at the time when it began at the
+ * beginning of a feed some of whose tombstones are forgotten. What died before that it never saw alive, so it misses
+ * nothing while only such tombstones are forgotten. Written `revision` or `revision-began`.
+ */
+interface Point {
+  readonly revision: number
+  readonly began: number | null
+}
+
+function parsePoint(point: ResumePoint): Point {
+  if (point === '') return { revision: 0, began: null }
+  const match = /^(0|[1-9]\d{0,15})(?:-([1-9]\d{0,15}))?$/.exec(point)
+  const revision = Number(match?.[1])
+  const began = match?.[2] === undefined ? null : Number(match[2])
+  const isGood = Number.isSafeInteger(revision) && (began === null || (revision > 0 && revision < began))
+  if (!isGood || !Number.isSafeInteger(began ?? 0)) {
+    throw new KvistError('invalid_cursor', 'this is not a point of the feed')
+  }
+  return { revision, began }
+}
+
+function pointText(revision: number, began: number | null): ResumePoint {
+  return began !== null && revision < began ? `${revision}-${began}` : String(revision)
+}
+
+function requireServed({ revision, began }: Point, forgotten: number, head: number): void {
+  const extra = { oldest: String(forgotten) }
+  if (Math.max(revision, began ?? 0) > head) {
+    const detail = 'the feed ends before this point: the store is older than it was, from a copy or a crash'
+    throw new KvistError('compacted', detail, extra)
+  }
+  if (revision > 0 && (began ?? revision) < forgotten) {
+    throw new KvistError('compacted', 'the feed does not reach back to this point any more', extra)
+  }
+}
+
+/** A page as it grows. */
+interface Draft {
+  readonly limit: number
+  readonly changes: Change[]
+  /** Of each change. */
+  readonly revisions: number[]
+  bytes: number
+  examined: number
+  /** All up to this revision was looked at. */
+  passed: number
+}
+
+function isFull({ limit, changes, bytes, examined }: Draft): boolean {
+  return changes.length >= limit || bytes >= maxPageBytes || examined >= maxExaminedChanges
+}
+
+function take(draft: Draft, change: Change, revision: number): void {
+  draft.changes.push(change)
+  draft.revisions.push(revision)
+  if (change.type === 'put') draft.bytes += change.member.value.length
+}
+
+/** `head` is the newest revision that readers see. Throws `invalid_cursor` and `compacted`. */
+export function changesAfter(
+  overlay: Overlay,
+  head: number,
+  point: ResumePoint,
+  limit: number,
+  collection: string | undefined,
+): ChangesPage {
+  const after = parsePoint(point)
+  const forgotten = overlay.reader.forgotten()
+  requireServed(after, forgotten, head)
+  const began = after.revision === 0 && forgotten > 0 ? head : after.began
+  const draft = { limit, changes: [], revisions: [], bytes: 0, examined: 0, passed: after.revision }
+  const atEnd = readTables(draft, overlay, collection) && readLog(draft, overlay.tables, collection)
+  const { changes, revisions, passed } = draft
+  return {
+    changes,
+    pointAfter: (index) => pointText(revisions[index]!, began),
+    next: pointText(atEnd ? head : passed, began),
+    atEnd,
+  }
+}
+
+/** False when the page was full first. */
+function readTables(draft: Draft, overlay: Overlay, collection: string | undefined): boolean {
+  const { tables, reader } = overlay
+  // The tables may have what the log was not let go of yet: of that the log tells.
+  const before = firstPlace(tables)
+  if (draft.passed + 1 >= before) return true
+  if (collection === undefined) return takeRows(draft, overlay, reader.feed(draft.passed, before))
+  return readBlocks(draft, overlay, collection, before)
+}
+
+/** Of one collection: only the blocks of revisions that have changes of it. */
+function readBlocks(draft: Draft, overlay: Overlay, collection: string, before: number): boolean {
+  const { reader } = overlay
+  for (const block of blocksOf(reader, collection, Math.floor((draft.passed + 1) / blockRevisions))) {
+    const start = block * blockRevisions
+    if (start >= before) return true
+    draft.passed = Math.max(draft.passed, start - 1)
+    if (isFull(draft)) return false
+    draft.examined += blockCost
+    const end = Math.min(before, start + blockRevisions)
+    if (!takeRows(draft, overlay, reader.feedOf(collection, draft.passed, end))) return false
+    draft.passed = end - 1
+  }
+  return true
+}
+
+function* blocksOf(reader: TableReader, collection: string, from: number): Generator<number> {
+  for (let next = from; ; ) {
+    const blocks = reader.feedBlocks(collection, next, blocksAtOnce)
+    yield* blocks
+    if (blocks.length < blocksAtOnce) return
+    next = blocks.at(-1)! + 1
+  }
+}
+
+function takeRows(draft: Draft, { tables, reader }: Overlay, rows: IterableIterator<FeedRow>): boolean {
+  for (const row of rows) {
+    if (isFull(draft)) return false
+    draft.examined++
+    draft.passed = row.revision
+    const found = findRecord(tables, row.collection, row.key)
+    if (found === null) take(draft, changeOfRow(row, reader), row.revision)
+    else if (recordRevision(found.table.chunk, found.at) === row.revision) {
+      // It was renewed since: at its place in the feed, as it is now.
+      take(draft, changeOfRecord(found.table.chunk, found.at, row.collection, row.key), row.revision)
+    }
+  }
+  return true
+}
+
+function readLog(draft: Draft, tables: readonly Memtable[], collection: string | undefined): boolean {
+  for (const table of tables) {
+    if (collection !== undefined && !table.collections.has(collection)) continue
+    const { chunk, offsets } = table
+    for (let i = firstAfter(table, draft.passed); i < offsets.length; i++) {
+      if (isFull(draft)) return false
+      const at = offsets[i]!
+      const place = recordPlace(chunk, at)
+      draft.examined++
+      draft.passed = place
+      if (isRenewal(chunk, at)) continue
+      const own = recordCollection(chunk, at)
+      if (collection !== undefined && own !== collection) continue
+      const key = recordKey(chunk, at)
+      const latest = findRecord(tables, own, key)!
+      if (recordRevision(latest.table.chunk, latest.at) !== place) continue
+      take(draft, changeOfRecord(latest.table.chunk, latest.at, own, key), place)
+    }
+  }
+  return true
+}
+
+function firstPlace(tables: readonly Memtable[]): number {
+  for (const { chunk, offsets } of tables) if (offsets.length > 0) return recordPlace(chunk, offsets[0]!)
+  return Number.MAX_SAFE_INTEGER
+}
+
+/** The index of the first record after a place in the log. */
+function firstAfter({ chunk, offsets }: Memtable, place: number): number {
+  let low = 0
+  let high = offsets.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if (recordPlace(chunk, offsets[middle]!) <= place) low = middle + 1
+    else high = middle
+  }
+  return low
+}
+
+function changeOfRow(row: FeedRow, reader: TableReader): Change {
+  const { collection, key, ending } = row
+  if (ending !== null) {
+    const tombstone = reader.tombstone(collection, key)
+    if (tombstone === null) throw new Error(`there is no tombstone of revision ${row.revision}`)
+    return { type: ending, collection, tombstone }
+  }
+  const { value, revision, createdAtMs, clock, node, expiresAtMs, contentType, flags } = row
+  const member = { key, value, revision, createdAtMs, clock, node, expiresAtMs, contentType, flags }
+  return { type: 'put', collection, member }
+}
+
+function changeOfRecord(chunk: Chunk, at: number, collection: string, key: string): Change {
+  if (recordKind(chunk, at) === 'put')
+    return { type: 'put', collection, member: recordMember(chunk, at, key) }
+  const tombstone = recordTombstone(chunk, at, key)
+  return { type: tombstone.ending, collection, tombstone }
+}
