@@ -1,6 +1,14 @@
 import { expect, test } from 'bun:test'
-import type { Commit, Engine, MemberRef, ScanRange, Write } from '../src/core/engine.ts'
-import { type Change, type Committed, jsonContentType, type Member, revisionOf, type Value } from '../src/core/member.ts'
+import type { Commit, Engine, MemberRef, Renew, ScanRange, Write } from '../src/core/engine.ts'
+import { KvistError } from '../src/core/errors.ts'
+import {
+  type Change,
+  jsonContentType,
+  keyOf,
+  type Member,
+  revisionOf,
+  type Value,
+} from '../src/core/member.ts'
 import { newFolder, openAt } from './support/engine.ts'
 import { type Model, newModel } from './support/model.ts'
 import { type Random, random, seedOfRun } from './support/random.ts'
@@ -18,11 +26,26 @@ const keys = [
 ]
 const collections = ['a', 'ab', 'ü']
 
+/** A reader of the feed that goes on now and then, and what it knows by now. */
+interface Follower {
+  point: string
+  readonly known: Map<string, Known>
+  times: { reset: number; caughtUp: number }
+}
+
+type Known = {
+  readonly collection: string
+  readonly key: string
+  readonly revision: number
+  readonly value: Value
+}
+
 interface Run {
   readonly r: Random
   readonly model: Model
   readonly dir: string
-  readonly heard: Committed[]
+  readonly heard: Change[]
+  readonly follower: Follower
   engine: Engine
   nowMs: number
 }
@@ -36,6 +59,8 @@ const choices: readonly (readonly [number, Step])[] = [
   [12, scan],
   [12, readSome],
   [6, readFeed],
+  [8, follow],
+  [1, forget],
   [4, findExpiring],
   [4, count],
   [6, letTimePass],
@@ -45,8 +70,10 @@ const choices: readonly (readonly [number, Step])[] = [
 test(`${steps} random operations do what they do to a model`, async () => {
   const r = random(seedOfRun())
   const dir = newFolder()
-  const heard: Committed[] = []
-  const run: Run = { r, model: newModel(), dir, heard, engine: await openRandom(dir, r, heard), nowMs: 1e12 }
+  const heard: Change[] = []
+  const follower: Follower = { point: '', known: new Map(), times: { reset: 0, caughtUp: 0 } }
+  const engine = await openRandom(dir, r, heard)
+  const run: Run = { r, model: newModel(), dir, heard, follower, engine, nowMs: 1e12 }
   const deck = choices.flatMap(([weight, step]) => Array<Step>(weight).fill(step))
   try {
     for (let i = 0; i < steps; i++) {
@@ -59,13 +86,19 @@ test(`${steps} random operations do what they do to a model`, async () => {
   } finally {
     await run.engine.close()
   }
+  const { reset, caughtUp } = follower.times
+  console.log(`a reader of the feed caught up ${caughtUp} times, and had to begin again ${reset} times`)
+  expect(caughtUp).toBeGreaterThan(0)
   expect(heard.map(revisionOf)).toEqual(heard.map(revisionOf).toSorted((a, b) => a - b))
   expect(heard.at(-1) && revisionOf(heard.at(-1)!)).toBe(run.model.lastRevision())
 }, 3_600_000)
 
-function openRandom(dir: string, r: Random, heard: Committed[]): Promise<Engine> {
+function openRandom(dir: string, r: Random, heard: Change[]): Promise<Engine> {
   const segmentBytes = r.pick([2048, 8192, 65_536])
-  return openAt(dir, { segmentBytes, onCommit: (changes) => heard.push(...changes) })
+  return openAt(dir, {
+    segmentBytes,
+    onCommit: (changes) => heard.push(...changes.filter((one) => one.type !== 'renew')),
+  })
 }
 
 function randomRef(r: Random): MemberRef {
@@ -78,8 +111,12 @@ function randomValue(r: Random): Value {
   return JSON.stringify(r.pick(['x', 'é', '日', '\u{1f600}']).repeat(length))
 }
 
-function randomWrite({ r, model, nowMs }: Run): Write {
+function randomWrite({ r, model, nowMs }: Run): Write | Renew {
   const ref = randomRef(r)
+  if (r.oneIn(4)) {
+    const ifRevision = (model.read(ref)?.revision ?? 1) + (r.oneIn(4) ? r.int(3) - 1 : 0)
+    return { op: 'renew', ...ref, ifRevision, expiresAtMs: r.oneIn(4) ? null : nowMs + r.int(2000) - 100 }
+  }
   if (r.oneIn(3)) {
     const ending = r.oneIn(3) ? 'expire' : 'delete'
     if (!r.oneIn(3)) return { op: 'delete', ...ref, ending }
@@ -159,15 +196,88 @@ async function readSome({ r, model, engine }: Run): Promise<void> {
 
 async function readFeed({ r, model, engine }: Run): Promise<void> {
   const after = r.oneIn(3) ? 0 : r.int(model.lastRevision() + 1)
+  const collection = r.oneIn(2) ? r.pick(collections) : undefined
   const limit = 1 + r.int(60)
   const found: Change[] = []
-  for (let point = after === 0 ? '' : String(after); ; ) {
-    const { changes, next } = await engine.changes(point, limit)
-    if (changes.length === 0) break
-    found.push(...changes)
-    point = next
+  try {
+    for (let point = after === 0 ? '' : String(after); ; ) {
+      const page = await engine.changes(point, limit, collection)
+      found.push(...page.changes)
+      if (page.changes.length > 0 && r.oneIn(4)) {
+        const i = r.int(page.changes.length)
+        const rest = await engine.changes(page.pointAfter(i), limit, collection)
+        expectSame(rest.changes.slice(0, page.changes.length - i - 1), page.changes.slice(i + 1))
+      }
+      point = page.next
+      if (page.atEnd) break
+    }
+  } catch (error) {
+    expectSame(
+      [error instanceof KvistError && error.code, after > 0 && after < model.forgotten()],
+      ['compacted', true],
+    )
+    return
   }
-  expectSame(found, model.changesAfter(after))
+  if (after > 0 && after < model.forgotten())
+    throw new Error(`${after} is served, and something after it forgotten`)
+  expectSame(found, model.changesAfter(after, collection))
+}
+
+/** Reads a little; whenever it comes to the end, it knows what there is. Renewals it is not told of. */
+async function follow({ r, model, engine, follower }: Run): Promise<void> {
+  for (let pages = r.int(4); pages >= 0; pages--) {
+    const page = await engine.changes(follower.point, 1 + r.int(30))
+    for (const change of page.changes) {
+      const { collection } = change
+      const id = JSON.stringify([collection, keyOf(change)])
+      if (change.type !== 'put') follower.known.delete(id)
+      else {
+        const { key, revision, value } = change.member
+        follower.known.set(id, { collection, key, revision, value })
+      }
+    }
+    follower.point = page.next
+    if (!page.atEnd) continue
+    const all = model.changesAfter(0).flatMap((change) => {
+      if (change.type !== 'put') return []
+      const { key, revision, value } = change.member
+      return [{ collection: change.collection, key, revision, value }]
+    })
+    expectSame(
+      [...follower.known.values()].sort((a, b) => a.revision - b.revision),
+      all,
+    )
+    follower.times.caughtUp++
+    if (r.oneIn(3)) startOver(follower)
+    return
+  }
+}
+
+function startOver(follower: Follower): void {
+  follower.point = ''
+  follower.known.clear()
+}
+
+async function forget(run: Run): Promise<void> {
+  // What the tables do not have yet is not forgotten; after a clean stop they have all.
+  await reopen(run)
+  const { r, model, nowMs, follower } = run
+  const [beforeMs, limit] = [nowMs - r.int(3000), 1 + r.int(40)]
+  expectSame(await run.engine.forget(beforeMs, limit), model.forget(beforeMs, limit))
+  const [revision, began] = follower.point.split('-').map(Number)
+  if (Number(revision) === 0 || Number(began ?? revision) >= model.forgotten()) return
+  const refused = await Promise.resolve()
+    .then(() => run.engine.changes(follower.point, 10))
+    .then(
+      () => null,
+      (error: unknown) => error,
+    )
+  expectSame(refused instanceof KvistError && [refused.code, refused.extra], [
+    'compacted',
+    { oldest: String(model.forgotten()) },
+  ])
+  follower.times.reset++
+  startOver(follower)
 }
 
 async function findExpiring({ r, model, engine, nowMs }: Run): Promise<void> {
@@ -210,7 +320,8 @@ async function expectAll({ model, engine }: Run): Promise<void> {
     const range: ScanRange = { collection, from: null, to: null, order: 'asc', limit: 1000, keysOnly: false }
     expectSame((await engine.scan(range)).members, model.scan(range))
   }
-  expectSame((await engine.changes('', 10_000)).changes, model.changesAfter(0))
+  const all = await engine.changes('', 10_000)
+  expectSame([all.changes, all.next, all.atEnd], [model.changesAfter(0), engine.head(), true])
   expectSame(await engine.collections(), model.collections())
 }
 

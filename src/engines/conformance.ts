@@ -1,8 +1,10 @@
 import { describe } from 'bun:test'
 import { commitPromises } from './conformance/commits.ts'
 import { feedPromises } from './conformance/feed.ts'
+import { forgettingPromises } from './conformance/forgetting.ts'
 import { keyPromises } from './conformance/keys.ts'
 import { lifePromises } from './conformance/life.ts'
+import { renewalPromises } from './conformance/renewals.ts'
 import { statsPromises } from './conformance/stats.ts'
 import { type Differences, type OpenEngine, suiteOf } from './conformance/store.ts'
 import { valuePromises } from './conformance/values.ts'
@@ -18,6 +20,8 @@ export function conformance(name: string, open: OpenEngine, differences: Differe
     describe('keys and scans', () => keyPromises(suite))
     describe('values', () => valuePromises(suite))
     describe('changes and counts', () => feedPromises(suite))
+    describe('renewals', () => renewalPromises(suite))
+    describe('forgetting', () => forgettingPromises(suite))
     describe('open, close and copy', () => lifePromises(suite))
     describe('numbers', () => statsPromises(suite))
   })

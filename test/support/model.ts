@@ -1,3 +1,4 @@
+import { stampToMs } from '../../src/core/clock.ts'
 import type {
   Check,
   Commit,
@@ -22,8 +23,10 @@ export interface Model {
   scan(range: ScanRange): Member[]
   /** Of all collections, or of one. */
   changesAfter(revision: number, collection?: string): Change[]
-  /** Takes away tombstones of before a time, the oldest first, at most so many; says which is the newest of them. */
-  forget(beforeMs: number, limit: number): number | null
+  /** Takes away tombstones of before a time, the oldest first, at most so many; says how many. */
+  forget(beforeMs: number, limit: number): number
+  /** The newest revision of which the tombstone was taken away. */
+  forgotten(): number
   expiring(atMs: number): (MemberRef & { revision: number; expiresAtMs: number })[]
   collections(): { name: string; members: number; bytes: number }[]
   lastRevision(): number
@@ -35,6 +38,7 @@ export function newModel(): Model {
   const states = new Map<string, State>()
   let lastRevision = 0
   let lastClock = 0
+  let forgotten = 0
 
   function memberOf(ref: MemberRef): Member | null {
     const state = states.get(idOf(ref))
@@ -60,7 +64,7 @@ export function newModel(): Model {
   function followWrite(write: Write | Renew, nowMs: number, written: Written): void {
     const before = memberOf(write)
     const existed = before !== null && !isExpired(before, nowMs)
-    const does = write.op === 'put' || (write.op === 'delete' ? doesDelete(write.ifRevision, before, existed) : existed && before.revision === write.ifRevision)
+    const does = isDone(write, before, existed)
     demand(
       written.revision > 0 === does,
       `${write.op} ${write.key} should ${does ? '' : 'not '}have been done`,
@@ -70,9 +74,13 @@ export function newModel(): Model {
     if (write.op === 'renew') {
       const member = before!
       const { revision, clock, createdAtMs } = member
-      const told = written.revision === revision && written.clock === clock && written.createdAtMs === createdAtMs
+      const told =
+        written.revision === revision && written.clock === clock && written.createdAtMs === createdAtMs
       demand(told, `renew ${write.key}: it is not the member that was there`)
-      states.set(idOf(write), { collection: write.collection, member: { ...member, expiresAtMs: write.expiresAtMs } })
+      states.set(idOf(write), {
+        collection: write.collection,
+        member: { ...member, expiresAtMs: write.expiresAtMs },
+      })
       return
     }
     demand(
@@ -128,8 +136,9 @@ export function newModel(): Model {
         .sort((a, b) => byBytes(a.key, b.key))
       return order === 'asc' ? found : found.reverse()
     },
-    changesAfter(revision) {
+    changesAfter(revision, collection) {
       return [...states.values()]
+        .filter((state) => collection === undefined || state.collection === collection)
         .map((state): Change => {
           if ('member' in state) return { type: 'put', ...state }
           return { type: state.tombstone.ending, ...state }
@@ -137,6 +146,19 @@ export function newModel(): Model {
         .filter((change) => revisionOf(change) > revision)
         .sort((a, b) => revisionOf(a) - revisionOf(b))
     },
+    forget(beforeMs, limit) {
+      const old = [...states]
+        .flatMap(([id, state]) => ('tombstone' in state ? [{ id, ...state.tombstone }] : []))
+        .sort((a, b) => a.revision - b.revision)
+      const young = old.findIndex(({ clock }) => stampToMs(clock) >= beforeMs)
+      const gone = old.slice(0, Math.min(limit, young < 0 ? old.length : young))
+      for (const { id, revision } of gone) {
+        states.delete(id)
+        forgotten = revision
+      }
+      return gone.length
+    },
+    forgotten: () => forgotten,
     expiring(atMs) {
       return members()
         .flatMap(({ collection, member: { key, revision, expiresAtMs } }) =>
@@ -157,8 +179,10 @@ export function newModel(): Model {
   }
 }
 
-function doesDelete(ifRevision: number | undefined, before: Member | null, existed: boolean): boolean {
-  return ifRevision === undefined ? existed : before?.revision === ifRevision
+function isDone(write: Write | Renew, before: Member | null, existed: boolean): boolean {
+  if (write.op === 'put') return true
+  if (write.op === 'renew') return existed && before?.revision === write.ifRevision
+  return write.ifRevision === undefined ? existed : before?.revision === write.ifRevision
 }
 
 function idOf({ collection, key }: MemberRef): string {

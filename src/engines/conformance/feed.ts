@@ -78,13 +78,26 @@ export function feedPromises({ storeTest, phaseTest }: Suite): void {
 
   storeTest('a point that is not one of the feed is refused', async (store) => {
     await write(store, put('a'))
-    for (const point of ['x', '-1', '1.5', ' ', '1e3', '99999999999999999999']) {
+    for (const point of [
+      'x',
+      '-1',
+      '1.5',
+      ' ',
+      '1e3',
+      '01',
+      '1-',
+      '1-x',
+      '1-1',
+      '0-1',
+      '1-01',
+      '99999999999999999999',
+    ]) {
       await expectCode((async () => store.engine.changes(point, 10))(), 'invalid_cursor')
     }
   })
 
   phaseTest(
-    'a page of the feed is empty only at its end, however much was written over',
+    'pages of the feed are of any size, however much was written over',
     [
       (store) => write(store, ...Array.from({ length: 60 }, (_, i) => put(`k${i}`, '1'))),
       (store) => write(store, ...Array.from({ length: 60 }, (_, i) => put(`k${i}`, '2'))),
@@ -93,6 +106,32 @@ export function feedPromises({ storeTest, phaseTest }: Suite): void {
       for (const limit of [1, 10, 59, 60, 61]) {
         const { changes } = await changesAfter(store, '', limit)
         expect(changes).toHaveLength(60)
+      }
+    },
+  )
+
+  const others = Array.from({ length: 40 }, (_, i) => put(`o${i}`, '1', { collection: 'others' }))
+  phaseTest(
+    'the feed of a collection has its changes and no others, by pages of any size',
+    [
+      (store) => write(store, put('a'), ...others, put('b'), put('c', '1', { collection: 'third' })),
+      (store) => write(store, ...others, put('c'), remove('b'), ...others.slice(0, 9), put('d')),
+      (store) => write(store, put('a', '2'), ...others, remove('d', { ending: 'expire' })),
+    ],
+    async (store) => {
+      const all = (await changesAfter(store)).changes
+      for (const of of [collection, 'others', 'third', 'none']) {
+        const own = all.filter((change) => change.collection === of)
+        for (const limit of [1, 2, 7, 100]) {
+          const { changes, next } = await changesAfter(store, '', limit, of)
+          expect(changes).toEqual(own)
+          expect(next).toBe(store.engine.head())
+        }
+        for (const [i, change] of all.entries()) {
+          const after = String(revisionOf(change))
+          const rest = all.slice(i + 1).filter((one) => one.collection === of)
+          expect((await changesAfter(store, after, 5, of)).changes).toEqual(rest)
+        }
       }
     },
   )

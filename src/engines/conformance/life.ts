@@ -1,5 +1,4 @@
 import { expect } from 'bun:test'
-import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { KvistError } from '../../core/errors.ts'
@@ -16,16 +15,29 @@ import {
   type Store,
   type Suite,
   scanAll,
+  withFolder,
   write,
 } from './store.ts'
 
 /** Opening, closing, and copies. */
 export function lifePromises({ storeTest, phaseTest }: Suite): void {
   storeTest('a new store is empty', async (store) => {
-    expect(await stateOf(store)).toEqual({ members: [], changes: [], stats: [], tombstone: null, next: store.engine.head() })
+    expect(await stateOf(store)).toEqual({
+      members: [],
+      changes: [],
+      stats: [],
+      tombstone: null,
+      next: store.engine.head(),
+    })
     expect(await store.engine.expiring(noonMs, 10)).toEqual([])
     await store.reopen()
-    expect(await stateOf(store)).toEqual({ members: [], changes: [], stats: [], tombstone: null, next: store.engine.head() })
+    expect(await stateOf(store)).toEqual({
+      members: [],
+      changes: [],
+      stats: [],
+      tombstone: null,
+      next: store.engine.head(),
+    })
   })
 
   storeTest('a store that is opened again is the same, as often as one likes', async (store) => {
@@ -180,13 +192,4 @@ async function stateOf(store: Store): Promise<State> {
   const tombstone = await store.engine.tombstone(collection, 'k6')
   const members = await scanAll(store)
   return { members: members.toSorted((a, b) => a.revision - b.revision), changes, next, stats, tombstone }
-}
-
-async function withFolder(run: (folder: string) => Promise<void>): Promise<void> {
-  const folder = mkdtempSync(join(tmpdir(), 'kvist-conformance-'))
-  try {
-    await run(folder)
-  } finally {
-    rmSync(folder, { recursive: true, force: true })
-  }
 }

@@ -1,4 +1,7 @@
 import { expect, test } from 'bun:test'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import type {
   Check,
   CommitResult,
@@ -180,12 +183,7 @@ export function remove(key: string, options: RemoveOptions = {}): Write {
 }
 
 /** Gives the member of a revision another expiry. */
-export function renew(
-  key: string,
-  ifRevision: number,
-  expiresAtMs: number | null,
-  of = collection,
-): Renew {
+export function renew(key: string, ifRevision: number, expiresAtMs: number | null, of = collection): Renew {
   return { op: 'renew', collection: of, key, expiresAtMs, ifRevision }
 }
 
@@ -284,4 +282,14 @@ export async function expectCode(promise: Promise<unknown>, code: string): Promi
   )
   expect(error).toBeInstanceOf(KvistError)
   expect(error instanceof KvistError ? error.code : '').toBe(code)
+}
+
+/** A folder for the time of some work. */
+export async function withFolder(run: (folder: string) => Promise<void>): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), 'kvist-conformance-'))
+  try {
+    await run(folder)
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
 }

@@ -9,13 +9,7 @@ import { changesAfter } from './feed.ts'
 import { lockFolder } from './lock.ts'
 import { DamagedLog, type LoadedSegment, listSegments, loadLog, syncFolder } from './log.ts'
 import { addStoredRecord, countRecord, memtable } from './memtable.ts'
-import {
-  expiringMembers,
-  type Overlay,
-  readMember,
-  readTombstone,
-  scanMembers,
-} from './overlay.ts'
+import { expiringMembers, type Overlay, readMember, readTombstone, scanMembers } from './overlay.ts'
 import { recordClock, recordCollection, recordPlace } from './record.ts'
 import { type Counts, openReader, RefusedFile, readStart } from './table.ts'
 

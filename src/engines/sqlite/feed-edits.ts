@@ -46,7 +46,8 @@ export function writeFeed(db: Database, edits: FeedEdits, chunks: readonly Chunk
 type BlockCounts = Map<string, Map<number, number>>
 
 function takeOut(db: Database, { gone }: FeedEdits, blocks: BlockCounts): void {
-  for (const [collection, revisions] of gone) for (const revision of revisions) count(blocks, collection, revision, -1)
+  for (const [collection, revisions] of gone)
+    for (const revision of revisions) count(blocks, collection, revision, -1)
   const remove = db.query('DELETE FROM feed WHERE revision = ?')
   const all = gone.size === 1 ? [...gone.values()][0]! : [...gone.values()].flat()
   for (const revision of Float64Array.from(all).sort()) remove.run(revision)

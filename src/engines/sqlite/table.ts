@@ -243,8 +243,10 @@ const mappedBytes = 96 * 1024 * 1024
 const memberColumns = `key, value, revision, created_at AS createdAtMs, clock, coalesce(node, '') AS node,
   expires_at AS expiresAtMs, coalesce(content_type, '${jsonContentType}') AS contentType, flags`
 const keyColumns = memberColumns.replace('value,', "'' AS value,")
-const feedColumns = memberColumns
-  .replace('key, value, revision, created_at', 'f.key, m.value, f.revision, m.created_at')
+const feedColumns = memberColumns.replace(
+  'key, value, revision, created_at',
+  'f.key, m.value, f.revision, m.created_at',
+)
 const tombstoneColumns = "key, revision, ending, clock, coalesce(node, '') AS node"
 
 /**

@@ -1,0 +1,143 @@
+import { expect } from 'bun:test'
+import { join } from 'node:path'
+import { KvistError } from '../../core/errors.ts'
+import { keyOf } from '../../core/member.ts'
+import {
+  changesAfter,
+  collection,
+  noonMs,
+  put,
+  remove,
+  type Store,
+  type Suite,
+  withFolder,
+  writeAt,
+} from './store.ts'
+
+const hourMs = 3_600_000
+
+/** What the feed does without tombstones that were forgotten. */
+export function forgettingPromises({ storeTest }: Suite): void {
+  /** Members k0 to k9, of which k1, k3, k5 and k7 died in the hours 1 to 4; all that is stored for good. */
+  async function withGraves(store: Store): Promise<void> {
+    await writeAt(store, noonMs, ...Array.from({ length: 10 }, (_, i) => put(`k${i}`)))
+    for (let hour = 1; hour <= 4; hour++) {
+      await writeAt(store, noonMs + hour * hourMs, remove(`k${2 * hour - 1}`), put(`alive${hour}`))
+    }
+    await store.reopen()
+  }
+
+  async function graves({ engine }: Store): Promise<string[]> {
+    const keys = Array.from({ length: 10 }, (_, i) => `k${i}`)
+    const found = await Promise.all(keys.map((key) => engine.tombstone(collection, key)))
+    return found.flatMap((tombstone) => tombstone?.key ?? [])
+  }
+
+  async function refusal(store: Store, point: string): Promise<unknown> {
+    try {
+      return await store.engine.changes(point, 10)
+    } catch (error) {
+      return error instanceof KvistError ? [error.code, error.extra] : error
+    }
+  }
+
+  storeTest(
+    'tombstones of before a time are forgotten, the oldest first, as many as were asked for',
+    async (store) => {
+      await withGraves(store)
+      const { engine } = store
+      expect(await engine.forget(noonMs + hourMs, 10)).toBe(0)
+      expect(await engine.forget(noonMs + 3 * hourMs, 1)).toBe(1)
+      expect(await graves(store)).toEqual(['k3', 'k5', 'k7'])
+      expect(await engine.forget(noonMs + 3 * hourMs, 10)).toBe(1)
+      expect(await graves(store)).toEqual(['k5', 'k7'])
+      expect(await engine.forget(noonMs + 3 * hourMs, 10)).toBe(0)
+      expect(await engine.forget(noonMs + 99 * hourMs, 10)).toBe(2)
+      expect(await engine.forget(noonMs + 99 * hourMs, 10)).toBe(0)
+      expect(await graves(store)).toEqual([])
+      const { changes } = await changesAfter(store)
+      expect(changes.map(({ type }) => type)).toEqual(Array(10).fill('put'))
+      await writeAt(store, noonMs, put('k1'), put('k3'), remove('k3'))
+      expect(await graves(store)).toEqual(['k3'])
+    },
+  )
+
+  storeTest('a point before what was forgotten is refused, and told what is not', async (store) => {
+    await withGraves(store)
+    const all = await changesAfter(store)
+    const points = await pointsOf(store)
+    expect(await store.engine.forget(noonMs + 3 * hourMs, 10)).toBe(2)
+    for (let round = 0; round < 2; round++) {
+      const isOld = (i: number) => i <= all.changes.findIndex((change) => keyOf(change) === 'k3') - 1
+      for (const [i, point] of points.entries()) {
+        if (!isOld(i)) expect((await changesAfter(store, point)).changes).toEqual(all.changes.slice(i + 1))
+        else {
+          const [code, extra] = (await refusal(store, point)) as [string, { oldest: string }]
+          expect(code).toBe('compacted')
+          const served = await changesAfter(store, extra.oldest)
+          expect(served.changes).toEqual(all.changes.slice(all.changes.length - served.changes.length))
+          expect(served.changes.length).toBeGreaterThan(0)
+        }
+      }
+      // The beginning is served, however it is written.
+      for (const point of ['', '0']) {
+        expect((await changesAfter(store, point)).changes.map(keyOf)).not.toContain('k3')
+      }
+      await store.reopen()
+    }
+  })
+
+  storeTest('one who began at the beginning goes on, whatever of before that is forgotten', async (store) => {
+    await withGraves(store)
+    await store.engine.forget(noonMs + 2 * hourMs, 10)
+    const limits = [1, 2, 3, 7]
+    const readers = await Promise.all(limits.map((limit) => store.engine.changes('', limit)))
+    const between = readers.map((page) => page.pointAfter(0))
+    expect(await store.engine.forget(noonMs + 99 * hourMs, 10)).toBe(3)
+    const kept = (await changesAfter(store)).changes
+    for (const [i, page] of readers.entries()) {
+      const living = page.changes.filter(({ type }) => type === 'put')
+      expect([...living, ...(await changesAfter(store, page.next, limits[i]!)).changes]).toEqual(kept)
+      expect((await changesAfter(store, between[i])).changes).toEqual(kept.slice(1))
+    }
+    // What dies after they began they would miss.
+    await writeAt(store, noonMs + 5 * hourMs, remove('k0'), put('last'))
+    await store.reopen()
+    for (const page of readers) {
+      const rest = await changesAfter(store, page.next)
+      expect(rest.changes.map(keyOf).slice(-2)).toEqual(['k0', 'last'])
+    }
+    expect(await store.engine.forget(noonMs + 99 * hourMs, 10)).toBe(1)
+    for (const [i, page] of readers.entries()) {
+      expect(await refusal(store, page.next)).toMatchObject(['compacted', {}])
+      expect(await refusal(store, between[i]!)).toMatchObject(['compacted', {}])
+    }
+    expect((await changesAfter(store)).next).toBe(store.engine.head())
+  })
+
+  storeTest('a point past the head is refused: the store is older than the one that made it', (store) =>
+    withFolder(async (folder) => {
+      await withGraves(store)
+      await store.engine.snapshot(join(folder, 'older'))
+      await writeAt(store, noonMs, put('lost'))
+      const copy = await store.openCopy(join(folder, 'older'))
+      const head = store.engine.head()
+      expect(await refusal(copy, head)).toEqual(['compacted', { oldest: '0' }])
+      expect((await changesAfter(copy, copy.engine.head())).changes).toEqual([])
+      // Also one that began at the beginning of the store that is no more.
+      await store.engine.forget(noonMs + 2 * hourMs, 10)
+      const page = await store.engine.changes('', 1)
+      expect(await refusal(copy, page.next)).toMatchObject(['compacted', {}])
+    }),
+  )
+
+  async function pointsOf(store: Store): Promise<string[]> {
+    const points: string[] = []
+    for (let next = ''; ; ) {
+      const page = await store.engine.changes(next, 3)
+      points.push(...page.changes.map((_, i) => page.pointAfter(i)))
+      next = page.next
+      if (page.atEnd) return points
+    }
+  }
+}
