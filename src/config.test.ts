@@ -10,6 +10,7 @@ const defaults: Config = {
   dialect: null,
   durability: 'full',
   cacheBytes: 201_326_592,
+  tombstonesMs: 7 * 24 * 3_600_000,
   idleTimeoutSeconds: 30,
   stopTimeoutMs: 10_000,
   logLevel: 'info',
@@ -77,6 +78,8 @@ const accepted: [args: string[], env: Record<string, string>, part: Partial<Conf
   [['--cache-bytes', '1.5GiB'], {}, { cacheBytes: 1_610_612_736 }],
   [['--cache-bytes', '0.07 gb'], {}, { cacheBytes: 70_000_000 }],
   [['--cache-bytes', '1TiB'], {}, { cacheBytes: 2 ** 40 }],
+  [['--keep-tombstones', '1m'], {}, { tombstonesMs: 60_000 }],
+  [[], { KVIST_KEEP_TOMBSTONES: '30d' }, { tombstonesMs: 30 * 24 * 3_600_000 }],
   [['--idle-timeout', '1'], {}, { idleTimeoutSeconds: 1 }],
   [['--idle-timeout', '2m'], {}, { idleTimeoutSeconds: 120 }],
   [['--idle-timeout', '255s'], {}, { idleTimeoutSeconds: 255 }],
@@ -119,6 +122,11 @@ const refused: [args: string[], env: Record<string, string>, message: string][] 
   [['--cache-bytes', '64MiX'], {}, '--cache-bytes must be a size from 0 to 1TiB, like 64MiB, not "64MiX"'],
   [['--cache-bytes', '0.5'], {}, '--cache-bytes must be a size from 0 to 1TiB, like 64MiB, not "0.5"'],
   [['--cache-bytes', '2TiB'], {}, '--cache-bytes must be a size from 0 to 1TiB, like 64MiB, not "2TiB"'],
+  [
+    ['--keep-tombstones', '59s'],
+    {},
+    '--keep-tombstones must be a time from 1m to 36500d, in seconds or like 500ms, not "59s"',
+  ],
   [['--idle-timeout', '0'], {}, '--idle-timeout must be a time from 1s to 255s, in whole seconds, not "0"'],
   [
     ['--idle-timeout', '1.5'],

@@ -1,5 +1,6 @@
 import { isIPv4 } from 'node:net'
 import { join } from 'node:path'
+import { defaultTombstonesMs } from './core/compactor.ts'
 import type { Durability } from './core/engine.ts'
 import { parseCollection } from './core/keys.ts'
 import { choice, duration, size, text, toggle, wholeNumber } from './option-kinds.ts'
@@ -58,6 +59,13 @@ export const options = {
     env: 'KVIST_CACHE_BYTES',
     default: 192 * 2 ** 20,
     help: 'memory for the read cache; 0 turns it off',
+  }),
+  tombstonesMs: option({
+    ...duration('ms', 60_000, 100 * 365 * 24 * 3_600_000),
+    flag: 'keep-tombstones',
+    env: 'KVIST_KEEP_TOMBSTONES',
+    default: defaultTombstonesMs,
+    help: 'for how long the feed tells of members that are gone',
   }),
   idleTimeoutSeconds: option({
     ...duration('s', 1, 255),

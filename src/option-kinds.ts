@@ -74,7 +74,13 @@ export function size(min: number, max: number): Kind<number> {
 /** A time that is kept in seconds or in milliseconds; it is written in seconds where no unit stands beside it. */
 export function duration(kept: 's' | 'ms', min: number, max: number): Kind<number> {
   const perSecond = kept === 's' ? 1 : 1000
-  const units = { ms: perSecond / 1000, s: perSecond, m: 60 * perSecond, h: 3600 * perSecond }
+  const units = {
+    ms: perSecond / 1000,
+    s: perSecond,
+    m: 60 * perSecond,
+    h: 3600 * perSecond,
+    d: 24 * 3600 * perSecond,
+  }
   const show = (value: number) => quantity(value, units)
   return {
     unit: 'TIME',

@@ -41,6 +41,7 @@ export async function serve(config: Config): Promise<Running> {
   const db = await openDatabase({
     open: (onCommit) => openSqlite({ dir: config.dataFolder, durability: config.durability, onCommit }),
     cacheBytes: config.cacheBytes,
+    tombstonesMs: config.tombstonesMs,
     now: Date.now,
     onError,
     processes: [...builtInProcesses, ...(file?.processes ?? [])],

@@ -9,7 +9,7 @@ import {
   revisionOf,
   type Value,
 } from '../src/core/member.ts'
-import { newFolder, openAt } from './support/engine.ts'
+import { faultsOfTables, newFolder, openAt } from './support/engine.ts'
 import { type Model, newModel } from './support/model.ts'
 import { type Random, random, seedOfRun } from './support/random.ts'
 
@@ -311,6 +311,7 @@ async function letTimePass(run: Run): Promise<void> {
 async function reopen(run: Run): Promise<void> {
   await expectAll(run)
   await run.engine.close()
+  expectSame(faultsOfTables(run.dir), [])
   run.engine = await openRandom(run.dir, run.r, run.heard)
   await expectAll(run)
 }

@@ -1,6 +1,7 @@
 import { type MemberCache, memberCache } from './cache.ts'
 import { type FeedPage, type FeedSource, readFeed } from './changes.ts'
 import { stampToMs } from './clock.ts'
+import { defaultTombstonesMs, startCompactor } from './compactor.ts'
 import type {
   Check,
   CollectionStats,
@@ -157,6 +158,8 @@ export interface DatabaseStats {
 export interface DatabaseOptions {
   readonly open: (onCommit: OnCommit) => Promise<Engine>
   readonly cacheBytes: number
+  /** For how long the feed tells of members that are gone; 7 days when left out. */
+  readonly tombstonesMs?: number
   readonly now: () => number
   readonly onError: (error: unknown) => void
   /** That settings can name. */
@@ -202,6 +205,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     },
   }
   hub = watchHub(feed, options.watchBounds)
+  const compactor = startCompactor(engine, options.tombstonesMs ?? defaultTombstonesMs, now, onError)
 
   function get(collection: string, key: string): Maybe<Member | null> {
     const kept = cache.get(collection, key)
@@ -438,7 +442,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     watch: hub.watch,
     stats: () => ({ cache: cache.stats, swept: sweeper.swept(), engine: engine.stats(), watch: hub.stats }),
     async close() {
-      await sweeper.stop()
+      await Promise.all([sweeper.stop(), compactor.stop()])
       await engine.close()
     },
   }

@@ -32,3 +32,8 @@ export function batchOf({ life, writer, number }: BatchName): Write[] {
 export function markOf({ life, writer, number }: BatchName): string {
   return `mark ${life} ${writer} ${number}`
 }
+
+/** The expiry that a batch's own member is renewed to, once the batch is acknowledged. */
+export function renewedUntil({ life, number }: BatchName): number {
+  return 1e13 + life * 100_000 + number
+}

@@ -4,13 +4,14 @@
  *
  *     open
  *     ok <writer> <batch> <revision of its last write>
+ *     renewed <writer> <batch>
  *
  * What is in a batch is told by its name alone (crash-batches.ts), so that test/engine-crash.test.ts knows it too.
  */
 import { writeSync } from 'node:fs'
 import { openSqlite } from '../../src/engines/sqlite/engine.ts'
-import { batchOf, writers } from './crash-batches.ts'
-import { write } from './engine-writes.ts'
+import { batchOf, markOf, renewedUntil, writers } from './crash-batches.ts'
+import { collection, write } from './engine-writes.ts'
 
 const [dir, life, segmentBytes] = process.argv.slice(2)
 if (dir === undefined) throw new Error('name the folder')
@@ -26,8 +27,18 @@ await Promise.all(Array.from({ length: writers }, (_, writer) => writeOn(writer)
 
 async function writeOn(writer: number): Promise<void> {
   for (let number = 0; ; number++) {
-    const written = await write(engine, batchOf({ life: Number(life), writer, number }))
-    say(`ok ${writer} ${number} ${written.at(-1)!.revision}`)
+    const name = { life: Number(life), writer, number }
+    const ifRevision = (await write(engine, batchOf(name))).at(-1)!.revision
+    say(`ok ${writer} ${number} ${ifRevision}`)
+    const renewal = {
+      op: 'renew',
+      collection,
+      key: markOf(name),
+      expiresAtMs: renewedUntil(name),
+      ifRevision,
+    } as const
+    await write(engine, [renewal])
+    say(`renewed ${writer} ${number}`)
   }
 }
 

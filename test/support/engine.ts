@@ -76,6 +76,42 @@ export function appliedRevision(dir: string): number {
   }
 }
 
+/** What must be so of the tables whenever they are looked at, told by plain SQL. */
+export function faultsOfTables(dir: string): unknown[] {
+  const db = new Database(join(dir, 'kvist.db'), { readonly: true })
+  const rows = (sql: string) => db.query(sql).values()
+  const same = (a: string, b: string) => [
+    ...rows(`SELECT 'missing', * FROM (SELECT * FROM (${a}) EXCEPT SELECT * FROM (${b}))`),
+    ...rows(`SELECT 'too many', * FROM (SELECT * FROM (${b}) EXCEPT SELECT * FROM (${a}))`),
+  ]
+  const states = `SELECT revision, collection, key, NULL AS ending FROM members
+    UNION ALL SELECT revision, collection, key, ending FROM tombstones`
+  try {
+    return [
+      ...rows('PRAGMA integrity_check').filter(([verdict]) => verdict !== 'ok'),
+      ...rows("SELECT 'two states', key FROM members JOIN tombstones USING (collection, key)"),
+      ...same(
+        'SELECT name, members, bytes FROM collections',
+        `
+        SELECT collection, count(*), sum(octet_length(key) + octet_length(value)) FROM members GROUP BY 1`,
+      ),
+      ...same(states, 'SELECT revision, collection, key, ending FROM feed'),
+      ...same(
+        'SELECT collection, revision / 4096, count(*) FROM feed GROUP BY 1, 2',
+        'SELECT * FROM feed_blocks',
+      ),
+      ...same(
+        'SELECT expires_at, collection, key FROM members WHERE expires_at IS NOT NULL',
+        'SELECT * FROM expiries',
+      ),
+      ...rows(`SELECT 'newer than applied', max(revision) AS newest FROM feed
+        HAVING newest > (SELECT value FROM meta WHERE name = 'applied_revision')`),
+    ]
+  } finally {
+    db.close()
+  }
+}
+
 export function logFiles(dir: string): string[] {
   return readdirSync(dir)
     .filter((name) => name.startsWith('log-'))

@@ -1,10 +1,17 @@
 import { Database } from 'bun:sqlite'
 import { expect, test } from 'bun:test'
 import { join } from 'node:path'
-import { appliedRevision, newFolder, until, withEngine } from '../../../test/support/engine.ts'
+import {
+  appliedRevision,
+  faultsOfTables,
+  newFolder,
+  until,
+  withEngine,
+} from '../../../test/support/engine.ts'
 import { feedOf, put, remove, valuesOf, write } from '../../../test/support/engine-writes.ts'
 import { random, seedOfRun } from '../../../test/support/random.ts'
 import { keyOf } from '../../core/member.ts'
+import { maxExaminedChanges } from './feed.ts'
 
 /** What the tables have, read past the engine. */
 function rowsOf(dir: string): { members: string[]; tombstones: string[] } {
@@ -63,6 +70,7 @@ test('the tables end up with the latest of each key, whatever bytes the keys are
       { segmentBytes: r.pick([64 * 1024, 512 * 1024]) },
     )
     const { members, tombstones } = rowsOf(dir)
+    expect(faultsOfTables(dir)).toEqual([])
     expect(members.toSorted()).toEqual([...alive].toSorted())
     expect(tombstones.toSorted()).toEqual([...dead].toSorted())
     await withEngine(dir, async (engine) => {
@@ -83,6 +91,71 @@ test('segments that wait for more of them are applied all the same when nobody w
       await write(engine, [put('c', large)])
       await engine.snapshot(join(dir, 'copy.db'))
       expect(appliedRevision(dir)).toBe(3)
+    },
+    { segmentBytes: 16 * 1024 * 1024 },
+  )
+}, 60_000)
+
+test('the feed of a collection passes over the blocks of revisions that have none of its changes', async () => {
+  const dir = newFolder()
+  const other = (i: number) => ({ ...put(`o${i}`), collection: 'others' })
+  const points: number[] = []
+  await withEngine(
+    dir,
+    async (engine) => {
+      for (let round = 0; round < 12; round++) {
+        const written = await write(engine, [
+          ...Array.from({ length: 9000 }, (_, i) => other(round * 3000 + i)),
+          put(`own${round}`),
+          put('same'),
+        ])
+        points.push(written.at(-2)!.revision)
+      }
+      await write(engine, [remove('own0')])
+    },
+    { segmentBytes: 4 * 1024 * 1024 },
+  )
+  expect(faultsOfTables(dir)).toEqual([])
+  await withEngine(dir, async (engine) => {
+    const keys = Array.from({ length: 11 }, (_, i) => `own${i + 1}`)
+    for (let from = 0; from < 11; from++) {
+      const page = await engine.changes(String(points[from]), 100, 'things')
+      expect(page.changes.map(keyOf)).toEqual([...keys.slice(from), 'same', 'own0'])
+      expect([page.next, page.atEnd]).toEqual([engine.head(), true])
+    }
+    const first = await engine.changes('', 1, 'things')
+    expect(first.changes.map(keyOf)).toEqual(['own1'])
+    const none = await engine.changes('', 1, 'never')
+    expect([none.changes, none.next, none.atEnd]).toEqual([[], engine.head(), true])
+  })
+}, 60_000)
+
+test('a page of the feed looks at a bounded part of what was written over, and says where to go on', async () => {
+  const dir = newFolder()
+  const rounds = 8
+  await withEngine(
+    dir,
+    async (engine) => {
+      await write(engine, [put('first')])
+      for (let round = 0; round < rounds; round++) {
+        await write(
+          engine,
+          Array.from({ length: 10_000 }, (_, i) => put(`k${i % 10}`)),
+        )
+      }
+      for (const of of [undefined, 'things']) {
+        const keys: string[] = []
+        let pages = 1
+        for (let point = ''; ; pages++) {
+          const page = await engine.changes(point, 100, of)
+          expect(Number(page.next) - Number(point)).toBeLessThanOrEqual(maxExaminedChanges)
+          keys.push(...page.changes.map(keyOf))
+          point = page.next
+          if (page.atEnd) break
+        }
+        expect(keys).toEqual(['first', ...Array.from({ length: 10 }, (_, i) => `k${i}`)])
+        expect(pages).toBe(Math.ceil((rounds * 10_000 + 1) / maxExaminedChanges))
+      }
     },
     { segmentBytes: 16 * 1024 * 1024 },
   )

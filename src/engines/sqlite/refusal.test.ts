@@ -82,6 +82,25 @@ test('tables of a newer format are refused', async () => {
   await withEngine(dir, async (engine) => expect(await engine.read('things', 'in the log')).not.toBeNull())
 })
 
+test('tables of an older format are refused', async () => {
+  const dir = await filledFolder()
+  editDatabase(dir, 'PRAGMA user_version = 1')
+  expect(await refusalOf(dir)).toMatch(
+    /kvist\.db has format 1; this kvist reads \d+: use the kvist that wrote it$/,
+  )
+})
+
+test('a log of an older format is refused', async () => {
+  const dir = await filledFolder()
+  const [path] = logFiles(dir)
+  const bytes = readFileSync(path!)
+  bytes.writeUInt32LE(1, 8)
+  writeFileSync(path!, bytes)
+  expect(await refusalOf(dir)).toMatch(
+    /log-\d+ has format 1; this kvist reads \d+: use the kvist that wrote it$/,
+  )
+})
+
 test('a log of a newer format is refused', async () => {
   const dir = await filledFolder()
   const [path] = logFiles(dir)

@@ -1,0 +1,73 @@
+import { afterEach, expect, mock, spyOn, test } from 'bun:test'
+import { startCompactor } from './compactor.ts'
+import type { Engine } from './engine.ts'
+
+afterEach(() => mock.restore())
+
+/** An engine with so many old tombstones; and what makes a compactor do its round. */
+function setUp(tombstones: number) {
+  let tick: () => void = () => {}
+  const asked: number[][] = []
+  const state = { left: tombstones, fault: null as Error | null, asked, tick: () => tick() }
+  spyOn(globalThis, 'setInterval').mockImplementation(((run: () => void) => {
+    tick = run
+    return { unref() {} }
+  }) as unknown as typeof setInterval)
+  async function forget(beforeMs: number, limit: number): Promise<number> {
+    if (state.fault !== null) throw state.fault
+    asked.push([beforeMs, limit])
+    const count = Math.min(limit, state.left)
+    state.left -= count
+    return count
+  }
+  return { state, engine: { forget } as unknown as Engine }
+}
+
+test('forgets in batches what is older than it keeps', async () => {
+  const { state, engine } = setUp(2500)
+  const compactor = startCompactor(engine, 600, () => 5000, fail)
+  expect(state.asked).toEqual([])
+  state.tick()
+  state.tick()
+  while (state.left > 0) await Bun.sleep(2)
+  await compactor.stop()
+  expect(state.asked).toEqual([
+    [4400, 1000],
+    [4400, 1000],
+    [4400, 1000],
+  ])
+})
+
+test('a round that fails is told of, and the next goes on', async () => {
+  const { state, engine } = setUp(3)
+  const errors: unknown[] = []
+  const compactor = startCompactor(
+    engine,
+    600,
+    () => 5000,
+    (error) => errors.push(error),
+  )
+  state.fault = new Error('no')
+  state.tick()
+  await Bun.sleep(2)
+  expect(errors).toEqual([state.fault])
+  state.fault = null
+  state.tick()
+  await compactor.stop()
+  expect(state.left).toBe(0)
+})
+
+test('stops between two batches', async () => {
+  const { state, engine } = setUp(1_000_000)
+  const compactor = startCompactor(engine, 600, () => 5000, fail)
+  state.tick()
+  await compactor.stop()
+  const { left } = state
+  await Bun.sleep(5)
+  expect(state.left).toBe(left)
+  expect(left).toBeGreaterThan(0)
+})
+
+function fail(error: unknown): never {
+  throw error
+}
