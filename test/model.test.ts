@@ -120,11 +120,13 @@ function randomWrite({ r, model, nowMs }: Run): Write | Renew {
   if (r.oneIn(3)) {
     const ending = r.oneIn(3) ? 'expire' : 'delete'
     if (!r.oneIn(3)) return { op: 'delete', ...ref, ending }
+    const ifExpiresAtMs = model.read(ref)?.expiresAtMs ?? null
     return {
       op: 'delete',
       ...ref,
       ending,
       ifRevision: (model.read(ref)?.revision ?? 1) - (r.oneIn(4) ? 1 : 0),
+      ...(ifExpiresAtMs !== null && r.oneIn(2) ? { ifExpiresAtMs: ifExpiresAtMs + r.int(2) } : {}),
     }
   }
   const value = randomValue(r)

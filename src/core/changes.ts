@@ -13,9 +13,9 @@ export interface FeedSource {
   /** Its time is over, whether it was swept or not: it must not be shown. */
   isOver(collection: string, member: Member): boolean
   /**
-   * Takes these out of the store, unless they were written again since. Who leaves a member out calls this before it
-   * moves on: otherwise a clock that is set back would let the member live again, behind a reader who was not told of
-   * it and will not come by a second time. Rejects when the store closes: the reader has not moved on then.
+   * Takes these out of the store, unless they were written again or renewed since. Who leaves a member out calls this
+   * before it moves on: otherwise a clock that is set back would let the member live again, behind a reader who was
+   * not told of it and will not come by a second time. Rejects when the store closes: the reader has not moved on then.
    */
   expire(refs: readonly ExpiringRef[]): Promise<void>
 }
@@ -31,8 +31,8 @@ export interface FeedPage {
 
 /** What one question to the engine gave. */
 export interface FeedStep extends FeedPage {
-  /** What was left out because its time is over: `expire` is due before anybody goes on from `next`. */
-  readonly over: readonly ExpiringRef[]
+  /** What was left out because its time is over: it is to be `settled` before anybody goes on from `next`. */
+  readonly over: readonly WatchEvent[]
   /** Of the values of the events. */
   readonly bytes: number
   readonly examined: number
@@ -60,8 +60,7 @@ export async function readFeed(
   let bytes = 0
   for (;;) {
     const step = await feedStep(source, scope, next, limit - events.length)
-    if (step.over.length > 0) await source.expire(step.over)
-    events.push(...step.events)
+    events.push(...(await settled(source, step.events, step.over)))
     next = step.next
     examined += step.examined
     bytes += step.bytes
@@ -89,17 +88,18 @@ export function feedStep(
 
 function sift(source: FeedSource, scope: Scope, page: ChangesPage, limit: number, asked: number): FeedStep {
   const events: WatchEvent[] = []
-  const over: ExpiringRef[] = []
+  const over: WatchEvent[] = []
   let bytes = 0
   let lastRevision = 0
   for (const [i, change] of page.changes.entries()) {
     lastRevision = revisionOf(change)
     if (isOwnCollection(change.collection) || !isWanted(scope, keyOf(change))) continue
-    if (isOverPut(source, change)) {
-      over.push({ collection: change.collection, key: keyOf(change), revision: lastRevision })
+    const event = { change, point: page.pointAfter(i) }
+    if (endedBy(source, change) !== null) {
+      over.push(event)
       continue
     }
-    events.push({ change, point: page.pointAfter(i) })
+    events.push(event)
     bytes += valueLength(change)
     if (events.length === limit && i < page.changes.length - 1) {
       return { events, over, bytes, lastRevision, next: page.pointAfter(i), examined: i + 1, atEnd: false }
@@ -134,8 +134,7 @@ function memberStep(
       const since = revisionOf(first)
       if (change === null || revisionOf(change) < since) return memberAnswer(null, head, head)
       const answer = memberAnswer(change, revisionOf(change) === since ? page.pointAfter(0) : head, head)
-      if (!isOverPut(source, change)) return answer
-      return { ...answer, events: [], over: [{ collection, key, revision: revisionOf(change) }] }
+      return endedBy(source, change) === null ? answer : { ...answer, events: [], over: answer.events }
     }),
   )
 }
@@ -161,12 +160,34 @@ export function isWanted({ prefix, filter }: Scope, key: string): boolean {
   return (prefix === null || key.startsWith(prefix)) && (filter === null || filter.matches(key))
 }
 
-export function isOverPut(source: FeedSource, change: Change): boolean {
-  return (
-    change.type === 'put' &&
-    change.member.expiresAtMs !== null &&
-    source.isOver(change.collection, change.member)
-  )
+/** What `expire` is to take out, where a change is the put of a member whose time is over; null for others. */
+export function endedBy(source: FeedSource, change: Change): ExpiringRef | null {
+  if (change.type !== 'put' || change.member.expiresAtMs === null) return null
+  const { collection, member } = change
+  if (!source.isOver(collection, member)) return null
+  return { collection, key: member.key, revision: member.revision, expiresAtMs: change.member.expiresAtMs }
+}
+
+/**
+ * Takes out of the store what is over. What lives on all the same was renewed in the meantime, which nobody is told
+ * of: it is among the events that this resolves with, in the order of revisions.
+ */
+export async function settled(
+  source: FeedSource,
+  events: readonly WatchEvent[],
+  over: readonly WatchEvent[],
+): Promise<readonly WatchEvent[]> {
+  if (over.length === 0) return events
+  await source.expire(over.flatMap(({ change }) => endedBy(source, change) ?? []))
+  const living: WatchEvent[] = []
+  for (const { change, point } of over) {
+    const { collection } = change
+    const member = await source.engine.read(collection, keyOf(change))
+    if (member?.revision !== revisionOf(change) || source.isOver(collection, member)) continue
+    living.push({ change: { type: 'put', collection, member }, point })
+  }
+  if (living.length === 0) return events
+  return [...events, ...living].sort((a, b) => revisionOf(a.change) - revisionOf(b.change))
 }
 
 export function valueLength(change: Change): number {

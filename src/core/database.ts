@@ -19,7 +19,7 @@ import type {
   Written,
 } from './engine.ts'
 import { KvistError } from './errors.ts'
-import { startSweeper } from './expiry.ts'
+import { expiryOf, startSweeper } from './expiry.ts'
 import { isOwnCollection } from './keys.ts'
 import { taskLanes } from './lanes.ts'
 import { everything, type ListQuery, listAll, listPage, type Page, type Selection } from './list.ts'
@@ -194,10 +194,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     engine,
     isOver: (_collection, member) => isExpired(member, now()),
     async expire(refs) {
-      const writes = refs.map(
-        (ref) => ({ op: 'delete', ending: 'expire', ifRevision: ref.revision, ...ref }) as const,
-      )
-      await commit(writes).catch((error: unknown) => {
+      await commit(refs.map(expiryOf)).catch((error: unknown) => {
         // A disk that is full must not keep readers from the rest of the feed.
         if (error instanceof KvistError && error.code === 'closing') throw error
         onError(error)

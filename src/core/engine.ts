@@ -119,6 +119,8 @@ export interface Delete extends MemberRef {
   readonly ending: Ending
   /** Set: do nothing unless the member still has this revision, expired or not. It fails no commit. */
   readonly ifRevision?: number
+  /** As `ifRevision`, of its expiry: a renewal leaves the revision. */
+  readonly ifExpiresAtMs?: number
 }
 
 /**
@@ -176,6 +178,7 @@ export interface ChangesPage {
 
 export interface ExpiringRef extends MemberRef {
   readonly revision: number
+  readonly expiresAtMs: number
 }
 
 export interface CollectionStats {

@@ -14,6 +14,7 @@ function engineWith(dueMembers: number) {
     collection: 'c',
     key: `k${i}`,
     revision: i + 1,
+    expiresAtMs: i,
   }))
   const state = { fault: null as Error | null, commits, due }
   async function commit(commit: Commit): Promise<CommitResult> {
@@ -50,6 +51,7 @@ test('sweeps what is due in batches, each member only as it was found, and count
     key: 'k503',
     ending: 'expire',
     ifRevision: 504,
+    ifExpiresAtMs: 503,
   })
   expect(sweeper.swept()).toBe(1080)
 })

@@ -1,4 +1,4 @@
-import type { Engine } from './engine.ts'
+import type { Delete, Engine, ExpiringRef } from './engine.ts'
 import { nextTurn } from './turn.ts'
 
 /**
@@ -24,11 +24,7 @@ export function startSweeper(engine: Engine, now: () => number, onError: (error:
       const nowMs = now()
       const due = await engine.expiring(nowMs, batchMembers)
       if (due.length === 0) return
-      // A member that was written again since keeps its new life: its revision is another.
-      const writes = due.map(({ collection, key, revision }) => {
-        return { op: 'delete', collection, key, ending: 'expire', ifRevision: revision } as const
-      })
-      const result = await engine.commit({ checks: [], writes, nowMs })
+      const result = await engine.commit({ checks: [], writes: due.map(expiryOf), nowMs })
       if (result.ok) swept += result.written.filter(({ revision }) => revision > 0).length
       if (due.length < batchMembers) return
       await nextTurn()
@@ -53,4 +49,9 @@ export function startSweeper(engine: Engine, now: () => number, onError: (error:
       await running
     },
   }
+}
+
+/** Takes a member out as it was found: one that was written again or renewed since keeps its new life. */
+export function expiryOf({ collection, key, revision, expiresAtMs }: ExpiringRef): Delete {
+  return { op: 'delete', collection, key, ending: 'expire', ifRevision: revision, ifExpiresAtMs: expiresAtMs }
 }

@@ -379,6 +379,34 @@ describe('expiry', () => {
     expect(watcher.point()).toBe('5')
   })
 
+  for (const since of [null, '']) {
+    test(`a member that was renewed when its time seemed over is told of, ${since ?? 'live'}`, async () => {
+      let nowMs = 1000
+      let engine: Engine | undefined
+      const db = await open({ now: () => nowMs }, (opened) => {
+        engine = opened
+        return opened
+      })
+      const early = watched(db, all, since)
+      await db.put('c', 'a', json('1', 2000))
+      await db.put('c', 'b', json('1'))
+      const renewal = { op: 'renew', collection: 'c', key: 'a', expiresAtMs: 3000, ifRevision: 1 } as const
+      // On its way, and not to be seen yet, when the reader finds the time of the member over.
+      const renewing = engine!.commit({ checks: [], writes: [renewal], nowMs: 1999 })
+      nowMs = 2000
+      const [batch] = await Promise.all([early.read(), renewing])
+      expect(eventsOf(batch).map(tell)).toEqual(['put a 1', 'put b 1'])
+      const [first] = eventsOf(batch)
+      expect(first?.change.type === 'put' && first.change.member.expiresAtMs).toBe(3000)
+      expect(await rest(early)).toEqual([])
+      expect(await db.get('c', 'a')).toMatchObject({ expiresAtMs: 3000 })
+      const wakes = early.wakes()
+      nowMs = 3000
+      await until(() => early.wakes() > wakes, 'it is swept')
+      expect(await rest(early)).toEqual(['expire a'])
+    })
+  }
+
   test('the sweep is heard of', async () => {
     let nowMs = 1000
     const db = await open({ now: () => nowMs })

@@ -1,5 +1,13 @@
-import { type FeedSource, type FeedStep, feedStep, isOverPut, isWanted, valueLength } from './changes.ts'
-import type { ExpiringRef, Maybe, OnCommit, ResumePoint } from './engine.ts'
+import {
+  endedBy,
+  type FeedSource,
+  type FeedStep,
+  feedStep,
+  isWanted,
+  settled,
+  valueLength,
+} from './changes.ts'
+import type { Maybe, OnCommit, ResumePoint } from './engine.ts'
 import { KvistError } from './errors.ts'
 import { isOwnCollection } from './keys.ts'
 import { type Change, keyOf, revisionOf } from './member.ts'
@@ -336,7 +344,7 @@ class QueuedWatcher implements Watcher {
     }
     const queued = this.dropQueue()
     const next = queued[queued.length - 1]!.point
-    const over = queued.filter(({ change }) => isOverPut(this.shared.source, change))
+    const over = queued.filter(({ change }) => endedBy(this.shared.source, change) !== null)
     return over.length === 0 ? this.handOut(queued, next) : this.handOutWithout(over, queued, next)
   }
 
@@ -347,16 +355,17 @@ class QueuedWatcher implements Watcher {
   ): Promise<WatchBatch | null> {
     this.isReading = true
     try {
-      await this.shared.source.expire(over.map(({ change }) => refOf(change)))
+      const living = queued.filter((event) => !over.includes(event))
+      const events = await settled(this.shared.source, living, over)
+      this.at = next
+      if (events.length > 0) return this.handOut(events, next)
     } catch (error) {
       this.goBack()
       throw error
     } finally {
       this.isReading = false
     }
-    this.at = next
-    const events = queued.filter((event) => !over.includes(event))
-    return events.length > 0 ? this.handOut(events, next) : this.read()
+    return this.read()
   }
 
   private handOut(events: readonly WatchEvent[], next: ResumePoint): WatchBatch {
@@ -392,10 +401,10 @@ class QueuedWatcher implements Watcher {
     this.state = 'joining'
     const step = await feedStep(source, this.scope, this.at, this.pageEvents)
     this.join(step)
-    if (step.over.length > 0) await source.expire(step.over)
+    const events = await settled(source, step.events, step.over)
     if (step.bytes > pageBytes) this.pageEvents = Math.ceil(this.pageEvents / 2)
     else if (step.bytes < pageBytes / 4) this.pageEvents = Math.min(this.pageEvents * 2, maxPageEvents)
-    return step
+    return { ...step, events }
   }
 
   private join({ atEnd, lastRevision }: FeedStep): void {
@@ -409,8 +418,4 @@ class QueuedWatcher implements Watcher {
       if (this.state === 'live' && revisionOf(event.change) > lastRevision) this.queueUp(event)
     }
   }
-}
-
-function refOf(change: Change): ExpiringRef {
-  return { collection: change.collection, key: keyOf(change), revision: revisionOf(change) }
 }

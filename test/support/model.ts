@@ -182,6 +182,7 @@ export function newModel(): Model {
 function isDone(write: Write | Renew, before: Member | null, existed: boolean): boolean {
   if (write.op === 'put') return true
   if (write.op === 'renew') return existed && before?.revision === write.ifRevision
+  if (write.ifExpiresAtMs !== undefined && before?.expiresAtMs !== write.ifExpiresAtMs) return false
   return write.ifRevision === undefined ? existed : before?.revision === write.ifRevision
 }
 

@@ -59,7 +59,7 @@ export async function openWorld({ r, dir, bounds, isLate }: WorldOptions): Promi
           durability: 'relaxed',
           segmentBytes: 256 * 1024,
           onCommit(changes, pointAfter) {
-            heard.push(...changes)
+            heard.push(...changes.filter((change) => change.type !== 'renew'))
             onCommit(changes, pointAfter)
           },
         })

@@ -317,7 +317,8 @@ export function feedPromises({ storeTest, phaseTest }: Suite): void {
       for (let limit = 1; limit <= 6; limit++)
         expect(await due(noonMs + 1000, limit)).toEqual(order.slice(0, limit))
       const [first, other] = await store.engine.expiring(noonMs + 1000, 2)
-      expect(first).toEqual({ collection, key: 'first', revision: (await read(store, 'first'))!.revision })
+      const { revision, expiresAtMs } = (await read(store, 'first'))!
+      expect(first).toEqual({ collection, key: 'first', revision, expiresAtMs: expiresAtMs! })
       expect(other).toMatchObject({ collection: 'other' })
       // Looking does not use it up.
       expect(await due(noonMs + 1000, 100)).toEqual(order)

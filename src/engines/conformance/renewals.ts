@@ -166,6 +166,20 @@ export function renewalPromises({ storeTest, phaseTest }: Suite): void {
     expect(await read(store, 'b')).toBeNull()
   })
 
+  storeTest('a delete that names an expiry spares a member that was renewed since', async (store) => {
+    const [written] = await write(store, put('a', '1', { expiresAtMs: soonMs }))
+    const { revision } = written!
+    const swept = { ending: 'expire', ifRevision: revision, ifExpiresAtMs: soonMs } as const
+    const [, [spared]] = await Promise.all([
+      write(store, renew('a', revision, laterMs)),
+      writeAt(store, soonMs, remove('a', swept)),
+    ])
+    expect(spared).toMatchObject({ revision: 0, existed: false })
+    expect(await read(store, 'a')).toMatchObject({ revision, expiresAtMs: laterMs })
+    await writeAt(store, laterMs, remove('a', { ...swept, ifExpiresAtMs: laterMs }))
+    expect(await read(store, 'a')).toBeNull()
+  })
+
   storeTest('the listener hears of a renewal, with the member as it is now', async (store) => {
     const [written] = await write(store, put('a', '[1]', { expiresAtMs: soonMs }))
     await write(store, renew('a', written!.revision, laterMs))

@@ -169,17 +169,12 @@ export interface RemoveOptions {
   readonly collection?: string
   readonly ending?: Ending
   readonly ifRevision?: number
+  readonly ifExpiresAtMs?: number
 }
 
 export function remove(key: string, options: RemoveOptions = {}): Write {
-  const { collection: of = collection, ending = 'delete', ifRevision } = options
-  return {
-    op: 'delete',
-    collection: of,
-    key,
-    ending,
-    ...(ifRevision === undefined ? {} : { ifRevision }),
-  }
+  const { collection: of = collection, ending = 'delete', ...conditions } = options
+  return { op: 'delete', collection: of, key, ending, ...conditions }
 }
 
 /** Gives the member of a revision another expiry. */

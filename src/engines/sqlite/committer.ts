@@ -5,6 +5,7 @@ import {
   type Check,
   type Commit,
   type CommitResult,
+  type Delete,
   type Durability,
   type EngineStats,
   groupCommitBounds,
@@ -238,7 +239,7 @@ export function startCommitter(options: CommitterOptions): Committer {
   function stageWrite(write: Planned, nowMs: number, chunk: Chunk, group: Group): Written {
     const before = standing(write, chunk, group)
     const existed = before !== null && !isExpired(before, nowMs)
-    if (write.op === 'delete' && !mayDelete(write.ifRevision, before, existed)) return nothingDone
+    if (write.op === 'delete' && !mayDelete(write, before, existed)) return nothingDone
     if (write.op === 'renew' && !(existed && mayRenew(write, before))) return nothingDone
     const place = lastRevision + group.staged.length + 1
     const written =
@@ -448,7 +449,9 @@ function failedCheck(check: Check, standing: Standing | null, nowMs: number): nu
   return revision === check.revision ? undefined : revision
 }
 
-function mayDelete(ifRevision: number | undefined, before: Standing | null, existed: boolean): boolean {
+function mayDelete(write: Delete, before: Standing | null, existed: boolean): boolean {
+  const { ifRevision, ifExpiresAtMs } = write
+  if (ifExpiresAtMs !== undefined && before?.expiresAtMs !== ifExpiresAtMs) return false
   return ifRevision === undefined ? existed : before?.revision === ifRevision
 }
 

@@ -16,7 +16,7 @@ import {
   recordTombstone,
   type Standing,
 } from './record.ts'
-import type { ExpiringRow, TableReader } from './table.ts'
+import type { TableReader } from './table.ts'
 
 /** The state of the store: what the tables have, and over it the parts of the log that they do not have yet. */
 export interface Overlay {
@@ -129,14 +129,11 @@ function latestMember(
 
 export function expiringMembers(overlay: Overlay, atMs: number, limit: number): ExpiringRef[] {
   const found = [...expiringInTables(overlay, atMs, limit), ...expiringInOverlay(overlay, atMs)]
-  return found
-    .sort((a, b) => a.expiresAtMs - b.expiresAtMs)
-    .slice(0, limit)
-    .map(({ collection, key, revision }) => ({ collection, key, revision }))
+  return found.sort((a, b) => a.expiresAtMs - b.expiresAtMs).slice(0, limit)
 }
 
-function expiringInTables({ tables, reader }: Overlay, atMs: number, limit: number): ExpiringRow[] {
-  const found: ExpiringRow[] = []
+function expiringInTables({ tables, reader }: Overlay, atMs: number, limit: number): ExpiringRef[] {
+  const found: ExpiringRef[] = []
   for (let skip = 0; found.length < limit; skip += limit) {
     const rows = reader.expiring(atMs, limit, skip)
     found.push(...rows.filter(({ collection, key }) => findRecord(tables, collection, key) === null))
@@ -145,8 +142,8 @@ function expiringInTables({ tables, reader }: Overlay, atMs: number, limit: numb
   return found
 }
 
-function expiringInOverlay({ tables }: Overlay, atMs: number): ExpiringRow[] {
-  const found: ExpiringRow[] = []
+function expiringInOverlay({ tables }: Overlay, atMs: number): ExpiringRef[] {
+  const found: ExpiringRef[] = []
   for (const table of tables) {
     const { chunk, expiring } = table
     let kept = 0

@@ -1,4 +1,5 @@
 import { Database, type SQLQueryBindings, type Statement } from 'bun:sqlite'
+import type { ExpiringRef } from '../../core/engine.ts'
 import { type Ending, jsonContentType, type Member, type Tombstone } from '../../core/member.ts'
 import { formatRefusal } from './format.ts'
 import type { Standing } from './record.ts'
@@ -202,13 +203,6 @@ export interface TableRange {
   readonly keysOnly: boolean
 }
 
-export interface ExpiringRow {
-  readonly collection: string
-  readonly key: string
-  readonly revision: number
-  readonly expiresAtMs: number
-}
-
 /** A row of the feed: with all of the member, or with how it ended. */
 export type FeedRow = Member & { readonly collection: string; readonly ending: Ending | null }
 
@@ -230,7 +224,7 @@ export interface TableReader {
   /** The clock stamp of the oldest tombstone. */
   oldestTombstone(): number | null
   /** In the order of their times, `skip` of them passed over. */
-  expiring(atMs: number, limit: number, skip: number): ExpiringRow[]
+  expiring(atMs: number, limit: number, skip: number): ExpiringRef[]
   /** Lets go of the state of the tables that is being read, so that the next read sees the newest. */
   release(): void
   close(): void
@@ -313,7 +307,7 @@ export function openReader(path: string): TableReader {
     `SELECT clock FROM tombstones WHERE (collection, key) =
       (SELECT collection, key FROM feed WHERE ending IS NOT NULL ORDER BY revision LIMIT 1)`,
   )
-  const expiring = prepare<ExpiringRow, [number, number, number]>(
+  const expiring = prepare<ExpiringRef, [number, number, number]>(
     `SELECT collection, key, revision, expires_at AS expiresAtMs FROM
       (SELECT expires_at AS due, collection, key FROM expiries WHERE expires_at <= ?
         ORDER BY expires_at, collection, key LIMIT ? OFFSET ?)
