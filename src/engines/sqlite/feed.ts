@@ -6,7 +6,6 @@ import { findRecord, type Memtable } from './memtable.ts'
 import type { Overlay } from './overlay.ts'
 import {
   type Chunk,
-  isRenewal,
   recordCollection,
   recordKey,
   recordKind,
@@ -170,10 +169,10 @@ function readLog(draft: Draft, tables: readonly Memtable[], collection: string |
       const place = recordPlace(chunk, at)
       draft.examined++
       draft.passed = place
-      if (isRenewal(chunk, at)) continue
       const own = recordCollection(chunk, at)
       if (collection !== undefined && own !== collection) continue
       const key = recordKey(chunk, at)
+      // A renewal is no revision's latest state; what it says is told where the member's own revision is.
       const latest = findRecord(tables, own, key)!
       if (recordRevision(latest.table.chunk, latest.at) !== place) continue
       take(draft, changeOfRecord(latest.table.chunk, latest.at, own, key), place)

@@ -183,11 +183,6 @@ export function recordRevision({ view }: Chunk, at: number): number {
   return view.getFloat64(view.getUint8(at) === renewCode ? at + 56 : at + 16, true)
 }
 
-/** Whether a record gives a member another expiry and nothing else. */
-export function isRenewal({ view }: Chunk, at: number): boolean {
-  return view.getUint8(at) === renewCode
-}
-
 export function recordCreatedAtMs({ view }: Chunk, at: number): number {
   return view.getFloat64(at + 24, true)
 }
