@@ -58,7 +58,11 @@ export const memcachedOptions = {
 export const watchOptions = {
   ...common,
   only: { help: 'steps, by name, with commas between', ...same('') },
-  rounds: { help: 'rounds of each step', full: '3', quick: '1' },
+  rounds: {
+    help: 'rounds of each step; an even number takes turns in either order as often',
+    full: '6',
+    quick: '1',
+  },
   seconds: { help: 'seconds a round of changes or of PUT lasts', full: '10', quick: '2' },
   quiet: { help: 'seconds of quiet before the memory of idle watchers is read', full: '30', quick: '3' },
   watchers: { help: 'open watchers', full: '10000', quick: '1000' },
