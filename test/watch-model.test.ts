@@ -54,7 +54,8 @@ const choices: readonly (readonly [number, Step])[] = [
   [8, moveClock],
   [6, ({ world }) => world.sweep()],
   [1, drop],
-  [1, compact],
+  [6, renew],
+  [2, compact],
   [2, reopen],
 ]
 
@@ -138,8 +139,12 @@ function drop({ r, world, writes }: Run): void {
   writes.push(world.db().drop(r.pick(collections), everything))
 }
 
-function compact({ r, world }: Run): void {
-  world.compact(Math.max(0, lastOf(world.heard) - r.int(200)))
+function renew({ r, world, writes }: Run): void {
+  writes.push(world.renew(r.pick(collections), r.pick(keys), world.now() + r.int(3000)))
+}
+
+function compact({ r, world }: Run): Promise<void> {
+  return world.compact(1 + r.int(60))
 }
 
 async function reopen(run: Run): Promise<void> {

@@ -1,5 +1,6 @@
 import { type Database, openDatabase } from '../../src/core/database.ts'
 import type { Engine, ResumePoint } from '../../src/core/engine.ts'
+import { expiryOf } from '../../src/core/expiry.ts'
 import { isOwnCollection } from '../../src/core/keys.ts'
 import { type Change, isExpired, keyOf, revisionOf } from '../../src/core/member.ts'
 import { compilePattern } from '../../src/core/pattern.ts'
@@ -25,8 +26,10 @@ export interface World {
   readonly isLate: boolean
   /** Expires what is due, as the sweeper does once a second. */
   sweep(): Promise<void>
-  /** Takes tombstones away, up to a revision. */
-  compact(revision: number): void
+  /** Gives a member another expiry, as a read of one whose expiry slides does. */
+  renew(collection: string, key: string, expiresAtMs: number): Promise<void>
+  /** Takes the oldest tombstones away, so many at most. */
+  compact(count: number): Promise<void>
   reopen(): Promise<void>
   close(): Promise<void>
 }
@@ -63,8 +66,13 @@ export async function openWorld({ r, dir, bounds, isLate }: WorldOptions): Promi
             onCommit(changes, pointAfter)
           },
         })
-        const compacted = compactedEngine(engine, () => oldest)
-        return isLate ? lateEngine(compacted, wayThere) : compacted
+        // SQLite forgets only what it has put into its tables; this forgets at any moment.
+        return isLate
+          ? lateEngine(
+              compactedEngine(engine, () => oldest),
+              wayThere,
+            )
+          : engine
       },
       cacheBytes: 1 << 16,
       now: () => nowMs,
@@ -87,13 +95,18 @@ export async function openWorld({ r, dir, bounds, isLate }: WorldOptions): Promi
     isLate,
     async sweep() {
       const due = await engine.expiring(nowMs, 1000)
-      const writes = due.map(
-        (ref) => ({ op: 'delete', ending: 'expire', ifRevision: ref.revision, ...ref }) as const,
-      )
-      await engine.commit({ checks: [], writes, nowMs })
+      await engine.commit({ checks: [], writes: due.map(expiryOf), nowMs })
     },
-    compact(revision) {
-      oldest = Math.max(oldest, revision)
+    async renew(collection, key, expiresAtMs) {
+      const member = await engine.read(collection, key)
+      if (member === null || isExpired(member, nowMs)) return
+      const write = { op: 'renew', collection, key, expiresAtMs, ifRevision: member.revision } as const
+      await engine.commit({ checks: [], writes: [write], nowMs })
+    },
+    async compact(count) {
+      if (!isLate) return void (await engine.forget(Number.MAX_SAFE_INTEGER, count))
+      const ends = heard.filter((change) => change.type !== 'put' && revisionOf(change) > oldest)
+      oldest = lastOf(ends.slice(0, count)) || oldest
     },
     async reopen() {
       await db.close()
