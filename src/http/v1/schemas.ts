@@ -78,7 +78,7 @@ const point: Schema = {
   description: 'Where a reader of the feed stands; opaque, to be given back as it is',
 }
 
-export const change = named('Change', {
+const change = named('Change', {
   type: 'object',
   description: 'The latest state of a member: with all there is of it, or that it is gone',
   required: ['revision', 'type', 'collection', 'key'],
