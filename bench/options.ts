@@ -65,8 +65,8 @@ export const watchOptions = {
   },
   seconds: { help: 'seconds a round of changes or of PUT lasts', full: '10', quick: '2' },
   quiet: { help: 'seconds of quiet before the memory of idle watchers is read', full: '30', quick: '3' },
-  watchers: { help: 'open watchers', full: '10000', quick: '1000' },
-  keys: { help: 'keys that they are spread over', full: '1000', quick: '100' },
+  watchers: { help: 'open watchers', ...same('10000') },
+  keys: { help: 'keys that they are spread over', ...same('1000') },
   'one-key-watchers': {
     help: 'watchers of the one key that changes a hundred times a second',
     ...same('1000'),
