@@ -180,6 +180,16 @@ test('what is wrong with a question is told', async () => {
   ])
 })
 
+test('who stands ahead of the store, which is older than it was, is told so', async () => {
+  const ahead = Number(await head()) + 1000
+  const problem = await expectProblem(
+    await fetch(`${server.url}/v1/_changes?since=${ahead}`),
+    410,
+    'compacted',
+  )
+  expect(problem).toMatchObject({ oldest: 0 })
+})
+
 test('who asks for more than is kept is told where what is kept begins', async () => {
   const db = await openDatabase({
     open: (onCommit) => openSqlite({ dir: newFolder(), durability: 'relaxed', onCommit }),

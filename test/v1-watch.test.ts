@@ -209,6 +209,16 @@ describe('where it begins', () => {
     known.close()
   })
 
+  test('who stands ahead of the store, which is older than it was, is told so, and then of everything', async () => {
+    const { revision } = await jsonOf<Stored>(put(at('ahead/k'), '1'))
+    const watch = await openWatch(at('ahead'), { 'last-event-id': String(revision + 1000) })
+    const [reset, ...rest] = await watch.until(2)
+    expect(reset).toMatchObject({ type: 'reset', data: '{"oldest":0}' })
+    expect(told(rest)).toEqual(['put ahead/k=1'])
+    expect(watch.lastId()).toBe(String(revision))
+    watch.close()
+  })
+
   test('readers that break off at any time and resume end up with the state of the store', async () => {
     const seed = seedOfRun()
     const chance = random(seed)
