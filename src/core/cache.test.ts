@@ -49,6 +49,42 @@ describe('the read cache', () => {
     expect(cache.stats).toMatchObject({ entries: 0, bytes: 0 })
   })
 
+  test('what is read again and again is one object, until it is set anew or deleted', () => {
+    const cache = memberCache(1 << 16)
+    const read = (collection = 'c') => cache.get(collection, 'k')
+    cache.set('c', member('k', '1'))
+    cache.set('d', member('k', '2'))
+    for (let i = 0; i < 2; i++) expect([read('c')?.value, read('d')?.value]).toEqual(['1', '2'])
+    expect(read()).toBe(read()!)
+    expect(read()).toMatchObject({ value: '1' })
+    cache.set('c', member('k', '3', { revision: 8 }))
+    for (let i = 0; i < 3; i++) expect(read()).toMatchObject({ value: '3', revision: 8 })
+    cache.delete('d', 'k')
+    expect(read()).toMatchObject({ value: '3' })
+    cache.delete('c', 'k')
+    expect([read('c'), read('d')]).toEqual([undefined, undefined])
+    expect(cache.stats.entries).toBe(0)
+  })
+
+  test('one key in very many collections is told apart', () => {
+    const cache = memberCache(1 << 22)
+    const names = Array.from({ length: 3000 }, (_, i) => `c${i}`)
+    for (const [i, name] of names.entries()) cache.set(name, member('k', String(i)))
+    for (let round = 0; round < 3; round++)
+      expect(names.map((name) => cache.get(name, 'k')?.value)).toEqual(names.map((_, i) => String(i)))
+  })
+
+  test('one of those is let go of also when all the others are', () => {
+    const cache = memberCache(1 << 12)
+    cache.set('c', member('k', '1'))
+    for (let i = 0; i < 3; i++) cache.get('c', 'k')
+    for (let i = 0; i < 100; i++) cache.set('c', member(`other-${i}`, '1'))
+    for (let i = 0; i < 100; i++) cache.delete('c', `other-${i}`)
+    expect(cache.stats.entries).toBe(0)
+    cache.delete('c', 'k')
+    expect(cache.get('c', 'k')).toBeUndefined()
+  })
+
   test('keeps within its bytes, and what is read stays while what is not goes', () => {
     const cache = memberCache(64 * 1024)
     cache.set('c', member('hot', kilobyte))

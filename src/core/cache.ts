@@ -45,6 +45,10 @@ const fresh = 0
 const wasRead = 1
 const gone = 2
 
+/** Places for members that are read again and again, and the longest value that one takes: 4 MiB in all. */
+const hotPlaces = 1024
+const maxHotLength = 4096
+
 /** Members of this size fill the hash table; of smaller ones chains are longer. */
 const usualMemberBytes = 160
 /** One that is set pushes this many on at most that were read, so that no set has to go all the way round. */
@@ -56,6 +60,8 @@ export function memberCache(maxBytes: number): MemberCache {
   const size = Math.max(0, Math.min(maxBytes - slotCount * 4, 2 ** 32)) & ~7
   const stats: CacheStats = { hits: 0, misses: 0, entries: 0, bytes: 0 }
   const names = numbered()
+  const hot: (Member | undefined)[] = new Array(hotPlaces).fill(undefined)
+  const hotCollections = new Uint16Array(hotPlaces)
   // Memory is taken as it is written to, by the operating system; none is until the first member comes.
   let ring = Buffer.alloc(0)
   let view = new DataView(ring.buffer)
@@ -91,18 +97,36 @@ export function memberCache(maxBytes: number): MemberCache {
   }
 
   function get(collection: string, key: string): Member | undefined {
-    const number = stats.entries === 0 ? undefined : names.find(collection)
+    const number = names.find(collection)
     if (number !== undefined) {
-      const bytesKey = sortKey(key)
-      const at = find(number, bytesKey, hashOf(number, bytesKey))
+      const hash = hashOf(number, key)
+      const known = hotMember(number, key, hash)
+      if (known !== undefined) {
+        stats.hits++
+        return known
+      }
+      const at = stats.entries === 0 ? -1 : find(number, sortKey(key), hash)
       if (at >= 0) {
         stats.hits++
+        const member = memberAt(at, key)
+        if (ring[at + 9] === wasRead && member.value.length <= maxHotLength) {
+          hot[hash & (hotPlaces - 1)] = member
+          hotCollections[hash & (hotPlaces - 1)] = number
+        }
         ring[at + 9] = wasRead
-        return memberAt(at, key)
+        return member
       }
     }
     stats.misses++
     return undefined
+  }
+
+  function hotMember(collection: number, key: string, hash: number): Member | undefined {
+    const place = hash & (hotPlaces - 1)
+    const member = hot[place]
+    return member !== undefined && member.key === key && hotCollections[place] === collection
+      ? member
+      : undefined
   }
 
   function memberAt(at: number, key: string): Member {
@@ -134,12 +158,12 @@ export function memberCache(maxBytes: number): MemberCache {
     const contentType = names.number(member.contentType)
     const node = names.number(member.node)
     if (inCollection === undefined) return
-    if (stats.entries > 0) remove(inCollection, key)
+    const hash = hashOf(inCollection, member.key)
+    remove(inCollection, member.key, hash)
     if (bytes > maxBytes / 8 || member.expiresAtMs === 0) return
     if (contentType === undefined || node === undefined) return
     if (ring.length === 0) begin()
     const at = take(bytes)
-    const hash = hashOf(inCollection, key)
     const form =
       typeof value !== 'string' ? forms.bytes : valueBytes === value.length ? forms.asciiJson : forms.json
     view.setUint32(at + 4, hash, true)
@@ -172,8 +196,9 @@ export function memberCache(maxBytes: number): MemberCache {
     stats.bytes += bytes
   }
 
-  function remove(collection: number, key: string): void {
-    const at = find(collection, key, hashOf(collection, key))
+  function remove(collection: number, key: string, hash: number): void {
+    if (hotMember(collection, key, hash) !== undefined) hot[hash & (hotPlaces - 1)] = undefined
+    const at = stats.entries === 0 ? -1 : find(collection, sortKey(key), hash)
     if (at >= 0) unlink(at)
   }
 
@@ -252,8 +277,8 @@ export function memberCache(maxBytes: number): MemberCache {
     get,
     set,
     delete(collection, key) {
-      const number = stats.entries === 0 ? undefined : names.find(collection)
-      if (number !== undefined) remove(number, sortKey(key))
+      const number = names.find(collection)
+      if (number !== undefined) remove(number, key, hashOf(number, key))
     },
     stats,
   }
@@ -278,8 +303,17 @@ function hashOf(collection: number, key: string): number {
 function numbered() {
   const numbers = new Map<string, number>()
   const texts: string[] = []
+  let lastText: string | undefined
+  let lastNumber: number | undefined
   return {
-    find: (text: string) => numbers.get(text),
+    /** Most ask for the one that was asked for before them. */
+    find(text: string): number | undefined {
+      if (text !== lastText) {
+        lastNumber = numbers.get(text)
+        lastText = lastNumber === undefined ? undefined : text
+      }
+      return lastNumber
+    },
     name: (number: number) => texts[number]!,
     number(text: string): number | undefined {
       const known = numbers.get(text)

@@ -2,14 +2,15 @@ import { stampToMs } from '../../core/clock.ts'
 import type { Condition, Database, Stored } from '../../core/database.ts'
 import type { Maybe, MemberRef } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
-import { jsonContentType, type Member } from '../../core/member.ts'
-import { formatHttpDate, formatTime, parseHttpDateMs } from '../../core/time.ts'
+import type { Member } from '../../core/member.ts'
+import { parseHttpDateMs } from '../../core/time.ts'
 import { readValue } from '../body.ts'
 import { parametersOf } from '../path.ts'
 import { problemResponse } from '../problem.ts'
 import type { Connection } from '../route.ts'
 import { wantsEvents } from '../sse.ts'
 import { parseExpiry } from './expiry.ts'
+import { memberHeaders } from './member-headers.ts'
 import { storedJson } from './shapes.ts'
 import { parseWait, waitForNews } from './wait.ts'
 import { type Watching, watchMember } from './watch.ts'
@@ -49,36 +50,12 @@ function answerMember(
 
 function presentState(ref: MemberRef, member: Member | null): Response {
   if (member === null) return problemResponse(notFound(ref))
-  return new Response(member.value, { headers: answerHeaders(member) })
+  return new Response(member.value, memberHeaders(member))
 }
 
 function unchanged(member: Member | null): Response {
-  const headers = member === null ? { etag: `"${noMember}"` } : answerHeaders(member)
+  const headers = member === null ? { etag: `"${noMember}"` } : memberHeaders(member).headers
   return new Response(null, { status: 304, headers })
-}
-
-/**
- * Response copies the headers that it is given, so one object serves for all members that need the same three: setting
- * what differs in it costs half of making another.
- */
-const usualHeaders = new Headers({ 'content-type': jsonContentType })
-let usualModifiedAt = ''
-
-function answerHeaders(member: Member): Headers {
-  const modifiedAt = formatHttpDate(stampToMs(member.clock))
-  if (member.contentType === jsonContentType && member.expiresAtMs === null) {
-    usualHeaders.set('etag', `"${member.revision}"`)
-    if (modifiedAt !== usualModifiedAt) usualHeaders.set('last-modified', modifiedAt)
-    usualModifiedAt = modifiedAt
-    return usualHeaders
-  }
-  const answer = new Headers({
-    'content-type': member.contentType,
-    etag: `"${member.revision}"`,
-    'last-modified': modifiedAt,
-  })
-  if (member.expiresAtMs !== null) answer.set('kvist-expires-at', formatTime(member.expiresAtMs))
-  return answer
 }
 
 /**
