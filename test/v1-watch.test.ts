@@ -271,7 +271,7 @@ describe('what is asked', () => {
       'text/event-stream',
       'text/event-stream, */*;q=0.1',
       'application/json, text/event-stream',
-      'Text/Event-Stream;q=0.5'.toLowerCase(),
+      'text/event-stream;q=0.5',
       'text/html;q=0.2, text/event-stream; q=0.3',
     ]
     const others = [

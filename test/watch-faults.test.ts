@@ -192,6 +192,7 @@ test('thousands come and go, and leave nothing behind', async () => {
 
 test('a thousand who watch one key miss nothing of a hundred changes a second, in their order', async () => {
   await withServer(async (server) => {
+    // Fewer than wait for a slow reader before it is sent to the store, where only the latest state is.
     const changes = 250
     const seen = Array.from({ length: 1000 }, () => ({ count: 0, last: -1, inOrder: true }))
     const watches: RawWatch[] = []
@@ -213,10 +214,7 @@ test('a thousand who watch one key miss nothing of a hundred changes a second, i
       await Promise.all([put(`${server.url}/v1/c/k`, String(i)), Bun.sleep(10)])
     await until(() => seen.every(({ last }) => last === changes - 1), 'all have heard of the last change')
     expect(seen.every(({ inOrder }) => inOrder)).toBe(true)
-    // Who reads too slowly, on a machine with much else to do, is told of the latest states alone.
-    const isWhole = (await metric(server, 'kvist_watch_fallbacks_total', {})) === 0
-    if (isWhole) expect(new Set(seen.map(({ count }) => count))).toEqual(new Set([changes]))
-    expect(Math.max(...seen.map(({ count }) => count))).toBe(changes)
+    expect(new Set(seen.map(({ count }) => count))).toEqual(new Set([changes]))
     for (const watch of watches) watch.destroy()
   })
 }, 120_000)
