@@ -379,6 +379,55 @@ describe('expiry', () => {
     expect(watcher.point()).toBe('5')
   })
 
+  test('a member whose time is over in history is left out, and is gone for good', async () => {
+    let nowMs = 1000
+    const db = await open({ now: () => nowMs })
+    await db.put('c', 'a', json('1', 2000))
+    nowMs = 2000
+    for (const scope of [all, key('a')]) {
+      const watcher = watched(db, scope, '')
+      const first = await next(watcher)
+      nowMs = 1000
+      expect([...first, ...(await rest(watcher))]).toEqual(['expire a'])
+    }
+    expect(await db.get('c', 'a')).toBeNull()
+  })
+
+  test('what is left out is taken out before the reader moves on', async () => {
+    let nowMs = 1000
+    let before = async () => {}
+    const db = await open({ now: () => nowMs }, (engine) => ({
+      ...engine,
+      async commit(commit) {
+        if (commit.writes.some((write) => write.op === 'delete' && write.ending === 'expire')) await before()
+        return engine.commit(commit)
+      },
+    }))
+    const watcher = watched(db, all, null)
+    const { promise, resolve } = Promise.withResolvers<void>()
+    await db.put('c', 'a', json('1', 2000))
+    await db.put('c', 'b', json('1'))
+    nowMs = 2000
+    before = () => promise
+    const reading = watcher.read()
+    await db.put('c', 'b', json('2'))
+    expect(watcher.point()).toBe('0')
+    resolve()
+    expect(eventsOf(await reading).map(tell)).toEqual(['put b 1'])
+    expect(watcher.point()).toBe('2')
+    expect(await rest(watcher)).toEqual(['put b 2', 'expire a'])
+    await db.put('c', 'a', json('3', 3000))
+    await db.put('c', 'b', json('3'))
+    nowMs = 3000
+    before = async () => {
+      throw new KvistError('closing', 'the server is stopping')
+    }
+    expect((await faultOf((async () => watcher.read())())).code).toBe('closing')
+    expect(watcher.point()).toBe('4')
+    before = async () => {}
+    expect(await rest(watcher)).toEqual(['put b 3', 'expire a'])
+  })
+
   for (const since of [null, '']) {
     test(`a member that was renewed when its time seemed over is told of, ${since ?? 'live'}`, async () => {
       let nowMs = 1000
@@ -444,6 +493,23 @@ describe('an engine that answers later', () => {
       expect(revisions).toEqual([...new Set(revisions)].toSorted((a, b) => a - b))
       expect(revisions.at(-1)).toBeGreaterThan(Number(head))
     }
+  })
+
+  test('may answer so late that the queue runs over, and nothing is lost', async () => {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    let ways = 0
+    // The second is that of the answer: it is as old then as what was asked.
+    const wayThere = async () => void (++ways === 2 && (await promise))
+    const db = await open({ watchBounds: { ...wide, events: 4 } }, (engine) => lateEngine(engine, wayThere))
+    await db.put('c', 'first', json('1'))
+    const watcher = watched(db, all, '1')
+    const reading = watcher.read()
+    await turns()
+    for (let i = 0; i < 10; i++) await db.put('c', `k${i}`, json('1'))
+    resolve()
+    const seen = [...eventsOf(await reading).map(tell), ...(await rest(watcher))]
+    expect(seen).toEqual(Array.from({ length: 10 }, (_, i) => `put k${i} 1`))
+    expect(db.stats().watch.fallbacks).toBe(1)
   })
 
   test('may fail, and is asked again from the same place', async () => {
