@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path'
 import { KvistError } from '../../core/errors.ts'
 import type { Job, JobResult } from './apply-worker.ts'
 import type { Memtable } from './memtable.ts'
-import type { Overlay } from './overlay.ts'
+import { type Overlay, releaseReaders } from './overlay.ts'
 import type { Chunk } from './record.ts'
 
 /** A part of the log that is closed for writing and waits until the tables have it. */
@@ -117,7 +117,7 @@ export function startApplier(
 
   /** From here on the tables answer for these segments. A read transaction from before must not be used for that. */
   function finish(batch: readonly SealedSegment[]): void {
-    overlay.reader.release()
+    releaseReaders(overlay)
     for (const { memtable, path } of batch) {
       sealed.shift()
       overlay.tables.splice(overlay.tables.indexOf(memtable), 1)

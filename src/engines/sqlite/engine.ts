@@ -11,7 +11,7 @@ import { DamagedLog, type LoadedSegment, listSegments, loadLog, syncFolder } fro
 import { addStoredRecord, countRecord, memtable } from './memtable.ts'
 import { expiringMembers, type Overlay, readMember, readTombstone, scanMembers } from './overlay.ts'
 import { recordClock, recordCollection, recordPlace } from './record.ts'
-import { type Counts, openReader, RefusedFile, readStart } from './table.ts'
+import { type Counts, mappedBytes, openReader, RefusedFile, readStart } from './table.ts'
 
 /**
  * The embedded engine: the log is the truth, the tables are an index of it (docs/design/engine-sqlite.md).
@@ -61,7 +61,12 @@ async function open(options: SqliteOptions, releaseLock: () => void): Promise<En
   }
   const { meta, counts } = readStart(dbPath)
   const loaded = loadLog(segments, meta.storeId, meta.appliedRevision)
-  const overlay: Overlay = { tables: [], reader: openReader(dbPath), inTables: new Set(counts.keys()) }
+  const overlay: Overlay = {
+    tables: [],
+    reader: openReader(dbPath, mappedBytes.usual),
+    wideReader: openReader(dbPath, mappedBytes.wide),
+    inTables: new Set(counts.keys()),
+  }
   const clock = hybridClock()
   clock.observe(meta.clock)
   let lastRevision = meta.appliedRevision
@@ -174,6 +179,7 @@ function engineOf(
       await applier.close()
       closed = true
       overlay.reader.close()
+      overlay.wideReader.close()
       releaseLock()
     },
   }

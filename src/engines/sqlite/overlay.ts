@@ -23,8 +23,16 @@ export interface Overlay {
   /** The oldest first. */
   readonly tables: Memtable[]
   readonly reader: TableReader
+  /** For members that are asked for by key; see `mappedBytes`. */
+  readonly wideReader: TableReader
   /** Collections that the tables know: of others they need not be asked. */
   readonly inTables: Set<string>
+}
+
+/** Every read from here on sees the newest state of the tables. */
+export function releaseReaders({ reader, wideReader }: Overlay): void {
+  reader.release()
+  wideReader.release()
 }
 
 /** A scan passes over this many keys for each that it may return, then says where to go on. */
@@ -32,7 +40,7 @@ const examinedPerMember = 10
 const leastExamined = 1000
 
 export function readMember(
-  { tables, reader, inTables }: Overlay,
+  { tables, wideReader, inTables }: Overlay,
   collection: string,
   key: string,
 ): Member | null {
@@ -41,7 +49,7 @@ export function readMember(
     const { chunk } = found.table
     return recordKind(chunk, found.at) === 'put' ? recordMember(chunk, found.at, key) : null
   }
-  return inTables.has(collection) ? reader.read(collection, key) : null
+  return inTables.has(collection) ? wideReader.read(collection, key) : null
 }
 
 export function readTombstone(
