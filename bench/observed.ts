@@ -37,7 +37,11 @@ const connections = {
 const plain = (request: RoutedRequest, server: Bun.Server<undefined>) =>
   handle(request, new RequestConnection(request, server, connections))
 const count = startMetrics().route(method, path)
-const counted = observed(plain, (_request, status, seconds) => count(status, seconds))
+const counted = observed(
+  plain,
+  (_request, status, seconds) => count(status, seconds),
+  () => new Response('it failed', { status: 500 }),
+)
 
 Bun.serve({
   hostname: '127.0.0.1',

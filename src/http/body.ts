@@ -15,6 +15,11 @@ export async function readBody(
   maxBytes: number,
   connection: Connection,
 ): Promise<Uint8Array> {
+  return bodyOf(request, maxBytes, connection)
+}
+
+/** As `readBody`, but what it knows to be wrong at once it throws. */
+function bodyOf(request: Request, maxBytes: number, connection: Connection): Promise<Uint8Array> {
   refuseEncoding(request)
   const declared = request.headers.get('content-length')
   const length = declared === null ? null : Number(declared)
@@ -89,7 +94,7 @@ export interface SentValue {
  */
 export async function readValue(request: Request, connection: Connection): Promise<SentValue> {
   const contentType = parseContentType(request.headers.get('content-type'))
-  const bytes = await readBody(request, maxValueBytes, connection)
+  const bytes = await bodyOf(request, maxValueBytes, connection)
   return { value: isJsonType(contentType) ? jsonText(bytes) : bytes, contentType }
 }
 

@@ -28,17 +28,30 @@ export function waited(request: Request, ms: number): void {
   waits.set(request, ms)
 }
 
-/** The same handler, with somebody who hears of its answers. */
-export function observed<R extends Request>(handler: Handler<R>, observer: Observer): Handler<R> {
+/**
+ * The same handler, with somebody who hears of its answers; `recover` makes an answer of what it throws or rejects
+ * with.
+ */
+export function observed<R extends Request>(
+  handler: Handler<R>,
+  observer: Observer,
+  recover: (error: unknown, request: R) => Response,
+): Handler<R> {
   return (request, server) => {
     const startedMs = performance.now()
-    const answer = handler(request, server)
+    let answer: Maybe<Response>
+    try {
+      answer = handler(request, server)
+    } catch (error) {
+      answer = recover(error, request)
+    }
     if (answer instanceof Promise) {
-      return answer.then((response) => {
+      const tell = (response: Response) => {
         const tookMs = performance.now() - startedMs - (waits.get(request) ?? 0)
         observer(request, response.status, tookMs / 1000, server)
         return response
-      })
+      }
+      return answer.then(tell, (error) => tell(recover(error, request)))
     }
     observer(request, answer.status, (performance.now() - startedMs) / 1000, server)
     return answer

@@ -33,7 +33,7 @@ export interface HttpServer {
 }
 
 export function listen(options: HttpOptions): HttpServer {
-  const unrouted = observed(unroutedHandler(options), options.observe(null))
+  const unrouted = observed(unroutedHandler(options), options.observe(null), recovery(undefined, options))
   const connections: Connections = {
     timeoutSeconds: timerSeconds(options.idleTimeoutSeconds),
     lasting: new Set(),
@@ -97,25 +97,26 @@ function routeTable(
     table[route.path]![route.method] = observed(
       handlerOf(route, options, connections),
       options.observe(route),
+      recovery(route.api, options),
     )
   }
   return table
 }
 
-function handlerOf(route: Route, { token, onError }: HttpOptions, connections: Connections): Handler {
-  const { handle, api } = route
+function handlerOf(route: Route, { token }: HttpOptions, connections: Connections): Handler {
+  const { handle } = route
   const mayEnter = token === null || route.open ? null : bearerCheck(token)
   return (request, server) => {
-    try {
-      if (mayEnter !== null && !mayEnter(request.headers.get('authorization'))) throw unauthorized()
-      const answer = handle(request, new RequestConnection(request, server, connections))
-      return answer instanceof Promise
-        ? answer.catch((error) => answerError(error, request, api, onError))
-        : answer
-    } catch (error) {
-      return answerError(error, request, api, onError)
-    }
+    if (mayEnter !== null && !mayEnter(request.headers.get('authorization'))) throw unauthorized()
+    return handle(request, new RequestConnection(request, server, connections))
   }
+}
+
+function recovery(
+  api: Api | undefined,
+  { onError }: HttpOptions,
+): (error: unknown, request: Request) => Response {
+  return (error, request) => answerError(error, request, api, onError)
 }
 
 function unauthorized(): KvistError {
