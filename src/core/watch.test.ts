@@ -512,6 +512,34 @@ describe('an engine that answers later', () => {
     expect(db.stats().watch.fallbacks).toBe(1)
   })
 
+  test('is not waited for by one who closes meanwhile', async () => {
+    let hold = async () => {}
+    const db = await open({}, (engine) => lateEngine(engine, () => hold()))
+    await db.putAll(
+      'c',
+      Array.from({ length: 150 }, (_, i) => ({ key: `k${i}`, ...json('1') })),
+    )
+    // Closed at once, and while a page is on its way.
+    for (const meanwhile of [async () => {}, turns]) {
+      const stays = watched(db, all, null)
+      const watcher = watched(db, all, '')
+      expect(await next(watcher)).toHaveLength(100)
+      const { promise, resolve } = Promise.withResolvers<void>()
+      hold = () => promise
+      const reading = watcher.read()
+      await meanwhile()
+      watcher.close()
+      hold = async () => {}
+      resolve()
+      expect(await reading).toBeNull()
+      watcher.close()
+      expect(await watcher.read()).toBeNull()
+      expect(watcher.point()).toBe('100')
+      expect(db.stats().watch.watchers).toBe(1)
+      stays.close()
+    }
+  })
+
   test('may fail, and is asked again from the same place', async () => {
     let fails = false
     const db = await open({}, (engine) => ({

@@ -354,37 +354,41 @@ class QueuedWatcher implements Watcher {
     next: ResumePoint,
   ): Promise<WatchBatch | null> {
     this.isReading = true
+    let batch: WatchBatch | null
     try {
       const living = queued.filter((event) => !over.includes(event))
-      const events = await settled(this.shared.source, living, over)
-      this.at = next
-      if (events.length > 0) return this.handOut(events, next)
+      batch = this.handOut(await settled(this.shared.source, living, over), next)
     } catch (error) {
       this.goBack()
       throw error
     } finally {
       this.isReading = false
     }
-    return this.read()
+    return batch ?? this.read()
   }
 
-  private handOut(events: readonly WatchEvent[], next: ResumePoint): WatchBatch {
+  /** Null when there is nothing to hand out, or nobody any more to hand it to. */
+  private handOut(events: readonly WatchEvent[], next: ResumePoint): WatchBatch | null {
+    if (this.state === 'closed') return null
     this.at = next
+    if (events.length === 0) return null
     this.shared.stats.events += events.length
     return { type: 'events', events }
   }
 
   private async catchUp(): Promise<WatchBatch | null> {
     this.isReading = true
+    let batch: WatchBatch | null = null
     try {
-      while (this.state === 'behind') {
-        if (this.hasRead) await nextTurn()
-        this.hasRead = true
+      if (this.hasRead) await nextTurn()
+      this.hasRead = true
+      while (batch === null && this.isBehind()) {
         const step = await this.nextStep()
-        if (step.events.length > 0) return this.handOut(step.events, step.next)
-        this.at = step.next
+        batch = this.handOut(step.events, step.next)
+        if (batch === null && this.isBehind()) await nextTurn()
       }
     } catch (error) {
+      if (this.state === 'closed') return null
       this.goBack()
       if (!(error instanceof KvistError) || error.code !== 'compacted') throw error
       this.at = ''
@@ -392,7 +396,11 @@ class QueuedWatcher implements Watcher {
     } finally {
       this.isReading = false
     }
-    return this.read()
+    return batch ?? this.read()
+  }
+
+  private isBehind(): boolean {
+    return this.state === 'behind'
   }
 
   /** What is committed while the step is taken is queued: if it was the last, the queue goes on from there. */
