@@ -29,6 +29,7 @@ import { type Patch, patched } from './patch.ts'
 import { type Process, pipeline } from './pipeline.ts'
 import { collectionRules, type Rules } from './rules.ts'
 import { type Settings, settingsBook } from './settings.ts'
+import { startRenewals } from './sliding.ts'
 import { nextTurn } from './turn.ts'
 import {
   type Scope,
@@ -45,6 +46,7 @@ import {
  * be are the edges' to check, for they know what they can say.
  */
 export interface Database {
+  /** Where expiry slides, what is read lives on. */
   get(collection: string, key: string): Maybe<Member | null>
   getMany(refs: readonly MemberRef[]): Promise<(Member | null)[]>
   /** Why there is no such member: it expired, or was deleted; null when it lives, or nobody remembers. */
@@ -151,6 +153,7 @@ export type Decide = (current: Member | null, nowMs: number) => Write | null
 export interface DatabaseStats {
   readonly cache: MemberCache['stats']
   readonly swept: number
+  readonly renewed: number
   readonly engine: EngineStats
   readonly watch: Readonly<WatchStats>
 }
@@ -190,6 +193,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   const rules: Rules = collectionRules(engine, book, pipeline(processes, onError))
   const inLane = taskLanes()
   const sweeper = startSweeper(engine, now, onError)
+  const renewals = startRenewals({ engine, slidingTtlMs: rules.slidingTtlMs, now, onError })
   const feed: FeedSource = {
     engine,
     isOver: (_collection, member) => isExpired(member, now()),
@@ -206,21 +210,25 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
 
   function get(collection: string, key: string): Maybe<Member | null> {
     const kept = cache.get(collection, key)
-    if (kept !== undefined) return living(kept)
+    if (kept !== undefined) return living(collection, kept)
     const read = engine.read(collection, key)
     if (!(read instanceof Promise)) return keep(collection, read)
     const before = commits
     // What was read while something changed may be older than the change: not kept, then.
-    return read.then((member) => (commits === before ? keep(collection, member) : living(member)))
+    return read.then((member) => (commits === before ? keep(collection, member) : living(collection, member)))
   }
 
   function keep(collection: string, member: Member | null): Member | null {
     if (member !== null) cache.set(collection, member)
-    return living(member)
+    return living(collection, member)
   }
 
-  function living(member: Member | null): Member | null {
-    return member === null || (member.expiresAtMs !== null && isExpired(member, now())) ? null : member
+  function living(collection: string, member: Member | null): Member | null {
+    if (member === null || member.expiresAtMs === null) return member
+    const nowMs = now()
+    if (isExpired(member, nowMs) && !renewals.livesOn(collection, member, nowMs)) return null
+    renewals.wasRead(collection, member, nowMs)
+    return member
   }
 
   /** In lanes: of those who write one member at once all but one would have tried in vain, over and over. */
@@ -432,7 +440,8 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
       return (await engine.tombstone(collection, key))?.ending ?? null
     },
     async getMany(refs) {
-      return (await engine.readMany(refs)).map(living)
+      const found = await engine.readMany(refs)
+      return found.map((member, i) => living(refs[i]!.collection, member))
     },
     put,
     delete: remove,
@@ -453,9 +462,15 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     setSettings: (collection, given) => rules.set(collection, given, now()),
     changes: (scope, after, limit) => readFeed(feed, scope, after, limit),
     watch: hub.watch,
-    stats: () => ({ cache: cache.stats, swept: sweeper.swept(), engine: engine.stats(), watch: hub.stats }),
+    stats: () => ({
+      cache: cache.stats,
+      swept: sweeper.swept(),
+      renewed: renewals.renewed(),
+      engine: engine.stats(),
+      watch: hub.stats,
+    }),
     async close() {
-      await Promise.all([sweeper.stop(), compactor.stop()])
+      await Promise.all([sweeper.stop(), compactor.stop(), renewals.stop()])
       await engine.close()
     },
   }

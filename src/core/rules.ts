@@ -10,6 +10,8 @@ export interface Rules {
   /** Whether a collection's members are anything but stored as they come. */
   has(collection: string): boolean
   settings(collection: string): Settings
+  /** How long a read lets members live on; null where they expire when they do. */
+  slidingTtlMs(collection: string): number | null
   /**
    * Sets or, with null, forgets what is set. Throws `conflict` where the operator's file has the say, `unprocessable`
    * for a process that is not there.
@@ -55,6 +57,10 @@ export function collectionRules(engine: Engine, book: SettingsBook, pipeline: Pi
   return {
     has: (collection) => book.get(collection) !== undefined,
     settings: (collection) => book.get(collection) ?? noSettings,
+    slidingTtlMs(collection) {
+      const settings = book.get(collection)
+      return settings?.sliding ? settings.defaultTtlMs : null
+    },
     withExpiry,
     prepared,
 

@@ -66,6 +66,11 @@ const counters: readonly Row<number>[] = [
     read: ({ stats }) => stats.swept,
   },
   {
+    name: 'kvist_renewed_total',
+    help: 'Members that live on because they were read, where expiry slides; they count as written as well',
+    read: ({ stats }) => stats.renewed,
+  },
+  {
     name: 'kvist_watch_events_total',
     help: 'Events sent to those who watch over HTTP; of polls, answers with something new',
     labels: ['kind'],

@@ -15,7 +15,13 @@ function sources(): MetricSources {
     version: '1.2.3',
     cacheLimitBytes: 1000,
     database: {
-      stats: () => ({ cache: { hits: 5, misses: 4, entries: 3, bytes: 200 }, swept: 7, engine, watch }),
+      stats: () => ({
+        cache: { hits: 5, misses: 4, entries: 3, bytes: 200 },
+        swept: 7,
+        renewed: 6,
+        engine,
+        watch,
+      }),
       collections: () => [{ name: 'a "b"\\', members: 2, bytes: 30 }],
     },
     openRequests: () => 1,
@@ -86,6 +92,7 @@ const told: [name: string, labels: Record<string, string>, value: number | undef
   ['kvist_failed_checks_total', {}, 2],
   ['kvist_writes_total', {}, 20],
   ['kvist_expired_total', {}, 7],
+  ['kvist_renewed_total', {}, 6],
   ['kvist_cache_hits_total', {}, 5],
   ['kvist_cache_misses_total', {}, 4],
   ['kvist_cache_entries', {}, 3],

@@ -1,0 +1,176 @@
+import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { jsonOf, put, type Stored } from './support/answers.ts'
+import { until } from './support/engine.ts'
+import { openWatch } from './support/events.ts'
+import { type MemcachedTestServer, serveMemcached } from './support/memcached/serve.ts'
+import type { TextClient } from './support/memcached/text-client.ts'
+import { newFolder, startServer, type TestServer } from './support/server.ts'
+
+/** Sliding expiry over the wire: what is read lives on for the default time, and nothing else of it changes. */
+
+const ttlMs = 2000
+
+let server: MemcachedTestServer
+let memcached: TextClient
+beforeAll(async () => {
+  server = await serveMemcached({ flags: ['--memcached-collection', 'sliding'] })
+  memcached = await server.connect()
+  await slide(server, 'sliding', ttlMs / 1000)
+})
+afterAll(() => server.remove())
+
+async function slide({ url }: TestServer, collection: string, ttl: number): Promise<void> {
+  const body = JSON.stringify({ default_ttl: ttl, sliding: true })
+  await jsonOf(fetch(`${url}/v1/_collections/${collection}`, { method: 'PUT', body }))
+}
+
+function at(key: string): string {
+  return `${server.url}/v1/sliding/${key}`
+}
+
+/** When a member will be gone, as a read tells, which is one of those that let it live on. */
+async function expiryMs(url: string): Promise<number> {
+  const { status, headers } = await fetch(url, { method: 'HEAD' })
+  expect(status).toBe(200)
+  return Date.parse(headers.get('kvist-expires-at')!)
+}
+
+/** Reads a member in some way, and says whether it is there. */
+type Read = (key: string) => Promise<boolean>
+
+const reads: Readonly<Record<string, Read>> = {
+  get: async (key) => (await fetch(at(key))).ok,
+  head: async (key) => (await fetch(at(key), { method: 'HEAD' })).ok,
+  async 'not modified'(key) {
+    return (await fetch(at(key), { headers: { 'if-none-match': '*' } })).status === 304
+  },
+  async poll(key) {
+    return (await fetch(`${at(key)}?wait=0.1`, { headers: { 'if-none-match': '*' } })).status === 304
+  },
+  async memcached(key) {
+    return (await memcached.ask(`get ${key}\r\n`, 'END\r\n')).startsWith('VALUE ')
+  },
+}
+
+for (const [name, read] of Object.entries(reads)) {
+  test.concurrent(`${name} lets a member live on, and without it the member is gone in time`, async () => {
+    const key = `read-by-${name.replaceAll(' ', '-')}`
+    const { revision } = await jsonOf<Stored>(put(at(key), '{"a":1}'))
+    const untilMs = Date.now() + 3 * ttlMs
+    let readAtMs = Date.now()
+    while (Date.now() < untilMs) {
+      const askedAtMs = Date.now()
+      const isThere = await read(key)
+      const isLate = Date.now() - readAtMs > ttlMs
+      if (!isThere && isLate) throw new Error('this machine is too slow: the member was not read for so long')
+      expect(isThere).toBe(true)
+      readAtMs = askedAtMs
+      await Bun.sleep(ttlMs / 10)
+    }
+    const lastMs = Date.now()
+    await Bun.sleep(ttlMs * 0.8)
+    const answer = await fetch(at(key))
+    expect([answer.status, answer.headers.get('etag')]).toEqual([200, `"${revision}"`])
+    const endMs = Date.now() + ttlMs * 1.1
+    expect(Date.parse(answer.headers.get('kvist-expires-at')!)).toBeWithin(lastMs, endMs + 1)
+    await Bun.sleep(endMs + 1 - Date.now())
+    expect((await fetch(at(key))).status).toBe(404)
+  })
+}
+
+test.concurrent('lists, exports, the feed and watches let nothing live on', async () => {
+  const keys = ['listed', 'streamed', 'told', 'watched']
+  const stored = await Promise.all(keys.map((key) => jsonOf<Stored>(put(at(key), '1'))))
+  const goneAtMs = Math.max(...stored.map(({ expires_at }) => Date.parse(expires_at!)))
+  const watch = await openWatch(at('watched'))
+  while (Date.now() < goneAtMs) {
+    await (await fetch(`${server.url}/v1/sliding?prefix=listed`)).text()
+    await (
+      await fetch(`${server.url}/v1/sliding?prefix=streamed`, { headers: { accept: 'application/x-ndjson' } })
+    ).text()
+    await (await fetch(`${server.url}/v1/_changes?collection=sliding&prefix=told&limit=10`)).text()
+    await Bun.sleep(ttlMs / 20)
+  }
+  for (const key of keys) expect([key, (await fetch(at(key))).status]).toEqual([key, 404])
+  await watch.until(1)
+  expect(watch.events.map(({ type }) => type)).toEqual(['expire'])
+  watch.close()
+})
+
+test.concurrent('a renewal is no change: not to conditions, and not to the feed', async () => {
+  await slide(server, 'quiet', 60)
+  const url = `${server.url}/v1/quiet/k`
+  const stored = await jsonOf<Stored>(put(url, '1'))
+  const storedMs = Date.parse(stored.expires_at!)
+  const watch = await openWatch(url)
+  await until(async () => (await expiryMs(url)) > storedMs, 'it is renewed')
+  expect((await expiryMs(url)) - storedMs).toBeWithin(6000, 60_000)
+  const { changes } = await jsonOf<{ changes: unknown[] }>(
+    fetch(`${server.url}/v1/_changes?collection=quiet&since=${stored.revision}`),
+  )
+  expect(changes).toEqual([])
+  const written = await put(url, '2', { 'if-match': `"${stored.revision}"` })
+  expect(written.status).toBe(200)
+  await watch.until(1)
+  expect(watch.events).toHaveLength(1)
+  watch.close()
+})
+
+test.concurrent('a member keeps a longer life, and one without an end has none to renew', async () => {
+  await slide(server, 'longer', 60)
+  const url = `${server.url}/v1/longer`
+  await put(`${url}/hour?expire_in=1h`, '1')
+  await put(`${url}/short?expire_in=5s`, '1')
+  const hourMs = await expiryMs(`${url}/hour`)
+  await until(async () => (await expiryMs(`${url}/short`)) > Date.now() + 55_000, 'it is renewed')
+  expect(await expiryMs(`${url}/hour`)).toBe(hourMs)
+  // Stored before there was a default.
+  await put(`${server.url}/v1/endless/k`, '1')
+  await slide(server, 'endless', 60)
+  for (let i = 0; i < 3; i++) {
+    expect((await fetch(`${server.url}/v1/endless/k`)).headers.get('kvist-expires-at')).toBeNull()
+    await Bun.sleep(150)
+  }
+  const off = JSON.stringify({ default_ttl: 60 })
+  await jsonOf(fetch(`${server.url}/v1/_collections/longer`, { method: 'PUT', body: off }))
+  await put(`${url}/stays?expire_in=5s`, '1')
+  const staysMs = await expiryMs(`${url}/stays`)
+  await Bun.sleep(300)
+  expect(await expiryMs(`${url}/stays`)).toBe(staysMs)
+})
+
+test('what was renewed lives on after a kill, and what waits to be renewed after a stop', async () => {
+  const config = join(newFolder(), 'config.json')
+  writeFileSync(config, '{"collections":{"c":{"default_ttl":"60s","sliding":true}}}')
+  const flags = ['--config', config]
+  let own = await startServer({ flags })
+  const { dataFolder } = own
+  const reopened = () => startServer({ flags, dataFolder })
+  try {
+    const settings = await fetch(`${own.url}/v1/_collections/c`)
+    expect(await settings.text()).toBe('{"processes":null,"default_ttl":60,"sliding":true}')
+    const keys = Array.from({ length: 50 }, (_, i) => `k${i}`)
+    const stored = await Promise.all(keys.map((key) => jsonOf<Stored>(put(`${own.url}/v1/c/${key}`, '1'))))
+    const expiries = () => Promise.all(keys.map((key) => expiryMs(`${own.url}/v1/c/${key}`)))
+    let known = stored.map(({ expires_at }) => Date.parse(expires_at!))
+    const first = known
+    await until(async () => {
+      known = await expiries()
+      return known.every((ms, i) => ms > first[i]!)
+    }, 'all are renewed')
+    await own.crash()
+    own = await reopened()
+    for (const [i, ms] of (await expiries()).entries()) expect(ms).toBeGreaterThanOrEqual(known[i]!)
+
+    const url = `${own.url}/v1/c/last`
+    const last = Date.parse((await jsonOf<Stored>(put(url, '1'))).expires_at!)
+    expect(await expiryMs(url)).toBe(last)
+    expect(await own.stop()).toBe(0)
+    own = await reopened()
+    expect(await expiryMs(`${own.url}/v1/c/last`)).toBeGreaterThanOrEqual(last + 6000)
+  } finally {
+    await own.remove()
+  }
+})
