@@ -189,13 +189,12 @@ export function watchHub(source: FeedSource, bounds: WatchBounds = defaultBounds
         const change = changes[i]!
         if (change.type === 'renew' || isOwnCollection(change.collection)) continue
         const key = keyOf(change)
-        const first = [
-          ofMembers.get(change.collection)?.get(key),
-          ofCollections.get(change.collection),
-          ofAll.get(''),
-        ]
+        const ofMember = ofMembers.get(change.collection)?.get(key)
+        const ofCollection = ofCollections.get(change.collection)
+        const ofStore = ofAll.get('')
+        if (ofMember === undefined && ofCollection === undefined && ofStore === undefined) continue
         let event: Queued | null = null
-        for (const list of first) {
+        for (const list of [ofMember, ofCollection, ofStore]) {
           for (let watcher = list ?? null; watcher !== null; watcher = watcher.next) {
             if (!watcher.wants(key)) continue
             event ??= queuedEvent(change, pointAfter(i))
