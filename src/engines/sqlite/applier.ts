@@ -3,6 +3,7 @@ import { rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { KvistError } from '../../core/errors.ts'
 import type { Job, JobResult } from './apply-worker.ts'
+import { makeFile } from './log.ts'
 import type { Memtable } from './memtable.ts'
 import { type Overlay, releaseReaders } from './overlay.ts'
 import type { Chunk } from './record.ts'
@@ -28,8 +29,10 @@ export interface Applier {
   drain(): Promise<void>
   /** Why the last try failed; null after one that did not. */
   failure(): KvistError | null
-  /** Memory and a file of a segment that is done with, to be used again. */
+  /** Memory and a file of a segment that is done with, to be used again; or a file that was made ahead. */
   reuse(): { chunk: Chunk | null; path: string | null }
+  /** Has a file for the next segment, so that nobody waits for it then. */
+  makeAhead(): void
   /** Has tombstones of before a time forgotten, `limit` at most; says how many (`forgetTombstones`). */
   forget(beforeMs: number, limit: number): Promise<number>
   snapshot(to: string): Promise<void>
@@ -45,7 +48,7 @@ const retryMs = 1000
 export const segmentsPerJob = 3
 /** Of segments that are done with, this many files are kept for the next ones while there is work, and chunks of memory. */
 const keptFiles = 5
-const keptChunks = 1
+const keptChunks = segmentsPerJob
 
 export function startApplier(
   dbPath: string,
@@ -60,6 +63,8 @@ export function startApplier(
   let running = false
   /** Who waits for all that is sealed so far: jobs are not put off then. */
   let awaited = 0
+  let making: Promise<void> | null = null
+  let made = 0
   let closed = false
   let failure: KvistError | null = null
   let waiters: (() => void)[] = []
@@ -129,6 +134,20 @@ export function startApplier(
     }
   }
 
+  function makeAhead(): void {
+    if (making !== null || spares.length > 0 || closed) return
+    const path = join(dirname(dbPath), `spare-ahead-${++made}`)
+    making = makeFile(path, segmentBytes)
+      .then(() => {
+        spares.push(path)
+      })
+      // Who needs a file makes one then, and is told why it cannot be made.
+      .catch(() => {})
+      .finally(() => {
+        making = null
+      })
+  }
+
   function progress(): Promise<void> {
     return new Promise((resolve) => waiters.push(resolve))
   }
@@ -160,6 +179,7 @@ export function startApplier(
       }
     },
     failure: () => failure,
+    makeAhead,
     reuse: () => ({ chunk: chunks.pop() ?? null, path: spares.pop() ?? null }),
     forget,
     async snapshot(to) {
@@ -171,6 +191,7 @@ export function startApplier(
     async close() {
       closed = true
       while (running) await progress()
+      await making
       if (worker !== undefined) {
         const done = worker
         worker = undefined

@@ -1,8 +1,8 @@
 import type { Database } from 'bun:sqlite'
 import { stampToMs } from '../../core/clock.ts'
-import { keyOfSortKey } from '../../core/keys.ts'
 import { jsonContentType } from '../../core/member.ts'
 import { enterFeed, type FeedEdits, feedEdits, leaveFeed, writeFeed } from './feed-edits.ts'
+import { inKeyOrder, isSameKey, type Records } from './key-order.ts'
 import { loadSegment } from './log.ts'
 import { countRecord } from './memtable.ts'
 import {
@@ -10,16 +10,16 @@ import {
   recordClock,
   recordCollection,
   recordExpiresAtMs,
+  recordKey,
   recordKind,
   recordMember,
   recordPlace,
   recordReplacedExpiresAtMs,
   recordReplacedRevision,
   recordRevision,
-  recordSortKey,
   recordTombstone,
 } from './record.ts'
-import { type Counts, readMeta } from './table.ts'
+import { type Counts, type Meta, readMeta } from './table.ts'
 
 /** A part of the log that the tables do not have yet. */
 export interface ApplySource {
@@ -30,28 +30,6 @@ export interface ApplySource {
 }
 
 /**
- * What to write of each collection: the keys as strings of their bytes, each with the place of its record behind it,
- * so that sorting them puts the records of a key side by side in the order in which they were written. Strings are
- * the cheapest thing to sort a few hundred thousand of: a Map and objects beside them took twice the time.
- */
-type Entries = Map<string, string[]>
-
-const placeChars = 6
-
-/**
- * A key as it is sorted: with \xff behind each of its zeros, so that the end of a key, which is a zero and a segment,
- * comes before all that goes on, and no key comes between two places of another.
- */
-function entryKey(sortKey: string): string {
-  return sortKey.includes('\0') ? sortKey.replaceAll('\0', '\0\xff') : sortKey
-}
-
-/** A zero for the end of the key; the segment, of which there are few; the offset, large digits first. */
-function placeText(segment: number, at: number): string {
-  return String.fromCharCode(0, segment, at >>> 24, (at >>> 16) & 255, (at >>> 8) & 255, at & 255)
-}
-
-/**
  * Brings the tables up to the end of the given segments in one transaction, each member once, in key order: rows
  * that share a page are written together. The applied revision is part of the transaction, so doing it again after
  * a crash does no harm. Returns the revision that the tables now have. `chunks` is memory to read into, kept between
@@ -59,38 +37,65 @@ function placeText(segment: number, at: number): string {
  */
 export function applySegments(db: Database, sources: readonly ApplySource[], chunks: Chunk[] = []): number {
   const meta = readMeta(db)
-  const entries: Entries = new Map()
-  const deltas = new Map<string, Counts>()
-  let revision = meta.appliedRevision
-  let clock = meta.clock
-  for (const [i, source] of sources.entries()) {
-    const segment = loadSegment(source, meta.storeId, chunks[i])
-    if (segment === null) throw new Error(`${source.path} cannot be read back`)
-    chunks[i] = segment.chunk
-    for (const at of segment.records) {
-      const place = recordPlace(segment.chunk, at)
-      if (place <= revision || place > source.lastRevision) continue
-      collect(entries, deltas, segment.chunk, i, at)
-      revision = place
-      clock = Math.max(clock, recordClock(segment.chunk, at))
-    }
-    if (revision < source.lastRevision)
-      throw new Error(`${source.path} ends before revision ${source.lastRevision}`)
-  }
+  const job = readJob(sources, meta, chunks)
   inTransaction(db, () => {
-    const feed = feedEdits(meta.appliedRevision, revision)
+    const feed = feedEdits(meta.appliedRevision, job.revision)
     const expiries: ExpiryEdits = { gone: [], come: [] }
-    for (const [collection, found] of entries) {
-      writeCollection(db, collection, found.sort(), chunks, feed, expiries)
+    for (const [collection, own] of job.collections) {
+      writeCollection(db, collection, job.records, inKeyOrder(job.records, own), feed, expiries)
     }
     writeFeed(db, feed, chunks)
     writeExpiries(db, expiries)
-    writeCounts(db, deltas)
+    writeCounts(db, job.counts)
     const update = db.query('UPDATE meta SET value = ? WHERE name = ?')
-    update.run(revision, 'applied_revision')
-    update.run(clock, 'clock')
+    update.run(job.revision, 'applied_revision')
+    update.run(job.clock, 'clock')
   })
-  return revision
+  return job.revision
+}
+
+/** What the segments say that the tables do not have. */
+interface ApplyJob {
+  readonly records: Records
+  /** Indexes of the records of each collection. */
+  readonly collections: Map<string, number[]>
+  /** What changes in the counts of the collections. */
+  readonly counts: Map<string, Counts>
+  readonly revision: number
+  readonly clock: number
+}
+
+function readJob(sources: readonly ApplySource[], meta: Meta, chunks: Chunk[]): ApplyJob {
+  const segments = sources.map((source, i) => {
+    const segment = loadSegment(source, meta.storeId, chunks[i])
+    if (segment === null) throw new Error(`${source.path} cannot be read back`)
+    chunks[i] = segment.chunk
+    return segment
+  })
+  const most = segments.reduce((sum, { records }) => sum + records.length, 0)
+  const records = { chunks, chunkOf: new Uint8Array(most), offsetOf: new Uint32Array(most) }
+  const collections = new Map<string, number[]>()
+  const counts = new Map<string, Counts>()
+  let { appliedRevision: revision, clock } = meta
+  let count = 0
+  for (const [i, { chunk, records: offsets }] of segments.entries()) {
+    const { path, lastRevision } = sources[i]!
+    for (const at of offsets) {
+      const place = recordPlace(chunk, at)
+      if (place <= revision || place > lastRevision) continue
+      const collection = recordCollection(chunk, at)
+      const own = collections.get(collection)
+      if (own === undefined) collections.set(collection, [count])
+      else own.push(count)
+      records.chunkOf[count] = i
+      records.offsetOf[count++] = at
+      countRecord(counts, collection, chunk, at)
+      revision = place
+      clock = Math.max(clock, recordClock(chunk, at))
+    }
+    if (revision < lastRevision) throw new Error(`${path} ends before revision ${lastRevision}`)
+  }
+  return { records, collections, counts, revision, clock }
 }
 
 function inTransaction(db: Database, work: () => void): void {
@@ -142,55 +147,42 @@ export function checkpoint(db: Database): void {
   db.run('PRAGMA wal_checkpoint(TRUNCATE)')
 }
 
-function collect(
-  entries: Entries,
-  deltas: Map<string, Counts>,
-  chunk: Chunk,
-  segment: number,
-  at: number,
-): void {
-  const collection = recordCollection(chunk, at)
-  let found = entries.get(collection)
-  if (found === undefined) {
-    found = []
-    entries.set(collection, found)
-  }
-  found.push(entryKey(recordSortKey(chunk, at)) + placeText(segment, at))
-  countRecord(deltas, collection, chunk, at)
-}
+/**
+ * After so many rows what is left of their strings is let go of: otherwise the heap grows by a hundred megabytes in the
+ * course of a job.
+ */
+const rowsPerTidying = 32_768
 
-/** Writes the latest record of each key. The entries are sorted. */
+/** Writes the latest record of each key; the records come in the order of keys. */
 function writeCollection(
   db: Database,
   collection: string,
-  entries: string[],
-  chunks: readonly Chunk[],
+  records: Records,
+  order: Uint32Array,
   feed: FeedEdits,
   expiries: ExpiryEdits,
 ): void {
+  const { chunks, chunkOf, offsetOf } = records
   const write = memberWriter(db, collection)
-  let next = keyOfEntry(entries[0]!)
   let first = 0
-  for (let i = 0; i < entries.length; i++) {
-    const sorted = next
-    next = i + 1 < entries.length ? keyOfEntry(entries[i + 1]!) : ''
-    if (sorted === next) continue
-    const key = keyOfSortKey(sorted.includes('\0') ? sorted.replaceAll('\0\xff', '\0') : sorted)
-    const before = placeOfEntry(entries[first]!)
-    const latest = placeOfEntry(entries[i]!)
-    first = i + 1
-    const [beforeChunk, chunk] = [chunks[before.segment]!, chunks[latest.segment]!]
+  for (let i = 0; i < order.length; i++) {
+    if (i + 1 < order.length && isSameKey(records, order[i]!, order[i + 1]!)) continue
     // What the tables have is what the first of the records took the place of.
-    const replaced = recordReplacedRevision(beforeChunk, before.at)
-    const buried = write(key, chunk, latest.at)
+    const [firstChunk, firstAt] = [chunks[chunkOf[order[first]!]!]!, offsetOf[order[first]!]!]
+    const [chunk, at] = [chunks[chunkOf[order[i]!]!]!, offsetOf[order[i]!]!]
+    first = i + 1
+    if (i % rowsPerTidying === rowsPerTidying - 1) Bun.gc(true)
+    const key = recordKey(chunk, at)
+    const replaced = recordReplacedRevision(firstChunk, firstAt)
+    const buried = write(key, chunk, at)
     const gone = replaced === 0 ? buried : replaced
-    const revision = recordRevision(chunk, latest.at)
+    const revision = recordRevision(chunk, at)
     if (gone !== revision) {
       if (gone > 0) leaveFeed(feed, collection, gone)
-      enterFeed(feed, revision, latest.segment, latest.at)
+      enterFeed(feed, revision, chunkOf[order[i]!]!, at)
     }
-    const expired = replaced === 0 ? null : recordReplacedExpiresAtMs(beforeChunk, before.at)
-    editExpiry(expiries, collection, key, expired, recordExpiresAtMs(chunk, latest.at))
+    const expired = replaced === 0 ? null : recordReplacedExpiresAtMs(firstChunk, firstAt)
+    editExpiry(expiries, collection, key, expired, recordExpiresAtMs(chunk, at))
   }
 }
 
@@ -254,16 +246,6 @@ function writeExpiries(db: Database, { gone, come }: ExpiryEdits): void {
 
 function byTime(a: Expiry, b: Expiry): number {
   return a.expiresAtMs - b.expiresAtMs
-}
-
-function keyOfEntry(entry: string): string {
-  return entry.slice(0, -placeChars)
-}
-
-function placeOfEntry(entry: string): { segment: number; at: number } {
-  const from = entry.length - placeChars + 1
-  const digit = (i: number) => entry.charCodeAt(from + i)
-  return { segment: digit(0), at: digit(1) * 2 ** 24 + digit(2) * 2 ** 16 + digit(3) * 2 ** 8 + digit(4) }
 }
 
 function writeCounts(db: Database, deltas: Map<string, Counts>): void {

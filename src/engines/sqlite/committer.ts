@@ -283,7 +283,7 @@ export function startCommitter(options: CommitterOptions): Committer {
     if (active === null) {
       await roomForSegment()
       await earlierSyncs()
-      active = openSegment(bytes)
+      active = await openSegment(bytes)
       overlay.tables.push(active.memtable)
     }
     return active
@@ -318,12 +318,12 @@ export function startCommitter(options: CommitterOptions): Committer {
     }
   }
 
-  function openSegment(bytes: number): Active {
+  async function openSegment(bytes: number): Promise<Active> {
     const size = Math.max(options.segmentBytes, segmentHeaderBytes + bytes)
     const isStandard = size === options.segmentBytes
     const spare = isStandard ? applier.reuse() : { chunk: null, path: null }
     const chunk = spare.chunk ?? newChunk(size)
-    const segment = createSegment(
+    const segment = await createSegment(
       options.dir,
       lastSegment + 1,
       lastRevision + 1,
@@ -332,6 +332,7 @@ export function startCommitter(options: CommitterOptions): Committer {
       spare.path,
     )
     lastSegment++
+    if (isStandard) applier.makeAhead()
     return { segment, memtable: memtable(chunk), openedAtMs: Date.now() }
   }
 

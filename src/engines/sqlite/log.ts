@@ -2,12 +2,15 @@ import {
   closeSync,
   fdatasync,
   fstatSync,
+  fsync,
   fsyncSync,
+  open,
   openSync,
   readdirSync,
   readSync,
-  renameSync,
+  rename,
   rmSync,
+  write,
   writeSync,
 } from 'node:fs'
 import { join } from 'node:path'
@@ -77,47 +80,64 @@ export function newChunk(bytes: number): Chunk {
 }
 
 /**
- * Opens a segment for appending. `reuse` is a file of an earlier segment that is not needed any more. The header is
+ * Opens a segment for appending, off the event loop: a disk that is busy may take long over it. `reuse` is a file that
+ * is as long already: one made ahead (`makeFile`), or of an earlier segment that is not needed any more. The header is
  * on disk once the first frame is.
  */
-export function createSegment(
+export async function createSegment(
   dir: string,
   number: number,
   firstRevision: number,
   storeId: string,
   chunk: Chunk,
   reuse: string | null,
-): Segment {
+): Promise<Segment> {
   const path = join(dir, `log-${String(number).padStart(8, '0')}`)
-  if (reuse !== null) renameSync(reuse, path)
-  const fd = openSync(path, reuse === null ? 'w+' : 'r+')
+  let fd: number | undefined
   try {
-    fillWithZeros(fd, chunk.bytes.length)
-    const { bytes, view } = chunk
-    bytes.fill(0, 0, segmentHeaderBytes)
-    bytes.write(magic, 0, 'latin1')
-    view.setUint32(8, logFormat, true)
-    view.setFloat64(16, number, true)
-    view.setFloat64(24, firstRevision, true)
-    bytes.write(storeId, 32, 16, 'latin1')
-    const crc = Bun.hash.crc32(bytes.subarray(0, segmentHeaderBytes))
-    view.setUint32(12, crc, true)
-    writeAll(fd, bytes.subarray(0, segmentHeaderBytes), 0)
-    syncFolder(dir)
+    if (reuse === null) await makeFile(path, chunk.bytes.length)
+    else await renaming(reuse, path)
+    fd = await opening(path, 'r+')
+    const crc = writeHeader(chunk, number, firstRevision, storeId)
+    writeAll(fd, chunk.bytes.subarray(0, segmentHeaderBytes), 0)
+    await syncFolderLater(dir)
     return { number, path, fd, chunk, end: segmentHeaderBytes, crc }
   } catch (error) {
-    closeSync(fd)
+    if (fd !== undefined) closeSync(fd)
     // A file that is not whole helps nobody; one that could not be made longer still fills the disk.
     rmSync(path, { force: true })
     throw error
   }
 }
 
-/** Makes the file at least this long, with its blocks on disk, so that writing frames never has to find room. */
-function fillWithZeros(fd: number, size: number): void {
-  const zeros = Buffer.alloc(1024 * 1024)
-  for (let at = fstatSync(fd).size; at < size; at += zeros.length) {
-    writeAll(fd, zeros.subarray(0, Math.min(zeros.length, size - at)), at)
+function writeHeader(chunk: Chunk, number: number, firstRevision: number, storeId: string): number {
+  const { bytes, view } = chunk
+  bytes.fill(0, 0, segmentHeaderBytes)
+  bytes.write(magic, 0, 'latin1')
+  view.setUint32(8, logFormat, true)
+  view.setFloat64(16, number, true)
+  view.setFloat64(24, firstRevision, true)
+  bytes.write(storeId, 32, 16, 'latin1')
+  const crc = Bun.hash.crc32(bytes.subarray(0, segmentHeaderBytes))
+  view.setUint32(12, crc, true)
+  return crc
+}
+
+/**
+ * Makes a file of zeros with its blocks on disk, so that writing frames never has to find room, and their first sync
+ * has nothing else to bring there.
+ */
+export async function makeFile(path: string, size: number): Promise<void> {
+  const fd = await opening(path, 'w')
+  try {
+    const zeros = Buffer.alloc(Math.min(size, 1024 * 1024))
+    for (let at = 0; at < size; ) at += await writing(fd, zeros, Math.min(zeros.length, size - at), at)
+    await syncing(fd)
+  } catch (error) {
+    rmSync(path, { force: true })
+    throw error
+  } finally {
+    closeSync(fd)
   }
 }
 
@@ -126,6 +146,39 @@ function writeAll(fd: number, bytes: Uint8Array, position: number): void {
   while (done < bytes.length) {
     done += writeSync(fd, bytes, done, bytes.length - done, position + done)
   }
+}
+
+async function syncFolderLater(dir: string): Promise<void> {
+  const fd = await opening(dir, 'r')
+  try {
+    await syncing(fd)
+  } finally {
+    closeSync(fd)
+  }
+}
+
+function opening(path: string, flags: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    open(path, flags, (error, fd) => (error ? reject(error) : resolve(fd)))
+  })
+}
+
+function renaming(from: string, to: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    rename(from, to, (error) => (error ? reject(error) : resolve()))
+  })
+}
+
+function writing(fd: number, bytes: Uint8Array, length: number, position: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    write(fd, bytes, 0, length, position, (error, written) => (error ? reject(error) : resolve(written)))
+  })
+}
+
+function syncing(fd: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    fsync(fd, (error) => (error ? reject(error) : resolve()))
+  })
 }
 
 /** A new name in a folder is safe only when the folder is synced as well. */

@@ -22,7 +22,7 @@ const sectorBytes = 512
 const segmentBytes = 4096
 
 /** The real ones. */
-const { closeSync, fdatasync, openSync, renameSync, writeSync } = fs
+const { closeSync, fdatasync, fsync, open, rename, renameSync, write: writeLater, writeSync } = fs
 
 interface Pending {
   readonly at: number
@@ -40,45 +40,77 @@ afterEach(() => mock.restore())
 /** Watches what is written to files of the log from here on; they are known by their names. */
 function watchLog(): Map<string, Image> {
   const images = new Map<string, Image>()
-  const open = new Map<number, Image>()
-  spyOn(fs, 'openSync').mockImplementation((path, flags, mode) => {
-    const fd = openSync(path, flags, mode)
-    const name = basename(String(path))
-    if (!name.startsWith('log-') || flags === 'r') return fd
-    const image = (flags === 'w+' ? undefined : images.get(name)) ?? { safe: Buffer.alloc(0), pending: [] }
-    images.set(name, image)
-    open.set(fd, image)
-    return fd
-  })
+  const opened = new Map<number, Image>()
+  // Known from when it is asked for: a loss may come before the answer.
+  const watchedOpen = (path: string, flags: string, done: (error: Error | null, fd: number) => void) => {
+    const name = basename(path)
+    if (flags === 'w') images.set(name, { safe: Buffer.alloc(0), pending: [] })
+    open(path, flags, (error, fd) => {
+      const image = images.get(name)
+      if (error === null && image !== undefined) opened.set(fd, image)
+      done(error, fd)
+    })
+  }
+  spyOn(fs, 'open').mockImplementation(watchedOpen as unknown as typeof open)
   spyOn(fs, 'closeSync').mockImplementation((fd) => {
-    open.delete(fd)
+    opened.delete(fd)
     closeSync(fd)
   })
+  const move = (from: string, to: string): void => {
+    const image = images.get(basename(from))
+    images.delete(basename(from))
+    if (image !== undefined) images.set(basename(to), image)
+  }
+  // What is taken out of the log is renamed at once, what comes into it off the event loop.
   spyOn(fs, 'renameSync').mockImplementation((from, to) => {
-    const image = images.get(basename(String(from)))
     renameSync(from, to)
-    images.delete(basename(String(from)))
-    if (image !== undefined) images.set(basename(String(to)), image)
+    move(String(from), String(to))
   })
+  const watchedRename = (from: string, to: string, done: (error: Error | null) => void) => {
+    const image = images.get(basename(from))
+    if (image !== undefined) images.set(basename(to), image)
+    rename(from, to, done)
+  }
+  spyOn(fs, 'rename').mockImplementation(watchedRename as unknown as typeof rename)
   const watchedWrite = (fd: number, bytes: Uint8Array, from: number, length: number, at: number): number => {
     const done = writeSync(fd, bytes, from, length, at)
-    open.get(fd)?.pending.push({ at, bytes: Buffer.from(bytes.subarray(from, from + done)) })
+    opened.get(fd)?.pending.push({ at, bytes: Buffer.from(bytes.subarray(from, from + done)) })
     return done
   }
   spyOn(fs, 'writeSync').mockImplementation(watchedWrite as typeof writeSync)
-  const watchedSync = (fd: number, done: Parameters<typeof fdatasync>[1]): void => {
-    const image = open.get(fd)
-    const asked = image?.pending.length ?? 0
-    fdatasync(fd, (error) => {
-      if (image !== undefined && error === null) {
-        for (const one of image.pending.splice(0, asked)) image.safe = written(image.safe, one)
+  const watchedLater = (
+    fd: number,
+    bytes: Uint8Array,
+    from: number,
+    length: number,
+    at: number,
+    done: (error: Error | null, written: number) => void,
+  ) =>
+    writeLater(fd, bytes, from, length, at, (error, count) => {
+      if (error === null) {
+        opened.get(fd)?.pending.push({ at, bytes: Buffer.from(bytes.subarray(from, from + count)) })
       }
-      done(error)
+      done(error, count)
     })
+  spyOn(fs, 'write').mockImplementation(watchedLater as unknown as typeof writeLater)
+  for (const [name, sync] of [
+    ['fdatasync', fdatasync],
+    ['fsync', fsync],
+  ] as const) {
+    const watchedSync = (fd: number, done: Parameters<typeof fdatasync>[1]): void => {
+      const image = opened.get(fd)
+      const asked = image?.pending.length ?? 0
+      sync(fd, (error) => {
+        if (image !== undefined && error === null) {
+          for (const one of image.pending.splice(0, asked)) image.safe = written(image.safe, one)
+        }
+        done(error)
+      })
+    }
+    spyOn(fs, name).mockImplementation(
+      Object.assign(watchedSync, { __promisify__: fdatasync.__promisify__ }) as typeof fdatasync,
+    )
   }
-  spyOn(fs, 'fdatasync').mockImplementation(
-    Object.assign(watchedSync, { __promisify__: fdatasync.__promisify__ }),
-  )
   return images
 }
 

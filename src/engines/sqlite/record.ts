@@ -168,9 +168,24 @@ export function isRecordOf(chunk: Chunk, at: number, collection: string, sortedK
   return true
 }
 
-/** The key as a string of its bytes: what sorts as keys do (core/keys.ts). */
-export function recordSortKey({ bytes, view }: Chunk, at: number): string {
-  return bytes.toString('latin1', collectionEnd(view, at), keyEnd(view, at))
+export function recordKeyBytes({ view }: Chunk, at: number): number {
+  return view.getUint16(at + 4, true)
+}
+
+/** A byte of the key; the caller knows that there are so many. */
+export function recordKeyByte({ bytes, view }: Chunk, at: number, index: number): number {
+  return bytes[at + headerBytes + view.getUint8(at + 2) + index]!
+}
+
+/** Compares the keys of two records as keys are ordered. */
+export function compareRecordKeys(a: Chunk, aAt: number, b: Chunk, bAt: number): number {
+  return a.bytes.compare(
+    b.bytes,
+    collectionEnd(b.view, bAt),
+    keyEnd(b.view, bAt),
+    collectionEnd(a.view, aAt),
+    keyEnd(a.view, aAt),
+  )
 }
 
 /** Where a record stands in the order of the log. */
