@@ -6,6 +6,7 @@ import type { Job, JobResult } from './apply-worker.ts'
 import { makeFile } from './log.ts'
 import type { Memtable } from './memtable.ts'
 import { type Overlay, releaseReaders } from './overlay.ts'
+import { stillBusyMs } from './pace.ts'
 import type { Chunk } from './record.ts'
 
 /** A part of the log that is closed for writing and waits until the tables have it. */
@@ -23,6 +24,8 @@ export interface Applier {
   quiet(): void
   /** Segments that wait or are being applied. */
   waiting(): number
+  /** How long the job under way will take yet, by what the last ones took; 0 for none. */
+  busyForMs(): number
   /** Resolves when something was applied, or failed to be. */
   progress(): Promise<void>
   /** Resolves when all that was added before is in the tables; rejects when applying fails. */
@@ -30,7 +33,7 @@ export interface Applier {
   /** Why the last try failed; null after one that did not. */
   failure(): KvistError | null
   /** Memory and a file of a segment that is done with, to be used again; or a file that was made ahead. */
-  reuse(): { chunk: Chunk | null; path: string | null }
+  reuse(): Promise<{ chunk: Chunk | null; path: string | null }>
   /** Has a file for the next segment, so that nobody waits for it then. */
   makeAhead(): void
   /** Has tombstones of before a time forgotten, `limit` at most; says how many (`forgetTombstones`). */
@@ -46,6 +49,8 @@ const retryMs = 1000
  * time instead of 2.6), at the price of memory.
  */
 export const segmentsPerJob = 3
+/** What a segment may take while none was timed. */
+const firstSegmentMs = 500
 /** Of segments that are done with, this many files are kept for the next ones while there is work, and chunks of memory. */
 const keptFiles = 5
 const keptChunks = segmentsPerJob
@@ -63,6 +68,9 @@ export function startApplier(
   let running = false
   /** Who waits for all that is sealed so far: jobs are not put off then. */
   let awaited = 0
+  let startedAtMs = 0
+  let jobSegments = 0
+  let segmentMs = firstSegmentMs
   let making: Promise<void> | null = null
   let made = 0
   let closed = false
@@ -88,10 +96,14 @@ export function startApplier(
     const batch = sealed.slice(0, segmentsPerJob)
     worker ??= newWorker()
     const sources = batch.map(({ number, path, lastRevision }) => ({ number, path, lastRevision }))
+    startedAtMs = performance.now()
+    jobSegments = batch.length
     const result = await runJob(worker, { do: 'apply', dbPath, sources })
     running = false
+    jobSegments = 0
     if (result.ok) {
       failure = null
+      if (batch.length === segmentsPerJob) segmentMs = (performance.now() - startedAtMs) / batch.length
       finish(batch)
       kick(awaited > 0 ? 1 : segmentsAwaited)
     } else {
@@ -164,6 +176,10 @@ export function startApplier(
       for (const path of spares.splice(1)) discard(path)
     },
     waiting: () => sealed.length,
+    busyForMs() {
+      if (jobSegments === 0) return 0
+      return stillBusyMs(jobSegments * segmentMs, performance.now() - startedAtMs)
+    },
     progress,
     async drain() {
       const last = sealed.at(-1)
@@ -180,7 +196,10 @@ export function startApplier(
     },
     failure: () => failure,
     makeAhead,
-    reuse: () => ({ chunk: chunks.pop() ?? null, path: spares.pop() ?? null }),
+    async reuse() {
+      if (spares.length === 0) await making
+      return { chunk: chunks.pop() ?? null, path: spares.pop() ?? null }
+    },
     forget,
     async snapshot(to) {
       const own = newWorker()

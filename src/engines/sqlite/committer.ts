@@ -33,6 +33,7 @@ import {
 } from './log.ts'
 import { addRecord, countRecord, type Memtable, memtable } from './memtable.ts'
 import { type Overlay, readMember, readStanding, recordStanding } from './overlay.ts'
+import { startPace } from './pace.ts'
 import { type Chunk, encodeRecord, type RecordFields, recordRoom, type Standing } from './record.ts'
 import type { Counts } from './table.ts'
 
@@ -119,6 +120,9 @@ export function startCommitter(options: CommitterOptions): Committer {
   let draining: Promise<void> | null = null
   let closing = false
   let unsynced = false
+  const pace = startPace()
+  /** Where the last group ended in its segment. */
+  let pacedEnd = 0
   /** Syncs of relaxed commits: what is written to a later segment must not be safe before they are. */
   let syncing: Promise<void> = Promise.resolve()
   let flushes: (() => void)[] = []
@@ -168,6 +172,7 @@ export function startCommitter(options: CommitterOptions): Committer {
       const pending = takeGroup(queue)
       try {
         await commitGroup(pending)
+        await keepPace()
       } catch (error) {
         for (const { reject } of pending) reject(asKvistError(error))
       }
@@ -198,6 +203,23 @@ export function startCommitter(options: CommitterOptions): Committer {
       else stats.failedChecks++
       pending.resolve(result)
     }
+  }
+
+  /** Where the tables cannot keep up, writers are slowed down before there is no room at all. */
+  async function keepPace(): Promise<void> {
+    const { segmentBytes } = options
+    const end = active === null ? 0 : active.segment.end
+    const bytes = end < pacedEnd ? end : end - pacedEnd
+    pacedEnd = end
+    const room = (maxSegments - applier.waiting()) * segmentBytes - end
+    // The last bit of room is not what counts: it would stop them.
+    const pauseMs = pace.pauseMs(
+      performance.now(),
+      bytes,
+      Math.max(room, segmentBytes / 16),
+      applier.busyForMs(),
+    )
+    if (pauseMs > 0) await Bun.sleep(pauseMs)
   }
 
   async function sync(segment: Segment): Promise<void> {
@@ -321,7 +343,7 @@ export function startCommitter(options: CommitterOptions): Committer {
   async function openSegment(bytes: number): Promise<Active> {
     const size = Math.max(options.segmentBytes, segmentHeaderBytes + bytes)
     const isStandard = size === options.segmentBytes
-    const spare = isStandard ? applier.reuse() : { chunk: null, path: null }
+    const spare = isStandard ? await applier.reuse() : { chunk: null, path: null }
     const chunk = spare.chunk ?? newChunk(size)
     const segment = await createSegment(
       options.dir,
