@@ -39,11 +39,14 @@ export async function withEngine<T>(
 
 /** A folder as a `kill -9` at this moment would leave it. Nothing may be applied meanwhile: see `holdTables`. */
 export function killedCopy(dir: string): string {
-  const copy = newFolder()
-  // Another process copies: closing any file of a database lets go of the locks that this process has on it.
-  const done = Bun.spawnSync(['cp', '-r', dir, copy])
-  if (!done.success) throw new Error(done.stderr.toString())
-  return copy
+  for (let tries = 1; ; tries++) {
+    const copy = newFolder()
+    // Another process copies: closing any file of a database lets go of the locks that this process has on it.
+    const done = Bun.spawnSync(['cp', '-r', dir, copy])
+    if (done.success) return copy
+    // A spare file may be taken away, or into use, off the event loop.
+    if (tries === 5) throw new Error(done.stderr.toString())
+  }
 }
 
 /** As `killedCopy`, of a folder that no engine has open. */

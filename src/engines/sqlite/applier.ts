@@ -71,6 +71,7 @@ export function startApplier(
   let startedAtMs = 0
   let jobSegments = 0
   let segmentMs = firstSegmentMs
+  const discarding = new Set<Promise<void>>()
   let making: Promise<void> | null = null
   let made = 0
   let closed = false
@@ -146,6 +147,17 @@ export function startApplier(
     }
   }
 
+  /**
+   * Off the event loop: on a disk that is told what is free again, letting go of 16 MiB took up to a second. A file that
+   * stays is found at the next start.
+   */
+  function discard(path: string): void {
+    const done = rm(path, { force: true })
+      .catch(() => {})
+      .finally(() => discarding.delete(done))
+    discarding.add(done)
+  }
+
   function makeAhead(): void {
     if (making !== null || spares.length > 0 || closed) return
     const path = join(dirname(dbPath), `spare-ahead-${++made}`)
@@ -218,7 +230,9 @@ export function startApplier(
         done.terminate()
       }
       // A clean stop leaves no memory behind and keeps one file for the next start.
-      await Promise.all(spares.splice(1).map(discard))
+      for (const path of spares.splice(1)) discard(path)
+      // The next to open the store may give one of these names to a file of its own.
+      await Promise.all(discarding)
     },
   }
 }
@@ -230,14 +244,6 @@ function failureOf({ full, detail }: JobResult & { ok: false }, what: string): K
 
 function newWorker(): Worker {
   return new Worker(new URL('./apply-worker.ts', import.meta.url).href)
-}
-
-/**
- * Off the event loop: on a disk that is told what is free again, letting go of 16 MiB took up to a second. A file that
- * stays is found at the next start.
- */
-function discard(path: string): Promise<void> {
-  return rm(path, { force: true }).catch(() => {})
 }
 
 /** Takes a segment out of the log: under this name nobody reads it as a part of it. */
