@@ -57,6 +57,7 @@ export const selectionOptions = {
   }),
 }
 
+/** Whoever waits at the terminal is told at once what is wrong, and decides how long to wait. */
 export function connect(given: Values<typeof connectionOptions>): Kvist {
-  return new Kvist(given.url, { token: given.token ?? undefined })
+  return new Kvist(given.url, { token: given.token ?? undefined, retries: 0, timeoutMs: 0 })
 }

@@ -1,12 +1,12 @@
-import { KvistHttpError, KvistInputError, KvistUnreachableError } from '../../sdk/client.ts'
+import { KvistError, KvistInputError, KvistUnreachableError } from '../../sdk/client.ts'
 import { UsageError } from '../options.ts'
 
 /** What an error means for the person at the terminal: one line, or none, and how the program ends. */
 export function explain(error: unknown): { line: string; exitCode: number } {
   if (error instanceof UsageError || error instanceof KvistInputError) return failed(error.message, 2)
-  if (error instanceof KvistHttpError) return failed(error.detail)
   if (error instanceof KvistUnreachableError)
     return failed(`cannot reach ${error.url}: ${whyUnreachable(error.cause)}`)
+  if (error instanceof KvistError) return failed(error.detail)
   if (hasCode(error, 'EPIPE')) return { line: '', exitCode: 0 } // the reader of our output had enough, as `head` does
   if (error instanceof TypeError || error instanceof ReferenceError)
     return { line: error.stack ?? String(error), exitCode: 1 } // a bug

@@ -160,7 +160,7 @@ async function send(
   }
   for (let tries = 1; ; tries++) {
     try {
-      return await collection.import(chunk.bytes)
+      return await collection.importLines(chunk.bytes)
     } catch (error) {
       const isBusy = error instanceof KvistHttpError && (error.status === 429 || error.status === 503)
       if (!isBusy || tries === maxTries) throw error

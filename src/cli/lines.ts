@@ -1,9 +1,9 @@
-import type { Collection, Selection } from '../../sdk/client.ts'
+import type { Collection, ListOptions } from '../../sdk/client.ts'
 
 /** Members as the server writes them: parsing would change the numbers that JavaScript has no place for. */
 export async function* linesOf(
   collection: Collection<unknown>,
-  selection: Selection,
+  selection: ListOptions,
 ): AsyncGenerator<string> {
   const decoder = new TextDecoder()
   let open = ''

@@ -1,8 +1,9 @@
-import type { Collection, Kvist, Listed, Selection } from '../../sdk/client.ts'
+import type { Collection, Kvist, ListOptions, Stored } from '../../sdk/client.ts'
 import { choice, toggle, wholeNumber } from '../option-kinds.ts'
 import { option } from '../options.ts'
 import { command } from './command.ts'
 import { collectionOption, connect, connectionOptions, jsonOption, selectionOptions } from './connection.ts'
+import { parseExactly } from './exact-json.ts'
 import { linesOf } from './lines.ts'
 import { printLines, tableLines } from './output.ts'
 
@@ -61,28 +62,35 @@ async function printCollections(kvist: Kvist, json: boolean): Promise<void> {
 }
 
 /** By page, so that a reader who takes his time, as a pager does, keeps no connection waiting. */
-async function printKeys(collection: Collection<unknown>, selection: Selection): Promise<void> {
+async function printKeys(collection: Collection<unknown>, selection: ListOptions): Promise<void> {
   const rows = (async function* () {
     for await (const { key } of collection.list({ ...selection, include: 'keys' })) yield [key]
   })()
   await printLines(tableLines(rows, ['KEY']))
 }
 
-async function printMembers(collection: Collection<unknown>, selection: Selection): Promise<void> {
+async function printMembers(collection: Collection<unknown>, selection: ListOptions): Promise<void> {
   const columns =
     selection.include === 'all'
       ? { ...keyColumn, ...metadataColumns, ...valueColumn }
       : { ...keyColumn, ...valueColumn }
   const rows = (async function* () {
     for await (const line of linesOf(collection, selection)) {
-      const member: Listed<unknown> = parseExactly(line)
+      const member: Shown = parseExactly(line)
       yield Object.values(columns).map((column) => column(member))
     }
   })()
   await printLines(tableLines(rows, Object.keys(columns)))
 }
 
-type Column = (member: Listed<unknown>) => string
+/** A member as its line has it. */
+type Shown = Partial<Stored> & {
+  readonly key: string
+  readonly value?: unknown
+  readonly value_base64?: string
+}
+
+type Column = (member: Shown) => string
 const keyColumn: Record<string, Column> = { KEY: ({ key }) => key }
 const metadataColumns: Record<string, Column> = {
   REVISION: ({ revision }) => JSON.stringify(revision),
@@ -92,13 +100,4 @@ const metadataColumns: Record<string, Column> = {
 }
 const valueColumn: Record<string, Column> = {
   VALUE: ({ value, value_base64 }) => value_base64 ?? JSON.stringify(value),
-}
-
-const { rawJSON } = JSON as JSON & { rawJSON(text: string): unknown } // newer than TypeScript's library
-
-/** JSON.stringify gives every number of this back as it was written: 1.0, 1e400, 12345678901234567890. */
-function parseExactly(text: string) {
-  return JSON.parse(text, (_name, value: unknown, context?: { source: string }) =>
-    typeof value === 'number' && context !== undefined ? rawJSON(context.source) : value,
-  )
 }

@@ -1,0 +1,428 @@
+import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { startServer, type TestServer } from '../test/support/server.ts'
+import {
+  type Collection,
+  Kvist,
+  KvistError,
+  KvistHttpError,
+  KvistInputError,
+  KvistNotFoundError,
+  KvistPreconditionError,
+  KvistValueError,
+} from './client.ts'
+
+/** Every call of the client, against a real server. */
+
+let server: TestServer
+let kvist: Kvist
+beforeAll(async () => {
+  server = await startServer()
+  kvist = new Kvist(`${server.url}/`)
+})
+afterAll(() => server.remove())
+
+interface User {
+  readonly name: string
+  readonly age?: number
+}
+
+let collections = 0
+function newCollection<T>(): Collection<T> {
+  return kvist.collection<T>(`c${++collections}`)
+}
+
+/** What a promise was rejected with. */
+async function errorOf(promise: Promise<unknown>): Promise<KvistError> {
+  const error = await promise.then(
+    () => null,
+    (error: unknown) => error,
+  )
+  if (!(error instanceof KvistError)) throw new Error(`not refused, or not so: ${error}`)
+  return error
+}
+
+async function all<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const found: T[] = []
+  for await (const item of items) found.push(item)
+  return found
+}
+
+test('a value comes back as it was put, with what is known of it', async () => {
+  const users = newCollection<User>()
+  expect(await users.get('ada')).toBeNull()
+  expect(await users.head('ada')).toBeNull()
+  expect(await users.getText('ada')).toBeNull()
+  expect(await users.getRaw('ada')).toBeNull()
+
+  const stored = await users.put('ada', { name: 'Ada' }, { expireAt: '2999-01-01T00:00:00Z' })
+  expect(stored).toEqual({
+    key: 'ada',
+    revision: expect.any(Number),
+    created_at: expect.stringMatching(/^2\d{3}-.*Z$/),
+    updated_at: stored.created_at,
+    expires_at: '2999-01-01T00:00:00.000Z',
+    content_type: 'application/json',
+  })
+  const metadata = {
+    key: 'ada',
+    revision: stored.revision,
+    modified_at: `${stored.updated_at.slice(0, 19)}.000Z`,
+    expires_at: stored.expires_at,
+    content_type: 'application/json',
+  }
+  expect(await users.get('ada')).toEqual({ ...metadata, value: { name: 'Ada' } })
+  expect(await users.head('ada')).toEqual(metadata)
+
+  const forever = await users.put('ada', { name: 'Ada', age: 36 })
+  expect(forever.revision).toBeGreaterThan(stored.revision)
+  expect((await users.get('ada'))?.expires_at).toBeNull()
+})
+
+test('keys may have anything in them that a URL can say', async () => {
+  const odd = newCollection<number>()
+  const keys = ['a/b', 'a b', '%2F', '?x=1#y', 'ü🌿', '"', '\\', "it's", '+', '..a', '...', '\u0001']
+  for (const [i, key] of keys.entries()) await odd.put(key, i)
+  for (const [i, key] of keys.entries()) expect((await odd.get(key))?.value).toBe(i)
+  expect((await all(odd.list())).map(({ key }) => key).toSorted()).toEqual(keys.toSorted())
+
+  for (const key of ['', '.', '..', '\ud800'])
+    expect(await errorOf(odd.put(key, 1))).toBeInstanceOf(KvistInputError)
+  for (const name of ['', '..', '_changes', '\udfff'])
+    expect(() => kvist.collection(name)).toThrow(KvistInputError)
+})
+
+test('text that JSON.parse would change can be had as it is', async () => {
+  const numbers = newCollection<unknown>()
+  const text = '{"big": 12345678901234567890,  "exact": 1.0}'
+  await numbers.putRaw('n', text, 'application/json')
+  expect(await numbers.getText('n')).toBe(text)
+  expect((await numbers.get('n'))?.value).toEqual({ big: 12345678901234567000, exact: 1 })
+})
+
+test('bytes are bytes, in get, list, export, changes and watch', async () => {
+  const pictures = newCollection<Uint8Array>()
+  const bytes = Uint8Array.from({ length: 70_000 }, (_, i) => i % 256)
+  await pictures.put('plain', bytes)
+  await pictures.put('typed', bytes.subarray(1), { contentType: 'image/png' })
+  expect(await pictures.get('plain')).toMatchObject({
+    value: bytes,
+    content_type: 'application/octet-stream',
+  })
+  expect(await pictures.get('typed')).toMatchObject({ value: bytes.subarray(1), content_type: 'image/png' })
+  const listed = await all(pictures.list())
+  expect(listed.map(({ value }) => value)).toEqual([bytes, bytes.subarray(1)])
+  expect((await all(pictures.export({ include: 'values' })))[1]).toEqual({
+    key: 'typed',
+    value: bytes.subarray(1),
+    content_type: 'image/png',
+  })
+
+  const copy = newCollection<Uint8Array>()
+  expect(await copy.import(listed)).toEqual({ stored: 2, failed: [] })
+  expect(await copy.get('typed')).toMatchObject({ value: bytes.subarray(1), content_type: 'image/png' })
+  expect(await copy.import([{ key: 'untyped', value: bytes }])).toEqual({ stored: 1, failed: [] })
+  expect(await copy.get('untyped')).toMatchObject({ value: bytes, content_type: 'application/octet-stream' })
+  for (const changes of [all(copy.changes()), first(copy.watch({ since: 0 }), 3)]) {
+    const puts = (await changes).map((change) => (change.type === 'put' ? change.value : null))
+    expect(puts).toEqual([bytes, bytes.subarray(1), bytes])
+  }
+
+  const raw = await pictures.getRaw('typed')
+  expect(raw?.content_type).toBe('image/png')
+  expect(Buffer.concat(await all(raw?.bytes ?? (async function* () {})()))).toEqual(
+    Buffer.from(bytes.subarray(1)),
+  )
+})
+
+async function first<T>(items: AsyncIterable<T>, count: number): Promise<T[]> {
+  const found: T[] = []
+  for await (const item of items) if (found.push(item) === count) break
+  return found
+}
+
+test('what is no JSON is refused before it is sent', async () => {
+  const some = newCollection<unknown>()
+  expect(await errorOf(some.put('k', undefined))).toMatchObject({ code: 'invalid_input', status: null })
+  expect(await errorOf(some.add(() => 1))).toBeInstanceOf(KvistInputError)
+  expect(await errorOf(some.import([{ key: 'k', value: Symbol('s') }]))).toBeInstanceOf(KvistInputError)
+  const put = { op: 'put', collection: 'c', key: 'k' } as const
+  for (const value of [undefined, new Uint8Array(1)])
+    expect(await errorOf(kvist.batch({ operations: [{ ...put, value }] }))).toBeInstanceOf(KvistInputError)
+})
+
+test('conditions: only over a revision, only where there is something, only where there is nothing', async () => {
+  const users = newCollection<User>()
+  const missing = await errorOf(users.put('ada', { name: 'A' }, { ifRevision: 'any' }))
+  expect(missing).toBeInstanceOf(KvistPreconditionError)
+  expect(missing).toMatchObject({ code: 'precondition_failed', status: 412, revision: null })
+
+  const { revision } = await users.put('ada', { name: 'A' }, { create: true })
+  expect(await errorOf(users.put('ada', { name: 'B' }, { create: true }))).toMatchObject({ revision })
+  const next = await users.put('ada', { name: 'C' }, { ifRevision: revision })
+  for (const stale of [
+    users.put('ada', { name: 'D' }, { ifRevision: revision }),
+    users.patch('ada', { name: 'D' }, { ifRevision: revision }),
+    users.delete('ada', { ifRevision: revision }),
+  ])
+    expect(await errorOf(stale)).toMatchObject({ name: 'KvistPreconditionError', revision: next.revision })
+  expect(await users.delete('ada', { ifRevision: next.revision })).toBe(true)
+  expect(await users.delete('ada')).toBe(false)
+})
+
+test('parts of a value: merge patch, JSON patch, increment', async () => {
+  const users = newCollection<User & { readonly logins?: number; readonly tags?: readonly string[] }>()
+  await users.patch('ada', { name: 'Ada', age: 36, tags: ['a'] }, { expireIn: '1h' })
+  const { expires_at } = await users.patch('ada', { age: null })
+  expect(Date.parse(expires_at ?? '')).toBeGreaterThan(Date.now())
+  await users.jsonPatch('ada', [
+    { op: 'test', path: '/name', value: 'Ada' },
+    { op: 'add', path: '/tags/-', value: 'b' },
+  ])
+  await users.increment('ada', 2, { path: '/logins' })
+  await users.increment('ada', -0.5, { path: '/logins' })
+  expect((await users.get('ada'))?.value).toEqual({ name: 'Ada', tags: ['a', 'b'], logins: 1.5 })
+  const counts = newCollection<number>()
+  await counts.increment('n')
+  await counts.increment('n')
+  expect((await counts.get('n'))?.value).toBe(2)
+
+  const failing = [{ op: 'test', path: '/name', value: 'Bob' }] as const
+  expect(await errorOf(users.jsonPatch('ada', failing))).toMatchObject({ code: 'conflict', status: 409 })
+  expect(await errorOf(users.jsonPatch('nobody', failing))).toBeInstanceOf(KvistNotFoundError)
+  expect(await errorOf(counts.increment('n', 1, { path: '/x' }))).toMatchObject({ code: 'unprocessable' })
+})
+
+test('a value is added under a new key that grows', async () => {
+  const events = newCollection<number>()
+  const a = await events.add(1, { expireIn: 60 })
+  const b = await events.add(2)
+  expect([a.expires_at === null, b.expires_at, b.key > a.key]).toEqual([false, null, true])
+  expect((await all(events.list())).map(({ value }) => value)).toEqual([1, 2])
+})
+
+test('lists select, turn around, stop, and show what is asked for', async () => {
+  const many = newCollection<{ n: number }>()
+  const items = Array.from({ length: 2500 }, (_, n) => ({
+    key: `k${String(n).padStart(4, '0')}`,
+    value: { n },
+  }))
+  expect(await many.import(items)).toEqual({ stored: 2500, failed: [] })
+
+  expect((await all(many.list({ include: 'keys' }))).map(({ key }) => key)).toEqual(
+    items.map(({ key }) => key),
+  )
+  expect(await all(many.list({ include: 'values' }))).toEqual(items)
+  expect(await all(many.export({ include: 'values' }))).toEqual(items)
+  expect(await all(many.list({ order: 'desc', limit: 2, include: 'keys' }))).toEqual([
+    { key: 'k2499' },
+    { key: 'k2498' },
+  ])
+  const numbers = async (members: AsyncIterable<{ value: { n: number } }>) =>
+    (await all(members)).map(({ value }) => value.n)
+  expect(await numbers(many.list({ prefix: 'k000', from: 'k0003', to: 'k0006' }))).toEqual([3, 4, 5])
+  expect(await numbers(many.list({ filter: 'k?12?', match: '12??' }))).toEqual([])
+  expect(await numbers(many.list({ filter: 'k?12?', match: '112?', limit: 3 }))).toEqual([1120, 1121, 1122])
+  expect(await numbers(many.export({ match: '7' }))).toEqual([7])
+
+  const page = await many.page({ limit: 2 })
+  expect(page.members).toMatchObject([
+    { key: 'k0000', value: { n: 0 }, revision: expect.any(Number) },
+    { key: 'k0001' },
+  ])
+  const next = await many.page({ limit: 2, cursor: page.next ?? '' })
+  expect(next.members.map(({ key }) => key)).toEqual(['k0002', 'k0003'])
+  expect(await many.drop({ prefix: 'k1' })).toBe(1000)
+  expect(await many.drop()).toBe(1500)
+  expect(await many.page()).toEqual({ members: [], next: null })
+})
+
+test('an import takes what comes in time, and names the bad ones by their number over all chunks', async () => {
+  const many = newCollection<string>()
+  const filler = 'x'.repeat(2000)
+  async function* items() {
+    for (let i = 0; i < 3000; i++) {
+      if (i % 1000 === 0) await Bun.sleep(1)
+      yield { key: i === 0 || i === 2999 ? '' : `k${i}`, value: filler }
+    }
+  }
+  const { stored, failed } = await many.import(items())
+  expect({ stored, failed: failed.map(({ line, code }) => [line, code]) }).toEqual({
+    stored: 2998,
+    failed: [
+      [1, 'invalid_key'],
+      [3000, 'invalid_key'],
+    ],
+  })
+  const bad = await many.import(Array.from({ length: 2600 }, () => ({ key: '', value: filler })))
+  expect([bad.stored, bad.failed.length, bad.failed.at(-1)?.line, bad.failed_more]).toEqual([
+    0, 1000, 1000, 1600,
+  ])
+  expect(await many.import([])).toEqual({ stored: 0, failed: [] })
+  const expiring = await many.import([
+    { key: 'soon', value: '', expire_in: '1h' },
+    { key: 'k', value: '', flags: 7 },
+  ])
+  expect(expiring.stored).toBe(2)
+  expect((await many.head('soon'))?.expires_at).not.toBeNull()
+})
+
+test('a batch does all or nothing', async () => {
+  const a = newCollection<number>()
+  const b = newCollection<number>()
+  const revisions = await kvist.batch({
+    checks: [{ collection: a.name, key: 'x', revision: null }],
+    operations: [
+      { op: 'put', collection: a.name, key: 'x', value: 1, expire_in: '1h' },
+      { op: 'increment', collection: b.name, key: 'n', by: 5 },
+      { op: 'delete', collection: b.name, key: 'nothing' },
+    ],
+  })
+  expect([revisions.length, revisions[2]]).toEqual([3, 0])
+  expect([(await a.get('x'))?.value, (await b.get('n'))?.value]).toEqual([1, 5])
+  const failed = await errorOf(
+    kvist.batch({
+      checks: [{ collection: a.name, key: 'x', revision: 1 }],
+      operations: [{ op: 'delete', collection: a.name, key: 'x' }],
+    }),
+  )
+  expect(failed).toBeInstanceOf(KvistPreconditionError)
+  expect(failed).toMatchObject({ member: { collection: a.name, key: 'x' }, revision: revisions[0] })
+  expect((await a.get('x'))?.value).toBe(1)
+})
+
+test('collections and their settings', async () => {
+  const some = newCollection<number>()
+  await some.put('k', 1)
+  expect((await kvist.collections()).find(({ name }) => name === some.name)).toEqual({
+    name: some.name,
+    members: 1,
+    bytes: 2,
+  })
+  const unset = await some.settings()
+  expect(unset).toMatchObject({ processes: null, default_ttl: null, sliding: false })
+  const set = { ...unset, processes: ['mark'], default_ttl: 3600, sliding: true }
+  expect(await some.setSettings({ processes: ['mark'], default_ttl: '1h', sliding: true })).toEqual(set)
+  expect(await some.settings()).toEqual(set)
+  expect(await some.setSettings({})).toEqual(unset)
+})
+
+test('the feed by page, and to its end', async () => {
+  const users = newCollection<User>()
+  for (let i = 0; i < 25; i++) await users.put(`u${i}`, { name: `${i}` })
+  await users.put('u3', { name: 'new' })
+  await users.delete('u4')
+  const page = await users.changesPage({ limit: 3 })
+  expect(page.changes.map(({ key }) => key)).toEqual(['u0', 'u1', 'u2'])
+  expect(page.next).toBe(String(page.changes[2]?.revision))
+
+  const rest = await all(users.changes({ since: page.next, limit: 10 }))
+  expect(rest.map(({ key, type }) => `${type} ${key}`).slice(-3)).toEqual(['put u24', 'put u3', 'delete u4'])
+  expect(rest).toHaveLength(22)
+  expect(rest.at(-2)).toEqual({
+    type: 'put',
+    revision: expect.any(Number),
+    collection: users.name,
+    key: 'u3',
+    value: { name: 'new' },
+    created_at: expect.any(String),
+    updated_at: expect.any(String),
+    expires_at: null,
+    content_type: 'application/json',
+  })
+  expect((await all(users.changes({ prefix: 'u1', filter: '*0' }))).map(({ key }) => key)).toEqual(['u10'])
+  expect((await all(kvist.changes({ since: rest.at(-2)?.revision }))).map(({ key }) => key)).toEqual(['u4'])
+  expect(await all(newCollection().changes())).toEqual([])
+})
+
+test('a long poll waits for the next state', async () => {
+  const users = newCollection<User>()
+  const created = users.getWhenChanged('ada', null, { waitMs: 20_000 })
+  await Bun.sleep(50)
+  const { revision } = await users.put('ada', { name: 'Ada' })
+  expect(await created).toMatchObject({ value: { name: 'Ada' }, revision })
+  expect(await users.getWhenChanged('ada', revision, { waitMs: 20 })).toBe('unchanged')
+  expect(await users.getWhenChanged('bob', null, { waitMs: 20 })).toBe('unchanged')
+  expect(await users.getWhenChanged('ada', 1, { waitMs: 20_000 })).toMatchObject({ revision })
+  const deleted = users.getWhenChanged('ada', revision, { waitMs: 20_000 })
+  await Bun.sleep(50)
+  await users.delete('ada')
+  expect(await deleted).toBeNull()
+})
+
+test('parse is called on each value, wherever it comes from', async () => {
+  const name = newCollection<unknown>().name
+  const users = kvist.collection(name, {
+    parse(value): User {
+      if (typeof value === 'object' && value !== null && 'name' in value && typeof value.name === 'string')
+        return { name: value.name.toUpperCase() }
+      throw new Error('that is nobody')
+    },
+  })
+  await users.put('ada', { name: 'ada' })
+  expect((await users.get('ada'))?.value).toEqual({ name: 'ADA' })
+  const sources = [users.list(), users.list({ include: 'values' }), users.export(), users.watch({ since: 0 })]
+  for (const source of sources)
+    expect((await first<object>(source, 1))[0]).toMatchObject({ value: { name: 'ADA' } })
+  expect((await all(users.changes()))[0]).toMatchObject({ value: { name: 'ADA' } })
+  expect(await all(users.list({ include: 'keys' }))).toEqual([{ key: 'ada' }])
+  expect(await users.getWhenChanged('ada', null)).toMatchObject({ value: { name: 'ADA' } })
+
+  await kvist.collection(name).put('bob', 7)
+  for (const reading of [
+    users.get('bob'),
+    all(users.list()),
+    all(users.export()),
+    first(users.watch({ since: 0 }), 9),
+  ]) {
+    const error = await errorOf(reading)
+    expect(error).toBeInstanceOf(KvistValueError)
+    expect(error).toMatchObject({ key: 'bob', code: 'invalid_value', cause: { message: 'that is nobody' } })
+  }
+})
+
+test('a refusal tells its status, its code and the whole problem', async () => {
+  const error = await errorOf(kvist.collection('c').put('k', 1, { expireIn: 'soon' }))
+  expect(error).toBeInstanceOf(KvistHttpError)
+  expect(error).toMatchObject({
+    name: 'KvistHttpError',
+    status: 400,
+    code: 'invalid_parameter',
+    retryAfterSeconds: null,
+  })
+  expect(error.problem).toMatchObject({
+    type: 'urn:kvist:invalid_parameter',
+    title: 'Bad parameter',
+    status: 400,
+  })
+  expect([error.message, error.detail]).toEqual([error.problem?.detail ?? '', error.message])
+})
+
+test('a token is sent, and a server that wants one says so', async () => {
+  const closed = await startServer({ env: { KVIST_TOKEN: 'sesame' } })
+  try {
+    expect(await new Kvist(closed.url, { token: 'sesame' }).collections()).toEqual([])
+    const stranger = new Kvist(closed.url).collection('c')
+    expect(await errorOf(stranger.get('k'))).toMatchObject({ status: 401, code: 'unauthorized' })
+    expect(await errorOf(first(stranger.watch(), 1))).toMatchObject({ status: 401 })
+  } finally {
+    await closed.remove()
+  }
+})
+
+test('a URL is one of http, and may have a path', async () => {
+  for (const url of [
+    '',
+    'localhost:7070',
+    'ftp://localhost',
+    'http://',
+    `${server.url}?a`,
+    `${server.url}#a`,
+  ])
+    expect(() => new Kvist(url)).toThrow(KvistInputError)
+  using proxy = Bun.serve({
+    port: 0,
+    fetch: (request) => fetch(server.url + new URL(request.url).pathname.replace('/below', '')),
+  })
+  expect(new Kvist(`${proxy.url}below//`).url).toBe(`${proxy.url}below`)
+  expect(await new Kvist(`${proxy.url}below/`).collections()).toEqual(await kvist.collections())
+})

@@ -1,0 +1,267 @@
+import { afterEach, expect, test } from 'bun:test'
+import { createServer, type Server, type Socket } from 'node:net'
+import {
+  type Collection,
+  Kvist,
+  KvistHttpError,
+  KvistNotFoundError,
+  KvistPreconditionError,
+  KvistTimeoutError,
+  KvistUnreachableError,
+} from './client.ts'
+
+/** What becomes of a call when the answer is late, lost or a refusal: tries, time limits, aborts. */
+
+type Answer = Response | 'lost' | 'silence'
+
+let server: Server | undefined
+const sockets = new Set<Socket>()
+afterEach(() => {
+  for (const socket of sockets) socket.destroy()
+  server?.close()
+})
+
+interface Scripted {
+  readonly collection: Collection<unknown>
+  readonly kvist: Kvist
+  /** Method and path of what arrived. */
+  readonly asked: string[]
+}
+
+/** A server that gives these answers, one after the other, and then the last one again and again. */
+async function answering(answers: readonly Answer[], options = {}): Promise<Scripted> {
+  const asked: string[] = []
+  const listening = createServer((socket) => {
+    sockets.add(socket)
+    socket.on('error', () => {})
+    socket.on('data', async (part) => {
+      const line = /^([A-Z]+ \S+) HTTP/.exec(part.toString('latin1'))?.[1]
+      if (line === undefined) return // the rest of a body
+      asked.push(line)
+      const answer = answers[Math.min(asked.length, answers.length) - 1]
+      if (answer === 'lost') socket.destroy()
+      if (!(answer instanceof Response)) return
+      const body = await answer.clone().text()
+      const headers = [...answer.headers].map(([name, value]) => `${name}: ${value}\r\n`).join('')
+      socket.write(`HTTP/1.1 ${answer.status} X\r\n${headers}content-length: ${body.length}\r\n\r\n${body}`)
+    })
+  })
+  server = listening
+  await new Promise<void>((resolve) => listening.listen(0, '127.0.0.1', resolve))
+  const address = listening.address()
+  const port = typeof address === 'object' ? address?.port : undefined
+  const kvist = new Kvist(`http://127.0.0.1:${port}`, options)
+  return { kvist, collection: kvist.collection('c'), asked }
+}
+
+const stored = Response.json({ key: 'k', revision: 1 })
+const value = new Response('1', {
+  headers: { 'content-type': 'application/json', etag: '"1"', 'last-modified': new Date(0).toUTCString() },
+})
+const page = Response.json({ members: [], next: null })
+const refused = (status: number, code: string, headers = {}) =>
+  Response.json({ code, detail: code, status }, { status, headers })
+const closing = refused(503, 'closing', { 'retry-after': '0' })
+const busy = refused(503, 'busy', { 'retry-after': '0' })
+const failed = refused(503, 'storage_failed', { 'retry-after': '0' })
+
+type Do = (one: Scripted) => Promise<unknown>
+const freely: [name: string, call: Do, answer: Response][] = [
+  ['get', ({ collection }) => collection.get('k'), value],
+  ['getText', ({ collection }) => collection.getText('k'), value],
+  ['getRaw', ({ collection }) => collection.getRaw('k'), value],
+  ['head', ({ collection }) => collection.head('k'), new Response(null, { headers: value.headers })],
+  ['page', ({ collection }) => collection.page(), page],
+  ['lines', ({ collection }) => collection.lines(), page],
+  ['put', ({ collection }) => collection.put('k', 1), stored],
+  ['delete', ({ collection }) => collection.delete('k'), new Response(null, { status: 204 })],
+  ['importLines', ({ collection }) => collection.importLines('{}'), Response.json({ stored: 1, failed: [] })],
+  ['setSettings', ({ collection }) => collection.setSettings({}), Response.json({})],
+  ['changesPage', ({ kvist }) => kvist.changesPage(), Response.json({ changes: [], next: 1 })],
+  ['collections', ({ kvist }) => kvist.collections(), Response.json({ collections: [] })],
+]
+const carefully: [name: string, call: Do][] = [
+  ['put if it has a revision', ({ collection }) => collection.put('k', 1, { ifRevision: 1 })],
+  ['put if it is there', ({ collection }) => collection.put('k', 1, { ifRevision: 'any' })],
+  ['put if it is not there', ({ collection }) => collection.put('k', 1, { create: true })],
+  ['delete if it has a revision', ({ collection }) => collection.delete('k', { ifRevision: 1 })],
+  ['patch', ({ collection }) => collection.patch('k', {})],
+  ['jsonPatch', ({ collection }) => collection.jsonPatch('k', [])],
+  ['increment', ({ collection }) => collection.increment('k')],
+  ['add', ({ collection }) => collection.add(1)],
+  ['batch', ({ kvist }) => kvist.batch({})],
+]
+
+test.each(freely)('%s is sent again when nobody knows what became of it', async (_name, call, answer) => {
+  const one = await answering(['lost', failed, answer])
+  await call(one)
+  expect(one.asked.length).toBe(3)
+  expect(new Set(one.asked).size).toBe(1)
+})
+
+test.each(carefully)('%s is sent again when the server did nothing, and only then', async (_name, call) => {
+  const refusing = await answering([busy, closing, refused(429, '', { 'retry-after': '0' }), stored])
+  await call(refusing)
+  expect(refusing.asked.length).toBe(4)
+
+  const losing = await answering(['lost', stored])
+  expect(call(losing)).rejects.toBeInstanceOf(KvistUnreachableError)
+  await Bun.sleep(20)
+  const failing = await answering([failed, stored])
+  expect(call(failing)).rejects.toMatchObject({ code: 'storage_failed' })
+  await Bun.sleep(300)
+  expect([losing.asked.length, failing.asked.length]).toEqual([1, 1])
+})
+
+test('a drop is not sent again once it has arrived: what was written since is not meant', async () => {
+  for (const answer of [busy, 'lost'] as const) {
+    const one = await answering([answer, Response.json({ deleted: 1 })])
+    expect(one.collection.drop()).rejects.toThrow()
+    await Bun.sleep(300)
+    expect(one.asked.length).toBe(1)
+  }
+})
+
+test('everything waits for a server that is not there yet', async () => {
+  const { kvist, asked } = await answering([stored])
+  const { port } = new URL(kvist.url)
+  server?.close()
+  const calls = [...carefully, ['drop', ({ collection }: Scripted) => collection.drop()] as const]
+  const all = Promise.all(calls.map(([, call]) => call({ kvist, collection: kvist.collection('c'), asked })))
+  await Bun.sleep(150)
+  const listening = server as Server
+  await new Promise<void>((resolve) => listening.listen(Number(port), '127.0.0.1', resolve))
+  await all
+  expect(asked.length).toBe(calls.length)
+})
+
+test('in the end the last error is told', async () => {
+  const losing = await answering(['lost'], { retries: 2 })
+  const error = await losing.collection.get('k').catch((error: unknown) => error)
+  expect(error).toBeInstanceOf(KvistUnreachableError)
+  expect(error).toMatchObject({ code: 'unreachable', status: null, url: losing.kvist.url })
+  expect(losing.asked.length).toBe(3)
+  const refusing = await answering([closing], { retries: 2 })
+  expect(refusing.collection.increment('k')).rejects.toMatchObject({ status: 503, code: 'closing' })
+  await Bun.sleep(500)
+  expect(refusing.asked.length).toBe(3)
+  const once = await answering(['lost'])
+  await once.collection.get('k', { retries: 0 }).catch(() => {})
+  expect(once.asked.length).toBe(1)
+})
+
+test('a refusal is final', async () => {
+  for (const [status, code, type] of [
+    [400, 'invalid_key', KvistHttpError],
+    [401, 'unauthorized', KvistHttpError],
+    [412, 'precondition_failed', KvistPreconditionError],
+    [500, 'internal', KvistHttpError],
+    [507, 'storage_full', KvistHttpError],
+  ] as const) {
+    const one = await answering([refused(status, code), value])
+    const error = await one.collection.get('k').catch((error: unknown) => error)
+    expect(error).toBeInstanceOf(type)
+    expect(error).toMatchObject({ status, code })
+    expect(one.asked.length).toBe(1)
+  }
+  const patient = await answering([refused(503, 'busy', { 'retry-after': '3600' }), value])
+  expect(await patient.collection.get('k').catch((error: unknown) => error)).toMatchObject({
+    retryAfterSeconds: 3600,
+  })
+})
+
+test('the pause that the server asks for is kept', async () => {
+  const { collection } = await answering([refused(503, 'closing', { 'retry-after': '1' }), stored])
+  const startedMs = performance.now()
+  await collection.increment('k')
+  expect(performance.now() - startedMs).toBeGreaterThanOrEqual(990)
+})
+
+test('nothing is waited for longer than its time, in each try', async () => {
+  const silent = await answering(['silence'], { timeoutMs: 100, retries: 1 })
+  const error = await silent.collection.get('k').catch((error: unknown) => error)
+  expect(error).toBeInstanceOf(KvistTimeoutError)
+  expect(error).toMatchObject({ code: 'timeout', timeoutMs: 100, url: silent.kvist.url })
+  expect(silent.asked.length).toBe(2)
+  expect(silent.collection.increment('k')).rejects.toBeInstanceOf(KvistTimeoutError)
+  await Bun.sleep(400)
+  expect(silent.asked.length).toBe(3)
+
+  const recovered = await answering(['silence', value], { timeoutMs: 5 })
+  expect((await recovered.collection.get('k', { timeoutMs: 200 }))?.value).toBe(1)
+})
+
+test('a body that stops in the middle is too late, or broken off', async () => {
+  using half = Bun.serve({
+    port: 0,
+    fetch: ({ url }) =>
+      new Response(
+        new ReadableStream({
+          start(controller) {
+            controller.enqueue('{"key":"a","value":1}\n')
+            if (url.endsWith('/broken/k')) setTimeout(() => controller.error(new Error()), 20)
+          },
+        }),
+        { headers: value.headers },
+      ),
+    error: () => new Response(),
+  })
+  const kvist = new Kvist(half.url.origin, { timeoutMs: 100, retries: 0 })
+  expect(kvist.collection('slow').get('k')).rejects.toBeInstanceOf(KvistTimeoutError)
+  expect(kvist.collection('broken').get('k')).rejects.toBeInstanceOf(KvistUnreachableError)
+  const read = async () => {
+    for await (const member of kvist.collection('slow').export())
+      expect(member).toEqual({ key: 'a', value: 1 } as never)
+  }
+  await expect(read()).rejects.toBeInstanceOf(KvistTimeoutError)
+})
+
+test('a call that is aborted ends with the reason, whatever it waits for', async () => {
+  const reason = new Error('enough')
+  const silent = await answering(['silence'])
+  const refusing = await answering([refused(503, 'busy', { 'retry-after': '20' })])
+  for (const { collection } of [silent, refusing]) {
+    const controller = new AbortController()
+    const call = collection.get('k', { signal: controller.signal }).catch((error: unknown) => error)
+    await Bun.sleep(50)
+    controller.abort(reason)
+    expect(await call).toBe(reason)
+    expect(await collection.get('k', { signal: controller.signal }).catch((error: unknown) => error)).toBe(
+      reason,
+    )
+  }
+  expect([silent.asked.length, refusing.asked.length]).toEqual([1, 1])
+})
+
+test("an answer that is not kvist's is told so", async () => {
+  const html = () => new Response('<html>', { headers: { 'content-type': 'text/html' } })
+  const page = await answering([html()])
+  expect(await page.kvist.collections().catch((error: unknown) => error)).toMatchObject({
+    code: '',
+    status: 200,
+    detail: `${page.kvist.url} does not answer as kvist does`,
+  })
+  const gateway = await answering([new Response('<html>', { status: 403 })])
+  const error = await gateway.collection.get('k').catch((error: unknown) => error)
+  expect(error).toMatchObject({ status: 403, code: '', problem: null, detail: 'the server answered 403 X' })
+  const nowhere = await answering([new Response('nothing here', { status: 404 })])
+  expect(nowhere.collection.get('k')).rejects.toMatchObject({ status: 404, code: '' })
+  expect(nowhere.collection.head('k')).rejects.toMatchObject({ status: 404, code: '' })
+  await Bun.sleep(50)
+  const missing = await answering([refused(404, 'not_found')])
+  expect(missing.collection.jsonPatch('k', [])).rejects.toBeInstanceOf(KvistNotFoundError)
+  expect(await missing.collection.get('k')).toBeNull()
+})
+
+test("another fetch can take the place of the runtime's", async () => {
+  const asked: [string, string | undefined][] = []
+  const kvist = new Kvist('http://nowhere.invalid', {
+    token: 't',
+    fetch: async (url, { method, headers }) => {
+      asked.push([`${method} ${url}`, new Headers(headers).get('authorization') ?? undefined])
+      return new Response(await stored.clone().text())
+    },
+  })
+  await kvist.collection('c').put('k', 1)
+  expect(asked).toEqual([['PUT http://nowhere.invalid/v1/c/k', 'Bearer t']])
+})
