@@ -8,6 +8,7 @@ export const commands: Readonly<Record<string, () => Promise<Command>>> = {
   put: async () => (await import('./put.ts')).putCommand,
   delete: async () => (await import('./delete.ts')).deleteCommand,
   list: async () => (await import('./list.ts')).listCommand,
+  watch: async () => (await import('./watch.ts')).watchCommand,
   import: async () => (await import('./import.ts')).importCommand,
   export: async () => (await import('./export.ts')).exportCommand,
   health: async () => (await import('./health.ts')).healthCommand,

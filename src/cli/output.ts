@@ -21,6 +21,33 @@ export async function printLines(lines: AsyncIterable<string> | Iterable<string>
   if (block !== '') await print(block)
 }
 
+/** Lines for what comes: what comes at one time, or while the reader of standard output is slow, in one write. */
+export async function printAsTheyCome<T>(
+  source: AsyncIterator<T, unknown, void>,
+  lineOf: (one: T) => string,
+): Promise<void> {
+  let next = source.next()
+  for (;;) {
+    let block = ''
+    do {
+      const { done, value } = await next
+      if (done) return
+      block += `${lineOf(value)}\n`
+      next = source.next()
+    } while ((await isThere(next)) && block.length < blockChars)
+    await print(block)
+  }
+}
+
+/** Whether it comes within this turn of the event loop. Afterwards nobody is troubled by what nobody takes. */
+function isThere(coming: Promise<unknown>): Promise<boolean> {
+  return new Promise((resolve) => {
+    const there = () => resolve(true)
+    coming.then(there, there)
+    setImmediate(resolve, false)
+  })
+}
+
 /**
  * Rows as lines: with a tab between the columns, and on a terminal aligned under the headings, cut at its width and
  * without control characters, since what is stored must not steer the terminal.
@@ -49,12 +76,41 @@ const alignedRows = 100
 
 function* align(rows: readonly (readonly string[])[]): Generator<string> {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)))
-  for (const row of rows) {
-    const cells = row.map((cell, column) =>
-      column === row.length - 1 ? cell : cell.padEnd(widths[column] ?? 0),
-    )
-    yield row.length === 1 ? cells.join('') : cells.join('  ').slice(0, process.stdout.columns)
+  for (const row of rows) yield row.length === 1 ? row.join('') : cutLine(row, widths)
+}
+
+export interface Rows {
+  /** Null where there is none. */
+  readonly heading: string | null
+  row(cells: readonly string[]): string
+}
+
+/**
+ * As `tableLines`, for rows that come one by one: a column is as wide as the widest cell that it had so far. Without
+ * control characters everywhere, for who reads them goes by lines.
+ */
+export function rowsAsTheyCome(headings: readonly string[]): Rows {
+  if (!process.stdout.isTTY) return { heading: null, row: (cells) => cells.map(harmless).join('\t') }
+  const widths = headings.map(() => 0)
+  function row(given: readonly string[]): string {
+    const cells = given.map(harmless)
+    cells.forEach((cell, column) => {
+      widths[column] = Math.max(widths[column] ?? 0, Math.min(cell.length, widestGrownChars))
+    })
+    return cutLine(cells, widths)
   }
+  return { heading: row(headings), row }
+}
+
+/** One long key should not push all values that follow off the screen. */
+const widestGrownChars = 32
+
+/** The last cell is as long as it is. */
+function cutLine(cells: readonly string[], widths: readonly number[]): string {
+  const padded = cells.map((cell, column) =>
+    column === cells.length - 1 ? cell : cell.padEnd(widths[column] ?? 0),
+  )
+  return padded.join('  ').slice(0, process.stdout.columns)
 }
 
 function harmless(text: string): string {

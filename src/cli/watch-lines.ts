@@ -1,0 +1,70 @@
+import type { RawEvent } from '../../sdk/client.ts'
+import { parseExactly } from './exact-json.ts'
+import { complain, explain } from './explain.ts'
+import { rowsAsTheyCome } from './output.ts'
+
+/** An event as the server wrote it, by stream or on a page of the feed. */
+export type Watched = Pick<RawEvent, 'type' | 'json'>
+
+/** How events are printed: each in one line. */
+export interface WatchLines {
+  /** Null where there is none. */
+  readonly heading: string | null
+  line(event: Watched): string
+}
+
+/** As JSON, the server's own text. */
+export const jsonLines: WatchLines = {
+  heading: null,
+  line: ({ type, json }) => (type === 'reset' ? `{"type":"reset",${json.slice(1)}` : json),
+}
+
+/** In columns. There is no time among them, for the end of a member has none. */
+export function columnLines(hasCollections: boolean): WatchLines {
+  const headings = ['REVISION', 'TYPE', ...(hasCollections ? ['COLLECTION'] : []), 'KEY', 'VALUE']
+  const { heading, row } = rowsAsTheyCome(headings)
+  return {
+    heading,
+    line({ type, json }) {
+      if (type === 'reset') return row(['-', type])
+      const { revision, collection, key, ...rest }: ExactChange = parseExactly(json)
+      const value = type === 'put' ? [rest.value_base64 ?? JSON.stringify(rest.value)] : []
+      return row([JSON.stringify(revision), type, ...(hasCollections ? [collection] : []), key, ...value])
+    },
+  }
+}
+
+/** A change, its numbers with the text that they were written in. */
+export interface ExactChange {
+  readonly type: 'put' | 'delete' | 'expire'
+  readonly revision: unknown
+  readonly collection: string
+  readonly key: string
+  readonly value?: unknown
+  readonly value_base64?: string
+}
+
+/** Whether the server can be reached: the person at the terminal is told when that changes, and not more often. */
+export interface Link {
+  isUp(): void
+  isDown(error: unknown): void
+  /** It has been up at some time. */
+  wasUp(): boolean
+}
+
+/** `begin` is called when there is a connection for the first time. */
+export function newLink(begin: () => void): Link {
+  let state: 'new' | 'up' | 'down' = 'new'
+  return {
+    isUp() {
+      if (state === 'new') begin()
+      if (state === 'down') complain('connected again')
+      state = 'up'
+    },
+    isDown(error) {
+      if (state === 'up') complain(`lost the connection, trying again: ${explain(error).line}`)
+      state = 'down'
+    },
+    wasUp: () => state !== 'new',
+  }
+}

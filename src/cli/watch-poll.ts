@@ -1,0 +1,121 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import {
+  type Collection,
+  type Kvist,
+  KvistCompactedError,
+  KvistHttpError,
+  KvistTimeoutError,
+  KvistUnreachableError,
+  type RawEvent,
+  type ResumePoint,
+  type ScopeOptions,
+  type Watch,
+} from '../../sdk/client.ts'
+import { parseExactly } from './exact-json.ts'
+import type { ExactChange, Link, Watched } from './watch-lines.ts'
+
+/** Watching by asking again and again. */
+
+export interface PollOptions {
+  /** Whose feed is read, and what of it. */
+  readonly feed: Pick<Kvist, 'changesText'>
+  readonly scope: ScopeOptions
+  /** The only member that is asked for, when it is only one; it is in the feed and the scope. */
+  readonly member: { readonly collection: Collection<unknown>; readonly key: string } | null
+  /** Null: what changes from now on. */
+  readonly since: ResumePoint | null
+  /** Opens a stream, which says where now is. */
+  readonly watch: () => Watch<RawEvent>
+  readonly intervalMs: number
+  readonly timeoutMs: number
+  readonly link: Link
+  readonly signal: AbortSignal
+}
+
+/**
+ * What changed between one time of asking and the next: of each member its latest state. It throws when the first
+ * answer does not come, for what waiting does not mend, and when the signal is aborted.
+ */
+export async function* poll(options: PollOptions): AsyncGenerator<Watched, never, void> {
+  const { since, link, intervalMs, signal } = options
+  let known: number | null | undefined
+  const place = { point: since ?? (await pointNow(options.watch())) }
+  for (;;) {
+    try {
+      const revision = await revisionNow(options)
+      if (revision === undefined || revision !== known) {
+        let last = revision ?? known // that it is gone is known when the feed says so, which of expiry it does later
+        for await (const change of readOn(options, place)) {
+          last = change.type === 'put' ? Number(JSON.stringify(change.revision)) : null
+          yield { type: change.type, json: JSON.stringify(change) }
+        }
+        known = last // not before all is read
+      }
+    } catch (error) {
+      if (error instanceof KvistCompactedError) {
+        yield { type: 'reset', json: JSON.stringify({ oldest: error.problem?.oldest }) }
+        place.point = '0'
+        continue
+      }
+      if (!link.wasUp() || !isPassing(error)) throw error
+      link.isDown(error)
+    }
+    await sleep(intervalMs, undefined, { signal })
+  }
+}
+
+/** Of the member: null when there is none. It takes a HEAD, which costs the same however much has changed. Of several undefined. */
+async function revisionNow({
+  member,
+  timeoutMs,
+  link,
+  signal,
+}: PollOptions): Promise<number | null | undefined> {
+  if (member === null) return undefined
+  const found = await member.collection.head(member.key, { timeoutMs, signal })
+  link.isUp()
+  return found?.revision ?? null
+}
+
+/** The point of one who has seen everything. The feed tells it to those only who read all of it; a stream begins with it. */
+async function pointNow(watch: Watch<RawEvent>): Promise<ResumePoint> {
+  const event = watch.next()
+  try {
+    while (watch.point === null) await Promise.race([event, sleep(lookMs)])
+    return watch.point
+  } finally {
+    await watch.return()
+  }
+}
+
+const lookMs = 5
+
+/** The changes after a place, up to the end of the feed; the place moves on with them. */
+async function* readOn(
+  { feed, scope, member, timeoutMs, link, signal }: PollOptions,
+  place: { point: ResumePoint },
+): AsyncGenerator<ExactChange, void, void> {
+  for (;;) {
+    const request = { ...scope, since: place.point, limit: pageChanges, timeoutMs, signal }
+    const { changes, next }: ExactPage = parseExactly(await feed.changesText(request))
+    link.isUp()
+    for (const change of changes) if (member === null || change.key === member.key) yield change
+    const point = typeof next === 'string' ? next : JSON.stringify(next)
+    if (changes.length === 0 && point === place.point) return
+    place.point = point
+  }
+}
+
+const pageChanges = 1000
+
+/** A page of the feed, its numbers with the text that they were written in. */
+interface ExactPage {
+  readonly changes: readonly ExactChange[]
+  readonly next: unknown
+}
+
+/** Whether it may be over by itself. */
+function isPassing(error: unknown): error is KvistHttpError | KvistTimeoutError | KvistUnreachableError {
+  if (error instanceof KvistHttpError) return error.status === 429 || error.status >= 500
+  return error instanceof KvistTimeoutError || error instanceof KvistUnreachableError
+}
