@@ -262,41 +262,25 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     throw new KvistError('conflict', `${key} changed too often to be written`)
   }
 
-  /** Most puts have neither conditions nor rules, and come by the ten thousand a second: theirs is the short way. */
-  function put(
+  async function put(
     collection: string,
     key: string,
     content: Content,
     condition?: Condition,
     prepared?: 'prepared',
   ): Promise<Stored> {
-    if (condition !== undefined || (prepared === undefined && rules.has(collection)))
-      return putWith(collection, key, content, condition, prepared)
-    return commitPut(putOf(collection, key, content))
-  }
-
-  async function putWith(
-    collection: string,
-    key: string,
-    content: Content,
-    condition: Condition | undefined,
-    prepared: 'prepared' | undefined,
-  ): Promise<Stored> {
     const isReady = prepared !== undefined || !rules.has(collection)
     const ready = isReady ? content : await rules.prepared(collection, key, content, now())
-    const write = putOf(collection, key, ready)
-    if (condition === undefined) return commitPut(write)
-    const stored = await updateAsIs(write, (current) => {
-      requireCondition(condition, current)
-      return write
-    })
-    return stored!
-  }
-
-  async function commitPut(write: Put): Promise<Stored> {
-    const [written] = await commit([write])
-    const { revision, createdAtMs, clock, existed } = written!
-    return { revision, createdAtMs, clock, existed, expiresAtMs: write.expiresAtMs }
+    const { value, contentType, flags, expiresAtMs } = ready
+    const write: Put = { op: 'put', collection, key, value, contentType, flags, expiresAtMs }
+    const written =
+      condition === undefined
+        ? (await commit([write]))[0]
+        : await updateAsIs(write, (current) => {
+            requireCondition(condition, current)
+            return write
+          })
+    return { ...written!, expiresAtMs }
   }
 
   async function patch(
@@ -499,11 +483,6 @@ function checkDetail({ collection, key, revision: wanted }: Check, revision: num
 
 function refId({ collection, key }: MemberRef): string {
   return `${collection}/${key}`
-}
-
-function putOf(collection: string, key: string, content: Content): Put {
-  const { value, contentType, flags, expiresAtMs } = content
-  return { op: 'put', collection, key, value, contentType, flags, expiresAtMs }
 }
 
 function commitOf(
