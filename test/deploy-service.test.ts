@@ -43,10 +43,23 @@ test('systemd finds it well protected', async () => {
 })
 
 test('the variables that it sets and speaks of are those of kvist', async () => {
-  const set = [...unit.matchAll(/^Environment=(\w+)=/gm)].map(([, name = '']) => name)
+  const set = [...unit.matchAll(/^Environment=(KVIST_\w+)=/gm)].map(([, name = '']) => name)
   expect(set).toEqual(['KVIST_DATA'])
   const help = Bun.spawnSync([executable, 'serve', '--help']).stdout.toString()
   for (const name of [...set, 'KVIST_TOKEN', 'KVIST_STOP_TIMEOUT']) expect(help).toContain(name)
+})
+
+test('unit and container tell the runtime what bin/kvist tells it', () => {
+  const settingsIn = (path: string) => {
+    const text = readFileSync(join(import.meta.dir, '..', path), 'utf8')
+    return [...text.matchAll(/\b(BUN_JSC_\w+)="?(?:\$\{\1:-)?(\d+)/g)].map(
+      ([, name, value]) => `${name}=${value}`,
+    )
+  }
+  const own = settingsIn('bin/kvist')
+  expect(own).toHaveLength(2)
+  for (const path of ['deploy/kvist.service', 'Dockerfile'])
+    expect([path, settingsIn(path)]).toEqual([path, own])
 })
 
 /** Each of systemd's named sets with all that is in it. */
