@@ -79,7 +79,6 @@ test('import and export show a bar with rate and time left, and take it away', a
   const line = (i: number) => `${JSON.stringify({ key: `k${i}`, value: 'x'.repeat(2000) })}\n`
   writeFileSync(file, Array.from({ length: 6000 }, (_, i) => (i === 3000 ? 'oops\n' : line(i))).join(''))
   const terminal = runOnTerminal(['import', '-c', 'bar', file], { env })
-  await terminal.shows('import [')
   await terminal.shows(`kvist: ${file}:3001: invalid_json: `)
   await terminal.shows('kvist: stored 5999, failed 1\r\n')
   expect(await terminal.exited).toBe(1)
