@@ -1,11 +1,11 @@
 import { type Browser, chromium, type Page } from 'playwright-core'
 
 /** Debian's Chromium, which scripts/test.mjs sees to. */
-export function startBrowser(): Promise<Browser> {
+export function startBrowser(flags: readonly string[] = []): Promise<Browser> {
   const executablePath = Bun.which('chromium')
   if (executablePath === null) throw new Error('the tests need chromium')
   // As root, which containers and build machines run tests as, Chromium's own sandbox does not start.
-  return chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-dev-shm-usage'] })
+  return chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-dev-shm-usage', ...flags] })
 }
 
 /** What a page has done that it should not: requests to anywhere else than its server, and errors on its console. */

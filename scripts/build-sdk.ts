@@ -1,0 +1,59 @@
+/**
+ * `npm run build:sdk`: makes `dist/sdk`, the client as a package of its own: `client.js`, one ES module for Node, Deno,
+ * Bun and browsers, and its types. `npm install ./dist/sdk` takes it as `kvist-client`, and a page can load the module
+ * as it is. `bun scripts/build-sdk.ts FOLDER` makes it elsewhere.
+ */
+import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname, join, relative, resolve } from 'node:path'
+import { engines, license, version } from '../package.json' with { type: 'json' }
+
+const root = join(import.meta.dir, '..')
+
+const manifest = {
+  name: 'kvist-client',
+  version,
+  description: "A client of kvist's HTTP API.",
+  license,
+  type: 'module',
+  engines,
+  sideEffects: false,
+  exports: { '.': { types: './client.d.ts', default: './client.js' } },
+}
+
+/** Makes the folder, in place of what is there; throws with what is wrong with the sources. */
+async function build(folder: string): Promise<void> {
+  mkdirSync(dirname(folder), { recursive: true })
+  // Beside its place, so that a build that fails leaves what was there.
+  const made = mkdtempSync(join(dirname(folder), '.build-'))
+  try {
+    await Bun.build({
+      entrypoints: [join(root, 'sdk/client.ts')],
+      outdir: made,
+      target: 'browser',
+      format: 'esm',
+      sourcemap: 'linked',
+    })
+    declareTypes(made)
+    writeFileSync(join(made, 'package.json'), `${JSON.stringify(manifest, null, 2)}\n`)
+    copyFileSync(join(root, 'sdk/README.md'), join(made, 'README.md'))
+    copyFileSync(join(root, 'LICENSE'), join(made, 'LICENSE'))
+    chmodSync(made, 0o755)
+    rmSync(folder, { recursive: true, force: true })
+    renameSync(made, folder)
+  } finally {
+    rmSync(made, { recursive: true, force: true })
+  }
+}
+
+/** Against the Web's types alone: what only one runtime has does not compile. */
+function declareTypes(folder: string): void {
+  const tsc = join(root, 'node_modules/.bin/tsc')
+  const toFolder = ['--noEmit', 'false', '--declaration', '--emitDeclarationOnly', '--outDir', folder]
+  const done = Bun.spawnSync([tsc, '-p', join(root, 'sdk'), ...toFolder])
+  if (!done.success) throw new Error(`tsc found errors:\n${done.stdout}${done.stderr}`)
+}
+
+const folder = resolve(process.argv[2] ?? join(root, 'dist/sdk'))
+await build(folder)
+const kilobytes = (Bun.file(join(folder, 'client.js')).size / 1e3).toFixed(0)
+console.log(`${relative(process.cwd(), folder)}: client.js, ${kilobytes} kB, and its types`)
