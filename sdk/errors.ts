@@ -12,6 +12,8 @@ export interface Problem {
   readonly code: string
   /** For people. */
   readonly detail: string
+  /** Under which the server's log has it, when the fault is its own. */
+  readonly request_id?: string
   /** What else there is to say: a limit that was passed, the current revision. */
   readonly [member: string]: unknown
 }

@@ -1,0 +1,342 @@
+import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { Ajv2020 } from 'ajv/dist/2020'
+import {
+  type BatchCheck,
+  type BatchDelete,
+  type BatchIncrement,
+  type BatchPut,
+  type CallOptions,
+  type ChangesOptions,
+  type ChangesPage,
+  type CollectionInfo,
+  type ConditionOptions,
+  type EndChange,
+  type ExpiryOptions,
+  type ImportFailure,
+  type ImportItem,
+  type ImportSummary,
+  type JsonPatchOperation,
+  Kvist,
+  type Member,
+  type MemberValue,
+  type Page,
+  type PageOptions,
+  type Problem,
+  type PutChange,
+  type Selection,
+  type Settings,
+  type Stored,
+} from '../sdk/client.ts'
+import { startServer, type TestServer } from './support/server.ts'
+
+/** The client held against the document at `/openapi.json`: what it calls, what it is answered, what its types name. */
+
+interface Schema {
+  readonly properties: Readonly<Record<string, Schema>>
+  readonly required?: readonly string[]
+  readonly items?: Schema & { readonly oneOf?: readonly (Schema & { readonly title: string })[] }
+}
+interface Operation {
+  readonly operationId: string
+  readonly parameters?: readonly { readonly in: string; readonly name: string }[]
+  readonly responses: Readonly<
+    Record<string, { readonly content?: Readonly<Record<string, { readonly schema: object }>> }>
+  >
+}
+interface Document {
+  readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>
+  readonly components: { readonly schemas: Readonly<Record<string, Schema>> }
+}
+
+let server: TestServer
+let document: Document
+beforeAll(async () => {
+  server = await startServer()
+  document = (await (await fetch(`${server.url}/openapi.json`)).json()) as Document
+})
+afterAll(() => server.remove())
+
+/** Of a type with an index signature, the names that it has beside that. */
+type Named<T> = keyof {
+  [Name in keyof T as string extends Name ? never : number extends Name ? never : Name]: T[Name]
+}
+/** A row for each name of a type, and whether it must be there; one too many or too few does not compile. */
+type Names<T> = { readonly [Name in Named<T>]-?: object extends Pick<T, Name> ? 'optional' : 'required' }
+
+const stored: Names<Stored> = {
+  key: 'required',
+  revision: 'required',
+  created_at: 'required',
+  updated_at: 'required',
+  expires_at: 'required',
+  content_type: 'required',
+}
+const member: Names<Member<unknown>> = { ...stored, value: 'required' }
+const memberValue: Names<MemberValue<unknown>> = {
+  key: 'required',
+  value: 'required',
+  content_type: 'optional',
+  expires_at: 'optional',
+  flags: 'optional',
+}
+const page: Names<Page<never>> = { members: 'required', next: 'required' }
+const putChange: Names<PutChange<unknown>> = { ...member, type: 'required', collection: 'required' }
+const endChange: Names<EndChange> = {
+  revision: 'required',
+  type: 'required',
+  collection: 'required',
+  key: 'required',
+}
+const changesPage: Names<ChangesPage<never>> = { changes: 'required', next: 'required' }
+const collectionInfo: Names<CollectionInfo> = { name: 'required', members: 'required', bytes: 'required' }
+const importItem: Names<ImportItem<unknown>> = {
+  key: 'required',
+  value: 'required',
+  expire_in: 'optional',
+  expires_at: 'optional',
+  content_type: 'optional',
+  flags: 'optional',
+}
+const importSummary: Names<ImportSummary> = {
+  stored: 'required',
+  failed: 'required',
+  failed_more: 'optional',
+}
+const importFailure: Names<ImportFailure> = { line: 'required', code: 'required', detail: 'required' }
+const settings: Names<Settings> = { processes: 'required', default_ttl: 'required', sliding: 'required' }
+const batchCheck: Names<BatchCheck> = { collection: 'required', key: 'required', revision: 'required' }
+const batchOperations = {
+  put: {
+    op: 'required',
+    collection: 'required',
+    key: 'required',
+    value: 'required',
+    expire_in: 'optional',
+    expire_at: 'optional',
+  } satisfies Names<BatchPut>,
+  delete: { op: 'required', collection: 'required', key: 'required' } satisfies Names<BatchDelete>,
+  increment: {
+    op: 'required',
+    collection: 'required',
+    key: 'required',
+    path: 'optional',
+    by: 'optional',
+  } satisfies Names<BatchIncrement>,
+}
+type EveryName<Union> = Union extends unknown ? keyof Union : never
+const jsonPatchOperation: Record<EveryName<JsonPatchOperation>, true> = {
+  op: true,
+  path: true,
+  from: true,
+  value: true,
+}
+const problem: Names<Problem> = {
+  type: 'optional',
+  title: 'optional',
+  status: 'optional',
+  code: 'required',
+  detail: 'required',
+  request_id: 'optional',
+}
+
+function sorted(names: object): string[] {
+  return Object.keys(names).toSorted()
+}
+
+/** Names, and which of them must be there. */
+function expectSame(
+  names: Readonly<Record<string, 'required' | 'optional'>>,
+  schema: Schema | undefined,
+): void {
+  expect(sorted(names)).toEqual(sorted(schema?.properties ?? {}))
+  const required = Object.entries(names).filter(([, need]) => need === 'required')
+  expect(required.map(([name]) => name).toSorted()).toEqual([...(schema?.required ?? [])].toSorted())
+}
+
+test('types name what the document names', () => {
+  const { schemas } = document.components
+  expectSame(stored, schemas.Stored)
+  expectSame(page, schemas.Page)
+  expectSame(changesPage, schemas.Changes)
+  expectSame(collectionInfo, schemas.Collections?.properties.collections?.items)
+  expectSame(importSummary, schemas.BulkSummary)
+  expectSame(importFailure, schemas.BulkSummary?.properties.failed?.items)
+  expectSame(batchCheck, schemas.Batch?.properties.checks?.items)
+  const operations = schemas.Batch?.properties.operations?.items?.oneOf ?? []
+  expect(operations.map(({ title }) => title)).toEqual(Object.keys(batchOperations))
+  Object.values(batchOperations).forEach((names, i) => void expectSame(names, operations[i]))
+  // One shape of the document where the client has several, or with bytes as the wire has them.
+  const bytes = { value_base64: true }
+  expect(sorted({ ...member, ...memberValue, ...bytes })).toEqual(sorted(schemas.Member?.properties ?? {}))
+  expect(sorted({ ...putChange, ...bytes })).toEqual(sorted(schemas.Change?.properties ?? {}))
+  expect(sorted(endChange)).toEqual([...(schemas.Change?.required ?? [])].toSorted())
+  expect(sorted({ ...importItem, ...bytes })).toEqual(sorted(schemas.BulkLine?.properties ?? {}))
+  expect(sorted(settings)).toEqual(sorted(schemas.Settings?.properties ?? {}))
+  expect(sorted(problem)).toEqual(sorted(schemas.Problem?.properties ?? {}))
+  expect(sorted(jsonPatchOperation)).toEqual(sorted(schemas.JsonPatch?.items?.properties ?? {}))
+  const known =
+    'Batch BulkLine BulkSummary Change Changes Collections Deleted Increment JsonPatch Member Page Problem'
+  expect(sorted(schemas)).toEqual(`${known} Revisions Settings Stored`.split(' '))
+})
+
+type Call = { readonly [Name in keyof CallOptions]-?: 'call' }
+const call: Call = { signal: 'call', timeoutMs: 'call', retries: 'call' }
+const selection: Record<keyof Selection, string> = {
+  prefix: 'prefix',
+  filter: 'filter',
+  match: 'match',
+  from: 'from',
+  to: 'to',
+}
+const pageOptions: Record<keyof PageOptions, string> = {
+  ...call,
+  ...selection,
+  order: 'order',
+  include: 'include',
+  limit: 'limit',
+  cursor: 'cursor',
+}
+const changesOptions: Record<keyof ChangesOptions, string> = {
+  ...call,
+  since: 'since',
+  limit: 'limit',
+  prefix: 'prefix',
+  filter: 'filter',
+}
+const expiryOptions: Record<keyof ExpiryOptions, string> = { expireIn: 'expire_in', expireAt: 'expire_at' }
+const conditionOptions: Record<keyof ConditionOptions, string> = {
+  ...call,
+  ifRevision: 'If-Match',
+  create: 'If-None-Match',
+}
+
+test('options name the parameters that the document names', () => {
+  const named = (method: string, path: string, place: string) =>
+    (document.paths[path]?.[method]?.parameters ?? [])
+      .filter((one) => one.in === place)
+      .map(({ name }) => name)
+      .toSorted()
+  const given = (options: Readonly<Record<string, string>>, ...others: string[]) =>
+    [...new Set([...Object.values(options), ...others])].filter((name) => name !== 'call').toSorted()
+  const [ofCollection, ofMember] = ['/v1/{collection}', '/v1/{collection}/{key}']
+  expect(given(pageOptions, 'since')).toEqual(named('get', ofCollection, 'query')) // since: of a watch
+  expect(given(selection)).toEqual(named('delete', ofCollection, 'query'))
+  expect(given(changesOptions, 'collection')).toEqual(named('get', '/v1/_changes', 'query'))
+  expect(given({}, 'since', 'wait')).toEqual(named('get', ofMember, 'query'))
+  expect(given(expiryOptions)).toEqual(named('post', ofCollection, 'query'))
+  for (const method of ['put', 'patch']) {
+    expect(given(expiryOptions)).toEqual(named(method, ofMember, 'query'))
+    expect(given(conditionOptions)).toEqual(named(method, ofMember, 'header'))
+  }
+  expect(given(conditionOptions)).toEqual(named('delete', ofMember, 'header'))
+})
+
+/** What the client asks, and is answered, each answer held against the document's schema for it. */
+class Held {
+  /** Operations of the document. */
+  readonly called = new Set<string>()
+  readonly wrong: unknown[] = []
+
+  readonly fetch = async (url: string, init: RequestInit): Promise<Response> => {
+    const response: Response = await fetch(url, init)
+    const { pathname } = new URL(url)
+    const path = Object.keys(document.paths).find((path) => fits(path, pathname)) ?? ''
+    const operation = document.paths[path]?.[`${init.method}`.toLowerCase()]
+    const answer = operation?.responses[response.status]
+    const where = `${init.method} ${pathname} ${response.status}`
+    if (operation === undefined || answer === undefined) this.wrong.push(`${where} is not in the document`)
+    else this.called.add(operation.operationId)
+    const type = response.headers.get('content-type')?.split(';', 1)[0] ?? ''
+    const schema = answer?.content?.[type]?.schema
+    if (init.method === 'HEAD' || schema === undefined || !/json$/.test(type)) return response
+    const text = await response.text()
+    const parts = type === 'application/x-ndjson' ? text.trimEnd().split('\n') : [text]
+    for (const part of parts) this.hold(schema, JSON.parse(part), where)
+    return new Response(text, response)
+  }
+
+  hold(schema: object, value: unknown, where: string): void {
+    const ajv = new Ajv2020({ strict: false, validateFormats: false })
+    const validate = ajv.compile({ ...schema, components: document.components })
+    if (!validate(value)) this.wrong.push({ where, value, errors: validate.errors })
+  }
+}
+
+/** Names of kvist's own are no parameters; a key is the rest of the path. */
+function fits(path: string, pathname: string): boolean {
+  const pattern = path
+    .replace('{key}', '.+')
+    .replace('{collection}', path.includes('_') ? '[^/]+' : '[^_/][^/]*')
+  return new RegExp(`^${pattern}$`).test(pathname)
+}
+
+async function all<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const found: T[] = []
+  for await (const item of items) found.push(item)
+  return found
+}
+
+test('each operation is called, and its answers are as the document and the types say', async () => {
+  const held = new Held()
+  const kvist = new Kvist(server.url, { fetch: held.fetch })
+  const c = kvist.collection<unknown>('c')
+  const has = (value: object | undefined, names: object) => expect(sorted(value ?? {})).toEqual(sorted(names))
+
+  has(await c.put('a', { n: 1 }, { expireIn: '1h' }), stored)
+  has(await c.put('b', new Uint8Array([1, 2])), stored)
+  has(await c.add('x'), stored)
+  has(await c.patch('a', { m: 1 }), stored)
+  has(await c.jsonPatch('a', [{ op: 'remove', path: '/m' }]), stored)
+  has(await c.increment('a', 1, { path: '/n' }), stored)
+  await c.get('a')
+  await c.head('a')
+  await c.getWhenChanged('a', null)
+  const listed = await c.page()
+  has(listed, page)
+  for (const one of listed.members) has(one, member)
+  expect((await c.page({ include: 'keys', limit: 1 })).next).toBeString()
+  for (const one of await all(c.export({ include: 'values' }))) {
+    expect(sorted(memberValue)).toEqual(expect.arrayContaining(sorted(one)))
+  }
+  expect((await all(c.export())).length).toBe(3)
+  has((await kvist.collections())[0], collectionInfo)
+  const { failed_more: _, ...alwaysThere } = importSummary
+  const summary = await c.import([{ key: '', value: 1 }])
+  has(summary, alwaysThere)
+  has(summary.failed[0], importFailure)
+  await c
+    .import(Array.from({ length: 1001 }, () => ({ key: '', value: 1 })))
+    .then((one) => has(one, importSummary))
+  await kvist.batch({
+    checks: [{ collection: 'c', key: 'new', revision: null }],
+    operations: [
+      { op: 'put', collection: 'c', key: 'new', value: 1, expire_in: 5 },
+      { op: 'increment', collection: 'c', key: 'new', path: '', by: 2 },
+      { op: 'delete', collection: 'c', key: 'new' },
+    ],
+  })
+  has(await c.settings(), settings)
+  has(await c.setSettings({ default_ttl: 60, sliding: true }), settings)
+  const changes = await kvist.changesPage()
+  has(changes, changesPage)
+  expect(changes.changes.map(({ type }) => type)).toContain('delete')
+  for (const change of changes.changes) has(change, change.type === 'put' ? putChange : endChange)
+  for await (const { type, json } of kvist.watchRaw({ since: 0 })) {
+    held.hold({ $ref: '#/components/schemas/Change' }, JSON.parse(json), `event ${type}`)
+    if (type === 'delete') break
+  }
+  await c.delete('a')
+  expect(await c.drop()).toBe(2)
+  const refusals = [c.put('a', 1, { ifRevision: 1 }), c.put('a', 1, { expireIn: 'x' }), c.jsonPatch('a', [])]
+  for (const refused of refusals) {
+    const error = await refused.catch((error) => error)
+    const { request_id: _, ...common } = problem
+    expect(sorted(error.problem)).toEqual(expect.arrayContaining(sorted(common)))
+  }
+
+  expect(held.wrong).toEqual([])
+  const documented = Object.entries(document.paths).filter(([path]) => path.startsWith('/v1'))
+  const ids = documented.flatMap(([, item]) => Object.values(item).map(({ operationId }) => operationId))
+  // Settings that are set to nothing are as good as deleted.
+  expect([...held.called, 'deleteSettings'].toSorted()).toEqual(ids.toSorted())
+})
