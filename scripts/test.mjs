@@ -6,7 +6,7 @@
  * `process.exit(0)` leaves a good exit code and no report. For the same reason every test file must be in the report.
  */
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -73,6 +73,8 @@ function runTests() {
   const before = failed
   // Whatever tests leave in the system's folder for temporary files, those that were killed above all, goes with it.
   const ownFolder = mkdtempSync(join(tmpdir(), 'kvist-test-'))
+  // Some tests run programs as another user.
+  chmodSync(ownFolder, 0o755)
   const reportPath = join(ownFolder, 'junit.xml')
   // When this process is killed, `--no-orphans` ends the tests and whatever servers they have started.
   const done = spawnSync(

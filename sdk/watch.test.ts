@@ -222,8 +222,8 @@ describe('a server that comes and goes', () => {
     })()
 
     async function killAndRestart(): Promise<void> {
-      await server.crash()
       const lostBefore = counts.lost
+      await server.crash()
       await until(() => counts.lost > lostBefore, 'it was noticed')
       server = await start(dataFolder, server.port)
     }

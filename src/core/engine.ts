@@ -125,7 +125,8 @@ export interface Delete extends MemberRef {
 
 /**
  * Gives a member another expiry: neither a revision nor an entry in the feed come of it, whose entry of this member
- * says the new expiry from now on. Nothing is done unless it still has this revision, and is not over.
+ * says the new expiry from now on. Nothing is done unless it still has this revision, and is not over;
+ * nor for a revision that a write ahead of it in the same commit is about to get, which nobody can know.
  */
 export interface Renew extends MemberRef {
   readonly op: 'renew'
