@@ -4,9 +4,8 @@
  */
 import { openDatabase } from '../src/core/database.ts'
 import { openSqlite } from '../src/engines/sqlite/engine.ts'
-import { RequestConnection } from '../src/http/connection.ts'
-import { observed } from '../src/http/observed.ts'
-import type { Lasting, RoutedRequest } from '../src/http/route.ts'
+import type { Route } from '../src/http/route.ts'
+import { listen } from '../src/http/server.ts'
 import { v1Routes } from '../src/http/v1/routes.ts'
 import { startMetrics } from '../src/telemetry/metrics.ts'
 import { jsonOf } from './members.ts'
@@ -25,29 +24,21 @@ await db.put('bench', 'one', {
   expiresAtMs: null,
 })
 
-const { method, path, handle } = v1Routes(db).find(
-  (row) => row.path.endsWith('/:key') && row.method === 'GET',
-)!
-const connections = {
-  timeoutSeconds: 30,
-  lasting: new Set<Lasting>(),
-  isStopping: false,
-  report: console.error,
-}
-const plain = (request: RoutedRequest, server: Bun.Server<undefined>) =>
-  handle(request, new RequestConnection(request, server, connections))
-const count = startMetrics().route(method, path)
-const counted = observed(
-  plain,
-  (_request, status, seconds) => count(status, seconds),
-  () => new Response('it failed', { status: 500 }),
-)
+const row = v1Routes(db).find(({ path, method }) => path.endsWith('/:key') && method === 'GET')!
+const under = (segment: string): Route => ({ ...row, path: `/${segment}/:collection/:key` })
+const counted = under('counted')
+const metrics = startMetrics()
 
-Bun.serve({
-  hostname: '127.0.0.1',
+listen({
+  host: '127.0.0.1',
   port: Number(port),
-  development: false,
-  reusePort: false,
-  routes: { '/counted/:collection/:key': { GET: counted }, '/plain/:collection/:key': { GET: plain } },
-  fetch: () => new Response('no such path', { status: 404 }),
+  idleTimeoutSeconds: 30,
+  token: null,
+  routes: [counted, under('plain')],
+  onError: console.error,
+  observe: (route) => {
+    if (route !== counted) return () => {}
+    const count = metrics.route(row.method, row.path)
+    return (_request, status, seconds) => count(status, seconds)
+  },
 })

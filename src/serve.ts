@@ -4,9 +4,8 @@ import { type Database, openDatabase } from './core/database.ts'
 import { maxMemcachedHeldBytes, maxValueBytes } from './core/limits.ts'
 import { openSqlite } from './engines/sqlite/engine.ts'
 import { accessLog } from './http/access-log.ts'
-import { dialectRoutes, getBodyPaths } from './http/dialects/all.ts'
+import { dialectRoutes } from './http/dialects/all.ts'
 import { docsRoutes } from './http/docs-page.ts'
-import { listenBehindFront } from './http/get-body-front.ts'
 import { healthRoutes } from './http/health.ts'
 import { metricsRoutes } from './http/metrics.ts'
 import type { Observe } from './http/observed.ts'
@@ -74,9 +73,7 @@ export async function serve(config: Config): Promise<Running> {
       ...openApiRoutes(() => routes, { version, needsToken: token !== null }),
     ]
     const observe = observer(metrics, config.accessLog ? accessLog(log) : null)
-    const bodied = getBodyPaths(config.dialect)
-    const options = { host, port, idleTimeoutSeconds, token, routes, onError, observe }
-    const http = bodied.length === 0 ? listen(options) : await listenBehindFront(options, bodied)
+    const http = listen({ host, port, idleTimeoutSeconds, token, routes, onError, observe })
     announce(log, config, http.url, memcached)
     return {
       url: http.url,
@@ -102,9 +99,9 @@ function observer(metrics: Metrics, accessLog: Observe | null): Observe {
     const count = metrics.route(route?.method ?? 'any', route?.path ?? 'none')
     if (accessLog === null) return (_request, status, seconds) => count(status, seconds)
     const tell = accessLog(route)
-    return (request, status, seconds, server) => {
+    return (request, status, seconds, connection) => {
       count(status, seconds)
-      tell(request, status, seconds, server)
+      tell(request, status, seconds, connection)
     }
   }
 }

@@ -5,6 +5,11 @@ export const maxCollectionBytes = 128
 export const maxValueBytes = 16 * 1024 * 1024
 export const maxContentTypeBytes = 256
 
+/** The head of a request: its first line and its headers. */
+export const maxHeadBytes = 16 * 1024
+/** Path and query of a request, as they are sent. */
+export const maxTargetBytes = 8 * 1024
+
 /** What a request that is read whole may carry: a batch. A value has its own limit. */
 export const maxBatchBytes = 32 * 1024 * 1024
 export const maxBatchOperations = 10_000

@@ -1,6 +1,5 @@
 import type { Log } from '../telemetry/log.ts'
 import type { Observe } from './observed.ts'
-import { pathOf } from './path.ts'
 import { requestId } from './request-id.ts'
 
 /** A log can bear no more of a path than this; keys are shorter. */
@@ -8,8 +7,8 @@ const maxPathLength = 2048
 
 /** A line for every request. Without the query: there, some dialects carry values. */
 export function accessLog(log: Log): Observe {
-  return (route) => (request, status, seconds, server) => {
-    const path = pathOf(request.url).slice(0, maxPathLength)
+  return (route) => (request, status, seconds, connection) => {
+    const path = request.path.slice(0, maxPathLength)
     log.info(`${request.method} ${path} ${status}`, {
       request_id: requestId(request),
       method: request.method,
@@ -17,7 +16,7 @@ export function accessLog(log: Log): Observe {
       route: route?.path ?? null,
       status,
       duration_ms: Math.round(seconds * 1e6) / 1000,
-      client: server.requestIP(request)?.address ?? null,
+      client: connection.remoteAddress,
     })
   }
 }

@@ -1,49 +1,42 @@
+import type { Maybe } from '../core/engine.ts'
 import { KvistError } from '../core/errors.ts'
 import { maxContentTypeBytes, maxValueBytes } from '../core/limits.ts'
 import { jsonContentType, type Value } from '../core/member.ts'
 import type { Connection } from './route.ts'
+import type { RequestBody } from './wire/body.ts'
+import type { HttpRequest } from './wire/request.ts'
 
 /**
- * Bodies up to this size are taken in one piece, and must be there within the time that a client may be silent; larger
- * ones are taken as they come, with that time renewed.
+ * Bodies up to this size must be there within the time that a client may be silent; with larger ones that time is renewed
+ * as they come.
  */
-const onePieceBytes = 16 * 1024
+const quickBytes = 16 * 1024
 
-/** The body, whole. Throws `too_large` as soon as it is known to be, with or without a declared length. */
-export async function readBody(
-  request: Request,
-  maxBytes: number,
-  connection: Connection,
-): Promise<Uint8Array> {
-  return bodyOf(request, maxBytes, connection)
-}
-
-/** As `readBody`, but what it knows to be wrong at once it throws. */
-function bodyOf(request: Request, maxBytes: number, connection: Connection): Promise<Uint8Array> {
+/** The body, whole: at once where it has come in. Throws `too_large` as soon as it is known to be, with or without a
+ * declared length. */
+export function readBody(request: HttpRequest, maxBytes: number, connection: Connection): Maybe<Uint8Array> {
   refuseEncoding(request)
-  const declared = request.headers.get('content-length')
-  const length = declared === null ? null : Number(declared)
-  if (length !== null && length > maxBytes) throw tooLarge(maxBytes)
-  if (length !== null && length <= onePieceBytes) return request.bytes()
-  return readStream(request, maxBytes, connection)
+  const { body } = request
+  if (body.declaredBytes !== null && body.declaredBytes > maxBytes) throw tooLarge(maxBytes)
+  return body.takeWhole(maxBytes) ?? readParts(body, maxBytes, connection)
 }
 
-async function readStream(request: Request, maxBytes: number, connection: Connection): Promise<Uint8Array> {
-  if (request.body === null) return new Uint8Array()
+async function readParts(body: RequestBody, maxBytes: number, connection: Connection): Promise<Uint8Array> {
+  const isLarge = body.declaredBytes === null || body.declaredBytes > quickBytes
   const parts: Uint8Array[] = []
   let size = 0
-  for await (const part of request.body) {
+  for await (const part of body) {
     size += part.length
     if (size > maxBytes) throw tooLarge(maxBytes)
     parts.push(part)
-    connection.renew()
+    if (isLarge) connection.renew()
   }
   return Buffer.concat(parts)
 }
 
 /** Encoded bytes would be kept without the word of how to decode them. */
-export function refuseEncoding({ headers }: Request): void {
-  const encoding = headers.get('content-encoding')
+export function refuseEncoding(request: HttpRequest): void {
+  const encoding = request.header('content-encoding')
   if (encoding === null || encoding.toLowerCase() === 'identity') return
   throw new KvistError('unsupported_media_type', 'a body is taken as it is, without a Content-Encoding')
 }
@@ -92,9 +85,15 @@ export interface SentValue {
  * The value that a body is. `application/json` and `+json` types must be JSON and are kept as text; other types are
  * kept as bytes. No type, and the one that curl's `-d` sends when not told otherwise, mean JSON.
  */
-export async function readValue(request: Request, connection: Connection): Promise<SentValue> {
-  const contentType = parseContentType(request.headers.get('content-type'))
-  const bytes = await bodyOf(request, maxValueBytes, connection)
+export function readValue(request: HttpRequest, connection: Connection): Maybe<SentValue> {
+  const contentType = parseContentType(request.header('content-type'))
+  const bytes = readBody(request, maxValueBytes, connection)
+  return bytes instanceof Promise
+    ? bytes.then((late) => sentValue(late, contentType))
+    : sentValue(bytes, contentType)
+}
+
+function sentValue(bytes: Uint8Array, contentType: string): SentValue {
   return { value: isJsonType(contentType) ? jsonText(bytes) : bytes, contentType }
 }
 

@@ -1,6 +1,7 @@
 import bundleStyle from 'swagger-ui-dist/swagger-ui.css' with { type: 'file' }
 import bundle from 'swagger-ui-dist/swagger-ui-bundle.js' with { type: 'file' }
 import { KvistError } from '../core/errors.ts'
+import { answer } from './answer.ts'
 import start from './docs-page/start.js' with { type: 'file' }
 import style from './docs-page/style.css' with { type: 'file' }
 import { serverTag } from './operation.ts'
@@ -39,10 +40,10 @@ const policy = [
   "frame-ancestors 'none'",
 ].join('; ')
 
-const headers = {
-  'content-security-policy': policy,
-  'x-content-type-options': 'nosniff',
-  'referrer-policy': 'no-referrer',
+const fields = {
+  'Content-Security-Policy': policy,
+  'X-Content-Type-Options': 'nosniff',
+  'Referrer-Policy': 'no-referrer',
 }
 
 interface Asset {
@@ -68,7 +69,7 @@ export const docsRoutes: readonly Route[] = [
     docs: {
       answers: { 200: { description: 'The page', content: { 'text/html': { schema: { type: 'string' } } } } },
     },
-    handle: () => new Response(page, { headers: { ...headers, 'content-type': 'text/html; charset=utf-8' } }),
+    handle: () => answer(200, { ...fields, 'Content-Type': 'text/html; charset=utf-8' }, page),
   },
   {
     method: 'GET',
@@ -77,12 +78,11 @@ export const docsRoutes: readonly Route[] = [
     tag: serverTag,
     open: true,
     docs: { answers: { 200: { description: 'The file' } }, problems: ['not_found'] },
-    handle({ params: { file = '' } }) {
+    async handle({ params: { file = '' } }) {
       const asset = Object.hasOwn(assets, file) ? assets[file] : undefined
       if (asset === undefined) throw new KvistError('not_found', 'the page has no such file')
-      return new Response(Bun.file(asset.path), {
-        headers: { ...headers, 'content-type': asset.type, 'cache-control': 'max-age=3600' },
-      })
+      const headers = { ...fields, 'Content-Type': asset.type, 'Cache-Control': 'max-age=3600' }
+      return answer(200, headers, await Bun.file(asset.path).bytes())
     },
   },
 ]

@@ -1,7 +1,6 @@
 import { expect, test } from 'bun:test'
-import { noConnection } from '../../test/support/connection.ts'
+import { noConnection, requestOf } from '../../test/support/connection.ts'
 import { healthRoutes } from './health.ts'
-import type { RoutedRequest } from './route.ts'
 
 test('a server that stops still lives, but does not serve any more', async () => {
   let ready = true
@@ -9,9 +8,7 @@ test('a server that stops still lives, but does not serve any more', async () =>
   const statuses = () =>
     Promise.all(
       rows.map(async ({ path, handle }) => {
-        const request = Object.assign(new Request(`http://localhost${path}`), {
-          params: {},
-        }) satisfies RoutedRequest
+        const request = requestOf(`GET ${path} HTTP/1.1`)
         return [path, (await handle(request, noConnection)).status]
       }),
     )

@@ -1,6 +1,8 @@
+import { answer } from './answer.ts'
 import { serverTag } from './operation.ts'
 import type { Route } from './route.ts'
 
+const plain = { 'Content-Type': 'text/plain; charset=utf-8' }
 const content = { 'text/plain': { schema: { type: 'string' } } }
 
 /** `/healthz`: the process lives. `/readyz`: it serves; not while it stops. Both need no token. */
@@ -13,7 +15,7 @@ export function healthRoutes(isReady: () => boolean): Route[] {
       tag: serverTag,
       docs: { answers: { 200: { description: 'It does', content } } },
       open: true,
-      handle: () => new Response('ok\n'),
+      handle: () => answer(200, plain, 'ok\n'),
     },
     {
       method: 'GET',
@@ -27,7 +29,7 @@ export function healthRoutes(isReady: () => boolean): Route[] {
         },
       },
       open: true,
-      handle: () => (isReady() ? new Response('ready\n') : new Response('stopping\n', { status: 503 })),
+      handle: () => (isReady() ? answer(200, plain, 'ready\n') : answer(503, plain, 'stopping\n')),
     },
   ]
 }

@@ -1,4 +1,5 @@
 import type { Exposed } from '../telemetry/metrics.ts'
+import { answer } from './answer.ts'
 import { serverTag } from './operation.ts'
 import type { Route } from './route.ts'
 
@@ -23,7 +24,7 @@ export function metricsRoutes(expose: () => Promise<Exposed>): Route[] {
       },
       async handle() {
         const { contentType, text } = await expose()
-        return new Response(text, { headers: { 'content-type': contentType } })
+        return answer(200, { 'Content-Type': contentType }, text)
       },
     },
   ]

@@ -1,30 +1,23 @@
 import type { Maybe } from '../core/engine.ts'
-import type { Route, RoutedRequest } from './route.ts'
+import type { Answer } from './answer.ts'
+import type { Connection, Route } from './route.ts'
+import type { HttpRequest } from './wire/request.ts'
 
-/** As Bun calls it. */
-export type Handler<R extends Request = RoutedRequest> = (
-  request: R,
-  server: Bun.Server<undefined>,
-) => Maybe<Response>
+export type Handler = (request: HttpRequest, connection: Connection) => Maybe<Answer>
 
 /**
  * Hears of an answer with the time that it took; of one that streams, to its beginning; of one that waited for
  * something to happen, without that. Must be quick: it is a part of every request.
  */
-export type Observer = (
-  request: Request,
-  status: number,
-  seconds: number,
-  server: Bun.Server<undefined>,
-) => void
+export type Observer = (request: HttpRequest, status: number, seconds: number, connection: Connection) => void
 
 /** Who hears of a route's answers; null stands for requests that no route takes. */
 export type Observe = (route: Route | null) => Observer
 
-const waits = new WeakMap<Request, number>()
+const waits = new WeakMap<HttpRequest, number>()
 
 /** Tells that of the time that an answer took, so much was nothing but waiting, as the client wished. */
-export function waited(request: Request, ms: number): void {
+export function waited(request: HttpRequest, ms: number): void {
   waits.set(request, ms)
 }
 
@@ -32,28 +25,28 @@ export function waited(request: Request, ms: number): void {
  * The same handler, with somebody who hears of its answers; `recover` makes an answer of what it throws or rejects
  * with.
  */
-export function observed<R extends Request>(
-  handler: Handler<R>,
+export function observed(
+  handler: Handler,
   observer: Observer,
-  recover: (error: unknown, request: R) => Response,
-): Handler<R> {
-  return (request, server) => {
+  recover: (error: unknown, request: HttpRequest) => Answer,
+): Handler {
+  return (request, connection) => {
     const startedMs = performance.now()
-    let answer: Maybe<Response>
+    let answer: Maybe<Answer>
     try {
-      answer = handler(request, server)
+      answer = handler(request, connection)
     } catch (error) {
       answer = recover(error, request)
     }
     if (answer instanceof Promise) {
-      const tell = (response: Response) => {
+      const tell = (late: Answer) => {
         const tookMs = performance.now() - startedMs - (waits.get(request) ?? 0)
-        observer(request, response.status, tookMs / 1000, server)
-        return response
+        observer(request, late.status, tookMs / 1000, connection)
+        return late
       }
       return answer.then(tell, (error) => tell(recover(error, request)))
     }
-    observer(request, answer.status, (performance.now() - startedMs) / 1000, server)
+    observer(request, answer.status, (performance.now() - startedMs) / 1000, connection)
     return answer
   }
 }

@@ -1,5 +1,6 @@
 import { expect, test } from 'bun:test'
 import { lintOpenApi } from '../../test/support/openapi-linter.ts'
+import { answer } from './answer.ts'
 import { openApiDocument } from './openapi.ts'
 import { named, type Operation } from './operation.ts'
 import type { Method, Route } from './route.ts'
@@ -7,7 +8,7 @@ import type { Method, Route } from './route.ts'
 const options = { version: '1.2.3', needsToken: true }
 
 function route(method: Method, path: string, more: Partial<Route> = {}): Route {
-  return { method, path, summary: `${method} ${path}`, handle: () => new Response(), ...more }
+  return { method, path, summary: `${method} ${path}`, handle: () => answer(200), ...more }
 }
 
 interface Documented {
@@ -128,7 +129,7 @@ test('a named schema is there once, and referred to wherever it is used, in othe
 
 test('an API with errors of its own says itself how they look', () => {
   const docs: Operation = { answers: { 200: { description: 'done' } }, problems: ['not_found'] }
-  const api = { mount: '/x', refuse: () => new Response() }
+  const api = { mount: '/x', refuse: () => answer(400) }
   const { responses } = operationsOf([route('GET', '/x/a', { docs, api })]).get('get /x/a')!
   expect(responses).toEqual({
     200: { description: 'done' },

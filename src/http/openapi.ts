@@ -1,6 +1,7 @@
 import { KvistError } from '../core/errors.ts'
+import { jsonAnswer } from './answer.ts'
 import {
-  type Answer,
+  type AnswerDocs,
   type Content,
   type Header,
   named,
@@ -154,7 +155,7 @@ function answersOf({ docs, api }: Route, wantsToken: boolean): Json {
   // An API with errors of its own says itself how they look.
   if (api !== undefined) return { ...(wantsToken ? noToken : {}), ...answers }
   const codes = [...(wantsToken ? (['unauthorized'] as const) : []), ...problems]
-  const failed: Record<number, Answer> = {}
+  const failed: Record<number, AnswerDocs> = {}
   for (const status of new Set(codes.map(statusOf))) {
     failed[status] = problemAnswer(
       status,
@@ -172,7 +173,7 @@ function problemAnswer(
   status: number,
   codes: readonly (KvistError['code'] | null)[],
   headers: Readonly<Record<string, Header>> = {},
-): Answer {
+): AnswerDocs {
   const examples = codes.map((code) => {
     const { title, detail, ...more } = problemOf(code === null ? null : new KvistError(code, '…'))
     return [more.code, { summary: String(title), value: { title, ...more, detail } }] as const
@@ -200,7 +201,7 @@ function problemHeaders(status: number): Record<string, Header> {
 
 /** HEAD is GET without its body. */
 function headOf(operation: Json, summary: string): Json {
-  const bare = Object.entries(operation.responses as Record<string, Answer>).map(([status, answer]) => {
+  const bare = Object.entries(operation.responses as Record<string, AnswerDocs>).map(([status, answer]) => {
     const { content, ...rest } = answer
     return [status, rest]
   })
@@ -244,7 +245,7 @@ export function openApiRoutes(routes: () => readonly Route[], options: DocumentO
       },
       handle() {
         text ??= JSON.stringify(openApiDocument(routes(), options))
-        return new Response(text, { headers: { 'content-type': 'application/json' } })
+        return jsonAnswer(text)
       },
     },
   ]

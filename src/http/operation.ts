@@ -12,7 +12,7 @@ export interface Operation {
   readonly parameters?: readonly Parameter[]
   readonly body?: Body
   /** By status. */
-  readonly answers: Readonly<Record<number, Answer>>
+  readonly answers: Readonly<Record<number, AnswerDocs>>
   /** Errors that it answers as problem details; a wrong token needs no mention. */
   readonly problems?: readonly ErrorCode[]
   /** What they carry beside the usual, by status. */
@@ -48,7 +48,7 @@ export interface Body {
   readonly content: Readonly<Record<string, Content>>
 }
 
-export interface Answer {
+export interface AnswerDocs {
   readonly description: string
   readonly headers?: Readonly<Record<string, Header>>
   /** By media type; missing for an answer without a body. */

@@ -1,11 +1,12 @@
 import { describe, expect, test } from 'bun:test'
+import { requestOf } from '../../test/support/connection.ts'
 import { KvistError } from '../core/errors.ts'
-import { collectionOf, memberOf, memberOfRest, parametersOf, pathOf } from './path.ts'
-import type { RoutedRequest } from './route.ts'
+import { collectionOf, memberOf, parametersOf } from './path.ts'
+import type { HttpRequest } from './wire/request.ts'
 
-/** A request as Bun's router would hand it on. */
-function routed(url: string, params: Readonly<Record<string, string>> = {}): RoutedRequest {
-  return { url, params } as unknown as RoutedRequest
+/** A request as the router would hand it on. */
+function routed(target: string, params: Readonly<Record<string, string>> = {}): HttpRequest {
+  return Object.assign(requestOf(`GET ${target} HTTP/1.1`), { params })
 }
 
 function codeOf(work: () => unknown): string {
@@ -19,60 +20,48 @@ function codeOf(work: () => unknown): string {
 }
 
 describe('members', () => {
-  test('are what the router says, while it is sure', () => {
-    const request = routed('http://x/v1/c/a%2Fb', { collection: 'c', key: 'a/b' })
-    expect(memberOf(request)).toEqual({ collection: 'c', key: 'a/b' })
+  const member = (collection: string, key: string) => memberOf(routed('/', { collection, key }))
+
+  test('are decoded once', () => {
+    expect(member('c', 'a%2Fb')).toEqual({ collection: 'c', key: 'a/b' })
+    expect(member('c%C3%A9', 'a%252F')).toEqual({ collection: 'cé', key: 'a%2F' })
+    expect(member('c', '%EF%BF%BD')).toEqual({ collection: 'c', key: '\ufffd' })
+    expect(memberOf(routed('/', { collection: 'c', '*': 'a/b%20c//' }))).toEqual({
+      collection: 'c',
+      key: 'a/b c//',
+    })
   })
 
-  test('are what the path says where the router saw U+FFFD: that character, or an escape that is none', () => {
-    const real = routed('http://x/v1/c/%EF%BF%BD', { collection: 'c', key: '\ufffd' })
-    expect(memberOf(real)).toEqual({ collection: 'c', key: '\ufffd' })
-    for (const path of ['c/%ff', 'c/%zz', 'c/%', '%ff/k', 'c/%ED%A0%80']) {
-      const [collection, key] = path.split('/').map((part) => (part.includes('%') ? '\ufffd' : part))
-      const request = routed(`http://x/v1/${path}`, { collection: collection!, key: key! })
-      expect([path, codeOf(() => memberOf(request))]).toEqual([path, 'invalid_request'])
+  test('that cannot be decoded are refused', () => {
+    for (const [collection, key] of [
+      ['c', '%ff'],
+      ['c', '%zz'],
+      ['c', '%'],
+      ['%ff', 'k'],
+      ['c', '%ED%A0%80'],
+    ] as const) {
+      expect([key, codeOf(() => member(collection, key))]).toEqual([key, 'invalid_request'])
     }
-  })
-
-  test('are all that follows the collection, also without a host, and up to the query', () => {
-    for (const host of ['http://x', '', 'http://[::1]:80', 'https://a?b'.slice(0, 9)]) {
-      const request = routed(`${host}/v1/c/a/b%20c//?expire_in=5/6`, { collection: 'c' })
-      expect(memberOfRest(request)).toEqual({ collection: 'c', key: 'a/b c//' })
-    }
-  })
-
-  test('are not of another collection than the router found', () => {
-    const request = routed('http://x/v1/other/k', { collection: 'c' })
-    expect(codeOf(() => memberOfRest(request))).toBe('invalid_request')
   })
 
   test('have keys of 512 bytes at most', () => {
-    const keyed = (key: string) => routed(`http://x/v1/c/${key}`, { collection: 'c', key })
-    expect(memberOf(keyed('k'.repeat(512))).key.length).toBe(512)
-    expect(codeOf(() => memberOf(keyed('k'.repeat(513))))).toBe('key_too_long')
-    expect(codeOf(() => memberOf(keyed('é'.repeat(257))))).toBe('key_too_long')
-    expect(codeOf(() => memberOf(keyed('')))).toBe('invalid_key')
+    expect(member('c', 'k'.repeat(512)).key.length).toBe(512)
+    expect(codeOf(() => member('c', 'k'.repeat(513)))).toBe('key_too_long')
+    expect(codeOf(() => member('c', 'é'.repeat(257)))).toBe('key_too_long')
+    expect(codeOf(() => member('c', ''))).toBe('invalid_key')
   })
 })
 
 test('collections are decoded strictly', () => {
-  expect(collectionOf(routed('http://x/v1/%EF%BF%BD?a', { collection: '\ufffd' }))).toBe('\ufffd')
-  expect(codeOf(() => collectionOf(routed('http://x/v1/%ff', { collection: '\ufffd' })))).toBe(
-    'invalid_request',
-  )
-  expect(codeOf(() => collectionOf(routed('http://x/v1/_a', { collection: '_a' })))).toBe(
-    'invalid_collection',
-  )
-})
-
-test('a path is what stands before the query', () => {
-  expect(pathOf('http://x/v1/c?a=/b')).toBe('/v1/c')
-  expect(pathOf('/v1/c?a')).toBe('/v1/c')
-  expect(pathOf('http://x/')).toBe('/')
+  const collection = (name: string) => collectionOf(routed('/', { collection: name }))
+  expect(collection('%EF%BF%BD')).toBe('\ufffd')
+  expect(codeOf(() => collection('%ff'))).toBe('invalid_request')
+  expect(codeOf(() => collection('_a'))).toBe('invalid_collection')
+  expect(codeOf(() => collection('%5Fa'))).toBe('invalid_collection')
 })
 
 describe('parameters', () => {
-  const parse = (query: string) => parametersOf(routed(`http://x/v1/c${query}`), ['prefix', 'limit'])
+  const parse = (query: string) => parametersOf(routed(`/v1/c${query}`), ['prefix', 'limit'])
   test('are decoded as a form is', () => {
     expect(parse('')).toEqual({})
     expect(parse('?')).toEqual({})

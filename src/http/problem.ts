@@ -1,4 +1,5 @@
 import { type ErrorCode, KvistError } from '../core/errors.ts'
+import { type Answer, answer, type Fields } from './answer.ts'
 import type { Problem, Refuse } from './route.ts'
 
 /** Problem details (RFC 9457): the answer to everything that goes wrong. */
@@ -48,25 +49,22 @@ export function problemOf(error: unknown): Problem {
 }
 
 /** Said as problem details. */
-const problemDetails: Refuse = (problem, headers) =>
-  new Response(JSON.stringify(problem), {
-    status: problem.status,
-    headers: { 'content-type': 'application/problem+json', ...headers },
-  })
+const problemDetails: Refuse = (problem, fields) =>
+  answer(problem.status, { 'Content-Type': 'application/problem+json', ...fields }, JSON.stringify(problem))
 
 /** With more headers, and more members of the problem; in the way of an API, where it has its own. */
-export function problemResponse(
+export function problemAnswer(
   error: unknown,
-  headers: Readonly<Record<string, string>> = {},
+  fields: Fields = {},
   members: Readonly<Record<string, unknown>> = {},
   refuse: Refuse = problemDetails,
-): Response {
+): Answer {
   const problem = { ...problemOf(error), ...members }
   const retryAfter = retryAfterSeconds[problem.status]
   return refuse(problem, {
-    ...(retryAfter === undefined ? {} : { 'retry-after': retryAfter }),
-    ...(problem.status === 401 ? { 'www-authenticate': 'Bearer' } : {}),
-    ...headers,
+    ...(retryAfter === undefined ? {} : { 'Retry-After': retryAfter }),
+    ...(problem.status === 401 ? { 'WWW-Authenticate': 'Bearer' } : {}),
+    ...fields,
   })
 }
 
@@ -75,7 +73,7 @@ export function methodNotAllowed(
   method: string,
   allowed: readonly string[],
   refuse: Refuse = problemDetails,
-): Response {
+): Answer {
   const allow = allowed.join(', ')
   const problem = {
     type: 'urn:kvist:method_not_allowed',
@@ -84,5 +82,5 @@ export function methodNotAllowed(
     code: 'method_not_allowed',
     detail: `${method} is not done here; ${allow} ${allowed.length === 1 ? 'is' : 'are'}`,
   }
-  return refuse(problem, { allow })
+  return refuse(problem, { Allow: allow })
 }

@@ -1,14 +1,11 @@
 import type { Maybe } from '../core/engine.ts'
+import type { Answer, Fields } from './answer.ts'
 import type { Operation, Tag } from './operation.ts'
+import type { HttpRequest } from './wire/request.ts'
 
 /** What a path that has routes answers, if only with 405. HEAD is not among them: where it has no row, GET answers it. */
 export const methods = ['GET', 'PUT', 'POST', 'PATCH', 'DELETE', 'OPTIONS'] as const
 export type Method = (typeof methods)[number] | 'HEAD'
-
-/** A request as Bun's router hands it on; parameters are decoded, and have to be checked (path.ts). */
-export interface RoutedRequest extends Request {
-  readonly params: Readonly<Record<string, string>>
-}
 
 /** What went wrong: the members of a problem document, before they take the shape of an API. */
 export interface Problem {
@@ -18,7 +15,7 @@ export interface Problem {
 }
 
 /** How an API says that something went wrong. */
-export type Refuse = (problem: Problem, headers: Readonly<Record<string, string>>) => Response
+export type Refuse = (problem: Problem, fields: Fields) => Answer
 
 /** Rows with a shape of errors of their own. */
 export interface Api {
@@ -42,19 +39,23 @@ export interface Route {
   /** Answers without a token too. */
   readonly open?: true
   /** May throw a KvistError. */
-  readonly handle: (request: RoutedRequest, connection: Connection) => Maybe<Response>
+  readonly handle: (request: HttpRequest, connection: Connection) => Maybe<Answer>
 }
 
 /** What a handler can ask of the connection that a request came on. */
 export interface Connection {
+  /** The address of the client. */
+  readonly remoteAddress: string
   /** Gives the client its full time again: a sign of life came, or another part of a long answer goes out. */
   renew(): void
   /** Takes away the limit of time, for answers that wait until something happens. */
   hold(): void
-  /** Breaks off within some seconds: the client does not take what it is sent. */
+  /** Breaks off: the client does not take what it is sent. */
   cut(): void
   /** Tells of an error after the answer has begun. The answer can only be cut then; the log says why. */
   failed(error: unknown): void
+  /** Whom to tell that the client has gone before it was answered; null for nobody any more. */
+  onGone(listener: (() => void) | null): void
   /** For an answer that may last as long as the server. Throws `closing` when that stops already. */
   keep(answer: Lasting): void
   /** The answer is over. */

@@ -1,7 +1,10 @@
 import { afterAll, expect, test } from 'bun:test'
 import { connect } from 'node:net'
+import { noConnection } from '../../test/support/connection.ts'
 import { KvistError } from '../core/errors.ts'
 import { accessLog } from './access-log.ts'
+import { type Answer, answer, jsonAnswer, streamed } from './answer.ts'
+import { jsonText, readBody } from './body.ts'
 import type { Route } from './route.ts'
 import { type HttpOptions, type HttpServer, listen } from './server.ts'
 
@@ -102,16 +105,17 @@ test('an answer that fails on its way is cut, and told of', async () => {
   const { url, reported } = serverOf([
     route('/x', (_request, connection) => {
       const parts = [new Uint8Array(1000)]
-      const body = new ReadableStream({
-        async pull(controller) {
+      const body = streamed(
+        async () => {
           await Bun.sleep(1)
           const part = parts.pop()
-          if (part !== undefined) return controller.enqueue(part)
+          if (part !== undefined) return part
           connection.failed(broken)
           throw broken
         },
-      })
-      return new Response(body)
+        () => {},
+      )
+      return answer(200, {}, body)
     }),
   ])
   const response = await fetch(`${url}/x`, { headers: { 'x-request-id': 'r2' } })
@@ -121,7 +125,7 @@ test('an answer that fails on its way is cut, and told of', async () => {
 })
 
 test('what no route takes is heard of as well, and so is a refused token', async () => {
-  const { url, answered } = serverOf([route('/x', () => new Response('x'))], { token: 'secret' })
+  const { url, answered } = serverOf([route('/x', () => answer(200, {}, 'x'))], { token: 'secret' })
   const headers = { authorization: 'Bearer secret' }
   await fetch(`${url}/x`)
   await fetch(`${url}/x`, { headers })
@@ -137,7 +141,7 @@ test('what no route takes is heard of as well, and so is a refused token', async
 
 test("a client that goes away with its request half sent is nobody's fault", async () => {
   const { server, url, reported, answered } = serverOf([
-    route('/x', async (request) => new Response(await request.text()), 'PUT'),
+    route('/x', async (request) => jsonAnswer(jsonText(await readBody(request, 100, noConnection))), 'PUT'),
   ])
   const socket = connect(Number(new URL(url).port), '127.0.0.1')
   socket.write('PUT /x HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf')
@@ -149,13 +153,13 @@ test("a client that goes away with its request half sent is nobody's fault", asy
 })
 
 test('open requests and connections are counted', async () => {
-  let answer = (_response: Response) => {}
+  let tell = (_answer: Answer) => {}
   const { server, url } = serverOf([
     route(
       '/x',
       () =>
         new Promise((resolve) => {
-          answer = resolve
+          tell = resolve
         }),
     ),
   ])
@@ -164,7 +168,7 @@ test('open requests and connections are counted', async () => {
   const idle = [connect(port, '127.0.0.1'), connect(port, '127.0.0.1')]
   const asked = fetch(`${url}/x`)
   while (server.openRequests() === 0 || (await server.openConnections()) !== 3) await Bun.sleep(5)
-  answer(new Response('x'))
+  tell(answer(200, {}, 'x'))
   await (await asked).text()
   while (server.openRequests() !== 0) await Bun.sleep(5)
   for (const socket of idle) socket.destroy()
@@ -177,7 +181,9 @@ test('the access log has a line for every request, and never a query', async () 
     warn() {},
     error() {},
   }
-  const { url } = serverOf([route('/v1/:collection', () => new Response('x'))], { observe: accessLog(log) })
+  const { url } = serverOf([route('/v1/:collection', () => answer(200, {}, 'x'))], {
+    observe: accessLog(log),
+  })
   await fetch(`${url}/v1/caf%C3%A9?value=secret`, { headers: { 'x-request-id': 'r1' } })
   await fetch(`${url}/nowhere`, { method: 'DELETE' })
   expect(lines).toEqual([

@@ -1,12 +1,15 @@
 import { bearerCheck } from '../auth/token.ts'
+import type { Maybe } from '../core/engine.ts'
 import { KvistError } from '../core/errors.ts'
-import { type Connections, RequestConnection } from './connection.ts'
-import { countConnections } from './connections.ts'
+import { type Answer, answer } from './answer.ts'
 import { type Handler, type Observe, observed } from './observed.ts'
-import { pathOf } from './path.ts'
-import { methodNotAllowed, problemResponse } from './problem.ts'
+import { methodNotAllowed, problemAnswer } from './problem.ts'
 import { requestId, requestIdHeader } from './request-id.ts'
-import { type Api, type Method, methods, type Route } from './route.ts'
+import type { Api, Route } from './route.ts'
+import { type Match, routerOf } from './router.ts'
+import type { Port } from './wire/connection.ts'
+import { openListener } from './wire/listener.ts'
+import type { HttpRequest } from './wire/request.ts'
 
 export interface HttpOptions {
   readonly host: string
@@ -23,8 +26,8 @@ export interface HttpServer {
   readonly url: string
   /** Requests that are not answered to their end yet. */
   openRequests(): number
-  /** Connections of clients; null where the system does not tell. */
-  openConnections(): Promise<number | null>
+  /** Connections of clients. */
+  openConnections(): number
   /**
    * Takes no more connections, ends answers that last, lets what else is in flight finish within the time, then cuts
    * what is left.
@@ -32,90 +35,64 @@ export interface HttpServer {
   stop(timeoutMs: number): Promise<void>
 }
 
+/** Serves the rows at once. Throws where the port cannot be had. */
 export function listen(options: HttpOptions): HttpServer {
-  const unrouted = observed(unroutedHandler(options), options.observe(null), recovery(undefined, options))
-  const connections: Connections = {
-    timeoutSeconds: timerSeconds(options.idleTimeoutSeconds),
+  const { host, idleTimeoutSeconds, onError } = options
+  const port: Port = {
+    timeoutTicks: idleTimeoutSeconds,
     lasting: new Set(),
+    tick: 0,
     isStopping: false,
-    report: (error, request) => report(error, request, options.onError),
+    openRequests: 0,
+    handle: handlerOf(options),
+    refuse: ({ status, code, detail }) => problemAnswer(new KvistError(code, detail), {}, { status }),
+    report: (error, request) => report(error, request, onError),
   }
-  const server = Bun.serve({
-    hostname: options.host,
-    port: options.port,
-    // Off, Bun would let two servers share a port, and answer errors with pages that show the source.
-    development: false,
-    reusePort: false,
-    idleTimeout: connections.timeoutSeconds,
-    // Bodies are bounded where they are read: an import has no bound.
-    maxRequestBodySize: Number.MAX_SAFE_INTEGER,
-    routes: routeTable(options, connections, unrouted),
-    fetch: unrouted,
-    error: (error) => {
-      if (!isGone(error)) options.onError(error)
-      return problemResponse(error)
-    },
-  })
+  const listener = openListener(port, host, options.port, onError)
   return {
-    url: server.url.origin,
-    openRequests: () => server.pendingRequests,
-    openConnections: () => countConnections(server.port ?? 0),
-    async stop(timeoutMs) {
-      connections.isStopping = true
-      const finished = server.stop()
-      for (const answer of connections.lasting) answer.end()
-      const unread = connections.lasting.size > 0 ? [allButUnread(server, connections)] : []
-      await Promise.race([finished, ...unread, Bun.sleep(timeoutMs)])
-      await server.stop(true)
-    },
+    url: listener.url,
+    openRequests: () => port.openRequests,
+    openConnections: listener.openConnections,
+    stop: listener.stop,
   }
 }
 
-const lookAgainMs = 10
-
-/** Waits until nothing is left but answers that were ended and that their clients do not take the rest of. */
-async function allButUnread(server: Bun.Server<undefined>, { lasting }: Connections): Promise<void> {
-  while (server.pendingRequests > lasting.size) await Bun.sleep(lookAgainMs)
-}
-
-/**
- * Bun's timers go off at ticks of four seconds: one of a second goes off somewhere within the next four. A tick more,
- * and nobody is cut before the time that was promised.
- */
-function timerSeconds(idleTimeoutSeconds: number): number {
-  return Math.min(idleTimeoutSeconds + 4, 255)
-}
-
-function routeTable(
-  options: HttpOptions,
-  connections: Connections,
-  unrouted: Handler<Request>,
-): Record<string, Partial<Record<Method, Handler>>> {
-  const table: Record<string, Partial<Record<Method, Handler>>> = {}
-  for (const route of options.routes) {
-    table[route.path] ??= Object.fromEntries(methods.map((method) => [method, unrouted]))
-    table[route.path]![route.method] = observed(
-      handlerOf(route, options, connections),
-      options.observe(route),
-      recovery(route.api, options),
-    )
+/** What answers all requests. */
+function handlerOf(options: HttpOptions): Handler {
+  const { routes, observe } = options
+  const router = routerOf(routes, (route) =>
+    observed(routeHandler(route, options), observe(route), recovery(route.api, options)),
+  )
+  const nothing = unroutedHandler(options)
+  const unrouted = (match: Match<Handler> | null) => (request: HttpRequest) => nothing(request, match)
+  const observer = observe(null)
+  return (request, connection): Maybe<Answer> => {
+    const match = router.match(request.path)
+    const methods = match?.place.methods
+    const handler =
+      methods?.get(request.method) ?? (request.method === 'HEAD' ? methods?.get('GET') : undefined)
+    if (match === null || handler === undefined) {
+      return observed(unrouted(match), observer, recovery(undefined, options))(request, connection)
+    }
+    request.params = match.params
+    return handler(request, connection)
   }
-  return table
 }
 
-function handlerOf(route: Route, { token }: HttpOptions, connections: Connections): Handler {
+function routeHandler(route: Route, { token }: HttpOptions): Handler {
   const { handle } = route
-  const mayEnter = token === null || route.open ? null : bearerCheck(token)
-  return (request, server) => {
-    if (mayEnter !== null && !mayEnter(request.headers.get('authorization'))) throw unauthorized()
-    return handle(request, new RequestConnection(request, server, connections))
+  if (token === null || route.open) return handle
+  const mayEnter = bearerCheck(token)
+  return (request, connection) => {
+    if (!mayEnter(request.header('authorization'))) throw unauthorized()
+    return handle(request, connection)
   }
 }
 
 function recovery(
   api: Api | undefined,
   { onError }: HttpOptions,
-): (error: unknown, request: Request) => Response {
+): (error: unknown, request: HttpRequest) => Answer {
   return (error, request) => answerError(error, request, api, onError)
 }
 
@@ -128,21 +105,21 @@ const ownFaults = new Set(['storage_failed', 'storage_full', 'busy'])
 
 function answerError(
   error: unknown,
-  request: Request,
+  request: HttpRequest,
   api: Api | undefined,
   onError: HttpOptions['onError'],
-): Response {
-  if (isGone(error)) return new Response(null, { status: clientGone })
+): Answer {
+  if (isGone(error)) return answer(clientGone)
   const id = report(error, request, onError)
-  if (id === null) return problemResponse(error, {}, {}, api?.refuse)
-  return problemResponse(error, { [requestIdHeader]: id }, { request_id: id }, api?.refuse)
+  if (id === null) return problemAnswer(error, {}, {}, api?.refuse)
+  return problemAnswer(error, { [requestIdHeader]: id }, { request_id: id }, api?.refuse)
 }
 
 /** Tells of an error that is kvist's own fault; the name that the request has in the log then, or null. */
-function report(error: unknown, request: Request, onError: HttpOptions['onError']): string | null {
+function report(error: unknown, request: HttpRequest, onError: HttpOptions['onError']): string | null {
   if (error instanceof KvistError ? !ownFaults.has(error.code) : isGone(error)) return null
   const id = requestId(request)
-  onError(error, { request_id: id, method: request.method, path: pathOf(request.url) })
+  onError(error, { request_id: id, method: request.method, path: request.path })
   return id
 }
 
@@ -155,40 +132,30 @@ function isGone(error: unknown): boolean {
 }
 
 /** What no route took: a path that is not there, or one that has other methods. */
-function unroutedHandler({ routes, token }: HttpOptions): (request: Request) => Response {
+function unroutedHandler({
+  routes,
+  token,
+}: HttpOptions): (request: HttpRequest, match: Match<Handler> | null) => Answer {
   const mayEnter = token === null ? null : bearerCheck(token)
   const apis = [...new Set(routes.map(({ api }) => api))]
-  return (request) => {
-    const path = pathOf(request.url)
-    const fitting = routes.filter((route) => matches(route.path, path))
-    // A fixed path wins over one with parameters, and so does one that comes first.
-    const first = fitting.find((route) => route.path === path) ?? fitting[0]
+  return (request, match) => {
+    const { method, path } = request
+    const first = routes.find((route) => route.path === match?.place.pattern)
     const api = first === undefined ? apiOf(path, apis) : first.api
-    if (mayEnter !== null && !mayEnter(request.headers.get('authorization')))
-      return problemResponse(unauthorized(), {}, {}, api?.refuse)
-    if (first === undefined) {
-      const nothing = new KvistError('not_found', `there is nothing at ${path.slice(0, 200)}`)
-      return problemResponse(nothing, {}, {}, api?.refuse)
+    if (mayEnter !== null && !mayEnter(request.header('authorization'))) {
+      return problemAnswer(unauthorized(), {}, {}, api?.refuse)
     }
-    const same = routes.filter((route) => route.path === first.path)
-    const allowed = new Set<string>(same.map(({ method }) => method))
+    if (match === null) {
+      const nothing = new KvistError('not_found', `there is nothing at ${path.slice(0, 200)}`)
+      return problemAnswer(nothing, {}, {}, api?.refuse)
+    }
+    const allowed = new Set(match.place.methods.keys())
     if (allowed.has('GET')) allowed.add('HEAD')
-    return methodNotAllowed(request.method, [...allowed], api?.refuse)
+    return methodNotAllowed(method, [...allowed], api?.refuse)
   }
 }
 
 /** The API in whose mount an unknown path lies. */
 function apiOf(path: string, apis: readonly (Api | undefined)[]): Api | undefined {
   return apis.find((api) => api !== undefined && `${path}/`.startsWith(`${api.mount}/`))
-}
-
-/** Whether a path is one that a route's pattern stands for. Only the rest of a path may be empty. */
-function matches(pattern: string, path: string): boolean {
-  const wanted = pattern.split('/')
-  const given = path.split('/')
-  const open = wanted.at(-1) === '*'
-  if (open ? given.length < wanted.length : given.length !== wanted.length) return false
-  return wanted.every((segment, i) =>
-    segment.startsWith(':') ? given[i] !== '' : segment === '*' || segment === given[i],
-  )
 }

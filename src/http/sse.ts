@@ -1,4 +1,5 @@
 import type { Maybe } from '../core/engine.ts'
+import { type Answer, type BodyWriter, headerLines, type StreamedBody } from './answer.ts'
 import type { Connection, Lasting } from './route.ts'
 
 /**
@@ -20,7 +21,7 @@ export interface FrameSource {
 
 export interface EventStreams {
   /** A stream of what a source gives, until one side ends it. Throws `closing` when the server stops. */
-  answer(connection: Connection, sourceOf: (wake: () => void) => FrameSource): Response
+  answer(connection: Connection, sourceOf: (wake: () => void) => FrameSource): Answer
 }
 
 export interface EventStreamOptions {
@@ -61,10 +62,10 @@ export function wantsEvents(accept: string | null): boolean {
 const mediaType = 'text/event-stream'
 
 /** `no` keeps nginx from gathering events before it passes them on. */
-const eventHeaders = new Headers({
-  'content-type': mediaType,
-  'cache-control': 'no-store',
-  'x-accel-buffering': 'no',
+const eventLines = headerLines({
+  'Content-Type': mediaType,
+  'Cache-Control': 'no-store',
+  'X-Accel-Buffering': 'no',
 })
 
 /** Streams that share one timer. It gives each its heartbeat in turn: all at once would be a long moment for others. */
@@ -90,7 +91,7 @@ export function eventStreams({ heartbeatMs, patience }: EventStreamOptions = usu
       opened++
       slot.add(stream)
       if (count++ === 0) timer = setInterval(beat, heartbeatMs / beatSlots)
-      return new Response(new ReadableStream(stream), { headers: eventHeaders })
+      return { status: 200, lines: eventLines, body: stream }
     },
   }
 }
@@ -100,12 +101,12 @@ const beatSlots = 60
 /** Larger pieces would have to be held in memory until a slow client has taken all of one. */
 const pieceBytes = 64 * 1024
 
-/** One stream: as the body of an answer, Bun pulls. A class, for there are many. */
-class EventStream implements Lasting {
+/** One stream. A class, for there are many. */
+class EventStream implements Lasting, StreamedBody {
   private readonly connection: Connection
   private readonly source: FrameSource
   private readonly onOver: () => void
-  private controller: ReadableStreamDefaultController<Uint8Array> | null = null
+  private to: BodyWriter | null = null
   /** The client has taken what it was sent. */
   private hasRoom = false
   /** What does not fit into one piece. */
@@ -126,8 +127,8 @@ class EventStream implements Lasting {
     this.onOver = onOver
   }
 
-  pull(controller: ReadableStreamDefaultController<Uint8Array>): void {
-    this.controller = controller
+  pull(to: BodyWriter): void {
+    this.to = to
     this.hasRoom = true
     this.beats = 0
     if (this.isOver) this.finish()
@@ -193,8 +194,8 @@ class EventStream implements Lasting {
   private send(frames: Uint8Array): void {
     const fits = frames.length <= pieceBytes
     this.rest = fits ? null : frames.subarray(pieceBytes)
-    this.hasRoom = false
-    this.controller!.enqueue(fits ? frames : frames.subarray(0, pieceBytes))
+    this.hasRoom = this.to!.write(fits ? frames : frames.subarray(0, pieceBytes))
+    this.beats = 0
   }
 
   /** The client sees the end of the stream, and resumes. */
@@ -215,6 +216,6 @@ class EventStream implements Lasting {
   private finish(): void {
     this.hasRoom = false
     this.connection.letGo(this)
-    this.controller!.close()
+    this.to!.end()
   }
 }

@@ -250,21 +250,14 @@ export function exposition(counted: Counted): (sources: MetricSources) => Promis
   for (const name of sayNothing) registry.removeSingleMetric(name)
 
   return async (sources) => {
-    const [collections, connections] = await Promise.all([
-      labelsOf(() => sources.database.collections()),
-      connectionsOf(sources),
-    ])
+    const collections = await labelsOf(() => sources.database.collections())
+    const connections = Object.entries(sources.connections).map(([protocol, count]) => ({
+      labels: { protocol },
+      value: count(),
+    }))
     look = { sources, stats: sources.database.stats(), collections, connections }
     return { contentType: registry.contentType, text: await registry.metrics() }
   }
-}
-
-async function connectionsOf(sources: MetricSources): Promise<Sample<number>[]> {
-  const found = Object.entries(sources.connections).map(async ([protocol, count]) => {
-    const value = await count()
-    return value === null ? [] : [{ labels: { protocol }, value }]
-  })
-  return (await Promise.all(found)).flat()
 }
 
 function isSamples<Value>(found: Value | readonly Sample<Value>[]): found is readonly Sample<Value>[] {

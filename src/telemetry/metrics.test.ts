@@ -29,7 +29,7 @@ function sources(): MetricSources {
       open: { member: 1, collection: 2, store: 3, poll: 4 },
       events: { member: 5, collection: 6, store: 7, poll: 8 },
     },
-    connections: { http: () => 4, memcached: async () => null },
+    connections: { http: () => 4, memcached: () => 7 },
   }
 }
 
@@ -105,7 +105,7 @@ const told: [name: string, labels: Record<string, string>, value: number | undef
   ['kvist_watch_events_total', { kind: 'store' }, 7],
   ['kvist_watch_fallbacks_total', {}, 2],
   ['kvist_open_connections', { protocol: 'http' }, 4],
-  ['kvist_open_connections', { protocol: 'memcached' }, undefined],
+  ['kvist_open_connections', { protocol: 'memcached' }, 7],
   ['kvist_commit_group_size_bucket', { le: '1' }, 1],
   ['kvist_commit_group_size_bucket', { le: '4' }, 2],
   ['kvist_commit_group_size_bucket', { le: '+Inf' }, 3],

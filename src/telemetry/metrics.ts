@@ -1,6 +1,5 @@
 import type { Database } from '../core/database.ts'
 import { type Distribution, distribution, observe } from '../core/distribution.ts'
-import type { Maybe } from '../core/engine.ts'
 import { KvistError } from '../core/errors.ts'
 import type { MemcachedCounts } from './memcached-counts.ts'
 import type { WatchCounts } from './watch-counts.ts'
@@ -26,8 +25,8 @@ export interface MetricSources {
   /** HTTP requests that are not answered to their end yet. */
   openRequests(): number
   readonly watches: WatchCounts
-  /** How many clients are connected, by protocol; null where the system does not tell. */
-  readonly connections: Readonly<Record<string, () => Maybe<number | null>>>
+  /** How many clients are connected, by protocol. */
+  readonly connections: Readonly<Record<string, () => number>>
   /** Missing where there is no memcached port. */
   readonly memcached?: MemcachedCounts
 }

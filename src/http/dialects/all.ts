@@ -1,7 +1,6 @@
 import type { Database } from '../../core/database.ts'
 import { KvistError } from '../../core/errors.ts'
-import { pathOf } from '../path.ts'
-import type { Route, RoutedRequest } from '../route.ts'
+import type { Route } from '../route.ts'
 import type { Dialect } from './dialect.ts'
 import { keys } from './keys.ts'
 import { minstore } from './minstore.ts'
@@ -37,12 +36,6 @@ export function dialectRoutes(db: Database, atRoot: string | null): Route[] {
   ]
 }
 
-/** The paths where clients of the dialect at the root may send a GET with a body. */
-export function getBodyPaths(atRoot: string | null): string[] {
-  const root = dialects.find(({ name }) => name === atRoot)
-  return (root?.getBodies ?? []).flatMap((path) => [path, `/dialects/${atRoot}${path}`])
-}
-
 function mounted({ tag, refuse, routes }: Dialect, db: Database, mount: string): Route[] {
   const api = { mount, refuse }
   return routes(db).map((row) => ({ ...row, path: mount + row.path, tag, api }))
@@ -55,8 +48,8 @@ function isOwn(path: string): boolean {
 /** A parameter at the root stands for every name but kvist's own. */
 function guarded(row: Route): Route {
   if (!row.path.startsWith('/:')) return row
-  const handle: Route['handle'] = (request: RoutedRequest, connection) => {
-    const path = pathOf(request.url)
+  const handle: Route['handle'] = (request, connection) => {
+    const { path } = request
     if (isOwn(path)) throw new KvistError('not_found', `${path.slice(0, 200)} is kvist's own, and not there`)
     return row.handle(request, connection)
   }

@@ -1,14 +1,8 @@
 import { isUtf8 } from 'node:buffer'
 import type { Member, Value } from '../../core/member.ts'
-import type { Answer, Schema } from '../operation.ts'
+import { type Answer, answer, type Fields, jsonAnswer, streamed } from '../answer.ts'
+import type { AnswerDocs, Schema } from '../operation.ts'
 import type { Connection } from '../route.ts'
-
-type Headers = Readonly<Record<string, string>>
-
-/** An answer of JSON text. */
-export function jsonAnswer(text: string, status = 200, headers: Headers = {}): Response {
-  return new Response(text, { status, headers: { 'content-type': 'application/json', ...headers } })
-}
 
 /** A value within JSON: JSON as it was stored; bytes as text where they are UTF-8, and else in base64. */
 export function valueJson(value: Value): string {
@@ -35,32 +29,27 @@ export async function listAnswer(
   shape: (member: Member) => string,
   [before, after]: readonly [string, string],
   connection: Connection,
-  headers: Headers = {},
-): Promise<Response> {
+  fields: Fields = {},
+): Promise<Answer> {
   const first = await nextText(parts, shape, connection)
   const second = first === null ? null : await nextText(parts, shape, connection)
-  if (second === null) return jsonAnswer(before + (first ?? '') + after, 200, headers)
+  if (second === null) return jsonAnswer(before + (first ?? '') + after, 200, fields)
 
+  const waiting: (string | null)[] = [`${before}${first}`, `,${second}`]
+  let isOver = false
   async function next(): Promise<string | null> {
+    if (isOver) return null
     try {
-      return await nextText(parts, shape, connection, ',')
+      const text = waiting.shift() ?? (await nextText(parts, shape, connection, ','))
+      isOver = text === null
+      return text ?? after
     } catch (error) {
       connection.failed(error)
       throw error
     }
   }
-  const waiting: (string | null)[] = [`${before}${first}`, `,${second}`]
-  const stream = new ReadableStream<Uint8Array>({
-    async pull(controller) {
-      const text = waiting.shift() ?? (await next())
-      controller.enqueue(Buffer.from(text ?? after))
-      if (text === null) controller.close()
-    },
-    async cancel() {
-      await parts.return(undefined)
-    },
-  })
-  return new Response(stream, { headers: { 'content-type': 'application/json', ...headers } })
+  const body = streamed(next, () => void parts.return(undefined))
+  return answer(200, { 'Content-Type': 'application/json', ...fields }, body)
 }
 
 /** The next members that there are; null at the end. */
@@ -79,6 +68,6 @@ async function nextText(
 }
 
 /** What the API's document says of an answer of JSON. */
-export function jsonDocs(description: string, example: unknown, schema: Schema = {}): Answer {
+export function jsonDocs(description: string, example: unknown, schema: Schema = {}): AnswerDocs {
   return { description, content: { 'application/json': { schema, example } } }
 }

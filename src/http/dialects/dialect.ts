@@ -8,8 +8,6 @@ export interface Dialect {
   readonly name: string
   readonly tag: Tag
   readonly refuse: Refuse
-  /** Its paths where a GET may come with a body, which takes more than a server (http/get-bodies.ts). */
-  readonly getBodies?: readonly string[]
   /** Its rows, their paths relative to where it is mounted. */
   routes(db: Database): Route[]
 }

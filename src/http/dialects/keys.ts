@@ -14,13 +14,15 @@ import { everything } from '../../core/list.ts'
 import { jsonContentType, type Member } from '../../core/member.ts'
 import { isObjectText, mergePatch } from '../../core/merge.ts'
 import { compilePattern } from '../../core/pattern.ts'
+import { type Answer, jsonAnswer } from '../answer.ts'
 import { decodeCursor, encodeCursor } from '../cursor.ts'
-import type { Answer, Parameter } from '../operation.ts'
-import { pathOf } from '../path.ts'
-import type { Connection, RoutedRequest } from '../route.ts'
-import { jsonAnswer, jsonDocs, listAnswer, valueJson } from './answer.ts'
+import type { AnswerDocs, Parameter } from '../operation.ts'
+import { pathParameter } from '../path.ts'
+import type { Connection } from '../route.ts'
+import type { HttpRequest } from '../wire/request.ts'
+import { jsonDocs, listAnswer, valueJson } from './answer.ts'
 import type { Dialect } from './dialect.ts'
-import { expiryAfter, jsonBody, pathParameter, queryParameter } from './request.ts'
+import { expiryAfter, jsonBody, queryParameter } from './request.ts'
 
 const collection = 'keys'
 const secondMs = 1000
@@ -53,7 +55,7 @@ export const keys: Dialect = {
           ...missing,
         },
       },
-      handle: (request: RoutedRequest, connection: Connection) => patchKey(db, request, connection),
+      handle: (request: HttpRequest, connection: Connection) => patchKey(db, request, connection),
     } as const
     return [
       {
@@ -133,7 +135,7 @@ export const keys: Dialect = {
 
 const allStored = 'all key value pair are persisted'
 
-const badRequest: Answer = jsonDocs('No JSON, or a parameter that is none', { error: 'Bad request' })
+const badRequest: AnswerDocs = jsonDocs('No JSON, or a parameter that is none', { error: 'Bad request' })
 
 const missing = {
   404: jsonDocs('There is none', { error: 'Not found' }),
@@ -157,11 +159,11 @@ const listParameters: readonly Parameter[] = [
   { in: 'query', name: 'cursor', description: 'Where an earlier page ended', schema: { type: 'string' } },
 ]
 
-function idOf(request: RoutedRequest): string {
+function idOf(request: HttpRequest): string {
   return parseKey(pathParameter(request, 'id'))
 }
 
-async function putKeys(db: Database, request: Request, connection: Connection): Promise<Response> {
+async function putKeys(db: Database, request: HttpRequest, connection: Connection): Promise<Answer> {
   const expireIn = queryParameter(request, 'expire_in')
   const expiresAtMs = expireIn === undefined ? null : expiryAfter(expireIn, secondMs, Date.now())
   const values = rawMembers(await jsonBody(request, connection, maxBatchBytes))
@@ -183,7 +185,7 @@ function requireSize(value: string): void {
   throw new KvistError('too_large', `a value has more than ${maxValueBytes} bytes`)
 }
 
-async function getKeys(db: Database, request: Request, connection: Connection): Promise<Response> {
+async function getKeys(db: Database, request: HttpRequest, connection: Connection): Promise<Answer> {
   const pattern = queryParameter(request, 'filter') ?? ''
   const filter = pattern === '' ? null : compilePattern(pattern, { anyRun: '$', anyOne: null })
   const limit = queryParameter(request, 'limit')
@@ -203,7 +205,7 @@ async function getKeys(db: Database, request: Request, connection: Connection): 
   return jsonAnswer(
     brackets.join(members.map(shownValue).join(',')),
     200,
-    link === null ? {} : { link: `<${link}>; rel="next"` },
+    link === null ? {} : { Link: `<${link}>; rel="next"` },
   )
 }
 
@@ -214,27 +216,27 @@ function parseLimit(given: string | undefined): number {
   throw new KvistError('invalid_parameter', `limit is a number from 1 to ${maxPageMembers}`)
 }
 
-function nextPath(request: Request, given: Readonly<Record<string, string | undefined>>): string {
+function nextPath(request: HttpRequest, given: Readonly<Record<string, string | undefined>>): string {
   const query = new URLSearchParams()
   for (const [name, value] of Object.entries(given)) if (value) query.set(name, value)
-  return `${pathOf(request.url)}?${query}`
+  return `${request.path}?${query}`
 }
 
 function shownValue({ value }: Member): string {
   return valueJson(value)
 }
 
-async function answerKey(db: Database, id: string): Promise<Response> {
+async function answerKey(db: Database, id: string): Promise<Answer> {
   const member = await db.get(collection, id)
   return member === null ? answerMissing(db, id) : jsonAnswer(`{"response":${valueJson(member.value)}}`)
 }
 
-async function answerMissing(db: Database, id: string): Promise<Response> {
+async function answerMissing(db: Database, id: string): Promise<Answer> {
   const hasExpired = (await db.ending(collection, id)) === 'expire'
   return hasExpired ? jsonAnswer('{"error":"Expired"}', 410) : jsonAnswer('{"error":"Not found"}', 404)
 }
 
-async function patchKey(db: Database, request: RoutedRequest, connection: Connection): Promise<Response> {
+async function patchKey(db: Database, request: HttpRequest, connection: Connection): Promise<Answer> {
   const key = idOf(request)
   const patch = await jsonBody(request, connection, maxValueBytes)
   if (!isObjectText(patch)) throw new KvistError('invalid_request', 'the patch is not a JSON object')

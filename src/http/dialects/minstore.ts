@@ -7,13 +7,16 @@ import { parseKey } from '../../core/keys.ts'
 import { maxBatchBytes, maxValueBytes } from '../../core/limits.ts'
 import { jsonContentType, type Member } from '../../core/member.ts'
 import { isObjectText, objectText, withMembers } from '../../core/merge.ts'
+import { type Answer, answer, jsonAnswer } from '../answer.ts'
 import { jsonText, readBody } from '../body.ts'
-import type { Answer, Body } from '../operation.ts'
-import type { Connection, RoutedRequest } from '../route.ts'
-import { jsonAnswer, jsonDocs, valueText } from './answer.ts'
+import type { AnswerDocs, Body } from '../operation.ts'
+import { pathParameter } from '../path.ts'
+import type { Connection } from '../route.ts'
+import type { HttpRequest } from '../wire/request.ts'
+import { jsonDocs, valueText } from './answer.ts'
 import type { Dialect } from './dialect.ts'
 import { pythonHash } from './python-hash.ts'
-import { formField, pathParameter, queryParameter } from './request.ts'
+import { formField, queryParameter } from './request.ts'
 
 const collection = 'text'
 
@@ -66,7 +69,7 @@ export const minstore: Dialect = {
         const uid = uidOf(request)
         const member = await db.get(collection, uid)
         if (member === null) throw notFound(uid)
-        return answerRecord(uid, recordText(member), request.headers.get('if-none-match'))
+        return answerRecord(uid, recordText(member), request.header('if-none-match'))
       },
     },
     {
@@ -92,8 +95,8 @@ const exampleRecord = {
   size: 222,
 }
 const exampleError = { error: 'there is no value' }
-const missing: Answer = jsonDocs('There is none', { error: 'there is no record "a1"' })
-const record: Answer = {
+const missing: AnswerDocs = jsonDocs('There is none', { error: 'there is no record "a1"' })
+const record: AnswerDocs = {
   ...jsonDocs('The record', exampleRecord),
   headers: { ETag: { description: '`"<uid>:<check_sum>"`', schema: { type: 'string' } } },
 }
@@ -105,7 +108,7 @@ const body: Body = {
   },
 }
 
-function uidOf(request: RoutedRequest): string {
+function uidOf(request: HttpRequest): string {
   return parseKey(pathParameter(request, 'uid'))
 }
 
@@ -113,14 +116,14 @@ function notFound(uid: string): KvistError {
   return new KvistError('not_found', `there is no record ${JSON.stringify(uid)}`)
 }
 
-async function createRecord(db: Database, request: RoutedRequest, connection: Connection): Promise<Response> {
+async function createRecord(db: Database, request: HttpRequest, connection: Connection): Promise<Answer> {
   const uid = uidOf(request)
   const value = await sentText(request, connection)
   const why = `there is a record ${JSON.stringify(uid)} already`
   return storeRecord(db, uid, value, { ifNoneMatch: 'any' }, new KvistError('invalid_request', why))
 }
 
-async function updateRecord(db: Database, request: RoutedRequest, connection: Connection): Promise<Response> {
+async function updateRecord(db: Database, request: HttpRequest, connection: Connection): Promise<Answer> {
   const uid = uidOf(request)
   if (queryParameter(request, 'mirror') === '1') {
     const sent = await sentValue(request, connection)
@@ -148,7 +151,7 @@ async function storeRecord(
   value: string,
   condition: Condition,
   otherwise: KvistError,
-): Promise<Response> {
+): Promise<Answer> {
   const checkSum = pythonHash(value)
   const made = objectText(
     new Map([
@@ -186,16 +189,16 @@ function withSize(json: string): string {
   return withMembers(json, [['size', String(size)]])
 }
 
-async function sentText(request: Request, connection: Connection): Promise<string> {
+async function sentText(request: HttpRequest, connection: Connection): Promise<string> {
   const sent = await sentValue(request, connection)
   if (typeof sent === 'string') return sent
   throw new KvistError('invalid_request', 'the value is not text')
 }
 
 /** What the body says under `value`: text, or JSON that is none. */
-async function sentValue(request: Request, connection: Connection): Promise<string | { json: string }> {
+async function sentValue(request: HttpRequest, connection: Connection): Promise<string | { json: string }> {
   const bytes = await readBody(request, maxBatchBytes, connection)
-  if (/^application\/json\s*(;|$)/i.test(request.headers.get('content-type') ?? '')) {
+  if (/^application\/json\s*(;|$)/i.test(request.header('content-type') ?? '')) {
     const json = rawMember(jsonText(bytes), 'value')
     if (json === undefined) throw new KvistError('invalid_request', 'there is no value')
     const value: unknown = JSON.parse(json)
@@ -225,11 +228,11 @@ function recordText(member: Member): string {
   )
 }
 
-function answerRecord(uid: string, whole: string, ifNoneMatch: string | null = null): Response {
+function answerRecord(uid: string, whole: string, ifNoneMatch: string | null = null): Answer {
   const checkSum = rawMember(whole, 'check_sum') ?? 'null'
   // What cannot stand in a header is escaped as in a URL.
   const tag = `${uid}:${valueText(checkSum)}`.replace(/[^\x21\x23-\x7e]+/gu, encodeURIComponent)
   const etag = `"${tag}"`
-  if (ifNoneMatch === etag) return new Response(null, { status: 304, headers: { etag } })
-  return jsonAnswer(whole, 200, { etag })
+  if (ifNoneMatch === etag) return answer(304, { ETag: etag })
+  return jsonAnswer(whole, 200, { ETag: etag })
 }

@@ -8,11 +8,14 @@ import { everything } from '../../core/list.ts'
 import { jsonContentType, type Member, type Value } from '../../core/member.ts'
 import { isObjectText, objectText } from '../../core/merge.ts'
 import { compilePattern } from '../../core/pattern.ts'
+import { type Answer, answer, jsonAnswer } from '../answer.ts'
 import type { Parameter } from '../operation.ts'
-import type { Connection, RoutedRequest } from '../route.ts'
-import { jsonAnswer, jsonDocs, listAnswer, valueJson } from './answer.ts'
+import { pathParameter } from '../path.ts'
+import type { Connection } from '../route.ts'
+import type { HttpRequest } from '../wire/request.ts'
+import { jsonDocs, listAnswer, valueJson } from './answer.ts'
 import type { Dialect } from './dialect.ts'
-import { expiryAfter, jsonBody, keyText, pathParameter, queryParameter } from './request.ts'
+import { expiryAfter, jsonBody, keyText, queryParameter } from './request.ts'
 
 /** Ozza Store: resources of members, which are JSON objects with an `id`. A resource is the collection of its name. */
 export const ozza: Dialect = {
@@ -83,7 +86,7 @@ export const ozza: Dialect = {
       summary: 'Whether a member exists',
       docs: { answers: { 200: { description: 'It does' }, 204: { description: 'It does not' } } },
       handle: async (request) => {
-        return new Response(null, { status: (await find(db, request)) === null ? 204 : 200 })
+        return answer((await find(db, request)) === null ? 204 : 200)
       },
     },
     {
@@ -124,27 +127,27 @@ const exampleError = { error: 'the member has no "id" that is text or a number' 
 /** Told by the server beside a member's own fields, and never stored among them, though clients send them back. */
 const toldFields = ['created_at', 'expiry_time']
 
-function resourceOf(request: RoutedRequest): string {
+function resourceOf(request: HttpRequest): string {
   return parseCollection(pathParameter(request, 'resource'))
 }
 
-function refOf(request: RoutedRequest) {
+function refOf(request: HttpRequest) {
   return { collection: resourceOf(request), key: parseKey(pathParameter(request, 'id')) }
 }
 
-async function find(db: Database, request: RoutedRequest): Promise<Member | null> {
+async function find(db: Database, request: HttpRequest): Promise<Member | null> {
   const { collection, key } = refOf(request)
   return db.get(collection, key)
 }
 
-function getMembers(db: Database, request: RoutedRequest, connection: Connection): Promise<Response> {
+function getMembers(db: Database, request: HttpRequest, connection: Connection): Promise<Answer> {
   const pattern = queryParameter(request, 'filter') ?? ''
   const match = pattern === '' ? null : compilePattern(pattern, { anyRun: '*', anyOne: null })
   const members = db.all(resourceOf(request), { ...wholeCollection, match })
   return listAnswer(members, memberJson, ['{"result":[', ']}'], connection)
 }
 
-async function putMember(db: Database, request: RoutedRequest, connection: Connection): Promise<Response> {
+async function putMember(db: Database, request: HttpRequest, connection: Connection): Promise<Answer> {
   const collection = resourceOf(request)
   const expiresAtMs = expiryOf(queryParameter(request, 'expire_in'))
   const text = await jsonBody(request, connection, maxValueBytes)
@@ -196,7 +199,7 @@ function fieldsOf(value: Value): Map<string, string> {
   return new Map([['value', valueJson(value)]])
 }
 
-function memberAnswer(member: Member | null): Response {
+function memberAnswer(member: Member | null): Answer {
   return jsonAnswer(`{"result":${member === null ? '[]' : memberJson(member)}}`)
 }
 
@@ -208,11 +211,7 @@ function memberJson({ key, value, createdAtMs, expiresAtMs }: Member): string {
   )
 }
 
-async function deleteResource(
-  db: Database,
-  request: RoutedRequest,
-  connection: Connection,
-): Promise<Response> {
+async function deleteResource(db: Database, request: HttpRequest, connection: Connection): Promise<Answer> {
   const collection = resourceOf(request)
   const deleted = await db.drop(collection, everything, () => connection.renew())
   if (deleted === 0) throw new KvistError('not_found', 'Resource not found')

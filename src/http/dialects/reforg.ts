@@ -2,8 +2,10 @@ import { KvistError } from '../../core/errors.ts'
 import { parseKey } from '../../core/keys.ts'
 import { maxValueBytes } from '../../core/limits.ts'
 import { jsonContentType } from '../../core/member.ts'
-import type { Answer, Parameter } from '../operation.ts'
-import { jsonAnswer, jsonDocs, valueText } from './answer.ts'
+import { answer, jsonAnswer } from '../answer.ts'
+import type { AnswerDocs, Parameter } from '../operation.ts'
+import type { HttpRequest } from '../wire/request.ts'
+import { jsonDocs, valueText } from './answer.ts'
 import type { Dialect } from './dialect.ts'
 import { queryParameter } from './request.ts'
 
@@ -65,12 +67,12 @@ export const reforg: Dialect = {
       summary: 'The page of the API',
       docs: { answers: { 307: { description: 'It is that of all of kvist' } } },
       open: true,
-      handle: () => new Response(null, { status: 307, headers: { location: '/docs' } }),
+      handle: () => answer(307, { Location: '/docs' }),
     },
   ],
 }
 
-const unprocessable: Answer = jsonDocs('A parameter is missing', {
+const unprocessable: AnswerDocs = jsonDocs('A parameter is missing', {
   detail: [{ loc: ['query', 'key'], msg: isMissing, type: 'value_error.missing' }],
 })
 
@@ -78,7 +80,7 @@ function parameter(name: string): Parameter {
   return { in: 'query', name, description: 'Text', schema: { type: 'string' }, required: true }
 }
 
-function required(request: Request, name: string): string {
+function required(request: HttpRequest, name: string): string {
   const given = queryParameter(request, name)
   if (given === undefined) throw new KvistError('invalid_parameter', isMissing, { parameter: name })
   return given

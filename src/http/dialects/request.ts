@@ -1,17 +1,16 @@
 import { KvistError } from '../../core/errors.ts'
 import { maxTimeMs } from '../../core/limits.ts'
 import { jsonText, readBody } from '../body.ts'
-import { pathOf } from '../path.ts'
-import type { Connection, RoutedRequest } from '../route.ts'
+import type { Connection } from '../route.ts'
+import type { HttpRequest } from '../wire/request.ts'
 
 /**
  * Requests as the older stores read them: parameters that are not known are passed over, and of one that is given twice
  * the last counts. What cannot be decoded is refused all the same, as it would name something else.
  */
 
-export function queryParameter({ url }: Request, name: string): string | undefined {
-  const start = url.indexOf('?')
-  return start === -1 ? undefined : formField(url.slice(start + 1), name)
+export function queryParameter({ query }: HttpRequest, name: string): string | undefined {
+  return query === null ? undefined : formField(query, name)
 }
 
 /** A field of a form, or of a query, which is written in the same way. */
@@ -35,17 +34,12 @@ function decodeForm(text: string): string | null {
   }
 }
 
-/** Bun's router decodes what cannot be decoded to U+FFFD; the raw path tells whether it was sent. */
-export function pathParameter(request: RoutedRequest, name: string): string {
-  const value = request.params[name]!
-  if (value.includes('\ufffd') && decodeForm(pathOf(request.url)) === null) {
-    throw new KvistError('invalid_request', 'the path has an escape that is not one, or not UTF-8')
-  }
-  return value
-}
-
 /** The text of a JSON body, byte for byte. */
-export async function jsonBody(request: Request, connection: Connection, maxBytes: number): Promise<string> {
+export async function jsonBody(
+  request: HttpRequest,
+  connection: Connection,
+  maxBytes: number,
+): Promise<string> {
   return jsonText(await readBody(request, maxBytes, connection))
 }
 

@@ -4,24 +4,26 @@ import { rawMember } from '../../core/json.ts'
 import { parseKey } from '../../core/keys.ts'
 import { maxBatchBytes, maxValueBytes } from '../../core/limits.ts'
 import { jsonContentType, type Member } from '../../core/member.ts'
+import { type Answer, answer, type Fields, jsonAnswer } from '../answer.ts'
 import { jsonText, readBody } from '../body.ts'
-import type { Answer, Body, Parameter } from '../operation.ts'
+import type { AnswerDocs, Body, Parameter } from '../operation.ts'
 import type { Connection, Route } from '../route.ts'
-import { jsonAnswer, jsonDocs, listAnswer, valueJson } from './answer.ts'
+import type { HttpRequest } from '../wire/request.ts'
+import { jsonDocs, listAnswer, valueJson } from './answer.ts'
 import type { Dialect } from './dialect.ts'
 import { jsonBody, keyText, queryParameter } from './request.ts'
 
 const collection = 'cache'
 
 /** Any web page may call it. */
-const anyOrigin = { 'access-control-allow-origin': '*' }
+const anyOrigin = { 'Access-Control-Allow-Origin': '*' }
 
 const preflight = {
   ...anyOrigin,
-  'access-control-allow-methods': 'GET, POST, DELETE',
+  'Access-Control-Allow-Methods': 'GET, POST, DELETE',
   // The star does not stand for Authorization.
-  'access-control-allow-headers': '*, authorization',
-  'access-control-max-age': '86400',
+  'Access-Control-Allow-Headers': '*, authorization',
+  'Access-Control-Max-Age': '86400',
 }
 
 /** TenantBase: values under keys, by verbs in the path. It ran on aiohttp, whose errors are plain text. */
@@ -32,7 +34,6 @@ export const tenantbase: Dialect = {
     description: 'TenantBase: values under keys of the collection `cache`, for any origin',
   },
   refuse: ({ status, detail }, headers) => textAnswer(`${status}: ${detail}`, status, headers),
-  getBodies: ['/get-value'],
   routes: (db) => [
     {
       method: 'POST',
@@ -81,7 +82,7 @@ export const tenantbase: Dialect = {
       },
       async handle(request, connection) {
         await db.delete(collection, await keyOf(request, connection))
-        return new Response(null, { status: 204, headers: anyOrigin })
+        return answer(204, anyOrigin)
       },
     },
     {
@@ -117,7 +118,10 @@ export const tenantbase: Dialect = {
 }
 
 const exampleId = '1cf93550-8eb4-5c32-a229-826cf8c1be59'
-const noKey: Answer = textDocs('No key, no value, or no JSON', '400: You have not specified key and value')
+const noKey: AnswerDocs = textDocs(
+  'No key, no value, or no JSON',
+  '400: You have not specified key and value',
+)
 const keyParameter: Parameter = {
   in: 'query',
   name: 'key',
@@ -141,22 +145,19 @@ function preflightRoute(path: string): Route {
     summary: 'What other origins may do here',
     docs: { answers: { 204: { description: 'All of it' } } },
     open: true,
-    handle: () => new Response(null, { status: 204, headers: preflight }),
+    handle: () => answer(204, preflight),
   }
 }
 
-function textAnswer(text: string, status: number, headers: Readonly<Record<string, string>> = {}): Response {
-  return new Response(text, {
-    status,
-    headers: { 'content-type': 'text/plain; charset=utf-8', ...anyOrigin, ...headers },
-  })
+function textAnswer(text: string, status: number, fields: Fields = {}): Answer {
+  return answer(status, { 'Content-Type': 'text/plain; charset=utf-8', ...anyOrigin, ...fields }, text)
 }
 
-function textDocs(description: string, example: string): Answer {
+function textDocs(description: string, example: string): AnswerDocs {
   return { description, content: { 'text/plain': { schema: { type: 'string' }, example } } }
 }
 
-async function setValue(db: Database, request: Request, connection: Connection): Promise<Response> {
+async function setValue(db: Database, request: HttpRequest, connection: Connection): Promise<Answer> {
   const text = await jsonBody(request, connection, maxBatchBytes)
   const key = keyText(rawMember(text, 'key'))
   const value = rawMember(text, 'value')
@@ -171,33 +172,21 @@ async function setValue(db: Database, request: Request, connection: Connection):
   return textAnswer('200: OK', 200)
 }
 
-async function getValue(db: Database, request: Request, connection: Connection): Promise<Response> {
+async function getValue(db: Database, request: HttpRequest, connection: Connection): Promise<Answer> {
   const member = await db.get(collection, await keyOf(request, connection))
   if (member === null) return jsonAnswer('{"value":null}', 404, anyOrigin)
   return jsonAnswer(`{"value":${valueJson(member.value)}}`, 200, anyOrigin)
 }
 
 /** The document says `key`; the program itself read it as `value`. */
-async function keyOf(request: Request, connection: Connection): Promise<string> {
+async function keyOf(request: HttpRequest, connection: Connection): Promise<string> {
   const inQuery = queryParameter(request, 'key')
   if (inQuery !== undefined) return parseKey(inQuery)
-  if (isBodyLost(request)) {
-    throw new KvistError(
-      'invalid_request',
-      'the body of a GET is read only where the server runs with --dialect tenantbase; use ?key=, or POST',
-    )
-  }
   const bytes = await readBody(request, maxValueBytes, connection)
   const text = bytes.length === 0 ? '{}' : jsonText(bytes)
   const key = keyText(rawMember(text, 'key')) ?? keyText(rawMember(text, 'value'))
   if (key === undefined) throw new KvistError('invalid_request', 'You have not specified key')
   return parseKey(key)
-}
-
-/** Bun.serve drops the body of a GET; what get-bodies.ts brings past that comes as a POST. */
-function isBodyLost({ method, headers }: Request): boolean {
-  if (method !== 'GET') return false
-  return headers.has('transfer-encoding') || Number(headers.get('content-length') ?? 0) > 0
 }
 
 /** The same id for the same key, always: it is made of it. */

@@ -6,13 +6,15 @@ import { parseCollection, parseKey } from '../../core/keys.ts'
 import { maxBatchBytes, maxBatchOperations, maxValueBytes } from '../../core/limits.ts'
 import { jsonContentType } from '../../core/member.ts'
 import type { Operation } from '../../core/operations.ts'
+import { type Answer, jsonAnswer } from '../answer.ts'
 import { jsonText, readBody } from '../body.ts'
 import { parametersOf } from '../path.ts'
 import type { Connection } from '../route.ts'
+import type { HttpRequest } from '../wire/request.ts'
 import { parseExpiry } from './expiry.ts'
 
 /** `POST /v1/_batch`: checks and operations, together or not at all. All of it is parsed before any is done. */
-export async function postBatch(db: Database, request: Request, connection: Connection): Promise<Response> {
+export async function postBatch(db: Database, request: HttpRequest, connection: Connection): Promise<Answer> {
   parametersOf(request, [])
   const text = jsonText(await readBody(request, maxBatchBytes, connection))
   const body = asObject(JSON.parse(text), 'the batch')
@@ -32,7 +34,7 @@ export async function postBatch(db: Database, request: Request, connection: Conn
     )
   }
   const revisions = await db.batch(checks, operations)
-  return new Response(JSON.stringify({ revisions }), { headers: { 'content-type': 'application/json' } })
+  return jsonAnswer(JSON.stringify({ revisions }))
 }
 
 type Fields = Readonly<Record<string, unknown>>

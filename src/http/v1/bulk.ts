@@ -6,9 +6,11 @@ import { parseKey } from '../../core/keys.ts'
 import { maxLineBytes, maxNamedFailures, maxTimeMs, maxValueBytes } from '../../core/limits.ts'
 import { jsonContentType } from '../../core/member.ts'
 import { parseDurationMs, parseTimeMs } from '../../core/time.ts'
+import { type Answer, jsonAnswer } from '../answer.ts'
 import { isJsonType, jsonText, parseContentType, refuseEncoding } from '../body.ts'
 import { parametersOf } from '../path.ts'
 import type { Connection } from '../route.ts'
+import type { HttpRequest } from '../wire/request.ts'
 
 /**
  * NDJSON import. Lines are stored in groups while the next ones are read, so memory does not grow with the body. A
@@ -31,10 +33,10 @@ type Line = Content & { readonly key: string; readonly line: number }
 
 export async function importLines(
   db: Database,
-  request: Request,
+  request: HttpRequest,
   collection: string,
   connection: Connection,
-): Promise<Response> {
+): Promise<Answer> {
   parametersOf(request, [])
   refuseEncoding(request)
   const failed: LineFailure[] = []
@@ -90,7 +92,7 @@ export async function importLines(
     if (!(error instanceof KvistError)) throw error
     throw new KvistError(error.code, error.message, { ...error.extra, ...summary() }, error.cause)
   }
-  return new Response(JSON.stringify(summary()), { headers: { 'content-type': 'application/json' } })
+  return jsonAnswer(JSON.stringify(summary()))
 }
 
 interface NumberedLine {
@@ -104,7 +106,7 @@ const carriageReturn = 0x0d
 
 /** The lines of a body that are not empty, as they come; many at once, for a promise costs more than a line. */
 async function* linesOf(
-  request: Request,
+  request: HttpRequest,
   connection: Connection,
   fail: (line: number, error: KvistError) => void,
 ): AsyncGenerator<Iterable<NumberedLine>> {
@@ -137,7 +139,7 @@ async function* linesOf(
     }
   }
 
-  for await (const part of request.body ?? []) {
+  for await (const part of request.body) {
     connection.renew()
     const chunk = Buffer.from(part.buffer, part.byteOffset, part.length)
     const last = chunk.lastIndexOf(lineFeed)

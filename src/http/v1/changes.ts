@@ -1,6 +1,8 @@
 import type { Database } from '../../core/database.ts'
 import { KvistError } from '../../core/errors.ts'
+import { type Answer, jsonAnswer } from '../answer.ts'
 import { parametersOf } from '../path.ts'
+import type { HttpRequest } from '../wire/request.ts'
 import { parseScope, pointValue, scopeParameters } from './feed-scope.ts'
 import { parseLimit } from './limit.ts'
 import { changeJson } from './shapes.ts'
@@ -9,14 +11,12 @@ import { changeJson } from './shapes.ts'
  * `GET /v1/_changes`: the feed by page. A page may be short, even empty, while there are more; who is at the end gets
  * none, and for `next` the `since` that was sent.
  */
-export async function getChanges(db: Database, request: Request): Promise<Response> {
+export async function getChanges(db: Database, request: HttpRequest): Promise<Answer> {
   const given = parametersOf(request, ['since', 'limit', ...scopeParameters])
   const limit = parseLimit(given.limit, false)
   const page = await db.changes(parseScope(given), given.since ?? '', limit).catch(throwWithOldest)
   const changes = page.events.map(({ change }) => changeJson(change)).join(',')
-  return new Response(`{"changes":[${changes}],"next":${JSON.stringify(pointValue(page.next))}}`, {
-    headers: { 'content-type': 'application/json' },
-  })
+  return jsonAnswer(`{"changes":[${changes}],"next":${JSON.stringify(pointValue(page.next))}}`)
 }
 
 /** In the problem the oldest point looks as points do elsewhere. */

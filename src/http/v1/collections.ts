@@ -4,46 +4,46 @@ import { parseKey } from '../../core/keys.ts'
 import type { ListQuery, Selection } from '../../core/list.ts'
 import type { Member } from '../../core/member.ts'
 import { compilePattern } from '../../core/pattern.ts'
+import { type Answer, answer, jsonAnswer, streamed } from '../answer.ts'
 import { readValue } from '../body.ts'
 import { decodeCursor, encodeCursor } from '../cursor.ts'
 import { parametersOf } from '../path.ts'
 import type { Connection } from '../route.ts'
+import type { HttpRequest } from '../wire/request.ts'
 import { parseExpiry } from './expiry.ts'
 import { parseLimit } from './limit.ts'
 import { type Include, memberJson, memberLine, storedJson } from './shapes.ts'
 
 /** Collections: lists, new members under an id of their own, and dropping. */
 
-const json = { 'content-type': 'application/json' }
 const selectionParameters = ['prefix', 'filter', 'match', 'from', 'to'] as const
 const listParameters = [...selectionParameters, 'order', 'limit', 'cursor', 'include'] as const
 type Given = { readonly [N in (typeof listParameters)[number]]?: string }
 
-export async function listCollections(db: Database, request: Request): Promise<Response> {
+export async function listCollections(db: Database, request: HttpRequest): Promise<Answer> {
   parametersOf(request, [])
   const collections = await db.collections()
-  return new Response(JSON.stringify({ collections }), { headers: json })
+  return jsonAnswer(JSON.stringify({ collections }))
 }
 
 export async function listMembers(
   db: Database,
-  request: Request,
+  request: HttpRequest,
   collection: string,
   connection: Connection,
-): Promise<Response> {
+): Promise<Answer> {
   const given = parametersOf(request, listParameters)
   const include = parseChoice('include', given.include, ['all', 'values', 'keys'] as const)
-  const streamed = request.headers.get('accept')?.includes('application/x-ndjson') ?? false
+  const streamed = request.header('accept')?.includes('application/x-ndjson') ?? false
   const query = parseListQuery(given, include, streamed)
   if (streamed) return streamLines(db.all(collection, query), include, query.limit, connection)
 
   const { members, next } = await db.page(collection, query)
   const cursor = next === null ? null : encodeCursor(next)
   const body = members.map((member) => memberJson(member, include)).join(',')
-  return new Response(`{"members":[${body}],"next":${JSON.stringify(cursor)}}`, {
-    headers:
-      cursor === null ? json : { ...json, link: `<${nextPath(collection, given, cursor)}>; rel="next"` },
-  })
+  const page = `{"members":[${body}],"next":${JSON.stringify(cursor)}}`
+  if (cursor === null) return jsonAnswer(page)
+  return jsonAnswer(page, 200, { Link: `<${nextPath(collection, given, cursor)}>; rel="next"` })
 }
 
 function nextPath(collection: string, given: Given, cursor: string): string {
@@ -57,63 +57,58 @@ function streamLines(
   include: Include,
   limit: number,
   connection: Connection,
-): Response {
+): Answer {
   let left = limit
-  async function next(): Promise<Member[] | null> {
-    try {
+  async function next(): Promise<string | null> {
+    while (left > 0) {
+      connection.renew()
       const part = await parts.next()
-      return part.done ? null : part.value
+      if (part.done) return null
+      const members = part.value.slice(0, left)
+      left -= members.length
+      if (members.length > 0) return `${members.map((member) => memberLine(member, include)).join('\n')}\n`
+    }
+    return null
+  }
+  async function nextOrFail(): Promise<string | null> {
+    try {
+      return await next()
     } catch (error) {
       connection.failed(error)
       throw error
     }
   }
-  const stream = new ReadableStream<Uint8Array>({
-    async pull(controller) {
-      let members: Member[] = []
-      while (members.length === 0) {
-        connection.renew()
-        const part = left > 0 ? await next() : null
-        if (part === null) return controller.close()
-        members = part.slice(0, left)
-      }
-      left -= members.length
-      controller.enqueue(Buffer.from(`${members.map((member) => memberLine(member, include)).join('\n')}\n`))
-    },
-    async cancel() {
-      await parts.return(undefined)
-    },
-  })
-  return new Response(stream, { headers: { 'content-type': 'application/x-ndjson' } })
+  const body = streamed(nextOrFail, () => void parts.return(undefined))
+  return answer(200, { 'Content-Type': 'application/x-ndjson' }, body)
 }
 
 export async function postMember(
   db: Database,
-  request: Request,
+  request: HttpRequest,
   collection: string,
   connection: Connection,
-): Promise<Response> {
+): Promise<Answer> {
   const { expire_in, expire_at } = parametersOf(request, ['expire_in', 'expire_at'])
   const sent = await readValue(request, connection)
   const content = { ...sent, flags: 0, expiresAtMs: parseExpiry(expire_in, expire_at, Date.now()) }
   const key = Bun.randomUUIDv7()
   const written = await db.put(collection, key, content)
   const location = `/v1/${encodeURIComponent(collection)}/${key}`
-  return new Response(storedJson(key, written, content), {
-    status: 201,
-    headers: { ...json, location, etag: `"${written.revision}"` },
+  return jsonAnswer(storedJson(key, written, content), 201, {
+    Location: location,
+    ETag: `"${written.revision}"`,
   })
 }
 
 export async function dropMembers(
   db: Database,
-  request: Request,
+  request: HttpRequest,
   collection: string,
   connection: Connection,
-): Promise<Response> {
+): Promise<Answer> {
   const selection = parseSelection(parametersOf(request, selectionParameters))
   const deleted = await db.drop(collection, selection, () => connection.renew())
-  return new Response(JSON.stringify({ deleted }), { headers: json })
+  return jsonAnswer(JSON.stringify({ deleted }))
 }
 
 function parseListQuery(given: Given, include: Include, streamed: boolean): ListQuery {

@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import type { Member } from '../../core/member.ts'
-import { memberHeaders } from './member-headers.ts'
+import { memberLines } from './member-headers.ts'
 
 function member(more: Partial<Member> = {}): Member {
   const times = { createdAtMs: 0, clock: Date.UTC(2026, 0, 1) * 2048, expiresAtMs: null }
@@ -9,35 +9,37 @@ function member(more: Partial<Member> = {}): Member {
 }
 
 function told(one: Member): Record<string, string> {
-  return Object.fromEntries(memberHeaders(one).headers)
+  const lines = memberLines(one).split('\r\n')
+  expect(lines.pop()).toBe('')
+  return Object.fromEntries(lines.map((line) => line.split(': ')))
 }
 
 const usual = {
-  'content-type': 'application/json',
-  etag: '"7"',
-  'last-modified': 'Thu, 01 Jan 2026 00:00:00 GMT',
+  'Content-Type': 'application/json',
+  ETag: '"7"',
+  'Last-Modified': 'Thu, 01 Jan 2026 00:00:00 GMT',
 }
 
 test('headers of a member are the same however often it is asked for, whoever is asked for in between', () => {
   const one = member()
   for (let i = 0; i < 4; i++) {
     expect(told(one)).toEqual(usual)
-    expect(told(member({ revision: 8 + i }))).toEqual({ ...usual, etag: `"${8 + i}"` })
+    expect(told(member({ revision: 8 + i }))).toEqual({ ...usual, ETag: `"${8 + i}"` })
   }
-  expect(memberHeaders(one)).toBe(memberHeaders(one))
+  expect(memberLines(one)).toBe(memberLines(one))
 })
 
 test('members of one place, or of one revision in two stores, are told apart', () => {
   const [one, far, other] = [member(), member({ revision: 7 + 1024 }), member({ contentType: 'text/plain' })]
   for (let i = 0; i < 3; i++) {
     for (let j = 0; j < 3; j++) expect(told(one)).toEqual(usual)
-    for (let j = 0; j < 3; j++) expect(told(far)).toEqual({ ...usual, etag: '"1031"' })
-    for (let j = 0; j < 3; j++) expect(told(other)).toEqual({ ...usual, 'content-type': 'text/plain' })
+    for (let j = 0; j < 3; j++) expect(told(far)).toEqual({ ...usual, ETag: '"1031"' })
+    for (let j = 0; j < 3; j++) expect(told(other)).toEqual({ ...usual, 'Content-Type': 'text/plain' })
   }
 })
 
 test('an expiry is told', () => {
   const one = member({ expiresAtMs: Date.UTC(2030, 0, 1) })
   for (let i = 0; i < 3; i++)
-    expect(told(one)).toEqual({ ...usual, 'kvist-expires-at': '2030-01-01T00:00:00.000Z' })
+    expect(told(one)).toEqual({ ...usual, 'Kvist-Expires-At': '2030-01-01T00:00:00.000Z' })
 })

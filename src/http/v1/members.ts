@@ -4,13 +4,15 @@ import type { Maybe, MemberRef } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
 import type { Member } from '../../core/member.ts'
 import { parseHttpDateMs } from '../../core/time.ts'
-import { readValue } from '../body.ts'
+import { type Answer, answer } from '../answer.ts'
+import { readValue, type SentValue } from '../body.ts'
 import { parametersOf } from '../path.ts'
-import { problemResponse } from '../problem.ts'
+import { problemAnswer } from '../problem.ts'
 import type { Connection } from '../route.ts'
 import { wantsEvents } from '../sse.ts'
+import type { HttpRequest } from '../wire/request.ts'
 import { parseExpiry } from './expiry.ts'
-import { memberHeaders } from './member-headers.ts'
+import { memberLines } from './member-headers.ts'
 import { storedJson } from './shapes.ts'
 import { parseWait, waitForNews } from './wait.ts'
 import { type Watching, watchMember } from './watch.ts'
@@ -20,11 +22,11 @@ import { type Watching, watchMember } from './watch.ts'
 /** With `Accept: text/event-stream` a stream of its changes; with `wait`, where the client knows it, its next state. */
 export function getMember(
   watching: Watching,
-  request: Request,
+  request: HttpRequest,
   ref: MemberRef,
   connection: Connection,
-): Maybe<Response> {
-  if (wantsEvents(request.headers.get('accept'))) return watchMember(watching, request, ref, connection)
+): Maybe<Answer> {
+  if (wantsEvents(request.header('accept'))) return watchMember(watching, request, ref, connection)
   const found = watching.db.get(ref.collection, ref.key)
   return found instanceof Promise
     ? found.then((member) => answerMember(watching, request, ref, member, connection))
@@ -33,80 +35,77 @@ export function getMember(
 
 function answerMember(
   watching: Watching,
-  request: Request,
+  request: HttpRequest,
   ref: MemberRef,
   member: Member | null,
   connection: Connection,
-): Maybe<Response> {
-  const { headers } = request
-  if (!isKnown(headers, member)) return presentState(ref, member)
-  const waitMs = headers.has('if-none-match') ? parseWait(request) : null
+): Maybe<Answer> {
+  if (!isKnown(request, member)) return presentState(ref, member)
+  const waitMs = request.header('if-none-match') === null ? null : parseWait(request)
   if (waitMs === null) return member === null ? presentState(ref, member) : unchanged(member)
-  const isStill = (now: Member | null) => isKnown(headers, now)
+  const isStill = (now: Member | null) => isKnown(request, now)
   return waitForNews(watching, request, ref, connection, waitMs, isStill).then((now) =>
     isStill(now) ? unchanged(now) : presentState(ref, now),
   )
 }
 
-function presentState(ref: MemberRef, member: Member | null): Response {
-  if (member === null) return problemResponse(notFound(ref))
-  return new Response(member.value, memberHeaders(member))
+function presentState(ref: MemberRef, member: Member | null): Answer {
+  if (member === null) return problemAnswer(notFound(ref))
+  return { status: 200, lines: memberLines(member), body: member.value }
 }
 
-function unchanged(member: Member | null): Response {
-  const headers = member === null ? { etag: `"${noMember}"` } : memberHeaders(member).headers
-  return new Response(null, { status: 304, headers })
+function unchanged(member: Member | null): Answer {
+  if (member === null) return answer(304, { ETag: `"${noMember}"` })
+  return { status: 304, lines: memberLines(member), body: null }
 }
 
 /**
  * Whether the client says that it knows this state. RFC 9110, 13.1.2 and 13.1.3: If-Modified-Since counts only where
  * If-None-Match is not sent.
  */
-function isKnown(headers: Headers, member: Member | null): boolean {
-  const ifNoneMatch = headers.get('if-none-match')
+function isKnown(request: HttpRequest, member: Member | null): boolean {
+  const ifNoneMatch = request.header('if-none-match')
   if (ifNoneMatch !== null) {
     const tags = parseTags('If-None-Match', ifNoneMatch)
     if (tags === 'any') return member !== null
     return tags.includes(member?.revision ?? noMember)
   }
   if (member === null) return false
-  const since = headers.get('if-modified-since')
+  const since = request.header('if-modified-since')
   const sinceMs = since === null ? null : parseHttpDateMs(since)
   return sinceMs !== null && stampToMs(member.clock) < sinceMs + 1000
 }
 
-export async function putMember(
+export function putMember(
   db: Database,
-  request: Request,
-  { collection, key }: MemberRef,
+  request: HttpRequest,
+  ref: MemberRef,
   connection: Connection,
-): Promise<Response> {
+): Promise<Answer> {
   const { expire_in, expire_at } = parametersOf(request, ['expire_in', 'expire_at'])
-  const condition = conditionOf(request.headers)
-  const { value, contentType } = await readValue(request, connection)
-  const expiresAtMs = parseExpiry(expire_in, expire_at, Date.now())
-  const content = { value, contentType, flags: 0, expiresAtMs }
-  const written = await db.put(collection, key, content, condition)
-  return storedAnswer(key, written, content)
+  const condition = conditionOf(request)
+  const put = ({ value, contentType }: SentValue) => {
+    const expiresAtMs = parseExpiry(expire_in, expire_at, Date.now())
+    const content = { value, contentType, flags: 0, expiresAtMs }
+    return db
+      .put(ref.collection, ref.key, content, condition)
+      .then((written) => storedAnswer(ref.key, written, content))
+  }
+  const sent = readValue(request, connection)
+  return sent instanceof Promise ? sent.then(put) : put(sent)
 }
-
-/** Response copies it: one for all costs half a microsecond less than one for each. */
-const storedHeaders = new Headers({ 'content-type': 'application/json' })
 
 /** 201 for a new member, 200 for one that was there. */
-export function storedAnswer(key: string, stored: Stored, content: { contentType: string }): Response {
-  storedHeaders.set('etag', `"${stored.revision}"`)
-  return new Response(storedJson(key, stored, content), {
-    status: stored.existed ? 200 : 201,
-    headers: storedHeaders,
-  })
+export function storedAnswer(key: string, stored: Stored, content: { contentType: string }): Answer {
+  const lines = `Content-Type: application/json\r\nETag: "${stored.revision}"\r\n`
+  return { status: stored.existed ? 200 : 201, lines, body: storedJson(key, stored, content) }
 }
 
-export async function deleteMember(db: Database, request: Request, ref: MemberRef): Promise<Response> {
+export async function deleteMember(db: Database, request: HttpRequest, ref: MemberRef): Promise<Answer> {
   parametersOf(request, [])
-  const deleted = await db.delete(ref.collection, ref.key, conditionOf(request.headers))
+  const deleted = await db.delete(ref.collection, ref.key, conditionOf(request))
   if (!deleted) throw notFound(ref)
-  return new Response(null, { status: 204 })
+  return answer(204)
 }
 
 function notFound({ collection, key }: MemberRef): KvistError {
@@ -114,9 +113,9 @@ function notFound({ collection, key }: MemberRef): KvistError {
 }
 
 /** What If-Match and If-None-Match ask for; undefined when neither is sent. */
-export function conditionOf(headers: Headers): Condition | undefined {
-  const ifMatch = headers.get('if-match')
-  const ifNoneMatch = headers.get('if-none-match')
+export function conditionOf(request: HttpRequest): Condition | undefined {
+  const ifMatch = request.header('if-match')
+  const ifNoneMatch = request.header('if-none-match')
   if (ifMatch === null && ifNoneMatch === null) return undefined
   return {
     ...(ifMatch === null ? {} : { ifMatch: parseTags('If-Match', ifMatch) }),

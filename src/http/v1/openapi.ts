@@ -1,6 +1,6 @@
 import type { ErrorCode } from '../../core/errors.ts'
 import { defaultPageMembers, maxPageMembers, maxPatternBytes, maxWaitMs } from '../../core/limits.ts'
-import type { Answer, Header, Operation, Parameter, Schema, Tag } from '../operation.ts'
+import type { AnswerDocs, Header, Operation, Parameter, Schema, Tag } from '../operation.ts'
 import * as schemas from './schemas.ts'
 
 /** What the API's document says of `/v1`, for routes.ts to put beside its rows. */
@@ -443,7 +443,7 @@ export const deleteMember: Operation = {
 
 const settingsExample = { processes: ['detect-language', 'mark'], default_ttl: 604800, sliding: false }
 
-const settingsAnswer: Answer = {
+const settingsAnswer: AnswerDocs = {
   description: 'What is set; null where nothing is',
   content: { [json]: { schema: schemas.settings, example: settingsExample } },
 }

@@ -4,10 +4,12 @@ import { KvistError } from '../../core/errors.ts'
 import { parseJsonPatch } from '../../core/json-patch.ts'
 import { maxValueBytes } from '../../core/limits.ts'
 import type { Patch } from '../../core/patch.ts'
+import type { Answer } from '../answer.ts'
 import { jsonText, parseContentType, readBody } from '../body.ts'
 import { parametersOf } from '../path.ts'
-import { problemResponse } from '../problem.ts'
+import { problemAnswer } from '../problem.ts'
 import type { Connection } from '../route.ts'
+import type { HttpRequest } from '../wire/request.ts'
 import { parseExpiry } from './expiry.ts'
 import { conditionOf, storedAnswer } from './members.ts'
 
@@ -22,17 +24,17 @@ const acceptPatch = [...parsers.keys()].join(', ')
 
 export async function patchMember(
   db: Database,
-  request: Request,
+  request: HttpRequest,
   ref: MemberRef,
   connection: Connection,
-): Promise<Response> {
+): Promise<Answer> {
   const { expire_in, expire_at } = parametersOf(request, ['expire_in', 'expire_at'])
-  const condition = conditionOf(request.headers)
-  const contentType = request.headers.get('content-type') ?? ''
+  const condition = conditionOf(request)
+  const contentType = request.header('content-type') ?? ''
   const parse = parsers.get(contentType.split(';', 1)[0]!.trim().toLowerCase())
   if (parse === undefined) {
     const unsupported = new KvistError('unsupported_media_type', `a patch is one of ${acceptPatch}`)
-    return problemResponse(unsupported, { 'accept-patch': acceptPatch })
+    return problemAnswer(unsupported, { 'Accept-Patch': acceptPatch })
   }
   parseContentType(contentType)
   const patch = parse(jsonText(await readBody(request, maxValueBytes, connection)))

@@ -1,6 +1,6 @@
 import type { Database } from '../../core/database.ts'
 import { type WatchCounts, watchCounts } from '../../telemetry/watch-counts.ts'
-import { collectionOf, memberOf, memberOfRest } from '../path.ts'
+import { collectionOf, memberOf } from '../path.ts'
 import type { Route } from '../route.ts'
 import { type EventStreams, eventStreams, wantsEvents } from '../sse.ts'
 import { postBatch } from './batch.ts'
@@ -41,7 +41,7 @@ export function v1Routes(
       summary: 'What has changed since, by page; all that changes, as events',
       docs: docs.getChanges,
       handle: (request, connection) =>
-        wantsEvents(request.headers.get('accept'))
+        wantsEvents(request.header('accept'))
           ? watchStore(watching, request, connection)
           : getChanges(db, request),
     },
@@ -52,7 +52,7 @@ export function v1Routes(
       summary: 'A page of members, all of them as NDJSON, or their changes as events',
       docs: docs.listMembers,
       handle: (request, connection) =>
-        wantsEvents(request.headers.get('accept'))
+        wantsEvents(request.header('accept'))
           ? watchCollection(watching, request, collectionOf(request), connection)
           : listMembers(db, request, collectionOf(request), connection),
     },
@@ -63,7 +63,7 @@ export function v1Routes(
       docs: docs.postMembers,
       handle(request, connection) {
         const collection = collectionOf(request)
-        const isLines = /^application\/(x-)?ndjson\s*(;|$)/i.test(request.headers.get('content-type') ?? '')
+        const isLines = /^application\/(x-)?ndjson\s*(;|$)/i.test(request.header('content-type') ?? '')
         return (isLines ? importLines : postMember)(db, request, collection, connection)
       },
     },
@@ -74,42 +74,41 @@ export function v1Routes(
       docs: docs.dropMembers,
       handle: (request, connection) => dropMembers(db, request, collectionOf(request), connection),
     },
-    ...memberRoutes(watching, '/v1/:collection/:key', memberOf),
-    ...memberRoutes(watching, '/v1/:collection/*', memberOfRest),
+    ...memberRoutes(watching, '/v1/:collection/:key'),
+    ...memberRoutes(watching, '/v1/:collection/*'),
   ]
   return rows.map((row) => ({ ...row, tag: docs.v1Tag }))
 }
 
 function settingsRoutes(db: Database): Route[] {
   const path = '/v1/_collections/:collection'
-  const at = 2
   return [
     {
       method: 'GET',
       path,
       summary: 'What is set for a collection',
       docs: docs.getSettings,
-      handle: (request) => getSettings(db, request, collectionOf(request, at)),
+      handle: (request) => getSettings(db, request, collectionOf(request)),
     },
     {
       method: 'PUT',
       path,
       summary: 'Sets processes and default expiry of a collection',
       docs: docs.putSettings,
-      handle: (request, connection) => putSettings(db, request, collectionOf(request, at), connection),
+      handle: (request, connection) => putSettings(db, request, collectionOf(request), connection),
     },
     {
       method: 'DELETE',
       path,
       summary: 'Forgets what was set for a collection',
       docs: docs.deleteSettings,
-      handle: (request) => deleteSettings(db, request, collectionOf(request, at)),
+      handle: (request) => deleteSettings(db, request, collectionOf(request)),
     },
   ]
 }
 
 /** A key with raw slashes spans segments, which takes a path of its own. */
-function memberRoutes(watching: Watching, path: string, refOf: typeof memberOf): Route[] {
+function memberRoutes(watching: Watching, path: string): Route[] {
   const { db } = watching
   return [
     {
@@ -117,28 +116,28 @@ function memberRoutes(watching: Watching, path: string, refOf: typeof memberOf):
       path,
       summary: 'The value as it was stored, or its changes as events',
       docs: docs.getMember,
-      handle: (request, connection) => getMember(watching, request, refOf(request), connection),
+      handle: (request, connection) => getMember(watching, request, memberOf(request), connection),
     },
     {
       method: 'PUT',
       path,
       summary: 'Stores a value',
       docs: docs.putMember,
-      handle: (request, connection) => putMember(db, request, refOf(request), connection),
+      handle: (request, connection) => putMember(db, request, memberOf(request), connection),
     },
     {
       method: 'PATCH',
       path,
       summary: 'Changes a part of a value',
       docs: docs.patchMember,
-      handle: (request, connection) => patchMember(db, request, refOf(request), connection),
+      handle: (request, connection) => patchMember(db, request, memberOf(request), connection),
     },
     {
       method: 'DELETE',
       path,
       summary: 'Deletes a member',
       docs: docs.deleteMember,
-      handle: (request) => deleteMember(db, request, refOf(request)),
+      handle: (request) => deleteMember(db, request, memberOf(request)),
     },
   ]
 }

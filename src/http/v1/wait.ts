@@ -6,13 +6,14 @@ import { parseDurationMs } from '../../core/time.ts'
 import { waited } from '../observed.ts'
 import { parametersOf } from '../path.ts'
 import type { Connection, Lasting } from '../route.ts'
+import type { HttpRequest } from '../wire/request.ts'
 import type { Watching } from './watch.ts'
 
 /** Long polls: `GET` of a member that the client knows as it is, and wants to hear of when it is not so any more. */
 
 /** The time that `wait` gives; null when it is not there. */
-export function parseWait(request: Request): number | null {
-  if (!request.url.includes('?')) return null
+export function parseWait(request: HttpRequest): number | null {
+  if (request.query === null) return null
   const { wait } = parametersOf(request, ['wait'])
   if (wait === undefined) return null
   const waitMs = parseDurationMs(wait)
@@ -31,7 +32,7 @@ type Reason = 'changed' | 'over' | 'gone'
  */
 export async function waitForNews(
   { db, counts }: Watching,
-  request: Request,
+  request: HttpRequest,
   { collection, key }: MemberRef,
   connection: Connection,
   waitMs: number,
@@ -48,7 +49,7 @@ export async function waitForNews(
   const watcher = db.watch({ collection, key, prefix: null, filter: null }, null, because('changed'))
   const timer = setTimeout(stopping.end, waitMs)
   const goes = because('gone')
-  request.signal.addEventListener('abort', goes)
+  connection.onGone(goes)
   counts.open.poll++
   const startedMs = performance.now()
   try {
@@ -68,7 +69,7 @@ export async function waitForNews(
   } finally {
     waited(request, performance.now() - startedMs)
     counts.open.poll--
-    request.signal.removeEventListener('abort', goes)
+    connection.onGone(null)
     clearTimeout(timer)
     watcher.close()
     connection.letGo(stopping)

@@ -3,9 +3,11 @@ import type { Maybe, MemberRef, ResumePoint } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
 import type { Scope, WatchBatch, WatchEvent, Watcher } from '../../core/watch.ts'
 import type { WatchCounts, WatchKind } from '../../telemetry/watch-counts.ts'
+import type { Answer } from '../answer.ts'
 import { parametersOf } from '../path.ts'
 import type { Connection } from '../route.ts'
 import { commentFrame, type EventStreams, eventFrame, type FrameSource } from '../sse.ts'
+import type { HttpRequest } from '../wire/request.ts'
 import { parseScope, pointValue, scopeParameters } from './feed-scope.ts'
 import { changeLine } from './shapes.ts'
 
@@ -21,25 +23,29 @@ export interface Watching {
 /** A member, which need not be there yet. */
 export function watchMember(
   watching: Watching,
-  request: Request,
+  request: HttpRequest,
   { collection, key }: MemberRef,
   connection: Connection,
-): Promise<Response> {
+): Promise<Answer> {
   const { since } = parametersOf(request, ['since'])
   return watch(watching, request, { collection, key, prefix: null, filter: null }, since, connection)
 }
 
 export function watchCollection(
   watching: Watching,
-  request: Request,
+  request: HttpRequest,
   collection: string,
   connection: Connection,
-): Promise<Response> {
+): Promise<Answer> {
   const { since, ...given } = parametersOf(request, ['since', 'prefix', 'filter'])
   return watch(watching, request, { ...parseScope(given), collection }, since, connection)
 }
 
-export function watchStore(watching: Watching, request: Request, connection: Connection): Promise<Response> {
+export function watchStore(
+  watching: Watching,
+  request: HttpRequest,
+  connection: Connection,
+): Promise<Answer> {
   const { since, ...given } = parametersOf(request, ['since', ...scopeParameters])
   return watch(watching, request, parseScope(given), since, connection)
 }
@@ -47,12 +53,12 @@ export function watchStore(watching: Watching, request: Request, connection: Con
 /** Where a client says that it stands, in the header as it resumes, goes before the place where it once began. */
 async function watch(
   { db, streams, counts }: Watching,
-  { headers }: Request,
+  request: HttpRequest,
   scope: Scope,
   given: string | undefined,
   connection: Connection,
-): Promise<Response> {
-  const since = headers.get('last-event-id') || (given ?? null)
+): Promise<Answer> {
+  const since = request.header('last-event-id') || (given ?? null)
   if (since !== null) await requirePoint(db, since)
   return streams.answer(
     connection,

@@ -1,0 +1,84 @@
+import { nextTurn } from '../core/turn.ts'
+
+/** What a handler answers: data, which the connection writes (wire/connection.ts). */
+export interface Answer {
+  readonly status: number
+  /** Header lines, each with its line end. Date and what frames the body are not among them. */
+  readonly lines: string
+  readonly body: AnswerBody
+}
+
+/** Text goes out as UTF-8. */
+export type AnswerBody = string | Uint8Array | StreamedBody | null
+
+/** A body that is made while it is sent, as fast as the client takes it. */
+export interface StreamedBody {
+  /** There is room: at the beginning, and whenever the client has taken what was sent. */
+  pull(to: BodyWriter): void
+  /** Nobody will take any more. */
+  cancel(): void
+}
+
+export interface BodyWriter {
+  /** Sends a part, at any time. Without room left, which it tells, the rest should wait for the next `pull`. */
+  write(part: string | Uint8Array): boolean
+  /** That was all. */
+  end(): void
+  /** The rest cannot be had: the client sees that the body is cut. */
+  cut(): void
+}
+
+export type Fields = Readonly<Record<string, string>>
+
+export function answer(status: number, fields: Fields = {}, body: AnswerBody = null): Answer {
+  return { status, lines: headerLines(fields), body }
+}
+
+/** Throws where a value would begin another line: that is a mistake of ours, for what clients send is checked before. */
+export function headerLines(fields: Fields): string {
+  let lines = ''
+  for (const [name, value] of Object.entries(fields)) {
+    if (/[\r\n\0]/.test(value)) throw new Error(`the header ${name} has a line break`)
+    lines += `${name}: ${value}\r\n`
+  }
+  return lines
+}
+
+const jsonLine = headerLines({ 'Content-Type': 'application/json' })
+
+/** JSON text, with more to say about it where there is. */
+export function jsonAnswer(text: string, status = 200, fields?: Fields): Answer {
+  return { status, lines: fields === undefined ? jsonLine : jsonLine + headerLines(fields), body: text }
+}
+
+/** Parts that are asked for one after another; null is the end. `stopped` is called when nobody wants more. */
+export function streamed(next: () => Promise<string | Uint8Array | null>, stopped: () => void): StreamedBody {
+  let isBegun = false
+  let isOver = false
+  let tellOfRoom = () => {}
+
+  async function send(to: BodyWriter): Promise<void> {
+    for (;;) {
+      const part = await next()
+      if (isOver) return
+      if (part === null) return to.end()
+      if (!to.write(part)) await new Promise<void>((resolve) => (tellOfRoom = resolve))
+      // A client that takes parts as quickly as they are made must not keep others from their turn.
+      else await nextTurn()
+      if (isOver) return
+    }
+  }
+
+  return {
+    pull(to) {
+      if (isBegun) return tellOfRoom()
+      isBegun = true
+      send(to).catch(() => to.cut())
+    },
+    cancel() {
+      isOver = true
+      tellOfRoom()
+      stopped()
+    },
+  }
+}

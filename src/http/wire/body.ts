@@ -1,0 +1,129 @@
+import { KvistError } from '../../core/errors.ts'
+import { ChunkedDecoder } from './chunked.ts'
+
+/** What a body asks of its connection. */
+export interface BodySource {
+  /** Somebody reads it now: a client that waits to be told to go on is told. */
+  wanted(): void
+  /** What was held is read: there is room for more. */
+  taken(): void
+}
+
+const nothing = Buffer.alloc(0)
+
+/** The body of a request as it comes in. It can be read once, in one piece or in parts. */
+export class RequestBody implements AsyncIterable<Uint8Array> {
+  /** As it was declared; null where the body comes in chunks. */
+  readonly declaredBytes: number | null
+  /** All of it has come in. */
+  isComplete: boolean
+  /** What came in and was not read. */
+  heldBytes = 0
+  private readonly source: BodySource
+  private readonly chunks: ChunkedDecoder | null
+  private leftBytes: number
+  private held: Buffer[] = []
+  private isIgnored = false
+  private error: Error | null = null
+  private wake: (() => void) | null = null
+
+  constructor(declaredBytes: number | null, source: BodySource) {
+    this.declaredBytes = declaredBytes
+    this.leftBytes = declaredBytes ?? Number.POSITIVE_INFINITY
+    this.isComplete = declaredBytes === 0
+    this.chunks = declaredBytes === null ? new ChunkedDecoder() : null
+    this.source = source
+  }
+
+  /** So many bytes are still to come, as far as that is known. */
+  get comingBytes(): number {
+    return this.leftBytes
+  }
+
+  /** Takes what belongs to the body; what follows it is given back. Throws what a broken coding is answered with. */
+  feed(bytes: Buffer): Buffer {
+    if (this.chunks !== null) return this.feedChunks(this.chunks, bytes)
+    if (bytes.length < this.leftBytes) {
+      this.leftBytes -= bytes.length
+      this.hold(bytes)
+      this.tell()
+      return nothing
+    }
+    const end = this.leftBytes
+    this.leftBytes = 0
+    this.isComplete = true
+    this.hold(bytes.length === end ? bytes : bytes.subarray(0, end))
+    this.tell()
+    return bytes.length === end ? nothing : bytes.subarray(end)
+  }
+
+  /** The rest of it will not come. */
+  fail(error: Error): void {
+    if (this.isComplete) return
+    this.error = error
+    this.tell()
+  }
+
+  /** Nobody reads it, or what is left of it: what still comes is passed over. */
+  ignore(): void {
+    this.isIgnored = true
+    this.held = []
+    this.heldBytes = 0
+  }
+
+  /** All of it, when it is there already; null when it is not, or is too much. */
+  takeWhole(maxBytes: number): Uint8Array | null {
+    if (!this.isComplete || this.heldBytes > maxBytes) return null
+    const { held } = this
+    if (held.length === 0) return nothing
+    this.held = []
+    this.heldBytes = 0
+    return held.length === 1 ? held[0]! : Buffer.concat(held)
+  }
+
+  /** Parts as they come in. Throws when the rest of the body will not come. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
+    this.source.wanted()
+    for (;;) {
+      if (this.held.length > 0) {
+        const parts = this.held
+        this.held = []
+        this.heldBytes = 0
+        this.source.taken()
+        yield* parts
+      } else if (this.isComplete) {
+        return
+      } else if (this.error !== null) {
+        throw this.error
+      } else {
+        await new Promise<void>((resolve) => {
+          this.wake = resolve
+        })
+      }
+    }
+  }
+
+  private feedChunks(chunks: ChunkedDecoder, bytes: Buffer): Buffer {
+    const taken = chunks.decode(bytes, (part) => this.hold(part))
+    if (typeof taken === 'string') {
+      const broken = new KvistError('invalid_request', `the chunked body cannot be read: ${taken}`)
+      this.fail(broken)
+      throw broken
+    }
+    this.isComplete = chunks.isComplete
+    if (this.isComplete) this.leftBytes = 0
+    this.tell()
+    return bytes.subarray(taken)
+  }
+
+  private hold(part: Buffer): void {
+    if (this.isIgnored || part.length === 0) return
+    this.held.push(part)
+    this.heldBytes += part.length
+  }
+
+  private tell(): void {
+    this.wake?.()
+    this.wake = null
+  }
+}

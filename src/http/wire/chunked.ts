@@ -1,0 +1,66 @@
+/**
+ * The chunked coding (RFC 9112, 7.1), taken apart as it comes. Extensions and trailers are passed over.
+ */
+
+/** The size of a chunk with its extensions, and each line of a trailer; and a trailer as a whole. */
+const maxLineBytes = 4096
+
+type Step = 'size' | 'data' | 'end of data' | 'trailer'
+
+export class ChunkedDecoder {
+  isComplete = false
+  private step: Step = 'size'
+  /** Of the chunk that is being read. */
+  private left = 0
+  private line = ''
+  private trailerBytes = 0
+
+  /**
+   * Takes what belongs to the body and gives the bytes of its chunks to `take`; how many bytes it took. Where the coding
+   * is broken it says how.
+   */
+  decode(bytes: Buffer, take: (part: Buffer) => void): number | string {
+    let at = 0
+    while (at < bytes.length && !this.isComplete) {
+      if (this.step === 'data') {
+        const part = bytes.subarray(at, at + this.left)
+        take(part)
+        at += part.length
+        this.left -= part.length
+        if (this.left === 0) this.step = 'end of data'
+        continue
+      }
+      const end = bytes.indexOf(10, at)
+      const stop = end === -1 ? bytes.length : end + 1
+      if (this.line.length + stop - at > maxLineBytes) return 'a line between its chunks is too long'
+      this.line += bytes.toString('latin1', at, stop)
+      at = stop
+      if (end === -1) break
+      const wrong = this.takeLine(this.line)
+      if (wrong !== null) return wrong
+      this.line = ''
+    }
+    return at
+  }
+
+  private takeLine(line: string): string | null {
+    if (!line.endsWith('\r\n')) return 'a line between its chunks does not end with CR LF'
+    if (this.step === 'end of data') {
+      this.step = 'size'
+      return line === '\r\n' ? null : 'a chunk is longer than its size says'
+    }
+    if (this.step === 'trailer') {
+      this.trailerBytes += line.length
+      this.isComplete = line === '\r\n'
+      return this.trailerBytes > maxLineBytes ? 'the trailer is too long' : null
+    }
+    const size = sizeForm.exec(line)?.[1]
+    if (size === undefined) return 'the size of a chunk is not one'
+    this.left = Number.parseInt(size, 16)
+    this.step = this.left === 0 ? 'trailer' : 'data'
+    return null
+  }
+}
+
+/** With extensions, which nobody uses. */
+const sizeForm = /^([0-9a-fA-F]{1,12})(?:[\t ]*;[\t\x20-\x7e\x80-\xff]*)?\r\n$/

@@ -1,0 +1,462 @@
+import type { Maybe } from '../../core/engine.ts'
+import { KvistError } from '../../core/errors.ts'
+import type { Answer, AnswerBody, StreamedBody } from '../answer.ts'
+import type { Connection, Lasting } from '../route.ts'
+import type { BodySource } from './body.ts'
+import { type Head, parseHead, Refusal } from './head.ts'
+import { HttpRequest } from './request.ts'
+import { OutgoingStream, type StreamTarget } from './stream.ts'
+import { dateLine, mayHaveBody, statusLine } from './writing.ts'
+
+/** What a connection needs of a socket; Bun's has it. */
+export interface Wire {
+  readonly remoteAddress: string
+  /** Sends as much as there is room for and says how many bytes that was; less than 0 when nobody is there any more. */
+  write(part: string | Uint8Array): number
+  /** No more will be sent; what comes is still read. */
+  end(): unknown
+  terminate(): void
+  pause(): void
+  resume(): void
+}
+
+/** What the connections of a server share. */
+export interface Port {
+  /** A client that is waited for in vain is cut after so many. */
+  readonly timeoutTicks: number
+  /** Answers that last. */
+  readonly lasting: Set<Lasting>
+  /** Goes up once a second. */
+  tick: number
+  isStopping: boolean
+  openRequests: number
+  /** Must not throw or reject. */
+  readonly handle: (request: HttpRequest, connection: HttpConnection) => Maybe<Answer>
+  /** The answer to what cannot be read. */
+  readonly refuse: (refusal: Refusal) => Answer
+  readonly report: (error: unknown, request: HttpRequest) => void
+}
+
+/** A body that is read more slowly than it comes in is held up to this. */
+const maxHeldBytes = 256 * 1024
+/** Requests that come before those ahead of them are answered are held up to this. */
+const maxWaitingBytes = 64 * 1024
+/** Answers to requests that came together go out together, up to this; larger bodies go out by themselves. */
+const maxGatheredBytes = 64 * 1024
+/** What is left of a body that nobody wants is passed over up to this; beyond it, the connection ends. */
+const maxIgnoredBytes = 64 * 1024
+/** How long a client may take to close when all is said. */
+const lingerTicks = 5
+
+const never = Number.POSITIVE_INFINITY
+const nothing = Buffer.alloc(0)
+
+/**
+ * One client. Its requests are taken one after the other: the next one is looked at when the answer to the one before it
+ * is on its way, so that the answers are in order and each request sees what the one before it did.
+ */
+export class HttpConnection implements Connection, BodySource, StreamTarget {
+  private readonly port: Port
+  private readonly wire: Wire
+
+  /** What came in and was not looked at yet. */
+  private input: Buffer = nothing
+  /** The request that is being answered. */
+  private request: HttpRequest | null = null
+  private head: Head | null = null
+  /** It waits for us to say that the body may come. */
+  private owesContinue = false
+  /** A request that is answered, while what is left of its body is passed over. */
+  private ignored: HttpRequest | null = null
+  private stream: OutgoingStream | null = null
+  private goneListener: (() => void) | null = null
+
+  /** Answers that wait for others to go out with. */
+  private gathered = ''
+  private gatheredBytes = 0
+  private isGathering = false
+  /** What the socket had no room for. */
+  private backlog: Buffer | null = null
+
+  /** After this tick the client has been silent for too long. */
+  private deadlineTick: number
+  private isPaused = false
+  /** The client will send no more. */
+  private inputEnded = false
+  /** What comes in cannot be understood, or is not wanted any more. */
+  private isDeaf = false
+  /** No request is taken after the one that is being answered. */
+  private isLast = false
+  /** Everything is said. */
+  isEnded = false
+  private isGone = false
+
+  constructor(port: Port, wire: Wire) {
+    this.port = port
+    this.wire = wire
+    this.deadlineTick = port.tick + port.timeoutTicks
+  }
+
+  get remoteAddress(): string {
+    return this.wire.remoteAddress
+  }
+
+  // What the socket tells.
+
+  /** What the client has sent. The bytes must not change afterwards. */
+  receive(bytes: Buffer): void {
+    if (this.isDeaf) return
+    const reading = this.request ?? this.ignored
+    if (reading !== null && !reading.body.isComplete) {
+      this.feed(reading, bytes)
+    } else if (this.input.length > 0) {
+      this.input = Buffer.concat([this.input, bytes])
+    } else {
+      if (reading === null) this.renew()
+      this.input = bytes
+    }
+    this.advance()
+  }
+
+  /** There is room to send more. */
+  drained(): void {
+    if (this.deadlineTick !== never && !this.isEnded) this.renew()
+    const rest = this.backlog
+    if (rest !== null) {
+      this.backlog = null
+      this.send(rest)
+    }
+    this.goOn()
+  }
+
+  /** The client will send no more. What it has sent is answered; where it is only listened to, it is gone. */
+  endInput(): void {
+    this.inputEnded = true
+    const reading = this.request ?? this.ignored
+    const isHalf = reading !== null && !reading.body.isComplete
+    const isListening = this.stream !== null || this.deadlineTick === never
+    if (isHalf || isListening || this.isEnded) this.terminate()
+    else this.goOn()
+  }
+
+  /** The socket is closed. A handler under way goes on; nobody hears of its answer. */
+  gone(): void {
+    if (this.isGone) return
+    this.isGone = true
+    this.isEnded = true
+    this.isDeaf = true
+    this.backlog = null
+    this.input = nothing
+    const { request, stream } = this
+    request?.body.fail(new DOMException('the client has gone', 'AbortError'))
+    this.goneListener?.()
+    if (stream === null) return
+    this.forgetRequest()
+    stream.cancel()
+  }
+
+  // What the server tells.
+
+  terminate(): void {
+    this.wire.terminate()
+    this.gone()
+  }
+
+  /** Called once a second. */
+  beat(): void {
+    if (this.port.tick <= this.deadlineTick || !this.waitsForClient()) return
+    if (this.isIdle() && !this.isEnded) this.endOutput()
+    else this.terminate()
+  }
+
+  /** No more requests are taken than the one that is being answered. */
+  endSoon(): void {
+    this.isLast = true
+    this.goOn()
+  }
+
+  // What handlers ask.
+
+  renew(): void {
+    this.deadlineTick = this.port.tick + this.port.timeoutTicks
+  }
+
+  hold(): void {
+    this.deadlineTick = never
+  }
+
+  cut(): void {
+    this.terminate()
+  }
+
+  failed(error: unknown): void {
+    if (this.request !== null) this.port.report(error, this.request)
+  }
+
+  keep(answer: Lasting): void {
+    if (this.port.isStopping) throw new KvistError('closing', 'the server stops')
+    this.port.lasting.add(answer)
+  }
+
+  letGo(answer: Lasting): void {
+    this.port.lasting.delete(answer)
+  }
+
+  onGone(listener: (() => void) | null): void {
+    this.goneListener = listener
+  }
+
+  // What the body of a request asks.
+
+  wanted(): void {
+    if (!this.owesContinue) return
+    this.owesContinue = false
+    this.flush()
+    this.send('HTTP/1.1 100 Continue\r\n\r\n')
+  }
+
+  taken(): void {
+    this.regulate()
+  }
+
+  // What a streamed answer asks.
+
+  sendPart(part: string | Uint8Array): boolean {
+    this.flush()
+    this.send(part)
+    return this.backlog === null && !this.isGone
+  }
+
+  streamEnded(): void {
+    this.finish()
+    this.goOn()
+  }
+
+  private advance(): void {
+    this.isGathering = true
+    while (this.mayBegin()) {
+      const head = parseHead(this.input)
+      if (head === null) {
+        // What is begun will not be finished.
+        if (this.inputEnded) this.isLast = true
+        break
+      }
+      if (head instanceof Refusal) this.refuse(head)
+      else this.begin(head)
+    }
+    this.isGathering = false
+    this.flush()
+    this.regulate()
+    if (this.isIdle() && (this.isLast || (this.inputEnded && this.input.length === 0))) this.endOutput()
+  }
+
+  /** After whatever held up what comes next. */
+  private goOn(): void {
+    if (this.backlog !== null || this.isEnded) return
+    if (this.stream !== null) this.stream.pull()
+    else this.advance()
+  }
+
+  private isIdle(): boolean {
+    return this.request === null && this.ignored === null && this.backlog === null
+  }
+
+  private mayBegin(): boolean {
+    return this.input.length > 0 && this.isIdle() && !this.isLast && !this.isDeaf
+  }
+
+  private begin(head: Head): void {
+    const request = new HttpRequest(head, this)
+    const rest = this.input.length === head.headBytes ? nothing : this.input.subarray(head.headBytes)
+    this.input = nothing
+    this.request = request
+    this.head = head
+    this.owesContinue = head.expectsContinue
+    this.port.openRequests++
+    this.renew()
+    if (request.body.isComplete) this.input = rest
+    else if (rest.length > 0) this.feed(request, rest)
+    const found = this.port.handle(request, this)
+    if (found instanceof Promise) found.then((answer) => this.answerLate(answer))
+    else this.answer(found)
+  }
+
+  private feed(request: HttpRequest, bytes: Buffer): void {
+    try {
+      this.input = request.body.feed(bytes)
+    } catch {
+      // Whoever reads the body hears of it. Where the next request begins nobody knows.
+      this.input = nothing
+      this.isDeaf = true
+      this.isLast = true
+      this.ignored = null
+    }
+    if (this.ignored !== null && request.body.isComplete) {
+      this.ignored = null
+      this.renew()
+    }
+  }
+
+  private refuse(refusal: Refusal): void {
+    this.isLast = true
+    this.isDeaf = true
+    this.input = nothing
+    const { status, lines, body } = this.port.refuse(refusal)
+    const start = this.startOf(status, lines)
+    if (typeof body === 'string') this.answerText(start, body, 'GET')
+  }
+
+  private answerLate(answer: Answer): void {
+    if (this.isGone) {
+      this.forgetRequest()
+      if (isStreamed(answer.body)) answer.body.cancel()
+      return
+    }
+    this.answer(answer)
+    this.goOn()
+  }
+
+  private answer({ status, lines, body }: Answer): void {
+    const { method, isHttp10, closes } = this.head!
+    if (closes || this.port.isStopping || this.isBodyLost()) this.isLast = true
+    if (this.deadlineTick !== never) this.renew()
+    if (isStreamed(body)) {
+      this.answerStreamed(status, lines, body)
+      return
+    }
+    const start = this.startOf(status, lines, isHttp10)
+    if (!mayHaveBody(status)) this.gather(`${start}\r\n`)
+    else if (body === null) this.gather(`${start}Content-Length: 0\r\n\r\n`)
+    else if (typeof body === 'string') this.answerText(start, body, method)
+    else this.answerBytes(start, body, method)
+    this.finish()
+  }
+
+  private answerText(start: string, body: string, method: string): void {
+    const bodyBytes = Buffer.byteLength(body)
+    const head = `${start}Content-Length: ${bodyBytes}\r\n\r\n`
+    if (method === 'HEAD') {
+      this.gather(head)
+    } else if (bodyBytes <= maxGatheredBytes) {
+      this.gather(head + body, head.length + bodyBytes)
+    } else {
+      this.gather(head)
+      this.flush()
+      this.send(Buffer.from(body))
+    }
+  }
+
+  private answerBytes(start: string, body: Uint8Array, method: string): void {
+    this.gather(`${start}Content-Length: ${body.length}\r\n\r\n`)
+    if (method === 'HEAD' || body.length === 0) return
+    this.flush()
+    this.send(body)
+  }
+
+  private answerStreamed(status: number, lines: string, body: StreamedBody): void {
+    const { method, isHttp10 } = this.head!
+    // Without chunks only the end of the connection says where the body ends.
+    if (isHttp10) this.isLast = true
+    const start = this.startOf(status, lines, isHttp10)
+    this.gather(isHttp10 ? `${start}\r\n` : `${start}Transfer-Encoding: chunked\r\n\r\n`)
+    this.flush()
+    this.stream = new OutgoingStream(body, this, !isHttp10)
+    if (method === 'HEAD') {
+      this.stream.cancel()
+      this.finish()
+    } else {
+      this.stream.pull()
+    }
+  }
+
+  private startOf(status: number, lines: string, isHttp10 = false): string {
+    const start = statusLine(status) + dateLine() + lines
+    if (this.isLast) return `${start}Connection: close\r\n`
+    return isHttp10 ? `${start}Connection: keep-alive\r\n` : start
+  }
+
+  /** More of the body may come than is worth waiting for, or the client waits to hear whether it may send it. */
+  private isBodyLost(): boolean {
+    const { body } = this.request!
+    return !body.isComplete && (this.owesContinue || body.comingBytes > maxIgnoredBytes)
+  }
+
+  /** The answer is said. */
+  private finish(): void {
+    const { request } = this
+    this.forgetRequest()
+    this.renew()
+    if (request === null || request.body.isComplete || this.isLast) return
+    request.body.ignore()
+    this.ignored = request
+  }
+
+  private forgetRequest(): void {
+    this.request = null
+    this.head = null
+    this.stream = null
+    this.goneListener = null
+    this.port.openRequests--
+  }
+
+  private endOutput(): void {
+    this.isEnded = true
+    this.isDeaf = true
+    this.input = nothing
+    this.deadlineTick = this.port.tick + lingerTicks
+    this.wire.end()
+    this.regulate()
+  }
+
+  private gather(text: string, bytes: number = text.length): void {
+    this.gathered += text
+    this.gatheredBytes += bytes
+    if (!this.isGathering || this.gatheredBytes > maxGatheredBytes) this.flush()
+  }
+
+  private flush(): void {
+    if (this.gatheredBytes === 0) return
+    const text = this.gathered
+    const bytes = this.gatheredBytes
+    this.gathered = ''
+    this.gatheredBytes = 0
+    this.send(text, bytes)
+  }
+
+  /** What the socket has no room for waits for `drained`. */
+  private send(part: string | Uint8Array, bytes: number = part.length): void {
+    if (this.isGone) return
+    if (this.backlog !== null) {
+      this.backlog = Buffer.concat([this.backlog, bytesOf(part)])
+      return
+    }
+    const sent = this.wire.write(part)
+    // Of a socket that is closed its end is heard of next.
+    if (sent >= 0 && sent < bytes) this.backlog = bytesOf(part).subarray(sent)
+  }
+
+  /** Whether something has to come from the client, or go to it, before anything else can happen. */
+  private waitsForClient(): boolean {
+    if (this.isEnded || this.backlog !== null || this.request === null) return true
+    const { body } = this.request
+    return !body.isComplete && body.heldBytes === 0
+  }
+
+  private regulate(): void {
+    const heldBytes = this.request?.body.heldBytes ?? 0
+    const isFull = !this.isGone && (heldBytes > maxHeldBytes || this.input.length > maxWaitingBytes)
+    if (isFull === this.isPaused) return
+    this.isPaused = isFull
+    if (isFull) this.wire.pause()
+    else this.wire.resume()
+  }
+}
+
+function isStreamed(body: AnswerBody): body is StreamedBody {
+  return body !== null && typeof body === 'object' && 'pull' in body
+}
+
+function bytesOf(part: string | Uint8Array): Buffer {
+  if (typeof part === 'string') return Buffer.from(part)
+  return Buffer.from(part.buffer, part.byteOffset, part.length)
+}

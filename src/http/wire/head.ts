@@ -1,0 +1,267 @@
+import { isUtf8 } from 'node:buffer'
+import type { ErrorCode } from '../../core/errors.ts'
+import { maxHeadBytes, maxTargetBytes } from '../../core/limits.ts'
+
+/**
+ * The head of a request (RFC 9112, 2 to 3; RFC 9110, 5). Strict: what servers and proxies could read in two ways is
+ * refused, for that is how one request is smuggled in within another.
+ */
+
+export interface Head {
+  readonly method: string
+  /** As it was sent, in origin form, without the query: `/v1/a%20b`. Raw UTF-8 in it is text. */
+  readonly path: string
+  /** What follows the first `?`, not decoded; null without one. */
+  readonly query: string | null
+  readonly isHttp10: boolean
+  /** Names in lower case and values, in turns. */
+  readonly fields: readonly string[]
+  /** Declared length of the body; null where it comes in chunks; 0 without one. */
+  readonly bodyBytes: number | null
+  /** The client sends the body when it is told to go on. */
+  readonly expectsContinue: boolean
+  /** The client wants no more than this answer. */
+  readonly closes: boolean
+  /** Of the head itself, its empty line among them. */
+  readonly headBytes: number
+}
+
+/** Why a request cannot be read. The connection has no place from which to go on. */
+export class Refusal {
+  readonly status: number
+  readonly code: ErrorCode
+  readonly detail: string
+
+  constructor(status: number, code: ErrorCode, detail: string) {
+    this.status = status
+    this.code = code
+    this.detail = detail
+  }
+}
+
+function malformed(detail: string): Refusal {
+  return new Refusal(400, 'invalid_request', detail)
+}
+
+/** The head that bytes begin with; null when it is not there whole yet. */
+export function parseHead(bytes: Buffer): Head | Refusal | null {
+  const text = bytes.toString('latin1', 0, Math.min(bytes.length, maxHeadBytes))
+  const start = startOf(text)
+  const end = text.indexOf('\r\n\r\n', start)
+  if (end === -1) return unfinished(text, start, bytes.length)
+  const lineEnd = text.indexOf('\r\n', start)
+  const line = parseRequestLine(text.slice(start, lineEnd))
+  if (line instanceof Refusal) return line
+  if (!isClean(text, start, end))
+    return malformed('the head has a control character, or a line that ends with LF alone')
+  const fields: string[] = []
+  for (let at = lineEnd + 2; at < end; ) {
+    const next = text.indexOf('\r\n', at)
+    const colon = text.indexOf(':', at)
+    const name = colon === -1 || colon > next ? undefined : fieldName(text.slice(at, colon))
+    if (name === undefined) return malformed('a header line is not a name, a colon and a value')
+    fields.push(name, fieldValue(text, colon + 1, next))
+    at = next + 2
+  }
+  return withFraming(line, fields, end + 4)
+}
+
+/** Empty lines before a request are passed over (RFC 9112, 2.2). */
+function startOf(text: string): number {
+  let start = 0
+  while (text.charCodeAt(start) === 13 && text.charCodeAt(start + 1) === 10) start += 2
+  return start
+}
+
+const tokenStart = /^[!#$%&'*+.^_`|~0-9A-Za-z-]/
+
+/** Null while the rest may come. What can be told already is: nobody waits for the rest of what is no request. */
+function unfinished(text: string, start: number, length: number): Refusal | null {
+  const begun = text.slice(start)
+  if (begun !== '' && begun !== '\r' && !tokenStart.test(begun))
+    return malformed('this is not an HTTP request')
+  if (/(?:^|[^\r])\n/.test(begun)) return malformed('a line of the head ends with LF alone')
+  const lineEnd = begun.indexOf('\r\n')
+  if (lineEnd > maxLineBytes || (lineEnd === -1 && begun.length > maxLineBytes)) return targetTooLong()
+  if (length >= maxHeadBytes) {
+    return new Refusal(431, 'invalid_request', `the head of the request has more than ${maxHeadBytes} bytes`)
+  }
+  return null
+}
+
+/** The target with room for a method and a version. */
+const maxLineBytes = maxTargetBytes + 64
+
+function targetTooLong(): Refusal {
+  return new Refusal(
+    414,
+    'invalid_request',
+    `the target of the request has more than ${maxTargetBytes} bytes`,
+  )
+}
+
+interface RequestLine {
+  readonly method: string
+  readonly path: string
+  readonly query: string | null
+  readonly isHttp10: boolean
+}
+
+const usualMethods = new Set(['GET', 'PUT', 'POST', 'DELETE', 'HEAD', 'PATCH', 'OPTIONS'])
+const methodForm = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}$/
+const targetForm = /^[\x21\x22\x24-\x7e\x80-\xff]+$/
+const absoluteForm = /^https?:\/\/[^/?]+(.*)$/i
+
+function parseRequestLine(line: string): RequestLine | Refusal {
+  const first = line.indexOf(' ')
+  const last = line.lastIndexOf(' ')
+  if (first === -1 || first === last)
+    return malformed('the request line is not a method, a target and a version')
+  const method = line.slice(0, first)
+  const version = line.slice(last + 1)
+  if (version !== 'HTTP/1.1' && version !== 'HTTP/1.0') {
+    if (!/^HTTP\/\d\.\d$/.test(version))
+      return malformed('the request line does not end with a version of HTTP')
+    return new Refusal(505, 'invalid_request', 'this server speaks HTTP/1.1 and HTTP/1.0')
+  }
+  if (!usualMethods.has(method) && !methodForm.test(method)) return malformed('the method is not one')
+  const target = line.slice(first + 1, last)
+  if (target.length > maxTargetBytes) return targetTooLong()
+  if (!targetForm.test(target)) return malformed('the target has a space, a # or a control character')
+  const text = /[\x80-\xff]/.test(target) ? utf8Text(target) : target
+  if (text === null) return malformed('the target is not UTF-8')
+  const origin = originOf(text, method)
+  if (origin === null) return malformed('the target is neither a path nor a URL')
+  const mark = origin.indexOf('?')
+  return {
+    method,
+    path: mark === -1 ? origin : origin.slice(0, mark),
+    query: mark === -1 ? null : origin.slice(mark + 1),
+    isHttp10: version === 'HTTP/1.0',
+  }
+}
+
+/** Raw bytes as the text that they are. */
+function utf8Text(target: string): string | null {
+  const bytes = Buffer.from(target, 'latin1')
+  return isUtf8(bytes) ? bytes.toString() : null
+}
+
+/** The target in origin form. */
+function originOf(target: string, method: string): string | null {
+  if (target.startsWith('/')) return target
+  if (target === '*') return method === 'OPTIONS' ? target : null
+  const path = absoluteForm.exec(target)?.[1]
+  if (path === undefined) return null
+  return path.startsWith('/') ? path : `/${path}`
+}
+
+/** No control character but in the pairs that end lines. */
+function isClean(text: string, from: number, to: number): boolean {
+  for (let i = from; i < to; i++) {
+    const code = text.charCodeAt(i)
+    if (code >= 32 && code !== 127) continue
+    if (code === 13 && text.charCodeAt(i + 1) === 10) i++
+    else if (code !== 9) return false
+  }
+  return true
+}
+
+/** Names as clients send them, and in lower case. They are few: to look one up costs less than to make it. */
+const knownNames = new Map<string, string>()
+const maxKnownNames = 256
+const nameForm = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
+
+function fieldName(sent: string): string | undefined {
+  const known = knownNames.get(sent)
+  if (known !== undefined) return known
+  if (!nameForm.test(sent)) return undefined
+  const name = sent.toLowerCase()
+  if (knownNames.size < maxKnownNames && sent.length <= 40) knownNames.set(sent, name)
+  return name
+}
+
+function fieldValue(text: string, from: number, to: number): string {
+  let start = from
+  let end = to
+  while (start < end && isBlank(text.charCodeAt(start))) start++
+  while (end > start && isBlank(text.charCodeAt(end - 1))) end--
+  return text.slice(start, end)
+}
+
+function isBlank(code: number): boolean {
+  return code === 32 || code === 9
+}
+
+/** Fields that mean one thing, each with a bit: said twice, one reader could take the first and another the second. */
+const single = new Map(
+  [
+    'host',
+    'authorization',
+    'content-length',
+    'content-type',
+    'content-encoding',
+    'transfer-encoding',
+    'if-modified-since',
+    'if-unmodified-since',
+    'last-event-id',
+    'expect',
+  ].map((name, i) => [name, 1 << i]),
+)
+
+function withFraming(line: RequestLine, fields: readonly string[], headBytes: number): Head | Refusal {
+  let seen = 0
+  let length: string | null = null
+  let coding: string | null = null
+  let expect: string | null = null
+  let connection = ''
+  let hasHost = false
+  for (let i = 0; i < fields.length; i += 2) {
+    const name = fields[i]!
+    const value = fields[i + 1]!
+    const bit = single.get(name) ?? 0
+    if ((seen & bit) !== 0) return malformed(`the header ${name} is there twice`)
+    seen |= bit
+    if (name === 'host') hasHost = true
+    else if (name === 'content-length') length = value
+    else if (name === 'transfer-encoding') coding = value
+    else if (name === 'expect') expect = value
+    else if (name === 'connection') connection += `,${value.toLowerCase()}`
+  }
+  if (!hasHost && !line.isHttp10) return malformed('a request of HTTP/1.1 has a Host')
+  const bodyBytes = framing(length, coding, line.isHttp10)
+  if (bodyBytes instanceof Refusal) return bodyBytes
+  if (expect !== null && expect.toLowerCase() !== '100-continue') {
+    return new Refusal(417, 'invalid_request', 'of expectations, only 100-continue is met')
+  }
+  return {
+    method: line.method,
+    path: line.path,
+    query: line.query,
+    isHttp10: line.isHttp10,
+    fields,
+    bodyBytes,
+    expectsContinue: expect !== null && !line.isHttp10 && bodyBytes !== 0,
+    closes: connection === '' ? line.isHttp10 : closesAfter(connection, line.isHttp10),
+    headBytes,
+  }
+}
+
+/** The length of the body (RFC 9112, 6.3); null where it comes in chunks. */
+function framing(length: string | null, coding: string | null, isHttp10: boolean): number | null | Refusal {
+  if (coding === null) {
+    if (length === null) return 0
+    // As many digits as a number has exactly; more would be refused for its size in any case.
+    if (/^\d{1,16}$/.test(length)) return Number(length)
+    return malformed('the Content-Length is not a number of bytes')
+  }
+  if (length !== null) return malformed('the request has both a Content-Length and a Transfer-Encoding')
+  if (isHttp10) return malformed('HTTP/1.0 knows no Transfer-Encoding')
+  if (coding.toLowerCase() === 'chunked') return null
+  return new Refusal(501, 'invalid_request', 'of transfer codings, only chunked is known')
+}
+
+function closesAfter(connection: string, isHttp10: boolean): boolean {
+  const options = connection.split(',').map((option) => option.trim())
+  return options.includes('close') || (isHttp10 && !options.includes('keep-alive'))
+}

@@ -1,0 +1,54 @@
+import type { BodyWriter, StreamedBody } from '../answer.ts'
+import { chunkOf, lastChunk } from './writing.ts'
+
+/** What a stream asks of its connection. */
+export interface StreamTarget {
+  /** Whether there is room for more. */
+  sendPart(part: string | Uint8Array): boolean
+  streamEnded(): void
+  terminate(): void
+}
+
+/** The body of an answer on its way. */
+export class OutgoingStream implements BodyWriter {
+  private readonly body: StreamedBody
+  private readonly target: StreamTarget
+  /** In chunks; without, its end is that of the connection. */
+  private readonly isChunked: boolean
+  private isOver = false
+
+  constructor(body: StreamedBody, target: StreamTarget, isChunked: boolean) {
+    this.body = body
+    this.target = target
+    this.isChunked = isChunked
+  }
+
+  /** The client takes more. */
+  pull(): void {
+    if (!this.isOver) this.body.pull(this)
+  }
+
+  write(part: string | Uint8Array): boolean {
+    if (this.isOver) return false
+    if (part.length === 0) return true
+    return this.target.sendPart(this.isChunked ? chunkOf(part) : part)
+  }
+
+  end(): void {
+    if (this.isOver) return
+    this.isOver = true
+    if (this.isChunked) this.target.sendPart(lastChunk)
+    this.target.streamEnded()
+  }
+
+  cut(): void {
+    if (!this.isOver) this.target.terminate()
+  }
+
+  /** The client has gone. */
+  cancel(): void {
+    if (this.isOver) return
+    this.isOver = true
+    this.body.cancel()
+  }
+}
