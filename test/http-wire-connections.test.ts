@@ -1,0 +1,326 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { jsonOf, membersIn, put, type Stored } from './support/answers.ts'
+import { until } from './support/engine.ts'
+import { newFolder, startServer, type TestServer } from './support/server.ts'
+import { chunkedRequest, expectEnded, isOpenAt, openWire, requestBytes, type Wire } from './support/wire.ts'
+
+/** Connections: requests one behind the other, and how they end (RFC 9112, 9). */
+
+let server: TestServer
+beforeAll(async () => {
+  server = await startServer()
+  await put(`${server.url}/v1/kept/k`, '"value"')
+})
+afterAll(() => server.remove())
+
+const get = requestBytes('GET', '/v1/kept/k')
+
+function putBytes(path: string, body: string): Buffer {
+  return requestBytes('PUT', path, { body })
+}
+
+async function bodyOf(wire: Wire): Promise<string> {
+  return (await wire.answer()).body.toString()
+}
+
+/** The tag of what is stored, which one who waits for the next state gives. */
+async function tagOf(path: string): Promise<string> {
+  return `"${(await jsonOf<Stored>(put(`${server.url}${path}`, '0'))).revision}"`
+}
+
+describe('requests one behind the other', () => {
+  test('are answered in their order, and each sees what those before it did', async () => {
+    const wire = await openWire(server.port)
+    const rounds = Array.from({ length: 250 }, (_, i) => i)
+    const path = (i: number) => `/v1/line/${i % 7}`
+    const requests = rounds.map((i) => [
+      requestBytes('GET', path(i)),
+      i % 2 === 0 ? putBytes(path(i), `"${i}"`) : chunkedRequest('PUT', path(i), ['"', `${i}"`]),
+      requestBytes(i % 3 === 0 ? 'HEAD' : 'GET', path(i)),
+      i % 5 === 0
+        ? requestBytes('DELETE', path(i), { body: 'x' })
+        : requestBytes('POST', path(i), { body: '{}' }),
+    ])
+    wire.write(Buffer.concat(requests.flat()))
+    const model = new Map<string, string>()
+    for (const i of rounds) {
+      const before = await wire.answer()
+      expect([i, before.status === 404 ? undefined : before.body.toString()]).toEqual([i, model.get(path(i))])
+      expect([i, (await wire.answer('PUT')).status]).toEqual([i, model.has(path(i)) ? 200 : 201])
+      model.set(path(i), `"${i}"`)
+      const after = await wire.answer(i % 3 === 0 ? 'HEAD' : 'GET')
+      expect([i, after.status, after.headers['content-length']]).toEqual([i, 200, String(`"${i}"`.length)])
+      if (i % 3 !== 0) expect(after.body.toString()).toBe(`"${i}"`)
+      expect([i, (await wire.answer()).status]).toEqual([i, i % 5 === 0 ? 204 : 405])
+      if (i % 5 === 0) model.delete(path(i))
+    }
+    wire.destroy()
+  })
+
+  test('wait for those ahead whose answers come late', async () => {
+    const wire = await openWire(server.port)
+    const tag = await tagOf('/v1/late/k')
+    const poll = requestBytes('GET', '/v1/late/k?wait=60', { headers: { 'If-None-Match': tag } })
+    wire.write(
+      Buffer.concat([poll, putBytes('/v1/late/behind', '1'), requestBytes('GET', '/v1/late/k'), get]),
+    )
+    await wire.flushed()
+    // One who waited ends, so the server has looked at what came before.
+    await fetch(`${server.url}/v1/late/k?wait=0.1`, { headers: { 'if-none-match': tag } })
+    expect(wire.received()).toBe(0)
+    expect((await fetch(`${server.url}/v1/late/behind`)).status).toBe(404)
+    await put(`${server.url}/v1/late/k`, '"news"')
+    expect(await bodyOf(wire)).toBe('"news"')
+    expect((await wire.answer('PUT')).status).toBe(201)
+    expect(await bodyOf(wire)).toBe('"news"')
+    expect(await bodyOf(wire)).toBe('"value"')
+
+    const short = requestBytes('GET', '/v1/late/k?wait=0.05', { headers: { 'If-None-Match': '*' } })
+    wire.write(Buffer.concat([short, short, get]))
+    expect([(await wire.answer()).status, (await wire.answer()).status]).toEqual([304, 304])
+    expect(await bodyOf(wire)).toBe('"value"')
+    wire.destroy()
+  })
+
+  test('wait for the end of a stream', async () => {
+    const wire = await openWire(server.port)
+    const lines = Array.from({ length: 3000 }, (_, i) => `{"key":"${i}","value":"${'é'.repeat(100)}"}\n`)
+    const type = { 'Content-Type': 'application/x-ndjson' }
+    const list = requestBytes('GET', '/v1/stream?include=values', {
+      headers: { Accept: 'application/x-ndjson' },
+    })
+    const head = requestBytes('HEAD', '/v1/stream', { headers: { Accept: 'application/x-ndjson' } })
+    const imported = chunkedRequest('POST', '/v1/stream', lines, { headers: type })
+    wire.write(Buffer.concat([imported, list, get, head, list, get]))
+    expect(await bodyOf(wire)).toBe('{"stored":3000,"failed":[]}')
+    for (const withHead of [false, true]) {
+      if (withHead) expect((await wire.answer('HEAD')).status).toBe(200)
+      const { body, framing } = await wire.answer()
+      expect(framing).toBe('chunked')
+      expect(body.toString().split('\n').toSorted()).toEqual(
+        ['', ...lines.map((line) => line.trim())].toSorted(),
+      )
+      expect(await bodyOf(wire)).toBe('"value"')
+    }
+    wire.destroy()
+  })
+
+  test('are not done behind one that closes, nor behind one that is refused', async () => {
+    const ends: [Buffer, string, number][] = [
+      [requestBytes('GET', '/v1/kept/k', { headers: { Connection: 'close' } }), 'GET', 200],
+      [requestBytes('PUT', '/v1/ends/k', { headers: { Connection: 'close' }, body: '1' }), 'PUT', 201],
+      [Buffer.from('GET /v1/kept/k HTTP/1.0\r\n\r\n'), 'GET', 200],
+      [Buffer.from('nothing\r\n\r\n'), 'GET', 400],
+      [chunkedRequest('PUT', '/v1/ends/l', ['1'], { extension: '\n' }), 'PUT', 400],
+    ]
+    for (const [last, method, status] of ends) {
+      const wire = await openWire(server.port)
+      wire.write(
+        Buffer.concat([putBytes('/v1/ends/first', '1'), get, last, putBytes('/v1/ends/never', '1'), get]),
+      )
+      expect((await wire.answer('PUT')).status).toBeWithin(200, 202)
+      expect(await bodyOf(wire)).toBe('"value"')
+      const answer = await wire.answer(method)
+      expect([answer.status, answer.headers.connection]).toEqual([status, 'close'])
+      await expectEnded(wire)
+    }
+    const keys = (await membersIn(`${server.url}/v1/ends`, '?include=keys')).map(({ key }) => key)
+    expect(keys).toEqual(['first', 'k'])
+  })
+
+  test('may be ten thousand', async () => {
+    const wire = await openWire(server.port)
+    const hundred = Buffer.concat(Array.from({ length: 100 }, () => get))
+    for (let i = 0; i < 100; i++) {
+      wire.write(hundred)
+      for (let j = 0; j < 100; j++) expect(await bodyOf(wire)).toBe('"value"')
+    }
+    wire.destroy()
+  })
+})
+
+describe('a connection', () => {
+  test('ends after the answer to whoever asks for that, which says so', async () => {
+    for (const fields of [
+      'Connection: close',
+      'connection: Close',
+      'CONNECTION:CLOSE',
+      'Connection: keep-alive, close',
+      'Connection: x,  cLOSE ,y',
+      'Connection: x\r\nConnection: close',
+      'Connection: close\r\nConnection: x',
+    ]) {
+      for (const [request, method, status] of [
+        ['GET /v1/kept/k', 'GET', 200],
+        ['HEAD /v1/kept/k', 'HEAD', 200],
+        ['GET /v1/kept/none', 'GET', 404],
+        ['DELETE /v1/kept/none', 'DELETE', 404],
+        ['POST /v1/kept/k', 'POST', 405],
+      ] as const) {
+        const wire = await openWire(server.port)
+        wire.write(`${request} HTTP/1.1\r\nHost: x\r\n${fields}\r\n\r\n`)
+        const answer = await wire.answer(method)
+        expect([fields, answer.status, answer.headers.connection]).toEqual([fields, status, 'close'])
+        await expectEnded(wire)
+      }
+    }
+    const kept = await openWire(server.port)
+    for (const fields of [
+      'Connection: keep-alive',
+      'Connection: closed',
+      'X-Connection: close',
+      'Connection: "close"',
+    ]) {
+      kept.write(`GET /v1/kept/k HTTP/1.1\r\nHost: x\r\n${fields}\r\n\r\n`)
+      expect((await kept.answer()).headers.connection ?? 'keep-alive').toBe('keep-alive')
+    }
+    kept.destroy()
+  })
+
+  test('of HTTP/1.0 ends after one answer, unless it is to be kept', async () => {
+    const ndjson = 'Accept: application/x-ndjson\r\n'
+    for (const [request, method, framing] of [
+      ['GET /v1/kept/k HTTP/1.0\r\n', 'GET', 'length'],
+      ['GET /v1/kept/k HTTP/1.0\r\nHost: x\r\nConnection: x\r\n', 'GET', 'length'],
+      ['HEAD /v1/kept/k HTTP/1.0\r\n', 'HEAD', 'none'],
+      ['GET /v1/kept/k HTTP/1.0\r\nConnection: keep-alive, close\r\n', 'GET', 'length'],
+      // No chunks: the end of the connection is that of the body.
+      [`GET /v1/kept HTTP/1.0\r\n${ndjson}`, 'GET', 'close'],
+      [`GET /v1/kept HTTP/1.0\r\nConnection: keep-alive\r\n${ndjson}`, 'GET', 'close'],
+    ] as const) {
+      const wire = await openWire(server.port)
+      wire.write(`${request}\r\n`)
+      const answer = await wire.answer(method)
+      expect([request, answer.status, answer.framing]).toEqual([request, 200, framing])
+      expect([request, answer.headers.connection]).toEqual([request, 'close'])
+      if (framing === 'close') expect(answer.body.toString()).toContain('"value"')
+      await expectEnded(wire)
+    }
+    const kept = await openWire(server.port)
+    const body = 'PUT /v1/old/k HTTP/1.0\r\nConnection: Keep-Alive\r\nContent-Length: 1\r\n\r\n1'
+    kept.write(`${body}GET /v1/old/k HTTP/1.0\r\nConnection: keep-alive\r\n\r\n`)
+    for (const status of [201, 200]) {
+      const { headers, ...answer } = await kept.answer()
+      expect([answer.status, headers.connection?.toLowerCase()]).toEqual([status, 'keep-alive'])
+    }
+    kept.write('GET /v1/old/k HTTP/1.0\r\n\r\n')
+    expect(await bodyOf(kept)).toBe('1')
+    await expectEnded(kept)
+  })
+
+  test('on which the client has said all that it will is answered, then closed', async () => {
+    const talks: [Buffer[], number[]][] = [
+      [[get], [200]],
+      [[putBytes('/v1/last/k', '1')], [201]],
+      [[chunkedRequest('PUT', '/v1/last/l', ['1', '2'])], [201]],
+      [
+        [putBytes('/v1/last/m', '1'), get, putBytes('/v1/last/n', '1'), requestBytes('DELETE', '/v1/last/m')],
+        [201, 200, 201, 204],
+      ],
+      [[requestBytes('GET', '/v1/kept', { headers: { Accept: 'application/x-ndjson' } })], [200]],
+      [[requestBytes('GET', '/v1/nowhere/k')], [404]],
+      [[requestBytes('GET', '/v1/kept/k', { headers: { Connection: 'close' } })], [200]],
+      [[], []],
+    ]
+    for (const [requests, statuses] of talks) {
+      for (const atOnce of [true, false]) {
+        const wire = await openWire(server.port)
+        for (const request of requests) wire.write(request)
+        // As a client that ends only when it has its answers, and as one that ends with its request.
+        if (atOnce) wire.end()
+        const got: number[] = []
+        for (const _ of statuses) got.push((await wire.answer()).status)
+        expect(got.map((status) => (status === 201 ? 200 : status))).toEqual(
+          statuses.map((status) => (status === 201 ? 200 : status)),
+        )
+        if (!atOnce) wire.end()
+        await expectEnded(wire)
+      }
+    }
+  })
+
+  test('on which much is sent is closed only behind the last byte', async () => {
+    const value = 'x'.repeat(8 * 1024 * 1024)
+    await put(`${server.url}/v1/much/k`, value, { 'content-type': 'text/plain' })
+    for (const how of ['close', 'end']) {
+      const wire = await openWire(server.port)
+      const headers: Record<string, string> = how === 'close' ? { Connection: 'close' } : {}
+      wire.write(requestBytes('GET', '/v1/much/k', { headers }))
+      if (how === 'end') wire.end()
+      else {
+        wire.pause()
+        // The answer fills what the system holds, and the server wants to close.
+        await Bun.sleep(50)
+        wire.resume()
+      }
+      expect(await bodyOf(wire)).toBe(value)
+      await expectEnded(wire)
+    }
+  })
+
+  test('of a watcher that will say no more is let go of', async () => {
+    for (const path of ['/v1/kept/k', '/v1/kept', '/v1/_changes']) {
+      const wire = await openWire(server.port)
+      wire.write(requestBytes('GET', path, { headers: { Accept: 'text/event-stream' } }))
+      await until(() => wire.received() > 0, 'the watch has begun')
+      wire.end()
+      await until(() => !isOpenAt(server.port, wire), 'the server has let go of it')
+      await wire.closed
+    }
+  })
+})
+
+describe('a server that stops', () => {
+  test('closes those who ask for nothing at once, and answers those who do with the word that it closes', async () => {
+    const stopping = await startServer()
+    try {
+      const idle = await openWire(stopping.port)
+      const used = await openWire(stopping.port)
+      used.write(requestBytes('GET', '/v1'))
+      await used.answer()
+      const watching = await openWire(stopping.port)
+      watching.write(requestBytes('GET', '/v1/_changes', { headers: { Accept: 'text/event-stream' } }))
+      await until(() => watching.received() > 0, 'the watch has begun')
+      const whole = putBytes('/v1/c/k', '"whole"')
+      const busy = await openWire(stopping.port)
+      busy.write(whole.subarray(0, whole.length - 2))
+      await busy.flushed()
+      // Answers on another connection come when the server has seen what was sent before.
+      await fetch(`${stopping.url}/v1`)
+      stopping.signal('SIGTERM')
+      await Promise.all([expectEnded(idle), expectEnded(used)])
+      const { body, framing } = await watching.answer()
+      expect([framing, body.toString()]).toEqual(['chunked', expect.stringMatching(/^: watching\n/)])
+      await expectEnded(watching)
+      busy.write(whole.subarray(whole.length - 2))
+      const answer = await busy.answer('PUT')
+      expect([answer.status, answer.headers.connection]).toEqual([201, 'close'])
+      await expectEnded(busy)
+      expect(await stopping.exited).toBe(0)
+      expect(stopping.output()).not.toContain('"level":"error"')
+    } finally {
+      await stopping.remove()
+    }
+  })
+
+  test('has stored what it has answered, and nothing else', async () => {
+    const dataFolder = newFolder()
+    const stopping = await startServer({ dataFolder })
+    const wire = await openWire(stopping.port)
+    const count = 3000
+    wire.write(Buffer.concat(Array.from({ length: count }, (_, i) => putBytes(`/v1/c/${i}`, '1'))))
+    let answered = 0
+    let last = await wire.answer('PUT')
+    stopping.signal('SIGTERM')
+    for (; last.headers.connection !== 'close'; answered++) last = await wire.answer('PUT')
+    await expectEnded(wire)
+    expect(await stopping.exited).toBe(0)
+    const again = await startServer({ dataFolder })
+    try {
+      expect((await membersIn(`${again.url}/v1/c`, '?include=keys&limit=10000')).length).toBe(answered + 1)
+      expect(answered + 1).toBeLessThan(count)
+    } finally {
+      await again.remove()
+    }
+  })
+})
