@@ -14,6 +14,8 @@ export interface Wire {
   /** Sends as much as there is room for and says how many bytes that was; less than 0 when nobody is there any more. */
   write(part: string | Uint8Array): number
   /** No more will be sent; what comes is still read. */
+  shutdown(): void
+  /** No more will be sent or read. */
   end(): unknown
   terminate(): void
   pause(): void
@@ -45,6 +47,8 @@ const maxWaitingBytes = 64 * 1024
 const maxGatheredBytes = 64 * 1024
 /** What is left of a body that nobody wants is passed over up to this; beyond it, the connection ends. */
 const maxIgnoredBytes = 64 * 1024
+/** How long nothing may be streamed to a client that has ended its side of the connection. */
+const silentTicks = 2
 /** How long a client may take to close when all is said. */
 const lingerTicks = 5
 
@@ -80,6 +84,8 @@ export class HttpConnection implements Connection, BodySource, StreamTarget {
 
   /** After this tick the client has been silent for too long. */
   private deadlineTick: number
+  /** When a part of a streamed answer was last sent. */
+  private sentTick = 0
   private isPaused = false
   /** The client will send no more. */
   private inputEnded = false
@@ -134,8 +140,8 @@ export class HttpConnection implements Connection, BodySource, StreamTarget {
     this.inputEnded = true
     const reading = this.request ?? this.ignored
     const isHalf = reading !== null && !reading.body.isComplete
-    const isListening = this.stream !== null || this.deadlineTick === never
-    if (isHalf || isListening || this.isEnded) this.terminate()
+    if (this.isEnded) this.wire.end()
+    else if (isHalf || this.deadlineTick === never) this.terminate()
     else this.goOn()
   }
 
@@ -164,6 +170,7 @@ export class HttpConnection implements Connection, BodySource, StreamTarget {
 
   /** Called once a second. */
   beat(): void {
+    if (this.isLeft()) this.terminate()
     if (this.port.tick <= this.deadlineTick || !this.waitsForClient()) return
     if (this.isIdle() && !this.isEnded) this.endOutput()
     else this.terminate()
@@ -222,6 +229,7 @@ export class HttpConnection implements Connection, BodySource, StreamTarget {
   // What a streamed answer asks.
 
   sendPart(part: string | Uint8Array): boolean {
+    this.sentTick = this.port.tick
     this.flush()
     this.send(part)
     return this.backlog === null && !this.isGone
@@ -361,6 +369,7 @@ export class HttpConnection implements Connection, BodySource, StreamTarget {
     this.gather(isHttp10 ? `${start}\r\n` : `${start}Transfer-Encoding: chunked\r\n\r\n`)
     this.flush()
     this.stream = new OutgoingStream(body, this, !isHttp10)
+    this.sentTick = this.port.tick
     if (method === 'HEAD') {
       this.stream.cancel()
       this.finish()
@@ -404,7 +413,8 @@ export class HttpConnection implements Connection, BodySource, StreamTarget {
     this.isDeaf = true
     this.input = nothing
     this.deadlineTick = this.port.tick + lingerTicks
-    this.wire.end()
+    if (this.inputEnded) this.wire.end()
+    else this.wire.shutdown()
     this.regulate()
   }
 
@@ -440,6 +450,11 @@ export class HttpConnection implements Connection, BodySource, StreamTarget {
     if (this.isEnded || this.backlog !== null || this.request === null) return true
     const { body } = this.request
     return !body.isComplete && body.heldBytes === 0
+  }
+
+  /** Whether nobody may be there any more to take what is streamed: only sending something tells. */
+  private isLeft(): boolean {
+    return this.inputEnded && this.stream !== null && this.port.tick > this.sentTick + silentTicks
   }
 
   private regulate(): void {
