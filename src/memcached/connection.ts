@@ -16,7 +16,7 @@ export interface Wire {
   /** Sends as much as there is room for and says how much that was; less than 0 when nobody is there any more. */
   write(bytes: Uint8Array): number
   /** No more will be sent; what comes is still read. */
-  end(): unknown
+  shutdown(): void
   terminate(): void
   pause(): void
   resume(): void
@@ -301,7 +301,7 @@ export class Connection implements Session, Orderer {
     this.isEnded = true
     this.heardAtTick = this.port.tick
     if (this.isPaused) this.wire.resume()
-    this.wire.end()
+    this.wire.shutdown()
   }
 
   /** The port wants a token: nothing else is done until a client has shown it. */

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'bun:test'
+import { connect } from 'node:net'
 import { type OpenPort, openPort } from '../../test/support/memcached/open-port.ts'
 import { random, seedOfRun } from '../../test/support/random.ts'
 import { KvistError } from '../core/errors.ts'
@@ -272,6 +273,27 @@ describe('bounds', () => {
     await eventually(() => opened.server.openConnections() === 1, 'a place')
     expect(await (await opened.connect()).ask('mn\r\n', 'MN\r\n')).toBe('MN\r\n')
     expect(opened.server.counts.rejected_connections).toBe(1)
+  })
+
+  test('a client that goes on sending after the end reads what was said before it, and no reset', async () => {
+    await using opened = await openPort()
+    const socket = connect({ port: Number(opened.server.address.split(':').pop()), allowHalfOpen: true })
+    let said = ''
+    const closed = new Promise<string>((resolve) => {
+      socket.on('data', (part: Buffer) => {
+        said += part
+      })
+      socket.on('error', ({ message }) => resolve(message))
+      socket.on('close', () => resolve('in order'))
+    })
+    socket.write('mn\r\nquit\r\n')
+    await eventually(() => said !== '', 'an answer')
+    for (let i = 0; i < 50; i++) {
+      socket.write('x'.repeat(100_000))
+      await Bun.sleep(1)
+    }
+    socket.end()
+    expect([await closed, said]).toEqual(['in order', 'MN\r\n'])
   })
 })
 

@@ -15,8 +15,6 @@ export interface Wire {
   write(part: string | Uint8Array): number
   /** No more will be sent; what comes is still read. */
   shutdown(): void
-  /** No more will be sent or read. */
-  end(): unknown
   terminate(): void
   pause(): void
   resume(): void
@@ -140,8 +138,7 @@ export class HttpConnection implements Connection, BodySource, StreamTarget {
     this.inputEnded = true
     const reading = this.request ?? this.ignored
     const isHalf = reading !== null && !reading.body.isComplete
-    if (this.isEnded) this.wire.end()
-    else if (isHalf || this.deadlineTick === never) this.terminate()
+    if (isHalf || this.deadlineTick === never) this.terminate()
     else this.goOn()
   }
 
@@ -413,8 +410,7 @@ export class HttpConnection implements Connection, BodySource, StreamTarget {
     this.isDeaf = true
     this.input = nothing
     this.deadlineTick = this.port.tick + lingerTicks
-    if (this.inputEnded) this.wire.end()
-    else this.wire.shutdown()
+    this.wire.shutdown()
     this.regulate()
   }
 
