@@ -49,7 +49,11 @@ function tooLarge(maxBytes: number): KvistError {
 export function jsonText(bytes: Uint8Array): string {
   if (bytes.length === 0)
     throw new KvistError('invalid_json', 'the body is empty; an empty value needs a Content-Type')
-  const text = utf8Text(bytes)
+  return checkedJson(utf8Text(bytes))
+}
+
+/** The same text; throws where it is not JSON. */
+function checkedJson(text: string): string {
   try {
     JSON.parse(text)
   } catch (error) {
@@ -87,6 +91,11 @@ export interface SentValue {
  */
 export function readValue(request: HttpRequest, connection: Connection): Maybe<SentValue> {
   const contentType = parseContentType(request.header('content-type'))
+  if (isJsonType(contentType)) {
+    refuseEncoding(request)
+    const text = request.body.takeText(maxValueBytes)
+    if (text !== null) return { value: checkedJson(text), contentType }
+  }
   const bytes = readBody(request, maxValueBytes, connection)
   return bytes instanceof Promise
     ? bytes.then((late) => sentValue(late, contentType))

@@ -11,6 +11,9 @@ export interface BodySource {
 
 const nothing = Buffer.alloc(0)
 
+/** Longer ones come in more than one piece in any case. */
+const maxTextBytes = 64 * 1024
+
 /** The body of a request as it comes in. It can be read once, in one piece or in parts. */
 export class RequestBody implements AsyncIterable<Uint8Array> {
   /** As it was declared; null where the body comes in chunks. */
@@ -23,6 +26,8 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
   private readonly chunks: ChunkedDecoder | null
   private leftBytes: number
   private held: Buffer[] = []
+  /** What came in at once with other bytes around it, as it came. */
+  private piece: { readonly bytes: Buffer; readonly from: number; readonly to: number } | null = null
   private isIgnored = false
   private error: Error | null = null
   private wake: (() => void) | null = null
@@ -38,6 +43,14 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
   /** So many bytes are still to come, as far as that is known. */
   get comingBytes(): number {
     return this.leftBytes
+  }
+
+  /** All of it is there: a part of some bytes. */
+  set(bytes: Buffer, from: number, to: number): void {
+    this.piece = { bytes, from, to }
+    this.heldBytes = to - from
+    this.leftBytes = 0
+    this.isComplete = true
   }
 
   /** Takes what belongs to the body; what follows it is given back. Throws what a broken coding is answered with. */
@@ -68,12 +81,28 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
   ignore(): void {
     this.isIgnored = true
     this.held = []
+    this.piece = null
     this.heldBytes = 0
+  }
+
+  /**
+   * All of it as text, when it came in at once and is UTF-8. Null does not say that it is not: a body that is long, or has
+   * U+FFFD in it, is not looked at closely.
+   */
+  takeText(maxBytes: number): string | null {
+    const { piece } = this
+    if (piece === null || this.heldBytes > Math.min(maxBytes, maxTextBytes)) return null
+    const text = piece.bytes.toString('utf8', piece.from, piece.to)
+    if (text.includes('\ufffd')) return null
+    this.piece = null
+    this.heldBytes = 0
+    return text
   }
 
   /** All of it, when it is there already; null when it is not, or is too much. */
   takeWhole(maxBytes: number): Uint8Array | null {
     if (!this.isComplete || this.heldBytes > maxBytes) return null
+    this.unfold()
     const { held } = this
     if (held.length === 0) return nothing
     this.held = []
@@ -84,6 +113,7 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
   /** Parts as they come in. Throws when the rest of the body will not come. */
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
     this.source.wanted()
+    this.unfold()
     for (;;) {
       if (this.held.length > 0) {
         const parts = this.held
@@ -114,6 +144,13 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
     if (this.isComplete) this.leftBytes = 0
     this.tell()
     return bytes.subarray(taken)
+  }
+
+  private unfold(): void {
+    if (this.piece === null) return
+    const { bytes, from, to } = this.piece
+    this.piece = null
+    this.held.push(bytes.subarray(from, to))
   }
 
   private hold(part: Buffer): void {

@@ -272,18 +272,28 @@ export class HttpConnection implements Connection, BodySource, StreamTarget {
 
   private begin(head: Head): void {
     const request = new HttpRequest(head, this)
-    const rest = this.input.length === head.headBytes ? nothing : this.input.subarray(head.headBytes)
-    this.input = nothing
     this.request = request
     this.head = head
-    this.owesContinue = head.expectsContinue
+    this.owesContinue = head.headers.expectsContinue
     this.port.openRequests++
     this.renew()
-    if (request.body.isComplete) this.input = rest
-    else if (rest.length > 0) this.feed(request, rest)
+    this.takeBody(request, head)
     const found = this.port.handle(request, this)
     if (found instanceof Promise) found.then((answer) => this.answerLate(answer))
     else this.answer(found)
+  }
+
+  /** What of the body came with the head. */
+  private takeBody({ body }: HttpRequest, { headBytes, headers }: Head): void {
+    const { input } = this
+    const end = headBytes + (headers.bodyBytes ?? Number.POSITIVE_INFINITY)
+    this.input = nothing
+    if (end <= input.length) {
+      if (end > headBytes) body.set(input, headBytes, end)
+      if (end < input.length) this.input = input.subarray(end)
+    } else if (input.length > headBytes) {
+      this.feed(this.request!, input.subarray(headBytes))
+    }
   }
 
   private feed(request: HttpRequest, bytes: Buffer): void {
@@ -322,8 +332,8 @@ export class HttpConnection implements Connection, BodySource, StreamTarget {
   }
 
   private answer({ status, lines, body }: Answer): void {
-    const { method, isHttp10, closes } = this.head!
-    if (closes || this.port.isStopping || this.isBodyLost()) this.isLast = true
+    const { method, isHttp10, headers } = this.head!
+    if (headers.closes || this.port.isStopping || this.isBodyLost()) this.isLast = true
     if (this.deadlineTick !== never) this.renew()
     if (isStreamed(body)) {
       this.answerStreamed(status, lines, body)

@@ -14,6 +14,13 @@ export interface Head {
   /** What follows the first `?`, not decoded; null without one. */
   readonly query: string | null
   readonly isHttp10: boolean
+  readonly headers: HeaderBlock
+  /** Of the head itself, its empty line among them. */
+  readonly headBytes: number
+}
+
+/** What the header lines of a request say. */
+export interface HeaderBlock {
   /** Names in lower case and values, in turns. */
   readonly fields: readonly string[]
   /** Declared length of the body; null where it comes in chunks; 0 without one. */
@@ -22,8 +29,6 @@ export interface Head {
   readonly expectsContinue: boolean
   /** The client wants no more than this answer. */
   readonly closes: boolean
-  /** Of the head itself, its empty line among them. */
-  readonly headBytes: number
 }
 
 /** Why a request cannot be read. The connection has no place from which to go on. */
@@ -43,27 +48,67 @@ function malformed(detail: string): Refusal {
   return new Refusal(400, 'invalid_request', detail)
 }
 
+/** Heads are hardly ever longer; to look for the end of one in less text costs less. */
+const usualHeadBytes = 2048
+
 /** The head that bytes begin with; null when it is not there whole yet. */
 export function parseHead(bytes: Buffer): Head | Refusal | null {
-  const text = bytes.toString('latin1', 0, Math.min(bytes.length, maxHeadBytes))
+  const head = parseWithin(bytes, usualHeadBytes)
+  return head === null && bytes.length > usualHeadBytes ? parseWithin(bytes, maxHeadBytes) : head
+}
+
+function parseWithin(bytes: Buffer, limitBytes: number): Head | Refusal | null {
+  const text = bytes.toString('latin1', 0, Math.min(bytes.length, limitBytes))
   const start = startOf(text)
   const end = text.indexOf('\r\n\r\n', start)
-  if (end === -1) return unfinished(text, start, bytes.length)
+  if (end === -1) return unfinished(text, start)
   const lineEnd = text.indexOf('\r\n', start)
   const line = parseRequestLine(text.slice(start, lineEnd))
   if (line instanceof Refusal) return line
-  if (!isClean(text, start, end))
+  const headers = headerBlock(text.slice(lineEnd, end + 2), line.isHttp10)
+  if (headers instanceof Refusal) return headers
+  const { method, path, query, isHttp10 } = line
+  return { method, path, query, isHttp10, headers, headBytes: end + 4 }
+}
+
+interface KnownBlock {
+  readonly lines: string
+  readonly isHttp10: boolean
+  readonly headers: HeaderBlock
+}
+
+/**
+ * What was read lately, by its length. A client sends the same lines with every request: to tell that they are costs less
+ * than to take them apart again.
+ */
+const known: (KnownBlock | undefined)[] = new Array(256).fill(undefined)
+const maxKnownLength = 512
+
+/** The block of lines, each of which a line end comes before; there is one at the end too. */
+function headerBlock(lines: string, isHttp10: boolean): HeaderBlock | Refusal {
+  const place = lines.length % known.length
+  const last = known[place]
+  if (last !== undefined && last.isHttp10 === isHttp10 && last.lines === lines) return last.headers
+  const headers = parseLines(lines, isHttp10)
+  if (headers instanceof Refusal || lines.length > maxKnownLength) return headers
+  known[place] = { lines, isHttp10, headers }
+  return headers
+}
+
+function parseLines(lines: string, isHttp10: boolean): HeaderBlock | Refusal {
+  if (!isClean(lines)) {
     return malformed('the head has a control character, or a line that ends with LF alone')
+  }
   const fields: string[] = []
-  for (let at = lineEnd + 2; at < end; ) {
-    const next = text.indexOf('\r\n', at)
-    const colon = text.indexOf(':', at)
-    const name = colon === -1 || colon > next ? undefined : fieldName(text.slice(at, colon))
-    if (name === undefined) return malformed('a header line is not a name, a colon and a value')
-    fields.push(name, fieldValue(text, colon + 1, next))
+  for (let at = 2; at < lines.length; ) {
+    const next = lines.indexOf('\r\n', at)
+    const colon = lines.indexOf(':', at)
+    const name = colon === -1 || colon > next ? '' : lines.slice(at, colon)
+    if (!nameForm.test(name)) return malformed('a header line is not a name, a colon and a value')
+    fields.push(name.toLowerCase(), fieldValue(lines, colon + 1, next))
     at = next + 2
   }
-  return withFraming(line, fields, end + 4)
+  return withFraming(fields, isHttp10)
 }
 
 /** Empty lines before a request are passed over (RFC 9112, 2.2). */
@@ -76,14 +121,14 @@ function startOf(text: string): number {
 const tokenStart = /^[!#$%&'*+.^_`|~0-9A-Za-z-]/
 
 /** Null while the rest may come. What can be told already is: nobody waits for the rest of what is no request. */
-function unfinished(text: string, start: number, length: number): Refusal | null {
+function unfinished(text: string, start: number): Refusal | null {
   const begun = text.slice(start)
   if (begun !== '' && begun !== '\r' && !tokenStart.test(begun))
     return malformed('this is not an HTTP request')
   if (/(?:^|[^\r])\n/.test(begun)) return malformed('a line of the head ends with LF alone')
   const lineEnd = begun.indexOf('\r\n')
   if (lineEnd > maxLineBytes || (lineEnd === -1 && begun.length > maxLineBytes)) return targetTooLong()
-  if (length >= maxHeadBytes) {
+  if (text.length >= maxHeadBytes) {
     return new Refusal(431, 'invalid_request', `the head of the request has more than ${maxHeadBytes} bytes`)
   }
   return null
@@ -109,6 +154,7 @@ interface RequestLine {
 
 const usualMethods = new Set(['GET', 'PUT', 'POST', 'DELETE', 'HEAD', 'PATCH', 'OPTIONS'])
 const methodForm = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}$/
+const asciiForm = /^[\x21-\x7e]+$/
 const targetForm = /^[\x21\x22\x24-\x7e\x80-\xff]+$/
 const absoluteForm = /^https?:\/\/[^/?]+(.*)$/i
 
@@ -128,7 +174,7 @@ function parseRequestLine(line: string): RequestLine | Refusal {
   const target = line.slice(first + 1, last)
   if (target.length > maxTargetBytes) return targetTooLong()
   if (!targetForm.test(target)) return malformed('the target has a space, a # or a control character')
-  const text = /[\x80-\xff]/.test(target) ? utf8Text(target) : target
+  const text = asciiForm.test(target) ? target : utf8Text(target)
   if (text === null) return malformed('the target is not UTF-8')
   const origin = originOf(text, method)
   if (origin === null) return malformed('the target is neither a path nor a URL')
@@ -157,29 +203,17 @@ function originOf(target: string, method: string): string | null {
 }
 
 /** No control character but in the pairs that end lines. */
-function isClean(text: string, from: number, to: number): boolean {
-  for (let i = from; i < to; i++) {
-    const code = text.charCodeAt(i)
+function isClean(lines: string): boolean {
+  for (let i = 0; i < lines.length; i++) {
+    const code = lines.charCodeAt(i)
     if (code >= 32 && code !== 127) continue
-    if (code === 13 && text.charCodeAt(i + 1) === 10) i++
+    if (code === 13 && lines.charCodeAt(i + 1) === 10) i++
     else if (code !== 9) return false
   }
   return true
 }
 
-/** Names as clients send them, and in lower case. They are few: to look one up costs less than to make it. */
-const knownNames = new Map<string, string>()
-const maxKnownNames = 256
 const nameForm = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
-
-function fieldName(sent: string): string | undefined {
-  const known = knownNames.get(sent)
-  if (known !== undefined) return known
-  if (!nameForm.test(sent)) return undefined
-  const name = sent.toLowerCase()
-  if (knownNames.size < maxKnownNames && sent.length <= 40) knownNames.set(sent, name)
-  return name
-}
 
 function fieldValue(text: string, from: number, to: number): string {
   let start = from
@@ -209,7 +243,7 @@ const single = new Map(
   ].map((name, i) => [name, 1 << i]),
 )
 
-function withFraming(line: RequestLine, fields: readonly string[], headBytes: number): Head | Refusal {
+function withFraming(fields: readonly string[], isHttp10: boolean): HeaderBlock | Refusal {
   let seen = 0
   let length: string | null = null
   let coding: string | null = null
@@ -228,22 +262,17 @@ function withFraming(line: RequestLine, fields: readonly string[], headBytes: nu
     else if (name === 'expect') expect = value
     else if (name === 'connection') connection += `,${value.toLowerCase()}`
   }
-  if (!hasHost && !line.isHttp10) return malformed('a request of HTTP/1.1 has a Host')
-  const bodyBytes = framing(length, coding, line.isHttp10)
+  if (!hasHost && !isHttp10) return malformed('a request of HTTP/1.1 has a Host')
+  const bodyBytes = framing(length, coding, isHttp10)
   if (bodyBytes instanceof Refusal) return bodyBytes
   if (expect !== null && expect.toLowerCase() !== '100-continue') {
     return new Refusal(417, 'invalid_request', 'of expectations, only 100-continue is met')
   }
   return {
-    method: line.method,
-    path: line.path,
-    query: line.query,
-    isHttp10: line.isHttp10,
     fields,
     bodyBytes,
-    expectsContinue: expect !== null && !line.isHttp10 && bodyBytes !== 0,
-    closes: connection === '' ? line.isHttp10 : closesAfter(connection, line.isHttp10),
-    headBytes,
+    expectsContinue: expect !== null && !isHttp10 && bodyBytes !== 0,
+    closes: connection === '' ? isHttp10 : closesAfter(connection, isHttp10),
   }
 }
 

@@ -19,11 +19,12 @@ export class HttpRequest {
   private readonly fields: readonly string[]
 
   constructor(head: Head, source: BodySource) {
+    const { bodyBytes } = head.headers
     this.method = head.method
     this.path = head.path
     this.query = head.query
-    this.fields = head.fields
-    this.body = head.bodyBytes === 0 ? noBody : new RequestBody(head.bodyBytes, source)
+    this.fields = head.headers.fields
+    this.body = bodyBytes === 0 ? noBody : new RequestBody(bodyBytes, source)
   }
 
   /** The value of a header, its name in lower case; of a list that is sent in several lines, the whole list. */

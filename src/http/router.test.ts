@@ -1,0 +1,54 @@
+import { expect, test } from 'bun:test'
+import { answer } from './answer.ts'
+import type { Method, Route } from './route.ts'
+import { routerOf } from './router.ts'
+
+function routes(...rows: string[]): Route[] {
+  return rows.map((row) => {
+    const [method, path] = row.split(' ') as [Method, string]
+    return { method, path, summary: row, handle: () => answer(200) }
+  })
+}
+
+function found(rows: Route[], path: string) {
+  const match = routerOf(rows, ({ summary }) => summary).match(path)
+  return match === null ? null : [match.place.pattern, { ...match.params }]
+}
+
+test('what is fixed wins over parameters, and these over the rest of a path, whatever comes first', () => {
+  const rows = routes(
+    'GET /v1/:c/*',
+    'GET /v1/:c/:k',
+    'GET /v1/_batch',
+    'GET /v1/:c',
+    'GET /',
+    'GET /v1/_x/:c',
+  )
+  for (const table of [rows, rows.toReversed()]) {
+    expect(found(table, '/v1/_batch')).toEqual(['/v1/_batch', {}])
+    expect(found(table, '/v1/a')).toEqual(['/v1/:c', { c: 'a' }])
+    expect(found(table, '/v1/a/b')).toEqual(['/v1/:c/:k', { c: 'a', k: 'b' }])
+    expect(found(table, '/v1/a/b/')).toEqual(['/v1/:c/*', { c: 'a', '*': 'b/' }])
+    expect(found(table, '/v1/a/')).toEqual(['/v1/:c/*', { c: 'a', '*': '' }])
+    expect(found(table, '/v1/_x/a')).toEqual(['/v1/_x/:c', { c: 'a' }])
+    // Where what is fixed leads nowhere, a parameter takes it.
+    expect(found(table, '/v1/_x/a/b')).toEqual(['/v1/:c/*', { c: '_x', '*': 'a/b' }])
+    expect(found(table, '/v1/_x')).toEqual(['/v1/:c', { c: '_x' }])
+    expect(found(table, '/')).toEqual(['/', {}])
+  }
+})
+
+test('what is nowhere is not found, and nothing is decoded', () => {
+  const rows = routes('GET /a', 'GET /b/:c')
+  for (const path of ['/', '/a/', '/a/b', '/b', '/b/', '/b/c/d', '*', '', '/%61', '/A']) {
+    expect([path, found(rows, path)]).toEqual([path, null])
+  }
+  expect(found(rows, '/b/%2F')).toEqual(['/b/:c', { c: '%2F' }])
+})
+
+test('of two rows for one request the first counts; parameters of one place have one name', () => {
+  const [first, second] = [routes('GET /a')[0]!, routes('GET /a')[0]!]
+  const router = routerOf([first, second], (route) => route)
+  expect(router.match('/a')!.place.methods.get('GET')).toBe(first)
+  expect(() => routerOf(routes('GET /:a', 'PUT /:b'), () => 0)).toThrow('/:a and /:b')
+})
