@@ -3,7 +3,14 @@ import type { Answer } from './answer.ts'
 import type { Connection, Route } from './route.ts'
 import type { HttpRequest } from './wire/request.ts'
 
-export type Handler = (request: HttpRequest, connection: Connection) => Maybe<Answer>
+type Handler = (request: HttpRequest, connection: Connection) => Maybe<Answer>
+
+/** Gives the connection one answer, now or later. */
+export type Serve = (request: HttpRequest, connection: Replying) => void
+
+interface Replying extends Connection {
+  reply(answer: Answer): void
+}
 
 /**
  * Hears of an answer with the time that it took; of one that streams, to its beginning; of one that waited for
@@ -22,14 +29,14 @@ export function waited(request: HttpRequest, ms: number): void {
 }
 
 /**
- * The same handler, with somebody who hears of its answers; `recover` makes an answer of what it throws or rejects
- * with.
+ * A handler with somebody who hears of its answers; `recover` makes an answer of what it throws or rejects with. The
+ * connection is given the answer, at once where there is one.
  */
 export function observed(
   handler: Handler,
   observer: Observer,
   recover: (error: unknown, request: HttpRequest) => Answer,
-): Handler {
+): Serve {
   return (request, connection) => {
     const startedMs = performance.now()
     let answer: Maybe<Answer>
@@ -42,11 +49,12 @@ export function observed(
       const tell = (late: Answer) => {
         const tookMs = performance.now() - startedMs - (waits.get(request) ?? 0)
         observer(request, late.status, tookMs / 1000, connection)
-        return late
+        connection.reply(late)
       }
-      return answer.then(tell, (error) => tell(recover(error, request)))
+      answer.then(tell, (error) => tell(recover(error, request)))
+    } else {
+      observer(request, answer.status, (performance.now() - startedMs) / 1000, connection)
+      connection.reply(answer)
     }
-    observer(request, answer.status, (performance.now() - startedMs) / 1000, connection)
-    return answer
   }
 }

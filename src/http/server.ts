@@ -1,8 +1,7 @@
 import { bearerCheck } from '../auth/token.ts'
-import type { Maybe } from '../core/engine.ts'
 import { KvistError } from '../core/errors.ts'
 import { type Answer, answer } from './answer.ts'
-import { type Handler, type Observe, observed } from './observed.ts'
+import { type Observe, observed, type Serve } from './observed.ts'
 import { methodNotAllowed, problemAnswer } from './problem.ts'
 import { requestId, requestIdHeader } from './request-id.ts'
 import type { Api, Route } from './route.ts'
@@ -44,7 +43,7 @@ export function listen(options: HttpOptions): HttpServer {
     tick: 0,
     isStopping: false,
     openRequests: 0,
-    handle: handlerOf(options),
+    serve: serveOf(options),
     refuse: ({ status, code, detail }) => problemAnswer(new KvistError(code, detail), {}, { status }),
     report: (error, request) => report(error, request, onError),
   }
@@ -58,28 +57,30 @@ export function listen(options: HttpOptions): HttpServer {
 }
 
 /** What answers all requests. */
-function handlerOf(options: HttpOptions): Handler {
+function serveOf(options: HttpOptions): Serve {
   const { routes, observe } = options
   const router = routerOf(routes, (route) =>
     observed(routeHandler(route, options), observe(route), recovery(route.api, options)),
   )
   const nothing = unroutedHandler(options)
-  const unrouted = (match: Match<Handler> | null) => (request: HttpRequest) => nothing(request, match)
+  const unrouted = (match: Match<Serve> | null) =>
+    observed((request) => nothing(request, match), observer, recovery(undefined, options))
   const observer = observe(null)
-  return (request, connection): Maybe<Answer> => {
+  return (request, connection) => {
     const match = router.match(request.path)
     const methods = match?.place.methods
-    const handler =
+    const serve =
       methods?.get(request.method) ?? (request.method === 'HEAD' ? methods?.get('GET') : undefined)
-    if (match === null || handler === undefined) {
-      return observed(unrouted(match), observer, recovery(undefined, options))(request, connection)
+    if (match === null || serve === undefined) {
+      unrouted(match)(request, connection)
+    } else {
+      request.params = match.params
+      serve(request, connection)
     }
-    request.params = match.params
-    return handler(request, connection)
   }
 }
 
-function routeHandler(route: Route, { token }: HttpOptions): Handler {
+function routeHandler(route: Route, { token }: HttpOptions): Route['handle'] {
   const { handle } = route
   if (token === null || route.open) return handle
   const mayEnter = bearerCheck(token)
@@ -135,7 +136,7 @@ function isGone(error: unknown): boolean {
 function unroutedHandler({
   routes,
   token,
-}: HttpOptions): (request: HttpRequest, match: Match<Handler> | null) => Answer {
+}: HttpOptions): (request: HttpRequest, match: Match<Serve> | null) => Answer {
   const mayEnter = token === null ? null : bearerCheck(token)
   const apis = [...new Set(routes.map(({ api }) => api))]
   return (request, match) => {

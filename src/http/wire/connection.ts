@@ -1,4 +1,3 @@
-import type { Maybe } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
 import type { Answer, AnswerBody, StreamedBody } from '../answer.ts'
 import type { Connection, Lasting } from '../route.ts'
@@ -30,8 +29,8 @@ export interface Port {
   tick: number
   isStopping: boolean
   openRequests: number
-  /** Must not throw or reject. */
-  readonly handle: (request: HttpRequest, connection: HttpConnection) => Maybe<Answer>
+  /** Sees to it that the connection is given one answer, now or later. Must not throw. */
+  readonly serve: (request: HttpRequest, connection: HttpConnection) => void
   /** The answer to what cannot be read. */
   readonly refuse: (refusal: Refusal) => Answer
   readonly report: (error: unknown, request: HttpRequest) => void
@@ -66,6 +65,8 @@ export class HttpConnection implements Connection, BodySource, StreamTarget {
   /** The request that is being answered. */
   private request: HttpRequest | null = null
   private head: Head | null = null
+  /** What serves the request has not returned yet: what comes next is looked at when it has. */
+  private isServing = false
   /** It waits for us to say that the body may come. */
   private owesContinue = false
   /** A request that is answered, while what is left of its body is passed over. */
@@ -210,6 +211,17 @@ export class HttpConnection implements Connection, BodySource, StreamTarget {
     this.goneListener = listener
   }
 
+  /** The answer to the request that is being served. */
+  reply(answer: Answer): void {
+    if (this.isGone) {
+      this.forgetRequest()
+      if (isStreamed(answer.body)) answer.body.cancel()
+      return
+    }
+    this.answer(answer)
+    if (!this.isServing) this.goOn()
+  }
+
   // What the body of a request asks.
 
   wanted(): void {
@@ -278,9 +290,9 @@ export class HttpConnection implements Connection, BodySource, StreamTarget {
     this.port.openRequests++
     this.renew()
     this.takeBody(request, head)
-    const found = this.port.handle(request, this)
-    if (found instanceof Promise) found.then((answer) => this.answerLate(answer))
-    else this.answer(found)
+    this.isServing = true
+    this.port.serve(request, this)
+    this.isServing = false
   }
 
   /** What of the body came with the head. */
@@ -319,16 +331,6 @@ export class HttpConnection implements Connection, BodySource, StreamTarget {
     const { status, lines, body } = this.port.refuse(refusal)
     const start = this.startOf(status, lines)
     if (typeof body === 'string') this.answerText(start, body, 'GET')
-  }
-
-  private answerLate(answer: Answer): void {
-    if (this.isGone) {
-      this.forgetRequest()
-      if (isStreamed(answer.body)) answer.body.cancel()
-      return
-    }
-    this.answer(answer)
-    this.goOn()
   }
 
   private answer({ status, lines, body }: Answer): void {
