@@ -23,15 +23,22 @@ export function readBody(request: HttpRequest, maxBytes: number, connection: Con
 
 async function readParts(body: RequestBody, maxBytes: number, connection: Connection): Promise<Uint8Array> {
   const isLarge = body.declaredBytes === null || body.declaredBytes > quickBytes
-  const parts: Uint8Array[] = []
+  // Parts may be a byte each: they are put together as they come.
+  let bytes = Buffer.allocUnsafe(quickBytes)
   let size = 0
   for await (const part of body) {
-    size += part.length
-    if (size > maxBytes) throw tooLarge(maxBytes)
-    parts.push(part)
+    const end = size + part.length
+    if (end > maxBytes) throw tooLarge(maxBytes)
+    if (end > bytes.length) {
+      const larger = Buffer.allocUnsafe(Math.max(2 * bytes.length, end))
+      bytes.copy(larger, 0, 0, size)
+      bytes = larger
+    }
+    bytes.set(part, size)
+    size = end
     if (isLarge) connection.renew()
   }
-  return Buffer.concat(parts)
+  return bytes.subarray(0, size)
 }
 
 /** Encoded bytes would be kept without the word of how to decode them. */

@@ -134,16 +134,17 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
   }
 
   private feedChunks(chunks: ChunkedDecoder, bytes: Buffer): Buffer {
-    const taken = chunks.decode(bytes, (part) => this.hold(part))
-    if (typeof taken === 'string') {
-      const broken = new KvistError('invalid_request', `the chunked body cannot be read: ${taken}`)
+    const decoded = chunks.decode(bytes)
+    if (typeof decoded === 'string') {
+      const broken = new KvistError('invalid_request', `the chunked body cannot be read: ${decoded}`)
       this.fail(broken)
       throw broken
     }
+    this.hold(decoded.data)
     this.isComplete = chunks.isComplete
     if (this.isComplete) this.leftBytes = 0
     this.tell()
-    return bytes.subarray(taken)
+    return bytes.subarray(decoded.taken)
   }
 
   private unfold(): void {

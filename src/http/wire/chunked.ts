@@ -16,17 +16,18 @@ export class ChunkedDecoder {
   private trailerBytes = 0
 
   /**
-   * Takes what belongs to the body and gives the bytes of its chunks to `take`; how many bytes it took. Where the coding
-   * is broken it says how.
+   * Takes what belongs to the body: how many bytes that was, and what was in the chunks, in one piece. Where the coding is
+   * broken it says how.
    */
-  decode(bytes: Buffer, take: (part: Buffer) => void): number | string {
+  decode(bytes: Buffer): { readonly taken: number; readonly data: Buffer } | string {
+    const data = new Gathered(bytes)
     let at = 0
     while (at < bytes.length && !this.isComplete) {
       if (this.step === 'data') {
-        const part = bytes.subarray(at, at + this.left)
-        take(part)
-        at += part.length
-        this.left -= part.length
+        const end = Math.min(bytes.length, at + this.left)
+        data.add(at, end)
+        this.left -= end - at
+        at = end
         if (this.left === 0) this.step = 'end of data'
         continue
       }
@@ -40,7 +41,7 @@ export class ChunkedDecoder {
       if (wrong !== null) return wrong
       this.line = ''
     }
-    return at
+    return { taken: at, data: data.whole() }
   }
 
   private takeLine(line: string): string | null {
@@ -59,6 +60,38 @@ export class ChunkedDecoder {
     this.left = Number.parseInt(size, 16)
     this.step = this.left === 0 ? 'trailer' : 'data'
     return null
+  }
+}
+
+/** Parts of some bytes, as one: chunks may be a byte each, and an object for each would be a hundred times that. */
+class Gathered {
+  private readonly bytes: Buffer
+  /** The first part, while there is no other. */
+  private from = 0
+  private to = 0
+  private joined: Buffer | null = null
+  private length = 0
+
+  constructor(bytes: Buffer) {
+    this.bytes = bytes
+  }
+
+  add(from: number, to: number): void {
+    if (this.length === 0) {
+      this.from = from
+      this.to = to
+    } else {
+      if (this.joined === null) {
+        this.joined = Buffer.allocUnsafe(this.bytes.length)
+        this.bytes.copy(this.joined, 0, this.from, this.to)
+      }
+      this.bytes.copy(this.joined, this.length, from, to)
+    }
+    this.length += to - from
+  }
+
+  whole(): Buffer {
+    return this.joined?.subarray(0, this.length) ?? this.bytes.subarray(this.from, this.to)
   }
 }
 

@@ -14,6 +14,8 @@ export interface Wire {
   write(part: string | Uint8Array): number
   /** No more will be sent; what comes is still read. */
   shutdown(): void
+  /** Lets go of it; what was sent is on its way. */
+  end(): unknown
   terminate(): void
   pause(): void
   resume(): void
@@ -88,6 +90,8 @@ export class HttpConnection implements Connection, BodySource, StreamTarget {
   private isPaused = false
   /** The client will send no more. */
   private inputEnded = false
+  /** The request that is being served did not come in whole. */
+  private isHalf = false
   /** What comes in cannot be understood, or is not wanted any more. */
   private isDeaf = false
   /** No request is taken after the one that is being answered. */
@@ -126,6 +130,7 @@ export class HttpConnection implements Connection, BodySource, StreamTarget {
   /** There is room to send more. */
   drained(): void {
     if (this.deadlineTick !== never && !this.isEnded) this.renew()
+    this.sentTick = this.port.tick
     const rest = this.backlog
     if (rest !== null) {
       this.backlog = null
@@ -137,10 +142,12 @@ export class HttpConnection implements Connection, BodySource, StreamTarget {
   /** The client will send no more. What it has sent is answered; where it is only listened to, it is gone. */
   endInput(): void {
     this.inputEnded = true
-    const reading = this.request ?? this.ignored
-    const isHalf = reading !== null && !reading.body.isComplete
-    if (isHalf || this.deadlineTick === never) this.terminate()
-    else this.goOn()
+    if (this.deadlineTick === never) {
+      this.terminate()
+      return
+    }
+    this.loseRest()
+    this.goOn()
   }
 
   /** The socket is closed. A handler under way goes on; nobody hears of its answer. */
@@ -152,7 +159,7 @@ export class HttpConnection implements Connection, BodySource, StreamTarget {
     this.backlog = null
     this.input = nothing
     const { request, stream } = this
-    request?.body.fail(new DOMException('the client has gone', 'AbortError'))
+    request?.body.fail(clientGone())
     this.goneListener?.()
     if (stream === null) return
     this.forgetRequest()
@@ -170,7 +177,8 @@ export class HttpConnection implements Connection, BodySource, StreamTarget {
   beat(): void {
     if (this.isLeft()) this.terminate()
     if (this.port.tick <= this.deadlineTick || !this.waitsForClient()) return
-    if (this.isIdle() && !this.isEnded) this.endOutput()
+    if (this.isEnded) this.wire.end()
+    else if (this.isIdle()) this.endOutput()
     else this.terminate()
   }
 
@@ -213,12 +221,12 @@ export class HttpConnection implements Connection, BodySource, StreamTarget {
 
   /** The answer to the request that is being served. */
   reply(answer: Answer): void {
-    if (this.isGone) {
+    if (this.isGone || this.isHalf) {
       this.forgetRequest()
       if (isStreamed(answer.body)) answer.body.cancel()
-      return
+    } else {
+      this.answer(answer)
     }
-    this.answer(answer)
     if (!this.isServing) this.goOn()
   }
 
@@ -306,6 +314,7 @@ export class HttpConnection implements Connection, BodySource, StreamTarget {
     } else if (input.length > headBytes) {
       this.feed(this.request!, input.subarray(headBytes))
     }
+    if (this.inputEnded) this.loseRest()
   }
 
   private feed(request: HttpRequest, bytes: Buffer): void {
@@ -322,6 +331,16 @@ export class HttpConnection implements Connection, BodySource, StreamTarget {
       this.ignored = null
       this.renew()
     }
+  }
+
+  /** What of a body has not come will not come: nobody answers half a request. */
+  private loseRest(): void {
+    const reading = this.request ?? this.ignored
+    if (reading === null || reading.body.isComplete) return
+    this.isLast = true
+    this.isHalf = this.request !== null
+    this.ignored = null
+    reading.body.fail(clientGone())
   }
 
   private refuse(refusal: Refusal): void {
@@ -462,7 +481,8 @@ export class HttpConnection implements Connection, BodySource, StreamTarget {
 
   /** Whether nobody may be there any more to take what is streamed: only sending something tells. */
   private isLeft(): boolean {
-    return this.inputEnded && this.stream !== null && this.port.tick > this.sentTick + silentTicks
+    if (!this.inputEnded || this.stream === null || this.backlog !== null) return false
+    return this.port.tick > this.sentTick + silentTicks
   }
 
   private regulate(): void {
@@ -473,6 +493,10 @@ export class HttpConnection implements Connection, BodySource, StreamTarget {
     if (isFull) this.wire.pause()
     else this.wire.resume()
   }
+}
+
+function clientGone(): Error {
+  return new DOMException('the client has gone', 'AbortError')
 }
 
 function isStreamed(body: AnswerBody): body is StreamedBody {
