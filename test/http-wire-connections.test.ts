@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { jsonOf, membersIn, put, type Stored } from './support/answers.ts'
 import { until } from './support/engine.ts'
-import { newFolder, startServer, type TestServer } from './support/server.ts'
+import { startServer, type TestServer } from './support/server.ts'
 import { chunkedRequest, expectEnded, isOpenAt, openWire, requestBytes, type Wire } from './support/wire.ts'
 
 /** Connections: requests one behind the other, and how they end (RFC 9112, 9). */
@@ -266,61 +266,6 @@ describe('a connection', () => {
       wire.end()
       await until(() => !isOpenAt(server.port, wire), 'the server has let go of it')
       await wire.closed
-    }
-  })
-})
-
-describe('a server that stops', () => {
-  test('closes those who ask for nothing at once, and answers those who do with the word that it closes', async () => {
-    const stopping = await startServer()
-    try {
-      const idle = await openWire(stopping.port)
-      const used = await openWire(stopping.port)
-      used.write(requestBytes('GET', '/v1'))
-      await used.answer()
-      const watching = await openWire(stopping.port)
-      watching.write(requestBytes('GET', '/v1/_changes', { headers: { Accept: 'text/event-stream' } }))
-      await until(() => watching.received() > 0, 'the watch has begun')
-      const whole = putBytes('/v1/c/k', '"whole"')
-      const busy = await openWire(stopping.port)
-      busy.write(whole.subarray(0, whole.length - 2))
-      await busy.flushed()
-      // Answers on another connection come when the server has seen what was sent before.
-      await fetch(`${stopping.url}/v1`)
-      stopping.signal('SIGTERM')
-      await Promise.all([expectEnded(idle), expectEnded(used)])
-      const { body, framing } = await watching.answer()
-      expect([framing, body.toString()]).toEqual(['chunked', expect.stringMatching(/^: watching\n/)])
-      await expectEnded(watching)
-      busy.write(whole.subarray(whole.length - 2))
-      const answer = await busy.answer('PUT')
-      expect([answer.status, answer.headers.connection]).toEqual([201, 'close'])
-      await expectEnded(busy)
-      expect(await stopping.exited).toBe(0)
-      expect(stopping.output()).not.toContain('"level":"error"')
-    } finally {
-      await stopping.remove()
-    }
-  })
-
-  test('has stored what it has answered, and nothing else', async () => {
-    const dataFolder = newFolder()
-    const stopping = await startServer({ dataFolder })
-    const wire = await openWire(stopping.port)
-    const count = 3000
-    wire.write(Buffer.concat(Array.from({ length: count }, (_, i) => putBytes(`/v1/c/${i}`, '1'))))
-    let answered = 0
-    let last = await wire.answer('PUT')
-    stopping.signal('SIGTERM')
-    for (; last.headers.connection !== 'close'; answered++) last = await wire.answer('PUT')
-    await expectEnded(wire)
-    expect(await stopping.exited).toBe(0)
-    const again = await startServer({ dataFolder })
-    try {
-      expect((await membersIn(`${again.url}/v1/c`, '?include=keys&limit=10000')).length).toBe(answered + 1)
-      expect(answered + 1).toBeLessThan(count)
-    } finally {
-      await again.remove()
     }
   })
 })

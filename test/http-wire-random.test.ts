@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { membersIn } from './support/answers.ts'
+import { until } from './support/engine.ts'
+import { parseSamples, sampleOf } from './support/prometheus.ts'
 import { type Random, random, seedOfRun } from './support/random.ts'
 import { startServer, type TestServer } from './support/server.ts'
 import { chunkedRequest, openWire, requestBytes, type Wire } from './support/wire.ts'
@@ -173,4 +175,106 @@ test('requests in random pieces are answered as whole ones are', async () => {
       expect(value.equals(await (await fetch(`${url}/${key}`)).bytes())).toBe(true)
     }
   }
+})
+
+/** What changes the meaning of a head, or of a body, where it is put. */
+const splinters = [
+  ...[
+    '\r\n',
+    '\n',
+    '\r',
+    '\0',
+    ' ',
+    '\t',
+    ':',
+    '\r\n\r\n',
+    '0\r\n\r\n',
+    '/',
+    '?',
+    '#',
+    '%',
+    ';',
+    ',',
+    '-',
+    '+',
+    '1',
+  ],
+  ...[
+    'Content-Length: 5\r\n',
+    'Transfer-Encoding: chunked\r\n',
+    'Host: x\r\n',
+    'HTTP/1.0',
+    'Connection: close\r\n',
+  ],
+  ...[
+    'GET / HTTP/1.1\r\nHost: x\r\n\r\n',
+    'Expect: 100-continue\r\n',
+    'ffffffffff\r\n',
+    '9999999999',
+    '\xff',
+    '\xc3\xa9',
+  ],
+]
+
+function mangled(rng: Random, bytes: Buffer): Buffer {
+  const at = rng.int(bytes.length + 1)
+  const before = bytes.subarray(0, at)
+  const parts = rng.pick([
+    () => [before, Buffer.from(rng.pick(splinters), 'latin1'), bytes.subarray(at)],
+    () => [before, bytes.subarray(at + 1 + rng.int(5))],
+    () => [before, Buffer.of(rng.int(256)), bytes.subarray(at + 1)],
+    () => [before, bytes.subarray(rng.int(at + 1))],
+  ])()
+  return Buffer.concat(parts)
+}
+
+async function talkMangled(rng: Random): Promise<void> {
+  const path = '/v1/mangled/k'
+  let bytes: Buffer = Buffer.concat(
+    Array.from({ length: 1 + rng.int(4) }, () =>
+      rng.pick([
+        () => putBytes(rng, path, Buffer.from('12345')),
+        () => requestBytes('GET', path),
+        () => requestBytes('DELETE', path, { body: 'x' }),
+        () =>
+          requestBytes('PATCH', path, {
+            headers: { 'Content-Type': 'application/merge-patch+json' },
+            body: '{}',
+          }),
+        () => requestBytes('GET', '/v1/mangled', { headers: { Accept: 'application/x-ndjson' } }),
+        () => requestBytes('GET', '/v1/mangled?limit=3&include=keys'),
+        () =>
+          chunkedRequest('POST', '/v1/mangled', ['{"key":"a",', '"value":1}'], {
+            headers: { 'Content-Type': 'application/x-ndjson' },
+          }),
+      ])(),
+    ),
+  )
+  for (let i = rng.int(3); i >= 0; i--) bytes = mangled(rng, bytes)
+  const wire = await openWire(server.port)
+  const cut = rng.int(bytes.length + 1)
+  wire.write(bytes.subarray(0, cut))
+  if (rng.oneIn(3)) await Bun.sleep(0)
+  wire.write(bytes.subarray(cut))
+  wire.end()
+  await Promise.race([
+    wire.closed,
+    Bun.sleep(10_000).then(() => {
+      throw new Error(`not closed: ${JSON.stringify(bytes.toString('latin1'))}`)
+    }),
+  ])
+  const fault = /HTTP\/1\.1 50[02346-9]/.exec(wire.rest().toString('latin1'))
+  if (fault !== null) throw new Error(`${fault[0]} to ${JSON.stringify(bytes.toString('latin1'))}`)
+}
+
+test('what is mangled is answered or refused, then closed', async () => {
+  const rng = random(seedOfRun())
+  for (let i = 0; i < 100; i++) await Promise.all(Array.from({ length: 20 }, () => talkMangled(rng)))
+})
+
+test('nothing of all that is left', async () => {
+  const openRequests = async () =>
+    sampleOf(parseSamples(await (await fetch(`${server.url}/metrics`)).text()), 'kvist_open_requests', {})
+  await until(async () => (await openRequests()) === 1, 'this one is the only request')
+  expect(server.output()).not.toContain('"level":"error"')
 })

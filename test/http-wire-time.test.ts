@@ -1,0 +1,211 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { membersIn, put } from './support/answers.ts'
+import { until } from './support/engine.ts'
+import { startServer, type TestServer } from './support/server.ts'
+import { expectEnded, isOpenAt, openWire, requestBytes, type Wire } from './support/wire.ts'
+
+/** How long a connection may say nothing, or take nothing: `--idle-timeout`. */
+
+const get = requestBytes('GET', '/v1/kept/k')
+
+async function expectAlive(wire: Wire): Promise<void> {
+  wire.write(get)
+  expect((await wire.answer()).body.toString()).toBe('"value"')
+}
+
+async function startWithValue(flags: readonly string[] = []): Promise<TestServer> {
+  const server = await startServer({ flags })
+  await put(`${server.url}/v1/kept/k`, '"value"')
+  return server
+}
+
+describe('the time', () => {
+  let server: TestServer
+  /** With the default. */
+  let patient: TestServer
+  beforeAll(async () => {
+    ;[server, patient] = await Promise.all([startWithValue(['--idle-timeout', '1']), startWithValue()])
+  })
+  afterAll(() => Promise.all([server.remove(), patient.remove()]))
+
+  /** When the server closes it, from now on. */
+  async function closedAfterMs(wire: Wire): Promise<number> {
+    const from = performance.now()
+    await wire.closed
+    return performance.now() - from
+  }
+
+  /** A second, with what a busy machine adds to it. */
+  function expectASecond(ms: number): void {
+    expect(ms).toBeWithin(950, 3500)
+  }
+
+  /** Sends a part every so often until the server closes. */
+  async function drip(wire: Wire, parts: Iterable<string>, everyMs: number): Promise<void> {
+    let isOpen = true
+    wire.closed.then(() => {
+      isOpen = false
+    })
+    for (const part of parts) {
+      if (!isOpen) return
+      wire.write(part)
+      await Bun.sleep(everyMs)
+    }
+  }
+
+  test.concurrent('of those who read late is theirs to the end, however the connection ends then', async () => {
+    const bytes = 3 * 1024 * 1024
+    const value = Buffer.alloc(bytes, 'late ')
+    await put(`${patient.url}/v1/late/k`, new Uint8Array(value), { 'content-type': 'a/b' })
+    const lines = Array.from({ length: 20 }, (_, i) => `{"key":"${i}","value":"${'x'.repeat(bytes / 3)}"}`)
+    const ndjson = 'application/x-ndjson'
+    const exported = `${patient.url}/v1/lines?include=values`
+    await fetch(`${patient.url}/v1/lines`, {
+      method: 'POST',
+      headers: { 'content-type': ndjson },
+      body: lines.join('\n'),
+    })
+    const { length: exportedBytes } = await (await fetch(exported, { headers: { accept: ndjson } })).bytes()
+    const talks: [Buffer, number, boolean][] = [
+      [requestBytes('GET', '/v1/late/k', { headers: { Connection: 'close' } }), bytes, false],
+      [Buffer.from('GET /v1/late/k HTTP/1.0\r\n\r\n'), bytes, false],
+      [requestBytes('GET', '/v1/late/k'), bytes, true],
+      [requestBytes('GET', '/v1/lines?include=values', { headers: { Accept: ndjson } }), exportedBytes, true],
+    ]
+    const reads = talks.map(async ([request, wanted, ends]) => {
+      const wire = await openWire(patient.port)
+      wire.write(request)
+      if (ends) wire.end()
+      await until(() => wire.received() > 0, 'the answer has begun')
+      wire.pause()
+      await Bun.sleep(6500)
+      wire.resume()
+      const { body } = await wire.answer()
+      expect([request.toString(), body.length]).toEqual([request.toString(), wanted])
+      await expectEnded(wire)
+    })
+    await Promise.all(reads)
+  })
+
+  test.concurrent('of those who say nothing, at the beginning or after an answer', async () => {
+    const silent = await openWire(server.port)
+    const used = await openWire(server.port)
+    await expectAlive(used)
+    for (const ms of await Promise.all([closedAfterMs(silent), closedAfterMs(used)])) expectASecond(ms)
+    expect(silent.received()).toBe(0)
+    expect(used.rest().length).toBe(0)
+  })
+
+  test.concurrent('of those whose head does not end, drop by drop or not', async () => {
+    const head = 'GET /v1/kept/k HTTP/1.1\r\nHost: x\r\nX: '
+    const stuck = await openWire(server.port)
+    stuck.write(head)
+    const slow = await openWire(server.port)
+    drip(slow, [head, ...'x'.repeat(200)], 50)
+    const empty = await openWire(server.port)
+    drip(
+      empty,
+      Array.from({ length: 200 }, () => '\r\n'),
+      50,
+    )
+    const behind = await openWire(server.port)
+    await expectAlive(behind)
+    drip(behind, head.repeat(5), 50)
+    for (const ms of await Promise.all([stuck, slow, empty, behind].map(closedAfterMs))) expectASecond(ms)
+  })
+
+  test.concurrent('which begins anew with each request', async () => {
+    const wire = await openWire(server.port)
+    for (let i = 0; i < 5; i++) {
+      await Bun.sleep(700)
+      wire.write(get.subarray(0, 10))
+      await Bun.sleep(100)
+      wire.write(get.subarray(10))
+      expect((await wire.answer()).body.toString()).toBe('"value"')
+    }
+    wire.destroy()
+  })
+
+  test.concurrent('of those who stop within a body, of which nothing is stored', async () => {
+    const requests = [
+      requestBytes('PUT', '/v1/half/k', { headers: { 'Content-Length': '10' } }),
+      Buffer.from('PUT /v1/half/k HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n123\r\n'),
+      requestBytes('PUT', '/v1/half/k', { headers: { 'Content-Length': '10', Expect: '100-continue' } }),
+    ]
+    const wires = await Promise.all(requests.map(() => openWire(server.port)))
+    for (const [i, wire] of wires.entries()) wire.write(requests[i]!)
+    for (const ms of await Promise.all(wires.map(closedAfterMs))) expectASecond(ms)
+    expect(await membersIn(`${server.url}/v1/half`)).toEqual([])
+  })
+
+  test.concurrent('of those who send a large body steadily does not end, that of those with a small one does', async () => {
+    const part = 'x'.repeat(2000)
+    const parts = ['"', ...Array.from({ length: 10 }, () => part), '"']
+    const headers = { 'Content-Length': '20002' }
+    const wire = await openWire(server.port)
+    wire.write(requestBytes('PUT', '/v1/steady/k', { headers }))
+    const small = await openWire(server.port)
+    small.write(requestBytes('PUT', '/v1/steady/small', { headers: { 'Content-Length': '1000' } }))
+    const smallMs = closedAfterMs(small)
+    await Promise.all([drip(wire, parts, 250), drip(small, part, 50)])
+    expect((await wire.answer('PUT')).status).toBe(201)
+    wire.destroy()
+    expectASecond(await smallMs)
+    expect((await fetch(`${server.url}/v1/steady/small`)).status).toBe(404)
+  })
+
+  test.concurrent('of those who wait for something, or watch, is that which they asked for', async () => {
+    const poll = await openWire(server.port)
+    poll.write(requestBytes('GET', '/v1/kept/k?wait=3', { headers: { 'If-None-Match': '*' } }))
+    const watch = await openWire(server.port)
+    watch.write(requestBytes('GET', '/v1/kept', { headers: { Accept: 'text/event-stream' } }))
+    const from = performance.now()
+    expect((await poll.answer()).status).toBe(304)
+    expect(performance.now() - from).toBeGreaterThan(2950)
+    expect(isOpenAt(server.port, watch)).toBe(true)
+    await expectAlive(poll)
+    poll.destroy()
+    watch.destroy()
+  })
+
+  const largeBytes = 16 * 1024 * 1024
+  const bytesASecond = 16 * 1024 * 1024
+  const large = Buffer.alloc(largeBytes, 'a long time ago ')
+  const getLarge = requestBytes('GET', '/v1/large/k')
+  let stored: Promise<unknown> | undefined
+  function storeLarge(): Promise<unknown> {
+    stored ??= put(`${server.url}/v1/large/k`, new Uint8Array(large), { 'content-type': 'a/b' })
+    return stored
+  }
+
+  test.concurrent('of those who do not take an answer', async () => {
+    await storeLarge()
+    const wire = await openWire(server.port)
+    wire.pause()
+    wire.write(getLarge)
+    await wire.flushed()
+    const from = performance.now()
+    await until(() => !isOpenAt(server.port, wire), 'the server has cut it')
+    expectASecond(performance.now() - from)
+    wire.resume()
+    await wire.closed
+    expect(wire.received()).toBeLessThan(largeBytes)
+  })
+
+  test.concurrent('of those who take one slowly, but steadily, does not end', async () => {
+    await storeLarge()
+    const wire = await openWire(server.port)
+    const times = 4
+    for (let i = 0; i < times; i++) wire.write(getLarge)
+    // Reading goes in leaps, of megabytes when there is much; none takes half a second to be made up for.
+    for (let taken = 0; taken < times * largeBytes; taken = wire.received()) {
+      await until(() => wire.received() > taken, 'more has come')
+      wire.pause()
+      await Bun.sleep(Math.min(400, (1000 * (wire.received() - taken)) / bytesASecond))
+      wire.resume()
+    }
+    for (let i = 0; i < times; i++) expect((await wire.answer()).body.equals(large)).toBe(true)
+    await expectAlive(wire)
+    wire.destroy()
+  })
+})
