@@ -245,14 +245,14 @@ describe('a connection', () => {
     for (const how of ['close', 'end']) {
       const wire = await openWire(server.port)
       const headers: Record<string, string> = how === 'close' ? { Connection: 'close' } : {}
+      wire.pauseSoon()
       wire.write(requestBytes('GET', '/v1/much/k', { headers }))
       if (how === 'end') wire.end()
-      else {
-        wire.pause()
-        // The answer fills what the system holds, and the server wants to close.
-        await Bun.sleep(50)
-        wire.resume()
-      }
+      await until(() => wire.received() > 0, 'the answer has begun')
+      // It fills what the system holds, and the server wants to close.
+      await Bun.sleep(50)
+      expect(wire.received()).toBeLessThan(value.length)
+      wire.resume()
       expect(await bodyOf(wire)).toBe(value)
       await expectEnded(wire)
     }

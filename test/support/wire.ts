@@ -34,6 +34,8 @@ export interface Wire {
   received(): number
   /** Stops reading, from the kernel too. */
   pause(): void
+  /** Stops when the next bytes have come. Unlike `pause`, goes together with `end`. */
+  pauseSoon(): void
   resume(): void
   /** Goes away without a word. */
   destroy(): void
@@ -94,6 +96,7 @@ export function openWire(port: number): Promise<Wire> {
     },
     received: () => received,
     pause: () => void socket.pause(),
+    pauseSoon: () => void socket.once('data', () => socket.pause()),
     resume: () => void socket.resume(),
     destroy: () => void socket.destroy(),
     closed,
