@@ -12,6 +12,9 @@ import type { HttpRequest } from './wire/request.ts'
  */
 const quickBytes = 16 * 1024
 
+/** Room for a body is made at once up to this, for what its client says; the rest as it comes. */
+const mostAtFirstBytes = 1024 * 1024
+
 /** The body, whole: at once where it has come in. Throws `too_large` as soon as it is known to be, with or without a
  * declared length. */
 export function readBody(request: HttpRequest, maxBytes: number, connection: Connection): Maybe<Uint8Array> {
@@ -24,7 +27,7 @@ export function readBody(request: HttpRequest, maxBytes: number, connection: Con
 async function readParts(body: RequestBody, maxBytes: number, connection: Connection): Promise<Uint8Array> {
   const isLarge = body.declaredBytes === null || body.declaredBytes > quickBytes
   // Parts may be a byte each: they are put together as they come.
-  let bytes = Buffer.allocUnsafe(quickBytes)
+  let bytes = Buffer.allocUnsafe(Math.min(body.declaredBytes ?? quickBytes, mostAtFirstBytes))
   let size = 0
   for await (const part of body) {
     const end = size + part.length
