@@ -6,6 +6,7 @@ import type {
   Check,
   CollectionStats,
   Commit,
+  CommitResult,
   Delete,
   Durability,
   Engine,
@@ -262,25 +263,36 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     throw new KvistError('conflict', `${key} changed too often to be written`)
   }
 
-  async function put(
+  function put(
     collection: string,
     key: string,
     content: Content,
     condition?: Condition,
     prepared?: 'prepared',
   ): Promise<Stored> {
-    const isReady = prepared !== undefined || !rules.has(collection)
-    const ready = isReady ? content : await rules.prepared(collection, key, content, now())
-    const { value, contentType, flags, expiresAtMs } = ready
+    if (prepared !== undefined || !rules.has(collection)) return putAsIs(collection, key, content, condition)
+    return rules
+      .prepared(collection, key, content, now())
+      .then((ready) => putAsIs(collection, key, ready, condition))
+  }
+
+  async function putAsIs(
+    collection: string,
+    key: string,
+    { value, contentType, flags, expiresAtMs }: Content,
+    condition: Condition | undefined,
+  ): Promise<Stored> {
     const write: Put = { op: 'put', collection, key, value, contentType, flags, expiresAtMs }
-    const written =
-      condition === undefined
-        ? (await commit([write]))[0]
-        : await updateAsIs(write, (current) => {
-            requireCondition(condition, current)
-            return write
-          })
-    return { ...written!, expiresAtMs }
+    if (condition !== undefined) {
+      const stored = await updateAsIs(write, (current) => {
+        requireCondition(condition, current)
+        return write
+      })
+      return stored!
+    }
+    const [written] = writtenOf(await engine.commit(commitOf([], [write], now(), undefined)))
+    const { revision, createdAtMs, clock, existed } = written!
+    return { revision, createdAtMs, clock, existed, expiresAtMs }
   }
 
   async function patch(
@@ -312,9 +324,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   }
 
   async function commit(writes: readonly Write[], durability?: Durability): Promise<readonly Written[]> {
-    const result = await engine.commit(commitOf([], writes, now(), durability))
-    if (!result.ok) throw new Error('a commit without checks cannot fail one')
-    return result.written
+    return writtenOf(await engine.commit(commitOf([], writes, now(), durability)))
   }
 
   async function write(writes: readonly Write[], durability?: Durability): Promise<readonly Written[]> {
@@ -474,6 +484,12 @@ function requireCondition({ ifMatch, ifNoneMatch }: Condition, current: Member |
   if (ifNoneMatch === 'any' || ifNoneMatch.includes(revision)) {
     throw new KvistError('precondition_failed', `the member exists, at revision ${revision}`, { revision })
   }
+}
+
+/** Of a commit without checks, which cannot fail one. */
+function writtenOf(result: CommitResult): readonly Written[] {
+  if (!result.ok) throw new Error('a commit without checks cannot fail one')
+  return result.written
 }
 
 function checkDetail({ collection, key, revision: wanted }: Check, revision: number | null): string {

@@ -2,7 +2,7 @@ import type { Database } from 'bun:sqlite'
 import { stampToMs } from '../../core/clock.ts'
 import { jsonContentType } from '../../core/member.ts'
 import { enterFeed, type FeedEdits, feedEdits, leaveFeed, writeFeed } from './feed-edits.ts'
-import { inKeyOrder, isSameKey, type Records } from './key-order.ts'
+import { inKeyOrder, type KeyOrder, type Records } from './key-order.ts'
 import { loadSegment } from './log.ts'
 import { countRecord } from './memtable.ts'
 import {
@@ -158,7 +158,7 @@ function writeCollection(
   db: Database,
   collection: string,
   records: Records,
-  order: Uint32Array,
+  { order, isFollowed }: KeyOrder,
   feed: FeedEdits,
   expiries: ExpiryEdits,
 ): void {
@@ -166,7 +166,7 @@ function writeCollection(
   const write = memberWriter(db, collection)
   let first = 0
   for (let i = 0; i < order.length; i++) {
-    if (i + 1 < order.length && isSameKey(records, order[i]!, order[i + 1]!)) continue
+    if (isFollowed[i] === 1) continue
     // What the tables have is what the first of the records took the place of.
     const [firstChunk, firstAt] = [chunks[chunkOf[order[first]!]!]!, offsetOf[order[first]!]!]
     const [chunk, at] = [chunks[chunkOf[order[i]!]!]!, offsetOf[order[i]!]!]

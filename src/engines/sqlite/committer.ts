@@ -17,7 +17,7 @@ import {
   type Written,
 } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
-import { type Committed, isExpired, type Member } from '../../core/member.ts'
+import { type Committed, isExpired, keyOf, type Member } from '../../core/member.ts'
 import { nextTurn } from '../../core/turn.ts'
 import type { Applier } from './applier.ts'
 import {
@@ -72,17 +72,15 @@ interface Active {
   readonly openedAtMs: number
 }
 
-interface Staged {
-  readonly write: Planned
-  readonly at: number
-  readonly written: Written
-}
-
 /** A group of commits in the chunk, on its way to disk. */
 interface Group {
-  readonly settled: { pending: Pending; result: CommitResult }[]
-  readonly staged: Staged[]
-  readonly offsets: Map<string, Map<string, number>>
+  /** What each commit will be told. */
+  readonly results: CommitResult[]
+  /** What it does, and where in the chunk the record of each is. */
+  readonly changes: Committed[]
+  readonly offsets: number[]
+  /** By collection and key, where the latest of them is. */
+  readonly latest: Map<string, Map<string, number>>
   end: number
 }
 
@@ -181,10 +179,11 @@ export function startCommitter(options: CommitterOptions): Committer {
   }
 
   async function commitGroup(pending: readonly Pending[]): Promise<void> {
-    const room = pending.reduce((sum, { room }) => sum + room, frameHeaderBytes)
+    let room = frameHeaderBytes
+    for (const one of pending) room += one.room
     const current = await activeWithRoom(room)
     const group = stageGroup(pending, current)
-    if (group.staged.length > 0) {
+    if (group.offsets.length > 0) {
       try {
         const crc = writeFrame(current.segment, group.end)
         if (pending.some(({ commit }) => isDurable(commit))) await sync(current.segment)
@@ -198,10 +197,11 @@ export function startCommitter(options: CommitterOptions): Committer {
       publish(current.memtable, group)
       observe(stats.groupCommits, pending.length)
     }
-    for (const { pending, result } of group.settled) {
+    for (let i = 0; i < pending.length; i++) {
+      const result = group.results[i]!
       if (result.ok) stats.commits++
       else stats.failedChecks++
-      pending.resolve(result)
+      pending[i]!.resolve(result)
     }
   }
 
@@ -234,11 +234,9 @@ export function startCommitter(options: CommitterOptions): Committer {
 
   /** Evaluates the commits one after the other, each seeing those before it, and encodes what they write. */
   function stageGroup(pending: readonly Pending[], { segment }: Active): Group {
-    const group: Group = { settled: [], staged: [], offsets: new Map(), end: segment.end + frameHeaderBytes }
-    for (const one of pending) {
-      const result = stageCommit(one, segment.chunk, group)
-      group.settled.push({ pending: one, result })
-    }
+    const end = segment.end + frameHeaderBytes
+    const group: Group = { results: [], changes: [], offsets: [], latest: new Map(), end }
+    for (const one of pending) group.results.push(stageCommit(one, segment.chunk, group))
     return group
   }
 
@@ -254,7 +252,7 @@ export function startCommitter(options: CommitterOptions): Committer {
   }
 
   function standing(ref: MemberRef, chunk: Chunk, group: Group): Standing | null {
-    const at = group.offsets.get(ref.collection)?.get(ref.key)
+    const at = group.latest.get(ref.collection)?.get(ref.key)
     return at === undefined ? readStanding(overlay, ref) : recordStanding(chunk, at)
   }
 
@@ -263,7 +261,7 @@ export function startCommitter(options: CommitterOptions): Committer {
     const existed = before !== null && !isExpired(before, nowMs)
     if (write.op === 'delete' && !mayDelete(write, before, existed)) return nothingDone
     if (write.op === 'renew' && !(existed && mayRenew(write, before))) return nothingDone
-    const place = lastRevision + group.staged.length + 1
+    const place = lastRevision + group.offsets.length + 1
     const written =
       write.op === 'renew'
         ? renewed(write.member!)
@@ -275,27 +273,27 @@ export function startCommitter(options: CommitterOptions): Committer {
           }
     const at = group.end
     group.end = encodeRecord(chunk, at, recordOf(write, written, place, before))
-    let offsets = group.offsets.get(write.collection)
-    if (offsets === undefined) {
-      offsets = new Map()
-      group.offsets.set(write.collection, offsets)
+    group.offsets.push(at)
+    group.changes.push(changeOf(write, written))
+    let latest = group.latest.get(write.collection)
+    if (latest === undefined) {
+      latest = new Map()
+      group.latest.set(write.collection, latest)
     }
-    offsets.set(write.key, at)
-    group.staged.push({ write, at, written })
+    latest.set(write.key, at)
     return written
   }
 
   /** Readers see the group from here on, all of it at once. */
-  function publish(table: Memtable, { staged }: Group): void {
-    const changes: Committed[] = []
+  function publish(table: Memtable, { changes, offsets }: Group): void {
     const before = lastRevision
-    for (const { write, at, written } of staged) {
-      addRecord(table, at, write.collection, write.key)
-      countRecord(counts, write.collection, table.chunk, at)
-      changes.push(changeOf(write, written))
+    for (let i = 0; i < changes.length; i++) {
+      const change = changes[i]!
+      addRecord(table, offsets[i]!, change.collection, keyOf(change))
+      countRecord(counts, change.collection, table.chunk, offsets[i]!)
     }
-    lastRevision += staged.length
-    stats.writes += staged.length
+    lastRevision += changes.length
+    stats.writes += changes.length
     lastCommitAtMs = Date.now()
     options.onCommit(changes, (index) => String(before + index + 1))
   }

@@ -9,9 +9,17 @@ import { changesAfter } from './feed.ts'
 import { lockFolder } from './lock.ts'
 import { DamagedLog, type LoadedSegment, listSegments, loadLog, syncFolder } from './log.ts'
 import { addStoredRecord, countRecord, memtable } from './memtable.ts'
-import { expiringMembers, type Overlay, readMember, readTombstone, scanMembers } from './overlay.ts'
+import {
+  closeReaders,
+  expiringMembers,
+  type Overlay,
+  openOverlay,
+  readMember,
+  readTombstone,
+  scanMembers,
+} from './overlay.ts'
 import { recordClock, recordCollection, recordPlace } from './record.ts'
-import { type Counts, mappedBytes, openReader, RefusedFile, readStart } from './table.ts'
+import { type Counts, RefusedFile, readStart } from './table.ts'
 
 /**
  * The embedded engine: the log is the truth, the tables are an index of it (docs/design/engine-sqlite.md).
@@ -61,12 +69,7 @@ async function open(options: SqliteOptions, releaseLock: () => void): Promise<En
   }
   const { meta, counts } = readStart(dbPath)
   const loaded = loadLog(segments, meta.storeId, meta.appliedRevision)
-  const overlay: Overlay = {
-    tables: [],
-    reader: openReader(dbPath, mappedBytes.usual),
-    wideReader: openReader(dbPath, mappedBytes.wide),
-    inTables: new Set(counts.keys()),
-  }
+  const overlay = openOverlay(dbPath, counts.keys())
   const clock = hybridClock()
   clock.observe(meta.clock)
   let lastRevision = meta.appliedRevision
@@ -178,8 +181,7 @@ function engineOf(
       await applier.drain().catch(() => {})
       await applier.close()
       closed = true
-      overlay.reader.close()
-      overlay.wideReader.close()
+      closeReaders(overlay)
       releaseLock()
     },
   }

@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import { type Random, random, seedOfRun } from '../../../test/support/random.ts'
-import { inKeyOrder, isSameKey, type Records } from './key-order.ts'
+import { inKeyOrder, type Records } from './key-order.ts'
 import { newChunk } from './log.ts'
 import { encodeRecord, recordKey } from './record.ts'
 
@@ -57,13 +57,14 @@ for (const [name, keyOf] of Object.entries(shapes)) {
       const own = keys.map((_, i) => i).filter((i) => i === 0 || !r.oneIn(4))
       const bytes = keys.map((key) => Buffer.from(key))
       const expected = own.toSorted((a, b) => Buffer.compare(bytes[a]!, bytes[b]!) || a - b)
-      const order = inKeyOrder(records, own)
+      const { order, isFollowed } = inKeyOrder(records, own)
       expect([...order]).toEqual(expected)
       for (let i = 1; i < order.length; i++) {
         const [a, b] = [order[i - 1]!, order[i]!]
-        expect(isSameKey(records, a, b)).toBe(keys[a] === keys[b])
+        expect(isFollowed[i - 1] === 1).toBe(keys[a] === keys[b])
         expect(recordKey(records.chunks[records.chunkOf[a]!]!, records.offsetOf[a]!)).toBe(keys[a]!)
       }
+      expect(isFollowed.at(-1)).toBe(0)
     }
   })
 }

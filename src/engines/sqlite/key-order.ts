@@ -26,8 +26,14 @@ interface Place {
   readonly count: number
 }
 
-/** Indexes of records in the order of their keys, those of one key in their own order. */
-export function inKeyOrder(records: Records, own: readonly number[]): Uint32Array {
+export interface KeyOrder {
+  /** Indexes of records in the order of their keys, those of one key in their own order. */
+  readonly order: Uint32Array
+  /** For each place of the order 1 where the next is of the same key. */
+  readonly isFollowed: Uint8Array
+}
+
+export function inKeyOrder(records: Records, own: readonly number[]): KeyOrder {
   if (own.length > indexes) throw new RangeError('too many records for one job')
   const start = sharedBytes(records, own)
   const places = tellingPlaces(records, own, start)
@@ -35,13 +41,9 @@ export function inKeyOrder(records: Records, own: readonly number[]): Uint32Arra
   for (let i = 0; i < own.length; i++) numbers[i] = prefixNumber(records, own[i]!, places) * indexes + i
   numbers.sort()
   const order = Uint32Array.from(numbers, (number) => own[number % indexes]!)
-  sortTies(records, order, numbers)
-  return order
-}
-
-/** Whether two records are of one key. */
-export function isSameKey(records: Records, a: number, b: number): boolean {
-  return compare(records, a, b) === 0
+  const isFollowed = new Uint8Array(order.length)
+  sortTies(records, order, isFollowed, numbers)
+  return { order, isFollowed }
 }
 
 function compare({ chunks, chunkOf, offsetOf }: Records, a: number, b: number): number {
@@ -101,13 +103,15 @@ function prefixNumber(records: Records, index: number, places: readonly Place[])
   return number
 }
 
-/** Sorts those that the numbers do not tell apart. */
-function sortTies(records: Records, order: Uint32Array, numbers: Float64Array): void {
+/** Sorts those that the numbers do not tell apart: only among them may be some of one key. */
+function sortTies(records: Records, order: Uint32Array, isFollowed: Uint8Array, numbers: Float64Array): void {
   const prefixAt = (i: number) => Math.floor(numbers[i]! / indexes)
   let from = 0
   for (let i = 1; i <= order.length; i++) {
     if (i < order.length && prefixAt(i) === prefixAt(from)) continue
     if (i - from > 1) order.subarray(from, i).sort((a, b) => compare(records, a, b) || a - b)
+    for (; from < i - 1; from++)
+      if (compare(records, order[from]!, order[from + 1]!) === 0) isFollowed[from] = 1
     from = i
   }
 }

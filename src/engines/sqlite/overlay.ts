@@ -16,7 +16,7 @@ import {
   recordTombstone,
   type Standing,
 } from './record.ts'
-import type { TableReader } from './table.ts'
+import { mappedBytes, openReader, type TableReader } from './table.ts'
 
 /** The state of the store: what the tables have, and over it the parts of the log that they do not have yet. */
 export interface Overlay {
@@ -25,14 +25,39 @@ export interface Overlay {
   readonly reader: TableReader
   /** For members that are asked for by key; see `mappedBytes`. */
   readonly wideReader: TableReader
+  /** For what writers take the place of: the wide one while the tables are small. */
+  standingReader: TableReader
   /** Collections that the tables know: of others they need not be asked. */
   readonly inTables: Set<string>
 }
 
+export function openOverlay(dbPath: string, collections: Iterable<string>): Overlay {
+  const reader = openReader(dbPath, mappedBytes.usual)
+  const wideReader = openReader(dbPath, mappedBytes.wide)
+  const standingReader = standingReaderOf(reader, wideReader)
+  return { tables: [], reader, wideReader, standingReader, inTables: new Set(collections) }
+}
+
+function standingReaderOf(reader: TableReader, wideReader: TableReader): TableReader {
+  try {
+    return reader.bytes() <= mappedBytes.small ? wideReader : reader
+  } catch {
+    // What is wrong with the file is for those to hear who read from it.
+    return reader
+  }
+}
+
 /** Every read from here on sees the newest state of the tables. */
-export function releaseReaders({ reader, wideReader }: Overlay): void {
+export function releaseReaders(overlay: Overlay): void {
+  const { reader, wideReader } = overlay
   reader.release()
   wideReader.release()
+  overlay.standingReader = standingReaderOf(reader, wideReader)
+}
+
+export function closeReaders({ reader, wideReader }: Overlay): void {
+  reader.close()
+  wideReader.close()
 }
 
 /** A scan passes over this many keys for each that it may return, then says where to go on. */
@@ -64,12 +89,12 @@ export function readTombstone(
 }
 
 export function readStanding(
-  { tables, reader, inTables }: Overlay,
+  { tables, standingReader, inTables }: Overlay,
   { collection, key }: MemberRef,
 ): Standing | null {
   const found = findRecord(tables, collection, key)
   if (found !== null) return recordStanding(found.table.chunk, found.at)
-  return inTables.has(collection) ? reader.standing(collection, key) : null
+  return inTables.has(collection) ? standingReader.standing(collection, key) : null
 }
 
 export function recordStanding(chunk: Chunk, at: number): Standing | null {

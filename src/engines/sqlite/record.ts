@@ -147,8 +147,24 @@ export function recordKind({ view }: Chunk, at: number): RecordKind {
   return kinds[view.getUint8(at) - 1]!
 }
 
-export function recordCollection({ bytes, view }: Chunk, at: number): string {
-  return bytes.toString('utf8', at + headerBytes, collectionEnd(view, at))
+/** Most records have the collection of the one that was looked at before, and get its very string. */
+export function recordCollection(chunk: Chunk, at: number): string {
+  const start = at + headerBytes
+  const end = collectionEnd(chunk.view, at)
+  if (isText(chunk.bytes, start, end, lastCollection)) return lastCollection
+  const name = chunk.bytes.toString('utf8', start, end)
+  // Only of ASCII are characters what bytes are.
+  if (name.length === end - start) lastCollection = name
+  return name
+}
+
+let lastCollection = ''
+
+/** Whether the bytes are these characters, each of a byte. */
+function isText(bytes: Buffer, start: number, end: number, text: string): boolean {
+  if (end - start !== text.length) return false
+  for (let i = 0; i < text.length; i++) if (bytes[start + i] !== text.charCodeAt(i)) return false
+  return true
 }
 
 export function recordKey({ bytes, view }: Chunk, at: number): string {
@@ -158,14 +174,12 @@ export function recordKey({ bytes, view }: Chunk, at: number): string {
 /** Whether a record is of this member; the key comes as a string of its bytes. */
 export function isRecordOf(chunk: Chunk, at: number, collection: string, sortedKey: string): boolean {
   const { bytes, view } = chunk
-  if (view.getUint16(at + 4, true) !== sortedKey.length) return false
   const from = collectionEnd(view, at)
-  for (let i = 0; i < sortedKey.length; i++) if (bytes[from + i] !== sortedKey.charCodeAt(i)) return false
+  if (!isText(bytes, from, keyEnd(view, at), sortedKey)) return false
   // Collections are few: characters are compared one by one only when all of them are ASCII.
   const start = at + headerBytes
   if (from - start !== collection.length) return recordCollection(chunk, at) === collection
-  for (let i = 0; i < collection.length; i++) if (bytes[start + i] !== collection.charCodeAt(i)) return false
-  return true
+  return isText(bytes, start, from, collection)
 }
 
 export function recordKeyBytes({ view }: Chunk, at: number): number {

