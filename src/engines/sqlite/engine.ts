@@ -10,6 +10,7 @@ import { lockFolder } from './lock.ts'
 import { DamagedLog, type LoadedSegment, listSegments, loadLog, syncFolder } from './log.ts'
 import { addStoredRecord, countRecord, memtable } from './memtable.ts'
 import { expiringMembers, type Overlay, readMember, readTombstone, scanMembers } from './overlay.ts'
+import { openPages } from './pages.ts'
 import { recordClock, recordCollection, recordPlace } from './record.ts'
 import { type Counts, mappedBytes, openReader, RefusedFile, readStart } from './table.ts'
 
@@ -59,12 +60,13 @@ async function open(options: SqliteOptions, releaseLock: () => void): Promise<En
   if (segments.length > 0 && !existsSync(dbPath)) {
     throw new RefusedFile(`${dbPath} is missing, but there is a log: put it back, or move the log away`)
   }
-  const { meta, counts } = readStart(dbPath)
+  const { meta, counts, membersRoot } = readStart(dbPath)
   const loaded = loadLog(segments, meta.storeId, meta.appliedRevision)
   const overlay: Overlay = {
     tables: [],
     reader: openReader(dbPath, mappedBytes.usual),
     wideReader: openReader(dbPath, mappedBytes.wide),
+    pages: openPages(dbPath, membersRoot),
     inTables: new Set(counts.keys()),
   }
   const clock = hybridClock()
@@ -180,6 +182,8 @@ function engineOf(
       closed = true
       overlay.reader.close()
       overlay.wideReader.close()
+      // The last to let go of the file: see mapped-file.ts.
+      overlay.pages.close()
       releaseLock()
     },
   }

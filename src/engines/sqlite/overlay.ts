@@ -3,6 +3,7 @@ import { compareKeys } from '../../core/keys.ts'
 import { maxPageBytes } from '../../core/limits.ts'
 import type { Member, Tombstone } from '../../core/member.ts'
 import { findRecord, isLatest, type Memtable, overlayKeys } from './memtable.ts'
+import type { PageReader } from './pages.ts'
 import {
   type Chunk,
   recordBytes,
@@ -25,6 +26,8 @@ export interface Overlay {
   readonly reader: TableReader
   /** For members that are asked for by key; see `mappedBytes`. */
   readonly wideReader: TableReader
+  /** Asked for members before it; see pages.ts. */
+  readonly pages: PageReader
   /** Collections that the tables know: of others they need not be asked. */
   readonly inTables: Set<string>
 }
@@ -40,7 +43,7 @@ const examinedPerMember = 10
 const leastExamined = 1000
 
 export function readMember(
-  { tables, wideReader, inTables }: Overlay,
+  { tables, wideReader, pages, inTables }: Overlay,
   collection: string,
   key: string,
 ): Member | null {
@@ -49,7 +52,9 @@ export function readMember(
     const { chunk } = found.table
     return recordKind(chunk, found.at) === 'put' ? recordMember(chunk, found.at, key) : null
   }
-  return inTables.has(collection) ? wideReader.read(collection, key) : null
+  if (!inTables.has(collection)) return null
+  const read = pages.read(collection, key)
+  return read === undefined ? wideReader.read(collection, key) : read
 }
 
 export function readTombstone(
