@@ -51,14 +51,18 @@ const unsure = -2
 const idleMs = 10_000
 
 /**
- * Of a leaf that is read a second time a digest is kept: a byte of the hash of each key, and where its row is. It lies
- * in two or three lines of the processor's memory, where halving the leaf itself takes eight of them, each waited for.
+ * Of a page that is read a second time a digest is kept. It lies in two or three lines of the processor's memory, where
+ * halving the page itself takes eight of them, each of them waited for.
  *
- *     count: 2, 2 unused, a byte for each, up to the next 4, 2 bytes for each
+ * Of a leaf:    rows: 2, unused: 1, 0: 1, a byte of the hash of each key, up to the next 4, where each row is: 2 each
+ * Of another:   rows: 2, bytes that all have in common: 1, bytes of the collection's name: 1, what is in common,
+ *               up to the next 4, the next 4 bytes of each row, the 4 after them, the page before each: 4 each; last page
  *
- * For each page: 0 never read, 1 read once, or where its digest is, in units of 4 bytes.
+ * Numbers are in the order of the processor. For each page: 0 never read, 1 read once, 2 there is none, or where its
+ * digest is, in units of 4 bytes.
  */
 const readOnce = 1
+const noDigest = 2
 const maxDigestBytes = 32 * 1024 * 1024
 
 export function openPages(path: string, root: number): PageReader {
@@ -91,8 +95,8 @@ export function openPages(path: string, root: number): PageReader {
   function forgetDigests(): void {
     if (digestOf.length <= pageCount) digestOf = new Uint32Array(pageCount + 1)
     else digestOf.fill(0)
-    // The first is not at 0 or 1, which say something else.
-    digestEnd = 8
+    // The first is not where the numbers say something else.
+    digestEnd = 16
   }
 
   function want(collection: string, key: string): void {
@@ -104,11 +108,13 @@ export function openPages(path: string, root: number): PageReader {
       const unit = key.charCodeAt(i)
       if (unit > 127) {
         wantedBytes = collectionBytes + wanted.write(key, collectionBytes)
+        wanted.fill(0, wantedBytes, wantedBytes + 8)
         return
       }
       wanted[collectionBytes + i] = unit
     }
     wantedBytes = collectionBytes + key.length
+    for (let i = 0; i < 8; i++) wanted[wantedBytes + i] = 0
   }
 
   /** The offset of the row that is wanted, in `bytes`. */
@@ -119,10 +125,18 @@ export function openPages(path: string, root: number): PageReader {
       bytes = windows[(page - 1) >>> windowShift]!
       base = ((page - 1) & (windowPages - 1)) * pageBytes
       end = base + pageBytes
-      const digest = digestOf[page]!
-      if (digest > readOnce) return findByDigest(digest * 4)
+      let digest = digestOf[page]!
+      if (digest < noDigest) digest = digestOf[page] = digest === readOnce ? makeDigest() : readOnce
+      if (digest > noDigest) {
+        if (digests[digest * 4 + 3] === 0) return findInLeaf(digest * 4)
+        const child = childOf(digest * 4)
+        if (child !== 0) {
+          page = child
+          continue
+        }
+      }
       const type = bytes[base]!
-      if (type === leafType) return findInLeaf(page, digest)
+      if (type === leafType) return search(leafHeadBytes)
       if (type !== interiorType) return unsure
       const row = search(interiorHeadBytes)
       if (row !== none) return row
@@ -154,7 +168,7 @@ export function openPages(path: string, root: number): PageReader {
       let same = 0
       let order = 0
       if (nameBytes === collectionBytes) {
-        const length = nameBytes + textBytes(page, row + (nameBytes > 57 ? 3 : 2))
+        const length = textsBytes(page, row)
         if (text + length > from + pageBytes) return unsure
         const common = Math.min(length, wantedBytes)
         same = Math.min(sameAsLow, sameAsHigh)
@@ -177,37 +191,90 @@ export function openPages(path: string, root: number): PageReader {
     return none
   }
 
-  function findInLeaf(page: number, digest: number): number {
-    if (digest === readOnce) {
-      const at = makeDigest()
-      if (at !== unsure) {
-        digestOf[page] = at / 4
-        return findByDigest(at)
-      }
+  /** Where the digest of the page that is looked at now is, in units of 4 bytes. */
+  function makeDigest(): number {
+    const type = bytes[base]!
+    const headBytes = type === leafType ? leafHeadBytes : interiorHeadBytes
+    const count = cellCount(bytes, base)
+    if (headBytes + count * 2 > pageBytes || count === 0) return noDigest
+    for (let i = 0; i < count; i++) {
+      const row = rowAt(bytes, base, headBytes, i)
+      if (row === unsure || row + bytes[row]! + textsBytes(bytes, row) > end) return noDigest
     }
-    digestOf[page] = readOnce
-    return search(leafHeadBytes)
+    return (type === leafType ? digestLeaf(count) : digestFork(count)) / 4
   }
 
-  /** Where the digest of the leaf that is looked at now is; unsure when there is no room for it. */
-  function makeDigest(): number {
-    const count = cellCount(bytes, base)
-    if (leafHeadBytes + count * 2 > pageBytes || !hasRoom(8 + count * 3)) return unsure
+  function digestLeaf(count: number): number {
+    if (!hasRoom(8 + count * 3)) return noDigest * 4
     const at = digestEnd
     const rows = rowsOfDigest(at, count) / 2
     for (let i = 0; i < count; i++) {
       const row = rowAt(bytes, base, leafHeadBytes, i)
-      if (row === unsure) return unsure
-      const nameBytes = textBytes(bytes, row + 1)
-      const key = row + bytes[row]! + nameBytes
-      const keyEnd = key + textBytes(bytes, row + (nameBytes > 57 ? 3 : 2))
-      if (keyEnd > end) return unsure
-      digests[at + 4 + i] = byteOfHash(bytes, key, keyEnd)
+      const texts = row + bytes[row]!
+      const key = texts + textBytes(bytes, row + 1)
+      digests[at + 4 + i] = byteOfHash(bytes, key, texts + textsBytes(bytes, row))
       digestHalves[rows + i] = row - base
     }
     digestHalves[at / 2] = count
+    digests[at + 3] = 0
     digestEnd = (rows * 2 + count * 2 + 3) & ~3
     return at
+  }
+
+  function digestFork(count: number): number {
+    const first = rowAt(bytes, base, interiorHeadBytes, 0)
+    const last = rowAt(bytes, base, interiorHeadBytes, count - 1)
+    const nameBytes = textBytes(bytes, first + 1)
+    const [texts, lastTexts] = [first + bytes[first]!, last + bytes[last]!]
+    const most = Math.min(textsBytes(bytes, first), textsBytes(bytes, last), 255)
+    let same = 0
+    while (same < most && bytes[texts + same] === bytes[lastTexts + same]) same++
+    // Only within a collection are names and keys in order as one text.
+    const isOne = nameBytes === textBytes(bytes, last + 1) && same >= nameBytes
+    if (!isOne || !hasRoom(12 + same + count * 12)) return noDigest * 4
+    const at = digestEnd
+    digestHalves[at / 2] = count
+    digests[at + 2] = same
+    digests[at + 3] = nameBytes
+    digests.set(bytes.subarray(texts, texts + same), at + 4)
+    const words = wordsOfDigest(at, same)
+    for (let i = 0; i < count; i++) {
+      const row = rowAt(bytes, base, interiorHeadBytes, i)
+      const from = row + bytes[row]! + same
+      const to = row + bytes[row]! + textsBytes(bytes, row)
+      digestWords[words + i] = wordUpTo(bytes, from, to)
+      digestWords[words + count + i] = wordUpTo(bytes, from + 4, to)
+      digestWords[words + 2 * count + i] = number32(bytes, cellAt(bytes, base, interiorHeadBytes, i))
+    }
+    digestWords[words + 3 * count] = number32(bytes, base + 8)
+    digestEnd = (words + 3 * count + 1) * 4
+    return at
+  }
+
+  /** The page to go on in; 0 when the digest cannot tell. */
+  function childOf(at: number): number {
+    const all = digestWords
+    const same = digests[at + 2]!
+    if (digests[at + 3] !== collectionBytes || same > wantedBytes) return 0
+    for (let i = 0; i < same; i++) if (digests[at + 4 + i] !== wanted[i]) return 0
+    const count = digestHalves[at / 2]!
+    const words = wordsOfDigest(at, same)
+    const word = number32(wanted, same)
+    let low = 0
+    let high = count
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      let order = all[words + middle]! - word
+      if (order === 0) order = all[words + count + middle]! - number32(wanted, same + 4)
+      if (order === 0) return 0
+      if (order < 0) low = middle + 1
+      else high = middle
+    }
+    return all[words + 2 * count + low]!
+  }
+
+  function wordsOfDigest(at: number, same: number): number {
+    return (at + 4 + same + 3) >>> 2
   }
 
   function rowsOfDigest(at: number, count: number): number {
@@ -225,7 +292,7 @@ export function openPages(path: string, root: number): PageReader {
     return true
   }
 
-  function findByDigest(at: number): number {
+  function findInLeaf(at: number): number {
     const count = digestHalves[at / 2]!
     const rows = rowsOfDigest(at, count) / 2
     const hash = byteOfHash(wanted, collectionBytes, wantedBytes)
@@ -244,8 +311,7 @@ export function openPages(path: string, root: number): PageReader {
 
   function isWanted(row: number): boolean {
     const page = bytes
-    if (textBytes(page, row + 1) !== collectionBytes) return false
-    if (textBytes(page, row + (collectionBytes > 57 ? 3 : 2)) !== wantedBytes - collectionBytes) return false
+    if (textBytes(page, row + 1) !== collectionBytes || textsBytes(page, row) !== wantedBytes) return false
     const text = row + page[row]!
     // Neighbours differ at the end.
     for (let i = wantedBytes - 1; i >= 0; i--) if (page[text + i] !== wanted[i]) return false
@@ -391,6 +457,19 @@ function rowAt(page: Buffer, base: number, headBytes: number, index: number): nu
 function textBytes(page: Buffer, at: number): number {
   const first = page[at]!
   return ((first > 127 ? ((first & 127) << 7) | page[at + 1]! : first) - 13) >> 1
+}
+
+/** How long the name of the collection and the key are together. */
+function textsBytes(page: Buffer, row: number): number {
+  const nameBytes = textBytes(page, row + 1)
+  return nameBytes + textBytes(page, row + (page[row + 1]! > 127 ? 3 : 2))
+}
+
+/** Four bytes as a number, those from the end on taken for 0. */
+function wordUpTo(page: Buffer, from: number, to: number): number {
+  let word = 0
+  for (let i = 0; i < 4; i++) word = word * 256 + (from + i < to ? page[from + i]! : 0)
+  return word
 }
 
 const integerBytes = [0, 1, 2, 3, 4, 6, 8, 8, 0, 0, 0, 0]
