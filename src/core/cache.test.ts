@@ -66,6 +66,27 @@ describe('the read cache', () => {
     expect(cache.stats.entries).toBe(0)
   })
 
+  test('what is offered is kept the second time, in place of what was there', () => {
+    const cache = memberCache(1 << 16)
+    cache.offer('c', member('k', '1'))
+    expect(cache.get('c', 'k')).toBeUndefined()
+    cache.offer('d', member('k', '1'))
+    cache.offer('c', member('k', '1'))
+    expect([cache.get('c', 'k')?.value, cache.get('d', 'k')]).toEqual(['1', undefined])
+    cache.offer('c', member('k', '2', { revision: 8 }))
+    expect(cache.get('c', 'k')).toMatchObject({ value: '2', revision: 8 })
+    const none = memberCache(0)
+    for (let i = 0; i < 3; i++) none.offer('c', member('k', '1'))
+    expect(none.get('c', 'k')).toBeUndefined()
+  })
+
+  test('members that are offered once each leave the cache as it is', () => {
+    const cache = memberCache(1 << 20)
+    for (let i = 0; i < 10_000; i++) cache.offer('c', member(`k${i}`, '1'))
+    // Some share a place and the part of the hash that is kept.
+    expect(cache.stats.entries).toBeLessThan(20)
+  })
+
   test('one key in very many collections is told apart', () => {
     const cache = memberCache(1 << 22)
     const names = Array.from({ length: 3000 }, (_, i) => `c${i}`)

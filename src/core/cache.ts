@@ -27,6 +27,8 @@ export interface MemberCache {
   get(collection: string, key: string): Member | undefined
   /** Keeps a member in place of an earlier one; of more than an eighth of the whole neither stays. */
   set(collection: string, member: Member): void
+  /** Sets a member that was offered a short while before: of what is cheap to read, only what is read again is kept. */
+  offer(collection: string, member: Member): void
   delete(collection: string, key: string): void
   /** Counts on as the cache is used. */
   readonly stats: Readonly<CacheStats>
@@ -49,6 +51,9 @@ const gone = 2
 const hotPlaces = 1024
 const maxHotLength = 4096
 
+/** Of so many members that were offered, a part of the hash is remembered. */
+const offeredPlaces = 2 ** 15
+
 /** Members of this size fill the hash table; of smaller ones chains are longer. */
 const usualMemberBytes = 160
 /** One that is set pushes this many on at most that were read, so that no set has to go all the way round. */
@@ -62,6 +67,7 @@ export function memberCache(maxBytes: number): MemberCache {
   const names = numbered()
   const hot: (Member | undefined)[] = new Array(hotPlaces).fill(undefined)
   const hotCollections = new Uint16Array(hotPlaces)
+  const offered = new Uint16Array(maxBytes === 0 ? 0 : offeredPlaces)
   // Memory is taken as it is written to, by the operating system; none is until the first member comes.
   let ring = Buffer.alloc(0)
   let view = new DataView(ring.buffer)
@@ -186,6 +192,17 @@ export function memberCache(maxBytes: number): MemberCache {
     link(at, hash, bytes)
   }
 
+  function offer(collection: string, member: Member): void {
+    if (maxBytes === 0) return
+    const number = names.number(collection)
+    if (number === undefined) return
+    const hash = hashOf(number, member.key)
+    const place = hash & (offeredPlaces - 1)
+    const rest = hash >>> 16
+    if (offered[place] === rest) set(collection, member)
+    else offered[place] = rest
+  }
+
   /** Enters the bytes at an offset as a member. */
   function link(at: number, hash: number, bytes: number): void {
     const slot = hash & (slotCount - 1)
@@ -276,6 +293,7 @@ export function memberCache(maxBytes: number): MemberCache {
   return {
     get,
     set,
+    offer,
     delete(collection, key) {
       const number = names.find(collection)
       if (number !== undefined) remove(number, key, hashOf(number, key))

@@ -213,15 +213,17 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     const kept = cache.get(collection, key)
     if (kept !== undefined) return living(collection, kept)
     const read = engine.read(collection, key)
-    if (!(read instanceof Promise)) return keep(collection, read)
+    if (!(read instanceof Promise)) {
+      // What comes at once is cheap: keeping what is read once would cost more than to read it again.
+      if (read !== null) cache.offer(collection, read)
+      return living(collection, read)
+    }
     const before = commits
-    // What was read while something changed may be older than the change: not kept, then.
-    return read.then((member) => (commits === before ? keep(collection, member) : living(collection, member)))
-  }
-
-  function keep(collection: string, member: Member | null): Member | null {
-    if (member !== null) cache.set(collection, member)
-    return living(collection, member)
+    return read.then((member) => {
+      // What was read while something changed may be older than the change: not kept, then.
+      if (member !== null && commits === before) cache.set(collection, member)
+      return living(collection, member)
+    })
   }
 
   function living(collection: string, member: Member | null): Member | null {

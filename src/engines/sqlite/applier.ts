@@ -99,7 +99,9 @@ export function startApplier(
     const sources = batch.map(({ number, path, lastRevision }) => ({ number, path, lastRevision }))
     startedAtMs = performance.now()
     jobSegments = batch.length
+    overlay.pages.pause()
     const result = await runJob(worker, { do: 'apply', dbPath, sources })
+    overlay.pages.resume()
     running = false
     jobSegments = 0
     if (result.ok) {
@@ -125,7 +127,9 @@ export function startApplier(
     if (closed) throw new KvistError('closing', 'the server is stopping')
     running = true
     worker ??= newWorker()
+    overlay.pages.pause()
     const result = await runJob(worker, { do: 'forget', dbPath, beforeMs, limit })
+    overlay.pages.resume()
     running = false
     kick(awaited > 0 ? 1 : segmentsAwaited)
     wakeAll()

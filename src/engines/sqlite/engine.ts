@@ -67,9 +67,9 @@ async function open(options: SqliteOptions, releaseLock: () => void): Promise<En
   if (segments.length > 0 && !existsSync(dbPath)) {
     throw new RefusedFile(`${dbPath} is missing, but there is a log: put it back, or move the log away`)
   }
-  const { meta, counts } = readStart(dbPath)
+  const { meta, counts, membersRoot } = readStart(dbPath)
   const loaded = loadLog(segments, meta.storeId, meta.appliedRevision)
-  const overlay = openOverlay(dbPath, counts.keys())
+  const overlay = openOverlay(dbPath, membersRoot, counts.keys())
   const clock = hybridClock()
   clock.observe(meta.clock)
   let lastRevision = meta.appliedRevision

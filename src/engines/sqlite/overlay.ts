@@ -3,6 +3,7 @@ import { compareKeys } from '../../core/keys.ts'
 import { maxPageBytes } from '../../core/limits.ts'
 import type { Member, Tombstone } from '../../core/member.ts'
 import { findRecord, isLatest, type Memtable, overlayKeys } from './memtable.ts'
+import { openPages, type PageReader } from './pages.ts'
 import {
   type Chunk,
   recordBytes,
@@ -27,15 +28,18 @@ export interface Overlay {
   readonly wideReader: TableReader
   /** For what writers take the place of: the wide one while the tables are small. */
   standingReader: TableReader
+  /** Asked for members before it; see pages.ts. */
+  readonly pages: PageReader
   /** Collections that the tables know: of others they need not be asked. */
   readonly inTables: Set<string>
 }
 
-export function openOverlay(dbPath: string, collections: Iterable<string>): Overlay {
+export function openOverlay(dbPath: string, membersRoot: number, collections: Iterable<string>): Overlay {
   const reader = openReader(dbPath, mappedBytes.usual)
   const wideReader = openReader(dbPath, mappedBytes.wide)
   const standingReader = standingReaderOf(reader, wideReader)
-  return { tables: [], reader, wideReader, standingReader, inTables: new Set(collections) }
+  const pages = openPages(dbPath, membersRoot)
+  return { tables: [], reader, wideReader, standingReader, pages, inTables: new Set(collections) }
 }
 
 function standingReaderOf(reader: TableReader, wideReader: TableReader): TableReader {
@@ -55,9 +59,11 @@ export function releaseReaders(overlay: Overlay): void {
   overlay.standingReader = standingReaderOf(reader, wideReader)
 }
 
-export function closeReaders({ reader, wideReader }: Overlay): void {
+export function closeReaders({ reader, wideReader, pages }: Overlay): void {
   reader.close()
   wideReader.close()
+  // The last to let go of the file: see mapped-file.ts.
+  pages.close()
 }
 
 /** A scan passes over this many keys for each that it may return, then says where to go on. */
@@ -65,7 +71,7 @@ const examinedPerMember = 10
 const leastExamined = 1000
 
 export function readMember(
-  { tables, wideReader, inTables }: Overlay,
+  { tables, wideReader, pages, inTables }: Overlay,
   collection: string,
   key: string,
 ): Member | null {
@@ -74,7 +80,9 @@ export function readMember(
     const { chunk } = found.table
     return recordKind(chunk, found.at) === 'put' ? recordMember(chunk, found.at, key) : null
   }
-  return inTables.has(collection) ? wideReader.read(collection, key) : null
+  if (!inTables.has(collection)) return null
+  const read = pages.read(collection, key)
+  return read === undefined ? wideReader.read(collection, key) : read
 }
 
 export function readTombstone(

@@ -161,15 +161,22 @@ function randomName(length: number): string {
   ).join('')
 }
 
+export interface Start {
+  readonly meta: Meta
+  readonly counts: Map<string, Counts>
+  /** The page where the b-tree of `members` begins; it stays that while the file is open. */
+  readonly membersRoot: number
+}
+
 /** What the tables know when a store is opened. Throws RefusedFile. */
-export function readStart(path: string): { meta: Meta; counts: Map<string, Counts> } {
+export function readStart(path: string): Start {
   using db = openForWriting(path)
   try {
     const meta = readMeta(db)
     if (!Number.isSafeInteger(meta.appliedRevision)) {
       throw new RefusedFile(`${path} is damaged: it does not say how much of the log it has`)
     }
-    return { meta, counts: readCounts(db) }
+    return { meta, counts: readCounts(db), membersRoot: readMembersRoot(db) }
   } catch (error) {
     throw refusal(path, error)
   }
@@ -193,6 +200,10 @@ export interface Counts {
 function readCounts(db: Database): Map<string, Counts> {
   const rows = db.query('SELECT name, members, bytes FROM collections').values() as [string, number, number][]
   return new Map(rows.map(([name, members, bytes]) => [name, { members, bytes }]))
+}
+
+function readMembersRoot(db: Database): number {
+  return Number(db.query("SELECT rootpage FROM sqlite_schema WHERE name = 'members'").values()[0]?.[0])
 }
 
 export interface TableRange {
