@@ -354,7 +354,7 @@ export class HttpConnection implements Connection, BodySource, StreamTarget {
 
   private answer({ status, lines, body }: Answer): void {
     const { method, isHttp10, headers } = this.head!
-    if (headers.closes || this.port.isStopping || this.isBodyLost()) this.isLast = true
+    if (headers.closes || this.isBodyLost()) this.isLast = true
     if (this.deadlineTick !== never) this.renew()
     if (isStreamed(body)) {
       this.answerStreamed(status, lines, body)
