@@ -91,6 +91,16 @@ export function startApplier(
     })
   }
 
+  /** What a job writes is moved into the file after it, and only while that is done is the file not what it was. */
+  async function runThenMove(on: Worker, job: Job): Promise<JobResult> {
+    const result = await runJob(on, job)
+    if (!result.ok) return result
+    overlay.pages.pause()
+    const moved = await runJob(on, { do: 'checkpoint', dbPath })
+    overlay.pages.resume()
+    return moved.ok ? result : moved
+  }
+
   async function kick(atLeast: number): Promise<void> {
     if (running || closed || sealed.length < atLeast) return
     running = true
@@ -99,9 +109,7 @@ export function startApplier(
     const sources = batch.map(({ number, path, lastRevision }) => ({ number, path, lastRevision }))
     startedAtMs = performance.now()
     jobSegments = batch.length
-    overlay.pages.pause()
-    const result = await runJob(worker, { do: 'apply', dbPath, sources })
-    overlay.pages.resume()
+    const result = await runThenMove(worker, { do: 'apply', dbPath, sources })
     running = false
     jobSegments = 0
     if (result.ok) {
@@ -127,9 +135,7 @@ export function startApplier(
     if (closed) throw new KvistError('closing', 'the server is stopping')
     running = true
     worker ??= newWorker()
-    overlay.pages.pause()
-    const result = await runJob(worker, { do: 'forget', dbPath, beforeMs, limit })
-    overlay.pages.resume()
+    const result = await runThenMove(worker, { do: 'forget', dbPath, beforeMs, limit })
     running = false
     kick(awaited > 0 ? 1 : segmentsAwaited)
     wakeAll()

@@ -13,6 +13,8 @@ export type Job =
   | { readonly do: 'apply'; readonly dbPath: string; readonly sources: readonly ApplySource[] }
   | { readonly do: 'forget'; readonly dbPath: string; readonly beforeMs: number; readonly limit: number }
   | { readonly do: 'snapshot'; readonly dbPath: string; readonly to: string }
+  /** Moves what the jobs before wrote from the write-ahead log into the file. */
+  | { readonly do: 'checkpoint'; readonly dbPath: string }
   /** Lets go of the file: the last one to do so leaves it whole, with nothing beside it. */
   | { readonly do: 'close' }
 
@@ -38,8 +40,8 @@ function run(job: Job): JobResult {
     db ??= openForWriting(job.dbPath)
     let count = 0
     if (job.do === 'forget') count = forgetTombstones(db, job.beforeMs, job.limit)
-    else applySegments(db, job.sources, chunks)
-    checkpoint(db)
+    else if (job.do === 'apply') applySegments(db, job.sources, chunks)
+    else checkpoint(db)
     return { ok: true, count }
   } catch (error) {
     const code = sqliteCode(error)

@@ -142,9 +142,14 @@ interface OldTombstone {
   readonly clock: number
 }
 
-/** Moves what the write-ahead log of the tables holds into the file. Passes over it while a reader is in the way. */
+/** A reader is in the way for a turn of the event loop; who is for longer is none of ours. */
+export const checkpointWaitMs = 500
+
+/** Moves what the write-ahead log of the tables holds into the file. Passes over it while somebody is in the way. */
 export function checkpoint(db: Database): void {
+  db.run(`PRAGMA busy_timeout = ${checkpointWaitMs}`)
   db.run('PRAGMA wal_checkpoint(TRUNCATE)')
+  db.run('PRAGMA busy_timeout = 10000')
 }
 
 /**

@@ -26,8 +26,8 @@ export interface Overlay {
   readonly reader: TableReader
   /** For members that are asked for by key; see `mappedBytes`. */
   readonly wideReader: TableReader
-  /** For what writers take the place of: the wide one while the tables are small. */
-  standingReader: TableReader
+  /** So small that writers, too, may have all of the tables in memory. */
+  isSmall: boolean
   /** Asked for members before it; see pages.ts. */
   readonly pages: PageReader
   /** Collections that the tables know: of others they need not be asked. */
@@ -37,17 +37,16 @@ export interface Overlay {
 export function openOverlay(dbPath: string, membersRoot: number, collections: Iterable<string>): Overlay {
   const reader = openReader(dbPath, mappedBytes.usual)
   const wideReader = openReader(dbPath, mappedBytes.wide)
-  const standingReader = standingReaderOf(reader, wideReader)
   const pages = openPages(dbPath, membersRoot)
-  return { tables: [], reader, wideReader, standingReader, pages, inTables: new Set(collections) }
+  return { tables: [], reader, wideReader, pages, isSmall: isSmall(reader), inTables: new Set(collections) }
 }
 
-function standingReaderOf(reader: TableReader, wideReader: TableReader): TableReader {
+function isSmall(reader: TableReader): boolean {
   try {
-    return reader.bytes() <= mappedBytes.small ? wideReader : reader
+    return reader.bytes() <= mappedBytes.small
   } catch {
     // What is wrong with the file is for those to hear who read from it.
-    return reader
+    return false
   }
 }
 
@@ -56,7 +55,7 @@ export function releaseReaders(overlay: Overlay): void {
   const { reader, wideReader } = overlay
   reader.release()
   wideReader.release()
-  overlay.standingReader = standingReaderOf(reader, wideReader)
+  overlay.isSmall = isSmall(reader)
 }
 
 export function closeReaders({ reader, wideReader, pages }: Overlay): void {
@@ -97,12 +96,15 @@ export function readTombstone(
 }
 
 export function readStanding(
-  { tables, standingReader, inTables }: Overlay,
+  { tables, reader, wideReader, pages, isSmall, inTables }: Overlay,
   { collection, key }: MemberRef,
 ): Standing | null {
   const found = findRecord(tables, collection, key)
   if (found !== null) return recordStanding(found.table.chunk, found.at)
-  return inTables.has(collection) ? standingReader.standing(collection, key) : null
+  if (!inTables.has(collection)) return null
+  if (!isSmall) return reader.standing(collection, key)
+  const read = pages.standing(collection, key)
+  return read === undefined ? wideReader.standing(collection, key) : read
 }
 
 export function recordStanding(chunk: Chunk, at: number): Standing | null {

@@ -1,14 +1,16 @@
 import { statSync } from 'node:fs'
 import { jsonContentType, type Member } from '../../core/member.ts'
 import { mapFile, windowBytes } from './mapped-file.ts'
+import type { Standing } from './record.ts'
 
 /**
  * Reads members from the pages of the tables' file as they lie in memory, by SQLite's file format
  * (https://www.sqlite.org/fileformat2.html), at half of what asking SQLite costs (docs/design/engine-sqlite.md).
  *
- * It reads only while nobody writes and the file alone says everything: the applier tells before and after each of its
- * jobs, and the write-ahead log must be empty. Whatever is not plain is SQLite's to answer: a value that goes on in
- * pages of its own, a page that is not as it should be.
+ * It reads the state that the file itself is in, and only while nobody writes to it. What a job of the applier brings is in
+ * the write-ahead log until a checkpoint moves it, and in the segments in memory until after that; so the applier tells
+ * before and after each checkpoint, and where one did not move all of it SQLite answers. So it does for whatever is not
+ * plain: a value that goes on in pages of its own, a page that is not as it should be.
  *
  * `members` is a b-tree of whole rows, in the leaves and between them: a page is a head, the offsets of its cells (2
  * bytes each, in the order of keys), and the cells; one between leaves has the page of what lies before it in front.
@@ -23,6 +25,7 @@ import { mapFile, windowBytes } from './mapped-file.ts'
 export interface PageReader {
   /** Null for no such member; undefined when SQLite has to be asked. */
   read(collection: string, key: string): Member | null | undefined
+  standing(collection: string, key: string): Standing | null | undefined
   /** Somebody is about to write to the file. */
   pause(): void
   /** Nobody does any more. */
@@ -347,6 +350,20 @@ export function openPages(path: string, root: number): PageReader {
     return { key, value, revision, createdAtMs, clock, node, expiresAtMs, contentType, flags }
   }
 
+  function standingAt(row: number): Standing | undefined {
+    if (!isWhole(row)) return undefined
+    typeAt = row + 1
+    columnAt = row + bytes[row]!
+    nextType()
+    const size = columnBytes(nextType()) + columnBytes(nextType())
+    const revision = nextNumber()
+    const createdAtMs = nextNumber()
+    nextType()
+    const expiresAtMs = nextNumber()
+    if (revision === null || createdAtMs === null) return undefined
+    return { revision, createdAtMs, expiresAtMs, bytes: size }
+  }
+
   /** Whether all of a row is in its page: the operating system ends who reads past the end of the file. */
   function isWhole(row: number): boolean {
     const headEnd = row + bytes[row]!
@@ -411,6 +428,14 @@ export function openPages(path: string, root: number): PageReader {
       const row = find()
       if (row === none) return null
       return row === unsure ? undefined : memberAt(row, key)
+    },
+    standing(collection, key) {
+      if (!isOpen) return undefined
+      wasUsed = true
+      want(collection, key)
+      const row = find()
+      if (row === none) return null
+      return row === unsure ? undefined : standingAt(row)
     },
     pause() {
       isOpen = false
