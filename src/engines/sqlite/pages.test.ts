@@ -142,9 +142,20 @@ describe('members read from the pages', () => {
         pages.close()
         rmSync(path)
       }),
-      { numRuns: 15 },
+      { numRuns: 15, endOnFailure: true },
     )
   }, 60_000)
+
+  test('are told apart where a name and a key read as another name and key', () => {
+    const names = Array.from({ length: 30 }, (_, i) => 'a'.repeat(i + 1))
+    const texts = Array.from({ length: 3000 }, (_, i) => `${'a'.repeat(30)}k${i}`)
+    const rows = names.flatMap((name) => texts.map((text) => row(name, text.slice(name.length), `"${name}"`)))
+    const pages = open(fill(rows))
+    for (let time = 0; time < times; time++)
+      for (const { collection, member } of rows) expect(pages.read(collection, member.key)).toEqual(member)
+    for (const text of texts) expect(pages.read('a', text)).toBeNull()
+    pages.close()
+  })
 
   test('of which one is longer than a page holds, or nearly so, are left to SQLite and no others', () => {
     const lengths = Array.from({ length: 200 }, (_, i) => 1900 + i)
@@ -212,8 +223,8 @@ describe('members read from the pages', () => {
       copyFileSync(good, path)
       const bytes = readFileSync(path)
       for (let i = 0; i < 400; i++) {
-        // Heads of pages are where damage leads furthest.
-        const page = random(size / pageBytes - 1) + 1
+        // Heads of pages are where damage leads furthest, and from the last there is nothing to read on in.
+        const page = round % 3 === 0 ? size / pageBytes - 1 : random(size / pageBytes - 1) + 1
         bytes[page * pageBytes + random(round % 2 ? 40 : pageBytes)] = random(256)
       }
       writeFileSync(path, bytes)
