@@ -106,7 +106,9 @@ export function startApplier(
     running = true
     const batch = sealed.slice(0, segmentsPerJob)
     worker ??= newWorker()
-    const sources = batch.map(({ number, path, lastRevision }) => ({ number, path, lastRevision }))
+    const sources = batch.map(({ number, path, lastRevision, memtable }) => {
+      return { number, path, lastRevision, memory: memtable.chunk.bytes.buffer }
+    })
     startedAtMs = performance.now()
     jobSegments = batch.length
     const result = await runThenMove(worker, { do: 'apply', dbPath, sources })

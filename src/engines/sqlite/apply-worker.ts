@@ -1,6 +1,5 @@
 import { existsSync, rmSync } from 'node:fs'
 import { type ApplySource, applySegments, checkpoint, forgetTombstones } from './apply.ts'
-import type { Chunk } from './record.ts'
 import { openForWriting, sqliteCode } from './table.ts'
 
 /**
@@ -24,7 +23,6 @@ export type JobResult =
   | { readonly ok: false; readonly full: boolean; readonly detail: string }
 
 let db: ReturnType<typeof openForWriting> | undefined
-const chunks: Chunk[] = []
 
 function run(job: Job): JobResult {
   try {
@@ -40,7 +38,7 @@ function run(job: Job): JobResult {
     db ??= openForWriting(job.dbPath)
     let count = 0
     if (job.do === 'forget') count = forgetTombstones(db, job.beforeMs, job.limit)
-    else if (job.do === 'apply') applySegments(db, job.sources, chunks)
+    else if (job.do === 'apply') applySegments(db, job.sources)
     else checkpoint(db)
     return { ok: true, count }
   } catch (error) {

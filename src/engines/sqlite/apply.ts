@@ -3,10 +3,11 @@ import { stampToMs } from '../../core/clock.ts'
 import { jsonContentType } from '../../core/member.ts'
 import { enterFeed, type FeedEdits, feedEdits, leaveFeed, writeFeed } from './feed-edits.ts'
 import { inKeyOrder, type KeyOrder, type Records } from './key-order.ts'
-import { loadSegment } from './log.ts'
+import { readSegment } from './log.ts'
 import { countRecord } from './memtable.ts'
 import {
   type Chunk,
+  chunkOf,
   recordClock,
   recordCollection,
   recordExpiresAtMs,
@@ -25,6 +26,8 @@ import { type Counts, type Meta, readMeta } from './table.ts'
 export interface ApplySource {
   readonly number: number
   readonly path: string
+  /** The segment as it is in its file; both threads see it. */
+  readonly memory: ArrayBufferLike
   /** The last revision of the segment that counts: what a failed write left behind is passed over. */
   readonly lastRevision: number
 }
@@ -32,19 +35,18 @@ export interface ApplySource {
 /**
  * Brings the tables up to the end of the given segments in one transaction, each member once, in key order: rows
  * that share a page are written together. The applied revision is part of the transaction, so doing it again after
- * a crash does no harm. Returns the revision that the tables now have. `chunks` is memory to read into, kept between
- * calls.
+ * a crash does no harm. Returns the revision that the tables now have.
  */
-export function applySegments(db: Database, sources: readonly ApplySource[], chunks: Chunk[] = []): number {
+export function applySegments(db: Database, sources: readonly ApplySource[]): number {
   const meta = readMeta(db)
-  const job = readJob(sources, meta, chunks)
+  const job = readJob(sources, meta)
   inTransaction(db, () => {
     const feed = feedEdits(meta.appliedRevision, job.revision)
     const expiries: ExpiryEdits = { gone: [], come: [] }
     for (const [collection, own] of job.collections) {
       writeCollection(db, collection, job.records, inKeyOrder(job.records, own), feed, expiries)
     }
-    writeFeed(db, feed, chunks)
+    writeFeed(db, feed, job.records.chunks)
     writeExpiries(db, expiries)
     writeCounts(db, job.counts)
     const update = db.query('UPDATE meta SET value = ? WHERE name = ?')
@@ -65,13 +67,13 @@ interface ApplyJob {
   readonly clock: number
 }
 
-function readJob(sources: readonly ApplySource[], meta: Meta, chunks: Chunk[]): ApplyJob {
-  const segments = sources.map((source, i) => {
-    const segment = loadSegment(source, meta.storeId, chunks[i])
-    if (segment === null) throw new Error(`${source.path} cannot be read back`)
-    chunks[i] = segment.chunk
+function readJob(sources: readonly ApplySource[], meta: Meta): ApplyJob {
+  const segments = sources.map((source) => {
+    const segment = readSegment(source, chunkOf(Buffer.from(source.memory)), meta.storeId)
+    if (segment === null) throw new Error(`${source.path} was never begun`)
     return segment
   })
+  const chunks = segments.map(({ chunk }) => chunk)
   const most = segments.reduce((sum, { records }) => sum + records.length, 0)
   const records = { chunks, chunkOf: new Uint8Array(most), offsetOf: new Uint32Array(most) }
   const collections = new Map<string, number[]>()

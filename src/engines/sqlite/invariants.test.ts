@@ -146,14 +146,15 @@ describe('1: what was acknowledged is in the log or in the tables', () => {
       const lastRevision = recordRevision(segment.chunk, segment.records.at(-1)!)
       // A transaction that fails at its end leaves neither rows nor the revision.
       const before = stateOf(seen)
+      const source = { ...segment, lastRevision, memory: segment.chunk.bytes.buffer }
       db.run("CREATE TEMP TRIGGER fail BEFORE UPDATE ON meta BEGIN SELECT RAISE(ABORT, 'no'); END")
-      expect(() => applySegments(db, [{ ...segment, lastRevision }])).toThrow('no')
+      expect(() => applySegments(db, [source])).toThrow('no')
       expect(stateOf(seen)).toEqual(before)
       db.run('DROP TRIGGER fail')
-      expect(applySegments(db, [{ ...segment, lastRevision }])).toBe(lastRevision)
+      expect(applySegments(db, [source])).toBe(lastRevision)
       expect(stateOf(seen)).toEqual({ applied: lastRevision, rows: lastRevision, counted: lastRevision })
       // Done again, as after a crash, it changes nothing.
-      expect(applySegments(db, [{ ...segment, lastRevision }])).toBe(lastRevision)
+      expect(applySegments(db, [source])).toBe(lastRevision)
       expect(stateOf(seen)).toEqual({ applied: lastRevision, rows: lastRevision, counted: lastRevision })
     }
     seen.close()

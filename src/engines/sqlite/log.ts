@@ -74,9 +74,12 @@ export function listSegments(dir: string): SegmentInfo[] {
     .sort((a, b) => a.number - b.number)
 }
 
-/** A chunk for a segment of this size; the memory is touched, and so taken, only as it fills. */
+/**
+ * A chunk for a segment of this size; the memory is touched, and so taken, only as it fills. The thread that applies it
+ * reads it where it is.
+ */
 export function newChunk(bytes: number): Chunk {
-  return chunkOf(Buffer.allocUnsafeSlow(bytes))
+  return chunkOf(Buffer.from(new SharedArrayBuffer(bytes)))
 }
 
 /**
@@ -243,20 +246,25 @@ export class DamagedLog extends Error {}
  * Reads a segment as far as its frames are whole. Null for a file that was never begun: its header did not reach the
  * disk, so neither did a frame. Throws DamagedLog for a file of another store, of a newer format, or not of the log.
  */
-export function loadSegment(info: SegmentInfo, storeId: string, into?: Chunk): LoadedSegment | null {
+export function loadSegment(info: SegmentInfo, storeId: string): LoadedSegment | null {
   const fd = openSync(info.path, 'r')
   try {
     const size = fstatSync(fd).size
     if (size < segmentHeaderBytes) return null
-    const chunk = into !== undefined && into.bytes.length >= size ? into : newChunk(size)
+    const chunk = newChunk(size)
     if (readFully(fd, chunk.bytes, 0, segmentHeaderBytes) < segmentHeaderBytes) return null
-    const firstRevision = readHeader(info, chunk, storeId)
-    if (firstRevision === null) return null
+    if (readHeader(info, chunk, storeId) === null) return null
     readFully(fd, chunk.bytes, segmentHeaderBytes, size)
-    return { ...info, chunk, firstRevision, ...readFrames(chunk, size) }
+    return readSegment(info, chunk, storeId)
   } finally {
     closeSync(fd)
   }
+}
+
+/** As `loadSegment`, of one that is in memory. */
+export function readSegment(info: SegmentInfo, chunk: Chunk, storeId: string): LoadedSegment | null {
+  const firstRevision = readHeader(info, chunk, storeId)
+  return firstRevision === null ? null : { ...info, chunk, firstRevision, ...readFrames(chunk) }
 }
 
 function readHeader(info: SegmentInfo, { bytes, view }: Chunk, storeId: string): number | null {
@@ -281,8 +289,9 @@ function damagedHeader({ path }: SegmentInfo): DamagedLog {
   return new DamagedLog(`${path} is damaged: it does not begin as a part of the log does`)
 }
 
-function readFrames(chunk: Chunk, size: number): { records: number[]; end: number; crc: number } {
+function readFrames(chunk: Chunk): { records: number[]; end: number; crc: number } {
   const { bytes, view } = chunk
+  const size = bytes.length
   const records: number[] = []
   let end = segmentHeaderBytes
   let crc = view.getUint32(12, true)
