@@ -146,7 +146,7 @@ test('a reader that sleeps while 100 MB are written costs nobody anything, and c
     expect(sorted(awake)).toEqual(sorted(await stateOf(server.url)))
     expect(await metric(server, 'kvist_watch_fallbacks_total', {})).toBeGreaterThanOrEqual(1)
     // All of it waiting for the sleeper would be a hundred.
-expect(afterMb - beforeMb).toBeLessThan(60)
+    expect(afterMb - beforeMb).toBeLessThan(60)
     expect(sleeper.received()).toBeLessThan(20_000_000)
 
     sleeper.resume()
