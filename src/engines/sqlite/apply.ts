@@ -1,4 +1,5 @@
 import type { Database } from 'bun:sqlite'
+import { closeSync, fdatasyncSync, openSync } from 'node:fs'
 import { stampToMs } from '../../core/clock.ts'
 import { jsonContentType } from '../../core/member.ts'
 import { enterFeed, type FeedEdits, feedEdits, leaveFeed, writeFeed } from './feed-edits.ts'
@@ -160,6 +161,19 @@ export function checkpoint(db: Database): void {
  */
 const rowsPerTidying = 32_768
 
+/**
+ * What SQLite has written to its log by now goes to the disk now. Left to the commit, all of it would go at once, and
+ * writers whose own log wants to be synced would wait behind it.
+ */
+function syncWritten(path: string): void {
+  const fd = openSync(`${path}-wal`, 'r')
+  try {
+    fdatasyncSync(fd)
+  } finally {
+    closeSync(fd)
+  }
+}
+
 /** Writes the latest record of each key; the records come in the order of keys. */
 function writeCollection(
   db: Database,
@@ -178,7 +192,10 @@ function writeCollection(
     const [firstChunk, firstAt] = [chunks[chunkOf[order[first]!]!]!, offsetOf[order[first]!]!]
     const [chunk, at] = [chunks[chunkOf[order[i]!]!]!, offsetOf[order[i]!]!]
     first = i + 1
-    if (i % rowsPerTidying === rowsPerTidying - 1) Bun.gc(true)
+    if (i % rowsPerTidying === rowsPerTidying - 1) {
+      Bun.gc(true)
+      syncWritten(db.filename)
+    }
     const key = recordKey(chunk, at)
     const replaced = recordReplacedRevision(firstChunk, firstAt)
     const buried = write(key, chunk, at)
