@@ -14,6 +14,20 @@ const nothing = Buffer.alloc(0)
 /** Longer ones come in more than one piece in any case. */
 const maxTextBytes = 64 * 1024
 
+/**
+ * JavaScriptCore lets garbage grow with all that is alive, the mapped file and the read cache among it. Of bodies that come
+ * in parts it is hundreds of megabytes; tidying up after so much takes some milliseconds.
+ */
+const tidyBytes = 64 * 1024 * 1024
+let untidyBytes = 0
+
+function tidyAfter(bytes: number): void {
+  untidyBytes += bytes
+  if (untidyBytes < tidyBytes) return
+  untidyBytes = 0
+  Bun.gc(true)
+}
+
 /** The body of a request as it comes in. It can be read once, in one piece or in parts. */
 export class RequestBody implements AsyncIterable<Uint8Array> {
   /** As it was declared; null where the body comes in chunks. */
@@ -155,7 +169,9 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
   }
 
   private hold(part: Buffer): void {
-    if (this.isIgnored || part.length === 0) return
+    if (part.length === 0) return
+    tidyAfter(part.length)
+    if (this.isIgnored) return
     this.held.push(part)
     this.heldBytes += part.length
   }

@@ -15,6 +15,8 @@ const tickMs = 1000
 /** A peer that vanished without a word is found out. */
 const keepAliveMs = 60_000
 const lookAgainMs = 10
+/** What so many connections leave behind is tidied up: see wire/body.ts. */
+const tidyConnections = 1000
 /** At the end, what was sent may be taken within this. */
 const lingerMs = 500
 
@@ -38,6 +40,7 @@ export function openListener(
   onError: (error: unknown) => void,
 ): Listener {
   const connections = new Set<HttpConnection>()
+  let closed = 0
   const socket: Handlers = {
     open(opened) {
       opened.setNoDelay(true)
@@ -51,6 +54,7 @@ export function openListener(
     close({ data: connection }) {
       connections.delete(connection)
       connection.gone()
+      if (++closed % tidyConnections === 0) Bun.gc(true)
     },
     error: (_socket, error) => onError(error),
   }
