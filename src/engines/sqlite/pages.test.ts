@@ -88,6 +88,12 @@ describe('members read from the pages', () => {
     const pages = open(fill(rows))
     for (let time = 0; time < times; time++) {
       for (const { collection, member } of rows) expect(pages.read(collection, member.key)).toEqual(member)
+      for (const { collection, member } of rows) {
+        const { revision, createdAtMs, expiresAtMs } = member
+        const bytes = Buffer.byteLength(member.key) + Buffer.from(member.value).length
+        expect(pages.standing(collection, member.key)).toEqual({ revision, createdAtMs, expiresAtMs, bytes })
+      }
+      expect(pages.standing('c', 'é')).toBeNull()
       expect(pages.read('c', 'é')).toBeNull()
       expect(pages.read('d', 'plain')).toBeNull()
       expect(pages.read('cp', 'lain')).toBeNull()
@@ -95,6 +101,7 @@ describe('members read from the pages', () => {
     pages.close()
     pages.close()
     expect(pages.read('c', 'plain')).toBeUndefined()
+    expect(pages.standing('c', 'plain')).toBeUndefined()
   })
 
   test('are those of SQLite, whatever names, keys and values there are', () => {
@@ -134,7 +141,11 @@ describe('members read from the pages', () => {
             const stored = reader.read(collection, member.key)!
             if (found !== undefined) expect(found).toEqual(stored)
             else expect(stored.key.length + stored.value.length).toBeGreaterThan(600)
+            const standing = pages.standing(collection, member.key)
+            if (found === undefined) expect(standing).toBeUndefined()
+            else expect(standing).toEqual(reader.standing(collection, member.key)!)
             const other = `${member.key}!`
+            expect(pages.standing(collection, other)).toEqual(reader.standing(collection, other))
             expect(pages.read(collection, other)).toEqual(reader.read(collection, other))
           }
         }
