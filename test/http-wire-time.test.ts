@@ -57,7 +57,7 @@ describe('the time', () => {
     const bytes = 3 * 1024 * 1024
     const value = Buffer.alloc(bytes, 'late ')
     await put(`${patient.url}/v1/late/k`, new Uint8Array(value), { 'content-type': 'a/b' })
-    const lines = Array.from({ length: 20 }, (_, i) => `{"key":"${i}","value":"${'x'.repeat(bytes / 3)}"}`)
+    const lines = Array.from({ length: 20 }, (_, i) => `{"key":"${i}","value":"${'ü'.repeat(bytes / 6)}"}`)
     const ndjson = 'application/x-ndjson'
     const exported = `${patient.url}/v1/lines?include=values`
     await fetch(`${patient.url}/v1/lines`, {
@@ -71,6 +71,11 @@ describe('the time', () => {
       [Buffer.from('GET /v1/late/k HTTP/1.0\r\n\r\n'), bytes, false],
       [requestBytes('GET', '/v1/late/k'), bytes, true],
       [requestBytes('GET', '/v1/lines?include=values', { headers: { Accept: ndjson } }), exportedBytes, true],
+      [
+        Buffer.from(`GET /v1/lines?include=values HTTP/1.0\r\nAccept: ${ndjson}\r\n\r\n`),
+        exportedBytes,
+        false,
+      ],
     ]
     const reads = talks.map(async ([request, wanted, ends]) => {
       const wire = await openWire(patient.port)

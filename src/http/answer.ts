@@ -24,8 +24,8 @@ export interface BodyWriter {
   write(part: string | Uint8Array): boolean
   /** That was all. */
   end(): void
-  /** The rest cannot be had: the client sees that the body is cut. */
-  cut(): void
+  /** The rest cannot be had: the client sees that the body is cut, and the log says why. */
+  cut(error: unknown): void
 }
 
 export type Fields = Readonly<Record<string, string>>
@@ -73,7 +73,7 @@ export function streamed(next: () => Promise<string | Uint8Array | null>, stoppe
     pull(to) {
       if (isBegun) return tellOfRoom()
       isBegun = true
-      send(to).catch(() => to.cut())
+      send(to).catch((error) => to.cut(error))
     },
     cancel() {
       isOver = true

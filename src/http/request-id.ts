@@ -12,7 +12,7 @@ const ids = new WeakMap<HttpRequest, string>()
 export function requestId(request: HttpRequest): string {
   const known = ids.get(request)
   if (known !== undefined) return known
-  const given = request.header(requestIdHeader.toLowerCase()) ?? ''
+  const given = request.header('x-request-id') ?? ''
   const id = /^[\x21-\x7e]{1,128}$/.test(given) ? given : Bun.randomUUIDv7()
   ids.set(request, id)
   return id

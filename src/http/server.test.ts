@@ -103,14 +103,13 @@ test('errors of the client are no news; those of the store are', async () => {
 
 test('an answer that fails on its way is cut, and told of', async () => {
   const { url, reported } = serverOf([
-    route('/x', (_request, connection) => {
+    route('/x', () => {
       const parts = [new Uint8Array(1000)]
       const body = streamed(
         async () => {
           await Bun.sleep(1)
           const part = parts.pop()
           if (part !== undefined) return part
-          connection.failed(broken)
           throw broken
         },
         () => {},

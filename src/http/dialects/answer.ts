@@ -39,14 +39,9 @@ export async function listAnswer(
   let isOver = false
   async function next(): Promise<string | null> {
     if (isOver) return null
-    try {
-      const text = waiting.shift() ?? (await nextText(parts, shape, connection, ','))
-      isOver = text === null
-      return text ?? after
-    } catch (error) {
-      connection.failed(error)
-      throw error
-    }
+    const text = waiting.shift() ?? (await nextText(parts, shape, connection, ','))
+    isOver = text === null
+    return text ?? after
   }
   const body = streamed(next, () => void parts.return(undefined))
   return answer(200, { 'Content-Type': 'application/json', ...fields }, body)

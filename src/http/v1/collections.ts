@@ -70,15 +70,7 @@ function streamLines(
     }
     return null
   }
-  async function nextOrFail(): Promise<string | null> {
-    try {
-      return await next()
-    } catch (error) {
-      connection.failed(error)
-      throw error
-    }
-  }
-  const body = streamed(nextOrFail, () => void parts.return(undefined))
+  const body = streamed(next, () => void parts.return(undefined))
   return answer(200, { 'Content-Type': 'application/x-ndjson' }, body)
 }
 

@@ -34,11 +34,12 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
   readonly declaredBytes: number | null
   /** All of it has come in. */
   isComplete: boolean
+  /** What is still to come, as far as that is known. */
+  comingBytes: number
   /** What came in and was not read. */
   heldBytes = 0
   private readonly source: BodySource
   private readonly chunks: ChunkedDecoder | null
-  private leftBytes: number
   private held: Buffer[] = []
   /** What came in at once with other bytes around it, as it came. */
   private piece: { readonly bytes: Buffer; readonly from: number; readonly to: number } | null = null
@@ -48,36 +49,31 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
 
   constructor(declaredBytes: number | null, source: BodySource) {
     this.declaredBytes = declaredBytes
-    this.leftBytes = declaredBytes ?? Number.POSITIVE_INFINITY
+    this.comingBytes = declaredBytes ?? Number.POSITIVE_INFINITY
     this.isComplete = declaredBytes === 0
     this.chunks = declaredBytes === null ? new ChunkedDecoder() : null
     this.source = source
-  }
-
-  /** So many bytes are still to come, as far as that is known. */
-  get comingBytes(): number {
-    return this.leftBytes
   }
 
   /** All of it is there: a part of some bytes. */
   set(bytes: Buffer, from: number, to: number): void {
     this.piece = { bytes, from, to }
     this.heldBytes = to - from
-    this.leftBytes = 0
+    this.comingBytes = 0
     this.isComplete = true
   }
 
   /** Takes what belongs to the body; what follows it is given back. Throws what a broken coding is answered with. */
   feed(bytes: Buffer): Buffer {
     if (this.chunks !== null) return this.feedChunks(this.chunks, bytes)
-    if (bytes.length < this.leftBytes) {
-      this.leftBytes -= bytes.length
+    if (bytes.length < this.comingBytes) {
+      this.comingBytes -= bytes.length
       this.hold(bytes)
       this.tell()
       return nothing
     }
-    const end = this.leftBytes
-    this.leftBytes = 0
+    const end = this.comingBytes
+    this.comingBytes = 0
     this.isComplete = true
     this.hold(bytes.length === end ? bytes : bytes.subarray(0, end))
     this.tell()
@@ -156,7 +152,7 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
     }
     this.hold(decoded.data)
     this.isComplete = chunks.isComplete
-    if (this.isComplete) this.leftBytes = 0
+    if (this.isComplete) this.comingBytes = 0
     this.tell()
     return bytes.subarray(decoded.taken)
   }

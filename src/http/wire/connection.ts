@@ -3,15 +3,14 @@ import type { Answer, AnswerBody, StreamedBody } from '../answer.ts'
 import type { Connection, Lasting } from '../route.ts'
 import type { BodySource } from './body.ts'
 import { type Head, parseHead, Refusal } from './head.ts'
+import { Output, type Sink } from './output.ts'
 import { HttpRequest } from './request.ts'
 import { OutgoingStream, type StreamTarget } from './stream.ts'
 import { dateLine, mayHaveBody, statusLine } from './writing.ts'
 
 /** What a connection needs of a socket; Bun's has it. */
-export interface Wire {
+export interface Wire extends Sink {
   readonly remoteAddress: string
-  /** Sends as much as there is room for and says how many bytes that was; less than 0 when nobody is there any more. */
-  write(part: string | Uint8Array): number
   /** No more will be sent; what comes is still read. */
   shutdown(): void
   /** Lets go of it; what was sent is on its way. */
@@ -42,8 +41,6 @@ export interface Port {
 const maxHeldBytes = 256 * 1024
 /** Requests that come before those ahead of them are answered are held up to this. */
 const maxWaitingBytes = 64 * 1024
-/** Answers to requests that came together go out together, up to this; larger bodies go out by themselves. */
-const maxGatheredBytes = 64 * 1024
 /** What is left of a body that nobody wants is passed over up to this; beyond it, the connection ends. */
 const maxIgnoredBytes = 64 * 1024
 /** How long nothing may be streamed to a client that has ended its side of the connection. */
@@ -61,12 +58,12 @@ const nothing = Buffer.alloc(0)
 export class HttpConnection implements Connection, BodySource, StreamTarget {
   private readonly port: Port
   private readonly wire: Wire
+  private readonly out: Output
 
   /** What came in and was not looked at yet. */
   private input: Buffer = nothing
   /** The request that is being answered. */
   private request: HttpRequest | null = null
-  private head: Head | null = null
   /** What serves the request has not returned yet: what comes next is looked at when it has. */
   private isServing = false
   /** It waits for us to say that the body may come. */
@@ -75,13 +72,6 @@ export class HttpConnection implements Connection, BodySource, StreamTarget {
   private ignored: HttpRequest | null = null
   private stream: OutgoingStream | null = null
   private goneListener: (() => void) | null = null
-
-  /** Answers that wait for others to go out with. */
-  private gathered = ''
-  private gatheredBytes = 0
-  private isGathering = false
-  /** What the socket had no room for. */
-  private backlog: Buffer | null = null
 
   /** After this tick the client has been silent for too long. */
   private deadlineTick: number
@@ -103,6 +93,7 @@ export class HttpConnection implements Connection, BodySource, StreamTarget {
   constructor(port: Port, wire: Wire) {
     this.port = port
     this.wire = wire
+    this.out = new Output(wire)
     this.deadlineTick = port.tick + port.timeoutTicks
   }
 
@@ -131,11 +122,7 @@ export class HttpConnection implements Connection, BodySource, StreamTarget {
   drained(): void {
     if (this.deadlineTick !== never && !this.isEnded) this.renew()
     this.sentTick = this.port.tick
-    const rest = this.backlog
-    if (rest !== null) {
-      this.backlog = null
-      this.send(rest)
-    }
+    this.out.drained()
     this.goOn()
   }
 
@@ -156,7 +143,7 @@ export class HttpConnection implements Connection, BodySource, StreamTarget {
     this.isGone = true
     this.isEnded = true
     this.isDeaf = true
-    this.backlog = null
+    this.out.drop()
     this.input = nothing
     const { request, stream } = this
     request?.body.fail(clientGone())
@@ -175,8 +162,8 @@ export class HttpConnection implements Connection, BodySource, StreamTarget {
 
   /** Called once a second. */
   beat(): void {
-    if (this.isLeft()) this.terminate()
-    if (this.port.tick <= this.deadlineTick || !this.waitsForClient()) return
+    const isOverdue = this.port.tick > this.deadlineTick && this.waitsForClient()
+    if (!isOverdue && !this.isLeft()) return
     if (this.isEnded) this.wire.end()
     else if (this.isIdle()) this.endOutput()
     else this.terminate()
@@ -235,8 +222,8 @@ export class HttpConnection implements Connection, BodySource, StreamTarget {
   wanted(): void {
     if (!this.owesContinue) return
     this.owesContinue = false
-    this.flush()
-    this.send('HTTP/1.1 100 Continue\r\n\r\n')
+    this.out.text('HTTP/1.1 100 Continue\r\n\r\n')
+    this.out.flush()
   }
 
   taken(): void {
@@ -245,11 +232,11 @@ export class HttpConnection implements Connection, BodySource, StreamTarget {
 
   // What a streamed answer asks.
 
-  sendPart(part: string | Uint8Array): boolean {
+  sendPart(part: Uint8Array): boolean {
     this.sentTick = this.port.tick
-    this.flush()
-    this.send(part)
-    return this.backlog === null && !this.isGone
+    if (this.isGone) return false
+    this.out.bytes(part)
+    return !this.out.isFull
   }
 
   streamEnded(): void {
@@ -258,7 +245,7 @@ export class HttpConnection implements Connection, BodySource, StreamTarget {
   }
 
   private advance(): void {
-    this.isGathering = true
+    this.out.isGathering = true
     while (this.mayBegin()) {
       const head = parseHead(this.input)
       if (head === null) {
@@ -269,21 +256,21 @@ export class HttpConnection implements Connection, BodySource, StreamTarget {
       if (head instanceof Refusal) this.refuse(head)
       else this.begin(head)
     }
-    this.isGathering = false
-    this.flush()
+    this.out.isGathering = false
+    this.out.flush()
     this.regulate()
     if (this.isIdle() && (this.isLast || (this.inputEnded && this.input.length === 0))) this.endOutput()
   }
 
   /** After whatever held up what comes next. */
   private goOn(): void {
-    if (this.backlog !== null || this.isEnded) return
+    if (this.out.isFull || this.isEnded) return
     if (this.stream !== null) this.stream.pull()
     else this.advance()
   }
 
   private isIdle(): boolean {
-    return this.request === null && this.ignored === null && this.backlog === null
+    return this.request === null && this.ignored === null && !this.out.isFull
   }
 
   private mayBegin(): boolean {
@@ -293,7 +280,6 @@ export class HttpConnection implements Connection, BodySource, StreamTarget {
   private begin(head: Head): void {
     const request = new HttpRequest(head, this)
     this.request = request
-    this.head = head
     this.owesContinue = head.headers.expectsContinue
     this.port.openRequests++
     this.renew()
@@ -353,16 +339,16 @@ export class HttpConnection implements Connection, BodySource, StreamTarget {
   }
 
   private answer({ status, lines, body }: Answer): void {
-    const { method, isHttp10, headers } = this.head!
-    if (headers.closes || this.isBodyLost()) this.isLast = true
+    const { method, isHttp10, closes } = this.request!
+    if (closes || this.isBodyLost()) this.isLast = true
     if (this.deadlineTick !== never) this.renew()
     if (isStreamed(body)) {
       this.answerStreamed(status, lines, body)
       return
     }
     const start = this.startOf(status, lines, isHttp10)
-    if (!mayHaveBody(status)) this.gather(`${start}\r\n`)
-    else if (body === null) this.gather(`${start}Content-Length: 0\r\n\r\n`)
+    if (!mayHaveBody(status)) this.out.text(`${start}\r\n`)
+    else if (body === null) this.out.text(`${start}Content-Length: 0\r\n\r\n`)
     else if (typeof body === 'string') this.answerText(start, body, method)
     else this.answerBytes(start, body, method)
     this.finish()
@@ -371,31 +357,21 @@ export class HttpConnection implements Connection, BodySource, StreamTarget {
   private answerText(start: string, body: string, method: string): void {
     const bodyBytes = Buffer.byteLength(body)
     const head = `${start}Content-Length: ${bodyBytes}\r\n\r\n`
-    if (method === 'HEAD') {
-      this.gather(head)
-    } else if (bodyBytes <= maxGatheredBytes) {
-      this.gather(head + body, head.length + bodyBytes)
-    } else {
-      this.gather(head)
-      this.flush()
-      this.send(Buffer.from(body))
-    }
+    if (method === 'HEAD') this.out.text(head)
+    else this.out.text(head + body, head.length + bodyBytes)
   }
 
   private answerBytes(start: string, body: Uint8Array, method: string): void {
-    this.gather(`${start}Content-Length: ${body.length}\r\n\r\n`)
-    if (method === 'HEAD' || body.length === 0) return
-    this.flush()
-    this.send(body)
+    this.out.text(`${start}Content-Length: ${body.length}\r\n\r\n`)
+    if (method !== 'HEAD' && body.length > 0) this.out.bytes(body)
   }
 
   private answerStreamed(status: number, lines: string, body: StreamedBody): void {
-    const { method, isHttp10 } = this.head!
+    const { method, isHttp10 } = this.request!
     // Without chunks only the end of the connection says where the body ends.
     if (isHttp10) this.isLast = true
     const start = this.startOf(status, lines, isHttp10)
-    this.gather(isHttp10 ? `${start}\r\n` : `${start}Transfer-Encoding: chunked\r\n\r\n`)
-    this.flush()
+    this.out.text(isHttp10 ? `${start}\r\n` : `${start}Transfer-Encoding: chunked\r\n\r\n`)
     this.stream = new OutgoingStream(body, this, !isHttp10)
     this.sentTick = this.port.tick
     if (method === 'HEAD') {
@@ -430,7 +406,6 @@ export class HttpConnection implements Connection, BodySource, StreamTarget {
 
   private forgetRequest(): void {
     this.request = null
-    this.head = null
     this.stream = null
     this.goneListener = null
     this.port.openRequests--
@@ -445,43 +420,16 @@ export class HttpConnection implements Connection, BodySource, StreamTarget {
     this.regulate()
   }
 
-  private gather(text: string, bytes: number = text.length): void {
-    this.gathered += text
-    this.gatheredBytes += bytes
-    if (!this.isGathering || this.gatheredBytes > maxGatheredBytes) this.flush()
-  }
-
-  private flush(): void {
-    if (this.gatheredBytes === 0) return
-    const text = this.gathered
-    const bytes = this.gatheredBytes
-    this.gathered = ''
-    this.gatheredBytes = 0
-    this.send(text, bytes)
-  }
-
-  /** What the socket has no room for waits for `drained`. */
-  private send(part: string | Uint8Array, bytes: number = part.length): void {
-    if (this.isGone) return
-    if (this.backlog !== null) {
-      this.backlog = Buffer.concat([this.backlog, bytesOf(part)])
-      return
-    }
-    const sent = this.wire.write(part)
-    // Of a socket that is closed its end is heard of next.
-    if (sent >= 0 && sent < bytes) this.backlog = bytesOf(part).subarray(sent)
-  }
-
   /** Whether something has to come from the client, or go to it, before anything else can happen. */
   private waitsForClient(): boolean {
-    if (this.isEnded || this.backlog !== null || this.request === null) return true
+    if (this.isEnded || this.out.isFull || this.request === null) return true
     const { body } = this.request
     return !body.isComplete && body.heldBytes === 0
   }
 
   /** Whether nobody may be there any more to take what is streamed: only sending something tells. */
   private isLeft(): boolean {
-    if (!this.inputEnded || this.stream === null || this.backlog !== null) return false
+    if (!this.inputEnded || this.stream === null || this.out.isFull) return false
     return this.port.tick > this.sentTick + silentTicks
   }
 
@@ -501,9 +449,4 @@ function clientGone(): Error {
 
 function isStreamed(body: AnswerBody): body is StreamedBody {
   return body !== null && typeof body === 'object' && 'pull' in body
-}
-
-function bytesOf(part: string | Uint8Array): Buffer {
-  if (typeof part === 'string') return Buffer.from(part)
-  return Buffer.from(part.buffer, part.byteOffset, part.length)
 }

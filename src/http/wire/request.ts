@@ -13,17 +13,22 @@ export class HttpRequest {
   readonly path: string
   /** What follows the first `?`, not decoded; null without one. */
   readonly query: string | null
+  readonly isHttp10: boolean
+  /** The client wants no more than the answer to this one. */
+  readonly closes: boolean
   readonly body: RequestBody
   /** What the pattern of its route stands for in the path, by name, not decoded; `*` for the rest of the path. */
   params = noParameters
   private readonly fields: readonly string[]
 
   constructor(head: Head, source: BodySource) {
-    const { bodyBytes } = head.headers
+    const { bodyBytes, closes, fields } = head.headers
     this.method = head.method
     this.path = head.path
     this.query = head.query
-    this.fields = head.headers.fields
+    this.isHttp10 = head.isHttp10
+    this.closes = closes
+    this.fields = fields
     this.body = bodyBytes === 0 ? noBody : new RequestBody(bodyBytes, source)
   }
 

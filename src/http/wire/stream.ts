@@ -4,8 +4,10 @@ import { chunkOf, lastChunk } from './writing.ts'
 /** What a stream asks of its connection. */
 export interface StreamTarget {
   /** Whether there is room for more. */
-  sendPart(part: string | Uint8Array): boolean
+  sendPart(part: Uint8Array): boolean
   streamEnded(): void
+  /** Tells of what failed: half an answer can only be cut, and the log says why. */
+  failed(error: unknown): void
   terminate(): void
 }
 
@@ -31,7 +33,8 @@ export class OutgoingStream implements BodyWriter {
   write(part: string | Uint8Array): boolean {
     if (this.isOver) return false
     if (part.length === 0) return true
-    return this.target.sendPart(this.isChunked ? chunkOf(part) : part)
+    const bytes = this.isChunked ? chunkOf(part) : typeof part === 'string' ? Buffer.from(part) : part
+    return this.target.sendPart(bytes)
   }
 
   end(): void {
@@ -41,8 +44,10 @@ export class OutgoingStream implements BodyWriter {
     this.target.streamEnded()
   }
 
-  cut(): void {
-    if (!this.isOver) this.target.terminate()
+  cut(error: unknown): void {
+    if (this.isOver) return
+    this.target.failed(error)
+    this.target.terminate()
   }
 
   /** The client has gone. */

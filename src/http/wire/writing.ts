@@ -54,7 +54,7 @@ export function mayHaveBody(status: number): boolean {
   return status !== 204 && status !== 304
 }
 
-export const lastChunk = '0\r\n\r\n'
+export const lastChunk = Buffer.from('0\r\n\r\n')
 
 /** A part of a body, which must not be empty, in the chunked coding. */
 export function chunkOf(part: string | Uint8Array): Buffer {
