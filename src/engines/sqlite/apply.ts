@@ -21,7 +21,7 @@ import {
   recordRevision,
   recordTombstone,
 } from './record.ts'
-import { type Counts, type Meta, readMeta } from './table.ts'
+import { type Counts, type Meta, readMeta, waitForLocks } from './table.ts'
 
 /** A part of the log that the tables do not have yet. */
 export interface ApplySource {
@@ -150,9 +150,9 @@ export const checkpointWaitMs = 500
 
 /** Moves what the write-ahead log of the tables holds into the file. Passes over it while somebody is in the way. */
 export function checkpoint(db: Database): void {
-  db.run(`PRAGMA busy_timeout = ${checkpointWaitMs}`)
+  waitForLocks(db, checkpointWaitMs)
   db.run('PRAGMA wal_checkpoint(TRUNCATE)')
-  db.run('PRAGMA busy_timeout = 10000')
+  waitForLocks(db)
 }
 
 /**

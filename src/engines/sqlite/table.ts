@@ -79,12 +79,20 @@ export interface Meta {
 /** A file that kvist cannot or must not open; the message says why in one line. */
 export class RefusedFile extends Error {}
 
+/** How long a statement waits for others to let go of the file. */
+const lockWaitMs = 10_000
+
+/** Of all statements on a connection, until it is said again. */
+export function waitForLocks(db: Database, ms = lockWaitMs): void {
+  db.run(`PRAGMA busy_timeout = ${ms}`)
+}
+
 /** Opens the file for writing, making it when it is not there. Throws RefusedFile, and then has not touched it. */
 export function openForWriting(path: string): Database {
   let db: Database | undefined
   try {
     db = new Database(path, { create: true, readwrite: true })
-    db.run('PRAGMA busy_timeout = 10000')
+    waitForLocks(db)
     const isNew = checkFile(db, path)
     db.run('PRAGMA page_size = 8192')
     db.run('PRAGMA journal_mode = WAL')
@@ -277,7 +285,7 @@ const tombstoneColumns = "key, revision, ending, clock, coalesce(node, '') AS no
 export function openReader(path: string, mapped: number): TableReader {
   const db = new Database(path, { readwrite: true })
   db.run('PRAGMA query_only = 1')
-  db.run('PRAGMA busy_timeout = 10000')
+  waitForLocks(db)
   db.run(`PRAGMA mmap_size = ${mapped}`)
   db.run('PRAGMA cache_size = -4000')
 

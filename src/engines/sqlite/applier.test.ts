@@ -1,0 +1,46 @@
+import { expect, test } from 'bun:test'
+import { mkdirSync, readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { newFolder } from '../../../test/support/engine.ts'
+import { startApplier } from './applier.ts'
+import { closeReaders, openOverlay } from './overlay.ts'
+import { openForWriting, readStart } from './table.ts'
+
+test('who reads the pages of the file is told before a checkpoint changes any of them, and after', async () => {
+  const dir = newFolder()
+  mkdirSync(dir)
+  const path = join(dir, 'kvist.db')
+  const db = openForWriting(path)
+  for (let i = 1; i <= 100; i++) {
+    db.run('INSERT INTO tombstones VALUES (?, ?, ?, ?, ?, ?)', ['c', `k${i}`, i, 'delete', i, null])
+    db.run('INSERT INTO feed (revision, collection, key, ending) VALUES (?, ?, ?, ?)', [
+      i,
+      'c',
+      `k${i}`,
+      'delete',
+    ])
+  }
+  db.close()
+
+  const before = readFileSync(path)
+  const told: string[] = []
+  const state = () => {
+    const isAsBefore = readFileSync(path).equals(before)
+    const walBytes = statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0
+    return `${isAsBefore ? 'as before' : 'changed'}, ${walBytes > 0 ? 'more to come' : 'nothing to come'}`
+  }
+  const overlay = openOverlay(path, readStart(path).membersRoot, [])
+  const pages = {
+    ...overlay.pages,
+    pause: () => told.push(`pause: ${state()}`),
+    resume: () => told.push(`resume: ${state()}`),
+  }
+  const applier = startApplier(path, { ...overlay, pages }, 1024, 1)
+  try {
+    expect(await applier.forget(Number.POSITIVE_INFINITY, 1000)).toBe(100)
+    expect(told).toEqual(['pause: as before, more to come', 'resume: changed, nothing to come'])
+  } finally {
+    await applier.close()
+    closeReaders(overlay)
+  }
+})
