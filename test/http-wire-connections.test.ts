@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { jsonOf, membersIn, put, type Stored } from './support/answers.ts'
+import type { Stored } from '../sdk/types.ts'
+import { jsonOf, membersIn, put } from './support/answers.ts'
 import { until } from './support/engine.ts'
 import { startServer, type TestServer } from './support/server.ts'
 import { chunkedRequest, expectEnded, isOpenAt, openWire, requestBytes, type Wire } from './support/wire.ts'

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'bun:test'
-import { checkProblem, jsonOf, put, type Stored } from './support/answers.ts'
+import type { Stored } from '../sdk/types.ts'
+import { checkProblem, jsonOf, put } from './support/answers.ts'
 import { startServer, type TestServer } from './support/server.ts'
 import { expectEnded, openWire, requestBytes, type WireAnswer } from './support/wire.ts'
 

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'bun:test'
-import { allBytes, checkProblem, expectProblem, jsonOf, put, type Stored } from './support/answers.ts'
+import type { Stored } from '../sdk/types.ts'
+import { allBytes, checkProblem, expectProblem, jsonOf, put } from './support/answers.ts'
 import { sendRaw } from './support/raw.ts'
 import { startServer, type TestServer } from './support/server.ts'
 

@@ -33,16 +33,6 @@ export function checkProblem(
   return problem
 }
 
-/** The answer to a write. */
-export interface Stored {
-  readonly key: string
-  readonly revision: number
-  readonly created_at: string
-  readonly updated_at: string
-  readonly expires_at: string | null
-  readonly content_type: string
-}
-
 export interface Page {
   readonly members: readonly { readonly key: string; readonly [name: string]: unknown }[]
   readonly next: string | null
