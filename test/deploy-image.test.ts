@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path'
 import { options } from '../src/config.ts'
 import { type Instruction, notIgnored, parseDockerfile } from './support/dockerfile.ts'
 import { newFolder } from './support/server.ts'
+import { outputOf } from './support/spawn.ts'
 
 /**
  * The image, without a container engine: the steps of the Dockerfile are run in a folder that holds what the build
@@ -55,9 +56,10 @@ async function runBuildStage(): Promise<void> {
   const linked = Bun.spawnSync(['cp', '-al', join(root, 'node_modules'), sources])
   if (!linked.success) cpSync(join(root, 'node_modules'), join(sources, 'node_modules'), { recursive: true })
   const sent = context()
+  const env = { PATH: process.env.PATH, HOME: process.env.HOME }
   for (const { name, text } of build) {
     if (name === 'COPY') copy(sent, text.split(' '))
-    if (name === 'RUN') await sh(text)
+    if (name === 'RUN') await outputOf(['sh', '-c', text], { cwd: sources, env })
   }
 }
 
@@ -69,21 +71,6 @@ function copy(sent: readonly string[], words: readonly string[]): void {
     for (const path of found)
       cpSync(join(root, path), join(to, from === '.' ? path : (path.split('/').at(-1) ?? '')))
   }
-}
-
-async function sh(command: string): Promise<void> {
-  const child = Bun.spawn(['sh', '-c', command], {
-    cwd: sources,
-    env: { PATH: process.env.PATH, HOME: process.env.HOME },
-    stdout: 'pipe',
-    stderr: 'pipe',
-  })
-  const [stdout, stderr, exitCode] = await Promise.all([
-    child.stdout.text(),
-    child.stderr.text(),
-    child.exited,
-  ])
-  if (exitCode !== 0) throw new Error(`RUN ${command} ended with ${exitCode}: ${stdout}${stderr}`)
 }
 
 /** The last stage over a base that has the loader and the libraries that the executable asks for, /proc and /tmp. */

@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { buildExecutable } from './support/executable.ts'
+import { buildExecutable } from './support/build.ts'
 import { newFolder, startServer } from './support/server.ts'
+import { runToEnd } from './support/spawn.ts'
 
 /** The unit for systemd, as far as it can be judged where systemd does not run. */
 
@@ -23,14 +24,8 @@ beforeAll(async () => {
 })
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
-async function analyze(...args: string[]) {
-  const child = Bun.spawn(['systemd-analyze', '--no-pager', ...args], { stdout: 'pipe', stderr: 'pipe' })
-  const [stdout, stderr, exitCode] = await Promise.all([
-    child.stdout.text(),
-    child.stderr.text(),
-    child.exited,
-  ])
-  return { stdout, stderr, exitCode }
+function analyze(...args: string[]) {
+  return runToEnd(['systemd-analyze', '--no-pager', ...args])
 }
 
 test('systemd understands every line of it', async () => {

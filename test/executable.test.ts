@@ -3,8 +3,9 @@ import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import manifest from '../package.json' with { type: 'json' }
-import { buildExecutable } from './support/executable.ts'
+import { buildExecutable } from './support/build.ts'
 import { newFolder, startServer } from './support/server.ts'
+import { runToEnd } from './support/spawn.ts'
 
 /** The executable: what works in a checkout works in it, with nothing around it. */
 
@@ -24,16 +25,8 @@ function alone(files: Readonly<Record<string, string>> = {}, ...variables: reado
 
 /** What a command prints when it goes well. */
 async function printed(url: string, args: readonly string[], stdin = ''): Promise<string> {
-  const child = Bun.spawn([...alone({}, `KVIST_URL=${url}`), ...args], {
-    stdin: new Blob([stdin]),
-    stdout: 'pipe',
-    stderr: 'pipe',
-  })
-  const [stdout, stderr, exitCode] = await Promise.all([
-    child.stdout.text(),
-    child.stderr.text(),
-    child.exited,
-  ])
+  const command = [...alone({}, `KVIST_URL=${url}`), ...args]
+  const { exitCode, stdout, stderr } = await runToEnd(command, { stdin: new Blob([stdin]) })
   expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' })
   return stdout
 }

@@ -1,29 +1,28 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { allBytes, checkProblem, membersIn, put } from './support/answers.ts'
+import { allBytes, membersIn } from './support/answers.ts'
 import { until } from './support/engine.ts'
-import { startServer, type TestServer } from './support/server.ts'
-import { chunkedRequest, expectEnded, isOpenAt, openWire, requestBytes, type Wire } from './support/wire.ts'
+import type { TestServer } from './support/server.ts'
+import {
+  chunkedRequest,
+  expectEnded,
+  expectRefusal,
+  isOpenAt,
+  openWire,
+  putBytes,
+  requestBytes,
+  type Wire,
+} from './support/wire.ts'
+import { expectAlive, get, startWithValue } from './support/wire-server.ts'
 
 /** Bodies of requests and answers: how long they are, and where they end (RFC 9112, 6 to 7). */
 
 let server: TestServer
 beforeAll(async () => {
-  server = await startServer()
-  await put(`${server.url}/v1/kept/k`, '"value"')
+  server = await startWithValue()
 })
 afterAll(() => server.remove())
 
-const get = requestBytes('GET', '/v1/kept/k')
-function putBytes(path: string, body: string): Buffer {
-  return requestBytes('PUT', path, { body })
-}
-
 const intruder = putBytes('/v1/bad/intruder', '1')
-
-async function expectAlive(wire: Wire): Promise<void> {
-  wire.write(get)
-  expect((await wire.answer()).body.toString()).toBe('"value"')
-}
 
 describe('lengths and codings', () => {
   const head = 'PUT /v1/bad/k HTTP/1.1\r\nHost: x\r\n'
@@ -88,15 +87,7 @@ describe('lengths and codings', () => {
       try {
         const wire = await openWire(server.port)
         wire.write(Buffer.concat([Buffer.from(request), intruder]))
-        const answer = await wire.answer()
-        const { headers, body } = answer
-        checkProblem(
-          { ...answer, type: headers['content-type'], text: body.toString() },
-          status,
-          'invalid_request',
-        )
-        expect(headers.connection).toBe('close')
-        await expectEnded(wire)
+        await expectRefusal(wire, status)
       } catch (error) {
         throw new Error(what, { cause: error })
       }

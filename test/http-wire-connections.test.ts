@@ -1,23 +1,26 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { jsonOf, membersIn, put, type Stored } from './support/answers.ts'
+import type { Stored } from '../sdk/types.ts'
+import { jsonOf, membersIn, put } from './support/answers.ts'
 import { until } from './support/engine.ts'
-import { startServer, type TestServer } from './support/server.ts'
-import { chunkedRequest, expectEnded, isOpenAt, openWire, requestBytes, type Wire } from './support/wire.ts'
+import type { TestServer } from './support/server.ts'
+import {
+  chunkedRequest,
+  expectEnded,
+  isOpenAt,
+  openWire,
+  putBytes,
+  requestBytes,
+  type Wire,
+} from './support/wire.ts'
+import { get, startWithValue } from './support/wire-server.ts'
 
 /** Connections: requests one behind the other, and how they end (RFC 9112, 9). */
 
 let server: TestServer
 beforeAll(async () => {
-  server = await startServer()
-  await put(`${server.url}/v1/kept/k`, '"value"')
+  server = await startWithValue()
 })
 afterAll(() => server.remove())
-
-const get = requestBytes('GET', '/v1/kept/k')
-
-function putBytes(path: string, body: string): Buffer {
-  return requestBytes('PUT', path, { body })
-}
 
 async function bodyOf(wire: Wire): Promise<string> {
   return (await wire.answer()).body.toString()

@@ -1,46 +1,27 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'bun:test'
-import { checkProblem, jsonOf, put, type Stored } from './support/answers.ts'
-import { startServer, type TestServer } from './support/server.ts'
-import { expectEnded, openWire, requestBytes, type WireAnswer } from './support/wire.ts'
+import { nothingStoredCheck } from './support/answers.ts'
+import type { TestServer } from './support/server.ts'
+import { expectRefusal, latin1, openWire, putBytes, type WireAnswer } from './support/wire.ts'
+import { answerOf, get, startWithValue } from './support/wire-server.ts'
 
 /** Heads of requests as they may and may not come over the wire (RFC 9112, 2 to 3; RFC 9110, 5). */
 
 let server: TestServer
-let revision = 0
+let expectNothingStored: () => Promise<void>
 beforeAll(async () => {
-  server = await startServer()
-  await put(`${server.url}/v1/kept/k`, '"value"')
+  server = await startWithValue()
 })
 afterAll(() => server.remove())
 beforeEach(async () => {
-  revision = (await jsonOf<Stored>(put(`${server.url}/v1/kept/count`, '1'))).revision
+  expectNothingStored = await nothingStoredCheck(`${server.url}/v1/kept/count`)
 })
 
-/** Every write takes a revision: when the next one is the next number, there was none in between. */
-async function expectNothingStored(): Promise<void> {
-  const next = await jsonOf<Stored>(put(`${server.url}/v1/kept/count`, '1'))
-  expect(next.revision).toBe(revision + 1)
-  revision = next.revision
-}
-
-const get = requestBytes('GET', '/v1/kept/k')
 /** Behind a request that cannot be read nothing can be: neither is this. */
-const intruder = requestBytes('PUT', '/v1/intruders/k', { body: '1' })
-
-/** Characters up to U+00FF stand for bytes. */
-function latin1(text: string): Buffer {
-  return Buffer.from(text, 'latin1')
-}
+const intruder = putBytes('/v1/intruders/k', '1')
 
 /** One answer, after which the connection still works. */
-async function expectAnswer(request: string | Uint8Array, method = 'GET'): Promise<WireAnswer> {
-  const wire = await openWire(server.port)
-  wire.write(typeof request === 'string' ? latin1(request) : request)
-  const answer = await wire.answer(method)
-  wire.write(get)
-  expect((await wire.answer()).body.toString()).toBe('"value"')
-  wire.destroy()
-  return answer
+function expectAnswer(request: string | Uint8Array, method?: string): Promise<WireAnswer> {
+  return answerOf(server.port, request, method)
 }
 
 async function expectRefused(
@@ -50,11 +31,7 @@ async function expectRefused(
 ): Promise<void> {
   const wire = await openWire(server.port)
   wire.write(Buffer.concat([latin1(request), followedBy]))
-  const answer = await wire.answer()
-  const { headers, body } = answer
-  checkProblem({ ...answer, type: headers['content-type'], text: body.toString() }, status, 'invalid_request')
-  expect(headers.connection).toBe('close')
-  await expectEnded(wire)
+  await expectRefusal(wire, status)
 }
 
 /** Refuses each, saying which when it does not. */

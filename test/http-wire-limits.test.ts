@@ -1,23 +1,16 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { checkProblem, membersIn, put } from './support/answers.ts'
-import { startServer, type TestServer } from './support/server.ts'
-import { expectEnded, openWire, ownMib, requestBytes, type Wire } from './support/wire.ts'
+import type { TestServer } from './support/server.ts'
+import { expectEnded, openWire, ownMib, requestBytes } from './support/wire.ts'
+import { expectAlive, startWithValue } from './support/wire-server.ts'
 
 /** What a connection may cost: bytes of heads, and memory for those who do not read. */
 
 let server: TestServer
 beforeAll(async () => {
-  server = await startServer()
-  await put(`${server.url}/v1/kept/k`, '"value"')
+  server = await startWithValue()
 })
 afterAll(() => server.remove())
-
-const get = requestBytes('GET', '/v1/kept/k')
-
-async function expectAlive(wire: Wire): Promise<void> {
-  wire.write(get)
-  expect((await wire.answer()).body.toString()).toBe('"value"')
-}
 
 describe('sizes', () => {
   const start = 'PUT /v1/c/k HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n'

@@ -1,44 +1,24 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'bun:test'
-import { jsonOf, membersIn, put, type Stored } from './support/answers.ts'
-import { startServer, type TestServer } from './support/server.ts'
-import { chunkedRequest, openWire, requestBytes, type WireAnswer } from './support/wire.ts'
+import { membersIn, nothingStoredCheck } from './support/answers.ts'
+import type { TestServer } from './support/server.ts'
+import { chunkedRequest, latin1, openWire, requestBytes, type WireAnswer } from './support/wire.ts'
+import { answerOf, get, startWithValue } from './support/wire-server.ts'
 
 /** What requests ask for, over the wire: targets and methods (RFC 9112, 3; RFC 9110, 9). */
 
 let server: TestServer
-let revision = 0
+let expectNothingStored: () => Promise<void>
 beforeAll(async () => {
-  server = await startServer()
-  await put(`${server.url}/v1/kept/k`, '"value"')
+  server = await startWithValue()
 })
 afterAll(() => server.remove())
 beforeEach(async () => {
-  revision = (await jsonOf<Stored>(put(`${server.url}/v1/kept/count`, '1'))).revision
+  expectNothingStored = await nothingStoredCheck(`${server.url}/v1/kept/count`)
 })
 
-/** Every write takes a revision: when the next one is the next number, there was none in between. */
-async function expectNothingStored(): Promise<void> {
-  const next = await jsonOf<Stored>(put(`${server.url}/v1/kept/count`, '1'))
-  expect(next.revision).toBe(revision + 1)
-  revision = next.revision
-}
-
-const get = requestBytes('GET', '/v1/kept/k')
-
-/** Characters up to U+00FF stand for bytes. */
-function latin1(text: string): Buffer {
-  return Buffer.from(text, 'latin1')
-}
-
 /** One answer, after which the connection still works. */
-async function expectAnswer(request: string | Uint8Array, method = 'GET'): Promise<WireAnswer> {
-  const wire = await openWire(server.port)
-  wire.write(typeof request === 'string' ? latin1(request) : request)
-  const answer = await wire.answer(method)
-  wire.write(get)
-  expect((await wire.answer()).body.toString()).toBe('"value"')
-  wire.destroy()
-  return answer
+function expectAnswer(request: string | Uint8Array, method?: string): Promise<WireAnswer> {
+  return answerOf(server.port, request, method)
 }
 
 describe('targets', () => {

@@ -3,13 +3,9 @@ import { rmSync } from 'node:fs'
 import { membersIn, put } from './support/answers.ts'
 import { until } from './support/engine.ts'
 import { newFolder, startServer } from './support/server.ts'
-import { expectEnded, openWire, requestBytes } from './support/wire.ts'
+import { expectEnded, openWire, putBytes, requestBytes } from './support/wire.ts'
 
 /** What the connections of a server that stops see of it. */
-
-function putBytes(path: string, body: string): Buffer {
-  return requestBytes('PUT', path, { body })
-}
 
 test('closes those who ask for nothing at once, and answers those who do with the word that it closes', async () => {
   const stopping = await startServer()

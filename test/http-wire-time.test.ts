@@ -1,30 +1,21 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { membersIn, put } from './support/answers.ts'
 import { until } from './support/engine.ts'
-import { startServer, type TestServer } from './support/server.ts'
+import type { TestServer } from './support/server.ts'
 import { expectEnded, isOpenAt, openWire, requestBytes, type Wire } from './support/wire.ts'
+import { expectAlive, get, startWithValue } from './support/wire-server.ts'
 
 /** How long a connection may say nothing, or take nothing: `--idle-timeout`. */
-
-const get = requestBytes('GET', '/v1/kept/k')
-
-async function expectAlive(wire: Wire): Promise<void> {
-  wire.write(get)
-  expect((await wire.answer()).body.toString()).toBe('"value"')
-}
-
-async function startWithValue(flags: readonly string[] = []): Promise<TestServer> {
-  const server = await startServer({ flags })
-  await put(`${server.url}/v1/kept/k`, '"value"')
-  return server
-}
 
 describe('the time', () => {
   let server: TestServer
   /** With the default. */
   let patient: TestServer
   beforeAll(async () => {
-    ;[server, patient] = await Promise.all([startWithValue(['--idle-timeout', '1']), startWithValue()])
+    ;[server, patient] = await Promise.all([
+      startWithValue({ flags: ['--idle-timeout', '1'] }),
+      startWithValue(),
+    ])
   })
   afterAll(() => Promise.all([server.remove(), patient.remove()]))
 

@@ -1,25 +1,19 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { membersIn, put } from './support/answers.ts'
+import { membersIn } from './support/answers.ts'
 import { startServer, type TestServer } from './support/server.ts'
-import { chunkedRequest, expectEnded, openWire, requestBytes, type Wire } from './support/wire.ts'
+import { chunkedRequest, expectEnded, openWire, putBytes, requestBytes } from './support/wire.ts'
+import { expectAlive, get, startWithValue } from './support/wire-server.ts'
 
 /** Bodies that are not sent until they are asked for, and those that nobody asks for (RFC 9110, 10.1.1; RFC 9112, 9.6). */
 
 let server: TestServer
 let closed: TestServer
 beforeAll(async () => {
-  ;[server, closed] = await Promise.all([startServer(), startServer({ env: { KVIST_TOKEN: 's3cret' } })])
-  await put(`${server.url}/v1/kept/k`, '"value"')
+  ;[server, closed] = await Promise.all([startWithValue(), startServer({ env: { KVIST_TOKEN: 's3cret' } })])
 })
 afterAll(() => Promise.all([server.remove(), closed.remove()]))
 
-const get = requestBytes('GET', '/v1/kept/k')
-const intruder = requestBytes('PUT', '/v1/bad/intruder', { body: '1' })
-
-async function expectAlive(wire: Wire): Promise<void> {
-  wire.write(get)
-  expect((await wire.answer()).body.toString()).toBe('"value"')
-}
+const intruder = putBytes('/v1/bad/intruder', '1')
 
 describe('a client that waits for 100 Continue', () => {
   const expecting = { headers: { Expect: '100-continue' } }

@@ -2,8 +2,9 @@ import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import manifest from '../package.json' with { type: 'json' }
-import { buildSdk } from './support/sdk-package.ts'
+import { buildSdk } from './support/build.ts'
 import { newFolder, startServer } from './support/server.ts'
+import { runToEnd } from './support/spawn.ts'
 
 /** The package of the client, as somebody has it who installs it: its files, its types, and the tour of its README. */
 
@@ -59,16 +60,8 @@ test('the tour of the README does what it says', async () => {
     const program = tour().replace('http://127.0.0.1:7070', server.url)
     const path = join(folder, 'tour.ts')
     writeFileSync(path, program)
-    const child = Bun.spawn([process.execPath, '--no-env-file', '--no-install', path], {
-      cwd: folder,
-      stdout: 'pipe',
-      stderr: 'pipe',
-    })
-    const [stdout, stderr, exitCode] = await Promise.all([
-      child.stdout.text(),
-      child.stderr.text(),
-      child.exited,
-    ])
+    const command = [process.execPath, '--no-env-file', '--no-install', path]
+    const { exitCode, stdout, stderr } = await runToEnd(command, { cwd: folder })
     expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' })
     expect(stdout.split('\n').map((line) => line.replace(/revision \d+/, 'revision N'))).toEqual([
       'Ada 1',

@@ -3,8 +3,9 @@ import { copyFileSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:net'
 import { join } from 'node:path'
 import { startBrowser } from './support/browser.ts'
-import { buildSdk } from './support/sdk-package.ts'
+import { buildSdk } from './support/build.ts'
 import { newFolder, startServer, type TestServer } from './support/server.ts'
+import { runToEnd } from './support/spawn.ts'
 
 /** The built client, in every runtime that it is for: the same scenario, the same findings. */
 
@@ -119,7 +120,7 @@ describe.each([
 ] as const)('%s', (name, command) => {
   test('does all of it, and ends by itself', async () => {
     const places = { url: server.url, run: name, control: control.url.origin, hasty: hasty.url }
-    const child = Bun.spawn([...command, programFor(places)], {
+    const { exitCode, stdout, stderr } = await runToEnd([...command, programFor(places)], {
       cwd: folder,
       env: {
         PATH: process.env.PATH,
@@ -127,15 +128,7 @@ describe.each([
         DENO_DIR: join(folder, 'deno'),
         DENO_NO_UPDATE_CHECK: '1',
       },
-      stdin: 'ignore',
-      stdout: 'pipe',
-      stderr: 'pipe',
     })
-    const [stdout, stderr, exitCode] = await Promise.all([
-      child.stdout.text(),
-      child.stderr.text(),
-      child.exited,
-    ])
     expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' })
     expect(JSON.parse(stdout)).toEqual(expected)
   })

@@ -1,27 +1,20 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'bun:test'
-import { allBytes, checkProblem, expectProblem, jsonOf, put, type Stored } from './support/answers.ts'
+import { allBytes, checkProblem, expectProblem, nothingStoredCheck, put } from './support/answers.ts'
 import { sendRaw } from './support/raw.ts'
 import { startServer, type TestServer } from './support/server.ts'
 
 /** Every malformed request gets a problem that says what is wrong, and nothing is stored. */
 
 let server: TestServer
-let revision = 0
+let expectNothingStored: () => Promise<void>
 beforeAll(async () => {
   server = await startServer()
   await put(`${server.url}/v1/kept/bytes`, allBytes, { 'content-type': 'x/y' })
 })
 afterAll(() => server.remove())
 beforeEach(async () => {
-  revision = (await jsonOf<Stored>(put(`${server.url}/v1/kept/a`, '1'))).revision
+  expectNothingStored = await nothingStoredCheck(`${server.url}/v1/kept/a`)
 })
-
-/** Every write takes a revision: when the next one is the next number, there was none in between. */
-async function expectNothingStored(): Promise<void> {
-  const next = await jsonOf<Stored>(put(`${server.url}/v1/kept/a`, '1'))
-  expect(next.revision).toBe(revision + 1)
-  revision = next.revision
-}
 
 interface BadRequest {
   readonly path: string

@@ -1,5 +1,6 @@
 import { expect, test } from 'bun:test'
-import { jsonOf, put, type Stored } from './support/answers.ts'
+import type { Stored } from '../sdk/types.ts'
+import { jsonOf, put } from './support/answers.ts'
 import { startServer } from './support/server.ts'
 
 /**

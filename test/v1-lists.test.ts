@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import type { Stored } from '../sdk/types.ts'
 import {
   allBytes,
   countsOf,
@@ -8,7 +9,6 @@ import {
   oddJson,
   type Page,
   put,
-  type Stored,
 } from './support/answers.ts'
 import { startServer, type TestServer } from './support/server.ts'
 

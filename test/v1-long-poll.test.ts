@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { connect } from 'node:net'
-import { expectProblem, jsonOf, put, type Stored } from './support/answers.ts'
+import type { Stored } from '../sdk/types.ts'
+import { expectProblem, jsonOf, put } from './support/answers.ts'
 import { until } from './support/engine.ts'
 import { parseSamples, sampleOf } from './support/prometheus.ts'
 import { startServer, type TestServer } from './support/server.ts'

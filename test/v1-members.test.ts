@@ -1,14 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import {
-  allBytes,
-  countsOf,
-  expectProblem,
-  jsonOf,
-  membersIn,
-  oddJson,
-  put,
-  type Stored,
-} from './support/answers.ts'
+import type { Stored } from '../sdk/types.ts'
+import { allBytes, countsOf, expectProblem, jsonOf, membersIn, oddJson, put } from './support/answers.ts'
 import { sendRaw } from './support/raw.ts'
 import { startServer, type TestServer } from './support/server.ts'
 

@@ -1,12 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { connect } from 'node:net'
+import type { Stored } from '../sdk/types.ts'
 import { type Database, openDatabase } from '../src/core/database.ts'
 import { openSqlite } from '../src/engines/sqlite/engine.ts'
 import { type HttpServer, listen } from '../src/http/server.ts'
 import { type EventStreamOptions, eventStreams, wantsEvents } from '../src/http/sse.ts'
 import { v1Routes } from '../src/http/v1/routes.ts'
 import { type WatchCounts, watchCounts } from '../src/telemetry/watch-counts.ts'
-import { expectProblem, jsonOf, oddJson, put, type Stored } from './support/answers.ts'
+import { expectProblem, jsonOf, oddJson, put } from './support/answers.ts'
 import { newFolder, until } from './support/engine.ts'
 import {
   changeOf,

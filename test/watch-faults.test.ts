@@ -1,6 +1,7 @@
 import { afterAll, describe, expect, test } from 'bun:test'
 import { readFileSync, rmSync } from 'node:fs'
-import { jsonOf, put, type Stored } from './support/answers.ts'
+import type { Stored } from '../sdk/types.ts'
+import { jsonOf, put } from './support/answers.ts'
 import { startBrowser } from './support/browser.ts'
 import { until } from './support/engine.ts'
 import { changeOf, type Folded, fold, openWatch, type SentEvent, sorted, stateOf } from './support/events.ts'

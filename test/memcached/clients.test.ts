@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { MemcacheClient, type MultiRetrievalResponse } from 'memcache-client'
 import Memcached from 'memcached'
 import { type MemcachedTestServer, serveMemcached } from '../support/memcached/serve.ts'
+import { outputOf } from '../support/spawn.ts'
 
 /** Public memcached clients, as they are, against a real server. */
 
@@ -97,17 +98,9 @@ test('memcache-client, from npm', async () => {
   client.shutdown()
 })
 
-/** Runs a program to its end; its output, with what went wrong where it did. */
-async function output(command: string[]): Promise<string> {
-  const child = Bun.spawn(command, { stdin: 'ignore', stdout: 'pipe', stderr: 'pipe' })
-  const [out, err, exitCode] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited])
-  if (exitCode !== 0) throw new Error(`${command[0]} ended with ${exitCode}: ${out}${err}`)
-  return out
-}
-
 test('pymemcache, from Debian', async () => {
   const script = join(import.meta.dir, '../support/memcached/pymemcache_session.py')
-  const seen = JSON.parse(await output(['/usr/bin/python3', script, String(server.memcachedPort)]))
+  const seen = JSON.parse(await outputOf(['/usr/bin/python3', script, String(server.memcachedPort)]))
   expect(seen).toEqual({
     'set_many failed': [],
     get_many: true,
@@ -138,7 +131,7 @@ test('pymemcache, from Debian', async () => {
 })
 
 test('memcapable of libmemcached, from Debian, finds nothing that is not as in memcached', async () => {
-  const said = await output(['memccapable', '-a', '-h', '127.0.0.1', '-p', String(server.memcachedPort)])
+  const said = await outputOf(['memccapable', '-a', '-h', '127.0.0.1', '-p', String(server.memcachedPort)])
   expect(said).toContain('All tests passed')
   expect(said.match(/\[pass\]/g)!.length).toBeGreaterThan(25)
   expect(said).not.toContain('FAIL')

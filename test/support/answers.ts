@@ -1,4 +1,5 @@
 import { expect } from 'bun:test'
+import type { Stored } from '../../sdk/types.ts'
 
 /** Checks that an answer is a problem document (RFC 9457) of this kind that tells nothing of the inside. */
 export async function expectProblem(
@@ -33,16 +34,6 @@ export function checkProblem(
   return problem
 }
 
-/** The answer to a write. */
-export interface Stored {
-  readonly key: string
-  readonly revision: number
-  readonly created_at: string
-  readonly updated_at: string
-  readonly expires_at: string | null
-  readonly content_type: string
-}
-
 export interface Page {
   readonly members: readonly { readonly key: string; readonly [name: string]: unknown }[]
   readonly next: string | null
@@ -66,6 +57,20 @@ export function put(
 
 export async function membersIn(url: string, query = ''): Promise<Page['members']> {
   return (await jsonOf<Page>(fetch(`${url}${query}`))).members
+}
+
+/**
+ * Gives a check that nothing was stored since now, or since it was asked last: every write takes a revision, so when the
+ * next one, to this address, takes the next number, there was none in between.
+ */
+export async function nothingStoredCheck(url: string): Promise<() => Promise<void>> {
+  const nextRevision = async () => (await jsonOf<Stored>(put(url, '1'))).revision
+  let revision = await nextRevision()
+  return async () => {
+    const next = await nextRevision()
+    expect(next).toBe(revision + 1)
+    revision = next
+  }
 }
 
 /** Members and bytes of a collection as `GET /v1` counts them; null for one that has none. */

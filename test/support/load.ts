@@ -1,5 +1,6 @@
 import { expect } from 'bun:test'
-import { jsonOf, type Stored } from './answers.ts'
+import type { Stored } from '../../sdk/types.ts'
+import { jsonOf } from './answers.ts'
 
 /**
  * Writers of every kind that know what they were promised: single values, deletes, batches, imports, new ids. When the

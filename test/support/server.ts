@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { runToEnd } from './spawn.ts'
 
 /** A real server: a child process of `bin/kvist serve` on a free port. */
 export interface TestServer {
@@ -89,14 +90,9 @@ export async function runServe(
   flags: readonly string[],
   env: Readonly<Record<string, string>> = {},
 ): Promise<{ exitCode: number; output: string }> {
-  const child = Bun.spawn([kvistProgram, 'serve', '--port', '0', ...flags], {
-    env: { ...cleanEnvironment(), ...env },
-    stdin: 'ignore',
-    stdout: 'pipe',
-    stderr: 'pipe',
-  })
-  const [out, err, exitCode] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited])
-  return { exitCode, output: out + err }
+  const command = [kvistProgram, 'serve', '--port', '0', ...flags]
+  const { exitCode, stdout, stderr } = await runToEnd(command, { env: { ...cleanEnvironment(), ...env } })
+  return { exitCode, output: stdout + stderr }
 }
 
 export function newFolder(): string {

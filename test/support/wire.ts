@@ -1,6 +1,7 @@
 import { expect } from 'bun:test'
 import { readFileSync } from 'node:fs'
 import { connect } from 'node:net'
+import { checkProblem } from './answers.ts'
 
 /**
  * A client that says bytes as it is told, and reads answers as strictly as a server should read requests: what no
@@ -49,6 +50,15 @@ export interface Wire {
 export async function expectEnded(wire: Wire): Promise<void> {
   expect(await wire.closed).toBe('ended')
   expect(wire.rest().toString('latin1')).toBe('')
+}
+
+/** The next answer is that to what cannot be read: a problem, and the end of the connection. */
+export async function expectRefusal(wire: Wire, status: number): Promise<void> {
+  const answer = await wire.answer()
+  const { headers, body } = answer
+  checkProblem({ ...answer, type: headers['content-type'], text: body.toString() }, status, 'invalid_request')
+  expect(headers.connection).toBe('close')
+  await expectEnded(wire)
 }
 
 export function openWire(port: number): Promise<Wire> {
@@ -265,6 +275,15 @@ export function requestBytes(
     Buffer.from(`${method} ${path} HTTP/1.1\r\n${lines.join('')}\r\n`),
     Buffer.from(body ?? ''),
   ])
+}
+
+export function putBytes(path: string, body: string): Buffer {
+  return requestBytes('PUT', path, { body })
+}
+
+/** Characters up to U+00FF stand for bytes. */
+export function latin1(text: string): Buffer {
+  return Buffer.from(text, 'latin1')
 }
 
 /** As `requestBytes`, with the body in these chunks. */

@@ -1,0 +1,35 @@
+import { expect } from 'bun:test'
+import { put } from './answers.ts'
+import { type ServerOptions, startServer, type TestServer } from './server.ts'
+import { latin1, openWire, requestBytes, type Wire, type WireAnswer } from './wire.ts'
+
+/** What tests of the wire talk to: a server that keeps the value `"value"` at `/v1/kept/k`. */
+
+export async function startWithValue(options: ServerOptions = {}): Promise<TestServer> {
+  const server = await startServer(options)
+  await put(`${server.url}/v1/kept/k`, '"value"')
+  return server
+}
+
+/** Asks for the value. */
+export const get = requestBytes('GET', '/v1/kept/k')
+
+/** The connection still works. */
+export async function expectAlive(wire: Wire): Promise<void> {
+  wire.write(get)
+  expect((await wire.answer()).body.toString()).toBe('"value"')
+}
+
+/** One answer, after which the connection still works. */
+export async function answerOf(
+  port: number,
+  request: string | Uint8Array,
+  method = 'GET',
+): Promise<WireAnswer> {
+  const wire = await openWire(port)
+  wire.write(typeof request === 'string' ? latin1(request) : request)
+  const answer = await wire.answer(method)
+  await expectAlive(wire)
+  wire.destroy()
+  return answer
+}
