@@ -49,21 +49,47 @@ describe('the read cache', () => {
     expect(cache.stats).toMatchObject({ entries: 0, bytes: 0 })
   })
 
-  test('what is read again and again is one object, until it is set anew or deleted', () => {
+  test('what is offered again and again is one object, until it is offered anew or deleted', () => {
     const cache = memberCache(1 << 16)
     const read = (collection = 'c') => cache.get(collection, 'k')
-    cache.set('c', member('k', '1'))
-    cache.set('d', member('k', '2'))
-    for (let i = 0; i < 2; i++) expect([read('c')?.value, read('d')?.value]).toEqual(['1', '2'])
-    expect(read()).toBe(read()!)
-    expect(read()).toMatchObject({ value: '1' })
-    cache.set('c', member('k', '3', { revision: 8 }))
-    for (let i = 0; i < 3; i++) expect(read()).toMatchObject({ value: '3', revision: 8 })
+    const one = member('k', '1')
+    for (let i = 0; i < 2; i++) {
+      cache.offer('c', one)
+      cache.offer('d', member('k', '2'))
+    }
+    expect(read()).toBe(one)
+    expect(read()).toBe(one)
+    expect(read('d')?.value).toBe('2')
+    expect(cache.stats).toMatchObject({ entries: 2, bytes: 144 })
+    cache.offer('c', member('k', '3', { revision: 8 }))
+    expect(read()).toMatchObject({ value: '3', revision: 8 })
     cache.delete('d', 'k')
     expect(read()).toMatchObject({ value: '3' })
     cache.delete('c', 'k')
     expect([read('c'), read('d')]).toEqual([undefined, undefined])
-    expect(cache.stats.entries).toBe(0)
+    expect(cache.stats).toMatchObject({ entries: 0, bytes: 0 })
+  })
+
+  test('what is offered and long is kept too, and takes the place of what was short', () => {
+    const cache = memberCache(1 << 20)
+    const long = member('k', JSON.stringify('x'.repeat(10_000)), { revision: 8 })
+    for (const one of [member('k', '1'), member('k', '1'), long]) cache.offer('c', one)
+    expect(cache.get('c', 'k')).toEqual(long)
+    cache.offer('c', member('k', '2', { revision: 9 }))
+    expect(cache.get('c', 'k')).toMatchObject({ value: '2', revision: 9 })
+    cache.delete('c', 'k')
+    expect(cache.get('c', 'k')).toBeUndefined()
+    expect(cache.stats).toMatchObject({ entries: 0, bytes: 0 })
+  })
+
+  test('of what is offered, too, no more is kept than there are bytes for', () => {
+    const cache = memberCache(64 * 1024)
+    for (let i = 0; i < 2000; i++) {
+      for (let twice = 0; twice < 2; twice++) cache.offer('c', member(`k${i}`, kilobyte))
+      expect(cache.get('c', `k${i}`)?.value).toBe(kilobyte)
+      expect(cache.stats.bytes).toBeLessThanOrEqual(8 * 1024)
+    }
+    expect(cache.stats.entries).toBeLessThanOrEqual(7)
   })
 
   test('what is offered is kept the second time, in place of what was there', () => {
@@ -78,6 +104,21 @@ describe('the read cache', () => {
     const none = memberCache(0)
     for (let i = 0; i < 3; i++) none.offer('c', member('k', '1'))
     expect(none.get('c', 'k')).toBeUndefined()
+  })
+
+  test('of very many that are offered again each is itself or not there', () => {
+    const cache = memberCache(1 << 20)
+    const members = Array.from({ length: 5000 }, (_, i) => member(`k${i}`, String(i)))
+    let found = 0
+    for (const one of members) for (let twice = 0; twice < 2; twice++) cache.offer('c', one)
+    for (const one of members) {
+      const kept = cache.get('c', one.key)
+      if (kept === undefined) continue
+      expect(kept).toBe(one)
+      found++
+    }
+    expect(cache.stats).toMatchObject({ entries: found, hits: found, misses: 5000 - found })
+    expect(found).toBeGreaterThan(500)
   })
 
   test('members that are offered once each leave the cache as it is', () => {
@@ -163,8 +204,9 @@ describe('the read cache', () => {
       'k8',
       'k9',
     )
+    const stored = fc.constantFrom('set' as const, 'offer' as const)
     const step = fc.oneof(
-      { weight: 3, arbitrary: fc.record({ do: fc.constant('set' as const), key: keys, size: fc.nat(400) }) },
+      { weight: 4, arbitrary: fc.record({ do: stored, key: keys, size: fc.nat(400) }) },
       {
         weight: 3,
         arbitrary: fc.record({ do: fc.constant('get' as const), key: keys, size: fc.constant(0) }),
@@ -185,6 +227,9 @@ describe('the read cache', () => {
             if (one.do === 'set') {
               model.set(one.key, member(one.key, `"${'x'.repeat(one.size)}"`, { revision: i + 1 }))
               cache.set('c', model.get(one.key)!)
+            } else if (one.do === 'offer') {
+              const read = model.get(one.key)
+              if (read !== undefined) cache.offer('c', read)
             } else if (one.do === 'delete') {
               model.delete(one.key)
               cache.delete('c', one.key)

@@ -1,3 +1,4 @@
+import { hotMembers } from './hot-members.ts'
 import { sortKey } from './keys.ts'
 import type { Member } from './member.ts'
 
@@ -5,7 +6,8 @@ import type { Member } from './member.ts'
  * The read cache: members that were read, in front of the engine, bounded by bytes. That it is never older than the
  * store is its owner's work (database.ts).
  *
- * Members lie as bytes in one ring, found by a hash table with chains, both outside of the JavaScript heap: a member
+ * What was cheap to read is kept only while it is read again and again (hot-members.ts). What was not, and what is
+ * long, lies as bytes in one ring, found by a hash table with chains, both outside of the JavaScript heap: a member
  * of 100 bytes takes 180, where an object in a Map takes 600, and the garbage collector has nothing to walk through.
  * The ring is written onward; what it comes round to is let go of, unless it was read since it was written: then it is
  * written anew. So what is read stays, as in an LRU, and a hit costs the write of one byte.
@@ -27,7 +29,7 @@ export interface MemberCache {
   get(collection: string, key: string): Member | undefined
   /** Keeps a member in place of an earlier one; of more than an eighth of the whole neither stays. */
   set(collection: string, member: Member): void
-  /** Sets a member that was offered a short while before: of what is cheap to read, only what is read again is kept. */
+  /** What was cheap to read: it is kept when it was offered a short while before. */
   offer(collection: string, member: Member): void
   delete(collection: string, key: string): void
   /** Counts on as the cache is used. */
@@ -35,10 +37,10 @@ export interface MemberCache {
 }
 
 interface CacheStats {
-  hits: number
-  misses: number
-  entries: number
-  bytes: number
+  readonly hits: number
+  readonly misses: number
+  readonly entries: number
+  readonly bytes: number
 }
 
 const headerBytes = 64
@@ -47,12 +49,9 @@ const fresh = 0
 const wasRead = 1
 const gone = 2
 
-/** Places for members that are read again and again, and the longest value that one takes: 4 MiB in all. */
-const hotPlaces = 1024
+/** Longer values cost more to read again than to keep as bytes. */
 const maxHotLength = 4096
-
-/** Of so many members that were offered, a part of the hash is remembered. */
-const offeredPlaces = 2 ** 15
+const maxHotBytes = 4 * 1024 * 1024
 
 /** Members of this size fill the hash table; of smaller ones chains are longer. */
 const usualMemberBytes = 160
@@ -62,12 +61,15 @@ const maxKeptOnTheWay = 4
 /** `maxBytes` 0 keeps nothing. */
 export function memberCache(maxBytes: number): MemberCache {
   const slotCount = 2 ** Math.max(4, Math.floor(Math.log2(Math.max(1, maxBytes / usualMemberBytes))))
-  const size = Math.max(0, Math.min(maxBytes - slotCount * 4, 2 ** 32)) & ~7
-  const stats: CacheStats = { hits: 0, misses: 0, entries: 0, bytes: 0 }
+  const hotBytes = Math.min(maxHotBytes, maxBytes / 8)
+  const size = Math.max(0, Math.min(maxBytes - hotBytes - slotCount * 4, 2 ** 32)) & ~7
+  let hits = 0
+  let misses = 0
+  /** Of the ring. */
+  let entries = 0
+  let bytesInRing = 0
   const names = numbered()
-  const hot: (Member | undefined)[] = new Array(hotPlaces).fill(undefined)
-  const hotCollections = new Uint16Array(hotPlaces)
-  const offered = new Uint16Array(maxBytes === 0 ? 0 : offeredPlaces)
+  const hot = hotMembers(hotBytes, ({ key, value }) => entryBytes(key.length, value.length))
   // Memory is taken as it is written to, by the operating system; none is until the first member comes.
   let ring = Buffer.alloc(0)
   let view = new DataView(ring.buffer)
@@ -106,33 +108,20 @@ export function memberCache(maxBytes: number): MemberCache {
     const number = names.find(collection)
     if (number !== undefined) {
       const hash = hashOf(number, key)
-      const known = hotMember(number, key, hash)
+      const known = hot.get(number, key, hash)
       if (known !== undefined) {
-        stats.hits++
+        hits++
         return known
       }
-      const at = stats.entries === 0 ? -1 : find(number, sortKey(key), hash)
+      const at = entries === 0 ? -1 : find(number, sortKey(key), hash)
       if (at >= 0) {
-        stats.hits++
-        const member = memberAt(at, key)
-        if (ring[at + 9] === wasRead && member.value.length <= maxHotLength) {
-          hot[hash & (hotPlaces - 1)] = member
-          hotCollections[hash & (hotPlaces - 1)] = number
-        }
+        hits++
         ring[at + 9] = wasRead
-        return member
+        return memberAt(at, key)
       }
     }
-    stats.misses++
+    misses++
     return undefined
-  }
-
-  function hotMember(collection: number, key: string, hash: number): Member | undefined {
-    const place = hash & (hotPlaces - 1)
-    const member = hot[place]
-    return member !== undefined && member.key === key && hotCollections[place] === collection
-      ? member
-      : undefined
   }
 
   function memberAt(at: number, key: string): Member {
@@ -193,14 +182,16 @@ export function memberCache(maxBytes: number): MemberCache {
   }
 
   function offer(collection: string, member: Member): void {
-    if (maxBytes === 0) return
     const number = names.number(collection)
     if (number === undefined) return
     const hash = hashOf(number, member.key)
-    const place = hash & (offeredPlaces - 1)
-    const rest = hash >>> 16
-    if (offered[place] === rest) set(collection, member)
-    else offered[place] = rest
+    if (!hot.wasRead(hash)) return
+    if (member.value.length > maxHotLength) {
+      set(collection, member)
+      return
+    }
+    remove(number, member.key, hash)
+    hot.keep(number, member, hash)
   }
 
   /** Enters the bytes at an offset as a member. */
@@ -209,13 +200,13 @@ export function memberCache(maxBytes: number): MemberCache {
     view.setUint32(at, slots[slot]!, true)
     slots[slot] = at / 8 + 1
     ring[at + 9] = fresh
-    stats.entries++
-    stats.bytes += bytes
+    entries++
+    bytesInRing += bytes
   }
 
   function remove(collection: number, key: string, hash: number): void {
-    if (hotMember(collection, key, hash) !== undefined) hot[hash & (hotPlaces - 1)] = undefined
-    const at = stats.entries === 0 ? -1 : find(collection, sortKey(key), hash)
+    hot.delete(collection, key, hash)
+    const at = entries === 0 ? -1 : find(collection, sortKey(key), hash)
     if (at >= 0) unlink(at)
   }
 
@@ -230,8 +221,8 @@ export function memberCache(maxBytes: number): MemberCache {
       view.setUint32(before, next, true)
     }
     ring[at + 9] = gone
-    stats.entries--
-    stats.bytes -= sizeAt(at)
+    entries--
+    bytesInRing -= sizeAt(at)
   }
 
   function sizeAt(at: number): number {
@@ -274,7 +265,7 @@ export function memberCache(maxBytes: number): MemberCache {
 
   /** Whether the bytes fit at the head; moves it to the beginning of the ring when they fit there. */
   function fits(bytes: number): boolean {
-    if (stats.entries === 0) {
+    if (entries === 0) {
       head = 0
       tail = 0
       wrapAt = ring.length
@@ -298,7 +289,20 @@ export function memberCache(maxBytes: number): MemberCache {
       const number = names.find(collection)
       if (number !== undefined) remove(number, key, hashOf(number, key))
     },
-    stats,
+    stats: {
+      get hits() {
+        return hits
+      },
+      get misses() {
+        return misses
+      },
+      get entries() {
+        return entries + hot.held.members
+      },
+      get bytes() {
+        return bytesInRing + hot.held.bytes
+      },
+    },
   }
 }
 
