@@ -63,9 +63,9 @@ function parseWithin(bytes: Buffer, limitBytes: number): Head | Refusal | null {
   const end = text.indexOf('\r\n\r\n', start)
   if (end === -1) return unfinished(text, start)
   const lineEnd = text.indexOf('\r\n', start)
-  const line = parseRequestLine(text.slice(start, lineEnd))
+  const line = parseRequestLine(text, start, lineEnd)
   if (line instanceof Refusal) return line
-  const headers = headerBlock(text.slice(lineEnd, end + 2), line.isHttp10)
+  const headers = headerBlock(text, lineEnd, end + 2, line.isHttp10)
   if (headers instanceof Refusal) return headers
   const { method, path, query, isHttp10 } = line
   return { method, path, query, isHttp10, headers, headBytes: end + 4 }
@@ -84,14 +84,16 @@ interface KnownBlock {
 const known: (KnownBlock | undefined)[] = new Array(256).fill(undefined)
 const maxKnownLength = 512
 
-/** The block of lines, each of which a line end comes before; there is one at the end too. */
-function headerBlock(lines: string, isHttp10: boolean): HeaderBlock | Refusal {
-  const place = lines.length % known.length
-  const last = known[place]
-  if (last !== undefined && last.isHttp10 === isHttp10 && last.lines === lines) return last.headers
+/** The block of lines in a part of the text. A line end comes before each, and there is one at the end too. */
+function headerBlock(text: string, from: number, to: number, isHttp10: boolean): HeaderBlock | Refusal {
+  const length = to - from
+  const last = known[length % known.length]
+  const isKnown = last !== undefined && last.isHttp10 === isHttp10 && last.lines.length === length
+  if (isKnown && text.startsWith(last.lines, from)) return last.headers
+  const lines = text.slice(from, to)
   const headers = parseLines(lines, isHttp10)
-  if (headers instanceof Refusal || lines.length > maxKnownLength) return headers
-  known[place] = { lines, isHttp10, headers }
+  if (headers instanceof Refusal || length > maxKnownLength) return headers
+  known[length % known.length] = { lines, isHttp10, headers }
   return headers
 }
 
@@ -152,39 +154,53 @@ interface RequestLine {
   readonly isHttp10: boolean
 }
 
-const usualMethods = new Set(['GET', 'PUT', 'POST', 'DELETE', 'HEAD', 'PATCH', 'OPTIONS'])
+const usualMethods = ['GET', 'PUT', 'POST', 'DELETE', 'HEAD', 'PATCH', 'OPTIONS']
 const methodForm = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}$/
 const asciiForm = /^[\x21-\x7e]+$/
 const targetForm = /^[\x21\x22\x24-\x7e\x80-\xff]+$/
 const absoluteForm = /^https?:\/\/[^/?]+(.*)$/i
 
-function parseRequestLine(line: string): RequestLine | Refusal {
-  const first = line.indexOf(' ')
-  const last = line.lastIndexOf(' ')
-  if (first === -1 || first === last)
+function parseRequestLine(text: string, from: number, to: number): RequestLine | Refusal {
+  const first = text.indexOf(' ', from)
+  const last = text.lastIndexOf(' ', to)
+  if (first === -1 || first >= last)
     return malformed('the request line is not a method, a target and a version')
-  const method = line.slice(0, first)
-  const version = line.slice(last + 1)
-  if (version !== 'HTTP/1.1' && version !== 'HTTP/1.0') {
-    if (!/^HTTP\/\d\.\d$/.test(version))
+  const isHttp11 = isAt(text, last + 1, to, 'HTTP/1.1')
+  if (!isHttp11 && !isAt(text, last + 1, to, 'HTTP/1.0')) {
+    if (!/^HTTP\/\d\.\d$/.test(text.slice(last + 1, to)))
       return malformed('the request line does not end with a version of HTTP')
     return new Refusal(505, 'invalid_request', 'this server speaks HTTP/1.1 and HTTP/1.0')
   }
-  if (!usualMethods.has(method) && !methodForm.test(method)) return malformed('the method is not one')
-  const target = line.slice(first + 1, last)
+  const method = methodAt(text, from, first)
+  if (method === null) return malformed('the method is not one')
+  const target = text.slice(first + 1, last)
   if (target.length > maxTargetBytes) return targetTooLong()
   if (!targetForm.test(target)) return malformed('the target has a space, a # or a control character')
-  const text = asciiForm.test(target) ? target : utf8Text(target)
-  if (text === null) return malformed('the target is not UTF-8')
-  const origin = originOf(text, method)
+  const decoded = asciiForm.test(target) ? target : utf8Text(target)
+  if (decoded === null) return malformed('the target is not UTF-8')
+  const origin = originOf(decoded, method)
   if (origin === null) return malformed('the target is neither a path nor a URL')
   const mark = origin.indexOf('?')
   return {
     method,
     path: mark === -1 ? origin : origin.slice(0, mark),
     query: mark === -1 ? null : origin.slice(mark + 1),
-    isHttp10: version === 'HTTP/1.0',
+    isHttp10: !isHttp11,
   }
+}
+
+/** Of what is usual no text is made. */
+function methodAt(text: string, from: number, to: number): string | null {
+  for (const method of usualMethods) if (isAt(text, from, to, method)) return method
+  const method = text.slice(from, to)
+  return methodForm.test(method) ? method : null
+}
+
+/** Whether a part of the text is this. */
+function isAt(text: string, from: number, to: number, what: string): boolean {
+  if (to - from !== what.length) return false
+  for (let i = 0; i < what.length; i++) if (text.charCodeAt(from + i) !== what.charCodeAt(i)) return false
+  return true
 }
 
 /** Raw bytes as the text that they are. */
