@@ -9,6 +9,7 @@ import { type Match, routerOf } from './router.ts'
 import type { Port } from './wire/connection.ts'
 import { openListener } from './wire/listener.ts'
 import type { HttpRequest } from './wire/request.ts'
+import { startTurns } from './wire/turn.ts'
 
 export interface HttpOptions {
   readonly host: string
@@ -39,6 +40,7 @@ export function listen(options: HttpOptions): HttpServer {
   const { host, idleTimeoutSeconds, onError } = options
   const port: Port = {
     timeoutTicks: idleTimeoutSeconds,
+    turn: startTurns(onError),
     lasting: new Set(),
     tick: 0,
     isStopping: false,

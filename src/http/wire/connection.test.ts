@@ -1,6 +1,7 @@
 import { expect, test } from 'bun:test'
 import { type Answer, answer, streamed } from '../answer.ts'
 import { HttpConnection, type Port, type Wire } from './connection.ts'
+import { startTurns } from './turn.ts'
 
 /** A socket that takes so many bytes of each write, of the first more. */
 function narrowWire(firstBytes: number, bytesAtOnce: number) {
@@ -24,6 +25,9 @@ function narrowWire(firstBytes: number, bytesAtOnce: number) {
 function portOf(answerOf: () => Answer): Port {
   return {
     timeoutTicks: 30,
+    turn: startTurns((error) => {
+      throw error
+    }),
     lasting: new Set(),
     tick: 0,
     isStopping: false,

@@ -6,6 +6,7 @@ import { type Head, parseHead, Refusal } from './head.ts'
 import { Output, type Sink } from './output.ts'
 import { HttpRequest } from './request.ts'
 import { OutgoingStream, type StreamTarget } from './stream.ts'
+import type { Turn } from './turn.ts'
 import { dateLine, mayHaveBody, statusLine } from './writing.ts'
 
 /** What a connection needs of a socket; Bun's has it. */
@@ -24,6 +25,7 @@ export interface Wire extends Sink {
 export interface Port {
   /** A client that is waited for in vain is cut after so many. */
   readonly timeoutTicks: number
+  readonly turn: Turn
   /** Answers that last. */
   readonly lasting: Set<Lasting>
   /** Goes up once a second. */
@@ -62,6 +64,8 @@ export class HttpConnection implements Connection, BodySource, StreamTarget {
 
   /** What came in and was not looked at yet. */
   private input: Buffer = nothing
+  /** It will be looked at when the turn ends. */
+  private hasNews = false
   /** The request that is being answered. */
   private request: HttpRequest | null = null
   /** What serves the request has not returned yet: what comes next is looked at when it has. */
@@ -93,7 +97,7 @@ export class HttpConnection implements Connection, BodySource, StreamTarget {
   constructor(port: Port, wire: Wire) {
     this.port = port
     this.wire = wire
-    this.out = new Output(wire)
+    this.out = new Output(wire, port.turn)
     this.deadlineTick = port.tick + port.timeoutTicks
   }
 
@@ -109,12 +113,20 @@ export class HttpConnection implements Connection, BodySource, StreamTarget {
     const reading = this.request ?? this.ignored
     if (reading !== null && !reading.body.isComplete) {
       this.feed(reading, bytes)
-    } else if (this.input.length > 0) {
-      this.input = Buffer.concat([this.input, bytes])
-    } else {
-      if (reading === null) this.renew()
-      this.input = bytes
+      this.advance()
+      return
     }
+    if (reading === null && this.input.length === 0) this.renew()
+    this.input = this.input.length === 0 ? bytes : Buffer.concat([this.input, bytes])
+    if (this.hasNews) return
+    this.hasNews = true
+    this.port.turn.hasInput(this)
+  }
+
+  /** The turn ends, or the connection does: what came in is looked at. */
+  look(): void {
+    if (!this.hasNews || this.isEnded) return
+    this.hasNews = false
     this.advance()
   }
 
@@ -171,6 +183,7 @@ export class HttpConnection implements Connection, BodySource, StreamTarget {
 
   /** No more requests are taken than the one that is being answered. */
   endSoon(): void {
+    this.look()
     this.isLast = true
     this.goOn()
   }
@@ -245,7 +258,6 @@ export class HttpConnection implements Connection, BodySource, StreamTarget {
   }
 
   private advance(): void {
-    this.out.isGathering = true
     while (this.mayBegin()) {
       const head = parseHead(this.input)
       if (head === null) {
@@ -256,8 +268,6 @@ export class HttpConnection implements Connection, BodySource, StreamTarget {
       if (head instanceof Refusal) this.refuse(head)
       else this.begin(head)
     }
-    this.out.isGathering = false
-    this.out.flush()
     this.regulate()
     if (this.isIdle() && (this.isLast || (this.inputEnded && this.input.length === 0))) this.endOutput()
   }
@@ -412,6 +422,8 @@ export class HttpConnection implements Connection, BodySource, StreamTarget {
   }
 
   private endOutput(): void {
+    this.out.flush()
+    if (this.out.isFull) return
     this.isEnded = true
     this.isDeaf = true
     this.input = nothing

@@ -53,6 +53,7 @@ export function openListener(
     end: ({ data: connection }) => connection.endInput(),
     close({ data: connection }) {
       connections.delete(connection)
+      connection.look()
       connection.gone()
       if (++closed % tidyConnections === 0) Bun.gc(true)
     },

@@ -1,23 +1,25 @@
+import type { Turn } from './turn.ts'
+
 /** What of a socket sending needs. */
 export interface Sink {
   /** Sends as much as there is room for and says how many bytes that was; less than 0 when nobody is there any more. */
   write(part: string | Uint8Array): number
 }
 
-/** Answers to requests that came together go out together, up to this; larger bodies go out by themselves. */
+/** Text of a turn goes out together, up to this; larger bodies go out by themselves. */
 const maxGatheredBytes = 64 * 1024
 
-/** What goes out on a connection: gathered where more comes at once, kept where the socket has no room for it. */
+/** What goes out on a connection: text at the end of the turn, and kept where the socket has no room for it. */
 export class Output {
-  /** Text waits for more, up to a bound, until `flush`. */
-  isGathering = false
   private readonly sink: Sink
+  private readonly turn: Turn
   private gathered = ''
   private gatheredBytes = 0
   private backlog: Buffer | null = null
 
-  constructor(sink: Sink) {
+  constructor(sink: Sink, turn: Turn) {
     this.sink = sink
+    this.turn = turn
   }
 
   /** The socket has no room: `drained` comes when it has. */
@@ -31,9 +33,11 @@ export class Output {
       this.bytes(Buffer.from(text))
       return
     }
+    const isFirst = this.gatheredBytes === 0
     this.gathered += text
     this.gatheredBytes += bytes
-    if (!this.isGathering || this.gatheredBytes > maxGatheredBytes) this.flush()
+    if (isFirst) this.turn.hasOutput(this)
+    else if (this.gatheredBytes > maxGatheredBytes) this.flush()
   }
 
   bytes(part: Uint8Array): void {
