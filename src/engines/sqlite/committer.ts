@@ -18,7 +18,6 @@ import {
 } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
 import { type Committed, isExpired, keyOf, type Member } from '../../core/member.ts'
-import { nextTurn } from '../../core/turn.ts'
 import type { Applier } from './applier.ts'
 import {
   acceptFrame,
@@ -137,8 +136,13 @@ export function startCommitter(options: CommitterOptions): Committer {
     return new Promise((resolve, reject) => {
       const writes = plan(commit.writes)
       queue.push({ commit, writes, room: roomOf(writes), resolve, reject })
-      draining ??= nextTurn().then(drain)
+      begin()
     })
+  }
+
+  /** Whatever is in the queue when the callback under way ends is the first group. */
+  function begin(): void {
+    draining ??= Promise.resolve().then(drain)
   }
 
   function plan(writes: Commit['writes']): readonly Planned[] {
@@ -155,7 +159,7 @@ export function startCommitter(options: CommitterOptions): Committer {
     if (closing) return Promise.reject(new KvistError('closing', 'the server is stopping'))
     return new Promise((resolve) => {
       flushes.push(resolve)
-      draining ??= nextTurn().then(drain)
+      begin()
     })
   }
 
