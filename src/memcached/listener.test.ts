@@ -232,7 +232,12 @@ describe('bounds', () => {
     const value = 'x'.repeat(400_000)
     await client.ask(set('large', value), 'STORED\r\n')
     const stuck = await Promise.all(Array.from({ length: 4 }, () => opened.connect()))
-    for (const one of stuck) one.send(`set half 0 0 900000\r\n${'x'.repeat(300_000)}`)
+    const most = `set half 0 0 330000\r\n${'x'.repeat(320_000)}`
+    const readBytes = opened.server.counts.bytes_read + 3 * most.length
+    for (const one of stuck.slice(1)) one.send(most)
+    await eventually(() => opened.server.counts.bytes_read === readBytes, 'three that are nearly too much')
+    // Of those who are sending when it becomes too much some are refused: so the rest comes at once.
+    stuck[0]!.send(`set half 0 0 330000\r\n${'x'.repeat(10_000)}`)
     await eventually(() => opened.server.heldBytes() > 1_000_000, 'held bytes')
     const request = set('large', value)
     client.send(request.slice(0, 200_000))
