@@ -82,3 +82,18 @@ test.each([
     expect(texts[0]).toContain(text)
   }
 })
+
+test.each([
+  ['the server stops', (connection: HttpConnection) => connection.endSoon()],
+  ['the client sends no more', (connection: HttpConnection) => connection.endInput()],
+])('what came in in the same turn before %s is answered', async (_when, end) => {
+  const { wire, all } = narrowWire(1000, 1000)
+  const connection = new HttpConnection(
+    portOf(() => answer(200, {}, text)),
+    wire,
+  )
+  connection.receive(Buffer.from('GET / HTTP/1.1\r\nHost: x\r\n\r\n'))
+  end(connection)
+  await new Promise((resolve) => setImmediate(resolve))
+  expect(all()).toContain(text)
+})
