@@ -199,6 +199,7 @@ async function finish(run: Run): Promise<void> {
     await world.sweep()
     for (const one of followers) await one.finish()
     await wakened()
+    for (const { follower: one } of keepers) await one.finish()
   }
   for (const { follower: one } of keepers) expect(one.state).toEqual(stateWithin(one.scope, world.heard))
   await finishKeepers(run)

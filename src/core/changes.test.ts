@@ -1,11 +1,12 @@
 import { afterEach, expect, test } from 'bun:test'
 import { faultOf, newFolder } from '../../test/support/engine.ts'
 import { openSqlite } from '../engines/sqlite/engine.ts'
-import type { FeedPage } from './changes.ts'
+import { type FeedPage, type FeedSource, settled } from './changes.ts'
 import { type Content, type Database, openDatabase } from './database.ts'
 import type { Engine, ResumePoint } from './engine.ts'
+import { expiryOf } from './expiry.ts'
 import { maxExaminedMembers, maxPageBytes } from './limits.ts'
-import { type Change, keyOf } from './member.ts'
+import { type Change, isExpired, keyOf } from './member.ts'
 import { compilePattern } from './pattern.ts'
 import type { Scope } from './watch.ts'
 
@@ -163,6 +164,33 @@ test('what was written again while a page left it out keeps its new life', async
   expect((await db.get('a', 'k'))?.value).toBe('2')
   const second = await feedOf(db, all, 10, first.next)
   expect([...first.told, ...second.told]).toEqual(['put a/k'])
+})
+
+test('nothing is left out that was not asked to go, however the clock jumps meanwhile', async () => {
+  const engine = await openSqlite({ dir: newFolder(), durability: 'relaxed', onCommit() {} })
+  const db = await open(() => engine)
+  await db.put('a', 'k', json('1', 2000))
+  const over = (await db.changes(all, '', 10)).events
+  expect(over).toHaveLength(1)
+  for (const [clock, events, taken] of [
+    [[1000, 1999], ['put'], 0],
+    [[1000, 2000, 1999, 1999], ['put'], 0],
+    [[1000, 2000, 2000, 2000], [], 1],
+  ] as const) {
+    const times = [...clock]
+    const asked: number[] = []
+    const source: FeedSource = {
+      engine,
+      isOver: (_collection, member) => isExpired(member, times.shift() ?? 9999),
+      async expire(refs) {
+        asked.push(refs.length)
+        await engine.commit({ checks: [], writes: refs.map(expiryOf), nowMs: 1000 })
+      },
+    }
+    const told = await settled(source, [], over)
+    expect(told.map(({ change }) => change.type)).toEqual([...events])
+    expect(asked.reduce((sum, count) => sum + count, 0)).toBe(taken)
+  }
 })
 
 function endless(valueAt: (n: number) => string): (engine: Engine) => Engine {

@@ -170,21 +170,28 @@ export function endedBy(source: FeedSource, change: Change): ExpiringRef | null 
 
 /**
  * Takes out of the store what is over. What lives on all the same was renewed in the meantime, which nobody is told
- * of: it is among the events that this resolves with, in the order of revisions.
+ * of: it is among the events that this resolves with, in the order of revisions. What was renewed and is over again,
+ * or is over again after the clock went back, is taken out as it is then: nothing is left out that was not asked to go.
  */
 export async function settled(
   source: FeedSource,
   events: readonly WatchEvent[],
   over: readonly WatchEvent[],
 ): Promise<readonly WatchEvent[]> {
-  if (over.length === 0) return events
-  await source.expire(over.flatMap(({ change }) => endedBy(source, change) ?? []))
   const living: WatchEvent[] = []
-  for (const { change, point } of over) {
-    const { collection } = change
-    const member = await source.engine.read(collection, keyOf(change))
-    if (member?.revision !== revisionOf(change) || source.isOver(collection, member)) continue
-    living.push({ change: { type: 'put', collection, member }, point })
+  for (let open = over; open.length > 0; ) {
+    const asked = open.map(({ change }) => endedBy(source, change))
+    await source.expire(asked.filter((ref) => ref !== null))
+    const again: WatchEvent[] = []
+    for (const [i, { change, point }] of open.entries()) {
+      const { collection } = change
+      const member = await source.engine.read(collection, keyOf(change))
+      if (member?.revision !== revisionOf(change)) continue
+      const found: WatchEvent = { change: { type: 'put', collection, member }, point }
+      if (!source.isOver(collection, member)) living.push(found)
+      else if (asked[i]?.expiresAtMs !== member.expiresAtMs) again.push(found)
+    }
+    open = again
   }
   if (living.length === 0) return events
   return [...events, ...living].sort((a, b) => revisionOf(a.change) - revisionOf(b.change))

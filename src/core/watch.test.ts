@@ -456,6 +456,35 @@ describe('expiry', () => {
     })
   }
 
+  test('a member that was renewed, and whose time is over again when that is seen, is gone for good', async () => {
+    let nowMs = 1000
+    let engine: Engine | undefined
+    let beforeRead = async () => {}
+    const db = await open({ now: () => nowMs }, (opened) => {
+      engine = opened
+      return {
+        ...opened,
+        async read(collection, name) {
+          await beforeRead()
+          return opened.read(collection, name)
+        },
+      }
+    })
+    const watcher = watched(db, all, null)
+    await db.put('c', 'a', json('1', 2000))
+    const renewal = { op: 'renew', collection: 'c', key: 'a', expiresAtMs: 3000, ifRevision: 1 } as const
+    const renewing = engine!.commit({ checks: [], writes: [renewal], nowMs: 1999 })
+    beforeRead = async () => {
+      nowMs = 3000
+    }
+    nowMs = 2000
+    const reading = watcher.read()
+    await renewing
+    expect([...eventsOf(await reading).map(tell), ...(await rest(watcher))]).toEqual(['expire a'])
+    nowMs = 1000
+    expect(await db.get('c', 'a')).toBeNull()
+  })
+
   test('the sweep is heard of', async () => {
     let nowMs = 1000
     const db = await open({ now: () => nowMs })
