@@ -27,6 +27,8 @@ import type { Member } from './member.ts'
  */
 export interface MemberCache {
   get(collection: string, key: string): Member | undefined
+  /** Whether a member is among those that are read again and again. */
+  isHot(collection: string, key: string): boolean
   /** Keeps a member in place of an earlier one; of more than an eighth of the whole neither stays. */
   set(collection: string, member: Member): void
   /** What was cheap to read: it is kept when it was offered a short while before. */
@@ -122,6 +124,11 @@ export function memberCache(maxBytes: number): MemberCache {
     }
     misses++
     return undefined
+  }
+
+  function isHot(collection: string, key: string): boolean {
+    const number = names.find(collection)
+    return number !== undefined && hot.get(number, key, hashOf(number, key)) !== undefined
   }
 
   function memberAt(at: number, key: string): Member {
@@ -283,6 +290,7 @@ export function memberCache(maxBytes: number): MemberCache {
 
   return {
     get,
+    isHot,
     set,
     offer,
     delete(collection, key) {

@@ -49,6 +49,8 @@ import {
 export interface Database {
   /** Where expiry slides, what is read lives on. */
   get(collection: string, key: string): Maybe<Member | null>
+  /** This one will be asked for within the turn, as others may be: see `Engine.foresee`. */
+  foresee(ref: MemberRef): void
   getMany(refs: readonly MemberRef[]): Promise<(Member | null)[]>
   /** Why there is no such member: it expired, or was deleted; null when it lives, or nobody remembers. */
   ending(collection: string, key: string): Promise<Ending | null>
@@ -429,6 +431,9 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
 
   return {
     get,
+    foresee(ref) {
+      if (!cache.isHot(ref.collection, ref.key)) engine.foresee?.(ref)
+    },
     async ending(collection, key) {
       const member = await engine.read(collection, key)
       // What has expired is swept soon, and only then leaves its tombstone.

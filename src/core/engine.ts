@@ -30,6 +30,12 @@ export interface Engine {
   /** As `read`, for several at once; the answer has the order of the question. */
   readMany(refs: readonly MemberRef[]): Maybe<(Member | null)[]>
 
+  /**
+   * The member will be read within the turn, as others may be that are told of now. An engine to which several together are
+   * less work than each alone can prepare for it; nothing that anybody sees comes of it.
+   */
+  foresee?(ref: MemberRef): void
+
   /** What stays of a member that is gone, while that is kept; null for a living or never heard of one. */
   tombstone(collection: string, key: string): Maybe<Tombstone | null>
 

@@ -78,7 +78,8 @@ export const docsRoutes: readonly Route[] = [
     tag: serverTag,
     open: true,
     docs: { answers: { 200: { description: 'The file' } }, problems: ['not_found'] },
-    async handle({ params: { file = '' } }) {
+    async handle(request) {
+      const file = request.parameter('file') ?? ''
       const asset = Object.hasOwn(assets, file) ? assets[file] : undefined
       if (asset === undefined) throw new KvistError('not_found', 'the page has no such file')
       const headers = { ...fields, 'Content-Type': asset.type, 'Cache-Control': 'max-age=3600' }

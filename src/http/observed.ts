@@ -3,10 +3,13 @@ import type { Answer } from './answer.ts'
 import type { Connection, Route } from './route.ts'
 import type { HttpRequest } from './wire/request.ts'
 
-type Handler = (request: HttpRequest, connection: Connection) => Maybe<Answer>
-
-/** Gives the connection one answer, now or later. */
-export type Serve = (request: HttpRequest, connection: Replying) => void
+/** What a route does with a request. */
+export interface Handler {
+  /** Gives the connection one answer, now or later. */
+  readonly serve: (request: HttpRequest, connection: Replying) => void
+  /** See `Route.foresee`. */
+  readonly foresee: Route['foresee'] | null
+}
 
 interface Replying extends Connection {
   reply(answer: Answer): void
@@ -33,15 +36,15 @@ export function waited(request: HttpRequest, ms: number): void {
  * connection is given the answer, at once where there is one.
  */
 export function observed(
-  handler: Handler,
+  handle: Route['handle'],
   observer: Observer,
   recover: (error: unknown, request: HttpRequest) => Answer,
-): Serve {
+): Handler['serve'] {
   return (request, connection) => {
     const startedMs = performance.now()
     let answer: Maybe<Answer>
     try {
-      answer = handler(request, connection)
+      answer = handle(request, connection)
     } catch (error) {
       answer = recover(error, request)
     }

@@ -6,7 +6,9 @@ import type { HttpRequest } from './wire/request.ts'
 
 /** A request as the router would hand it on. */
 function routed(target: string, params: Readonly<Record<string, string>> = {}): HttpRequest {
-  return Object.assign(requestOf(`GET ${target} HTTP/1.1`), { params })
+  const request = requestOf(`GET ${target} HTTP/1.1`)
+  request.setParameters(Object.keys(params), Object.values(params))
+  return request
 }
 
 function codeOf(work: () => unknown): string {

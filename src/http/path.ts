@@ -7,8 +7,8 @@ import type { HttpRequest } from './wire/request.ts'
 /** What a path and a query say. Each part is decoded once, and what cannot be is refused: it would name something else. */
 
 /** A parameter of the route, decoded. */
-export function pathParameter({ params }: HttpRequest, name: string): string {
-  return decode(params[name]!)
+export function pathParameter(request: HttpRequest, name: string): string {
+  return decode(request.parameter(name)!)
 }
 
 export function collectionOf(request: HttpRequest): string {
@@ -16,9 +16,14 @@ export function collectionOf(request: HttpRequest): string {
 }
 
 /** The collection and key of a path. The key is a segment, or all that follows the collection. */
-export function memberOf({ params }: HttpRequest): MemberRef {
-  const key = params.key ?? params['*']!
-  return { collection: parseCollection(decode(params.collection!)), key: parsePathKey(decode(key)) }
+export function memberOf(request: HttpRequest): MemberRef {
+  request.member ??= namedMember(request)
+  return request.member
+}
+
+function namedMember(request: HttpRequest): MemberRef {
+  const key = request.parameter('key') ?? request.parameter('*')!
+  return { collection: parseCollection(pathParameter(request, 'collection')), key: parsePathKey(decode(key)) }
 }
 
 function parsePathKey(key: string): string {

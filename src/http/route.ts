@@ -38,6 +38,11 @@ export interface Route {
   readonly api?: Api
   /** Answers without a token too. */
   readonly open?: true
+  /**
+   * Told of a request that is served within the turn, as others may be that came in with it: what several need can be looked
+   * up together. Must not throw, nor do anything that shows.
+   */
+  readonly foresee?: (request: HttpRequest) => void
   /** May throw a KvistError. */
   readonly handle: (request: HttpRequest, connection: Connection) => Maybe<Answer>
 }

@@ -12,7 +12,9 @@ function routes(...rows: string[]): Route[] {
 
 function found(rows: Route[], path: string) {
   const match = routerOf(rows, ({ summary }) => summary).match(path)
-  return match === null ? null : [match.place.pattern, { ...match.params }]
+  if (match === null) return null
+  const { names, pattern } = match.place
+  return [pattern, Object.fromEntries(names.map((name, i) => [name, match.values[i]]))]
 }
 
 test('what is fixed wins over parameters, and these over the rest of a path, whatever comes first', () => {

@@ -15,13 +15,15 @@ export interface Place<Handler> {
 
 export interface Match<Handler> {
   readonly place: Place<Handler>
-  /** Not decoded. */
-  readonly params: Readonly<Record<string, string>>
+  /** What its parameters stand for, in the order of their names, not decoded. */
+  readonly values: readonly string[]
 }
 
 interface Node<Handler> {
-  readonly fixed: Map<string, Node<Handler>>
+  readonly fixed: { readonly name: string; readonly node: Node<Handler> }[]
   parameter: Node<Handler> | null
+  /** What the parameter stood for where more followed: one text for many requests is quick to compare with itself. */
+  lastValue: string
   /** What ends here. */
   here: Place<Handler> | null
   /** What takes all that follows. */
@@ -42,13 +44,13 @@ export function routerOf<Handler>(
     match(path) {
       const values: string[] = []
       const place = path.startsWith('/') ? find(root, path, 1, values) : null
-      return place === null ? null : { place, params: named(place.names, values) }
+      return place === null ? null : { place, values }
     },
   }
 }
 
 function newNode<Handler>(): Node<Handler> {
-  return { fixed: new Map(), parameter: null, here: null, rest: null }
+  return { fixed: [], parameter: null, lastValue: '', here: null, rest: null }
 }
 
 /** The place of a pattern, made where it is not there yet. */
@@ -83,10 +85,10 @@ function childOf<Handler>(node: Node<Handler>, segment: string): Node<Handler> {
     node.parameter ??= newNode()
     return node.parameter
   }
-  const known = node.fixed.get(segment)
-  if (known !== undefined) return known
+  const known = node.fixed.find(({ name }) => name === segment)
+  if (known !== undefined) return known.node
   const child = newNode<Handler>()
-  node.fixed.set(segment, child)
+  node.fixed.push({ name: segment, node: child })
   return child
 }
 
@@ -98,14 +100,14 @@ function find<Handler>(
   values: string[],
 ): Place<Handler> | null {
   const slash = path.indexOf('/', from)
-  const segment = slash === -1 ? path.slice(from) : path.slice(from, slash)
-  const fixed = node.fixed.get(segment)
-  if (fixed !== undefined) {
+  const to = slash === -1 ? path.length : slash
+  const fixed = fixedAt(node, path, from, to)
+  if (fixed !== null) {
     const place = slash === -1 ? fixed.here : find(fixed, path, slash + 1, values)
     if (place !== null) return place
   }
-  if (node.parameter !== null && segment !== '') {
-    values.push(segment)
+  if (node.parameter !== null && to > from) {
+    values.push(slash === -1 ? path.slice(from) : valueAt(node, path, from, to))
     const place = slash === -1 ? node.parameter.here : find(node.parameter, path, slash + 1, values)
     if (place !== null) return place
     values.pop()
@@ -115,8 +117,22 @@ function find<Handler>(
   return node.rest
 }
 
-function named(names: readonly string[], values: readonly string[]): Readonly<Record<string, string>> {
-  const params: Record<string, string> = {}
-  for (let i = 0; i < names.length; i++) params[names[i]!] = values[i]!
-  return params
+/** The fixed child of a segment of the path, of which no text is made. */
+function fixedAt<Handler>(
+  { fixed }: Node<Handler>,
+  path: string,
+  from: number,
+  to: number,
+): Node<Handler> | null {
+  for (const { name, node } of fixed) if (isAt(path, from, to, name)) return node
+  return null
+}
+
+function valueAt<Handler>(node: Node<Handler>, path: string, from: number, to: number): string {
+  if (!isAt(path, from, to, node.lastValue)) node.lastValue = path.slice(from, to)
+  return node.lastValue
+}
+
+function isAt(path: string, from: number, to: number, text: string): boolean {
+  return text.length === to - from && path.startsWith(text, from)
 }

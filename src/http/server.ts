@@ -1,7 +1,7 @@
 import { bearerCheck } from '../auth/token.ts'
 import { KvistError } from '../core/errors.ts'
 import { type Answer, answer } from './answer.ts'
-import { type Observe, observed, type Serve } from './observed.ts'
+import { type Handler, type Observe, observed } from './observed.ts'
 import { methodNotAllowed, problemAnswer } from './problem.ts'
 import { requestId, requestIdHeader } from './request-id.ts'
 import type { Api, Route } from './route.ts'
@@ -38,6 +38,7 @@ export interface HttpServer {
 /** Serves the rows at once. Throws where the port cannot be had. */
 export function listen(options: HttpOptions): HttpServer {
   const { host, idleTimeoutSeconds, onError } = options
+  const handlerOf = handlersOf(options)
   const port: Port = {
     timeoutTicks: idleTimeoutSeconds,
     turn: startTurns(onError),
@@ -45,7 +46,11 @@ export function listen(options: HttpOptions): HttpServer {
     tick: 0,
     isStopping: false,
     openRequests: 0,
-    serve: serveOf(options),
+    foresee(request) {
+      request.handler = handlerOf(request)
+      request.handler.foresee?.(request)
+    },
+    serve: (request, connection) => (request.handler ?? handlerOf(request)).serve(request, connection),
     refuse: ({ status, code, detail }) => problemAnswer(new KvistError(code, detail), {}, { status }),
     report: (error, request) => report(error, request, onError),
   }
@@ -58,27 +63,30 @@ export function listen(options: HttpOptions): HttpServer {
   }
 }
 
-/** What answers all requests. */
-function serveOf(options: HttpOptions): Serve {
+/** What finds the handler of any request, and tells the request of its parameters. */
+function handlersOf(options: HttpOptions): (request: HttpRequest) => Handler {
   const { routes, observe } = options
-  const router = routerOf(routes, (route) =>
-    observed(routeHandler(route, options), observe(route), recovery(route.api, options)),
-  )
+  const router = routerOf(routes, (route): Handler => {
+    const { foresee = null } = route
+    return {
+      serve: observed(routeHandler(route, options), observe(route), recovery(route.api, options)),
+      foresee,
+    }
+  })
   const nothing = unroutedHandler(options)
-  const unrouted = (match: Match<Serve> | null) =>
-    observed((request) => nothing(request, match), observer, recovery(undefined, options))
   const observer = observe(null)
-  return (request, connection) => {
+  const unrouted = (match: Match<Handler> | null): Handler => ({
+    serve: observed((request) => nothing(request, match), observer, recovery(undefined, options)),
+    foresee: null,
+  })
+  return (request) => {
     const match = router.match(request.path)
     const methods = match?.place.methods
-    const serve =
+    const handler =
       methods?.get(request.method) ?? (request.method === 'HEAD' ? methods?.get('GET') : undefined)
-    if (match === null || serve === undefined) {
-      unrouted(match)(request, connection)
-    } else {
-      request.params = match.params
-      serve(request, connection)
-    }
+    if (match === null || handler === undefined) return unrouted(match)
+    request.setParameters(match.place.names, match.values)
+    return handler
   }
 }
 
@@ -138,7 +146,7 @@ function isGone(error: unknown): boolean {
 function unroutedHandler({
   routes,
   token,
-}: HttpOptions): (request: HttpRequest, match: Match<Serve> | null) => Answer {
+}: HttpOptions): (request: HttpRequest, match: Match<Handler> | null) => Answer {
   const mayEnter = token === null ? null : bearerCheck(token)
   const apis = [...new Set(routes.map(({ api }) => api))]
   return (request, match) => {

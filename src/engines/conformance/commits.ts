@@ -219,6 +219,23 @@ export function commitPromises({ storeTest, phaseTest, differences }: Suite): vo
   )
 
   phaseTest(
+    'what is foreseen is read as it is when it is read',
+    [(store) => write(store, put('a', '1'), put('b', '1'), put('c', '1'))],
+    async (store) => {
+      const refs = ['a', 'b', 'c', 'none'].map((key) => ({ collection, key }))
+      for (let round = 2; round < 5; round++) {
+        for (const ref of refs) store.engine.foresee?.(ref)
+        await write(store, put('a', `${round}`), round % 2 ? put('b', `${round}`) : remove('b'))
+        for (const ref of [...refs, ...refs]) store.engine.foresee?.(ref)
+        const values = [`${round}`, round % 2 ? `${round}` : null, '1', null]
+        for (const [i, { key }] of refs.entries())
+          expect([key, (await read(store, key))?.value ?? null]).toEqual([key, values[i]!])
+        expect((await store.engine.readMany(refs)).map((found) => found?.value ?? null)).toEqual(values)
+      }
+    },
+  )
+
+  phaseTest(
     'checks hold for the revision that is there and for what must not be',
     [(store) => write(store, put('a', '1'), put('b', '1')), (store) => write(store, remove('b'))],
     async (store) => {

@@ -31,7 +31,7 @@ import {
   writeFrame,
 } from './log.ts'
 import { addRecord, countRecord, type Memtable, memtable } from './memtable.ts'
-import { type Overlay, readMember, readStanding, recordStanding } from './overlay.ts'
+import { foreseeMember, type Overlay, readMember, readStanding, recordStanding } from './overlay.ts'
 import { startPace } from './pace.ts'
 import { type Chunk, encodeRecord, type RecordFields, recordRoom, type Standing } from './record.ts'
 import type { Counts } from './table.ts'
@@ -186,6 +186,7 @@ export function startCommitter(options: CommitterOptions): Committer {
     let room = frameHeaderBytes
     for (const one of pending) room += one.room
     const current = await activeWithRoom(room)
+    if (overlay.isSmall) foreseeAll(pending)
     const group = stageGroup(pending, current)
     if (group.offsets.length > 0) {
       try {
@@ -207,6 +208,11 @@ export function startCommitter(options: CommitterOptions): Committer {
       else stats.failedChecks++
       pending[i]!.resolve(result)
     }
+  }
+
+  /** What the group replaces is looked for together. */
+  function foreseeAll(pending: readonly Pending[]): void {
+    for (const { writes } of pending) for (const write of writes) foreseeMember(overlay, write)
   }
 
   /** Where the tables cannot keep up, writers are slowed down before there is no room at all. */

@@ -12,6 +12,7 @@ import { addStoredRecord, countRecord, memtable } from './memtable.ts'
 import {
   closeReaders,
   expiringMembers,
+  foreseeMember,
   type Overlay,
   openOverlay,
   readMember,
@@ -150,7 +151,13 @@ function engineOf(
   return {
     read: (collection, key) => reading(() => readMember(overlay, collection, key)),
     readMany: (refs) =>
-      reading(() => refs.map(({ collection, key }) => readMember(overlay, collection, key))),
+      reading(() => {
+        for (const ref of refs) foreseeMember(overlay, ref)
+        return refs.map(({ collection, key }) => readMember(overlay, collection, key))
+      }),
+    foresee(ref) {
+      if (!closed) foreseeMember(overlay, ref)
+    },
     tombstone: (collection, key) => reading(() => readTombstone(overlay, collection, key)),
     scan: (range) => reading(() => scanMembers(overlay, range)),
     commit: committer.commit,

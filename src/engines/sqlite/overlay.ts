@@ -2,7 +2,7 @@ import type { ExpiringRef, MemberRef, ScanPage, ScanRange } from '../../core/eng
 import { compareKeys } from '../../core/keys.ts'
 import { maxPageBytes } from '../../core/limits.ts'
 import type { Member, Tombstone } from '../../core/member.ts'
-import { findRecord, isLatest, type Memtable, overlayKeys } from './memtable.ts'
+import { findRecord, isLatest, type Memtable, overlayKeys, touchRecord } from './memtable.ts'
 import { openPages, type PageReader } from './pages.ts'
 import {
   type Chunk,
@@ -82,6 +82,12 @@ export function readMember(
   if (!inTables.has(collection)) return null
   const read = pages.read(collection, key)
   return read === undefined ? wideReader.read(collection, key) : read
+}
+
+/** This one will be read, or its standing will, within the turn, as others may be: see `PageReader.foresee`. */
+export function foreseeMember({ tables, pages, inTables }: Overlay, { collection, key }: MemberRef): void {
+  touchRecord(tables, collection, key)
+  if (inTables.has(collection)) pages.foresee(collection, key)
 }
 
 export function readTombstone(

@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import type { Member, Value } from '../../core/member.ts'
-import { openPages, pageBytes } from './pages.ts'
+import { pageBytes } from './page-format.ts'
+import { openPages } from './pages.ts'
 import { mappedBytes, openForWriting, openReader, readStart } from './table.ts'
 
 const dir = mkdtempSync(join(tmpdir(), 'kvist-pages-'))
@@ -149,6 +150,22 @@ describe('members read from the pages', () => {
             expect(pages.read(collection, other)).toEqual(reader.read(collection, other))
           }
         }
+        const refs = some.flatMap(({ collection, member: { key } }) => [
+          { collection, key },
+          { collection, key: `${key}!` },
+        ])
+        for (const order of [refs, refs.toReversed()]) {
+          // More than are looked for together, and in the one order or the other.
+          for (let from = 0; from < refs.length; from += 300) {
+            for (const { collection, key } of refs.slice(from, from + 300)) pages.foresee(collection, key)
+            for (const { collection, key } of order.slice(from, from + 300)) {
+              const found = pages.read(collection, key)
+              if (found !== undefined) expect(found).toEqual(reader.read(collection, key))
+              const standing = pages.standing(collection, key)
+              if (found !== undefined) expect(standing).toEqual(reader.standing(collection, key))
+            }
+          }
+        }
         reader.close()
         pages.close()
         rmSync(path)
@@ -198,6 +215,32 @@ describe('members read from the pages', () => {
     db.close()
   })
 
+  test('are as they are when they are read, whatever they were when that was foreseen', () => {
+    const rows = Array.from({ length: 300 }, (_, i) => row('c', `k${i}`, '1'))
+    const path = fill(rows)
+    const pages = open(path)
+    const db = openForWriting(path)
+    for (let round = 0; round < 3; round++) {
+      for (let time = 0; time < times; time++) for (const { member } of rows) pages.read('c', member.key)
+      for (const { member } of rows) pages.foresee('c', member.key)
+      // Those behind it were looked for together with it.
+      expect(pages.read('c', 'k0')).toBeDefined()
+      pages.pause()
+      expect(pages.read('c', 'k1')).toBeUndefined()
+      db.run('DELETE FROM members')
+      const values = rows
+        .filter((_, i) => i % 3 !== round)
+        .map(({ member }) => row('c', member.key, `${round}`))
+      insert(db, values)
+      db.run('PRAGMA wal_checkpoint(TRUNCATE)')
+      pages.resume()
+      for (const [i, { member }] of rows.entries())
+        expect(pages.read('c', member.key)?.value ?? null).toBe(i % 3 === round ? null : `${round}`)
+    }
+    pages.close()
+    db.close()
+  })
+
   test('are found again after the file has grown and every page is another', () => {
     const path = fill([row('c', 'key-0', '0')])
     const pages = open(path)
@@ -240,8 +283,14 @@ describe('members read from the pages', () => {
       }
       writeFileSync(path, bytes)
       const pages = openPages(path, root)
-      for (const { collection, member } of rows) pages.read(collection, member.key)
-      for (const { collection, member } of rows) pages.read(collection, member.key)
+      for (let time = 0; time < times; time++) {
+        for (const { collection, member } of rows) pages.read(collection, member.key)
+        for (let from = 0; from < rows.length; from += 50) {
+          const some = rows.slice(from, from + 50)
+          for (const { collection, member } of some) pages.foresee(collection, member.key)
+          for (const { collection, member } of some) pages.read(collection, member.key)
+        }
+      }
       pages.close()
     }
   })

@@ -1,31 +1,43 @@
 import { statSync } from 'node:fs'
 import { jsonContentType, type Member } from '../../core/member.ts'
+import { byteOfHash, pageDigests } from './digests.ts'
 import { mapFile, windowBytes } from './mapped-file.ts'
+import {
+  cellAt,
+  cellCount,
+  columnBytes,
+  interiorHeadBytes,
+  interiorType,
+  leafHeadBytes,
+  leafType,
+  number32,
+  numberAt,
+  pageBytes,
+  rowAt,
+  textBytes,
+  textsBytes,
+  unsure,
+} from './page-format.ts'
 import type { Standing } from './record.ts'
 
 /**
- * Reads members from the pages of the tables' file as they lie in memory, by SQLite's file format
- * (https://www.sqlite.org/fileformat2.html), at half of what asking SQLite costs (docs/design/engine-sqlite.md).
+ * Reads members from the pages of the tables' file as they lie in memory (page-format.ts), at half of what asking SQLite
+ * costs (docs/design/engine-sqlite.md). `members` is a b-tree of whole rows, in the leaves and between them.
  *
  * It reads the state that the file itself is in, and only while nobody writes to it. What a job of the applier brings is in
  * the write-ahead log until a checkpoint moves it, and in the segments in memory until after that; so the applier tells
  * before and after each checkpoint, and where one did not move all of it SQLite answers. So it does for whatever is not
  * plain: a value that goes on in pages of its own, a page that is not as it should be.
- *
- * `members` is a b-tree of whole rows, in the leaves and between them: a page is a head, the offsets of its cells (2
- * bytes each, in the order of keys), and the cells; one between leaves has the page of what lies before it in front.
- *
- *     cell     [page before it: 4] bytes of the row: varint, then the row
- *     row      bytes of this head: 1; a type for each column: varints; then the columns
- *     type     0 NULL, 1 to 6 integers of 1, 2, 3, 4, 6, 8 bytes, 8 and 9 the integers 0 and 1,
- *              12 + 2n n bytes, 13 + 2n text of n bytes
- *
- * Numbers are big-endian.
  */
 export interface PageReader {
   /** Null for no such member; undefined when SQLite has to be asked. */
   read(collection: string, key: string): Member | null | undefined
   standing(collection: string, key: string): Standing | null | undefined
+  /**
+   * This one will be asked for within the turn. Those that were foreseen are looked for together when the first of them is
+   * asked for, a step of all and then the next step of all: the processor waits for memory once for many.
+   */
+  foresee(collection: string, key: string): void
   /** Somebody is about to write to the file. */
   pause(): void
   /** Nobody does any more. */
@@ -33,52 +45,52 @@ export interface PageReader {
   close(): void
 }
 
-export const pageBytes = 8192
 const windowPages = windowBytes / pageBytes
 const windowShift = Math.log2(windowPages)
-const interiorType = 2
-const leafType = 10
-const interiorHeadBytes = 12
-const leafHeadBytes = 8
 /** Longer rows go on in other pages. */
 const maxRowBytes = Math.floor(((pageBytes - 12) * 64) / 255) - 23
-/** No row is as short: nothing that is read of one before its lengths are known lies past its page. */
-const leastCellBytes = 24
 const maxDepth = 20
 
-/** What a search gives in place of the offset of a row. */
+/** What a search gives in place of the offset of a row; also `unsure`. */
 const none = -1
-const unsure = -2
 
 /** After so long without a read the memory is let go of. */
 const idleMs = 10_000
 
-/**
- * Of a page that is read a second time a digest is kept. It lies in two or three lines of the processor's memory, where
- * halving the page itself takes eight of them, each of them waited for.
- *
- * Of a leaf:    rows: 2, unused: 1, 0: 1, a byte of the hash of each key, up to the next 4, where each row is: 2 each
- * Of another:   rows: 2, bytes that all have in common: 1, bytes of the collection's name: 1, what is in common,
- *               up to the next 4, the next 4 bytes of each row, the 4 after them, the page before each: 4 each; last page
- *
- * Numbers are in the order of the processor. For each page: 0 never read, 1 read once, 2 there is none, or where its
- * digest is, in units of 4 bytes.
- */
-const readOnce = 1
-const noDigest = 2
-const maxDigestBytes = 32 * 1024 * 1024
+/** In place of where the row is of one that was foreseen. */
+const isUnknown = 0
+const isAbsent = 1
+
+/** So many are looked for together; what they need stays in the processor's own memory. */
+const maxForeseen = 256
+/** Names and keys have a place of this size each; longer ones are not foreseen. */
+const placeBytes = 320
+/** That of who asks now has room for all. */
+const ownPlaceBytes = 4096
+/** What of a row is brought near: lines that its head, its key and its value lie in. */
+const lineBytes = 64
 
 export function openPages(path: string, root: number): PageReader {
   const file = mapFile(path)
+  const digests = pageDigests()
   let windows: readonly Buffer[] = []
   let pageCount = 0
   let isOpen = false
   let wasUsed = false
   let holdsMemory = false
 
-  /** The collection that was asked for last, then the key. */
-  const wanted = Buffer.alloc(4096)
-  let wantedCollection = ''
+  /**
+   * What is looked for, each in its place: the collection's name, the key, and 8 bytes of 0. The first place is of who asks
+   * now, the others of those foreseen.
+   */
+  const wanted = Buffer.alloc(ownPlaceBytes + maxForeseen * placeBytes)
+  const collectionIn = new Array<string>(maxForeseen + 1).fill('')
+  const keyIn = new Array<string>(maxForeseen + 1).fill('')
+  const collectionBytesIn = new Uint16Array(maxForeseen + 1)
+  const wantedBytesIn = new Uint16Array(maxForeseen + 1)
+
+  /** The one that is looked for now: where it begins, how long the collection's name is, and all of it. */
+  let wantedAt = 0
   let collectionBytes = 0
   let wantedBytes = 0
 
@@ -89,50 +101,162 @@ export function openPages(path: string, root: number): PageReader {
   /** Of its cells, the first whose key is larger than what is wanted. */
   let place = 0
 
-  let digestOf = new Uint32Array(0)
-  let digests = new Uint8Array(0)
-  let digestHalves = new Uint16Array(digests.buffer)
-  let digestWords = new Uint32Array(digests.buffer)
-  let digestEnd = 0
-
-  function forgetDigests(): void {
-    if (digestOf.length <= pageCount) digestOf = new Uint32Array(pageCount + 1)
-    else digestOf.fill(0)
-    // The first is not where the numbers say something else.
-    digestEnd = 16
+  function want(number: number, collection: string, key: string): void {
+    const at = placeOf(number)
+    let nameBytes = collectionBytesIn[number]!
+    if (collection !== collectionIn[number]) {
+      nameBytes = wanted.write(collection, at)
+      collectionIn[number] = collection
+      collectionBytesIn[number] = nameBytes
+    }
+    wantedBytesIn[number] = nameBytes + writeKey(key, at + nameBytes)
   }
 
-  function want(collection: string, key: string): void {
-    if (collection !== wantedCollection) {
-      collectionBytes = wanted.write(collection)
-      wantedCollection = collection
-    }
+  /** How many bytes the key has. */
+  function writeKey(key: string, at: number): number {
     for (let i = 0; i < key.length; i++) {
       const unit = key.charCodeAt(i)
       if (unit > 127) {
-        wantedBytes = collectionBytes + wanted.write(key, collectionBytes)
-        wanted.fill(0, wantedBytes, wantedBytes + 8)
-        return
+        const keyBytes = wanted.write(key, at)
+        wanted.fill(0, at + keyBytes, at + keyBytes + 8)
+        return keyBytes
       }
-      wanted[collectionBytes + i] = unit
+      wanted[at + i] = unit
     }
-    wantedBytes = collectionBytes + key.length
-    for (let i = 0; i < 8; i++) wanted[wantedBytes + i] = 0
+    for (let i = 0; i < 8; i++) wanted[at + key.length + i] = 0
+    return key.length
   }
 
-  /** The offset of the row that is wanted, in `bytes`. */
+  function lookFor(number: number): void {
+    wantedAt = placeOf(number)
+    collectionBytes = collectionBytesIn[number]!
+    wantedBytes = wantedBytesIn[number]!
+  }
+
+  function lookAt(page: number): void {
+    bytes = windows[(page - 1) >>> windowShift]!
+    base = ((page - 1) & (windowPages - 1)) * pageBytes
+    end = base + pageBytes
+  }
+
+  /** Of those foreseen: how many there are, and which of them is expected to be asked for next. */
+  let foreseen = 0
+  let expected = 1
+  let areFound = false
+  /** The page of each that its row is in, or may be, and where its window has the row; or one of the next two. */
+  const pageOf = new Uint32Array(maxForeseen + 1)
+  const rowOf = new Uint32Array(maxForeseen + 1)
+  const digestOf = new Uint32Array(maxForeseen + 1)
+  /** Takes what is only touched, which would be left out as useless otherwise. */
+  const touched = new Uint32Array(1)
+
+  function foresee(collection: string, key: string): void {
+    if (!isOpen) return
+    if (areFound) forgetForeseen()
+    if (foreseen === maxForeseen || (collection.length + key.length) * 3 + 8 > placeBytes) return
+    foreseen++
+    keyIn[foreseen] = key
+    want(foreseen, collection, key)
+  }
+
+  function forgetForeseen(): void {
+    foreseen = 0
+    expected = 1
+    areFound = false
+  }
+
+  function findForeseen(): void {
+    areFound = true
+    for (let i = 1; i <= foreseen; i++) {
+      pageOf[i] = root
+      digestOf[i] = digests.of(root)
+    }
+    for (let depth = 0; depth < maxDepth && descend(); depth++);
+    for (let i = 1; i <= foreseen; i++) rowOf[i] = likelyRow(i)
+    for (let i = 1; i <= foreseen; i++) if (rowOf[i]! > isAbsent) touchRow(pageOf[i]!, rowOf[i]!)
+  }
+
+  /** Where a row is in its window that may be the one. */
+  function likelyRow(number: number): number {
+    const at = digestOf[number]!
+    if (at === 0 || !digests.isLeaf(at)) return isUnknown
+    lookFor(number)
+    const likely = digests.likely(at, hashOfWanted(), 0)
+    if (likely === -1) return isAbsent
+    return ((pageOf[number]! - 1) & (windowPages - 1)) * pageBytes + digests.rowAt(at, likely)
+  }
+
+  /** Nothing else is done meanwhile: the processor looks only so far ahead. */
+  function touchRow(page: number, row: number): void {
+    const window = windows[(page - 1) >>> windowShift]!
+    const last = (row | (pageBytes - 1)) - lineBytes
+    touched[0]! ^=
+      window[row]! ^
+      window[Math.min(row, last) + lineBytes]! ^
+      window[Math.min(row + lineBytes, last) + lineBytes]!
+  }
+
+  /** Takes all of them one page down; false when there was none that could be. */
+  function descend(): boolean {
+    let isDeeper = false
+    for (let i = 1; i <= foreseen; i++) {
+      const at = digestOf[i]!
+      if (at === 0 || digests.isLeaf(at)) continue
+      isDeeper = true
+      lookFor(i)
+      pageOf[i] = digests.childOf(at, wanted, wantedAt, collectionBytes, wantedBytes)
+      digestOf[i] = 0
+    }
+    if (!isDeeper) return false
+    for (let i = 1; i <= foreseen; i++) {
+      const at = digests.of(pageOf[i]!)
+      digestOf[i] = at
+      touched[0]! ^= digests.touch(at)
+    }
+    return true
+  }
+
+  /** The number of one that was foreseen; 0 for others. They are asked for in their order, but for some that are not. */
+  function foreseenNumber(collection: string, key: string): number {
+    for (let i = expected; i <= foreseen; i++) {
+      if (keyIn[i] !== key || collectionIn[i] !== collection) continue
+      expected = i + 1
+      return i
+    }
+    return 0
+  }
+
+  /** The offset of a row, in `bytes`. */
+  function rowFor(collection: string, key: string): number {
+    wasUsed = true
+    if (foreseen === 0) {
+      want(0, collection, key)
+      lookFor(0)
+      return find()
+    }
+    if (!areFound) findForeseen()
+    const number = foreseenNumber(collection, key)
+    if (number === 0) want(0, collection, key)
+    lookFor(number)
+    const row = number === 0 ? isUnknown : rowOf[number]!
+    if (row === isAbsent) return none
+    if (row !== isUnknown) {
+      lookAt(pageOf[number]!)
+      if (isWanted(row)) return row
+    }
+    return find()
+  }
+
+  /** The offset of the row that is looked for, in `bytes`. */
   function find(): number {
     let page = root
     for (let depth = 0; depth < maxDepth; depth++) {
       if (page < 2 || page > pageCount) return unsure
-      bytes = windows[(page - 1) >>> windowShift]!
-      base = ((page - 1) & (windowPages - 1)) * pageBytes
-      end = base + pageBytes
-      let digest = digestOf[page]!
-      if (digest < noDigest) digest = digestOf[page] = digest === readOnce ? makeDigest() : readOnce
-      if (digest > noDigest) {
-        if (digests[digest * 4 + 3] === 0) return findInLeaf(digest * 4)
-        const child = childOf(digest * 4)
+      lookAt(page)
+      const digest = digests.read(page, bytes, base)
+      if (digest !== 0) {
+        if (digests.isLeaf(digest)) return findInLeaf(digest)
+        const child = digests.childOf(digest, wanted, wantedAt, collectionBytes, wantedBytes)
         if (child !== 0) {
           page = child
           continue
@@ -175,12 +299,12 @@ export function openPages(path: string, root: number): PageReader {
         if (text + length > from + pageBytes) return unsure
         const common = Math.min(length, wantedBytes)
         same = Math.min(sameAsLow, sameAsHigh)
-        while (same < common && page[text + same] === wanted[same]) same++
-        order = same < common ? page[text + same]! - wanted[same]! : length - wantedBytes
+        while (same < common && page[text + same] === wanted[wantedAt + same]) same++
+        order = same < common ? page[text + same]! - wanted[wantedAt + same]! : length - wantedBytes
         if (order === 0) return row
       } else {
         if (text + nameBytes > from + pageBytes) return unsure
-        order = page.compare(wanted, 0, collectionBytes, text, text + nameBytes)
+        order = page.compare(wanted, wantedAt, wantedAt + collectionBytes, text, text + nameBytes)
       }
       if (order < 0) {
         low = middle + 1
@@ -194,122 +318,17 @@ export function openPages(path: string, root: number): PageReader {
     return none
   }
 
-  /** Where the digest of the page that is looked at now is, in units of 4 bytes. */
-  function makeDigest(): number {
-    const type = bytes[base]!
-    const headBytes = type === leafType ? leafHeadBytes : interiorHeadBytes
-    const count = cellCount(bytes, base)
-    if (headBytes + count * 2 > pageBytes || count === 0) return noDigest
-    for (let i = 0; i < count; i++) {
-      const row = rowAt(bytes, base, headBytes, i)
-      if (row === unsure || row + bytes[row]! + textsBytes(bytes, row) > end) return noDigest
-    }
-    return (type === leafType ? digestLeaf(count) : digestFork(count)) / 4
-  }
-
-  function digestLeaf(count: number): number {
-    if (!hasRoom(8 + count * 3)) return noDigest * 4
-    const at = digestEnd
-    const rows = rowsOfDigest(at, count) / 2
-    for (let i = 0; i < count; i++) {
-      const row = rowAt(bytes, base, leafHeadBytes, i)
-      const texts = row + bytes[row]!
-      const key = texts + textBytes(bytes, row + 1)
-      digests[at + 4 + i] = byteOfHash(bytes, key, texts + textsBytes(bytes, row))
-      digestHalves[rows + i] = row - base
-    }
-    digestHalves[at / 2] = count
-    digests[at + 3] = 0
-    digestEnd = (rows * 2 + count * 2 + 3) & ~3
-    return at
-  }
-
-  function digestFork(count: number): number {
-    const first = rowAt(bytes, base, interiorHeadBytes, 0)
-    const last = rowAt(bytes, base, interiorHeadBytes, count - 1)
-    const nameBytes = textBytes(bytes, first + 1)
-    const [texts, lastTexts] = [first + bytes[first]!, last + bytes[last]!]
-    const most = Math.min(textsBytes(bytes, first), textsBytes(bytes, last), 255)
-    let same = 0
-    while (same < most && bytes[texts + same] === bytes[lastTexts + same]) same++
-    // Only within a collection are names and keys in order as one text.
-    const isOne = nameBytes === textBytes(bytes, last + 1) && same >= nameBytes
-    if (!isOne || !hasRoom(12 + same + count * 12)) return noDigest * 4
-    const at = digestEnd
-    digestHalves[at / 2] = count
-    digests[at + 2] = same
-    digests[at + 3] = nameBytes
-    digests.set(bytes.subarray(texts, texts + same), at + 4)
-    const words = wordsOfDigest(at, same)
-    for (let i = 0; i < count; i++) {
-      const row = rowAt(bytes, base, interiorHeadBytes, i)
-      const from = row + bytes[row]! + same
-      const to = row + bytes[row]! + textsBytes(bytes, row)
-      digestWords[words + i] = wordUpTo(bytes, from, to)
-      digestWords[words + count + i] = wordUpTo(bytes, from + 4, to)
-      digestWords[words + 2 * count + i] = number32(bytes, cellAt(bytes, base, interiorHeadBytes, i))
-    }
-    digestWords[words + 3 * count] = number32(bytes, base + 8)
-    digestEnd = (words + 3 * count + 1) * 4
-    return at
-  }
-
-  /** The page to go on in; 0 when the digest cannot tell. */
-  function childOf(at: number): number {
-    const all = digestWords
-    const same = digests[at + 2]!
-    if (digests[at + 3] !== collectionBytes || same > wantedBytes) return 0
-    for (let i = 0; i < same; i++) if (digests[at + 4 + i] !== wanted[i]) return 0
-    const count = digestHalves[at / 2]!
-    const words = wordsOfDigest(at, same)
-    const word = number32(wanted, same)
-    let low = 0
-    let high = count
-    while (low < high) {
-      const middle = (low + high) >>> 1
-      let order = all[words + middle]! - word
-      if (order === 0) order = all[words + count + middle]! - number32(wanted, same + 4)
-      if (order === 0) return 0
-      if (order < 0) low = middle + 1
-      else high = middle
-    }
-    return all[words + 2 * count + low]!
-  }
-
-  function wordsOfDigest(at: number, same: number): number {
-    return (at + 4 + same + 3) >>> 2
-  }
-
-  function rowsOfDigest(at: number, count: number): number {
-    return at + 4 + ((count + 3) & ~3)
-  }
-
-  function hasRoom(more: number): boolean {
-    if (digestEnd + more <= digests.length) return true
-    if (digestEnd + more > maxDigestBytes) return false
-    const larger = new Uint8Array(Math.max(digests.length * 2, (digestEnd + more + 3) & ~3))
-    larger.set(digests.subarray(0, digestEnd))
-    digests = larger
-    digestHalves = new Uint16Array(larger.buffer)
-    digestWords = new Uint32Array(larger.buffer)
-    return true
-  }
-
-  function findInLeaf(at: number): number {
-    const count = digestHalves[at / 2]!
-    const rows = rowsOfDigest(at, count) / 2
-    const hash = byteOfHash(wanted, collectionBytes, wantedBytes)
-    const four = Math.imul(hash, 0x01010101)
-    for (let i = 0; i < count; i += 4) {
-      // Four at once: one of the bytes is 0 where the hash is the same.
-      const difference = digestWords[(at + 4 + i) >>> 2]! ^ four
-      if (((difference - 0x01010101) & ~difference & 0x80808080) === 0) continue
-      for (let j = i; j < i + 4 && j < count; j++) {
-        const row = base + digestHalves[rows + j]!
-        if (digests[at + 4 + j] === hash && isWanted(row)) return row
-      }
+  function findInLeaf(digest: number): number {
+    const hash = hashOfWanted()
+    for (let i = digests.likely(digest, hash, 0); i !== -1; i = digests.likely(digest, hash, i + 1)) {
+      const row = base + digests.rowAt(digest, i)
+      if (isWanted(row)) return row
     }
     return none
+  }
+
+  function hashOfWanted(): number {
+    return byteOfHash(wanted, wantedAt + collectionBytes, wantedAt + wantedBytes)
   }
 
   function isWanted(row: number): boolean {
@@ -317,7 +336,7 @@ export function openPages(path: string, root: number): PageReader {
     if (textBytes(page, row + 1) !== collectionBytes || textsBytes(page, row) !== wantedBytes) return false
     const text = row + page[row]!
     // Neighbours differ at the end.
-    for (let i = wantedBytes - 1; i >= 0; i--) if (page[text + i] !== wanted[i]) return false
+    for (let i = wantedBytes - 1; i >= 0; i--) if (page[text + i] !== wanted[wantedAt + i]) return false
     return true
   }
 
@@ -406,8 +425,7 @@ export function openPages(path: string, root: number): PageReader {
 
   function rest(): void {
     file?.rest()
-    digests = new Uint8Array(0)
-    forgetDigests()
+    digests.rest()
   }
 
   function resume(): void {
@@ -416,29 +434,27 @@ export function openPages(path: string, root: number): PageReader {
     windows = now.windows
     pageCount = Math.floor(now.bytes / pageBytes)
     isOpen = pageCount > 0 && isPlain(windows[0]!)
-    forgetDigests()
+    digests.forget(pageCount)
   }
 
   resume()
   return {
     read(collection, key) {
       if (!isOpen) return undefined
-      wasUsed = true
-      want(collection, key)
-      const row = find()
+      const row = rowFor(collection, key)
       if (row === none) return null
       return row === unsure ? undefined : memberAt(row, key)
     },
     standing(collection, key) {
       if (!isOpen) return undefined
-      wasUsed = true
-      want(collection, key)
-      const row = find()
+      const row = rowFor(collection, key)
       if (row === none) return null
       return row === unsure ? undefined : standingAt(row)
     },
+    foresee,
     pause() {
       isOpen = false
+      forgetForeseen()
     },
     resume,
     close() {
@@ -458,70 +474,6 @@ function isPlain(head: Buffer): boolean {
   return head.readUInt16BE(16) === pageBytes && head[20] === 0 && head.readUInt32BE(56) === 1
 }
 
-function cellCount(page: Buffer, base: number): number {
-  return (page[base + 3]! << 8) | page[base + 4]!
-}
-
-function cellAt(page: Buffer, base: number, headBytes: number, index: number): number {
-  const at = base + headBytes + index * 2
-  return base + ((page[at]! << 8) | page[at + 1]!)
-}
-
-/** The offset of a cell's row. */
-function rowAt(page: Buffer, base: number, headBytes: number, index: number): number {
-  let at = cellAt(page, base, headBytes, index)
-  if (at > base + pageBytes - leastCellBytes) return unsure
-  if (headBytes === interiorHeadBytes) at += 4
-  let lengthBytes = 1
-  while (page[at++]! > 127) if (++lengthBytes > 5) return unsure
-  // A head of more than 127 bytes is none of ours.
-  return page[at]! > 127 ? unsure : at
-}
-
-/** How long the text is whose type stands there: two bytes are enough for any name and key. */
-function textBytes(page: Buffer, at: number): number {
-  const first = page[at]!
-  return ((first > 127 ? ((first & 127) << 7) | page[at + 1]! : first) - 13) >> 1
-}
-
-/** How long the name of the collection and the key are together. */
-function textsBytes(page: Buffer, row: number): number {
-  const nameBytes = textBytes(page, row + 1)
-  return nameBytes + textBytes(page, row + (page[row + 1]! > 127 ? 3 : 2))
-}
-
-/** Four bytes as a number, those from the end on taken for 0. */
-function wordUpTo(page: Buffer, from: number, to: number): number {
-  let word = 0
-  for (let i = 0; i < 4; i++) word = word * 256 + (from + i < to ? page[from + i]! : 0)
-  return word
-}
-
-const integerBytes = [0, 1, 2, 3, 4, 6, 8, 8, 0, 0, 0, 0]
-
-function columnBytes(type: number): number {
-  return type < 12 ? integerBytes[type]! : (type - 12) >>> 1
-}
-
-/** Null for what is no integer. One that takes no room may stand where the file ends. */
-function numberAt(bytes: Buffer, at: number, type: number): number | null {
-  if (type === 8 || type === 9) return type - 8
-  if (type < 1 || type > 6) return null
-  const first = (bytes[at]! << 24) >> 24
-  if (type === 1) return first
-  if (type === 2) return (first << 8) | bytes[at + 1]!
-  if (type === 3) return (first << 16) | (bytes[at + 1]! << 8) | bytes[at + 2]!
-  if (type === 4) return number32(bytes, at) | 0
-  if (type === 5) return ((first << 8) | bytes[at + 1]!) * 2 ** 32 + number32(bytes, at + 2)
-  return (number32(bytes, at) | 0) * 2 ** 32 + number32(bytes, at + 4)
-}
-
-function number32(bytes: Buffer, at: number): number {
-  return ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0
-}
-
-function byteOfHash(bytes: Uint8Array, from: number, to: number): number {
-  let hash = 0x811c9dc5
-  for (let i = from; i < to; i++) hash = Math.imul(hash ^ bytes[i]!, 0x01000193)
-  return (hash ^ (hash >>> 8) ^ (hash >>> 16)) & 255
+function placeOf(number: number): number {
+  return number === 0 ? 0 : ownPlaceBytes + (number - 1) * placeBytes
 }

@@ -6,7 +6,7 @@ import type { Member } from '../../core/member.ts'
 import { parseHttpDateMs } from '../../core/time.ts'
 import { type Answer, answer } from '../answer.ts'
 import { readValue, type SentValue } from '../body.ts'
-import { parametersOf } from '../path.ts'
+import { memberOf, parametersOf } from '../path.ts'
 import { problemAnswer } from '../problem.ts'
 import type { Connection } from '../route.ts'
 import { wantsEvents } from '../sse.ts'
@@ -18,6 +18,13 @@ import { parseWait, waitForNews } from './wait.ts'
 import { type Watching, watchMember } from './watch.ts'
 
 /** One member: GET, HEAD, PUT, DELETE. */
+
+/** A path that names no member is refused when the request is served. */
+export function foreseeMember(db: Database, request: HttpRequest): void {
+  try {
+    db.foresee(memberOf(request))
+  } catch {}
+}
 
 /** With `Accept: text/event-stream` a stream of its changes; with `wait`, where the client knows it, its next state. */
 export function getMember(

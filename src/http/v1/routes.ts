@@ -7,7 +7,7 @@ import { postBatch } from './batch.ts'
 import { importLines } from './bulk.ts'
 import { getChanges } from './changes.ts'
 import { dropMembers, listCollections, listMembers, postMember } from './collections.ts'
-import { deleteMember, getMember, putMember } from './members.ts'
+import { deleteMember, foreseeMember, getMember, putMember } from './members.ts'
 import * as docs from './openapi.ts'
 import { patchMember } from './patch.ts'
 import { deleteSettings, getSettings, putSettings } from './settings.ts'
@@ -116,6 +116,7 @@ function memberRoutes(watching: Watching, path: string): Route[] {
       path,
       summary: 'The value as it was stored, or its changes as events',
       docs: docs.getMember,
+      foresee: (request) => foreseeMember(db, request),
       handle: (request, connection) => getMember(watching, request, memberOf(request), connection),
     },
     {

@@ -32,6 +32,7 @@ function portOf(answerOf: () => Answer): Port {
     tick: 0,
     isStopping: false,
     openRequests: 0,
+    foresee() {},
     serve: (_request, connection) => connection.reply(answerOf()),
     refuse: ({ status }) => answer(status),
     report() {},
@@ -96,4 +97,35 @@ test.each([
   end(connection)
   await new Promise((resolve) => setImmediate(resolve))
   expect(all()).toContain(text)
+})
+
+test('what was foreseen is served once, with what came in since, and not when the client is gone', async () => {
+  const told: string[] = []
+  const port: Port = {
+    ...portOf(() => answer(204)),
+    foresee: ({ path }) => told.push(`foresee ${path}`),
+    serve({ path, body }, connection) {
+      told.push(`serve ${path}${body.isComplete ? '' : ' in part'}`)
+      connection.reply(answer(204))
+    },
+  }
+  const [first, second, third, fourth] = Array.from(
+    { length: 4 },
+    () => new HttpConnection(port, narrowWire(1000, 1000).wire),
+  )
+  const get = (path: string) => `GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`
+  first!.receive(Buffer.from(get('/a') + get('/b')))
+  second!.receive(Buffer.from('PUT /c HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nab'))
+  second!.receive(Buffer.from('cd'))
+  third!.receive(Buffer.from('GET /d HTTP'))
+  fourth!.receive(Buffer.from(get('/e')))
+  for (const one of [first, second, third, fourth]) one!.foresee()
+  second!.receive(Buffer.from(get('/f')))
+  third!.receive(Buffer.from('/1.1\r\nHost: x\r\n\r\n'))
+  fourth!.gone()
+  expect(told.splice(0)).toEqual(['foresee /a', 'foresee /c', 'foresee /e'])
+  for (const one of [first, second, third, fourth]) one!.look()
+  expect(told.splice(0)).toEqual(['serve /a', 'serve /b', 'serve /c', 'serve /f', 'serve /d'])
+  await new Promise((resolve) => setImmediate(resolve))
+  expect(told).toEqual([])
 })

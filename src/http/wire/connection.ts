@@ -2,7 +2,7 @@ import { KvistError } from '../../core/errors.ts'
 import type { Answer, AnswerBody, StreamedBody } from '../answer.ts'
 import type { Connection, Lasting } from '../route.ts'
 import type { BodySource } from './body.ts'
-import { type Head, parseHead, Refusal } from './head.ts'
+import { parseHead, Refusal } from './head.ts'
 import { Output, type Sink } from './output.ts'
 import { HttpRequest } from './request.ts'
 import { OutgoingStream, type StreamTarget } from './stream.ts'
@@ -32,6 +32,8 @@ export interface Port {
   tick: number
   isStopping: boolean
   openRequests: number
+  /** Makes ready what can be for a request that is served a little later. Must not throw. */
+  readonly foresee: (request: HttpRequest) => void
   /** Sees to it that the connection is given one answer, now or later. Must not throw. */
   readonly serve: (request: HttpRequest, connection: HttpConnection) => void
   /** The answer to what cannot be read. */
@@ -66,6 +68,8 @@ export class HttpConnection implements Connection, BodySource, StreamTarget {
   private input: Buffer = nothing
   /** It will be looked at when the turn ends. */
   private hasNews = false
+  /** The request that it begins with, where it was looked at so far. */
+  private foreseen: HttpRequest | null = null
   /** The request that is being answered. */
   private request: HttpRequest | null = null
   /** What serves the request has not returned yet: what comes next is looked at when it has. */
@@ -123,6 +127,14 @@ export class HttpConnection implements Connection, BodySource, StreamTarget {
     this.port.turn.hasInput(this)
   }
 
+  foresee(): void {
+    if (!this.hasNews || !this.mayBegin()) return
+    const next = this.next()
+    if (!(next instanceof HttpRequest)) return
+    this.foreseen = next
+    this.port.foresee(next)
+  }
+
   /** The turn ends, or the connection does: what came in is looked at. */
   look(): void {
     if (!this.hasNews || this.isEnded) return
@@ -157,6 +169,7 @@ export class HttpConnection implements Connection, BodySource, StreamTarget {
     this.isDeaf = true
     this.out.drop()
     this.input = nothing
+    this.foreseen = null
     const { request, stream } = this
     request?.body.fail(clientGone())
     this.goneListener?.()
@@ -259,14 +272,14 @@ export class HttpConnection implements Connection, BodySource, StreamTarget {
 
   private advance(): void {
     while (this.mayBegin()) {
-      const head = parseHead(this.input)
-      if (head === null) {
+      const next = this.next()
+      if (next === null) {
         // What is begun will not be finished.
         if (this.inputEnded) this.isLast = true
         break
       }
-      if (head instanceof Refusal) this.refuse(head)
-      else this.begin(head)
+      if (next instanceof Refusal) this.refuse(next)
+      else this.begin(next)
     }
     this.regulate()
     if (this.isIdle() && (this.isLast || (this.inputEnded && this.input.length === 0))) this.endOutput()
@@ -287,22 +300,32 @@ export class HttpConnection implements Connection, BodySource, StreamTarget {
     return this.input.length > 0 && this.isIdle() && !this.isLast && !this.isDeaf
   }
 
-  private begin(head: Head): void {
-    const request = new HttpRequest(head, this)
+  /** The request that the input begins with; null when its head is not there whole yet. */
+  private next(): HttpRequest | Refusal | null {
+    const { foreseen } = this
+    if (foreseen !== null) {
+      this.foreseen = null
+      return foreseen
+    }
+    const head = parseHead(this.input)
+    return head === null || head instanceof Refusal ? head : new HttpRequest(head, this)
+  }
+
+  private begin(request: HttpRequest): void {
     this.request = request
-    this.owesContinue = head.headers.expectsContinue
+    this.owesContinue = request.expectsContinue
     this.port.openRequests++
     this.renew()
-    this.takeBody(request, head)
+    this.takeBody(request)
     this.isServing = true
     this.port.serve(request, this)
     this.isServing = false
   }
 
   /** What of the body came with the head. */
-  private takeBody({ body }: HttpRequest, { headBytes, headers }: Head): void {
+  private takeBody({ body, headBytes, bodyBytes }: HttpRequest): void {
     const { input } = this
-    const end = headBytes + (headers.bodyBytes ?? Number.POSITIVE_INFINITY)
+    const end = headBytes + (bodyBytes ?? Number.POSITIVE_INFINITY)
     this.input = nothing
     if (end <= input.length) {
       if (end > headBytes) body.set(input, headBytes, end)

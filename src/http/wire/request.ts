@@ -1,10 +1,12 @@
+import type { MemberRef } from '../../core/engine.ts'
+import type { Handler } from '../observed.ts'
 import { type BodySource, RequestBody } from './body.ts'
 import type { Head } from './head.ts'
 
 /** All requests without a body share one. */
 const noBody = new RequestBody(0, { wanted() {}, taken() {} })
 
-const noParameters: Readonly<Record<string, string>> = {}
+const none: readonly string[] = []
 
 /** One request, as it was sent. */
 export class HttpRequest {
@@ -16,20 +18,45 @@ export class HttpRequest {
   readonly isHttp10: boolean
   /** The client wants no more than the answer to this one. */
   readonly closes: boolean
+  /** The client sends the body when it is told to go on. */
+  readonly expectsContinue: boolean
+  /** Of the head, and of the body; null where that comes in chunks. */
+  readonly headBytes: number
+  readonly bodyBytes: number | null
   readonly body: RequestBody
-  /** What the pattern of its route stands for in the path, by name, not decoded; `*` for the rest of the path. */
-  params = noParameters
+  /** Who serves it, once its route was looked for. */
+  handler: Handler | null = null
+  /** The member that its path names, once somebody asked. */
+  member: MemberRef | null = null
+  private names = none
+  private values = none
   private readonly fields: readonly string[]
 
   constructor(head: Head, source: BodySource) {
-    const { bodyBytes, closes, fields } = head.headers
+    const { bodyBytes, closes, expectsContinue, fields } = head.headers
     this.method = head.method
     this.path = head.path
     this.query = head.query
     this.isHttp10 = head.isHttp10
     this.closes = closes
+    this.expectsContinue = expectsContinue
+    this.headBytes = head.headBytes
+    this.bodyBytes = bodyBytes
     this.fields = fields
     this.body = bodyBytes === 0 ? noBody : new RequestBody(bodyBytes, source)
+  }
+
+  /** What the parameters of its route stand for in the path, in the order of their names, not decoded. */
+  setParameters(names: readonly string[], values: readonly string[]): void {
+    this.names = names
+    this.values = values
+  }
+
+  /** What a parameter of its route stands for in the path, not decoded; `*` for the rest of the path. */
+  parameter(name: string): string | undefined {
+    const { names } = this
+    for (let i = 0; i < names.length; i++) if (names[i] === name) return this.values[i]
+    return undefined
   }
 
   /** The value of a header, its name in lower case; of a list that is sent in several lines, the whole list. */

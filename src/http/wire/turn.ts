@@ -1,7 +1,7 @@
 /**
  * What connections put off, so that the processor does one thing for all of them before it does the next: what came in is
- * looked at when the event loop has read from all sockets, and then the answers go out. Those that come late, as of
- * writes that went to disk together, go out when all of them are made.
+ * looked at when the event loop has read from all sockets, first for what it will need, and then the answers go out. Those
+ * that come late, as of writes that went to disk together, go out when all of them are made.
  */
 export interface Turn {
   hasInput(reader: Reader): void
@@ -9,6 +9,8 @@ export interface Turn {
 }
 
 interface Reader {
+  /** Several are about to look: what this one will need can be made ready with what the others do. */
+  foresee(): void
   look(): void
 }
 
@@ -39,6 +41,7 @@ export function startTurns(onError: (error: unknown) => void): Turn {
     const ready = readers
     readers = []
     isLooking = true
+    if (ready.length > 1) forAll(ready, foresee)
     forAll(ready, look)
     isLooking = false
     flushAll()
@@ -60,6 +63,10 @@ export function startTurns(onError: (error: unknown) => void): Turn {
       else if (count === 1 && !isLooking) queueMicrotask(flushAll)
     },
   }
+}
+
+function foresee(reader: Reader): void {
+  reader.foresee()
 }
 
 function look(reader: Reader): void {
