@@ -97,9 +97,9 @@ test('kvist makes no system call that the unit forbids', async () => {
     flags: ['--memcached-port', '0'],
   })
   try {
-    // More than three segments of the log, for the thread that writes the tables.
+    // More than a job of segments of the log, for the thread that writes the tables.
     const value = 'x'.repeat(256 * 1024)
-    const members = Array.from({ length: 256 }, (_, i) => JSON.stringify({ key: `k${i}`, value }))
+    const members = Array.from({ length: 320 }, (_, i) => JSON.stringify({ key: `k${i}`, value }))
     const body = members.join('\n')
     await fetch(`${server.url}/v1/large`, {
       method: 'POST',

@@ -69,9 +69,9 @@ test('every command works, and the page of the API with all that it names', asyn
 test('its thread brings the log to the tables, a signal ends it, and it reads what it has written', async () => {
   const serve = [...alone(), 'serve']
   const dataFolder = join(folder, 'data')
-  // More than three segments of the log: the thread works while the server runs.
+  // More than a job of segments of the log: the thread works while the server runs.
   const value = 'x'.repeat(256 * 1024)
-  const members = Array.from({ length: 256 }, (_, i) => JSON.stringify({ key: `k${i}`, value }))
+  const members = Array.from({ length: 320 }, (_, i) => JSON.stringify({ key: `k${i}`, value }))
   let server = await startServer({ command: serve, dataFolder })
   try {
     const response = await fetch(`${server.url}/v1/large`, {

@@ -6,6 +6,8 @@ export interface Answer {
   /** Header lines, each with its line end. Date and what frames the body are not among them. */
   readonly lines: string
   readonly body: AnswerBody
+  /** Of a text, as UTF-8, where that is known: to find out costs a copy of a text that was put together. */
+  readonly bodyBytes?: number
 }
 
 /** Text goes out as UTF-8. */

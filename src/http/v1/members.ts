@@ -105,7 +105,10 @@ export function putMember(
 /** 201 for a new member, 200 for one that was there. */
 export function storedAnswer(key: string, stored: Stored, content: { contentType: string }): Answer {
   const lines = `Content-Type: application/json\r\nETag: "${stored.revision}"\r\n`
-  return { status: stored.existed ? 200 : 201, lines, body: storedJson(key, stored, content) }
+  const body = storedJson(key, stored, content)
+  // Nothing but the key can be beyond ASCII.
+  const bodyBytes = body.length + Buffer.byteLength(key) - key.length
+  return { status: stored.existed ? 200 : 201, lines, body, bodyBytes }
 }
 
 export async function deleteMember(db: Database, request: HttpRequest, ref: MemberRef): Promise<Answer> {

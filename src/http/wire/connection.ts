@@ -371,7 +371,7 @@ export class HttpConnection implements Connection, BodySource, StreamTarget {
     if (typeof body === 'string') this.answerText(start, body, 'GET')
   }
 
-  private answer({ status, lines, body }: Answer): void {
+  private answer({ status, lines, body, bodyBytes }: Answer): void {
     const { method, isHttp10, closes } = this.request!
     if (closes || this.isBodyLost()) this.isLast = true
     if (this.deadlineTick !== never) this.renew()
@@ -382,13 +382,12 @@ export class HttpConnection implements Connection, BodySource, StreamTarget {
     const start = this.startOf(status, lines, isHttp10)
     if (!mayHaveBody(status)) this.out.text(`${start}\r\n`)
     else if (body === null) this.out.text(`${start}Content-Length: 0\r\n\r\n`)
-    else if (typeof body === 'string') this.answerText(start, body, method)
+    else if (typeof body === 'string') this.answerText(start, body, method, bodyBytes)
     else this.answerBytes(start, body, method)
     this.finish()
   }
 
-  private answerText(start: string, body: string, method: string): void {
-    const bodyBytes = Buffer.byteLength(body)
+  private answerText(start: string, body: string, method: string, bodyBytes = Buffer.byteLength(body)): void {
     const head = `${start}Content-Length: ${bodyBytes}\r\n\r\n`
     if (method === 'HEAD') this.out.text(head)
     else this.out.text(head + body, head.length + bodyBytes)

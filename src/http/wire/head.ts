@@ -156,16 +156,17 @@ interface RequestLine {
 
 const usualMethods = ['GET', 'PUT', 'POST', 'DELETE', 'HEAD', 'PATCH', 'OPTIONS']
 const methodForm = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}$/
-const asciiForm = /^[\x21-\x7e]+$/
+const usualVersion = ' HTTP/1.1'
+const plainForm = /^[\x21\x22\x24-\x7e]+$/
 const targetForm = /^[\x21\x22\x24-\x7e\x80-\xff]+$/
 const absoluteForm = /^https?:\/\/[^/?]+(.*)$/i
 
 function parseRequestLine(text: string, from: number, to: number): RequestLine | Refusal {
   const first = text.indexOf(' ', from)
-  const last = text.lastIndexOf(' ', to)
+  const isHttp11 = isAt(text, to - usualVersion.length, to, usualVersion)
+  const last = isHttp11 ? to - usualVersion.length : text.lastIndexOf(' ', to)
   if (first === -1 || first >= last)
     return malformed('the request line is not a method, a target and a version')
-  const isHttp11 = isAt(text, last + 1, to, 'HTTP/1.1')
   if (!isHttp11 && !isAt(text, last + 1, to, 'HTTP/1.0')) {
     if (!/^HTTP\/\d\.\d$/.test(text.slice(last + 1, to)))
       return malformed('the request line does not end with a version of HTTP')
@@ -175,8 +176,10 @@ function parseRequestLine(text: string, from: number, to: number): RequestLine |
   if (method === null) return malformed('the method is not one')
   const target = text.slice(first + 1, last)
   if (target.length > maxTargetBytes) return targetTooLong()
-  if (!targetForm.test(target)) return malformed('the target has a space, a # or a control character')
-  const decoded = asciiForm.test(target) ? target : utf8Text(target)
+  const isPlain = plainForm.test(target)
+  if (!isPlain && !targetForm.test(target))
+    return malformed('the target has a space, a # or a control character')
+  const decoded = isPlain ? target : utf8Text(target)
   if (decoded === null) return malformed('the target is not UTF-8')
   const origin = originOf(decoded, method)
   if (origin === null) return malformed('the target is neither a path nor a URL')
