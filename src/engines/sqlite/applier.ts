@@ -48,11 +48,11 @@ const retryMs = 1000
  * members whether a hundred thousand rows are written or four: in larger jobs each row costs half (1.2 µs of system
  * time instead of 2.6), at the price of memory.
  */
-export const segmentsPerJob = 4
+export const segmentsPerJob = 5
 /** What a segment may take while none was timed. */
 const firstSegmentMs = 500
 /** Of segments that are done with, this many files are kept for the next ones while there is work, and chunks of memory. */
-const keptFiles = 5
+const keptFiles = segmentsPerJob
 const keptChunks = segmentsPerJob
 
 export function startApplier(

@@ -97,8 +97,8 @@ export interface CommitterOptions {
   readonly lastSegment: number
 }
 
-/** Segments that may be in memory at once, the one being written included. With their keys that is some 170 MB. */
-export const maxSegments = 6
+/** Segments that may be in memory at once, the one being written included. With their keys that is some 190 MB. */
+export const maxSegments = 7
 const maxSegmentRecords = 250_000
 const maxGroupBytes = 8 * 1024 * 1024
 const maxWaitMs = 30_000

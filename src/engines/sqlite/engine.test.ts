@@ -6,14 +6,16 @@ import type { Engine } from '../../core/engine.ts'
 import type { OpenOptions } from '../conformance/store.ts'
 import { conformance } from '../conformance.ts'
 import { openSqlite } from './engine.ts'
+import { mappedBytes } from './table.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'kvist-engine-'))
 afterAll(() => rmSync(root, { recursive: true, force: true }))
 
 /** Segments of the usual size hold a whole test in memory; small ones have each commit near an edge of the log. */
-for (const [name, segmentBytes] of [
-  ['SQLite', 1024 * 1024],
-  ['SQLite with segments of 4 KiB', 4 * 1024],
+for (const [name, segmentBytes, smallBytes] of [
+  ['SQLite', 1024 * 1024, mappedBytes.small],
+  ['SQLite with segments of 4 KiB', 4 * 1024, mappedBytes.small],
+  ['SQLite with a file that is too large for writers to map', 4 * 1024, 0],
 ] as const) {
   function open({ store, from, durability, onCommit }: OpenOptions): Promise<Engine> {
     const dir = join(root, store)
@@ -21,6 +23,7 @@ for (const [name, segmentBytes] of [
       mkdirSync(dir)
       copyFileSync(from, join(dir, 'kvist.db'))
     }
+    mappedBytes.small = smallBytes
     return openSqlite({ dir, durability, onCommit, segmentBytes })
   }
   conformance(name, open, { commitsSpanCollections: true })

@@ -143,9 +143,10 @@ export function openPages(path: string, root: number): PageReader {
   let foreseen = 0
   let expected = 1
   let areFound = false
-  /** The page of each that its row is in, or may be, and where its window has the row; or one of the next two. */
+  /** The page of each that its row is in, and where its window has the row; or `isUnknown`, or `isAbsent`. */
   const pageOf = new Uint32Array(maxForeseen + 1)
   const rowOf = new Uint32Array(maxForeseen + 1)
+  /** Of that page, or of the one above it so far; 0 where it has none. */
   const digestOf = new Uint32Array(maxForeseen + 1)
   /** Takes what is only touched, which would be left out as useless otherwise. */
   const touched = new Uint32Array(1)
