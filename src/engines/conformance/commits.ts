@@ -218,6 +218,23 @@ export function commitPromises({ storeTest, phaseTest, differences }: Suite): vo
     },
   )
 
+  const many = Array.from({ length: 600 }, (_, i) => `k${i}`)
+  phaseTest(
+    'of many that are asked for at once each is told as it is, in their order',
+    [
+      (store) => write(store, ...many.map((key) => put(key, '1'))),
+      (store) => write(store, ...many.slice(0, 400).map((key) => put(key, '2'))),
+    ],
+    async (store) => {
+      const refs = many.toReversed().flatMap((key) => [
+        { collection, key },
+        { collection, key: `${key}!` },
+      ])
+      const values = (await store.engine.readMany(refs)).map((found) => found?.value ?? null)
+      expect(values).toEqual(many.toReversed().flatMap((_, i) => [i < 200 ? '1' : '2', null]))
+    },
+  )
+
   phaseTest(
     'what is foreseen is read as it is when it is read',
     [(store) => write(store, put('a', '1'), put('b', '1'), put('c', '1'))],

@@ -52,8 +52,7 @@ export const segmentsPerJob = 5
 /** What a segment may take while none was timed. */
 const firstSegmentMs = 500
 /** Of segments that are done with, this many files are kept for the next ones while there is work, and chunks of memory. */
-const keptFiles = segmentsPerJob
-const keptChunks = segmentsPerJob
+const kept = segmentsPerJob
 
 export function startApplier(
   dbPath: string,
@@ -153,8 +152,8 @@ export function startApplier(
       overlay.tables.splice(overlay.tables.indexOf(memtable), 1)
       for (const name of memtable.collections.keys()) overlay.inTables.add(name)
       const isStandard = memtable.chunk.bytes.length === segmentBytes
-      if (isStandard && chunks.length < keptChunks) chunks.push(memtable.chunk)
-      if (isStandard && spares.length < keptFiles) spares.push(retire(path))
+      if (isStandard && chunks.length < kept) chunks.push(memtable.chunk)
+      if (isStandard && spares.length < kept) spares.push(retire(path))
       else discard(path)
     }
   }

@@ -33,6 +33,7 @@ import {
 import { addRecord, countRecord, type Memtable, memtable } from './memtable.ts'
 import { foreseeMember, type Overlay, readMember, readStanding, recordStanding } from './overlay.ts'
 import { startPace } from './pace.ts'
+import { maxForeseen } from './pages.ts'
 import { type Chunk, encodeRecord, type RecordFields, recordRoom, type Standing } from './record.ts'
 import type { Counts } from './table.ts'
 
@@ -210,9 +211,15 @@ export function startCommitter(options: CommitterOptions): Committer {
     }
   }
 
-  /** What the group replaces is looked for together. */
+  /** What the group replaces is looked for together: of a large one, what its first writes do. */
   function foreseeAll(pending: readonly Pending[]): void {
-    for (const { writes } of pending) for (const write of writes) foreseeMember(overlay, write)
+    let left = maxForeseen
+    for (const { writes } of pending) {
+      for (const write of writes) {
+        if (left-- === 0) return
+        foreseeMember(overlay, write)
+      }
+    }
   }
 
   /** Where the tables cannot keep up, writers are slowed down before there is no room at all. */

@@ -14,7 +14,7 @@ import {
 
 /**
  * Digests of pages. One lies in two or three lines of the processor's memory, where halving the page itself takes eight of
- * them, each of them waited for. A page gets one when it is read a second time.
+ * them, each of them waited for. A page gets one when it is first read.
  *
  * Of a leaf:    rows: 2, unused: 1, 0: 1, a byte of the hash of each key, up to the next 4, where each row is: 2 each
  * Of another:   rows: 2, bytes that all have in common: 1, bytes of the collection's name: 1, what is in common,
@@ -43,12 +43,12 @@ export interface Digests {
   rest(): void
 }
 
-/** For each page: 0 never read, 1 read once, 2 there is none, or where its digest is, in units of 4 bytes. */
-const readOnce = 1
-const noDigest = 2
-const maxBytes = 32 * 1024 * 1024
+/** For each page: 0 never read, 1 there is none, or where its digest is, in units of 4 bytes. */
+const noDigest = 1
+const usualMaxBytes = 32 * 1024 * 1024
 
-export function pageDigests(): Digests {
+/** Pages for whose digest there is no room have none. */
+export function pageDigests(maxBytes = usualMaxBytes): Digests {
   let ofPage = new Uint32Array(0)
   let digests = new Uint8Array(0)
   let halves = new Uint16Array(digests.buffer)
@@ -143,7 +143,7 @@ export function pageDigests(): Digests {
   return {
     read(page, bytes, base) {
       let digest = ofPage[page]!
-      if (digest < noDigest) digest = ofPage[page] = digest === readOnce ? make(bytes, base) : readOnce
+      if (digest === 0) digest = ofPage[page] = make(bytes, base)
       return digest > noDigest ? digest * 4 : 0
     },
     of(page) {

@@ -16,6 +16,7 @@ import {
   type Overlay,
   openOverlay,
   readMember,
+  readMembers,
   readTombstone,
   scanMembers,
 } from './overlay.ts'
@@ -150,11 +151,7 @@ function engineOf(
   }
   return {
     read: (collection, key) => reading(() => readMember(overlay, collection, key)),
-    readMany: (refs) =>
-      reading(() => {
-        for (const ref of refs) foreseeMember(overlay, ref)
-        return refs.map(({ collection, key }) => readMember(overlay, collection, key))
-      }),
+    readMany: (refs) => reading(() => readMembers(overlay, refs)),
     foresee(ref) {
       if (!closed) foreseeMember(overlay, ref)
     },

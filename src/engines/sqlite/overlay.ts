@@ -3,7 +3,7 @@ import { compareKeys } from '../../core/keys.ts'
 import { maxPageBytes } from '../../core/limits.ts'
 import type { Member, Tombstone } from '../../core/member.ts'
 import { findRecord, isLatest, type Memtable, overlayKeys, touchRecord } from './memtable.ts'
-import { openPages, type PageReader } from './pages.ts'
+import { maxForeseen, openPages, type PageReader } from './pages.ts'
 import {
   type Chunk,
   recordBytes,
@@ -88,6 +88,17 @@ export function readMember(
 export function foreseeMember({ tables, pages, inTables }: Overlay, { collection, key }: MemberRef): void {
   touchRecord(tables, collection, key)
   if (inTables.has(collection)) pages.foresee(collection, key)
+}
+
+/** As `readMember`, for several; so many at a time as are looked for together. */
+export function readMembers(overlay: Overlay, refs: readonly MemberRef[]): (Member | null)[] {
+  const found: (Member | null)[] = []
+  for (let from = 0; from < refs.length; from += maxForeseen) {
+    const some = refs.slice(from, from + maxForeseen)
+    for (const ref of some) foreseeMember(overlay, ref)
+    for (const { collection, key } of some) found.push(readMember(overlay, collection, key))
+  }
+  return found
 }
 
 export function readTombstone(

@@ -62,7 +62,7 @@ const isUnknown = 0
 const isAbsent = 1
 
 /** So many are looked for together; what they need stays in the processor's own memory. */
-const maxForeseen = 256
+export const maxForeseen = 256
 /** Names and keys have a place of this size each; longer ones are not foreseen. */
 const placeBytes = 320
 /** That of who asks now has room for all. */
@@ -70,9 +70,10 @@ const ownPlaceBytes = 4096
 /** What of a row is brought near: lines that its head, its key and its value lie in. */
 const lineBytes = 64
 
-export function openPages(path: string, root: number): PageReader {
+/** Less room for digests makes tests meet pages without. */
+export function openPages(path: string, root: number, maxDigestBytes?: number): PageReader {
   const file = mapFile(path)
-  const digests = pageDigests()
+  const digests = pageDigests(maxDigestBytes)
   let windows: readonly Buffer[] = []
   let pageCount = 0
   let isOpen = false
