@@ -160,11 +160,11 @@ test('conditions: only over a revision, only where there is something, only wher
   expect(await errorOf(users.put('ada', { name: 'B' }, { create: true }))).toMatchObject({ revision })
   const next = await users.put('ada', { name: 'C' }, { ifRevision: revision })
   for (const stale of [
-    users.put('ada', { name: 'D' }, { ifRevision: revision }),
-    users.patch('ada', { name: 'D' }, { ifRevision: revision }),
-    users.delete('ada', { ifRevision: revision }),
+    () => users.put('ada', { name: 'D' }, { ifRevision: revision }),
+    () => users.patch('ada', { name: 'D' }, { ifRevision: revision }),
+    () => users.delete('ada', { ifRevision: revision }),
   ])
-    expect(await errorOf(stale)).toMatchObject({ name: 'KvistPreconditionError', revision: next.revision })
+    expect(await errorOf(stale())).toMatchObject({ name: 'KvistPreconditionError', revision: next.revision })
   expect(await users.delete('ada', { ifRevision: next.revision })).toBe(true)
   expect(await users.delete('ada')).toBe(false)
 })
