@@ -1,4 +1,5 @@
 import type { Route } from './route.ts'
+import { isAt } from './text.ts'
 
 /** Finds the rows of a path, segment by segment. What is fixed wins over parameters, and these over the rest of a path. */
 export interface Router<Handler> {
@@ -131,8 +132,4 @@ function fixedAt<Handler>(
 function valueAt<Handler>(node: Node<Handler>, path: string, from: number, to: number): string {
   if (!isAt(path, from, to, node.lastValue)) node.lastValue = path.slice(from, to)
   return node.lastValue
-}
-
-function isAt(path: string, from: number, to: number, text: string): boolean {
-  return text.length === to - from && path.startsWith(text, from)
 }

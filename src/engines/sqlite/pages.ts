@@ -136,7 +136,7 @@ export function openPages(path: string, root: number, maxDigestBytes?: number): 
 
   function lookAt(page: number): void {
     bytes = windows[(page - 1) >>> windowShift]!
-    base = ((page - 1) & (windowPages - 1)) * pageBytes
+    base = baseOf(page)
     end = base + pageBytes
   }
 
@@ -185,7 +185,7 @@ export function openPages(path: string, root: number, maxDigestBytes?: number): 
     lookFor(number)
     const likely = digests.likely(at, hashOfWanted(), 0)
     if (likely === -1) return isAbsent
-    return ((pageOf[number]! - 1) & (windowPages - 1)) * pageBytes + digests.rowAt(at, likely)
+    return baseOf(pageOf[number]!) + digests.rowAt(at, likely)
   }
 
   /** Nothing else is done meanwhile: the processor looks only so far ahead. */
@@ -231,16 +231,12 @@ export function openPages(path: string, root: number, maxDigestBytes?: number): 
   /** The offset of a row, in `bytes`. */
   function rowFor(collection: string, key: string): number {
     wasUsed = true
-    if (foreseen === 0) {
-      want(0, collection, key)
-      lookFor(0)
-      return find()
-    }
     if (!areFound) findForeseen()
     const number = foreseenNumber(collection, key)
     if (number === 0) want(0, collection, key)
     lookFor(number)
-    const row = number === 0 ? isUnknown : rowOf[number]!
+    // In the first place it is always unknown.
+    const row = rowOf[number]!
     if (row === isAbsent) return none
     if (row !== isUnknown) {
       lookAt(pageOf[number]!)
@@ -474,6 +470,11 @@ function fileBytes(path: string): number {
 /** Whether a file, by its head, is laid out as kvist lays it out: these pages, used whole, and text in UTF-8. */
 function isPlain(head: Buffer): boolean {
   return head.readUInt16BE(16) === pageBytes && head[20] === 0 && head.readUInt32BE(56) === 1
+}
+
+/** Where a page begins in its window. */
+function baseOf(page: number): number {
+  return ((page - 1) & (windowPages - 1)) * pageBytes
 }
 
 function placeOf(number: number): number {

@@ -323,9 +323,9 @@ export class HttpConnection implements Connection, BodySource, StreamTarget {
   }
 
   /** What of the body came with the head. */
-  private takeBody({ body, headBytes, bodyBytes }: HttpRequest): void {
+  private takeBody({ body, headBytes }: HttpRequest): void {
     const { input } = this
-    const end = headBytes + (bodyBytes ?? Number.POSITIVE_INFINITY)
+    const end = headBytes + (body.declaredBytes ?? Number.POSITIVE_INFINITY)
     this.input = nothing
     if (end <= input.length) {
       if (end > headBytes) body.set(input, headBytes, end)

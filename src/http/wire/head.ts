@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import type { ErrorCode } from '../../core/errors.ts'
 import { maxHeadBytes, maxTargetBytes } from '../../core/limits.ts'
+import { isAt } from '../text.ts'
 
 /**
  * The head of a request (RFC 9112, 2 to 3; RFC 9110, 5). Strict: what servers and proxies could read in two ways is
@@ -197,13 +198,6 @@ function methodAt(text: string, from: number, to: number): string | null {
   for (const method of usualMethods) if (isAt(text, from, to, method)) return method
   const method = text.slice(from, to)
   return methodForm.test(method) ? method : null
-}
-
-/** Whether a part of the text is this. */
-function isAt(text: string, from: number, to: number, what: string): boolean {
-  if (to - from !== what.length) return false
-  for (let i = 0; i < what.length; i++) if (text.charCodeAt(from + i) !== what.charCodeAt(i)) return false
-  return true
 }
 
 /** Raw bytes as the text that they are. */

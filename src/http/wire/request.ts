@@ -20,9 +20,7 @@ export class HttpRequest {
   readonly closes: boolean
   /** The client sends the body when it is told to go on. */
   readonly expectsContinue: boolean
-  /** Of the head, and of the body; null where that comes in chunks. */
   readonly headBytes: number
-  readonly bodyBytes: number | null
   readonly body: RequestBody
   /** Who serves it, once its route was looked for. */
   handler: Handler | null = null
@@ -41,7 +39,6 @@ export class HttpRequest {
     this.closes = closes
     this.expectsContinue = expectsContinue
     this.headBytes = head.headBytes
-    this.bodyBytes = bodyBytes
     this.fields = fields
     this.body = bodyBytes === 0 ? noBody : new RequestBody(bodyBytes, source)
   }
