@@ -19,6 +19,16 @@ function newCollection(): string {
 }
 
 describe('PUT', () => {
+  test('says how long its answer is, whatever the key', async () => {
+    const url = newCollection()
+    for (const key of ['a', 'é', '日本', '\u{1f600}', '"\\\u0001', '\u2028é']) {
+      const response = await put(`${url}/${encodeURIComponent(key)}`, '1')
+      const body = await response.bytes()
+      expect([key, response.headers.get('content-length')]).toEqual([key, `${body.length}`])
+      expect(JSON.parse(Buffer.from(body).toString()).key).toBe(key)
+    }
+  })
+
   test('answers 201, then 200, with what was stored but the value', async () => {
     const url = `${newCollection()}/a`
     const before = Date.now()
