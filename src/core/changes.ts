@@ -1,4 +1,4 @@
-import type { ChangesPage, Engine, ExpiringRef, Maybe, ResumePoint } from './engine.ts'
+import type { ChangesPage, Engine, ExpiringRef, MaybePromise, ResumePoint } from './engine.ts'
 import { isOwnCollection } from './keys.ts'
 import { maxExaminedMembers, maxPageBytes } from './limits.ts'
 import { type Change, keyOf, type Member, revisionOf } from './member.ts'
@@ -76,7 +76,7 @@ export function feedStep(
   scope: Scope,
   after: ResumePoint,
   limit: number,
-): Maybe<FeedStep> {
+): MaybePromise<FeedStep> {
   const { collection, key } = scope
   if (collection !== null && key !== null) return memberStep(source, collection, key, after)
   const isFiltered = scope.prefix !== null || scope.filter !== null
@@ -122,7 +122,7 @@ function memberStep(
   collection: string,
   key: string,
   after: ResumePoint,
-): Maybe<FeedStep> {
+): MaybePromise<FeedStep> {
   const { engine } = source
   // Taken before anything is read: what comes later is the next reader's.
   const head = engine.head()
@@ -146,7 +146,7 @@ function memberAnswer(change: Change | null, point: ResumePoint, next: ResumePoi
   return { ...counted, events: [{ change, point }], bytes: valueLength(change), lastRevision }
 }
 
-function stateOf(engine: Engine, collection: string, key: string): Maybe<Change | null> {
+function stateOf(engine: Engine, collection: string, key: string): MaybePromise<Change | null> {
   return whenThere(engine.read(collection, key), (member) => {
     if (member !== null) return { type: 'put', collection, member }
     return whenThere(engine.tombstone(collection, key), (tombstone) =>
@@ -201,6 +201,6 @@ export function valueLength(change: Change): number {
   return change.type === 'put' ? change.member.value.length : 0
 }
 
-function whenThere<A, B>(value: Maybe<A>, use: (value: A) => Maybe<B>): Maybe<B> {
+function whenThere<A, B>(value: MaybePromise<A>, use: (value: A) => MaybePromise<B>): MaybePromise<B> {
   return value instanceof Promise ? value.then(use) : use(value)
 }

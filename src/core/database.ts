@@ -11,7 +11,7 @@ import type {
   Durability,
   Engine,
   EngineStats,
-  Maybe,
+  MaybePromise,
   MemberRef,
   OnCommit,
   Put,
@@ -48,7 +48,7 @@ import {
  */
 export interface Database {
   /** Where expiry slides, what is read lives on. */
-  get(collection: string, key: string): Maybe<Member | null>
+  get(collection: string, key: string): MaybePromise<Member | null>
   /** This one will be asked for within the turn, as others may be: see `Engine.foresee`. */
   foresee(ref: MemberRef): void
   getMany(refs: readonly MemberRef[]): Promise<(Member | null)[]>
@@ -92,7 +92,7 @@ export interface Database {
    */
   drop(collection: string, selection: Selection, onProgress?: () => void): Promise<number>
   /** Those of kvist's own are left out. */
-  collections(): Maybe<CollectionStats[]>
+  collections(): MaybePromise<CollectionStats[]>
   settings(collection: string): Settings
   /** With null, as if nothing had ever been set. Throws `conflict` or `unprocessable` (rules.ts). */
   setSettings(collection: string, settings: Settings | null): Promise<void>
@@ -211,7 +211,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   hub = watchHub(feed, options.watchBounds)
   const compactor = startCompactor(engine, options.tombstonesMs ?? defaultTombstonesMs, now, onError)
 
-  function get(collection: string, key: string): Maybe<Member | null> {
+  function get(collection: string, key: string): MaybePromise<Member | null> {
     const kept = cache.get(collection, key)
     if (kept !== undefined) return living(collection, kept)
     const read = engine.read(collection, key)

@@ -25,10 +25,10 @@ import type { Change, Committed, Ending, Member, Tombstone, Value } from './memb
  * no room, `busy` when writers waited too long, `storage_failed` for anything else, `closing` after `close`.
  */
 export interface Engine {
-  read(collection: string, key: string): Maybe<Member | null>
+  read(collection: string, key: string): MaybePromise<Member | null>
 
   /** As `read`, for several at once; the answer has the order of the question. */
-  readMany(refs: readonly MemberRef[]): Maybe<(Member | null)[]>
+  readMany(refs: readonly MemberRef[]): MaybePromise<(Member | null)[]>
 
   /**
    * The member will be read within the turn, as others may be that are told of now. An engine to which several together are
@@ -37,10 +37,10 @@ export interface Engine {
   foresee?(ref: MemberRef): void
 
   /** What stays of a member that is gone, while that is kept; null for a living or never heard of one. */
-  tombstone(collection: string, key: string): Maybe<Tombstone | null>
+  tombstone(collection: string, key: string): MaybePromise<Tombstone | null>
 
   /** Members in key order, at most `limit` and about `maxPageBytes` of values; `next` says where to go on. */
-  scan(range: ScanRange): Maybe<ScanPage>
+  scan(range: ScanRange): MaybePromise<ScanPage>
 
   /** Checks first, then the writes in their order. Resolves with what became of each write, or with the failed check. */
   commit(commit: Commit): Promise<CommitResult>
@@ -53,7 +53,7 @@ export interface Engine {
    * `compacted`, with the oldest point that can be gone on from as `oldest`. The beginning is always served, and so is
    * every point that a reader gets to from there before what is newer than its beginning is forgotten.
    */
-  changes(after: ResumePoint, limit: number, collection?: string): Maybe<ChangesPage>
+  changes(after: ResumePoint, limit: number, collection?: string): MaybePromise<ChangesPage>
 
   /** Where a reader stands who has seen every commit up to now. */
   head(): ResumePoint
@@ -65,10 +65,10 @@ export interface Engine {
   forget(beforeMs: number, limit: number): Promise<number>
 
   /** Members whose expiry is at or before a time, the earliest first, as far as `limit`. */
-  expiring(atMs: number, limit: number): Maybe<ExpiringRef[]>
+  expiring(atMs: number, limit: number): MaybePromise<ExpiringRef[]>
 
   /** Every collection that has members, by name, with how many they are and the bytes of their keys and values. */
-  collections(): Maybe<CollectionStats[]>
+  collections(): MaybePromise<CollectionStats[]>
 
   /** Its numbers since it was opened. They only grow; what is returned may go on growing. */
   stats(): EngineStats
@@ -81,7 +81,7 @@ export interface Engine {
 }
 
 /** SQLite answers at once, a cluster later; callers that care for the microtask ask which it was. */
-export type Maybe<T> = T | Promise<T>
+export type MaybePromise<T> = T | Promise<T>
 
 export interface MemberRef {
   readonly collection: string

@@ -1,5 +1,5 @@
 import type { Content } from './database.ts'
-import type { Maybe } from './engine.ts'
+import type { MaybePromise } from './engine.ts'
 import { KvistError } from './errors.ts'
 import { maxTimeMs, maxValueBytes } from './limits.ts'
 import type { Value } from './member.ts'
@@ -12,7 +12,7 @@ export interface Process {
   /** What settings call it, and what a client is told of when it refuses. */
   readonly name: string
   /** The member as it is to be stored. Refuses with `context.refuse`; anything else it throws is a failure of its own. */
-  run(draft: Draft, context: ProcessContext): Maybe<Draft>
+  run(draft: Draft, context: ProcessContext): MaybePromise<Draft>
 }
 
 /** A member about to be stored, as a process sees it. Its value and its expiry are the process's to change. */

@@ -7,7 +7,7 @@ import {
   settled,
   valueLength,
 } from './changes.ts'
-import type { Maybe, OnCommit, ResumePoint } from './engine.ts'
+import type { MaybePromise, OnCommit, ResumePoint } from './engine.ts'
 import { KvistError } from './errors.ts'
 import { isOwnCollection } from './keys.ts'
 import { type Change, keyOf, revisionOf } from './member.ts'
@@ -45,7 +45,7 @@ export interface Watcher {
    * What is new, at most a page. Null when there is nothing: `wake` is called, once, when there is. Rejects or throws
    * as reads do, and may be asked again then. One question at a time.
    */
-  read(): Maybe<WatchBatch | null>
+  read(): MaybePromise<WatchBatch | null>
   /**
    * Where the reader stands that has handled all that it read. It moves on while nothing that it watches changes, so
    * that one who comes back later has little to go through.
@@ -262,7 +262,7 @@ class QueuedWatcher implements Watcher {
     this.at = since ?? shared.head
   }
 
-  read(): Maybe<WatchBatch | null> {
+  read(): MaybePromise<WatchBatch | null> {
     this.signal = 'none'
     if (this.state === 'closed') return null
     return this.state === 'live' ? this.readQueue() : this.catchUp()
@@ -336,7 +336,7 @@ class QueuedWatcher implements Watcher {
     return queue
   }
 
-  private readQueue(): Maybe<WatchBatch | null> {
+  private readQueue(): MaybePromise<WatchBatch | null> {
     if (this.queue === null) {
       this.signal = 'armed'
       return null

@@ -1,4 +1,4 @@
-import type { Maybe } from '../core/engine.ts'
+import type { MaybePromise } from '../core/engine.ts'
 import { KvistError } from '../core/errors.ts'
 import { maxContentTypeBytes, maxValueBytes } from '../core/limits.ts'
 import { jsonContentType, type Value } from '../core/member.ts'
@@ -17,7 +17,11 @@ const mostAtFirstBytes = 1024 * 1024
 
 /** The body, whole: at once where it has come in. Throws `too_large` as soon as it is known to be, with or without a
  * declared length. */
-export function readBody(request: HttpRequest, maxBytes: number, connection: Connection): Maybe<Uint8Array> {
+export function readBody(
+  request: HttpRequest,
+  maxBytes: number,
+  connection: Connection,
+): MaybePromise<Uint8Array> {
   refuseEncoding(request)
   const { body } = request
   if (body.declaredBytes !== null && body.declaredBytes > maxBytes) throw tooLarge(maxBytes)
@@ -99,7 +103,7 @@ export interface SentValue {
  * The value that a body is. `application/json` and `+json` types must be JSON and are kept as text; other types are
  * kept as bytes. No type, and the one that curl's `-d` sends when not told otherwise, mean JSON.
  */
-export function readValue(request: HttpRequest, connection: Connection): Maybe<SentValue> {
+export function readValue(request: HttpRequest, connection: Connection): MaybePromise<SentValue> {
   const contentType = parseContentType(request.header('content-type'))
   if (isJsonType(contentType)) {
     refuseEncoding(request)

@@ -1,4 +1,4 @@
-import type { Maybe } from '../core/engine.ts'
+import type { MaybePromise } from '../core/engine.ts'
 import type { Answer } from './answer.ts'
 import type { Connection, Route } from './route.ts'
 import type { HttpRequest } from './wire/request.ts'
@@ -42,7 +42,7 @@ export function observed(
 ): Handler['serve'] {
   return (request, connection) => {
     const startedMs = performance.now()
-    let answer: Maybe<Answer>
+    let answer: MaybePromise<Answer>
     try {
       answer = handle(request, connection)
     } catch (error) {

@@ -1,4 +1,4 @@
-import type { Maybe } from '../core/engine.ts'
+import type { MaybePromise } from '../core/engine.ts'
 import type { Answer, Fields } from './answer.ts'
 import type { Operation, Tag } from './operation.ts'
 import type { HttpRequest } from './wire/request.ts'
@@ -44,7 +44,7 @@ export interface Route {
    */
   readonly foresee?: (request: HttpRequest) => void
   /** May throw a KvistError. */
-  readonly handle: (request: HttpRequest, connection: Connection) => Maybe<Answer>
+  readonly handle: (request: HttpRequest, connection: Connection) => MaybePromise<Answer>
 }
 
 /** What a handler can ask of the connection that a request came on. */

@@ -1,4 +1,4 @@
-import type { Maybe } from '../core/engine.ts'
+import type { MaybePromise } from '../core/engine.ts'
 import { type Answer, type BodyWriter, headerLines, type StreamedBody } from './answer.ts'
 import type { Connection, Lasting } from './route.ts'
 
@@ -12,7 +12,7 @@ import type { Connection, Lasting } from './route.ts'
 /** What a stream carries. */
 export interface FrameSource {
   /** Whole frames; null when there is nothing: `wake` of the stream is called when there is. */
-  next(): Maybe<Uint8Array | null>
+  next(): MaybePromise<Uint8Array | null>
   /** Sent from time to time, so that both sides learn when the other is gone. */
   heartbeat(): Uint8Array
   /** The stream is over, whoever ended it; called once. */

@@ -1,4 +1,4 @@
-import type { Maybe, Write, Written } from '../core/engine.ts'
+import type { MaybePromise, Write, Written } from '../core/engine.ts'
 import { nextTurn } from '../core/turn.ts'
 import { Answers } from './answers.ts'
 import { hasRules } from './change.ts'
@@ -196,7 +196,7 @@ export class Connection implements Session, Orderer {
     answerPlain(this.out, counts, command, written!)
   }
 
-  private start(command: Command, execute: () => Maybe<void>): void {
+  private start(command: Command, execute: () => MaybePromise<void>): void {
     try {
       const doing = execute()
       if (!(doing instanceof Promise)) return

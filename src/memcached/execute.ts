@@ -1,4 +1,4 @@
-import type { Maybe } from '../core/engine.ts'
+import type { MaybePromise } from '../core/engine.ts'
 import { type Answers, wireBytes } from './answers.ts'
 import type { Change } from './change.ts'
 import type { Command, Count, MetaCount, MetaDelete, MetaStore, Store, Touch } from './command.ts'
@@ -14,7 +14,7 @@ import { expiresAtMs } from './times.ts'
 type Executed = Exclude<Command, { kind: 'quit' }>
 
 /** Does what a command asks for and answers it; a promise when that takes longer than the call. */
-export function execute(session: Session, command: Executed): Maybe<void> {
+export function execute(session: Session, command: Executed): MaybePromise<void> {
   const { port, out } = session
   switch (command.kind) {
     case 'get':

@@ -1,4 +1,4 @@
-import type { Maybe } from '../core/engine.ts'
+import type { MaybePromise } from '../core/engine.ts'
 import type { Member } from '../core/member.ts'
 import { type Answers, wireBytes } from './answers.ts'
 import type { Change, Changed } from './change.ts'
@@ -19,7 +19,7 @@ const keysPerTurn = 1000
 const keysAtOnce = 100
 const bytesAtOnce = 1024 * 1024
 
-export function get(session: Session, command: Get): Maybe<void> {
+export function get(session: Session, command: Get): MaybePromise<void> {
   const next = getSome(session, command, 0)
   if (next !== command.keys.length) return getRest(session, command, next)
   session.out.endOfList()
@@ -121,14 +121,14 @@ export function countTouch({ counts }: Port, hit: boolean): void {
 }
 
 /** Most need no write, and are answered from what is read; the others decide anew on what they then write over. */
-export function metaGet(session: Session, command: MetaGet): Maybe<void> {
+export function metaGet(session: Session, command: MetaGet): MaybePromise<void> {
   session.port.counts.cmd_meta++
   const found = session.port.db.get(session.port.collection, command.key)
   if (found instanceof Promise) return found.then((member) => answerMetaGet(session, command, member))
   return answerMetaGet(session, command, found)
 }
 
-function answerMetaGet(session: Session, command: MetaGet, member: Member | null): Maybe<void> {
+function answerMetaGet(session: Session, command: MetaGet, member: Member | null): MaybePromise<void> {
   const { port, out } = session
   const nowMs = port.now()
   const outcome = decideMetaGet(command, member === null ? null : itemOf(member), nowMs)
@@ -158,7 +158,7 @@ async function changeMetaGet({ port, out }: Session, command: MetaGet): Promise<
   answerMetaHit(out, command, { ...outcome, item }, nowMs)
 }
 
-export function debug(session: Session, command: MetaDebug): Maybe<void> {
+export function debug(session: Session, command: MetaDebug): MaybePromise<void> {
   session.port.counts.cmd_meta++
   const found = session.port.db.get(session.port.collection, command.key)
   if (found instanceof Promise) return found.then((member) => answerDebug(session, command, member))

@@ -1,4 +1,4 @@
-import type { Maybe } from '../core/engine.ts'
+import type { MaybePromise } from '../core/engine.ts'
 import type { Answers } from './answers.ts'
 import type { Port, Session } from './port.ts'
 import { answers as lines } from './refusals.ts'
@@ -17,7 +17,7 @@ export function versionText(version: string): string {
 }
 
 /** Writes its lines; the `END` behind them is not its own. */
-type Report = (port: Port, out: Answers) => Maybe<void>
+type Report = (port: Port, out: Answers) => MaybePromise<void>
 
 /** What can follow `stats`; all else is an error, as with memcached. */
 const reports: Readonly<Record<string, Report>> = {
@@ -28,7 +28,7 @@ const reports: Readonly<Record<string, Report>> = {
   sizes: nothing,
 }
 
-export function answerStats({ port, out }: Session, [name = '']: readonly string[]): Maybe<void> {
+export function answerStats({ port, out }: Session, [name = '']: readonly string[]): MaybePromise<void> {
   if (name === 'reset') {
     port.countsAtReset = new Map(Object.entries(port.counts))
     out.line('RESET')

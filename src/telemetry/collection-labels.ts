@@ -1,4 +1,4 @@
-import type { CollectionStats, Maybe } from '../core/engine.ts'
+import type { CollectionStats, MaybePromise } from '../core/engine.ts'
 
 /** The collections as metrics show them. */
 export interface LabelledCollections {
@@ -21,7 +21,7 @@ const others = '_others'
  */
 export function collectionLabels(
   nowMs: () => number = performance.now,
-): (read: () => Maybe<CollectionStats[]>) => Promise<LabelledCollections> {
+): (read: () => MaybePromise<CollectionStats[]>) => Promise<LabelledCollections> {
   const labels = new Set<string>()
   let last: LabelledCollections | undefined
   let lookAgainAtMs = 0

@@ -1,6 +1,6 @@
 import { stampToMs } from '../../core/clock.ts'
 import type { Condition, Database, Stored } from '../../core/database.ts'
-import type { Maybe, MemberRef } from '../../core/engine.ts'
+import type { MaybePromise, MemberRef } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
 import type { Member } from '../../core/member.ts'
 import { parseHttpDateMs } from '../../core/time.ts'
@@ -32,7 +32,7 @@ export function getMember(
   request: HttpRequest,
   ref: MemberRef,
   connection: Connection,
-): Maybe<Answer> {
+): MaybePromise<Answer> {
   if (wantsEvents(request.header('accept'))) return watchMember(watching, request, ref, connection)
   const found = watching.db.get(ref.collection, ref.key)
   return found instanceof Promise
@@ -46,7 +46,7 @@ function answerMember(
   ref: MemberRef,
   member: Member | null,
   connection: Connection,
-): Maybe<Answer> {
+): MaybePromise<Answer> {
   if (!isKnown(request, member)) return presentState(ref, member)
   const waitMs = request.header('if-none-match') === null ? null : parseWait(request)
   if (waitMs === null) return member === null ? presentState(ref, member) : unchanged(member)

@@ -1,5 +1,5 @@
 import type { Database } from '../../core/database.ts'
-import type { Maybe, MemberRef, ResumePoint } from '../../core/engine.ts'
+import type { MaybePromise, MemberRef, ResumePoint } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
 import type { Scope, WatchBatch, WatchEvent, Watcher } from '../../core/watch.ts'
 import type { WatchCounts, WatchKind } from '../../telemetry/watch-counts.ts'
@@ -99,7 +99,7 @@ class WatchSource implements FrameSource {
     counts.open[kind]++
   }
 
-  next(): Maybe<Uint8Array | null> {
+  next(): MaybePromise<Uint8Array | null> {
     if (this.isNew) {
       this.isNew = false
       return pointFrame('watching', this.watcher.point())
@@ -122,7 +122,7 @@ class WatchSource implements FrameSource {
     this.counts.open[this.kind]--
   }
 
-  private take(batch: WatchBatch | null, gather: Gather): Maybe<Uint8Array | null> {
+  private take(batch: WatchBatch | null, gather: Gather): MaybePromise<Uint8Array | null> {
     if (batch === null) return null
     if (batch.type === 'reset') return resetFrame(batch.oldest)
     this.events = batch.events
