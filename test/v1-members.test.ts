@@ -430,7 +430,39 @@ describe('keys', () => {
     })
     expect(await (await fetch(`${server.url}/v1/other`)).json()).toEqual({ members: [], next: null })
   })
+
+  test('that are steps are sent by a URL parser with an escaped slash before them', async () => {
+    const url = newCollection()
+    for (const [path, key] of [
+      ['%2F..', '..'],
+      ['%2f.', '.'],
+    ] as const) {
+      expect((await put(url + path, '1')).status).toBe(201)
+      expect(await (await fetch(url + path)).text()).toBe('1')
+      expect((await fetch(url + path, { method: 'HEAD' })).status).toBe(200)
+      expect((await patchMember(url + path, '2')).status).toBe(200)
+      expect(await membersIn(url, '?include=keys')).toEqual([{ key }])
+      expect((await fetch(url + path, { method: 'DELETE' })).status).toBe(204)
+      expect((await fetch(url + path)).status).toBe(404)
+    }
+    // Only between a collection and its key: a slash in a key is one of the key.
+    for (const [path, key] of [
+      ['/a%2F..', 'a/..'],
+      ['/%2F..', '/..'],
+    ] as const) {
+      expect((await put(url + path, '1')).status).toBe(201)
+      expect(await membersIn(url, '?include=keys')).toEqual([{ key }])
+      expect((await fetch(url + path, { method: 'DELETE' })).status).toBe(204)
+    }
+    for (const path of ['%2F...', '%2Fa', '%2F', '%2F..%2F..'])
+      expect([400, 405]).toContain((await put(url + path, '1')).status)
+    expect(await membersIn(url)).toEqual([])
+  })
 })
+
+function patchMember(url: string, body: string): Promise<Response> {
+  return fetch(url, { method: 'PATCH', headers: { 'content-type': 'application/merge-patch+json' }, body })
+}
 
 describe('collection names', () => {
   test('are text of up to 128 bytes', async () => {

@@ -6,6 +6,20 @@ import type { HttpRequest } from './wire/request.ts'
 
 /** What a path and a query say. Each part is decoded once, and what cannot be is refused: it would name something else. */
 
+/**
+ * The path by which a request is routed. URL parsers resolve a segment that is `.` or `..`, escaped or not, so browsers
+ * and `fetch` cannot send a key that is one. They write the slash before it as `%2F`: `/v1/c%2F..`. A collection has no
+ * slash in its name, so this path can mean nothing else.
+ */
+export function routedPath(path: string): string {
+  if (path.charCodeAt(path.length - 1) !== dot) return path
+  const [, collection, key] = dotKeyForm.exec(path) ?? []
+  return collection === undefined ? path : `${collection}/${key}`
+}
+
+const dot = 0x2e
+const dotKeyForm = /^(\/v1\/[^/]+)%2[Ff](\.{1,2})$/
+
 /** A parameter of the route, decoded. */
 export function pathParameter(request: HttpRequest, name: string): string {
   return decode(request.parameter(name)!)

@@ -2,6 +2,7 @@ import { bearerCheck } from '../auth/token.ts'
 import { KvistError } from '../core/errors.ts'
 import { type Answer, answer } from './answer.ts'
 import { type Handler, type Observe, observed } from './observed.ts'
+import { routedPath } from './path.ts'
 import { methodNotAllowed, problemAnswer } from './problem.ts'
 import { requestId, requestIdHeader } from './request-id.ts'
 import type { Api, Route } from './route.ts'
@@ -80,7 +81,7 @@ function handlersOf(options: HttpOptions): (request: HttpRequest) => Handler {
     foresee: null,
   })
   return (request) => {
-    const match = router.match(request.path)
+    const match = router.match(routedPath(request.path))
     const methods = match?.place.methods
     const handler =
       methods?.get(request.method) ?? (request.method === 'HEAD' ? methods?.get('GET') : undefined)

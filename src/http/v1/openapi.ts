@@ -46,7 +46,8 @@ const collection: Parameter = {
 const key: Parameter = {
   in: 'path',
   name: 'key',
-  description: 'The rest of the path, decoded once: a `/` in a key may stand as it is, or as `%2F`',
+  description:
+    'The rest of the path, decoded once: a `/` in a key may stand as it is, or as `%2F`; the keys `.` and `..` follow an escaped slash, `/v1/c%2F..`, where the client resolves path steps',
   schema: schemas.key,
   example: 'dune',
 }
