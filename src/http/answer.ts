@@ -26,8 +26,8 @@ export interface BodyWriter {
   write(part: string | Uint8Array): boolean
   /** That was all. */
   end(): void
-  /** The rest cannot be had: the client sees that the body is cut, and the log says why. */
-  cut(error: unknown): void
+  /** Cuts the response off: the rest cannot be had. The client sees that it is incomplete, and the log says why. */
+  abort(error: unknown): void
 }
 
 export type Fields = Readonly<Record<string, string>>
@@ -75,7 +75,7 @@ export function streamed(next: () => Promise<string | Uint8Array | null>, stoppe
     pull(to) {
       if (isBegun) return tellOfRoom()
       isBegun = true
-      send(to).catch((error) => to.cut(error))
+      send(to).catch((error) => to.abort(error))
     },
     cancel() {
       isOver = true

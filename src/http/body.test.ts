@@ -7,7 +7,7 @@ import type { HttpRequest } from './wire/request.ts'
 let renewed = 0
 const connection = {
   ...noConnection,
-  renew() {
+  resetTimeout() {
     renewed++
   },
 }

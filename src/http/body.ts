@@ -43,7 +43,7 @@ async function readParts(body: RequestBody, maxBytes: number, connection: Connec
     }
     bytes.set(part, size)
     size = end
-    if (isLarge) connection.renew()
+    if (isLarge) connection.resetTimeout()
   }
   return bytes.subarray(0, size)
 }

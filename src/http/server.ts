@@ -43,7 +43,7 @@ export function listen(options: HttpOptions): HttpServer {
   const port: Port = {
     timeoutTicks: idleTimeoutSeconds,
     turn: startTurns(onError),
-    lasting: new Set(),
+    longLived: new Set(),
     tick: 0,
     isStopping: false,
     openRequests: 0,

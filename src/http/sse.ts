@@ -1,6 +1,6 @@
 import type { MaybePromise } from '../core/engine.ts'
 import { type Answer, type BodyWriter, headerLines, type StreamedBody } from './answer.ts'
-import type { Connection, Lasting } from './route.ts'
+import type { Connection, LongLivedResponse } from './route.ts'
 
 /**
  * Server-sent events (HTML, 9.2): how they are written, and the streams that carry them.
@@ -102,7 +102,7 @@ const beatSlots = 60
 const pieceBytes = 64 * 1024
 
 /** One stream. A class, for there are many. */
-class EventStream implements Lasting, StreamedBody {
+class EventStream implements LongLivedResponse, StreamedBody {
   private readonly connection: Connection
   private readonly source: FrameSource
   private readonly onOver: () => void
@@ -120,8 +120,8 @@ class EventStream implements Lasting, StreamedBody {
   private beats = 0
 
   constructor(connection: Connection, sourceOf: (wake: () => void) => FrameSource, onOver: () => void) {
-    connection.keep(this)
-    connection.hold()
+    connection.register(this)
+    connection.disableTimeout()
     this.connection = connection
     this.source = sourceOf(() => this.wake())
     this.onOver = onOver
@@ -137,7 +137,7 @@ class EventStream implements Lasting, StreamedBody {
 
   /** The client has gone. */
   cancel(): void {
-    this.connection.letGo(this)
+    this.connection.unregister(this)
     this.close()
   }
 
@@ -149,7 +149,7 @@ class EventStream implements Lasting, StreamedBody {
 
   beat(patience: number): void {
     if (this.hasRoom) this.send(this.source.heartbeat())
-    else if (++this.beats >= patience) this.connection.cut()
+    else if (++this.beats >= patience) this.connection.abort()
   }
 
   private wake(): void {
@@ -201,7 +201,7 @@ class EventStream implements Lasting, StreamedBody {
   /** The client sees the end of the stream, and resumes. */
   private fail(error: unknown): void {
     if (this.isOver) return
-    this.connection.failed(error)
+    this.connection.reportError(error)
     this.end()
   }
 
@@ -215,7 +215,7 @@ class EventStream implements Lasting, StreamedBody {
 
   private finish(): void {
     this.hasRoom = false
-    this.connection.letGo(this)
+    this.connection.unregister(this)
     this.to!.end()
   }
 }

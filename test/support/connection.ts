@@ -5,13 +5,13 @@ import { HttpRequest } from '../../src/http/wire/request.ts'
 /** Of a handler that is called without a server. */
 export const noConnection: Connection = {
   remoteAddress: '127.0.0.1',
-  renew() {},
-  hold() {},
-  cut() {},
-  failed() {},
-  onGone() {},
-  keep() {},
-  letGo() {},
+  resetTimeout() {},
+  disableTimeout() {},
+  abort() {},
+  reportError() {},
+  onClose() {},
+  register() {},
+  unregister() {},
 }
 
 /** A request with these lines as its head; its body is fed to `request.body`. */

@@ -55,7 +55,7 @@ async function nextText(
   before = '',
 ): Promise<string | null> {
   for (;;) {
-    connection.renew()
+    connection.resetTimeout()
     const part = await parts.next()
     if (part.done) return null
     if (part.value.length > 0) return before + part.value.map(shape).join(',')

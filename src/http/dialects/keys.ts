@@ -100,7 +100,7 @@ export const keys: Dialect = {
         summary: 'Deletes all keys',
         docs: { answers: { 200: jsonDocs('They are gone', { response: 'all keys have been deleted' }) } },
         async handle(_request, connection) {
-          await db.drop(collection, everything, () => connection.renew())
+          await db.drop(collection, everything, () => connection.resetTimeout())
           return jsonAnswer('{"response":"all keys have been deleted"}')
         },
       },

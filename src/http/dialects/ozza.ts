@@ -213,7 +213,7 @@ function memberJson({ key, value, createdAtMs, expiresAtMs }: Member): string {
 
 async function deleteResource(db: Database, request: HttpRequest, connection: Connection): Promise<Answer> {
   const collection = resourceOf(request)
-  const deleted = await db.drop(collection, everything, () => connection.renew())
+  const deleted = await db.drop(collection, everything, () => connection.resetTimeout())
   if (deleted === 0) throw new KvistError('not_found', 'Resource not found')
   return jsonAnswer('{"result":"Resource deleted"}')
 }

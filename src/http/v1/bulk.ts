@@ -140,7 +140,7 @@ async function* linesOf(
   }
 
   for await (const part of request.body) {
-    connection.renew()
+    connection.resetTimeout()
     const chunk = Buffer.from(part.buffer, part.byteOffset, part.length)
     const last = chunk.lastIndexOf(lineFeed)
     if (last === -1) {

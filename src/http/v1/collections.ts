@@ -61,7 +61,7 @@ function streamLines(
   let left = limit
   async function next(): Promise<string | null> {
     while (left > 0) {
-      connection.renew()
+      connection.resetTimeout()
       const part = await parts.next()
       if (part.done) return null
       const members = part.value.slice(0, left)
@@ -99,7 +99,7 @@ export async function dropMembers(
   connection: Connection,
 ): Promise<Answer> {
   const selection = parseSelection(parametersOf(request, selectionParameters))
-  const deleted = await db.drop(collection, selection, () => connection.renew())
+  const deleted = await db.drop(collection, selection, () => connection.resetTimeout())
   return jsonAnswer(JSON.stringify({ deleted }))
 }
 

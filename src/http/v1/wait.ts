@@ -5,7 +5,7 @@ import type { Member } from '../../core/member.ts'
 import { parseDurationMs } from '../../core/time.ts'
 import { waited } from '../observed.ts'
 import { parametersOf } from '../path.ts'
-import type { Connection, Lasting } from '../route.ts'
+import type { Connection, LongLivedResponse } from '../route.ts'
 import type { HttpRequest } from '../wire/request.ts'
 import type { Watching } from './watch.ts'
 
@@ -43,13 +43,13 @@ export async function waitForNews(
     if (heard.reason === null || why !== 'changed') heard.reason = why
     heard.tell()
   }
-  const stopping: Lasting = { end: because('over') }
-  connection.keep(stopping)
-  connection.hold()
+  const stopping: LongLivedResponse = { end: because('over') }
+  connection.register(stopping)
+  connection.disableTimeout()
   const watcher = db.watch({ collection, key, prefix: null, filter: null }, null, because('changed'))
   const timer = setTimeout(stopping.end, waitMs)
   const goes = because('gone')
-  connection.onGone(goes)
+  connection.onClose(goes)
   counts.open.poll++
   const startedMs = performance.now()
   try {
@@ -69,10 +69,10 @@ export async function waitForNews(
   } finally {
     waited(request, performance.now() - startedMs)
     counts.open.poll--
-    connection.onGone(null)
+    connection.onClose(null)
     clearTimeout(timer)
     watcher.close()
-    connection.letGo(stopping)
-    connection.renew()
+    connection.unregister(stopping)
+    connection.resetTimeout()
   }
 }

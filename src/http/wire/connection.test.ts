@@ -28,7 +28,7 @@ function portOf(answerOf: () => Answer): Port {
     turn: startTurns((error) => {
       throw error
     }),
-    lasting: new Set(),
+    longLived: new Set(),
     tick: 0,
     isStopping: false,
     openRequests: 0,

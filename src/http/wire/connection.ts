@@ -1,6 +1,6 @@
 import { KvistError } from '../../core/errors.ts'
 import type { Answer, AnswerBody, StreamedBody } from '../answer.ts'
-import type { Connection, Lasting } from '../route.ts'
+import type { Connection, LongLivedResponse } from '../route.ts'
 import type { BodySource } from './body.ts'
 import { parseHead, Refusal } from './head.ts'
 import { Output, type Sink } from './output.ts'
@@ -27,7 +27,7 @@ export interface Port {
   readonly timeoutTicks: number
   readonly turn: Turn
   /** Answers that last. */
-  readonly lasting: Set<Lasting>
+  readonly longLived: Set<LongLivedResponse>
   /** Goes up once a second. */
   tick: number
   isStopping: boolean
@@ -120,7 +120,7 @@ export class HttpConnection implements Connection, BodySource, StreamTarget {
       this.advance()
       return
     }
-    if (reading === null && this.input.length === 0) this.renew()
+    if (reading === null && this.input.length === 0) this.resetTimeout()
     this.input = this.input.length === 0 ? bytes : Buffer.concat([this.input, bytes])
     if (this.hasNews) return
     this.hasNews = true
@@ -144,7 +144,7 @@ export class HttpConnection implements Connection, BodySource, StreamTarget {
 
   /** There is room to send more. */
   drained(): void {
-    if (this.deadlineTick !== never && !this.isEnded) this.renew()
+    if (this.deadlineTick !== never && !this.isEnded) this.resetTimeout()
     this.sentTick = this.port.tick
     this.out.drained()
     this.goOn()
@@ -203,32 +203,32 @@ export class HttpConnection implements Connection, BodySource, StreamTarget {
 
   // What handlers ask.
 
-  renew(): void {
+  resetTimeout(): void {
     this.deadlineTick = this.port.tick + this.port.timeoutTicks
   }
 
-  hold(): void {
+  disableTimeout(): void {
     this.deadlineTick = never
   }
 
-  cut(): void {
+  abort(): void {
     this.terminate()
   }
 
-  failed(error: unknown): void {
+  reportError(error: unknown): void {
     if (this.request !== null) this.port.report(error, this.request)
   }
 
-  keep(answer: Lasting): void {
+  register(answer: LongLivedResponse): void {
     if (this.port.isStopping) throw new KvistError('closing', 'the server stops')
-    this.port.lasting.add(answer)
+    this.port.longLived.add(answer)
   }
 
-  letGo(answer: Lasting): void {
-    this.port.lasting.delete(answer)
+  unregister(answer: LongLivedResponse): void {
+    this.port.longLived.delete(answer)
   }
 
-  onGone(listener: (() => void) | null): void {
+  onClose(listener: (() => void) | null): void {
     this.goneListener = listener
   }
 
@@ -315,7 +315,7 @@ export class HttpConnection implements Connection, BodySource, StreamTarget {
     this.request = request
     this.owesContinue = request.expectsContinue
     this.port.openRequests++
-    this.renew()
+    this.resetTimeout()
     this.takeBody(request)
     this.isServing = true
     this.port.serve(request, this)
@@ -348,7 +348,7 @@ export class HttpConnection implements Connection, BodySource, StreamTarget {
     }
     if (this.ignored !== null && request.body.isComplete) {
       this.ignored = null
-      this.renew()
+      this.resetTimeout()
     }
   }
 
@@ -374,7 +374,7 @@ export class HttpConnection implements Connection, BodySource, StreamTarget {
   private answer({ status, lines, body, bodyBytes }: Answer): void {
     const { method, isHttp10, closes } = this.request!
     if (closes || this.isBodyLost()) this.isLast = true
-    if (this.deadlineTick !== never) this.renew()
+    if (this.deadlineTick !== never) this.resetTimeout()
     if (isStreamed(body)) {
       this.answerStreamed(status, lines, body)
       return
@@ -430,7 +430,7 @@ export class HttpConnection implements Connection, BodySource, StreamTarget {
   private finish(): void {
     const { request } = this
     this.forgetRequest()
-    this.renew()
+    this.resetTimeout()
     if (request === null || request.body.isComplete || this.isLast) return
     request.body.ignore()
     this.ignored = request

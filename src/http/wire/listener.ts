@@ -67,7 +67,7 @@ export function openListener(
   timer.unref()
 
   /** All is said, but for answers that were ended and that their clients do not take the rest of. */
-  const isSaid = () => [...connections].filter(({ isEnded }) => !isEnded).length <= port.lasting.size
+  const isSaid = () => [...connections].filter(({ isEnded }) => !isEnded).length <= port.longLived.size
 
   return {
     url: `http://${hostname.includes(':') ? `[${hostname}]` : hostname}:${server.port}`,
@@ -75,7 +75,7 @@ export function openListener(
     async stop(timeoutMs) {
       port.isStopping = true
       server.stop()
-      for (const answer of port.lasting) answer.end()
+      for (const answer of port.longLived) answer.end()
       for (const connection of connections) connection.endSoon()
       const cutAtMs = performance.now() + timeoutMs
       while (!isSaid() && performance.now() < cutAtMs) await Bun.sleep(lookAgainMs)

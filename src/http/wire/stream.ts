@@ -6,9 +6,9 @@ export interface StreamTarget {
   /** Whether there is room for more. */
   sendPart(part: Uint8Array): boolean
   streamEnded(): void
-  /** Tells of what failed: half an answer can only be cut, and the log says why. */
-  failed(error: unknown): void
-  terminate(): void
+  /** Logs what failed: a response that has begun can only be cut off. */
+  reportError(error: unknown): void
+  abort(): void
 }
 
 /** The body of an answer on its way. */
@@ -44,10 +44,10 @@ export class OutgoingStream implements BodyWriter {
     this.target.streamEnded()
   }
 
-  cut(error: unknown): void {
+  abort(error: unknown): void {
     if (this.isOver) return
-    this.target.failed(error)
-    this.target.terminate()
+    this.target.reportError(error)
+    this.target.abort()
   }
 
   /** The client has gone. */
