@@ -64,6 +64,12 @@ describe('lengths and codings', () => {
     chunks('an extension of the last chunk', `1\r\n1\r\n0;${long}\r\n\r\n`),
     chunks('an extension with LF', '1;a\nb\r\n1\r\n0\r\n\r\n'),
     chunks('an extension with CR', '1;a\rb\r\n1\r\n0\r\n\r\n'),
+    ...['3;', '3;a="b', '3;a b', '3;\0', '3;a=', '3 '].map((size) =>
+      chunks(`a size ${size}`, `${size}\r\n123\r\n0\r\n\r\n`),
+    ),
+    ...['X\0: 1', 'X: \0', 'X: a\rb', ' X: 1', 'X: 1\r\n fold', 'X', 'GET / HTTP/1.1', 'X : 1'].map(
+      (trailer) => chunks(`a trailer ${trailer}`, `1\r\n1\r\n0\r\n${trailer}\r\n\r\n`),
+    ),
     chunks('a trailer that is too long', `1\r\n1\r\n0\r\nX: ${long}\r\n\r\n`),
     chunks('a trailer without an end', `1\r\n1\r\n0\r\nX: ${long}`),
     chunks('trailers that are too many', `1\r\n1\r\n0\r\n${'X: 1234\r\n'.repeat(700)}\r\n`),

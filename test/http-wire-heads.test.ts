@@ -115,6 +115,13 @@ describe('heads', () => {
     twice('Authorization', 'Bearer x'),
     twice('If-Modified-Since', date),
     twice('If-Unmodified-Since', date),
+    ...['a b', 'a/b', '"x"', '[::1', '::1', 'x:y', 'user@x', 'x, y', 'x\\y', '\xfc'].map(
+      (host): [string, string] => [`Host: ${host}`, `${line}Host: ${host}\r\n${rest}`],
+    ),
+    ['a Host of HTTP/1.0', `PUT /v1/c/k HTTP/1.0\r\nHost: a b\r\n${rest}`],
+    ...['http://a"b/v1/c/k', 'http://[::1/v1/c/k', 'http://user@x/v1/c/k', 'http://x:y/v1/c/k'].map(
+      (target): [string, string] => [target, `PUT ${target} HTTP/1.1\r\nHost: x\r\n${rest}`],
+    ),
     ['Host twice in HTTP/1.0', `PUT /v1/c/k HTTP/1.0\r\nHost: x\r\nHost: x\r\n${rest}`],
     ['a line with LF alone', withField('X: 1\n')],
     ['a request line with LF alone', `PUT /v1/c/k HTTP/1.1\nHost: x\r\n${rest}`],

@@ -61,7 +61,7 @@ function putBytes(rng: Random, path: string, value: Buffer): Buffer {
   const expecting = rng.oneIn(10) ? { Expect: '100-continue' } : {}
   const headers = { ...headersOf(rng), ...expecting, 'Content-Type': 'a/b' }
   if (rng.oneIn(2)) return requestBytes('PUT', path, { headers, body: value })
-  const extension = rng.oneIn(3) ? `;${'x'.repeat(rng.int(100))}` : ''
+  const extension = rng.oneIn(3) ? `;${'x'.repeat(1 + rng.int(100))}` : ''
   const trailer = rng.oneIn(3) ? `X: ${'x'.repeat(rng.int(100))}\r\n` : ''
   return chunkedRequest('PUT', path, cutUp(rng, value), { headers, extension, trailer })
 }

@@ -41,9 +41,28 @@ describe('targets', () => {
   })
 
   test('that are * stand for the server, which OPTIONS alone can ask for', async () => {
-    expect([200, 204, 404, 405]).toContain(
-      (await expectAnswer('OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n')).status,
-    )
+    for (const line of ['OPTIONS *', 'OPTIONS http://127.0.0.1:80', 'OPTIONS http://localhost']) {
+      const { status, headers, body } = await expectAnswer(
+        `${line} HTTP/1.1\r\nHost: localhost\r\n\r\n`,
+        'OPTIONS',
+      )
+      expect([line, status, body.length]).toEqual([line, 204, 0])
+      expect(headers.allow?.split(', ').sort()).toEqual([
+        'DELETE',
+        'GET',
+        'HEAD',
+        'OPTIONS',
+        'PATCH',
+        'POST',
+        'PUT',
+      ])
+    }
+    for (const method of ['GET', 'PUT', 'POST', 'DELETE', 'HEAD', 'PATCH', 'TRACE']) {
+      const wire = await openWire(server.port)
+      wire.write(`${method} * HTTP/1.1\r\nHost: localhost\r\n\r\n`)
+      expect([method, (await wire.answer()).status]).toEqual([method, 400])
+      wire.destroy()
+    }
   })
 
   test('may hold raw UTF-8, as curl sends it', async () => {

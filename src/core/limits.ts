@@ -10,6 +10,11 @@ export const maxHeadBytes = 16 * 1024
 /** Path and query of a request, as they are sent. */
 export const maxTargetBytes = 8 * 1024
 
+/** The size of a chunk of a body with its extensions, and each line of a trailer, with its line end. */
+export const maxChunkLineBytes = 4 * 1024
+/** All lines of a trailer with the empty one that ends it. */
+export const maxTrailerBytes = 4 * 1024
+
 /** What a request that is read whole may carry: a batch. A value has its own limit. */
 export const maxBatchBytes = 32 * 1024 * 1024
 export const maxBatchOperations = 10_000

@@ -5,7 +5,7 @@ import { type Handler, type Observe, observed } from './observed.ts'
 import { routedPath } from './path.ts'
 import { methodNotAllowed, problemAnswer } from './problem.ts'
 import { requestId, requestIdHeader } from './request-id.ts'
-import type { Api, Route } from './route.ts'
+import { type Api, methods, type Route } from './route.ts'
 import { type Match, routerOf } from './router.ts'
 import type { Port } from './wire/connection.ts'
 import { openListener } from './wire/listener.ts'
@@ -143,6 +143,8 @@ function isGone(error: unknown): boolean {
   return error instanceof Error && error.name === 'AbortError'
 }
 
+const allMethods = ['HEAD', ...methods].join(', ')
+
 /** What no route took: a path that is not there, or one that has other methods. */
 function unroutedHandler({
   routes,
@@ -152,6 +154,8 @@ function unroutedHandler({
   const apis = [...new Set(routes.map(({ api }) => api))]
   return (request, match) => {
     const { method, path } = request
+    // Only OPTIONS can ask for the server as a whole (RFC 9110, 9.3.7).
+    if (path === '*') return answer(204, { Allow: allMethods })
     const first = routes.find((route) => route.path === match?.place.pattern)
     const api = first === undefined ? apiOf(path, apis) : first.api
     if (mayEnter !== null && !mayEnter(request.header('authorization'))) {

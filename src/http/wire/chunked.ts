@@ -1,9 +1,9 @@
-/**
- * The chunked coding (RFC 9112, 7.1), taken apart as it comes. Extensions and trailers are passed over.
- */
+import { maxChunkLineBytes, maxTrailerBytes } from '../../core/limits.ts'
+import { parseFieldLines } from './fields.ts'
 
-/** The size of a chunk with its extensions, and each line of a trailer; and a trailer as a whole. */
-const maxLineBytes = 4096
+/**
+ * Decodes the chunked coding (RFC 9112, 7.1) as it comes in. Extensions and trailers must be well-formed, and are dropped.
+ */
 
 type Step = 'size' | 'data' | 'end of data' | 'trailer'
 
@@ -33,7 +33,7 @@ export class ChunkedDecoder {
       }
       const end = bytes.indexOf(10, at)
       const stop = end === -1 ? bytes.length : end + 1
-      if (this.line.length + stop - at > maxLineBytes) return 'a line between its chunks is too long'
+      if (this.line.length + stop - at > maxChunkLineBytes) return 'a line between its chunks is too long'
       this.line += bytes.toString('latin1', at, stop)
       at = stop
       if (end === -1) break
@@ -52,8 +52,10 @@ export class ChunkedDecoder {
     }
     if (this.step === 'trailer') {
       this.trailerBytes += line.length
+      if (this.trailerBytes > maxTrailerBytes) return 'the trailer is too long'
       this.isComplete = line === '\r\n'
-      return this.trailerBytes > maxLineBytes ? 'the trailer is too long' : null
+      const fields = this.isComplete ? [] : parseFieldLines(line, 0)
+      return typeof fields === 'string' ? `the trailer ${fields}` : null
     }
     const size = sizeForm.exec(line)?.[1]
     if (size === undefined) return 'the size of a chunk is not one'
@@ -95,5 +97,9 @@ class Gathered {
   }
 }
 
-/** With extensions, which nobody uses. */
-const sizeForm = /^([0-9a-fA-F]{1,12})(?:[\t ]*;[\t\x20-\x7e\x80-\xff]*)?\r\n$/
+const token = "[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+const quotedString = '"(?:[\\t \\x21\\x23-\\x5b\\x5d-\\x7e\\x80-\\xff]|\\\\[\\t\\x20-\\x7e\\x80-\\xff])*"'
+const extension = `[\\t ]*;[\\t ]*${token}(?:[\\t ]*=[\\t ]*(?:${token}|${quotedString}))?`
+
+/** The size of a chunk and its extensions (RFC 9112, 7.1.1). */
+const sizeForm = RegExp(`^([0-9a-fA-F]{1,12})(?:${extension})*\\r\\n$`)

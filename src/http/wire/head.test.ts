@@ -52,6 +52,16 @@ describe('a head', () => {
     }
   })
 
+  test('has the host of its target where that is a URL, whatever the Host field says', () => {
+    const hostOf = (...lines: string[]) => {
+      const { fields } = parsed(...lines).headers
+      return fields.filter((_, i) => i % 2 === 1 && fields[i - 1] === 'host')
+    }
+    expect(hostOf('GET http://a.example:1/x HTTP/1.1', 'Accept: */*', 'Host: b')).toEqual(['a.example:1'])
+    expect(hostOf('GET http://a.example HTTP/1.0')).toEqual(['a.example'])
+    expect(hostOf('GET /x HTTP/1.1', 'Accept: */*', 'Host: b')).toEqual(['b'])
+  })
+
   test('has a path in origin form, with raw UTF-8 as text', () => {
     const pathOf = (target: string) => parsed(`GET ${target} HTTP/1.1`, 'Host: x').path
     expect(pathOf('http://any:80/v1/c/k?a')).toBe('/v1/c/k')

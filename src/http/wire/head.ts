@@ -2,6 +2,8 @@ import { isUtf8 } from 'node:buffer'
 import type { ErrorCode } from '../../core/errors.ts'
 import { maxHeadBytes, maxTargetBytes } from '../../core/limits.ts'
 import { isAt } from '../text.ts'
+import { parseFieldLines } from './fields.ts'
+import { isHost } from './host.ts'
 
 /**
  * The head of a request (RFC 9112, 2 to 3; RFC 9110, 5). Strict: what servers and proxies could read in two ways is
@@ -66,9 +68,10 @@ function parseWithin(bytes: Buffer, limitBytes: number): Head | Refusal | null {
   const lineEnd = text.indexOf('\r\n', start)
   const line = parseRequestLine(text, start, lineEnd)
   if (line instanceof Refusal) return line
-  const headers = headerBlock(text, lineEnd, end + 2, line.isHttp10)
-  if (headers instanceof Refusal) return headers
-  const { method, path, query, isHttp10 } = line
+  const { method, path, query, isHttp10, host } = line
+  const sent = headerBlock(text, lineEnd, end + 2, isHttp10)
+  if (sent instanceof Refusal) return sent
+  const headers = host === null ? sent : withHost(sent, host)
   return { method, path, query, isHttp10, headers, headBytes: end + 4 }
 }
 
@@ -99,19 +102,8 @@ function headerBlock(text: string, from: number, to: number, isHttp10: boolean):
 }
 
 function parseLines(lines: string, isHttp10: boolean): HeaderBlock | Refusal {
-  if (!isClean(lines)) {
-    return malformed('the head has a control character, or a line that ends with LF alone')
-  }
-  const fields: string[] = []
-  for (let at = 2; at < lines.length; ) {
-    const next = lines.indexOf('\r\n', at)
-    const colon = lines.indexOf(':', at)
-    const name = colon === -1 || colon > next ? '' : lines.slice(at, colon)
-    if (!nameForm.test(name)) return malformed('a header line is not a name, a colon and a value')
-    fields.push(name.toLowerCase(), fieldValue(lines, colon + 1, next))
-    at = next + 2
-  }
-  return withFraming(fields, isHttp10)
+  const fields = parseFieldLines(lines, 2)
+  return typeof fields === 'string' ? malformed(`the head ${fields}`) : withFraming(fields, isHttp10)
 }
 
 /** Empty lines before a request are passed over (RFC 9112, 2.2). */
@@ -153,6 +145,8 @@ interface RequestLine {
   readonly path: string
   readonly query: string | null
   readonly isHttp10: boolean
+  /** Of a target in absolute form. */
+  readonly host: string | null
 }
 
 const usualMethods = ['GET', 'PUT', 'POST', 'DELETE', 'HEAD', 'PATCH', 'OPTIONS']
@@ -160,7 +154,7 @@ const methodForm = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}$/
 const usualVersion = ' HTTP/1.1'
 const plainForm = /^[\x21\x22\x24-\x7e]+$/
 const targetForm = /^[\x21\x22\x24-\x7e\x80-\xff]+$/
-const absoluteForm = /^https?:\/\/[^/?]+(.*)$/i
+const absoluteForm = /^https?:\/\/([^/?]+)(.*)$/i
 
 function parseRequestLine(text: string, from: number, to: number): RequestLine | Refusal {
   const first = text.indexOf(' ', from)
@@ -182,14 +176,17 @@ function parseRequestLine(text: string, from: number, to: number): RequestLine |
     return malformed('the target has a space, a # or a control character')
   const decoded = isPlain ? target : utf8Text(target)
   if (decoded === null) return malformed('the target is not UTF-8')
-  const origin = originOf(decoded, method)
-  if (origin === null) return malformed('the target is neither a path nor a URL')
+  const absolute = decoded.startsWith('/') ? null : parseAbsolute(decoded, method)
+  if (absolute === 'invalid') return malformed('the target is neither a path nor a URL')
+  const origin = absolute?.origin ?? decoded
+  const host = absolute?.host ?? null
   const mark = origin.indexOf('?')
   return {
     method,
     path: mark === -1 ? origin : origin.slice(0, mark),
     query: mark === -1 ? null : origin.slice(mark + 1),
     isHttp10: !isHttp11,
+    host,
   }
 }
 
@@ -206,38 +203,29 @@ function utf8Text(target: string): string | null {
   return isUtf8(bytes) ? bytes.toString() : null
 }
 
-/** The target in origin form. */
-function originOf(target: string, method: string): string | null {
-  if (target.startsWith('/')) return target
-  if (target === '*') return method === 'OPTIONS' ? target : null
-  const path = absoluteForm.exec(target)?.[1]
-  if (path === undefined) return null
-  return path.startsWith('/') ? path : `/${path}`
+interface AbsoluteTarget {
+  /** Path and query. */
+  readonly origin: string
+  readonly host: string | null
 }
 
-/** No control character but in the pairs that end lines. */
-function isClean(lines: string): boolean {
-  for (let i = 0; i < lines.length; i++) {
-    const code = lines.charCodeAt(i)
-    if (code >= 32 && code !== 127) continue
-    if (code === 13 && lines.charCodeAt(i + 1) === 10) i++
-    else if (code !== 9) return false
-  }
-  return true
+/** A target that is no path: a URL, or `*`. */
+function parseAbsolute(target: string, method: string): AbsoluteTarget | 'invalid' {
+  if (target === '*') return method === 'OPTIONS' ? { origin: target, host: null } : 'invalid'
+  const [, host, path] = absoluteForm.exec(target) ?? []
+  if (host === undefined || path === undefined || !isHost(host)) return 'invalid'
+  // `OPTIONS http://host` is what a proxy makes of `OPTIONS *` (RFC 9112, 3.2.4).
+  if (path === '' && method === 'OPTIONS') return { origin: '*', host }
+  return { origin: path.startsWith('/') ? path : `/${path}`, host }
 }
 
-const nameForm = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
-
-function fieldValue(text: string, from: number, to: number): string {
-  let start = from
-  let end = to
-  while (start < end && isBlank(text.charCodeAt(start))) start++
-  while (end > start && isBlank(text.charCodeAt(end - 1))) end--
-  return text.slice(start, end)
-}
-
-function isBlank(code: number): boolean {
-  return code === 32 || code === 9
+/** What the target says of the host counts, whatever the Host field says (RFC 9112, 3.2.2). */
+function withHost(headers: HeaderBlock, host: string): HeaderBlock {
+  const fields = [...headers.fields]
+  const at = fields.findIndex((name, i) => i % 2 === 0 && name === 'host')
+  if (at === -1) fields.push('host', host)
+  else fields[at + 1] = host
+  return { ...headers, fields }
 }
 
 /** Fields that mean one thing, each with a bit: said twice, one reader could take the first and another the second. */
@@ -269,8 +257,10 @@ function withFraming(fields: readonly string[], isHttp10: boolean): HeaderBlock 
     const bit = single.get(name) ?? 0
     if ((seen & bit) !== 0) return malformed(`the header ${name} is there twice`)
     seen |= bit
-    if (name === 'host') hasHost = true
-    else if (name === 'content-length') length = value
+    if (name === 'host') {
+      if (!isHost(value)) return malformed('the Host is not a name or an address, with or without a port')
+      hasHost = true
+    } else if (name === 'content-length') length = value
     else if (name === 'transfer-encoding') coding = value
     else if (name === 'expect') expect = value
     else if (name === 'connection') connection += `,${value.toLowerCase()}`
