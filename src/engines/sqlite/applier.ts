@@ -6,8 +6,8 @@ import type { Job, JobResult } from './apply-worker.ts'
 import { makeFile } from './log.ts'
 import type { Memtable } from './memtable.ts'
 import { type Overlay, releaseReaders } from './overlay.ts'
-import { stillBusyMs } from './pace.ts'
 import type { Chunk } from './record.ts'
+import { remainingJobMs } from './write-stall.ts'
 
 /** A part of the log that is closed for writing and waits until the tables have it. */
 export interface SealedSegment {
@@ -203,7 +203,7 @@ export function startApplier(
     waiting: () => sealed.length,
     busyForMs() {
       if (jobSegments === 0) return 0
-      return stillBusyMs(jobSegments * segmentMs, performance.now() - startedAtMs)
+      return remainingJobMs(jobSegments * segmentMs, performance.now() - startedAtMs)
     },
     progress,
     async drain() {

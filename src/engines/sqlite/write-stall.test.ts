@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { startPace, stillBusyMs } from './pace.ts'
+import { remainingJobMs, startWriteStall } from './write-stall.ts'
 
 const segmentBytes = 16 * 1024 * 1024
 
@@ -12,17 +12,17 @@ interface Written {
 
 /** Groups of 12 kB, a millisecond each, for as long as a job takes, of which is thought that it takes `guessedMs`. */
 function writeFor(jobMs: number, guessedMs: number, room: number): Written {
-  const pace = startPace()
+  const stall = startWriteStall()
   let [nowMs, bytes, longestPauseMs] = [1000, 0, 0]
   let fullAtMs: number | null = null
-  pace.pauseMs(nowMs, 0, room, 0)
+  stall.pauseMs(nowMs, 0, room, 0)
   for (const startedMs = nowMs; nowMs < startedMs + jobMs; ) {
     nowMs++
     bytes += 12_000
     if (bytes > room) fullAtMs ??= nowMs - startedMs
     const soFarMs = nowMs - startedMs
     const left = Math.max(room - bytes, segmentBytes / 16)
-    const pauseMs = pace.pauseMs(nowMs, 12_000, left, stillBusyMs(guessedMs, soFarMs))
+    const pauseMs = stall.pauseMs(nowMs, 12_000, left, remainingJobMs(guessedMs, soFarMs))
     longestPauseMs = Math.max(longestPauseMs, pauseMs)
     nowMs += pauseMs
   }
@@ -45,8 +45,8 @@ test('the room lasts for a job that takes five times as long as was thought', ()
 })
 
 test('without a job there is no pause, and what went before is forgotten', () => {
-  const pace = startPace()
-  expect(pace.pauseMs(1001, 12_000, 12_000, 5000)).toBe(50)
-  expect(pace.pauseMs(1002, 12_000, 12_000, 0)).toBe(0)
-  expect(pace.pauseMs(1003, 10, 12_000, 1000)).toBe(0)
+  const stall = startWriteStall()
+  expect(stall.pauseMs(1001, 12_000, 12_000, 5000)).toBe(50)
+  expect(stall.pauseMs(1002, 12_000, 12_000, 0)).toBe(0)
+  expect(stall.pauseMs(1003, 10, 12_000, 1000)).toBe(0)
 })

@@ -1,0 +1,188 @@
+import { closeSync, rmSync } from 'node:fs'
+import { type Distribution, observe } from '../../core/distribution.ts'
+import { KvistError } from '../../core/errors.ts'
+import type { Applier } from './applier.ts'
+import {
+  acceptFrame,
+  createSegment,
+  cutFrame,
+  newChunk,
+  type Segment,
+  segmentHeaderBytes,
+  syncSegment,
+  writeFrame,
+} from './log.ts'
+import { type Memtable, memtable } from './memtable.ts'
+import type { Overlay } from './overlay.ts'
+
+/**
+ * The end of the log that is being written: one active segment, rotated when it is full or old, and the syncs that
+ * relaxed commits still owe. Two invariants:
+ *
+ * - A frame counts only once `appendFrame` has resolved; after a failure its segment takes no further frame, so the
+ *   next segment begins with the revision that failed.
+ * - Nothing is written to a segment before everything in the segments before it is on disk.
+ */
+export interface LogWriter {
+  readonly options: LogWriterOptions
+  active: ActiveSegment | null
+  lastSegment: number
+  /** The active segment has frames that no sync covers yet. */
+  isUnsynced: boolean
+  /** Syncs of relaxed commits under way; rejects when one of them failed. */
+  pendingSyncs: Promise<void>
+}
+
+export interface LogWriterOptions {
+  readonly dir: string
+  readonly storeId: string
+  readonly segmentBytes: number
+  readonly overlay: Overlay
+  readonly applier: Applier
+  readonly lastSegment: number
+  readonly syncSeconds: Distribution
+}
+
+export interface ActiveSegment {
+  readonly segment: Segment
+  readonly memtable: Memtable
+  readonly openedAtMs: number
+}
+
+/** Segments that may be in memory at once, the active one included. With their keys that is some 190 MB. */
+export const maxSegments = 7
+const maxSegmentRecords = 250_000
+const maxRoomWaitMs = 30_000
+/** A segment that is written to all the time is rotated after this. */
+const maxSegmentAgeMs = 10_000
+
+export function openLogWriter(options: LogWriterOptions): LogWriter {
+  return {
+    options,
+    active: null,
+    lastSegment: options.lastSegment,
+    isUnsynced: false,
+    pendingSyncs: Promise.resolve(),
+  }
+}
+
+/** The active segment with room for this many bytes, rotated before if need be. Writers wait here for the flusher. */
+export async function segmentWithRoom(
+  log: LogWriter,
+  bytes: number,
+  lastRevision: number,
+): Promise<ActiveSegment> {
+  if (log.active !== null && isFull(log.active, bytes)) rotate(log, lastRevision)
+  if (log.active === null) {
+    await roomForSegment(log.options.applier)
+    await earlierSyncs(log)
+    log.active = await openSegment(log, bytes, lastRevision)
+    log.options.overlay.tables.push(log.active.memtable)
+  }
+  return log.active
+}
+
+function isFull({ segment, memtable, openedAtMs }: ActiveSegment, bytes: number): boolean {
+  if (segment.end + bytes > segment.chunk.bytes.length) return true
+  if (memtable.offsets.length === 0) return false
+  return memtable.offsets.length >= maxSegmentRecords || Date.now() - openedAtMs > maxSegmentAgeMs
+}
+
+async function roomForSegment(applier: Applier): Promise<void> {
+  const giveUpAtMs = Date.now() + maxRoomWaitMs
+  while (applier.waiting() >= maxSegments) {
+    const failure = applier.failure()
+    if (failure !== null) throw failure
+    if (Date.now() > giveUpAtMs) throw new KvistError('busy', 'the disk cannot keep up with the writes')
+    await Promise.race([applier.progress(), Bun.sleep(1000)])
+  }
+}
+
+async function earlierSyncs(log: LogWriter): Promise<void> {
+  try {
+    await log.pendingSyncs
+  } catch (error) {
+    log.pendingSyncs = Promise.resolve()
+    throw error
+  }
+}
+
+async function openSegment(log: LogWriter, bytes: number, lastRevision: number): Promise<ActiveSegment> {
+  const { dir, storeId, segmentBytes, applier } = log.options
+  const size = Math.max(segmentBytes, segmentHeaderBytes + bytes)
+  const isStandard = size === segmentBytes
+  const recycled = isStandard ? await applier.reuse() : { chunk: null, path: null }
+  const chunk = recycled.chunk ?? newChunk(size)
+  const segment = await createSegment(
+    dir,
+    log.lastSegment + 1,
+    lastRevision + 1,
+    storeId,
+    chunk,
+    recycled.path,
+  )
+  log.lastSegment++
+  if (isStandard) applier.makeAhead()
+  return { segment, memtable: memtable(chunk), openedAtMs: Date.now() }
+}
+
+/**
+ * Writes the records that are staged in the active segment as one frame, and syncs them unless nobody asked for that.
+ * When it fails the frame is undone and the segment rotated.
+ */
+export async function appendFrame(
+  log: LogWriter,
+  { segment }: ActiveSegment,
+  recordsEnd: number,
+  isDurable: boolean,
+  lastRevision: number,
+): Promise<void> {
+  try {
+    const crc = writeFrame(segment, recordsEnd)
+    if (isDurable) await timedSync(log, segment)
+    else log.isUnsynced = true
+    acceptFrame(segment, recordsEnd, crc)
+  } catch (error) {
+    cutFrame(segment)
+    rotate(log, lastRevision)
+    throw error
+  }
+}
+
+async function timedSync(log: LogWriter, segment: Segment): Promise<void> {
+  const startedMs = performance.now()
+  await syncSegment(segment)
+  observe(log.options.syncSeconds, (performance.now() - startedMs) / 1000)
+}
+
+/** Closes the active segment for writing and queues it for the flusher; one without records is removed. */
+export function rotate(log: LogWriter, lastRevision: number): void {
+  if (log.active === null) return
+  const { overlay, applier } = log.options
+  const { segment, memtable } = log.active
+  log.active = null
+  const { number, path } = segment
+  if (memtable.offsets.length === 0) {
+    overlay.tables.splice(overlay.tables.indexOf(memtable), 1)
+    closeSync(segment.fd)
+    rmSync(path, { force: true })
+    return
+  }
+  if (log.isUnsynced) log.pendingSyncs = log.pendingSyncs.then(() => timedSync(log, segment))
+  log.isUnsynced = false
+  log.pendingSyncs = log.pendingSyncs.finally(() => closeSync(segment.fd))
+  log.pendingSyncs.catch(() => {})
+  applier.add({ number, path, lastRevision, memtable })
+}
+
+/** Starts a sync of the relaxed commits that no sync covers yet; one that fails is tried again by the next call. */
+export function syncRelaxed(log: LogWriter): void {
+  if (!log.isUnsynced || log.active === null) return
+  const { segment } = log.active
+  log.isUnsynced = false
+  log.pendingSyncs = log.pendingSyncs
+    .then(() => timedSync(log, segment))
+    .catch(() => {
+      log.isUnsynced = true
+    })
+}
