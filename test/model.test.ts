@@ -120,13 +120,13 @@ function randomWrite({ r, model, nowMs }: Run): Write | Renew {
     return { op: 'renew', ...ref, ifRevision, expiresAtMs: r.oneIn(4) ? null : nowMs + r.int(2000) - 100 }
   }
   if (r.oneIn(3)) {
-    const ending = r.oneIn(3) ? 'expire' : 'delete'
-    if (!r.oneIn(3)) return { op: 'delete', ...ref, ending }
+    const cause = r.oneIn(3) ? 'expire' : 'delete'
+    if (!r.oneIn(3)) return { op: 'delete', ...ref, cause }
     const ifExpiresAtMs = model.read(ref)?.expiresAtMs ?? null
     return {
       op: 'delete',
       ...ref,
-      ending,
+      cause,
       ifRevision: (model.read(ref)?.revision ?? 1) - (r.oneIn(4) ? 1 : 0),
       ...(ifExpiresAtMs !== null && r.oneIn(2) ? { ifExpiresAtMs: ifExpiresAtMs + r.int(2) } : {}),
     }

@@ -154,7 +154,7 @@ test('what was written again while a page left it out keeps its new life', async
     ...engine,
     async commit(commit) {
       const [write] = commit.writes
-      if (write?.op === 'delete' && write.ending === 'expire') await db.put('a', 'k', json('2', 9000))
+      if (write?.op === 'delete' && write.cause === 'expire') await db.put('a', 'k', json('2', 9000))
       return engine.commit(commit)
     },
   }))

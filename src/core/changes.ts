@@ -150,7 +150,7 @@ function stateOf(engine: Engine, collection: string, key: string): MaybePromise<
   return whenThere(engine.read(collection, key), (member) => {
     if (member !== null) return { type: 'put', collection, member }
     return whenThere(engine.tombstone(collection, key), (tombstone) =>
-      tombstone === null ? null : { type: tombstone.ending, collection, tombstone },
+      tombstone === null ? null : { type: tombstone.cause, collection, tombstone },
     )
   })
 }

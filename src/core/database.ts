@@ -24,7 +24,7 @@ import { expiryOf, startSweeper } from './expiry.ts'
 import { isOwnCollection } from './keys.ts'
 import { taskLanes } from './lanes.ts'
 import { everything, type ListQuery, listAll, listPage, type Page, type Selection } from './list.ts'
-import { type Ending, isExpired, jsonContentType, keyOf, type Member, type Value } from './member.ts'
+import { isExpired, jsonContentType, keyOf, type Member, type RemovalCause, type Value } from './member.ts'
 import { type Operation, toWrite } from './operations.ts'
 import { type Patch, patched } from './patch.ts'
 import { type Process, pipeline } from './pipeline.ts'
@@ -53,7 +53,7 @@ export interface Database {
   foresee(ref: MemberRef): void
   getMany(refs: readonly MemberRef[]): Promise<(Member | null)[]>
   /** Why there is no such member: it expired, or was deleted; null when it lives, or nobody remembers. */
-  ending(collection: string, key: string): Promise<Ending | null>
+  removalCause(collection: string, key: string): Promise<RemovalCause | null>
   /** `prepared`: content that went through `prepare`, or through another node, is stored as it is. */
   put(
     collection: string,
@@ -316,7 +316,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   }
 
   async function remove(collection: string, key: string, condition?: Condition): Promise<boolean> {
-    const write: Delete = { op: 'delete', collection, key, ending: 'delete' }
+    const write: Delete = { op: 'delete', collection, key, cause: 'delete' }
     if (condition !== undefined) {
       const written = await updateAsIs(write, (current) => {
         requireCondition(condition, current)
@@ -417,7 +417,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
         .filter(({ clock }) => stampToMs(clock) <= startedAtMs)
         .map(
           ({ key, revision }) =>
-            ({ op: 'delete', collection, key, ending: 'delete', ifRevision: revision }) as const,
+            ({ op: 'delete', collection, key, cause: 'delete', ifRevision: revision }) as const,
         )
       if (writes.length > 0) {
         dropped += (await commit(writes)).filter(({ revision }) => revision > 0).length
@@ -434,11 +434,11 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     foresee(ref) {
       if (!cache.isHot(ref.collection, ref.key)) engine.foresee?.(ref)
     },
-    async ending(collection, key) {
+    async removalCause(collection, key) {
       const member = await engine.read(collection, key)
       // What has expired is swept soon, and only then leaves its tombstone.
       if (member !== null) return isExpired(member, now()) ? 'expire' : null
-      return (await engine.tombstone(collection, key))?.ending ?? null
+      return (await engine.tombstone(collection, key))?.cause ?? null
     },
     async getMany(refs) {
       const found = await engine.readMany(refs)

@@ -1,5 +1,5 @@
 import type { Distribution } from './distribution.ts'
-import type { Change, Committed, Ending, Member, Tombstone, Value } from './member.ts'
+import type { Change, Committed, Member, RemovalCause, Tombstone, Value } from './member.ts'
 
 /**
  * The contract between the store and where its members live. Every engine makes all of these promises;
@@ -122,7 +122,7 @@ export interface Put extends MemberRef {
 
 export interface Delete extends MemberRef {
   readonly op: 'delete'
-  readonly ending: Ending
+  readonly cause: RemovalCause
   /** Set: do nothing unless the member still has this revision, expired or not. It fails no commit. */
   readonly ifRevision?: number
   /** As `ifRevision`, of its expiry: a renewal leaves the revision. */

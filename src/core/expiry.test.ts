@@ -49,7 +49,7 @@ test('sweeps what is due in batches, each member only as it was found, and count
     op: 'delete',
     collection: 'c',
     key: 'k503',
-    ending: 'expire',
+    cause: 'expire',
     ifRevision: 504,
     ifExpiresAtMs: 503,
   })

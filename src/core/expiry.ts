@@ -53,5 +53,5 @@ export function startSweeper(engine: Engine, now: () => number, onError: (error:
 
 /** Takes a member out as it was found: one that was written again or renewed since keeps its new life. */
 export function expiryOf({ collection, key, revision, expiresAtMs }: ExpiringRef): Delete {
-  return { op: 'delete', collection, key, ending: 'expire', ifRevision: revision, ifExpiresAtMs: expiresAtMs }
+  return { op: 'delete', collection, key, cause: 'expire', ifRevision: revision, ifExpiresAtMs: expiresAtMs }
 }

@@ -22,13 +22,13 @@ export interface Member {
 }
 
 /** Why a member is gone: somebody deleted it, or its time was over. */
-export type Ending = 'delete' | 'expire'
+export type RemovalCause = 'delete' | 'expire'
 
 /** What stays of a member that is gone, so that watchers and nodes learn of it. */
 export interface Tombstone {
   readonly key: string
   readonly revision: number
-  readonly ending: Ending
+  readonly cause: RemovalCause
   readonly clock: number
   readonly node: string
 }
@@ -36,7 +36,7 @@ export interface Tombstone {
 /** The latest state of a member at its revision: itself, or its tombstone. */
 export type Change =
   | { readonly type: 'put'; readonly collection: string; readonly member: Member }
-  | { readonly type: Ending; readonly collection: string; readonly tombstone: Tombstone }
+  | { readonly type: RemovalCause; readonly collection: string; readonly tombstone: Tombstone }
 
 /** A member that got another expiry and no revision: there is nothing of it in the feed. */
 export interface Renewal {

@@ -12,7 +12,7 @@ export type Operation =
 /** The write that an operation comes to, where `current` is what an increment counts on from. */
 export function toWrite(operation: Operation, current: Content | null): Write {
   const { collection, key } = operation
-  if (operation.op === 'delete') return { op: 'delete', collection, key, ending: 'delete' }
+  if (operation.op === 'delete') return { op: 'delete', collection, key, cause: 'delete' }
   const { value, contentType, flags, expiresAtMs } =
     operation.op === 'put' ? operation : incremented(operation, current)
   return { op: 'put', collection, key, value, contentType, flags, expiresAtMs }

@@ -95,7 +95,7 @@ function asPut({ collection, key }: Put, { value, contentType, flags, expiresAtM
 
 function settingsWrite(collection: string, settings: Settings | null): Write {
   const ref = { collection: settingsCollection, key: collection }
-  if (settings === null) return { ...ref, op: 'delete', ending: 'delete' }
+  if (settings === null) return { ...ref, op: 'delete', cause: 'delete' }
   const value = settingsJson(settings)
   return { ...ref, op: 'put', value, contentType: jsonContentType, flags: 0, expiresAtMs: null }
 }

@@ -399,7 +399,7 @@ describe('expiry', () => {
     const db = await open({ now: () => nowMs }, (engine) => ({
       ...engine,
       async commit(commit) {
-        if (commit.writes.some((write) => write.op === 'delete' && write.ending === 'expire')) await before()
+        if (commit.writes.some((write) => write.op === 'delete' && write.cause === 'expire')) await before()
         return engine.commit(commit)
       },
     }))

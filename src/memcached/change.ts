@@ -153,7 +153,7 @@ function memberAfter(write: ItemWrite, before: Member | null, item: Item | null,
 
 function memberWrite(collection: string, key: string, { left, lastWriter }: Fold): Write | null {
   if (lastWriter === -1) return null
-  if (left === null) return { op: 'delete', collection, key, ending: 'delete' }
+  if (left === null) return { op: 'delete', collection, key, cause: 'delete' }
   const { value, contentType, flags, expiresAtMs } = left
   return { op: 'put', collection, key, value, contentType, flags, expiresAtMs }
 }

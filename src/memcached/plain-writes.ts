@@ -40,7 +40,7 @@ function putOf(collection: string, key: string, { flags, expiresAtMs }: ItemWrit
 }
 
 function deleteOf(collection: string, key: string): Write {
-  return { op: 'delete', collection, key, ending: 'delete' }
+  return { op: 'delete', collection, key, cause: 'delete' }
 }
 
 /** The answer to a command of which `plainWrite` made a write. */

@@ -1,5 +1,5 @@
 import type { Commit, Engine, Renew, Write, Written } from '../../src/core/engine.ts'
-import type { Change, Ending, Value } from '../../src/core/member.ts'
+import type { Change, RemovalCause, Value } from '../../src/core/member.ts'
 
 /** Writes and reads in short, for tests and for the programs that they start. */
 
@@ -11,8 +11,8 @@ export function put(key: string, value: Value = '1', expiresAtMs: number | null 
   return { op: 'put', collection, key, value, contentType, flags: 0, expiresAtMs }
 }
 
-export function remove(key: string, ending: Ending = 'delete'): Write {
-  return { op: 'delete', collection, key, ending }
+export function remove(key: string, cause: RemovalCause = 'delete'): Write {
+  return { op: 'delete', collection, key, cause }
 }
 
 export async function write(

@@ -95,7 +95,7 @@ export function newModel(): Model {
     if (write.op === 'delete') {
       states.set(idOf(write), {
         collection,
-        tombstone: { key, revision, ending: write.ending, clock, node: '' },
+        tombstone: { key, revision, cause: write.cause, clock, node: '' },
       })
       return
     }
@@ -141,7 +141,7 @@ export function newModel(): Model {
         .filter((state) => collection === undefined || state.collection === collection)
         .map((state): Change => {
           if ('member' in state) return { type: 'put', ...state }
-          return { type: state.tombstone.ending, ...state }
+          return { type: state.tombstone.cause, ...state }
         })
         .filter((change) => revisionOf(change) > revision)
         .sort((a, b) => revisionOf(a) - revisionOf(b))

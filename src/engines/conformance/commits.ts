@@ -107,7 +107,7 @@ export function commitPromises({ storeTest, phaseTest, differences }: Suite): vo
       const written = await write(
         store,
         remove('b'),
-        remove('b', { ending: 'expire' }),
+        remove('b', { cause: 'expire' }),
         remove('a', { ifRevision: 0 }),
       )
       expect(written.map(({ revision, existed }) => ({ revision, existed }))).toEqual([
@@ -133,12 +133,12 @@ export function commitPromises({ storeTest, phaseTest, differences }: Suite): vo
       const [swept] = await writeAt(
         store,
         noonMs + 100,
-        remove('a', { ending: 'expire', ifRevision: revision }),
+        remove('a', { cause: 'expire', ifRevision: revision }),
       )
       expect(swept?.revision).toBeGreaterThan(revision)
       expect(swept?.existed).toBe(false)
       expect(await read(store, 'a')).toBeNull()
-      expect(await store.engine.tombstone(collection, 'a')).toMatchObject({ ending: 'expire' })
+      expect(await store.engine.tombstone(collection, 'a')).toMatchObject({ cause: 'expire' })
     },
   )
 

@@ -25,7 +25,7 @@ export function feedPromises({ storeTest, phaseTest }: Suite): void {
     [
       (store) => write(store, put('a', '1'), put('b', '1'), put('c', '1'), put('d', '1')),
       (store) => write(store, put('b', '2'), remove('c'), put('e', '1'), put('e', '2')),
-      (store) => write(store, put('a', '3'), remove('d', { ending: 'expire' }), remove('missing')),
+      (store) => write(store, put('a', '3'), remove('d', { cause: 'expire' }), remove('missing')),
     ],
     async (store) => {
       const { changes } = await changesAfter(store)
@@ -116,7 +116,7 @@ export function feedPromises({ storeTest, phaseTest }: Suite): void {
     [
       (store) => write(store, put('a'), ...others, put('b'), put('c', '1', { collection: 'third' })),
       (store) => write(store, ...others, put('c'), remove('b'), ...others.slice(0, 9), put('d')),
-      (store) => write(store, put('a', '2'), ...others, remove('d', { ending: 'expire' })),
+      (store) => write(store, put('a', '2'), ...others, remove('d', { cause: 'expire' })),
     ],
     async (store) => {
       const all = (await changesAfter(store)).changes
@@ -220,7 +220,7 @@ export function feedPromises({ storeTest, phaseTest }: Suite): void {
       store,
       put('a', '{"n": 1}', { flags: 4, expiresAtMs: noonMs + 1, contentType: 'x/y+json' }),
     )
-    const [gone] = await write(store, remove('a', { ending: 'expire' }))
+    const [gone] = await write(store, remove('a', { cause: 'expire' }))
     expect(store.heard).toEqual([
       {
         type: 'put',
@@ -240,7 +240,7 @@ export function feedPromises({ storeTest, phaseTest }: Suite): void {
       {
         type: 'expire',
         collection,
-        tombstone: { key: 'a', revision: gone!.revision, ending: 'expire', clock: gone!.clock, node: '' },
+        tombstone: { key: 'a', revision: gone!.revision, cause: 'expire', clock: gone!.clock, node: '' },
       },
     ])
   })
@@ -249,13 +249,13 @@ export function feedPromises({ storeTest, phaseTest }: Suite): void {
     'a tombstone says how a member ended, until it is put again',
     [
       (store) => write(store, put('a'), put('b'), put('c'), put('alive')),
-      (store) => write(store, remove('a'), remove('b', { ending: 'expire' }), remove('c')),
+      (store) => write(store, remove('a'), remove('b', { cause: 'expire' }), remove('c')),
       (store) => write(store, put('c', '2')),
     ],
     async (store) => {
       const { engine } = store
-      expect(await engine.tombstone(collection, 'a')).toMatchObject({ key: 'a', ending: 'delete', node: '' })
-      expect(await engine.tombstone(collection, 'b')).toMatchObject({ key: 'b', ending: 'expire' })
+      expect(await engine.tombstone(collection, 'a')).toMatchObject({ key: 'a', cause: 'delete', node: '' })
+      expect(await engine.tombstone(collection, 'b')).toMatchObject({ key: 'b', cause: 'expire' })
       for (const key of ['c', 'alive', 'never']) expect(await engine.tombstone(collection, key)).toBeNull()
       expect(await engine.tombstone('other', 'a')).toBeNull()
       const { changes } = await changesAfter(store)
@@ -276,7 +276,7 @@ export function feedPromises({ storeTest, phaseTest }: Suite): void {
     ],
     async (store) => {
       expect(await store.engine.tombstone(collection, 'a')).toBeNull()
-      expect(await store.engine.tombstone(collection, 'b')).toMatchObject({ ending: 'delete' })
+      expect(await store.engine.tombstone(collection, 'b')).toMatchObject({ cause: 'delete' })
       const { changes } = await changesAfter(store)
       expect(changes.map((change) => `${change.type} ${keyOf(change)}`)).toEqual(['put a', 'delete b'])
     },

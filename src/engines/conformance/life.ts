@@ -173,7 +173,7 @@ async function fill(store: Store, round: number): Promise<void> {
       store,
       put(`k${i}`, value, { flags: i, expiresAtMs: i % 5 === 0 ? noonMs + i : null }),
       put(`r${round}-${i}`, String(i)),
-      remove(`k${(i * 3) % 40}`, { ending: i % 4 === 0 ? 'expire' : 'delete' }),
+      remove(`k${(i * 3) % 40}`, { cause: i % 4 === 0 ? 'expire' : 'delete' }),
     )
   }
 }

@@ -169,7 +169,7 @@ export function renewalPromises({ storeTest, phaseTest }: Suite): void {
   storeTest('a delete that names an expiry spares a member that was renewed since', async (store) => {
     const [written] = await write(store, put('a', '1', { expiresAtMs: soonMs }))
     const { revision } = written!
-    const swept = { ending: 'expire', ifRevision: revision, ifExpiresAtMs: soonMs } as const
+    const swept = { cause: 'expire', ifRevision: revision, ifExpiresAtMs: soonMs } as const
     const [, [spared]] = await Promise.all([
       write(store, renew('a', revision, laterMs)),
       writeAt(store, soonMs, remove('a', swept)),

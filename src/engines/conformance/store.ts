@@ -16,10 +16,10 @@ import type {
 import { KvistError } from '../../core/errors.ts'
 import {
   type Change,
-  type Ending,
   jsonContentType,
   keyOf,
   type Member,
+  type RemovalCause,
   type Renewal,
   revisionOf,
   type Value,
@@ -167,14 +167,14 @@ export function put(key: string, value: Value = '1', options: PutOptions = {}): 
 
 export interface RemoveOptions {
   readonly collection?: string
-  readonly ending?: Ending
+  readonly cause?: RemovalCause
   readonly ifRevision?: number
   readonly ifExpiresAtMs?: number
 }
 
 export function remove(key: string, options: RemoveOptions = {}): Write {
-  const { collection: of = collection, ending = 'delete', ...conditions } = options
-  return { op: 'delete', collection: of, key, ending, ...conditions }
+  const { collection: of = collection, cause = 'delete', ...conditions } = options
+  return { op: 'delete', collection: of, key, cause, ...conditions }
 }
 
 /** Gives the member of a revision another expiry. */

@@ -230,7 +230,7 @@ function memberWriter(db: Database, collection: string): (key: string, chunk: Ch
     } else {
       const t = recordTombstone(chunk, at, key)
       remove.run(collection, key)
-      bury.run(collection, key, t.revision, t.ending, t.clock, t.node || null)
+      bury.run(collection, key, t.revision, t.cause, t.clock, t.node || null)
     }
     return buried
   }

@@ -199,11 +199,11 @@ function firstAfter({ chunk, offsets }: Memtable, place: number): number {
 }
 
 function changeOfRow(row: FeedRow, reader: TableReader): Change {
-  const { collection, key, ending } = row
-  if (ending !== null) {
+  const { collection, key, cause } = row
+  if (cause !== null) {
     const tombstone = reader.tombstone(collection, key)
     if (tombstone === null) throw new Error(`there is no tombstone of revision ${row.revision}`)
-    return { type: ending, collection, tombstone }
+    return { type: cause, collection, tombstone }
   }
   const { value, revision, createdAtMs, clock, node, expiresAtMs, contentType, flags } = row
   const member = { key, value, revision, createdAtMs, clock, node, expiresAtMs, contentType, flags }
@@ -214,5 +214,5 @@ function changeOfRecord(chunk: Chunk, at: number, collection: string, key: strin
   if (recordKind(chunk, at) === 'put')
     return { type: 'put', collection, member: recordMember(chunk, at, key) }
   const tombstone = recordTombstone(chunk, at, key)
-  return { type: tombstone.ending, collection, tombstone }
+  return { type: tombstone.cause, collection, tombstone }
 }

@@ -292,7 +292,7 @@ export function recordTombstone(chunk: Chunk, at: number, key: string): Tombston
   return {
     key,
     revision: recordRevision(chunk, at),
-    ending: recordKind(chunk, at) === 'expire' ? 'expire' : 'delete',
+    cause: recordKind(chunk, at) === 'expire' ? 'expire' : 'delete',
     clock: recordClock(chunk, at),
     node: recordNode(chunk, at),
   }

@@ -185,7 +185,7 @@ function recordOf(
 ): RecordFields {
   const content = contentOf(write)
   return {
-    kind: write.op === 'delete' ? write.ending : write.op,
+    kind: write.op === 'delete' ? write.cause : write.op,
     collection: write.collection,
     key: write.key,
     value: content?.value ?? '',
@@ -207,9 +207,9 @@ function changeOf(write: PlannedWrite, { revision, createdAtMs, clock }: Written
   }
   if (write.op === 'delete') {
     return {
-      type: write.ending,
+      type: write.cause,
       collection,
-      tombstone: { key, revision, ending: write.ending, clock, node: '' },
+      tombstone: { key, revision, cause: write.cause, clock, node: '' },
     }
   }
   const { value, contentType, flags, expiresAtMs } = write

@@ -1,6 +1,6 @@
 import { Database, type SQLQueryBindings, type Statement } from 'bun:sqlite'
 import type { ExpiringRef } from '../../core/engine.ts'
-import { type Ending, jsonContentType, type Member, type Tombstone } from '../../core/member.ts'
+import { jsonContentType, type Member, type RemovalCause, type Tombstone } from '../../core/member.ts'
 import { formatRefusal } from './format.ts'
 import type { Standing } from './record.ts'
 
@@ -223,7 +223,7 @@ export interface TableRange {
 }
 
 /** A row of the feed: with all of the member, or with how it ended. */
-export type FeedRow = Member & { readonly collection: string; readonly ending: Ending | null }
+export type FeedRow = Member & { readonly collection: string; readonly cause: RemovalCause | null }
 
 /** The reader of the server's thread. */
 export interface TableReader {
@@ -276,7 +276,7 @@ const feedColumns = memberColumns.replace(
   'key, value, revision, created_at',
   'f.key, m.value, f.revision, m.created_at',
 )
-const tombstoneColumns = "key, revision, ending, clock, coalesce(node, '') AS node"
+const tombstoneColumns = "key, revision, ending AS cause, clock, coalesce(node, '') AS node"
 
 /**
  * Reads inside one read transaction for a turn of the event loop: that makes a read two to four times as quick
@@ -344,7 +344,7 @@ export function openReader(path: string, mapped: number): TableReader {
     `SELECT ${tombstoneColumns} FROM tombstones WHERE collection = ? AND key = ?`,
   )
   const feedSql = (where: string) => `
-    SELECT f.collection, f.ending, ${feedColumns}
+    SELECT f.collection, f.ending AS cause, ${feedColumns}
     FROM feed f LEFT JOIN members m ON f.ending IS NULL AND m.collection = f.collection AND m.key = f.key
     WHERE f.revision > ? AND f.revision < ? ${where} ORDER BY f.revision`
   const feed = prepare<FeedRow, [number, number]>(feedSql(''))

@@ -232,7 +232,7 @@ async function answerKey(db: Database, id: string): Promise<Answer> {
 }
 
 async function answerMissing(db: Database, id: string): Promise<Answer> {
-  const hasExpired = (await db.ending(collection, id)) === 'expire'
+  const hasExpired = (await db.removalCause(collection, id)) === 'expire'
   return hasExpired ? jsonAnswer('{"error":"Expired"}', 410) : jsonAnswer('{"error":"Not found"}', 404)
 }
 
