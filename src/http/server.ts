@@ -1,5 +1,7 @@
 import { bearerCheck } from '../auth/token.ts'
 import { KvistError } from '../core/errors.ts'
+import { openListener } from '../net/listener.ts'
+import { startTicks } from '../net/tick.ts'
 import { type Answer, answer } from './answer.ts'
 import { type Handler, type Observe, observed } from './observed.ts'
 import { routedPath } from './path.ts'
@@ -7,10 +9,8 @@ import { methodNotAllowed, problemAnswer } from './problem.ts'
 import { requestId, requestIdHeader } from './request-id.ts'
 import { type Api, methods, type Route } from './route.ts'
 import { type Match, routerOf } from './router.ts'
-import type { Port } from './wire/connection.ts'
-import { openListener } from './wire/listener.ts'
+import { HttpConnection, type HttpServerState } from './wire/connection.ts'
 import type { HttpRequest } from './wire/request.ts'
-import { startTurns } from './wire/turn.ts'
 
 export interface HttpOptions {
   readonly host: string
@@ -40,27 +40,36 @@ export interface HttpServer {
 export function listen(options: HttpOptions): HttpServer {
   const { host, idleTimeoutSeconds, onError } = options
   const handlerOf = handlersOf(options)
-  const port: Port = {
-    timeoutTicks: idleTimeoutSeconds,
-    turn: startTurns(onError),
-    longLived: new Set(),
-    tick: 0,
+  const state: HttpServerState = {
+    timeoutSeconds: idleTimeoutSeconds,
+    ticks: startTicks(onError),
+    seconds: 0,
     isStopping: false,
     openRequests: 0,
-    foresee(request) {
+    prefetch(request) {
       request.handler = handlerOf(request)
       request.handler.foresee?.(request)
     },
     serve: (request, connection) => (request.handler ?? handlerOf(request)).serve(request, connection),
     refuse: ({ status, code, detail }) => problemAnswer(new KvistError(code, detail), {}, { status }),
-    report: (error, request) => report(error, request, onError),
+    reportError: (error, request) => report(error, request, onError),
   }
-  const listener = openListener(port, host, options.port, onError)
+  const listener = openListener({
+    hostname: host,
+    port: options.port,
+    clients: 'HTTP clients',
+    connect: (socket) => new HttpConnection(state, socket),
+    onSecond: () => state.seconds++,
+    onError,
+  })
   return {
-    url: listener.url,
-    openRequests: () => port.openRequests,
+    url: `http://${listener.address}`,
+    openRequests: () => state.openRequests,
     openConnections: listener.openConnections,
-    stop: listener.stop,
+    stop(timeoutMs) {
+      state.isStopping = true
+      return listener.stop(timeoutMs)
+    },
   }
 }
 

@@ -1,4 +1,5 @@
 import { KvistError } from '../../core/errors.ts'
+import { garbageMeter } from '../../net/garbage.ts'
 import { ChunkedDecoder } from './chunked.ts'
 
 /** What a body asks of its connection. */
@@ -14,19 +15,8 @@ const nothing = Buffer.alloc(0)
 /** Longer ones come in more than one piece in any case. */
 const maxTextBytes = 64 * 1024
 
-/**
- * JavaScriptCore lets garbage grow with all that is alive, the mapped file and the read cache among it. Of bodies that come
- * in parts it is hundreds of megabytes; tidying up after so much takes some milliseconds.
- */
-const tidyBytes = 64 * 1024 * 1024
-let untidyBytes = 0
-
-function tidyAfter(bytes: number): void {
-  untidyBytes += bytes
-  if (untidyBytes < tidyBytes) return
-  untidyBytes = 0
-  Bun.gc(true)
-}
+/** Bodies that come in parts leave hundreds of megabytes of garbage. */
+const garbage = garbageMeter(64 * 1024 * 1024)
 
 /** The body of a request as it comes in. It can be read once, in one piece or in parts. */
 export class RequestBody implements AsyncIterable<Uint8Array> {
@@ -166,7 +156,7 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
 
   private hold(part: Buffer): void {
     if (part.length === 0) return
-    tidyAfter(part.length)
+    garbage.add(part.length)
     if (this.isIgnored) return
     this.held.push(part)
     this.heldBytes += part.length

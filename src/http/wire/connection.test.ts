@@ -1,12 +1,13 @@
 import { expect, test } from 'bun:test'
+import type { Socket } from '../../net/socket.ts'
+import { startTicks } from '../../net/tick.ts'
 import { type Answer, answer, streamed } from '../answer.ts'
-import { HttpConnection, type Port, type Wire } from './connection.ts'
-import { startTurns } from './turn.ts'
+import { HttpConnection, type HttpServerState } from './connection.ts'
 
 /** A socket that takes so many bytes of each write, of the first more. */
-function narrowWire(firstBytes: number, bytesAtOnce: number) {
+function narrowSocket(firstBytes: number, bytesAtOnce: number) {
   const sent: Buffer[] = []
-  const wire: Wire = {
+  const socket: Socket = {
     remoteAddress: '127.0.0.1',
     write(part) {
       const bytes = Buffer.from(part as string).subarray(0, sent.length === 0 ? firstBytes : bytesAtOnce)
@@ -19,23 +20,22 @@ function narrowWire(firstBytes: number, bytesAtOnce: number) {
     pause() {},
     resume() {},
   }
-  return { wire, all: () => Buffer.concat(sent).toString() }
+  return { socket, all: () => Buffer.concat(sent).toString() }
 }
 
-function portOf(answerOf: () => Answer): Port {
+function stateOf(answerOf: () => Answer): HttpServerState {
   return {
-    timeoutTicks: 30,
-    turn: startTurns((error) => {
+    timeoutSeconds: 30,
+    ticks: startTicks((error) => {
       throw error
     }),
-    longLived: new Set(),
-    tick: 0,
+    seconds: 0,
     isStopping: false,
     openRequests: 0,
-    foresee() {},
+    prefetch() {},
     serve: (_request, connection) => connection.reply(answerOf()),
     refuse: ({ status }) => answer(status),
-    report() {},
+    reportError() {},
   }
 }
 
@@ -70,8 +70,8 @@ test.each([
       [1000, 6],
       [1000, 1000],
     ] as const) {
-      const { wire, all } = narrowWire(firstBytes, bytesAtOnce)
-      const connection = new HttpConnection(portOf(answerOf), wire)
+      const { socket, all } = narrowSocket(firstBytes, bytesAtOnce)
+      const connection = new HttpConnection(stateOf(answerOf), socket)
       connection.receive(Buffer.from(`GET / HTTP/${version}\r\nHost: x\r\n\r\n`))
       for (let i = 0; i < 300; i++) {
         await new Promise((resolve) => setImmediate(resolve))
@@ -85,13 +85,13 @@ test.each([
 })
 
 test.each([
-  ['the server stops', (connection: HttpConnection) => connection.endSoon()],
-  ['the client sends no more', (connection: HttpConnection) => connection.endInput()],
-])('what came in in the same turn before %s is answered', async (_when, end) => {
-  const { wire, all } = narrowWire(1000, 1000)
+  ['the server stops', (connection: HttpConnection) => connection.finish()],
+  ['the client sends no more', (connection: HttpConnection) => connection.halfClosed()],
+])('what came in in the same tick before %s is answered', async (_when, end) => {
+  const { socket, all } = narrowSocket(1000, 1000)
   const connection = new HttpConnection(
-    portOf(() => answer(200, {}, text)),
-    wire,
+    stateOf(() => answer(200, {}, text)),
+    socket,
   )
   connection.receive(Buffer.from('GET / HTTP/1.1\r\nHost: x\r\n\r\n'))
   end(connection)
@@ -99,11 +99,11 @@ test.each([
   expect(all()).toContain(text)
 })
 
-test('what was foreseen is served once, with what came in since, and not when the client is gone', async () => {
+test('what was prefetched is served once, with what came in since, and not when the client is gone', async () => {
   const told: string[] = []
-  const port: Port = {
-    ...portOf(() => answer(204)),
-    foresee: ({ path }) => told.push(`foresee ${path}`),
+  const state: HttpServerState = {
+    ...stateOf(() => answer(204)),
+    prefetch: ({ path }) => told.push(`prefetch ${path}`),
     serve({ path, body }, connection) {
       told.push(`serve ${path}${body.isComplete ? '' : ' in part'}`)
       connection.reply(answer(204))
@@ -111,7 +111,7 @@ test('what was foreseen is served once, with what came in since, and not when th
   }
   const [first, second, third, fourth] = Array.from(
     { length: 4 },
-    () => new HttpConnection(port, narrowWire(1000, 1000).wire),
+    () => new HttpConnection(state, narrowSocket(1000, 1000).socket),
   )
   const get = (path: string) => `GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`
   first!.receive(Buffer.from(get('/a') + get('/b')))
@@ -119,12 +119,12 @@ test('what was foreseen is served once, with what came in since, and not when th
   second!.receive(Buffer.from('cd'))
   third!.receive(Buffer.from('GET /d HTTP'))
   fourth!.receive(Buffer.from(get('/e')))
-  for (const one of [first, second, third, fourth]) one!.foresee()
+  for (const one of [first, second, third, fourth]) one!.prefetch()
   second!.receive(Buffer.from(get('/f')))
   third!.receive(Buffer.from('/1.1\r\nHost: x\r\n\r\n'))
-  fourth!.gone()
-  expect(told.splice(0)).toEqual(['foresee /a', 'foresee /c', 'foresee /e'])
-  for (const one of [first, second, third, fourth]) one!.look()
+  fourth!.abort()
+  expect(told.splice(0)).toEqual(['prefetch /a', 'prefetch /c', 'prefetch /e'])
+  for (const one of [first, second, third, fourth]) one!.process()
   expect(told.splice(0)).toEqual(['serve /a', 'serve /b', 'serve /c', 'serve /f', 'serve /d'])
   await new Promise((resolve) => setImmediate(resolve))
   expect(told).toEqual([])

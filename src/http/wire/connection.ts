@@ -1,486 +1,489 @@
 import { KvistError } from '../../core/errors.ts'
-import type { Answer, AnswerBody, StreamedBody } from '../answer.ts'
+import type { ProtocolConnection } from '../../net/listener.ts'
+import { Output } from '../../net/output.ts'
+import type { Socket } from '../../net/socket.ts'
+import type { TickScheduler } from '../../net/tick.ts'
+import type { Answer, StreamedBody } from '../answer.ts'
 import type { Connection, LongLivedResponse } from '../route.ts'
 import type { BodySource } from './body.ts'
 import { parseHead, Refusal } from './head.ts'
-import { Output, type Sink } from './output.ts'
 import { HttpRequest } from './request.ts'
+import { isStreamed, sendStreamHead, sendWhole } from './response-writer.ts'
 import { OutgoingStream, type StreamTarget } from './stream.ts'
-import type { Turn } from './turn.ts'
-import { dateLine, mayHaveBody, statusLine } from './writing.ts'
-
-/** What a connection needs of a socket; Bun's has it. */
-export interface Wire extends Sink {
-  readonly remoteAddress: string
-  /** No more will be sent; what comes is still read. */
-  shutdown(): void
-  /** Lets go of it; what was sent is on its way. */
-  end(): unknown
-  terminate(): void
-  pause(): void
-  resume(): void
-}
 
 /** What the connections of a server share. */
-export interface Port {
-  /** A client that is waited for in vain is cut after so many. */
-  readonly timeoutTicks: number
-  readonly turn: Turn
-  /** Answers that last. */
-  readonly longLived: Set<LongLivedResponse>
-  /** Goes up once a second. */
-  tick: number
+export interface HttpServerState {
+  /** A client that keeps the server waiting for longer is disconnected. */
+  readonly timeoutSeconds: number
+  readonly ticks: TickScheduler
+  /** Since the start. */
+  seconds: number
   isStopping: boolean
+  /** Requests that have no complete response yet. */
   openRequests: number
-  /** Makes ready what can be for a request that is served a little later. Must not throw. */
-  readonly foresee: (request: HttpRequest) => void
-  /** Sees to it that the connection is given one answer, now or later. Must not throw. */
+  /** Prepares what a request will need, shortly before it is served. Must not throw. */
+  readonly prefetch: (request: HttpRequest) => void
+  /** Gives the connection one response, at once or later. Must not throw. */
   readonly serve: (request: HttpRequest, connection: HttpConnection) => void
-  /** The answer to what cannot be read. */
+  /** The response to what cannot be parsed. */
   readonly refuse: (refusal: Refusal) => Answer
-  readonly report: (error: unknown, request: HttpRequest) => void
+  readonly reportError: (error: unknown, request: HttpRequest) => void
 }
 
-/** A body that is read more slowly than it comes in is held up to this. */
-const maxHeldBytes = 256 * 1024
-/** Requests that come before those ahead of them are answered are held up to this. */
-const maxWaitingBytes = 64 * 1024
-/** What is left of a body that nobody wants is passed over up to this; beyond it, the connection ends. */
-const maxIgnoredBytes = 64 * 1024
-/** How long nothing may be streamed to a client that has ended its side of the connection. */
-const silentTicks = 2
-/** How long a client may take to close when all is said. */
-const lingerTicks = 5
+/**
+ * What a connection is doing:
+ *
+ *     idle ──▶ responding ──▶ idle          a request has come, its response is sent
+ *                   └──▶ discarding ──▶ idle     sent before the rest of the request's body, which is dropped
+ *     idle ──▶ lingering                    all is sent and our side is closed; input is dropped until the client closes
+ *     any  ──▶ closed                       the socket is gone
+ */
+type Phase = 'idle' | 'responding' | 'discarding' | 'lingering' | 'closed'
+
+/** A body that its handler reads more slowly than it comes in is buffered up to this. */
+const maxBufferedBodyBytes = 256 * 1024
+/** Requests that come before those ahead of them have their responses are buffered up to this. */
+const maxPipelinedBytes = 64 * 1024
+/** The rest of a body that no handler reads is dropped up to this; a longer one ends the connection. */
+const maxDiscardedBytes = 64 * 1024
+/** How long nothing may be streamed to a client that has closed its side: only sending tells whether it is still there. */
+const halfClosedSeconds = 2
+/** How long a client may take to close when everything is sent. */
+const lingerSeconds = 5
 
 const never = Number.POSITIVE_INFINITY
 const nothing = Buffer.alloc(0)
 
 /**
- * One client. Its requests are taken one after the other: the next one is looked at when the answer to the one before it
- * is on its way, so that the answers are in order and each request sees what the one before it did.
+ * One client. Its requests are served one after the other: the next is parsed when the response to the one before is on
+ * its way, so that responses are in order and each request sees what the one before it did.
  */
-export class HttpConnection implements Connection, BodySource, StreamTarget {
-  private readonly port: Port
-  private readonly wire: Wire
+export class HttpConnection implements ProtocolConnection, Connection, BodySource, StreamTarget {
+  private readonly server: HttpServerState
+  private readonly socket: Socket
   private readonly out: Output
 
-  /** What came in and was not looked at yet. */
-  private input: Buffer = nothing
-  /** It will be looked at when the turn ends. */
-  private hasNews = false
-  /** The request that it begins with, where it was looked at so far. */
-  private foreseen: HttpRequest | null = null
-  /** The request that is being answered. */
+  private phase: Phase = 'idle'
+  /** The request of the phases `responding` and `discarding`. */
   private request: HttpRequest | null = null
-  /** What serves the request has not returned yet: what comes next is looked at when it has. */
-  private isServing = false
-  /** It waits for us to say that the body may come. */
-  private owesContinue = false
-  /** A request that is answered, while what is left of its body is passed over. */
-  private ignored: HttpRequest | null = null
+  /** The handler has been called and has not returned: what follows is processed when it has. */
+  private isDispatching = false
+  /** The client waits for `100 Continue` before it sends the body. */
+  private awaitsContinue = false
+  /** The response that is being streamed. */
   private stream: OutgoingStream | null = null
-  private goneListener: (() => void) | null = null
+  private longLived: LongLivedResponse | null = null
+  private closeListener: (() => void) | null = null
 
-  /** After this tick the client has been silent for too long. */
-  private deadlineTick: number
-  /** When a part of a streamed answer was last sent. */
-  private sentTick = 0
-  private isPaused = false
-  /** The client will send no more. */
-  private inputEnded = false
-  /** The request that is being served did not come in whole. */
-  private isHalf = false
-  /** What comes in cannot be understood, or is not wanted any more. */
-  private isDeaf = false
-  /** No request is taken after the one that is being answered. */
+  /** What came in and was not parsed yet. */
+  private input: Buffer = nothing
+  /** `process` will be called when the tick ends. */
+  private isScheduled = false
+  /** The request that the input begins with, where it was prefetched. */
+  private prefetched: HttpRequest | null = null
+
+  /** No request is served after the one that is being served. */
   private isLast = false
-  /** Everything is said. */
-  isEnded = false
-  private isGone = false
+  /** What still comes in is dropped: it cannot be parsed, or the connection is ending. */
+  private inputClosed = false
+  /** The client has closed its side. */
+  private isHalfClosed = false
+  /** It did so in the middle of a request, which therefore gets no response. */
+  private isTruncated = false
+  private isPaused = false
 
-  constructor(port: Port, wire: Wire) {
-    this.port = port
-    this.wire = wire
-    this.out = new Output(wire, port.turn)
-    this.deadlineTick = port.tick + port.timeoutTicks
+  /** After this second the client has kept the server waiting for too long. */
+  private deadline: number
+  /** When a part of a streamed response was last sent. */
+  private sentAt = 0
+
+  constructor(server: HttpServerState, socket: Socket) {
+    this.server = server
+    this.socket = socket
+    this.out = new Output(socket, server.ticks)
+    this.deadline = server.seconds + server.timeoutSeconds
   }
 
-  get remoteAddress(): string {
-    return this.wire.remoteAddress
-  }
+  // Events of the socket and of the listener.
 
-  // What the socket tells.
-
-  /** What the client has sent. The bytes must not change afterwards. */
   receive(bytes: Buffer): void {
-    if (this.isDeaf) return
-    const reading = this.request ?? this.ignored
-    if (reading !== null && !reading.body.isComplete) {
-      this.feed(reading, bytes)
+    if (this.inputClosed) return
+    const { request } = this
+    if (request !== null && !request.body.isComplete) {
+      this.feed(request, bytes)
       this.advance()
       return
     }
-    if (reading === null && this.input.length === 0) this.resetTimeout()
+    if (request === null && this.input.length === 0) this.resetTimeout()
     this.input = this.input.length === 0 ? bytes : Buffer.concat([this.input, bytes])
-    if (this.hasNews) return
-    this.hasNews = true
-    this.port.turn.hasInput(this)
+    if (this.isScheduled) return
+    this.isScheduled = true
+    this.server.ticks.scheduleInput(this)
   }
 
-  foresee(): void {
-    if (!this.hasNews || !this.mayBegin()) return
+  prefetch(): void {
+    if (!this.isScheduled || !this.canBegin()) return
     const next = this.next()
     if (!(next instanceof HttpRequest)) return
-    this.foreseen = next
-    this.port.foresee(next)
+    this.prefetched = next
+    this.server.prefetch(next)
   }
 
-  /** The turn ends, or the connection does: what came in is looked at. */
-  look(): void {
-    if (!this.hasNews || this.isEnded) return
-    this.hasNews = false
+  process(): void {
+    if (!this.isScheduled || this.isEnding()) return
+    this.isScheduled = false
     this.advance()
   }
 
-  /** There is room to send more. */
   drained(): void {
-    if (this.deadlineTick !== never && !this.isEnded) this.resetTimeout()
-    this.sentTick = this.port.tick
+    if (this.deadline !== never && !this.isEnding()) this.resetTimeout()
+    this.sentAt = this.server.seconds
     this.out.drained()
-    this.goOn()
+    this.resume()
   }
 
-  /** The client will send no more. What it has sent is answered; where it is only listened to, it is gone. */
-  endInput(): void {
-    this.inputEnded = true
-    if (this.deadlineTick === never) {
-      this.terminate()
+  /** What the client has sent still gets its responses. One that can only be watching is gone. */
+  halfClosed(): void {
+    this.isHalfClosed = true
+    if (this.deadline === never) {
+      this.abort()
       return
     }
-    this.loseRest()
-    this.goOn()
+    this.truncate()
+    this.resume()
   }
 
-  /** The socket is closed. A handler under way goes on; nobody hears of its answer. */
-  gone(): void {
-    if (this.isGone) return
-    this.isGone = true
-    this.isEnded = true
-    this.isDeaf = true
-    this.out.drop()
-    this.input = nothing
-    this.foreseen = null
-    const { request, stream } = this
-    request?.body.fail(clientGone())
-    this.goneListener?.()
-    if (stream === null) return
-    this.forgetRequest()
-    stream.cancel()
+  /** A handler that is at work goes on; its response is dropped. */
+  closed(): void {
+    this.process()
+    this.release()
   }
 
-  // What the server tells.
-
-  terminate(): void {
-    this.wire.terminate()
-    this.gone()
-  }
-
-  /** Called once a second. */
-  beat(): void {
-    const isOverdue = this.port.tick > this.deadlineTick && this.waitsForClient()
-    if (!isOverdue && !this.isLeft()) return
-    if (this.isEnded) this.wire.end()
+  checkTimeouts(): void {
+    const isOverdue = this.server.seconds > this.deadline && this.waitsForClient()
+    if (!isOverdue && !this.mayBeAbandoned()) return
+    if (this.phase === 'lingering') this.socket.end()
     else if (this.isIdle()) this.endOutput()
-    else this.terminate()
+    else this.abort()
   }
 
-  /** No more requests are taken than the one that is being answered. */
-  endSoon(): void {
-    this.look()
+  finish(): void {
+    this.longLived?.end()
+    this.process()
     this.isLast = true
-    this.goOn()
+    this.resume()
   }
 
-  // What handlers ask.
+  /** The server does not wait for clients to take the rest of long-lived responses. */
+  get isFinished(): boolean {
+    return this.isEnding() || this.longLived !== null
+  }
+
+  // For handlers.
+
+  get remoteAddress(): string {
+    return this.socket.remoteAddress
+  }
 
   resetTimeout(): void {
-    this.deadlineTick = this.port.tick + this.port.timeoutTicks
+    this.deadline = this.server.seconds + this.server.timeoutSeconds
   }
 
   disableTimeout(): void {
-    this.deadlineTick = never
+    this.deadline = never
   }
 
   abort(): void {
-    this.terminate()
+    this.socket.terminate()
+    this.release()
   }
 
   reportError(error: unknown): void {
-    if (this.request !== null) this.port.report(error, this.request)
+    if (this.request !== null) this.server.reportError(error, this.request)
   }
 
-  register(answer: LongLivedResponse): void {
-    if (this.port.isStopping) throw new KvistError('closing', 'the server stops')
-    this.port.longLived.add(answer)
+  register(response: LongLivedResponse): void {
+    if (this.server.isStopping) throw new KvistError('closing', 'the server stops')
+    this.longLived = response
   }
 
-  unregister(answer: LongLivedResponse): void {
-    this.port.longLived.delete(answer)
+  unregister(response: LongLivedResponse): void {
+    if (this.longLived === response) this.longLived = null
   }
 
   onClose(listener: (() => void) | null): void {
-    this.goneListener = listener
+    this.closeListener = listener
   }
 
-  /** The answer to the request that is being served. */
-  reply(answer: Answer): void {
-    if (this.isGone || this.isHalf) {
-      this.forgetRequest()
-      if (isStreamed(answer.body)) answer.body.cancel()
+  /** Takes the response to the request that is being served. */
+  reply(response: Answer): void {
+    if (this.phase === 'closed' || this.isTruncated) {
+      this.finishRequest()
+      if (isStreamed(response.body)) response.body.cancel()
     } else {
-      this.answer(answer)
+      this.respond(response)
     }
-    if (!this.isServing) this.goOn()
+    if (!this.isDispatching) this.resume()
   }
 
-  // What the body of a request asks.
+  // For the body of the request.
 
   wanted(): void {
-    if (!this.owesContinue) return
-    this.owesContinue = false
+    if (!this.awaitsContinue) return
+    this.awaitsContinue = false
     this.out.text('HTTP/1.1 100 Continue\r\n\r\n')
     this.out.flush()
   }
 
   taken(): void {
-    this.regulate()
+    this.updateBackpressure()
   }
 
-  // What a streamed answer asks.
+  // For the streamed response.
 
   sendPart(part: Uint8Array): boolean {
-    this.sentTick = this.port.tick
-    if (this.isGone) return false
+    this.sentAt = this.server.seconds
+    if (this.phase === 'closed') return false
     this.out.bytes(part)
     return !this.out.isFull
   }
 
   streamEnded(): void {
-    this.finish()
-    this.goOn()
+    this.finishResponse()
+    this.resume()
   }
 
+  // Requests.
+
   private advance(): void {
-    while (this.mayBegin()) {
+    while (this.canBegin()) {
       const next = this.next()
       if (next === null) {
-        // What is begun will not be finished.
-        if (this.inputEnded) this.isLast = true
+        // The rest of what has begun will not come.
+        if (this.isHalfClosed) this.isLast = true
         break
       }
       if (next instanceof Refusal) this.refuse(next)
       else this.begin(next)
     }
-    this.regulate()
-    if (this.isIdle() && (this.isLast || (this.inputEnded && this.input.length === 0))) this.endOutput()
+    this.updateBackpressure()
+    const isDone = this.isLast || (this.isHalfClosed && this.input.length === 0)
+    if (isDone && this.isIdle()) this.endOutput()
   }
 
-  /** After whatever held up what comes next. */
-  private goOn(): void {
-    if (this.out.isFull || this.isEnded) return
+  /** Goes on after whatever the connection waited for. */
+  private resume(): void {
+    if (this.out.isFull || this.isEnding()) return
     if (this.stream !== null) this.stream.pull()
     else this.advance()
   }
 
   private isIdle(): boolean {
-    return this.request === null && this.ignored === null && !this.out.isFull
+    return this.phase === 'idle' && !this.out.isFull
   }
 
-  private mayBegin(): boolean {
-    return this.input.length > 0 && this.isIdle() && !this.isLast && !this.isDeaf
+  private isEnding(): boolean {
+    return this.phase === 'lingering' || this.phase === 'closed'
   }
 
-  /** The request that the input begins with; null when its head is not there whole yet. */
+  private canBegin(): boolean {
+    return this.input.length > 0 && this.isIdle() && !this.isLast && !this.inputClosed
+  }
+
+  /** The request that the input begins with; null while its head is incomplete. */
   private next(): HttpRequest | Refusal | null {
-    const { foreseen } = this
-    if (foreseen !== null) {
-      this.foreseen = null
-      return foreseen
+    const { prefetched } = this
+    if (prefetched !== null) {
+      this.prefetched = null
+      return prefetched
     }
     const head = parseHead(this.input)
     return head === null || head instanceof Refusal ? head : new HttpRequest(head, this)
   }
 
   private begin(request: HttpRequest): void {
+    this.phase = 'responding'
     this.request = request
-    this.owesContinue = request.expectsContinue
-    this.port.openRequests++
+    this.awaitsContinue = request.expectsContinue
+    this.server.openRequests++
     this.resetTimeout()
     this.takeBody(request)
-    this.isServing = true
-    this.port.serve(request, this)
-    this.isServing = false
+    this.isDispatching = true
+    this.server.serve(request, this)
+    this.isDispatching = false
   }
 
-  /** What of the body came with the head. */
-  private takeBody({ body, headBytes }: HttpRequest): void {
+  /** Gives the request what of its body came with its head. */
+  private takeBody(request: HttpRequest): void {
     const { input } = this
+    const { body, headBytes } = request
     const end = headBytes + (body.declaredBytes ?? Number.POSITIVE_INFINITY)
     this.input = nothing
     if (end <= input.length) {
       if (end > headBytes) body.set(input, headBytes, end)
       if (end < input.length) this.input = input.subarray(end)
     } else if (input.length > headBytes) {
-      this.feed(this.request!, input.subarray(headBytes))
+      this.feed(request, input.subarray(headBytes))
     }
-    if (this.inputEnded) this.loseRest()
+    if (this.isHalfClosed) this.truncate()
   }
 
-  private feed(request: HttpRequest, bytes: Buffer): void {
+  private feed({ body }: HttpRequest, bytes: Buffer): void {
     try {
-      this.input = request.body.feed(bytes)
+      this.input = body.feed(bytes)
     } catch {
-      // Whoever reads the body hears of it. Where the next request begins nobody knows.
-      this.input = nothing
-      this.isDeaf = true
+      // The handler gets the error from the body. Where the next request would begin cannot be known.
+      this.closeInput()
       this.isLast = true
-      this.ignored = null
+      if (this.phase === 'discarding') this.endDiscarding()
+      return
     }
-    if (this.ignored !== null && request.body.isComplete) {
-      this.ignored = null
+    if (this.phase === 'discarding' && body.isComplete) {
+      this.endDiscarding()
       this.resetTimeout()
     }
   }
 
-  /** What of a body has not come will not come: nobody answers half a request. */
-  private loseRest(): void {
-    const reading = this.request ?? this.ignored
-    if (reading === null || reading.body.isComplete) return
+  /** The rest of the request will not come: its body fails, and no response is sent to half a request. */
+  private truncate(): void {
+    const { request } = this
+    if (request === null || request.body.isComplete) return
     this.isLast = true
-    this.isHalf = this.request !== null
-    this.ignored = null
-    reading.body.fail(clientGone())
+    this.isTruncated = this.phase === 'responding'
+    if (this.phase === 'discarding') this.endDiscarding()
+    request.body.fail(clientGone())
   }
 
   private refuse(refusal: Refusal): void {
     this.isLast = true
-    this.isDeaf = true
-    this.input = nothing
-    const { status, lines, body } = this.port.refuse(refusal)
-    const start = this.startOf(status, lines)
-    if (typeof body === 'string') this.answerText(start, body, 'GET')
+    this.closeInput()
+    const response = this.server.refuse(refusal)
+    if (!isStreamed(response.body)) sendWhole(this.out, response, response.body, 'GET', closeLine)
   }
 
-  private answer({ status, lines, body, bodyBytes }: Answer): void {
+  // Responses.
+
+  private respond(response: Answer): void {
+    const { body } = response
     const { method, isHttp10, closes } = this.request!
     if (closes || this.isBodyLost()) this.isLast = true
-    if (this.deadlineTick !== never) this.resetTimeout()
+    if (this.deadline !== never) this.resetTimeout()
     if (isStreamed(body)) {
-      this.answerStreamed(status, lines, body)
-      return
+      this.respondStreamed(response, body)
+    } else {
+      sendWhole(this.out, response, body, method, this.connectionLine(isHttp10))
+      this.finishResponse()
     }
-    const start = this.startOf(status, lines, isHttp10)
-    if (!mayHaveBody(status)) this.out.text(`${start}\r\n`)
-    else if (body === null) this.out.text(`${start}Content-Length: 0\r\n\r\n`)
-    else if (typeof body === 'string') this.answerText(start, body, method, bodyBytes)
-    else this.answerBytes(start, body, method)
-    this.finish()
   }
 
-  private answerText(start: string, body: string, method: string, bodyBytes = Buffer.byteLength(body)): void {
-    const head = `${start}Content-Length: ${bodyBytes}\r\n\r\n`
-    if (method === 'HEAD') this.out.text(head)
-    else this.out.text(head + body, head.length + bodyBytes)
-  }
-
-  private answerBytes(start: string, body: Uint8Array, method: string): void {
-    this.out.text(`${start}Content-Length: ${body.length}\r\n\r\n`)
-    if (method !== 'HEAD' && body.length > 0) this.out.bytes(body)
-  }
-
-  private answerStreamed(status: number, lines: string, body: StreamedBody): void {
+  private respondStreamed(response: Answer, body: StreamedBody): void {
     const { method, isHttp10 } = this.request!
     // Without chunks only the end of the connection says where the body ends.
     if (isHttp10) this.isLast = true
-    const start = this.startOf(status, lines, isHttp10)
-    this.out.text(isHttp10 ? `${start}\r\n` : `${start}Transfer-Encoding: chunked\r\n\r\n`)
+    sendStreamHead(this.out, response, !isHttp10, this.connectionLine(isHttp10))
     this.stream = new OutgoingStream(body, this, !isHttp10)
-    this.sentTick = this.port.tick
+    this.sentAt = this.server.seconds
     if (method === 'HEAD') {
       this.stream.cancel()
-      this.finish()
+      this.finishResponse()
     } else {
       this.stream.pull()
     }
   }
 
-  private startOf(status: number, lines: string, isHttp10 = false): string {
-    const start = statusLine(status) + dateLine() + lines
-    if (this.isLast) return `${start}Connection: close\r\n`
-    return isHttp10 ? `${start}Connection: keep-alive\r\n` : start
+  private connectionLine(isHttp10: boolean): string {
+    if (this.isLast) return closeLine
+    return isHttp10 ? keepAliveLine : ''
   }
 
-  /** More of the body may come than is worth waiting for, or the client waits to hear whether it may send it. */
+  /** More of the body may come than is worth waiting for, or the client waits to be told whether to send it. */
   private isBodyLost(): boolean {
     const { body } = this.request!
-    return !body.isComplete && (this.owesContinue || body.comingBytes > maxIgnoredBytes)
+    return !body.isComplete && (this.awaitsContinue || body.comingBytes > maxDiscardedBytes)
   }
 
-  /** The answer is said. */
-  private finish(): void {
+  /** All of the response is sent, or waits only for the client to take it. */
+  private finishResponse(): void {
     const { request } = this
-    this.forgetRequest()
+    this.finishRequest()
     this.resetTimeout()
     if (request === null || request.body.isComplete || this.isLast) return
     request.body.ignore()
-    this.ignored = request
+    this.request = request
+    this.phase = 'discarding'
   }
 
-  private forgetRequest(): void {
+  private finishRequest(): void {
+    if (this.phase === 'responding') this.phase = 'idle'
     this.request = null
     this.stream = null
-    this.goneListener = null
-    this.port.openRequests--
+    this.closeListener = null
+    this.server.openRequests--
   }
+
+  private endDiscarding(): void {
+    this.phase = 'idle'
+    this.request = null
+  }
+
+  // The end.
 
   private endOutput(): void {
     this.out.flush()
     if (this.out.isFull) return
-    this.isEnded = true
-    this.isDeaf = true
-    this.input = nothing
-    this.deadlineTick = this.port.tick + lingerTicks
-    this.wire.shutdown()
-    this.regulate()
+    this.phase = 'lingering'
+    this.closeInput()
+    this.deadline = this.server.seconds + lingerSeconds
+    this.socket.shutdown()
+    this.updateBackpressure()
   }
 
-  /** Whether something has to come from the client, or go to it, before anything else can happen. */
+  private closeInput(): void {
+    this.inputClosed = true
+    this.input = nothing
+  }
+
+  private release(): void {
+    if (this.phase === 'closed') return
+    this.phase = 'closed'
+    this.closeInput()
+    this.prefetched = null
+    this.out.discard()
+    const { request, stream } = this
+    request?.body.fail(clientGone())
+    this.closeListener?.()
+    if (stream === null) return
+    this.finishRequest()
+    stream.cancel()
+  }
+
+  /** Nothing can happen until the client sends something, or takes something. */
   private waitsForClient(): boolean {
-    if (this.isEnded || this.out.isFull || this.request === null) return true
-    const { body } = this.request
+    if (this.out.isFull || this.phase !== 'responding') return true
+    const { body } = this.request!
     return !body.isComplete && body.heldBytes === 0
   }
 
-  /** Whether nobody may be there any more to take what is streamed: only sending something tells. */
-  private isLeft(): boolean {
-    if (!this.inputEnded || this.stream === null || this.out.isFull) return false
-    return this.port.tick > this.sentTick + silentTicks
+  /** The client may not be there any more to take what is streamed. */
+  private mayBeAbandoned(): boolean {
+    if (!this.isHalfClosed || this.stream === null || this.out.isFull) return false
+    return this.server.seconds > this.sentAt + halfClosedSeconds
   }
 
-  private regulate(): void {
-    const heldBytes = this.request?.body.heldBytes ?? 0
-    const isFull = !this.isGone && (heldBytes > maxHeldBytes || this.input.length > maxWaitingBytes)
+  private updateBackpressure(): void {
+    const buffered = this.request?.body.heldBytes ?? 0
+    const isFull =
+      this.phase !== 'closed' && (buffered > maxBufferedBodyBytes || this.input.length > maxPipelinedBytes)
     if (isFull === this.isPaused) return
     this.isPaused = isFull
-    if (isFull) this.wire.pause()
-    else this.wire.resume()
+    if (isFull) this.socket.pause()
+    else this.socket.resume()
   }
 }
+
+const closeLine = 'Connection: close\r\n'
+const keepAliveLine = 'Connection: keep-alive\r\n'
 
 function clientGone(): Error {
   return new DOMException('the client has gone', 'AbortError')
-}
-
-function isStreamed(body: AnswerBody): body is StreamedBody {
-  return body !== null && typeof body === 'object' && 'pull' in body
 }

@@ -1,0 +1,58 @@
+import type { Output } from '../../net/output.ts'
+import type { Answer, AnswerBody, StreamedBody } from '../answer.ts'
+import { dateLine, mayHaveBody, statusLine } from './writing.ts'
+
+/**
+ * Responses as they are sent (RFC 9112, 4 and 6). `method` is that of the request, for HEAD gets no body;
+ * `connectionLine` is the header line that says whether the connection stays open, empty where that goes without saying.
+ */
+
+/** A larger body is not joined with its head, which would copy it. */
+const maxJoinedBytes = 64 * 1024
+
+export function isStreamed(body: AnswerBody): body is StreamedBody {
+  return body !== null && typeof body === 'object' && 'pull' in body
+}
+
+/** Sends a response whose body is there whole, or that has none. */
+export function sendWhole(
+  out: Output,
+  { status, lines, bodyBytes }: Answer,
+  body: string | Uint8Array | null,
+  method: string,
+  connectionLine: string,
+): void {
+  const start = statusLine(status) + dateLine() + lines + connectionLine
+  if (!mayHaveBody(status)) out.text(`${start}\r\n`)
+  else if (body === null) out.text(`${start}Content-Length: 0\r\n\r\n`)
+  else if (typeof body === 'string') sendText(out, start, body, bodyBytes ?? Buffer.byteLength(body), method)
+  else sendBytes(out, start, body, method)
+}
+
+/** Sends the head of a response whose body follows in parts: in chunks, or else up to the end of the connection. */
+export function sendStreamHead(
+  out: Output,
+  { status, lines }: Answer,
+  isChunked: boolean,
+  connectionLine: string,
+): void {
+  const start = statusLine(status) + dateLine() + lines + connectionLine
+  out.text(isChunked ? `${start}Transfer-Encoding: chunked\r\n\r\n` : `${start}\r\n`)
+}
+
+function sendText(out: Output, start: string, body: string, bodyBytes: number, method: string): void {
+  const head = `${start}Content-Length: ${bodyBytes}\r\n\r\n`
+  if (method === 'HEAD') {
+    out.text(head)
+  } else if (bodyBytes <= maxJoinedBytes) {
+    out.text(head + body, head.length + bodyBytes)
+  } else {
+    out.text(head)
+    out.bytes(Buffer.from(body))
+  }
+}
+
+function sendBytes(out: Output, start: string, body: Uint8Array, method: string): void {
+  out.text(`${start}Content-Length: ${body.length}\r\n\r\n`)
+  if (method !== 'HEAD' && body.length > 0) out.bytes(body)
+}
