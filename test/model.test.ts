@@ -201,15 +201,16 @@ async function readSome({ r, model, engine }: Run): Promise<void> {
 async function readFeed({ r, model, engine }: Run): Promise<void> {
   const after = r.oneIn(3) ? 0 : r.int(model.lastRevision() + 1)
   const collection = r.oneIn(2) ? r.pick(collections) : undefined
+  const scope = collection === undefined ? undefined : { collection }
   const limit = 1 + r.int(60)
   const found: Change[] = []
   try {
     for (let point = after === 0 ? '' : String(after); ; ) {
-      const page = await engine.changes(point, limit, collection)
+      const page = await engine.changes(point, limit, scope)
       found.push(...page.changes)
       if (page.changes.length > 0 && r.oneIn(4)) {
         const i = r.int(page.changes.length)
-        const rest = await engine.changes(page.pointAfter(i), limit, collection)
+        const rest = await engine.changes(page.cursorAfter(i), limit, scope)
         expectSame(rest.changes.slice(0, page.changes.length - i - 1), page.changes.slice(i + 1))
       }
       point = page.next

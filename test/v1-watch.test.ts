@@ -457,7 +457,7 @@ test('a point that is gone is told by a reset, and everything follows', async ()
       const watcher = db.watch(scope, since === null ? null : '', wake)
       let hasReset = false
       return {
-        point: () => watcher.point(),
+        cursor: () => watcher.cursor(),
         close: () => watcher.close(),
         read() {
           if (hasReset) return watcher.read()
@@ -488,7 +488,7 @@ test('a store that fails ends the stream, and the log has why', async () => {
       return {
         ...db.watch(scope, since, wake),
         read: () => Promise.reject(new Error('no disk')),
-        point: () => '7',
+        cursor: () => '7',
         close() {},
       }
     },

@@ -1,10 +1,10 @@
 import { expect, test } from 'bun:test'
 import type { Content } from '../src/core/database.ts'
+import type { WatchBounds } from '../src/core/feed/watcher.ts'
 import { everything } from '../src/core/list.ts'
 import { revisionOf } from '../src/core/member.ts'
 import { noSettings } from '../src/core/settings.ts'
 import { nextTurn } from '../src/core/turn.ts'
-import type { WatchBounds } from '../src/core/watch.ts'
 import { newFolder } from './support/engine.ts'
 import { type Random, random, seedOfRun } from './support/random.ts'
 import {

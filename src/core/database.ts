@@ -1,6 +1,4 @@
 import { type MemberCache, memberCache } from './cache.ts'
-import { type FeedPage, type FeedSource, readFeed } from './changes.ts'
-import { stampToMs } from './clock.ts'
 import { defaultTombstonesMs, startCompactor } from './compactor.ts'
 import type {
   Check,
@@ -11,16 +9,20 @@ import type {
   Durability,
   Engine,
   EngineStats,
+  FeedCursor,
   MaybePromise,
   MemberRef,
   OnCommit,
   Put,
-  ResumePoint,
   Write,
   Written,
 } from './engine.ts'
 import { KvistError } from './errors.ts'
 import { expiryOf, startSweeper } from './expiry.ts'
+import { type WatchHub, watchHub } from './feed/hub.ts'
+import { type FeedPage, type FeedSource, readFeed } from './feed/pages.ts'
+import type { Scope } from './feed/scope.ts'
+import type { WatchBounds, Watcher, WatchStats } from './feed/watcher.ts'
 import { isOwnCollection } from './keys.ts'
 import { taskLanes } from './lanes.ts'
 import { everything, type ListQuery, listAll, listPage, type Page, type Selection } from './list.ts'
@@ -32,14 +34,6 @@ import { collectionRules, type Rules } from './rules.ts'
 import { type Settings, settingsBook } from './settings.ts'
 import { startRenewals } from './sliding.ts'
 import { nextTurn } from './turn.ts'
-import {
-  type Scope,
-  type WatchBounds,
-  type Watcher,
-  type WatchHub,
-  type WatchStats,
-  watchHub,
-} from './watch.ts'
 
 /**
  * The store as every edge uses it: HTTP, the dialects, memcached. What is decided once is decided here: what counts
@@ -97,10 +91,10 @@ export interface Database {
   /** With null, as if nothing had ever been set. Throws `conflict` or `unprocessable` (rules.ts). */
   setSettings(collection: string, settings: Settings | null): Promise<void>
   /** One page of the feed (changes.ts); rejects with `compacted` or `invalid_cursor`. */
-  changes(scope: Scope, after: ResumePoint, limit: number): Promise<FeedPage>
+  changes(scope: Scope, after: FeedCursor, limit: number): Promise<FeedPage>
   /**
-   * Watches from a point on, or from now on (null). With a point, read until there is nothing; from now on, that is
-   * so already: `wake` comes with the first change. `wake` must not throw. A point that is none of the feed's makes
+   * Watches from a cursor on, or from now on (null). With a cursor, read until there is nothing; from now on, that is
+   * so already: `wake` comes with the first change. `wake` must not throw. A cursor that is none of the feed's makes
    * the first `read` reject with `invalid_cursor`. Close it, or it is kept for ever.
    *
    * To wait until a member is other than a revision that is known, watch first and read then, so that no change falls
@@ -115,7 +109,7 @@ export interface Database {
    *     }
    *     watcher.close()
    */
-  watch(scope: Scope, since: ResumePoint | null, wake: () => void): Watcher
+  watch(scope: Scope, since: FeedCursor | null, wake: () => void): Watcher
   stats(): DatabaseStats
   close(): Promise<void>
 }
@@ -186,10 +180,10 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   const book = settingsBook(settings, onError)
   let commits = 0
   let hub: WatchHub | null = null
-  const engine = await options.open((changes, pointAfter) => {
+  const engine = await options.open((changes, cursorAfter) => {
     commits++
     book.hear(changes)
-    hub?.hear(changes, pointAfter)
+    hub?.onCommit(changes, cursorAfter)
     for (const change of changes) cache.delete(change.collection, keyOf(change))
   })
   await book.load(engine)
@@ -199,7 +193,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   const renewals = startRenewals({ engine, slidingTtlMs: rules.slidingTtlMs, now, onError })
   const feed: FeedSource = {
     engine,
-    isOver: (_collection, member) => isExpired(member, now()),
+    isExpired: (_collection, member) => isExpired(member, now()),
     async expire(refs) {
       await commit(refs.map(expiryOf)).catch((error: unknown) => {
         // A disk that is full must not keep readers from the rest of the feed.
@@ -408,13 +402,14 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
 
   async function drop(collection: string, selection: Selection, onProgress = () => {}): Promise<number> {
     const startedAtMs = now()
+    const startedAt = engine.head()
     const query = { ...selection, order: 'asc', limit: droppedAtOnce, cursor: null, keysOnly: true } as const
     let dropped = 0
     let cursor: string | null = null
     do {
       const page: Page = await listPage(engine, collection, { ...query, cursor }, startedAtMs)
       const writes = page.members
-        .filter(({ clock }) => stampToMs(clock) <= startedAtMs)
+        .filter(({ key, revision }) => engine.hasSeen(startedAt, { collection, key, revision }))
         .map(
           ({ key, revision }) =>
             ({ op: 'delete', collection, key, cause: 'delete', ifRevision: revision }) as const,

@@ -2,32 +2,43 @@ import type { Distribution } from './distribution.ts'
 import type { Change, Committed, Member, RemovalCause, Tombstone, Value } from './member.ts'
 
 /**
- * The contract between the store and where its members live. Every engine makes all of these promises;
- * `engines/conformance.ts` holds each of them to it.
+ * The contract between the store and the engine that keeps its members. Every engine keeps all of these promises;
+ * `engines/conformance.ts` proves them.
  *
- * 1. **Atomic.** A commit happens whole or not at all, for readers, for the feed and after a crash.
- * 2. **Durable.** When a commit resolves it is on disk and survives `kill -9` and power loss, unless the commit or
- *    the engine was told `relaxed`.
- * 3. **Ordered.** Every put and delete gets a revision of its own, larger than all before it. Commits take effect
- *    one after the other: a check sees every commit that resolved earlier, and the ones ahead of it in the queue.
- * 4. **Readable.** A read sees every commit that resolved before it began, none that is not durable yet, and never an
- *    older version of a member after a newer one.
+ * A store has one or more **lines**. Each member is on one line for good, and only the engine knows which: SQLite has a
+ * single line, a cluster has many. Promises of order and atomicity are promises within a line.
+ *
+ * 1. **Atomic.** A commit happens whole or not at all: for readers of its line, for the feed, and after a crash. It spans
+ *    one line. One that would span several rejects with `unprocessable` before anything is done; `extra.together` then
+ *    lists its refs in groups that one commit can span. With `apart` it is one commit for each line instead; when one of
+ *    these rejects, so does the whole, and the others may have been done.
+ * 2. **Durable.** When a commit resolves it is wherever the engine was told that it must be: on disk, on N replicas, or
+ *    nowhere but in memory. One that rejects was not done, save with `outcome_unknown`: that one may have been, once.
+ * 3. **Ordered.** Every put and delete gets a revision, larger than all before it on its line and than all that this
+ *    engine resolved or reported before the commit was asked for. Commits to a line take effect one after the other, those
+ *    of this engine in the order in which they were asked for. Changes on different lines may share a revision.
+ * 4. **Readable.** A read sees every commit to its line that resolved before the read began, through whichever server, and
+ *    none that a power cut of the engine could take back; never an older version of a member after a newer one. What
+ *    `readMany` and a page return is of one moment for each line. What a failover can take back is reported by `onSetback`.
  * 5. **Bounded.** No verb holds more in memory than the page it returns. When an engine cannot keep up, commits wait;
  *    reads do not.
- * 6. **Told.** `onCommit` hears every commit once, in their order, before the commit resolves and no later than any
- *    reader can see it.
+ * 6. **Reported.** `onCommit` is called with every change, whichever server made it: those of a line in order, this
+ *    engine's own before they resolve, and none later than a reader of this engine can see it. After a time out of reach
+ *    only the latest change of each member is reported.
+ * 7. **Setback.** `onSetback` is called when the store lost changes that it had reported. Cursors that stood in them are
+ *    `compacted` from then on.
  *
- * An engine knows nothing of who may do what, filters, caches or processes. Of expiry it knows one rule: within a
- * commit a member whose `expiresAtMs` is at or before the commit's `nowMs` counts as absent. Reads return it all the
- * same: that it must not be shown is decided once, in the core.
+ * An engine knows nothing of permissions, filters, caches or processes. Of expiry it knows one rule: within a commit, a
+ * member whose `expiresAtMs` is at or before the commit's `nowMs` counts as absent. Reads return it all the same: the
+ * core decides, once, that it must not be shown.
  *
- * Keys are ordered by their UTF-8 bytes. Failures reject (or throw) with a KvistError: `storage_full` when there is
- * no room, `busy` when writers waited too long, `storage_failed` for anything else, `closing` after `close`.
+ * Keys are ordered by their UTF-8 bytes. Failures reject (or throw) with a KvistError: `storage_full` when there is no
+ * room, `busy` when writers waited too long, `storage_failed` for anything else, `closing` after `close`.
  */
 export interface Engine {
   read(collection: string, key: string): MaybePromise<Member | null>
 
-  /** As `read`, for several at once; the answer has the order of the question. */
+  /** As `read`, for several at once, in the order of the refs. */
   readMany(refs: readonly MemberRef[]): MaybePromise<(Member | null)[]>
 
   /**
@@ -36,51 +47,56 @@ export interface Engine {
    */
   foresee?(ref: MemberRef): void
 
-  /** What stays of a member that is gone, while that is kept; null for a living or never heard of one. */
+  /** The tombstone of a member that was removed, while it is kept; null for a member that exists or never did. */
   tombstone(collection: string, key: string): MaybePromise<Tombstone | null>
 
   /** Members in key order, at most `limit` and about `maxPageBytes` of values; `next` says where to go on. */
   scan(range: ScanRange): MaybePromise<ScanPage>
 
-  /** Checks first, then the writes in their order. Resolves with what became of each write, or with the failed check. */
+  /** Checks first, then the writes in their order. Resolves with the outcome of each write, or with the failed check. */
   commit(commit: Commit): Promise<CommitResult>
 
   /**
-   * The latest state of every member that changed after a point, in revision order, tombstones included; with a
-   * collection, of its members alone, at a cost that does not depend on the others. The work for a page is bounded: one
-   * may be short, or empty, where much was written over. A point that this engine did not make is an `invalid_cursor`;
-   * one that tombstones were forgotten after, or that lies past the head, as after a restart from an older copy, is
-   * `compacted`, with the oldest point that can be gone on from as `oldest`. The beginning is always served, and so is
-   * every point that a reader gets to from there before what is newer than its beginning is forgotten.
+   * The latest change of every member that changed after the cursor, sorted by revision, tombstones included. With a
+   * collection, of its members alone, at a cost that does not depend on the others; with a key, of that member, at the
+   * cost of a read. The work for a page is bounded, so a page may be short, or empty, where much was overwritten.
+   *
+   * Throws `invalid_cursor` for a cursor that is none of this store's. Throws `compacted`, with the oldest cursor that is
+   * still served as `oldest`, for one that tombstones were forgotten after, or that lies past the head, as after a
+   * restart from an older copy. The beginning (`''` or `'0'`) is always served, and so is every cursor that a reader gets
+   * to from there before what is newer than its beginning is forgotten.
    */
-  changes(after: ResumePoint, limit: number, collection?: string): MaybePromise<ChangesPage>
+  changes(after: FeedCursor, limit: number, scope?: ChangesScope): MaybePromise<ChangesPage>
 
-  /** Where a reader stands who has seen every commit up to now. */
-  head(): ResumePoint
+  /** Whether a reader at this cursor has this version of a member behind it, or a later one. */
+  hasSeen(cursor: FeedCursor, version: VersionRef): boolean
+
+  /** Where a reader stands that has handled everything that `onCommit` reported so far. */
+  head(): FeedCursor
 
   /**
-   * Forgets tombstones of before a time, the oldest first as far as the first that is younger, and at most so many;
-   * those that it has come round to storing, that is: others may take till later. Says how many.
+   * Deletes up to `limit` tombstones older than `beforeMs`, on each line the oldest first as far as the first that is
+   * younger, and returns how many. Tombstones that are not stored for good yet are left for a later call.
    */
   forget(beforeMs: number, limit: number): Promise<number>
 
-  /** Members whose expiry is at or before a time, the earliest first, as far as `limit`. */
+  /**
+   * Members whose expiry is at or before a time, the earliest first, up to `limit`. May leave out for some seconds what
+   * another server is deleting.
+   */
   expiring(atMs: number, limit: number): MaybePromise<ExpiringRef[]>
 
-  /** Every collection that has members, by name, with how many they are and the bytes of their keys and values. */
+  /** Every collection that has members, by name, with the number of its members and the bytes of their keys and values. */
   collections(): MaybePromise<CollectionStats[]>
 
-  /** Its numbers since it was opened. They only grow; what is returned may go on growing. */
+  /** Counters since the engine was opened. They only grow; the object returned may be live. */
   stats(): EngineStats
 
-  /** Writes a consistent copy of the store, all commits up to now in it, that this engine can be opened on. */
-  snapshot(path: string): Promise<void>
-
-  /** Finishes the commits under way, makes everything durable, and lets go of files and connections. */
+  /** Finishes the commits under way, makes everything durable, and releases files and connections. */
   close(): Promise<void>
 }
 
-/** SQLite answers at once, a cluster later; callers that care for the microtask ask which it was. */
+/** A local engine returns at once, a remote one later; callers that mind the microtask ask which it was. */
 export type MaybePromise<T> = T | Promise<T>
 
 export interface MemberRef {
@@ -96,7 +112,7 @@ export interface ScanRange {
   readonly to: string | null
   readonly order: 'asc' | 'desc'
   readonly limit: number
-  /** Keys alone are wanted: members come with an empty value. */
+  /** Members come with an empty value. */
   readonly keysOnly: boolean
 }
 
@@ -105,6 +121,11 @@ export interface ScanPage {
   readonly members: Member[]
   /** The `from` (ascending) or `to` (descending) that goes on after these; null when there are no more. */
   readonly next: string | null
+}
+
+/** One version of a member, or its tombstone. */
+export interface VersionRef extends MemberRef {
+  readonly revision: number
 }
 
 /** A condition on one member; revision null means that it must not exist. */
@@ -123,16 +144,16 @@ export interface Put extends MemberRef {
 export interface Delete extends MemberRef {
   readonly op: 'delete'
   readonly cause: RemovalCause
-  /** Set: do nothing unless the member still has this revision, expired or not. It fails no commit. */
+  /** Does nothing unless the member still has this revision, expired or not. It fails no commit. */
   readonly ifRevision?: number
-  /** As `ifRevision`, of its expiry: a renewal leaves the revision. */
+  /** As `ifRevision`, of the expiry: a renewal keeps the revision. */
   readonly ifExpiresAtMs?: number
 }
 
 /**
- * Gives a member another expiry: neither a revision nor an entry in the feed come of it, whose entry of this member
- * says the new expiry from now on. Nothing is done unless it still has this revision, and is not over;
- * nor for a revision that a write ahead of it in the same commit is about to get, which nobody can know.
+ * Gives a member another expiry. It gets no revision and no entry in the feed, whose entry of this member shows the new
+ * expiry from then on. Does nothing unless the member has this revision and has not expired, nor for a revision that a
+ * write ahead of it in the same commit is about to get.
  */
 export interface Renew extends MemberRef {
   readonly op: 'renew'
@@ -143,13 +164,15 @@ export interface Renew extends MemberRef {
 export type Write = Put | Delete
 
 export interface Commit {
-  /** Conditions on the state before the commit. */
+  /** Conditions on the state before the commit; none with `apart`. */
   readonly checks: readonly Check[]
   /** Done in their order; each put and delete gets a revision, also when several are to one member. */
   readonly writes: readonly (Write | Renew)[]
   readonly nowMs: number
   /** `relaxed`: resolve before it is on disk. */
   readonly durability?: Durability
+  /** The writes need not happen together: one commit for each line. */
+  readonly apart?: true
 }
 
 export type Durability = 'full' | 'relaxed'
@@ -158,33 +181,38 @@ export type CommitResult =
   | { readonly ok: true; readonly written: readonly Written[] }
   | { readonly ok: false; readonly failed: MemberRef & { readonly revision: number | null } }
 
-/** What became of a write. */
+/** The outcome of a write. */
 export interface Written {
   /** That of the member, for a renewal; 0 when nothing was done: a delete of what is not there. */
   readonly revision: number
   /** A put keeps the time of the member that it replaces. */
   readonly createdAtMs: number
   readonly clock: number
-  /** A living member was there before; false when nothing was done. */
+  /** An unexpired member was there before; false when nothing was done. */
   readonly existed: boolean
 }
 
-/** Where a reader of the feed stands; only the engine that made it can read it. The empty one is the beginning. */
-export type ResumePoint = string
+/** Where a reader of the feed stands; opaque to all but the engine that made it. `''` is the beginning. */
+export type FeedCursor = string
+
+/** The part of the feed that is asked for: a collection, or one of its members. */
+export interface ChangesScope {
+  readonly collection: string
+  readonly key?: string
+}
 
 export interface ChangesPage {
   /** May be fewer than the limit, even none, while there are more. */
   readonly changes: Change[]
-  /** Where a reader stands who has read as far as the change of this index. */
-  pointAfter(index: number): ResumePoint
+  /** Where a reader stands that has handled the changes up to this index. */
+  cursorAfter(index: number): FeedCursor
   /** Where to go on: after the last of these, or further, where nothing that was asked for lies between; at the end the head. */
-  readonly next: ResumePoint
+  readonly next: FeedCursor
   /** There are no more, for now. */
   readonly atEnd: boolean
 }
 
-export interface ExpiringRef extends MemberRef {
-  readonly revision: number
+export interface ExpiringRef extends VersionRef {
   readonly expiresAtMs: number
 }
 
@@ -194,30 +222,30 @@ export interface CollectionStats {
   readonly bytes: number
 }
 
-/** What an engine tells of its work. */
+/** Counters of an engine's work. */
 export interface EngineStats {
-  /** Commits that were made. */
+  /** Commits that were done. */
   readonly commits: number
-  /** Commits that were refused for a failed check. */
+  /** Commits that were rejected for a failed check. */
   readonly failedChecks: number
   /** Writes of the commits that did something. */
   readonly writes: number
-  /** Of how many commits each group was that went to disk at once. */
+  /** How many commits each group had that went to disk together. */
   readonly groupCommits: Readonly<Distribution>
-  /** Seconds that each sync to disk took; empty where that is another server's business. */
+  /** Seconds of each sync to disk; empty where another server does that. */
   readonly syncSeconds: Readonly<Distribution>
 }
 
-/** The bounds that engines count `groupCommits` under, so that all of them can be read alike. */
+/** The bounds of the buckets of `groupCommits`, the same for every engine. */
 export const groupCommitBounds = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]
 
-/** The bounds that engines count `syncSeconds` under. */
+/** The bounds of the buckets of `syncSeconds`. */
 export const syncSecondsBounds = [
   0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5,
 ]
 
 /**
- * Hears every commit; must be quick and must not throw. `pointAfter` tells where a reader stands who has heard as far
- * as the change of that index.
+ * Called with every commit; must be quick and must not throw. `cursorAfter` returns where a reader stands that has
+ * handled the changes up to this index.
  */
-export type OnCommit = (changes: readonly Committed[], pointAfter: (index: number) => ResumePoint) => void
+export type OnCommit = (changes: readonly Committed[], cursorAfter: (index: number) => FeedCursor) => void

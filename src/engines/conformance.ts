@@ -22,7 +22,7 @@ export function conformance(name: string, open: OpenEngine, differences: Differe
     describe('changes and counts', () => feedPromises(suite))
     describe('renewals', () => renewalPromises(suite))
     describe('forgetting', () => forgettingPromises(suite))
-    describe('open, close and copy', () => lifePromises(suite))
+    describe('open and close', () => lifePromises(suite))
     describe('numbers', () => statsPromises(suite))
   })
 }

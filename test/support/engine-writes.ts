@@ -1,12 +1,12 @@
-import type { Commit, Engine, Renew, Write, Written } from '../../src/core/engine.ts'
-import type { Change, RemovalCause, Value } from '../../src/core/member.ts'
+import type { Commit, Engine, Put, Renew, Write, Written } from '../../src/core/engine.ts'
+import type { Change, Member, RemovalCause, Value } from '../../src/core/member.ts'
 
 /** Writes and reads in short, for tests and for the programs that they start. */
 
 export const collection = 'things'
 export const noonMs = Date.UTC(2026, 5, 1, 12)
 
-export function put(key: string, value: Value = '1', expiresAtMs: number | null = null): Write {
+export function put(key: string, value: Value = '1', expiresAtMs: number | null = null): Put {
   const contentType = typeof value === 'string' ? 'application/json' : 'application/octet-stream'
   return { op: 'put', collection, key, value, contentType, flags: 0, expiresAtMs }
 }
@@ -25,16 +25,22 @@ export async function write(
   return result.written
 }
 
-/** All members, by key. */
-export async function valuesOf(engine: Engine): Promise<Record<string, Value>> {
-  const values: Record<string, Value> = {}
+/** All members, in key order. */
+export async function allMembers(engine: Engine): Promise<Member[]> {
+  const members: Member[] = []
   let from: string | null = null
   do {
     const page = await engine.scan({ collection, from, to: null, order: 'asc', limit: 1000, keysOnly: false })
-    for (const { key, value } of page.members) values[key] = value
+    members.push(...page.members)
     from = page.next
   } while (from !== null)
-  return values
+  return members
+}
+
+/** All values, by key. */
+export async function valuesOf(engine: Engine): Promise<Record<string, Value>> {
+  const members = await allMembers(engine)
+  return Object.fromEntries(members.map(({ key, value }) => [key, value]))
 }
 
 export async function feedOf(engine: Engine, after = ''): Promise<Change[]> {

@@ -3,9 +3,8 @@ import { afterAll } from 'bun:test'
 import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Engine } from '../../src/core/engine.ts'
 import { KvistError } from '../../src/core/errors.ts'
-import { openSqlite, type SqliteOptions } from '../../src/engines/sqlite/engine.ts'
+import { openSqlite, type SqliteEngine, type SqliteOptions } from '../../src/engines/sqlite/engine.ts'
 
 /** What the tests of the SQLite engine share: folders, and what a `kill -9` would leave behind. */
 
@@ -19,14 +18,14 @@ export function newFolder(): string {
   return join(root, String(++folders))
 }
 
-export function openAt(dir: string, options: Partial<SqliteOptions> = {}): Promise<Engine> {
+export function openAt(dir: string, options: Partial<SqliteOptions> = {}): Promise<SqliteEngine> {
   return openSqlite({ dir, durability: 'full', onCommit: () => {}, segmentBytes: 16 * 1024, ...options })
 }
 
 /** Opens the store in a folder, and closes it however the work with it ends. */
 export async function withEngine<T>(
   dir: string,
-  work: (engine: Engine) => Promise<T>,
+  work: (engine: SqliteEngine) => Promise<T>,
   options: Partial<SqliteOptions> = {},
 ): Promise<T> {
   const engine = await openAt(dir, options)

@@ -15,8 +15,8 @@ import {
   writeSync,
 } from 'node:fs'
 import { join } from 'node:path'
-import type { Engine } from '../../src/core/engine.ts'
 import { KvistError } from '../../src/core/errors.ts'
+import type { SqliteEngine } from '../../src/engines/sqlite/engine.ts'
 import { openSqlite } from '../../src/engines/sqlite/engine.ts'
 import { feedOf, put, remove, valuesOf, write } from './engine-writes.ts'
 
@@ -104,7 +104,7 @@ const seen: FullDisk = {
 }
 console.log(JSON.stringify(seen))
 
-function open(): Promise<Engine> {
+function open(): Promise<SqliteEngine> {
   return openSqlite({ dir: dir!, durability: 'full', onCommit: () => {}, segmentBytes })
 }
 

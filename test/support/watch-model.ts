@@ -1,11 +1,12 @@
 import { type Database, openDatabase } from '../../src/core/database.ts'
-import type { Engine, ResumePoint } from '../../src/core/engine.ts'
+import type { Engine, FeedCursor } from '../../src/core/engine.ts'
 import { expiryOf } from '../../src/core/expiry.ts'
+import type { FeedEvent, Scope } from '../../src/core/feed/scope.ts'
+import type { WatchBounds, Watcher } from '../../src/core/feed/watcher.ts'
 import { isOwnCollection } from '../../src/core/keys.ts'
 import { type Change, isExpired, keyOf, revisionOf } from '../../src/core/member.ts'
 import { compilePattern } from '../../src/core/pattern.ts'
 import { nextTurn } from '../../src/core/turn.ts'
-import type { Scope, WatchBounds, WatchEvent, Watcher } from '../../src/core/watch.ts'
 import { openSqlite } from '../../src/engines/sqlite/engine.ts'
 import { compactedEngine, lateEngine, revisionAt } from './late-engine.ts'
 import type { Random } from './random.ts'
@@ -61,9 +62,9 @@ export async function openWorld({ r, dir, bounds, isLate }: WorldOptions): Promi
           dir,
           durability: 'relaxed',
           segmentBytes: 256 * 1024,
-          onCommit(changes, pointAfter) {
+          onCommit(changes, cursorAfter) {
             heard.push(...changes.filter((change) => change.type !== 'renew'))
-            onCommit(changes, pointAfter)
+            onCommit(changes, cursorAfter)
           },
         })
         // SQLite forgets only what it has put into its tables; this forgets at any moment.
@@ -188,7 +189,7 @@ export interface FollowerOptions {
   readonly world: World
   readonly r: Random
   readonly scope: Scope
-  readonly since: ResumePoint | null
+  readonly since: FeedCursor | null
   /** Reads as soon as it is woken. */
   readonly isEager?: boolean
 }
@@ -220,18 +221,18 @@ export function follower({ world, r, scope, since, isEager = false }: FollowerOp
     })
     const mine: Connected = { watcher, isReady: point !== null, reading: null }
     connected = mine
-    point ??= watcher.point()
+    point ??= watcher.cursor()
   }
 
   function leave(): void {
     if (connected === null) return
     // A client that was sent a heartbeat has the point of that.
-    if (connected.reading === null && r.oneIn(2)) movePoint(connected.watcher.point())
+    if (connected.reading === null && r.oneIn(2)) movePoint(connected.watcher.cursor())
     connected.watcher.close()
     connected = null
   }
 
-  function movePoint(to: ResumePoint): void {
+  function movePoint(to: FeedCursor): void {
     demand(revisionAt(to) >= revisionAt(point ?? ''), `the point went back from ${point} to ${to}`)
     point = to
   }
@@ -239,10 +240,10 @@ export function follower({ world, r, scope, since, isEager = false }: FollowerOp
   async function read(mine: Connected, handled: number): Promise<void> {
     const { jumps } = world
     const at = jumps()
-    const before = mine.watcher.point()
+    const before = mine.watcher.cursor()
     const reading = mine.watcher.read()
     if (reading instanceof Promise) {
-      demand(mine.watcher.point() === before, 'the point moved before there was an answer')
+      demand(mine.watcher.cursor() === before, 'the point moved before there was an answer')
     }
     const batch = await reading
     // What comes after the connection was lost is not seen.
@@ -263,7 +264,7 @@ export function follower({ world, r, scope, since, isEager = false }: FollowerOp
     }
   }
 
-  function handle({ change, point: after }: WatchEvent, nowMs: number): void {
+  function handle({ change, cursor: after }: FeedEvent, nowMs: number): void {
     const revision = revisionOf(change)
     // Where answers come late, one who watches a member may be told twice of it when it comes back at that moment.
     const isRepeat = world.isLate && scope.key !== null && revision === lastRevision

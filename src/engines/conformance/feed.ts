@@ -1,4 +1,5 @@
 import { expect } from 'bun:test'
+import type { FeedCursor, VersionRef } from '../../core/engine.ts'
 import { maxPageBytes } from '../../core/limits.ts'
 import { type Change, keyOf, revisionOf } from '../../core/member.ts'
 import {
@@ -133,6 +134,56 @@ export function feedPromises({ storeTest, phaseTest }: Suite): void {
           expect((await changesAfter(store, after, 5, of)).changes).toEqual(rest)
         }
       }
+    },
+  )
+
+  phaseTest(
+    'the feed of one member has its latest change, where that is after the cursor, and nothing else',
+    [
+      (store) => write(store, put('a'), put('b'), put('c'), put('a', '1', { collection: 'others' })),
+      (store) => write(store, put('b', '2'), remove('c'), put('d', '1', { expiresAtMs: noonMs + 9 })),
+      (store) => write(store, put('e'), remove('e', { cause: 'expire' }), put('a', '2')),
+    ],
+    async (store) => {
+      const all = (await changesAfter(store)).changes
+      const cursors = ['', '0', ...(await cursorsOf(store))]
+      for (const key of ['a', 'b', 'c', 'd', 'e', 'never']) {
+        for (const [i, cursor] of cursors.entries()) {
+          const rest = all.slice(Math.max(0, i - 1))
+          const own = rest.filter((change) => change.collection === collection && keyOf(change) === key)
+          const page = await store.engine.changes(cursor, 10, { collection, key })
+          expect(page.changes).toEqual(own)
+          expect([page.next, page.atEnd]).toEqual([store.engine.head(), true])
+          if (own.length === 0) continue
+          const after = await store.engine.changes(page.cursorAfter(0), 10, { collection, key })
+          expect(after.changes).toEqual([])
+        }
+      }
+    },
+  )
+
+  phaseTest(
+    'a cursor has seen the versions up to it, and no others',
+    [
+      (store) => write(store, put('a'), put('b'), put('a', '2'), remove('b')),
+      (store) => write(store, put('c'), put('d', '1', { collection: 'others' }), put('c', '2'), put('e')),
+    ],
+    async (store) => {
+      const { changes } = await changesAfter(store)
+      const cursors = await cursorsOf(store)
+      for (const [i, cursor] of cursors.entries()) {
+        for (const [j, change] of changes.entries())
+          expect(store.engine.hasSeen(cursor, versionOf(change))).toBe(j <= i)
+      }
+      for (const change of store.heard) {
+        expect(store.engine.hasSeen(store.engine.head(), versionOf(change))).toBe(true)
+        for (const beginning of ['', '0'])
+          expect(store.engine.hasSeen(beginning, versionOf(change))).toBe(false)
+      }
+      const head = store.engine.head()
+      await write(store, put('a', '3'))
+      expect(store.engine.hasSeen(head, versionOf(store.heard.at(-1)!))).toBe(false)
+      expect(store.engine.hasSeen(store.engine.head(), versionOf(store.heard.at(-1)!))).toBe(true)
     },
   )
 
@@ -367,6 +418,21 @@ export function feedPromises({ storeTest, phaseTest }: Suite): void {
       expect(await store.engine.collections()).toEqual([{ name: 'brief', members: 1, bytes: 2 }])
     },
   )
+}
+
+function versionOf(change: Change): VersionRef {
+  return { collection: change.collection, key: keyOf(change), revision: revisionOf(change) }
+}
+
+/** Where a reader stands after each change of the feed. */
+async function cursorsOf({ engine }: Store): Promise<FeedCursor[]> {
+  const cursors: FeedCursor[] = []
+  for (let next = ''; ; ) {
+    const page = await engine.changes(next, 3)
+    cursors.push(...page.changes.map((_, i) => page.cursorAfter(i)))
+    next = page.next
+    if (page.atEnd) return cursors
+  }
 }
 
 /** The changes are what a listener would have left when it forgets all but the last of each member. */

@@ -1,18 +1,7 @@
 import { expect } from 'bun:test'
-import { join } from 'node:path'
 import { KvistError } from '../../core/errors.ts'
 import { keyOf } from '../../core/member.ts'
-import {
-  changesAfter,
-  collection,
-  noonMs,
-  put,
-  remove,
-  type Store,
-  type Suite,
-  withFolder,
-  writeAt,
-} from './store.ts'
+import { changesAfter, collection, noonMs, put, remove, type Store, type Suite, writeAt } from './store.ts'
 
 const hourMs = 3_600_000
 
@@ -92,7 +81,7 @@ export function forgettingPromises({ storeTest }: Suite): void {
     await store.engine.forget(noonMs + 2 * hourMs, 10)
     const limits = [1, 2, 3, 7]
     const readers = await Promise.all(limits.map((limit) => store.engine.changes('', limit)))
-    const between = readers.map((page) => page.pointAfter(0))
+    const between = readers.map((page) => page.cursorAfter(0))
     expect(await store.engine.forget(noonMs + 99 * hourMs, 10)).toBe(3)
     const kept = (await changesAfter(store)).changes
     for (const [i, page] of readers.entries()) {
@@ -115,27 +104,11 @@ export function forgettingPromises({ storeTest }: Suite): void {
     expect((await changesAfter(store)).next).toBe(store.engine.head())
   })
 
-  storeTest('a point past the head is refused: the store is older than the one that made it', (store) =>
-    withFolder(async (folder) => {
-      await withGraves(store)
-      await store.engine.snapshot(join(folder, 'older'))
-      await writeAt(store, noonMs, put('lost'))
-      const copy = await store.openCopy(join(folder, 'older'))
-      const head = store.engine.head()
-      expect(await refusal(copy, head)).toEqual(['compacted', { oldest: '0' }])
-      expect((await changesAfter(copy, copy.engine.head())).changes).toEqual([])
-      // Also one that began at the beginning of the store that is no more.
-      await store.engine.forget(noonMs + 2 * hourMs, 10)
-      const page = await store.engine.changes('', 1)
-      expect(await refusal(copy, page.next)).toMatchObject(['compacted', {}])
-    }),
-  )
-
   async function pointsOf(store: Store): Promise<string[]> {
     const points: string[] = []
     for (let next = ''; ; ) {
       const page = await store.engine.changes(next, 3)
-      points.push(...page.changes.map((_, i) => page.pointAfter(i)))
+      points.push(...page.changes.map((_, i) => page.cursorAfter(i)))
       next = page.next
       if (page.atEnd) return points
     }

@@ -1,7 +1,4 @@
 import { expect } from 'bun:test'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { KvistError } from '../../core/errors.ts'
 import type { Change, Member } from '../../core/member.ts'
 import {
   attempt,
@@ -15,12 +12,11 @@ import {
   type Store,
   type Suite,
   scanAll,
-  withFolder,
   write,
 } from './store.ts'
 
-/** Opening, closing, and copies. */
-export function lifePromises({ storeTest, phaseTest }: Suite): void {
+/** Opening and closing. */
+export function lifePromises({ storeTest }: Suite): void {
   storeTest('a new store is empty', async (store) => {
     expect(await stateOf(store)).toEqual({
       members: [],
@@ -62,7 +58,6 @@ export function lifePromises({ storeTest, phaseTest }: Suite): void {
     await expectCode(read(store, 'k0'), 'closing')
     await expectCode(scanAll(store), 'closing')
     await expectCode(changesAfter(store), 'closing')
-    await expectCode(store.engine.snapshot(join(tmpdir(), 'kvist-late')), 'closing')
     await store.reopen()
     expect(await scanAll(store)).toHaveLength(50)
   })
@@ -96,72 +91,6 @@ export function lifePromises({ storeTest, phaseTest }: Suite): void {
     expect(await scanAll(store)).toHaveLength(30)
     await store.reopen()
     expect(await scanAll(store)).toHaveLength(30)
-  })
-
-  phaseTest(
-    'a snapshot is the whole store, and a store of its own',
-    [(store) => fill(store, 0), (store) => fill(store, 1)],
-    (store) =>
-      withFolder(async (folder) => {
-        const before = await stateOf(store)
-        const path = join(folder, 'snapshot')
-        await store.engine.snapshot(path)
-        await write(store, put('after the snapshot'))
-        const copy = await store.openCopy(path)
-        expect(await stateOf(copy)).toEqual(before)
-        const [written] = await write(copy, put('in the copy'))
-        expect(written?.revision).toBeGreaterThan(Number(before.members.at(-1)?.revision))
-        expect(await read(store, 'in the copy')).toBeNull()
-      }),
-  )
-
-  storeTest('a snapshot of an empty store is one', (store) =>
-    withFolder(async (folder) => {
-      const path = join(folder, 'snapshot')
-      await store.engine.snapshot(path)
-      const copy = await store.openCopy(path)
-      expect(await scanAll(copy)).toEqual([])
-      await write(copy, put('a'))
-    }),
-  )
-
-  storeTest('a snapshot comes to an end while others write, and has whole commits only', (store) =>
-    withFolder(async (folder) => {
-      let running = true
-      let generation = 0
-      async function keepWriting(own: string): Promise<void> {
-        while (running) {
-          const value = String(++generation)
-          await write(store, put('x', value), put('y', value), put(own, value))
-        }
-      }
-      const writers: Promise<void>[] = []
-      for (const own of ['a', 'b', 'c', 'd']) {
-        writers.push(keepWriting(own))
-        // Out of step, so that some are always waiting while others are written.
-        await new Promise((resolve) => setImmediate(resolve))
-      }
-      for (let round = 0; round < 3; round++) {
-        while (generation < 20 * (round + 1)) await new Promise((resolve) => setImmediate(resolve))
-        const least = (await read(store, 'x'))!.revision
-        const path = join(folder, `snapshot${round}`)
-        await store.engine.snapshot(path)
-        const copy = await store.openCopy(path)
-        const x = (await read(copy, 'x'))!
-        expect(x.revision).toBeGreaterThanOrEqual(least)
-        expect(await read(copy, 'y')).toMatchObject({ value: x.value, revision: x.revision + 1 })
-      }
-      running = false
-      await Promise.all(writers)
-    }),
-  )
-
-  storeTest('a snapshot that cannot be written says so, and harms nothing', async (store) => {
-    await write(store, put('a'))
-    const failed = store.engine.snapshot(join(tmpdir(), 'kvist-no-such-folder', 'snapshot'))
-    await expect(failed).rejects.toBeInstanceOf(KvistError)
-    await write(store, put('b'))
-    expect(await scanAll(store)).toHaveLength(2)
   })
 }
 

@@ -84,7 +84,7 @@ export function renewalPromises({ storeTest, phaseTest }: Suite): void {
       const { changes } = await changesAfter(store)
       const page = await store.engine.changes('', 1)
       expect((await changesAfter(store, page.next)).changes).toEqual(changes.slice(1))
-      expect((await changesAfter(store, page.pointAfter(0))).changes).toEqual(changes.slice(1))
+      expect((await changesAfter(store, page.cursorAfter(0))).changes).toEqual(changes.slice(1))
       const { next } = await changesAfter(store)
       expect(next).toBe(store.engine.head())
       await renewed(store, 'a', null)

@@ -1,7 +1,4 @@
 import { expect, test } from 'bun:test'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import type {
   Check,
   CommitResult,
@@ -29,8 +26,6 @@ import {
 export interface OpenOptions {
   /** Names the store: a new name is an empty store, the same name again is the same store. */
   readonly store: string
-  /** A snapshot that this new store begins with. */
-  readonly from?: string
   readonly durability: Durability
   readonly onCommit: OnCommit
 }
@@ -52,8 +47,6 @@ export interface Store {
   readonly renewals: Renewal[]
   /** Closes the engine and opens it again on the same store. */
   reopen(): Promise<void>
-  /** A further store that begins with a snapshot. */
-  openCopy(snapshotPath: string): Promise<Store>
 }
 
 export interface Suite {
@@ -104,12 +97,7 @@ export function suiteOf(open: OpenEngine, differences: Differences): Suite {
   return { differences, storeTest, phaseTest }
 }
 
-async function openStore(
-  open: OpenEngine,
-  durability: Durability,
-  opened: Engine[],
-  from?: string,
-): Promise<Store> {
+async function openStore(open: OpenEngine, durability: Durability, opened: Engine[]): Promise<Store> {
   const heard: Change[] = []
   const renewals: Renewal[] = []
   const options: OpenOptions = {
@@ -122,7 +110,7 @@ async function openStore(
       }
     },
   }
-  let engine = await open(from === undefined ? options : { ...options, from })
+  let engine = await open(options)
   opened.push(engine)
   return {
     get engine() {
@@ -136,7 +124,6 @@ async function openStore(
       opened.splice(opened.indexOf(engine), 1, again)
       engine = again
     },
-    openCopy: (snapshotPath) => openStore(open, durability, opened, snapshotPath),
   }
 }
 
@@ -241,17 +228,19 @@ export async function scanAll({ engine }: Store, options: RangeOptions = {}): Pr
   throw new Error('the scan went on for ten thousand pages')
 }
 
-/** All changes after a point, page by page. */
+/** All changes after a cursor, page by page; of one collection, or of one of its members. */
 export async function changesAfter(
   { engine }: Store,
   after = '',
   limit = 1000,
   of?: string,
+  key?: string,
 ): Promise<{ changes: Change[]; next: string }> {
   const changes: Change[] = []
+  const scope = of === undefined ? undefined : { collection: of, ...(key === undefined ? {} : { key }) }
   let next = after
   for (let pages = 0; pages < 10_000; pages++) {
-    const page = await engine.changes(next, limit, of)
+    const page = await engine.changes(next, limit, scope)
     expect(page.changes.length).toBeLessThanOrEqual(limit)
     changes.push(...page.changes)
     next = page.next
@@ -277,14 +266,4 @@ export async function expectCode(promise: Promise<unknown>, code: string): Promi
   )
   expect(error).toBeInstanceOf(KvistError)
   expect(error instanceof KvistError ? error.code : '').toBe(code)
-}
-
-/** A folder for the time of some work. */
-export async function withFolder(run: (folder: string) => Promise<void>): Promise<void> {
-  const folder = mkdtempSync(join(tmpdir(), 'kvist-conformance-'))
-  try {
-    await run(folder)
-  } finally {
-    rmSync(folder, { recursive: true, force: true })
-  }
 }

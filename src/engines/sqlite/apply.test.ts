@@ -119,13 +119,13 @@ test('the feed of a collection passes over the blocks of revisions that have non
   await withEngine(dir, async (engine) => {
     const keys = Array.from({ length: 11 }, (_, i) => `own${i + 1}`)
     for (let from = 0; from < 11; from++) {
-      const page = await engine.changes(String(points[from]), 100, 'things')
+      const page = await engine.changes(String(points[from]), 100, { collection: 'things' })
       expect(page.changes.map(keyOf)).toEqual([...keys.slice(from), 'same', 'own0'])
       expect([page.next, page.atEnd]).toEqual([engine.head(), true])
     }
-    const first = await engine.changes('', 1, 'things')
+    const first = await engine.changes('', 1, { collection: 'things' })
     expect(first.changes.map(keyOf)).toEqual(['own1'])
-    const none = await engine.changes('', 1, 'never')
+    const none = await engine.changes('', 1, { collection: 'never' })
     expect([none.changes, none.next, none.atEnd]).toEqual([[], engine.head(), true])
   })
 }, 60_000)
@@ -143,11 +143,11 @@ test('a page of the feed looks at a bounded part of what was written over, and s
           Array.from({ length: 10_000 }, (_, i) => put(`k${i % 10}`)),
         )
       }
-      for (const of of [undefined, 'things']) {
+      for (const scope of [undefined, { collection: 'things' }]) {
         const keys: string[] = []
         let pages = 1
         for (let point = ''; ; pages++) {
-          const page = await engine.changes(point, 100, of)
+          const page = await engine.changes(point, 100, scope)
           expect(Number(page.next) - Number(point)).toBeLessThanOrEqual(maxExaminedChanges)
           keys.push(...page.changes.map(keyOf))
           point = page.next

@@ -1,5 +1,5 @@
-import { afterAll, expect, test } from 'bun:test'
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { afterAll } from 'bun:test'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Engine } from '../../core/engine.ts'
@@ -17,26 +17,9 @@ for (const [name, segmentBytes, smallBytes] of [
   ['SQLite with segments of 4 KiB', 4 * 1024, mappedBytes.small],
   ['SQLite with a file that is too large for writers to map', 4 * 1024, 0],
 ] as const) {
-  function open({ store, from, durability, onCommit }: OpenOptions): Promise<Engine> {
-    const dir = join(root, store)
-    if (from !== undefined) {
-      mkdirSync(dir)
-      copyFileSync(from, join(dir, 'kvist.db'))
-    }
+  function open({ store, durability, onCommit }: OpenOptions): Promise<Engine> {
     mappedBytes.small = smallBytes
-    return openSqlite({ dir, durability, onCommit, segmentBytes })
+    return openSqlite({ dir: join(root, store), durability, onCommit, segmentBytes })
   }
   conformance(name, open, { commitsSpanCollections: true })
 }
-
-test('a snapshot takes the place of no other file', async () => {
-  const [dir, path] = [join(root, 'careful'), join(root, 'taken')]
-  const engine = await openSqlite({ dir, durability: 'full', onCommit: () => {} })
-  try {
-    writeFileSync(path, 'precious')
-    await expect(engine.snapshot(path)).rejects.toMatchObject({ code: 'storage_failed' })
-    expect(readFileSync(path, 'utf8')).toBe('precious')
-  } finally {
-    await engine.close()
-  }
-})

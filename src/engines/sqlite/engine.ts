@@ -5,7 +5,7 @@ import type { Durability, Engine, OnCommit } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
 import { type Applier, segmentsPerJob, startApplier } from './applier.ts'
 import { type Committer, startCommitter } from './committer.ts'
-import { changesAfter } from './feed.ts'
+import { changesAfter, hasSeen } from './feed.ts'
 import { lockFolder } from './lock.ts'
 import { DamagedLog, type LoadedSegment, listSegments, loadLog, syncFolder } from './log.ts'
 import { addStoredRecord, countRecord, memtable } from './memtable.ts'
@@ -26,8 +26,8 @@ import { type Counts, RefusedFile, readStart } from './table.ts'
 /**
  * The embedded engine: the log is the truth, the tables are an index of it (docs/design/engine-sqlite.md).
  *
- * Its promises beyond the contract: a commit may span any collections; a resume point is a revision in decimal, and
- * another behind it on the way from the beginning of a feed some of whose tombstones are forgotten (feed.ts).
+ * It has a single line, so a commit may span any members. A cursor is a revision in decimal, and another behind it on the
+ * way from the beginning of a feed some of whose tombstones are forgotten (feed.ts).
  *
  * A data folder holds `kvist.db` (SQLite, with its -wal and -shm), `log-…` (what the tables may not have yet),
  * `spare-…` (files for the log to use again) and `lock`.
@@ -42,8 +42,13 @@ export interface SqliteOptions {
 
 const defaultSegmentBytes = 16 * 1024 * 1024
 
+export interface SqliteEngine extends Engine {
+  /** Writes a consistent copy of the store, all commits up to now in it, that this engine can be opened on. */
+  snapshot(path: string): Promise<void>
+}
+
 /** Opens or makes the store in a folder. Throws an Error with one clear line when it must not be opened. */
-export async function openSqlite(options: SqliteOptions): Promise<Engine> {
+export async function openSqlite(options: SqliteOptions): Promise<SqliteEngine> {
   makeFolder(options.dir)
   const lock = lockFolder(options.dir)
   try {
@@ -62,7 +67,7 @@ function makeFolder(dir: string): void {
   for (let at = resolve(dir); at !== above; at = dirname(at)) syncFolder(dirname(at))
 }
 
-async function open(options: SqliteOptions, releaseLock: () => void): Promise<Engine> {
+async function open(options: SqliteOptions, releaseLock: () => void): Promise<SqliteEngine> {
   const { dir, durability, onCommit, segmentBytes = defaultSegmentBytes } = options
   const dbPath = join(dir, 'kvist.db')
   const segments = listSegments(dir)
@@ -137,7 +142,7 @@ function engineOf(
   committer: Committer,
   applier: Applier,
   releaseLock: () => void,
-): Engine {
+): SqliteEngine {
   let closed = false
   /** What SQLite throws at a reader comes out as what the contract says. */
   function reading<T>(read: () => T): T {
@@ -158,8 +163,9 @@ function engineOf(
     tombstone: (collection, key) => reading(() => readTombstone(overlay, collection, key)),
     scan: (range) => reading(() => scanMembers(overlay, range)),
     commit: committer.commit,
-    changes: (point, limit, collection) =>
-      reading(() => changesAfter(overlay, committer.lastRevision(), point, limit, collection)),
+    changes: (after, limit, scope) =>
+      reading(() => changesAfter(overlay, committer.lastRevision(), after, limit, scope)),
+    hasSeen,
     head: () => String(committer.lastRevision()),
     async forget(beforeMs, limit) {
       const oldest = reading(() => overlay.reader.oldestTombstone())

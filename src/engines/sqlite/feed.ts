@@ -1,9 +1,9 @@
-import type { ChangesPage, ResumePoint } from '../../core/engine.ts'
+import type { ChangesPage, ChangesScope, FeedCursor, VersionRef } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
 import { maxPageBytes } from '../../core/limits.ts'
-import type { Change } from '../../core/member.ts'
+import { type Change, revisionOf } from '../../core/member.ts'
 import { findRecord, type Memtable } from './memtable.ts'
-import type { Overlay } from './overlay.ts'
+import { type Overlay, readMember } from './overlay.ts'
 import {
   type Chunk,
   recordCollection,
@@ -28,18 +28,18 @@ const blockCost = 500
 const blocksAtOnce = 64
 
 /**
- * Where a reader stands: it has seen all up to a revision. `began` is the head at the time when it began at the
- * beginning of a feed some of whose tombstones are forgotten. What died before that it never saw alive, so it misses
- * nothing while only such tombstones are forgotten. Written `revision` or `revision-began`.
+ * What a cursor says: the reader has seen everything up to `revision`. `began` is the head at the time when the reader
+ * began at the beginning of a feed some of whose tombstones are forgotten. What was removed before that it never saw, so
+ * it misses nothing while only such tombstones are forgotten. Written `revision` or `revision-began`.
  */
-interface Point {
+interface Position {
   readonly revision: number
   readonly began: number | null
 }
 
-function parsePoint(point: ResumePoint): Point {
-  if (point === '') return { revision: 0, began: null }
-  const match = /^(0|[1-9]\d{0,15})(?:-([1-9]\d{0,15}))?$/.exec(point)
+function parseCursor(cursor: FeedCursor): Position {
+  if (cursor === '') return { revision: 0, began: null }
+  const match = /^(0|[1-9]\d{0,15})(?:-([1-9]\d{0,15}))?$/.exec(cursor)
   const revision = Number(match?.[1])
   const began = match?.[2] === undefined ? null : Number(match[2])
   const isGood = Number.isSafeInteger(revision) && (began === null || (revision > 0 && revision < began))
@@ -49,11 +49,15 @@ function parsePoint(point: ResumePoint): Point {
   return { revision, began }
 }
 
-function pointText(revision: number, began: number | null): ResumePoint {
+function cursorText(revision: number, began: number | null): FeedCursor {
   return began !== null && revision < began ? `${revision}-${began}` : String(revision)
 }
 
-function requireServed({ revision, began }: Point, forgotten: number, head: number): void {
+export function hasSeen(cursor: FeedCursor, { revision }: VersionRef): boolean {
+  return parseCursor(cursor).revision >= revision
+}
+
+function requireServed({ revision, began }: Position, forgotten: number, head: number): void {
   const extra = { oldest: String(forgotten) }
   if (Math.max(revision, began ?? 0) > head) {
     const detail = 'the feed ends before this point: the store is older than it was, from a copy or a crash'
@@ -90,23 +94,44 @@ function take(draft: Draft, change: Change, revision: number): void {
 export function changesAfter(
   overlay: Overlay,
   head: number,
-  point: ResumePoint,
+  cursor: FeedCursor,
   limit: number,
-  collection: string | undefined,
+  scope: ChangesScope | undefined,
 ): ChangesPage {
-  const after = parsePoint(point)
+  const after = parseCursor(cursor)
   const forgotten = overlay.reader.forgotten()
   requireServed(after, forgotten, head)
   const began = after.revision === 0 && forgotten > 0 ? head : after.began
   const draft = { limit, changes: [], revisions: [], bytes: 0, examined: 0, passed: after.revision }
-  const atEnd = readTables(draft, overlay, collection) && readLog(draft, overlay.tables, collection)
+  const atEnd = readChanges(draft, overlay, scope)
   const { changes, revisions, passed } = draft
   return {
     changes,
-    pointAfter: (index) => pointText(revisions[index]!, began),
-    next: pointText(atEnd ? head : passed, began),
+    cursorAfter: (index) => cursorText(revisions[index]!, began),
+    next: cursorText(atEnd ? head : passed, began),
     atEnd,
   }
+}
+
+/** False when the page was full first. */
+function readChanges(draft: Draft, overlay: Overlay, scope: ChangesScope | undefined): boolean {
+  if (scope?.key === undefined) {
+    return readTables(draft, overlay, scope?.collection) && readLog(draft, overlay.tables, scope?.collection)
+  }
+  const change = latestChange(overlay, scope.collection, scope.key)
+  if (change === null || revisionOf(change) <= draft.passed) return true
+  take(draft, change, revisionOf(change))
+  return true
+}
+
+/** The latest state of a member; null for one that was never heard of, or whose tombstone is forgotten. */
+function latestChange(overlay: Overlay, collection: string, key: string): Change | null {
+  const found = findRecord(overlay.tables, collection, key)
+  if (found !== null) return changeOfRecord(found.table.chunk, found.at, collection, key)
+  const member = readMember(overlay, collection, key)
+  if (member !== null) return { type: 'put', collection, member }
+  const tombstone = overlay.reader.tombstone(collection, key)
+  return tombstone === null ? null : { type: tombstone.cause, collection, tombstone }
 }
 
 /** False when the page was full first. */

@@ -1,7 +1,7 @@
-import type { ResumePoint } from '../../core/engine.ts'
+import type { FeedCursor } from '../../core/engine.ts'
+import type { Scope } from '../../core/feed/scope.ts'
 import { parseCollection, parseKey } from '../../core/keys.ts'
 import { compilePattern } from '../../core/pattern.ts'
-import type { Scope } from '../../core/watch.ts'
 
 /** What a request asks of the feed: whose changes, and from where on. */
 
@@ -21,7 +21,7 @@ export function parseScope({ collection, prefix = '', filter }: Given): Scope {
  * A point as clients are shown it: a number where it is one, as revisions are; else text. Either comes back as
  * `since`, which engines read.
  */
-export function pointValue(point: ResumePoint): number | string {
+export function pointValue(point: FeedCursor): number | string {
   return /^(?:0|[1-9]\d{0,15})$/.test(point) && Number(point) <= Number.MAX_SAFE_INTEGER
     ? Number(point)
     : point

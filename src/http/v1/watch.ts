@@ -1,7 +1,8 @@
 import type { Database } from '../../core/database.ts'
-import type { MaybePromise, MemberRef, ResumePoint } from '../../core/engine.ts'
+import type { FeedCursor, MaybePromise, MemberRef } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
-import type { Scope, WatchBatch, WatchEvent, Watcher } from '../../core/watch.ts'
+import type { FeedEvent, Scope } from '../../core/feed/scope.ts'
+import type { WatchBatch, Watcher } from '../../core/feed/watcher.ts'
 import type { WatchCounts, WatchKind } from '../../telemetry/watch-counts.ts'
 import type { Answer } from '../answer.ts'
 import { parametersOf } from '../path.ts'
@@ -67,7 +68,7 @@ async function watch(
 }
 
 /** Throws `invalid_cursor` while it can still be answered as a problem. Points that are gone are told in the stream. */
-async function requirePoint(db: Database, point: ResumePoint): Promise<void> {
+async function requirePoint(db: Database, point: FeedCursor): Promise<void> {
   const everything: Scope = { collection: null, key: null, prefix: null, filter: null }
   try {
     await db.changes(everything, point, 1)
@@ -88,7 +89,7 @@ class WatchSource implements FrameSource {
   private readonly kind: WatchKind
   private isNew = true
   /** Those that were read and not sent yet begin at `sent`. */
-  private events: readonly WatchEvent[] = []
+  private events: readonly FeedEvent[] = []
   private sent = 0
   private gather: Gather = joinedFrames
 
@@ -102,7 +103,7 @@ class WatchSource implements FrameSource {
   next(): MaybePromise<Uint8Array | null> {
     if (this.isNew) {
       this.isNew = false
-      return pointFrame('watching', this.watcher.point())
+      return pointFrame('watching', this.watcher.cursor())
     }
     if (this.sent < this.events.length) return this.send()
     const read = this.watcher.read()
@@ -113,7 +114,7 @@ class WatchSource implements FrameSource {
 
   /** The stream asks for it only when all that was read has been sent. */
   heartbeat(): Uint8Array {
-    return pointFrame('heartbeat', this.watcher.point())
+    return pointFrame('heartbeat', this.watcher.cursor())
   }
 
   close(): void {
@@ -141,7 +142,7 @@ class WatchSource implements FrameSource {
 }
 
 /** Frames of events from one on, together about `gatheredBytes`, and the index of the first that is not among them. */
-type Gather = (events: readonly WatchEvent[], from: number) => [bytes: Uint8Array, end: number]
+type Gather = (events: readonly FeedEvent[], from: number) => [bytes: Uint8Array, end: number]
 
 const gatheredBytes = 48 * 1024
 
@@ -152,7 +153,7 @@ const writtenFrames: Gather = (events, from) => {
   return [Buffer.from(text), end]
 }
 
-const frames = new WeakMap<WatchEvent, Buffer>()
+const frames = new WeakMap<FeedEvent, Buffer>()
 
 /** Events that others watch as well: each is written once for all of them. */
 const joinedFrames: Gather = (events, from) => {
@@ -172,11 +173,11 @@ const joinedFrames: Gather = (events, from) => {
   return [joined.length === 1 ? joined[0]! : Buffer.concat(joined, bytes), end]
 }
 
-function frameText({ change, point }: WatchEvent): string {
-  return eventFrame(change.type, point, changeLine(change))
+function frameText({ change, cursor }: FeedEvent): string {
+  return eventFrame(change.type, cursor, changeLine(change))
 }
 
-function resetFrame(oldest: ResumePoint): Uint8Array {
+function resetFrame(oldest: FeedCursor): Uint8Array {
   return Buffer.from(eventFrame('reset', '', JSON.stringify({ oldest: pointValue(oldest) })))
 }
 
@@ -185,7 +186,7 @@ let lastPoint = ''
 let lastFrame: Uint8Array = Buffer.alloc(0)
 
 /** Most who have nothing to read stand at the same point. */
-function pointFrame(comment: string, point: ResumePoint): Uint8Array {
+function pointFrame(comment: string, point: FeedCursor): Uint8Array {
   if (comment !== lastComment || point !== lastPoint) {
     lastComment = comment
     lastPoint = point

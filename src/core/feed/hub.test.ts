@@ -1,14 +1,15 @@
 import { afterEach, describe, expect, test } from 'bun:test'
-import { faultOf, newFolder, until } from '../../test/support/engine.ts'
-import { compactedEngine, lateEngine } from '../../test/support/late-engine.ts'
-import { openSqlite } from '../engines/sqlite/engine.ts'
-import { type Content, type Database, type DatabaseOptions, openDatabase } from './database.ts'
-import type { Engine } from './engine.ts'
-import { KvistError } from './errors.ts'
-import { keyOf, revisionOf } from './member.ts'
-import { compilePattern } from './pattern.ts'
-import { nextTurn } from './turn.ts'
-import type { Scope, WatchBatch, WatchBounds, WatchEvent, Watcher } from './watch.ts'
+import { faultOf, newFolder, until } from '../../../test/support/engine.ts'
+import { compactedEngine, lateEngine } from '../../../test/support/late-engine.ts'
+import { openSqlite } from '../../engines/sqlite/engine.ts'
+import { type Content, type Database, type DatabaseOptions, openDatabase } from '../database.ts'
+import type { Engine } from '../engine.ts'
+import { KvistError } from '../errors.ts'
+import { keyOf, revisionOf } from '../member.ts'
+import { compilePattern } from '../pattern.ts'
+import { nextTurn } from '../turn.ts'
+import type { FeedEvent, Scope } from './scope.ts'
+import type { WatchBatch, WatchBounds, Watcher } from './watcher.ts'
 
 const all: Scope = { collection: null, key: null, prefix: null, filter: null }
 const wide: WatchBounds = { events: 512, bytes: 1 << 20, totalBytes: 64 << 20 }
@@ -44,12 +45,12 @@ function key(name: string, collection = 'c'): Scope {
   return { ...all, collection, key: name }
 }
 
-function eventsOf(batch: WatchBatch | null): readonly WatchEvent[] {
+function eventsOf(batch: WatchBatch | null): readonly FeedEvent[] {
   if (batch === null || batch.type === 'events') return batch?.events ?? []
   throw new Error('the watcher was reset')
 }
 
-function tell({ change }: WatchEvent): string {
+function tell({ change }: FeedEvent): string {
   return `${change.type} ${keyOf(change)}${change.type === 'put' ? ` ${change.member.value}` : ''}`
 }
 
@@ -75,7 +76,7 @@ function watched(db: Database, scope: Scope, since: string | null): Watcher & { 
   })
   return {
     read: () => watcher.read(),
-    point: () => watcher.point(),
+    cursor: () => watcher.cursor(),
     close: () => watcher.close(),
     wakes: () => wakes,
   }
@@ -226,17 +227,17 @@ describe('points', () => {
     const watcher = watched(db, key('k'), '')
     expect(await watcher.read()).toBeNull()
     for (let i = 0; i < 10; i++) await db.put('c', 'other', json('1'))
-    expect(watcher.point()).toBe('10')
+    expect(watcher.cursor()).toBe('10')
     await db.batch(
       [],
       ['x', 'y', 'k', 'z'].map((name) => ({ op: 'put', collection: 'c', key: name, ...json('1') }) as const),
     )
     await db.put('c', 'other', json('2'))
-    expect(watcher.point()).toBe('10')
+    expect(watcher.cursor()).toBe('10')
     expect(await next(watcher)).toEqual(['put k 1'])
-    expect(watcher.point()).toBe('15')
+    expect(watcher.cursor()).toBe('15')
     watcher.close()
-    expect(watcher.point()).toBe('15')
+    expect(watcher.cursor()).toBe('15')
   })
 
   test('stay where they are while a page is on its way', async () => {
@@ -251,10 +252,10 @@ describe('points', () => {
     const reading = late.read()
     await turns()
     await db.put('c', 'k', json('2'))
-    expect(late.point()).toBe('')
+    expect(late.cursor()).toBe('')
     resolve()
     expect(eventsOf(await reading).map(tell)).toEqual(['put k 2'])
-    expect(late.point()).toBe('2')
+    expect(late.cursor()).toBe('2')
     expect(await late.read()).toBeNull()
   })
 
@@ -264,9 +265,9 @@ describe('points', () => {
     for (let i = 0; i < 20; i++) await db.put('c', `k${i}`, json('1'))
     const events = eventsOf(await watcher.read())
     expect(events).toHaveLength(20)
-    for (const [i, { change, point }] of events.entries()) {
-      expect(point).toBe(String(revisionOf(change)))
-      expect(await rest(watched(db, all, point))).toEqual(events.slice(i + 1).map(tell))
+    for (const [i, { change, cursor }] of events.entries()) {
+      expect(cursor).toBe(String(revisionOf(change)))
+      expect(await rest(watched(db, all, cursor))).toEqual(events.slice(i + 1).map(tell))
     }
   })
 
@@ -284,7 +285,7 @@ describe('points', () => {
         (one) => scope.key === null || one.includes(` ${scope.key} `),
       )
       expect(await rest(watcher)).toEqual(wanted)
-      expect(watcher.point()).toBe('4')
+      expect(watcher.cursor()).toBe('4')
     }
     expect(await rest(watched(db, all, '4'))).toEqual([])
   })
@@ -313,7 +314,7 @@ describe('a slow reader', () => {
     expect(db.stats().watch.fallbacks).toBe(1)
     await turns()
     expect(slow.wakes()).toBe(1)
-    expect(slow.point()).toBe('0')
+    expect(slow.cursor()).toBe('0')
     expect(await rest(slow)).toEqual(['put k0 20', 'put k1 21', 'put k2 22', 'put k3 23', 'put k4 24'])
     await db.put('c', 'k0', json('25'))
     await turns()
@@ -376,7 +377,7 @@ describe('expiry', () => {
     await db.put('c', 'a', json('2', 2000))
     nowMs = 2000
     expect(await rest(watcher)).toEqual(['expire a'])
-    expect(watcher.point()).toBe('5')
+    expect(watcher.cursor()).toBe('5')
   })
 
   test('a member whose time is over in history is left out, and is gone for good', async () => {
@@ -411,10 +412,10 @@ describe('expiry', () => {
     before = () => promise
     const reading = watcher.read()
     await db.put('c', 'b', json('2'))
-    expect(watcher.point()).toBe('0')
+    expect(watcher.cursor()).toBe('0')
     resolve()
     expect(eventsOf(await reading).map(tell)).toEqual(['put b 1'])
-    expect(watcher.point()).toBe('2')
+    expect(watcher.cursor()).toBe('2')
     expect(await rest(watcher)).toEqual(['put b 2', 'expire a'])
     await db.put('c', 'a', json('3', 3000))
     await db.put('c', 'b', json('3'))
@@ -423,7 +424,7 @@ describe('expiry', () => {
       throw new KvistError('closing', 'the server is stopping')
     }
     expect((await faultOf((async () => watcher.read())())).code).toBe('closing')
-    expect(watcher.point()).toBe('4')
+    expect(watcher.cursor()).toBe('4')
     before = async () => {}
     expect(await rest(watcher)).toEqual(['put b 3', 'expire a'])
   })
@@ -503,7 +504,7 @@ describe('an engine that answers later', () => {
     const db: Database = await open({}, (engine) => lateEngine(engine, () => during()))
     for (const scope of [all, { ...all, collection: 'c' }, key('k')]) {
       await db.put('c', 'k', json('0'))
-      const head = db.watch(all, null, () => {}).point()
+      const head = db.watch(all, null, () => {}).cursor()
       let n = 0
       during = async () => {
         // What is written before the feed is asked is in its answer, and was heard of too.
@@ -563,7 +564,7 @@ describe('an engine that answers later', () => {
       expect(await reading).toBeNull()
       watcher.close()
       expect(await watcher.read()).toBeNull()
-      expect(watcher.point()).toBe('100')
+      expect(watcher.cursor()).toBe('100')
       expect(db.stats().watch.watchers).toBe(1)
       stays.close()
     }
@@ -573,9 +574,9 @@ describe('an engine that answers later', () => {
     let fails = false
     const db = await open({}, (engine) => ({
       ...engine,
-      changes(after, limit, collection) {
+      changes(after, limit, scope) {
         if (fails) throw new KvistError('storage_failed', 'the tables cannot be read')
-        return engine.changes(after, limit, collection)
+        return engine.changes(after, limit, scope)
       },
     }))
     await db.put('c', 'k', json('1'))
@@ -584,7 +585,7 @@ describe('an engine that answers later', () => {
     expect((await faultOf((async () => watcher.read())())).code).toBe('storage_failed')
     await db.put('c', 'l', json('1'))
     expect((await faultOf((async () => watcher.read())())).code).toBe('storage_failed')
-    expect(watcher.point()).toBe('')
+    expect(watcher.cursor()).toBe('')
     fails = false
     expect(await rest(watcher)).toEqual(['put k 1', 'put l 1'])
     await turns()

@@ -1,0 +1,152 @@
+import type { ChangesPage, ChangesScope, Engine, ExpiringRef, FeedCursor, MaybePromise } from '../engine.ts'
+import { maxExaminedMembers, maxPageBytes } from '../limits.ts'
+import { type Change, keyOf, type Member, revisionOf } from '../member.ts'
+import { nextTurn } from '../turn.ts'
+import { type FeedEvent, isInScope, type Scope, valueLength } from './scope.ts'
+
+/** Pages of the feed as readers see it: within a scope, and without what has expired. */
+
+/** Where the feed comes from. */
+export interface FeedSource {
+  readonly engine: Engine
+  /** Whether the member's time has passed, swept or not. Such a member must not be shown. */
+  isExpired(collection: string, member: Member): boolean
+  /**
+   * Deletes these expired members unless they were rewritten or renewed. Await it before advancing the cursor; otherwise
+   * a clock that is set back revives a member that the reader has skipped. Rejects when the store closes: the cursor must
+   * not advance then.
+   */
+  expire(refs: readonly ExpiringRef[]): Promise<void>
+}
+
+export interface FeedPage {
+  /** In the engine's order; may be fewer than the limit, even none, while there are more. */
+  readonly events: readonly FeedEvent[]
+  /** Where to go on: after everything that was examined. */
+  readonly next: FeedCursor
+  /** There are no more, for now. */
+  readonly atEnd: boolean
+}
+
+/** What one call of `Engine.changes` gave. */
+export interface FeedStep extends FeedPage {
+  /**
+   * Those of the events that have expired and must not be shown. Before anybody goes on from `next`, `expireSkipped` has
+   * to take them out.
+   */
+  readonly skipped: readonly FeedEvent[]
+  /** Of the values of the events. */
+  readonly bytes: number
+  readonly examined: number
+}
+
+/** With a filter more is examined than returned. */
+const filteredStep = 1000
+
+/**
+ * One page, at most `limit` events and about `maxPageBytes` of values. Where a scope leaves out much it ends early,
+ * after a bounded number of changes, and `next` goes on. Rejects with `compacted` or `invalid_cursor` as
+ * `Engine.changes` does.
+ */
+export async function readFeed(
+  source: FeedSource,
+  scope: Scope,
+  after: FeedCursor,
+  limit: number,
+): Promise<FeedPage> {
+  const events: FeedEvent[] = []
+  let next = after
+  let examined = 0
+  let bytes = 0
+  for (;;) {
+    const step = await feedStep(source, scope, next, limit - events.length)
+    events.push(...(await expireSkipped(source, step.events, step.skipped)))
+    next = step.next
+    examined += step.examined
+    bytes += step.bytes
+    const isFull = events.length >= limit || bytes >= maxPageBytes || examined >= maxExaminedMembers
+    if (step.atEnd || isFull) return { events, next, atEnd: step.atEnd }
+    await nextTurn()
+  }
+}
+
+/** One call of the engine. Returns at once where the engine does. */
+export function feedStep(
+  source: FeedSource,
+  scope: Scope,
+  after: FeedCursor,
+  limit: number,
+): MaybePromise<FeedStep> {
+  const isFiltered = scope.prefix !== null || scope.filter !== null
+  const asked = isFiltered ? filteredStep : limit
+  const page = source.engine.changes(after, asked, engineScope(scope))
+  return page instanceof Promise
+    ? page.then((late) => select(source, scope, late, limit, asked))
+    : select(source, scope, page, limit, asked)
+}
+
+function engineScope({ collection, key }: Scope): ChangesScope | undefined {
+  if (collection === null) return undefined
+  return key === null ? { collection } : { collection, key }
+}
+
+function select(source: FeedSource, scope: Scope, page: ChangesPage, limit: number, asked: number): FeedStep {
+  const events: FeedEvent[] = []
+  const skipped: FeedEvent[] = []
+  let bytes = 0
+  for (const [i, change] of page.changes.entries()) {
+    if (!isInScope(scope, change)) continue
+    const event = { change, cursor: page.cursorAfter(i) }
+    events.push(event)
+    bytes += valueLength(change)
+    if (expiryRef(source, change) !== null) skipped.push(event)
+    if (events.length === limit && i < page.changes.length - 1) {
+      return { events, skipped, bytes, next: event.cursor, examined: i + 1, atEnd: false }
+    }
+  }
+  const { next, atEnd } = page
+  // An engine may have examined as many as were asked for to find the few that it returns.
+  return { events, skipped, bytes, next, atEnd, examined: Math.max(asked, page.changes.length) }
+}
+
+/** What `expire` has to delete where a change is the put of an expired member; null for other changes. */
+export function expiryRef(source: FeedSource, change: Change): ExpiringRef | null {
+  if (change.type !== 'put' || change.member.expiresAtMs === null) return null
+  const { collection, member } = change
+  if (!source.isExpired(collection, member)) return null
+  return { collection, key: member.key, revision: member.revision, expiresAtMs: change.member.expiresAtMs }
+}
+
+/**
+ * Deletes the skipped members from the store, and resolves with the events that are left. A renewal in the meantime is in
+ * no feed, so a member that lives on because of one stays among them, as it is now. One that was renewed and has expired
+ * again is deleted as it is then: nothing is skipped that was not deleted.
+ */
+export async function expireSkipped(
+  source: FeedSource,
+  events: readonly FeedEvent[],
+  skipped: readonly FeedEvent[],
+): Promise<readonly FeedEvent[]> {
+  if (skipped.length === 0) return events
+  /** What stands in place of each skipped event. */
+  const replacements = new Map<FeedEvent, FeedEvent | null>(skipped.map((event) => [event, null]))
+  let open = skipped.map((event) => ({ event, change: event.change }))
+  while (open.length > 0) {
+    const asked = open.map(({ change }) => expiryRef(source, change))
+    await source.expire(asked.filter((ref) => ref !== null))
+    const again: typeof open = []
+    for (const [i, { event, change }] of open.entries()) {
+      const { collection } = change
+      const member = await source.engine.read(collection, keyOf(change))
+      if (member?.revision !== revisionOf(change)) continue
+      const found: Change = { type: 'put', collection, member }
+      if (!source.isExpired(collection, member)) replacements.set(event, { ...event, change: found })
+      else if (asked[i]?.expiresAtMs !== member.expiresAtMs) again.push({ event, change: found })
+    }
+    open = again
+  }
+  return events.flatMap((event) => {
+    const left = replacements.has(event) ? replacements.get(event) : event
+    return left == null ? [] : [left]
+  })
+}

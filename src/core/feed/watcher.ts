@@ -1,0 +1,296 @@
+import type { FeedCursor, MaybePromise } from '../engine.ts'
+import { KvistError } from '../errors.ts'
+import { type Change, keyOf, revisionOf } from '../member.ts'
+import { nextTurn } from '../turn.ts'
+import { expireSkipped, expiryRef, type FeedSource, type FeedStep, feedStep } from './pages.ts'
+import { type FeedEvent, matchesKey, type Scope, valueLength } from './scope.ts'
+
+/**
+ * Events in order; or `reset`: the cursor that the reader stood at is older than what the feed still has, so what it
+ * knows may be stale, and everything that exists follows.
+ */
+export type WatchBatch =
+  | { readonly type: 'events'; readonly events: readonly FeedEvent[] }
+  | { readonly type: 'reset'; readonly oldest: FeedCursor }
+
+/** A reader of the feed that is woken when there is news. It never buffers more than a bounded part of that. */
+export interface Watcher {
+  /**
+   * Returns what is new, at most a page; null when there is nothing: `wake` is called, once, when there is. Rejects or
+   * throws as reads do, and may be called again then. One call at a time.
+   */
+  read(): MaybePromise<WatchBatch | null>
+  /**
+   * Where a reader stands that has handled all that it read. It moves on while nothing in the scope changes, so that one
+   * that comes back later has little to go through.
+   */
+  cursor(): FeedCursor
+  /** From here on `wake` is not called, and `read` returns null. */
+  close(): void
+}
+
+export interface WatchStats {
+  /** Open now. */
+  watchers: number
+  /** Delivered to all watchers. */
+  events: number
+  /** How often a watcher read too slowly for its queue and was sent to read from the store. */
+  fallbacks: number
+}
+
+/** What may be queued; what is more is read from the store. */
+export interface WatchBounds {
+  /** Of one watcher. */
+  readonly events: number
+  /** Of one watcher; a single event may be larger. */
+  readonly bytes: number
+  /** Of all watchers together; an event in several queues counts once. */
+  readonly totalBytes: number
+}
+
+/** About what an event takes beside its value and key, and a slot in a queue. */
+const eventBytes = 400
+const slotBytes = 8
+
+/** Pages of the feed for a watcher that catches up: as many events as come to about this many bytes. */
+const pageBytes = 1 << 20
+const firstPageEvents = 100
+const maxPageEvents = 1000
+
+/** An event that is queued, and in how many queues. */
+interface Queued extends FeedEvent {
+  readonly bytes: number
+  queues: number
+}
+
+export function queuedEvent(change: Change, cursor: FeedCursor): Queued {
+  return { change, cursor, bytes: valueLength(change) + keyOf(change).length + eventBytes, queues: 0 }
+}
+
+/**
+ * `behind`: reads the feed at its own pace, nothing is queued. `joining`: a page is being read that may be the last,
+ * what is committed meanwhile is queued. `live`: everything not delivered yet is in the queue.
+ */
+type State = 'behind' | 'joining' | 'live' | 'closed'
+
+/** `armed`: the reader was told that there is nothing. `due`: it is about to be woken. */
+type Signal = 'none' | 'armed' | 'due'
+
+/** What the watchers of a hub share. */
+export interface WatchContext {
+  readonly source: FeedSource
+  readonly bounds: WatchBounds
+  readonly stats: WatchStats
+  /** Where a reader stands that has seen all commits. */
+  head: FeedCursor
+  /** Of all queues. */
+  queuedBytes: number
+  /** Watchers with something queued, the one that has waited the longest first. */
+  readonly waiting: Set<QueuedWatcher>
+  wake(watcher: QueuedWatcher): void
+  remove(watcher: QueuedWatcher): void
+}
+
+/** A class, for there are many: an object with its methods in one place takes half of what closures do. */
+export class QueuedWatcher implements Watcher {
+  /** Neighbours in the list of those that watch the same. */
+  previous: QueuedWatcher | null = null
+  next: QueuedWatcher | null = null
+  readonly scope: Scope
+  private readonly context: WatchContext
+  private readonly onWake: () => void
+  private state: State
+  private signal: Signal
+  /** Where the reader stands; while it is live and nothing is queued, that is the head. */
+  private at: FeedCursor
+  private queue: Queued[] | null = null
+  private queueBytes = 0
+  /** A page is on its way to the reader: it does not stand behind that page yet. */
+  private isReading = false
+  private pageEvents = firstPageEvents
+  private hasRead = false
+
+  constructor(context: WatchContext, scope: Scope, since: FeedCursor | null, onWake: () => void) {
+    this.context = context
+    this.scope = scope
+    this.onWake = onWake
+    this.state = since === null ? 'live' : 'behind'
+    this.signal = since === null ? 'armed' : 'none'
+    this.at = since ?? context.head
+  }
+
+  read(): MaybePromise<WatchBatch | null> {
+    this.signal = 'none'
+    if (this.state === 'closed') return null
+    return this.state === 'live' ? this.readQueue() : this.catchUp()
+  }
+
+  cursor(): FeedCursor {
+    return this.state === 'live' && this.queue === null && !this.isReading ? this.context.head : this.at
+  }
+
+  close(): void {
+    if (this.state === 'closed') return
+    this.at = this.cursor()
+    this.dropQueue()
+    this.state = 'closed'
+    this.signal = 'none'
+    this.context.remove(this)
+  }
+
+  /** Whether it takes events of this key, which is in the collection that it watches. */
+  matches(key: string): boolean {
+    return (this.state === 'live' || this.state === 'joining') && matchesKey(this.scope, key)
+  }
+
+  enqueue(event: Queued): void {
+    const { context } = this
+    if (this.queue === null) {
+      if (this.state === 'live' && !this.isReading) this.at = context.head
+      this.queue = []
+      context.waiting.add(this)
+    } else if (
+      this.queue.length >= context.bounds.events ||
+      this.queueBytes + event.bytes > context.bounds.bytes
+    ) {
+      this.fallBehind()
+      return
+    }
+    this.queue.push(event)
+    this.queueBytes += event.bytes
+    context.queuedBytes += event.queues++ === 0 ? event.bytes + slotBytes : slotBytes
+    if (this.signal === 'armed') {
+      this.signal = 'due'
+      context.wake(this)
+    }
+    if (context.queuedBytes > context.bounds.totalBytes) dropSlowest(context)
+  }
+
+  wakeIfDue(): void {
+    if (this.signal !== 'due') return
+    this.signal = 'none'
+    this.onWake()
+  }
+
+  fallBehind(): void {
+    this.goBehind()
+    this.context.stats.fallbacks++
+  }
+
+  /** From where the reader stands, what follows is read from the store. */
+  private goBehind(): void {
+    this.dropQueue()
+    if (this.state !== 'closed') this.state = 'behind'
+  }
+
+  private dropQueue(): Queued[] {
+    const { queue, context } = this
+    if (queue === null) return []
+    for (const event of queue)
+      context.queuedBytes -= --event.queues === 0 ? event.bytes + slotBytes : slotBytes
+    this.queue = null
+    this.queueBytes = 0
+    context.waiting.delete(this)
+    return queue
+  }
+
+  private readQueue(): MaybePromise<WatchBatch | null> {
+    if (this.queue === null) {
+      this.signal = 'armed'
+      return null
+    }
+    const queued = this.dropQueue()
+    const next = queued[queued.length - 1]!.cursor
+    const skipped = queued.filter(({ change }) => expiryRef(this.context.source, change) !== null)
+    return skipped.length === 0 ? this.deliver(queued, next) : this.deliverWithout(skipped, queued, next)
+  }
+
+  private async deliverWithout(
+    skipped: readonly Queued[],
+    queued: readonly Queued[],
+    next: FeedCursor,
+  ): Promise<WatchBatch | null> {
+    this.isReading = true
+    let batch: WatchBatch | null
+    try {
+      batch = this.deliver(await expireSkipped(this.context.source, queued, skipped), next)
+    } catch (error) {
+      this.goBehind()
+      throw error
+    } finally {
+      this.isReading = false
+    }
+    return batch ?? this.read()
+  }
+
+  /** Null when there is nothing to deliver, or when the watcher was closed. */
+  private deliver(events: readonly FeedEvent[], next: FeedCursor): WatchBatch | null {
+    if (this.state === 'closed') return null
+    this.at = next
+    if (events.length === 0) return null
+    this.context.stats.events += events.length
+    return { type: 'events', events }
+  }
+
+  private async catchUp(): Promise<WatchBatch | null> {
+    this.isReading = true
+    let batch: WatchBatch | null = null
+    try {
+      if (this.hasRead) await nextTurn()
+      this.hasRead = true
+      while (batch === null && this.isBehind()) {
+        const step = await this.nextStep()
+        batch = this.deliver(step.events, step.next)
+        if (batch === null && this.isBehind()) await nextTurn()
+      }
+    } catch (error) {
+      if (this.state === 'closed') return null
+      this.goBehind()
+      if (!(error instanceof KvistError) || error.code !== 'compacted') throw error
+      this.at = ''
+      return { type: 'reset', oldest: String(error.extra.oldest) }
+    } finally {
+      this.isReading = false
+    }
+    return batch ?? this.read()
+  }
+
+  private isBehind(): boolean {
+    return this.state === 'behind'
+  }
+
+  /** What is committed while the page is read is queued: if the page was the last, the queue goes on from there. */
+  private async nextStep(): Promise<FeedStep> {
+    const { source } = this.context
+    this.state = 'joining'
+    const step = await feedStep(source, this.scope, this.at, this.pageEvents)
+    this.join(step)
+    const events = await expireSkipped(source, step.events, step.skipped)
+    if (step.bytes > pageBytes) this.pageEvents = Math.ceil(this.pageEvents / 2)
+    else if (step.bytes < pageBytes / 4) this.pageEvents = Math.min(this.pageEvents * 2, maxPageEvents)
+    return { ...step, events }
+  }
+
+  private join({ atEnd, next }: FeedStep): void {
+    // It was closed, or so much was committed that the queue overflowed.
+    if (this.state !== 'joining') return
+    const queued = this.dropQueue()
+    this.state = atEnd ? 'live' : 'behind'
+    if (!atEnd) return
+    // The page may have been read after some of these were committed: it has them, or what came after them.
+    const { engine } = this.context.source
+    for (const event of queued) {
+      const { change } = event
+      const version = { collection: change.collection, key: keyOf(change), revision: revisionOf(change) }
+      if (this.state === 'live' && !engine.hasSeen(next, version)) this.enqueue(event)
+    }
+  }
+}
+
+/** Watchers that have let something wait the longest give way to the others. */
+function dropSlowest(context: WatchContext): void {
+  for (const watcher of context.waiting) {
+    if (context.queuedBytes <= context.bounds.totalBytes) return
+    watcher.fallBehind()
+  }
+}
