@@ -313,19 +313,7 @@ describe('parameters', () => {
   })
 
   test('of conditions', async () => {
-    for (const tags of [
-      '1',
-      '"1',
-      '1"',
-      '"1" "2"',
-      '"1",',
-      ',"1"',
-      '*,"1"',
-      'w/"1"',
-      "'1'",
-      '"1",,"2"',
-      '',
-    ]) {
+    for (const tags of ['1', '"1', '1"', '"1" "2"', '*,"1"', 'w/"1"', "'1'", ',', '']) {
       for (const name of ['if-match', 'if-none-match']) {
         await expectRefused({
           method: 'PUT',

@@ -1,4 +1,5 @@
 import { type MemberCache, memberCache } from './cache.ts'
+import { stampToMs } from './clock.ts'
 import { defaultTombstonesMs, startCompactor } from './compactor.ts'
 import type {
   Check,
@@ -142,6 +143,8 @@ export interface KeptOut {
 export interface Condition {
   readonly ifMatch?: readonly number[] | 'any'
   readonly ifNoneMatch?: readonly number[] | 'any'
+  /** There must be a member, and it must not have been written after this time. */
+  readonly unmodifiedSinceMs?: number
 }
 
 /** What to write in place of the member that was found, at that time; null for nothing. */
@@ -473,13 +476,24 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
 }
 
 /** Throws `precondition_failed`, with the revision that the member has. */
-function requireCondition({ ifMatch, ifNoneMatch }: Condition, current: Member | null): void {
+function requireCondition(
+  { ifMatch, ifNoneMatch, unmodifiedSinceMs }: Condition,
+  current: Member | null,
+): void {
   const revision = current?.revision ?? null
   if (ifMatch !== undefined) {
     if (revision === null)
       throw new KvistError('precondition_failed', 'there is no such member', { revision })
     if (ifMatch !== 'any' && !ifMatch.includes(revision)) {
       throw new KvistError('precondition_failed', `the member is at revision ${revision}`, { revision })
+    }
+  }
+  if (unmodifiedSinceMs !== undefined) {
+    if (current === null) throw new KvistError('precondition_failed', 'there is no such member', { revision })
+    if (stampToMs(current.clock) > unmodifiedSinceMs) {
+      throw new KvistError('precondition_failed', `the member was written since, at revision ${revision}`, {
+        revision,
+      })
     }
   }
   if (ifNoneMatch === undefined || revision === null) return

@@ -1,5 +1,6 @@
 import type { MaybePromise } from '../core/engine.ts'
 import type { Answer, Fields } from './answer.ts'
+import type { BindingHeader } from './binding-headers.ts'
 import type { Operation, Tag } from './operation.ts'
 import type { HttpRequest } from './wire/request.ts'
 
@@ -38,6 +39,8 @@ export interface Route {
   readonly api?: Api
   /** Answers without a token too. */
   readonly open?: true
+  /** The binding headers that the handler honours; a request with another is refused (binding-headers.ts). */
+  readonly honours?: readonly BindingHeader[]
   /**
    * Told of a request that is served within the turn, as others may be that came in with it: what several need can be looked
    * up together. Must not throw, nor do anything that shows.

@@ -3,6 +3,7 @@ import { KvistError } from '../core/errors.ts'
 import { openListener } from '../net/listener.ts'
 import { startTicks } from '../net/tick.ts'
 import { type Answer, answer } from './answer.ts'
+import { refusedBits, refuseHeaders } from './binding-headers.ts'
 import { type Handler, type Observe, observed } from './observed.ts'
 import { routedPath } from './path.ts'
 import { methodNotAllowed, problemAnswer } from './problem.ts'
@@ -102,10 +103,11 @@ function handlersOf(options: HttpOptions): (request: HttpRequest) => Handler {
 
 function routeHandler(route: Route, { token }: HttpOptions): Route['handle'] {
   const { handle } = route
-  if (token === null || route.open) return handle
-  const mayEnter = bearerCheck(token)
+  const refused = refusedBits(route)
+  const mayEnter = token === null || route.open ? null : bearerCheck(token)
   return (request, connection) => {
-    if (!mayEnter(request.header('authorization'))) throw unauthorized()
+    if (mayEnter !== null && !mayEnter(request.header('authorization'))) throw unauthorized()
+    if ((request.present & refused) !== 0) refuseHeaders(request, refused)
     return handle(request, connection)
   }
 }

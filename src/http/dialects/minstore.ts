@@ -9,6 +9,7 @@ import { jsonContentType, type Member } from '../../core/member.ts'
 import { isObjectText, objectText, withMembers } from '../../core/merge.ts'
 import { type Answer, answer, jsonAnswer } from '../answer.ts'
 import { jsonText, readBody } from '../body.ts'
+import { parseEntityTags } from '../entity-tags.ts'
 import type { AnswerDocs, Body } from '../operation.ts'
 import { pathParameter } from '../path.ts'
 import type { Connection } from '../route.ts'
@@ -65,11 +66,12 @@ export const minstore: Dialect = {
       path: '/text/:uid',
       summary: 'A record',
       docs: { answers: { 200: record, 304: { description: 'As If-None-Match has it' }, 404: missing } },
+      honours: ['if-match', 'if-none-match'],
       async handle(request) {
         const uid = uidOf(request)
         const member = await db.get(collection, uid)
         if (member === null) throw notFound(uid)
-        return answerRecord(uid, recordText(member), request.header('if-none-match'))
+        return answerRecord(uid, recordText(member), request)
       },
     },
     {
@@ -228,11 +230,24 @@ function recordText(member: Member): string {
   )
 }
 
-function answerRecord(uid: string, whole: string, ifNoneMatch: string | null = null): Answer {
+/** To a request that reads, as its conditions have it. */
+function answerRecord(uid: string, whole: string, read: HttpRequest | null = null): Answer {
   const checkSum = rawMember(whole, 'check_sum') ?? 'null'
   // What cannot stand in a header is escaped as in a URL.
   const tag = `${uid}:${valueText(checkSum)}`.replace(/[^\x21\x23-\x7e]+/gu, encodeURIComponent)
   const etag = `"${tag}"`
-  if (ifNoneMatch === etag) return answer(304, { ETag: etag })
+  if (read !== null) {
+    if (!isNamed(read, 'If-Match', tag, true)) {
+      throw new KvistError('precondition_failed', `the record has the tag ${etag}`)
+    }
+    if (isNamed(read, 'If-None-Match', tag, false)) return answer(304, { ETag: etag })
+  }
   return jsonAnswer(whole, 200, { ETag: etag })
+}
+
+function isNamed(request: HttpRequest, header: string, tag: string, otherwise: boolean): boolean {
+  const text = request.header(header.toLowerCase())
+  if (text === null) return otherwise
+  const tags = parseEntityTags(header, text)
+  return tags === 'any' || tags.includes(tag)
 }

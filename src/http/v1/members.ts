@@ -1,9 +1,7 @@
-import { stampToMs } from '../../core/clock.ts'
-import type { Condition, Database, Stored } from '../../core/database.ts'
+import type { Database, Stored } from '../../core/database.ts'
 import type { MaybePromise, MemberRef } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
 import type { Member } from '../../core/member.ts'
-import { parseHttpDateMs } from '../../core/time.ts'
 import { type Answer, answer } from '../answer.ts'
 import { readValue, type SentValue } from '../body.ts'
 import { memberOf, parametersOf } from '../path.ts'
@@ -11,6 +9,7 @@ import { problemAnswer } from '../problem.ts'
 import type { Connection } from '../route.ts'
 import { wantsEvents } from '../sse.ts'
 import type { HttpRequest } from '../wire/request.ts'
+import { conditionOf, noMember, type ReadVerdict, readVerdict } from './conditions.ts'
 import { parseExpiry } from './expiry.ts'
 import { memberLines } from './member-headers.ts'
 import { storedJson } from './shapes.ts'
@@ -34,10 +33,11 @@ export function getMember(
   connection: Connection,
 ): MaybePromise<Answer> {
   if (wantsEvents(request.header('accept'))) return watchMember(watching, request, ref, connection)
+  const waitMs = parseWait(request)
   const found = watching.db.get(ref.collection, ref.key)
   return found instanceof Promise
-    ? found.then((member) => answerMember(watching, request, ref, member, connection))
-    : answerMember(watching, request, ref, found, connection)
+    ? found.then((member) => answerMember(watching, request, ref, member, waitMs, connection))
+    : answerMember(watching, request, ref, found, waitMs, connection)
 }
 
 function answerMember(
@@ -45,15 +45,23 @@ function answerMember(
   request: HttpRequest,
   ref: MemberRef,
   member: Member | null,
+  waitMs: number | null,
   connection: Connection,
 ): MaybePromise<Answer> {
-  if (!isKnown(request, member)) return presentState(ref, member)
-  const waitMs = request.header('if-none-match') === null ? null : parseWait(request)
-  if (waitMs === null) return member === null ? presentState(ref, member) : unchanged(member)
-  const isStill = (now: Member | null) => isKnown(request, now)
+  const verdict = readVerdict(request, member)
+  const waits = verdict === 'unchanged' && waitMs !== null && request.header('if-none-match') !== null
+  if (!waits) return answerState(ref, member, member === null ? 'send' : verdict)
+  const isStill = (now: Member | null) => readVerdict(request, now) === 'unchanged'
   return waitForNews(watching, request, ref, connection, waitMs, isStill).then((now) =>
-    isStill(now) ? unchanged(now) : presentState(ref, now),
+    answerState(ref, now, readVerdict(request, now)),
   )
+}
+
+function answerState(ref: MemberRef, member: Member | null, verdict: ReadVerdict): Answer {
+  if (verdict === 'unchanged') return unchanged(member)
+  if (verdict === 'send' || member === null) return presentState(ref, member)
+  const { revision } = member
+  throw new KvistError('precondition_failed', `the member is at revision ${revision}`, { revision })
 }
 
 function presentState(ref: MemberRef, member: Member | null): Answer {
@@ -64,23 +72,6 @@ function presentState(ref: MemberRef, member: Member | null): Answer {
 function unchanged(member: Member | null): Answer {
   if (member === null) return answer(304, { ETag: `"${noMember}"` })
   return { status: 304, lines: memberLines(member), body: null }
-}
-
-/**
- * Whether the client says that it knows this state. RFC 9110, 13.1.2 and 13.1.3: If-Modified-Since counts only where
- * If-None-Match is not sent.
- */
-function isKnown(request: HttpRequest, member: Member | null): boolean {
-  const ifNoneMatch = request.header('if-none-match')
-  if (ifNoneMatch !== null) {
-    const tags = parseTags('If-None-Match', ifNoneMatch)
-    if (tags === 'any') return member !== null
-    return tags.includes(member?.revision ?? noMember)
-  }
-  if (member === null) return false
-  const since = request.header('if-modified-since')
-  const sinceMs = since === null ? null : parseHttpDateMs(since)
-  return sinceMs !== null && stampToMs(member.clock) < sinceMs + 1000
 }
 
 export function putMember(
@@ -120,31 +111,4 @@ export async function deleteMember(db: Database, request: HttpRequest, ref: Memb
 
 function notFound({ collection, key }: MemberRef): KvistError {
   return new KvistError('not_found', `there is no member ${JSON.stringify(key)} in ${collection}`)
-}
-
-/** What If-Match and If-None-Match ask for; undefined when neither is sent. */
-export function conditionOf(request: HttpRequest): Condition | undefined {
-  const ifMatch = request.header('if-match')
-  const ifNoneMatch = request.header('if-none-match')
-  if (ifMatch === null && ifNoneMatch === null) return undefined
-  return {
-    ...(ifMatch === null ? {} : { ifMatch: parseTags('If-Match', ifMatch) }),
-    ...(ifNoneMatch === null ? {} : { ifNoneMatch: parseTags('If-None-Match', ifNoneMatch) }),
-  }
-}
-
-/** A tag that kvist never gave names a revision that no member has. */
-const noRevision = -1
-/** In place of a revision, says that there is no member. */
-const noMember = 0
-
-/** Revisions of a list of entity tags, or `any` for `*` (RFC 9110, 8.8.3). Weak tags match as strong ones do. */
-function parseTags(header: string, text: string): number[] | 'any' {
-  if (text.trim() === '*') return 'any'
-  const tags = /^\s*(?:W\/)?"[\x21\x23-\x7e]*"(?:\s*,\s*(?:W\/)?"[\x21\x23-\x7e]*")*\s*$/
-  if (!tags.test(text))
-    throw new KvistError('invalid_request', `${header} is not a list of tags such as "12", nor *`)
-  return Array.from(text.matchAll(/"([^"]*)"/g), ([, tag = '']) =>
-    /^(?:0|[1-9]\d{0,15})$/.test(tag) ? Number(tag) : noRevision,
-  )
 }

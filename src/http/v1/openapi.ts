@@ -78,6 +78,7 @@ const selection: readonly Parameter[] = [
 const conditions: readonly Parameter[] = [
   header('If-Match', 'Only if the member has one of these revisions (`"12"`); `*`: only if there is one'),
   header('If-None-Match', 'Only if it has none of them; `*`: only if there is none'),
+  header('If-Unmodified-Since', 'Only if there is one that was not written since; `If-Match` goes before'),
 ]
 
 const pageLimit: Schema = {
@@ -321,6 +322,8 @@ export const getMember: Operation = {
       'Answer 304 if the member has one of these revisions (`"12"`); with `wait`, `"0"` means that there is none',
     ),
     header('If-Modified-Since', 'Answer 304 if it was not written since; `If-None-Match` goes before'),
+    header('If-Match', 'Answer 412 unless it has one of these revisions'),
+    header('If-Unmodified-Since', 'Answer 412 if it was written since; `If-Match` goes before'),
     query(
       'wait',
       `How long to wait for a change before a 304, with \`If-None-Match\`: seconds, or with a unit; at most ${maxWaitMs / 60_000} minutes`,
@@ -346,6 +349,7 @@ export const getMember: Operation = {
     'invalid_cursor',
     'not_found',
     'key_too_long',
+    'precondition_failed',
     ...readFaults,
   ],
   head: 'What is known of a member, without its value',

@@ -10,8 +10,9 @@ import { parametersOf } from '../path.ts'
 import { problemAnswer } from '../problem.ts'
 import type { Connection } from '../route.ts'
 import type { HttpRequest } from '../wire/request.ts'
+import { conditionOf } from './conditions.ts'
 import { parseExpiry } from './expiry.ts'
-import { conditionOf, storedAnswer } from './members.ts'
+import { storedAnswer } from './members.ts'
 
 /** `PATCH` of a member (RFC 5789): the media type says what the body is. */
 const parsers: ReadonlyMap<string, (text: string) => Patch> = new Map([

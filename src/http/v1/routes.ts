@@ -7,6 +7,7 @@ import { postBatch } from './batch.ts'
 import { importLines } from './bulk.ts'
 import { getChanges } from './changes.ts'
 import { dropMembers, listCollections, listMembers, postMember } from './collections.ts'
+import { readConditions, writeConditions } from './conditions.ts'
 import { deleteMember, foreseeMember, getMember, putMember } from './members.ts'
 import * as docs from './openapi.ts'
 import { patchMember } from './patch.ts'
@@ -116,6 +117,7 @@ function memberRoutes(watching: Watching, path: string): Route[] {
       path,
       summary: 'The value as it was stored, or its changes as events',
       docs: docs.getMember,
+      honours: readConditions,
       foresee: (request) => foreseeMember(db, request),
       handle: (request, connection) => getMember(watching, request, memberOf(request), connection),
     },
@@ -124,6 +126,7 @@ function memberRoutes(watching: Watching, path: string): Route[] {
       path,
       summary: 'Stores a value',
       docs: docs.putMember,
+      honours: writeConditions,
       handle: (request, connection) => putMember(db, request, memberOf(request), connection),
     },
     {
@@ -131,6 +134,7 @@ function memberRoutes(watching: Watching, path: string): Route[] {
       path,
       summary: 'Changes a part of a value',
       docs: docs.patchMember,
+      honours: writeConditions,
       handle: (request, connection) => patchMember(db, request, memberOf(request), connection),
     },
     {
@@ -138,6 +142,7 @@ function memberRoutes(watching: Watching, path: string): Route[] {
       path,
       summary: 'Deletes a member',
       docs: docs.deleteMember,
+      honours: writeConditions,
       handle: (request) => deleteMember(db, request, memberOf(request)),
     },
   ]

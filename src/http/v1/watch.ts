@@ -5,9 +5,11 @@ import type { FeedEvent, Scope } from '../../core/feed/scope.ts'
 import type { WatchBatch, Watcher } from '../../core/feed/watcher.ts'
 import type { WatchCounts, WatchKind } from '../../telemetry/watch-counts.ts'
 import type { Answer } from '../answer.ts'
+import { refuseHeaders } from '../binding-headers.ts'
 import { parametersOf } from '../path.ts'
 import type { Connection } from '../route.ts'
 import { commentFrame, type EventStreams, eventFrame, type FrameSource } from '../sse.ts'
+import { headerBits } from '../wire/head.ts'
 import type { HttpRequest } from '../wire/request.ts'
 import { parseScope, pointValue, scopeParameters } from './feed-scope.ts'
 import { changeLine } from './shapes.ts'
@@ -51,6 +53,9 @@ export function watchStore(
   return watch(watching, request, parseScope(given), since, connection)
 }
 
+/** There is no one state of a member that they could be about. */
+const stateConditions = headerBits(['if-match', 'if-unmodified-since'])
+
 /** Where a client says that it stands, in the header as it resumes, goes before the place where it once began. */
 async function watch(
   { db, streams, counts }: Watching,
@@ -59,6 +64,7 @@ async function watch(
   given: string | undefined,
   connection: Connection,
 ): Promise<Answer> {
+  refuseHeaders(request, stateConditions)
   const since = request.header('last-event-id') || (given ?? null)
   if (since !== null) await requirePoint(db, since)
   return streams.answer(

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'bun:test'
-import { type Head, parseHead, Refusal } from './head.ts'
+import { type Head, headerBits, parseHead, Refusal } from './head.ts'
 
 function parse(...lines: string[]): Head | Refusal | null {
   return parseHead(Buffer.from([...lines, '', ''].join('\r\n'), 'latin1'))
@@ -26,6 +26,7 @@ describe('a head', () => {
       query: 'x=1?2',
       isHttp10: false,
       headers: {
+        present: headerBits(['host', 'content-length']),
         fields: ['host', 'x:1', 'x-y', 'a: b', 'content-length', '12', 'empty', ''],
         bodyBytes: 12,
         expectsContinue: false,

@@ -26,6 +26,8 @@ export interface Head {
 export interface HeaderBlock {
   /** Names in lower case and values, in turns. */
   readonly fields: readonly string[]
+  /** Which of the noted headers are there, as `headerBits`: to ask costs nothing, where looking for a name costs a scan. */
+  readonly present: number
   /** Declared length of the body; null where it comes in chunks; 0 without one. */
   readonly bodyBytes: number | null
   /** The client sends the body when it is told to go on. */
@@ -228,24 +230,38 @@ function withHost(headers: HeaderBlock, host: string): HeaderBlock {
   return { ...headers, fields }
 }
 
-/** Fields that mean one thing, each with a bit: said twice, one reader could take the first and another the second. */
-const single = new Map(
-  [
-    'host',
-    'authorization',
-    'content-length',
-    'content-type',
-    'content-encoding',
-    'transfer-encoding',
-    'if-modified-since',
-    'if-unmodified-since',
-    'last-event-id',
-    'expect',
-  ].map((name, i) => [name, 1 << i]),
-)
+/** Fields that mean one thing: said twice, one reader could take the first and another the second. */
+const singleHeaders = [
+  'host',
+  'authorization',
+  'content-length',
+  'content-type',
+  'content-encoding',
+  'content-range',
+  'transfer-encoding',
+  'if-modified-since',
+  'if-unmodified-since',
+  'if-range',
+  'idempotency-key',
+  'last-event-id',
+  'expect',
+] as const
+
+const listHeaders = ['if-match', 'if-none-match'] as const
+
+/** A header that `HeaderBlock.present` tells of. */
+export type NotedHeader = (typeof singleHeaders)[number] | (typeof listHeaders)[number]
+
+const bits = new Map<string, number>([...singleHeaders, ...listHeaders].map((name, i) => [name, 1 << i]))
+const singleBits = (1 << singleHeaders.length) - 1
+
+/** What `HeaderBlock.present` is where these headers are there, and no others. */
+export function headerBits(names: readonly NotedHeader[]): number {
+  return names.reduce((sum, name) => sum | bits.get(name)!, 0)
+}
 
 function withFraming(fields: readonly string[], isHttp10: boolean): HeaderBlock | Refusal {
-  let seen = 0
+  let present = 0
   let length: string | null = null
   let coding: string | null = null
   let expect: string | null = null
@@ -254,9 +270,9 @@ function withFraming(fields: readonly string[], isHttp10: boolean): HeaderBlock 
   for (let i = 0; i < fields.length; i += 2) {
     const name = fields[i]!
     const value = fields[i + 1]!
-    const bit = single.get(name) ?? 0
-    if ((seen & bit) !== 0) return malformed(`the header ${name} is there twice`)
-    seen |= bit
+    const bit = bits.get(name) ?? 0
+    if ((present & bit & singleBits) !== 0) return malformed(`the header ${name} is there twice`)
+    present |= bit
     if (name === 'host') {
       if (!isHost(value)) return malformed('the Host is not a name or an address, with or without a port')
       hasHost = true
@@ -273,6 +289,7 @@ function withFraming(fields: readonly string[], isHttp10: boolean): HeaderBlock 
   }
   return {
     fields,
+    present,
     bodyBytes,
     expectsContinue: expect !== null && !isHttp10 && bodyBytes !== 0,
     closes: connection === '' ? isHttp10 : closesAfter(connection, isHttp10),

@@ -21,6 +21,8 @@ export class HttpRequest {
   /** The client sends the body when it is told to go on. */
   readonly expectsContinue: boolean
   readonly headBytes: number
+  /** See `HeaderBlock.present`. */
+  readonly present: number
   readonly body: RequestBody
   /** Who serves it, once its route was looked for. */
   handler: Handler | null = null
@@ -31,7 +33,7 @@ export class HttpRequest {
   private readonly fields: readonly string[]
 
   constructor(head: Head, source: BodySource) {
-    const { bodyBytes, closes, expectsContinue, fields } = head.headers
+    const { bodyBytes, closes, expectsContinue, fields, present } = head.headers
     this.method = head.method
     this.path = head.path
     this.query = head.query
@@ -39,6 +41,7 @@ export class HttpRequest {
     this.closes = closes
     this.expectsContinue = expectsContinue
     this.headBytes = head.headBytes
+    this.present = present
     this.fields = fields
     this.body = bodyBytes === 0 ? noBody : new RequestBody(bodyBytes, source)
   }

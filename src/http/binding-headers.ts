@@ -1,0 +1,58 @@
+import { KvistError } from '../core/errors.ts'
+import type { Method, Route } from './route.ts'
+import { headerBits } from './wire/head.ts'
+import type { HttpRequest } from './wire/request.ts'
+
+/**
+ * Headers that bind the server: who sends `If-Match` relies on it, and would lose data where it is ignored. A route
+ * declares those that it honours (`Route.honours`); a request with another one is refused before it is handled.
+ */
+const displayNames = {
+  'if-match': 'If-Match',
+  'if-none-match': 'If-None-Match',
+  'if-modified-since': 'If-Modified-Since',
+  'if-unmodified-since': 'If-Unmodified-Since',
+  'if-range': 'If-Range',
+  'content-range': 'Content-Range',
+  'idempotency-key': 'Idempotency-Key',
+} as const
+
+export type BindingHeader = keyof typeof displayNames
+
+export const bindingHeaders = Object.keys(displayNames) as BindingHeader[]
+
+/**
+ * What every route that only reads honours by sending all there is: these headers allow a shorter response and never demand one.
+ * `Content-Range` and `Idempotency-Key` mean nothing there.
+ */
+const honouredByReads: readonly BindingHeader[] = [
+  'if-none-match',
+  'if-modified-since',
+  'if-range',
+  'content-range',
+  'idempotency-key',
+]
+
+const readingMethods: ReadonlySet<Method> = new Set<Method>(['GET', 'HEAD', 'OPTIONS'])
+
+/** Whether a route does what a header asks, or is free not to. */
+export function honours(
+  { method, honours: own = [] }: Pick<Route, 'method' | 'honours'>,
+  name: BindingHeader,
+): boolean {
+  return own.includes(name) || (readingMethods.has(method) && honouredByReads.includes(name))
+}
+
+/** The bits of the headers that a route does not honour. */
+export function refusedBits(route: Pick<Route, 'method' | 'honours'>): number {
+  return headerBits(bindingHeaders.filter((name) => !honours(route, name)))
+}
+
+/** Throws `invalid_request` for a request with one of these headers. */
+export function refuseHeaders({ present }: HttpRequest, refused: number): void {
+  if ((present & refused) === 0) return
+  const name = bindingHeaders.find((one) => (present & refused & headerBits([one])) !== 0)!
+  throw new KvistError('invalid_request', `${displayNames[name]} cannot be honoured here: leave it out`, {
+    header: displayNames[name],
+  })
+}

@@ -1,0 +1,59 @@
+import { type Database, openDatabase } from '../../src/core/database.ts'
+import { openSqlite } from '../../src/engines/sqlite/engine.ts'
+import { dialectRoutes } from '../../src/http/dialects/all.ts'
+import { docsRoutes } from '../../src/http/docs-page.ts'
+import { healthRoutes } from '../../src/http/health.ts'
+import { metricsRoutes } from '../../src/http/metrics.ts'
+import { openApiRoutes } from '../../src/http/openapi.ts'
+import type { Route } from '../../src/http/route.ts'
+import { listen } from '../../src/http/server.ts'
+import { v1Routes } from '../../src/http/v1/routes.ts'
+import { newFolder } from './engine.ts'
+
+/** A server in the process of the test: the clock and the store are at hand. */
+export interface InProcessServer {
+  readonly url: string
+  readonly db: Database
+  readonly routes: readonly Route[]
+  /** Errors that it reported as its own fault. */
+  readonly errors: readonly unknown[]
+  stop(): Promise<void>
+}
+
+export async function startInProcess(now: () => number = Date.now): Promise<InProcessServer> {
+  const errors: unknown[] = []
+  const onError = (error: unknown) => errors.push(error)
+  const db = await openDatabase({
+    open: (onCommit) => openSqlite({ dir: newFolder(), durability: 'relaxed', onCommit }),
+    cacheBytes: 1024 * 1024,
+    now,
+    onError,
+  })
+  const routes: Route[] = [
+    ...v1Routes(db),
+    ...healthRoutes(() => true),
+    ...metricsRoutes(async () => ({ contentType: 'text/plain', text: '' })),
+    ...docsRoutes,
+    ...dialectRoutes(db, null),
+    ...openApiRoutes(() => routes, { version: '0', needsToken: false }),
+  ]
+  const http = listen({
+    host: '127.0.0.1',
+    port: 0,
+    idleTimeoutSeconds: 30,
+    token: null,
+    routes,
+    onError,
+    observe: () => () => {},
+  })
+  return {
+    url: http.url,
+    db,
+    routes,
+    errors,
+    async stop() {
+      await http.stop(0)
+      await db.close()
+    },
+  }
+}
