@@ -7,7 +7,7 @@ import { type RawEvent, Watch, type WatchOptions } from './watch.ts'
 
 /** The change feed, by page and as it goes on. */
 
-/** Whose feed: of the whole store, or of one collection. */
+/** The feed of the whole store, or of one collection. */
 export interface Feed<T> {
   readonly transport: Transport
   readonly collection: string | null
@@ -19,12 +19,12 @@ type FeedPath = Omit<Feed<unknown>, 'parse'>
 export async function readChanges<T>(feed: Feed<T>, options: ChangesOptions): Promise<ChangesPage<T>> {
   const { changes, next } = await feed.transport.send(
     pageCall(feed, options),
-    feed.transport.json<{ changes: readonly WireChange[]; next: ResumePoint | number }>,
+    feed.transport.json<{ changes: readonly ShownChange[]; next: ResumePoint | number }>,
   )
   return { changes: changes.map((change) => reviveChange(change, feed.parse)), next: String(next) }
 }
 
-/** As the server sent it: of numbers, their text. */
+/** As the server sent it, with the text of numbers. */
 export async function readChangesText(feed: FeedPath, options: ChangesOptions): Promise<string> {
   return feed.transport.send(pageCall(feed, options), (response) => {
     if (!isJson(response.headers.get('content-type') ?? '')) throw feed.transport.notKvist(response)
@@ -35,10 +35,10 @@ export async function readChangesText(feed: FeedPath, options: ChangesOptions): 
 function pageCall(feed: FeedPath, options: ChangesOptions): Call {
   const { since, prefix, filter, limit } = options
   const parameters = { since, collection: feed.collection, prefix, filter, limit }
-  return { method: 'GET', path: `/v1/_changes${query(parameters)}`, repeat: 'freely', options }
+  return { method: 'GET', path: `/v1/_changes${query(parameters)}`, retry: 'idempotent', options }
 }
 
-/** Up to the end of the feed. There the server gives nothing, and for `next` what it was asked. */
+/** Up to the end of the feed, where a page is empty and its `next` is the `since` that was asked for. */
 export async function* iterateChanges<T>(
   feed: Feed<T>,
   options: ChangesOptions,
@@ -63,7 +63,7 @@ export function watchFeed<T>(
   return new Watch(transport, path, parameters, options, (event) => readEvent(event, parse))
 }
 
-/** As the server sent them: of numbers, their text. */
+/** As the server sent them, with the text of numbers. */
 export function watchRaw(
   transport: Transport,
   path: string,
@@ -73,17 +73,17 @@ export function watchRaw(
   return new Watch(transport, path, parameters, options, (event) => event)
 }
 
-function readEvent<T>({ type, json, point }: RawEvent, parse: Parse<T> | null): WatchEvent<T> {
+function readEvent<T>({ type, json, resumePoint }: RawEvent, parse: Parse<T> | null): WatchEvent<T> {
   if (type === 'reset') {
     const { oldest }: { oldest: ResumePoint | number } = JSON.parse(json)
-    return { type, oldest: String(oldest), point }
+    return { type, oldest: String(oldest), resumePoint }
   }
-  const change: WireChange = JSON.parse(json)
-  return { ...reviveChange(change, parse), point }
+  const change: ShownChange = JSON.parse(json)
+  return { ...reviveChange(change, parse), resumePoint }
 }
 
-type WireChange = EndChange | { readonly type: 'put'; readonly key: string }
+type ShownChange = EndChange | { readonly type: 'put'; readonly key: string }
 
-function reviveChange<T>(change: WireChange, parse: Parse<T> | null): Change<T> {
+function reviveChange<T>(change: ShownChange, parse: Parse<T> | null): Change<T> {
   return change.type === 'put' ? revive<T, Change<T>>(change, parse) : change
 }

@@ -7,7 +7,8 @@
  *     for await (const { key, value } of users.list({ prefix: 'a' })) console.log(key, value.name)
  */
 
-export type { Collection, RawValue, WatchMembers } from './collection.ts'
+export type { Batch } from './batch.ts'
+export type { Collection, RawValue } from './collection.ts'
 export {
   KvistCompactedError,
   KvistError,
@@ -25,14 +26,18 @@ export type {
   AddOptions,
   ChangesOptions,
   ConditionOptions,
+  DropOptions,
   ExpiryOptions,
   IncrementOptions,
   ListOptions,
   PageOptions,
   PatchOptions,
   PutOptions,
+  PutRawOptions,
+  PutTextOptions,
   ScopeOptions,
   Selection,
+  WaitOptions,
 } from './options.ts'
 export type { CallOptions } from './request.ts'
 export type {
@@ -65,4 +70,5 @@ export type {
   WatchEvent,
   WatchReset,
 } from './types.ts'
-export type { RawEvent, Watch, WatchOptions } from './watch.ts'
+export type { Bytes } from './values.ts'
+export type { RawEvent, Watch, WatchMembersOptions, WatchOptions } from './watch.ts'

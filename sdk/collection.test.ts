@@ -80,14 +80,28 @@ test('a value comes back as it was put, with what is known of it', async () => {
 
 test('keys may have anything in them that a URL can say', async () => {
   const odd = newCollection<number>()
-  const keys = ['a/b', 'a b', '%2F', '?x=1#y', 'ü🌿', '"', '\\', "it's", '+', '..a', '...', '\u0001']
+  const keys = [
+    'a/b',
+    'a b',
+    '%2F',
+    '?x=1#y',
+    'ü🌿',
+    '"',
+    '\\',
+    "it's",
+    '+',
+    '..a',
+    '...',
+    '.',
+    '..',
+    '\u0001',
+  ]
   for (const [i, key] of keys.entries()) await odd.put(key, i)
   for (const [i, key] of keys.entries()) expect((await odd.get(key))?.value).toBe(i)
   expect((await all(odd.list())).map(({ key }) => key).toSorted()).toEqual(keys.toSorted())
 
-  for (const key of ['', '.', '..', '\ud800'])
-    expect(await errorOf(odd.put(key, 1))).toBeInstanceOf(KvistInputError)
-  for (const name of ['', '..', '_changes', '\udfff'])
+  for (const key of ['', '\ud800']) expect(await errorOf(odd.put(key, 1))).toBeInstanceOf(KvistInputError)
+  for (const name of ['', '..', '_changes', 'a/b', 'a\n', '\udfff'])
     expect(() => kvist.collection(name)).toThrow(KvistInputError)
 })
 
@@ -382,7 +396,7 @@ test('parse is called on each value, wherever it comes from', async () => {
 })
 
 test('a refusal tells its status, its code and the whole problem', async () => {
-  const error = await errorOf(kvist.collection('c').put('k', 1, { expireIn: 'soon' }))
+  const error = await errorOf(kvist.collection('c').put('k', 1, { expireIn: '9999999d' }))
   expect(error).toBeInstanceOf(KvistHttpError)
   expect(error).toMatchObject({
     name: 'KvistHttpError',

@@ -1,20 +1,39 @@
 import { importAll } from './bulk.ts'
 import { type Feed, iterateChanges, readChanges, readChangesText, watchFeed, watchRaw } from './changes.ts'
-import { KvistNotFoundError } from './errors.ts'
+import {
+  checkFields,
+  checkOptions,
+  checkValue,
+  finiteNumber,
+  contentType as isContentType,
+} from './checks.ts'
+import { jsonOf } from './json.ts'
+import { jsonPatchBody } from './json-patch.ts'
 import { linesOf } from './lines.ts'
-import { collectionPath, type Parameters, query, scopeOf, segment } from './names.ts'
+import {
+  conditionHeaders,
+  expiryQuery,
+  isConditional,
+  listParameters,
+  metadataOf,
+  nullWhenNotFound,
+  readFound,
+} from './members.ts'
+import { collectionPath, memberPath, query, scopeOf } from './names.ts'
+import * as checks from './option-checks.ts'
 import type {
   AddOptions,
   ChangesOptions,
   ConditionOptions,
-  ExpiryOptions,
+  DropOptions,
   IncrementOptions,
   ListOptions,
   PageOptions,
   PatchOptions,
   PutOptions,
-  ScopeOptions,
-  Selection,
+  PutRawOptions,
+  PutTextOptions,
+  WaitOptions,
 } from './options.ts'
 import type { Call, CallOptions, Transport } from './request.ts'
 import type {
@@ -33,25 +52,35 @@ import type {
   Stored,
   WatchEvent,
 } from './types.ts'
-import { encodeValue, isJson, jsonOf, jsonType, type Parse, parseValue, revive } from './values.ts'
-import type { RawEvent, Watch, WatchOptions } from './watch.ts'
+import {
+  type Bytes,
+  bytesOf,
+  checkedText,
+  encodeValue,
+  jsonType,
+  type Parse,
+  parseValue,
+  revive,
+  textType,
+} from './values.ts'
+import type { RawEvent, Watch, WatchMembersOptions } from './watch.ts'
 
-/** A value that was not parsed. */
+/** A value that is not parsed. */
 export interface RawValue extends Metadata {
-  /** As it was stored, as it comes. Who stops reading ends the request. */
+  /** As it was stored, read as it comes. To stop reading ends the request. */
   readonly bytes: AsyncIterable<Uint8Array>
 }
-
-/** What of a collection is watched: one member, or those that prefix and filter name. */
-export type WatchMembers = WatchOptions & ScopeOptions & { readonly key?: string | undefined }
 
 const jsonLines = 'application/x-ndjson'
 const listPageMembers = 1000
 
 /**
  * A collection of members. Values are JSON, and go through JSON.stringify and JSON.parse, so of numbers only what a
- * JavaScript number holds comes back: `getText` gives the text that was stored. A Uint8Array is stored, and comes back,
- * as bytes.
+ * JavaScript number holds comes back: `getText` gives the text that was stored. Bytes (ArrayBuffer, typed arrays,
+ * DataView, Buffer) are stored as they are and come back as a Uint8Array.
+ *
+ * What a call cannot send is a KvistInputError: methods that return a promise reject with it, those that return an
+ * iterator throw it when they are called.
  */
 export class Collection<T> {
   readonly name: string
@@ -61,61 +90,63 @@ export class Collection<T> {
 
   /** Made by `Kvist.collection`. */
   constructor(transport: Transport, name: string, parse: Parse<T> | null) {
-    this.name = name
     this.#path = collectionPath(name)
+    this.name = name
     this.#transport = transport
     this.#parse = parse
   }
 
-  /** The value with what is known of it; null where there is no such member. */
+  /** The value with its metadata; null where there is no such member. */
   async get(key: string, options?: CallOptions): Promise<Found<T> | null> {
-    const found = await this.#read(key, options, (response) => this.#found(key, response))
+    const found = await this.#read(key, options, (response) => readFound(this.#transport, key, response))
     return found === null ? null : { ...found, value: parseValue(key, found.value, this.#parse) }
   }
 
   /**
-   * Waits until a member is not as the caller knows it: at this revision, or missing, which null says. Resolves with
-   * what there is then, null for nothing, or `unchanged` when `waitMs` are over: 30,000 where nothing is said, at most
-   * 5 minutes. A server that stops answers early.
+   * Waits until a member is no longer as the caller knows it: at this revision, or missing, which null says. Resolves
+   * with the new state, null for no member, or `unchanged` when `waitMs` have passed. A server that stops responds early.
    */
   async getWhenChanged(
     key: string,
     known: number | null,
-    { waitMs = 30_000, ...options }: CallOptions & { readonly waitMs?: number | undefined } = {},
+    options: WaitOptions = {},
   ): Promise<Found<T> | null | 'unchanged'> {
+    checkOptions(options, checks.waitChecks)
+    checkValue('the known revision', known, checks.knownRevision)
+    const { waitMs = 30_000, ...others } = options
     const call: Call = {
       method: 'GET',
       path: this.#member(key) + query({ wait: waitMs / 1000 }),
       headers: { 'if-none-match': `"${known ?? 0}"` },
-      repeat: 'freely',
+      retry: 'idempotent',
       also: [304],
-      moreMs: waitMs,
-      options,
+      extraMs: waitMs,
+      options: others,
     }
-    const read = async (response: Response) => (response.ok ? this.#found(key, response) : 'unchanged')
+    const read = async (response: Response) =>
+      response.ok ? readFound(this.#transport, key, response) : ('unchanged' as const)
     const found = await this.#transport.send(call, read).catch(nullWhenNotFound)
     if (found === null || found === 'unchanged') return found
     return { ...found, value: parseValue(key, found.value, this.#parse) }
   }
 
   /** The text of the value as it was stored; null where there is no such member. */
-  getText(key: string, options?: CallOptions): Promise<string | null> {
+  async getText(key: string, options?: CallOptions): Promise<string | null> {
     return this.#read(key, options, (response) => response.text())
   }
 
-  /** The value as it was stored, byte for byte, as it comes; null where there is no such member. */
+  /** The value as it was stored, byte for byte, read as it comes; null where there is no such member. */
   async getRaw(key: string, options?: CallOptions): Promise<RawValue | null> {
-    const call = { method: 'GET', path: this.#member(key), repeat: 'freely', options } as const
-    const opened = await this.#transport.open(call).catch(nullWhenNotFound)
+    const opened = await this.#transport.open(this.#get(key, options)).catch(nullWhenNotFound)
     return opened === null ? null : { ...metadataOf(key, opened.response), bytes: opened.chunks }
   }
 
-  /** What is known of a member without its value; null where there is no such member. */
+  /** The metadata of a member without its value; null where there is no such member. */
   async head(key: string, options?: CallOptions): Promise<Metadata | null> {
-    const call = { method: 'HEAD', path: this.#member(key), repeat: 'freely', also: [404], options } as const
+    const call: Call = { ...this.#get(key, options), method: 'HEAD', also: [404] }
     return this.#transport.send(call, (response) => {
       if (response.ok) return metadataOf(key, response)
-      // An answer to HEAD has no body that would say what was not found.
+      // A response to HEAD has no body that would say what was not found.
       if (response.headers.get('content-type')?.startsWith('application/problem+json')) return null
       throw this.#transport.notKvist(response)
     })
@@ -123,29 +154,39 @@ export class Collection<T> {
 
   /** Stores a value in place of what there is. */
   async put(key: string, value: T, options: PutOptions = {}): Promise<Stored> {
+    checkOptions(options, checks.putChecks)
     const { body, contentType } = encodeValue(value, options.contentType)
-    return this.putRaw(key, body, contentType, options)
+    return this.#write('PUT', key, contentType, body, options)
   }
 
-  /** Stores these very bytes under this content type; text as UTF-8. */
+  /** Stores this text, as UTF-8. `getText` gives it back. */
+  async putText(key: string, text: string, options: PutTextOptions = {}): Promise<Stored> {
+    checkOptions(options, checks.putChecks)
+    return this.#write('PUT', key, options.contentType ?? textType, checkedText(text), options)
+  }
+
+  /** Stores these very bytes, or this text as UTF-8, under this content type. What JSON calls itself must be JSON. */
   async putRaw(
     key: string,
-    value: Uint8Array | string,
+    value: Bytes | string,
     contentType: string,
-    options: PutOptions = {},
+    options: PutRawOptions = {},
   ): Promise<Stored> {
-    return this.#write('PUT', this.#member(key) + expiryQuery(options), contentType, value, options)
+    checkOptions(options, checks.putRawChecks)
+    checkValue('the content type', contentType, isContentType)
+    return this.#write('PUT', key, contentType, bytesOf(value) ?? checkedText(value), options)
   }
 
-  /** Stores a value under a new key that grows with time (UUIDv7), which the answer names. */
+  /** Stores a value under a new key that grows with time (UUIDv7), and that is in what it resolves with. */
   async add(value: T, options: AddOptions = {}): Promise<Stored> {
+    checkOptions(options, checks.addChecks)
     const { body, contentType } = encodeValue(value, options.contentType)
     const call: Call = {
       method: 'POST',
       path: this.#path + expiryQuery(options),
       headers: { 'content-type': contentType },
       body,
-      repeat: 'refused',
+      retry: 'if-rejected',
       options,
     }
     return this.#transport.send(call, this.#transport.json<Stored>)
@@ -153,60 +194,54 @@ export class Collection<T> {
 
   /** Changes a part of a value; where there is no member, the patch is merged into nothing. */
   async patch(key: string, patch: MergePatch<T>, options: PatchOptions = {}): Promise<Stored> {
-    return this.#write(
-      'PATCH',
-      this.#member(key) + expiryQuery(options),
-      'application/merge-patch+json',
-      jsonOf(patch),
-      options,
-    )
+    checkOptions(options, checks.patchChecks)
+    return this.#write('PATCH', key, 'application/merge-patch+json', jsonOf(patch, 'the patch'), options)
   }
 
-  /** Does all of the operations of a JSON patch (RFC 6902), or none. Rejects with KvistNotFoundError where there is no member. */
+  /**
+   * Does all of the operations of a JSON patch (RFC 6902), or none. Rejects with KvistNotFoundError where there is no
+   * member.
+   */
   async jsonPatch(
     key: string,
     operations: readonly JsonPatchOperation[],
     options: PatchOptions = {},
   ): Promise<Stored> {
-    return this.#write(
-      'PATCH',
-      this.#member(key) + expiryQuery(options),
-      'application/json-patch+json',
-      jsonOf(operations),
-      options,
-    )
+    checkOptions(options, checks.patchChecks)
+    return this.#write('PATCH', key, 'application/json-patch+json', jsonPatchBody(operations), options)
   }
 
   /** Adds to a number: the value itself, or what the JSON pointer `path` names in it. What is missing starts at 0. */
-  async increment(key: string, by = 1, { path = '', ...options }: IncrementOptions = {}): Promise<Stored> {
-    return this.#write(
-      'PATCH',
-      this.#member(key) + expiryQuery(options),
-      'application/vnd.kvist.increment+json',
-      jsonOf({ path, by }),
-      options,
-    )
+  async increment(key: string, by = 1, options: IncrementOptions = {}): Promise<Stored> {
+    checkOptions(options, checks.incrementChecks)
+    checkValue('the number to add', by, finiteNumber)
+    const { path = '', ...others } = options
+    return this.#write('PATCH', key, 'application/vnd.kvist.increment+json', jsonOf({ path, by }), others)
   }
 
   /**
-   * False where there was nothing. Without a condition it is sent again when there was no answer: false may then mean
-   * that the first try has done it.
+   * False where there was no such member. Without a condition it is sent again when there was no response: false may
+   * then mean that the first try has done it.
    */
   async delete(key: string, options: ConditionOptions = {}): Promise<boolean> {
+    checkOptions(options, checks.conditionChecks)
     const call: Call = {
       method: 'DELETE',
       path: this.#member(key),
       headers: conditionHeaders(options),
-      repeat: isConditional(options) ? 'refused' : 'freely',
+      retry: isConditional(options) ? 'if-rejected' : 'idempotent',
       options,
     }
     return this.#transport.send(call, () => true).catch((error) => nullWhenNotFound(error) !== null)
   }
 
   /** Page after page, as far as it is iterated; what changes meanwhile may be seen or not. */
-  async *list<I extends Include = 'all'>(
-    options: ListOptions<I> = {},
-  ): AsyncGenerator<Listed<T, I>, void, void> {
+  list<I extends Include = 'all'>(options: ListOptions<I> = {}): AsyncGenerator<Listed<T, I>, void, void> {
+    checkOptions<ListOptions>(options, checks.listChecks)
+    return this.#list(options)
+  }
+
+  async *#list<I extends Include>(options: ListOptions<I>): AsyncGenerator<Listed<T, I>, void, void> {
     let left = options.limit ?? Number.POSITIVE_INFINITY
     let cursor: string | null | undefined
     while (left > 0 && cursor !== null) {
@@ -217,128 +252,149 @@ export class Collection<T> {
     }
   }
 
-  /** One page, of at most 10,000 members, and 100 where `limit` says nothing. It may be short while there are more. */
+  /** One page, of at most 10,000 members, and 100 where `limit` is not given. It may be short while there are more. */
   async page<I extends Include = 'all'>(options: PageOptions<I> = {}): Promise<Page<Listed<T, I>>> {
+    checkOptions<PageOptions>(options, checks.pageChecks)
     const path = this.#path + query({ ...listParameters(options), cursor: options.cursor })
-    const call = { method: 'GET', path, repeat: 'freely', options } as const
-    type Wire = Page<{ readonly key: string }>
-    const { members, next } = await this.#transport.send(call, this.#transport.json<Wire>)
+    const call: Call = { method: 'GET', path, retry: 'idempotent', options }
+    const { members, next } = await this.#transport.send(
+      call,
+      this.#transport.json<Page<{ readonly key: string }>>,
+    )
     return { members: members.map((member) => this.#revive<I>(member)), next }
   }
 
-  /** As `list`, in one answer that is read as it comes: quicker, and broken off when the connection is. */
-  async *export<I extends Include = 'all'>(
-    options: ListOptions<I> = {},
-  ): AsyncGenerator<Listed<T, I>, void, void> {
+  /** As `list`, in one response that is read as it comes: quicker, and it fails when the connection does. */
+  export<I extends Include = 'all'>(options: ListOptions<I> = {}): AsyncGenerator<Listed<T, I>, void, void> {
+    checkOptions<ListOptions>(options, checks.listChecks)
+    return this.#export(options)
+  }
+
+  async *#export<I extends Include>(options: ListOptions<I>): AsyncGenerator<Listed<T, I>, void, void> {
     for await (const line of linesOf(await this.lines(options))) yield this.#revive<I>(JSON.parse(line))
   }
 
-  /** The members as one stream of NDJSON: each line is a Listed as the server wrote it, its value the text that was stored. */
+  /** The members as one stream of NDJSON: each line is a Listed as the server wrote it, its value the stored text. */
   async lines(options: ListOptions = {}): Promise<AsyncIterable<Uint8Array>> {
+    checkOptions(options, checks.listChecks)
     const path = this.#path + query(listParameters(options))
     const headers = { accept: jsonLines }
-    const { chunks } = await this.#transport.open({ method: 'GET', path, headers, repeat: 'freely', options })
+    const { chunks } = await this.#transport.open({
+      method: 'GET',
+      path,
+      headers,
+      retry: 'idempotent',
+      options,
+    })
     return chunks
   }
 
   /** Stores many members. Good ones are stored whatever becomes of the bad ones, which the summary names by their number. */
-  import(
+  async import(
     items: Iterable<ImportItem<T>> | AsyncIterable<ImportItem<T>>,
     options?: CallOptions,
   ): Promise<ImportSummary> {
+    checkOptions(options, checks.callChecks)
     return importAll(items, (lines) => this.importLines(lines, options))
   }
 
   /** Stores NDJSON lines as `lines` gives them, in one request. Sent again, it stores the same again. */
-  async importLines(lines: Uint8Array | string, options?: CallOptions): Promise<ImportSummary> {
-    const headers = { 'content-type': jsonLines }
-    const call = {
+  async importLines(lines: Bytes | string, options?: CallOptions): Promise<ImportSummary> {
+    checkOptions(options, checks.callChecks)
+    const call: Call = {
       method: 'POST',
       path: this.#path,
-      headers,
-      body: lines,
-      repeat: 'freely',
+      headers: { 'content-type': jsonLines },
+      body: bytesOf(lines, 'the lines') ?? checkedText(lines, 'the lines'),
+      retry: 'idempotent',
       options,
-    } as const
+    }
     return this.#transport.send(call, this.#transport.json<ImportSummary>)
   }
 
-  /** Deletes what is selected, each member by itself; without a selection all of them. Says how many there were. */
-  async drop(options: Selection & CallOptions = {}): Promise<number> {
+  /**
+   * Deletes the selected members, each by itself; without a selector all of them. Resolves with how many there were. A
+   * selector that is undefined or empty is refused.
+   */
+  async drop(options: DropOptions = {}): Promise<number> {
+    checkOptions(options, checks.dropChecks)
     const { prefix, filter, match, from, to } = options
     const path = this.#path + query({ prefix, filter, match, from, to })
-    const call = { method: 'DELETE', path, repeat: 'unsent', options } as const
+    const call: Call = { method: 'DELETE', path, retry: 'if-unsent', options }
     const { deleted } = await this.#transport.send(call, this.#transport.json<{ deleted: number }>)
     return deleted
   }
 
   /** What changed in this collection, up to now: the latest state of each member, in the order of revisions. */
   changes(options: ChangesOptions = {}): AsyncGenerator<Change<T>, void, void> {
+    checkOptions(options, checks.changesChecks)
     return iterateChanges(this.#feed, options)
   }
 
   /**
-   * One page of it, of at most 10,000 changes, and 100 where `limit` says nothing. It may be short, even empty, while
+   * One page of it, of at most 10,000 changes, and 100 where `limit` is not given. It may be short, even empty, while
    * there are more: at the end of the feed there are none and `next` is the `since` that was given.
    */
-  changesPage(options: ChangesOptions = {}): Promise<ChangesPage<T>> {
+  async changesPage(options: ChangesOptions = {}): Promise<ChangesPage<T>> {
+    checkOptions(options, checks.changesChecks)
     return readChanges(this.#feed, options)
   }
 
   /** As `changesPage`, the text as the server wrote it: `{"changes": […], "next": …}`. */
-  changesText(options: ChangesOptions = {}): Promise<string> {
+  async changesText(options: ChangesOptions = {}): Promise<string> {
+    checkOptions(options, checks.changesChecks)
     return readChangesText(this.#feed, options)
   }
 
-  /** What changes in this collection, as it happens; with a `key`, of this member, which need not be there. */
-  watch(options: WatchMembers = {}): Watch<WatchEvent<T>> {
+  /** What changes in this collection, as it happens; with a `key`, of this member, which need not exist. */
+  watch(options: WatchMembersOptions = {}): Watch<WatchEvent<T>> {
+    checkOptions(options, checks.watchMembersChecks)
     return watchFeed(this.#feed, this.#watched(options), scopeOf(options), options)
   }
 
   /** As `watch`, each event as the server sent it. */
-  watchRaw(options: WatchMembers = {}): Watch<RawEvent> {
+  watchRaw(options: WatchMembersOptions = {}): Watch<RawEvent> {
+    checkOptions(options, checks.watchMembersChecks)
     return watchRaw(this.#transport, this.#watched(options), scopeOf(options), options)
   }
 
-  /** What is set for this collection. */
-  settings(options?: CallOptions): Promise<Settings> {
+  /** The settings of this collection. */
+  async settings(options?: CallOptions): Promise<Settings> {
     return this.#settings({ method: 'GET', options })
   }
 
-  /** Sets all of it: what is left out is as if it had never been set. */
-  setSettings(settings: Partial<Settings>, options?: CallOptions): Promise<Settings> {
+  /** Sets all of them: a setting that is left out is as if it had never been set. */
+  async setSettings(settings: Partial<Settings>, options?: CallOptions): Promise<Settings> {
+    checkFields(settings, checks.settingsChecks, '')
     const headers = { 'content-type': jsonType }
-    return this.#settings({ method: 'PUT', headers, body: jsonOf(settings), options })
+    return this.#settings({ method: 'PUT', headers, body: jsonOf(settings, 'the settings'), options })
   }
 
-  #settings(call: Omit<Call, 'path' | 'repeat'>): Promise<Settings> {
-    const path = `/v1/_collections/${segment(this.name)}`
-    return this.#transport.send({ ...call, path, repeat: 'freely' }, this.#transport.json<Settings>)
+  #settings(call: Omit<Call, 'path' | 'retry'>): Promise<Settings> {
+    checkOptions(call.options, checks.callChecks)
+    const path = `/v1/_collections/${encodeURIComponent(this.name)}`
+    return this.#transport.send({ ...call, path, retry: 'idempotent' }, this.#transport.json<Settings>)
   }
 
   get #feed(): Feed<T> {
     return { transport: this.#transport, collection: this.name, parse: this.#parse }
   }
 
-  #watched({ key }: WatchMembers): string {
+  #watched({ key }: WatchMembersOptions): string {
     return key === undefined ? this.#path : this.#member(key)
   }
 
   #member(key: string): string {
-    return `${this.#path}/${segment(key)}`
+    return memberPath(this.#path, key)
   }
 
   #revive<I extends Include>(member: { readonly key: string }): Listed<T, I> {
     return revive<T, Listed<T, I>>(member, this.#parse)
   }
 
-  /** The value is not parsed yet: what a caller's `parse` throws is no fault of the connection. */
-  async #found(key: string, response: Response): Promise<Found<unknown>> {
-    const metadata = metadataOf(key, response)
-    const value: unknown = isJson(metadata.content_type)
-      ? await this.#transport.json(response)
-      : new Uint8Array(await response.arrayBuffer())
-    return { ...metadata, value }
+  #get(key: string, options: CallOptions | undefined): Call {
+    checkOptions(options, checks.callChecks)
+    return { method: 'GET', path: this.#member(key), retry: 'idempotent', options }
   }
 
   #read<R>(
@@ -346,58 +402,21 @@ export class Collection<T> {
     options: CallOptions | undefined,
     read: (response: Response) => Promise<R>,
   ): Promise<R | null> {
-    const call = { method: 'GET', path: this.#member(key), repeat: 'freely', options } as const
-    return this.#transport.send(call, read).catch(nullWhenNotFound)
+    return this.#transport.send(this.#get(key, options), read).catch(nullWhenNotFound)
   }
 
   #write(
     method: 'PUT' | 'PATCH',
-    path: string,
+    key: string,
     contentType: string,
     body: Uint8Array | string,
-    options: ConditionOptions,
+    options: PutRawOptions,
   ): Promise<Stored> {
+    const path = this.#member(key) + expiryQuery(options)
     const headers = { 'content-type': contentType, ...conditionHeaders(options) }
     // A patch that is done twice need not leave what it leaves when it is done once.
-    const repeat = method === 'PUT' && !isConditional(options) ? 'freely' : 'refused'
-    return this.#transport.send(
-      { method, path, headers, body, repeat, options },
-      this.#transport.json<Stored>,
-    )
+    const retry = method === 'PUT' && !isConditional(options) ? 'idempotent' : 'if-rejected'
+    const call: Call = { method, path, headers, body, retry, options }
+    return this.#transport.send(call, this.#transport.json<Stored>)
   }
-}
-
-function isConditional({ ifRevision, create }: ConditionOptions): boolean {
-  return ifRevision !== undefined || create === true
-}
-
-function conditionHeaders({ ifRevision, create }: ConditionOptions): Record<string, string> {
-  return {
-    ...(ifRevision === undefined ? {} : { 'if-match': ifRevision === 'any' ? '*' : `"${ifRevision}"` }),
-    ...(create ? { 'if-none-match': '*' } : {}),
-  }
-}
-
-function expiryQuery({ expireIn, expireAt }: ExpiryOptions): string {
-  return query({ expire_in: expireIn, expire_at: expireAt })
-}
-
-function listParameters({ prefix, filter, match, from, to, order, limit, include }: ListOptions): Parameters {
-  return { prefix, filter, match, from, to, order, limit, include }
-}
-
-function metadataOf(key: string, { headers }: Response): Metadata {
-  return {
-    key,
-    revision: Number(/"(\d+)"/.exec(headers.get('etag') ?? '')?.[1]),
-    modified_at: new Date(headers.get('last-modified') ?? '').toISOString(),
-    expires_at: headers.get('kvist-expires-at'),
-    content_type: headers.get('content-type') ?? '',
-  }
-}
-
-/** For `catch`: that there is no such member is an answer, too. */
-function nullWhenNotFound(error: unknown): null {
-  if (error instanceof KvistNotFoundError) return null
-  throw error
 }

@@ -71,15 +71,15 @@ export class KvistPreconditionError extends KvistHttpError {
   }
 }
 
-/** The feed does not reach back to the point that was asked for any more. */
+/** The feed does not reach back to the resume point any more. */
 export class KvistCompactedError extends KvistHttpError {
-  /** The oldest point that is still served. */
+  /** The oldest resume point that is still served. */
   get oldest(): string {
     return String(this.problem?.oldest ?? '0')
   }
 }
 
-/** There was no answer, or it broke off. Of a write nobody knows whether it was done. */
+/** There was no response, or it broke off. Whether a write was done is not known. */
 export class KvistUnreachableError extends KvistError {
   readonly url: string
 
@@ -89,22 +89,25 @@ export class KvistUnreachableError extends KvistError {
   }
 }
 
-/** There was no answer in time. Of a write nobody knows whether it was done. */
+/** There was no response in time. Whether a write was done is not known. */
 export class KvistTimeoutError extends KvistError {
   readonly url: string
   readonly timeoutMs: number
 
   constructor(url: string, timeoutMs: number) {
-    super('timeout', `${url} did not answer within ${timeoutMs} ms`)
+    super('timeout', `${url} did not respond within ${timeoutMs} ms`)
     this.url = url
     this.timeoutMs = timeoutMs
   }
 }
 
-/** What was asked for cannot be sent: a name that no URL can say, a value that is no JSON, something that is no URL. */
+/**
+ * The caller made a mistake: an option that does not exist, a value that JSON cannot hold, a key that is none. Nothing was
+ * sent.
+ */
 export class KvistInputError extends KvistError {
-  constructor(detail: string) {
-    super('invalid_input', detail)
+  constructor(detail: string, options?: ErrorOptions) {
+    super('invalid_input', detail, options)
   }
 }
 
@@ -119,24 +122,43 @@ export class KvistValueError extends KvistError {
   }
 }
 
-/** Errors of their own, by the code that the server gives. */
+/** Classes of their own, by the code that the server gives. */
 const byCode: Readonly<Record<string, typeof KvistHttpError>> = {
   not_found: KvistNotFoundError,
   precondition_failed: KvistPreconditionError,
   compacted: KvistCompactedError,
 }
 
-/** What an answer that is no success means. Reads its body. */
-export async function refusal(response: Response): Promise<KvistHttpError> {
+/** What an error says of the request, which the response does not repeat. */
+interface Sent {
+  readonly url: string
+  readonly hasToken: boolean
+}
+
+/** The error that a response without success means; reads its body. */
+export async function errorOf(response: Response, sent: Sent): Promise<KvistHttpError> {
   const problem = parseProblem(await response.text())
   const retryAfter = /^[0-9]{1,6}$/.exec(response.headers.get('retry-after') ?? '')
-  const Refusal = byCode[problem?.code ?? ''] ?? KvistHttpError
-  return new Refusal(
+  const HttpError = byCode[problem?.code ?? ''] ?? KvistHttpError
+  return new HttpError(
     response.status,
-    problem?.detail || `the server answered ${response.status} ${response.statusText}`.trimEnd(),
+    detailOf(response, problem, sent),
     problem,
     retryAfter === null ? null : Number(retryAfter[0]),
   )
+}
+
+function detailOf(
+  { status, statusText }: Response,
+  problem: Problem | null,
+  { url, hasToken }: Sent,
+): string {
+  if (problem?.code === 'unauthorized')
+    return hasToken ? 'the server does not accept this token' : 'the server wants a token, and none was sent'
+  if (problem !== null) return problem.detail || problem.code
+  const line = `${status} ${statusText}`.trimEnd()
+  // A proxy in front of a server that is in trouble is as it should be.
+  return status < 500 ? `what responds at ${url} is not kvist: ${line}` : `the server responded with ${line}`
 }
 
 function parseProblem(text: string): Problem | null {

@@ -1,28 +1,41 @@
+import { type Check, checkValue, isWellFormed, nonEmptyText, shown } from './checks.ts'
 import { KvistInputError } from './errors.ts'
 import type { ScopeOptions } from './options.ts'
 
-/** What goes into a URL. */
+/** Collections, keys and parameters as they stand in a URL. How long they may be is the server's to say. */
 
-/** The path of a collection. Names that begin with `_` are kvist's own. */
-export function collectionPath(name: string): string {
-  if (name.startsWith('_')) throw new KvistInputError('a name that begins with _ is not a collection')
-  return `/v1/${segment(name)}`
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
+const forbiddenInCollection = /[\x00-\x1f\x7f/]/
+
+/** As the server names collections; names that begin with `_` are kvist's own. */
+export const collectionName: Check = (given) => {
+  if (nonEmptyText(given) !== null) return nonEmptyText(given)
+  const name = String(given)
+  if (name.startsWith('_')) return 'a name that does not begin with _'
+  if (name === '.' || name === '..') return 'a name that no URL takes for a path step'
+  return forbiddenInCollection.test(name) ? 'a name without slashes and control characters' : null
 }
 
-/** A name as one segment of a path. URLs cannot say the empty one and the two that mean folders: they would name something else. */
-export function segment(name: string): string {
-  if (name === '' || name === '.' || name === '..')
-    throw new KvistInputError(`a URL cannot hold the name ${JSON.stringify(name)}`)
-  try {
-    return encodeURIComponent(name)
-  } catch {
-    throw new KvistInputError(`half of a character cannot be in a name: ${JSON.stringify(name)}`)
-  }
+export const memberKey: Check = nonEmptyText
+
+export function collectionPath(name: string): string {
+  checkValue('the collection', name, collectionName)
+  return `/v1/${encodeURIComponent(name)}`
+}
+
+/**
+ * URL parsers resolve a segment that is `.` or `..`, so the slash before such a key is escaped, which the server takes as
+ * well.
+ */
+export function memberPath(collection: string, key: string): string {
+  checkValue('the key', key, memberKey)
+  const isStep = key === '.' || key === '..'
+  return `${collection}${isStep ? '%2F' : '/'}${encodeURIComponent(key)}`
 }
 
 export type Parameters = Readonly<Record<string, string | number | null | undefined>>
 
-/** With its question mark; empty when nothing is given. */
+/** With its question mark; empty when no parameter is given. */
 export function query(parameters: Parameters): string {
   const given = new URLSearchParams()
   for (const [name, value] of Object.entries(parameters)) if (value != null) given.set(name, `${value}`)
@@ -31,4 +44,18 @@ export function query(parameters: Parameters): string {
 
 export function scopeOf({ prefix, filter }: ScopeOptions): Parameters {
   return { prefix, filter }
+}
+
+/**
+ * The URL under which the server's paths begin, without a slash at its end. `/v1` at the end of what is given belongs to
+ * the API. Throws KvistInputError for what is no such URL.
+ */
+export function parseServerUrl(given: unknown): string {
+  const url = typeof given === 'string' && URL.canParse(given) ? new URL(given) : null
+  if (typeof given !== 'string' || url === null || !/^https?:$/.test(url.protocol) || !isWellFormed(given))
+    throw new KvistInputError(`the URL of a server must be one of http or https, not ${shown(given)}`)
+  if (/[?#]/.test(given)) throw new KvistInputError('the URL of a server has neither ? nor #')
+  if (url.username !== '' || url.password !== '')
+    throw new KvistInputError('the URL of a server has no name and password: a token is an option of its own')
+  return given.replace(/\/+$/, '').replace(/\/v1$/, '').replace(/\/+$/, '')
 }

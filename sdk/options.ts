@@ -1,35 +1,49 @@
 import type { CallOptions } from './request.ts'
 import type { Include, ResumePoint } from './types.ts'
 
-/** What calls can be told. */
+/** The options of calls. An option that does not exist, or with a bad value, is a KvistInputError before anything is sent. */
 
-/** Under which condition a write is done; it rejects with a KvistPreconditionError when that does not hold. */
+/** The condition of a write, which rejects with a KvistPreconditionError when it does not hold. */
 export interface ConditionOptions extends CallOptions {
-  /** Only over this revision; `any`: only where there is something. */
-  readonly ifRevision?: number | 'any' | undefined
-  /** Only where there is nothing. */
+  /**
+   * Only over this revision; `any`: only over a member that exists. `undefined` is refused, so that what was meant as a
+   * condition does not become a write without one.
+   */
+  readonly ifRevision?: number | 'any'
+  /** Only where there is no such member. */
   readonly create?: boolean | undefined
 }
 
+/** At most one of the two; without either a put never expires, and other writes leave the expiry as it is. */
 export interface ExpiryOptions {
   /** A number of seconds, or a text with a unit: `90s`, `15m`, `12h`, `7d`. */
   readonly expireIn?: number | string | undefined
-  /** RFC 3339. */
-  readonly expireAt?: string | undefined
+  /** A text is RFC 3339. */
+  readonly expireAt?: Date | string | undefined
 }
 
 export interface AddOptions extends ExpiryOptions, CallOptions {
-  /** Of bytes `application/octet-stream` where nothing is said, of everything else `application/json`. */
+  /**
+   * The default is `application/octet-stream` for bytes and `application/json` for everything else. Under a type that is
+   * not JSON a string is stored as that text.
+   */
   readonly contentType?: string | undefined
 }
 
 export interface PutOptions extends AddOptions, ConditionOptions {}
 
-/** Without a new expiry the member keeps the one that it has. */
+export interface PutTextOptions extends PutOptions {
+  /** `text/plain; charset=utf-8` is the default. */
+  readonly contentType?: string | undefined
+}
+
+/** Options of `putRaw`, which is given the content type apart. */
+export interface PutRawOptions extends ExpiryOptions, ConditionOptions {}
+
 export interface PatchOptions extends ExpiryOptions, ConditionOptions {}
 
 export interface IncrementOptions extends PatchOptions {
-  /** JSON pointer to the number; without it the value itself. */
+  /** JSON pointer to the number; the default, the empty one, is the value itself. */
   readonly path?: string | undefined
 }
 
@@ -46,12 +60,21 @@ export interface Selection {
   readonly to?: string | undefined
 }
 
+/** A selector that is `undefined` or empty is refused: it would select every member. */
+export interface DropOptions extends CallOptions {
+  readonly prefix?: string
+  readonly filter?: string
+  readonly match?: string
+  readonly from?: string
+  readonly to?: string
+}
+
 export interface ListOptions<I extends Include = Include> extends Selection, CallOptions {
-  /** By the bytes of the key. */
+  /** By the bytes of the key; `asc` is the default. */
   readonly order?: 'asc' | 'desc' | undefined
-  /** What to show of each member: `all` where nothing is said. */
+  /** What to show of each member; `all` is the default. */
   readonly include?: I | undefined
-  /** Of members in all; without it every one. */
+  /** The most members in all; the default is every one. */
   readonly limit?: number | undefined
 }
 
@@ -60,7 +83,7 @@ export interface PageOptions<I extends Include = Include> extends ListOptions<I>
   readonly cursor?: string | undefined
 }
 
-/** Of which members one wants to hear. */
+/** Which members' changes. */
 export interface ScopeOptions {
   readonly prefix?: string | undefined
   /** Wildcards on the key: `*` is any run of characters, `?` is one. */
@@ -68,8 +91,13 @@ export interface ScopeOptions {
 }
 
 export interface ChangesOptions extends ScopeOptions, CallOptions {
-  /** After which point; without it from the beginning. */
+  /** The changes after this point; the default is the beginning. */
   readonly since?: ResumePoint | number | undefined
-  /** Of changes of a page. */
+  /** The most changes of one page. */
   readonly limit?: number | undefined
+}
+
+export interface WaitOptions extends CallOptions {
+  /** How long to wait for a change: at most 5 minutes, 30,000 by default. */
+  readonly waitMs?: number | undefined
 }

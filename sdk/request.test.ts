@@ -239,11 +239,16 @@ test("an answer that is not kvist's is told so", async () => {
   expect(await page.kvist.collections().catch((error: unknown) => error)).toMatchObject({
     code: '',
     status: 200,
-    detail: `${page.kvist.url} does not answer as kvist does`,
+    detail: `what responds at ${page.kvist.url} is not kvist`,
   })
   const gateway = await answering([new Response('<html>', { status: 403 })])
   const error = await gateway.collection.get('k').catch((error: unknown) => error)
-  expect(error).toMatchObject({ status: 403, code: '', problem: null, detail: 'the server answered 403 X' })
+  expect(error).toMatchObject({
+    status: 403,
+    code: '',
+    problem: null,
+    detail: `what responds at ${gateway.kvist.url} is not kvist: 403 X`,
+  })
   const nowhere = await answering([new Response('nothing here', { status: 404 })])
   expect(nowhere.collection.get('k')).rejects.toMatchObject({ status: 404, code: '' })
   expect(nowhere.collection.head('k')).rejects.toMatchObject({ status: 404, code: '' })

@@ -1,15 +1,15 @@
-import { KvistError, KvistHttpError, KvistTimeoutError, KvistUnreachableError, refusal } from './errors.ts'
-import { mayRepeat, pause, pauseMs, type Repeat } from './retry.ts'
+import { errorOf, KvistError, KvistHttpError, KvistTimeoutError, KvistUnreachableError } from './errors.ts'
+import { mayRetry, pause, pauseMs, type Retry } from './retry.ts'
 
-/** Requests: time limits, aborts, and trying again. */
+/** Requests: time limits, aborts, retries. */
 
 /** What every call takes. */
 export interface CallOptions {
   /** Ends the call: it rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined
-  /** In place of that of the client. */
+  /** Overrides that of the client. */
   readonly timeoutMs?: number | undefined
-  /** In place of those of the client. */
+  /** Overrides that of the client. */
   readonly retries?: number | undefined
 }
 
@@ -19,22 +19,22 @@ export interface Call {
   readonly path: string
   readonly headers?: Readonly<Record<string, string>>
   readonly body?: Uint8Array | string
-  readonly repeat: Repeat
-  /** Statuses that are answers, beside those of success. */
+  readonly retry: Retry
+  /** Statuses that are no errors, beside those of success. */
   readonly also?: readonly number[]
-  /** Beyond the time of a call: the server was asked to take it. */
-  readonly moreMs?: number
+  /** Added to the time limit: the server was asked to take this long. */
+  readonly extraMs?: number
   readonly options: CallOptions | undefined
 }
 
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>
 
-/** An answer whose body is read as it comes. */
-export interface Opened {
+/** A response whose body is read as it comes. */
+export interface OpenedResponse {
   readonly response: Response
-  /** Who stops reading ends the request. */
+  /** To stop reading ends the request. */
   readonly chunks: AsyncGenerator<Uint8Array, void, void>
-  /** Ends the request, for one who does not read. */
+  /** Ends the request when the chunks are not read. */
   close(): void
 }
 
@@ -54,37 +54,37 @@ export class Transport {
     this.#retries = limits.retries
   }
 
-  /** Sends a request, and what `read` makes of the answer is within its time; throws unless that is a success. */
+  /** Sends a request; `read` takes its response within the time limit. Throws unless the response is a success. */
   send<R>(call: Call, read: (response: Response) => R | Promise<R>): Promise<R> {
-    return this.#repeatedly(call, async () => {
-      const { response, patience } = await this.#attempt(call)
+    return this.#withRetries(call, async () => {
+      const { response, deadline } = await this.#attempt(call)
       try {
         return await read(response)
       } catch (error) {
-        throw patience.explain(error)
+        throw deadline.explain(error)
       } finally {
-        patience.end()
+        deadline.release()
       }
     })
   }
 
-  /** As `send`, of a body that is read part by part; each part may take the time of a call, or as long as `silenceMs`. */
-  open(call: Call, silenceMs = call.options?.timeoutMs ?? this.#timeoutMs): Promise<Opened> {
-    return this.#repeatedly(call, async () => {
-      const { response, patience } = await this.#attempt(call)
-      patience.rest()
+  /** As `send`, for a body that is read part by part. Each part may take the time limit of a call, or `silenceMs`. */
+  open(call: Call, silenceMs = call.options?.timeoutMs ?? this.#timeoutMs): Promise<OpenedResponse> {
+    return this.#withRetries(call, async () => {
+      const { response, deadline } = await this.#attempt(call)
+      deadline.stop()
       return {
         response,
-        chunks: readChunks(response, patience, silenceMs),
+        chunks: readChunks(response, deadline, silenceMs),
         close() {
-          patience.end()
+          deadline.release()
           response.body?.cancel().catch(() => {})
         },
       }
     })
   }
 
-  /** The body of an answer to `send`. Its shape is not looked at: the API promises it. */
+  /** The body of a response, whose shape is not checked: the API promises it. */
   readonly json = async <Shape>(response: Response): Promise<Shape> => {
     try {
       return (await response.json()) as Shape
@@ -95,39 +95,38 @@ export class Transport {
   }
 
   notKvist(response: Response): KvistHttpError {
-    return new KvistHttpError(response.status, `${this.url} does not answer as kvist does`, null, null)
+    return new KvistHttpError(response.status, `what responds at ${this.url} is not kvist`, null, null)
   }
 
-  async #repeatedly<R>(call: Call, attempt: () => Promise<R>): Promise<R> {
+  async #withRetries<R>(call: Call, attempt: () => Promise<R>): Promise<R> {
     const retries = call.options?.retries ?? this.#retries
     for (let failures = 0; ; failures++) {
       try {
         return await attempt()
       } catch (error) {
-        if (!(error instanceof KvistError) || failures >= retries || !mayRepeat(error, call.repeat))
-          throw error
+        if (!(error instanceof KvistError) || failures >= retries || !mayRetry(error, call.retry)) throw error
         await pause(pauseMs(failures, error), call.options?.signal)
       }
     }
   }
 
-  async #attempt(call: Call): Promise<{ response: Response; patience: Patience }> {
-    const patience = new Patience(this.url, call.options?.signal)
+  async #attempt(call: Call): Promise<{ response: Response; deadline: Deadline }> {
+    const deadline = new Deadline(this.url, call.options?.signal)
     const timeoutMs = call.options?.timeoutMs ?? this.#timeoutMs
-    patience.start(timeoutMs === 0 ? 0 : timeoutMs + (call.moreMs ?? 0))
+    deadline.start(timeoutMs === 0 ? 0 : timeoutMs + (call.extraMs ?? 0))
     try {
       const response = await this.#fetch(this.url + call.path, {
         method: call.method,
         headers: { ...this.#headers, ...call.headers },
-        signal: patience.signal,
-        cache: 'no-store', // without a word on caching in the answer, browsers guess how long it keeps
+        signal: deadline.signal,
+        cache: 'no-store', // a value from a browser's cache may be an old one
         ...bodyOf(call),
       })
-      if (response.ok || call.also?.includes(response.status)) return { response, patience }
-      throw await refusal(response)
+      if (response.ok || call.also?.includes(response.status)) return { response, deadline }
+      throw await errorOf(response, { url: this.url, hasToken: 'authorization' in this.#headers })
     } catch (error) {
-      patience.end()
-      throw patience.explain(error)
+      deadline.release()
+      throw deadline.explain(error)
     }
   }
 }
@@ -137,8 +136,8 @@ export interface Limits {
   readonly retries: number
 }
 
-/** Ends a request when its caller has had enough or when its time is over. */
-class Patience {
+/** Aborts a request when its caller does, or when the server takes too long. */
+class Deadline {
   readonly #url: string
   readonly #controller = new AbortController()
   readonly #outer: AbortSignal | undefined
@@ -156,25 +155,26 @@ class Patience {
     return this.#controller.signal
   }
 
-  /** From now on; 0 is without end. */
+  /** The time begins now; 0 is without a limit. */
   start(timeoutMs: number): void {
-    this.rest()
+    this.stop()
     if (timeoutMs === 0) return
     const error = new KvistTimeoutError(this.#url, timeoutMs)
     this.#timer = setTimeout(() => this.#controller.abort(error), Math.min(timeoutMs, longestTimerMs))
   }
 
-  /** Nobody waits for the server just now. */
-  rest(): void {
+  /** The server is not waited for until the next `start`. */
+  stop(): void {
     clearTimeout(this.#timer)
   }
 
-  end(): void {
-    this.rest()
+  /** Leaves nothing behind, on the caller's signal above all. */
+  release(): void {
+    this.stop()
     this.#outer?.removeEventListener('abort', this.#abort)
   }
 
-  /** What is to be thrown in place of what came out of `fetch` or of a body. */
+  /** What to throw in place of what `fetch` or a body threw. */
   explain(error: unknown): unknown {
     if (this.signal.aborted) return this.signal.reason
     return error instanceof KvistError ? error : new KvistUnreachableError(this.#url, error)
@@ -185,34 +185,34 @@ const longestTimerMs = 2 ** 31 - 1
 
 async function* readChunks(
   response: Response,
-  patience: Patience,
+  deadline: Deadline,
   silenceMs: number,
 ): AsyncGenerator<Uint8Array, void, void> {
   const reader = response.body?.getReader() // not every browser can iterate over a stream
   try {
     for (;;) {
-      patience.start(silenceMs)
+      deadline.start(silenceMs)
       const part = await reader?.read()
-      patience.rest()
+      deadline.stop()
       if (part === undefined || part.done) return
       yield part.value
     }
   } catch (error) {
-    throw patience.explain(error)
+    throw deadline.explain(error)
   } finally {
-    patience.end()
+    deadline.release()
     reader?.cancel().catch(() => {})
   }
 }
 
 /**
- * Deno sends a request again by itself when it used a connection that turns out to be closed, also one that may have
- * been done; not so one whose body is a stream, which it has no second copy of.
+ * Deno sends a request again by itself when its connection turns out to be closed, even one that may have been done. It
+ * cannot where the body is a stream, of which it has no second copy.
  */
-function bodyOf({ body, repeat }: Call): RequestInit {
+function bodyOf({ body, retry }: Call): RequestInit {
   if (body === undefined) return {}
   const plain = typeof body === 'string' || isPlain(body) ? body : new Uint8Array(body)
-  if (repeat === 'freely' || !('Deno' in globalThis)) return { body: plain }
+  if (retry === 'idempotent' || !('Deno' in globalThis)) return { body: plain }
   const stream = new Blob([plain]).stream()
   return { body: stream, duplex: 'half' } as RequestInit // newer than TypeScript's library
 }

@@ -3,37 +3,39 @@ import { KvistHttpError, KvistTimeoutError, KvistUnreachableError } from './erro
 /** When a request may be sent again, and after what pause. */
 
 /**
- * - `freely`: doing it twice leaves what doing it once leaves, so it is sent again also when nobody knows what became of
- *   the first one.
- * - `refused`: sent again only when nothing was done: it never arrived, or the server says so. A write under a condition
- *   belongs here: done at the first try, it would be told at the second that its condition does not hold.
- * - `unsent`: sent again only when it never arrived. The server may refuse it with part of it done.
+ * What makes it safe to send a request again:
+ *
+ * - `idempotent`: doing it twice leaves what doing it once leaves, so nothing else is needed. It is sent again also when
+ *   the outcome of the first try is unknown.
+ * - `if-rejected`: the server has done nothing: the request never arrived, or the server says so. A write under a
+ *   condition belongs here: done at the first try, its second would be told that the condition does not hold.
+ * - `if-unsent`: the request never arrived. The server may reject it with a part of it done.
  */
-export type Repeat = 'freely' | 'refused' | 'unsent'
+export type Retry = 'idempotent' | 'if-rejected' | 'if-unsent'
 
-/** The server says that it is stopping, or that its disk cannot keep up, before it does anything. */
-const refusedUntouched = new Set(['closing', 'busy'])
-/** What proxies and servers in trouble answer; whether the request was done before is not known. */
-const passing = new Set([502, 503, 504])
+/** The server is stopping, or its disk cannot keep up, and it has done nothing. */
+const rejectedCodes = new Set(['closing', 'busy'])
+/** What proxies and servers in trouble respond with; whether the request was done before is not known. */
+const passingStatuses = new Set([502, 503, 504])
 
 const firstPauseMs = 100
 const longestPauseMs = 10_000
-/** A server that wants a longer pause is not waited for. */
+/** A server that asks for a longer pause is not waited for. */
 const longestAskedSeconds = 30
 
-export function mayRepeat(error: unknown, repeat: Repeat): boolean {
+export function mayRetry(error: unknown, retry: Retry): boolean {
   if (error instanceof KvistHttpError) {
     if ((error.retryAfterSeconds ?? 0) > longestAskedSeconds) return false
-    if (error.status === 429 || refusedUntouched.has(error.code)) return repeat !== 'unsent'
-    return repeat === 'freely' && passing.has(error.status)
+    if (error.status === 429 || rejectedCodes.has(error.code)) return retry !== 'if-unsent'
+    return retry === 'idempotent' && passingStatuses.has(error.status)
   }
-  if (error instanceof KvistUnreachableError) return repeat === 'freely' || wasNeverSent(error.cause)
-  return error instanceof KvistTimeoutError && repeat === 'freely'
+  if (error instanceof KvistUnreachableError) return retry === 'idempotent' || wasNeverSent(error.cause)
+  return error instanceof KvistTimeoutError && retry === 'idempotent'
 }
 
 /**
- * The pause before the next try: twice as long each time, and by chance up to half shorter, so that many clients do
- * not come back at one moment; never shorter than what the server asks for.
+ * The pause before the next try: it doubles each time, and is shortened at random by up to a half, so that many clients
+ * do not come back at one moment; it is never shorter than what the server asks for.
  */
 export function pauseMs(failures: number, error: unknown, firstMs = firstPauseMs): number {
   const grownMs = Math.min(firstMs * 2 ** Math.min(failures, 30), Math.max(longestPauseMs, firstMs))
@@ -66,7 +68,7 @@ const neverConnected = new Set([
   'UND_ERR_CONNECT_TIMEOUT',
 ])
 
-/** Whether there was no connection to send it on. Browsers do not tell; then nobody knows. */
+/** Whether there was no connection to send it on. Browsers do not say, so there it counts as sent. */
 function wasNeverSent(error: unknown): boolean {
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
     if ('code' in cause && neverConnected.has(String(cause.code))) return true // Bun and Node

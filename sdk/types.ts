@@ -83,7 +83,7 @@ export interface ImportItem<T> {
   readonly value: T
   /** Seconds, or a text with a unit: `90s`, `15m`, `12h`, `7d`. */
   readonly expire_in?: number | string | undefined
-  readonly expires_at?: string | null | undefined
+  readonly expires_at?: Date | string | null | undefined
   readonly content_type?: string | undefined
   readonly flags?: number | undefined
 }
@@ -127,8 +127,8 @@ export interface BatchPut {
   readonly key: string
   /** JSON; a batch takes no bytes. */
   readonly value: unknown
-  readonly expire_in?: number | string | null
-  readonly expire_at?: number | string | null
+  readonly expire_in?: number | string | undefined
+  readonly expire_at?: Date | string | undefined
 }
 
 export interface BatchDelete {
@@ -141,10 +141,10 @@ export interface BatchIncrement {
   readonly op: 'increment'
   readonly collection: string
   readonly key: string
-  /** JSON pointer to the number; without it the value itself. */
-  readonly path?: string
-  /** 1 without it. */
-  readonly by?: number
+  /** JSON pointer to the number; the default, the empty one, is the value itself. */
+  readonly path?: string | undefined
+  /** 1 is the default. */
+  readonly by?: number | undefined
 }
 
 export type BatchOperation = BatchPut | BatchDelete | BatchIncrement
@@ -181,8 +181,8 @@ export interface WatchReset {
   readonly oldest: ResumePoint
 }
 
-/** With `point`, a later `watch` goes on after this event. */
-export type WatchEvent<T> = (PutChange<T> | EndChange | WatchReset) & { readonly point: ResumePoint }
+/** A later watch goes on after the resume point of an event. */
+export type WatchEvent<T> = (PutChange<T> | EndChange | WatchReset) & { readonly resumePoint: ResumePoint }
 
 /** A merge patch (RFC 7396): what is null goes, objects are merged, everything else takes the place of what was there. */
 export type MergePatch<T> = unknown extends T

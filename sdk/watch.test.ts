@@ -68,7 +68,7 @@ describe('a server that stays', () => {
     const [first] = heard[0] ?? []
     expect(first).toEqual({
       type: 'put',
-      point: String(revision),
+      resumePoint: String(revision),
       revision,
       collection: 'users',
       key: 'a',
@@ -87,17 +87,17 @@ describe('a server that stays', () => {
       'put b/2=3',
       'put aa=5',
     ])
-    const later = users.watch({ since: first?.point })
+    const later = users.watch({ since: first?.resumePoint })
     expect((await take(later, 2)).map(told)).toEqual(['delete b/1', 'put b/2=3'])
-    expect((await take(users.watch({ since: later.point ?? '' }), 1)).map(told)).toEqual(['put aa=5'])
+    expect((await take(users.watch({ since: later.resumePoint ?? '' }), 1)).map(told)).toEqual(['put aa=5'])
     const { next } = await users.changesPage({ limit: 4 })
     expect((await take(users.watch({ since: next }), 1)).map(told)).toEqual(['put aa=5'])
 
     // The id of the stream's beginning moves the point of one who has heard of nothing.
     const quiet = users.watch({ key: 'nobody' })
     const waiting = quiet.next()
-    await until(() => quiet.point !== null, 'it knows where it stands')
-    expect(Number(quiet.point)).toBeGreaterThanOrEqual(revision + 5)
+    await until(() => quiet.resumePoint !== null, 'it knows where it stands')
+    expect(Number(quiet.resumePoint)).toBeGreaterThanOrEqual(revision + 5)
     await quiet.return()
     expect(await waiting).toEqual({ done: true, value: undefined })
   })
@@ -168,7 +168,7 @@ describe('a server that stays', () => {
     await some.put('b', 1)
     const watch = some.watch({ since: 0 })
     await expect(watch.next()).rejects.toMatchObject({ code: 'invalid_value', key: 'a' })
-    expect((await take(some.watch({ since: watch.point ?? '' }), 1)).map(told)).toEqual(['put b=1'])
+    expect((await take(some.watch({ since: watch.resumePoint ?? '' }), 1)).map(told)).toEqual(['put b=1'])
   })
 })
 
@@ -287,7 +287,7 @@ describe('a server that comes and goes', () => {
       },
     })
     const waiting = watch.next()
-    await until(() => watch.point !== null, 'it watches')
+    await until(() => watch.resumePoint !== null, 'it watches')
     await server.crash()
     await until(() => lost, 'it was noticed')
     controller.abort()

@@ -1,51 +1,57 @@
 import { KvistError, KvistHttpError, KvistUnreachableError } from './errors.ts'
 import { eventParser } from './events.ts'
 import { type Parameters, query } from './names.ts'
-import type { CallOptions, Opened, Transport } from './request.ts'
+import type { ScopeOptions } from './options.ts'
+import type { CallOptions, OpenedResponse, Transport } from './request.ts'
 import { pause, pauseMs } from './retry.ts'
 import type { ResumePoint } from './types.ts'
 
 export interface WatchOptions extends Pick<CallOptions, 'signal' | 'timeoutMs'> {
   /**
-   * A stream on which nothing came for this long is given up, and opened anew: 45,000 where nothing is said, 0 for
-   * never. The server sends a sign of life every 15 s.
+   * A stream on which nothing arrives for this long is given up and opened again; 45,000 is the default, 0 is never. The
+   * server sends a heartbeat every 15 s.
    */
   readonly silenceMs?: number | undefined
   /**
-   * Where to begin: `point` of an event, `next` of a page of changes, 0 for everything that exists and then what
-   * follows. Without it: what changes from now on, which is when `onConnect` is called.
+   * Where to begin: the resume point of an event, `next` of a page of changes, or 0 for everything that exists and then
+   * what follows. The default is what changes from now on; `onConnect` says when that begins.
    */
   readonly since?: ResumePoint | number | undefined
-  /** There is a connection, the first one or a new one. */
+  /** Called for each connection, the first one included. */
   readonly onConnect?: (() => void) | undefined
-  /** The connection broke off; the watcher tries to get another one, until it is ended. */
+  /** Called when a connection is lost. The watch connects again until it is ended. */
   readonly onDisconnect?: ((error: KvistError) => void) | undefined
+}
+
+/** What of a collection is watched: one member, or those that prefix and filter name. */
+export interface WatchMembersOptions extends WatchOptions, ScopeOptions {
+  readonly key?: string | undefined
 }
 
 /** An event as the server sent it. */
 export interface RawEvent {
   readonly type: 'put' | 'delete' | 'expire' | 'reset'
-  /** A change; of a reset `{"oldest": point}`. */
+  /** A change; of a reset `{"oldest": …}`. */
   readonly json: string
-  /** Where a watcher stands who has seen it. */
-  readonly point: ResumePoint
+  /** A later watch goes on after this event. */
+  readonly resumePoint: ResumePoint
 }
 
-const usualSilenceMs = 45_000
-/** The first pause after a connection broke off; a server may ask for another one (`retry:`). */
+const defaultSilenceMs = 45_000
+/** The first pause after a connection is lost; the server may ask for another one (`retry:`). */
 const firstPauseMs = 200
-/** A connection that lasted so long was a good one: the pauses begin anew. */
+/** After a connection that lasted this long the pauses begin anew. */
 const steadyMs = 5000
 
 const eventTypes: ReadonlySet<string> = new Set(['put', 'delete', 'expire', 'reset'])
 
 /**
- * Changes as they happen, to be iterated over. When the connection breaks off, or the server restarts, a new one
- * goes on after the last event that was handed out: none is missed, none comes twice. It ends when the iteration does,
+ * Changes as they happen, to be iterated over. When the connection is lost, or the server restarts, a new one goes on
+ * after the last event that was handed out: none is missed, none comes twice. The watch ends when the iteration does,
  * and, without an error, when `signal` is aborted.
  *
  * It throws when the first connection cannot be made, and when the server refuses for a reason that waiting does not
- * mend: a token that is not the right one, say.
+ * mend: a wrong token, say.
  */
 export class Watch<E> implements AsyncIterableIterator<E, void, void> {
   readonly #stop = new AbortController()
@@ -60,16 +66,14 @@ export class Watch<E> implements AsyncIterableIterator<E, void, void> {
     read: (event: RawEvent) => E,
   ) {
     const { signal, since } = options
-    this.#position = { point: since === undefined ? null : String(since) }
-    if (signal?.aborted) this.#stop.abort()
-    signal?.addEventListener('abort', this.#end, { once: true })
+    this.#position = { resumePoint: since === undefined ? null : String(since) }
     const source = { transport, path, parameters, options: { ...options, signal: this.#stop.signal } }
     this.#events = this.#run(follow(source, this.#position), read, signal)
   }
 
-  /** Where it stands: `since` for a later watch. Null as long as it has not heard where it began. */
-  get point(): ResumePoint | null {
-    return this.#position.point
+  /** The `since` with which a later watch goes on here. Null until the server has said where a watch without one began. */
+  get resumePoint(): ResumePoint | null {
+    return this.#position.resumePoint
   }
 
   next(): Promise<IteratorResult<E, void>> {
@@ -93,6 +97,9 @@ export class Watch<E> implements AsyncIterableIterator<E, void, void> {
     read: (event: RawEvent) => E,
     signal: AbortSignal | undefined,
   ): AsyncGenerator<E, void, void> {
+    // Not before the iteration begins: a watch that nobody reads leaves no listener behind.
+    if (signal?.aborted) this.#end()
+    signal?.addEventListener('abort', this.#end, { once: true })
     try {
       for await (const event of events) yield read(event)
     } catch (error) {
@@ -111,12 +118,12 @@ interface Source {
 }
 
 interface Position {
-  point: ResumePoint | null
+  resumePoint: ResumePoint | null
 }
 
 async function* follow(source: Source, position: Position): AsyncGenerator<RawEvent, void, void> {
   const { transport, options } = source
-  let wasHeard = false
+  let wasConnected = false
   let isLost = false
   let failures = 0
   let firstMs = firstPauseMs
@@ -125,25 +132,25 @@ async function* follow(source: Source, position: Position): AsyncGenerator<RawEv
     let lost: KvistError
     let openedAtMs = Number.POSITIVE_INFINITY
     try {
-      const { chunks } = await openStream(source, position, wasHeard)
+      const { chunks } = await openStream(source, position, wasConnected)
       for await (const chunk of chunks) {
         const events = parser.push(chunk)
         if (openedAtMs > Date.now()) {
           openedAtMs = Date.now()
-          wasHeard = true
+          wasConnected = true
           isLost = false
           options.onConnect?.()
         }
         for (const { type, data, lastId } of events) {
-          position.point = lastId ?? position.point
+          position.resumePoint = lastId ?? position.resumePoint
           failures = 0
-          if (isKnown(type)) yield { type, json: data, point: position.point ?? '' }
+          if (isKnown(type)) yield { type, json: data, resumePoint: position.resumePoint ?? '' }
         }
-        position.point = parser.lastId() ?? position.point
+        position.resumePoint = parser.lastId() ?? position.resumePoint
       }
       lost = new KvistUnreachableError(transport.url, new Error('the server ended the stream'))
     } catch (error) {
-      if (!wasHeard || !isPassing(error)) throw error
+      if (!wasConnected || !mayPass(error)) throw error
       lost = error
     }
     if (!isLost) options.onDisconnect?.(lost)
@@ -154,16 +161,16 @@ async function* follow(source: Source, position: Position): AsyncGenerator<RawEv
   }
 }
 
-async function openStream(source: Source, position: Position, isAgain: boolean): Promise<Opened> {
+async function openStream(source: Source, position: Position, isAgain: boolean): Promise<OpenedResponse> {
   const { transport, path, parameters, options } = source
   const call = {
     method: 'GET',
-    path: path + query({ ...parameters, since: position.point }),
+    path: path + query({ ...parameters, since: position.resumePoint }),
     headers: { accept: 'text/event-stream' },
-    repeat: 'freely' as const,
+    retry: 'idempotent' as const,
     options: { ...options, ...(isAgain ? { retries: 0 } : {}) },
   }
-  const opened = await transport.open(call, options.silenceMs ?? usualSilenceMs)
+  const opened = await transport.open(call, options.silenceMs ?? defaultSilenceMs)
   const type = opened.response.headers.get('content-type') ?? ''
   if (type.startsWith('text/event-stream')) return opened
   opened.close()
@@ -174,8 +181,8 @@ function isKnown(type: string): type is RawEvent['type'] {
   return eventTypes.has(type)
 }
 
-/** Whether it may be over by itself. */
-function isPassing(error: unknown): error is KvistError {
+/** Whether waiting may mend it. */
+function mayPass(error: unknown): error is KvistError {
   if (error instanceof KvistHttpError) return error.status === 429 || error.status >= 500
   return error instanceof KvistError
 }

@@ -330,7 +330,11 @@ test('each operation is called, and its answers are as the document and the type
   }
   await c.delete('a')
   expect(await c.drop()).toBe(2)
-  const refusals = [c.put('a', 1, { ifRevision: 1 }), c.put('a', 1, { expireIn: 'x' }), c.jsonPatch('a', [])]
+  const refusals = [
+    c.put('a', 1, { ifRevision: 1 }),
+    c.put('a', 1, { expireIn: '9999999d' }),
+    c.jsonPatch('a', []),
+  ]
   for (const refused of refusals) {
     const error = await refused.catch((error) => error)
     const { request_id: _, ...common } = problem

@@ -122,9 +122,9 @@ test('put keeps the conditions it is given', async () => {
 })
 
 test('what the server refuses is told in its own words', async () => {
-  const { exitCode, stderr } = await kvist(['put', 'k', '1', '--expire-in', 'soon'])
+  const { exitCode, stderr } = await kvist(['put', 'k', '1', '--expire-in', '9999999d'])
   expect(exitCode).toBe(1)
-  expect(stderr).toMatch(/^kvist: "soon" .*\n$/)
+  expect(stderr).toMatch(/^kvist: the duration "9999999d" .*\n$/)
 })
 
 const notUnderstood: [args: string[], message: string][] = [
@@ -133,15 +133,20 @@ const notUnderstood: [args: string[], message: string][] = [
   [['get'], 'get needs KEY: the key'],
   [['get', 'a', 'b'], 'get does not know what to do with "b"'],
   [['get', 'a', '--jsno'], 'get has no option "--jsno": see kvist get --help'],
-  [['get', ''], 'a URL cannot hold the name ""'],
-  [['delete', '..'], 'a URL cannot hold the name ".."'],
-  [['delete', 'users', '-c', '_collections'], 'a name that begins with _ is not a collection'],
-  [['delete', 'users', '-c', ''], 'a URL cannot hold the name ""'],
+  [['get', ''], 'the key must be a text that is not empty, not ""'],
+  [
+    ['delete', 'users', '-c', '_collections'],
+    'the collection must be a name that does not begin with _, not "_collections"',
+  ],
+  [['delete', 'users', '-c', ''], 'the collection must be a text that is not empty, not ""'],
   [['put', 'k'], 'put needs VALUE: the value, or - to read it from standard input'],
   [['put'], 'put needs KEY: the key'],
   [['list', '--limit', '0'], '--limit must be a whole number from 1 to 9007199254740991, not "0"'],
   [['list', '--order', 'up'], '--order must be asc or desc, not "up"'],
-  [['get', 'k', '--url', 'localhost:7070'], 'not a URL of http or https: "localhost:7070"'],
+  [
+    ['get', 'k', '--url', 'localhost:7070'],
+    'the URL of a server must be one of http or https, not "localhost:7070"',
+  ],
 ]
 
 test.each(notUnderstood)('%j is not understood', async (args, message) => {
@@ -162,7 +167,7 @@ test('an answer that is not kvist is told so', async () => {
   await other.stop(true)
   expect({ exitCode, stderr }).toEqual({
     exitCode: 1,
-    stderr: `kvist: ${other.url.origin} does not answer as kvist does\n`,
+    stderr: `kvist: what responds at ${other.url.origin} is not kvist\n`,
   })
 })
 

@@ -38,7 +38,13 @@ export const putCommand = command('put', {
     const bytes = operands[1] === '-' ? await readStandardInput() : new TextEncoder().encode(text)
     const value = given.contentType === undefined ? asJson(bytes) : { bytes, contentType: given.contentType }
     const collection = connect(given).collection(given.collection)
-    const stored = await collection.putRaw(key, value.bytes, value.contentType, given)
+    const { expireIn, expireAt, ifRevision, create } = given
+    const stored = await collection.putRaw(key, value.bytes, value.contentType, {
+      expireIn,
+      expireAt,
+      create,
+      ...(ifRevision === undefined ? {} : { ifRevision }),
+    })
     if (given.json) await print(`${JSON.stringify(stored)}\n`)
     return 0
   },

@@ -81,8 +81,8 @@ async function revisionNow({
 async function pointNow(watch: Watch<RawEvent>): Promise<ResumePoint> {
   const event = watch.next()
   try {
-    while (watch.point === null) await Promise.race([event, sleep(lookMs)])
-    return watch.point
+    while (watch.resumePoint === null) await Promise.race([event, sleep(lookMs)])
+    return watch.resumePoint
   } finally {
     await watch.return()
   }

@@ -1,0 +1,140 @@
+import { KvistInputError } from './errors.ts'
+
+/** Checks of what callers pass: a mistake is an error before anything is sent, and is never retried. */
+
+/** Says what a value must be; null when it is that. */
+export type Check = (given: unknown) => string | null
+
+/** A check for each name of a type. */
+export type Checks<Fields> = { readonly [Name in keyof Fields]-?: Check }
+
+/** Throws KvistInputError for an option that does not exist, which would be ignored, and for one with a bad value. */
+export function checkOptions<Options extends object>(
+  given: Options | undefined,
+  checks: Checks<Options>,
+): void {
+  if (given === undefined) return
+  checkNames(given, checks, 'option', '')
+  const byName: Readonly<Record<string, Check>> = checks
+  for (const [name, value] of Object.entries(given)) checkValue(name, value, byName[name] ?? anything)
+}
+
+/** As `checkOptions`, for data, in which a name that is missing counts as undefined. `where` begins the message. */
+export function checkFields<Fields extends object>(
+  given: unknown,
+  checks: Checks<Fields>,
+  where: string,
+): asserts given is Fields {
+  checkNames(given, checks, 'field', where)
+  const fields: Readonly<Record<string, unknown>> = given
+  for (const name in checks) checkValue(name, fields[name], checks[name], where)
+}
+
+function checkNames(
+  given: unknown,
+  known: object,
+  kind: string,
+  where: string,
+): asserts given is Readonly<Record<string, unknown>> {
+  if (typeof given !== 'object' || given === null || Array.isArray(given))
+    throw new KvistInputError(`${where}expected an object of ${kind}s, not ${shown(given)}`)
+  for (const name of Object.keys(given)) {
+    if (Object.hasOwn(known, name)) continue
+    const choice = `known are ${Object.keys(known).join(', ')}`
+    throw new KvistInputError(`${where}there is no ${kind} ${shown(name)}; ${choice}`)
+  }
+}
+
+export function checkValue(name: string, given: unknown, check: Check, where = ''): void {
+  const must = check(given)
+  if (must !== null) throw new KvistInputError(`${where}${name} must be ${must}, not ${shown(given)}`)
+}
+
+/** Short, and in one line. */
+export function shown(given: unknown): string {
+  if (typeof given === 'string') return JSON.stringify(given.length > 80 ? `${given.slice(0, 80)}…` : given)
+  if (typeof given === 'function' || typeof given === 'symbol') return `a ${typeof given}`
+  if (typeof given !== 'object' || given === null) return String(given)
+  return `a value of type ${given.constructor?.name || 'Object'}`
+}
+
+/** `undefined` means that the option is not given. */
+export function optional(check: Check): Check {
+  return (given) => (given === undefined ? null : check(given))
+}
+
+export function oneOf(...choices: readonly unknown[]): Check {
+  const must = choices.map(shown).join(' or ')
+  return (given) => (choices.includes(given) ? null : must)
+}
+
+export function wholeNumber(min: number): Check {
+  const must = `a whole number from ${min}`
+  return (given) => (Number.isSafeInteger(given) && Number(given) >= min ? null : must)
+}
+
+export const anything: Check = () => null
+
+export const finiteNumber: Check = (given) => (Number.isFinite(given) ? null : 'a finite number')
+
+export const milliseconds: Check = (given) =>
+  Number.isFinite(given) && Number(given) >= 0 ? null : 'a number of milliseconds, 0 or more'
+
+export const array: Check = (given) => (Array.isArray(given) ? null : 'an array')
+
+export const callback: Check = (given) => (typeof given === 'function' ? null : 'a function')
+
+/** Half of a surrogate pair would be sent as another character. */
+export const text: Check = (given) =>
+  typeof given === 'string' && isWellFormed(given) ? null : 'a text of whole characters'
+
+export const nonEmptyText: Check = (given) => (given === '' ? 'a text that is not empty' : text(given))
+
+export function isWellFormed(given: string): boolean {
+  return !/\p{Surrogate}/u.test(given)
+}
+
+export const abortSignal: Check = (given) =>
+  typeof given === 'object' && given !== null && 'aborted' in given && 'addEventListener' in given
+    ? null
+    : 'an AbortSignal'
+
+const durationForm = /^[0-9]+(?:\.[0-9]+)?[smhd]?$/
+
+/** As the server reads `expire_in`; the longest that it takes is the server's to say. */
+export const duration: Check = (given) =>
+  (Number.isFinite(given) && Number(given) > 0) || (typeof given === 'string' && durationForm.test(given))
+    ? null
+    : 'a number of seconds above 0 or a text such as "90s", "15m", "12h", "7d"'
+
+const timeForm = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$/
+
+/** A number is refused: it could be of seconds or of milliseconds. */
+export const time: Check = (given) => {
+  const isTime =
+    given instanceof Date ? !Number.isNaN(given.getTime()) : typeof given === 'string' && timeForm.test(given)
+  return isTime ? null : 'a Date or a time such as "2030-01-31T12:00:00Z"'
+}
+
+/** As the server takes it: the type and subtype are tokens of RFC 9110, the rest is visible ASCII. */
+const contentTypeForm = /^[\w!#$%&'*+.^`|~-]+\/[\w!#$%&'*+.^`|~-]+[\t ]*(;[\t\x20-\x7e]*)?$/
+
+export const contentType: Check = (given) =>
+  typeof given === 'string' && contentTypeForm.test(given) ? null : 'a content type such as "image/png"'
+
+export const resumePoint: Check = (given) =>
+  (typeof given === 'number' ? wholeNumber(0) : nonEmptyText)(given) === null
+    ? null
+    : 'a resume point that the server gave, or a revision'
+
+/** Empty, or names with a slash before each (RFC 6901). */
+export const jsonPointer: Check = (given) =>
+  text(given) === null && /^(\/|$)/.test(String(given)) ? null : 'a JSON pointer such as "/visits"'
+
+const tokenForm = /^[\x21-\x7e]{1,4096}$/
+
+/** Throws for what no header can carry. The message does not repeat a token. */
+export function checkToken(given: unknown): void {
+  if (given === undefined || (typeof given === 'string' && tokenForm.test(given))) return
+  throw new KvistInputError('the token must be 1 to 4096 visible ASCII characters without spaces')
+}
