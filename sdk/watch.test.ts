@@ -372,6 +372,7 @@ describe('a server that does what it should not', () => {
     const { asked, server, kvist } = scripted([
       stream(`retry: 5\n\n${put(1)}`, { ends: true }),
       refuse(503, 'closing'),
+      refuse(500, 'internal'),
       refuse(502, ''),
       refuse(429, 'busy'),
       stream(put(2), { ends: true }),
@@ -389,7 +390,7 @@ describe('a server that does what it should not', () => {
     await expect(watching).rejects.toMatchObject({ status: 401, code: 'unauthorized' })
     expect(events).toEqual(['put k1=1', 'put k2=2'])
     expect(heard).toEqual(['connected', 'unreachable', 'connected', 'unreachable'])
-    expect(asked).toHaveLength(6)
+    expect(asked).toHaveLength(7)
     await server.stop(true)
   })
 
