@@ -95,7 +95,7 @@ function takeApart(command: string, rows: readonly Option<unknown>[], args: read
   for (const token of parseArgs({ args: [...args], options: forParseArgs(rows), strict: false, tokens: true })
     .tokens) {
     if (token.kind === 'option-terminator' || token.index === operandAt) continue
-    if (token.kind === 'positional' || /^-[0-9]/.test(token.rawName)) {
+    if (token.kind === 'positional' || isNegativeNumber(token.rawName, rows)) {
       operands.push(args[token.index] ?? '') // a negative number is no option, and parseArgs would make several of it
       operandAt = token.index
       continue
@@ -108,6 +108,11 @@ function takeApart(command: string, rows: readonly Option<unknown>[], args: read
     flags.set(row, value ?? 'true')
   }
   return { flags, operands }
+}
+
+/** `-5` is no option, unless there is one of that letter. */
+function isNegativeNumber(rawName: string, rows: readonly Option<unknown>[]): boolean {
+  return /^-[0-9]/.test(rawName) && !rows.some(({ short }) => `-${short}` === rawName)
 }
 
 function forParseArgs(rows: readonly Option<unknown>[]) {

@@ -130,8 +130,15 @@ test('what the server refuses is told in its own words', async () => {
 const notUnderstood: [args: string[], message: string][] = [
   [['gte', 'k'], 'there is no command "gte": see kvist --help'],
   [['toString'], 'there is no command "toString": see kvist --help'],
-  [['get'], 'get needs KEY: the key'],
-  [['get', 'a', 'b'], 'get does not know what to do with "b"'],
+  [['get'], 'get needs KEY: the key; several may be given'],
+  [['put', 'a', 'b', 'c'], 'put does not know what to do with "c"'],
+  [['get', 'a', '--raw', '--json'], '--raw and --json do not go together'],
+  [['list', '-0', '--json'], '-0 prints keys alone: it goes with neither --json nor --include'],
+  [['list', '-5'], 'list does not know what to do with "-5"'],
+  [['patch', 'k', '{'], "PATCH is not JSON: Expected '}'"],
+  [['drop'], 'drop needs --collection: the collection to delete from'],
+  [['drop', '-c', 'c'], 'drop asks before it deletes, and there is no terminal: say --yes'],
+  [['drop', '-c', 'c', '--yes', '--prefix', ''], 'prefix must be a text that is not empty, not ""'],
   [['get', 'a', '--jsno'], 'get has no option "--jsno": see kvist get --help'],
   [['get', ''], 'the key must be a text that is not empty, not ""'],
   [
@@ -167,7 +174,7 @@ test('an answer that is not kvist is told so', async () => {
   await other.stop(true)
   expect({ exitCode, stderr }).toEqual({
     exitCode: 1,
-    stderr: `kvist: what responds at ${other.url.origin} is not kvist\n`,
+    stderr: `kvist: what responds at ${other.url.origin} is not kvist: see --url and KVIST_URL\n`,
   })
 })
 
@@ -206,18 +213,18 @@ test('list --include all has columns with a tab between them, numbers as they we
   )
 })
 
-test('list --collections tells what there is', async () => {
+test('collections tells what there is', async () => {
   const collection = newCollection()
   await fill(collection, [
     { key: 'a', value: 1 },
     { key: 'b', value: 2 },
   ])
-  const rows = (await printed(['list', '--collections']))
+  const rows = (await printed(['collections']))
     .trim()
     .split('\n')
     .map((row) => row.split('\t'))
   expect(rows.find(([name]) => name === collection)?.slice(0, 2)).toEqual([collection, '2'])
-  const found = (await printed(['list', '--collections', '--json']))
+  const found = (await printed(['collections', '--json']))
     .trim()
     .split('\n')
     .map((row) => JSON.parse(row))

@@ -1,18 +1,28 @@
 import { Kvist } from '../../sdk/client.ts'
 import { options as serveOptions } from '../config.ts'
 import { anyText, choice, toggle } from '../option-kinds.ts'
-import { option, type Values } from '../options.ts'
+import { type Option, option, refuse, type Values } from '../options.ts'
 
-/** What every command that talks to a server takes. */
+/**
+ * What every command that talks to a server takes. Without a URL the variables with which a server of this machine is
+ * started say where that is.
+ */
 export const connectionOptions = {
-  url: option({
+  url: option<string | undefined>({
     ...anyText('URL'),
     flag: 'url',
     env: 'KVIST_URL',
-    default: 'http://127.0.0.1:7070',
-    help: 'the server',
+    default: undefined,
+    help: 'the server; without it that of KVIST_HOST and KVIST_PORT, or else http://127.0.0.1:7070',
   }),
+  host: withoutFlag(serveOptions.host, 'where the server is, when there is no URL'),
+  port: withoutFlag(serveOptions.port, 'the port of the server, when there is no URL'),
   token: serveOptions.token,
+}
+
+/** As an option of `serve` that only the environment sets. */
+function withoutFlag<T>({ flag: _, ...rest }: Option<T>, help: string): Option<T> {
+  return { ...rest, help }
 }
 
 export const collectionOption = option({
@@ -57,7 +67,18 @@ export const selectionOptions = {
   }),
 }
 
-/** Whoever waits at the terminal is told at once what is wrong, and decides how long to wait. */
-export function connect(given: Values<typeof connectionOptions>): Kvist {
-  return new Kvist(given.url, { token: given.token ?? undefined, retries: 0, timeoutMs: 0 })
+type Connection = Values<typeof connectionOptions>
+
+/** Fails at once when something is wrong; the person at the terminal decides how long to wait. */
+export function connect(given: Connection): Kvist {
+  return new Kvist(given.url ?? urlOf(given), { token: given.token ?? undefined, retries: 0, timeoutMs: 0 })
+}
+
+/** Addresses that mean every network of the machine are for listening; its own is reached through loopback. */
+const loopbackOf: Readonly<Record<string, string>> = { '0.0.0.0': '127.0.0.1', '::': '::1' }
+
+function urlOf({ host, port }: Connection): string {
+  if (port === 0) refuse('KVIST_PORT is 0, which is any free port for a server: say --url, or set KVIST_URL')
+  const address = loopbackOf[host] ?? host
+  return `http://${address.includes(':') ? `[${address}]` : address}:${port}`
 }

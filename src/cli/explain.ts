@@ -6,7 +6,7 @@ export function explain(error: unknown): { line: string; exitCode: number } {
   if (error instanceof UsageError || error instanceof KvistInputError) return failed(error.message, 2)
   if (error instanceof KvistUnreachableError)
     return failed(`cannot reach ${error.url}: ${whyUnreachable(error.cause)}`)
-  if (error instanceof KvistError) return failed(error.detail)
+  if (error instanceof KvistError) return failed(`${error.detail}${advice(error)}`)
   if (hasCode(error, 'EPIPE')) return { line: '', exitCode: 0 } // the reader of our output had enough, as `head` does
   if (error instanceof TypeError || error instanceof ReferenceError)
     return { line: error.stack ?? String(error), exitCode: 1 } // a bug
@@ -22,9 +22,18 @@ function failed(message: string, exitCode = 1) {
   return { line: message.split('\n', 1)[0] ?? '', exitCode }
 }
 
+/** What to do, where the server's words do not say so. */
+function advice({ code, status }: KvistError): string {
+  if (code === 'unauthorized')
+    return process.env.KVIST_TOKEN === undefined ? ': set KVIST_TOKEN' : ': see KVIST_TOKEN'
+  if (code === '' && status !== null && status < 500) return ': see --url and KVIST_URL'
+  return ''
+}
+
 function whyUnreachable(cause: unknown): string {
   if (hasCode(cause, 'ECONNREFUSED', 'ConnectionRefused')) return 'is kvist serve running?'
   if (hasCode(cause, 'ECONNRESET')) return 'the connection broke off'
+  if (hasCode(cause, 'ENOTFOUND', 'EAI_AGAIN')) return 'there is no host of this name'
   return cause instanceof Error ? failed(cause.message).line : 'no answer'
 }
 

@@ -31,6 +31,24 @@ test('a server that stops is not ready any more', async () => {
   })
 })
 
+test.each([
+  ['another server that is fine', () => new Response('<html>\nfine'), '200 <html>'],
+  ['one that knows nothing of /readyz', () => new Response('', { status: 404 }), '404'],
+  ['one that answers ok', () => new Response('ok'), '200 ok'],
+])('%s is not kvist', async (_name, respond, line) => {
+  using other = Bun.serve({ port: 0, fetch: respond })
+  const stderr = `kvist: what responds at ${other.url.origin} is not kvist: ${line}\n`
+  expect(await health(other.url.origin)).toEqual({ exitCode: 1, stdout: '', stderr })
+})
+
+test('a URL may end in /v1', async () => {
+  using ready = Bun.serve({
+    port: 0,
+    fetch: ({ url }) => new Response(new URL(url).pathname === '/readyz' ? 'ready\n' : 'no'),
+  })
+  for (const end of ['/v1', '/v1/', '/']) expect((await health(ready.url.origin + end)).exitCode).toBe(0)
+})
+
 test('a server that accepts and says nothing is not waited for', async () => {
   using silent = listen({ hostname: '127.0.0.1', port: 0, socket: { data() {} } })
   const url = `http://127.0.0.1:${silent.port}`

@@ -3,8 +3,8 @@ import { command } from './command.ts'
 import { connect, connectionOptions } from './connection.ts'
 import { complain } from './explain.ts'
 
-/** Shorter than what supervisors grant a check, so that the reason is told. */
-const patienceMs = 3000
+/** Shorter than what supervisors grant a check, so that the reason is printed. */
+const timeoutMs = 3000
 
 export const healthCommand = command('health', {
   summary: 'Ask whether the server is ready',
@@ -14,12 +14,21 @@ export const healthCommand = command('health', {
   options: connectionOptions,
   async run(given) {
     const { url } = connect(given)
-    const response = await fetch(`${url}/readyz`, { signal: AbortSignal.timeout(patienceMs) }).catch(
+    const response = await fetch(`${url}/readyz`, { signal: AbortSignal.timeout(timeoutMs) }).catch(
       (cause) => {
         throw new KvistUnreachableError(url, cause)
       },
     )
-    if (!response.ok) complain(`${url} is not ready: ${response.status} ${(await response.text()).trim()}`)
-    return response.ok ? 0 : 1
+    const text = (await response.text()).trim()
+    if (response.ok && text === 'ready') return 0
+    const line = `${response.status} ${firstLine(text)}`.trim()
+    const isKvist = response.status === 503
+    complain(isKvist ? `${url} is not ready: ${line}` : `what responds at ${url} is not kvist: ${line}`)
+    return 1
   },
 })
+
+/** Short, and without what would steer a terminal. */
+function firstLine(text: string): string {
+  return (text.split('\n', 1)[0] ?? '').replace(/\p{Cc}/gu, '').slice(0, 100)
+}

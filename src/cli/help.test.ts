@@ -13,6 +13,7 @@ async function helpOn(...args: string[]): Promise<string> {
 
 test('the help names every command, and each has one of its own with all of its options', async () => {
   const overview = await helpOn()
+  expect(overview.replace(/\s+/g, ' ')).toContain('Exit codes: 0 done, 1 failed, 2 not understood')
   for (const [name, load] of Object.entries(commands)) {
     const { summary, options } = await load()
     expect(overview).toContain(`kvist ${name}`)

@@ -47,7 +47,10 @@ async function describe(words: readonly string[]): Promise<Argv> {
   const parser = yargs([...words])
     .scriptName('kvist')
     .usage('kvist COMMAND [OPTION…]: a key-value store that speaks HTTP')
-    .epilogue('kvist COMMAND --help tells more, kvist --version the version.')
+    .epilogue(
+      'kvist COMMAND --help tells more, kvist --version the version.\n\n' +
+        'Exit codes: 0 done, 1 failed, 2 not understood and nothing done, 128 and more ended by a signal.',
+    )
     .detectLocale(false)
     .version(false)
     .wrap(Math.min(process.stdout.columns ?? 80, 110))
@@ -80,6 +83,7 @@ function describeOptions(command: Argv, options: OptionTable): void {
     command.option(row.flag, {
       describe: row.help + hint + variable,
       ...(row.short === undefined ? {} : { alias: row.short }),
+      ...(row.unit === null ? { boolean: true } : {}), // without it yargs writes the flag -0 as --0
       ...(row.choices === undefined ? {} : { choices: row.choices }),
       ...(isShown ? { defaultDescription: row.show(row.default) } : {}),
     })

@@ -1,10 +1,10 @@
-import type { Collection, Kvist, ListOptions, Stored } from '../../sdk/client.ts'
+import type { Collection, ListOptions, MemberKey, Stored } from '../../sdk/client.ts'
+import { linesOf } from '../../sdk/lines.ts'
 import { choice, toggle, wholeNumber } from '../option-kinds.ts'
-import { option } from '../options.ts'
+import { option, refuse } from '../options.ts'
 import { command } from './command.ts'
 import { collectionOption, connect, connectionOptions, jsonOption, selectionOptions } from './connection.ts'
 import { parseExactly } from './exact-json.ts'
-import { linesOf } from './lines.ts'
 import { printLines, tableLines } from './output.ts'
 
 type Include = 'keys' | 'values' | 'all'
@@ -12,8 +12,9 @@ type Include = 'keys' | 'values' | 'all'
 export const listCommand = command('list', {
   summary: 'List the members of a collection',
   notes:
-    'One key a line. --include values and all give columns: aligned on a terminal, otherwise with a tab between them. ' +
-    '--json gives one member a line, with everything that the store knows of it.',
+    'One key a line, control characters in it written as \\u000a. --include values and all give columns: aligned on a terminal, ' +
+    'otherwise with a tab between them. For scripts, -0 gives keys exactly as they are with a zero byte after each, and ' +
+    '--json one member a line with everything that the store knows of it.',
   operands: [],
   options: {
     collection: collectionOption,
@@ -30,43 +31,52 @@ export const listCommand = command('list', {
       default: undefined,
       help: 'what to print of each member',
     }),
-    collections: option({
+    null: option({
       ...toggle(),
-      flag: 'collections',
+      flag: 'null',
+      short: '0',
       default: false,
-      help: 'list the collections, with how many members and bytes they have',
+      help: 'print keys as they are, with a zero byte after each, as xargs -0 takes them',
     }),
     json: { ...jsonOption, help: 'print NDJSON' },
     ...connectionOptions,
   },
   async run(given) {
-    const kvist = connect(given)
-    const { prefix, filter, match, from, to, order, limit } = given
+    const { prefix, filter, match, from, to, order, limit, include } = given
+    if (given.null && (given.json || (include ?? 'keys') !== 'keys'))
+      refuse('-0 prints keys alone: it goes with neither --json nor --include')
     const selection = { prefix, filter, match, from, to, order, limit }
-    const collection = kvist.collection(given.collection)
-    if (given.collections) await printCollections(kvist, given.json)
-    else if (given.json)
-      await printLines(linesOf(collection, { ...selection, include: given.include ?? 'all' }))
-    else if (given.include === undefined || given.include === 'keys') await printKeys(collection, selection)
-    else await printMembers(collection, { ...selection, include: given.include })
+    const collection = connect(given).collection(given.collection)
+    if (given.json)
+      await printLines(linesOf(await collection.lines({ ...selection, include: include ?? 'all' })))
+    else if (include === undefined || include === 'keys') await printKeys(collection, selection, given.null)
+    else await printMembers(collection, { ...selection, include })
     return 0
   },
 })
 
-async function printCollections(kvist: Kvist, json: boolean): Promise<void> {
-  const collections = await kvist.collections()
-  const rows = collections.map(({ name, members, bytes }) => [name, `${members}`, `${bytes}`])
-  await printLines(
-    json ? collections.map((one) => JSON.stringify(one)) : tableLines(rows, ['NAME', 'MEMBERS', 'BYTES']),
-  )
+/** By page, so that a slow reader, such as a pager, keeps no connection waiting. */
+async function printKeys(
+  collection: Collection<unknown>,
+  selection: ListOptions,
+  endsWithZero: boolean,
+): Promise<void> {
+  const keys = collection.list({ ...selection, include: 'keys' })
+  if (endsWithZero) await printLines(zeroFree(keys), '\0')
+  else await printLines(tableLines(rowsOf(keys), ['KEY']))
 }
 
-/** By page, so that a reader who takes his time, as a pager does, keeps no connection waiting. */
-async function printKeys(collection: Collection<unknown>, selection: ListOptions): Promise<void> {
-  const rows = (async function* () {
-    for await (const { key } of collection.list({ ...selection, include: 'keys' })) yield [key]
-  })()
-  await printLines(tableLines(rows, ['KEY']))
+async function* rowsOf(keys: AsyncIterable<MemberKey>): AsyncGenerator<readonly string[]> {
+  for await (const { key } of keys) yield [key]
+}
+
+/** A key with a zero byte in it would be read as two. */
+async function* zeroFree(keys: AsyncIterable<MemberKey>): AsyncGenerator<string> {
+  for await (const { key } of keys) {
+    if (key.includes('\0'))
+      throw new Error(`the key ${JSON.stringify(key)} has a zero byte in it: use --json`)
+    yield key
+  }
 }
 
 async function printMembers(collection: Collection<unknown>, selection: ListOptions): Promise<void> {
@@ -75,7 +85,7 @@ async function printMembers(collection: Collection<unknown>, selection: ListOpti
       ? { ...keyColumn, ...metadataColumns, ...valueColumn }
       : { ...keyColumn, ...valueColumn }
   const rows = (async function* () {
-    for await (const line of linesOf(collection, selection)) {
+    for await (const line of linesOf(await collection.lines(selection))) {
       const member: Shown = parseExactly(line)
       yield Object.values(columns).map((column) => column(member))
     }

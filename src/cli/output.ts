@@ -10,10 +10,10 @@ export function print(chunk: string | Uint8Array): Promise<void> {
 }
 
 /** Many lines in few writes. */
-export async function printLines(lines: AsyncIterable<string> | Iterable<string>): Promise<void> {
+export async function printLines(lines: AsyncIterable<string> | Iterable<string>, end = '\n'): Promise<void> {
   let block = ''
   for await (const line of lines) {
-    block += `${line}\n`
+    block += line + end
     if (block.length < blockChars) continue
     await print(block)
     block = ''
@@ -49,15 +49,16 @@ function isThere(coming: Promise<unknown>): Promise<boolean> {
 }
 
 /**
- * Rows as lines: with a tab between the columns, and on a terminal aligned under the headings, cut at its width and
- * without control characters, since what is stored must not steer the terminal.
+ * Rows as lines: with a tab between the columns, and on a terminal aligned under the headings and cut at its width.
+ * Control characters are escaped everywhere: what is stored must not steer a terminal, nor look like another row to a
+ * program that reads lines.
  */
 export async function* tableLines(
   rows: AsyncIterable<readonly string[]> | Iterable<readonly string[]>,
   headings: readonly string[],
 ): AsyncGenerator<string> {
   if (!process.stdout.isTTY) {
-    for await (const row of rows) yield row.join('\t')
+    for await (const row of rows) yield row.map(harmless).join('\t')
     return
   }
   const isOneColumn = headings.length === 1

@@ -176,7 +176,7 @@ test('an import that lost its server goes on when that is back', async () => {
   const port = `${first.port}`
   const second = await startServer({ dataFolder: first.dataFolder, flags: ['--port', port] })
   const again = await run(['import', '-c', 'lost', file], { env: { KVIST_URL: first.url } })
-  const count = await run(['list', '--collections'], { env: { KVIST_URL: first.url } })
+  const count = await run(['collections'], { env: { KVIST_URL: first.url } })
   await second.remove()
   await first.remove()
   expect(again.exitCode).toBe(1) // the bad line of the first run counts
