@@ -1,8 +1,6 @@
 import {
   anything,
   array,
-  type Check,
-  type Checks,
   checkFields,
   checkValue,
   duration,
@@ -10,6 +8,8 @@ import {
   jsonPointer,
   oneOf,
   optional,
+  type Rule,
+  type Rules,
   time,
   wholeNumber,
 } from './checks.ts'
@@ -26,18 +26,18 @@ export interface Batch {
   readonly operations?: readonly BatchOperation[] | undefined
 }
 
-/** Throws KvistInputError with the place of what is wrong. */
+/** Throws KvistInputError that names the part that is wrong. */
 export function batchBody(batch: Batch): string {
   checkFields<Batch>(batch, { checks: optional(array), operations: optional(array) }, '')
   const { checks = [], operations = [] } = batch
-  checks.forEach((check, i) => void checkFields<BatchCheck>(check, checkChecks, `checks[${i}]: `))
+  checks.forEach((check, i) => void checkFields<BatchCheck>(check, checkRules, `checks[${i}]: `))
   const texts = operations.map((operation, i) => operationText(operation, `operations[${i}]: `))
   return `{"checks":${JSON.stringify(checks)},"operations":[${texts.join(',')}]}`
 }
 
 const revision = wholeNumber(1)
 
-const checkChecks: Checks<BatchCheck> = {
+const checkRules: Rules<BatchCheck> = {
   collection: collectionName,
   key: memberKey,
   revision: (given) =>
@@ -45,31 +45,31 @@ const checkChecks: Checks<BatchCheck> = {
 }
 
 const ofMember = { op: anything, collection: collectionName, key: memberKey } as const
-const putChecks: Checks<BatchPut> = {
+const putRules: Rules<BatchPut> = {
   ...ofMember,
   value: anything, // it is checked where it is encoded
   expire_in: optional(duration),
   expire_at: optional(time),
 }
-const deleteChecks: Checks<BatchDelete> = ofMember
-const incrementChecks: Checks<BatchIncrement> = {
+const deleteRules: Rules<BatchDelete> = ofMember
+const incrementRules: Rules<BatchIncrement> = {
   ...ofMember,
   path: optional(jsonPointer),
   by: optional(finiteNumber),
 }
 
-const operationChecks: { readonly [Op in BatchOperation['op']]: Readonly<Record<string, Check>> } = {
-  put: putChecks,
-  delete: deleteChecks,
-  increment: incrementChecks,
+const operationRules: { readonly [Op in BatchOperation['op']]: Readonly<Record<string, Rule>> } = {
+  put: putRules,
+  delete: deleteRules,
+  increment: incrementRules,
 }
 
-const operationName = oneOf(...Object.keys(operationChecks))
+const operationName = oneOf(...Object.keys(operationRules))
 
 function operationText(given: BatchOperation, where: string): string {
   checkValue('op', Object(given).op, operationName, where)
   const operation: unknown = given
-  checkFields<BatchOperation>(operation, operationChecks[given.op] as Checks<BatchOperation>, where)
+  checkFields<BatchOperation>(operation, operationRules[given.op] as Rules<BatchOperation>, where)
   if (operation.op !== 'put') return JSON.stringify(operation)
   const { value, ...others } = operation
   if (bytesOf(value) !== null) throw new KvistInputError(`${where}a batch takes no bytes`)

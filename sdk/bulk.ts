@@ -1,12 +1,12 @@
 import {
   anything,
-  type Check,
-  type Checks,
   checkFields,
   checkValue,
   contentType,
   duration,
   optional,
+  type Rule,
+  type Rules,
   text,
   time,
   wholeNumber,
@@ -55,7 +55,7 @@ export async function importAll(
   return sum.summary()
 }
 
-const iterable: Check = (given) =>
+const iterable: Rule = (given) =>
   typeof given === 'object' && given !== null && (Symbol.iterator in given || Symbol.asyncIterator in given)
     ? null
     : 'an array or another iterable'
@@ -63,7 +63,7 @@ const iterable: Check = (given) =>
 /** What a list shows beside what is stored; it is passed over, so that a listed member can be given back as it is. */
 type Ignored = Omit<Stored, keyof ImportItem<unknown>>
 
-const itemChecks: Checks<ImportItem<unknown> & Ignored> = {
+const itemRules: Rules<ImportItem<unknown> & Ignored> = {
   key: text, // a bad key is a failure that the summary names
   value: anything, // it is checked where it is encoded
   expire_in: optional(duration),
@@ -78,7 +78,7 @@ const itemChecks: Checks<ImportItem<unknown> & Ignored> = {
 /** The line of an item, which is the one of this number, from 1. */
 function lineOf(item: ImportItem<unknown>, number: number): string {
   const where = `item ${number}: `
-  checkFields(item, itemChecks, where)
+  checkFields(item, itemRules, where)
   const { key, value, content_type, expire_in, expires_at, flags } = item
   const others = JSON.stringify({ key, expire_in, expires_at, flags }).slice(0, -1)
   return `${others},${valueMembers(value, content_type, `${where}the value`)}}\n`

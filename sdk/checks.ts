@@ -3,31 +3,31 @@ import { KvistInputError } from './errors.ts'
 /** Checks of what callers pass: a mistake is an error before anything is sent, and is never retried. */
 
 /** Says what a value must be; null when it is that. */
-export type Check = (given: unknown) => string | null
+export type Rule = (given: unknown) => string | null
 
-/** A check for each name of a type. */
-export type Checks<Fields> = { readonly [Name in keyof Fields]-?: Check }
+/** A rule for each name of a type. */
+export type Rules<Fields> = { readonly [Name in keyof Fields]-?: Rule }
 
 /** Throws KvistInputError for an option that does not exist, which would be ignored, and for one with a bad value. */
 export function checkOptions<Options extends object>(
   given: Options | undefined,
-  checks: Checks<Options>,
+  rules: Rules<Options>,
 ): void {
   if (given === undefined) return
-  checkNames(given, checks, 'option', '')
-  const byName: Readonly<Record<string, Check>> = checks
+  checkNames(given, rules, 'option', '')
+  const byName: Readonly<Record<string, Rule>> = rules
   for (const [name, value] of Object.entries(given)) checkValue(name, value, byName[name] ?? anything)
 }
 
 /** As `checkOptions`, for data, in which a name that is missing counts as undefined. `where` begins the message. */
 export function checkFields<Fields extends object>(
   given: unknown,
-  checks: Checks<Fields>,
+  rules: Rules<Fields>,
   where: string,
 ): asserts given is Fields {
-  checkNames(given, checks, 'field', where)
+  checkNames(given, rules, 'field', where)
   const fields: Readonly<Record<string, unknown>> = given
-  for (const name in checks) checkValue(name, fields[name], checks[name], where)
+  for (const name in rules) checkValue(name, fields[name], rules[name], where)
 }
 
 function checkNames(
@@ -45,8 +45,8 @@ function checkNames(
   }
 }
 
-export function checkValue(name: string, given: unknown, check: Check, where = ''): void {
-  const must = check(given)
+export function checkValue(name: string, given: unknown, rule: Rule, where = ''): void {
+  const must = rule(given)
   if (must !== null) throw new KvistInputError(`${where}${name} must be ${must}, not ${shown(given)}`)
 }
 
@@ -59,42 +59,42 @@ export function shown(given: unknown): string {
 }
 
 /** `undefined` means that the option is not given. */
-export function optional(check: Check): Check {
-  return (given) => (given === undefined ? null : check(given))
+export function optional(rule: Rule): Rule {
+  return (given) => (given === undefined ? null : rule(given))
 }
 
-export function oneOf(...choices: readonly unknown[]): Check {
+export function oneOf(...choices: readonly unknown[]): Rule {
   const must = choices.map(shown).join(' or ')
   return (given) => (choices.includes(given) ? null : must)
 }
 
-export function wholeNumber(min: number): Check {
+export function wholeNumber(min: number): Rule {
   const must = `a whole number from ${min}`
   return (given) => (Number.isSafeInteger(given) && Number(given) >= min ? null : must)
 }
 
-export const anything: Check = () => null
+export const anything: Rule = () => null
 
-export const finiteNumber: Check = (given) => (Number.isFinite(given) ? null : 'a finite number')
+export const finiteNumber: Rule = (given) => (Number.isFinite(given) ? null : 'a finite number')
 
-export const milliseconds: Check = (given) =>
+export const milliseconds: Rule = (given) =>
   Number.isFinite(given) && Number(given) >= 0 ? null : 'a number of milliseconds, 0 or more'
 
-export const array: Check = (given) => (Array.isArray(given) ? null : 'an array')
+export const array: Rule = (given) => (Array.isArray(given) ? null : 'an array')
 
-export const callback: Check = (given) => (typeof given === 'function' ? null : 'a function')
+export const callback: Rule = (given) => (typeof given === 'function' ? null : 'a function')
 
 /** Half of a surrogate pair would be sent as another character. */
-export const text: Check = (given) =>
+export const text: Rule = (given) =>
   typeof given === 'string' && isWellFormed(given) ? null : 'a text of whole characters'
 
-export const nonEmptyText: Check = (given) => (given === '' ? 'a text that is not empty' : text(given))
+export const nonEmptyText: Rule = (given) => (given === '' ? 'a text that is not empty' : text(given))
 
 export function isWellFormed(given: string): boolean {
   return !/\p{Surrogate}/u.test(given)
 }
 
-export const abortSignal: Check = (given) =>
+export const abortSignal: Rule = (given) =>
   typeof given === 'object' && given !== null && 'aborted' in given && 'addEventListener' in given
     ? null
     : 'an AbortSignal'
@@ -102,7 +102,7 @@ export const abortSignal: Check = (given) =>
 const durationForm = /^[0-9]+(?:\.[0-9]+)?[smhd]?$/
 
 /** As the server reads `expire_in`; the longest that it takes is the server's to say. */
-export const duration: Check = (given) =>
+export const duration: Rule = (given) =>
   (Number.isFinite(given) && Number(given) > 0) || (typeof given === 'string' && durationForm.test(given))
     ? null
     : 'a number of seconds above 0 or a text such as "90s", "15m", "12h", "7d"'
@@ -110,7 +110,7 @@ export const duration: Check = (given) =>
 const timeForm = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$/
 
 /** A number is refused: it could be of seconds or of milliseconds. */
-export const time: Check = (given) => {
+export const time: Rule = (given) => {
   const isTime =
     given instanceof Date ? !Number.isNaN(given.getTime()) : typeof given === 'string' && timeForm.test(given)
   return isTime ? null : 'a Date or a time such as "2030-01-31T12:00:00Z"'
@@ -119,16 +119,16 @@ export const time: Check = (given) => {
 /** As the server takes it: the type and subtype are tokens of RFC 9110, the rest is visible ASCII. */
 const contentTypeForm = /^[\w!#$%&'*+.^`|~-]+\/[\w!#$%&'*+.^`|~-]+[\t ]*(;[\t\x20-\x7e]*)?$/
 
-export const contentType: Check = (given) =>
+export const contentType: Rule = (given) =>
   typeof given === 'string' && contentTypeForm.test(given) ? null : 'a content type such as "image/png"'
 
-export const resumePoint: Check = (given) =>
+export const resumePoint: Rule = (given) =>
   (typeof given === 'number' ? wholeNumber(0) : nonEmptyText)(given) === null
     ? null
     : 'a resume point that the server gave, or a revision'
 
 /** Empty, or names with a slash before each (RFC 6901). */
-export const jsonPointer: Check = (given) =>
+export const jsonPointer: Rule = (given) =>
   text(given) === null && /^(\/|$)/.test(String(given)) ? null : 'a JSON pointer such as "/visits"'
 
 const tokenForm = /^[\x21-\x7e]{1,4096}$/

@@ -20,7 +20,7 @@ import {
   readFound,
 } from './members.ts'
 import { collectionPath, memberPath, query, scopeOf } from './names.ts'
-import * as checks from './option-checks.ts'
+import * as rules from './option-rules.ts'
 import type {
   AddOptions,
   ChangesOptions,
@@ -111,8 +111,8 @@ export class Collection<T> {
     known: number | null,
     options: WaitOptions = {},
   ): Promise<Found<T> | null | 'unchanged'> {
-    checkOptions(options, checks.waitChecks)
-    checkValue('the known revision', known, checks.knownRevision)
+    checkOptions(options, rules.waitRules)
+    checkValue('the known revision', known, rules.knownRevision)
     const { waitMs = 30_000, ...others } = options
     const call: Call = {
       method: 'GET',
@@ -152,16 +152,16 @@ export class Collection<T> {
     })
   }
 
-  /** Stores a value in place of what there is. */
+  /** Stores a value, and replaces the one that there is. */
   async put(key: string, value: T, options: PutOptions = {}): Promise<Stored> {
-    checkOptions(options, checks.putChecks)
+    checkOptions(options, rules.putRules)
     const { body, contentType } = encodeValue(value, options.contentType)
     return this.#write('PUT', key, contentType, body, options)
   }
 
   /** Stores this text, as UTF-8. `getText` gives it back. */
   async putText(key: string, text: string, options: PutTextOptions = {}): Promise<Stored> {
-    checkOptions(options, checks.putChecks)
+    checkOptions(options, rules.putRules)
     return this.#write('PUT', key, options.contentType ?? textType, checkedText(text), options)
   }
 
@@ -172,14 +172,14 @@ export class Collection<T> {
     contentType: string,
     options: PutRawOptions = {},
   ): Promise<Stored> {
-    checkOptions(options, checks.putRawChecks)
+    checkOptions(options, rules.putRawRules)
     checkValue('the content type', contentType, isContentType)
     return this.#write('PUT', key, contentType, bytesOf(value) ?? checkedText(value), options)
   }
 
   /** Stores a value under a new key that grows with time (UUIDv7), and that is in what it resolves with. */
   async add(value: T, options: AddOptions = {}): Promise<Stored> {
-    checkOptions(options, checks.addChecks)
+    checkOptions(options, rules.addRules)
     const { body, contentType } = encodeValue(value, options.contentType)
     const call: Call = {
       method: 'POST',
@@ -194,7 +194,7 @@ export class Collection<T> {
 
   /** Changes a part of a value; where there is no member, the patch is merged into nothing. */
   async patch(key: string, patch: MergePatch<T>, options: PatchOptions = {}): Promise<Stored> {
-    checkOptions(options, checks.patchChecks)
+    checkOptions(options, rules.patchRules)
     return this.#write('PATCH', key, 'application/merge-patch+json', jsonOf(patch, 'the patch'), options)
   }
 
@@ -207,13 +207,13 @@ export class Collection<T> {
     operations: readonly JsonPatchOperation[],
     options: PatchOptions = {},
   ): Promise<Stored> {
-    checkOptions(options, checks.patchChecks)
+    checkOptions(options, rules.patchRules)
     return this.#write('PATCH', key, 'application/json-patch+json', jsonPatchBody(operations), options)
   }
 
   /** Adds to a number: the value itself, or what the JSON pointer `path` names in it. What is missing starts at 0. */
   async increment(key: string, by = 1, options: IncrementOptions = {}): Promise<Stored> {
-    checkOptions(options, checks.incrementChecks)
+    checkOptions(options, rules.incrementRules)
     checkValue('the number to add', by, finiteNumber)
     const { path = '', ...others } = options
     return this.#write('PATCH', key, 'application/vnd.kvist.increment+json', jsonOf({ path, by }), others)
@@ -224,7 +224,7 @@ export class Collection<T> {
    * then mean that the first try has done it.
    */
   async delete(key: string, options: ConditionOptions = {}): Promise<boolean> {
-    checkOptions(options, checks.conditionChecks)
+    checkOptions(options, rules.conditionRules)
     const call: Call = {
       method: 'DELETE',
       path: this.#member(key),
@@ -237,7 +237,7 @@ export class Collection<T> {
 
   /** Page after page, as far as it is iterated; what changes meanwhile may be seen or not. */
   list<I extends Include = 'all'>(options: ListOptions<I> = {}): AsyncGenerator<Listed<T, I>, void, void> {
-    checkOptions<ListOptions>(options, checks.listChecks)
+    checkOptions<ListOptions>(options, rules.listRules)
     return this.#list(options)
   }
 
@@ -254,7 +254,7 @@ export class Collection<T> {
 
   /** One page, of at most 10,000 members, and 100 where `limit` is not given. It may be short while there are more. */
   async page<I extends Include = 'all'>(options: PageOptions<I> = {}): Promise<Page<Listed<T, I>>> {
-    checkOptions<PageOptions>(options, checks.pageChecks)
+    checkOptions<PageOptions>(options, rules.pageRules)
     const path = this.#path + query({ ...listParameters(options), cursor: options.cursor })
     const call: Call = { method: 'GET', path, retry: 'idempotent', options }
     const { members, next } = await this.#transport.send(
@@ -266,7 +266,7 @@ export class Collection<T> {
 
   /** As `list`, in one response that is read as it comes: quicker, and it fails when the connection does. */
   export<I extends Include = 'all'>(options: ListOptions<I> = {}): AsyncGenerator<Listed<T, I>, void, void> {
-    checkOptions<ListOptions>(options, checks.listChecks)
+    checkOptions<ListOptions>(options, rules.listRules)
     return this.#export(options)
   }
 
@@ -276,7 +276,7 @@ export class Collection<T> {
 
   /** The members as one stream of NDJSON: each line is a Listed as the server wrote it, its value the stored text. */
   async lines(options: ListOptions = {}): Promise<AsyncIterable<Uint8Array>> {
-    checkOptions(options, checks.listChecks)
+    checkOptions(options, rules.listRules)
     const path = this.#path + query(listParameters(options))
     const headers = { accept: jsonLines }
     const { chunks } = await this.#transport.open({
@@ -294,13 +294,13 @@ export class Collection<T> {
     items: Iterable<ImportItem<T>> | AsyncIterable<ImportItem<T>>,
     options?: CallOptions,
   ): Promise<ImportSummary> {
-    checkOptions(options, checks.callChecks)
+    checkOptions(options, rules.callRules)
     return importAll(items, (lines) => this.importLines(lines, options))
   }
 
   /** Stores NDJSON lines as `lines` gives them, in one request. Sent again, it stores the same again. */
   async importLines(lines: Bytes | string, options?: CallOptions): Promise<ImportSummary> {
-    checkOptions(options, checks.callChecks)
+    checkOptions(options, rules.callRules)
     const call: Call = {
       method: 'POST',
       path: this.#path,
@@ -317,7 +317,7 @@ export class Collection<T> {
    * selector that is undefined or empty is refused.
    */
   async drop(options: DropOptions = {}): Promise<number> {
-    checkOptions(options, checks.dropChecks)
+    checkOptions(options, rules.dropRules)
     const { prefix, filter, match, from, to } = options
     const path = this.#path + query({ prefix, filter, match, from, to })
     const call: Call = { method: 'DELETE', path, retry: 'if-unsent', options }
@@ -327,7 +327,7 @@ export class Collection<T> {
 
   /** What changed in this collection, up to now: the latest state of each member, in the order of revisions. */
   changes(options: ChangesOptions = {}): AsyncGenerator<Change<T>, void, void> {
-    checkOptions(options, checks.changesChecks)
+    checkOptions(options, rules.changesRules)
     return iterateChanges(this.#feed, options)
   }
 
@@ -336,25 +336,25 @@ export class Collection<T> {
    * there are more: at the end of the feed there are none and `next` is the `since` that was given.
    */
   async changesPage(options: ChangesOptions = {}): Promise<ChangesPage<T>> {
-    checkOptions(options, checks.changesChecks)
+    checkOptions(options, rules.changesRules)
     return readChanges(this.#feed, options)
   }
 
   /** As `changesPage`, the text as the server wrote it: `{"changes": […], "next": …}`. */
   async changesText(options: ChangesOptions = {}): Promise<string> {
-    checkOptions(options, checks.changesChecks)
+    checkOptions(options, rules.changesRules)
     return readChangesText(this.#feed, options)
   }
 
   /** What changes in this collection, as it happens; with a `key`, of this member, which need not exist. */
   watch(options: WatchMembersOptions = {}): Watch<WatchEvent<T>> {
-    checkOptions(options, checks.watchMembersChecks)
+    checkOptions(options, rules.watchMembersRules)
     return watchFeed(this.#feed, this.#watched(options), scopeOf(options), options)
   }
 
   /** As `watch`, each event as the server sent it. */
   watchRaw(options: WatchMembersOptions = {}): Watch<RawEvent> {
-    checkOptions(options, checks.watchMembersChecks)
+    checkOptions(options, rules.watchMembersRules)
     return watchRaw(this.#transport, this.#watched(options), scopeOf(options), options)
   }
 
@@ -365,13 +365,13 @@ export class Collection<T> {
 
   /** Sets all of them: a setting that is left out is as if it had never been set. */
   async setSettings(settings: Partial<Settings>, options?: CallOptions): Promise<Settings> {
-    checkFields(settings, checks.settingsChecks, '')
+    checkFields(settings, rules.settingsRules, '')
     const headers = { 'content-type': jsonType }
     return this.#settings({ method: 'PUT', headers, body: jsonOf(settings, 'the settings'), options })
   }
 
   #settings(call: Omit<Call, 'path' | 'retry'>): Promise<Settings> {
-    checkOptions(call.options, checks.callChecks)
+    checkOptions(call.options, rules.callRules)
     const path = `/v1/_collections/${encodeURIComponent(this.name)}`
     return this.#transport.send({ ...call, path, retry: 'idempotent' }, this.#transport.json<Settings>)
   }
@@ -393,7 +393,7 @@ export class Collection<T> {
   }
 
   #get(key: string, options: CallOptions | undefined): Call {
-    checkOptions(options, checks.callChecks)
+    checkOptions(options, rules.callRules)
     return { method: 'GET', path: this.#member(key), retry: 'idempotent', options }
   }
 

@@ -3,7 +3,7 @@
  * the signal's reason, as `fetch` does, and what a caller's `parse` throws comes wrapped in a KvistValueError.
  */
 
-/** Problem details (RFC 9457), as kvist answers what it refuses. */
+/** Problem details (RFC 9457), as kvist responds to what it refuses. */
 export interface Problem {
   readonly type?: string
   readonly title?: string
@@ -12,18 +12,18 @@ export interface Problem {
   readonly code: string
   /** For people. */
   readonly detail: string
-  /** Under which the server's log has it, when the fault is its own. */
+  /** The id of the request in the server's log, when the fault is the server's. */
   readonly request_id?: string
-  /** What else there is to say: a limit that was passed, the current revision. */
+  /** Other members: a limit that was exceeded, the current revision. */
   readonly [member: string]: unknown
 }
 
 export class KvistError extends Error {
   /** Stable, for programs: the server's, or `unreachable`, `timeout`, `invalid_input`, `invalid_value`. */
   readonly code: string
-  /** Of the answer; null where there was none. */
+  /** Of the response; null where there was none. */
   readonly status: number | null = null
-  /** As the server told it; null where it was not kvist that answered. */
+  /** The problem document of the response; null where it had none. */
   readonly problem: Problem | null = null
 
   constructor(code: string, detail: string, options?: ErrorOptions) {
@@ -38,7 +38,7 @@ export class KvistError extends Error {
   }
 }
 
-/** The server refused. `code` is empty when the answer was not kvist's, but that of a proxy, say. */
+/** The server refused. `code` is empty when the response was not kvist's, but that of a proxy, say. */
 export class KvistHttpError extends KvistError {
   override readonly status: number
   override readonly problem: Problem | null
@@ -53,7 +53,7 @@ export class KvistHttpError extends KvistError {
   }
 }
 
-/** There is no such member. `get`, `delete` and their like answer null or false instead. */
+/** There is no such member. `get`, `delete` and their like resolve with null or false instead. */
 export class KvistNotFoundError extends KvistHttpError {}
 
 /** A condition did not hold; nothing was written. */
@@ -154,7 +154,9 @@ function detailOf(
   { url, hasToken }: Sent,
 ): string {
   if (problem?.code === 'unauthorized')
-    return hasToken ? 'the server does not accept this token' : 'the server wants a token, and none was sent'
+    return hasToken
+      ? 'the server does not accept this token'
+      : 'the server requires a token, and none was sent'
   if (problem !== null) return problem.detail || problem.code
   const line = `${status} ${statusText}`.trimEnd()
   // A proxy in front of a server that is in trouble is as it should be.

@@ -8,7 +8,7 @@ export interface ServerEvent {
 }
 
 export interface EventParser {
-  /** The events that are complete with these bytes. What is cut off by the end of the stream is none. */
+  /** The events that are complete with these bytes. One that the end of the stream breaks off is none. */
   push(bytes: Uint8Array): ServerEvent[]
   /** The last id; an empty line makes it count, whether there is an event with it or not. */
   lastId(): string | null
@@ -16,7 +16,7 @@ export interface EventParser {
   retryMs(): number | null
 }
 
-/** Takes a stream of server-sent events apart as the WHATWG HTML standard says (9.2.6), however its bytes are cut. */
+/** Parses a stream of server-sent events as the WHATWG HTML standard says (9.2.6), however its bytes are split. */
 export function eventParser(): EventParser {
   const decoder = new TextDecoder() // it drops a byte order mark at the start
   let open = ''
@@ -53,7 +53,7 @@ export function eventParser(): EventParser {
       if (isAfterReturn && text.startsWith('\n')) text = text.slice(1)
       isAfterReturn = text.endsWith('\r')
       if (!/[\r\n]/.test(text)) {
-        open += text // a long line is looked through once
+        open += text // a long line is scanned once
         return []
       }
       const lines = (open + text).split(/\r\n|\r|\n/)

@@ -1,12 +1,12 @@
 import {
   anything,
   array,
-  type Check,
-  type Checks,
   checkFields,
   checkValue,
   jsonPointer,
   oneOf,
+  type Rule,
+  type Rules,
 } from './checks.ts'
 import { jsonOf } from './json.ts'
 import type { JsonPatchOperation } from './types.ts'
@@ -15,15 +15,15 @@ import type { JsonPatchOperation } from './types.ts'
 
 type OperationOf<Op> = Extract<JsonPatchOperation, { readonly op: Op }>
 
-const withValue: Checks<OperationOf<'add' | 'replace' | 'test'>> = {
+const withValue: Rules<OperationOf<'add' | 'replace' | 'test'>> = {
   op: anything,
   path: jsonPointer,
   value: anything, // it is checked where it is written
 }
-const withFrom: Checks<OperationOf<'move' | 'copy'>> = { op: anything, from: jsonPointer, path: jsonPointer }
-const withPath: Checks<OperationOf<'remove'>> = { op: anything, path: jsonPointer }
+const withFrom: Rules<OperationOf<'move' | 'copy'>> = { op: anything, from: jsonPointer, path: jsonPointer }
+const withPath: Rules<OperationOf<'remove'>> = { op: anything, path: jsonPointer }
 
-const operationChecks: { readonly [Op in JsonPatchOperation['op']]: Readonly<Record<string, Check>> } = {
+const operationRules: { readonly [Op in JsonPatchOperation['op']]: Readonly<Record<string, Rule>> } = {
   add: withValue,
   replace: withValue,
   test: withValue,
@@ -32,9 +32,9 @@ const operationChecks: { readonly [Op in JsonPatchOperation['op']]: Readonly<Rec
   copy: withFrom,
 }
 
-const operationName = oneOf(...Object.keys(operationChecks))
+const operationName = oneOf(...Object.keys(operationRules))
 
-/** Throws KvistInputError with the place of what is wrong. */
+/** Throws KvistInputError that names the operation that is wrong. */
 export function jsonPatchBody(operations: readonly JsonPatchOperation[]): string {
   checkValue('the operations', operations, array)
   return `[${operations.map((operation, i) => operationText(operation, `operations[${i}]: `)).join(',')}]`
@@ -42,8 +42,8 @@ export function jsonPatchBody(operations: readonly JsonPatchOperation[]): string
 
 function operationText(operation: JsonPatchOperation, where: string): string {
   checkValue('op', Object(operation).op, operationName, where)
-  checkFields(operation, operationChecks[operation.op] as Checks<JsonPatchOperation>, where)
-  if (!('value' in operationChecks[operation.op])) return JSON.stringify(operation)
+  checkFields(operation, operationRules[operation.op] as Rules<JsonPatchOperation>, where)
+  if (!('value' in operationRules[operation.op])) return JSON.stringify(operation)
   const { value, ...others } = operation as OperationOf<'add' | 'replace' | 'test'>
   return `${JSON.stringify(others).slice(0, -1)},"value":${jsonOf(value, `${where}the value`)}}`
 }

@@ -1,9 +1,9 @@
 import { type Batch, batchBody } from './batch.ts'
 import { type Feed, iterateChanges, readChanges, readChangesText, watchFeed, watchRaw } from './changes.ts'
-import { type Checks, checkOptions, checkToken } from './checks.ts'
+import { checkOptions, checkToken, type Rules } from './checks.ts'
 import { Collection } from './collection.ts'
 import { parseServerUrl, scopeOf } from './names.ts'
-import * as checks from './option-checks.ts'
+import * as rules from './option-rules.ts'
 import type { ChangesOptions, ScopeOptions } from './options.ts'
 import { type Call, type CallOptions, type Fetch, Transport } from './request.ts'
 import type { Change, ChangesPage, CollectionInfo, WatchEvent } from './types.ts'
@@ -13,7 +13,7 @@ import type { RawEvent, Watch, WatchOptions } from './watch.ts'
 export interface KvistOptions {
   /** Sent as a bearer token. */
   readonly token?: string | undefined
-  /** Used in place of the runtime's own. */
+  /** Overrides the runtime's own. */
   readonly fetch?: Fetch | undefined
   /**
    * How long each try may take until its whole response is there, or the next part of one that is read as it comes.
@@ -41,11 +41,11 @@ export class Kvist {
    * must be.
    */
   constructor(url: string, options: KvistOptions = {}) {
-    checkOptions(options, checks.kvistChecks)
+    checkOptions(options, rules.kvistRules)
     const { token, timeoutMs = 30_000, retries = 4 } = options
     checkToken(token)
     const headers = token === undefined ? {} : { authorization: `Bearer ${token}` }
-    // Browsers want their fetch called as a function of the window, so it is not passed on as a value.
+    // Browsers require their fetch to be called as a function of the window, so it is not passed on as a value.
     const send = options.fetch ?? ((to: string, init: RequestInit) => fetch(to, init))
     this.#transport = new Transport(parseServerUrl(url), headers, send, { timeoutMs, retries })
   }
@@ -57,16 +57,16 @@ export class Kvist {
 
   /**
    * Sends nothing: a collection comes into being with its first member. That values are of type T is the caller's claim,
-   * which only a `parse` checks.
+   * which only a `parse` rules.
    */
   collection<T = unknown>(name: string, options: CollectionOptions<T> = {}): Collection<T> {
-    checkOptions(options, checks.collectionChecks as Checks<CollectionOptions<T>>)
+    checkOptions(options, rules.collectionRules as Rules<CollectionOptions<T>>)
     return new Collection(this.#transport, name, options.parse ?? null)
   }
 
   /** Those that have members, by name. */
   async collections(options?: CallOptions): Promise<readonly CollectionInfo[]> {
-    checkOptions(options, checks.callChecks)
+    checkOptions(options, rules.callRules)
     const call: Call = { method: 'GET', path: '/v1', retry: 'idempotent', options }
     const { collections } = await this.#transport.send(call, (response) =>
       this.#transport.json<{ collections: readonly CollectionInfo[] }>(response),
@@ -79,7 +79,7 @@ export class Kvist {
    * exist; rejects with a KvistPreconditionError when a check does not hold.
    */
   async batch(batch: Batch, options?: CallOptions): Promise<readonly number[]> {
-    checkOptions(options, checks.callChecks)
+    checkOptions(options, rules.callRules)
     const call: Call = {
       method: 'POST',
       path: '/v1/_batch',
@@ -96,7 +96,7 @@ export class Kvist {
 
   /** What changed, in all collections, up to now: the latest state of each member, in the order of revisions. */
   changes(options: ChangesOptions = {}): AsyncGenerator<Change<unknown>, void, void> {
-    checkOptions(options, checks.changesChecks)
+    checkOptions(options, rules.changesRules)
     return iterateChanges(this.#feed, options)
   }
 
@@ -105,25 +105,25 @@ export class Kvist {
    * there are more: at the end of the feed there are none and `next` is the `since` that was given.
    */
   async changesPage(options: ChangesOptions = {}): Promise<ChangesPage<unknown>> {
-    checkOptions(options, checks.changesChecks)
+    checkOptions(options, rules.changesRules)
     return readChanges(this.#feed, options)
   }
 
   /** As `changesPage`, the text as the server wrote it: `{"changes": […], "next": …}`. */
   async changesText(options: ChangesOptions = {}): Promise<string> {
-    checkOptions(options, checks.changesChecks)
+    checkOptions(options, rules.changesRules)
     return readChangesText(this.#feed, options)
   }
 
   /** What changes in all collections, as it happens. */
   watch(options: WatchOptions & ScopeOptions = {}): Watch<WatchEvent<unknown>> {
-    checkOptions(options, checks.watchChecks)
+    checkOptions(options, rules.watchRules)
     return watchFeed(this.#feed, storePath, scopeOf(options), options)
   }
 
   /** As `watch`, each event as the server sent it. */
   watchRaw(options: WatchOptions & ScopeOptions = {}): Watch<RawEvent> {
-    checkOptions(options, checks.watchChecks)
+    checkOptions(options, rules.watchRules)
     return watchRaw(this.#transport, storePath, scopeOf(options), options)
   }
 

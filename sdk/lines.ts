@@ -5,7 +5,7 @@ export async function* linesOf(chunks: AsyncIterable<Uint8Array>): AsyncGenerato
   for await (const chunk of chunks) {
     const text = decoder.decode(chunk, { stream: true })
     if (!text.includes('\n')) {
-      open += text // a long line is looked through once
+      open += text // a long line is scanned once
       continue
     }
     const lines = (open + text).split('\n')

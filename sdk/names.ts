@@ -1,4 +1,4 @@
-import { type Check, checkValue, isWellFormed, nonEmptyText, shown } from './checks.ts'
+import { checkValue, isWellFormed, nonEmptyText, type Rule, shown } from './checks.ts'
 import { KvistInputError } from './errors.ts'
 import type { ScopeOptions } from './options.ts'
 
@@ -8,7 +8,7 @@ import type { ScopeOptions } from './options.ts'
 const forbiddenInCollection = /[\x00-\x1f\x7f/]/
 
 /** As the server names collections; names that begin with `_` are kvist's own. */
-export const collectionName: Check = (given) => {
+export const collectionName: Rule = (given) => {
   if (nonEmptyText(given) !== null) return nonEmptyText(given)
   const name = String(given)
   if (name.startsWith('_')) return 'a name that does not begin with _'
@@ -16,7 +16,7 @@ export const collectionName: Check = (given) => {
   return forbiddenInCollection.test(name) ? 'a name without slashes and control characters' : null
 }
 
-export const memberKey: Check = nonEmptyText
+export const memberKey: Rule = nonEmptyText
 
 export function collectionPath(name: string): string {
   checkValue('the collection', name, collectionName)

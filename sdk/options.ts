@@ -91,7 +91,7 @@ export interface ScopeOptions {
 }
 
 export interface ChangesOptions extends ScopeOptions, CallOptions {
-  /** The changes after this point; the default is the beginning. */
+  /** The changes after this resume point; the default is the beginning. */
   readonly since?: ResumePoint | number | undefined
   /** The most changes of one page. */
   readonly limit?: number | undefined

@@ -3,7 +3,7 @@
  * Times are RFC 3339. What callers pass in options has JavaScript's names.
  */
 
-/** Where a reader of the feed stands: opaque, except that 0 is the beginning. */
+/** The position of a reader of the feed: opaque, except that 0 is the beginning. */
 export type ResumePoint = string
 
 export interface CollectionInfo {
@@ -13,7 +13,7 @@ export interface CollectionInfo {
   readonly bytes: number
 }
 
-/** A member without its value: the answer to a write. */
+/** A member without its value: what a write resolves with. */
 export interface Stored {
   readonly key: string
   /** Grows with every change in the store; this member's is that of its last change. */
@@ -62,7 +62,7 @@ export interface Page<M> {
   readonly next: string | null
 }
 
-/** What a read of one member tells beside its value; it comes in the headers of the answer. */
+/** What a read of one member gives beside its value; it comes in the headers of the response. */
 export interface Metadata {
   readonly key: string
   readonly revision: number
@@ -155,7 +155,7 @@ export interface PutChange<T> extends Member<T> {
   readonly collection: string
 }
 
-/** A member is gone: somebody deleted it, or its time was over. */
+/** A member was deleted, or it expired. */
 export interface EndChange {
   readonly type: 'delete' | 'expire'
   readonly revision: number
@@ -173,8 +173,8 @@ export interface ChangesPage<T> {
 }
 
 /**
- * The feed does not reach back to where the watcher stood: what it knows may be stale, so it forgets that. Everything
- * that exists follows, as puts.
+ * The feed does not reach back to the resume point: what the watcher knows may be stale, and is to be discarded.
+ * Everything that exists follows, as puts.
  */
 export interface WatchReset {
   readonly type: 'reset'
@@ -184,7 +184,7 @@ export interface WatchReset {
 /** A later watch goes on after the resume point of an event. */
 export type WatchEvent<T> = (PutChange<T> | EndChange | WatchReset) & { readonly resumePoint: ResumePoint }
 
-/** A merge patch (RFC 7396): what is null goes, objects are merged, everything else takes the place of what was there. */
+/** A merge patch (RFC 7396): what is null goes, objects are merged, everything else replaces what was there. */
 export type MergePatch<T> = unknown extends T
   ? unknown
   : T extends readonly unknown[]

@@ -42,7 +42,7 @@ export function bytesOf(value: unknown, name = 'the value'): Uint8Array | null {
     if (ArrayBuffer.isView(value)) return new Uint8Array(value.buffer, value.byteOffset, value.byteLength)
     return isBuffer(value) ? new Uint8Array(value) : null
   } catch (cause) {
-    throw new KvistInputError(`${name} is bytes that were transferred to somebody else`, { cause })
+    throw new KvistInputError(`${name} is bytes of a buffer that was transferred away`, { cause })
   }
 }
 
@@ -52,7 +52,7 @@ function isBuffer(value: unknown): value is ArrayBuffer {
   return tag === '[object ArrayBuffer]' || tag === '[object SharedArrayBuffer]'
 }
 
-/** As the server tells values that are JSON from others. */
+/** As the server distinguishes values that are JSON from others. */
 export function isJson(contentType: string): boolean {
   const [type = ''] = contentType.toLowerCase().split(';', 1)
   return type.trim() === jsonType || type.trim().endsWith('+json')

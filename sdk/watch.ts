@@ -97,7 +97,7 @@ export class Watch<E> implements AsyncIterableIterator<E, void, void> {
     read: (event: RawEvent) => E,
     signal: AbortSignal | undefined,
   ): AsyncGenerator<E, void, void> {
-    // Not before the iteration begins: a watch that nobody reads leaves no listener behind.
+    // Not before the iteration begins: a watch that is never read leaves no listener behind.
     if (signal?.aborted) this.#end()
     signal?.addEventListener('abort', this.#end, { once: true })
     try {

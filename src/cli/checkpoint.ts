@@ -1,7 +1,7 @@
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 
 /**
- * How far an import is, in a file beside the one that is imported. What it tells was acknowledged: a run that goes on
+ * The progress of an import, in a file beside the one that is imported. All of it was acknowledged: a run that resumes
  * there may store some lines again, and loses none.
  */
 export interface Checkpoint {

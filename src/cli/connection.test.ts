@@ -60,7 +60,7 @@ test.each([
 })
 
 test('a missing token and a wrong one have different messages', async () => {
-  const missing = 'kvist: the server wants a token, and none was sent: set KVIST_TOKEN\n'
+  const missing = 'kvist: the server requires a token, and none was sent: set KVIST_TOKEN\n'
   const wrong = 'kvist: the server does not accept this token: see KVIST_TOKEN\n'
   for (const args of [
     ['collections'],

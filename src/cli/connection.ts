@@ -48,7 +48,7 @@ export const quietOption = option({
   help: 'neither a progress bar nor a summary',
 })
 
-/** A text that is passed on as it is: the server knows what it may be. */
+/** A text that is passed on as it is: the client and the server say what it may be. */
 export const optionalText = (flag: string, unit: string, help: string) =>
   option<string | undefined>({ ...anyText(unit), flag, default: undefined, help })
 

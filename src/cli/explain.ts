@@ -1,19 +1,19 @@
 import { KvistError, KvistInputError, KvistUnreachableError } from '../../sdk/client.ts'
 import { UsageError } from '../options.ts'
 
-/** What an error means for the person at the terminal: one line, or none, and how the program ends. */
+/** The one line, or none, that an error is for the person at the terminal, and the exit code. */
 export function explain(error: unknown): { line: string; exitCode: number } {
   if (error instanceof UsageError || error instanceof KvistInputError) return failed(error.message, 2)
   if (error instanceof KvistUnreachableError)
     return failed(`cannot reach ${error.url}: ${whyUnreachable(error.cause)}`)
   if (error instanceof KvistError) return failed(`${error.detail}${advice(error)}`)
-  if (hasCode(error, 'EPIPE')) return { line: '', exitCode: 0 } // the reader of our output had enough, as `head` does
+  if (hasCode(error, 'EPIPE')) return { line: '', exitCode: 0 } // the reader of the output has closed it, as `head` does
   if (error instanceof TypeError || error instanceof ReferenceError)
     return { line: error.stack ?? String(error), exitCode: 1 } // a bug
   return failed(error instanceof Error ? error.message : String(error))
 }
 
-/** Tells the person at the terminal something that is not the output. */
+/** Prints a message that is not the output. */
 export function complain(line: string): void {
   process.stderr.write(`kvist: ${line}\n`)
 }
@@ -34,7 +34,7 @@ function whyUnreachable(cause: unknown): string {
   if (hasCode(cause, 'ECONNREFUSED', 'ConnectionRefused')) return 'is kvist serve running?'
   if (hasCode(cause, 'ECONNRESET')) return 'the connection broke off'
   if (hasCode(cause, 'ENOTFOUND', 'EAI_AGAIN')) return 'there is no host of this name'
-  return cause instanceof Error ? failed(cause.message).line : 'no answer'
+  return cause instanceof Error ? failed(cause.message).line : 'no response'
 }
 
 function hasCode(error: unknown, ...codes: readonly string[]): boolean {

@@ -57,7 +57,7 @@ async function* counting(
 }
 
 function pack(chunks: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
-  return pipeline(Readable.from(chunks), createGzip(), () => {}) // a failure comes out where it is read
+  return pipeline(Readable.from(chunks), createGzip(), () => {}) // a failure is thrown where it is read
 }
 
 /** All or nothing where the target is a file; a pipe or a device is written to as it is. */

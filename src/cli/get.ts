@@ -61,20 +61,20 @@ async function printValue(
 
 const lineFeed = 10
 
-/** Only a JSON string, which is known by its first byte, is held as a whole. */
+/** Only a JSON string, which is known by its first byte, is buffered whole. */
 async function* rawChunks({ bytes, content_type: type }: RawValue): AsyncGenerator<Uint8Array> {
   const isJson = /^application\/json$|\+json\s*(;|$)/i.test(type)
-  const held: Uint8Array[] = []
+  const buffered: Uint8Array[] = []
   let isString: boolean | null = isJson ? null : false
   for await (const chunk of bytes) {
     isString ??= beginsString(chunk)
     if (isString === false) {
-      yield* held.splice(0)
+      yield* buffered.splice(0)
       yield chunk
-    } else held.push(chunk)
+    } else buffered.push(chunk)
   }
-  if (isString === true) yield Buffer.from(String(JSON.parse(Buffer.concat(held).toString())))
-  else yield* held
+  if (isString === true) yield Buffer.from(String(JSON.parse(Buffer.concat(buffered).toString())))
+  else yield* buffered
 }
 
 /** Null while there is only white space. */

@@ -4,11 +4,11 @@ import { type Operand, type OptionTable, quote, refuse } from '../options.ts'
 import { commands } from './commands.ts'
 import { print } from './output.ts'
 
-/** Help and completion, which yargs makes from the rows of the commands. It parses nothing that a command acts on. */
+/** Help and completion, which yargs makes from the tables of the commands. It parses nothing that a command acts on. */
 
 const completionFlag = '--get-yargs-completions' // the shell scripts of yargs call it
 
-/** Answers what is no command, or is one with --help. Resolves with the exit code. */
+/** Does what the arguments ask for when they name no command, or one with --help. Resolves with the exit code. */
 export async function help(name: string, args: readonly string[]): Promise<number> {
   switch (name) {
     case '':
@@ -75,21 +75,23 @@ function usageOf({ name, optional, many }: Operand): string {
 }
 
 function describeOptions(command: Argv, options: OptionTable): void {
-  for (const row of Object.values(options)) {
-    if (row.flag === undefined) continue
-    const hint = row.hint === undefined ? '' : ` (${row.hint})`
-    const variable = row.env === undefined ? '' : ` [${row.env}]`
-    const isShown = row.unit !== null && row.default !== undefined && row.default !== null
-    command.option(row.flag, {
-      describe: row.help + hint + variable,
-      ...(row.short === undefined ? {} : { alias: row.short }),
-      ...(row.unit === null ? { boolean: true } : {}), // without it yargs writes the flag -0 as --0
-      ...(row.choices === undefined ? {} : { choices: row.choices }),
-      ...(isShown ? { defaultDescription: row.show(row.default) } : {}),
+  for (const option of Object.values(options)) {
+    if (option.flag === undefined) continue
+    const hint = option.hint === undefined ? '' : ` (${option.hint})`
+    const variable = option.env === undefined ? '' : ` [${option.env}]`
+    const isShown = option.unit !== null && option.default !== undefined && option.default !== null
+    command.option(option.flag, {
+      describe: option.help + hint + variable,
+      ...(option.short === undefined ? {} : { alias: option.short }),
+      ...(option.unit === null ? { boolean: true } : {}), // without it yargs writes the flag -0 as --0
+      ...(option.choices === undefined ? {} : { choices: option.choices }),
+      ...(isShown ? { defaultDescription: option.show(option.default) } : {}),
     })
   }
 }
 
 function environment(options: OptionTable): string[] {
-  return Object.values(options).flatMap((row) => (row.flag === undefined ? [`${row.env}: ${row.help}`] : []))
+  return Object.values(options).flatMap((option) =>
+    option.flag === undefined ? [`${option.env}: ${option.help}`] : [],
+  )
 }

@@ -21,18 +21,18 @@ import { beforeSignalEnds } from './signals.ts'
 
 /** Large enough that the pauses between requests do not count, small enough that a broken import repeats little. */
 const chunkBytes = 4 * 1024 * 1024
-/** More than a server takes, so that it is the server that says no. */
+/** More than a server takes, so that it is the server that refuses. */
 const maxLineBytes = 32 * 1024 * 1024
 /** Bad lines after these are only counted. */
 const maxNamedLines = 1000
-/** How often one request is sent while the server says that it is busy. */
+/** How often one request is sent while the server is busy. */
 const maxTries = 20
 
 export const importCommand = command('import', {
   summary: 'Store the members of an NDJSON file',
   notes:
-    'Each line is {"key": …, "value": …}, as kvist export writes them. An import that was interrupted goes on where it ' +
-    'was when the same command runs again: FILE.kvist-progress keeps the place. A file that ends with .gz is unpacked, ' +
+    'Each line is {"key": …, "value": …}, as kvist export writes them. An import that was interrupted resumes ' +
+    'when the same command runs again: FILE.kvist-progress says where. A file that ends with .gz is unpacked, ' +
     'and starts again at its beginning.',
   operands: [{ name: 'FILE', help: 'the file; - is standard input' }],
   options: {
@@ -46,7 +46,7 @@ export const importCommand = command('import', {
     const collection = kvist.collection(given.collection)
     const source = openSource(file, { url: kvist.url, collection: given.collection }, given.restart)
     if (source.start.lines > 0 && !given.quiet)
-      complain(`going on after line ${source.start.lines} of ${file}`)
+      complain(`resuming after line ${source.start.lines} of ${file}`)
 
     let done = source.start
     const { offsetBytes, stored } = source.start
@@ -74,11 +74,11 @@ export const importCommand = command('import', {
 interface Source {
   readonly file: string
   readonly blocks: AsyncIterable<Uint8Array>
-  /** Null where nobody can know. */
+  /** Null where it is not known, as of a pipe. */
   readonly totalBytes: number | null
-  /** How much of the total is behind an import that has come as far as this. */
+  /** The bytes of the total that an import has read at this progress. */
   positionOf(done: Checkpoint): number
-  /** Null where an import cannot go on later. */
+  /** Null where an import cannot resume. */
   readonly checkpointPath: string | null
   readonly start: Checkpoint
 }
@@ -106,7 +106,7 @@ function openSource(file: string, target: { url: string; collection: string }, r
     ...(isFile ? { start: start.offsetBytes } : {}),
   })
   if (!isPacked) return { ...common, blocks: input, positionOf: (done) => done.offsetBytes }
-  const unpacked = pipeline(input, createGunzip(), () => {}) // a failure comes out where it is read
+  const unpacked = pipeline(input, createGunzip(), () => {}) // a failure is thrown where it is read
   return { ...common, blocks: unpacked, positionOf: () => input.bytesRead }
 }
 
@@ -118,10 +118,10 @@ function whereToGoOn(path: string, nothingDone: Checkpoint): Checkpoint {
 
 function howToGoOn(source: Source, done: Checkpoint): string {
   if (source.checkpointPath === null || done.lines === 0) return ''
-  return `; the same command goes on after line ${done.lines}`
+  return `; the same command resumes after line ${done.lines}`
 }
 
-/** One request after the other, so that of two lines with one key the later one wins. */
+/** Sends one request after the other, so that of two lines with one key the later one wins. */
 async function sendAll(
   collection: Collection<unknown>,
   source: Source,
@@ -149,7 +149,7 @@ async function sendAll(
   }
 }
 
-/** A server that is busy is asked again after the pause that it names. */
+/** Sends a chunk again while the server is busy, after the pause that it asks for. */
 async function send(
   collection: Collection<unknown>,
   chunk: LineChunk | OverlongLine,

@@ -5,7 +5,7 @@ export interface LineChunk {
   readonly lines: number
 }
 
-/** A line that is too long to hold was passed over. */
+/** A line that is too long for memory was skipped. */
 export interface OverlongLine {
   readonly overlongBytes: number
 }
@@ -13,18 +13,18 @@ export interface OverlongLine {
 const lineFeed = 10
 
 /**
- * Cuts a stream of lines where a chunk has `chunkBytes` or a little more. It holds no more than that, or than one line of
- * `maxLineBytes`: what is longer is read and forgotten.
+ * Cuts a stream of lines where a chunk has `chunkBytes` or a little more. It buffers no more than that, or than one line of
+ * `maxLineBytes`: a longer line is read and discarded.
  */
 export async function* lineChunks(
   source: AsyncIterable<Uint8Array>,
   chunkBytes: number,
   maxLineBytes: number,
 ): AsyncGenerator<LineChunk | OverlongLine> {
-  let held: Uint8Array[] = []
-  let wholeBytes = 0 // of held, up to its last line feed
-  let openBytes = 0 // of held, after it
-  let overlongBytes = 0 // of the line that is being passed over
+  let buffered: Uint8Array[] = []
+  let wholeBytes = 0 // of buffered, up to its last line feed
+  let openBytes = 0 // of buffered, after it
+  let overlongBytes = 0 // of the line that is being skipped
 
   for await (let block of source) {
     if (overlongBytes > 0) {
@@ -41,20 +41,20 @@ export async function* lineChunks(
       openBytes = 0
     }
     openBytes += block.length - end
-    held.push(block)
+    buffered.push(block)
     if (wholeBytes < chunkBytes && openBytes <= maxLineBytes) continue
 
-    const all = join(held, wholeBytes + openBytes)
+    const all = join(buffered, wholeBytes + openBytes)
     if (wholeBytes > 0) yield chunk(all.subarray(0, wholeBytes))
-    held = [all.slice(wholeBytes)]
+    buffered = [all.slice(wholeBytes)]
     wholeBytes = 0
     if (openBytes <= maxLineBytes) continue
-    held = []
+    buffered = []
     overlongBytes = openBytes
     openBytes = 0
   }
   if (overlongBytes > 0) yield { overlongBytes }
-  if (wholeBytes + openBytes > 0) yield chunk(join(held, wholeBytes + openBytes))
+  if (wholeBytes + openBytes > 0) yield chunk(join(buffered, wholeBytes + openBytes))
 }
 
 function join(blocks: readonly Uint8Array[], bytes: number): Uint8Array<ArrayBuffer> {

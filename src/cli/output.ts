@@ -1,8 +1,8 @@
 const blockChars = 64 * 1024
 
-process.stdout.on('error', () => {}) // every write hears of its own
+process.stdout.on('error', () => {}) // every write rejects by itself
 
-/** Resolves when the reader of standard output has room again, so that memory holds no more than one chunk. */
+/** Resolves when standard output has taken the chunk, so that no more than one is in memory. */
 export function print(chunk: string | Uint8Array): Promise<void> {
   return new Promise((resolve, reject) => {
     process.stdout.write(chunk, (error) => (error ? reject(error) : resolve()))
@@ -21,7 +21,7 @@ export async function printLines(lines: AsyncIterable<string> | Iterable<string>
   if (block !== '') await print(block)
 }
 
-/** Lines for what comes: what comes at one time, or while the reader of standard output is slow, in one write. */
+/** Prints a line for each item; items that arrive together, or while standard output is slow, in one write. */
 export async function printAsTheyCome<T>(
   source: AsyncIterator<T, unknown, void>,
   lineOf: (one: T) => string,
@@ -34,16 +34,16 @@ export async function printAsTheyCome<T>(
       if (done) return
       block += `${lineOf(value)}\n`
       next = source.next()
-    } while ((await isThere(next)) && block.length < blockChars)
+    } while ((await isSettled(next)) && block.length < blockChars)
     await print(block)
   }
 }
 
-/** Whether it comes within this turn of the event loop. Afterwards nobody is troubled by what nobody takes. */
-function isThere(coming: Promise<unknown>): Promise<boolean> {
+/** Whether a promise settles within this tick of the event loop. A rejection counts, and is left to whoever awaits it. */
+function isSettled(promise: Promise<unknown>): Promise<boolean> {
   return new Promise((resolve) => {
-    const there = () => resolve(true)
-    coming.then(there, there)
+    const settled = () => resolve(true)
+    promise.then(settled, settled)
     setImmediate(resolve, false)
   })
 }
@@ -87,8 +87,7 @@ export interface Rows {
 }
 
 /**
- * As `tableLines`, for rows that come one by one: a column is as wide as the widest cell that it had so far. Without
- * control characters everywhere, for who reads them goes by lines.
+ * As `tableLines`, for rows that arrive one by one: a column is as wide as its widest cell so far.
  */
 export function rowsAsTheyCome(headings: readonly string[]): Rows {
   if (!process.stdout.isTTY) return { heading: null, row: (cells) => cells.map(harmless).join('\t') }

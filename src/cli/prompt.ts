@@ -9,8 +9,8 @@ export function prompt(question: string): Promise<string> {
       process.exit(130)
     })
     terminal.on('close', () => reject(new Error('nothing was entered')))
-    terminal.question(question, (answer) => {
-      resolve(answer)
+    terminal.question(question, (reply) => {
+      resolve(reply)
       terminal.close()
     })
   })

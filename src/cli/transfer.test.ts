@@ -147,14 +147,14 @@ test('an import that Ctrl-C ended goes on where it was', async () => {
   child.kill('SIGINT')
   const stderr = await child.stderr.text()
   expect(await child.exited).toBe(130)
-  const line = /^kvist: interrupted; the same command goes on after line (\d+)\n$/.exec(stderr)?.[1]
+  const line = /^kvist: interrupted; the same command resumes after line (\d+)\n$/.exec(stderr)?.[1]
   expect(Number(line)).toBeGreaterThan(0)
 
   await kvist(['delete', '-c', 'interrupted', 'k000000']) // it shows that the second run leaves the first lines alone
   const again = await kvist(['import', '-c', 'interrupted', file])
   expect(again).toMatchObject({
     exitCode: 0,
-    stderr: `kvist: going on after line ${line} of ${file}\nkvist: stored 8000, failed 0\n`,
+    stderr: `kvist: resuming after line ${line} of ${file}\nkvist: stored 8000, failed 0\n`,
   })
   expect(existsSync(`${file}.kvist-progress`)).toBe(false)
   const keys = (await kvist(['list', '-c', 'interrupted'])).stdout.toString().trim().split('\n')
@@ -171,7 +171,7 @@ test('an import that lost its server goes on when that is back', async () => {
   await first.crash()
   const stderr = await child.stderr.text()
   expect(await child.exited).toBe(1)
-  expect(stderr).toMatch(/\nkvist: cannot reach .*; the same command goes on after line \d+\n$/)
+  expect(stderr).toMatch(/\nkvist: cannot reach .*; the same command resumes after line \d+\n$/)
 
   const port = `${first.port}`
   const second = await startServer({ dataFolder: first.dataFolder, flags: ['--port', port] })
@@ -202,7 +202,7 @@ test('an import starts at the beginning when the file or the target is another, 
   const whole = 'kvist: stored 3, failed 0\n'
 
   checkpoint({})
-  expect(await importIt()).toBe(`kvist: going on after line 1 of ${file}\n${whole}`)
+  expect(await importIt()).toBe(`kvist: resuming after line 1 of ${file}\n${whole}`)
   checkpoint({})
   expect(await importIt('--restart')).toBe(whole)
   for (const change of [

@@ -13,13 +13,13 @@ export interface WatchLines {
   line(event: Watched): string
 }
 
-/** As JSON, the server's own text. */
+/** As JSON: the server's own text. */
 export const jsonLines: WatchLines = {
   heading: null,
   line: ({ type, json }) => (type === 'reset' ? `{"type":"reset",${json.slice(1)}` : json),
 }
 
-/** In columns. There is no time among them, for the end of a member has none. */
+/** In columns. There is no time among them, because a delete and an expiry have none. */
 export function columnLines(hasCollections: boolean): WatchLines {
   const headings = ['REVISION', 'TYPE', ...(hasCollections ? ['COLLECTION'] : []), 'KEY', 'VALUE']
   const { heading, row } = rowsAsTheyCome(headings)
@@ -34,7 +34,7 @@ export function columnLines(hasCollections: boolean): WatchLines {
   }
 }
 
-/** A change, its numbers with the text that they were written in. */
+/** A change, with the text of its numbers. */
 export interface ExactChange {
   readonly type: 'put' | 'delete' | 'expire'
   readonly revision: unknown
@@ -44,11 +44,11 @@ export interface ExactChange {
   readonly value_base64?: string
 }
 
-/** Whether the server can be reached: the person at the terminal is told when that changes, and not more often. */
+/** Whether the server can be reached, which is printed when it changes. */
 export interface Link {
   isUp(): void
   isDown(error: unknown): void
-  /** It has been up at some time. */
+  /** Whether it has ever been up. */
   wasUp(): boolean
 }
 

@@ -14,17 +14,17 @@ import {
 import { parseExactly } from './exact-json.ts'
 import type { ExactChange, Link, Watched } from './watch-lines.ts'
 
-/** Watching by asking again and again. */
+/** Watching by polling. */
 
 export interface PollOptions {
-  /** Whose feed is read, and what of it. */
+  /** The feed that is read. */
   readonly feed: Pick<Kvist, 'changesText'>
   readonly scope: ScopeOptions
-  /** The only member that is asked for, when it is only one; it is in the feed and the scope. */
+  /** The member that is watched, when it is only one; it is in the feed and the scope. */
   readonly member: { readonly collection: Collection<unknown>; readonly key: string } | null
   /** Null: what changes from now on. */
   readonly since: ResumePoint | null
-  /** Opens a stream, which says where now is. */
+  /** Opens a stream, which begins with the current resume point. */
   readonly watch: () => Watch<RawEvent>
   readonly intervalMs: number
   readonly timeoutMs: number
@@ -33,19 +33,19 @@ export interface PollOptions {
 }
 
 /**
- * What changed between one time of asking and the next: of each member its latest state. It throws when the first
- * answer does not come, for what waiting does not mend, and when the signal is aborted.
+ * What changed between one poll and the next: of each member its latest state. It throws when the first response does not
+ * come, for what waiting does not mend, and when the signal is aborted.
  */
 export async function* poll(options: PollOptions): AsyncGenerator<Watched, never, void> {
   const { since, link, intervalMs, signal } = options
   let known: number | null | undefined
-  const place = { point: since ?? (await pointNow(options.watch())) }
+  const position = { resumePoint: since ?? (await currentResumePoint(options.watch())) }
   for (;;) {
     try {
       const revision = await revisionNow(options)
       if (revision === undefined || revision !== known) {
         let last = revision ?? known // that it is gone is known when the feed says so, which of expiry it does later
-        for await (const change of readOn(options, place)) {
+        for await (const change of changesAfter(options, position)) {
           last = change.type === 'put' ? Number(JSON.stringify(change.revision)) : null
           yield { type: change.type, json: JSON.stringify(change) }
         }
@@ -54,10 +54,10 @@ export async function* poll(options: PollOptions): AsyncGenerator<Watched, never
     } catch (error) {
       if (error instanceof KvistCompactedError) {
         yield { type: 'reset', json: JSON.stringify({ oldest: error.problem?.oldest }) }
-        place.point = '0'
+        position.resumePoint = '0'
         continue
       }
-      if (!link.wasUp() || !isPassing(error)) throw error
+      if (!link.wasUp() || !mayPass(error)) throw error
       link.isDown(error)
     }
     await sleep(intervalMs, undefined, { signal })
@@ -77,32 +77,32 @@ async function revisionNow({
   return found?.revision ?? null
 }
 
-/** The point of one who has seen everything. The feed tells it to those only who read all of it; a stream begins with it. */
-async function pointNow(watch: Watch<RawEvent>): Promise<ResumePoint> {
+/** The resume point after everything that exists. The feed gives it only at its end; a stream begins with it. */
+async function currentResumePoint(watch: Watch<RawEvent>): Promise<ResumePoint> {
   const event = watch.next()
   try {
-    while (watch.resumePoint === null) await Promise.race([event, sleep(lookMs)])
+    while (watch.resumePoint === null) await Promise.race([event, sleep(checkEveryMs)])
     return watch.resumePoint
   } finally {
     await watch.return()
   }
 }
 
-const lookMs = 5
+const checkEveryMs = 5
 
-/** The changes after a place, up to the end of the feed; the place moves on with them. */
-async function* readOn(
+/** The changes after a position, up to the end of the feed; moves the position on. */
+async function* changesAfter(
   { feed, scope, member, timeoutMs, link, signal }: PollOptions,
-  place: { point: ResumePoint },
+  position: { resumePoint: ResumePoint },
 ): AsyncGenerator<ExactChange, void, void> {
   for (;;) {
-    const request = { ...scope, since: place.point, limit: pageChanges, timeoutMs, signal }
+    const request = { ...scope, since: position.resumePoint, limit: pageChanges, timeoutMs, signal }
     const { changes, next }: ExactPage = parseExactly(await feed.changesText(request))
     link.isUp()
     for (const change of changes) if (member === null || change.key === member.key) yield change
-    const point = typeof next === 'string' ? next : JSON.stringify(next)
-    if (changes.length === 0 && point === place.point) return
-    place.point = point
+    const resumePoint = typeof next === 'string' ? next : JSON.stringify(next)
+    if (changes.length === 0 && resumePoint === position.resumePoint) return
+    position.resumePoint = resumePoint
   }
 }
 
@@ -114,8 +114,8 @@ interface ExactPage {
   readonly next: unknown
 }
 
-/** Whether it may be over by itself. */
-function isPassing(error: unknown): error is KvistHttpError | KvistTimeoutError | KvistUnreachableError {
+/** Whether waiting may mend it. */
+function mayPass(error: unknown): error is KvistHttpError | KvistTimeoutError | KvistUnreachableError {
   if (error instanceof KvistHttpError) return error.status === 429 || error.status >= 500
   return error instanceof KvistTimeoutError || error instanceof KvistUnreachableError
 }

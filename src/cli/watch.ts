@@ -7,8 +7,8 @@ import { print, printAsTheyCome } from './output.ts'
 import { columnLines, jsonLines, newLink } from './watch-lines.ts'
 import { poll } from './watch-poll.ts'
 
-/** Nobody may be there to see that no answer comes. */
-const patienceMs = 30_000
+/** A watch may run unattended, so a server that does not respond is not waited for without end. */
+const timeoutMs = 30_000
 
 const minIntervalMs = 100
 const maxIntervalMs = 24 * 3600 * 1000
@@ -17,7 +17,7 @@ export const watchCommand = command('watch', {
   summary: 'Print changes as they happen',
   notes:
     'Of the member KEY, of a collection, or with --all of all of them: one change a line, with a tab between the columns ' +
-    'when it is not for a terminal. It goes on until it is ended. When the server goes away it waits until that is back, ' +
+    'when it is not for a terminal. It goes on until it is ended. When the server goes away it waits until it is back, ' +
     'and misses nothing. A line "reset" says that the server does not remember as far back as was asked for: ' +
     'everything that exists follows, and what is not in it is gone. With --interval a change that is followed by another ' +
     'one of the same member may go unseen.',
@@ -41,7 +41,7 @@ export const watchCommand = command('watch', {
       ...duration('ms', minIntervalMs, maxIntervalMs),
       flag: 'interval',
       default: undefined,
-      help: 'ask every so often, in place of a connection that stays open',
+      help: 'ask every so often, instead of keeping a connection open',
     }),
     json: { ...jsonOption, help: 'print NDJSON' },
     ...connectionOptions,
@@ -61,7 +61,7 @@ export const watchCommand = command('watch', {
       if (lines.heading !== null) print(`${lines.heading}\n`).catch(() => {})
     })
     const stop = new AbortController()
-    const limits = { signal: stop.signal, timeoutMs: patienceMs }
+    const limits = { signal: stop.signal, timeoutMs }
     const scope = key === undefined ? { prefix, filter } : { key }
     const events =
       intervalMs === undefined

@@ -1,8 +1,6 @@
 import {
   abortSignal,
   anything,
-  type Check,
-  type Checks,
   callback,
   contentType,
   duration,
@@ -11,6 +9,8 @@ import {
   nonEmptyText,
   oneOf,
   optional,
+  type Rule,
+  type Rules,
   resumePoint,
   text,
   time,
@@ -37,9 +37,9 @@ import type { CallOptions } from './request.ts'
 import type { Settings } from './types.ts'
 import type { WatchMembersOptions, WatchOptions } from './watch.ts'
 
-/** A check for each option of each call; one too many or too few does not compile. */
+/** The rules of options: one for each option of each call; one too many or too few does not compile. */
 
-export const callChecks: Checks<CallOptions> = {
+export const callRules: Rules<CallOptions> = {
   signal: optional(abortSignal),
   timeoutMs: optional(milliseconds),
   retries: optional(wholeNumber(0)),
@@ -47,8 +47,8 @@ export const callChecks: Checks<CallOptions> = {
 
 const revision = wholeNumber(1)
 
-export const conditionChecks: Checks<ConditionOptions> = {
-  ...callChecks,
+export const conditionRules: Rules<ConditionOptions> = {
+  ...callRules,
   ifRevision: (given) =>
     given === 'any' || revision(given) === null
       ? null
@@ -56,24 +56,24 @@ export const conditionChecks: Checks<ConditionOptions> = {
   create: optional(oneOf(true, false)),
 }
 
-const expiryChecks: Checks<ExpiryOptions> = { expireIn: optional(duration), expireAt: optional(time) }
+const expiryRules: Rules<ExpiryOptions> = { expireIn: optional(duration), expireAt: optional(time) }
 
-export const addChecks: Checks<AddOptions> = {
-  ...callChecks,
-  ...expiryChecks,
+export const addRules: Rules<AddOptions> = {
+  ...callRules,
+  ...expiryRules,
   contentType: optional(contentType),
 }
 
-export const patchChecks: Checks<PatchOptions> = { ...conditionChecks, ...expiryChecks }
+export const patchRules: Rules<PatchOptions> = { ...conditionRules, ...expiryRules }
 
-export const putRawChecks: Checks<PutRawOptions> = { ...conditionChecks, ...expiryChecks }
+export const putRawRules: Rules<PutRawOptions> = { ...conditionRules, ...expiryRules }
 
-export const putChecks: Checks<PutOptions> = { ...putRawChecks, contentType: optional(contentType) }
+export const putRules: Rules<PutOptions> = { ...putRawRules, contentType: optional(contentType) }
 
-export const incrementChecks: Checks<IncrementOptions> = { ...patchChecks, path: optional(jsonPointer) }
+export const incrementRules: Rules<IncrementOptions> = { ...patchRules, path: optional(jsonPointer) }
 
-export const dropChecks: Checks<DropOptions> = {
-  ...callChecks,
+export const dropRules: Rules<DropOptions> = {
+  ...callRules,
   prefix: nonEmptyText,
   filter: nonEmptyText,
   match: nonEmptyText,
@@ -81,7 +81,7 @@ export const dropChecks: Checks<DropOptions> = {
   to: nonEmptyText,
 }
 
-const selectionChecks: Checks<Selection> = {
+const selectionRules: Rules<Selection> = {
   prefix: optional(text),
   filter: optional(text),
   match: optional(text),
@@ -89,57 +89,57 @@ const selectionChecks: Checks<Selection> = {
   to: optional(text),
 }
 
-export const listChecks: Checks<ListOptions> = {
-  ...callChecks,
-  ...selectionChecks,
+export const listRules: Rules<ListOptions> = {
+  ...callRules,
+  ...selectionRules,
   order: optional(oneOf('asc', 'desc')),
   include: optional(oneOf('all', 'values', 'keys')),
   limit: optional(wholeNumber(1)),
 }
 
-export const pageChecks: Checks<PageOptions> = { ...listChecks, cursor: optional(nonEmptyText) }
+export const pageRules: Rules<PageOptions> = { ...listRules, cursor: optional(nonEmptyText) }
 
-const scopeChecks: Checks<ScopeOptions> = { prefix: optional(text), filter: optional(text) }
+const scopeRules: Rules<ScopeOptions> = { prefix: optional(text), filter: optional(text) }
 
-export const changesChecks: Checks<ChangesOptions> = {
-  ...callChecks,
-  ...scopeChecks,
+export const changesRules: Rules<ChangesOptions> = {
+  ...callRules,
+  ...scopeRules,
   since: optional(resumePoint),
   limit: optional(wholeNumber(1)),
 }
 
 /** What a caller of a long poll knows of a member: null that there is none. */
-export const knownRevision: Check = (given) =>
+export const knownRevision: Rule = (given) =>
   given === null || revision(given) === null ? null : 'a revision, or null for no member'
 
-export const waitChecks: Checks<WaitOptions> = { ...callChecks, waitMs: optional(milliseconds) }
+export const waitRules: Rules<WaitOptions> = { ...callRules, waitMs: optional(milliseconds) }
 
-export const watchChecks: Checks<WatchOptions & ScopeOptions> = {
-  ...scopeChecks,
-  signal: callChecks.signal,
-  timeoutMs: callChecks.timeoutMs,
+export const watchRules: Rules<WatchOptions & ScopeOptions> = {
+  ...scopeRules,
+  signal: callRules.signal,
+  timeoutMs: callRules.timeoutMs,
   silenceMs: optional(milliseconds),
   since: optional(resumePoint),
   onConnect: optional(callback),
   onDisconnect: optional(callback),
 }
 
-export const watchMembersChecks: Checks<WatchMembersOptions> = { ...watchChecks, key: anything }
+export const watchMembersRules: Rules<WatchMembersOptions> = { ...watchRules, key: anything }
 
-const names: Check = (given) =>
+const names: Rule = (given) =>
   Array.isArray(given) && given.every((name) => text(name) === null) ? null : 'an array of names, or null'
 
-export const settingsChecks: Checks<Partial<Settings>> = {
+export const settingsRules: Rules<Partial<Settings>> = {
   processes: (given) => (given === undefined || given === null ? null : names(given)),
   default_ttl: (given) => (given === undefined || given === null ? null : duration(given)),
   sliding: optional(oneOf(true, false)),
 }
 
-export const kvistChecks: Checks<KvistOptions> = {
+export const kvistRules: Rules<KvistOptions> = {
   token: anything, // checked apart, by a message that does not repeat it
   fetch: optional(callback),
-  timeoutMs: callChecks.timeoutMs,
-  retries: callChecks.retries,
+  timeoutMs: callRules.timeoutMs,
+  retries: callRules.retries,
 }
 
-export const collectionChecks: Checks<CollectionOptions<unknown>> = { parse: optional(callback) }
+export const collectionRules: Rules<CollectionOptions<unknown>> = { parse: optional(callback) }
