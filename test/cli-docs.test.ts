@@ -1,0 +1,57 @@
+import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { kvistProgram, newFolder, startServer, type TestServer } from './support/server.ts'
+import { runToEnd } from './support/spawn.ts'
+
+/** docs/cli.md does what it says: its commands run one after the other, as a person would type them. */
+
+let server: TestServer
+const folder = newFolder()
+beforeAll(async () => {
+  server = await startServer()
+  // What a person is expected to have.
+  writeFileSync(join(folder, 'jq'), `#!${process.execPath}\n${jq}`, { mode: 0o755 })
+  writeFileSync(
+    join(folder, 'users.ndjson'),
+    '{"key":"ann","value":{"name":"Ann"}}\n{"key":"bo","value":{"name":"Bo"}}\n',
+  )
+})
+afterAll(async () => {
+  await server.remove()
+  rmSync(folder, { recursive: true, force: true })
+})
+
+/** As much of jq as the page uses, so that the test needs none. */
+const jq = `
+const path = process.argv.at(-1).split('.').filter(Boolean)
+for (const line of (await Bun.stdin.text()).trim().split('\\n').filter(Boolean))
+  console.log(path.reduce((value, name) => value[name], JSON.parse(line)))
+`
+
+test('every command of docs/cli.md works', async () => {
+  const page = readFileSync(join(import.meta.dir, '../docs/cli.md'), 'utf8')
+  const blocks = [...page.matchAll(/^```sh\n(.*?)^```$/gms)].map(([, block]) => block)
+  expect(blocks.length).toBeGreaterThan(4)
+  const { exitCode, stdout, stderr } = await runToEnd(
+    ['bash', '-e', '-o', 'pipefail', '-c', blocks.join('\n')],
+    {
+      cwd: folder,
+      env: {
+        PATH: `${folder}:${dirname(kvistProgram)}:${process.env.PATH}`,
+        HOME: folder,
+        KVIST_URL: server.url,
+      },
+    },
+  )
+  const lines = stdout.split('\n').map((line) => line.replace(/"revision":\d+|\d{4}-[\d-]+T[\d:.]+Z/g, ''))
+  expect({ exitCode, stderr }).toEqual({
+    exitCode: 0,
+    stderr: ['stored 2, failed 0', 'exported 2', 'deleted 1', '']
+      .map((line) => line && `kvist: ${line}\n`)
+      .join(''),
+  })
+  expect(stdout).toContain('"hello"hello"hello"\n"backup of ')
+  expect(lines).toContain('Bo')
+  expect(stdout).toContain('"value":{"name":"Ada","city":"London","tags":["a"]}')
+})
