@@ -9,12 +9,11 @@ import {
 } from './checks.ts'
 import { jsonOf } from './json.ts'
 import { jsonPatchBody } from './json-patch.ts'
-import { linesOf } from './lines.ts'
+import { iterateLines, iterateMembers, type ListSource, linesType, openLines, readPage } from './lists.ts'
 import {
   conditionHeaders,
   expiryQuery,
   isConditional,
-  listParameters,
   metadataOf,
   nullWhenNotFound,
   readFound,
@@ -60,7 +59,6 @@ import {
   jsonType,
   type Parse,
   parseValue,
-  revive,
   textType,
 } from './values.ts'
 import type { RawEvent, Watch, WatchMembersOptions } from './watch.ts'
@@ -70,9 +68,6 @@ export interface RawValue extends Metadata {
   /** As it was stored, read as it comes. To stop reading ends the request. */
   readonly bytes: AsyncIterable<Uint8Array>
 }
-
-const jsonLines = 'application/x-ndjson'
-const listPageMembers = 1000
 
 /**
  * A collection of members. Values are JSON, and go through JSON.stringify and JSON.parse, so of numbers only what a
@@ -238,55 +233,25 @@ export class Collection<T> {
   /** Page after page, as far as it is iterated; what changes meanwhile may be seen or not. */
   list<I extends Include = 'all'>(options: ListOptions<I> = {}): AsyncGenerator<Listed<T, I>, void, void> {
     checkOptions<ListOptions>(options, rules.listRules)
-    return this.#list(options)
-  }
-
-  async *#list<I extends Include>(options: ListOptions<I>): AsyncGenerator<Listed<T, I>, void, void> {
-    let left = options.limit ?? Number.POSITIVE_INFINITY
-    let cursor: string | null | undefined
-    while (left > 0 && cursor !== null) {
-      const page = await this.page<I>({ ...options, limit: Math.min(left, listPageMembers), cursor })
-      yield* page.members
-      left -= page.members.length
-      cursor = page.next
-    }
+    return iterateMembers(this.#list, options)
   }
 
   /** One page, of at most 10,000 members, and 100 where `limit` is not given. It may be short while there are more. */
   async page<I extends Include = 'all'>(options: PageOptions<I> = {}): Promise<Page<Listed<T, I>>> {
     checkOptions<PageOptions>(options, rules.pageRules)
-    const path = this.#path + query({ ...listParameters(options), cursor: options.cursor })
-    const call: Call = { method: 'GET', path, retry: 'idempotent', options }
-    const { members, next } = await this.#transport.send(
-      call,
-      this.#transport.json<Page<{ readonly key: string }>>,
-    )
-    return { members: members.map((member) => this.#revive<I>(member)), next }
+    return readPage(this.#list, options)
   }
 
   /** As `list`, in one response that is read as it comes: quicker, and it fails when the connection does. */
   export<I extends Include = 'all'>(options: ListOptions<I> = {}): AsyncGenerator<Listed<T, I>, void, void> {
     checkOptions<ListOptions>(options, rules.listRules)
-    return this.#export(options)
-  }
-
-  async *#export<I extends Include>(options: ListOptions<I>): AsyncGenerator<Listed<T, I>, void, void> {
-    for await (const line of linesOf(await this.lines(options))) yield this.#revive<I>(JSON.parse(line))
+    return iterateLines(this.#list, options)
   }
 
   /** The members as one stream of NDJSON: each line is a Listed as the server wrote it, its value the stored text. */
   async lines(options: ListOptions = {}): Promise<AsyncIterable<Uint8Array>> {
     checkOptions(options, rules.listRules)
-    const path = this.#path + query(listParameters(options))
-    const headers = { accept: jsonLines }
-    const { chunks } = await this.#transport.open({
-      method: 'GET',
-      path,
-      headers,
-      retry: 'idempotent',
-      options,
-    })
-    return chunks
+    return openLines(this.#list, options)
   }
 
   /** Stores many members. Good ones are stored whatever becomes of the bad ones, which the summary names by their number. */
@@ -304,7 +269,7 @@ export class Collection<T> {
     const call: Call = {
       method: 'POST',
       path: this.#path,
-      headers: { 'content-type': jsonLines },
+      headers: { 'content-type': linesType },
       body: bytesOf(lines, 'the lines') ?? checkedText(lines, 'the lines'),
       retry: 'idempotent',
       options,
@@ -380,16 +345,16 @@ export class Collection<T> {
     return { transport: this.#transport, collection: this.name, parse: this.#parse }
   }
 
+  get #list(): ListSource<T> {
+    return { transport: this.#transport, path: this.#path, parse: this.#parse }
+  }
+
   #watched({ key }: WatchMembersOptions): string {
     return key === undefined ? this.#path : this.#member(key)
   }
 
   #member(key: string): string {
     return memberPath(this.#path, key)
-  }
-
-  #revive<I extends Include>(member: { readonly key: string }): Listed<T, I> {
-    return revive<T, Listed<T, I>>(member, this.#parse)
   }
 
   #get(key: string, options: CallOptions | undefined): Call {

@@ -1,6 +1,6 @@
 import { KvistInputError, KvistNotFoundError } from './errors.ts'
-import { type Parameters, query } from './names.ts'
-import type { ConditionOptions, ExpiryOptions, ListOptions } from './options.ts'
+import { query } from './names.ts'
+import type { ConditionOptions, ExpiryOptions } from './options.ts'
 import type { Transport } from './request.ts'
 import type { Found, Metadata } from './types.ts'
 import { isJson } from './values.ts'
@@ -26,11 +26,6 @@ export function expiryQuery({ expireIn, expireAt }: ExpiryOptions): string {
     expire_in: expireIn,
     expire_at: expireAt instanceof Date ? expireAt.toISOString() : expireAt,
   })
-}
-
-export function listParameters(options: ListOptions): Parameters {
-  const { prefix, filter, match, from, to, order, limit, include } = options
-  return { prefix, filter, match, from, to, order, limit, include }
 }
 
 /** Metadata comes in headers. */
