@@ -395,7 +395,7 @@ test('parse is called on each value, wherever it comes from', async () => {
   }
 })
 
-test('a refusal tells its status, its code and the whole problem', async () => {
+test('a refusal has its status, its code and the whole problem', async () => {
   const error = await errorOf(kvist.collection('c').put('k', 1, { expireIn: '9999999d' }))
   expect(error).toBeInstanceOf(KvistHttpError)
   expect(error).toMatchObject({

@@ -110,7 +110,7 @@ const cases: readonly Case[] = [
     events: [['b', 'x', '2']],
   },
   {
-    name: 'fields that nobody knows',
+    name: 'unknown fields',
     stream: 'Data: x\n data: x\ndata : x\nfoo\nfoo: bar\ndata: y\n\n',
     events: [['message', 'y', null]],
   },

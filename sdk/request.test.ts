@@ -10,9 +10,9 @@ import {
   KvistUnreachableError,
 } from './client.ts'
 
-/** What becomes of a call when the answer is late, lost or a refusal: tries, time limits, aborts. */
+/** What becomes of a call when the response is late, lost or a refusal: tries, time limits, aborts. */
 
-type Answer = Response | 'lost' | 'silence'
+type ScriptedResponse = Response | 'lost' | 'silence'
 
 let server: Server | undefined
 const sockets = new Set<Socket>()
@@ -28,8 +28,8 @@ interface Scripted {
   readonly asked: string[]
 }
 
-/** A server that gives these answers, one after the other, and then the last one again and again. */
-async function answering(answers: readonly Answer[], options = {}): Promise<Scripted> {
+/** A server that gives these responses, one after the other, and then the last one again and again. */
+async function responding(responses: readonly ScriptedResponse[], options = {}): Promise<Scripted> {
   const asked: string[] = []
   const listening = createServer((socket) => {
     sockets.add(socket)
@@ -38,12 +38,12 @@ async function answering(answers: readonly Answer[], options = {}): Promise<Scri
       const line = /^([A-Z]+ \S+) HTTP/.exec(part.toString('latin1'))?.[1]
       if (line === undefined) return // the rest of a body
       asked.push(line)
-      const answer = answers[Math.min(asked.length, answers.length) - 1]
-      if (answer === 'lost') socket.destroy()
-      if (!(answer instanceof Response)) return
-      const body = await answer.clone().text()
-      const headers = [...answer.headers].map(([name, value]) => `${name}: ${value}\r\n`).join('')
-      socket.write(`HTTP/1.1 ${answer.status} X\r\n${headers}content-length: ${body.length}\r\n\r\n${body}`)
+      const response = responses[Math.min(asked.length, responses.length) - 1]
+      if (response === 'lost') socket.destroy()
+      if (!(response instanceof Response)) return
+      const body = await response.clone().text()
+      const headers = [...response.headers].map(([name, value]) => `${name}: ${value}\r\n`).join('')
+      socket.write(`HTTP/1.1 ${response.status} X\r\n${headers}content-length: ${body.length}\r\n\r\n${body}`)
     })
   })
   server = listening
@@ -66,7 +66,7 @@ const busy = refused(503, 'busy', { 'retry-after': '0' })
 const failed = refused(503, 'storage_failed', { 'retry-after': '0' })
 
 type Do = (one: Scripted) => Promise<unknown>
-const freely: [name: string, call: Do, answer: Response][] = [
+const idempotent: [name: string, call: Do, response: Response][] = [
   ['get', ({ collection }) => collection.get('k'), value],
   ['getText', ({ collection }) => collection.getText('k'), value],
   ['getRaw', ({ collection }) => collection.getRaw('k'), value],
@@ -80,7 +80,7 @@ const freely: [name: string, call: Do, answer: Response][] = [
   ['changesPage', ({ kvist }) => kvist.changesPage(), Response.json({ changes: [], next: 1 })],
   ['collections', ({ kvist }) => kvist.collections(), Response.json({ collections: [] })],
 ]
-const carefully: [name: string, call: Do][] = [
+const ifRejected: [name: string, call: Do][] = [
   ['put if it has a revision', ({ collection }) => collection.put('k', 1, { ifRevision: 1 })],
   ['put if it is there', ({ collection }) => collection.put('k', 1, { ifRevision: 'any' })],
   ['put if it is not there', ({ collection }) => collection.put('k', 1, { create: true })],
@@ -92,30 +92,30 @@ const carefully: [name: string, call: Do][] = [
   ['batch', ({ kvist }) => kvist.batch({})],
 ]
 
-test.each(freely)('%s is sent again when nobody knows what became of it', async (_name, call, answer) => {
-  const one = await answering(['lost', failed, answer])
+test.each(idempotent)('%s is sent again when its outcome is unknown', async (_name, call, response) => {
+  const one = await responding(['lost', failed, response])
   await call(one)
   expect(one.asked.length).toBe(3)
   expect(new Set(one.asked).size).toBe(1)
 })
 
-test.each(carefully)('%s is sent again when the server did nothing, and only then', async (_name, call) => {
-  const refusing = await answering([busy, closing, refused(429, '', { 'retry-after': '0' }), stored])
+test.each(ifRejected)('%s is sent again when the server did nothing, and only then', async (_name, call) => {
+  const refusing = await responding([busy, closing, refused(429, '', { 'retry-after': '0' }), stored])
   await call(refusing)
   expect(refusing.asked.length).toBe(4)
 
-  const losing = await answering(['lost', stored])
+  const losing = await responding(['lost', stored])
   expect(call(losing)).rejects.toBeInstanceOf(KvistUnreachableError)
   await Bun.sleep(20)
-  const failing = await answering([failed, stored])
+  const failing = await responding([failed, stored])
   expect(call(failing)).rejects.toMatchObject({ code: 'storage_failed' })
   await Bun.sleep(300)
   expect([losing.asked.length, failing.asked.length]).toEqual([1, 1])
 })
 
 test('a drop is not sent again once it has arrived: what was written since is not meant', async () => {
-  for (const answer of [busy, 'lost'] as const) {
-    const one = await answering([answer, Response.json({ deleted: 1 })])
+  for (const response of [busy, 'lost'] as const) {
+    const one = await responding([response, Response.json({ deleted: 1 })])
     expect(one.collection.drop()).rejects.toThrow()
     await Bun.sleep(300)
     expect(one.asked.length).toBe(1)
@@ -123,10 +123,10 @@ test('a drop is not sent again once it has arrived: what was written since is no
 })
 
 test('everything waits for a server that is not there yet', async () => {
-  const { kvist, asked } = await answering([stored])
+  const { kvist, asked } = await responding([stored])
   const { port } = new URL(kvist.url)
   server?.close()
-  const calls = [...carefully, ['drop', ({ collection }: Scripted) => collection.drop()] as const]
+  const calls = [...ifRejected, ['drop', ({ collection }: Scripted) => collection.drop()] as const]
   const all = Promise.all(calls.map(([, call]) => call({ kvist, collection: kvist.collection('c'), asked })))
   await Bun.sleep(150)
   const listening = server as Server
@@ -135,17 +135,17 @@ test('everything waits for a server that is not there yet', async () => {
   expect(asked.length).toBe(calls.length)
 })
 
-test('in the end the last error is told', async () => {
-  const losing = await answering(['lost'], { retries: 2 })
+test('in the end the last error is thrown', async () => {
+  const losing = await responding(['lost'], { retries: 2 })
   const error = await losing.collection.get('k').catch((error: unknown) => error)
   expect(error).toBeInstanceOf(KvistUnreachableError)
   expect(error).toMatchObject({ code: 'unreachable', status: null, url: losing.kvist.url })
   expect(losing.asked.length).toBe(3)
-  const refusing = await answering([closing], { retries: 2 })
+  const refusing = await responding([closing], { retries: 2 })
   expect(refusing.collection.increment('k')).rejects.toMatchObject({ status: 503, code: 'closing' })
   await Bun.sleep(500)
   expect(refusing.asked.length).toBe(3)
-  const once = await answering(['lost'])
+  const once = await responding(['lost'])
   await once.collection.get('k', { retries: 0 }).catch(() => {})
   expect(once.asked.length).toBe(1)
 })
@@ -158,27 +158,27 @@ test('a refusal is final', async () => {
     [500, 'internal', KvistHttpError],
     [507, 'storage_full', KvistHttpError],
   ] as const) {
-    const one = await answering([refused(status, code), value])
+    const one = await responding([refused(status, code), value])
     const error = await one.collection.get('k').catch((error: unknown) => error)
     expect(error).toBeInstanceOf(type)
     expect(error).toMatchObject({ status, code })
     expect(one.asked.length).toBe(1)
   }
-  const patient = await answering([refused(503, 'busy', { 'retry-after': '3600' }), value])
+  const patient = await responding([refused(503, 'busy', { 'retry-after': '3600' }), value])
   expect(await patient.collection.get('k').catch((error: unknown) => error)).toMatchObject({
     retryAfterSeconds: 3600,
   })
 })
 
 test('the pause that the server asks for is kept', async () => {
-  const { collection } = await answering([refused(503, 'closing', { 'retry-after': '1' }), stored])
+  const { collection } = await responding([refused(503, 'closing', { 'retry-after': '1' }), stored])
   const startedMs = performance.now()
   await collection.increment('k')
   expect(performance.now() - startedMs).toBeGreaterThanOrEqual(990)
 })
 
 test('nothing is waited for longer than its time, in each try', async () => {
-  const silent = await answering(['silence'], { timeoutMs: 100, retries: 1 })
+  const silent = await responding(['silence'], { timeoutMs: 100, retries: 1 })
   const error = await silent.collection.get('k').catch((error: unknown) => error)
   expect(error).toBeInstanceOf(KvistTimeoutError)
   expect(error).toMatchObject({ code: 'timeout', timeoutMs: 100, url: silent.kvist.url })
@@ -187,7 +187,7 @@ test('nothing is waited for longer than its time, in each try', async () => {
   await Bun.sleep(400)
   expect(silent.asked.length).toBe(3)
 
-  const recovered = await answering(['silence', value], { timeoutMs: 5 })
+  const recovered = await responding(['silence', value], { timeoutMs: 5 })
   expect((await recovered.collection.get('k', { timeoutMs: 200 }))?.value).toBe(1)
 })
 
@@ -218,8 +218,8 @@ test('a body that stops in the middle is too late, or broken off', async () => {
 
 test('a call that is aborted ends with the reason, whatever it waits for', async () => {
   const reason = new Error('enough')
-  const silent = await answering(['silence'])
-  const refusing = await answering([refused(503, 'busy', { 'retry-after': '20' })])
+  const silent = await responding(['silence'])
+  const refusing = await responding([refused(503, 'busy', { 'retry-after': '20' })])
   for (const { collection } of [silent, refusing]) {
     const controller = new AbortController()
     const call = collection.get('k', { signal: controller.signal }).catch((error: unknown) => error)
@@ -233,15 +233,15 @@ test('a call that is aborted ends with the reason, whatever it waits for', async
   expect([silent.asked.length, refusing.asked.length]).toEqual([1, 1])
 })
 
-test("an answer that is not kvist's is told so", async () => {
+test("a response that is not kvist's is reported as such", async () => {
   const html = () => new Response('<html>', { headers: { 'content-type': 'text/html' } })
-  const page = await answering([html()])
+  const page = await responding([html()])
   expect(await page.kvist.collections().catch((error: unknown) => error)).toMatchObject({
     code: '',
     status: 200,
     detail: `what responds at ${page.kvist.url} is not kvist`,
   })
-  const gateway = await answering([new Response('<html>', { status: 403 })])
+  const gateway = await responding([new Response('<html>', { status: 403 })])
   const error = await gateway.collection.get('k').catch((error: unknown) => error)
   expect(error).toMatchObject({
     status: 403,
@@ -249,16 +249,16 @@ test("an answer that is not kvist's is told so", async () => {
     problem: null,
     detail: `what responds at ${gateway.kvist.url} is not kvist: 403 X`,
   })
-  const nowhere = await answering([new Response('nothing here', { status: 404 })])
+  const nowhere = await responding([new Response('nothing here', { status: 404 })])
   expect(nowhere.collection.get('k')).rejects.toMatchObject({ status: 404, code: '' })
   expect(nowhere.collection.head('k')).rejects.toMatchObject({ status: 404, code: '' })
   await Bun.sleep(50)
-  const missing = await answering([refused(404, 'not_found')])
+  const missing = await responding([refused(404, 'not_found')])
   expect(missing.collection.jsonPatch('k', [])).rejects.toBeInstanceOf(KvistNotFoundError)
   expect(await missing.collection.get('k')).toBeNull()
 })
 
-test("another fetch can take the place of the runtime's", async () => {
+test("another fetch can replace the runtime's", async () => {
   const asked: [string, string | undefined][] = []
   const kvist = new Kvist('http://nowhere.invalid', {
     token: 't',

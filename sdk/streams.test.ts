@@ -112,7 +112,7 @@ const calls: [name: string, call: Call][] = [
     },
   ],
   ['a watch that is ended before it began', (kvist, signal) => kvist.watch({ signal }).return()],
-  ['a watch that nobody iterates', async (kvist, signal) => void kvist.watch({ signal })],
+  ['a watch that is never iterated', async (kvist, signal) => void kvist.watch({ signal })],
 ]
 
 async function* empty(): AsyncGenerator<Uint8Array> {}

@@ -13,7 +13,7 @@ async function take<T>(items: AsyncIterable<T>, count: number): Promise<T[]> {
   return found
 }
 
-function told(event: Change<unknown> | WatchEvent<unknown>): string {
+function summaryOf(event: Change<unknown> | WatchEvent<unknown>): string {
   if (event.type === 'reset') return 'reset'
   return event.type === 'put'
     ? `put ${event.key}=${JSON.stringify(event.value)}`
@@ -37,7 +37,7 @@ describe('a server that stays', () => {
       .reduce((sum, open) => sum + open)
   }
 
-  test('a member, a part of a collection, or all of them, from now on or from a point', async () => {
+  test('a member, a part of a collection, or all of them, from now on or from a resume point', async () => {
     const users = kvist.collection<number>('users')
     await users.put('old', 0)
     let connected = 0
@@ -57,15 +57,15 @@ describe('a server that stays', () => {
     await users.increment('b/2', 3)
     await kvist.collection('others').put('b2', [4])
     await users.put('aa', 5)
-    const heard = await Promise.all(taking)
-    expect(heard.map((events) => events.map(told))).toEqual([
+    const received = await Promise.all(taking)
+    expect(received.map((events) => events.map(summaryOf))).toEqual([
       ['put a=1', 'put b/1=2', 'delete b/1', 'put b/2=3', 'put aa=5'],
       ['put b/1=2', 'delete b/1'],
       ['put b/1=2', 'delete b/1', 'put b/2=3'],
       ['put a=1'],
       ['put b/2=3', 'put b2=[4]'],
     ])
-    const [first] = heard[0] ?? []
+    const [first] = received[0] ?? []
     expect(first).toEqual({
       type: 'put',
       resumePoint: String(revision),
@@ -79,8 +79,8 @@ describe('a server that stays', () => {
       content_type: 'application/json',
     })
 
-    // Of what is past the latest state is told, once.
-    expect((await take(users.watch({ since: 0 }), 5)).map(told)).toEqual([
+    // Of what is past the latest state comes, once.
+    expect((await take(users.watch({ since: 0 }), 5)).map(summaryOf)).toEqual([
       'put old=0',
       'put a=1',
       'delete b/1',
@@ -88,17 +88,19 @@ describe('a server that stays', () => {
       'put aa=5',
     ])
     const later = users.watch({ since: first?.resumePoint })
-    expect((await take(later, 2)).map(told)).toEqual(['delete b/1', 'put b/2=3'])
-    expect((await take(users.watch({ since: later.resumePoint ?? '' }), 1)).map(told)).toEqual(['put aa=5'])
+    expect((await take(later, 2)).map(summaryOf)).toEqual(['delete b/1', 'put b/2=3'])
+    expect((await take(users.watch({ since: later.resumePoint ?? '' }), 1)).map(summaryOf)).toEqual([
+      'put aa=5',
+    ])
     const { next } = await users.changesPage({ limit: 4 })
-    expect((await take(users.watch({ since: next }), 1)).map(told)).toEqual(['put aa=5'])
+    expect((await take(users.watch({ since: next }), 1)).map(summaryOf)).toEqual(['put aa=5'])
 
-    // The id of the stream's beginning moves the point of one who has heard of nothing.
-    const quiet = users.watch({ key: 'nobody' })
-    const waiting = quiet.next()
-    await until(() => quiet.resumePoint !== null, 'it knows where it stands')
-    expect(Number(quiet.resumePoint)).toBeGreaterThanOrEqual(revision + 5)
-    await quiet.return()
+    // The id of the stream's beginning moves the point of a watch without events.
+    const idle = users.watch({ key: 'nobody' })
+    const waiting = idle.next()
+    await until(() => idle.resumePoint !== null, 'it knows its resume point')
+    expect(Number(idle.resumePoint)).toBeGreaterThanOrEqual(revision + 5)
+    await idle.return()
     expect(await waiting).toEqual({ done: true, value: undefined })
   })
 
@@ -141,13 +143,13 @@ describe('a server that stays', () => {
     expect(await take(some.watch({ since: 0, signal: AbortSignal.abort() }), 1)).toEqual([])
   })
 
-  test('of a point that is gone it is told, and then of everything that exists', async () => {
+  test('a resume point that was compacted gives a reset, and then everything that exists', async () => {
     const some = kvist.collection<number>('reset')
     await some.put('a', 1)
     await some.put('b', 2)
     await some.delete('a')
     const events = await take(some.watch({ since: 10 ** 9 }), 2)
-    expect(events.map(told)).toEqual(['reset', 'put b=2'])
+    expect(events.map(summaryOf)).toEqual(['reset', 'put b=2'])
     expect(events[0]).toMatchObject({ oldest: expect.stringMatching(/^\d+$/) })
   })
 
@@ -157,7 +159,7 @@ describe('a server that stays', () => {
     expect(error).toMatchObject({ status: 400, code: 'invalid_cursor' })
   })
 
-  test('a value that is fine comes after one that `parse` did not take, for one who goes on', async () => {
+  test('a value that is fine comes after one that `parse` did not take, for a watch that goes on', async () => {
     const some = kvist.collection('parsed', {
       parse(value) {
         if (value !== 1) throw new Error('not one')
@@ -168,7 +170,9 @@ describe('a server that stays', () => {
     await some.put('b', 1)
     const watch = some.watch({ since: 0 })
     await expect(watch.next()).rejects.toMatchObject({ code: 'invalid_value', key: 'a' })
-    expect((await take(some.watch({ since: watch.resumePoint ?? '' }), 1)).map(told)).toEqual(['put b=1'])
+    expect((await take(some.watch({ since: watch.resumePoint ?? '' }), 1)).map(summaryOf)).toEqual([
+      'put b=1',
+    ])
   })
 })
 
@@ -264,15 +268,15 @@ describe('a server that comes and goes', () => {
     await users.put('a', 1)
     await users.put('b', 2)
     const watch = users.watch({ since: 0 })
-    expect([told((await next(watch)) as WatchEvent<number>), told(await next(watch))]).toEqual([
+    expect([summaryOf((await next(watch)) as WatchEvent<number>), summaryOf(await next(watch))]).toEqual([
       'put a=1',
       'put b=2',
     ])
     await server.stop()
     server = await start(folder(), server.port)
-    expect(told(await next(watch))).toBe('reset')
+    expect(summaryOf(await next(watch))).toBe('reset')
     await users.put('c', 3)
-    expect(told(await next(watch))).toBe('put c=3')
+    expect(summaryOf(await next(watch))).toBe('put c=3')
     await watch.return()
   }, 30_000)
 
@@ -294,7 +298,7 @@ describe('a server that comes and goes', () => {
     expect(await waiting).toEqual({ done: true, value: undefined })
   })
 
-  test('a server that was never there is told of', async () => {
+  test('a server that was never there is an error', async () => {
     const server = await start(folder())
     await server.crash()
     const watch = new Kvist(server.url, { retries: 1 }).watch()
@@ -310,15 +314,15 @@ async function next<E>(watch: AsyncIterator<E, void>): Promise<E> {
 
 describe('a server that does what it should not', () => {
   /** Answers with these, one after the other, and says what it was asked for. */
-  function scripted(answers: readonly (() => Response)[]) {
+  function scripted(responses: readonly (() => Response)[]) {
     const asked: string[] = []
     const server = Bun.serve({
       port: 0,
       idleTimeout: 0,
       fetch({ url }) {
         const { pathname, search } = new URL(url)
-        const answer = answers[Math.min(asked.push(pathname + search), answers.length) - 1]
-        return answer?.() ?? new Response(null, { status: 500 })
+        const response = responses[Math.min(asked.push(pathname + search), responses.length) - 1]
+        return response?.() ?? new Response(null, { status: 500 })
       },
     })
     return { asked, server, kvist: new Kvist(server.url.origin) }
@@ -348,7 +352,7 @@ describe('a server that does what it should not', () => {
     ])
     const lost: string[] = []
     const watch = kvist.collection('c').watch({ silenceMs: 150, onDisconnect: ({ code }) => lost.push(code) })
-    expect((await take(watch, 2)).map(told)).toEqual(['put k4=4', 'put k8=8'])
+    expect((await take(watch, 2)).map(summaryOf)).toEqual(['put k4=4', 'put k8=8'])
     expect(asked).toEqual(['/v1/c', '/v1/c?since=7'])
     expect(lost).toEqual(['timeout'])
     await server.stop(true)
@@ -361,12 +365,12 @@ describe('a server that does what it should not', () => {
       stream(put(3), { ends: false }),
     ])
     const watch = kvist.collection('c').watch({ prefix: 'k', filter: '*' })
-    expect((await take(watch, 3)).map(told)).toEqual(['put k1=1', 'put k2=2', 'put k3=3'])
+    expect((await take(watch, 3)).map(summaryOf)).toEqual(['put k1=1', 'put k2=2', 'put k3=3'])
     expect(asked).toEqual(['', '&since=1', '&since=2'].map((since) => `/v1/c?prefix=k&filter=*${since}`))
     await server.stop(true)
   })
 
-  test('one who comes back is refused: for a while it tries again, for good it ends with that', async () => {
+  test('a watch that reconnects goes on through passing errors, and ends with a lasting one', async () => {
     const refuse = (status: number, code: string) => () =>
       Response.json({ code, detail: code, status }, { status, headers: { 'retry-after': '0' } })
     const { asked, server, kvist } = scripted([
@@ -379,27 +383,27 @@ describe('a server that does what it should not', () => {
       refuse(401, 'unauthorized'),
     ])
     const events: string[] = []
-    const heard: string[] = []
+    const received: string[] = []
     const watch = kvist.watch({
-      onConnect: () => heard.push('connected'),
-      onDisconnect: ({ code }) => heard.push(code),
+      onConnect: () => received.push('connected'),
+      onDisconnect: ({ code }) => received.push(code),
     })
     const watching = (async () => {
-      for await (const event of watch) events.push(told(event))
+      for await (const event of watch) events.push(summaryOf(event))
     })()
     await expect(watching).rejects.toMatchObject({ status: 401, code: 'unauthorized' })
     expect(events).toEqual(['put k1=1', 'put k2=2'])
-    expect(heard).toEqual(['connected', 'unreachable', 'connected', 'unreachable'])
+    expect(received).toEqual(['connected', 'unreachable', 'connected', 'unreachable'])
     expect(asked).toHaveLength(7)
     await server.stop(true)
   })
 
-  test('an event of a kind that is new to it is passed over; an answer that is no stream is not', async () => {
+  test('an event of a kind that is new to it is passed over; a response that is no stream is not', async () => {
     const { server, kvist } = scripted([
       stream(`event: news\nid: 1\ndata: {}\n\n${put(2)}`, { ends: false }),
       () => new Response('<html>'),
     ])
-    expect((await take(kvist.watch(), 1)).map(told)).toEqual(['put k2=2'])
+    expect((await take(kvist.watch(), 1)).map(summaryOf)).toEqual(['put k2=2'])
     await expect(kvist.watch().next()).rejects.toMatchObject({ status: 200, code: '' })
     await server.stop(true)
   })

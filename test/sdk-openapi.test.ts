@@ -29,7 +29,7 @@ import {
 } from '../sdk/client.ts'
 import { startServer, type TestServer } from './support/server.ts'
 
-/** The client held against the document at `/openapi.json`: what it calls, what it is answered, what its types name. */
+/** The client held against the document at `/openapi.json`: what it calls, the responses, the names of its types. */
 
 interface Schema {
   readonly properties: Readonly<Record<string, Schema>>
@@ -60,7 +60,7 @@ afterAll(() => server.remove())
 type Named<T> = keyof {
   [Name in keyof T as string extends Name ? never : number extends Name ? never : Name]: T[Name]
 }
-/** A row for each name of a type, and whether it must be there; one too many or too few does not compile. */
+/** An entry for each name of a type, and whether it must be there; one too many or too few does not compile. */
 type Names<T> = { readonly [Name in Named<T>]-?: object extends Pick<T, Name> ? 'optional' : 'required' }
 
 const stored: Names<Stored> = {
@@ -234,7 +234,7 @@ test('options name the parameters that the document names', () => {
   }
 })
 
-/** What the client asks, and is answered, each answer held against the document's schema for it. */
+/** The requests of the client and their responses, each validated against the document's schema for it. */
 class Held {
   /** Operations of the document. */
   readonly called = new Set<string>()
@@ -245,12 +245,13 @@ class Held {
     const { pathname } = new URL(url)
     const path = Object.keys(document.paths).find((path) => fits(path, pathname)) ?? ''
     const operation = document.paths[path]?.[`${init.method}`.toLowerCase()]
-    const answer = operation?.responses[response.status]
+    const documented = operation?.responses[response.status]
     const where = `${init.method} ${pathname} ${response.status}`
-    if (operation === undefined || answer === undefined) this.wrong.push(`${where} is not in the document`)
+    if (operation === undefined || documented === undefined)
+      this.wrong.push(`${where} is not in the document`)
     else this.called.add(operation.operationId)
     const type = response.headers.get('content-type')?.split(';', 1)[0] ?? ''
-    const schema = answer?.content?.[type]?.schema
+    const schema = documented?.content?.[type]?.schema
     if (init.method === 'HEAD' || schema === undefined || !/json$/.test(type)) return response
     const text = await response.text()
     const parts = type === 'application/x-ndjson' ? text.trimEnd().split('\n') : [text]
@@ -279,7 +280,7 @@ async function all<T>(items: AsyncIterable<T>): Promise<T[]> {
   return found
 }
 
-test('each operation is called, and its answers are as the document and the types say', async () => {
+test('each operation is called, and its responses are as the document and the types say', async () => {
   const held = new Held()
   const kvist = new Kvist(server.url, { fetch: held.fetch })
   const c = kvist.collection<unknown>('c')

@@ -16,7 +16,7 @@ const dataFolder = join(folder, 'data')
 let server: TestServer
 let hasty: { url: string; close(): void }
 /** Kills kvist and starts it again; gives a browser its files. */
-const control = Bun.serve({ port: 0, idleTimeout: 0, fetch: answer })
+const control = Bun.serve({ port: 0, idleTimeout: 0, fetch: respond })
 beforeAll(async () => {
   await buildSdk(packageFolder)
   copyFileSync(join(import.meta.dir, 'support/sdk-scenario.mjs'), join(folder, 'scenario.mjs'))
@@ -33,7 +33,7 @@ afterAll(async () => {
 
 const anyOrigin = { 'access-control-allow-origin': '*', 'access-control-allow-methods': '*' }
 
-async function answer({ url }: Request): Promise<Response> {
+async function respond({ url }: Request): Promise<Response> {
   const { pathname } = new URL(url)
   if (pathname === '/restart') {
     await server.crash()
@@ -147,7 +147,7 @@ test('Chromium does all of it', async () => {
       return scenario(sdk, ${JSON.stringify(places)})
     })()`
     const { sentTwice, ...found } = await page.evaluate<typeof expected>(program)
-    // Chromium sends anything again when a connection it has used before ends without an answer, and cannot be told
+    // Chromium sends anything again when a connection it has used before ends without a response, and cannot be told
     // not to. Should this go red, it has learned better, and the client's README should say so.
     expect(sentTwice[1]).not.toBe(0)
     expect({ ...found, sentTwice: expected.sentTwice }).toEqual(expected)

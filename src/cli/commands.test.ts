@@ -58,7 +58,7 @@ test.each(roundTrips)('put %j stores %j', async (given, stored) => {
   expect(await (await fetch(`${server.url}/v1/keys/${encodeURIComponent(key)}`)).text()).toBe(stored)
 })
 
-test('keys and values may look like options after --', async () => {
+test('keys and values may begin with dashes after --', async () => {
   await printed(['put', '-c', newCollection(), '--', '-c', '--json'])
   await printed(['put', '--', '--key', '--value'])
   expect(await printed(['get', '--', '--key'])).toBe('"--value"')
@@ -121,7 +121,7 @@ test('put keeps the conditions it is given', async () => {
   expect(await printed(['get', '-c', collection, 'k'])).toBe('3')
 })
 
-test('what the server refuses is told in its own words', async () => {
+test('what the server refuses is printed in its own words', async () => {
   const { exitCode, stderr } = await kvist(['put', 'k', '1', '--expire-in', '9999999d'])
   expect(exitCode).toBe(1)
   expect(stderr).toMatch(/^kvist: the duration "9999999d" .*\n$/)
@@ -168,7 +168,7 @@ test('a server that is not there is named', async () => {
   }
 })
 
-test('an answer that is not kvist is told so', async () => {
+test('a server that is not kvist is reported as such', async () => {
   const other = Bun.serve({ port: 0, fetch: () => new Response('<html>') })
   const { exitCode, stderr } = await run(['list', '--url', other.url.origin])
   await other.stop(true)
@@ -213,7 +213,7 @@ test('list --include all has columns with a tab between them, numbers as they we
   )
 })
 
-test('collections tells what there is', async () => {
+test('collections lists what there is', async () => {
   const collection = newCollection()
   await fill(collection, [
     { key: 'a', value: 1 },

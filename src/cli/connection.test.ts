@@ -78,7 +78,7 @@ test('a missing token and a wrong one have different messages', async () => {
   }
 })
 
-test('what is not kvist is said to be so, and where to look', async () => {
+test('what is not kvist is reported as such, with the settings to check', async () => {
   for (const status of [200, 404]) {
     using other = Bun.serve({ port: 0, fetch: () => new Response('<html>', { status }) })
     const { exitCode, stderr } = await collections({ KVIST_URL: other.url.origin })

@@ -34,11 +34,11 @@ async function startPut(server: TestServer) {
   socket.write('1')
   return {
     finish: () => void socket.write('2'),
-    answer: lines.next().then(({ value }) => value ?? 'closed'),
+    response: lines.next().then(({ value }) => value ?? 'closed'),
   }
 }
 
-/** The first line of each answer. */
+/** The first line of each response. */
 async function* firstLines(socket: Socket): AsyncGenerator<string> {
   socket.on('error', () => {})
   for await (const part of socket) yield String(part).split('\r\n', 1)[0] ?? ''
@@ -51,7 +51,7 @@ test('a stop finishes the request in flight, also when the same signal comes twi
   server.signal('SIGINT') // as under npm, which passes on what the terminal has sent to both
   await Bun.sleep(100)
   put.finish()
-  expect(await put.answer).toBe('HTTP/1.1 201 Created')
+  expect(await put.response).toBe('HTTP/1.1 201 Created')
   expect(await server.exited).toBe(0)
   await server.remove()
 })
@@ -62,19 +62,19 @@ test('a second signal ends it at once', async () => {
   const signals = setInterval(() => server.signal('SIGTERM'), 400)
   expect(await server.exited).toBe(143)
   clearInterval(signals)
-  expect(await put.answer).toBe('closed')
+  expect(await put.response).toBe('closed')
   await server.remove()
 })
 
-test('a stop waits no longer than it was told', async () => {
+test('a stop waits no longer than its time-out', async () => {
   const server = await startServer({ flags: ['--stop-timeout', '200ms'] })
   const put = await startPut(server)
   expect(await server.stop()).toBe(0)
-  expect(await put.answer).toBe('closed')
+  expect(await put.response).toBe('closed')
   await server.remove()
 })
 
-test('what keeps it from starting is told in one line', async () => {
+test('what keeps it from starting is printed in one line', async () => {
   const server = await startServer()
   const cases: [flags: string[], exitCode: number, message: RegExp][] = [
     [['--data', folder, '--port', `${server.port}`], 1, /^kvist: .*port.*\n$/],

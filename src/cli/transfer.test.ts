@@ -93,7 +93,7 @@ test('pipes go in and out by their names, and a link stays one', async () => {
   expect(readFileSync(target, 'utf8')).toBe(special)
 })
 
-test('a broken gzip file is told, and what came before the break is stored', async () => {
+test('a broken gzip file is reported, and what came before the break is stored', async () => {
   const file = join(folder, 'broken.gz')
   const lines = manyLines(4000).map((line, i) => line.replace('xxx', `${Math.imul(i + 1, 2654435761)}`))
   writeFileSync(file, gzipSync(lines.join('')).subarray(0, -2000))
@@ -125,8 +125,8 @@ test('bad lines are named by their number in the file, whatever request they wen
 
 test('of very many bad lines the first thousand are named and all are counted', async () => {
   const { exitCode, stderr } = await kvist(['import', '-c', 'bad', '-'], 'oops\n'.repeat(2500))
-  const told = stderr.trim().split('\n')
-  expect({ exitCode, named: told.length - 1, last: told.at(-1) }).toEqual({
+  const messages = stderr.trim().split('\n')
+  expect({ exitCode, named: messages.length - 1, last: messages.at(-1) }).toEqual({
     exitCode: 1,
     named: 1000,
     last: 'kvist: stored 0, failed 2500',
@@ -246,7 +246,7 @@ test('an export that fails leaves the file that was there, and no part of a new 
   expect(existsSync(`${file}.part`)).toBe(false)
 })
 
-test('files that cannot be read or written are told', async () => {
+test('files that cannot be read or written are reported', async () => {
   const missing = join(folder, 'missing.ndjson')
   expect(await kvist(['import', missing])).toMatchObject({
     exitCode: 1,

@@ -36,21 +36,21 @@ function watch(args: readonly string[], url = server.url, env = {}): Watching {
 
 function linesOf(stream: ReadableStream<Uint8Array>): (count: number) => Promise<string[]> {
   let text = ''
-  let heard = () => {}
+  let onData = () => {}
   ;(async () => {
     const decoder = new TextDecoder()
     for await (const part of stream) {
       text += decoder.decode(part, { stream: true })
-      heard()
+      onData()
     }
   })()
   return (count) =>
     new Promise((resolve) => {
-      heard = () => {
+      onData = () => {
         const lines = text.split('\n').slice(0, -1)
         if (lines.length >= count) resolve(lines)
       }
-      heard()
+      onData()
     })
 }
 
@@ -202,7 +202,7 @@ test.each([
   }
 })
 
-/** Of one member not every change is seen by who asks from time to time, but its last state is. */
+/** Of one member not every change is seen by polling, but its last state is. */
 async function untilLast(watching: Watching, from: number, expected: string): Promise<void> {
   for (let count = from; ; count++) {
     const lines = withoutRevisions(await watching.lines(count))
@@ -211,7 +211,7 @@ async function untilLast(watching: Watching, from: number, expected: string): Pr
 }
 
 test.each([[[]], [['--interval', '100ms']]])(
-  'a point that is gone gives a reset, and then everything %j',
+  'a resume point that is gone gives a reset, and then everything %j',
   async (how) => {
     const collection = newCollection()
     await put(`${collection}/k`, '1')

@@ -54,7 +54,7 @@ export function runOnTerminal(args: readonly string[], { env = {} }: RunOptions 
   const decoder = new TextDecoder()
   let screen = ''
   let seen = 0
-  let heard = () => {}
+  let onData = () => {}
   const child = Bun.spawn([kvistProgram, ...args], {
     env: { TERM: 'xterm', ...environment(env) },
     terminal: {
@@ -62,7 +62,7 @@ export function runOnTerminal(args: readonly string[], { env = {} }: RunOptions 
       rows: 30,
       data(_terminal, part) {
         screen += decoder.decode(part, { stream: true })
-        heard()
+        onData()
       },
     },
   })
@@ -71,7 +71,7 @@ export function runOnTerminal(args: readonly string[], { env = {} }: RunOptions 
     screen: () => screen,
     async shows(text) {
       await new Promise<void>((resolve, reject) => {
-        heard = () => {
+        onData = () => {
           const at = screen.indexOf(text, seen)
           if (at === -1) return
           seen = at + text.length
@@ -80,7 +80,7 @@ export function runOnTerminal(args: readonly string[], { env = {} }: RunOptions 
         exited.then(() =>
           reject(new Error(`ended without ${JSON.stringify(text)}: ${JSON.stringify(screen)}`)),
         )
-        heard()
+        onData()
       })
     },
     type: (text) => void child.terminal?.write(text),

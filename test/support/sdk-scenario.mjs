@@ -4,7 +4,7 @@
  *
  * @param sdk the module of the client
  * @param places {url: of kvist, run: a name that no other run has, control: of a server whose /restart kills kvist and starts it again, hasty: of a server
- *   that ends a connection at its second increment, tells at /count how many it has got, and says nothing to a GET}
+ *   that ends a connection at its second increment, says at /count how many it has got, and says nothing to a GET}
  * @returns what was found, the same everywhere
  */
 export async function scenario(sdk, { url, run, control, hasty }) {
@@ -80,14 +80,14 @@ export async function scenario(sdk, { url, run, control, hasty }) {
 /** Changes before and after the server is killed, and what came of them. */
 async function watched(watching, control) {
   await watching.put('a', 1)
-  const heard = []
+  const received = []
   const counts = { connected: 0, lost: 0 }
   for await (const event of watching.watch({
     since: (await watching.head('a')).revision - 1,
     onConnect: () => counts.connected++,
     onDisconnect: () => counts.lost++,
   })) {
-    heard.push(`${event.type} ${event.key}`)
+    received.push(`${event.type} ${event.key}`)
     if (event.key === 'a') await watching.put('b', 2)
     if (event.key === 'b' && event.type === 'put') {
       await watching.delete('b')
@@ -96,7 +96,7 @@ async function watched(watching, control) {
     if (event.type === 'delete') await watching.put('c', 3)
     if (event.key === 'c') break
   }
-  return [...heard, counts]
+  return [...received, counts]
 }
 
 /** How often an increment was sent that may have been done: by the client, or by the runtime on its own. */
