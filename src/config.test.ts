@@ -5,6 +5,7 @@ import { UsageError } from './options.ts'
 const defaults: Config = {
   port: 7070,
   host: '127.0.0.1',
+  engine: 'sqlite',
   dataFolder: './kvist-data',
   configFile: null,
   dialect: null,
@@ -52,6 +53,13 @@ const accepted: [args: string[], env: Record<string, string>, part: Partial<Conf
   [['--host', '127.8.8.8'], {}, { host: '127.8.8.8' }],
   [['--host', 'LOCALHOST'], {}, { host: 'LOCALHOST' }],
   [['--data', '-'], {}, { dataFolder: '-' }],
+  [['--engine', 'memory'], {}, { engine: 'memory' }],
+  [['--engine', 'sqlite', '--data', 'd'], { KVIST_ENGINE: 'memory' }, { engine: 'sqlite', dataFolder: 'd' }],
+  [
+    [],
+    { KVIST_ENGINE: 'memory', KVIST_DATA: '/k', KVIST_DURABILITY: 'full' },
+    { engine: 'memory', dataFolder: '/k' },
+  ],
   [['--dialect', 'keys'], {}, { dialect: 'keys' }],
   [[], { KVIST_DIALECT: 'minstore', KVIST_CONFIG: 'a.ts' }, { dialect: 'minstore', configFile: 'a.ts' }],
   // Ozza's own variables, for that dialect alone, where kvist's do not say.
@@ -114,6 +122,17 @@ const refused: [args: string[], env: Record<string, string>, message: string][] 
   [[], { KVIST_DATA: '' }, 'KVIST_DATA is empty: it must be the path of a folder'],
   [['--host', 'a b\nc'], {}, '--host must be a host name or an address, not "a b\\nc"'],
   [['--durability', 'Full'], {}, '--durability must be full or relaxed, not "Full"'],
+  [['--engine', 'redis'], {}, '--engine must be sqlite or memory, not "redis"'],
+  [
+    ['--data', 'd', '--engine', 'memory'],
+    {},
+    '--engine memory keeps nothing on disk: leave out --data, or --engine memory',
+  ],
+  [
+    ['--durability=full'],
+    { KVIST_ENGINE: 'memory' },
+    '--engine memory keeps nothing on disk: leave out --durability, or --engine memory',
+  ],
   [
     ['--dialect', 'Ozza'],
     {},

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { defaultTombstonesMs } from './core/compactor.ts'
 import type { Durability } from './core/engine.ts'
 import { parseCollection } from './core/keys.ts'
+import { type EngineName, engineNames } from './engines/engine-names.ts'
 import { choice, duration, size, text, toggle, wholeNumber } from './option-kinds.ts'
 import { type Environment, option, parseArguments, refuse, type Values } from './options.ts'
 
@@ -24,6 +25,13 @@ export const options = {
     env: 'KVIST_HOST',
     default: '127.0.0.1',
     help: 'address to listen on; beyond this machine only with KVIST_TOKEN or --no-auth',
+  }),
+  engine: option<EngineName>({
+    ...choice<EngineName>(...engineNames),
+    flag: 'engine',
+    env: 'KVIST_ENGINE',
+    default: 'sqlite',
+    help: 'sqlite: in files of the data folder; memory: nowhere but in memory, gone when the server stops',
   }),
   dataFolder: option({
     ...text('FOLDER', 'the path of a folder', parsePath),
@@ -168,6 +176,7 @@ export function parseConfig(args: readonly string[], env: Environment): Config {
   refuseOpenDoor(values)
   refuseOpenMemcachedDoor(values)
   refuseSilence(values)
+  refuseUnkept(values, args)
   return values
 }
 
@@ -202,6 +211,15 @@ function refuseOpenMemcachedDoor(config: Config): void {
 function refuseSilence({ accessLog, logLevel }: Config): void {
   if (!accessLog || logLevel === 'info') return
   refuse(`--access-log writes events of level info, which --log-level ${logLevel} leaves out`)
+}
+
+/** Flags about files, given in so many words, contradict an engine without any; variables may be those of the machine. */
+function refuseUnkept({ engine }: Config, args: readonly string[]): void {
+  if (engine !== 'memory') return
+  for (const flag of ['--data', '--durability']) {
+    if (!args.some((arg) => arg === flag || arg.startsWith(`${flag}=`))) continue
+    refuse(`--engine memory keeps nothing on disk: leave out ${flag}, or --engine memory`)
+  }
 }
 
 /** 127.0.0.0/8, ::1 and localhost. */

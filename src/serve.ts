@@ -2,7 +2,7 @@ import { version } from '../package.json'
 import type { Config } from './config.ts'
 import { type Database, openDatabase } from './core/database.ts'
 import { maxMemcachedHeldBytes, maxValueBytes } from './core/limits.ts'
-import { openSqlite } from './engines/sqlite/engine.ts'
+import { openEngine } from './engines/open.ts'
 import { accessLog } from './http/access-log.ts'
 import { dialectRoutes } from './http/dialects/all.ts'
 import { docsRoutes } from './http/docs-page.ts'
@@ -38,7 +38,7 @@ export async function serve(config: Config): Promise<Running> {
   }
   const file = config.configFile === null ? null : await loadConfigFile(config.configFile, builtInProcesses)
   const db = await openDatabase({
-    open: (onCommit) => openSqlite({ dir: config.dataFolder, durability: config.durability, onCommit }),
+    open: (onCommit) => openEngine(config, Date.now(), onCommit),
     cacheBytes: config.cacheBytes,
     tombstonesMs: config.tombstonesMs,
     now: Date.now,
@@ -131,10 +131,10 @@ function memcachedPort(
 }
 
 function announce(log: Log, config: Config, url: string, memcached: MemcachedServer | null): void {
-  log.info(`kvist serves ${url}`, {
+  const isInMemory = config.engine === 'memory'
+  log.info(`kvist serves ${url}${isInMemory ? ' from memory: nothing is kept on disk' : ''}`, {
     url,
-    data: config.dataFolder,
-    durability: config.durability,
+    ...(isInMemory ? { engine: config.engine } : { data: config.dataFolder, durability: config.durability }),
     ...(memcached === null ? {} : { memcached: memcached.address }),
   })
 }

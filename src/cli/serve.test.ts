@@ -1,5 +1,5 @@
 import { afterAll, expect, test } from 'bun:test'
-import { rmSync } from 'node:fs'
+import { readdirSync, rmSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { run } from '../../test/support/program.ts'
 import { newFolder, runServe, startServer, type TestServer } from '../../test/support/server.ts'
@@ -90,6 +90,20 @@ test('what keeps it from starting is printed in one line', async () => {
       output: expect.stringMatching(message),
     })
   }
+  await server.remove()
+})
+
+test('a server in memory says so, writes no file, and forgets everything when it stops', async () => {
+  const server = await startServer({ engine: 'memory' })
+  const env = { KVIST_URL: server.url }
+  expect(server.output()).toMatch(/"message":"kvist serves \S+ from memory: nothing is kept on disk"/)
+  await run(['put', 'k', '1'], { env })
+  expect((await run(['get', 'k'], { env })).stdout.toString()).toBe('1')
+  expect(await server.stop()).toBe(0)
+  expect(readdirSync(server.dataFolder)).toEqual([])
+  const again = await startServer({ engine: 'memory', flags: ['--port', `${server.port}`] })
+  expect((await run(['get', 'k'], { env })).exitCode).toBe(1)
+  await again.remove()
   await server.remove()
 })
 

@@ -13,6 +13,11 @@ export function stampToMs(stamp: number): number {
   return Math.floor(stamp / countsPerMs)
 }
 
+/** The first stamp of a millisecond. */
+export function msToStamp(ms: number): number {
+  return ms * countsPerMs
+}
+
 export interface HybridClock {
   /** A stamp larger than every stamp given or seen before. */
   next(nowMs: number): number
@@ -24,7 +29,7 @@ export function hybridClock(): HybridClock {
   let last = 0
   return {
     next(nowMs) {
-      last = Math.max(last + 1, nowMs * countsPerMs)
+      last = Math.max(last + 1, msToStamp(nowMs))
       return last
     },
     observe(stamp) {

@@ -26,6 +26,8 @@ export interface ServerOptions {
   /** Default: a new folder, which `remove` takes away. */
   readonly dataFolder?: string
   readonly flags?: readonly string[]
+  /** Default: SQLite's, in the data folder. */
+  readonly engine?: 'memory'
   readonly env?: Readonly<Record<string, string>>
   /** The program and its arguments up to and with `serve`; default: `bin/kvist serve`. */
   readonly command?: readonly string[]
@@ -37,7 +39,8 @@ export const kvistProgram = join(import.meta.dir, '../../bin/kvist')
 export async function startServer(options: ServerOptions = {}): Promise<TestServer> {
   const dataFolder = options.dataFolder ?? newFolder()
   const { flags = [], command = [kvistProgram, 'serve'] } = options
-  const child = Bun.spawn([...command, '--port', '0', '--data', dataFolder, ...flags], {
+  const store = options.engine === undefined ? ['--data', dataFolder] : ['--engine', options.engine]
+  const child = Bun.spawn([...command, '--port', '0', ...store, ...flags], {
     env: { ...cleanEnvironment(), ...options.env },
     stdin: 'ignore',
     stdout: 'pipe',

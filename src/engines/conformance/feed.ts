@@ -8,6 +8,7 @@ import {
   check,
   collection,
   expectCode,
+  nextTick,
   noonMs,
   put,
   read,
@@ -79,20 +80,7 @@ export function feedPromises({ storeTest, phaseTest }: Suite): void {
 
   storeTest('a point that is not one of the feed is refused', async (store) => {
     await write(store, put('a'))
-    for (const point of [
-      'x',
-      '-1',
-      '1.5',
-      ' ',
-      '1e3',
-      '01',
-      '1-',
-      '1-x',
-      '1-1',
-      '0-1',
-      '1-01',
-      '99999999999999999999',
-    ]) {
+    for (const point of ['x', ' ', '-1', '!', '\0', 'é', 'x'.repeat(10_000)]) {
       await expectCode((async () => store.engine.changes(point, 10))(), 'invalid_cursor')
     }
   })
@@ -121,6 +109,7 @@ export function feedPromises({ storeTest, phaseTest }: Suite): void {
     ],
     async (store) => {
       const all = (await changesAfter(store)).changes
+      const cursors = await cursorsOf(store)
       for (const of of [collection, 'others', 'third', 'none']) {
         const own = all.filter((change) => change.collection === of)
         for (const limit of [1, 2, 7, 100]) {
@@ -128,8 +117,7 @@ export function feedPromises({ storeTest, phaseTest }: Suite): void {
           expect(changes).toEqual(own)
           expect(next).toBe(store.engine.head())
         }
-        for (const [i, change] of all.entries()) {
-          const after = String(revisionOf(change))
+        for (const [i, after] of cursors.entries()) {
           const rest = all.slice(i + 1).filter((one) => one.collection === of)
           expect((await changesAfter(store, after, 5, of)).changes).toEqual(rest)
         }
@@ -203,7 +191,7 @@ export function feedPromises({ storeTest, phaseTest }: Suite): void {
         }
         point = page.next
         if (page.atEnd && done) return
-        if (page.atEnd) await new Promise((resolve) => setImmediate(resolve))
+        if (page.atEnd) await nextTick()
       }
     }
     const following = follow()
@@ -260,7 +248,7 @@ export function feedPromises({ storeTest, phaseTest }: Suite): void {
         for (const revision of [member?.revision ?? 0, ...changes.map(revisionOf)]) {
           if (revision > 0) expect(store.heard.map(revisionOf)).toContain(revision)
         }
-        await new Promise((resolve) => setImmediate(resolve))
+        await nextTick()
       }
       await writing
     }

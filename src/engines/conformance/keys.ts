@@ -2,6 +2,7 @@ import { expect } from 'bun:test'
 import { maxKeyBytes, maxPageBytes } from '../../core/limits.ts'
 import {
   collection,
+  nextTick,
   type PutOptions,
   put,
   type RangeOptions,
@@ -209,6 +210,7 @@ export function keyPromises({ storeTest, phaseTest }: Suite): void {
         const key = `${steady[(i * 37) % 400]}-between`
         await write(store, put(key), put(steady[(i * 61) % 400]!, String(i)))
         if (i % 3 === 0) await write(store, remove(key))
+        await nextTick()
       }
     }
     const churning = churn()
@@ -229,7 +231,7 @@ export function keyPromises({ storeTest, phaseTest }: Suite): void {
         } as const
         const { members, next } = await store.engine.scan(range)
         found.push(...members.map(({ key }) => key))
-        await new Promise((resolve) => setImmediate(resolve))
+        await nextTick()
         if (next === null) break
         bound = next
       }

@@ -21,5 +21,5 @@ for (const [name, segmentBytes, smallBytes] of [
     mappedBytes.small = smallBytes
     return openSqlite({ dir: join(root, store), durability, onCommit, segmentBytes })
   }
-  conformance(name, open, { commitsSpanCollections: true })
+  conformance(name, open, { commitSpans: 'store', isDurable: true })
 }

@@ -3,9 +3,10 @@ import { dirname, join, resolve } from 'node:path'
 import { hybridClock, stampToMs } from '../../core/clock.ts'
 import type { Durability, Engine, OnCommit } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
+import { hasSeen } from '../revision-cursor.ts'
 import { type Applier, segmentsPerJob, startApplier } from './applier.ts'
 import { type Committer, startCommitter } from './committer.ts'
-import { changesAfter, hasSeen } from './feed.ts'
+import { changesAfter } from './feed.ts'
 import { lockFolder } from './lock.ts'
 import { DamagedLog, type LoadedSegment, listSegments, loadLog, syncFolder } from './log.ts'
 import { addStoredRecord, countRecord, memtable } from './memtable.ts'
@@ -27,7 +28,7 @@ import { type Counts, RefusedFile, readStart } from './table.ts'
  * The embedded engine: the log is the truth, the tables are an index of it (docs/design/engine-sqlite.md).
  *
  * It has a single line, so a commit may span any members. A cursor is a revision in decimal, and another behind it on the
- * way from the beginning of a feed some of whose tombstones are forgotten (feed.ts).
+ * way from the beginning of a feed some of whose tombstones are forgotten (revision-cursor.ts).
  *
  * A data folder holds `kvist.db` (SQLite, with its -wal and -shm), `log-…` (what the tables may not have yet),
  * `spare-…` (files for the log to use again) and `lock`.

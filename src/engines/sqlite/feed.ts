@@ -1,7 +1,7 @@
-import type { ChangesPage, ChangesScope, FeedCursor, VersionRef } from '../../core/engine.ts'
-import { KvistError } from '../../core/errors.ts'
+import type { ChangesPage, ChangesScope, FeedCursor } from '../../core/engine.ts'
 import { maxPageBytes } from '../../core/limits.ts'
 import { type Change, revisionOf } from '../../core/member.ts'
+import { beganAfter, cursorText, parseCursor, requireServed } from '../revision-cursor.ts'
 import { findRecord, type Memtable } from './memtable.ts'
 import { type Overlay, readMember } from './overlay.ts'
 import {
@@ -26,47 +26,6 @@ export const maxExaminedChanges = 20_000
 /** What a block counts that is looked through for the rows of one collection. */
 const blockCost = 500
 const blocksAtOnce = 64
-
-/**
- * What a cursor says: the reader has seen everything up to `revision`. `began` is the head at the time when the reader
- * began at the beginning of a feed some of whose tombstones are forgotten. What was removed before that it never saw, so
- * it misses nothing while only such tombstones are forgotten. Written `revision` or `revision-began`.
- */
-interface Position {
-  readonly revision: number
-  readonly began: number | null
-}
-
-function parseCursor(cursor: FeedCursor): Position {
-  if (cursor === '') return { revision: 0, began: null }
-  const match = /^(0|[1-9]\d{0,15})(?:-([1-9]\d{0,15}))?$/.exec(cursor)
-  const revision = Number(match?.[1])
-  const began = match?.[2] === undefined ? null : Number(match[2])
-  const isGood = Number.isSafeInteger(revision) && (began === null || (revision > 0 && revision < began))
-  if (!isGood || !Number.isSafeInteger(began ?? 0)) {
-    throw new KvistError('invalid_cursor', 'this is not a point of the feed')
-  }
-  return { revision, began }
-}
-
-function cursorText(revision: number, began: number | null): FeedCursor {
-  return began !== null && revision < began ? `${revision}-${began}` : String(revision)
-}
-
-export function hasSeen(cursor: FeedCursor, { revision }: VersionRef): boolean {
-  return parseCursor(cursor).revision >= revision
-}
-
-function requireServed({ revision, began }: Position, forgotten: number, head: number): void {
-  const extra = { oldest: String(forgotten) }
-  if (Math.max(revision, began ?? 0) > head) {
-    const detail = 'the feed ends before this point: the store is older than it was, from a copy or a crash'
-    throw new KvistError('compacted', detail, extra)
-  }
-  if (revision > 0 && (began ?? revision) < forgotten) {
-    throw new KvistError('compacted', 'the feed does not reach back to this point any more', extra)
-  }
-}
 
 /** A page as it grows. */
 interface Draft {
@@ -101,7 +60,7 @@ export function changesAfter(
   const after = parseCursor(cursor)
   const forgotten = overlay.reader.forgotten()
   requireServed(after, forgotten, head)
-  const began = after.revision === 0 && forgotten > 0 ? head : after.began
+  const began = beganAfter(after, forgotten, head)
   const draft = { limit, changes: [], revisions: [], bytes: 0, examined: 0, passed: after.revision }
   const atEnd = readChanges(draft, overlay, scope)
   const { changes, revisions, passed } = draft

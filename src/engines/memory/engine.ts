@@ -1,0 +1,118 @@
+import { hybridClock, stampToMs } from '../../core/clock.ts'
+import { type Distribution, distribution, observe } from '../../core/distribution.ts'
+import {
+  type Commit,
+  type CommitResult,
+  type Engine,
+  type EngineStats,
+  type FeedCursor,
+  groupCommitBounds,
+  type OnCommit,
+  syncSecondsBounds,
+} from '../../core/engine.ts'
+import { KvistError } from '../../core/errors.ts'
+import { type Committed, revisionOf } from '../../core/member.ts'
+import { hasSeen } from '../revision-cursor.ts'
+import { applyCommit } from './commit.ts'
+import { changesAfter, collectionStats, expiringMembers, scanMembers } from './reads.ts'
+import { forget, latestChange, memberOf, newState, type State } from './state.ts'
+
+export interface MemoryOptions {
+  readonly onCommit: OnCommit
+  /**
+   * Larger than any that an earlier store of this server gave out, so that what clients remember of that one, ETags and
+   * cursors, matches nothing of this one.
+   */
+  readonly firstRevision?: number
+}
+
+/**
+ * The engine that keeps everything in memory and nothing on disk (docs/design/engine-memory.md). A commit is done when
+ * the call returns, before its promise resolves; it is as durable as the process.
+ */
+export function openMemory({ onCommit, firstRevision = 1 }: MemoryOptions): Engine {
+  const state = newState(firstRevision - 1)
+  const clock = hybridClock()
+  const stats = newStats()
+  let isClosed = false
+
+  function open(): State {
+    if (isClosed) throw new KvistError('closing', 'the server is stopping')
+    return state
+  }
+
+  async function commit(given: Commit): Promise<CommitResult> {
+    const before = open().lastRevision
+    const { result, changes } = applyCommit(state, clock, given)
+    count(stats, result, changes.length)
+    if (changes.length > 0) onCommit(changes, cursorsFrom(before, changes))
+    return result
+  }
+
+  return {
+    read: (collection, key) => memberOf(latestChange(open(), { collection, key })),
+    readMany: (refs) => refs.map((ref) => memberOf(latestChange(open(), ref))),
+    tombstone(collection, key) {
+      const change = latestChange(open(), { collection, key })
+      return change === null || change.type === 'put' ? null : change.tombstone
+    },
+    scan: (range) => scanMembers(open(), range),
+    commit,
+    changes: (after, limit, scope) => changesAfter(open(), after, limit, scope),
+    hasSeen,
+    head: () => String(state.lastRevision),
+    forget: async (beforeMs, limit) => forgetTombstones(open(), beforeMs, limit),
+    expiring: (atMs, limit) => expiringMembers(open(), atMs, limit),
+    collections: () => collectionStats(open()),
+    stats: () => stats,
+    async close() {
+      isClosed = true
+    },
+  }
+}
+
+/** Where a reader stands after each change of a commit: renewals have no revision of their own. */
+function cursorsFrom(before: number, changes: readonly Committed[]): (index: number) => FeedCursor {
+  return (index) => {
+    for (let i = index; i >= 0; i--) {
+      const change = changes[i]!
+      if (change.type !== 'renew') return String(revisionOf(change))
+    }
+    return String(before)
+  }
+}
+
+function forgetTombstones(state: State, beforeMs: number, limit: number): number {
+  let forgotten = 0
+  for (; forgotten < limit; forgotten++) {
+    const oldest = state.tombstones.first()
+    if (oldest === undefined || oldest.change.type === 'put') break
+    if (stampToMs(oldest.change.tombstone.clock) >= beforeMs) break
+    forget(state, oldest)
+  }
+  return forgotten
+}
+
+interface Stats extends EngineStats {
+  commits: number
+  failedChecks: number
+  writes: number
+  readonly groupCommits: Distribution
+}
+
+function newStats(): Stats {
+  return {
+    commits: 0,
+    failedChecks: 0,
+    writes: 0,
+    groupCommits: distribution(groupCommitBounds),
+    syncSeconds: distribution(syncSecondsBounds),
+  }
+}
+
+function count(stats: Stats, result: CommitResult, writes: number): void {
+  if (result.ok) stats.commits++
+  else stats.failedChecks++
+  stats.writes += writes
+  if (writes > 0) observe(stats.groupCommits, 1)
+}

@@ -1,0 +1,93 @@
+/**
+ * Items in an order of their own, each in it once: an array of sorted chunks. Finding a place takes two binary searches,
+ * and inserting moves part of one chunk.
+ */
+export interface OrderedList<Item> {
+  insert(item: Item): void
+  /** Does nothing where no item compares equal. */
+  delete(item: Item): void
+  /** Items in order, from the first that is not before the bound. Do not change the list meanwhile. */
+  ascending(isBefore: (item: Item) => boolean): Generator<Item>
+  /** Items in reverse, from the last that is before the bound. Do not change the list meanwhile. */
+  descending(isBefore: (item: Item) => boolean): Generator<Item>
+  first(): Item | undefined
+}
+
+export const maxChunkItems = 512
+
+/** `isLess` is a total order: of two different items one is less. */
+export function orderedList<Item>(isLess: (a: Item, b: Item) => boolean): OrderedList<Item> {
+  /** None is empty. */
+  const chunks: Item[][] = []
+
+  /** The chunk and index of the first item that is not before the bound; past the last chunk when all are. */
+  function find(isBefore: (item: Item) => boolean): { c: number; i: number } {
+    const c = partition(chunks.length, (index) => isBefore(chunks[index]!.at(-1)!))
+    const chunk = chunks[c]
+    return { c, i: chunk === undefined ? 0 : partition(chunk.length, (index) => isBefore(chunk[index]!)) }
+  }
+
+  return {
+    insert(item) {
+      const { c, i } = find((other) => isLess(other, item))
+      const last = chunks.at(-1)
+      // Behind all others: most items that come are the newest.
+      const chunk = chunks[c] ?? last
+      if (chunk === undefined) chunks.push([item])
+      else if (chunk === chunks[c]) chunk.splice(i, 0, item)
+      else chunk.push(item)
+      const at = Math.min(c, chunks.length - 1)
+      if (chunks[at]!.length > maxChunkItems) split(chunks, at, c > at)
+    },
+    delete(item) {
+      const { c, i } = find((other) => isLess(other, item))
+      const chunk = chunks[c]
+      const found = chunk?.[i]
+      if (chunk === undefined || found === undefined || isLess(item, found)) return
+      chunk.splice(i, 1)
+      merge(chunks, c)
+    },
+    *ascending(isBefore) {
+      let { c, i } = find(isBefore)
+      for (; c < chunks.length; c++, i = 0) for (; i < chunks[c]!.length; i++) yield chunks[c]![i]!
+    },
+    *descending(isBefore) {
+      let { c, i } = find(isBefore)
+      for (;;) {
+        while (--i >= 0) yield chunks[c]![i]!
+        if (--c < 0) return
+        i = chunks[c]!.length
+      }
+    },
+    first: () => chunks[0]?.[0],
+  }
+}
+
+/** In halves; where items come at the end, all but the last stay together, so that chunks fill up. */
+function split<Item>(chunks: Item[][], at: number, isAtEnd: boolean): void {
+  const chunk = chunks[at]!
+  chunks.splice(at + 1, 0, chunk.splice(isAtEnd ? maxChunkItems : maxChunkItems / 2))
+}
+
+/** Takes an empty chunk out, and joins a small one with the next. */
+function merge<Item>(chunks: Item[][], at: number): void {
+  const chunk = chunks[at]!
+  const next = chunks[at + 1]
+  if (chunk.length === 0) chunks.splice(at, 1)
+  else if (next !== undefined && chunk.length + next.length <= maxChunkItems / 2) {
+    chunk.push(...next)
+    chunks.splice(at + 1, 1)
+  }
+}
+
+/** The first index from which `isBefore` is false. */
+function partition(length: number, isBefore: (index: number) => boolean): number {
+  let low = 0
+  let high = length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if (isBefore(middle)) low = middle + 1
+    else high = middle
+  }
+  return low
+}

@@ -1,0 +1,112 @@
+import type {
+  ChangesPage,
+  ChangesScope,
+  CollectionStats,
+  ExpiringRef,
+  FeedCursor,
+  ScanPage,
+  ScanRange,
+} from '../../core/engine.ts'
+import { sortKey } from '../../core/keys.ts'
+import { maxPageBytes } from '../../core/limits.ts'
+import { type Change, keyOf, type Member, revisionOf } from '../../core/member.ts'
+import { beganAfter, cursorText, parseCursor, requireServed } from '../revision-cursor.ts'
+import { type Entry, expiryOf, latestChange, type State } from './state.ts'
+
+/** Pages of members and of changes. */
+
+export function scanMembers(state: State, range: ScanRange): ScanPage {
+  const { order, limit, keysOnly } = range
+  const members: Member[] = []
+  let bytes = 0
+  for (const { change } of entriesIn(state, range)) {
+    if (change.type !== 'put') continue
+    if (members.length === limit || bytes >= maxPageBytes) {
+      return { members, next: order === 'asc' ? change.member.key : members.at(-1)!.key }
+    }
+    members.push(keysOnly ? { ...change.member, value: '' } : change.member)
+    bytes += members.at(-1)!.value.length
+  }
+  return { members, next: null }
+}
+
+function* entriesIn(state: State, { collection, from, to, order }: ScanRange): Generator<Entry> {
+  const members = state.collections.get(collection)?.members
+  if (members === undefined) return
+  const low = from === null ? '' : sortKey(from)
+  const high = to === null ? null : sortKey(to)
+  const isPastEnd = ({ sorted }: Entry) => high !== null && sorted >= high
+  if (order === 'asc') {
+    for (const entry of members.ascending(({ sorted }) => sorted < low)) {
+      if (isPastEnd(entry)) return
+      yield entry
+    }
+    return
+  }
+  for (const entry of members.descending((one) => !isPastEnd(one))) {
+    if (entry.sorted < low) return
+    yield entry
+  }
+}
+
+/** Throws `invalid_cursor` and `compacted`. */
+export function changesAfter(
+  state: State,
+  cursor: FeedCursor,
+  limit: number,
+  scope: ChangesScope | undefined,
+): ChangesPage {
+  const after = parseCursor(cursor)
+  const { forgotten, lastRevision } = state
+  requireServed(after, forgotten, lastRevision)
+  const began = beganAfter(after, forgotten, lastRevision)
+  const changes: Change[] = []
+  let bytes = 0
+  let atEnd = true
+  for (const change of changesIn(state, after.revision, scope)) {
+    atEnd = changes.length < limit && bytes < maxPageBytes
+    if (!atEnd) break
+    changes.push(change)
+    if (change.type === 'put') bytes += change.member.value.length
+  }
+  const cursorAfter = (index: number) => cursorText(revisionOf(changes[index]!), began)
+  return {
+    changes,
+    cursorAfter,
+    next: atEnd ? cursorText(lastRevision, began) : cursorAfter(changes.length - 1),
+    atEnd,
+  }
+}
+
+function* changesIn(state: State, revision: number, scope: ChangesScope | undefined): Generator<Change> {
+  if (scope?.key !== undefined) {
+    const change = latestChange(state, { collection: scope.collection, key: scope.key })
+    if (change !== null && revisionOf(change) > revision) yield change
+    return
+  }
+  const feed = scope === undefined ? state.feed : state.collections.get(scope.collection)?.feed
+  if (feed === undefined) return
+  for (const { change } of feed.ascending((entry) => revisionOf(entry.change) <= revision)) yield change
+}
+
+export function expiringMembers(state: State, atMs: number, limit: number): ExpiringRef[] {
+  const found: ExpiringRef[] = []
+  for (const { change } of state.expiries.ascending(() => false)) {
+    const expiresAtMs = expiryOf(change)!
+    if (found.length === limit || expiresAtMs > atMs) break
+    found.push({
+      collection: change.collection,
+      key: keyOf(change),
+      revision: revisionOf(change),
+      expiresAtMs,
+    })
+  }
+  return found
+}
+
+export function collectionStats(state: State): CollectionStats[] {
+  return [...state.collections.values()]
+    .filter(({ count }) => count > 0)
+    .map(({ name, count, bytes }) => ({ name, members: count, bytes }))
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+}

@@ -1,0 +1,18 @@
+import { msToStamp } from '../core/clock.ts'
+import type { Durability, Engine, OnCommit } from '../core/engine.ts'
+import type { EngineName } from './engine-names.ts'
+import { openMemory } from './memory/engine.ts'
+import { openSqlite } from './sqlite/engine.ts'
+
+export interface EngineOptions {
+  readonly engine: EngineName
+  /** Where SQLite keeps its files. */
+  readonly dataFolder: string
+  readonly durability: Durability
+}
+
+/** Throws an Error with one clear line when the store must not be opened. */
+export async function openEngine(options: EngineOptions, nowMs: number, onCommit: OnCommit): Promise<Engine> {
+  if (options.engine === 'memory') return openMemory({ onCommit, firstRevision: msToStamp(nowMs) })
+  return openSqlite({ dir: options.dataFolder, durability: options.durability, onCommit })
+}
