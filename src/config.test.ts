@@ -13,6 +13,7 @@ const defaults: Config = {
   cacheBytes: 201_326_592,
   tombstonesMs: 7 * 24 * 3_600_000,
   idleTimeoutSeconds: 30,
+  maxConnections: null,
   stopTimeoutMs: 10_000,
   logLevel: 'info',
   accessLog: false,

@@ -82,6 +82,13 @@ export const options = {
     default: 30,
     help: 'how long a slow client may be silent',
   }),
+  maxConnections: option<number | null>({
+    ...wholeNumber(1, 1_000_000),
+    flag: 'max-connections',
+    env: 'KVIST_MAX_CONNECTIONS',
+    default: null,
+    help: 'clients that may be connected at once; what the limit on open files allows when left out',
+  }),
   stopTimeoutMs: option({
     ...duration('ms', 0, 3_600_000),
     flag: 'stop-timeout',

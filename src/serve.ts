@@ -14,6 +14,9 @@ import type { Route } from './http/route.ts'
 import { listen } from './http/server.ts'
 import { v1Routes } from './http/v1/routes.ts'
 import { listenMemcached, type MemcachedServer } from './memcached/listener.ts'
+import type { FullLimit } from './net/connections.ts'
+import { connectionCounts } from './net/descriptors.ts'
+import { type Sockets, startSockets } from './net/sockets.ts'
 import { builtInProcesses } from './processes/all.ts'
 import { loadConfigFile } from './processes/config-file.ts'
 import { type Log, type LogFields, startLog } from './telemetry/log.ts'
@@ -36,6 +39,10 @@ export async function serve(config: Config): Promise<Running> {
     metrics.error(error)
     log.error(error, about)
   }
+  const sockets = startSockets(onError, {
+    ...connectionCounts(config.maxConnections),
+    onFull: (limit) => log.warn(...fullWarning(limit)),
+  })
   const file = config.configFile === null ? null : await loadConfigFile(config.configFile, builtInProcesses)
   const db = await openDatabase({
     open: (onCommit) => openEngine(config, Date.now(), onCommit),
@@ -49,7 +56,7 @@ export async function serve(config: Config): Promise<Running> {
   let ready = true
   let memcached: MemcachedServer | null = null
   try {
-    memcached = memcachedPort(config, db, onError)
+    memcached = memcachedPort(config, { db, sockets, onError })
     const { host, port, idleTimeoutSeconds, token, cacheBytes } = config
     const expose = (): Promise<Exposed> =>
       metrics.expose({
@@ -58,9 +65,10 @@ export async function serve(config: Config): Promise<Running> {
         database: db,
         openRequests: http.openRequests,
         watches,
+        maxConnections: sockets.registry.limits.maxConnections,
         connections: {
-          http: http.openConnections,
-          ...(memcached === null ? {} : { memcached: memcached.openConnections }),
+          http: http.connections,
+          ...(memcached === null ? {} : { memcached: memcached.connections }),
         },
         ...(memcached === null ? {} : { memcached: memcached.counts }),
       })
@@ -73,13 +81,14 @@ export async function serve(config: Config): Promise<Running> {
       ...openApiRoutes(() => routes, { version, needsToken: token !== null }),
     ]
     const observe = observer(metrics, config.accessLog ? accessLog(log) : null)
-    const http = listen({ host, port, idleTimeoutSeconds, token, routes, onError, observe })
+    const http = listen({ host, port, idleTimeoutSeconds, token, routes, onError, observe, sockets })
     announce(log, config, http.url, memcached)
     return {
       url: http.url,
       async stop() {
         ready = false
         await Promise.all([http.stop(config.stopTimeoutMs), memcached?.stop(config.stopTimeoutMs)])
+        sockets.registry.stop()
         await db.close()
         file?.stop()
         log.info('stopped')
@@ -106,16 +115,30 @@ function observer(metrics: Metrics, accessLog: Observe | null): Observe {
   }
 }
 
+/** What the log says when there are too many connections. */
+function fullWarning({ of, max, address, isRejected }: FullLimit): [message: string, fields: LogFields] {
+  const limits = {
+    all: `${max} connections, as many as --max-connections allows`,
+    address: `${max} connections from ${address}, half of what --max-connections allows`,
+    listener: `${max} memcached connections, as many as --memcached-max-connections allows`,
+  }
+  const what = isRejected ? 'none is idle, and new ones are turned away' : 'idle ones are closed for new ones'
+  return [`there are ${limits[of]}: ${what}`, { max_connections: max, client: address }]
+}
+
 function memcachedPort(
   config: Config,
-  db: Database,
-  onError: (error: unknown) => void,
+  shared: {
+    readonly db: Database
+    readonly sockets: Sockets
+    readonly onError: (error: unknown) => void
+  },
 ): MemcachedServer | null {
   if (config.memcachedPort === null) return null
   return listenMemcached({
     host: config.memcachedHost,
     port: config.memcachedPort,
-    db,
+    ...shared,
     collection: config.memcachedCollection,
     durability: config.memcachedDurability ?? config.durability,
     token: config.memcachedNoAuth ? null : config.token,
@@ -126,7 +149,6 @@ function memcachedPort(
     maxHeldBytes: maxMemcachedHeldBytes,
     version,
     now: Date.now,
-    onError,
   })
 }
 

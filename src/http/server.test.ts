@@ -163,10 +163,10 @@ test('open requests and connections are counted', async () => {
     ),
   ])
   const port = Number(new URL(url).port)
-  expect([server.openRequests(), await server.openConnections()]).toEqual([0, 0])
+  expect([server.openRequests(), await server.connections.open]).toEqual([0, 0])
   const idle = [connect(port, '127.0.0.1'), connect(port, '127.0.0.1')]
   const asked = fetch(`${url}/x`)
-  while (server.openRequests() === 0 || (await server.openConnections()) !== 3) await Bun.sleep(5)
+  while (server.openRequests() === 0 || (await server.connections.open) !== 3) await Bun.sleep(5)
   tell(answer(200, {}, 'x'))
   await (await asked).text()
   while (server.openRequests() !== 0) await Bun.sleep(5)

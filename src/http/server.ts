@@ -1,7 +1,8 @@
 import { bearerCheck } from '../auth/token.ts'
 import { KvistError } from '../core/errors.ts'
+import type { ConnectionGroup } from '../net/connections.ts'
 import { openListener } from '../net/listener.ts'
-import { startTicks } from '../net/tick.ts'
+import { type Sockets, startSockets } from '../net/sockets.ts'
 import { type Answer, answer } from './answer.ts'
 import { refusedBits, refuseHeaders } from './binding-headers.ts'
 import { type Handler, type Observe, observed } from './observed.ts'
@@ -12,6 +13,7 @@ import { type Api, methods, type Route } from './route.ts'
 import { type Match, routerOf } from './router.ts'
 import { HttpConnection, type HttpServerState } from './wire/connection.ts'
 import type { HttpRequest } from './wire/request.ts'
+import { wholeText } from './wire/response-writer.ts'
 
 export interface HttpOptions {
   readonly host: string
@@ -22,14 +24,15 @@ export interface HttpOptions {
   /** Hears of errors that are kvist's fault, not the client's, with what a log should say of the request. */
   readonly onError: (error: unknown, about?: Readonly<Record<string, unknown>>) => void
   readonly observe: Observe
+  /** Missing: the server has its own. */
+  readonly sockets?: Sockets
 }
 
 export interface HttpServer {
   readonly url: string
   /** Requests that are not answered to their end yet. */
   openRequests(): number
-  /** Connections of clients. */
-  openConnections(): number
+  readonly connections: Readonly<ConnectionGroup>
   /**
    * Takes no more connections, ends answers that last, lets what else is in flight finish within the time, then cuts
    * what is left.
@@ -40,11 +43,12 @@ export interface HttpServer {
 /** Serves the rows at once. Throws where the port cannot be had. */
 export function listen(options: HttpOptions): HttpServer {
   const { host, idleTimeoutSeconds, onError } = options
+  const { registry, ticks } = options.sockets ?? startSockets(onError)
   const handlerOf = handlersOf(options)
   const state: HttpServerState = {
     timeoutSeconds: idleTimeoutSeconds,
-    ticks: startTicks(onError),
-    seconds: 0,
+    clock: registry,
+    ticks,
     isStopping: false,
     openRequests: 0,
     prefetch(request) {
@@ -59,19 +63,24 @@ export function listen(options: HttpOptions): HttpServer {
     hostname: host,
     port: options.port,
     clients: 'HTTP clients',
+    registry,
     connect: (socket) => new HttpConnection(state, socket),
-    onSecond: () => state.seconds++,
+    rejection: () => wholeText(problemAnswer(tooManyConnections(), { 'Retry-After': '1' })),
     onError,
   })
   return {
     url: `http://${listener.address}`,
     openRequests: () => state.openRequests,
-    openConnections: listener.openConnections,
+    connections: listener.connections,
     stop(timeoutMs) {
       state.isStopping = true
       return listener.stop(timeoutMs)
     },
   }
+}
+
+function tooManyConnections(): KvistError {
+  return new KvistError('busy', 'there are too many connections; none of them is idle')
 }
 
 /** What finds the handler of any request, and tells the request of its parameters. */

@@ -1,166 +1,191 @@
 import type { MaybePromise, Write, Written } from '../core/engine.ts'
 import { nextTurn } from '../core/turn.ts'
-import { Answers } from './answers.ts'
+import type { Activity, ProtocolConnection } from '../net/connections.ts'
+import { Output } from '../net/output.ts'
+import type { Socket } from '../net/socket.ts'
 import { hasRules } from './change.ts'
 import type { Command } from './command.ts'
 import { execute } from './execute.ts'
 import { failureLine, isOwnFault } from './failures.ts'
 import { answerPlain, plainWrite } from './plain-writes.ts'
-import { isPressed, type Port, type Session, smallBytes } from './port.ts'
 import { CommandParser } from './protocol.ts'
-import { maxAnswerBytes } from './read.ts'
-import type { Order, Orderer } from './writer.ts'
+import { maxUnsentBytes } from './read.ts'
+import { Responses } from './responses.ts'
+import { type MemcachedState, overMemoryLimit, type Session, smallBytes } from './state.ts'
+import type { PendingWrite, WriteClient } from './write-batcher.ts'
 
-/** What a connection needs of a socket; Bun's has it. */
-export interface Wire {
-  /** Sends as much as there is room for and says how much that was; less than 0 when nobody is there any more. */
-  write(bytes: Uint8Array): number
-  /** No more will be sent; what comes is still read. */
-  shutdown(): void
-  terminate(): void
-  pause(): void
-  resume(): void
-}
+/**
+ * What a connection is doing:
+ *
+ *     open ──▶ closing      no more commands are taken: the client said quit, or cannot be followed further
+ *     open, closing ──▶ lingering    all is answered and our side is closed; input is dropped until the client closes
+ *     any  ──▶ closed       the socket is gone
+ */
+type Phase = 'open' | 'closing' | 'lingering' | 'closed'
 
-/** What a connection may have on its way to the store. */
+/** What one connection may have on its way to the store. */
 const maxInFlightBytes = 4 * 1024 * 1024
-/** Commands that are taken before other connections have their turn. */
-const commandsPerTurn = 2000
-/** A connection that has more to work on than this reads no more. */
+/** Commands that are taken before other connections are served. */
+const commandsPerTick = 2000
+/** A connection with more input than this waiting is not read from. */
 const maxWaitingBytes = 256 * 1024
 /** What a write takes beside its value. */
 const writeBytes = 256
+/** How long a client may take to close when everything is sent. */
+const lingerSeconds = 5
 
 /**
  * One client. Its commands take effect and are answered in their order. Plain writes are sent on without waiting for
  * those before them, so that a pipeline of them shares its way to disk with what other connections write; every
  * other command waits until the writes before it are done, and is done before the next one begins.
  */
-export class Connection implements Session, Orderer {
-  readonly port: Port
-  readonly out = new Answers()
-  /** When the client last sent or took something, in ticks of the port. */
-  heardAtTick: number
-  private readonly wire: Wire
+export class MemcachedConnection implements ProtocolConnection, Session, WriteClient {
+  readonly server: MemcachedState
+  readonly out: Responses
+  private readonly socket: Socket
+  private readonly output: Output
   private readonly parser: CommandParser
+
+  private phase: Phase = 'open'
+  private isLoggedIn: boolean
+  /** The client has closed its side, or the server stops: what has come in whole is done, then the connection ends. */
+  private inputClosed = false
+  private isPaused = false
+  /** A command of a client that is logged in was done. */
+  private wasServed = false
 
   /** Plain writes that are on their way to the store. */
   private inFlight = 0
   private inFlightBytes = 0
   /** A command that waits for the writes before it. */
-  private held: Command | null = null
+  private deferred: Command | null = null
+  /** A command that takes its time. */
   private isBusy = false
+  /** `run` will be called when other connections were served. */
   private isScheduled = false
-  private isPaused = false
-  private loggedIn: boolean
-  private roomAsked: (() => void) | null = null
+  private roomListener: (() => void) | null = null
+
+  /** The part of this connection in `MemcachedState.heldBytes`. */
   private heldBytes = 0
+  lastActive: number
 
-  /** No more commands will come: the client has said so, or the server stops. */
-  private inputEnded = false
-  /** No more commands are taken: the client asked for the end, or cannot be followed further. */
-  private isClosing = false
-  /** Everything is said; what still comes is not listened to. */
-  private isEnded = false
-  isGone = false
-
-  constructor(port: Port, wire: Wire) {
-    this.port = port
-    this.wire = wire
-    this.parser = new CommandParser(port.settings.maxValueBytes)
-    this.heardAtTick = port.tick
-    this.loggedIn = port.mayEnter === null
+  constructor(server: MemcachedState, socket: Socket) {
+    this.server = server
+    this.socket = socket
+    this.output = new Output(socket, server.ticks)
+    this.out = new Responses(this.output)
+    this.parser = new CommandParser(server.settings.maxValueBytes)
+    this.lastActive = server.clock.seconds
+    this.isLoggedIn = server.isAuthorized === null
   }
 
-  /** What the client has sent. The bytes must not change afterwards. */
-  receive(bytes: Uint8Array): void {
-    this.port.counts.bytes_read += bytes.length
-    this.heardAtTick = this.port.tick
-    if (this.inputEnded || this.isEnded) return
+  // Events of the socket and of the listener.
+
+  receive(bytes: Buffer): void {
+    this.server.counts.bytes_read += bytes.length
+    this.lastActive = this.server.clock.seconds
+    if (this.inputClosed || this.isEnding()) return
     this.parser.push(bytes)
     this.run()
   }
 
-  /** There is room to send more. */
   drained(): void {
+    this.lastActive = this.server.clock.seconds
+    this.output.drained()
     this.run()
   }
 
-  /** What has come in whole is still done and answered, then the connection ends. */
-  endInput(): void {
-    this.inputEnded = true
+  halfClosed(): void {
+    this.inputClosed = true
     this.run()
   }
 
-  /** The socket is closed. Commands under way go on; nobody hears of what becomes of them. */
-  gone(): void {
-    this.isGone = true
-    this.isEnded = true
-    this.roomAsked?.()
-    this.port.heldBytes -= this.heldBytes
+  finish(): void {
+    this.halfClosed()
+  }
+
+  close(): void {
+    this.socket.end()
+  }
+
+  /** Commands that are at work go on; their responses are dropped. */
+  closed(): void {
+    this.phase = 'closed'
+    this.output.discard()
+    this.roomListener?.()
+    this.server.heldBytes -= this.heldBytes
     this.heldBytes = 0
   }
 
-  terminate(): void {
-    this.wire.terminate()
+  checkTimeouts(): void {
+    const { clock, settings, counts } = this.server
+    const silentSeconds = clock.seconds - this.lastActive
+    const waitsFor = this.waitsFor()
+    if (waitsFor === 'close') {
+      if (silentSeconds > lingerSeconds) this.socket.terminate()
+    } else if (waitsFor === 'client') {
+      if (silentSeconds <= settings.stallTimeoutSeconds) return
+      counts.idle_kicks++
+      this.socket.terminate()
+    } else if (waitsFor === 'command' && settings.idleTimeoutSeconds > 0) {
+      if (silentSeconds <= settings.idleTimeoutSeconds) return
+      counts.idle_kicks++
+      this.socket.end()
+    }
   }
 
-  /** Says a line, ahead of the end. */
-  turnAway(line: string): void {
-    this.out.line(line)
-    this.isClosing = true
-    this.run()
+  get isFinished(): boolean {
+    return this.isEnding()
   }
 
-  /**
-   * What the connection waits for: `us` (the store), `reading` (the client, to take its answers), `rest` (the client,
-   * to finish what it began), `close` (the client, to close), or `command`, nothing in particular.
-   */
-  waitsFor(): 'us' | 'reading' | 'rest' | 'close' | 'command' {
-    if (this.isEnded) return 'close'
-    if (this.out.byteLength > 0) return 'reading'
-    if (this.isBusy || this.inFlight > 0 || this.isScheduled) return 'us'
-    return this.parser.isMidCommand || !this.loggedIn ? 'rest' : 'command'
+  get activity(): Activity {
+    const waitsFor = this.waitsFor()
+    if (waitsFor === 'close') return 'idle'
+    if (!this.isLoggedIn) return 'new'
+    if (waitsFor !== 'command') return 'busy'
+    return this.wasServed ? 'idle' : 'new'
   }
+
+  // For commands.
 
   async room(): Promise<boolean> {
     this.send()
-    this.regulate()
+    this.updateBackpressure()
     await nextTurn()
-    while (!this.isGone && this.out.byteLength >= maxAnswerBytes) {
+    while (this.phase !== 'closed' && this.out.unsentBytes >= maxUnsentBytes) {
       await new Promise<void>((resolve) => {
-        this.roomAsked = resolve
+        this.roomListener = resolve
       })
     }
-    return !this.isGone
+    return this.phase !== 'closed'
   }
+
+  // For the writes.
+
+  written({ command, bytes }: PendingWrite, written: Written): void {
+    this.inFlight--
+    this.inFlightBytes -= bytes
+    answerPlain(this.out, this.server.counts, command, written)
+  }
+
+  failed({ command, bytes }: PendingWrite, error: unknown): void {
+    this.inFlight--
+    this.inFlightBytes -= bytes
+    this.fail(command, error)
+  }
+
+  batchDone(): void {
+    this.run()
+  }
+
+  // Commands.
 
   private run(): void {
-    if (this.isGone) return
-    this.take()
+    if (this.phase === 'closed') return
+    this.takeCommands()
     this.send()
-    this.regulate()
+    this.updateBackpressure()
     this.endIfDone()
-  }
-
-  private take(): void {
-    for (let count = 0; this.mayTake(); count++) {
-      if (count === commandsPerTurn) {
-        this.runLater()
-        break
-      }
-      const command = this.held ?? this.parser.next()
-      this.held = null
-      if (command === null) break
-      if (!this.begin(command)) {
-        this.held = command
-        break
-      }
-    }
-  }
-
-  private mayTake(): boolean {
-    return !this.isBusy && !this.isClosing && !this.isEnded && this.out.byteLength < maxAnswerBytes
   }
 
   private runLater(): void {
@@ -172,26 +197,62 @@ export class Connection implements Session, Orderer {
     })
   }
 
+  private isEnding(): boolean {
+    return this.phase === 'lingering' || this.phase === 'closed'
+  }
+
+  private canTake(): boolean {
+    return !this.isBusy && this.phase === 'open' && this.out.unsentBytes < maxUnsentBytes
+  }
+
+  private takeCommands(): void {
+    for (let count = 0; this.canTake(); count++) {
+      if (count === commandsPerTick) {
+        this.runLater()
+        break
+      }
+      const command = this.deferred ?? this.parser.next()
+      this.deferred = null
+      if (command === null) break
+      if (!this.begin(command)) {
+        this.deferred = command
+        break
+      }
+    }
+  }
+
   /** False when the command has to wait for the writes before it. */
   private begin(command: Command): boolean {
-    if (!this.loggedIn) {
+    if (!this.isLoggedIn) {
       this.logIn(command)
       return true
     }
-    const write = plainWrite(command, this.port)
-    if (write !== null && !hasRules(this.port.db, this.port.collection)) return this.order(command, write)
+    this.wasServed = true
+    const { db, collection } = this.server
+    const write = plainWrite(command, this.server)
+    if (write !== null && !hasRules(db, collection)) return this.beginWrite(command, write)
     if (this.inFlight > 0) return false
     if (write !== null) this.start(command, () => this.writeAlone(command, write))
-    else if (command.kind === 'quit') this.isClosing = true
+    else if (command.kind === 'quit') this.phase = 'closing'
     else {
       this.start(command, () => execute(this, command))
-      if (command.kind === 'refused' && command.closes) this.isClosing = true
+      if (command.kind === 'refused' && command.closes) this.phase = 'closing'
     }
     return true
   }
 
+  private beginWrite(command: Command, write: Write): boolean {
+    const bytes = writeBytes + (write.op === 'put' ? write.value.length : 0)
+    const isTooMuch = this.inFlightBytes + bytes > maxInFlightBytes || overMemoryLimit(this.server)
+    if (this.inFlight > 0 && isTooMuch) return false
+    this.inFlight++
+    this.inFlightBytes += bytes
+    this.server.writes.add({ command, write, bytes, client: this })
+    return true
+  }
+
   private async writeAlone(command: Command, write: Write): Promise<void> {
-    const { db, durability, counts } = this.port
+    const { db, durability, counts } = this.server
     const [written] = await db.write([write], durability)
     answerPlain(this.out, counts, command, written!)
   }
@@ -212,115 +273,95 @@ export class Connection implements Session, Orderer {
     }
   }
 
-  /** As with memcached, a client that asked for no reply hears of no failure either. */
+  /** As in memcached, a client that asked for no reply is not told of a failure either. */
   private fail(command: Command, error: unknown): void {
-    if (isOwnFault(error)) this.port.onError(error)
+    if (isOwnFault(error)) this.server.onError(error)
     const silent = ('noreply' in command && command.noreply) || (command.kind === 'refused' && command.silent)
     if (!silent) this.out.line(failureLine(error))
   }
 
-  private order(command: Command, write: Write): boolean {
-    const bytes = writeBytes + (write.op === 'put' ? write.value.length : 0)
-    const isTooMuch = this.inFlightBytes + bytes > maxInFlightBytes || isPressed(this.port)
-    if (this.inFlight > 0 && isTooMuch) return false
-    this.inFlight++
-    this.inFlightBytes += bytes
-    this.port.writer.add({ command, write, bytes, from: this })
-    return true
-  }
-
-  written({ command, bytes }: Order, written: Written): void {
-    this.inFlight--
-    this.inFlightBytes -= bytes
-    answerPlain(this.out, this.port.counts, command, written)
-  }
-
-  failed({ command, bytes }: Order, error: unknown): void {
-    this.inFlight--
-    this.inFlightBytes -= bytes
-    this.fail(command, error)
-  }
-
-  heard(): void {
-    this.run()
-  }
-
-  private send(): void {
-    const { out, wire, port } = this
-    for (let piece = out.peek(); piece.length > 0 && !this.isGone; piece = out.peek()) {
-      const bytes = wire.write(piece)
-      if (bytes <= 0) break
-      out.consume(bytes)
-      port.counts.bytes_written += bytes
-      this.heardAtTick = port.tick
-      if (bytes < piece.length) break
-    }
-    if (out.byteLength >= maxAnswerBytes) return
-    this.roomAsked?.()
-    this.roomAsked = null
-    // Commands were left in the parser for want of room to answer them.
-    if (this.held === null && this.parser.waitingBytes > 0 && this.mayTake()) this.runLater()
-  }
-
-  /** Keeps what the connection holds within its bounds, and tells the port how much that is. */
-  private regulate(): void {
-    const { parser, port } = this
-    if (parser.unfinishedBytes > smallBytes) {
-      if (!this.loggedIn) this.isClosing = true
-      else if (isPressed(port)) this.abandonValue()
-    }
-    const held = parser.unfinishedBytes + parser.waitingBytes + this.inFlightBytes + this.out.byteLength
-    port.heldBytes += held - this.heldBytes
-    this.heldBytes = held
-    const readsNoMore =
-      !this.isEnded && parser.waitingBytes > (isPressed(port) ? smallBytes : maxWaitingBytes)
-    if (readsNoMore === this.isPaused) return
-    this.isPaused = readsNoMore
-    if (readsNoMore) this.wire.pause()
-    else this.wire.resume()
-  }
-
-  private abandonValue(): void {
-    const refused = this.parser.abandonValue('SERVER_ERROR out of memory storing object')
-    if (refused === null) return
-    this.held = refused
-    this.runLater()
-  }
-
-  private endIfDone(): void {
-    if (this.isEnded || this.out.byteLength > 0) return
-    const isDone =
-      this.isClosing ||
-      (this.inputEnded &&
-        !this.isBusy &&
-        !this.isScheduled &&
-        this.held === null &&
-        this.inFlight === 0 &&
-        this.parser.waitingBytes === 0)
-    if (!isDone) return
-    this.isEnded = true
-    this.heardAtTick = this.port.tick
-    if (this.isPaused) this.wire.resume()
-    this.wire.shutdown()
-  }
-
-  /** The port wants a token: nothing else is done until a client has shown it. */
+  /** Nothing else is done until the client has logged in. */
   private logIn(command: Command): void {
-    const { counts, mayEnter } = this.port
+    const { counts, isAuthorized } = this.server
     if (command.kind === 'quit') {
-      this.isClosing = true
+      this.phase = 'closing'
     } else if (command.kind === 'refused') {
-      this.isClosing = command.closes
+      if (command.closes) this.phase = 'closing'
       this.out.line(command.answer)
     } else if (command.kind !== 'store' || command.mode !== 'set') {
       this.out.line('CLIENT_ERROR unauthenticated')
     } else {
       counts.auth_cmds++
       const token = tokenOf(command.value)
-      this.loggedIn = token !== null && (mayEnter?.(token) ?? true)
-      if (!this.loggedIn) counts.auth_errors++
-      this.out.line(this.loggedIn ? 'STORED' : 'CLIENT_ERROR authentication failure')
+      this.isLoggedIn = token !== null && (isAuthorized?.(token) ?? true)
+      if (!this.isLoggedIn) counts.auth_errors++
+      this.out.line(this.isLoggedIn ? 'STORED' : 'CLIENT_ERROR authentication failure')
     }
+  }
+
+  // Output and bounds.
+
+  private send(): void {
+    this.out.flush()
+    this.server.counts.bytes_written += this.output.takeSentBytes()
+    if (this.out.unsentBytes >= maxUnsentBytes) return
+    this.roomListener?.()
+    this.roomListener = null
+    // Commands were left in the parser for want of room to answer them.
+    if (this.deferred === null && this.parser.waitingBytes > 0 && this.canTake()) this.runLater()
+  }
+
+  /** Keeps what the connection holds within its bounds, and up to date in the sum of all. */
+  private updateBackpressure(): void {
+    const { parser, server } = this
+    if (this.phase === 'open' && parser.unfinishedBytes > smallBytes) {
+      if (!this.isLoggedIn) this.phase = 'closing'
+      else if (overMemoryLimit(server)) this.abandonValue()
+    }
+    const held = parser.unfinishedBytes + parser.waitingBytes + this.inFlightBytes + this.out.unsentBytes
+    server.heldBytes += held - this.heldBytes
+    this.heldBytes = held
+    const isFull =
+      !this.isEnding() && parser.waitingBytes > (overMemoryLimit(server) ? smallBytes : maxWaitingBytes)
+    if (isFull === this.isPaused) return
+    this.isPaused = isFull
+    if (isFull) this.socket.pause()
+    else this.socket.resume()
+  }
+
+  private abandonValue(): void {
+    const refused = this.parser.abandonValue('SERVER_ERROR out of memory storing object')
+    if (refused === null) return
+    this.deferred = refused
+    this.runLater()
+  }
+
+  private endIfDone(): void {
+    if (this.isEnding() || this.out.unsentBytes > 0) return
+    const isDone =
+      this.phase === 'closing' ||
+      (this.inputClosed &&
+        !this.isBusy &&
+        !this.isScheduled &&
+        this.deferred === null &&
+        this.inFlight === 0 &&
+        this.parser.waitingBytes === 0)
+    if (!isDone) return
+    this.phase = 'lingering'
+    this.lastActive = this.server.clock.seconds
+    if (this.isPaused) this.socket.resume()
+    this.socket.shutdown()
+  }
+
+  /**
+   * What the connection waits for: `store`; `client`, to take its responses, to log in or to send the rest of what it has
+   * begun; `close`, by the client; or `command`, the next one.
+   */
+  private waitsFor(): 'store' | 'client' | 'close' | 'command' {
+    if (this.isEnding()) return 'close'
+    if (this.out.unsentBytes > 0) return 'client'
+    if (this.isBusy || this.inFlight > 0 || this.isScheduled) return 'store'
+    return this.parser.isMidCommand || !this.isLoggedIn ? 'client' : 'command'
   }
 }
 

@@ -1,8 +1,8 @@
 import { isUtf8 } from 'node:buffer'
 import { stampToMs } from '../core/clock.ts'
 import { jsonContentType, type Member, type Value } from '../core/member.ts'
-import type { WireValue } from './answers.ts'
 import type { Item, ItemWrite } from './decide.ts'
+import type { WireValue } from './responses.ts'
 
 /** How kvist's members and memcached's items stand for each other (docs/design/memcached.md). */
 

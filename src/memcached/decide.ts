@@ -1,5 +1,5 @@
-import type { WireValue } from './answers.ts'
 import type { Count, MetaCount, MetaDelete, MetaGet, MetaStore, Store } from './command.ts'
+import type { WireValue } from './responses.ts'
 import { expiresAtMs } from './times.ts'
 
 /**

@@ -1,12 +1,17 @@
 import type { MaybePromise } from '../core/engine.ts'
-import { type Answers, wireBytes } from './answers.ts'
 import type { Change } from './change.ts'
 import type { Command, Count, MetaCount, MetaDelete, MetaStore, Store, Touch } from './command.ts'
 import { decideCount, decideMetaDelete, decideStore } from './decide.ts'
-import { answerMetaCounted, answerMetaDelete, answerMetaNotCounted, answerMetaStore } from './meta-answers.ts'
-import type { Port, Session } from './port.ts'
+import {
+  answerMetaCounted,
+  answerMetaDelete,
+  answerMetaNotCounted,
+  answerMetaStore,
+} from './meta-responses.ts'
 import { countTouch, debug, get, getAndTouch, metaGet, touchItem } from './read.ts'
 import { answers as lines } from './refusals.ts'
+import { type Responses, wireBytes } from './responses.ts'
+import type { MemcachedState, Session } from './state.ts'
 import { answerStats, versionText } from './stats.ts'
 import { expiresAtMs } from './times.ts'
 
@@ -15,7 +20,7 @@ type Executed = Exclude<Command, { kind: 'quit' }>
 
 /** Does what a command asks for and answers it; a promise when that takes longer than the call. */
 export function execute(session: Session, command: Executed): MaybePromise<void> {
-  const { port, out } = session
+  const { server, out } = session
   switch (command.kind) {
     case 'get':
       return command.touch === null ? get(session, command) : getAndTouch(session, command, command.touch)
@@ -40,9 +45,9 @@ export function execute(session: Session, command: Executed): MaybePromise<void>
     case 'verbosity':
       return reply(out, command.noreply, 'OK')
     case 'version':
-      return reply(out, false, `VERSION ${versionText(port.settings.version)}`)
+      return reply(out, false, `VERSION ${versionText(server.settings.version)}`)
     case 'metaNoop':
-      port.counts.cmd_meta++
+      server.counts.cmd_meta++
       return reply(out, false, 'MN')
     case 'refused':
       return reply(out, command.silent, command.answer)
@@ -53,7 +58,7 @@ export function execute(session: Session, command: Executed): MaybePromise<void>
   }
 }
 
-function reply(out: Answers, quiet: boolean, line: string): void {
+function reply(out: Responses, quiet: boolean, line: string): void {
   if (!quiet) out.line(line)
 }
 
@@ -64,15 +69,15 @@ const storeLines = {
   notFound: 'NOT_FOUND',
 } as const
 
-async function store({ port, out }: Session, command: Store | MetaStore): Promise<void> {
-  const { counts } = port
-  const done = await port.change(command.key, (found, nowMs): Change<ReturnType<typeof decideStore>> => {
-    const outcome = decideStore(command, found, nowMs, port.settings.maxValueBytes)
+async function store({ server, out }: Session, command: Store | MetaStore): Promise<void> {
+  const { counts } = server
+  const done = await server.change(command.key, (found, nowMs): Change<ReturnType<typeof decideStore>> => {
+    const outcome = decideStore(command, found, nowMs, server.settings.maxValueBytes)
     return { outcome, write: outcome.status === 'stored' ? outcome.write : null }
   })
   const { status } = done.outcome
   counts.cmd_set++
-  if (command.mode === 'cas') countCas(port, status)
+  if (command.mode === 'cas') countCas(server, status)
   if (command.kind === 'store') {
     reply(out, command.noreply, storeLines[status])
     return
@@ -82,15 +87,15 @@ async function store({ port, out }: Session, command: Store | MetaStore): Promis
   answerMetaStore(out, command, status, status === 'stored' ? done.revision : 0, wireBytes(value))
 }
 
-function countCas({ counts }: Port, status: keyof typeof storeLines): void {
+function countCas({ counts }: MemcachedState, status: keyof typeof storeLines): void {
   if (status === 'stored') counts.cas_hits++
   else if (status === 'exists') counts.cas_badval++
   else counts.cas_misses++
 }
 
-async function count({ port, out }: Session, command: Count | MetaCount): Promise<void> {
-  const { counts } = port
-  const done = await port.change(command.key, (found, nowMs): Change<ReturnType<typeof decideCount>> => {
+async function count({ server, out }: Session, command: Count | MetaCount): Promise<void> {
+  const { counts } = server
+  const done = await server.change(command.key, (found, nowMs): Change<ReturnType<typeof decideCount>> => {
     const outcome = decideCount(command, found, nowMs)
     return { outcome, write: outcome.status === 'counted' ? outcome.write : null }
   })
@@ -111,15 +116,15 @@ async function count({ port, out }: Session, command: Count | MetaCount): Promis
   }
 }
 
-async function touch({ port, out }: Session, { key, exptime, noreply }: Touch): Promise<void> {
-  const { found } = await touchItem(port, key, exptime)
-  countTouch(port, found !== null)
+async function touch({ server, out }: Session, { key, exptime, noreply }: Touch): Promise<void> {
+  const { found } = await touchItem(server, key, exptime)
+  countTouch(server, found !== null)
   reply(out, noreply, found === null ? 'NOT_FOUND' : 'TOUCHED')
 }
 
-async function metaDelete({ port, out }: Session, command: MetaDelete): Promise<void> {
-  const { counts } = port
-  const { outcome } = await port.change(
+async function metaDelete({ server, out }: Session, command: MetaDelete): Promise<void> {
+  const { counts } = server
+  const { outcome } = await server.change(
     command.key,
     (found, nowMs): Change<ReturnType<typeof decideMetaDelete>> => {
       const outcome = decideMetaDelete(command, found, nowMs)
@@ -133,11 +138,11 @@ async function metaDelete({ port, out }: Session, command: MetaDelete): Promise<
   answerMetaDelete(out, command, outcome.status)
 }
 
-async function flushAll({ port, out }: Session, delay: number, quiet: boolean): Promise<void> {
-  const nowMs = port.now()
+async function flushAll({ server, out }: Session, delay: number, quiet: boolean): Promise<void> {
+  const nowMs = server.now()
   const atMs = expiresAtMs(delay, nowMs) ?? nowMs
-  port.counts.cmd_flush++
-  if (atMs > nowMs) port.flushes.at(atMs)
-  else await port.flushes.now()
+  server.counts.cmd_flush++
+  if (atMs > nowMs) server.flushes.at(atMs)
+  else await server.flushes.now()
   reply(out, quiet, 'OK')
 }

@@ -99,7 +99,7 @@ describe('a pipeline', () => {
     client.send(`${set('a', '1')}get a\r\nincr a 1\r\nset half 0 0 5\r\nab`)
     client.endInput()
     expect(await client.rest()).toBe('STORED\r\nVALUE a 0 1\r\n1\r\nEND\r\n2\r\n')
-    await eventually(() => opened.server.openConnections() === 0, 'the end')
+    await eventually(() => opened.server.connections.open === 0, 'the end')
   })
 })
 
@@ -268,16 +268,33 @@ describe('bounds', () => {
     )
   })
 
-  test('one client too many is told so', async () => {
+  test('a client too many takes the place of the one that was silent for longest', async () => {
     await using opened = await openPort({ maxConnections: 2 })
     const first = await opened.connect()
     const second = await opened.connect()
-    await second.ask('mn\r\n', 'MN\r\n')
+    await first.ask('mn\r\n', 'MN\r\n')
+    // The second has asked for nothing yet: it goes first.
+    const third = await opened.connect()
+    expect(await second.rest()).toBe('')
+    for (const one of [first, third]) expect(await one.ask('mn\r\n', 'MN\r\n')).toBe('MN\r\n')
+    const { open, evicted, rejected } = opened.server.connections
+    expect({ open, evicted, rejected }).toEqual({ open: 2, evicted: 1, rejected: 0 })
+  })
+
+  test('a client too many is told so while all others are in the middle of a command', async () => {
+    await using opened = await openPort({ maxConnections: 2 })
+    const busy = await Promise.all([opened.connect(), opened.connect()])
+    for (const one of busy) {
+      await one.ask('mn\r\n', 'MN\r\n')
+      one.send('set k 0 0 5\r\nab')
+    }
+    await eventually(() => opened.server.counts.bytes_read === 38, 'two halves')
     expect(await (await opened.connect()).rest()).toBe('ERROR Too many open connections\r\n')
-    first.destroy()
-    await eventually(() => opened.server.openConnections() === 1, 'a place')
+    busy[0]!.destroy()
+    await eventually(() => opened.server.connections.open === 1, 'a place')
     expect(await (await opened.connect()).ask('mn\r\n', 'MN\r\n')).toBe('MN\r\n')
     expect(opened.server.counts.rejected_connections).toBe(1)
+    expect(busy[1]!.isClosed()).toBe(false)
   })
 
   test('a client that goes on sending after the end reads what was said before it, and no reset', async () => {
@@ -329,7 +346,7 @@ describe('time-outs', () => {
     deaf.pause()
     deaf.send('get k\r\n'.repeat(100))
     expect(await half.rest()).toBe('')
-    await eventually(() => opened.server.openConnections() === 1, 'the deaf one to be cut')
+    await eventually(() => opened.server.connections.open === 1, 'the deaf one to be cut')
     expect(await silent.ask('mn\r\n', 'MN\r\n')).toBe('MN\r\n')
     expect(opened.server.counts.idle_kicks).toBe(2)
   })
@@ -435,7 +452,7 @@ describe('the end', () => {
     const stopped = opened.server.stop(10_000)
     const [said] = await Promise.all([busy.rest(), half.rest(), idle.rest(), stopped])
     expect(said).toBe(`${'STORED\r\nNOT_FOUND\r\n'.repeat(500)}VALUE k499 0 1\r\nv\r\nEND\r\n`)
-    expect(opened.server.openConnections()).toBe(0)
+    expect(opened.server.connections.open).toBe(0)
     await opened[Symbol.asyncDispose]()
   })
 

@@ -1,11 +1,11 @@
 import type { Write, Written } from '../core/engine.ts'
 import type { MemcachedCounts } from '../telemetry/memcached-counts.ts'
-import type { Answers } from './answers.ts'
 import type { Command } from './command.ts'
 import { contentOf } from './contents.ts'
 import { decideStore, type ItemWrite } from './decide.ts'
-import { answerMetaDelete, answerMetaStore } from './meta-answers.ts'
-import type { Port } from './port.ts'
+import { answerMetaDelete, answerMetaStore } from './meta-responses.ts'
+import type { Responses } from './responses.ts'
+import type { MemcachedState } from './state.ts'
 
 /**
  * Commands that take effect whatever is there, so that nothing has to be read for them: `set`, `delete` and their
@@ -13,7 +13,7 @@ import type { Port } from './port.ts'
  */
 
 /** The write of such a command; null for every other command. */
-export function plainWrite(command: Command, { collection, settings, now }: Port): Write | null {
+export function plainWrite(command: Command, { collection, settings, now }: MemcachedState): Write | null {
   switch (command.kind) {
     case 'store':
     case 'metaStore': {
@@ -44,7 +44,12 @@ function deleteOf(collection: string, key: string): Write {
 }
 
 /** The answer to a command of which `plainWrite` made a write. */
-export function answerPlain(out: Answers, counts: MemcachedCounts, command: Command, written: Written): void {
+export function answerPlain(
+  out: Responses,
+  counts: MemcachedCounts,
+  command: Command,
+  written: Written,
+): void {
   switch (command.kind) {
     case 'store':
       counts.cmd_set++

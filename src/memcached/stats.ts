@@ -1,7 +1,7 @@
 import type { MaybePromise } from '../core/engine.ts'
-import type { Answers } from './answers.ts'
-import type { Port, Session } from './port.ts'
 import { answers as lines } from './refusals.ts'
+import type { Responses } from './responses.ts'
+import type { MemcachedState, Session } from './state.ts'
 
 /**
  * `stats`: the numbers of /metrics under memcached's names. Of memcached's memory there is nothing to tell, so what
@@ -17,7 +17,7 @@ export function versionText(version: string): string {
 }
 
 /** Writes its lines; the `END` behind them is not its own. */
-type Report = (port: Port, out: Answers) => MaybePromise<void>
+type Report = (server: MemcachedState, out: Responses) => MaybePromise<void>
 
 /** What can follow `stats`; all else is an error, as with memcached. */
 const reports: Readonly<Record<string, Report>> = {
@@ -28,9 +28,9 @@ const reports: Readonly<Record<string, Report>> = {
   sizes: nothing,
 }
 
-export function answerStats({ port, out }: Session, [name = '']: readonly string[]): MaybePromise<void> {
+export function answerStats({ server, out }: Session, [name = '']: readonly string[]): MaybePromise<void> {
   if (name === 'reset') {
-    port.countsAtReset = new Map(Object.entries(port.counts))
+    server.countsAtReset = new Map(Object.entries(server.counts))
     out.line('RESET')
     return
   }
@@ -39,25 +39,25 @@ export function answerStats({ port, out }: Session, [name = '']: readonly string
     out.line(lines.unknown)
     return
   }
-  const reporting = report(port, out)
+  const reporting = report(server, out)
   if (reporting instanceof Promise) return reporting.then(() => out.endOfList())
   out.endOfList()
 }
 
-async function general(port: Port, out: Answers): Promise<void> {
-  const { db, collection, counts, countsAtReset, settings } = port
+async function general(server: MemcachedState, out: Responses): Promise<void> {
+  const { db, collection, counts, countsAtReset, settings } = server
   const all = await db.collections()
   const { members, bytes } = all.find(({ name }) => name === collection) ?? { members: 0, bytes: 0 }
   const { user, system } = process.cpuUsage()
   out.stat('pid', process.pid)
   out.stat('uptime', Math.floor(process.uptime()))
-  out.stat('time', Math.floor(port.now() / 1000))
+  out.stat('time', Math.floor(server.now() / 1000))
   out.stat('version', versionText(settings.version))
   out.stat('pointer_size', 64)
   out.stat('rusage_user', microseconds(user))
   out.stat('rusage_system', microseconds(system))
   out.stat('max_connections', settings.maxConnections)
-  out.stat('curr_connections', port.openConnections())
+  out.stat('curr_connections', server.openConnections())
   for (const [name, count] of Object.entries(counts)) {
     out.stat(name, count - (countsAtReset.get(name) ?? 0))
   }
@@ -73,16 +73,17 @@ function microseconds(sum: number): string {
   return `${Math.floor(sum / 1e6)}.${String(sum % 1e6).padStart(6, '0')}`
 }
 
-function settings({ settings, collection, durability, mayEnter }: Port, out: Answers): void {
+function settings(server: MemcachedState, out: Responses): void {
+  const { settings, collection, durability, isAuthorized } = server
   out.stat('maxbytes', 0)
   out.stat('maxconns', settings.maxConnections)
-  out.stat('tcpport', settings.port)
+  out.stat('tcpport', server.port())
   out.stat('udpport', 0)
   out.stat('inter', settings.host)
   out.stat('verbosity', 0)
   out.stat('evictions', 'off')
   out.stat('cas_enabled', 'yes')
-  out.stat('auth_enabled_ascii', mayEnter !== null ? 'yes' : 'no')
+  out.stat('auth_enabled_ascii', isAuthorized !== null ? 'yes' : 'no')
   out.stat('item_size_max', settings.maxValueBytes)
   out.stat('maxconns_fast', 'yes')
   out.stat('idle_timeout', settings.idleTimeoutSeconds)

@@ -1,23 +1,7 @@
+import type { ConnectionGroup, ConnectionRegistry, ProtocolConnection } from './connections.ts'
 import { garbageMeter } from './garbage.ts'
-import type { Socket } from './socket.ts'
-
-/** One client of a protocol. The listener that accepted it tells it what happens to its socket. */
-export interface ProtocolConnection {
-  /** The client has sent bytes, which do not change afterwards. */
-  receive(bytes: Buffer): void
-  /** The socket has room again. */
-  drained(): void
-  /** The client has closed its side: it sends no more, and still reads. */
-  halfClosed(): void
-  /** The socket is closed. Called once, last. */
-  closed(): void
-  /** Called once a second: ends the connection when its client has kept it waiting for too long. */
-  checkTimeouts(): void
-  /** The server stops: what has come in whole is still answered, then the connection ends. */
-  finish(): void
-  /** Everything is sent, and the server need not wait for this client. */
-  readonly isFinished: boolean
-}
+import { reject } from './rejected.ts'
+import type { Socket, SocketEvents } from './socket.ts'
 
 export interface ListenOptions {
   readonly hostname: string
@@ -25,10 +9,13 @@ export interface ListenOptions {
   readonly port: number
   /** What an error calls those who connect here. */
   readonly clients: string
+  readonly registry: ConnectionRegistry
+  /** Of this listener alone; the registry has limits of its own. */
+  readonly maxConnections?: number
   /** Starts the protocol on a socket that was accepted. */
   readonly connect: (socket: Socket) => ProtocolConnection
-  /** Called once a second, before the connections check their timeouts. */
-  readonly onSecond: () => void
+  /** Sent to a client for which there is no room, before it is disconnected. */
+  readonly rejection: () => string
   /** Called with errors of the protocol, which are bugs. */
   readonly onError: (error: unknown) => void
 }
@@ -37,7 +24,7 @@ export interface Listener {
   /** As `host:port`, an IPv6 address in brackets. */
   readonly address: string
   readonly port: number
-  openConnections(): number
+  readonly connections: Readonly<ConnectionGroup>
   /** Accepts no more, lets the connections finish within the time, then closes those that are left. */
   stop(timeoutMs: number): Promise<void>
 }
@@ -50,47 +37,47 @@ const pollMs = 10
 /** At a stop, clients may take so long to read the last of what was sent and to close. */
 const lingerMs = 500
 
-type Handlers = Bun.SocketHandler<ProtocolConnection, 'buffer'>
+type Handlers = Bun.SocketHandler<SocketEvents, 'buffer'>
 
 /** Listens at once. Throws one line where the port cannot be had. */
 export function openListener(options: ListenOptions): Listener {
-  const { hostname, connect, onSecond, onError } = options
-  const connections = new Set<ProtocolConnection>()
+  const { hostname, registry, maxConnections, connect, rejection, onError } = options
+  const group = registry.group(maxConnections)
   const garbage = garbageMeter(garbageConnections)
   const server = bind(options, {
     open(socket) {
+      const { remoteAddress } = socket
+      if (!registry.admit(group, remoteAddress)) {
+        socket.data = reject(socket, rejection())
+        return
+      }
       socket.setNoDelay(true)
       socket.setKeepAlive(true, keepAliveMs)
-      socket.data = connect(socket)
-      connections.add(socket.data)
+      const connection = connect(socket)
+      socket.data = connection
+      registry.add(connection, group, remoteAddress)
     },
     data: ({ data: connection }, bytes) => connection.receive(bytes),
     drain: ({ data: connection }) => connection.drained(),
     end: ({ data: connection }) => connection.halfClosed(),
     close({ data: connection }) {
-      connections.delete(connection)
+      registry.remove(connection)
       connection.closed()
       garbage.add(1)
     },
     error: (_socket, error) => onError(error),
   })
-  const timer = setInterval(() => {
-    onSecond()
-    for (const connection of connections) connection.checkTimeouts()
-  }, 1000)
-  timer.unref()
 
   return {
     address: `${hostname.includes(':') ? `[${hostname}]` : hostname}:${server.port}`,
     port: server.port,
-    openConnections: () => connections.size,
+    connections: group,
     async stop(timeoutMs) {
       server.stop()
-      for (const connection of connections) connection.finish()
+      for (const connection of registry.of(group)) connection.finish()
       const closeAtMs = performance.now() + timeoutMs
-      await pollUntil(closeAtMs, () => [...connections].every(({ isFinished }) => isFinished))
-      await pollUntil(Math.min(closeAtMs, performance.now() + lingerMs), () => connections.size === 0)
-      clearInterval(timer)
+      await pollUntil(closeAtMs, () => registry.of(group).every(({ isFinished }) => isFinished))
+      await pollUntil(Math.min(closeAtMs, performance.now() + lingerMs), () => group.open === 0)
       server.stop(true)
     },
   }
@@ -99,7 +86,7 @@ export function openListener(options: ListenOptions): Listener {
 function bind(
   { hostname, port, clients }: ListenOptions,
   socket: Handlers,
-): Bun.TCPSocketListener<ProtocolConnection> {
+): Bun.TCPSocketListener<SocketEvents> {
   try {
     // Half open: a client that has sent its last request and closed its side still wants the response.
     return Bun.listen({ hostname, port, exclusive: true, allowHalfOpen: true, socket })

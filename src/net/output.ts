@@ -15,6 +15,7 @@ export class Output {
   private bufferedBytes = 0
   private readonly queue: Uint8Array[] = []
   private queuedBytes = 0
+  private sentBytes = 0
 
   constructor(socket: Pick<Socket, 'write'>, ticks: TickScheduler) {
     this.socket = socket
@@ -29,6 +30,13 @@ export class Output {
   /** What the socket had no room for. */
   get unsentBytes(): number {
     return this.queuedBytes
+  }
+
+  /** How many bytes the socket has taken since this was last called. */
+  takeSentBytes(): number {
+    const { sentBytes } = this
+    this.sentBytes = 0
+    return sentBytes
   }
 
   /** Sends text as UTF-8, of which `bytes` is the length; without it the text must be ASCII. */
@@ -66,6 +74,7 @@ export class Output {
       const part = queue[0]!
       const sent = this.socket.write(part)
       if (sent <= 0) return
+      this.sentBytes += sent
       this.queuedBytes -= sent
       if (sent < part.length) {
         queue[0] = part.subarray(sent)
@@ -86,7 +95,9 @@ export class Output {
   private send(part: string | Uint8Array, bytes: number): void {
     const sent = this.queuedBytes > 0 ? 0 : this.socket.write(part)
     // A closed socket is about to tell that it is: nothing is kept for it.
-    if (sent < 0 || sent === bytes) return
+    if (sent < 0) return
+    this.sentBytes += sent
+    if (sent === bytes) return
     const unsent = (typeof part === 'string' ? Buffer.from(part) : part).subarray(sent)
     this.queue.push(unsent)
     this.queuedBytes += unsent.length

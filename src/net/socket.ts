@@ -13,3 +13,15 @@ export interface Socket {
   pause(): void
   resume(): void
 }
+
+/** What happens to a socket, for the one who uses it. */
+export interface SocketEvents {
+  /** The client has sent bytes, which do not change afterwards. */
+  receive(bytes: Buffer): void
+  /** The socket has room again. */
+  drained(): void
+  /** The client has closed its side: it sends no more, and still reads. */
+  halfClosed(): void
+  /** The socket is closed. Called once, last. */
+  closed(): void
+}

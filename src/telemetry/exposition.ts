@@ -3,7 +3,13 @@ import type { Database } from '../core/database.ts'
 import type { Distribution } from '../core/distribution.ts'
 import { collectionLabels, type LabelledCollections } from './collection-labels.ts'
 import { type MemcachedCounter, memcachedCounters } from './memcached-counts.ts'
-import { type Counted, type Exposed, type MetricSources, statusesOf } from './metrics.ts'
+import {
+  type ConnectionNumbers,
+  type Counted,
+  type Exposed,
+  type MetricSources,
+  statusesOf,
+} from './metrics.ts'
 import { SummedHistogram } from './summed-histogram.ts'
 import type { WatchKind } from './watch-counts.ts'
 
@@ -12,7 +18,6 @@ interface Look {
   readonly sources: MetricSources
   readonly stats: ReturnType<Database['stats']>
   readonly collections: LabelledCollections
-  readonly connections: readonly Sample<number>[]
 }
 
 interface Sample<Value> {
@@ -88,6 +93,18 @@ const counters: readonly Row<number>[] = [
     read: ({ stats }) => stats.cache.misses,
   },
   ...memcachedCounters.map(memcachedRow),
+  {
+    name: 'kvist_evicted_connections_total',
+    help: 'Idle connections that were closed to make room for others',
+    labels: ['protocol'],
+    read: ({ sources }) => ofProtocols(sources, ({ evicted }) => evicted),
+  },
+  {
+    name: 'kvist_rejected_connections_total',
+    help: 'Connections that were turned away because there were too many and none was idle',
+    labels: ['protocol'],
+    read: ({ sources }) => ofProtocols(sources, ({ rejected }) => rejected),
+  },
 ]
 
 const gauges: readonly Row<number>[] = [
@@ -146,7 +163,12 @@ const gauges: readonly Row<number>[] = [
     name: 'kvist_open_connections',
     help: 'Connections of clients',
     labels: ['protocol'],
-    read: ({ connections }) => connections,
+    read: ({ sources }) => ofProtocols(sources, ({ open }) => open),
+  },
+  {
+    name: 'kvist_max_connections',
+    help: 'Connections that there may be in all',
+    read: ({ sources }) => sources.maxConnections,
   },
 ]
 
@@ -189,6 +211,16 @@ function memcachedRow({ name, help, of }: MemcachedCounter): Row<number> {
 
 function ofCollection(collection: string, value: number): Sample<number> {
   return { labels: { collection }, value }
+}
+
+function ofProtocols(
+  { connections }: MetricSources,
+  select: (numbers: ConnectionNumbers) => number,
+): Sample<number>[] {
+  return Object.entries(connections).map(([protocol, numbers]) => ({
+    labels: { protocol },
+    value: select(numbers),
+  }))
 }
 
 function ofKinds(counts: Readonly<Record<WatchKind, number>>): Sample<number>[] {
@@ -251,11 +283,7 @@ export function exposition(counted: Counted): (sources: MetricSources) => Promis
 
   return async (sources) => {
     const collections = await labelsOf(() => sources.database.collections())
-    const connections = Object.entries(sources.connections).map(([protocol, count]) => ({
-      labels: { protocol },
-      value: count(),
-    }))
-    look = { sources, stats: sources.database.stats(), collections, connections }
+    look = { sources, stats: sources.database.stats(), collections }
     return { contentType: registry.contentType, text: await registry.metrics() }
   }
 }

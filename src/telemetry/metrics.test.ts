@@ -29,7 +29,11 @@ function sources(): MetricSources {
       open: { member: 1, collection: 2, store: 3, poll: 4 },
       events: { member: 5, collection: 6, store: 7, poll: 8 },
     },
-    connections: { http: () => 4, memcached: () => 7 },
+    maxConnections: 12,
+    connections: {
+      http: { open: 4, evicted: 5, rejected: 6 },
+      memcached: { open: 7, evicted: 8, rejected: 9 },
+    },
   }
 }
 
@@ -106,6 +110,9 @@ const told: [name: string, labels: Record<string, string>, value: number | undef
   ['kvist_watch_fallbacks_total', {}, 2],
   ['kvist_open_connections', { protocol: 'http' }, 4],
   ['kvist_open_connections', { protocol: 'memcached' }, 7],
+  ['kvist_evicted_connections_total', { protocol: 'http' }, 5],
+  ['kvist_rejected_connections_total', { protocol: 'memcached' }, 9],
+  ['kvist_max_connections', {}, 12],
   ['kvist_commit_group_size_bucket', { le: '1' }, 1],
   ['kvist_commit_group_size_bucket', { le: '4' }, 2],
   ['kvist_commit_group_size_bucket', { le: '+Inf' }, 3],

@@ -25,10 +25,20 @@ export interface MetricSources {
   /** HTTP requests that are not answered to their end yet. */
   openRequests(): number
   readonly watches: WatchCounts
-  /** How many clients are connected, by protocol. */
-  readonly connections: Readonly<Record<string, () => number>>
+  readonly maxConnections: number
+  /** By protocol. */
+  readonly connections: Readonly<Record<string, ConnectionNumbers>>
   /** Missing where there is no memcached port. */
   readonly memcached?: MemcachedCounts
+}
+
+/** Connections of one protocol. */
+export interface ConnectionNumbers {
+  readonly open: number
+  /** Idle ones that were closed to make room for others. */
+  readonly evicted: number
+  /** Those that were turned away because none was idle. */
+  readonly rejected: number
 }
 
 /** Counts an answer with its status and the time that it took. */

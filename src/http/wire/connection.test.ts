@@ -29,7 +29,7 @@ function stateOf(answerOf: () => Answer): HttpServerState {
     ticks: startTicks((error) => {
       throw error
     }),
-    seconds: 0,
+    clock: { seconds: 0 },
     isStopping: false,
     openRequests: 0,
     prefetch() {},

@@ -1,5 +1,5 @@
 import { KvistError } from '../../core/errors.ts'
-import type { ProtocolConnection } from '../../net/listener.ts'
+import type { Activity, ProtocolConnection, SecondClock } from '../../net/connections.ts'
 import { Output } from '../../net/output.ts'
 import type { Socket } from '../../net/socket.ts'
 import type { TickScheduler } from '../../net/tick.ts'
@@ -16,8 +16,7 @@ export interface HttpServerState {
   /** A client that keeps the server waiting for longer is disconnected. */
   readonly timeoutSeconds: number
   readonly ticks: TickScheduler
-  /** Since the start. */
-  seconds: number
+  readonly clock: SecondClock
   isStopping: boolean
   /** Requests that have no complete response yet. */
   openRequests: number
@@ -82,6 +81,8 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
   /** The request that the input begins with, where it was prefetched. */
   private prefetched: HttpRequest | null = null
 
+  /** A response was sent that says no error. */
+  private wasServed = false
   /** No request is served after the one that is being served. */
   private isLast = false
   /** What still comes in is dropped: it cannot be parsed, or the connection is ending. */
@@ -101,7 +102,7 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
     this.server = server
     this.socket = socket
     this.out = new Output(socket, server.ticks)
-    this.deadline = server.seconds + server.timeoutSeconds
+    this.deadline = server.clock.seconds + server.timeoutSeconds
   }
 
   // Events of the socket and of the listener.
@@ -137,7 +138,7 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
 
   drained(): void {
     if (this.deadline !== never && !this.isEnding()) this.resetTimeout()
-    this.sentAt = this.server.seconds
+    this.sentAt = this.server.clock.seconds
     this.out.drained()
     this.resume()
   }
@@ -153,6 +154,11 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
     this.resume()
   }
 
+  close(): void {
+    this.socket.end()
+    this.release()
+  }
+
   /** A handler that is at work goes on; its response is dropped. */
   closed(): void {
     this.process()
@@ -160,7 +166,7 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
   }
 
   checkTimeouts(): void {
-    const isOverdue = this.server.seconds > this.deadline && this.waitsForClient()
+    const isOverdue = this.server.clock.seconds > this.deadline && this.waitsForClient()
     if (!isOverdue && !this.mayBeAbandoned()) return
     if (this.phase === 'lingering') this.socket.end()
     else if (this.isIdle()) this.endOutput()
@@ -179,6 +185,16 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
     return this.isEnding() || this.longLived !== null
   }
 
+  get activity(): Activity {
+    if (this.phase === 'lingering') return 'idle'
+    if (this.out.isFull || this.phase === 'responding') return 'busy'
+    return this.wasServed ? 'idle' : 'new'
+  }
+
+  get lastActive(): number {
+    return this.deadline - this.server.timeoutSeconds
+  }
+
   // For handlers.
 
   get remoteAddress(): string {
@@ -186,7 +202,7 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
   }
 
   resetTimeout(): void {
-    this.deadline = this.server.seconds + this.server.timeoutSeconds
+    this.deadline = this.server.clock.seconds + this.server.timeoutSeconds
   }
 
   disableTimeout(): void {
@@ -242,7 +258,7 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
   // For the streamed response.
 
   sendPart(part: Uint8Array): boolean {
-    this.sentAt = this.server.seconds
+    this.sentAt = this.server.clock.seconds
     if (this.phase === 'closed') return false
     this.out.bytes(part)
     return !this.out.isFull
@@ -367,6 +383,7 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
     const { body } = response
     const { method, isHttp10, closes } = this.request!
     if (closes || this.isBodyLost()) this.isLast = true
+    if (response.status < 400) this.wasServed = true
     if (this.deadline !== never) this.resetTimeout()
     if (isStreamed(body)) {
       this.respondStreamed(response, body)
@@ -382,7 +399,7 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
     if (isHttp10) this.isLast = true
     sendStreamHead(this.out, response, !isHttp10, this.connectionLine(isHttp10))
     this.stream = new OutgoingStream(body, this, !isHttp10)
-    this.sentAt = this.server.seconds
+    this.sentAt = this.server.clock.seconds
     if (method === 'HEAD') {
       this.stream.cancel()
       this.finishResponse()
@@ -433,7 +450,7 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
     if (this.out.isFull) return
     this.phase = 'lingering'
     this.closeInput()
-    this.deadline = this.server.seconds + lingerSeconds
+    this.deadline = this.server.clock.seconds + lingerSeconds
     this.socket.shutdown()
     this.updateBackpressure()
   }
@@ -467,7 +484,7 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
   /** The client may not be there any more to take what is streamed. */
   private mayBeAbandoned(): boolean {
     if (!this.isHalfClosed || this.stream === null || this.out.isFull) return false
-    return this.server.seconds > this.sentAt + halfClosedSeconds
+    return this.server.clock.seconds > this.sentAt + halfClosedSeconds
   }
 
   private updateBackpressure(): void {

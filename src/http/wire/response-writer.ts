@@ -29,6 +29,13 @@ export function sendWhole(
   else sendBytes(out, start, body, method)
 }
 
+/** The text of a response with which a connection ends that has not been asked for anything. */
+export function wholeText({ status, lines, body }: Answer): string {
+  const text = typeof body === 'string' ? body : ''
+  const length = `Content-Length: ${Buffer.byteLength(text)}\r\n`
+  return `${statusLine(status)}${dateLine()}${lines}Connection: close\r\n${length}\r\n${text}`
+}
+
 /** Sends the head of a response whose body follows in parts: in chunks, or else up to the end of the connection. */
 export function sendStreamHead(
   out: Output,

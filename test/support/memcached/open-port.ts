@@ -6,6 +6,7 @@ import {
   type MemcachedOptions,
   type MemcachedServer,
 } from '../../../src/memcached/listener.ts'
+import { startSockets } from '../../../src/net/sockets.ts'
 import { newFolder } from '../server.ts'
 import { maxValueBytes } from './conversation.ts'
 import { type TextClient, textClient } from './text-client.ts'
@@ -45,6 +46,7 @@ export async function openPort(options: Partial<MemcachedOptions> = {}): Promise
     maxHeldBytes: 64 * 1024 * 1024,
     now: Date.now,
     onError,
+    sockets: startSockets(onError),
     ...options,
   })
   const port = Number(server.address.split(':').at(-1))

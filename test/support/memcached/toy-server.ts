@@ -1,5 +1,4 @@
 import { isExpired } from '../../../src/core/member.ts'
-import { Answers } from '../../../src/memcached/answers.ts'
 import type {
   Command,
   Count,
@@ -27,9 +26,10 @@ import {
   answerMetaMiss,
   answerMetaNotCounted,
   answerMetaStore,
-} from '../../../src/memcached/meta-answers.ts'
+} from '../../../src/memcached/meta-responses.ts'
 import { CommandParser } from '../../../src/memcached/protocol.ts'
 import { answers as lines } from '../../../src/memcached/refusals.ts'
+import { Responses } from '../../../src/memcached/responses.ts'
 
 /** A whole memcached in a Map, to hold the protocol against the recorded answers of a real one. */
 export class ToyServer {
@@ -77,7 +77,13 @@ export class ToyConnection {
   private readonly server: ToyServer
   private readonly maxValueBytes: number
   private readonly parser: CommandParser
-  private readonly out = new Answers()
+  private said = ''
+  private readonly out = new Responses({
+    unsentBytes: 0,
+    bytes: (part) => {
+      this.said += Buffer.from(part.buffer, part.byteOffset, part.length).toString('latin1')
+    },
+  })
 
   constructor(server: ToyServer, maxValueBytes: number) {
     this.server = server
@@ -89,11 +95,9 @@ export class ToyConnection {
   ask(bytes: Uint8Array): string {
     this.parser.push(bytes)
     for (let command = this.parser.next(); command !== null; command = this.parser.next()) this.run(command)
-    let said = ''
-    for (let piece = this.out.peek(); piece.length > 0; piece = this.out.peek()) {
-      said += Buffer.from(piece).toString('latin1')
-      this.out.consume(piece.length)
-    }
+    this.out.flush()
+    const { said } = this
+    this.said = ''
     return said
   }
 

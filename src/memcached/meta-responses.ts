@@ -1,10 +1,10 @@
-import { type Answers, wireBytes } from './answers.ts'
 import type { MetaCount, MetaDebug, MetaDelete, MetaGet, MetaStore } from './command.ts'
 import { clientFlags, type Item, isStale, isWinSent } from './decide.ts'
+import { type Responses, wireBytes } from './responses.ts'
 import { expiresAtMs, secondsLeft } from './times.ts'
 
 /**
- * Answers of the meta commands. Each knows what its command's `q` flag keeps quiet about, and puts the flags back in
+ * Responses of the meta commands. Each knows what its command's `q` flag keeps quiet about, and puts the flags back in
  * the order in which they were sent.
  *
  * kvist keeps no times of access. `h` (was it hit before) answers 0, and `l` (seconds since the last access) the
@@ -22,7 +22,7 @@ interface Found {
 
 /** `HD`, or `VA` with the value, for an `mg` that hit. `won` adds that the client is the one to fetch it anew. */
 export function answerMetaHit(
-  out: Answers,
+  out: Responses,
   command: MetaGet,
   found: Found & { readonly won: boolean },
   nowMs: number,
@@ -39,7 +39,7 @@ export function answerMetaHit(
 }
 
 /** `EN`, for an `mg` or `me` that missed; `q` keeps quiet about it. */
-export function answerMetaMiss(out: Answers, command: MetaGet): void {
+export function answerMetaMiss(out: Responses, command: MetaGet): void {
   if (command.quiet) return
   out.text('EN')
   putKeyAndOpaque(out, command)
@@ -50,7 +50,7 @@ const storeStatus = { stored: 'HD', notStored: 'NS', exists: 'EX', notFound: 'NF
 
 /** The answer to an `ms`; `q` keeps quiet about `HD`. `revision` is the new one, 0 where nothing was stored. */
 export function answerMetaStore(
-  out: Answers,
+  out: Responses,
   command: MetaStore,
   status: keyof typeof storeStatus,
   revision: number,
@@ -69,7 +69,11 @@ export function answerMetaStore(
 const deleteStatus = { deleted: 'HD', changed: 'HD', exists: 'EX', notFound: 'NF' } as const
 
 /** The answer to an `md`; `q` keeps quiet about `HD`. */
-export function answerMetaDelete(out: Answers, command: MetaDelete, status: keyof typeof deleteStatus): void {
+export function answerMetaDelete(
+  out: Responses,
+  command: MetaDelete,
+  status: keyof typeof deleteStatus,
+): void {
   if (command.quiet && deleteStatus[status] === 'HD') return
   out.text(deleteStatus[status])
   putKeyAndOpaque(out, command)
@@ -78,7 +82,7 @@ export function answerMetaDelete(out: Answers, command: MetaDelete, status: keyo
 
 /** `HD`, or `VA` with the number, for an `ma` that counted; `q` keeps quiet about it unless the member was made. */
 export function answerMetaCounted(
-  out: Answers,
+  out: Responses,
   command: MetaCount,
   found: Found,
   number: bigint,
@@ -93,7 +97,11 @@ export function answerMetaCounted(
 }
 
 /** The answer to an `ma` that did not count. That a value is no number is an error line of its own. */
-export function answerMetaNotCounted(out: Answers, command: MetaCount, status: 'exists' | 'notFound'): void {
+export function answerMetaNotCounted(
+  out: Responses,
+  command: MetaCount,
+  status: 'exists' | 'notFound',
+): void {
   out.text(status === 'exists' ? 'EX' : 'NF')
   putKeyAndOpaque(out, command)
   out.endLine()
@@ -103,7 +111,7 @@ export function answerMetaNotCounted(out: Answers, command: MetaCount, status: '
  * `ME`, with what there is: `exp` and `la` in seconds, `exp` counted down below zero as memcached has it and -1 for
  * never, no fetch times and no slab classes.
  */
-export function answerMetaDebug(out: Answers, command: MetaDebug, item: Item, nowMs: number): void {
+export function answerMetaDebug(out: Responses, command: MetaDebug, item: Item, nowMs: number): void {
   const exp = item.expiresAtMs === null ? -1 : -secondsLeft(item.expiresAtMs, nowMs)
   const size = Buffer.byteLength(command.key) + wireBytes(item.value)
   const la = secondsSince(item.writtenAtMs, nowMs)
@@ -112,13 +120,13 @@ export function answerMetaDebug(out: Answers, command: MetaDebug, item: Item, no
   out.line(` exp=${exp} la=${la} cas=${item.revision} fetch=no cls=0 size=${size}`)
 }
 
-function putStatus(out: Answers, valueBytes: number | null): void {
+function putStatus(out: Responses, valueBytes: number | null): void {
   if (valueBytes === null) out.text('HD')
   else putNumber(out, 'VA ', valueBytes)
 }
 
 function putReturns(
-  out: Answers,
+  out: Responses,
   command: MetaGet | MetaCount,
   found: Found,
   valueBytes: number,
@@ -141,11 +149,11 @@ function putReturns(
   }
 }
 
-function putKeyAndOpaque(out: Answers, command: KeyedMeta & { readonly returns: string }): void {
+function putKeyAndOpaque(out: Responses, command: KeyedMeta & { readonly returns: string }): void {
   for (const letter of command.returns) putKeyOrOpaque(out, command, letter)
 }
 
-function putKeyOrOpaque(out: Answers, command: KeyedMeta, letter: string): void {
+function putKeyOrOpaque(out: Responses, command: KeyedMeta, letter: string): void {
   if (letter === 'O') {
     out.text(' O')
     out.latin1(command.opaque ?? '')
@@ -156,7 +164,7 @@ function putKeyOrOpaque(out: Answers, command: KeyedMeta, letter: string): void 
   }
 }
 
-function putNumber(out: Answers, before: string, number: number): void {
+function putNumber(out: Responses, before: string, number: number): void {
   out.text(before)
   out.number(number)
 }

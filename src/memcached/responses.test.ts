@@ -1,28 +1,29 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { Answers } from './answers.ts'
 import type { MetaGet } from './command.ts'
-import { answerMetaDebug, answerMetaHit, answerMetaStore } from './meta-answers.ts'
+import { answerMetaDebug, answerMetaHit, answerMetaStore } from './meta-responses.ts'
+import { Responses } from './responses.ts'
 
 const seed = Number(Bun.env.KVIST_TEST_SEED ?? Date.now() % 2 ** 31)
 console.log(`seed ${seed}`)
 
-/** Writes all there is, so many bytes at a time. */
-function drain(out: Answers, step = Number.POSITIVE_INFINITY): Buffer {
-  const written: Buffer[] = []
-  for (let piece = out.peek(); piece.length > 0; piece = out.peek()) {
-    const bytes = Math.min(piece.length, step)
-    written.push(Buffer.from(piece.subarray(0, bytes)))
-    out.consume(bytes)
+/** Responses whose client takes all there is, and what it has taken. */
+function takenWhole() {
+  const parts: Buffer[] = []
+  const out = new Responses({ unsentBytes: 0, bytes: (part) => void parts.push(Buffer.from(part)) })
+  return {
+    out,
+    taken() {
+      out.flush()
+      return Buffer.concat(parts)
+    },
   }
-  expect(out.byteLength).toBe(0)
-  return Buffer.concat(written)
 }
 
-function said(put: (out: Answers) => void): string {
-  const out = new Answers()
+function said(put: (out: Responses) => void): string {
+  const { out, taken } = takenWhole()
   put(out)
-  return drain(out).toString()
+  return taken().toString()
 }
 
 describe('classic answers', () => {
@@ -64,36 +65,66 @@ describe('classic answers', () => {
     for (const number of numbers) expect(said((out) => out.number(number))).toBe(String(number))
   })
 
-  test('a large value is written from where it is', () => {
-    const out = new Answers()
+  test('a large value is sent from where it is', () => {
+    const parts: Uint8Array[] = []
+    const out = new Responses({ unsentBytes: 0, bytes: (part) => void parts.push(part) })
     const value = new Uint8Array(100_000).fill(120)
     out.value('k', 0, value, null)
     out.endOfList()
-    expect(out.byteLength).toBe('VALUE k 0 100000\r\n'.length + 100_000 + '\r\nEND\r\n'.length)
-    out.consume(out.peek().length)
-    expect(out.peek()).toBe(value)
-    expect(drain(out, 30_000).length).toBe(100_000 + '\r\nEND\r\n'.length)
+    expect(out.unsentBytes).toBe('\r\nEND\r\n'.length)
+    out.flush()
+    expect(out.unsentBytes).toBe(0)
+    expect(parts[1]).toBe(value)
+    expect(parts.map(({ length }) => length)).toEqual([
+      'VALUE k 0 100000\r\n'.length,
+      100_000,
+      '\r\nEND\r\n'.length,
+    ])
   })
 })
+
+/** A client that takes bytes when it is told to; what it has not taken is kept where it is, as a socket's output keeps it. */
+function slowClient() {
+  const queue: Uint8Array[] = []
+  const sink = {
+    unsentBytes: 0,
+    bytes(part: Uint8Array) {
+      queue.push(part)
+      sink.unsentBytes += part.length
+    },
+  }
+  function take(bytes: number): string {
+    let taken = ''
+    while (queue.length > 0 && taken.length < bytes) {
+      const part = queue[0]!.subarray(0, bytes - taken.length)
+      taken += Buffer.from(part).toString()
+      if (part.length === queue[0]!.length) queue.shift()
+      else queue[0] = queue[0]!.subarray(part.length)
+    }
+    sink.unsentBytes -= taken.length
+    return taken
+  }
+  return { out: new Responses(sink), take }
+}
 
 test('several connections, written in parts of any size, do not get in one another’s way', () => {
   const sizes = fc.oneof(fc.nat(300), fc.constantFrom(16_383, 16_384, 65_536), fc.nat(70_000))
   const put = fc.record({ to: fc.nat(3), bytes: sizes, text: fc.boolean(), write: fc.option(fc.nat(40_000)) })
-  const property = fc.property(fc.array(put, { maxLength: 60 }), (puts) => {
-    const outs = Array.from({ length: 4 }, () => ({ out: new Answers(), expected: '', written: '' }))
+  const property = fc.property(fc.array(put, { maxLength: 60, size: 'max' }), (puts) => {
+    const clients = Array.from({ length: 4 }, () => ({ ...slowClient(), expected: '', taken: '' }))
     for (const [i, { to, bytes, text, write }] of puts.entries()) {
-      const one = outs[to]!
+      const one = clients[to]!
       const value = String.fromCharCode(97 + (i % 26)).repeat(bytes)
       one.out.value(`k${i}`, i, text ? value : Buffer.from(value), null)
       one.expected += `VALUE k${i} ${i} ${bytes}\r\n${value}\r\n`
       if (write === null) continue
-      const piece = one.out.peek().subarray(0, write)
-      one.written += Buffer.from(piece).toString()
-      one.out.consume(piece.length)
+      one.out.flush()
+      one.taken += one.take(write)
     }
-    for (const { out, expected, written } of outs) {
-      expect(out.byteLength).toBe(expected.length - written.length)
-      expect(written + drain(out).toString() === expected).toBe(true)
+    for (const { out, take, expected, taken } of clients) {
+      expect(out.unsentBytes).toBe(expected.length - taken.length)
+      out.flush()
+      expect(taken + take(Number.POSITIVE_INFINITY) === expected).toBe(true)
     }
   })
   fc.assert(property, { seed, numRuns: 200 })
@@ -122,9 +153,9 @@ describe('meta answers', () => {
   }
 
   test('flags come in the order of the request, then the marks', () => {
-    const out = new Answers()
+    const { out, taken } = takenWhole()
     answerMetaHit(out, mg, { item, created: false, won: true }, nowMs)
-    expect(drain(out)).toEqual(
+    expect(taken()).toEqual(
       Buffer.concat([
         Buffer.from('VA 2 h0 l2 s2 f5 c7 t-1 ké O'),
         Buffer.from([0xff]),

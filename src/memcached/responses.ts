@@ -1,54 +1,55 @@
 /**
- * Answers of the memcached protocol, put one behind the other to be written together: thousands of small ones cost
- * one write. Values of some size are not copied but written from where they are.
+ * Responses of the memcached protocol. Small ones are put one behind the other into a piece of memory, so that thousands
+ * of them are sent with one system call; large values are sent from where they are.
  */
 
-/** A value as it goes over the wire: bytes, or text that is sent as UTF-8. */
+/** A value as it is sent: bytes, or text that is sent as UTF-8. */
 export type WireValue = Uint8Array | string
 
-/** Values from here on are a piece of their own. */
-const ownPieceBytes = 16 * 1024
-const pieceBytes = 64 * 1024
-/** Pieces kept for the next to answer. All connections share them, so that an idle one holds none. */
-const maxSpares = 16
-const spares: Buffer[] = []
+/** Where responses go: the output of a connection. */
+export interface ResponseSink {
+  /** Takes bytes, which must not change while there are unsent ones. */
+  bytes(part: Uint8Array): void
+  readonly unsentBytes: number
+}
 
-/** Text up to this length is cheaper to put letter by letter than by a call. */
+/** Values from here on are sent from where they are. */
+const largeValueBytes = 16 * 1024
+const pieceBytes = 64 * 1024
+/** Empty pieces that are kept for later responses. All connections share them, so that an idle one has none. */
+const maxRecycled = 16
+const recycled: Buffer[] = []
+
+/** Text up to this length is cheaper to copy letter by letter than by a call. */
 const shortText = 32
 /** `VALUE`, flags, length, cas unique, the spaces between and both ends of line. */
 const valueLineBytes = 64
 
 const noPiece = Buffer.alloc(0)
 
-export class Answers {
-  /** Full pieces in the order of writing, then the one that is being filled from `start` (already written) to `end`. */
-  private readonly full: Uint8Array[] = []
+export class Responses {
+  private readonly sink: ResponseSink
   private piece: Buffer = noPiece
-  private start = 0
+  /** How much of the piece is filled. */
   private end = 0
-  private fullBytes = 0
 
-  /** How much is to be written. A listener takes no further commands while this is large. */
-  get byteLength(): number {
-    return this.fullBytes + this.end - this.start
+  constructor(sink: ResponseSink) {
+    this.sink = sink
   }
 
-  /** What to write next; empty when there is nothing. Good until the next call of anything here. */
-  peek(): Uint8Array {
-    return this.full[0] ?? this.piece.subarray(this.start, this.end)
+  /** How much the client has not taken yet. A connection takes no further commands while this is large. */
+  get unsentBytes(): number {
+    return this.sink.unsentBytes + this.end
   }
 
-  /** Takes note that the first bytes of what `peek` gave are written. */
-  consume(bytes: number): void {
-    const first = this.full[0]
-    if (first !== undefined) {
-      this.fullBytes -= bytes
-      if (bytes < first.length) this.full[0] = first.subarray(bytes)
-      else this.full.shift()
-      return
-    }
-    this.start += bytes
-    if (this.start === this.end) this.giveBack()
+  /** Sends what was put so far. */
+  flush(): void {
+    if (this.end === 0) return
+    this.sink.bytes(this.end === this.piece.length ? this.piece : this.piece.subarray(0, this.end))
+    // While some of it is unsent the piece is the sink's.
+    if (this.sink.unsentBytes === 0) recycle(this.piece)
+    this.piece = noPiece
+    this.end = 0
   }
 
   /** A line that is one of the fixed ones, an error, or a number: `STORED`, `ERROR`, `42`. */
@@ -60,7 +61,7 @@ export class Answers {
   /** `VALUE <key> <flags> <bytes> [<cas unique>]` and the data block; `casUnique` null leaves it out. */
   value(key: string, flags: number, value: WireValue, casUnique: number | null): void {
     const bytes = wireBytes(value)
-    this.reserve(valueLineBytes + key.length * 3 + (bytes < ownPieceBytes ? bytes : 0))
+    this.reserve(valueLineBytes + key.length * 3 + (bytes < largeValueBytes ? bytes : 0))
     this.text('VALUE ')
     this.text(key)
     this.text(' ')
@@ -87,10 +88,9 @@ export class Answers {
 
   /** A value of known length and its end of line. */
   block(value: WireValue, bytes: number): void {
-    if (bytes >= ownPieceBytes) {
-      this.seal()
-      this.full.push(typeof value === 'string' ? Buffer.from(value) : value)
-      this.fullBytes += bytes
+    if (bytes >= largeValueBytes) {
+      this.flush()
+      this.sink.bytes(typeof value === 'string' ? Buffer.from(value) : value)
     } else if (typeof value === 'string') {
       this.text(value)
     } else {
@@ -154,30 +154,14 @@ export class Answers {
   /** Makes room for so many bytes behind the last. */
   private reserve(bytes: number): void {
     if (this.end + bytes <= this.piece.length) return
-    this.seal()
+    this.flush()
     this.piece =
-      bytes <= pieceBytes ? (spares.pop() ?? Buffer.allocUnsafeSlow(pieceBytes)) : Buffer.alloc(bytes)
+      bytes <= pieceBytes ? (recycled.pop() ?? Buffer.allocUnsafeSlow(pieceBytes)) : Buffer.alloc(bytes)
   }
+}
 
-  /** What is filled so far becomes a full piece; its buffer goes with it. */
-  private seal(): void {
-    if (this.end > this.start) {
-      this.full.push(this.piece.subarray(this.start, this.end))
-      this.fullBytes += this.end - this.start
-      this.piece = this.piece.subarray(this.end)
-      this.start = 0
-      this.end = 0
-    } else {
-      this.giveBack()
-    }
-  }
-
-  private giveBack(): void {
-    if (this.piece.length === pieceBytes && spares.length < maxSpares) spares.push(this.piece)
-    this.piece = noPiece
-    this.start = 0
-    this.end = 0
-  }
+function recycle(piece: Buffer): void {
+  if (piece.length === pieceBytes && recycled.length < maxRecycled) recycled.push(piece)
 }
 
 export function wireBytes(value: WireValue): number {

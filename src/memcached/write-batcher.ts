@@ -1,0 +1,81 @@
+import type { Database } from '../core/database.ts'
+import type { Durability, Write, Written } from '../core/engine.ts'
+import type { Command } from './command.ts'
+
+/** A write that a client's command asks for. */
+export interface PendingWrite {
+  readonly command: Command
+  readonly write: Write
+  readonly bytes: number
+  readonly client: WriteClient
+}
+
+/** Where a write comes from. It is called back for its writes in the order in which it added them. */
+export interface WriteClient {
+  written(pending: PendingWrite, written: Written): void
+  failed(pending: PendingWrite, error: unknown): void
+  /** Called after the above, once for all of a batch. */
+  batchDone(): void
+}
+
+export interface WriteBatcher {
+  add(pending: PendingWrite): void
+}
+
+/** What is committed at once. */
+const maxBatchWrites = 1000
+const maxBatchBytes = 1024 * 1024
+
+/**
+ * Commits the writes of one tick of the event loop together, for a commit costs more than all else that a write takes; the
+ * first one goes at once, since the store does not sync before the tick ends. A batch is atomic, which clients cannot tell
+ * from the store failing its writes one by one.
+ */
+export function startWriteBatcher(db: Database, durability: Durability): WriteBatcher {
+  let batch: PendingWrite[] = []
+  let batchBytes = 0
+  let isTickOpen = false
+
+  function add(pending: PendingWrite): void {
+    batch.push(pending)
+    batchBytes += pending.bytes
+    if (!isTickOpen) {
+      isTickOpen = true
+      setImmediate(endTick)
+      commit()
+    } else if (batch.length >= maxBatchWrites || batchBytes >= maxBatchBytes) {
+      commit()
+    }
+  }
+
+  function endTick(): void {
+    isTickOpen = false
+    if (batch.length > 0) commit()
+  }
+
+  function commit(): void {
+    const committed = batch
+    batch = []
+    batchBytes = 0
+    db.write(
+      committed.map(({ write }) => write),
+      durability,
+    ).then(
+      (written) => notify(committed, (pending, i) => pending.client.written(pending, written[i]!)),
+      (error) => notify(committed, (pending) => pending.client.failed(pending, error)),
+    )
+  }
+
+  return { add }
+}
+
+/** Writes of one client that follow each other are reported in one go, so that their responses are sent together. */
+function notify(
+  batch: readonly PendingWrite[],
+  report: (pending: PendingWrite, index: number) => void,
+): void {
+  for (const [i, pending] of batch.entries()) {
+    report(pending, i)
+    if (batch[i + 1]?.client !== pending.client) pending.client.batchDone()
+  }
+}

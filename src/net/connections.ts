@@ -1,0 +1,226 @@
+import type { SocketEvents } from './socket.ts'
+
+/** One client of a protocol. */
+export interface ProtocolConnection extends SocketEvents {
+  /** Called once a second: ends the connection when its client has kept it waiting for too long. */
+  checkTimeouts(): void
+  /** The server stops: what has come in whole is still answered, then the connection ends. */
+  finish(): void
+  /** Everything is sent, and the server need not wait for this client. */
+  readonly isFinished: boolean
+  readonly activity: Activity
+  /** The second in which the client was last active. */
+  readonly lastActive: number
+  /** Closes the socket in order, without waiting for the client. */
+  close(): void
+}
+
+/**
+ * What a connection would lose if it were closed: `new` ones have had nothing done for them yet, `idle` ones were served and
+ * wait for the next request, or for their client to close, and `busy` ones are in the middle of one.
+ */
+export type Activity = 'new' | 'idle' | 'busy'
+
+/** Counts seconds since the start. */
+export interface SecondClock {
+  readonly seconds: number
+}
+
+/** The connections of one listener. */
+export interface ConnectionGroup {
+  readonly max: number
+  open: number
+  /** Idle ones that were closed to make room for others. */
+  evicted: number
+  /** Those that were turned away because none was idle. */
+  rejected: number
+}
+
+export interface ConnectionLimits {
+  readonly maxConnections: number
+  /** From one address. Loopback is exempt: behind a proxy on this machine all clients have that address. */
+  readonly maxPerAddress: number
+  /** Called when a limit is met, at most once in a minute. */
+  readonly onFull: (limit: FullLimit) => void
+}
+
+export interface FullLimit {
+  /** Which limit: of all connections, of one address, or of a listener. */
+  readonly of: 'all' | 'address' | 'listener'
+  readonly max: number
+  readonly address: string
+  /** The new connection was turned away; otherwise an idle one was closed for it. */
+  readonly isRejected: boolean
+}
+
+interface Entry {
+  readonly connection: ProtocolConnection
+  readonly address: string
+  readonly group: ConnectionGroup
+}
+
+/** A connection that may be closed unless it is active again. */
+interface Candidate {
+  readonly entry: Entry
+  readonly lastActive: number
+}
+
+/** For each new connection a full registry goes through so many others on average, so that a flood costs little. */
+const scanPerConnection = 256
+const reportSeconds = 60
+
+/**
+ * All connections of the process, whatever their protocol, within the limits of their number. Where there is no room for a
+ * new one, the one that has been idle for longest is closed: first those that have had nothing done for them yet, so that
+ * a flood of silent clients does not push out those at work.
+ */
+export class ConnectionRegistry implements SecondClock {
+  seconds = 0
+  readonly limits: ConnectionLimits
+  private readonly entries = new Map<SocketEvents, Entry>()
+  private readonly byAddress = new Map<string, number>()
+  /** Those that were not seen to be served yet, the oldest first. */
+  private readonly unserved = new Set<Entry>()
+  /** Others that may be closed, the first to go last. */
+  private candidates: Candidate[] = []
+  private scanCredit = 0
+  private reportedAt = Number.NEGATIVE_INFINITY
+  private readonly timer: NodeJS.Timeout
+
+  constructor(limits: ConnectionLimits) {
+    this.limits = limits
+    this.timer = setInterval(() => this.passSecond(), 1000)
+    this.timer.unref()
+  }
+
+  get open(): number {
+    return this.entries.size
+  }
+
+  group(max: number = Number.POSITIVE_INFINITY): ConnectionGroup {
+    return { max, open: 0, evicted: 0, rejected: 0 }
+  }
+
+  /** Makes room for another connection; false when it must be turned away. */
+  admit(group: ConnectionGroup, address: string): boolean {
+    const { maxConnections, maxPerAddress } = this.limits
+    this.scanCredit = Math.min(this.scanCredit + scanPerConnection, this.entries.size + scanPerConnection)
+    if (group.open >= group.max) {
+      if (!this.makeRoom('listener', group, address, (entry) => entry.group === group)) return false
+    }
+    if (!isLoopback(address) && (this.byAddress.get(address) ?? 0) >= maxPerAddress) {
+      if (!this.makeRoom('address', group, address, (entry) => entry.address === address)) return false
+    }
+    return this.entries.size < maxConnections || this.makeRoom('all', group, address, () => true)
+  }
+
+  add(connection: ProtocolConnection, group: ConnectionGroup, address: string): void {
+    const entry = { connection, address, group }
+    this.entries.set(connection, entry)
+    this.unserved.add(entry)
+    this.byAddress.set(address, (this.byAddress.get(address) ?? 0) + 1)
+    group.open++
+  }
+
+  remove(connection: SocketEvents): void {
+    const entry = this.entries.get(connection)
+    if (entry === undefined) return
+    const { address, group } = entry
+    this.entries.delete(connection)
+    this.unserved.delete(entry)
+    group.open--
+    const left = this.byAddress.get(address)! - 1
+    if (left === 0) this.byAddress.delete(address)
+    else this.byAddress.set(address, left)
+  }
+
+  of(group: ConnectionGroup): ProtocolConnection[] {
+    return [...this.entries.values()]
+      .filter((entry) => entry.group === group)
+      .map(({ connection }) => connection)
+  }
+
+  /** The timer calls it once a second. */
+  passSecond(): void {
+    this.seconds++
+    for (const { connection } of this.entries.values()) connection.checkTimeouts()
+  }
+
+  stop(): void {
+    clearInterval(this.timer)
+  }
+
+  private makeRoom(
+    of: FullLimit['of'],
+    group: ConnectionGroup,
+    address: string,
+    isEligible: (entry: Entry) => boolean,
+  ): boolean {
+    const oldest = this.takeCandidate(isEligible)
+    const isRejected = oldest === undefined
+    this.report(of, group, address, isRejected)
+    if (isRejected) {
+      group.rejected++
+      return false
+    }
+    oldest.group.evicted++
+    oldest.connection.close()
+    // Its socket says so too, if only later.
+    this.remove(oldest.connection)
+    return true
+  }
+
+  private takeCandidate(isEligible: (entry: Entry) => boolean): Entry | undefined {
+    const found = this.nextUnserved(isEligible) ?? this.nextCandidate(isEligible)
+    if (found !== undefined || this.scanCredit < this.entries.size) return found
+    this.scanCredit -= this.entries.size
+    this.candidates = [...this.entries.values()]
+      .reverse() // so that of those active in the same second the oldest is last
+      .filter(({ connection }) => connection.activity !== 'busy')
+      .map((entry) => ({ entry, lastActive: entry.connection.lastActive }))
+      .sort((a, b) => b.lastActive - a.lastActive)
+    return this.nextCandidate(isEligible)
+  }
+
+  private nextUnserved(isEligible: (entry: Entry) => boolean): Entry | undefined {
+    for (const entry of this.unserved) {
+      const { activity } = entry.connection
+      if (activity === 'new' && isEligible(entry)) return entry
+      if (activity === 'idle') this.unserved.delete(entry)
+      else if (this.scanCredit-- <= 0) return undefined
+    }
+    return undefined
+  }
+
+  /** Takes the next that has not been active since it became a candidate. */
+  private nextCandidate(isEligible: (entry: Entry) => boolean): Entry | undefined {
+    const { candidates } = this
+    for (let i = candidates.length - 1; i >= 0; i--) {
+      const { entry, lastActive } = candidates[i]!
+      const { connection } = entry
+      const isStale =
+        !this.entries.has(connection) ||
+        connection.activity === 'busy' ||
+        connection.lastActive !== lastActive
+      if (!isStale && !isEligible(entry)) {
+        if (this.scanCredit-- <= 0) return undefined
+        continue
+      }
+      candidates.splice(i, 1)
+      if (!isStale) return entry
+    }
+    return undefined
+  }
+
+  private report(of: FullLimit['of'], group: ConnectionGroup, address: string, isRejected: boolean): void {
+    if (this.seconds - this.reportedAt < reportSeconds) return
+    this.reportedAt = this.seconds
+    const { maxConnections, maxPerAddress } = this.limits
+    const max = { all: maxConnections, address: maxPerAddress, listener: group.max }[of]
+    this.limits.onFull({ of, max, address, isRejected })
+  }
+}
+
+function isLoopback(address: string): boolean {
+  return address === '::1' || /^(::ffff:)?127\./i.test(address)
+}
