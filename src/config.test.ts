@@ -6,6 +6,8 @@ const defaults: Config = {
   port: 7070,
   host: '127.0.0.1',
   engine: 'sqlite',
+  hostNames: [],
+  corsOrigins: [],
   dataFolder: './kvist-data',
   configFile: null,
   dialect: null,
@@ -34,7 +36,7 @@ test('nothing given means the defaults', () => {
 
 test('every default is a value that its own option takes, as the help shows it', () => {
   for (const [name, row] of Object.entries(options)) {
-    if (row.default === null) continue
+    if (row.default === null || Array.isArray(row.default)) continue
     const show: (value: never) => string = row.show
     expect({ [name]: row.parse(show(row.default as never)) }).toEqual({ [name]: row.default })
   }
@@ -53,6 +55,16 @@ const accepted: [args: string[], env: Record<string, string>, part: Partial<Conf
   [['--host', '[::1]'], {}, { host: '::1' }],
   [['--host', '127.8.8.8'], {}, { host: '127.8.8.8' }],
   [['--host', 'LOCALHOST'], {}, { host: 'LOCALHOST' }],
+  [['--allowed-host', 'KVIST.', '--allowed-host', 'a.lan,b'], {}, { hostNames: ['kvist', 'a.lan', 'b'] }],
+  [[], { KVIST_ALLOWED_HOST: 'kvist, db-1' }, { hostNames: ['kvist', 'db-1'] }],
+  [['--allowed-host', 'flag'], { KVIST_ALLOWED_HOST: 'env' }, { hostNames: ['flag'] }],
+  [
+    ['--cors-origin', 'HTTPS://App.Example.com:443', '--cors-origin=http://[::1]:80,http://127.0.0.1:8080'],
+    {},
+    { corsOrigins: ['https://app.example.com', 'http://[::1]', 'http://127.0.0.1:8080'] },
+  ],
+  [[], { KVIST_CORS_ORIGIN: 'tauri://localhost' }, { corsOrigins: ['tauri://localhost'] }],
+  [['--cors-origin', '*'], { KVIST_TOKEN: 't' }, { corsOrigins: ['*'], token: 't' }],
   [['--data', '-'], {}, { dataFolder: '-' }],
   [['--engine', 'memory'], {}, { engine: 'memory' }],
   [['--engine', 'sqlite', '--data', 'd'], { KVIST_ENGINE: 'memory' }, { engine: 'sqlite', dataFolder: 'd' }],
@@ -122,6 +134,34 @@ const refused: [args: string[], env: Record<string, string>, message: string][] 
   [[], { KVIST_PORT: 'http' }, 'KVIST_PORT must be a whole number from 0 to 65535, not "http"'],
   [[], { KVIST_DATA: '' }, 'KVIST_DATA is empty: it must be the path of a folder'],
   [['--host', 'a b\nc'], {}, '--host must be a host name or an address, not "a b\\nc"'],
+  [
+    ['--allowed-host', 'kvist:7070'],
+    {},
+    '--allowed-host must be a host name without a port, or several with commas between them, not "kvist:7070"',
+  ],
+  [
+    ['--allowed-host', ''],
+    {},
+    '--allowed-host is empty: it must be a host name without a port, or several with commas between them',
+  ],
+  ...[
+    'app.example.com',
+    'https://app.example.com/',
+    'https://a.b/c',
+    'null',
+    'https://',
+    'http://a:99999',
+    '*.a.b',
+  ].map((origin): [string[], Record<string, string>, string] => [
+    ['--cors-origin', origin],
+    {},
+    `--cors-origin must be an origin like https://app.example.com, or *, or several with commas between them, not "${origin}"`,
+  ]),
+  [
+    ['--cors-origin', 'http://a.b,*'],
+    {},
+    "--cors-origin '*' lets in every web page: set KVIST_TOKEN, or name the origins",
+  ],
   [['--durability', 'Full'], {}, '--durability must be full or relaxed, not "Full"'],
   [['--engine', 'redis'], {}, '--engine must be sqlite or memory, not "redis"'],
   [

@@ -4,7 +4,7 @@ import { defaultTombstonesMs } from './core/compactor.ts'
 import type { Durability } from './core/engine.ts'
 import { parseCollection } from './core/keys.ts'
 import { type EngineName, engineNames } from './engines/engine-names.ts'
-import { choice, duration, size, text, toggle, wholeNumber } from './option-kinds.ts'
+import { choice, duration, list, size, text, toggle, wholeNumber } from './option-kinds.ts'
 import { type Environment, option, parseArguments, refuse, type Values } from './options.ts'
 
 /** Stores whose clients can be served at the root (http/dialects/all.ts). */
@@ -32,6 +32,20 @@ export const options = {
     env: 'KVIST_ENGINE',
     default: 'sqlite',
     help: 'sqlite: in files of the data folder; memory: nowhere but in memory, gone when the server stops',
+  }),
+  hostNames: option<readonly string[]>({
+    ...list(text('NAME', 'a host name without a port', parseHostName)),
+    flag: 'allowed-host',
+    env: 'KVIST_ALLOWED_HOST',
+    default: [],
+    help: 'name by which clients reach a server that has no token, beside localhost, --host and addresses',
+  }),
+  corsOrigins: option<readonly string[]>({
+    ...list(text('ORIGIN', 'an origin like https://app.example.com, or *', parseOrigin)),
+    flag: 'cors-origin',
+    env: 'KVIST_CORS_ORIGIN',
+    default: [],
+    help: 'web pages that may use the server from a browser; * for all, with KVIST_TOKEN only',
   }),
   dataFolder: option({
     ...text('FOLDER', 'the path of a folder', parsePath),
@@ -182,6 +196,7 @@ export function parseConfig(args: readonly string[], env: Environment): Config {
   const values = given.dialect === 'ozza' ? parse(withOzzaData(env)) : given
   refuseOpenDoor(values)
   refuseOpenMemcachedDoor(values)
+  refuseAnyPage(values)
   refuseSilence(values)
   refuseUnkept(values, args)
   return values
@@ -215,6 +230,12 @@ function refuseOpenMemcachedDoor(config: Config): void {
   )
 }
 
+/** Without a token any page in a browser that reaches the port could read and delete everything. */
+function refuseAnyPage({ corsOrigins, token }: Config): void {
+  if (token !== null || !corsOrigins.includes('*')) return
+  refuse("--cors-origin '*' lets in every web page: set KVIST_TOKEN, or name the origins")
+}
+
 function refuseSilence({ accessLog, logLevel }: Config): void {
   if (!accessLog || logLevel === 'info') return
   refuse(`--access-log writes events of level info, which --log-level ${logLevel} leaves out`)
@@ -238,6 +259,21 @@ function isLoopback(host: string): boolean {
 function parseHost(given: string): string | null {
   const host = given.startsWith('[') && given.endsWith(']') ? given.slice(1, -1) : given
   return /^[A-Za-z0-9._:%-]{1,253}$/.test(host) ? host : null
+}
+
+/** In lower case, and without the dot that may end it. */
+function parseHostName(given: string): string | null {
+  const name = given.toLowerCase().replace(/\.$/, '')
+  return /^[a-z0-9._-]{1,253}$/.test(name) ? name : null
+}
+
+/** As browsers send it: in lower case, without the port that its scheme stands for. */
+function parseOrigin(given: string): string | null {
+  if (given === '*') return given
+  const [, scheme = '', host] =
+    /^([a-z][a-z0-9+.-]*):\/\/([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?$/i.exec(given) ?? []
+  if (host === undefined || !URL.canParse(given)) return null
+  return /^https?$/i.test(scheme) ? new URL(given).origin : given.toLowerCase()
 }
 
 function parseCollectionName(given: string): string | null {

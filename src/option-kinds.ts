@@ -8,6 +8,8 @@ export interface Kind<T> {
   readonly hint?: string
   /** Every value there is, where those can be counted. */
   readonly choices?: readonly string[]
+  /** Its flag may stand several times: the texts are joined by commas. */
+  readonly many?: true
   /** Null when the text is out of range. */
   readonly parse: (text: string) => T | null
   show(value: T): string
@@ -44,6 +46,22 @@ export function anyText(unit: string): Kind<string> {
 
 export function toggle(): Kind<boolean> {
   return { unit: null, range: 'given or not', parse: (given) => given === 'true', show: String }
+}
+
+/** Several of a kind, separated by commas or each with a flag of its own. */
+export function list<T>(kind: Kind<T>): Kind<readonly T[]> {
+  return {
+    unit: kind.unit,
+    range: `${kind.range}, or several with commas between them`,
+    hint: 'may be repeated',
+    many: true,
+    parse(given) {
+      const values = given.split(',').map((one) => kind.parse(one.trim()))
+      const known = values.filter((value) => value !== null)
+      return known.length === values.length ? known : null
+    },
+    show: (values) => values.map(kind.show).join(','),
+  }
 }
 
 const sizes = {

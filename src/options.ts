@@ -105,7 +105,8 @@ function takeApart(command: string, rows: readonly Option<unknown>[], args: read
     if (row === undefined) refuse(`${command} has no option ${quote(rawName)}: see kvist ${command} --help`)
     if (row.unit === null && value !== undefined) refuse(`${rawName} takes no value`)
     if (row.unit !== null && value === undefined) refuse(`${rawName} needs a value: ${row.range}`)
-    flags.set(row, value ?? 'true')
+    const before = row.many ? flags.get(row) : undefined
+    flags.set(row, before === undefined ? (value ?? 'true') : `${before},${value}`)
   }
   return { flags, operands }
 }

@@ -57,7 +57,8 @@ export async function serve(config: Config): Promise<Running> {
   let memcached: MemcachedServer | null = null
   try {
     memcached = memcachedPort(config, { db, sockets, onError })
-    const { host, port, idleTimeoutSeconds, token, cacheBytes } = config
+    const { host, port, idleTimeoutSeconds, token, corsOrigins, cacheBytes } = config
+    const hostNames = [host.toLowerCase(), ...config.hostNames]
     const expose = (): Promise<Exposed> =>
       metrics.expose({
         version,
@@ -81,7 +82,18 @@ export async function serve(config: Config): Promise<Running> {
       ...openApiRoutes(() => routes, { version, needsToken: token !== null }),
     ]
     const observe = observer(metrics, config.accessLog ? accessLog(log) : null)
-    const http = listen({ host, port, idleTimeoutSeconds, token, routes, onError, observe, sockets })
+    const http = listen({
+      host,
+      port,
+      idleTimeoutSeconds,
+      token,
+      hostNames,
+      corsOrigins,
+      routes,
+      onError,
+      observe,
+      sockets,
+    })
     announce(log, config, http.url, memcached)
     return {
       url: http.url,

@@ -139,7 +139,15 @@ test('query parameters are the ones that the server knows', async () => {
 })
 
 /** Headers that any answer may have. */
-const everywhere = ['content-type', 'content-length', 'transfer-encoding', 'date']
+const everywhere = [
+  'content-type',
+  'content-length',
+  'transfer-encoding',
+  'date',
+  'content-security-policy',
+  'cross-origin-resource-policy',
+  'x-content-type-options',
+]
 
 /** Asks, and holds the answer to what the document says of it. */
 async function ask(method: string, path: string, at: string, init: RequestInit = {}): Promise<Response> {

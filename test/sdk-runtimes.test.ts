@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { copyFileSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:net'
 import { join } from 'node:path'
+import { membersIn } from './support/answers.ts'
 import { startBrowser } from './support/browser.ts'
 import { buildSdk } from './support/build.ts'
 import { newFolder, startServer, type TestServer } from './support/server.ts'
@@ -16,12 +17,14 @@ const dataFolder = join(folder, 'data')
 let server: TestServer
 let hasty: { url: string; close(): void }
 /** Kills kvist and starts it again; gives a browser its files. */
-const control = Bun.serve({ port: 0, idleTimeout: 0, fetch: respond })
+const control = Bun.serve({ port: 0, hostname: '127.0.0.1', idleTimeout: 0, fetch: respond })
+/** The pages that the browser loads are of another origin than kvist. */
+const corsFlags = ['--cors-origin', control.url.origin]
 beforeAll(async () => {
   await buildSdk(packageFolder)
   copyFileSync(join(import.meta.dir, 'support/sdk-scenario.mjs'), join(folder, 'scenario.mjs'))
   mkdirSync(dataFolder)
-  server = await startServer({ dataFolder })
+  server = await startServer({ dataFolder, flags: corsFlags })
   hasty = await startHasty()
 })
 afterAll(async () => {
@@ -37,13 +40,24 @@ async function respond({ url }: Request): Promise<Response> {
   const { pathname } = new URL(url)
   if (pathname === '/restart') {
     await server.crash()
-    server = await startServer({ dataFolder, flags: ['--port', String(server.port)] })
+    server = await startServer({ dataFolder, flags: [...corsFlags, '--port', String(server.port)] })
     return new Response(null, { headers: anyOrigin })
   }
   const types: Record<string, string> = { js: 'text/javascript', mjs: 'text/javascript' }
+  if (pathname === '/example')
+    return new Response(exampleOfReadme(), { headers: { 'content-type': 'text/html' } })
   const type = types[/\.(\w+)$/.exec(pathname)?.[1] ?? '']
   if (type === undefined) return new Response('<!doctype html>', { headers: { 'content-type': 'text/html' } })
   return new Response(Bun.file(join(folder, pathname)), { headers: { 'content-type': type } })
+}
+
+/** The page of the client's README, of a server at the address of the one here. */
+function exampleOfReadme(): string {
+  const readme = readFileSync(join(root, 'sdk/README.md'), 'utf8')
+  const [, page = ''] = /```html\n(.*?)```/s.exec(readme) ?? []
+  return page
+    .replace('./kvist-client/', '/node_modules/kvist-client/')
+    .replace('http://127.0.0.1:7070', server.url)
 }
 
 /** Ends a connection when the second PATCH on it has arrived, as if it had been idle: runtimes may send that again. */
@@ -135,8 +149,7 @@ describe.each([
 })
 
 test('Chromium does all of it', async () => {
-  // kvist does not let pages of other origins read its answers, and this page is of another.
-  const browser = await startBrowser(['--disable-web-security'])
+  const browser = await startBrowser()
   try {
     const page = await browser.newPage()
     await page.goto(control.url.href)
@@ -151,6 +164,23 @@ test('Chromium does all of it', async () => {
     // not to. Should this go red, it has learned better, and the client's README should say so.
     expect(sentTwice[1]).not.toBe(0)
     expect({ ...found, sentTwice: expected.sentTwice }).toEqual(expected)
+  } finally {
+    await browser.close()
+  }
+})
+
+test("the page of the client's README uses a server of another origin, without anything in between", async () => {
+  const browser = await startBrowser()
+  try {
+    const page = await browser.newPage()
+    const errors: string[] = []
+    page.on('console', (message) => errors.push(message.text()))
+    page.on('pageerror', (error) => errors.push(error.message))
+    await page.goto(`${control.url.origin}/example`)
+    await page.waitForSelector('#visitors li')
+    const [visitor] = await membersIn(`${server.url}/v1/visitors`)
+    expect(await page.locator('#visitors li').allTextContents()).toEqual([Object(visitor?.value).at])
+    expect(errors).toEqual([])
   } finally {
     await browser.close()
   }

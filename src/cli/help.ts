@@ -79,7 +79,8 @@ function describeOptions(command: Argv, options: OptionTable): void {
     if (option.flag === undefined) continue
     const hint = option.hint === undefined ? '' : ` (${option.hint})`
     const variable = option.env === undefined ? '' : ` [${option.env}]`
-    const isShown = option.unit !== null && option.default !== undefined && option.default !== null
+    const isShown =
+      option.unit !== null && option.default !== undefined && option.default !== null && !option.many
     command.option(option.flag, {
       describe: option.help + hint + variable,
       ...(option.short === undefined ? {} : { alias: option.short }),

@@ -28,7 +28,7 @@ test.each(['SIGTERM', 'SIGINT', 'SIGHUP'] as const)(
 async function startPut(server: TestServer) {
   const socket = connect(server.port, '127.0.0.1')
   const lines = firstLines(socket)
-  socket.write('PUT /v1/keys/slow HTTP/1.1\r\nHost: kvist\r\nExpect: 100-continue\r\n')
+  socket.write('PUT /v1/keys/slow HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n')
   socket.write('Content-Type: application/json\r\nContent-Length: 2\r\n\r\n')
   expect((await lines.next()).value).toBe('HTTP/1.1 100 Continue')
   socket.write('1')

@@ -11,6 +11,8 @@ export type ErrorCode =
   | 'invalid_parameter'
   | 'invalid_cursor'
   | 'unauthorized'
+  | 'forbidden_origin' // sent by a web page that this server does not serve
+  | 'misdirected' // sent to a host name that is not this server's
   | 'not_found'
   | 'compacted' // the feed does not reach back so far any more; `oldest` in the problem is what it still serves
   | 'conflict' // gave up after too many concurrent changes

@@ -33,7 +33,12 @@ export interface BodyWriter {
 export type Fields = Readonly<Record<string, string>>
 
 export function answer(status: number, fields: Fields = {}, body: AnswerBody = null): Answer {
-  return { status, lines: headerLines(fields), body }
+  return { status, lines: inertLines + headerLines(fields), body }
+}
+
+/** Of a page with a script, which says itself what a browser may do with it. */
+export function pageAnswer(fields: Fields & { 'Content-Security-Policy': string }, body: AnswerBody): Answer {
+  return { status: 200, lines: headerLines(fields), body }
 }
 
 /** Throws where a value would begin another line: that is a mistake of ours, for what clients send is checked before. */
@@ -46,7 +51,17 @@ export function headerLines(fields: Fields): string {
   return lines
 }
 
-const jsonLine = headerLines({ 'Content-Type': 'application/json' })
+/**
+ * What was stored must not act as a page or a script of this server's origin, whatever its content type: in every
+ * response that is no page of the server's own.
+ */
+export const inertLines = headerLines({
+  'X-Content-Type-Options': 'nosniff',
+  'Content-Security-Policy': "sandbox; default-src 'none'",
+  'Cross-Origin-Resource-Policy': 'same-origin',
+})
+
+export const jsonLine = `${inertLines}Content-Type: application/json\r\n`
 
 /** JSON text, with more to say about it where there is. */
 export function jsonAnswer(text: string, status = 200, fields?: Fields): Answer {

@@ -1,7 +1,7 @@
 import bundleStyle from 'swagger-ui-dist/swagger-ui.css' with { type: 'file' }
 import bundle from 'swagger-ui-dist/swagger-ui-bundle.js' with { type: 'file' }
 import { KvistError } from '../core/errors.ts'
-import { answer } from './answer.ts'
+import { pageAnswer } from './answer.ts'
 import start from './docs-page/start.js' with { type: 'file' }
 import style from './docs-page/style.css' with { type: 'file' }
 import { serverTag } from './operation.ts'
@@ -43,6 +43,8 @@ const policy = [
 const fields = {
   'Content-Security-Policy': policy,
   'X-Content-Type-Options': 'nosniff',
+  'Cross-Origin-Opener-Policy': 'same-origin',
+  'Cross-Origin-Resource-Policy': 'same-origin',
   'Referrer-Policy': 'no-referrer',
 }
 
@@ -66,10 +68,11 @@ export const docsRoutes: readonly Route[] = [
     summary: 'The API as a page to read and to try',
     tag: serverTag,
     open: true,
+    isPage: true,
     docs: {
       answers: { 200: { description: 'The page', content: { 'text/html': { schema: { type: 'string' } } } } },
     },
-    handle: () => answer(200, { ...fields, 'Content-Type': 'text/html; charset=utf-8' }, page),
+    handle: () => pageAnswer({ ...fields, 'Content-Type': 'text/html; charset=utf-8' }, page),
   },
   {
     method: 'GET',
@@ -83,7 +86,7 @@ export const docsRoutes: readonly Route[] = [
       const asset = Object.hasOwn(assets, file) ? assets[file] : undefined
       if (asset === undefined) throw new KvistError('not_found', 'the page has no such file')
       const headers = { ...fields, 'Content-Type': asset.type, 'Cache-Control': 'max-age=3600' }
-      return answer(200, headers, await Bun.file(asset.path).bytes())
+      return pageAnswer(headers, await Bun.file(asset.path).bytes())
     },
   },
 ]

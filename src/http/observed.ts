@@ -1,5 +1,6 @@
 import type { MaybePromise } from '../core/engine.ts'
 import type { Answer } from './answer.ts'
+import { withExtraLines } from './origin-policy.ts'
 import type { Connection, Route } from './route.ts'
 import type { HttpRequest } from './wire/request.ts'
 
@@ -52,12 +53,12 @@ export function observed(
       const tell = (late: Answer) => {
         const tookMs = performance.now() - startedMs - (waits.get(request) ?? 0)
         observer(request, late.status, tookMs / 1000, connection)
-        connection.reply(late)
+        connection.reply(withExtraLines(late, request))
       }
       answer.then(tell, (error) => tell(recover(error, request)))
     } else {
       observer(request, answer.status, (performance.now() - startedMs) / 1000, connection)
-      connection.reply(answer)
+      connection.reply(withExtraLines(answer, request))
     }
   }
 }

@@ -119,7 +119,7 @@ function operationOf(
     ...(open && needsToken ? { security: [] } : {}),
     ...parametersOf(docs, path),
     ...(docs?.body === undefined ? {} : { requestBody: { required: true, ...docs.body } }),
-    responses: answersOf(route, needsToken && !open),
+    responses: answersOf(route, entranceCodes(needsToken, open === true)),
   }
 }
 
@@ -149,12 +149,23 @@ const plainAnswers: Json = {
   '5XX': { description: 'Failed' },
 }
 
-function answersOf({ docs, api }: Route, wantsToken: boolean): Json {
+type Code = KvistError['code']
+
+/** The errors that come before a route is asked: of a server without a token those that keep web pages out. */
+function entranceCodes(needsToken: boolean, isOpen: boolean): readonly Code[] {
+  if (needsToken) return isOpen ? [] : ['unauthorized']
+  return ['forbidden_origin', 'misdirected']
+}
+
+function answersOf({ docs, api }: Route, entrance: readonly Code[]): Json {
   if (docs === undefined) return plainAnswers
   const { answers, problems = [], problemHeaders: more = {} } = docs
   // An API with errors of its own says itself how they look.
-  if (api !== undefined) return { ...(wantsToken ? noToken : {}), ...answers }
-  const codes = [...(wantsToken ? (['unauthorized'] as const) : []), ...problems]
+  if (api !== undefined) {
+    const refused = entrance.map((code) => [statusOf(code), { description: entranceWords[code] }])
+    return { ...Object.fromEntries(refused), ...answers }
+  }
+  const codes = [...entrance, ...problems]
   const failed: Record<number, AnswerDocs> = {}
   for (const status of new Set(codes.map(statusOf))) {
     failed[status] = problemAnswer(
@@ -166,12 +177,16 @@ function answersOf({ docs, api }: Route, wantsToken: boolean): Json {
   return { ...failed, 500: problemAnswer(500, [null]), ...answers }
 }
 
-const noToken: Json = { 401: { description: 'The token is missing or wrong' } }
+const entranceWords: Readonly<Partial<Record<Code, string>>> = {
+  unauthorized: 'The token is missing or wrong',
+  forbidden_origin: 'A web page of an origin that may not use this server',
+  misdirected: 'The host name is not one of this server',
+}
 
 /** The answer to errors with one status; null stands for an error that nobody foresaw. */
 function problemAnswer(
   status: number,
-  codes: readonly (KvistError['code'] | null)[],
+  codes: readonly (Code | null)[],
   headers: Readonly<Record<string, Header>> = {},
 ): AnswerDocs {
   const examples = codes.map((code) => {

@@ -12,6 +12,8 @@ const answers: Record<ErrorCode, readonly [status: number, title: string]> = {
   invalid_parameter: [400, 'Bad parameter'],
   invalid_cursor: [400, 'Bad cursor'],
   unauthorized: [401, 'Not allowed in'],
+  forbidden_origin: [403, 'Forbidden origin'],
+  misdirected: [421, 'Misdirected request'],
   not_found: [404, 'Not found'],
   compacted: [410, 'Compacted'],
   conflict: [409, 'Conflict'],

@@ -23,6 +23,8 @@ export interface Api {
   /** What the paths of all of them begin with, and unknown ones too; empty for the root. */
   readonly mount: string
   readonly refuse: Refuse
+  /** Web pages of any origin may use its routes, also without a token (origin-policy.ts). */
+  readonly anyOrigin?: boolean
 }
 
 /** A row of the table that serves the requests. HEAD comes with GET. */
@@ -41,6 +43,8 @@ export interface Route {
   readonly open?: true
   /** The binding headers that the handler honours; a request with another is refused (binding-headers.ts). */
   readonly honours?: readonly BindingHeader[]
+  /** A page for people: a link on any web page may lead to it. */
+  readonly isPage?: true
   /**
    * Told of a request that is served within the turn, as others may be that came in with it: what several need can be looked
    * up together. Must not throw, nor do anything that shows.

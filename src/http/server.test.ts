@@ -31,6 +31,7 @@ function serverOf(routes: Route[], options: Partial<HttpOptions> = {}) {
     port: 0,
     idleTimeoutSeconds: 5,
     token: null,
+    hostNames: ['x'],
     routes,
     onError: (error, about) => reported.push({ error, about }),
     observe: (route) => (_request, status, seconds) => {

@@ -6,6 +6,7 @@ import { type Sockets, startSockets } from '../net/sockets.ts'
 import { type Answer, answer } from './answer.ts'
 import { refusedBits, refuseHeaders } from './binding-headers.ts'
 import { type Handler, type Observe, observed } from './observed.ts'
+import { type OriginCheck, originPolicy } from './origin-policy.ts'
 import { routedPath } from './path.ts'
 import { methodNotAllowed, problemAnswer } from './problem.ts'
 import { requestId, requestIdHeader } from './request-id.ts'
@@ -20,6 +21,9 @@ export interface HttpOptions {
   readonly port: number
   readonly idleTimeoutSeconds: number
   readonly token: string | null
+  /** See `OriginOptions`. */
+  readonly hostNames?: readonly string[]
+  readonly corsOrigins?: readonly string[]
   readonly routes: readonly Route[]
   /** Hears of errors that are kvist's fault, not the client's, with what a log should say of the request. */
   readonly onError: (error: unknown, about?: Readonly<Record<string, unknown>>) => void
@@ -86,28 +90,49 @@ function tooManyConnections(): KvistError {
 /** What finds the handler of any request, and tells the request of its parameters. */
 function handlersOf(options: HttpOptions): (request: HttpRequest) => Handler {
   const { routes, observe } = options
+  const { hostNames = [], corsOrigins = [] } = options
+  const originCheckOf = originPolicy({ needsToken: options.token !== null, hostNames, corsOrigins })
   const router = routerOf(routes, (route): Handler => {
     const { foresee = null } = route
     return {
-      serve: observed(routeHandler(route, options), observe(route), recovery(route.api, options)),
+      serve: observed(
+        checked(originCheckOf(route), routeHandler(route, options)),
+        observe(route),
+        recovery(route.api, options),
+      ),
       foresee,
     }
   })
   const nothing = unroutedHandler(options)
   const observer = observe(null)
-  const unrouted = (match: Match<Handler> | null): Handler => ({
-    serve: observed((request) => nothing(request, match), observer, recovery(undefined, options)),
-    foresee: null,
-  })
+  const apis = [...new Set(routes.map(({ api }) => api))]
+  const unrouted = ({ path }: HttpRequest, match: Match<Handler> | null): Handler => {
+    const first = routes.find((route) => route.path === match?.place.pattern)
+    const api = first === undefined ? apiOf(path, apis) : first.api
+    return {
+      serve: observed(
+        checked(originCheckOf({ api }), (request) => nothing(request, match, api)),
+        observer,
+        recovery(api, options),
+      ),
+      foresee: null,
+    }
+  }
   return (request) => {
     const match = router.match(routedPath(request.path))
     const methods = match?.place.methods
     const handler =
       methods?.get(request.method) ?? (request.method === 'HEAD' ? methods?.get('GET') : undefined)
-    if (match === null || handler === undefined) return unrouted(match)
+    if (match === null || handler === undefined) return unrouted(request, match)
     request.setParameters(match.place.names, match.values)
     return handler
   }
+}
+
+/** What a handler does once the web page that may have sent the request is known to be allowed to. */
+function checked(check: OriginCheck | null, handle: Route['handle']): Route['handle'] {
+  if (check === null) return handle
+  return (request, connection) => check(request) ?? handle(request, connection)
 }
 
 function routeHandler(route: Route, { token }: HttpOptions): Route['handle'] {
@@ -167,17 +192,13 @@ const allMethods = ['HEAD', ...methods].join(', ')
 
 /** What no route took: a path that is not there, or one that has other methods. */
 function unroutedHandler({
-  routes,
   token,
-}: HttpOptions): (request: HttpRequest, match: Match<Handler> | null) => Answer {
+}: HttpOptions): (request: HttpRequest, match: Match<Handler> | null, api: Api | undefined) => Answer {
   const mayEnter = token === null ? null : bearerCheck(token)
-  const apis = [...new Set(routes.map(({ api }) => api))]
-  return (request, match) => {
+  return (request, match, api) => {
     const { method, path } = request
     // Only OPTIONS can ask for the server as a whole (RFC 9110, 9.3.7).
     if (path === '*') return answer(204, { Allow: allMethods })
-    const first = routes.find((route) => route.path === match?.place.pattern)
-    const api = first === undefined ? apiOf(path, apis) : first.api
     if (mayEnter !== null && !mayEnter(request.header('authorization'))) {
       return problemAnswer(unauthorized(), {}, {}, api?.refuse)
     }

@@ -1,5 +1,5 @@
 import type { MaybePromise } from '../core/engine.ts'
-import { type Answer, type BodyWriter, headerLines, type StreamedBody } from './answer.ts'
+import { type Answer, type BodyWriter, headerLines, inertLines, type StreamedBody } from './answer.ts'
 import type { Connection, LongLivedResponse } from './route.ts'
 
 /**
@@ -62,11 +62,13 @@ export function wantsEvents(accept: string | null): boolean {
 const mediaType = 'text/event-stream'
 
 /** `no` keeps nginx from gathering events before it passes them on. */
-const eventLines = headerLines({
-  'Content-Type': mediaType,
-  'Cache-Control': 'no-store',
-  'X-Accel-Buffering': 'no',
-})
+const eventLines =
+  inertLines +
+  headerLines({
+    'Content-Type': mediaType,
+    'Cache-Control': 'no-store',
+    'X-Accel-Buffering': 'no',
+  })
 
 /** Streams that share one timer. It gives each its heartbeat in turn: all at once would be a long moment for others. */
 export function eventStreams({ heartbeatMs, patience }: EventStreamOptions = usualOptions): EventStreams {

@@ -13,6 +13,8 @@ const lines: Record<ErrorCode, string> = {
   invalid_parameter: 'CLIENT_ERROR bad request',
   invalid_cursor: 'CLIENT_ERROR bad request',
   unauthorized: 'CLIENT_ERROR unauthenticated',
+  forbidden_origin: 'CLIENT_ERROR bad request',
+  misdirected: 'CLIENT_ERROR bad request',
   not_found: 'SERVER_ERROR not found',
   compacted: 'SERVER_ERROR the feed does not reach back so far',
   conflict: 'SERVER_ERROR changed too often',

@@ -121,13 +121,21 @@ describe('what cannot be done', () => {
     expect(await client.rest()).toBe('STORED\r\nCLIENT_ERROR line too long\r\n')
   })
 
-  test('an HTTP request is not answered, and gives no commands', async () => {
-    await using opened = await openPort()
-    const client = await opened.connect()
-    client.send(`POST / HTTP/1.1\r\nHost: x\r\n\r\n${set('k', 'v')}`)
-    expect(await client.rest()).toBe('')
-    expect(await opened.db.get('cache', 'k')).toBeNull()
-  })
+  test.each([
+    ['a form', 'POST / HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\n\r\n'],
+    ['a long address', `PUT /${'a'.repeat(3000)} HTTP/1.1\r\nHost: x\r\n\r\n`],
+    ['an address of commands', 'GET /%0d%0aset%20k%200%200%201%0d%0av HTTP/1.1\r\nHost: x\r\n\r\n'],
+    ['a question before the request', 'OPTIONS /x HTTP/1.1\r\nOrigin: http://evil.example\r\n\r\n'],
+  ])(
+    'an HTTP request, as web pages can make a browser send it, gives no commands: %s',
+    async (_what, head) => {
+      await using opened = await openPort()
+      const client = await opened.connect()
+      client.send(head + set('k', 'v'))
+      expect(await client.rest()).not.toContain('STORED')
+      expect(await opened.db.get('cache', 'k')).toBeNull()
+    },
+  )
 
   test('the store failing is told in lines of the protocol, and to the operator', async () => {
     await using opened = await openPort()

@@ -51,7 +51,7 @@ export async function send(
   const [method, path] = ask.split(' ')
   const bytes = Buffer.from(body ?? '')
   const all = {
-    host: 'kvist',
+    host: 'localhost',
     connection: 'close',
     ...(body === undefined ? {} : { 'content-type': type, 'content-length': String(bytes.length) }),
     ...headers,

@@ -110,6 +110,29 @@ test('a key is found in the body of a GET, of a POST, and in the query, wherever
   }
 })
 
+test('pages of another origin may use it where it was asked for, and nothing else of the server', async () => {
+  const page = { origin: 'http://evil.example', 'sec-fetch-site': 'cross-site' }
+  const asked = await startServer({ flags: ['--dialect', 'tenantbase'] })
+  const unasked = await startServer({ flags: ['--dialect', 'keys'] })
+  try {
+    const statusOf = async (server: typeof asked, ask: string) => {
+      const { status, headers } = await send(server, '', { ask, with: page })
+      return [status, headers['access-control-allow-origin']]
+    }
+    expect(await statusOf(asked, 'GET /get-values')).toEqual([200, '*'])
+    expect(await statusOf(asked, 'GET /dialects/tenantbase/get-values')).toEqual([200, '*'])
+    expect(await statusOf(asked, 'GET /v1/cache')).toEqual([403, undefined])
+    expect(await statusOf(asked, 'PUT /v1')).toEqual([403, undefined])
+    expect(await statusOf(asked, 'GET /dialects/ozza/cache')).toEqual([403, undefined])
+    expect(await statusOf(unasked, 'GET /dialects/tenantbase/get-values')).toEqual([403, undefined])
+    expect(await statusOf(unasked, 'OPTIONS /dialects/tenantbase/set-value')).toEqual([403, undefined])
+    const rebound = await send(asked, '', { ask: 'GET /get-values', with: { host: 'evil.example' } })
+    expect(rebound.status).toBe(421)
+  } finally {
+    await Promise.all([asked.remove(), unasked.remove()])
+  }
+})
+
 test('preflights and the health check need no token; the rest does, and says so to any origin', async () => {
   const server = await startServer({ env: { KVIST_TOKEN: 'secret' }, flags: ['--dialect', 'tenantbase'] })
   try {

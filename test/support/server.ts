@@ -33,6 +33,9 @@ export interface ServerOptions {
   readonly command?: readonly string[]
 }
 
+/** What tests that write their requests by hand call a server. */
+const rawHost = 'x'
+
 export const kvistProgram = join(import.meta.dir, '../../bin/kvist')
 
 /** Starts a server and waits until it serves. Throws with what it said when it ends instead. */
@@ -40,7 +43,8 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
   const dataFolder = options.dataFolder ?? newFolder()
   const { flags = [], command = [kvistProgram, 'serve'] } = options
   const store = options.engine === undefined ? ['--data', dataFolder] : ['--engine', options.engine]
-  const child = Bun.spawn([...command, '--port', '0', ...store, ...flags], {
+  const usual = ['--port', '0', ...store, '--allowed-host', rawHost]
+  const child = Bun.spawn([...command, ...usual, ...flags], {
     env: { ...cleanEnvironment(), ...options.env },
     stdin: 'ignore',
     stdout: 'pipe',

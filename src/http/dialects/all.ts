@@ -23,11 +23,16 @@ const ownSegments = new Set([
   'console',
 ])
 
-/** All dialects under `/dialects/<name>`, and one of them at the root too. */
-export function dialectRoutes(db: Database, atRoot: string | null): Route[] {
-  const root = dialects.filter(({ name }) => name === atRoot)
+/** All dialects under `/dialects/<name>`, and the chosen one at the root too. */
+export function dialectRoutes(db: Database, chosen: string | null): Route[] {
+  const open = dialects.map((dialect) => ({
+    ...dialect,
+    // Who did not ask for a dialect must not have its openness.
+    anyOrigin: dialect.anyOrigin === true && dialect.name === chosen,
+  }))
+  const root = open.filter(({ name }) => name === chosen)
   return [
-    ...dialects.flatMap((dialect) => mounted(dialect, db, `/dialects/${dialect.name}`)),
+    ...open.flatMap((dialect) => mounted(dialect, db, `/dialects/${dialect.name}`)),
     ...root.flatMap((dialect) =>
       mounted(dialect, db, '')
         .filter(({ path }) => !isOwn(path))
@@ -36,8 +41,8 @@ export function dialectRoutes(db: Database, atRoot: string | null): Route[] {
   ]
 }
 
-function mounted({ tag, refuse, routes }: Dialect, db: Database, mount: string): Route[] {
-  const api = { mount, refuse }
+function mounted({ tag, refuse, routes, anyOrigin = false }: Dialect, db: Database, mount: string): Route[] {
+  const api = { mount, refuse, anyOrigin }
   return routes(db).map((row) => ({ ...row, path: mount + row.path, tag, api }))
 }
 

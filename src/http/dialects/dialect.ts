@@ -8,6 +8,8 @@ export interface Dialect {
   readonly name: string
   readonly tag: Tag
   readonly refuse: Refuse
+  /** Where it was asked for with `--dialect`, web pages of any origin may use it, as they could its store. */
+  readonly anyOrigin?: boolean
   /** Its rows, their paths relative to where it is mounted. */
   routes(db: Database): Route[]
 }

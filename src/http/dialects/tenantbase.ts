@@ -15,11 +15,7 @@ import { jsonBody, keyText, queryParameter } from './request.ts'
 
 const collection = 'cache'
 
-/** Any web page may call it. */
-const anyOrigin = { 'Access-Control-Allow-Origin': '*' }
-
 const preflight = {
-  ...anyOrigin,
   'Access-Control-Allow-Methods': 'GET, POST, DELETE',
   // The star does not stand for Authorization.
   'Access-Control-Allow-Headers': '*, authorization',
@@ -31,8 +27,10 @@ export const tenantbase: Dialect = {
   name: 'tenantbase',
   tag: {
     name: 'tenantbase',
-    description: 'TenantBase: values under keys of the collection `cache`, for any origin',
+    description:
+      'TenantBase: values under keys of the collection `cache`, for any origin where it is `--dialect`',
   },
+  anyOrigin: true,
   refuse: ({ status, detail }, headers) => textAnswer(`${status}: ${detail}`, status, headers),
   routes: (db) => [
     {
@@ -82,7 +80,7 @@ export const tenantbase: Dialect = {
       },
       async handle(request, connection) {
         await db.delete(collection, await keyOf(request, connection))
-        return answer(204, anyOrigin)
+        return answer(204)
       },
     },
     {
@@ -97,13 +95,7 @@ export const tenantbase: Dialect = {
         },
       },
       handle: (_request, connection) =>
-        listAnswer(
-          db.all(collection, wholeCollection),
-          entryJson,
-          ['{"value":[', ']}'],
-          connection,
-          anyOrigin,
-        ),
+        listAnswer(db.all(collection, wholeCollection), entryJson, ['{"value":[', ']}'], connection),
     },
     {
       method: 'GET',
@@ -150,7 +142,7 @@ function preflightRoute(path: string): Route {
 }
 
 function textAnswer(text: string, status: number, fields: Fields = {}): Answer {
-  return answer(status, { 'Content-Type': 'text/plain; charset=utf-8', ...anyOrigin, ...fields }, text)
+  return answer(status, { 'Content-Type': 'text/plain; charset=utf-8', ...fields }, text)
 }
 
 function textDocs(description: string, example: string): AnswerDocs {
@@ -174,8 +166,8 @@ async function setValue(db: Database, request: HttpRequest, connection: Connecti
 
 async function getValue(db: Database, request: HttpRequest, connection: Connection): Promise<Answer> {
   const member = await db.get(collection, await keyOf(request, connection))
-  if (member === null) return jsonAnswer('{"value":null}', 404, anyOrigin)
-  return jsonAnswer(`{"value":${valueJson(member.value)}}`, 200, anyOrigin)
+  if (member === null) return jsonAnswer('{"value":null}', 404)
+  return jsonAnswer(`{"value":${valueJson(member.value)}}`)
 }
 
 /** The document says `key`; the program itself read it as `value`. */

@@ -15,6 +15,9 @@ function told(one: Member): Record<string, string> {
 }
 
 const usual = {
+  'X-Content-Type-Options': 'nosniff',
+  'Content-Security-Policy': "sandbox; default-src 'none'",
+  'Cross-Origin-Resource-Policy': 'same-origin',
   'Content-Type': 'application/json',
   ETag: '"7"',
   'Last-Modified': 'Thu, 01 Jan 2026 00:00:00 GMT',

@@ -1,6 +1,7 @@
 import { stampToMs } from '../../core/clock.ts'
 import { jsonContentType, type Member } from '../../core/member.ts'
 import { formatHttpDate, formatTime } from '../../core/time.ts'
+import { inertLines } from '../answer.ts'
 
 /**
  * Header lines of members that are asked for again and again. Those come out of the cache as the same object: the second
@@ -29,6 +30,6 @@ export function memberLines(member: Member): string {
 
 function madeLines({ contentType, revision, clock, expiresAtMs }: Member): string {
   const type = contentType === jsonContentType ? 'application/json' : contentType
-  const lines = `Content-Type: ${type}\r\nETag: "${revision}"\r\nLast-Modified: ${formatHttpDate(stampToMs(clock))}\r\n`
+  const lines = `${inertLines}Content-Type: ${type}\r\nETag: "${revision}"\r\nLast-Modified: ${formatHttpDate(stampToMs(clock))}\r\n`
   return expiresAtMs === null ? lines : `${lines}Kvist-Expires-At: ${formatTime(expiresAtMs)}\r\n`
 }

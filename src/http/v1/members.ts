@@ -2,7 +2,7 @@ import type { Database, Stored } from '../../core/database.ts'
 import type { MaybePromise, MemberRef } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
 import type { Member } from '../../core/member.ts'
-import { type Answer, answer } from '../answer.ts'
+import { type Answer, answer, jsonLine } from '../answer.ts'
 import { readValue, type SentValue } from '../body.ts'
 import { memberOf, parametersOf } from '../path.ts'
 import { problemAnswer } from '../problem.ts'
@@ -95,7 +95,7 @@ export function putMember(
 
 /** 201 for a new member, 200 for one that was there. */
 export function storedAnswer(key: string, stored: Stored, content: { contentType: string }): Answer {
-  const lines = `Content-Type: application/json\r\nETag: "${stored.revision}"\r\n`
+  const lines = `${jsonLine}ETag: "${stored.revision}"\r\n`
   const body = storedJson(key, stored, content)
   // Nothing but the key can be beyond ASCII.
   const bodyBytes = body.length + Buffer.byteLength(key) - key.length

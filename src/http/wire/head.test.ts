@@ -31,6 +31,7 @@ describe('a head', () => {
         bodyBytes: 12,
         expectsContinue: false,
         closes: false,
+        passedBy: null,
       },
       headBytes: lines.join('\r\n').length + 4,
     })

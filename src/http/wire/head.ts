@@ -34,6 +34,8 @@ export interface HeaderBlock {
   readonly expectsContinue: boolean
   /** The client wants no more than this answer. */
   readonly closes: boolean
+  /** The origin policy that a request with this block has passed, if any (origin-policy.ts). */
+  passedBy: object | null
 }
 
 /** Why a request cannot be read. The connection has no place from which to go on. */
@@ -227,7 +229,7 @@ function withHost(headers: HeaderBlock, host: string): HeaderBlock {
   const at = fields.findIndex((name, i) => i % 2 === 0 && name === 'host')
   if (at === -1) fields.push('host', host)
   else fields[at + 1] = host
-  return { ...headers, fields }
+  return { ...headers, fields, passedBy: null }
 }
 
 /** Fields that mean one thing: said twice, one reader could take the first and another the second. */
@@ -293,6 +295,7 @@ function withFraming(fields: readonly string[], isHttp10: boolean): HeaderBlock 
     bodyBytes,
     expectsContinue: expect !== null && !isHttp10 && bodyBytes !== 0,
     closes: connection === '' ? isHttp10 : closesAfter(connection, isHttp10),
+    passedBy: null,
   }
 }
 

@@ -1,7 +1,7 @@
 import type { MemberRef } from '../../core/engine.ts'
 import type { Handler } from '../observed.ts'
 import { type BodySource, RequestBody } from './body.ts'
-import type { Head } from './head.ts'
+import type { Head, HeaderBlock } from './head.ts'
 
 /** All requests without a body share one. */
 const noBody = new RequestBody(0, { wanted() {}, taken() {} })
@@ -24,16 +24,18 @@ export class HttpRequest {
   /** See `HeaderBlock.present`. */
   readonly present: number
   readonly body: RequestBody
+  readonly headers: HeaderBlock
+  /** Header lines that its response has whatever the handler says: those of CORS. */
+  extraLines = ''
   /** Who serves it, once its route was looked for. */
   handler: Handler | null = null
   /** The member that its path names, once somebody asked. */
   member: MemberRef | null = null
   private names = none
   private values = none
-  private readonly fields: readonly string[]
 
   constructor(head: Head, source: BodySource) {
-    const { bodyBytes, closes, expectsContinue, fields, present } = head.headers
+    const { bodyBytes, closes, expectsContinue, present } = head.headers
     this.method = head.method
     this.path = head.path
     this.query = head.query
@@ -42,7 +44,7 @@ export class HttpRequest {
     this.expectsContinue = expectsContinue
     this.headBytes = head.headBytes
     this.present = present
-    this.fields = fields
+    this.headers = head.headers
     this.body = bodyBytes === 0 ? noBody : new RequestBody(bodyBytes, source)
   }
 
@@ -61,7 +63,7 @@ export class HttpRequest {
 
   /** The value of a header, its name in lower case; of a list that is sent in several lines, the whole list. */
   header(name: string): string | null {
-    const { fields } = this
+    const { fields } = this.headers
     let value: string | null = null
     for (let i = 0; i < fields.length; i += 2) {
       if (fields[i] === name) value = value === null ? fields[i + 1]! : `${value}, ${fields[i + 1]}`

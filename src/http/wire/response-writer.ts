@@ -1,6 +1,6 @@
 import type { Output } from '../../net/output.ts'
 import type { Answer, AnswerBody, StreamedBody } from '../answer.ts'
-import { dateLine, mayHaveBody, statusLine } from './writing.ts'
+import { lengthLine, mayHaveBody, startLines } from './writing.ts'
 
 /**
  * Responses as they are sent (RFC 9112, 4 and 6). `method` is that of the request, for HEAD gets no body;
@@ -22,9 +22,9 @@ export function sendWhole(
   method: string,
   connectionLine: string,
 ): void {
-  const start = statusLine(status) + dateLine() + lines + connectionLine
+  const start = `${startLines(status)}${lines}${connectionLine}`
   if (!mayHaveBody(status)) out.text(`${start}\r\n`)
-  else if (body === null) out.text(`${start}Content-Length: 0\r\n\r\n`)
+  else if (body === null) out.text(start + lengthLine(0))
   else if (typeof body === 'string') sendText(out, start, body, bodyBytes ?? Buffer.byteLength(body), method)
   else sendBytes(out, start, body, method)
 }
@@ -32,8 +32,7 @@ export function sendWhole(
 /** The text of a response with which a connection ends that has not been asked for anything. */
 export function wholeText({ status, lines, body }: Answer): string {
   const text = typeof body === 'string' ? body : ''
-  const length = `Content-Length: ${Buffer.byteLength(text)}\r\n`
-  return `${statusLine(status)}${dateLine()}${lines}Connection: close\r\n${length}\r\n${text}`
+  return `${startLines(status)}${lines}Connection: close\r\n${lengthLine(Buffer.byteLength(text))}${text}`
 }
 
 /** Sends the head of a response whose body follows in parts: in chunks, or else up to the end of the connection. */
@@ -43,23 +42,23 @@ export function sendStreamHead(
   isChunked: boolean,
   connectionLine: string,
 ): void {
-  const start = statusLine(status) + dateLine() + lines + connectionLine
+  const start = `${startLines(status)}${lines}${connectionLine}`
   out.text(isChunked ? `${start}Transfer-Encoding: chunked\r\n\r\n` : `${start}\r\n`)
 }
 
 function sendText(out: Output, start: string, body: string, bodyBytes: number, method: string): void {
-  const head = `${start}Content-Length: ${bodyBytes}\r\n\r\n`
+  const length = lengthLine(bodyBytes)
   if (method === 'HEAD') {
-    out.text(head)
+    out.text(start + length)
   } else if (bodyBytes <= maxJoinedBytes) {
-    out.text(head + body, head.length + bodyBytes)
+    out.text(`${start}${length}${body}`, start.length + length.length + bodyBytes)
   } else {
-    out.text(head)
+    out.text(start + length)
     out.bytes(Buffer.from(body))
   }
 }
 
 function sendBytes(out: Output, start: string, body: Uint8Array, method: string): void {
-  out.text(`${start}Content-Length: ${body.length}\r\n\r\n`)
+  out.text(start + lengthLine(body.length))
   if (method !== 'HEAD' && body.length > 0) out.bytes(body)
 }
