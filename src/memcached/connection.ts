@@ -61,6 +61,8 @@ export class MemcachedConnection implements ProtocolConnection, Session, WriteCl
   private deferred: Command | null = null
   /** A command that takes its time. */
   private isBusy = false
+  /** `process` will be called when the tick ends. */
+  private hasInput = false
   /** `run` will be called when other connections were served. */
   private isScheduled = false
   private roomListener: (() => void) | null = null
@@ -86,6 +88,19 @@ export class MemcachedConnection implements ProtocolConnection, Session, WriteCl
     this.lastActive = this.server.clock.seconds
     if (this.inputClosed || this.isEnding()) return
     this.parser.push(bytes)
+    if (this.hasInput) {
+      this.updateBackpressure()
+      return
+    }
+    this.hasInput = true
+    this.server.ticks.scheduleInput(this)
+  }
+
+  /** What commands will read is known when they are parsed, which is when they are processed. */
+  prefetch(): void {}
+
+  process(): void {
+    this.hasInput = false
     this.run()
   }
 
@@ -97,7 +112,7 @@ export class MemcachedConnection implements ProtocolConnection, Session, WriteCl
 
   halfClosed(): void {
     this.inputClosed = true
-    this.run()
+    this.process()
   }
 
   finish(): void {

@@ -117,7 +117,10 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
     }
     if (request === null && this.input.length === 0) this.resetTimeout()
     this.input = this.input.length === 0 ? bytes : Buffer.concat([this.input, bytes])
-    if (this.isScheduled) return
+    if (this.isScheduled) {
+      this.updateBackpressure()
+      return
+    }
     this.isScheduled = true
     this.server.ticks.scheduleInput(this)
   }
