@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import type { Commit, Engine, MemberRef, Renew, ScanRange, Write } from '../src/core/engine.ts'
+import type { Commit, Engine, MemberRef, OnCommit, Renew, ScanRange, Write } from '../src/core/engine.ts'
 import { KvistError } from '../src/core/errors.ts'
 import {
   type Change,
@@ -9,13 +9,14 @@ import {
   revisionOf,
   type Value,
 } from '../src/core/member.ts'
+import { openMemory } from '../src/engines/memory/engine.ts'
 import { faultsOfTables, newFolder, openAt } from './support/engine.ts'
 import { type Model, newModel } from './support/model.ts'
 import { type Random, random, seedOfRun } from './support/random.ts'
 
 /**
- * Random operations on the engine, each held against a model of a few maps. Small segments make the engine rotate,
- * apply and use its files again all the time. `KVIST_SEED` does a run again, `KVIST_MODEL_STEPS` makes it a longer one.
+ * Random operations on an engine, each held against a model of a few maps. Small segments make SQLite's rotate, flush and
+ * recycle its files all the time. `KVIST_SEED` does a run again, `KVIST_MODEL_STEPS` makes it a longer one.
  */
 const steps = Number(process.env.KVIST_MODEL_STEPS ?? 2500)
 
@@ -40,10 +41,34 @@ type Known = {
   readonly value: Value
 }
 
+/** How an engine is opened, and opened again. */
+interface Kind {
+  open(r: Random, onCommit: OnCommit): Promise<Engine>
+  reopen(engine: Engine, r: Random, onCommit: OnCommit): Promise<Engine>
+}
+
+function sqlite(): Kind {
+  const dir = newFolder()
+  const open: Kind['open'] = (r, onCommit) =>
+    openAt(dir, { segmentBytes: r.pick([2048, 8192, 65_536]), onCommit })
+  return {
+    open,
+    async reopen(engine, r, onCommit) {
+      await engine.close()
+      expectSame(faultsOfTables(dir), [])
+      return open(r, onCommit)
+    },
+  }
+}
+
+function memory(): Kind {
+  return { open: async (_r, onCommit) => openMemory({ onCommit }), reopen: async (engine) => engine }
+}
+
 interface Run {
   readonly r: Random
   readonly model: Model
-  readonly dir: string
+  readonly kind: Kind
   readonly heard: Change[]
   readonly follower: Follower
   engine: Engine
@@ -67,38 +92,41 @@ const choices: readonly (readonly [number, Step])[] = [
   [1, reopen],
 ]
 
-test(`${steps} random operations do what they do to a model`, async () => {
-  const r = random(seedOfRun())
-  const dir = newFolder()
-  const heard: Change[] = []
-  const follower: Follower = { point: '', known: new Map(), times: { reset: 0, caughtUp: 0 } }
-  const engine = await openRandom(dir, r, heard)
-  const run: Run = { r, model: newModel(), dir, heard, follower, engine, nowMs: 1e12 }
-  const deck = choices.flatMap(([weight, step]) => Array<Step>(weight).fill(step))
-  try {
-    for (let i = 0; i < steps; i++) {
-      const step = r.pick(deck)
-      await step(run).catch((error: unknown) => {
-        throw new Error(`step ${i}, ${step.name}: ${error instanceof Error ? error.message : error}`)
-      })
+test.each([
+  ['SQLite', sqlite],
+  ['memory', memory],
+] as const)(
+  `${steps} random operations on the engine %s do what they do to a model`,
+  async (_name, newKind) => {
+    const r = random(seedOfRun())
+    const kind = newKind()
+    const heard: Change[] = []
+    const follower: Follower = { point: '', known: new Map(), times: { reset: 0, caughtUp: 0 } }
+    const engine = await kind.open(r, hear(heard))
+    const run: Run = { r, model: newModel(engine.nodeId), kind, heard, follower, engine, nowMs: 1e12 }
+    const deck = choices.flatMap(([weight, step]) => Array<Step>(weight).fill(step))
+    try {
+      for (let i = 0; i < steps; i++) {
+        const step = r.pick(deck)
+        await step(run).catch((error: unknown) => {
+          throw new Error(`step ${i}, ${step.name}: ${error instanceof Error ? error.message : error}`)
+        })
+      }
+      await reopen(run)
+    } finally {
+      await run.engine.close()
     }
-    await reopen(run)
-  } finally {
-    await run.engine.close()
-  }
-  const { reset, caughtUp } = follower.times
-  console.log(`a reader of the feed caught up ${caughtUp} times, and had to begin again ${reset} times`)
-  expect(caughtUp).toBeGreaterThan(0)
-  expect(heard.map(revisionOf)).toEqual(heard.map(revisionOf).toSorted((a, b) => a - b))
-  expect(heard.at(-1) && revisionOf(heard.at(-1)!)).toBe(run.model.lastRevision())
-}, 3_600_000)
+    const { reset, caughtUp } = follower.times
+    console.log(`a reader of the feed caught up ${caughtUp} times, and had to begin again ${reset} times`)
+    expect(caughtUp).toBeGreaterThan(0)
+    expect(heard.map(revisionOf)).toEqual(heard.map(revisionOf).toSorted((a, b) => a - b))
+    expect(heard.at(-1) && revisionOf(heard.at(-1)!)).toBe(run.model.lastRevision())
+  },
+  3_600_000,
+)
 
-function openRandom(dir: string, r: Random, heard: Change[]): Promise<Engine> {
-  const segmentBytes = r.pick([2048, 8192, 65_536])
-  return openAt(dir, {
-    segmentBytes,
-    onCommit: (changes) => heard.push(...changes.filter((one) => one.type !== 'renew')),
-  })
+function hear(heard: Change[]): OnCommit {
+  return (changes) => heard.push(...changes.filter((one) => one.type !== 'renew'))
 }
 
 function randomRef(r: Random): MemberRef {
@@ -111,7 +139,23 @@ function randomValue(r: Random): Value {
   return JSON.stringify(r.pick(['x', 'é', '日', '\u{1f600}']).repeat(length))
 }
 
-function randomWrite({ r, model, nowMs }: Run): Write | Renew {
+/** Also of other nodes, from a little while ago or ahead; and now and then the expiry of what is there. */
+function randomWrite(run: Run): Write | Renew {
+  const { r, model, engine, nowMs } = run
+  const write = ownWrite(run)
+  if (write.op === 'renew' || !r.oneIn(4)) return write
+  const stored = model.read(write)
+  if (write.op === 'delete' && stored !== null && r.oneIn(3)) {
+    return { ...write, origin: { clock: stored.clock, node: stored.node || engine.nodeId } }
+  }
+  const clock = Math.max(1, model.lastClock() + r.int(2000) - 1500)
+  const origin = { clock, node: r.pick(['0', 'n1', 'zz', engine.nodeId]) }
+  return write.op === 'put'
+    ? { ...write, origin: { ...origin, createdAtMs: nowMs - r.int(5000) } }
+    : { ...write, origin }
+}
+
+function ownWrite({ r, model, nowMs }: Run): Write | Renew {
   const ref = randomRef(r)
   if (r.oneIn(4)) {
     // One that nobody can know yet, of a write ahead of it in the same commit, is not asked for.
@@ -201,7 +245,9 @@ async function readSome({ r, model, engine }: Run): Promise<void> {
 async function readFeed({ r, model, engine }: Run): Promise<void> {
   const after = r.oneIn(3) ? 0 : r.int(model.lastRevision() + 1)
   const collection = r.oneIn(2) ? r.pick(collections) : undefined
-  const scope = collection === undefined ? undefined : { collection }
+  const key = collection !== undefined && r.oneIn(3) ? r.pick(keys) : undefined
+  const scope =
+    collection === undefined ? undefined : key === undefined ? { collection } : { collection, key }
   const limit = 1 + r.int(60)
   const found: Change[] = []
   try {
@@ -225,7 +271,8 @@ async function readFeed({ r, model, engine }: Run): Promise<void> {
   }
   if (after > 0 && after < model.forgotten())
     throw new Error(`${after} is served, and something after it forgotten`)
-  expectSame(found, model.changesAfter(after, collection))
+  const expected = model.changesAfter(after, collection)
+  expectSame(found, key === undefined ? expected : expected.filter((change) => keyOf(change) === key))
 }
 
 /** Reads a little; whenever it comes to the end, it knows what there is. Renewals it is not told of. */
@@ -315,9 +362,7 @@ async function letTimePass(run: Run): Promise<void> {
 /** Everything there is, before and after. */
 async function reopen(run: Run): Promise<void> {
   await expectAll(run)
-  await run.engine.close()
-  expectSame(faultsOfTables(run.dir), [])
-  run.engine = await openRandom(run.dir, run.r, run.heard)
+  run.engine = await run.kind.reopen(run.engine, run.r, hear(run.heard))
   await expectAll(run)
 }
 

@@ -1,3 +1,6 @@
+import { KvistError } from './errors.ts'
+import { maxClockAheadMs } from './limits.ts'
+
 /**
  * Time, passed in wherever it is needed so that tests can set it.
  *
@@ -36,4 +39,18 @@ export function hybridClock(): HybridClock {
       if (stamp > last) last = stamp
     },
   }
+}
+
+/**
+ * Throws `unprocessable` for a stamp from elsewhere that the own clock must not follow: one that is no positive integer, or
+ * further ahead than clocks of nodes differ. A clock that followed it would stay ahead for good.
+ */
+export function requireSaneStamp(stamp: number, nowMs: number): void {
+  if (!Number.isSafeInteger(stamp) || stamp <= 0) {
+    throw new KvistError('unprocessable', 'the clock of the origin is not a stamp')
+  }
+  const aheadMs = stampToMs(stamp) - nowMs
+  if (aheadMs <= maxClockAheadMs) return
+  const detail = `the clock of the origin is ${Math.ceil(aheadMs / 1000)} s ahead of this node's`
+  throw new KvistError('unprocessable', detail, { limit_seconds: maxClockAheadMs / 1000 })
 }

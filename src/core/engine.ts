@@ -1,5 +1,6 @@
 import type { Distribution } from './distribution.ts'
 import type { Change, Committed, Member, RemovalCause, Tombstone, Value } from './member.ts'
+import type { Origin } from './origin.ts'
 
 /**
  * The contract between the store and the engine that keeps its members. Every engine keeps all of these promises;
@@ -28,6 +29,10 @@ import type { Change, Committed, Member, RemovalCause, Tombstone, Value } from '
  * 7. **Setback.** `onSetback` is called when the store lost changes that it had reported. Cursors that stood in them are
  *    `compacted` from then on.
  *
+ * Every version and every tombstone carries its origin: the hybrid clock's stamp and the node that wrote it. Nodes that
+ * exchange writes with their origins settle on the same state, whatever order the writes reach them in, and applying one
+ * twice does nothing. The engine's clock observes the stamps that it applies, so a later write of its own is newer.
+ *
  * An engine knows nothing of permissions, filters, caches or processes. Of expiry it knows one rule: within a commit, a
  * member whose `expiresAtMs` is at or before the commit's `nowMs` counts as absent. Reads return it all the same: the
  * core decides, once, that it must not be shown.
@@ -36,6 +41,9 @@ import type { Change, Committed, Member, RemovalCause, Tombstone, Value } from '
  * room, `busy` when writers waited too long, `storage_failed` for anything else, `closing` after `close`.
  */
 export interface Engine {
+  /** The id of this node among those that exchange changes; of all servers of one cluster the same. */
+  readonly nodeId: string
+
   read(collection: string, key: string): MaybePromise<Member | null>
 
   /** As `read`, for several at once, in the order of the refs. */
@@ -139,11 +147,22 @@ export interface Put extends MemberRef {
   readonly contentType: string
   readonly flags: number
   readonly expiresAtMs: number | null
+  /**
+   * Of a version that was written elsewhere. The put is done only if it is newer than the stored version or tombstone
+   * (`supersedes` in origin.ts), whether that has expired or not. Left out, the version gets the engine's clock and node.
+   */
+  readonly origin?: VersionOrigin
+}
+
+export interface VersionOrigin extends Origin {
+  readonly createdAtMs: number
 }
 
 export interface Delete extends MemberRef {
   readonly op: 'delete'
   readonly cause: RemovalCause
+  /** As of a put. Such a delete leaves a tombstone also where there is no member: an older put may come later. */
+  readonly origin?: Origin
   /** Does nothing unless the member still has this revision, expired or not. It fails no commit. */
   readonly ifRevision?: number
   /** As `ifRevision`, of the expiry: a renewal keeps the revision. */
@@ -190,6 +209,8 @@ export interface Written {
   readonly clock: number
   /** An unexpired member was there before; false when nothing was done. */
   readonly existed: boolean
+  /** Nothing was done because the write's own origin is not newer than what is stored. */
+  readonly superseded?: true
 }
 
 /** Where a reader of the feed stands; opaque to all but the engine that made it. `''` is the beginning. */

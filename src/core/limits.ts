@@ -59,3 +59,6 @@ export const maxProcessMs = 5000
  * not sent yet. Above it, values of more than 64 KiB are refused.
  */
 export const maxMemcachedHeldBytes = 256 * 1024 * 1024
+
+/** How far the clock of another node may be ahead of this one's. */
+export const maxClockAheadMs = 60_000

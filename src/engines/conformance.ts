@@ -4,6 +4,7 @@ import { feedPromises } from './conformance/feed.ts'
 import { forgettingPromises } from './conformance/forgetting.ts'
 import { keyPromises } from './conformance/keys.ts'
 import { lifePromises } from './conformance/life.ts'
+import { originPromises } from './conformance/origins.ts'
 import { renewalPromises } from './conformance/renewals.ts'
 import { statsPromises } from './conformance/stats.ts'
 import { type Differences, type OpenEngine, suiteOf } from './conformance/store.ts'
@@ -21,6 +22,7 @@ export function conformance(name: string, open: OpenEngine, differences: Differe
     describe('values', () => valuePromises(suite))
     describe('changes and counts', () => feedPromises(suite))
     describe('renewals', () => renewalPromises(suite))
+    describe('origins', () => originPromises(suite))
     describe('forgetting', () => forgettingPromises(suite))
     describe('open and close', () => lifePromises(suite))
     describe('numbers', () => statsPromises(suite))

@@ -30,11 +30,12 @@ export interface Model {
   expiring(atMs: number): (MemberRef & { revision: number; expiresAtMs: number })[]
   collections(): { name: string; members: number; bytes: number }[]
   lastRevision(): number
+  lastClock(): number
 }
 
 type State = { collection: string; member: Member } | { collection: string; tombstone: Tombstone }
 
-export function newModel(): Model {
+export function newModel(nodeId: string): Model {
   const states = new Map<string, State>()
   let lastRevision = 0
   let lastClock = 0
@@ -64,7 +65,12 @@ export function newModel(): Model {
   function followWrite(write: Write | Renew, nowMs: number, written: Written): void {
     const before = memberOf(write)
     const existed = before !== null && !isExpired(before, nowMs)
-    const does = isDone(write, before, existed)
+    const isOlder = write.op !== 'renew' && mayApply(write, before, existed) && !isNewer(write)
+    demand(
+      (written.superseded === true) === isOlder,
+      `${write.op} ${write.key}: superseded should be ${isOlder}`,
+    )
+    const does = mayApply(write, before, existed) && !isOlder
     demand(
       written.revision > 0 === does,
       `${write.op} ${write.key} should ${does ? '' : 'not '}have been done`,
@@ -87,23 +93,39 @@ export function newModel(): Model {
       written.revision > lastRevision,
       `${write.op} ${write.key}: revision ${written.revision} is not new`,
     )
-    demand(written.clock > lastClock, `${write.op} ${write.key}: stamp ${written.clock} is not new`)
+    const { origin } = write
+    demand(
+      origin === undefined ? written.clock > lastClock : written.clock === origin.clock,
+      `${write.op} ${write.key}: stamp ${written.clock} is not its own`,
+    )
     lastRevision = written.revision
-    lastClock = written.clock
+    lastClock = Math.max(lastClock, written.clock)
     const { collection, key } = write
     const { revision, clock } = written
+    const node = origin === undefined || origin.node === nodeId ? '' : origin.node
     if (write.op === 'delete') {
       states.set(idOf(write), {
         collection,
-        tombstone: { key, revision, cause: write.cause, clock, node: '' },
+        tombstone: { key, revision, cause: write.cause, clock, node },
       })
       return
     }
-    const createdAtMs = existed ? before.createdAtMs : nowMs
+    const createdAtMs = write.origin?.createdAtMs ?? (existed ? before.createdAtMs : nowMs)
     demand(written.createdAtMs === createdAtMs, `${key} should have been created at ${createdAtMs}`)
     const { value, expiresAtMs, contentType, flags } = write
-    const member = { key, value, revision, createdAtMs, clock, node: '', expiresAtMs, contentType, flags }
+    const member = { key, value, revision, createdAtMs, clock, node, expiresAtMs, contentType, flags }
     states.set(idOf(write), { collection, member })
+  }
+
+  /** Against what is stored: by stamp, then by node, then a tombstone before a version. */
+  function isNewer(write: Write): boolean {
+    const state = states.get(idOf(write))
+    if (write.origin === undefined || state === undefined) return true
+    const stored = 'member' in state ? state.member : state.tombstone
+    const rank = (clock: number, node: string, isTombstone: boolean) =>
+      `${String(clock).padStart(16, '0')} ${node || nodeId} ${isTombstone}`
+    const { clock, node } = write.origin
+    return rank(clock, node, write.op === 'delete') > rank(stored.clock, stored.node, 'tombstone' in state)
   }
 
   return {
@@ -176,14 +198,17 @@ export function newModel(): Model {
       return [...counts.values()].sort((a, b) => byBytes(a.name, b.name))
     },
     lastRevision: () => lastRevision,
+    lastClock: () => lastClock,
   }
 }
 
-function isDone(write: Write | Renew, before: Member | null, existed: boolean): boolean {
+/** Whether a write is done, unless what is stored is newer. */
+function mayApply(write: Write | Renew, before: Member | null, existed: boolean): boolean {
   if (write.op === 'put') return true
   if (write.op === 'renew') return existed && before?.revision === write.ifRevision
   if (write.ifExpiresAtMs !== undefined && before?.expiresAtMs !== write.ifExpiresAtMs) return false
-  return write.ifRevision === undefined ? existed : before?.revision === write.ifRevision
+  if (write.ifRevision !== undefined) return before?.revision === write.ifRevision
+  return existed || write.origin !== undefined
 }
 
 function idOf({ collection, key }: MemberRef): string {

@@ -2,9 +2,11 @@ import { expect, test } from 'bun:test'
 import type {
   Check,
   CommitResult,
+  Delete,
   Durability,
   Engine,
   OnCommit,
+  Put,
   Renew,
   ScanRange,
   Write,
@@ -149,7 +151,7 @@ export interface PutOptions {
   readonly expiresAtMs?: number | null
 }
 
-export function put(key: string, value: Value = '1', options: PutOptions = {}): Write {
+export function put(key: string, value: Value = '1', options: PutOptions = {}): Put {
   const ofBytes = typeof value === 'string' ? jsonContentType : 'application/octet-stream'
   return {
     op: 'put',
@@ -169,7 +171,7 @@ export interface RemoveOptions {
   readonly ifExpiresAtMs?: number
 }
 
-export function remove(key: string, options: RemoveOptions = {}): Write {
+export function remove(key: string, options: RemoveOptions = {}): Delete {
   const { collection: of = collection, cause = 'delete', ...conditions } = options
   return { op: 'delete', collection: of, key, cause, ...conditions }
 }

@@ -1,76 +1,124 @@
 import type { HybridClock } from '../../core/clock.ts'
 import type { Check, Commit, CommitResult, Delete, Put, Renew, Write, Written } from '../../core/engine.ts'
-import { type Committed, isExpired, jsonContentType, type Member, type Value } from '../../core/member.ts'
-import { latestChange, memberOf, type State, store } from './state.ts'
+import {
+  type Change,
+  type Committed,
+  isExpired,
+  jsonContentType,
+  type Member,
+  type Value,
+} from '../../core/member.ts'
+import { type Origin, type StoredOrigin, supersedes, withNodeId } from '../../core/origin.ts'
+import { latestChange, memberOf, type State, storeChange } from './state.ts'
+
+/** What a commit works on. */
+interface Context {
+  readonly state: State
+  readonly clock: HybridClock
+  readonly nodeId: string
+  readonly nowMs: number
+  /** The last revision before the commit. */
+  readonly knownRevision: number
+  readonly changes: Committed[]
+}
 
 /** Evaluates a commit and does it; nothing can fail between its first write and its last. */
 export function applyCommit(
   state: State,
   clock: HybridClock,
+  nodeId: string,
   { checks, writes, nowMs }: Commit,
-): { result: CommitResult; changes: Committed[] } {
-  const changes: Committed[] = []
+): { result: CommitResult; changes: readonly Committed[] } {
   for (const check of checks) {
     const revision = presentRevision(state, check, nowMs)
     if (revision === check.revision) continue
     const { collection, key } = check
-    return { result: { ok: false, failed: { collection, key, revision } }, changes }
+    return { result: { ok: false, failed: { collection, key, revision } }, changes: [] }
   }
-  const knownRevision = state.lastRevision
-  const written = writes.map((write) => {
-    const existing = memberOf(latestChange(state, write))
-    const existed = existing !== null && !isExpired(existing, nowMs)
-    if (write.op === 'renew') {
-      const isMeant = existed && existing.revision === write.ifRevision && write.ifRevision <= knownRevision
-      return isMeant ? renew(state, changes, write, existing) : nothingDone
-    }
-    if (write.op === 'delete' && !mayDelete(write, existing, existed)) return nothingDone
-    const revision = state.lastRevision + 1
-    const createdAtMs = existed ? existing.createdAtMs : nowMs
-    return apply(state, changes, write, { revision, createdAtMs, clock: clock.next(nowMs), existed })
-  })
-  return { result: { ok: true, written }, changes }
+  const context: Context = { state, clock, nodeId, nowMs, knownRevision: state.lastRevision, changes: [] }
+  const written = writes.map((write) => applyWrite(context, write))
+  return { result: { ok: true, written }, changes: context.changes }
 }
-
-const nothingDone: Written = { revision: 0, createdAtMs: 0, clock: 0, existed: false }
 
 function presentRevision(state: State, check: Check, nowMs: number): number | null {
   const member = memberOf(latestChange(state, check))
   return member === null || isExpired(member, nowMs) ? null : member.revision
 }
 
-function mayDelete(
-  { ifRevision, ifExpiresAtMs }: Delete,
-  existing: Member | null,
-  existed: boolean,
-): boolean {
-  if (ifExpiresAtMs !== undefined && existing?.expiresAtMs !== ifExpiresAtMs) return false
-  return ifRevision === undefined ? existed : existing?.revision === ifRevision
+const nothingDone: Written = { revision: 0, createdAtMs: 0, clock: 0, existed: false }
+const superseded: Written = { ...nothingDone, superseded: true }
+
+function applyWrite(context: Context, write: Write | Renew): Written {
+  const { state, clock, nowMs, knownRevision } = context
+  const existing = memberOf(latestChange(state, write))
+  const existed = existing !== null && !isExpired(existing, nowMs)
+  if (write.op === 'renew') {
+    const isMeant = existed && existing.revision === write.ifRevision && write.ifRevision <= knownRevision
+    return isMeant ? renew(context, write, existing) : nothingDone
+  }
+  if (write.op === 'delete' && !mayDelete(write, existing, existed)) return nothingDone
+  const revision = state.lastRevision + 1
+  if (write.origin !== undefined) return applyForeign(context, write, write.origin, revision, existed)
+  const createdAtMs = existed ? existing.createdAtMs : nowMs
+  return store(context, write, '', { revision, createdAtMs, clock: clock.next(nowMs), existed })
 }
 
-function renew(state: State, changes: Committed[], write: Renew, existing: Member): Written {
+/** A write with an origin of its own is done only where it is newer than what is stored. */
+function applyForeign(
+  context: Context,
+  write: Write,
+  { clock, node }: Origin,
+  revision: number,
+  existed: boolean,
+): Written {
+  const { nodeId } = context
+  const stored = storedOrigin(latestChange(context.state, write), nodeId)
+  if (stored !== null && !supersedes({ clock, node, isTombstone: write.op === 'delete' }, stored)) {
+    return superseded
+  }
+  context.clock.observe(clock)
+  const createdAtMs = write.op === 'put' ? write.origin!.createdAtMs : 0
+  return store(context, write, node === nodeId ? '' : node, { revision, createdAtMs, clock, existed })
+}
+
+function storedOrigin(change: Change | null, nodeId: string): StoredOrigin | null {
+  if (change === null) return null
+  const { clock, node } = change.type === 'put' ? change.member : change.tombstone
+  return withNodeId({ clock, node, isTombstone: change.type !== 'put' }, nodeId)
+}
+
+function mayDelete(write: Delete, existing: Member | null, existed: boolean): boolean {
+  const { ifRevision, ifExpiresAtMs } = write
+  if (ifExpiresAtMs !== undefined && existing?.expiresAtMs !== ifExpiresAtMs) return false
+  if (ifRevision !== undefined) return existing?.revision === ifRevision
+  // A delete from elsewhere leaves its tombstone also where there is no member: an older put may come later.
+  return existed || write.origin !== undefined
+}
+
+function renew({ state, changes }: Context, write: Renew, existing: Member): Written {
   const { collection, expiresAtMs } = write
   const member = { ...existing, expiresAtMs }
-  store(state, { type: 'put', collection, member })
+  storeChange(state, { type: 'put', collection, member })
   changes.push({ type: 'renew', collection, member })
   const { revision, createdAtMs, clock } = existing
   return { revision, createdAtMs, clock, existed: true }
 }
 
-function apply(state: State, changes: Committed[], write: Write, written: Written): Written {
+function store({ state, changes }: Context, write: Write, node: string, written: Written): Written {
   const collection = state.collections.get(write.collection)?.name ?? copyOfText(write.collection)
   const change =
     write.op === 'put'
-      ? ({ type: 'put', collection, member: memberFrom(write, written) } as const)
-      : ({ type: write.cause, collection, tombstone: tombstoneFrom(write, written) } as const)
+      ? ({ type: 'put', collection, member: memberFrom(write, node, written) } as const)
+      : ({ type: write.cause, collection, tombstone: tombstoneFrom(write, node, written) } as const)
   state.lastRevision = written.revision
-  store(state, change)
+  storeChange(state, change)
   changes.push(change)
   return written
 }
 
 function memberFrom(
   { key, value, contentType, flags, expiresAtMs }: Put,
+  node: string,
   { revision, createdAtMs, clock }: Written,
 ): Member {
   return {
@@ -79,15 +127,15 @@ function memberFrom(
     revision,
     createdAtMs,
     clock,
-    node: '',
+    node,
     expiresAtMs,
     contentType: contentType === jsonContentType ? jsonContentType : copyOfText(contentType),
     flags,
   }
 }
 
-function tombstoneFrom({ key, cause }: Delete, { revision, clock }: Written) {
-  return { key: copyOfText(key), revision, cause, clock, node: '' }
+function tombstoneFrom({ key, cause }: Delete, node: string, { revision, clock }: Written) {
+  return { key: copyOfText(key), revision, cause, clock, node }
 }
 
 function copyOf(value: Value): Value {

@@ -12,6 +12,7 @@ import {
 } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
 import { type Committed, revisionOf } from '../../core/member.ts'
+import { nodeIdLength, randomName } from '../../core/origin.ts'
 import { hasSeen } from '../revision-cursor.ts'
 import { applyCommit } from './commit.ts'
 import { changesAfter, collectionStats, expiringMembers, scanMembers } from './reads.ts'
@@ -33,6 +34,7 @@ export interface MemoryOptions {
 export function openMemory({ onCommit, firstRevision = 1 }: MemoryOptions): Engine {
   const state = newState(firstRevision - 1)
   const clock = hybridClock()
+  const nodeId = randomName(nodeIdLength)
   const stats = newStats()
   let isClosed = false
 
@@ -43,13 +45,14 @@ export function openMemory({ onCommit, firstRevision = 1 }: MemoryOptions): Engi
 
   async function commit(given: Commit): Promise<CommitResult> {
     const before = open().lastRevision
-    const { result, changes } = applyCommit(state, clock, given)
+    const { result, changes } = applyCommit(state, clock, nodeId, given)
     count(stats, result, changes.length)
     if (changes.length > 0) onCommit(changes, cursorsFrom(before, changes))
     return result
   }
 
   return {
+    nodeId,
     read: (collection, key) => memberOf(latestChange(open(), { collection, key })),
     readMany: (refs) => refs.map((ref) => memberOf(latestChange(open(), ref))),
     tombstone(collection, key) {

@@ -70,7 +70,7 @@ export function memberOf(change: Change | null): Member | null {
 }
 
 /** Makes this change the latest of its member. */
-export function store(state: State, change: Change): void {
+export function storeChange(state: State, change: Change): void {
   const of = collectionOf(state, change.collection)
   const key = keyOf(change)
   const before = of.entries.get(key)

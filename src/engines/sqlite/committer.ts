@@ -58,6 +58,7 @@ export interface Committer {
 export interface CommitterOptions {
   readonly dir: string
   readonly storeId: string
+  readonly nodeId: string
   readonly durability: Durability
   readonly segmentBytes: number
   readonly overlay: Overlay
@@ -210,12 +211,12 @@ function takeGroup(queue: Pending[]): Pending[] {
 
 async function commitGroup(pipeline: Pipeline, pending: readonly Pending[]): Promise<void> {
   const { options, log, lastRevision } = pipeline
-  const { overlay, clock } = options
+  const { overlay, clock, nodeId } = options
   let room = frameHeaderBytes
   for (const one of pending) room += one.room
   const active = await segmentWithRoom(log, room, lastRevision)
   if (overlay.isSmall) prefetch(overlay, pending)
-  const group = stageGroup(pending, active.segment, overlay, clock, lastRevision)
+  const group = stageGroup(pending, active.segment, overlay, clock, nodeId, lastRevision)
   if (group.offsets.length > 0) {
     await appendFrame(log, active, group.end, isDurable(options, pending), lastRevision)
     publish(pipeline, active.memtable, group)

@@ -102,6 +102,7 @@ async function open(options: SqliteOptions, releaseLock: () => void): Promise<Sq
   const committer = startCommitter({
     dir,
     storeId: meta.storeId,
+    nodeId: meta.nodeId,
     durability,
     segmentBytes,
     overlay,
@@ -112,7 +113,7 @@ async function open(options: SqliteOptions, releaseLock: () => void): Promise<Sq
     lastRevision,
     lastSegment: segments.at(-1)?.number ?? 0,
   })
-  return engineOf(overlay, counts, committer, applier, releaseLock)
+  return engineOf(meta.nodeId, overlay, counts, committer, applier, releaseLock)
 }
 
 /** Files without a record that counts, and spare ones of a run before. */
@@ -138,6 +139,7 @@ function replay(
 }
 
 function engineOf(
+  nodeId: string,
   overlay: Overlay,
   counts: ReadonlyMap<string, Counts>,
   committer: Committer,
@@ -156,6 +158,7 @@ function engineOf(
     }
   }
   return {
+    nodeId,
     read: (collection, key) => reading(() => readMember(overlay, collection, key)),
     readMany: (refs) => reading(() => readMembers(overlay, refs)),
     foresee(ref) {

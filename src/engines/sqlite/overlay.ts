@@ -2,17 +2,20 @@ import type { ExpiringRef, MemberRef, ScanPage, ScanRange } from '../../core/eng
 import { compareKeys } from '../../core/keys.ts'
 import { maxPageBytes } from '../../core/limits.ts'
 import type { Member, Tombstone } from '../../core/member.ts'
+import type { StoredOrigin } from '../../core/origin.ts'
 import { findRecord, isLatest, type Memtable, overlayKeys, touchRecord } from './memtable.ts'
 import { maxForeseen, openPages, type PageReader } from './pages.ts'
 import {
   type Chunk,
   recordBytes,
+  recordClock,
   recordCollection,
   recordCreatedAtMs,
   recordExpiresAtMs,
   recordKey,
   recordKind,
   recordMember,
+  recordNode,
   recordRevision,
   recordTombstone,
   type Standing,
@@ -122,6 +125,17 @@ export function readStanding(
   if (!isSmall) return reader.standing(collection, key)
   const read = pages.standing(collection, key)
   return read === undefined ? wideReader.standing(collection, key) : read
+}
+
+/** Reads the tables for what the log does not have, tombstones included: for writes that bring an origin of their own. */
+export function readOrigin({ tables, reader }: Overlay, { collection, key }: MemberRef): StoredOrigin | null {
+  const found = findRecord(tables, collection, key)
+  return found === null ? reader.origin(collection, key) : recordOrigin(found.table.chunk, found.at)
+}
+
+export function recordOrigin(chunk: Chunk, at: number): StoredOrigin {
+  const isTombstone = recordKind(chunk, at) !== 'put'
+  return { clock: recordClock(chunk, at), node: recordNode(chunk, at), isTombstone }
 }
 
 export function recordStanding(chunk: Chunk, at: number): Standing | null {

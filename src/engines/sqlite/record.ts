@@ -258,7 +258,8 @@ function recordValue({ bytes, view }: Chunk, at: number): string | Uint8Array {
   return Uint8Array.prototype.slice.call(bytes, start, end)
 }
 
-function recordNode({ bytes, view }: Chunk, at: number): string {
+/** The node that wrote it; empty for this one. */
+export function recordNode({ bytes, view }: Chunk, at: number): string {
   const length = view.getUint8(at + 3)
   if (length === 0) return ''
   const end = valueStart(view, at)

@@ -10,8 +10,16 @@ import type {
   Written,
 } from '../../core/engine.ts'
 import { type Committed, isExpired, type Member } from '../../core/member.ts'
+import { type Origin, type StoredOrigin, supersedes, withNodeId } from '../../core/origin.ts'
 import { frameHeaderBytes, type Segment } from './log.ts'
-import { type Overlay, readMember, readStanding, recordStanding } from './overlay.ts'
+import {
+  type Overlay,
+  readMember,
+  readOrigin,
+  readStanding,
+  recordOrigin,
+  recordStanding,
+} from './overlay.ts'
 import { type Chunk, encodeRecord, type RecordFields, recordRoom, type Standing } from './record.ts'
 
 /**
@@ -43,6 +51,7 @@ export interface Group {
 interface Staging {
   readonly overlay: Overlay
   readonly clock: HybridClock
+  readonly nodeId: string
   readonly chunk: Chunk
   /** The last revision before the group. */
   readonly lastRevision: number
@@ -78,8 +87,8 @@ export function roomOf(writes: readonly PlannedWrite[]): number {
     const content = contentOf(write)
     room +=
       content === null
-        ? recordRoom(collection, key, '', '', '')
-        : recordRoom(collection, key, content.contentType, '', content.value)
+        ? recordRoom(collection, key, '', nodeOf(write), '')
+        : recordRoom(collection, key, content.contentType, nodeOf(write), content.value)
   }
   return room
 }
@@ -90,6 +99,7 @@ export function stageGroup(
   { chunk, end }: Segment,
   overlay: Overlay,
   clock: HybridClock,
+  nodeId: string,
   lastRevision: number,
 ): Group {
   const group: Group = {
@@ -99,7 +109,7 @@ export function stageGroup(
     latest: new Map(),
     end: end + frameHeaderBytes,
   }
-  const staging: Staging = { overlay, clock, chunk, lastRevision, group }
+  const staging: Staging = { overlay, clock, nodeId, chunk, lastRevision, group }
   for (const one of pending) group.results.push(stageCommit(staging, one))
   return group
 }
@@ -123,23 +133,14 @@ function existingVersion({ overlay, chunk, group }: Staging, ref: MemberRef): St
 function stageWrite(staging: Staging, write: PlannedWrite, nowMs: number): Written {
   const { group, chunk } = staging
   const before = existingVersion(staging, write)
-  const existed = before !== null && !isExpired(before, nowMs)
-  if (write.op === 'delete' && !mayDelete(write, before, existed)) return nothingDone
-  if (write.op === 'renew' && !(existed && mayRenew(write, before))) return nothingDone
   const position = staging.lastRevision + group.offsets.length + 1
-  const written =
-    write.op === 'renew'
-      ? renewed(write.member!)
-      : {
-          revision: position,
-          createdAtMs: existed ? before.createdAtMs : nowMs,
-          clock: staging.clock.next(nowMs),
-          existed,
-        }
+  const written = evaluate(staging, write, nowMs, before, position)
+  if (written.revision === 0) return written
+  const node = storedNode(write, staging.nodeId)
   const at = group.end
-  group.end = encodeRecord(chunk, at, recordOf(write, written, position, before))
+  group.end = encodeRecord(chunk, at, recordOf(write, written, node, position, before))
   group.offsets.push(at)
-  group.changes.push(changeOf(write, written))
+  group.changes.push(changeOf(write, written, node))
   let latest = group.latest.get(write.collection)
   if (latest === undefined) {
     latest = new Map()
@@ -150,6 +151,54 @@ function stageWrite(staging: Staging, write: PlannedWrite, nowMs: number): Writt
 }
 
 const nothingDone: Written = { revision: 0, createdAtMs: 0, clock: 0, existed: false }
+const superseded: Written = { ...nothingDone, superseded: true }
+
+/** The outcome of a write in place of the version before it; with revision 0 it does nothing. */
+function evaluate(
+  staging: Staging,
+  write: PlannedWrite,
+  nowMs: number,
+  before: Standing | null,
+  position: number,
+): Written {
+  const existed = before !== null && !isExpired(before, nowMs)
+  if (write.op === 'renew') return existed && mayRenew(write, before) ? renewed(write.member!) : nothingDone
+  if (write.op === 'delete' && !mayDelete(write, before, existed)) return nothingDone
+  if (write.origin !== undefined) return evaluateForeign(staging, write, write.origin, existed, position)
+  const createdAtMs = existed ? before.createdAtMs : nowMs
+  return { revision: position, createdAtMs, clock: staging.clock.next(nowMs), existed }
+}
+
+/** A write with an origin of its own is done only where it is newer than what is stored. */
+function evaluateForeign(
+  staging: Staging,
+  write: Write,
+  { clock, node }: Origin,
+  existed: boolean,
+  position: number,
+): Written {
+  const stored = storedOrigin(staging, write)
+  const own = { clock, node, isTombstone: write.op === 'delete' }
+  if (stored !== null && !supersedes(own, withNodeId(stored, staging.nodeId))) return superseded
+  staging.clock.observe(clock)
+  const createdAtMs = write.op === 'put' ? write.origin!.createdAtMs : 0
+  return { revision: position, createdAtMs, clock, existed }
+}
+
+function storedOrigin({ overlay, chunk, group }: Staging, ref: MemberRef): StoredOrigin | null {
+  const at = group.latest.get(ref.collection)?.get(ref.key)
+  return at === undefined ? readOrigin(overlay, ref) : recordOrigin(chunk, at)
+}
+
+/** The node that wrote a version, as the write names it; empty for this one. */
+function nodeOf(write: PlannedWrite): string {
+  return (write.op === 'renew' ? write.member?.node : write.origin?.node) ?? ''
+}
+
+function storedNode(write: PlannedWrite, nodeId: string): string {
+  const node = nodeOf(write)
+  return node === nodeId ? '' : node
+}
 
 /** The current revision where a check fails, null for a missing member; undefined where the check holds. */
 function failedCheck(check: Check, existing: Standing | null, nowMs: number): number | null | undefined {
@@ -160,7 +209,9 @@ function failedCheck(check: Check, existing: Standing | null, nowMs: number): nu
 function mayDelete(write: Delete, before: Standing | null, existed: boolean): boolean {
   const { ifRevision, ifExpiresAtMs } = write
   if (ifExpiresAtMs !== undefined && before?.expiresAtMs !== ifExpiresAtMs) return false
-  return ifRevision === undefined ? existed : before?.revision === ifRevision
+  if (ifRevision !== undefined) return before?.revision === ifRevision
+  // A delete from elsewhere leaves its tombstone also where there is no member: an older put may come later.
+  return existed || write.origin !== undefined
 }
 
 /** The same revision means the same member, but for its expiry. */
@@ -180,6 +231,7 @@ function contentOf(write: PlannedWrite): Pick<Member, 'value' | 'contentType' | 
 function recordOf(
   write: PlannedWrite,
   { createdAtMs, clock }: Written,
+  node: string,
   position: number,
   replaced: Standing | null,
 ): RecordFields {
@@ -190,7 +242,7 @@ function recordOf(
     key: write.key,
     value: content?.value ?? '',
     contentType: content?.contentType ?? '',
-    node: '',
+    node,
     flags: content?.flags ?? 0,
     place: position,
     createdAtMs,
@@ -200,7 +252,7 @@ function recordOf(
   }
 }
 
-function changeOf(write: PlannedWrite, { revision, createdAtMs, clock }: Written): Committed {
+function changeOf(write: PlannedWrite, { revision, createdAtMs, clock }: Written, node: string): Committed {
   const { collection, key } = write
   if (write.op === 'renew') {
     return { type: 'renew', collection, member: { ...write.member!, expiresAtMs: write.expiresAtMs } }
@@ -209,10 +261,10 @@ function changeOf(write: PlannedWrite, { revision, createdAtMs, clock }: Written
     return {
       type: write.cause,
       collection,
-      tombstone: { key, revision, cause: write.cause, clock, node: '' },
+      tombstone: { key, revision, cause: write.cause, clock, node },
     }
   }
   const { value, contentType, flags, expiresAtMs } = write
-  const member = { key, value, revision, createdAtMs, clock, node: '', expiresAtMs, contentType, flags }
+  const member = { key, value, revision, createdAtMs, clock, node, expiresAtMs, contentType, flags }
   return { type: 'put', collection, member }
 }

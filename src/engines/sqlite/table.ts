@@ -1,6 +1,7 @@
 import { Database, type SQLQueryBindings, type Statement } from 'bun:sqlite'
 import type { ExpiringRef } from '../../core/engine.ts'
 import { jsonContentType, type Member, type RemovalCause, type Tombstone } from '../../core/member.ts'
+import { nodeIdLength, type Origin, randomName, type StoredOrigin } from '../../core/origin.ts'
 import { formatRefusal } from './format.ts'
 import type { Standing } from './record.ts'
 
@@ -113,7 +114,7 @@ function createSchema(db: Database): void {
   db.run(schema)
   const insert = db.query('INSERT INTO meta VALUES (?, ?)')
   insert.run('store_id', randomName(16))
-  insert.run('node_id', randomName(12))
+  insert.run('node_id', randomName(nodeIdLength))
   insert.run('applied_revision', 0)
   insert.run('clock', 0)
   insert.run('forgotten_revision', 0)
@@ -159,14 +160,6 @@ function pragma(db: Database, name: string): number {
 
 function tableCount(db: Database): number {
   return Number(db.query('SELECT count(*) FROM sqlite_schema').values()[0]?.[0])
-}
-
-function randomName(length: number): string {
-  const alphabet = 'abcdefghjkmnpqrstuvwxyz0123456789'
-  return Array.from(
-    crypto.getRandomValues(new Uint8Array(length)),
-    (byte) => alphabet[byte % alphabet.length],
-  ).join('')
 }
 
 export interface Start {
@@ -230,6 +223,8 @@ export interface TableReader {
   read(collection: string, key: string): Member | null
   standing(collection: string, key: string): Standing | null
   tombstone(collection: string, key: string): Tombstone | null
+  /** Of the member or its tombstone. */
+  origin(collection: string, key: string): StoredOrigin | null
   /** Rows in key order, read as they are asked for; use them within the turn, and one scan of a shape at a time. */
   scan(range: TableRange): IterableIterator<Member>
   /** The feed after a revision and before another, in order; use the rows as those of a scan. */
@@ -343,6 +338,12 @@ export function openReader(path: string, mapped: number): TableReader {
   const tombstone = prepare<Tombstone, [string, string]>(
     `SELECT ${tombstoneColumns} FROM tombstones WHERE collection = ? AND key = ?`,
   )
+  const memberOrigin = prepare<Origin, [string, string]>(
+    "SELECT clock, coalesce(node, '') AS node FROM members WHERE collection = ? AND key = ?",
+  )
+  const tombstoneOrigin = prepare<Origin, [string, string]>(
+    "SELECT clock, coalesce(node, '') AS node FROM tombstones WHERE collection = ? AND key = ?",
+  )
   const feedSql = (where: string) => `
     SELECT f.collection, f.ending AS cause, ${feedColumns}
     FROM feed f LEFT JOIN members m ON f.ending IS NULL AND m.collection = f.collection AND m.key = f.key
@@ -393,6 +394,13 @@ export function openReader(path: string, mapped: number): TableReader {
     tombstone(collection, key) {
       hold()
       return tombstone.get(collection, key)
+    },
+    origin(collection, key) {
+      hold()
+      const ofMember = memberOrigin.get(collection, key)
+      if (ofMember !== null) return { ...ofMember, isTombstone: false }
+      const ofTombstone = tombstoneOrigin.get(collection, key)
+      return ofTombstone === null ? null : { ...ofTombstone, isTombstone: true }
     },
     scan(range) {
       hold()

@@ -1,0 +1,321 @@
+import { expect } from 'bun:test'
+import fc from 'fast-check'
+import { msToStamp } from '../../core/clock.ts'
+import type { Delete, Put, Write } from '../../core/engine.ts'
+import type { RemovalCause } from '../../core/member.ts'
+import {
+  changesAfter,
+  collection,
+  noonMs,
+  put,
+  read,
+  remove,
+  type Store,
+  type Suite,
+  told,
+  write,
+  writeAt,
+} from './store.ts'
+
+const noon = msToStamp(noonMs)
+
+/** A put that was made elsewhere, at so many counts after noon. */
+function putFrom(node: string, count: number, key = 'a', value = `"${node} ${count}"`): Put {
+  const origin = { node, clock: noon + count, createdAtMs: noonMs - 500 }
+  return { ...put(key, value, { flags: 9, expiresAtMs: noonMs + 60_000 }), origin }
+}
+
+function removeFrom(node: string, count: number, key = 'a', cause: RemovalCause = 'delete'): Delete {
+  return { ...remove(key, { cause }), origin: { node, clock: noon + count } }
+}
+
+/** Writes that were made elsewhere: the newest of a member stays, whatever order they come in. */
+export function originPromises({ storeTest, phaseTest, differences }: Suite): void {
+  phaseTest(
+    'a version that was written elsewhere is kept with all that it says, wherever one looks',
+    [
+      async (store) => {
+        const [written] = await writeAt(store, noonMs + 9, putFrom('n1', 3))
+        expect(written).toMatchObject({ clock: noon + 3, createdAtMs: noonMs - 500, existed: false })
+      },
+      (store) => write(store, putFrom('n2', 4, 'b'), removeFrom('n2', 5, 'b', 'expire'), put('c')),
+    ],
+    async (store) => {
+      const member = (await read(store, 'a'))!
+      expect(member).toMatchObject({ clock: noon + 3, node: 'n1', createdAtMs: noonMs - 500, flags: 9 })
+      expect(member).toMatchObject({ expiresAtMs: noonMs + 60_000, value: '"n1 3"' })
+      const tombstone = (await store.engine.tombstone(collection, 'b'))!
+      expect(tombstone).toMatchObject({ clock: noon + 5, node: 'n2', cause: 'expire' })
+      const { changes } = await changesAfter(store)
+      expect(changes.slice(0, 2)).toEqual([
+        { type: 'put', collection, member },
+        { type: 'expire', collection, tombstone },
+      ])
+      expect(changes.map(told)).toEqual(store.heard.filter((_, i) => i !== 1).map(told))
+      const scanned = await store.engine.scan({
+        ...{ collection, from: null, to: null, order: 'asc', limit: 9, keysOnly: false },
+      })
+      expect(scanned.members[0]).toEqual(member)
+    },
+  )
+
+  phaseTest(
+    'of writes from elsewhere the newer wins, of the same moment that of the larger node, and nothing else is done',
+    [
+      (store) => write(store, putFrom('n2', 10), putFrom('n2', 10, 'b'), removeFrom('n2', 10, 'c')),
+      async (store) => {
+        const before = await changesAfter(store)
+        const heard = store.heard.length
+        const older = ['a', 'b', 'c'].flatMap((key) => [
+          putFrom('n3', 9, key),
+          putFrom('n1', 10, key),
+          removeFrom('n3', 9, key),
+          removeFrom('n1', 10, key),
+        ])
+        for (const one of [...older, putFrom('n2', 10), removeFrom('n2', 10, 'c')]) {
+          const [written] = await write(store, one)
+          expect(written).toEqual({ revision: 0, createdAtMs: 0, clock: 0, existed: false, superseded: true })
+        }
+        expect(await changesAfter(store)).toEqual(before)
+        expect(store.heard).toHaveLength(heard)
+      },
+      async (store) => {
+        const [a, b, c] = await write(
+          store,
+          putFrom('n3', 10),
+          removeFrom('n1', 11, 'b'),
+          putFrom('n3', 10, 'c'),
+        )
+        expect([a!.existed, b!.existed, c!.existed]).toEqual([true, true, false])
+        for (const { superseded } of [a!, b!, c!]) expect(superseded).toBeUndefined()
+      },
+    ],
+    async (store) => {
+      expect(await read(store, 'a')).toMatchObject({ node: 'n3', clock: noon + 10, value: '"n3 10"' })
+      expect(await read(store, 'b')).toBeNull()
+      expect(await store.engine.tombstone(collection, 'b')).toMatchObject({ node: 'n1', clock: noon + 11 })
+      expect(await read(store, 'c')).toMatchObject({ node: 'n3', value: '"n3 10"' })
+      expect(await store.engine.tombstone(collection, 'c')).toBeNull()
+      expect(await store.engine.collections()).toMatchObject([{ name: collection, members: 2 }])
+    },
+  )
+
+  phaseTest(
+    'a delete from elsewhere leaves a tombstone also where there was nothing, and an older put stays away',
+    [
+      async (store) => {
+        const [written] = await write(store, removeFrom('n1', 5))
+        expect(written).toMatchObject({ existed: false, clock: noon + 5 })
+        expect(written!.revision).toBeGreaterThan(0)
+      },
+      async (store) => {
+        const [older, newer] = await write(store, putFrom('n9', 4), removeFrom('n1', 7))
+        expect(older).toMatchObject({ superseded: true })
+        expect(newer!.revision).toBeGreaterThan(0)
+      },
+    ],
+    async (store) => {
+      expect(await read(store, 'a')).toBeNull()
+      expect(await store.engine.tombstone(collection, 'a')).toMatchObject({ clock: noon + 7 })
+      const { changes } = await changesAfter(store)
+      expect(changes.map(told)).toEqual([told(store.heard.at(-1)!)])
+      expect(await store.engine.collections()).toEqual([])
+    },
+  )
+
+  phaseTest(
+    'a version and its expiry have one origin, and the expiry wins',
+    [
+      (store) => write(store, putFrom('n1', 5), putFrom('n1', 5, 'b')),
+      async (store) => {
+        const expiry = removeFrom('n1', 5, 'a', 'expire')
+        const [done, again, version] = await write(store, expiry, expiry, putFrom('n1', 5))
+        expect(done).toMatchObject({ existed: true, clock: noon + 5 })
+        expect([again!.superseded, version!.superseded]).toEqual([true, true])
+        // Written again before it was noticed there that the first version had expired.
+        const [rewritten, late] = await write(
+          store,
+          putFrom('n1', 6, 'b'),
+          removeFrom('n1', 5, 'b', 'expire'),
+        )
+        expect([rewritten!.existed, late!.superseded]).toEqual([true, true])
+      },
+    ],
+    async (store) => {
+      expect(await store.engine.tombstone(collection, 'a')).toMatchObject({ cause: 'expire', node: 'n1' })
+      expect(await read(store, 'b')).toMatchObject({ value: '"n1 6"' })
+    },
+  )
+
+  phaseTest(
+    'a write of this node after one from elsewhere is newer, however far that clock is ahead',
+    [
+      (store) => write(store, putFrom('n1', 100_000), removeFrom('n1', 200_000, 'b')),
+      async (store) => {
+        const [a, b] = await write(store, put('a', '"here"'), put('b', '"here"'))
+        expect(a!.clock).toBeGreaterThan(noon + 200_000)
+        expect(b!.clock).toBeGreaterThan(a!.clock)
+        const [late] = await write(store, putFrom('n1', 200_000))
+        expect(late).toMatchObject({ superseded: true })
+      },
+    ],
+    async (store) => {
+      expect(await read(store, 'a')).toMatchObject({ value: '"here"', node: '' })
+      expect(await read(store, 'b')).toMatchObject({ value: '"here"', node: '' })
+      // The clock has not forgotten after a restart either.
+      const [next] = await write(store, put('c'))
+      expect(next!.clock).toBeGreaterThan((await read(store, 'b'))!.clock)
+    },
+  )
+
+  phaseTest(
+    'what this node wrote is its own also when it comes back from elsewhere',
+    [
+      (store) => write(store, put('a', '"mine"'), put('b', '"mine"')),
+      async (store) => {
+        const { engine } = store
+        expect(engine.nodeId).toMatch(/^[a-z0-9]+$/)
+        const { clock, createdAtMs, value } = (await read(store, 'a'))!
+        const returned = { ...put('a', value), origin: { clock, createdAtMs, node: engine.nodeId } }
+        expect((await write(store, returned))[0]).toMatchObject({ superseded: true })
+        const lost = { ...put('lost', '1'), origin: { clock: clock + 9, createdAtMs, node: engine.nodeId } }
+        await write(store, lost, removeFrom(engine.nodeId, 5_000, 'b'))
+      },
+    ],
+    async (store) => {
+      expect(await read(store, 'a')).toMatchObject({ value: '"mine"', node: '' })
+      expect(await read(store, 'lost')).toMatchObject({ node: '' })
+      expect(await store.engine.tombstone(collection, 'b')).toMatchObject({ node: '' })
+    },
+  )
+
+  phaseTest(
+    'to ties this node counts by its id',
+    [
+      (store) => write(store, put('small', '"mine"'), put('large', '"mine"')),
+      async (store) => {
+        const { nodeId } = store.engine
+        const at = async (key: string) => (await read(store, key))!.clock - noon
+        await write(
+          store,
+          putFrom('0', await at('small'), 'small'),
+          putFrom(`${nodeId}z`, await at('large'), 'large'),
+        )
+      },
+    ],
+    async (store) => {
+      expect(await read(store, 'small')).toMatchObject({ value: '"mine"', node: '' })
+      expect(await read(store, 'large')).toMatchObject({ node: `${store.engine.nodeId}z` })
+    },
+  )
+
+  phaseTest(
+    'a renewal keeps the origin of the version, and conditions hold for deletes from elsewhere too',
+    [
+      (store) => write(store, putFrom('n1', 5), putFrom('n1', 5, 'b')),
+      async (store) => {
+        const { revision } = (await read(store, 'a'))!
+        await write(store, {
+          op: 'renew',
+          collection,
+          key: 'a',
+          expiresAtMs: noonMs + 90_000,
+          ifRevision: revision,
+        })
+        const spared = { ...removeFrom('n2', 9, 'a', 'expire'), ifExpiresAtMs: noonMs + 60_000 }
+        const other = { ...removeFrom('n2', 9, 'b'), ifRevision: revision - 1 }
+        for (const written of await write(store, spared, other)) {
+          expect(written).toEqual({ revision: 0, createdAtMs: 0, clock: 0, existed: false })
+        }
+      },
+    ],
+    async (store) => {
+      const member = { node: 'n1', clock: noon + 5, createdAtMs: noonMs - 500 }
+      expect(await read(store, 'a')).toMatchObject({ ...member, expiresAtMs: noonMs + 90_000 })
+      expect(await read(store, 'b')).toMatchObject(member)
+    },
+  )
+
+  phaseTest(
+    'a version that has expired here is still there for newer writes to win over, and for older to lose to',
+    [
+      (store) => write(store, putFrom('n1', 5), putFrom('n1', 5, 'b')),
+      async (store) => {
+        const laterMs = noonMs + 60_000
+        const [lost, won] = await writeAt(store, laterMs, putFrom('n1', 4), putFrom('n1', 6, 'b'))
+        expect([lost!.superseded, won!.superseded]).toEqual([true, undefined])
+        expect(won).toMatchObject({ existed: false, createdAtMs: noonMs - 500 })
+      },
+    ],
+    async (store) => {
+      expect(await read(store, 'a')).toMatchObject({ value: '"n1 5"' })
+      expect(await read(store, 'b')).toMatchObject({ value: '"n1 6"' })
+    },
+  )
+
+  storeTest('the same writes from elsewhere settle on the same state in any order', async (store) => {
+    let round = 0
+    await fc.assert(
+      fc.asyncProperty(foreignWrites(store.engine.nodeId), async ({ writes, order, groups, restarts }) => {
+        const names = [`given${++round}`, `shuffled${round}`]
+        const shuffled = order.map((i) => writes[i % writes.length]!)
+        // All of them come in both orders, some of them twice.
+        const orders = [writes, [...shuffled, ...writes.toReversed()]]
+        for (const [i, name] of names.entries()) {
+          let at = 0
+          for (const group of [...groups, writes.length * 3]) {
+            const some = orders[i]!.slice(at, at + group).map((one) => ({ ...one, collection: name }))
+            at += group
+            if (differences.commitSpans === 'line') for (const one of some) await write(store, one)
+            else await write(store, ...some)
+            if (restarts && at === group) await store.reopen()
+          }
+        }
+        const [given, other] = await Promise.all(names.map((name) => stateOf(store, name)))
+        expect(other).toEqual(given)
+      }),
+      { numRuns: 60 },
+    )
+  })
+}
+
+/** Writes of a few nodes to a few members: an origin is that of one write, or of a version and its expiry. */
+function foreignWrites(nodeId: string) {
+  const one = fc.record({
+    node: fc.constantFrom('n1', 'n2', 'zz', nodeId),
+    count: fc.nat(12),
+    key: fc.constantFrom('a', 'b'),
+    kind: fc.constantFrom('put', 'put', 'delete', 'expire'),
+  })
+  return fc.record({
+    writes: fc.array(one, { minLength: 1, maxLength: 14 }).map((all) => all.map(foreignWrite)),
+    order: fc.array(fc.nat(100), { maxLength: 14 }),
+    groups: fc.array(fc.integer({ min: 1, max: 4 }), { maxLength: 6 }),
+    restarts: fc.boolean(),
+  })
+}
+
+interface Foreign {
+  readonly node: string
+  readonly count: number
+  readonly key: string
+  readonly kind: string
+}
+
+/** Deletes have stamps of their own, so that no origin is that of two different writes. */
+function foreignWrite({ node, count, key, kind }: Foreign): Write {
+  if (kind === 'put') return putFrom(node, count * 2, key)
+  if (kind === 'expire') return removeFrom(node, count * 2, key, 'expire')
+  return removeFrom(node, count * 2 + 1, key)
+}
+
+async function stateOf({ engine }: Store, of: string): Promise<unknown[]> {
+  const states: unknown[] = []
+  for (const key of ['a', 'b']) {
+    const found = (await engine.read(of, key)) ?? (await engine.tombstone(of, key))
+    if (found === null) continue
+    const { revision, ...state } = found
+    states.push(state)
+  }
+  return states
+}
