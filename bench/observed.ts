@@ -34,6 +34,7 @@ listen({
   port: Number(port),
   idleTimeoutSeconds: 30,
   token: null,
+  now: Date.now,
   routes: [counted, under('plain')],
   onError: console.error,
   observe: (route) => {

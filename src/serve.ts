@@ -7,8 +7,8 @@ import { accessLog } from './http/access-log.ts'
 import { dialectRoutes } from './http/dialects/all.ts'
 import { docsRoutes } from './http/docs-page.ts'
 import { healthRoutes } from './http/health.ts'
+import type { Observe } from './http/instrumented.ts'
 import { metricsRoutes } from './http/metrics.ts'
-import type { Observe } from './http/observed.ts'
 import { openApiRoutes } from './http/openapi.ts'
 import type { Route } from './http/route.ts'
 import { listen } from './http/server.ts'
@@ -90,6 +90,7 @@ export async function serve(config: Config): Promise<Running> {
       hostNames,
       corsOrigins,
       routes,
+      now: Date.now,
       onError,
       observe,
       sockets,
@@ -118,11 +119,11 @@ export async function serve(config: Config): Promise<Running> {
 function observer(metrics: Metrics, accessLog: Observe | null): Observe {
   return (route) => {
     const count = metrics.route(route?.method ?? 'any', route?.path ?? 'none')
-    if (accessLog === null) return (_request, status, seconds) => count(status, seconds)
+    if (accessLog === null) return (_context, status, seconds) => count(status, seconds)
     const tell = accessLog(route)
-    return (request, status, seconds, connection) => {
+    return (context, status, seconds) => {
       count(status, seconds)
-      tell(request, status, seconds, connection)
+      tell(context, status, seconds)
     }
   }
 }

@@ -203,6 +203,7 @@ test('who asks for more than is kept is told where what is kept begins', async (
     port: 0,
     idleTimeoutSeconds: 30,
     token: null,
+    now: Date.now,
     hostNames: ['x'],
     routes: v1Routes({ ...db, changes }),
     onError: () => {},

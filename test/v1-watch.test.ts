@@ -401,6 +401,7 @@ async function withOwnServer(
     port: 0,
     idleTimeoutSeconds: 30,
     token: null,
+    now: Date.now,
     hostNames: ['x'],
     routes: v1Routes({ ...db, ...change(db) }, counts, eventStreams(options)),
     onError: (error) => errors.push(error),

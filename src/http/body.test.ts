@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'bun:test'
-import { noConnection, requestOf } from '../../test/support/connection.ts'
+import { contextOf, noConnection, requestOf } from '../../test/support/connection.ts'
 import { faultOf } from '../../test/support/engine.ts'
 import { isJsonType, jsonText, parseContentType, readBody, readValue } from './body.ts'
 import type { HttpRequest } from './wire/request.ts'
@@ -11,6 +11,10 @@ const connection = {
     renewed++
   },
 }
+
+const bodyOf = (request: HttpRequest, maxBytes: number) =>
+  readBody(request, maxBytes, contextOf(request, { connection }))
+const sentValueOf = (request: HttpRequest) => readValue(request, contextOf(request, { connection }))
 
 /** A request with a body that is there already. */
 function sent(body: string, headers: Record<string, string> = {}): HttpRequest {
@@ -37,8 +41,7 @@ function coming(...parts: string[]): HttpRequest {
 
 describe('a body', () => {
   test('is read whole, with its client given time for each part of a large one', async () => {
-    const read = async (request: HttpRequest) =>
-      Buffer.from(await readBody(request, 100, connection)).toString()
+    const read = async (request: HttpRequest) => Buffer.from(await bodyOf(request, 100)).toString()
     expect(await read(sent('12', { 'content-length': '2' }))).toBe('12')
     renewed = 0
     expect(await read(coming('ab', 'cd', 'e'))).toBe('abcde')
@@ -48,23 +51,21 @@ describe('a body', () => {
 
   test('that is too large is refused by what it says of itself, or as it comes', async () => {
     const declared = sent('', { 'content-length': '101' })
-    expect(await faultOf((async () => readBody(declared, 100, connection))())).toMatchObject({
+    expect(await faultOf((async () => bodyOf(declared, 100))())).toMatchObject({
       code: 'too_large',
       extra: { limit_bytes: 100 },
     })
     const long = coming('x'.repeat(60), 'x'.repeat(60), 'never read')
-    expect((await faultOf((async () => readBody(long, 100, connection))())).code).toBe('too_large')
+    expect((await faultOf((async () => bodyOf(long, 100))())).code).toBe('too_large')
     const whole = sent('x'.repeat(101))
-    expect((await faultOf((async () => readBody(whole, 100, connection))())).code).toBe('too_large')
-    expect((await readBody(coming('x'.repeat(100)), 100, connection)).length).toBe(100)
+    expect((await faultOf((async () => bodyOf(whole, 100))())).code).toBe('too_large')
+    expect((await bodyOf(coming('x'.repeat(100)), 100)).length).toBe(100)
   })
 
   test('that is encoded is refused', async () => {
     const gzip = sent('x', { 'content-encoding': 'gzip' })
-    expect((await faultOf((async () => readBody(gzip, 100, connection))())).code).toBe(
-      'unsupported_media_type',
-    )
-    expect((await readBody(sent('x', { 'content-encoding': 'identity' }), 100, connection)).length).toBe(1)
+    expect((await faultOf((async () => bodyOf(gzip, 100))())).code).toBe('unsupported_media_type')
+    expect((await bodyOf(sent('x', { 'content-encoding': 'identity' }), 100)).length).toBe(1)
   })
 })
 
@@ -98,7 +99,7 @@ describe('content types', () => {
 })
 
 test('a value is text where it is JSON, and bytes elsewhere', async () => {
-  const read = (body: string, type: string) => readValue(sent(body, { 'content-type': type }), connection)
+  const read = (body: string, type: string) => sentValueOf(sent(body, { 'content-type': type }))
   expect(await read(' 1.0 ', 'application/json')).toEqual({ value: ' 1.0 ', contentType: 'application/json' })
   expect(await read('1.0', 'text/plain')).toEqual({ value: Buffer.from('1.0'), contentType: 'text/plain' })
   expect((await faultOf((async () => read('', 'application/json'))())).code).toBe('invalid_json')

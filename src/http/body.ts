@@ -2,7 +2,7 @@ import type { MaybePromise } from '../core/engine.ts'
 import { KvistError } from '../core/errors.ts'
 import { maxContentTypeBytes, maxValueBytes } from '../core/limits.ts'
 import { jsonContentType, type Value } from '../core/member.ts'
-import type { Connection } from './route.ts'
+import type { RequestContext } from './context.ts'
 import type { RequestBody } from './wire/body.ts'
 import type { HttpRequest } from './wire/request.ts'
 
@@ -20,15 +20,15 @@ const mostAtFirstBytes = 1024 * 1024
 export function readBody(
   request: HttpRequest,
   maxBytes: number,
-  connection: Connection,
+  context: RequestContext,
 ): MaybePromise<Uint8Array> {
   refuseEncoding(request)
   const { body } = request
   if (body.declaredBytes !== null && body.declaredBytes > maxBytes) throw tooLarge(maxBytes)
-  return body.takeWhole(maxBytes) ?? readParts(body, maxBytes, connection)
+  return body.takeWhole(maxBytes) ?? readParts(body, maxBytes, context)
 }
 
-async function readParts(body: RequestBody, maxBytes: number, connection: Connection): Promise<Uint8Array> {
+async function readParts(body: RequestBody, maxBytes: number, context: RequestContext): Promise<Uint8Array> {
   const isLarge = body.declaredBytes === null || body.declaredBytes > quickBytes
   // Parts may be a byte each: they are put together as they come.
   let bytes = Buffer.allocUnsafe(Math.min(body.declaredBytes ?? quickBytes, mostAtFirstBytes))
@@ -43,7 +43,7 @@ async function readParts(body: RequestBody, maxBytes: number, connection: Connec
     }
     bytes.set(part, size)
     size = end
-    if (isLarge) connection.resetTimeout()
+    if (isLarge) context.connection.resetTimeout()
   }
   return bytes.subarray(0, size)
 }
@@ -103,14 +103,14 @@ export interface SentValue {
  * The value that a body is. `application/json` and `+json` types must be JSON and are kept as text; other types are
  * kept as bytes. No type, and the one that curl's `-d` sends when not told otherwise, mean JSON.
  */
-export function readValue(request: HttpRequest, connection: Connection): MaybePromise<SentValue> {
+export function readValue(request: HttpRequest, context: RequestContext): MaybePromise<SentValue> {
   const contentType = parseContentType(request.header('content-type'))
   if (isJsonType(contentType)) {
     refuseEncoding(request)
     const text = request.body.takeText(maxValueBytes)
     if (text !== null) return { value: checkedJson(text), contentType }
   }
-  const bytes = readBody(request, maxValueBytes, connection)
+  const bytes = readBody(request, maxValueBytes, context)
   return bytes instanceof Promise
     ? bytes.then((late) => sentValue(late, contentType))
     : sentValue(bytes, contentType)

@@ -67,7 +67,7 @@ export const docsRoutes: readonly Route[] = [
     path: '/docs',
     summary: 'The API as a page to read and to try',
     tag: serverTag,
-    open: true,
+    access: 'open',
     isPage: true,
     docs: {
       answers: { 200: { description: 'The page', content: { 'text/html': { schema: { type: 'string' } } } } },
@@ -79,7 +79,7 @@ export const docsRoutes: readonly Route[] = [
     path: '/docs/:file',
     summary: 'A file of that page',
     tag: serverTag,
-    open: true,
+    access: 'open',
     docs: { answers: { 200: { description: 'The file' } }, problems: ['not_found'] },
     async handle(request) {
       const file = request.parameter('file') ?? ''

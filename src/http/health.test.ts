@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { noConnection, requestOf } from '../../test/support/connection.ts'
+import { contextOf, requestOf } from '../../test/support/connection.ts'
 import { healthRoutes } from './health.ts'
 
 test('a server that stops still lives, but does not serve any more', async () => {
@@ -9,7 +9,7 @@ test('a server that stops still lives, but does not serve any more', async () =>
     Promise.all(
       rows.map(async ({ path, handle }) => {
         const request = requestOf(`GET ${path} HTTP/1.1`)
-        return [path, (await handle(request, noConnection)).status]
+        return [path, (await handle(request, contextOf(request))).status]
       }),
     )
   expect(await statuses()).toEqual([
@@ -21,5 +21,5 @@ test('a server that stops still lives, but does not serve any more', async () =>
     ['/healthz', 200],
     ['/readyz', 503],
   ])
-  expect(rows.every(({ open }) => open)).toBe(true)
+  expect(rows.every(({ access }) => access === 'open')).toBe(true)
 })

@@ -14,7 +14,7 @@ export function healthRoutes(isReady: () => boolean): Route[] {
       summary: 'The process lives',
       tag: serverTag,
       docs: { answers: { 200: { description: 'It does', content } } },
-      open: true,
+      access: 'open',
       handle: () => answer(200, plain, 'ok\n'),
     },
     {
@@ -28,7 +28,7 @@ export function healthRoutes(isReady: () => boolean): Route[] {
           503: { description: 'Not any more: it stops', content },
         },
       },
-      open: true,
+      access: 'open',
       handle: () => (isReady() ? answer(200, plain, 'ready\n') : answer(503, plain, 'stopping\n')),
     },
   ]

@@ -14,6 +14,7 @@ export function metricsRoutes(expose: () => Promise<Exposed>): Route[] {
       path: '/metrics',
       summary: 'Numbers for Prometheus',
       tag: serverTag,
+      access: 'read',
       docs: {
         answers: {
           200: {

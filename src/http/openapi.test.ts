@@ -8,7 +8,7 @@ import type { Method, Route } from './route.ts'
 const options = { version: '1.2.3', needsToken: true }
 
 function route(method: Method, path: string, more: Partial<Route> = {}): Route {
-  return { method, path, summary: `${method} ${path}`, handle: () => answer(200), ...more }
+  return { method, path, access: 'read', summary: `${method} ${path}`, handle: () => answer(200), ...more }
 }
 
 interface Documented {
@@ -90,7 +90,7 @@ test('errors become answers by their status, with the code as an example', () =>
 
 test('a token is asked for where the server has one, but not for what is open', () => {
   const docs: Operation = { answers: { 200: { description: 'done' } } }
-  const routes = [route('GET', '/a', { docs }), route('GET', '/b', { docs, open: true })]
+  const routes = [route('GET', '/a', { docs }), route('GET', '/b', { docs, access: 'open' })]
   const closed = operationsOf(routes)
   expect(openApiDocument(routes, options).security).toEqual([{ token: [] }])
   expect(closed.get('get /b')!.security).toEqual([])

@@ -110,16 +110,17 @@ function operationOf(
   operationId: string,
   { needsToken }: DocumentOptions,
 ): Json {
-  const { summary, docs, open } = route
+  const { summary, docs, access } = route
+  const isOpen = access === 'open'
   return {
     operationId,
     tags: [tag.name],
     summary,
     ...(docs?.description === undefined ? {} : { description: docs.description }),
-    ...(open && needsToken ? { security: [] } : {}),
+    ...(isOpen && needsToken ? { security: [] } : {}),
     ...parametersOf(docs, path),
     ...(docs?.body === undefined ? {} : { requestBody: { required: true, ...docs.body } }),
-    responses: answersOf(route, entranceCodes(needsToken, open === true)),
+    responses: answersOf(route, entranceCodes(needsToken, isOpen)),
   }
 }
 
@@ -249,7 +250,7 @@ export function openApiRoutes(routes: () => readonly Route[], options: DocumentO
       path: '/openapi.json',
       summary: 'This document',
       tag: serverTag,
-      open: true,
+      access: 'open',
       docs: {
         answers: {
           200: {

@@ -28,7 +28,7 @@ function verdictOn(
   const check = originPolicy({ ...open, ...options })(route)
   const verdicts = [1, 2].map(() => {
     try {
-      return (check?.(requestOf(headers, line)) ?? null) === null ? 'passed' : 'preflight'
+      return (check?.(requestOf(headers, line), { extraLines: '' }) ?? null) === null ? 'passed' : 'preflight'
     } catch (error) {
       if (!(error instanceof KvistError)) throw error
       return error.code
@@ -36,6 +36,19 @@ function verdictOn(
   })
   expect(verdicts[1]).toBe(verdicts[0]!)
   return verdicts[0]
+}
+
+/** The check of a route under a policy, with the header lines that it set. */
+function checkOf(
+  options: Partial<OriginOptions>,
+  route: Parameters<ReturnType<typeof originPolicy>>[0] = {},
+) {
+  const check = originPolicy({ ...open, ...options })(route)!
+  const context = { extraLines: '' }
+  return {
+    check: (request: HttpRequest) => check(request, context),
+    linesOf: (response: Answer) => linesOf(withExtraLines(response, context)),
+  }
 }
 
 const host = { Host: 'localhost:7070' }
@@ -166,7 +179,7 @@ describe('a server without a token', () => {
     expect(verdictOn(host, {}, get('localhost'))).toBe('passed')
     expect(verdictOn(host, {}, get('evil.example'))).toBe('misdirected')
     // Also when the header block was found to be fine before.
-    const check = originPolicy(open)({})!
+    const { check } = checkOf({})
     expect(check(requestOf(host))).toBeNull()
     expect(() => check(requestOf(host, get('evil.example')))).toThrow('not known as "evil.example"')
   })
@@ -177,7 +190,7 @@ describe('a server without a token', () => {
   })
 
   test('says in its refusals which option would allow it', () => {
-    const check = originPolicy(open)({})!
+    const { check } = checkOf({})
     expect(() => check(requestOf({ ...host, Origin: 'http://a.b' }))).toThrow(
       'web pages of the origin http://a.b may not use this server; --cors-origin ORIGIN allows those of an origin',
     )
@@ -189,9 +202,9 @@ describe('a server without a token', () => {
 
 test('what one server has let pass is looked at by another', () => {
   const headers = { Host: 'db.lan' }
-  const friendly = originPolicy({ ...open, hostNames: ['db.lan'] })({})!
-  expect(friendly(requestOf(headers))).toBeNull()
-  expect(() => originPolicy(open)({})!(requestOf(headers))).toThrow('not known')
+  const friendly = checkOf({ hostNames: ['db.lan'] })
+  expect(friendly.check(requestOf(headers))).toBeNull()
+  expect(() => checkOf({}).check(requestOf(headers))).toThrow('not known')
 })
 
 describe('an origin that is allowed', () => {
@@ -219,7 +232,8 @@ describe('an origin that is allowed', () => {
     expect(verdictOn(asks, { corsOrigins }, options)).toBe('preflight')
     expect(verdictOn({ ...asks, Origin: 'http://localhost:7070' }, { corsOrigins }, options)).toBe('passed')
     const request = requestOf(asks, options)
-    const lines = linesOf(withExtraLines(originPolicy({ ...open, corsOrigins })({})!(request)!, request))
+    const policy = checkOf({ corsOrigins })
+    const lines = policy.linesOf(policy.check(request)!)
     expect(lines['Access-Control-Allow-Origin']).toBe(app)
     expect(lines['Access-Control-Allow-Methods']).toBe('GET, HEAD, PUT, POST, PATCH, DELETE')
     for (const name of ['Authorization', 'Content-Type', 'If-Match', 'Last-Event-ID', 'Range', '*']) {
@@ -229,11 +243,11 @@ describe('an origin that is allowed', () => {
   })
 
   test('may read every response, and caches keep those of others apart', () => {
-    const check = originPolicy({ ...open, corsOrigins })({})!
+    const policy = checkOf({ corsOrigins })
     const linesFor = (headers: Headers, response: Answer) => {
       const request = requestOf({ ...host, ...headers })
-      check(request)
-      return linesOf(withExtraLines(response, request))
+      policy.check(request)
+      return policy.linesOf(response)
     }
     const read = linesFor({ Origin: app }, answer(200, {}, 'x'))
     expect(read['Access-Control-Allow-Origin']).toBe(app)
@@ -261,11 +275,11 @@ describe('a server with a token', () => {
   })
 
   test('lets any page read what it may have, where that was asked for', () => {
-    const check = originPolicy({ ...open, needsToken, corsOrigins: ['*'] })({})!
+    const policy = checkOf({ needsToken, corsOrigins: ['*'] })
     for (const headers of [{}, { Origin: 'null' }, { Origin: 'http://evil.example' }]) {
       const request = requestOf({ ...host, ...headers })
-      check(request)
-      const lines = linesOf(withExtraLines(answer(401), request))
+      policy.check(request)
+      const lines = policy.linesOf(answer(401))
       expect(lines['Access-Control-Allow-Origin']).toBe('*')
       expect(lines.Vary).toBeUndefined()
     }
@@ -275,14 +289,14 @@ describe('a server with a token', () => {
 test('a dialect for any origin is for any origin, but not under any name', () => {
   const api = { mount: '', refuse: () => answer(400), anyOrigin: true }
   for (const needsToken of [false, true]) {
-    const check = originPolicy({ ...open, needsToken })({ api })!
+    const policy = checkOf({ needsToken }, { api })
     for (const headers of [{}, { Origin: 'http://evil.example', 'Sec-Fetch-Site': 'cross-site' }]) {
       const request = requestOf({ ...host, ...headers })
-      expect(check(request)).toBeNull()
-      expect(linesOf(withExtraLines(answer(200), request))['Access-Control-Allow-Origin']).toBe('*')
+      expect(policy.check(request)).toBeNull()
+      expect(policy.linesOf(answer(200))['Access-Control-Allow-Origin']).toBe('*')
     }
   }
-  expect(() => originPolicy(open)({ api })!(requestOf({ Host: 'evil.example' }))).toThrow('not known')
+  expect(() => checkOf({}, { api }).check(requestOf({ Host: 'evil.example' }))).toThrow('not known')
 })
 
 function linesOf({ lines }: Answer): Record<string, string> {

@@ -1,6 +1,7 @@
 import { isIP } from 'node:net'
 import { KvistError } from '../core/errors.ts'
 import { type Answer, answer, headerLines } from './answer.ts'
+import type { RequestContext } from './context.ts'
 import type { Api } from './route.ts'
 import type { HttpRequest } from './wire/request.ts'
 
@@ -23,7 +24,10 @@ export interface OriginOptions {
  * Checks a request before it is handled, and sets the CORS header lines of its response. Returns the response to a
  * preflight. Throws `forbidden_origin` and `misdirected`.
  */
-export type OriginCheck = (request: HttpRequest) => Answer | null
+export type OriginCheck = (request: HttpRequest, context: Lined) => Answer | null
+
+/** Where the header lines go that a response has beside those of its handler. */
+type Lined = Pick<RequestContext, 'extraLines'>
 
 /** What of a route decides which pages may send requests to it. */
 interface Openness {
@@ -101,14 +105,14 @@ export function originPolicy(options: OriginOptions): (route: Openness) => Origi
     throw misdirected(host)
   }
 
-  function check(request: HttpRequest, isPage: boolean): Answer | null {
+  function check(request: HttpRequest, context: Lined, isPage: boolean): Answer | null {
     const { headers } = request
-    request.extraLines = usualLines
+    context.extraLines = usualLines
     if (headers.passedBy === policy) return null
     requireOwnHost(request)
     const origin = request.header('origin')
     if (origin !== null && (allowsAny || allowed.has(origin))) {
-      request.extraLines = allowed.get(origin) ?? anyOriginLines
+      context.extraLines = allowed.get(origin) ?? anyOriginLines
       return isPreflight(request) ? preflight : null
     }
     if (needsToken || isFromOwnPage(request, origin)) {
@@ -119,15 +123,17 @@ export function originPolicy(options: OriginOptions): (route: Openness) => Origi
     throw forbiddenOrigin(origin)
   }
 
-  function checkForAnyOrigin(request: HttpRequest): null {
-    request.extraLines = anyOriginLines
+  function checkForAnyOrigin(request: HttpRequest, context: Lined): null {
+    context.extraLines = anyOriginLines
     requireOwnHost(request)
     return null
   }
 
   return ({ isPage = false, api }) => {
     if (api?.anyOrigin) return checkForAnyOrigin
-    return needsToken && corsOrigins.length === 0 ? null : (request) => check(request, isPage)
+    return needsToken && corsOrigins.length === 0
+      ? null
+      : (request, context) => check(request, context, isPage)
   }
 }
 
@@ -196,7 +202,7 @@ function misdirected(host: string): KvistError {
 }
 
 /** A response with the CORS lines of its request. */
-export function withExtraLines(response: Answer, { extraLines }: HttpRequest): Answer {
+export function withExtraLines(response: Answer, { extraLines }: Lined): Answer {
   if (extraLines === '') return response
   const { lines } = response
   const varies = extraLines.endsWith(variesLines) && lines.includes('Vary: ')

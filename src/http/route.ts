@@ -1,6 +1,8 @@
+import type { Access } from '../auth/authenticate.ts'
 import type { MaybePromise } from '../core/engine.ts'
 import type { Answer, Fields } from './answer.ts'
 import type { BindingHeader } from './binding-headers.ts'
+import type { RequestContext } from './context.ts'
 import type { Operation, Tag } from './operation.ts'
 import type { HttpRequest } from './wire/request.ts'
 
@@ -39,8 +41,8 @@ export interface Route {
   readonly docs?: Operation
   /** Missing: errors are problem details. */
   readonly api?: Api
-  /** Answers without a token too. */
-  readonly open?: true
+  /** What its sender must be allowed to do. HEAD needs what GET does. */
+  readonly access: Access
   /** The binding headers that the handler honours; a request with another is refused (binding-headers.ts). */
   readonly honours?: readonly BindingHeader[]
   /** A page for people: a link on any web page may lead to it. */
@@ -51,7 +53,7 @@ export interface Route {
    */
   readonly foresee?: (request: HttpRequest) => void
   /** May throw a KvistError. */
-  readonly handle: (request: HttpRequest, connection: Connection) => MaybePromise<Answer>
+  readonly handle: (request: HttpRequest, context: RequestContext) => MaybePromise<Answer>
 }
 
 /** What a handler can ask of the connection that its request came on. */

@@ -6,7 +6,7 @@ import { routerOf } from './router.ts'
 function routes(...rows: string[]): Route[] {
   return rows.map((row) => {
     const [method, path] = row.split(' ') as [Method, string]
-    return { method, path, summary: row, handle: () => answer(200) }
+    return { method, path, access: 'read', summary: row, handle: () => answer(200) }
   })
 }
 

@@ -1,6 +1,5 @@
 import { afterAll, expect, test } from 'bun:test'
 import { connect } from 'node:net'
-import { noConnection } from '../../test/support/connection.ts'
 import { KvistError } from '../core/errors.ts'
 import { accessLog } from './access-log.ts'
 import { type Answer, answer, jsonAnswer, streamed } from './answer.ts'
@@ -19,7 +18,7 @@ afterAll(async () => {
 })
 
 function route(path: string, handle: Route['handle'], method: Route['method'] = 'GET'): Route {
-  return { method, path, summary: path, handle }
+  return { method, path, access: 'read', summary: path, handle }
 }
 
 /** A server with some routes of its own, and what was heard of its answers and errors. */
@@ -33,6 +32,7 @@ function serverOf(routes: Route[], options: Partial<HttpOptions> = {}) {
     token: null,
     hostNames: ['x'],
     routes,
+    now: Date.now,
     onError: (error, about) => reported.push({ error, about }),
     observe: (route) => (_request, status, seconds) => {
       expect(seconds).toBeGreaterThan(0)
@@ -141,7 +141,11 @@ test('what no route takes is heard of as well, and so is a refused token', async
 
 test("a client that goes away with its request half sent is nobody's fault", async () => {
   const { server, url, reported, answered } = serverOf([
-    route('/x', async (request) => jsonAnswer(jsonText(await readBody(request, 100, noConnection))), 'PUT'),
+    route(
+      '/x',
+      async (request, context) => jsonAnswer(jsonText(await readBody(request, 100, context))),
+      'PUT',
+    ),
   ])
   const socket = connect(Number(new URL(url).port), '127.0.0.1')
   socket.write('PUT /x HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf')

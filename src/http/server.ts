@@ -1,11 +1,12 @@
-import { bearerCheck } from '../auth/token.ts'
+import { type Access, anyone, authenticator, isAuthorized, type Principal } from '../auth/authenticate.ts'
 import { KvistError } from '../core/errors.ts'
 import type { ConnectionGroup } from '../net/connections.ts'
 import { openListener } from '../net/listener.ts'
 import { type Sockets, startSockets } from '../net/sockets.ts'
 import { type Answer, answer } from './answer.ts'
 import { refusedBits, refuseHeaders } from './binding-headers.ts'
-import { type Handler, type Observe, observed } from './observed.ts'
+import type { RequestContext, ServerClock } from './context.ts'
+import { type Handler, instrumented, type Observe } from './instrumented.ts'
 import { type OriginCheck, originPolicy } from './origin-policy.ts'
 import { routedPath } from './path.ts'
 import { methodNotAllowed, problemAnswer } from './problem.ts'
@@ -16,7 +17,7 @@ import { HttpConnection, type HttpServerState } from './wire/connection.ts'
 import type { HttpRequest } from './wire/request.ts'
 import { wholeText } from './wire/response-writer.ts'
 
-export interface HttpOptions {
+export interface HttpOptions extends ServerClock {
   readonly host: string
   readonly port: number
   readonly idleTimeoutSeconds: number
@@ -89,34 +90,23 @@ function tooManyConnections(): KvistError {
 
 /** What finds the handler of any request, and tells the request of its parameters. */
 function handlersOf(options: HttpOptions): (request: HttpRequest) => Handler {
-  const { routes, observe } = options
+  const { routes, observe, token } = options
   const { hostNames = [], corsOrigins = [] } = options
-  const originCheckOf = originPolicy({ needsToken: options.token !== null, hostNames, corsOrigins })
+  const originCheckOf = originPolicy({ needsToken: token !== null, hostNames, corsOrigins })
+  const gate: Gate = { originCheckOf, authenticate: authenticationBy(token) }
   const router = routerOf(routes, (route): Handler => {
     const { foresee = null } = route
-    return {
-      serve: observed(
-        checked(originCheckOf(route), routeHandler(route, options)),
-        observe(route),
-        recovery(route.api, options),
-      ),
-      foresee,
-    }
+    const handle = guarded(route, gate, refusingHeaders(route))
+    return { serve: instrumented(handle, observe(route), recovery(route.api, options), options), foresee }
   })
-  const nothing = unroutedHandler(options)
   const observer = observe(null)
   const apis = [...new Set(routes.map(({ api }) => api))]
   const unrouted = ({ path }: HttpRequest, match: Match<Handler> | null): Handler => {
     const first = routes.find((route) => route.path === match?.place.pattern)
     const api = first === undefined ? apiOf(path, apis) : first.api
-    return {
-      serve: observed(
-        checked(originCheckOf({ api }), (request) => nothing(request, match, api)),
-        observer,
-        recovery(api, options),
-      ),
-      foresee: null,
-    }
+    const access = path === '*' ? 'open' : 'read'
+    const handle = guarded({ api, access }, gate, (request) => unroutedResponse(request, match, api))
+    return { serve: instrumented(handle, observer, recovery(api, options), options), foresee: null }
   }
   return (request) => {
     const match = router.match(routedPath(request.path))
@@ -129,28 +119,57 @@ function handlersOf(options: HttpOptions): (request: HttpRequest) => Handler {
   }
 }
 
-/** What a handler does once the web page that may have sent the request is known to be allowed to. */
-function checked(check: OriginCheck | null, handle: Route['handle']): Route['handle'] {
-  if (check === null) return handle
-  return (request, connection) => check(request) ?? handle(request, connection)
+/** What of a route decides who may send requests to it. */
+interface Guarded {
+  readonly access: Access
+  readonly api?: Api | undefined
+  readonly isPage?: boolean
 }
 
-function routeHandler(route: Route, { token }: HttpOptions): Route['handle'] {
+/** What every request has to pass before its handler is called. */
+interface Gate {
+  readonly originCheckOf: (route: Guarded) => OriginCheck | null
+  readonly authenticate: (request: HttpRequest) => Principal
+}
+
+function authenticationBy(token: string | null): Gate['authenticate'] {
+  if (token === null) return () => anyone
+  const { byHeader } = authenticator(token)
+  return (request) => byHeader(request.header('authorization'))
+}
+
+/** A handler behind the checks of who sends the request: a web page that may, a principal that may do this. */
+function guarded(
+  route: Guarded,
+  { originCheckOf, authenticate }: Gate,
+  handle: Route['handle'],
+): Route['handle'] {
+  const check = originCheckOf(route)
+  const { access } = route
+  return (request, context) => {
+    const preflight = check === null ? null : check(request, context)
+    if (preflight !== null) return preflight
+    context.principal = authenticate(request)
+    if (!isAuthorized(context.principal, access)) throw unauthorized()
+    return handle(request, context)
+  }
+}
+
+/** A route's handler, which no request with a header reaches that it would ignore (binding-headers.ts). */
+function refusingHeaders(route: Route): Route['handle'] {
   const { handle } = route
   const refused = refusedBits(route)
-  const mayEnter = token === null || route.open ? null : bearerCheck(token)
-  return (request, connection) => {
-    if (mayEnter !== null && !mayEnter(request.header('authorization'))) throw unauthorized()
+  return (request, context) => {
     if ((request.present & refused) !== 0) refuseHeaders(request, refused)
-    return handle(request, connection)
+    return handle(request, context)
   }
 }
 
 function recovery(
   api: Api | undefined,
   { onError }: HttpOptions,
-): (error: unknown, request: HttpRequest) => Answer {
-  return (error, request) => answerError(error, request, api, onError)
+): (error: unknown, context: RequestContext) => Answer {
+  return (error, { request }) => answerError(error, request, api, onError)
 }
 
 function unauthorized(): KvistError {
@@ -191,25 +210,20 @@ function isGone(error: unknown): boolean {
 const allMethods = ['HEAD', ...methods].join(', ')
 
 /** What no route took: a path that is not there, or one that has other methods. */
-function unroutedHandler({
-  token,
-}: HttpOptions): (request: HttpRequest, match: Match<Handler> | null, api: Api | undefined) => Answer {
-  const mayEnter = token === null ? null : bearerCheck(token)
-  return (request, match, api) => {
-    const { method, path } = request
-    // Only OPTIONS can ask for the server as a whole (RFC 9110, 9.3.7).
-    if (path === '*') return answer(204, { Allow: allMethods })
-    if (mayEnter !== null && !mayEnter(request.header('authorization'))) {
-      return problemAnswer(unauthorized(), {}, {}, api?.refuse)
-    }
-    if (match === null) {
-      const nothing = new KvistError('not_found', `there is nothing at ${path.slice(0, 200)}`)
-      return problemAnswer(nothing, {}, {}, api?.refuse)
-    }
-    const allowed = new Set(match.place.methods.keys())
-    if (allowed.has('GET')) allowed.add('HEAD')
-    return methodNotAllowed(method, [...allowed], api?.refuse)
+function unroutedResponse(
+  { method, path }: HttpRequest,
+  match: Match<Handler> | null,
+  api: Api | undefined,
+): Answer {
+  // Only OPTIONS can ask for the server as a whole (RFC 9110, 9.3.7).
+  if (path === '*') return answer(204, { Allow: allMethods })
+  if (match === null) {
+    const nothing = new KvistError('not_found', `there is nothing at ${path.slice(0, 200)}`)
+    return problemAnswer(nothing, {}, {}, api?.refuse)
   }
+  const allowed = new Set(match.place.methods.keys())
+  if (allowed.has('GET')) allowed.add('HEAD')
+  return methodNotAllowed(method, [...allowed], api?.refuse)
 }
 
 /** The API in whose mount an unknown path lies. */

@@ -1,4 +1,4 @@
-import { bearerCheck } from '../auth/token.ts'
+import { authenticator, isAuthorized } from '../auth/authenticate.ts'
 import type { Database } from '../core/database.ts'
 import type { Durability } from '../core/engine.ts'
 import { everything } from '../core/list.ts'
@@ -94,6 +94,7 @@ function stateOf(options: MemcachedOptions, listener: () => Listener): Memcached
 }
 
 function tokenCheck(token: string): (given: string) => boolean {
-  const isRight = bearerCheck(token)
-  return (given) => isRight(`Bearer ${given}`)
+  const { byToken } = authenticator(token)
+  // Its commands read and write, and flush_all drops the collection.
+  return (given) => isAuthorized(byToken(given), 'admin')
 }

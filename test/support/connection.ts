@@ -1,8 +1,9 @@
+import { anyone } from '../../src/auth/authenticate.ts'
+import { RequestContext } from '../../src/http/context.ts'
 import type { Connection } from '../../src/http/route.ts'
 import { parseHead, Refusal } from '../../src/http/wire/head.ts'
 import { HttpRequest } from '../../src/http/wire/request.ts'
 
-/** Of a handler that is called without a server. */
 export const noConnection: Connection = {
   remoteAddress: '127.0.0.1',
   resetTimeout() {},
@@ -12,6 +13,16 @@ export const noConnection: Connection = {
   onClose() {},
   register() {},
   unregister() {},
+}
+
+/** The context of a handler that is called without a server, for someone who may do everything. */
+export function contextOf(
+  request: HttpRequest,
+  { connection = noConnection, now = Date.now }: { connection?: Connection; now?: () => number } = {},
+): RequestContext {
+  const context = new RequestContext(request, connection, { now })
+  context.principal = anyone
+  return context
 }
 
 /** A request with these lines as its head; its body is fed to `request.body`. */

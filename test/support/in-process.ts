@@ -20,7 +20,10 @@ export interface InProcessServer {
   stop(): Promise<void>
 }
 
-export async function startInProcess(now: () => number = Date.now): Promise<InProcessServer> {
+export async function startInProcess(
+  now: () => number = Date.now,
+  token: string | null = null,
+): Promise<InProcessServer> {
   const errors: unknown[] = []
   const onError = (error: unknown) => errors.push(error)
   const db = await openDatabase({
@@ -41,8 +44,9 @@ export async function startInProcess(now: () => number = Date.now): Promise<InPr
     host: '127.0.0.1',
     port: 0,
     idleTimeoutSeconds: 30,
-    token: null,
+    token,
     routes,
+    now,
     onError,
     observe: () => () => {},
   })

@@ -53,10 +53,10 @@ function isOwn(path: string): boolean {
 /** A parameter at the root stands for every name but kvist's own. */
 function guarded(row: Route): Route {
   if (!row.path.startsWith('/:')) return row
-  const handle: Route['handle'] = (request, connection) => {
+  const handle: Route['handle'] = (request, context) => {
     const { path } = request
     if (isOwn(path)) throw new KvistError('not_found', `${path.slice(0, 200)} is kvist's own, and not there`)
-    return row.handle(request, connection)
+    return row.handle(request, context)
   }
   return { ...row, handle }
 }

@@ -1,8 +1,8 @@
 import { isUtf8 } from 'node:buffer'
 import type { Member, Value } from '../../core/member.ts'
 import { type Answer, answer, type Fields, jsonAnswer, streamed } from '../answer.ts'
+import type { RequestContext } from '../context.ts'
 import type { AnswerDocs, Schema } from '../operation.ts'
-import type { Connection } from '../route.ts'
 
 /** A value within JSON: JSON as it was stored; bytes as text where they are UTF-8, and else in base64. */
 export function valueJson(value: Value): string {
@@ -28,18 +28,18 @@ export async function listAnswer(
   parts: AsyncGenerator<Member[]>,
   shape: (member: Member) => string,
   [before, after]: readonly [string, string],
-  connection: Connection,
+  context: RequestContext,
   fields: Fields = {},
 ): Promise<Answer> {
-  const first = await nextText(parts, shape, connection)
-  const second = first === null ? null : await nextText(parts, shape, connection)
+  const first = await nextText(parts, shape, context)
+  const second = first === null ? null : await nextText(parts, shape, context)
   if (second === null) return jsonAnswer(before + (first ?? '') + after, 200, fields)
 
   const waiting: (string | null)[] = [`${before}${first}`, `,${second}`]
   let isOver = false
   async function next(): Promise<string | null> {
     if (isOver) return null
-    const text = waiting.shift() ?? (await nextText(parts, shape, connection, ','))
+    const text = waiting.shift() ?? (await nextText(parts, shape, context, ','))
     isOver = text === null
     return text ?? after
   }
@@ -51,11 +51,11 @@ export async function listAnswer(
 async function nextText(
   parts: AsyncGenerator<Member[]>,
   shape: (member: Member) => string,
-  connection: Connection,
+  context: RequestContext,
   before = '',
 ): Promise<string | null> {
   for (;;) {
-    connection.resetTimeout()
+    context.connection.resetTimeout()
     const part = await parts.next()
     if (part.done) return null
     if (part.value.length > 0) return before + part.value.map(shape).join(',')

@@ -15,10 +15,10 @@ import { jsonContentType, type Member } from '../../core/member.ts'
 import { isObjectText, mergePatch } from '../../core/merge.ts'
 import { compilePattern } from '../../core/pattern.ts'
 import { type Answer, jsonAnswer } from '../answer.ts'
+import type { RequestContext } from '../context.ts'
 import { decodeCursor, encodeCursor } from '../cursor.ts'
 import type { AnswerDocs, Parameter } from '../operation.ts'
 import { pathParameter } from '../path.ts'
-import type { Connection } from '../route.ts'
 import type { HttpRequest } from '../wire/request.ts'
 import { jsonDocs, listAnswer, valueJson } from './answer.ts'
 import type { Dialect } from './dialect.ts'
@@ -46,6 +46,7 @@ export const keys: Dialect = {
   routes(db) {
     const patch = {
       method: 'PATCH',
+      access: 'write',
       summary: 'Merges an object into a value (RFC 7396)',
       docs: {
         body: { content: { 'application/json': { schema: { type: 'object' }, example: { count: 2 } } } },
@@ -55,12 +56,13 @@ export const keys: Dialect = {
           ...missing,
         },
       },
-      handle: (request: HttpRequest, connection: Connection) => patchKey(db, request, connection),
+      handle: (request: HttpRequest, context: RequestContext) => patchKey(db, request, context),
     } as const
     return [
       {
         method: 'PUT',
         path: '/keys',
+        access: 'write',
         summary: 'Stores several values, all or none',
         docs: {
           parameters: [
@@ -79,11 +81,12 @@ export const keys: Dialect = {
           },
           answers: { 200: jsonDocs('They are stored', { response: allStored }), 400: badRequest },
         },
-        handle: (request, connection) => putKeys(db, request, connection),
+        handle: (request, context) => putKeys(db, request, context),
       },
       {
         method: 'GET',
         path: '/keys',
+        access: 'read',
         summary: 'All values, or a page of them',
         docs: {
           parameters: listParameters,
@@ -92,21 +95,23 @@ export const keys: Dialect = {
             400: badRequest,
           },
         },
-        handle: (request, connection) => getKeys(db, request, connection),
+        handle: (request, context) => getKeys(db, request, context),
       },
       {
         method: 'DELETE',
         path: '/keys',
+        access: 'admin',
         summary: 'Deletes all keys',
         docs: { answers: { 200: jsonDocs('They are gone', { response: 'all keys have been deleted' }) } },
-        async handle(_request, connection) {
-          await db.drop(collection, everything, () => connection.resetTimeout())
+        async handle(_request, context) {
+          await db.drop(collection, everything, () => context.connection.resetTimeout())
           return jsonAnswer('{"response":"all keys have been deleted"}')
         },
       },
       {
         method: 'GET',
         path: '/keys/:id',
+        access: 'read',
         summary: 'One value',
         docs: {
           answers: { 200: jsonDocs('The value', { response: 'word' }), ...missing },
@@ -119,6 +124,7 @@ export const keys: Dialect = {
       {
         method: 'DELETE',
         path: '/keys/:id',
+        access: 'write',
         summary: 'Deletes a key',
         docs: {
           answers: { 200: jsonDocs('It is gone', { response: 'k1 has been deleted' }), 404: missing[404] },
@@ -163,10 +169,10 @@ function idOf(request: HttpRequest): string {
   return parseKey(pathParameter(request, 'id'))
 }
 
-async function putKeys(db: Database, request: HttpRequest, connection: Connection): Promise<Answer> {
+async function putKeys(db: Database, request: HttpRequest, context: RequestContext): Promise<Answer> {
   const expireIn = queryParameter(request, 'expire_in')
-  const expiresAtMs = expireIn === undefined ? null : expiryAfter(expireIn, secondMs, Date.now())
-  const values = rawMembers(await jsonBody(request, connection, maxBatchBytes))
+  const expiresAtMs = expireIn === undefined ? null : expiryAfter(expireIn, secondMs, context.now())
+  const values = rawMembers(await jsonBody(request, context, maxBatchBytes))
   if (values.size === 0) throw new KvistError('invalid_request', 'there are no keys in the body')
   if (values.size > maxBatchOperations) {
     throw new KvistError('too_large', `at most ${maxBatchOperations} keys can be stored at once`)
@@ -185,14 +191,14 @@ function requireSize(value: string): void {
   throw new KvistError('too_large', `a value has more than ${maxValueBytes} bytes`)
 }
 
-async function getKeys(db: Database, request: HttpRequest, connection: Connection): Promise<Answer> {
+async function getKeys(db: Database, request: HttpRequest, context: RequestContext): Promise<Answer> {
   const pattern = queryParameter(request, 'filter') ?? ''
   const filter = pattern === '' ? null : compilePattern(pattern, { anyRun: '$', anyOne: null })
   const limit = queryParameter(request, 'limit')
   const cursor = queryParameter(request, 'cursor')
   const brackets = ['{"response":[', ']}'] as const
   if (limit === undefined && cursor === undefined) {
-    return listAnswer(db.all(collection, { ...wholeCollection, filter }), shownValue, brackets, connection)
+    return listAnswer(db.all(collection, { ...wholeCollection, filter }), shownValue, brackets, context)
   }
   const { members, next } = await db.page(collection, {
     ...wholeCollection,
@@ -236,9 +242,9 @@ async function answerMissing(db: Database, id: string): Promise<Answer> {
   return hasExpired ? jsonAnswer('{"error":"Expired"}', 410) : jsonAnswer('{"error":"Not found"}', 404)
 }
 
-async function patchKey(db: Database, request: HttpRequest, connection: Connection): Promise<Answer> {
+async function patchKey(db: Database, request: HttpRequest, context: RequestContext): Promise<Answer> {
   const key = idOf(request)
-  const patch = await jsonBody(request, connection, maxValueBytes)
+  const patch = await jsonBody(request, context, maxValueBytes)
   if (!isObjectText(patch)) throw new KvistError('invalid_request', 'the patch is not a JSON object')
   const written = await db.update({ collection, key }, (current): Put | null => {
     if (current === null) return null

@@ -9,10 +9,10 @@ import { jsonContentType, type Member } from '../../core/member.ts'
 import { isObjectText, objectText, withMembers } from '../../core/merge.ts'
 import { type Answer, answer, jsonAnswer } from '../answer.ts'
 import { jsonText, readBody } from '../body.ts'
+import type { RequestContext } from '../context.ts'
 import { parseEntityTags } from '../entity-tags.ts'
 import type { AnswerDocs, Body } from '../operation.ts'
 import { pathParameter } from '../path.ts'
-import type { Connection } from '../route.ts'
 import type { HttpRequest } from '../wire/request.ts'
 import { jsonDocs, valueText } from './answer.ts'
 import type { Dialect } from './dialect.ts'
@@ -36,16 +36,18 @@ export const minstore: Dialect = {
     {
       method: 'POST',
       path: '/text/:uid',
+      access: 'write',
       summary: 'Creates a record',
       docs: {
         body,
         answers: { 200: record, 400: jsonDocs('It exists, or there is no value', exampleError) },
       },
-      handle: (request, connection) => createRecord(db, request, connection),
+      handle: (request, context) => createRecord(db, request, context),
     },
     {
       method: 'PUT',
       path: '/text/:uid',
+      access: 'write',
       summary: 'Updates a record',
       docs: {
         parameters: [
@@ -59,11 +61,12 @@ export const minstore: Dialect = {
         body,
         answers: { 200: record, 400: jsonDocs('There is no value', exampleError), 404: missing },
       },
-      handle: (request, connection) => updateRecord(db, request, connection),
+      handle: (request, context) => updateRecord(db, request, context),
     },
     {
       method: 'GET',
       path: '/text/:uid',
+      access: 'read',
       summary: 'A record',
       docs: { answers: { 200: record, 304: { description: 'As If-None-Match has it' }, 404: missing } },
       honours: ['if-match', 'if-none-match'],
@@ -77,6 +80,7 @@ export const minstore: Dialect = {
     {
       method: 'DELETE',
       path: '/text/:uid',
+      access: 'write',
       summary: 'Deletes a record',
       docs: { answers: { 200: jsonDocs('It is gone', null), 404: missing } },
       async handle(request) {
@@ -118,22 +122,24 @@ function notFound(uid: string): KvistError {
   return new KvistError('not_found', `there is no record ${JSON.stringify(uid)}`)
 }
 
-async function createRecord(db: Database, request: HttpRequest, connection: Connection): Promise<Answer> {
+async function createRecord(db: Database, request: HttpRequest, context: RequestContext): Promise<Answer> {
   const uid = uidOf(request)
-  const value = await sentText(request, connection)
+  const value = await sentText(request, context)
   const why = `there is a record ${JSON.stringify(uid)} already`
-  return storeRecord(db, uid, value, { ifNoneMatch: 'any' }, new KvistError('invalid_request', why))
+  const exists = new KvistError('invalid_request', why)
+  return storeRecord(db, uid, value, { ifNoneMatch: 'any' }, exists, context.now())
 }
 
-async function updateRecord(db: Database, request: HttpRequest, connection: Connection): Promise<Answer> {
+async function updateRecord(db: Database, request: HttpRequest, context: RequestContext): Promise<Answer> {
   const uid = uidOf(request)
   if (queryParameter(request, 'mirror') === '1') {
-    const sent = await sentValue(request, connection)
+    const sent = await sentValue(request, context)
     const whole = mirroredRecord(uid, typeof sent === 'string' ? sent : sent.json)
     await db.put(collection, uid, contentOf(whole), undefined, 'prepared')
     return answerRecord(uid, whole)
   }
-  return storeRecord(db, uid, await sentText(request, connection), { ifMatch: 'any' }, notFound(uid))
+  const value = await sentText(request, context)
+  return storeRecord(db, uid, value, { ifMatch: 'any' }, notFound(uid), context.now())
 }
 
 /** What another node made of a text, to be kept as that made it. */
@@ -153,13 +159,14 @@ async function storeRecord(
   value: string,
   condition: Condition,
   otherwise: KvistError,
+  nowMs: number,
 ): Promise<Answer> {
   const checkSum = pythonHash(value)
   const made = objectText(
     new Map([
       ['uid', JSON.stringify(uid)],
       ['value', JSON.stringify(value)],
-      ['timestamp', String(Date.now() / 1000)],
+      ['timestamp', String(nowMs / 1000)],
       ['check_sum', checkSum],
     ]),
   )
@@ -191,15 +198,15 @@ function withSize(json: string): string {
   return withMembers(json, [['size', String(size)]])
 }
 
-async function sentText(request: HttpRequest, connection: Connection): Promise<string> {
-  const sent = await sentValue(request, connection)
+async function sentText(request: HttpRequest, context: RequestContext): Promise<string> {
+  const sent = await sentValue(request, context)
   if (typeof sent === 'string') return sent
   throw new KvistError('invalid_request', 'the value is not text')
 }
 
 /** What the body says under `value`: text, or JSON that is none. */
-async function sentValue(request: HttpRequest, connection: Connection): Promise<string | { json: string }> {
-  const bytes = await readBody(request, maxBatchBytes, connection)
+async function sentValue(request: HttpRequest, context: RequestContext): Promise<string | { json: string }> {
+  const bytes = await readBody(request, maxBatchBytes, context)
   if (/^application\/json\s*(;|$)/i.test(request.header('content-type') ?? '')) {
     const json = rawMember(jsonText(bytes), 'value')
     if (json === undefined) throw new KvistError('invalid_request', 'there is no value')

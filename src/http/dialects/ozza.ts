@@ -9,9 +9,9 @@ import { jsonContentType, type Member, type Value } from '../../core/member.ts'
 import { isObjectText, objectText } from '../../core/merge.ts'
 import { compilePattern } from '../../core/pattern.ts'
 import { type Answer, answer, jsonAnswer } from '../answer.ts'
+import type { RequestContext } from '../context.ts'
 import type { Parameter } from '../operation.ts'
 import { pathParameter } from '../path.ts'
-import type { Connection } from '../route.ts'
 import type { HttpRequest } from '../wire/request.ts'
 import { jsonDocs, listAnswer, valueJson } from './answer.ts'
 import type { Dialect } from './dialect.ts'
@@ -29,16 +29,18 @@ export const ozza: Dialect = {
     {
       method: 'GET',
       path: '/:resource',
+      access: 'read',
       summary: 'All members of a resource',
       docs: {
         parameters: [filter],
         answers: { 200: jsonDocs('The members; none of an unknown resource', { result: [exampleMember] }) },
       },
-      handle: (request, connection) => getMembers(db, request, connection),
+      handle: (request, context) => getMembers(db, request, context),
     },
     {
       method: 'PUT',
       path: '/:resource',
+      access: 'write',
       summary: 'Creates a member, or updates the fields that are named',
       docs: {
         parameters: [expireIn],
@@ -59,11 +61,12 @@ export const ozza: Dialect = {
           400: jsonDocs('No object, no id, or no such time', exampleError),
         },
       },
-      handle: (request, connection) => putMember(db, request, connection),
+      handle: (request, context) => putMember(db, request, context),
     },
     {
       method: 'DELETE',
       path: '/:resource',
+      access: 'admin',
       summary: 'Deletes a resource with all its members',
       docs: {
         answers: {
@@ -71,11 +74,12 @@ export const ozza: Dialect = {
           404: jsonDocs('There was none', { error: 'Resource not found' }),
         },
       },
-      handle: (request, connection) => deleteResource(db, request, connection),
+      handle: (request, context) => deleteResource(db, request, context),
     },
     {
       method: 'GET',
       path: '/:resource/:id',
+      access: 'read',
       summary: 'One member',
       docs: { answers: { 200: jsonDocs('The member, or an empty list', { result: exampleMember }) } },
       handle: async (request) => memberAnswer(await find(db, request)),
@@ -83,6 +87,7 @@ export const ozza: Dialect = {
     {
       method: 'HEAD',
       path: '/:resource/:id',
+      access: 'read',
       summary: 'Whether a member exists',
       docs: { answers: { 200: { description: 'It does' }, 204: { description: 'It does not' } } },
       handle: async (request) => {
@@ -92,6 +97,7 @@ export const ozza: Dialect = {
     {
       method: 'DELETE',
       path: '/:resource/:id',
+      access: 'write',
       summary: 'Deletes a member',
       docs: { answers: { 200: jsonDocs('What became of it', { result: 'Delete successful' }) } },
       handle: async (request) => {
@@ -140,17 +146,17 @@ async function find(db: Database, request: HttpRequest): Promise<Member | null> 
   return db.get(collection, key)
 }
 
-function getMembers(db: Database, request: HttpRequest, connection: Connection): Promise<Answer> {
+function getMembers(db: Database, request: HttpRequest, context: RequestContext): Promise<Answer> {
   const pattern = queryParameter(request, 'filter') ?? ''
   const match = pattern === '' ? null : compilePattern(pattern, { anyRun: '*', anyOne: null })
   const members = db.all(resourceOf(request), { ...wholeCollection, match })
-  return listAnswer(members, memberJson, ['{"result":[', ']}'], connection)
+  return listAnswer(members, memberJson, ['{"result":[', ']}'], context)
 }
 
-async function putMember(db: Database, request: HttpRequest, connection: Connection): Promise<Answer> {
+async function putMember(db: Database, request: HttpRequest, context: RequestContext): Promise<Answer> {
   const collection = resourceOf(request)
-  const expiresAtMs = expiryOf(queryParameter(request, 'expire_in'))
-  const text = await jsonBody(request, connection, maxValueBytes)
+  const expiresAtMs = expiryOf(queryParameter(request, 'expire_in'), context.now())
+  const text = await jsonBody(request, context, maxValueBytes)
   const key = keyText(rawMember(text, 'id'))
   if (key === undefined) {
     throw new KvistError('invalid_request', 'the member has no "id" that is text or a number')
@@ -173,9 +179,9 @@ async function putMember(db: Database, request: HttpRequest, connection: Connect
 }
 
 /** Undefined when nothing is said; null for never, which is 0 here. */
-function expiryOf(expireIn: string | undefined): number | null | undefined {
+function expiryOf(expireIn: string | undefined, nowMs: number): number | null | undefined {
   if (expireIn === undefined) return undefined
-  return /^0+$/.test(expireIn) ? null : expiryAfter(expireIn, minuteMs, Date.now())
+  return /^0+$/.test(expireIn) ? null : expiryAfter(expireIn, minuteMs, nowMs)
 }
 
 /** Fields that are not named stay as they are. */
@@ -211,9 +217,9 @@ function memberJson({ key, value, createdAtMs, expiresAtMs }: Member): string {
   )
 }
 
-async function deleteResource(db: Database, request: HttpRequest, connection: Connection): Promise<Answer> {
+async function deleteResource(db: Database, request: HttpRequest, context: RequestContext): Promise<Answer> {
   const collection = resourceOf(request)
-  const deleted = await db.drop(collection, everything, () => connection.resetTimeout())
+  const deleted = await db.drop(collection, everything, () => context.connection.resetTimeout())
   if (deleted === 0) throw new KvistError('not_found', 'Resource not found')
   return jsonAnswer('{"result":"Resource deleted"}')
 }

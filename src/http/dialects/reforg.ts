@@ -27,6 +27,7 @@ export const reforg: Dialect = {
     {
       method: 'GET',
       path: '/api/v1/keys',
+      access: 'read',
       summary: 'The value of a key',
       docs: {
         parameters: [parameter('key')],
@@ -46,6 +47,7 @@ export const reforg: Dialect = {
     {
       method: 'PUT',
       path: '/api/v1/keys',
+      access: 'write',
       summary: 'Stores a value under a key',
       docs: {
         parameters: [parameter('key'), parameter('value')],
@@ -64,9 +66,9 @@ export const reforg: Dialect = {
     {
       method: 'GET',
       path: '/docs',
+      access: 'open',
       summary: 'The page of the API',
       docs: { answers: { 307: { description: 'It is that of all of kvist' } } },
-      open: true,
       handle: () => answer(307, { Location: '/docs' }),
     },
   ],

@@ -1,7 +1,7 @@
 import { KvistError } from '../../core/errors.ts'
 import { maxTimeMs } from '../../core/limits.ts'
 import { jsonText, readBody } from '../body.ts'
-import type { Connection } from '../route.ts'
+import type { RequestContext } from '../context.ts'
 import type { HttpRequest } from '../wire/request.ts'
 
 /**
@@ -37,10 +37,10 @@ function decodeForm(text: string): string | null {
 /** The text of a JSON body, byte for byte. */
 export async function jsonBody(
   request: HttpRequest,
-  connection: Connection,
+  context: RequestContext,
   maxBytes: number,
 ): Promise<string> {
-  return jsonText(await readBody(request, maxBytes, connection))
+  return jsonText(await readBody(request, maxBytes, context))
 }
 
 /** A key out of JSON: text, or a number taken as it is written. Undefined for anything else. */

@@ -6,8 +6,9 @@ import { maxBatchBytes, maxValueBytes } from '../../core/limits.ts'
 import { jsonContentType, type Member } from '../../core/member.ts'
 import { type Answer, answer, type Fields, jsonAnswer } from '../answer.ts'
 import { jsonText, readBody } from '../body.ts'
+import type { RequestContext } from '../context.ts'
 import type { AnswerDocs, Body, Parameter } from '../operation.ts'
-import type { Connection, Route } from '../route.ts'
+import type { Route } from '../route.ts'
 import type { HttpRequest } from '../wire/request.ts'
 import { jsonDocs, listAnswer, valueJson } from './answer.ts'
 import type { Dialect } from './dialect.ts'
@@ -36,6 +37,7 @@ export const tenantbase: Dialect = {
     {
       method: 'POST',
       path: '/set-value',
+      access: 'write',
       summary: 'Stores a value under a key',
       docs: {
         body: {
@@ -48,11 +50,12 @@ export const tenantbase: Dialect = {
         },
         answers: { 200: textDocs('It is stored', '200: OK'), 400: noKey },
       },
-      handle: (request, connection) => setValue(db, request, connection),
+      handle: (request, context) => setValue(db, request, context),
     },
     {
       method: 'GET',
       path: '/get-value',
+      access: 'read',
       summary: 'The value of a key',
       docs: {
         description:
@@ -60,32 +63,35 @@ export const tenantbase: Dialect = {
         parameters: [keyParameter],
         answers: valueAnswers,
       },
-      handle: (request, connection) => getValue(db, request, connection),
+      handle: (request, context) => getValue(db, request, context),
     },
     {
       method: 'POST',
       path: '/get-value',
+      access: 'read',
       summary: 'As GET, for clients that can send no body with that',
       docs: { body: keyBody, answers: valueAnswers },
-      handle: (request, connection) => getValue(db, request, connection),
+      handle: (request, context) => getValue(db, request, context),
     },
     {
       method: 'DELETE',
       path: '/delete-value',
+      access: 'write',
       summary: 'Deletes a key',
       docs: {
         parameters: [keyParameter],
         body: keyBody,
         answers: { 204: { description: 'There is none any more' }, 400: noKey },
       },
-      async handle(request, connection) {
-        await db.delete(collection, await keyOf(request, connection))
+      async handle(request, context) {
+        await db.delete(collection, await keyOf(request, context))
         return answer(204)
       },
     },
     {
       method: 'GET',
       path: '/get-values',
+      access: 'read',
       summary: 'All keys with their values',
       docs: {
         answers: {
@@ -94,15 +100,15 @@ export const tenantbase: Dialect = {
           }),
         },
       },
-      handle: (_request, connection) =>
-        listAnswer(db.all(collection, wholeCollection), entryJson, ['{"value":[', ']}'], connection),
+      handle: (_request, context) =>
+        listAnswer(db.all(collection, wholeCollection), entryJson, ['{"value":[', ']}'], context),
     },
     {
       method: 'GET',
       path: '/health-check',
+      access: 'open',
       summary: 'The service is up',
       docs: { answers: { 200: textDocs('It is', 'service is up and running') } },
-      open: true,
       handle: () => textAnswer('service is up and running', 200),
     },
     ...['/set-value', '/get-value', '/delete-value', '/get-values', '/health-check'].map(preflightRoute),
@@ -134,9 +140,9 @@ function preflightRoute(path: string): Route {
   return {
     method: 'OPTIONS',
     path,
+    access: 'open',
     summary: 'What other origins may do here',
     docs: { answers: { 204: { description: 'All of it' } } },
-    open: true,
     handle: () => answer(204, preflight),
   }
 }
@@ -149,8 +155,8 @@ function textDocs(description: string, example: string): AnswerDocs {
   return { description, content: { 'text/plain': { schema: { type: 'string' }, example } } }
 }
 
-async function setValue(db: Database, request: HttpRequest, connection: Connection): Promise<Answer> {
-  const text = await jsonBody(request, connection, maxBatchBytes)
+async function setValue(db: Database, request: HttpRequest, context: RequestContext): Promise<Answer> {
+  const text = await jsonBody(request, context, maxBatchBytes)
   const key = keyText(rawMember(text, 'key'))
   const value = rawMember(text, 'value')
   if (key === undefined || value === undefined) {
@@ -164,17 +170,17 @@ async function setValue(db: Database, request: HttpRequest, connection: Connecti
   return textAnswer('200: OK', 200)
 }
 
-async function getValue(db: Database, request: HttpRequest, connection: Connection): Promise<Answer> {
-  const member = await db.get(collection, await keyOf(request, connection))
+async function getValue(db: Database, request: HttpRequest, context: RequestContext): Promise<Answer> {
+  const member = await db.get(collection, await keyOf(request, context))
   if (member === null) return jsonAnswer('{"value":null}', 404)
   return jsonAnswer(`{"value":${valueJson(member.value)}}`)
 }
 
 /** The document says `key`; the program itself read it as `value`. */
-async function keyOf(request: HttpRequest, connection: Connection): Promise<string> {
+async function keyOf(request: HttpRequest, context: RequestContext): Promise<string> {
   const inQuery = queryParameter(request, 'key')
   if (inQuery !== undefined) return parseKey(inQuery)
-  const bytes = await readBody(request, maxValueBytes, connection)
+  const bytes = await readBody(request, maxValueBytes, context)
   const text = bytes.length === 0 ? '{}' : jsonText(bytes)
   const key = keyText(rawMember(text, 'key')) ?? keyText(rawMember(text, 'value'))
   if (key === undefined) throw new KvistError('invalid_request', 'You have not specified key')

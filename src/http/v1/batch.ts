@@ -8,21 +8,26 @@ import { jsonContentType } from '../../core/member.ts'
 import type { Operation } from '../../core/operations.ts'
 import { type Answer, jsonAnswer } from '../answer.ts'
 import { jsonText, readBody } from '../body.ts'
+import type { RequestContext } from '../context.ts'
 import { parametersOf } from '../path.ts'
-import type { Connection } from '../route.ts'
 import type { HttpRequest } from '../wire/request.ts'
 import { parseExpiry } from './expiry.ts'
 
 /** `POST /v1/_batch`: checks and operations, together or not at all. All of it is parsed before any is done. */
-export async function postBatch(db: Database, request: HttpRequest, connection: Connection): Promise<Answer> {
+export async function postBatch(
+  db: Database,
+  request: HttpRequest,
+  context: RequestContext,
+): Promise<Answer> {
   parametersOf(request, [])
-  const text = jsonText(await readBody(request, maxBatchBytes, connection))
+  const text = jsonText(await readBody(request, maxBatchBytes, context))
   const body = asObject(JSON.parse(text), 'the batch')
   refuseOthers(body, ['checks', 'operations'], 'the batch')
   const checks = asArray(body.checks, 'checks').map((given, i) => parseCheck(given, `checks[${i}]`))
+  const nowMs = context.now()
   const rawOperations = rawElements(rawMember(text, 'operations') ?? '[]')
   const operations = asArray(body.operations, 'operations').map((given, i) =>
-    parseOperation(given, rawOperations[i]!, `operations[${i}]`),
+    parseOperation(given, rawOperations[i]!, `operations[${i}]`, nowMs),
   )
   if (operations.length > maxBatchOperations || checks.length > maxBatchOperations) {
     throw new KvistError(
@@ -80,10 +85,10 @@ function parseCheck(given: unknown, where: string): Check {
   return { ...parseRef(fields, where), revision: revision === null ? null : Number(revision) }
 }
 
-type OperationParser = (fields: Fields, raw: string, where: string) => Operation
+type OperationParser = (fields: Fields, raw: string, where: string, nowMs: number) => Operation
 
 const operationParsers: Readonly<Record<Operation['op'], OperationParser>> = {
-  put(fields, raw, where) {
+  put(fields, raw, where, nowMs) {
     refuseOthers(fields, ['op', 'collection', 'key', 'value', 'expire_in', 'expire_at'], where)
     const value = rawMember(raw, 'value')
     if (value === undefined) throw new KvistError('invalid_request', `${where} has no "value"`)
@@ -92,7 +97,7 @@ const operationParsers: Readonly<Record<Operation['op'], OperationParser>> = {
         limit_bytes: maxValueBytes,
       })
     }
-    const expiresAtMs = parseExpiry(asText(fields.expire_in), asText(fields.expire_at), Date.now())
+    const expiresAtMs = parseExpiry(asText(fields.expire_in), asText(fields.expire_at), nowMs)
     return {
       op: 'put',
       ...parseRef(fields, where),
@@ -116,7 +121,7 @@ const operationParsers: Readonly<Record<Operation['op'], OperationParser>> = {
   },
 }
 
-function parseOperation(given: unknown, raw: string, where: string): Operation {
+function parseOperation(given: unknown, raw: string, where: string, nowMs: number): Operation {
   const fields = asObject(given, where)
   const { op } = fields
   const parser = Object.entries(operationParsers).find(([name]) => name === op)?.[1]
@@ -124,7 +129,7 @@ function parseOperation(given: unknown, raw: string, where: string): Operation {
     const known = Object.keys(operationParsers).join(', ')
     throw new KvistError('invalid_request', `${where}.op is not one of ${known}`)
   }
-  return parser(fields, raw, where)
+  return parser(fields, raw, where, nowMs)
 }
 
 function asText(given: unknown): string | undefined {

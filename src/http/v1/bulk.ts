@@ -8,8 +8,8 @@ import { jsonContentType } from '../../core/member.ts'
 import { parseDurationMs, parseTimeMs } from '../../core/time.ts'
 import { type Answer, jsonAnswer } from '../answer.ts'
 import { isJsonType, jsonText, parseContentType, refuseEncoding } from '../body.ts'
+import type { RequestContext } from '../context.ts'
 import { parametersOf } from '../path.ts'
-import type { Connection } from '../route.ts'
 import type { HttpRequest } from '../wire/request.ts'
 
 /**
@@ -35,7 +35,7 @@ export async function importLines(
   db: Database,
   request: HttpRequest,
   collection: string,
-  connection: Connection,
+  context: RequestContext,
 ): Promise<Answer> {
   parametersOf(request, [])
   refuseEncoding(request)
@@ -73,10 +73,10 @@ export async function importLines(
   }
 
   try {
-    for await (const lines of linesOf(request, connection, fail)) {
+    for await (const lines of linesOf(request, context, fail)) {
       for (const { line, text } of lines) {
         try {
-          const parsed = parseLine(line, text)
+          const parsed = parseLine(line, text, context.now())
           group.push(parsed)
           bytes += parsed.value.length
         } catch (error) {
@@ -107,7 +107,7 @@ const carriageReturn = 0x0d
 /** The lines of a body that are not empty, as they come; many at once, for a promise costs more than a line. */
 async function* linesOf(
   request: HttpRequest,
-  connection: Connection,
+  context: RequestContext,
   fail: (line: number, error: KvistError) => void,
 ): AsyncGenerator<Iterable<NumberedLine>> {
   let line = 0
@@ -140,7 +140,7 @@ async function* linesOf(
   }
 
   for await (const part of request.body) {
-    connection.resetTimeout()
+    context.connection.resetTimeout()
     const chunk = Buffer.from(part.buffer, part.byteOffset, part.length)
     const last = chunk.lastIndexOf(lineFeed)
     if (last === -1) {
@@ -167,7 +167,7 @@ function lineTooLong(): KvistError {
 
 /** `{"key", "value" or "value_base64", "expire_in"? or "expires_at"?, "content_type"?, "flags"?}`; the rest of what a
  * list shows of a member is passed over, so that what was exported can be imported. */
-function parseLine(number: number, text: string): Line {
+function parseLine(number: number, text: string, nowMs: number): Line {
   const line = parseObject(text)
   if (typeof line.key !== 'string') throw new KvistError('invalid_key', 'the line has no "key" that is text')
   const contentType = parseLineType(line.content_type)
@@ -177,7 +177,7 @@ function parseLine(number: number, text: string): Line {
     value: line.value_base64 === undefined ? rawValue(text, contentType) : parseBase64(line, contentType),
     contentType,
     flags: parseFlags(line.flags),
-    expiresAtMs: parseLineExpiry(line),
+    expiresAtMs: parseLineExpiry(line, nowMs),
   }
 }
 
@@ -238,12 +238,12 @@ function parseFlags(given: unknown): number {
 }
 
 /** A time that has passed is taken as it is: what was exported may have expired since. */
-function parseLineExpiry({ expire_in, expires_at }: Record<string, unknown>): number | null {
+function parseLineExpiry({ expire_in, expires_at }: Record<string, unknown>, nowMs: number): number | null {
   const given = expires_at ?? null
   if (expire_in === undefined) return given === null ? null : parseTimeMs(String(given))
   if (given !== null)
     throw new KvistError('invalid_parameter', 'the line has both "expire_in" and "expires_at"')
-  const expiresAtMs = Date.now() + parseDurationMs(String(expire_in))
+  const expiresAtMs = nowMs + parseDurationMs(String(expire_in))
   if (expiresAtMs > maxTimeMs)
     throw new KvistError('invalid_parameter', 'the expiry lies after the year 9999')
   return expiresAtMs

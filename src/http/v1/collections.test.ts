@@ -27,6 +27,7 @@ beforeAll(async () => {
     port: 0,
     idleTimeoutSeconds: 30,
     token: null,
+    now: Date.now,
     hostNames: ['x'],
     routes: v1Routes({ ...db, all: () => parts() }),
     onError: (error) => errors.push(error),

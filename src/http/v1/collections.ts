@@ -6,9 +6,9 @@ import type { Member } from '../../core/member.ts'
 import { compilePattern } from '../../core/pattern.ts'
 import { type Answer, answer, jsonAnswer, streamed } from '../answer.ts'
 import { readValue } from '../body.ts'
+import type { RequestContext } from '../context.ts'
 import { decodeCursor, encodeCursor } from '../cursor.ts'
 import { parametersOf } from '../path.ts'
-import type { Connection } from '../route.ts'
 import type { HttpRequest } from '../wire/request.ts'
 import { parseExpiry } from './expiry.ts'
 import { parseLimit } from './limit.ts'
@@ -30,13 +30,13 @@ export async function listMembers(
   db: Database,
   request: HttpRequest,
   collection: string,
-  connection: Connection,
+  context: RequestContext,
 ): Promise<Answer> {
   const given = parametersOf(request, listParameters)
   const include = parseChoice('include', given.include, ['all', 'values', 'keys'] as const)
   const streamed = request.header('accept')?.includes('application/x-ndjson') ?? false
   const query = parseListQuery(given, include, streamed)
-  if (streamed) return streamLines(db.all(collection, query), include, query.limit, connection)
+  if (streamed) return streamLines(db.all(collection, query), include, query.limit, context)
 
   const { members, next } = await db.page(collection, query)
   const cursor = next === null ? null : encodeCursor(next)
@@ -56,12 +56,12 @@ function streamLines(
   parts: AsyncGenerator<Member[]>,
   include: Include,
   limit: number,
-  connection: Connection,
+  context: RequestContext,
 ): Answer {
   let left = limit
   async function next(): Promise<string | null> {
     while (left > 0) {
-      connection.resetTimeout()
+      context.connection.resetTimeout()
       const part = await parts.next()
       if (part.done) return null
       const members = part.value.slice(0, left)
@@ -78,11 +78,11 @@ export async function postMember(
   db: Database,
   request: HttpRequest,
   collection: string,
-  connection: Connection,
+  context: RequestContext,
 ): Promise<Answer> {
   const { expire_in, expire_at } = parametersOf(request, ['expire_in', 'expire_at'])
-  const sent = await readValue(request, connection)
-  const content = { ...sent, flags: 0, expiresAtMs: parseExpiry(expire_in, expire_at, Date.now()) }
+  const sent = await readValue(request, context)
+  const content = { ...sent, flags: 0, expiresAtMs: parseExpiry(expire_in, expire_at, context.now()) }
   const key = Bun.randomUUIDv7()
   const written = await db.put(collection, key, content)
   const location = `/v1/${encodeURIComponent(collection)}/${key}`
@@ -96,10 +96,10 @@ export async function dropMembers(
   db: Database,
   request: HttpRequest,
   collection: string,
-  connection: Connection,
+  context: RequestContext,
 ): Promise<Answer> {
   const selection = parseSelection(parametersOf(request, selectionParameters))
-  const deleted = await db.drop(collection, selection, () => connection.resetTimeout())
+  const deleted = await db.drop(collection, selection, () => context.connection.resetTimeout())
   return jsonAnswer(JSON.stringify({ deleted }))
 }
 

@@ -4,9 +4,9 @@ import { KvistError } from '../../core/errors.ts'
 import type { Member } from '../../core/member.ts'
 import { type Answer, answer, jsonLine } from '../answer.ts'
 import { readValue, type SentValue } from '../body.ts'
+import type { RequestContext } from '../context.ts'
 import { memberOf, parametersOf } from '../path.ts'
 import { problemAnswer } from '../problem.ts'
-import type { Connection } from '../route.ts'
 import { wantsEvents } from '../sse.ts'
 import type { HttpRequest } from '../wire/request.ts'
 import { conditionOf, noMember, type ReadVerdict, readVerdict } from './conditions.ts'
@@ -30,14 +30,14 @@ export function getMember(
   watching: Watching,
   request: HttpRequest,
   ref: MemberRef,
-  connection: Connection,
+  context: RequestContext,
 ): MaybePromise<Answer> {
-  if (wantsEvents(request.header('accept'))) return watchMember(watching, request, ref, connection)
+  if (wantsEvents(request.header('accept'))) return watchMember(watching, request, ref, context)
   const waitMs = parseWait(request)
   const found = watching.db.get(ref.collection, ref.key)
   return found instanceof Promise
-    ? found.then((member) => answerMember(watching, request, ref, member, waitMs, connection))
-    : answerMember(watching, request, ref, found, waitMs, connection)
+    ? found.then((member) => answerMember(watching, request, ref, member, waitMs, context))
+    : answerMember(watching, request, ref, found, waitMs, context)
 }
 
 function answerMember(
@@ -46,13 +46,13 @@ function answerMember(
   ref: MemberRef,
   member: Member | null,
   waitMs: number | null,
-  connection: Connection,
+  context: RequestContext,
 ): MaybePromise<Answer> {
   const verdict = readVerdict(request, member)
   const waits = verdict === 'unchanged' && waitMs !== null && request.header('if-none-match') !== null
   if (!waits) return answerState(ref, member, member === null ? 'send' : verdict)
   const isStill = (now: Member | null) => readVerdict(request, now) === 'unchanged'
-  return waitForNews(watching, request, ref, connection, waitMs, isStill).then((now) =>
+  return waitForNews(watching, ref, context, waitMs, isStill).then((now) =>
     answerState(ref, now, readVerdict(request, now)),
   )
 }
@@ -78,18 +78,18 @@ export function putMember(
   db: Database,
   request: HttpRequest,
   ref: MemberRef,
-  connection: Connection,
+  context: RequestContext,
 ): Promise<Answer> {
   const { expire_in, expire_at } = parametersOf(request, ['expire_in', 'expire_at'])
   const condition = conditionOf(request)
   const put = ({ value, contentType }: SentValue) => {
-    const expiresAtMs = parseExpiry(expire_in, expire_at, Date.now())
+    const expiresAtMs = parseExpiry(expire_in, expire_at, context.now())
     const content = { value, contentType, flags: 0, expiresAtMs }
     return db
       .put(ref.collection, ref.key, content, condition)
       .then((written) => storedAnswer(ref.key, written, content))
   }
-  const sent = readValue(request, connection)
+  const sent = readValue(request, context)
   return sent instanceof Promise ? sent.then(put) : put(sent)
 }
 

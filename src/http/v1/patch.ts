@@ -6,9 +6,9 @@ import { maxValueBytes } from '../../core/limits.ts'
 import type { Patch } from '../../core/patch.ts'
 import type { Answer } from '../answer.ts'
 import { jsonText, parseContentType, readBody } from '../body.ts'
+import type { RequestContext } from '../context.ts'
 import { parametersOf } from '../path.ts'
 import { problemAnswer } from '../problem.ts'
-import type { Connection } from '../route.ts'
 import type { HttpRequest } from '../wire/request.ts'
 import { conditionOf } from './conditions.ts'
 import { parseExpiry } from './expiry.ts'
@@ -27,7 +27,7 @@ export async function patchMember(
   db: Database,
   request: HttpRequest,
   ref: MemberRef,
-  connection: Connection,
+  context: RequestContext,
 ): Promise<Answer> {
   const { expire_in, expire_at } = parametersOf(request, ['expire_in', 'expire_at'])
   const condition = conditionOf(request)
@@ -38,8 +38,8 @@ export async function patchMember(
     return problemAnswer(unsupported, { 'Accept-Patch': acceptPatch })
   }
   parseContentType(contentType)
-  const patch = parse(jsonText(await readBody(request, maxValueBytes, connection)))
-  const expiresAtMs = parseExpiry(expire_in, expire_at, Date.now())
+  const patch = parse(jsonText(await readBody(request, maxValueBytes, context)))
+  const expiresAtMs = parseExpiry(expire_in, expire_at, context.now())
   const patched = await db.patch(ref, patch, condition, expiresAtMs)
   return storedAnswer(ref.key, patched, patched)
 }

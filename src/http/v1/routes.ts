@@ -25,6 +25,7 @@ export function v1Routes(
     {
       method: 'GET',
       path: '/v1',
+      access: 'read',
       summary: 'The collections, with members and bytes',
       docs: docs.listCollections,
       handle: (request) => listCollections(db, request),
@@ -32,48 +33,53 @@ export function v1Routes(
     {
       method: 'POST',
       path: '/v1/_batch',
+      access: 'write',
       summary: 'Checks and operations, committed together or not at all',
       docs: docs.postBatch,
-      handle: (request, connection) => postBatch(db, request, connection),
+      handle: (request, context) => postBatch(db, request, context),
     },
     {
       method: 'GET',
       path: '/v1/_changes',
+      access: 'read',
       summary: 'What has changed since, by page; all that changes, as events',
       docs: docs.getChanges,
-      handle: (request, connection) =>
+      handle: (request, context) =>
         wantsEvents(request.header('accept'))
-          ? watchStore(watching, request, connection)
+          ? watchStore(watching, request, context)
           : getChanges(db, request),
     },
     ...settingsRoutes(db),
     {
       method: 'GET',
       path: '/v1/:collection',
+      access: 'read',
       summary: 'A page of members, all of them as NDJSON, or their changes as events',
       docs: docs.listMembers,
-      handle: (request, connection) =>
+      handle: (request, context) =>
         wantsEvents(request.header('accept'))
-          ? watchCollection(watching, request, collectionOf(request), connection)
-          : listMembers(db, request, collectionOf(request), connection),
+          ? watchCollection(watching, request, collectionOf(request), context)
+          : listMembers(db, request, collectionOf(request), context),
     },
     {
       method: 'POST',
       path: '/v1/:collection',
+      access: 'write',
       summary: 'Stores a value under a new id; imports NDJSON',
       docs: docs.postMembers,
-      handle(request, connection) {
+      handle(request, context) {
         const collection = collectionOf(request)
         const isLines = /^application\/(x-)?ndjson\s*(;|$)/i.test(request.header('content-type') ?? '')
-        return (isLines ? importLines : postMember)(db, request, collection, connection)
+        return (isLines ? importLines : postMember)(db, request, collection, context)
       },
     },
     {
       method: 'DELETE',
       path: '/v1/:collection',
+      access: 'admin',
       summary: 'Drops a collection, or what of it is selected',
       docs: docs.dropMembers,
-      handle: (request, connection) => dropMembers(db, request, collectionOf(request), connection),
+      handle: (request, context) => dropMembers(db, request, collectionOf(request), context),
     },
     ...memberRoutes(watching, '/v1/:collection/:key'),
     ...memberRoutes(watching, '/v1/:collection/*'),
@@ -87,6 +93,7 @@ function settingsRoutes(db: Database): Route[] {
     {
       method: 'GET',
       path,
+      access: 'read',
       summary: 'What is set for a collection',
       docs: docs.getSettings,
       handle: (request) => getSettings(db, request, collectionOf(request)),
@@ -94,13 +101,15 @@ function settingsRoutes(db: Database): Route[] {
     {
       method: 'PUT',
       path,
+      access: 'admin',
       summary: 'Sets processes and default expiry of a collection',
       docs: docs.putSettings,
-      handle: (request, connection) => putSettings(db, request, collectionOf(request), connection),
+      handle: (request, context) => putSettings(db, request, collectionOf(request), context),
     },
     {
       method: 'DELETE',
       path,
+      access: 'admin',
       summary: 'Forgets what was set for a collection',
       docs: docs.deleteSettings,
       handle: (request) => deleteSettings(db, request, collectionOf(request)),
@@ -115,31 +124,35 @@ function memberRoutes(watching: Watching, path: string): Route[] {
     {
       method: 'GET',
       path,
+      access: 'read',
       summary: 'The value as it was stored, or its changes as events',
       docs: docs.getMember,
       honours: readConditions,
       foresee: (request) => foreseeMember(db, request),
-      handle: (request, connection) => getMember(watching, request, memberOf(request), connection),
+      handle: (request, context) => getMember(watching, request, memberOf(request), context),
     },
     {
       method: 'PUT',
       path,
+      access: 'write',
       summary: 'Stores a value',
       docs: docs.putMember,
       honours: writeConditions,
-      handle: (request, connection) => putMember(db, request, memberOf(request), connection),
+      handle: (request, context) => putMember(db, request, memberOf(request), context),
     },
     {
       method: 'PATCH',
       path,
+      access: 'write',
       summary: 'Changes a part of a value',
       docs: docs.patchMember,
       honours: writeConditions,
-      handle: (request, connection) => patchMember(db, request, memberOf(request), connection),
+      handle: (request, context) => patchMember(db, request, memberOf(request), context),
     },
     {
       method: 'DELETE',
       path,
+      access: 'write',
       summary: 'Deletes a member',
       docs: docs.deleteMember,
       honours: writeConditions,

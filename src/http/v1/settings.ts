@@ -3,8 +3,8 @@ import { maxBatchBytes } from '../../core/limits.ts'
 import { parseSettings, settingsJson } from '../../core/settings.ts'
 import { type Answer, answer, jsonAnswer } from '../answer.ts'
 import { jsonText, readBody } from '../body.ts'
+import type { RequestContext } from '../context.ts'
 import { parametersOf } from '../path.ts'
-import type { Connection } from '../route.ts'
 import type { HttpRequest } from '../wire/request.ts'
 
 /** `/v1/_collections/{collection}`: what is set for a collection, whether it has members or not. */
@@ -19,10 +19,10 @@ export async function putSettings(
   db: Database,
   request: HttpRequest,
   collection: string,
-  connection: Connection,
+  context: RequestContext,
 ): Promise<Answer> {
   parametersOf(request, [])
-  const text = jsonText(await readBody(request, maxBatchBytes, connection))
+  const text = jsonText(await readBody(request, maxBatchBytes, context))
   await db.setSettings(collection, parseSettings(JSON.parse(text)))
   return jsonAnswer(settingsJson(db.settings(collection)))
 }

@@ -3,9 +3,9 @@ import { KvistError } from '../../core/errors.ts'
 import { maxWaitMs } from '../../core/limits.ts'
 import type { Member } from '../../core/member.ts'
 import { parseDurationMs } from '../../core/time.ts'
-import { waited } from '../observed.ts'
+import type { RequestContext } from '../context.ts'
 import { parametersOf } from '../path.ts'
-import type { Connection, LongLivedResponse } from '../route.ts'
+import type { LongLivedResponse } from '../route.ts'
 import type { HttpRequest } from '../wire/request.ts'
 import type { Watching } from './watch.ts'
 
@@ -32,9 +32,8 @@ type Reason = 'changed' | 'over' | 'gone'
  */
 export async function waitForNews(
   { db, counts }: Watching,
-  request: HttpRequest,
   { collection, key }: MemberRef,
-  connection: Connection,
+  context: RequestContext,
   waitMs: number,
   isKnown: (member: Member | null) => boolean,
 ): Promise<Member | null> {
@@ -44,14 +43,14 @@ export async function waitForNews(
     heard.tell()
   }
   const stopping: LongLivedResponse = { end: because('over') }
-  connection.register(stopping)
-  connection.disableTimeout()
+  context.connection.register(stopping)
+  context.connection.disableTimeout()
   const watcher = db.watch({ collection, key, prefix: null, filter: null }, null, because('changed'))
   const timer = setTimeout(stopping.end, waitMs)
   const goes = because('gone')
-  connection.onClose(goes)
+  context.connection.onClose(goes)
   counts.open.poll++
-  const startedMs = performance.now()
+  const startedMs = context.elapsedMs()
   try {
     for (;;) {
       // Read after watching has begun: no change falls between.
@@ -67,12 +66,12 @@ export async function waitForNews(
       while ((await watcher.read()) !== null);
     }
   } finally {
-    waited(request, performance.now() - startedMs)
+    context.waitedMs += context.elapsedMs() - startedMs
     counts.open.poll--
-    connection.onClose(null)
+    context.connection.onClose(null)
     clearTimeout(timer)
     watcher.close()
-    connection.unregister(stopping)
-    connection.resetTimeout()
+    context.connection.unregister(stopping)
+    context.connection.resetTimeout()
   }
 }

@@ -6,8 +6,8 @@ import type { WatchBatch, Watcher } from '../../core/feed/watcher.ts'
 import type { WatchCounts, WatchKind } from '../../telemetry/watch-counts.ts'
 import type { Answer } from '../answer.ts'
 import { refuseHeaders } from '../binding-headers.ts'
+import type { RequestContext } from '../context.ts'
 import { parametersOf } from '../path.ts'
-import type { Connection } from '../route.ts'
 import { commentFrame, type EventStreams, eventFrame, type FrameSource } from '../sse.ts'
 import { headerBits } from '../wire/head.ts'
 import type { HttpRequest } from '../wire/request.ts'
@@ -28,29 +28,29 @@ export function watchMember(
   watching: Watching,
   request: HttpRequest,
   { collection, key }: MemberRef,
-  connection: Connection,
+  context: RequestContext,
 ): Promise<Answer> {
   const { since } = parametersOf(request, ['since'])
-  return watch(watching, request, { collection, key, prefix: null, filter: null }, since, connection)
+  return watch(watching, request, { collection, key, prefix: null, filter: null }, since, context)
 }
 
 export function watchCollection(
   watching: Watching,
   request: HttpRequest,
   collection: string,
-  connection: Connection,
+  context: RequestContext,
 ): Promise<Answer> {
   const { since, ...given } = parametersOf(request, ['since', 'prefix', 'filter'])
-  return watch(watching, request, { ...parseScope(given), collection }, since, connection)
+  return watch(watching, request, { ...parseScope(given), collection }, since, context)
 }
 
 export function watchStore(
   watching: Watching,
   request: HttpRequest,
-  connection: Connection,
+  context: RequestContext,
 ): Promise<Answer> {
   const { since, ...given } = parametersOf(request, ['since', ...scopeParameters])
-  return watch(watching, request, parseScope(given), since, connection)
+  return watch(watching, request, parseScope(given), since, context)
 }
 
 /** There is no one state of a member that they could be about. */
@@ -62,13 +62,13 @@ async function watch(
   request: HttpRequest,
   scope: Scope,
   given: string | undefined,
-  connection: Connection,
+  context: RequestContext,
 ): Promise<Answer> {
   refuseHeaders(request, stateConditions)
   const since = request.header('last-event-id') || (given ?? null)
   if (since !== null) await requirePoint(db, since)
   return streams.answer(
-    connection,
+    context.connection,
     (wake) => new WatchSource(db.watch(scope, since, wake), counts, kindOf(scope)),
   )
 }

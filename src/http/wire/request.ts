@@ -1,5 +1,5 @@
 import type { MemberRef } from '../../core/engine.ts'
-import type { Handler } from '../observed.ts'
+import type { Handler } from '../instrumented.ts'
 import { type BodySource, RequestBody } from './body.ts'
 import type { Head, HeaderBlock } from './head.ts'
 
@@ -25,8 +25,6 @@ export class HttpRequest {
   readonly present: number
   readonly body: RequestBody
   readonly headers: HeaderBlock
-  /** Header lines that its response has whatever the handler says: those of CORS. */
-  extraLines = ''
   /** Who serves it, once its route was looked for. */
   handler: Handler | null = null
   /** The member that its path names, once somebody asked. */

@@ -1,0 +1,45 @@
+import { type Principal, unauthenticated } from '../auth/authenticate.ts'
+import { requestId } from './request-id.ts'
+import type { Connection } from './route.ts'
+import type { HttpRequest } from './wire/request.ts'
+
+/** What all requests of a server share. */
+export interface ServerClock {
+  /** Milliseconds since 1970. */
+  readonly now: () => number
+}
+
+/** One request on its way through the server, for its handler: who sent it, what time it is, the connection it came on. */
+export class RequestContext {
+  readonly request: HttpRequest
+  readonly connection: Connection
+  /** Who sent it. Set before the handler is called. */
+  principal: Principal = unauthenticated
+  /** How much of its time the request waited for something to happen, as its client wished. */
+  waitedMs = 0
+  /** Header lines of the response beside those of the handler: those of CORS. */
+  extraLines = ''
+  private readonly clock: ServerClock
+  private readonly startedMs = performance.now()
+
+  constructor(request: HttpRequest, connection: Connection, clock: ServerClock) {
+    this.request = request
+    this.connection = connection
+    this.clock = clock
+  }
+
+  /** Milliseconds since 1970, by the server's clock. */
+  now(): number {
+    return this.clock.now()
+  }
+
+  /** Since the request was handed to its route. */
+  elapsedMs(): number {
+    return performance.now() - this.startedMs
+  }
+
+  /** The name of the request in the log. */
+  requestId(): string {
+    return requestId(this.request)
+  }
+}
