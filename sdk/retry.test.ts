@@ -27,6 +27,8 @@ test.each([
   ['no response in time', new KvistTimeoutError('http://h', 1), idempotent],
   ['busy', httpError(503, 'busy'), exceptUnsent],
   ['closing', httpError(503, 'closing'), exceptUnsent],
+  ['unavailable', httpError(503, 'unavailable'), exceptUnsent],
+  ['outcome_unknown', httpError(504, 'outcome_unknown'), none],
   ['429', httpError(429), exceptUnsent],
   ['502', httpError(502), idempotent],
   ['503', httpError(503), idempotent],

@@ -13,8 +13,10 @@ import { KvistHttpError, KvistTimeoutError, KvistUnreachableError } from './erro
  */
 export type Retry = 'idempotent' | 'if-rejected' | 'if-unsent'
 
-/** The server is stopping, or its disk cannot keep up, and it has done nothing. */
-const rejectedCodes = new Set(['closing', 'busy'])
+/** The server is stopping, its disk cannot keep up, or what it stores to is out of reach, and it has done nothing. */
+const rejectedCodes = new Set(['closing', 'busy', 'unavailable'])
+/** It may have done the request, and others may have written since: only the caller can tell whether to repeat it. */
+const unknownCode = 'outcome_unknown'
 /** What proxies and servers in trouble respond with; whether the request was done before is not known. */
 const passingStatuses = new Set([502, 503, 504])
 
@@ -25,6 +27,7 @@ const longestAskedSeconds = 30
 
 export function mayRetry(error: unknown, retry: Retry): boolean {
   if (error instanceof KvistHttpError) {
+    if (error.code === unknownCode) return false
     if ((error.retryAfterSeconds ?? 0) > longestAskedSeconds) return false
     if (error.status === 429 || rejectedCodes.has(error.code)) return retry !== 'if-unsent'
     return retry === 'idempotent' && passingStatuses.has(error.status)

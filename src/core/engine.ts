@@ -38,7 +38,8 @@ import type { Origin } from './origin.ts'
  * core decides, once, that it must not be shown.
  *
  * Keys are ordered by their UTF-8 bytes. Failures reject (or throw) with a KvistError: `storage_full` when there is no
- * room, `busy` when writers waited too long, `storage_failed` for anything else, `closing` after `close`.
+ * room, `busy` when writers waited too long, `unavailable` when a line is out of reach (not done), `outcome_unknown` when a
+ * commit may have been done, `storage_failed` for anything else, `closing` after `close`.
  */
 export interface Engine {
   /** The id of this node among those that exchange changes; of all servers of one cluster the same. */

@@ -23,7 +23,18 @@ export type ErrorCode =
   | 'busy' // writers wait for room and it did not come in time
   | 'storage_full'
   | 'storage_failed' // the disk or the engine behind failed
+  | 'unavailable' // the server that holds the member cannot be reached; nothing was done
+  | 'outcome_unknown' // the commit may have been done, once: who repeats it must look first
   | 'closing'
+
+/** Codes that mean that something is wrong with the server, or behind it: its operator has to hear of them. */
+export const serverFaults: readonly ErrorCode[] = [
+  'storage_failed',
+  'storage_full',
+  'busy',
+  'unavailable',
+  'outcome_unknown',
+]
 
 /** An error a client may see: the detail is written for people and never carries internals. */
 export class KvistError extends Error {

@@ -22,6 +22,8 @@ const answers: Record<ErrorCode, readonly [status: number, title: string]> = {
   unsupported_media_type: [415, 'Unsupported media type'],
   unprocessable: [422, 'Cannot be done'],
   busy: [503, 'Too busy'],
+  unavailable: [503, 'Unavailable'],
+  outcome_unknown: [504, 'Outcome unknown'],
   closing: [503, 'Stopping'],
   storage_failed: [503, 'Storage failed'],
   storage_full: [507, 'Storage full'],

@@ -1,5 +1,5 @@
 import { type Access, anyone, authenticator, isAuthorized, type Principal } from '../auth/authenticate.ts'
-import { KvistError } from '../core/errors.ts'
+import { KvistError, serverFaults } from '../core/errors.ts'
 import type { ConnectionGroup } from '../net/connections.ts'
 import { openListener } from '../net/listener.ts'
 import { type Sockets, startSockets } from '../net/sockets.ts'
@@ -176,9 +176,6 @@ function unauthorized(): KvistError {
   return new KvistError('unauthorized', 'this server wants a token: Authorization: Bearer …')
 }
 
-/** Codes that mean that something is wrong with the server. */
-const ownFaults = new Set(['storage_failed', 'storage_full', 'busy'])
-
 function answerError(
   error: unknown,
   request: HttpRequest,
@@ -193,7 +190,7 @@ function answerError(
 
 /** Tells of an error that is kvist's own fault; the name that the request has in the log then, or null. */
 function report(error: unknown, request: HttpRequest, onError: HttpOptions['onError']): string | null {
-  if (error instanceof KvistError ? !ownFaults.has(error.code) : isGone(error)) return null
+  if (error instanceof KvistError ? !serverFaults.includes(error.code) : isGone(error)) return null
   const id = requestId(request)
   onError(error, { request_id: id, method: request.method, path: request.path })
   return id

@@ -1,4 +1,4 @@
-import { type ErrorCode, KvistError } from '../core/errors.ts'
+import { type ErrorCode, KvistError, serverFaults } from '../core/errors.ts'
 
 /**
  * The lines for what goes wrong behind the protocol. Clients look at the first word alone; where memcached has words
@@ -25,11 +25,10 @@ const lines: Record<ErrorCode, string> = {
   busy: 'SERVER_ERROR busy',
   storage_full: 'SERVER_ERROR out of memory storing object',
   storage_failed: 'SERVER_ERROR storage failed',
+  unavailable: 'SERVER_ERROR unavailable',
+  outcome_unknown: 'SERVER_ERROR outcome unknown',
   closing: 'SERVER_ERROR stopping',
 }
-
-/** Codes that mean that something is wrong with the server. */
-const ownFaults = new Set<ErrorCode>(['busy', 'storage_full', 'storage_failed'])
 
 /** An answer that ends a command in the middle of its work, and is nobody's fault. */
 export class Refusal extends Error {
@@ -49,5 +48,5 @@ export function failureLine(error: unknown): string {
 /** Whether an error is one that the operator should hear of. */
 export function isOwnFault(error: unknown): boolean {
   if (error instanceof Refusal) return false
-  return !(error instanceof KvistError) || ownFaults.has(error.code)
+  return !(error instanceof KvistError) || serverFaults.includes(error.code)
 }

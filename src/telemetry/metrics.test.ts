@@ -82,6 +82,8 @@ test('internal errors are counted by code, from zero', async () => {
     storage_full: 1,
     storage_failed: 0,
     busy: 0,
+    unavailable: 0,
+    outcome_unknown: 0,
   })
 })
 

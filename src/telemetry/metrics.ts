@@ -1,6 +1,6 @@
 import type { Database } from '../core/database.ts'
 import { type Distribution, distribution, observe } from '../core/distribution.ts'
-import { KvistError } from '../core/errors.ts'
+import { KvistError, serverFaults } from '../core/errors.ts'
 import type { MemcachedCounts } from './memcached-counts.ts'
 import type { WatchCounts } from './watch-counts.ts'
 
@@ -72,11 +72,11 @@ const secondsBounds = [
 ]
 
 /** Codes of errors that are kvist's fault; each has its number from the start, so that rates are right. */
-const ownCodes = ['internal', 'storage_failed', 'storage_full', 'busy']
+const ownCodes = ['internal', ...serverFaults]
 
 export function startMetrics(): Metrics {
   const routes: RouteCounts[] = []
-  const errors = new Map(ownCodes.map((code) => [code, 0]))
+  const errors = new Map<string, number>(ownCodes.map((code) => [code, 0]))
   let render: ((sources: MetricSources) => Promise<Exposed>) | undefined
 
   return {

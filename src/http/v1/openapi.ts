@@ -16,8 +16,8 @@ const ndjson = 'application/x-ndjson'
 const events = 'text/event-stream'
 const text: Schema = { type: 'string' }
 
-const readFaults: readonly ErrorCode[] = ['storage_failed', 'closing']
-const writeFaults: readonly ErrorCode[] = [...readFaults, 'busy', 'storage_full']
+const readFaults: readonly ErrorCode[] = ['storage_failed', 'unavailable', 'closing']
+const writeFaults: readonly ErrorCode[] = [...readFaults, 'busy', 'storage_full', 'outcome_unknown']
 /** A process of the collection may refuse a value. */
 const valueFaults: readonly ErrorCode[] = [
   'invalid_json',
