@@ -259,6 +259,55 @@ describe('parameters', () => {
     for (const query of ['limit=1', 'order=asc', 'cursor=azE6YQ', 'include=keys', 'x=1', 'prefix=%zz']) {
       await expectRefused({ method: 'DELETE', path: `/v1/kept?${query}`, code: 'invalid_parameter' })
     }
+    for (const name of ['prefix', 'filter', 'match', 'from', 'to']) {
+      const other = name === 'filter' ? 'match' : 'filter'
+      for (const query of [`${name}=`, name, `${other}=x*&${name}=`]) {
+        await expectRefused({ method: 'DELETE', path: `/v1/kept?${query}`, code: 'invalid_parameter' })
+      }
+    }
+    for (const path of [
+      '/dialects/keys/keys?filter=a$',
+      '/dialects/keys/keys?prefix=',
+      '/dialects/ozza/kept?filter=a',
+    ]) {
+      expect((await fetch(server.url + path, { method: 'DELETE' })).status).toBe(400)
+      await expectNothingStored()
+    }
+    for (const pattern of ['%5C', 'a%5Cb', '*%5C']) {
+      for (const path of ['/v1/kept?filter=', '/v1/kept?match=', '/v1/_changes?filter=']) {
+        await expectRefused({ path: path + pattern, code: 'invalid_parameter' })
+      }
+      const accept = { accept: 'text/event-stream' }
+      await expectRefused({ path: `/v1/kept?filter=${pattern}`, headers: accept, code: 'invalid_parameter' })
+      await expectRefused({
+        path: `/v1/_changes?filter=${pattern}`,
+        headers: accept,
+        code: 'invalid_parameter',
+      })
+      await expectRefused({ method: 'DELETE', path: `/v1/kept?filter=${pattern}`, code: 'invalid_parameter' })
+    }
+    // Of a member they are always checked, whatever else the request says and whether the member is there.
+    for (const query of [
+      'x=1',
+      'wait=',
+      'wait=x',
+      'wait=301',
+      'wait=-1',
+      'wait=1&wait=2',
+      'since=1',
+      'limit=1',
+      '%zz=1',
+    ]) {
+      for (const key of ['bytes', 'none']) {
+        for (const headers of [{}, { 'if-none-match': '"7"' }, { 'if-modified-since': 'x' }] as Record<
+          string,
+          string
+        >[]) {
+          await expectRefused({ path: `/v1/kept/${key}?${query}`, headers, code: 'invalid_parameter' })
+        }
+        expect((await fetch(`${server.url}/v1/kept/${key}?${query}`, { method: 'HEAD' })).status).toBe(400)
+      }
+    }
     await expectRefused({ path: '/v1?limit=1', code: 'invalid_parameter' })
   })
 

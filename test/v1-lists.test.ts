@@ -213,17 +213,80 @@ describe('a page', () => {
     expect((await (await fetch(url, { headers: ndjson })).text()).length).toBeGreaterThan(5 * value.length)
   })
 
-  test('a cursor leads nowhere but into what its query selects', async () => {
-    const url = newCollection()
-    await putAll(url, { a: 1, b1: 1, b2: 1, c: 1 })
+  test('a cursor belongs to its collection and its question, and to no other', async () => {
+    const [url, other] = [newCollection(), newCollection()]
+    const all = { a: 1, b1: 1, b2: 1, b3: 1, c: 1 }
+    await putAll(url, all)
+    await putAll(other, all)
+    const questions = [
+      '',
+      'prefix=b',
+      'prefix=b1',
+      'filter=b*',
+      'match=1',
+      'match=b*',
+      'from=b',
+      'to=b',
+      'to=c',
+      'order=desc',
+      'order=desc&prefix=b',
+    ]
+    for (const asked of questions) {
+      const { next } = await jsonOf<Page>(fetch(`${url}?limit=1&${asked}`))
+      if (next === null) continue
+      for (const question of questions) {
+        const response = await fetch(`${url}?limit=9&cursor=${next}&${question}`)
+        if (question === asked) expect((await jsonOf<Page>(response)).members.length).toBeGreaterThan(0)
+        else await expectProblem(response, 400, 'invalid_cursor')
+      }
+      await expectProblem(await fetch(`${other}?limit=1&cursor=${next}&${asked}`), 400, 'invalid_cursor')
+    }
+    // What does not decide which members there are may change from page to page.
     const { next } = await jsonOf<Page>(fetch(`${url}?limit=1`))
-    expect(await keysOf(url, `?prefix=b&cursor=${next}`)).toEqual(['b1', 'b2'])
-    expect(await keysOf(url, `?prefix=c&cursor=${next}`)).toEqual(['c'])
-    const { next: down } = await jsonOf<Page>(fetch(`${url}?limit=1&order=desc`))
-    expect(await keysOf(url, `?prefix=a&order=desc&cursor=${down}`)).toEqual(['a'])
-    expect(await keysOf(url, `?prefix=b&order=desc&cursor=${down}`)).toEqual(['b2', 'b1'])
-    const { next: far } = await jsonOf<Page>(fetch(`${url}?limit=3`))
-    expect(await keysOf(url, `?prefix=a&cursor=${far}`)).toEqual([])
+    for (const same of ['limit=2', 'include=keys', 'order=asc', 'prefix=', 'include=values&limit=10000']) {
+      expect((await keysOf(url, `?cursor=${next}&${same}`))[0]).toBe('b1')
+    }
+    expect((await fetch(`${server.url}/dialects/keys/keys?cursor=${next}`)).status).toBe(400)
+  })
+
+  test('wildcards are escaped by a backslash, wherever patterns are taken', async () => {
+    const url = newCollection()
+    const name = url.slice(url.lastIndexOf('/') + 1)
+    const keys = ['*', '**', 'a*b', 'a?b', 'a\\b', 'axb', 'axxb']
+    await putAll(url, Object.fromEntries(keys.map((key) => [key, key])))
+    const cases: [pattern: string, found: string[]][] = [
+      ['\\*', ['*']],
+      ['\\**', ['*', '**']],
+      ['a\\*b', ['a*b']],
+      ['a\\?b', ['a?b']],
+      ['a\\\\b', ['a\\b']],
+      ['a?b', ['a*b', 'a?b', 'a\\b', 'axb']],
+    ]
+    for (const [pattern, found] of cases) {
+      const query = encodeURIComponent(pattern)
+      expect([pattern, await keysOf(url, `?filter=${query}`)]).toEqual([pattern, found])
+      expect([pattern, await keysOf(url, `?match=${query}`)]).toEqual([pattern, found])
+      const { changes } = await jsonOf<{ changes: { key: string }[] }>(
+        fetch(`${server.url}/v1/_changes?collection=${name}&filter=${query}`),
+      )
+      expect([pattern, changes.map(({ key }) => key).toSorted()]).toEqual([pattern, found])
+      const { result } = await jsonOf<{ result: { id: string }[] }>(
+        fetch(`${server.url}/dialects/ozza/${name}?filter=${query}`),
+      )
+      const inOzza = pattern === 'a?b' ? ['a?b'] : pattern === 'a\\?b' ? [] : found
+      expect([pattern, result.map(({ id }) => id)]).toEqual([pattern, inOzza])
+    }
+    const watch = await fetch(`${url}?filter=${encodeURIComponent('a\\*b')}&since=0`, {
+      headers: { accept: 'text/event-stream' },
+    })
+    let events = ''
+    for await (const part of watch.body!) {
+      events += Buffer.from(part).toString()
+      if (events.includes('event: put')) break
+    }
+    expect(events.match(/"key":"[^"]*"/g)).toEqual(['"key":"a*b"'])
+    expect(await jsonOf<unknown>(fetch(`${url}?filter=a%5C*b`, { method: 'DELETE' }))).toEqual({ deleted: 1 })
+    expect(await keysOf(url, '')).toEqual(keys.filter((key) => key !== 'a*b'))
   })
 
   test('all pages have everything once while others write, in both orders', async () => {

@@ -7,14 +7,17 @@ import { compilePattern, type Wildcards } from './pattern.ts'
 /** The definition, in time and space of both lengths multiplied. */
 function matchesByTable(pattern: string, text: string, anyRun = '*', anyOne: string | null = '?'): boolean {
   const characters = Array.from(text)
+  const wildcards = anyOne === null ? [anyRun] : [anyRun, anyOne]
+  const unit = RegExp(`\\\\[\\\\${wildcards.map((one) => `\\${one}`).join('')}]|.`, 'gsu')
   let reachable = [true, ...characters.map(() => false)]
-  for (const wanted of pattern) {
+  for (const [searched] of pattern.matchAll(unit)) {
+    const literal = searched.length > 1 && searched.startsWith('\\') ? searched[1] : searched
     let open = false
     reachable = reachable.map((here, at) => {
       open ||= here
-      if (wanted === anyRun) return open
+      if (searched === anyRun) return open
       if (at === 0) return false
-      return reachable[at - 1]! && (wanted === anyOne || wanted === characters[at - 1])
+      return reachable[at - 1]! && (searched === anyOne || literal === characters[at - 1])
     })
   }
   return reachable.at(-1)!
@@ -49,7 +52,15 @@ describe('matches', () => {
     ['*a?b', ['a1b', 'a1ba2b'], ['ab', 'a1b ']],
     ['*😀?', ['😀a', '😀😀'], ['😀']],
     ['*?😀', ['a😀', '😀😀', '\ud83d😀'], ['😀']],
-    ['a.c[d]\\(e|f)+$', ['a.c[d]\\(e|f)+$'], ['abcdee']],
+    ['a.c[d](e|f)+$', ['a.c[d](e|f)+$'], ['abcdee']],
+    ['\\*', ['*'], ['', 'a', '\\*']],
+    ['a\\*b*', ['a*b', 'a*bc'], ['ab', 'aab', 'a\\*b']],
+    ['\\?', ['?'], ['a', '', '\\?']],
+    ['\\\\', ['\\'], ['\\\\', '']],
+    ['\\\\*', ['\\', '\\a'], ['*', 'a']],
+    ['\\\\\\*', ['\\*'], ['\\', '\\\\', '\\a']],
+    ['*\\?*\\*?', ['?*a', 'a?b*c'], ['?*', 'ab*c']],
+    ['\\*?\\*', ['*a*', '***', '*😀*'], ['**', 'aaa']],
   ]
   for (const [pattern, matching, other] of cases) {
     test(JSON.stringify(pattern), () => {
@@ -60,8 +71,10 @@ describe('matches', () => {
   }
 
   test('what the definition matches, over few characters so that much nearly matches', () => {
-    const pattern = fc.string({ unit: fc.constantFrom('a', 'b', '*', '?', '😀'), maxLength: 12 })
-    const text = fc.string({ unit: fc.constantFrom('a', 'b', '😀', '\ud83d', '\ude00'), maxLength: 24 })
+    const units = fc.constantFrom('a', 'b', '*', '?', '😀', '\\*', '\\?', '\\\\')
+    const pattern = fc.string({ unit: units, maxLength: 12 })
+    const characters = fc.constantFrom('a', 'b', '😀', '\ud83d', '\ude00', '\ud800', '\ud801', '*', '?', '\\')
+    const text = fc.string({ unit: characters, maxLength: 24 })
     fc.assert(fc.property(pattern, text, expectAgreement), { numRuns: 5000 })
   })
 
@@ -142,8 +155,8 @@ describe('prefix and exact', () => {
 })
 
 describe('wildcards of other stores', () => {
-  const dollar: Wildcards = { anyRun: '$', anyOne: null }
-  const starOnly: Wildcards = { anyRun: '*', anyOne: null }
+  const dollar: Wildcards = { anyRun: '$', anyOne: null, otherBackslash: 'literal' }
+  const starOnly: Wildcards = { anyRun: '*', anyOne: null, otherBackslash: 'literal' }
 
   test('other characters are literal', () => {
     expect(compilePattern('wo$d', dollar).matches('world')).toBeTrue()
@@ -154,8 +167,16 @@ describe('wildcards of other stores', () => {
     expect(compilePattern('why?', starOnly)).toMatchObject({ exact: true, prefix: 'why?' })
   })
 
+  test('a backslash is one, unless it stands before the wildcard or another', () => {
+    expect(compilePattern('5\\$$', dollar).matches('5$ off')).toBeTrue()
+    expect(compilePattern('5\\$$', dollar).matches('5 off')).toBeFalse()
+    expect(compilePattern('a\\b\\*\\', dollar)).toMatchObject({ exact: true, prefix: 'a\\b\\*\\' })
+    expect(compilePattern('a\\\\$', dollar).matches('a\\b')).toBeTrue()
+    expect(compilePattern('\\?\\*', starOnly)).toMatchObject({ exact: true, prefix: '\\?*' })
+  })
+
   test('what the definition matches', () => {
-    const text = fc.string({ unit: fc.constantFrom('a', 'b', '$', '*', '?'), maxLength: 10 })
+    const text = fc.string({ unit: fc.constantFrom('a', 'b', '$', '*', '?', '\\'), maxLength: 10 })
     fc.assert(
       fc.property(text, text, (pattern, text) => {
         expect(compilePattern(pattern, dollar).matches(text)).toBe(matchesByTable(pattern, text, '$', null))
@@ -183,6 +204,12 @@ describe('bad patterns', () => {
       expect(error).toBeInstanceOf(KvistError)
       expect(error).toMatchObject({ code: 'invalid_parameter', extra: { limit: maxPatternBytes } })
       expect(String(error)).toContain('512 bytes')
+    }
+  })
+
+  test('a backslash before anything but a wildcard or another backslash', () => {
+    for (const text of ['\\', 'a\\', 'a\\b', '\\\\\\', '*\\ ', '\\n*', '\\😀', '\\$']) {
+      expect([text, failure(text)]).toMatchObject([text, { code: 'invalid_parameter' }])
     }
   })
 

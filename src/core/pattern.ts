@@ -23,12 +23,14 @@ export interface Pattern {
   matches(text: string): boolean
 }
 
-/** The characters that stand for others, one code point each; null where a dialect has no such wildcard. */
+/** The characters that stand for others, one UTF-16 unit each; null where a dialect has no such wildcard. */
 export interface Wildcards {
   /** Any run of characters, the empty one too. */
   readonly anyRun: string
   /** Exactly one character. */
   readonly anyOne: string | null
+  /** Before anything but a wildcard or a backslash: a mistake, or a character like any other. */
+  readonly otherBackslash: 'refused' | 'literal'
 }
 
 /** Part of a pattern without stars. Places are indices into the text; -1 for none. */
@@ -41,12 +43,22 @@ interface Piece {
   find(text: string, from: number): number
 }
 
-const shellWildcards: Wildcards = { anyRun: '*', anyOne: '?' }
+const shellWildcards: Wildcards = { anyRun: '*', anyOne: '?', otherBackslash: 'refused' }
+
+/**
+ * Stand for the wildcards once escapes are resolved. Patterns are well-formed, so nothing else in them is half a surrogate pair;
+ * both are first halves, so that neither makes a pair with its neighbours.
+ */
+const anyRunMark = '\ud800'
+const anyOneMark = '\ud801'
 
 /** Longer pieces are not left to `indexOf`, which compares up to the whole piece at each place. */
 const nativeUnits = 64
 
-/** Throws `invalid_parameter` for a pattern longer than `maxPatternBytes` of UTF-8, or with half a surrogate pair. */
+/**
+ * A backslash before a wildcard or a backslash takes its meaning away. Throws `invalid_parameter` for a pattern longer than
+ * `maxPatternBytes` of UTF-8, with half a surrogate pair, or with a backslash before anything else, where that is refused.
+ */
 export function compilePattern(text: string, wildcards: Wildcards = shellWildcards): Pattern {
   // The first test spares measuring a text that is far too long.
   if (text.length > maxPatternBytes || Buffer.byteLength(text) > maxPatternBytes) {
@@ -57,30 +69,45 @@ export function compilePattern(text: string, wildcards: Wildcards = shellWildcar
   if (!text.isWellFormed()) {
     throw new KvistError('invalid_parameter', 'a pattern must be well-formed Unicode text')
   }
-  const { anyRun, anyOne } = wildcards
-  const parts = text.split(anyRun)
+  const marked = markWildcards(text, wildcards)
+  const parts = marked.split(anyRunMark)
   const head = parts[0] ?? ''
-  const prefix = anyOne === null ? head : (head.split(anyOne, 1)[0] ?? '')
-  if (prefix === text) return { prefix, exact: true, matches: (other) => other === text }
+  const prefix = head.split(anyOneMark, 1)[0] ?? ''
+  if (prefix === marked) return { prefix, exact: true, matches: (other) => other === prefix }
 
-  const first = piece(head, anyOne)
+  const first = piece(head)
   if (parts.length === 1) {
     return { prefix, exact: false, matches: (other) => first.endAt(other, 0) === other.length }
   }
-  if (prefix.length === text.length - anyRun.length) {
+  if (prefix.length === marked.length - anyRunMark.length) {
     return { prefix, exact: false, matches: (other) => other.startsWith(prefix) }
   }
-  const last = piece(parts.at(-1) ?? '', anyOne)
+  const last = piece(parts.at(-1) ?? '')
   const between = parts.slice(1, -1).filter((part) => part !== '')
-  return {
-    prefix,
-    exact: false,
-    matches: anchored(
-      first,
-      between.map((part) => piece(part, anyOne)),
-      last,
-    ),
+  return { prefix, exact: false, matches: anchored(first, between.map(piece), last) }
+}
+
+/** The pattern with marks for its wildcards, and its escapes resolved. */
+function markWildcards(text: string, { anyRun, anyOne, otherBackslash }: Wildcards): string {
+  let marked = ''
+  for (let at = 0; at < text.length; at++) {
+    const character = text[at]!
+    const next = text[at + 1]
+    if (character === anyRun) marked += anyRunMark
+    else if (character === anyOne) marked += anyOneMark
+    else if (character !== '\\') marked += character
+    else if (next !== undefined && (next === '\\' || next === anyRun || next === anyOne)) {
+      marked += next
+      at++
+    } else if (otherBackslash === 'literal') marked += character
+    else {
+      throw new KvistError(
+        'invalid_parameter',
+        `in a pattern a backslash stands before ${anyRun}, ${anyOne ?? anyRun} or another backslash, to take its meaning away`,
+      )
+    }
   }
+  return marked
 }
 
 function anchored(first: Piece, between: readonly Piece[], last: Piece): (text: string) => boolean {
@@ -97,8 +124,8 @@ function anchored(first: Piece, between: readonly Piece[], last: Piece): (text: 
   }
 }
 
-function piece(text: string, anyOne: string | null): Piece {
-  return anyOne !== null && text.includes(anyOne) ? holedPiece(text, anyOne) : literalPiece(text)
+function piece(text: string): Piece {
+  return text.includes(anyOneMark) ? holedPiece(text) : literalPiece(text)
 }
 
 function literalPiece(literal: string): Piece {
@@ -140,8 +167,8 @@ function knuthMorrisPratt(literal: string): Piece['find'] {
 
 const hole = -1
 
-function holedPiece(text: string, anyOne: string): Piece {
-  const codes = Array.from(text, (character) => (character === anyOne ? hole : character.codePointAt(0)!))
+function holedPiece(text: string): Piece {
+  const codes = Array.from(text, (character) => (character === anyOneMark ? hole : character.codePointAt(0)!))
   return {
     endAt(text, start) {
       let at = start

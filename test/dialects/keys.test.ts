@@ -44,9 +44,9 @@ runExchanges('keys', [
     ask: 'GET /keys?limit=2',
     status: 200,
     answer: '{"response":[true,"newer"]}',
-    headers: { link: '<<mount>/keys?limit=2&cursor=azE6d28kZA>; rel="next"' },
+    headers: { link: '<<mount>/keys?limit=2&cursor=lXa66VssWXt3byRk>; rel="next"' },
   },
-  { ask: 'GET /keys?limit=2&cursor=azE6d28kZA', status: 200, answer: '{"response":[null,[1, 2]]}' },
+  { ask: 'GET /keys?limit=2&cursor=lXa66VssWXt3byRk', status: 200, answer: '{"response":[null,[1, 2]]}' },
   {
     ask: 'GET /keys?filter=wo$d&limit=3',
     status: 200,
@@ -58,6 +58,9 @@ runExchanges('keys', [
   { ask: 'GET /keys?limit=10001', status: 400, answer: badRequest },
   { ask: 'GET /keys?limit=x', status: 400, answer: badRequest },
   { ask: 'GET /keys?cursor=x', status: 400, answer: badRequest },
+  { ask: 'GET /keys?filter=wo%5C$d', status: 200, answer: '{"response":[null]}' },
+  { ask: 'GET /keys?filter=wo$d&cursor=lXa66VssWXt3byRk', status: 400, answer: badRequest },
+  { ask: 'DELETE /keys?filter=wo$d', status: 400, answer: badRequest },
   // A merge keeps what it does not name.
   { ask: 'PUT /keys', body: '{"doc":{"n":12345678901234567890,"gone":1,"in":{"x":1}}}', status: 200 },
   {

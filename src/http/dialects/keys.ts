@@ -22,7 +22,7 @@ import { pathParameter } from '../path.ts'
 import type { HttpRequest } from '../wire/request.ts'
 import { jsonDocs, listAnswer, valueJson } from './answer.ts'
 import type { Dialect } from './dialect.ts'
-import { expiryAfter, jsonBody, queryParameter } from './request.ts'
+import { expiryAfter, jsonBody, queryParameter, refuseParameters } from './request.ts'
 
 const collection = 'keys'
 const secondMs = 1000
@@ -103,7 +103,8 @@ export const keys: Dialect = {
         access: 'admin',
         summary: 'Deletes all keys',
         docs: { answers: { 200: jsonDocs('They are gone', { response: 'all keys have been deleted' }) } },
-        async handle(_request, context) {
+        async handle(request, context) {
+          refuseParameters(request)
           await db.drop(collection, everything, () => context.connection.resetTimeout())
           return jsonAnswer('{"response":"all keys have been deleted"}')
         },
@@ -193,9 +194,11 @@ function requireSize(value: string): void {
 
 async function getKeys(db: Database, request: HttpRequest, context: RequestContext): Promise<Answer> {
   const pattern = queryParameter(request, 'filter') ?? ''
-  const filter = pattern === '' ? null : compilePattern(pattern, { anyRun: '$', anyOne: null })
+  const filter =
+    pattern === '' ? null : compilePattern(pattern, { anyRun: '$', anyOne: null, otherBackslash: 'literal' })
   const limit = queryParameter(request, 'limit')
   const cursor = queryParameter(request, 'cursor')
+  const question = [collection, pattern]
   const brackets = ['{"response":[', ']}'] as const
   if (limit === undefined && cursor === undefined) {
     return listAnswer(db.all(collection, { ...wholeCollection, filter }), shownValue, brackets, context)
@@ -204,10 +207,10 @@ async function getKeys(db: Database, request: HttpRequest, context: RequestConte
     ...wholeCollection,
     filter,
     limit: parseLimit(limit),
-    cursor: cursor === undefined ? null : decodeCursor(cursor),
+    cursor: cursor === undefined ? null : decodeCursor(question, cursor),
   })
   const link =
-    next === null ? null : nextPath(request, { filter: pattern, limit, cursor: encodeCursor(next) })
+    next === null ? null : nextPath(request, { filter: pattern, limit, cursor: encodeCursor(question, next) })
   return jsonAnswer(
     brackets.join(members.map(shownValue).join(',')),
     200,

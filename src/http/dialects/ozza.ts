@@ -15,7 +15,7 @@ import { pathParameter } from '../path.ts'
 import type { HttpRequest } from '../wire/request.ts'
 import { jsonDocs, listAnswer, valueJson } from './answer.ts'
 import type { Dialect } from './dialect.ts'
-import { expiryAfter, jsonBody, keyText, queryParameter } from './request.ts'
+import { expiryAfter, jsonBody, keyText, queryParameter, refuseParameters } from './request.ts'
 
 /** Ozza Store: resources of members, which are JSON objects with an `id`. A resource is the collection of its name. */
 export const ozza: Dialect = {
@@ -148,7 +148,8 @@ async function find(db: Database, request: HttpRequest): Promise<Member | null> 
 
 function getMembers(db: Database, request: HttpRequest, context: RequestContext): Promise<Answer> {
   const pattern = queryParameter(request, 'filter') ?? ''
-  const match = pattern === '' ? null : compilePattern(pattern, { anyRun: '*', anyOne: null })
+  const match =
+    pattern === '' ? null : compilePattern(pattern, { anyRun: '*', anyOne: null, otherBackslash: 'literal' })
   const members = db.all(resourceOf(request), { ...wholeCollection, match })
   return listAnswer(members, memberJson, ['{"result":[', ']}'], context)
 }
@@ -218,6 +219,7 @@ function memberJson({ key, value, createdAtMs, expiresAtMs }: Member): string {
 }
 
 async function deleteResource(db: Database, request: HttpRequest, context: RequestContext): Promise<Answer> {
+  refuseParameters(request)
   const collection = resourceOf(request)
   const deleted = await db.drop(collection, everything, () => context.connection.resetTimeout())
   if (deleted === 0) throw new KvistError('not_found', 'Resource not found')

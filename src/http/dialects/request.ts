@@ -13,6 +13,12 @@ export function queryParameter({ query }: HttpRequest, name: string): string | u
   return query === null ? undefined : formField(query, name)
 }
 
+/** What deletes everything takes no parameters: one that is passed over was meant to select less. */
+export function refuseParameters({ query }: HttpRequest): void {
+  if (query === null || query === '') return
+  throw new KvistError('invalid_parameter', 'deleting everything takes no parameters')
+}
+
 /** A field of a form, or of a query, which is written in the same way. */
 export function formField(form: string, name: string): string | undefined {
   let found: string | undefined

@@ -7,7 +7,7 @@ import { compilePattern } from '../../core/pattern.ts'
 import { type Answer, answer, jsonAnswer, streamed } from '../answer.ts'
 import { readValue } from '../body.ts'
 import type { RequestContext } from '../context.ts'
-import { decodeCursor, encodeCursor } from '../cursor.ts'
+import { decodeCursor, encodeCursor, type Question } from '../cursor.ts'
 import { parametersOf } from '../path.ts'
 import type { HttpRequest } from '../wire/request.ts'
 import { parseExpiry } from './expiry.ts'
@@ -35,11 +35,12 @@ export async function listMembers(
   const given = parametersOf(request, listParameters)
   const include = parseChoice('include', given.include, ['all', 'values', 'keys'] as const)
   const streamed = request.header('accept')?.includes('application/x-ndjson') ?? false
-  const query = parseListQuery(given, include, streamed)
+  const question = questionOf(collection, given)
+  const query = parseListQuery(given, include, streamed, question)
   if (streamed) return streamLines(db.all(collection, query), include, query.limit, context)
 
   const { members, next } = await db.page(collection, query)
-  const cursor = next === null ? null : encodeCursor(next)
+  const cursor = next === null ? null : encodeCursor(question, next)
   const body = members.map((member) => memberJson(member, include)).join(',')
   const page = `{"members":[${body}],"next":${JSON.stringify(cursor)}}`
   if (cursor === null) return jsonAnswer(page)
@@ -98,12 +99,26 @@ export async function dropMembers(
   collection: string,
   context: RequestContext,
 ): Promise<Answer> {
-  const selection = parseSelection(parametersOf(request, selectionParameters))
+  const given = parametersOf(request, selectionParameters)
+  // An unset variable of a script must not drop everything.
+  const empty = selectionParameters.find((name) => given[name] === '')
+  if (empty !== undefined) {
+    throw new KvistError('invalid_parameter', `${empty} is empty; leave it out to drop without it`)
+  }
+  const selection = parseSelection(given)
   const deleted = await db.drop(collection, selection, () => context.connection.resetTimeout())
   return jsonAnswer(JSON.stringify({ deleted }))
 }
 
-function parseListQuery(given: Given, include: Include, streamed: boolean): ListQuery {
+/** What a cursor belongs to: all that decides which members there are, and in which order. */
+function questionOf(
+  collection: string,
+  { prefix = '', filter, match, from, to, order = 'asc' }: Given,
+): Question {
+  return [collection, order, prefix, filter ?? null, match ?? null, from ?? null, to ?? null]
+}
+
+function parseListQuery(given: Given, include: Include, streamed: boolean, question: Question): ListQuery {
   if (streamed && given.cursor !== undefined) {
     throw new KvistError('invalid_parameter', 'cursor does not go with NDJSON, which streams everything')
   }
@@ -111,7 +126,7 @@ function parseListQuery(given: Given, include: Include, streamed: boolean): List
     ...parseSelection(given),
     order: parseChoice('order', given.order, ['asc', 'desc'] as const),
     limit: parseLimit(given.limit, streamed),
-    cursor: given.cursor === undefined ? null : decodeCursor(given.cursor),
+    cursor: given.cursor === undefined ? null : decodeCursor(question, given.cursor),
     keysOnly: include === 'keys',
   }
 }

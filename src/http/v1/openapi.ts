@@ -59,10 +59,14 @@ const expiry: readonly Parameter[] = [
 
 const onKeys: readonly Parameter[] = [
   query('prefix', 'Keys that begin so'),
-  query('filter', 'Keys that match: `*` is any run of characters, `?` any one', {
-    ...text,
-    maxLength: maxPatternBytes,
-  }),
+  query(
+    'filter',
+    'Keys that match: `*` is any run of characters, `?` any one; a backslash before one, or before a backslash, takes its meaning away',
+    {
+      ...text,
+      maxLength: maxPatternBytes,
+    },
+  ),
 ]
 
 const selection: readonly Parameter[] = [
@@ -209,7 +213,10 @@ export const listMembers: Operation = {
     ...selection,
     query('order', 'By the bytes of the key', { type: 'string', enum: ['asc', 'desc'], default: 'asc' }),
     query('limit', 'Members of a page', pageLimit),
-    query('cursor', 'The `next` of the page before'),
+    query(
+      'cursor',
+      'The `next` of the page before, with the parameters of that page; only `limit` and `include` may change',
+    ),
     query('include', 'What to show of each member', {
       type: 'string',
       enum: ['all', 'values', 'keys'],
@@ -300,7 +307,7 @@ export const postMembers: Operation = {
 export const dropMembers: Operation = {
   id: 'dropMembers',
   description:
-    'All that was written before now, or what of it the parameters select. Each member goes by itself.',
+    'All that was written before now, or what of it the parameters select; an empty one is refused, for it would select everything. Each member goes by itself.',
   parameters: [collection, ...selection],
   answers: {
     200: {
