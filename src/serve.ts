@@ -45,7 +45,7 @@ export async function serve(config: Config): Promise<Running> {
   })
   const file = config.configFile === null ? null : await loadConfigFile(config.configFile, builtInProcesses)
   const db = await openDatabase({
-    open: (onCommit) => openEngine(config, Date.now(), onCommit),
+    open: (onCommit) => openEngine(config, Date.now(), onCommit, log.warn),
     cacheBytes: config.cacheBytes,
     tombstonesMs: config.tombstonesMs,
     now: Date.now,

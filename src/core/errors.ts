@@ -22,6 +22,7 @@ export type ErrorCode =
   | 'unprocessable' // understood, but cannot be done to this value
   | 'busy' // writers wait for room and it did not come in time
   | 'storage_full'
+  | 'damaged' // what is stored is not what was written
   | 'storage_failed' // the disk or the engine behind failed
   | 'unavailable' // the server that holds the member cannot be reached; nothing was done
   | 'outcome_unknown' // the commit may have been done, once: who repeats it must look first
@@ -29,6 +30,7 @@ export type ErrorCode =
 
 /** Codes that mean that something is wrong with the server, or behind it: its operator has to hear of them. */
 export const serverFaults: readonly ErrorCode[] = [
+  'damaged',
   'storage_failed',
   'storage_full',
   'busy',

@@ -11,8 +11,16 @@ export interface EngineOptions {
   readonly durability: Durability
 }
 
-/** Throws an Error with one clear line when the store must not be opened. */
-export async function openEngine(options: EngineOptions, nowMs: number, onCommit: OnCommit): Promise<Engine> {
+/**
+ * Throws an Error with one clear line when the store must not be opened. `warn` gets lines for the operator: what was
+ * upgraded, repaired or passed over.
+ */
+export async function openEngine(
+  options: EngineOptions,
+  nowMs: number,
+  onCommit: OnCommit,
+  warn: (line: string) => void,
+): Promise<Engine> {
   if (options.engine === 'memory') return openMemory({ onCommit, firstRevision: msToStamp(nowMs) })
-  return openSqlite({ dir: options.dataFolder, durability: options.durability, onCommit })
+  return openSqlite({ dir: options.dataFolder, durability: options.durability, onCommit, warn })
 }

@@ -25,6 +25,7 @@ const answers: Record<ErrorCode, readonly [status: number, title: string]> = {
   unavailable: [503, 'Unavailable'],
   outcome_unknown: [504, 'Outcome unknown'],
   closing: [503, 'Stopping'],
+  damaged: [500, 'Damaged'],
   storage_failed: [503, 'Storage failed'],
   storage_full: [507, 'Storage full'],
 }

@@ -24,6 +24,7 @@ const lines: Record<ErrorCode, string> = {
   unprocessable: 'CLIENT_ERROR bad request',
   busy: 'SERVER_ERROR busy',
   storage_full: 'SERVER_ERROR out of memory storing object',
+  damaged: 'SERVER_ERROR damaged',
   storage_failed: 'SERVER_ERROR storage failed',
   unavailable: 'SERVER_ERROR unavailable',
   outcome_unknown: 'SERVER_ERROR outcome unknown',

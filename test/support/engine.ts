@@ -72,7 +72,7 @@ export function holdTables(dir: string): { release(): void } {
 export function appliedRevision(dir: string): number {
   const db = new Database(join(dir, 'kvist.db'), { readonly: true })
   try {
-    return Number(db.query("SELECT value FROM meta WHERE name = 'applied_revision'").values()[0]?.[0])
+    return Number(db.query("SELECT value FROM meta WHERE name = 'flushed_revision'").values()[0]?.[0])
   } finally {
     db.close()
   }
@@ -86,8 +86,8 @@ export function faultsOfTables(dir: string): unknown[] {
     ...rows(`SELECT 'missing', * FROM (SELECT * FROM (${a}) EXCEPT SELECT * FROM (${b}))`),
     ...rows(`SELECT 'too many', * FROM (SELECT * FROM (${b}) EXCEPT SELECT * FROM (${a}))`),
   ]
-  const states = `SELECT revision, collection, key, NULL AS ending FROM members
-    UNION ALL SELECT revision, collection, key, ending FROM tombstones`
+  const states = `SELECT revision, collection, key, NULL AS cause FROM members
+    UNION ALL SELECT revision, collection, key, cause FROM tombstones`
   try {
     return [
       ...rows('PRAGMA integrity_check').filter(([verdict]) => verdict !== 'ok'),
@@ -95,19 +95,24 @@ export function faultsOfTables(dir: string): unknown[] {
       ...same(
         'SELECT name, members, bytes FROM collections',
         `
-        SELECT collection, count(*), sum(octet_length(key) + octet_length(value)) FROM members GROUP BY 1`,
+        SELECT collection, count(*), sum(octet_length(key) + coalesce(large_bytes, octet_length(value))) FROM members GROUP BY 1`,
       ),
-      ...same(states, 'SELECT revision, collection, key, ending FROM feed'),
+      ...same(states, 'SELECT revision, collection, key, cause FROM feed'),
       ...same(
         'SELECT collection, revision / 4096, count(*) FROM feed GROUP BY 1, 2',
-        'SELECT * FROM feed_blocks',
+        'SELECT collection, block, changes FROM feed_blocks',
       ),
       ...same(
         'SELECT expires_at, collection, key FROM members WHERE expires_at IS NOT NULL',
-        'SELECT * FROM expiries',
+        'SELECT expires_at, collection, key FROM expiries',
       ),
-      ...rows(`SELECT 'newer than applied', max(revision) AS newest FROM feed
-        HAVING newest > (SELECT value FROM meta WHERE name = 'applied_revision')`),
+      ...same(
+        'SELECT revision, large_bytes FROM members WHERE large_bytes IS NOT NULL',
+        'SELECT id / 1024, sum(length(bytes)) FROM value_pieces GROUP BY 1',
+      ),
+      ...rows("SELECT 'in two places', key FROM members WHERE large_bytes IS NOT NULL AND length(value) > 0"),
+      ...rows(`SELECT 'newer than flushed', max(revision) AS newest FROM feed
+        HAVING newest > (SELECT value FROM meta WHERE name = 'flushed_revision')`),
     ]
   } finally {
     db.close()

@@ -201,7 +201,7 @@ function fillDisk(leftBytes = 0): void {
 
 function lagOfTables(): Pick<FullDisk, 'behind' | 'segments' | 'halfSegments'> {
   const db = new Database(join(dir!, 'kvist.db'), { readonly: true })
-  const applied = Number(db.query("SELECT value FROM meta WHERE name = 'applied_revision'").values()[0]?.[0])
+  const applied = Number(db.query("SELECT value FROM meta WHERE name = 'flushed_revision'").values()[0]?.[0])
   db.close()
   const log = readdirSync(dir!).filter((name) => name.startsWith('log-'))
   const halves = log.filter((name) => statSync(join(dir!, name)).size < segmentBytes)

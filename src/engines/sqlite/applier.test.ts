@@ -8,17 +8,12 @@ import { openForWriting, readStart } from './table.ts'
 
 test('who reads the pages of the file is told before a checkpoint changes any of them, and after', async () => {
   const dir = newFolder()
-  mkdirSync(dir)
+  mkdirSync(dir, { recursive: true })
   const path = join(dir, 'kvist.db')
   const db = openForWriting(path)
   for (let i = 1; i <= 100; i++) {
-    db.run('INSERT INTO tombstones VALUES (?, ?, ?, ?, ?, ?)', ['c', `k${i}`, i, 'delete', i, null])
-    db.run('INSERT INTO feed (revision, collection, key, ending) VALUES (?, ?, ?, ?)', [
-      i,
-      'c',
-      `k${i}`,
-      'delete',
-    ])
+    db.run('INSERT INTO tombstones VALUES (?, ?, NULL, ?, ?, ?, 0)', ['c', `k${i}`, i, 'delete', i])
+    db.run('INSERT INTO feed VALUES (?, ?, ?, ?, 0)', [i, 'c', `k${i}`, 'delete'])
   }
   db.close()
 

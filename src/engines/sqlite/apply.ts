@@ -1,26 +1,25 @@
 import type { Database } from 'bun:sqlite'
 import { closeSync, fdatasyncSync, openSync } from 'node:fs'
 import { stampToMs } from '../../core/clock.ts'
-import { jsonContentType } from '../../core/member.ts'
+import { damagedMember, damagedStore } from './damage.ts'
 import { enterFeed, type FeedEdits, feedEdits, leaveFeed, writeFeed } from './feed-edits.ts'
 import { inKeyOrder, type KeyOrder, type Records } from './key-order.ts'
 import { readSegment } from './log.ts'
+import { memberWriter } from './member-writer.ts'
 import { countRecord } from './memtable.ts'
 import {
-  type Chunk,
   chunkOf,
   recordClock,
   recordCollection,
   recordExpiresAtMs,
   recordKey,
-  recordKind,
-  recordMember,
   recordPlace,
   recordReplacedExpiresAtMs,
   recordReplacedRevision,
   recordRevision,
-  recordTombstone,
 } from './record.ts'
+import { collectionChecksum, crcOfText, expiryChecksum } from './row-checksum.ts'
+import { writeMeta } from './schema.ts'
 import { type Counts, type Meta, readMeta, waitForLocks } from './table.ts'
 
 /** A part of the log that the tables do not have yet. */
@@ -50,9 +49,8 @@ export function applySegments(db: Database, sources: readonly ApplySource[]): nu
     writeFeed(db, feed, job.records.chunks)
     writeExpiries(db, expiries)
     writeCounts(db, job.counts)
-    const update = db.query('UPDATE meta SET value = ? WHERE name = ?')
-    update.run(job.revision, 'applied_revision')
-    update.run(job.clock, 'clock')
+    writeMeta(db, 'flushed_revision', job.revision)
+    writeMeta(db, 'clock', job.clock)
   })
   return job.revision
 }
@@ -118,22 +116,26 @@ function inTransaction(db: Database, work: () => void): void {
  */
 export function forgetTombstones(db: Database, beforeMs: number, limit: number): number {
   const oldest = db.query<OldTombstone, [number]>(`
-    SELECT f.revision, f.collection, f.key, t.clock FROM feed f JOIN tombstones t USING (collection, key)
-    WHERE f.ending IS NOT NULL ORDER BY f.revision LIMIT ?`)
+    SELECT f.revision, f.collection, f.key, t.clock, t.revision AS ownRevision
+    FROM feed f LEFT JOIN tombstones t USING (collection, key)
+    WHERE f.cause IS NOT NULL ORDER BY f.revision LIMIT ?`)
   const rows = oldest.all(limit)
+  for (const { collection, key, revision, ownRevision } of rows)
+    if (revision !== ownRevision)
+      throw damagedMember(collection, key, 'its tombstone is not the one that the feed names')
   const young = rows.findIndex(({ clock }) => stampToMs(clock) >= beforeMs)
   const old = young < 0 ? rows : rows.slice(0, young)
   const last = old.at(-1)
   if (last === undefined) return 0
   inTransaction(db, () => {
-    const unbury = db.query('DELETE FROM tombstones WHERE collection = ? AND key = ?')
+    const deleteTombstone = db.query('DELETE FROM tombstones WHERE collection = ? AND key = ?')
     const feed = feedEdits(0, 0)
     for (const { collection, key, revision } of old) {
-      unbury.run(collection, key)
+      deleteTombstone.run(collection, key)
       leaveFeed(feed, collection, revision)
     }
     writeFeed(db, feed, [])
-    db.query("UPDATE meta SET value = ? WHERE name = 'forgotten_revision'").run(last.revision)
+    writeMeta(db, 'forgotten_revision', last.revision)
   })
   return old.length
 }
@@ -143,6 +145,8 @@ interface OldTombstone {
   readonly collection: string
   readonly key: string
   readonly clock: number
+  /** Of the tombstone itself; null where it is missing. */
+  readonly ownRevision: number | null
 }
 
 /** A reader is in the way for a turn of the event loop; who is for longer is none of ours. */
@@ -197,42 +201,17 @@ function writeCollection(
       syncWritten(db.filename)
     }
     const key = recordKey(chunk, at)
-    const replaced = recordReplacedRevision(firstChunk, firstAt)
-    const buried = write(key, chunk, at)
-    const gone = replaced === 0 ? buried : replaced
+    const written = write(key, chunk, at, firstChunk, firstAt)
     const revision = recordRevision(chunk, at)
-    if (gone !== revision) {
-      if (gone > 0) leaveFeed(feed, collection, gone)
-      enterFeed(feed, revision, chunkOf[order[i]!]!, at)
+    if (written.replacedRevision !== revision) {
+      if (written.replacedRevision > 0) leaveFeed(feed, collection, written.replacedRevision)
+      enterFeed(feed, revision, chunkOf[order[i]!]!, at, written.namesCrc)
     }
-    const expired = replaced === 0 ? null : recordReplacedExpiresAtMs(firstChunk, firstAt)
+    const expired =
+      recordReplacedRevision(firstChunk, firstAt) === 0
+        ? null
+        : recordReplacedExpiresAtMs(firstChunk, firstAt)
     editExpiry(expiries, collection, key, expired, recordExpiresAtMs(chunk, at))
-  }
-}
-
-/** Writes a record's member or tombstone. Returns the revision of the tombstone that was there, 0 for none. */
-function memberWriter(db: Database, collection: string): (key: string, chunk: Chunk, at: number) => number {
-  const put = db.query('INSERT OR REPLACE INTO members VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)')
-  const remove = db.query('DELETE FROM members WHERE collection = ? AND key = ?')
-  const bury = db.query('INSERT INTO tombstones VALUES (?, ?, ?, ?, ?, ?)')
-  const unbury = db.query<{ revision: number }, [string, string]>(
-    'DELETE FROM tombstones WHERE collection = ? AND key = ? RETURNING revision',
-  )
-  const hasTombstones =
-    db.query('SELECT 1 FROM tombstones WHERE collection = ? LIMIT 1').values(collection).length > 0
-  return (key, chunk, at) => {
-    const buried = hasTombstones ? (unbury.get(collection, key)?.revision ?? 0) : 0
-    if (recordKind(chunk, at) === 'put') {
-      const m = recordMember(chunk, at, key)
-      const contentType = m.contentType === jsonContentType ? null : m.contentType
-      // biome-ignore format: the columns in one line
-      put.run(collection, key, m.value, m.revision, m.createdAtMs, m.clock, m.expiresAtMs, contentType, m.flags, m.node || null)
-    } else {
-      const t = recordTombstone(chunk, at, key)
-      remove.run(collection, key)
-      bury.run(collection, key, t.revision, t.cause, t.clock, t.node || null)
-    }
-    return buried
   }
 }
 
@@ -262,20 +241,43 @@ function editExpiry(
 
 function writeExpiries(db: Database, { gone, come }: ExpiryEdits): void {
   const remove = db.query('DELETE FROM expiries WHERE expires_at = ? AND collection = ? AND key = ?')
-  const insert = db.query('INSERT INTO expiries VALUES (?, ?, ?)')
+  const insert = db.query('INSERT INTO expiries VALUES (?, ?, ?, ?)')
   // Keys of one time stand in their order already.
   for (const { collection, key, expiresAtMs } of gone.sort(byTime)) remove.run(expiresAtMs, collection, key)
-  for (const { collection, key, expiresAtMs } of come.sort(byTime)) insert.run(expiresAtMs, collection, key)
+  for (const { collection, key, expiresAtMs } of come.sort(byTime)) {
+    const namesCrc = crcOfText(key, crcOfText(collection))
+    insert.run(
+      expiresAtMs,
+      collection,
+      key,
+      expiryChecksum(namesCrc, Buffer.byteLength(collection), expiresAtMs),
+    )
+  }
 }
 
 function byTime(a: Expiry, b: Expiry): number {
   return a.expiresAtMs - b.expiresAtMs
 }
 
+/** A checksum stands in each row, so rows are read, changed and written. */
 function writeCounts(db: Database, deltas: Map<string, Counts>): void {
-  const add = db.query(`
-    INSERT INTO collections VALUES (?1, ?2, ?3)
-    ON CONFLICT DO UPDATE SET members = members + ?2, bytes = bytes + ?3`)
-  for (const [name, { members, bytes }] of deltas) add.run(name, members, bytes)
-  db.run('DELETE FROM collections WHERE members = 0')
+  const read = db.query<CountsRow, [string]>(
+    'SELECT members, bytes, checksum FROM collections WHERE name = ?',
+  )
+  const remove = db.query('DELETE FROM collections WHERE name = ?')
+  const put = db.query('INSERT OR REPLACE INTO collections VALUES (?, ?, ?, ?)')
+  for (const [name, delta] of deltas) {
+    const before = read.get(name) ?? noMembers
+    if (before !== noMembers && collectionChecksum(name, before.members, before.bytes) !== before.checksum)
+      throw damagedStore(`the checksum of the counts of ${name} does not match`)
+    const [members, bytes] = [before.members + delta.members, before.bytes + delta.bytes]
+    if (members === 0) remove.run(name)
+    else put.run(name, members, bytes, collectionChecksum(name, members, bytes))
+  }
 }
+
+interface CountsRow extends Counts {
+  readonly checksum: number
+}
+
+const noMembers: CountsRow = { members: 0, bytes: 0, checksum: 0 }

@@ -6,6 +6,7 @@ import { KvistError } from '../../core/errors.ts'
 import { hasSeen } from '../revision-cursor.ts'
 import { type Applier, segmentsPerJob, startApplier } from './applier.ts'
 import { type Committer, startCommitter } from './committer.ts'
+import { readFault } from './damage.ts'
 import { changesAfter } from './feed.ts'
 import { lockFolder } from './lock.ts'
 import { DamagedLog, type LoadedSegment, listSegments, loadLog, syncFolder } from './log.ts'
@@ -39,6 +40,8 @@ export interface SqliteOptions {
   readonly onCommit: OnCommit
   /** Size of a segment of the log; smaller ones, applied as soon as they are full, make tests meet its edges. */
   readonly segmentBytes?: number
+  /** Receives lines for the operator: what was repaired, passed over or cut. */
+  readonly warn?: (line: string) => void
 }
 
 const defaultSegmentBytes = 16 * 1024 * 1024
@@ -75,7 +78,7 @@ async function open(options: SqliteOptions, releaseLock: () => void): Promise<Sq
   if (segments.length > 0 && !existsSync(dbPath)) {
     throw new RefusedFile(`${dbPath} is missing, but there is a log: put it back, or move the log away`)
   }
-  const { meta, counts, membersRoot } = readStart(dbPath)
+  const { meta, counts, membersRoot } = readStart(dbPath, options.warn)
   const loaded = loadLog(segments, meta.storeId, meta.appliedRevision)
   const overlay = openOverlay(dbPath, membersRoot, counts.keys())
   const clock = hybridClock()
@@ -153,8 +156,7 @@ function engineOf(
     try {
       return read()
     } catch (error) {
-      if (error instanceof KvistError) throw error
-      throw new KvistError('storage_failed', 'the tables cannot be read', {}, error)
+      throw readFault(error)
     }
   }
   return {

@@ -1,6 +1,8 @@
 import type { Database } from 'bun:sqlite'
-import { type Chunk, recordCollection, recordKey, recordKind } from './record.ts'
-import { blockRevisions } from './table.ts'
+import { damagedStore } from './damage.ts'
+import { type Chunk, recordCollection, recordCollectionBytes, recordKey, recordKind } from './record.ts'
+import { feedBlockChecksum, feedChecksum } from './row-checksum.ts'
+import { blockRevisions } from './schema.ts'
 
 /**
  * What a transaction does to the feed: rows at its end, for what the log says; and rows taken out, of what that took
@@ -13,19 +15,35 @@ export interface FeedEdits {
   /** For each revision after `base` the chunk of its record, and the offset in it; 0 where the feed gets no row. */
   readonly chunks: Uint8Array
   readonly offsets: Uint32Array
+  /** CRC-32 of the collection and key of each. */
+  readonly namesCrcs: Uint32Array
   /** By collection. */
   readonly gone: Map<string, number[]>
 }
 
 export function feedEdits(base: number, last: number): FeedEdits {
   const count = last - base
-  return { base, chunks: new Uint8Array(count), offsets: new Uint32Array(count), gone: new Map() }
+  return {
+    base,
+    chunks: new Uint8Array(count),
+    offsets: new Uint32Array(count),
+    namesCrcs: new Uint32Array(count),
+    gone: new Map(),
+  }
 }
 
 /** A record's revision gets a row. */
-export function enterFeed({ base, chunks, offsets }: FeedEdits, revision: number, chunk: number, at: number) {
-  chunks[revision - base - 1] = chunk
-  offsets[revision - base - 1] = at
+export function enterFeed(
+  { base, chunks, offsets, namesCrcs }: FeedEdits,
+  revision: number,
+  chunk: number,
+  at: number,
+  namesCrc: number,
+): void {
+  const index = revision - base - 1
+  chunks[index] = chunk
+  offsets[index] = at
+  namesCrcs[index] = namesCrc
 }
 
 /** The row of a revision is taken out. */
@@ -55,11 +73,11 @@ function takeOut(db: Database, { gone }: FeedEdits, blocks: BlockCounts): void {
 
 function append(
   db: Database,
-  { base, chunks, offsets }: FeedEdits,
+  { base, chunks, offsets, namesCrcs }: FeedEdits,
   memory: readonly Chunk[],
   blocks: BlockCounts,
 ): void {
-  const insert = db.query('INSERT INTO feed VALUES (?, ?, ?, ?)')
+  const insert = db.query('INSERT INTO feed VALUES (?, ?, ?, ?, ?)')
   for (let i = 0; i < offsets.length; i++) {
     const at = offsets[i]!
     if (at === 0) continue
@@ -67,7 +85,9 @@ function append(
     const revision = base + i + 1
     const collection = recordCollection(chunk, at)
     const kind = recordKind(chunk, at)
-    insert.run(revision, collection, recordKey(chunk, at), kind === 'put' ? null : kind)
+    const cause = kind === 'put' ? null : kind
+    const checksum = feedChecksum(namesCrcs[i]!, recordCollectionBytes(chunk, at), revision, cause)
+    insert.run(revision, collection, recordKey(chunk, at), cause, checksum)
     count(blocks, collection, revision, 1)
   }
 }
@@ -82,14 +102,27 @@ function count(blocks: BlockCounts, collection: string, revision: number, by: 1 
   own.set(block, (own.get(block) ?? 0) + by)
 }
 
+interface BlockRow {
+  readonly changes: number
+  readonly checksum: number
+}
+
+/** A checksum stands in each row, so rows are read, changed and written. */
 function writeBlocks(db: Database, blocks: BlockCounts): void {
-  const add = db.query(`
-    INSERT INTO feed_blocks VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET changes = changes + ?3`)
-  const clear = db.query('DELETE FROM feed_blocks WHERE collection = ? AND block = ? AND changes = 0')
+  const read = db.query<BlockRow, [string, number]>(
+    'SELECT changes, checksum FROM feed_blocks WHERE collection = ? AND block = ?',
+  )
+  const put = db.query('INSERT OR REPLACE INTO feed_blocks VALUES (?, ?, ?, ?)')
+  const remove = db.query('DELETE FROM feed_blocks WHERE collection = ? AND block = ?')
   for (const [collection, own] of blocks) {
     for (const [block, by] of own) {
-      if (by !== 0) add.run(collection, block, by)
-      if (by < 0) clear.run(collection, block)
+      if (by === 0) continue
+      const before = read.get(collection, block)
+      if (before !== null && feedBlockChecksum(collection, block, before.changes) !== before.checksum)
+        throw damagedStore(`the checksum of block ${block} of the feed of ${collection} does not match`)
+      const changes = (before?.changes ?? 0) + by
+      if (changes === 0) remove.run(collection, block)
+      else put.run(collection, block, changes, feedBlockChecksum(collection, block, changes))
     }
   }
 }

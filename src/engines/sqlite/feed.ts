@@ -14,7 +14,8 @@ import {
   recordRevision,
   recordTombstone,
 } from './record.ts'
-import { blockRevisions, type FeedRow, type TableReader } from './table.ts'
+import { blockRevisions } from './schema.ts'
+import type { FeedRowCursor, TableReader } from './table-reader.ts'
 
 /**
  * The feed: what the tables have of it first, then what the log has over them, whose revisions are all larger. A row
@@ -113,7 +114,7 @@ function readBlocks(draft: Draft, overlay: Overlay, collection: string, before: 
     if (isFull(draft)) return false
     draft.examined += blockCost
     const end = Math.min(before, start + blockRevisions)
-    if (!takeRows(draft, overlay, reader.feedOf(collection, draft.passed, end))) return false
+    if (!takeRows(draft, overlay, reader.feed(draft.passed, end, collection))) return false
     draft.passed = end - 1
   }
   return true
@@ -128,19 +129,24 @@ function* blocksOf(reader: TableReader, collection: string, from: number): Gener
   }
 }
 
-function takeRows(draft: Draft, { tables, reader }: Overlay, rows: IterableIterator<FeedRow>): boolean {
-  for (const row of rows) {
-    if (isFull(draft)) return false
-    draft.examined++
-    draft.passed = row.revision
-    const found = findRecord(tables, row.collection, row.key)
-    if (found === null) take(draft, changeOfRow(row, reader), row.revision)
-    else if (recordRevision(found.table.chunk, found.at) === row.revision) {
-      // It was renewed since: at its place in the feed, as it is now.
-      take(draft, changeOfRecord(found.table.chunk, found.at, row.collection, row.key), row.revision)
+function takeRows(draft: Draft, { tables }: Overlay, rows: FeedRowCursor): boolean {
+  try {
+    while (rows.next()) {
+      if (isFull(draft)) return false
+      draft.examined++
+      const { revision, collection, key } = rows
+      draft.passed = revision
+      const found = findRecord(tables, collection, key)
+      if (found === null) take(draft, rows.change(), revision)
+      else if (recordRevision(found.table.chunk, found.at) === revision) {
+        // It was renewed since: at its place in the feed, as it is now.
+        take(draft, changeOfRecord(found.table.chunk, found.at, collection, key), revision)
+      }
     }
+    return true
+  } finally {
+    rows.close()
   }
-  return true
 }
 
 function readLog(draft: Draft, tables: readonly Memtable[], collection: string | undefined): boolean {
@@ -180,18 +186,6 @@ function firstAfter({ chunk, offsets }: Memtable, place: number): number {
     else high = middle
   }
   return low
-}
-
-function changeOfRow(row: FeedRow, reader: TableReader): Change {
-  const { collection, key, cause } = row
-  if (cause !== null) {
-    const tombstone = reader.tombstone(collection, key)
-    if (tombstone === null) throw new Error(`there is no tombstone of revision ${row.revision}`)
-    return { type: cause, collection, tombstone }
-  }
-  const { value, revision, createdAtMs, clock, node, expiresAtMs, contentType, flags } = row
-  const member = { key, value, revision, createdAtMs, clock, node, expiresAtMs, contentType, flags }
-  return { type: 'put', collection, member }
 }
 
 function changeOfRecord(chunk: Chunk, at: number, collection: string, key: string): Change {

@@ -147,7 +147,7 @@ describe('1: what was acknowledged is in the log or in the tables', () => {
       // A transaction that fails at its end leaves neither rows nor the revision.
       const before = stateOf(seen)
       const source = { ...segment, lastRevision, memory: segment.chunk.bytes.buffer }
-      db.run("CREATE TEMP TRIGGER fail BEFORE UPDATE ON meta BEGIN SELECT RAISE(ABORT, 'no'); END")
+      db.run("CREATE TEMP TRIGGER fail BEFORE INSERT ON meta BEGIN SELECT RAISE(ABORT, 'no'); END")
       expect(() => applySegments(db, [source])).toThrow('no')
       expect(stateOf(seen)).toEqual(before)
       db.run('DROP TRIGGER fail')
@@ -166,7 +166,7 @@ describe('1: what was acknowledged is in the log or in the tables', () => {
 function stateOf(db: Database) {
   const one = (sql: string) => Number(db.query(sql).values()[0]?.[0])
   return {
-    applied: one("SELECT value FROM meta WHERE name = 'applied_revision'"),
+    applied: one("SELECT value FROM meta WHERE name = 'flushed_revision'"),
     rows: one('SELECT count(*) FROM members'),
     counted: one('SELECT coalesce(sum(members), 0) FROM collections'),
   }
@@ -346,7 +346,7 @@ describe('3: memory is bounded: when the map is full, writers wait and nothing e
       async (engine) => {
         const db = new Database(join(dir, 'kvist.db'), { readwrite: true })
         db.run('PRAGMA busy_timeout = 10000')
-        db.run("CREATE TRIGGER fail BEFORE UPDATE ON meta BEGIN SELECT RAISE(ABORT, 'broken'); END")
+        db.run("CREATE TRIGGER fail BEFORE INSERT ON meta BEGIN SELECT RAISE(ABORT, 'broken'); END")
         let written = 0
         const fault = await faultOf(
           (async () => {

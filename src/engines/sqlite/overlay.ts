@@ -20,7 +20,9 @@ import {
   recordTombstone,
   type Standing,
 } from './record.ts'
-import { mappedBytes, openReader, type TableReader } from './table.ts'
+import { mappedBytes } from './sql-connection.ts'
+import { openReader } from './sql-reader.ts'
+import type { TableReader } from './table-reader.ts'
 
 /** The state of the store: what the tables have, and over it the parts of the log that they do not have yet. */
 export interface Overlay {
@@ -40,7 +42,7 @@ export interface Overlay {
 export function openOverlay(dbPath: string, membersRoot: number, collections: Iterable<string>): Overlay {
   const reader = openReader(dbPath, mappedBytes.usual)
   const wideReader = openReader(dbPath, mappedBytes.wide)
-  const pages = openPages(dbPath, membersRoot)
+  const pages = openPages(dbPath, membersRoot, wideReader.value)
   return { tables: [], reader, wideReader, pages, isSmall: isSmall(reader), inTables: new Set(collections) }
 }
 
@@ -152,43 +154,41 @@ export function recordStanding(chunk: Chunk, at: number): Standing | null {
 export function scanMembers(overlay: Overlay, range: ScanRange): ScanPage {
   const { collection, from, to, order, limit, keysOnly } = range
   const keys = overlayKeys(overlay.tables, collection, from, to, order)
-  const rows = overlay.inTables.has(collection) ? overlay.reader.scan(range) : noRows()
+  const rows = overlay.inTables.has(collection) ? overlay.reader.scan(range) : null
   const members: Member[] = []
   let bytes = 0
   let examined = 0
   let last = ''
   const enough = Math.max(leastExamined, limit * examinedPerMember)
-  let key = keys.next()
-  let row = rows.next()
   try {
-    while (!key.done || !row.done) {
+    let key = keys.next()
+    let hasRow = rows?.next() ?? false
+    while (!key.done || hasRow) {
       const side = key.done
         ? 1
-        : row.done
+        : !hasRow
           ? -1
-          : compareKeys(key.value, row.value.key) * (order === 'asc' ? 1 : -1)
-      const current: string = side <= 0 ? key.value! : row.value.key
+          : compareKeys(key.value, rows!.key) * (order === 'asc' ? 1 : -1)
+      const current: string = side <= 0 ? key.value! : rows!.key
       if (members.length === limit || bytes >= maxPageBytes || examined === enough) {
         return { members, next: order === 'asc' ? current : last }
       }
       examined++
       last = current
       const member =
-        side <= 0 ? latestMember(overlay.tables, collection, current, keysOnly) : (row.value as Member)
+        side <= 0 ? latestMember(overlay.tables, collection, current, keysOnly) : rows!.member(keysOnly)
       if (member !== null) {
         members.push(member)
         bytes += member.value.length
       }
       if (side <= 0) key = keys.next()
-      if (side >= 0) row = rows.next()
+      if (side >= 0) hasRow = rows!.next()
     }
     return { members, next: null }
   } finally {
-    rows.return?.()
+    rows?.close()
   }
 }
-
-function* noRows(): IterableIterator<Member> {}
 
 function latestMember(
   tables: readonly Memtable[],

@@ -1,5 +1,6 @@
 import { statSync } from 'node:fs'
 import { jsonContentType, type Member } from '../../core/member.ts'
+import { damagedMember } from './damage.ts'
 import { byteOfHash, pageDigests } from './digests.ts'
 import { mapFile, windowBytes } from './mapped-file.ts'
 import {
@@ -19,6 +20,8 @@ import {
   unsure,
 } from './page-format.ts'
 import type { Standing } from './record.ts'
+import { crc32, memberChecksum } from './row-checksum.ts'
+import type { TableReader } from './table-reader.ts'
 
 /**
  * Reads members from the pages of the tables' file as they lie in memory (page-format.ts), at half of what asking SQLite
@@ -71,7 +74,12 @@ const ownPlaceBytes = 4096
 const lineBytes = 64
 
 /** Less room for digests makes tests meet pages without. */
-export function openPages(path: string, root: number, maxDigestBytes?: number): PageReader {
+export function openPages(
+  path: string,
+  root: number,
+  readValue: TableReader['value'],
+  maxDigestBytes?: number,
+): PageReader {
   const file = mapFile(path)
   const digests = pageDigests(maxDigestBytes)
   let windows: readonly Buffer[] = []
@@ -342,43 +350,103 @@ export function openPages(path: string, root: number, maxDigestBytes?: number): 
   let typeAt = 0
   let columnAt = 0
 
-  function memberAt(row: number, key: string): Member | undefined {
+  function memberAt(row: number, collection: string, key: string): Member | undefined {
     if (!isWhole(row)) return undefined
-    typeAt = row + 1
-    columnAt = row + bytes[row]!
-    nextType()
-    nextType()
+    beginColumns(row)
+    const texts = columnAt
+    const nameBytes = columnBytes(nextType())
+    const keyBytes = columnBytes(nextType())
+    const contentTypeAt = columnAt
+    const contentType = nextText()
+    const nodeAt = columnAt
+    const node = nextText()
+    const valueAt = columnAt
     const valueType = nextType()
-    const valueAt = columnAt - columnBytes(valueType)
     const valueEnd = columnAt
     const revision = nextNumber()
     const createdAtMs = nextNumber()
     const clock = nextNumber()
     const expiresAtMs = nextNumber()
-    const contentType = nextText() ?? jsonContentType
     const flags = nextNumber()
-    const node = nextText() ?? ''
+    const largeBytes = nextNumber()
+    const checksum = nextNumber()
     if (valueType < 12 || revision === null || createdAtMs === null || clock === null || flags === null)
       return undefined
-    const value =
-      valueType % 2 === 1
-        ? bytes.toString('utf8', valueAt, valueEnd)
-        : Uint8Array.prototype.slice.call(bytes, valueAt, valueEnd)
-    return { key, value, revision, createdAtMs, clock, node, expiresAtMs, contentType, flags }
+    const isText = valueType % 2 === 1
+    const expected = memberChecksum(
+      crc32(bytes, texts, valueEnd),
+      nameBytes,
+      keyBytes,
+      nodeAt - contentTypeAt,
+      valueAt - nodeAt,
+      isText,
+      revision,
+      createdAtMs,
+      clock,
+      expiresAtMs,
+      flags,
+      largeBytes,
+    )
+    if (expected !== checksum) throw damagedMember(collection, key, 'the checksum of its row does not match')
+    return {
+      key,
+      value:
+        largeBytes !== null
+          ? readValue(collection, key, revision, largeBytes, isText)
+          : isText
+            ? bytes.toString('utf8', valueAt, valueEnd)
+            : Uint8Array.prototype.slice.call(bytes, valueAt, valueEnd),
+      revision,
+      createdAtMs,
+      clock,
+      node: node ?? '',
+      expiresAtMs,
+      contentType: contentType || jsonContentType,
+      flags,
+    }
   }
 
-  function standingAt(row: number): Standing | undefined {
+  function standingAt(row: number, collection: string, key: string): Standing | undefined {
     if (!isWhole(row)) return undefined
-    typeAt = row + 1
-    columnAt = row + bytes[row]!
-    nextType()
-    const size = columnBytes(nextType()) + columnBytes(nextType())
+    beginColumns(row)
+    const texts = columnAt
+    const nameBytes = columnBytes(nextType())
+    const keyBytes = columnBytes(nextType())
+    const contentTypeBytes = columnBytes(nextType())
+    const nodeBytes = columnBytes(nextType())
+    const valueAt = columnAt
+    const valueType = nextType()
+    const valueEnd = columnAt
     const revision = nextNumber()
     const createdAtMs = nextNumber()
-    nextType()
+    const clock = nextNumber()
     const expiresAtMs = nextNumber()
-    if (revision === null || createdAtMs === null) return undefined
-    return { revision, createdAtMs, expiresAtMs, bytes: size }
+    const flags = nextNumber()
+    const largeBytes = nextNumber()
+    const checksum = nextNumber()
+    if (valueType < 12 || revision === null || createdAtMs === null || clock === null || flags === null)
+      return undefined
+    const expected = memberChecksum(
+      crc32(bytes, texts, valueEnd),
+      nameBytes,
+      keyBytes,
+      contentTypeBytes,
+      nodeBytes,
+      valueType % 2 === 1,
+      revision,
+      createdAtMs,
+      clock,
+      expiresAtMs,
+      flags,
+      largeBytes,
+    )
+    if (expected !== checksum) throw damagedMember(collection, key, 'the checksum of its row does not match')
+    return { revision, createdAtMs, expiresAtMs, bytes: keyBytes + (largeBytes ?? valueEnd - valueAt) }
+  }
+
+  function beginColumns(row: number): void {
+    typeAt = row + 1
+    columnAt = row + bytes[row]!
   }
 
   /** Whether all of a row is in its page: the operating system ends who reads past the end of the file. */
@@ -441,13 +509,13 @@ export function openPages(path: string, root: number, maxDigestBytes?: number): 
       if (!isOpen) return undefined
       const row = rowFor(collection, key)
       if (row === none) return null
-      return row === unsure ? undefined : memberAt(row, key)
+      return row === unsure ? undefined : memberAt(row, collection, key)
     },
     standing(collection, key) {
       if (!isOpen) return undefined
       const row = rowFor(collection, key)
       if (row === none) return null
-      return row === unsure ? undefined : standingAt(row)
+      return row === unsure ? undefined : standingAt(row, collection, key)
     },
     foresee,
     pause() {

@@ -126,6 +126,42 @@ export function encodeRecord(chunk: Chunk, at: number, record: RecordFields): nu
   return end + valueBytes
 }
 
+/**
+ * Where the texts of a record lie: collection and key from `start` to `namesEnd`, content type and node up to
+ * `valueStart`, and the value from there to the end of the record.
+ */
+export interface RecordTexts {
+  start: number
+  namesEnd: number
+  valueStart: number
+  end: number
+}
+
+export function recordTexts({ view }: Chunk, at: number, into: RecordTexts): RecordTexts {
+  into.start = at + headerBytes
+  into.namesEnd = into.start + view.getUint8(at + 2) + view.getUint16(at + 4, true)
+  into.valueStart = into.namesEnd + view.getUint16(at + 6, true) + view.getUint8(at + 3)
+  into.end = into.valueStart + view.getUint32(at + 8, true)
+  return into
+}
+
+export function recordCollectionBytes({ view }: Chunk, at: number): number {
+  return view.getUint8(at + 2)
+}
+
+export function recordContentTypeBytes({ view }: Chunk, at: number): number {
+  return view.getUint16(at + 6, true)
+}
+
+export function recordNodeBytes({ view }: Chunk, at: number): number {
+  return view.getUint8(at + 3)
+}
+
+/** Whether the value is JSON, kept as text. */
+export function recordIsText({ view }: Chunk, at: number): boolean {
+  return view.getUint8(at + 1) !== bytesForm
+}
+
 /** The end of the record at an offset: where the next one begins. */
 export function recordEnd({ view }: Chunk, at: number): number {
   return valueStart(view, at) + view.getUint32(at + 8, true)

@@ -24,7 +24,8 @@ import {
 } from '../../../test/support/engine.ts'
 import { put, valuesOf, write } from '../../../test/support/engine-writes.ts'
 import { logFormat } from './log.ts'
-import { RefusedFile, tableFormat } from './table.ts'
+import { tableFormat } from './schema.ts'
+import { RefusedFile } from './table.ts'
 
 /** A folder with members in the tables and more in the log, as a `kill -9` leaves it. */
 async function filledFolder(): Promise<string> {
@@ -176,8 +177,8 @@ test('damaged tables are refused', async () => {
 
 test('tables that do not say how much of the log they have are refused', async () => {
   const dir = await filledFolder()
-  editDatabase(dir, "DELETE FROM meta WHERE name = 'applied_revision'")
-  expect(await refusalOf(dir)).toMatch(/kvist\.db is damaged: it does not say how much of the log it has$/)
+  editDatabase(dir, "DELETE FROM meta WHERE name = 'flushed_revision'")
+  expect(await refusalOf(dir)).toMatch(/kvist\.db is damaged: its flushed_revision is missing$/)
   const copy = await filledFolder()
   editDatabase(copy, 'DROP TABLE meta')
   expect(await refusalOf(copy)).toMatch(/^cannot open .*kvist\.db: no such table: meta$/)
@@ -205,7 +206,7 @@ test('damage that is met later fails that read, and neither the engine nor other
     const faults = found.flatMap((one) => (one.status === 'rejected' ? [one.reason] : []))
     expect(faults.length).toBeGreaterThan(0)
     expect(faults.length).toBeLessThan(300)
-    for (const fault of faults) expect(fault).toMatchObject({ name: 'KvistError', code: 'storage_failed' })
+    for (const fault of faults) expect(fault).toMatchObject({ name: 'KvistError', code: 'damaged' })
     await write(engine, [put('after')])
     expect(await engine.read('things', 'after')).not.toBeNull()
   })

@@ -16,7 +16,7 @@ const ndjson = 'application/x-ndjson'
 const events = 'text/event-stream'
 const text: Schema = { type: 'string' }
 
-const readFaults: readonly ErrorCode[] = ['storage_failed', 'unavailable', 'closing']
+const readFaults: readonly ErrorCode[] = ['damaged', 'storage_failed', 'unavailable', 'closing']
 const writeFaults: readonly ErrorCode[] = [...readFaults, 'busy', 'storage_full', 'outcome_unknown']
 /** A process of the collection may refuse a value. */
 const valueFaults: readonly ErrorCode[] = [
