@@ -56,7 +56,7 @@ export async function serve(config: Config): Promise<Running> {
   let ready = true
   let memcached: MemcachedServer | null = null
   try {
-    memcached = memcachedPort(config, { db, sockets, onError })
+    memcached = memcachedPort(config, { db, sockets, onError, log })
     const { host, port, idleTimeoutSeconds, token, corsOrigins, cacheBytes } = config
     const hostNames = [host.toLowerCase(), ...config.hostNames]
     const expose = (): Promise<Exposed> =>
@@ -141,10 +141,14 @@ function fullWarning({ of, max, address, isRejected }: FullLimit): [message: str
 
 function memcachedPort(
   config: Config,
-  shared: {
+  {
+    log,
+    ...shared
+  }: {
     readonly db: Database
     readonly sockets: Sockets
     readonly onError: (error: unknown) => void
+    readonly log: Log
   },
 ): MemcachedServer | null {
   if (config.memcachedPort === null) return null
@@ -162,6 +166,13 @@ function memcachedPort(
     maxHeldBytes: maxMemcachedHeldBytes,
     version,
     now: Date.now,
+    onBinaryClient: (address) =>
+      log.warn(
+        'a memcached client was disconnected: it speaks the binary protocol, and kvist the text protocol',
+        {
+          client: address,
+        },
+      ),
   })
 }
 

@@ -1,6 +1,12 @@
 import type { Command, StoreMode } from './command.ts'
+import { answers, refuse, refuseLargeValue } from './error-lines.ts'
 import type { Line } from './line.ts'
-import { answers, refuse, refuseLargeValue } from './refusals.ts'
+
+/**
+ * A longer data block is none, as in memcached: the line is malformed, and nothing that follows is swallowed for it, for a
+ * client that was serious would swallow commands for hours.
+ */
+export const maxBlockBytes = 2 ** 31 - 3
 
 /** What a value is until its data block has arrived. */
 export const noBytes = new Uint8Array(0)
@@ -43,12 +49,13 @@ export function readStore(line: Line, mode: StoreMode, maxValueBytes: number): C
   if (line.count !== words && line.count !== words + 1) return refuse(answers.unknown)
   const noreply = line.noreply
   const bytes = line.integer(4)
-  if (bytes !== null && bytes >= 0) line.blockBytes = bytes
+  const fits = bytes !== null && bytes >= 0 && bytes <= maxBlockBytes
+  if (fits) line.blockBytes = bytes
   const key = line.key(1)
   const flags = line.uint32(2)
   const exptime = line.integer(3)
   const casUnique = mode === 'cas' ? line.casUnique(5) : null
-  if (key === null || flags === null || exptime === null || bytes === null || bytes < 0) {
+  if (key === null || flags === null || exptime === null || !fits) {
     return refuse(answers.badFormat, noreply)
   }
   if (mode === 'cas' && casUnique === null) return refuse(answers.badFormat, noreply)
@@ -111,7 +118,7 @@ export function readStats(line: Line): Command {
   return { kind: 'stats', args }
 }
 
-/** A name that is none of ours. Of an HTTP request the rest is not read: it would be taken for commands. */
+/** A name that is none of ours. Two words of HTTP alone, such as a preface, end the connection as a request does. */
 export function readUnknown(line: Line): Command {
   if (line.count > 1 && line.beginsWith(line.count - 1, 'HTTP/')) return { kind: 'quit' }
   return refuse(answers.unknown)

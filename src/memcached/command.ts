@@ -124,6 +124,8 @@ export interface MetaGet extends Meta {
   readonly kind: 'metaGet'
   /** The `v` flag. */
   readonly wantsValue: boolean
+  /** False with the `u` flag: the access is not recorded for `h` and `l`. */
+  readonly recordsAccess: boolean
   /** The exptime of the `T` flag; null when it was not sent. */
   readonly touch: number | null
   /** The exptime of the `N` flag: make an empty member on a miss; null when it was not sent. */

@@ -23,6 +23,9 @@ import type { PendingWrite, WriteClient } from './write-batcher.ts'
  */
 type Phase = 'open' | 'closing' | 'lingering' | 'closed'
 
+/** The first byte of all that a client of the binary protocol sends. */
+const binaryMagic = 0x80
+
 /** What one connection may have on its way to the store. */
 const maxInFlightBytes = 4 * 1024 * 1024
 /** Commands that are taken before other connections are served. */
@@ -50,6 +53,7 @@ export class MemcachedConnection implements ProtocolConnection, Session, WriteCl
   private isLoggedIn: boolean
   /** The client has closed its side, or the server stops: what has come in whole is done, then the connection ends. */
   private inputClosed = false
+  private isFirstInput = true
   private isPaused = false
   /** A command of a client that is logged in was done. */
   private wasServed = false
@@ -87,6 +91,14 @@ export class MemcachedConnection implements ProtocolConnection, Session, WriteCl
     this.server.counts.bytes_read += bytes.length
     this.lastActive = this.server.clock.seconds
     if (this.inputClosed || this.isEnding()) return
+    if (this.isFirstInput) {
+      this.isFirstInput = false
+      if (bytes[0] === binaryMagic) {
+        this.server.onBinaryClient(this.socket.remoteAddress)
+        this.close()
+        return
+      }
+    }
     this.parser.push(bytes)
     if (this.hasInput) {
       this.updateBackpressure()
@@ -157,8 +169,8 @@ export class MemcachedConnection implements ProtocolConnection, Session, WriteCl
     const waitsFor = this.waitsFor()
     if (waitsFor === 'close') return 'idle'
     if (!this.isLoggedIn) return 'new'
-    if (waitsFor !== 'command') return 'busy'
-    return this.wasServed ? 'idle' : 'new'
+    if (!this.wasServed && !this.parser.isMidBlock) return 'new'
+    return waitsFor === 'command' ? 'idle' : 'busy'
   }
 
   // For commands.

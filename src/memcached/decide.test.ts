@@ -63,6 +63,22 @@ describe('marks', () => {
   })
 })
 
+test('mg with R wins the recache where less time is left than it says, not where just as much is', () => {
+  const mg = command('metaGet', 'mg k R5\r\n')
+  const at = (leftMs: number) => decideMetaGet(mg, { ...found, expiresAtMs: nowMs + leftMs }, nowMs)
+  expect([4999, 5000, 5001].map((leftMs) => [leftMs, at(leftMs)])).toMatchObject([
+    [4999, { won: true }],
+    [5000, { won: false, write: null }],
+    [5001, { won: false, write: null }],
+  ])
+  expect(decideMetaGet(mg, { ...found, expiresAtMs: null }, nowMs)).toMatchObject({ won: false })
+  // The T before it decides what is left, the T behind it does not.
+  const touched = (request: string) => decideMetaGet(command('metaGet', request), found, nowMs)
+  expect(touched('mg k T4 R5\r\n')).toMatchObject({ won: true })
+  expect(touched('mg k T5 R5\r\n')).toMatchObject({ won: false })
+  expect(touched('mg k R5 T4\r\n')).toMatchObject({ won: false })
+})
+
 test('md with x keeps the member and empties it', () => {
   const kept = decideMetaDelete(command('metaDelete', 'md k x\r\n'), found, nowMs)
   expect(kept).toEqual({

@@ -2,14 +2,15 @@ import type { MaybePromise } from '../core/engine.ts'
 import type { Change } from './change.ts'
 import type { Command, Count, MetaCount, MetaDelete, MetaStore, Store, Touch } from './command.ts'
 import { decideCount, decideMetaDelete, decideStore } from './decide.ts'
+import { answers as lines } from './error-lines.ts'
 import {
   answerMetaCounted,
   answerMetaDelete,
   answerMetaNotCounted,
   answerMetaStore,
 } from './meta-responses.ts'
+import { countRefused } from './plain-writes.ts'
 import { countTouch, debug, get, getAndTouch, metaGet, touchItem } from './read.ts'
-import { answers as lines } from './refusals.ts'
 import { type Responses, wireBytes } from './responses.ts'
 import type { MemcachedState, Session } from './state.ts'
 import { answerStats, versionText } from './stats.ts'
@@ -50,6 +51,7 @@ export function execute(session: Session, command: Executed): MaybePromise<void>
       server.counts.cmd_meta++
       return reply(out, false, 'MN')
     case 'refused':
+      countRefused(server.counts, command)
       return reply(out, command.silent, command.answer)
     case 'delete':
       throw new Error('a delete is a plain write')
@@ -77,6 +79,7 @@ async function store({ server, out }: Session, command: Store | MetaStore): Prom
   })
   const { status } = done.outcome
   counts.cmd_set++
+  if (status === 'stored') counts.total_items++
   if (command.mode === 'cas') countCas(server, status)
   if (command.kind === 'store') {
     reply(out, command.noreply, storeLines[status])
@@ -103,6 +106,10 @@ async function count({ server, out }: Session, command: Count | MetaCount): Prom
   if (command.kind === 'metaCount') counts.cmd_meta++
   if (found === null) counts[command.up ? 'incr_misses' : 'decr_misses']++
   else counts[command.up ? 'incr_hits' : 'decr_hits']++
+  if (outcome.status === 'counted') {
+    if (outcome.created) counts.total_items++
+    if (found !== null) server.accesses.carry(found.revision, revision)
+  }
   if (outcome.status === 'notANumber') {
     reply(out, command.kind === 'count' && command.noreply, lines.notANumber)
   } else if (command.kind === 'count') {
@@ -117,14 +124,15 @@ async function count({ server, out }: Session, command: Count | MetaCount): Prom
 }
 
 async function touch({ server, out }: Session, { key, exptime, noreply }: Touch): Promise<void> {
-  const { found } = await touchItem(server, key, exptime)
+  const { found, revision } = await touchItem(server, key, exptime)
   countTouch(server, found !== null)
+  if (found !== null) server.accesses.record(revision)
   reply(out, noreply, found === null ? 'NOT_FOUND' : 'TOUCHED')
 }
 
 async function metaDelete({ server, out }: Session, command: MetaDelete): Promise<void> {
   const { counts } = server
-  const { outcome } = await server.change(
+  const { outcome, found, revision } = await server.change(
     command.key,
     (found, nowMs): Change<ReturnType<typeof decideMetaDelete>> => {
       const outcome = decideMetaDelete(command, found, nowMs)
@@ -133,6 +141,8 @@ async function metaDelete({ server, out }: Session, command: MetaDelete): Promis
     },
   )
   counts.cmd_meta++
+  const isKept = outcome.status === 'changed' && !command.removeValue
+  if (isKept && found !== null) server.accesses.carry(found.revision, revision)
   if (outcome.status === 'deleted') counts.delete_hits++
   if (outcome.status === 'notFound') counts.delete_misses++
   answerMetaDelete(out, command, outcome.status)

@@ -137,6 +137,40 @@ describe('what cannot be done', () => {
     },
   )
 
+  test('nor is one of any other method, wherever it comes and whether a login is needed', async () => {
+    for (const token of [null, 'secret']) {
+      await using opened = await openPort({ token })
+      for (const first of [
+        'GET / HTTP/1.1',
+        'set /k HTTP/1.1',
+        'get /k HTTP/1.1',
+        'OPTIONS * HTTP/1.0',
+        'X /a b HTTP/2',
+      ]) {
+        const client = await opened.connect()
+        const said = client.rest()
+        client.send(`${first}\r\nHost: x\r\n\r\n${set('any', 'me secret')}${set('k', 'v')}`)
+        expect([first, await said]).toEqual([first, ''])
+      }
+      expect(await opened.db.get('cache', 'k')).toBeNull()
+    }
+  })
+
+  test('a client of the binary protocol is disconnected at once, and reported once in a minute', async () => {
+    await using opened = await openPort()
+    for (let i = 0; i < 3; i++) {
+      const client = await opened.connect()
+      client.send(Buffer.concat([Buffer.of(0x80, 0x0b), Buffer.alloc(22), Buffer.from(set('k', 'v'))]))
+      expect(await client.rest()).toBe('')
+    }
+    expect(opened.binaryClients).toEqual(['127.0.0.1'])
+    expect(await opened.db.get('cache', 'k')).toBeNull()
+    const client = await opened.connect()
+    // Within a conversation the byte is one of a key or a value.
+    expect(await client.ask(Buffer.from('mn\r\n\x80\r\n', 'latin1'), 'ERROR\r\n')).toBe('MN\r\nERROR\r\n')
+    expect(await client.ask('get /k HTTP/1.1\r\n', 'END\r\n')).toBe('END\r\n')
+  })
+
   test('the store failing is told in lines of the protocol, and to the operator', async () => {
     await using opened = await openPort()
     const full = new KvistError('storage_full', 'the disk is full')

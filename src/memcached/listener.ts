@@ -2,10 +2,11 @@ import { authenticator, isAuthorized } from '../auth/authenticate.ts'
 import type { Database } from '../core/database.ts'
 import type { Durability } from '../core/engine.ts'
 import { everything } from '../core/list.ts'
-import type { ConnectionGroup } from '../net/connections.ts'
+import type { ConnectionGroup, SecondClock } from '../net/connections.ts'
 import { type Listener, openListener } from '../net/listener.ts'
 import type { Sockets } from '../net/sockets.ts'
 import { type MemcachedCounts, memcachedCounts } from '../telemetry/memcached-counts.ts'
+import { AccessTable } from './access-table.ts'
 import { startChanges } from './change.ts'
 import { MemcachedConnection } from './connection.ts'
 import { flushClock } from './flush-clock.ts'
@@ -24,6 +25,8 @@ export interface MemcachedOptions extends MemcachedSettings {
   readonly now: () => number
   /** Called with errors that are kvist's fault, not the client's. */
   readonly onError: (error: unknown) => void
+  /** Called at most once in a minute when a client speaks the binary protocol, and is disconnected for it. */
+  readonly onBinaryClient: (address: string) => void
   readonly sockets: Sockets
 }
 
@@ -71,7 +74,7 @@ export function listenMemcached(options: MemcachedOptions): MemcachedServer {
 }
 
 function stateOf(options: MemcachedOptions, listener: () => Listener): MemcachedState {
-  const { db, collection, durability, token, now, sockets, onError, ...settings } = options
+  const { db, collection, durability, token, now, sockets, onError, onBinaryClient, ...settings } = options
   return {
     db,
     collection,
@@ -80,6 +83,7 @@ function stateOf(options: MemcachedOptions, listener: () => Listener): Memcached
     clock: sockets.registry,
     ticks: sockets.ticks,
     counts: memcachedCounts(),
+    accesses: new AccessTable(sockets.registry),
     countsAtReset: new Map(),
     flushes: flushClock(() => db.drop(collection, everything), now, onError),
     writes: startWriteBatcher(db, durability),
@@ -89,7 +93,17 @@ function stateOf(options: MemcachedOptions, listener: () => Listener): Memcached
     port: () => listener().port,
     openConnections: () => listener().connections.open,
     onError,
+    onBinaryClient: onceInAMinute(onBinaryClient, sockets.registry),
     heldBytes: 0,
+  }
+}
+
+function onceInAMinute(report: (address: string) => void, clock: SecondClock): (address: string) => void {
+  let reportedAt = Number.NEGATIVE_INFINITY
+  return (address) => {
+    if (clock.seconds - reportedAt < 60) return
+    reportedAt = clock.seconds
+    report(address)
   }
 }
 

@@ -7,9 +7,7 @@ import { expiresAtMs, secondsLeft } from './times.ts'
  * Responses of the meta commands. Each knows what its command's `q` flag keeps quiet about, and puts the flags back in
  * the order in which they were sent.
  *
- * kvist keeps no times of access. `h` (was it hit before) answers 0, and `l` (seconds since the last access) the
- * seconds since the last write: a client that looks for members in heavy use finds none. Also different from
- * memcached: a key comes back as it was sent, in base64 when it was sent so, however it was stored.
+ * Different from memcached: a key comes back as it was sent, in base64 when it was sent so, however it was stored.
  */
 type KeyedMeta = Pick<MetaGet, 'key' | 'base64Key' | 'opaque'>
 
@@ -20,17 +18,21 @@ interface Found {
   readonly created: boolean
 }
 
-/** `HD`, or `VA` with the value, for an `mg` that hit. `won` adds that the client is the one to fetch it anew. */
+/**
+ * `HD`, or `VA` with the value, for an `mg` that hit. `won` adds that the client is the one to fetch it anew.
+ * `fetchedSecondsAgo` is null for what was not fetched since it was set.
+ */
 export function answerMetaHit(
   out: Responses,
   command: MetaGet,
   found: Found & { readonly won: boolean },
+  fetchedSecondsAgo: number | null,
   nowMs: number,
 ): void {
   const { item } = found
   const bytes = wireBytes(item.value)
   putStatus(out, command.wantsValue ? bytes : null)
-  putReturns(out, command, found, bytes, nowMs)
+  putReturns(out, command, found, bytes, fetchedSecondsAgo, nowMs)
   if (isWinSent(item.flags)) out.text(' Z')
   if (isStale(item.flags)) out.text(' X')
   if (found.won) out.text(' W')
@@ -91,7 +93,7 @@ export function answerMetaCounted(
   if (command.quiet && !found.created) return
   const text = String(number)
   putStatus(out, command.wantsValue ? text.length : null)
-  putReturns(out, command, found, text.length, nowMs)
+  putReturns(out, command, found, text.length, null, nowMs)
   out.endLine()
   if (command.wantsValue) out.line(text)
 }
@@ -109,15 +111,22 @@ export function answerMetaNotCounted(
 
 /**
  * `ME`, with what there is: `exp` and `la` in seconds, `exp` counted down below zero as memcached has it and -1 for
- * never, no fetch times and no slab classes.
+ * never, and no slab classes.
  */
-export function answerMetaDebug(out: Responses, command: MetaDebug, item: Item, nowMs: number): void {
+export function answerMetaDebug(
+  out: Responses,
+  command: MetaDebug,
+  item: Item,
+  fetchedSecondsAgo: number | null,
+  nowMs: number,
+): void {
   const exp = item.expiresAtMs === null ? -1 : -secondsLeft(item.expiresAtMs, nowMs)
   const size = Buffer.byteLength(command.key) + wireBytes(item.value)
-  const la = secondsSince(item.writtenAtMs, nowMs)
+  const la = fetchedSecondsAgo ?? secondsSince(item.writtenAtMs, nowMs)
+  const fetch = fetchedSecondsAgo === null ? 'no' : 'yes'
   out.text('ME ')
   out.text(command.base64Key ?? command.key)
-  out.line(` exp=${exp} la=${la} cas=${item.revision} fetch=no cls=0 size=${size}`)
+  out.line(` exp=${exp} la=${la} cas=${item.revision} fetch=${fetch} cls=0 size=${size}`)
 }
 
 function putStatus(out: Responses, valueBytes: number | null): void {
@@ -130,6 +139,7 @@ function putReturns(
   command: MetaGet | MetaCount,
   found: Found,
   valueBytes: number,
+  fetchedSecondsAgo: number | null,
   nowMs: number,
 ): void {
   const { item } = found
@@ -143,8 +153,8 @@ function putReturns(
     else if (counts) putKeyOrOpaque(out, command, letter)
     else if (letter === 's') putNumber(out, ' s', valueBytes)
     else if (letter === 'f') putNumber(out, ' f', clientFlags(item.flags))
-    else if (letter === 'h') out.text(' h0')
-    else if (letter === 'l') putNumber(out, ' l', secondsSince(item.writtenAtMs, nowMs))
+    else if (letter === 'h') out.text(fetchedSecondsAgo === null ? ' h0' : ' h1')
+    else if (letter === 'l') putNumber(out, ' l', fetchedSecondsAgo ?? secondsSince(item.writtenAtMs, nowMs))
     else putKeyOrOpaque(out, command, letter)
   }
 }

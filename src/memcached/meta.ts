@@ -1,13 +1,13 @@
-import { noBytes } from './classic.ts'
+import { maxBlockBytes, noBytes } from './classic.ts'
 import type { Command, MetaStore, StoreMode } from './command.ts'
+import { answers, refuse, refuseLargeValue } from './error-lines.ts'
 import type { Line } from './line.ts'
-import { answers, refuse, refuseLargeValue } from './refusals.ts'
 
 /**
  * Lines of the meta commands to commands.
  *
  * Flags that are known are taken with any command and pass over what they mean nothing to, as in memcached. `P` and
- * `L` are for proxies and `u` is for caches that evict: all three are taken and do nothing. `E`, which would choose
+ * `L` are for proxies: both are taken and do nothing. `E`, which would choose
  * the next cas unique, is refused as an invalid flag, as memcached does up to 1.6.18: kvist's revisions are not the
  * client's to choose. The classic commands' rules for keys, numbers and swallowed blocks hold here too (classic.ts).
  */
@@ -24,6 +24,7 @@ interface Flags {
   opaqueTooLong: boolean
   quiet: boolean
   wantsValue: boolean
+  recordsAccess: boolean
   invalidate: boolean
   removeValue: boolean
   touch: number | null
@@ -45,6 +46,7 @@ function noFlags(key: string | null): Flags {
     opaqueTooLong: false,
     quiet: false,
     wantsValue: false,
+    recordsAccess: true,
     invalidate: false,
     removeValue: false,
     touch: null,
@@ -91,7 +93,11 @@ function flag(letters: string, take: Taker): void {
   for (const letter of letters) takers[letter.charCodeAt(0)] = take
 }
 
-flag('PLu', () => null)
+flag('PL', () => null)
+flag('u', (flags) => {
+  flags.recordsAccess = false
+  return null
+})
 flag('ksctflh', (flags, line, index) => {
   flags.returns += String.fromCharCode(line.byteOf(index, 0))
   return null
@@ -169,10 +175,22 @@ export function readMetaGet(line: Line): Command {
   if (line.count > maxWords) return refuse(answers.manyGetFlags)
   const flags = readFlags(line, 2)
   if (typeof flags === 'string') return refuse(flags)
-  const { key, base64Key, returns, opaque, quiet, wantsValue, touch, vivify, recache } = flags
+  const { key, base64Key, returns, opaque, quiet, wantsValue, recordsAccess, touch, vivify, recache } = flags
   if (key === null) return refuse(answers.badFormat)
   if (flags.opaqueTooLong) return refuse(answers.longOpaque)
-  return { kind: 'metaGet', key, base64Key, returns, opaque, quiet, wantsValue, touch, vivify, recache }
+  return {
+    kind: 'metaGet',
+    key,
+    base64Key,
+    returns,
+    opaque,
+    quiet,
+    wantsValue,
+    recordsAccess,
+    touch,
+    vivify,
+    recache,
+  }
 }
 
 const storeModes: Readonly<Record<string, StoreMode>> = {
@@ -188,7 +206,7 @@ const storeModes: Readonly<Record<string, StoreMode>> = {
 export function readMetaStore(line: Line, maxValueBytes: number): Command {
   if (line.count < 2) return refuse(answers.unknown)
   const bytes = line.count > 2 ? line.integer(2) : null
-  if (bytes === null || bytes < 0) return refuse(answers.badFormat)
+  if (bytes === null || bytes < 0 || bytes > maxBlockBytes) return refuse(answers.badFormat)
   line.blockBytes = bytes
   if (line.isLongKey(1)) return refuse(answers.badFormat)
   if (line.count > maxWords) return refuse(answers.manyFlags)

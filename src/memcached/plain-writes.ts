@@ -1,8 +1,9 @@
 import type { Write, Written } from '../core/engine.ts'
 import type { MemcachedCounts } from '../telemetry/memcached-counts.ts'
-import type { Command } from './command.ts'
+import type { Command, Refused } from './command.ts'
 import { contentOf } from './contents.ts'
 import { decideStore, type ItemWrite } from './decide.ts'
+import { answers } from './error-lines.ts'
 import { answerMetaDelete, answerMetaStore } from './meta-responses.ts'
 import type { Responses } from './responses.ts'
 import type { MemcachedState } from './state.ts'
@@ -53,11 +54,13 @@ export function answerPlain(
   switch (command.kind) {
     case 'store':
       counts.cmd_set++
+      counts.total_items++
       if (!command.noreply) out.line('STORED')
       break
     case 'metaStore':
       counts.cmd_meta++
       counts.cmd_set++
+      counts.total_items++
       answerMetaStore(out, command, 'stored', written.revision, command.value.length)
       break
     case 'delete':
@@ -70,11 +73,16 @@ export function answerPlain(
       answerMetaDelete(out, command, written.existed ? 'deleted' : 'notFound')
       break
     case 'refused':
+      countRefused(counts, command)
       if (!command.silent) out.line(command.answer)
       break
     default:
       throw new Error(`${command.kind} is no plain write`)
   }
+}
+
+export function countRefused(counts: MemcachedCounts, { answer }: Refused): void {
+  if (answer === answers.tooLarge) counts.store_too_large++
 }
 
 function countDelete(counts: MemcachedCounts, existed: boolean): void {

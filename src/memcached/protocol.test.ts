@@ -131,6 +131,7 @@ describe('requests to commands', () => {
         opaque: '1',
         quiet: true,
         wantsValue: true,
+        recordsAccess: true,
         touch: 30,
         vivify: 60,
         recache: 90,

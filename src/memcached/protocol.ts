@@ -11,9 +11,9 @@ import {
   readVerbosity,
 } from './classic.ts'
 import type { Command, MetaStore, Refused, Store } from './command.ts'
+import { answers, refuse, refuseAndClose } from './error-lines.ts'
 import { Line, noBlock } from './line.ts'
 import { readMetaCount, readMetaDebug, readMetaDelete, readMetaGet, readMetaStore } from './meta.ts'
-import { answers, refuse, refuseAndClose } from './refusals.ts'
 
 /**
  * The memcached text protocol (doc/protocol.txt of memcached 1.6), from bytes to commands. Pure: no sockets, no
@@ -85,10 +85,20 @@ function nameCode(length: number, letterAt: (at: number) => number): number {
   return code
 }
 
-function readCommand(line: Line, maxValueBytes: number): Command {
+function readCommand(line: Line, maxValueBytes: number, isFirst: boolean): Command {
   if (line.count === 0) return refuse(answers.unknown)
+  if (isRequestLine(line, isFirst)) return { kind: 'quit' }
   const row = rowsByCode.get(nameCode(line.wordBytes(0), (at) => line.byteOf(0, at)))
   return row !== undefined && line.is(0, row.name) ? row.read(line, maxValueBytes) : readUnknown(line)
+}
+
+/**
+ * The request line of HTTP. The rest of such a request is not read: a body that somebody else chose would give commands.
+ * A later line of the get family may have a key that looks so.
+ */
+function isRequestLine(line: Line, isFirst: boolean): boolean {
+  if (line.count < 3 || !line.beginsWith(line.count - 1, 'HTTP/')) return false
+  return isFirst || !line.beginsWith(0, 'g')
 }
 
 /** A line that is longer than a line of its kind may be, as far as it is known. */
@@ -134,6 +144,8 @@ export class CommandParser {
   /** How much of a refused command's data is still to be passed over. */
   private swallowBytes = 0
   private closed = false
+  /** No line was read yet. */
+  private isFirst = true
 
   /** A value larger than `maxValueBytes` is refused and swallowed. */
   constructor(maxValueBytes: number) {
@@ -152,7 +164,12 @@ export class CommandParser {
 
   /** A command has begun to come in, and there is more of it to come. */
   get isMidCommand(): boolean {
-    return this.carryBytes > 0 || this.storing !== null || this.swallowBytes > 0
+    return this.carryBytes > 0 || this.isMidBlock
+  }
+
+  /** More of a data block is to come. */
+  get isMidBlock(): boolean {
+    return this.storing !== null || this.swallowBytes > 0
   }
 
   /** Lets go of the value that is coming in: the rest of it is swallowed, as of one that is too large. Null for none. */
@@ -220,7 +237,13 @@ export class CommandParser {
       return null
     }
     this.at = end + 1
-    return this.begin(readCommand(this.line, this.maxValueBytes))
+    return this.begin(this.readCommand())
+  }
+
+  private readCommand(): Command {
+    const command = readCommand(this.line, this.maxValueBytes, this.isFirst)
+    this.isFirst = false
+    return command
   }
 
   /** A line of which the beginning came earlier. */
@@ -233,7 +256,7 @@ export class CommandParser {
     if (isTooLong(this.carry, 0, lineBytes)) return this.close(refuseAndClose(answers.longLine))
     if (found < 0) return null
     this.line.cut(this.carry.subarray(0, this.carryBytes), 0)
-    const command = readCommand(this.line, this.maxValueBytes)
+    const command = this.readCommand()
     this.carryBytes = 0
     if (this.carry.length > maxLineBytes) this.carry = noBuffer
     return this.begin(command)

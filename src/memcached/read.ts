@@ -74,6 +74,7 @@ function putFound(
   const value = wireValue(found.value)
   requireRoom(server, value.length)
   out.value(key, clientFlags(found.flags), value, withCas ? found.revision : null)
+  server.accesses.record(found.revision)
 }
 
 function countGet({ counts }: MemcachedState, hit: boolean): void {
@@ -107,6 +108,7 @@ export async function getAndTouch(session: Session, command: Get, exptime: numbe
       if (found === null) continue
       requireRoom(server, found.value.length)
       out.value(keys[from + i]!, clientFlags(found.flags), found.value, withCas ? revision : null)
+      server.accesses.record(revision)
     }
     if (at < keys.length && !(await session.room())) return
   }
@@ -146,7 +148,9 @@ function answerMetaGet(session: Session, command: MetaGet, member: Member | null
   if (outcome.write !== null) return changeMetaGet(session, command)
   countGet(server, true)
   if (command.wantsValue) requireRoom(server, wireBytes(outcome.item.value))
-  answerMetaHit(out, command, outcome, nowMs)
+  const { revision } = outcome.item
+  answerMetaHit(out, command, outcome, server.accesses.secondsAgo(revision), nowMs)
+  if (command.recordsAccess) server.accesses.record(revision)
 }
 
 async function changeMetaGet({ server, out }: Session, command: MetaGet): Promise<void> {
@@ -156,12 +160,16 @@ async function changeMetaGet({ server, out }: Session, command: MetaGet): Promis
   })
   const { outcome, revision, nowMs } = done
   countGet(server, done.found !== null)
+  if (outcome.status === 'hit' && outcome.created) server.counts.total_items++
   if (outcome.status === 'miss') {
     answerMetaMiss(out, command)
     return
   }
   const item = revision === 0 ? outcome.item : { ...outcome.item, revision }
-  answerMetaHit(out, command, { ...outcome, item }, nowMs)
+  const before = done.found?.revision ?? 0
+  answerMetaHit(out, command, { ...outcome, item }, server.accesses.secondsAgo(before), nowMs)
+  if (command.recordsAccess) server.accesses.record(item.revision)
+  else server.accesses.carry(before, item.revision)
 }
 
 export function debug(session: Session, command: MetaDebug): MaybePromise<void> {
@@ -173,5 +181,8 @@ export function debug(session: Session, command: MetaDebug): MaybePromise<void> 
 
 function answerDebug({ server, out }: Session, command: MetaDebug, member: Member | null): void {
   if (member === null) out.line('EN')
-  else answerMetaDebug(out, command, itemOf(member), server.now())
+  else {
+    const fetchedSecondsAgo = server.accesses.secondsAgo(member.revision)
+    answerMetaDebug(out, command, itemOf(member), fetchedSecondsAgo, server.now())
+  }
 }

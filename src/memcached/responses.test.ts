@@ -147,6 +147,7 @@ describe('meta answers', () => {
     opaque: '\xff',
     quiet: true,
     wantsValue: true,
+    recordsAccess: true,
     touch: null,
     vivify: null,
     recache: null,
@@ -154,17 +155,17 @@ describe('meta answers', () => {
 
   test('flags come in the order of the request, then the marks', () => {
     const { out, taken } = takenWhole()
-    answerMetaHit(out, mg, { item, created: false, won: true }, nowMs)
+    answerMetaHit(out, mg, { item, created: false, won: true }, 1, nowMs)
     expect(taken()).toEqual(
       Buffer.concat([
-        Buffer.from('VA 2 h0 l2 s2 f5 c7 t-1 ké O'),
+        Buffer.from('VA 2 h1 l1 s2 f5 c7 t-1 ké O'),
         Buffer.from([0xff]),
         Buffer.from(' Z X W\r\nü\r\n'),
       ]),
     )
     const encoded = { ...mg, base64Key: 'w6k=', returns: 'k', wantsValue: false }
     const hit = { item: { ...item, flags: 0 }, created: false, won: false }
-    expect(said((to) => answerMetaHit(to, encoded, hit, nowMs))).toBe('HD kw6k= b\r\n')
+    expect(said((to) => answerMetaHit(to, encoded, hit, null, nowMs))).toBe('HD kw6k= b\r\n')
   })
 
   test('ms with s answers the size of what is stored', () => {
@@ -187,7 +188,7 @@ describe('meta answers', () => {
   test('me tells what there is to tell', () => {
     const me = { kind: 'metaDebug', key: 'é', base64Key: null } as const
     const expiring = { ...item, expiresAtMs: nowMs + 1500 }
-    expect(said((out) => answerMetaDebug(out, me, expiring, nowMs))).toBe(
+    expect(said((out) => answerMetaDebug(out, me, expiring, null, nowMs))).toBe(
       'ME é exp=-2 la=2 cas=7 fetch=no cls=0 size=4\r\n',
     )
   })

@@ -3,20 +3,25 @@ import type { Durability } from '../core/engine.ts'
 import type { SecondClock } from '../net/connections.ts'
 import type { TickScheduler } from '../net/tick.ts'
 import type { MemcachedCounts } from '../telemetry/memcached-counts.ts'
+import type { AccessTable } from './access-table.ts'
 import type { MakeChange } from './change.ts'
 import type { FlushClock } from './flush-clock.ts'
 import type { Responses } from './responses.ts'
 import type { WriteBatcher } from './write-batcher.ts'
 
+/** What of the store this protocol uses. */
+export type MemcachedStore = Pick<Database, 'get' | 'write' | 'update' | 'drop' | 'collections' | 'settings'>
+
 /** What the connections of a memcached server share. */
 export interface MemcachedState {
-  readonly db: Database
+  readonly db: MemcachedStore
   readonly collection: string
   /** Of the writes that come in here. */
   readonly durability: Durability
   readonly now: () => number
   readonly ticks: TickScheduler
   readonly counts: MemcachedCounts
+  readonly accesses: AccessTable
   /** The counts at the last `stats reset`: `stats` shows what was added since, /metrics everything. */
   countsAtReset: ReadonlyMap<string, number>
   readonly flushes: FlushClock
@@ -30,6 +35,8 @@ export interface MemcachedState {
   openConnections(): number
   /** Called with errors that are kvist's fault, not the client's. */
   readonly onError: (error: unknown) => void
+  /** Called when a client speaks the binary protocol, which is not spoken here: it is disconnected. */
+  readonly onBinaryClient: (address: string) => void
   readonly clock: SecondClock
   /**
    * What connections hold for their clients: incomplete and waiting commands, values on their way to disk, unsent

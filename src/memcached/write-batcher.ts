@@ -31,7 +31,7 @@ const maxBatchBytes = 1024 * 1024
  * first one goes at once, since the store does not sync before the tick ends. A batch is atomic, which clients cannot tell
  * from the store failing its writes one by one.
  */
-export function startWriteBatcher(db: Database, durability: Durability): WriteBatcher {
+export function startWriteBatcher(db: Pick<Database, 'write'>, durability: Durability): WriteBatcher {
   let batch: PendingWrite[] = []
   let batchBytes = 0
   let isTickOpen = false

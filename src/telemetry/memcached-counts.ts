@@ -14,7 +14,15 @@ export interface MemcachedCounts {
   cmd_get: number
   get_hits: number
   get_misses: number
+  /** Misses of members whose time is over and that are still there. */
+  get_expired: number
+  /** Misses of members that were flushed and are still there: a flush of kvist leaves none. */
+  get_flushed: number
   cmd_set: number
+  /** Values stored, counters and what `mg` made included. */
+  total_items: number
+  /** Values refused for their size. */
+  store_too_large: number
   cmd_flush: number
   /** Keys that `touch` and `gat` were to touch. */
   cmd_touch: number
@@ -46,7 +54,11 @@ export function memcachedCounts(): MemcachedCounts {
     cmd_get: 0,
     get_hits: 0,
     get_misses: 0,
+    get_expired: 0,
+    get_flushed: 0,
     cmd_set: 0,
+    total_items: 0,
+    store_too_large: 0,
     cmd_flush: 0,
     cmd_touch: 0,
     touch_hits: 0,

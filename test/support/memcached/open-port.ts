@@ -18,12 +18,15 @@ export interface OpenPort extends AsyncDisposable {
   readonly server: MemcachedServer
   /** What the operator was told of. */
   readonly errors: unknown[]
+  /** The addresses that were reported to speak the binary protocol. */
+  readonly binaryClients: string[]
   connect(): Promise<TextClient>
 }
 
 export async function openPort(options: Partial<MemcachedOptions> = {}): Promise<OpenPort> {
   const dir = newFolder()
   const errors: unknown[] = []
+  const binaryClients: string[] = []
   const onError = (error: unknown): void => void errors.push(error)
   const db = await openDatabase({
     open: (onCommit) => openSqlite({ dir, durability: 'full', onCommit }),
@@ -46,6 +49,7 @@ export async function openPort(options: Partial<MemcachedOptions> = {}): Promise
     maxHeldBytes: 64 * 1024 * 1024,
     now: Date.now,
     onError,
+    onBinaryClient: (address) => void binaryClients.push(address),
     sockets: startSockets(onError),
     ...options,
   })
@@ -55,6 +59,7 @@ export async function openPort(options: Partial<MemcachedOptions> = {}): Promise
     db,
     server,
     errors,
+    binaryClients,
     connect: () => textClient(port),
     async [Symbol.asyncDispose]() {
       await server.stop(1000)

@@ -33,7 +33,7 @@ const meta = fc.oneof(
   fc
     .tuple(
       key,
-      flags('v', 'k', 's', 't', 'c', 'f', 'q', 'Oabc', 'T100', 'T0', 'N200', 'R150', 'u', 'Px', 'E1'),
+      flags('v', 'k', 's', 't', 'c', 'f', 'h', 'q', 'Oabc', 'T100', 'T0', 'N200', 'R150', 'u', 'Px', 'E1'),
     )
     .map(([k, some]) => `mg ${k}${some}\r\n`),
   fc

@@ -1,4 +1,5 @@
 import { isExpired } from '../../../src/core/member.ts'
+import { AccessTable } from '../../../src/memcached/access-table.ts'
 import type {
   Command,
   Count,
@@ -18,6 +19,7 @@ import {
   type ItemWrite,
   touched,
 } from '../../../src/memcached/decide.ts'
+import { answers as lines } from '../../../src/memcached/error-lines.ts'
 import {
   answerMetaCounted,
   answerMetaDebug,
@@ -28,12 +30,12 @@ import {
   answerMetaStore,
 } from '../../../src/memcached/meta-responses.ts'
 import { CommandParser } from '../../../src/memcached/protocol.ts'
-import { answers as lines } from '../../../src/memcached/refusals.ts'
 import { Responses } from '../../../src/memcached/responses.ts'
 
 /** A whole memcached in a Map, to hold the protocol against the recorded answers of a real one. */
 export class ToyServer {
   nowMs = 1_800_000_000_000
+  readonly accesses = new AccessTable({ seconds: 0 })
   readonly items = new Map<string, Item>()
   private readonly maxValueBytes: number
   private readonly touchRenews: boolean
@@ -119,7 +121,10 @@ export class ToyConnection {
         break
       case 'touch': {
         const found = server.find(command.key)
-        if (found !== null) server.write(command.key, touched(found, command.exptime, server.nowMs), found)
+        if (found !== null) {
+          const write = touched(found, command.exptime, server.nowMs)
+          server.accesses.record(server.write(command.key, write, found).revision)
+        }
         this.reply(command.noreply, found === null ? 'NOT_FOUND' : 'TOUCHED')
         break
       }
@@ -146,7 +151,11 @@ export class ToyConnection {
       case 'metaDelete': {
         const outcome = decideMetaDelete(command, server.find(command.key), server.nowMs)
         if (outcome.status === 'deleted') this.remove(command.key)
-        if (outcome.status === 'changed') server.write(command.key, outcome.write)
+        if (outcome.status === 'changed') {
+          const before = server.find(command.key)?.revision ?? 0
+          const { revision } = server.write(command.key, outcome.write)
+          if (!command.removeValue) server.accesses.carry(before, revision)
+        }
         answerMetaDelete(out, command, outcome.status)
         break
       }
@@ -156,7 +165,7 @@ export class ToyConnection {
       case 'metaDebug': {
         const found = server.find(command.key)
         if (found === null) out.line('EN')
-        else answerMetaDebug(out, command, found, server.nowMs)
+        else answerMetaDebug(out, command, found, server.accesses.secondsAgo(found.revision), server.nowMs)
         break
       }
       case 'metaNoop':
@@ -190,6 +199,7 @@ export class ToyConnection {
       const item =
         command.touch === null ? found : server.write(key, touched(found, command.touch, server.nowMs), found)
       out.value(key, clientFlags(item.flags), item.value, command.withCas ? item.revision : null)
+      server.accesses.record(item.revision)
     }
     out.endOfList()
   }
@@ -211,7 +221,8 @@ export class ToyConnection {
     const { server } = this
     const outcome = decideCount(command, server.find(command.key), server.nowMs)
     if (outcome.status === 'counted') {
-      server.write(command.key, outcome.write)
+      const before = server.find(command.key)?.revision ?? 0
+      server.accesses.carry(before, server.write(command.key, outcome.write).revision)
       this.reply(command.noreply, String(outcome.number))
     } else {
       this.reply(command.noreply, outcome.status === 'notFound' ? 'NOT_FOUND' : lines.notANumber)
@@ -228,7 +239,10 @@ export class ToyConnection {
     const { write, created } = outcome
     const written = write === null ? null : server.write(command.key, write, created ? null : outcome.item)
     const item = { ...outcome.item, revision: written?.revision ?? outcome.item.revision }
-    answerMetaHit(out, command, { ...outcome, item }, server.nowMs)
+    const fetchedSecondsAgo = server.accesses.secondsAgo(outcome.item.revision)
+    answerMetaHit(out, command, { ...outcome, item }, fetchedSecondsAgo, server.nowMs)
+    if (command.recordsAccess) server.accesses.record(item.revision)
+    else server.accesses.carry(outcome.item.revision, item.revision)
   }
 
   private metaCount(command: MetaCount): void {
@@ -237,6 +251,7 @@ export class ToyConnection {
     const outcome = decideCount(command, found, server.nowMs)
     if (outcome.status === 'counted') {
       const { revision } = server.write(command.key, outcome.write)
+      server.accesses.carry(found?.revision ?? 0, revision)
       const item = { ...outcome.write, expiresAtMs: found?.expiresAtMs ?? null, revision, writtenAtMs: 0 }
       answerMetaCounted(out, command, { item, created: outcome.created }, outcome.number, server.nowMs)
     } else if (outcome.status === 'notANumber') {
