@@ -142,7 +142,7 @@ export interface Check extends MemberRef {
   readonly revision: number | null
 }
 
-export interface Put extends MemberRef {
+export interface Put extends Placed {
   readonly op: 'put'
   readonly value: Value
   readonly contentType: string
@@ -159,7 +159,7 @@ export interface VersionOrigin extends Origin {
   readonly createdAtMs: number
 }
 
-export interface Delete extends MemberRef {
+export interface Delete extends Placed {
   readonly op: 'delete'
   readonly cause: RemovalCause
   /** As of a put. Such a delete leaves a tombstone also where there is no member: an older put may come later. */
@@ -182,6 +182,16 @@ export interface Renew extends MemberRef {
 }
 
 export type Write = Put | Delete
+
+/** What every write to a member may say of its place. */
+interface Placed extends MemberRef {
+  /**
+   * In a collection of kvist's own: the member whose line this one shares, so that one commit can span both, as an index
+   * entry and what it indexes. A key has to come with the same member always. Such a collection is read by scans and the
+   * feed: what reads by key find of it is not promised.
+   */
+  readonly near?: MemberRef
+}
 
 export interface Commit {
   /** Conditions on the state before the commit; none with `apart`. */
@@ -271,3 +281,6 @@ export const syncSecondsBounds = [
  * handled the changes up to this index.
  */
 export type OnCommit = (changes: readonly Committed[], cursorAfter: (index: number) => FeedCursor) => void
+
+/** Called when changes are lost that were reported: whatever was derived from them has to be read again. */
+export type OnSetback = () => void

@@ -6,6 +6,7 @@ import type {
   Durability,
   Engine,
   OnCommit,
+  OnSetback,
   Put,
   Renew,
   ScanRange,
@@ -30,6 +31,7 @@ export interface OpenOptions {
   readonly store: string
   readonly durability: Durability
   readonly onCommit: OnCommit
+  readonly onSetback: OnSetback
 }
 
 export type OpenEngine = (options: OpenOptions) => Promise<Engine>
@@ -40,15 +42,20 @@ export interface Differences {
   readonly commitSpans: 'store' | 'collection' | 'line'
   /** A store that was closed is there when it is opened again. */
   readonly isDurable: boolean
+  /** Makes the engine lose its newest changes, where it is one that can. */
+  readonly lose?: (engine: Engine) => void | Promise<void>
 }
 
 /** A store of its own for one test. */
 export interface Store {
   readonly engine: Engine
+  readonly commitSpans: Differences['commitSpans']
   /** All changes that `onCommit` was told of since the store was opened first. */
   readonly heard: Change[]
   /** All renewals. */
   readonly renewals: Renewal[]
+  /** How often a setback was reported. */
+  readonly setbacks: () => number
   /** Closes the engine and opens it again on the same store; one that is not durable stays open. */
   reopen(): Promise<void>
 }
@@ -105,15 +112,19 @@ export function suiteOf(open: OpenEngine, differences: Differences): Suite {
 
 async function openStore(
   open: OpenEngine,
-  { isDurable }: Differences,
+  { commitSpans, isDurable }: Differences,
   durability: Durability,
   opened: Engine[],
 ): Promise<Store> {
   const heard: Change[] = []
   const renewals: Renewal[] = []
+  let setbacks = 0
   const options: OpenOptions = {
     store: `conformance-${process.pid}-${++stores}`,
     durability,
+    onSetback() {
+      setbacks++
+    },
     onCommit(changes) {
       for (const change of changes) {
         if (change.type === 'renew') renewals.push(change)
@@ -127,8 +138,10 @@ async function openStore(
     get engine() {
       return engine
     },
+    commitSpans,
     heard,
     renewals,
+    setbacks: () => setbacks,
     async reopen() {
       if (!isDurable) return
       await engine.close()
@@ -185,17 +198,38 @@ export function check(key: string, revision: number | null, of = collection): Ch
   return { collection: of, key, revision }
 }
 
-/** Commits the writes together, at noon, and expects that nothing was in the way. */
-export async function write({ engine }: Store, ...writes: (Write | Renew)[]): Promise<readonly Written[]> {
-  return writtenOf(await engine.commit({ checks: [], writes, nowMs: noonMs }))
+/** Commits the writes at noon, together as far as one commit can span them, and expects that nothing was in the way. */
+export function write(store: Store, ...writes: (Write | Renew)[]): Promise<readonly Written[]> {
+  return writeAt(store, noonMs, ...writes)
 }
 
 export async function writeAt(
-  { engine }: Store,
+  { engine, commitSpans }: Store,
   nowMs: number,
   ...writes: (Write | Renew)[]
 ): Promise<readonly Written[]> {
-  return writtenOf(await engine.commit({ checks: [], writes, nowMs }))
+  const commits = inCommits(writes, commitSpans).map((some) =>
+    engine.commit({ checks: [], writes: some, nowMs }),
+  )
+  return (await Promise.all(commits)).flatMap(writtenOf)
+}
+
+/** The writes in their order, as many to a commit as it may span. */
+function inCommits(
+  writes: readonly (Write | Renew)[],
+  commitSpans: Differences['commitSpans'],
+): (Write | Renew)[][] {
+  const commits: (Write | Renew)[][] = []
+  for (const write of writes) {
+    const last = commits.at(-1)?.at(-1)
+    const isNear =
+      last !== undefined &&
+      (commitSpans === 'store' || last.collection === write.collection) &&
+      (commitSpans !== 'line' || last.key === write.key)
+    if (isNear) commits.at(-1)!.push(write)
+    else commits.push([write])
+  }
+  return commits
 }
 
 export function writtenOf(result: CommitResult): readonly Written[] {

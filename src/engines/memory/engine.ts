@@ -1,22 +1,13 @@
-import { hybridClock, stampToMs } from '../../core/clock.ts'
-import { type Distribution, distribution, observe } from '../../core/distribution.ts'
-import {
-  type Commit,
-  type CommitResult,
-  type Engine,
-  type EngineStats,
-  type FeedCursor,
-  groupCommitBounds,
-  type OnCommit,
-  syncSecondsBounds,
-} from '../../core/engine.ts'
+import { hybridClock } from '../../core/clock.ts'
+import type { Commit, CommitResult, Engine, FeedCursor, OnCommit } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
 import { type Committed, revisionOf } from '../../core/member.ts'
 import { nodeIdLength, randomName } from '../../core/origin.ts'
 import { hasSeen } from '../revision-cursor.ts'
 import { applyCommit } from './commit.ts'
 import { changesAfter, collectionStats, expiringMembers, scanMembers } from './reads.ts'
-import { forget, latestChange, memberOf, newState, type State } from './state.ts'
+import { forgetTombstones, latestChange, memberOf, newState, type State } from './state.ts'
+import { commitCounter } from './stats.ts'
 
 export interface MemoryOptions {
   readonly onCommit: OnCommit
@@ -35,7 +26,7 @@ export function openMemory({ onCommit, firstRevision = 1 }: MemoryOptions): Engi
   const state = newState(firstRevision - 1)
   const clock = hybridClock()
   const nodeId = randomName(nodeIdLength)
-  const stats = newStats()
+  const stats = commitCounter()
   let isClosed = false
 
   function open(): State {
@@ -46,7 +37,7 @@ export function openMemory({ onCommit, firstRevision = 1 }: MemoryOptions): Engi
   async function commit(given: Commit): Promise<CommitResult> {
     const before = open().lastRevision
     const { result, changes } = applyCommit(state, clock, nodeId, given)
-    count(stats, result, changes.length)
+    stats.count(result, changes.length)
     if (changes.length > 0) onCommit(changes, cursorsFrom(before, changes))
     return result
   }
@@ -67,7 +58,7 @@ export function openMemory({ onCommit, firstRevision = 1 }: MemoryOptions): Engi
     forget: async (beforeMs, limit) => forgetTombstones(open(), beforeMs, limit),
     expiring: (atMs, limit) => expiringMembers(open(), atMs, limit),
     collections: () => collectionStats(open()),
-    stats: () => stats,
+    stats: () => stats.numbers,
     async close() {
       isClosed = true
     },
@@ -83,39 +74,4 @@ function cursorsFrom(before: number, changes: readonly Committed[]): (index: num
     }
     return String(before)
   }
-}
-
-function forgetTombstones(state: State, beforeMs: number, limit: number): number {
-  let forgotten = 0
-  for (; forgotten < limit; forgotten++) {
-    const oldest = state.tombstones.first()
-    if (oldest === undefined || oldest.change.type === 'put') break
-    if (stampToMs(oldest.change.tombstone.clock) >= beforeMs) break
-    forget(state, oldest)
-  }
-  return forgotten
-}
-
-interface Stats extends EngineStats {
-  commits: number
-  failedChecks: number
-  writes: number
-  readonly groupCommits: Distribution
-}
-
-function newStats(): Stats {
-  return {
-    commits: 0,
-    failedChecks: 0,
-    writes: 0,
-    groupCommits: distribution(groupCommitBounds),
-    syncSeconds: distribution(syncSecondsBounds),
-  }
-}
-
-function count(stats: Stats, result: CommitResult, writes: number): void {
-  if (result.ok) stats.commits++
-  else stats.failedChecks++
-  stats.writes += writes
-  if (writes > 0) observe(stats.groupCommits, 1)
 }

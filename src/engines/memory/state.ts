@@ -1,3 +1,4 @@
+import { stampToMs } from '../../core/clock.ts'
 import type { MemberRef } from '../../core/engine.ts'
 import { sortKey } from '../../core/keys.ts'
 import { type Change, keyOf, type Member, revisionOf } from '../../core/member.ts'
@@ -90,13 +91,21 @@ export function storeChange(state: State, change: Change): void {
   if (change.member.expiresAtMs !== null) state.expiries.insert(entry)
 }
 
-/** Forgets a tombstone. */
-export function forget(state: State, entry: Entry): void {
-  const { collection } = entry.change
-  const of = collectionOf(state, collection)
+/** Deletes up to `limit` tombstones older than a time, as far as the first that is younger, and returns how many. */
+export function forgetTombstones(state: State, beforeMs: number, limit: number): number {
+  for (let forgotten = 0; ; forgotten++) {
+    const oldest = state.tombstones.first()
+    if (forgotten === limit || oldest === undefined || oldest.change.type === 'put') return forgotten
+    if (stampToMs(oldest.change.tombstone.clock) >= beforeMs) return forgotten
+    forget(state, oldest)
+  }
+}
+
+function forget(state: State, entry: Entry): void {
+  const of = collectionOf(state, entry.change.collection)
   removeFromOrders(state, of, entry)
   of.entries.delete(keyOf(entry.change))
-  if (of.entries.size === 0) state.collections.delete(collection)
+  if (of.entries.size === 0) state.collections.delete(of.name)
   state.forgotten = revisionOf(entry.change)
 }
 

@@ -1,0 +1,144 @@
+import { expect } from 'bun:test'
+import {
+  attempt,
+  changesAfter,
+  check,
+  collection,
+  noonMs,
+  put,
+  read,
+  remove,
+  type Suite,
+  write,
+  writtenOf,
+} from './store.ts'
+
+/** What a commit is done under. */
+export function checkPromises(suite: Suite): void {
+  const { storeTest, phaseTest, differences } = suite
+  phaseTest(
+    'a commit with a check that fails writes nothing, and says what stands in the way',
+    [(store) => write(store, put('a', '1'))],
+    async (store) => {
+      const a = (await read(store, 'a'))!
+      const feed = await changesAfter(store)
+      for (const [revision, isMet] of [
+        [null, false],
+        [a.revision + 1, false],
+        [a.revision, true],
+      ] as const) {
+        const result = await attempt(store, [check('a', revision)], [put('a', '2'), put('a', '3')])
+        if (isMet) expect(writtenOf(result)).toHaveLength(2)
+        else expect(result).toEqual({ ok: false, failed: { collection, key: 'a', revision: a.revision } })
+        if (!isMet) expect([await read(store, 'a'), await changesAfter(store)]).toEqual([a, feed])
+      }
+      expect(await read(store, 'a')).toMatchObject({ value: '3' })
+    },
+  )
+
+  storeTest('of many that create one member at once, one does', async (store) => {
+    for (let round = 0; round < 10; round++) {
+      const key = `k${round}`
+      const results = await Promise.all(
+        Array.from({ length: 20 }, (_, i) => attempt(store, [check(key, null)], [put(key, String(i))])),
+      )
+      const { revision } = (await read(store, key))!
+      expect(results.filter(({ ok }) => ok)).toHaveLength(1)
+      for (const result of results) if (!result.ok) expect(result.failed.revision).toBe(revision)
+    }
+  })
+
+  storeTest('many that add one to a number under a check lose no addition', async (store) => {
+    await write(store, put('n', '0'))
+    async function addOne(): Promise<void> {
+      for (;;) {
+        const { value, revision } = (await read(store, 'n'))!
+        const result = await attempt(store, [check('n', revision)], [put('n', String(Number(value) + 1))])
+        if (result.ok) return
+      }
+    }
+    await Promise.all(Array.from({ length: 25 }, addOne))
+    expect(await read(store, 'n')).toMatchObject({ value: '25' })
+  })
+
+  storeTest('a commit without writes tells of its checks alone', async (store) => {
+    expect(await attempt(store, [], [])).toEqual({ ok: true, written: [] })
+    const [written] = await write(store, put('a'))
+    expect(await attempt(store, [check('a', written!.revision)], [])).toEqual({ ok: true, written: [] })
+    expect(await attempt(store, [check('a', null)], [])).toMatchObject({ ok: false })
+    expect(store.heard).toHaveLength(1)
+  })
+
+  if (differences.commitSpans !== 'line') checksOfSeveral(suite)
+}
+
+function checksOfSeveral({ storeTest, phaseTest }: Suite): void {
+  phaseTest(
+    'a failed check in the middle of a batch writes nothing, and says what stands in the way',
+    [(store) => write(store, put('a', '1'), put('b', '1'))],
+    async (store) => {
+      const a = (await read(store, 'a'))!
+      const b = (await read(store, 'b'))!
+      const feed = await changesAfter(store)
+      const heard = store.heard.length
+      const checks = [check('a', a.revision), check('b', b.revision + 1), check('c', null)]
+      const result = await attempt(store, checks, [put('a', '2'), put('c', '2'), remove('b'), put('d', '2')])
+      expect(result).toEqual({ ok: false, failed: { collection, key: 'b', revision: b.revision } })
+      expect(await store.engine.readMany(['a', 'b', 'c', 'd'].map((key) => ({ collection, key })))).toEqual([
+        a,
+        b,
+        null,
+        null,
+      ])
+      expect(await changesAfter(store)).toEqual(feed)
+      expect(store.heard).toHaveLength(heard)
+      expect(await store.engine.collections()).toEqual([{ name: collection, members: 2, bytes: 4 }])
+    },
+  )
+
+  phaseTest(
+    'checks hold for the revision that is there and for what must not be',
+    [(store) => write(store, put('a', '1'), put('b', '1')), (store) => write(store, remove('b'))],
+    async (store) => {
+      const { revision } = (await read(store, 'a'))!
+      const taken = await attempt(store, [check('a', null)], [put('a', '2')])
+      expect(taken).toEqual({ ok: false, failed: { collection, key: 'a', revision } })
+      const gone = await attempt(store, [check('b', revision)], [put('b', '2')])
+      expect(gone).toEqual({ ok: false, failed: { collection, key: 'b', revision: null } })
+      expect(await attempt(store, [check('b', null), check('never', null)], [put('b', '2')])).toMatchObject({
+        ok: true,
+      })
+      expect(await attempt(store, [check('a', revision)], [put('a', '2')])).toMatchObject({ ok: true })
+      expect(await attempt(store, [check('a', revision)], [put('a', '3')])).toMatchObject({ ok: false })
+      expect(await read(store, 'a')).toMatchObject({ value: '2' })
+    },
+  )
+
+  phaseTest(
+    'to a check a member whose time is over is absent, from the very millisecond of its expiry',
+    [(store) => write(store, put('a', '1', { expiresAtMs: noonMs + 100 }))],
+    async (store) => {
+      const { revision } = (await read(store, 'a'))!
+      const early = await attempt(store, [check('a', null)], [put('b')], noonMs + 99)
+      expect(early).toEqual({ ok: false, failed: { collection, key: 'a', revision } })
+      const late = await attempt(store, [check('a', revision)], [put('b')], noonMs + 100)
+      expect(late).toEqual({ ok: false, failed: { collection, key: 'a', revision: null } })
+      expect(await attempt(store, [check('a', null)], [put('b')], noonMs + 100)).toMatchObject({ ok: true })
+    },
+  )
+
+  storeTest('a check sees the commits ahead of it in the queue', async (store) => {
+    const results = await Promise.all([
+      attempt(store, [check('a', null)], [put('a', '"first"')]),
+      attempt(store, [check('a', null)], [put('a', '"second"'), put('b', '2')]),
+      attempt(store, [], [remove('a')]),
+      attempt(store, [check('a', null), check('b', null)], [put('a', '"fourth"')]),
+    ])
+    const [first] = writtenOf(results[0])
+    expect(results[1]).toEqual({ ok: false, failed: { collection, key: 'a', revision: first!.revision } })
+    expect(writtenOf(results[2])[0]).toMatchObject({ existed: true })
+    expect(writtenOf(results[3])[0]).toMatchObject({ existed: false })
+    expect(await read(store, 'a')).toMatchObject({ value: '"fourth"' })
+    expect(await read(store, 'b')).toBeNull()
+  })
+}

@@ -1,0 +1,32 @@
+import { distribution, observe } from '../../core/distribution.ts'
+import {
+  type CommitResult,
+  type EngineStats,
+  groupCommitBounds,
+  syncSecondsBounds,
+} from '../../core/engine.ts'
+
+/** Counts commits. Nothing is grouped and nothing is synced where nothing goes to disk. */
+export interface CommitCounter {
+  readonly numbers: EngineStats
+  count(result: CommitResult, writes: number): void
+}
+
+export function commitCounter(): CommitCounter {
+  const numbers = {
+    commits: 0,
+    failedChecks: 0,
+    writes: 0,
+    groupCommits: distribution(groupCommitBounds),
+    syncSeconds: distribution(syncSecondsBounds),
+  }
+  return {
+    numbers,
+    count(result, writes) {
+      if (result.ok) numbers.commits++
+      else numbers.failedChecks++
+      numbers.writes += writes
+      if (writes > 0) observe(numbers.groupCommits, 1)
+    },
+  }
+}

@@ -1,0 +1,291 @@
+import { hybridClock } from '../../src/core/clock.ts'
+import type {
+  ChangesPage,
+  ChangesScope,
+  Commit,
+  CommitResult,
+  Engine,
+  FeedCursor,
+  MemberRef,
+  OnCommit,
+  OnSetback,
+  Renew,
+  ScanPage,
+  ScanRange,
+  Write,
+  Written,
+} from '../../src/core/engine.ts'
+import { KvistError } from '../../src/core/errors.ts'
+import { compareKeys } from '../../src/core/keys.ts'
+import { maxPageBytes } from '../../src/core/limits.ts'
+import { type Change, type Committed, type Member, revisionOf } from '../../src/core/member.ts'
+import { applyCommit } from '../../src/engines/memory/commit.ts'
+import {
+  changesAfter,
+  collectionStats,
+  expiringMembers,
+  scanMembers,
+} from '../../src/engines/memory/reads.ts'
+import {
+  forgetTombstones,
+  latestChange,
+  memberOf,
+  newState,
+  type State,
+  storeChange,
+} from '../../src/engines/memory/state.ts'
+import { commitCounter } from '../../src/engines/memory/stats.ts'
+import { parseCursor } from '../../src/engines/revision-cursor.ts'
+
+/**
+ * An engine of several lines, each with a memory of its own, as a cluster has them: a commit spans one of them, cursors
+ * say how far a reader has come on each, and a line can lose its newest changes. What the core does must hold here too.
+ */
+export interface LinedEngine extends Engine {
+  /** Loses the newest changes of each line, as a failover to an outdated replica does, and reports a setback. */
+  lose(changes: number): void
+}
+
+export interface LinedOptions {
+  readonly lines: number
+  /** `collection`: all members of a collection are on one line; `line`: each is where its key says. */
+  readonly spans: 'collection' | 'line'
+  readonly onCommit: OnCommit
+  readonly onSetback?: OnSetback
+}
+
+interface Line {
+  state: State
+  /** Everything that was ever committed, as far as it is not lost. */
+  readonly history: Change[]
+  /** Revisions that are lost lie between these. */
+  readonly gaps: { after: number; before: number }[]
+}
+
+export function linedEngine({
+  lines: count,
+  spans,
+  onCommit,
+  onSetback = () => {},
+}: LinedOptions): LinedEngine {
+  const lines = Array.from({ length: count }, (): Line => ({ state: newState(0), history: [], gaps: [] }))
+  const clock = hybridClock()
+  const stats = commitCounter()
+  const nodeId = 'lined'
+  let isClosed = false
+
+  function open(): readonly Line[] {
+    if (isClosed) throw new KvistError('closing', 'the server is stopping')
+    return lines
+  }
+
+  function lineOf({ collection, key }: MemberRef): number {
+    return Bun.hash.crc32(spans === 'collection' ? collection : `${collection}\0${key}`) % count
+  }
+
+  function placeOf(write: Write | Renew): number {
+    return lineOf('near' in write && write.near !== undefined ? write.near : write)
+  }
+
+  function commitTo(index: number, commit: Commit): CommitResult {
+    const { state } = lines[index]!
+    const before = state.lastRevision
+    // Larger than all that was reported before, on whatever line.
+    state.lastRevision = Math.max(...lines.map((line) => line.state.lastRevision))
+    const { result, changes } = applyCommit(state, clock, nodeId, commit)
+    if (changes.every(({ type }) => type === 'renew')) state.lastRevision = before
+    stats.count(result, changes.length)
+    if (changes.length > 0) report(index, changes)
+    return result
+  }
+
+  function report(index: number, changes: readonly Committed[]): void {
+    const line = lines[index]!
+    const heads = positions()
+    line.history.push(...changes.filter((change) => change.type !== 'renew'))
+    onCommit(changes, (i) => {
+      const last = changes.slice(0, i + 1).findLast((change) => change.type !== 'renew')
+      return join(
+        heads.map((head, at) => (at === index && last !== undefined ? `${revisionOf(last)}` : head)),
+      )
+    })
+  }
+
+  function positions(): string[] {
+    return lines.map(({ state }) => String(state.lastRevision))
+  }
+
+  async function commit(given: Commit): Promise<CommitResult> {
+    open()
+    const groups = new Map<number, number[]>()
+    for (const [i, write] of given.writes.entries()) addTo(groups, placeOf(write), i)
+    for (const check of given.checks) addTo(groups, lineOf(check))
+    if (groups.size <= 1) return commitTo([...groups.keys()][0] ?? 0, given)
+    if (given.apart !== true)
+      throw new KvistError('unprocessable', 'the members are on several lines', together(given))
+    const written: Written[] = []
+    for (const [line, indexes] of groups) {
+      const result = commitTo(line, { ...given, writes: indexes.map((i) => given.writes[i]!) })
+      if (!result.ok) throw new Error('a commit apart has no checks')
+      for (const [n, i] of indexes.entries()) written[i] = result.written[n]!
+    }
+    return { ok: true, written }
+  }
+
+  function together({ checks, writes }: Commit) {
+    const groups = new Map<number, MemberRef[]>()
+    const add = (line: number, { collection, key }: MemberRef) => {
+      const refs = groups.get(line) ?? []
+      if (!refs.some((ref) => ref.collection === collection && ref.key === key))
+        refs.push({ collection, key })
+      groups.set(line, refs)
+    }
+    for (const check of checks) add(lineOf(check), check)
+    for (const write of writes) add(placeOf(write), write)
+    return { together: [...groups.values()] }
+  }
+
+  return {
+    nodeId,
+    read: (collection, key) =>
+      memberOf(latestChange(open()[lineOf({ collection, key })]!.state, { collection, key })),
+    readMany: (refs) => refs.map((ref) => memberOf(latestChange(open()[lineOf(ref)]!.state, ref))),
+    tombstone(collection, key) {
+      const change = latestChange(open()[lineOf({ collection, key })]!.state, { collection, key })
+      return change === null || change.type === 'put' ? null : change.tombstone
+    },
+    scan: (range) => scanLines(open(), range),
+    commit,
+    changes: (after, limit, scope) => changesOfLines(open(), after, limit, scope),
+    hasSeen: (cursor, version) =>
+      parseCursor(split(cursor, count)[lineOf(version)]!).revision >= version.revision,
+    head: () => join(positions()),
+    async forget(beforeMs, limit) {
+      let forgotten = 0
+      for (const { state } of open()) forgotten += forgetTombstones(state, beforeMs, limit - forgotten)
+      return forgotten
+    },
+    expiring: (atMs, limit) =>
+      open()
+        .flatMap(({ state }) => expiringMembers(state, atMs, limit))
+        .sort((a, b) => a.expiresAtMs - b.expiresAtMs)
+        .slice(0, limit),
+    collections: () => {
+      const sums = new Map<string, { name: string; members: number; bytes: number }>()
+      for (const { name, members, bytes } of open().flatMap(({ state }) => collectionStats(state))) {
+        const sum = sums.get(name)
+        sums.set(name, { name, members: members + (sum?.members ?? 0), bytes: bytes + (sum?.bytes ?? 0) })
+      }
+      return [...sums.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
+    },
+    stats: () => stats.numbers,
+    async close() {
+      isClosed = true
+    },
+    lose(changes) {
+      for (const line of lines) loseTail(line, changes)
+      onSetback()
+    },
+  }
+}
+
+function addTo(groups: Map<number, number[]>, line: number, ...indexes: number[]): void {
+  const known = groups.get(line)
+  if (known === undefined) groups.set(line, indexes)
+  else known.push(...indexes)
+}
+
+/** A revision after it is never that of a lost change. */
+const gapRevisions = 1000
+
+function loseTail(line: Line, changes: number): void {
+  if (line.history.length === 0) return
+  const { lastRevision } = line.state
+  line.history.splice(Math.max(0, line.history.length - changes))
+  line.state = newState(0)
+  for (const change of line.history) storeChange(line.state, change)
+  const kept = line.history.at(-1)
+  const after = kept === undefined ? 0 : revisionOf(kept)
+  line.state.lastRevision = lastRevision + gapRevisions
+  line.gaps.push({ after, before: line.state.lastRevision })
+}
+
+const separator = '.'
+
+function join(positions: readonly string[]): FeedCursor {
+  return positions.join(separator)
+}
+
+/** Throws `invalid_cursor`. */
+function split(cursor: FeedCursor, count: number): string[] {
+  if (cursor === '' || cursor === '0') return Array.from({ length: count }, () => '0')
+  const positions = cursor.split(separator)
+  if (positions.length !== count || positions.includes('')) {
+    throw new KvistError('invalid_cursor', 'this is not a point of the feed')
+  }
+  return positions
+}
+
+function changesOfLines(
+  lines: readonly Line[],
+  after: FeedCursor,
+  limit: number,
+  scope: ChangesScope | undefined,
+): ChangesPage {
+  const from = split(after, lines.length)
+  const pages = lines.map(({ state, gaps }, i) => {
+    const { revision } = parseCursor(from[i]!)
+    const gap = gaps.find(({ after, before }) => revision > after && revision < before)
+    if (gap !== undefined) throw compacted(lines)
+    try {
+      return changesAfter(state, from[i]!, limit, scope)
+    } catch (error) {
+      throw error instanceof KvistError && error.code === 'compacted' ? compacted(lines) : error
+    }
+  })
+  const all = pages.flatMap((page, line) => page.changes.map((change, index) => ({ change, line, index })))
+  all.sort((a, b) => revisionOf(a.change) - revisionOf(b.change))
+  // What comes after the last of a page that goes on may come before what other lines have.
+  const lasts = pages.filter(({ atEnd }) => !atEnd).map(({ changes }) => revisionOf(changes.at(-1)!))
+  const known = all.filter(({ change }) => lasts.every((last) => revisionOf(change) <= last))
+  const taken = withinPage(known.slice(0, limit), ({ change }) =>
+    change.type === 'put' ? change.member.value.length : 0,
+  )
+  const cursorAfter = (index: number) => {
+    const positions = [...from]
+    for (const { line, index: at } of taken.slice(0, index + 1))
+      positions[line] = pages[line]!.cursorAfter(at)
+    return join(positions)
+  }
+  const atEnd = taken.length === all.length && lasts.length === 0
+  const next = atEnd ? join(pages.map((page) => page.next)) : cursorAfter(taken.length - 1)
+  return { changes: taken.map(({ change }) => change), cursorAfter, next, atEnd }
+}
+
+function compacted(lines: readonly Line[]): KvistError {
+  const oldest = join(lines.map(({ state }) => String(state.forgotten)))
+  return new KvistError('compacted', 'the feed does not reach back to this point any more', { oldest })
+}
+
+function scanLines(lines: readonly Line[], range: ScanRange): ScanPage {
+  const { order, limit } = range
+  const pages = lines.map(({ state }) => scanMembers(state, range))
+  const byKey = (a: Member, b: Member) => compareKeys(a.key, b.key) * (order === 'asc' ? 1 : -1)
+  const all = pages.flatMap(({ members }) => members).sort(byKey)
+  const lasts = pages.filter(({ next }) => next !== null).map(({ members }) => members.at(-1)!)
+  const known = all.filter((member) => lasts.every((last) => byKey(member, last) <= 0))
+  const members = withinPage(known.slice(0, limit), ({ value }) => value.length)
+  if (members.length === all.length && lasts.length === 0) return { members, next: null }
+  const last = members.at(-1)!
+  return { members, next: order === 'asc' ? `${last.key}\0` : last.key }
+}
+
+/** As many from the front as come to about the bytes of a page. */
+function withinPage<Item>(items: Item[], bytesOf: (item: Item) => number): Item[] {
+  let bytes = 0
+  const end = items.findIndex((item) => {
+    bytes += bytesOf(item)
+    return bytes >= maxPageBytes
+  })
+  return end < 0 ? items : items.slice(0, end + 1)
+}
