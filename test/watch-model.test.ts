@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import type { Content } from '../src/core/database.ts'
+import type { Content } from '../src/core/content.ts'
 import type { WatchBounds } from '../src/core/feed/watcher.ts'
 import { everything } from '../src/core/list.ts'
 import { revisionOf } from '../src/core/member.ts'
@@ -204,7 +204,7 @@ async function finish(run: Run): Promise<void> {
   for (const { follower: one } of keepers) expect(one.state).toEqual(stateWithin(one.scope, world.heard))
   await finishKeepers(run)
   const refs = collections.flatMap((collection) => keys.map((key) => ({ collection, key })))
-  const members = await world.db().getMany(refs)
+  const members = await world.db().readMany(refs)
   const stored = refs.flatMap(({ collection, key }, i) => {
     const member = members[i]
     return member ? [[`${collection}/${key}`, `${member.revision} ${member.value}`] as const] : []

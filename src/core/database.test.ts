@@ -1,7 +1,8 @@
 import { afterAll, describe, expect, test } from 'bun:test'
 import { faultOf, newFolder } from '../../test/support/engine.ts'
 import { openSqlite } from '../engines/sqlite/engine.ts'
-import { type Content, type Database, type DatabaseOptions, openDatabase } from './database.ts'
+import type { Content } from './content.ts'
+import { type Database, type DatabaseOptions, openDatabase } from './database.ts'
 import type { Engine } from './engine.ts'
 import { everything } from './list.ts'
 
@@ -71,7 +72,7 @@ describe('reads', () => {
     expect(await valueIn(db, 'k')).toBe('1')
     nowMs = 2000
     expect(await valueIn(db, 'k')).toBeNull()
-    expect(await db.getMany([{ collection: 'c', key: 'k' }])).toEqual([null])
+    expect(await db.readMany([{ collection: 'c', key: 'k' }])).toEqual([null])
     expect((await faultOf(db.put('c', 'k', json('2'), { ifMatch: 'any' }))).code).toBe('precondition_failed')
     const written = await db.put('c', 'k', json('2'), { ifNoneMatch: 'any' })
     expect([written.existed, written.createdAtMs]).toEqual([false, 2000])

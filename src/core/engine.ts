@@ -140,6 +140,8 @@ export interface VersionRef extends MemberRef {
 /** A condition on one member; revision null means that it must not exist. */
 export interface Check extends MemberRef {
   readonly revision: number | null
+  /** Set: the member must have this expiry too, for a renewal leaves the revision. */
+  readonly expiresAtMs?: number | null
 }
 
 export interface Put extends Placed {

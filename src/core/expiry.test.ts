@@ -2,6 +2,8 @@ import { expect, test } from 'bun:test'
 import type { Commit, CommitResult, Engine, ExpiringRef } from './engine.ts'
 import { KvistError } from './errors.ts'
 import { startSweeper } from './expiry.ts'
+import { transformsOf } from './transforms.ts'
+import { writeGate } from './writes.ts'
 
 function fail(error: unknown): never {
   throw error
@@ -35,12 +37,20 @@ function engineWith(dueMembers: number) {
     expiring: (_atMs: number, limit: number) => due.slice(0, limit),
     commit,
   } as unknown as Engine
-  return { engine, state }
+  const transforms = transformsOf(
+    { get: () => undefined },
+    { run: (_names, content) => Promise.resolve(content) },
+  )
+  const sweep = (nowMs: number, onError: (error: unknown) => void) => {
+    const now = () => nowMs
+    return startSweeper(engine, writeGate({ engine, transforms, now, onTouch() {} }), now, onError)
+  }
+  return { sweep, state }
 }
 
 test('sweeps what is due in batches, each member only as it was found, and counts what it took', async () => {
-  const { engine, state } = engineWith(1200)
-  const sweeper = startSweeper(engine, () => 5000, fail)
+  const { sweep, state } = engineWith(1200)
+  const sweeper = sweep(5000, fail)
   while (state.due.length > 0) await Bun.sleep(20)
   await sweeper.stop()
   expect(state.commits.map(({ writes }) => writes.length)).toEqual([500, 500, 200])
@@ -57,14 +67,10 @@ test('sweeps what is due in batches, each member only as it was found, and count
 })
 
 test('a sweep that fails is told of, and done again', async () => {
-  const { engine, state } = engineWith(3)
+  const { sweep, state } = engineWith(3)
   const errors: unknown[] = []
   state.fault = new KvistError('storage_full', 'the disk is full')
-  const sweeper = startSweeper(
-    engine,
-    () => 0,
-    (error) => errors.push(error),
-  )
+  const sweeper = sweep(0, (error) => errors.push(error))
   while (errors.length === 0) await Bun.sleep(20)
   expect(errors[0]).toBe(state.fault)
   state.fault = null
@@ -74,8 +80,8 @@ test('a sweep that fails is told of, and done again', async () => {
 })
 
 test('a stop waits for the batch under way and begins no other', async () => {
-  const { engine, state } = engineWith(1200)
-  const sweeper = startSweeper(engine, () => 0, fail)
+  const { sweep, state } = engineWith(1200)
+  const sweeper = sweep(0, fail)
   while (state.commits.length === 0) await Bun.sleep(1)
   await sweeper.stop()
   const { length } = state.commits

@@ -1,5 +1,6 @@
 import type { Delete, Engine, ExpiringRef } from './engine.ts'
 import { nextTurn } from './turn.ts'
+import type { Writes } from './writes.ts'
 
 /**
  * Takes away what has expired. Readers never see it anyway (database.ts); this gives the room back and leaves a
@@ -14,7 +15,12 @@ export interface Sweeper {
 const sweepEveryMs = 1000
 const batchMembers = 500
 
-export function startSweeper(engine: Engine, now: () => number, onError: (error: unknown) => void): Sweeper {
+export function startSweeper(
+  engine: Pick<Engine, 'expiring'>,
+  writes: Pick<Writes, 'commit'>,
+  now: () => number,
+  onError: (error: unknown) => void,
+): Sweeper {
   let swept = 0
   let stopped = false
   let running: Promise<void> | null = null
@@ -24,8 +30,8 @@ export function startSweeper(engine: Engine, now: () => number, onError: (error:
       const nowMs = now()
       const due = await engine.expiring(nowMs, batchMembers)
       if (due.length === 0) return
-      const result = await engine.commit({ checks: [], writes: due.map(expiryOf), nowMs })
-      if (result.ok) swept += result.written.filter(({ revision }) => revision > 0).length
+      const written = await writes.commit(due.map(expiryOf), { nowMs })
+      swept += written.filter(({ revision }) => revision > 0).length
       if (due.length < batchMembers) return
       await nextTurn()
     }

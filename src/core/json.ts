@@ -85,7 +85,9 @@ export function incrementAt(
   const steps = pointerSteps(pointer)
   if (text === undefined) return incrementNothing(pointer, steps, by)
 
-  const { start, end, insert } = locate(text, pointer, steps)
+  const place = locate(text, steps)
+  if (typeof place === 'number') throw leadsNowhere(pointer, place)
+  const { start, end, insert } = place
   if (insert !== '') {
     const value = sum(pointer, 0, by)
     return { text: text.slice(0, start) + insert + value + text.slice(end), value }
@@ -97,6 +99,14 @@ export function incrementAt(
   }
   const value = sum(pointer, Number(text.slice(start, end)), by)
   return { text: text.slice(0, start) + value + text.slice(end), value }
+}
+
+/** The text of the number that a pointer names; null where there is none. */
+export function numberAt(text: string, pointer: string): string | null {
+  const place = locate(text, pointerSteps(pointer))
+  if (typeof place === 'number' || place.insert !== '') return null
+  const number = text.slice(place.start, place.end)
+  return /^[-\d]/.test(number) ? number : null
 }
 
 function incrementNothing(pointer: string, steps: readonly string[], by: number) {
@@ -153,8 +163,8 @@ interface Place {
   insert: string
 }
 
-/** Finds the place that a pointer names in one pass over the text. Throws where there is none. */
-function locate(text: string, pointer: string, steps: readonly string[]): Place {
+/** Finds the place that a pointer names in one pass over the text; where there is none, how many steps led somewhere. */
+function locate(text: string, steps: readonly string[]): Place | number {
   const nowhere: Place = { start: -1, end: -1, insert: '' }
   let place = nowhere
   let reached = 0
@@ -201,8 +211,7 @@ function locate(text: string, pointer: string, steps: readonly string[]): Place 
   }
 
   walk(skipSpace(text, 0), 0)
-  if (place === nowhere) throw leadsNowhere(pointer, reached)
-  return place
+  return place === nowhere ? reached : place
 }
 
 /**

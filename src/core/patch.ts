@@ -1,4 +1,4 @@
-import type { Content } from './database.ts'
+import type { AskedExpiry, Content, NewContent } from './content.ts'
 import { KvistError } from './errors.ts'
 import { incrementAt } from './json.ts'
 import { applyJsonPatch, type PatchOperation } from './json-patch.ts'
@@ -12,15 +12,23 @@ export type Patch =
   | { readonly kind: 'merge'; readonly text: string }
   /** JSON patch (RFC 6902), all operations or none. */
   | { readonly kind: 'operations'; readonly operations: readonly PatchOperation[] }
-  /** What a number is to grow by; `path` is a JSON pointer to it, empty for the value itself. */
-  | { readonly kind: 'increment'; readonly path: string; readonly by: number }
+  /**
+   * What a number is to grow by; `path` is a JSON pointer to it, empty for the value itself. Where there is no member yet,
+   * it is made with the expiry of `ifCreated`.
+   */
+  | {
+      readonly kind: 'increment'
+      readonly path: string
+      readonly by: number
+      readonly ifCreated?: { readonly expiresAtMs: AskedExpiry } | undefined
+    }
 
 /**
  * What a patch makes of a member; all but the value stays what it was. Merge patches and increments begin with nothing
  * where there is no member. Throws `not_found` for a JSON patch then; `unprocessable` where the value is not JSON, and
  * for what cannot be done to it; `conflict` for a test of a JSON patch that fails; `too_large`.
  */
-export function patched(current: Content | null, patch: Patch): Content {
+export function patched(current: Content | null, patch: Patch): NewContent {
   const before = current?.value
   if (before instanceof Uint8Array) throw new KvistError('unprocessable', 'the value is not JSON')
   const value = patchedText(before, patch)
@@ -29,8 +37,13 @@ export function patched(current: Content | null, patch: Patch): Content {
       limit_bytes: maxValueBytes,
     })
   }
-  const { contentType, flags, expiresAtMs } = current ?? newJson
+  if (current === null) return { ...newJson, value, expiresAtMs: firstExpiry(patch) }
+  const { contentType, flags, expiresAtMs } = current
   return { value, contentType, flags, expiresAtMs }
+}
+
+function firstExpiry(patch: Patch): AskedExpiry {
+  return patch.kind === 'increment' ? (patch.ifCreated?.expiresAtMs ?? null) : null
 }
 
 function patchedText(before: string | undefined, patch: Patch): string {
@@ -40,4 +53,4 @@ function patchedText(before: string | undefined, patch: Patch): string {
   return applyJsonPatch(before, patch.operations)
 }
 
-const newJson = { contentType: jsonContentType, flags: 0, expiresAtMs: null }
+const newJson = { contentType: jsonContentType, flags: 0 }

@@ -1,7 +1,7 @@
-import type { Engine } from './engine.ts'
+import type { Engine, Write } from './engine.ts'
 import { KvistError } from './errors.ts'
 import { maxProcesses, maxSettings } from './limits.ts'
-import type { Committed, Member } from './member.ts'
+import { type Committed, jsonContentType, type Member } from './member.ts'
 import { parseDurationMs } from './time.ts'
 
 /**
@@ -17,7 +17,7 @@ export interface Settings {
   readonly sliding: boolean
 }
 
-export const settingsCollection = '_settings'
+const settingsCollection = '_settings'
 
 export const noSettings: Settings = { processes: null, defaultTtlMs: null, sliding: false }
 
@@ -76,50 +76,70 @@ export function settingsJson({ processes, defaultTtlMs, sliding }: Settings): st
   return JSON.stringify({ processes, default_ttl: ttl, sliding })
 }
 
+/** The write that stores the settings of a collection or, with null, removes them. */
+export function settingsWrite(collection: string, settings: Settings | null): Write {
+  const ref = { collection: settingsCollection, key: collection }
+  if (settings === null) return { ...ref, op: 'delete', cause: 'delete' }
+  const value = settingsJson(settings)
+  return { ...ref, op: 'put', value, contentType: jsonContentType, flags: 0, expiresAtMs: null }
+}
+
 /** The settings of every collection that has some, in memory, as every write asks for them. */
-export interface SettingsBook {
+export interface SettingsRegistry {
   /** Undefined for most. */
   get(collection: string): Settings | undefined
-  /** They are the operator's, and cannot be changed over HTTP. */
-  isFixed(collection: string): boolean
-  /** Throws `unprocessable` when there is no room for the settings of one more. */
-  requireRoom(collection: string): void
-  /** Takes note of what was committed. */
-  hear(changes: readonly Committed[]): void
+  /** How long a read lets members live on; null where they expire when they do. */
+  slidingTtlMs(collection: string): number | null
+  /**
+   * Throws where settings must not be stored, null for none: `conflict` where they are the operator's and cannot be changed
+   * over HTTP, `unprocessable` when there is no room for those of one more collection.
+   */
+  requireChangeable(collection: string, settings: Settings | null): void
+  /** Takes in the settings that were committed. */
+  onCommit(changes: readonly Committed[]): void
   /** Reads what is stored. */
   load(engine: Engine): Promise<void>
 }
 
 /** `fixed` wins over what is stored; `onError` hears of stored settings that cannot be read, which count as none. */
-export function settingsBook(
+export function settingsRegistry(
   fixed: ReadonlyMap<string, Settings>,
   onError: (error: unknown) => void,
-): SettingsBook {
-  const book = new Map(fixed)
+): SettingsRegistry {
+  const known = new Map(fixed)
 
   function take(collection: string, member: Member | null): void {
     if (fixed.has(collection)) return
     if (member === null) {
-      book.delete(collection)
+      known.delete(collection)
       return
     }
     try {
-      book.set(collection, parseSettings(JSON.parse(String(member.value))))
+      known.set(collection, parseSettings(JSON.parse(String(member.value))))
     } catch (error) {
       onError(new Error(`the settings of ${collection} cannot be read`, { cause: error }))
     }
   }
 
   return {
-    get: (collection) => book.get(collection),
-    isFixed: (collection) => fixed.has(collection),
-    requireRoom(collection) {
-      if (book.size < maxSettings || book.has(collection)) return
+    get: (collection) => known.get(collection),
+    slidingTtlMs(collection) {
+      const settings = known.get(collection)
+      return settings?.sliding ? settings.defaultTtlMs : null
+    },
+    requireChangeable(collection, settings) {
+      if (fixed.has(collection)) {
+        throw new KvistError(
+          'conflict',
+          `the settings of ${collection} are in the server's configuration file`,
+        )
+      }
+      if (settings === null || known.size < maxSettings || known.has(collection)) return
       throw new KvistError('unprocessable', `only ${maxSettings} collections can have settings`, {
         limit: maxSettings,
       })
     },
-    hear(changes) {
+    onCommit(changes) {
       for (const change of changes) {
         if (change.collection !== settingsCollection) continue
         if ('member' in change) take(change.member.key, change.member)

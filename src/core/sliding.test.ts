@@ -6,6 +6,8 @@ import type { Commit, CommitResult, Engine } from './engine.ts'
 import { maxTimeMs } from './limits.ts'
 import type { Member } from './member.ts'
 import { startRenewals } from './sliding.ts'
+import { transformsOf } from './transforms.ts'
+import { writeGate } from './writes.ts'
 
 const hourMs = 3_600_000
 
@@ -20,17 +22,22 @@ function noted({ ttlMs = hourMs, nowMs = 1_000_000 } = {}) {
   const errors: unknown[] = []
   const clock = { nowMs }
   const held = { until: Promise.resolve() as Promise<unknown> }
-  const renewals = startRenewals({
-    engine: {
-      async commit(commit): Promise<CommitResult> {
-        commits.push(commit)
-        await held.until
-        const written = { revision: 1, createdAtMs: 0, clock: 0, existed: true }
-        return { ok: true, written: commit.writes.map(() => written) }
-      },
+  const engine = {
+    readMany: () => [],
+    async commit(commit: Commit): Promise<CommitResult> {
+      commits.push(commit)
+      await held.until
+      const written = { revision: 1, createdAtMs: 0, clock: 0, existed: true }
+      return { ok: true, written: commit.writes.map(() => written) }
     },
+  }
+  const transforms = transformsOf(
+    { get: () => undefined },
+    { run: (_names, content) => Promise.resolve(content) },
+  )
+  const renewals = startRenewals({
+    writes: writeGate({ engine, transforms, now: () => clock.nowMs, onTouch() {} }),
     slidingTtlMs: (collection) => (collection === 'slides' ? ttlMs : null),
-    now: () => clock.nowMs,
     onError: (error) => errors.push(error),
   })
   const read = (key: string, expiresAtMs: number | null, revision?: number, collection = 'slides') =>
@@ -261,7 +268,7 @@ describe('a database whose expiry slides', () => {
       const renewed = db.stats().renewed
       const member = await db.get('c', 'read')
       expect({ i, ...member }).toEqual({ i, ...before, expiresAtMs: member!.expiresAtMs })
-      expect(await db.getMany([{ collection: 'c', key: 'read' }])).toEqual([member])
+      expect(await db.readMany([{ collection: 'c', key: 'read' }])).toEqual([member])
       await until(() => db.stats().renewed > renewed, 'it is renewed')
       expect((await db.get('c', 'read'))?.expiresAtMs).toBe(clock.nowMs + hourMs * 1.1)
       expect((await db.page('c', { ...wholeCollection, prefix: 'listed' })).members.length).toBe(

@@ -1,6 +1,7 @@
-import type { Engine, Renew } from './engine.ts'
+import type { MemberRef, Renew } from './engine.ts'
 import { maxTimeMs } from './limits.ts'
 import type { Member } from './member.ts'
+import type { Writes } from './writes.ts'
 
 /**
  * Sliding expiry: a read lets a member live on. Renewals are gathered and written beside the readers, none of whom
@@ -12,6 +13,8 @@ export interface Renewals {
   wasRead(collection: string, member: Member, nowMs: number): void
   /** Whether a member that is over, as far as is written, is about to be renewed by a read that came in time. */
   livesOn(collection: string, member: Member, nowMs: number): boolean
+  /** These members get the expiry that somebody gave them: what waits to be written for them is void. */
+  forget(refs: readonly MemberRef[]): void
   /** Members that were renewed since the start. */
   renewed(): number
   /** Writes what waits, and takes note of nothing more. */
@@ -19,10 +22,9 @@ export interface Renewals {
 }
 
 export interface RenewalOptions {
-  readonly engine: Pick<Engine, 'commit'>
+  readonly writes: Pick<Writes, 'commit'>
   /** How long a read lets the members of a collection live; null where they expire when they do. */
   readonly slidingTtlMs: (collection: string) => number | null
-  readonly now: () => number
   readonly onError: (error: unknown) => void
 }
 
@@ -43,7 +45,7 @@ const urgentMs = 1000
 /** How long none are taken note of when the engine cannot write. */
 const pauseMs = 1000
 
-export function startRenewals({ engine, slidingTtlMs, now, onError }: RenewalOptions): Renewals {
+export function startRenewals({ writes, slidingTtlMs, onError }: RenewalOptions): Renewals {
   const waiting = new Map<string, Renewal>()
   let sent: ReadonlyMap<string, Renewal> = new Map()
   let writing: Promise<void> | null = null
@@ -125,9 +127,9 @@ export function startRenewals({ engine, slidingTtlMs, now, onError }: RenewalOpt
     if (!isCut) isUrgent = false
     sent = batch
     try {
-      const writes = Array.from(batch.values(), ({ bytes, ...renew }) => renew)
-      const result = await engine.commit({ checks: [], writes, nowMs: now(), durability: 'relaxed' })
-      if (result.ok) renewed += result.written.filter(({ existed }) => existed).length
+      const renewals = Array.from(batch.values(), ({ bytes, ...renew }) => renew)
+      const written = await writes.commit(renewals, { durability: 'relaxed' })
+      renewed += written.filter(({ existed }) => existed).length
     } finally {
       sent = new Map()
     }
@@ -144,6 +146,9 @@ export function startRenewals({ engine, slidingTtlMs, now, onError }: RenewalOpt
   return {
     wasRead,
     livesOn: (collection, { key, revision }, nowMs) => promisedMs(idOf(collection, key), revision) > nowMs,
+    forget(refs) {
+      for (const { collection, key } of refs) waiting.delete(idOf(collection, key))
+    },
     renewed: () => renewed,
     async stop() {
       isStopped = true

@@ -1,4 +1,4 @@
-import { taskLanes } from '../core/lanes.ts'
+import { keyedMutex } from '../core/keyed-mutex.ts'
 
 /** When the collection is to be emptied: what `flush_all` asks for. */
 export interface FlushClock {
@@ -17,12 +17,12 @@ export function flushClock(
   nowMs: () => number,
   onError: (error: unknown) => void,
 ): FlushClock {
-  const inLane = taskLanes()
+  const exclusive = keyedMutex()
   let timer: NodeJS.Timeout | undefined
 
   async function now(): Promise<void> {
     clearTimeout(timer)
-    await inLane('flush', empty)
+    await exclusive(['flush'], empty)
   }
 
   function at(atMs: number): void {

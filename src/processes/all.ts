@@ -1,4 +1,4 @@
-import type { Process } from '../core/pipeline.ts'
+import type { Process } from '../core/process.ts'
 import { detectLanguage } from './detect-language.ts'
 import { mark } from './mark.ts'
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'bun:test'
-import { type Draft, refuse } from '../core/pipeline.ts'
+import { type Draft, refuse } from '../core/process.ts'
 import { builtInProcesses } from './all.ts'
 import { detectLanguage } from './detect-language.ts'
 import { mark } from './mark.ts'

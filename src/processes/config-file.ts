@@ -1,7 +1,7 @@
 import { dirname, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { parseCollection } from '../core/keys.ts'
-import type { Process } from '../core/pipeline.ts'
+import type { Process } from '../core/process.ts'
 import { parseSettings, type Settings } from '../core/settings.ts'
 import { type IsolatedProcess, isolated } from './isolated.ts'
 

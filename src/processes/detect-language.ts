@@ -1,6 +1,6 @@
 import { rawMember } from '../core/json.ts'
 import { withMembers } from '../core/merge.ts'
-import type { Process } from '../core/pipeline.ts'
+import type { Process } from '../core/process.ts'
 
 /** What BCP 47 calls a language that could not be told: the text is too short, or all digits. */
 const undetermined = 'und'

@@ -1,6 +1,6 @@
 import { pathToFileURL } from 'node:url'
 import { maxProcessMs } from '../core/limits.ts'
-import { type Draft, type Process, Refusal } from '../core/pipeline.ts'
+import { type Draft, type Process, ProcessRefusal } from '../core/process.ts'
 import type { FromProcess, ToProcess } from './process-worker.ts'
 
 /** A process that runs in a thread of its own. */
@@ -39,7 +39,7 @@ export async function isolated(file: string, timeLimitMs = maxProcessMs): Promis
       thread = null
       throw new Error(said === null ? `it took more than ${timeLimitMs} ms` : said.gone)
     }
-    if ('refused' in said) throw new Refusal(said.refused)
+    if ('refused' in said) throw new ProcessRefusal(said.refused)
     if ('threw' in said) throw new Error(said.threw)
     // What came back is checked where every answer is, in the pipeline.
     return ('answer' in said ? said.answer : null) as Draft

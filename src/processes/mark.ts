@@ -1,6 +1,6 @@
 import { rawMember } from '../core/json.ts'
 import { isObjectText, withMembers } from '../core/merge.ts'
-import type { Process } from '../core/pipeline.ts'
+import type { Process } from '../core/process.ts'
 
 const marking = ' (Marked).'
 

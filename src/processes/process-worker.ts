@@ -1,4 +1,4 @@
-import { type Draft, type Process, Refusal, refuse } from '../core/pipeline.ts'
+import { type Draft, type Process, ProcessRefusal, refuse } from '../core/process.ts'
 
 /**
  * The thread that runs a process of the operator's own: the first message names its file, each further one is a member.
@@ -55,7 +55,7 @@ async function answer(process: Process, { draft, collection, nowMs }: ToProcess)
     const { value, expiresAtMs }: { value?: unknown; expiresAtMs?: unknown } = given
     say({ answer: { value, expiresAtMs } })
   } catch (error) {
-    if (error instanceof Refusal) say({ refused: error.message })
+    if (error instanceof ProcessRefusal) say({ refused: error.message })
     else say({ threw: error instanceof Error ? (error.stack ?? error.message) : String(error) })
   }
 }

@@ -30,8 +30,11 @@ export function applyCommit(
   { checks, writes, nowMs }: Commit,
 ): { result: CommitResult; changes: readonly Committed[] } {
   for (const check of checks) {
-    const revision = presentRevision(state, check, nowMs)
-    if (revision === check.revision) continue
+    const found = presentMember(state, check, nowMs)
+    const revision = found?.revision ?? null
+    const isSame =
+      found === null || check.expiresAtMs === undefined || found.expiresAtMs === check.expiresAtMs
+    if (revision === check.revision && isSame) continue
     const { collection, key } = check
     return { result: { ok: false, failed: { collection, key, revision } }, changes: [] }
   }
@@ -40,9 +43,9 @@ export function applyCommit(
   return { result: { ok: true, written }, changes: context.changes }
 }
 
-function presentRevision(state: State, check: Check, nowMs: number): number | null {
+function presentMember(state: State, check: Check, nowMs: number): Member | null {
   const member = memberOf(latestChange(state, check))
-  return member === null || isExpired(member, nowMs) ? null : member.revision
+  return member === null || isExpired(member, nowMs) ? null : member
 }
 
 const nothingDone: Written = { revision: 0, createdAtMs: 0, clock: 0, existed: false }

@@ -202,8 +202,11 @@ function storedNode(write: PlannedWrite, nodeId: string): string {
 
 /** The current revision where a check fails, null for a missing member; undefined where the check holds. */
 function failedCheck(check: Check, existing: Standing | null, nowMs: number): number | null | undefined {
-  const revision = existing === null || isExpired(existing, nowMs) ? null : existing.revision
-  return revision === check.revision ? undefined : revision
+  const found = existing === null || isExpired(existing, nowMs) ? null : existing
+  const revision = found === null ? null : found.revision
+  if (revision !== check.revision) return revision
+  const isSame = found === null || check.expiresAtMs === undefined || found.expiresAtMs === check.expiresAtMs
+  return isSame ? undefined : revision
 }
 
 function mayDelete(write: Delete, before: Standing | null, existed: boolean): boolean {

@@ -38,8 +38,8 @@ export async function postBatch(
       },
     )
   }
-  const revisions = await db.batch(checks, operations)
-  return jsonAnswer(JSON.stringify({ revisions }))
+  const outcomes = await db.batch(checks, operations)
+  return jsonAnswer(JSON.stringify({ revisions: outcomes.map(({ revision }) => revision) }))
 }
 
 type Fields = Readonly<Record<string, unknown>>
@@ -87,7 +87,7 @@ function parseCheck(given: unknown, where: string): Check {
 
 type OperationParser = (fields: Fields, raw: string, where: string, nowMs: number) => Operation
 
-const operationParsers: Readonly<Record<Operation['op'], OperationParser>> = {
+const operationParsers: Readonly<Record<'put' | 'delete' | 'increment', OperationParser>> = {
   put(fields, raw, where, nowMs) {
     refuseOthers(fields, ['op', 'collection', 'key', 'value', 'expire_in', 'expire_at'], where)
     const value = rawMember(raw, 'value')

@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer'
-import type { Content, Database } from '../../core/database.ts'
+import type { Content } from '../../core/content.ts'
+import type { Database } from '../../core/database.ts'
 import { type ErrorCode, KvistError } from '../../core/errors.ts'
 import { rawMember } from '../../core/json.ts'
 import { parseKey } from '../../core/keys.ts'
@@ -52,9 +53,9 @@ export async function importLines(
     group = []
     bytes = 0
     if (inFlight.length >= groupsInFlight) await inFlight.shift()
-    const done = db.putAll(collection, sent).then((keptOut) => {
-      stored += sent.length - keptOut.length
-      for (const { index, error } of keptOut) fail(sent[index]!.line, error)
+    const done = db.putAll(collection, sent).then((rejected) => {
+      stored += sent.length - rejected.length
+      for (const { index, error } of rejected) fail(sent[index]!.line, error)
     })
     done.catch(() => {}) // heard of when it is awaited
     inFlight.push(done)

@@ -1,5 +1,5 @@
 import { stampToMs } from '../../core/clock.ts'
-import type { Condition } from '../../core/database.ts'
+import type { Condition } from '../../core/condition.ts'
 import { KvistError } from '../../core/errors.ts'
 import type { Member } from '../../core/member.ts'
 import { parseHttpDateMs } from '../../core/time.ts'

@@ -1,4 +1,5 @@
-import type { Database, Stored } from '../../core/database.ts'
+import type { Stored } from '../../core/content.ts'
+import type { Database } from '../../core/database.ts'
 import type { MaybePromise, MemberRef } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
 import type { Member } from '../../core/member.ts'

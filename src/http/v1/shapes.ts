@@ -1,5 +1,5 @@
 import { stampToMs } from '../../core/clock.ts'
-import type { Stored } from '../../core/database.ts'
+import type { Stored } from '../../core/content.ts'
 import { type Change, jsonContentType, type Member } from '../../core/member.ts'
 import { formatTime } from '../../core/time.ts'
 

@@ -1,4 +1,4 @@
-import type { Content } from './database.ts'
+import type { Content } from './content.ts'
 import type { MaybePromise } from './engine.ts'
 import { KvistError } from './errors.ts'
 import { maxTimeMs, maxValueBytes } from './limits.ts'
@@ -33,13 +33,14 @@ export interface ProcessContext {
 }
 
 /** What `refuse` throws. */
-export class Refusal extends Error {}
+export class ProcessRefusal extends Error {}
 
 export function refuse(reason: string): never {
-  throw new Refusal(reason)
+  throw new ProcessRefusal(reason)
 }
 
-export interface Pipeline {
+/** Runs processes by their names. */
+export interface ProcessRunner {
   /** Throws `unprocessable` for a name that no process has. */
   requireNames(names: readonly string[]): void
   /** The content that the named processes make of one. Throws `unprocessable`, with the name of the one at fault. */
@@ -50,8 +51,11 @@ export interface Pipeline {
   ): Promise<Content>
 }
 
-/** `onError` hears of processes that fail; what they refuse is theirs to refuse. */
-export function pipeline(processes: readonly Process[], onError: (error: unknown) => void): Pipeline {
+/** Processes that fail are reported to `onError`; what they refuse is theirs to refuse. */
+export function processRunner(
+  processes: readonly Process[],
+  onError: (error: unknown) => void,
+): ProcessRunner {
   const byName = new Map(processes.map((process) => [process.name, process]))
 
   function named(name: string): Process {
@@ -109,7 +113,7 @@ function isTimeMs(given: unknown): given is number {
 }
 
 function requireSize(bytes: number): void {
-  if (bytes > maxValueBytes) throw new Refusal(`the value became larger than ${maxValueBytes} bytes`)
+  if (bytes > maxValueBytes) throw new ProcessRefusal(`the value became larger than ${maxValueBytes} bytes`)
 }
 
 function unprocessable(
@@ -119,7 +123,7 @@ function unprocessable(
   error: unknown,
   onError: (error: unknown) => void,
 ): KvistError {
-  if (error instanceof Refusal) {
+  if (error instanceof ProcessRefusal) {
     return new KvistError(
       'unprocessable',
       `the process ${process} refused ${quoted(key)}: ${error.message}`,

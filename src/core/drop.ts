@@ -1,0 +1,40 @@
+import type { Engine } from './engine.ts'
+import { listPage, type Selection } from './list.ts'
+import { nextTurn } from './turn.ts'
+import type { Writes } from './writes.ts'
+
+const droppedAtOnce = 1000
+
+/**
+ * Deletes the members of a selection that were written before now and returns how many. Each member is deleted by itself:
+ * one that is written again meanwhile stays. `onProgress` is called after each part.
+ */
+export async function dropMembers(
+  engine: Engine,
+  writes: Pick<Writes, 'commit'>,
+  collection: string,
+  selection: Selection,
+  now: () => number,
+  onProgress: () => void,
+): Promise<number> {
+  const startedAtMs = now()
+  const startedAt = engine.head()
+  const query = { ...selection, order: 'asc', limit: droppedAtOnce, keysOnly: true } as const
+  let dropped = 0
+  let cursor: string | null = null
+  do {
+    const { members, next } = await listPage(engine, collection, { ...query, cursor }, startedAtMs)
+    const deletes = members
+      .filter(({ key, revision }) => engine.hasSeen(startedAt, { collection, key, revision }))
+      .map(
+        ({ key, revision }) =>
+          ({ op: 'delete', collection, key, cause: 'delete', ifRevision: revision }) as const,
+      )
+    if (deletes.length > 0)
+      dropped += (await writes.commit(deletes)).filter(({ revision }) => revision > 0).length
+    cursor = next
+    onProgress()
+    await nextTurn()
+  } while (cursor !== null)
+  return dropped
+}
