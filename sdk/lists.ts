@@ -22,7 +22,8 @@ export async function readPage<T, I extends Include>(
   options: PageOptions<I>,
 ): Promise<Page<Listed<T, I>>> {
   const { transport } = source
-  const path = source.path + query({ ...listParameters(options), cursor: options.cursor })
+  const { cursor, delimiter } = options
+  const path = source.path + query({ ...listParameters(options), cursor, delimiter })
   const page = await transport.send(
     { method: 'GET', path, retry: 'idempotent', options },
     transport.json<Page<{ readonly key: string }>>,

@@ -97,7 +97,11 @@ export const listRules: Rules<ListOptions> = {
   limit: optional(wholeNumber(1)),
 }
 
-export const pageRules: Rules<PageOptions> = { ...listRules, cursor: optional(nonEmptyText) }
+export const pageRules: Rules<PageOptions> = {
+  ...listRules,
+  cursor: optional(nonEmptyText),
+  delimiter: optional(nonEmptyText),
+}
 
 const scopeRules: Rules<ScopeOptions> = { prefix: optional(text), filter: optional(text) }
 

@@ -81,6 +81,8 @@ export interface ListOptions<I extends Include = Include> extends Selection, Cal
 export interface PageOptions<I extends Include = Include> extends ListOptions<I> {
   /** `next` of the page before. */
   readonly cursor?: string | undefined
+  /** List one level: keys that have this text after the prefix come as `prefixes`. */
+  readonly delimiter?: string | undefined
 }
 
 /** Which members' changes. */

@@ -58,6 +58,8 @@ export type Listed<T, I extends Include = 'all'> = I extends 'keys'
 
 export interface Page<M> {
   readonly members: readonly M[]
+  /** With `delimiter`: what keys below this level begin with. */
+  readonly prefixes?: readonly string[]
   /** The `cursor` of the next page; null when this is the last. */
   readonly next: string | null
 }

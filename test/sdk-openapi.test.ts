@@ -79,7 +79,7 @@ const memberValue: Names<MemberValue<unknown>> = {
   expires_at: 'optional',
   flags: 'optional',
 }
-const page: Names<Page<never>> = { members: 'required', next: 'required' }
+const page: Names<Page<never>> = { members: 'required', prefixes: 'optional', next: 'required' }
 const putChange: Names<PutChange<unknown>> = { ...member, type: 'required', collection: 'required' }
 const endChange: Names<EndChange> = {
   revision: 'required',
@@ -195,6 +195,7 @@ const pageOptions: Record<keyof PageOptions, string> = {
   include: 'include',
   limit: 'limit',
   cursor: 'cursor',
+  delimiter: 'delimiter',
 }
 const changesOptions: Record<keyof ChangesOptions, string> = {
   ...call,
@@ -295,7 +296,7 @@ test('each operation is called, and its responses are as the document and the ty
   await c.get('a')
   await c.head('a')
   await c.getWhenChanged('a', null)
-  const listed = await c.page()
+  const listed = await c.page({ delimiter: '/' })
   has(listed, page)
   for (const one of listed.members) has(one, member)
   expect((await c.page({ include: 'keys', limit: 1 })).next).toBeString()

@@ -74,6 +74,117 @@ describe('GET /v1', () => {
   })
 })
 
+describe('one level of keys', () => {
+  interface Level extends Page {
+    readonly prefixes: readonly string[]
+  }
+
+  async function newTree(): Promise<string> {
+    const url = newCollection()
+    const keys = ['a', 'a/1', 'a/2/x', 'a/2/y', 'b', 'c/1', 'd/é', 'e']
+    await putAll(url, Object.fromEntries(keys.map((key) => [key, 1])))
+    return url
+  }
+
+  test('has members, and prefixes for what lies below', async () => {
+    const url = await newTree()
+    const top = await jsonOf<Level>(fetch(`${url}?delimiter=/&include=keys`))
+    expect(top).toEqual({
+      members: [{ key: 'a' }, { key: 'b' }, { key: 'e' }],
+      prefixes: ['a/', 'c/', 'd/'],
+      next: null,
+    })
+    const below = await jsonOf<Level>(fetch(`${url}?delimiter=%2F&prefix=a/&include=values`))
+    expect(below.members).toMatchObject([{ key: 'a/1', value: 1 }])
+    expect(below.prefixes).toEqual(['a/2/'])
+    const none = await jsonOf<Level>(fetch(`${url}?delimiter=/&prefix=a/2/`))
+    expect([none.members.map(({ key }) => key), none.prefixes]).toEqual([['a/2/x', 'a/2/y'], []])
+    const other = await jsonOf<Level>(fetch(`${url}?delimiter=none`))
+    expect([other.members.length, other.prefixes]).toEqual([8, []])
+    // Without one there is no word of prefixes.
+    expect(Object.keys(await jsonOf<Level>(fetch(url)))).toEqual(['members', 'next'])
+  })
+
+  test('comes in pages, whose limit counts both, by cursor and by Link', async () => {
+    const url = await newTree()
+    const orders = { asc: ['a', 'a/', 'b', 'c/', 'd/', 'e'], desc: ['e', 'd/', 'c/', 'b', 'a/', 'a'] }
+    for (const [order, entries] of Object.entries(orders)) {
+      for (const limit of [1, 2, 3, 5, 6, 7]) {
+        for (const by of ['cursor', 'link']) {
+          const found: string[] = []
+          const query = `delimiter=/&order=${order}&limit=${limit}`
+          let next: string | null = `${url}?${query}`
+          while (next !== null) {
+            const response: Response = await fetch(next)
+            const link = /^<(.*)>; rel="next"$/.exec(response.headers.get('link') ?? '')?.[1]
+            const page = await jsonOf<Level>(response)
+            const both = [...page.members.map(({ key }) => key), ...page.prefixes]
+            expect(both.length).toBeLessThanOrEqual(limit)
+            found.push(...both.toSorted().map(String))
+            next = page.next === null ? null : `${url}?${query}&cursor=${page.next}`
+            if (by === 'link') next = link === undefined ? null : server.url + link
+          }
+          expect([order, limit, found.toSorted()]).toEqual([order, limit, entries.toSorted()])
+        }
+      }
+    }
+    const { next } = await jsonOf<Level>(fetch(`${url}?delimiter=/&limit=1`))
+    await expectProblem(await fetch(`${url}?cursor=${next}`), 400, 'invalid_cursor')
+    await expectProblem(await fetch(`${url}?delimiter=.&cursor=${next}`), 400, 'invalid_cursor')
+  })
+
+  test('streams as NDJSON, prefixes in their place', async () => {
+    const url = await newTree()
+    const streamed = async (query: string) =>
+      (await (await fetch(`${url}?delimiter=/&include=keys&${query}`, { headers: ndjson })).text())
+        .trim()
+        .split('\n')
+    const lines = ['a', 'a/', 'b', 'c/', 'd/', 'e'].map((key) =>
+      key.endsWith('/') ? `{"prefix":"${key}"}` : `{"key":"${key}"}`,
+    )
+    expect(await streamed('')).toEqual(lines)
+    expect(await streamed('order=desc')).toEqual(lines.toReversed())
+    expect(await streamed('limit=2')).toEqual(lines.slice(0, 2))
+    // More than one part.
+    const many = newCollection()
+    await importKeys(
+      many,
+      Array.from({ length: 1300 }, (_, i) => (i % 2 === 0 ? `k${i + 1000}` : `k${i + 1000}/x`)),
+    )
+    const all = await (await fetch(`${many}?delimiter=/&include=keys`, { headers: ndjson })).text()
+    expect(all.trim().split('\n')).toEqual(
+      Array.from({ length: 1300 }, (_, i) =>
+        i % 2 === 0 ? `{"key":"k${i + 1000}"}` : `{"prefix":"k${i + 1000}/"}`,
+      ),
+    )
+  })
+
+  test('goes with the other parameters that select, and is refused where it means nothing', async () => {
+    const url = await newTree()
+    const entries = async (query: string) => {
+      const { members, prefixes } = await jsonOf<Level>(fetch(`${url}?delimiter=/&${query}`))
+      return [...members.map(({ key }) => key), ...prefixes]
+    }
+    expect(await entries('filter=*2*')).toEqual(['a/'])
+    expect(await entries('match=2')).toEqual([])
+    expect(await entries('from=a/2&to=d')).toEqual(['b', 'a/', 'c/'])
+    await expectProblem(await fetch(`${url}?delimiter=`), 400, 'invalid_parameter')
+    await expectProblem(await fetch(`${url}?delimiter=/&delimiter=/`), 400, 'invalid_parameter')
+    await expectProblem(await fetch(`${url}?delimiter=/`, { method: 'DELETE' }), 400, 'invalid_parameter')
+    const accept = { accept: 'text/event-stream' }
+    await expectProblem(await fetch(`${url}?delimiter=/`, { headers: accept }), 400, 'invalid_parameter')
+    await expectProblem(await fetch(`${server.url}/v1/_changes?delimiter=/`), 400, 'invalid_parameter')
+  })
+})
+
+async function importKeys(url: string, keys: readonly string[]): Promise<void> {
+  const body = keys.map((key) => `{"key":${JSON.stringify(key)},"value":1}`).join('\n')
+  const headers = { 'content-type': 'application/x-ndjson' }
+  expect(await jsonOf<{ stored: number }>(fetch(url, { method: 'POST', body, headers }))).toMatchObject({
+    stored: keys.length,
+  })
+}
+
 describe('a page', () => {
   test('has members as they are, with next and the type of JSON', async () => {
     const url = newCollection()

@@ -1,8 +1,9 @@
 import { describe, expect, test } from 'bun:test'
+import { random, seedOfRun } from '../../test/support/random.ts'
 import type { Engine, ScanPage, ScanRange } from './engine.ts'
 import { compareKeys } from './keys.ts'
 import { maxExaminedMembers, maxPageBytes } from './limits.ts'
-import { everything, keyRange, type ListQuery, listAll, listPage } from './list.ts'
+import { everything, keyRange, type ListQuery, listAll, listPage, type Page } from './list.ts'
 import type { Member } from './member.ts'
 import { compilePattern } from './pattern.ts'
 
@@ -136,7 +137,7 @@ describe('a page', () => {
     const { engine, scans } = engineOf(members)
     const filter = compilePattern('*5')
     const few = await listPage(engine, 'c', { ...all, filter: compilePattern('*x'), limit: 10_000 }, nowMs)
-    expect(few).toEqual({ members: [], next: String(maxExaminedMembers) })
+    expect(few).toEqual({ members: [], prefixes: [], next: String(maxExaminedMembers) })
     expect(scans.every(({ limit }) => limit <= 1000)).toBe(true)
     const last = await listPage(
       engine,
@@ -198,5 +199,123 @@ describe('a stream', () => {
     const query = { ...all, match: compilePattern('x') }
     for await (const part of listAll(engine, 'c', query, () => nowMs)) sizes.push(part.length)
     expect(sizes).toEqual([0, 0])
+  })
+})
+
+describe('one level of keys', () => {
+  /** Members and prefixes of all pages, as lists of each page. */
+  async function levels(engine: Engine, query: Partial<ListQuery>): Promise<string[][]> {
+    const pages: string[][] = []
+    let cursor: string | null = null
+    do {
+      const page: Page = await listPage(engine, 'c', { ...all, delimiter: '/', ...query, cursor }, nowMs)
+      pages.push([...page.members.map(({ key }) => key), ...page.prefixes.map((prefix) => `<${prefix}>`)])
+      cursor = page.next
+    } while (cursor !== null)
+    return pages
+  }
+
+  const keys = [
+    '/',
+    '/a',
+    'a',
+    'a/',
+    'a//',
+    'a/1',
+    'a/b/1',
+    'a/b/2',
+    'a0',
+    'b/1',
+    'c',
+    'c/\u{10ffff}',
+    '\u{10ffff}/x',
+  ]
+  const { engine, scans } = engineOf(keys.map((key) => member(key)))
+
+  test('has the keys without the delimiter, and what the others have in common', async () => {
+    expect(await levels(engine, {})).toEqual([
+      ['a', 'a0', 'c', '</>', '<a/>', '<b/>', '<c/>', '<\u{10ffff}/>'],
+    ])
+    expect(await levels(engine, { prefix: 'a/' })).toEqual([['a/', 'a/1', '<a//>', '<a/b/>']])
+    expect(await levels(engine, { prefix: 'a/b' })).toEqual([['<a/b/>']])
+    expect(await levels(engine, { prefix: 'a/b/' })).toEqual([['a/b/1', 'a/b/2']])
+    expect(await levels(engine, { prefix: 'none/' })).toEqual([[]])
+    expect(await levels(engine, { delimiter: '/b/' })).toEqual([
+      ['/', '/a', 'a', 'a/', 'a//', 'a/1', 'a0', 'b/1', 'c', 'c/\u{10ffff}', '\u{10ffff}/x', '<a/b/>'],
+    ])
+  })
+
+  test('is in order and paged, down as well', async () => {
+    expect(await levels(engine, { limit: 3 })).toEqual([
+      ['a', '</>', '<a/>'],
+      ['a0', 'c', '<b/>'],
+      ['<c/>', '<\u{10ffff}/>'],
+    ])
+    expect(await levels(engine, { order: 'desc', limit: 3 })).toEqual([
+      ['c', '<\u{10ffff}/>', '<c/>'],
+      ['a0', '<b/>', '<a/>'],
+      ['a', '</>'],
+    ])
+  })
+
+  test('lies within from and to', async () => {
+    expect(await levels(engine, { from: 'a/b/2', to: 'c/' })).toEqual([['a0', 'c', '<a/>', '<b/>']])
+    expect(await levels(engine, { from: 'a/b/2', to: 'c/', order: 'desc' })).toEqual([
+      ['c', 'a0', '<b/>', '<a/>'],
+    ])
+    expect(await levels(engine, { from: 'a/b/1', to: 'a/b/2' })).toEqual([['<a/>']])
+    expect(await levels(engine, { from: 'a/b/3', to: 'a/b/4' })).toEqual([[]])
+  })
+
+  test('names no prefix of which all members are expired, or left out', async () => {
+    const members = ['a/1', 'a/2', 'b/1', 'b/2'].map((key) => member(key, '1', key === 'b/2' ? null : nowMs))
+    const { engine: mixed } = engineOf(members)
+    expect(await levels(mixed, {})).toEqual([['<b/>']])
+    expect(await levels(engine, { filter: compilePattern('*2') })).toEqual([['<a/>']])
+    expect(await levels(engine, { match: compilePattern('2') })).toEqual([[]])
+  })
+
+  test('costs as little where much lies below it', async () => {
+    const deep = Array.from({ length: 3000 }, (_, i) => member(`${i % 3}/${String(i).padStart(5, '0')}`))
+    const { engine: large, scans: few } = engineOf(deep)
+    expect(await levels(large, {})).toEqual([['<0/>', '<1/>', '<2/>']])
+    expect(few.length).toBeLessThanOrEqual(4)
+    expect(few.reduce((sum, { limit }) => sum + limit, 0)).toBeLessThanOrEqual(8)
+    // And members that are entries themselves are read in large steps.
+    scans.length = 0
+    const flat = engineOf(Array.from({ length: 3000 }, (_, i) => member(String(i).padStart(5, '0'))))
+    await levels(flat.engine, { limit: 3000 })
+    expect(flat.scans.length).toBeLessThanOrEqual(8)
+  })
+
+  test('agrees with the definition on random keys', async () => {
+    const rng = random(seedOfRun())
+    for (let round = 0; round < 300; round++) {
+      const text = () =>
+        Array.from({ length: rng.int(6) }, () => rng.pick(['a', 'b', '/', '//', 'é', '😀'])).join('')
+      const some = [...new Set(Array.from({ length: rng.int(40) }, () => text() || '/'))]
+      const { engine } = engineOf(
+        some.map((key) => member(key, '1', rng.oneIn(5) ? nowMs : null)),
+        rng.pick([1, 2, 5, 1000]),
+      )
+      const query: Partial<ListQuery> = {
+        prefix: rng.oneIn(2) ? '' : text(),
+        delimiter: rng.pick(['/', '//', 'a/']),
+        order: rng.pick(['asc', 'desc']),
+        limit: 1 + rng.int(5),
+        from: rng.oneIn(3) ? text() || null : null,
+        to: rng.oneIn(3) ? text() || null : null,
+        keysOnly: rng.oneIn(2),
+      }
+      const whole = await allPages(engine, { ...query, delimiter: null, limit: 1000 })
+      const entries = whole.flat().map((key) => {
+        const at = key.indexOf(query.delimiter!, query.prefix!.length)
+        return at === -1 ? key : `<${key.slice(0, at + query.delimiter!.length)}>`
+      })
+      const pages = await levels(engine, query)
+      const said = JSON.stringify({ query, some })
+      expect([said, pages.flat().toSorted()]).toEqual([said, [...new Set(entries)].toSorted()])
+      for (const page of pages.slice(0, -1)) expect(page.length).toBeLessThanOrEqual(query.limit!)
+    }
   })
 })

@@ -1,6 +1,6 @@
 import type { Engine, ScanRange } from './engine.ts'
 import { rawElements, rawMembers } from './json.ts'
-import { earlierKey, laterKey, prefixEnd } from './keys.ts'
+import { compareKeys, earlierKey, laterKey, prefixEnd } from './keys.ts'
 import { maxExaminedMembers, maxPageBytes } from './limits.ts'
 import { isExpired, type Member } from './member.ts'
 import type { Pattern } from './pattern.ts'
@@ -27,10 +27,17 @@ export interface ListQuery extends Selection {
   /** Where an earlier page said to go on; null for the start. */
   readonly cursor: string | null
   readonly keysOnly: boolean
+  /**
+   * Lists one level of a hierarchy: keys that have this after the prefix are one entry together, named by what they have in
+   * common up to it. Missing or null, every key is an entry.
+   */
+  readonly delimiter?: string | null
 }
 
 export interface Page {
   readonly members: Member[]
+  /** In order, with a delimiter; members and prefixes together are at most `limit`. */
+  readonly prefixes: string[]
   /** The cursor of the next page; null when this is the last. */
   readonly next: string | null
 }
@@ -52,7 +59,8 @@ export function keyRange({ prefix, filter, from, to }: Selection): {
 
 /**
  * One page. A filter that leaves out much ends it early, after looking at a bounded number of members: the page is
- * short then, or empty, and its cursor goes on.
+ * short then, or empty, and its cursor goes on. With a delimiter the scan jumps to the end of a prefix as soon as one member of
+ * it is found: what a level costs does not grow with what lies below it.
  */
 export async function listPage(
   engine: Engine,
@@ -65,27 +73,80 @@ export async function listPage(
   // A cursor of another query must not lead out of this one's range.
   let from = order === 'asc' ? laterKey(query.cursor, range.from) : range.from
   let to = order === 'desc' ? earlierKey(query.cursor, range.to) : range.to
-  const members: Member[] = []
+  const level = query.delimiter ? new Level(query, query.delimiter) : null
+  const page: Page = { members: [], prefixes: [], next: null }
   let examined = 0
+  let examinedInTick = 0
   let bytes = 0
   for (;;) {
-    const asked = scanRange(collection, query, from, to, limit - members.length)
-    const scanned = engine.scan(asked)
-    const page = scanned instanceof Promise ? await scanned : scanned
-    for (const member of page.members) {
+    const left = limit - page.members.length - page.prefixes.length
+    const asked = scanRange(collection, query, from, to, level?.scanMembers(left) ?? left)
+    const scanning = engine.scan(asked)
+    const scanned = scanning instanceof Promise ? await scanning : scanning
+    let { next } = scanned
+    for (const member of scanned.members) {
       if (!isSelected(member, query, nowMs)) continue
-      members.push(member)
+      const prefix = level?.prefixOf(member.key) ?? null
+      if (prefix !== null) {
+        page.prefixes.push(prefix)
+        next = level!.skip(prefix, from, to)
+        break
+      }
+      page.members.push(member)
       bytes += member.value.length
     }
-    examined += Math.max(page.members.length, asked.limit)
-    if (page.next === null) return { members, next: null }
-    const isFull = members.length >= limit || bytes >= maxPageBytes
-    if (isFull || examined >= maxExaminedMembers) return { members, next: page.next }
-    if (order === 'asc') from = page.next
-    else to = page.next
-    await nextTurn()
+    const work = Math.max(scanned.members.length, asked.limit)
+    examined += work
+    examinedInTick += Math.max(work, scanWork)
+    if (next === null) return page
+    const isFull = page.members.length + page.prefixes.length >= limit || bytes >= maxPageBytes
+    if (isFull || examined >= maxExaminedMembers) return { ...page, next }
+    if (order === 'asc') from = next
+    else to = next
+    if (level === null || examinedInTick >= filteredScan) {
+      examinedInTick = 0
+      await nextTurn()
+    }
   }
 }
+
+/** A scan that finds little costs about as much as looking at so many members. */
+const scanWork = 16
+
+/** One level of keys, and how far scans should reach while it is listed. */
+class Level {
+  private readonly query: ListQuery
+  private readonly delimiter: string
+  private ahead = fewMembers
+
+  constructor(query: ListQuery, delimiter: string) {
+    this.query = query
+    this.delimiter = delimiter
+  }
+
+  /** What a key has in common with others of its entry; null for one that is an entry of its own. */
+  prefixOf(key: string): string | null {
+    const at = key.indexOf(this.delimiter, this.query.prefix.length)
+    return at === -1 ? null : key.slice(0, at + this.delimiter.length)
+  }
+
+  /** Where a scan of a range goes on behind all keys with a prefix; null where nothing more is. */
+  skip(prefix: string, from: string | null, to: string | null): string | null {
+    this.ahead = fewMembers
+    if (this.query.order === 'desc') return from !== null && compareKeys(prefix, from) <= 0 ? null : prefix
+    const end = prefixEnd(prefix)
+    return end === null || (to !== null && compareKeys(end, to) >= 0) ? null : end
+  }
+
+  /** More and more while no prefix is met: what lies behind one that is met was read in vain. */
+  scanMembers(left: number): number {
+    const members = Math.min(left, this.ahead)
+    this.ahead *= 4
+    return members
+  }
+}
+
+const fewMembers = 2
 
 /**
  * Everything that a query selects, a part at a time; its limit and cursor are not looked at. Where a filter leaves out

@@ -207,10 +207,14 @@ export const postBatch: Operation = {
 
 export const listMembers: Operation = {
   id: 'listMembers',
-  description: `By key. A page may be short, even empty, while there are more: \`next\` tells. With \`Accept: ${ndjson}\` all of them stream, a member a line, in constant memory; \`cursor\` does not go with that, and \`limit\` has no upper end. ${watchNote} Only \`prefix\` and \`filter\` go with it.`,
+  description: `By key. A page may be short, even empty, while there are more: \`next\` tells. With \`Accept: ${ndjson}\` all of them stream, a member a line, in constant memory; \`cursor\` does not go with that, and \`limit\` has no upper end; with \`delimiter\` a prefix is a line \`{"prefix": …}\` in its place among them. A limit counts members and prefixes together. ${watchNote} Only \`prefix\` and \`filter\` go with it.`,
   parameters: [
     collection,
     ...selection,
+    query(
+      'delimiter',
+      'List one level: keys that have this text after the prefix are told by what they have in common up to it, in `prefixes`',
+    ),
     query('order', 'By the bytes of the key', { type: 'string', enum: ['asc', 'desc'], default: 'asc' }),
     query('limit', 'Members of a page', pageLimit),
     query(
@@ -233,7 +237,7 @@ export const listMembers: Operation = {
           schema: schemas.page,
           example: { members: [{ ...storedExample, value: valueExample }], next: null },
         },
-        [ndjson]: { schema: schemas.member },
+        [ndjson]: { schema: schemas.listLine },
         ...eventsContent,
       },
     },

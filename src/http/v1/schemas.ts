@@ -43,7 +43,7 @@ export const stored = named('Stored', {
   properties: { key, ...metadata },
 })
 
-export const member = named('Member', {
+const member = named('Member', {
   type: 'object',
   description:
     'With `include=keys` the key alone; with `include=values` also the value, and of the rest only what storing it again takes',
@@ -61,11 +61,22 @@ export const member = named('Member', {
   },
 })
 
+const prefix: Schema = {
+  type: 'string',
+  description: 'What the keys below it begin with, the delimiter at its end',
+  examples: ['a/'],
+}
+
+export const listLine: Schema = {
+  anyOf: [member, { type: 'object', required: ['prefix'], properties: { prefix } }],
+}
+
 export const page = named('Page', {
   type: 'object',
   required: ['members', 'next'],
   properties: {
     members: { type: 'array', items: member },
+    prefixes: { type: 'array', items: prefix, description: 'With `delimiter`, in the order of the keys' },
     next: {
       type: ['string', 'null'],
       description: 'The `cursor` of the next page; null when this is the last',

@@ -1,0 +1,150 @@
+import type { Database } from '../../core/database.ts'
+import { KvistError } from '../../core/errors.ts'
+import { compareKeys, parseKey } from '../../core/keys.ts'
+import type { ListQuery, Page } from '../../core/list.ts'
+import { type Answer, answer, jsonAnswer, streamed } from '../answer.ts'
+import type { RequestContext } from '../context.ts'
+import { decodeCursor, encodeCursor, type Question } from '../cursor.ts'
+import { parametersOf } from '../path.ts'
+import type { HttpRequest } from '../wire/request.ts'
+import { parseLimit } from './limit.ts'
+import { parseSelection, selectionParameters } from './selection.ts'
+import { type Include, memberJson, memberLine } from './shapes.ts'
+
+/** `GET /v1/{collection}`: a page of members, or all of them as NDJSON; with a delimiter one level of their keys. */
+
+const listParameters = [...selectionParameters, 'delimiter', 'order', 'limit', 'cursor', 'include'] as const
+type Given = { readonly [N in (typeof listParameters)[number]]?: string }
+
+export async function listMembers(
+  db: Database,
+  request: HttpRequest,
+  collection: string,
+  context: RequestContext,
+): Promise<Answer> {
+  const given = parametersOf(request, listParameters)
+  const include = parseChoice('include', given.include, ['all', 'values', 'keys'] as const)
+  const streamed = request.header('accept')?.includes('application/x-ndjson') ?? false
+  const question = questionOf(collection, given)
+  const query = parseListQuery(given, include, streamed, question)
+  if (streamed) return streamLines(partsOf(db, collection, query), query, include, context)
+
+  const { members, prefixes, next } = await db.page(collection, query)
+  const cursor = next === null ? null : encodeCursor(question, next)
+  const body = members.map((member) => memberJson(member, include)).join(',')
+  const level = query.delimiter === null ? '' : `"prefixes":${JSON.stringify(prefixes)},`
+  const page = `{"members":[${body}],${level}"next":${JSON.stringify(cursor)}}`
+  if (cursor === null) return jsonAnswer(page)
+  return jsonAnswer(page, 200, { Link: `<${nextPath(collection, given, cursor)}>; rel="next"` })
+}
+
+function nextPath(collection: string, given: Given, cursor: string): string {
+  const query = new URLSearchParams({ ...given, cursor })
+  return `/v1/${encodeURIComponent(collection)}?${query}`
+}
+
+type Part = Pick<Page, 'members' | 'prefixes'>
+
+/** All that a query selects, a part at a time; its limit is for the stream to keep. */
+async function* partsOf(db: Database, collection: string, query: ListQuery): AsyncGenerator<Part> {
+  if (query.delimiter === null) {
+    for await (const members of db.all(collection, query)) yield { members, prefixes: [] }
+    return
+  }
+  let cursor: string | null = null
+  do {
+    const page: Page = await db.page(collection, { ...query, limit: streamedEntries, cursor })
+    yield page
+    cursor = page.next
+  } while (cursor !== null)
+}
+
+/** Entries in one part of a stream of one level. */
+const streamedEntries = 500
+
+/** Entries a line each, as fast as the client reads them and no faster. */
+function streamLines(
+  parts: AsyncGenerator<Part>,
+  { order, limit }: ListQuery,
+  include: Include,
+  { connection }: RequestContext,
+): Answer {
+  let left = limit
+  async function next(): Promise<string | null> {
+    while (left > 0) {
+      connection.resetTimeout()
+      const part = await parts.next()
+      if (part.done) return null
+      const lines = linesOf(part.value, order, include).slice(0, left)
+      left -= lines.length
+      if (lines.length > 0) return `${lines.join('\n')}\n`
+    }
+    return null
+  }
+  const body = streamed(next, () => void parts.return(undefined))
+  return answer(200, { 'Content-Type': 'application/x-ndjson' }, body)
+}
+
+/** Members and prefixes in the order of their keys. */
+function linesOf({ members, prefixes }: Part, order: ListQuery['order'], include: Include): string[] {
+  const lines = members.map((member) => memberLine(member, include))
+  if (prefixes.length === 0) return lines
+  const sign = order === 'asc' ? 1 : -1
+  const entries = [
+    ...members.map(({ key }, i) => ({ key, line: lines[i]! })),
+    ...prefixes.map((prefix) => ({ key: prefix, line: `{"prefix":${JSON.stringify(prefix)}}` })),
+  ]
+  return entries.sort((a, b) => sign * compareKeys(a.key, b.key)).map(({ line }) => line)
+}
+
+/** What a cursor belongs to: all that decides which entries there are, and in which order. */
+function questionOf(collection: string, given: Given): Question {
+  const { prefix = '', filter, match, from, to, order = 'asc', delimiter } = given
+  return [
+    collection,
+    order,
+    prefix,
+    filter ?? null,
+    match ?? null,
+    from ?? null,
+    to ?? null,
+    delimiter ?? null,
+  ]
+}
+
+function parseListQuery(
+  given: Given,
+  include: Include,
+  streamed: boolean,
+  question: Question,
+): ListQuery & { readonly delimiter: string | null } {
+  if (streamed && given.cursor !== undefined) {
+    throw new KvistError('invalid_parameter', 'cursor does not go with NDJSON, which streams everything')
+  }
+  return {
+    ...parseSelection(given),
+    order: parseChoice('order', given.order, ['asc', 'desc'] as const),
+    limit: parseLimit(given.limit, streamed),
+    cursor: given.cursor === undefined ? null : decodeCursor(question, given.cursor),
+    keysOnly: include === 'keys',
+    delimiter: given.delimiter === undefined ? null : parseDelimiter(given.delimiter),
+  }
+}
+
+/** Any text that a key may have in it. */
+function parseDelimiter(text: string): string {
+  if (text === '') throw new KvistError('invalid_parameter', 'delimiter is empty')
+  return parseKey(text)
+}
+
+function parseChoice<Choice extends string>(
+  name: string,
+  given: string | undefined,
+  choices: readonly [Choice, ...Choice[]],
+): Choice {
+  if (given === undefined) return choices[0]
+  const chosen = choices.find((choice) => choice === given)
+  if (chosen === undefined)
+    throw new KvistError('invalid_parameter', `${name} is one of ${choices.join(', ')}`)
+  return chosen
+}
