@@ -79,6 +79,7 @@ test('internal errors are counted by code, from zero', async () => {
   const samples = (await scrape(metrics)).filter(({ name }) => name === 'internal_error_count')
   expect(Object.fromEntries(samples.map(({ labels, value }) => [labels.code, value]))).toEqual({
     internal: 2,
+    damaged: 0,
     storage_full: 1,
     storage_failed: 0,
     busy: 0,

@@ -39,6 +39,8 @@ export interface Applier {
   /** Has tombstones of before a time forgotten, `limit` at most; says how many (`forgetTombstones`). */
   forget(beforeMs: number, limit: number): Promise<number>
   snapshot(to: string): Promise<void>
+  /** Looks through the tables beside all other work; what is wrong with them, or null. */
+  check(): Promise<string | null>
   close(): Promise<void>
 }
 
@@ -74,6 +76,7 @@ export function startApplier(
   let making: Promise<void> | null = null
   let made = 0
   let closed = false
+  let checking: Worker | null = null
   let failure: KvistError | null = null
   let waiters: (() => void)[] = []
 
@@ -232,8 +235,17 @@ export function startApplier(
       own.terminate()
       if (!result.ok) throw failureOf(result, 'the snapshot cannot be written')
     },
+    async check() {
+      const own = newWorker()
+      checking = own
+      const result = await runJob(own, { do: 'check', dbPath })
+      checking = null
+      own.terminate()
+      return result.ok ? null : result.detail
+    },
     async close() {
       closed = true
+      checking?.terminate()
       while (running) await progress()
       await making
       if (worker !== undefined) {

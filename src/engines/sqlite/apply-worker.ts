@@ -1,6 +1,7 @@
 import { existsSync, rmSync } from 'node:fs'
 import { type ApplySource, applySegments, checkpoint, forgetTombstones } from './apply.ts'
 import { openForWriting, sqliteCode } from './table.ts'
+import { checkTables } from './table-check.ts'
 
 /**
  * The thread that brings the tables up to date, so that the server's thread never waits for them. One job at a time:
@@ -12,6 +13,8 @@ export type Job =
   | { readonly do: 'apply'; readonly dbPath: string; readonly sources: readonly ApplySource[] }
   | { readonly do: 'forget'; readonly dbPath: string; readonly beforeMs: number; readonly limit: number }
   | { readonly do: 'snapshot'; readonly dbPath: string; readonly to: string }
+  /** Looks through the tables for damage; what it finds is the detail of a failure. */
+  | { readonly do: 'check'; readonly dbPath: string }
   /** Moves what the jobs before wrote from the write-ahead log into the file. */
   | { readonly do: 'checkpoint'; readonly dbPath: string }
   /** Lets go of the file: the last one to do so leaves it whole, with nothing beside it. */
@@ -35,6 +38,7 @@ function run(job: Job): JobResult {
       snapshot(job.dbPath, job.to)
       return { ok: true, count: 0 }
     }
+    if (job.do === 'check') return check(job.dbPath)
     db ??= openForWriting(job.dbPath)
     let count = 0
     if (job.do === 'forget') count = forgetTombstones(db, job.beforeMs, job.limit)
@@ -49,6 +53,12 @@ function run(job: Job): JobResult {
       detail: error instanceof Error ? error.message : String(error),
     }
   }
+}
+
+function check(dbPath: string): JobResult {
+  using own = openForWriting(dbPath)
+  const damage = checkTables(own)
+  return damage === null ? { ok: true, count: 0 } : { ok: false, full: false, detail: damage }
 }
 
 function snapshot(dbPath: string, to: string): void {

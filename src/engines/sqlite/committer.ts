@@ -12,6 +12,7 @@ import {
 import { KvistError } from '../../core/errors.ts'
 import { keyOf } from '../../core/member.ts'
 import type { Applier } from './applier.ts'
+import { readFault } from './damage.ts'
 import { frameHeaderBytes } from './log.ts'
 import {
   appendFrame,
@@ -192,10 +193,26 @@ async function drain(pipeline: Pipeline): Promise<void> {
       await commitGroup(pipeline, pending)
       await throttle(pipeline)
     } catch (error) {
-      for (const { reject } of pending) reject(asKvistError(error))
+      if (isDamage(error) && pending.length > 1) await commitOneByOne(pipeline, pending)
+      else for (const { reject } of pending) reject(asKvistError(error))
     }
   }
   pipeline.draining = null
+}
+
+/** What a group replaces is damaged: only the commits that replace it fail. Staging left no trace of the group. */
+async function commitOneByOne(pipeline: Pipeline, pending: readonly Pending[]): Promise<void> {
+  for (const one of pending) {
+    try {
+      await commitGroup(pipeline, [one])
+    } catch (error) {
+      one.reject(asKvistError(error))
+    }
+  }
+}
+
+function isDamage(error: unknown): boolean {
+  return readFault(error).code === 'damaged'
 }
 
 /** As many commits from the front of the queue as make a group of a bounded size, one at least. */
@@ -290,6 +307,7 @@ const fullCodes = new Set(['ENOSPC', 'EDQUOT', 'EFBIG'])
 
 function asKvistError(error: unknown): KvistError {
   if (error instanceof KvistError) return error
+  if (isDamage(error)) return readFault(error)
   const code = error instanceof Error && 'code' in error ? String(error.code) : ''
   if (fullCodes.has(code)) return new KvistError('storage_full', 'the disk is full', {}, error)
   return new KvistError('storage_failed', 'the log cannot be written', {}, error)

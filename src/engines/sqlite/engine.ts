@@ -78,7 +78,7 @@ async function open(options: SqliteOptions, releaseLock: () => void): Promise<Sq
   if (segments.length > 0 && !existsSync(dbPath)) {
     throw new RefusedFile(`${dbPath} is missing, but there is a log: put it back, or move the log away`)
   }
-  const { meta, counts, membersRoot } = readStart(dbPath, options.warn)
+  const { meta, counts, membersRoot, damage } = readStart(dbPath, options.warn)
   const loaded = loadLog(segments, meta.storeId, meta.appliedRevision)
   const overlay = openOverlay(dbPath, membersRoot, counts.keys())
   const clock = hybridClock()
@@ -116,7 +116,22 @@ async function open(options: SqliteOptions, releaseLock: () => void): Promise<Sq
     lastRevision,
     lastSegment: segments.at(-1)?.number ?? 0,
   })
+  if (damage === undefined) applier.check().then((found) => noteDamage(overlay, dbPath, found, options.warn))
+  else noteDamage(overlay, dbPath, damage, options.warn)
   return engineOf(meta.nodeId, overlay, counts, committer, applier, releaseLock)
+}
+
+function noteDamage(
+  overlay: Overlay,
+  dbPath: string,
+  damage: string | null,
+  warn: SqliteOptions['warn'] = () => {},
+): void {
+  if (damage === null) return
+  overlay.damage = damage
+  warn(
+    `${dbPath} is damaged (${damage}): what is found in it is served, lists and what is not found are refused`,
+  )
 }
 
 /** Files without a record that counts, and spare ones of a run before. */

@@ -2,6 +2,7 @@ import type { ChangesPage, ChangesScope, FeedCursor } from '../../core/engine.ts
 import { maxPageBytes } from '../../core/limits.ts'
 import { type Change, revisionOf } from '../../core/member.ts'
 import { beganAfter, cursorText, parseCursor, requireServed } from '../revision-cursor.ts'
+import { damagedStore } from './damage.ts'
 import { findRecord, type Memtable } from './memtable.ts'
 import { type Overlay, readMember } from './overlay.ts'
 import {
@@ -59,6 +60,7 @@ export function changesAfter(
   scope: ChangesScope | undefined,
 ): ChangesPage {
   const after = parseCursor(cursor)
+  if (overlay.damage !== null) throw damagedStore(overlay.damage)
   const forgotten = overlay.reader.forgotten()
   requireServed(after, forgotten, head)
   const began = beganAfter(after, forgotten, head)

@@ -47,6 +47,9 @@ export function memberParams(collection: string, member: Member, largeBytes: num
 
 /** Throws `damaged` where the row is not what was written; a large value is left to the caller. */
 export function verifyMemberRow(collection: string, row: MemberRow): void {
+  // SQLite gives what the row says that it has, whatever the table was made for.
+  if (typeof row.key !== 'string' || typeof row.value === 'number')
+    throw damagedMember(collection, String(row.key), 'its row has values of other types')
   if (checksumOf(collection, row) !== row.checksum)
     throw damagedMember(collection, row.key, 'the checksum of its row does not match')
 }

@@ -3,6 +3,7 @@ import { compareKeys } from '../../core/keys.ts'
 import { maxPageBytes } from '../../core/limits.ts'
 import type { Member, Tombstone } from '../../core/member.ts'
 import type { StoredOrigin } from '../../core/origin.ts'
+import { damagedMember, damagedStore } from './damage.ts'
 import { findRecord, isLatest, type Memtable, overlayKeys, touchRecord } from './memtable.ts'
 import { maxForeseen, openPages, type PageReader } from './pages.ts'
 import {
@@ -37,13 +38,26 @@ export interface Overlay {
   readonly pages: PageReader
   /** Collections that the tables know: of others they need not be asked. */
   readonly inTables: Set<string>
+  /**
+   * What is wrong with the tables as a whole, or null. What is found in them is still verified and served; that something
+   * is not there, or that a list is complete, cannot be said any more, and is `damaged`. Writes go on.
+   */
+  damage: string | null
 }
 
 export function openOverlay(dbPath: string, membersRoot: number, collections: Iterable<string>): Overlay {
   const reader = openReader(dbPath, mappedBytes.usual)
   const wideReader = openReader(dbPath, mappedBytes.wide)
   const pages = openPages(dbPath, membersRoot, wideReader.value)
-  return { tables: [], reader, wideReader, pages, isSmall: isSmall(reader), inTables: new Set(collections) }
+  return {
+    tables: [],
+    reader,
+    wideReader,
+    pages,
+    isSmall: isSmall(reader),
+    inTables: new Set(collections),
+    damage: null,
+  }
 }
 
 function isSmall(reader: TableReader): boolean {
@@ -75,7 +89,7 @@ const examinedPerMember = 10
 const leastExamined = 1000
 
 export function readMember(
-  { tables, wideReader, pages, inTables }: Overlay,
+  { tables, wideReader, pages, inTables, damage }: Overlay,
   collection: string,
   key: string,
 ): Member | null {
@@ -84,9 +98,13 @@ export function readMember(
     const { chunk } = found.table
     return recordKind(chunk, found.at) === 'put' ? recordMember(chunk, found.at, key) : null
   }
-  if (!inTables.has(collection)) return null
+  if (damage === null && !inTables.has(collection)) return null
   const read = pages.read(collection, key)
-  return read === undefined ? wideReader.read(collection, key) : read
+  const member = read === undefined ? wideReader.read(collection, key) : read
+  if (member !== null) return member
+  if (damage !== null) throw damagedMember(collection, key, damage)
+  wideReader.verifyAbsence(collection, key)
+  return null
 }
 
 /** This one will be read, or its standing will, within the turn, as others may be: see `PageReader.foresee`. */
@@ -118,15 +136,14 @@ export function readTombstone(
 }
 
 export function readStanding(
-  { tables, reader, wideReader, pages, isSmall, inTables }: Overlay,
+  { tables, reader, wideReader, pages, isSmall, inTables, damage }: Overlay,
   { collection, key }: MemberRef,
 ): Standing | null {
   const found = findRecord(tables, collection, key)
   if (found !== null) return recordStanding(found.table.chunk, found.at)
-  if (!inTables.has(collection)) return null
-  if (!isSmall) return reader.standing(collection, key)
-  const read = pages.standing(collection, key)
-  return read === undefined ? wideReader.standing(collection, key) : read
+  if (damage === null && !inTables.has(collection)) return null
+  const read = isSmall ? pages.standing(collection, key) : undefined
+  return read === undefined ? (isSmall ? wideReader : reader).standing(collection, key) : read
 }
 
 /** Reads the tables for what the log does not have, tombstones included: for writes that bring an origin of their own. */
@@ -153,6 +170,7 @@ export function recordStanding(chunk: Chunk, at: number): Standing | null {
 /** Merges the rows of the tables with the keys of the overlay, which wins where both have one. */
 export function scanMembers(overlay: Overlay, range: ScanRange): ScanPage {
   const { collection, from, to, order, limit, keysOnly } = range
+  if (overlay.damage !== null) throw damagedStore(overlay.damage)
   const keys = overlayKeys(overlay.tables, collection, from, to, order)
   const rows = overlay.inTables.has(collection) ? overlay.reader.scan(range) : null
   const members: Member[] = []
@@ -202,6 +220,7 @@ function latestMember(
 }
 
 export function expiringMembers(overlay: Overlay, atMs: number, limit: number): ExpiringRef[] {
+  if (overlay.damage !== null) throw damagedStore(overlay.damage)
   const found = [...expiringInTables(overlay, atMs, limit), ...expiringInOverlay(overlay, atMs)]
   return found.sort((a, b) => a.expiresAtMs - b.expiresAtMs).slice(0, limit)
 }

@@ -354,8 +354,10 @@ export function openPages(
     if (!isWhole(row)) return undefined
     beginColumns(row)
     const texts = columnAt
-    const nameBytes = columnBytes(nextType())
-    const keyBytes = columnBytes(nextType())
+    const nameType = nextType()
+    const keyType = nextType()
+    const nameBytes = columnBytes(nameType)
+    const keyBytes = columnBytes(keyType)
     const contentTypeAt = columnAt
     const contentType = nextText()
     const nodeAt = columnAt
@@ -372,14 +374,14 @@ export function openPages(
     const checksum = nextNumber()
     if (valueType < 12 || revision === null || createdAtMs === null || clock === null || flags === null)
       return undefined
-    const isText = valueType % 2 === 1
+    const isJson = isText(valueType)
     const expected = memberChecksum(
       crc32(bytes, texts, valueEnd),
       nameBytes,
       keyBytes,
       nodeAt - contentTypeAt,
       valueAt - nodeAt,
-      isText,
+      isJson,
       revision,
       createdAtMs,
       clock,
@@ -387,13 +389,14 @@ export function openPages(
       flags,
       largeBytes,
     )
-    if (expected !== checksum) throw damagedMember(collection, key, 'the checksum of its row does not match')
+    if (expected !== checksum || !isText(nameType) || !isText(keyType))
+      throw damagedMember(collection, key, 'the checksum of its row does not match')
     return {
       key,
       value:
         largeBytes !== null
-          ? readValue(collection, key, revision, largeBytes, isText)
-          : isText
+          ? readValue(collection, key, revision, largeBytes, isJson)
+          : isJson
             ? bytes.toString('utf8', valueAt, valueEnd)
             : Uint8Array.prototype.slice.call(bytes, valueAt, valueEnd),
       revision,
@@ -410,8 +413,10 @@ export function openPages(
     if (!isWhole(row)) return undefined
     beginColumns(row)
     const texts = columnAt
-    const nameBytes = columnBytes(nextType())
-    const keyBytes = columnBytes(nextType())
+    const nameType = nextType()
+    const keyType = nextType()
+    const nameBytes = columnBytes(nameType)
+    const keyBytes = columnBytes(keyType)
     const contentTypeBytes = columnBytes(nextType())
     const nodeBytes = columnBytes(nextType())
     const valueAt = columnAt
@@ -432,7 +437,7 @@ export function openPages(
       keyBytes,
       contentTypeBytes,
       nodeBytes,
-      valueType % 2 === 1,
+      isText(valueType),
       revision,
       createdAtMs,
       clock,
@@ -440,7 +445,8 @@ export function openPages(
       flags,
       largeBytes,
     )
-    if (expected !== checksum) throw damagedMember(collection, key, 'the checksum of its row does not match')
+    if (expected !== checksum || !isText(nameType) || !isText(keyType))
+      throw damagedMember(collection, key, 'the checksum of its row does not match')
     return { revision, createdAtMs, expiresAtMs, bytes: keyBytes + (largeBytes ?? valueEnd - valueAt) }
   }
 
@@ -538,6 +544,11 @@ function fileBytes(path: string): number {
 /** Whether a file, by its head, is laid out as kvist lays it out: these pages, used whole, and text in UTF-8. */
 function isPlain(head: Buffer): boolean {
   return head.readUInt16BE(16) === pageBytes && head[20] === 0 && head.readUInt32BE(56) === 1
+}
+
+/** Whether a column of this type is text; the others that are as long are bytes. */
+function isText(type: number): boolean {
+  return type > 12 && type % 2 === 1
 }
 
 /** Where a page begins in its window. */

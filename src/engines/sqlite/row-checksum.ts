@@ -149,8 +149,9 @@ export function metaChecksum(name: string, value: string | number): number {
 /** Room for the longest text that a row holds; what is longer is hashed in a buffer of its own. */
 const scratch = Buffer.alloc(8192)
 
-/** As `crc32`, of a text in UTF-8. */
+/** As `crc32`, of a text in UTF-8. A damaged row may have bytes or a number where a text should be: never the same CRC. */
 export function crcOfText(text: string, before = 0): number {
+  if (typeof text !== 'string') return crcOfText(`no text: ${text}`, before)
   if (text.length * 3 > scratch.length) {
     const bytes = Buffer.from(text)
     return crc32(bytes, 0, bytes.length, before)

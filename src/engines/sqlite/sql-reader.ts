@@ -41,6 +41,13 @@ const dueExpiries = `SELECT e.expires_at AS dueMs, e.collection AS dueCollection
 const forgottenRevision = "SELECT value, checksum FROM meta WHERE name = 'forgotten_revision'"
 const fileBytes = 'SELECT page_count * page_size AS bytes FROM pragma_page_count, pragma_page_size'
 
+type NeighbourRow = MemberRow & { readonly collection: string }
+
+function neighbour(side: '<' | '>', order: 'ASC' | 'DESC'): string {
+  return `SELECT collection, ${memberColumns} FROM members WHERE (collection, key) ${side} (?, ?)
+    ORDER BY collection ${order}, key ${order} LIMIT 1`
+}
+
 interface FeedRow {
   readonly feedRevision: number
   readonly collection: string
@@ -72,6 +79,8 @@ export function openReader(path: string, mapped: number): TableReader {
   const connection = openReadConnection(path, mapped)
   const { prepare, begin } = connection
   const members = prepare<MemberRow, [string, string]>(oneMember)
+  const before = prepare<NeighbourRow, [string, string]>(neighbour('<', 'DESC'))
+  const after = prepare<NeighbourRow, [string, string]>(neighbour('>', 'ASC'))
   const readValue = valueReader(connection)
   const readTombstone = tombstoneReader(connection)
   const scanStatement = statementsBySql(connection)
@@ -96,6 +105,11 @@ export function openReader(path: string, mapped: number): TableReader {
       return row === null ? null : memberOfRow(row, valueOfRow(readValue, collection, row))
     },
     value: readValue,
+    verifyAbsence(collection, key) {
+      begin()
+      for (const neighbour of [before.get(collection, key), after.get(collection, key)])
+        if (neighbour !== null) verifyMemberRow(neighbour.collection, neighbour)
+    },
     standing(collection, key) {
       const row = verifiedRow(collection, key)
       return row === null ? null : standingOf(row)

@@ -18,6 +18,11 @@ export interface TableReader {
   read(collection: string, key: string): Member | null
   /** A large value, by the revision and the size that its member's row says. */
   value(collection: string, key: string, revision: number, bytes: number, isText: boolean): Value
+  /**
+   * Throws `damaged` unless the rows between which a key would stand are what was written: a row whose key was damaged is
+   * found under no key any more, but still stands where it stood.
+   */
+  verifyAbsence(collection: string, key: string): void
   standing(collection: string, key: string): Standing | null
   tombstone(collection: string, key: string): Tombstone | null
   /** Of the member or its tombstone. */

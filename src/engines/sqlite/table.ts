@@ -2,6 +2,7 @@ import { Database } from 'bun:sqlite'
 import { formatRefusal } from './format.ts'
 import { collectionChecksum, metaChecksum } from './row-checksum.ts'
 import { applicationId, createSchema, tableFormat } from './schema.ts'
+import { checkTables } from './table-check.ts'
 import { isUpgradable, upgradeTables } from './upgrade.ts'
 
 /** Opens the file of the tables, and reads what the engine needs to know of it at the start. */
@@ -93,7 +94,12 @@ export interface Start {
   readonly counts: Map<string, Counts>
   /** The page where the b-tree of `members` begins; it stays that while the file is open. */
   readonly membersRoot: number
+  /** What is wrong with the tables as a whole; null for nothing, undefined for a file too large to look through now. */
+  readonly damage: string | null | undefined
 }
+
+/** A larger file is checked beside the work, after the start: half a second for a million members. */
+const maxCheckedBytes = 256 * 1024 * 1024
 
 /** What the tables know when a store is opened; older files are upgraded before. Throws RefusedFile. */
 export function readStart(path: string, report: (line: string) => void = () => {}): Start {
@@ -101,7 +107,9 @@ export function readStart(path: string, report: (line: string) => void = () => {
   try {
     upgradeTables(db, report)
     const meta = readMeta(db)
-    return { meta, counts: readCounts(db), membersRoot: readMembersRoot(db) }
+    const isSmall = pragma(db, 'page_count') * pragma(db, 'page_size') <= maxCheckedBytes
+    const damage = isSmall ? checkTables(db) : undefined
+    return { meta, counts: readCounts(db), membersRoot: readMembersRoot(db), damage }
   } catch (error) {
     throw refusal(path, error)
   }
