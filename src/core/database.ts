@@ -24,7 +24,7 @@ import type { Scope } from './feed/scope.ts'
 import type { WatchBounds, Watcher, WatchStats } from './feed/watcher.ts'
 import { isOwnCollection } from './keys.ts'
 import { everything, type ListQuery, listAll, listPage, type Page, type Selection } from './list.ts'
-import { isExpired, keyOf, type Member, type RemovalCause } from './member.ts'
+import { isExpired, keyOf, type Member, type MemberHead, type RemovalCause } from './member.ts'
 import type { Decide, Operation } from './operations.ts'
 import type { Patch } from './patch.ts'
 import { type Process, processRunner } from './process.ts'
@@ -41,6 +41,8 @@ import { type Command, type Rejected, writeGate } from './writes.ts'
 export interface Database {
   /** Where expiry slides, what is read lives on. */
   get(collection: string, key: string): MaybePromise<Member | null>
+  /** The member without its value, which may be large. That does not count as a read where expiry slides. */
+  getHead(collection: string, key: string): MaybePromise<MemberHead | null>
   /** This one will be asked for within the turn, as others may be: see `Engine.foresee`. */
   foresee(ref: MemberRef): void
   readMany(refs: readonly MemberRef[]): Promise<(Member | null)[]>
@@ -201,6 +203,15 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
 
   return {
     get,
+    getHead(collection, key) {
+      const read = engine.readHead(collection, key)
+      return read instanceof Promise ? read.then(liveHead) : liveHead(read)
+
+      function liveHead(head: MemberHead | null): MemberHead | null {
+        if (head === null || !isExpired(head, now())) return head
+        return renewals.livesOn(collection, head, now()) ? head : null
+      }
+    },
     foresee(ref) {
       if (!cache.isHot(ref.collection, ref.key)) engine.foresee?.(ref)
     },

@@ -1,5 +1,5 @@
 import type { Distribution } from './distribution.ts'
-import type { Change, Committed, Member, RemovalCause, Tombstone, Value } from './member.ts'
+import type { Change, Committed, Member, MemberHead, RemovalCause, Tombstone, Value } from './member.ts'
 import type { Origin } from './origin.ts'
 
 /**
@@ -46,6 +46,9 @@ export interface Engine {
   readonly nodeId: string
 
   read(collection: string, key: string): MaybePromise<Member | null>
+
+  /** The member without its value, at a cost that does not depend on how long that is. */
+  readHead(collection: string, key: string): MaybePromise<MemberHead | null>
 
   /** As `read`, for several at once, in the order of the refs. */
   readMany(refs: readonly MemberRef[]): MaybePromise<(Member | null)[]>

@@ -21,6 +21,11 @@ export interface Member {
   readonly flags: number
 }
 
+/** A member without its value. */
+export interface MemberHead extends Omit<Member, 'value'> {
+  readonly valueBytes: number
+}
+
 /** Why a member is gone: somebody deleted it, or its time was over. */
 export type RemovalCause = 'delete' | 'expire'
 
@@ -47,6 +52,12 @@ export interface Renewal {
 
 /** What a commit did to a member. */
 export type Committed = Change | Renewal
+
+export function headOf(member: Member | null): MemberHead | null {
+  if (member === null) return null
+  const { value, ...head } = member
+  return { ...head, valueBytes: Buffer.byteLength(value) }
+}
 
 export function revisionOf(change: Committed): number {
   return 'member' in change ? change.member.revision : change.tombstone.revision

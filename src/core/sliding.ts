@@ -12,7 +12,7 @@ export interface Renewals {
   /** Takes note that a member, which lives, was read. */
   wasRead(collection: string, member: Member, nowMs: number): void
   /** Whether a member that is over, as far as is written, is about to be renewed by a read that came in time. */
-  livesOn(collection: string, member: Member, nowMs: number): boolean
+  livesOn(collection: string, member: Pick<Member, 'key' | 'revision'>, nowMs: number): boolean
   /** These members get the expiry that somebody gave them: what waits to be written for them is void. */
   forget(refs: readonly MemberRef[]): void
   /** Members that were renewed since the start. */

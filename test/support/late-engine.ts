@@ -13,6 +13,7 @@ export function lateEngine(engine: Engine, delay: () => Promise<void>): Engine {
   return {
     ...engine,
     read: (collection, key) => late(() => engine.read(collection, key)),
+    readHead: (collection, key) => late(() => engine.readHead(collection, key)),
     tombstone: (collection, key) => late(() => engine.tombstone(collection, key)),
     changes: (after, limit, scope) => late(() => engine.changes(after, limit, scope)),
   }

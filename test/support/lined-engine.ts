@@ -18,7 +18,7 @@ import type {
 import { KvistError } from '../../src/core/errors.ts'
 import { compareKeys } from '../../src/core/keys.ts'
 import { maxPageBytes } from '../../src/core/limits.ts'
-import { type Change, type Committed, type Member, revisionOf } from '../../src/core/member.ts'
+import { type Change, type Committed, headOf, type Member, revisionOf } from '../../src/core/member.ts'
 import { applyCommit } from '../../src/engines/memory/commit.ts'
 import {
   changesAfter,
@@ -149,6 +149,8 @@ export function linedEngine({
     nodeId,
     read: (collection, key) =>
       memberOf(latestChange(open()[lineOf({ collection, key })]!.state, { collection, key })),
+    readHead: (collection, key) =>
+      headOf(memberOf(latestChange(open()[lineOf({ collection, key })]!.state, { collection, key }))),
     readMany: (refs) => refs.map((ref) => memberOf(latestChange(open()[lineOf(ref)]!.state, ref))),
     tombstone(collection, key) {
       const change = latestChange(open()[lineOf({ collection, key })]!.state, { collection, key })

@@ -65,6 +65,23 @@ export function valuePromises({ storeTest, phaseTest }: Suite): void {
     },
   )
 
+  phaseTest(
+    'a head is the member without its value, which it tells the length of',
+    [
+      (store) => write(store, ...names.map((name) => put(name, all[name]!))),
+      (store) => write(store, put('z')),
+    ],
+    async (store) => {
+      for (const name of names) {
+        const { value, ...rest } = (await read(store, name))!
+        const valueBytes = Buffer.byteLength(value)
+        expect(await store.engine.readHead(collection, name)).toEqual({ ...rest, valueBytes })
+      }
+      expect(await store.engine.readHead(collection, 'none')).toBeNull()
+      expect(await store.engine.readHead('none', names[0]!)).toBeNull()
+    },
+  )
+
   storeTest('a value as large as they may be is kept whole, before and after a restart', async (store) => {
     await write(store, put('ascii', `"${'x'.repeat(maxValueBytes - 2)}"`))
     await write(store, put('text', `"${'é'.repeat(maxValueBytes / 2 - 1)}"`))

@@ -1,7 +1,7 @@
 import { hybridClock } from '../../core/clock.ts'
 import type { Commit, CommitResult, Engine, FeedCursor, OnCommit } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
-import { type Committed, revisionOf } from '../../core/member.ts'
+import { type Committed, headOf, revisionOf } from '../../core/member.ts'
 import { nodeIdLength, randomName } from '../../core/origin.ts'
 import { hasSeen } from '../revision-cursor.ts'
 import { applyCommit } from './commit.ts'
@@ -45,6 +45,7 @@ export function openMemory({ onCommit, firstRevision = 1 }: MemoryOptions): Engi
   return {
     nodeId,
     read: (collection, key) => memberOf(latestChange(open(), { collection, key })),
+    readHead: (collection, key) => headOf(memberOf(latestChange(open(), { collection, key }))),
     readMany: (refs) => refs.map((ref) => memberOf(latestChange(open(), ref))),
     tombstone(collection, key) {
       const change = latestChange(open(), { collection, key })

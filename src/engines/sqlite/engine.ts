@@ -18,6 +18,7 @@ import {
   type Overlay,
   openOverlay,
   readMember,
+  readMemberHead,
   readMembers,
   readTombstone,
   scanMembers,
@@ -177,6 +178,7 @@ function engineOf(
   return {
     nodeId,
     read: (collection, key) => reading(() => readMember(overlay, collection, key)),
+    readHead: (collection, key) => reading(() => readMemberHead(overlay, collection, key)),
     readMany: (refs) => reading(() => readMembers(overlay, refs)),
     foresee(ref) {
       if (!closed) foreseeMember(overlay, ref)

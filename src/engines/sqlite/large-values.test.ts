@@ -74,6 +74,19 @@ describe('large values', () => {
     })
   })
 
+  test('are not read for the heads of their members', async () => {
+    const dir = newFolder()
+    const value = bytesOf(300_000)
+    await withEngine(dir, (engine) => write(engine, [put('k', value)]))
+    const db = new Database(join(dir, 'kvist.db'))
+    db.run('DELETE FROM value_pieces')
+    db.close()
+    await withEngine(dir, async (engine) => {
+      expect(await engine.readHead(collection, 'k')).toMatchObject({ key: 'k', valueBytes: value.length })
+      expect(() => engine.read(collection, 'k')).toThrow('k')
+    })
+  })
+
   test('keep every row of the members in its page', async () => {
     const dir = newFolder()
     await withEngine(dir, async (engine) => {

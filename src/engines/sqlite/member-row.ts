@@ -1,4 +1,4 @@
-import { jsonContentType, type Member, type Value } from '../../core/member.ts'
+import { jsonContentType, type Member, type MemberHead, type Value } from '../../core/member.ts'
 import { damagedMember } from './damage.ts'
 import { crc32, crcOfText, memberChecksum } from './row-checksum.ts'
 
@@ -77,6 +77,24 @@ function checksumOf(collection: string, row: MemberRow): number {
     row.flags,
     row.largeBytes,
   )
+}
+
+/** The member of a verified row, without its value. */
+export function headOfRow(row: MemberRow): MemberHead {
+  const { key, value, revision, createdAtMs, clock, expiresAtMs, flags } = row
+  const valueBytes = row.largeBytes ?? Buffer.byteLength(value)
+  const contentType = row.contentType ?? jsonContentType
+  return {
+    key,
+    valueBytes,
+    revision,
+    createdAtMs,
+    clock,
+    node: row.node ?? '',
+    expiresAtMs,
+    contentType,
+    flags,
+  }
 }
 
 /** The member of a verified row (whose checksum does not tell a missing text from an empty one), with the value that it holds or that was read beside it. */

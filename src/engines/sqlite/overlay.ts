@@ -1,7 +1,7 @@
 import type { ExpiringRef, MemberRef, ScanPage, ScanRange } from '../../core/engine.ts'
 import { compareKeys } from '../../core/keys.ts'
 import { maxPageBytes } from '../../core/limits.ts'
-import type { Member, Tombstone } from '../../core/member.ts'
+import type { Member, MemberHead, Tombstone } from '../../core/member.ts'
 import type { StoredOrigin } from '../../core/origin.ts'
 import { damagedMember, damagedStore } from './damage.ts'
 import { findRecord, isLatest, type Memtable, overlayKeys, touchRecord } from './memtable.ts'
@@ -13,6 +13,7 @@ import {
   recordCollection,
   recordCreatedAtMs,
   recordExpiresAtMs,
+  recordHead,
   recordKey,
   recordKind,
   recordMember,
@@ -105,6 +106,18 @@ export function readMember(
   if (damage !== null) throw damagedMember(collection, key, damage)
   wideReader.verifyAbsence(collection, key)
   return null
+}
+
+/** As `readMember`, without the value. Not by the pages: it is asked for when there is no room for a large value. */
+export function readMemberHead(
+  { tables, wideReader, inTables }: Overlay,
+  collection: string,
+  key: string,
+): MemberHead | null {
+  const found = findRecord(tables, collection, key)
+  if (found === null) return inTables.has(collection) ? wideReader.readHead(collection, key) : null
+  const { chunk } = found.table
+  return recordKind(chunk, found.at) === 'put' ? recordHead(chunk, found.at, key) : null
 }
 
 /** This one will be read, or its standing will, within the turn, as others may be: see `PageReader.foresee`. */

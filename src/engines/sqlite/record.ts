@@ -1,4 +1,4 @@
-import { jsonContentType, type Member, type Tombstone } from '../../core/member.ts'
+import { jsonContentType, type Member, type MemberHead, type Tombstone } from '../../core/member.ts'
 
 /**
  * One write as it stands in the log, and in memory until the table has it.
@@ -322,6 +322,12 @@ export function recordMember(chunk: Chunk, at: number, key: string, keysOnly = f
     contentType: recordContentType(chunk, at),
     flags: chunk.view.getFloat64(at + 48, true),
   }
+}
+
+/** The member of a put, without its value. */
+export function recordHead(chunk: Chunk, at: number, key: string): MemberHead {
+  const { value: _, ...head } = recordMember(chunk, at, key, true)
+  return { ...head, valueBytes: recordBytes(chunk, at) - recordKeyBytes(chunk, at) }
 }
 
 /** The tombstone that a delete or expire record says. */

@@ -3,7 +3,7 @@ import type { ExpiringRef } from '../../core/engine.ts'
 import { compareKeys } from '../../core/keys.ts'
 import type { Change, Member, RemovalCause, Tombstone, Value } from '../../core/member.ts'
 import { damagedMember, damagedStore } from './damage.ts'
-import { type MemberRow, memberColumns, memberOfRow, verifyMemberRow } from './member-row.ts'
+import { headOfRow, type MemberRow, memberColumns, memberOfRow, verifyMemberRow } from './member-row.ts'
 import type { Standing } from './record.ts'
 import {
   crc32,
@@ -103,6 +103,10 @@ export function openReader(path: string, mapped: number): TableReader {
     read(collection, key) {
       const row = verifiedRow(collection, key)
       return row === null ? null : memberOfRow(row, valueOfRow(readValue, collection, row))
+    },
+    readHead(collection, key) {
+      const row = verifiedRow(collection, key)
+      return row === null ? null : headOfRow(row)
     },
     value: readValue,
     verifyAbsence(collection, key) {

@@ -1,5 +1,5 @@
 import type { ExpiringRef } from '../../core/engine.ts'
-import type { Change, Member, Tombstone, Value } from '../../core/member.ts'
+import type { Change, Member, MemberHead, Tombstone, Value } from '../../core/member.ts'
 import type { StoredOrigin } from '../../core/origin.ts'
 import type { Standing } from './record.ts'
 
@@ -16,6 +16,7 @@ export interface TableRange {
  */
 export interface TableReader {
   read(collection: string, key: string): Member | null
+  readHead(collection: string, key: string): MemberHead | null
   /** A large value, by the revision and the size that its member's row says. */
   value(collection: string, key: string, revision: number, bytes: number, isText: boolean): Value
   /**
