@@ -45,6 +45,15 @@ export const metricsOptions = {
   seconds: { help: 'seconds a turn lasts', ...same('1') },
 }
 
+export const largeValuesOptions = {
+  ...common,
+  rounds: { help: 'turns of each store', full: '3', quick: '1' },
+  small: { help: 'small members that are flushed', full: '1000000', quick: '100000' },
+  megabytes: { help: 'values of 1 MB in the store with large values', full: '1000', quick: '50' },
+  huge: { help: 'values of 15 MB in it', full: '20', quick: '3' },
+  seconds: { help: 'seconds that each size is read', full: '5', quick: '1' },
+}
+
 export const memcachedOptions = {
   ...common,
   rounds: { help: 'rounds, in each of which every contestant has its turn', full: '5', quick: '1' },
