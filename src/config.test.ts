@@ -12,6 +12,7 @@ const defaults: Config = {
   configFile: null,
   dialect: null,
   durability: 'full',
+  acceptDamagedLog: null,
   cacheBytes: 201_326_592,
   tombstonesMs: 7 * 24 * 3_600_000,
   idleTimeoutSeconds: 30,
@@ -74,6 +75,7 @@ const accepted: [args: string[], env: Record<string, string>, part: Partial<Conf
     { engine: 'memory', dataFolder: '/k' },
   ],
   [['--dialect', 'keys'], {}, { dialect: 'keys' }],
+  [['--accept-damaged-log', 'log-00000001:64'], {}, { acceptDamagedLog: 'log-00000001:64' }],
   [[], { KVIST_DIALECT: 'minstore', KVIST_CONFIG: 'a.ts' }, { dialect: 'minstore', configFile: 'a.ts' }],
   // Ozza's own variables, for that dialect alone, where kvist's do not say.
   [['--dialect', 'ozza'], {}, { dialect: 'ozza' }],

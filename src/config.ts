@@ -75,6 +75,16 @@ export const options = {
     default: 'full',
     help: 'full: on disk before a write is answered; relaxed: soon after',
   }),
+  acceptDamagedLog: option<string | null>({
+    ...text(
+      'FILE:OFFSET',
+      'a damage as kvist named it when it refused to start, log-00000001:64 say',
+      parseDamage,
+    ),
+    flag: 'accept-damaged-log',
+    default: null,
+    help: 'start without what lies behind this damage of the log; what is lost is kept in damaged-…',
+  }),
   cacheBytes: option({
     ...size(0, 2 ** 40),
     flag: 'cache-bytes',
@@ -286,6 +296,10 @@ function parseCollectionName(given: string): string | null {
 
 function parsePath(given: string): string | null {
   return given === '' || given.includes('\0') ? null : given
+}
+
+function parseDamage(given: string): string | null {
+  return /^log-\d{8,15}:\d{1,15}$/.test(given) ? given : null
 }
 
 function parseToken(given: string): string | null {

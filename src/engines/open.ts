@@ -9,6 +9,8 @@ export interface EngineOptions {
   /** Where SQLite keeps its files. */
   readonly dataFolder: string
   readonly durability: Durability
+  /** The damage of SQLite's log whose loss is accepted, as the refusal named it. */
+  readonly acceptDamagedLog: string | null
 }
 
 /**
@@ -22,5 +24,6 @@ export async function openEngine(
   warn: (line: string) => void,
 ): Promise<Engine> {
   if (options.engine === 'memory') return openMemory({ onCommit, firstRevision: msToStamp(nowMs) })
-  return openSqlite({ dir: options.dataFolder, durability: options.durability, onCommit, warn })
+  const { dataFolder: dir, durability, acceptDamagedLog } = options
+  return openSqlite({ dir, durability, onCommit, acceptDamagedLog, warn })
 }

@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { KvistError } from '../../core/errors.ts'
 import type { Job, JobResult } from './apply-worker.ts'
-import { makeFile } from './log.ts'
+import { makeFile } from './log-files.ts'
 import type { Memtable } from './memtable.ts'
 import { type Overlay, releaseReaders } from './overlay.ts'
 import type { Chunk } from './record.ts'
@@ -15,6 +15,8 @@ export interface SealedSegment {
   readonly path: string
   readonly lastRevision: number
   readonly memtable: Memtable
+  /** Called when the tables have it, before its file is used again. */
+  onFlushed(): void
 }
 
 export interface Applier {
@@ -150,8 +152,9 @@ export function startApplier(
   /** From here on the tables answer for these segments. A read transaction from before must not be used for that. */
   function finish(batch: readonly SealedSegment[]): void {
     releaseReaders(overlay)
-    for (const { memtable, path } of batch) {
+    for (const { memtable, path, onFlushed } of batch) {
       sealed.shift()
+      onFlushed()
       overlay.tables.splice(overlay.tables.indexOf(memtable), 1)
       for (const name of memtable.collections.keys()) overlay.inTables.add(name)
       const isStandard = memtable.chunk.bytes.length === segmentBytes

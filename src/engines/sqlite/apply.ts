@@ -4,7 +4,7 @@ import { stampToMs } from '../../core/clock.ts'
 import { damagedMember, damagedStore } from './damage.ts'
 import { enterFeed, type FeedEdits, feedEdits, leaveFeed, writeFeed } from './feed-edits.ts'
 import { inKeyOrder, type KeyOrder, type Records } from './key-order.ts'
-import { readSegment } from './log.ts'
+import { readSegmentInMemory } from './log-reader.ts'
 import { memberWriter } from './member-writer.ts'
 import { countRecord } from './memtable.ts'
 import {
@@ -67,11 +67,9 @@ interface ApplyJob {
 }
 
 function readJob(sources: readonly ApplySource[], meta: Meta): ApplyJob {
-  const segments = sources.map((source) => {
-    const segment = readSegment(source, chunkOf(Buffer.from(source.memory)), meta.storeId)
-    if (segment === null) throw new Error(`${source.path} was never begun`)
-    return segment
-  })
+  const segments = sources.map((source) =>
+    readSegmentInMemory(source, chunkOf(Buffer.from(source.memory)), meta.storeId),
+  )
   const chunks = segments.map(({ chunk }) => chunk)
   const most = segments.reduce((sum, { records }) => sum + records.length, 0)
   const records = { chunks, chunkOf: new Uint8Array(most), offsetOf: new Uint32Array(most) }
@@ -79,11 +77,13 @@ function readJob(sources: readonly ApplySource[], meta: Meta): ApplyJob {
   const counts = new Map<string, Counts>()
   let { appliedRevision: revision, clock } = meta
   let count = 0
-  for (const [i, { chunk, records: offsets }] of segments.entries()) {
+  for (const [i, { chunk, firstRevision, records: offsets }] of segments.entries()) {
     const { path, lastRevision } = sources[i]!
+    revision = Math.max(revision, firstRevision - 1)
     for (const at of offsets) {
       const place = recordPlace(chunk, at)
       if (place <= revision || place > lastRevision) continue
+      if (place > revision + 1) throw new Error(`${path} lacks revision ${revision + 1}`)
       const collection = recordCollection(chunk, at)
       const own = collections.get(collection)
       if (own === undefined) collections.set(collection, [count])

@@ -16,6 +16,7 @@ import { readFault } from './damage.ts'
 import { frameHeaderBytes } from './log.ts'
 import {
   appendFrame,
+  closeLog,
   type LogWriter,
   maxSegments,
   openLogWriter,
@@ -115,7 +116,7 @@ const relaxedSyncMs = 1000
 export function startCommitter(options: CommitterOptions): Committer {
   const pipeline = newPipeline(options)
   const idleTimer = setInterval(() => flushIdle(pipeline), idleMs)
-  const syncTimer = setInterval(() => syncRelaxed(pipeline.log), relaxedSyncMs)
+  const syncTimer = setInterval(() => syncRelaxed(pipeline.log).catch(() => {}), relaxedSyncMs)
   idleTimer.unref()
   syncTimer.unref()
   return {
@@ -126,8 +127,7 @@ export function startCommitter(options: CommitterOptions): Committer {
       clearInterval(idleTimer)
       clearInterval(syncTimer)
       while (pipeline.draining !== null) await pipeline.draining
-      rotate(pipeline.log, pipeline.lastRevision)
-      await pipeline.log.pendingSyncs.catch(() => {})
+      await closeLog(pipeline.log, pipeline.lastRevision)
     },
     lastRevision: () => pipeline.lastRevision,
     stats: pipeline.stats,

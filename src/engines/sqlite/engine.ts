@@ -4,13 +4,15 @@ import { hybridClock, stampToMs } from '../../core/clock.ts'
 import type { Durability, Engine, OnCommit } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
 import { hasSeen } from '../revision-cursor.ts'
+import { cutDamagedLog, cutTornTail } from './accept-damage.ts'
 import { type Applier, segmentsPerJob, startApplier } from './applier.ts'
 import { type Committer, startCommitter } from './committer.ts'
 import { readFault } from './damage.ts'
 import { changesAfter } from './feed.ts'
 import { lockFolder } from './lock.ts'
-import { DamagedLog, type LoadedSegment, listSegments, loadLog, syncFolder } from './log.ts'
-import { addStoredRecord, countRecord, memtable } from './memtable.ts'
+import { listSegments, syncFolder } from './log-files.ts'
+import { type LoadedSegment, RefusedLog } from './log-reader.ts'
+import { addStoredRecord, countRecord, type Memtable, memtable } from './memtable.ts'
 import {
   closeReaders,
   expiringMembers,
@@ -24,7 +26,8 @@ import {
   scanMembers,
 } from './overlay.ts'
 import { recordClock, recordCollection, recordPlace } from './record.ts'
-import { type Counts, RefusedFile, readStart } from './table.ts'
+import { damageMessage, damageName, type Recovery, readLog, type TornTail } from './recovery.ts'
+import { type Counts, type Meta, noteLostRevisions, RefusedFile, readStart } from './table.ts'
 
 /**
  * The embedded engine: the log is the truth, the tables are an index of it (docs/design/engine-sqlite.md).
@@ -33,7 +36,7 @@ import { type Counts, RefusedFile, readStart } from './table.ts'
  * way from the beginning of a feed some of whose tombstones are forgotten (revision-cursor.ts).
  *
  * A data folder holds `kvist.db` (SQLite, with its -wal and -shm), `log-…` (what the tables may not have yet),
- * `spare-…` (files for the log to use again) and `lock`.
+ * `spare-…` (files for the log to use again), `damaged-…` (what `acceptDamagedLog` took out of the log) and `lock`.
  */
 export interface SqliteOptions {
   readonly dir: string
@@ -41,6 +44,8 @@ export interface SqliteOptions {
   readonly onCommit: OnCommit
   /** Size of a segment of the log; smaller ones, applied as soon as they are full, make tests meet its edges. */
   readonly segmentBytes?: number
+  /** The damage of the log whose loss is accepted, as the refusal named it. */
+  readonly acceptDamagedLog?: string | null
   /** Receives lines for the operator: what was repaired, passed over or cut. */
   readonly warn?: (line: string) => void
 }
@@ -60,7 +65,7 @@ export async function openSqlite(options: SqliteOptions): Promise<SqliteEngine> 
     return await open(options, lock.release)
   } catch (error) {
     lock.release()
-    throw error instanceof DamagedLog ? new RefusedFile(error.message) : error
+    throw error instanceof RefusedLog ? new RefusedFile(error.message) : error
   }
 }
 
@@ -80,27 +85,23 @@ async function open(options: SqliteOptions, releaseLock: () => void): Promise<Sq
     throw new RefusedFile(`${dbPath} is missing, but there is a log: put it back, or move the log away`)
   }
   const { meta, counts, membersRoot, damage } = readStart(dbPath, options.warn)
-  const loaded = loadLog(segments, meta.storeId, meta.appliedRevision)
+  const log = recoverLog(options, dbPath, meta)
   const overlay = openOverlay(dbPath, membersRoot, counts.keys())
   const clock = hybridClock()
   clock.observe(meta.clock)
-  let lastRevision = meta.appliedRevision
   const applier = startApplier(
     dbPath,
     overlay,
     segmentBytes,
     segmentBytes < defaultSegmentBytes ? 1 : segmentsPerJob,
   )
-  removeLeftovers(dir, loaded)
-  for (const segment of loaded.filter(({ records }) => records.length > 0)) {
-    replay(segment, overlay, counts, clock.observe)
-    lastRevision = recordPlace(segment.chunk, segment.records[segment.records.length - 1]!)
-    applier.add({
-      number: segment.number,
-      path: segment.path,
-      lastRevision,
-      memtable: overlay.tables.at(-1)!,
-    })
+  removeLeftovers(dir, log.segments)
+  for (const segment of log.segments.filter(({ records }) => records.length > 0)) {
+    const { number, path, chunk, records } = segment
+    const memtable = replay(segment, counts, clock.observe)
+    overlay.tables.push(memtable)
+    const lastRevision = recordPlace(chunk, records[records.length - 1]!)
+    applier.add({ number, path, lastRevision, memtable, onFlushed() {} })
   }
 
   const committer = startCommitter({
@@ -114,8 +115,8 @@ async function open(options: SqliteOptions, releaseLock: () => void): Promise<Sq
     counts,
     clock,
     onCommit,
-    lastRevision,
-    lastSegment: segments.at(-1)?.number ?? 0,
+    lastRevision: log.lastRevision,
+    lastSegment: log.highestNumber,
   })
   if (damage === undefined) applier.check().then((found) => noteDamage(overlay, dbPath, found, options.warn))
   else noteDamage(overlay, dbPath, damage, options.warn)
@@ -135,6 +136,57 @@ function noteDamage(
   )
 }
 
+/** What the log adds to the tables. */
+interface Tail {
+  readonly segments: readonly LoadedSegment[]
+  /** The last revision that was given out. */
+  readonly lastRevision: number
+  readonly highestNumber: number
+}
+
+/** Reads the log, and makes it end where what counts of it ends. Throws RefusedFile for damage that was not accepted. */
+function recoverLog(options: SqliteOptions, dbPath: string, meta: Meta): Tail {
+  const { dir, acceptDamagedLog = null, warn = () => {} } = options
+  const before = readLog(dir, meta)
+  if (before.damage === null && acceptDamagedLog !== null) {
+    warn('--accept-damaged-log is not needed: the log is not damaged')
+  }
+  const log = before.damage === null ? before : acceptDamage(options, dbPath, meta, before)
+  for (const line of log.harmless) warn(line)
+  if (log.torn !== null) cutTorn(log, log.torn, dbPath, warn)
+  const given = Math.max(log.lastRevision, meta.lostRevisions.at(-1)?.last ?? 0)
+  const isCut = before.damage !== null || (log.torn?.frames ?? 0) > 0
+  return { ...log, lastRevision: isCut ? Math.max(given, before.highestRevision) : given }
+}
+
+/** Cuts the log where it is damaged, if that is the damage that the operator accepts. */
+function acceptDamage(options: SqliteOptions, dbPath: string, meta: Meta, log: Recovery): Recovery {
+  const { dir, acceptDamagedLog, warn = () => {} } = options
+  const damage = log.damage!
+  const name = damageName(damage)
+  if (name !== acceptDamagedLog) throw new RefusedFile(damageMessage(damage))
+  noteLost(dbPath, damage.firstLost, log.highestRevision)
+  cutDamagedLog(damage, log.useless)
+  warn(
+    `the damage ${name} is accepted: revisions from ${damage.firstLost} on are lost, and kept in damaged-…`,
+  )
+  const left = readLog(dir, meta)
+  if (left.damage !== null) throw new RefusedFile(damageMessage(left.damage))
+  return left
+}
+
+function cutTorn(log: Recovery, torn: TornTail, dbPath: string, warn: (line: string) => void): void {
+  const { path, offset, bytes, frames } = torn
+  warn(`${path} ends with a write that did not finish: ${bytes} bytes were cut at byte ${offset}`)
+  if (frames === 0) return
+  noteLost(dbPath, log.lastRevision + 1, log.highestRevision)
+  cutTornTail(torn)
+}
+
+function noteLost(dbPath: string, first: number, last: number): void {
+  if (first <= last) noteLostRevisions(dbPath, { first, last })
+}
+
 /** Files without a record that counts, and spare ones of a run before. */
 function removeLeftovers(dir: string, loaded: readonly LoadedSegment[]): void {
   const needed = new Set(loaded.filter(({ records }) => records.length > 0).map(({ path }) => path))
@@ -144,17 +196,16 @@ function removeLeftovers(dir: string, loaded: readonly LoadedSegment[]): void {
 
 function replay(
   segment: LoadedSegment,
-  overlay: Overlay,
   counts: Map<string, Counts>,
   observe: (stamp: number) => void,
-): void {
+): Memtable {
   const table = memtable(segment.chunk)
   for (const at of segment.records) {
     addStoredRecord(table, at)
     countRecord(counts, recordCollection(segment.chunk, at), segment.chunk, at)
     observe(recordClock(segment.chunk, at))
   }
-  overlay.tables.push(table)
+  return table
 }
 
 function engineOf(

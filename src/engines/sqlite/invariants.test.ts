@@ -26,9 +26,9 @@ import type { Engine } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
 import { type Committed, keyOf, revisionOf } from '../../core/member.ts'
 import { applySegments, checkpointWaitMs } from './apply.ts'
-import { listSegments, loadLog } from './log.ts'
 import { maxSegments } from './log-writer.ts'
 import { recordRevision } from './record.ts'
+import { readLog } from './recovery.ts'
 import { openForWriting, readMeta } from './table.ts'
 
 /** What must hold at every moment, also after `kill -9`: the five promises of docs/design/engine-sqlite.md. */
@@ -141,7 +141,7 @@ describe('1: what was acknowledged is in the log or in the tables', () => {
     const path = join(killed, 'kvist.db')
     const db = openForWriting(path)
     const seen = new Database(path, { readonly: true })
-    const log = loadLog(listSegments(killed), readMeta(db).storeId, 0)
+    const log = readLog(killed, readMeta(db)).segments
     for (const segment of log) {
       const lastRevision = recordRevision(segment.chunk, segment.records.at(-1)!)
       // A transaction that fails at its end leaves neither rows nor the revision.

@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test'
 import { type Random, random, seedOfRun } from '../../../test/support/random.ts'
 import { inKeyOrder, type Records } from './key-order.ts'
-import { newChunk } from './log.ts'
+import { newChunk } from './log-files.ts'
 import { encodeRecord, recordKey } from './record.ts'
 
 function recordsOf(keys: readonly string[], chunkCount: number): Records {

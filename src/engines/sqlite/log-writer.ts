@@ -6,12 +6,12 @@ import {
   acceptFrame,
   createSegment,
   cutFrame,
-  newChunk,
   type Segment,
   segmentHeaderBytes,
   syncSegment,
   writeFrame,
 } from './log.ts'
+import { newChunk } from './log-files.ts'
 import { type Memtable, memtable } from './memtable.ts'
 import type { Overlay } from './overlay.ts'
 
@@ -27,10 +27,10 @@ export interface LogWriter {
   readonly options: LogWriterOptions
   active: ActiveSegment | null
   lastSegment: number
-  /** The active segment has frames that no sync covers yet. */
-  isUnsynced: boolean
-  /** Syncs of relaxed commits under way; rejects when one of them failed. */
-  pendingSyncs: Promise<void>
+  /** Rotated segments that may have frames that are not on disk, the oldest first; their files are open. */
+  readonly unsynced: Segment[]
+  /** The last run of `syncRelaxed`. */
+  syncing: Promise<void>
 }
 
 export interface LogWriterOptions {
@@ -61,8 +61,8 @@ export function openLogWriter(options: LogWriterOptions): LogWriter {
     options,
     active: null,
     lastSegment: options.lastSegment,
-    isUnsynced: false,
-    pendingSyncs: Promise.resolve(),
+    unsynced: [],
+    syncing: Promise.resolve(),
   }
 }
 
@@ -75,7 +75,7 @@ export async function segmentWithRoom(
   if (log.active !== null && isFull(log.active, bytes)) rotate(log, lastRevision)
   if (log.active === null) {
     await roomForSegment(log.options.applier)
-    await earlierSyncs(log)
+    if (log.unsynced.length > 0) await syncRelaxed(log)
     log.active = await openSegment(log, bytes, lastRevision)
     log.options.overlay.tables.push(log.active.memtable)
   }
@@ -95,15 +95,6 @@ async function roomForSegment(applier: Applier): Promise<void> {
     if (failure !== null) throw failure
     if (Date.now() > giveUpAtMs) throw new KvistError('busy', 'the disk cannot keep up with the writes')
     await Promise.race([applier.progress(), Bun.sleep(1000)])
-  }
-}
-
-async function earlierSyncs(log: LogWriter): Promise<void> {
-  try {
-    await log.pendingSyncs
-  } catch (error) {
-    log.pendingSyncs = Promise.resolve()
-    throw error
   }
 }
 
@@ -127,8 +118,8 @@ async function openSegment(log: LogWriter, bytes: number, lastRevision: number):
 }
 
 /**
- * Writes the records that are staged in the active segment as one frame, and syncs them unless nobody asked for that.
- * When it fails the frame is undone and the segment rotated.
+ * Writes the records that are staged in the active segment as one frame, and syncs it when a commit of it is to be
+ * durable. When that fails the frame is undone and the segment rotated.
  */
 export async function appendFrame(
   log: LogWriter,
@@ -138,10 +129,9 @@ export async function appendFrame(
   lastRevision: number,
 ): Promise<void> {
   try {
-    const crc = writeFrame(segment, recordsEnd)
-    if (isDurable) await timedSync(log, segment)
-    else log.isUnsynced = true
-    acceptFrame(segment, recordsEnd, crc)
+    writeFrame(segment, recordsEnd, lastRevision + 1)
+    if (isDurable) await timedSync(log, segment, recordsEnd)
+    acceptFrame(segment, recordsEnd)
   } catch (error) {
     cutFrame(segment)
     rotate(log, lastRevision)
@@ -149,9 +139,9 @@ export async function appendFrame(
   }
 }
 
-async function timedSync(log: LogWriter, segment: Segment): Promise<void> {
+async function timedSync(log: LogWriter, segment: Segment, end: number): Promise<void> {
   const startedMs = performance.now()
-  await syncSegment(segment)
+  await syncSegment(segment, end)
   observe(log.options.syncSeconds, (performance.now() - startedMs) / 1000)
 }
 
@@ -168,21 +158,41 @@ export function rotate(log: LogWriter, lastRevision: number): void {
     rmSync(path, { force: true })
     return
   }
-  if (log.isUnsynced) log.pendingSyncs = log.pendingSyncs.then(() => timedSync(log, segment))
-  log.isUnsynced = false
-  log.pendingSyncs = log.pendingSyncs.finally(() => closeSync(segment.fd))
-  log.pendingSyncs.catch(() => {})
-  applier.add({ number, path, lastRevision, memtable })
+  log.unsynced.push(segment)
+  syncRelaxed(log).catch(() => {})
+  const onFlushed = () => {
+    segment.isFlushed = true
+  }
+  applier.add({ number, path, lastRevision, memtable, onFlushed })
 }
 
-/** Starts a sync of the relaxed commits that no sync covers yet; one that fails is tried again by the next call. */
-export function syncRelaxed(log: LogWriter): void {
-  if (!log.isUnsynced || log.active === null) return
-  const { segment } = log.active
-  log.isUnsynced = false
-  log.pendingSyncs = log.pendingSyncs
-    .then(() => timedSync(log, segment))
-    .catch(() => {
-      log.isUnsynced = true
-    })
+/**
+ * Syncs what relaxed commits left to be synced, the oldest segment first; then closes those that are rotated. Rejects
+ * when a sync fails; the next call tries again.
+ */
+export function syncRelaxed(log: LogWriter): Promise<void> {
+  log.syncing = log.syncing.catch(() => {}).then(() => syncInOrder(log))
+  return log.syncing
+}
+
+async function syncInOrder(log: LogWriter): Promise<void> {
+  while (log.unsynced.length > 0) {
+    const segment = log.unsynced[0]!
+    if (isBehind(segment)) await timedSync(log, segment, segment.end)
+    log.unsynced.shift()
+    closeSync(segment.fd)
+  }
+  const active = log.active?.segment
+  if (active !== undefined && isBehind(active)) await timedSync(log, active, active.end)
+}
+
+function isBehind({ syncedEnd, end, isFlushed }: Segment): boolean {
+  return syncedEnd < end && !isFlushed
+}
+
+/** Rotates, tries once more to sync what is left, and closes the files. */
+export async function closeLog(log: LogWriter, lastRevision: number): Promise<void> {
+  rotate(log, lastRevision)
+  await syncRelaxed(log).catch(() => {})
+  for (const segment of log.unsynced.splice(0)) closeSync(segment.fd)
 }

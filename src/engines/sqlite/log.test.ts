@@ -1,10 +1,8 @@
 import { afterEach, expect, mock, spyOn, test } from 'bun:test'
 import * as fs from 'node:fs'
-import { readFileSync, statSync, writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import {
-  appliedRevision,
-  dataOf,
   faultOf,
   holdTables,
   killedCopy,
@@ -15,9 +13,12 @@ import {
   withEngine,
 } from '../../../test/support/engine.ts'
 import { feedOf, put, remove, valuesOf, write } from '../../../test/support/engine-writes.ts'
+import type { KvistError } from '../../core/errors.ts'
 import { type Committed, keyOf } from '../../core/member.ts'
-import { frameHeaderBytes, listSegments, loadLog, loadSegment, segmentHeaderBytes } from './log.ts'
-import { recordKey } from './record.ts'
+import { frameAt, frameHeaderBytes, headerAt, saltBytes, segmentHeaderBytes } from './log.ts'
+import { type LoadedSegment, readSegmentInMemory } from './log-reader.ts'
+import { chunkOf, recordKey } from './record.ts'
+import { readLog } from './recovery.ts'
 
 /** The real ones, while a test puts a faulty one in their place. */
 const { fdatasync, writeSync } = fs
@@ -38,14 +39,26 @@ function frameBounds(bytes: Buffer): number[] {
   const bounds = [segmentHeaderBytes]
   for (;;) {
     const at = bounds[bounds.length - 1]!
-    const length = bytes.readUInt32LE(at)
-    if (length === 0) return bounds
-    bounds.push(at + frameHeaderBytes + length)
+    const salt = bytes.subarray(headerAt.salt, headerAt.salt + saltBytes)
+    if (!bytes.subarray(at, at + saltBytes).equals(salt)) return bounds
+    bounds.push(at + frameHeaderBytes + bytes.readUInt32LE(at + frameAt.length))
   }
 }
 
-function storeIdOf(segment: Buffer): string {
-  return segment.toString('latin1', 32, 48)
+function segmentAt(path: string, bytes: Buffer): LoadedSegment {
+  const storeId = bytes.toString('latin1', headerAt.storeId, headerAt.storeId + 16)
+  return readSegmentInMemory({ path, number: Number(path.slice(-8)) }, chunkOf(bytes), storeId)
+}
+
+/** The segments of a folder whose tables have nothing of them. */
+function segmentsOf(dir: string): readonly LoadedSegment[] {
+  const bytes = readFileSync(logFiles(dir)[0]!)
+  const storeId = bytes.toString('latin1', headerAt.storeId, headerAt.storeId + 16)
+  return readLog(dir, { storeId, appliedRevision: 0, lostRevisions: [] }).segments
+}
+
+function keysOf({ chunk, records }: LoadedSegment): string[] {
+  return records.map((at) => recordKey(chunk, at))
 }
 
 /** A log of two commits and a third of several members; its path, bytes and frames. */
@@ -74,28 +87,25 @@ const tails: readonly ((bytes: Buffer, cut: number) => Buffer)[] = [
 ]
 
 test('a frame that was cut at any byte is no frame, and those before it stay', async () => {
-  const { path, bytes, bounds } = await smallLog()
+  const { dir, path, bytes, bounds } = await smallLog()
   expect(bounds).toHaveLength(4)
-  const segment = { number: 1, path }
   for (let cut = bounds[2]!; cut < bounds[3]!; cut++) {
     for (const tail of tails) {
       writeFileSync(path, tail(bytes, cut))
-      const [loaded] = loadLog([segment], storeIdOf(bytes), 0)
-      expect(loaded!.end).toBe(bounds[2]!)
-      expect(loaded!.records.map((at) => recordKey(loaded!.chunk, at))).toEqual(['first', 'second', 'first'])
+      expect(segmentsOf(dir).flatMap(keysOf)).toEqual(['first', 'second', 'first'])
     }
   }
   writeFileSync(path, bytes)
-  expect(loadLog([segment], storeIdOf(bytes), 0)[0]!.records).toHaveLength(7)
+  expect(segmentsOf(dir)[0]!.records).toHaveLength(7)
 })
 
-test('a frame with any byte changed is no frame', async () => {
-  const { path, bytes, bounds } = await smallLog()
+test('a last frame with any byte changed is no frame', async () => {
+  const { dir, path, bytes, bounds } = await smallLog()
   for (let at = bounds[2]!; at < bounds[3]!; at++) {
     const changed = Buffer.from(bytes)
     changed[at]! ^= 1 << (at % 8)
     writeFileSync(path, changed)
-    expect(loadLog([{ number: 1, path }], storeIdOf(bytes), 0)[0]!.end).toBe(bounds[2]!)
+    expect(segmentsOf(dir).flatMap(keysOf)).toEqual(['first', 'second', 'first'])
   }
 })
 
@@ -148,11 +158,12 @@ test('what an earlier life of a file left in it never comes back', async () => {
         keys.push(key)
         const path = logFiles(dir).at(-1)!
         const bytes = readFileSync(path)
-        const loaded = loadSegment({ number: Number(path.slice(-8)), path }, storeIdOf(bytes))!
-        const read = loaded.records.map((at) => recordKey(loaded.chunk, at))
+        const loaded = segmentAt(path, bytes)
+        const read = keysOf(loaded)
         expect(read).toEqual(keys.slice(keys.length - read.length))
         // What stands behind the end is a frame, as whole as it was written.
-        const stale = bytes.subarray(loaded.end + frameHeaderBytes, loaded.end + frameHeaderBytes + 300)
+        const end = loaded.runs.at(-1)!.end + frameHeaderBytes
+        const stale = bytes.subarray(end, end + 300)
         if (read.length === 5 && stale.includes(value)) found++
         if (keys.length === 3000) throw new Error('no file was used again')
       }
@@ -213,6 +224,56 @@ function failNextCut(): void {
     return real(...args)
   }) as typeof writeSync)
 }
+
+test('calls that the system asks to repeat are repeated', async () => {
+  const dir = newFolder()
+  await withEngine(dir, async (engine) => {
+    await write(engine, [put('a')])
+    for (const code of ['EINTR', 'EAGAIN']) {
+      failSync(code)
+      await write(engine, [put(code)])
+      failWrite(code)
+      await write(engine, [put(`${code} of a write`)])
+    }
+    expect(Object.keys(await valuesOf(engine))).toHaveLength(5)
+    // Not for ever: a disk that says nothing else has failed.
+    replaceSync((_fd, done) => done(Object.assign(new Error('EINTR: again'), { code: 'EINTR' })), 'always')
+    expect((await faultOf(write(engine, [put('b')]))).code).toBe('storage_failed')
+  })
+})
+
+/** Lets the next write to a file fail. */
+function failWrite(code: string): void {
+  spyOn(fs, 'writeSync').mockImplementationOnce(() => {
+    throw Object.assign(new Error(`${code}: it failed`), { code })
+  })
+}
+
+test('what a failed sync of relaxed commits lost is written again', async () => {
+  const dir = newFolder()
+  await withEngine(
+    dir,
+    async (engine) => {
+      const held = holdTables(dir)
+      const filling = JSON.stringify('x'.repeat(2000))
+      await write(engine, [put('a', filling)], { durability: 'relaxed' })
+      // The system drops what it could not bring to disk, and takes it for done.
+      replaceSync((fd, done) => {
+        writeSync(fd, Buffer.alloc(3000), 0, 3000, segmentHeaderBytes)
+        done(Object.assign(new Error('EIO: it failed'), { code: 'EIO' }))
+      }, 'once')
+      const later = write(engine, [put('b', filling)])
+      await later.catch((error: KvistError) => expect(error.code).toBe('storage_failed'))
+      await write(engine, [put('b', filling)])
+      const copy = killedCopy(dir)
+      held.release()
+      await withEngine(copy, async (again) => {
+        expect(Object.keys(await valuesOf(again))).toEqual(['a', 'b'])
+      })
+    },
+    { segmentBytes: 4096 },
+  )
+})
 
 test('a disk that has no room is named as such', async () => {
   const dir = newFolder()
@@ -290,87 +351,3 @@ test('folders that are made for a store are made safe with it', async () => {
     expect(synced).toContain(join(parent, 'a', 'b'))
   })
 })
-
-/** A log of several segments that the tables have nothing of. */
-async function longLog(): Promise<string> {
-  const dir = newFolder()
-  return withEngine(
-    dir,
-    async (engine) => {
-      const held = holdTables(dir)
-      try {
-        let i = 0
-        while (logFiles(dir).length < 3) await write(engine, [put(`k${i++}`, '"value"')])
-        await write(engine, [put('last')])
-        expect(appliedRevision(dir)).toBe(0)
-        return killedCopy(dir)
-      } finally {
-        held.release()
-      }
-    },
-    { segmentBytes: 1024 },
-  )
-}
-
-test('a log of several segments is read whole', async () => {
-  const dir = await longLog()
-  const { length } = loadLog(listSegments(dir), storeIdOf(readFileSync(logFiles(dir)[0]!)), 0).flatMap(
-    ({ records }) => records,
-  )
-  await withEngine(dir, async (engine) => expect(Object.keys(await valuesOf(engine))).toHaveLength(length))
-})
-
-test('a log with a part missing or cut short in the middle is refused, and left as it is', async () => {
-  const whole = await longLog()
-  for (const harm of [
-    (path: string) => fs.rmSync(path),
-    (path: string) => fs.truncateSync(path, statSync(path).size - 600),
-    (path: string) => fs.truncateSync(path, 0),
-    (path: string) => flip(path, segmentHeaderBytes + 20),
-  ]) {
-    for (const number of [0, 1]) {
-      const dir = killedCopy(whole)
-      harm(logFiles(dir)[number]!)
-      const before = dataOf(dir)
-      const message = await refusalOf(dir)
-      expect(message).toMatch(/^the log is damaged: revisions \d+ to \d+ are missing$/)
-      expect(dataOf(dir)).toEqual(before)
-    }
-  }
-})
-
-test('a log file whose header is damaged is refused, the last one too', async () => {
-  const whole = await longLog()
-  for (const number of [0, 1, 2]) {
-    for (const at of [0, 7, 13, 17, 25, 40, 63]) {
-      const dir = killedCopy(whole)
-      flip(logFiles(dir)[number]!, at)
-      const before = dataOf(dir)
-      expect(await refusalOf(dir)).toMatch(
-        /log-0000000\d is damaged: it does not begin as a part of the log does$/,
-      )
-      expect(dataOf(dir)).toEqual(before)
-    }
-  }
-})
-
-function flip(path: string, at: number): void {
-  const bytes = readFileSync(path)
-  bytes[at]! ^= 0x10
-  writeFileSync(path, bytes)
-}
-
-/** Why a folder is refused: one line for the operator. */
-async function refusalOf(dir: string): Promise<string> {
-  const error = await openAt(dir).then(
-    async (engine) => {
-      await engine.close()
-      return null
-    },
-    (reason: unknown) => reason,
-  )
-  if (!(error instanceof Error)) throw new Error(`${dir} was opened`)
-  expect(error.constructor.name).toBe('RefusedFile')
-  expect(error.message).not.toContain('\n')
-  return error.message
-}

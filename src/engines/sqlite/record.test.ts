@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { newChunk } from './log.ts'
+import { newChunk } from './log-files.ts'
 import { encodeRecord, recordCollection } from './record.ts'
 
 test('each record has the name of its own collection, whatever the one that was looked at before', () => {

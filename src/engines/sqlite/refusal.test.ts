@@ -23,7 +23,7 @@ import {
   withEngine,
 } from '../../../test/support/engine.ts'
 import { put, valuesOf, write } from '../../../test/support/engine-writes.ts'
-import { logFormat } from './log.ts'
+import { headerAt, logFormat, segmentHeaderBytes } from './log.ts'
 import { tableFormat } from './schema.ts'
 import { RefusedFile } from './table.ts'
 
@@ -91,12 +91,18 @@ test('tables of an older format are refused', async () => {
   )
 })
 
+/** Has a segment say that it is of another format, as a kvist that writes that one would. */
+function setLogFormat(path: string, format: number): void {
+  const bytes = readFileSync(path)
+  bytes.writeUInt32LE(format, headerAt.format)
+  bytes.writeUInt32LE(0, headerAt.crc)
+  bytes.writeUInt32LE(Bun.hash.crc32(bytes.subarray(0, segmentHeaderBytes)), headerAt.crc)
+  writeFileSync(path, bytes)
+}
+
 test('a log of an older format is refused', async () => {
   const dir = await filledFolder()
-  const [path] = logFiles(dir)
-  const bytes = readFileSync(path!)
-  bytes.writeUInt32LE(1, 8)
-  writeFileSync(path!, bytes)
+  setLogFormat(logFiles(dir)[0]!, 1)
   expect(await refusalOf(dir)).toMatch(
     /log-\d+ has format 1; this kvist reads \d+: use the kvist that wrote it$/,
   )
@@ -106,9 +112,7 @@ test('a log of a newer format is refused', async () => {
   const dir = await filledFolder()
   const [path] = logFiles(dir)
   const bytes = readFileSync(path!)
-  const newer = Buffer.from(bytes)
-  newer.writeUInt32LE(logFormat + 1, 8)
-  writeFileSync(path!, newer)
+  setLogFormat(path!, logFormat + 1)
   expect(await refusalOf(dir)).toMatch(
     /log-\d+ has format \d+; this kvist reads up to \d+: use a newer kvist$/,
   )

@@ -1,7 +1,7 @@
 import { Database } from 'bun:sqlite'
 import { formatRefusal } from './format.ts'
 import { collectionChecksum, metaChecksum } from './row-checksum.ts'
-import { applicationId, createSchema, tableFormat } from './schema.ts'
+import { applicationId, createSchema, tableFormat, writeMeta } from './schema.ts'
 import { checkTables } from './table-check.ts'
 import { isUpgradable, upgradeTables } from './upgrade.ts'
 
@@ -14,6 +14,14 @@ export interface Meta {
   readonly appliedRevision: number
   /** The largest clock stamp up to the applied revision. */
   readonly clock: number
+  /** Revisions that were given out and lost with a part of the log, in order. */
+  readonly lostRevisions: readonly RevisionRange[]
+}
+
+/** From the first to the last, both included. */
+export interface RevisionRange {
+  readonly first: number
+  readonly last: number
 }
 
 /** A file that kvist cannot or must not open; the message says why in one line. */
@@ -142,11 +150,19 @@ export function readMeta(db: Database): Meta {
     nodeId: text('node_id'),
     appliedRevision: number('flushed_revision'),
     clock: number('clock'),
+    lostRevisions: JSON.parse(String(values.get('lost_revisions') ?? '[]')) as RevisionRange[],
   }
 }
 
 function damagedFile(db: Database, what: string): RefusedFile {
   return new RefusedFile(`${db.filename} is damaged: ${what}`)
+}
+
+/** Notes that these revisions are lost, so that none of them is given out again. */
+export function noteLostRevisions(path: string, { first, last }: RevisionRange): void {
+  using db = openForWriting(path)
+  const known = readMeta(db).lostRevisions.filter((range) => range.last < first)
+  writeMeta(db, 'lost_revisions', JSON.stringify([...known, { first, last }]))
 }
 
 export interface Counts {

@@ -1,0 +1,68 @@
+import {
+  closeSync,
+  copyFileSync,
+  existsSync,
+  fdatasyncSync,
+  fstatSync,
+  fsyncSync,
+  openSync,
+  renameSync,
+} from 'node:fs'
+import { dirname, join } from 'node:path'
+import { segmentHeaderBytes } from './log.ts'
+import { listSegments, type SegmentInfo, syncFolder, writeFully } from './log-files.ts'
+import type { Damage, TornTail } from './recovery.ts'
+
+/**
+ * Makes the log end where damage begins. Nothing is destroyed: what stood there is kept in files `damaged-…`, which no
+ * start reads; so is what stood in `useless` segments, without which the rest would not be seen to be whole. Call it when
+ * the tables know which revisions are lost. A process that ends in the middle leaves the same damage, or a torn write in
+ * its place.
+ */
+export function cutDamagedLog({ path, number, offset }: Damage, useless: readonly SegmentInfo[]): void {
+  const dir = dirname(path)
+  const isWholeFile = offset < segmentHeaderBytes
+  if (!isWholeFile) copySafely(path, damagedPath(dir, number))
+  for (const segment of useless) renameSync(segment.path, damagedPath(dir, segment.number))
+  syncFolder(dir)
+  // The last first: what is left is a beginning of the log at every moment.
+  for (const segment of listSegments(dir).toReversed()) {
+    if (segment.number < number || (segment.number === number && !isWholeFile)) continue
+    renameSync(segment.path, damagedPath(dir, segment.number))
+  }
+  syncFolder(dir)
+  if (!isWholeFile) zeroFrom(path, offset)
+}
+
+/** Makes the log end where a torn write begins, so that whole frames behind it are not read again. */
+export function cutTornTail({ path, offset }: TornTail): void {
+  zeroFrom(path, offset)
+}
+
+function damagedPath(dir: string, number: number): string {
+  const name = `damaged-${String(number).padStart(8, '0')}`
+  for (let copy = 1; ; copy++) {
+    const path = join(dir, copy === 1 ? name : `${name}-${copy}`)
+    if (!existsSync(path)) return path
+  }
+}
+
+function copySafely(from: string, to: string): void {
+  copyFileSync(from, to)
+  const fd = openSync(to, 'r')
+  try {
+    fsyncSync(fd)
+  } finally {
+    closeSync(fd)
+  }
+}
+
+function zeroFrom(path: string, offset: number): void {
+  const fd = openSync(path, 'r+')
+  try {
+    writeFully(fd, new Uint8Array(fstatSync(fd).size - offset), offset)
+    fdatasyncSync(fd)
+  } finally {
+    closeSync(fd)
+  }
+}
