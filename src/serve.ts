@@ -10,6 +10,7 @@ import { healthRoutes } from './http/health.ts'
 import type { Observe } from './http/instrumented.ts'
 import { metricsRoutes } from './http/metrics.ts'
 import { openApiRoutes } from './http/openapi.ts'
+import { rootRoute } from './http/root.ts'
 import type { Route } from './http/route.ts'
 import { listen } from './http/server.ts'
 import { v1Routes } from './http/v1/routes.ts'
@@ -74,6 +75,7 @@ export async function serve(config: Config): Promise<Running> {
         ...(memcached === null ? {} : { memcached: memcached.counts }),
       })
     const routes: Route[] = [
+      rootRoute(version),
       ...v1Routes(db, watches),
       ...healthRoutes(() => ready),
       ...metricsRoutes(expose),
@@ -178,7 +180,8 @@ function memcachedPort(
 
 function announce(log: Log, config: Config, url: string, memcached: MemcachedServer | null): void {
   const isInMemory = config.engine === 'memory'
-  log.info(`kvist serves ${url}${isInMemory ? ' from memory: nothing is kept on disk' : ''}`, {
+  const store = isInMemory ? ' from memory: nothing is kept on disk' : ''
+  log.info(`kvist serves ${url}/v1, with its docs at ${url}/docs${store}`, {
     url,
     ...(isInMemory ? { engine: config.engine } : { data: config.dataFolder, durability: config.durability }),
     ...(memcached === null ? {} : { memcached: memcached.address }),

@@ -19,6 +19,7 @@ function namesOf(access: Route['access']): string[] {
 test('only these are open: health, the pages of the API, and what browsers ask before they send', () => {
   expect(namesOf('open').toSorted()).toEqual(
     [
+      'GET /',
       'GET /healthz',
       'GET /readyz',
       'GET /docs',

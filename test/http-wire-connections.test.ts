@@ -95,7 +95,7 @@ describe('requests one behind the other', () => {
     const head = requestBytes('HEAD', '/v1/stream', { headers: { Accept: 'application/x-ndjson' } })
     const imported = chunkedRequest('POST', '/v1/stream', lines, { headers: type })
     wire.write(Buffer.concat([imported, list, get, head, list, get]))
-    expect(await bodyOf(wire)).toBe('{"stored":3000,"failed":[]}')
+    expect(await bodyOf(wire)).toBe('{"stored":3000,"failed":[]}\n')
     for (const withHead of [false, true]) {
       if (withHead) expect((await wire.answer('HEAD')).status).toBe(200)
       const { body, framing } = await wire.answer()

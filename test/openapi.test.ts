@@ -144,6 +144,8 @@ const everywhere = [
   'content-length',
   'transfer-encoding',
   'date',
+  'cache-control',
+  'vary',
   'content-security-policy',
   'cross-origin-resource-policy',
   'x-content-type-options',
@@ -213,7 +215,7 @@ const asked: [method: string, path: string, at: string, init: RequestInit, statu
   ['PATCH', member, '/v1/o/missing', { body: '[]', headers: jsonPatch }, 404],
   ['PATCH', member, '/v1/o/b/c', { body: '[]', headers: jsonPatch }, 422],
   ['PATCH', member, '/v1/o/a', { body: '[{"op":"test","path":"/n","value":9}]', headers: jsonPatch }, 409],
-  ['PATCH', member, '/v1/o/a', { body: '{}', headers: json }, 415],
+  ['PATCH', member, '/v1/o/a', { body: '[]', headers: json }, 415],
   ['POST', collection, '/v1/o', { body: '{"n":3}', headers: json }, 201],
   ['POST', collection, '/v1/o', { body: '{"key":"l","value":1}\nnonsense\n', headers: ndjson }, 200],
   ['POST', collection, '/v1/_o', { body: '1' }, 400],
@@ -274,7 +276,7 @@ test('the examples of what to send are taken', async () => {
   })
   expect(await imported.json()).toEqual({ stored: 1, failed: [] })
   const patches = Object.entries(document.paths[member]!.patch!.requestBody!.content)
-  expect(patches.length).toBe(3)
+  expect(patches.length).toBe(4)
   for (const [type, { example }] of patches) {
     const at = `${server.url}/v1/patched/k`
     await fetch(at, { method: 'PUT', body: '{"title":"Dune","year":1,"draft":true}' })

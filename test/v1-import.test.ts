@@ -73,8 +73,51 @@ test('that are bad are named, each with its reason, and only they are left out',
     expect(text).toBe(
       '{"members":[{"key":"a","value":1.0},{"key":"d","value":{"x": 1e400}},' +
         '{"key":"e","value_base64":"AP8=","content_type":"a/b"},{"key":"f","value":1},' +
-        '{"key":"h","value":2},{"key":"i","value":3}],"next":null}',
+        '{"key":"h","value":2},{"key":"i","value":3}],"next":null}\n',
     )
+  }
+})
+
+test('one mark of byte order at the beginning is skipped, and lines of blanks are', async () => {
+  const mark = '\ufeff'
+  const parts = [
+    `${mark}{"key":"a","value":1}\n`,
+    ' \n\t\r\n   ',
+    `\n${mark}{"key":"b","value":2}\n`,
+    '  {"key":"c","value":3}\n \t',
+  ]
+  for (const [name, chunks] of [
+    ['whole', [parts.join('')]],
+    ['split', [...Buffer.from(parts.join(''))].map((byte) => Buffer.from([byte]))],
+  ] as const) {
+    const body = new ReadableStream({
+      async pull(controller) {
+        for (const chunk of chunks) controller.enqueue(Buffer.from(chunk))
+        controller.close()
+      },
+    })
+    const response = await fetch(`${server.url}/v1/marks-${name}`, {
+      method: 'POST',
+      body,
+      headers: { 'content-type': 'application/x-ndjson' },
+    })
+    expect(await jsonOf(response)).toMatchObject({ stored: 2, failed: [{ line: 5, code: 'invalid_json' }] })
+  }
+  // Nothing but a mark, and two of them.
+  for (const [text, failed] of [
+    [mark, 0],
+    [`${mark}\n`, 0],
+    [mark + mark, 1],
+  ] as const) {
+    const response = await fetch(`${server.url}/v1/marks`, {
+      method: 'POST',
+      body: text,
+      headers: { 'content-type': 'application/x-ndjson' },
+    })
+    expect(await jsonOf<{ failed: unknown[] }>(response)).toMatchObject({
+      stored: 0,
+      failed: Array(failed).fill({ line: 1 }),
+    })
   }
 })
 

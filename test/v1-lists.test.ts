@@ -195,7 +195,7 @@ describe('a page', () => {
     const text = await response.text()
     const { key, ...metadata } = stored
     expect(text).toBe(
-      `{"members":[{"key":"${key}","value": {"n": 1.0}\n,${JSON.stringify(metadata).slice(1, -1)}}],"next":null}`,
+      `{"members":[{"key":"${key}","value": {"n": 1.0}\n,${JSON.stringify(metadata).slice(1, -1)}}],"next":null}\n`,
     )
     expect((await fetch(url, { method: 'HEAD' })).status).toBe(200)
   })
@@ -214,7 +214,7 @@ describe('a page', () => {
     expect(await (await fetch(`${url}?include=values`)).text()).toBe(
       `{"members":[{"key":"bytes","value_base64":"${base64}","content_type":"x/y"},` +
         '{"key":"json","value":1.0,"expires_at":"2100-01-01T00:00:00.000Z"},' +
-        '{"key":"plus","value":[],"content_type":"application/a+json"}],"next":null}',
+        '{"key":"plus","value":[],"content_type":"application/a+json"}],"next":null}\n',
     )
     const all = await membersIn(url, '?include=all')
     expect(all).toEqual(await membersIn(url))

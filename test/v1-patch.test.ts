@@ -225,12 +225,31 @@ describe('bounds', () => {
 test('what PATCH takes is told to who sends something else', async () => {
   const url = newUrl()
   await put(url, '{}')
-  for (const type of ['application/json', 'text/plain', 'application/merge-patch', 'toString', '']) {
-    const answer = await patch(url, type, '{}')
-    expect(answer.headers.get('accept-patch')).toBe(`${mergePatch}, ${jsonPatch}, ${increment}`)
+  const wrong = [
+    ...['text/plain', 'application/merge-patch', 'toString', ''].map((type) => [type, '{}'] as const),
+    // A merge patch that is no object replaces all there is: plain JSON does not say that it is meant.
+    ...['[]', '1', '"a"', 'null', '[{"op":"remove","path":""}]'].map(
+      (body) => ['application/json', body] as const,
+    ),
+  ]
+  for (const [type, body] of wrong) {
+    const answer = await patch(url, type, body)
+    expect(answer.headers.get('accept-patch')).toBe(
+      `${mergePatch}, ${jsonPatch}, ${increment}, application/json`,
+    )
     await expectProblem(answer, 415, 'unsupported_media_type')
   }
   expect((await fetch(url, { method: 'OPTIONS' })).headers.get('allow')).toContain('PATCH')
+})
+
+test('an object as plain JSON is a merge patch', async () => {
+  const url = newUrl()
+  await put(url, '{"a": 1.0,"b":2}')
+  for (const type of ['application/json', 'Application/JSON; charset=utf-8']) {
+    expect((await patch(url, type, ' {"b":null,"c":{"d":1}}')).status).toBe(200)
+  }
+  expect(await textAt(url)).toBe('{"a":1.0,"c":{"d":1}}')
+  await expectProblem(await patch(url, 'application/json', '{"a":'), 400, 'invalid_json')
 })
 
 test('a collection settings reach what a patch makes', async () => {

@@ -92,7 +92,7 @@ test.concurrent('a slow import that goes on is not cut', async () => {
       '0\r\n\r\n',
     ]),
   )
-  expect(received).toEndWith('{"stored":25,"failed":[]}')
+  expect(received).toEndWith('{"stored":25,"failed":[]}\n')
   expect(afterMs).toBeGreaterThan(steadyMs / 2)
   expect((await membersIn(`${server.url}/v1/slow`)).length).toBe(25)
 })

@@ -114,7 +114,7 @@ describe('closed by default', () => {
       }
       const twice = `GET /v1/c/k HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer s3cret-Token\r\nAuthorization: Bearer other\r\n\r\n`
       expect(await sendRaw(port, twice)).toMatchObject({ status: 400 })
-      expect(await membersInWith(`${url}/v1/c`, good)).toBe('{"members":[{"key":"k"}],"next":null}')
+      expect(await membersInWith(`${url}/v1/c`, good)).toBe('{"members":[{"key":"k"}],"next":null}\n')
     })
   })
 })

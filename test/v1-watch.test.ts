@@ -3,8 +3,9 @@ import { connect } from 'node:net'
 import type { Stored } from '../sdk/types.ts'
 import { type Database, openDatabase } from '../src/core/database.ts'
 import { openSqlite } from '../src/engines/sqlite/engine.ts'
+import { eventStream, negotiation } from '../src/http/media-types.ts'
 import { type HttpServer, listen } from '../src/http/server.ts'
-import { type EventStreamOptions, eventStreams, wantsEvents } from '../src/http/sse.ts'
+import { type EventStreamOptions, eventStreams } from '../src/http/sse.ts'
 import { v1Routes } from '../src/http/v1/routes.ts'
 import { type WatchCounts, watchCounts } from '../src/telemetry/watch-counts.ts'
 import { expectProblem, jsonOf, oddJson, put } from './support/answers.ts'
@@ -285,6 +286,8 @@ describe('what is asked', () => {
       'application/json, text/event-stream;q=0.9',
       'text/event-streams',
     ]
+    const choose = negotiation('*', [eventStream])
+    const wantsEvents = (accept: string | null) => choose(accept) === eventStream
     for (const accept of wanting)
       expect({ accept, wants: wantsEvents(accept) }).toEqual({ accept, wants: true })
     for (const accept of others)

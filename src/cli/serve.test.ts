@@ -96,7 +96,9 @@ test('what keeps it from starting is printed in one line', async () => {
 test('a server in memory says so, writes no file, and forgets everything when it stops', async () => {
   const server = await startServer({ engine: 'memory' })
   const env = { KVIST_URL: server.url }
-  expect(server.output()).toMatch(/"message":"kvist serves \S+ from memory: nothing is kept on disk"/)
+  expect(server.output()).toMatch(
+    /"message":"kvist serves \S+\/v1, with its docs at \S+\/docs from memory: nothing is kept on disk"/,
+  )
   await run(['put', 'k', '1'], { env })
   expect((await run(['get', 'k'], { env })).stdout.toString()).toBe('1')
   expect(await server.stop()).toBe(0)

@@ -33,7 +33,8 @@ export interface BodyWriter {
 export type Fields = Readonly<Record<string, string>>
 
 export function answer(status: number, fields: Fields = {}, body: AnswerBody = null): Answer {
-  return { status, lines: inertLines + headerLines(fields), body }
+  const caching = fields['Cache-Control'] === undefined ? noCacheLine : ''
+  return { status, lines: inertLines + caching + headerLines(fields), body }
 }
 
 /** Of a page with a script, which says itself what a browser may do with it. */
@@ -61,11 +62,19 @@ export const inertLines = headerLines({
   'Cross-Origin-Resource-Policy': 'same-origin',
 })
 
-export const jsonLine = `${inertLines}Content-Type: application/json\r\n`
+/** Without it browsers and proxies may show what is gone or changed since: with it they ask first. */
+export const noCacheLine = headerLines({ 'Cache-Control': 'no-cache' })
+
+const jsonLine = `${inertLines}${noCacheLine}Content-Type: application/json\r\n`
 
 /** JSON text, with more to say about it where there is. */
 export function jsonAnswer(text: string, status = 200, fields?: Fields): Answer {
   return { status, lines: fields === undefined ? jsonLine : jsonLine + headerLines(fields), body: text }
+}
+
+/** As `jsonAnswer`, with a line break at the end, for those who see it in a terminal. */
+export function jsonTextLine(text: string, status = 200, fields?: Fields): Answer {
+  return jsonAnswer(`${text}\n`, status, fields)
 }
 
 /** Parts that are asked for one after another; null is the end. `stopped` is called when nobody wants more. */

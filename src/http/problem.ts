@@ -55,7 +55,11 @@ export function problemOf(error: unknown): Problem {
 
 /** Said as problem details. */
 const problemDetails: Refuse = (problem, fields) =>
-  answer(problem.status, { 'Content-Type': 'application/problem+json', ...fields }, JSON.stringify(problem))
+  answer(
+    problem.status,
+    { 'Content-Type': 'application/problem+json', ...fields },
+    `${JSON.stringify(problem)}\n`,
+  )
 
 /** With more headers, and more members of the problem; in the way of an API, where it has its own. */
 export function problemAnswer(

@@ -1,5 +1,6 @@
 import type { MaybePromise } from '../core/engine.ts'
 import { type Answer, type BodyWriter, headerLines, inertLines, type StreamedBody } from './answer.ts'
+import { eventStream } from './media-types.ts'
 import type { Connection, LongLivedResponse } from './route.ts'
 
 /**
@@ -47,25 +48,11 @@ function idLine(id: string): string {
   return id === '' ? '' : `id: ${id}\n`
 }
 
-/** Whether a client would rather have events than anything else. Quick when it says nothing of them. */
-export function wantsEvents(accept: string | null): boolean {
-  if (accept === null || !accept.includes(mediaType)) return false
-  const ranges = accept.split(',').map((range) => {
-    const [type = '', ...parameters] = range.split(';').map((part) => part.trim().toLowerCase())
-    const q = parameters.find((parameter) => parameter.startsWith('q='))
-    return { type, q: q === undefined ? 1 : Number(q.slice(2)) }
-  })
-  const wanted = ranges.find(({ type }) => type === mediaType)?.q ?? 0
-  return wanted > 0 && ranges.every(({ type, q }) => q <= wanted || type === mediaType)
-}
-
-const mediaType = 'text/event-stream'
-
 /** `no` keeps nginx from gathering events before it passes them on. */
 const eventLines =
   inertLines +
   headerLines({
-    'Content-Type': mediaType,
+    'Content-Type': eventStream,
     'Cache-Control': 'no-store',
     'X-Accel-Buffering': 'no',
   })

@@ -5,6 +5,7 @@ import { docsRoutes } from '../../src/http/docs-page.ts'
 import { healthRoutes } from '../../src/http/health.ts'
 import { metricsRoutes } from '../../src/http/metrics.ts'
 import { openApiRoutes } from '../../src/http/openapi.ts'
+import { rootRoute } from '../../src/http/root.ts'
 import type { Route } from '../../src/http/route.ts'
 import { listen } from '../../src/http/server.ts'
 import { v1Routes } from '../../src/http/v1/routes.ts'
@@ -33,6 +34,7 @@ export async function startInProcess(
     onError,
   })
   const routes: Route[] = [
+    rootRoute('0'),
     ...v1Routes(db),
     ...healthRoutes(() => true),
     ...metricsRoutes(async () => ({ contentType: 'text/plain', text: '' })),

@@ -6,7 +6,7 @@ import { parseCollection, parseKey } from '../../core/keys.ts'
 import { maxBatchBytes, maxBatchOperations, maxValueBytes } from '../../core/limits.ts'
 import { jsonContentType } from '../../core/member.ts'
 import type { Operation } from '../../core/operations.ts'
-import { type Answer, jsonAnswer } from '../answer.ts'
+import { type Answer, jsonTextLine } from '../answer.ts'
 import { jsonText, readBody } from '../body.ts'
 import type { RequestContext } from '../context.ts'
 import { parametersOf } from '../path.ts'
@@ -39,7 +39,7 @@ export async function postBatch(
     )
   }
   const outcomes = await db.batch(checks, operations)
-  return jsonAnswer(JSON.stringify({ revisions: outcomes.map(({ revision }) => revision) }))
+  return jsonTextLine(JSON.stringify({ revisions: outcomes.map(({ revision }) => revision) }))
 }
 
 type Fields = Readonly<Record<string, unknown>>

@@ -7,7 +7,7 @@ import { parseKey } from '../../core/keys.ts'
 import { maxLineBytes, maxNamedFailures, maxTimeMs, maxValueBytes } from '../../core/limits.ts'
 import { jsonContentType } from '../../core/member.ts'
 import { parseDurationMs, parseTimeMs } from '../../core/time.ts'
-import { type Answer, jsonAnswer } from '../answer.ts'
+import { type Answer, jsonTextLine } from '../answer.ts'
 import { isJsonType, jsonText, parseContentType, refuseEncoding } from '../body.ts'
 import type { RequestContext } from '../context.ts'
 import { parametersOf } from '../path.ts'
@@ -93,7 +93,7 @@ export async function importLines(
     if (!(error instanceof KvistError)) throw error
     throw new KvistError(error.code, error.message, { ...error.extra, ...summary() }, error.cause)
   }
-  return jsonAnswer(JSON.stringify(summary()))
+  return jsonTextLine(JSON.stringify(summary()))
 }
 
 interface NumberedLine {
@@ -103,9 +103,9 @@ interface NumberedLine {
 }
 
 const lineFeed = 0x0a
-const carriageReturn = 0x0d
+const byteOrderMark = Buffer.from('\ufeff')
 
-/** The lines of a body that are not empty, as they come; many at once, for a promise costs more than a line. */
+/** The lines of a body that are not blank, without the mark that may begin the first (UTF-8's BOM), as they come; many at once, for a promise costs more than a line. */
 async function* linesOf(
   request: HttpRequest,
   context: RequestContext,
@@ -115,14 +115,16 @@ async function* linesOf(
   let carried: Buffer[] = []
   let carriedBytes = 0
 
-  function* whole(block: Buffer): Generator<NumberedLine> {
+  function* whole(given: Buffer): Generator<NumberedLine> {
+    const block =
+      line === 0 && given.indexOf(byteOrderMark) === 0 ? given.subarray(byteOrderMark.length) : given
     // All lines of a block are decoded at once, unless one of them cannot be.
     const texts = isUtf8(block) ? block.toString().split('\n') : null
     if (texts !== null) {
       for (const text of texts) {
         line++
         if (isTooLong(text)) fail(line, lineTooLong())
-        else if (text !== '' && text !== '\r') yield { line, text }
+        else if (!isBlank(text)) yield { line, text }
       }
       return
     }
@@ -133,9 +135,7 @@ async function* linesOf(
       line++
       if (bytes.length > maxLineBytes) fail(line, lineTooLong())
       else if (!isUtf8(bytes)) fail(line, new KvistError('invalid_json', 'the line is not UTF-8'))
-      else if (bytes.length > 1 || (bytes.length === 1 && bytes[0] !== carriageReturn)) {
-        yield { line, text: bytes.toString() }
-      }
+      else if (!isBlank(bytes.toString())) yield { line, text: bytes.toString() }
       from = end + 1
     }
   }
@@ -155,6 +155,11 @@ async function* linesOf(
     carriedBytes = carried[0]!.length
   }
   if (carriedBytes > 0) yield whole(Buffer.concat(carried))
+}
+
+/** The first test is enough for most lines, which begin with a brace. */
+function isBlank(text: string): boolean {
+  return !(text.charCodeAt(0) > 32) && /^[ \t\r]*$/.test(text)
 }
 
 /** The first test spares measuring lines that cannot be. */

@@ -1,6 +1,6 @@
 import type { Database } from '../../core/database.ts'
 import { KvistError } from '../../core/errors.ts'
-import { type Answer, jsonAnswer } from '../answer.ts'
+import { type Answer, jsonTextLine } from '../answer.ts'
 import { parametersOf } from '../path.ts'
 import type { HttpRequest } from '../wire/request.ts'
 import { parseScope, pointValue, scopeParameters } from './feed-scope.ts'
@@ -16,7 +16,9 @@ export async function getChanges(db: Database, request: HttpRequest): Promise<An
   const limit = parseLimit(given.limit, false)
   const page = await db.changes(parseScope(given), given.since ?? '', limit).catch(throwWithOldest)
   const changes = page.events.map(({ change }) => changeJson(change)).join(',')
-  return jsonAnswer(`{"changes":[${changes}],"next":${JSON.stringify(pointValue(page.next))}}`)
+  return jsonTextLine(`{"changes":[${changes}],"next":${JSON.stringify(pointValue(page.next))}}`, 200, {
+    Vary: 'Accept',
+  })
 }
 
 /** In the problem the oldest point looks as points do elsewhere. */

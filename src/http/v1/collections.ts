@@ -1,6 +1,6 @@
 import type { Database } from '../../core/database.ts'
 import { KvistError } from '../../core/errors.ts'
-import { type Answer, jsonAnswer } from '../answer.ts'
+import { type Answer, jsonTextLine } from '../answer.ts'
 import { readValue } from '../body.ts'
 import type { RequestContext } from '../context.ts'
 import { parametersOf } from '../path.ts'
@@ -14,7 +14,7 @@ import { storedJson } from './shapes.ts'
 export async function listCollections(db: Database, request: HttpRequest): Promise<Answer> {
   parametersOf(request, [])
   const collections = await db.collections()
-  return jsonAnswer(JSON.stringify({ collections }))
+  return jsonTextLine(JSON.stringify({ collections }))
 }
 
 export async function postMember(
@@ -29,7 +29,7 @@ export async function postMember(
   const key = Bun.randomUUIDv7()
   const written = await db.put(collection, key, content)
   const location = `/v1/${encodeURIComponent(collection)}/${key}`
-  return jsonAnswer(storedJson(key, written, content), 201, {
+  return jsonTextLine(storedJson(key, written, content), 201, {
     Location: location,
     ETag: `"${written.revision}"`,
   })
@@ -49,5 +49,5 @@ export async function dropMembers(
   }
   const selection = parseSelection(given)
   const deleted = await db.drop(collection, selection, () => context.connection.resetTimeout())
-  return jsonAnswer(JSON.stringify({ deleted }))
+  return jsonTextLine(JSON.stringify({ deleted }))
 }

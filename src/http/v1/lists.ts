@@ -2,16 +2,17 @@ import type { Database } from '../../core/database.ts'
 import { KvistError } from '../../core/errors.ts'
 import { compareKeys, parseKey } from '../../core/keys.ts'
 import type { ListQuery, Page } from '../../core/list.ts'
-import { type Answer, answer, jsonAnswer, streamed } from '../answer.ts'
+import { type Answer, answer, jsonTextLine, streamed } from '../answer.ts'
 import type { RequestContext } from '../context.ts'
 import { decodeCursor, encodeCursor, type Question } from '../cursor.ts'
+import { isNdjson } from '../media-types.ts'
 import { parametersOf } from '../path.ts'
 import type { HttpRequest } from '../wire/request.ts'
 import { parseLimit } from './limit.ts'
 import { parseSelection, selectionParameters } from './selection.ts'
 import { type Include, memberJson, memberLine } from './shapes.ts'
 
-/** `GET /v1/{collection}`: a page of members, or all of them as NDJSON; with a delimiter one level of their keys. */
+/** `GET /v1/{collection}`: a page of members, or all of them as one of the types of NDJSON; with a delimiter one level of their keys. */
 
 const listParameters = [...selectionParameters, 'delimiter', 'order', 'limit', 'cursor', 'include'] as const
 type Given = { readonly [N in (typeof listParameters)[number]]?: string }
@@ -20,23 +21,27 @@ export async function listMembers(
   db: Database,
   request: HttpRequest,
   collection: string,
+  type: string,
   context: RequestContext,
 ): Promise<Answer> {
   const given = parametersOf(request, listParameters)
   const include = parseChoice('include', given.include, ['all', 'values', 'keys'] as const)
-  const streamed = request.header('accept')?.includes('application/x-ndjson') ?? false
+  const isStreamed = isNdjson(type)
   const question = questionOf(collection, given)
-  const query = parseListQuery(given, include, streamed, question)
-  if (streamed) return streamLines(partsOf(db, collection, query), query, include, context)
+  const query = parseListQuery(given, include, isStreamed, question)
+  if (isStreamed) return streamLines(partsOf(db, collection, query), query, include, type, context)
 
   const { members, prefixes, next } = await db.page(collection, query)
   const cursor = next === null ? null : encodeCursor(question, next)
   const body = members.map((member) => memberJson(member, include)).join(',')
   const level = query.delimiter === null ? '' : `"prefixes":${JSON.stringify(prefixes)},`
   const page = `{"members":[${body}],${level}"next":${JSON.stringify(cursor)}}`
-  if (cursor === null) return jsonAnswer(page)
-  return jsonAnswer(page, 200, { Link: `<${nextPath(collection, given, cursor)}>; rel="next"` })
+  const link = cursor === null ? {} : { Link: `<${nextPath(collection, given, cursor)}>; rel="next"` }
+  return jsonTextLine(page, 200, { ...varies, ...link })
 }
+
+/** Other types are lines, or events. */
+const varies = { Vary: 'Accept' }
 
 function nextPath(collection: string, given: Given, cursor: string): string {
   const query = new URLSearchParams({ ...given, cursor })
@@ -67,6 +72,7 @@ function streamLines(
   parts: AsyncGenerator<Part>,
   { order, limit }: ListQuery,
   include: Include,
+  type: string,
   { connection }: RequestContext,
 ): Answer {
   let left = limit
@@ -82,7 +88,7 @@ function streamLines(
     return null
   }
   const body = streamed(next, () => void parts.return(undefined))
-  return answer(200, { 'Content-Type': 'application/x-ndjson' }, body)
+  return answer(200, { 'Content-Type': type, ...varies }, body)
 }
 
 /** Members and prefixes in the order of their keys. */

@@ -18,6 +18,8 @@ const usual = {
   'X-Content-Type-Options': 'nosniff',
   'Content-Security-Policy': "sandbox; default-src 'none'",
   'Cross-Origin-Resource-Policy': 'same-origin',
+  'Cache-Control': 'no-cache',
+  Vary: 'Accept',
   'Content-Type': 'application/json',
   ETag: '"7"',
   'Last-Modified': 'Thu, 01 Jan 2026 00:00:00 GMT',

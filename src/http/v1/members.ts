@@ -3,12 +3,12 @@ import type { Database } from '../../core/database.ts'
 import type { MaybePromise, MemberRef } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
 import type { Member } from '../../core/member.ts'
-import { type Answer, answer, jsonLine } from '../answer.ts'
+import { type Answer, answer, inertLines } from '../answer.ts'
 import { readValue, type SentValue } from '../body.ts'
 import type { RequestContext } from '../context.ts'
+import { eventStream, negotiation } from '../media-types.ts'
 import { memberOf, parametersOf } from '../path.ts'
 import { problemAnswer } from '../problem.ts'
-import { wantsEvents } from '../sse.ts'
 import type { HttpRequest } from '../wire/request.ts'
 import { conditionOf, noMember, type ReadVerdict, readVerdict } from './conditions.ts'
 import { parseExpiry } from './expiry.ts'
@@ -26,6 +26,8 @@ export function foreseeMember(db: Database, request: HttpRequest): void {
   } catch {}
 }
 
+const chooseType = negotiation('*', [eventStream])
+
 /** With `Accept: text/event-stream` a stream of its changes; with `wait`, where the client knows it, its next state. */
 export function getMember(
   watching: Watching,
@@ -33,7 +35,8 @@ export function getMember(
   ref: MemberRef,
   context: RequestContext,
 ): MaybePromise<Answer> {
-  if (wantsEvents(request.header('accept'))) return watchMember(watching, request, ref, context)
+  if (chooseType(request.header('accept')) === eventStream)
+    return watchMember(watching, request, ref, context)
   const waitMs = parseWait(request)
   const found = watching.db.get(ref.collection, ref.key)
   return found instanceof Promise
@@ -66,12 +69,12 @@ function answerState(ref: MemberRef, member: Member | null, verdict: ReadVerdict
 }
 
 function presentState(ref: MemberRef, member: Member | null): Answer {
-  if (member === null) return problemAnswer(notFound(ref))
+  if (member === null) return problemAnswer(notFound(ref), { Vary: 'Accept' })
   return { status: 200, lines: memberLines(member), body: member.value }
 }
 
 function unchanged(member: Member | null): Answer {
-  if (member === null) return answer(304, { ETag: `"${noMember}"` })
+  if (member === null) return answer(304, { ETag: `"${noMember}"`, Vary: 'Accept' })
   return { status: 304, lines: memberLines(member), body: null }
 }
 
@@ -96,8 +99,8 @@ export function putMember(
 
 /** 201 for a new member, 200 for one that was there. */
 export function storedAnswer(key: string, stored: Stored, content: { contentType: string }): Answer {
-  const lines = `${jsonLine}ETag: "${stored.revision}"\r\n`
-  const body = storedJson(key, stored, content)
+  const lines = `${inertLines}Content-Type: application/json\r\nETag: "${stored.revision}"\r\n`
+  const body = `${storedJson(key, stored, content)}\n`
   // Nothing but the key can be beyond ASCII.
   const bodyBytes = body.length + Buffer.byteLength(key) - key.length
   return { status: stored.existed ? 200 : 201, lines, body, bodyBytes }

@@ -207,7 +207,7 @@ export const postBatch: Operation = {
 
 export const listMembers: Operation = {
   id: 'listMembers',
-  description: `By key. A page may be short, even empty, while there are more: \`next\` tells. With \`Accept: ${ndjson}\` all of them stream, a member a line, in constant memory; \`cursor\` does not go with that, and \`limit\` has no upper end; with \`delimiter\` a prefix is a line \`{"prefix": …}\` in its place among them. A limit counts members and prefixes together. ${watchNote} Only \`prefix\` and \`filter\` go with it.`,
+  description: `By key. A page may be short, even empty, while there are more: \`next\` tells. With \`Accept: ${ndjson}\`, or one of its other names \`application/ndjson\` and \`application/jsonl\`, all of them stream, a member a line, in constant memory; \`cursor\` does not go with that, and \`limit\` has no upper end; with \`delimiter\` a prefix is a line \`{"prefix": …}\` in its place among them. A limit counts members and prefixes together. ${watchNote} Only \`prefix\` and \`filter\` go with it.`,
   parameters: [
     collection,
     ...selection,
@@ -276,7 +276,7 @@ export const getChanges: Operation = {
 
 export const postMembers: Operation = {
   id: 'addMember',
-  description: `A value is stored under an id that grows with time (UUIDv7). NDJSON (\`${ndjson}\`) is an import: a member a line, as a list shows it, of any length, in constant memory; a bad line is named in the summary and stops no other. \`expire_in\` and \`expire_at\` are for a single value.`,
+  description: `A value is stored under an id that grows with time (UUIDv7). NDJSON (\`${ndjson}\`, \`application/ndjson\`, \`application/jsonl\`) is an import: a member a line, as a list shows it, of any length, in constant memory; a bad line is named in the summary and stops no other. \`expire_in\` and \`expire_at\` are for a single value.`,
   parameters: [collection, ...expiry],
   body: {
     ...value,
@@ -397,7 +397,7 @@ export const putMember: Operation = {
 export const patchMember: Operation = {
   id: 'patchMember',
   description:
-    "What is not touched keeps its bytes; content type, expiry and `created_at` stay. A merge patch (RFC 7396) and an increment make a member that is missing; a JSON patch (RFC 6902) answers 404 then, 409 when a `test` fails, and 422 for a path that leads nowhere, each with the operation's index. Of many patches at once none is lost.",
+    "What is not touched keeps its bytes; content type, expiry and `created_at` stay. A merge patch (RFC 7396), also as `application/json` where it is an object, and an increment make a member that is missing; a JSON patch (RFC 6902) answers 404 then, 409 when a `test` fails, and 422 for a path that leads nowhere, each with the operation's index. Of many patches at once none is lost.",
   parameters: [collection, key, ...expiry, ...conditions],
   body: {
     content: {
@@ -413,6 +413,7 @@ export const patchMember: Operation = {
         schema: schemas.increment,
         example: { path: '/views', by: 1 },
       },
+      'application/json': { schema: { type: 'object' }, example: { year: 1965, draft: null } },
     },
   },
   answers: {

@@ -3,10 +3,12 @@ import type { MemberRef } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
 import { parseJsonPatch } from '../../core/json-patch.ts'
 import { maxValueBytes } from '../../core/limits.ts'
+import { isObjectText } from '../../core/merge.ts'
 import type { Patch } from '../../core/patch.ts'
 import type { Answer } from '../answer.ts'
 import { jsonText, parseContentType, readBody } from '../body.ts'
 import type { RequestContext } from '../context.ts'
+import { essence } from '../media-types.ts'
 import { parametersOf } from '../path.ts'
 import { problemAnswer } from '../problem.ts'
 import type { HttpRequest } from '../wire/request.ts'
@@ -15,10 +17,11 @@ import { parseExpiry } from './expiry.ts'
 import { storedAnswer } from './members.ts'
 
 /** `PATCH` of a member (RFC 5789): the media type says what the body is. */
-const parsers: ReadonlyMap<string, (text: string) => Patch> = new Map([
+const parsers: ReadonlyMap<string, (text: string) => Patch | null> = new Map([
   ['application/merge-patch+json', (text) => ({ kind: 'merge', text })],
   ['application/json-patch+json', (text) => ({ kind: 'operations', operations: parseJsonPatch(text) })],
   ['application/vnd.kvist.increment+json', parseIncrement],
+  ['application/json', parsePlainJson],
 ])
 
 const acceptPatch = [...parsers.keys()].join(', ')
@@ -32,16 +35,24 @@ export async function patchMember(
   const { expire_in, expire_at } = parametersOf(request, ['expire_in', 'expire_at'])
   const condition = conditionOf(request)
   const contentType = request.header('content-type') ?? ''
-  const parse = parsers.get(contentType.split(';', 1)[0]!.trim().toLowerCase())
-  if (parse === undefined) {
-    const unsupported = new KvistError('unsupported_media_type', `a patch is one of ${acceptPatch}`)
-    return problemAnswer(unsupported, { 'Accept-Patch': acceptPatch })
-  }
+  const parse = parsers.get(essence(contentType))
+  if (parse === undefined) return unsupported(`a patch is one of ${acceptPatch}`)
   parseContentType(contentType)
   const patch = parse(jsonText(await readBody(request, maxValueBytes, context)))
+  if (patch === null)
+    return unsupported(`a patch of type application/json is an object; other types are ${acceptPatch}`)
   const expiresAtMs = parseExpiry(expire_in, expire_at, context.now())
   const patched = await db.patch(ref, patch, condition, expiresAtMs)
   return storedAnswer(ref.key, patched, patched)
+}
+
+function unsupported(detail: string): Answer {
+  return problemAnswer(new KvistError('unsupported_media_type', detail), { 'Accept-Patch': acceptPatch })
+}
+
+/** Most clients send plain JSON. Of that only an object can be meant as a merge patch: an array may be a JSON patch. */
+function parsePlainJson(text: string): Patch | null {
+  return isObjectText(text) ? { kind: 'merge', text } : null
 }
 
 /** `{"path": "/views", "by": 1}`, both of which may be left out: the value itself, and 1. */

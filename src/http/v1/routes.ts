@@ -1,8 +1,9 @@
 import type { Database } from '../../core/database.ts'
 import { type WatchCounts, watchCounts } from '../../telemetry/watch-counts.ts'
+import { eventStream, isNdjson, ndjsonTypes, negotiation } from '../media-types.ts'
 import { collectionOf, memberOf } from '../path.ts'
 import type { Route } from '../route.ts'
-import { type EventStreams, eventStreams, wantsEvents } from '../sse.ts'
+import { type EventStreams, eventStreams } from '../sse.ts'
 import { postBatch } from './batch.ts'
 import { importLines } from './bulk.ts'
 import { getChanges } from './changes.ts'
@@ -14,6 +15,9 @@ import * as docs from './openapi.ts'
 import { patchMember } from './patch.ts'
 import { deleteSettings, getSettings, putSettings } from './settings.ts'
 import { type Watching, watchCollection, watchStore } from './watch.ts'
+
+const changesType = negotiation('application/json', [eventStream])
+const listType = negotiation('application/json', [eventStream, ...ndjsonTypes])
 
 /** The API of kvist's own, `/v1`: DESIGN's table, row by row. Counts and streams are for whoever wants to see into them. */
 export function v1Routes(
@@ -46,7 +50,7 @@ export function v1Routes(
       summary: 'What has changed since, by page; all that changes, as events',
       docs: docs.getChanges,
       handle: (request, context) =>
-        wantsEvents(request.header('accept'))
+        changesType(request.header('accept')) === eventStream
           ? watchStore(watching, request, context)
           : getChanges(db, request),
     },
@@ -57,10 +61,13 @@ export function v1Routes(
       access: 'read',
       summary: 'A page of members, all of them as NDJSON, or their changes as events',
       docs: docs.listMembers,
-      handle: (request, context) =>
-        wantsEvents(request.header('accept'))
-          ? watchCollection(watching, request, collectionOf(request), context)
-          : listMembers(db, request, collectionOf(request), context),
+      handle(request, context) {
+        const collection = collectionOf(request)
+        const type = listType(request.header('accept'))
+        return type === eventStream
+          ? watchCollection(watching, request, collection, context)
+          : listMembers(db, request, collection, type, context)
+      },
     },
     {
       method: 'POST',
@@ -70,8 +77,8 @@ export function v1Routes(
       docs: docs.postMembers,
       handle(request, context) {
         const collection = collectionOf(request)
-        const isLines = /^application\/(x-)?ndjson\s*(;|$)/i.test(request.header('content-type') ?? '')
-        return (isLines ? importLines : postMember)(db, request, collection, context)
+        const store = isNdjson(request.header('content-type')) ? importLines : postMember
+        return store(db, request, collection, context)
       },
     },
     {

@@ -1,7 +1,7 @@
 import type { Database } from '../../core/database.ts'
 import { maxBatchBytes } from '../../core/limits.ts'
 import { parseSettings, settingsJson } from '../../core/settings.ts'
-import { type Answer, answer, jsonAnswer } from '../answer.ts'
+import { type Answer, answer, jsonTextLine } from '../answer.ts'
 import { jsonText, readBody } from '../body.ts'
 import type { RequestContext } from '../context.ts'
 import { parametersOf } from '../path.ts'
@@ -11,7 +11,7 @@ import type { HttpRequest } from '../wire/request.ts'
 
 export function getSettings(db: Database, request: HttpRequest, collection: string): Answer {
   parametersOf(request, [])
-  return jsonAnswer(settingsJson(db.settings(collection)))
+  return jsonTextLine(settingsJson(db.settings(collection)))
 }
 
 /** Replaces all of them: what is left out is as if it had never been set. */
@@ -24,7 +24,7 @@ export async function putSettings(
   parametersOf(request, [])
   const text = jsonText(await readBody(request, maxBatchBytes, context))
   await db.setSettings(collection, parseSettings(JSON.parse(text)))
-  return jsonAnswer(settingsJson(db.settings(collection)))
+  return jsonTextLine(settingsJson(db.settings(collection)))
 }
 
 export async function deleteSettings(

@@ -1,0 +1,46 @@
+import { answer, jsonTextLine } from './answer.ts'
+import { negotiation } from './media-types.ts'
+import { serverTag } from './operation.ts'
+import type { Route } from './route.ts'
+
+const chooseType = negotiation('application/json', ['text/html'])
+
+/** `/`: sends a browser to the page of the API, and tells others where the API is. */
+export function rootRoute(version: string): Route {
+  const directory = JSON.stringify({
+    name: 'kvist',
+    version,
+    api: '/v1',
+    docs: '/docs',
+    openapi: '/openapi.json',
+  })
+  const varies = { Vary: 'Accept' }
+  return {
+    method: 'GET',
+    path: '/',
+    access: 'open',
+    isPage: true,
+    summary: 'Where the API is; sends a browser to its page',
+    tag: serverTag,
+    docs: {
+      answers: {
+        200: {
+          description: 'What there is',
+          headers: { Vary: { description: '`Accept`', schema: { type: 'string' } } },
+          content: { 'application/json': { schema: { type: 'object' }, example: JSON.parse(directory) } },
+        },
+        307: {
+          description: 'For who accepts HTML: the page',
+          headers: {
+            Location: { description: 'Of the page', schema: { type: 'string' } },
+            Vary: { description: '`Accept`', schema: { type: 'string' } },
+          },
+        },
+      },
+    },
+    handle: (request) =>
+      chooseType(request.header('accept')) === 'text/html'
+        ? answer(307, { Location: '/docs', ...varies })
+        : jsonTextLine(directory, 200, varies),
+  }
+}
