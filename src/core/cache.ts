@@ -34,6 +34,8 @@ export interface MemberCache {
   /** What was cheap to read: it is kept when it was offered a short while before. */
   offer(collection: string, member: Member): void
   delete(collection: string, key: string): void
+  /** Forgets all members. */
+  clear(): void
   /** Counts on as the cache is used. */
   readonly stats: Readonly<CacheStats>
 }
@@ -293,6 +295,15 @@ export function memberCache(maxBytes: number): MemberCache {
     isHot,
     set,
     offer,
+    clear() {
+      slots.fill(0)
+      head = 0
+      tail = 0
+      wrapAt = ring.length
+      entries = 0
+      bytesInRing = 0
+      hot.clear()
+    },
     delete(collection, key) {
       const number = names.find(collection)
       if (number !== undefined) remove(number, key, hashOf(number, key))

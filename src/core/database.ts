@@ -13,6 +13,7 @@ import type {
   MaybePromise,
   MemberRef,
   OnCommit,
+  OnSetback,
   Write,
   Written,
 } from './engine.ts'
@@ -31,7 +32,7 @@ import { type Process, processRunner } from './process.ts'
 import { noSettings, type Settings, settingsRegistry, settingsWrite } from './settings.ts'
 import { startRenewals } from './sliding.ts'
 import { transformsOf } from './transforms.ts'
-import { type Command, type Rejected, writeGate } from './writes.ts'
+import { type Command, type ForeignWrite, type Rejected, writeGate } from './writes.ts'
 
 /**
  * The store as every edge uses it: HTTP, the dialects, memcached. What is decided once is decided here: what counts
@@ -48,6 +49,13 @@ export interface Database {
   readMany(refs: readonly MemberRef[]): Promise<(Member | null)[]>
   /** Why there is no such member: it expired, or was deleted; null when it lives, or nobody remembers. */
   removalCause(collection: string, key: string): Promise<RemovalCause | null>
+  /** The id of this node among those that exchange changes. */
+  readonly nodeId: string
+  /**
+   * Writes of other nodes, with their origins: each is done only where it is newer than what is stored, and by itself.
+   * Nothing is transformed. Throws `unprocessable`, before anything is done, for an origin that cannot be right.
+   */
+  replicate(writes: readonly ForeignWrite[]): Promise<readonly Written[]>
   /** All operations of a command or none, through the write gate (writes.ts); the outcome of each. */
   execute(command: Command): Promise<Outcome[]>
   /** `prepared`: content that went through `prepare`, or through another node, is stored as it is. */
@@ -80,7 +88,7 @@ export interface Database {
    * time that has passed ends the member at once, and watchers see it go.
    */
   touch(ref: MemberRef, expiresAtMs: number | 'never', condition?: Condition): Promise<Outcome | null>
-  /** Writes without conditions, all or none, in their order; what became of each. */
+  /** Writes without conditions, in their order and each by itself; the outcome of each. */
   write(writes: readonly Write[], durability?: Durability): Promise<readonly Written[]>
   /** Stores many at once without conditions, as an import does; returns those that a process rejected. */
   putAll(collection: string, members: readonly (NewContent & { key: string })[]): Promise<Rejected[]>
@@ -92,8 +100,8 @@ export interface Database {
    * long: `onProgress` is called for each part that is done.
    */
   drop(collection: string, selection: Selection, onProgress?: () => void): Promise<number>
-  /** Those of kvist's own are left out. */
-  collections(): MaybePromise<CollectionStats[]>
+  /** Without kvist's own, unless they are asked for. */
+  collections(own?: 'own'): MaybePromise<CollectionStats[]>
   settings(collection: string): Settings
   /** With null, as if nothing had ever been set. Throws `conflict` or `unprocessable` (rules.ts). */
   setSettings(collection: string, settings: Settings | null): Promise<void>
@@ -130,7 +138,7 @@ export interface DatabaseStats {
 }
 
 export interface DatabaseOptions {
-  readonly open: (onCommit: OnCommit) => Promise<Engine>
+  readonly open: (onCommit: OnCommit, onSetback: OnSetback) => Promise<Engine>
   readonly cacheBytes: number
   /** For how long the feed tells of members that are gone; 7 days when left out. */
   readonly tombstonesMs?: number
@@ -150,12 +158,20 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   const registry = settingsRegistry(settings, onError)
   let commits = 0
   let hub: WatchHub | null = null
-  const engine = await options.open((changes, cursorAfter) => {
+  const onCommit: OnCommit = (changes, cursorAfter) => {
     commits++
     registry.onCommit(changes)
     hub?.onCommit(changes, cursorAfter)
     for (const change of changes) cache.delete(change.collection, keyOf(change))
-  })
+  }
+  /** What was derived from changes that are lost is derived again. */
+  const onSetback: OnSetback = () => {
+    commits++
+    cache.clear()
+    hub?.onSetback()
+    registry.load(engine).catch(onError)
+  }
+  const engine = await options.open(onCommit, onSetback)
   await registry.load(engine)
   const runner = processRunner(processes, onError)
   const transforms = transformsOf(registry, runner)
@@ -225,6 +241,8 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
       const found = await engine.readMany(refs)
       return found.map((member, i) => living(refs[i]!.collection, member))
     },
+    nodeId: engine.nodeId,
+    replicate: writes.replicate,
     execute: writes.execute,
     put: (collection, key, content, condition, prepared) =>
       writes.put({ collection, key }, content, condition, prepared),
@@ -240,8 +258,9 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     all: (collection, query) => listAll(engine, collection, query, now),
     drop: (collection, selection, onProgress = () => {}) =>
       dropMembers(engine, writes, collection, selection, now, onProgress),
-    async collections() {
-      return (await engine.collections()).filter(({ name }) => !isOwnCollection(name))
+    async collections(own) {
+      const all = await engine.collections()
+      return own === undefined ? all.filter(({ name }) => !isOwnCollection(name)) : all
     },
     settings: (collection) => registry.get(collection) ?? noSettings,
     async setSettings(collection, given) {

@@ -15,6 +15,7 @@ export interface HotMembers {
   /** Gives a member the place of whoever has it. */
   keep(collection: number, member: Member, hash: number): void
   delete(collection: number, key: string, hash: number): void
+  clear(): void
   readonly held: Readonly<{ members: number; bytes: number }>
 }
 
@@ -46,6 +47,10 @@ export function hotMembers(maxBytes: number, bytesOf: (member: Member) => number
     hashes[place] = 0
   }
 
+  function clear(): void {
+    for (let i = 0; i < places; i++) letGo(i)
+  }
+
   return {
     get,
     wasRead(hash) {
@@ -60,7 +65,7 @@ export function hotMembers(maxBytes: number, bytesOf: (member: Member) => number
       const bytes = bytesOf(member)
       letGo(place)
       if (bytes > maxBytes) return
-      if (held.bytes + bytes > maxBytes) for (let i = 0; i < places; i++) letGo(i)
+      if (held.bytes + bytes > maxBytes) clear()
       members[place] = member
       hashes[place] = hash
       collections[place] = collection
@@ -70,6 +75,7 @@ export function hotMembers(maxBytes: number, bytesOf: (member: Member) => number
     delete(collection, key, hash) {
       if (get(collection, key, hash) !== undefined) letGo(hash & (places - 1))
     },
+    clear,
     held,
   }
 }

@@ -1,3 +1,7 @@
+import { requireSaneStamp } from './clock.ts'
+import { KvistError } from './errors.ts'
+import { maxTimeMs } from './limits.ts'
+
 /**
  * Where and when something was written: the hybrid clock's stamp (clock.ts) and the node. Origins put the writes to a
  * member in one order that all nodes agree on, whatever order the writes reach them in.
@@ -35,4 +39,17 @@ export const nodeIdLength = 12
 export function randomName(length: number): string {
   const bytes = crypto.getRandomValues(new Uint8Array(length))
   return Array.from(bytes, (byte) => alphabet[byte % alphabet.length]).join('')
+}
+
+const nodeIdPattern = /^[a-z0-9]{1,64}$/
+
+/** Throws `unprocessable` for the origin of a write from elsewhere that cannot be right. */
+export function requireSaneOrigin(origin: Origin & { readonly createdAtMs?: number }, nowMs: number): void {
+  const { clock, node, createdAtMs = 0 } = origin
+  requireSaneStamp(clock, nowMs)
+  if (!nodeIdPattern.test(node))
+    throw new KvistError('unprocessable', 'the node of the origin is not the id of one')
+  if (!Number.isSafeInteger(createdAtMs) || createdAtMs < 0 || createdAtMs > maxTimeMs) {
+    throw new KvistError('unprocessable', 'the creation time of the origin is not one')
+  }
 }

@@ -1,7 +1,7 @@
 import type { Engine, Write } from './engine.ts'
 import { KvistError } from './errors.ts'
 import { maxProcesses, maxSettings } from './limits.ts'
-import { type Committed, jsonContentType, type Member } from './member.ts'
+import { type Committed, jsonContentType, keyOf, type Member } from './member.ts'
 import { parseDurationMs } from './time.ts'
 
 /**
@@ -97,7 +97,7 @@ export interface SettingsRegistry {
   requireChangeable(collection: string, settings: Settings | null): void
   /** Takes in the settings that were committed. */
   onCommit(changes: readonly Committed[]): void
-  /** Reads what is stored. */
+  /** Reads what is stored in place of what is known; what is committed meanwhile is newer. */
   load(engine: Engine): Promise<void>
 }
 
@@ -107,6 +107,8 @@ export function settingsRegistry(
   onError: (error: unknown) => void,
 ): SettingsRegistry {
   const known = new Map(fixed)
+  /** Collections whose settings were committed while the stored ones are read; null while they are not. */
+  let committed: Set<string> | null = null
 
   function take(collection: string, member: Member | null): void {
     if (fixed.has(collection)) return
@@ -142,11 +144,14 @@ export function settingsRegistry(
     onCommit(changes) {
       for (const change of changes) {
         if (change.collection !== settingsCollection) continue
-        if ('member' in change) take(change.member.key, change.member)
-        else take(change.tombstone.key, null)
+        committed?.add(keyOf(change))
+        take(keyOf(change), 'member' in change ? change.member : null)
       }
     },
     async load(engine) {
+      const meanwhile = new Set<string>()
+      committed = meanwhile
+      const gone = new Set(known.keys())
       let from: string | null = null
       do {
         const range = {
@@ -157,9 +162,14 @@ export function settingsRegistry(
           keysOnly: false,
         } as const
         const page = await engine.scan({ ...range, limit: 1000 })
-        for (const member of page.members) take(member.key, member)
+        for (const member of page.members) {
+          gone.delete(member.key)
+          if (!meanwhile.has(member.key)) take(member.key, member)
+        }
         from = page.next
       } while (from !== null)
+      for (const collection of gone) if (!meanwhile.has(collection)) take(collection, null)
+      if (committed === meanwhile) committed = null
     },
   }
 }

@@ -10,12 +10,14 @@ import type {
   MemberRef,
   Put,
   Renew,
+  VersionOrigin,
   Write,
   Written,
 } from './engine.ts'
 import { KvistError } from './errors.ts'
 import { keyedMutex } from './keyed-mutex.ts'
 import type { Decide, Operation } from './operations.ts'
+import { type Origin, requireSaneOrigin } from './origin.ts'
 import type { Patch } from './patch.ts'
 import { asAsked, outcomesOf, type Plan, planOf, refId, refsRead } from './plan.ts'
 import { putOf, type Transforms } from './transforms.ts'
@@ -48,11 +50,13 @@ export interface Writes {
   touch(ref: MemberRef, expiresAtMs: number | 'never', condition?: Condition): Promise<Outcome | null>
   /** Null when there was nothing to write. */
   update(ref: MemberRef, decide: Decide, durability?: Durability): Promise<Written | null>
-  /** Writes without conditions, all or none, in their order; what became of each. */
+  /** Writes without conditions, in their order and each by itself; the outcome of each. */
   write(writes: readonly Write[], options?: WriteOptions): Promise<readonly Written[]>
   /** Stores many at once without conditions, and returns those that a process rejected. */
   putAll(collection: string, members: readonly (NewContent & { key: string })[]): Promise<Rejected[]>
-  /** Of kvist's own jobs: nothing is transformed. */
+  /** Writes of other nodes: see `Database.replicate`. */
+  replicate(writes: readonly ForeignWrite[]): Promise<readonly Written[]>
+  /** Of kvist's own jobs: nothing is transformed, and each write is by itself. */
   commit(writes: readonly (Write | Renew)[], options?: CommitOptions): Promise<readonly Written[]>
 }
 
@@ -74,6 +78,9 @@ export interface Alongside {
   /** Called at each try: the writes of the plan are those that will be committed, in front of these. */
   writes(plan: Plan, nowMs: number): readonly Write[]
 }
+
+/** A write that was made on another node. */
+export type ForeignWrite = (Put & { readonly origin: VersionOrigin }) | (Delete & { readonly origin: Origin })
 
 export interface WriteOptions {
   readonly durability?: Durability
@@ -186,7 +193,14 @@ export function writeGate({ engine, transforms, now, onTouch }: WriteGateOptions
     writes: readonly (Write | Renew)[],
     { durability, nowMs = now() }: CommitOptions = {},
   ): Promise<readonly Written[]> {
-    return writtenOf(await engine.commit(commitOf(noChecks, writes, nowMs, durability)))
+    const commit = commitOf(noChecks, writes, nowMs, durability)
+    return writtenOf(await engine.commit(writes.length === 1 ? commit : { ...commit, apart: true }))
+  }
+
+  async function replicate(writes: readonly ForeignWrite[]): Promise<readonly Written[]> {
+    const nowMs = now()
+    for (const { origin } of writes) requireSaneOrigin(origin, nowMs)
+    return commit(writes, { nowMs })
   }
 
   async function write(
@@ -255,6 +269,7 @@ export function writeGate({ engine, transforms, now, onTouch }: WriteGateOptions
     },
     write,
     putAll,
+    replicate,
     commit,
   }
 }

@@ -1,21 +1,59 @@
 import type { Engine, FeedCursor } from '../../src/core/engine.ts'
 import { KvistError } from '../../src/core/errors.ts'
 import { revisionOf } from '../../src/core/member.ts'
+import { nextTurn } from '../../src/core/turn.ts'
 
-/** The engine with every result on its way for a while, as from a server elsewhere: what it returns may be outdated. */
-export function lateEngine(engine: Engine, delay: () => Promise<void>): Engine {
-  async function late<T>(call: () => T | Promise<T>): Promise<T> {
-    await delay()
-    const result = await call()
-    await delay()
-    return result
-  }
+/**
+ * The engine with every request and every result on its way for a while, as to a server elsewhere: nothing comes at once,
+ * and what is read may be outdated when it comes. Commits keep their order.
+ */
+export function lateEngine(engine: Engine, delay: () => Promise<void> = nextTurn): Engine {
+  const late = delayed(delay)
+  let lastCommit: Promise<unknown> = Promise.resolve()
+  let isClosed = false
+
   return {
     ...engine,
     read: (collection, key) => late(() => engine.read(collection, key)),
     readHead: (collection, key) => late(() => engine.readHead(collection, key)),
+    readMany: (refs) => late(() => engine.readMany(refs)),
     tombstone: (collection, key) => late(() => engine.tombstone(collection, key)),
+    scan: (range) => late(() => engine.scan(range)),
+    async commit(commit) {
+      if (isClosed) throw new KvistError('closing', 'the server is stopping')
+      const before = lastCommit
+      const way = delay()
+      const sent = before.then(() => way)
+      lastCommit = sent
+      await sent
+      const result = await engine.commit(commit)
+      await delay()
+      return result
+    },
     changes: (after, limit, scope) => late(() => engine.changes(after, limit, scope)),
+    forget: (beforeMs, limit) => late(() => engine.forget(beforeMs, limit)),
+    expiring: (atMs, limit) => late(() => engine.expiring(atMs, limit)),
+    collections: () => late(() => engine.collections()),
+    async close() {
+      isClosed = true
+      await lastCommit
+      await engine.close()
+    },
+  }
+}
+
+/** As `lateEngine`, of the feed alone: what is written while a page is on its way is written at once. */
+export function lateFeed(engine: Engine, delay: () => Promise<void>): Engine {
+  const late = delayed(delay)
+  return { ...engine, changes: (after, limit, scope) => late(() => engine.changes(after, limit, scope)) }
+}
+
+function delayed(delay: () => Promise<void>): <T>(call: () => T | Promise<T>) => Promise<T> {
+  return async (call) => {
+    await delay()
+    const result = await call()
+    await delay()
+    return result
   }
 }
 

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from 'bun:test'
 import { faultOf, newFolder, until } from '../../../test/support/engine.ts'
-import { compactedEngine, lateEngine } from '../../../test/support/late-engine.ts'
+import { compactedEngine, lateFeed } from '../../../test/support/late-engine.ts'
 import { openSqlite } from '../../engines/sqlite/engine.ts'
 import type { Content } from '../content.ts'
 import { type Database, type DatabaseOptions, openDatabase } from '../database.ts'
@@ -243,7 +243,7 @@ describe('points', () => {
 
   test('stay where they are while a page is on its way', async () => {
     let hold: Promise<void> | null = null
-    const db = await open({}, (engine) => lateEngine(engine, async () => void (await hold)))
+    const db = await open({}, (engine) => lateFeed(engine, async () => void (await hold)))
     const watcher = watched(db, all, '')
     expect(await watcher.read()).toBeNull()
     await db.put('c', 'k', json('1'))
@@ -502,7 +502,7 @@ describe('expiry', () => {
 describe('an engine that answers later', () => {
   test('leaves no gap between history and what follows', async () => {
     let during = async () => {}
-    const db: Database = await open({}, (engine) => lateEngine(engine, () => during()))
+    const db: Database = await open({}, (engine) => lateFeed(engine, () => during()))
     for (const scope of [all, { ...all, collection: 'c' }, key('k')]) {
       await db.put('c', 'k', json('0'))
       const head = db.watch(all, null, () => {}).cursor()
@@ -531,7 +531,7 @@ describe('an engine that answers later', () => {
     let ways = 0
     // The second is that of the answer: it is as old then as what was asked.
     const wayThere = async () => void (++ways === 2 && (await promise))
-    const db = await open({ watchBounds: { ...wide, events: 4 } }, (engine) => lateEngine(engine, wayThere))
+    const db = await open({ watchBounds: { ...wide, events: 4 } }, (engine) => lateFeed(engine, wayThere))
     await db.put('c', 'first', json('1'))
     const watcher = watched(db, all, '1')
     const reading = watcher.read()
@@ -545,7 +545,7 @@ describe('an engine that answers later', () => {
 
   test('is not waited for by one who closes meanwhile', async () => {
     let hold = async () => {}
-    const db = await open({}, (engine) => lateEngine(engine, () => hold()))
+    const db = await open({}, (engine) => lateFeed(engine, () => hold()))
     await db.putAll(
       'c',
       Array.from({ length: 150 }, (_, i) => ({ key: `k${i}`, ...json('1') })),

@@ -1,4 +1,4 @@
-import type { FeedCursor, OnCommit } from '../engine.ts'
+import type { FeedCursor, OnCommit, OnSetback } from '../engine.ts'
 import { type Change, keyOf } from '../member.ts'
 import type { FeedSource } from './pages.ts'
 import { type Scope, showsCollection } from './scope.ts'
@@ -17,6 +17,7 @@ export interface WatchHub {
   /** See `Database.watch`. */
   watch(scope: Scope, since: FeedCursor | null, wake: () => void): Watcher
   readonly onCommit: OnCommit
+  readonly onSetback: OnSetback
   readonly stats: Readonly<WatchStats>
 }
 
@@ -68,6 +69,11 @@ export function watchHub(source: FeedSource, bounds: WatchBounds = defaultBounds
         if (change.type !== 'renew') notify(change, cursorAfter, i)
       }
       context.head = cursorAfter(changes.length - 1)
+    },
+    onSetback() {
+      if (stats.watchers === 0) return
+      for (const watcher of [...index.all()]) watcher.startOver()
+      context.head = source.engine.head()
     },
     watch(scope, since, wake) {
       // It is not kept up to date while there is no watcher.

@@ -12,6 +12,7 @@ export interface WatcherIndex {
   ofMember(collection: string, key: string): QueuedWatcher | undefined
   ofCollection(collection: string): QueuedWatcher | undefined
   ofStore(): QueuedWatcher | undefined
+  all(): Generator<QueuedWatcher>
 }
 
 type Lists = Map<string, QueuedWatcher>
@@ -56,5 +57,13 @@ export function watcherIndex(): WatcherIndex {
     ofMember: (collection, key) => ofMembers.get(collection)?.get(key),
     ofCollection: (collection) => ofCollections.get(collection),
     ofStore: () => ofStore.get(''),
+    *all() {
+      for (const lists of [ofStore, ofCollections, ...ofMembers.values()]) {
+        for (const first of lists.values()) {
+          for (let watcher: QueuedWatcher | null = first; watcher !== null; watcher = watcher.next)
+            yield watcher
+        }
+      }
+    },
   }
 }

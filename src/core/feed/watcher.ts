@@ -177,6 +177,16 @@ export class QueuedWatcher implements Watcher {
     this.context.stats.fallbacks++
   }
 
+  /** The store lost changes that this reader may have seen: reads its cursor's word on that from the store. */
+  startOver(): void {
+    // Where it would stand now is not where it stood.
+    if (this.state === 'live' && this.queue === null && !this.isReading) this.at = this.context.head
+    this.goBehind()
+    if (this.signal !== 'armed') return
+    this.signal = 'due'
+    this.context.wake(this)
+  }
+
   /** From where the reader stands, what follows is read from the store. */
   private goBehind(): void {
     this.dropQueue()
