@@ -17,6 +17,7 @@ export type ErrorCode =
   | 'compacted' // the feed does not reach back so far any more; `oldest` in the problem is what it still serves
   | 'conflict' // gave up after too many concurrent changes
   | 'precondition_failed'
+  | 'range_not_satisfiable' // a range of bytes that the value does not have
   | 'too_large'
   | 'unsupported_media_type'
   | 'unprocessable' // understood, but cannot be done to this value

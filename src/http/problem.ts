@@ -18,6 +18,7 @@ const answers: Record<ErrorCode, readonly [status: number, title: string]> = {
   compacted: [410, 'Compacted'],
   conflict: [409, 'Conflict'],
   precondition_failed: [412, 'Precondition failed'],
+  range_not_satisfiable: [416, 'Range not satisfiable'],
   too_large: [413, 'Too large'],
   unsupported_media_type: [415, 'Unsupported media type'],
   unprocessable: [422, 'Cannot be done'],

@@ -19,6 +19,7 @@ const lines: Record<ErrorCode, string> = {
   compacted: 'SERVER_ERROR the feed does not reach back so far',
   conflict: 'SERVER_ERROR changed too often',
   precondition_failed: 'SERVER_ERROR changed meanwhile',
+  range_not_satisfiable: 'CLIENT_ERROR bad request',
   too_large: 'SERVER_ERROR object too large for cache',
   unsupported_media_type: 'CLIENT_ERROR bad request',
   unprocessable: 'CLIENT_ERROR bad request',

@@ -20,6 +20,7 @@ const usual = {
   'Cross-Origin-Resource-Policy': 'same-origin',
   'Cache-Control': 'no-cache',
   Vary: 'Accept',
+  'Accept-Ranges': 'bytes',
   'Content-Type': 'application/json',
   ETag: '"7"',
   'Last-Modified': 'Thu, 01 Jan 2026 00:00:00 GMT',

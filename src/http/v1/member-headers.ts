@@ -14,7 +14,7 @@ const kept: (string | undefined)[] = new Array(places).fill(undefined)
 const maxSeenLength = 4096
 
 /** A GET that accepts events gets another response. */
-const memberConstants = `${inertLines}${noCacheLine}Vary: Accept\r\n`
+const memberConstants = `${inertLines}${noCacheLine}Vary: Accept\r\nAccept-Ranges: bytes\r\n`
 
 /** The header lines of an answer with a member, but for what frames its body. */
 export function memberLines(member: Member): string {

@@ -5,10 +5,12 @@ import { KvistError } from '../../core/errors.ts'
 import type { Member } from '../../core/member.ts'
 import { type Answer, answer, inertLines } from '../answer.ts'
 import { readValue, type SentValue } from '../body.ts'
+import { parseByteRange } from '../byte-range.ts'
 import type { RequestContext } from '../context.ts'
 import { eventStream, negotiation } from '../media-types.ts'
 import { memberOf, parametersOf } from '../path.ts'
 import { problemAnswer } from '../problem.ts'
+import { headerBits } from '../wire/head.ts'
 import type { HttpRequest } from '../wire/request.ts'
 import { conditionOf, noMember, type ReadVerdict, readVerdict } from './conditions.ts'
 import { parseExpiry } from './expiry.ts'
@@ -54,23 +56,58 @@ function answerMember(
 ): MaybePromise<Answer> {
   const verdict = readVerdict(request, member)
   const waits = verdict === 'unchanged' && waitMs !== null && request.header('if-none-match') !== null
-  if (!waits) return answerState(ref, member, member === null ? 'send' : verdict)
+  if (!waits) return answerState(request, ref, member, member === null ? 'send' : verdict)
   const isStill = (now: Member | null) => readVerdict(request, now) === 'unchanged'
   return waitForNews(watching, ref, context, waitMs, isStill).then((now) =>
-    answerState(ref, now, readVerdict(request, now)),
+    answerState(request, ref, now, readVerdict(request, now)),
   )
 }
 
-function answerState(ref: MemberRef, member: Member | null, verdict: ReadVerdict): Answer {
+function answerState(
+  request: HttpRequest,
+  ref: MemberRef,
+  member: Member | null,
+  verdict: ReadVerdict,
+): Answer {
   if (verdict === 'unchanged') return unchanged(member)
-  if (verdict === 'send' || member === null) return presentState(ref, member)
+  if (verdict === 'send' || member === null) return presentState(request, ref, member)
   const { revision } = member
   throw new KvistError('precondition_failed', `the member is at revision ${revision}`, { revision })
 }
 
-function presentState(ref: MemberRef, member: Member | null): Answer {
+function presentState(request: HttpRequest, ref: MemberRef, member: Member | null): Answer {
   if (member === null) return problemAnswer(notFound(ref), { Vary: 'Accept' })
+  const part = (request.present & rangeBit) === 0 ? null : rangeOfMember(request, member)
+  if (part !== null) return part
   return { status: 200, lines: memberLines(member), body: member.value }
+}
+
+const rangeBit = headerBits(['range'])
+
+/** The part of a value that a GET asks for; null where it gets all of it. */
+function rangeOfMember(request: HttpRequest, member: Member): Answer | null {
+  if (request.method !== 'GET' || !isSameAsBefore(request, member)) return null
+  const { value } = member
+  const bytes = typeof value === 'string' ? Buffer.from(value) : value
+  const range = parseByteRange(request.header('range')!, bytes.length)
+  if (range === null) return null
+  if (range === 'unsatisfiable') {
+    const detail = `the value has ${bytes.length} bytes`
+    const error = new KvistError('range_not_satisfiable', detail, { total_bytes: bytes.length })
+    return problemAnswer(error, { 'Content-Range': `bytes */${bytes.length}` })
+  }
+  const { from, to } = range
+  const lines = `${memberLines(member)}Content-Range: bytes ${from}-${to - 1}/${bytes.length}\r\n`
+  return { status: 206, lines, body: bytes.subarray(from, to) }
+}
+
+/**
+ * Whether the client has the beginning of this very value, where it says so (If-Range). A date does not tell: two values may be
+ * of one second.
+ */
+function isSameAsBefore(request: HttpRequest, { revision }: Member): boolean {
+  const ifRange = request.header('if-range')
+  return ifRange === null || ifRange === `"${revision}"`
 }
 
 function unchanged(member: Member | null): Answer {

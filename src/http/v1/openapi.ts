@@ -125,6 +125,7 @@ const etag: Header = { description: 'The revision, in quotes', schema: text, exa
 const memberHeaders: Readonly<Record<string, Header>> = {
   ETag: etag,
   'Last-Modified': { description: 'When it was last written', schema: text },
+  'Accept-Ranges': { description: '`bytes`: parts can be had', schema: text },
   'Kvist-Expires-At': {
     description: 'When it will be gone; missing for never',
     schema: { type: 'string', format: 'date-time' },
@@ -335,6 +336,11 @@ export const getMember: Operation = {
     header('If-Modified-Since', 'Answer 304 if it was not written since; `If-None-Match` goes before'),
     header('If-Match', 'Answer 412 unless it has one of these revisions'),
     header('If-Unmodified-Since', 'Answer 412 if it was written since; `If-Match` goes before'),
+    header(
+      'Range',
+      'One range of bytes, as `bytes=1000-`, `bytes=0-99` or `bytes=-100`; several give the whole value',
+    ),
+    header('If-Range', 'The part only if it is of this revision (`"12"`), and else the whole value'),
     query(
       'wait',
       `How long to wait for a change before a 304, with \`If-None-Match\`: seconds, or with a unit; at most ${maxWaitMs / 60_000} minutes`,
@@ -351,9 +357,27 @@ export const getMember: Operation = {
         ...eventsContent,
       },
     },
+    206: {
+      description: 'The part that `Range` asks for',
+      headers: {
+        ...memberHeaders,
+        'Content-Range': {
+          description: 'Which bytes, of how many',
+          schema: text,
+          example: 'bytes 1000-1999/2000',
+        },
+      },
+      content: { '*/*': { schema: { description: 'Some of its bytes' } } },
+    },
     304: { description: 'It is as the client knows it', headers: memberHeaders },
   },
+  problemHeaders: {
+    416: {
+      'Content-Range': { description: 'How many bytes there are', schema: text, example: 'bytes */2000' },
+    },
+  },
   problems: [
+    'range_not_satisfiable',
     'invalid_request',
     'invalid_collection',
     'invalid_parameter',

@@ -249,7 +249,7 @@ const singleHeaders = [
   'expect',
 ] as const
 
-const listHeaders = ['if-match', 'if-none-match'] as const
+const listHeaders = ['if-match', 'if-none-match', 'range'] as const
 
 /** A header that `HeaderBlock.present` tells of. */
 export type NotedHeader = (typeof singleHeaders)[number] | (typeof listHeaders)[number]
