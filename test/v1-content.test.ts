@@ -65,6 +65,88 @@ describe('caches', () => {
   })
 })
 
+describe('lists', () => {
+  const tagOf = async (path: string, headers = {}) =>
+    (await fetch(v1 + path, { headers })).headers.get('etag')!
+  const statusOf = async (path: string, tag: string, headers = {}) =>
+    (await fetch(v1 + path, { headers: { 'if-none-match': tag, ...headers } })).status
+
+  test('have a tag that every change of the collection makes another one, whatever of it they show', async () => {
+    const paths = ['/tags', '/tags?limit=1&include=keys', '/tags?prefix=z', '/tags?delimiter=/']
+    const ndjsonAccept = { accept: 'application/x-ndjson' }
+    const all = async () => [
+      ...(await Promise.all(paths.map((path) => tagOf(path)))),
+      await tagOf('/tags', ndjsonAccept),
+    ]
+    const changes: [string, () => Promise<unknown>][] = [
+      ['put', () => put(`${v1}/tags/a`, '1')],
+      ['replaced by itself', () => put(`${v1}/tags/a`, '1')],
+      [
+        'patched',
+        () =>
+          fetch(`${v1}/tags/a`, {
+            method: 'PATCH',
+            body: '{}',
+            headers: { 'content-type': 'application/json' },
+          }),
+      ],
+      [
+        'batched',
+        () =>
+          fetch(`${v1}/_batch`, {
+            method: 'POST',
+            body: '{"operations":[{"op":"increment","collection":"tags","key":"n"}]}',
+          }),
+      ],
+      [
+        'imported',
+        () =>
+          fetch(`${v1}/tags`, {
+            method: 'POST',
+            body: '{"key":"b","value":1}',
+            headers: { 'content-type': 'application/jsonl' },
+          }),
+      ],
+      ['deleted', () => fetch(`${v1}/tags/a`, { method: 'DELETE' })],
+      ['dropped', () => fetch(`${v1}/tags?prefix=b`, { method: 'DELETE' })],
+    ]
+    let before = await all()
+    const seen = new Set(before)
+    for (const [what, change] of changes) {
+      for (const [i, path] of paths.entries())
+        expect([what, path, await statusOf(path, before[i]!)]).toEqual([what, path, 304])
+      expect(await all()).toEqual(before)
+      await change()
+      const after = await all()
+      for (const [i, path] of paths.entries())
+        expect([what, path, await statusOf(path, before[i]!)]).toEqual([what, path, 200])
+      for (const tag of after) expect(seen).not.toContain(tag)
+      for (const tag of after) seen.add(tag)
+      before = after
+    }
+  })
+
+  test('are not those of another form or another collection', async () => {
+    await put(`${v1}/forms/a`, '1')
+    const page = await tagOf('/forms')
+    const lines = await tagOf('/forms', { accept: 'application/x-ndjson' })
+    expect(await statusOf('/forms', page, { accept: 'application/x-ndjson' })).toBe(200)
+    expect(await statusOf('/forms', lines)).toBe(200)
+    expect(await statusOf('/forms', `"x", ${page}`)).toBe(304)
+    expect(await statusOf('/forms', page.replace('W/', ''))).toBe(304)
+    expect(await statusOf('/forms', lines, { accept: 'application/x-ndjson' })).toBe(304)
+    await put(`${v1}/others/a`, '1')
+    expect(await tagOf('/forms')).toBe(page)
+    expect(await statusOf('/forms?limit=x', page)).toBe(400)
+    expect(await statusOf('/forms', 'nonsense')).toBe(400)
+    const { headers, status } = await fetch(`${v1}/forms`, {
+      method: 'HEAD',
+      headers: { 'if-none-match': page },
+    })
+    expect([status, headers.get('etag'), headers.get('vary')]).toEqual([304, page, 'Accept'])
+  })
+})
+
 describe('NDJSON', () => {
   test.each(ndjson)('is sent under the name by which it was asked for: %s', async (type) => {
     for (const accept of [type, type.toUpperCase(), `text/html, ${type};q=0.9, */*;q=0.8`]) {
@@ -123,6 +205,31 @@ test('what kvist says of a write ends with a line break, and what was stored doe
     expect(() => JSON.parse(text)).not.toThrow()
   }
   expect(await (await fetch(`${v1}/w/%C3%BC`)).text()).toBe('1')
+})
+
+test('a list whose members have expired is not what it was, swept or not', async () => {
+  let nowMs = Date.now()
+  const own = await startInProcess(() => nowMs)
+  try {
+    await put(`${own.url}/v1/c/lasting`, '1')
+    await put(`${own.url}/v1/c/brief?expire_in=1h`, '1')
+    const list = (tag = '"none"') =>
+      fetch(`${own.url}/v1/c?include=keys`, { headers: { 'if-none-match': tag } })
+    const tag = (await list()).headers.get('etag')!
+    expect((await list(tag)).status).toBe(304)
+    nowMs += 3_600_000
+    // Until it is swept, which takes a second at most, and after.
+    let response = await list(tag)
+    do {
+      expect(response.status).toBe(200)
+      expect(await response.json()).toMatchObject({ members: [{ key: 'lasting' }] })
+      response = await list(tag)
+    } while (response.headers.get('etag') === null)
+    expect(response.status).toBe(200)
+    expect(response.headers.get('etag')).not.toBe(tag)
+  } finally {
+    await own.stop()
+  }
 })
 
 describe('/', () => {

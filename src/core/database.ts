@@ -1,4 +1,5 @@
 import { type MemberCache, memberCache } from './cache.ts'
+import { collectionVersions } from './collection-versions.ts'
 import { defaultTombstonesMs, startCompactor } from './compactor.ts'
 import type { Condition } from './condition.ts'
 import type { AskedExpiry, Content, NewContent, Outcome, Stored } from './content.ts'
@@ -92,6 +93,11 @@ export interface Database {
   write(writes: readonly Write[], durability?: Durability): Promise<readonly Written[]>
   /** Stores many at once without conditions, as an import does; returns those that a process rejected. */
   putAll(collection: string, members: readonly (NewContent & { key: string })[]): Promise<Rejected[]>
+  /**
+   * Another one after every change of the collection. Ask before what is to be labelled with it is read. Null while something
+   * has expired that is not swept yet: a list is without it already, and no change says so.
+   */
+  collectionVersion(collection: string): Promise<string | null>
   page(collection: string, query: ListQuery): Promise<Page>
   /** Everything that a query selects, in parts, in constant memory. */
   all(collection: string, query: ListQuery): AsyncGenerator<Member[]>
@@ -156,18 +162,21 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   const { now, onError, processes = [], settings = new Map() } = options
   const cache = memberCache(options.cacheBytes)
   const registry = settingsRegistry(settings, onError)
+  const versions = collectionVersions()
   let commits = 0
   let hub: WatchHub | null = null
   const onCommit: OnCommit = (changes, cursorAfter) => {
     commits++
     registry.onCommit(changes)
     hub?.onCommit(changes, cursorAfter)
+    versions.onCommit(changes)
     for (const change of changes) cache.delete(change.collection, keyOf(change))
   }
   /** What was derived from changes that are lost is derived again. */
   const onSetback: OnSetback = () => {
     commits++
     cache.clear()
+    versions.onSetback()
     hub?.onSetback()
     registry.load(engine).catch(onError)
   }
@@ -254,6 +263,12 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     write: (all, durability) => writes.write(all, durability === undefined ? {} : { durability }),
     putAll: writes.putAll,
     prepare: writes.prepare,
+    async collectionVersion(collection) {
+      // The version as it was before: a change in between makes the next question's another one.
+      const version = versions.of(collection)
+      const [unswept] = await engine.expiring(now(), 1)
+      return unswept === undefined ? version : null
+    },
     page: (collection, query) => listPage(engine, collection, query, now()),
     all: (collection, query) => listAll(engine, collection, query, now),
     drop: (collection, selection, onProgress = () => {}) =>

@@ -1,4 +1,5 @@
 import { KvistError } from '../core/errors.ts'
+import type { HttpRequest } from './wire/request.ts'
 
 /** Lists of entity tags, as If-Match and If-None-Match have them (RFC 9110, 8.8.3 and 5.6.1). */
 
@@ -16,4 +17,17 @@ export function parseEntityTags(header: string, text: string): string[] | 'any' 
     throw new KvistError('invalid_request', `${header} is not a list of tags such as "12", nor *`)
   }
   return Array.from(text.matchAll(/"([^"]*)"/g), ([, opaque = '']) => opaque)
+}
+
+/** Whether a request names a tag, given without its quotes, in a header; `otherwise` where it has no such header. */
+export function isNamed(
+  request: HttpRequest,
+  header: 'If-Match' | 'If-None-Match',
+  tag: string,
+  otherwise: boolean,
+): boolean {
+  const text = request.header(header.toLowerCase())
+  if (text === null) return otherwise
+  const tags = parseEntityTags(header, text)
+  return tags === 'any' || tags.includes(tag)
 }

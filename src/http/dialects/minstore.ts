@@ -12,7 +12,7 @@ import { isObjectText, objectText, withMembers } from '../../core/merge.ts'
 import { type Answer, answer, jsonAnswer } from '../answer.ts'
 import { jsonText, readBody } from '../body.ts'
 import type { RequestContext } from '../context.ts'
-import { parseEntityTags } from '../entity-tags.ts'
+import { isNamed } from '../entity-tags.ts'
 import type { AnswerDocs, Body } from '../operation.ts'
 import { pathParameter } from '../path.ts'
 import type { HttpRequest } from '../wire/request.ts'
@@ -252,11 +252,4 @@ function answerRecord(uid: string, whole: string, read: HttpRequest | null = nul
     if (isNamed(read, 'If-None-Match', tag, false)) return answer(304, { ETag: etag })
   }
   return jsonAnswer(whole, 200, { ETag: etag })
-}
-
-function isNamed(request: HttpRequest, header: string, tag: string, otherwise: boolean): boolean {
-  const text = request.header(header.toLowerCase())
-  if (text === null) return otherwise
-  const tags = parseEntityTags(header, text)
-  return tags === 'any' || tags.includes(tag)
 }

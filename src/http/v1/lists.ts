@@ -2,9 +2,10 @@ import type { Database } from '../../core/database.ts'
 import { KvistError } from '../../core/errors.ts'
 import { compareKeys, parseKey } from '../../core/keys.ts'
 import type { ListQuery, Page } from '../../core/list.ts'
-import { type Answer, answer, jsonTextLine, streamed } from '../answer.ts'
+import { type Answer, answer, type Fields, jsonTextLine, type StreamedBody, streamed } from '../answer.ts'
 import type { RequestContext } from '../context.ts'
 import { decodeCursor, encodeCursor, type Question } from '../cursor.ts'
+import { isNamed } from '../entity-tags.ts'
 import { isNdjson } from '../media-types.ts'
 import { parametersOf } from '../path.ts'
 import type { HttpRequest } from '../wire/request.ts'
@@ -29,19 +30,35 @@ export async function listMembers(
   const isStreamed = isNdjson(type)
   const question = questionOf(collection, given)
   const query = parseListQuery(given, include, isStreamed, question)
-  if (isStreamed) return streamLines(partsOf(db, collection, query), query, include, type, context)
-
+  const tag = await tagOf(db, collection, isStreamed)
+  if (isNamed(request, 'If-None-Match', tag ?? '', false)) return answer(304, fieldsOf(tag))
+  const fields = fieldsOf(tag)
+  if (isStreamed) {
+    const parts = partsOf(db, collection, query)
+    return answer(200, { 'Content-Type': type, ...fields }, streamLines(parts, query, include, context))
+  }
   const { members, prefixes, next } = await db.page(collection, query)
   const cursor = next === null ? null : encodeCursor(question, next)
   const body = members.map((member) => memberJson(member, include)).join(',')
   const level = query.delimiter === null ? '' : `"prefixes":${JSON.stringify(prefixes)},`
   const page = `{"members":[${body}],${level}"next":${JSON.stringify(cursor)}}`
   const link = cursor === null ? {} : { Link: `<${nextPath(collection, given, cursor)}>; rel="next"` }
-  return jsonTextLine(page, 200, { ...varies, ...link })
+  return jsonTextLine(page, 200, { ...fields, ...link })
 }
 
-/** Other types are lines, or events. */
-const varies = { Vary: 'Accept' }
+/**
+ * The entity tag of whatever is listed of a collection, which every change in the collection makes another one; null where
+ * there is none. Pages and lines are not the same, so neither are their tags.
+ */
+async function tagOf(db: Database, collection: string, isStreamed: boolean): Promise<string | null> {
+  const version = await db.collectionVersion(collection)
+  return version === null ? null : `${version}${isStreamed ? '-lines' : ''}`
+}
+
+/** Weak, because compression makes other bytes of the same list. Other types are lines, or events. */
+function fieldsOf(tag: string | null): Fields {
+  return { Vary: 'Accept', ...(tag === null ? {} : { ETag: `W/"${tag}"` }) }
+}
 
 function nextPath(collection: string, given: Given, cursor: string): string {
   const query = new URLSearchParams({ ...given, cursor })
@@ -72,9 +89,8 @@ function streamLines(
   parts: AsyncGenerator<Part>,
   { order, limit }: ListQuery,
   include: Include,
-  type: string,
   { connection }: RequestContext,
-): Answer {
+): StreamedBody {
   let left = limit
   async function next(): Promise<string | null> {
     while (left > 0) {
@@ -87,8 +103,7 @@ function streamLines(
     }
     return null
   }
-  const body = streamed(next, () => void parts.return(undefined))
-  return answer(200, { 'Content-Type': type, ...varies }, body)
+  return streamed(next, () => void parts.return(undefined))
 }
 
 /** Members and prefixes in the order of their keys. */

@@ -206,6 +206,12 @@ export const postBatch: Operation = {
   ],
 }
 
+const listTag: Header = {
+  description:
+    'Changes with every change in the collection, whatever of it is listed; missing while something expires',
+  schema: text,
+}
+
 export const listMembers: Operation = {
   id: 'listMembers',
   description: `By key. A page may be short, even empty, while there are more: \`next\` tells. With \`Accept: ${ndjson}\`, or one of its other names \`application/ndjson\` and \`application/jsonl\`, all of them stream, a member a line, in constant memory; \`cursor\` does not go with that, and \`limit\` has no upper end; with \`delimiter\` a prefix is a line \`{"prefix": …}\` in its place among them. A limit counts members and prefixes together. ${watchNote} Only \`prefix\` and \`filter\` go with it.`,
@@ -227,12 +233,20 @@ export const listMembers: Operation = {
       enum: ['all', 'values', 'keys'],
       default: 'all',
     }),
+    header(
+      'If-None-Match',
+      'Answer 304 if nothing in the collection has changed since a list of this URL had this tag',
+    ),
     ...watching,
   ],
   answers: {
+    304: { description: 'Nothing in the collection has changed', headers: { ETag: listTag } },
     200: {
       description: 'A page, or everything',
-      headers: { Link: { description: 'With `rel="next"`: the next page', schema: text } },
+      headers: {
+        ETag: listTag,
+        Link: { description: 'With `rel="next"`: the next page', schema: text },
+      },
       content: {
         [json]: {
           schema: schemas.page,

@@ -1,0 +1,52 @@
+import type { Committed } from './member.ts'
+
+/**
+ * A version of each collection that is another one after every change in it, renewals of an expiry too. It says nothing of
+ * what changed, and lasts no longer than this process: after a restart every collection has another.
+ */
+export interface CollectionVersions {
+  onCommit(changes: readonly Committed[]): void
+  /** Every collection has another version. */
+  onSetback(): void
+  of(collection: string): string
+}
+
+/**
+ * Collections share slots by a hash of their names, so that memory does not grow with their number. Where two share one, a
+ * change of either is taken for one of both: a client then fetches again what had not changed.
+ */
+const slots = 4096
+
+export function collectionVersions(): CollectionVersions {
+  let era = newEra()
+  const lastChanged = new Float64Array(slots)
+  let commits = 0
+
+  return {
+    onCommit(changes) {
+      commits++
+      let last = ''
+      for (const { collection } of changes) {
+        // Most commits are to one collection.
+        if (collection === last) continue
+        lastChanged[slotOf(collection)] = commits
+        last = collection
+      }
+    },
+    onSetback() {
+      era = newEra()
+    },
+    of: (collection) => `${era}-${lastChanged[slotOf(collection)]!.toString(36)}`,
+  }
+}
+
+function newEra(): string {
+  return crypto.randomUUID().slice(0, 8)
+}
+
+/** FNV-1a. */
+function slotOf(collection: string): number {
+  let hash = 0x811c9dc5
+  for (let i = 0; i < collection.length; i++) hash = Math.imul(hash ^ collection.charCodeAt(i), 0x01000193)
+  return (hash >>> 0) % slots
+}
