@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { defaultTombstonesMs } from './core/compactor.ts'
 import type { Durability } from './core/engine.ts'
 import { parseCollection } from './core/keys.ts'
-import { type EngineName, engineNames } from './engines/engine-names.ts'
+import { type EngineName, engineNames, type PagesMode, pagesModes } from './engines/engine-names.ts'
 import { choice, duration, list, size, text, toggle, wholeNumber } from './option-kinds.ts'
 import { type Environment, option, parseArguments, refuse, type Values } from './options.ts'
 
@@ -84,6 +84,13 @@ export const options = {
     flag: 'accept-damaged-log',
     default: null,
     help: 'start without what lies behind this damage of the log; what is lost is kept in damaged-…',
+  }),
+  sqlitePages: option<PagesMode>({
+    ...choice<PagesMode>(...pagesModes),
+    flag: 'sqlite-pages',
+    env: 'KVIST_SQLITE_PAGES',
+    default: 'on',
+    help: "off: SQLite reads its file alone; checked: kvist's reading of it is compared, and a difference ends it",
   }),
   cacheBytes: option({
     ...size(0, 2 ** 40),

@@ -1,6 +1,6 @@
 import { msToStamp } from '../core/clock.ts'
 import type { Durability, Engine, OnCommit } from '../core/engine.ts'
-import type { EngineName } from './engine-names.ts'
+import type { EngineName, PagesMode } from './engine-names.ts'
 import { openMemory } from './memory/engine.ts'
 import { openSqlite } from './sqlite/engine.ts'
 
@@ -11,6 +11,7 @@ export interface EngineOptions {
   readonly durability: Durability
   /** The damage of SQLite's log whose loss is accepted, as the refusal named it. */
   readonly acceptDamagedLog: string | null
+  readonly sqlitePages: PagesMode
 }
 
 /**
@@ -24,6 +25,6 @@ export async function openEngine(
   warn: (line: string) => void,
 ): Promise<Engine> {
   if (options.engine === 'memory') return openMemory({ onCommit, firstRevision: msToStamp(nowMs) })
-  const { dataFolder: dir, durability, acceptDamagedLog } = options
-  return openSqlite({ dir, durability, onCommit, acceptDamagedLog, warn })
+  const { dataFolder: dir, durability, acceptDamagedLog, sqlitePages: pages } = options
+  return openSqlite({ dir, durability, onCommit, acceptDamagedLog, pages, warn })
 }

@@ -19,7 +19,14 @@ export function newFolder(): string {
 }
 
 export function openAt(dir: string, options: Partial<SqliteOptions> = {}): Promise<SqliteEngine> {
-  return openSqlite({ dir, durability: 'full', onCommit: () => {}, segmentBytes: 16 * 1024, ...options })
+  return openSqlite({
+    dir,
+    durability: 'full',
+    onCommit: () => {},
+    segmentBytes: 16 * 1024,
+    pages: 'checked',
+    ...options,
+  })
 }
 
 /** Opens the store in a folder, and closes it however the work with it ends. */

@@ -24,7 +24,13 @@ test('who reads the pages of the file is told before a checkpoint changes any of
     const walBytes = statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0
     return `${isAsBefore ? 'as before' : 'changed'}, ${walBytes > 0 ? 'more to come' : 'nothing to come'}`
   }
-  const overlay = openOverlay(path, readStart(path).membersRoot, [])
+  const overlay = openOverlay({
+    dbPath: path,
+    membersRoot: readStart(path).membersRoot,
+    collections: [],
+    pages: 'on',
+    warn() {},
+  })
   const pages = {
     ...overlay.pages,
     pause: () => told.push(`pause: ${state()}`),

@@ -97,7 +97,9 @@ export function startApplier(
 
   /** What a job writes is moved into the file after it, and only while that is done is the file not what it was. */
   async function runThenMove(on: Worker, job: Job): Promise<JobResult> {
+    overlay.pages.jobBegins()
     const result = await runJob(on, job)
+    overlay.pages.jobEnded(commitsOf(job, result))
     if (!result.ok) return result
     overlay.pages.pause()
     const moved = await runJob(on, { do: 'checkpoint', dbPath })
@@ -263,6 +265,12 @@ export function startApplier(
       await Promise.all(discarding)
     },
   }
+}
+
+/** Transactions of the tables that a job has committed; null when that is not known. */
+function commitsOf(job: Job, result: JobResult): number | null {
+  if (!result.ok) return null
+  return job.do === 'forget' && result.count === 0 ? 0 : 1
 }
 
 function failureOf({ full, detail }: JobResult & { ok: false }, what: string): KvistError {

@@ -119,7 +119,7 @@ describe('damage', () => {
       const flips = flipBits(join(dir, 'kvist.db'), r)
       let engine: Engine
       try {
-        engine = await openAt(dir)
+        engine = await openAt(dir, { pages: 'on' })
       } catch (error) {
         if (!(error instanceof RefusedFile)) throw error
         seen.refusedStarts++
@@ -145,24 +145,30 @@ describe('damage', () => {
     const bytes = readFileSync(path)
     bytes[bytes.indexOf('{"n": 137,') + 7]! ^= 1
     writeFileSync(path, bytes)
-    await withEngine(truth.dir, async (engine) => {
-      const fault = await faultOf((async () => engine.read(collection, 'key-137'))())
-      expect(fault).toMatchObject({ code: 'damaged', extra: { collection, key: 'key-137' } })
-      expect(fault.message).toBe('what is stored of "key-137" in things is damaged')
-      expect((await engine.read(collection, 'key-136'))?.value).toEqual(truth.values['key-136']!)
-      expect((await faultOf(valuesOf(engine))).code).toBe('damaged')
-      expect((await faultOf(feedOf(engine))).code).toBe('damaged')
-      const puts = ['key-136', 'key-137', 'key-138', 'new'].map((key) => write(engine, [put(key, '"again"')]))
-      const outcomes = await Promise.allSettled(puts)
-      expect(outcomes.map(({ status }) => status)).toEqual([
-        'fulfilled',
-        'rejected',
-        'fulfilled',
-        'fulfilled',
-      ])
-      expect(outcomes[1]).toMatchObject({ reason: { code: 'damaged', extra: { key: 'key-137' } } })
-      expect((await engine.read(collection, 'key-138'))?.value).toBe('"again"')
-    })
+    await withEngine(
+      truth.dir,
+      async (engine) => {
+        const fault = await faultOf((async () => engine.read(collection, 'key-137'))())
+        expect(fault).toMatchObject({ code: 'damaged', extra: { collection, key: 'key-137' } })
+        expect(fault.message).toBe('what is stored of "key-137" in things is damaged')
+        expect((await engine.read(collection, 'key-136'))?.value).toEqual(truth.values['key-136']!)
+        expect((await faultOf(valuesOf(engine))).code).toBe('damaged')
+        expect((await faultOf(feedOf(engine))).code).toBe('damaged')
+        const puts = ['key-136', 'key-137', 'key-138', 'new'].map((key) =>
+          write(engine, [put(key, '"again"')]),
+        )
+        const outcomes = await Promise.allSettled(puts)
+        expect(outcomes.map(({ status }) => status)).toEqual([
+          'fulfilled',
+          'rejected',
+          'fulfilled',
+          'fulfilled',
+        ])
+        expect(outcomes[1]).toMatchObject({ reason: { code: 'damaged', extra: { key: 'key-137' } } })
+        expect((await engine.read(collection, 'key-138'))?.value).toBe('"again"')
+      },
+      { pages: 'on' },
+    )
   })
 
   test('that took rows away is noticed at the start: what is there is served, and lists and absence are refused', async () => {
@@ -186,7 +192,7 @@ describe('damage', () => {
         ])
           expect((await faultOf(read())).code).toBe('damaged')
       },
-      { warn: (line) => lines.push(line) },
+      { pages: 'on', warn: (line) => lines.push(line) },
     )
   })
 })

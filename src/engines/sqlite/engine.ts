@@ -3,6 +3,7 @@ import { dirname, join, resolve } from 'node:path'
 import { hybridClock, stampToMs } from '../../core/clock.ts'
 import type { Durability, Engine, OnCommit } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
+import type { PagesMode } from '../engine-names.ts'
 import { hasSeen } from '../revision-cursor.ts'
 import { cutDamagedLog, cutTornTail } from './accept-damage.ts'
 import { type Applier, segmentsPerJob, startApplier } from './applier.ts'
@@ -46,6 +47,8 @@ export interface SqliteOptions {
   readonly segmentBytes?: number
   /** The damage of the log whose loss is accepted, as the refusal named it. */
   readonly acceptDamagedLog?: string | null
+  /** How members are read from the tables' file; `on` when left out. */
+  readonly pages?: PagesMode
   /** Receives lines for the operator: what was repaired, passed over or cut. */
   readonly warn?: (line: string) => void
 }
@@ -86,7 +89,8 @@ async function open(options: SqliteOptions, releaseLock: () => void): Promise<Sq
   }
   const { meta, counts, membersRoot, damage } = readStart(dbPath, options.warn)
   const log = recoverLog(options, dbPath, meta)
-  const overlay = openOverlay(dbPath, membersRoot, counts.keys())
+  const { pages = 'on', warn = () => {} } = options
+  const overlay = openOverlay({ dbPath, membersRoot, collections: counts.keys(), pages, warn })
   const clock = hybridClock()
   clock.observe(meta.clock)
   const applier = startApplier(

@@ -3,7 +3,9 @@ import { compareKeys } from '../../core/keys.ts'
 import { maxPageBytes } from '../../core/limits.ts'
 import type { Member, MemberHead, Tombstone } from '../../core/member.ts'
 import type { StoredOrigin } from '../../core/origin.ts'
+import type { PagesMode } from '../engine-names.ts'
 import { damagedMember, damagedStore } from './damage.ts'
+import { checkedPages, guardedPages, noPages } from './guarded-pages.ts'
 import { findRecord, isLatest, type Memtable, overlayKeys, touchRecord } from './memtable.ts'
 import { maxForeseen, openPages, type PageReader } from './pages.ts'
 import {
@@ -46,19 +48,45 @@ export interface Overlay {
   damage: string | null
 }
 
-export function openOverlay(dbPath: string, membersRoot: number, collections: Iterable<string>): Overlay {
+export interface OverlayOptions {
+  readonly dbPath: string
+  readonly membersRoot: number
+  /** Those that the tables have. */
+  readonly collections: Iterable<string>
+  readonly pages: PagesMode
+  readonly warn: (line: string) => void
+}
+
+export function openOverlay(options: OverlayOptions): Overlay {
+  const { dbPath, collections } = options
   const reader = openReader(dbPath, mappedBytes.usual)
   const wideReader = openReader(dbPath, mappedBytes.wide)
-  const pages = openPages(dbPath, membersRoot, wideReader.value)
+  // The first read makes the -shm file that the guard of the pages looks into.
+  const isFileSmall = isSmall(reader)
   return {
     tables: [],
     reader,
     wideReader,
-    pages,
-    isSmall: isSmall(reader),
+    pages: pagesOf(options, wideReader),
+    isSmall: isFileSmall,
     inTables: new Set(collections),
     damage: null,
   }
+}
+
+function pagesOf(
+  { dbPath, membersRoot, pages: mode, warn }: OverlayOptions,
+  reader: TableReader,
+): PageReader {
+  if (mode === 'off') return noPages()
+  const pages = guardedPages(dbPath, openPages(dbPath, membersRoot, reader.value), warn)
+  return mode === 'on' ? pages : checkedPages(pages, reader, endProcess)
+}
+
+/** The pages were read wrongly: nothing that this process says can be trusted any more. */
+function endProcess(line: string): never {
+  process.stderr.write(`${line}\n`)
+  process.exit(1)
 }
 
 function isSmall(reader: TableReader): boolean {

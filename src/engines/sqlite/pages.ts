@@ -45,6 +45,10 @@ export interface PageReader {
   pause(): void
   /** Nobody does any more. */
   resume(): void
+  /** The flusher starts on a job that may commit. */
+  jobBegins(): void
+  /** The job has committed so many transactions; null when that is not known, of one that failed. */
+  jobEnded(commits: number | null): void
   close(): void
 }
 
@@ -529,6 +533,8 @@ export function openPages(
       forgetForeseen()
     },
     resume,
+    jobBegins() {},
+    jobEnded() {},
     close() {
       isOpen = false
       clearInterval(idleTimer)

@@ -1,0 +1,118 @@
+import type { Member } from '../../core/member.ts'
+import { mapFile } from './mapped-file.ts'
+import type { PageReader } from './pages.ts'
+import type { Standing } from './record.ts'
+import type { TableReader } from './table-reader.ts'
+
+/**
+ * Guards over what is read from the pages of the tables' file without SQLite, which is right only as long as nobody but the
+ * flusher changes that file. How they are read is the option `--sqlite-pages`.
+ */
+
+/** Of the head of SQLite's wal-index, the -shm file (https://www.sqlite.org/walformat.html), as numbers of 32 bits. */
+const commitsAt = 8
+const backfillAt = 128
+
+/**
+ * Looks, after each read, at what SQLite tells all processes in the -shm file: how many transactions were committed, and
+ * whether a checkpoint has begun to move some into the file. Where somebody else committed, the pages are not read again
+ * until the next start; where somebody else only checkpoints, until the flusher has. What was read is thrown away then, and
+ * SQLite asked.
+ */
+export function guardedPages(path: string, pages: PageReader, warn: (line: string) => void): PageReader {
+  const file = mapFile(`${path}-shm`)
+  const head = file?.windows().windows[0]
+  if (file === null || head === undefined) {
+    file?.close()
+    return pages
+  }
+  let expected = head.readUInt32LE(commitsAt)
+  /** Commits that a job under way may have made already. */
+  let ahead = 0
+  let isForeign = false
+
+  function isUntouched(): boolean {
+    const more = (head!.readUInt32LE(commitsAt) - expected) >>> 0
+    if (more > ahead) noteForeign()
+    return more <= ahead && head!.readUInt32LE(backfillAt) === 0
+  }
+
+  function noteForeign(): void {
+    if (isForeign) return
+    isForeign = true
+    pages.pause()
+    warn(`another program wrote to ${path}: until the next start SQLite reads it alone, which is slower`)
+  }
+
+  function guarded<T>(read: T | undefined): T | undefined {
+    if (read === undefined || isUntouched()) return read
+    pages.pause()
+    return undefined
+  }
+
+  return {
+    read: (collection, key) => guarded(pages.read(collection, key)),
+    standing: (collection, key) => guarded(pages.standing(collection, key)),
+    foresee: pages.foresee,
+    pause: pages.pause,
+    resume() {
+      if (!isForeign) pages.resume()
+    },
+    jobBegins() {
+      ahead = 1
+    },
+    jobEnded(commits) {
+      ahead = 0
+      const more = (head!.readUInt32LE(commitsAt) - expected) >>> 0
+      if (commits === null ? more > 1 : more !== commits) noteForeign()
+      expected = head!.readUInt32LE(commitsAt)
+    },
+    close() {
+      pages.close()
+      file.close()
+    },
+  }
+}
+
+/** Leaves everything to SQLite. */
+export function noPages(): PageReader {
+  return {
+    read: () => undefined,
+    standing: () => undefined,
+    foresee() {},
+    pause() {},
+    resume() {},
+    jobBegins() {},
+    jobEnded() {},
+    close() {},
+  }
+}
+
+/** Asks SQLite as well; `onDifference` gets a line when it says something else. */
+export function checkedPages(
+  pages: PageReader,
+  reader: TableReader,
+  onDifference: (line: string) => void,
+): PageReader {
+  function check(what: string, read: Member | Standing | null | undefined, stored: unknown): void {
+    if (read !== undefined && !Bun.deepEquals(read, stored))
+      onDifference(`${what} differs: the pages say ${inspect(read)}, SQLite says ${inspect(stored)}`)
+  }
+  return {
+    ...pages,
+    read(collection, key) {
+      const read = pages.read(collection, key)
+      if (read !== undefined) check(`${key} in ${collection}`, read, reader.read(collection, key))
+      return read
+    },
+    standing(collection, key) {
+      const read = pages.standing(collection, key)
+      if (read !== undefined) check(`${key} in ${collection}`, read, reader.standing(collection, key))
+      return read
+    },
+  }
+}
+
+function inspect(value: unknown): string {
+  return Bun.inspect(value, { compact: true }).slice(0, 500)
+}
