@@ -33,6 +33,8 @@ export interface Running {
 
 /** The composition root: everything is put together here and nowhere else. */
 export async function serve(config: Config): Promise<Running> {
+  // The files of a store are for their owner only.
+  process.umask(0o077)
   const log = startLog({ level: config.logLevel, readable: process.stdout.isTTY })
   const metrics = startMetrics()
   const watches = watchCounts()
@@ -77,7 +79,7 @@ export async function serve(config: Config): Promise<Running> {
     const routes: Route[] = [
       rootRoute(version),
       ...v1Routes(db, watches),
-      ...healthRoutes(() => ready),
+      ...healthRoutes(() => (ready ? db.writeFault() : 'stopping')),
       ...metricsRoutes(expose),
       ...docsRoutes,
       ...dialectRoutes(db, config.dialect),
@@ -101,10 +103,14 @@ export async function serve(config: Config): Promise<Running> {
     return {
       url: http.url,
       async stop() {
+        const startedMs = performance.now()
         ready = false
         await Promise.all([http.stop(config.stopTimeoutMs), memcached?.stop(config.stopTimeoutMs)])
         sockets.registry.stop()
-        await db.close()
+        const leftMs = Math.max(config.stopTimeoutMs - (performance.now() - startedMs), minCloseMs)
+        if (!(await isDoneWithin(leftMs, db.close()))) {
+          log.warn('the store is still busy: kvist ends, and reads at the next start what is in its log')
+        }
         file?.stop()
         log.info('stopped')
       },
@@ -115,6 +121,19 @@ export async function serve(config: Config): Promise<Running> {
     file?.stop()
     throw error
   }
+}
+
+/** The store gets this much time to close even where requests took all of `--stop-timeout`. */
+const minCloseMs = 500
+
+async function isDoneWithin(timeoutMs: number, work: Promise<void>): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined
+  const isLate = new Promise<false>((resolve) => {
+    timer = setTimeout(() => resolve(false), timeoutMs)
+  })
+  const isDone = await Promise.race([work.then(() => true), isLate])
+  clearTimeout(timer)
+  return isDone
 }
 
 /** Counts every answer, and tells it to the access log when there is one. */

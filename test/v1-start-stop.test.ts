@@ -4,6 +4,7 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { checkProblem, expectProblem, membersIn, put } from './support/answers.ts'
+import { holdTables } from './support/engine.ts'
 import { seededRandom, startLoad } from './support/load.ts'
 import { sendRaw } from './support/raw.ts'
 import { newFolder, runServe, type ServerOptions, startServer, type TestServer } from './support/server.ts'
@@ -181,6 +182,26 @@ describe('a stop', () => {
     })
   })
 
+  test('waits no longer for a flusher that cannot go on, and loses nothing of what is in the log', async () => {
+    await withFolder(async (dataFolder) => {
+      const server = await startServer({ dataFolder, flags: ['--stop-timeout', '1'] })
+      await put(`${server.url}/v1/c/k`, '"kept"')
+      const tables = holdTables(dataFolder)
+      try {
+        const from = performance.now()
+        expect(await server.stop()).toBe(0)
+        // Without the limit it waits as long as the tables are held.
+        expect(performance.now() - from).toBeLessThan(9000)
+        expect(server.output()).toContain('reads at the next start what is in its log')
+      } finally {
+        tables.release()
+      }
+      const again = await startServer({ dataFolder })
+      expect(await (await fetch(`${again.url}/v1/c/k`)).text()).toBe('"kept"')
+      await again.crash()
+    })
+  })
+
   test('ends at once on a second signal', async () => {
     await withServer({ flags: ['--stop-timeout', '60'] }, async (server) => {
       await put(`${server.url}/v1/c/k`, '1')
@@ -262,7 +283,7 @@ describe('a start is refused with one clear line', () => {
   test('on a folder that cannot be made, and a port that is taken', async () => {
     await withFolder(async (folder) => {
       writeFileSync(join(folder, 'file'), '')
-      await expectRefused(join(folder, 'file', 'data'), /^kvist: .*(ENOTDIR|not a (folder|directory))/i)
+      await expectRefused(join(folder, 'file', 'data'), /^kvist: --data .* has a file in its path/)
       await withServer({}, async ({ port }) => {
         await expectRefused(join(folder, 'data'), /^kvist: .*(in use|EADDRINUSE)/i, ['--port', String(port)])
       })

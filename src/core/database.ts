@@ -132,6 +132,8 @@ export interface Database {
    */
   watch(scope: Scope, since: FeedCursor | null, wake: () => void): Watcher
   stats(): DatabaseStats
+  /** Why every write fails at present; null while they are taken. */
+  writeFault(): string | null
   close(): Promise<void>
 }
 
@@ -292,6 +294,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
       engine: engine.stats(),
       watch: hub.stats,
     }),
+    writeFault: () => engine.writeFault()?.message ?? null,
     async close() {
       await Promise.all([sweeper.stop(), compactor.stop(), renewals.stop()])
       await engine.close()

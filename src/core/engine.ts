@@ -1,4 +1,5 @@
 import type { Distribution } from './distribution.ts'
+import type { KvistError } from './errors.ts'
 import type { Change, Committed, Member, MemberHead, RemovalCause, Tombstone, Value } from './member.ts'
 import type { Origin } from './origin.ts'
 
@@ -103,6 +104,9 @@ export interface Engine {
 
   /** Counters since the engine was opened. They only grow; the object returned may be live. */
   stats(): EngineStats
+
+  /** Why writes fail at present: what the last one failed with, until one, or a trial of the engine's own, succeeds. */
+  writeFault(): KvistError | null
 
   /** Finishes the commits under way, makes everything durable, and releases files and connections. */
   close(): Promise<void>

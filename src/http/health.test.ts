@@ -2,9 +2,9 @@ import { expect, test } from 'bun:test'
 import { contextOf, requestOf } from '../../test/support/connection.ts'
 import { healthRoutes } from './health.ts'
 
-test('a server that stops still lives, but does not serve any more', async () => {
-  let ready = true
-  const rows = healthRoutes(() => ready)
+test('a server that stops, or cannot write, still lives, but says why it is not ready', async () => {
+  let reason: string | null = null
+  const rows = healthRoutes(() => reason)
   const statuses = () =>
     Promise.all(
       rows.map(async ({ path, handle }) => {
@@ -16,10 +16,12 @@ test('a server that stops still lives, but does not serve any more', async () =>
     ['/healthz', 200],
     ['/readyz', 200],
   ])
-  ready = false
+  reason = 'the disk is full'
   expect(await statuses()).toEqual([
     ['/healthz', 200],
     ['/readyz', 503],
   ])
+  const request = requestOf('GET /readyz HTTP/1.1')
+  expect((await rows[1]!.handle(request, contextOf(request))).body).toBe('the disk is full\n')
   expect(rows.every(({ access }) => access === 'open')).toBe(true)
 })

@@ -5,8 +5,11 @@ import type { Route } from './route.ts'
 const plain = { 'Content-Type': 'text/plain; charset=utf-8' }
 const content = { 'text/plain': { schema: { type: 'string' } } }
 
-/** `/healthz`: the process lives. `/readyz`: it serves; not while it stops. Both need no token. */
-export function healthRoutes(isReady: () => boolean): Route[] {
+/**
+ * `/healthz`: the process lives. `/readyz`: it serves; 503 with the reason while it stops or every write fails. Both need
+ * no token. `unreadiness` says why the server is not ready, null while it is.
+ */
+export function healthRoutes(unreadiness: () => string | null): Route[] {
   return [
     {
       method: 'GET',
@@ -25,11 +28,14 @@ export function healthRoutes(isReady: () => boolean): Route[] {
       docs: {
         answers: {
           200: { description: 'It does', content },
-          503: { description: 'Not any more: it stops', content },
+          503: { description: 'It stops, or every write fails: the text says why', content },
         },
       },
       access: 'open',
-      handle: () => (isReady() ? answer(200, plain, 'ready\n') : answer(503, plain, 'stopping\n')),
+      handle() {
+        const reason = unreadiness()
+        return reason === null ? answer(200, plain, 'ready\n') : answer(503, plain, `${reason}\n`)
+      },
     },
   ]
 }

@@ -36,7 +36,7 @@ export async function startInProcess(
   const routes: Route[] = [
     rootRoute('0'),
     ...v1Routes(db),
-    ...healthRoutes(() => true),
+    ...healthRoutes(() => null),
     ...metricsRoutes(async () => ({ contentType: 'text/plain', text: '' })),
     ...docsRoutes,
     ...dialectRoutes(db, null),

@@ -181,6 +181,7 @@ export function linedEngine({
       return [...sums.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
     },
     stats: () => stats.numbers,
+    writeFault: () => null,
     async close() {
       isClosed = true
     },

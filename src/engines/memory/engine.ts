@@ -60,6 +60,7 @@ export function openMemory({ onCommit, firstRevision = 1 }: MemoryOptions): Engi
     expiring: (atMs, limit) => expiringMembers(open(), atMs, limit),
     collections: () => collectionStats(open()),
     stats: () => stats.numbers,
+    writeFault: () => null,
     async close() {
       isClosed = true
     },

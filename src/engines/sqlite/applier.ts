@@ -161,8 +161,9 @@ export function startApplier(
       for (const name of memtable.collections.keys()) overlay.inTables.add(name)
       const isStandard = memtable.chunk.bytes.length === segmentBytes
       if (isStandard && chunks.length < kept) chunks.push(memtable.chunk)
-      if (isStandard && spares.length < kept) spares.push(retire(path))
-      else discard(path)
+      const spare = isStandard && spares.length < kept ? retire(path) : null
+      if (spare === null) discard(path)
+      else spares.push(spare)
     }
   }
 
@@ -282,9 +283,13 @@ function newWorker(): Worker {
   return new Worker(new URL('./apply-worker.ts', import.meta.url).href)
 }
 
-/** Takes a segment out of the log: under this name nobody reads it as a part of it. */
-function retire(path: string): string {
+/** Takes a segment out of the log by its name; null where its file is gone, with its folder say. */
+function retire(path: string): string | null {
   const spare = join(dirname(path), `spare-${path.slice(-8)}`)
-  renameSync(path, spare)
-  return spare
+  try {
+    renameSync(path, spare)
+    return spare
+  } catch {
+    return null
+  }
 }

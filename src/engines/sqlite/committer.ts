@@ -1,3 +1,5 @@
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
 import type { HybridClock } from '../../core/clock.ts'
 import { type Distribution, distribution, observe } from '../../core/distribution.ts'
 import {
@@ -13,7 +15,9 @@ import { KvistError } from '../../core/errors.ts'
 import { keyOf } from '../../core/member.ts'
 import type { Applier } from './applier.ts'
 import { readFault } from './damage.ts'
+import type { FolderGuard } from './data-folder.ts'
 import { frameHeaderBytes } from './log.ts'
+import { makeFile } from './log-files.ts'
 import {
   appendFrame,
   closeLog,
@@ -54,11 +58,14 @@ export interface Committer {
   flush(): Promise<void>
   close(): Promise<void>
   lastRevision(): number
+  /** See `Engine.writeFault`. */
+  writeFault(): KvistError | null
   readonly stats: EngineStats
 }
 
 export interface CommitterOptions {
   readonly dir: string
+  readonly folder: FolderGuard
   readonly storeId: string
   readonly nodeId: string
   readonly durability: Durability
@@ -98,6 +105,9 @@ interface Pipeline {
   /** The loop while it runs; null while the queue is empty. */
   draining: Promise<void> | null
   isClosing: boolean
+  /** What the last group failed with; null after one that did not. */
+  writeFault: KvistError | null
+  isProbing: boolean
 }
 
 interface Stats extends EngineStats {
@@ -112,12 +122,16 @@ const maxGroupBytes = 8 * 1024 * 1024
 /** A log that was not written to for this long is flushed. */
 const idleMs = 1000
 const relaxedSyncMs = 1000
+/** How often a store that cannot write looks whether it can again. */
+const probeMs = 1000
 
 export function startCommitter(options: CommitterOptions): Committer {
   const pipeline = newPipeline(options)
   const idleTimer = setInterval(() => flushIdle(pipeline), idleMs)
+  const probeTimer = setInterval(() => probe(pipeline), probeMs)
   const syncTimer = setInterval(() => syncRelaxed(pipeline.log).catch(() => {}), relaxedSyncMs)
   idleTimer.unref()
+  probeTimer.unref()
   syncTimer.unref()
   return {
     commit: (commit) => enqueue(pipeline, commit),
@@ -125,11 +139,13 @@ export function startCommitter(options: CommitterOptions): Committer {
     async close() {
       pipeline.isClosing = true
       clearInterval(idleTimer)
+      clearInterval(probeTimer)
       clearInterval(syncTimer)
       while (pipeline.draining !== null) await pipeline.draining
       await closeLog(pipeline.log, pipeline.lastRevision)
     },
     lastRevision: () => pipeline.lastRevision,
+    writeFault: () => pipeline.writeFault,
     stats: pipeline.stats,
   }
 }
@@ -154,6 +170,8 @@ function newPipeline(options: CommitterOptions): Pipeline {
     throttledEnd: 0,
     draining: null,
     isClosing: false,
+    writeFault: null,
+    isProbing: false,
   }
 }
 
@@ -191,13 +209,37 @@ async function drain(pipeline: Pipeline): Promise<void> {
     const pending = takeGroup(queue)
     try {
       await commitGroup(pipeline, pending)
+      pipeline.writeFault = null
       await throttle(pipeline)
     } catch (error) {
+      noteWriteFault(pipeline, asKvistError(error))
       if (isDamage(error) && pending.length > 1) await commitOneByOne(pipeline, pending)
       else for (const { reject } of pending) reject(asKvistError(error))
     }
   }
   pipeline.draining = null
+}
+
+function noteWriteFault(pipeline: Pipeline, error: KvistError): void {
+  if (error.code !== 'damaged') pipeline.writeFault = error
+}
+
+/** Where writes fail and none come, as behind a balancer that heeds `/readyz`, a small file tells when there is room. */
+async function probe(pipeline: Pipeline): Promise<void> {
+  if (pipeline.writeFault === null || pipeline.draining !== null || pipeline.isProbing) return
+  const { dir, folder } = pipeline.options
+  const path = join(dir, 'spare-probe')
+  pipeline.isProbing = true
+  try {
+    folder.check()
+    await makeFile(path, pipeline.options.segmentBytes)
+    pipeline.writeFault = null
+  } catch (error) {
+    noteWriteFault(pipeline, asKvistError(error))
+  } finally {
+    rmSync(path, { force: true })
+    pipeline.isProbing = false
+  }
 }
 
 /** What a group replaces is damaged: only the commits that replace it fail. Staging left no trace of the group. */

@@ -1,5 +1,5 @@
-import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs'
-import { dirname, join, resolve } from 'node:path'
+import { existsSync, readdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
 import { hybridClock, stampToMs } from '../../core/clock.ts'
 import type { Durability, Engine, OnCommit } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
@@ -9,9 +9,10 @@ import { cutDamagedLog, cutTornTail } from './accept-damage.ts'
 import { type Applier, segmentsPerJob, startApplier } from './applier.ts'
 import { type Committer, startCommitter } from './committer.ts'
 import { readFault } from './damage.ts'
+import { closeToOthers, guardFolder, openDataFolder } from './data-folder.ts'
 import { changesAfter } from './feed.ts'
 import { lockFolder } from './lock.ts'
-import { listSegments, syncFolder } from './log-files.ts'
+import { listSegments } from './log-files.ts'
 import { type LoadedSegment, RefusedLog } from './log-reader.ts'
 import { addStoredRecord, countRecord, type Memtable, memtable } from './memtable.ts'
 import {
@@ -62,22 +63,16 @@ export interface SqliteEngine extends Engine {
 
 /** Opens or makes the store in a folder. Throws an Error with one clear line when it must not be opened. */
 export async function openSqlite(options: SqliteOptions): Promise<SqliteEngine> {
-  makeFolder(options.dir)
+  openDataFolder(options.dir)
   const lock = lockFolder(options.dir)
   try {
-    return await open(options, lock.release)
+    const engine = await open(options, lock.release)
+    closeToOthers(options.dir, options.warn ?? (() => {}))
+    return engine
   } catch (error) {
     lock.release()
     throw error instanceof RefusedLog ? new RefusedFile(error.message) : error
   }
-}
-
-/** A folder that a power loss takes away would take with it all that was made safe inside. */
-function makeFolder(dir: string): void {
-  const first = mkdirSync(dir, { recursive: true })
-  if (first === undefined) return
-  const above = dirname(resolve(first))
-  for (let at = resolve(dir); at !== above; at = dirname(at)) syncFolder(dirname(at))
 }
 
 async function open(options: SqliteOptions, releaseLock: () => void): Promise<SqliteEngine> {
@@ -110,6 +105,7 @@ async function open(options: SqliteOptions, releaseLock: () => void): Promise<Sq
 
   const committer = startCommitter({
     dir,
+    folder: guardFolder(dbPath),
     storeId: meta.storeId,
     nodeId: meta.nodeId,
     durability,
@@ -258,6 +254,7 @@ function engineOf(
           .sort((a, b) => (a.name < b.name ? -1 : 1)),
       ),
     stats: () => committer.stats,
+    writeFault: committer.writeFault,
     async snapshot(path) {
       await committer.flush()
       await applier.drain()

@@ -2,6 +2,7 @@ import { closeSync, rmSync } from 'node:fs'
 import { type Distribution, observe } from '../../core/distribution.ts'
 import { KvistError } from '../../core/errors.ts'
 import type { Applier } from './applier.ts'
+import type { FolderGuard } from './data-folder.ts'
 import {
   acceptFrame,
   createSegment,
@@ -35,6 +36,7 @@ export interface LogWriter {
 
 export interface LogWriterOptions {
   readonly dir: string
+  readonly folder: FolderGuard
   readonly storeId: string
   readonly segmentBytes: number
   readonly overlay: Overlay
@@ -93,13 +95,23 @@ async function roomForSegment(applier: Applier): Promise<void> {
   while (applier.waiting() >= maxSegments) {
     const failure = applier.failure()
     if (failure !== null) throw failure
-    if (Date.now() > giveUpAtMs) throw new KvistError('busy', 'the disk cannot keep up with the writes')
+    if (Date.now() > giveUpAtMs) throw busy(applier.waiting())
     await Promise.race([applier.progress(), Bun.sleep(1000)])
   }
 }
 
+function busy(segmentsWaiting: number): KvistError {
+  const waitedSeconds = maxRoomWaitMs / 1000
+  return new KvistError(
+    'busy',
+    `writes come faster than the flusher moves them from the log to the tables: ${segmentsWaiting} segments of the log wait for it, and none was done in ${waitedSeconds} s`,
+    { segments_waiting: segmentsWaiting, limit_segments: maxSegments, waited_seconds: waitedSeconds },
+  )
+}
+
 async function openSegment(log: LogWriter, bytes: number, lastRevision: number): Promise<ActiveSegment> {
-  const { dir, storeId, segmentBytes, applier } = log.options
+  const { dir, folder, storeId, segmentBytes, applier } = log.options
+  folder.check()
   const size = Math.max(segmentBytes, segmentHeaderBytes + bytes)
   const isStandard = size === segmentBytes
   const recycled = isStandard ? await applier.reuse() : { chunk: null, path: null }
@@ -131,6 +143,7 @@ export async function appendFrame(
   try {
     writeFrame(segment, recordsEnd, lastRevision + 1)
     if (isDurable) await timedSync(log, segment, recordsEnd)
+    log.options.folder.check()
     acceptFrame(segment, recordsEnd)
   } catch (error) {
     cutFrame(segment)
