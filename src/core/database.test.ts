@@ -1,6 +1,6 @@
 import { afterAll, describe, expect, test } from 'bun:test'
-import { faultOf, newFolder } from '../../test/support/engine.ts'
-import { openSqlite } from '../engines/sqlite/engine.ts'
+import { faultOf } from '../../test/support/engine.ts'
+import { openTestEngine } from '../../test/support/test-engine.ts'
 import type { Content } from './content.ts'
 import { type Database, type DatabaseOptions, openDatabase } from './database.ts'
 import type { Engine } from './engine.ts'
@@ -17,7 +17,7 @@ async function open(
   options: Partial<DatabaseOptions> = {},
 ): Promise<Database> {
   const db = await openDatabase({
-    open: async (onCommit) => wrap(await openSqlite({ dir: newFolder(), durability: 'relaxed', onCommit })),
+    open: async (onCommit) => wrap(await openTestEngine(onCommit)),
     cacheBytes: 1 << 20,
     now: Date.now,
     onError(error) {

@@ -1,5 +1,6 @@
 import { afterAll, describe, expect, test } from 'bun:test'
 import { newFolder } from '../../test/support/engine.ts'
+import { openTestEngine } from '../../test/support/test-engine.ts'
 import { openSqlite } from '../engines/sqlite/engine.ts'
 import { type Database, type DatabaseOptions, openDatabase, wholeCollection } from './database.ts'
 import type { Commit, CommitResult, Engine } from './engine.ts'
@@ -233,10 +234,15 @@ describe('a database whose expiry slides', () => {
   async function open(
     wrap: (engine: Engine) => Engine,
     options: Partial<DatabaseOptions> = {},
-    dir = newFolder(),
+    dir: string | null = null,
   ): Promise<Database> {
     const db = await openDatabase({
-      open: async (onCommit) => wrap(await openSqlite({ dir, durability: 'relaxed', onCommit })),
+      open: async (onCommit) =>
+        wrap(
+          await (dir === null
+            ? openTestEngine(onCommit)
+            : openSqlite({ dir, durability: 'relaxed', onCommit })),
+        ),
       cacheBytes: 1 << 20,
       now: Date.now,
       onError(error) {

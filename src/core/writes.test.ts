@@ -1,6 +1,6 @@
 import { afterAll, describe, expect, test } from 'bun:test'
-import { faultOf, newFolder, until } from '../../test/support/engine.ts'
-import { openSqlite } from '../engines/sqlite/engine.ts'
+import { faultOf, until } from '../../test/support/engine.ts'
+import { openTestEngine } from '../../test/support/test-engine.ts'
 import type { Condition } from './condition.ts'
 import type { AskedExpiry, NewContent } from './content.ts'
 import { type Database, type DatabaseOptions, openDatabase, wholeCollection } from './database.ts'
@@ -23,7 +23,7 @@ async function open(
   wrap: (engine: Engine) => Engine = (engine) => engine,
 ): Promise<Database> {
   const db = await openDatabase({
-    open: async (onCommit) => wrap(await openSqlite({ dir: newFolder(), durability: 'relaxed', onCommit })),
+    open: async (onCommit) => wrap(await openTestEngine(onCommit)),
     cacheBytes: 1 << 20,
     now: () => clock.nowMs,
     onError(error) {

@@ -1,5 +1,4 @@
 import { type Database, openDatabase } from '../../src/core/database.ts'
-import { openSqlite } from '../../src/engines/sqlite/engine.ts'
 import { dialectRoutes } from '../../src/http/dialects/all.ts'
 import { docsRoutes } from '../../src/http/docs-page.ts'
 import { healthRoutes } from '../../src/http/health.ts'
@@ -9,7 +8,7 @@ import { rootRoute } from '../../src/http/root.ts'
 import type { Route } from '../../src/http/route.ts'
 import { listen } from '../../src/http/server.ts'
 import { v1Routes } from '../../src/http/v1/routes.ts'
-import { newFolder } from './engine.ts'
+import { openTestEngine } from './test-engine.ts'
 
 /** A server in the process of the test: the clock and the store are at hand. */
 export interface InProcessServer {
@@ -28,7 +27,7 @@ export async function startInProcess(
   const errors: unknown[] = []
   const onError = (error: unknown) => errors.push(error)
   const db = await openDatabase({
-    open: (onCommit) => openSqlite({ dir: newFolder(), durability: 'relaxed', onCommit }),
+    open: (onCommit) => openTestEngine(onCommit),
     cacheBytes: 1024 * 1024,
     now,
     onError,

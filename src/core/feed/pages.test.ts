@@ -1,6 +1,6 @@
 import { afterEach, expect, test } from 'bun:test'
-import { faultOf, newFolder } from '../../../test/support/engine.ts'
-import { openSqlite } from '../../engines/sqlite/engine.ts'
+import { faultOf } from '../../../test/support/engine.ts'
+import { openTestEngine } from '../../../test/support/test-engine.ts'
 import type { Content } from '../content.ts'
 import { type Database, openDatabase } from '../database.ts'
 import type { ChangesScope, Engine, FeedCursor } from '../engine.ts'
@@ -24,7 +24,7 @@ let nowMs = 1000
 async function open(wrap: (engine: Engine) => Engine = (engine) => engine): Promise<Database> {
   nowMs = 1000
   const db = await openDatabase({
-    open: async (onCommit) => wrap(await openSqlite({ dir: newFolder(), durability: 'relaxed', onCommit })),
+    open: async (onCommit) => wrap(await openTestEngine(onCommit)),
     cacheBytes: 1 << 20,
     now: () => nowMs,
     onError(error) {
@@ -161,7 +161,7 @@ test('what was written again while a page left it out keeps its new life', async
 })
 
 test('nothing is left out that was not asked to go, however the clock jumps meanwhile', async () => {
-  const engine = await openSqlite({ dir: newFolder(), durability: 'relaxed', onCommit() {} })
+  const engine = await openTestEngine(() => {})
   const db = await open(() => engine)
   await db.put('a', 'k', json('1', 2000))
   const over = (await db.changes(all, '', 10)).events

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { connect } from 'node:net'
-import { newFolder, until } from '../../../test/support/engine.ts'
+import { until } from '../../../test/support/engine.ts'
+import { openTestEngine } from '../../../test/support/test-engine.ts'
 import { type Database, openDatabase } from '../../core/database.ts'
 import type { Member } from '../../core/member.ts'
-import { openSqlite } from '../../engines/sqlite/engine.ts'
 import { type HttpServer, listen } from '../server.ts'
 import { v1Routes } from './routes.ts'
 
@@ -17,7 +17,7 @@ let parts: () => AsyncGenerator<Member[]>
 
 beforeAll(async () => {
   db = await openDatabase({
-    open: (onCommit) => openSqlite({ dir: newFolder(), durability: 'relaxed', onCommit }),
+    open: (onCommit) => openTestEngine(onCommit),
     cacheBytes: 0,
     now: Date.now,
     onError: () => {},

@@ -1,13 +1,11 @@
-import { rmSync } from 'node:fs'
 import { type Database, openDatabase } from '../../../src/core/database.ts'
-import { openSqlite } from '../../../src/engines/sqlite/engine.ts'
 import {
   listenMemcached,
   type MemcachedOptions,
   type MemcachedServer,
 } from '../../../src/memcached/listener.ts'
 import { startSockets } from '../../../src/net/sockets.ts'
-import { newFolder } from '../server.ts'
+import { openTestEngine } from '../test-engine.ts'
 import { maxValueBytes } from './conversation.ts'
 import { type TextClient, textClient } from './text-client.ts'
 
@@ -24,12 +22,11 @@ export interface OpenPort extends AsyncDisposable {
 }
 
 export async function openPort(options: Partial<MemcachedOptions> = {}): Promise<OpenPort> {
-  const dir = newFolder()
   const errors: unknown[] = []
   const binaryClients: string[] = []
   const onError = (error: unknown): void => void errors.push(error)
   const db = await openDatabase({
-    open: (onCommit) => openSqlite({ dir, durability: 'full', onCommit }),
+    open: openTestEngine,
     cacheBytes: 1024 * 1024,
     now: Date.now,
     onError,
@@ -64,7 +61,6 @@ export async function openPort(options: Partial<MemcachedOptions> = {}): Promise
     async [Symbol.asyncDispose]() {
       await server.stop(1000)
       await db.close()
-      rmSync(dir, { recursive: true, force: true })
     },
   }
 }

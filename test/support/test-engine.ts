@@ -1,0 +1,21 @@
+import type { Engine, OnCommit } from '../../src/core/engine.ts'
+import { openMemory } from '../../src/engines/memory/engine.ts'
+import { openSqlite } from '../../src/engines/sqlite/engine.ts'
+import { newFolder } from './engine.ts'
+import { lateEngine } from './late-engine.ts'
+
+/** The engines that tests of the core and of the edges can run on. */
+const kinds: Readonly<Record<string, (onCommit: OnCommit) => Promise<Engine>>> = {
+  memory: async (onCommit) => openMemory({ onCommit }),
+  late: async (onCommit) => lateEngine(openMemory({ onCommit })),
+  sqlite: (onCommit) => openSqlite({ dir: newFolder(), durability: 'relaxed', onCommit }),
+}
+
+/** Opens an empty store: in memory, unless KVIST_TEST_ENGINE says `late` or `sqlite`. */
+export function openTestEngine(onCommit: OnCommit): Promise<Engine> {
+  const kind = process.env.KVIST_TEST_ENGINE ?? 'memory'
+  const open = kinds[kind]
+  if (open === undefined)
+    throw new Error(`KVIST_TEST_ENGINE is ${Object.keys(kinds).join(', ')}, not ${kind}`)
+  return open(onCommit)
+}
