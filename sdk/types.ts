@@ -36,8 +36,8 @@ export interface MemberValue<T> {
   readonly value: T
   /** Unless it is `application/json`. */
   readonly content_type?: string
-  /** Unless it is never. */
-  readonly expires_at?: string
+  /** Null for never. */
+  readonly expires_at: string | null
   /** What memcached clients keep beside a value, unless it is 0. */
   readonly flags?: number
 }

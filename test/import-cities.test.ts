@@ -33,7 +33,9 @@ function inOrder(keys: Iterable<string>): string[] {
 }
 
 function linesOf(keys: readonly string[]): string {
-  return keys.map((key) => `{"key":${JSON.stringify(key)},"value":${cities.get(key)}}\n`).join('')
+  return keys
+    .map((key) => `{"key":${JSON.stringify(key)},"value":${cities.get(key)},"expires_at":null}\n`)
+    .join('')
 }
 
 async function exported(query = ''): Promise<string> {

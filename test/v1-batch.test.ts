@@ -83,7 +83,7 @@ describe('operations', () => {
         { ...put, key: 'a', expire_in: 60 },
         { ...put, key: 'b', expire_in: '15m' },
         { ...put, key: 'c', expire_at: at },
-        { ...put, key: 'd', expire_in: null },
+        { ...put, key: 'd', expire_at: null },
       ],
     })
     const members = await membersIn(urlOf(collection))

@@ -154,10 +154,10 @@ test('what has expired is swept within seconds, and leaves tombstones that say s
   expect(await server.stop()).toBe(0)
   {
     using db = new Database(join(server.dataFolder, 'kvist.db'), { readonly: true })
-    const endings = db
-      .query('SELECT ending, count(*) FROM tombstones WHERE collection = ? GROUP BY ending ORDER BY ending')
+    const causes = db
+      .query('SELECT cause, count(*) FROM tombstones WHERE collection = ? GROUP BY cause ORDER BY cause')
       .values('swept')
-    expect(endings).toEqual([
+    expect(causes).toEqual([
       ['delete', 1],
       ['expire', 3000],
     ])

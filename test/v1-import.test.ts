@@ -44,11 +44,19 @@ test('that are bad are named, each with its reason, and only they are left out',
     ['{"key":"c","value":1,"expire_in":"x"}', 'invalid_parameter'],
     ['{"key":"c","value":1,"expires_at":"x"}', 'invalid_parameter'],
     ['{"key":"c","value":1,"expire_in":1,"expires_at":"2100-01-01T00:00:00Z"}', 'invalid_parameter'],
+    ['{"key":"c","value":1,"ttl":60}', 'invalid_request'],
+    ['{"key":"c","value":1,"expires_in":60}', 'invalid_request'],
+    ['{"key":"c","value":1,"other":{}}', 'invalid_request'],
+    ['{"key":"c","value":1,"__proto__":{}}', 'invalid_request'],
+    ['{"key":"c","value":1,"collection":"x"}', 'invalid_request'],
+    ['{"key":"c","value_text":1}', 'invalid_request'],
+    ['{"key":"c","value_text":"\\ud800"}', 'invalid_request'],
+    ['{"key":"c","value_text":"a","value":1}', 'invalid_request'],
     [badUtf8, 'invalid_json'],
     ['\r', null],
     ['{"key":"d","value":{"x": 1e400}}\r', null],
     ['{"key":"e","value_base64":"AP8=","content_type":"a/b"}', null],
-    ['{"key":"f","value":1,"revision":7,"created_at":"x","other":{}}', null],
+    ['{"key":"f","value":1,"revision":7,"created_at":"x","updated_at":null}', null],
     ['{"key":"g","value":1,"expires_at":"2000-01-01T00:00:00Z"}', null],
     ['{"key":"h","value":2,"content_type":"application/json; charset=utf-8"}', null],
     ['{"value":3,"key":"last","key":"i"}', null],
@@ -71,9 +79,9 @@ test('that are bad are named, each with its reason, and only they are left out',
     expect(summary.stored).toBe(7)
     const text = await (await fetch(`${server.url}/v1/lines?include=values`)).text()
     expect(text).toBe(
-      '{"members":[{"key":"a","value":1.0},{"key":"d","value":{"x": 1e400}},' +
-        '{"key":"e","value_base64":"AP8=","content_type":"a/b"},{"key":"f","value":1},' +
-        '{"key":"h","value":2},{"key":"i","value":3}],"next":null}\n',
+      '{"members":[{"key":"a","value":1.0,"expires_at":null},{"key":"d","value":{"x": 1e400},"expires_at":null},' +
+        '{"key":"e","value_base64":"AP8=","content_type":"a/b","expires_at":null},{"key":"f","value":1,"expires_at":null},' +
+        '{"key":"h","value":2,"expires_at":null},{"key":"i","value":3,"expires_at":null}],"next":null}\n',
     )
   }
 })

@@ -212,9 +212,9 @@ describe('a page', () => {
     ])
     const base64 = Buffer.from(allBytes).toString('base64')
     expect(await (await fetch(`${url}?include=values`)).text()).toBe(
-      `{"members":[{"key":"bytes","value_base64":"${base64}","content_type":"x/y"},` +
+      `{"members":[{"key":"bytes","value_base64":"${base64}","content_type":"x/y","expires_at":null},` +
         '{"key":"json","value":1.0,"expires_at":"2100-01-01T00:00:00.000Z"},' +
-        '{"key":"plus","value":[],"content_type":"application/a+json"}],"next":null}\n',
+        '{"key":"plus","value":[],"content_type":"application/a+json","expires_at":null}],"next":null}\n',
     )
     const all = await membersIn(url, '?include=all')
     expect(all).toEqual(await membersIn(url))
@@ -454,7 +454,7 @@ describe('NDJSON', () => {
     expect(lines.trimEnd().split('\n').length).toBe(oddJson.length + 1)
     // Line breaks can only stand between tokens, and become spaces.
     for (const [i, text] of texts.entries()) {
-      expect(lines).toContain(`{"key":"${i}","value":${text.replace(/[\r\n]/g, ' ')}}\n`)
+      expect(lines).toContain(`{"key":"${i}","value":${text.replace(/[\r\n]/g, ' ')},"expires_at":null}\n`)
     }
     const copy = newCollection()
     const summary = await fetch(copy, {

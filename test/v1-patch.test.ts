@@ -49,7 +49,7 @@ describe.each(toTwo)('%s', (type, body) => {
     const answer = await patch(url, `${type.toUpperCase()} ; charset=utf-8`, body)
     expect(answer.status).toBe(200)
     const after = await jsonOf<Stored>(answer)
-    expect(Object.keys(after)).toEqual(Object.keys(before))
+    expect(Object.keys(after)).toEqual([...Object.keys(before), ...(type === increment ? ['value'] : [])])
     expect(answer.headers.get('etag')).toBe(`"${after.revision}"`)
     expect(after.revision).toBeGreaterThan(before.revision)
     expect(after).toMatchObject({

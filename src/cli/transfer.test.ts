@@ -42,11 +42,11 @@ function manyLines(count: number): string[] {
 }
 
 const special = [
-  '{"key":"a/b c","value":{"z": 1.0,  "big":12345678901234567890}}\n',
-  '{"key":"bytes","value_base64":"AP8KDYA=","content_type":"image/png"}\n',
+  '{"key":"a/b c","value":{"z": 1.0,  "big":12345678901234567890},"expires_at":null}\n',
+  '{"key":"bytes","value_base64":"AP8KDYA=","content_type":"image/png","expires_at":null}\n',
   '{"key":"expires","value":[null],"expires_at":"2999-01-01T00:00:00.000Z"}\n',
-  '{"key":"typed","value":1,"content_type":"application/vnd.x+json"}\n',
-  '{"key":"ü\\u0001","value":"\\ud83c\\udf3f"}\n',
+  '{"key":"typed","value":1,"content_type":"application/vnd.x+json","expires_at":null}\n',
+  '{"key":"ü\\u0001","value":"\\ud83c\\udf3f","expires_at":null}\n',
 ].join('')
 
 test('what was exported is what was imported, byte for byte', async () => {

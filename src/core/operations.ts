@@ -1,6 +1,6 @@
 import type { Condition } from './condition.ts'
 import type { AskedExpiry, Content, NewContent } from './content.ts'
-import type { Delete, MemberRef, Put, Renew, Write } from './engine.ts'
+import type { Delete, MemberRef, Put, Renew } from './engine.ts'
 import { failingAt } from './errors.ts'
 import { numberAt } from './json.ts'
 import type { Member } from './member.ts'
@@ -33,7 +33,7 @@ export interface Increment {
  * What to write in place of the member that was found, at that time; null for nothing. It must have no effects that a
  * further call does not undo.
  */
-export type Decide = (current: Member | null, nowMs: number) => Write | null
+export type Decide = (current: Member | null, nowMs: number) => NewPut | Delete | null
 
 /** A put that is not transformed yet. */
 export type NewPut = Omit<Put, 'expiresAtMs'> & Pick<NewContent, 'expiresAtMs'>

@@ -44,6 +44,8 @@ export interface Parameter {
 
 export interface Body {
   readonly description?: string
+  /** Missing: there must be one. */
+  readonly required?: false
   /** By media type. */
   readonly content: Readonly<Record<string, Content>>
 }

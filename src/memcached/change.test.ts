@@ -4,6 +4,7 @@ import { seedOfRun } from '../../test/support/random.ts'
 import type { Database } from '../core/database.ts'
 import { KvistError } from '../core/errors.ts'
 import type { Member } from '../core/member.ts'
+import { asAsked } from '../core/plan.ts'
 import { noSettings, type Settings } from '../core/settings.ts'
 import { type Change, type Changed, startChanges } from './change.ts'
 import type { Command, Count, MetaCount, MetaDelete, MetaGet, MetaStore, Store } from './command.ts'
@@ -43,7 +44,8 @@ function oneMember(settings: Settings = noSettings) {
         if (member !== before) continue
         if (write === null) return null
         revision++
-        member = write.op === 'put' ? { ...write, revision, createdAtMs: 0, clock: 0, node: '' } : null
+        member =
+          write.op === 'put' ? { ...asAsked(write), revision, createdAtMs: 0, clock: 0, node: '' } : null
         return { revision, createdAtMs: 0, clock: 0, existed: before !== null }
       }
     },

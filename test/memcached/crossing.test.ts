@@ -82,8 +82,8 @@ test('lists over HTTP show JSON as JSON', async () => {
   const page = await (await ask('/v1/cache?prefix=list/&include=values')).json()
   expect(page).toEqual({
     members: [
-      { key: 'list/json', value: { n: 1 } },
-      { key: 'list/text', value_base64: 'dGV4dA==', content_type: text },
+      { key: 'list/json', value: { n: 1 }, expires_at: null },
+      { key: 'list/text', value_base64: 'dGV4dA==', content_type: text, expires_at: null },
     ],
     next: null,
   })

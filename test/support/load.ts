@@ -197,7 +197,7 @@ async function everything(url: string): Promise<Map<string, string>> {
     for (const line of (await response.text()).split('\n')) {
       if (line === '') continue
       const { key }: { key: string } = JSON.parse(line)
-      const value = line.slice(`{"key":${JSON.stringify(key)},"value":`.length, -1)
+      const value = line.slice(`{"key":${JSON.stringify(key)},"value":`.length, -',"expires_at":null}'.length)
       found.set(`${name}/${key}`, value)
       counted.members++
       counted.bytes += Buffer.byteLength(key) + Buffer.byteLength(value)

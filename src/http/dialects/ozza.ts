@@ -1,5 +1,4 @@
 import { type Database, wholeCollection } from '../../core/database.ts'
-import type { Put } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
 import { rawMember, rawMembers } from '../../core/json.ts'
 import { parseCollection, parseKey } from '../../core/keys.ts'
@@ -7,6 +6,7 @@ import { maxValueBytes } from '../../core/limits.ts'
 import { everything } from '../../core/list.ts'
 import { jsonContentType, type Member, type Value } from '../../core/member.ts'
 import { isObjectText, objectText } from '../../core/merge.ts'
+import type { NewPut } from '../../core/operations.ts'
 import { compilePattern } from '../../core/pattern.ts'
 import { type Answer, answer, jsonAnswer } from '../answer.ts'
 import type { RequestContext } from '../context.ts'
@@ -163,7 +163,7 @@ async function putMember(db: Database, request: HttpRequest, context: RequestCon
     throw new KvistError('invalid_request', 'the member has no "id" that is text or a number')
   }
   const ref = { collection, key: parseKey(key) }
-  await db.update(ref, (current): Put => {
+  await db.update(ref, (current): NewPut => {
     const value = current === null ? withoutTold(text) : updated(current.value, text)
     const kept = current?.expiresAtMs ?? null
     return {
@@ -179,10 +179,10 @@ async function putMember(db: Database, request: HttpRequest, context: RequestCon
   return memberAnswer(await db.get(ref.collection, ref.key))
 }
 
-/** Undefined when nothing is said; null for never, which is 0 here. */
-function expiryOf(expireIn: string | undefined, nowMs: number): number | null | undefined {
+/** Undefined when nothing is said; 0 is never here. */
+function expiryOf(expireIn: string | undefined, nowMs: number): number | 'never' | undefined {
   if (expireIn === undefined) return undefined
-  return /^0+$/.test(expireIn) ? null : expiryAfter(expireIn, minuteMs, nowMs)
+  return /^0+$/.test(expireIn) ? 'never' : expiryAfter(expireIn, minuteMs, nowMs)
 }
 
 /** Fields that are not named stay as they are. */

@@ -3,15 +3,16 @@ import type { Check, MemberRef } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
 import { rawElements, rawMember } from '../../core/json.ts'
 import { parseCollection, parseKey } from '../../core/keys.ts'
-import { maxBatchBytes, maxBatchOperations, maxValueBytes } from '../../core/limits.ts'
-import { jsonContentType } from '../../core/member.ts'
+import { maxBatchBytes, maxBatchOperations } from '../../core/limits.ts'
 import type { Operation } from '../../core/operations.ts'
 import { type Answer, jsonTextLine } from '../answer.ts'
 import { jsonText, readBody } from '../body.ts'
 import type { RequestContext } from '../context.ts'
 import { parametersOf } from '../path.ts'
 import type { HttpRequest } from '../wire/request.ts'
-import { parseExpiry } from './expiry.ts'
+import { expiryFields, fieldExpiry } from './expiry.ts'
+import { asObject, contentFields, type Fields, parseContent, refuseOthers } from './fields.ts'
+import { incrementFields, parseIncrement } from './increment.ts'
 
 /** `POST /v1/_batch`: checks and operations, together or not at all. All of it is parsed before any is done. */
 export async function postBatch(
@@ -22,7 +23,7 @@ export async function postBatch(
   parametersOf(request, [])
   const text = jsonText(await readBody(request, maxBatchBytes, context))
   const body = asObject(JSON.parse(text), 'the batch')
-  refuseOthers(body, ['checks', 'operations'], 'the batch')
+  refuseOthers(body, batchFields, 'the batch')
   const checks = asArray(body.checks, 'checks').map((given, i) => parseCheck(given, `checks[${i}]`))
   const nowMs = context.now()
   const rawOperations = rawElements(rawMember(text, 'operations') ?? '[]')
@@ -39,30 +40,18 @@ export async function postBatch(
     )
   }
   const outcomes = await db.batch(checks, operations)
-  return jsonTextLine(JSON.stringify({ revisions: outcomes.map(({ revision }) => revision) }))
+  const revisions = outcomes.map(({ revision }) => revision)
+  // A number stands as it was stored: one that was made from twenty digits would not.
+  const values = outcomes.map(({ value }) => value ?? 'null')
+  return jsonTextLine(`{"revisions":[${revisions}],"values":[${values}]}`)
 }
 
-type Fields = Readonly<Record<string, unknown>>
-
-function asObject(given: unknown, where: string): Fields {
-  if (typeof given === 'object' && given !== null && !Array.isArray(given)) return given as Fields
-  throw new KvistError('invalid_request', `${where} is not an object`)
-}
+const batchFields: ReadonlySet<string> = new Set(['checks', 'operations'])
 
 function asArray(given: unknown, where: string): readonly unknown[] {
   if (given === undefined) return []
   if (Array.isArray(given)) return given
   throw new KvistError('invalid_request', `${where} is not an array`)
-}
-
-function refuseOthers(fields: Fields, known: readonly string[], where: string): void {
-  const other = Object.keys(fields).find((name) => !known.includes(name))
-  if (other !== undefined) {
-    throw new KvistError(
-      'invalid_request',
-      `${where} has ${JSON.stringify(other)}; known are ${known.join(', ')}`,
-    )
-  }
 }
 
 function parseRef({ collection, key }: Fields, where: string): MemberRef {
@@ -72,9 +61,11 @@ function parseRef({ collection, key }: Fields, where: string): MemberRef {
   return { collection: parseCollection(collection), key: parseKey(key) }
 }
 
+const checkFields: ReadonlySet<string> = new Set(['collection', 'key', 'revision'])
+
 function parseCheck(given: unknown, where: string): Check {
   const fields = asObject(given, where)
-  refuseOthers(fields, ['collection', 'key', 'revision'], where)
+  refuseOthers(fields, checkFields, where)
   const { revision } = fields
   if (revision !== null && !(Number.isSafeInteger(revision) && Number(revision) > 0)) {
     throw new KvistError(
@@ -85,53 +76,53 @@ function parseCheck(given: unknown, where: string): Check {
   return { ...parseRef(fields, where), revision: revision === null ? null : Number(revision) }
 }
 
-type OperationParser = (fields: Fields, raw: string, where: string, nowMs: number) => Operation
+interface OperationKind {
+  /** Beside `op`, `collection` and `key`. */
+  readonly fields: readonly string[]
+  parse(ref: MemberRef, fields: Fields, raw: string, where: string, nowMs: number): Operation
+}
 
-const operationParsers: Readonly<Record<'put' | 'delete' | 'increment', OperationParser>> = {
-  put(fields, raw, where, nowMs) {
-    refuseOthers(fields, ['op', 'collection', 'key', 'value', 'expire_in', 'expire_at'], where)
-    const value = rawMember(raw, 'value')
-    if (value === undefined) throw new KvistError('invalid_request', `${where} has no "value"`)
-    if (Buffer.byteLength(value) > maxValueBytes) {
-      throw new KvistError('too_large', `${where}.value has more than ${maxValueBytes} bytes`, {
-        limit_bytes: maxValueBytes,
-      })
-    }
-    const expiresAtMs = parseExpiry(asText(fields.expire_in), asText(fields.expire_at), nowMs)
-    return {
+const kinds: Readonly<Record<'put' | 'delete' | 'touch' | 'increment', OperationKind>> = {
+  put: {
+    fields: contentFields,
+    parse: (ref, fields, raw, where, nowMs) => ({
       op: 'put',
-      ...parseRef(fields, where),
-      value,
-      contentType: jsonContentType,
-      flags: 0,
-      expiresAtMs,
-    }
+      ...ref,
+      ...parseContent(fields, raw, where, nowMs),
+    }),
   },
-  delete(fields, _raw, where) {
-    refuseOthers(fields, ['op', 'collection', 'key'], where)
-    return { op: 'delete', ...parseRef(fields, where) }
+  delete: { fields: [], parse: (ref) => ({ op: 'delete', ...ref }) },
+  touch: {
+    fields: expiryFields,
+    parse(ref, fields, _raw, where, nowMs) {
+      const expiresAtMs = fieldExpiry(fields, nowMs)
+      if (expiresAtMs !== null) return { op: 'touch', ...ref, expiresAtMs }
+      throw new KvistError('invalid_request', `${where} has neither "expire_in" nor "expire_at"`)
+    },
   },
-  increment(fields, _raw, where) {
-    refuseOthers(fields, ['op', 'collection', 'key', 'path', 'by'], where)
-    const { path = '', by = 1 } = fields
-    if (typeof path !== 'string')
-      throw new KvistError('invalid_request', `${where}.path is not a JSON pointer`)
-    if (typeof by !== 'number') throw new KvistError('invalid_request', `${where}.by is not a number`)
-    return { op: 'increment', ...parseRef(fields, where), path, by }
+  increment: {
+    fields: incrementFields,
+    parse: (ref, fields, _raw, where, nowMs) => ({
+      op: 'increment',
+      ...ref,
+      ...parseIncrement(fields, where, nowMs),
+    }),
   },
 }
+
+const kindsByName = new Map<unknown, { kind: OperationKind; known: ReadonlySet<string> }>(
+  Object.entries(kinds).map(([name, kind]) => [
+    name,
+    { kind, known: new Set(['op', 'collection', 'key', ...kind.fields]) },
+  ]),
+)
 
 function parseOperation(given: unknown, raw: string, where: string, nowMs: number): Operation {
   const fields = asObject(given, where)
-  const { op } = fields
-  const parser = Object.entries(operationParsers).find(([name]) => name === op)?.[1]
-  if (parser === undefined) {
-    const known = Object.keys(operationParsers).join(', ')
-    throw new KvistError('invalid_request', `${where}.op is not one of ${known}`)
+  const found = kindsByName.get(fields.op)
+  if (found === undefined) {
+    throw new KvistError('invalid_request', `${where}.op is not one of ${Object.keys(kinds).join(', ')}`)
   }
-  return parser(fields, raw, where, nowMs)
-}
-
-function asText(given: unknown): string | undefined {
-  return given === undefined || given === null ? undefined : String(given)
+  refuseOthers(fields, found.known, where)
+  return found.kind.parse(parseRef(fields, where), fields, raw, where, nowMs)
 }

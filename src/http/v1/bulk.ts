@@ -1,17 +1,15 @@
 import { isUtf8 } from 'node:buffer'
-import type { Content } from '../../core/content.ts'
+import type { NewContent } from '../../core/content.ts'
 import type { Database } from '../../core/database.ts'
 import { type ErrorCode, KvistError } from '../../core/errors.ts'
-import { rawMember } from '../../core/json.ts'
 import { parseKey } from '../../core/keys.ts'
-import { maxLineBytes, maxNamedFailures, maxTimeMs, maxValueBytes } from '../../core/limits.ts'
-import { jsonContentType } from '../../core/member.ts'
-import { parseDurationMs, parseTimeMs } from '../../core/time.ts'
+import { maxLineBytes, maxNamedFailures } from '../../core/limits.ts'
 import { type Answer, jsonTextLine } from '../answer.ts'
-import { isJsonType, jsonText, parseContentType, refuseEncoding } from '../body.ts'
+import { refuseEncoding } from '../body.ts'
 import type { RequestContext } from '../context.ts'
 import { parametersOf } from '../path.ts'
 import type { HttpRequest } from '../wire/request.ts'
+import { contentFields, type Fields, parseContent, refuseOthers } from './fields.ts'
 
 /**
  * NDJSON import. Lines are stored in groups while the next ones are read, so memory does not grow with the body. A
@@ -30,7 +28,7 @@ interface LineFailure {
   readonly detail: string
 }
 
-type Line = Content & { readonly key: string; readonly line: number }
+type Line = NewContent & { readonly key: string; readonly line: number }
 
 export async function importLines(
   db: Database,
@@ -171,86 +169,37 @@ function lineTooLong(): KvistError {
   return new KvistError('too_large', `the line has more than ${maxLineBytes} bytes`)
 }
 
-/** `{"key", "value" or "value_base64", "expire_in"? or "expires_at"?, "content_type"?, "flags"?}`; the rest of what a
- * list shows of a member is passed over, so that what was exported can be imported. */
+/** What else a list shows of a member is passed over, so that what was exported can be imported. */
+const lineFields: ReadonlySet<string> = new Set([
+  'key',
+  ...contentFields,
+  'flags',
+  'revision',
+  'created_at',
+  'updated_at',
+])
+
 function parseLine(number: number, text: string, nowMs: number): Line {
   const line = parseObject(text)
   if (typeof line.key !== 'string') throw new KvistError('invalid_key', 'the line has no "key" that is text')
-  const contentType = parseLineType(line.content_type)
-  return {
-    line: number,
-    key: parseKey(line.key),
-    value: line.value_base64 === undefined ? rawValue(text, contentType) : parseBase64(line, contentType),
-    contentType,
-    flags: parseFlags(line.flags),
-    expiresAtMs: parseLineExpiry(line, nowMs),
-  }
+  refuseOthers(line, lineFields, 'the line')
+  const content = parseContent(line, text, 'the line', nowMs)
+  return { ...content, line: number, key: parseKey(line.key), flags: parseFlags(line.flags) }
 }
 
-function parseObject(text: string): Record<string, unknown> {
+function parseObject(text: string): Fields {
   let line: unknown
   try {
     line = JSON.parse(text)
   } catch {
     throw new KvistError('invalid_json', 'the line is not JSON')
   }
-  if (typeof line !== 'object' || line === null || Array.isArray(line)) {
-    throw new KvistError('invalid_json', 'the line is not a JSON object')
-  }
-  return line as Record<string, unknown>
-}
-
-function rawValue(text: string, contentType: string): string {
-  const value = rawMember(text, 'value')
-  if (value === undefined)
-    throw new KvistError('invalid_request', 'the line has neither "value" nor "value_base64"')
-  if (!isJsonType(contentType)) {
-    throw new KvistError('invalid_request', `a value of type ${contentType} goes into "value_base64"`)
-  }
-  if (
-    value.length > maxValueBytes ||
-    (value.length * 3 > maxValueBytes && Buffer.byteLength(value) > maxValueBytes)
-  ) {
-    throw valueTooLarge()
-  }
-  return value
-}
-
-function parseBase64(line: Record<string, unknown>, contentType: string): string | Uint8Array {
-  const text = line.value_base64
-  if ('value' in line) throw new KvistError('invalid_request', 'the line has both "value" and "value_base64"')
-  if (typeof text !== 'string' || !/^[A-Za-z0-9+/]*={0,2}$/.test(text) || text.length % 4 !== 0) {
-    throw new KvistError('invalid_request', '"value_base64" is not base64')
-  }
-  const bytes = new Uint8Array(Buffer.from(text, 'base64'))
-  if (bytes.length > maxValueBytes) throw valueTooLarge()
-  return isJsonType(contentType) ? jsonText(bytes) : bytes
-}
-
-function valueTooLarge(): KvistError {
-  return new KvistError('too_large', `the value has more than ${maxValueBytes} bytes`)
-}
-
-function parseLineType(given: unknown): string {
-  if (given === undefined) return jsonContentType
-  if (typeof given === 'string') return parseContentType(given)
-  throw new KvistError('invalid_request', '"content_type" is not text')
+  if (typeof line === 'object' && line !== null && !Array.isArray(line)) return line as Fields
+  throw new KvistError('invalid_json', 'the line is not a JSON object')
 }
 
 function parseFlags(given: unknown): number {
   if (given === undefined) return 0
   if (typeof given === 'number' && Number.isInteger(given) && given >= 0 && given < 2 ** 32) return given
   throw new KvistError('invalid_request', '"flags" is not a number of 32 bits')
-}
-
-/** A time that has passed is taken as it is: what was exported may have expired since. */
-function parseLineExpiry({ expire_in, expires_at }: Record<string, unknown>, nowMs: number): number | null {
-  const given = expires_at ?? null
-  if (expire_in === undefined) return given === null ? null : parseTimeMs(String(given))
-  if (given !== null)
-    throw new KvistError('invalid_parameter', 'the line has both "expire_in" and "expires_at"')
-  const expiresAtMs = nowMs + parseDurationMs(String(expire_in))
-  if (expiresAtMs > maxTimeMs)
-    throw new KvistError('invalid_parameter', 'the expiry lies after the year 9999')
-  return expiresAtMs
 }

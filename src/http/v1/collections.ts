@@ -5,7 +5,7 @@ import { readValue } from '../body.ts'
 import type { RequestContext } from '../context.ts'
 import { parametersOf } from '../path.ts'
 import type { HttpRequest } from '../wire/request.ts'
-import { parseExpiry } from './expiry.ts'
+import { expiryParameters, parameterExpiry } from './expiry.ts'
 import { parseSelection, selectionParameters } from './selection.ts'
 import { storedJson } from './shapes.ts'
 
@@ -23,9 +23,9 @@ export async function postMember(
   collection: string,
   context: RequestContext,
 ): Promise<Answer> {
-  const { expire_in, expire_at } = parametersOf(request, ['expire_in', 'expire_at'])
+  const given = parametersOf(request, expiryParameters)
   const sent = await readValue(request, context)
-  const content = { ...sent, flags: 0, expiresAtMs: parseExpiry(expire_in, expire_at, context.now()) }
+  const content = { ...sent, flags: 0, expiresAtMs: parameterExpiry(given, context.now()) }
   const key = Bun.randomUUIDv7()
   const written = await db.put(collection, key, content)
   const location = `/v1/${encodeURIComponent(collection)}/${key}`

@@ -1,20 +1,58 @@
+import type { AskedExpiry } from '../../core/content.ts'
 import { KvistError } from '../../core/errors.ts'
 import { maxTimeMs } from '../../core/limits.ts'
 import { parseDurationMs, parseTimeMs } from '../../core/time.ts'
 
-/** The moment that `expire_in` or `expire_at` say; null for neither: never. */
-export function parseExpiry(
-  expireIn: string | undefined,
-  expireAt: string | undefined,
-  nowMs: number,
-): number | null {
-  if (expireIn !== undefined && expireAt !== undefined) {
-    throw new KvistError('invalid_parameter', 'expire_in and expire_at are both given: leave one out')
+/**
+ * Expiry, in one set of words wherever it is given: `expire_in` (seconds, a duration such as `15m`, or `never`) or `expire_at` (a
+ * time, or null for never); in what is sent back as a list showed it also `expires_at`, with the meaning of `expire_at`. A time
+ * that has passed is taken as it is: the member is expired at once.
+ */
+
+export const expiryParameters = ['expire_in', 'expire_at'] as const
+export const expiryFields = [...expiryParameters, 'expires_at'] as const
+
+type ExpiryFields = { readonly [N in (typeof expiryFields)[number]]?: unknown }
+type ExpiryParameters = { readonly [N in (typeof expiryParameters)[number]]?: string }
+
+/** What parameters ask for. */
+export function parameterExpiry({ expire_in, expire_at }: ExpiryParameters, nowMs: number): AskedExpiry {
+  if (expire_in === undefined && expire_at === undefined) return null
+  return fieldExpiry(
+    {
+      ...(expire_in === undefined ? {} : { expire_in }),
+      ...(expire_at === undefined ? {} : { expire_at: expire_at === 'null' ? null : expire_at }),
+    },
+    nowMs,
+  )
+}
+
+/** What the fields of a JSON object ask for. */
+export function fieldExpiry(fields: ExpiryFields, nowMs: number): AskedExpiry {
+  const { expire_in: expireIn, expire_at, expires_at } = fields
+  if (expireIn === undefined && expire_at === undefined && expires_at === undefined) return null
+  const [given, contradiction] = expiryFields.filter((name) => fields[name] !== undefined)
+  if (contradiction !== undefined) {
+    throw new KvistError('invalid_parameter', `${given} and ${contradiction} are both given: leave one out`)
   }
-  if (expireIn === undefined && expireAt === undefined) return null
-  const expiresAtMs = expireIn === undefined ? parseTimeMs(expireAt!) : nowMs + parseDurationMs(expireIn)
-  if (expiresAtMs > maxTimeMs)
+  const expiry = expireIn === undefined ? momentOf(fields[given!], given!) : durationEnd(expireIn, nowMs)
+  if (expiry !== 'never' && expiry > maxTimeMs) {
     throw new KvistError('invalid_parameter', 'the expiry lies after the year 9999')
-  if (expiresAtMs <= nowMs) throw new KvistError('invalid_parameter', 'expire_at is not in the future')
-  return expiresAtMs
+  }
+  return expiry
+}
+
+function durationEnd(given: unknown, nowMs: number): number | 'never' {
+  if (given === 'never') return given
+  if (typeof given === 'string' || typeof given === 'number') return nowMs + parseDurationMs(String(given))
+  throw new KvistError(
+    'invalid_parameter',
+    'expire_in is a number of seconds, a text such as "15m", or "never"',
+  )
+}
+
+function momentOf(given: unknown, name: string): number | 'never' {
+  if (given === null) return 'never'
+  if (typeof given === 'string' || typeof given === 'number') return parseTimeMs(String(given))
+  throw new KvistError('invalid_parameter', `${name} is a time in RFC 3339, or null for never`)
 }

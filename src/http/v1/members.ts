@@ -13,7 +13,7 @@ import { problemAnswer } from '../problem.ts'
 import { headerBits } from '../wire/head.ts'
 import type { HttpRequest } from '../wire/request.ts'
 import { conditionOf, noMember, type ReadVerdict, readVerdict } from './conditions.ts'
-import { parseExpiry } from './expiry.ts'
+import { expiryParameters, parameterExpiry } from './expiry.ts'
 import { memberLines } from './member-headers.ts'
 import { storedJson } from './shapes.ts'
 import { parseWait, waitForNews } from './wait.ts'
@@ -121,10 +121,10 @@ export function putMember(
   ref: MemberRef,
   context: RequestContext,
 ): Promise<Answer> {
-  const { expire_in, expire_at } = parametersOf(request, ['expire_in', 'expire_at'])
+  const given = parametersOf(request, expiryParameters)
   const condition = conditionOf(request)
   const put = ({ value, contentType }: SentValue) => {
-    const expiresAtMs = parseExpiry(expire_in, expire_at, context.now())
+    const expiresAtMs = parameterExpiry(given, context.now())
     const content = { value, contentType, flags: 0, expiresAtMs }
     return db
       .put(ref.collection, ref.key, content, condition)
@@ -134,10 +134,15 @@ export function putMember(
   return sent instanceof Promise ? sent.then(put) : put(sent)
 }
 
-/** 201 for a new member, 200 for one that was there. */
-export function storedAnswer(key: string, stored: Stored, content: { contentType: string }): Answer {
+/** 201 for a new member, 200 for one that was there. `value` is the number that an increment came to, as JSON text. */
+export function storedAnswer(
+  key: string,
+  stored: Stored,
+  content: { contentType: string },
+  value?: string | null,
+): Answer {
   const lines = `${inertLines}Content-Type: application/json\r\nETag: "${stored.revision}"\r\n`
-  const body = `${storedJson(key, stored, content)}\n`
+  const body = `${storedJson(key, stored, content, value)}\n`
   // Nothing but the key can be beyond ASCII.
   const bodyBytes = body.length + Buffer.byteLength(key) - key.length
   return { status: stored.existed ? 200 : 201, lines, body, bodyBytes }
@@ -150,6 +155,6 @@ export async function deleteMember(db: Database, request: HttpRequest, ref: Memb
   return answer(204)
 }
 
-function notFound({ collection, key }: MemberRef): KvistError {
+export function notFound({ collection, key }: MemberRef): KvistError {
   return new KvistError('not_found', `there is no member ${JSON.stringify(key)} in ${collection}`)
 }

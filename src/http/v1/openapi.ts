@@ -53,8 +53,14 @@ const key: Parameter = {
 }
 
 const expiry: readonly Parameter[] = [
-  query('expire_in', 'How long it lives: seconds (`90`), or with a unit (`90s`, `15m`, `12h`, `7d`)'),
-  query('expire_at', 'When it is gone: RFC 3339, or Unix seconds; not together with `expire_in`'),
+  query(
+    'expire_in',
+    'How long it lives: seconds (`90`), with a unit (`90s`, `15m`, `12h`, `7d`), or `never`',
+  ),
+  query(
+    'expire_at',
+    'When it is gone: RFC 3339, Unix seconds, or `null` for never; not together with `expire_in`. In the past: at once',
+  ),
 ]
 
 const onKeys: readonly Parameter[] = [
@@ -189,7 +195,12 @@ export const postBatch: Operation = {
   answers: {
     200: {
       description: 'Committed',
-      content: { [json]: { schema: schemas.revisions, example: { revisions: [13, 14, 0] } } },
+      content: {
+        [json]: {
+          schema: schemas.revisions,
+          example: { revisions: [13, 14, 0], values: [null, 7, null] },
+        },
+      },
     },
   },
   problems: [
@@ -435,9 +446,10 @@ export const putMember: Operation = {
 export const patchMember: Operation = {
   id: 'patchMember',
   description:
-    "What is not touched keeps its bytes; content type, expiry and `created_at` stay. A merge patch (RFC 7396), also as `application/json` where it is an object, and an increment make a member that is missing; a JSON patch (RFC 6902) answers 404 then, 409 when a `test` fails, and 422 for a path that leads nowhere, each with the operation's index. Of many patches at once none is lost.",
+    "What is not touched keeps its bytes; content type, expiry and `created_at` stay. A merge patch (RFC 7396), also as `application/json` where it is an object, and an increment make a member that is missing; a JSON patch (RFC 6902) answers 404 then, 409 when a `test` fails, and 422 for a path that leads nowhere, each with the operation's index. Of many patches at once none is lost. Without a body, `expire_in` or `expire_at` change the expiry of a member of any kind, and nothing else: its revision and its entity tag stay, and watchers hear of nothing.",
   parameters: [collection, key, ...expiry, ...conditions],
   body: {
+    required: false,
     content: {
       'application/merge-patch+json': { schema: schemas.anyJson, example: { year: 1965, draft: null } },
       'application/json-patch+json': {
@@ -449,7 +461,7 @@ export const patchMember: Operation = {
       },
       'application/vnd.kvist.increment+json': {
         schema: schemas.increment,
-        example: { path: '/views', by: 1 },
+        example: { path: '/views', by: 1, if_created: { expire_in: '60s' } },
       },
       'application/json': { schema: { type: 'object' }, example: { year: 1965, draft: null } },
     },
@@ -458,12 +470,12 @@ export const patchMember: Operation = {
     200: {
       description: 'Changed',
       headers: { ETag: etag },
-      content: { [json]: { schema: schemas.stored, example: storedExample } },
+      content: { [json]: { schema: schemas.patched, example: storedExample } },
     },
     201: {
       description: 'Stored; it is new',
       headers: { ETag: etag },
-      content: { [json]: { schema: schemas.stored, example: storedExample } },
+      content: { [json]: { schema: schemas.patched, example: storedExample } },
     },
   },
   problems: [

@@ -1,3 +1,4 @@
+import type { Condition } from '../../core/condition.ts'
 import type { Database } from '../../core/database.ts'
 import type { MemberRef } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
@@ -13,14 +14,18 @@ import { parametersOf } from '../path.ts'
 import { problemAnswer } from '../problem.ts'
 import type { HttpRequest } from '../wire/request.ts'
 import { conditionOf } from './conditions.ts'
-import { parseExpiry } from './expiry.ts'
-import { storedAnswer } from './members.ts'
+import { expiryParameters, parameterExpiry } from './expiry.ts'
+import { asObject, refuseOthers } from './fields.ts'
+import { incrementFields, parseIncrement } from './increment.ts'
+import { notFound, storedAnswer } from './members.ts'
 
-/** `PATCH` of a member (RFC 5789): the media type says what the body is. */
-const parsers: ReadonlyMap<string, (text: string) => Patch | null> = new Map([
+type Parser = (text: string, nowMs: number) => Patch | null
+
+/** `PATCH` of a member (RFC 5789): the media type says what the body is. Without a body it changes the expiry alone. */
+const parsers: ReadonlyMap<string, Parser> = new Map<string, Parser>([
   ['application/merge-patch+json', (text) => ({ kind: 'merge', text })],
   ['application/json-patch+json', (text) => ({ kind: 'operations', operations: parseJsonPatch(text) })],
-  ['application/vnd.kvist.increment+json', parseIncrement],
+  ['application/vnd.kvist.increment+json', parseIncrementPatch],
   ['application/json', parsePlainJson],
 ])
 
@@ -32,18 +37,33 @@ export async function patchMember(
   ref: MemberRef,
   context: RequestContext,
 ): Promise<Answer> {
-  const { expire_in, expire_at } = parametersOf(request, ['expire_in', 'expire_at'])
+  const given = parametersOf(request, expiryParameters)
   const condition = conditionOf(request)
   const contentType = request.header('content-type') ?? ''
   const parse = parsers.get(essence(contentType))
-  if (parse === undefined) return unsupported(`a patch is one of ${acceptPatch}`)
+  const asked = parameterExpiry(given, context.now())
+  if (parse === undefined) {
+    if (asked !== null && (await isEmpty(request, context))) return touchMember(db, ref, asked, condition)
+    return unsupported(
+      `a patch is one of ${acceptPatch}; without a body, expire_in or expire_at change the expiry`,
+    )
+  }
   parseContentType(contentType)
-  const patch = parse(jsonText(await readBody(request, maxValueBytes, context)))
+  const bytes = await readBody(request, maxValueBytes, context)
+  // Many clients say of every request that it is JSON; the other types were meant to have a patch with them.
+  const isPlain = parse === parsePlainJson
+  if (isPlain && bytes.length === 0 && asked !== null) return touchMember(db, ref, asked, condition)
+  const patch = parse(jsonText(bytes), context.now())
   if (patch === null)
     return unsupported(`a patch of type application/json is an object; other types are ${acceptPatch}`)
-  const expiresAtMs = parseExpiry(expire_in, expire_at, context.now())
-  const patched = await db.patch(ref, patch, condition, expiresAtMs)
-  return storedAnswer(ref.key, patched, patched)
+  if (asked !== null && patch.kind === 'increment' && patch.ifCreated !== undefined) {
+    throw new KvistError(
+      'invalid_parameter',
+      'if_created and an expiry in the URL are both given: leave one out',
+    )
+  }
+  const patched = await db.patch(ref, patch, condition, asked)
+  return storedAnswer(ref.key, patched, patched, patch.kind === 'increment' ? patched.value : undefined)
 }
 
 function unsupported(detail: string): Answer {
@@ -55,19 +75,34 @@ function parsePlainJson(text: string): Patch | null {
   return isObjectText(text) ? { kind: 'merge', text } : null
 }
 
-/** `{"path": "/views", "by": 1}`, both of which may be left out: the value itself, and 1. */
-function parseIncrement(text: string): Patch {
-  const given: unknown = JSON.parse(text)
-  if (typeof given !== 'object' || given === null || Array.isArray(given)) {
-    throw new KvistError('invalid_request', 'an increment is an object')
+/** Whether a request has no content. One that comes in chunks may have none either. */
+async function isEmpty(request: HttpRequest, context: RequestContext): Promise<boolean> {
+  const { declaredBytes } = request.body
+  if (declaredBytes !== null) return declaredBytes === 0
+  try {
+    await readBody(request, 0, context)
+    return true
+  } catch (error) {
+    if (error instanceof KvistError && error.code === 'too_large') return false
+    throw error
   }
-  const { path = '', by = 1, ...others }: { path?: unknown; by?: unknown } = given
-  const [other] = Object.keys(others)
-  if (other !== undefined) {
-    const name = JSON.stringify(other.slice(0, 64))
-    throw new KvistError('invalid_request', `an increment has no ${name}; known are path, by`)
-  }
-  if (typeof path !== 'string') throw new KvistError('invalid_request', '"path" is not a JSON pointer')
-  if (typeof by !== 'number') throw new KvistError('invalid_request', '"by" is not a number')
-  return { kind: 'increment', path, by }
+}
+
+async function touchMember(
+  db: Database,
+  ref: MemberRef,
+  expiresAtMs: number | 'never',
+  condition: Condition | undefined,
+): Promise<Answer> {
+  const touched = await db.touch(ref, expiresAtMs, condition)
+  if (touched === null) throw notFound(ref)
+  return storedAnswer(ref.key, touched, touched)
+}
+
+const fieldsOfPatch: ReadonlySet<string> = new Set(incrementFields)
+
+function parseIncrementPatch(text: string, nowMs: number): Patch {
+  const fields = asObject(JSON.parse(text), 'the increment')
+  refuseOthers(fields, fieldsOfPatch, 'the increment')
+  return { kind: 'increment', ...parseIncrement(fields, 'the increment', nowMs) }
 }

@@ -43,6 +43,16 @@ export const stored = named('Stored', {
   properties: { key, ...metadata },
 })
 
+export const patched = named('Patched', {
+  ...stored,
+  description:
+    'What is known of a member that was stored; after an increment with the number that it came to',
+  properties: {
+    ...(stored.properties as object),
+    value: { type: ['number', 'null'], description: 'Of an increment alone' },
+  },
+})
+
 const member = named('Member', {
   type: 'object',
   description:
@@ -145,17 +155,43 @@ export const deleted = named('Deleted', {
   properties: { deleted: { type: 'integer', minimum: 0 } },
 })
 
+const expiryFields = {
+  expire_in: {
+    type: ['string', 'number'],
+    description: 'How long the member lives: seconds, a duration, or `never`',
+    examples: ['15m'],
+  },
+  expire_at: {
+    type: ['string', 'number', 'null'],
+    description: 'When it will be gone; null for never. Not together with `expire_in`',
+    examples: ['2030-01-31T12:00:00Z'],
+  },
+  expires_at: {
+    type: ['string', 'number', 'null'],
+    description: 'The same as `expire_at`, as lists show it',
+  },
+}
+
+/** One of the three, and the type of what it is. */
+const contentFields = {
+  value: anyJson,
+  value_text: { type: 'string', description: 'Text, in place of `value`' },
+  value_base64: { type: 'string', contentEncoding: 'base64', description: 'Bytes, in place of `value`' },
+  content_type: {
+    type: 'string',
+    description: 'Left out: `application/json`, and of `value_text` plain text in UTF-8',
+  },
+}
+
 export const bulkLine = named('BulkLine', {
   type: 'object',
-  description: 'A line of an import. What else a list shows of a member is passed over',
+  description:
+    'A line of an import. What a list shows of a member beside these (`revision`, `created_at`, `updated_at`) is passed over; other fields fail the line',
   required: ['key'],
   properties: {
     key,
-    value: anyJson,
-    value_base64: { type: 'string', contentEncoding: 'base64' },
-    expire_in: { type: ['string', 'number'], examples: ['15m'] },
-    expires_at: expiresAt,
-    content_type: { type: 'string' },
+    ...contentFields,
+    ...expiryFields,
     flags: { type: 'integer', minimum: 0, maximum: 4_294_967_295 },
   },
 })
@@ -192,6 +228,12 @@ const whatGrows = {
     description: 'JSON pointer to the number; empty for the value itself',
   },
   by: { type: 'number', default: 1 },
+  if_created: {
+    type: 'object',
+    additionalProperties: false,
+    description: 'The expiry of the member, if it is the increment that makes it',
+    properties: expiryFields,
+  },
 }
 
 export const batch = named('Batch', {
@@ -222,14 +264,8 @@ export const batch = named('Batch', {
             type: 'object',
             title: 'put',
             additionalProperties: false,
-            required: ['op', 'collection', 'key', 'value'],
-            properties: {
-              op: { const: 'put' },
-              ...ofMember,
-              value: anyJson,
-              expire_in: { type: ['string', 'number', 'null'], examples: ['15m'] },
-              expire_at: { type: ['string', 'number', 'null'] },
-            },
+            required: ['op', 'collection', 'key'],
+            properties: { op: { const: 'put' }, ...ofMember, ...contentFields, ...expiryFields },
           },
           {
             type: 'object',
@@ -237,6 +273,14 @@ export const batch = named('Batch', {
             additionalProperties: false,
             required: ['op', 'collection', 'key'],
             properties: { op: { const: 'delete' }, ...ofMember },
+          },
+          {
+            type: 'object',
+            title: 'touch',
+            description: 'Changes the expiry, and nothing else: the revision stays',
+            additionalProperties: false,
+            required: ['op', 'collection', 'key'],
+            properties: { op: { const: 'touch' }, ...ofMember, ...expiryFields },
           },
           {
             type: 'object',
@@ -279,12 +323,17 @@ export const jsonPatch = named('JsonPatch', {
 
 export const revisions = named('Revisions', {
   type: 'object',
-  required: ['revisions'],
+  required: ['revisions', 'values'],
   properties: {
     revisions: {
       type: 'array',
-      description: 'One for each operation; 0 for a delete of what was not there',
+      description: 'One for each operation; 0 for a delete or touch of what was not there',
       items: { type: 'integer', minimum: 0 },
+    },
+    values: {
+      type: 'array',
+      description: 'One for each operation: the number that an increment came to, null for all else',
+      items: { type: ['number', 'null'] },
     },
   },
 })

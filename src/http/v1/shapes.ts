@@ -34,13 +34,15 @@ export function changeLine(change: Change): string {
   return oneLine(changeJson(change))
 }
 
-/** The answer to a write: the member without its value. */
+/** The response to a write: the member without its value, or with the number that an increment came to, as JSON text. */
 export function storedJson(
   key: string,
   { revision, createdAtMs, clock, expiresAtMs }: Stored,
   { contentType }: { contentType: string },
+  value?: string | null,
 ): string {
-  return `{"key":${JSON.stringify(key)},${metadataJson({ revision, createdAtMs, clock, expiresAtMs, contentType })}}`
+  const stored = `{"key":${JSON.stringify(key)},${metadataJson({ revision, createdAtMs, clock, expiresAtMs, contentType })}`
+  return value === undefined ? `${stored}}` : `${stored},"value":${value}}`
 }
 
 /** Line breaks in JSON can only stand between its tokens, where a space does too. */
@@ -67,11 +69,14 @@ function restJson({ createdAtMs, clock, expiresAtMs, contentType }: Metadata): s
   return `"created_at":"${created}","updated_at":"${updated}","expires_at":${expires},"content_type":${type}`
 }
 
-/** What is not as most members have it, and storing the member again would lose without. */
+/**
+ * What storing the member again would lose without. That it never expires is said too: where it goes, a default time to live
+ * may await those who say nothing.
+ */
 function exceptionsJson({ contentType, expiresAtMs, flags }: Member): string {
   let json = ''
   if (contentType !== jsonContentType) json += `,"content_type":${JSON.stringify(contentType)}`
-  if (expiresAtMs !== null) json += `,"expires_at":"${formatTime(expiresAtMs)}"`
+  json += expiresAtMs === null ? ',"expires_at":null' : `,"expires_at":"${formatTime(expiresAtMs)}"`
   if (flags !== 0) json += `,"flags":${flags}`
   return json
 }
