@@ -9,9 +9,9 @@ import type { TableReader } from './table-reader.ts'
  * flusher changes that file. How they are read is the option `--sqlite-pages`.
  */
 
-/** Of the head of SQLite's wal-index, the -shm file (https://www.sqlite.org/walformat.html), as numbers of 32 bits. */
-const commitsAt = 8
-const backfillAt = 128
+/** Which numbers of 32 bits, in the head of SQLite's wal-index, the -shm file (https://www.sqlite.org/walformat.html). */
+const commitsAt = 2
+const backfillAt = 32
 
 /**
  * Looks, after each read, at what SQLite tells all processes in the -shm file: how many transactions were committed, and
@@ -21,20 +21,21 @@ const backfillAt = 128
  */
 export function guardedPages(path: string, pages: PageReader, warn: (line: string) => void): PageReader {
   const file = mapFile(`${path}-shm`)
-  const head = file?.windows().windows[0]
-  if (file === null || head === undefined) {
+  const bytes = file?.windows().windows[0]
+  if (file === null || bytes === undefined) {
     file?.close()
     return pages
   }
-  let expected = head.readUInt32LE(commitsAt)
+  const head = new Uint32Array(bytes.buffer, bytes.byteOffset, backfillAt + 1)
+  let expected = head[commitsAt]!
   /** Commits that a job under way may have made already. */
   let ahead = 0
   let isForeign = false
 
   function isUntouched(): boolean {
-    const more = (head!.readUInt32LE(commitsAt) - expected) >>> 0
+    const more = (head[commitsAt]! - expected) >>> 0
     if (more > ahead) noteForeign()
-    return more <= ahead && head!.readUInt32LE(backfillAt) === 0
+    return more <= ahead && head[backfillAt]! === 0
   }
 
   function noteForeign(): void {
@@ -63,9 +64,9 @@ export function guardedPages(path: string, pages: PageReader, warn: (line: strin
     },
     jobEnded(commits) {
       ahead = 0
-      const more = (head!.readUInt32LE(commitsAt) - expected) >>> 0
+      const more = (head[commitsAt]! - expected) >>> 0
       if (commits === null ? more > 1 : more !== commits) noteForeign()
-      expected = head!.readUInt32LE(commitsAt)
+      expected = head[commitsAt]!
     },
     close() {
       pages.close()
