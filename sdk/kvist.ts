@@ -6,7 +6,7 @@ import { parseServerUrl, scopeOf } from './names.ts'
 import * as rules from './option-rules.ts'
 import type { ChangesOptions, ScopeOptions } from './options.ts'
 import { type Call, type CallOptions, type Fetch, Transport } from './request.ts'
-import type { Change, ChangesPage, CollectionInfo, WatchEvent } from './types.ts'
+import type { Change, ChangesPage, CollectionInfo, CollectionsPage, WatchEvent } from './types.ts'
 import { jsonType, type Parse } from './values.ts'
 import type { RawEvent, Watch, WatchOptions } from './watch.ts'
 
@@ -64,14 +64,21 @@ export class Kvist {
     return new Collection(this.#transport, name, options.parse ?? null)
   }
 
-  /** Those that have members, by name. */
+  /** Those that have members, by name; all of them, page by page. */
   async collections(options?: CallOptions): Promise<readonly CollectionInfo[]> {
     checkOptions(options, rules.callRules)
-    const call: Call = { method: 'GET', path: '/v1', retry: 'idempotent', options }
-    const { collections } = await this.#transport.send(call, (response) =>
-      this.#transport.json<{ collections: readonly CollectionInfo[] }>(response),
-    )
-    return collections
+    const all: CollectionInfo[] = []
+    let query = ''
+    for (;;) {
+      const call: Call = { method: 'GET', path: `/v1${query}`, retry: 'idempotent', options }
+      const { collections, next } = await this.#transport.send(call, (response) =>
+        this.#transport.json<CollectionsPage>(response),
+      )
+      all.push(...collections)
+      // Servers of before pages were there send no `next`.
+      if (next === null || next === undefined) return all
+      query = `?limit=10000&cursor=${encodeURIComponent(next)}`
+    }
   }
 
   /**

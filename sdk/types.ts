@@ -6,6 +6,12 @@
 /** The position of a reader of the feed: opaque, except that 0 is the beginning. */
 export type ResumePoint = string
 
+/** A page of collections, as the server sends it. */
+export interface CollectionsPage {
+  readonly collections: readonly CollectionInfo[]
+  readonly next?: string | null
+}
+
 export interface CollectionInfo {
   readonly name: string
   readonly members: number

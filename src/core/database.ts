@@ -1,4 +1,5 @@
 import { type MemberCache, memberCache } from './cache.ts'
+import { type CollectionPage, type CollectionQuery, collectionPage } from './collection-page.ts'
 import { collectionVersions } from './collection-versions.ts'
 import { defaultTombstonesMs, startCompactor } from './compactor.ts'
 import type { Condition } from './condition.ts'
@@ -108,6 +109,8 @@ export interface Database {
   drop(collection: string, selection: Selection, onProgress?: () => void): Promise<number>
   /** Without kvist's own, unless they are asked for. */
   collections(own?: 'own'): MaybePromise<CollectionStats[]>
+  /** A page of collections; those of kvist's own are left out. */
+  collectionPage(query: CollectionQuery): Promise<CollectionPage>
   settings(collection: string): Settings
   /** With null, as if nothing had ever been set. Throws `conflict` or `unprocessable` (rules.ts). */
   setSettings(collection: string, settings: Settings | null): Promise<void>
@@ -278,6 +281,13 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     async collections(own) {
       const all = await engine.collections()
       return own === undefined ? all.filter(({ name }) => !isOwnCollection(name)) : all
+    },
+    async collectionPage(query) {
+      const all = await engine.collections()
+      return collectionPage(
+        all.filter(({ name }) => !isOwnCollection(name)),
+        query,
+      )
     },
     settings: (collection) => registry.get(collection) ?? noSettings,
     async setSettings(collection, given) {

@@ -99,7 +99,7 @@ export interface Engine {
    */
   expiring(atMs: number, limit: number): MaybePromise<ExpiringRef[]>
 
-  /** Every collection that has members, by name, with the number of its members and the bytes of their keys and values. */
+  /** Every collection that has members, in any order, with the number of its members and the bytes of their keys and values. */
   collections(): MaybePromise<CollectionStats[]>
 
   /** Counters since the engine was opened. They only grow; the object returned may be live. */

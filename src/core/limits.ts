@@ -34,6 +34,8 @@ export const maxLineBytes = Math.ceil((maxValueBytes * 4) / 3) + 16 * 1024
 export const maxNamedFailures = 1000
 
 export const defaultPageMembers = 100
+/** Collections on a page of `GET /v1`, unless its `limit` says otherwise. */
+export const defaultPageCollections = 1000
 export const maxPageMembers = 10_000
 /** A page ends early when its values come to this much, so that 10,000 values of 16 MiB cannot fill the memory. */
 export const maxPageBytes = 16 * 1024 * 1024

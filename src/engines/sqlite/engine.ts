@@ -250,8 +250,7 @@ function engineOf(
       reading(() =>
         [...counts]
           .filter(([, { members }]) => members > 0)
-          .map(([name, { members, bytes }]) => ({ name, members, bytes }))
-          .sort((a, b) => (a.name < b.name ? -1 : 1)),
+          .map(([name, { members, bytes }]) => ({ name, members, bytes })),
       ),
     stats: () => committer.stats,
     writeFault: committer.writeFault,

@@ -1,20 +1,33 @@
 import type { Database } from '../../core/database.ts'
 import { KvistError } from '../../core/errors.ts'
+import { defaultPageCollections } from '../../core/limits.ts'
 import { type Answer, jsonTextLine } from '../answer.ts'
 import { readValue } from '../body.ts'
 import type { RequestContext } from '../context.ts'
+import { decodeCursor, encodeCursor, type Question } from '../cursor.ts'
 import { parametersOf } from '../path.ts'
 import type { HttpRequest } from '../wire/request.ts'
 import { expiryParameters, parameterExpiry } from './expiry.ts'
+import { parseLimit } from './limit.ts'
 import { parseSelection, selectionParameters } from './selection.ts'
 import { storedJson } from './shapes.ts'
 
 /** Collections: which there are, new members under an id of their own, and dropping. */
 
 export async function listCollections(db: Database, request: HttpRequest): Promise<Answer> {
-  parametersOf(request, [])
-  const collections = await db.collections()
-  return jsonTextLine(JSON.stringify({ collections }))
+  const given = parametersOf(request, ['prefix', 'limit', 'cursor'])
+  const { prefix = '', limit, cursor } = given
+  const question: Question = ['collections', prefix]
+  const page = await db.collectionPage({
+    prefix,
+    from: cursor === undefined ? null : decodeCursor(question, cursor),
+    limit: parseLimit(limit, false, defaultPageCollections),
+  })
+  const next = page.next === null ? null : encodeCursor(question, page.next)
+  const body = JSON.stringify({ collections: page.collections, next })
+  if (next === null) return jsonTextLine(body)
+  const query = new URLSearchParams({ ...given, cursor: next })
+  return jsonTextLine(body, 200, { Link: `</v1?${query}>; rel="next"` })
 }
 
 export async function postMember(

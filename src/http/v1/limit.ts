@@ -2,8 +2,12 @@ import { KvistError } from '../../core/errors.ts'
 import { defaultPageMembers, maxPageMembers } from '../../core/limits.ts'
 
 /** The `limit` of a page. What streams has no upper end, and is all there is when nothing is said. */
-export function parseLimit(given: string | undefined, streamed: boolean): number {
-  if (given === undefined) return streamed ? Number.POSITIVE_INFINITY : defaultPageMembers
+export function parseLimit(
+  given: string | undefined,
+  streamed: boolean,
+  otherwise = defaultPageMembers,
+): number {
+  if (given === undefined) return streamed ? Number.POSITIVE_INFINITY : otherwise
   const limit = /^\d{1,15}$/.test(given) ? Number(given) : 0
   if (limit < 1 || (limit > maxPageMembers && !streamed)) {
     throw new KvistError('invalid_parameter', `limit is a number from 1 to ${maxPageMembers}`, {

@@ -1,5 +1,11 @@
 import type { ErrorCode } from '../../core/errors.ts'
-import { defaultPageMembers, maxPageMembers, maxPatternBytes, maxWaitMs } from '../../core/limits.ts'
+import {
+  defaultPageCollections,
+  defaultPageMembers,
+  maxPageMembers,
+  maxPatternBytes,
+  maxWaitMs,
+} from '../../core/limits.ts'
 import type { AnswerDocs, Header, Operation, Parameter, Schema, Tag } from '../operation.ts'
 import * as schemas from './schemas.ts'
 
@@ -159,18 +165,30 @@ const value = {
 
 export const listCollections: Operation = {
   id: 'listCollections',
+  description: 'By name. `next` is null on the last page.',
+  parameters: [
+    query('prefix', 'Collections whose names begin with this'),
+    query('limit', 'Collections of a page', {
+      type: 'integer',
+      minimum: 1,
+      maximum: maxPageMembers,
+      default: defaultPageCollections,
+    }),
+    query('cursor', 'The `next` of the page before, with the same `prefix`'),
+  ],
   answers: {
     200: {
-      description: 'All of them, by name',
+      description: 'A page of them',
+      headers: { Link: { description: 'With `rel="next"`: the next page', schema: text } },
       content: {
         [json]: {
           schema: schemas.collections,
-          example: { collections: [{ name: 'books', members: 2, bytes: 71 }] },
+          example: { collections: [{ name: 'books', members: 2, bytes: 71 }], next: null },
         },
       },
     },
   },
-  problems: ['invalid_parameter', ...readFaults],
+  problems: ['invalid_parameter', 'invalid_cursor', ...readFaults],
 }
 
 export const postBatch: Operation = {

@@ -132,8 +132,9 @@ export const changes = named('Changes', {
 
 export const collections = named('Collections', {
   type: 'object',
-  required: ['collections'],
+  required: ['collections', 'next'],
   properties: {
+    next: { type: ['string', 'null'], description: 'The `cursor` of the next page; null at the end' },
     collections: {
       type: 'array',
       items: {
