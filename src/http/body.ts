@@ -2,6 +2,7 @@ import type { MaybePromise } from '../core/engine.ts'
 import { KvistError } from '../core/errors.ts'
 import { maxContentTypeBytes, maxValueBytes } from '../core/limits.ts'
 import { jsonContentType, type Value } from '../core/member.ts'
+import { bodyParts, type Coding, codingOf, refuseCoding } from './content-coding.ts'
 import type { RequestContext } from './context.ts'
 import type { RequestBody } from './wire/body.ts'
 import type { HttpRequest } from './wire/request.ts'
@@ -15,25 +16,36 @@ const quickBytes = 16 * 1024
 /** Room for a body is made at once up to this, for what its client says; the rest as it comes. */
 const mostAtFirstBytes = 1024 * 1024
 
-/** The body, whole: at once where it has come in. Throws `too_large` as soon as it is known to be, with or without a
- * declared length. */
+/**
+ * The body, whole and decoded: at once where it has come in. Throws `too_large` as soon as it is known to be, with or without
+ * a declared length; of a body with a content coding, encoded and decoded bytes are each bounded.
+ */
 export function readBody(
   request: HttpRequest,
   maxBytes: number,
   context: RequestContext,
 ): MaybePromise<Uint8Array> {
-  refuseEncoding(request)
+  const coding = codingOf(request)
   const { body } = request
   if (body.declaredBytes !== null && body.declaredBytes > maxBytes) throw tooLarge(maxBytes)
-  return body.takeWhole(maxBytes) ?? readParts(body, maxBytes, context)
+  const whole = coding === null ? body.takeWhole(maxBytes) : null
+  return whole ?? readParts(body, coding, maxBytes, context)
 }
 
-async function readParts(body: RequestBody, maxBytes: number, context: RequestContext): Promise<Uint8Array> {
+async function readParts(
+  body: RequestBody,
+  coding: Coding | null,
+  maxBytes: number,
+  { connection }: RequestContext,
+): Promise<Uint8Array> {
   const isLarge = body.declaredBytes === null || body.declaredBytes > quickBytes
   // Parts may be a byte each: they are put together as they come.
   let bytes = Buffer.allocUnsafe(Math.min(body.declaredBytes ?? quickBytes, mostAtFirstBytes))
   let size = 0
-  for await (const part of body) {
+  const onPart = () => {
+    if (isLarge) connection.resetTimeout()
+  }
+  for await (const part of bodyParts(body, coding, onPart)) {
     const end = size + part.length
     if (end > maxBytes) throw tooLarge(maxBytes)
     if (end > bytes.length) {
@@ -43,16 +55,8 @@ async function readParts(body: RequestBody, maxBytes: number, context: RequestCo
     }
     bytes.set(part, size)
     size = end
-    if (isLarge) context.connection.resetTimeout()
   }
   return bytes.subarray(0, size)
-}
-
-/** Encoded bytes would be kept without the word of how to decode them. */
-export function refuseEncoding(request: HttpRequest): void {
-  const encoding = request.header('content-encoding')
-  if (encoding === null || encoding.toLowerCase() === 'identity') return
-  throw new KvistError('unsupported_media_type', 'a body is taken as it is, without a Content-Encoding')
 }
 
 function tooLarge(maxBytes: number): KvistError {
@@ -105,8 +109,8 @@ export interface SentValue {
  */
 export function readValue(request: HttpRequest, context: RequestContext): MaybePromise<SentValue> {
   const contentType = parseContentType(request.header('content-type'))
-  if (isJsonType(contentType)) {
-    refuseEncoding(request)
+  if (!isJsonType(contentType)) refuseCoding(request)
+  else if (codingOf(request) === null) {
     const text = request.body.takeText(maxValueBytes)
     if (text !== null) return { value: checkedJson(text), contentType }
   }

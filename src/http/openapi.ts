@@ -206,6 +206,14 @@ function problemHeaders(status: number): Record<string, Header> {
   const schema = { type: 'string' }
   return {
     ...(status === 401 ? { 'WWW-Authenticate': { description: 'What is wanted: `Bearer`', schema } } : {}),
+    ...(status === 415
+      ? {
+          'Accept-Encoding': {
+            description: 'Where the coding of the body is not taken: those that are',
+            schema,
+          },
+        }
+      : {}),
     ...(status > 500
       ? { 'Retry-After': { description: 'Seconds after which it may go through', schema } }
       : {}),

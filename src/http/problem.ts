@@ -73,6 +73,7 @@ export function problemAnswer(
   const retryAfter = retryAfterSeconds[problem.status]
   return refuse(problem, {
     ...(retryAfter === undefined ? {} : { 'Retry-After': retryAfter }),
+    ...(typeof problem.accept_encoding === 'string' ? { 'Accept-Encoding': problem.accept_encoding } : {}),
     ...(problem.status === 401 ? { 'WWW-Authenticate': 'Bearer' } : {}),
     ...fields,
   })

@@ -5,7 +5,7 @@ import { type ErrorCode, KvistError } from '../../core/errors.ts'
 import { parseKey } from '../../core/keys.ts'
 import { maxLineBytes, maxNamedFailures } from '../../core/limits.ts'
 import { type Answer, jsonTextLine } from '../answer.ts'
-import { refuseEncoding } from '../body.ts'
+import { bodyParts, codingOf } from '../content-coding.ts'
 import type { RequestContext } from '../context.ts'
 import { parametersOf } from '../path.ts'
 import type { HttpRequest } from '../wire/request.ts'
@@ -37,7 +37,7 @@ export async function importLines(
   context: RequestContext,
 ): Promise<Answer> {
   parametersOf(request, [])
-  refuseEncoding(request)
+  const coding = codingOf(request)
   const failed: LineFailure[] = []
   let unnamed = 0
   let stored = 0
@@ -72,7 +72,8 @@ export async function importLines(
   }
 
   try {
-    for await (const lines of linesOf(request, context, fail)) {
+    const parts = bodyParts(request.body, coding, () => context.connection.resetTimeout())
+    for await (const lines of linesOf(parts, fail)) {
       for (const { line, text } of lines) {
         try {
           const parsed = parseLine(line, text, context.now())
@@ -105,8 +106,7 @@ const byteOrderMark = Buffer.from('\ufeff')
 
 /** The lines of a body that are not blank, without the mark that may begin the first (UTF-8's BOM), as they come; many at once, for a promise costs more than a line. */
 async function* linesOf(
-  request: HttpRequest,
-  context: RequestContext,
+  parts: AsyncIterable<Uint8Array>,
   fail: (line: number, error: KvistError) => void,
 ): AsyncGenerator<Iterable<NumberedLine>> {
   let line = 0
@@ -138,8 +138,7 @@ async function* linesOf(
     }
   }
 
-  for await (const part of request.body) {
-    context.connection.resetTimeout()
+  for await (const part of parts) {
     const chunk = Buffer.from(part.buffer, part.byteOffset, part.length)
     const last = chunk.lastIndexOf(lineFeed)
     if (last === -1) {

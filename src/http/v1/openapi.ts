@@ -156,7 +156,7 @@ const valueExample = { title: 'Dune', year: 1965 }
 
 const value = {
   description:
-    'JSON where the `Content-Type` says so or says nothing, kept byte for byte; otherwise bytes, kept with their type',
+    'JSON where the `Content-Type` says so or says nothing, kept byte for byte; otherwise bytes, kept with their type. JSON may have a `Content-Encoding`: gzip, br, zstd or deflate',
   content: {
     [json]: { schema: schemas.anyJson, example: valueExample },
     '*/*': { schema: { description: 'Any bytes' } },
@@ -320,7 +320,7 @@ export const getChanges: Operation = {
 
 export const postMembers: Operation = {
   id: 'addMember',
-  description: `A value is stored under an id that grows with time (UUIDv7). NDJSON (\`${ndjson}\`, \`application/ndjson\`, \`application/jsonl\`) is an import: a member a line, as a list shows it, of any length, in constant memory; a bad line is named in the summary and stops no other. \`expire_in\` and \`expire_at\` are for a single value.`,
+  description: `A value is stored under an id that grows with time (UUIDv7). NDJSON (\`${ndjson}\`, \`application/ndjson\`, \`application/jsonl\`) is an import: a member a line, as a list shows it, of any length, with or without a \`Content-Encoding\` of gzip, br, zstd or deflate, in constant memory; a bad line is named in the summary and stops no other. \`expire_in\` and \`expire_at\` are for a single value.`,
   parameters: [collection, ...expiry],
   body: {
     ...value,
