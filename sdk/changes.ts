@@ -33,8 +33,8 @@ export async function readChangesText(feed: FeedPath, options: ChangesOptions): 
 }
 
 function pageCall(feed: FeedPath, options: ChangesOptions): Call {
-  const { since, prefix, filter, limit } = options
-  const parameters = { since, collection: feed.collection, prefix, filter, limit }
+  const { since, prefix, filter, limit, include } = options
+  const parameters = { since, collection: feed.collection, prefix, filter, limit, include }
   return { method: 'GET', path: `/v1/_changes${query(parameters)}`, retry: 'idempotent', options }
 }
 

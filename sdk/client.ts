@@ -62,6 +62,7 @@ export type {
   MemberValue,
   MergePatch,
   Metadata,
+  Origin,
   Page,
   PutChange,
   ResumePoint,

@@ -110,6 +110,7 @@ export const changesRules: Rules<ChangesOptions> = {
   ...scopeRules,
   since: optional(resumePoint),
   limit: optional(wholeNumber(1)),
+  include: optional(oneOf('all')),
 }
 
 /** What a caller of a long poll knows of a member: null that there is none. */

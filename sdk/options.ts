@@ -97,6 +97,8 @@ export interface ChangesOptions extends ScopeOptions, CallOptions {
   readonly since?: ResumePoint | number | undefined
   /** The most changes of one page. */
   readonly limit?: number | undefined
+  /** `all`: with `flags` and `origin`, so that another store can have members exactly as they are. */
+  readonly include?: 'all' | undefined
 }
 
 export interface WaitOptions extends CallOptions {

@@ -34,6 +34,16 @@ export interface Stored {
 /** A value is what JSON.parse made of it; bytes that are not JSON are a Uint8Array. */
 export interface Member<T> extends Stored {
   readonly value: T
+  /** Of a list with `include: 'all'`: what memcached clients keep beside a value. */
+  readonly flags?: number
+  /** Of a list with `include: 'all'`: where and when it was written, comparable between nodes. */
+  readonly origin?: Origin
+}
+
+/** The larger clock is newer; of equal ones the larger node. */
+export interface Origin {
+  readonly node: string
+  readonly clock: number
 }
 
 /** Of a list with `include: 'values'`: what storing it again takes. */
@@ -169,6 +179,8 @@ export interface EndChange {
   readonly revision: number
   readonly collection: string
   readonly key: string
+  /** Of changes with `include: 'all'`. */
+  readonly origin?: Origin
 }
 
 /** The latest state of a member at its revision. */

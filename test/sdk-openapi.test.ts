@@ -19,6 +19,7 @@ import {
   Kvist,
   type Member,
   type MemberValue,
+  type Origin,
   type Page,
   type PageOptions,
   type Problem,
@@ -71,7 +72,13 @@ const stored: Names<Stored> = {
   expires_at: 'required',
   content_type: 'required',
 }
-const member: Names<Member<unknown>> = { ...stored, value: 'required' }
+const origin: Names<Origin> = { node: 'required', clock: 'required' }
+const member: Names<Member<unknown>> = {
+  ...stored,
+  value: 'required',
+  flags: 'optional',
+  origin: 'optional',
+}
 const memberValue: Names<MemberValue<unknown>> = {
   key: 'required',
   value: 'required',
@@ -86,6 +93,7 @@ const endChange: Names<EndChange> = {
   type: 'required',
   collection: 'required',
   key: 'required',
+  origin: 'optional',
 }
 const changesPage: Names<ChangesPage<never>> = { changes: 'required', next: 'required' }
 const collectionInfo: Names<CollectionInfo> = { name: 'required', members: 'required', bytes: 'required' }
@@ -152,6 +160,11 @@ const notInClient = {
   increment: ['if_created'],
 } as const
 
+/** The names that must be there. */
+function requiredOf(names: Readonly<Record<string, 'required' | 'optional'>>): object {
+  return Object.fromEntries(Object.entries(names).filter(([, need]) => need === 'required'))
+}
+
 /** Names, and which of them must be there. */
 function expectSame(
   names: Readonly<Record<string, 'required' | 'optional'>>,
@@ -186,7 +199,8 @@ test('types name what the document names', () => {
   const bytes = { value_base64: true }
   expect(sorted({ ...member, ...memberValue, ...bytes })).toEqual(sorted(schemas.Member?.properties ?? {}))
   expect(sorted({ ...putChange, ...bytes })).toEqual(sorted(schemas.Change?.properties ?? {}))
-  expect(sorted(endChange)).toEqual([...(schemas.Change?.required ?? [])].toSorted())
+  expect(sorted(requiredOf(endChange))).toEqual([...(schemas.Change?.required ?? [])].toSorted())
+  expectSame(origin, schemas.Origin)
   expect([...sorted({ ...importItem, ...bytes }), ...notInClient.BulkLine].toSorted()).toEqual(
     sorted(schemas.BulkLine?.properties ?? {}),
   )
@@ -194,7 +208,7 @@ test('types name what the document names', () => {
   expect(sorted(problem)).toEqual(sorted(schemas.Problem?.properties ?? {}))
   expect(sorted(jsonPatchOperation)).toEqual(sorted(schemas.JsonPatch?.items?.properties ?? {}))
   const names =
-    'Batch BulkLine BulkSummary Change Changes Collections Deleted Increment JsonPatch Member Page Patched Problem'
+    'Batch BulkLine BulkSummary Change Changes Collections Deleted Increment JsonPatch Member Origin Page Patched Problem'
   expect(sorted(schemas)).toEqual(`${names} Revisions Settings Stored`.split(' ').toSorted())
 })
 
@@ -220,6 +234,7 @@ const changesOptions: Record<keyof ChangesOptions, string> = {
   ...call,
   since: 'since',
   limit: 'limit',
+  include: 'include',
   prefix: 'prefix',
   filter: 'filter',
 }
@@ -317,7 +332,10 @@ test('each operation is called, and its responses are as the document and the ty
   await c.getWhenChanged('a', null)
   const listed = await c.page({ delimiter: '/' })
   has(listed, page)
-  for (const one of listed.members) has(one, member)
+  for (const one of listed.members) has(one, requiredOf(member))
+  const { members } = await c.page({ include: 'all' })
+  for (const one of members) has(one, member)
+  has(members[0]?.origin, origin)
   expect((await c.page({ include: 'keys', limit: 1 })).next).toBeString()
   for (const one of await all(c.export({ include: 'values' }))) {
     expect(sorted(memberValue)).toEqual(expect.arrayContaining(sorted(one)))
@@ -344,7 +362,9 @@ test('each operation is called, and its responses are as the document and the ty
   const changes = await kvist.changesPage()
   has(changes, changesPage)
   expect(changes.changes.map(({ type }) => type)).toContain('delete')
-  for (const change of changes.changes) has(change, change.type === 'put' ? putChange : endChange)
+  for (const change of changes.changes) has(change, requiredOf(change.type === 'put' ? putChange : endChange))
+  const { changes: whole } = await kvist.changesPage({ include: 'all' })
+  for (const change of whole) has(change, change.type === 'put' ? putChange : endChange)
   for await (const { type, json } of kvist.watchRaw({ since: 0 })) {
     held.hold({ $ref: '#/components/schemas/Change' }, JSON.parse(json), `event ${type}`)
     if (type === 'delete') break

@@ -217,8 +217,8 @@ describe('a page', () => {
         '{"key":"plus","value":[],"content_type":"application/a+json","expires_at":null}],"next":null}\n',
     )
     const all = await membersIn(url, '?include=all')
-    expect(all).toEqual(await membersIn(url))
-    expect(Object.keys(all[0]!)).toEqual([
+    const usual = await membersIn(url)
+    expect(Object.keys(usual[0]!)).toEqual([
       'key',
       'value_base64',
       'revision',
@@ -227,6 +227,18 @@ describe('a page', () => {
       'expires_at',
       'content_type',
     ])
+    for (const [i, { flags, origin, ...member }] of all.entries()) {
+      expect(member).toEqual(usual[i]!)
+      expect(flags).toBe(0)
+      expect(origin).toEqual({ node: expect.stringMatching(/^[a-z0-9]{12}$/), clock: expect.any(Number) })
+    }
+    const lines = await fetch(`${url}?include=all`, { headers: { accept: 'application/x-ndjson' } })
+    expect(
+      (await lines.text())
+        .trimEnd()
+        .split('\n')
+        .map((line) => JSON.parse(line)),
+    ).toEqual([...all])
   })
 
   test('selects by prefix, filter, match, from and to, together as well', async () => {

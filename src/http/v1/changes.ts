@@ -3,6 +3,7 @@ import { KvistError } from '../../core/errors.ts'
 import { type Answer, jsonTextLine } from '../answer.ts'
 import { parametersOf } from '../path.ts'
 import type { HttpRequest } from '../wire/request.ts'
+import { parseChoice } from './choice.ts'
 import { parseScope, pointValue, scopeParameters } from './feed-scope.ts'
 import { parseLimit } from './limit.ts'
 import { changeJson } from './shapes.ts'
@@ -12,10 +13,11 @@ import { changeJson } from './shapes.ts'
  * none, and for `next` the `since` that was sent.
  */
 export async function getChanges(db: Database, request: HttpRequest): Promise<Answer> {
-  const given = parametersOf(request, ['since', 'limit', ...scopeParameters])
+  const given = parametersOf(request, ['since', 'limit', 'include', ...scopeParameters])
   const limit = parseLimit(given.limit, false)
+  const isWhole = given.include !== undefined && parseChoice('include', given.include, ['all']) === 'all'
   const page = await db.changes(parseScope(given), given.since ?? '', limit).catch(throwWithOldest)
-  const changes = page.events.map(({ change }) => changeJson(change)).join(',')
+  const changes = page.events.map(({ change }) => changeJson(change, isWhole ? db.nodeId : null)).join(',')
   return jsonTextLine(`{"changes":[${changes}],"next":${JSON.stringify(pointValue(page.next))}}`, 200, {
     Vary: 'Accept',
   })

@@ -9,9 +9,10 @@ import { isNamed } from '../entity-tags.ts'
 import { isNdjson } from '../media-types.ts'
 import { parametersOf } from '../path.ts'
 import type { HttpRequest } from '../wire/request.ts'
+import { parseChoice } from './choice.ts'
 import { parseLimit } from './limit.ts'
 import { parseSelection, selectionParameters } from './selection.ts'
-import { type Include, memberJson, memberLine } from './shapes.ts'
+import { type Include, type MemberShape, memberJson, memberLine } from './shapes.ts'
 
 /** `GET /v1/{collection}`: a page of members, or all of them as one of the types of NDJSON; with a delimiter one level of their keys. */
 
@@ -26,7 +27,11 @@ export async function listMembers(
   context: RequestContext,
 ): Promise<Answer> {
   const given = parametersOf(request, listParameters)
-  const include = parseChoice('include', given.include, ['all', 'values', 'keys'] as const)
+  const include: Include =
+    given.include === undefined
+      ? 'metadata'
+      : parseChoice('include', given.include, ['all', 'values', 'keys'])
+  const shape = { include, nodeId: db.nodeId }
   const isStreamed = isNdjson(type)
   const question = questionOf(collection, given)
   const query = parseListQuery(given, include, isStreamed, question)
@@ -35,11 +40,11 @@ export async function listMembers(
   const fields = fieldsOf(tag)
   if (isStreamed) {
     const parts = partsOf(db, collection, query)
-    return answer(200, { 'Content-Type': type, ...fields }, streamLines(parts, query, include, context))
+    return answer(200, { 'Content-Type': type, ...fields }, streamLines(parts, query, shape, context))
   }
   const { members, prefixes, next } = await db.page(collection, query)
   const cursor = next === null ? null : encodeCursor(question, next)
-  const body = members.map((member) => memberJson(member, include)).join(',')
+  const body = members.map((member) => memberJson(member, shape)).join(',')
   const level = query.delimiter === null ? '' : `"prefixes":${JSON.stringify(prefixes)},`
   const page = `{"members":[${body}],${level}"next":${JSON.stringify(cursor)}}`
   const link = cursor === null ? {} : { Link: `<${nextPath(collection, given, cursor)}>; rel="next"` }
@@ -88,7 +93,7 @@ const streamedEntries = 500
 function streamLines(
   parts: AsyncGenerator<Part>,
   { order, limit }: ListQuery,
-  include: Include,
+  shape: MemberShape,
   { connection }: RequestContext,
 ): StreamedBody {
   let left = limit
@@ -97,7 +102,7 @@ function streamLines(
       connection.resetTimeout()
       const part = await parts.next()
       if (part.done) return null
-      const lines = linesOf(part.value, order, include).slice(0, left)
+      const lines = linesOf(part.value, order, shape).slice(0, left)
       left -= lines.length
       if (lines.length > 0) return `${lines.join('\n')}\n`
     }
@@ -107,8 +112,8 @@ function streamLines(
 }
 
 /** Members and prefixes in the order of their keys. */
-function linesOf({ members, prefixes }: Part, order: ListQuery['order'], include: Include): string[] {
-  const lines = members.map((member) => memberLine(member, include))
+function linesOf({ members, prefixes }: Part, order: ListQuery['order'], shape: MemberShape): string[] {
+  const lines = members.map((member) => memberLine(member, shape))
   if (prefixes.length === 0) return lines
   const sign = order === 'asc' ? 1 : -1
   const entries = [
@@ -156,16 +161,4 @@ function parseListQuery(
 function parseDelimiter(text: string): string {
   if (text === '') throw new KvistError('invalid_parameter', 'delimiter is empty')
   return parseKey(text)
-}
-
-function parseChoice<Choice extends string>(
-  name: string,
-  given: string | undefined,
-  choices: readonly [Choice, ...Choice[]],
-): Choice {
-  if (given === undefined) return choices[0]
-  const chosen = choices.find((choice) => choice === given)
-  if (chosen === undefined)
-    throw new KvistError('invalid_parameter', `${name} is one of ${choices.join(', ')}`)
-  return chosen
 }

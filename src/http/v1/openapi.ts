@@ -257,11 +257,11 @@ export const listMembers: Operation = {
       'cursor',
       'The `next` of the page before, with the parameters of that page; only `limit` and `include` may change',
     ),
-    query('include', 'What to show of each member', {
-      type: 'string',
-      enum: ['all', 'values', 'keys'],
-      default: 'all',
-    }),
+    query(
+      'include',
+      'What to show of each member: `keys` alone; `values`, and of the rest what storing it again takes; `all`, with `flags` and `origin`, so that another store can have it exactly as it is here. Left out: the value and its metadata',
+      { type: 'string', enum: ['all', 'values', 'keys'] },
+    ),
     header(
       'If-None-Match',
       'Answer 304 if nothing in the collection has changed since a list of this URL had this tag',
@@ -295,6 +295,11 @@ export const getChanges: Operation = {
   parameters: [
     query('since', 'The `next` of the page before; missing, of a page, or `0`: from the beginning'),
     query('limit', 'Changes of a page', pageLimit),
+    query(
+      'include',
+      '`all`: with `flags` and `origin`, so that another store can have every member exactly as it is here',
+      { type: 'string', enum: ['all'] },
+    ),
     query('collection', 'Of this collection alone', schemas.collectionName),
     ...onKeys,
     ...watching.filter(({ name }) => name !== 'since'),

@@ -53,6 +53,17 @@ export const patched = named('Patched', {
   },
 })
 
+const origin = named('Origin', {
+  type: 'object',
+  description:
+    'With `include=all`: where and when this was written. The larger clock is newer, of equal ones the larger node',
+  required: ['node', 'clock'],
+  properties: {
+    node: { type: 'string', description: 'The id of a node' },
+    clock: { type: 'integer', minimum: 1, description: 'Milliseconds * 2048 + a counter' },
+  },
+})
+
 const member = named('Member', {
   type: 'object',
   description:
@@ -67,7 +78,11 @@ const member = named('Member', {
       description: 'In place of `value`, of bytes that are not JSON',
     },
     ...metadata,
-    flags: { type: 'integer', description: 'What memcached clients keep beside a value, unless it is 0' },
+    flags: {
+      type: 'integer',
+      description: 'What memcached clients keep beside a value; with `include=values` unless it is 0',
+    },
+    origin,
   },
 })
 
@@ -118,6 +133,8 @@ const change = named('Change', {
     updated_at: time,
     expires_at: expiresAt,
     content_type: { type: 'string' },
+    flags: { type: 'integer', description: 'With `include=all`: what memcached clients keep beside a value' },
+    origin,
   },
 })
 

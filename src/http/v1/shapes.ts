@@ -1,32 +1,46 @@
 import { stampToMs } from '../../core/clock.ts'
 import type { Stored } from '../../core/content.ts'
 import { type Change, jsonContentType, type Member } from '../../core/member.ts'
+import { type Origin, withNodeId } from '../../core/origin.ts'
 import { formatTime } from '../../core/time.ts'
 
 /** Members as JSON text, written out by hand: values go in as they are, and a list is only joined. */
 
-/** What of a member a list shows: its key, what storing it again takes, or all there is. */
-export type Include = 'keys' | 'values' | 'all'
+/**
+ * What is shown of a member: its key; what storing it again takes; what there is to know of it; or all there is, so that
+ * another store can have it exactly as it is here.
+ */
+export type Include = 'keys' | 'values' | 'metadata' | 'all'
 
-export function memberJson(member: Member, include: Include): string {
+export interface MemberShape {
+  readonly include: Include
+  /** The id of this node, for versions that were written here. */
+  readonly nodeId: string
+}
+
+export function memberJson(member: Member, { include, nodeId }: MemberShape): string {
   const key = `{"key":${JSON.stringify(member.key)}`
   if (include === 'keys') return `${key}}`
   const value = valueJson(member)
   if (include === 'values') return `${key},${value}${exceptionsJson(member)}}`
-  return `${key},${value},${metadataJson(member)}}`
+  const more = include === 'all' ? `,"flags":${member.flags}${originJson(member, nodeId)}` : ''
+  return `${key},${value},${metadataJson(member)}${more}}`
 }
 
 /** As `memberJson`, in one line. */
-export function memberLine(member: Member, include: Include): string {
-  return oneLine(memberJson(member, include))
+export function memberLine(member: Member, shape: MemberShape): string {
+  return oneLine(memberJson(member, shape))
 }
 
-/** A change: the member as it is now, with all there is, or that it is gone. */
-export function changeJson(change: Change): string {
+/** A change: the member as it is now, or that it is gone; with the id of this node all there is, as `include=all` shows. */
+export function changeJson(change: Change, nodeId: string | null = null): string {
   const isPut = change.type === 'put'
   const { revision, key } = isPut ? change.member : change.tombstone
+  const origin = nodeId === null ? '' : originJson(isPut ? change.member : change.tombstone, nodeId)
   const what = `{"revision":${revision},"type":"${change.type}","collection":${JSON.stringify(change.collection)},"key":${JSON.stringify(key)}`
-  return isPut ? `${what},${valueJson(change.member)},${restJson(change.member)}}` : `${what}}`
+  if (!isPut) return `${what}${origin}}`
+  const flags = nodeId === null ? '' : `,"flags":${change.member.flags}`
+  return `${what},${valueJson(change.member)},${restJson(change.member)}${flags}${origin}}`
 }
 
 /** As `changeJson`, in one line. */
@@ -67,6 +81,12 @@ function restJson({ createdAtMs, clock, expiresAtMs, contentType }: Metadata): s
   const updated = formatTime(stampToMs(clock))
   const created = formatTime(createdAtMs)
   return `"created_at":"${created}","updated_at":"${updated}","expires_at":${expires},"content_type":${type}`
+}
+
+/** Where and when it was written; another field behind others. */
+function originJson(origin: Origin, nodeId: string): string {
+  const { node, clock } = withNodeId(origin, nodeId)
+  return `,"origin":{"node":${JSON.stringify(node)},"clock":${clock}}`
 }
 
 /**
