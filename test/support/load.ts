@@ -59,8 +59,8 @@ export function startLoad(random: () => number): Load {
       brokenOff++
       return false
     }
-    // Nothing here is a bad request.
-    if (response.status === 503) return false
+    // Refused for want of room, of time or of a disk that works; it may have been done all the same.
+    if (response.status >= 500) return false
     if (!response.ok && response.status !== 404) throw new Error(`${path}: ${response.status} ${text}`)
     for (const [member, value] of changes) members.set(member, { acknowledged: value, unsure: [] })
     acknowledged += changes.size
