@@ -10,7 +10,7 @@ export interface Progress {
 }
 
 const formats = {
-  bar: '{verb} [{bar}] {percentage}% | {members} members | {rate}/s | {eta_formatted} left',
+  bar: '{verb} [{bar}] {percentage}% | {members} members | {rate}/s | {left} left',
   count: '{verb} {members} members | {rate}/s',
 }
 
@@ -37,12 +37,14 @@ export async function startProgress(
     gracefulExit: false, // signals are the command's
     linewrap: true, // cut at the width of the terminal
   })
-  const bar = bars.create(total ?? 0, done, { verb, members, rate: 0 })
+  const bar = bars.create(total ?? 0, done, { verb, members, rate: 0, left: '?' })
   const startedMs = performance.now()
   return {
     update(nowDone, nowMembers) {
       const seconds = (performance.now() - startedMs) / 1000
-      bar.update(nowDone, { members: nowMembers, rate: Math.round((nowMembers - members) / seconds) })
+      const rate = Math.round((nowMembers - members) / seconds)
+      const left = timeLeft((total ?? 0) - nowDone, (nowDone - done) / seconds)
+      bar.update(nowDone, { members: nowMembers, rate, left })
     },
     complain(line) {
       bars.log(`kvist: ${line}\n`)
@@ -52,4 +54,13 @@ export async function startProgress(
       bars.stop()
     },
   }
+}
+
+/** How long what is left takes at this rate a second, in words; a question mark where that cannot be told yet. */
+export function timeLeft(left: number, rate: number): string {
+  const seconds = Math.ceil(left / rate)
+  if (!Number.isFinite(seconds)) return '?'
+  if (seconds < 60) return `${seconds}s`
+  const minutes = Math.floor(seconds / 60)
+  return minutes < 60 ? `${minutes}m${seconds % 60}s` : `${Math.floor(minutes / 60)}h${minutes % 60}m`
 }
