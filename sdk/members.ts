@@ -33,7 +33,8 @@ export function metadataOf(key: string, { headers }: Response): Metadata {
   return {
     key,
     revision: Number(/"(\d+)"/.exec(headers.get('etag') ?? '')?.[1]),
-    modified_at: new Date(headers.get('last-modified') ?? '').toISOString(),
+    // Within a second of the write there is no Last-Modified yet.
+    modified_at: new Date(headers.get('last-modified') ?? headers.get('date') ?? '').toISOString(),
     expires_at: headers.get('kvist-expires-at'),
     content_type: headers.get('content-type') ?? '',
   }

@@ -84,7 +84,7 @@ test('a value that is not the one of before is sent whole', async () => {
   const etag = before.headers.get('etag')!
   expect((await get('changing', { range: 'bytes=2-', 'if-range': etag })).status).toBe(206)
   await put(`${url}/changing`, '"second value"')
-  for (const ifRange of [etag, `W/${etag}`, before.headers.get('last-modified')!, 'nonsense']) {
+  for (const ifRange of [etag, `W/${etag}`, before.headers.get('date')!, 'nonsense']) {
     const response = await get('changing', { range: 'bytes=2-', 'if-range': ifRange })
     expect([ifRange, response.status, await response.text()]).toEqual([ifRange, 200, '"second value"'])
   }

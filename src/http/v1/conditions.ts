@@ -1,4 +1,3 @@
-import { stampToMs } from '../../core/clock.ts'
 import type { Condition } from '../../core/condition.ts'
 import { KvistError } from '../../core/errors.ts'
 import type { Member } from '../../core/member.ts'
@@ -7,6 +6,7 @@ import type { BindingHeader } from '../binding-headers.ts'
 import { parseEntityTags } from '../entity-tags.ts'
 import { headerBits } from '../wire/head.ts'
 import type { HttpRequest } from '../wire/request.ts'
+import { lastModifiedMs } from './member-headers.ts'
 
 /** Conditions of requests for a member (RFC 9110, 13). Its entity tag is its revision. */
 
@@ -34,9 +34,9 @@ export type ReadVerdict = 'send' | 'unchanged' | 'failed'
  * Evaluates the conditions of a GET or HEAD in the order of RFC 9110, 13.2.2. Where there is no member the response is 404
  * whatever they are (13.2.1), unless they are malformed.
  */
-export function readVerdict(request: HttpRequest, member: Member | null): ReadVerdict {
+export function readVerdict(request: HttpRequest, member: Member | null, nowMs: number): ReadVerdict {
   if ((request.present & readBits) === 0) return 'send'
-  const known = isKnown(request, member)
+  const known = isKnown(request, member, nowMs)
   if (!isAsRequired(request, member) && member !== null) return 'failed'
   return known ? 'unchanged' : 'send'
 }
@@ -48,20 +48,18 @@ function isAsRequired(request: HttpRequest, member: Member | null): boolean {
   return sinceMs === undefined || member === null || lastModifiedMs(member) <= sinceMs
 }
 
-/** Whether the client knows this state. If-Modified-Since counts only where If-None-Match is not sent. */
-function isKnown(request: HttpRequest, member: Member | null): boolean {
+/**
+ * Whether the client knows this state. If-Modified-Since counts only where If-None-Match is not sent, and its date has
+ * come: until then a write can still follow that the date would cover.
+ */
+function isKnown(request: HttpRequest, member: Member | null, nowMs: number): boolean {
   const tags = revisionsOf(request, 'If-None-Match')
   if (tags === 'any') return member !== null
   if (tags !== undefined) return tags.includes(member?.revision ?? noMember)
   if (member === null) return false
   const since = request.header('if-modified-since')
   const sinceMs = since === null ? null : parseHttpDateMs(since)
-  return sinceMs !== null && lastModifiedMs(member) <= sinceMs
-}
-
-/** As the Last-Modified header says it, to the second. */
-function lastModifiedMs({ clock }: Member): number {
-  return Math.floor(stampToMs(clock) / 1000) * 1000
+  return sinceMs !== null && sinceMs <= nowMs && lastModifiedMs(member) <= sinceMs
 }
 
 /** What must hold of a member for a write to go ahead; undefined when the request says nothing. */
@@ -74,8 +72,8 @@ export function conditionOf(request: HttpRequest): Condition | undefined {
   return {
     ...(ifMatch === undefined ? {} : { ifMatch }),
     ...(ifNoneMatch === undefined ? {} : { ifNoneMatch }),
-    // The header counts whole seconds.
-    ...(sinceMs === undefined ? {} : { unmodifiedSinceMs: sinceMs + 999 }),
+    // Last-Modified is the first whole second after the write.
+    ...(sinceMs === undefined ? {} : { unmodifiedSinceMs: sinceMs - 1 }),
   }
 }
 

@@ -8,8 +8,10 @@ function member(more: Partial<Member> = {}): Member {
   return { ...what, ...times, node: '', revision: 7, ...more }
 }
 
+const laterMs = Date.UTC(2026, 0, 2)
+
 function told(one: Member): Record<string, string> {
-  const lines = memberLines(one).split('\r\n')
+  const lines = memberLines(one, laterMs).split('\r\n')
   expect(lines.pop()).toBe('')
   return Object.fromEntries(lines.map((line) => line.split(': ')))
 }
@@ -23,7 +25,7 @@ const usual = {
   'Accept-Ranges': 'bytes',
   'Content-Type': 'application/json',
   ETag: '"7"',
-  'Last-Modified': 'Thu, 01 Jan 2026 00:00:00 GMT',
+  'Last-Modified': 'Thu, 01 Jan 2026 00:00:01 GMT',
 }
 
 test('headers of a member are the same however often it is asked for, whoever is asked for in between', () => {
@@ -32,7 +34,7 @@ test('headers of a member are the same however often it is asked for, whoever is
     expect(told(one)).toEqual(usual)
     expect(told(member({ revision: 8 + i }))).toEqual({ ...usual, ETag: `"${8 + i}"` })
   }
-  expect(memberLines(one)).toBe(memberLines(one))
+  expect(memberLines(one, laterMs)).toBe(memberLines(one, laterMs))
 })
 
 test('members of one place, or of one revision in two stores, are told apart', () => {
@@ -48,4 +50,20 @@ test('an expiry is told', () => {
   const one = member({ expiresAtMs: Date.UTC(2030, 0, 1) })
   for (let i = 0; i < 3; i++)
     expect(told(one)).toEqual({ ...usual, 'Kvist-Expires-At': '2030-01-01T00:00:00.000Z' })
+})
+
+test('Last-Modified is left out while it would lie after Date: in the second of the write, and with a clock set back', () => {
+  const one = member()
+  const writtenMs = Date.UTC(2026, 0, 1)
+  for (const nowMs of [
+    laterMs,
+    writtenMs,
+    writtenMs + 999,
+    writtenMs - 86_400_000,
+    laterMs,
+    writtenMs + 999,
+  ]) {
+    const isThere = memberLines(one, nowMs).includes('Last-Modified: Thu, 01 Jan 2026 00:00:01 GMT')
+    expect([nowMs, isThere]).toEqual([nowMs, nowMs >= writtenMs + 1000])
+  }
 })

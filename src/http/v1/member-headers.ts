@@ -16,8 +16,13 @@ const maxSeenLength = 4096
 /** A GET that accepts events gets another response. */
 const memberConstants = `${inertLines}${noCacheLine}Vary: Accept\r\nAccept-Ranges: bytes\r\n`
 
-/** The header lines of an answer with a member, but for what frames its body. */
-export function memberLines(member: Member): string {
+/**
+ * The header lines of an answer with a member, but for what frames its body. Last-Modified is left out while it would lie
+ * after Date (RFC 9110, 8.8.2.1).
+ */
+export function memberLines(member: Member, nowMs: number): string {
+  // Seldom: within a second of the write, or when the clock was set back.
+  if (lastModifiedMs(member) > nowMs) return linesOf(member, '')
   const place = member.revision & (places - 1)
   if (seen[place] === member) {
     const known = kept[place] ?? madeLines(member)
@@ -31,8 +36,20 @@ export function memberLines(member: Member): string {
   return madeLines(member)
 }
 
-function madeLines({ contentType, revision, clock, expiresAtMs }: Member): string {
+/**
+ * When a member was last written, as a date in whole seconds: the first one after the write. A date that names the second
+ * of the write would stand for every write in that second, and a client that has the first would take it for the last.
+ */
+export function lastModifiedMs({ clock }: Pick<Member, 'clock'>): number {
+  return (Math.floor(stampToMs(clock) / 1000) + 1) * 1000
+}
+
+function madeLines(member: Member): string {
+  return linesOf(member, `Last-Modified: ${formatHttpDate(lastModifiedMs(member))}\r\n`)
+}
+
+function linesOf({ contentType, revision, expiresAtMs }: Member, modifiedLine: string): string {
   const type = contentType === jsonContentType ? 'application/json' : contentType
-  const lines = `${memberConstants}Content-Type: ${type}\r\nETag: "${revision}"\r\nLast-Modified: ${formatHttpDate(stampToMs(clock))}\r\n`
+  const lines = `${memberConstants}Content-Type: ${type}\r\nETag: "${revision}"\r\n${modifiedLine}`
   return expiresAtMs === null ? lines : `${lines}Kvist-Expires-At: ${formatTime(expiresAtMs)}\r\n`
 }

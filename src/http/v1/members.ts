@@ -54,12 +54,12 @@ function answerMember(
   waitMs: number | null,
   context: RequestContext,
 ): MaybePromise<Answer> {
-  const verdict = readVerdict(request, member)
+  const verdict = readVerdict(request, member, context.now())
   const waits = verdict === 'unchanged' && waitMs !== null && request.header('if-none-match') !== null
-  if (!waits) return answerState(request, ref, member, member === null ? 'send' : verdict)
-  const isStill = (now: Member | null) => readVerdict(request, now) === 'unchanged'
+  if (!waits) return answerState(request, ref, member, member === null ? 'send' : verdict, context.now())
+  const isStill = (now: Member | null) => readVerdict(request, now, context.now()) === 'unchanged'
   return waitForNews(watching, ref, context, waitMs, isStill).then((now) =>
-    answerState(request, ref, now, readVerdict(request, now)),
+    answerState(request, ref, now, readVerdict(request, now, context.now()), context.now()),
   )
 }
 
@@ -68,24 +68,25 @@ function answerState(
   ref: MemberRef,
   member: Member | null,
   verdict: ReadVerdict,
+  nowMs: number,
 ): Answer {
-  if (verdict === 'unchanged') return unchanged(member)
-  if (verdict === 'send' || member === null) return presentState(request, ref, member)
+  if (verdict === 'unchanged') return unchanged(member, nowMs)
+  if (verdict === 'send' || member === null) return presentState(request, ref, member, nowMs)
   const { revision } = member
   throw new KvistError('precondition_failed', `the member is at revision ${revision}`, { revision })
 }
 
-function presentState(request: HttpRequest, ref: MemberRef, member: Member | null): Answer {
+function presentState(request: HttpRequest, ref: MemberRef, member: Member | null, nowMs: number): Answer {
   if (member === null) return problemAnswer(notFound(ref), { Vary: 'Accept' })
-  const part = (request.present & rangeBit) === 0 ? null : rangeOfMember(request, member)
+  const part = (request.present & rangeBit) === 0 ? null : rangeOfMember(request, member, nowMs)
   if (part !== null) return part
-  return { status: 200, lines: memberLines(member), body: member.value }
+  return { status: 200, lines: memberLines(member, nowMs), body: member.value }
 }
 
 const rangeBit = headerBits(['range'])
 
 /** The part of a value that a GET asks for; null where it gets all of it. */
-function rangeOfMember(request: HttpRequest, member: Member): Answer | null {
+function rangeOfMember(request: HttpRequest, member: Member, nowMs: number): Answer | null {
   if (request.method !== 'GET' || !isSameAsBefore(request, member)) return null
   const { value } = member
   const bytes = typeof value === 'string' ? Buffer.from(value) : value
@@ -97,7 +98,7 @@ function rangeOfMember(request: HttpRequest, member: Member): Answer | null {
     return problemAnswer(error, { 'Content-Range': `bytes */${bytes.length}` })
   }
   const { from, to } = range
-  const lines = `${memberLines(member)}Content-Range: bytes ${from}-${to - 1}/${bytes.length}\r\n`
+  const lines = `${memberLines(member, nowMs)}Content-Range: bytes ${from}-${to - 1}/${bytes.length}\r\n`
   return { status: 206, lines, body: bytes.subarray(from, to) }
 }
 
@@ -110,9 +111,9 @@ function isSameAsBefore(request: HttpRequest, { revision }: Member): boolean {
   return ifRange === null || ifRange === `"${revision}"`
 }
 
-function unchanged(member: Member | null): Answer {
+function unchanged(member: Member | null, nowMs: number): Answer {
   if (member === null) return answer(304, { ETag: `"${noMember}"`, Vary: 'Accept' })
-  return { status: 304, lines: memberLines(member), body: null }
+  return { status: 304, lines: memberLines(member, nowMs), body: null }
 }
 
 export function putMember(

@@ -136,7 +136,10 @@ const etag: Header = { description: 'The revision, in quotes', schema: text, exa
 
 const memberHeaders: Readonly<Record<string, Header>> = {
   ETag: etag,
-  'Last-Modified': { description: 'When it was last written', schema: text },
+  'Last-Modified': {
+    description: 'The first whole second after it was last written; left out until that has come',
+    schema: text,
+  },
   'Accept-Ranges': { description: '`bytes`: parts can be had', schema: text },
   'Kvist-Expires-At': {
     description: 'When it will be gone; missing for never',
