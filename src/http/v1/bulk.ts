@@ -176,6 +176,7 @@ const lineFields: ReadonlySet<string> = new Set([
   'revision',
   'created_at',
   'updated_at',
+  'origin',
 ])
 
 function parseLine(number: number, text: string, nowMs: number): Line {

@@ -204,7 +204,7 @@ const contentFields = {
 export const bulkLine = named('BulkLine', {
   type: 'object',
   description:
-    'A line of an import. What a list shows of a member beside these (`revision`, `created_at`, `updated_at`) is passed over; other fields fail the line',
+    'A line of an import. What a list shows of a member beside these (`revision`, `created_at`, `updated_at`, `origin`) is passed over; other fields fail the line',
   required: ['key'],
   properties: {
     key,
