@@ -4,8 +4,8 @@
  */
 import { writeSync } from 'node:fs'
 import { join } from 'node:path'
-import { openForWriting } from '../../src/engines/sqlite/table.ts'
-import { upgradeTables } from '../../src/engines/sqlite/upgrade.ts'
+import { openForWriting } from '../../src/engines/sqlite/table/table.ts'
+import { upgradeTables } from '../../src/engines/sqlite/table/upgrade.ts'
 
 const [dir] = process.argv.slice(2)
 if (dir === undefined) throw new Error('name the folder')

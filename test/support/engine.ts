@@ -76,7 +76,7 @@ export function holdTables(dir: string): { release(): void } {
 }
 
 /** The revision up to which the tables in a folder have the log. */
-export function appliedRevision(dir: string): number {
+export function flushedRevision(dir: string): number {
   const db = new Database(join(dir, 'kvist.db'), { readonly: true })
   try {
     return Number(db.query("SELECT value FROM meta WHERE name = 'flushed_revision'").values()[0]?.[0])

@@ -13,11 +13,16 @@ import {
 } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
 import { keyOf } from '../../core/member.ts'
-import type { Applier } from './applier.ts'
-import { readFault } from './damage.ts'
+import { maxPrefetched } from './btree/pages.ts'
 import type { FolderGuard } from './data-folder.ts'
-import { frameHeaderBytes } from './log.ts'
-import { makeFile } from './log-files.ts'
+import type { Flusher } from './flush/flusher.ts'
+import { addRecord, countRecord, type Memtable } from './memtable/memtable.ts'
+import { type Overlay, prefetchMember } from './overlay.ts'
+import { type Group, type PlannedWrite, planWrites, roomOf, stageGroup } from './staging.ts'
+import { readFault } from './table/damage.ts'
+import type { Counts } from './table/table.ts'
+import { frameHeaderBytes } from './wal/log.ts'
+import { makeFile } from './wal/log-files.ts'
 import {
   appendFrame,
   closeLog,
@@ -27,12 +32,7 @@ import {
   rotate,
   segmentWithRoom,
   syncRelaxed,
-} from './log-writer.ts'
-import { addRecord, countRecord, type Memtable } from './memtable.ts'
-import { foreseeMember, type Overlay } from './overlay.ts'
-import { maxForeseen } from './pages.ts'
-import { type Group, type PlannedWrite, planWrites, roomOf, stageGroup } from './staging.ts'
-import type { Counts } from './table.ts'
+} from './wal/log-writer.ts'
 import { startWriteStall, type WriteStall } from './write-stall.ts'
 
 /**
@@ -71,7 +71,7 @@ export interface CommitterOptions {
   readonly durability: Durability
   readonly segmentBytes: number
   readonly overlay: Overlay
-  readonly applier: Applier
+  readonly flusher: Flusher
   readonly counts: Map<string, Counts>
   readonly clock: HybridClock
   readonly onCommit: OnCommit
@@ -286,11 +286,11 @@ async function commitGroup(pipeline: Pipeline, pending: readonly Pending[]): Pro
 
 /** Looks up together what the group replaces; of a large group, what its first writes replace. */
 function prefetch(overlay: Overlay, pending: readonly Pending[]): void {
-  let left = maxForeseen
+  let left = maxPrefetched
   for (const { writes } of pending) {
     for (const write of writes) {
       if (left-- === 0) return
-      foreseeMember(overlay, write)
+      prefetchMember(overlay, write)
     }
   }
 }
@@ -323,17 +323,17 @@ function resolveGroup(stats: Stats, pending: readonly Pending[], { results }: Gr
 }
 
 async function throttle(pipeline: Pipeline): Promise<void> {
-  const { applier, segmentBytes } = pipeline.options
+  const { flusher, segmentBytes } = pipeline.options
   const end = pipeline.log.active?.segment.end ?? 0
   const bytes = end < pipeline.throttledEnd ? end : end - pipeline.throttledEnd
   pipeline.throttledEnd = end
-  const room = (maxSegments - applier.waiting()) * segmentBytes - end
+  const room = (maxSegments - flusher.waiting()) * segmentBytes - end
   const pauseMs = pipeline.writeStall.pauseMs(
     performance.now(),
     bytes,
     // Counting on the last bit of room would stop writers altogether.
     Math.max(room, segmentBytes / 16),
-    applier.busyForMs(),
+    flusher.busyForMs(),
   )
   if (pauseMs > 0) await Bun.sleep(pauseMs)
 }
@@ -341,7 +341,7 @@ async function throttle(pipeline: Pipeline): Promise<void> {
 function flushIdle(pipeline: Pipeline): void {
   if (pipeline.draining !== null || Date.now() - pipeline.lastCommitAtMs <= idleMs) return
   rotate(pipeline.log, pipeline.lastRevision)
-  pipeline.options.applier.quiet()
+  pipeline.options.flusher.quiet()
 }
 
 /** Errors that mean there is no room; EFBIG and EDQUOT are limits on the file and the user. */

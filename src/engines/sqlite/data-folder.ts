@@ -1,8 +1,8 @@
 import { accessSync, chmodSync, constants, type Mode, mkdirSync, readdirSync, statSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { KvistError } from '../../core/errors.ts'
-import { syncFolder } from './log-files.ts'
-import { RefusedFile } from './table.ts'
+import { RefusedFile } from './table/table.ts'
+import { syncFolder } from './wal/log-files.ts'
 
 /** The folder that a store is in: made, checked, and closed to everybody but its owner. */
 

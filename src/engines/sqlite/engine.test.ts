@@ -6,7 +6,7 @@ import type { Engine } from '../../core/engine.ts'
 import type { OpenOptions } from '../conformance/store.ts'
 import { conformance } from '../conformance.ts'
 import { openSqlite } from './engine.ts'
-import { mappedBytes } from './sql-connection.ts'
+import { mappedBytes } from './table/sql-connection.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'kvist-engine-'))
 afterAll(() => rmSync(root, { recursive: true, force: true }))

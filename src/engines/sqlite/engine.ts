@@ -5,31 +5,31 @@ import type { Durability, Engine, OnCommit } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
 import type { PagesMode } from '../engine-names.ts'
 import { hasSeen } from '../revision-cursor.ts'
-import { cutDamagedLog, cutTornTail } from './accept-damage.ts'
-import { type Applier, segmentsPerJob, startApplier } from './applier.ts'
 import { type Committer, startCommitter } from './committer.ts'
-import { readFault } from './damage.ts'
 import { closeToOthers, guardFolder, openDataFolder } from './data-folder.ts'
 import { changesAfter } from './feed.ts'
+import { type Flusher, segmentsPerJob, startFlusher } from './flush/flusher.ts'
 import { lockFolder } from './lock.ts'
-import { listSegments } from './log-files.ts'
-import { type LoadedSegment, RefusedLog } from './log-reader.ts'
-import { addStoredRecord, countRecord, type Memtable, memtable } from './memtable.ts'
+import { addStoredRecord, countRecord, type Memtable, memtable } from './memtable/memtable.ts'
 import {
   closeReaders,
   expiringMembers,
-  foreseeMember,
   type Overlay,
   openOverlay,
+  prefetchMember,
   readMember,
   readMemberHead,
   readMembers,
   readTombstone,
   scanMembers,
 } from './overlay.ts'
-import { recordClock, recordCollection, recordPlace } from './record.ts'
-import { damageMessage, damageName, type Recovery, readLog, type TornTail } from './recovery.ts'
-import { type Counts, type Meta, noteLostRevisions, RefusedFile, readStart } from './table.ts'
+import { readFault } from './table/damage.ts'
+import { type Counts, type Meta, noteLostRevisions, RefusedFile, readStart } from './table/table.ts'
+import { cutDamagedLog, cutTornTail } from './wal/accept-damage.ts'
+import { listSegments } from './wal/log-files.ts'
+import { type LoadedSegment, RefusedLog } from './wal/log-reader.ts'
+import { recordClock, recordCollection, recordPlace } from './wal/record.ts'
+import { damageMessage, damageName, type Recovery, readLog, type TornTail } from './wal/recovery.ts'
 
 /**
  * The embedded engine: the log is the truth, the tables are an index of it (docs/design/engine-sqlite.md).
@@ -88,7 +88,7 @@ async function open(options: SqliteOptions, releaseLock: () => void): Promise<Sq
   const overlay = openOverlay({ dbPath, membersRoot, collections: counts.keys(), pages, warn })
   const clock = hybridClock()
   clock.observe(meta.clock)
-  const applier = startApplier(
+  const flusher = startFlusher(
     dbPath,
     overlay,
     segmentBytes,
@@ -100,7 +100,7 @@ async function open(options: SqliteOptions, releaseLock: () => void): Promise<Sq
     const memtable = replay(segment, counts, clock.observe)
     overlay.tables.push(memtable)
     const lastRevision = recordPlace(chunk, records[records.length - 1]!)
-    applier.add({ number, path, lastRevision, memtable, onFlushed() {} })
+    flusher.add({ number, path, lastRevision, memtable, onFlushed() {} })
   }
 
   const committer = startCommitter({
@@ -111,16 +111,16 @@ async function open(options: SqliteOptions, releaseLock: () => void): Promise<Sq
     durability,
     segmentBytes,
     overlay,
-    applier,
+    flusher,
     counts,
     clock,
     onCommit,
     lastRevision: log.lastRevision,
     lastSegment: log.highestNumber,
   })
-  if (damage === undefined) applier.check().then((found) => noteDamage(overlay, dbPath, found, options.warn))
+  if (damage === undefined) flusher.check().then((found) => noteDamage(overlay, dbPath, found, options.warn))
   else noteDamage(overlay, dbPath, damage, options.warn)
-  return engineOf(meta.nodeId, overlay, counts, committer, applier, releaseLock)
+  return engineOf(meta.nodeId, overlay, counts, committer, flusher, releaseLock)
 }
 
 function noteDamage(
@@ -213,7 +213,7 @@ function engineOf(
   overlay: Overlay,
   counts: ReadonlyMap<string, Counts>,
   committer: Committer,
-  applier: Applier,
+  flusher: Flusher,
   releaseLock: () => void,
 ): SqliteEngine {
   let closed = false
@@ -232,7 +232,7 @@ function engineOf(
     readHead: (collection, key) => reading(() => readMemberHead(overlay, collection, key)),
     readMany: (refs) => reading(() => readMembers(overlay, refs)),
     foresee(ref) {
-      if (!closed) foreseeMember(overlay, ref)
+      if (!closed) prefetchMember(overlay, ref)
     },
     tombstone: (collection, key) => reading(() => readTombstone(overlay, collection, key)),
     scan: (range) => reading(() => scanMembers(overlay, range)),
@@ -243,7 +243,7 @@ function engineOf(
     head: () => String(committer.lastRevision()),
     async forget(beforeMs, limit) {
       const oldest = reading(() => overlay.reader.oldestTombstone())
-      return oldest === null || stampToMs(oldest) >= beforeMs ? 0 : applier.forget(beforeMs, limit)
+      return oldest === null || stampToMs(oldest) >= beforeMs ? 0 : flusher.forget(beforeMs, limit)
     },
     expiring: (atMs, limit) => reading(() => expiringMembers(overlay, atMs, limit)),
     collections: () =>
@@ -256,14 +256,14 @@ function engineOf(
     writeFault: committer.writeFault,
     async snapshot(path) {
       await committer.flush()
-      await applier.drain()
-      await applier.snapshot(path)
+      await flusher.drain()
+      await flusher.snapshot(path)
     },
     async close() {
       await committer.close()
       // What cannot be applied now, for want of room say, is safe in the log until the next start.
-      await applier.drain().catch(() => {})
-      await applier.close()
+      await flusher.drain().catch(() => {})
+      await flusher.close()
       closed = true
       closeReaders(overlay)
       releaseLock()

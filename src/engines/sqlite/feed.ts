@@ -2,9 +2,11 @@ import type { ChangesPage, ChangesScope, FeedCursor } from '../../core/engine.ts
 import { maxPageBytes } from '../../core/limits.ts'
 import { type Change, revisionOf } from '../../core/member.ts'
 import { beganAfter, cursorText, parseCursor, requireServed } from '../revision-cursor.ts'
-import { damagedStore } from './damage.ts'
-import { findRecord, type Memtable } from './memtable.ts'
+import { findRecord, type Memtable } from './memtable/memtable.ts'
 import { type Overlay, readMember } from './overlay.ts'
+import { damagedStore } from './table/damage.ts'
+import { blockRevisions } from './table/schema.ts'
+import type { FeedRowCursor, TableReader } from './table/table-reader.ts'
 import {
   type Chunk,
   recordCollection,
@@ -14,9 +16,7 @@ import {
   recordPlace,
   recordRevision,
   recordTombstone,
-} from './record.ts'
-import { blockRevisions } from './schema.ts'
-import type { FeedRowCursor, TableReader } from './table-reader.ts'
+} from './wal/record.ts'
 
 /**
  * The feed: what the tables have of it first, then what the log has over them, whose revisions are all larger. A row

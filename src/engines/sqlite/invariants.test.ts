@@ -4,8 +4,8 @@ import * as fs from 'node:fs'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import {
-  appliedRevision,
   faultOf,
+  flushedRevision,
   holdTables,
   killedCopy,
   logFiles,
@@ -25,11 +25,11 @@ import {
 import type { Engine } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
 import { type Committed, keyOf, revisionOf } from '../../core/member.ts'
-import { applySegments, checkpointWaitMs } from './apply.ts'
-import { maxSegments } from './log-writer.ts'
-import { recordRevision } from './record.ts'
-import { readLog } from './recovery.ts'
-import { openForWriting, readMeta } from './table.ts'
+import { checkpointWaitMs, flushSegments } from './flush/flush.ts'
+import { openForWriting, readMeta } from './table/table.ts'
+import { maxSegments } from './wal/log-writer.ts'
+import { recordRevision } from './wal/record.ts'
+import { readLog } from './wal/recovery.ts'
 
 /** What must hold at every moment, also after `kill -9`: the five promises of docs/design/engine-sqlite.md. */
 
@@ -49,7 +49,7 @@ async function putMany(engine: Engine, from: number, to: number): Promise<void> 
 
 /** Holds up the event loop until the tables have a revision: what the thread did then is not known here yet. */
 function blockUntilApplied(dir: string, revision: number): void {
-  for (const giveUpAtMs = Date.now() + 20_000; appliedRevision(dir) < revision; Bun.sleepSync(2)) {
+  for (const giveUpAtMs = Date.now() + 20_000; flushedRevision(dir) < revision; Bun.sleepSync(2)) {
     if (Date.now() > giveUpAtMs) throw new Error('the tables did not come up to date')
   }
 }
@@ -87,7 +87,7 @@ describe('1: what was acknowledged is in the log or in the tables', () => {
       async (engine) => {
         const held = holdTables(dir)
         await putMany(engine, 0, 20)
-        expect(appliedRevision(dir)).toBe(0)
+        expect(flushedRevision(dir)).toBe(0)
         const copy = killedCopy(dir)
         held.release()
         return copy
@@ -114,7 +114,7 @@ describe('1: what was acknowledged is in the log or in the tables', () => {
       },
       { segmentBytes },
     )
-    expect(appliedRevision(killed)).toBeGreaterThan(0)
+    expect(flushedRevision(killed)).toBeGreaterThan(0)
     await expectMembers(killed, 20)
   })
 
@@ -148,13 +148,13 @@ describe('1: what was acknowledged is in the log or in the tables', () => {
       const before = stateOf(seen)
       const source = { ...segment, lastRevision, memory: segment.chunk.bytes.buffer }
       db.run("CREATE TEMP TRIGGER fail BEFORE INSERT ON meta BEGIN SELECT RAISE(ABORT, 'no'); END")
-      expect(() => applySegments(db, [source])).toThrow('no')
+      expect(() => flushSegments(db, [source])).toThrow('no')
       expect(stateOf(seen)).toEqual(before)
       db.run('DROP TRIGGER fail')
-      expect(applySegments(db, [source])).toBe(lastRevision)
+      expect(flushSegments(db, [source])).toBe(lastRevision)
       expect(stateOf(seen)).toEqual({ applied: lastRevision, rows: lastRevision, counted: lastRevision })
       // Done again, as after a crash, it changes nothing.
-      expect(applySegments(db, [source])).toBe(lastRevision)
+      expect(flushSegments(db, [source])).toBe(lastRevision)
       expect(stateOf(seen)).toEqual({ applied: lastRevision, rows: lastRevision, counted: lastRevision })
     }
     seen.close()
@@ -247,7 +247,7 @@ describe('2: a reader sees every acknowledged change, none that is not durable, 
         }
         running = false
         await looking
-        expect(appliedRevision(dir)).toBeGreaterThan(0)
+        expect(flushedRevision(dir)).toBeGreaterThan(0)
         expect(Math.max(...seen.values())).toBeLessThanOrEqual(acknowledged)
       },
       { segmentBytes },
@@ -397,7 +397,7 @@ test('a snapshot waits for what was written before it, and for nothing that was 
       expect(done).toBe(false)
       await applyUpTo(least)
       await snapshot
-      expect(appliedRevision(dir)).toBeLessThan(written)
+      expect(flushedRevision(dir)).toBeLessThan(written)
       held.release()
       const copy = newFolder()
       fs.mkdirSync(copy)

@@ -1,6 +1,6 @@
 import { Database } from 'bun:sqlite'
 import { join } from 'node:path'
-import { RefusedFile, refusal, sqliteCode } from './table.ts'
+import { RefusedFile, refusal, sqliteCode } from './table/table.ts'
 
 /**
  * Holds a data folder for this process alone. The lock is SQLite's own, on an empty file beside the data: the

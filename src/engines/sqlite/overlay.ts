@@ -4,12 +4,16 @@ import { maxPageBytes } from '../../core/limits.ts'
 import type { Member, MemberHead, Tombstone } from '../../core/member.ts'
 import type { StoredOrigin } from '../../core/origin.ts'
 import type { PagesMode } from '../engine-names.ts'
-import { damagedMember, damagedStore } from './damage.ts'
-import { checkedPages, guardedPages, noPages } from './guarded-pages.ts'
-import { findRecord, isLatest, type Memtable, overlayKeys, touchRecord } from './memtable.ts'
-import { maxForeseen, openPages, type PageReader } from './pages.ts'
+import { checkedPages, guardedPages, noPages } from './btree/guarded-pages.ts'
+import { maxPrefetched, openPages, type PageReader } from './btree/pages.ts'
+import { findRecord, isLatest, type Memtable, overlayKeys, touchRecord } from './memtable/memtable.ts'
+import { damagedMember, damagedStore } from './table/damage.ts'
+import { mappedBytes } from './table/sql-connection.ts'
+import { openReader } from './table/sql-reader.ts'
+import type { TableReader } from './table/table-reader.ts'
 import {
   type Chunk,
+  type ExistingVersion,
   recordBytes,
   recordClock,
   recordCollection,
@@ -22,11 +26,7 @@ import {
   recordNode,
   recordRevision,
   recordTombstone,
-  type Standing,
-} from './record.ts'
-import { mappedBytes } from './sql-connection.ts'
-import { openReader } from './sql-reader.ts'
-import type { TableReader } from './table-reader.ts'
+} from './wal/record.ts'
 
 /** The state of the store: what the tables have, and over it the parts of the log that they do not have yet. */
 export interface Overlay {
@@ -148,8 +148,8 @@ export function readMemberHead(
   return recordKind(chunk, found.at) === 'put' ? recordHead(chunk, found.at, key) : null
 }
 
-/** This one will be read, or its standing will, within the turn, as others may be: see `PageReader.foresee`. */
-export function foreseeMember({ tables, pages, inTables }: Overlay, { collection, key }: MemberRef): void {
+/** This one will be read, or its existing version, within the tick, as others may be: see `PageReader.foresee`. */
+export function prefetchMember({ tables, pages, inTables }: Overlay, { collection, key }: MemberRef): void {
   touchRecord(tables, collection, key)
   if (inTables.has(collection)) pages.foresee(collection, key)
 }
@@ -157,9 +157,9 @@ export function foreseeMember({ tables, pages, inTables }: Overlay, { collection
 /** As `readMember`, for several; so many at a time as are looked for together. */
 export function readMembers(overlay: Overlay, refs: readonly MemberRef[]): (Member | null)[] {
   const found: (Member | null)[] = []
-  for (let from = 0; from < refs.length; from += maxForeseen) {
-    const some = refs.slice(from, from + maxForeseen)
-    for (const ref of some) foreseeMember(overlay, ref)
+  for (let from = 0; from < refs.length; from += maxPrefetched) {
+    const some = refs.slice(from, from + maxPrefetched)
+    for (const ref of some) prefetchMember(overlay, ref)
     for (const { collection, key } of some) found.push(readMember(overlay, collection, key))
   }
   return found
@@ -176,15 +176,15 @@ export function readTombstone(
   return recordKind(chunk, found.at) === 'put' ? null : recordTombstone(chunk, found.at, key)
 }
 
-export function readStanding(
+export function readExistingVersion(
   { tables, reader, wideReader, pages, isSmall, inTables, damage }: Overlay,
   { collection, key }: MemberRef,
-): Standing | null {
+): ExistingVersion | null {
   const found = findRecord(tables, collection, key)
-  if (found !== null) return recordStanding(found.table.chunk, found.at)
+  if (found !== null) return recordExistingVersion(found.table.chunk, found.at)
   if (damage === null && !inTables.has(collection)) return null
-  const read = isSmall ? pages.standing(collection, key) : undefined
-  return read === undefined ? (isSmall ? wideReader : reader).standing(collection, key) : read
+  const read = isSmall ? pages.existing(collection, key) : undefined
+  return read === undefined ? (isSmall ? wideReader : reader).existing(collection, key) : read
 }
 
 /** Reads the tables for what the log does not have, tombstones included: for writes that bring an origin of their own. */
@@ -198,7 +198,7 @@ export function recordOrigin(chunk: Chunk, at: number): StoredOrigin {
   return { clock: recordClock(chunk, at), node: recordNode(chunk, at), isTombstone }
 }
 
-export function recordStanding(chunk: Chunk, at: number): Standing | null {
+export function recordExistingVersion(chunk: Chunk, at: number): ExistingVersion | null {
   if (recordKind(chunk, at) !== 'put') return null
   return {
     revision: recordRevision(chunk, at),

@@ -23,9 +23,9 @@ import {
   withEngine,
 } from '../../../test/support/engine.ts'
 import { put, valuesOf, write } from '../../../test/support/engine-writes.ts'
-import { headerAt, logFormat, segmentHeaderBytes } from './log.ts'
-import { tableFormat } from './schema.ts'
-import { RefusedFile } from './table.ts'
+import { tableFormat } from './table/schema.ts'
+import { RefusedFile } from './table/table.ts'
+import { headerAt, logFormat, segmentHeaderBytes } from './wal/log.ts'
 
 /** A folder with members in the tables and more in the log, as a `kill -9` leaves it. */
 async function filledFolder(): Promise<string> {

@@ -11,16 +11,22 @@ import type {
 } from '../../core/engine.ts'
 import { type Committed, isExpired, type Member } from '../../core/member.ts'
 import { type Origin, type StoredOrigin, supersedes, withNodeId } from '../../core/origin.ts'
-import { frameHeaderBytes, type Segment } from './log.ts'
 import {
   type Overlay,
+  readExistingVersion,
   readMember,
   readOrigin,
-  readStanding,
+  recordExistingVersion,
   recordOrigin,
-  recordStanding,
 } from './overlay.ts'
-import { type Chunk, encodeRecord, type RecordFields, recordRoom, type Standing } from './record.ts'
+import { frameHeaderBytes, type Segment } from './wal/log.ts'
+import {
+  type Chunk,
+  type ExistingVersion,
+  encodeRecord,
+  type RecordFields,
+  recordRoom,
+} from './wal/record.ts'
 
 /**
  * Staging: the stage of the commit pipeline (committer.ts) that evaluates a group of commits and encodes what they
@@ -125,9 +131,9 @@ function stageCommit(staging: Staging, { commit, writes }: Stageable): CommitRes
   return { ok: true, written: writes.map((write) => stageWrite(staging, write, nowMs)) }
 }
 
-function existingVersion({ overlay, chunk, group }: Staging, ref: MemberRef): Standing | null {
+function existingVersion({ overlay, chunk, group }: Staging, ref: MemberRef): ExistingVersion | null {
   const at = group.latest.get(ref.collection)?.get(ref.key)
-  return at === undefined ? readStanding(overlay, ref) : recordStanding(chunk, at)
+  return at === undefined ? readExistingVersion(overlay, ref) : recordExistingVersion(chunk, at)
 }
 
 function stageWrite(staging: Staging, write: PlannedWrite, nowMs: number): Written {
@@ -158,7 +164,7 @@ function evaluate(
   staging: Staging,
   write: PlannedWrite,
   nowMs: number,
-  before: Standing | null,
+  before: ExistingVersion | null,
   position: number,
 ): Written {
   const existed = before !== null && !isExpired(before, nowMs)
@@ -201,7 +207,11 @@ function storedNode(write: PlannedWrite, nodeId: string): string {
 }
 
 /** The current revision where a check fails, null for a missing member; undefined where the check holds. */
-function failedCheck(check: Check, existing: Standing | null, nowMs: number): number | null | undefined {
+function failedCheck(
+  check: Check,
+  existing: ExistingVersion | null,
+  nowMs: number,
+): number | null | undefined {
   const found = existing === null || isExpired(existing, nowMs) ? null : existing
   const revision = found === null ? null : found.revision
   if (revision !== check.revision) return revision
@@ -209,7 +219,7 @@ function failedCheck(check: Check, existing: Standing | null, nowMs: number): nu
   return isSame ? undefined : revision
 }
 
-function mayDelete(write: Delete, before: Standing | null, existed: boolean): boolean {
+function mayDelete(write: Delete, before: ExistingVersion | null, existed: boolean): boolean {
   const { ifRevision, ifExpiresAtMs } = write
   if (ifExpiresAtMs !== undefined && before?.expiresAtMs !== ifExpiresAtMs) return false
   if (ifRevision !== undefined) return before?.revision === ifRevision
@@ -218,7 +228,7 @@ function mayDelete(write: Delete, before: Standing | null, existed: boolean): bo
 }
 
 /** The same revision means the same member, but for its expiry. */
-function mayRenew({ member, ifRevision }: PlannedRenew, before: Standing): boolean {
+function mayRenew({ member, ifRevision }: PlannedRenew, before: ExistingVersion): boolean {
   return member !== null && before.revision === ifRevision
 }
 
@@ -236,7 +246,7 @@ function recordOf(
   { createdAtMs, clock }: Written,
   node: string,
   position: number,
-  replaced: Standing | null,
+  replaced: ExistingVersion | null,
 ): RecordFields {
   const content = contentOf(write)
   return {

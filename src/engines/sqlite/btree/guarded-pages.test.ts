@@ -1,0 +1,118 @@
+import { expect, test } from 'bun:test'
+import { join } from 'node:path'
+import { faultOf, flushedRevision, newFolder, until, withEngine } from '../../../../test/support/engine.ts'
+import { collection, put, remove, write } from '../../../../test/support/engine-writes.ts'
+import type { Engine } from '../../../core/engine.ts'
+import type { TableReader } from '../table/table-reader.ts'
+import { checkedPages, noPages } from './guarded-pages.ts'
+import type { PageReader } from './pages.ts'
+
+const count = 3000
+
+async function fill(dir: string): Promise<void> {
+  await withEngine(dir, (engine) =>
+    write(
+      engine,
+      Array.from({ length: count }, (_, i) => put(`k${i}`, `{"n": ${i}}`)),
+    ),
+  )
+}
+
+/** What somebody does with the shell of SQLite while a server runs; the next tick sees it. */
+async function shell(dir: string, sql: string): Promise<void> {
+  const done = Bun.spawnSync(['sqlite3', join(dir, 'kvist.db'), sql])
+  if (!done.success) throw new Error(done.stderr.toString())
+  await new Promise((resolve) => setImmediate(resolve))
+}
+
+async function expectAll(engine: Engine, but: readonly string[] = []): Promise<void> {
+  for (let i = 0; i < count; i++) {
+    if (but.includes(`k${i}`)) continue
+    expect((await engine.read(collection, `k${i}`))?.value).toBe(`{"n": ${i}}`)
+  }
+}
+
+test('what another program writes to the file is noticed: pages are left to SQLite, and nothing wrong is served', async () => {
+  const dir = newFolder()
+  await fill(dir)
+  const lines: string[] = []
+  await withEngine(
+    dir,
+    async (engine) => {
+      await expectAll(engine)
+      // Pages change places, and the tree of the members begins elsewhere.
+      await shell(
+        dir,
+        'CREATE TABLE other (a); INSERT INTO other VALUES (zeroblob(3000000)); DROP TABLE other; VACUUM;',
+      )
+      await expectAll(engine)
+      expect(lines.filter((line) => line.includes('another program wrote to'))).toHaveLength(1)
+      await shell(
+        dir,
+        `UPDATE members SET value = '{"n": 7}' WHERE key = 'k8'; DELETE FROM members WHERE key = 'k9'`,
+      )
+      expect(await faultOf((async () => engine.read(collection, 'k8'))())).toMatchObject({ code: 'damaged' })
+      await expectAll(engine, ['k8', 'k9'])
+      await write(engine, [put('new'), remove('k1')])
+      await until(() => flushedRevision(dir) === count + 2, 'the tables have it')
+      expect((await engine.read(collection, 'new'))?.value).toBe('1')
+      expect(await engine.read(collection, 'k1')).toBeNull()
+      await expectAll(engine, ['k1', 'k8', 'k9'])
+      expect(lines.filter((line) => line.includes('another program wrote to'))).toHaveLength(1)
+    },
+    { pages: 'on', warn: (line) => lines.push(line) },
+  )
+})
+
+test('jobs of the flusher are not taken for another program', async () => {
+  const dir = newFolder()
+  const lines: string[] = []
+  await withEngine(
+    dir,
+    async (engine) => {
+      for (let round = 0; round < 6; round++) {
+        await write(engine, [put('k', `${round}`), put(`gone${round}`), remove(`gone${round}`)])
+        await engine.snapshot(join(dir, `copy${round}`))
+        expect((await engine.read(collection, 'k'))?.value).toBe(`${round}`)
+        if (round % 2 === 0) await engine.forget(Number.MAX_SAFE_INTEGER, 10)
+        await shell(dir, 'SELECT count(*) FROM members')
+      }
+    },
+    { pages: 'on', warn: (line) => lines.push(line), segmentBytes: 4096 },
+  )
+  expect(lines.filter((line) => line.includes('another program'))).toEqual([])
+})
+
+test('a store is read without its pages, and with both', async () => {
+  for (const pages of ['off', 'checked'] as const) {
+    const dir = newFolder()
+    await fill(dir)
+    await withEngine(
+      dir,
+      async (engine) => {
+        await expectAll(engine)
+        expect(await engine.read(collection, 'never')).toBeNull()
+        await write(engine, [put('k0', '{"n": 0}'), put('other')])
+        await until(() => flushedRevision(dir) === count + 2, 'the tables have it')
+        await expectAll(engine)
+      },
+      { pages },
+    )
+  }
+})
+
+test('a difference between the pages and SQLite is told', () => {
+  const member = {
+    ...{ key: 'k', value: '1', revision: 1, createdAtMs: 1, clock: 1, node: '', expiresAtMs: null },
+    ...{ contentType: 'application/json', flags: 0 },
+  }
+  const pages: PageReader = { ...noPages(), read: () => member, existing: () => null }
+  const told: string[] = []
+  const stored = { ...member, value: '2' }
+  const reader = { read: () => stored, existing: () => null } as unknown as TableReader
+  const checked = checkedPages(pages, reader, (line) => told.push(line))
+  checked.read('c', 'k')
+  checked.existing('c', 'k')
+  expect(told).toHaveLength(1)
+  expect(told[0]).toMatch(/^k in c differs: the pages say .*"1".*, SQLite says .*"2"/)
+})

@@ -1,0 +1,78 @@
+/**
+ * How a page of SQLite's b-trees is laid out, of tables that are whole rows (https://www.sqlite.org/fileformat2.html): a
+ * head, the offsets of its cells (2 bytes each, in the order of keys), and the cells. One between leaves has the page of
+ * what lies before it in front.
+ *
+ *     cell     [page before it: 4] bytes of the row: varint, then the row
+ *     row      bytes of this head: 1; a type for each column: varints; then the columns
+ *     type     0 NULL, 1 to 6 integers of 1, 2, 3, 4, 6, 8 bytes, 8 and 9 the integers 0 and 1,
+ *              12 + 2n n bytes, 13 + 2n text of n bytes
+ *
+ * Numbers are big-endian. The first two columns are the name of a collection and a key.
+ */
+
+export const pageBytes = 8192
+export const interiorType = 2
+export const leafType = 10
+export const interiorHeadBytes = 12
+export const leafHeadBytes = 8
+/** No row is as short: nothing that is read of one before its lengths are known lies past its page. */
+const leastCellBytes = 24
+
+/** In place of the offset of a row: the page is not as it should be. */
+export const unsupported = -2
+
+export function cellCount(page: Buffer, base: number): number {
+  return (page[base + 3]! << 8) | page[base + 4]!
+}
+
+export function cellAt(page: Buffer, base: number, headBytes: number, index: number): number {
+  const at = base + headBytes + index * 2
+  return base + ((page[at]! << 8) | page[at + 1]!)
+}
+
+/** The offset of a cell's row. */
+export function rowAt(page: Buffer, base: number, headBytes: number, index: number): number {
+  let at = cellAt(page, base, headBytes, index)
+  if (at > base + pageBytes - leastCellBytes) return unsupported
+  if (headBytes === interiorHeadBytes) at += 4
+  let lengthBytes = 1
+  while (page[at++]! > 127) if (++lengthBytes > 5) return unsupported
+  // A head of more than 127 bytes is none of ours.
+  return page[at]! > 127 ? unsupported : at
+}
+
+/** How long the text is whose type stands there: two bytes are enough for any name and key. */
+export function textBytes(page: Buffer, at: number): number {
+  const first = page[at]!
+  return ((first > 127 ? ((first & 127) << 7) | page[at + 1]! : first) - 13) >> 1
+}
+
+/** How long the name of the collection and the key are together. */
+export function textsBytes(page: Buffer, row: number): number {
+  const nameBytes = textBytes(page, row + 1)
+  return nameBytes + textBytes(page, row + (page[row + 1]! > 127 ? 3 : 2))
+}
+
+const integerBytes = [0, 1, 2, 3, 4, 6, 8, 8, 0, 0, 0, 0]
+
+export function columnBytes(type: number): number {
+  return type < 12 ? integerBytes[type]! : (type - 12) >>> 1
+}
+
+/** Null for what is no integer. One that takes no room may stand where the file ends. */
+export function numberAt(bytes: Buffer, at: number, type: number): number | null {
+  if (type === 8 || type === 9) return type - 8
+  if (type < 1 || type > 6) return null
+  const first = (bytes[at]! << 24) >> 24
+  if (type === 1) return first
+  if (type === 2) return (first << 8) | bytes[at + 1]!
+  if (type === 3) return (first << 16) | (bytes[at + 1]! << 8) | bytes[at + 2]!
+  if (type === 4) return number32(bytes, at) | 0
+  if (type === 5) return ((first << 8) | bytes[at + 1]!) * 2 ** 32 + number32(bytes, at + 2)
+  return (number32(bytes, at) | 0) * 2 ** 32 + number32(bytes, at + 4)
+}
+
+export function number32(bytes: Buffer, at: number): number {
+  return ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0
+}

@@ -1,0 +1,128 @@
+import type { Database } from 'bun:sqlite'
+import { damagedStore } from '../table/damage.ts'
+import { feedBlockChecksum, feedChecksum } from '../table/row-checksum.ts'
+import { blockRevisions } from '../table/schema.ts'
+import { type Chunk, recordCollection, recordCollectionBytes, recordKey, recordKind } from '../wal/record.ts'
+
+/**
+ * What a transaction does to the feed: rows at its end, for what the log says; and rows taken out, of what that took
+ * the place of. Both go to the table in the order of revisions, in which neighbours share a page: so a row in a random
+ * place costs a fraction of what an entry in an index on the members' revisions did (docs/design/engine-sqlite.md).
+ */
+export interface FeedEdits {
+  /** Up to this revision the tables have the feed; rows that come have larger ones. */
+  readonly base: number
+  /** For each revision after `base` the chunk of its record, and the offset in it; 0 where the feed gets no row. */
+  readonly chunks: Uint8Array
+  readonly offsets: Uint32Array
+  /** CRC-32 of the collection and key of each. */
+  readonly namesCrcs: Uint32Array
+  /** By collection. */
+  readonly gone: Map<string, number[]>
+}
+
+export function feedEdits(base: number, last: number): FeedEdits {
+  const count = last - base
+  return {
+    base,
+    chunks: new Uint8Array(count),
+    offsets: new Uint32Array(count),
+    namesCrcs: new Uint32Array(count),
+    gone: new Map(),
+  }
+}
+
+/** A record's revision gets a row. */
+export function enterFeed(
+  { base, chunks, offsets, namesCrcs }: FeedEdits,
+  revision: number,
+  chunk: number,
+  at: number,
+  namesCrc: number,
+): void {
+  const index = revision - base - 1
+  chunks[index] = chunk
+  offsets[index] = at
+  namesCrcs[index] = namesCrc
+}
+
+/** The row of a revision is taken out. */
+export function leaveFeed({ gone }: FeedEdits, collection: string, revision: number): void {
+  const revisions = gone.get(collection)
+  if (revisions === undefined) gone.set(collection, [revision])
+  else revisions.push(revision)
+}
+
+export function writeFeed(db: Database, edits: FeedEdits, chunks: readonly Chunk[]): void {
+  const blocks: BlockCounts = new Map()
+  takeOut(db, edits, blocks)
+  append(db, edits, chunks, blocks)
+  writeBlocks(db, blocks)
+}
+
+/** By collection and block, how many rows come, less those that go. */
+type BlockCounts = Map<string, Map<number, number>>
+
+function takeOut(db: Database, { gone }: FeedEdits, blocks: BlockCounts): void {
+  for (const [collection, revisions] of gone)
+    for (const revision of revisions) count(blocks, collection, revision, -1)
+  const remove = db.query('DELETE FROM feed WHERE revision = ?')
+  const all = gone.size === 1 ? [...gone.values()][0]! : [...gone.values()].flat()
+  for (const revision of Float64Array.from(all).sort()) remove.run(revision)
+}
+
+function append(
+  db: Database,
+  { base, chunks, offsets, namesCrcs }: FeedEdits,
+  memory: readonly Chunk[],
+  blocks: BlockCounts,
+): void {
+  const insert = db.query('INSERT INTO feed VALUES (?, ?, ?, ?, ?)')
+  for (let i = 0; i < offsets.length; i++) {
+    const at = offsets[i]!
+    if (at === 0) continue
+    const chunk = memory[chunks[i]!]!
+    const revision = base + i + 1
+    const collection = recordCollection(chunk, at)
+    const kind = recordKind(chunk, at)
+    const cause = kind === 'put' ? null : kind
+    const checksum = feedChecksum(namesCrcs[i]!, recordCollectionBytes(chunk, at), revision, cause)
+    insert.run(revision, collection, recordKey(chunk, at), cause, checksum)
+    count(blocks, collection, revision, 1)
+  }
+}
+
+function count(blocks: BlockCounts, collection: string, revision: number, by: 1 | -1): void {
+  let own = blocks.get(collection)
+  if (own === undefined) {
+    own = new Map()
+    blocks.set(collection, own)
+  }
+  const block = Math.floor(revision / blockRevisions)
+  own.set(block, (own.get(block) ?? 0) + by)
+}
+
+interface BlockRow {
+  readonly changes: number
+  readonly checksum: number
+}
+
+/** A checksum stands in each row, so rows are read, changed and written. */
+function writeBlocks(db: Database, blocks: BlockCounts): void {
+  const read = db.query<BlockRow, [string, number]>(
+    'SELECT changes, checksum FROM feed_blocks WHERE collection = ? AND block = ?',
+  )
+  const put = db.query('INSERT OR REPLACE INTO feed_blocks VALUES (?, ?, ?, ?)')
+  const remove = db.query('DELETE FROM feed_blocks WHERE collection = ? AND block = ?')
+  for (const [collection, own] of blocks) {
+    for (const [block, by] of own) {
+      if (by === 0) continue
+      const before = read.get(collection, block)
+      if (before !== null && feedBlockChecksum(collection, block, before.changes) !== before.checksum)
+        throw damagedStore(`the checksum of block ${block} of the feed of ${collection} does not match`)
+      const changes = (before?.changes ?? 0) + by
+      if (changes === 0) remove.run(collection, block)
+      else put.run(collection, block, changes, feedBlockChecksum(collection, block, changes))
+    }
+  }
+}

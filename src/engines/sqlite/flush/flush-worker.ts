@@ -1,0 +1,80 @@
+import { existsSync, rmSync } from 'node:fs'
+import { openForWriting, sqliteCode } from '../table/table.ts'
+import { checkTables } from '../table/table-check.ts'
+import { checkpoint, type FlushSource, flushSegments, forgetTombstones } from './flush.ts'
+
+/**
+ * The thread that brings the tables up to date, so that the server's thread never waits for them. One job at a time:
+ * the engine sends the next when it has heard of the last.
+ */
+declare const self: Worker
+
+export type Job =
+  | { readonly do: 'flush'; readonly dbPath: string; readonly sources: readonly FlushSource[] }
+  | { readonly do: 'forget'; readonly dbPath: string; readonly beforeMs: number; readonly limit: number }
+  | { readonly do: 'snapshot'; readonly dbPath: string; readonly to: string }
+  /** Looks through the tables for damage; what it finds is the detail of a failure. */
+  | { readonly do: 'check'; readonly dbPath: string }
+  /** Moves what the jobs before wrote from the write-ahead log into the file. */
+  | { readonly do: 'checkpoint'; readonly dbPath: string }
+  /** Lets go of the file: the last one to do so leaves it whole, with nothing beside it. */
+  | { readonly do: 'close' }
+
+export type JobResult =
+  /** Of tombstones that were forgotten. */
+  | { readonly ok: true; readonly count: number }
+  | { readonly ok: false; readonly full: boolean; readonly detail: string }
+
+let db: ReturnType<typeof openForWriting> | undefined
+
+function run(job: Job): JobResult {
+  try {
+    if (job.do === 'close') {
+      db?.close()
+      db = undefined
+      return { ok: true, count: 0 }
+    }
+    if (job.do === 'snapshot') {
+      snapshot(job.dbPath, job.to)
+      return { ok: true, count: 0 }
+    }
+    if (job.do === 'check') return check(job.dbPath)
+    db ??= openForWriting(job.dbPath)
+    let count = 0
+    if (job.do === 'forget') count = forgetTombstones(db, job.beforeMs, job.limit)
+    else if (job.do === 'flush') flushSegments(db, job.sources)
+    else checkpoint(db)
+    return { ok: true, count }
+  } catch (error) {
+    const code = sqliteCode(error)
+    return {
+      ok: false,
+      full: code.startsWith('SQLITE_FULL') || code === 'ENOSPC',
+      detail: error instanceof Error ? error.message : String(error),
+    }
+  }
+}
+
+function check(dbPath: string): JobResult {
+  using own = openForWriting(dbPath)
+  const damage = checkTables(own)
+  return damage === null ? { ok: true, count: 0 } : { ok: false, full: false, detail: damage }
+}
+
+function snapshot(dbPath: string, to: string): void {
+  using own = openForWriting(dbPath)
+  const isTaken = existsSync(to)
+  try {
+    own.query('VACUUM INTO ?').run(to)
+  } catch (error) {
+    // Half a copy would only take the room that was lacking.
+    if (!isTaken) rmSync(to, { force: true })
+    throw error
+  }
+}
+
+self.onmessage = (event: MessageEvent<Job>) => {
+  self.postMessage(run(event.data))
+  // A job leaves some hundred megabytes of strings behind, and nobody waits for this thread now.
+  Bun.gc(true)
+}

@@ -1,0 +1,47 @@
+import { expect, test } from 'bun:test'
+import { mkdirSync, readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { newFolder } from '../../../../test/support/engine.ts'
+import { closeReaders, openOverlay } from '../overlay.ts'
+import { openForWriting, readStart } from '../table/table.ts'
+import { startFlusher } from './flusher.ts'
+
+test('who reads the pages of the file is told before a checkpoint changes any of them, and after', async () => {
+  const dir = newFolder()
+  mkdirSync(dir, { recursive: true })
+  const path = join(dir, 'kvist.db')
+  const db = openForWriting(path)
+  for (let i = 1; i <= 100; i++) {
+    db.run('INSERT INTO tombstones VALUES (?, ?, NULL, ?, ?, ?, 0)', ['c', `k${i}`, i, 'delete', i])
+    db.run('INSERT INTO feed VALUES (?, ?, ?, ?, 0)', [i, 'c', `k${i}`, 'delete'])
+  }
+  db.close()
+
+  const before = readFileSync(path)
+  const told: string[] = []
+  const state = () => {
+    const isAsBefore = readFileSync(path).equals(before)
+    const walBytes = statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0
+    return `${isAsBefore ? 'as before' : 'changed'}, ${walBytes > 0 ? 'more to come' : 'nothing to come'}`
+  }
+  const overlay = openOverlay({
+    dbPath: path,
+    membersRoot: readStart(path).membersRoot,
+    collections: [],
+    pages: 'on',
+    warn() {},
+  })
+  const pages = {
+    ...overlay.pages,
+    pause: () => told.push(`pause: ${state()}`),
+    resume: () => told.push(`resume: ${state()}`),
+  }
+  const flusher = startFlusher(path, { ...overlay, pages }, 1024, 1)
+  try {
+    expect(await flusher.forget(Number.POSITIVE_INFINITY, 1000)).toBe(100)
+    expect(told).toEqual(['pause: as before, more to come', 'resume: changed, nothing to come'])
+  } finally {
+    await flusher.close()
+    closeReaders(overlay)
+  }
+})

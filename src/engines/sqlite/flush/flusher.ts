@@ -1,0 +1,295 @@
+import { renameSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { KvistError } from '../../../core/errors.ts'
+import type { Memtable } from '../memtable/memtable.ts'
+import { type Overlay, releaseReaders } from '../overlay.ts'
+import { makeFile } from '../wal/log-files.ts'
+import type { Chunk } from '../wal/record.ts'
+import { remainingJobMs } from '../write-stall.ts'
+import type { Job, JobResult } from './flush-worker.ts'
+
+/** A part of the log that is closed for writing and waits until the tables have it. */
+export interface RotatedSegment {
+  readonly number: number
+  readonly path: string
+  readonly lastRevision: number
+  readonly memtable: Memtable
+  /** Called when the tables have it, before its file is used again. */
+  onFlushed(): void
+}
+
+export interface Flusher {
+  /** Queues a sealed segment; its memtable stays in the overlay until the tables have what it says. */
+  add(segment: RotatedSegment): void
+  /** Nobody writes for now: starts on what waits, however little it is, and gives back what is not needed. */
+  quiet(): void
+  /** Segments that wait or are being applied. */
+  waiting(): number
+  /** How long the job under way will take yet, by what the last ones took; 0 for none. */
+  busyForMs(): number
+  /** Resolves when something was applied, or failed to be. */
+  progress(): Promise<void>
+  /** Resolves when all that was added before is in the tables; rejects when applying fails. */
+  drain(): Promise<void>
+  /** Why the last try failed; null after one that did not. */
+  failure(): KvistError | null
+  /** Memory and a file of a segment that is done with, to be used again; or a file that was made ahead. */
+  reuse(): Promise<{ chunk: Chunk | null; path: string | null }>
+  /** Has a file for the next segment, so that nobody waits for it then. */
+  makeAhead(): void
+  /** Has tombstones of before a time forgotten, `limit` at most; says how many (`forgetTombstones`). */
+  forget(beforeMs: number, limit: number): Promise<number>
+  snapshot(to: string): Promise<void>
+  /** Looks through the tables beside all other work; what is wrong with them, or null. */
+  check(): Promise<string | null>
+  close(): Promise<void>
+}
+
+const retryMs = 1000
+/**
+ * A job waits for so many segments, and takes no more. Random keys touch nearly every page of a table of a million
+ * members whether a hundred thousand rows are written or four: in larger jobs each row costs half (1.2 µs of system
+ * time instead of 2.6), at the price of memory.
+ */
+export const segmentsPerJob = 5
+/** What a segment may take while none was timed. */
+const firstSegmentMs = 500
+/** Of segments that are done with, this many files are kept for the next ones while there is work, and chunks of memory. */
+const kept = segmentsPerJob
+
+export function startFlusher(
+  dbPath: string,
+  overlay: Overlay,
+  segmentBytes: number,
+  segmentsAwaited: number,
+): Flusher {
+  const sealed: RotatedSegment[] = []
+  const chunks: Chunk[] = []
+  const spares: string[] = []
+  let worker: Worker | undefined
+  let running = false
+  /** Who waits for all that is sealed so far: jobs are not put off then. */
+  let awaited = 0
+  let startedAtMs = 0
+  let jobSegments = 0
+  let segmentMs = firstSegmentMs
+  const discarding = new Set<Promise<void>>()
+  let making: Promise<void> | null = null
+  let made = 0
+  let closed = false
+  let checking: Worker | null = null
+  let failure: KvistError | null = null
+  let waiters: (() => void)[] = []
+
+  /** The thread starts with the first work there is: an idle server does without it. */
+  function runJob(on: Worker, job: Job): Promise<JobResult> {
+    return new Promise((resolve) => {
+      on.onmessage = (event: MessageEvent<JobResult>) => resolve(event.data)
+      on.onerror = (event) => {
+        // It has ended: the next job needs another.
+        if (on === worker) worker = undefined
+        resolve({ ok: false, full: false, detail: event.message })
+      }
+      on.postMessage(job)
+    })
+  }
+
+  /** What a job writes is moved into the file after it, and only while that is done is the file not what it was. */
+  async function runThenMove(on: Worker, job: Job): Promise<JobResult> {
+    overlay.pages.jobBegins()
+    const result = await runJob(on, job)
+    overlay.pages.jobEnded(commitsOf(job, result))
+    if (!result.ok) return result
+    overlay.pages.pause()
+    const moved = await runJob(on, { do: 'checkpoint', dbPath })
+    overlay.pages.resume()
+    return moved.ok ? result : moved
+  }
+
+  async function kick(atLeast: number): Promise<void> {
+    if (running || closed || sealed.length < atLeast) return
+    running = true
+    const batch = sealed.slice(0, segmentsPerJob)
+    worker ??= newWorker()
+    const sources = batch.map(({ number, path, lastRevision, memtable }) => {
+      return { number, path, lastRevision, memory: memtable.chunk.bytes.buffer }
+    })
+    startedAtMs = performance.now()
+    jobSegments = batch.length
+    const result = await runThenMove(worker, { do: 'flush', dbPath, sources })
+    running = false
+    jobSegments = 0
+    if (result.ok) {
+      failure = null
+      if (batch.length === segmentsPerJob) segmentMs = (performance.now() - startedAtMs) / batch.length
+      finish(batch)
+      kick(awaited > 0 ? 1 : segmentsAwaited)
+    } else {
+      failure = failureOf(result, 'the tables cannot be written')
+      setTimeout(() => kick(1), retryMs).unref()
+    }
+    wakeAll()
+  }
+
+  function wakeAll(): void {
+    const woken = waiters
+    waiters = []
+    for (const wake of woken) wake()
+  }
+
+  async function forget(beforeMs: number, limit: number): Promise<number> {
+    while (running) await progress()
+    if (closed) throw new KvistError('closing', 'the server is stopping')
+    running = true
+    worker ??= newWorker()
+    const result = await runThenMove(worker, { do: 'forget', dbPath, beforeMs, limit })
+    running = false
+    kick(awaited > 0 ? 1 : segmentsAwaited)
+    wakeAll()
+    if (!result.ok) throw failureOf(result, 'the tables cannot be written')
+    return result.count
+  }
+
+  /** From here on the tables answer for these segments. A read transaction from before must not be used for that. */
+  function finish(batch: readonly RotatedSegment[]): void {
+    releaseReaders(overlay)
+    for (const { memtable, path, onFlushed } of batch) {
+      sealed.shift()
+      onFlushed()
+      overlay.tables.splice(overlay.tables.indexOf(memtable), 1)
+      for (const name of memtable.collections.keys()) overlay.inTables.add(name)
+      const isStandard = memtable.chunk.bytes.length === segmentBytes
+      if (isStandard && chunks.length < kept) chunks.push(memtable.chunk)
+      const spare = isStandard && spares.length < kept ? retire(path) : null
+      if (spare === null) discard(path)
+      else spares.push(spare)
+    }
+  }
+
+  /**
+   * Off the event loop: on a disk that is told what is free again, letting go of 16 MiB took up to a second. A file that
+   * stays is found at the next start.
+   */
+  function discard(path: string): void {
+    const done = rm(path, { force: true })
+      .catch(() => {})
+      .finally(() => discarding.delete(done))
+    discarding.add(done)
+  }
+
+  function makeAhead(): void {
+    if (making !== null || spares.length > 0 || closed) return
+    const path = join(dirname(dbPath), `spare-ahead-${++made}`)
+    making = makeFile(path, segmentBytes)
+      .then(() => {
+        spares.push(path)
+      })
+      // Who needs a file makes one then, and is told why it cannot be made.
+      .catch(() => {})
+      .finally(() => {
+        making = null
+      })
+  }
+
+  function progress(): Promise<void> {
+    return new Promise((resolve) => waiters.push(resolve))
+  }
+
+  return {
+    add(segment) {
+      sealed.push(segment)
+      // JavaScriptCore lets garbage grow with all that is alive, the mapped file among it: a hundred megabytes more.
+      Bun.gc(true)
+      kick(segmentsAwaited)
+    },
+    quiet() {
+      kick(1)
+      if (sealed.length > 0) return
+      chunks.length = 0
+      for (const path of spares.splice(1)) discard(path)
+    },
+    waiting: () => sealed.length,
+    busyForMs() {
+      if (jobSegments === 0) return 0
+      return remainingJobMs(jobSegments * segmentMs, performance.now() - startedAtMs)
+    },
+    progress,
+    async drain() {
+      const last = sealed.at(-1)
+      awaited++
+      try {
+        kick(1)
+        while (last !== undefined && sealed.includes(last)) {
+          await progress()
+          if (failure !== null && !running) throw failure
+        }
+      } finally {
+        awaited--
+      }
+    },
+    failure: () => failure,
+    makeAhead,
+    async reuse() {
+      if (spares.length === 0) await making
+      return { chunk: chunks.pop() ?? null, path: spares.pop() ?? null }
+    },
+    forget,
+    async snapshot(to) {
+      const own = newWorker()
+      const result = await runJob(own, { do: 'snapshot', dbPath, to })
+      own.terminate()
+      if (!result.ok) throw failureOf(result, 'the snapshot cannot be written')
+    },
+    async check() {
+      const own = newWorker()
+      checking = own
+      const result = await runJob(own, { do: 'check', dbPath })
+      checking = null
+      own.terminate()
+      return result.ok ? null : result.detail
+    },
+    async close() {
+      closed = true
+      checking?.terminate()
+      while (running) await progress()
+      await making
+      if (worker !== undefined) {
+        const done = worker
+        worker = undefined
+        await runJob(done, { do: 'close' })
+        done.terminate()
+      }
+      // A clean stop leaves no memory behind and keeps one file for the next start.
+      for (const path of spares.splice(1)) discard(path)
+      // The next to open the store may give one of these names to a file of its own.
+      await Promise.all(discarding)
+    },
+  }
+}
+
+/** Transactions of the tables that a job has committed; null when that is not known. */
+function commitsOf(job: Job, result: JobResult): number | null {
+  if (!result.ok) return null
+  return job.do === 'forget' && result.count === 0 ? 0 : 1
+}
+
+function failureOf({ full, detail }: JobResult & { ok: false }, what: string): KvistError {
+  if (full) return new KvistError('storage_full', 'the disk is full')
+  return new KvistError('storage_failed', what, {}, detail)
+}
+
+function newWorker(): Worker {
+  return new Worker(new URL('./flush-worker.ts', import.meta.url).href)
+}
+
+/** Takes a segment out of the log by its name; null where its file is gone, with its folder say. */
+function retire(path: string): string | null {
+  const spare = join(dirname(path), `spare-${path.slice(-8)}`)
+  try {
+    renameSync(path, spare)
+    return spare
+  } catch {
+    return null
+  }
+}

@@ -1,0 +1,153 @@
+import type { Database } from 'bun:sqlite'
+import { jsonContentType, type RemovalCause } from '../../../core/member.ts'
+import { putMemberSql } from '../table/member-row.ts'
+import { crc32, crcOfText, memberChecksum, tombstoneChecksum } from '../table/row-checksum.ts'
+import { isLarge } from '../table/schema.ts'
+import { pieceWriter } from '../table/value-pieces.ts'
+import {
+  type Chunk,
+  type RecordTexts,
+  recordCollectionBytes,
+  recordContentTypeBytes,
+  recordIsText,
+  recordKeyBytes,
+  recordKind,
+  recordMember,
+  recordNodeBytes,
+  recordReplacedBytes,
+  recordReplacedRevision,
+  recordRevision,
+  recordTexts,
+  recordTombstone,
+} from '../wal/record.ts'
+
+/** What was written, and what it took the place of. */
+export interface WrittenRow {
+  /** Revision of the member or tombstone that was there, 0 for none. */
+  replacedRevision: number
+  /** CRC-32 of collection and key. */
+  namesCrc: number
+}
+
+/**
+ * Writes the latest record of a key, at `at` in `chunk`, into `members` or `tombstones`. The first record of the key in
+ * this job says which row of the tables it takes the place of. The object that is returned is the same every time.
+ */
+export type WriteMember = (
+  key: string,
+  chunk: Chunk,
+  at: number,
+  firstChunk: Chunk,
+  firstAt: number,
+) => Readonly<WrittenRow>
+
+const emptyBytes = new Uint8Array()
+
+export function memberWriter(db: Database, collection: string): WriteMember {
+  const putMember = db.query(putMemberSql)
+  const deleteMember = db.query('DELETE FROM members WHERE collection = ? AND key = ?')
+  const putTombstone = db.query('INSERT INTO tombstones VALUES (?, ?, ?, ?, ?, ?, ?)')
+  const deleteTombstone = tombstoneDeleter(db, collection)
+  const pieces = pieceWriter(db)
+  const texts: RecordTexts = { start: 0, namesEnd: 0, valueStart: 0, end: 0 }
+  const written: WrittenRow = { replacedRevision: 0, namesCrc: 0 }
+
+  function writeMember(key: string, chunk: Chunk, at: number, hasPieces: boolean): void {
+    const { bytes } = chunk
+    const isOut = isLargeRecord(chunk, at, texts)
+    const m = recordMember(chunk, at, key, isOut)
+    const isText = recordIsText(chunk, at)
+    const largeBytes = isOut ? texts.end - texts.valueStart : null
+    if (isOut && !hasPieces) pieces.put(m.revision, bytes.subarray(texts.valueStart, texts.end))
+    const checksum = memberChecksum(
+      crc32(bytes, texts.namesEnd, isOut ? texts.valueStart : texts.end, written.namesCrc),
+      recordCollectionBytes(chunk, at),
+      recordKeyBytes(chunk, at),
+      recordContentTypeBytes(chunk, at),
+      recordNodeBytes(chunk, at),
+      isText,
+      m.revision,
+      m.createdAtMs,
+      m.clock,
+      m.expiresAtMs,
+      m.flags,
+      largeBytes,
+    )
+    const contentType = m.contentType === jsonContentType ? null : m.contentType
+    const value = isOut && !isText ? emptyBytes : m.value
+    // biome-ignore format: the columns in one line
+    putMember.run(collection, key, contentType, m.node || null, value, m.revision, m.createdAtMs, m.clock, m.expiresAtMs, m.flags, largeBytes, checksum)
+  }
+
+  function writeTombstone(key: string, chunk: Chunk, at: number): void {
+    const { revision, cause, clock, node } = recordTombstone(chunk, at, key)
+    const checksum = tombstoneChecksum(
+      crc32(chunk.bytes, texts.namesEnd, texts.valueStart, written.namesCrc),
+      recordCollectionBytes(chunk, at),
+      recordKeyBytes(chunk, at),
+      revision,
+      cause,
+      clock,
+    )
+    deleteMember.run(collection, key)
+    putTombstone.run(collection, key, node || null, revision, cause, clock, checksum)
+  }
+
+  return (key, chunk, at, firstChunk, firstAt) => {
+    recordTexts(chunk, at, texts)
+    written.namesCrc = crc32(chunk.bytes, texts.start, texts.namesEnd)
+    const replaced = recordReplacedRevision(firstChunk, firstAt)
+    const revision = recordRevision(chunk, at)
+    const hadPieces =
+      replaced > 0 &&
+      isLarge(recordCollectionBytes(firstChunk, firstAt), recordReplacedBytes(firstChunk, firstAt))
+    // After a renewal the value is still that of its revision.
+    const hasPieces = hadPieces && replaced === revision
+    if (hadPieces && !hasPieces) pieces.remove(replaced)
+    const deleted = deleteTombstone(key)
+    written.replacedRevision = replaced === 0 ? deleted : replaced
+    if (recordKind(chunk, at) === 'put') writeMember(key, chunk, at, hasPieces)
+    else writeTombstone(key, chunk, at)
+    return written
+  }
+}
+
+function isLargeRecord(chunk: Chunk, at: number, { valueStart, end }: RecordTexts): boolean {
+  return isLarge(recordCollectionBytes(chunk, at), recordKeyBytes(chunk, at) + end - valueStart)
+}
+
+interface TombstoneRow {
+  readonly node: string | null
+  readonly revision: number
+  readonly cause: RemovalCause
+  readonly clock: number
+  readonly checksum: number
+}
+
+/**
+ * Deletes the tombstone of a key and returns its revision. Of one that is damaged the revision is unknown and comes as 0:
+ * its row stays in the feed, where readers are told of the damage.
+ */
+function tombstoneDeleter(db: Database, collection: string): (key: string) => number {
+  const remove = db.query<TombstoneRow, [string, string]>(
+    'DELETE FROM tombstones WHERE collection = ? AND key = ? RETURNING node, revision, cause, clock, checksum',
+  )
+  const hasTombstones =
+    db.query('SELECT 1 FROM tombstones WHERE collection = ? LIMIT 1').values(collection).length > 0
+  if (!hasTombstones) return () => 0
+  const collectionBytes = Buffer.byteLength(collection)
+  return (key) => {
+    const row = remove.get(collection, key)
+    if (row === null) return 0
+    const texts = crcOfText(row.node ?? '', crcOfText(key, crcOfText(collection)))
+    const checksum = tombstoneChecksum(
+      texts,
+      collectionBytes,
+      Buffer.byteLength(key),
+      row.revision,
+      row.cause,
+      row.clock,
+    )
+    return checksum === row.checksum ? row.revision : 0
+  }
+}

@@ -1,0 +1,206 @@
+import { keyOfSortKey, sortKey } from '../../../core/keys.ts'
+import {
+  type Chunk,
+  isRecordOf,
+  recordBytes,
+  recordCollection,
+  recordExpiresAtMs,
+  recordKey,
+  recordKind,
+  recordReplacedBytes,
+} from '../wal/record.ts'
+import { type Cursor, type SortedStrings, sortedStrings } from './sorted.ts'
+
+/**
+ * What one segment of the log says, found by key: for each member the offset of its latest record. The records
+ * themselves stay in the segment's chunk; nothing is copied, and the garbage collector has nothing to walk through but
+ * the keys in order.
+ */
+export interface Memtable {
+  readonly chunk: Chunk
+  readonly places: Places
+  /** The keys of each collection, as `sortKey` gives them. */
+  readonly collections: Map<string, SortedStrings>
+  /** Offsets of all records in the order of their revisions. */
+  readonly offsets: number[]
+  /** Offsets of puts that set an expiry. */
+  readonly expiring: number[]
+}
+
+/**
+ * A hash table with open addressing: pairs of a hash and an offset + 1, 0 for a free place. Half full at most.
+ */
+interface Places {
+  pairs: Uint32Array
+  count: number
+}
+
+const firstPlaces = 1024
+
+export function memtable(chunk: Chunk): Memtable {
+  const places = { pairs: new Uint32Array(firstPlaces * 2), count: 0 }
+  return { chunk, places, collections: new Map(), offsets: [], expiring: [] }
+}
+
+/** Makes the record at an offset the latest of its member. Records come in the order of their revisions. */
+export function addRecord(table: Memtable, at: number, collection: string, key: string): void {
+  const sorted = sortKey(key)
+  if (place(table, hashOf(collection, sorted), collection, sorted, at)) {
+    let keys = table.collections.get(collection)
+    if (keys === undefined) {
+      keys = sortedStrings()
+      table.collections.set(collection, keys)
+    }
+    keys.insert(sorted)
+  }
+  table.offsets.push(at)
+  if (recordKind(table.chunk, at) === 'put' && recordExpiresAtMs(table.chunk, at) !== null)
+    table.expiring.push(at)
+}
+
+/** As `addRecord`, for a record read back from disk. */
+export function addStoredRecord(table: Memtable, at: number): void {
+  addRecord(table, at, recordCollection(table.chunk, at), recordKey(table.chunk, at))
+}
+
+/** Puts an offset in the place of a key; says whether the key is new. */
+function place(table: Memtable, hash: number, collection: string, sorted: string, at: number): boolean {
+  const { places, chunk } = table
+  const { pairs } = places
+  const mask = pairs.length / 2 - 1
+  let i = hash & mask
+  for (; pairs[i * 2 + 1] !== 0; i = (i + 1) & mask) {
+    if (pairs[i * 2] !== hash || !isRecordOf(chunk, pairs[i * 2 + 1]! - 1, collection, sorted)) continue
+    pairs[i * 2 + 1] = at + 1
+    return false
+  }
+  pairs[i * 2] = hash
+  pairs[i * 2 + 1] = at + 1
+  places.count++
+  if (places.count * 4 > pairs.length) grow(places)
+  return true
+}
+
+function grow(places: Places): void {
+  const old = places.pairs
+  const pairs = new Uint32Array(old.length * 2)
+  const mask = pairs.length / 2 - 1
+  for (let from = 0; from < old.length; from += 2) {
+    if (old[from + 1] === 0) continue
+    let i = old[from]! & mask
+    while (pairs[i * 2 + 1] !== 0) i = (i + 1) & mask
+    pairs[i * 2] = old[from]!
+    pairs[i * 2 + 1] = old[from + 1]!
+  }
+  places.pairs = pairs
+}
+
+/** Of this process alone, so that nobody can choose keys that all meet in one place. */
+const basis = crypto.getRandomValues(new Uint32Array(1))[0]!
+
+/** FNV-1a over the characters, and a last mix so that the low bits, which choose the place, depend on all of them. */
+function hashOf(collection: string, sorted: string): number {
+  let hash = basis
+  for (let i = 0; i < collection.length; i++) hash = Math.imul(hash ^ collection.charCodeAt(i), 0x01000193)
+  for (let i = 0; i < sorted.length; i++) hash = Math.imul(hash ^ sorted.charCodeAt(i), 0x01000193)
+  hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d)
+  return (hash ^ (hash >>> 13)) >>> 0
+}
+
+export interface Found {
+  readonly table: Memtable
+  readonly at: number
+}
+
+/** The latest record of a member in several tables, the newest last. */
+export function findRecord(tables: readonly Memtable[], collection: string, key: string): Found | null {
+  if (tables.length === 0) return null
+  const sorted = sortKey(key)
+  const hash = hashOf(collection, sorted)
+  for (let t = tables.length - 1; t >= 0; t--) {
+    const table = tables[t]!
+    const { pairs } = table.places
+    const mask = pairs.length / 2 - 1
+    for (let i = hash & mask; pairs[i * 2 + 1] !== 0; i = (i + 1) & mask) {
+      if (pairs[i * 2] !== hash) continue
+      const at = pairs[i * 2 + 1]! - 1
+      if (isRecordOf(table.chunk, at, collection, sorted)) return { table, at }
+    }
+  }
+  return null
+}
+
+/** Takes what is only touched, which would be left out as useless otherwise. */
+const touched = new Uint32Array(1)
+
+/** Brings near where the record of a member would be found: of several, their waits for memory are one. */
+export function touchRecord(tables: readonly Memtable[], collection: string, key: string): void {
+  if (tables.length === 0) return
+  const hash = hashOf(collection, sortKey(key))
+  for (const { places } of tables) touched[0]! ^= places.pairs[(hash & (places.pairs.length / 2 - 1)) * 2]!
+}
+
+/** Whether a record is still the latest of its member. */
+export function isLatest(tables: readonly Memtable[], table: Memtable, at: number): boolean {
+  const found = findRecord(tables, recordCollection(table.chunk, at), recordKey(table.chunk, at))
+  return found?.table === table && found.at === at
+}
+
+/**
+ * The keys of a collection that any of the tables knows, each once, in order. Strings compare by UTF-16 units, keys
+ * by UTF-8 bytes; so a key with a character beyond ASCII is sorted as the string of its bytes.
+ */
+export function* overlayKeys(
+  tables: readonly Memtable[],
+  collection: string,
+  from: string | null,
+  to: string | null,
+  order: 'asc' | 'desc',
+): Generator<string> {
+  const low = from === null ? null : sortKey(from)
+  const high = to === null ? null : sortKey(to)
+  let heads: Cursor[] = []
+  for (const table of tables) {
+    heads.push(...(table.collections.get(collection)?.cursors(low, high, order) ?? []))
+  }
+  while (heads.length > 0) {
+    let best = heads[0]!.run[heads[0]!.at]!
+    for (const { run, at } of heads) {
+      const text = run[at]!
+      if (order === 'asc' ? text < best : text > best) best = text
+    }
+    let ended = false
+    for (const head of heads) {
+      if (head.run[head.at] !== best) continue
+      head.at += head.step
+      if (head.at === head.end) ended = true
+    }
+    if (ended) heads = heads.filter(({ at, end }) => at !== end)
+    yield keyOfSortKey(best)
+  }
+}
+
+/** Members and bytes of a collection. */
+interface Counts {
+  members: number
+  bytes: number
+}
+
+/** Counts what a record changes in its collection. */
+export function countRecord(counts: Map<string, Counts>, collection: string, chunk: Chunk, at: number): void {
+  let known = counts.get(collection)
+  if (known === undefined) {
+    known = { members: 0, bytes: 0 }
+    counts.set(collection, known)
+  }
+  const replacedBytes = recordReplacedBytes(chunk, at)
+  if (replacedBytes >= 0) {
+    known.members--
+    known.bytes -= replacedBytes
+  }
+  if (recordKind(chunk, at) === 'put') {
+    known.members++
+    known.bytes += recordBytes(chunk, at)
+  }
+  if (known.members === 0 && known.bytes === 0) counts.delete(collection)
+}

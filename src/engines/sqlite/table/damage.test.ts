@@ -1,0 +1,198 @@
+import { Database } from 'bun:sqlite'
+import { describe, expect, test } from 'bun:test'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { copyOf, faultOf, newFolder, openAt, withEngine } from '../../../../test/support/engine.ts'
+import {
+  collection,
+  feedOf,
+  noonMs,
+  put,
+  remove,
+  valuesOf,
+  write,
+} from '../../../../test/support/engine-writes.ts'
+import { type Random, random, seedOfRun } from '../../../../test/support/random.ts'
+import type { Engine } from '../../../core/engine.ts'
+import { KvistError } from '../../../core/errors.ts'
+import type { Change, Value } from '../../../core/member.ts'
+import { RefusedFile } from './table.ts'
+
+const members = 400
+
+/** What a store holds, as it was read before it was damaged. */
+interface Truth {
+  readonly dir: string
+  readonly values: Record<string, Value>
+  readonly feed: readonly Change[]
+  readonly gone: readonly string[]
+}
+
+async function wholeStore(): Promise<Truth> {
+  const dir = newFolder()
+  const gone: string[] = []
+  await withEngine(dir, async (engine) => {
+    for (let i = 0; i < members; i++) {
+      const value =
+        i % 40 === 0 ? new Uint8Array(3000 + i * 200).fill(i) : `{"n": ${i}, "x": "${'x'.repeat(i % 300)}"}`
+      await write(engine, [put(`key-${i}`, value, i % 7 === 0 ? noonMs * 2 + i : null)])
+    }
+    for (let i = 0; i < members; i += 9) {
+      gone.push(`key-${i}`)
+      await write(engine, [remove(`key-${i}`, i % 2 === 0 ? 'delete' : 'expire')])
+    }
+  })
+  return withEngine(dir, async (engine) => ({
+    dir,
+    values: await valuesOf(engine),
+    feed: await feedOf(engine),
+    gone,
+  }))
+}
+
+/** Null for `damaged`; any other failure is one of the test. */
+async function unlessDamaged<T>(work: () => Promise<T>): Promise<T | null> {
+  try {
+    return await work()
+  } catch (error) {
+    if (error instanceof KvistError && error.code === 'damaged') return null
+    throw error
+  }
+}
+
+async function keysInOrder(engine: Engine, order: 'asc' | 'desc'): Promise<string[]> {
+  const page = await engine.scan({ collection, from: null, to: null, order, limit: 10_000, keysOnly: true })
+  return page.members.map(({ key }) => key)
+}
+
+/** Reads all there is in every way; what is not an error has to be right. Returns how many reads were refused. */
+async function refusedReads(engine: Engine, { values, feed, gone }: Truth): Promise<number> {
+  let refused = 0
+  for (const [key, value] of Object.entries(values)) {
+    const read = await unlessDamaged(async () => ({ member: await engine.read(collection, key) }))
+    if (read === null) refused++
+    else expect([key, read.member?.value]).toEqual([key, value])
+  }
+  for (const key of gone) {
+    const read = await unlessDamaged(async () => ({ member: await engine.read(collection, key) }))
+    if (read === null) refused++
+    else expect(read.member).toBeNull()
+  }
+  const sorted = Object.keys(values).toSorted()
+  for (const order of ['asc', 'desc'] as const) {
+    const keys = await unlessDamaged(() => keysInOrder(engine, order))
+    if (keys === null) refused++
+    else expect(keys).toEqual(order === 'asc' ? sorted : sorted.toReversed())
+  }
+  const [all, changes, expiring] = [
+    await unlessDamaged(() => valuesOf(engine)),
+    await unlessDamaged(() => feedOf(engine)),
+    await unlessDamaged(async () => engine.expiring(noonMs * 3, 1000)),
+  ]
+  if (all !== null) expect(all).toEqual(values)
+  if (changes !== null) expect(changes).toEqual([...feed])
+  const due = sorted.filter((key) => Number(key.slice(4)) % 7 === 0)
+  if (expiring !== null) expect(expiring.map(({ key }) => key).toSorted()).toEqual(due)
+  const counts = await unlessDamaged(async () => engine.collections())
+  expect(counts?.[0]?.members).toBe(sorted.length)
+  return refused + [all, changes, expiring].filter((read) => read === null).length
+}
+
+function flipBits(path: string, r: Random): string {
+  const bytes = readFileSync(path)
+  const flips = Array.from({ length: 1 + r.int(3) }, () => {
+    const at = r.int(bytes.length)
+    bytes[at]! ^= 1 << r.int(8)
+    return at
+  })
+  writeFileSync(path, bytes)
+  return flips.join(', ')
+}
+
+describe('damage', () => {
+  test('anywhere in the tables ends in the right answer or in an error, never in another answer', async () => {
+    const r = random(seedOfRun())
+    const truth = await wholeStore()
+    const seen = { refusedStarts: 0, refusedReads: 0, harmless: 0 }
+    for (let round = 0; round < Number(process.env.KVIST_FLIPS ?? 150); round++) {
+      const dir = copyOf(truth.dir)
+      const flips = flipBits(join(dir, 'kvist.db'), r)
+      let engine: Engine
+      try {
+        engine = await openAt(dir, { pages: 'on' })
+      } catch (error) {
+        if (!(error instanceof RefusedFile)) throw error
+        seen.refusedStarts++
+        continue
+      }
+      try {
+        const refused = await refusedReads(engine, truth)
+        if (refused === 0) seen.harmless++
+        else seen.refusedReads++
+      } catch (error) {
+        throw new Error(`after flips at ${flips}`, { cause: error })
+      } finally {
+        await engine.close()
+      }
+    }
+    console.log(seen)
+    expect(seen.refusedReads).toBeGreaterThan(0)
+  }, 300_000)
+
+  test('of one row is named, and the others go on being served', async () => {
+    const truth = await wholeStore()
+    const path = join(truth.dir, 'kvist.db')
+    const bytes = readFileSync(path)
+    bytes[bytes.indexOf('{"n": 137,') + 7]! ^= 1
+    writeFileSync(path, bytes)
+    await withEngine(
+      truth.dir,
+      async (engine) => {
+        const fault = await faultOf((async () => engine.read(collection, 'key-137'))())
+        expect(fault).toMatchObject({ code: 'damaged', extra: { collection, key: 'key-137' } })
+        expect(fault.message).toBe('what is stored of "key-137" in things is damaged')
+        expect((await engine.read(collection, 'key-136'))?.value).toEqual(truth.values['key-136']!)
+        expect((await faultOf(valuesOf(engine))).code).toBe('damaged')
+        expect((await faultOf(feedOf(engine))).code).toBe('damaged')
+        const puts = ['key-136', 'key-137', 'key-138', 'new'].map((key) =>
+          write(engine, [put(key, '"again"')]),
+        )
+        const outcomes = await Promise.allSettled(puts)
+        expect(outcomes.map(({ status }) => status)).toEqual([
+          'fulfilled',
+          'rejected',
+          'fulfilled',
+          'fulfilled',
+        ])
+        expect(outcomes[1]).toMatchObject({ reason: { code: 'damaged', extra: { key: 'key-137' } } })
+        expect((await engine.read(collection, 'key-138'))?.value).toBe('"again"')
+      },
+      { pages: 'on' },
+    )
+  })
+
+  test('that took rows away is noticed at the start: what is there is served, and lists and absence are refused', async () => {
+    const truth = await wholeStore()
+    const db = new Database(join(truth.dir, 'kvist.db'), { readwrite: true })
+    db.run("DELETE FROM members WHERE key = 'key-137'")
+    db.close()
+    const lines: string[] = []
+    await withEngine(
+      truth.dir,
+      async (engine) => {
+        expect(lines.join()).toMatch(
+          /kvist\.db is damaged \(its collections do not count the members that are there\)/,
+        )
+        expect((await engine.read(collection, 'key-136'))?.value).toEqual(truth.values['key-136']!)
+        for (const read of [
+          async () => engine.read(collection, 'key-137'),
+          async () => engine.read('other', 'x'),
+          () => keysInOrder(engine, 'asc'),
+          () => feedOf(engine),
+        ])
+          expect((await faultOf(read())).code).toBe('damaged')
+      },
+      { pages: 'on', warn: (line) => lines.push(line) },
+    )
+  })
+})

@@ -1,0 +1,105 @@
+import { jsonContentType, type Member, type MemberHead, type Value } from '../../../core/member.ts'
+import { damagedMember } from './damage.ts'
+import { crc32, crcOfText, memberChecksum } from './row-checksum.ts'
+
+/** A row of `members` as SQL gives and takes it. */
+export interface MemberRow {
+  readonly key: string
+  readonly contentType: string | null
+  readonly node: string | null
+  /** Empty for a large value, but of its type. */
+  readonly value: Value
+  readonly revision: number
+  readonly createdAtMs: number
+  readonly clock: number
+  readonly expiresAtMs: number | null
+  readonly flags: number
+  /** Of a large value; null for one that is in the row. */
+  readonly largeBytes: number | null
+  readonly checksum: number
+}
+
+export const memberColumns = `key, content_type AS contentType, node, value, revision, created_at AS createdAtMs, clock,
+  expires_at AS expiresAtMs, flags, large_bytes AS largeBytes, checksum`
+
+/** For as many members: the statement that stores a row, given as `memberParams`. */
+export const putMemberSql = 'INSERT OR REPLACE INTO members VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)'
+
+/** What `putMemberSql` takes; of a large value only its size. */
+export function memberParams(collection: string, member: Member, largeBytes: number | null) {
+  const { key, revision, createdAtMs, clock, expiresAtMs, flags } = member
+  const row: MemberRow = {
+    key,
+    contentType: member.contentType === jsonContentType ? null : member.contentType,
+    node: member.node || null,
+    value: largeBytes === null ? member.value : typeof member.value === 'string' ? '' : new Uint8Array(),
+    revision,
+    createdAtMs,
+    clock,
+    expiresAtMs,
+    flags,
+    largeBytes,
+    checksum: 0,
+  }
+  // biome-ignore format: the columns in one line
+  return [collection, key, row.contentType, row.node, row.value, revision, createdAtMs, clock, expiresAtMs, flags, largeBytes, checksumOf(collection, row)] as const
+}
+
+/** Throws `damaged` where the row is not what was written; a large value is left to the caller. */
+export function verifyMemberRow(collection: string, row: MemberRow): void {
+  // SQLite gives what the row says that it has, whatever the table was made for.
+  if (typeof row.key !== 'string' || typeof row.value === 'number')
+    throw damagedMember(collection, String(row.key), 'its row has values of other types')
+  if (checksumOf(collection, row) !== row.checksum)
+    throw damagedMember(collection, row.key, 'the checksum of its row does not match')
+}
+
+function checksumOf(collection: string, row: MemberRow): number {
+  const { key, value, contentType, node } = row
+  const contentTypeBytes = contentType === null ? 0 : Buffer.byteLength(contentType)
+  const nodeBytes = node === null ? 0 : Buffer.byteLength(node)
+  let crc = crcOfText(key, crcOfText(collection))
+  if (contentType !== null) crc = crcOfText(contentType, crc)
+  if (node !== null) crc = crcOfText(node, crc)
+  const isText = typeof value === 'string'
+  crc = isText ? crcOfText(value, crc) : crc32(value, 0, value.length, crc)
+  return memberChecksum(
+    crc,
+    Buffer.byteLength(collection),
+    Buffer.byteLength(key),
+    contentTypeBytes,
+    nodeBytes,
+    isText,
+    row.revision,
+    row.createdAtMs,
+    row.clock,
+    row.expiresAtMs,
+    row.flags,
+    row.largeBytes,
+  )
+}
+
+/** The member of a verified row, without its value. */
+export function headOfRow(row: MemberRow): MemberHead {
+  const { key, value, revision, createdAtMs, clock, expiresAtMs, flags } = row
+  const valueBytes = row.largeBytes ?? Buffer.byteLength(value)
+  const contentType = row.contentType ?? jsonContentType
+  return {
+    key,
+    valueBytes,
+    revision,
+    createdAtMs,
+    clock,
+    node: row.node ?? '',
+    expiresAtMs,
+    contentType,
+    flags,
+  }
+}
+
+/** The member of a verified row (whose checksum does not tell a missing text from an empty one), with the value that it holds or that was read beside it. */
+export function memberOfRow(row: MemberRow, value: Value): Member {
+  const { key, revision, createdAtMs, clock, expiresAtMs, flags } = row
+  const contentType = row.contentType || jsonContentType
+  return { key, value, revision, createdAtMs, clock, node: row.node ?? '', expiresAtMs, contentType, flags }
+}

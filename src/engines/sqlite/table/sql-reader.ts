@@ -1,0 +1,365 @@
+import type { SQLQueryBindings, Statement } from 'bun:sqlite'
+import type { ExpiringRef } from '../../../core/engine.ts'
+import { compareKeys } from '../../../core/keys.ts'
+import type { Change, Member, RemovalCause, Tombstone, Value } from '../../../core/member.ts'
+import type { ExistingVersion } from '../wal/record.ts'
+import { damagedMember, damagedStore } from './damage.ts'
+import { headOfRow, type MemberRow, memberColumns, memberOfRow, verifyMemberRow } from './member-row.ts'
+import {
+  crc32,
+  crcOfText,
+  expiryChecksum,
+  feedBlockChecksum,
+  feedChecksum,
+  metaChecksum,
+  pieceChecksum,
+  tombstoneChecksum,
+} from './row-checksum.ts'
+import { pieceBytes, piecesPerValue } from './schema.ts'
+import { openReadConnection, type ReadConnection } from './sql-connection.ts'
+import type { FeedRowCursor, MemberRowCursor, TableRange, TableReader } from './table-reader.ts'
+
+/** Columns of a member, of a table that is joined as `m`. */
+const joinedColumns = memberColumns.replaceAll(/(?<=^|,\s+)\w/g, 'm.$&')
+
+const oneMember = `SELECT ${memberColumns} FROM members WHERE collection = ? AND key = ?`
+const piecesOfValue = `SELECT checksum, bytes FROM value_pieces
+  WHERE id BETWEEN CAST(?1 AS INTEGER) * ${piecesPerValue} AND CAST(?1 AS INTEGER) * ${piecesPerValue} + ${piecesPerValue - 1}
+  ORDER BY id`
+const oneTombstone = `SELECT node, revision, cause, clock, checksum FROM tombstones WHERE collection = ? AND key = ?`
+const feedRows = `SELECT f.revision AS feedRevision, f.collection, f.key AS feedKey, f.cause,
+    f.checksum AS feedChecksum, ${joinedColumns}
+  FROM feed f LEFT JOIN members m ON f.cause IS NULL AND m.collection = f.collection AND m.key = f.key
+  WHERE f.revision > ? AND f.revision < ?`
+const blocksOfCollection = `SELECT block, changes, checksum FROM feed_blocks
+  WHERE collection = ? AND block >= ? ORDER BY block LIMIT ?`
+const oldestTombstones = `SELECT collection, key FROM feed WHERE cause IS NOT NULL ORDER BY revision LIMIT 1`
+const dueExpiries = `SELECT e.expires_at AS dueMs, e.collection AS dueCollection, e.key AS dueKey,
+    e.checksum AS dueChecksum, ${joinedColumns}
+  FROM (SELECT * FROM expiries WHERE expires_at <= ? ORDER BY expires_at, collection, key LIMIT ? OFFSET ?) e
+  LEFT JOIN members m USING (collection, key) ORDER BY e.expires_at, e.collection, e.key`
+const forgottenRevision = "SELECT value, checksum FROM meta WHERE name = 'forgotten_revision'"
+const fileBytes = 'SELECT page_count * page_size AS bytes FROM pragma_page_count, pragma_page_size'
+
+type NeighbourRow = MemberRow & { readonly collection: string }
+
+function neighbour(side: '<' | '>', order: 'ASC' | 'DESC'): string {
+  return `SELECT collection, ${memberColumns} FROM members WHERE (collection, key) ${side} (?, ?)
+    ORDER BY collection ${order}, key ${order} LIMIT 1`
+}
+
+interface FeedRow {
+  readonly feedRevision: number
+  readonly collection: string
+  readonly feedKey: string
+  readonly cause: RemovalCause | null
+  readonly feedChecksum: number
+}
+
+interface TombstoneRow {
+  readonly node: string | null
+  readonly revision: number
+  readonly cause: RemovalCause
+  readonly clock: number
+  readonly checksum: number
+}
+
+interface ExpiryRow {
+  readonly dueMs: number
+  readonly dueCollection: string
+  readonly dueKey: string
+  readonly dueChecksum: number
+}
+
+/** A row of another table beside the member it names; `revision` is null where there is none. */
+type Joined<Row> = Row & (MemberRow | { readonly revision: null })
+
+/** Reads the tables by SQL. */
+export function openReader(path: string, mapped: number): TableReader {
+  const connection = openReadConnection(path, mapped)
+  const { prepare, begin } = connection
+  const members = prepare<MemberRow, [string, string]>(oneMember)
+  const before = prepare<NeighbourRow, [string, string]>(neighbour('<', 'DESC'))
+  const after = prepare<NeighbourRow, [string, string]>(neighbour('>', 'ASC'))
+  const readValue = valueReader(connection)
+  const readTombstone = tombstoneReader(connection)
+  const scanStatement = statementsBySql(connection)
+  const feedBlocks = prepare<{ block: number; changes: number; checksum: number }, [string, number, number]>(
+    blocksOfCollection,
+  )
+  const forgotten = prepare<{ value: number; checksum: number }, []>(forgottenRevision)
+  const oldest = prepare<{ collection: string; key: string }, []>(oldestTombstones)
+  const expiring = prepare<Joined<ExpiryRow>, [number, number, number]>(dueExpiries)
+  const bytes = prepare<{ bytes: number }, []>(fileBytes)
+
+  function verifiedRow(collection: string, key: string): MemberRow | null {
+    begin()
+    const row = members.get(collection, key)
+    if (row !== null) verifyMemberRow(collection, row)
+    return row
+  }
+
+  return {
+    read(collection, key) {
+      const row = verifiedRow(collection, key)
+      return row === null ? null : memberOfRow(row, valueOfRow(readValue, collection, row))
+    },
+    readHead(collection, key) {
+      const row = verifiedRow(collection, key)
+      return row === null ? null : headOfRow(row)
+    },
+    value: readValue,
+    verifyAbsence(collection, key) {
+      begin()
+      for (const neighbour of [before.get(collection, key), after.get(collection, key)])
+        if (neighbour !== null) verifyMemberRow(neighbour.collection, neighbour)
+    },
+    existing(collection, key) {
+      const row = verifiedRow(collection, key)
+      return row === null ? null : existingOf(row)
+    },
+    tombstone: readTombstone,
+    origin(collection, key) {
+      const row = verifiedRow(collection, key)
+      if (row !== null) return { clock: row.clock, node: row.node ?? '', isTombstone: false }
+      const tombstone = readTombstone(collection, key)
+      return tombstone === null ? null : { clock: tombstone.clock, node: tombstone.node, isTombstone: true }
+    },
+    scan(range) {
+      begin()
+      const bounds = [range.from, range.to].filter((bound) => bound !== null)
+      const rows = scanStatement<MemberRow>(scanSql(range)).iterate(range.collection, ...bounds)
+      return new SqlMemberCursor(range, rows, readValue)
+    },
+    feed(after, before, collection) {
+      begin()
+      const sql = `${feedRows} ${collection === undefined ? '' : 'AND f.collection = ?'} ORDER BY f.revision`
+      const statement = scanStatement<Joined<FeedRow>>(sql)
+      const rows =
+        collection === undefined
+          ? statement.iterate(after, before)
+          : statement.iterate(after, before, collection)
+      return new SqlFeedCursor(rows, readValue, readTombstone)
+    },
+    feedBlocks(collection, from, limit) {
+      begin()
+      return feedBlocks.all(collection, from, limit).map(({ block, changes, checksum }) => {
+        if (feedBlockChecksum(collection, block, changes) !== checksum)
+          throw damagedStore(`the checksum of block ${block} of the feed of ${collection} does not match`)
+        return block
+      })
+    },
+    forgotten() {
+      begin()
+      const row = forgotten.get()
+      if (row === null || metaChecksum('forgotten_revision', row.value) !== row.checksum)
+        throw damagedStore('the checksum of the forgotten revision does not match')
+      return row.value
+    },
+    oldestTombstone() {
+      begin()
+      const ref = oldest.get()
+      return ref === null ? null : existingTombstone(readTombstone, ref.collection, ref.key).clock
+    },
+    expiring(atMs, limit, skip) {
+      begin()
+      return expiring.all(atMs, limit, skip).map(expiringRef)
+    },
+    bytes() {
+      begin()
+      return bytes.get()!.bytes
+    },
+    release: connection.release,
+    close: connection.close,
+  }
+}
+
+/** One statement for each shape of range, so that each is a plain walk along the primary key. */
+function statementsBySql({ prepare }: ReadConnection) {
+  const prepared = new Map<string, Statement<unknown, SQLQueryBindings[]>>()
+  return <Row>(sql: string): Statement<Row, SQLQueryBindings[]> => {
+    let statement = prepared.get(sql)
+    if (statement === undefined) {
+      statement = prepare<unknown, SQLQueryBindings[]>(sql)
+      prepared.set(sql, statement)
+    }
+    return statement as Statement<Row, SQLQueryBindings[]>
+  }
+}
+
+function scanSql({ from, to, order }: TableRange): string {
+  return `SELECT ${memberColumns} FROM members WHERE collection = ?
+    ${from === null ? '' : 'AND key >= ?'} ${to === null ? '' : 'AND key < ?'} ORDER BY key ${order}`
+}
+
+function existingOf({
+  key,
+  value,
+  revision,
+  createdAtMs,
+  expiresAtMs,
+  largeBytes,
+}: MemberRow): ExistingVersion {
+  const valueBytes = largeBytes ?? (typeof value === 'string' ? Buffer.byteLength(value) : value.length)
+  return { revision, createdAtMs, expiresAtMs, bytes: Buffer.byteLength(key) + valueBytes }
+}
+
+type ReadValue = TableReader['value']
+
+function valueOfRow(readValue: ReadValue, collection: string, row: MemberRow): Value {
+  const { key, value, revision, largeBytes } = row
+  return largeBytes === null
+    ? value
+    : readValue(collection, key, revision, largeBytes, typeof value === 'string')
+}
+
+/** Puts large values together from their pieces. */
+function valueReader({ prepare, begin }: ReadConnection): ReadValue {
+  const pieces = prepare<{ checksum: number; bytes: Uint8Array }, [number]>(piecesOfValue)
+  return (collection, key, revision, valueBytes, isText) => {
+    begin()
+    const value = Buffer.allocUnsafeSlow(valueBytes)
+    let piece = 0
+    for (const { checksum, bytes } of pieces.iterate(revision)) {
+      const from = piece * pieceBytes
+      const isWhole = bytes.length === Math.min(pieceBytes, valueBytes - from)
+      if (!isWhole || pieceChecksum(crc32(bytes, 0, bytes.length), revision, piece) !== checksum)
+        throw damagedMember(collection, key, `piece ${piece} of its value is not what was written`)
+      value.set(bytes, from)
+      piece++
+    }
+    if (piece !== Math.ceil(valueBytes / pieceBytes))
+      throw damagedMember(collection, key, `of its value only ${piece} pieces are there`)
+    return isText ? value.toString('utf8') : new Uint8Array(value.buffer)
+  }
+}
+
+type ReadTombstone = (collection: string, key: string) => Tombstone | null
+
+function tombstoneReader({ prepare, begin }: ReadConnection): ReadTombstone {
+  const tombstones = prepare<TombstoneRow, [string, string]>(oneTombstone)
+  return (collection, key) => {
+    begin()
+    const row = tombstones.get(collection, key)
+    if (row === null) return null
+    const { node, revision, cause, clock, checksum } = row
+    const texts = crcOfText(node ?? '', crcOfText(key, crcOfText(collection)))
+    const [collectionBytes, keyBytes] = [Buffer.byteLength(collection), Buffer.byteLength(key)]
+    if (tombstoneChecksum(texts, collectionBytes, keyBytes, revision, cause, clock) !== checksum)
+      throw damagedMember(collection, key, 'the checksum of its tombstone does not match')
+    return { key, revision, cause, clock, node: node ?? '' }
+  }
+}
+
+function existingTombstone(read: ReadTombstone, collection: string, key: string): Tombstone {
+  const tombstone = read(collection, key)
+  if (tombstone === null)
+    throw damagedMember(collection, key, 'the feed names its tombstone, which is missing')
+  return tombstone
+}
+
+function expiringRef(row: Joined<ExpiryRow>): ExpiringRef {
+  const { dueMs, dueCollection: collection, dueKey: key } = row
+  const texts = crcOfText(key, crcOfText(collection))
+  if (expiryChecksum(texts, Buffer.byteLength(collection), dueMs) !== row.dueChecksum)
+    throw damagedMember(collection, key, 'the checksum of its expiry does not match')
+  if (row.revision === null) throw damagedMember(collection, key, 'it is to expire, but it is missing')
+  verifyMemberRow(collection, row)
+  if (row.expiresAtMs !== dueMs) throw damagedMember(collection, key, 'it is to expire at another time')
+  return { collection, key, revision: row.revision, expiresAtMs: dueMs }
+}
+
+class SqlMemberCursor implements MemberRowCursor {
+  readonly #collection: string
+  readonly #direction: 1 | -1
+  readonly #rows: IterableIterator<MemberRow>
+  readonly #readValue: ReadValue
+  #row: MemberRow | null = null
+
+  constructor(range: TableRange, rows: IterableIterator<MemberRow>, readValue: ReadValue) {
+    this.#collection = range.collection
+    this.#direction = range.order === 'asc' ? 1 : -1
+    this.#rows = rows
+    this.#readValue = readValue
+  }
+
+  next(): boolean {
+    const { done, value: row } = this.#rows.next()
+    if (done) return false
+    verifyMemberRow(this.#collection, row)
+    if (this.#row !== null && compareKeys(this.#row.key, row.key) * this.#direction >= 0)
+      throw damagedMember(this.#collection, row.key, 'its row is out of order')
+    this.#row = row
+    return true
+  }
+
+  get key(): string {
+    return this.#row!.key
+  }
+
+  member(keysOnly: boolean): Member {
+    const row = this.#row!
+    return memberOfRow(row, keysOnly ? '' : valueOfRow(this.#readValue, this.#collection, row))
+  }
+
+  close(): void {
+    this.#rows.return?.()
+  }
+}
+
+class SqlFeedCursor implements FeedRowCursor {
+  readonly #rows: IterableIterator<Joined<FeedRow>>
+  readonly #readValue: ReadValue
+  readonly #readTombstone: ReadTombstone
+  #row: Joined<FeedRow> | null = null
+
+  constructor(rows: IterableIterator<Joined<FeedRow>>, readValue: ReadValue, readTombstone: ReadTombstone) {
+    this.#rows = rows
+    this.#readValue = readValue
+    this.#readTombstone = readTombstone
+  }
+
+  next(): boolean {
+    const { done, value: row } = this.#rows.next()
+    if (done) return false
+    const { feedRevision, collection, feedKey, cause } = row
+    const texts = crcOfText(feedKey, crcOfText(collection))
+    if (feedChecksum(texts, Buffer.byteLength(collection), feedRevision, cause) !== row.feedChecksum)
+      throw damagedMember(collection, feedKey, 'the checksum of its row in the feed does not match')
+    this.#row = row
+    return true
+  }
+
+  get revision(): number {
+    return this.#row!.feedRevision
+  }
+
+  get collection(): string {
+    return this.#row!.collection
+  }
+
+  get key(): string {
+    return this.#row!.feedKey
+  }
+
+  change(): Change {
+    const row = this.#row!
+    const { feedRevision, collection, feedKey, cause } = row
+    if (cause !== null) {
+      const tombstone = existingTombstone(this.#readTombstone, collection, feedKey)
+      if (tombstone.revision !== feedRevision || tombstone.cause !== cause)
+        throw damagedMember(collection, feedKey, 'its tombstone is not the one that the feed names')
+      return { type: cause, collection, tombstone }
+    }
+    if (row.revision === null)
+      throw damagedMember(collection, feedKey, 'the feed names it, but it is missing')
+    verifyMemberRow(collection, row)
+    if (row.revision !== feedRevision)
+      throw damagedMember(collection, feedKey, 'its revision is not the one that the feed names')
+    return { type: 'put', collection, member: memberOfRow(row, valueOfRow(this.#readValue, collection, row)) }
+  }
+
+  close(): void {
+    this.#rows.return?.()
+  }
+}

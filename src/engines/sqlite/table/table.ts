@@ -1,0 +1,186 @@
+import { Database } from 'bun:sqlite'
+import { formatRefusal } from './format.ts'
+import { collectionChecksum, metaChecksum } from './row-checksum.ts'
+import { applicationId, createSchema, tableFormat, writeMeta } from './schema.ts'
+import { checkTables } from './table-check.ts'
+import { isUpgradable, upgradeTables } from './upgrade.ts'
+
+/** Opens the file of the tables, and reads what the engine needs to know of it at the start. */
+
+export interface Meta {
+  /** 16 characters that no other store has; the log's segments carry them. */
+  readonly storeId: string
+  readonly nodeId: string
+  readonly flushedRevision: number
+  /** The largest clock stamp up to the applied revision. */
+  readonly clock: number
+  /** Revisions that were given out and lost with a part of the log, in order. */
+  readonly lostRevisions: readonly RevisionRange[]
+}
+
+/** From the first to the last, both included. */
+export interface RevisionRange {
+  readonly first: number
+  readonly last: number
+}
+
+/** A file that kvist cannot or must not open; the message says why in one line. */
+export class RefusedFile extends Error {}
+
+/** How long a statement waits for others to let go of the file. */
+const lockWaitMs = 10_000
+
+/** Of all statements on a connection, until it is said again. */
+export function waitForLocks(db: Database, ms = lockWaitMs): void {
+  db.run(`PRAGMA busy_timeout = ${ms}`)
+}
+
+/** Opens the file for writing, making it when it is not there. Throws RefusedFile, and then has not touched it. */
+export function openForWriting(path: string): Database {
+  let db: Database | undefined
+  try {
+    db = new Database(path, { create: true, readwrite: true })
+    waitForLocks(db)
+    const isNew = checkFile(db, path)
+    db.run('PRAGMA page_size = 8192')
+    db.run('PRAGMA journal_mode = WAL')
+    db.run('PRAGMA synchronous = FULL')
+    // The flusher checkpoints itself, after each batch.
+    db.run('PRAGMA wal_autocheckpoint = 0')
+    db.run('PRAGMA cache_size = -16000')
+    if (isNew) createSchema(db)
+    return db
+  } catch (error) {
+    db?.close()
+    throw refusal(path, error)
+  }
+}
+
+/** Refuses what is not kvist's, before anything is written; true for a file that nothing was written to yet. */
+function checkFile(db: Database, path: string): boolean {
+  const id = pragma(db, 'application_id')
+  const format = pragma(db, 'user_version')
+  if (id === 0 && format === 0 && tableCount(db) === 0) return true
+  if (id !== applicationId) throw new RefusedFile(`${path} is an SQLite file, but not one of kvist's`)
+  if (!isUpgradable(format)) {
+    const unread = formatRefusal(path, format, tableFormat)
+    if (unread !== null) throw new RefusedFile(unread)
+  }
+  return false
+}
+
+/** What to tell the operator of a file that SQLite could not open or read. */
+export function refusal(path: string, cause: unknown): RefusedFile {
+  if (cause instanceof RefusedFile) return cause
+  const code = sqliteCode(cause)
+  if (code.startsWith('SQLITE_NOTADB') || code.startsWith('SQLITE_CORRUPT')) {
+    return new RefusedFile(`${path} is damaged or not a kvist file: ${message(cause)}`, { cause })
+  }
+  return new RefusedFile(`cannot open ${path}: ${message(cause)}`, { cause })
+}
+
+/** SQLite's name of an error, or the system's; empty for others. */
+export function sqliteCode(error: unknown): string {
+  if (error instanceof RefusedFile) return sqliteCode(error.cause)
+  return error instanceof Error && 'code' in error ? String(error.code) : ''
+}
+
+function message(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
+
+function pragma(db: Database, name: string): number {
+  return Number(db.query(`PRAGMA ${name}`).values()[0]?.[0])
+}
+
+function tableCount(db: Database): number {
+  return Number(db.query('SELECT count(*) FROM sqlite_schema').values()[0]?.[0])
+}
+
+export interface Start {
+  readonly meta: Meta
+  readonly counts: Map<string, Counts>
+  /** The page where the b-tree of `members` begins; it stays that while the file is open. */
+  readonly membersRoot: number
+  /** What is wrong with the tables as a whole; null for nothing, undefined for a file too large to look through now. */
+  readonly damage: string | null | undefined
+}
+
+/** A larger file is checked beside the work, after the start: half a second for a million members. */
+const maxCheckedBytes = 256 * 1024 * 1024
+
+/** What the tables know when a store is opened; older files are upgraded before. Throws RefusedFile. */
+export function readStart(path: string, report: (line: string) => void = () => {}): Start {
+  using db = openForWriting(path)
+  try {
+    upgradeTables(db, report)
+    const meta = readMeta(db)
+    const isSmall = pragma(db, 'page_count') * pragma(db, 'page_size') <= maxCheckedBytes
+    const damage = isSmall ? checkTables(db) : undefined
+    return { meta, counts: readCounts(db), membersRoot: readMembersRoot(db), damage }
+  } catch (error) {
+    throw refusal(path, error)
+  }
+}
+
+/** Throws RefusedFile when they are not as they were written. */
+export function readMeta(db: Database): Meta {
+  const rows = db.query('SELECT name, value, checksum FROM meta').values() as [
+    string,
+    string | number,
+    number,
+  ][]
+  const values = new Map<string, string | number>()
+  for (const [name, value, checksum] of rows) {
+    if (metaChecksum(name, value) !== checksum) throw damagedFile(db, `its ${name} is not what was written`)
+    values.set(name, value)
+  }
+  const text = (name: string) => {
+    const value = values.get(name)
+    if (typeof value !== 'string') throw damagedFile(db, `its ${name} is missing`)
+    return value
+  }
+  const number = (name: string) => {
+    const value = values.get(name)
+    if (typeof value !== 'number') throw damagedFile(db, `its ${name} is missing`)
+    return value
+  }
+  return {
+    storeId: text('store_id'),
+    nodeId: text('node_id'),
+    flushedRevision: number('flushed_revision'),
+    clock: number('clock'),
+    lostRevisions: JSON.parse(String(values.get('lost_revisions') ?? '[]')) as RevisionRange[],
+  }
+}
+
+function damagedFile(db: Database, what: string): RefusedFile {
+  return new RefusedFile(`${db.filename} is damaged: ${what}`)
+}
+
+/** Notes that these revisions are lost, so that none of them is given out again. */
+export function noteLostRevisions(path: string, { first, last }: RevisionRange): void {
+  using db = openForWriting(path)
+  const known = readMeta(db).lostRevisions.filter((range) => range.last < first)
+  writeMeta(db, 'lost_revisions', JSON.stringify([...known, { first, last }]))
+}
+
+export interface Counts {
+  members: number
+  bytes: number
+}
+
+function readCounts(db: Database): Map<string, Counts> {
+  const rows = db.query('SELECT name, members, bytes, checksum FROM collections').values()
+  const counts = new Map<string, Counts>()
+  for (const [name, members, bytes, checksum] of rows as [string, number, number, number][]) {
+    if (collectionChecksum(name, members, bytes) !== checksum)
+      throw damagedFile(db, `what it counts of ${name} is not what was written`)
+    counts.set(name, { members, bytes })
+  }
+  return counts
+}
+
+function readMembersRoot(db: Database): number {
+  return Number(db.query("SELECT rootpage FROM sqlite_schema WHERE name = 'members'").values()[0]?.[0])
+}

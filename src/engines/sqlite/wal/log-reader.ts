@@ -1,0 +1,212 @@
+import { closeSync, fstatSync, openSync } from 'node:fs'
+import { formatRefusal } from '../table/format.ts'
+import {
+  frameAt,
+  frameHeaderBytes,
+  frameHeaderCrc,
+  headerAt,
+  logFormat,
+  magic,
+  saltBytes,
+  segmentHeaderBytes,
+} from './log.ts'
+import { newChunk, readFully, type SegmentInfo } from './log-files.ts'
+import { type Chunk, recordEnd, recordPlace } from './record.ts'
+
+/**
+ * Reads one segment: from a file at start, from memory in the flusher. It finds whole frames; what a broken one means is
+ * decided in recovery.ts, which sees all segments.
+ */
+export interface LoadedSegment extends SegmentInfo, Frames {
+  readonly chunk: Chunk
+  readonly firstRevision: number
+}
+
+/** Whole frames without a gap. */
+export interface Run {
+  readonly offset: number
+  end: number
+  frames: number
+  readonly firstRevision: number
+  lastRevision: number
+}
+
+/** A log that must not be opened; the message says why in one line. */
+export class RefusedLog extends Error {}
+
+export interface WholeHeader {
+  readonly is: 'whole'
+  readonly format: number
+  readonly number: number
+  readonly firstRevision: number
+}
+
+/** What a segment's file begins with. */
+export type Header =
+  | WholeHeader
+  /** Zeros: nothing of this use of the file reached the disk, so neither did a frame. */
+  | { readonly is: 'unused' }
+  | { readonly is: 'damaged' }
+
+/** The chunk of a segment's file. */
+export function loadChunk({ path }: SegmentInfo): Chunk {
+  const fd = openSync(path, 'r')
+  try {
+    const { size } = fstatSync(fd)
+    const chunk = newChunk(size)
+    readFully(fd, chunk.bytes, 0, size)
+    return chunk
+  } finally {
+    closeSync(fd)
+  }
+}
+
+/** Throws RefusedLog for a segment of another store, and of a format that this kvist does not read. */
+export function readHeader({ path }: SegmentInfo, { bytes, view }: Chunk, storeId: string): Header {
+  if (bytes.length < segmentHeaderBytes) return { is: 'unused' }
+  if (bytes.subarray(0, segmentHeaderBytes).every((byte) => byte === 0)) return { is: 'unused' }
+  if (bytes.toString('latin1', 0, magic.length) !== magic || !isHeaderWhole({ bytes, view })) {
+    return { is: 'damaged' }
+  }
+  const format = view.getUint32(headerAt.format, true)
+  const refusal = format === 2 ? null : formatRefusal(path, format, logFormat)
+  if (refusal !== null) throw new RefusedLog(refusal)
+  if (bytes.toString('latin1', headerAt.storeId, headerAt.storeId + 16) !== storeId) {
+    throw new RefusedLog(`${path} belongs to another store`)
+  }
+  return {
+    is: 'whole',
+    format,
+    number: view.getFloat64(headerAt.number, true),
+    firstRevision: view.getFloat64(headerAt.firstRevision, true),
+  }
+}
+
+function isHeaderWhole({ bytes, view }: Chunk): boolean {
+  const zeros = Buffer.alloc(4)
+  const before = Bun.hash.crc32(bytes.subarray(0, headerAt.crc))
+  const crc = Bun.hash.crc32(
+    bytes.subarray(headerAt.crc + 4, segmentHeaderBytes),
+    Bun.hash.crc32(zeros, before),
+  )
+  return crc === view.getUint32(headerAt.crc, true)
+}
+
+/** Reads the frames of a segment whose header is whole. */
+export function readSegment(info: SegmentInfo, chunk: Chunk, header: WholeHeader): LoadedSegment {
+  const { firstRevision, format } = header
+  const frames = format === 2 ? readFramesOfFormat2(chunk) : readFrames(chunk)
+  return { ...info, chunk, firstRevision, ...frames }
+}
+
+/** Reads a segment that is in memory as it was written. Throws an Error where it is not. */
+export function readSegmentInMemory(info: SegmentInfo, chunk: Chunk, storeId: string): LoadedSegment {
+  const header = readHeader(info, chunk, storeId)
+  if (header.is !== 'whole') throw new Error(`${info.path} has no header`)
+  return readSegment(info, chunk, header)
+}
+
+export interface Frames {
+  /** Offsets of the records of all whole frames, in order. */
+  readonly records: number[]
+  /** Whole frames that follow each other; more than one where something broken lies between. */
+  readonly runs: readonly Run[]
+  /** The largest synced end that a whole frame states: the segment was once on disk up to there. */
+  readonly syncedEnd: number
+  /** Bytes of a frame behind the last run that did not come to disk whole; 0 for none. */
+  readonly tornBytes: number
+}
+
+/** Reads the frames of a segment, whatever its header says of its beginning. */
+export function readFrames(chunk: Chunk): Frames {
+  const { bytes, view } = chunk
+  const salt = bytes.subarray(headerAt.salt, headerAt.salt + saltBytes)
+  const records: number[] = []
+  const runs: Run[] = []
+  let syncedEnd = 0
+  let offset = segmentHeaderBytes
+  let end = -1
+  while (offset !== -1) {
+    const frameEnd = endOfFrame(chunk, offset)
+    if (frameEnd === null) {
+      // What follows the first broken byte may be whole: it begins with the salt, which no client can guess.
+      offset = bytes.indexOf(salt, offset + 1)
+      continue
+    }
+    const firstRevision = view.getFloat64(offset + frameAt.firstRevision, true)
+    if (offset !== end) runs.push({ offset, end: offset, frames: 0, firstRevision, lastRevision: 0 })
+    const run = runs[runs.length - 1]!
+    for (let at = offset + frameHeaderBytes; at < frameEnd; at = recordEnd(chunk, at)) records.push(at)
+    run.lastRevision = recordPlace(chunk, records[records.length - 1]!)
+    run.frames++
+    run.end = frameEnd
+    syncedEnd = Math.max(syncedEnd, view.getUint32(offset + frameAt.syncedEnd, true))
+    end = frameEnd
+    offset = frameEnd
+  }
+  return { records, runs, syncedEnd, tornBytes: tornBytes(chunk, runs.at(-1)?.end ?? segmentHeaderBytes) }
+}
+
+/** Where the frame at an offset ends; null when there is no whole frame of this use of the file. */
+function endOfFrame(chunk: Chunk, offset: number): number | null {
+  const { bytes, view } = chunk
+  const records = offset + frameHeaderBytes
+  if (records >= bytes.length || !hasSalt(chunk, offset)) return null
+  if (frameHeaderCrc(chunk, offset) !== view.getUint32(offset + frameAt.headerCrc, true)) return null
+  const end = records + view.getUint32(offset + frameAt.length, true)
+  if (end > bytes.length || end === records) return null
+  return Bun.hash.crc32(bytes.subarray(records, end)) === view.getUint32(offset + frameAt.crc, true)
+    ? end
+    : null
+}
+
+function hasSalt({ view }: Chunk, offset: number): boolean {
+  return (
+    view.getUint32(offset, true) === view.getUint32(headerAt.salt, true) &&
+    view.getUint32(offset + 4, true) === view.getUint32(headerAt.salt + 4, true)
+  )
+}
+
+/** Bits in which a salt may differ from the segment's, and yet be taken for it; of another salt half of 64 would. */
+const maxSaltFaults = 8
+
+/** What a write that did not finish left behind, as far as it can be told from an older use of the file. */
+function tornBytes(chunk: Chunk, offset: number): number {
+  const { bytes, view } = chunk
+  if (offset + frameHeaderBytes > bytes.length || saltFaults(chunk, offset) > maxSaltFaults) return 0
+  const stated = frameHeaderBytes + view.getUint32(offset + frameAt.length, true)
+  return Math.min(stated, bytes.length - offset)
+}
+
+function saltFaults({ bytes }: Chunk, offset: number): number {
+  let faults = 0
+  for (let i = 0; i < saltBytes; i++) {
+    for (let bits = bytes[offset + i]! ^ bytes[headerAt.salt + i]!; bits !== 0; bits &= bits - 1) faults++
+  }
+  return faults
+}
+
+/** Reads up to the first frame that is not whole. */
+function readFramesOfFormat2(chunk: Chunk): Frames {
+  const { bytes, view } = chunk
+  const headerBytes = 8
+  const records: number[] = []
+  let end = segmentHeaderBytes
+  let crc = view.getUint32(headerAt.crc, true)
+  let frames = 0
+  while (end + headerBytes <= bytes.length) {
+    const from = end + headerBytes
+    const length = view.getUint32(end, true)
+    if (length === 0 || from + length > bytes.length) break
+    crc = Bun.hash.crc32(bytes.subarray(from, from + length), crc)
+    if (crc !== view.getUint32(end + 4, true)) break
+    for (let at = from; at < from + length; at = recordEnd(chunk, at)) records.push(at)
+    end = from + length
+    frames++
+  }
+  if (frames === 0) return { records, runs: [], syncedEnd: 0, tornBytes: 0 }
+  const firstRevision = recordPlace(chunk, records[0]!)
+  const lastRevision = recordPlace(chunk, records[records.length - 1]!)
+  const run = { offset: segmentHeaderBytes, end, frames, firstRevision, lastRevision }
+  return { records, runs: [run], syncedEnd: 0, tornBytes: 0 }
+}

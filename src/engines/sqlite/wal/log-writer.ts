@@ -1,0 +1,211 @@
+import { closeSync, rmSync } from 'node:fs'
+import { type Distribution, observe } from '../../../core/distribution.ts'
+import { KvistError } from '../../../core/errors.ts'
+import type { FolderGuard } from '../data-folder.ts'
+import type { Flusher } from '../flush/flusher.ts'
+import { type Memtable, memtable } from '../memtable/memtable.ts'
+import type { Overlay } from '../overlay.ts'
+import {
+  acceptFrame,
+  createSegment,
+  cutFrame,
+  type Segment,
+  segmentHeaderBytes,
+  syncSegment,
+  writeFrame,
+} from './log.ts'
+import { newChunk } from './log-files.ts'
+
+/**
+ * The end of the log that is being written: one active segment, rotated when it is full or old, and the syncs that
+ * relaxed commits still owe. Two invariants:
+ *
+ * - A frame counts only once `appendFrame` has resolved; after a failure its segment takes no further frame, so the
+ *   next segment begins with the revision that failed.
+ * - Nothing is written to a segment before everything in the segments before it is on disk.
+ */
+export interface LogWriter {
+  readonly options: LogWriterOptions
+  active: ActiveSegment | null
+  lastSegment: number
+  /** Rotated segments that may have frames that are not on disk, the oldest first; their files are open. */
+  readonly unsynced: Segment[]
+  /** The last run of `syncRelaxed`. */
+  syncing: Promise<void>
+}
+
+export interface LogWriterOptions {
+  readonly dir: string
+  readonly folder: FolderGuard
+  readonly storeId: string
+  readonly segmentBytes: number
+  readonly overlay: Overlay
+  readonly flusher: Flusher
+  readonly lastSegment: number
+  readonly syncSeconds: Distribution
+}
+
+export interface ActiveSegment {
+  readonly segment: Segment
+  readonly memtable: Memtable
+  readonly openedAtMs: number
+}
+
+/** Segments that may be in memory at once, the active one included. With their keys that is some 190 MB. */
+export const maxSegments = 7
+const maxSegmentRecords = 250_000
+const maxRoomWaitMs = 30_000
+/** A segment that is written to all the time is rotated after this. */
+const maxSegmentAgeMs = 10_000
+
+export function openLogWriter(options: LogWriterOptions): LogWriter {
+  return {
+    options,
+    active: null,
+    lastSegment: options.lastSegment,
+    unsynced: [],
+    syncing: Promise.resolve(),
+  }
+}
+
+/** The active segment with room for this many bytes, rotated before if need be. Writers wait here for the flusher. */
+export async function segmentWithRoom(
+  log: LogWriter,
+  bytes: number,
+  lastRevision: number,
+): Promise<ActiveSegment> {
+  if (log.active !== null && isFull(log.active, bytes)) rotate(log, lastRevision)
+  if (log.active === null) {
+    await roomForSegment(log.options.flusher)
+    if (log.unsynced.length > 0) await syncRelaxed(log)
+    log.active = await openSegment(log, bytes, lastRevision)
+    log.options.overlay.tables.push(log.active.memtable)
+  }
+  return log.active
+}
+
+function isFull({ segment, memtable, openedAtMs }: ActiveSegment, bytes: number): boolean {
+  if (segment.end + bytes > segment.chunk.bytes.length) return true
+  if (memtable.offsets.length === 0) return false
+  return memtable.offsets.length >= maxSegmentRecords || Date.now() - openedAtMs > maxSegmentAgeMs
+}
+
+async function roomForSegment(flusher: Flusher): Promise<void> {
+  const giveUpAtMs = Date.now() + maxRoomWaitMs
+  while (flusher.waiting() >= maxSegments) {
+    const failure = flusher.failure()
+    if (failure !== null) throw failure
+    if (Date.now() > giveUpAtMs) throw busy(flusher.waiting())
+    await Promise.race([flusher.progress(), Bun.sleep(1000)])
+  }
+}
+
+function busy(segmentsWaiting: number): KvistError {
+  const waitedSeconds = maxRoomWaitMs / 1000
+  return new KvistError(
+    'busy',
+    `writes come faster than the flusher moves them from the log to the tables: ${segmentsWaiting} segments of the log wait for it, and none was done in ${waitedSeconds} s`,
+    { segments_waiting: segmentsWaiting, limit_segments: maxSegments, waited_seconds: waitedSeconds },
+  )
+}
+
+async function openSegment(log: LogWriter, bytes: number, lastRevision: number): Promise<ActiveSegment> {
+  const { dir, folder, storeId, segmentBytes, flusher } = log.options
+  folder.check()
+  const size = Math.max(segmentBytes, segmentHeaderBytes + bytes)
+  const isStandard = size === segmentBytes
+  const recycled = isStandard ? await flusher.reuse() : { chunk: null, path: null }
+  const chunk = recycled.chunk ?? newChunk(size)
+  const segment = await createSegment(
+    dir,
+    log.lastSegment + 1,
+    lastRevision + 1,
+    storeId,
+    chunk,
+    recycled.path,
+  )
+  log.lastSegment++
+  if (isStandard) flusher.makeAhead()
+  return { segment, memtable: memtable(chunk), openedAtMs: Date.now() }
+}
+
+/**
+ * Writes the records that are staged in the active segment as one frame, and syncs it when a commit of it is to be
+ * durable. When that fails the frame is undone and the segment rotated.
+ */
+export async function appendFrame(
+  log: LogWriter,
+  { segment }: ActiveSegment,
+  recordsEnd: number,
+  isDurable: boolean,
+  lastRevision: number,
+): Promise<void> {
+  try {
+    writeFrame(segment, recordsEnd, lastRevision + 1)
+    if (isDurable) await timedSync(log, segment, recordsEnd)
+    log.options.folder.check()
+    acceptFrame(segment, recordsEnd)
+  } catch (error) {
+    cutFrame(segment)
+    rotate(log, lastRevision)
+    throw error
+  }
+}
+
+async function timedSync(log: LogWriter, segment: Segment, end: number): Promise<void> {
+  const startedMs = performance.now()
+  await syncSegment(segment, end)
+  observe(log.options.syncSeconds, (performance.now() - startedMs) / 1000)
+}
+
+/** Closes the active segment for writing and queues it for the flusher; one without records is removed. */
+export function rotate(log: LogWriter, lastRevision: number): void {
+  if (log.active === null) return
+  const { overlay, flusher } = log.options
+  const { segment, memtable } = log.active
+  log.active = null
+  const { number, path } = segment
+  if (memtable.offsets.length === 0) {
+    overlay.tables.splice(overlay.tables.indexOf(memtable), 1)
+    closeSync(segment.fd)
+    rmSync(path, { force: true })
+    return
+  }
+  log.unsynced.push(segment)
+  syncRelaxed(log).catch(() => {})
+  const onFlushed = () => {
+    segment.isFlushed = true
+  }
+  flusher.add({ number, path, lastRevision, memtable, onFlushed })
+}
+
+/**
+ * Syncs what relaxed commits left to be synced, the oldest segment first; then closes those that are rotated. Rejects
+ * when a sync fails; the next call tries again.
+ */
+export function syncRelaxed(log: LogWriter): Promise<void> {
+  log.syncing = log.syncing.catch(() => {}).then(() => syncInOrder(log))
+  return log.syncing
+}
+
+async function syncInOrder(log: LogWriter): Promise<void> {
+  while (log.unsynced.length > 0) {
+    const segment = log.unsynced[0]!
+    if (isBehind(segment)) await timedSync(log, segment, segment.end)
+    log.unsynced.shift()
+    closeSync(segment.fd)
+  }
+  const active = log.active?.segment
+  if (active !== undefined && isBehind(active)) await timedSync(log, active, active.end)
+}
+
+function isBehind({ syncedEnd, end, isFlushed }: Segment): boolean {
+  return syncedEnd < end && !isFlushed
+}
+
+/** Rotates, tries once more to sync what is left, and closes the files. */
+export async function closeLog(log: LogWriter, lastRevision: number): Promise<void> {
+  rotate(log, lastRevision)
+  await syncRelaxed(log).catch(() => {})
+  for (const segment of log.unsynced.splice(0)) closeSync(segment.fd)
+}

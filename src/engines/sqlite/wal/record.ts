@@ -1,0 +1,342 @@
+import { jsonContentType, type Member, type MemberHead, type Tombstone } from '../../../core/member.ts'
+
+/**
+ * One write as it stands in the log, and in memory until the table has it.
+ *
+ *     offset  size  what
+ *          0     1  kind: 1 put, 2 delete, 3 expire, 4 renew: a put that leaves the member its revision
+ *          1     1  form of the value: 0 JSON in ASCII, 1 JSON, 2 bytes
+ *          2     1  bytes of the collection's name
+ *          3     1  bytes of the node's name
+ *          4     2  bytes of the key
+ *          6     2  bytes of the content type; 0 for application/json
+ *          8     4  bytes of the value
+ *         12     4  bytes of key and value that it took the place of, -1 for none: what the counts of the
+ *                   collection need to follow
+ *         16     8  place in the log; the revision is the same, but for a renewal
+ *         24     8  created, milliseconds
+ *         32     8  clock stamp
+ *         40     8  expires, milliseconds; infinity for never
+ *         48     8  flags
+ *         56     8  revision of the member that it took the place of, 0 for none
+ *         64     8  expiry of that member, as above
+ *         72        collection, key, content type, node, value
+ *
+ * Numbers are little-endian; those of 8 bytes are doubles that hold integers.
+ */
+const headerBytes = 72
+
+const kindCodes = { put: 1, delete: 2, expire: 3 } as const
+const renewCode = 4
+export type RecordKind = keyof typeof kindCodes
+const kinds: readonly RecordKind[] = ['put', 'delete', 'expire', 'put']
+
+const jsonAsciiForm = 0
+const jsonForm = 1
+const bytesForm = 2
+
+/** What a record says, ready to be written; strings come with the bytes they take. */
+export interface RecordFields {
+  readonly kind: RecordKind | 'renew'
+  readonly collection: string
+  readonly key: string
+  readonly value: string | Uint8Array
+  readonly contentType: string
+  readonly node: string
+  readonly flags: number
+  readonly place: number
+  readonly createdAtMs: number
+  readonly clock: number
+  readonly expiresAtMs: number | null
+  /** What it takes the place of. */
+  readonly replaced: ExistingVersion | null
+}
+
+/** What a write needs to know of the member that it may replace. */
+export interface ExistingVersion {
+  readonly revision: number
+  readonly createdAtMs: number
+  readonly expiresAtMs: number | null
+  /** Of key and value. */
+  readonly bytes: number
+}
+
+/** A stretch of log in memory: the same bytes as in the file. */
+export interface Chunk {
+  readonly bytes: Buffer
+  readonly view: DataView
+}
+
+export function chunkOf(bytes: Buffer): Chunk {
+  return { bytes, view: new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength) }
+}
+
+/** Room that a record may take at most: measuring short text costs more than leaving three bytes a character. */
+export function recordRoom(
+  collection: string,
+  key: string,
+  contentType: string,
+  node: string,
+  value: string | Uint8Array,
+): number {
+  const text = collection.length + key.length + contentType.length + node.length
+  if (typeof value !== 'string') return headerBytes + 3 * text + value.length
+  return headerBytes + 3 * text + (value.length < 4096 ? 3 * value.length : Buffer.byteLength(value))
+}
+
+/** Writes a record at an offset with room for it, and returns where it ends. */
+export function encodeRecord(chunk: Chunk, at: number, record: RecordFields): number {
+  const { bytes, view } = chunk
+  const { value, replaced } = record
+  const contentType = record.contentType === jsonContentType ? '' : record.contentType
+  let end = at + headerBytes
+
+  const collectionBytes = bytes.write(record.collection, end)
+  end += collectionBytes
+  const keyBytes = bytes.write(record.key, end)
+  end += keyBytes
+  const contentTypeBytes = contentType === '' ? 0 : bytes.write(contentType, end)
+  end += contentTypeBytes
+  const nodeBytes = record.node === '' ? 0 : bytes.write(record.node, end)
+  end += nodeBytes
+  let form = bytesForm
+  let valueBytes = value.length
+  if (typeof value === 'string') {
+    valueBytes = bytes.write(value, end)
+    form = valueBytes === value.length ? jsonAsciiForm : jsonForm
+  } else {
+    bytes.set(value, end)
+  }
+
+  view.setUint8(at, record.kind === 'renew' ? renewCode : kindCodes[record.kind])
+  view.setUint8(at + 1, form)
+  view.setUint8(at + 2, collectionBytes)
+  view.setUint8(at + 3, nodeBytes)
+  view.setUint16(at + 4, keyBytes, true)
+  view.setUint16(at + 6, contentTypeBytes, true)
+  view.setUint32(at + 8, valueBytes, true)
+  view.setInt32(at + 12, replaced === null ? -1 : replaced.bytes, true)
+  view.setFloat64(at + 16, record.place, true)
+  view.setFloat64(at + 24, record.createdAtMs, true)
+  view.setFloat64(at + 32, record.clock, true)
+  view.setFloat64(at + 40, record.expiresAtMs ?? Number.POSITIVE_INFINITY, true)
+  view.setFloat64(at + 48, record.flags, true)
+  view.setFloat64(at + 56, replaced === null ? 0 : replaced.revision, true)
+  view.setFloat64(at + 64, replaced?.expiresAtMs ?? Number.POSITIVE_INFINITY, true)
+  return end + valueBytes
+}
+
+/**
+ * Where the texts of a record lie: collection and key from `start` to `namesEnd`, content type and node up to
+ * `valueStart`, and the value from there to the end of the record.
+ */
+export interface RecordTexts {
+  start: number
+  namesEnd: number
+  valueStart: number
+  end: number
+}
+
+export function recordTexts({ view }: Chunk, at: number, into: RecordTexts): RecordTexts {
+  into.start = at + headerBytes
+  into.namesEnd = into.start + view.getUint8(at + 2) + view.getUint16(at + 4, true)
+  into.valueStart = into.namesEnd + view.getUint16(at + 6, true) + view.getUint8(at + 3)
+  into.end = into.valueStart + view.getUint32(at + 8, true)
+  return into
+}
+
+export function recordCollectionBytes({ view }: Chunk, at: number): number {
+  return view.getUint8(at + 2)
+}
+
+export function recordContentTypeBytes({ view }: Chunk, at: number): number {
+  return view.getUint16(at + 6, true)
+}
+
+export function recordNodeBytes({ view }: Chunk, at: number): number {
+  return view.getUint8(at + 3)
+}
+
+/** Whether the value is JSON, kept as text. */
+export function recordIsText({ view }: Chunk, at: number): boolean {
+  return view.getUint8(at + 1) !== bytesForm
+}
+
+/** The end of the record at an offset: where the next one begins. */
+export function recordEnd({ view }: Chunk, at: number): number {
+  return valueStart(view, at) + view.getUint32(at + 8, true)
+}
+
+function collectionEnd(view: DataView, at: number): number {
+  return at + headerBytes + view.getUint8(at + 2)
+}
+
+function keyEnd(view: DataView, at: number): number {
+  return collectionEnd(view, at) + view.getUint16(at + 4, true)
+}
+
+function valueStart(view: DataView, at: number): number {
+  return keyEnd(view, at) + view.getUint16(at + 6, true) + view.getUint8(at + 3)
+}
+
+export function recordKind({ view }: Chunk, at: number): RecordKind {
+  return kinds[view.getUint8(at) - 1]!
+}
+
+/** Most records have the collection of the one that was looked at before, and get its very string. */
+export function recordCollection(chunk: Chunk, at: number): string {
+  const start = at + headerBytes
+  const end = collectionEnd(chunk.view, at)
+  if (isText(chunk.bytes, start, end, lastCollection)) return lastCollection
+  const name = chunk.bytes.toString('utf8', start, end)
+  // Only of ASCII are characters what bytes are.
+  if (name.length === end - start) lastCollection = name
+  return name
+}
+
+let lastCollection = ''
+
+/** Whether the bytes are these characters, each of a byte. */
+function isText(bytes: Buffer, start: number, end: number, text: string): boolean {
+  if (end - start !== text.length) return false
+  for (let i = 0; i < text.length; i++) if (bytes[start + i] !== text.charCodeAt(i)) return false
+  return true
+}
+
+export function recordKey({ bytes, view }: Chunk, at: number): string {
+  return bytes.toString('utf8', collectionEnd(view, at), keyEnd(view, at))
+}
+
+/** Whether a record is of this member; the key comes as a string of its bytes. */
+export function isRecordOf(chunk: Chunk, at: number, collection: string, sortedKey: string): boolean {
+  const { bytes, view } = chunk
+  const from = collectionEnd(view, at)
+  if (!isText(bytes, from, keyEnd(view, at), sortedKey)) return false
+  // Collections are few: characters are compared one by one only when all of them are ASCII.
+  const start = at + headerBytes
+  if (from - start !== collection.length) return recordCollection(chunk, at) === collection
+  return isText(bytes, start, from, collection)
+}
+
+export function recordKeyBytes({ view }: Chunk, at: number): number {
+  return view.getUint16(at + 4, true)
+}
+
+/** A byte of the key; the caller knows that there are so many. */
+export function recordKeyByte({ bytes, view }: Chunk, at: number, index: number): number {
+  return bytes[at + headerBytes + view.getUint8(at + 2) + index]!
+}
+
+/** Compares the keys of two records as keys are ordered. */
+export function compareRecordKeys(a: Chunk, aAt: number, b: Chunk, bAt: number): number {
+  return a.bytes.compare(
+    b.bytes,
+    collectionEnd(b.view, bAt),
+    keyEnd(b.view, bAt),
+    collectionEnd(a.view, aAt),
+    keyEnd(a.view, aAt),
+  )
+}
+
+/** Where a record stands in the order of the log. */
+export function recordPlace({ view }: Chunk, at: number): number {
+  return view.getFloat64(at + 16, true)
+}
+
+/** The revision of the member or tombstone that a record says. */
+export function recordRevision({ view }: Chunk, at: number): number {
+  return view.getFloat64(view.getUint8(at) === renewCode ? at + 56 : at + 16, true)
+}
+
+export function recordCreatedAtMs({ view }: Chunk, at: number): number {
+  return view.getFloat64(at + 24, true)
+}
+
+export function recordClock({ view }: Chunk, at: number): number {
+  return view.getFloat64(at + 32, true)
+}
+
+export function recordExpiresAtMs({ view }: Chunk, at: number): number | null {
+  return timeAt(view, at + 40)
+}
+
+/** The revision of the member that a record took the place of; 0 when there was none. */
+export function recordReplacedRevision({ view }: Chunk, at: number): number {
+  return view.getFloat64(at + 56, true)
+}
+
+/** The expiry of the member that a record took the place of. */
+export function recordReplacedExpiresAtMs({ view }: Chunk, at: number): number | null {
+  return timeAt(view, at + 64)
+}
+
+function timeAt(view: DataView, at: number): number | null {
+  const timeMs = view.getFloat64(at, true)
+  return timeMs === Number.POSITIVE_INFINITY ? null : timeMs
+}
+
+export function recordReplacedBytes({ view }: Chunk, at: number): number {
+  return view.getInt32(at + 12, true)
+}
+
+/** Bytes of key and value, as they count for the collection. */
+export function recordBytes({ view }: Chunk, at: number): number {
+  return view.getUint16(at + 4, true) + view.getUint32(at + 8, true)
+}
+
+function recordValue({ bytes, view }: Chunk, at: number): string | Uint8Array {
+  const start = valueStart(view, at)
+  const end = start + view.getUint32(at + 8, true)
+  const form = view.getUint8(at + 1)
+  if (form === jsonAsciiForm) return bytes.toString('latin1', start, end)
+  if (form === jsonForm) return bytes.toString('utf8', start, end)
+  // A copy: the chunk is used again when the table has caught up.
+  return Uint8Array.prototype.slice.call(bytes, start, end)
+}
+
+/** The node that wrote it; empty for this one. */
+export function recordNode({ bytes, view }: Chunk, at: number): string {
+  const length = view.getUint8(at + 3)
+  if (length === 0) return ''
+  const end = valueStart(view, at)
+  return bytes.toString('utf8', end - length, end)
+}
+
+function recordContentType({ bytes, view }: Chunk, at: number): string {
+  const length = view.getUint16(at + 6, true)
+  if (length === 0) return jsonContentType
+  const start = keyEnd(view, at)
+  return bytes.toString('utf8', start, start + length)
+}
+
+/** The member that a put record says; its key is what the caller looked it up by. */
+export function recordMember(chunk: Chunk, at: number, key: string, keysOnly = false): Member {
+  return {
+    key,
+    value: keysOnly ? '' : recordValue(chunk, at),
+    revision: recordRevision(chunk, at),
+    createdAtMs: recordCreatedAtMs(chunk, at),
+    clock: recordClock(chunk, at),
+    node: recordNode(chunk, at),
+    expiresAtMs: recordExpiresAtMs(chunk, at),
+    contentType: recordContentType(chunk, at),
+    flags: chunk.view.getFloat64(at + 48, true),
+  }
+}
+
+/** The member of a put, without its value. */
+export function recordHead(chunk: Chunk, at: number, key: string): MemberHead {
+  const { value: _, ...head } = recordMember(chunk, at, key, true)
+  return { ...head, valueBytes: recordBytes(chunk, at) - recordKeyBytes(chunk, at) }
+}
+
+/** The tombstone that a delete or expire record says. */
+export function recordTombstone(chunk: Chunk, at: number, key: string): Tombstone {
+  return {
+    key,
+    revision: recordRevision(chunk, at),
+    cause: recordKind(chunk, at) === 'expire' ? 'expire' : 'delete',
+    clock: recordClock(chunk, at),
+    node: recordNode(chunk, at),
+  }
+}
