@@ -11,7 +11,7 @@ import {
   time,
   wholeNumber,
 } from './checks.ts'
-import type { ImportItem, ImportSummary, Stored } from './types.ts'
+import type { ImportItem, ImportSummary, Member } from './types.ts'
 import { valueMembers } from './values.ts'
 
 /**
@@ -61,7 +61,7 @@ const iterable: Rule = (given) =>
     : 'an array or another iterable'
 
 /** What a list shows beside what is stored; it is passed over, so that a listed member can be given back as it is. */
-type Ignored = Omit<Stored, keyof ImportItem<unknown>>
+type Ignored = Omit<Member<unknown>, keyof ImportItem<unknown>>
 
 const itemRules: Rules<ImportItem<unknown> & Ignored> = {
   key: text, // a bad key is a failure that the summary names
@@ -73,6 +73,7 @@ const itemRules: Rules<ImportItem<unknown> & Ignored> = {
   revision: anything,
   created_at: anything,
   updated_at: anything,
+  origin: anything,
 }
 
 /** The line of an item, which is the one of this number, from 1. */

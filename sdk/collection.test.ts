@@ -133,7 +133,12 @@ test('bytes are bytes, in get, list, export, changes and watch', async () => {
   })
 
   const copy = newCollection<Uint8Array>()
-  expect(await copy.import(listed)).toEqual({ stored: 2, failed: [] })
+  const whole = await all(pictures.list({ include: 'all' }))
+  expect(whole[1]).toMatchObject({
+    flags: 0,
+    origin: { node: expect.any(String), clock: expect.any(Number) },
+  })
+  for (const members of [listed, whole]) expect(await copy.import(members)).toEqual({ stored: 2, failed: [] })
   expect(await copy.get('typed')).toMatchObject({ value: bytes.subarray(1), content_type: 'image/png' })
   expect(await copy.import([{ key: 'untyped', value: bytes }])).toEqual({ stored: 1, failed: [] })
   expect(await copy.get('untyped')).toMatchObject({ value: bytes, content_type: 'application/octet-stream' })
