@@ -90,7 +90,7 @@ test('get --json has the metadata, and the value as it was stored', async () => 
   )
   const line = await printed(['get', '-c', collection, 'k', '--json'])
   expect(line).toContain('"value":[1.0]')
-  expect(JSON.parse(line)).toEqual({ ...stored, value: [1] })
+  expect(JSON.parse(line)).toEqual({ ...stored, value: [1], flags: 0, origin: expect.any(Object) })
   const livesMs = Date.parse(stored.expires_at) - Date.parse(stored.updated_at)
   expect(Math.abs(livesMs - 900_000)).toBeLessThan(1000)
 })

@@ -74,7 +74,7 @@ test.each(Object.entries(tooLarge))(
         const response = await fetch(url, { method, body, headers: { 'content-type': type } })
         expect(`${response.status} ${await response.text()}`).toMatch(/^413 .*bytes/)
       }
-      expect(await (await fetch(`${server.url}/v1`)).json()).toEqual({ collections: [] })
+      expect(await (await fetch(`${server.url}/v1`)).json()).toEqual({ collections: [], next: null })
     } finally {
       await server.remove()
     }
