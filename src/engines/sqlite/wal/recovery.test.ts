@@ -111,7 +111,9 @@ async function openedState(dir: string, accepted: string | null = null) {
   if ('refusal' in opened) throw new Error(opened.refusal)
   const { engine, lines } = opened
   try {
-    return { values: await valuesOf(engine), lines, revision: Number(engine.head()) }
+    // Copies of a folder have the modes that the one who copies gives them, and the engine says that it changed those.
+    const said = lines.filter((line) => !line.includes('was open to other users'))
+    return { values: await valuesOf(engine), lines: said, revision: Number(engine.head()) }
   } finally {
     await engine.close()
   }
