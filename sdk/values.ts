@@ -67,19 +67,20 @@ export function valueMembers(value: unknown, contentType: string | undefined, na
   return `${typeMember}"value_base64":"${toBase64(bytes)}"`
 }
 
-/** A member as the API shows it: with a value, a value in base64, or neither. */
+/** A member as the API shows it: with a value, a text, a value in base64, or none of them. */
 interface ShownMember {
   readonly key: string
   readonly value?: unknown
+  readonly value_text?: string
   readonly value_base64?: string
 }
 
 /** A member as callers have it. The shape of the rest is the API's promise. */
 export function revive<T, Revived>(member: ShownMember, parse: Parse<T> | null): Revived {
-  const { value_base64, ...others } = member
-  const isBytes = value_base64 !== undefined
+  const { value_text, value_base64, ...others } = member
+  const isBytes = value_text !== undefined || value_base64 !== undefined
   if (!isBytes && (parse === null || !('value' in member))) return member as Revived
-  const value = isBytes ? fromBase64(value_base64) : member.value
+  const value = isBytes ? shownBytes(value_text, value_base64) : member.value
   return { ...others, value: parseValue(member.key, value, parse) } as Revived
 }
 
@@ -91,6 +92,11 @@ export function parseValue<T>(key: string, value: unknown, parse: Parse<T> | nul
   } catch (cause) {
     throw new KvistValueError(key, cause)
   }
+}
+
+/** Of a list as `get` gives them, whichever way they came. */
+function shownBytes(text: string | undefined, base64 = ''): Uint8Array {
+  return text === undefined ? fromBase64(base64) : new TextEncoder().encode(text)
 }
 
 function fromBase64(text: string): Uint8Array {

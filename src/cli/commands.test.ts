@@ -75,10 +75,10 @@ test('a value can come from standard input, JSON, text or bytes', async () => {
   expect(await printed(['get', '-c', collection, 'text'])).toBe('"two\\nlines\\n"')
   expect((await kvist(['get', '-c', collection, 'bytes'])).stdout).toEqual(Buffer.from(bytes))
   expect(await printed(['list', '-c', collection, '--include', 'values'])).toBe(
-    'bytes\tAP8KDYA=\njson\t{"a":1}\ntext\t"two\\nlines\\n"\ntyped\tMTIz\n',
+    'bytes\tAP8KDYA=\njson\t{"a":1}\ntext\t"two\\nlines\\n"\ntyped\t"123"\n',
   )
   expect(JSON.parse(await printed(['get', '-c', collection, 'typed', '--json']))).toMatchObject({
-    value_base64: 'MTIz',
+    value_text: '123',
     content_type: 'text/plain',
   })
 })

@@ -6,6 +6,7 @@ import { command } from './command.ts'
 import { collectionOption, connect, connectionOptions, jsonOption, selectionOptions } from './connection.ts'
 import { parseExactly } from './exact-json.ts'
 import { printLines, tableLines } from './output.ts'
+import { shownValue } from './watch-lines.ts'
 
 type Include = 'keys' | 'values' | 'all'
 
@@ -97,6 +98,7 @@ async function printMembers(collection: Collection<unknown>, selection: ListOpti
 type Shown = Partial<Stored> & {
   readonly key: string
   readonly value?: unknown
+  readonly value_text?: string
   readonly value_base64?: string
 }
 
@@ -109,5 +111,5 @@ const metadataColumns: Record<string, Column> = {
   TYPE: ({ content_type }) => content_type ?? '',
 }
 const valueColumn: Record<string, Column> = {
-  VALUE: ({ value, value_base64 }) => value_base64 ?? JSON.stringify(value),
+  VALUE: shownValue,
 }

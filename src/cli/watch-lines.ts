@@ -28,7 +28,7 @@ export function columnLines(hasCollections: boolean): WatchLines {
     line({ type, json }) {
       if (type === 'reset') return row(['-', type])
       const { revision, collection, key, ...rest }: ExactChange = parseExactly(json)
-      const value = type === 'put' ? [rest.value_base64 ?? JSON.stringify(rest.value)] : []
+      const value = type === 'put' ? [shownValue(rest)] : []
       return row([JSON.stringify(revision), type, ...(hasCollections ? [collection] : []), key, ...value])
     },
   }
@@ -41,7 +41,17 @@ export interface ExactChange {
   readonly collection: string
   readonly key: string
   readonly value?: unknown
+  readonly value_text?: string
   readonly value_base64?: string
+}
+
+/** A value in a column: text in quotes, so that its line breaks do not break the line. */
+export function shownValue({
+  value,
+  value_text,
+  value_base64,
+}: Pick<ExactChange, 'value' | 'value_text' | 'value_base64'>): string {
+  return value_base64 ?? JSON.stringify(value_text ?? value)
 }
 
 /** Whether the server can be reached, which is printed when it changes. */

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { eventStream, isNdjson, ndjsonTypes, negotiation, parseWeighted } from './media-types.ts'
+import { eventStream, isNdjson, isTextType, ndjsonTypes, negotiation, parseWeighted } from './media-types.ts'
 
 test.each([
   ['', []],
@@ -98,4 +98,31 @@ test.each(['application/x-ndjson', 'Application/NDJSON', ' application/jsonl ;ch
 
 test.each([null, '', 'application/json', 'application/ndjsonx', 'text/x-ndjson'])('%j is none', (type) => {
   expect(isNdjson(type)).toBe(false)
+})
+
+test.each([
+  'text/plain',
+  'TEXT/HTML; charset=UTF-8',
+  'text/markdown;charset="utf-8"',
+  'text/css; charset=us-ascii',
+  'text/csv; header=present',
+  'application/xml',
+  'image/svg+xml',
+  'application/a+yaml; x=1',
+  'application/javascript',
+  'application/x-www-form-urlencoded',
+])('%s is text', (type) => {
+  for (let i = 0; i < 2; i++) expect(isTextType(type)).toBe(true)
+})
+
+test.each([
+  'application/octet-stream',
+  'image/png',
+  'text/plain; charset=latin1',
+  'text/plain;charset=UTF-16LE',
+  'application/textual',
+  'application/xmlish',
+  'x/text',
+])('%s is not', (type) => {
+  for (let i = 0; i < 2; i++) expect(isTextType(type)).toBe(false)
 })

@@ -19,6 +19,45 @@ export function essence(contentType: string): string {
   return contentType.split(';', 1)[0]!.trim().toLowerCase()
 }
 
+/** Types beside `text/*` and `+xml` whose values are text for people and programs to read. */
+const textTypes = new Set([
+  'application/ecmascript',
+  'application/graphql',
+  'application/javascript',
+  'application/jsonl',
+  'application/ndjson',
+  'application/sql',
+  'application/toml',
+  'application/typescript',
+  'application/x-httpd-php',
+  'application/x-javascript',
+  'application/x-ndjson',
+  'application/x-sh',
+  'application/x-www-form-urlencoded',
+  'application/x-yaml',
+  'application/xml',
+  'application/yaml',
+])
+
+/** Whether a Content-Type is one of text in UTF-8, as far as it says which encoding it has. */
+export function isTextType(contentType: string): boolean {
+  if (contentType === lastType) return isLastText
+  lastType = contentType
+  isLastText = tellsText(contentType)
+  return isLastText
+}
+
+/** Members of a collection mostly have one type. */
+let lastType = ''
+let isLastText = false
+
+function tellsText(contentType: string): boolean {
+  const type = essence(contentType)
+  if (!type.startsWith('text/') && !textTypes.has(type) && !/\+(xml|yaml)$/.test(type)) return false
+  const charset = /;\s*charset\s*=\s*"?([^";\s]*)/i.exec(contentType)?.[1]?.toLowerCase()
+  return charset === undefined || charset === 'utf-8' || charset === 'utf8' || charset === 'us-ascii'
+}
+
 export interface Weighted {
   /** In lower case, without parameters. */
   readonly name: string

@@ -72,10 +72,14 @@ const member = named('Member', {
   properties: {
     key,
     value: anyJson,
+    value_text: {
+      type: 'string',
+      description: 'In place of `value`, of text: a type such as `text/plain`, in UTF-8',
+    },
     value_base64: {
       type: 'string',
       contentEncoding: 'base64',
-      description: 'In place of `value`, of bytes that are not JSON',
+      description: 'In place of `value`, of other bytes that are not JSON',
     },
     ...metadata,
     flags: {
@@ -124,10 +128,14 @@ const change = named('Change', {
     collection: collectionName,
     key,
     value: anyJson,
+    value_text: {
+      type: 'string',
+      description: 'In place of `value`, of text: a type such as `text/plain`, in UTF-8',
+    },
     value_base64: {
       type: 'string',
       contentEncoding: 'base64',
-      description: 'In place of `value`, of bytes that are not JSON',
+      description: 'In place of `value`, of other bytes that are not JSON',
     },
     created_at: time,
     updated_at: time,

@@ -1,8 +1,10 @@
+import { isUtf8 } from 'node:buffer'
 import { stampToMs } from '../../core/clock.ts'
 import type { Stored } from '../../core/content.ts'
 import { type Change, jsonContentType, type Member } from '../../core/member.ts'
 import { type Origin, withNodeId } from '../../core/origin.ts'
 import { formatTime } from '../../core/time.ts'
+import { isTextType } from '../media-types.ts'
 
 /** Members as JSON text, written out by hand: values go in as they are, and a list is only joined. */
 
@@ -64,9 +66,16 @@ function oneLine(json: string): string {
   return json.includes('\n') || json.includes('\r') ? json.replace(/[\r\n]/g, ' ') : json
 }
 
-function valueJson({ value }: Member): string {
+/** JSON as it was stored, text as text, and other bytes in base64. */
+function valueJson({ value, contentType }: Member): string {
   if (typeof value === 'string') return `"value":${value}`
-  return `"value_base64":"${Buffer.from(value.buffer, value.byteOffset, value.length).toString('base64')}"`
+  const bytes = Buffer.from(value.buffer, value.byteOffset, value.length)
+  const text = isTextType(contentType) && isUtf8(bytes) ? bytes.toString() : null
+  const textJson = text === null ? null : JSON.stringify(text)
+  // A text of control characters would take six times its room, more than a line of an import may have.
+  if (text !== null && textJson!.length - text.length <= bytes.length / 4 + 64)
+    return `"value_text":${textJson}`
+  return `"value_base64":"${bytes.toString('base64')}"`
 }
 
 type Metadata = Pick<Member, 'revision' | 'createdAtMs' | 'clock' | 'expiresAtMs' | 'contentType'>
