@@ -87,7 +87,10 @@ describe('requests one behind the other', () => {
 
   test('wait for the end of a stream', async () => {
     const wire = await openWire(server.port)
-    const lines = Array.from({ length: 3000 }, (_, i) => `{"key":"${i}","value":"${'é'.repeat(100)}"}\n`)
+    const lines = Array.from(
+      { length: 3000 },
+      (_, i) => `{"key":"${i}","value":"${'é'.repeat(100)}","expires_at":null}\n`,
+    )
     const type = { 'Content-Type': 'application/x-ndjson' }
     const list = requestBytes('GET', '/v1/stream?include=values', {
       headers: { Accept: 'application/x-ndjson' },
