@@ -20,6 +20,7 @@ const importTable: Readonly<Record<string, readonly string[] | 'all'>> = {
   'src/config': ['src/core', 'src/engines/engine-names', 'src/options', 'src/option-kinds'],
   'src/options': ['src/option-kinds'],
   'src/option-kinds': [],
+  'src/memory-plan': [],
   'src/engines': ['src/core', 'src/engines/engine-names'],
   'src/engines/engine-names': [],
   'src/processes': ['src/core'],

@@ -14,6 +14,7 @@ const defaults: Config = {
   durability: 'full',
   acceptDamagedLog: null,
   sqlitePages: 'on',
+  memoryBytes: null,
   cacheBytes: 201_326_592,
   tombstonesMs: 7 * 24 * 3_600_000,
   idleTimeoutSeconds: 30,
@@ -78,6 +79,7 @@ const accepted: [args: string[], env: Record<string, string>, part: Partial<Conf
   [['--dialect', 'keys'], {}, { dialect: 'keys' }],
   [['--sqlite-pages', 'off'], {}, { sqlitePages: 'off' }],
   [[], { KVIST_SQLITE_PAGES: 'checked' }, { sqlitePages: 'checked' }],
+  [['--memory', '200MB'], {}, { memoryBytes: 200_000_000 }],
   [['--accept-damaged-log', 'log-00000001:64'], {}, { acceptDamagedLog: 'log-00000001:64' }],
   [[], { KVIST_DIALECT: 'minstore', KVIST_CONFIG: 'a.ts' }, { dialect: 'minstore', configFile: 'a.ts' }],
   // Ozza's own variables, for that dialect alone, where kvist's do not say.

@@ -92,6 +92,13 @@ export const options = {
     default: 'on',
     help: "off: SQLite reads its file alone; checked: kvist's reading of it is compared, and a difference ends it",
   }),
+  memoryBytes: option<number | null>({
+    ...size(2 ** 20, 2 ** 50),
+    flag: 'memory',
+    env: 'KVIST_MEMORY',
+    default: null,
+    help: 'memory that the server may use; that of its control group when left out',
+  }),
   cacheBytes: option({
     ...size(0, 2 ** 40),
     flag: 'cache-bytes',

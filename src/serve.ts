@@ -15,6 +15,7 @@ import type { Route } from './http/route.ts'
 import { listen } from './http/server.ts'
 import { v1Routes } from './http/v1/routes.ts'
 import { listenMemcached, type MemcachedServer } from './memcached/listener.ts'
+import { cgroupLimitBytes, memoryLine, planMemory } from './memory-plan.ts'
 import type { FullLimit } from './net/connections.ts'
 import { connectionCounts } from './net/descriptors.ts'
 import { type Sockets, startSockets } from './net/sockets.ts'
@@ -46,10 +47,12 @@ export async function serve(config: Config): Promise<Running> {
     ...connectionCounts(config.maxConnections),
     onFull: (limit) => log.warn(...fullWarning(limit)),
   })
+  const memory = planMemory(config.memoryBytes ?? cgroupLimitBytes(), config.cacheBytes)
   const file = config.configFile === null ? null : await loadConfigFile(config.configFile, builtInProcesses)
   const db = await openDatabase({
-    open: (onCommit) => openEngine(config, Date.now(), onCommit, log.warn),
-    cacheBytes: config.cacheBytes,
+    open: (onCommit) =>
+      openEngine({ ...config, segmentBytes: memory.segmentBytes }, Date.now(), onCommit, log.warn),
+    cacheBytes: memory.cacheBytes,
     tombstonesMs: config.tombstonesMs,
     now: Date.now,
     onError,
@@ -60,12 +63,12 @@ export async function serve(config: Config): Promise<Running> {
   let memcached: MemcachedServer | null = null
   try {
     memcached = memcachedPort(config, { db, sockets, onError, log })
-    const { host, port, idleTimeoutSeconds, token, corsOrigins, cacheBytes } = config
+    const { host, port, idleTimeoutSeconds, token, corsOrigins } = config
     const hostNames = [host.toLowerCase(), ...config.hostNames]
     const expose = (): Promise<Exposed> =>
       metrics.expose({
         version,
-        cacheLimitBytes: cacheBytes,
+        cacheLimitBytes: memory.cacheBytes,
         database: db,
         openRequests: http.openRequests,
         watches,
@@ -99,6 +102,8 @@ export async function serve(config: Config): Promise<Running> {
       observe,
       sockets,
     })
+    const took = memoryLine(memory)
+    if (took !== null) log.info(took)
     announce(log, config, http.url, memcached)
     return {
       url: http.url,

@@ -12,6 +12,8 @@ export interface EngineOptions {
   /** The damage of SQLite's log whose loss is accepted, as the refusal named it. */
   readonly acceptDamagedLog: string | null
   readonly sqlitePages: PagesMode
+  /** Size of a segment of SQLite's log; several are in memory at once. */
+  readonly segmentBytes: number
 }
 
 /**
@@ -25,6 +27,6 @@ export async function openEngine(
   warn: (line: string) => void,
 ): Promise<Engine> {
   if (options.engine === 'memory') return openMemory({ onCommit, firstRevision: msToStamp(nowMs) })
-  const { dataFolder: dir, durability, acceptDamagedLog, sqlitePages: pages } = options
-  return openSqlite({ dir, durability, onCommit, acceptDamagedLog, pages, warn })
+  const { dataFolder: dir, durability, acceptDamagedLog, sqlitePages: pages, segmentBytes } = options
+  return openSqlite({ dir, durability, onCommit, acceptDamagedLog, pages, segmentBytes, warn })
 }
