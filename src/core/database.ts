@@ -26,6 +26,7 @@ import { type FeedPage, type FeedSource, readFeed } from './feed/pages.ts'
 import type { Scope } from './feed/scope.ts'
 import type { WatchBounds, Watcher, WatchStats } from './feed/watcher.ts'
 import { isOwnCollection } from './keys.ts'
+import { maxValueBytes } from './limits.ts'
 import { everything, type ListQuery, listAll, listPage, type Page, type Selection } from './list.ts'
 import { isExpired, keyOf, type Member, type MemberHead, type RemovalCause } from './member.ts'
 import type { Decide, Operation } from './operations.ts'
@@ -48,7 +49,11 @@ export interface Database {
   getHead(collection: string, key: string): MaybePromise<MemberHead | null>
   /** This one will be asked for within the turn, as others may be: see `Engine.foresee`. */
   foresee(ref: MemberRef): void
-  readMany(refs: readonly MemberRef[]): Promise<(Member | null)[]>
+  /**
+   * Several members of one moment, in the order of the refs, null for those that are not there. Rejects with `too_large` where
+   * their values come to more than `maxBytes`, before they are read.
+   */
+  readMany(refs: readonly MemberRef[], maxBytes?: number): Promise<(Member | null)[]>
   /** Why there is no such member: it expired, or was deleted; null when it lives, or nobody remembers. */
   removalCause(collection: string, key: string): Promise<RemovalCause | null>
   /** The id of this node among those that exchange changes. */
@@ -251,7 +256,13 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
       if (member !== null) return isExpired(member, now()) ? 'expire' : null
       return (await engine.tombstone(collection, key))?.cause ?? null
     },
-    async readMany(refs) {
+    async readMany(refs, maxBytes) {
+      if (maxBytes !== undefined && refs.length * maxValueBytes > maxBytes) {
+        // Without a wait where there is none in the engine: then what is read below is of the same moment.
+        const lengths = refs.map(({ collection, key }) => engine.readHead(collection, key))
+        const heads = lengths.some((one) => one instanceof Promise) ? await Promise.all(lengths) : lengths
+        requireBytes(heads as readonly (MemberHead | null)[], maxBytes)
+      }
       const found = await engine.readMany(refs)
       return found.map((member, i) => living(refs[i]!.collection, member))
     },
@@ -310,6 +321,18 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
       await engine.close()
     },
   }
+}
+
+function requireBytes(heads: readonly (MemberHead | null)[], maxBytes: number): void {
+  const bytes = heads.reduce((sum, head) => sum + (head?.valueBytes ?? 0), 0)
+  if (bytes <= maxBytes) return
+  throw new KvistError(
+    'too_large',
+    `the values come to ${bytes} bytes, and may to ${maxBytes}: read fewer at once`,
+    {
+      limit_bytes: maxBytes,
+    },
+  )
 }
 
 /** A query for all of a collection. */

@@ -19,6 +19,10 @@ export const maxTrailerBytes = 4 * 1024
 export const maxBatchBytes = 32 * 1024 * 1024
 export const maxBatchOperations = 10_000
 
+/** Members that one `_read` may ask for, and what their values may come to together. */
+export const maxReadMembers = 10_000
+export const maxReadBytes = 64 * 1024 * 1024
+
 /**
  * How deep a merge patch may be nested, and what a JSON patch tests: each level is a call, and looks through the text
  * below it again.

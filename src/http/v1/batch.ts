@@ -2,7 +2,6 @@ import type { Database } from '../../core/database.ts'
 import type { Check, MemberRef } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
 import { rawElements, rawMember } from '../../core/json.ts'
-import { parseCollection, parseKey } from '../../core/keys.ts'
 import { maxBatchBytes, maxBatchOperations } from '../../core/limits.ts'
 import type { Operation } from '../../core/operations.ts'
 import { type Answer, jsonTextLine } from '../answer.ts'
@@ -11,7 +10,15 @@ import type { RequestContext } from '../context.ts'
 import { parametersOf } from '../path.ts'
 import type { HttpRequest } from '../wire/request.ts'
 import { expiryFields, fieldExpiry } from './expiry.ts'
-import { asObject, contentFields, type Fields, parseContent, refuseOthers } from './fields.ts'
+import {
+  asArray,
+  asObject,
+  contentFields,
+  type Fields,
+  parseContent,
+  parseRef,
+  refuseOthers,
+} from './fields.ts'
 import { incrementFields, parseIncrement } from './increment.ts'
 
 /** `POST /v1/_batch`: checks and operations, together or not at all. All of it is parsed before any is done. */
@@ -47,19 +54,6 @@ export async function postBatch(
 }
 
 const batchFields: ReadonlySet<string> = new Set(['checks', 'operations'])
-
-function asArray(given: unknown, where: string): readonly unknown[] {
-  if (given === undefined) return []
-  if (Array.isArray(given)) return given
-  throw new KvistError('invalid_request', `${where} is not an array`)
-}
-
-function parseRef({ collection, key }: Fields, where: string): MemberRef {
-  if (typeof collection !== 'string')
-    throw new KvistError('invalid_collection', `${where} has no "collection"`)
-  if (typeof key !== 'string') throw new KvistError('invalid_key', `${where} has no "key"`)
-  return { collection: parseCollection(collection), key: parseKey(key) }
-}
 
 const checkFields: ReadonlySet<string> = new Set(['collection', 'key', 'revision'])
 

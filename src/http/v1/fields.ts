@@ -1,6 +1,8 @@
 import type { NewContent } from '../../core/content.ts'
+import type { MemberRef } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
 import { rawMember } from '../../core/json.ts'
+import { parseCollection, parseKey } from '../../core/keys.ts'
 import { maxValueBytes } from '../../core/limits.ts'
 import { jsonContentType, type Value } from '../../core/member.ts'
 import { isJsonType, jsonText, parseContentType } from '../body.ts'
@@ -17,6 +19,20 @@ export const contentFields = ['value', 'value_text', 'value_base64', 'content_ty
 export function asObject(given: unknown, where: string): Fields {
   if (typeof given === 'object' && given !== null && !Array.isArray(given)) return given as Fields
   throw new KvistError('invalid_request', `${where} is not an object`)
+}
+
+/** Missing, it is empty. */
+export function asArray(given: unknown, where: string): readonly unknown[] {
+  if (given === undefined) return []
+  if (Array.isArray(given)) return given
+  throw new KvistError('invalid_request', `${where} is not an array`)
+}
+
+export function parseRef({ collection, key }: Fields, where: string): MemberRef {
+  if (typeof collection !== 'string')
+    throw new KvistError('invalid_collection', `${where} has no "collection"`)
+  if (typeof key !== 'string') throw new KvistError('invalid_key', `${where} has no "key"`)
+  return { collection: parseCollection(collection), key: parseKey(key) }
 }
 
 /** A field that is not known was meant to say something: it is refused by its name. */

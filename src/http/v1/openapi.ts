@@ -244,6 +244,45 @@ const listTag: Header = {
   schema: text,
 }
 
+export const readMembers: Operation = {
+  id: 'readMembers',
+  description:
+    'All of them are of one moment: a batch that is committed meanwhile is in the response whole, or not at all. Values may come to 64 MiB together.',
+  body: {
+    content: {
+      [json]: {
+        schema: schemas.read,
+        example: {
+          members: [
+            { collection: 'books', key: 'dune' },
+            { collection: 'books', key: 'none' },
+          ],
+        },
+      },
+    },
+  },
+  answers: {
+    200: {
+      description: 'What is there',
+      content: {
+        [json]: {
+          schema: schemas.readResult,
+          example: { members: [{ ...storedExample, value: valueExample }, null] },
+        },
+      },
+    },
+  },
+  problems: [
+    'invalid_request',
+    'invalid_json',
+    'invalid_collection',
+    'invalid_key',
+    'invalid_parameter',
+    'too_large',
+    ...readFaults,
+  ],
+}
+
 export const listMembers: Operation = {
   id: 'listMembers',
   description: `By key. A page may be short, even empty, while there are more: \`next\` tells. With \`Accept: ${ndjson}\`, or one of its other names \`application/ndjson\` and \`application/jsonl\`, all of them stream, a member a line, in constant memory; \`cursor\` does not go with that, and \`limit\` has no upper end; with \`delimiter\` a prefix is a line \`{"prefix": …}\` in its place among them. A limit counts members and prefixes together. ${watchNote} Only \`prefix\` and \`filter\` go with it.`,

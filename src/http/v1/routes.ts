@@ -13,6 +13,7 @@ import { listMembers } from './lists.ts'
 import { deleteMember, foreseeMember, getMember, putMember } from './members.ts'
 import * as docs from './openapi.ts'
 import { patchMember } from './patch.ts'
+import { readMembers } from './read.ts'
 import { deleteSettings, getSettings, putSettings } from './settings.ts'
 import { type Watching, watchCollection, watchStore } from './watch.ts'
 
@@ -42,6 +43,15 @@ export function v1Routes(
       summary: 'Checks and operations, committed together or not at all',
       docs: docs.postBatch,
       handle: (request, context) => postBatch(db, request, context),
+    },
+    {
+      method: 'POST',
+      path: '/v1/_read',
+      access: 'read',
+      honours: ['idempotency-key'],
+      summary: 'Many members at once',
+      docs: docs.readMembers,
+      handle: (request, context) => readMembers(db, request, context),
     },
     {
       method: 'GET',

@@ -1,4 +1,10 @@
-import { maxCollectionBytes, maxKeyBytes, maxPatchOperations, maxProcesses } from '../../core/limits.ts'
+import {
+  maxCollectionBytes,
+  maxKeyBytes,
+  maxPatchOperations,
+  maxProcesses,
+  maxReadMembers,
+} from '../../core/limits.ts'
 import { named, type Schema } from '../operation.ts'
 
 /** The shapes of `/v1` as the API's document has them; shapes.ts writes them. */
@@ -360,6 +366,36 @@ export const revisions = named('Revisions', {
       type: 'array',
       description: 'One for each operation: the number that an increment came to, null for all else',
       items: { type: ['number', 'null'] },
+    },
+  },
+})
+
+export const read = named('Read', {
+  type: 'object',
+  additionalProperties: false,
+  required: ['members'],
+  properties: {
+    members: {
+      type: 'array',
+      maxItems: maxReadMembers,
+      items: {
+        type: 'object',
+        additionalProperties: false,
+        required: ['collection', 'key'],
+        properties: ofMember,
+      },
+    },
+  },
+})
+
+export const readResult = named('ReadResult', {
+  type: 'object',
+  required: ['members'],
+  properties: {
+    members: {
+      type: 'array',
+      description: 'In the order of the question; null for what is not there',
+      items: { oneOf: [member, { type: 'null' }] },
     },
   },
 })
