@@ -11,7 +11,10 @@ import { dropMembers, listCollections, postMember } from './collections.ts'
 import { readConditions, writeConditions } from './conditions.ts'
 import { listMembers } from './lists.ts'
 import { deleteMember, foreseeMember, getMember, putMember } from './members.ts'
-import * as docs from './openapi.ts'
+import * as collectionDocs from './openapi-collections.ts'
+import * as memberDocs from './openapi-members.ts'
+import { v1Tag } from './openapi-parts.ts'
+import * as storeDocs from './openapi-store.ts'
 import { patchMember } from './patch.ts'
 import { readMembers } from './read.ts'
 import { deleteSettings, getSettings, putSettings } from './settings.ts'
@@ -33,7 +36,7 @@ export function v1Routes(
       path: '/v1',
       access: 'read',
       summary: 'The collections, with members and bytes',
-      docs: docs.listCollections,
+      docs: storeDocs.listCollections,
       handle: (request) => listCollections(db, request),
     },
     {
@@ -41,7 +44,7 @@ export function v1Routes(
       path: '/v1/_batch',
       access: 'write',
       summary: 'Checks and operations, committed together or not at all',
-      docs: docs.postBatch,
+      docs: storeDocs.postBatch,
       handle: (request, context) => postBatch(db, request, context),
     },
     {
@@ -50,7 +53,7 @@ export function v1Routes(
       access: 'read',
       honours: ['idempotency-key'],
       summary: 'Many members at once',
-      docs: docs.readMembers,
+      docs: storeDocs.readMembers,
       handle: (request, context) => readMembers(db, request, context),
     },
     {
@@ -58,7 +61,7 @@ export function v1Routes(
       path: '/v1/_changes',
       access: 'read',
       summary: 'What has changed since, by page; all that changes, as events',
-      docs: docs.getChanges,
+      docs: storeDocs.getChanges,
       handle: (request, context) =>
         changesType(request.header('accept')) === eventStream
           ? watchStore(watching, request, context)
@@ -70,7 +73,7 @@ export function v1Routes(
       path: '/v1/:collection',
       access: 'read',
       summary: 'A page of members, all of them as NDJSON, or their changes as events',
-      docs: docs.listMembers,
+      docs: collectionDocs.listMembers,
       handle(request, context) {
         const collection = collectionOf(request)
         const type = listType(request.header('accept'))
@@ -84,7 +87,7 @@ export function v1Routes(
       path: '/v1/:collection',
       access: 'write',
       summary: 'Stores a value under a new id; imports NDJSON',
-      docs: docs.postMembers,
+      docs: collectionDocs.postMembers,
       handle(request, context) {
         const collection = collectionOf(request)
         const store = isNdjson(request.header('content-type')) ? importLines : postMember
@@ -96,13 +99,13 @@ export function v1Routes(
       path: '/v1/:collection',
       access: 'admin',
       summary: 'Drops a collection, or what of it is selected',
-      docs: docs.dropMembers,
+      docs: collectionDocs.dropMembers,
       handle: (request, context) => dropMembers(db, request, collectionOf(request), context),
     },
     ...memberRoutes(watching, '/v1/:collection/:key'),
     ...memberRoutes(watching, '/v1/:collection/*'),
   ]
-  return rows.map((row) => ({ ...row, tag: docs.v1Tag }))
+  return rows.map((row) => ({ ...row, tag: v1Tag }))
 }
 
 function settingsRoutes(db: Database): Route[] {
@@ -113,7 +116,7 @@ function settingsRoutes(db: Database): Route[] {
       path,
       access: 'read',
       summary: 'What is set for a collection',
-      docs: docs.getSettings,
+      docs: collectionDocs.getSettings,
       handle: (request) => getSettings(db, request, collectionOf(request)),
     },
     {
@@ -121,7 +124,7 @@ function settingsRoutes(db: Database): Route[] {
       path,
       access: 'admin',
       summary: 'Sets processes and default expiry of a collection',
-      docs: docs.putSettings,
+      docs: collectionDocs.putSettings,
       handle: (request, context) => putSettings(db, request, collectionOf(request), context),
     },
     {
@@ -129,7 +132,7 @@ function settingsRoutes(db: Database): Route[] {
       path,
       access: 'admin',
       summary: 'Forgets what was set for a collection',
-      docs: docs.deleteSettings,
+      docs: collectionDocs.deleteSettings,
       handle: (request) => deleteSettings(db, request, collectionOf(request)),
     },
   ]
@@ -144,7 +147,7 @@ function memberRoutes(watching: Watching, path: string): Route[] {
       path,
       access: 'read',
       summary: 'The value as it was stored, or its changes as events',
-      docs: docs.getMember,
+      docs: memberDocs.getMember,
       honours: readConditions,
       foresee: (request) => foreseeMember(db, request),
       handle: (request, context) => getMember(watching, request, memberOf(request), context),
@@ -154,7 +157,7 @@ function memberRoutes(watching: Watching, path: string): Route[] {
       path,
       access: 'write',
       summary: 'Stores a value',
-      docs: docs.putMember,
+      docs: memberDocs.putMember,
       honours: writeConditions,
       handle: (request, context) => putMember(db, request, memberOf(request), context),
     },
@@ -163,7 +166,7 @@ function memberRoutes(watching: Watching, path: string): Route[] {
       path,
       access: 'write',
       summary: 'Changes a part of a value',
-      docs: docs.patchMember,
+      docs: memberDocs.patchMember,
       honours: writeConditions,
       handle: (request, context) => patchMember(db, request, memberOf(request), context),
     },
@@ -172,7 +175,7 @@ function memberRoutes(watching: Watching, path: string): Route[] {
       path,
       access: 'write',
       summary: 'Deletes a member',
-      docs: docs.deleteMember,
+      docs: memberDocs.deleteMember,
       honours: writeConditions,
       handle: (request) => deleteMember(db, request, memberOf(request)),
     },

@@ -1,0 +1,168 @@
+import type { AnswerDocs, Header, Operation } from '../operation.ts'
+import {
+  collection,
+  etag,
+  eventsContent,
+  expiry,
+  header,
+  json,
+  ndjson,
+  pageLimit,
+  query,
+  readFaults,
+  selection,
+  storedExample,
+  text,
+  value,
+  valueExample,
+  valueFaults,
+  watching,
+  watchNote,
+  writeFaults,
+} from './openapi-parts.ts'
+import * as schemas from './schemas.ts'
+
+/** What the API's document says of `/v1/{collection}` and of the settings of collections. */
+
+const listTag: Header = {
+  description:
+    'Changes with every change in the collection, whatever of it is listed; missing while something expires',
+  schema: text,
+}
+
+export const listMembers: Operation = {
+  id: 'listMembers',
+  description: `By key. A page may be short, even empty, while there are more: \`next\` tells. With \`Accept: ${ndjson}\`, or one of its other names \`application/ndjson\` and \`application/jsonl\`, all of them stream, a member a line, in constant memory; \`cursor\` does not go with that, and \`limit\` has no upper end; with \`delimiter\` a prefix is a line \`{"prefix": …}\` in its place among them. A limit counts members and prefixes together. ${watchNote} Only \`prefix\` and \`filter\` go with it.`,
+  parameters: [
+    collection,
+    ...selection,
+    query(
+      'delimiter',
+      'List one level: keys that have this text after the prefix are told by what they have in common up to it, in `prefixes`',
+    ),
+    query('order', 'By the bytes of the key', { type: 'string', enum: ['asc', 'desc'], default: 'asc' }),
+    query('limit', 'Members of a page', pageLimit),
+    query(
+      'cursor',
+      'The `next` of the page before, with the parameters of that page; only `limit` and `include` may change',
+    ),
+    query(
+      'include',
+      'What to show of each member: `keys` alone; `values`, and of the rest what storing it again takes; `all`, with `flags` and `origin`, so that another store can have it exactly as it is here. Left out: the value and its metadata',
+      { type: 'string', enum: ['all', 'values', 'keys'] },
+    ),
+    header(
+      'If-None-Match',
+      'Answer 304 if nothing in the collection has changed since a list of this URL had this tag',
+    ),
+    ...watching,
+  ],
+  answers: {
+    304: { description: 'Nothing in the collection has changed', headers: { ETag: listTag } },
+    200: {
+      description: 'A page, or everything',
+      headers: {
+        ETag: listTag,
+        Link: { description: 'With `rel="next"`: the next page', schema: text },
+      },
+      content: {
+        [json]: {
+          schema: schemas.page,
+          example: { members: [{ ...storedExample, value: valueExample }], next: null },
+        },
+        [ndjson]: { schema: schemas.listLine },
+        ...eventsContent,
+      },
+    },
+  },
+  problems: ['invalid_collection', 'invalid_key', 'invalid_parameter', 'invalid_cursor', ...readFaults],
+}
+
+export const postMembers: Operation = {
+  id: 'addMember',
+  description: `A value is stored under an id that grows with time (UUIDv7). NDJSON (\`${ndjson}\`, \`application/ndjson\`, \`application/jsonl\`) is an import: a member a line, as a list shows it, of any length, with or without a \`Content-Encoding\` of gzip, br, zstd or deflate, in constant memory; a bad line is named in the summary and stops no other. \`expire_in\` and \`expire_at\` are for a single value.`,
+  parameters: [collection, ...expiry],
+  body: {
+    ...value,
+    content: {
+      [json]: value.content[json]!,
+      [ndjson]: {
+        schema: schemas.bulkLine,
+        example: { key: 'dune', value: valueExample, expire_in: '7d' },
+      },
+      '*/*': value.content['*/*']!,
+    },
+  },
+  answers: {
+    200: {
+      description: 'What became of the import',
+      content: {
+        [json]: {
+          schema: schemas.bulkSummary,
+          example: { stored: 2, failed: [{ line: 3, code: 'invalid_json', detail: 'the line is not JSON' }] },
+        },
+      },
+    },
+    201: {
+      description: 'Stored',
+      headers: { Location: { description: 'Where it is', schema: text }, ETag: etag },
+      content: { [json]: { schema: schemas.stored, example: storedExample } },
+    },
+  },
+  problems: ['invalid_collection', 'invalid_parameter', ...valueFaults, ...writeFaults],
+}
+
+export const dropMembers: Operation = {
+  id: 'dropMembers',
+  description:
+    'All that was written before now, or what of it the parameters select; an empty one is refused, for it would select everything. Each member goes by itself.',
+  parameters: [collection, ...selection],
+  answers: {
+    200: {
+      description: 'How many there were',
+      content: { [json]: { schema: schemas.deleted, example: { deleted: 2 } } },
+    },
+  },
+  problems: ['invalid_collection', 'invalid_key', 'invalid_parameter', ...writeFaults],
+}
+
+const settingsExample = { processes: ['detect-language', 'mark'], default_ttl: 604800, sliding: false }
+
+const settingsAnswer: AnswerDocs = {
+  description: 'What is set; null where nothing is',
+  content: { [json]: { schema: schemas.settings, example: settingsExample } },
+}
+
+export const getSettings: Operation = {
+  id: 'getSettings',
+  parameters: [collection],
+  answers: { 200: settingsAnswer },
+  problems: ['invalid_collection', 'invalid_parameter'],
+}
+
+export const putSettings: Operation = {
+  id: 'putSettings',
+  description:
+    'All of them: what is left out is as if it had never been set. They apply to what is written from now on. A process can be named when the server has it; files of processes are named in its configuration only, and settings that stand there cannot be changed here.',
+  parameters: [collection],
+  body: { content: { [json]: { schema: schemas.settings, example: settingsExample } } },
+  answers: { 200: settingsAnswer },
+  problems: [
+    'invalid_request',
+    'invalid_json',
+    'invalid_collection',
+    'invalid_parameter',
+    'conflict',
+    'too_large',
+    'unsupported_media_type',
+    'unprocessable',
+    ...writeFaults,
+  ],
+}
+
+export const deleteSettings: Operation = {
+  id: 'deleteSettings',
+  parameters: [collection],
+  answers: { 204: { description: 'Nothing is set' } },
+  problems: ['invalid_collection', 'invalid_parameter', 'conflict', ...writeFaults],
+}

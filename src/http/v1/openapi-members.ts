@@ -1,0 +1,186 @@
+import { maxWaitMs } from '../../core/limits.ts'
+import type { Operation } from '../operation.ts'
+import {
+  collection,
+  conditions,
+  etag,
+  eventsContent,
+  expiry,
+  header,
+  json,
+  key,
+  memberHeaders,
+  query,
+  readFaults,
+  storedExample,
+  text,
+  value,
+  valueExample,
+  valueFaults,
+  watching,
+  watchNote,
+  writeFaults,
+} from './openapi-parts.ts'
+import * as schemas from './schemas.ts'
+
+/** What the API's document says of `/v1/{collection}/{key}`. */
+
+export const getMember: Operation = {
+  id: 'getMember',
+  description: `With \`wait\` and \`If-None-Match\` it is a long poll: while the member is as the client knows it, the answer waits for the next change. ${watchNote} The member need not be there yet.`,
+  parameters: [
+    collection,
+    key,
+    header(
+      'If-None-Match',
+      'Answer 304 if the member has one of these revisions (`"12"`); with `wait`, `"0"` means that there is none',
+    ),
+    header('If-Modified-Since', 'Answer 304 if it was not written since; `If-None-Match` goes before'),
+    header('If-Match', 'Answer 412 unless it has one of these revisions'),
+    header('If-Unmodified-Since', 'Answer 412 if it was written since; `If-Match` goes before'),
+    header(
+      'Range',
+      'One range of bytes, as `bytes=1000-`, `bytes=0-99` or `bytes=-100`; several give the whole value',
+    ),
+    header('If-Range', 'The part only if it is of this revision (`"12"`), and else the whole value'),
+    query(
+      'wait',
+      `How long to wait for a change before a 304, with \`If-None-Match\`: seconds, or with a unit; at most ${maxWaitMs / 60_000} minutes`,
+    ),
+    ...watching,
+  ],
+  answers: {
+    200: {
+      description: 'The value, byte for byte, with its content type',
+      headers: memberHeaders,
+      content: {
+        [json]: { schema: schemas.anyJson, example: valueExample },
+        '*/*': { schema: { description: 'Any bytes' } },
+        ...eventsContent,
+      },
+    },
+    206: {
+      description: 'The part that `Range` asks for',
+      headers: {
+        ...memberHeaders,
+        'Content-Range': {
+          description: 'Which bytes, of how many',
+          schema: text,
+          example: 'bytes 1000-1999/2000',
+        },
+      },
+      content: { '*/*': { schema: { description: 'Some of its bytes' } } },
+    },
+    304: { description: 'It is as the client knows it', headers: memberHeaders },
+  },
+  problemHeaders: {
+    416: {
+      'Content-Range': { description: 'How many bytes there are', schema: text, example: 'bytes */2000' },
+    },
+  },
+  problems: [
+    'range_not_satisfiable',
+    'invalid_request',
+    'invalid_collection',
+    'invalid_parameter',
+    'invalid_cursor',
+    'not_found',
+    'key_too_long',
+    'precondition_failed',
+    ...readFaults,
+  ],
+  head: 'What is known of a member, without its value',
+}
+
+export const putMember: Operation = {
+  id: 'putMember',
+  parameters: [collection, key, ...expiry, ...conditions],
+  body: value,
+  answers: {
+    200: {
+      description: 'Stored in place of what was there',
+      headers: { ETag: etag },
+      content: { [json]: { schema: schemas.stored, example: storedExample } },
+    },
+    201: {
+      description: 'Stored; it is new',
+      headers: { ETag: etag },
+      content: { [json]: { schema: schemas.stored, example: storedExample } },
+    },
+  },
+  problems: [
+    'invalid_request',
+    'invalid_collection',
+    'invalid_parameter',
+    'key_too_long',
+    'conflict',
+    'precondition_failed',
+    ...valueFaults,
+    ...writeFaults,
+  ],
+}
+
+export const patchMember: Operation = {
+  id: 'patchMember',
+  description:
+    "What is not touched keeps its bytes; content type, expiry and `created_at` stay. A merge patch (RFC 7396), also as `application/json` where it is an object, and an increment make a member that is missing; a JSON patch (RFC 6902) answers 404 then, 409 when a `test` fails, and 422 for a path that leads nowhere, each with the operation's index. Of many patches at once none is lost. Without a body, `expire_in` or `expire_at` change the expiry of a member of any kind, and nothing else: its revision and its entity tag stay, and watchers hear of nothing.",
+  parameters: [collection, key, ...expiry, ...conditions],
+  body: {
+    required: false,
+    content: {
+      'application/merge-patch+json': { schema: schemas.anyJson, example: { year: 1965, draft: null } },
+      'application/json-patch+json': {
+        schema: schemas.jsonPatch,
+        example: [
+          { op: 'test', path: '/title', value: 'Dune' },
+          { op: 'replace', path: '/year', value: 1965 },
+        ],
+      },
+      'application/vnd.kvist.increment+json': {
+        schema: schemas.increment,
+        example: { path: '/views', by: 1, if_created: { expire_in: '60s' } },
+      },
+      'application/json': { schema: { type: 'object' }, example: { year: 1965, draft: null } },
+    },
+  },
+  answers: {
+    200: {
+      description: 'Changed',
+      headers: { ETag: etag },
+      content: { [json]: { schema: schemas.patched, example: storedExample } },
+    },
+    201: {
+      description: 'Stored; it is new',
+      headers: { ETag: etag },
+      content: { [json]: { schema: schemas.patched, example: storedExample } },
+    },
+  },
+  problems: [
+    'invalid_request',
+    'invalid_collection',
+    'invalid_parameter',
+    'not_found',
+    'key_too_long',
+    'conflict',
+    'precondition_failed',
+    ...valueFaults,
+    ...writeFaults,
+  ],
+  problemHeaders: { 415: { 'Accept-Patch': { description: 'The types that are taken', schema: text } } },
+}
+
+export const deleteMember: Operation = {
+  id: 'deleteMember',
+  parameters: [collection, key, ...conditions],
+  answers: { 204: { description: 'It is gone' } },
+  problems: [
+    'invalid_request',
+    'invalid_collection',
+    'invalid_parameter',
+    'not_found',
+    'key_too_long',
+    'conflict',
+    'precondition_failed',
+    ...writeFaults,
+  ],
+}

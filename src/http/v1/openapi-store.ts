@@ -1,0 +1,165 @@
+import { defaultPageCollections, maxPageMembers } from '../../core/limits.ts'
+import type { Operation } from '../operation.ts'
+import {
+  changeExample,
+  eventsContent,
+  json,
+  onKeys,
+  pageLimit,
+  query,
+  readFaults,
+  storedExample,
+  text,
+  valueExample,
+  watching,
+  watchNote,
+  writeFaults,
+} from './openapi-parts.ts'
+import * as schemas from './schemas.ts'
+
+/** What the API's document says of the paths of `/v1` that are about the whole store. */
+
+export const listCollections: Operation = {
+  id: 'listCollections',
+  description: 'By name. `next` is null on the last page.',
+  parameters: [
+    query('prefix', 'Collections whose names begin with this'),
+    query('limit', 'Collections of a page', {
+      type: 'integer',
+      minimum: 1,
+      maximum: maxPageMembers,
+      default: defaultPageCollections,
+    }),
+    query('cursor', 'The `next` of the page before, with the same `prefix`'),
+  ],
+  answers: {
+    200: {
+      description: 'A page of them',
+      headers: { Link: { description: 'With `rel="next"`: the next page', schema: text } },
+      content: {
+        [json]: {
+          schema: schemas.collections,
+          example: { collections: [{ name: 'books', members: 2, bytes: 71 }], next: null },
+        },
+      },
+    },
+  },
+  problems: ['invalid_parameter', 'invalid_cursor', ...readFaults],
+}
+
+export const postBatch: Operation = {
+  id: 'batch',
+  description:
+    'All of it happens, or nothing. A check names a member and the revision that it must have; the first that fails is told in the answer, with the revision that there is.',
+  body: {
+    content: {
+      [json]: {
+        schema: schemas.batch,
+        example: {
+          checks: [{ collection: 'books', key: 'dune', revision: 12 }],
+          operations: [
+            { op: 'put', collection: 'books', key: 'dune', value: valueExample },
+            { op: 'increment', collection: 'counts', key: 'books', path: '/total', by: 1 },
+            { op: 'delete', collection: 'wishes', key: 'dune' },
+          ],
+        },
+      },
+    },
+  },
+  answers: {
+    200: {
+      description: 'Committed',
+      content: {
+        [json]: {
+          schema: schemas.revisions,
+          example: { revisions: [13, 14, 0], values: [null, 7, null] },
+        },
+      },
+    },
+  },
+  problems: [
+    'invalid_request',
+    'invalid_json',
+    'invalid_collection',
+    'invalid_key',
+    'invalid_parameter',
+    'conflict',
+    'precondition_failed',
+    'too_large',
+    'unprocessable',
+    ...writeFaults,
+  ],
+}
+
+export const readMembers: Operation = {
+  id: 'readMembers',
+  description:
+    'All of them are of one moment: a batch that is committed meanwhile is in the response whole, or not at all. Values may come to 64 MiB together.',
+  body: {
+    content: {
+      [json]: {
+        schema: schemas.read,
+        example: {
+          members: [
+            { collection: 'books', key: 'dune' },
+            { collection: 'books', key: 'none' },
+          ],
+        },
+      },
+    },
+  },
+  answers: {
+    200: {
+      description: 'What is there',
+      content: {
+        [json]: {
+          schema: schemas.readResult,
+          example: { members: [{ ...storedExample, value: valueExample }, null] },
+        },
+      },
+    },
+  },
+  problems: [
+    'invalid_request',
+    'invalid_json',
+    'invalid_collection',
+    'invalid_key',
+    'invalid_parameter',
+    'too_large',
+    ...readFaults,
+  ],
+}
+
+export const getChanges: Operation = {
+  id: 'getChanges',
+  description: `The latest state of every member that has changed, in the order of the changes, those that are gone among them. A page may be short, even empty, while there are more: at the end \`next\` is the \`since\` that was sent. ${watchNote} \`limit\` does not go with that.`,
+  parameters: [
+    query('since', 'The `next` of the page before; missing, of a page, or `0`: from the beginning'),
+    query('limit', 'Changes of a page', pageLimit),
+    query(
+      'include',
+      '`all`: with `flags` and `origin`, so that another store can have every member exactly as it is here',
+      { type: 'string', enum: ['all'] },
+    ),
+    query('collection', 'Of this collection alone', schemas.collectionName),
+    ...onKeys,
+    ...watching.filter(({ name }) => name !== 'since'),
+  ],
+  answers: {
+    200: {
+      description: 'A page, or a stream',
+      content: {
+        [json]: { schema: schemas.changes, example: { changes: [changeExample], next: 12 } },
+        ...eventsContent,
+      },
+    },
+  },
+  problems: [
+    'invalid_collection',
+    'invalid_key',
+    'invalid_parameter',
+    'invalid_cursor',
+    'compacted',
+    ...readFaults,
+  ],
+}
