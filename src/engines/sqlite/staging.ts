@@ -142,7 +142,8 @@ function stageWrite(staging: Staging, write: PlannedWrite, nowMs: number): Writt
   const position = staging.lastRevision + group.offsets.length + 1
   const written = evaluate(staging, write, nowMs, before, position)
   if (written.revision === 0) return written
-  const node = storedNode(write, staging.nodeId)
+  const isOwn = write.op !== 'renew' && write.origin === undefined
+  const node = isOwn ? '' : storedNode(write, staging.nodeId)
   const at = group.end
   group.end = encodeRecord(chunk, at, recordOf(write, written, node, position, before))
   group.offsets.push(at)
@@ -198,7 +199,8 @@ function storedOrigin({ overlay, chunk, group }: Staging, ref: MemberRef): Store
 
 /** The node that wrote a version, as the write names it; empty for this one. */
 function nodeOf(write: PlannedWrite): string {
-  return (write.op === 'renew' ? write.member?.node : write.origin?.node) ?? ''
+  if (write.op === 'renew') return write.member === null ? '' : write.member.node
+  return write.origin === undefined ? '' : write.origin.node
 }
 
 function storedNode(write: PlannedWrite, nodeId: string): string {
