@@ -1,7 +1,8 @@
-import { expect, test } from 'bun:test'
+import { afterEach, expect, mock, spyOn, test } from 'bun:test'
+import * as fs from 'node:fs'
 import { mkdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { newFolder } from '../../../../test/support/engine.ts'
+import { newFolder, until } from '../../../../test/support/engine.ts'
 import { closeReaders, openOverlay } from '../overlay.ts'
 import { openForWriting, readStart } from '../table/table.ts'
 import { startFlusher } from './flusher.ts'
@@ -44,4 +45,32 @@ test('who reads the pages of the file is told before a checkpoint changes any of
     await flusher.close()
     closeReaders(overlay)
   }
+})
+
+afterEach(() => mock.restore())
+
+test('close waits for the file that is made ahead', async () => {
+  const dir = newFolder()
+  mkdirSync(dir, { recursive: true })
+  const path = join(dir, 'kvist.db')
+  const { fsync } = fs
+  const { membersRoot } = readStart(path)
+  const overlay = openOverlay({ dbPath: path, membersRoot, collections: [], pages: 'on', warn() {} })
+  const flusher = startFlusher(path, overlay, 1024, 1)
+  let finish: (() => void) | null = null
+  const held = (fd: number, done: Parameters<typeof fsync>[1]) => {
+    finish = () => fsync(fd, done)
+  }
+  spyOn(fs, 'fsync').mockImplementationOnce(Object.assign(held, { __promisify__: fsync.__promisify__ }))
+  flusher.makeAhead()
+  let isClosed = false
+  const closing = flusher.close().then(() => {
+    isClosed = true
+  })
+  await until(() => finish !== null, 'the file is being synced')
+  for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve))
+  expect(isClosed).toBe(false)
+  finish!()
+  await closing
+  closeReaders(overlay)
 })
