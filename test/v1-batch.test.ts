@@ -294,3 +294,18 @@ describe('limits', () => {
     expect(await readText(collection, 'c')).toBeNull()
   })
 })
+
+test('a batch takes so many checks, and so many operations, and not one more', async () => {
+  const collection = newCollection()
+  const checks = (count: number) =>
+    Array.from({ length: count }, (_, i) => ({ collection, key: `k${i}`, revision: null }))
+  const deletes = (count: number) =>
+    Array.from({ length: count }, (_, i) => ({ op: 'delete', collection, key: `k${i}` }))
+  for (const [many, oneMore] of [
+    [{ checks: checks(10_000) }, { checks: checks(10_001) }],
+    [{ operations: deletes(10_000) }, { operations: deletes(10_001) }],
+  ]) {
+    expect((await batch(many)).status).toBe(200)
+    expect(await expectProblem(await batch(oneMore), 413, 'too_large')).toMatchObject({ limit: 10_000 })
+  }
+})
