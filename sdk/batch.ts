@@ -3,27 +3,36 @@ import {
   array,
   checkFields,
   checkValue,
-  duration,
+  contentType,
   finiteNumber,
   jsonPointer,
   oneOf,
   optional,
   type Rule,
   type Rules,
-  time,
   wholeNumber,
 } from './checks.ts'
 import { KvistInputError } from './errors.ts'
-import { jsonOf } from './json.ts'
+import { checkOneExpiry, expiryRules } from './expiry.ts'
 import { collectionName, memberKey } from './names.ts'
-import type { BatchCheck, BatchDelete, BatchIncrement, BatchOperation, BatchPut } from './types.ts'
-import { bytesOf } from './values.ts'
+import type {
+  BatchCheck,
+  BatchDelete,
+  BatchIncrement,
+  BatchOperation,
+  BatchPut,
+  BatchResult,
+  BatchResults,
+  BatchTouch,
+  ExpiryFields,
+} from './types.ts'
+import { valueMembers } from './values.ts'
 
 /** The body of a batch. */
 
-export interface Batch {
+export interface Batch<Operations extends readonly BatchOperation[] = readonly BatchOperation[]> {
   readonly checks?: readonly BatchCheck[] | undefined
-  readonly operations?: readonly BatchOperation[] | undefined
+  readonly operations?: Operations | undefined
 }
 
 /** Throws KvistInputError that names the part that is wrong. */
@@ -47,21 +56,24 @@ const checkRules: Rules<BatchCheck> = {
 const ofMember = { op: anything, collection: collectionName, key: memberKey } as const
 const putRules: Rules<BatchPut> = {
   ...ofMember,
+  ...expiryRules,
   value: anything, // it is checked where it is encoded
-  expire_in: optional(duration),
-  expire_at: optional(time),
+  content_type: optional(contentType),
 }
 const deleteRules: Rules<BatchDelete> = ofMember
+const touchRules: Rules<BatchTouch> = { ...ofMember, ...expiryRules }
 const incrementRules: Rules<BatchIncrement> = {
   ...ofMember,
   path: optional(jsonPointer),
   by: optional(finiteNumber),
+  if_created: anything, // it is checked as fields of its own
 }
 
 const operationRules: { readonly [Op in BatchOperation['op']]: Readonly<Record<string, Rule>> } = {
   put: putRules,
   delete: deleteRules,
   increment: incrementRules,
+  touch: touchRules,
 }
 
 const operationName = oneOf(...Object.keys(operationRules))
@@ -70,8 +82,35 @@ function operationText(given: BatchOperation, where: string): string {
   checkValue('op', Object(given).op, operationName, where)
   const operation: unknown = given
   checkFields<BatchOperation>(operation, operationRules[given.op] as Rules<BatchOperation>, where)
+  if (operation.op === 'increment' && operation.if_created !== undefined)
+    checkExpiry(operation.if_created, `${where}if_created: `)
+  if (operation.op === 'put') checkOneExpiry(operation, where)
+  if (operation.op === 'touch' && !checkOneExpiry(operation, where))
+    throw new KvistInputError(`${where}a touch needs expire_in or expire_at; null is never`)
   if (operation.op !== 'put') return JSON.stringify(operation)
-  const { value, ...others } = operation
-  if (bytesOf(value) !== null) throw new KvistInputError(`${where}a batch takes no bytes`)
-  return `${JSON.stringify(others).slice(0, -1)},"value":${jsonOf(value, `${where}the value`)}}`
+  const { value, content_type, ...others } = operation
+  return `${JSON.stringify(others).slice(0, -1)},${valueMembers(value, content_type, `${where}the value`)}}`
+}
+
+function checkExpiry(given: unknown, where: string): void {
+  checkFields<ExpiryFields>(given, expiryRules, where)
+  checkOneExpiry(given, where)
+}
+
+/** As the server gives them: one array for each kind of result. */
+export interface BatchResponse {
+  readonly revisions: readonly number[]
+  /** Null for an operation without a number. */
+  readonly values: readonly (number | null)[]
+}
+
+export function batchResults<Operations extends readonly BatchOperation[]>({
+  revisions,
+  values,
+}: BatchResponse): BatchResults<Operations> {
+  const results = revisions.map((revision, i) => {
+    const value = values[i] ?? null
+    return value === null ? { revision } : { revision, value }
+  })
+  return results as readonly BatchResult[] as BatchResults<Operations>
 }

@@ -3,14 +3,13 @@ import {
   checkFields,
   checkValue,
   contentType,
-  duration,
   optional,
   type Rule,
   type Rules,
   text,
-  time,
   wholeNumber,
 } from './checks.ts'
+import { checkOneExpiry, expiryRules } from './expiry.ts'
 import type { ImportItem, ImportSummary, Member } from './types.ts'
 import { valueMembers } from './values.ts'
 
@@ -66,8 +65,7 @@ type Ignored = Omit<Member<unknown>, keyof ImportItem<unknown>>
 const itemRules: Rules<ImportItem<unknown> & Ignored> = {
   key: text, // a bad key is a failure that the summary names
   value: anything, // it is checked where it is encoded
-  expire_in: optional(duration),
-  expires_at: (given) => (given === undefined || given === null ? null : time(given)),
+  ...expiryRules,
   content_type: optional(contentType),
   flags: optional(wholeNumber(0)),
   revision: anything,
@@ -80,8 +78,9 @@ const itemRules: Rules<ImportItem<unknown> & Ignored> = {
 function lineOf(item: ImportItem<unknown>, number: number): string {
   const where = `item ${number}: `
   checkFields(item, itemRules, where)
-  const { key, value, content_type, expire_in, expires_at, flags } = item
-  const others = JSON.stringify({ key, expire_in, expires_at, flags }).slice(0, -1)
+  checkOneExpiry(item, where)
+  const { key, value, content_type, expire_in, expire_at, expires_at, flags } = item
+  const others = JSON.stringify({ key, expire_in, expire_at, expires_at, flags }).slice(0, -1)
   return `${others},${valueMembers(value, content_type, `${where}the value`)}}\n`
 }
 

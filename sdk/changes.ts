@@ -1,4 +1,6 @@
+import { checkOptions } from './checks.ts'
 import { type Parameters, query } from './names.ts'
+import { changesRules } from './option-rules.ts'
 import type { ChangesOptions } from './options.ts'
 import type { Call, Transport } from './request.ts'
 import type { Change, ChangesPage, EndChange, ResumePoint, WatchEvent } from './types.ts'
@@ -8,15 +10,46 @@ import { type RawEvent, Watch, type WatchOptions } from './watch.ts'
 /** The change feed, by page and as it goes on. */
 
 /** The feed of the whole store, or of one collection. */
-export interface Feed<T> {
+interface Feed<T> {
   readonly transport: Transport
+  /** Null: of the whole store. */
   readonly collection: string | null
   readonly parse: Parse<T> | null
 }
 
+/** What has a feed of changes: a store, or a collection of it. */
+export abstract class ChangeSource<T> {
+  readonly #feed: Feed<T>
+
+  constructor(feed: Feed<T>) {
+    this.#feed = feed
+  }
+
+  /** What changed, up to now: the latest state of each member, in the order of revisions. */
+  changes(options: ChangesOptions = {}): AsyncGenerator<Change<T>, void, void> {
+    checkOptions(options, changesRules)
+    return iterateChanges(this.#feed, options)
+  }
+
+  /**
+   * One page of it, of at most 10,000 changes, and 100 where `limit` is not given. It may be short, even empty, while
+   * there are more: at the end of the feed there are none and `next` is the `since` that was given.
+   */
+  async changesPage(options: ChangesOptions = {}): Promise<ChangesPage<T>> {
+    checkOptions(options, changesRules)
+    return readChanges(this.#feed, options)
+  }
+
+  /** As `changesPage`, the text as the server wrote it: `{"changes": […], "next": …}`. */
+  async changesText(options: ChangesOptions = {}): Promise<string> {
+    checkOptions(options, changesRules)
+    return readChangesText(this.#feed, options)
+  }
+}
+
 type FeedPath = Omit<Feed<unknown>, 'parse'>
 
-export async function readChanges<T>(feed: Feed<T>, options: ChangesOptions): Promise<ChangesPage<T>> {
+async function readChanges<T>(feed: Feed<T>, options: ChangesOptions): Promise<ChangesPage<T>> {
   const { changes, next } = await feed.transport.send(
     pageCall(feed, options),
     feed.transport.json<{ changes: readonly ShownChange[]; next: ResumePoint | number }>,
@@ -25,7 +58,7 @@ export async function readChanges<T>(feed: Feed<T>, options: ChangesOptions): Pr
 }
 
 /** As the server sent it, with the text of numbers. */
-export async function readChangesText(feed: FeedPath, options: ChangesOptions): Promise<string> {
+async function readChangesText(feed: FeedPath, options: ChangesOptions): Promise<string> {
   return feed.transport.send(pageCall(feed, options), (response) => {
     if (!isJson(response.headers.get('content-type') ?? '')) throw feed.transport.notKvist(response)
     return response.text()
@@ -39,7 +72,7 @@ function pageCall(feed: FeedPath, options: ChangesOptions): Call {
 }
 
 /** Up to the end of the feed, where a page is empty and its `next` is the `since` that was asked for. */
-export async function* iterateChanges<T>(
+async function* iterateChanges<T>(
   feed: Feed<T>,
   options: ChangesOptions,
 ): AsyncGenerator<Change<T>, void, void> {
@@ -55,7 +88,7 @@ export async function* iterateChanges<T>(
 const pageChanges = 1000
 
 export function watchFeed<T>(
-  { transport, parse }: Feed<T>,
+  { transport, parse }: Pick<Feed<T>, 'transport' | 'parse'>,
   path: string,
   parameters: Parameters,
   options: WatchOptions,

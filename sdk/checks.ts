@@ -107,6 +107,9 @@ export const duration: Rule = (given) =>
     ? null
     : 'a number of seconds above 0 or a text such as "90s", "15m", "12h", "7d"'
 
+export const durationOrNever: Rule = (given) =>
+  given === 'never' || duration(given) === null ? null : `${duration(given)}, "never"`
+
 const timeForm = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$/
 
 /** A number is refused: it could be of seconds or of milliseconds. */
@@ -115,6 +118,9 @@ export const time: Rule = (given) => {
     given instanceof Date ? !Number.isNaN(given.getTime()) : typeof given === 'string' && timeForm.test(given)
   return isTime ? null : 'a Date or a time such as "2030-01-31T12:00:00Z"'
 }
+
+/** Null is never. */
+export const timeOrNull: Rule = (given) => (given === null ? null : time(given))
 
 /** As the server takes it: the type and subtype are tokens of RFC 9110, the rest is visible ASCII. */
 const contentTypeForm = /^[\w!#$%&'*+.^`|~-]+\/[\w!#$%&'*+.^`|~-]+[\t ]*(;[\t\x20-\x7e]*)?$/

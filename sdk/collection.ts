@@ -1,52 +1,68 @@
 import { importAll } from './bulk.ts'
-import { type Feed, iterateChanges, readChanges, readChangesText, watchFeed, watchRaw } from './changes.ts'
+import { ChangeSource, watchFeed, watchRaw } from './changes.ts'
 import {
+  array,
   checkFields,
   checkOptions,
   checkValue,
   finiteNumber,
   contentType as isContentType,
 } from './checks.ts'
+import { KvistInputError } from './errors.ts'
+import { expiryFields, expiryOptionRules, expiryQuery, hasExpiry } from './expiry.ts'
 import { jsonOf } from './json.ts'
 import { jsonPatchBody } from './json-patch.ts'
-import { iterateLines, iterateMembers, type ListSource, linesType, openLines, readPage } from './lists.ts'
+import {
+  iterateLines,
+  iterateMembers,
+  iteratePages,
+  type ListSource,
+  linesType,
+  openLines,
+  readPage,
+} from './lists.ts'
 import {
   conditionHeaders,
-  expiryQuery,
   isConditional,
   metadataOf,
   nullWhenNotFound,
   readFound,
+  readMembers,
+  touchCall,
+  waitForChange,
+  writeCall,
 } from './members.ts'
 import { collectionPath, memberPath, query, scopeOf } from './names.ts'
 import * as rules from './option-rules.ts'
 import type {
   AddOptions,
-  ChangesOptions,
   ConditionOptions,
   DropOptions,
   IncrementOptions,
   ListOptions,
   PageOptions,
+  PagesOptions,
   PatchOptions,
   PutOptions,
   PutRawOptions,
   PutTextOptions,
+  TouchOptions,
   WaitOptions,
 } from './options.ts'
 import type { Call, CallOptions, Transport } from './request.ts'
 import type {
-  Change,
-  ChangesPage,
   Found,
   ImportItem,
   ImportSummary,
   Include,
+  Incremented,
   JsonPatchOperation,
   Listed,
+  Member,
   MergePatch,
   Metadata,
   Page,
+  RawValue,
   Settings,
   Stored,
   WatchEvent,
@@ -63,12 +79,6 @@ import {
 } from './values.ts'
 import type { RawEvent, Watch, WatchMembersOptions } from './watch.ts'
 
-/** A value that is not parsed. */
-export interface RawValue extends Metadata {
-  /** As it was stored, read as it comes. To stop reading ends the request. */
-  readonly bytes: AsyncIterable<Uint8Array>
-}
-
 /**
  * A collection of members. Values are JSON, and go through JSON.stringify and JSON.parse, so of numbers only what a
  * JavaScript number holds comes back: `getText` gives the text that was stored. Bytes (ArrayBuffer, typed arrays,
@@ -77,7 +87,7 @@ export interface RawValue extends Metadata {
  * What a call cannot send is a KvistInputError: methods that return a promise reject with it, those that return an
  * iterator throw it when they are called.
  */
-export class Collection<T> {
+export class Collection<T> extends ChangeSource<T> {
   readonly name: string
   readonly #path: string
   readonly #transport: Transport
@@ -85,6 +95,7 @@ export class Collection<T> {
 
   /** Made by `Kvist.collection`. */
   constructor(transport: Transport, name: string, parse: Parse<T> | null) {
+    super({ transport, collection: name, parse })
     this.#path = collectionPath(name)
     this.name = name
     this.#transport = transport
@@ -98,6 +109,17 @@ export class Collection<T> {
   }
 
   /**
+   * The members with these keys, all of one moment, in the order of the keys; null for each that does not exist. At most
+   * 10,000.
+   */
+  async getMany(keys: readonly string[], options?: CallOptions): Promise<(Member<T> | null)[]> {
+    checkOptions(options, rules.callRules)
+    checkValue('the keys', keys, array)
+    const members = keys.map((key) => ({ collection: this.name, key }))
+    return readMembers(this.#transport, members, this.#parse, options)
+  }
+
+  /**
    * Waits until a member is no longer as the caller knows it: at this revision, or missing, which null says. Resolves
    * with the new state, null for no member, or `unchanged` when `waitMs` have passed. A server that stops responds early.
    */
@@ -108,19 +130,7 @@ export class Collection<T> {
   ): Promise<Found<T> | null | 'unchanged'> {
     checkOptions(options, rules.waitRules)
     checkValue('the known revision', known, rules.knownRevision)
-    const { waitMs = 30_000, ...others } = options
-    const call: Call = {
-      method: 'GET',
-      path: this.#member(key) + query({ wait: waitMs / 1000 }),
-      headers: { 'if-none-match': `"${known ?? 0}"` },
-      retry: 'idempotent',
-      also: [304],
-      extraMs: waitMs,
-      options: others,
-    }
-    const read = async (response: Response) =>
-      response.ok ? readFound(this.#transport, key, response) : ('unchanged' as const)
-    const found = await this.#transport.send(call, read).catch(nullWhenNotFound)
+    const found = await waitForChange(this.#transport, this.#member(key), key, known, options)
     if (found === null || found === 'unchanged') return found
     return { ...found, value: parseValue(key, found.value, this.#parse) }
   }
@@ -187,10 +197,15 @@ export class Collection<T> {
     return this.#transport.send(call, this.#transport.json<Stored>)
   }
 
-  /** Changes a part of a value; where there is no member, the patch is merged into nothing. */
+  /**
+   * Changes a part of a value; where there is no member, the patch is merged into nothing. An empty patch with an expiry is
+   * a touch, which leaves a value that is no object as it is; it rejects with KvistNotFoundError where there is no member.
+   */
   async patch(key: string, patch: MergePatch<T>, options: PatchOptions = {}): Promise<Stored> {
     checkOptions(options, rules.patchRules)
-    return this.#write('PATCH', key, 'application/merge-patch+json', jsonOf(patch, 'the patch'), options)
+    const body = jsonOf(patch, 'the patch')
+    if (body === '{}' && hasExpiry(options)) return this.#touch(key, options)
+    return this.#write('PATCH', key, 'application/merge-patch+json', body, options)
   }
 
   /**
@@ -206,12 +221,33 @@ export class Collection<T> {
     return this.#write('PATCH', key, 'application/json-patch+json', jsonPatchBody(operations), options)
   }
 
-  /** Adds to a number: the value itself, or what the JSON pointer `path` names in it. What is missing starts at 0. */
-  async increment(key: string, by = 1, options: IncrementOptions = {}): Promise<Stored> {
+  /**
+   * Adds to a number: the value itself, or what the JSON pointer `path` names in it. What is missing starts at 0. Resolves
+   * with the number that there is now.
+   */
+  async increment(key: string, by = 1, options: IncrementOptions = {}): Promise<Incremented> {
     checkOptions(options, rules.incrementRules)
+    checkOptions(options.ifCreated, expiryOptionRules)
     checkValue('the number to add', by, finiteNumber)
-    const { path = '', ...others } = options
-    return this.#write('PATCH', key, 'application/vnd.kvist.increment+json', jsonOf({ path, by }), others)
+    const { path = '', ifCreated, ...others } = options
+    const body = { path, by, ...(ifCreated === undefined ? {} : { if_created: expiryFields(ifCreated) }) }
+    return this.#write<Incremented>(
+      'PATCH',
+      key,
+      'application/vnd.kvist.increment+json',
+      jsonOf(body),
+      others,
+    )
+  }
+
+  /**
+   * Changes the expiry alone, of any kind of value: the revision stays. Null where there is no such member.
+   */
+  async touch(key: string, options: TouchOptions): Promise<Stored | null> {
+    checkOptions<PatchOptions>(options, rules.patchRules)
+    if (options === undefined || !hasExpiry(options))
+      throw new KvistInputError('a touch needs expireIn or expireAt; null is never')
+    return this.#touch(key, options).catch(nullWhenNotFound)
   }
 
   /**
@@ -234,6 +270,14 @@ export class Collection<T> {
   list<I extends Include = 'all'>(options: ListOptions<I> = {}): AsyncGenerator<Listed<T, I>, void, void> {
     checkOptions<ListOptions>(options, rules.listRules)
     return iterateMembers(this.#list, options)
+  }
+
+  /** As `list`, a page at a time: with a `delimiter`, each has `prefixes` beside its members. */
+  pages<I extends Include = 'all'>(
+    options: PagesOptions<I> = {},
+  ): AsyncGenerator<Page<Listed<T, I>>, void, void> {
+    checkOptions<PagesOptions>(options, rules.pagesRules)
+    return iteratePages(this.#list, options)
   }
 
   /** One page, of at most 10,000 members, and 100 where `limit` is not given. It may be short while there are more. */
@@ -290,31 +334,10 @@ export class Collection<T> {
     return deleted
   }
 
-  /** What changed in this collection, up to now: the latest state of each member, in the order of revisions. */
-  changes(options: ChangesOptions = {}): AsyncGenerator<Change<T>, void, void> {
-    checkOptions(options, rules.changesRules)
-    return iterateChanges(this.#feed, options)
-  }
-
-  /**
-   * One page of it, of at most 10,000 changes, and 100 where `limit` is not given. It may be short, even empty, while
-   * there are more: at the end of the feed there are none and `next` is the `since` that was given.
-   */
-  async changesPage(options: ChangesOptions = {}): Promise<ChangesPage<T>> {
-    checkOptions(options, rules.changesRules)
-    return readChanges(this.#feed, options)
-  }
-
-  /** As `changesPage`, the text as the server wrote it: `{"changes": […], "next": …}`. */
-  async changesText(options: ChangesOptions = {}): Promise<string> {
-    checkOptions(options, rules.changesRules)
-    return readChangesText(this.#feed, options)
-  }
-
   /** What changes in this collection, as it happens; with a `key`, of this member, which need not exist. */
   watch(options: WatchMembersOptions = {}): Watch<WatchEvent<T>> {
     checkOptions(options, rules.watchMembersRules)
-    return watchFeed(this.#feed, this.#watched(options), scopeOf(options), options)
+    return watchFeed(this.#list, this.#watched(options), scopeOf(options), options)
   }
 
   /** As `watch`, each event as the server sent it. */
@@ -339,10 +362,6 @@ export class Collection<T> {
     checkOptions(call.options, rules.callRules)
     const path = `/v1/_collections/${encodeURIComponent(this.name)}`
     return this.#transport.send({ ...call, path, retry: 'idempotent' }, this.#transport.json<Settings>)
-  }
-
-  get #feed(): Feed<T> {
-    return { transport: this.#transport, collection: this.name, parse: this.#parse }
   }
 
   get #list(): ListSource<T> {
@@ -370,18 +389,18 @@ export class Collection<T> {
     return this.#transport.send(this.#get(key, options), read).catch(nullWhenNotFound)
   }
 
-  #write(
+  #touch(key: string, options: PatchOptions): Promise<Stored> {
+    return this.#transport.send(touchCall(this.#member(key), options), this.#transport.json<Stored>)
+  }
+
+  #write<Result = Stored>(
     method: 'PUT' | 'PATCH',
     key: string,
     contentType: string,
     body: Uint8Array | string,
     options: PutRawOptions,
-  ): Promise<Stored> {
-    const path = this.#member(key) + expiryQuery(options)
-    const headers = { 'content-type': contentType, ...conditionHeaders(options) }
-    // A patch that is done twice need not leave what it leaves when it is done once.
-    const retry = method === 'PUT' && !isConditional(options) ? 'idempotent' : 'if-rejected'
-    const call: Call = { method, path, headers, body, retry, options }
-    return this.#transport.send(call, this.#transport.json<Stored>)
+  ): Promise<Result> {
+    const call = writeCall(method, this.#member(key), contentType, body, options)
+    return this.#transport.send(call, this.#transport.json<Result>)
   }
 }

@@ -73,6 +73,7 @@ const everywhere: [name: string, call: (options: object) => unknown][] = [
   ['getText', (options) => loose.getText('k', options)],
   ['getRaw', (options) => loose.getRaw('k', options)],
   ['getWhenChanged', (options) => loose.getWhenChanged('k', null, options)],
+  ['getMany', (options) => loose.getMany(['k'], options)],
   ['head', (options) => loose.head('k', options)],
   ['put', (options) => loose.put('k', 1, options)],
   ['putText', (options) => loose.putText('k', 'x', options)],
@@ -81,9 +82,11 @@ const everywhere: [name: string, call: (options: object) => unknown][] = [
   ['patch', (options) => loose.patch('k', {}, options)],
   ['jsonPatch', (options) => loose.jsonPatch('k', [], options)],
   ['increment', (options) => loose.increment('k', 1, options)],
+  ['touch', (options) => loose.touch('k', options)],
   ['delete', (options) => loose.delete('k', options)],
   ['list', (options) => loose.list(options)],
   ['page', (options) => loose.page(options)],
+  ['pages', (options) => loose.pages(options)],
   ['export', (options) => loose.export(options)],
   ['lines', (options) => loose.lines(options)],
   ['import', (options) => loose.import([], options)],
@@ -96,7 +99,9 @@ const everywhere: [name: string, call: (options: object) => unknown][] = [
   ['watchRaw', (options) => loose.watchRaw(options)],
   ['settings', (options) => loose.settings(options)],
   ['setSettings', (options) => loose.setSettings({}, options)],
+  ['getMany of all', (options) => looseKvist.getMany([], options)],
   ['collections', (options) => kvist.collections(options)],
+  ['collectionsPage', (options) => kvist.collectionsPage(options)],
   ['batch', (options) => kvist.batch({}, options)],
   ['changes of all', (options) => kvist.changes(options)],
   ['changesPage of all', (options) => kvist.changesPage(options)],
@@ -106,11 +111,13 @@ const everywhere: [name: string, call: (options: object) => unknown][] = [
 ]
 
 test('every method is in the table of calls with bad options', () => {
-  const methods = (of: object) =>
-    Object.getOwnPropertyNames(Object.getPrototypeOf(of)).filter((name) => {
-      const property = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(of), name)
-      return name !== 'constructor' && typeof property?.value === 'function'
-    })
+  const methods = (of: object): string[] => {
+    const prototype = Object.getPrototypeOf(of)
+    if (prototype === Object.prototype) return []
+    const own = Object.entries(Object.getOwnPropertyDescriptors(prototype))
+    const names = own.filter(([, { value }]) => typeof value === 'function').map(([name]) => name)
+    return [...names.filter((name) => name !== 'constructor'), ...methods(prototype)]
+  }
   const tried = everywhere.map(([name]) => name)
   for (const name of methods(c)) expect(tried).toContain(name)
   for (const name of methods(kvist).filter((name) => name !== 'collection'))
@@ -180,7 +187,7 @@ test('selectors, limits, orders, cursors and places in the feed are what they mu
 })
 
 const named = (...names: string[]) => everywhere.filter(([name]) => names.includes(name))
-const writes = named('put', 'putText', 'putRaw', 'patch', 'jsonPatch', 'increment')
+const writes = named('put', 'putText', 'putRaw', 'patch', 'jsonPatch', 'increment', 'touch')
 
 test.each([...writes, ...named('add')])('%s takes no bad expiry', async (name, call) => {
   for (const expireIn of [
@@ -214,6 +221,32 @@ test.each([...writes, ...named('add')])('%s takes no bad expiry', async (name, c
   await expectInputError(name, () => call({ expireIn: 5, expireAt: new Date() }), /both given/)
 })
 
+test('a touch needs an expiry, and so does an increment that sets one when it creates', async () => {
+  for (const options of [undefined, {}, { expireIn: undefined }, { ifRevision: 1 }])
+    await expectInputError('touch', () => loose.touch('k', options), /^a touch needs expireIn or expireAt/)
+  for (const [ifCreated, message] of [
+    [5, /expected an object of options/],
+    [{ ttl: 5 }, /there is no option "ttl"; known are expireIn, expireAt/],
+    [{ expireIn: 'soon' }, /^expireIn must be/],
+    [{ expireIn: 5, expireAt: null }, /both given/],
+  ] as const)
+    await expectInputError('ifCreated', () => loose.increment('k', 1, { ifCreated }), message)
+})
+
+test('many are read by keys and members that can be', async () => {
+  for (const keys of [undefined, 'k', { a: 1 }])
+    await expectInputError(`${keys}`, () => loose.getMany(keys), /^the keys must be an array/)
+  for (const key of ['', 5, undefined])
+    await expectInputError(`${key}`, () => loose.getMany(['a', key]), /^members\[1\]: key must be/)
+  for (const [members, message] of [
+    [undefined, /^the members must be an array/],
+    [['k'], /^members\[0\]: expected an object/],
+    [[{ key: 'k' }], /^members\[0\]: collection must be/],
+    [[{ collection: 'c', key: 'k', revision: 1 }], /^members\[0\]: there is no field "revision"/],
+  ] as const)
+    await expectInputError(`${message}`, () => looseKvist.getMany(members), message)
+})
+
 test('an expiry is sent as the server reads it', async () => {
   const sent: string[] = []
   const fine = new Kvist('http://k', {
@@ -226,12 +259,18 @@ test('an expiry is sent as the server reads it', async () => {
   await fine.put('k', 1, { expireIn: '1.5h' })
   await fine.put('k', 1, { expireIn: undefined, expireAt: new Date(0) })
   await fine.put('k', 1, { expireAt: '2030-01-31T12:00:00+01:00' })
+  await fine.put('k', 1, { expireAt: null })
+  await fine.put('k', 1, { expireIn: 'never' })
+  await fine.put('k', 1)
   const path = 'http://k/v1/c/k?'
   expect(sent).toEqual([
     `${path}expire_in=1.5`,
     `${path}expire_in=1.5h`,
     `${path}expire_at=1970-01-01T00%3A00%3A00.000Z`,
     `${path}expire_at=2030-01-31T12%3A00%3A00%2B01%3A00`,
+    `${path}expire_in=never`,
+    `${path}expire_in=never`,
+    'http://k/v1/c/k',
   ])
 })
 
@@ -338,6 +377,23 @@ test('parts of a batch, and items of an import, have the fields that there are',
     [operation({ op: 'put', value: 1, expireIn: 5 }), /^operations\[1\]: there is no field "expireIn"/],
     [operation({ op: 'put', value: 1, expire_in: 'soon' }), /^operations\[1\]: expire_in must be/],
     [operation({ op: 'put', value: 1, expire_at: 5 }), /^operations\[1\]: expire_at must be/],
+    [operation({ op: 'put', value: 1, expire_in: 5, expires_at: null }), /^operations\[1\]: .*both given/],
+    [
+      operation({ op: 'put', value: {}, content_type: 'text/plain' }),
+      /^operations\[1\]: the value must be bytes or/,
+    ],
+    [operation({ op: 'put', value: 'x', content_type: 'text' }), /^operations\[1\]: content_type must be/],
+    [operation({ op: 'touch' }), /^operations\[1\]: a touch needs expire_in or expire_at/],
+    [operation({ op: 'touch', expire_in: 5, expire_at: null }), /^operations\[1\]: .*both given/],
+    [operation({ op: 'increment', if_created: 5 }), /^operations\[1\]: if_created: expected an object/],
+    [
+      operation({ op: 'increment', if_created: { ttl: 5 } }),
+      /^operations\[1\]: if_created: there is no field "ttl"/,
+    ],
+    [
+      operation({ op: 'increment', if_created: { expire_in: 0 } }),
+      /^operations\[1\]: if_created: expire_in must be/,
+    ],
     [operation({ op: 'increment', by: Number.NaN }), /^operations\[1\]: by must be/],
     [operation({ op: 'increment', path: 'n' }), /^operations\[1\]: path must be/],
   ] as const)
@@ -354,6 +410,7 @@ test('parts of a batch, and items of an import, have the fields that there are',
     [{ key: 'k', value: 1, expireIn: 5 }, /^item 2: there is no field "expireIn"/],
     [{ key: 'k', value: 1, expire_in: Number.NaN }, /^item 2: expire_in must be/],
     [{ key: 'k', value: 1, expires_at: 'x' }, /^item 2: expires_at must be/],
+    [{ key: 'k', value: 1, expire_in: 5, expires_at: null }, /^item 2: .*both given/],
     [{ key: 'k', value: 1, flags: -1 }, /^item 2: flags must be/],
     [{ key: 'k', value: { a: new Set() } }, /^item 2: the value\.a is a Set/],
   ] as const)

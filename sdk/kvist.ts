@@ -1,12 +1,21 @@
-import { type Batch, batchBody } from './batch.ts'
-import { type Feed, iterateChanges, readChanges, readChangesText, watchFeed, watchRaw } from './changes.ts'
-import { checkOptions, checkToken, type Rules } from './checks.ts'
+import { type Batch, type BatchResponse, batchBody, batchResults } from './batch.ts'
+import { ChangeSource, watchFeed, watchRaw } from './changes.ts'
+import { array, checkOptions, checkToken, checkValue, type Rules } from './checks.ts'
 import { Collection } from './collection.ts'
-import { parseServerUrl, scopeOf } from './names.ts'
+import { readMembers } from './members.ts'
+import { parseServerUrl, query, scopeOf } from './names.ts'
 import * as rules from './option-rules.ts'
-import type { ChangesOptions, ScopeOptions } from './options.ts'
+import type { CollectionsOptions, CollectionsPageOptions, ScopeOptions } from './options.ts'
 import { type Call, type CallOptions, type Fetch, Transport } from './request.ts'
-import type { Change, ChangesPage, CollectionInfo, CollectionsPage, WatchEvent } from './types.ts'
+import type {
+  BatchOperation,
+  BatchResults,
+  CollectionInfo,
+  CollectionsPage,
+  Member,
+  MemberRef,
+  WatchEvent,
+} from './types.ts'
 import { jsonType, type Parse } from './values.ts'
 import type { RawEvent, Watch, WatchOptions } from './watch.ts'
 
@@ -33,7 +42,7 @@ export interface CollectionOptions<T> {
 }
 
 /** A server. Nothing is sent until a method is called. */
-export class Kvist {
+export class Kvist extends ChangeSource<unknown> {
   readonly #transport: Transport
 
   /**
@@ -47,7 +56,9 @@ export class Kvist {
     const headers = token === undefined ? {} : { authorization: `Bearer ${token}` }
     // Browsers require their fetch to be called as a function of the window, so it is not passed on as a value.
     const send = options.fetch ?? ((to: string, init: RequestInit) => fetch(to, init))
-    this.#transport = new Transport(parseServerUrl(url), headers, send, { timeoutMs, retries })
+    const transport = new Transport(parseServerUrl(url), headers, send, { timeoutMs, retries })
+    super({ transport, collection: null, parse: null })
+    this.#transport = transport
   }
 
   /** Without a slash or `/v1` at its end. */
@@ -64,28 +75,49 @@ export class Kvist {
     return new Collection(this.#transport, name, options.parse ?? null)
   }
 
-  /** Those that have members, by name; all of them, page by page. */
-  async collections(options?: CallOptions): Promise<readonly CollectionInfo[]> {
+  /** As `getMany` of a collection, from any collections. */
+  async getMany(members: readonly MemberRef[], options?: CallOptions): Promise<(Member<unknown> | null)[]> {
     checkOptions(options, rules.callRules)
-    const all: CollectionInfo[] = []
-    let query = ''
-    for (;;) {
-      const call: Call = { method: 'GET', path: `/v1${query}`, retry: 'idempotent', options }
-      const { collections, next } = await this.#transport.send(call, (response) =>
-        this.#transport.json<CollectionsPage>(response),
-      )
-      all.push(...collections)
-      // Servers of before pages were there send no `next`.
-      if (next === null || next === undefined) return all
-      query = `?limit=10000&cursor=${encodeURIComponent(next)}`
+    checkValue('the members', members, array)
+    return readMembers(this.#transport, members, null, options)
+  }
+
+  /** The collections that have members, by name, page after page. */
+  collections(options: CollectionsOptions = {}): AsyncGenerator<CollectionInfo, void, void> {
+    checkOptions(options, rules.collectionsRules)
+    return this.#collections(options)
+  }
+
+  async *#collections(options: CollectionsOptions): AsyncGenerator<CollectionInfo, void, void> {
+    let cursor: string | null | undefined
+    while (cursor !== null) {
+      const page: CollectionsPage = await this.collectionsPage({ limit: pageCollections, ...options, cursor })
+      yield* page.collections
+      cursor = page.next
     }
   }
 
+  /** One page of them, of at most 10,000. */
+  async collectionsPage(options: CollectionsPageOptions = {}): Promise<CollectionsPage> {
+    checkOptions(options, rules.collectionsPageRules)
+    const { prefix, limit, cursor } = options
+    const call: Call = {
+      method: 'GET',
+      path: `/v1${query({ prefix, limit, cursor })}`,
+      retry: 'idempotent',
+      options,
+    }
+    return this.#transport.send(call, this.#transport.json<CollectionsPage>)
+  }
+
   /**
-   * Commits all of it, or nothing. Resolves with the revision of each operation, 0 for a delete of a member that did not
-   * exist; rejects with a KvistPreconditionError when a check does not hold.
+   * Commits all of it, or nothing. Resolves with a result for each operation: its revision, and the number of an increment.
+   * Rejects with a KvistPreconditionError when a check does not hold.
    */
-  async batch(batch: Batch, options?: CallOptions): Promise<readonly number[]> {
+  async batch<const Operations extends readonly BatchOperation[] = readonly []>(
+    batch: Batch<Operations>,
+    options?: CallOptions,
+  ): Promise<BatchResults<Operations>> {
     checkOptions(options, rules.callRules)
     const call: Call = {
       method: 'POST',
@@ -95,37 +127,13 @@ export class Kvist {
       retry: 'if-rejected',
       options,
     }
-    const { revisions } = await this.#transport.send(call, (response) =>
-      this.#transport.json<{ revisions: readonly number[] }>(response),
-    )
-    return revisions
-  }
-
-  /** What changed, in all collections, up to now: the latest state of each member, in the order of revisions. */
-  changes(options: ChangesOptions = {}): AsyncGenerator<Change<unknown>, void, void> {
-    checkOptions(options, rules.changesRules)
-    return iterateChanges(this.#feed, options)
-  }
-
-  /**
-   * One page of it, of at most 10,000 changes, and 100 where `limit` is not given. It may be short, even empty, while
-   * there are more: at the end of the feed there are none and `next` is the `since` that was given.
-   */
-  async changesPage(options: ChangesOptions = {}): Promise<ChangesPage<unknown>> {
-    checkOptions(options, rules.changesRules)
-    return readChanges(this.#feed, options)
-  }
-
-  /** As `changesPage`, the text as the server wrote it: `{"changes": […], "next": …}`. */
-  async changesText(options: ChangesOptions = {}): Promise<string> {
-    checkOptions(options, rules.changesRules)
-    return readChangesText(this.#feed, options)
+    return batchResults(await this.#transport.send(call, this.#transport.json<BatchResponse>))
   }
 
   /** What changes in all collections, as it happens. */
   watch(options: WatchOptions & ScopeOptions = {}): Watch<WatchEvent<unknown>> {
     checkOptions(options, rules.watchRules)
-    return watchFeed(this.#feed, storePath, scopeOf(options), options)
+    return watchFeed({ transport: this.#transport, parse: null }, storePath, scopeOf(options), options)
   }
 
   /** As `watch`, each event as the server sent it. */
@@ -133,10 +141,7 @@ export class Kvist {
     checkOptions(options, rules.watchRules)
     return watchRaw(this.#transport, storePath, scopeOf(options), options)
   }
-
-  get #feed(): Feed<unknown> {
-    return { transport: this.#transport, collection: null, parse: null }
-  }
 }
 
+const pageCollections = 1000
 const storePath = '/v1/_changes'

@@ -1,6 +1,6 @@
 import { linesOf } from './lines.ts'
 import { type Parameters, query } from './names.ts'
-import type { ListOptions, PageOptions } from './options.ts'
+import type { ListOptions, PageOptions, PagesOptions } from './options.ts'
 import type { Transport } from './request.ts'
 import type { Include, Listed, Page } from './types.ts'
 import { type Parse, revive } from './values.ts'
@@ -22,8 +22,8 @@ export async function readPage<T, I extends Include>(
   options: PageOptions<I>,
 ): Promise<Page<Listed<T, I>>> {
   const { transport } = source
-  const { cursor, delimiter } = options
-  const path = source.path + query({ ...listParameters(options), cursor, delimiter })
+  const { delimiter, cursor } = options
+  const path = source.path + query({ ...listParameters(options), delimiter, cursor })
   const page = await transport.send(
     { method: 'GET', path, retry: 'idempotent', options },
     transport.json<Page<{ readonly key: string }>>,
@@ -34,14 +34,14 @@ export async function readPage<T, I extends Include>(
 /** Page after page, as far as it is iterated. */
 export async function* iteratePages<T, I extends Include>(
   source: ListSource<T>,
-  options: ListOptions<I>,
+  options: PagesOptions<I>,
 ): AsyncGenerator<Page<Listed<T, I>>, void, void> {
   let left = options.limit ?? Number.POSITIVE_INFINITY
   let cursor: string | null | undefined
   while (left > 0 && cursor !== null) {
     const page = await readPage<T, I>(source, { ...options, limit: Math.min(left, pageMembers), cursor })
     yield page
-    left -= page.members.length
+    left -= page.members.length + (page.prefixes?.length ?? 0)
     cursor = page.next
   }
 }

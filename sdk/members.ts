@@ -1,9 +1,11 @@
-import { KvistInputError, KvistNotFoundError } from './errors.ts'
-import { query } from './names.ts'
-import type { ConditionOptions, ExpiryOptions } from './options.ts'
-import type { Transport } from './request.ts'
-import type { Found, Metadata } from './types.ts'
-import { isJson } from './values.ts'
+import { checkFields, type Rules } from './checks.ts'
+import { KvistNotFoundError } from './errors.ts'
+import { expiryQuery } from './expiry.ts'
+import { collectionName, memberKey, query } from './names.ts'
+import type { ConditionOptions, PatchOptions, PutRawOptions, WaitOptions } from './options.ts'
+import type { Call, CallOptions, Transport } from './request.ts'
+import type { Found, Member, MemberRef, Metadata } from './types.ts'
+import { isJson, jsonType, type Parse, revive, type ShownMember } from './values.ts'
 
 /** What requests for members carry beside a value, and what responses do. */
 
@@ -18,23 +20,38 @@ export function conditionHeaders({ ifRevision, create }: ConditionOptions): Reco
   }
 }
 
-/** Throws KvistInputError when both are given. */
-export function expiryQuery({ expireIn, expireAt }: ExpiryOptions): string {
-  if (expireIn !== undefined && expireAt !== undefined)
-    throw new KvistInputError('expireIn and expireAt are both given: leave one out')
-  return query({
-    expire_in: expireIn,
-    expire_at: expireAt instanceof Date ? expireAt.toISOString() : expireAt,
-  })
+/** A put, or a patch of the member at a path. */
+export function writeCall(
+  method: 'PUT' | 'PATCH',
+  memberPath: string,
+  contentType: string,
+  body: Uint8Array | string,
+  options: PutRawOptions,
+): Call {
+  const headers = { 'content-type': contentType, ...conditionHeaders(options) }
+  // A patch that is done twice need not leave what it leaves when it is done once.
+  const retry = method === 'PUT' && !isConditional(options) ? 'idempotent' : 'if-rejected'
+  return { method, path: memberPath + expiryQuery(options), headers, body, retry, options }
+}
+
+/** A patch without a body changes the expiry alone. */
+export function touchCall(memberPath: string, options: PatchOptions): Call {
+  return {
+    method: 'PATCH',
+    path: memberPath + expiryQuery(options),
+    headers: conditionHeaders(options),
+    retry: isConditional(options) ? 'if-rejected' : 'idempotent',
+    options,
+  }
 }
 
 /** Metadata comes in headers. */
 export function metadataOf(key: string, { headers }: Response): Metadata {
+  const modified = headers.get('last-modified')
   return {
     key,
     revision: Number(/"(\d+)"/.exec(headers.get('etag') ?? '')?.[1]),
-    // Within a second of the write there is no Last-Modified yet.
-    modified_at: new Date(headers.get('last-modified') ?? headers.get('date') ?? '').toISOString(),
+    modified_at: modified === null ? null : new Date(modified).toISOString(),
     expires_at: headers.get('kvist-expires-at'),
     content_type: headers.get('content-type') ?? '',
   }
@@ -52,6 +69,52 @@ export async function readFound(
     : new Uint8Array(await response.arrayBuffer())
   return { ...metadata, value }
 }
+
+/** Resolves when the member differs from the known revision, null for none; `unchanged` when `waitMs` have passed. */
+export async function waitForChange(
+  transport: Transport,
+  path: string,
+  key: string,
+  known: number | null,
+  { waitMs = 30_000, ...options }: WaitOptions,
+): Promise<Found<unknown> | null | 'unchanged'> {
+  const call: Call = {
+    method: 'GET',
+    path: path + query({ wait: waitMs / 1000 }),
+    headers: { 'if-none-match': `"${known ?? 0}"` },
+    retry: 'idempotent',
+    also: [304],
+    extraMs: waitMs,
+    options,
+  }
+  const read = async (response: Response) =>
+    response.ok ? readFound(transport, key, response) : ('unchanged' as const)
+  return transport.send(call, read).catch(nullWhenNotFound)
+}
+
+/** Several members of one moment, in the order of the references; null for each that does not exist. */
+export async function readMembers<T>(
+  transport: Transport,
+  members: readonly MemberRef[],
+  parse: Parse<T> | null,
+  options: CallOptions | undefined,
+): Promise<(Member<T> | null)[]> {
+  members.forEach((member, i) => void checkFields(member, refRules, `members[${i}]: `))
+  const read = await transport.send(
+    {
+      method: 'POST',
+      path: '/v1/_read',
+      headers: { 'content-type': jsonType },
+      body: JSON.stringify({ members }),
+      retry: 'idempotent',
+      options,
+    },
+    transport.json<{ readonly members: readonly (ShownMember | null)[] }>,
+  )
+  return read.members.map((member) => (member === null ? null : revive<T, Member<T>>(member, parse)))
+}
+
+const refRules: Rules<MemberRef> = { collection: collectionName, key: memberKey }
 
 /** For `catch`: that there is no such member is a result, too. */
 export function nullWhenNotFound(error: unknown): null {

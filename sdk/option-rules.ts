@@ -13,19 +13,21 @@ import {
   type Rules,
   resumePoint,
   text,
-  time,
   wholeNumber,
 } from './checks.ts'
+import { expiryOptionRules } from './expiry.ts'
 import type { CollectionOptions, KvistOptions } from './kvist.ts'
 import type {
   AddOptions,
   ChangesOptions,
+  CollectionsOptions,
+  CollectionsPageOptions,
   ConditionOptions,
   DropOptions,
-  ExpiryOptions,
   IncrementOptions,
   ListOptions,
   PageOptions,
+  PagesOptions,
   PatchOptions,
   PutOptions,
   PutRawOptions,
@@ -56,21 +58,23 @@ export const conditionRules: Rules<ConditionOptions> = {
   create: optional(oneOf(true, false)),
 }
 
-const expiryRules: Rules<ExpiryOptions> = { expireIn: optional(duration), expireAt: optional(time) }
-
 export const addRules: Rules<AddOptions> = {
   ...callRules,
-  ...expiryRules,
+  ...expiryOptionRules,
   contentType: optional(contentType),
 }
 
-export const patchRules: Rules<PatchOptions> = { ...conditionRules, ...expiryRules }
+export const patchRules: Rules<PatchOptions> = { ...conditionRules, ...expiryOptionRules }
 
-export const putRawRules: Rules<PutRawOptions> = { ...conditionRules, ...expiryRules }
+export const putRawRules: Rules<PutRawOptions> = { ...conditionRules, ...expiryOptionRules }
 
 export const putRules: Rules<PutOptions> = { ...putRawRules, contentType: optional(contentType) }
 
-export const incrementRules: Rules<IncrementOptions> = { ...patchRules, path: optional(jsonPointer) }
+export const incrementRules: Rules<IncrementOptions> = {
+  ...patchRules,
+  path: optional(jsonPointer),
+  ifCreated: anything, // it is checked as options of its own
+}
 
 export const dropRules: Rules<DropOptions> = {
   ...callRules,
@@ -97,10 +101,16 @@ export const listRules: Rules<ListOptions> = {
   limit: optional(wholeNumber(1)),
 }
 
-export const pageRules: Rules<PageOptions> = {
-  ...listRules,
+export const pagesRules: Rules<PagesOptions> = { ...listRules, delimiter: optional(nonEmptyText) }
+
+export const pageRules: Rules<PageOptions> = { ...pagesRules, cursor: optional(nonEmptyText) }
+
+export const collectionsRules: Rules<CollectionsOptions> = { ...callRules, prefix: optional(text) }
+
+export const collectionsPageRules: Rules<CollectionsPageOptions> = {
+  ...collectionsRules,
+  limit: optional(wholeNumber(1)),
   cursor: optional(nonEmptyText),
-  delimiter: optional(nonEmptyText),
 }
 
 const scopeRules: Rules<ScopeOptions> = { prefix: optional(text), filter: optional(text) }

@@ -14,13 +14,23 @@ export interface ConditionOptions extends CallOptions {
   readonly create?: boolean | undefined
 }
 
-/** At most one of the two; without either a put never expires, and other writes leave the expiry as it is. */
+/**
+ * At most one of the two. Without either a put takes the default of the collection, or else never expires, and other writes
+ * leave the expiry as it is.
+ */
 export interface ExpiryOptions {
-  /** A number of seconds, or a text with a unit: `90s`, `15m`, `12h`, `7d`. */
+  /** A number of seconds, a text with a unit (`90s`, `15m`, `12h`, `7d`), or `never`. */
   readonly expireIn?: number | string | undefined
-  /** A text is RFC 3339. */
-  readonly expireAt?: Date | string | undefined
+  /** A text is RFC 3339; null is never. */
+  readonly expireAt?: Date | string | null | undefined
 }
+
+/** A touch changes the expiry, so one of the two must be given. */
+export type TouchOptions = ConditionOptions &
+  (
+    | { readonly expireIn: number | string; readonly expireAt?: undefined }
+    | { readonly expireAt: Date | string | null; readonly expireIn?: undefined }
+  )
 
 export interface AddOptions extends ExpiryOptions, CallOptions {
   /**
@@ -45,12 +55,14 @@ export interface PatchOptions extends ExpiryOptions, ConditionOptions {}
 export interface IncrementOptions extends PatchOptions {
   /** JSON pointer to the number; the default, the empty one, is the value itself. */
   readonly path?: string | undefined
+  /** The expiry, only when the increment creates the member: a window of fixed length. */
+  readonly ifCreated?: ExpiryOptions | undefined
 }
 
 /** Which members of a collection. */
 export interface Selection {
   readonly prefix?: string | undefined
-  /** Wildcards on the key: `*` is any run of characters, `?` is one. */
+  /** Wildcards on the key: `*` is any run of characters, `?` is one; a backslash before one takes it as it is. */
   readonly filter?: string | undefined
   /** The same wildcards, on any top-level value of the member's JSON. */
   readonly match?: string | undefined
@@ -78,17 +90,36 @@ export interface ListOptions<I extends Include = Include> extends Selection, Cal
   readonly limit?: number | undefined
 }
 
-export interface PageOptions<I extends Include = Include> extends ListOptions<I> {
+/** Of a page, or of page after page. */
+export interface PagesOptions<I extends Include = Include> extends ListOptions<I> {
+  /**
+   * Shows one level of keys, as of folders with `/`: keys that have the delimiter after `prefix` are not listed, but their
+   * beginnings up to and with it, in `prefixes`.
+   */
+  readonly delimiter?: string | undefined
+}
+
+export interface PageOptions<I extends Include = Include> extends PagesOptions<I> {
   /** `next` of the page before. */
   readonly cursor?: string | undefined
-  /** List one level: keys that have this text after the prefix come as `prefixes`. */
-  readonly delimiter?: string | undefined
+}
+
+export interface CollectionsOptions extends CallOptions {
+  /** Only names that begin with this. */
+  readonly prefix?: string | undefined
+}
+
+export interface CollectionsPageOptions extends CollectionsOptions {
+  /** 1,000 is the default. */
+  readonly limit?: number | undefined
+  /** `next` of the page before. */
+  readonly cursor?: string | undefined
 }
 
 /** Which members' changes. */
 export interface ScopeOptions {
   readonly prefix?: string | undefined
-  /** Wildcards on the key: `*` is any run of characters, `?` is one. */
+  /** Wildcards on the key: `*` is any run of characters, `?` is one; a backslash before one takes it as it is. */
   readonly filter?: string | undefined
 }
 

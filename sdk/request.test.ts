@@ -54,7 +54,8 @@ async function responding(responses: readonly ScriptedResponse[], options = {}):
   return { kvist, collection: kvist.collection('c'), asked }
 }
 
-const stored = Response.json({ key: 'k', revision: 1 })
+/** Of a write of any kind. */
+const stored = Response.json({ key: 'k', revision: 1, revisions: [], values: [] })
 const value = new Response('1', {
   headers: { 'content-type': 'application/json', etag: '"1"', 'last-modified': new Date(0).toUTCString() },
 })
@@ -74,11 +75,14 @@ const idempotent: [name: string, call: Do, response: Response][] = [
   ['page', ({ collection }) => collection.page(), page],
   ['lines', ({ collection }) => collection.lines(), page],
   ['put', ({ collection }) => collection.put('k', 1), stored],
+  ['touch', ({ collection }) => collection.touch('k', { expireIn: 1 }), stored],
+  ['patch that is a touch', ({ collection }) => collection.patch('k', {}, { expireIn: 1 }), stored],
+  ['getMany', ({ collection }) => collection.getMany(['k']), Response.json({ members: [null] })],
   ['delete', ({ collection }) => collection.delete('k'), new Response(null, { status: 204 })],
   ['importLines', ({ collection }) => collection.importLines('{}'), Response.json({ stored: 1, failed: [] })],
   ['setSettings', ({ collection }) => collection.setSettings({}), Response.json({})],
   ['changesPage', ({ kvist }) => kvist.changesPage(), Response.json({ changes: [], next: 1 })],
-  ['collections', ({ kvist }) => kvist.collections(), Response.json({ collections: [] })],
+  ['collections', ({ kvist }) => kvist.collections().next(), Response.json({ collections: [], next: null })],
 ]
 const ifRejected: [name: string, call: Do][] = [
   ['put if it has a revision', ({ collection }) => collection.put('k', 1, { ifRevision: 1 })],
@@ -90,6 +94,7 @@ const ifRejected: [name: string, call: Do][] = [
   ['increment', ({ collection }) => collection.increment('k')],
   ['add', ({ collection }) => collection.add(1)],
   ['batch', ({ kvist }) => kvist.batch({})],
+  ['touch if it has a revision', ({ collection }) => collection.touch('k', { expireIn: 1, ifRevision: 1 })],
 ]
 
 test.each(idempotent)('%s is sent again when its outcome is unknown', async (_name, call, response) => {
@@ -236,7 +241,7 @@ test('a call that is aborted ends with the reason, whatever it waits for', async
 test("a response that is not kvist's is reported as such", async () => {
   const html = () => new Response('<html>', { headers: { 'content-type': 'text/html' } })
   const page = await responding([html()])
-  expect(await page.kvist.collections().catch((error: unknown) => error)).toMatchObject({
+  expect(await page.kvist.collectionsPage().catch((error: unknown) => error)).toMatchObject({
     code: '',
     status: 200,
     detail: `what responds at ${page.kvist.url} is not kvist`,

@@ -6,17 +6,17 @@
 /** The position of a reader of the feed: opaque, except that 0 is the beginning. */
 export type ResumePoint = string
 
-/** A page of collections, as the server sends it. */
-export interface CollectionsPage {
-  readonly collections: readonly CollectionInfo[]
-  readonly next?: string | null
-}
-
 export interface CollectionInfo {
   readonly name: string
   readonly members: number
   /** Of keys and values. */
   readonly bytes: number
+}
+
+export interface CollectionsPage {
+  readonly collections: readonly CollectionInfo[]
+  /** The `cursor` of the next page; null when this is the last. */
+  readonly next: string | null
 }
 
 /** A member without its value: what a write resolves with. */
@@ -29,6 +29,12 @@ export interface Stored {
   /** Null for never. */
   readonly expires_at: string | null
   readonly content_type: string
+}
+
+/** What an increment resolves with. */
+export interface Incremented extends Stored {
+  /** The number that there is now. */
+  readonly value: number
 }
 
 /** A value is what JSON.parse made of it; bytes that are not JSON are a Uint8Array. */
@@ -74,7 +80,7 @@ export type Listed<T, I extends Include = 'all'> = I extends 'keys'
 
 export interface Page<M> {
   readonly members: readonly M[]
-  /** With `delimiter`: what keys below this level begin with. */
+  /** With a `delimiter`: the beginnings of keys, up to and with the delimiter, that several members may share. */
   readonly prefixes?: readonly string[]
   /** The `cursor` of the next page; null when this is the last. */
   readonly next: string | null
@@ -84,8 +90,8 @@ export interface Page<M> {
 export interface Metadata {
   readonly key: string
   readonly revision: number
-  /** When it was last written, in whole seconds. */
-  readonly modified_at: string
+  /** The first whole second after it was last written; null while that lies ahead. */
+  readonly modified_at: string | null
   /** Null for never. */
   readonly expires_at: string | null
   readonly content_type: string
@@ -95,13 +101,26 @@ export interface Found<T> extends Metadata {
   readonly value: T
 }
 
+/** A value that is not parsed. */
+export interface RawValue extends Metadata {
+  /** As it was stored, read as it comes. To stop reading ends the request. */
+  readonly bytes: AsyncIterable<Uint8Array>
+}
+
+/** The expiry of an item or an operation: at most one of the three. */
+export interface ExpiryFields {
+  /** Seconds, a text with a unit (`90s`, `15m`, `12h`, `7d`), or `never`. */
+  readonly expire_in?: number | string | undefined
+  /** Null is never. */
+  readonly expire_at?: Date | string | null | undefined
+  /** The same as `expire_at`, as lists show it. */
+  readonly expires_at?: Date | string | null | undefined
+}
+
 /** What to store of an import. What a list shows of a member can be given back as it is. */
-export interface ImportItem<T> {
+export interface ImportItem<T> extends ExpiryFields {
   readonly key: string
   readonly value: T
-  /** Seconds, or a text with a unit: `90s`, `15m`, `12h`, `7d`. */
-  readonly expire_in?: number | string | undefined
-  readonly expires_at?: Date | string | null | undefined
   readonly content_type?: string | undefined
   readonly flags?: number | undefined
 }
@@ -131,6 +150,12 @@ export interface Settings {
   readonly sliding: boolean
 }
 
+/** Which member of which collection. */
+export interface MemberRef {
+  readonly collection: string
+  readonly key: string
+}
+
 /** A condition of a batch. */
 export interface BatchCheck {
   readonly collection: string
@@ -139,14 +164,13 @@ export interface BatchCheck {
   readonly revision: number | null
 }
 
-export interface BatchPut {
+export interface BatchPut extends ExpiryFields {
   readonly op: 'put'
   readonly collection: string
   readonly key: string
-  /** JSON; a batch takes no bytes. */
+  /** JSON or bytes; a string under a type that is not JSON is stored as that text. */
   readonly value: unknown
-  readonly expire_in?: number | string | undefined
-  readonly expire_at?: Date | string | undefined
+  readonly content_type?: string | undefined
 }
 
 export interface BatchDelete {
@@ -163,9 +187,31 @@ export interface BatchIncrement {
   readonly path?: string | undefined
   /** 1 is the default. */
   readonly by?: number | undefined
+  /** The expiry, only when the increment creates the member. */
+  readonly if_created?: ExpiryFields | undefined
 }
 
-export type BatchOperation = BatchPut | BatchDelete | BatchIncrement
+/** Changes the expiry alone. */
+export interface BatchTouch extends ExpiryFields {
+  readonly op: 'touch'
+  readonly collection: string
+  readonly key: string
+}
+
+export type BatchOperation = BatchPut | BatchDelete | BatchIncrement | BatchTouch
+
+/** The result of one operation of a batch. */
+export type BatchResult<Operation extends BatchOperation = BatchOperation> = Operation extends BatchIncrement
+  ? { readonly revision: number; readonly value: number }
+  : {
+      /** That of the member; 0 for a delete or a touch of a member that did not exist. */
+      readonly revision: number
+    }
+
+/** The results of the operations of a batch, in their order. */
+export type BatchResults<Operations extends readonly BatchOperation[]> = {
+  readonly [Index in keyof Operations]: BatchResult<Operations[Index]>
+}
 
 /** A member was stored. */
 export interface PutChange<T> extends Member<T> {

@@ -58,17 +58,16 @@ export function isJson(contentType: string): boolean {
   return type.trim() === jsonType || type.trim().endsWith('+json')
 }
 
-/** The members of a JSON object that hold a value: `"value":…`, or another name for what is not JSON. */
+/** The members of a JSON object that hold a value: `"value":…`, or another name for text and for bytes. */
 export function valueMembers(value: unknown, contentType: string | undefined, name: string): string {
   const { body, contentType: type } = encodeValue(value, contentType, name)
   const typeMember = type === jsonType ? '' : `"content_type":${JSON.stringify(type)},`
-  if (isJson(type) && typeof body === 'string') return `${typeMember}"value":${body}`
-  const bytes = typeof body === 'string' ? new TextEncoder().encode(body) : body
-  return `${typeMember}"value_base64":"${toBase64(bytes)}"`
+  if (typeof body !== 'string') return `${typeMember}"value_base64":"${toBase64(body)}"`
+  return `${typeMember}${isJson(type) ? `"value":${body}` : `"value_text":${JSON.stringify(body)}`}`
 }
 
 /** A member as the API shows it: with a value, a text, a value in base64, or none of them. */
-interface ShownMember {
+export interface ShownMember {
   readonly key: string
   readonly value?: unknown
   readonly value_text?: string

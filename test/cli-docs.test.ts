@@ -53,5 +53,5 @@ test('every command of docs/cli.md works', async () => {
   })
   expect(stdout).toContain('"hello"hello"hello"\n"backup of ')
   expect(lines).toContain('Bo')
-  expect(stdout).toContain('"value":{"name":"Ada","city":"London","tags":["a"]}')
+  expect(stdout).toContain('"value":{"name":"Ada","city":"London","tags":["a"],"visits":1}')
 })

@@ -64,6 +64,6 @@ test('what is no limit, and what is no parameter, is refused', async () => {
 })
 
 test('the client reads all pages', async () => {
-  const found = await new Kvist(server.url).collections()
+  const found = await Array.fromAsync(new Kvist(server.url).collections())
   expect(found.map(({ name }) => name)).toEqual(names)
 })

@@ -9,14 +9,14 @@ export const batchCommand = command('batch', {
   notes:
     'FILE is JSON: {"checks": [{"collection", "key", "revision"}, …], "operations": [{"op": "put", "collection", "key", ' +
     '"value"}, {"op": "delete", …}, {"op": "increment", …}, …]}. The revision null means that the member must not exist. ' +
-    'Prints the revision of each operation. Ends with 1 when a check does not hold.',
+    'Prints the result of each operation: its revision, and the number of an increment. Ends with 1 when a check does not hold.',
   operands: [{ name: 'FILE', help: 'the file; - is standard input' }],
   options: connectionOptions,
   async run(given, [file = '']) {
     const text = await textOfFile(file)
     const batch = parseJson(text, file, withExactValues)
-    const revisions = await connect(given).batch(batch)
-    await print(`${JSON.stringify({ revisions })}\n`)
+    const results = await connect(given).batch(batch)
+    await print(`${JSON.stringify({ results })}\n`)
     return 0
   },
 })

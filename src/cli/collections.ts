@@ -1,20 +1,29 @@
+import type { CollectionInfo } from '../../sdk/client.ts'
 import { command } from './command.ts'
-import { connect, connectionOptions, jsonOption } from './connection.ts'
+import { connect, connectionOptions, jsonOption, optionalText } from './connection.ts'
 import { printLines, tableLines } from './output.ts'
 
 export const collectionsCommand = command('collections', {
   summary: 'List the collections, with how many members and bytes they have',
   notes: 'In columns: aligned on a terminal, otherwise with a tab between them.',
   operands: [],
-  options: { json: { ...jsonOption, help: 'print NDJSON' }, ...connectionOptions },
+  options: {
+    prefix: optionalText('prefix', 'TEXT', 'only names that begin with this'),
+    json: { ...jsonOption, help: 'print NDJSON' },
+    ...connectionOptions,
+  },
   async run(given) {
-    const collections = await connect(given).collections()
-    const rows = collections.map(({ name, members, bytes }) => [name, `${members}`, `${bytes}`])
-    await printLines(
-      given.json
-        ? collections.map((collection) => JSON.stringify(collection))
-        : tableLines(rows, ['NAME', 'MEMBERS', 'BYTES']),
-    )
+    const collections = connect(given).collections({ prefix: given.prefix })
+    const headings = ['NAME', 'MEMBERS', 'BYTES']
+    await printLines(given.json ? jsonLines(collections) : tableLines(rowsOf(collections), headings))
     return 0
   },
 })
+
+async function* jsonLines(collections: AsyncIterable<CollectionInfo>): AsyncGenerator<string> {
+  for await (const collection of collections) yield JSON.stringify(collection)
+}
+
+async function* rowsOf(collections: AsyncIterable<CollectionInfo>): AsyncGenerator<readonly string[]> {
+  for await (const { name, members, bytes } of collections) yield [name, `${members}`, `${bytes}`]
+}

@@ -7,6 +7,8 @@ export const commands: Readonly<Record<string, () => Promise<Command>>> = {
   get: async () => (await import('./get.ts')).getCommand,
   put: async () => (await import('./put.ts')).putCommand,
   patch: async () => (await import('./patch.ts')).patchCommand,
+  increment: async () => (await import('./increment.ts')).incrementCommand,
+  touch: async () => (await import('./touch.ts')).touchCommand,
   delete: async () => (await import('./delete.ts')).deleteCommand,
   drop: async () => (await import('./drop.ts')).dropCommand,
   batch: async () => (await import('./batch.ts')).batchCommand,

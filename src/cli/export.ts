@@ -40,8 +40,8 @@ export const exportCommand = command('export', {
 })
 
 async function countMembers(kvist: Kvist, collection: string): Promise<number> {
-  const collections = await kvist.collections()
-  return collections.find(({ name }) => name === collection)?.members ?? 0
+  const { collections } = await kvist.collectionsPage({ prefix: collection, limit: 1 })
+  return collections[0]?.name === collection ? collections[0].members : 0
 }
 
 async function* counting(

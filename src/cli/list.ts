@@ -1,9 +1,16 @@
-import type { Collection, ListOptions, MemberKey, Stored } from '../../sdk/client.ts'
+import type { Collection, ListOptions, MemberKey, Page, Stored } from '../../sdk/client.ts'
 import { linesOf } from '../../sdk/lines.ts'
 import { choice, toggle, wholeNumber } from '../option-kinds.ts'
 import { option, refuse } from '../options.ts'
 import { command } from './command.ts'
-import { collectionOption, connect, connectionOptions, jsonOption, selectionOptions } from './connection.ts'
+import {
+  collectionOption,
+  connect,
+  connectionOptions,
+  jsonOption,
+  optionalText,
+  selectionOptions,
+} from './connection.ts'
 import { parseExactly } from './exact-json.ts'
 import { printLines, tableLines } from './output.ts'
 import { shownValue } from './watch-lines.ts'
@@ -32,6 +39,11 @@ export const listCommand = command('list', {
       default: undefined,
       help: 'what to print of each member',
     }),
+    delimiter: optionalText(
+      'delimiter',
+      'TEXT',
+      'one level of keys: what they share up to the next of these, as folders with /',
+    ),
     null: option({
       ...toggle(),
       flag: 'null',
@@ -43,14 +55,21 @@ export const listCommand = command('list', {
     ...connectionOptions,
   },
   async run(given) {
-    const { prefix, filter, match, from, to, order, limit, include } = given
-    if (given.null && (given.json || (include ?? 'keys') !== 'keys'))
+    const { prefix, filter, match, from, to, order, limit, include, delimiter } = given
+    const isOfKeys = include === undefined || include === 'keys'
+    if (given.null && (given.json || !isOfKeys))
       refuse('-0 prints keys alone: it goes with neither --json nor --include')
+    if (delimiter !== undefined && !isOfKeys)
+      refuse('--delimiter lists keys alone: it does not go with --include')
     const selection = { prefix, filter, match, from, to, order, limit }
     const collection = connect(given).collection(given.collection)
+    if (delimiter !== undefined) {
+      await printLevel(collection.pages({ ...selection, include: 'keys', delimiter }), given)
+      return 0
+    }
     if (given.json)
       await printLines(linesOf(await collection.lines({ ...selection, include: include ?? 'all' })))
-    else if (include === undefined || include === 'keys') await printKeys(collection, selection, given.null)
+    else if (isOfKeys) await printKeys(collection, selection, given.null)
     else await printMembers(collection, { ...selection, include })
     return 0
   },
@@ -63,20 +82,62 @@ async function printKeys(
   endsWithZero: boolean,
 ): Promise<void> {
   const keys = collection.list({ ...selection, include: 'keys' })
-  if (endsWithZero) await printLines(zeroFree(keys), '\0')
-  else await printLines(tableLines(rowsOf(keys), ['KEY']))
+  await printNames(namesOf(keys), endsWithZero)
 }
 
-async function* rowsOf(keys: AsyncIterable<MemberKey>): AsyncGenerator<readonly string[]> {
-  for await (const { key } of keys) yield [key]
+async function* namesOf(keys: AsyncIterable<MemberKey>): AsyncGenerator<string> {
+  for await (const { key } of keys) yield key
+}
+
+/** Keys of one level, and what deeper ones begin with, in the order of the list. */
+async function printLevel(
+  pages: AsyncIterable<Page<MemberKey>>,
+  { json, null: endsWithZero, order }: { json: boolean; null: boolean; order: 'asc' | 'desc' | undefined },
+): Promise<void> {
+  const entries = levelOf(pages, order === 'desc' ? -1 : 1)
+  if (json) await printLines(jsonLines(entries))
+  else await printNames(entryNames(entries), endsWithZero)
+}
+
+type LevelEntry = MemberKey | { readonly prefix: string }
+
+async function* levelOf(
+  pages: AsyncIterable<Page<MemberKey>>,
+  direction: 1 | -1,
+): AsyncGenerator<LevelEntry> {
+  for await (const { members, prefixes = [] } of pages) {
+    const entries: LevelEntry[] = [...members, ...prefixes.map((prefix) => ({ prefix }))]
+    yield* entries.sort((a, b) => direction * Buffer.compare(Buffer.from(nameOf(a)), Buffer.from(nameOf(b))))
+  }
+}
+
+function nameOf(entry: LevelEntry): string {
+  return 'key' in entry ? entry.key : entry.prefix
+}
+
+async function* entryNames(entries: AsyncIterable<LevelEntry>): AsyncGenerator<string> {
+  for await (const entry of entries) yield nameOf(entry)
+}
+
+async function* jsonLines(entries: AsyncIterable<LevelEntry>): AsyncGenerator<string> {
+  for await (const entry of entries) yield JSON.stringify(entry)
+}
+
+async function printNames(names: AsyncIterable<string>, endsWithZero: boolean): Promise<void> {
+  if (endsWithZero) await printLines(zeroFree(names), '\0')
+  else await printLines(tableLines(rowsOf(names), ['KEY']))
+}
+
+async function* rowsOf(names: AsyncIterable<string>): AsyncGenerator<readonly string[]> {
+  for await (const name of names) yield [name]
 }
 
 /** A key with a zero byte in it would be read as two. */
-async function* zeroFree(keys: AsyncIterable<MemberKey>): AsyncGenerator<string> {
-  for await (const { key } of keys) {
-    if (key.includes('\0'))
-      throw new Error(`the key ${JSON.stringify(key)} has a zero byte in it: use --json`)
-    yield key
+async function* zeroFree(names: AsyncIterable<string>): AsyncGenerator<string> {
+  for await (const name of names) {
+    if (name.includes('\0'))
+      throw new Error(`the key ${JSON.stringify(name)} has a zero byte in it: use --json`)
+    yield name
   }
 }
 

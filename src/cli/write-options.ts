@@ -5,7 +5,11 @@ import { optionalText } from './connection.ts'
 /** Options of the commands that write a member. */
 
 export const expiryOptions = {
-  expireIn: optionalText('expire-in', 'TIME', 'how long it lives: seconds, or like 90s, 15m, 12h, 7d'),
+  expireIn: optionalText(
+    'expire-in',
+    'TIME',
+    'how long it lives: seconds, or like 90s, 15m, 12h, 7d, or never',
+  ),
   expireAt: optionalText('expire-at', 'TIME', 'when it expires, like 2030-01-31T12:00:00Z'),
 }
 

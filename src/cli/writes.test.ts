@@ -171,8 +171,9 @@ test('batch commits a file, or standard input, numbers as they were written', as
     {"op":"increment",${ref('n')},"by":2},{"op":"delete",${ref('nope')}}]}`
   const file = join(folder, 'batch.json')
   writeFileSync(file, batch)
-  const { revisions } = JSON.parse(await printed(['batch', file]))
-  expect(revisions).toEqual([expect.any(Number), expect.any(Number), 0])
+  const { results } = JSON.parse(await printed(['batch', file]))
+  const revision = expect.any(Number)
+  expect(results).toEqual([{ revision }, { revision, value: 2 }, { revision: 0 }])
   expect(await printed(['get', '-c', c, 'a'])).toBe('{"big":12345678901234567890,"n":1.0}')
   const again = await kvist(['batch', '-'], { stdin: batch })
   expect(again).toMatchObject({ exitCode: 1, stderr: expect.stringMatching(/^kvist: .*revision.*\n$/) })
@@ -190,5 +191,71 @@ test('batch commits a file, or standard input, numbers as they were written', as
   expect(await kvist(['batch', join(folder, 'missing')])).toMatchObject({
     exitCode: 1,
     stderr: expect.stringMatching(/^kvist: .*missing.*\n$/),
+  })
+})
+
+test('increment prints the number, and sets an expiry only where it creates', async () => {
+  const c = newCollection()
+  const increment = (...args: string[]) => printed(['increment', '-c', c, 'n', ...args])
+  expect(await increment()).toBe('1\n')
+  expect(await increment('-3')).toBe('-2\n')
+  expect(await increment('0.5', '--if-created-expire-in', '1m')).toBe('-1.5\n')
+  const first = JSON.parse(
+    await printed(['increment', '-c', c, 'w', '--if-created-expire-in', '1m', '--json']),
+  )
+  expect(first).toMatchObject({ key: 'w', value: 1, expires_at: expect.any(String) })
+  await printed(['put', '-c', c, 'page', '{"views":1}'])
+  expect(await printed(['increment', '-c', c, 'page', '--path', '/views'])).toBe('2\n')
+  for (const [args, message] of [
+    [['increment', '-c', c, 'n', 'five'], 'BY must be a number, not "five"'],
+    [['increment', '-c', c, 'n', '1e999'], 'the number to add must be a finite number, not Infinity'],
+    [
+      ['increment', '-c', c, 'n', '--path', 'views'],
+      'path must be a JSON pointer such as "/visits", not "views"',
+    ],
+  ] as const)
+    expect(await kvist(args)).toMatchObject({ exitCode: 2, stderr: `kvist: ${message}\n` })
+})
+
+test('touch changes when members expire, and nothing else', async () => {
+  const c = newCollection()
+  await printed(['put', '-c', c, 'a', 'x'])
+  await printed(['put', '-c', c, 'b', '-'], { stdin: Uint8Array.of(255) })
+  const before = JSON.parse(await printed(['get', '-c', c, 'a', '--json']))
+  await printed(['touch', '-c', c, 'a', 'b', '--expire-at', '2999-01-01T00:00:00Z'])
+  for (const key of ['a', 'b'])
+    expect(JSON.parse(await printed(['get', '-c', c, key, '--json'])).expires_at).toBe(
+      '2999-01-01T00:00:00.000Z',
+    )
+  await printed(['touch', '-c', c, 'a', '--expire-in', 'never'])
+  expect(JSON.parse(await printed(['get', '-c', c, 'a', '--json']))).toEqual(before)
+  expect(await kvist(['touch', '-c', c, 'nope', 'a', '--expire-in', '5m'])).toMatchObject({
+    exitCode: 1,
+    stderr: 'kvist: not found: nope\n',
+  })
+  const needs = 'touch needs --expire-in or --expire-at; --expire-in never takes the expiry away'
+  expect(await kvist(['touch', '-c', c, 'a'])).toMatchObject({ exitCode: 2, stderr: `kvist: ${needs}\n` })
+  const both = ['touch', '-c', c, 'a', '--expire-in', '5m', '--expire-at', '2999-01-01T00:00:00Z']
+  expect((await kvist(both)).exitCode).toBe(2)
+})
+
+test('list --delimiter lists one level, in the order of the keys', async () => {
+  const c = newCollection()
+  const keys = ['a', 'a/1', 'a/b/1', 'b/1', 'c', 'ü/1', '\ud83c\udf3f/1']
+  const body = keys.map((key) => `${JSON.stringify({ key, value: 1 })}\n`).join('')
+  await fetch(`${server.url}/v1/${c}`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/x-ndjson' },
+    body,
+  })
+  const list = (...args: string[]) => printed(['list', '-c', c, '--delimiter', '/', ...args])
+  expect(await list()).toBe('a\na/\nb/\nc\nü/\n\ud83c\udf3f/\n')
+  expect(await list('--prefix', 'a/')).toBe('a/1\na/b/\n')
+  expect(await list('--order', 'desc', '--limit', '3')).toBe('\ud83c\udf3f/\nü/\nc\n')
+  expect(await list('--json', '--prefix', 'a')).toBe('{"key":"a"}\n{"prefix":"a/"}\n')
+  expect(await list('-0', '--prefix', 'a')).toBe('a\0a/\0')
+  expect(await kvist(['list', '-c', c, '--delimiter', '/', '--include', 'all'])).toMatchObject({
+    exitCode: 2,
+    stderr: 'kvist: --delimiter lists keys alone: it does not go with --include\n',
   })
 })

@@ -20,7 +20,9 @@ export async function scenario(sdk, { url, run, control, hasty }) {
   found.missing = [await users.get('nobody'), await users.head('nobody'), await users.delete('nobody')]
   await users.patch('ada/ü ?#%', { name: null, tags: ['a'] })
   await users.jsonPatch('ada/ü ?#%', [{ op: 'add', path: '/tags/-', value: 'b' }])
-  await users.increment('ada/ü ?#%', 41, { path: '/visits' })
+  const incremented = await users.increment('ada/ü ?#%', 41, { path: '/visits' })
+  const touched = await users.touch('ada/ü ?#%', { expireAt: new Date('2999-01-01') })
+  found.touched = [incremented.value, touched.expires_at, touched.revision === incremented.revision]
   found.patched = (await users.get('ada/ü ?#%')).value
   const added = await users.add('x')
   found.added = await users.getText(added.key)
@@ -39,10 +41,15 @@ export async function scenario(sdk, { url, run, control, hasty }) {
   found.imported = await many.import(items)
   found.listed = await summed(many.list({ include: 'values', prefix: 'k1' }))
   found.exported = await summed(many.export())
+  found.many = (await many.getMany(['k1001', 'nobody'])).map((member) => member?.value ?? null)
   const page = await many.page({ limit: 300, include: 'keys', order: 'desc' })
   const next = await many.page({ limit: 300, include: 'keys', order: 'desc', cursor: page.next })
   found.pages = [page.members[0].key, next.members[0].key, next.members.length]
   found.changes = await summed(many.changes())
+  await users.put('..', 'dots')
+  found.dots = [(await users.get('..')).value, await users.delete('..'), await users.get('..')]
+  found.level = await users.page({ delimiter: '/', include: 'keys', prefix: 'a' })
+  found.mistake = nameOf(sdk, await thrown(users.drop({ prefix: undefined })))
 
   found.batch = await kvist.batch({
     checks: [{ collection: many.name, key: 'new', revision: null }],
@@ -52,7 +59,8 @@ export async function scenario(sdk, { url, run, control, hasty }) {
       { op: 'delete', collection: many.name, key: 'nothing' },
     ],
   })
-  found.batch = [found.batch.length, found.batch[2], (await many.get('new')).value]
+  found.batch = [...found.batch.map(({ value }) => value ?? null), found.batch[2].revision]
+  found.batch.push((await many.get('new')).value)
   await many.delete('new')
 
   const silent = new sdk.Kvist(hasty).collection('c')
