@@ -21,7 +21,7 @@ export function parseCursor(cursor: FeedCursor): Position {
   const began = match?.[2] === undefined ? null : Number(match[2])
   const isGood = Number.isSafeInteger(revision) && (began === null || (revision > 0 && revision < began))
   if (!isGood || !Number.isSafeInteger(began ?? 0)) {
-    throw new KvistError('invalid_cursor', 'this is not a point of the feed')
+    throw new KvistError('invalid_cursor', 'this is not a resume point of the feed')
   }
   return { revision, began }
 }
@@ -41,11 +41,12 @@ export function hasSeen(cursor: FeedCursor, { revision }: VersionRef): boolean {
 export function requireServed({ revision, began }: Position, forgotten: number, head: number): void {
   const extra = { oldest: String(forgotten) }
   if (Math.max(revision, began ?? 0) > head) {
-    const detail = 'the feed ends before this point: the store is older than it was, from a copy or a crash'
+    const detail =
+      'the feed ends before this resume point: the store is older than it was, from a copy or a crash'
     throw new KvistError('compacted', detail, extra)
   }
   if (revision > 0 && (began ?? revision) < forgotten) {
-    throw new KvistError('compacted', 'the feed does not reach back to this point any more', extra)
+    throw new KvistError('compacted', 'the feed does not reach back to this resume point any more', extra)
   }
 }
 

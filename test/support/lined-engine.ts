@@ -224,7 +224,7 @@ function split(cursor: FeedCursor, count: number): string[] {
   if (cursor === '' || cursor === '0') return Array.from({ length: count }, () => '0')
   const positions = cursor.split(separator)
   if (positions.length !== count || positions.includes('')) {
-    throw new KvistError('invalid_cursor', 'this is not a point of the feed')
+    throw new KvistError('invalid_cursor', 'this is not a resume point of the feed')
   }
   return positions
 }
@@ -267,7 +267,7 @@ function changesOfLines(
 
 function compacted(lines: readonly Line[]): KvistError {
   const oldest = join(lines.map(({ state }) => String(state.forgotten)))
-  return new KvistError('compacted', 'the feed does not reach back to this point any more', { oldest })
+  return new KvistError('compacted', 'the feed does not reach back to this resume point any more', { oldest })
 }
 
 function scanLines(lines: readonly Line[], range: ScanRange): ScanPage {

@@ -86,7 +86,7 @@ export function watchHub(source: FeedSource, bounds: WatchBounds = defaultBounds
   }
 }
 
-/** Wakes watchers on the next tick, after the writer was answered, and thousands of them over several ticks. */
+/** Wakes watchers on the next tick, after the writer has its response, and thousands of them over several ticks. */
 function wakeLater(): (watcher: QueuedWatcher) => void {
   let due: QueuedWatcher[] = []
 

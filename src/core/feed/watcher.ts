@@ -73,7 +73,7 @@ export function queuedEvent(change: Change, cursor: FeedCursor): Queued {
  */
 type State = 'behind' | 'joining' | 'live' | 'closed'
 
-/** `armed`: the reader was told that there is nothing. `due`: it is about to be woken. */
+/** `armed`: the last read returned nothing. `due`: it is about to be woken. */
 type Signal = 'none' | 'armed' | 'due'
 
 /** What the watchers of a hub share. */
@@ -177,7 +177,7 @@ export class QueuedWatcher implements Watcher {
     this.context.stats.fallbacks++
   }
 
-  /** The store lost changes that this reader may have seen: reads its cursor's word on that from the store. */
+  /** The store lost changes that this reader may have seen: asks the store, from where it stands. */
   startOver(): void {
     // Where it would stand now is not where it stood.
     if (this.state === 'live' && this.queue === null && !this.isReading) this.at = this.context.head

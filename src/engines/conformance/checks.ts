@@ -61,12 +61,12 @@ export function checkPromises(suite: Suite): void {
     expect(await read(store, 'n')).toMatchObject({ value: '25' })
   })
 
-  storeTest('a commit without writes tells of its checks alone', async (store) => {
+  storeTest('a commit without writes resolves with the outcome of its checks', async (store) => {
     expect(await attempt(store, [], [])).toEqual({ ok: true, written: [] })
     const [written] = await write(store, put('a'))
     expect(await attempt(store, [check('a', written!.revision)], [])).toEqual({ ok: true, written: [] })
     expect(await attempt(store, [check('a', null)], [])).toMatchObject({ ok: false })
-    expect(store.heard).toHaveLength(1)
+    expect(store.reported).toHaveLength(1)
   })
 
   if (differences.commitSpans !== 'line') checksOfSeveral(suite)
@@ -80,7 +80,7 @@ function checksOfSeveral({ storeTest, phaseTest }: Suite): void {
       const a = (await read(store, 'a'))!
       const b = (await read(store, 'b'))!
       const feed = await changesAfter(store)
-      const heard = store.heard.length
+      const reported = store.reported.length
       const checks = [check('a', a.revision), check('b', b.revision + 1), check('c', null)]
       const result = await attempt(store, checks, [put('a', '2'), put('c', '2'), remove('b'), put('d', '2')])
       expect(result).toEqual({ ok: false, failed: { collection, key: 'b', revision: b.revision } })
@@ -91,7 +91,7 @@ function checksOfSeveral({ storeTest, phaseTest }: Suite): void {
         null,
       ])
       expect(await changesAfter(store)).toEqual(feed)
-      expect(store.heard).toHaveLength(heard)
+      expect(store.reported).toHaveLength(reported)
       expect(await store.engine.collections()).toEqual([{ name: collection, members: 2, bytes: 4 }])
     },
   )
@@ -115,7 +115,7 @@ function checksOfSeveral({ storeTest, phaseTest }: Suite): void {
   )
 
   phaseTest(
-    'to a check a member whose time is over is absent, from the very millisecond of its expiry',
+    'to a check an expired member is absent, from the very millisecond of its expiry',
     [(store) => write(store, put('a', '1', { expiresAtMs: noonMs + 100 }))],
     async (store) => {
       const { revision } = (await read(store, 'a'))!

@@ -4,12 +4,12 @@ import {
   attempt,
   changesAfter,
   collection,
+  inShort,
   noonMs,
   put,
   read,
   remove,
   type Suite,
-  told,
   write,
   writeAt,
   writtenOf,
@@ -64,7 +64,7 @@ export function commitPromises({ storeTest, phaseTest }: Suite): void {
   )
 
   phaseTest(
-    'a member whose time is over is created anew, from the very millisecond of its expiry',
+    'an expired member is created anew, from the very millisecond of its expiry',
     [
       (store) => writeAt(store, noonMs, put('a', '1', { expiresAtMs: noonMs + 100 }), put('b', '1')),
       (store) => writeAt(store, noonMs, put('b', '2', { expiresAtMs: noonMs + 100 })),
@@ -102,7 +102,7 @@ export function commitPromises({ storeTest, phaseTest }: Suite): void {
     [(store) => write(store, put('a'))],
     async (store) => {
       const before = await changesAfter(store)
-      const heard = store.heard.length
+      const reported = store.reported.length
       const written = await write(
         store,
         remove('b'),
@@ -115,14 +115,14 @@ export function commitPromises({ storeTest, phaseTest }: Suite): void {
         { revision: 0, existed: false },
       ])
       expect(await changesAfter(store)).toEqual(before)
-      expect(store.heard).toHaveLength(heard)
+      expect(store.reported).toHaveLength(reported)
       expect(await read(store, 'a')).not.toBeNull()
       expect(await store.engine.tombstone(collection, 'b')).toBeNull()
     },
   )
 
   phaseTest(
-    'a delete of a member whose time is over does nothing, unless it names the revision',
+    'a delete of an expired member does nothing, unless it names the revision',
     [(store) => write(store, put('a', '1', { expiresAtMs: noonMs + 100 }))],
     async (store) => {
       const { revision } = (await read(store, 'a'))!
@@ -182,7 +182,7 @@ export function commitPromises({ storeTest, phaseTest }: Suite): void {
         const done = written.map(({ revision }) => revision).filter((revision) => revision > 0)
         expect(done).toHaveLength(6)
         expect(done.toSorted((x, y) => x - y)).toEqual(done)
-        expect(store.heard.map(told)).toEqual(
+        expect(store.reported.map(inShort)).toEqual(
           ['put a', 'put a', 'delete a', 'put a', 'put b', 'delete b'].map((what, i) => `${what} ${done[i]}`),
         )
       },
@@ -196,7 +196,7 @@ export function commitPromises({ storeTest, phaseTest }: Suite): void {
 
   const many = Array.from({ length: 600 }, (_, i) => `k${i}`)
   phaseTest(
-    'of many that are asked for at once each is told as it is, in their order',
+    'many that are read at once come as they are, in the order of the refs',
     [
       (store) => write(store, ...many.map((key) => put(key, '1'))),
       (store) => write(store, ...many.slice(0, 400).map((key) => put(key, '2'))),

@@ -8,6 +8,7 @@ import {
   check,
   collection,
   expectCode,
+  inShort,
   nextTick,
   noonMs,
   put,
@@ -15,12 +16,11 @@ import {
   remove,
   type Store,
   type Suite,
-  told,
   write,
   writeAt,
 } from './store.ts'
 
-/** What is told of changes: the feed, the listener, tombstones, what expires, and the counts. */
+/** Changes: the feed, onCommit, tombstones, what expires, and the counts. */
 export function feedPromises({ storeTest, phaseTest }: Suite): void {
   phaseTest(
     'the feed has the latest state of every member, in the order of revisions',
@@ -38,7 +38,7 @@ export function feedPromises({ storeTest, phaseTest }: Suite): void {
         'put a',
         'expire d',
       ])
-      expectLatestOf(changes, store.heard)
+      expectLatestOf(changes, store.reported)
       for (const change of changes) {
         if (change.type === 'put') expect(change.member).toEqual((await read(store, change.member.key))!)
         else
@@ -58,17 +58,17 @@ export function feedPromises({ storeTest, phaseTest }: Suite): void {
     }),
     async (store) => {
       const { changes, next } = await changesAfter(store)
-      expectLatestOf(changes, store.heard)
+      expectLatestOf(changes, store.reported)
       for (const limit of [1, 3, 64, changes.length]) {
         expect((await changesAfter(store, '', limit)).changes).toEqual(changes)
       }
-      // The point after each change: the page that ends with it says so.
-      let point = ''
+      // The cursor after each change is the next of the page that ends with it.
+      let cursor = ''
       for (let i = 0; i < changes.length; i++) {
-        const page = await store.engine.changes(point, 1)
+        const page = await store.engine.changes(cursor, 1)
         expect(page.changes).toEqual([changes[i]!])
-        point = page.next
-        if (i % 10 === 0) expect((await changesAfter(store, point, 7)).changes).toEqual(changes.slice(i + 1))
+        cursor = page.next
+        if (i % 10 === 0) expect((await changesAfter(store, cursor, 7)).changes).toEqual(changes.slice(i + 1))
       }
       expect(await store.engine.changes(next, 10)).toMatchObject({ changes: [], next, atEnd: true })
       await store.reopen()
@@ -78,15 +78,15 @@ export function feedPromises({ storeTest, phaseTest }: Suite): void {
     },
   )
 
-  storeTest('a point that is not one of the feed is refused', async (store) => {
+  storeTest('a cursor that is none of the feed is refused', async (store) => {
     await write(store, put('a'))
-    for (const point of ['x', ' ', '-1', '!', '\0', 'é', 'x'.repeat(10_000)]) {
-      await expectCode((async () => store.engine.changes(point, 10))(), 'invalid_cursor')
+    for (const cursor of ['x', ' ', '-1', '!', '\0', 'é', 'x'.repeat(10_000)]) {
+      await expectCode((async () => store.engine.changes(cursor, 10))(), 'invalid_cursor')
     }
   })
 
   phaseTest(
-    'pages of the feed are of any size, however much was written over',
+    'pages of the feed are of any size, however much was overwritten',
     [
       (store) => write(store, ...Array.from({ length: 60 }, (_, i) => put(`k${i}`, '1'))),
       (store) => write(store, ...Array.from({ length: 60 }, (_, i) => put(`k${i}`, '2'))),
@@ -163,15 +163,15 @@ export function feedPromises({ storeTest, phaseTest }: Suite): void {
         for (const [j, change] of changes.entries())
           expect(store.engine.hasSeen(cursor, versionOf(change))).toBe(j <= i)
       }
-      for (const change of store.heard) {
+      for (const change of store.reported) {
         expect(store.engine.hasSeen(store.engine.head(), versionOf(change))).toBe(true)
         for (const beginning of ['', '0'])
           expect(store.engine.hasSeen(beginning, versionOf(change))).toBe(false)
       }
       const head = store.engine.head()
       await write(store, put('a', '3'))
-      expect(store.engine.hasSeen(head, versionOf(store.heard.at(-1)!))).toBe(false)
-      expect(store.engine.hasSeen(store.engine.head(), versionOf(store.heard.at(-1)!))).toBe(true)
+      expect(store.engine.hasSeen(head, versionOf(store.reported.at(-1)!))).toBe(false)
+      expect(store.engine.hasSeen(store.engine.head(), versionOf(store.reported.at(-1)!))).toBe(true)
     },
   )
 
@@ -179,17 +179,17 @@ export function feedPromises({ storeTest, phaseTest }: Suite): void {
     const latest = new Map<string, number>()
     let running = true
     async function follow(): Promise<void> {
-      let point = ''
+      let cursor = ''
       let last = 0
       for (;;) {
         const done = !running
-        const page = await store.engine.changes(point, 9)
+        const page = await store.engine.changes(cursor, 9)
         for (const change of page.changes) {
           expect(revisionOf(change)).toBeGreaterThan(last)
           last = revisionOf(change)
           latest.set(keyOf(change), last)
         }
-        point = page.next
+        cursor = page.next
         if (page.atEnd && done) return
         if (page.atEnd) await nextTick()
       }
@@ -204,8 +204,8 @@ export function feedPromises({ storeTest, phaseTest }: Suite): void {
     }
     running = false
     await following
-    const heard = new Map(store.heard.map((change) => [keyOf(change), revisionOf(change)]))
-    expect([...latest].toSorted()).toEqual([...heard].toSorted())
+    const reported = new Map(store.reported.map((change) => [keyOf(change), revisionOf(change)]))
+    expect([...latest].toSorted()).toEqual([...reported].toSorted())
   })
 
   storeTest('a page of the feed with large values ends early', async (store) => {
@@ -219,7 +219,7 @@ export function feedPromises({ storeTest, phaseTest }: Suite): void {
     expect((await changesAfter(store, '', 100)).changes).toHaveLength(24)
   })
 
-  storeTest('the listener hears every commit once, in order, before it resolves', async (store) => {
+  storeTest('every commit is reported once, in order, before it resolves', async (store) => {
     const commits = Array.from({ length: 60 }, async (_, i) => {
       const result = await attempt(store, i % 10 === 9 ? [check('same', null)] : [], [
         put('same', String(i)),
@@ -227,15 +227,15 @@ export function feedPromises({ storeTest, phaseTest }: Suite): void {
       ])
       if (!result.ok) return []
       const revisions = result.written.map(({ revision }) => revision).filter((revision) => revision > 0)
-      expect(store.heard.map(revisionOf)).toEqual(expect.arrayContaining(revisions))
+      expect(store.reported.map(revisionOf)).toEqual(expect.arrayContaining(revisions))
       return revisions
     })
     const written = (await Promise.all(commits)).flat()
     expect(written).toHaveLength(2 * 54)
-    expect(store.heard.map(revisionOf)).toEqual(written.toSorted((a, b) => a - b))
+    expect(store.reported.map(revisionOf)).toEqual(written.toSorted((a, b) => a - b))
   })
 
-  storeTest('no reader sees a change that the listener has not heard of', async (store) => {
+  storeTest('no reader sees a change that was not reported', async (store) => {
     for (let i = 1; i <= 60; i++) {
       let resolved = false
       const writing = write(store, put('a', String(i))).then(() => {
@@ -245,7 +245,7 @@ export function feedPromises({ storeTest, phaseTest }: Suite): void {
         const member = await read(store, 'a')
         const { changes } = await store.engine.changes('', 10)
         for (const revision of [member?.revision ?? 0, ...changes.map(revisionOf)]) {
-          if (revision > 0) expect(store.heard.map(revisionOf)).toContain(revision)
+          if (revision > 0) expect(store.reported.map(revisionOf)).toContain(revision)
         }
         await nextTick()
       }
@@ -253,13 +253,13 @@ export function feedPromises({ storeTest, phaseTest }: Suite): void {
     }
   })
 
-  storeTest('what the listener hears is what was written', async (store) => {
+  storeTest('what is reported is what was written', async (store) => {
     const [a] = await write(
       store,
       put('a', '{"n": 1}', { flags: 4, expiresAtMs: noonMs + 1, contentType: 'x/y+json' }),
     )
     const [gone] = await write(store, remove('a', { cause: 'expire' }))
-    expect(store.heard).toEqual([
+    expect(store.reported).toEqual([
       {
         type: 'put',
         collection,
@@ -364,7 +364,7 @@ export function feedPromises({ storeTest, phaseTest }: Suite): void {
   )
 
   phaseTest(
-    'what expires is found behind many that were written over',
+    'what expires is found behind many that were overwritten',
     [
       (store) =>
         write(store, ...Array.from({ length: 50 }, (_, i) => put(`k${i}`, '1', { expiresAtMs: noonMs + i }))),
@@ -424,11 +424,11 @@ async function cursorsOf({ engine }: Store): Promise<FeedCursor[]> {
 }
 
 /** The changes are what a listener would have left when it forgets all but the last of each member. */
-function expectLatestOf(changes: readonly Change[], heard: readonly Change[]): void {
+function expectLatestOf(changes: readonly Change[], reported: readonly Change[]): void {
   const latest = new Map<string, Change>()
-  for (const change of heard) latest.set(keyOf(change), change)
+  for (const change of reported) latest.set(keyOf(change), change)
   const expected = [...latest.values()].toSorted((a, b) => revisionOf(a) - revisionOf(b))
-  expect(changes.map(told)).toEqual(expected.map(told))
+  expect(changes.map(inShort)).toEqual(expected.map(inShort))
 }
 
 const largeBytes = 1024 * 1024

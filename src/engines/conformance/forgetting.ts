@@ -8,7 +8,7 @@ const hourMs = 3_600_000
 /** What the feed does without tombstones that were forgotten. */
 export function forgettingPromises({ storeTest, differences }: Suite): void {
   /** Members k0 to k9, of which k1, k3, k5 and k7 died in the hours 1 to 4; all that is stored for good. */
-  async function withGraves(store: Store): Promise<void> {
+  async function withTombstones(store: Store): Promise<void> {
     await writeAt(store, noonMs, ...Array.from({ length: 10 }, (_, i) => put(`k${i}`)))
     for (let hour = 1; hour <= 4; hour++) {
       await writeAt(store, noonMs + hour * hourMs, remove(`k${2 * hour - 1}`), put(`alive${hour}`))
@@ -16,15 +16,15 @@ export function forgettingPromises({ storeTest, differences }: Suite): void {
     await store.reopen()
   }
 
-  async function graves({ engine }: Store): Promise<string[]> {
+  async function tombstones({ engine }: Store): Promise<string[]> {
     const keys = Array.from({ length: 10 }, (_, i) => `k${i}`)
     const found = await Promise.all(keys.map((key) => engine.tombstone(collection, key)))
     return found.flatMap((tombstone) => tombstone?.key ?? [])
   }
 
-  async function refusal(store: Store, point: string): Promise<unknown> {
+  async function refusal(store: Store, cursor: string): Promise<unknown> {
     try {
-      return await store.engine.changes(point, 10)
+      return await store.engine.changes(cursor, 10)
     } catch (error) {
       return error instanceof KvistError ? [error.code, error.extra] : error
     }
@@ -34,62 +34,66 @@ export function forgettingPromises({ storeTest, differences }: Suite): void {
     storeTest(
       'tombstones of before a time are forgotten, the oldest first, as many as were asked for',
       async (store) => {
-        await withGraves(store)
+        await withTombstones(store)
         const { engine } = store
         expect(await engine.forget(noonMs + hourMs, 10)).toBe(0)
         expect(await engine.forget(noonMs + 3 * hourMs, 1)).toBe(1)
-        expect(await graves(store)).toEqual(['k3', 'k5', 'k7'])
+        expect(await tombstones(store)).toEqual(['k3', 'k5', 'k7'])
         expect(await engine.forget(noonMs + 3 * hourMs, 10)).toBe(1)
-        expect(await graves(store)).toEqual(['k5', 'k7'])
+        expect(await tombstones(store)).toEqual(['k5', 'k7'])
         expect(await engine.forget(noonMs + 3 * hourMs, 10)).toBe(0)
         expect(await engine.forget(noonMs + 99 * hourMs, 10)).toBe(2)
         expect(await engine.forget(noonMs + 99 * hourMs, 10)).toBe(0)
-        expect(await graves(store)).toEqual([])
+        expect(await tombstones(store)).toEqual([])
         const { changes } = await changesAfter(store)
         expect(changes.map(({ type }) => type)).toEqual(Array(10).fill('put'))
         await writeAt(store, noonMs, put('k1'), put('k3'), remove('k3'))
-        expect(await graves(store)).toEqual(['k3'])
+        expect(await tombstones(store)).toEqual(['k3'])
       },
     )
 
-    storeTest('a point before what was forgotten is refused, and told what is not', async (store) => {
-      await withGraves(store)
-      const all = await changesAfter(store)
-      const points = await pointsOf(store)
-      expect(await store.engine.forget(noonMs + 3 * hourMs, 10)).toBe(2)
-      for (let round = 0; round < 2; round++) {
-        const isOld = (i: number) => i <= all.changes.findIndex((change) => keyOf(change) === 'k3') - 1
-        for (const [i, point] of points.entries()) {
-          if (!isOld(i)) expect((await changesAfter(store, point)).changes).toEqual(all.changes.slice(i + 1))
-          else {
-            const [code, extra] = (await refusal(store, point)) as [string, { oldest: string }]
-            expect(code).toBe('compacted')
-            const served = await changesAfter(store, extra.oldest)
-            expect(served.changes).toEqual(all.changes.slice(all.changes.length - served.changes.length))
-            expect(served.changes.length).toBeGreaterThan(0)
+    storeTest(
+      'a cursor before what was forgotten is refused, and one that is served is named',
+      async (store) => {
+        await withTombstones(store)
+        const all = await changesAfter(store)
+        const cursors = await allCursors(store)
+        expect(await store.engine.forget(noonMs + 3 * hourMs, 10)).toBe(2)
+        for (let round = 0; round < 2; round++) {
+          const isOld = (i: number) => i <= all.changes.findIndex((change) => keyOf(change) === 'k3') - 1
+          for (const [i, cursor] of cursors.entries()) {
+            if (!isOld(i))
+              expect((await changesAfter(store, cursor)).changes).toEqual(all.changes.slice(i + 1))
+            else {
+              const [code, extra] = (await refusal(store, cursor)) as [string, { oldest: string }]
+              expect(code).toBe('compacted')
+              const served = await changesAfter(store, extra.oldest)
+              expect(served.changes).toEqual(all.changes.slice(all.changes.length - served.changes.length))
+              expect(served.changes.length).toBeGreaterThan(0)
+            }
           }
+          // The beginning is served, however it is written.
+          for (const cursor of ['', '0']) {
+            expect((await changesAfter(store, cursor)).changes.map(keyOf)).not.toContain('k3')
+          }
+          await store.reopen()
         }
-        // The beginning is served, however it is written.
-        for (const point of ['', '0']) {
-          expect((await changesAfter(store, point)).changes.map(keyOf)).not.toContain('k3')
-        }
-        await store.reopen()
-      }
-    })
+      },
+    )
   }
 
   storeTest('tombstones older than a time are forgotten, however the lines order them', async (store) => {
-    await withGraves(store)
+    await withTombstones(store)
     expect(await store.engine.forget(noonMs + hourMs, 10)).toBe(0)
     expect(await store.engine.forget(noonMs + 3 * hourMs, 10)).toBe(2)
-    expect(await graves(store)).toEqual(['k5', 'k7'])
+    expect(await tombstones(store)).toEqual(['k5', 'k7'])
     expect(await store.engine.forget(noonMs + 99 * hourMs, 1)).toBe(1)
     expect(await store.engine.forget(noonMs + 99 * hourMs, 10)).toBe(1)
-    expect(await graves(store)).toEqual([])
+    expect(await tombstones(store)).toEqual([])
   })
 
-  storeTest('one who began at the beginning goes on, whatever of before that is forgotten', async (store) => {
-    await withGraves(store)
+  storeTest('a reader from the beginning goes on, whatever from before that is forgotten', async (store) => {
+    await withTombstones(store)
     await store.engine.forget(noonMs + 2 * hourMs, 10)
     const limits = [1, 2, 3, 7]
     const readers = await Promise.all(limits.map((limit) => store.engine.changes('', limit)))
@@ -97,8 +101,8 @@ export function forgettingPromises({ storeTest, differences }: Suite): void {
     expect(await store.engine.forget(noonMs + 99 * hourMs, 10)).toBe(3)
     const kept = (await changesAfter(store)).changes
     for (const [i, page] of readers.entries()) {
-      const living = page.changes.filter(({ type }) => type === 'put')
-      expect([...living, ...(await changesAfter(store, page.next, limits[i]!)).changes]).toEqual(kept)
+      const live = page.changes.filter(({ type }) => type === 'put')
+      expect([...live, ...(await changesAfter(store, page.next, limits[i]!)).changes]).toEqual(kept)
       expect((await changesAfter(store, between[i])).changes).toEqual(kept.slice(1))
     }
     // What dies after they began they would miss.
@@ -116,13 +120,13 @@ export function forgettingPromises({ storeTest, differences }: Suite): void {
     expect((await changesAfter(store)).next).toBe(store.engine.head())
   })
 
-  async function pointsOf(store: Store): Promise<string[]> {
-    const points: string[] = []
+  async function allCursors(store: Store): Promise<string[]> {
+    const cursors: string[] = []
     for (let next = ''; ; ) {
       const page = await store.engine.changes(next, 3)
-      points.push(...page.changes.map((_, i) => page.cursorAfter(i)))
+      cursors.push(...page.changes.map((_, i) => page.cursorAfter(i)))
       next = page.next
-      if (page.atEnd) return points
+      if (page.atEnd) return cursors
     }
   }
 }

@@ -71,7 +71,7 @@ async function scannedKeys(store: Store, options: RangeOptions = {}): Promise<st
   return (await scanAll(store, options)).map(({ key }) => key)
 }
 
-/** How keys are told apart and ordered, and what a scan returns. */
+/** How keys are inShort apart and ordered, and what a scan returns. */
 export function keyPromises({ storeTest, phaseTest }: Suite): void {
   phaseTest('every key is its own, byte for byte', [putAll(odd), putAll(even)], async (store) => {
     for (const key of keys) expect(await read(store, key)).toMatchObject({ key, value: ownValue(key) })
@@ -136,7 +136,7 @@ export function keyPromises({ storeTest, phaseTest }: Suite): void {
   )
 
   phaseTest(
-    'a scan shows the newest of what was written over, and nothing of what was deleted',
+    'a scan shows the newest of what was overwritten, and nothing of what was deleted',
     [
       putAll(keys),
       (store) => write(store, ...odd.map((key) => remove(key)), ...even.map((key) => put(key, '"new"'))),

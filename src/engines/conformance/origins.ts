@@ -6,13 +6,13 @@ import type { RemovalCause } from '../../core/member.ts'
 import {
   changesAfter,
   collection,
+  inShort,
   noonMs,
   put,
   read,
   remove,
   type Store,
   type Suite,
-  told,
   write,
   writeAt,
 } from './store.ts'
@@ -51,7 +51,7 @@ export function originPromises({ storeTest, phaseTest, differences }: Suite): vo
         { type: 'put', collection, member },
         { type: 'expire', collection, tombstone },
       ])
-      expect(changes.map(told)).toEqual(store.heard.filter((_, i) => i !== 1).map(told))
+      expect(changes.map(inShort)).toEqual(store.reported.filter((_, i) => i !== 1).map(inShort))
       const scanned = await store.engine.scan({
         ...{ collection, from: null, to: null, order: 'asc', limit: 9, keysOnly: false },
       })
@@ -65,7 +65,7 @@ export function originPromises({ storeTest, phaseTest, differences }: Suite): vo
       (store) => write(store, putFrom('n2', 10), putFrom('n2', 10, 'b'), removeFrom('n2', 10, 'c')),
       async (store) => {
         const before = await changesAfter(store)
-        const heard = store.heard.length
+        const reported = store.reported.length
         const older = ['a', 'b', 'c'].flatMap((key) => [
           putFrom('n3', 9, key),
           putFrom('n1', 10, key),
@@ -77,7 +77,7 @@ export function originPromises({ storeTest, phaseTest, differences }: Suite): vo
           expect(written).toEqual({ revision: 0, createdAtMs: 0, clock: 0, existed: false, superseded: true })
         }
         expect(await changesAfter(store)).toEqual(before)
-        expect(store.heard).toHaveLength(heard)
+        expect(store.reported).toHaveLength(reported)
       },
       async (store) => {
         const [a, b, c] = await write(
@@ -118,7 +118,7 @@ export function originPromises({ storeTest, phaseTest, differences }: Suite): vo
       expect(await read(store, 'a')).toBeNull()
       expect(await store.engine.tombstone(collection, 'a')).toMatchObject({ clock: noon + 7 })
       const { changes } = await changesAfter(store)
-      expect(changes.map(told)).toEqual([told(store.heard.at(-1)!)])
+      expect(changes.map(inShort)).toEqual([inShort(store.reported.at(-1)!)])
       expect(await store.engine.collections()).toEqual([])
     },
   )

@@ -4,6 +4,7 @@ import {
   changesAfter,
   check,
   collection,
+  inShort,
   noonMs,
   put,
   read,
@@ -12,7 +13,6 @@ import {
   type Store,
   type Suite,
   scanAll,
-  told,
   write,
   writeAt,
 } from './store.ts'
@@ -59,7 +59,7 @@ export function renewalPromises({ storeTest, phaseTest }: Suite): void {
         b!,
         bytes!,
       ])
-      expect(changes.map(told)).toEqual(store.heard.map(told))
+      expect(changes.map(inShort)).toEqual(store.reported.map(inShort))
       expect(next).toBe(store.engine.head())
       expect((await scanAll(store)).slice(0, 2)).toEqual([a!, b!])
       const due = await store.engine.expiring(laterMs, 10)
@@ -75,7 +75,7 @@ export function renewalPromises({ storeTest, phaseTest }: Suite): void {
   )
 
   phaseTest(
-    'one who has read on past a member is not told that it was renewed',
+    'the feed does not tell a reader that is past a member that it was renewed',
     [
       (store) => write(store, put('a', '1', { expiresAtMs: soonMs }), put('b')),
       (store) => renewed(store, 'a', laterMs),
@@ -125,7 +125,7 @@ export function renewalPromises({ storeTest, phaseTest }: Suite): void {
   )
 
   phaseTest(
-    'nothing is renewed but the revision that was named, while it lives',
+    'nothing is renewed but the revision that was named, until it expires',
     [
       (store) =>
         write(store, put('a'), put('over', '1', { expiresAtMs: noonMs + 1 }), put('gone'), remove('gone')),
@@ -163,7 +163,7 @@ export function renewalPromises({ storeTest, phaseTest }: Suite): void {
     expect(await read(store, 'a')).toMatchObject({ value: large, expiresAtMs: null })
     expect(await read(store, 'b')).toBeNull()
     // A revision that is only given out in the same commit.
-    const likely = Math.max(...store.heard.map(revisionOf)) + 1
+    const likely = Math.max(...store.reported.map(revisionOf)) + 1
     const [, guessed] = await write(store, put('a', '2'), renew('a', likely, laterMs))
     expect(guessed).toMatchObject({ revision: 0, existed: false })
     expect(await read(store, 'a')).toMatchObject({ value: '2', expiresAtMs: null })
@@ -183,12 +183,12 @@ export function renewalPromises({ storeTest, phaseTest }: Suite): void {
     expect(await read(store, 'a')).toBeNull()
   })
 
-  storeTest('the listener hears of a renewal, with the member as it is now', async (store) => {
+  storeTest('a renewal is reported, with the member as it is now', async (store) => {
     const [written] = await write(store, put('a', '[1]', { expiresAtMs: soonMs }))
     await write(store, renew('a', written!.revision, laterMs))
     const member = (await read(store, 'a'))!
     expect(store.renewals).toEqual([{ type: 'renew', collection, member }])
-    expect(store.heard).toHaveLength(1)
+    expect(store.reported).toHaveLength(1)
   })
 
   storeTest('to a check a renewed member has the revision that it had', async (store) => {

@@ -51,7 +51,7 @@ export function setbackPromises({ storeTest, differences }: Suite): void {
     const { revision } = await withLoss(store)
     const [written] = await write(store, put('a', '3'))
     expect(written!.revision).toBeGreaterThan(revision)
-    expect(revisionOf(store.heard.at(-1)!)).toBe(written!.revision)
+    expect(revisionOf(store.reported.at(-1)!)).toBe(written!.revision)
     expect(await store.engine.readMany([{ collection, key: 'a' }])).toMatchObject([{ value: '3' }])
   })
 }

@@ -27,7 +27,7 @@ export function spanPromises(suite: Suite): void {
   suite.storeTest('a commit apart is still done whole where it can be', async (store) => {
     const result = await store.engine.commit({ checks: [], writes: everywhere, nowMs: noonMs, apart: true })
     expect(result).toMatchObject({ ok: true })
-    expect(store.heard).toHaveLength(everywhere.length)
+    expect(store.reported).toHaveLength(everywhere.length)
   })
 }
 

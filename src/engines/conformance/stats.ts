@@ -2,7 +2,7 @@ import { expect } from 'bun:test'
 import type { Distribution } from '../../core/distribution.ts'
 import { attempt, check, put, remove, type Suite, write } from './store.ts'
 
-/** The numbers that an engine tells of its work. */
+/** The counters of an engine's work. */
 export function statsPromises({ storeTest }: Suite): void {
   storeTest(
     'counts what was committed, what was refused, and every write that did something',

@@ -50,8 +50,8 @@ export interface Differences {
 export interface Store {
   readonly engine: Engine
   readonly commitSpans: Differences['commitSpans']
-  /** All changes that `onCommit` was told of since the store was opened first. */
-  readonly heard: Change[]
+  /** All changes that were reported since the store was first opened. */
+  readonly reported: Change[]
   /** All renewals. */
   readonly renewals: Renewal[]
   /** How often a setback was reported. */
@@ -116,7 +116,7 @@ async function openStore(
   durability: Durability,
   opened: Engine[],
 ): Promise<Store> {
-  const heard: Change[] = []
+  const reported: Change[] = []
   const renewals: Renewal[] = []
   let setbacks = 0
   const options: OpenOptions = {
@@ -128,7 +128,7 @@ async function openStore(
     onCommit(changes) {
       for (const change of changes) {
         if (change.type === 'renew') renewals.push(change)
-        else heard.push(change)
+        else reported.push(change)
       }
     },
   }
@@ -139,7 +139,7 @@ async function openStore(
       return engine
     },
     commitSpans,
-    heard,
+    reported,
     renewals,
     setbacks: () => setbacks,
     async reopen() {
@@ -296,7 +296,7 @@ export async function changesAfter(
 }
 
 /** A change in short: `put a 7`. */
-export function told(change: Change): string {
+export function inShort(change: Change): string {
   return `${change.type} ${keyOf(change)} ${revisionOf(change)}`
 }
 

@@ -57,7 +57,7 @@ export function valuePromises({ storeTest, phaseTest }: Suite): void {
         expect(plainValue((await read(store, name))!.value)).toBe(plainValue(all[name]!))
       for (const { key, value } of await scanAll(store)) expect(plainValue(value)).toBe(plainValue(all[key]!))
       const { changes } = await changesAfter(store)
-      for (const change of [...changes, ...store.heard]) {
+      for (const change of [...changes, ...store.reported]) {
         if (change.type !== 'put') throw new Error(`a ${change.type} in the feed`)
         expect(plainValue(change.member.value)).toBe(plainValue(all[change.member.key]!))
       }
@@ -66,7 +66,7 @@ export function valuePromises({ storeTest, phaseTest }: Suite): void {
   )
 
   phaseTest(
-    'a head is the member without its value, which it tells the length of',
+    'a head is the member without its value, with the length of it',
     [
       (store) => write(store, ...names.map((name) => put(name, all[name]!))),
       (store) => write(store, put('z')),
@@ -131,7 +131,7 @@ export function valuePromises({ storeTest, phaseTest }: Suite): void {
 
   const times = [null, 0, 1, noonMs, 2 ** 32, maxTimeMs]
   phaseTest(
-    'expiry is kept, and what is over is still read',
+    'expiry is kept, and what has expired is still read',
     [
       (store) => write(store, ...times.map((expiresAtMs) => put(`e${expiresAtMs}`, '1', { expiresAtMs }))),
       (store) => write(store, put('z')),
@@ -155,7 +155,7 @@ export function valuePromises({ storeTest, phaseTest }: Suite): void {
 }
 
 async function expectLargest(store: Store): Promise<void> {
-  // Compared by hand: a failure that prints 16 MiB helps nobody.
+  // Compared by hand: a failure must not print 16 MiB.
   expect((await read(store, 'ascii'))?.value === `"${'x'.repeat(maxValueBytes - 2)}"`).toBe(true)
   expect((await read(store, 'text'))?.value === `"${'é'.repeat(maxValueBytes / 2 - 1)}"`).toBe(true)
   const { value } = (await read(store, 'bytes'))!

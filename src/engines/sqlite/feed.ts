@@ -19,7 +19,7 @@ import {
 } from './wal/record.ts'
 
 /**
- * The feed: what the tables have of it first, then what the log has over them, whose revisions are all larger. A row
+ * The feed: first what the tables have, then what only the log has, whose revisions are all larger. A row
  * of the tables of which the log has a newer state is left out, and comes when its own revision does.
  */
 
@@ -86,7 +86,7 @@ function readChanges(draft: Draft, overlay: Overlay, scope: ChangesScope | undef
   return true
 }
 
-/** The latest state of a member; null for one that was never heard of, or whose tombstone is forgotten. */
+/** The latest state of a member; null for one that never existed, or whose tombstone is forgotten. */
 function latestChange(overlay: Overlay, collection: string, key: string): Change | null {
   const found = findRecord(overlay.tables, collection, key)
   if (found !== null) return changeOfRecord(found.table.chunk, found.at, collection, key)
@@ -99,7 +99,7 @@ function latestChange(overlay: Overlay, collection: string, key: string): Change
 /** False when the page was full first. */
 function readTables(draft: Draft, overlay: Overlay, collection: string | undefined): boolean {
   const { tables, reader } = overlay
-  // The tables may have what the log was not let go of yet: of that the log tells.
+  // What is both in the tables and in a segment that is not released yet is read from the segment.
   const before = firstPlace(tables)
   if (draft.passed + 1 >= before) return true
   if (collection === undefined) return takeRows(draft, overlay, reader.feed(draft.passed, before))
@@ -164,7 +164,7 @@ function readLog(draft: Draft, tables: readonly Memtable[], collection: string |
       const own = recordCollection(chunk, at)
       if (collection !== undefined && own !== collection) continue
       const key = recordKey(chunk, at)
-      // A renewal is no revision's latest state; what it says is told where the member's own revision is.
+      // A renewal has no revision: the new expiry is shown at the member's own revision.
       const latest = findRecord(tables, own, key)!
       if (recordRevision(latest.table.chunk, latest.at) !== place) continue
       take(draft, changeOfRecord(latest.table.chunk, latest.at, own, key), place)
