@@ -112,6 +112,26 @@ describe('batches', () => {
 })
 
 describe('a drop', () => {
+  test('leaves what is put between its list and its commit', async () => {
+    let isListed = false
+    const db: Database = await open((engine) => ({
+      ...engine,
+      async commit(commit) {
+        const isDrop = isListed && commit.writes.every(({ op }) => op === 'delete')
+        if (isDrop) {
+          isListed = false
+          await db.put('c', 'a', json('"new"'))
+        }
+        return engine.commit(commit)
+      },
+    }))
+    await db.put('c', 'a', json('"old"'))
+    await db.put('c', 'b', json('"old"'))
+    isListed = true
+    expect(await db.drop('c', everything)).toBe(1)
+    expect([await valueIn(db, 'a'), await valueIn(db, 'b')]).toEqual(['"new"', null])
+  })
+
   test('takes what was there when it began, and leaves what is written meanwhile', async () => {
     let nowMs = 5000
     const db: Database = await open(undefined, { now: () => nowMs })
