@@ -28,6 +28,7 @@ import {
   nullWhenNotFound,
   readFound,
   readMembers,
+  readText,
   touchCall,
   waitForChange,
   writeCall,
@@ -137,7 +138,7 @@ export class Collection<T> extends ChangeSource<T> {
 
   /** The text of the value as it was stored; null where there is no such member. */
   async getText(key: string, options?: CallOptions): Promise<string | null> {
-    return this.#read(key, options, (response) => response.text())
+    return this.#read(key, options, readText)
   }
 
   /** The value as it was stored, byte for byte, read as it comes; null where there is no such member. */

@@ -70,6 +70,11 @@ export async function readFound(
   return { ...metadata, value }
 }
 
+/** `Response.text` would drop a byte order mark. */
+export async function readText(response: Response): Promise<string> {
+  return new TextDecoder('utf-8', { ignoreBOM: true }).decode(await response.arrayBuffer())
+}
+
 /** Resolves when the member differs from the known revision, null for none; `unchanged` when `waitMs` have passed. */
 export async function waitForChange(
   transport: Transport,

@@ -158,6 +158,23 @@ test('a batch takes bytes, text and times, and resolves with a result for each o
   expect(found[3]?.expires_at).toEqual(expect.any(String))
 })
 
+test('what was exported is imported as it was, also where a default time to live awaits it', async () => {
+  const c = newCollection<unknown>()
+  await c.put('json', { n: 1 }, { expireAt: '2999-01-01T00:00:00Z' })
+  await c.put('bytes', Uint8Array.of(0, 255), { contentType: 'image/png' })
+  await c.putText('text', '\ufeffgrün\r\n', { contentType: 'text/html; charset=utf-8' })
+  await c.import([{ key: 'flagged', value: 1, flags: 7, expire_in: 'never' }])
+  for (const include of ['values', 'all'] as const) {
+    const copy = newCollection<unknown>()
+    await copy.setSettings({ default_ttl: '1h' })
+    expect(await copy.import(c.export({ include }))).toEqual({ stored: 4, failed: [] })
+    expect(await Array.fromAsync(copy.export({ include: 'values' }))).toEqual(
+      await Array.fromAsync(c.export({ include: 'values' })),
+    )
+    expect(await copy.getText('text')).toBe('\ufeffgrün\r\n')
+  }
+})
+
 test('pages with a delimiter show one level of keys', async () => {
   const c = newCollection<number>()
   const keys = ['a', 'a/1', 'a/2', 'a/b/1', 'b/1', 'c', 'd/x/y/z']

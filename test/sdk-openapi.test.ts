@@ -406,6 +406,6 @@ test('each operation is called, and its responses are as the document and the ty
   expect(held.wrong).toEqual([])
   const documented = Object.entries(document.paths).filter(([path]) => path.startsWith('/v1'))
   const ids = documented.flatMap(([, item]) => Object.values(item).map(({ operationId }) => operationId))
-  // Settings that are set to nothing are as good as deleted; of many members the client reads each by itself yet.
+  // Settings that are set to nothing are as good as deleted.
   expect([...new Set([...held.called, 'deleteSettings'])].toSorted()).toEqual(ids.toSorted())
 })

@@ -64,6 +64,29 @@ test('what was exported is what was imported, byte for byte', async () => {
   expect((await kvist(['export', '-c', 'nothing', '-'])).stderr).toBe('kvist: exported 0\n')
 })
 
+test('into a collection with a default time to live everything comes as it was: what never expires, flags, texts, types', async () => {
+  const lines = [
+    '{"key":"bytes","value_base64":"AP8KDYA=","content_type":"image/png","expires_at":null}\n',
+    '{"key":"flagged","value":1,"expires_at":null,"flags":7}\n',
+    '{"key":"json","value":{"n": 1.0},"expires_at":"2999-01-01T00:00:00.000Z"}\n',
+    '{"key":"text","value_text":"grün\\r\\n\\ufeff","content_type":"text/html; charset=utf-8","expires_at":null}\n',
+    '{"key":"..","value":"","expires_at":null}\n',
+  ].toSorted()
+  const file = join(folder, 'exact.ndjson')
+  writeFileSync(file, lines.join(''))
+  for (const collection of ['exact-1', 'exact-2']) {
+    const settings = { method: 'PUT', body: '{"default_ttl":"1h"}' }
+    expect((await fetch(`${server.url}/v1/_collections/${collection}`, settings)).ok).toBe(true)
+    expect(await kvist(['import', '-q', '-c', collection, file])).toMatchObject({ exitCode: 0, stderr: '' })
+    expect(await kvist(['export', '-q', '-c', collection, file])).toMatchObject({ exitCode: 0, stderr: '' })
+    expect(
+      readFileSync(file, 'utf8')
+        .split(/(?<=\n)/)
+        .toSorted(),
+    ).toEqual(lines.map((line) => line.replace('\\ufeff', '\ufeff')))
+  }
+})
+
 test('standard input and gzip go in, gzip comes out', async () => {
   const packed = join(folder, 'special.ndjson.gz')
   expect(await kvist(['import', '-q', '-c', 'piped', '-'], special)).toMatchObject({
