@@ -1,4 +1,4 @@
-import type { Commit, Engine, Put, Renew, Write, Written } from '../../src/core/engine.ts'
+import type { Commit, Delete, Engine, Put, Renew, Write, Written } from '../../src/core/engine.ts'
 import type { Change, Member, RemovalCause, Value } from '../../src/core/member.ts'
 
 /** Writes and reads in short, for tests and for the programs that they start. */
@@ -11,7 +11,7 @@ export function put(key: string, value: Value = '1', expiresAtMs: number | null 
   return { op: 'put', collection, key, value, contentType, flags: 0, expiresAtMs }
 }
 
-export function remove(key: string, cause: RemovalCause = 'delete'): Write {
+export function remove(key: string, cause: RemovalCause = 'delete'): Delete {
   return { op: 'delete', collection, key, cause }
 }
 

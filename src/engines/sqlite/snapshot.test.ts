@@ -24,6 +24,8 @@ async function fill(engine: Engine, round: number): Promise<void> {
       { ...put(`k${i}`, value), flags: i, expiresAtMs: i % 5 === 0 ? 1e12 + i : null },
       put(`r${round}-${i}`, String(i)),
       remove(`k${(i * 3) % 40}`, i % 4 === 0 ? 'expire' : 'delete'),
+      { ...put(`foreign${i}`), origin: { clock: 3e15 + round * 100 + i, node: 'n1', createdAtMs: 5 } },
+      { ...remove(`gone${i}`), origin: { clock: 3e15 + round * 100 + i, node: 'n2' } },
     ])
   }
 }
@@ -61,6 +63,11 @@ for (const [what, isReopened] of [
       await write(engine, [put('after the snapshot')])
       await withEngine(folderOf(path), async (copy) => {
         expect(await stateOf(copy)).toEqual(before)
+        expect(copy.nodeId).toBe(engine.nodeId)
+        expect(before.members.some(({ node }) => node === 'n1')).toBe(true)
+        expect(
+          before.changes.some((change) => change.type === 'delete' && change.tombstone.node === 'n2'),
+        ).toBe(true)
         const [written] = await write(copy, [put('in the copy')])
         expect(String(written?.revision)).toBe(String(Number(before.head) + 1))
         expect(await engine.read('things', 'in the copy')).toBeNull()
