@@ -145,6 +145,7 @@ const everywhere = [
   'transfer-encoding',
   'date',
   'cache-control',
+  'content-encoding',
   'vary',
   'content-security-policy',
   'cross-origin-resource-policy',

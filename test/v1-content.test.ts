@@ -143,7 +143,7 @@ describe('lists', () => {
       method: 'HEAD',
       headers: { 'if-none-match': page },
     })
-    expect([status, headers.get('etag'), headers.get('vary')]).toEqual([304, page, 'Accept'])
+    expect([status, headers.get('etag'), headers.get('vary')]).toEqual([304, page, 'Accept, Accept-Encoding'])
   })
 })
 

@@ -1,11 +1,13 @@
 import bundleStyle from 'swagger-ui-dist/swagger-ui.css' with { type: 'file' }
 import bundle from 'swagger-ui-dist/swagger-ui-bundle.js' with { type: 'file' }
 import { KvistError } from '../core/errors.ts'
-import { pageAnswer } from './answer.ts'
+import { type Answer, pageAnswer } from './answer.ts'
+import { compressedOnce } from './compression.ts'
 import start from './docs-page/start.js' with { type: 'file' }
 import style from './docs-page/style.css' with { type: 'file' }
 import { serverTag } from './operation.ts'
 import type { Route } from './route.ts'
+import type { HttpRequest } from './wire/request.ts'
 
 /** `/docs`: the API's document as a page to read and to try, Swagger UI, from this program and nowhere else. */
 
@@ -46,19 +48,30 @@ const fields = {
   'Cross-Origin-Opener-Policy': 'same-origin',
   'Cross-Origin-Resource-Policy': 'same-origin',
   'Referrer-Policy': 'no-referrer',
+  Vary: 'Accept-Encoding',
 }
 
-interface Asset {
-  readonly path: string
-  readonly type: string
+type Send = (request: HttpRequest) => Promise<Answer>
+
+function assetAt(path: string, type: string): Send {
+  const headers = { ...fields, 'Content-Type': `${type}; charset=utf-8`, 'Cache-Control': 'max-age=3600' }
+  return compressedOnce(
+    () => Bun.file(path).bytes(),
+    (body) => pageAnswer(headers, body),
+  )
 }
 
-const assets: Readonly<Record<string, Asset>> = {
-  'swagger-ui-bundle.js': { path: bundle, type: 'text/javascript; charset=utf-8' },
-  'swagger-ui.css': { path: bundleStyle, type: 'text/css; charset=utf-8' },
-  'start.js': { path: start, type: 'text/javascript; charset=utf-8' },
-  'style.css': { path: style, type: 'text/css; charset=utf-8' },
+const assets: Readonly<Record<string, Send>> = {
+  'swagger-ui-bundle.js': assetAt(bundle, 'text/javascript'),
+  'swagger-ui.css': assetAt(bundleStyle, 'text/css'),
+  'start.js': assetAt(start, 'text/javascript'),
+  'style.css': assetAt(style, 'text/css'),
 }
+
+const sendPage: Send = compressedOnce(
+  () => page,
+  (body) => pageAnswer({ ...fields, 'Content-Type': 'text/html; charset=utf-8' }, body),
+)
 
 /** Without a token: they say nothing of what is stored, and a browser could not send one. */
 export const docsRoutes: readonly Route[] = [
@@ -72,7 +85,7 @@ export const docsRoutes: readonly Route[] = [
     docs: {
       answers: { 200: { description: 'The page', content: { 'text/html': { schema: { type: 'string' } } } } },
     },
-    handle: () => pageAnswer({ ...fields, 'Content-Type': 'text/html; charset=utf-8' }, page),
+    handle: sendPage,
   },
   {
     method: 'GET',
@@ -85,8 +98,7 @@ export const docsRoutes: readonly Route[] = [
       const file = request.parameter('file') ?? ''
       const asset = Object.hasOwn(assets, file) ? assets[file] : undefined
       if (asset === undefined) throw new KvistError('not_found', 'the page has no such file')
-      const headers = { ...fields, 'Content-Type': asset.type, 'Cache-Control': 'max-age=3600' }
-      return pageAnswer(headers, await Bun.file(asset.path).bytes())
+      return asset(request)
     },
   },
 ]

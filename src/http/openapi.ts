@@ -1,5 +1,6 @@
 import { KvistError } from '../core/errors.ts'
-import { jsonAnswer } from './answer.ts'
+import { answer } from './answer.ts'
+import { compressedOnce } from './compression.ts'
 import {
   type AnswerDocs,
   type Content,
@@ -66,7 +67,7 @@ export function openApiDocument(routes: readonly Route[], options: DocumentOptio
       version: options.version,
       summary: 'A key-value store that speaks HTTP',
       description:
-        'Errors are problem details (RFC 9457), except in the dialects, which answer as the stores do that they stand in for.',
+        'Errors are problem details (RFC 9457), except in the dialects, which answer as the stores do that they stand in for. Lists and pages are compressed as `Accept-Encoding` asks.',
       license: { name: 'MIT', identifier: 'MIT' },
     },
     servers: [{ url: '/', description: 'This server' }],
@@ -252,6 +253,13 @@ function withReferences(given: unknown, schemas: Record<string, unknown>): unkno
 /** `/openapi.json`. Made when it is asked for first, of all routes, itself among them. */
 export function openApiRoutes(routes: () => readonly Route[], options: DocumentOptions): Route[] {
   let text: string | undefined
+  const document = () => {
+    text ??= JSON.stringify(openApiDocument(routes(), options))
+    return text
+  }
+  const send = compressedOnce(document, (body) =>
+    answer(200, { 'Content-Type': 'application/json', Vary: 'Accept-Encoding' }, body),
+  )
   return [
     {
       method: 'GET',
@@ -267,10 +275,7 @@ export function openApiRoutes(routes: () => readonly Route[], options: DocumentO
           },
         },
       },
-      handle() {
-        text ??= JSON.stringify(openApiDocument(routes(), options))
-        return jsonAnswer(text)
-      },
+      handle: send,
     },
   ]
 }

@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import type { Member, Value } from '../../core/member.ts'
 import { type Answer, answer, type Fields, jsonAnswer, streamed } from '../answer.ts'
+import { compressed } from '../compression.ts'
 import type { RequestContext } from '../context.ts'
 import type { AnswerDocs, Schema } from '../operation.ts'
 
@@ -33,7 +34,10 @@ export async function listAnswer(
 ): Promise<Answer> {
   const first = await nextText(parts, shape, context)
   const second = first === null ? null : await nextText(parts, shape, context)
-  if (second === null) return jsonAnswer(before + (first ?? '') + after, 200, fields)
+  const varied = { Vary: 'Accept-Encoding', ...fields }
+  if (second === null) {
+    return compressed(context.request, jsonAnswer(before + (first ?? '') + after, 200, varied))
+  }
 
   const waiting: (string | null)[] = [`${before}${first}`, `,${second}`]
   let isOver = false
@@ -44,7 +48,7 @@ export async function listAnswer(
     return text ?? after
   }
   const body = streamed(next, () => void parts.return(undefined))
-  return answer(200, { 'Content-Type': 'application/json', ...fields }, body)
+  return compressed(context.request, answer(200, { 'Content-Type': 'application/json', ...varied }, body))
 }
 
 /** The next members that there are; null at the end. */

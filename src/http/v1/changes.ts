@@ -1,6 +1,7 @@
 import type { Database } from '../../core/database.ts'
 import { KvistError } from '../../core/errors.ts'
 import { type Answer, jsonTextLine } from '../answer.ts'
+import { compressed } from '../compression.ts'
 import { parametersOf } from '../path.ts'
 import type { HttpRequest } from '../wire/request.ts'
 import { parseChoice } from './choice.ts'
@@ -18,9 +19,8 @@ export async function getChanges(db: Database, request: HttpRequest): Promise<An
   const isWhole = given.include !== undefined && parseChoice('include', given.include, ['all']) === 'all'
   const page = await db.changes(parseScope(given), given.since ?? '', limit).catch(throwWithOldest)
   const changes = page.events.map(({ change }) => changeJson(change, isWhole ? db.nodeId : null)).join(',')
-  return jsonTextLine(`{"changes":[${changes}],"next":${JSON.stringify(pointValue(page.next))}}`, 200, {
-    Vary: 'Accept',
-  })
+  const text = `{"changes":[${changes}],"next":${JSON.stringify(pointValue(page.next))}}`
+  return compressed(request, jsonTextLine(text, 200, { Vary: 'Accept, Accept-Encoding' }))
 }
 
 /** In the problem the oldest point looks as points do elsewhere. */

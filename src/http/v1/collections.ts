@@ -3,6 +3,7 @@ import { KvistError } from '../../core/errors.ts'
 import { defaultPageCollections } from '../../core/limits.ts'
 import { type Answer, jsonTextLine } from '../answer.ts'
 import { readValue } from '../body.ts'
+import { compressed } from '../compression.ts'
 import type { RequestContext } from '../context.ts'
 import { decodeCursor, encodeCursor, type Question } from '../cursor.ts'
 import { parametersOf } from '../path.ts'
@@ -25,9 +26,9 @@ export async function listCollections(db: Database, request: HttpRequest): Promi
   })
   const next = page.next === null ? null : encodeCursor(question, page.next)
   const body = JSON.stringify({ collections: page.collections, next })
-  if (next === null) return jsonTextLine(body)
-  const query = new URLSearchParams({ ...given, cursor: next })
-  return jsonTextLine(body, 200, { Link: `</v1?${query}>; rel="next"` })
+  const link =
+    next === null ? {} : { Link: `</v1?${new URLSearchParams({ ...given, cursor: next })}>; rel="next"` }
+  return compressed(request, jsonTextLine(body, 200, { Vary: 'Accept-Encoding', ...link }))
 }
 
 export async function postMember(

@@ -3,6 +3,7 @@ import { KvistError } from '../../core/errors.ts'
 import { compareKeys, parseKey } from '../../core/keys.ts'
 import type { ListQuery, Page } from '../../core/list.ts'
 import { type Answer, answer, type Fields, jsonTextLine, type StreamedBody, streamed } from '../answer.ts'
+import { compressed } from '../compression.ts'
 import type { RequestContext } from '../context.ts'
 import { decodeCursor, encodeCursor, type Question } from '../cursor.ts'
 import { isNamed } from '../entity-tags.ts'
@@ -40,7 +41,8 @@ export async function listMembers(
   const fields = fieldsOf(tag)
   if (isStreamed) {
     const parts = partsOf(db, collection, query)
-    return answer(200, { 'Content-Type': type, ...fields }, streamLines(parts, query, shape, context))
+    const lines = streamLines(parts, query, shape, context)
+    return compressed(request, answer(200, { 'Content-Type': type, ...fields }, lines))
   }
   const { members, prefixes, next } = await db.page(collection, query)
   const cursor = next === null ? null : encodeCursor(question, next)
@@ -48,7 +50,7 @@ export async function listMembers(
   const level = query.delimiter === null ? '' : `"prefixes":${JSON.stringify(prefixes)},`
   const page = `{"members":[${body}],${level}"next":${JSON.stringify(cursor)}}`
   const link = cursor === null ? {} : { Link: `<${nextPath(collection, given, cursor)}>; rel="next"` }
-  return jsonTextLine(page, 200, { ...fields, ...link })
+  return compressed(request, jsonTextLine(page, 200, { ...fields, ...link }))
 }
 
 /**
@@ -62,7 +64,7 @@ async function tagOf(db: Database, collection: string, isStreamed: boolean): Pro
 
 /** Weak, because compression makes other bytes of the same list. Other types are lines, or events. */
 function fieldsOf(tag: string | null): Fields {
-  return { Vary: 'Accept', ...(tag === null ? {} : { ETag: `W/"${tag}"` }) }
+  return { Vary: 'Accept, Accept-Encoding', ...(tag === null ? {} : { ETag: `W/"${tag}"` }) }
 }
 
 function nextPath(collection: string, given: Given, cursor: string): string {

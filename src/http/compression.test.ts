@@ -1,0 +1,89 @@
+import { expect, test } from 'bun:test'
+import zlib from 'node:zlib'
+import { requestOf } from '../../test/support/connection.ts'
+import { type Answer, answer, type BodyWriter, type StreamedBody, streamed } from './answer.ts'
+import { compressed } from './compression.ts'
+
+const request = requestOf('GET / HTTP/1.1', 'Accept-Encoding: gzip')
+
+function streamOf(response: Answer | Promise<Answer>): StreamedBody {
+  const { body } = response as Answer
+  if (body === null || typeof body !== 'object' || !('pull' in body)) throw new Error('no stream')
+  return body
+}
+
+/** A client that takes a part only when it is told to. */
+function slowClient() {
+  const bytes: Uint8Array[] = []
+  let ended = (_how: 'end' | 'abort') => {}
+  const end = new Promise<'end' | 'abort'>((resolve) => {
+    ended = resolve
+  })
+  const writer: BodyWriter = {
+    write: (part) => bytes.push(Buffer.from(part as Uint8Array)) < 0,
+    end: () => ended('end'),
+    abort: () => ended('abort'),
+  }
+  return {
+    writer,
+    end,
+    text: () => zlib.gunzipSync(Buffer.concat(bytes)).toString(),
+    parts: () => bytes.length,
+  }
+}
+
+/** Long enough for the other thread to have done what it was asked. */
+async function settle(): Promise<void> {
+  for (let i = 0; i < 20; i++) await Bun.sleep(1)
+}
+
+test('no part is made before the client has taken the one before it', async () => {
+  let made = 0
+  const source = streamed(
+    async () => (made === 5 ? null : `part ${made++}\n`.repeat(1000)),
+    () => {},
+  )
+  const body = streamOf(compressed(request, answer(200, {}, source)))
+  const client = slowClient()
+  body.pull(client.writer)
+  for (let taken = 1; taken <= 5; taken++) {
+    while (made < taken) await Bun.sleep(1)
+    await settle()
+    expect(made).toBe(taken)
+    body.pull(client.writer)
+  }
+  expect(await client.end).toBe('end')
+  expect(client.text().split('\n')).toHaveLength(5001)
+})
+
+test('a source that fails cuts the response off', async () => {
+  let made = 0
+  const source = streamed(
+    async () => {
+      if (made++ === 1) throw new Error('the disk failed')
+      return 'part'
+    },
+    () => {},
+  )
+  const body = streamOf(compressed(request, answer(200, {}, source)))
+  const client = slowClient()
+  body.pull(client.writer)
+  while (client.parts() === 0) await Bun.sleep(1)
+  body.pull(client.writer)
+  expect(await client.end).toBe('abort')
+})
+
+test('a client that goes ends the source, begun or not', async () => {
+  for (const begins of [false, true]) {
+    let stopped = 0
+    const source = streamed(
+      async () => 'part',
+      () => stopped++,
+    )
+    const body = streamOf(compressed(request, answer(200, {}, source)))
+    if (begins) body.pull(slowClient().writer)
+    body.cancel()
+    await settle()
+    expect(stopped).toBe(1)
+  }
+})

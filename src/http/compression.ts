@@ -1,0 +1,192 @@
+import { promisify } from 'node:util'
+import zlib from 'node:zlib'
+import type { MaybePromise } from '../core/engine.ts'
+import type { Answer, AnswerBody, BodyWriter, StreamedBody } from './answer.ts'
+import { type Coding, codings } from './content-coding.ts'
+import { parseWeighted } from './media-types.ts'
+import type { HttpRequest } from './wire/request.ts'
+
+/** Bodies of responses in a content coding that the client accepts (RFC 9110, 12.5.3). */
+
+/**
+ * Smaller bodies go out as they are: with their head they are one packet in any case, and to compress one takes as long as to
+ * list its members (docs/design/http.md has the figures).
+ */
+const minCompressedBytes = 1024
+/** Up to this a body is compressed at once; what takes longer is left to another thread, which costs 50 µs to ask. */
+const maxSyncBytes = 32 * 1024
+
+const { constants } = zlib
+
+interface Encoder {
+  sync(bytes: Uint8Array): Uint8Array
+  async(bytes: Uint8Array): Promise<Uint8Array>
+  stream(): EncoderStream
+  /** Of a stream: what was written goes out. */
+  readonly flushMode: number
+}
+
+/** What the encoders of the runtime have in common. */
+interface EncoderStream extends NodeJS.ReadWriteStream {
+  flush(mode: number, callback: () => void): void
+  destroy(): void
+}
+
+const zlibOptions = { level: 3 }
+const brotliOptions = { params: { [constants.BROTLI_PARAM_QUALITY]: 4 } }
+const zstdOptions = { params: { [constants.ZSTD_c_compressionLevel]: 3 } }
+
+const gzip = promisify<Uint8Array, zlib.ZlibOptions, Uint8Array>(zlib.gzip)
+const deflate = promisify<Uint8Array, zlib.ZlibOptions, Uint8Array>(zlib.deflate)
+const brotli = promisify<Uint8Array, zlib.BrotliOptions, Uint8Array>(zlib.brotliCompress)
+const zstd = promisify<Uint8Array, zlib.ZstdOptions, Uint8Array>(zlib.zstdCompress)
+
+const encoders: Readonly<Record<Coding, Encoder>> = {
+  zstd: {
+    sync: (bytes) => zlib.zstdCompressSync(bytes, zstdOptions),
+    async: (bytes) => zstd(bytes, zstdOptions),
+    stream: () => zlib.createZstdCompress(zstdOptions),
+    flushMode: constants.ZSTD_e_flush,
+  },
+  br: {
+    sync: (bytes) => zlib.brotliCompressSync(bytes, brotliOptions),
+    async: (bytes) => brotli(bytes, brotliOptions),
+    stream: () => zlib.createBrotliCompress(brotliOptions),
+    flushMode: constants.BROTLI_OPERATION_FLUSH,
+  },
+  gzip: {
+    sync: (bytes) => zlib.gzipSync(bytes, zlibOptions),
+    async: (bytes) => gzip(bytes, zlibOptions),
+    stream: () => zlib.createGzip(zlibOptions),
+    flushMode: constants.Z_SYNC_FLUSH,
+  },
+  deflate: {
+    sync: (bytes) => zlib.deflateSync(bytes, zlibOptions),
+    async: (bytes) => deflate(bytes, zlibOptions),
+    stream: () => zlib.createDeflate(zlibOptions),
+    flushMode: constants.Z_SYNC_FLUSH,
+  },
+}
+
+let lastAccept = ''
+let lastCoding: Coding | null = null
+
+/** The coding that a client accepts most, of equal ones the quickest; null where it would rather have none. */
+function acceptedCoding(acceptEncoding: string | null): Coding | null {
+  if (acceptEncoding === null) return null
+  if (acceptEncoding !== lastAccept) {
+    lastCoding = chooseCoding(acceptEncoding)
+    lastAccept = acceptEncoding
+  }
+  return lastCoding
+}
+
+function chooseCoding(acceptEncoding: string): Coding | null {
+  const weights = new Map(parseWeighted(acceptEncoding).map(({ name, weight }) => [name, weight]))
+  const others = weights.get('*') ?? 0
+  let best: Coding | null = null
+  // That a client takes what is not encoded goes without saying, and says nothing of what it would rather have.
+  let bestWeight = Math.max(weights.get('identity') ?? 0, Number.MIN_VALUE)
+  for (const coding of codings) {
+    const named = coding === 'gzip' ? (weights.get('gzip') ?? weights.get('x-gzip')) : weights.get(coding)
+    const weight = named ?? others
+    const isBetter = best === null ? weight >= bestWeight : weight > bestWeight
+    if (!isBetter) continue
+    best = coding
+    bestWeight = weight
+  }
+  return best
+}
+
+/** A response as the client accepts it. Its handler says that it varies by Accept-Encoding, compressed or not. */
+export function compressed(request: HttpRequest, response: Answer): MaybePromise<Answer> {
+  const { body } = response
+  const coding = acceptedCoding(request.header('accept-encoding'))
+  if (coding === null || body === null) return response
+  const encoder = encoders[coding]
+  if (typeof body === 'object' && 'pull' in body)
+    return encoded(response, coding, compressedStream(body, encoder))
+  if (body.length < minCompressedBytes) return response
+  const bytes = typeof body === 'string' ? Buffer.from(body) : body
+  return bytes.length <= maxSyncBytes
+    ? encoded(response, coding, encoder.sync(bytes))
+    : encoder.async(bytes).then((late) => encoded(response, coding, late))
+}
+
+function encoded({ status, lines }: Answer, coding: Coding, body: AnswerBody): Answer {
+  return { status, lines: `${lines}Content-Encoding: ${coding}\r\n`, body }
+}
+
+/** Responses with a body that does not change: it is compressed once in each coding that is asked for. */
+export function compressedOnce(
+  read: () => MaybePromise<string | Uint8Array>,
+  respond: (body: string | Uint8Array) => Answer,
+): (request: HttpRequest) => Promise<Answer> {
+  const made = new Map<Coding, Promise<Answer>>()
+  return async (request) => {
+    const coding = acceptedCoding(request.header('accept-encoding'))
+    if (coding === null) return respond(await read())
+    const making = made.get(coding) ?? respondIn(coding)
+    made.set(coding, making)
+    return making
+  }
+
+  async function respondIn(coding: Coding): Promise<Answer> {
+    const body = await read()
+    const bytes = typeof body === 'string' ? Buffer.from(body) : body
+    if (bytes.length < minCompressedBytes) return respond(body)
+    return encoded(respond(body), coding, await encoders[coding].async(bytes))
+  }
+}
+
+/**
+ * Each part is compressed and flushed before the next one is asked for, so that no more than one is held, and a client that
+ * reads along sees each part whole.
+ */
+function compressedStream(body: StreamedBody, { stream, flushMode }: Encoder): StreamedBody {
+  let encoder: EncoderStream | null = null
+  /** The encoder works on a part. */
+  let isBusy = false
+  let hasRoom = false
+
+  function writerTo(to: BodyWriter, into: EncoderStream): BodyWriter {
+    into.on('data', (bytes: Uint8Array) => {
+      hasRoom = to.write(bytes)
+    })
+    into.on('end', () => to.end())
+    into.on('error', (error) => to.abort(error))
+    const writer: BodyWriter = {
+      write(part) {
+        isBusy = true
+        into.write(part)
+        into.flush(flushMode, () => {
+          isBusy = false
+          if (hasRoom) body.pull(writer)
+        })
+        return false
+      },
+      end: () => void into.end(),
+      abort(error) {
+        into.destroy()
+        to.abort(error)
+      },
+    }
+    return writer
+  }
+
+  let writer: BodyWriter | null = null
+  return {
+    pull(to) {
+      hasRoom = true
+      if (encoder === null) {
+        encoder = stream()
+        writer = writerTo(to, encoder)
+      }
+      if (!isBusy) body.pull(writer!)
+    },
+    cancel() {
+      encoder?.destroy()
+      body.cancel()
+    },
+  }
+}
