@@ -24,7 +24,15 @@ import {
   scanMembers,
 } from './overlay.ts'
 import { readFault } from './table/damage.ts'
-import { type Counts, type Meta, noteLostRevisions, RefusedFile, readStart } from './table/table.ts'
+import {
+  type Counts,
+  type Meta,
+  noteLostRevisions,
+  RefusedFile,
+  readStart,
+  refusal,
+  sqliteCode,
+} from './table/table.ts'
 import { cutDamagedLog, cutTornTail } from './wal/accept-damage.ts'
 import { listSegments } from './wal/log-files.ts'
 import { type LoadedSegment, RefusedLog } from './wal/log-reader.ts'
@@ -71,8 +79,14 @@ export async function openSqlite(options: SqliteOptions): Promise<SqliteEngine> 
     return engine
   } catch (error) {
     lock.release()
-    throw error instanceof RefusedLog ? new RefusedFile(error.message) : error
+    throw refusalOf(error, join(options.dir, 'kvist.db'))
   }
+}
+
+/** What SQLite says of a file that is damaged where no check has looked is a refusal too. */
+function refusalOf(error: unknown, dbPath: string): unknown {
+  if (error instanceof RefusedLog) return new RefusedFile(error.message)
+  return sqliteCode(error).startsWith('SQLITE_') ? refusal(dbPath, error) : error
 }
 
 async function open(options: SqliteOptions, releaseLock: () => void): Promise<SqliteEngine> {

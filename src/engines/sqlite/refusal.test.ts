@@ -179,6 +179,18 @@ test('damaged tables are refused', async () => {
   }
 })
 
+test('tables whose schema is damaged are refused', async () => {
+  const dir = await filledFolder()
+  const path = join(dir, 'kvist.db')
+  const bytes = readFileSync(path)
+  const [at, last] = [bytes.indexOf('large_bytes'), bytes.lastIndexOf('large_bytes')]
+  expect(at).toBeGreaterThan(0)
+  for (let from = at; from !== -1 && from <= last; from = bytes.indexOf('large_bytes', from))
+    bytes.write('large_bytez', from)
+  writeFileSync(path, bytes)
+  expect(await refusalOf(dir)).toMatch(/kvist\.db.*: no such column: large_bytes/)
+})
+
 test('tables that do not say how much of the log they have are refused', async () => {
   const dir = await filledFolder()
   editDatabase(dir, "DELETE FROM meta WHERE name = 'flushed_revision'")
