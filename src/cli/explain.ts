@@ -8,6 +8,8 @@ export function explain(error: unknown): { line: string; exitCode: number } {
     return failed(`cannot reach ${error.url}: ${whyUnreachable(error.cause)}`)
   if (error instanceof KvistError) return failed(`${error.detail}${advice(error)}`)
   if (hasCode(error, 'EPIPE')) return { line: '', exitCode: 0 } // the reader of the output has closed it, as `head` does
+  const fileFault = whyNotOpened(error)
+  if (fileFault !== null) return failed(fileFault)
   if (error instanceof TypeError || error instanceof ReferenceError)
     return { line: error.stack ?? String(error), exitCode: 1 } // a bug
   return failed(error instanceof Error ? error.message : String(error))
@@ -35,6 +37,23 @@ function whyUnreachable(cause: unknown): string {
   if (hasCode(cause, 'ECONNRESET')) return 'the connection broke off'
   if (hasCode(cause, 'ENOTFOUND', 'EAI_AGAIN')) return 'there is no host of this name'
   return cause instanceof Error ? failed(cause.message).line : 'no response'
+}
+
+const fileFaults: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such file or folder',
+  ENOTDIR: 'a part of the path is no folder',
+  EISDIR: 'it is a folder, not a file',
+  EACCES: 'it may not be opened by this user',
+  EPERM: 'it may not be changed by this user',
+  EROFS: 'the disk is read-only',
+  ENOSPC: 'the disk is full',
+}
+
+/** What is wrong with a file; null where it is something else. A fault of a read does not name the file. */
+function whyNotOpened(error: unknown): string | null {
+  const { code, path = 'the file' }: { code?: unknown; path?: unknown } = Object(error)
+  const fault = fileFaults[String(code)]
+  return fault === undefined ? null : `${path}: ${fault}`
 }
 
 function hasCode(error: unknown, ...codes: readonly string[]): boolean {

@@ -271,16 +271,17 @@ test('an export that fails leaves the file that was there, and no part of a new 
 
 test('files that cannot be read or written are reported', async () => {
   const missing = join(folder, 'missing.ndjson')
-  expect(await kvist(['import', missing])).toMatchObject({
-    exitCode: 1,
-    stderr: expect.stringContaining(missing),
-  })
-  expect(await kvist(['import', folder])).toMatchObject({
-    exitCode: 1,
-    stderr: expect.stringMatching(/^kvist: .*\n$/),
-  })
+  const noFile = `kvist: ${missing}: there is no such file or folder\n`
+  expect(await kvist(['import', missing])).toMatchObject({ exitCode: 1, stderr: noFile })
+  expect(await kvist(['batch', missing])).toMatchObject({ exitCode: 1, stderr: noFile })
+  for (const command of ['import', 'batch'])
+    expect(await kvist([command, folder])).toMatchObject({
+      exitCode: 1,
+      stderr: expect.stringMatching(/^kvist: .*: it is a folder, not a file\n$/),
+    })
+  const part = join(missing, 'x.part')
   expect(await kvist(['export', join(missing, 'x')])).toMatchObject({
     exitCode: 1,
-    stderr: expect.stringContaining(missing),
+    stderr: `kvist: ${part}: there is no such file or folder\n`,
   })
 })
