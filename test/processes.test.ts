@@ -226,12 +226,12 @@ describe('processes of a configuration file', () => {
 
   test('what the file sets cannot be changed over HTTP', async () => {
     expect((await ask('GET', '/v1/_collections/brief')).text).toBe(
-      '{"processes":null,"default_ttl":3600,"sliding":false}',
+      '{"processes":null,"default_ttl":3600,"sliding":false}\n',
     )
     checkProblem(await ask('PUT', '/v1/_collections/brief', '{}'), 409, 'conflict')
     checkProblem(await ask('DELETE', '/v1/_collections/loud'), 409, 'conflict')
     expect((await ask('GET', '/v1/_collections/loud')).text).toBe(
-      '{"processes":["mark","shout"],"default_ttl":null,"sliding":false}',
+      '{"processes":["mark","shout"],"default_ttl":null,"sliding":false}\n',
     )
   })
 })
@@ -244,7 +244,7 @@ describe('settings over HTTP', () => {
 
   test('are kept in the store: through restarts, and out of sight', async () => {
     expect((await ask('GET', '/v1/_collections/a')).text).toBe(
-      '{"processes":null,"default_ttl":null,"sliding":false}',
+      '{"processes":null,"default_ttl":null,"sliding":false}\n',
     )
     await set('a', { processes: ['mark'], default_ttl: '90s' })
     await set('b', { default_ttl: 0.5 })
@@ -253,10 +253,10 @@ describe('settings over HTTP', () => {
     const folder = server.dataFolder
     server = await startServer({ dataFolder: folder })
     expect((await ask('GET', '/v1/_collections/a')).text).toBe(
-      '{"processes":["mark"],"default_ttl":90,"sliding":false}',
+      '{"processes":["mark"],"default_ttl":90,"sliding":false}\n',
     )
     expect((await ask('GET', '/v1/_collections/b')).text).toBe(
-      '{"processes":null,"default_ttl":0.5,"sliding":false}',
+      '{"processes":null,"default_ttl":0.5,"sliding":false}\n',
     )
     await put('/v1/a/after', '"x"')
     expect(await value('/v1/a/after')).toBe('"x (Marked)."')
@@ -323,7 +323,7 @@ describe('settings that are none', () => {
     await set('a', { default_ttl: 5 })
     checkProblem(await ask('PUT', '/v1/_collections/a', body), status, code)
     expect((await ask('GET', '/v1/_collections/a')).text).toBe(
-      '{"processes":null,"default_ttl":5,"sliding":false}',
+      '{"processes":null,"default_ttl":5,"sliding":false}\n',
     )
     expect((await ask('PUT', '/v1/_collections/_settings', '{}')).status).toBe(400)
     expect((await ask('PUT', '/v1/_collections/a?x=1', '{}')).status).toBe(400)
@@ -339,10 +339,10 @@ test('the configuration file wins over what was set before', async () => {
   const config = configFile('{"collections":{"a":{"default_ttl":5}}}', 'config.json')
   server = await startServer({ dataFolder: server.dataFolder, flags: ['--config', config] })
   expect((await ask('GET', '/v1/_collections/a')).text).toBe(
-    '{"processes":null,"default_ttl":5,"sliding":false}',
+    '{"processes":null,"default_ttl":5,"sliding":false}\n',
   )
   expect((await ask('GET', '/v1/_collections/b')).text).toBe(
-    '{"processes":["mark"],"default_ttl":null,"sliding":false}',
+    '{"processes":["mark"],"default_ttl":null,"sliding":false}\n',
   )
   await server.remove()
 })

@@ -83,7 +83,7 @@ test('lists over HTTP show JSON as JSON', async () => {
   expect(page).toEqual({
     members: [
       { key: 'list/json', value: { n: 1 }, expires_at: null },
-      { key: 'list/text', value_base64: 'dGV4dA==', content_type: text, expires_at: null },
+      { key: 'list/text', value_text: 'text', content_type: text, expires_at: null },
     ],
     next: null,
   })
