@@ -18,7 +18,9 @@ import type { Origin } from './origin.ts'
  *    nowhere but in memory. One that rejects was not done, save with `outcome_unknown`: that one may have been, once.
  * 3. **Ordered.** Every put and delete gets a revision, larger than all before it on its line and than all that this
  *    engine resolved or reported before the commit was asked for. Commits to a line take effect one after the other, those
- *    of this engine in the order in which they were asked for. Changes on different lines may share a revision.
+ *    of this engine in the order in which they were asked for. Changes on different lines may share a revision. Puts and
+ *    deletes that are done in one commit, without a renewal or an origin of its own between them, have revisions that
+ *    follow each other by one, and so have their stamps.
  * 4. **Readable.** A read sees every commit to its line that resolved before the read began, through whichever server, and
  *    none that a power cut of the engine could take back; never an older version of a member after a newer one. What
  *    `readMany` and a page return is of one moment for each line. What a failover can take back is reported by `onSetback`.

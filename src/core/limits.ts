@@ -19,6 +19,10 @@ export const maxTrailerBytes = 4 * 1024
 export const maxBatchBytes = 32 * 1024 * 1024
 export const maxBatchOperations = 10_000
 
+export const maxIdempotencyKeyBytes = 255
+/** For how long a request that is sent again under the same key has the response that it had. */
+export const idempotencyMs = 24 * 60 * 60 * 1000
+
 /** Members that one `_read` may ask for, and what their values may come to together. */
 export const maxReadMembers = 10_000
 export const maxReadBytes = 64 * 1024 * 1024

@@ -145,6 +145,10 @@ export function outcomesOf({ operations, writes }: Plan, written: readonly Writt
     if (writeIndex === -1) return outcomeOfNothing(current)
     const write = writes[writeIndex]!
     const value = write.op === 'put' && path !== null ? numberIn(write, path) : null
+    // A renewal that another write of the command makes needless is done all the same.
+    if (write.op === 'renew' && current !== null) {
+      return { ...outcomeOfNothing(current), isWritten: true, expiresAtMs: write.expiresAtMs }
+    }
     const done = written[writeIndex]!
     return { ...done, isWritten: done.revision !== 0, ...shownOf(write, current), value }
   })

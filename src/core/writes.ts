@@ -75,7 +75,7 @@ export interface Command {
  */
 export interface Alongside {
   readonly checks?: readonly Check[]
-  /** Called at each try: the writes of the plan are those that will be committed, in front of these. */
+  /** Called at each try: the puts and deletes of the plan are committed right before these writes. */
   writes(plan: Plan, nowMs: number): readonly Write[]
 }
 
@@ -158,16 +158,17 @@ export function writeGate({ engine, transforms, now, onTouch }: WriteGateOptions
   async function commitPlan(command: Command, plan: Plan, nowMs: number): Promise<CommitResult> {
     const { checks = noChecks, durability, alongside } = command
     const own = alongside === undefined ? noChecks : (alongside.checks ?? noChecks)
-    const more = alongside === undefined ? [] : alongside.writes(plan, nowMs)
-    const writes = [...plan.writes, ...more]
-    if (writes.length === 0 && checks.length === 0) return { ok: true, written: [] }
     const touched = plan.writes.filter(({ op }) => op === 'renew')
+    const writes = alongside === undefined ? plan.writes : orderedWith(alongside.writes(plan, nowMs), plan)
+    if (writes.length === 0 && checks.length === 0) return { ok: true, written: [] }
     onTouch(touched)
     const result = await engine.commit(
       commitOf([...checks, ...own, ...plan.checks], writes, nowMs, durability),
     )
     onTouch(touched)
-    return result
+    if (!result.ok || alongside === undefined) return result
+    const written = new Map(writes.map((write, i) => [write, result.written[i]!]))
+    return { ok: true, written: plan.writes.map((write) => written.get(write)!) }
   }
 
   async function put(
@@ -272,6 +273,15 @@ export function writeGate({ engine, transforms, now, onTouch }: WriteGateOptions
     replicate,
     commit,
   }
+}
+
+/**
+ * The puts and deletes of a plan, then these writes, then the renewals: so the revisions before those of the writes are known
+ * from theirs (replay.ts). A renewal may come last: what is put or deleted in the same commit has its expiry already.
+ */
+function orderedWith(writes: readonly Write[], plan: Plan): (Write | Renew)[] {
+  const renewals = plan.writes.filter(({ op }) => op === 'renew')
+  return [...plan.writes.filter(({ op }) => op !== 'renew'), ...writes, ...renewals]
 }
 
 /** Throws where it is a check of the command's own that failed, and not what the command relied on. */

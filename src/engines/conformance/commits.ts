@@ -9,6 +9,7 @@ import {
   put,
   read,
   remove,
+  renew,
   type Suite,
   write,
   writeAt,
@@ -118,6 +119,28 @@ export function commitPromises({ storeTest, phaseTest }: Suite): void {
       expect(store.reported).toHaveLength(reported)
       expect(await read(store, 'a')).not.toBeNull()
       expect(await store.engine.tombstone(collection, 'b')).toBeNull()
+    },
+  )
+
+  storeTest(
+    'puts and deletes of a commit have revisions and stamps that follow each other',
+    async (store) => {
+      const [a] = await write(store, put('a'), put('b'))
+      const { revision } = a!
+      const written = await write(
+        store,
+        put('c'),
+        put('a', '2'),
+        remove('none'),
+        remove('b'),
+        put('b'),
+        renew('a', revision, noonMs + 5000),
+      )
+      const first = written[0]!
+      expect(written.slice(0, 5).map((one) => one.revision && one.revision - first.revision)).toEqual([
+        0, 1, 0, 2, 3,
+      ])
+      expect(written.slice(0, 5).map((one) => one.clock && one.clock - first.clock)).toEqual([0, 1, 0, 2, 3])
     },
   )
 

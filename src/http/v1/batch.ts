@@ -1,4 +1,4 @@
-import type { Database } from '../../core/database.ts'
+import type { Outcome } from '../../core/content.ts'
 import type { Check, MemberRef } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
 import { rawElements, rawMember } from '../../core/json.ts'
@@ -19,11 +19,12 @@ import {
   parseRef,
   refuseOthers,
 } from './fields.ts'
+import { type Idempotency, perform } from './idempotency.ts'
 import { incrementFields, parseIncrement } from './increment.ts'
 
 /** `POST /v1/_batch`: checks and operations, together or not at all. All of it is parsed before any is done. */
 export async function postBatch(
-  db: Database,
+  idempotency: Idempotency,
   request: HttpRequest,
   context: RequestContext,
 ): Promise<Answer> {
@@ -46,7 +47,10 @@ export async function postBatch(
       },
     )
   }
-  const outcomes = await db.batch(checks, operations)
+  return perform(idempotency, request, context, { checks, operations, content: [text], respond })
+}
+
+function respond(outcomes: readonly Outcome[]): Answer {
   const revisions = outcomes.map(({ revision }) => revision)
   // A number stands as it was stored: one that was made from twenty digits would not.
   const values = outcomes.map(({ value }) => value ?? 'null')

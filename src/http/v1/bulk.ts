@@ -5,9 +5,11 @@ import { type ErrorCode, KvistError } from '../../core/errors.ts'
 import { parseKey } from '../../core/keys.ts'
 import { maxLineBytes, maxNamedFailures } from '../../core/limits.ts'
 import { type Answer, jsonTextLine } from '../answer.ts'
+import { refuseHeaders } from '../binding-headers.ts'
 import { bodyParts, codingOf } from '../content-coding.ts'
 import type { RequestContext } from '../context.ts'
 import { parametersOf } from '../path.ts'
+import { headerBits } from '../wire/head.ts'
 import type { HttpRequest } from '../wire/request.ts'
 import { contentFields, type Fields, parseContent, refuseOthers } from './fields.ts'
 
@@ -37,6 +39,8 @@ export async function importLines(
   context: RequestContext,
 ): Promise<Answer> {
   parametersOf(request, [])
+  // Its lines name their keys: sent again, it does again what it did, and no one commit could hold what it came to.
+  refuseHeaders(request, headerBits(['idempotency-key']))
   const coding = codingOf(request)
   const failed: LineFailure[] = []
   let unnamed = 0

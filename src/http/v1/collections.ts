@@ -9,6 +9,7 @@ import { decodeCursor, encodeCursor, type Question } from '../cursor.ts'
 import { parametersOf } from '../path.ts'
 import type { HttpRequest } from '../wire/request.ts'
 import { expiryParameters, parameterExpiry } from './expiry.ts'
+import { type Idempotency, perform } from './idempotency.ts'
 import { parseLimit } from './limit.ts'
 import { parseSelection, selectionParameters } from './selection.ts'
 import { storedJson } from './shapes.ts'
@@ -32,20 +33,24 @@ export async function listCollections(db: Database, request: HttpRequest): Promi
 }
 
 export async function postMember(
-  db: Database,
+  idempotency: Idempotency,
   request: HttpRequest,
   collection: string,
   context: RequestContext,
 ): Promise<Answer> {
   const given = parametersOf(request, expiryParameters)
   const sent = await readValue(request, context)
-  const content = { ...sent, flags: 0, expiresAtMs: parameterExpiry(given, context.now()) }
-  const key = Bun.randomUUIDv7()
-  const written = await db.put(collection, key, content)
-  const location = `/v1/${encodeURIComponent(collection)}/${key}`
-  return jsonTextLine(storedJson(key, written, content), 201, {
-    Location: location,
-    ETag: `"${written.revision}"`,
+  const expiresAtMs = parameterExpiry(given, context.now())
+  const id = Bun.randomUUIDv7()
+  return perform(idempotency, request, context, {
+    operations: [{ op: 'put', collection, key: id, ...sent, flags: 0, expiresAtMs }],
+    content: [sent.value],
+    note: id,
+    respond([written], key) {
+      const location = `/v1/${encodeURIComponent(collection)}/${key}`
+      const headers = { Location: location, ETag: `"${written!.revision}"` }
+      return jsonTextLine(storedJson(key, written!, written!), 201, headers)
+    },
   })
 }
 

@@ -5,6 +5,7 @@ import {
   eventsContent,
   expiry,
   header,
+  idempotencyKey,
   json,
   ndjson,
   pageLimit,
@@ -81,7 +82,7 @@ export const listMembers: Operation = {
 export const postMembers: Operation = {
   id: 'addMember',
   description: `A value is stored under an id that grows with time (UUIDv7). NDJSON (\`${ndjson}\`, \`application/ndjson\`, \`application/jsonl\`) is an import: a member a line, as a list shows it, of any length, with or without a \`Content-Encoding\` of gzip, br, zstd or deflate, in constant memory; a bad line is named in the summary and stops no other. \`expire_in\` and \`expire_at\` are for a single value.`,
-  parameters: [collection, ...expiry],
+  parameters: [collection, ...expiry, idempotencyKey],
   body: {
     ...value,
     content: {

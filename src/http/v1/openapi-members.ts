@@ -7,6 +7,7 @@ import {
   eventsContent,
   expiry,
   header,
+  idempotencyKey,
   json,
   key,
   memberHeaders,
@@ -124,7 +125,7 @@ export const patchMember: Operation = {
   id: 'patchMember',
   description:
     "What is not touched keeps its bytes; content type, expiry and `created_at` stay. A merge patch (RFC 7396), also as `application/json` where it is an object, and an increment make a member that is missing; a JSON patch (RFC 6902) answers 404 then, 409 when a `test` fails, and 422 for a path that leads nowhere, each with the operation's index. Of many patches at once none is lost. Without a body, `expire_in` or `expire_at` change the expiry of a member of any kind, and nothing else: its revision and its entity tag stay, and watchers hear of nothing.",
-  parameters: [collection, key, ...expiry, ...conditions],
+  parameters: [collection, key, ...expiry, ...conditions, idempotencyKey],
   body: {
     required: false,
     content: {

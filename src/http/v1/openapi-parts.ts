@@ -85,6 +85,11 @@ export const selection: readonly Parameter[] = [
   query('to', 'Keys before this one'),
 ]
 
+export const idempotencyKey: Parameter = header(
+  'Idempotency-Key',
+  'Sent again within a day under the same key, the request is not done again and has the response that it had, also after a crash; another request under the key is 422. 1 to 255 characters, a UUID for example',
+)
+
 export const conditions: readonly Parameter[] = [
   header('If-Match', 'Only if the member has one of these revisions (`"12"`); `*`: only if there is one'),
   header('If-None-Match', 'Only if it has none of them; `*`: only if there is none'),

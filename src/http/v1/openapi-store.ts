@@ -3,6 +3,7 @@ import type { Operation } from '../operation.ts'
 import {
   changeExample,
   eventsContent,
+  idempotencyKey,
   json,
   onKeys,
   pageLimit,
@@ -51,6 +52,7 @@ export const postBatch: Operation = {
   id: 'batch',
   description:
     'All of it happens, or nothing. A check names a member and the revision that it must have; the first that fails is told in the answer, with the revision that there is.',
+  parameters: [idempotencyKey],
   body: {
     content: {
       [json]: {

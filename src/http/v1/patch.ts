@@ -1,5 +1,5 @@
 import type { Condition } from '../../core/condition.ts'
-import type { Database } from '../../core/database.ts'
+import type { AskedExpiry } from '../../core/content.ts'
 import type { MemberRef } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
 import { parseJsonPatch } from '../../core/json-patch.ts'
@@ -16,6 +16,7 @@ import type { HttpRequest } from '../wire/request.ts'
 import { conditionOf } from './conditions.ts'
 import { expiryParameters, parameterExpiry } from './expiry.ts'
 import { asObject, refuseOthers } from './fields.ts'
+import { type Idempotency, perform, type Work } from './idempotency.ts'
 import { incrementFields, parseIncrement } from './increment.ts'
 import { notFound, storedAnswer } from './members.ts'
 
@@ -32,7 +33,7 @@ const parsers: ReadonlyMap<string, Parser> = new Map<string, Parser>([
 const acceptPatch = [...parsers.keys()].join(', ')
 
 export async function patchMember(
-  db: Database,
+  idempotency: Idempotency,
   request: HttpRequest,
   ref: MemberRef,
   context: RequestContext,
@@ -43,7 +44,8 @@ export async function patchMember(
   const parse = parsers.get(essence(contentType))
   const asked = parameterExpiry(given, context.now())
   if (parse === undefined) {
-    if (asked !== null && (await isEmpty(request, context))) return touchMember(db, ref, asked, condition)
+    if (asked !== null && (await isEmpty(request, context)))
+      return perform(idempotency, request, context, touchOf(ref, asked, condition))
     return unsupported(
       `a patch is one of ${acceptPatch}; without a body, expire_in or expire_at change the expiry`,
     )
@@ -51,19 +53,42 @@ export async function patchMember(
   parseContentType(contentType)
   const bytes = await readBody(request, maxValueBytes, context)
   // Many clients say of every request that it is JSON; the other types were meant to have a patch with them.
-  const isPlain = parse === parsePlainJson
-  if (isPlain && bytes.length === 0 && asked !== null) return touchMember(db, ref, asked, condition)
+  if (parse === parsePlainJson && bytes.length === 0 && asked !== null)
+    return perform(idempotency, request, context, touchOf(ref, asked, condition))
   const patch = parse(jsonText(bytes), context.now())
   if (patch === null)
     return unsupported(`a patch of type application/json is an object; other types are ${acceptPatch}`)
-  if (asked !== null && patch.kind === 'increment' && patch.ifCreated !== undefined) {
-    throw new KvistError(
-      'invalid_parameter',
-      'if_created and an expiry in the URL are both given: leave one out',
-    )
+  requireOneExpiry(patch, asked)
+  return perform(idempotency, request, context, {
+    operations: [{ op: 'patch', ...ref, patch, condition, expiresAtMs: asked }],
+    content: [bytes],
+    respond([patched]) {
+      const value = patch.kind === 'increment' ? patched!.value : undefined
+      return storedAnswer(ref.key, patched!, patched!, value)
+    },
+  })
+}
+
+function touchOf(ref: MemberRef, expiresAtMs: number | 'never', condition: Condition | undefined): Work {
+  return {
+    operations: [{ op: 'touch', ...ref, expiresAtMs, condition }],
+    content: [],
+    require({ operations: [touch] }) {
+      if (touch!.current === null) throw notFound(ref)
+    },
+    respond([touched]) {
+      if (touched!.revision === 0) throw notFound(ref)
+      return storedAnswer(ref.key, touched!, touched!)
+    },
   }
-  const patched = await db.patch(ref, patch, condition, asked)
-  return storedAnswer(ref.key, patched, patched, patch.kind === 'increment' ? patched.value : undefined)
+}
+
+function requireOneExpiry(patch: Patch, asked: AskedExpiry): void {
+  if (asked === null || patch.kind !== 'increment' || patch.ifCreated === undefined) return
+  throw new KvistError(
+    'invalid_parameter',
+    'if_created and an expiry in the URL are both given: leave one out',
+  )
 }
 
 function unsupported(detail: string): Answer {
@@ -86,17 +111,6 @@ async function isEmpty(request: HttpRequest, context: RequestContext): Promise<b
     if (error instanceof KvistError && error.code === 'too_large') return false
     throw error
   }
-}
-
-async function touchMember(
-  db: Database,
-  ref: MemberRef,
-  expiresAtMs: number | 'never',
-  condition: Condition | undefined,
-): Promise<Answer> {
-  const touched = await db.touch(ref, expiresAtMs, condition)
-  if (touched === null) throw notFound(ref)
-  return storedAnswer(ref.key, touched, touched)
 }
 
 const fieldsOfPatch: ReadonlySet<string> = new Set(incrementFields)

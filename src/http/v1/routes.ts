@@ -9,6 +9,7 @@ import { importLines } from './bulk.ts'
 import { getChanges } from './changes.ts'
 import { dropMembers, listCollections, postMember } from './collections.ts'
 import { readConditions, writeConditions } from './conditions.ts'
+import { type Idempotency, idempotency } from './idempotency.ts'
 import { listMembers } from './lists.ts'
 import { deleteMember, foreseeMember, getMember, putMember } from './members.ts'
 import * as collectionDocs from './openapi-collections.ts'
@@ -30,6 +31,7 @@ export function v1Routes(
   streams: EventStreams = eventStreams(),
 ): Route[] {
   const watching: Watching = { db, counts, streams }
+  const once = idempotency(db)
   const rows: Route[] = [
     {
       method: 'GET',
@@ -45,7 +47,8 @@ export function v1Routes(
       access: 'write',
       summary: 'Checks and operations, committed together or not at all',
       docs: storeDocs.postBatch,
-      handle: (request, context) => postBatch(db, request, context),
+      honours: ['idempotency-key'],
+      handle: (request, context) => postBatch(once, request, context),
     },
     {
       method: 'POST',
@@ -88,10 +91,12 @@ export function v1Routes(
       access: 'write',
       summary: 'Stores a value under a new id; imports NDJSON',
       docs: collectionDocs.postMembers,
+      honours: ['idempotency-key'],
       handle(request, context) {
         const collection = collectionOf(request)
-        const store = isNdjson(request.header('content-type')) ? importLines : postMember
-        return store(db, request, collection, context)
+        return isNdjson(request.header('content-type'))
+          ? importLines(db, request, collection, context)
+          : postMember(once, request, collection, context)
       },
     },
     {
@@ -102,8 +107,8 @@ export function v1Routes(
       docs: collectionDocs.dropMembers,
       handle: (request, context) => dropMembers(db, request, collectionOf(request), context),
     },
-    ...memberRoutes(watching, '/v1/:collection/:key'),
-    ...memberRoutes(watching, '/v1/:collection/*'),
+    ...memberRoutes(watching, once, '/v1/:collection/:key'),
+    ...memberRoutes(watching, once, '/v1/:collection/*'),
   ]
   return rows.map((row) => ({ ...row, tag: v1Tag }))
 }
@@ -139,7 +144,7 @@ function settingsRoutes(db: Database): Route[] {
 }
 
 /** A key with raw slashes spans segments, which takes a path of its own. */
-function memberRoutes(watching: Watching, path: string): Route[] {
+function memberRoutes(watching: Watching, once: Idempotency, path: string): Route[] {
   const { db } = watching
   return [
     {
@@ -167,8 +172,8 @@ function memberRoutes(watching: Watching, path: string): Route[] {
       access: 'write',
       summary: 'Changes a part of a value',
       docs: memberDocs.patchMember,
-      honours: writeConditions,
-      handle: (request, context) => patchMember(db, request, memberOf(request), context),
+      honours: [...writeConditions, 'idempotency-key'],
+      handle: (request, context) => patchMember(once, request, memberOf(request), context),
     },
     {
       method: 'DELETE',
