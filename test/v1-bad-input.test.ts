@@ -308,7 +308,9 @@ describe('parameters', () => {
         expect((await fetch(`${server.url}/v1/kept/${key}?${query}`, { method: 'HEAD' })).status).toBe(400)
       }
     }
-    await expectRefused({ path: '/v1?limit=1', code: 'invalid_parameter' })
+    for (const query of ['limit=0', 'order=asc', 'match=x']) {
+      await expectRefused({ path: `/v1?${query}`, code: 'invalid_parameter' })
+    }
   })
 
   test('of times', async () => {
