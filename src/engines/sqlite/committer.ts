@@ -26,6 +26,7 @@ import { makeFile } from './wal/log-files.ts'
 import {
   appendFrame,
   closeLog,
+  hasRoom,
   type LogWriter,
   maxSegments,
   openLogWriter,
@@ -220,19 +221,31 @@ async function drain(pipeline: Pipeline): Promise<void> {
   pipeline.draining = null
 }
 
+/** What one commit alone is refused for says nothing of the others. */
+const writeFaults: ReadonlySet<string> = new Set(['storage_failed', 'storage_full', 'busy'])
+
 function noteWriteFault(pipeline: Pipeline, error: KvistError): void {
-  if (error.code !== 'damaged') pipeline.writeFault = error
+  if (writeFaults.has(error.code)) pipeline.writeFault = error
 }
 
-/** Where writes fail and none come, as behind a balancer that heeds `/readyz`, a small file tells when there is room. */
+/** Where writes failed and none come, as behind a balancer that heeds `/readyz`: tries whether one could be done again. */
 async function probe(pipeline: Pipeline): Promise<void> {
-  if (pipeline.writeFault === null || pipeline.draining !== null || pipeline.isProbing) return
-  const { dir, folder } = pipeline.options
+  const { writeFault, draining, isProbing, options } = pipeline
+  if (writeFault === null || draining !== null || isProbing) return
+  // Before the flusher has made room no write goes through, whatever the disk has room for.
+  if (!hasRoom(options.flusher)) return
+  if (writeFault.code === 'busy') pipeline.writeFault = null
+  else await probeDisk(pipeline)
+}
+
+/** A write needs a segment of the log at most, so a file of that size is made, and removed. */
+async function probeDisk(pipeline: Pipeline): Promise<void> {
+  const { dir, folder, segmentBytes } = pipeline.options
   const path = join(dir, 'spare-probe')
   pipeline.isProbing = true
   try {
     folder.check()
-    await makeFile(path, pipeline.options.segmentBytes)
+    await makeFile(path, segmentBytes)
     pipeline.writeFault = null
   } catch (error) {
     noteWriteFault(pipeline, asKvistError(error))

@@ -1,5 +1,14 @@
 import { afterEach, describe, expect, test } from 'bun:test'
-import { chmodSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { faultOf, newFolder, until, withEngine } from '../../../test/support/engine.ts'
 import { put, valuesOf, write } from '../../../test/support/engine-writes.ts'
@@ -50,6 +59,16 @@ test('what was open to others is closed, once, with a line', () => {
   )
   expect(modes).toEqual({ 'kvist.db': 0o600, 'log-00000001': 0o600, 'not-ours': 0o644 })
   expect(statSync(dir).mode & 0o777).toBe(0o700)
+})
+
+test('a file that is gone when its mode is asked for is passed over', () => {
+  const dir = folder()
+  chmodSync(dir, 0o700)
+  // As a file of the log that is recycled between the two calls: it is listed, and is not there.
+  symlinkSync('missing', join(dir, 'spare-00000001'))
+  const lines: string[] = []
+  closeToOthers(dir, (line) => lines.push(line))
+  expect(lines).toEqual([])
 })
 
 test('a path that cannot be a folder is refused with one line', () => {

@@ -42,18 +42,26 @@ function folderFault(code: string): string {
 
 /** Takes away what users beside the owner may do with the folder and the files of a store in it. */
 export function closeToOthers(dir: string, warn: (line: string) => void): void {
-  const open = [
-    { path: dir, mode: folderMode },
-    ...readdirSync(dir)
-      .filter((name) => ownFiles.test(name))
-      .map((name) => ({ path: join(dir, name), mode: fileMode })),
-  ].filter(({ path }) => (statSync(path).mode & othersBits) !== 0)
-  if (open.length === 0) return
   try {
-    for (const { path, mode } of open) chmodSync(path, mode)
+    const files = readdirSync(dir).filter((name) => ownFiles.test(name))
+    const closed = files.map((name) => closePath(join(dir, name), fileMode))
+    if (!closePath(dir, folderMode) && !closed.includes(true)) return
     warn(`${dir} was open to other users: from now on it and its files are for their owner only`)
   } catch (error) {
     warn(`${dir} is open to other users, and that cannot be changed: ${codeOf(error)}`)
+  }
+}
+
+/** False where others could do nothing; and where the file is gone, as one that the flusher recycles meanwhile. */
+function closePath(path: string, mode: Mode): boolean {
+  const found = statSync(path, { throwIfNoEntry: false })
+  if (found === undefined || (found.mode & othersBits) === 0) return false
+  try {
+    chmodSync(path, mode)
+    return true
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return false
+    throw error
   }
 }
 

@@ -90,9 +90,14 @@ function isFull({ segment, memtable, openedAtMs }: ActiveSegment, bytes: number)
   return memtable.offsets.length >= maxSegmentRecords || Date.now() - openedAtMs > maxSegmentAgeMs
 }
 
+/** Whether another segment may be opened before the flusher is done with one. */
+export function hasRoom(flusher: Flusher): boolean {
+  return flusher.waiting() < maxSegments
+}
+
 async function roomForSegment(flusher: Flusher): Promise<void> {
   const giveUpAtMs = Date.now() + maxRoomWaitMs
-  while (flusher.waiting() >= maxSegments) {
+  while (!hasRoom(flusher)) {
     const failure = flusher.failure()
     if (failure !== null) throw failure
     if (Date.now() > giveUpAtMs) throw busy(flusher.waiting())
