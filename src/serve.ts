@@ -2,6 +2,7 @@ import { version } from '../package.json'
 import type { Config } from './config.ts'
 import { type Database, openDatabase } from './core/database.ts'
 import { maxMemcachedHeldBytes, maxValueBytes } from './core/limits.ts'
+import type { ReadQueue } from './core/read-queue.ts'
 import { openEngine } from './engines/open.ts'
 import { accessLog } from './http/access-log.ts'
 import { dialectRoutes } from './http/dialects/all.ts'
@@ -62,7 +63,8 @@ export async function serve(config: Config): Promise<Running> {
   let ready = true
   let memcached: MemcachedServer | null = null
   try {
-    memcached = memcachedPort(config, { db, sockets, onError, log })
+    const reads = db.readQueue(sockets.ticks.scheduleWork)
+    memcached = memcachedPort(config, { db, sockets, reads, onError, log })
     const { host, port, idleTimeoutSeconds, token, corsOrigins } = config
     const hostNames = [host.toLowerCase(), ...config.hostNames]
     const expose = (): Promise<Exposed> =>
@@ -101,6 +103,7 @@ export async function serve(config: Config): Promise<Running> {
       onError,
       observe,
       sockets,
+      reads,
     })
     const took = memoryLine(memory)
     if (took !== null) log.info(took)
@@ -173,6 +176,7 @@ function memcachedPort(
   }: {
     readonly db: Database
     readonly sockets: Sockets
+    readonly reads: ReadQueue
     readonly onError: (error: unknown) => void
     readonly log: Log
   },

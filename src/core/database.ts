@@ -26,12 +26,13 @@ import { type FeedPage, type FeedSource, readFeed } from './feed/pages.ts'
 import type { Scope } from './feed/scope.ts'
 import type { WatchBounds, Watcher, WatchStats } from './feed/watcher.ts'
 import { isOwnCollection } from './keys.ts'
-import { maxValueBytes } from './limits.ts'
 import { everything, type ListQuery, listAll, listPage, type Page, type Selection } from './list.ts'
-import { isExpired, keyOf, type Member, type MemberHead, type RemovalCause } from './member.ts'
+import { isExpired, type Member, type MemberHead, type RemovalCause } from './member.ts'
 import type { Decide, Operation } from './operations.ts'
 import type { Patch } from './patch.ts'
 import { type Process, processRunner } from './process.ts'
+import { type ReadQueue, readQueue } from './read-queue.ts'
+import { type Reads, readsOf } from './reads.ts'
 import { noSettings, type Settings, settingsRegistry, settingsWrite } from './settings.ts'
 import { startRenewals } from './sliding.ts'
 import { transformsOf } from './transforms.ts'
@@ -47,13 +48,10 @@ export interface Database {
   get(collection: string, key: string): MaybePromise<Member | null>
   /** The member without its value, which may be large. That does not count as a read where expiry slides. */
   getHead(collection: string, key: string): MaybePromise<MemberHead | null>
-  /** This one will be asked for within the turn, as others may be: see `Engine.foresee`. */
-  foresee(ref: MemberRef): void
-  /**
-   * Several members of one moment, in the order of the refs, null for those that are not there. Rejects with `too_large` where
-   * their values come to more than `maxBytes`, before they are read.
-   */
-  readMany(refs: readonly MemberRef[], maxBytes?: number): Promise<(Member | null)[]>
+  /** Reads that are done together when the input of a tick was processed, which is when `schedule` runs its work. */
+  readQueue(schedule: (work: () => void) => void): ReadQueue
+  /** Several members of one moment; with `maxBytes` the result may be shorter than the question (see `Reads`). */
+  readMany(refs: readonly MemberRef[], maxBytes?: number): MaybePromise<(Member | null)[]>
   /** Why there is no such member: it expired, or was deleted; null when it lives, or nobody remembers. */
   removalCause(collection: string, key: string): Promise<RemovalCause | null>
   /** The id of this node among those that exchange changes. */
@@ -173,19 +171,17 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   const cache = memberCache(options.cacheBytes)
   const registry = settingsRegistry(settings, onError)
   const versions = collectionVersions()
-  let commits = 0
   let hub: WatchHub | null = null
+  let reads: Reads | null = null
   const onCommit: OnCommit = (changes, cursorAfter) => {
-    commits++
     registry.onCommit(changes)
     hub?.onCommit(changes, cursorAfter)
     versions.onCommit(changes)
-    for (const change of changes) cache.delete(change.collection, keyOf(change))
+    reads?.onCommit(changes, cursorAfter)
   }
   /** What was derived from changes that are lost is derived again. */
   const onSetback: OnSetback = () => {
-    commits++
-    cache.clear()
+    reads?.onSetback()
     versions.onSetback()
     hub?.onSetback()
     registry.load(engine).catch(onError)
@@ -197,6 +193,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   const writes = writeGate({ engine, transforms, now, onTouch: (refs) => renewals.forget(refs) })
   const sweeper = startSweeper(engine, writes, now, onError)
   const renewals = startRenewals({ writes, slidingTtlMs: registry.slidingTtlMs, onError })
+  reads = readsOf({ engine, cache, renewals, now })
   const feed: FeedSource = {
     engine,
     isExpired: (_collection, member) => isExpired(member, now()),
@@ -211,61 +208,12 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   hub = watchHub(feed, options.watchBounds)
   const compactor = startCompactor(engine, options.tombstonesMs ?? defaultTombstonesMs, now, onError)
 
-  function get(collection: string, key: string): MaybePromise<Member | null> {
-    const kept = cache.get(collection, key)
-    if (kept !== undefined) return living(collection, kept)
-    const read = engine.read(collection, key)
-    if (!(read instanceof Promise)) {
-      // What comes at once is cheap: keeping what is read once would cost more than to read it again.
-      if (read !== null) cache.offer(collection, read)
-      return living(collection, read)
-    }
-    const before = commits
-    return read.then((member) => {
-      // What was read while something changed may be older than the change: not kept, then.
-      if (member !== null && commits === before) cache.set(collection, member)
-      return living(collection, member)
-    })
-  }
-
-  function living(collection: string, member: Member | null): Member | null {
-    if (member === null || member.expiresAtMs === null) return member
-    const nowMs = now()
-    if (isExpired(member, nowMs) && !renewals.livesOn(collection, member, nowMs)) return null
-    renewals.wasRead(collection, member, nowMs)
-    return member
-  }
-
   return {
-    get,
-    getHead(collection, key) {
-      const read = engine.readHead(collection, key)
-      return read instanceof Promise ? read.then(liveHead) : liveHead(read)
-
-      function liveHead(head: MemberHead | null): MemberHead | null {
-        if (head === null || !isExpired(head, now())) return head
-        return renewals.livesOn(collection, head, now()) ? head : null
-      }
-    },
-    foresee(ref) {
-      if (!cache.isHot(ref.collection, ref.key)) engine.foresee?.(ref)
-    },
-    async removalCause(collection, key) {
-      const member = await engine.read(collection, key)
-      // What has expired is swept soon, and only then leaves its tombstone.
-      if (member !== null) return isExpired(member, now()) ? 'expire' : null
-      return (await engine.tombstone(collection, key))?.cause ?? null
-    },
-    async readMany(refs, maxBytes) {
-      if (maxBytes !== undefined && refs.length * maxValueBytes > maxBytes) {
-        // Without a wait where there is none in the engine: then what is read below is of the same moment.
-        const lengths = refs.map(({ collection, key }) => engine.readHead(collection, key))
-        const heads = lengths.some((one) => one instanceof Promise) ? await Promise.all(lengths) : lengths
-        requireBytes(heads as readonly (MemberHead | null)[], maxBytes)
-      }
-      const found = await engine.readMany(refs)
-      return found.map((member, i) => living(refs[i]!.collection, member))
-    },
+    get: reads.get,
+    getHead: reads.getHead,
+    readMany: reads.readMany,
+    readQueue: (schedule) => readQueue(reads, schedule),
+    removalCause: reads.removalCause,
     nodeId: engine.nodeId,
     replicate: writes.replicate,
     execute: writes.execute,
@@ -321,18 +269,6 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
       await engine.close()
     },
   }
-}
-
-function requireBytes(heads: readonly (MemberHead | null)[], maxBytes: number): void {
-  const bytes = heads.reduce((sum, head) => sum + (head?.valueBytes ?? 0), 0)
-  if (bytes <= maxBytes) return
-  throw new KvistError(
-    'too_large',
-    `the values come to ${bytes} bytes, and may to ${maxBytes}: read fewer at once`,
-    {
-      limit_bytes: maxBytes,
-    },
-  )
 }
 
 /** A query for all of a collection. */

@@ -53,14 +53,11 @@ export interface Engine {
   /** The member without its value, at a cost that does not depend on how long that is. */
   readHead(collection: string, key: string): MaybePromise<MemberHead | null>
 
-  /** As `read`, for several at once, in the order of the refs. */
-  readMany(refs: readonly MemberRef[]): MaybePromise<(Member | null)[]>
-
   /**
-   * The member will be read within the turn, as others may be that are told of now. An engine to which several together are
-   * less work than each alone can prepare for it; nothing that anybody sees comes of it.
+   * As `read`, for several at once, in the order of the refs. With `maxBytes` the result ends after the member with which
+   * the values come to more, so it may be shorter than the question.
    */
-  foresee?(ref: MemberRef): void
+  readMany(refs: readonly MemberRef[], maxBytes?: number): MaybePromise<(Member | null)[]>
 
   /** The tombstone of a member that was removed, while it is kept; null for a member that exists or never did. */
   tombstone(collection: string, key: string): MaybePromise<Tombstone | null>

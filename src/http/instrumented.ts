@@ -1,8 +1,10 @@
 import type { MaybePromise } from '../core/engine.ts'
+import type { Member } from '../core/member.ts'
+import type { MemberReader, ReadQueue } from '../core/read-queue.ts'
 import type { Answer } from './answer.ts'
 import { RequestContext, type ServerClock } from './context.ts'
 import { withExtraLines } from './origin-policy.ts'
-import type { Connection, Route } from './route.ts'
+import { type Connection, type Handled, isMemberRead, type MemberRead, type Route } from './route.ts'
 import type { HttpRequest } from './wire/request.ts'
 
 /**
@@ -14,16 +16,16 @@ export type Observer = (context: RequestContext, status: number, seconds: number
 /** The observer of a route's responses; null stands for requests that no route takes. */
 export type Observe = (route: Route | null) => Observer
 
-/** What a route does with a request. */
-export interface Handler {
-  /** Gives the connection one response, at once or later. */
-  readonly serve: (request: HttpRequest, connection: Responder) => void
-  /** See `Route.foresee`. */
-  readonly foresee: Route['foresee'] | null
-}
+/** Gives the connection one response to a request, at once or later. */
+export type Serve = (request: HttpRequest, connection: Responder) => void
 
 interface Responder extends Connection {
   reply(response: Answer): void
+}
+
+export interface ServeOptions extends ServerClock {
+  /** Where members are read for the requests of a tick together; without it each is read by itself. */
+  readonly reads?: ReadQueue
 }
 
 /** A route's handler with its observer. What the handler throws or rejects with becomes a response by `recover`. */
@@ -31,27 +33,76 @@ export function instrumented(
   handle: Route['handle'],
   observer: Observer,
   recover: (error: unknown, context: RequestContext) => Answer,
-  clock: ServerClock,
-): Handler['serve'] {
-  function finish(context: RequestContext, connection: Responder, response: Answer): void {
-    observer(context, response.status, (context.elapsedMs() - context.waitedMs) / 1000)
-    connection.reply(withExtraLines(response, context))
-  }
+  options: ServeOptions,
+): Serve {
+  const { reads } = options
+  const outcome: Outcome = { observer, recover }
   return (request, connection) => {
-    const context = new RequestContext(request, connection, clock)
-    let response: MaybePromise<Answer>
+    const context = new RequestContext(request, connection, options)
+    let response: Handled
     try {
       response = handle(request, context)
     } catch (error) {
       response = recover(error, context)
     }
-    if (response instanceof Promise) {
-      response.then(
-        (late) => finish(context, connection, late),
-        (error) => finish(context, connection, recover(error, context)),
-      )
-    } else {
-      finish(context, connection, response)
+    if (!isMemberRead(response)) settle(outcome, context, connection, response)
+    else if (reads === undefined) new PendingRead(outcome, context, connection, response).found([], 0, 0)
+    else reads.add(response.ref, new PendingRead(outcome, context, connection, response))
+  }
+}
+
+interface Outcome {
+  readonly observer: Observer
+  readonly recover: (error: unknown, context: RequestContext) => Answer
+}
+
+function settle(
+  outcome: Outcome,
+  context: RequestContext,
+  connection: Responder,
+  response: MaybePromise<Answer>,
+): void {
+  if (response instanceof Promise) {
+    response.then(
+      (late) => finish(outcome, context, connection, late),
+      (error) => finish(outcome, context, connection, outcome.recover(error, context)),
+    )
+  } else {
+    finish(outcome, context, connection, response)
+  }
+}
+
+function finish(
+  { observer }: Outcome,
+  context: RequestContext,
+  connection: Responder,
+  response: Answer,
+): void {
+  observer(context, response.status, (context.elapsedMs() - context.waitedMs) / 1000)
+  connection.reply(withExtraLines(response, context))
+}
+
+/** A request whose response needs a member. */
+class PendingRead implements MemberReader {
+  private readonly outcome: Outcome
+  private readonly context: RequestContext
+  private readonly connection: Responder
+  private readonly read: MemberRead
+
+  constructor(outcome: Outcome, context: RequestContext, connection: Responder, read: MemberRead) {
+    this.outcome = outcome
+    this.context = context
+    this.connection = connection
+    this.read = read
+  }
+
+  found(members: readonly (Member | null)[], from: number, count: number): void {
+    let response: MaybePromise<Answer>
+    try {
+      response = count === 1 ? this.read.respond(members[from]!) : this.read.readAlone()
+    } catch (error) {
+      response = this.outcome.recover(error, this.context)
     }
+    settle(this.outcome, this.context, this.connection, response)
   }
 }

@@ -31,11 +31,6 @@ export function collectionOf(request: HttpRequest): string {
 
 /** The collection and key of a path. The key is a segment, or all that follows the collection. */
 export function memberOf(request: HttpRequest): MemberRef {
-  request.member ??= namedMember(request)
-  return request.member
-}
-
-function namedMember(request: HttpRequest): MemberRef {
   const key = request.parameter('key') ?? request.parameter('*')!
   return { collection: parseCollection(pathParameter(request, 'collection')), key: parsePathKey(decode(key)) }
 }

@@ -1,5 +1,6 @@
 import type { Access } from '../auth/authenticate.ts'
-import type { MaybePromise } from '../core/engine.ts'
+import type { MaybePromise, MemberRef } from '../core/engine.ts'
+import type { Member } from '../core/member.ts'
 import type { Answer, Fields } from './answer.ts'
 import type { BindingHeader } from './binding-headers.ts'
 import type { RequestContext } from './context.ts'
@@ -47,13 +48,24 @@ export interface Route {
   readonly honours?: readonly BindingHeader[]
   /** A page for people: a link on any web page may lead to it. */
   readonly isPage?: true
-  /**
-   * Told of a request that is served within the turn, as others may be that came in with it: what several need can be looked
-   * up together. Must not throw, nor do anything that shows.
-   */
-  readonly foresee?: (request: HttpRequest) => void
   /** May throw a KvistError. */
-  readonly handle: (request: HttpRequest, context: RequestContext) => MaybePromise<Answer>
+  readonly handle: (request: HttpRequest, context: RequestContext) => Handled
+}
+
+/** What a handler comes to: the response, now or later, or the member that it needs first. */
+export type Handled = MaybePromise<Answer> | MemberRead
+
+/** A response that needs a member: those that the requests of a tick need are read together (core/read-queue.ts). */
+export interface MemberRead {
+  readonly ref: MemberRef
+  /** The response, given the member. May throw a KvistError. */
+  respond(member: Member | null): MaybePromise<Answer>
+  /** Reads the member by itself, where it could not be read with others, and responds. */
+  readAlone(): MaybePromise<Answer>
+}
+
+export function isMemberRead(handled: Handled): handled is MemberRead {
+  return 'ref' in handled
 }
 
 /** What a handler can ask of the connection that its request came on. */

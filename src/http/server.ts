@@ -5,8 +5,8 @@ import { openListener } from '../net/listener.ts'
 import { type Sockets, startSockets } from '../net/sockets.ts'
 import { type Answer, answer } from './answer.ts'
 import { refusedBits, refuseHeaders } from './binding-headers.ts'
-import type { RequestContext, ServerClock } from './context.ts'
-import { type Handler, instrumented, type Observe } from './instrumented.ts'
+import type { RequestContext } from './context.ts'
+import { instrumented, type Observe, type Serve, type ServeOptions } from './instrumented.ts'
 import { type OriginCheck, originPolicy } from './origin-policy.ts'
 import { routedPath } from './path.ts'
 import { methodNotAllowed, problemAnswer } from './problem.ts'
@@ -17,7 +17,7 @@ import { HttpConnection, type HttpServerState } from './wire/connection.ts'
 import type { HttpRequest } from './wire/request.ts'
 import { wholeText } from './wire/response-writer.ts'
 
-export interface HttpOptions extends ServerClock {
+export interface HttpOptions extends ServeOptions {
   readonly host: string
   readonly port: number
   readonly idleTimeoutSeconds: number
@@ -56,11 +56,7 @@ export function listen(options: HttpOptions): HttpServer {
     ticks,
     isStopping: false,
     openRequests: 0,
-    prefetch(request) {
-      request.handler = handlerOf(request)
-      request.handler.foresee?.(request)
-    },
-    serve: (request, connection) => (request.handler ?? handlerOf(request)).serve(request, connection),
+    serve: (request, connection) => handlerOf(request)(request, connection),
     refuse: ({ status, code, detail }) => problemAnswer(new KvistError(code, detail), {}, { status }),
     reportError: (error, request) => report(error, request, onError),
   }
@@ -89,24 +85,23 @@ function tooManyConnections(): KvistError {
 }
 
 /** What finds the handler of any request, and tells the request of its parameters. */
-function handlersOf(options: HttpOptions): (request: HttpRequest) => Handler {
+function handlersOf(options: HttpOptions): (request: HttpRequest) => Serve {
   const { routes, observe, token } = options
   const { hostNames = [], corsOrigins = [] } = options
   const originCheckOf = originPolicy({ needsToken: token !== null, hostNames, corsOrigins })
   const gate: Gate = { originCheckOf, authenticate: authenticationBy(token) }
-  const router = routerOf(routes, (route): Handler => {
-    const { foresee = null } = route
+  const router = routerOf(routes, (route): Serve => {
     const handle = guarded(route, gate, refusingHeaders(route))
-    return { serve: instrumented(handle, observe(route), recovery(route.api, options), options), foresee }
+    return instrumented(handle, observe(route), recovery(route.api, options), options)
   })
   const observer = observe(null)
   const apis = [...new Set(routes.map(({ api }) => api))]
-  const unrouted = ({ path }: HttpRequest, match: Match<Handler> | null): Handler => {
+  const unrouted = ({ path }: HttpRequest, match: Match<Serve> | null): Serve => {
     const first = routes.find((route) => route.path === match?.place.pattern)
     const api = first === undefined ? apiOf(path, apis) : first.api
     const access = path === '*' ? 'open' : 'read'
     const handle = guarded({ api, access }, gate, (request) => unroutedResponse(request, match, api))
-    return { serve: instrumented(handle, observer, recovery(api, options), options), foresee: null }
+    return instrumented(handle, observer, recovery(api, options), options)
   }
   return (request) => {
     const match = router.match(routedPath(request.path))
@@ -209,7 +204,7 @@ const allMethods = ['HEAD', ...methods].join(', ')
 /** What no route took: a path that is not there, or one that has other methods. */
 function unroutedResponse(
   { method, path }: HttpRequest,
-  match: Match<Handler> | null,
+  match: Match<Serve> | null,
   api: Api | undefined,
 ): Answer {
   // Only OPTIONS can ask for the server as a whole (RFC 9110, 9.3.7).

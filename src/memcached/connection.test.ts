@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import { fakeSocket } from '../../test/support/fake-socket.ts'
+import { readQueue } from '../core/read-queue.ts'
 import { startTicks } from '../net/tick.ts'
 import { memcachedCounts } from '../telemetry/memcached-counts.ts'
 import { AccessTable } from './access-table.ts'
@@ -14,6 +15,7 @@ const never = () => {
 
 const emptyStore: MemcachedStore = {
   get: () => null,
+  readMany: never,
   settings: () => ({ processes: null, defaultTtlMs: null, sliding: false }),
   collections: () => [],
   write: never,
@@ -23,6 +25,7 @@ const emptyStore: MemcachedStore = {
 
 function connect({ idleTimeoutSeconds = 10, stallTimeoutSeconds = 3, token = '' } = {}) {
   const clock = { seconds: 100 }
+  const ticks = startTicks(never)
   const socket = fakeSocket()
   const server: MemcachedState = {
     db: emptyStore,
@@ -30,7 +33,8 @@ function connect({ idleTimeoutSeconds = 10, stallTimeoutSeconds = 3, token = '' 
     durability: 'full',
     now: () => 0,
     clock,
-    ticks: startTicks(never),
+    ticks,
+    reads: readQueue({ readMany: (refs) => refs.map(() => null) }, ticks.scheduleWork),
     counts: memcachedCounts(),
     accesses: new AccessTable(clock),
     countsAtReset: new Map(),

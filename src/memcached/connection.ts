@@ -1,4 +1,6 @@
 import type { MaybePromise, Write, Written } from '../core/engine.ts'
+import type { Member } from '../core/member.ts'
+import { type MemberReader, maxReadTogether } from '../core/read-queue.ts'
 import { nextTurn } from '../core/turn.ts'
 import type { Activity, ProtocolConnection } from '../net/connections.ts'
 import { Output } from '../net/output.ts'
@@ -9,7 +11,7 @@ import { execute } from './execute.ts'
 import { failureLine, isOwnFault } from './failures.ts'
 import { answerPlain, plainWrite } from './plain-writes.ts'
 import { CommandParser } from './protocol.ts'
-import { maxUnsentBytes } from './read.ts'
+import { answerRead, isPlainRead, keysOf, maxUnsentBytes, type PlainRead } from './read.ts'
 import { Responses } from './responses.ts'
 import { type MemcachedState, overMemoryLimit, type Session, smallBytes } from './state.ts'
 import type { PendingWrite, WriteClient } from './write-batcher.ts'
@@ -61,8 +63,8 @@ export class MemcachedConnection implements ProtocolConnection, Session, WriteCl
   /** Plain writes that are on their way to the store. */
   private inFlight = 0
   private inFlightBytes = 0
-  /** A command that waits for the writes before it. */
-  private deferred: Command | null = null
+  /** Commands that were parsed and wait for those before them, the next one first. */
+  private readonly deferred: Command[] = []
   /** A command that takes its time. */
   private isBusy = false
   /** `process` will be called when the tick ends. */
@@ -107,9 +109,6 @@ export class MemcachedConnection implements ProtocolConnection, Session, WriteCl
     this.hasInput = true
     this.server.ticks.scheduleInput(this)
   }
-
-  /** What commands will read is known when they are parsed, which is when they are processed. */
-  prefetch(): void {}
 
   process(): void {
     this.hasInput = false
@@ -238,14 +237,17 @@ export class MemcachedConnection implements ProtocolConnection, Session, WriteCl
         this.runLater()
         break
       }
-      const command = this.deferred ?? this.parser.next()
-      this.deferred = null
+      const command = this.nextCommand()
       if (command === null) break
       if (!this.begin(command)) {
-        this.deferred = command
+        this.deferred.unshift(command)
         break
       }
     }
+  }
+
+  private nextCommand(): Command | null {
+    return this.deferred.shift() ?? this.parser.next()
   }
 
   /** False when the command has to wait for the writes before it. */
@@ -259,13 +261,57 @@ export class MemcachedConnection implements ProtocolConnection, Session, WriteCl
     const write = plainWrite(command, this.server)
     if (write !== null && !hasRules(db, collection)) return this.beginWrite(command, write)
     if (this.inFlight > 0) return false
-    if (write !== null) this.start(command, () => this.writeAlone(command, write))
+    if (isPlainRead(command)) this.beginReads(command)
+    else if (write !== null) this.start(command, () => this.writeAlone(command, write))
     else if (command.kind === 'quit') this.phase = 'closing'
     else {
       this.start(command, () => execute(this, command))
       if (command.kind === 'refused' && command.closes) this.phase = 'closing'
     }
     return true
+  }
+
+  /** Reads the members of a command together with those of the reads behind it, and of other connections. */
+  private beginReads(first: PlainRead): void {
+    const commands = [first]
+    let keys = keysOf(first).length
+    for (let next = this.nextCommand(); next !== null; next = this.nextCommand()) {
+      if (!isPlainRead(next) || keys + keysOf(next).length > maxReadTogether) {
+        this.deferred.unshift(next)
+        break
+      }
+      commands.push(next)
+      keys += keysOf(next).length
+    }
+    const { collection, reads } = this.server
+    const reader: MemberReader = {
+      found: (members, from, count) => this.answerReads(commands, members, from, from + count),
+    }
+    this.isBusy = true
+    for (const command of commands) {
+      for (const key of keysOf(command)) reads.add({ collection, key }, reader)
+    }
+  }
+
+  /** Answers commands as far as their members were read; the others are taken again, the first of all by itself. */
+  private answerReads(
+    commands: readonly PlainRead[],
+    members: readonly (Member | null)[],
+    from: number,
+    to: number,
+  ): void {
+    this.isBusy = false
+    let done = 0
+    for (let at = from; done < commands.length && !this.isBusy; done++) {
+      const command = commands[done]!
+      const first = at
+      at += keysOf(command).length
+      if (at > to) break
+      this.start(command, () => answerRead(this, command, members, first))
+    }
+    if (done === 0) this.start(commands[done++]!, () => execute(this, commands[0]!))
+    this.deferred.unshift(...commands.slice(done))
+    this.run()
   }
 
   private beginWrite(command: Command, write: Write): boolean {
@@ -335,7 +381,7 @@ export class MemcachedConnection implements ProtocolConnection, Session, WriteCl
     this.roomListener?.()
     this.roomListener = null
     // Commands were left in the parser for want of room to answer them.
-    if (this.deferred === null && this.parser.waitingBytes > 0 && this.canTake()) this.runLater()
+    if (this.deferred.length === 0 && this.parser.waitingBytes > 0 && this.canTake()) this.runLater()
   }
 
   /** Keeps what the connection holds within its bounds, and up to date in the sum of all. */
@@ -359,7 +405,7 @@ export class MemcachedConnection implements ProtocolConnection, Session, WriteCl
   private abandonValue(): void {
     const refused = this.parser.abandonValue('SERVER_ERROR out of memory storing object')
     if (refused === null) return
-    this.deferred = refused
+    this.deferred.push(refused)
     this.runLater()
   }
 
@@ -370,7 +416,7 @@ export class MemcachedConnection implements ProtocolConnection, Session, WriteCl
       (this.inputClosed &&
         !this.isBusy &&
         !this.isScheduled &&
-        this.deferred === null &&
+        this.deferred.length === 0 &&
         this.inFlight === 0 &&
         this.parser.waitingBytes === 0)
     if (!isDone) return

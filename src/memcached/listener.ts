@@ -2,6 +2,7 @@ import { authenticator, isAuthorized } from '../auth/authenticate.ts'
 import type { Database } from '../core/database.ts'
 import type { Durability } from '../core/engine.ts'
 import { everything } from '../core/list.ts'
+import type { ReadQueue } from '../core/read-queue.ts'
 import type { ConnectionGroup, SecondClock } from '../net/connections.ts'
 import { type Listener, openListener } from '../net/listener.ts'
 import type { Sockets } from '../net/sockets.ts'
@@ -28,6 +29,8 @@ export interface MemcachedOptions extends MemcachedSettings {
   /** Called at most once in a minute when a client speaks the binary protocol, and is disconnected for it. */
   readonly onBinaryClient: (address: string) => void
   readonly sockets: Sockets
+  /** Missing: reads are done with those of this server alone. */
+  readonly reads?: ReadQueue
 }
 
 export interface MemcachedServer {
@@ -75,15 +78,17 @@ export function listenMemcached(options: MemcachedOptions): MemcachedServer {
 
 function stateOf(options: MemcachedOptions, listener: () => Listener): MemcachedState {
   const { db, collection, durability, token, now, sockets, onError, onBinaryClient, ...settings } = options
+  const { registry, ticks } = sockets
   return {
     db,
     collection,
     durability,
     now,
-    clock: sockets.registry,
-    ticks: sockets.ticks,
+    clock: registry,
+    ticks,
+    reads: options.reads ?? db.readQueue(ticks.scheduleWork),
     counts: memcachedCounts(),
-    accesses: new AccessTable(sockets.registry),
+    accesses: new AccessTable(registry),
     countsAtReset: new Map(),
     flushes: flushClock(() => db.drop(collection, everything), now, onError),
     writes: startWriteBatcher(db, durability),
@@ -93,7 +98,7 @@ function stateOf(options: MemcachedOptions, listener: () => Listener): Memcached
     port: () => listener().port,
     openConnections: () => listener().connections.open,
     onError,
-    onBinaryClient: onceInAMinute(onBinaryClient, sockets.registry),
+    onBinaryClient: onceInAMinute(onBinaryClient, registry),
     heldBytes: 0,
   }
 }

@@ -1,65 +1,89 @@
-import type { MaybePromise } from '../core/engine.ts'
+import type { MaybePromise, MemberRef } from '../core/engine.ts'
 import type { Member } from '../core/member.ts'
+import { maxReadTogether } from '../core/read-queue.ts'
 import type { Change, Changed } from './change.ts'
-import type { Get, MetaDebug, MetaGet } from './command.ts'
+import type { Command, Get, MetaDebug, MetaGet } from './command.ts'
 import { itemOf, wireValue } from './contents.ts'
 import { clientFlags, decideMetaGet, touched } from './decide.ts'
 import { Refusal } from './failures.ts'
 import { answerMetaDebug, answerMetaHit, answerMetaMiss } from './meta-responses.ts'
 import { type Responses, wireBytes } from './responses.ts'
-import { type MemcachedState, overMemoryLimit, type Session, smallBytes } from './state.ts'
+import {
+  type MemcachedState,
+  type MemcachedStore,
+  overMemoryLimit,
+  type Session,
+  smallBytes,
+} from './state.ts'
 
 /** Commands that answer with values. */
 
 /** Responses up to this size wait to be sent while the next is made. */
 export const maxUnsentBytes = 256 * 1024
-/** A line may name a hundred thousand keys: so many are looked up before others have their turn. */
-const keysPerTurn = 1000
-/** Members that are asked for, or written, at once for one command. */
+/** Members that are touched at once for one command. */
 const keysAtOnce = 100
 const bytesAtOnce = 1024 * 1024
 
-export function get(session: Session, command: Get): MaybePromise<void> {
-  const next = getSome(session, command, 0)
-  if (next !== command.keys.length) return getRest(session, command, next)
-  session.out.endOfList()
+/** Commands that only read, unless the member of a `mg` is marked as stale. */
+export type PlainRead = Get | MetaGet
+
+/** Whether a command only reads, and no more members than are read together. */
+export function isPlainRead(command: Command): command is PlainRead {
+  if (command.kind === 'get') return command.touch === null && command.keys.length <= maxReadTogether
+  return (
+    command.kind === 'metaGet' &&
+    command.touch === null &&
+    command.vivify === null &&
+    command.recache === null
+  )
 }
 
-async function getRest(session: Session, command: Get, next: number | Promise<number>): Promise<void> {
-  let at = await next
-  while (at < command.keys.length) {
-    if (!(await session.room())) return
-    at = await getSome(session, command, at)
+export function keysOf(command: PlainRead): readonly string[] {
+  return command.kind === 'get' ? command.keys : [command.key]
+}
+
+/** Answers a command from the members that were read for it, which begin at `at`. */
+export function answerRead(
+  session: Session,
+  command: PlainRead,
+  members: readonly (Member | null)[],
+  at: number,
+): MaybePromise<void> {
+  if (command.kind === 'metaGet') {
+    session.server.counts.cmd_meta++
+    return answerMetaGet(session, command, members[at]!)
   }
-  session.out.endOfList()
+  const { server, out } = session
+  for (const [i, key] of command.keys.entries()) putFound(server, out, key, members[at + i]!, command.withCas)
+  out.endOfList()
 }
 
-/** Responses some of the keys, as far as there is room, and says with which one to go on. */
-function getSome({ server, out }: Session, command: Get, from: number): number | Promise<number> {
+/** A line may name a hundred thousand keys: so many are looked up before others have their turn. */
+export async function get(session: Session, command: Get): Promise<void> {
+  const { server, out } = session
   const { keys, withCas } = command
-  const end = Math.min(keys.length, from + keysPerTurn)
-  for (let at = from; at < end; at++) {
-    if (out.unsentBytes >= maxUnsentBytes) return at
-    const found = server.db.get(server.collection, keys[at]!)
-    if (found instanceof Promise) return getMany(server, out, command, at, found)
-    putFound(server, out, keys[at]!, found, withCas)
+  for (let at = 0; at < keys.length; ) {
+    const refs = keys.slice(at, at + maxReadTogether).map((key) => ({ collection: server.collection, key }))
+    const members = await readSome(server.db, refs, Math.max(maxUnsentBytes - out.unsentBytes, 1))
+    for (const [i, member] of members.entries()) putFound(server, out, refs[i]!.key, member, withCas)
+    at += members.length
+    if (at < keys.length && !(await session.room())) return
   }
-  return end
+  out.endOfList()
 }
 
-/** As `getSome`, with several under way at once: for an engine that is asked over a network. */
-async function getMany(
-  server: MemcachedState,
-  out: Responses,
-  { keys, withCas }: Get,
-  from: number,
-  first: Promise<Member | null>,
-): Promise<number> {
-  const some = keys.slice(from, from + keysAtOnce)
-  const others = some.slice(1).map(async (key) => server.db.get(server.collection, key))
-  const members = await Promise.all([first, ...others])
-  for (const [i, key] of some.entries()) putFound(server, out, key, members[i] ?? null, withCas)
-  return from + some.length
+/** Where one of them cannot be read, those before it are. */
+async function readSome(
+  db: MemcachedStore,
+  refs: readonly MemberRef[],
+  maxBytes: number,
+): Promise<(Member | null)[]> {
+  try {
+    return await db.readMany(refs, maxBytes)
+  } catch {
+    const { collection, key } = refs[0]!
+    return [await db.get(collection, key)]
+  }
 }
 
 function putFound(

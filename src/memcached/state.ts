@@ -1,5 +1,6 @@
 import type { Database } from '../core/database.ts'
 import type { Durability } from '../core/engine.ts'
+import type { ReadQueue } from '../core/read-queue.ts'
 import type { SecondClock } from '../net/connections.ts'
 import type { TickScheduler } from '../net/tick.ts'
 import type { MemcachedCounts } from '../telemetry/memcached-counts.ts'
@@ -10,7 +11,10 @@ import type { Responses } from './responses.ts'
 import type { WriteBatcher } from './write-batcher.ts'
 
 /** What of the store this protocol uses. */
-export type MemcachedStore = Pick<Database, 'get' | 'write' | 'update' | 'drop' | 'collections' | 'settings'>
+export type MemcachedStore = Pick<
+  Database,
+  'get' | 'readMany' | 'write' | 'update' | 'drop' | 'collections' | 'settings'
+>
 
 /** What the connections of a memcached server share. */
 export interface MemcachedState {
@@ -20,6 +24,8 @@ export interface MemcachedState {
   readonly durability: Durability
   readonly now: () => number
   readonly ticks: TickScheduler
+  /** Reads of members for the commands of a tick. */
+  readonly reads: ReadQueue
   readonly counts: MemcachedCounts
   readonly accesses: AccessTable
   /** The counts at the last `stats reset`: `stats` shows what was added since, /metrics everything. */

@@ -13,9 +13,6 @@ function connectionsOf(ticks: TickScheduler, count: number) {
       done.push(`process ${i}`)
       ticks.scheduleFlush(this)
     },
-    prefetch() {
-      done.push(`prefetch ${i}`)
-    },
     flush() {
       done.push(`flush ${i}`)
     },
@@ -23,22 +20,47 @@ function connectionsOf(ticks: TickScheduler, count: number) {
   return { done, connections }
 }
 
-test('all that came in is prefetched, and then processed, before the responses go out', async () => {
+test('all that came in is processed before the responses go out', async () => {
   const ticks = startTicks(() => {})
   const { done, connections } = connectionsOf(ticks, 3)
   for (const one of connections) ticks.scheduleInput(one)
   expect(done).toEqual([])
   await nextTick()
   const all = (what: string) => [`${what} 0`, `${what} 1`, `${what} 2`]
-  expect(done).toEqual([...all('prefetch'), ...all('process'), ...all('flush')])
+  expect(done).toEqual([...all('process'), ...all('flush')])
 })
 
-test('one alone is processed without being prefetched', async () => {
+test('work that input leads to is done once all of it is processed, with what that leads to, before the responses', async () => {
   const ticks = startTicks(() => {})
-  const { done, connections } = connectionsOf(ticks, 1)
-  ticks.scheduleInput(connections[0]!)
+  const { done, connections } = connectionsOf(ticks, 3)
+  for (const [i, one] of connections.entries()) {
+    ticks.scheduleInput({
+      process() {
+        one.process()
+        ticks.scheduleWork(() => {
+          done.push(`work ${i}`)
+          if (i === 1) ticks.scheduleWork(() => done.push('more work'))
+        })
+      },
+    })
+  }
   await nextTick()
-  expect(done).toEqual(['process 0', 'flush 0'])
+  const all = (what: string) => [`${what} 0`, `${what} 1`, `${what} 2`]
+  expect(done).toEqual([...all('process'), ...all('work'), 'more work', ...all('flush')])
+})
+
+test('work that comes up outside of a tick is done soon, all of it before the responses', async () => {
+  const ticks = startTicks(() => {})
+  const { done, connections } = connectionsOf(ticks, 2)
+  for (const [i, one] of connections.entries()) {
+    ticks.scheduleWork(() => {
+      one.process()
+      done.push(`work ${i}`)
+    })
+  }
+  expect(done).toEqual([])
+  await Promise.resolve()
+  expect(done).toEqual(['process 0', 'work 0', 'process 1', 'work 1', 'flush 0', 'flush 1'])
 })
 
 test('responses that come late go out when all of them are made', async () => {
@@ -56,7 +78,7 @@ test('of many responses the first do not wait for the last', async () => {
   const { done, connections } = connectionsOf(ticks, 40)
   for (const one of connections) ticks.scheduleInput(one)
   await nextTick()
-  expect(done).toHaveLength(120)
+  expect(done).toHaveLength(80)
   expect(done.indexOf('flush 0')).toBeLessThan(done.indexOf('process 39'))
   expect(done.at(-1)).toBe('flush 39')
 })
@@ -66,9 +88,6 @@ test('one that fails keeps no other from its work', async () => {
   const ticks = startTicks((error) => errors.push(error))
   const { done, connections } = connectionsOf(ticks, 2)
   const failing = {
-    prefetch: () => {
-      throw 'prefetching'
-    },
     process: () => {
       throw 'processing'
     },
@@ -78,8 +97,12 @@ test('one that fails keeps no other from its work', async () => {
   }
   ticks.scheduleFlush(failing)
   ticks.scheduleInput(failing)
+  ticks.scheduleWork(() => {
+    throw 'working'
+  })
+  ticks.scheduleWork(() => done.push('work'))
   for (const one of connections) ticks.scheduleInput(one)
   await nextTick()
-  expect(done).toEqual(['prefetch 0', 'prefetch 1', 'process 0', 'process 1', 'flush 0', 'flush 1'])
-  expect(errors).toEqual(['flushing', 'prefetching', 'processing'])
+  expect(done).toEqual(['work', 'process 0', 'process 1', 'flush 0', 'flush 1'])
+  expect(errors).toEqual(['flushing', 'working', 'processing'])
 })

@@ -1,17 +1,17 @@
 /**
  * Work of one tick of the event loop, done for all connections together, so that the processor does one kind of work at a
- * time: input is processed when the event loop has read all sockets, first to prefetch what it will need, and then the
- * output of all is flushed. Output that is made later, such as responses to writes that went to disk together, is flushed
+ * time: input is processed when the event loop has read all sockets, then the work that it led to is done, such as reads
+ * that are cheaper together, and then the output of all is flushed. Output that is made later, such as responses to writes that went to disk together, is flushed
  * when all of it has been made.
  */
 export interface TickScheduler {
   scheduleInput(reader: InputProcessor): void
+  /** Runs work when all input of the tick was processed; what comes up outside of a tick is run soon. */
+  scheduleWork(work: () => void): void
   scheduleFlush(output: Flushable): void
 }
 
 interface InputProcessor {
-  /** Called before any `process` when several are due: what they will read can be looked up together. */
-  prefetch(): void
   process(): void
 }
 
@@ -24,6 +24,7 @@ const flushBatch = 16
 
 export function startTicks(onError: (error: unknown) => void): TickScheduler {
   let readers: InputProcessor[] = []
+  let works: (() => void)[] = []
   let outputs: Flushable[] = []
   let isProcessing = false
 
@@ -42,8 +43,18 @@ export function startTicks(onError: (error: unknown) => void): TickScheduler {
     const ready = readers
     readers = []
     isProcessing = true
-    if (ready.length > 1) forAll(ready, prefetch)
     forAll(ready, process)
+    finishTick()
+  }
+
+  /** Work may lead to more: a response lets the next request be processed. */
+  function finishTick(): void {
+    isProcessing = true
+    while (works.length > 0) {
+      const ready = works
+      works = []
+      forAll(ready, run)
+    }
     isProcessing = false
     flushAll()
   }
@@ -58,6 +69,9 @@ export function startTicks(onError: (error: unknown) => void): TickScheduler {
     scheduleInput(reader) {
       if (readers.push(reader) === 1) setImmediate(processAll)
     },
+    scheduleWork(work) {
+      if (works.push(work) === 1 && !isProcessing) queueMicrotask(finishTick)
+    },
     scheduleFlush(output) {
       const count = outputs.push(output)
       if (count === flushBatch) flushAll()
@@ -66,8 +80,8 @@ export function startTicks(onError: (error: unknown) => void): TickScheduler {
   }
 }
 
-function prefetch(reader: InputProcessor): void {
-  reader.prefetch()
+function run(work: () => void): void {
+  work()
 }
 
 function process(reader: InputProcessor): void {

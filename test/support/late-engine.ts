@@ -16,7 +16,7 @@ export function lateEngine(engine: Engine, delay: () => Promise<void> = nextTurn
     ...engine,
     read: (collection, key) => late(() => engine.read(collection, key)),
     readHead: (collection, key) => late(() => engine.readHead(collection, key)),
-    readMany: (refs) => late(() => engine.readMany(refs)),
+    readMany: (refs, maxBytes) => late(() => engine.readMany(refs, maxBytes)),
     tombstone: (collection, key) => late(() => engine.tombstone(collection, key)),
     scan: (range) => late(() => engine.scan(range)),
     async commit(commit) {

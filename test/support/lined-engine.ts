@@ -30,6 +30,7 @@ import {
   forgetTombstones,
   latestChange,
   memberOf,
+  membersOf,
   newState,
   type State,
   storeChange,
@@ -151,7 +152,8 @@ export function linedEngine({
       memberOf(latestChange(open()[lineOf({ collection, key })]!.state, { collection, key })),
     readHead: (collection, key) =>
       headOf(memberOf(latestChange(open()[lineOf({ collection, key })]!.state, { collection, key }))),
-    readMany: (refs) => refs.map((ref) => memberOf(latestChange(open()[lineOf(ref)]!.state, ref))),
+    readMany: (refs, maxBytes) =>
+      membersOf(refs, maxBytes, (ref) => latestChange(open()[lineOf(ref)]!.state, ref)),
     tombstone(collection, key) {
       const change = latestChange(open()[lineOf({ collection, key })]!.state, { collection, key })
       return change === null || change.type === 'put' ? null : change.tombstone

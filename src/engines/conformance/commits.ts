@@ -3,6 +3,7 @@ import { jsonContentType } from '../../core/member.ts'
 import {
   attempt,
   changesAfter,
+  check,
   collection,
   inShort,
   noonMs,
@@ -235,18 +236,65 @@ export function commitPromises({ storeTest, phaseTest }: Suite): void {
   )
 
   phaseTest(
-    'what is foreseen is read as it is when it is read',
+    'many that are read at once come as they are when they are read, also those that are read twice',
     [(store) => write(store, put('a', '1'), put('b', '1'), put('c', '1'))],
     async (store) => {
       const refs = ['a', 'b', 'c', 'none'].map((key) => ({ collection, key }))
       for (let round = 2; round < 5; round++) {
-        for (const ref of refs) store.engine.foresee?.(ref)
         await write(store, put('a', `${round}`), round % 2 ? put('b', `${round}`) : remove('b'))
-        for (const ref of [...refs, ...refs]) store.engine.foresee?.(ref)
         const values = [`${round}`, round % 2 ? `${round}` : null, '1', null]
         for (const [i, { key }] of refs.entries())
           expect([key, (await read(store, key))?.value ?? null]).toEqual([key, values[i]!])
-        expect((await store.engine.readMany(refs)).map((found) => found?.value ?? null)).toEqual(values)
+        const found = await store.engine.readMany([...refs, ...refs.toReversed()])
+        expect(found.map((one) => one?.value ?? null)).toEqual([...values, ...values.toReversed()])
+      }
+    },
+  )
+
+  phaseTest(
+    'many that are read at once end with the one that passes the bytes that were asked for',
+    [(store) => write(store, ...many.map((key) => put(key, JSON.stringify('x'.repeat(98)))))],
+    async (store) => {
+      const refs = ['none', ...many].map((key) => ({ collection, key }))
+      const expected: [maxBytes: number, members: number][] = [
+        [0, 2],
+        [99, 2],
+        [100, 3],
+        [50_000, 502],
+        [100 * many.length, many.length + 1],
+      ]
+      for (const [maxBytes, members] of expected) {
+        const found = await store.engine.readMany(refs, maxBytes)
+        expect([maxBytes, found.length]).toEqual([maxBytes, members])
+        expect(found.slice(1).map((one) => one?.key)).toEqual(many.slice(0, members - 1))
+      }
+    },
+  )
+
+  phaseTest(
+    'of commits that are asked for at once each finds what it checks and replaces, whichever of the others fail',
+    [(store) => write(store, ...many.slice(0, 300).map((key) => put(key, JSON.stringify(key))))],
+    async (store) => {
+      const found = await Promise.all(many.map((key) => read(store, key)))
+      const results = await Promise.all(
+        many.map((key, i) => {
+          const revision = found[i]?.revision ?? null
+          const checks = [check(key, revision), check(key, i % 3 === 0 ? 1e9 : revision)]
+          return attempt(store, checks, [put(key, '1'), put(key, '2')], noonMs + i)
+        }),
+      )
+      for (const [i, result] of results.entries()) {
+        const key = many[i]!
+        if (i % 3 === 0) {
+          expect(result).toMatchObject({ ok: false, failed: { key, revision: found[i]?.revision ?? null } })
+          continue
+        }
+        const createdAtMs = found[i]?.createdAtMs ?? noonMs + i
+        const existed = found[i] !== null
+        expect(writtenOf(result)).toMatchObject([
+          { createdAtMs, existed },
+          { createdAtMs, existed: true },
+        ])
       }
     },
   )

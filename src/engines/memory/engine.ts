@@ -6,7 +6,7 @@ import { nodeIdLength, randomName } from '../../core/origin.ts'
 import { hasSeen } from '../revision-cursor.ts'
 import { applyCommit } from './commit.ts'
 import { changesAfter, collectionStats, expiringMembers, scanMembers } from './reads.ts'
-import { forgetTombstones, latestChange, memberOf, newState, type State } from './state.ts'
+import { forgetTombstones, latestChange, memberOf, membersOf, newState, type State } from './state.ts'
 import { commitCounter } from './stats.ts'
 
 export interface MemoryOptions {
@@ -46,7 +46,7 @@ export function openMemory({ onCommit, firstRevision = 1 }: MemoryOptions): Engi
     nodeId,
     read: (collection, key) => memberOf(latestChange(open(), { collection, key })),
     readHead: (collection, key) => headOf(memberOf(latestChange(open(), { collection, key }))),
-    readMany: (refs) => refs.map((ref) => memberOf(latestChange(open(), ref))),
+    readMany: (refs, maxBytes) => membersOf(refs, maxBytes, (ref) => latestChange(open(), ref)),
     tombstone(collection, key) {
       const change = latestChange(open(), { collection, key })
       return change === null || change.type === 'put' ? null : change.tombstone

@@ -66,6 +66,23 @@ export function latestChange(state: State, { collection, key }: MemberRef): Chan
   return state.collections.get(collection)?.entries.get(key)?.change ?? null
 }
 
+/** The members of refs, up to the one with which their values come to more than `maxBytes`. */
+export function membersOf(
+  refs: readonly MemberRef[],
+  maxBytes: number | undefined,
+  latest: (ref: MemberRef) => Change | null,
+): (Member | null)[] {
+  const members: (Member | null)[] = []
+  let bytes = 0
+  for (const ref of refs) {
+    const member = memberOf(latest(ref))
+    members.push(member)
+    bytes += member?.value.length ?? 0
+    if (maxBytes !== undefined && bytes > maxBytes) break
+  }
+  return members
+}
+
 export function memberOf(change: Change | null): Member | null {
   return change?.type === 'put' ? change.member : null
 }

@@ -13,11 +13,10 @@ import {
 } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
 import { keyOf } from '../../core/member.ts'
-import { maxPrefetched } from './btree/pages.ts'
 import type { FolderGuard } from './data-folder.ts'
 import type { Flusher } from './flush/flusher.ts'
 import { addRecord, countRecord, type Memtable } from './memtable/memtable.ts'
-import { type Overlay, prefetchMember } from './overlay.ts'
+import type { Overlay } from './overlay.ts'
 import { type Group, type PlannedWrite, planWrites, roomOf, stageGroup } from './staging.ts'
 import { readFault } from './table/damage.ts'
 import type { Counts } from './table/table.ts'
@@ -287,7 +286,6 @@ async function commitGroup(pipeline: Pipeline, pending: readonly Pending[]): Pro
   let room = frameHeaderBytes
   for (const one of pending) room += one.room
   const active = await segmentWithRoom(log, room, lastRevision)
-  if (overlay.isSmall) prefetch(overlay, pending)
   const group = stageGroup(pending, active.segment, overlay, clock, nodeId, lastRevision)
   if (group.offsets.length > 0) {
     await appendFrame(log, active, group.end, isDurable(options, pending), lastRevision)
@@ -295,17 +293,6 @@ async function commitGroup(pipeline: Pipeline, pending: readonly Pending[]): Pro
     observe(pipeline.stats.groupCommits, pending.length)
   }
   resolveGroup(pipeline.stats, pending, group)
-}
-
-/** Looks up together what the group replaces; of a large group, what its first writes replace. */
-function prefetch(overlay: Overlay, pending: readonly Pending[]): void {
-  let left = maxPrefetched
-  for (const { writes } of pending) {
-    for (const write of writes) {
-      if (left-- === 0) return
-      prefetchMember(overlay, write)
-    }
-  }
 }
 
 function isDurable({ durability }: CommitterOptions, pending: readonly Pending[]): boolean {

@@ -16,7 +16,6 @@ import {
   expiringMembers,
   type Overlay,
   openOverlay,
-  prefetchMember,
   readMember,
   readMemberHead,
   readMembers,
@@ -244,10 +243,8 @@ function engineOf(
     nodeId,
     read: (collection, key) => reading(() => readMember(overlay, collection, key)),
     readHead: (collection, key) => reading(() => readMemberHead(overlay, collection, key)),
-    readMany: (refs) => reading(() => readMembers(overlay, refs)),
-    foresee(ref) {
-      if (!closed) prefetchMember(overlay, ref)
-    },
+    readMany: (refs, maxBytes = Number.POSITIVE_INFINITY) =>
+      reading(() => readMembers(overlay, refs, maxBytes)),
     tombstone: (collection, key) => reading(() => readTombstone(overlay, collection, key)),
     scan: (range) => reading(() => scanMembers(overlay, range)),
     commit: committer.commit,

@@ -6,7 +6,14 @@ import type { StoredOrigin } from '../../core/origin.ts'
 import type { PagesMode } from '../engine-names.ts'
 import { checkedPages, guardedPages, noPages } from './btree/guarded-pages.ts'
 import { maxPrefetched, openPages, type PageReader } from './btree/pages.ts'
-import { findRecord, isLatest, type Memtable, overlayKeys, touchRecord } from './memtable/memtable.ts'
+import {
+  type Found,
+  findRecord,
+  isLatest,
+  type Memtable,
+  overlayKeys,
+  touchRecord,
+} from './memtable/memtable.ts'
 import { damagedMember, damagedStore } from './table/damage.ts'
 import { mappedBytes } from './table/sql-connection.ts'
 import { openReader } from './table/sql-reader.ts'
@@ -117,18 +124,25 @@ export function closeReaders({ reader, wideReader, pages }: Overlay): void {
 const examinedPerMember = 10
 const leastExamined = 1000
 
-export function readMember(
-  { tables, wideReader, pages, inTables, damage }: Overlay,
+export function readMember(overlay: Overlay, collection: string, key: string): Member | null {
+  const found = findRecord(overlay.tables, collection, key)
+  return found === null ? memberInTables(overlay, collection, key, 0) : memberOfRecord(found, key)
+}
+
+function memberOfRecord({ table, at }: Found, key: string): Member | null {
+  const { chunk } = table
+  return recordKind(chunk, at) === 'put' ? recordMember(chunk, at, key) : null
+}
+
+/** `slot` is that of `PageReader.read`. */
+function memberInTables(
+  { wideReader, pages, inTables, damage }: Overlay,
   collection: string,
   key: string,
+  slot: number,
 ): Member | null {
-  const found = findRecord(tables, collection, key)
-  if (found !== null) {
-    const { chunk } = found.table
-    return recordKind(chunk, found.at) === 'put' ? recordMember(chunk, found.at, key) : null
-  }
   if (damage === null && !inTables.has(collection)) return null
-  const read = pages.read(collection, key)
+  const read = pages.read(collection, key, slot)
   const member = read === undefined ? wideReader.read(collection, key) : read
   if (member !== null) return member
   if (damage !== null) throw damagedMember(collection, key, damage)
@@ -148,21 +162,55 @@ export function readMemberHead(
   return recordKind(chunk, found.at) === 'put' ? recordHead(chunk, found.at, key) : null
 }
 
-/** This one will be read, or its existing version, within the tick, as others may be: see `PageReader.foresee`. */
-export function prefetchMember({ tables, pages, inTables }: Overlay, { collection, key }: MemberRef): void {
-  touchRecord(tables, collection, key)
-  if (inTables.has(collection)) pages.foresee(collection, key)
+/**
+ * As `readMember`, for several; so many at a time as are prefetched together. It ends after the one with which the values
+ * come to more than `maxBytes`.
+ */
+export function readMembers(
+  overlay: Overlay,
+  refs: readonly MemberRef[],
+  maxBytes: number,
+): (Member | null)[] {
+  const members: (Member | null)[] = []
+  let bytes = 0
+  for (let from = 0; from < refs.length; from += maxPrefetched) {
+    const some = from === 0 && refs.length <= maxPrefetched ? refs : refs.slice(from, from + maxPrefetched)
+    const { records, slots } = prefetch(overlay, some)
+    for (let i = 0; i < some.length; i++) {
+      const { collection, key } = some[i]!
+      const record = records[i]!
+      const member =
+        record === null ? memberInTables(overlay, collection, key, slots[i]!) : memberOfRecord(record, key)
+      members.push(member)
+      if (member !== null) bytes += member.value.length
+      if (bytes > maxBytes) return members
+    }
+  }
+  return members
 }
 
-/** As `readMember`, for several; so many at a time as are looked for together. */
-export function readMembers(overlay: Overlay, refs: readonly MemberRef[]): (Member | null)[] {
-  const found: (Member | null)[] = []
-  for (let from = 0; from < refs.length; from += maxPrefetched) {
-    const some = refs.slice(from, from + maxPrefetched)
-    for (const ref of some) prefetchMember(overlay, ref)
-    for (const { collection, key } of some) found.push(readMember(overlay, collection, key))
+interface Prefetched {
+  /** The record of each, null for those that are in the tables if anywhere. */
+  readonly records: readonly (Found | null)[]
+  /** See `PageReader.read`. */
+  readonly slots: Uint16Array
+}
+
+const slots = new Uint16Array(maxPrefetched)
+
+/** Looks up together where members are, in memory first. What it returns holds until it is called again. */
+function prefetch({ tables, pages, inTables }: Overlay, refs: readonly MemberRef[]): Prefetched {
+  for (const { collection, key } of refs) touchRecord(tables, collection, key)
+  const records: (Found | null)[] = []
+  const inPages: MemberRef[] = []
+  for (let i = 0; i < refs.length; i++) {
+    const ref = refs[i]!
+    const record = findRecord(tables, ref.collection, ref.key)
+    records.push(record)
+    slots[i] = record === null && inTables.has(ref.collection) ? inPages.push(ref) : 0
   }
-  return found
+  pages.prefetch(inPages)
+  return { records, slots }
 }
 
 export function readTombstone(
@@ -176,14 +224,34 @@ export function readTombstone(
   return recordKind(chunk, found.at) === 'put' ? null : recordTombstone(chunk, found.at, key)
 }
 
-export function readExistingVersion(
-  { tables, reader, wideReader, pages, isSmall, inTables, damage }: Overlay,
-  { collection, key }: MemberRef,
-): ExistingVersion | null {
-  const found = findRecord(tables, collection, key)
+/** The versions of members that writes replace, of `maxPrefetched` at most. */
+export function readExistingVersions(
+  overlay: Overlay,
+  refs: readonly MemberRef[],
+): (ExistingVersion | null)[] {
+  if (!overlay.isSmall) return refs.map((ref) => existingVersion(overlay, ref))
+  const { records, slots } = prefetch(overlay, refs)
+  return refs.map((ref, i) => {
+    const record = records[i]!
+    return record === null
+      ? existingInTables(overlay, ref, slots[i]!)
+      : recordExistingVersion(record.table.chunk, record.at)
+  })
+}
+
+function existingVersion(overlay: Overlay, ref: MemberRef): ExistingVersion | null {
+  const found = findRecord(overlay.tables, ref.collection, ref.key)
   if (found !== null) return recordExistingVersion(found.table.chunk, found.at)
+  return existingInTables(overlay, ref, 0)
+}
+
+function existingInTables(
+  { reader, wideReader, pages, isSmall, inTables, damage }: Overlay,
+  { collection, key }: MemberRef,
+  slot: number,
+): ExistingVersion | null {
   if (damage === null && !inTables.has(collection)) return null
-  const read = isSmall ? pages.existing(collection, key) : undefined
+  const read = isSmall ? pages.existing(collection, key, slot) : undefined
   return read === undefined ? (isSmall ? wideReader : reader).existing(collection, key) : read
 }
 

@@ -11,9 +11,10 @@ import type {
 } from '../../core/engine.ts'
 import { type Committed, isExpired, type Member } from '../../core/member.ts'
 import { type Origin, type StoredOrigin, supersedes, withNodeId } from '../../core/origin.ts'
+import { maxPrefetched } from './btree/pages.ts'
 import {
   type Overlay,
-  readExistingVersion,
+  readExistingVersions,
   readMember,
   readOrigin,
   recordExistingVersion,
@@ -62,6 +63,8 @@ interface Staging {
   /** The last revision before the group. */
   readonly lastRevision: number
   readonly group: Group
+  /** The version in the store of the next member that is checked or written. */
+  readonly versions: VersionsAhead
 }
 
 interface Stageable {
@@ -115,25 +118,62 @@ export function stageGroup(
     latest: new Map(),
     end: end + frameHeaderBytes,
   }
-  const staging: Staging = { overlay, clock, nodeId, chunk, lastRevision, group }
+  const versions = versionsAhead(overlay, refsOf(pending))
+  const staging: Staging = { overlay, clock, nodeId, chunk, lastRevision, group, versions }
   for (const one of pending) group.results.push(stageCommit(staging, one))
   return group
 }
 
+/** The members that a group checks and writes, in the order in which it does. */
+function refsOf(pending: readonly Stageable[]): readonly MemberRef[] {
+  const refs: MemberRef[] = []
+  for (const { commit, writes } of pending) {
+    for (const check of commit.checks) refs.push(check)
+    for (const write of writes) refs.push(write)
+  }
+  return refs
+}
+
+/** Versions in the store, looked up together ahead of those who ask for them in order. */
+interface VersionsAhead {
+  next(): ExistingVersion | null
+  skip(count: number): void
+}
+
+function versionsAhead(overlay: Overlay, refs: readonly MemberRef[]): VersionsAhead {
+  let versions: readonly (ExistingVersion | null)[] = []
+  let from = 0
+  let next = 0
+  return {
+    next() {
+      if (next >= from + versions.length) {
+        from = next
+        versions = readExistingVersions(overlay, refs.slice(from, from + maxPrefetched))
+      }
+      return versions[next++ - from]!
+    },
+    skip(count) {
+      next += count
+    },
+  }
+}
+
 function stageCommit(staging: Staging, { commit, writes }: Stageable): CommitResult {
   const { checks, nowMs } = commit
-  for (const check of checks) {
+  for (const [i, check] of checks.entries()) {
     const revision = failedCheck(check, existingVersion(staging, check), nowMs)
     if (revision !== undefined) {
+      staging.versions.skip(checks.length - i - 1 + writes.length)
       return { ok: false, failed: { collection: check.collection, key: check.key, revision } }
     }
   }
   return { ok: true, written: writes.map((write) => stageWrite(staging, write, nowMs)) }
 }
 
-function existingVersion({ overlay, chunk, group }: Staging, ref: MemberRef): ExistingVersion | null {
+function existingVersion({ chunk, group, versions }: Staging, ref: MemberRef): ExistingVersion | null {
+  const stored = versions.next()
   const at = group.latest.get(ref.collection)?.get(ref.key)
-  return at === undefined ? readExistingVersion(overlay, ref) : recordExistingVersion(chunk, at)
+  return at === undefined ? stored : recordExistingVersion(chunk, at)
 }
 
 function stageWrite(staging: Staging, write: PlannedWrite, nowMs: number): Written {

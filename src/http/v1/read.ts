@@ -20,7 +20,17 @@ export async function readMembers(
   parametersOf(request, [])
   const refs = parseRefs(jsonText(await readBody(request, maxBatchBytes, context)))
   const members = await db.readMany(refs, maxReadBytes)
+  if (members.length < refs.length || bytesOf(members) > maxReadBytes) throw tooLarge()
   return inOnePiece(members) ?? inParts(members, context)
+}
+
+function bytesOf(members: readonly (Member | null)[]): number {
+  return members.reduce((bytes, member) => bytes + (member?.value.length ?? 0), 0)
+}
+
+function tooLarge(): KvistError {
+  const detail = `the values come to more than ${maxReadBytes} bytes: read fewer at once`
+  return new KvistError('too_large', detail, { limit_bytes: maxReadBytes })
 }
 
 const bodyFields: ReadonlySet<string> = new Set(['members'])

@@ -11,7 +11,7 @@ import { dropMembers, listCollections, postMember } from './collections.ts'
 import { readConditions, writeConditions } from './conditions.ts'
 import { type Idempotency, idempotency } from './idempotency.ts'
 import { listMembers } from './lists.ts'
-import { deleteMember, foreseeMember, getMember, putMember } from './members.ts'
+import { deleteMember, getMember, putMember } from './members.ts'
 import * as collectionDocs from './openapi-collections.ts'
 import * as memberDocs from './openapi-members.ts'
 import { v1Tag } from './openapi-parts.ts'
@@ -154,7 +154,6 @@ function memberRoutes(watching: Watching, once: Idempotency, path: string): Rout
       summary: 'The value as it was stored, or its changes as events',
       docs: memberDocs.getMember,
       honours: readConditions,
-      foresee: (request) => foreseeMember(db, request),
       handle: (request, context) => getMember(watching, request, memberOf(request), context),
     },
     {

@@ -20,8 +20,6 @@ export interface HttpServerState {
   isStopping: boolean
   /** Requests that have no complete response yet. */
   openRequests: number
-  /** Prepares what a request will need, shortly before it is served. Must not throw. */
-  readonly prefetch: (request: HttpRequest) => void
   /** Gives the connection one response, at once or later. Must not throw. */
   readonly serve: (request: HttpRequest, connection: HttpConnection) => void
   /** The response to what cannot be parsed. */
@@ -78,8 +76,6 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
   private input: Buffer = nothing
   /** `process` will be called when the tick ends. */
   private isScheduled = false
-  /** The request that the input begins with, where it was prefetched. */
-  private prefetched: HttpRequest | null = null
 
   /** A response was sent that says no error. */
   private wasServed = false
@@ -123,14 +119,6 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
     }
     this.isScheduled = true
     this.server.ticks.scheduleInput(this)
-  }
-
-  prefetch(): void {
-    if (!this.isScheduled || !this.canBegin()) return
-    const next = this.next()
-    if (!(next instanceof HttpRequest)) return
-    this.prefetched = next
-    this.server.prefetch(next)
   }
 
   process(): void {
@@ -311,11 +299,6 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
 
   /** The request that the input begins with; null while its head is incomplete. */
   private next(): HttpRequest | Refusal | null {
-    const { prefetched } = this
-    if (prefetched !== null) {
-      this.prefetched = null
-      return prefetched
-    }
     const head = parseHead(this.input)
     return head === null || head instanceof Refusal ? head : new HttpRequest(head, this)
   }
@@ -467,7 +450,6 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
     if (this.phase === 'closed') return
     this.phase = 'closed'
     this.closeInput()
-    this.prefetched = null
     this.out.discard()
     const { request, stream } = this
     request?.body.fail(clientGone())

@@ -1,5 +1,3 @@
-import type { MemberRef } from '../../core/engine.ts'
-import type { Handler } from '../instrumented.ts'
 import { type BodySource, RequestBody } from './body.ts'
 import type { Head, HeaderBlock } from './head.ts'
 
@@ -25,10 +23,6 @@ export class HttpRequest {
   readonly present: number
   readonly body: RequestBody
   readonly headers: HeaderBlock
-  /** Who serves it, once its route was looked for. */
-  handler: Handler | null = null
-  /** The member that its path names, once somebody asked. */
-  member: MemberRef | null = null
   private names = none
   private values = none
 

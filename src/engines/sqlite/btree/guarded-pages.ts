@@ -52,9 +52,9 @@ export function guardedPages(path: string, pages: PageReader, warn: (line: strin
   }
 
   return {
-    read: (collection, key) => guarded(pages.read(collection, key)),
-    existing: (collection, key) => guarded(pages.existing(collection, key)),
-    foresee: pages.foresee,
+    read: (collection, key, slot) => guarded(pages.read(collection, key, slot)),
+    existing: (collection, key, slot) => guarded(pages.existing(collection, key, slot)),
+    prefetch: pages.prefetch,
     pause: pages.pause,
     resume() {
       if (!isForeign) pages.resume()
@@ -80,7 +80,7 @@ export function noPages(): PageReader {
   return {
     read: () => undefined,
     existing: () => undefined,
-    foresee() {},
+    prefetch() {},
     pause() {},
     resume() {},
     jobBegins() {},
@@ -101,13 +101,13 @@ export function checkedPages(
   }
   return {
     ...pages,
-    read(collection, key) {
-      const read = pages.read(collection, key)
+    read(collection, key, slot) {
+      const read = pages.read(collection, key, slot)
       if (read !== undefined) check(`${key} in ${collection}`, read, reader.read(collection, key))
       return read
     },
-    existing(collection, key) {
-      const read = pages.existing(collection, key)
+    existing(collection, key, slot) {
+      const read = pages.existing(collection, key, slot)
       if (read !== undefined) check(`${key} in ${collection}`, read, reader.existing(collection, key))
       return read
     },

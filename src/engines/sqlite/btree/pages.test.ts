@@ -4,6 +4,7 @@ import { copyFileSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSyn
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
+import type { MemberRef } from '../../../core/engine.ts'
 import type { Member, Value } from '../../../core/member.ts'
 import { memberParams, putMemberSql } from '../table/member-row.ts'
 import { mappedBytes } from '../table/sql-connection.ts'
@@ -57,6 +58,8 @@ function noLargeValue(): never {
 const times = 2
 /** Of indexes: for all pages, for some, for none. */
 const rooms = [undefined, 3000, 0]
+
+const entriesOf = (refs: MemberRef[]) => [...refs.entries()]
 
 describe('members read from the pages', () => {
   test('have every part, of every form', () => {
@@ -160,15 +163,17 @@ describe('members read from the pages', () => {
             { collection, key },
             { collection, key: `${key}!` },
           ])
-          for (const order of [refs, refs.toReversed()]) {
-            // More than are looked for together, and in the one order or the other.
-            for (let from = 0; from < refs.length; from += 300) {
-              for (const { collection, key } of refs.slice(from, from + 300)) pages.foresee(collection, key)
-              for (const { collection, key } of order.slice(from, from + 300)) {
-                const found = pages.read(collection, key)
+          for (const inOrder of [entriesOf, (some: MemberRef[]) => entriesOf(some).toReversed()]) {
+            for (let from = 0; from < refs.length; from += 200) {
+              const some = refs.slice(from, from + 200)
+              pages.prefetch(some)
+              for (const [i, { collection, key }] of inOrder(some)) {
+                const found = pages.read(collection, key, i + 1)
                 if (found !== undefined) expect(found).toEqual(reader.read(collection, key))
-                const existing = pages.existing(collection, key)
+                const existing = pages.existing(collection, key, i + 1)
                 if (found !== undefined) expect(existing).toEqual(reader.existing(collection, key))
+                // One in between that was not prefetched.
+                if (i % 50 === 0) expect(pages.read(collection, `${key}?`) ?? null).toBeNull()
               }
             }
           }
@@ -180,6 +185,21 @@ describe('members read from the pages', () => {
       { numRuns: 15, endOnFailure: true },
     )
   }, 60_000)
+
+  test('are found together whatever the length of their keys', () => {
+    const keys = Array.from({ length: 8000 }, (_, i) => `${i}${i % 11 === 0 ? 'k'.repeat(300) : ''}`)
+    const path = fill(keys.map((key) => row('c', key, `"${key}"`)))
+    for (const room of rooms) {
+      const pages = open(path, room)
+      for (let time = 0; time < times; time++) for (const key of keys) pages.read('c', key)
+      for (let from = 0; from < keys.length; from += 256) {
+        const some = keys.slice(from, from + 256)
+        pages.prefetch(some.map((key) => ({ collection: 'c', key })))
+        for (const [i, key] of some.entries()) expect(pages.read('c', key, i + 1)?.value).toBe(`"${key}"`)
+      }
+      pages.close()
+    }
+  })
 
   test('are told apart where a name and a key read as another name and key', () => {
     const names = Array.from({ length: 30 }, (_, i) => 'a'.repeat(i + 1))
@@ -232,11 +252,10 @@ describe('members read from the pages', () => {
     const db = openForWriting(path)
     for (let round = 0; round < 3; round++) {
       for (let time = 0; time < times; time++) for (const { member } of rows) pages.read('c', member.key)
-      for (const { member } of rows) pages.foresee('c', member.key)
-      // Those behind it were looked for together with it.
-      expect(pages.read('c', 'k0')).toBeDefined()
+      pages.prefetch(rows.slice(0, 256).map(({ collection, member: { key } }) => ({ collection, key })))
+      expect(pages.read('c', 'k0', 1)).toBeDefined()
       pages.pause()
-      expect(pages.read('c', 'k1')).toBeUndefined()
+      expect(pages.read('c', 'k1', 2)).toBeUndefined()
       db.run('DELETE FROM members')
       const values = rows
         .filter((_, i) => i % 3 !== round)
@@ -245,7 +264,9 @@ describe('members read from the pages', () => {
       db.run('PRAGMA wal_checkpoint(TRUNCATE)')
       pages.resume()
       for (const [i, { member }] of rows.entries())
-        expect(pages.read('c', member.key)?.value ?? null).toBe(i % 3 === round ? null : `${round}`)
+        expect(pages.read('c', member.key, Math.min(i + 1, 256))?.value ?? null).toBe(
+          i % 3 === round ? null : `${round}`,
+        )
     }
     pages.close()
     db.close()
@@ -292,9 +313,9 @@ describe('members read from the pages', () => {
         bytes[page * pageBytes + random(round % 2 ? 40 : pageBytes)] = random(256)
       }
       writeFileSync(path, bytes)
-      const readDamaged = (collection: string, member: Member) => {
+      const readDamaged = (collection: string, member: Member, slot?: number) => {
         try {
-          const found = pages.read(collection, member.key)
+          const found = pages.read(collection, member.key, slot)
           if (found) expect(found).toEqual(member)
         } catch (error) {
           expect(error).toMatchObject({ code: 'damaged' })
@@ -305,8 +326,8 @@ describe('members read from the pages', () => {
         for (const { collection, member } of rows) readDamaged(collection, member)
         for (let from = 0; from < rows.length; from += 50) {
           const some = rows.slice(from, from + 50)
-          for (const { collection, member } of some) pages.foresee(collection, member.key)
-          for (const { collection, member } of some) readDamaged(collection, member)
+          pages.prefetch(some.map(({ collection, member: { key } }) => ({ collection, key })))
+          for (const [i, { collection, member }] of some.entries()) readDamaged(collection, member, i + 1)
         }
       }
       pages.close()

@@ -1,4 +1,5 @@
 import { statSync } from 'node:fs'
+import type { MemberRef } from '../../../core/engine.ts'
 import { jsonContentType, type Member } from '../../../core/member.ts'
 import { damagedMember } from '../table/damage.ts'
 import { crc32, memberChecksum } from '../table/row-checksum.ts'
@@ -33,14 +34,17 @@ import { byteOfHash, openPageIndexes } from './page-index.ts'
  * plain: a value that goes on in pages of its own, a page that is not as it should be.
  */
 export interface PageReader {
-  /** Null for no such member; undefined when SQLite has to be asked. */
-  read(collection: string, key: string): Member | null | undefined
-  existing(collection: string, key: string): ExistingVersion | null | undefined
   /**
-   * This one will be asked for within the turn. Those that were prefetched are looked for together when the first of them is
-   * asked for, a step of all and then the next step of all: the processor waits for memory once for many.
+   * Null for no such member; undefined when SQLite has to be asked. `slot` is where it stands among those that were
+   * prefetched last, from 1 on; 0 for none of them.
    */
-  foresee(collection: string, key: string): void
+  read(collection: string, key: string, slot?: number): Member | null | undefined
+  existing(collection: string, key: string, slot?: number): ExistingVersion | null | undefined
+  /**
+   * Finds where the rows of several members are, `maxPrefetched` at most: a step of all and then the next step of all, so
+   * that the processor waits for memory once for many. They are to be read, in any order, before the event loop goes on.
+   */
+  prefetch(refs: readonly MemberRef[]): void
   /** Somebody is about to write to the file. */
   pause(): void
   /** Nobody does any more. */
@@ -98,7 +102,6 @@ export function openPages(
    */
   const wanted = Buffer.alloc(ownPlaceBytes + maxPrefetched * placeBytes)
   const collectionIn = new Array<string>(maxPrefetched + 1).fill('')
-  const keyIn = new Array<string>(maxPrefetched + 1).fill('')
   const collectionBytesIn = new Uint16Array(maxPrefetched + 1)
   const wantedBytesIn = new Uint16Array(maxPrefetched + 1)
 
@@ -152,10 +155,8 @@ export function openPages(
     end = base + pageBytes
   }
 
-  /** Of those prefetched: how many there are, and which of them is expected to be asked for next. */
+  /** How many were prefetched: their slots are 1 to this. */
   let prefetched = 0
-  let expected = 1
-  let areFound = false
   /** The page of each that its row is in, and where its window has the row; or `isUnknown`, or `isAbsent`. */
   const pageOf = new Uint32Array(maxPrefetched + 1)
   const rowOf = new Uint32Array(maxPrefetched + 1)
@@ -164,26 +165,17 @@ export function openPages(
   /** Takes what is only touched, which would be left out as useless otherwise. */
   const touched = new Uint32Array(1)
 
-  function foresee(collection: string, key: string): void {
-    if (!isOpen) return
-    if (areFound) forgetPrefetched()
-    if (prefetched === maxPrefetched || (collection.length + key.length) * 3 + 8 > placeBytes) return
-    prefetched++
-    keyIn[prefetched] = key
-    want(prefetched, collection, key)
-  }
-
-  function forgetPrefetched(): void {
+  function prefetch(refs: readonly MemberRef[]): void {
     prefetched = 0
-    expected = 1
-    areFound = false
-  }
-
-  function findPrefetched(): void {
-    areFound = true
-    for (let i = 1; i <= prefetched; i++) {
-      pageOf[i] = root
-      indexOfPage[i] = indexes.of(root)
+    if (!isOpen) return
+    const rootIndex = indexes.of(root)
+    for (const { collection, key } of refs) {
+      prefetched++
+      // There is no page 0: what has no room stays unknown.
+      const hasRoom = (collection.length + key.length) * 3 + 8 <= placeBytes
+      pageOf[prefetched] = hasRoom ? root : 0
+      indexOfPage[prefetched] = hasRoom ? rootIndex : 0
+      if (hasRoom) want(prefetched, collection, key)
     }
     for (let depth = 0; depth < maxDepth && descend(); depth++);
     for (let i = 1; i <= prefetched; i++) rowOf[i] = candidateRow(i)
@@ -230,29 +222,18 @@ export function openPages(
     return true
   }
 
-  /** The number of one that was prefetched; 0 for others. They are asked for in their order, but for some that are not. */
-  function prefetchedNumber(collection: string, key: string): number {
-    for (let i = expected; i <= prefetched; i++) {
-      if (keyIn[i] !== key || collectionIn[i] !== collection) continue
-      expected = i + 1
-      return i
-    }
-    return 0
-  }
-
   /** The offset of a row, in `bytes`. */
-  function rowFor(collection: string, key: string): number {
+  function rowFor(collection: string, key: string, slot: number): number {
     wasUsed = true
-    if (!areFound) findPrefetched()
-    const number = prefetchedNumber(collection, key)
-    if (number === 0) want(0, collection, key)
-    lookFor(number)
-    // In the first place it is always unknown.
-    const row = rowOf[number]!
+    const row = slot > prefetched ? isUnknown : rowOf[slot]!
     if (row === isAbsent) return none
     if (row !== isUnknown) {
-      lookAt(pageOf[number]!)
+      lookFor(slot)
+      lookAt(pageOf[slot]!)
       if (isWanted(row)) return row
+    } else {
+      want(0, collection, key)
+      lookFor(0)
     }
     return find()
   }
@@ -515,22 +496,22 @@ export function openPages(
 
   resume()
   return {
-    read(collection, key) {
+    read(collection, key, slot = 0) {
       if (!isOpen) return undefined
-      const row = rowFor(collection, key)
+      const row = rowFor(collection, key, slot)
       if (row === none) return null
       return row === unsupported ? undefined : memberAt(row, collection, key)
     },
-    existing(collection, key) {
+    existing(collection, key, slot = 0) {
       if (!isOpen) return undefined
-      const row = rowFor(collection, key)
+      const row = rowFor(collection, key, slot)
       if (row === none) return null
       return row === unsupported ? undefined : existingAt(row, collection, key)
     },
-    foresee,
+    prefetch,
     pause() {
       isOpen = false
-      forgetPrefetched()
+      prefetched = 0
     },
     resume,
     jobBegins() {},

@@ -1,0 +1,158 @@
+import type { MemberCache } from './cache.ts'
+import type { Engine, MaybePromise, MemberRef, OnCommit } from './engine.ts'
+import { isExpired, keyOf, type Member, type MemberHead, type RemovalCause } from './member.ts'
+import type { Renewals } from './sliding.ts'
+
+/**
+ * Reads of members by their keys: out of the cache or the engine, without those that have expired. A read of a member in a
+ * collection whose expiry slides renews it.
+ */
+export interface Reads {
+  get(collection: string, key: string): MaybePromise<Member | null>
+  /**
+   * Several members of one moment, in the order of the refs. With `maxBytes` the result ends with the member with which the
+   * values come to more, as `Engine.readMany` has it.
+   */
+  readMany(refs: readonly MemberRef[], maxBytes?: number): MaybePromise<(Member | null)[]>
+  /** The member without its value. That does not count as a read where expiry slides. */
+  getHead(collection: string, key: string): MaybePromise<MemberHead | null>
+  /** Why there is no such member; null when there is one, or nothing is known of it. */
+  removalCause(collection: string, key: string): Promise<RemovalCause | null>
+  /** Removes what was changed from the cache, before anybody can see the change. */
+  readonly onCommit: OnCommit
+  onSetback(): void
+}
+
+export interface ReadOptions {
+  readonly engine: Engine
+  readonly cache: MemberCache
+  readonly renewals: Pick<Renewals, 'livesOn' | 'wasRead'>
+  readonly now: () => number
+}
+
+/** Cuts the members off after the one with which their values come to more. */
+function upTo(maxBytes: number | undefined, members: (Member | null)[]): (Member | null)[] {
+  if (maxBytes === undefined) return members
+  let bytes = 0
+  for (let i = 0; i < members.length; i++) {
+    const member = members[i]!
+    if (member !== null) bytes += member.value.length
+    if (bytes <= maxBytes) continue
+    members.length = i + 1
+    break
+  }
+  return members
+}
+
+export function readsOf({ engine, cache, renewals, now }: ReadOptions): Reads {
+  /** Goes up whenever what was read before may have become old. */
+  let changes = 0
+
+  function get(collection: string, key: string): MaybePromise<Member | null> {
+    const cached = cache.get(collection, key)
+    if (cached !== undefined) return unexpired(collection, cached)
+    const read = engine.read(collection, key)
+    return read instanceof Promise ? getLate(collection, read) : keep(collection, read)
+  }
+
+  /** What comes at once is cheap: to keep what is read once would cost more than to read it again. */
+  function keep(collection: string, member: Member | null): Member | null {
+    if (member !== null) cache.offer(collection, member)
+    return unexpired(collection, member)
+  }
+
+  async function getLate(collection: string, read: Promise<Member | null>): Promise<Member | null> {
+    const before = changes
+    const member = await read
+    if (member !== null && changes === before) cache.set(collection, member)
+    return unexpired(collection, member)
+  }
+
+  function readMany(refs: readonly MemberRef[], maxBytes?: number): MaybePromise<(Member | null)[]> {
+    if (refs.length === 1) return readOne(refs[0]!)
+    const members: (Member | null)[] = []
+    const missing: MemberRef[] = []
+    const indexes: number[] = []
+    for (const ref of refs) {
+      const cached = cache.get(ref.collection, ref.key)
+      if (cached === undefined) {
+        indexes.push(members.length)
+        missing.push(ref)
+      }
+      members.push(cached === undefined ? null : unexpired(ref.collection, cached))
+    }
+    if (missing.length === 0) return upTo(maxBytes, members)
+    const read = engine.readMany(missing, maxBytes)
+    if (read instanceof Promise) return readManyLate(refs, members, indexes, read, maxBytes)
+    for (let i = 0; i < read.length; i++) members[indexes[i]!] = keep(missing[i]!.collection, read[i]!)
+    if (read.length < missing.length) members.length = indexes[read.length]!
+    return upTo(maxBytes, members)
+  }
+
+  function readOne({ collection, key }: MemberRef): MaybePromise<(Member | null)[]> {
+    const member = get(collection, key)
+    return member instanceof Promise ? member.then((one) => [one]) : [member]
+  }
+
+  /** `cached` has the members that were in the cache, `indexes` where the others go. */
+  async function readManyLate(
+    refs: readonly MemberRef[],
+    cached: (Member | null)[],
+    indexes: readonly number[],
+    read: Promise<(Member | null)[]>,
+    maxBytes: number | undefined,
+  ): Promise<(Member | null)[]> {
+    const before = changes
+    const found = await read
+    if (changes !== before && indexes.length < refs.length) {
+      // What was cached may be of another moment than what was read.
+      const all = await engine.readMany(refs, maxBytes)
+      return all.map((member, i) => unexpired(refs[i]!.collection, member))
+    }
+    for (const [i, member] of found.entries()) {
+      const { collection } = refs[indexes[i]!]!
+      if (member !== null && changes === before) cache.set(collection, member)
+      cached[indexes[i]!] = unexpired(collection, member)
+    }
+    if (found.length < indexes.length) cached.length = indexes[found.length]!
+    return upTo(maxBytes, cached)
+  }
+
+  function unexpired(collection: string, member: Member | null): Member | null {
+    if (member === null || member.expiresAtMs === null) return member
+    const nowMs = now()
+    if (isExpired(member, nowMs) && !renewals.livesOn(collection, member, nowMs)) return null
+    renewals.wasRead(collection, member, nowMs)
+    return member
+  }
+
+  function unexpiredHead(collection: string, head: MemberHead | null): MemberHead | null {
+    if (head === null || !isExpired(head, now())) return head
+    return renewals.livesOn(collection, head, now()) ? head : null
+  }
+
+  return {
+    get,
+    readMany,
+    getHead(collection, key) {
+      const read = engine.readHead(collection, key)
+      return read instanceof Promise
+        ? read.then((head) => unexpiredHead(collection, head))
+        : unexpiredHead(collection, read)
+    },
+    async removalCause(collection, key) {
+      const member = await engine.read(collection, key)
+      // What has expired is swept soon, and only then leaves its tombstone.
+      if (member !== null) return isExpired(member, now()) ? 'expire' : null
+      return (await engine.tombstone(collection, key))?.cause ?? null
+    },
+    onCommit(committed) {
+      changes++
+      for (const change of committed) cache.delete(change.collection, keyOf(change))
+    },
+    onSetback() {
+      changes++
+      cache.clear()
+    },
+  }
+}
