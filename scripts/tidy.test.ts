@@ -10,6 +10,12 @@ interface Case {
 
 const cases: readonly Case[] = [
   {
+    rule: 'gate',
+    path: 'src/core/sliding.ts',
+    red: 'await engine.commit({ checks: [], writes, nowMs })',
+    green: 'await writes.commit(renewals)',
+  },
+  {
     rule: 'import',
     path: 'src/core/member.ts',
     red: "import { open } from '../engines/open.ts'",

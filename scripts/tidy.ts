@@ -65,6 +65,11 @@ const rules: readonly Rule[] = [
   { name: 'barrel', appliesTo: isCode, check: named('index', 'call the file by what is in it') },
   { name: 'barrel', appliesTo: isCode, check: saying(/^export \* from/, 'import the file you mean') },
   { name: 'any', appliesTo: isCode, check: inCode(/\bas any\b/, 'parse, or name the type') },
+  {
+    name: 'gate',
+    appliesTo: isAboveEngines,
+    check: inCode(/\bengine\??\.commit\b/, 'writes pass the gate, src/core/writes.ts'),
+  },
   { name: 'unfinished', appliesTo: isCode, check: saying(/\b(TODO|FIXME|XXX)\b/, 'do it, or open an issue') },
   {
     name: 'skipped',
@@ -116,6 +121,11 @@ function isTest(path: string): boolean {
 /** What is built into kvist, and the tests beside it. */
 function isProgram(path: string): boolean {
   return isCode(path) && /^(src|sdk|console)\//.test(path)
+}
+
+/** What uses engines, but for the one module that commits to them. */
+function isAboveEngines(path: string): boolean {
+  return isProgram(path) && !isTest(path) && !path.startsWith('src/engines/') && path !== 'src/core/writes.ts'
 }
 
 /** Finds the lines that match, comments and all. */
