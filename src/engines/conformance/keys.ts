@@ -149,6 +149,16 @@ export function keyPromises({ storeTest, phaseTest }: Suite): void {
   )
 
   phaseTest(
+    'a scan shows a member once that was deleted and put again',
+    [putAll(keys), (store) => write(store, ...keys.map((key) => remove(key))), putAll(keys), putAll(odd)],
+    async (store) => {
+      expect(await scannedKeys(store, { limit: 3 })).toEqual(keys)
+      expect(await scannedKeys(store, { limit: 4, order: 'desc' })).toEqual(keys.toReversed())
+      expect(await store.engine.collections()).toMatchObject([{ members: keys.length }])
+    },
+  )
+
+  phaseTest(
     'a scan gets past many deleted members',
     [
       (store) => write(store, ...numbered(4000).map((key) => put(key))),

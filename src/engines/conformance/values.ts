@@ -82,6 +82,16 @@ export function valuePromises({ storeTest, phaseTest }: Suite): void {
     },
   )
 
+  storeTest(
+    'bytes are kept as they were committed, whatever becomes of the array that they came in',
+    async (store) => {
+      const bytes = Uint8Array.from({ length: 64 }, (_, i) => i)
+      await write(store, put('a', bytes.subarray(8, 16)))
+      bytes.fill(255)
+      expect(plainValue((await read(store, 'a'))!.value)).toBe('bytes 08090a0b0c0d0e0f')
+    },
+  )
+
   storeTest('a value as large as they may be is kept whole, before and after a restart', async (store) => {
     await write(store, put('ascii', `"${'x'.repeat(maxValueBytes - 2)}"`))
     await write(store, put('text', `"${'é'.repeat(maxValueBytes / 2 - 1)}"`))

@@ -1,12 +1,21 @@
 import { hybridClock } from '../../core/clock.ts'
 import type { Commit, CommitResult, Engine, FeedCursor, OnCommit } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
-import { type Committed, headOf, revisionOf } from '../../core/member.ts'
+import { type Committed, type MemberHead, revisionOf } from '../../core/member.ts'
 import { nodeIdLength, randomName } from '../../core/origin.ts'
 import { hasSeen } from '../revision-cursor.ts'
 import { applyCommit } from './commit.ts'
 import { changesAfter, collectionStats, expiringMembers, scanMembers } from './reads.ts'
-import { forgetTombstones, latestChange, memberOf, membersOf, newState, type State } from './state.ts'
+import {
+  type Entry,
+  forgetTombstones,
+  latestChange,
+  latestEntry,
+  memberOf,
+  membersOf,
+  newState,
+  type State,
+} from './state.ts'
 import { commitCounter } from './stats.ts'
 
 export interface MemoryOptions {
@@ -45,7 +54,7 @@ export function openMemory({ onCommit, firstRevision = 1 }: MemoryOptions): Engi
   return {
     nodeId,
     read: (collection, key) => memberOf(latestChange(open(), { collection, key })),
-    readHead: (collection, key) => headOf(memberOf(latestChange(open(), { collection, key }))),
+    readHead: (collection, key) => headOfEntry(latestEntry(open(), { collection, key })),
     readMany: (refs, maxBytes) => membersOf(refs, maxBytes, (ref) => latestChange(open(), ref)),
     tombstone(collection, key) {
       const change = latestChange(open(), { collection, key })
@@ -65,6 +74,13 @@ export function openMemory({ onCommit, firstRevision = 1 }: MemoryOptions): Engi
       isClosed = true
     },
   }
+}
+
+/** The length of the value is known: it need not be measured. */
+function headOfEntry(entry: Entry | null): MemberHead | null {
+  if (entry === null || entry.change.type !== 'put') return null
+  const { value, ...rest } = entry.change.member
+  return { ...rest, valueBytes: entry.bytes - Buffer.byteLength(rest.key) }
 }
 
 /** Where a reader stands after each change of a commit: renewals have no revision of their own. */

@@ -1,24 +1,25 @@
 /**
- * Items in an order of their own, each in it once: an array of sorted chunks. Finding a place takes two binary searches,
- * and inserting moves part of one chunk.
+ * Items in an order of their own, each in it once: an array of sorted chunks. Items that come in are gathered, and go to
+ * their places in order, when there are many or when the list is read: neighbours are near the processor then.
  */
 export interface OrderedList<Item> {
   insert(item: Item): void
-  /** Does nothing where no item compares equal. */
+  /** Does nothing where the item is not in the list. */
   delete(item: Item): void
   /** Items in order, from the first that is not before the bound. Do not change the list meanwhile. */
   ascending(isBefore: (item: Item) => boolean): Generator<Item>
   /** Items in reverse, from the last that is before the bound. Do not change the list meanwhile. */
   descending(isBefore: (item: Item) => boolean): Generator<Item>
-  first(): Item | undefined
 }
 
 export const maxChunkItems = 512
+export const maxGatheredItems = 2048
 
 /** `isLess` is a total order: of two different items one is less. */
 export function orderedList<Item>(isLess: (a: Item, b: Item) => boolean): OrderedList<Item> {
   /** None is empty. */
   const chunks: Item[][] = []
+  const gathered = new Set<Item>()
 
   /** The chunk and index of the first item that is not before the bound; past the last chunk when all are. */
   function find(isBefore: (item: Item) => boolean): { c: number; i: number } {
@@ -27,31 +28,43 @@ export function orderedList<Item>(isLess: (a: Item, b: Item) => boolean): Ordere
     return { c, i: chunk === undefined ? 0 : partition(chunk.length, (index) => isBefore(chunk[index]!)) }
   }
 
-  return {
-    insert(item) {
+  /** In order, so that neighbours meet the same chunk while it is near. */
+  function settle(): void {
+    if (gathered.size === 0) return
+    const items = [...gathered].sort((a, b) => (isLess(a, b) ? -1 : 1))
+    gathered.clear()
+    for (const item of items) {
       const { c, i } = find((other) => isLess(other, item))
-      const last = chunks.at(-1)
-      // Behind all others: most items that come are the newest.
-      const chunk = chunks[c] ?? last
+      const chunk = chunks[c] ?? chunks.at(-1)
       if (chunk === undefined) chunks.push([item])
       else if (chunk === chunks[c]) chunk.splice(i, 0, item)
       else chunk.push(item)
       const at = Math.min(c, chunks.length - 1)
       if (chunks[at]!.length > maxChunkItems) split(chunks, at, c > at)
+    }
+  }
+
+  return {
+    insert(item) {
+      gathered.add(item)
+      if (gathered.size === maxGatheredItems) settle()
     },
     delete(item) {
+      if (gathered.delete(item)) return
       const { c, i } = find((other) => isLess(other, item))
       const chunk = chunks[c]
       const found = chunk?.[i]
       if (chunk === undefined || found === undefined || isLess(item, found)) return
       chunk.splice(i, 1)
-      merge(chunks, c)
+      joinSmall(chunks, c)
     },
     *ascending(isBefore) {
+      settle()
       let { c, i } = find(isBefore)
       for (; c < chunks.length; c++, i = 0) for (; i < chunks[c]!.length; i++) yield chunks[c]![i]!
     },
     *descending(isBefore) {
+      settle()
       let { c, i } = find(isBefore)
       for (;;) {
         while (--i >= 0) yield chunks[c]![i]!
@@ -59,7 +72,6 @@ export function orderedList<Item>(isLess: (a: Item, b: Item) => boolean): Ordere
         i = chunks[c]!.length
       }
     },
-    first: () => chunks[0]?.[0],
   }
 }
 
@@ -70,7 +82,7 @@ function split<Item>(chunks: Item[][], at: number, isAtEnd: boolean): void {
 }
 
 /** Takes an empty chunk out, and joins a small one with the next. */
-function merge<Item>(chunks: Item[][], at: number): void {
+function joinSmall<Item>(chunks: Item[][], at: number): void {
   const chunk = chunks[at]!
   const next = chunks[at + 1]
   if (chunk.length === 0) chunks.splice(at, 1)
@@ -81,7 +93,7 @@ function merge<Item>(chunks: Item[][], at: number): void {
 }
 
 /** The first index from which `isBefore` is false. */
-function partition(length: number, isBefore: (index: number) => boolean): number {
+export function partition(length: number, isBefore: (index: number) => boolean): number {
   let low = 0
   let high = length
   while (low < high) {

@@ -11,9 +11,12 @@ import { sortKey } from '../../core/keys.ts'
 import { maxPageBytes } from '../../core/limits.ts'
 import { type Change, keyOf, type Member, revisionOf } from '../../core/member.ts'
 import { beganAfter, cursorText, parseCursor, requireServed } from '../revision-cursor.ts'
-import { type Entry, expiryOf, latestChange, type State } from './state.ts'
+import { type Entry, expiryOf, isLatestChange, latestChange, type State } from './state.ts'
 
 /** Pages of members and of changes. */
+
+/** A page of the feed examines so many changes at most, then says where to go on. */
+const maxExaminedChanges = 20_000
 
 export function scanMembers(state: State, range: ScanRange): ScanPage {
   const { order, limit, keysOnly } = range
@@ -62,22 +65,27 @@ export function changesAfter(
   const began = beganAfter(after, forgotten, lastRevision)
   const changes: Change[] = []
   let bytes = 0
+  let examined = 0
+  let passed = after.revision
   let atEnd = true
   for (const change of changesIn(state, after.revision, scope)) {
-    atEnd = changes.length < limit && bytes < maxPageBytes
+    atEnd = changes.length < limit && bytes < maxPageBytes && examined < maxExaminedChanges
     if (!atEnd) break
+    examined++
+    passed = revisionOf(change)
+    if (!isLatestChange(state, change)) continue
     changes.push(change)
     if (change.type === 'put') bytes += change.member.value.length
   }
-  const cursorAfter = (index: number) => cursorText(revisionOf(changes[index]!), began)
   return {
     changes,
-    cursorAfter,
-    next: atEnd ? cursorText(lastRevision, began) : cursorAfter(changes.length - 1),
+    cursorAfter: (index) => cursorText(revisionOf(changes[index]!), began),
+    next: cursorText(atEnd ? lastRevision : passed, began),
     atEnd,
   }
 }
 
+/** After a revision, overtaken changes among them. */
 function* changesIn(state: State, revision: number, scope: ChangesScope | undefined): Generator<Change> {
   if (scope?.key !== undefined) {
     const change = latestChange(state, { collection: scope.collection, key: scope.key })
@@ -85,13 +93,12 @@ function* changesIn(state: State, revision: number, scope: ChangesScope | undefi
     return
   }
   const feed = scope === undefined ? state.feed : state.collections.get(scope.collection)?.feed
-  if (feed === undefined) return
-  for (const { change } of feed.ascending((entry) => revisionOf(entry.change) <= revision)) yield change
+  if (feed !== undefined) yield* feed.after(revision)
 }
 
 export function expiringMembers(state: State, atMs: number, limit: number): ExpiringRef[] {
   const found: ExpiringRef[] = []
-  for (const { change } of state.expiries.ascending(() => false)) {
+  for (const change of state.expiries.ascending(() => false)) {
     const expiresAtMs = expiryOf(change)!
     if (found.length === limit || expiresAtMs > atMs) break
     found.push({

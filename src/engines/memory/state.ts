@@ -2,59 +2,56 @@ import { stampToMs } from '../../core/clock.ts'
 import type { MemberRef } from '../../core/engine.ts'
 import { sortKey } from '../../core/keys.ts'
 import { type Change, keyOf, type Member, revisionOf } from '../../core/member.ts'
+import { type ChangeLog, changeLog } from './change-log.ts'
 import { type OrderedList, orderedList } from './ordered-list.ts'
 
 /** What the engine holds: the latest change of every member, in a map by key and in every order that is asked for. */
 
-/** A member or its tombstone. It is replaced as a whole when the member changes. */
+/** A member or its tombstone. */
 export interface Entry {
   /** Its key, as a string that sorts as keys do. */
   readonly sorted: string
-  readonly change: Change
+  change: Change
   /** Of key and value; 0 for a tombstone. */
-  readonly bytes: number
+  bytes: number
 }
 
 interface CollectionState {
   readonly name: string
   readonly entries: Map<string, Entry>
-  /** Members without tombstones, in key order. */
+  /** Entries of members, without those of tombstones, in key order. */
   readonly members: OrderedList<Entry>
-  /** In the order of revisions. */
-  readonly feed: OrderedList<Entry>
+  readonly feed: ChangeLog
   count: number
   bytes: number
 }
 
 export interface State {
   readonly collections: Map<string, CollectionState>
-  /** In the order of revisions. */
-  readonly feed: OrderedList<Entry>
-  /** Likewise, tombstones alone. */
-  readonly tombstones: OrderedList<Entry>
-  /** Members that expire, the earliest first. */
-  readonly expiries: OrderedList<Entry>
+  readonly feed: ChangeLog
+  /** As the feed, without puts. */
+  readonly tombstones: ChangeLog
+  /** Puts of members that expire, the earliest first. */
+  readonly expiries: OrderedList<Change>
   lastRevision: number
   /** Cursors before this revision are not served: that of the newest tombstone that was forgotten. */
   forgotten: number
 }
 
 export function newState(lastRevision: number): State {
+  const collections = new Map<string, CollectionState>()
+  const isLatest = (change: Change) => isLatestChange({ collections }, change)
   return {
-    collections: new Map(),
-    feed: orderedList(isOlder),
-    tombstones: orderedList(isOlder),
+    collections,
+    feed: changeLog(isLatest),
+    tombstones: changeLog(isLatest),
     expiries: orderedList((a, b) => {
-      const [aMs, bMs] = [expiryOf(a.change)!, expiryOf(b.change)!]
-      return aMs === bMs ? isOlder(a, b) : aMs < bMs
+      const [aMs, bMs] = [expiryOf(a)!, expiryOf(b)!]
+      return aMs === bMs ? revisionOf(a) < revisionOf(b) : aMs < bMs
     }),
     lastRevision,
     forgotten: lastRevision,
   }
-}
-
-function isOlder(a: Entry, b: Entry): boolean {
-  return revisionOf(a.change) < revisionOf(b.change)
 }
 
 /** When a member expires; null for never, and for a tombstone. */
@@ -62,8 +59,17 @@ export function expiryOf(change: Change): number | null {
   return change.type === 'put' ? change.member.expiresAtMs : null
 }
 
-export function latestChange(state: State, { collection, key }: MemberRef): Change | null {
-  return state.collections.get(collection)?.entries.get(key)?.change ?? null
+export function latestEntry(state: Pick<State, 'collections'>, { collection, key }: MemberRef): Entry | null {
+  return state.collections.get(collection)?.entries.get(key) ?? null
+}
+
+export function latestChange(state: State, ref: MemberRef): Change | null {
+  return latestEntry(state, ref)?.change ?? null
+}
+
+/** Whether a change was not overtaken, nor its tombstone forgotten. */
+export function isLatestChange(state: Pick<State, 'collections'>, change: Change): boolean {
+  return latestEntry(state, { collection: change.collection, key: keyOf(change) })?.change === change
 }
 
 /** The members of refs, up to the one with which their values come to more than `maxBytes`. */
@@ -87,63 +93,85 @@ export function memberOf(change: Change | null): Member | null {
   return change?.type === 'put' ? change.member : null
 }
 
-/** Makes this change the latest of its member. */
+/** Makes this change the latest of its member. One of the same revision takes the place of it: a renewal. */
 export function storeChange(state: State, change: Change): void {
   const of = collectionOf(state, change.collection)
   const key = keyOf(change)
-  const before = of.entries.get(key)
-  if (before !== undefined) removeFromOrders(state, of, before)
-  const bytes = change.type === 'put' ? Buffer.byteLength(key) + Buffer.byteLength(change.member.value) : 0
-  const entry: Entry = { sorted: before?.sorted ?? sortKey(key), change, bytes }
-  of.entries.set(key, entry)
-  of.feed.insert(entry)
-  state.feed.insert(entry)
-  if (change.type !== 'put') {
-    state.tombstones.insert(entry)
-    return
+  const known = of.entries.get(key)
+  const before = known?.change ?? null
+  const entry = known ?? { sorted: sortKey(key), change, bytes: 0 }
+  if (known === undefined) of.entries.set(key, entry)
+  entry.change = change
+  count(of, entry, before, bytesOf(change, key))
+  moveExpiry(state, before, change)
+  moveInKeyOrder(of, entry, before)
+  moveInFeed(state, of, before, change)
+}
+
+function bytesOf(change: Change, key: string): number {
+  return change.type === 'put' ? Buffer.byteLength(key) + Buffer.byteLength(change.member.value) : 0
+}
+
+function count(of: CollectionState, entry: Entry, before: Change | null, bytes: number): void {
+  of.count += Number(entry.change.type === 'put') - Number(before?.type === 'put')
+  of.bytes += bytes - entry.bytes
+  entry.bytes = bytes
+}
+
+function moveExpiry({ expiries }: State, before: Change | null, change: Change): void {
+  if (before !== null && expiryOf(before) !== null) expiries.delete(before)
+  if (expiryOf(change) !== null) expiries.insert(change)
+}
+
+function moveInKeyOrder({ members }: CollectionState, entry: Entry, before: Change | null): void {
+  const [was, is] = [before?.type === 'put', entry.change.type === 'put']
+  if (was && !is) members.delete(entry)
+  if (is && !was) members.insert(entry)
+}
+
+function moveInFeed(state: State, of: CollectionState, before: Change | null, change: Change): void {
+  const isRenewal = before !== null && revisionOf(before) === revisionOf(change)
+  for (const log of [state.feed, of.feed]) {
+    if (isRenewal) log.replace(change)
+    else log.append(change)
+    if (before !== null && !isRenewal) log.overtake()
   }
-  of.members.insert(entry)
-  of.count++
-  of.bytes += bytes
-  if (change.member.expiresAtMs !== null) state.expiries.insert(entry)
+  if (change.type !== 'put') state.tombstones.append(change)
+  if (before !== null && before.type !== 'put') state.tombstones.overtake()
 }
 
 /** Deletes up to `limit` tombstones older than a time, as far as the first that is younger, and returns how many. */
 export function forgetTombstones(state: State, beforeMs: number, limit: number): number {
-  for (let forgotten = 0; ; forgotten++) {
-    const oldest = state.tombstones.first()
-    if (forgotten === limit || oldest === undefined || oldest.change.type === 'put') return forgotten
-    if (stampToMs(oldest.change.tombstone.clock) >= beforeMs) return forgotten
-    forget(state, oldest)
+  const old: Change[] = []
+  for (const change of state.tombstones.after(state.forgotten)) {
+    if (old.length === limit) break
+    if (change.type === 'put' || !isLatestChange(state, change)) continue
+    if (stampToMs(change.tombstone.clock) >= beforeMs) break
+    old.push(change)
   }
+  for (const tombstone of old) forget(state, tombstone)
+  return old.length
 }
 
-function forget(state: State, entry: Entry): void {
-  const of = collectionOf(state, entry.change.collection)
-  removeFromOrders(state, of, entry)
-  of.entries.delete(keyOf(entry.change))
+function forget(state: State, tombstone: Change): void {
+  const of = collectionOf(state, tombstone.collection)
+  of.entries.delete(keyOf(tombstone))
   if (of.entries.size === 0) state.collections.delete(of.name)
-  state.forgotten = revisionOf(entry.change)
+  for (const log of [state.feed, of.feed, state.tombstones]) log.overtake()
+  state.forgotten = revisionOf(tombstone)
 }
 
 function collectionOf(state: State, name: string): CollectionState {
   const known = state.collections.get(name)
   if (known !== undefined) return known
-  const members = orderedList<Entry>((a, b) => a.sorted < b.sorted)
-  const made = { name, entries: new Map(), members, feed: orderedList(isOlder), count: 0, bytes: 0 }
+  const made: CollectionState = {
+    name,
+    entries: new Map(),
+    members: orderedList((a, b) => a.sorted < b.sorted),
+    feed: changeLog((change) => isLatestChange(state, change)),
+    count: 0,
+    bytes: 0,
+  }
   state.collections.set(name, made)
   return made
-}
-
-function removeFromOrders(state: State, of: CollectionState, entry: Entry): void {
-  of.feed.delete(entry)
-  state.feed.delete(entry)
-  if (entry.change.type !== 'put') {
-    state.tombstones.delete(entry)
-    return
-  }
-  of.members.delete(entry)
-  of.count--
-  of.bytes -= entry.bytes
-  if (entry.change.member.expiresAtMs !== null) state.expiries.delete(entry)
 }
