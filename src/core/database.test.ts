@@ -4,6 +4,7 @@ import { openTestEngine } from '../../test/support/test-engine.ts'
 import type { Content } from './content.ts'
 import { type Database, type DatabaseOptions, openDatabase } from './database.ts'
 import type { Engine } from './engine.ts'
+import { expiryOf } from './expiry.ts'
 import { everything } from './list.ts'
 
 const opened: Database[] = []
@@ -36,6 +37,31 @@ function json(value: string, expiresAtMs: number | null = null): Content {
 async function valueIn(db: Database, key: string): Promise<unknown> {
   return (await db.get('c', key))?.value ?? null
 }
+
+test('a collection that is swept while its version is asked for does not keep the version', async () => {
+  let nowMs = 1000
+  let sweeps = false
+  const db = await open(
+    (engine) => ({
+      ...engine,
+      async expiring(atMs, limit) {
+        const expired = await engine.expiring(atMs, limit)
+        if (!sweeps) return expired
+        const writes = expired.map(expiryOf)
+        await engine.commit({ checks: [], writes, nowMs: atMs, durability: 'full' })
+        return engine.expiring(atMs, limit)
+      },
+    }),
+    { now: () => nowMs },
+  )
+  await db.put('c', 'k', json('1', 2000))
+  const before = await db.collectionVersion('c')
+  expect(before).not.toBeNull()
+  nowMs = 2000
+  expect(await db.collectionVersion('c')).toBeNull()
+  sweeps = true
+  expect(await db.collectionVersion('c')).not.toBe(before)
+})
 
 describe('reads', () => {
   test('are never older than what was written, with an engine that answers later too', async () => {

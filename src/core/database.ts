@@ -228,10 +228,11 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     putAll: writes.putAll,
     prepare: writes.prepare,
     async collectionVersion(collection) {
-      // The version as it was before: a change in between makes the next question's another one.
       const version = versions.of(collection)
       const [unswept] = await engine.expiring(now(), 1)
-      return unswept === undefined ? version : null
+      // A sweep in between leaves nothing expired, but the version is from before it.
+      const isCurrent = versions.of(collection) === version
+      return unswept === undefined && isCurrent ? version : null
     },
     page: (collection, query) => listPage(engine, collection, query, now()),
     all: (collection, query) => listAll(engine, collection, query, now),
