@@ -1,5 +1,7 @@
 import { expect, test } from 'bun:test'
-import { tidy } from './tidy.ts'
+import { goneWordsIn, tidy, tidyTogether } from './tidy.ts'
+import { longFunctions, parseModule } from './tidy-code.ts'
+import { patternOf } from './tidy-words.ts'
 
 interface Case {
   readonly rule: string
@@ -119,6 +121,28 @@ const cases: readonly Case[] = [
     green: "export { a } from './a.ts'",
   },
   { rule: 'any', path: 'bench/run.ts', red: 'read(x as any)', green: '// as good as any\nread(x)' },
+  {
+    rule: 'seam',
+    path: 'src/http/server.ts',
+    red: 'const nowMs = Date.now()',
+    green: 'const nowMs = now() // Date.now() is for serve.ts',
+  },
+  { rule: 'seam', path: 'src/serve.ts', red: 'const ms = performance.now()', green: 'const now = Date.now' },
+  { rule: 'seam', path: 'sdk/watch.ts', red: '\n\nopen(performance.now)', green: 'open(monotonicMs)' },
+  { rule: 'seam', path: 'src/core/list.ts', red: 'Bun.gc(true)', green: 'collectGarbage()' },
+  {
+    rule: 'word',
+    path: 'src/core/list.ts',
+    red: '// reads\n// what is foreseen',
+    green: '// what is prefetched',
+  },
+  {
+    rule: 'word',
+    path: 'docs/lists.md',
+    red: 'Foreseeing: foresee',
+    green: 'foreseeing unforeseen foreseeable',
+  },
+  { rule: 'word', path: 'test/model.ts', red: 'x.isForeseen()', green: 'x.isUnforeseenX()' },
   { rule: 'unfinished', path: 'bench/run.ts', red: '// TODO: later', green: '// later' },
   { rule: 'unfinished', path: 'scripts/a.mjs', red: '// FIXME', green: '// fixed' },
   { rule: 'skipped', path: 'src/a.test.ts', red: "test.only('x', () => {})", green: "test('x', () => {})" },
@@ -188,4 +212,54 @@ test('the line of a finding is that of what was found', () => {
   expect(tidy('src/core/a.ts', "const a = 1\n\nimport { b } from '../http/b.ts'\n")).toEqual([
     'src/core/a.ts:3 import: src/core may not import src/http/b.ts',
   ])
+})
+
+test('tests may ask for the time', () => {
+  expect(tidy('src/core/cache.test.ts', 'Date.now()')).toEqual([])
+  expect(tidy('src/engines/conformance/life.ts', 'performance.now()')).toEqual([])
+})
+
+test('a word may be found in names alone', () => {
+  const files = {
+    'src/a.ts': "// told of it\nconst word = 'told'\nfunction toldOf() {}\nlet isTold = x.told",
+  }
+  const found = Object.entries(files).flatMap(([path, text]) => goneWordsIn(path, text, [told]))
+  expect(found.map(({ line }) => line)).toEqual([3, 4, 4])
+})
+
+const told = { word: 'told', instead: 'report', where: 'names' } as const
+
+test.each([
+  ['foresee', true],
+  ['isForeseen', true],
+  ['foreseeAll', true],
+  ['unforeseen', false],
+  ['foreseeable', false],
+])('%p is the word: %p', (name, isWord) => {
+  const pattern = patternOf({ word: 'foresee[ns]?', instead: '', where: 'everywhere' })
+  expect(pattern.test(name)).toBe(isWord)
+})
+
+const long = `{\n${'  x()\n'.repeat(99)}}`
+
+test.each([
+  ['a function', `function a() ${long}`],
+  ['an arrow function', `const a = () => ${long}`],
+  ['a method', `class A {\n  a() ${long}\n}`],
+  ['a method of an object', `const o = { a() ${long} }`],
+])('%s of 101 lines is too long, by its name', (_what, text) => {
+  const path = 'src/core/a.ts'
+  const what = 'a has 101 lines; split it by 100'
+  const line = text.startsWith('class') ? 2 : 1
+  expect(tidyTogether([{ path, text }])).toContain(`${path}:${line} function: ${what}`)
+  const shorter = text.replace('  x()\n', '')
+  expect(tidyTogether([{ path, text: shorter }]).filter((found) => found.startsWith(path))).toEqual([])
+})
+
+test('a long function may have a reason, and one that is not needed any more goes', () => {
+  const modules = [parseModule('src/a.ts', `function b() ${long}`)]
+  expect(longFunctions(modules, 100, { 'src/a.ts:b': 'a table' })).toEqual([])
+  const [found, ...others] = longFunctions([], 100, { 'src/a.ts:b': 'a table' })
+  expect(found?.what).toBe('the exception src/a.ts:b is not needed any more')
+  expect(others).toEqual([])
 })

@@ -5,8 +5,31 @@
  */
 import { lstatSync, readFileSync } from 'node:fs'
 import { join, posix } from 'node:path'
+import { type CodeFinding, importsOf, longFunctions, type Module, namesIn, parseModule } from './tidy-code.ts'
+import { goneWords, patternOf } from './tidy-words.ts'
 
 const maxFileLines = 600
+const maxFunctionLines = 100
+
+/** Functions that are longer, and why that is better than two of them. */
+const longFunctionReasons: Readonly<Record<string, string>> = {
+  'src/core/cache.ts:memberCache': 'to be split',
+  'src/core/database.ts:openDatabase': 'to be split',
+  'src/core/json-patch.ts:openDocument': 'to be split',
+  'src/core/reads.ts:readsOf': 'to be split',
+  'src/core/sliding.ts:startRenewals': 'to be split',
+  'src/core/writes.ts:writeGate': 'to be split',
+  'src/engines/sqlite/btree/page-index.ts:openPageIndexes': 'to be split',
+  'src/engines/sqlite/btree/pages.ts:openPages': 'to be split',
+  'src/engines/sqlite/flush/flusher.ts:startFlusher': 'to be split',
+}
+
+/** The only files that may ask the system for the time, or have it collect garbage. */
+const seams: Readonly<Record<string, readonly string[]>> = {
+  'Date.now': ['src/serve.ts'],
+  'performance.now': ['src/runtime/clock.ts', 'sdk/clock.ts'],
+  'Bun.gc': ['src/runtime/garbage.ts'],
+}
 
 /**
  * A file or folder of ours, and what it may import besides itself. The longest row that fits a file is its own, so
@@ -16,32 +39,42 @@ const importTable: Readonly<Record<string, readonly string[] | 'all'>> = {
   sdk: [],
   console: ['sdk'],
   'src/core': [],
-  'src/net': [],
+  'src/net': ['src/runtime'],
+  'src/runtime': [],
   'src/config': ['src/core', 'src/engines/engine-names', 'src/options', 'src/option-kinds'],
   'src/options': ['src/option-kinds'],
   'src/option-kinds': [],
   'src/memory-plan': [],
-  'src/engines': ['src/core', 'src/engines/engine-names'],
+  'src/engines': ['src/core', 'src/runtime', 'src/engines/engine-names'],
   'src/engines/engine-names': [],
   'src/processes': ['src/core'],
   'src/auth': ['src/core'],
-  'src/telemetry': ['src/core'],
+  'src/telemetry': ['src/core', 'src/runtime'],
   'src/http': [
     'src/core',
     'src/net',
+    'src/runtime',
     'src/auth',
     'src/telemetry',
     'src/http/wire',
     'src/http/v1',
     'src/http/dialects',
   ],
-  'src/http/wire': ['src/core', 'src/net', 'src/http'],
+  'src/http/wire': ['src/core', 'src/net', 'src/runtime', 'src/http'],
   'src/http/v1': ['src/core', 'src/auth', 'src/telemetry', 'src/http', 'src/http/wire'],
   'src/http/dialects': ['src/core', 'src/auth', 'src/telemetry', 'src/http', 'src/http/wire'],
   'src/memcached': ['src/core', 'src/net', 'src/auth', 'src/telemetry'],
   'src/replication': ['src/core', 'src/telemetry', 'sdk'],
-  'src/cli': ['sdk', 'src/config', 'src/options', 'src/option-kinds', 'src/cli/serve'],
-  'src/cli/serve': ['sdk', 'src/config', 'src/options', 'src/option-kinds', 'src/cli', 'src/serve'],
+  'src/cli': ['sdk', 'src/runtime', 'src/config', 'src/options', 'src/option-kinds', 'src/cli/serve'],
+  'src/cli/serve': [
+    'sdk',
+    'src/runtime',
+    'src/config',
+    'src/options',
+    'src/option-kinds',
+    'src/cli',
+    'src/serve',
+  ],
   'src/main': 'all',
   'src/serve': 'all',
 }
@@ -70,6 +103,8 @@ const rules: readonly Rule[] = [
     appliesTo: isAboveEngines,
     check: inCode(/\bengine\??\.commit\b/, 'writes pass the gate, src/core/writes.ts'),
   },
+  { name: 'seam', appliesTo: isProduct, check: outsideSeams },
+  { name: 'word', appliesTo: isProse, check: (path, text) => goneWordsIn(path, text) },
   { name: 'unfinished', appliesTo: isCode, check: saying(/\b(TODO|FIXME|XXX)\b/, 'do it, or open an issue') },
   {
     name: 'skipped',
@@ -93,8 +128,13 @@ const rules: readonly Rule[] = [
   },
 ]
 
-/** These two quote what the rules forbid. */
-const quotingFiles = ['scripts/tidy.ts', 'scripts/tidy.test.ts']
+/** These quote what the rules forbid. */
+const quotingFiles = ['scripts/tidy.ts', 'scripts/tidy-words.ts', 'scripts/tidy.test.ts']
+
+/** Rules on the program without its tests, taken as a whole. */
+const rulesTogether: Readonly<Record<string, (modules: readonly Module[]) => CodeFinding[]>> = {
+  function: (modules) => longFunctions(modules, maxFunctionLines, longFunctionReasons),
+}
 
 /** What is wrong with a file, given its path from the root of the repository: lines as they are printed. */
 export function tidy(path: string, text: string): string[] {
@@ -106,6 +146,16 @@ export function tidy(path: string, text: string): string[] {
     )
 }
 
+/** What is wrong with files that are right each for itself, or inside of one. */
+export function tidyTogether(files: readonly { readonly path: string; readonly text: string }[]): string[] {
+  const modules = files
+    .filter(({ path }) => isProduct(path) && path.endsWith('.ts'))
+    .map(({ path, text }) => parseModule(path, text))
+  return Object.entries(rulesTogether).flatMap(([name, check]) =>
+    check(modules).map(({ path, line, what }) => `${path}:${line} ${name}: ${what}`),
+  )
+}
+
 function isAny(): boolean {
   return true
 }
@@ -114,8 +164,9 @@ function isCode(path: string): boolean {
   return /\.([cm]?[jt]sx?|svelte|sh)$/.test(path)
 }
 
+/** Tests, and the suite that every engine passes. */
 function isTest(path: string): boolean {
-  return /\.test\.tsx?$/.test(path) || path.startsWith('test/')
+  return /\.test\.tsx?$/.test(path) || /^(test|src\/engines\/conformance)[/.]/.test(path)
 }
 
 /** What is built into kvist, and the tests beside it. */
@@ -123,9 +174,19 @@ function isProgram(path: string): boolean {
   return isCode(path) && /^(src|sdk|console)\//.test(path)
 }
 
+/** What is built into kvist, without tests. */
+function isProduct(path: string): boolean {
+  return isProgram(path) && !isTest(path)
+}
+
+/** What we write for people to read, code or not. The change log tells of what was, in its words. */
+function isProse(path: string): boolean {
+  return (isCode(path) || /\.(md|ya?ml|json)$/.test(path)) && path !== 'CHANGELOG.md'
+}
+
 /** What uses engines, but for the one module that commits to them. */
 function isAboveEngines(path: string): boolean {
-  return isProgram(path) && !isTest(path) && !path.startsWith('src/engines/') && path !== 'src/core/writes.ts'
+  return isProduct(path) && !path.startsWith('src/engines/') && path !== 'src/core/writes.ts'
 }
 
 /** Finds the lines that match, comments and all. */
@@ -137,7 +198,7 @@ function saying(pattern: RegExp, what: string): Check {
 /** Finds the lines that match with their comments left out. */
 function inCode(pattern: RegExp, what: string): Check {
   const find = saying(pattern, what)
-  return (path, text) => find(path, text.replace(/^\s*(\/\/|\/?\*).*$|\s\/\/ .*$/gm, ''))
+  return (path, text) => find(path, text.replace(/^[ \t]*(\/\/|\/?\*).*$|[ \t]\/\/ .*$/gm, ''))
 }
 
 function named(stem: string, what: string): Check {
@@ -155,8 +216,7 @@ function strayImports(path: string, text: string): Finding[] {
   if (own === null) return [{ line: 1, what: `${path} has no row in the import table of scripts/tidy.ts` }]
   const allowed = importTable[own] ?? []
   if (allowed === 'all') return []
-  return importsOf(text).flatMap(({ line, specifier }) => {
-    const target = posix.join(posix.dirname(path), specifier)
+  return importsOf(path, text).flatMap(({ line, path: target }) => {
     const area = areaOf(target)
     const isFine = area === null ? target === 'package.json' : area === own || allowed.includes(area)
     return isFine ? [] : [{ line, what: `${own} may not import ${target}` }]
@@ -170,19 +230,24 @@ function areaOf(path: string): string | null {
   return fitting.toSorted((a, b) => b.length - a.length)[0] ?? null
 }
 
-/** The files that a file names relative to itself: imports of every kind, and what it starts as a Worker. */
-function importsOf(text: string): { line: number; specifier: string }[] {
-  const patterns = [
-    /^\s*(?:import|export)\b(?:[^'"`]*?\bfrom)?\s*'(\.[^']*)'/gm,
-    /\bimport\(\s*'(\.[^']*)'/g,
-    /\bnew URL\(\s*'(\.[^']*)',\s*import\.meta\.url/g,
-  ]
-  return patterns
-    .flatMap((pattern) => [...text.matchAll(pattern)])
-    .map((match) => ({
-      line: text.slice(0, match.index + match[0].length).split('\n').length,
-      specifier: match[1] ?? '',
-    }))
+function outsideSeams(path: string, text: string): Finding[] {
+  return Object.entries(seams).flatMap(([call, files]) => {
+    if (files.includes(path)) return []
+    const pattern = new RegExp(`\\b${call.replace('.', '\\.')}\\b`)
+    return inCode(pattern, `${call} is for ${files.join(', ')}`)(path, text)
+  })
+}
+
+/** `words` are all that are gone; another table makes tests of the rule. */
+export function goneWordsIn(path: string, text: string, words = goneWords): Finding[] {
+  return words.flatMap((gone) => {
+    const pattern = patternOf(gone)
+    if (!pattern.test(text)) return []
+    const what = `${pattern.exec(text)?.[0]}: say ${gone.instead}`
+    if (gone.where === 'everywhere') return saying(pattern, what)(path, text)
+    if (!/\.[cm]?[jt]s$/.test(path)) return []
+    return namesIn(path, text).flatMap(({ name, line }) => (pattern.test(name) ? [{ line, what }] : []))
+  })
 }
 
 function filesOfRepository(root: string): string[] {
@@ -209,10 +274,11 @@ function isText(bytes: Buffer): boolean {
 
 if (import.meta.main) {
   const root = join(import.meta.dir, '..')
-  const found = filesOfRepository(root).flatMap((path) => {
+  const files = filesOfRepository(root).flatMap((path) => {
     const bytes = readFileSync(join(root, path))
-    return isText(bytes) ? tidy(path, bytes.toString()) : []
+    return isText(bytes) ? [{ path, text: bytes.toString() }] : []
   })
+  const found = [...files.flatMap(({ path, text }) => tidy(path, text)), ...tidyTogether(files)]
   for (const line of found) console.log(line)
   process.exitCode = found.length === 0 ? 0 : 1
 }

@@ -1,3 +1,4 @@
+import { monotonicMs } from './clock.ts'
 import { KvistError, KvistHttpError, KvistUnreachableError } from './errors.ts'
 import { eventParser } from './events.ts'
 import { type Parameters, query } from './names.ts'
@@ -135,8 +136,8 @@ async function* follow(source: Source, position: Position): AsyncGenerator<RawEv
       const { chunks } = await openStream(source, position, wasConnected)
       for await (const chunk of chunks) {
         const events = parser.push(chunk)
-        if (openedAtMs > Date.now()) {
-          openedAtMs = Date.now()
+        if (openedAtMs > monotonicMs()) {
+          openedAtMs = monotonicMs()
           wasConnected = true
           isLost = false
           options.onConnect?.()
@@ -156,7 +157,7 @@ async function* follow(source: Source, position: Position): AsyncGenerator<RawEv
     if (!isLost) options.onDisconnect?.(lost)
     isLost = true
     firstMs = parser.retryMs() ?? firstMs
-    if (Date.now() - openedAtMs > steadyMs) failures = 0
+    if (monotonicMs() - openedAtMs > steadyMs) failures = 0
     await pause(pauseMs(failures++, lost, firstMs), options.signal)
   }
 }

@@ -22,6 +22,7 @@ import { connectionCounts } from './net/descriptors.ts'
 import { type Sockets, startSockets } from './net/sockets.ts'
 import { builtInProcesses } from './processes/all.ts'
 import { loadConfigFile } from './processes/config-file.ts'
+import { monotonicMs } from './runtime/clock.ts'
 import { type Log, type LogFields, startLog } from './telemetry/log.ts'
 import { type Exposed, type Metrics, startMetrics } from './telemetry/metrics.ts'
 import { watchCounts } from './telemetry/watch-counts.ts'
@@ -111,11 +112,11 @@ export async function serve(config: Config): Promise<Running> {
     return {
       url: http.url,
       async stop() {
-        const startedMs = performance.now()
+        const startedMs = monotonicMs()
         ready = false
         await Promise.all([http.stop(config.stopTimeoutMs), memcached?.stop(config.stopTimeoutMs)])
         sockets.registry.stop()
-        const leftMs = Math.max(config.stopTimeoutMs - (performance.now() - startedMs), minCloseMs)
+        const leftMs = Math.max(config.stopTimeoutMs - (monotonicMs() - startedMs), minCloseMs)
         if (!(await isDoneWithin(leftMs, db.close()))) {
           log.warn('the store is still busy: kvist ends, and reads at the next start what is in its log')
         }

@@ -1,3 +1,4 @@
+import { monotonicMs } from '../runtime/clock.ts'
 import { complain } from './explain.ts'
 
 /** How far a long command is: a bar on the terminal, on standard error; nothing where there is none. */
@@ -38,10 +39,10 @@ export async function startProgress(
     linewrap: true, // cut at the width of the terminal
   })
   const bar = bars.create(total ?? 0, done, { verb, members, rate: 0, left: '?' })
-  const startedMs = performance.now()
+  const startedMs = monotonicMs()
   return {
     update(nowDone, nowMembers) {
-      const seconds = (performance.now() - startedMs) / 1000
+      const seconds = (monotonicMs() - startedMs) / 1000
       const rate = Math.round((nowMembers - members) / seconds)
       const left = timeLeft((total ?? 0) - nowDone, (nowDone - done) / seconds)
       bar.update(nowDone, { members: nowMembers, rate, left })

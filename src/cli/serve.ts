@@ -1,4 +1,5 @@
 import { options, parseConfig } from '../config.ts'
+import { monotonicMs } from '../runtime/clock.ts'
 import type { Command } from './command.ts'
 import { signalExitCodes } from './signals.ts'
 
@@ -27,8 +28,8 @@ function firstSignal(): Promise<void> {
     let firstMs: number | null = null
     for (const [signal, exitCode] of Object.entries(signalExitCodes)) {
       process.on(signal, () => {
-        if (firstMs !== null && performance.now() - firstMs > sameSignalMs) process.exit(exitCode)
-        firstMs ??= performance.now()
+        if (firstMs !== null && monotonicMs() - firstMs > sameSignalMs) process.exit(exitCode)
+        firstMs ??= monotonicMs()
         resolve()
       })
     }

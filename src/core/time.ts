@@ -183,7 +183,7 @@ const httpDateForms = [
 ]
 
 /** Null for what is no HTTP date: a condition with one is to be ignored. `nowMs` places years of two digits. */
-export function parseHttpDateMs(text: string, nowMs = Date.now()): number | null {
+export function parseHttpDateMs(text: string, nowMs: number): number | null {
   for (const form of httpDateForms) {
     const parts = form.exec(text)?.groups
     if (parts === undefined) continue

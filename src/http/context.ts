@@ -1,4 +1,5 @@
 import { type Principal, unauthenticated } from '../auth/authenticate.ts'
+import { monotonicMs } from '../runtime/clock.ts'
 import { requestId } from './request-id.ts'
 import type { Connection } from './route.ts'
 import type { HttpRequest } from './wire/request.ts'
@@ -20,7 +21,7 @@ export class RequestContext {
   /** Header lines of the response beside those of the handler: those of CORS. */
   extraLines = ''
   private readonly clock: ServerClock
-  private readonly startedMs = performance.now()
+  private readonly startedMs = monotonicMs()
 
   constructor(request: HttpRequest, connection: Connection, clock: ServerClock) {
     this.request = request
@@ -35,7 +36,7 @@ export class RequestContext {
 
   /** Since the request was handed to its route. */
   elapsedMs(): number {
-    return performance.now() - this.startedMs
+    return monotonicMs() - this.startedMs
   }
 
   /** The name of the request in the log. */

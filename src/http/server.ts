@@ -16,6 +16,7 @@ import { type Match, routerOf } from './router.ts'
 import { HttpConnection, type HttpServerState } from './wire/connection.ts'
 import type { HttpRequest } from './wire/request.ts'
 import { wholeText } from './wire/response-writer.ts'
+import { startLinesBy } from './wire/writing.ts'
 
 export interface HttpOptions extends ServeOptions {
   readonly host: string
@@ -53,6 +54,7 @@ export function listen(options: HttpOptions): HttpServer {
   const state: HttpServerState = {
     timeoutSeconds: idleTimeoutSeconds,
     clock: registry,
+    startLines: startLinesBy(options.now),
     ticks,
     isStopping: false,
     openRequests: 0,
@@ -66,7 +68,7 @@ export function listen(options: HttpOptions): HttpServer {
     clients: 'HTTP clients',
     registry,
     connect: (socket) => new HttpConnection(state, socket),
-    rejection: () => wholeText(problemAnswer(tooManyConnections(), { 'Retry-After': '1' })),
+    rejection: () => wholeText(state.startLines, problemAnswer(tooManyConnections(), { 'Retry-After': '1' })),
     onError,
   })
   return {

@@ -1,5 +1,6 @@
+import { monotonicMs } from '../runtime/clock.ts'
+import { garbageMeter } from '../runtime/garbage.ts'
 import type { ConnectionGroup, ConnectionRegistry, ProtocolConnection } from './connections.ts'
-import { garbageMeter } from './garbage.ts'
 import { reject } from './rejected.ts'
 import type { Socket, SocketEvents } from './socket.ts'
 
@@ -75,9 +76,9 @@ export function openListener(options: ListenOptions): Listener {
     async stop(timeoutMs) {
       server.stop()
       for (const connection of registry.of(group)) connection.finish()
-      const closeAtMs = performance.now() + timeoutMs
+      const closeAtMs = monotonicMs() + timeoutMs
       await pollUntil(closeAtMs, () => registry.of(group).every(({ isFinished }) => isFinished))
-      await pollUntil(Math.min(closeAtMs, performance.now() + lingerMs), () => group.open === 0)
+      await pollUntil(Math.min(closeAtMs, monotonicMs() + lingerMs), () => group.open === 0)
       server.stop(true)
     },
   }
@@ -98,5 +99,5 @@ function bind(
 }
 
 async function pollUntil(endMs: number, isDone: () => boolean): Promise<void> {
-  while (!isDone() && performance.now() < endMs) await Bun.sleep(pollMs)
+  while (!isDone() && monotonicMs() < endMs) await Bun.sleep(pollMs)
 }

@@ -1,4 +1,5 @@
 import type { CollectionStats, MaybePromise } from '../core/engine.ts'
+import { monotonicMs } from '../runtime/clock.ts'
 
 /** The collections as metrics show them. */
 export interface LabelledCollections {
@@ -20,7 +21,7 @@ const others = '_others'
  * n milliseconds, so that a store of very many does not spend its time on counting them.
  */
 export function collectionLabels(
-  nowMs: () => number = performance.now,
+  nowMs: () => number = monotonicMs,
 ): (read: () => MaybePromise<CollectionStats[]>) => Promise<LabelledCollections> {
   const labels = new Set<string>()
   let last: LabelledCollections | undefined

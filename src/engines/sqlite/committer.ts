@@ -13,6 +13,7 @@ import {
 } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
 import { keyOf } from '../../core/member.ts'
+import { monotonicMs } from '../../runtime/clock.ts'
 import type { FolderGuard } from './data-folder.ts'
 import type { Flusher } from './flush/flusher.ts'
 import { addRecord, countRecord, type Memtable } from './memtable/memtable.ts'
@@ -309,7 +310,7 @@ function publish(pipeline: Pipeline, table: Memtable, { changes, offsets }: Grou
   }
   pipeline.lastRevision += changes.length
   stats.writes += changes.length
-  pipeline.lastCommitAtMs = Date.now()
+  pipeline.lastCommitAtMs = monotonicMs()
   options.onCommit(changes, (index) => String(lastRevision + index + 1))
 }
 
@@ -329,7 +330,7 @@ async function throttle(pipeline: Pipeline): Promise<void> {
   pipeline.throttledEnd = end
   const room = (maxSegments - flusher.waiting()) * segmentBytes - end
   const pauseMs = pipeline.writeStall.pauseMs(
-    performance.now(),
+    monotonicMs(),
     bytes,
     // Counting on the last bit of room would stop writers altogether.
     Math.max(room, segmentBytes / 16),
@@ -339,7 +340,7 @@ async function throttle(pipeline: Pipeline): Promise<void> {
 }
 
 function flushIdle(pipeline: Pipeline): void {
-  if (pipeline.draining !== null || Date.now() - pipeline.lastCommitAtMs <= idleMs) return
+  if (pipeline.draining !== null || monotonicMs() - pipeline.lastCommitAtMs <= idleMs) return
   rotate(pipeline.log, pipeline.lastRevision)
   pipeline.options.flusher.quiet()
 }

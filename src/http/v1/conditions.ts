@@ -3,6 +3,7 @@ import { KvistError } from '../../core/errors.ts'
 import type { Member } from '../../core/member.ts'
 import { parseHttpDateMs } from '../../core/time.ts'
 import type { BindingHeader } from '../binding-headers.ts'
+import type { RequestContext } from '../context.ts'
 import { parseEntityTags } from '../entity-tags.ts'
 import { headerBits } from '../wire/head.ts'
 import type { HttpRequest } from '../wire/request.ts'
@@ -37,14 +38,14 @@ export type ReadVerdict = 'send' | 'unchanged' | 'failed'
 export function readVerdict(request: HttpRequest, member: Member | null, nowMs: number): ReadVerdict {
   if ((request.present & readBits) === 0) return 'send'
   const known = isKnown(request, member, nowMs)
-  if (!isAsRequired(request, member) && member !== null) return 'failed'
+  if (!isAsRequired(request, member, nowMs) && member !== null) return 'failed'
   return known ? 'unchanged' : 'send'
 }
 
-function isAsRequired(request: HttpRequest, member: Member | null): boolean {
+function isAsRequired(request: HttpRequest, member: Member | null, nowMs: number): boolean {
   const tags = revisionsOf(request, 'If-Match')
   if (tags !== undefined) return tags === 'any' || tags.includes(member?.revision ?? noRevision)
-  const sinceMs = unmodifiedSinceMs(request)
+  const sinceMs = unmodifiedSinceMs(request, nowMs)
   return sinceMs === undefined || member === null || lastModifiedMs(member) <= sinceMs
 }
 
@@ -58,17 +59,17 @@ function isKnown(request: HttpRequest, member: Member | null, nowMs: number): bo
   if (tags !== undefined) return tags.includes(member?.revision ?? noMember)
   if (member === null) return false
   const since = request.header('if-modified-since')
-  const sinceMs = since === null ? null : parseHttpDateMs(since)
+  const sinceMs = since === null ? null : parseHttpDateMs(since, nowMs)
   return sinceMs !== null && sinceMs <= nowMs && lastModifiedMs(member) <= sinceMs
 }
 
 /** What must hold of a member for a write to go ahead; undefined when the request says nothing. */
-export function conditionOf(request: HttpRequest): Condition | undefined {
+export function conditionOf(request: HttpRequest, context: RequestContext): Condition | undefined {
   if ((request.present & writeBits) === 0) return undefined
   const ifMatch = revisionsOf(request, 'If-Match')
   const ifNoneMatch = revisionsOf(request, 'If-None-Match')
   // RFC 9110, 13.2.2: If-Match goes before it.
-  const sinceMs = ifMatch === undefined ? unmodifiedSinceMs(request) : undefined
+  const sinceMs = ifMatch === undefined ? unmodifiedSinceMs(request, context.now()) : undefined
   return {
     ...(ifMatch === undefined ? {} : { ifMatch }),
     ...(ifNoneMatch === undefined ? {} : { ifNoneMatch }),
@@ -78,10 +79,10 @@ export function conditionOf(request: HttpRequest): Condition | undefined {
 }
 
 /** Throws where the date is none: ignored, as a cache may do with it, it would let every write through. */
-function unmodifiedSinceMs(request: HttpRequest): number | undefined {
+function unmodifiedSinceMs(request: HttpRequest, nowMs: number): number | undefined {
   const text = request.header('if-unmodified-since')
   if (text === null) return undefined
-  const sinceMs = parseHttpDateMs(text)
+  const sinceMs = parseHttpDateMs(text, nowMs)
   if (sinceMs !== null) return sinceMs
   throw new KvistError(
     'invalid_request',

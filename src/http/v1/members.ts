@@ -146,7 +146,7 @@ export function putMember(
   context: RequestContext,
 ): Promise<Answer> {
   const given = parametersOf(request, expiryParameters)
-  const condition = conditionOf(request)
+  const condition = conditionOf(request, context)
   const put = ({ value, contentType }: SentValue) => {
     const expiresAtMs = parameterExpiry(given, context.now())
     const content = { value, contentType, flags: 0, expiresAtMs }
@@ -172,9 +172,14 @@ export function storedAnswer(
   return { status: stored.existed ? 200 : 201, lines, body, bodyBytes }
 }
 
-export async function deleteMember(db: Database, request: HttpRequest, ref: MemberRef): Promise<Answer> {
+export async function deleteMember(
+  db: Database,
+  request: HttpRequest,
+  ref: MemberRef,
+  context: RequestContext,
+): Promise<Answer> {
   parametersOf(request, [])
-  const deleted = await db.delete(ref.collection, ref.key, conditionOf(request))
+  const deleted = await db.delete(ref.collection, ref.key, conditionOf(request, context))
   if (!deleted) throw notFound(ref)
   return answer(204)
 }

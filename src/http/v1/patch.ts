@@ -39,7 +39,7 @@ export async function patchMember(
   context: RequestContext,
 ): Promise<Answer> {
   const given = parametersOf(request, expiryParameters)
-  const condition = conditionOf(request)
+  const condition = conditionOf(request, context)
   const contentType = request.header('content-type') ?? ''
   const parse = parsers.get(essence(contentType))
   const asked = parameterExpiry(given, context.now())

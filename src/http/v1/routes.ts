@@ -181,7 +181,7 @@ function memberRoutes(watching: Watching, once: Idempotency, path: string): Rout
       summary: 'Deletes a member',
       docs: memberDocs.deleteMember,
       honours: writeConditions,
-      handle: (request) => deleteMember(db, request, memberOf(request)),
+      handle: (request, context) => deleteMember(db, request, memberOf(request), context),
     },
   ]
 }

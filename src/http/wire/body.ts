@@ -1,5 +1,5 @@
 import { KvistError } from '../../core/errors.ts'
-import { garbageMeter } from '../../net/garbage.ts'
+import { garbageMeter } from '../../runtime/garbage.ts'
 import { ChunkedDecoder } from './chunked.ts'
 
 /** What a body asks of its connection. */

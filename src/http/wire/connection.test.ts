@@ -3,6 +3,7 @@ import type { Socket } from '../../net/socket.ts'
 import { startTicks } from '../../net/tick.ts'
 import { type Answer, answer, streamed } from '../answer.ts'
 import { HttpConnection, type HttpServerState } from './connection.ts'
+import { startLinesBy } from './writing.ts'
 
 /** A socket that takes so many bytes of each write, of the first more. */
 function narrowSocket(firstBytes: number, bytesAtOnce: number) {
@@ -30,6 +31,7 @@ function stateOf(answerOf: () => Answer): HttpServerState {
       throw error
     }),
     clock: { seconds: 0 },
+    startLines: startLinesBy(() => 0),
     isStopping: false,
     openRequests: 0,
     serve: (_request, connection) => connection.reply(answerOf()),

@@ -10,6 +10,7 @@ import { parseHead, Refusal } from './head.ts'
 import { HttpRequest } from './request.ts'
 import { isStreamed, sendStreamHead, sendWhole } from './response-writer.ts'
 import { OutgoingStream, type StreamTarget } from './stream.ts'
+import type { StartLines } from './writing.ts'
 
 /** What the connections of a server share. */
 export interface HttpServerState {
@@ -17,6 +18,7 @@ export interface HttpServerState {
   readonly timeoutSeconds: number
   readonly ticks: TickScheduler
   readonly clock: SecondClock
+  readonly startLines: StartLines
   isStopping: boolean
   /** Requests that have no complete response yet. */
   openRequests: number
@@ -360,7 +362,8 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
     this.isLast = true
     this.closeInput()
     const response = this.server.refuse(refusal)
-    if (!isStreamed(response.body)) sendWhole(this.out, response, response.body, 'GET', closeLine)
+    if (!isStreamed(response.body))
+      sendWhole(this.server.startLines, this.out, response, response.body, 'GET', closeLine)
   }
 
   // Responses.
@@ -374,7 +377,7 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
     if (isStreamed(body)) {
       this.respondStreamed(response, body)
     } else {
-      sendWhole(this.out, response, body, method, this.connectionLine(isHttp10))
+      sendWhole(this.server.startLines, this.out, response, body, method, this.connectionLine(isHttp10))
       this.finishResponse()
     }
   }
@@ -383,7 +386,7 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
     const { method, isHttp10 } = this.request!
     // Without chunks only the end of the connection says where the body ends.
     if (isHttp10) this.isLast = true
-    sendStreamHead(this.out, response, !isHttp10, this.connectionLine(isHttp10))
+    sendStreamHead(this.server.startLines, this.out, response, !isHttp10, this.connectionLine(isHttp10))
     this.stream = new OutgoingStream(body, this, !isHttp10)
     this.sentAt = this.server.clock.seconds
     if (method === 'HEAD') {

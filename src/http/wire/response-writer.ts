@@ -1,6 +1,6 @@
 import type { Output } from '../../net/output.ts'
 import type { Answer, AnswerBody, StreamedBody } from '../answer.ts'
-import { lengthLine, mayHaveBody, startLines } from './writing.ts'
+import { lengthLine, mayHaveBody, type StartLines } from './writing.ts'
 
 /**
  * Responses as they are sent (RFC 9112, 4 and 6). `method` is that of the request, for HEAD gets no body;
@@ -16,6 +16,7 @@ export function isStreamed(body: AnswerBody): body is StreamedBody {
 
 /** Sends a response whose body is there whole, or that has none. */
 export function sendWhole(
+  startLines: StartLines,
   out: Output,
   { status, lines, bodyBytes }: Answer,
   body: string | Uint8Array | null,
@@ -30,13 +31,14 @@ export function sendWhole(
 }
 
 /** The text of a response with which a connection ends that has not been asked for anything. */
-export function wholeText({ status, lines, body }: Answer): string {
+export function wholeText(startLines: StartLines, { status, lines, body }: Answer): string {
   const text = typeof body === 'string' ? body : ''
   return `${startLines(status)}${lines}Connection: close\r\n${lengthLine(Buffer.byteLength(text))}${text}`
 }
 
 /** Sends the head of a response whose body follows in parts: in chunks, or else up to the end of the connection. */
 export function sendStreamHead(
+  startLines: StartLines,
   out: Output,
   { status, lines }: Answer,
   isChunked: boolean,

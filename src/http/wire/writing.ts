@@ -30,24 +30,27 @@ const reasons: Readonly<Record<number, string>> = {
   507: 'Insufficient Storage',
 }
 
-/** Pieces are made once, flat: joining fewer of them is most of what writing a response costs. */
-const starts: (string | undefined)[] = new Array(600).fill(undefined)
-let dateAtMs = 0
-let date = ''
-
 /** The first lines of a response: its status, and the Date, which has seconds and is made once in each. */
-export function startLines(status: number): string {
-  const nowMs = Date.now()
-  if (nowMs - dateAtMs >= 1000 || nowMs < dateAtMs) {
-    dateAtMs = nowMs - (nowMs % 1000)
-    date = new Date(nowMs).toUTCString()
-    starts.fill(undefined)
+export type StartLines = (status: number) => string
+
+export function startLinesBy(now: () => number): StartLines {
+  // Pieces are made once, flat: joining fewer of them is most of what writing a response costs.
+  const made: (string | undefined)[] = new Array(600).fill(undefined)
+  let dateAtMs = Number.NEGATIVE_INFINITY
+  let date = ''
+  return (status) => {
+    const nowMs = now()
+    if (nowMs - dateAtMs >= 1000 || nowMs < dateAtMs) {
+      dateAtMs = nowMs - (nowMs % 1000)
+      date = new Date(nowMs).toUTCString()
+      made.fill(undefined)
+    }
+    const known = made[status]
+    if (known !== undefined) return known
+    const lines = ['HTTP/1.1 ', status, ' ', reasons[status] ?? '', '\r\nDate: ', date, '\r\n'].join('')
+    made[status] = lines
+    return lines
   }
-  const known = starts[status]
-  if (known !== undefined) return known
-  const made = ['HTTP/1.1 ', status, ' ', reasons[status] ?? '', '\r\nDate: ', date, '\r\n'].join('')
-  starts[status] = made
-  return made
 }
 
 const lengthLines = Array.from({ length: 4096 }, (_, bytes) => lengthLineOf(bytes))

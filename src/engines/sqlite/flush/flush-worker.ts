@@ -1,4 +1,5 @@
 import { existsSync, rmSync } from 'node:fs'
+import { collectGarbage } from '../../../runtime/garbage.ts'
 import { openForWriting, sqliteCode } from '../table/table.ts'
 import { checkTables } from '../table/table-check.ts'
 import { checkpoint, type FlushSource, flushSegments, forgetTombstones } from './flush.ts'
@@ -76,5 +77,5 @@ function snapshot(dbPath: string, to: string): void {
 self.onmessage = (event: MessageEvent<Job>) => {
   self.postMessage(run(event.data))
   // A job leaves some hundred megabytes of strings behind, and nobody waits for this thread now.
-  Bun.gc(true)
+  collectGarbage()
 }

@@ -1,6 +1,7 @@
 import type { Database } from 'bun:sqlite'
 import { closeSync, fdatasyncSync, openSync } from 'node:fs'
 import { stampToMs } from '../../../core/clock.ts'
+import { collectGarbage } from '../../../runtime/garbage.ts'
 import { countRecord } from '../memtable/memtable.ts'
 import { damagedMember, damagedStore } from '../table/damage.ts'
 import { collectionChecksum, crcOfText, expiryChecksum } from '../table/row-checksum.ts'
@@ -197,7 +198,7 @@ function writeCollection(
     const [chunk, at] = [chunks[chunkOf[order[i]!]!]!, offsetOf[order[i]!]!]
     first = i + 1
     if (i % rowsPerTidying === rowsPerTidying - 1) {
-      Bun.gc(true)
+      collectGarbage()
       syncWritten(db.filename)
     }
     const key = recordKey(chunk, at)

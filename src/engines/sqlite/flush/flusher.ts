@@ -2,6 +2,8 @@ import { renameSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { KvistError } from '../../../core/errors.ts'
+import { monotonicMs } from '../../../runtime/clock.ts'
+import { collectGarbage } from '../../../runtime/garbage.ts'
 import type { Memtable } from '../memtable/memtable.ts'
 import { type Overlay, releaseReaders } from '../overlay.ts'
 import { makeFile } from '../wal/log-files.ts'
@@ -115,14 +117,14 @@ export function startFlusher(
     const sources = batch.map(({ number, path, lastRevision, memtable }) => {
       return { number, path, lastRevision, memory: memtable.chunk.bytes.buffer }
     })
-    startedAtMs = performance.now()
+    startedAtMs = monotonicMs()
     jobSegments = batch.length
     const result = await runThenMove(worker, { do: 'flush', dbPath, sources })
     running = false
     jobSegments = 0
     if (result.ok) {
       failure = null
-      if (batch.length === segmentsPerJob) segmentMs = (performance.now() - startedAtMs) / batch.length
+      if (batch.length === segmentsPerJob) segmentMs = (monotonicMs() - startedAtMs) / batch.length
       finish(batch)
       kick(awaited > 0 ? 1 : segmentsAwaited)
     } else {
@@ -200,7 +202,7 @@ export function startFlusher(
     add(segment) {
       sealed.push(segment)
       // JavaScriptCore lets garbage grow with all that is alive, the mapped file among it: a hundred megabytes more.
-      Bun.gc(true)
+      collectGarbage()
       kick(segmentsAwaited)
     },
     quiet() {
@@ -212,7 +214,7 @@ export function startFlusher(
     waiting: () => sealed.length,
     busyForMs() {
       if (jobSegments === 0) return 0
-      return remainingJobMs(jobSegments * segmentMs, performance.now() - startedAtMs)
+      return remainingJobMs(jobSegments * segmentMs, monotonicMs() - startedAtMs)
     },
     progress,
     async drain() {

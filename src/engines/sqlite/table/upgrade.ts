@@ -1,5 +1,6 @@
 import type { Database } from 'bun:sqlite'
 import { jsonContentType, type RemovalCause, type Value } from '../../../core/member.ts'
+import { monotonicMs } from '../../../runtime/clock.ts'
 import { memberParams, putMemberSql } from './member-row.ts'
 import {
   collectionChecksum,
@@ -40,7 +41,7 @@ export function upgradeTables(
   report(
     `${db.filename} has format ${oldFormat}: upgrading it to ${tableFormat}, about ${rows} members to go`,
   )
-  const startedMs = performance.now()
+  const startedMs = monotonicMs()
   if (isOld) renameOldTables(db)
   let reportedMs = startedMs
   let movedRows = 0
@@ -49,16 +50,14 @@ export function upgradeTables(
       moved = inTransaction(db, () => moves[table](db, batchRows))
       movedRows += moved
       db.run('PRAGMA wal_checkpoint(TRUNCATE)')
-      if (performance.now() - reportedMs < reportEveryMs) continue
-      reportedMs = performance.now()
+      if (monotonicMs() - reportedMs < reportEveryMs) continue
+      reportedMs = monotonicMs()
       report(`upgrading ${db.filename}: ${movedRows} rows are moved`)
     }
     inTransaction(db, () => db.run(`DROP TABLE ${table}${oldSuffix}`))
   }
   db.run('PRAGMA wal_checkpoint(TRUNCATE)')
-  report(
-    `${db.filename} has format ${tableFormat} now, after ${Math.round(performance.now() - startedMs)} ms`,
-  )
+  report(`${db.filename} has format ${tableFormat} now, after ${Math.round(monotonicMs() - startedMs)} ms`)
 }
 
 function numberOf(db: Database, sql: string): number {

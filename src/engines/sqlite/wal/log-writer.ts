@@ -1,6 +1,7 @@
 import { closeSync, rmSync } from 'node:fs'
 import { type Distribution, observe } from '../../../core/distribution.ts'
 import { KvistError } from '../../../core/errors.ts'
+import { monotonicMs } from '../../../runtime/clock.ts'
 import type { FolderGuard } from '../data-folder.ts'
 import type { Flusher } from '../flush/flusher.ts'
 import { type Memtable, memtable } from '../memtable/memtable.ts'
@@ -87,7 +88,7 @@ export async function segmentWithRoom(
 function isFull({ segment, memtable, openedAtMs }: ActiveSegment, bytes: number): boolean {
   if (segment.end + bytes > segment.chunk.bytes.length) return true
   if (memtable.offsets.length === 0) return false
-  return memtable.offsets.length >= maxSegmentRecords || Date.now() - openedAtMs > maxSegmentAgeMs
+  return memtable.offsets.length >= maxSegmentRecords || monotonicMs() - openedAtMs > maxSegmentAgeMs
 }
 
 /** Whether another segment may be opened before the flusher is done with one. */
@@ -96,11 +97,11 @@ export function hasRoom(flusher: Flusher): boolean {
 }
 
 async function roomForSegment(flusher: Flusher): Promise<void> {
-  const giveUpAtMs = Date.now() + maxRoomWaitMs
+  const giveUpAtMs = monotonicMs() + maxRoomWaitMs
   while (!hasRoom(flusher)) {
     const failure = flusher.failure()
     if (failure !== null) throw failure
-    if (Date.now() > giveUpAtMs) throw busy(flusher.waiting())
+    if (monotonicMs() > giveUpAtMs) throw busy(flusher.waiting())
     await Promise.race([flusher.progress(), Bun.sleep(1000)])
   }
 }
@@ -131,7 +132,7 @@ async function openSegment(log: LogWriter, bytes: number, lastRevision: number):
   )
   log.lastSegment++
   if (isStandard) flusher.makeAhead()
-  return { segment, memtable: memtable(chunk), openedAtMs: Date.now() }
+  return { segment, memtable: memtable(chunk), openedAtMs: monotonicMs() }
 }
 
 /**
@@ -158,9 +159,9 @@ export async function appendFrame(
 }
 
 async function timedSync(log: LogWriter, segment: Segment, end: number): Promise<void> {
-  const startedMs = performance.now()
+  const startedMs = monotonicMs()
   await syncSegment(segment, end)
-  observe(log.options.syncSeconds, (performance.now() - startedMs) / 1000)
+  observe(log.options.syncSeconds, (monotonicMs() - startedMs) / 1000)
 }
 
 /** Closes the active segment for writing and queues it for the flusher; one without records is removed. */

@@ -2,6 +2,10 @@
  * JavaScriptCore lets garbage grow in proportion to all that is alive, the mapped data file and the read cache included. So
  * garbage is collected by hand where much of it comes at once; that takes some milliseconds.
  */
+export function collectGarbage(): void {
+  Bun.gc(true)
+}
+
 export interface GarbageMeter {
   /** Counts what will be garbage, and collects when it comes to the limit. */
   add(amount: number): void
@@ -14,7 +18,7 @@ export function garbageMeter(limit: number): GarbageMeter {
       sum += amount
       if (sum < limit) return
       sum = 0
-      Bun.gc(true)
+      collectGarbage()
     },
   }
 }

@@ -1,0 +1,146 @@
+/**
+ * The rules of tidy.ts that need more than a line: what a parser sees in one file, and what many files do together.
+ */
+import { posix } from 'node:path'
+import { parseSync } from 'oxc-parser'
+
+/** A file of the program, parsed once for all rules. */
+export interface Module {
+  readonly path: string
+  readonly text: string
+  readonly functions: readonly FunctionSpan[]
+  /** Files of ours that it imports or starts as a Worker, types included, as paths from the root. */
+  readonly imports: readonly Import[]
+}
+
+interface FunctionSpan {
+  readonly name: string
+  readonly line: number
+  readonly lines: number
+}
+
+interface Import {
+  readonly path: string
+  readonly line: number
+}
+
+export interface CodeFinding {
+  readonly path: string
+  readonly line: number
+  readonly what: string
+}
+
+interface Node {
+  readonly type: string
+  readonly start: number
+  readonly end: number
+  readonly id?: unknown
+  readonly key?: unknown
+  readonly name?: unknown
+  readonly body?: unknown
+}
+
+export function parseModule(path: string, text: string): Module {
+  const lineAt = lineCounter(text)
+  const functions: FunctionSpan[] = []
+  for (const { node, name } of nodesOf(parse(path, text))) {
+    if (isFunction(node)) {
+      const line = lineAt(node.start)
+      functions.push({ name, line, lines: lineAt(node.end) - line + 1 })
+    }
+  }
+  return { path, text, functions, imports: importsOf(path, text) }
+}
+
+/** The names that a file gives to things, and those of others' things that it uses, each as often as it stands there. */
+export function namesIn(path: string, text: string): { readonly name: string; readonly line: number }[] {
+  const lineAt = lineCounter(text)
+  return [...nodesOf(parse(path, text))]
+    .filter(({ node }) => node.type === 'Identifier' || node.type === 'PrivateIdentifier')
+    .toSorted((a, b) => a.node.start - b.node.start)
+    .map(({ node }) => ({ name: String(node.name), line: lineAt(node.start) }))
+}
+
+function parse(path: string, text: string): Node {
+  const { program, errors } = parseSync(path, text)
+  const [error] = errors
+  if (error !== undefined) throw new Error(`${path}: ${error.message}`)
+  return program as unknown as Node
+}
+
+/** Functions of more than `maxLines`, but for those that are excepted as `path:name`. */
+export function longFunctions(
+  modules: readonly Module[],
+  maxLines: number,
+  exceptions: Readonly<Record<string, string>>,
+): CodeFinding[] {
+  const found = modules.flatMap(({ path, functions }) =>
+    functions.filter(({ lines }) => lines > maxLines).map((long) => ({ path, ...long })),
+  )
+  const unneeded = Object.keys(exceptions).filter(
+    (exception) => !found.some(({ path, name }) => `${path}:${name}` === exception),
+  )
+  return [
+    ...found
+      .filter(({ path, name }) => exceptions[`${path}:${name}`] === undefined)
+      .map(({ path, name, line, lines }) => ({
+        path,
+        line,
+        what: `${name} has ${lines} lines; split it by ${maxLines}`,
+      })),
+    ...unneeded.map((exception) => ({
+      path: 'scripts/tidy.ts',
+      line: 1,
+      what: `the exception ${exception} is not needed any more`,
+    })),
+  ]
+}
+
+function isFunction({ type, body }: Node): boolean {
+  const isDeclared = type === 'FunctionDeclaration' || type === 'FunctionExpression'
+  return (isDeclared && body !== null) || type === 'ArrowFunctionExpression'
+}
+
+/** All nodes, each with the name that it, or what holds it, was given. */
+function* nodesOf(root: Node): Generator<{ node: Node; name: string }> {
+  const open: { node: Node; name: string }[] = [{ node: root, name: 'module' }]
+  for (let next = open.pop(); next !== undefined; next = open.pop()) {
+    const { node } = next
+    const name = nameOf(node) || next.name
+    yield { node, name }
+    for (const value of Object.values(node)) {
+      for (const child of Array.isArray(value) ? value : [value])
+        if (isNode(child)) open.push({ node: child, name })
+    }
+  }
+}
+
+function nameOf(node: Node): string {
+  const { id, key } = node
+  const named = id ?? key
+  return isNode(named) && typeof named.name === 'string' ? named.name : ''
+}
+
+function isNode(value: unknown): value is Node {
+  return typeof value === 'object' && value !== null && 'type' in value && typeof value.type === 'string'
+}
+
+/** The files that a file names relative to itself: imports of every kind, and what it starts as a Worker. */
+export function importsOf(path: string, text: string): Import[] {
+  const patterns = [
+    /^\s*(?:import|export)\b(?:[^'"`]*?\bfrom)?\s*'(\.[^']*)'/gm,
+    /\bimport\(\s*'(\.[^']*)'/g,
+    /\bnew URL\(\s*'(\.[^']*)',\s*import\.meta\.url/g,
+  ]
+  const lineAt = lineCounter(text)
+  return patterns
+    .flatMap((pattern) => [...text.matchAll(pattern)])
+    .map((match) => ({
+      path: posix.join(posix.dirname(path), match[1] ?? ''),
+      line: lineAt(match.index + match[0].length),
+    }))
+}
+
+function lineCounter(text: string): (offset: number) => number {
+  return (offset) => text.slice(0, offset).split('\n').length
+}

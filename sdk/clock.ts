@@ -1,0 +1,4 @@
+/** Milliseconds since some moment, by a clock that is never set. */
+export function monotonicMs(): number {
+  return performance.now()
+}
