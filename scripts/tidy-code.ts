@@ -7,10 +7,10 @@ import { parseSync } from 'oxc-parser'
 /** A file of the program, parsed once for all rules. */
 export interface Module {
   readonly path: string
-  readonly text: string
   readonly functions: readonly FunctionSpan[]
   /** Files of ours that it imports or starts as a Worker, types included, as paths from the root. */
   readonly imports: readonly Import[]
+  readonly exportedTypes: readonly { readonly name: string; readonly line: number }[]
 }
 
 interface FunctionSpan {
@@ -38,18 +38,22 @@ interface Node {
   readonly key?: unknown
   readonly name?: unknown
   readonly body?: unknown
+  readonly declaration?: unknown
 }
 
 export function parseModule(path: string, text: string): Module {
   const lineAt = lineCounter(text)
   const functions: FunctionSpan[] = []
+  const exportedTypes: { name: string; line: number }[] = []
   for (const { node, name } of nodesOf(parse(path, text))) {
     if (isFunction(node)) {
       const line = lineAt(node.start)
       functions.push({ name, line, lines: lineAt(node.end) - line + 1 })
     }
+    const type = exportedTypeOf(node)
+    if (type !== null) exportedTypes.push({ name: nameOf(type), line: lineAt(type.start) })
   }
-  return { path, text, functions, imports: importsOf(path, text) }
+  return { path, functions, imports: importsOf(path, text), exportedTypes }
 }
 
 /** The names that a file gives to things, and those of others' things that it uses, each as often as it stands there. */
@@ -95,6 +99,53 @@ export function longFunctions(
     })),
   ]
 }
+
+/** Each circle of imports once, at the import that closes it. */
+export function importCycles(modules: readonly Module[]): CodeFinding[] {
+  const byPath = new Map(modules.map((module) => [module.path, module]))
+  const found: CodeFinding[] = []
+  const done = new Set<string>()
+  const stack: string[] = []
+
+  function visit(module: Module): void {
+    stack.push(module.path)
+    for (const { path, line } of module.imports) {
+      const target = byPath.get(path)
+      if (target === undefined || done.has(path)) continue
+      const start = stack.indexOf(path)
+      if (start === -1) visit(target)
+      else {
+        const cycle = [...stack.slice(start), path].map((name) => posix.relative('src', name))
+        found.push({ path: module.path, line, what: `a circle: ${cycle.join(' → ')}` })
+      }
+    }
+    stack.pop()
+    done.add(module.path)
+  }
+
+  for (const module of modules) if (!done.has(module.path)) visit(module)
+  return found
+}
+
+/** Exported types that have the name of another one. */
+export function sharedTypeNames(modules: readonly Module[]): CodeFinding[] {
+  const first = new Map<string, string>()
+  return modules.flatMap(({ path, exportedTypes }) =>
+    exportedTypes.flatMap(({ name, line }) => {
+      const known = first.get(name)
+      if (known === undefined) first.set(name, path)
+      return known === undefined ? [] : [{ path, line, what: `${known} exports a type ${name} too` }]
+    }),
+  )
+}
+
+/** The type that this exports where it stands; names that are passed on from elsewhere are not types of their own. */
+function exportedTypeOf({ type, declaration }: Node): Node | null {
+  if (type !== 'ExportNamedDeclaration' || !isNode(declaration)) return null
+  return typeDeclaration.test(declaration.type) ? declaration : null
+}
+
+const typeDeclaration = /^(TSInterface|TSTypeAlias|TSEnum|Class)Declaration$/
 
 function isFunction({ type, body }: Node): boolean {
   const isDeclared = type === 'FunctionDeclaration' || type === 'FunctionExpression'

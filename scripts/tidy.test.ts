@@ -263,3 +263,47 @@ test('a long function may have a reason, and one that is not needed any more goe
   expect(found?.what).toBe('the exception src/a.ts:b is not needed any more')
   expect(others).toEqual([])
 })
+
+/** What the rules on the whole program say of these files alone. */
+function foundIn(files: Readonly<Record<string, string>>): string[] {
+  const found = tidyTogether(Object.entries(files).map(([path, text]) => ({ path, text })))
+  return found.filter((line) => !line.startsWith('scripts/tidy.ts'))
+}
+
+test('a circle of imports is named once, types and what is imported later included', () => {
+  const files = {
+    'src/core/a.ts': "import { b } from './b.ts'",
+    'src/core/b.ts': "import { c } from './c.ts'\nimport './d.ts'",
+    'src/core/c.ts': "\nimport type { A } from './a.ts'",
+    'src/core/d.ts': "\n\nconst b = () => import('./b.ts')",
+  }
+  expect(foundIn(files)).toEqual([
+    'src/core/c.ts:2 circle: core/a.ts → core/b.ts → core/c.ts → core/a.ts',
+    'src/core/d.ts:3 circle: core/b.ts → core/d.ts → core/b.ts',
+  ])
+  expect(foundIn({ ...files, 'src/core/c.ts': '', 'src/core/d.ts': '' })).toEqual([])
+})
+
+test('two ways to one file are no circle, nor is one through a test', () => {
+  const files = {
+    'src/core/a.ts': "import './b.ts'\nimport './c.ts'",
+    'src/core/b.ts': "import './d.ts'",
+    'src/core/c.ts': "import './d.ts'",
+    'src/core/d.ts': "import './e.test.ts'",
+    'src/core/e.test.ts': "import './a.ts'",
+  }
+  expect(foundIn(files)).toEqual([])
+})
+
+test.each(['export interface Refusal {}', 'export type Refusal = string', 'export class Refusal {}'])(
+  '%s: an exported type has a name of its own',
+  (text) => {
+    const first = { 'src/core/a.ts': 'export interface Refusal {}' }
+    expect(foundIn({ ...first, 'src/http/b.ts': text })).toEqual([
+      'src/http/b.ts:1 type: src/core/a.ts exports a type Refusal too',
+    ])
+    expect(foundIn({ ...first, 'sdk/b.ts': text, 'src/http/b.test.ts': text })).toEqual([])
+    expect(foundIn({ ...first, 'src/http/b.ts': text.replace('export ', '') })).toEqual([])
+    expect(foundIn({ ...first, 'src/http/b.ts': "export type { Refusal } from './c.ts'" })).toEqual([])
+  },
+)

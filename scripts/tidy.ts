@@ -5,7 +5,16 @@
  */
 import { lstatSync, readFileSync } from 'node:fs'
 import { join, posix } from 'node:path'
-import { type CodeFinding, importsOf, longFunctions, type Module, namesIn, parseModule } from './tidy-code.ts'
+import {
+  type CodeFinding,
+  importCycles,
+  importsOf,
+  longFunctions,
+  type Module,
+  namesIn,
+  parseModule,
+  sharedTypeNames,
+} from './tidy-code.ts'
 import { goneWords, patternOf } from './tidy-words.ts'
 
 const maxFileLines = 600
@@ -133,7 +142,16 @@ const quotingFiles = ['scripts/tidy.ts', 'scripts/tidy-words.ts', 'scripts/tidy.
 
 /** Rules on the program without its tests, taken as a whole. */
 const rulesTogether: Readonly<Record<string, (modules: readonly Module[]) => CodeFinding[]>> = {
+  circle: importCycles,
   function: (modules) => longFunctions(modules, maxFunctionLines, longFunctionReasons),
+  // The client has names of its own for what it shares with the server.
+  type: (modules) => {
+    const isClient = ({ path }: Module) => path.startsWith('sdk/')
+    return [
+      ...sharedTypeNames(modules.filter(isClient)),
+      ...sharedTypeNames(modules.filter((module) => !isClient(module))),
+    ]
+  },
 }
 
 /** What is wrong with a file, given its path from the root of the repository: lines as they are printed. */

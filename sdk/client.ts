@@ -21,16 +21,18 @@ export {
   KvistValueError,
   type Problem,
 } from './errors.ts'
-export { type CollectionOptions, Kvist, type KvistOptions } from './kvist.ts'
+export { Kvist } from './kvist.ts'
 export type {
   AddOptions,
   ChangesOptions,
+  CollectionOptions,
   CollectionsOptions,
   CollectionsPageOptions,
   ConditionOptions,
   DropOptions,
   ExpiryOptions,
   IncrementOptions,
+  KvistOptions,
   ListOptions,
   PageOptions,
   PagesOptions,

@@ -5,8 +5,14 @@ import { Collection } from './collection.ts'
 import { readMembers } from './members.ts'
 import { parseServerUrl, query, scopeOf } from './names.ts'
 import * as rules from './option-rules.ts'
-import type { CollectionsOptions, CollectionsPageOptions, ScopeOptions } from './options.ts'
-import { type Call, type CallOptions, type Fetch, Transport } from './request.ts'
+import type {
+  CollectionOptions,
+  CollectionsOptions,
+  CollectionsPageOptions,
+  KvistOptions,
+  ScopeOptions,
+} from './options.ts'
+import { type Call, type CallOptions, Transport } from './request.ts'
 import type {
   BatchOperation,
   BatchResults,
@@ -16,30 +22,8 @@ import type {
   MemberRef,
   WatchEvent,
 } from './types.ts'
-import { jsonType, type Parse } from './values.ts'
+import { jsonType } from './values.ts'
 import type { RawEvent, Watch, WatchOptions } from './watch.ts'
-
-export interface KvistOptions {
-  /** Sent as a bearer token. */
-  readonly token?: string | undefined
-  /** Overrides the runtime's own. */
-  readonly fetch?: Fetch | undefined
-  /**
-   * How long each try may take until its whole response is there, or the next part of one that is read as it comes.
-   * 30,000 is the default, 0 is without a limit.
-   */
-  readonly timeoutMs?: number | undefined
-  /**
-   * How often a call that failed is sent again, where that is safe; 4 is the default. Reads, and writes without a
-   * condition, are also sent again when there was no response; other writes only when the server has done nothing.
-   */
-  readonly retries?: number | undefined
-}
-
-export interface CollectionOptions<T> {
-  /** Called on every value that is read, so that it is what T says. What it throws comes as a KvistValueError. */
-  readonly parse?: Parse<T> | undefined
-}
 
 /** A server. Nothing is sent until a method is called. */
 export class Kvist extends ChangeSource<unknown> {

@@ -16,15 +16,16 @@ import {
   wholeNumber,
 } from './checks.ts'
 import { expiryOptionRules } from './expiry.ts'
-import type { CollectionOptions, KvistOptions } from './kvist.ts'
 import type {
   AddOptions,
   ChangesOptions,
+  CollectionOptions,
   CollectionsOptions,
   CollectionsPageOptions,
   ConditionOptions,
   DropOptions,
   IncrementOptions,
+  KvistOptions,
   ListOptions,
   PageOptions,
   PagesOptions,

@@ -1,7 +1,30 @@
-import type { CallOptions } from './request.ts'
+import type { CallOptions, Fetch } from './request.ts'
 import type { Include, ResumePoint } from './types.ts'
+import type { Parse } from './values.ts'
 
-/** The options of calls. An option that does not exist, or with a bad value, is a KvistInputError before anything is sent. */
+/** The options of a server, of a collection, and of calls. An option that does not exist, or with a bad value, is a KvistInputError before anything is sent. */
+
+export interface KvistOptions {
+  /** Sent as a bearer token. */
+  readonly token?: string | undefined
+  /** Overrides the runtime's own. */
+  readonly fetch?: Fetch | undefined
+  /**
+   * How long each try may take until its whole response is there, or the next part of one that is read as it comes.
+   * 30,000 is the default, 0 is without a limit.
+   */
+  readonly timeoutMs?: number | undefined
+  /**
+   * How often a call that failed is sent again, where that is safe; 4 is the default. Reads, and writes without a
+   * condition, are also sent again when there was no response; other writes only when the server has done nothing.
+   */
+  readonly retries?: number | undefined
+}
+
+export interface CollectionOptions<T> {
+  /** Called on every value that is read, so that it is what T says. What it throws comes as a KvistValueError. */
+  readonly parse?: Parse<T> | undefined
+}
 
 /** The condition of a write, which rejects with a KvistPreconditionError when it does not hold. */
 export interface ConditionOptions extends CallOptions {

@@ -24,7 +24,8 @@ import { builtInProcesses } from './processes/all.ts'
 import { loadConfigFile } from './processes/config-file.ts'
 import { monotonicMs } from './runtime/clock.ts'
 import { type Log, type LogFields, startLog } from './telemetry/log.ts'
-import { type Exposed, type Metrics, startMetrics } from './telemetry/metrics.ts'
+import type { Exposed } from './telemetry/metric-sources.ts'
+import { type Metrics, startMetrics } from './telemetry/metrics.ts'
 import { watchCounts } from './telemetry/watch-counts.ts'
 
 /** A kvist that runs. */

@@ -1,8 +1,8 @@
-import type { Command } from './command.ts'
+import type { CommandTable } from './command.ts'
 import { complain, explain } from './explain.ts'
 
 /** Every command, in the order of the help. The code of one is loaded when it runs: `serve` must be ready at once. */
-export const commands: Readonly<Record<string, () => Promise<Command>>> = {
+export const commands: CommandTable = {
   serve: async () => (await import('./serve.ts')).serveCommand,
   get: async () => (await import('./get.ts')).getCommand,
   put: async () => (await import('./put.ts')).putCommand,
@@ -18,7 +18,7 @@ export const commands: Readonly<Record<string, () => Promise<Command>>> = {
   import: async () => (await import('./import.ts')).importCommand,
   export: async () => (await import('./export.ts')).exportCommand,
   health: async () => (await import('./health.ts')).healthCommand,
-  completion: async () => (await import('./completion.ts')).completionCommand,
+  completion: async () => (await import('./completion.ts')).completionCommand(commands),
 }
 
 /** Runs what the arguments say; resolves with the exit code: 0 done, 1 failed, 2 not understood. */
@@ -38,5 +38,5 @@ async function run([name = '', ...args]: readonly string[]): Promise<number> {
   if (load !== undefined && !options.includes('--help') && !options.includes('-h')) {
     return (await load()).main(args, process.env)
   }
-  return (await import('./help.ts')).help(name, args)
+  return (await import('./help.ts')).help(commands, name, args)
 }

@@ -1,7 +1,7 @@
 import yargs, { type Argv } from 'yargs'
 import manifest from '../../package.json' with { type: 'json' }
 import { type Operand, type OptionTable, quote, refuse } from '../options.ts'
-import { commands } from './commands.ts'
+import type { CommandTable } from './command.ts'
 import { print } from './output.ts'
 
 /** Help and completion, which yargs makes from the tables of the commands. It parses nothing that a command acts on. */
@@ -9,41 +9,41 @@ import { print } from './output.ts'
 const completionFlag = '--get-yargs-completions' // the shell scripts of yargs call it
 
 /** Does what the arguments ask for when they name no command, or one with --help. Resolves with the exit code. */
-export async function help(name: string, args: readonly string[]): Promise<number> {
+export async function help(commands: CommandTable, name: string, args: readonly string[]): Promise<number> {
   switch (name) {
     case '':
-      process.stderr.write(await helpOn([]))
+      process.stderr.write(await helpOn(commands, []))
       return 2
     case '--version':
       await print(`kvist ${manifest.version}\n`)
       return 0
     case completionFlag:
-      await (await describe([name, ...args])).parseAsync() // prints, and ends the program
+      await (await describe(commands, [name, ...args])).parseAsync() // prints, and ends the program
       return 0
     case 'help':
     case '--help':
     case '-h':
-      await print(await helpOn(args))
+      await print(await helpOn(commands, args))
       return 0
     default:
       if (!Object.hasOwn(commands, name)) refuse(`there is no command ${quote(name)}: see kvist --help`)
-      await print(await helpOn([name]))
+      await print(await helpOn(commands, [name]))
       return 0
   }
 }
 
 /** For the shell that $SHELL names, to standard output. */
-export async function printCompletionScript(): Promise<void> {
-  const parser = await describe([])
+export async function printCompletionScript(commands: CommandTable): Promise<void> {
+  const parser = await describe(commands, [])
   parser.showCompletionScript()
 }
 
-async function helpOn(words: readonly string[]): Promise<string> {
-  const parser = await describe(words)
+async function helpOn(commands: CommandTable, words: readonly string[]): Promise<string> {
+  const parser = await describe(commands, words)
   return `${await parser.getHelp()}\n`
 }
 
-async function describe(words: readonly string[]): Promise<Argv> {
+async function describe(commands: CommandTable, words: readonly string[]): Promise<Argv> {
   const parser = yargs([...words])
     .scriptName('kvist')
     .usage('kvist COMMAND [OPTION…]: a key-value store that speaks HTTP')

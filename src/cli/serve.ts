@@ -1,12 +1,12 @@
 import { options, parseConfig } from '../config.ts'
 import { monotonicMs } from '../runtime/clock.ts'
-import type { Command } from './command.ts'
+import type { CliCommand } from './command.ts'
 import { signalExitCodes } from './signals.ts'
 
 /** A terminal's Ctrl-C reaches this process twice when npm started it, and so does a stop of the whole group. */
 const sameSignalMs = 250
 
-export const serveCommand: Command = {
+export const serveCommand: CliCommand = {
   summary: 'Start the server',
   notes: 'SIGTERM and SIGINT finish what is in flight, commit and close; a second one ends at once.',
   operands: [],

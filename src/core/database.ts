@@ -36,7 +36,7 @@ import { type Reads, readsOf } from './reads.ts'
 import { noSettings, type Settings, settingsRegistry, settingsWrite } from './settings.ts'
 import { startRenewals } from './sliding.ts'
 import { transformsOf } from './transforms.ts'
-import { type Command, type ForeignWrite, type Rejected, writeGate } from './writes.ts'
+import { type ForeignWrite, type Rejected, type WriteCommand, writeGate } from './writes.ts'
 
 /**
  * The store as every edge uses it: HTTP, the dialects, memcached. What is decided once is decided here: what counts
@@ -62,7 +62,7 @@ export interface Database {
    */
   replicate(writes: readonly ForeignWrite[]): Promise<readonly Written[]>
   /** All operations of a command or none, through the write gate (writes.ts); the outcome of each. */
-  execute(command: Command): Promise<Outcome[]>
+  execute(command: WriteCommand): Promise<Outcome[]>
   /** `prepared`: content that went through `prepare`, or through another node, is stored as it is. */
   put(
     collection: string,

@@ -39,7 +39,7 @@ import { putOf, type Transforms } from './transforms.ts'
  */
 export interface Writes {
   /** All operations of a command or none; the outcome of each. */
-  execute(command: Command): Promise<Outcome[]>
+  execute(command: WriteCommand): Promise<Outcome[]>
   put(ref: MemberRef, content: NewContent, condition?: Condition, prepared?: 'prepared'): Promise<Stored>
   /** What a put would store; `otherwise` are processes for a collection that has not set any. */
   prepare(ref: MemberRef, content: NewContent, otherwise: readonly string[]): Promise<Content>
@@ -60,7 +60,7 @@ export interface Writes {
   commit(writes: readonly (Write | Renew)[], options?: CommitOptions): Promise<readonly Written[]>
 }
 
-export interface Command {
+export interface WriteCommand {
   readonly operations: readonly Operation[]
   /** The client's own: one that fails is told of at once, as `precondition_failed`. */
   readonly checks?: readonly Check[]
@@ -113,7 +113,7 @@ const noChecks: readonly Check[] = []
 export function writeGate({ engine, transforms, now, onTouch }: WriteGateOptions): Writes {
   const exclusive = keyedMutex()
 
-  async function execute(command: Command): Promise<Outcome[]> {
+  async function execute(command: WriteCommand): Promise<Outcome[]> {
     const isPlain = command.prepared !== undefined || !command.operations.some(isTransformed)
     const operations = isPlain ? command.operations : await transformed(command.operations)
     const refs = refsRead(operations, command.alongside !== undefined)
@@ -136,7 +136,7 @@ export function writeGate({ engine, transforms, now, onTouch }: WriteGateOptions
     )
   }
 
-  async function tryUntilDone(command: Command, refs: readonly MemberRef[]): Promise<Outcome[]> {
+  async function tryUntilDone(command: WriteCommand, refs: readonly MemberRef[]): Promise<Outcome[]> {
     for (let tries = 0; tries < maxTries; tries++) {
       const nowMs = now()
       const plan = await planned(command, refs, nowMs)
@@ -147,7 +147,7 @@ export function writeGate({ engine, transforms, now, onTouch }: WriteGateOptions
     throw new KvistError('conflict', `${whatOf(command)} changed too often to be written`)
   }
 
-  async function planned(command: Command, refs: readonly MemberRef[], nowMs: number): Promise<Plan> {
+  async function planned(command: WriteCommand, refs: readonly MemberRef[], nowMs: number): Promise<Plan> {
     const { operations, prepared } = command
     const found = refs.length === 0 ? [] : await engine.readMany(refs)
     return planOf(operations, refs, found, nowMs, (put, base) =>
@@ -155,7 +155,7 @@ export function writeGate({ engine, transforms, now, onTouch }: WriteGateOptions
     )
   }
 
-  async function commitPlan(command: Command, plan: Plan, nowMs: number): Promise<CommitResult> {
+  async function commitPlan(command: WriteCommand, plan: Plan, nowMs: number): Promise<CommitResult> {
     const { checks = noChecks, durability, alongside } = command
     const own = alongside === undefined ? noChecks : (alongside.checks ?? noChecks)
     const touched = plan.writes.filter(({ op }) => op === 'renew')
@@ -286,7 +286,7 @@ function orderedWith(writes: readonly Write[], plan: Plan): (Write | Renew)[] {
 
 /** Throws where it is a check of the command's own that failed, and not what the command relied on. */
 function requireOwnChecks(
-  { checks = noChecks, alongside }: Command,
+  { checks = noChecks, alongside }: WriteCommand,
   { collection, key, revision }: MemberRef & { readonly revision: number | null },
 ): void {
   const failed = [...checks, ...(alongside?.checks ?? noChecks)].find(
@@ -301,7 +301,7 @@ function checkDetail({ collection, key, revision: wanted }: Check, revision: num
   return `${collection}/${key} ${is}, and not ${wanted === null ? 'missing' : `at revision ${wanted}`}`
 }
 
-function whatOf({ operations }: Command): string {
+function whatOf({ operations }: WriteCommand): string {
   return operations.length === 1 ? operations[0]!.key : 'members of the batch'
 }
 

@@ -1,5 +1,4 @@
 import { KvistError } from '../core/errors.ts'
-import type { Method, Route } from './route.ts'
 import { headerBits } from './wire/head.ts'
 import type { HttpRequest } from './wire/request.ts'
 
@@ -33,18 +32,21 @@ const honouredByReads: readonly BindingHeader[] = [
   'idempotency-key',
 ]
 
-const readingMethods: ReadonlySet<Method> = new Set<Method>(['GET', 'HEAD', 'OPTIONS'])
+const readingMethods: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS'])
+
+/** What of a route says which it honours. */
+interface Honouring {
+  readonly method: string
+  readonly honours?: readonly BindingHeader[]
+}
 
 /** Whether a route does what a header asks, or is free not to. */
-export function honours(
-  { method, honours: own = [] }: Pick<Route, 'method' | 'honours'>,
-  name: BindingHeader,
-): boolean {
+export function honours({ method, honours: own = [] }: Honouring, name: BindingHeader): boolean {
   return own.includes(name) || (readingMethods.has(method) && honouredByReads.includes(name))
 }
 
 /** The bits of the headers that a route does not honour. */
-export function refusedBits(route: Pick<Route, 'method' | 'honours'>): number {
+export function refusedBits(route: Honouring): number {
   return headerBits(bindingHeaders.filter((name) => !honours(route, name)))
 }
 

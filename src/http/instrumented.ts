@@ -2,9 +2,10 @@ import type { MaybePromise } from '../core/engine.ts'
 import type { Member } from '../core/member.ts'
 import type { MemberReader, ReadQueue } from '../core/read-queue.ts'
 import type { Answer } from './answer.ts'
+import type { Connection } from './connection.ts'
 import { RequestContext, type ServerClock } from './context.ts'
 import { withExtraLines } from './origin-policy.ts'
-import { type Connection, type Handled, isMemberRead, type MemberRead, type Route } from './route.ts'
+import { type Handled, isMemberRead, type MemberRead, type Route } from './route.ts'
 import type { HttpRequest } from './wire/request.ts'
 
 /**

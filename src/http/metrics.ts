@@ -1,4 +1,4 @@
-import type { Exposed } from '../telemetry/metrics.ts'
+import type { Exposed } from '../telemetry/metric-sources.ts'
 import { answer } from './answer.ts'
 import { serverTag } from './operation.ts'
 import type { Route } from './route.ts'

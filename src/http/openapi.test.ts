@@ -2,7 +2,7 @@ import { expect, test } from 'bun:test'
 import { lintOpenApi } from '../../test/support/openapi-linter.ts'
 import { answer } from './answer.ts'
 import { openApiDocument } from './openapi.ts'
-import { named, type Operation } from './operation.ts'
+import { named, type OperationDocs } from './operation.ts'
 import type { Method, Route } from './route.ts'
 
 const options = { version: '1.2.3', needsToken: true }
@@ -46,7 +46,7 @@ test('the row of keys with slashes is one operation with that of keys without', 
 })
 
 test('parameters of the path are there whether somebody describes them or not', () => {
-  const docs: Operation = {
+  const docs: OperationDocs = {
     parameters: [
       { in: 'query', name: 'q', description: 'a query', schema: { type: 'string' } },
       { in: 'path', name: 'b', description: 'a b', schema: { type: 'string' } },
@@ -71,14 +71,14 @@ test('a row without words of its own is valid with what it has', async () => {
 })
 
 test('a row that is mounted twice is two operations with names of their own', () => {
-  const docs: Operation = { id: 'getIt', answers: { 200: { description: 'done' } } }
+  const docs: OperationDocs = { id: 'getIt', answers: { 200: { description: 'done' } } }
   const ids = ['/dialects/x/a', '/a', '/b'].map((path) => route('GET', path, { docs }))
   const found = [...operationsOf(ids).values()].map(({ operationId }) => operationId)
   expect(found).toEqual(['getIt', 'getA', 'getB'])
 })
 
 test('errors become answers by their status, with the code as an example', () => {
-  const docs: Operation = {
+  const docs: OperationDocs = {
     answers: { 200: { description: 'done' } },
     problems: ['invalid_key', 'invalid_json', 'storage_full'],
   }
@@ -89,7 +89,7 @@ test('errors become answers by their status, with the code as an example', () =>
 })
 
 test('a token is asked for where the server has one, but not for what is open', () => {
-  const docs: Operation = { answers: { 200: { description: 'done' } } }
+  const docs: OperationDocs = { answers: { 200: { description: 'done' } } }
   const routes = [route('GET', '/a', { docs }), route('GET', '/b', { docs, access: 'open' })]
   const closed = operationsOf(routes)
   expect(openApiDocument(routes, options).security).toEqual([{ token: [] }])
@@ -102,7 +102,7 @@ test('a token is asked for where the server has one, but not for what is open', 
 })
 
 test('HEAD is GET without its body', () => {
-  const docs: Operation = {
+  const docs: OperationDocs = {
     answers: { 200: { description: 'done', content: { 'text/plain': { schema: { type: 'string' } } } } },
     head: 'Only whether it is there',
   }
@@ -116,7 +116,7 @@ test('a named schema is there once, and referred to wherever it is used, in othe
   const inner = named('Inner', { type: 'string' })
   const outer = named('Outer', { type: 'array', items: inner })
   const content = { 'application/json': { schema: outer } }
-  const docs: Operation = { body: { content }, answers: { 200: { description: 'done', content } } }
+  const docs: OperationDocs = { body: { content }, answers: { 200: { description: 'done', content } } }
   const { components, paths } = JSON.parse(
     JSON.stringify(openApiDocument([route('PUT', '/a', { docs })], options)),
   )
@@ -128,7 +128,7 @@ test('a named schema is there once, and referred to wherever it is used, in othe
 })
 
 test('an API with errors of its own says itself how they look', () => {
-  const docs: Operation = { answers: { 200: { description: 'done' } }, problems: ['not_found'] }
+  const docs: OperationDocs = { answers: { 200: { description: 'done' } }, problems: ['not_found'] }
   const api = { mount: '/x', refuse: () => answer(400) }
   const { responses } = operationsOf([route('GET', '/x/a', { docs, api })]).get('get /x/a')!
   expect(responses).toEqual({

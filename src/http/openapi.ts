@@ -3,11 +3,11 @@ import { answer } from './answer.ts'
 import { compressedOnce } from './compression.ts'
 import {
   type AnswerDocs,
-  type Content,
-  type Header,
+  type HeaderDocs,
+  type MediaTypeDocs,
   named,
   nameOf,
-  type Operation,
+  type OperationDocs,
   type Parameter,
   type Schema,
   serverTag,
@@ -126,7 +126,7 @@ function operationOf(
 }
 
 /** Those of the path that nobody has described are there as well: a path without them would not be valid. */
-function parametersOf(docs: Operation | undefined, path: string): Json {
+function parametersOf(docs: OperationDocs | undefined, path: string): Json {
   const described: readonly Parameter[] = docs?.parameters ?? []
   const names = Array.from(path.matchAll(/\{([^}]+)\}/g), ([, name = '']) => name)
   const inPath = names.map(
@@ -189,13 +189,13 @@ const entranceWords: Readonly<Partial<Record<Code, string>>> = {
 function problemAnswer(
   status: number,
   codes: readonly (Code | null)[],
-  headers: Readonly<Record<string, Header>> = {},
+  headers: Readonly<Record<string, HeaderDocs>> = {},
 ): AnswerDocs {
   const examples = codes.map((code) => {
     const { title, detail, ...more } = problemOf(code === null ? null : new KvistError(code, '…'))
     return [more.code, { summary: String(title), value: { title, ...more, detail } }] as const
   })
-  const content: Content = { schema: problem, examples: Object.fromEntries(examples) }
+  const content: MediaTypeDocs = { schema: problem, examples: Object.fromEntries(examples) }
   return {
     description: examples.map(([code, { summary }]) => `${summary} (\`${code}\`)`).join(', '),
     headers: { ...problemHeaders(status), ...headers },
@@ -203,7 +203,7 @@ function problemAnswer(
   }
 }
 
-function problemHeaders(status: number): Record<string, Header> {
+function problemHeaders(status: number): Record<string, HeaderDocs> {
   const schema = { type: 'string' }
   return {
     ...(status === 401 ? { 'WWW-Authenticate': { description: 'What is wanted: `Bearer`', schema } } : {}),

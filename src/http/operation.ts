@@ -4,7 +4,7 @@ import type { ErrorCode } from '../core/errors.ts'
  * What the API's document says of a route beyond its path and summary: data beside the route, which `openapi.ts` puts
  * into OpenAPI's form. Nothing here changes what a request does.
  */
-export interface Operation {
+export interface OperationDocs {
   /** Short and unique, for generated clients; made of method and path when it is missing. */
   readonly id?: string
   /** CommonMark. */
@@ -16,7 +16,7 @@ export interface Operation {
   /** Errors that it answers as problem details; a wrong token needs no mention. */
   readonly problems?: readonly ErrorCode[]
   /** What they carry beside the usual, by status. */
-  readonly problemHeaders?: Readonly<Record<number, Readonly<Record<string, Header>>>>
+  readonly problemHeaders?: Readonly<Record<number, Readonly<Record<string, HeaderDocs>>>>
   /** The summary of HEAD, where that is worth its own entry. */
   readonly head?: string
 }
@@ -47,23 +47,23 @@ export interface Body {
   /** Missing: there must be one. */
   readonly required?: false
   /** By media type. */
-  readonly content: Readonly<Record<string, Content>>
+  readonly content: Readonly<Record<string, MediaTypeDocs>>
 }
 
 export interface AnswerDocs {
   readonly description: string
-  readonly headers?: Readonly<Record<string, Header>>
+  readonly headers?: Readonly<Record<string, HeaderDocs>>
   /** By media type; missing for an answer without a body. */
-  readonly content?: Readonly<Record<string, Content>>
+  readonly content?: Readonly<Record<string, MediaTypeDocs>>
 }
 
-export interface Header {
+export interface HeaderDocs {
   readonly description: string
   readonly schema: Schema
   readonly example?: unknown
 }
 
-export interface Content {
+export interface MediaTypeDocs {
   readonly schema: Schema
   readonly example?: unknown
   readonly examples?: Readonly<Record<string, { readonly summary: string; readonly value: unknown }>>

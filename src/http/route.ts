@@ -4,7 +4,7 @@ import type { Member } from '../core/member.ts'
 import type { Answer, Fields } from './answer.ts'
 import type { BindingHeader } from './binding-headers.ts'
 import type { RequestContext } from './context.ts'
-import type { Operation, Tag } from './operation.ts'
+import type { OperationDocs, Tag } from './operation.ts'
 import type { HttpRequest } from './wire/request.ts'
 
 /** What a path that has routes answers, if only with 405. HEAD is not among them: where it has no row, GET answers it. */
@@ -39,7 +39,7 @@ export interface Route {
   /** Under which the API's document lists it; missing, it goes by the first part of its path. */
   readonly tag?: Tag
   /** What the document says beyond the above; without it the route is there all the same. */
-  readonly docs?: Operation
+  readonly docs?: OperationDocs
   /** Missing: errors are problem details. */
   readonly api?: Api
   /** What its sender must be allowed to do. HEAD needs what GET does. */
@@ -66,30 +66,4 @@ export interface MemberRead {
 
 export function isMemberRead(handled: Handled): handled is MemberRead {
   return 'ref' in handled
-}
-
-/** What a handler can ask of the connection that its request came on. */
-export interface Connection {
-  /** The address of the client. */
-  readonly remoteAddress: string
-  /** Gives the client its full time again: it has sent something, or is sent another part of a long response. */
-  resetTimeout(): void
-  /** Switches the timeout off, for responses that wait until something happens. The next response switches it on again. */
-  disableTimeout(): void
-  /** Closes the socket at once, whatever is unsent. */
-  abort(): void
-  /** Logs an error that occurred after the response had begun; the client only sees that the response is cut off. */
-  reportError(error: unknown): void
-  /** Sets what is called when the client disconnects before it has its response; null removes it. */
-  onClose(listener: (() => void) | null): void
-  /** Adds a response that may last as long as the server. Throws `closing` when the server is stopping. */
-  register(response: LongLivedResponse): void
-  /** Removes a long-lived response that has ended. */
-  unregister(response: LongLivedResponse): void
-}
-
-/** A response without an end of its own, such as a stream of events: the server ends it when it stops. */
-export interface LongLivedResponse {
-  /** Ends the response, and unregisters it once the client has taken all of it. */
-  end(): void
 }

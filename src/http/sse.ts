@@ -1,7 +1,7 @@
 import type { MaybePromise } from '../core/engine.ts'
 import { type Answer, type BodyWriter, headerLines, inertLines, type StreamedBody } from './answer.ts'
+import type { Connection, LongLivedResponse } from './connection.ts'
 import { eventStream } from './media-types.ts'
-import type { Connection, LongLivedResponse } from './route.ts'
 
 /**
  * Server-sent events (HTML, 9.2): how they are written, and the streams that carry them.

@@ -6,7 +6,7 @@ import { KvistError } from '../core/errors.ts'
 import type { Member } from '../core/member.ts'
 import { asAsked } from '../core/plan.ts'
 import { noSettings, type Settings } from '../core/settings.ts'
-import { type Change, type Changed, startChanges } from './change.ts'
+import { type Decided, type Decision, startChanges } from './change.ts'
 import type { Command, Count, MetaCount, MetaDelete, MetaGet, MetaStore, Store } from './command.ts'
 import {
   decideCount,
@@ -76,7 +76,7 @@ function commands(text: string): Changing[] {
   return all
 }
 
-function decide(command: Changing, found: Item | null): Change<unknown> {
+function decide(command: Changing, found: Item | null): Decision<unknown> {
   switch (command.kind) {
     case 'store':
     case 'metaStore':
@@ -93,11 +93,11 @@ function decide(command: Changing, found: Item | null): Change<unknown> {
   }
 }
 
-function changeOf(outcome: { status: string; write?: ItemWrite | null }): Change<unknown> {
+function changeOf(outcome: { status: string; write?: ItemWrite | null }): Decision<unknown> {
   return { outcome, write: outcome.write ?? null }
 }
 
-function make(store: ReturnType<typeof oneMember>, texts: readonly string[]): Promise<Changed<unknown>[]> {
+function make(store: ReturnType<typeof oneMember>, texts: readonly string[]): Promise<Decided<unknown>[]> {
   const change = startChanges(store.db, 'cache', 'full')
   return Promise.all(texts.flatMap(commands).map((one) => change('k', (found) => decide(one, found))))
 }
@@ -204,7 +204,7 @@ test('together they come to what they come to one by one', async () => {
     fc.asyncProperty(fc.array(request, { maxLength: 12 }), async (texts) => {
       const together = oneMember()
       const alone = oneMember({ ...noSettings, processes: ['any'] })
-      const outcomes = (done: Changed<unknown>[]) => done.map(({ outcome }) => withoutRevisions(outcome))
+      const outcomes = (done: Decided<unknown>[]) => done.map(({ outcome }) => withoutRevisions(outcome))
       expect(outcomes(await make(together, texts))).toEqual(outcomes(await make(alone, texts)))
       expect(withoutRevisions(together.member())).toEqual(withoutRevisions(alone.member()))
     }),

@@ -5,13 +5,13 @@ import { contentAfter, itemOf } from './contents.ts'
 import type { Item, ItemWrite } from './decide.ts'
 
 /** A decision, and what is to be written for it to come true; null for nothing. */
-export interface Change<Outcome> {
+export interface Decision<Outcome> {
   readonly outcome: Outcome
   readonly write: ItemWrite | 'delete' | null
 }
 
 /** A decision that has come true. */
-export interface Changed<Outcome> {
+export interface Decided<Outcome> {
   readonly outcome: Outcome
   /** The member as it was, and the time, when it was decided. */
   readonly found: Item | null
@@ -26,8 +26,8 @@ export interface Changed<Outcome> {
 /** Has a command decided on the member of a key, and writes what follows from it. */
 export type MakeChange = <Outcome>(
   key: string,
-  decide: (found: Item | null, nowMs: number) => Change<Outcome>,
-) => Promise<Changed<Outcome>>
+  decide: (found: Item | null, nowMs: number) => Decision<Outcome>,
+) => Promise<Decided<Outcome>>
 
 /** A change on its way, whatever its outcome is. */
 interface Step {
@@ -95,11 +95,11 @@ export function hasRules(db: Pick<Database, 'settings'>, collection: string): bo
 }
 
 function stepOf<Outcome>(
-  decide: (found: Item | null, nowMs: number) => Change<Outcome>,
-  resolve: (changed: Changed<Outcome>) => void,
+  decide: (found: Item | null, nowMs: number) => Decision<Outcome>,
+  resolve: (changed: Decided<Outcome>) => void,
   failed: (error: unknown) => void,
 ): Step {
-  let last: Omit<Changed<Outcome>, 'revision'> | undefined
+  let last: Omit<Decided<Outcome>, 'revision'> | undefined
   return {
     decide(found, nowMs) {
       const { outcome, write } = decide(found, nowMs)

@@ -1,5 +1,5 @@
 import type { MaybePromise } from '../core/engine.ts'
-import type { Change } from './change.ts'
+import type { Decision } from './change.ts'
 import type { Command, Count, MetaCount, MetaDelete, MetaStore, Store, Touch } from './command.ts'
 import { decideCount, decideMetaDelete, decideStore } from './decide.ts'
 import { answers as lines } from './error-lines.ts'
@@ -73,7 +73,7 @@ const storeLines = {
 
 async function store({ server, out }: Session, command: Store | MetaStore): Promise<void> {
   const { counts } = server
-  const done = await server.change(command.key, (found, nowMs): Change<ReturnType<typeof decideStore>> => {
+  const done = await server.change(command.key, (found, nowMs): Decision<ReturnType<typeof decideStore>> => {
     const outcome = decideStore(command, found, nowMs, server.settings.maxValueBytes)
     return { outcome, write: outcome.status === 'stored' ? outcome.write : null }
   })
@@ -98,7 +98,7 @@ function countCas({ counts }: MemcachedState, status: keyof typeof storeLines): 
 
 async function count({ server, out }: Session, command: Count | MetaCount): Promise<void> {
   const { counts } = server
-  const done = await server.change(command.key, (found, nowMs): Change<ReturnType<typeof decideCount>> => {
+  const done = await server.change(command.key, (found, nowMs): Decision<ReturnType<typeof decideCount>> => {
     const outcome = decideCount(command, found, nowMs)
     return { outcome, write: outcome.status === 'counted' ? outcome.write : null }
   })
@@ -134,7 +134,7 @@ async function metaDelete({ server, out }: Session, command: MetaDelete): Promis
   const { counts } = server
   const { outcome, found, revision } = await server.change(
     command.key,
-    (found, nowMs): Change<ReturnType<typeof decideMetaDelete>> => {
+    (found, nowMs): Decision<ReturnType<typeof decideMetaDelete>> => {
       const outcome = decideMetaDelete(command, found, nowMs)
       if (outcome.status === 'deleted') return { outcome, write: 'delete' }
       return { outcome, write: outcome.status === 'changed' ? outcome.write : null }

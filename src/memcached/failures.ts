@@ -33,7 +33,7 @@ const lines: Record<ErrorCode, string> = {
 }
 
 /** An answer that ends a command in the middle of its work, and is nobody's fault. */
-export class Refusal extends Error {
+export class CommandError extends Error {
   readonly line: string
 
   constructor(line: string) {
@@ -43,12 +43,12 @@ export class Refusal extends Error {
 }
 
 export function failureLine(error: unknown): string {
-  if (error instanceof Refusal) return error.line
+  if (error instanceof CommandError) return error.line
   return error instanceof KvistError ? lines[error.code] : 'SERVER_ERROR internal error'
 }
 
 /** Whether an error is one that the operator should hear of. */
 export function isOwnFault(error: unknown): boolean {
-  if (error instanceof Refusal) return false
+  if (error instanceof CommandError) return false
   return !(error instanceof KvistError) || serverFaults.includes(error.code)
 }

@@ -1,11 +1,11 @@
 import type { MaybePromise, MemberRef } from '../core/engine.ts'
 import type { Member } from '../core/member.ts'
 import { maxReadTogether } from '../core/read-queue.ts'
-import type { Change, Changed } from './change.ts'
+import type { Decided, Decision } from './change.ts'
 import type { Command, Get, MetaDebug, MetaGet } from './command.ts'
 import { itemOf, wireValue } from './contents.ts'
 import { clientFlags, decideMetaGet, touched } from './decide.ts'
-import { Refusal } from './failures.ts'
+import { CommandError } from './failures.ts'
 import { answerMetaDebug, answerMetaHit, answerMetaMiss } from './meta-responses.ts'
 import { type Responses, wireBytes } from './responses.ts'
 import {
@@ -109,7 +109,7 @@ function countGet({ counts }: MemcachedState, hit: boolean): void {
 
 function requireRoom(server: MemcachedState, bytes: number): void {
   if (bytes > smallBytes && overMemoryLimit(server))
-    throw new Refusal('SERVER_ERROR out of memory writing get response')
+    throw new CommandError('SERVER_ERROR out of memory writing get response')
 }
 
 /** `gat` and `gats`: each key by itself, several at once, answered in their order. */
@@ -118,7 +118,7 @@ export async function getAndTouch(session: Session, command: Get, exptime: numbe
   const { keys, withCas } = command
   for (let at = 0; at < keys.length; ) {
     const from = at
-    const touching: Promise<Changed<null>>[] = []
+    const touching: Promise<Decided<null>>[] = []
     for (let bytes = 0; at < keys.length && at - from < keysAtOnce && bytes < bytesAtOnce; at++) {
       const found = await server.db.get(server.collection, keys[at]!)
       bytes += found?.value.length ?? 0
@@ -140,8 +140,8 @@ export async function getAndTouch(session: Session, command: Get, exptime: numbe
 }
 
 /** Gives the member of a key another expiry; found as it was before. */
-export function touchItem(server: MemcachedState, key: string, exptime: number): Promise<Changed<null>> {
-  return server.change(key, (found, nowMs): Change<null> => {
+export function touchItem(server: MemcachedState, key: string, exptime: number): Promise<Decided<null>> {
+  return server.change(key, (found, nowMs): Decision<null> => {
     return { outcome: null, write: found === null ? null : touched(found, exptime, nowMs) }
   })
 }
@@ -178,10 +178,13 @@ function answerMetaGet(session: Session, command: MetaGet, member: Member | null
 }
 
 async function changeMetaGet({ server, out }: Session, command: MetaGet): Promise<void> {
-  const done = await server.change(command.key, (found, nowMs): Change<ReturnType<typeof decideMetaGet>> => {
-    const outcome = decideMetaGet(command, found, nowMs)
-    return { outcome, write: outcome.status === 'hit' ? outcome.write : null }
-  })
+  const done = await server.change(
+    command.key,
+    (found, nowMs): Decision<ReturnType<typeof decideMetaGet>> => {
+      const outcome = decideMetaGet(command, found, nowMs)
+      return { outcome, write: outcome.status === 'hit' ? outcome.write : null }
+    },
+  )
   const { outcome, revision, nowMs } = done
   countGet(server, done.found !== null)
   if (outcome.status === 'hit' && outcome.created) server.counts.total_items++

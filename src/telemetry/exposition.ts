@@ -9,7 +9,7 @@ import {
   type Exposed,
   type MetricSources,
   statusesOf,
-} from './metrics.ts'
+} from './metric-sources.ts'
 import { SummedHistogram } from './summed-histogram.ts'
 import type { WatchKind } from './watch-counts.ts'
 

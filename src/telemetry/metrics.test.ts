@@ -2,7 +2,8 @@ import { expect, test } from 'bun:test'
 import { parseSamples, type Sample, sampleOf } from '../../test/support/prometheus.ts'
 import { distribution, observe } from '../core/distribution.ts'
 import { KvistError } from '../core/errors.ts'
-import { type MetricSources, type Metrics, startMetrics } from './metrics.ts'
+import type { MetricSources } from './metric-sources.ts'
+import { type Metrics, startMetrics } from './metrics.ts'
 
 function sources(): MetricSources {
   const groupCommits = distribution([1, 2, 4])

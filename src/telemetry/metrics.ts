@@ -1,8 +1,12 @@
-import type { Database } from '../core/database.ts'
-import { type Distribution, distribution, observe } from '../core/distribution.ts'
+import { distribution, observe } from '../core/distribution.ts'
 import { KvistError, serverFaults } from '../core/errors.ts'
-import type { MemcachedCounts } from './memcached-counts.ts'
-import type { WatchCounts } from './watch-counts.ts'
+import {
+  type Exposed,
+  firstStatus,
+  type MetricSources,
+  type RouteCounts,
+  statuses,
+} from './metric-sources.ts'
 
 /**
  * What kvist counts of its own doing. Requests come a hundred thousand a second, so they are counted in plain arrays
@@ -17,55 +21,8 @@ export interface Metrics {
   expose(sources: MetricSources): Promise<Exposed>
 }
 
-/** Where the numbers are that nobody counts for metrics alone. */
-export interface MetricSources {
-  readonly version: string
-  readonly cacheLimitBytes: number
-  readonly database: Pick<Database, 'collections' | 'stats'>
-  /** HTTP requests that are not answered to their end yet. */
-  openRequests(): number
-  readonly watches: WatchCounts
-  readonly maxConnections: number
-  /** By protocol. */
-  readonly connections: Readonly<Record<string, ConnectionNumbers>>
-  /** Missing where there is no memcached port. */
-  readonly memcached?: MemcachedCounts
-}
-
-/** Connections of one protocol. */
-export interface ConnectionNumbers {
-  readonly open: number
-  /** Idle ones that were closed to make room for others. */
-  readonly evicted: number
-  /** Those that were turned away because none was idle. */
-  readonly rejected: number
-}
-
 /** Counts an answer with its status and the time that it took. */
 export type CountAnswer = (status: number, seconds: number) => void
-
-export interface Exposed {
-  readonly contentType: string
-  readonly text: string
-}
-
-/** What has been counted. */
-export interface Counted {
-  readonly routes: readonly RouteCounts[]
-  /** By error code. */
-  readonly errors: ReadonlyMap<string, number>
-}
-
-export interface RouteCounts {
-  readonly method: string
-  readonly route: string
-  /** Of each status, from 100 on. */
-  readonly answers: Float64Array
-  readonly seconds: Distribution
-}
-
-const firstStatus = 100
-const statuses = 500
 
 const secondsBounds = [
   0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
@@ -99,9 +56,4 @@ export function startMetrics(): Metrics {
       return render(sources)
     },
   }
-}
-
-/** The statuses that were answered, with how often. */
-export function* statusesOf({ answers }: RouteCounts): Generator<[status: number, count: number]> {
-  for (const [i, count] of answers.entries()) if (count > 0) yield [i + firstStatus, count]
 }

@@ -1,6 +1,6 @@
 import { anyone } from '../../src/auth/authenticate.ts'
+import type { Connection } from '../../src/http/connection.ts'
 import { RequestContext } from '../../src/http/context.ts'
-import type { Connection } from '../../src/http/route.ts'
 import { parseHead, Refusal } from '../../src/http/wire/head.ts'
 import { HttpRequest } from '../../src/http/wire/request.ts'
 

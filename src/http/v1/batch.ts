@@ -14,7 +14,7 @@ import {
   asArray,
   asObject,
   contentFields,
-  type Fields,
+  type JsonFields,
   parseContent,
   parseRef,
   refuseOthers,
@@ -77,7 +77,7 @@ function parseCheck(given: unknown, where: string): Check {
 interface OperationKind {
   /** Beside `op`, `collection` and `key`. */
   readonly fields: readonly string[]
-  parse(ref: MemberRef, fields: Fields, raw: string, where: string, nowMs: number): Operation
+  parse(ref: MemberRef, fields: JsonFields, raw: string, where: string, nowMs: number): Operation
 }
 
 const kinds: Readonly<Record<'put' | 'delete' | 'touch' | 'increment', OperationKind>> = {

@@ -11,7 +11,7 @@ import type { RequestContext } from '../context.ts'
 import { parametersOf } from '../path.ts'
 import { headerBits } from '../wire/head.ts'
 import type { HttpRequest } from '../wire/request.ts'
-import { contentFields, type Fields, parseContent, refuseOthers } from './fields.ts'
+import { contentFields, type JsonFields, parseContent, refuseOthers } from './fields.ts'
 
 /**
  * NDJSON import. Lines are stored in groups while the next ones are read, so memory does not grow with the body. A
@@ -191,14 +191,14 @@ function parseLine(number: number, text: string, nowMs: number): Line {
   return { ...content, line: number, key: parseKey(line.key), flags: parseFlags(line.flags) }
 }
 
-function parseObject(text: string): Fields {
+function parseObject(text: string): JsonFields {
   let line: unknown
   try {
     line = JSON.parse(text)
   } catch {
     throw new KvistError('invalid_json', 'the line is not JSON')
   }
-  if (typeof line === 'object' && line !== null && !Array.isArray(line)) return line as Fields
+  if (typeof line === 'object' && line !== null && !Array.isArray(line)) return line as JsonFields
   throw new KvistError('invalid_json', 'the line is not a JSON object')
 }
 

@@ -10,14 +10,14 @@ import { expiryFields, fieldExpiry } from './expiry.ts'
 
 /** The fields of JSON objects that requests are made of: batches, their operations, lines of an import. */
 
-export type Fields = Readonly<Record<string, unknown>>
+export type JsonFields = Readonly<Record<string, unknown>>
 
 /** Of what is to be stored, beside its key. */
 export const contentFields = ['value', 'value_text', 'value_base64', 'content_type', ...expiryFields] as const
 
 /** `where` is what the message calls it. */
-export function asObject(given: unknown, where: string): Fields {
-  if (typeof given === 'object' && given !== null && !Array.isArray(given)) return given as Fields
+export function asObject(given: unknown, where: string): JsonFields {
+  if (typeof given === 'object' && given !== null && !Array.isArray(given)) return given as JsonFields
   throw new KvistError('invalid_request', `${where} is not an object`)
 }
 
@@ -28,7 +28,7 @@ export function asArray(given: unknown, where: string): readonly unknown[] {
   throw new KvistError('invalid_request', `${where} is not an array`)
 }
 
-export function parseRef({ collection, key }: Fields, where: string): MemberRef {
+export function parseRef({ collection, key }: JsonFields, where: string): MemberRef {
   if (typeof collection !== 'string')
     throw new KvistError('invalid_collection', `${where} has no "collection"`)
   if (typeof key !== 'string') throw new KvistError('invalid_key', `${where} has no "key"`)
@@ -36,7 +36,7 @@ export function parseRef({ collection, key }: Fields, where: string): MemberRef 
 }
 
 /** A field that is not known was meant to say something: it is refused by its name. */
-export function refuseOthers(fields: Fields, known: ReadonlySet<string>, where: string): void {
+export function refuseOthers(fields: JsonFields, known: ReadonlySet<string>, where: string): void {
   for (const name in fields) {
     if (known.has(name)) continue
     const shown = JSON.stringify(name.slice(0, 64))
@@ -45,7 +45,7 @@ export function refuseOthers(fields: Fields, known: ReadonlySet<string>, where: 
 }
 
 /** What the fields of an object say is to be stored; `raw` is its text, out of which JSON is cut as it was sent. */
-export function parseContent(fields: Fields, raw: string, where: string, nowMs: number): NewContent {
+export function parseContent(fields: JsonFields, raw: string, where: string, nowMs: number): NewContent {
   const { form, other } = formOf(fields)
   if (form === null) {
     throw new KvistError(
@@ -62,7 +62,7 @@ export function parseContent(fields: Fields, raw: string, where: string, nowMs: 
 const forms = ['value', 'value_text', 'value_base64'] as const
 type Form = (typeof forms)[number]
 
-function formOf(fields: Fields): { form: Form | null; other: Form | null } {
+function formOf(fields: JsonFields): { form: Form | null; other: Form | null } {
   let form: Form | null = null
   for (const one of forms) {
     if (fields[one] === undefined) continue

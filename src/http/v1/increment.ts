@@ -2,13 +2,13 @@ import type { AskedExpiry } from '../../core/content.ts'
 import { KvistError } from '../../core/errors.ts'
 import type { Increment } from '../../core/operations.ts'
 import { expiryFields, fieldExpiry } from './expiry.ts'
-import { asObject, type Fields, refuseOthers } from './fields.ts'
+import { asObject, type JsonFields, refuseOthers } from './fields.ts'
 
 /** An increment as a PATCH and as an operation of a batch have it. */
 export const incrementFields = ['path', 'by', 'if_created'] as const
 
 /** All of it may be left out: the value itself grows by 1. */
-export function parseIncrement(fields: Fields, where: string, nowMs: number): Increment {
+export function parseIncrement(fields: JsonFields, where: string, nowMs: number): Increment {
   const { path = '', by = 1, if_created } = fields
   if (typeof path !== 'string') throw new KvistError('invalid_request', `${where}.path is not a JSON pointer`)
   if (typeof by !== 'number') throw new KvistError('invalid_request', `${where}.by is not a number`)

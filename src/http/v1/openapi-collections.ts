@@ -1,4 +1,4 @@
-import type { AnswerDocs, Header, Operation } from '../operation.ts'
+import type { AnswerDocs, HeaderDocs, OperationDocs } from '../operation.ts'
 import {
   collection,
   etag,
@@ -25,13 +25,13 @@ import * as schemas from './schemas.ts'
 
 /** What the API's document says of `/v1/{collection}` and of the settings of collections. */
 
-const listTag: Header = {
+const listTag: HeaderDocs = {
   description:
     'Changes with every change in the collection, whatever of it is listed; missing while something expires',
   schema: text,
 }
 
-export const listMembers: Operation = {
+export const listMembers: OperationDocs = {
   id: 'listMembers',
   description: `By key. A page may be short, even empty, while there are more: \`next\` tells. With \`Accept: ${ndjson}\`, or one of its other names \`application/ndjson\` and \`application/jsonl\`, all of them stream, a member a line, in constant memory; \`cursor\` does not go with that, and \`limit\` has no upper end; with \`delimiter\` a prefix is a line \`{"prefix": …}\` in its place among them. A limit counts members and prefixes together. ${watchNote} Only \`prefix\` and \`filter\` go with it.`,
   parameters: [
@@ -79,7 +79,7 @@ export const listMembers: Operation = {
   problems: ['invalid_collection', 'invalid_key', 'invalid_parameter', 'invalid_cursor', ...readFaults],
 }
 
-export const postMembers: Operation = {
+export const postMembers: OperationDocs = {
   id: 'addMember',
   description: `A value is stored under an id that grows with time (UUIDv7). NDJSON (\`${ndjson}\`, \`application/ndjson\`, \`application/jsonl\`) is an import: a member a line, as a list shows it, of any length, with or without a \`Content-Encoding\` of gzip, br, zstd or deflate, in constant memory; a bad line is named in the summary and stops no other. \`expire_in\` and \`expire_at\` are for a single value.`,
   parameters: [collection, ...expiry, idempotencyKey],
@@ -113,7 +113,7 @@ export const postMembers: Operation = {
   problems: ['invalid_collection', 'invalid_parameter', ...valueFaults, ...writeFaults],
 }
 
-export const dropMembers: Operation = {
+export const dropMembers: OperationDocs = {
   id: 'dropMembers',
   description:
     'All that was written before now, or what of it the parameters select; an empty one is refused, for it would select everything. Each member goes by itself.',
@@ -134,14 +134,14 @@ const settingsAnswer: AnswerDocs = {
   content: { [json]: { schema: schemas.settings, example: settingsExample } },
 }
 
-export const getSettings: Operation = {
+export const getSettings: OperationDocs = {
   id: 'getSettings',
   parameters: [collection],
   answers: { 200: settingsAnswer },
   problems: ['invalid_collection', 'invalid_parameter'],
 }
 
-export const putSettings: Operation = {
+export const putSettings: OperationDocs = {
   id: 'putSettings',
   description:
     'All of them: what is left out is as if it had never been set. They apply to what is written from now on. A process can be named when the server has it; files of processes are named in its configuration only, and settings that stand there cannot be changed here.',
@@ -161,7 +161,7 @@ export const putSettings: Operation = {
   ],
 }
 
-export const deleteSettings: Operation = {
+export const deleteSettings: OperationDocs = {
   id: 'deleteSettings',
   parameters: [collection],
   answers: { 204: { description: 'Nothing is set' } },

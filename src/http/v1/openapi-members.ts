@@ -1,5 +1,5 @@
 import { maxWaitMs } from '../../core/limits.ts'
-import type { Operation } from '../operation.ts'
+import type { OperationDocs } from '../operation.ts'
 import {
   collection,
   conditions,
@@ -26,7 +26,7 @@ import * as schemas from './schemas.ts'
 
 /** What the API's document says of `/v1/{collection}/{key}`. */
 
-export const getMember: Operation = {
+export const getMember: OperationDocs = {
   id: 'getMember',
   description: `With \`wait\` and \`If-None-Match\` it is a long poll: while the member is as the client knows it, the answer waits for the next change. ${watchNote} The member need not be there yet.`,
   parameters: [
@@ -93,7 +93,7 @@ export const getMember: Operation = {
   head: 'What is known of a member, without its value',
 }
 
-export const putMember: Operation = {
+export const putMember: OperationDocs = {
   id: 'putMember',
   parameters: [collection, key, ...expiry, ...conditions],
   body: value,
@@ -121,7 +121,7 @@ export const putMember: Operation = {
   ],
 }
 
-export const patchMember: Operation = {
+export const patchMember: OperationDocs = {
   id: 'patchMember',
   description:
     "What is not touched keeps its bytes; content type, expiry and `created_at` stay. A merge patch (RFC 7396), also as `application/json` where it is an object, and an increment make a member that is missing; a JSON patch (RFC 6902) answers 404 then, 409 when a `test` fails, and 422 for a path that leads nowhere, each with the operation's index. Of many patches at once none is lost. Without a body, `expire_in` or `expire_at` change the expiry of a member of any kind, and nothing else: its revision and its entity tag stay, and watchers hear of nothing.",
@@ -170,7 +170,7 @@ export const patchMember: Operation = {
   problemHeaders: { 415: { 'Accept-Patch': { description: 'The types that are taken', schema: text } } },
 }
 
-export const deleteMember: Operation = {
+export const deleteMember: OperationDocs = {
   id: 'deleteMember',
   parameters: [collection, key, ...conditions],
   answers: { 204: { description: 'It is gone' } },

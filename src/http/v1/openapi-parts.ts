@@ -1,6 +1,6 @@
 import type { ErrorCode } from '../../core/errors.ts'
 import { defaultPageMembers, maxPageMembers, maxPatternBytes } from '../../core/limits.ts'
-import type { Header, Parameter, Schema, Tag } from '../operation.ts'
+import type { HeaderDocs, Parameter, Schema, Tag } from '../operation.ts'
 import * as schemas from './schemas.ts'
 
 /** What several descriptions of `/v1` in the API's document have in common. */
@@ -133,9 +133,9 @@ export const eventsContent = {
   [events]: { schema: { ...text, description: 'Server-sent events (HTML, 9.2)' } },
 }
 
-export const etag: Header = { description: 'The revision, in quotes', schema: text, example: '"12"' }
+export const etag: HeaderDocs = { description: 'The revision, in quotes', schema: text, example: '"12"' }
 
-export const memberHeaders: Readonly<Record<string, Header>> = {
+export const memberHeaders: Readonly<Record<string, HeaderDocs>> = {
   ETag: etag,
   'Last-Modified': {
     description: 'The first whole second after it was last written; left out until that has come',

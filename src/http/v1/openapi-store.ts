@@ -1,5 +1,5 @@
 import { defaultPageCollections, maxPageMembers } from '../../core/limits.ts'
-import type { Operation } from '../operation.ts'
+import type { OperationDocs } from '../operation.ts'
 import {
   changeExample,
   eventsContent,
@@ -20,7 +20,7 @@ import * as schemas from './schemas.ts'
 
 /** What the API's document says of the paths of `/v1` that are about the whole store. */
 
-export const listCollections: Operation = {
+export const listCollections: OperationDocs = {
   id: 'listCollections',
   description: 'By name. `next` is null on the last page.',
   parameters: [
@@ -48,7 +48,7 @@ export const listCollections: Operation = {
   problems: ['invalid_parameter', 'invalid_cursor', ...readFaults],
 }
 
-export const postBatch: Operation = {
+export const postBatch: OperationDocs = {
   id: 'batch',
   description:
     'All of it happens, or nothing. A check names a member and the revision that it must have; the first that fails is told in the answer, with the revision that there is.',
@@ -93,7 +93,7 @@ export const postBatch: Operation = {
   ],
 }
 
-export const readMembers: Operation = {
+export const readMembers: OperationDocs = {
   id: 'readMembers',
   description:
     'All of them are of one moment: a batch that is committed meanwhile is in the response whole, or not at all. Values may come to 64 MiB together.',
@@ -132,7 +132,7 @@ export const readMembers: Operation = {
   ],
 }
 
-export const getChanges: Operation = {
+export const getChanges: OperationDocs = {
   id: 'getChanges',
   description: `The latest state of every member that has changed, in the order of the changes, those that are gone among them. A page may be short, even empty, while there are more: at the end \`next\` is the \`since\` that was sent. ${watchNote} \`limit\` does not go with that.`,
   parameters: [

@@ -42,7 +42,7 @@ export interface WholeHeader {
 }
 
 /** What a segment's file begins with. */
-export type Header =
+export type SegmentHeader =
   | WholeHeader
   /** Zeros: nothing of this use of the file reached the disk, so neither did a frame. */
   | { readonly is: 'unused' }
@@ -62,7 +62,7 @@ export function loadChunk({ path }: SegmentInfo): Chunk {
 }
 
 /** Throws RefusedLog for a segment of another store, and of a format that this kvist does not read. */
-export function readHeader({ path }: SegmentInfo, { bytes, view }: Chunk, storeId: string): Header {
+export function readHeader({ path }: SegmentInfo, { bytes, view }: Chunk, storeId: string): SegmentHeader {
   if (bytes.length < segmentHeaderBytes) return { is: 'unused' }
   if (bytes.subarray(0, segmentHeaderBytes).every((byte) => byte === 0)) return { is: 'unused' }
   if (bytes.toString('latin1', 0, magic.length) !== magic || !isHeaderWhole({ bytes, view })) {

@@ -1,0 +1,59 @@
+import type { Database } from '../core/database.ts'
+import type { Distribution } from '../core/distribution.ts'
+import type { MemcachedCounts } from './memcached-counts.ts'
+import type { WatchCounts } from './watch-counts.ts'
+
+/** What `/metrics` is made from: what was counted of requests and errors, and what knows the rest. */
+
+/** Where the numbers are that nobody counts for metrics alone. */
+export interface MetricSources {
+  readonly version: string
+  readonly cacheLimitBytes: number
+  readonly database: Pick<Database, 'collections' | 'stats'>
+  /** HTTP requests that are not answered to their end yet. */
+  openRequests(): number
+  readonly watches: WatchCounts
+  readonly maxConnections: number
+  /** By protocol. */
+  readonly connections: Readonly<Record<string, ConnectionNumbers>>
+  /** Missing where there is no memcached port. */
+  readonly memcached?: MemcachedCounts
+}
+
+/** Connections of one protocol. */
+export interface ConnectionNumbers {
+  readonly open: number
+  /** Idle ones that were closed to make room for others. */
+  readonly evicted: number
+  /** Those that were turned away because none was idle. */
+  readonly rejected: number
+}
+
+export interface Exposed {
+  readonly contentType: string
+  readonly text: string
+}
+
+/** What has been counted. */
+export interface Counted {
+  readonly routes: readonly RouteCounts[]
+  /** By error code. */
+  readonly errors: ReadonlyMap<string, number>
+}
+
+export interface RouteCounts {
+  readonly method: string
+  readonly route: string
+  /** Of each status, from 100 on. */
+  readonly answers: Float64Array
+  readonly seconds: Distribution
+}
+
+/** Of the arrays of a route's answers. */
+export const firstStatus = 100
+export const statuses = 500
+
+/** The statuses that were answered, with how often. */
+export function* statusesOf({ answers }: RouteCounts): Generator<[status: number, count: number]> {
+  for (const [i, count] of answers.entries()) if (count > 0) yield [i + firstStatus, count]
+}
