@@ -1,0 +1,143 @@
+/**
+ * Memory for one purpose, such as large values on their way to clients, within a limit. Whoever needs some has a share,
+ * which grows and shrinks with the need. Where there is no room growth waits, and the oldest share is served first.
+ *
+ * Shares that hold some and wait for more could wait for each other for ever. So one share at a time, the oldest that
+ * waits, may pass the limit: what is used stays below the limit and the need of one share.
+ */
+export class MemoryBudget {
+  readonly limitBytes: number
+  private used = 0
+  private shares = 0
+  /** Shares that wait to grow, the oldest first. */
+  private readonly queue: Share[] = []
+  /** The share that may pass the limit. */
+  private overdrawn: Share | null = null
+
+  constructor(limitBytes: number) {
+    this.limitBytes = limitBytes
+  }
+
+  get usedBytes(): number {
+    return this.used
+  }
+
+  /** How many shares wait to grow. */
+  get waiting(): number {
+    return this.queue.length
+  }
+
+  /** Whether a share could grow by so much at once. */
+  hasRoom(bytes: number): boolean {
+    return this.queue.length === 0 && this.used + bytes <= this.limitBytes
+  }
+
+  share(): Share {
+    return new Share(this, this.shares++)
+  }
+
+  // For shares.
+
+  /** Grants growth at once, or returns false: the share has to wait. */
+  tryGrow(share: Share, bytes: number): boolean {
+    if (this.overdrawn !== share && !this.hasRoom(bytes)) {
+      if (this.overdrawn !== null || this.queue.length > 0) return false
+      this.overdrawn = share
+    }
+    this.used += bytes
+    return true
+  }
+
+  wait(share: Share): void {
+    const at = this.queue.findLastIndex(({ age }) => age < share.age)
+    this.queue.splice(at + 1, 0, share)
+  }
+
+  stopWaiting(share: Share): void {
+    const at = this.queue.indexOf(share)
+    if (at !== -1) this.queue.splice(at, 1)
+  }
+
+  /** A share has become smaller by so much, or larger when less than 0. */
+  shrink(share: Share, bytes: number): void {
+    this.used -= bytes
+    const isOverdrawn = this.used > this.limitBytes && !(this.overdrawn === share && share.bytes === 0)
+    if (!isOverdrawn) this.overdrawn = null
+    this.serve()
+  }
+
+  private serve(): void {
+    for (let first = this.queue[0]; first !== undefined; first = this.queue[0]) {
+      if (this.used + first.wanted > this.limitBytes) {
+        if (this.overdrawn !== null) return
+        this.overdrawn = first
+      }
+      this.queue.shift()
+      this.used += first.wanted
+      first.granted()
+    }
+  }
+}
+
+/** A part of a budget. Release it, or the budget lacks it for ever. */
+export class Share {
+  readonly age: number
+  private readonly budget: MemoryBudget
+  private held = 0
+  private waiter: { readonly bytes: number; resolve(): void; reject(error: Error): void } | null = null
+
+  constructor(budget: MemoryBudget, age: number) {
+    this.budget = budget
+    this.age = age
+  }
+
+  get bytes(): number {
+    return this.held
+  }
+
+  /** How much it waits for. */
+  get wanted(): number {
+    return this.waiter?.bytes ?? 0
+  }
+
+  /** Adds to the share: at once where there is room, which undefined says, or when its turn has come. */
+  grow(bytes: number): Promise<void> | undefined {
+    if (this.budget.tryGrow(this, bytes)) {
+      this.held += bytes
+      return undefined
+    }
+    return new Promise((resolve, reject) => {
+      this.waiter = { bytes, resolve, reject }
+      this.budget.wait(this)
+    })
+  }
+
+  /** Sets the share to what turned out to be needed, without waiting. */
+  resize(bytes: number): void {
+    const less = this.held - bytes
+    this.held = bytes
+    this.budget.shrink(this, less)
+  }
+
+  /** Rejects a `grow` that waits. */
+  cancel(error: Error): void {
+    const { waiter } = this
+    if (waiter === null) return
+    this.waiter = null
+    this.budget.stopWaiting(this)
+    waiter.reject(error)
+  }
+
+  release(): void {
+    this.resize(0)
+  }
+
+  // For the budget.
+
+  granted(): void {
+    const { waiter } = this
+    this.waiter = null
+    this.held += waiter!.bytes
+    waiter!.resolve()
+  }
+}
