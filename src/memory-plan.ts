@@ -4,13 +4,15 @@ import { join } from 'node:path'
 /**
  * How much memory the server may use, and what it makes of that. A container's limit ends the process that passes it, so
  * the parts of the store that take most are made smaller under a small one: the segments of the log, of which seven may be
- * in memory with their keys, and the read cache.
+ * in memory with their keys, the read cache, and what is in memory of requests and responses on their way.
  */
 export interface MemoryPlan {
   /** Null where there is no limit. */
   readonly limitBytes: number | null
   readonly segmentBytes: number
   readonly cacheBytes: number
+  /** How much of the memory that limits.ts gives to requests and responses they may use, from 0 to 1. */
+  readonly requestShare: number
 }
 
 const mebibyte = 2 ** 20
@@ -18,14 +20,18 @@ const largestSegmentBytes = 16 * mebibyte
 const smallestSegmentBytes = mebibyte
 /** Below this the program itself leaves the store too little. */
 const leastMemoryBytes = 128_000_000
+/** From here on requests and responses have all of their memory. */
+const fullRequestsBytes = 512 * mebibyte
 
 export function planMemory(limitBytes: number | null, cacheBytes: number): MemoryPlan {
-  if (limitBytes === null) return { limitBytes, segmentBytes: largestSegmentBytes, cacheBytes }
+  if (limitBytes === null)
+    return { limitBytes, segmentBytes: largestSegmentBytes, cacheBytes, requestShare: 1 }
   const share = 2 ** Math.floor(Math.log2(limitBytes / 64))
   return {
     limitBytes,
     segmentBytes: Math.min(Math.max(share, smallestSegmentBytes), largestSegmentBytes),
     cacheBytes: Math.min(cacheBytes, Math.floor(limitBytes / 8)),
+    requestShare: Math.min(1, limitBytes / fullRequestsBytes),
   }
 }
 

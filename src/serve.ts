@@ -13,7 +13,7 @@ import { metricsRoutes } from './http/metrics.ts'
 import { openApiRoutes } from './http/openapi.ts'
 import { rootRoute } from './http/root.ts'
 import type { Route } from './http/route.ts'
-import { listen } from './http/server.ts'
+import { listen, requestMemory } from './http/server.ts'
 import { v1Routes } from './http/v1/routes.ts'
 import { listenMemcached, type MemcachedServer } from './memcached/listener.ts'
 import { cgroupLimitBytes, memoryLine, planMemory } from './memory-plan.ts'
@@ -51,6 +51,7 @@ export async function serve(config: Config): Promise<Running> {
     onFull: (limit) => log.warn(...fullWarning(limit)),
   })
   const memory = planMemory(config.memoryBytes ?? cgroupLimitBytes(), config.cacheBytes)
+  const requests = requestMemory(memory.requestShare)
   const file = config.configFile === null ? null : await loadConfigFile(config.configFile, builtInProcesses)
   const db = await openDatabase({
     open: (onCommit) =>
@@ -76,6 +77,7 @@ export async function serve(config: Config): Promise<Running> {
         database: db,
         openRequests: http.openRequests,
         watches,
+        requestMemory: { ...requests },
         maxConnections: sockets.registry.limits.maxConnections,
         connections: {
           http: http.connections,
@@ -106,6 +108,7 @@ export async function serve(config: Config): Promise<Running> {
       observe,
       sockets,
       reads,
+      memory: requests,
     })
     const took = memoryLine(memory)
     if (took !== null) log.info(took)

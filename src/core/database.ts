@@ -46,7 +46,7 @@ import { type ForeignWrite, type Rejected, type WriteCommand, writeGate } from '
 export interface Database {
   /** Where expiry slides, what is read lives on. */
   get(collection: string, key: string): MaybePromise<Member | null>
-  /** The member without its value, which may be large. That does not count as a read where expiry slides. */
+  /** As `get`, without the value, which may be large. */
   getHead(collection: string, key: string): MaybePromise<MemberHead | null>
   /** Reads that are done together when the input of a tick was processed, which is when `schedule` runs its work. */
   readQueue(schedule: (work: () => void) => void): ReadQueue

@@ -65,6 +65,16 @@ export const maxProcesses = 16
 export const maxProcessMs = 5000
 
 /**
+ * Memory that requests together may use for what is large, more than 64 KiB: a request that would pass it waits its turn.
+ * Values on their way to clients; pages of lists and of the feed; bodies on their way to the store.
+ */
+export const maxSendingBytes = 48 * 1024 * 1024
+export const maxPagesBytes = 64 * 1024 * 1024
+export const maxReceivingBytes = 64 * 1024 * 1024
+/** What needs no share of that. */
+export const smallBytes = 64 * 1024
+
+/**
  * What the connections of memcached clients hold together: unfinished commands, values on their way to disk, answers
  * not sent yet. Above it, values of more than 64 KiB are refused.
  */

@@ -14,7 +14,7 @@ export interface Reads {
    * values come to more, as `Engine.readMany` has it.
    */
   readMany(refs: readonly MemberRef[], maxBytes?: number): MaybePromise<(Member | null)[]>
-  /** The member without its value. That does not count as a read where expiry slides. */
+  /** As `get`, without the value, which may be large. */
   getHead(collection: string, key: string): MaybePromise<MemberHead | null>
   /** Why there is no such member; null when there is one, or nothing is known of it. */
   removalCause(collection: string, key: string): Promise<RemovalCause | null>
@@ -118,17 +118,12 @@ export function readsOf({ engine, cache, renewals, now }: ReadOptions): Reads {
     return upTo(maxBytes, cached)
   }
 
-  function unexpired(collection: string, member: Member | null): Member | null {
+  function unexpired<Read extends Member | MemberHead>(collection: string, member: Read | null): Read | null {
     if (member === null || member.expiresAtMs === null) return member
     const nowMs = now()
     if (isExpired(member, nowMs) && !renewals.livesOn(collection, member, nowMs)) return null
     renewals.wasRead(collection, member, nowMs)
     return member
-  }
-
-  function unexpiredHead(collection: string, head: MemberHead | null): MemberHead | null {
-    if (head === null || !isExpired(head, now())) return head
-    return renewals.livesOn(collection, head, now()) ? head : null
   }
 
   return {
@@ -137,8 +132,8 @@ export function readsOf({ engine, cache, renewals, now }: ReadOptions): Reads {
     getHead(collection, key) {
       const read = engine.readHead(collection, key)
       return read instanceof Promise
-        ? read.then((head) => unexpiredHead(collection, head))
-        : unexpiredHead(collection, read)
+        ? read.then((head) => unexpired(collection, head))
+        : unexpired(collection, read)
     },
     async removalCause(collection, key) {
       const member = await engine.read(collection, key)

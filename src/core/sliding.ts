@@ -1,6 +1,6 @@
 import type { MemberRef, Renew } from './engine.ts'
 import { maxTimeMs } from './limits.ts'
-import type { Member } from './member.ts'
+import type { Member, MemberHead } from './member.ts'
 import type { Writes } from './writes.ts'
 
 /**
@@ -10,9 +10,9 @@ import type { Writes } from './writes.ts'
  */
 export interface Renewals {
   /** Takes note that a member, which lives, was read. */
-  wasRead(collection: string, member: Member, nowMs: number): void
+  wasRead(collection: string, member: Member | MemberHead, nowMs: number): void
   /** Whether a member that is over, as far as is written, is about to be renewed by a read that came in time. */
-  livesOn(collection: string, member: Pick<Member, 'key' | 'revision'>, nowMs: number): boolean
+  livesOn(collection: string, member: Member | MemberHead, nowMs: number): boolean
   /** These members get the expiry that somebody gave them: what waits to be written for them is void. */
   forget(refs: readonly MemberRef[]): void
   /** Members that were renewed since the start. */
@@ -55,7 +55,7 @@ export function startRenewals({ writes, slidingTtlMs, onError }: RenewalOptions)
   let isStopped = false
   let renewed = 0
 
-  function wasRead(collection: string, member: Member, nowMs: number): void {
+  function wasRead(collection: string, member: Member | MemberHead, nowMs: number): void {
     const ttlMs = slidingTtlMs(collection)
     const { key, revision, expiresAtMs } = member
     if (ttlMs === null || expiresAtMs === null || expiresAtMs >= nowMs + ttlMs) return
@@ -68,7 +68,7 @@ export function startRenewals({ writes, slidingTtlMs, onError }: RenewalOptions)
       key,
       expiresAtMs: Math.min(Math.ceil(nowMs + ttlMs * lifeOfTtl), maxTimeMs),
       ifRevision: revision,
-      bytes: member.value.length,
+      bytes: 'value' in member ? member.value.length : member.valueBytes,
     })
     if (expiresAtMs - nowMs < urgentMs) isUrgent = true
     if (isUrgent || waiting.size >= atOnce) writeNow()

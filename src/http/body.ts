@@ -1,7 +1,8 @@
 import type { MaybePromise } from '../core/engine.ts'
 import { KvistError } from '../core/errors.ts'
-import { maxContentTypeBytes, maxValueBytes } from '../core/limits.ts'
+import { maxContentTypeBytes, maxValueBytes, smallBytes } from '../core/limits.ts'
 import { jsonContentType, type Value } from '../core/member.ts'
+import type { Share } from '../net/budget.ts'
 import { bodyParts, type Coding, codingOf, refuseCoding } from './content-coding.ts'
 import type { RequestContext } from './context.ts'
 import type { RequestBody } from './wire/body.ts'
@@ -14,7 +15,7 @@ import type { HttpRequest } from './wire/request.ts'
 const quickBytes = 16 * 1024
 
 /** Room for a body is made at once up to this, for what its client says; the rest as it comes. */
-const mostAtFirstBytes = 1024 * 1024
+const mostAtFirstBytes = 64 * 1024
 
 /**
  * The body, whole and decoded: at once where it has come in. Throws `too_large` as soon as it is known to be, with or without
@@ -29,25 +30,39 @@ export function readBody(
   const { body } = request
   if (body.declaredBytes !== null && body.declaredBytes > maxBytes) throw tooLarge(maxBytes)
   const whole = coding === null ? body.takeWhole(maxBytes) : null
-  return whole ?? readParts(body, coding, maxBytes, context)
+  if (whole === null) return readParts(body, coding, maxBytes, context)
+  if (whole.length > smallBytes) bodyShare(context).resize(whole.length)
+  return whole
+}
+
+/** What is held of a body counts until its request has its response. */
+export function bodyShare({ connection }: RequestContext): Share {
+  const share = connection.memory.bodies.share()
+  connection.hold(share)
+  return share
 }
 
 async function readParts(
   body: RequestBody,
   coding: Coding | null,
   maxBytes: number,
-  { connection }: RequestContext,
+  context: RequestContext,
 ): Promise<Uint8Array> {
   const isLarge = body.declaredBytes === null || body.declaredBytes > quickBytes
   // Parts may be a byte each: they are put together as they come.
   let bytes = Buffer.allocUnsafe(Math.min(body.declaredBytes ?? quickBytes, mostAtFirstBytes))
   let size = 0
+  let share: Share | null = null
   const onPart = () => {
-    if (isLarge) connection.resetTimeout()
+    if (isLarge) context.connection.resetTimeout()
   }
   for await (const part of bodyParts(body, coding, onPart)) {
     const end = size + part.length
     if (end > maxBytes) throw tooLarge(maxBytes)
+    if (end > smallBytes) {
+      share ??= bodyShare(context)
+      await context.connection.grow(share, end - share.bytes)
+    }
     if (end > bytes.length) {
       const larger = Buffer.allocUnsafe(Math.max(2 * bytes.length, end))
       bytes.copy(larger, 0, 0, size)

@@ -1,3 +1,6 @@
+import type { Share } from '../net/budget.ts'
+import type { Held, ServerMemory } from './wire/request-memory.ts'
+
 /** What a handler can ask of the connection that its request came on. */
 export interface Connection {
   /** The address of the client. */
@@ -12,6 +15,12 @@ export interface Connection {
   reportError(error: unknown): void
   /** Sets what is called when the client disconnects before it has its response; null removes it. */
   onClose(listener: (() => void) | null): void
+  /** Memory for what is large: see `hold` and `grow`. */
+  readonly memory: ServerMemory
+  /** Releases a part of that memory when the response is sent, or will not be. */
+  hold(share: Held): void
+  /** Makes a share larger, which waits where there is no room. Rejects with an AbortError when the client disconnects. */
+  grow(share: Share, bytes: number): Promise<void> | undefined
   /** Adds a response that may last as long as the server. Throws `closing` when the server is stopping. */
   register(response: LongLivedResponse): void
   /** Removes a long-lived response that has ended. */

@@ -2,11 +2,11 @@ import type { MaybePromise } from '../core/engine.ts'
 import type { Member } from '../core/member.ts'
 import type { MemberReader, ReadQueue } from '../core/read-queue.ts'
 import type { Answer } from './answer.ts'
-import type { Connection } from './connection.ts'
 import { RequestContext, type ServerClock } from './context.ts'
 import { withExtraLines } from './origin-policy.ts'
 import { type Handled, isMemberRead, type MemberRead, type Route } from './route.ts'
 import type { HttpRequest } from './wire/request.ts'
+import type { Responding } from './wire/server-state.ts'
 
 /**
  * Called with each response and the time that it took: of one that streams, up to its beginning; without the time that its
@@ -18,11 +18,7 @@ export type Observer = (context: RequestContext, status: number, seconds: number
 export type Observe = (route: Route | null) => Observer
 
 /** Gives the connection one response to a request, at once or later. */
-export type Serve = (request: HttpRequest, connection: Responder) => void
-
-interface Responder extends Connection {
-  reply(response: Answer): void
-}
+export type Serve = (request: HttpRequest, connection: Responding) => void
 
 export interface ServeOptions extends ServerClock {
   /** Where members are read for the requests of a tick together; without it each is read by itself. */
@@ -60,7 +56,7 @@ interface Outcome {
 function settle(
   outcome: Outcome,
   context: RequestContext,
-  connection: Responder,
+  connection: Responding,
   response: MaybePromise<Answer>,
 ): void {
   if (response instanceof Promise) {
@@ -76,7 +72,7 @@ function settle(
 function finish(
   { observer }: Outcome,
   context: RequestContext,
-  connection: Responder,
+  connection: Responding,
   response: Answer,
 ): void {
   observer(context, response.status, (context.elapsedMs() - context.waitedMs) / 1000)
@@ -87,10 +83,10 @@ function finish(
 class PendingRead implements MemberReader {
   private readonly outcome: Outcome
   private readonly context: RequestContext
-  private readonly connection: Responder
+  private readonly connection: Responding
   private readonly read: MemberRead
 
-  constructor(outcome: Outcome, context: RequestContext, connection: Responder, read: MemberRead) {
+  constructor(outcome: Outcome, context: RequestContext, connection: Responding, read: MemberRead) {
     this.outcome = outcome
     this.context = context
     this.connection = connection

@@ -1,5 +1,7 @@
 import { type Access, anyone, authenticator, isAuthorized, type Principal } from '../auth/authenticate.ts'
 import { KvistError, serverFaults } from '../core/errors.ts'
+import { maxPagesBytes, maxReceivingBytes, maxSendingBytes } from '../core/limits.ts'
+import { MemoryBudget } from '../net/budget.ts'
 import type { ConnectionGroup } from '../net/connections.ts'
 import { openListener } from '../net/listener.ts'
 import { type Sockets, startSockets } from '../net/sockets.ts'
@@ -13,9 +15,11 @@ import { methodNotAllowed, problemAnswer } from './problem.ts'
 import { requestId, requestIdHeader } from './request-id.ts'
 import { type Api, methods, type Route } from './route.ts'
 import { type Match, routerOf } from './router.ts'
-import { HttpConnection, type HttpServerState } from './wire/connection.ts'
+import { HttpConnection } from './wire/connection.ts'
 import type { HttpRequest } from './wire/request.ts'
+import type { ServerMemory } from './wire/request-memory.ts'
 import { wholeText } from './wire/response-writer.ts'
+import type { HttpServerState } from './wire/server-state.ts'
 import { startLinesBy } from './wire/writing.ts'
 
 export interface HttpOptions extends ServeOptions {
@@ -32,6 +36,8 @@ export interface HttpOptions extends ServeOptions {
   readonly observe: Observe
   /** Missing: the server has its own. */
   readonly sockets?: Sockets
+  /** Missing: as much as limits.ts says. */
+  readonly memory?: ServerMemory
 }
 
 export interface HttpServer {
@@ -56,6 +62,7 @@ export function listen(options: HttpOptions): HttpServer {
     clock: registry,
     startLines: startLinesBy(options.now),
     ticks,
+    memory: options.memory ?? requestMemory(),
     isStopping: false,
     openRequests: 0,
     serve: (request, connection) => handlerOf(request)(request, connection),
@@ -79,6 +86,15 @@ export function listen(options: HttpOptions): HttpServer {
       state.isStopping = true
       return listener.stop(timeoutMs)
     },
+  }
+}
+
+/** The budgets of limits.ts, or a share of them. */
+export function requestMemory(share = 1): ServerMemory {
+  return {
+    values: new MemoryBudget(maxSendingBytes * share),
+    pages: new MemoryBudget(maxPagesBytes * share),
+    bodies: new MemoryBudget(maxReceivingBytes * share),
   }
 }
 

@@ -114,7 +114,7 @@ describe('a budget', () => {
   })
 })
 
-test('any shares that grow in steps all come to their end, within the limit and one need', async () => {
+test('any shares that grow in steps all finish, within the limit and one need', async () => {
   const needs = fc.array(fc.array(fc.nat(60), { minLength: 1, maxLength: 5 }), { maxLength: 30, size: 'max' })
   await fc.assert(
     fc.asyncProperty(needs, fc.nat(), async (all, seed) => {
@@ -131,7 +131,7 @@ test('any shares that grow in steps all come to their end, within the limit and 
             held += step
             most = Math.max(most, budget.usedBytes)
             expect(budget.usedBytes).toBeGreaterThanOrEqual(held)
-            for (let turns = rng.int(3); turns > 0; turns--) await Promise.resolve()
+            for (let ticks = rng.int(3); ticks > 0; ticks--) await Promise.resolve()
           }
           held -= share.bytes
           share.release()

@@ -1,9 +1,9 @@
 /**
- * Memory for one purpose, such as large values on their way to clients, within a limit. Whoever needs some has a share,
- * which grows and shrinks with the need. Where there is no room growth waits, and the oldest share is served first.
+ * Memory for one purpose, such as large values on their way to clients, within a limit. Each request has a share of it,
+ * which grows and shrinks with its need. While there is no room, growth waits; the oldest share is served first.
  *
- * Shares that hold some and wait for more could wait for each other for ever. So one share at a time, the oldest that
- * waits, may pass the limit: what is used stays below the limit and the need of one share.
+ * Shares that hold memory and wait for more could deadlock. So one share at a time, the oldest that waits, may pass the
+ * limit: what is used stays below the limit plus the need of one share.
  */
 export class MemoryBudget {
   readonly limitBytes: number
@@ -79,7 +79,7 @@ export class MemoryBudget {
   }
 }
 
-/** A part of a budget. Release it, or the budget lacks it for ever. */
+/** A part of a budget. It has to be released in the end. */
 export class Share {
   readonly age: number
   private readonly budget: MemoryBudget
@@ -100,7 +100,12 @@ export class Share {
     return this.waiter?.bytes ?? 0
   }
 
-  /** Adds to the share: at once where there is room, which undefined says, or when its turn has come. */
+  /** Whether a share of this budget could grow by so much at once. */
+  hasRoom(bytes: number): boolean {
+    return this.budget.hasRoom(bytes)
+  }
+
+  /** Adds to the share: at once where there is room, which returns undefined, or else when it is served. */
   grow(bytes: number): Promise<void> | undefined {
     if (this.budget.tryGrow(this, bytes)) {
       this.held += bytes

@@ -7,6 +7,7 @@ import {
   type ConnectionNumbers,
   type Counted,
   type Exposed,
+  type MemoryNumbers,
   type MetricSources,
   statusesOf,
 } from './metric-sources.ts'
@@ -166,6 +167,24 @@ const gauges: readonly Row<number>[] = [
     read: ({ sources }) => ofProtocols(sources, ({ open }) => open),
   },
   {
+    name: 'kvist_request_memory_bytes',
+    help: 'Memory that large values, pages and bodies on their way to and from clients use',
+    labels: ['purpose'],
+    read: ({ sources }) => ofPurposes(sources, ({ usedBytes }) => usedBytes),
+  },
+  {
+    name: 'kvist_request_memory_limit_bytes',
+    help: 'Memory that they may use; a request that would pass it waits',
+    labels: ['purpose'],
+    read: ({ sources }) => ofPurposes(sources, ({ limitBytes }) => limitBytes),
+  },
+  {
+    name: 'kvist_requests_waiting_for_memory',
+    help: 'Requests that wait for their turn to have such memory',
+    labels: ['purpose'],
+    read: ({ sources }) => ofPurposes(sources, ({ waiting }) => waiting),
+  },
+  {
     name: 'kvist_max_connections',
     help: 'Connections that there may be in all',
     read: ({ sources }) => sources.maxConnections,
@@ -219,6 +238,16 @@ function ofProtocols(
 ): Sample<number>[] {
   return Object.entries(connections).map(([protocol, numbers]) => ({
     labels: { protocol },
+    value: select(numbers),
+  }))
+}
+
+function ofPurposes(
+  { requestMemory }: MetricSources,
+  select: (numbers: MemoryNumbers) => number,
+): Sample<number>[] {
+  return Object.entries(requestMemory).map(([purpose, numbers]) => ({
+    labels: { purpose },
     value: select(numbers),
   }))
 }

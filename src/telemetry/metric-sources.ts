@@ -13,11 +13,20 @@ export interface MetricSources {
   /** HTTP requests that are not answered to their end yet. */
   openRequests(): number
   readonly watches: WatchCounts
+  readonly requestMemory: Readonly<Record<string, MemoryNumbers>>
   readonly maxConnections: number
   /** By protocol. */
   readonly connections: Readonly<Record<string, ConnectionNumbers>>
   /** Missing where there is no memcached port. */
   readonly memcached?: MemcachedCounts
+}
+
+/** Memory of requests and responses for one purpose. */
+export interface MemoryNumbers {
+  readonly limitBytes: number
+  readonly usedBytes: number
+  /** Requests that wait for some. */
+  readonly waiting: number
 }
 
 /** Connections of one protocol. */

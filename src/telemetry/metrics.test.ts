@@ -30,6 +30,7 @@ function sources(): MetricSources {
       open: { member: 1, collection: 2, store: 3, poll: 4 },
       events: { member: 5, collection: 6, store: 7, poll: 8 },
     },
+    requestMemory: { values: { limitBytes: 20, usedBytes: 21, waiting: 22 } },
     maxConnections: 12,
     connections: {
       http: { open: 4, evicted: 5, rejected: 6 },
@@ -117,6 +118,9 @@ const told: [name: string, labels: Record<string, string>, value: number | undef
   ['kvist_evicted_connections_total', { protocol: 'http' }, 5],
   ['kvist_rejected_connections_total', { protocol: 'memcached' }, 9],
   ['kvist_max_connections', {}, 12],
+  ['kvist_request_memory_bytes', { purpose: 'values' }, 21],
+  ['kvist_request_memory_limit_bytes', { purpose: 'values' }, 20],
+  ['kvist_requests_waiting_for_memory', { purpose: 'values' }, 22],
   ['kvist_commit_group_size_bucket', { le: '1' }, 1],
   ['kvist_commit_group_size_bucket', { le: '4' }, 2],
   ['kvist_commit_group_size_bucket', { le: '+Inf' }, 3],

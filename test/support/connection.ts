@@ -1,6 +1,7 @@
 import { anyone } from '../../src/auth/authenticate.ts'
 import type { Connection } from '../../src/http/connection.ts'
 import { RequestContext } from '../../src/http/context.ts'
+import { requestMemory } from '../../src/http/server.ts'
 import { parseHead, Refusal } from '../../src/http/wire/head.ts'
 import { HttpRequest } from '../../src/http/wire/request.ts'
 
@@ -13,6 +14,9 @@ export const noConnection: Connection = {
   onClose() {},
   register() {},
   unregister() {},
+  memory: requestMemory(),
+  hold() {},
+  grow: (share, bytes) => share.grow(bytes),
 }
 
 /** The context of a handler that is called without a server, for someone who may do everything. */

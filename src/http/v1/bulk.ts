@@ -3,9 +3,10 @@ import type { NewContent } from '../../core/content.ts'
 import type { Database } from '../../core/database.ts'
 import { type ErrorCode, KvistError } from '../../core/errors.ts'
 import { parseKey } from '../../core/keys.ts'
-import { maxLineBytes, maxNamedFailures } from '../../core/limits.ts'
+import { maxLineBytes, maxNamedFailures, smallBytes } from '../../core/limits.ts'
 import { type Answer, jsonTextLine } from '../answer.ts'
 import { refuseHeaders } from '../binding-headers.ts'
+import { bodyShare } from '../body.ts'
 import { bodyParts, codingOf } from '../content-coding.ts'
 import type { RequestContext } from '../context.ts'
 import { parametersOf } from '../path.ts'
@@ -48,15 +49,28 @@ export async function importLines(
   let group: Line[] = []
   let bytes = 0
   const inFlight: Promise<void>[] = []
+  const share = bodyShare(context)
+  /** Of the groups that are not stored yet. */
+  let groupedBytes = 0
+
+  /** Waits until there is memory for the groups, and for so much of the body. */
+  async function waitForMemory(bodyBytes: number): Promise<void> {
+    const bytes = groupedBytes + bodyBytes
+    const needed = bytes > smallBytes ? bytes : 0
+    if (needed > share.bytes) await context.connection.grow(share, needed - share.bytes)
+    else share.resize(needed)
+  }
 
   async function send(): Promise<void> {
     if (group.length === 0) return
     const sent = group
+    const sentBytes = bytes
     group = []
     bytes = 0
     if (inFlight.length >= groupsInFlight) await inFlight.shift()
     const done = db.putAll(collection, sent).then((rejected) => {
       stored += sent.length - rejected.length
+      groupedBytes -= sentBytes
       for (const { index, error } of rejected) fail(sent[index]!.line, error)
     })
     done.catch(() => {}) // heard of when it is awaited
@@ -77,12 +91,13 @@ export async function importLines(
 
   try {
     const parts = bodyParts(request.body, coding, () => context.connection.resetTimeout())
-    for await (const lines of linesOf(parts, fail)) {
+    for await (const lines of linesOf(parts, fail, waitForMemory)) {
       for (const { line, text } of lines) {
         try {
           const parsed = parseLine(line, text, context.now())
           group.push(parsed)
           bytes += parsed.value.length
+          groupedBytes += parsed.value.length
         } catch (error) {
           fail(line, error)
         }
@@ -112,6 +127,7 @@ const byteOrderMark = Buffer.from('\ufeff')
 async function* linesOf(
   parts: AsyncIterable<Uint8Array>,
   fail: (line: number, error: KvistError) => void,
+  waitForMemory: (bytes: number) => Promise<void>,
 ): AsyncGenerator<Iterable<NumberedLine>> {
   let line = 0
   let carried: Buffer[] = []
@@ -143,6 +159,8 @@ async function* linesOf(
   }
 
   for await (const part of parts) {
+    // A line is in memory as bytes and as text.
+    await waitForMemory(2 * (Math.min(carriedBytes, maxLineBytes) + part.length))
     const chunk = Buffer.from(part.buffer, part.byteOffset, part.length)
     const last = chunk.lastIndexOf(lineFeed)
     if (last === -1) {

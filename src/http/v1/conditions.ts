@@ -28,6 +28,9 @@ export const writeConditions = [
 const readBits = headerBits(readConditions)
 const writeBits = headerBits(writeConditions)
 
+/** What conditions ask about. */
+export type MemberVersion = Pick<Member, 'revision' | 'clock'>
+
 /** What to respond with: the member as it is, that it is as the client knows it, or that a condition does not hold. */
 export type ReadVerdict = 'send' | 'unchanged' | 'failed'
 
@@ -35,14 +38,14 @@ export type ReadVerdict = 'send' | 'unchanged' | 'failed'
  * Evaluates the conditions of a GET or HEAD in the order of RFC 9110, 13.2.2. Where there is no member the response is 404
  * whatever they are (13.2.1), unless they are malformed.
  */
-export function readVerdict(request: HttpRequest, member: Member | null, nowMs: number): ReadVerdict {
+export function readVerdict(request: HttpRequest, member: MemberVersion | null, nowMs: number): ReadVerdict {
   if ((request.present & readBits) === 0) return 'send'
   const known = isKnown(request, member, nowMs)
   if (!isAsRequired(request, member, nowMs) && member !== null) return 'failed'
   return known ? 'unchanged' : 'send'
 }
 
-function isAsRequired(request: HttpRequest, member: Member | null, nowMs: number): boolean {
+function isAsRequired(request: HttpRequest, member: MemberVersion | null, nowMs: number): boolean {
   const tags = revisionsOf(request, 'If-Match')
   if (tags !== undefined) return tags === 'any' || tags.includes(member?.revision ?? noRevision)
   const sinceMs = unmodifiedSinceMs(request, nowMs)
@@ -53,7 +56,7 @@ function isAsRequired(request: HttpRequest, member: Member | null, nowMs: number
  * Whether the client knows this state. If-Modified-Since counts only where If-None-Match is not sent, and its date has
  * come: until then a write can still follow that the date would cover.
  */
-function isKnown(request: HttpRequest, member: Member | null, nowMs: number): boolean {
+function isKnown(request: HttpRequest, member: MemberVersion | null, nowMs: number): boolean {
   const tags = revisionsOf(request, 'If-None-Match')
   if (tags === 'any') return member !== null
   if (tags !== undefined) return tags.includes(member?.revision ?? noMember)

@@ -1,6 +1,7 @@
 import type { Database } from '../../core/database.ts'
 import { KvistError } from '../../core/errors.ts'
 import { compareKeys, parseKey } from '../../core/keys.ts'
+import { maxPageBytes } from '../../core/limits.ts'
 import type { ListQuery, Page } from '../../core/list.ts'
 import { type Answer, answer, type Fields, jsonTextLine, type StreamedBody, streamed } from '../answer.ts'
 import { compressed } from '../compression.ts'
@@ -8,6 +9,7 @@ import type { RequestContext } from '../context.ts'
 import { decodeCursor, encodeCursor, type Question } from '../cursor.ts'
 import { isNamed } from '../entity-tags.ts'
 import { isNdjson } from '../media-types.ts'
+import { pageMemory } from '../page-memory.ts'
 import { parametersOf } from '../path.ts'
 import type { HttpRequest } from '../wire/request.ts'
 import { parseChoice } from './choice.ts'
@@ -44,11 +46,15 @@ export async function listMembers(
     const lines = streamLines(parts, query, shape, context)
     return compressed(request, answer(200, { 'Content-Type': type, ...fields }, lines))
   }
+
+  const pages = pageMemory(context.connection, largestPageBytes(query, query.limit))
+  await pages.begin()
   const { members, prefixes, next } = await db.page(collection, query)
   const cursor = next === null ? null : encodeCursor(question, next)
   const body = members.map((member) => memberJson(member, shape)).join(',')
   const level = query.delimiter === null ? '' : `"prefixes":${JSON.stringify(prefixes)},`
   const page = `{"members":[${body}],${level}"next":${JSON.stringify(cursor)}}`
+  pages.read(page.length)
   const link = cursor === null ? {} : { Link: `<${nextPath(collection, given, cursor)}>; rel="next"` }
   return compressed(request, jsonTextLine(page, 200, { ...fields, ...link }))
 }
@@ -94,23 +100,36 @@ const streamedEntries = 500
 /** Entries a line each, as fast as the client reads them and no faster. */
 function streamLines(
   parts: AsyncGenerator<Part>,
-  { order, limit }: ListQuery,
+  query: ListQuery,
   shape: MemberShape,
   { connection }: RequestContext,
 ): StreamedBody {
-  let left = limit
+  const pages = pageMemory(connection, largestPageBytes(query, streamedEntries))
+  const { order } = query
+  let left = query.limit
   async function next(): Promise<string | null> {
     while (left > 0) {
       connection.resetTimeout()
+      await pages.begin()
       const part = await parts.next()
       if (part.done) return null
       const lines = linesOf(part.value, order, shape).slice(0, left)
       left -= lines.length
-      if (lines.length > 0) return `${lines.join('\n')}\n`
+      const text = lines.map((line) => `${line}\n`).join('')
+      pages.read(text.length)
+      if (text !== '') return text
     }
     return null
   }
   return streamed(next, () => void parts.return(undefined))
+}
+
+/** About the longest line of a member without its value. */
+const keyLineBytes = 1024
+
+/** What a page of so many members can come to. */
+function largestPageBytes({ keysOnly }: ListQuery, members: number): number {
+  return keysOnly ? Math.min(members * keyLineBytes, maxPageBytes) : maxPageBytes
 }
 
 /** Members and prefixes in the order of their keys. */

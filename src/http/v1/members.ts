@@ -2,6 +2,7 @@ import type { Stored } from '../../core/content.ts'
 import type { Database } from '../../core/database.ts'
 import type { MaybePromise, MemberRef } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
+import { smallBytes } from '../../core/limits.ts'
 import type { Member } from '../../core/member.ts'
 import { type Answer, answer, inertLines } from '../answer.ts'
 import { readValue, type SentValue } from '../body.ts'
@@ -33,7 +34,10 @@ export function getMember(
 ): Handled {
   if (chooseType(request.header('accept')) === eventStream)
     return watchMember(watching, request, ref, context)
-  return new MemberGet(watching, request, ref, parseWait(request), context)
+  const waitMs = parseWait(request)
+  if (request.method === 'HEAD') return headMember(watching, request, ref, waitMs, context)
+  const get = new MemberGet(watching, request, ref, waitMs, context)
+  return watching.values.fits(ref, context.connection) ? get : get.readAlone()
 }
 
 /** A class, for it is made for each GET: it takes less than closures do. */
@@ -59,13 +63,19 @@ class MemberGet implements MemberRead {
   }
 
   respond(member: Member | null): MaybePromise<Answer> {
-    return answerMember(this.watching, this.request, this.ref, member, this.waitMs, this.context)
+    const isLarge = member !== null && member.value.length > smallBytes
+    return this.answer(
+      isLarge ? this.watching.values.join(this.ref, member, this.context.connection) : member,
+    )
   }
 
   readAlone(): MaybePromise<Answer> {
-    const { collection, key } = this.ref
-    const found = this.watching.db.get(collection, key)
-    return found instanceof Promise ? found.then((member) => this.respond(member)) : this.respond(found)
+    const found = this.watching.values.get(this.ref, this.context.connection)
+    return found instanceof Promise ? found.then((member) => this.answer(member)) : this.answer(found)
+  }
+
+  private answer(member: Member | null): MaybePromise<Answer> {
+    return answerMember(this.watching, this.request, this.ref, member, this.waitMs, this.context)
   }
 }
 
@@ -80,10 +90,56 @@ function answerMember(
   const verdict = readVerdict(request, member, context.now())
   const waits = verdict === 'unchanged' && waitMs !== null && request.header('if-none-match') !== null
   if (!waits) return answerState(request, ref, member, member === null ? 'send' : verdict, context.now())
-  const isStill = (now: Member | null) => readVerdict(request, now, context.now()) === 'unchanged'
-  return waitForNews(watching, ref, context, waitMs, isStill).then((now) =>
-    answerState(request, ref, now, readVerdict(request, now, context.now()), context.now()),
+  return waitUntilChanged(watching, request, ref, context, waitMs)
+    .then(() => watching.values.get(ref, context.connection))
+    .then((now) => answerState(request, ref, now, readVerdict(request, now, context.now()), context.now()))
+}
+
+function waitUntilChanged(
+  watching: Watching,
+  request: HttpRequest,
+  ref: MemberRef,
+  context: RequestContext,
+  waitMs: number,
+): Promise<void> {
+  return waitForNews(
+    watching,
+    ref,
+    context,
+    waitMs,
+    (now) => readVerdict(request, now, context.now()) === 'unchanged',
   )
+}
+
+/** As `getMember`, without reading the value. */
+async function headMember(
+  watching: Watching,
+  request: HttpRequest,
+  ref: MemberRef,
+  waitMs: number | null,
+  context: RequestContext,
+): Promise<Answer> {
+  const read = () => watching.db.getHead(ref.collection, ref.key)
+  let head = await read()
+  if (
+    waitMs !== null &&
+    request.header('if-none-match') !== null &&
+    readVerdict(request, head, context.now()) === 'unchanged'
+  ) {
+    await waitUntilChanged(watching, request, ref, context, waitMs)
+    head = await read()
+  }
+  const nowMs = context.now()
+  if (head === null) return answerState(request, ref, null, readVerdict(request, null, nowMs), nowMs)
+  const { valueBytes, ...member } = head
+  const response = answerState(
+    request,
+    ref,
+    { ...member, value: '' },
+    readVerdict(request, head, nowMs),
+    nowMs,
+  )
+  return response.status === 200 ? { ...response, bodyBytes: valueBytes } : response
 }
 
 function answerState(

@@ -1,5 +1,6 @@
 import type { Database } from '../../core/database.ts'
 import { type WatchCounts, watchCounts } from '../../telemetry/watch-counts.ts'
+import { largeValues } from '../large-values.ts'
 import { eventStream, isNdjson, ndjsonTypes, negotiation } from '../media-types.ts'
 import { collectionOf, memberOf } from '../path.ts'
 import type { Route } from '../route.ts'
@@ -30,7 +31,7 @@ export function v1Routes(
   counts: WatchCounts = watchCounts(),
   streams: EventStreams = eventStreams(),
 ): Route[] {
-  const watching: Watching = { db, counts, streams }
+  const watching: Watching = { db, values: largeValues(db), counts, streams }
   const once = idempotency(db)
   const rows: Route[] = [
     {
@@ -68,7 +69,7 @@ export function v1Routes(
       handle: (request, context) =>
         changesType(request.header('accept')) === eventStream
           ? watchStore(watching, request, context)
-          : getChanges(db, request),
+          : getChanges(db, request, context),
     },
     ...settingsRoutes(db),
     {

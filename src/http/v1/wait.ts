@@ -1,7 +1,7 @@
 import type { MemberRef } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
 import { maxWaitMs } from '../../core/limits.ts'
-import type { Member } from '../../core/member.ts'
+import type { MemberHead } from '../../core/member.ts'
 import { parseDurationMs } from '../../core/time.ts'
 import type { LongLivedResponse } from '../connection.ts'
 import type { RequestContext } from '../context.ts'
@@ -27,7 +27,7 @@ export function parseWait(request: HttpRequest): number | null {
 type Reason = 'changed' | 'over' | 'gone'
 
 /**
- * The member when it is not as it is known any more, or when the time is over or the server stops: whichever comes
+ * Resolves when the member is not as it is known any more, or when the time is over or the server stops: whichever comes
  * first. Throws an AbortError when the client goes.
  */
 export async function waitForNews(
@@ -35,8 +35,8 @@ export async function waitForNews(
   { collection, key }: MemberRef,
   context: RequestContext,
   waitMs: number,
-  isKnown: (member: Member | null) => boolean,
-): Promise<Member | null> {
+  isKnown: (member: MemberHead | null) => boolean,
+): Promise<void> {
   const heard: { reason: Reason | null; tell: () => void } = { reason: null, tell() {} }
   const because = (why: Reason) => () => {
     if (heard.reason === null || why !== 'changed') heard.reason = why
@@ -54,14 +54,13 @@ export async function waitForNews(
   try {
     for (;;) {
       // Read after watching has begun: no change falls between.
-      const member = await db.get(collection, key)
-      if (!isKnown(member)) {
+      if (!isKnown(await db.getHead(collection, key))) {
         counts.events.poll++
-        return member
+        return
       }
       if (heard.reason === null) await new Promise<void>((resolve) => (heard.tell = resolve))
       if (heard.reason === 'gone') throw new DOMException('the client has gone', 'AbortError')
-      if (heard.reason === 'over') return member
+      if (heard.reason === 'over') return
       heard.reason = null
       while ((await watcher.read()) !== null);
     }

@@ -7,6 +7,8 @@ import type { WatchCounts, WatchKind } from '../../telemetry/watch-counts.ts'
 import type { Answer } from '../answer.ts'
 import { refuseHeaders } from '../binding-headers.ts'
 import type { RequestContext } from '../context.ts'
+import type { LargeValues } from '../large-values.ts'
+import { type PageMemory, pageMemory } from '../page-memory.ts'
 import { parametersOf } from '../path.ts'
 import { commentFrame, type EventStreams, eventFrame, type FrameSource } from '../sse.ts'
 import { headerBits } from '../wire/head.ts'
@@ -19,6 +21,7 @@ import { changeLine } from './shapes.ts'
 /** What watching takes. */
 export interface Watching {
   readonly db: Database
+  readonly values: LargeValues
   readonly streams: EventStreams
   readonly counts: WatchCounts
 }
@@ -69,7 +72,11 @@ async function watch(
   if (since !== null) await requirePoint(db, since)
   return streams.answer(
     context.connection,
-    (wake) => new WatchSource(db.watch(scope, since, wake), counts, kindOf(scope)),
+    (wake) =>
+      new WatchSource(db.watch(scope, since, wake), counts, kindOf(scope), {
+        pages: pageMemory(context.connection),
+        isBehind: since !== null,
+      }),
   )
 }
 
@@ -98,8 +105,18 @@ class WatchSource implements FrameSource {
   private events: readonly FeedEvent[] = []
   private sent = 0
   private gather: Gather = joinedFrames
+  private readonly pages: PageMemory
+  /** It reads from the store what no other watcher is given. */
+  private isBehind: boolean
 
-  constructor(watcher: Watcher, counts: WatchCounts, kind: WatchKind) {
+  constructor(
+    watcher: Watcher,
+    counts: WatchCounts,
+    kind: WatchKind,
+    { pages, isBehind }: { pages: PageMemory; isBehind: boolean },
+  ) {
+    this.pages = pages
+    this.isBehind = isBehind
     this.watcher = watcher
     this.counts = counts
     this.kind = kind
@@ -112,10 +129,8 @@ class WatchSource implements FrameSource {
       return pointFrame('watching', this.watcher.cursor())
     }
     if (this.sent < this.events.length) return this.send()
-    const read = this.watcher.read()
-    if (!(read instanceof Promise)) return this.take(read, joinedFrames)
-    // Who catches up reads from the store what nobody else is given.
-    return read.then((batch) => this.take(batch, writtenFrames))
+    const waits = this.isBehind ? this.pages.begin() : undefined
+    return waits === undefined ? this.read() : waits.then(() => this.read())
   }
 
   /** The stream asks for it only when all that was read has been sent. */
@@ -127,6 +142,20 @@ class WatchSource implements FrameSource {
     this.watcher.close()
     this.events = []
     this.counts.open[this.kind]--
+  }
+
+  private read(): MaybePromise<Uint8Array | null> {
+    const read = this.watcher.read()
+    if (read instanceof Promise) {
+      this.isBehind = true
+      return read.then((batch) => {
+        this.pages.read(batch?.type === 'events' ? bytesOf(batch.events) : 0)
+        return this.take(batch, writtenFrames)
+      })
+    }
+    if (this.isBehind) this.pages.read(0)
+    this.isBehind = false
+    return this.take(read, joinedFrames)
   }
 
   private take(batch: WatchBatch | null, gather: Gather): MaybePromise<Uint8Array | null> {
@@ -145,6 +174,11 @@ class WatchSource implements FrameSource {
     if (end === this.events.length) this.events = []
     return bytes
   }
+}
+
+/** About what the events take. */
+function bytesOf(events: readonly FeedEvent[]): number {
+  return events.reduce((sum, { change }) => sum + (change.type === 'put' ? change.member.value.length : 0), 0)
 }
 
 /** Frames of events from one on, together about `gatheredBytes`, and the index of the first that is not among them. */

@@ -2,7 +2,9 @@ import { expect, test } from 'bun:test'
 import type { Socket } from '../../net/socket.ts'
 import { startTicks } from '../../net/tick.ts'
 import { type Answer, answer, streamed } from '../answer.ts'
-import { HttpConnection, type HttpServerState } from './connection.ts'
+import { requestMemory } from '../server.ts'
+import { HttpConnection } from './connection.ts'
+import type { HttpServerState } from './server-state.ts'
 import { startLinesBy } from './writing.ts'
 
 /** A socket that takes so many bytes of each write, of the first more. */
@@ -32,6 +34,7 @@ function stateOf(answerOf: () => Answer): HttpServerState {
     }),
     clock: { seconds: 0 },
     startLines: startLinesBy(() => 0),
+    memory: requestMemory(),
     isStopping: false,
     openRequests: 0,
     serve: (_request, connection) => connection.reply(answerOf()),

@@ -1,33 +1,17 @@
 import { KvistError } from '../../core/errors.ts'
-import type { Activity, ProtocolConnection, SecondClock } from '../../net/connections.ts'
+import type { Share } from '../../net/budget.ts'
+import type { Activity, ProtocolConnection } from '../../net/connections.ts'
 import { Output } from '../../net/output.ts'
 import type { Socket } from '../../net/socket.ts'
-import type { TickScheduler } from '../../net/tick.ts'
 import type { Answer, StreamedBody } from '../answer.ts'
 import type { Connection, LongLivedResponse } from '../connection.ts'
 import type { BodySource } from './body.ts'
 import { parseHead, Refusal } from './head.ts'
 import { HttpRequest } from './request.ts'
+import { type Held, RequestMemory, type ServerMemory } from './request-memory.ts'
 import { isStreamed, sendStreamHead, sendWhole } from './response-writer.ts'
+import type { HttpServerState } from './server-state.ts'
 import { OutgoingStream, type StreamTarget } from './stream.ts'
-import type { StartLines } from './writing.ts'
-
-/** What the connections of a server share. */
-export interface HttpServerState {
-  /** A client that keeps the server waiting for longer is disconnected. */
-  readonly timeoutSeconds: number
-  readonly ticks: TickScheduler
-  readonly clock: SecondClock
-  readonly startLines: StartLines
-  isStopping: boolean
-  /** Requests that have no complete response yet. */
-  openRequests: number
-  /** Gives the connection one response, at once or later. Must not throw. */
-  readonly serve: (request: HttpRequest, connection: HttpConnection) => void
-  /** The response to what cannot be parsed. */
-  readonly refuse: (refusal: Refusal) => Answer
-  readonly reportError: (error: unknown, request: HttpRequest) => void
-}
 
 /**
  * What a connection is doing:
@@ -73,6 +57,7 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
   private stream: OutgoingStream | null = null
   private longLived: LongLivedResponse | null = null
   private closeListener: (() => void) | null = null
+  private readonly ownMemory: RequestMemory
 
   /** What came in and was not parsed yet. */
   private input: Buffer = nothing
@@ -95,11 +80,14 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
   private deadline: number
   /** When a part of a streamed response was last sent. */
   private sentAt = 0
+  /** What of bodies came in since the timeouts were last checked. */
+  private receivedBytes = 0
 
   constructor(server: HttpServerState, socket: Socket) {
     this.server = server
     this.socket = socket
     this.out = new Output(socket, server.ticks)
+    this.ownMemory = new RequestMemory(server.memory)
     this.deadline = server.clock.seconds + server.timeoutSeconds
   }
 
@@ -133,6 +121,7 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
     if (this.deadline !== never && !this.isEnding()) this.resetTimeout()
     this.sentAt = this.server.clock.seconds
     this.out.drained()
+    if (this.phase !== 'responding') this.releaseMemory()
     this.resume()
   }
 
@@ -160,7 +149,7 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
 
   checkTimeouts(): void {
     const isOverdue = this.server.clock.seconds > this.deadline && this.waitsForClient()
-    if (!isOverdue && !this.mayBeAbandoned()) return
+    if (!isOverdue && !this.mayBeAbandoned() && !this.isHoldingUp()) return
     if (this.phase === 'lingering') this.socket.end()
     else if (this.isIdle()) this.endOutput()
     else this.abort()
@@ -209,6 +198,23 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
 
   reportError(error: unknown): void {
     if (this.request !== null) this.server.reportError(error, this.request)
+  }
+
+  get memory(): ServerMemory {
+    return this.server.memory
+  }
+
+  hold(share: Held): void {
+    this.ownMemory.hold(share)
+  }
+
+  grow(share: Share, bytes: number): Promise<void> | undefined {
+    return this.ownMemory.grow(share, bytes)?.then(async () => {
+      // When several clients disconnect at once, the memory of one must not be given to another that is gone as well.
+      await new Promise((resolve) => setImmediate(resolve))
+      if (this.phase === 'closed') throw clientGone()
+      if (this.deadline !== never) this.resetTimeout()
+    })
   }
 
   register(response: LongLivedResponse): void {
@@ -333,6 +339,7 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
   }
 
   private feed({ body }: HttpRequest, bytes: Buffer): void {
+    this.receivedBytes += bytes.length
     try {
       this.input = body.feed(bytes)
     } catch {
@@ -425,6 +432,7 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
     this.stream = null
     this.closeListener = null
     this.server.openRequests--
+    this.releaseMemory()
   }
 
   private endDiscarding(): void {
@@ -451,19 +459,35 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
 
   private release(): void {
     if (this.phase === 'closed') return
+    const isAtWork = this.phase === 'responding'
     this.phase = 'closed'
     this.closeInput()
     this.out.discard()
     const { request, stream } = this
     request?.body.fail(clientGone())
+    this.ownMemory.cancel(clientGone())
+    if (!isAtWork) this.releaseMemory()
     this.closeListener?.()
     if (stream === null) return
     this.finishRequest()
     stream.cancel()
   }
 
+  /** Releases what the response held, once the client has taken it or is gone. */
+  private releaseMemory(): void {
+    if (!this.out.isFull) this.ownMemory.release()
+  }
+
+  /** Requests wait for memory that this client holds, and it neither sends nor takes enough to give it back. */
+  private isHoldingUp(): boolean {
+    const movedBytes = this.receivedBytes + this.out.takeSentBytes()
+    this.receivedBytes = 0
+    return this.ownMemory.isHoldingUp(this.server.clock.seconds, movedBytes) && this.waitsForClient()
+  }
+
   /** Nothing can happen until the client sends something, or takes something. */
   private waitsForClient(): boolean {
+    if (this.ownMemory.isWaiting) return false
     if (this.out.isFull || this.phase !== 'responding') return true
     const { body } = this.request!
     return !body.isComplete && body.heldBytes === 0

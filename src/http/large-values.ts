@@ -1,0 +1,137 @@
+import type { Database } from '../core/database.ts'
+import type { MaybePromise, MemberRef } from '../core/engine.ts'
+import { maxValueBytes, smallBytes } from '../core/limits.ts'
+import type { Member, MemberHead } from '../core/member.ts'
+import type { Share } from '../net/budget.ts'
+import { garbageMeter } from '../runtime/garbage.ts'
+import type { Connection } from './connection.ts'
+
+/**
+ * Members whose values are sent as they are. A large value is in memory once, however many clients it is sent to, and counts
+ * in the budget of values until the last of them has it. While there is no room for another, a request waits before its
+ * value is read.
+ */
+export interface LargeValues {
+  /** Whether a member may be read without a look at its size first: whatever the size is, there is room. */
+  fits(ref: MemberRef, connection: Connection): boolean
+  /**
+   * As `Database.get`, for a response to this connection that sends the value and nothing else: of a large one of JSON it
+   * is the text's UTF-8.
+   */
+  get(ref: MemberRef, connection: Connection): MaybePromise<Member | null>
+  /** Accounts for a large value that was read where it fit; returns the member as `get` does. */
+  join(ref: MemberRef, member: Member, connection: Connection): Member
+}
+
+/** Values that were sent, and copies that reading leaves behind, may be garbage up to this. */
+const garbage = garbageMeter(32 * 1024 * 1024)
+/** Smaller values are left to the runtime's own collector while no request waits for room. */
+const hugeBytes = 4 * 1024 * 1024
+
+/** A large value that is being sent. */
+interface Sending {
+  readonly version: string
+  readonly key: string
+  readonly value: Uint8Array
+  readonly share: Share
+  /** Responses that have not been sent whole. */
+  responses: number
+}
+
+export function largeValues(db: Database): LargeValues {
+  /** By version. */
+  const sending = new Map<string, Sending>()
+  const keys = new Map<string, number>()
+
+  function begin(version: string, { key, value }: Member, share: Share): Sending {
+    const bytes = typeof value === 'string' ? Buffer.from(value) : value
+    share.resize(bytes.length)
+    // Text was in memory as bytes, as text, and as bytes again.
+    leaveGarbage(share, typeof value === 'string' ? 2 * bytes.length : bytes.length)
+    const entry: Sending = { version, key, value: bytes, share, responses: 0 }
+    sending.set(version, entry)
+    keys.set(key, (keys.get(key) ?? 0) + 1)
+    return entry
+  }
+
+  function end({ version, key, value, share }: Sending): void {
+    leaveGarbage(share, value.length)
+    share.release()
+    sending.delete(version)
+    const left = keys.get(key)! - 1
+    if (left > 0) keys.set(key, left)
+    else keys.delete(key)
+  }
+
+  /** The value for one more response. The rest of the member, such as its expiry, may have changed since it was read. */
+  function respondWith(entry: Sending, head: Omit<Member, 'value'>, connection: Connection): Member {
+    entry.responses++
+    connection.hold({
+      bytes: entry.value.length,
+      release() {
+        if (--entry.responses === 0) end(entry)
+      },
+    })
+    return { ...head, value: entry.value }
+  }
+
+  function join(ref: MemberRef, member: Member, connection: Connection): Member {
+    const version = versionOf(ref, member)
+    const entry = sending.get(version) ?? begin(version, member, connection.memory.values.share())
+    return respondWith(entry, member, connection)
+  }
+
+  function joinLarge(ref: MemberRef, member: Member | null, connection: Connection): Member | null {
+    return member === null || member.value.length <= smallBytes ? member : join(ref, member, connection)
+  }
+
+  async function getWhenItFits(ref: MemberRef, connection: Connection): Promise<Member | null> {
+    const { collection, key } = ref
+    for (;;) {
+      const head = await db.getHead(collection, key)
+      if (head === null || head.valueBytes <= smallBytes) return db.get(collection, key)
+      const { valueBytes, ...rest } = head
+      const version = versionOf(ref, head)
+      const entry = sending.get(version)
+      if (entry !== undefined) return respondWith(entry, rest, connection)
+      const share = connection.memory.values.share()
+      try {
+        await connection.grow(share, valueBytes)
+        // Meanwhile it may have been read for another response, or replaced by a value of another size.
+        const member = sending.has(version) ? null : await db.get(collection, key)
+        if (member !== null && versionOf(ref, member) === version && !sending.has(version)) {
+          return respondWith(begin(version, member, share), member, connection)
+        }
+      } catch (error) {
+        share.release()
+        throw error
+      }
+      share.release()
+    }
+  }
+
+  function fits({ key }: MemberRef, { memory: { values } }: Connection): boolean {
+    return values.usedBytes === 0 || (values.hasRoom(maxValueBytes) && !keys.has(key))
+  }
+
+  return {
+    fits,
+    get(ref, connection) {
+      if (!fits(ref, connection)) return getWhenItFits(ref, connection)
+      const found = db.get(ref.collection, ref.key)
+      return found instanceof Promise
+        ? found.then((member) => joinLarge(ref, member, connection))
+        : joinLarge(ref, found, connection)
+    },
+    join,
+  }
+}
+
+/** After a failover a revision may be given out again, a revision with its stamp never is. */
+function versionOf({ collection }: MemberRef, { key, revision, clock }: Member | MemberHead): string {
+  return `${collection} ${revision} ${clock} ${key}`
+}
+
+function leaveGarbage(share: Share, bytes: number): void {
+  if (bytes > hugeBytes || !share.hasRoom(maxValueBytes)) garbage.add(bytes)
+}

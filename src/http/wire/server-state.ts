@@ -1,0 +1,31 @@
+import type { SecondClock } from '../../net/connections.ts'
+import type { TickScheduler } from '../../net/tick.ts'
+import type { Answer } from '../answer.ts'
+import type { Connection } from '../connection.ts'
+import type { Refusal } from './head.ts'
+import type { HttpRequest } from './request.ts'
+import type { ServerMemory } from './request-memory.ts'
+import type { StartLines } from './writing.ts'
+
+/** What the connections of a server share. */
+export interface HttpServerState {
+  /** A client that keeps the server waiting for longer is disconnected. */
+  readonly timeoutSeconds: number
+  readonly clock: SecondClock
+  readonly ticks: TickScheduler
+  readonly startLines: StartLines
+  readonly memory: ServerMemory
+  isStopping: boolean
+  /** Requests that have no complete response yet. */
+  openRequests: number
+  /** Gives the connection one response, at once or later. Must not throw. */
+  readonly serve: (request: HttpRequest, connection: Responding) => void
+  /** The response to what cannot be parsed. */
+  readonly refuse: (refusal: Refusal) => Answer
+  readonly reportError: (error: unknown, request: HttpRequest) => void
+}
+
+/** The connection of a request that has no response yet. */
+export interface Responding extends Connection {
+  reply(response: Answer): void
+}
