@@ -116,7 +116,7 @@ export function importCycles(modules: readonly Module[]): CodeFinding[] {
       if (start === -1) visit(target)
       else {
         const cycle = [...stack.slice(start), path].map((name) => posix.relative('src', name))
-        found.push({ path: module.path, line, what: `a circle: ${cycle.join(' → ')}` })
+        found.push({ path: module.path, line, what: cycle.join(' → ') })
       }
     }
     stack.pop()

@@ -1,5 +1,5 @@
+import { rawElements, rawMembers } from '../json/scan.ts'
 import type { Engine, ScanRange } from './engine.ts'
-import { rawElements, rawMembers } from './json.ts'
 import { compareKeys, earlierKey, laterKey, prefixEnd } from './keys.ts'
 import { maxExaminedMembers, maxPageBytes } from './limits.ts'
 import { isExpired, type Member } from './member.ts'

@@ -1,8 +1,8 @@
+import { numberAt } from '../json/increment.ts'
 import type { Condition } from './condition.ts'
 import type { AskedExpiry, Content, NewContent } from './content.ts'
 import type { Delete, MemberRef, Put, Renew } from './engine.ts'
 import { failingAt } from './errors.ts'
-import { numberAt } from './json.ts'
 import type { Member } from './member.ts'
 import { type Patch, patched } from './patch.ts'
 

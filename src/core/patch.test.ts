@@ -1,12 +1,11 @@
 import { expect, test } from 'bun:test'
 import { faultOf } from '../../test/support/engine.ts'
-import { parseJsonPatch } from './json-patch.ts'
 import { maxValueBytes } from './limits.ts'
-import { type Patch, patched } from './patch.ts'
+import { type Patch, parsePatchOperations, patched } from './patch.ts'
 
 const merge = (text: string): Patch => ({ kind: 'merge', text })
 const increment = (path: string, by = 1): Patch => ({ kind: 'increment', path, by })
-const operations = (text: string): Patch => ({ kind: 'operations', operations: parseJsonPatch(text) })
+const operations = (text: string): Patch => ({ kind: 'operations', operations: parsePatchOperations(text) })
 
 const current = { value: '{"n": 1.0}', contentType: 'application/ld+json', flags: 7, expiresAtMs: 9 }
 const fault = (before: Parameters<typeof patched>[0], patch: Patch) =>

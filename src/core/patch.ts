@@ -1,10 +1,12 @@
+import { JsonError } from '../json/errors.ts'
+import { incrementAt } from '../json/increment.ts'
+import { mergePatch } from '../json/merge-patch.ts'
+import { applyJsonPatch, type PatchOperation, parseJsonPatch } from '../json/patch.ts'
+import type { PatchLimits } from '../json/patch-limits.ts'
 import type { AskedExpiry, Content, NewContent } from './content.ts'
 import { KvistError } from './errors.ts'
-import { incrementAt } from './json.ts'
-import { applyJsonPatch, type PatchOperation } from './json-patch.ts'
-import { maxValueBytes } from './limits.ts'
+import { maxPatchDepth, maxPatchOperations, maxPatchWorkChars, maxValueBytes } from './limits.ts'
 import { jsonContentType } from './member.ts'
-import { mergePatch } from './merge.ts'
 
 /** What is to change in a value, as data: it may have to be done several times, if others write in between. */
 export type Patch =
@@ -47,10 +49,37 @@ function firstExpiry(patch: Patch): AskedExpiry {
 }
 
 function patchedText(before: string | undefined, patch: Patch): string {
-  if (patch.kind === 'merge') return mergePatch(before, patch.text)
-  if (patch.kind === 'increment') return incrementAt(before, patch.path, patch.by).text
+  if (patch.kind === 'merge') return merged(before, patch.text)
+  if (patch.kind === 'increment') return asKvist(() => incrementAt(before, patch.path, patch.by).text)
   if (before === undefined) throw new KvistError('not_found', 'there is no member to be patched')
-  return applyJsonPatch(before, patch.operations)
+  return asKvist(() => applyJsonPatch(before, patch.operations, patchLimits))
+}
+
+/** What a merge patch makes of a value, undefined where there is none yet. Throws `unprocessable`. */
+export function merged(before: string | undefined, patch: string): string {
+  return asKvist(() => mergePatch(before, patch, patchLimits))
+}
+
+/** The operations of a JSON patch. Throws as `parseJsonPatch` does. */
+export function parsePatchOperations(text: string): PatchOperation[] {
+  return asKvist(() => parseJsonPatch(text, patchLimits))
+}
+
+export const patchLimits: PatchLimits = {
+  maxDepth: maxPatchDepth,
+  maxOperations: maxPatchOperations,
+  maxWorkChars: maxPatchWorkChars,
+  maxValueChars: maxValueBytes,
+}
+
+/** Does some work on JSON; what is wrong with it becomes an error of the domain. */
+function asKvist<Result>(work: () => Result): Result {
+  try {
+    return work()
+  } catch (error) {
+    if (!(error instanceof JsonError)) throw error
+    throw new KvistError(error.code, error.message, error.extra)
+  }
 }
 
 const newJson = { contentType: jsonContentType, flags: 0 }

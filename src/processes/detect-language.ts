@@ -1,6 +1,6 @@
-import { rawMember } from '../core/json.ts'
-import { withMembers } from '../core/merge.ts'
 import type { Process } from '../core/process.ts'
+import { withMembers } from '../json/object.ts'
+import { rawMember } from '../json/scan.ts'
 
 /** What BCP 47 calls a language that could not be told: the text is too short, or all digits. */
 const undetermined = 'und'

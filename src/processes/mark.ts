@@ -1,6 +1,6 @@
-import { rawMember } from '../core/json.ts'
-import { isObjectText, withMembers } from '../core/merge.ts'
 import type { Process } from '../core/process.ts'
+import { isObjectText, withMembers } from '../json/object.ts'
+import { rawMember } from '../json/scan.ts'
 
 const marking = ' (Marked).'
 

@@ -1,7 +1,6 @@
 import { type Database, wholeCollection } from '../../core/database.ts'
 import type { Put } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
-import { rawMembers } from '../../core/json.ts'
 import { parseKey } from '../../core/keys.ts'
 import {
   defaultPageMembers,
@@ -12,8 +11,10 @@ import {
 } from '../../core/limits.ts'
 import { everything } from '../../core/list.ts'
 import { jsonContentType, type Member } from '../../core/member.ts'
-import { isObjectText, mergePatch } from '../../core/merge.ts'
+import { merged } from '../../core/patch.ts'
 import { compilePattern } from '../../core/pattern.ts'
+import { isObjectText } from '../../json/object.ts'
+import { rawMembers } from '../../json/scan.ts'
 import { type Answer, jsonAnswer } from '../answer.ts'
 import type { RequestContext } from '../context.ts'
 import { decodeCursor, encodeCursor } from '../cursor.ts'
@@ -251,7 +252,7 @@ async function patchKey(db: Database, request: HttpRequest, context: RequestCont
   if (!isObjectText(patch)) throw new KvistError('invalid_request', 'the patch is not a JSON object')
   const written = await db.update({ collection, key }, (current): Put | null => {
     if (current === null) return null
-    const value = mergePatch(typeof current.value === 'string' ? current.value : undefined, patch)
+    const value = merged(typeof current.value === 'string' ? current.value : undefined, patch)
     requireSize(value)
     const contentType = typeof current.value === 'string' ? current.contentType : jsonContentType
     const { flags, expiresAtMs } = current

@@ -1,10 +1,10 @@
 import type { NewContent } from '../../core/content.ts'
 import type { MemberRef } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
-import { rawMember } from '../../core/json.ts'
 import { parseCollection, parseKey } from '../../core/keys.ts'
 import { maxValueBytes } from '../../core/limits.ts'
 import { jsonContentType, type Value } from '../../core/member.ts'
+import { rawMember } from '../../json/scan.ts'
 import { isJsonType, jsonText, parseContentType } from '../body.ts'
 import { expiryFields, fieldExpiry } from './expiry.ts'
 

@@ -2,10 +2,9 @@ import type { Condition } from '../../core/condition.ts'
 import type { AskedExpiry } from '../../core/content.ts'
 import type { MemberRef } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
-import { parseJsonPatch } from '../../core/json-patch.ts'
 import { maxValueBytes } from '../../core/limits.ts'
-import { isObjectText } from '../../core/merge.ts'
-import type { Patch } from '../../core/patch.ts'
+import { type Patch, parsePatchOperations } from '../../core/patch.ts'
+import { isObjectText } from '../../json/object.ts'
 import type { Answer } from '../answer.ts'
 import { jsonText, parseContentType, readBody } from '../body.ts'
 import type { RequestContext } from '../context.ts'
@@ -25,7 +24,7 @@ type Parser = (text: string, nowMs: number) => Patch | null
 /** `PATCH` of a member (RFC 5789): the media type says what the body is. Without a body it changes the expiry alone. */
 const parsers: ReadonlyMap<string, Parser> = new Map<string, Parser>([
   ['application/merge-patch+json', (text) => ({ kind: 'merge', text })],
-  ['application/json-patch+json', (text) => ({ kind: 'operations', operations: parseJsonPatch(text) })],
+  ['application/json-patch+json', (text) => ({ kind: 'operations', operations: parsePatchOperations(text) })],
   ['application/vnd.kvist.increment+json', parseIncrementPatch],
   ['application/json', parsePlainJson],
 ])

@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { isEqualJson } from './json-equal.ts'
+import { isEqualJson } from './equal.ts'
 
 const anyDepth = () => {}
 

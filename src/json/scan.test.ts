@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { incrementAt, rawElements, rawMember, rawMembers } from './json.ts'
+import { incrementAt } from './increment.ts'
+import { rawElements, rawMember, rawMembers } from './scan.ts'
 
 /** JSON texts as people and programs write them, made of parts whose raw text is known. */
 const space = fc.string({ unit: fc.constantFrom(' ', '\t', '\n', '\r'), maxLength: 2 })

@@ -1,31 +1,31 @@
-import { rawElements, rawMembers } from './json.ts'
+import { rawElements, rawMembers } from './scan.ts'
 
 /**
  * Whether two JSON texts mean the same (RFC 6902, 4.6): objects in any order of their members, strings however they are
  * escaped, numbers by their exact value, beyond what a double holds. Exponents of more than 15 digits are only compared
- * as they are written. Both must be texts that `JSON.parse` has accepted. All that is looked into is told of
- * with its depth, which is how many calls deep this is: `onLook` may throw where that is enough.
+ * as they are written. Both must be texts that `JSON.parse` has accepted. `onCompare` is called with
+ * the depth, which is that of calls, and the length of all that is parsed; it may throw to end the comparison.
  */
 export function isEqualJson(
   a: string,
   b: string,
-  onLook: (depth: number, characters: number) => void,
+  onCompare: (depth: number, characters: number) => void,
 ): boolean {
-  return isEqualAt(a.trim(), b.trim(), 0, onLook)
+  return isEqualAt(a.trim(), b.trim(), 0, onCompare)
 }
 
-type OnLook = Parameters<typeof isEqualJson>[2]
+type OnCompare = Parameters<typeof isEqualJson>[2]
 
-function isEqualAt(a: string, b: string, depth: number, onLook: OnLook): boolean {
+function isEqualAt(a: string, b: string, depth: number, onCompare: OnCompare): boolean {
   if (a === b) return true
   const kind = kindOf(a)
   if (kind !== kindOf(b)) return false
-  onLook(depth, a.length + b.length)
+  onCompare(depth, a.length + b.length)
   if (kind === 'array') {
     const others = rawElements(b)
     const own = rawElements(a)
     return (
-      own.length === others.length && own.every((one, i) => isEqualAt(one, others[i]!, depth + 1, onLook))
+      own.length === others.length && own.every((one, i) => isEqualAt(one, others[i]!, depth + 1, onCompare))
     )
   }
   if (kind === 'object') {
@@ -34,12 +34,12 @@ function isEqualAt(a: string, b: string, depth: number, onLook: OnLook): boolean
     if (own.size !== others.size) return false
     for (const [name, one] of own) {
       const other = others.get(name)
-      if (other === undefined || !isEqualAt(one, other, depth + 1, onLook)) return false
+      if (other === undefined || !isEqualAt(one, other, depth + 1, onCompare)) return false
     }
     return true
   }
   if (kind === 'string') return JSON.parse(a) === JSON.parse(b)
-  // What is left are true, false and null, which are what they look like.
+  // What is left are true, false and null, which are equal only as texts.
   return kind === 'number' && decimal(a) === decimal(b)
 }
 
