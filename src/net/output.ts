@@ -1,17 +1,28 @@
 import type { Socket } from './socket.ts'
 import type { TickScheduler } from './tick.ts'
 
-/** Text of one tick is sent together, up to this; larger parts are sent by themselves. */
+/** The parts of one tick are sent together, up to this; larger ones are sent by themselves. */
 const maxBufferedBytes = 64 * 1024
 
+/** Buffers of Node and Bun have this method, their types do not; `write` looks at its other arguments first. */
+interface Utf8Buffer extends Buffer {
+  utf8Write(text: string, offset: number): number
+}
+
 /**
- * What is sent to one client, in order. Text is buffered until the tick ends, bytes are sent at once, and what the socket
- * has no room for is queued until it drains.
+ * Where all outputs join their parts, one after the other. To join them as strings costs more: each response would leave a
+ * string to the garbage collector.
+ */
+const joined = Buffer.allocUnsafeSlow(2 * maxBufferedBytes) as Utf8Buffer
+
+/**
+ * What is sent to one client, in order. Parts are buffered until the tick ends, and what the socket has no room for is
+ * queued until it drains.
  */
 export class Output {
   private readonly socket: Pick<Socket, 'write'>
   private readonly ticks: TickScheduler
-  private buffered = ''
+  private readonly parts: (string | Uint8Array)[] = []
   private bufferedBytes = 0
   private readonly queue: Uint8Array[] = []
   private queuedBytes = 0
@@ -41,15 +52,8 @@ export class Output {
 
   /** Sends text as UTF-8, of which `bytes` is the length; without it the text must be ASCII. */
   text(text: string, bytes: number = text.length): void {
-    if (bytes > maxBufferedBytes) {
-      this.bytes(Buffer.from(text))
-      return
-    }
-    const isFirst = this.bufferedBytes === 0
-    this.buffered += text
-    this.bufferedBytes += bytes
-    if (isFirst) this.ticks.scheduleFlush(this)
-    else if (this.bufferedBytes > maxBufferedBytes) this.flush()
+    if (bytes > maxBufferedBytes) this.bytes(Buffer.from(text))
+    else this.buffer(text, bytes)
   }
 
   /** Sends bytes, which must not change while `isFull`. */
@@ -58,13 +62,28 @@ export class Output {
     this.send(part, part.length)
   }
 
+  /** Sends bytes together with the text of the tick, if they are few; they must not change before it ends, nor while `isFull`. */
+  value(bytes: Uint8Array): void {
+    if (bytes.length > maxBufferedBytes) this.bytes(bytes)
+    else this.buffer(bytes, bytes.length)
+  }
+
   flush(): void {
     if (this.bufferedBytes === 0) return
-    const text = this.buffered
-    const bytes = this.bufferedBytes
-    this.buffered = ''
+    const { parts } = this
+    let end = 0
+    for (let i = 0; i < parts.length; i++) {
+      const part = parts[i]!
+      if (typeof part === 'string') {
+        end += joined.utf8Write(part, end)
+      } else {
+        joined.set(part, end)
+        end += part.length
+      }
+    }
+    parts.length = 0
     this.bufferedBytes = 0
-    this.send(text, bytes)
+    this.send(joined, end)
   }
 
   /** The socket has room again. */
@@ -86,20 +105,29 @@ export class Output {
 
   /** The client is gone: nothing of it will be sent. */
   discard(): void {
-    this.buffered = ''
+    this.parts.length = 0
     this.bufferedBytes = 0
     this.queue.length = 0
     this.queuedBytes = 0
   }
 
-  private send(part: string | Uint8Array, bytes: number): void {
-    const sent = this.queuedBytes > 0 ? 0 : this.socket.write(part)
-    // A closed socket is about to tell that it is: nothing is kept for it.
+  private buffer(part: string | Uint8Array, bytes: number): void {
+    const isFirst = this.bufferedBytes === 0
+    this.parts.push(part)
+    this.bufferedBytes += bytes
+    if (isFirst) this.ticks.scheduleFlush(this)
+    else if (this.bufferedBytes > maxBufferedBytes) this.flush()
+  }
+
+  /** Sends the first so many of these bytes. What there is no room for is queued, as a copy if the bytes are `joined`. */
+  private send(part: Uint8Array, bytes: number): void {
+    const sent = this.queuedBytes > 0 ? 0 : this.socket.write(part, 0, bytes)
+    // A closed socket is about to report that it is: nothing is kept for it.
     if (sent < 0) return
     this.sentBytes += sent
     if (sent === bytes) return
-    const unsent = (typeof part === 'string' ? Buffer.from(part) : part).subarray(sent)
-    this.queue.push(unsent)
-    this.queuedBytes += unsent.length
+    const unsent = part.subarray(sent, bytes)
+    this.queue.push(part === joined ? Buffer.from(unsent) : unsent)
+    this.queuedBytes += bytes - sent
   }
 }

@@ -1,8 +1,11 @@
 /** What a protocol needs of the socket of a client. Bun's sockets have it, with TLS and without. */
 export interface Socket {
   readonly remoteAddress: string
-  /** Sends as much as the socket has room for and returns how many bytes that was; less than 0 when it is closed. */
-  write(part: string | Uint8Array): number
+  /**
+   * Sends as much of `length` bytes from an offset on, or of all, as the socket has room for and returns how many bytes that was;
+   * less than 0 when it is closed.
+   */
+  write(part: string | Uint8Array, offset?: number, length?: number): number
   /** Closes our side; the client can still send. */
   shutdown(): void
   /** Closes the socket in order: what was written is still delivered. */

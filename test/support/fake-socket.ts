@@ -18,9 +18,11 @@ export function fakeSocket(remoteAddress = '127.0.0.1'): FakeSocket {
     room: Number.POSITIVE_INFINITY,
     said: () => Buffer.concat(parts).toString('latin1'),
     done,
-    write(part) {
+    write(part, offset = 0, length = part.length) {
       const bytes =
-        typeof part === 'string' ? Buffer.from(part) : Buffer.from(part.buffer, part.byteOffset, part.length)
+        typeof part === 'string'
+          ? Buffer.from(part)
+          : Buffer.from(part.buffer, part.byteOffset + offset, length)
       const taken = Math.min(bytes.length, this.room)
       this.room -= taken
       parts.push(Buffer.from(bytes.subarray(0, taken)))

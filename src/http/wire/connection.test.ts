@@ -12,8 +12,9 @@ function narrowSocket(firstBytes: number, bytesAtOnce: number) {
   const sent: Buffer[] = []
   const socket: Socket = {
     remoteAddress: '127.0.0.1',
-    write(part) {
-      const bytes = Buffer.from(part as string).subarray(0, sent.length === 0 ? firstBytes : bytesAtOnce)
+    write(part, offset = 0, length = part.length) {
+      const room = Math.min(length, sent.length === 0 ? firstBytes : bytesAtOnce)
+      const bytes = Buffer.from(part as Uint8Array).subarray(offset, offset + room)
       sent.push(bytes)
       return bytes.length
     },

@@ -7,9 +7,6 @@ import { lengthLine, mayHaveBody, type StartLines } from './writing.ts'
  * `connectionLine` is the header line that says whether the connection stays open, empty where that goes without saying.
  */
 
-/** A larger body is not joined with its head, which would copy it. */
-const maxJoinedBytes = 64 * 1024
-
 export function isStreamed(body: AnswerBody): body is StreamedBody {
   return body !== null && typeof body === 'object' && 'pull' in body
 }
@@ -23,11 +20,24 @@ export function sendWhole(
   method: string,
   connectionLine: string,
 ): void {
-  const start = `${startLines(status)}${lines}${connectionLine}`
-  if (!mayHaveBody(status)) out.text(`${start}\r\n`)
-  else if (body === null) out.text(start + lengthLine(0))
-  else if (typeof body === 'string') sendText(out, start, body, bodyBytes ?? Buffer.byteLength(body), method)
-  else sendBytes(out, start, body, method)
+  // Part by part: joined in one string, they would cost as much again.
+  out.text(startLines(status))
+  out.text(lines)
+  if (connectionLine !== '') out.text(connectionLine)
+  if (!mayHaveBody(status)) {
+    out.text('\r\n')
+    return
+  }
+  const length = bodyBytes ?? bytesOf(body)
+  out.text(lengthLine(length))
+  if (length === 0 || body === null || method === 'HEAD') return
+  if (typeof body === 'string') out.text(body, length)
+  else out.value(body)
+}
+
+function bytesOf(body: string | Uint8Array | null): number {
+  if (body === null) return 0
+  return typeof body === 'string' ? Buffer.byteLength(body) : body.length
 }
 
 /** The text of a response with which a connection ends that has not been asked for anything. */
@@ -46,21 +56,4 @@ export function sendStreamHead(
 ): void {
   const start = `${startLines(status)}${lines}${connectionLine}`
   out.text(isChunked ? `${start}Transfer-Encoding: chunked\r\n\r\n` : `${start}\r\n`)
-}
-
-function sendText(out: Output, start: string, body: string, bodyBytes: number, method: string): void {
-  const length = lengthLine(bodyBytes)
-  if (method === 'HEAD') {
-    out.text(start + length)
-  } else if (bodyBytes <= maxJoinedBytes) {
-    out.text(`${start}${length}${body}`, start.length + length.length + bodyBytes)
-  } else {
-    out.text(start + length)
-    out.bytes(Buffer.from(body))
-  }
-}
-
-function sendBytes(out: Output, start: string, body: Uint8Array, method: string): void {
-  out.text(start + lengthLine(body.length))
-  if (method !== 'HEAD' && body.length > 0) out.bytes(body)
 }
