@@ -3,7 +3,7 @@ import { type CollectionPage, type CollectionQuery, collectionPage } from './col
 import { collectionVersions } from './collection-versions.ts'
 import { defaultTombstonesMs, startCompactor } from './compactor.ts'
 import type { Condition } from './condition.ts'
-import type { AskedExpiry, Content, NewContent, Outcome, Stored } from './content.ts'
+import type { NewContent, Outcome, Stored } from './content.ts'
 import { dropMembers } from './drop.ts'
 import type {
   Check,
@@ -13,7 +13,6 @@ import type {
   EngineStats,
   FeedCursor,
   MaybePromise,
-  MemberRef,
   OnCommit,
   OnSetback,
   Write,
@@ -27,42 +26,28 @@ import type { Scope } from './feed/scope.ts'
 import type { WatchBounds, Watcher, WatchStats } from './feed/watcher.ts'
 import { isOwnCollection } from './keys.ts'
 import { everything, type ListQuery, listAll, listPage, type Page, type Selection } from './list.ts'
-import { isExpired, type Member, type MemberHead, type RemovalCause } from './member.ts'
-import type { Decide, Operation } from './operations.ts'
-import type { Patch } from './patch.ts'
+import { isExpired, type Member } from './member.ts'
+import type { Operation } from './operations.ts'
 import { type Process, processRunner } from './process.ts'
 import { type ReadQueue, readQueue } from './read-queue.ts'
 import { type Reads, readsOf } from './reads.ts'
 import { noSettings, type Settings, settingsRegistry, settingsWrite } from './settings.ts'
 import { startRenewals } from './sliding.ts'
 import { transformsOf } from './transforms.ts'
-import { type ForeignWrite, type Rejected, type WriteCommand, writeGate } from './writes.ts'
+import { type Writes, writeGate } from './writes.ts'
 
 /**
  * The store as every edge uses it: HTTP, the dialects, memcached. What is decided once is decided here: what counts
  * as expired, conditions, increments, the cache. Names and values come parsed (keys.ts); limits of what a value may
- * be are the edges' to check, for they know what they can say.
+ * be are the edges' to check, for they know what they can say. What it reads by key is in reads.ts, what it writes in writes.ts.
  */
-export interface Database {
-  /** Where expiry slides, what is read lives on. */
-  get(collection: string, key: string): MaybePromise<Member | null>
-  /** As `get`, without the value, which may be large. */
-  getHead(collection: string, key: string): MaybePromise<MemberHead | null>
+export interface Database
+  extends Pick<Reads, 'get' | 'getHead' | 'readMany' | 'removalCause'>,
+    Pick<Writes, 'execute' | 'prepare' | 'update' | 'patch' | 'touch' | 'putAll' | 'replicate'> {
   /** Reads that are done together when the input of a tick was processed, which is when `schedule` runs its work. */
   readQueue(schedule: (work: () => void) => void): ReadQueue
-  /** Several members of one moment; with `maxBytes` the result may be shorter than the question (see `Reads`). */
-  readMany(refs: readonly MemberRef[], maxBytes?: number): MaybePromise<(Member | null)[]>
-  /** Why there is no such member: it expired, or was deleted; null when it lives, or nobody remembers. */
-  removalCause(collection: string, key: string): Promise<RemovalCause | null>
   /** The id of this node among those that exchange changes. */
   readonly nodeId: string
-  /**
-   * Writes of other nodes, with their origins: each is done only where it is newer than what is stored, and by itself.
-   * Nothing is transformed. Throws `unprocessable`, before anything is done, for an origin that cannot be right.
-   */
-  replicate(writes: readonly ForeignWrite[]): Promise<readonly Written[]>
-  /** All operations of a command or none, through the write gate (writes.ts); the outcome of each. */
-  execute(command: WriteCommand): Promise<Outcome[]>
   /** `prepared`: content that went through `prepare`, or through another node, is stored as it is. */
   put(
     collection: string,
@@ -71,32 +56,12 @@ export interface Database {
     condition?: Condition,
     prepared?: 'prepared',
   ): Promise<Stored>
-  /** What a put would store: with the default expiry, through the collection's processes, or else through these. */
-  prepare(ref: MemberRef, content: NewContent, otherwise: readonly string[]): Promise<Content>
   /** False when there was nothing to delete. */
   delete(collection: string, key: string, condition?: Condition): Promise<boolean>
   /** All operations or none; the outcome of each, with revision 0 for a delete or touch of what is not there. */
   batch(checks: readonly Check[], operations: readonly Operation[]): Promise<Outcome[]>
-  /**
-   * Reads a member, decides what is to be written, and writes that if nobody else has written it in between; otherwise
-   * it reads and decides again, so `decide` must have no effects that a further call does not undo. What is expired
-   * counts as absent. Null when there was nothing to write. Updates of one member go one after the other.
-   */
-  update(ref: MemberRef, decide: Decide, durability?: Durability): Promise<Written | null>
-  /**
-   * Patches a member (patch.ts), as `update` writes: of many patches at once none is lost. What has no new expiry keeps
-   * the one that it has. The outcome of an increment has its number.
-   */
-  patch(ref: MemberRef, patch: Patch, condition?: Condition, expiresAtMs?: AskedExpiry): Promise<Outcome>
-  /**
-   * Gives a member another expiry and leaves its value, its revision and its place in the feed. Null when there is none. A
-   * time that has passed ends the member at once, and watchers see it go.
-   */
-  touch(ref: MemberRef, expiresAtMs: number | 'never', condition?: Condition): Promise<Outcome | null>
   /** Writes without conditions, in their order and each by itself; the outcome of each. */
   write(writes: readonly Write[], durability?: Durability): Promise<readonly Written[]>
-  /** Stores many at once without conditions, as an import does; returns those that a process rejected. */
-  putAll(collection: string, members: readonly (NewContent & { key: string })[]): Promise<Rejected[]>
   /**
    * Another one after every change of the collection. Ask before what is to be labelled with it is read. Null while something
    * has expired that is not swept yet: a list is without it already, and no change says so.
@@ -194,17 +159,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   const sweeper = startSweeper(engine, writes, now, onError)
   const renewals = startRenewals({ writes, slidingTtlMs: registry.slidingTtlMs, onError })
   reads = readsOf({ engine, cache, renewals, now })
-  const feed: FeedSource = {
-    engine,
-    isExpired: (_collection, member) => isExpired(member, now()),
-    async expire(refs) {
-      await writes.commit(refs.map(expiryOf)).catch((error: unknown) => {
-        // A disk that is full must not keep readers from the rest of the feed.
-        if (error instanceof KvistError && error.code === 'closing') throw error
-        onError(error)
-      })
-    },
-  }
+  const feed = feedSource(engine, writes, now, onError)
   hub = watchHub(feed, options.watchBounds)
   const compactor = startCompactor(engine, options.tombstonesMs ?? defaultTombstonesMs, now, onError)
 
@@ -212,21 +167,21 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     get: reads.get,
     getHead: reads.getHead,
     readMany: reads.readMany,
-    readQueue: (schedule) => readQueue(reads, schedule),
     removalCause: reads.removalCause,
+    readQueue: (schedule) => readQueue(reads, schedule),
     nodeId: engine.nodeId,
-    replicate: writes.replicate,
     execute: writes.execute,
+    prepare: writes.prepare,
+    update: writes.update,
+    patch: writes.patch,
+    touch: writes.touch,
+    putAll: writes.putAll,
+    replicate: writes.replicate,
     put: (collection, key, content, condition, prepared) =>
       writes.put({ collection, key }, content, condition, prepared),
     delete: (collection, key, condition) => writes.delete({ collection, key }, condition),
     batch: (checks, operations) => writes.execute({ checks, operations }),
-    update: writes.update,
-    patch: writes.patch,
-    touch: writes.touch,
     write: (all, durability) => writes.write(all, durability === undefined ? {} : { durability }),
-    putAll: writes.putAll,
-    prepare: writes.prepare,
     async collectionVersion(collection) {
       const version = versions.of(collection)
       const [unswept] = await engine.expiring(now(), 1)
@@ -268,6 +223,26 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     async close() {
       await Promise.all([sweeper.stop(), compactor.stop(), renewals.stop()])
       await engine.close()
+    },
+  }
+}
+
+/** The feed, which deletes what has expired before a reader is told of it. */
+function feedSource(
+  engine: Engine,
+  writes: Writes,
+  now: () => number,
+  onError: (error: unknown) => void,
+): FeedSource {
+  return {
+    engine,
+    isExpired: (_collection, member) => isExpired(member, now()),
+    async expire(refs) {
+      await writes.commit(refs.map(expiryOf)).catch((error: unknown) => {
+        // A disk that is full must not keep readers from the rest of the feed.
+        if (error instanceof KvistError && error.code === 'closing') throw error
+        onError(error)
+      })
     },
   }
 }

@@ -8,6 +8,7 @@ import type { Renewals } from './sliding.ts'
  * collection whose expiry slides renews it.
  */
 export interface Reads {
+  /** Where expiry slides, what is read lives on. */
   get(collection: string, key: string): MaybePromise<Member | null>
   /**
    * Several members of one moment, in the order of the refs. With `maxBytes` the result ends with the member with which the

@@ -1,8 +1,7 @@
+import { type CommandOptions, commandExecutor, commitOf, noChecks, type WriteCommand } from './command.ts'
 import type { Condition } from './condition.ts'
 import type { AskedExpiry, Content, NewContent, Outcome, Stored } from './content.ts'
 import type {
-  Check,
-  Commit,
   CommitResult,
   Delete,
   Durability,
@@ -15,12 +14,11 @@ import type {
   Written,
 } from './engine.ts'
 import { KvistError } from './errors.ts'
-import { keyedMutex } from './keyed-mutex.ts'
 import type { Decide, Operation } from './operations.ts'
 import { type Origin, requireSaneOrigin } from './origin.ts'
 import type { Patch } from './patch.ts'
-import { asAsked, outcomesOf, type Plan, planOf, refId, refsRead } from './plan.ts'
-import { putOf, type Transforms } from './transforms.ts'
+import { asAsked } from './plan.ts'
+import { putOf } from './transforms.ts'
 
 /**
  * The write gate: the only caller of `Engine.commit`. A command passes these stages, in this order:
@@ -38,45 +36,40 @@ import { putOf, type Transforms } from './transforms.ts'
  * `commit`. Writes that went through the gate of another node, or through `prepare`, are not transformed again.
  */
 export interface Writes {
-  /** All operations of a command or none; the outcome of each. */
+  /** All operations of a command or none; the outcome of each, with revision 0 for a delete or touch of what is not there. */
   execute(command: WriteCommand): Promise<Outcome[]>
   put(ref: MemberRef, content: NewContent, condition?: Condition, prepared?: 'prepared'): Promise<Stored>
-  /** What a put would store; `otherwise` are processes for a collection that has not set any. */
+  /** What a put would store: with the default expiry, through the collection's processes, or else through `otherwise`. */
   prepare(ref: MemberRef, content: NewContent, otherwise: readonly string[]): Promise<Content>
   /** False when there was nothing to delete. */
   delete(ref: MemberRef, condition?: Condition): Promise<boolean>
+  /**
+   * Patches a member (patch.ts), as `update` writes: of many patches at once none is lost. What has no new expiry keeps
+   * the one that it has. The outcome of an increment has its number.
+   */
   patch(ref: MemberRef, patch: Patch, condition?: Condition, expiresAtMs?: AskedExpiry): Promise<Outcome>
-  /** Null when there is no such member. */
+  /**
+   * Gives a member another expiry and leaves its value, its revision and its place in the feed. Null when there is none. A
+   * time that has passed ends the member at once, and watchers see it go.
+   */
   touch(ref: MemberRef, expiresAtMs: number | 'never', condition?: Condition): Promise<Outcome | null>
-  /** Null when there was nothing to write. */
+  /**
+   * Reads a member, decides what is to be written, and writes that if nobody else has written it in between; otherwise
+   * it reads and decides again, so `decide` must have no effects that a further call does not undo. What is expired
+   * counts as absent. Null when there was nothing to write. Updates of one member go one after the other.
+   */
   update(ref: MemberRef, decide: Decide, durability?: Durability): Promise<Written | null>
   /** Writes without conditions, in their order and each by itself; the outcome of each. */
   write(writes: readonly Write[], options?: WriteOptions): Promise<readonly Written[]>
   /** Stores many at once without conditions, and returns those that a process rejected. */
   putAll(collection: string, members: readonly (NewContent & { key: string })[]): Promise<Rejected[]>
-  /** Writes of other nodes: see `Database.replicate`. */
+  /**
+   * Writes of other nodes, with their origins: each is done only where it is newer than what is stored, and by itself.
+   * Nothing is transformed. Throws `unprocessable`, before anything is done, for an origin that cannot be right.
+   */
   replicate(writes: readonly ForeignWrite[]): Promise<readonly Written[]>
   /** Of kvist's own jobs: nothing is transformed, and each write is by itself. */
   commit(writes: readonly (Write | Renew)[], options?: CommitOptions): Promise<readonly Written[]>
-}
-
-export interface WriteCommand {
-  readonly operations: readonly Operation[]
-  /** The client's own: one that fails is told of at once, as `precondition_failed`. */
-  readonly checks?: readonly Check[]
-  readonly durability?: Durability | undefined
-  readonly prepared?: 'prepared' | undefined
-  readonly alongside?: Alongside
-}
-
-/**
- * Writes to collections of kvist's own in the commit of a command: what a command was answered, what it is indexed by,
- * what it counts for. With it every member of the command is read, and stays what it was until it is written.
- */
-export interface Alongside {
-  readonly checks?: readonly Check[]
-  /** Called at each try: the puts and deletes of the plan are committed right before these writes. */
-  writes(plan: Plan, nowMs: number): readonly Write[]
 }
 
 /** A write that was made on another node. */
@@ -98,93 +91,63 @@ export interface Rejected {
   readonly error: KvistError
 }
 
-export interface WriteGateOptions {
+export interface WriteGateOptions extends Pick<CommandOptions, 'transforms' | 'now' | 'onTouch'> {
   readonly engine: Pick<Engine, 'commit' | 'readMany'>
-  readonly transforms: Transforms
-  readonly now: () => number
-  /** These members are about to get, or have got, another expiry than they had: renewals that wait are void. */
-  readonly onTouch: (refs: readonly MemberRef[]) => void
 }
 
-/** Each failure means that somebody else got on, so this many in a row is no accident. */
-const maxTries = 1000
-const noChecks: readonly Check[] = []
+export function writeGate(options: WriteGateOptions): Writes {
+  const { engine, transforms, now } = options
+  const plain = plainWrites(options)
+  const execute = commandExecutor({
+    ...options,
+    commit: (commit) => engine.commit(commit),
+    readMany: (refs) => engine.readMany(refs),
+  })
 
-export function writeGate({ engine, transforms, now, onTouch }: WriteGateOptions): Writes {
-  const exclusive = keyedMutex()
-
-  async function execute(command: WriteCommand): Promise<Outcome[]> {
-    const isPlain = command.prepared !== undefined || !command.operations.some(isTransformed)
-    const operations = isPlain ? command.operations : await transformed(command.operations)
-    const refs = refsRead(operations, command.alongside !== undefined)
-    const run = () => tryUntilDone({ ...command, operations }, refs)
-    return refs.length === 0 ? run() : exclusive(refs.map(refId), run)
-  }
-
-  function isTransformed({ collection }: MemberRef): boolean {
-    return transforms.has(collection)
-  }
-
-  function transformed(operations: readonly Operation[]): Promise<Operation[]> {
-    const nowMs = now()
-    return Promise.all(
-      operations.map(async (operation) => {
-        if (operation.op !== 'put') return operation
-        const { condition } = operation
-        return { ...(await transforms.apply(putOf(operation, operation), null, nowMs)), condition }
-      }),
-    )
-  }
-
-  async function tryUntilDone(command: WriteCommand, refs: readonly MemberRef[]): Promise<Outcome[]> {
-    for (let tries = 0; tries < maxTries; tries++) {
-      const nowMs = now()
-      const plan = await planned(command, refs, nowMs)
-      const result = await commitPlan(command, plan, nowMs)
-      if (result.ok) return outcomesOf(plan, result.written)
-      requireOwnChecks(command, result.failed)
-    }
-    throw new KvistError('conflict', `${whatOf(command)} changed too often to be written`)
-  }
-
-  async function planned(command: WriteCommand, refs: readonly MemberRef[], nowMs: number): Promise<Plan> {
-    const { operations, prepared } = command
-    const found = refs.length === 0 ? [] : await engine.readMany(refs)
-    return planOf(operations, refs, found, nowMs, (put, base) =>
-      prepared === undefined ? transforms.apply(put, base, nowMs) : asAsked(put),
-    )
-  }
-
-  async function commitPlan(command: WriteCommand, plan: Plan, nowMs: number): Promise<CommitResult> {
-    const { checks = noChecks, durability, alongside } = command
-    const own = alongside === undefined ? noChecks : (alongside.checks ?? noChecks)
-    const touched = plan.writes.filter(({ op }) => op === 'renew')
-    const writes = alongside === undefined ? plan.writes : orderedWith(alongside.writes(plan, nowMs), plan)
-    if (writes.length === 0 && checks.length === 0) return { ok: true, written: [] }
-    onTouch(touched)
-    const result = await engine.commit(
-      commitOf([...checks, ...own, ...plan.checks], writes, nowMs, durability),
-    )
-    onTouch(touched)
-    if (!result.ok || alongside === undefined) return result
-    const written = new Map(writes.map((write, i) => [write, result.written[i]!]))
-    return { ok: true, written: plan.writes.map((write) => written.get(write)!) }
-  }
-
-  async function put(
-    ref: MemberRef,
-    content: NewContent,
-    condition?: Condition,
-    prepared?: 'prepared',
-  ): Promise<Stored> {
-    if (condition === undefined && (prepared !== undefined || !transforms.has(ref.collection)))
-      return putPlain(asAsked(putOf(ref, content)))
-    const operation: Operation = { ...putOf(ref, content), condition }
-    const [outcome] = await execute({ operations: [operation], prepared })
+  async function executeOne(
+    operation: Operation,
+    how: Omit<WriteCommand, 'operations'> = {},
+  ): Promise<Outcome> {
+    const [outcome] = await execute({ ...how, operations: [operation] })
     return outcome!
   }
 
-  async function putPlain(write: Put): Promise<Stored> {
+  return {
+    ...plain,
+    execute,
+    async put(ref, content, condition, prepared) {
+      if (condition === undefined && (prepared !== undefined || !transforms.has(ref.collection)))
+        return plain.put(asAsked(putOf(ref, content)))
+      return executeOne({ ...putOf(ref, content), condition }, { prepared })
+    },
+    async prepare(ref, content, otherwise) {
+      const put = await transforms.apply(putOf(ref, content), null, now(), otherwise)
+      const { value, contentType, flags, expiresAtMs } = put
+      return { value, contentType, flags, expiresAtMs }
+    },
+    async delete({ collection, key }, condition) {
+      const write: Delete = { op: 'delete', collection, key, cause: 'delete' }
+      if (condition === undefined) return (await plain.commit([write]))[0]!.existed
+      return (await executeOne({ op: 'delete', collection, key, condition })).existed
+    },
+    patch: ({ collection, key }, patch, condition, expiresAtMs = null) =>
+      executeOne({ op: 'patch', collection, key, patch, condition, expiresAtMs }),
+    async touch({ collection, key }, expiresAtMs, condition) {
+      const outcome = await executeOne({ op: 'touch', collection, key, expiresAtMs, condition })
+      return outcome.revision === 0 ? null : outcome
+    },
+    async update({ collection, key }, decide, durability) {
+      const outcome = await executeOne({ op: 'update', collection, key, decide }, { durability })
+      return outcome.isWritten ? outcome : null
+    },
+  }
+}
+
+/** Writes that depend on nothing that is stored. */
+function plainWrites({ engine, transforms, now }: WriteGateOptions) {
+  const isTransformed = ({ collection }: MemberRef) => transforms.has(collection)
+
+  async function put(write: Put): Promise<Stored> {
     const [written] = writtenOf(await engine.commit(commitOf(noChecks, [write], now(), undefined)))
     const { revision, createdAtMs, clock, existed } = written!
     return { revision, createdAtMs, clock, existed, expiresAtMs: write.expiresAtMs }
@@ -235,87 +198,11 @@ export function writeGate({ engine, transforms, now, onTouch }: WriteGateOptions
     })
   }
 
-  return {
-    execute,
-    put,
-    async prepare(ref, content, otherwise) {
-      const { value, contentType, flags, expiresAtMs } = await transforms.apply(
-        putOf(ref, content),
-        null,
-        now(),
-        otherwise,
-      )
-      return { value, contentType, flags, expiresAtMs }
-    },
-    async delete({ collection, key }, condition) {
-      const write: Delete = { op: 'delete', collection, key, cause: 'delete' }
-      if (condition === undefined) return (await commit([write]))[0]!.existed
-      const [outcome] = await execute({ operations: [{ op: 'delete', collection, key, condition }] })
-      return outcome!.existed
-    },
-    async patch({ collection, key }, patch, condition, expiresAtMs = null) {
-      const operation: Operation = { op: 'patch', collection, key, patch, condition, expiresAtMs }
-      const [outcome] = await execute({ operations: [operation] })
-      return outcome!
-    },
-    async touch({ collection, key }, expiresAtMs, condition) {
-      const operation: Operation = { op: 'touch', collection, key, expiresAtMs, condition }
-      const [outcome] = await execute({ operations: [operation] })
-      return outcome!.revision === 0 ? null : outcome!
-    },
-    async update({ collection, key }, decide, durability) {
-      const operation: Operation = { op: 'update', collection, key, decide }
-      const [outcome] = await execute({ operations: [operation], durability })
-      return outcome!.isWritten ? outcome! : null
-    },
-    write,
-    putAll,
-    replicate,
-    commit,
-  }
-}
-
-/**
- * The puts and deletes of a plan, then these writes, then the renewals: so the revisions before those of the writes are known
- * from theirs (replay.ts). A renewal may come last: what is put or deleted in the same commit has its expiry already.
- */
-function orderedWith(writes: readonly Write[], plan: Plan): (Write | Renew)[] {
-  const renewals = plan.writes.filter(({ op }) => op === 'renew')
-  return [...plan.writes.filter(({ op }) => op !== 'renew'), ...writes, ...renewals]
-}
-
-/** Throws where it is a check of the command's own that failed, and not what the command relied on. */
-function requireOwnChecks(
-  { checks = noChecks, alongside }: WriteCommand,
-  { collection, key, revision }: MemberRef & { readonly revision: number | null },
-): void {
-  const failed = [...checks, ...(alongside?.checks ?? noChecks)].find(
-    (check) => check.collection === collection && check.key === key && check.revision !== revision,
-  )
-  if (failed === undefined) return
-  throw new KvistError('precondition_failed', checkDetail(failed, revision), { collection, key, revision })
-}
-
-function checkDetail({ collection, key, revision: wanted }: Check, revision: number | null): string {
-  const is = revision === null ? 'does not exist' : `is at revision ${revision}`
-  return `${collection}/${key} ${is}, and not ${wanted === null ? 'missing' : `at revision ${wanted}`}`
-}
-
-function whatOf({ operations }: WriteCommand): string {
-  return operations.length === 1 ? operations[0]!.key : 'members of the batch'
+  return { put, commit, replicate, write, putAll }
 }
 
 /** Of a commit without checks, which cannot fail one. */
 function writtenOf(result: CommitResult): readonly Written[] {
   if (!result.ok) throw new Error('a commit without checks cannot fail one')
   return result.written
-}
-
-function commitOf(
-  checks: readonly Check[],
-  writes: readonly (Write | Renew)[],
-  nowMs: number,
-  durability: Durability | undefined,
-): Commit {
-  return durability === undefined ? { checks, writes, nowMs } : { checks, writes, nowMs, durability }
 }

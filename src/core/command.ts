@@ -1,0 +1,154 @@
+import type { Outcome } from './content.ts'
+import type { Check, Commit, CommitResult, Durability, Engine, MemberRef, Renew, Write } from './engine.ts'
+import { KvistError } from './errors.ts'
+import { keyedMutex } from './keyed-mutex.ts'
+import type { Operation } from './operations.ts'
+import { asAsked, outcomesOf, type Plan, planOf, refId, refsRead } from './plan.ts'
+import { putOf, type Transforms } from './transforms.ts'
+
+/** What a client wants written: all operations or none. */
+export interface WriteCommand {
+  readonly operations: readonly Operation[]
+  /** The client's own: one that fails is told of at once, as `precondition_failed`. */
+  readonly checks?: readonly Check[]
+  readonly durability?: Durability | undefined
+  readonly prepared?: 'prepared' | undefined
+  readonly alongside?: Alongside
+}
+
+/**
+ * Writes to collections of kvist's own in the commit of a command: what a command was answered, what it is indexed by,
+ * what it counts for. With it every member of the command is read, and stays what it was until it is written.
+ */
+export interface Alongside {
+  readonly checks?: readonly Check[]
+  /** Called at each try: the puts and deletes of the plan are committed right before these writes. */
+  writes(plan: Plan, nowMs: number): readonly Write[]
+}
+
+export interface CommandOptions {
+  readonly commit: Engine['commit']
+  readonly readMany: Engine['readMany']
+  readonly transforms: Transforms
+  readonly now: () => number
+  /** These members are about to get, or have got, another expiry than they had: renewals that wait are void. */
+  readonly onTouch: (refs: readonly MemberRef[]) => void
+}
+
+/** Each failure means that somebody else got on, so this many in a row is no accident. */
+const maxTries = 1000
+export const noChecks: readonly Check[] = []
+
+/** Executes commands, through the stages that writes.ts names; those on one member one after the other. */
+export function commandExecutor(options: CommandOptions): (command: WriteCommand) => Promise<Outcome[]> {
+  const { transforms, now } = options
+  const exclusive = keyedMutex()
+  return async (command) => {
+    const { operations: asked, prepared, alongside } = command
+    const isPlain = prepared !== undefined || !asked.some(({ collection }) => transforms.has(collection))
+    const operations = isPlain ? asked : await transformed(asked, transforms, now())
+    const refs = refsRead(operations, alongside !== undefined)
+    const run = () => tryUntilDone(options, { ...command, operations }, refs)
+    return refs.length === 0 ? run() : exclusive(refs.map(refId), run)
+  }
+}
+
+function transformed(
+  operations: readonly Operation[],
+  transforms: Transforms,
+  nowMs: number,
+): Promise<Operation[]> {
+  return Promise.all(
+    operations.map(async (operation) => {
+      if (operation.op !== 'put') return operation
+      const { condition } = operation
+      return { ...(await transforms.apply(putOf(operation, operation), null, nowMs)), condition }
+    }),
+  )
+}
+
+async function tryUntilDone(
+  options: CommandOptions,
+  command: WriteCommand,
+  refs: readonly MemberRef[],
+): Promise<Outcome[]> {
+  for (let tries = 0; tries < maxTries; tries++) {
+    const nowMs = options.now()
+    const plan = await planned(options, command, refs, nowMs)
+    const result = await commitPlan(options, command, plan, nowMs)
+    if (result.ok) return outcomesOf(plan, result.written)
+    requireOwnChecks(command, result.failed)
+  }
+  throw new KvistError('conflict', `${whatOf(command)} changed too often to be written`)
+}
+
+async function planned(
+  { readMany, transforms }: CommandOptions,
+  command: WriteCommand,
+  refs: readonly MemberRef[],
+  nowMs: number,
+): Promise<Plan> {
+  const { operations, prepared } = command
+  const found = refs.length === 0 ? [] : await readMany(refs)
+  return planOf(operations, refs, found, nowMs, (put, base) =>
+    prepared === undefined ? transforms.apply(put, base, nowMs) : asAsked(put),
+  )
+}
+
+async function commitPlan(
+  { commit, onTouch }: CommandOptions,
+  command: WriteCommand,
+  plan: Plan,
+  nowMs: number,
+): Promise<CommitResult> {
+  const { checks = noChecks, durability, alongside } = command
+  const own = alongside === undefined ? noChecks : (alongside.checks ?? noChecks)
+  const touched = plan.writes.filter(({ op }) => op === 'renew')
+  const writes = alongside === undefined ? plan.writes : orderedWith(alongside.writes(plan, nowMs), plan)
+  if (writes.length === 0 && checks.length === 0) return { ok: true, written: [] }
+  onTouch(touched)
+  const result = await commit(commitOf([...checks, ...own, ...plan.checks], writes, nowMs, durability))
+  onTouch(touched)
+  if (!result.ok || alongside === undefined) return result
+  const written = new Map(writes.map((write, i) => [write, result.written[i]!]))
+  return { ok: true, written: plan.writes.map((write) => written.get(write)!) }
+}
+
+/**
+ * The puts and deletes of a plan, then these writes, then the renewals: so the revisions before those of the writes are known
+ * from theirs (replay.ts). A renewal may come last: what is put or deleted in the same commit has its expiry already.
+ */
+function orderedWith(writes: readonly Write[], plan: Plan): (Write | Renew)[] {
+  const renewals = plan.writes.filter(({ op }) => op === 'renew')
+  return [...plan.writes.filter(({ op }) => op !== 'renew'), ...writes, ...renewals]
+}
+
+/** Throws where it is a check of the command's own that failed, and not what the command relied on. */
+function requireOwnChecks(
+  { checks = noChecks, alongside }: WriteCommand,
+  { collection, key, revision }: MemberRef & { readonly revision: number | null },
+): void {
+  const failed = [...checks, ...(alongside?.checks ?? noChecks)].find(
+    (check) => check.collection === collection && check.key === key && check.revision !== revision,
+  )
+  if (failed === undefined) return
+  throw new KvistError('precondition_failed', checkDetail(failed, revision), { collection, key, revision })
+}
+
+function checkDetail({ collection, key, revision: wanted }: Check, revision: number | null): string {
+  const is = revision === null ? 'does not exist' : `is at revision ${revision}`
+  return `${collection}/${key} ${is}, and not ${wanted === null ? 'missing' : `at revision ${wanted}`}`
+}
+
+function whatOf({ operations }: WriteCommand): string {
+  return operations.length === 1 ? operations[0]!.key : 'members of the batch'
+}
+
+export function commitOf(
+  checks: readonly Check[],
+  writes: readonly (Write | Renew)[],
+  nowMs: number,
+  durability: Durability | undefined,
+): Commit {
+  return durability === undefined ? { checks, writes, nowMs } : { checks, writes, nowMs, durability }
+}
