@@ -75,6 +75,32 @@ describe.each(Object.entries(decoders))('%s', (coding, decode) => {
 })
 
 test.each([
+  ['a read of a few members', 100],
+  // Beyond 256 KiB of values.
+  ['a read that is streamed', 10_000],
+])('%s is compressed as the client asks', async (_what, count) => {
+  const refs = Array.from({ length: count }, (_, i) => ({
+    collection: 'many',
+    key: `k${String(i % members).padStart(5, '0')}`,
+  }))
+  const read = async (headers: Readonly<Record<string, string>>) => {
+    const wire = await openWire(port)
+    const body = JSON.stringify({ members: refs })
+    wire.write(requestBytes('POST', '/v1/_read', { headers: { Host: 'localhost', ...headers }, body }))
+    const response = await wire.answer('POST')
+    wire.destroy()
+    return response
+  }
+  const plain = await read({})
+  expect([plain.status, JSON.parse(plain.body.toString()).members.length]).toEqual([200, refs.length])
+  for (const [coding, decode] of Object.entries(decoders)) {
+    const response = await read({ 'Accept-Encoding': coding })
+    expect([response.headers['content-encoding'], response.headers.vary]).toEqual([coding, 'Accept-Encoding'])
+    expect(decode(response.body).equals(plain.body)).toBe(true)
+  }
+})
+
+test.each([
   ['gzip, deflate, br, zstd', 'zstd'],
   ['gzip, deflate, br', 'br'],
   ['gzip, deflate', 'gzip'],

@@ -42,7 +42,7 @@ import { type Writes, writeGate } from './writes.ts'
  * be are the edges' to check, for they know what they can say. What it reads by key is in reads.ts, what it writes in writes.ts.
  */
 export interface Database
-  extends Pick<Reads, 'get' | 'getHead' | 'readMany' | 'removalCause'>,
+  extends Pick<Reads, 'get' | 'getHead' | 'readMany' | 'removalCause' | 'onExpiredRead'>,
     Pick<Writes, 'execute' | 'prepare' | 'update' | 'patch' | 'touch' | 'putAll' | 'replicate'> {
   /** Reads that are done together when the input of a tick was processed, which is when `schedule` runs its work. */
   readQueue(schedule: (work: () => void) => void): ReadQueue
@@ -168,6 +168,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     getHead: reads.getHead,
     readMany: reads.readMany,
     removalCause: reads.removalCause,
+    onExpiredRead: reads.onExpiredRead,
     readQueue: (schedule) => readQueue(reads, schedule),
     nodeId: engine.nodeId,
     execute: writes.execute,

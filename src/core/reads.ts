@@ -19,6 +19,8 @@ export interface Reads {
   getHead(collection: string, key: string): MaybePromise<MemberHead | null>
   /** Why there is no such member; null when there is one, or nothing is known of it. */
   removalCause(collection: string, key: string): Promise<RemovalCause | null>
+  /** Has a listener called whenever a member of a collection is looked up that has expired and was not swept yet. */
+  onExpiredRead(collection: string, listener: () => void): void
   /** Removes what was changed from the cache, before anybody can see the change. */
   readonly onCommit: OnCommit
   onSetback(): void
@@ -48,6 +50,7 @@ function upTo(maxBytes: number | undefined, members: (Member | null)[]): (Member
 export function readsOf({ engine, cache, renewals, now }: ReadOptions): Reads {
   /** Goes up whenever what was read before may have become old. */
   let changes = 0
+  const expiredReadListeners = new Map<string, () => void>()
 
   function get(collection: string, key: string): MaybePromise<Member | null> {
     const cached = cache.get(collection, key)
@@ -122,7 +125,10 @@ export function readsOf({ engine, cache, renewals, now }: ReadOptions): Reads {
   function unexpired<Read extends Member | MemberHead>(collection: string, member: Read | null): Read | null {
     if (member === null || member.expiresAtMs === null) return member
     const nowMs = now()
-    if (isExpired(member, nowMs) && !renewals.livesOn(collection, member, nowMs)) return null
+    if (isExpired(member, nowMs) && !renewals.livesOn(collection, member, nowMs)) {
+      expiredReadListeners.get(collection)?.()
+      return null
+    }
     renewals.wasRead(collection, member, nowMs)
     return member
   }
@@ -142,6 +148,7 @@ export function readsOf({ engine, cache, renewals, now }: ReadOptions): Reads {
       if (member !== null) return isExpired(member, now()) ? 'expire' : null
       return (await engine.tombstone(collection, key))?.cause ?? null
     },
+    onExpiredRead: (collection, listener) => void expiredReadListeners.set(collection, listener),
     onCommit(committed) {
       changes++
       for (const change of committed) cache.delete(change.collection, keyOf(change))

@@ -16,6 +16,7 @@ const never = () => {
 const emptyStore: MemcachedStore = {
   get: () => null,
   readMany: never,
+  onExpiredRead() {},
   settings: () => ({ processes: null, defaultTtlMs: null, sliding: false }),
   collections: () => [],
   write: never,

@@ -521,3 +521,24 @@ describe('the end', () => {
     )
   })
 })
+
+test('look-ups of what has expired and was not swept yet are counted as such', async () => {
+  await using opened = await openPort()
+  const client = await opened.connect()
+  const { counts } = opened.server
+  await opened.db.put('cache', 'live', json('1'))
+  await client.ask('get live missing\r\n', 'END\r\n')
+  expect([counts.get_misses, counts.get_expired]).toEqual([1, 0])
+  // A sweep may come in between, but not every time.
+  for (let rounds = 1; counts.get_expired === 0; rounds++) {
+    if (rounds > 20) throw new Error('no expired member was counted in 20 rounds')
+    await opened.db.put('cache', 'brief', json('2', Date.now() - 1))
+    await client.ask('get brief\r\n', 'END\r\n')
+  }
+  expect(counts.get_misses).toBeGreaterThan(1)
+  expect(await client.ask('stats\r\n', 'END\r\n')).toContain(`STAT get_expired ${counts.get_expired}\r\n`)
+})
+
+function json(value: string, expiresAtMs: number | null = null) {
+  return { value, contentType: 'application/json', flags: 0, expiresAtMs }
+}

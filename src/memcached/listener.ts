@@ -79,6 +79,8 @@ export function listenMemcached(options: MemcachedOptions): MemcachedServer {
 function stateOf(options: MemcachedOptions, listener: () => Listener): MemcachedState {
   const { db, collection, durability, token, now, sockets, onError, onBinaryClient, ...settings } = options
   const { registry, ticks } = sockets
+  const counts = memcachedCounts()
+  db.onExpiredRead(collection, () => counts.get_expired++)
   return {
     db,
     collection,
@@ -87,7 +89,7 @@ function stateOf(options: MemcachedOptions, listener: () => Listener): Memcached
     clock: registry,
     ticks,
     reads: options.reads ?? db.readQueue(ticks.scheduleWork),
-    counts: memcachedCounts(),
+    counts,
     accesses: new AccessTable(registry),
     countsAtReset: new Map(),
     flushes: flushClock(() => db.drop(collection, everything), now, onError),

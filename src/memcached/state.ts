@@ -13,7 +13,7 @@ import type { WriteBatcher } from './write-batcher.ts'
 /** What of the store this protocol uses. */
 export type MemcachedStore = Pick<
   Database,
-  'get' | 'readMany' | 'write' | 'update' | 'drop' | 'collections' | 'settings'
+  'get' | 'readMany' | 'onExpiredRead' | 'write' | 'update' | 'drop' | 'collections' | 'settings'
 >
 
 /** What the connections of a memcached server share. */

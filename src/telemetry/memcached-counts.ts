@@ -14,7 +14,7 @@ export interface MemcachedCounts {
   cmd_get: number
   get_hits: number
   get_misses: number
-  /** Misses of members whose time is over and that are still there. */
+  /** Look-ups of members that have expired and were not swept yet, also those over HTTP. */
   get_expired: number
   /** Misses of members that were flushed and are still there: a flush of kvist leaves none. */
   get_flushed: number

@@ -5,6 +5,7 @@ import { maxBatchBytes, maxReadBytes, maxReadMembers } from '../../core/limits.t
 import type { Member } from '../../core/member.ts'
 import { type Answer, answer, jsonAnswer, streamed } from '../answer.ts'
 import { jsonText, readBody } from '../body.ts'
+import { compressed } from '../compression.ts'
 import type { RequestContext } from '../context.ts'
 import { parametersOf } from '../path.ts'
 import type { HttpRequest } from '../wire/request.ts'
@@ -21,7 +22,7 @@ export async function readMembers(
   const refs = parseRefs(jsonText(await readBody(request, maxBatchBytes, context)))
   const members = await db.readMany(refs, maxReadBytes)
   if (members.length < refs.length || bytesOf(members) > maxReadBytes) throw tooLarge()
-  return inOnePiece(members) ?? inParts(members, context)
+  return compressed(request, inOnePiece(members) ?? inParts(members, context))
 }
 
 function bytesOf(members: readonly (Member | null)[]): number {
@@ -57,6 +58,8 @@ function parseRefs(text: string): MemberRef[] {
 const before = '{"members":['
 const after = ']}\n'
 
+const variesByCoding = { Vary: 'Accept-Encoding' }
+
 /** A larger response is made while it is sent: what was made would be held beside what it was made from. */
 const pieceChars = 256 * 1024
 
@@ -64,7 +67,7 @@ function inOnePiece(members: readonly (Member | null)[]): Answer | null {
   let chars = 0
   for (const member of members) if (member !== null) chars += member.value.length
   if (chars > pieceChars) return null
-  return jsonAnswer(before + members.map(entryJson).join(',') + after)
+  return jsonAnswer(before + members.map(entryJson).join(',') + after, 200, variesByCoding)
 }
 
 function inParts(members: (Member | null)[], { connection }: RequestContext): Answer {
@@ -84,7 +87,7 @@ function inParts(members: (Member | null)[], { connection }: RequestContext): An
   }
   return answer(
     200,
-    { 'Content-Type': 'application/json' },
+    { 'Content-Type': 'application/json', ...variesByCoding },
     streamed(next, () => members.splice(0)),
   )
 }
