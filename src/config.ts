@@ -1,7 +1,7 @@
 import { isIPv4 } from 'node:net'
 import { join } from 'node:path'
-import { defaultTombstonesMs } from './core/compactor.ts'
 import type { Durability } from './core/engine.ts'
+import { defaultTombstonesMs } from './core/jobs/tombstone-gc.ts'
 import { parseCollection } from './core/keys.ts'
 import { type EngineName, engineNames, type PagesMode, pagesModes } from './engines/engine-names.ts'
 import { choice, duration, list, size, text, toggle, wholeNumber } from './option-kinds.ts'

@@ -4,7 +4,7 @@ import { openTestEngine } from '../../test/support/test-engine.ts'
 import type { Content } from './content.ts'
 import { type Database, type DatabaseOptions, openDatabase } from './database.ts'
 import type { Engine } from './engine.ts'
-import { expiryOf } from './expiry.ts'
+import { expiryOf } from './jobs/sweeper.ts'
 import { everything } from './list.ts'
 
 const opened: Database[] = []

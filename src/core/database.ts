@@ -1,7 +1,6 @@
 import { type MemberCache, memberCache } from './cache.ts'
 import { type CollectionPage, type CollectionQuery, collectionPage } from './collection-page.ts'
 import { collectionVersions } from './collection-versions.ts'
-import { defaultTombstonesMs, startCompactor } from './compactor.ts'
 import type { Condition } from './condition.ts'
 import type { NewContent, Outcome, Stored } from './content.ts'
 import { dropMembers } from './drop.ts'
@@ -19,11 +18,13 @@ import type {
   Written,
 } from './engine.ts'
 import { KvistError } from './errors.ts'
-import { expiryOf, startSweeper } from './expiry.ts'
 import { type WatchHub, watchHub } from './feed/hub.ts'
 import { type FeedPage, type FeedSource, readFeed } from './feed/pages.ts'
 import type { Scope } from './feed/scope.ts'
 import type { WatchBounds, Watcher, WatchStats } from './feed/watcher.ts'
+import { Renewals } from './jobs/renewals.ts'
+import { expiryOf, startSweeper } from './jobs/sweeper.ts'
+import { defaultTombstonesMs, startTombstoneGc } from './jobs/tombstone-gc.ts'
 import { isOwnCollection } from './keys.ts'
 import { everything, type ListQuery, listAll, listPage, type Page, type Selection } from './list.ts'
 import { isExpired, type Member } from './member.ts'
@@ -32,7 +33,6 @@ import { type Process, processRunner } from './process.ts'
 import { type ReadQueue, readQueue } from './read-queue.ts'
 import { type Reads, readsOf } from './reads.ts'
 import { noSettings, type Settings, settingsRegistry, settingsWrite } from './settings.ts'
-import { startRenewals } from './sliding.ts'
 import { transformsOf } from './transforms.ts'
 import { type Writes, writeGate } from './writes.ts'
 
@@ -157,11 +157,11 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   const transforms = transformsOf(registry, runner)
   const writes = writeGate({ engine, transforms, now, onTouch: (refs) => renewals.forget(refs) })
   const sweeper = startSweeper(engine, writes, now, onError)
-  const renewals = startRenewals({ writes, slidingTtlMs: registry.slidingTtlMs, onError })
+  const renewals = new Renewals({ writes, slidingTtlMs: registry.slidingTtlMs, onError })
   reads = readsOf({ engine, cache, renewals, now })
   const feed = feedSource(engine, writes, now, onError)
   hub = watchHub(feed, options.watchBounds)
-  const compactor = startCompactor(engine, options.tombstonesMs ?? defaultTombstonesMs, now, onError)
+  const tombstoneGc = startTombstoneGc(engine, options.tombstonesMs ?? defaultTombstonesMs, now, onError)
 
   return {
     get: reads.get,
@@ -222,7 +222,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     }),
     writeFault: () => engine.writeFault()?.message ?? null,
     async close() {
-      await Promise.all([sweeper.stop(), compactor.stop(), renewals.stop()])
+      await Promise.all([sweeper.stop(), tombstoneGc.stop(), renewals.stop()])
       await engine.close()
     },
   }

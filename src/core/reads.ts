@@ -1,7 +1,7 @@
 import type { MemberCache } from './cache.ts'
 import type { Engine, MaybePromise, MemberRef, OnCommit } from './engine.ts'
+import type { Renewals } from './jobs/renewals.ts'
 import { isExpired, keyOf, type Member, type MemberHead, type RemovalCause } from './member.ts'
-import type { Renewals } from './sliding.ts'
 
 /**
  * Reads of members by their keys: out of the cache or the engine, without those that have expired. A read of a member in a

@@ -1,14 +1,14 @@
 import { afterAll, describe, expect, test } from 'bun:test'
-import { newFolder } from '../../test/support/engine.ts'
-import { openTestEngine } from '../../test/support/test-engine.ts'
-import { openSqlite } from '../engines/sqlite/engine.ts'
-import { type Database, type DatabaseOptions, openDatabase, wholeCollection } from './database.ts'
-import type { Commit, CommitResult, Engine } from './engine.ts'
-import { maxTimeMs } from './limits.ts'
-import type { Member } from './member.ts'
-import { startRenewals } from './sliding.ts'
-import { transformsOf } from './transforms.ts'
-import { writeGate } from './writes.ts'
+import { newFolder } from '../../../test/support/engine.ts'
+import { openTestEngine } from '../../../test/support/test-engine.ts'
+import { openSqlite } from '../../engines/sqlite/engine.ts'
+import { type Database, type DatabaseOptions, openDatabase, wholeCollection } from '../database.ts'
+import type { Commit, CommitResult, Engine } from '../engine.ts'
+import { maxTimeMs } from '../limits.ts'
+import type { Member } from '../member.ts'
+import { transformsOf } from '../transforms.ts'
+import { writeGate } from '../writes.ts'
+import { Renewals } from './renewals.ts'
 
 const hourMs = 3_600_000
 
@@ -36,7 +36,7 @@ function noted({ ttlMs = hourMs, nowMs = 1_000_000 } = {}) {
     { get: () => undefined },
     { run: (_names, content) => Promise.resolve(content) },
   )
-  const renewals = startRenewals({
+  const renewals = new Renewals({
     writes: writeGate({ engine, transforms, now: () => clock.nowMs, onTouch() {} }),
     slidingTtlMs: (collection) => (collection === 'slides' ? ttlMs : null),
     onError: (error) => errors.push(error),

@@ -1,9 +1,9 @@
 import { expect, test } from 'bun:test'
-import type { Commit, CommitResult, Engine, ExpiringRef } from './engine.ts'
-import { KvistError } from './errors.ts'
-import { startSweeper } from './expiry.ts'
-import { transformsOf } from './transforms.ts'
-import { writeGate } from './writes.ts'
+import type { Commit, CommitResult, Engine, ExpiringRef } from '../engine.ts'
+import { KvistError } from '../errors.ts'
+import { transformsOf } from '../transforms.ts'
+import { writeGate } from '../writes.ts'
+import { startSweeper } from './sweeper.ts'
 
 function fail(error: unknown): never {
   throw error

@@ -1,10 +1,10 @@
 import { afterEach, expect, mock, spyOn, test } from 'bun:test'
-import { startCompactor } from './compactor.ts'
-import type { Engine } from './engine.ts'
+import type { Engine } from '../engine.ts'
+import { startTombstoneGc } from './tombstone-gc.ts'
 
 afterEach(() => mock.restore())
 
-/** An engine with so many old tombstones; and what makes a compactor do its round. */
+/** An engine with so many old tombstones; and what starts a run. */
 function setUp(tombstones: number) {
   let tick: () => void = () => {}
   const asked: number[][] = []
@@ -25,12 +25,12 @@ function setUp(tombstones: number) {
 
 test('forgets in batches what is older than it keeps', async () => {
   const { state, engine } = setUp(2500)
-  const compactor = startCompactor(engine, 600, () => 5000, fail)
+  const gc = startTombstoneGc(engine, 600, () => 5000, fail)
   expect(state.asked).toEqual([])
   state.tick()
   state.tick()
   while (state.left > 0) await Bun.sleep(2)
-  await compactor.stop()
+  await gc.stop()
   expect(state.asked).toEqual([
     [4400, 1000],
     [4400, 1000],
@@ -38,10 +38,10 @@ test('forgets in batches what is older than it keeps', async () => {
   ])
 })
 
-test('a round that fails is told of, and the next goes on', async () => {
+test('a run that fails is reported, and the next goes on', async () => {
   const { state, engine } = setUp(3)
   const errors: unknown[] = []
-  const compactor = startCompactor(
+  const gc = startTombstoneGc(
     engine,
     600,
     () => 5000,
@@ -53,15 +53,15 @@ test('a round that fails is told of, and the next goes on', async () => {
   expect(errors).toEqual([state.fault])
   state.fault = null
   state.tick()
-  await compactor.stop()
+  await gc.stop()
   expect(state.left).toBe(0)
 })
 
 test('stops between two batches', async () => {
   const { state, engine } = setUp(1_000_000)
-  const compactor = startCompactor(engine, 600, () => 5000, fail)
+  const gc = startTombstoneGc(engine, 600, () => 5000, fail)
   state.tick()
-  await compactor.stop()
+  await gc.stop()
   const { left } = state
   await Bun.sleep(5)
   expect(state.left).toBe(left)
