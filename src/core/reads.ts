@@ -47,10 +47,38 @@ function upTo(maxBytes: number | undefined, members: (Member | null)[]): (Member
   return members
 }
 
-export function readsOf({ engine, cache, renewals, now }: ReadOptions): Reads {
+/** What readers see of a member: nothing once it has expired. Seeing it renews it. */
+function visibilityOf({ renewals, now }: ReadOptions, expiredReadListeners: ReadonlyMap<string, () => void>) {
+  return <Read extends Member | MemberHead>(collection: string, member: Read | null): Read | null => {
+    if (member === null || member.expiresAtMs === null) return member
+    const nowMs = now()
+    if (isExpired(member, nowMs) && !renewals.livesOn(collection, member, nowMs)) {
+      expiredReadListeners.get(collection)?.()
+      return null
+    }
+    renewals.wasRead(collection, member, nowMs)
+    return member
+  }
+}
+
+async function removalCauseIn(
+  engine: Engine,
+  collection: string,
+  key: string,
+  nowMs: number,
+): Promise<RemovalCause | null> {
+  const member = await engine.read(collection, key)
+  // What has expired is swept soon, and only then leaves its tombstone.
+  if (member !== null) return isExpired(member, nowMs) ? 'expire' : null
+  return (await engine.tombstone(collection, key))?.cause ?? null
+}
+
+export function readsOf(options: ReadOptions): Reads {
+  const { engine, cache, now } = options
   /** Goes up whenever what was read before may have become old. */
   let changes = 0
   const expiredReadListeners = new Map<string, () => void>()
+  const unexpired = visibilityOf(options, expiredReadListeners)
 
   function get(collection: string, key: string): MaybePromise<Member | null> {
     const cached = cache.get(collection, key)
@@ -122,17 +150,6 @@ export function readsOf({ engine, cache, renewals, now }: ReadOptions): Reads {
     return upTo(maxBytes, cached)
   }
 
-  function unexpired<Read extends Member | MemberHead>(collection: string, member: Read | null): Read | null {
-    if (member === null || member.expiresAtMs === null) return member
-    const nowMs = now()
-    if (isExpired(member, nowMs) && !renewals.livesOn(collection, member, nowMs)) {
-      expiredReadListeners.get(collection)?.()
-      return null
-    }
-    renewals.wasRead(collection, member, nowMs)
-    return member
-  }
-
   return {
     get,
     readMany,
@@ -142,12 +159,7 @@ export function readsOf({ engine, cache, renewals, now }: ReadOptions): Reads {
         ? read.then((head) => unexpired(collection, head))
         : unexpired(collection, read)
     },
-    async removalCause(collection, key) {
-      const member = await engine.read(collection, key)
-      // What has expired is swept soon, and only then leaves its tombstone.
-      if (member !== null) return isExpired(member, now()) ? 'expire' : null
-      return (await engine.tombstone(collection, key))?.cause ?? null
-    },
+    removalCause: (collection, key) => removalCauseIn(engine, collection, key, now()),
     onExpiredRead: (collection, listener) => void expiredReadListeners.set(collection, listener),
     onCommit(committed) {
       changes++
