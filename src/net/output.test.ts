@@ -31,6 +31,27 @@ test('the parts of a tick are sent together, texts as UTF-8', () => {
   expect(socket.said()).toBe(sent.toString('latin1'))
 })
 
+test('a part goes out in one piece with its prefixes, also where outputs are flushed at once', () => {
+  const socket = fakeSocket()
+  const writes = countWrites(socket)
+  const out = new Output(socket, {
+    scheduleInput() {},
+    scheduleWork() {},
+    scheduleFlush: (output) => output.flush(),
+  })
+  for (let i = 0; i < 3; i++) {
+    out.prefix('status ')
+    out.prefix('header ')
+    out.text(`body ${i} `)
+    expect(writes()).toBe(i + 1)
+  }
+  out.value(Buffer.alloc(65_000, 'x'))
+  out.prefix('p'.repeat(8000))
+  out.value(Buffer.alloc(65_000, 'y'))
+  const all = `status header body 0 status header body 1 status header body 2 `
+  expect(socket.said()).toBe(`${all}${'x'.repeat(65_000)}${'p'.repeat(8000)}${'y'.repeat(65_000)}`)
+})
+
 test('what the socket has no room for is queued, also while other outputs send', () => {
   const narrow = fakeSocket()
   narrow.room = 3

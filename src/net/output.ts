@@ -11,9 +11,9 @@ interface Utf8Buffer extends Buffer {
 
 /**
  * Where all outputs join their parts, one after the other. To join them as strings costs more: each response would leave a
- * string to the garbage collector.
+ * string to the garbage collector. It has room for what is buffered, a part as large, and its prefixes.
  */
-const joined = Buffer.allocUnsafeSlow(2 * maxBufferedBytes) as Utf8Buffer
+const joined = Buffer.allocUnsafeSlow(4 * maxBufferedBytes) as Utf8Buffer
 
 /**
  * What is sent to one client, in order. Parts are buffered until the tick ends, and what the socket has no room for is
@@ -24,6 +24,7 @@ export class Output {
   private readonly ticks: TickScheduler
   private readonly parts: (string | Uint8Array)[] = []
   private bufferedBytes = 0
+  private isScheduled = false
   private readonly queue: Uint8Array[] = []
   private queuedBytes = 0
   private sentBytes = 0
@@ -50,6 +51,12 @@ export class Output {
     return sentBytes
   }
 
+  /** Sends ASCII, no more than a head has, in one piece with the part that is sent next. */
+  prefix(text: string): void {
+    this.parts.push(text)
+    this.bufferedBytes += text.length
+  }
+
   /** Sends text as UTF-8, of which `bytes` is the length; without it the text must be ASCII. */
   text(text: string, bytes: number = text.length): void {
     if (bytes > maxBufferedBytes) this.bytes(Buffer.from(text))
@@ -69,6 +76,7 @@ export class Output {
   }
 
   flush(): void {
+    this.isScheduled = false
     if (this.bufferedBytes === 0) return
     const { parts } = this
     let end = 0
@@ -112,11 +120,14 @@ export class Output {
   }
 
   private buffer(part: string | Uint8Array, bytes: number): void {
-    const isFirst = this.bufferedBytes === 0
     this.parts.push(part)
     this.bufferedBytes += bytes
-    if (isFirst) this.ticks.scheduleFlush(this)
-    else if (this.bufferedBytes > maxBufferedBytes) this.flush()
+    if (this.bufferedBytes > maxBufferedBytes) {
+      this.flush()
+    } else if (!this.isScheduled) {
+      this.isScheduled = true
+      this.ticks.scheduleFlush(this)
+    }
   }
 
   /** Sends the first so many of these bytes. What there is no room for is queued, as a copy if the bytes are `joined`. */

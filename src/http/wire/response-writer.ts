@@ -21,16 +21,19 @@ export function sendWhole(
   connectionLine: string,
 ): void {
   // Part by part: joined in one string, they would cost as much again.
-  out.text(startLines(status))
-  out.text(lines)
-  if (connectionLine !== '') out.text(connectionLine)
+  out.prefix(startLines(status))
+  out.prefix(lines)
+  if (connectionLine !== '') out.prefix(connectionLine)
   if (!mayHaveBody(status)) {
     out.text('\r\n')
     return
   }
   const length = bodyBytes ?? bytesOf(body)
-  out.text(lengthLine(length))
-  if (length === 0 || body === null || method === 'HEAD') return
+  if (length === 0 || body === null || method === 'HEAD') {
+    out.text(lengthLine(length))
+    return
+  }
+  out.prefix(lengthLine(length))
   if (typeof body === 'string') out.text(body, length)
   else out.value(body)
 }
