@@ -36,6 +36,15 @@ const bars: readonly Bar[] = [
 
   rate('get', 'memcached', 0.7, 'memcached get against memcached'),
   rate('multiget', 'memcached', 0.5, 'memcached get of 100 keys against memcached'),
+  {
+    ...rate(
+      'multiget',
+      'kvist',
+      0.5,
+      'POST /v1/_read of 100 members against memcached get of 100 keys, both of kvist',
+    ),
+    contestant: 'read',
+  },
   rate('gets', 'memcached', 0.5, '100 memcached gets in a pipeline against memcached'),
   { ...rate('set', 'memcached', 0.5, 'relaxed memcached set against memcached'), contestant: 'relaxed' },
   { load: 'set', figure: 'perSecond', against: 'memcached', text: 'durable memcached set against memcached' },

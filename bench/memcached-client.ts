@@ -7,8 +7,8 @@ import { jsonOf, keyOf } from './members.ts'
 
 export interface ClientRun {
   readonly port: number
-  /** `fill` stores every member once and measures nothing. */
-  readonly kind: 'fill' | 'get' | 'multiget' | 'gets' | 'sets'
+  /** `fill` stores every member once and measures nothing; `read` is `POST /v1/_read`. */
+  readonly kind: 'fill' | 'get' | 'multiget' | 'gets' | 'sets' | 'read'
   readonly connections: number
   /** Members that one request is about. */
   readonly perRequest: number
@@ -28,12 +28,16 @@ export interface ClientFigures {
 interface Exchange {
   readonly request: Buffer
   readonly answer: string
+  /** Of a read over HTTP, whose response has revisions and times that are not known before. */
+  readonly values?: readonly string[]
 }
 
 interface State {
   next: number
   exchange: Exchange
   received: number
+  /** Bytes of the response that is coming, over HTTP. */
+  expected: number
   /** What has come of the first answer; null once that was found right. */
   first: string | null
   sentAtMs: number
@@ -63,6 +67,13 @@ function foundOf(index: number): string {
   return `VALUE ${keyOf(index)} 0 ${value.length}\r\n${value}\r\n`
 }
 
+function readOf(indexes: readonly number[]): Buffer {
+  const refs = indexes.map((index) => ({ collection: 'cache', key: keyOf(index) }))
+  const body = JSON.stringify({ members: refs })
+  const head = `POST /v1/_read HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n`
+  return Buffer.from(`${head}Content-Length: ${body.length}\r\n\r\n${body}`)
+}
+
 function exchangeOf(indexes: readonly number[]): Exchange {
   switch (run.kind) {
     case 'fill':
@@ -82,6 +93,8 @@ function exchangeOf(indexes: readonly number[]): Exchange {
         request: Buffer.from(indexes.map((index) => `get ${keyOf(index)}\r\n`).join('')),
         answer: indexes.map((index) => `${foundOf(index)}END\r\n`).join(''),
       }
+    case 'read':
+      return { request: readOf(indexes), answer: '', values: indexes.map(jsonOf) }
   }
 }
 
@@ -103,6 +116,40 @@ function begin(socket: Bun.Socket<State>, exchange: Exchange): void {
 
 /** Notes what came; true when the answer is complete. */
 function take(data: State, bytes: Buffer): boolean {
+  const isComplete = data.exchange.values === undefined ? takeText(data, bytes) : takeHttp(data, bytes)
+  if (isComplete && measuring) {
+    if (answered < maxTimes) times[answered] = performance.now() - data.sentAtMs
+    answered++
+  }
+  return isComplete
+}
+
+/** A response of HTTP has the length that its head says; the values of the first one are looked at. */
+function takeHttp(data: State, bytes: Buffer): boolean {
+  if (data.received === 0) data.expected = lengthOf(bytes)
+  data.received += bytes.length
+  if (data.first !== null) data.first += bytes.toString('latin1')
+  if (data.received > data.expected) fail('a response is too long')
+  if (data.received < data.expected) return false
+  if (data.first !== null) {
+    const { members } = JSON.parse(data.first.slice(data.first.indexOf('\r\n\r\n')))
+    const values = members.map(({ value }: { value: unknown }) => JSON.stringify(value))
+    if (!Bun.deepEquals(values, data.exchange.values))
+      fail(`the values are wrong: ${data.first.slice(0, 600)}`)
+    data.first = null
+  }
+  return true
+}
+
+/** Of a response that begins here, with its head. */
+function lengthOf(bytes: Buffer): number {
+  const headBytes = bytes.indexOf('\r\n\r\n') + 4
+  const [, length] = /\r\nContent-Length: (\d+)/.exec(bytes.toString('latin1', 0, headBytes)) ?? []
+  if (length === undefined) fail(`this is no response: ${bytes.toString('latin1', 0, 300)}`)
+  return headBytes + Number(length)
+}
+
+function takeText(data: State, bytes: Buffer): boolean {
   data.received += bytes.length
   const { answer } = data.exchange
   if (data.first !== null) {
@@ -111,12 +158,7 @@ function take(data: State, bytes: Buffer): boolean {
     if (data.received === answer.length) data.first = null
   }
   if (data.received > answer.length) fail(`an answer is too long: ${bytes.toString('latin1').slice(0, 300)}`)
-  if (data.received < answer.length) return false
-  if (measuring) {
-    if (answered < maxTimes) times[answered] = performance.now() - data.sentAtMs
-    answered++
-  }
-  return true
+  return data.received === answer.length
 }
 
 function fail(why: string): never {
@@ -130,7 +172,15 @@ async function connect(
   onAnswer: (socket: Bun.Socket<State>) => void,
 ) {
   const exchange = exchanges[from % exchanges.length]!
-  const data = { next: from, exchange, received: 0, first: '', sentAtMs: 0, unsent: Buffer.alloc(0) }
+  const data = {
+    next: from,
+    exchange,
+    received: 0,
+    expected: 0,
+    first: '',
+    sentAtMs: 0,
+    unsent: Buffer.alloc(0),
+  }
   return await Bun.connect<State>({
     hostname: '127.0.0.1',
     port: run.port,

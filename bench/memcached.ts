@@ -23,6 +23,8 @@ interface Contestant {
   readonly name: string
   readonly title: string
   readonly port: number
+  /** Its port for HTTP, where members are read by `POST /v1/_read`; missing: it is asked in memcached's protocol. */
+  readonly httpPort?: number
   start(dataDir: string): Promise<Server>
 }
 
@@ -32,7 +34,7 @@ interface Load {
   readonly note?: string
   /** Who takes part beside memcached. */
   readonly names: readonly string[]
-  measure(port: number, seed: number): Promise<ClientFigures | SlapFigures>
+  measure(contestant: Contestant, seed: number): Promise<ClientFigures | SlapFigures>
 }
 
 /** memcslap tells no times of single answers. */
@@ -47,6 +49,7 @@ const kvistProgram = join(import.meta.dir, '../bin/kvist')
 const contestants: readonly Contestant[] = [
   kvist('kvist', 'kvist', 17_212, 'full'),
   kvist('relaxed', 'kvist, relaxed', 17_213, 'relaxed'),
+  { ...kvist('read', 'kvist, POST /v1/_read', 17_214, 'full'), httpPort: 17_224 },
   { name: 'memcached', title: 'memcached', port: 17_211, start: startMemcached },
 ]
 
@@ -56,7 +59,7 @@ const connections = 64
 
 const loads: readonly Load[] = [
   own('get', 'get, one key at a time', reads, { kind: 'get', perRequest: 1 }),
-  own('multiget', 'get of 100 keys', reads, { kind: 'multiget', perRequest: 100 }),
+  own('multiget', 'get of 100 keys', [...reads, 'read'], { kind: 'multiget', perRequest: 100 }),
   own('gets', '100 gets in a pipeline', reads, { kind: 'gets', perRequest: 100 }),
   own('set', 'set, one key at a time', writes, { kind: 'sets', perRequest: 1 }),
   own('sets', '100 sets in a pipeline', writes, { kind: 'sets', perRequest: 100 }),
@@ -102,10 +105,12 @@ function own(name: string, title: string, names: readonly string[], what: OwnRun
     name,
     title,
     names,
-    async measure(port, seed) {
+    async measure({ port, httpPort }, seed) {
       await client({ port, kind: 'fill', connections: 1, perRequest: 100, members, seconds: 0, seed })
       const seconds = options.number('seconds')
-      return JSON.parse(await client({ port, ...what, connections, members, seconds, seed }))
+      const asked: OwnRun & { port: number } =
+        httpPort === undefined ? { port, ...what } : { port: httpPort, ...what, kind: 'read' }
+      return JSON.parse(await client({ ...asked, connections, members, seconds, seed }))
     },
   }
 }
@@ -125,7 +130,7 @@ function slap(name: string, test: 'get' | 'set', names: readonly string[]): Load
     title: `${test}, by memcslap`,
     note: `each of the ${connections} threads asks ${times} times for values of 400 bytes.`,
     names,
-    async measure(port) {
+    async measure({ port }) {
       const command = ['memcslap', '-s', `127.0.0.1:${port}`, '-t', test, '-c', `${connections}`, '-F', '-e']
       // As the other client does, it warms the server up before it counts.
       await outputOf([...command, `${Math.ceil(times / 10)}`])
@@ -156,7 +161,7 @@ async function turn(contestant: Contestant, load: Load, round: number): Promise<
   const server = await contestant.start(dataDir)
   try {
     const stopWatching = watchMemory(server.pid, 250)
-    const figures = await load.measure(contestant.port, round)
+    const figures = await load.measure(contestant, round)
     return { p50Ms: null, p99Ms: null, maxMs: null, ...figures, errors: 0, peakMb: peakMb(stopWatching()) }
   } finally {
     await server.stop()
