@@ -279,7 +279,8 @@ function filesOfRepository(root: string): string[] {
   ]
   const listed = Bun.spawnSync(git, { cwd: root, stderr: 'inherit' })
   if (!listed.success) throw new Error('git could not list the files of this repository')
-  const paths = listed.stdout.toString().split('\0')
+  // A file with a conflict is listed several times.
+  const paths = [...new Set(listed.stdout.toString().split('\0'))]
   return paths.filter((path) => lstatSync(join(root, path), { throwIfNoEntry: false })?.isFile())
 }
 

@@ -21,7 +21,8 @@ import {
   watchNote,
   writeFaults,
 } from './openapi-parts.ts'
-import * as schemas from './schemas.ts'
+import * as requests from './request-schemas.ts'
+import * as responses from './response-schemas.ts'
 
 /** What the API's document says of `/v1/{collection}` and of the settings of collections. */
 
@@ -68,10 +69,10 @@ export const listMembers: OperationDocs = {
       },
       content: {
         [json]: {
-          schema: schemas.page,
+          schema: responses.page,
           example: { members: [{ ...storedExample, value: valueExample }], next: null },
         },
-        [ndjson]: { schema: schemas.listLine },
+        [ndjson]: { schema: responses.listLine },
         ...eventsContent,
       },
     },
@@ -88,7 +89,7 @@ export const postMembers: OperationDocs = {
     content: {
       [json]: value.content[json]!,
       [ndjson]: {
-        schema: schemas.bulkLine,
+        schema: requests.bulkLine,
         example: { key: 'dune', value: valueExample, expire_in: '7d' },
       },
       '*/*': value.content['*/*']!,
@@ -99,7 +100,7 @@ export const postMembers: OperationDocs = {
       description: 'What became of the import',
       content: {
         [json]: {
-          schema: schemas.bulkSummary,
+          schema: responses.bulkSummary,
           example: { stored: 2, failed: [{ line: 3, code: 'invalid_json', detail: 'the line is not JSON' }] },
         },
       },
@@ -107,7 +108,7 @@ export const postMembers: OperationDocs = {
     201: {
       description: 'Stored',
       headers: { Location: { description: 'Where it is', schema: text }, ETag: etag },
-      content: { [json]: { schema: schemas.stored, example: storedExample } },
+      content: { [json]: { schema: responses.stored, example: storedExample } },
     },
   },
   problems: ['invalid_collection', 'invalid_parameter', ...valueFaults, ...writeFaults],
@@ -121,7 +122,7 @@ export const dropMembers: OperationDocs = {
   answers: {
     200: {
       description: 'How many there were',
-      content: { [json]: { schema: schemas.deleted, example: { deleted: 2 } } },
+      content: { [json]: { schema: responses.deleted, example: { deleted: 2 } } },
     },
   },
   problems: ['invalid_collection', 'invalid_key', 'invalid_parameter', ...writeFaults],
@@ -131,7 +132,7 @@ const settingsExample = { processes: ['detect-language', 'mark'], default_ttl: 6
 
 const settingsAnswer: AnswerDocs = {
   description: 'What is set; null where nothing is',
-  content: { [json]: { schema: schemas.settings, example: settingsExample } },
+  content: { [json]: { schema: responses.settings, example: settingsExample } },
 }
 
 export const getSettings: OperationDocs = {
@@ -146,7 +147,7 @@ export const putSettings: OperationDocs = {
   description:
     'All of them: what is left out is as if it had never been set. They apply to what is written from now on. A process can be named when the server has it; files of processes are named in its configuration only, and settings that stand there cannot be changed here.',
   parameters: [collection],
-  body: { content: { [json]: { schema: schemas.settings, example: settingsExample } } },
+  body: { content: { [json]: { schema: responses.settings, example: settingsExample } } },
   answers: { 200: settingsAnswer },
   problems: [
     'invalid_request',

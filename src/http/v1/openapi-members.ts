@@ -22,7 +22,9 @@ import {
   watchNote,
   writeFaults,
 } from './openapi-parts.ts'
-import * as schemas from './schemas.ts'
+import * as requests from './request-schemas.ts'
+import * as responses from './response-schemas.ts'
+import * as parts from './schema-parts.ts'
 
 /** What the API's document says of `/v1/{collection}/{key}`. */
 
@@ -55,7 +57,7 @@ export const getMember: OperationDocs = {
       description: 'The value, byte for byte, with its content type',
       headers: memberHeaders,
       content: {
-        [json]: { schema: schemas.anyJson, example: valueExample },
+        [json]: { schema: parts.anyJson, example: valueExample },
         '*/*': { schema: { description: 'Any bytes' } },
         ...eventsContent,
       },
@@ -101,12 +103,12 @@ export const putMember: OperationDocs = {
     200: {
       description: 'Stored in place of what was there',
       headers: { ETag: etag },
-      content: { [json]: { schema: schemas.stored, example: storedExample } },
+      content: { [json]: { schema: responses.stored, example: storedExample } },
     },
     201: {
       description: 'Stored; it is new',
       headers: { ETag: etag },
-      content: { [json]: { schema: schemas.stored, example: storedExample } },
+      content: { [json]: { schema: responses.stored, example: storedExample } },
     },
   },
   problems: [
@@ -129,16 +131,16 @@ export const patchMember: OperationDocs = {
   body: {
     required: false,
     content: {
-      'application/merge-patch+json': { schema: schemas.anyJson, example: { year: 1965, draft: null } },
+      'application/merge-patch+json': { schema: parts.anyJson, example: { year: 1965, draft: null } },
       'application/json-patch+json': {
-        schema: schemas.jsonPatch,
+        schema: requests.jsonPatch,
         example: [
           { op: 'test', path: '/title', value: 'Dune' },
           { op: 'replace', path: '/year', value: 1965 },
         ],
       },
       'application/vnd.kvist.increment+json': {
-        schema: schemas.increment,
+        schema: requests.increment,
         example: { path: '/views', by: 1, if_created: { expire_in: '60s' } },
       },
       'application/json': { schema: { type: 'object' }, example: { year: 1965, draft: null } },
@@ -148,12 +150,12 @@ export const patchMember: OperationDocs = {
     200: {
       description: 'Changed',
       headers: { ETag: etag },
-      content: { [json]: { schema: schemas.patched, example: storedExample } },
+      content: { [json]: { schema: responses.patched, example: storedExample } },
     },
     201: {
       description: 'Stored; it is new',
       headers: { ETag: etag },
-      content: { [json]: { schema: schemas.patched, example: storedExample } },
+      content: { [json]: { schema: responses.patched, example: storedExample } },
     },
   },
   problems: [

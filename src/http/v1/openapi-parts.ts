@@ -1,7 +1,7 @@
 import type { ErrorCode } from '../../core/errors.ts'
 import { defaultPageMembers, maxPageMembers, maxPatternBytes } from '../../core/limits.ts'
 import type { HeaderDocs, Parameter, Schema, Tag } from '../operation.ts'
-import * as schemas from './schemas.ts'
+import * as parts from './schema-parts.ts'
 
 /** What several descriptions of `/v1` in the API's document have in common. */
 
@@ -39,7 +39,7 @@ export const collection: Parameter = {
   in: 'path',
   name: 'collection',
   description: "Up to 128 bytes; names that begin with `_` are kvist's own",
-  schema: schemas.collectionName,
+  schema: parts.collectionName,
   example: 'books',
 }
 
@@ -48,7 +48,7 @@ export const key: Parameter = {
   name: 'key',
   description:
     'The rest of the path, decoded once: a `/` in a key may stand as it is, or as `%2F`; the keys `.` and `..` follow an escaped slash, `/v1/c%2F..`, where the client resolves path steps',
-  schema: schemas.key,
+  schema: parts.key,
   example: 'dune',
 }
 
@@ -162,7 +162,7 @@ export const value = {
   description:
     'JSON where the `Content-Type` says so or says nothing, kept byte for byte; otherwise bytes, kept with their type. JSON may have a `Content-Encoding`: gzip, br, zstd or deflate',
   content: {
-    [json]: { schema: schemas.anyJson, example: valueExample },
+    [json]: { schema: parts.anyJson, example: valueExample },
     '*/*': { schema: { description: 'Any bytes' } },
   },
 }

@@ -16,7 +16,9 @@ import {
   watchNote,
   writeFaults,
 } from './openapi-parts.ts'
-import * as schemas from './schemas.ts'
+import * as requests from './request-schemas.ts'
+import * as responses from './response-schemas.ts'
+import * as parts from './schema-parts.ts'
 
 /** What the API's document says of the paths of `/v1` that are about the whole store. */
 
@@ -39,7 +41,7 @@ export const listCollections: OperationDocs = {
       headers: { Link: { description: 'With `rel="next"`: the next page', schema: text } },
       content: {
         [json]: {
-          schema: schemas.collections,
+          schema: responses.collections,
           example: { collections: [{ name: 'books', members: 2, bytes: 71 }], next: null },
         },
       },
@@ -56,7 +58,7 @@ export const postBatch: OperationDocs = {
   body: {
     content: {
       [json]: {
-        schema: schemas.batch,
+        schema: requests.batch,
         example: {
           checks: [{ collection: 'books', key: 'dune', revision: 12 }],
           operations: [
@@ -73,7 +75,7 @@ export const postBatch: OperationDocs = {
       description: 'Committed',
       content: {
         [json]: {
-          schema: schemas.revisions,
+          schema: responses.revisions,
           example: { revisions: [13, 14, 0], values: [null, 7, null] },
         },
       },
@@ -100,7 +102,7 @@ export const readMembers: OperationDocs = {
   body: {
     content: {
       [json]: {
-        schema: schemas.read,
+        schema: requests.read,
         example: {
           members: [
             { collection: 'books', key: 'dune' },
@@ -115,7 +117,7 @@ export const readMembers: OperationDocs = {
       description: 'What is there',
       content: {
         [json]: {
-          schema: schemas.readResult,
+          schema: responses.readResult,
           example: { members: [{ ...storedExample, value: valueExample }, null] },
         },
       },
@@ -143,7 +145,7 @@ export const getChanges: OperationDocs = {
       '`all`: with `flags` and `origin`, so that another store can have every member exactly as it is here',
       { type: 'string', enum: ['all'] },
     ),
-    query('collection', 'Of this collection alone', schemas.collectionName),
+    query('collection', 'Of this collection alone', parts.collectionName),
     ...onKeys,
     ...watching.filter(({ name }) => name !== 'since'),
   ],
@@ -151,7 +153,7 @@ export const getChanges: OperationDocs = {
     200: {
       description: 'A page, or a stream',
       content: {
-        [json]: { schema: schemas.changes, example: { changes: [changeExample], next: 12 } },
+        [json]: { schema: responses.changes, example: { changes: [changeExample], next: 12 } },
         ...eventsContent,
       },
     },

@@ -1,0 +1,137 @@
+import { maxPatchOperations, maxReadMembers } from '../../core/limits.ts'
+import { named } from '../operation.ts'
+import { anyJson, contentFields, expiryFields, key, ofMember, revision } from './schema-parts.ts'
+
+/** What `/v1` takes, as the API's document has it. */
+
+export const bulkLine = named('BulkLine', {
+  type: 'object',
+  description:
+    'A line of an import. What a list shows of a member beside these (`revision`, `created_at`, `updated_at`, `origin`) is passed over; other fields fail the line',
+  required: ['key'],
+  properties: {
+    key,
+    ...contentFields,
+    ...expiryFields,
+    flags: { type: 'integer', minimum: 0, maximum: 4_294_967_295 },
+  },
+})
+
+const whatGrows = {
+  path: {
+    type: 'string',
+    format: 'json-pointer',
+    default: '',
+    description: 'JSON pointer to the number; empty for the value itself',
+  },
+  by: { type: 'number', default: 1 },
+  if_created: {
+    type: 'object',
+    additionalProperties: false,
+    description: 'The expiry of the member, if it is the increment that makes it',
+    properties: expiryFields,
+  },
+}
+
+export const batch = named('Batch', {
+  type: 'object',
+  additionalProperties: false,
+  properties: {
+    checks: {
+      type: 'array',
+      items: {
+        type: 'object',
+        additionalProperties: false,
+        required: ['collection', 'key', 'revision'],
+        properties: {
+          ...ofMember,
+          revision: {
+            ...revision,
+            type: ['integer', 'null'],
+            description: 'null: the member must not exist',
+          },
+        },
+      },
+    },
+    operations: {
+      type: 'array',
+      items: {
+        oneOf: [
+          {
+            type: 'object',
+            title: 'put',
+            additionalProperties: false,
+            required: ['op', 'collection', 'key'],
+            properties: { op: { const: 'put' }, ...ofMember, ...contentFields, ...expiryFields },
+          },
+          {
+            type: 'object',
+            title: 'delete',
+            additionalProperties: false,
+            required: ['op', 'collection', 'key'],
+            properties: { op: { const: 'delete' }, ...ofMember },
+          },
+          {
+            type: 'object',
+            title: 'touch',
+            description: 'Changes the expiry, and nothing else: the revision stays',
+            additionalProperties: false,
+            required: ['op', 'collection', 'key'],
+            properties: { op: { const: 'touch' }, ...ofMember, ...expiryFields },
+          },
+          {
+            type: 'object',
+            title: 'increment',
+            additionalProperties: false,
+            required: ['op', 'collection', 'key'],
+            properties: {
+              op: { const: 'increment' },
+              ...ofMember,
+              ...whatGrows,
+            },
+          },
+        ],
+      },
+    },
+  },
+})
+
+export const increment = named('Increment', {
+  type: 'object',
+  additionalProperties: false,
+  properties: whatGrows,
+})
+
+export const jsonPatch = named('JsonPatch', {
+  type: 'array',
+  description: 'All operations or none, in their order',
+  maxItems: maxPatchOperations,
+  items: {
+    type: 'object',
+    required: ['op', 'path'],
+    properties: {
+      op: { enum: ['add', 'remove', 'replace', 'move', 'copy', 'test'] },
+      path: { type: 'string', format: 'json-pointer' },
+      from: { type: 'string', format: 'json-pointer', description: 'Of `move` and `copy`' },
+      value: { ...anyJson, description: 'Any JSON, of `add`, `replace` and `test`' },
+    },
+  },
+})
+
+export const read = named('Read', {
+  type: 'object',
+  additionalProperties: false,
+  required: ['members'],
+  properties: {
+    members: {
+      type: 'array',
+      maxItems: maxReadMembers,
+      items: {
+        type: 'object',
+        additionalProperties: false,
+        required: ['collection', 'key'],
+        properties: ofMember,
+      },
+    },
+  },
+})

@@ -1,0 +1,212 @@
+import { maxProcesses } from '../../core/limits.ts'
+import { named, type Schema } from '../operation.ts'
+import { collectionName, expiresAt, key, revision, shownValue, time } from './schema-parts.ts'
+
+/** What `/v1` shows, as the API's document has it; shapes.ts writes it. */
+
+const metadata = {
+  revision,
+  created_at: time,
+  updated_at: time,
+  expires_at: expiresAt,
+  content_type: { type: 'string', examples: ['application/json'] },
+}
+
+export const stored = named('Stored', {
+  type: 'object',
+  description: 'What is known of a member that was stored: all but its value',
+  required: ['key', ...Object.keys(metadata)],
+  properties: { key, ...metadata },
+})
+
+export const patched = named('Patched', {
+  ...stored,
+  description:
+    'What is known of a member that was stored; after an increment with the number that it came to',
+  properties: {
+    ...(stored.properties as object),
+    value: { type: ['number', 'null'], description: 'Of an increment alone' },
+  },
+})
+
+const origin = named('Origin', {
+  type: 'object',
+  description:
+    'With `include=all`: where and when this was written. The larger clock is newer, of equal ones the larger node',
+  required: ['node', 'clock'],
+  properties: {
+    node: { type: 'string', description: 'The id of a node' },
+    clock: { type: 'integer', minimum: 1, description: 'Milliseconds * 2048 + a counter' },
+  },
+})
+
+const member = named('Member', {
+  type: 'object',
+  description:
+    'With `include=keys` the key alone; with `include=values` also the value, and of the rest only what storing it again takes',
+  required: ['key'],
+  properties: {
+    key,
+    ...shownValue,
+    ...metadata,
+    flags: {
+      type: 'integer',
+      description: 'What memcached clients keep beside a value; with `include=values` unless it is 0',
+    },
+    origin,
+  },
+})
+
+const prefix: Schema = {
+  type: 'string',
+  description: 'What the keys below it begin with, the delimiter at its end',
+  examples: ['a/'],
+}
+
+export const listLine: Schema = {
+  anyOf: [member, { type: 'object', required: ['prefix'], properties: { prefix } }],
+}
+
+export const page = named('Page', {
+  type: 'object',
+  required: ['members', 'next'],
+  properties: {
+    members: { type: 'array', items: member },
+    prefixes: { type: 'array', items: prefix, description: 'With `delimiter`, in the order of the keys' },
+    next: {
+      type: ['string', 'null'],
+      description: 'The `cursor` of the next page; null when this is the last',
+    },
+  },
+})
+
+const point: Schema = {
+  type: ['integer', 'string'],
+  description: 'Where a reader of the feed stands; opaque, to be given back as it is',
+}
+
+const change = named('Change', {
+  type: 'object',
+  description: 'The latest state of a member: with all there is of it, or that it is gone',
+  required: ['revision', 'type', 'collection', 'key'],
+  properties: {
+    revision,
+    type: { enum: ['put', 'delete', 'expire'] },
+    collection: collectionName,
+    key,
+    ...shownValue,
+    created_at: time,
+    updated_at: time,
+    expires_at: expiresAt,
+    content_type: { type: 'string' },
+    flags: { type: 'integer', description: 'With `include=all`: what memcached clients keep beside a value' },
+    origin,
+  },
+})
+
+export const changes = named('Changes', {
+  type: 'object',
+  required: ['changes', 'next'],
+  properties: {
+    changes: { type: 'array', items: change },
+    next: { ...point, description: 'The `since` of the next page' },
+  },
+})
+
+export const collections = named('Collections', {
+  type: 'object',
+  required: ['collections', 'next'],
+  properties: {
+    next: { type: ['string', 'null'], description: 'The `cursor` of the next page; null at the end' },
+    collections: {
+      type: 'array',
+      items: {
+        type: 'object',
+        required: ['name', 'members', 'bytes'],
+        properties: {
+          name: collectionName,
+          members: { type: 'integer', minimum: 1 },
+          bytes: { type: 'integer', minimum: 0, description: 'Of keys and values' },
+        },
+      },
+    },
+  },
+})
+
+export const deleted = named('Deleted', {
+  type: 'object',
+  required: ['deleted'],
+  properties: { deleted: { type: 'integer', minimum: 0 } },
+})
+
+export const bulkSummary = named('BulkSummary', {
+  type: 'object',
+  required: ['stored', 'failed'],
+  properties: {
+    stored: { type: 'integer', minimum: 0 },
+    failed: {
+      type: 'array',
+      description: 'The lines that were not stored, the first thousand of them',
+      items: {
+        type: 'object',
+        required: ['line', 'code', 'detail'],
+        properties: {
+          line: { type: 'integer', minimum: 1 },
+          code: { type: 'string' },
+          detail: { type: 'string' },
+        },
+      },
+    },
+    failed_more: { type: 'integer', minimum: 1, description: 'How many more lines were not stored' },
+  },
+})
+
+export const revisions = named('Revisions', {
+  type: 'object',
+  required: ['revisions', 'values'],
+  properties: {
+    revisions: {
+      type: 'array',
+      description: 'One for each operation; 0 for a delete or touch of what was not there',
+      items: { type: 'integer', minimum: 0 },
+    },
+    values: {
+      type: 'array',
+      description: 'One for each operation: the number that an increment came to, null for all else',
+      items: { type: ['number', 'null'] },
+    },
+  },
+})
+
+export const readResult = named('ReadResult', {
+  type: 'object',
+  required: ['members'],
+  properties: {
+    members: {
+      type: 'array',
+      description: 'In the order of the question; null for what is not there',
+      items: { oneOf: [member, { type: 'null' }] },
+    },
+  },
+})
+
+export const settings = named('Settings', {
+  type: 'object',
+  properties: {
+    processes: {
+      type: ['array', 'null'],
+      description: 'What members go through before they are stored, in this order',
+      items: { type: 'string' },
+      maxItems: maxProcesses,
+    },
+    default_ttl: {
+      type: ['number', 'string', 'null'],
+      description: 'For members stored without an expiry: seconds; a duration such as `7d` may be sent',
+    },
+    sliding: {
+      type: 'boolean',
+      default: false,
+      description: 'A member that expires and is read lives on for `default_ttl` from then; needs one',
+    },
+  },
+})
