@@ -3,7 +3,10 @@ import { expectProblem, jsonOf, membersIn, put } from './support/answers.ts'
 import { startServer, type TestServer } from './support/server.ts'
 import { type SmallDisk, smallDisk } from './support/small-disk.ts'
 
-/** When the disk is full writes are refused with 507, reads go on, and with room again so do writes. */
+/**
+ * When the disk is full puts are refused with 507, reads go on and so does what gives room back; with room again puts do
+ * too.
+ */
 
 let disk: SmallDisk
 let server: TestServer
@@ -96,6 +99,76 @@ test('writes are refused with 507 and leave nothing; reads go on', async () => {
   await expectKept()
 })
 
+async function expectUnready(): Promise<void> {
+  const ready = await fetch(`${server.url}/readyz`)
+  expect([ready.status, await ready.text()]).toEqual([503, 'the disk is full\n'])
+}
+
+async function remove(key: string): Promise<void> {
+  const response = await fetch(`${server.url}/v1/c/${key}`, { method: 'DELETE' })
+  expect([key, response.status]).toEqual([key, 204])
+  kept.delete(key)
+}
+
+function touch(key: string, expireIn: string): Promise<Response> {
+  return fetch(`${server.url}/v1/c/${key}?expire_in=${expireIn}`, { method: 'PATCH' })
+}
+
+test('on a full disk members are deleted, lives are shortened, and what expires is swept', async () => {
+  await expectFull(await put(`${server.url}/v1/c/k00001`, '1'))
+  await expectUnready()
+  const [first, second, third, ...others] = [...kept.keys()]
+  await remove(first!)
+  await remove(second!)
+  await expectUnready()
+  expect((await touch(third!, '1h')).status).toBe(200)
+  await expectFull(await touch(third!, '2h'))
+  const sweptBefore = await sweptMembers()
+  expect((await touch(third!, '1s')).status).toBe(200)
+  kept.delete(third!)
+  for (let tries = 0; (await sweptMembers()) === sweptBefore; tries++) {
+    if (tries === 100) throw new Error('what has expired is not swept')
+    await Bun.sleep(100)
+  }
+  await expectFull(await write())
+  await expectUnready()
+  const batch = { operations: others.slice(0, 9).map((key) => ({ op: 'delete', collection: 'c', key })) }
+  const response = await fetch(`${server.url}/v1/_batch`, { method: 'POST', body: JSON.stringify(batch) })
+  expect(response.status).toBe(200)
+  for (const { key } of batch.operations) kept.delete(key)
+  await expectKept()
+})
+
+async function sweptMembers(): Promise<number> {
+  const metrics = await (await fetch(`${server.url}/metrics`)).text()
+  return Number(/^kvist_expired_total (\d+)/m.exec(metrics)?.[1] ?? Number.NaN)
+}
+
+/** The flusher is done, and the reserve whole. */
+async function untilReserved(): Promise<void> {
+  for (let tries = 0; tries < 200; tries++) {
+    const files = disk.files().join()
+    if (files.includes('reserve-tables') && !files.includes('log-')) return
+    await Bun.sleep(100)
+  }
+  throw new Error(`the reserve is not made again: ${disk.files()}`)
+}
+
+test('deletes on a full disk outlive a kill, and a start on the full disk', async () => {
+  for (const end of ['crash', 'stop'] as const) {
+    await untilReserved()
+    disk.fill()
+    await remove([...kept.keys()][0]!)
+    await expectFull(await write())
+    await server[end]()
+    server = await start()
+    await expectKept()
+    await expectUnready()
+    await remove([...kept.keys()][0]!)
+    await expectKept()
+  }
+})
+
 test('with room again writes go on', async () => {
   disk.makeRoom()
   await expectWritesSoon()
@@ -116,14 +189,18 @@ test('a server that is killed while the disk is full starts again, and has every
   await expectKept()
 })
 
-test('a disk that the data itself fills is no different, and dropping makes no lies', async () => {
+test('a disk that the data itself fills has room again when some of it is dropped', async () => {
   await expectFull(await writeUntilRefused())
   await expectKept()
   await server.stop()
   server = await start()
   await expectKept()
-  const dropped = await fetch(`${server.url}/v1/lines`, { method: 'DELETE' })
-  if (dropped.ok) await jsonOf(dropped)
-  else await expectFull(dropped)
+  const half = [...kept.keys()].slice(kept.size / 2)
+  const dropped = await fetch(`${server.url}/v1/c?from=${half[0]}`, { method: 'DELETE' })
+  expect(await jsonOf(dropped)).toEqual({ deleted: half.length })
+  for (const key of half) kept.delete(key)
+  await expectKept()
+  await expectWritesSoon()
+  for (let i = 0; i < 50; i++) expect((await write()).status).toBe(201)
   await expectKept()
 })

@@ -24,6 +24,9 @@ export interface FullDisk {
   /** What was acknowledged while there was no room, and what the next commit was told. */
   readonly batchesWhileFull: number
   readonly faults: string[]
+  /** Members deleted while there was no room, and what ended that; null when all were deleted. */
+  readonly deletes: number
+  readonly deleteFault: string | null
   /** How far the tables were behind the log then, in revisions, and how many segments the log had. */
   readonly behind: number
   readonly segments: number
@@ -52,6 +55,7 @@ let lastRevision = 0
 let engine = await open()
 if (where === 'tables') await useFilesAgain()
 else await writeBatch()
+await writeSmall()
 await expectAll('before')
 
 // What is left is too little for a segment; the tables could do with it.
@@ -63,6 +67,8 @@ for (let i = 0; i < 5; i++) faults.push((await faultOfBatch()) ?? 'done')
 await expectAll('after more tries')
 const { behind, segments, halfSegments } = lagOfTables()
 const batchesWhileFull = batches - before
+const [deletes, deleteFault] = await deleteMembers()
+await expectAll('after deletes')
 
 rmSync(filler)
 await writeAgain()
@@ -95,6 +101,8 @@ await engine.close()
 const seen: FullDisk = {
   batchesWhileFull,
   faults,
+  deletes,
+  deleteFault,
   behind,
   segments,
   halfSegments,
@@ -137,12 +145,41 @@ async function writeBatch(): Promise<void> {
   batches++
 }
 
+/** Members whose deletes take more room in the log than a segment has. */
+async function writeSmall(): Promise<void> {
+  for (let i = 0; i < 30; i++) {
+    const keys = Array.from({ length: 100 }, (_, j) => `small${i}-${j}`)
+    await write(
+      engine,
+      keys.map((key) => put(key, '1')),
+    )
+    for (const key of keys) expected.set(key, '1')
+  }
+}
+
+/** Deletes members on the full disk. `reserve`: while another program takes all the room that is given back. */
+async function deleteMembers(): Promise<[number, string | null]> {
+  let deletes = 0
+  for (const key of [...expected.keys()].filter((one) => /^(small|batch.*-3)/.test(one))) {
+    if (where === 'reserve') fillFurther()
+    const fault = await write(engine, [remove(key)]).then(() => null, codeOf)
+    if (fault !== null) return [deletes, fault]
+    expected.delete(key)
+    deletes++
+  }
+  return [deletes, null]
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof KvistError ? error.code : String(error)
+}
+
 async function faultOfBatch(): Promise<string | null> {
   try {
     await writeBatch()
     return null
   } catch (error) {
-    return error instanceof KvistError ? error.code : String(error)
+    return codeOf(error)
   }
 }
 
@@ -197,6 +234,18 @@ function fillDisk(leftBytes = 0): void {
   }
   closeSync(fd)
   truncateSync(filler, statSync(filler).size - leftBytes)
+}
+
+/** Takes the room that has come back since. */
+function fillFurther(): void {
+  const fd = openSync(filler, 'a')
+  const page = Buffer.alloc(4096)
+  try {
+    for (;;) writeSync(fd, page)
+  } catch {
+    // Now it is full again.
+  }
+  closeSync(fd)
 }
 
 function lagOfTables(): Pick<FullDisk, 'behind' | 'segments' | 'halfSegments'> {

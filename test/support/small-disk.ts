@@ -2,6 +2,7 @@ import {
   closeSync,
   mkdirSync,
   openSync,
+  readdirSync,
   rmSync,
   statfsSync,
   truncateSync,
@@ -21,6 +22,8 @@ export interface SmallDisk {
   /** `kvist serve` in the namespace. */
   readonly command: readonly string[]
   freeBytes(): number
+  /** Names in the data folder. */
+  files(): string[]
   /** Takes all the room there is but this much. */
   fill(leftBytes?: number): void
   /** Gives back what `fill` took. */
@@ -62,6 +65,7 @@ export async function smallDisk(mebibytes: number): Promise<SmallDisk> {
       'serve',
     ],
     freeBytes,
+    files: () => readdirSync(join(outside, 'data')),
     fill(leftBytes = 0) {
       const fd = openSync(filler, 'a')
       const block = Buffer.alloc(64 * 1024)

@@ -18,18 +18,22 @@ import type { FolderGuard } from './data-folder.ts'
 import type { Flusher } from './flush/flusher.ts'
 import { addRecord, countRecord, type Memtable } from './memtable/memtable.ts'
 import type { Overlay } from './overlay.ts'
-import { type Group, type PlannedWrite, planWrites, roomOf, stageGroup } from './staging.ts'
+import type { Reserve } from './reserve.ts'
+import { type Group, givesRoomBack, type PlannedWrite, planWrites, roomOf, stageGroup } from './staging.ts'
 import { readFault } from './table/damage.ts'
 import type { Counts } from './table/table.ts'
 import { frameHeaderBytes } from './wal/log.ts'
-import { makeFile } from './wal/log-files.ts'
+import { hasSpace, makeFile } from './wal/log-files.ts'
 import {
   appendFrame,
   closeLog,
+  diskFull,
+  ensureReserve,
   hasRoom,
   type LogWriter,
   maxSegments,
   openLogWriter,
+  reserveSegmentWithRoom,
   rotate,
   segmentWithRoom,
   syncRelaxed,
@@ -42,7 +46,8 @@ import { startWriteStall, type WriteStall } from './write-stall.ts'
  *
  *   1. enqueue   `commit` plans the writes and queues them.
  *   2. group     `takeGroup` takes from the queue, in order, what may be one frame.
- *   3. reserve   `segmentWithRoom` finds room in the log; writers wait here when flushing is behind.
+ *   3. reserve   `segmentWithRoom` finds room in the log; writers wait here when flushing is behind. On a full disk
+ *                `reserveSegmentWithRoom` finds it for commits that give room back.
  *   4. stage     `stageGroup` evaluates the commits, each seeing those before it, and encodes their records.
  *   5. persist   `appendFrame` writes one frame, and syncs it. A failure rejects the whole group; nothing was seen of it.
  *   6. publish   `publish` makes the group visible to readers all at once, and reports it to `onCommit`.
@@ -73,6 +78,7 @@ export interface CommitterOptions {
   readonly segmentBytes: number
   readonly overlay: Overlay
   readonly flusher: Flusher
+  readonly reserve: Reserve
   readonly counts: Map<string, Counts>
   readonly clock: HybridClock
   readonly onCommit: OnCommit
@@ -152,6 +158,7 @@ export function startCommitter(options: CommitterOptions): Committer {
 }
 
 function newPipeline(options: CommitterOptions): Pipeline {
+  const { dir, segmentBytes, reserve } = options
   const stats = {
     commits: 0,
     failedChecks: 0,
@@ -171,7 +178,7 @@ function newPipeline(options: CommitterOptions): Pipeline {
     throttledEnd: 0,
     draining: null,
     isClosing: false,
-    writeFault: null,
+    writeFault: hasSpace(dir, segmentBytes + reserve.missingBytes()) ? null : diskFull(),
     isProbing: false,
   }
 }
@@ -207,18 +214,50 @@ async function drain(pipeline: Pipeline): Promise<void> {
       pipeline.flushes = []
     }
     if (queue.length === 0) break
-    const pending = takeGroup(queue)
-    try {
-      await commitGroup(pipeline, pending)
-      pipeline.writeFault = null
-      await throttle(pipeline)
-    } catch (error) {
-      noteWriteFault(pipeline, asKvistError(error))
-      if (isDamage(error) && pending.length > 1) await commitOneByOne(pipeline, pending)
-      else for (const { reject } of pending) reject(asKvistError(error))
-    }
+    await commitOrReject(pipeline, takeGroup(queue, maxGroupBytes), segmentWithRoom)
   }
   pipeline.draining = null
+}
+
+/** Stage 3: where the group's frame goes. */
+type FindSegment = typeof segmentWithRoom
+
+/** Commits a group, or what can be committed of it, and rejects the rest. */
+async function commitOrReject(
+  pipeline: Pipeline,
+  pending: readonly Pending[],
+  findSegment: FindSegment,
+): Promise<void> {
+  try {
+    await commitGroup(pipeline, pending, findSegment)
+    if (findSegment === segmentWithRoom) pipeline.writeFault = null
+    await throttle(pipeline)
+  } catch (error) {
+    const fault = asKvistError(error)
+    noteWriteFault(pipeline, fault)
+    if (isDamage(error) && pending.length > 1) {
+      // What a group replaces is damaged: only the commits that replace it fail. Staging left no trace of the group.
+      for (const one of pending) await commitOrReject(pipeline, [one], findSegment)
+    } else if (fault.code === 'storage_full' && findSegment === segmentWithRoom) {
+      await commitFromReserve(pipeline, pending, fault)
+    } else for (const { reject } of pending) reject(fault)
+  }
+}
+
+/** On a full disk commits that give room back use the reserve; the others are rejected. */
+async function commitFromReserve(
+  pipeline: Pipeline,
+  pending: readonly Pending[],
+  fault: KvistError,
+): Promise<void> {
+  const accepted: Pending[] = []
+  for (const one of pending) {
+    if (one.writes.every(givesRoomBack)) accepted.push(one)
+    else one.reject(fault)
+  }
+  const maxBytes = Math.min(maxGroupBytes, pipeline.options.segmentBytes / 2)
+  while (accepted.length > 0)
+    await commitOrReject(pipeline, takeGroup(accepted, maxBytes), reserveSegmentWithRoom)
 }
 
 /** What one commit alone is refused for says nothing of the others. */
@@ -230,22 +269,23 @@ function noteWriteFault(pipeline: Pipeline, error: KvistError): void {
 
 /** Where writes failed and none come, as behind a balancer that heeds `/readyz`: tries whether one could be done again. */
 async function probe(pipeline: Pipeline): Promise<void> {
-  const { writeFault, draining, isProbing, options } = pipeline
+  const { writeFault, draining, isProbing } = pipeline
   if (writeFault === null || draining !== null || isProbing) return
   // Before the flusher has made room no write goes through, whatever the disk has room for.
-  if (!hasRoom(options.flusher)) return
+  if (!hasRoom(pipeline.log.options)) return
   if (writeFault.code === 'busy') pipeline.writeFault = null
   else await probeDisk(pipeline)
 }
 
-/** A write needs a segment of the log at most, so a file of that size is made, and removed. */
+/** A write needs the reserve whole and a segment of the log, so a file of that size is made, and removed. */
 async function probeDisk(pipeline: Pipeline): Promise<void> {
-  const { dir, folder, segmentBytes } = pipeline.options
+  const { dir, folder, segmentBytes, flusher } = pipeline.options
   const path = join(dir, 'spare-probe')
   pipeline.isProbing = true
   try {
     folder.check()
-    await makeFile(path, segmentBytes)
+    await ensureReserve(pipeline.log)
+    if (!flusher.hasFile()) await makeFile(path, segmentBytes)
     pipeline.writeFault = null
   } catch (error) {
     noteWriteFault(pipeline, asKvistError(error))
@@ -255,38 +295,31 @@ async function probeDisk(pipeline: Pipeline): Promise<void> {
   }
 }
 
-/** What a group replaces is damaged: only the commits that replace it fail. Staging left no trace of the group. */
-async function commitOneByOne(pipeline: Pipeline, pending: readonly Pending[]): Promise<void> {
-  for (const one of pending) {
-    try {
-      await commitGroup(pipeline, [one])
-    } catch (error) {
-      one.reject(asKvistError(error))
-    }
-  }
-}
-
 function isDamage(error: unknown): boolean {
   return readFault(error).code === 'damaged'
 }
 
 /** As many commits from the front of the queue as make a group of a bounded size, one at least. */
-function takeGroup(queue: Pending[]): Pending[] {
+function takeGroup(queue: Pending[], maxBytes: number): Pending[] {
   let bytes = 0
   let count = 0
-  while (count < queue.length && (count === 0 || bytes + queue[count]!.room <= maxGroupBytes)) {
+  while (count < queue.length && (count === 0 || bytes + queue[count]!.room <= maxBytes)) {
     bytes += queue[count]!.room
     count++
   }
   return queue.splice(0, count)
 }
 
-async function commitGroup(pipeline: Pipeline, pending: readonly Pending[]): Promise<void> {
+async function commitGroup(
+  pipeline: Pipeline,
+  pending: readonly Pending[],
+  findSegment: FindSegment,
+): Promise<void> {
   const { options, log, lastRevision } = pipeline
   const { overlay, clock, nodeId } = options
   let room = frameHeaderBytes
   for (const one of pending) room += one.room
-  const active = await segmentWithRoom(log, room, lastRevision)
+  const active = await findSegment(log, room, lastRevision)
   const group = stageGroup(pending, active.segment, overlay, clock, nodeId, lastRevision)
   if (group.offsets.length > 0) {
     await appendFrame(log, active, group.end, isDurable(options, pending), lastRevision)
@@ -352,6 +385,6 @@ function asKvistError(error: unknown): KvistError {
   if (error instanceof KvistError) return error
   if (isDamage(error)) return readFault(error)
   const code = error instanceof Error && 'code' in error ? String(error.code) : ''
-  if (fullCodes.has(code)) return new KvistError('storage_full', 'the disk is full', {}, error)
+  if (fullCodes.has(code)) return diskFull(error)
   return new KvistError('storage_failed', 'the log cannot be written', {}, error)
 }

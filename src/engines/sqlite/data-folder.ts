@@ -9,7 +9,7 @@ import { syncFolder } from './wal/log-files.ts'
 const folderMode: Mode = 0o700
 const fileMode: Mode = 0o600
 const othersBits = 0o077
-const ownFiles = /^(kvist\.db(-wal|-shm)?|lock|(log|spare|damaged)-.*)$/
+const ownFiles = /^(kvist\.db(-wal|-shm)?|lock|(log|spare|reserve|damaged)-.*)$/
 
 /**
  * Makes the folder where it is missing. Throws RefusedFile with one line when it cannot be used. Files made in it get the

@@ -22,6 +22,7 @@ import {
   readTombstone,
   scanMembers,
 } from './overlay.ts'
+import { openReserve, releaseRoom } from './reserve.ts'
 import { readFault } from './table/damage.ts'
 import {
   type Counts,
@@ -45,7 +46,7 @@ import { damageMessage, damageName, type Recovery, readLog, type TornTail } from
  * way from the beginning of a feed some of whose tombstones are forgotten (revision-cursor.ts).
  *
  * A data folder holds `kvist.db` (SQLite, with its -wal and -shm), `log-…` (what the tables may not have yet),
- * `spare-…` (files for the log to use again), `damaged-…` (what `acceptDamagedLog` took out of the log) and `lock`.
+ * `spare-…` (files for the log to use again), `reserve-…` (the disk reserve), `damaged-…` (what `acceptDamagedLog` took out of the log) and `lock`.
  */
 export interface SqliteOptions {
   readonly dir: string
@@ -73,7 +74,7 @@ export async function openSqlite(options: SqliteOptions): Promise<SqliteEngine> 
   openDataFolder(options.dir)
   const lock = lockFolder(options.dir)
   try {
-    const engine = await open(options, lock.release)
+    const engine = await openWithRoom(options, lock.release)
     closeToOthers(options.dir, options.warn ?? (() => {}))
     return engine
   } catch (error) {
@@ -88,6 +89,21 @@ function refusalOf(error: unknown, dbPath: string): unknown {
   return sqliteCode(error).startsWith('SQLITE_') ? refusal(dbPath, error) : error
 }
 
+/** Opening takes a little room for SQLite's own files: on a full disk it comes from the reserve. */
+async function openWithRoom(options: SqliteOptions, releaseLock: () => void): Promise<SqliteEngine> {
+  try {
+    return await open(options, releaseLock)
+  } catch (error) {
+    if (!mayLackRoom(error) || !releaseRoom(options.dir)) throw error
+    return open(options, releaseLock)
+  }
+}
+
+/** SQLite calls some of what is for want of room an I/O error. */
+function mayLackRoom(error: unknown): boolean {
+  return /^(SQLITE_FULL|SQLITE_IOERR.*|SQLITE_CANTOPEN.*|ENOSPC|EDQUOT)$/.test(sqliteCode(error))
+}
+
 async function open(options: SqliteOptions, releaseLock: () => void): Promise<SqliteEngine> {
   const { dir, durability, onCommit, segmentBytes = defaultSegmentBytes } = options
   const dbPath = join(dir, 'kvist.db')
@@ -95,17 +111,19 @@ async function open(options: SqliteOptions, releaseLock: () => void): Promise<Sq
   if (segments.length > 0 && !existsSync(dbPath)) {
     throw new RefusedFile(`${dbPath} is missing, but there is a log: put it back, or move the log away`)
   }
-  const { meta, counts, membersRoot, damage } = readStart(dbPath, options.warn)
+  const { meta, counts, membersRoot, damage, freeBytes } = readStart(dbPath, options.warn)
   const log = recoverLog(options, dbPath, meta)
   const { pages = 'on', warn = () => {} } = options
   const overlay = openOverlay({ dbPath, membersRoot, collections: counts.keys(), pages, warn })
   const clock = hybridClock()
   clock.observe(meta.clock)
+  const reserve = openReserve({ dir, segmentBytes, roomInTables: freeBytes, warn })
   const flusher = startFlusher(
     dbPath,
     overlay,
     segmentBytes,
     segmentBytes < defaultSegmentBytes ? 1 : segmentsPerJob,
+    reserve,
   )
   removeLeftovers(dir, log.segments)
   for (const segment of log.segments.filter(({ records }) => records.length > 0)) {
@@ -125,6 +143,7 @@ async function open(options: SqliteOptions, releaseLock: () => void): Promise<Sq
     segmentBytes,
     overlay,
     flusher,
+    reserve,
     counts,
     clock,
     onCommit,

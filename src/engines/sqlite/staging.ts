@@ -88,6 +88,17 @@ function isWithoutRenewals(writes: Commit['writes']): writes is readonly Write[]
   return true
 }
 
+/** Whether a write leaves the store no larger than it was: it deletes, or shortens a member's life. */
+export function givesRoomBack(write: PlannedWrite): boolean {
+  if (write.op === 'delete') return true
+  if (write.op === 'put') return false
+  const { member, expiresAtMs } = write
+  return (
+    member === null ||
+    (expiresAtMs !== null && expiresAtMs < (member.expiresAtMs ?? Number.POSITIVE_INFINITY))
+  )
+}
+
 /** Bytes that the records of these writes take at most. */
 export function roomOf(writes: readonly PlannedWrite[]): number {
   let room = 0

@@ -1,6 +1,6 @@
 import { existsSync, rmSync } from 'node:fs'
 import { collectGarbage } from '../../../runtime/garbage.ts'
-import { openForWriting, sqliteCode } from '../table/table.ts'
+import { freeBytes, openForWriting, sqliteCode } from '../table/table.ts'
 import { checkTables } from '../table/table-check.ts'
 import { checkpoint, type FlushSource, flushSegments, forgetTombstones } from './flush.ts'
 
@@ -11,7 +11,12 @@ import { checkpoint, type FlushSource, flushSegments, forgetTombstones } from '.
 declare const self: Worker
 
 export type Job =
-  | { readonly do: 'flush'; readonly dbPath: string; readonly sources: readonly FlushSource[] }
+  | {
+      readonly do: 'flush'
+      readonly dbPath: string
+      readonly sources: readonly FlushSource[]
+      readonly maxRecords: number
+    }
   | { readonly do: 'forget'; readonly dbPath: string; readonly beforeMs: number; readonly limit: number }
   | { readonly do: 'snapshot'; readonly dbPath: string; readonly to: string }
   /** Looks through the tables for damage; what it finds is the detail of a failure. */
@@ -22,30 +27,40 @@ export type Job =
   | { readonly do: 'close' }
 
 export type JobResult =
-  /** Of tombstones that were forgotten. */
-  | { readonly ok: true; readonly count: number }
+  | {
+      readonly ok: true
+      /** Of tombstones that were forgotten. */
+      readonly count: number
+      /** Of a flush: the revision that the tables have, and how much room their file has in itself. */
+      readonly revision: number
+      readonly freeBytes: number
+    }
   | { readonly ok: false; readonly full: boolean; readonly detail: string }
 
 let db: ReturnType<typeof openForWriting> | undefined
+
+const done = { ok: true, count: 0, revision: 0, freeBytes: 0 } as const
 
 function run(job: Job): JobResult {
   try {
     if (job.do === 'close') {
       db?.close()
       db = undefined
-      return { ok: true, count: 0 }
+      return done
     }
     if (job.do === 'snapshot') {
       snapshot(job.dbPath, job.to)
-      return { ok: true, count: 0 }
+      return done
     }
     if (job.do === 'check') return check(job.dbPath)
     db ??= openForWriting(job.dbPath)
-    let count = 0
-    if (job.do === 'forget') count = forgetTombstones(db, job.beforeMs, job.limit)
-    else if (job.do === 'flush') flushSegments(db, job.sources)
-    else checkpoint(db)
-    return { ok: true, count }
+    if (job.do === 'forget') return { ...done, count: forgetTombstones(db, job.beforeMs, job.limit) }
+    if (job.do === 'flush') {
+      const revision = flushSegments(db, job.sources, job.maxRecords)
+      return { ...done, revision, freeBytes: freeBytes(db) }
+    }
+    checkpoint(db)
+    return done
   } catch (error) {
     const code = sqliteCode(error)
     return {
@@ -59,7 +74,7 @@ function run(job: Job): JobResult {
 function check(dbPath: string): JobResult {
   using own = openForWriting(dbPath)
   const damage = checkTables(own)
-  return damage === null ? { ok: true, count: 0 } : { ok: false, full: false, detail: damage }
+  return damage === null ? done : { ok: false, full: false, detail: damage }
 }
 
 function snapshot(dbPath: string, to: string): void {

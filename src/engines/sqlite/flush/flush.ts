@@ -1,5 +1,5 @@
 import type { Database } from 'bun:sqlite'
-import { closeSync, fdatasyncSync, openSync } from 'node:fs'
+import { closeSync, fdatasyncSync, openSync, statSync } from 'node:fs'
 import { stampToMs } from '../../../core/clock.ts'
 import { collectGarbage } from '../../../runtime/garbage.ts'
 import { countRecord } from '../memtable/memtable.ts'
@@ -7,11 +7,13 @@ import { damagedMember, damagedStore } from '../table/damage.ts'
 import { collectionChecksum, crcOfText, expiryChecksum } from '../table/row-checksum.ts'
 import { writeMeta } from '../table/schema.ts'
 import { type Counts, type Meta, readMeta, waitForLocks } from '../table/table.ts'
+import { requireSpace } from '../wal/log-files.ts'
 import { readSegmentInMemory } from '../wal/log-reader.ts'
 import {
   chunkOf,
   recordClock,
   recordCollection,
+  recordEnd,
   recordExpiresAtMs,
   recordKey,
   recordPlace,
@@ -36,11 +38,18 @@ export interface FlushSource {
 /**
  * Brings the tables up to the end of the given segments in one transaction, each member once, in key order: rows
  * that share a page are written together. The applied revision is part of the transaction, so doing it again after
- * a crash does no harm. Returns the revision that the tables now have.
+ * a crash does no harm. Returns the revision that the tables now have: the last of the segments, unless there are more
+ * than `maxRecords`; then that of the frame in which so many are reached.
  */
-export function flushSegments(db: Database, sources: readonly FlushSource[]): number {
+export function flushSegments(
+  db: Database,
+  sources: readonly FlushSource[],
+  maxRecords = Number.POSITIVE_INFINITY,
+): number {
   const meta = readMeta(db)
-  const job = readJob(sources, meta)
+  const job = readJob(sources, meta, maxRecords)
+  // What is not written out before the commit is not known to have room.
+  db.run(`PRAGMA cache_size = ${maxRecords === Number.POSITIVE_INFINITY ? cachePages : fewCachePages}`)
   inTransaction(db, () => {
     const feed = feedEdits(meta.flushedRevision, job.revision)
     const expiries: ExpiryEdits = { gone: [], come: [] }
@@ -52,8 +61,26 @@ export function flushSegments(db: Database, sources: readonly FlushSource[]): nu
     writeCounts(db, job.counts)
     writeMeta(db, 'flushed_revision', job.revision)
     writeMeta(db, 'clock', job.clock)
+    requireSpaceToCheckpoint(db)
   })
   return job.revision
+}
+
+/** Pages that SQLite holds in memory, 16 MB; and where there is little room on the disk. */
+const cachePages = 2000
+const fewCachePages = 16
+
+/**
+ * Throws as the system does when the file has no room for what the transaction adds to it: once that is committed, only a
+ * checkpoint can give back the room that it takes in the write-ahead log.
+ */
+function requireSpaceToCheckpoint(db: Database): void {
+  const pages = Number(db.query('PRAGMA page_count').values()[0]?.[0])
+  const pageBytes = Number(db.query('PRAGMA page_size').values()[0]?.[0])
+  const cached = Number(db.query('PRAGMA cache_size').values()[0]?.[0])
+  const added = pages * pageBytes - statSync(db.filename).size
+  const unwritten = cached === fewCachePages ? fewCachePages * pageBytes : 0
+  requireSpace(db.filename, Math.max(0, added) + unwritten)
 }
 
 /** What the segments say that the tables do not have. */
@@ -67,7 +94,7 @@ interface FlushJob {
   readonly clock: number
 }
 
-function readJob(sources: readonly FlushSource[], meta: Meta): FlushJob {
+function readJob(sources: readonly FlushSource[], meta: Meta, maxRecords: number): FlushJob {
   const segments = sources.map((source) =>
     readSegmentInMemory(source, chunkOf(Buffer.from(source.memory)), meta.storeId),
   )
@@ -81,9 +108,14 @@ function readJob(sources: readonly FlushSource[], meta: Meta): FlushJob {
   for (const [i, { chunk, firstRevision, records: offsets }] of segments.entries()) {
     const { path, lastRevision } = sources[i]!
     revision = Math.max(revision, firstRevision - 1)
+    let end = 0
     for (const at of offsets) {
       const place = recordPlace(chunk, at)
+      // A frame is written whole: whoever reads the tables sees no half of a commit.
+      const isInFrame = at === end
+      end = recordEnd(chunk, at)
       if (place <= revision || place > lastRevision) continue
+      if (count >= maxRecords && !isInFrame) return { records, collections, counts, revision, clock }
       if (place > revision + 1) throw new Error(`${path} lacks revision ${revision + 1}`)
       const collection = recordCollection(chunk, at)
       const own = collections.get(collection)

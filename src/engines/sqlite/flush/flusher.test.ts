@@ -4,6 +4,7 @@ import { mkdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { newFolder, until } from '../../../../test/support/engine.ts'
 import { closeReaders, openOverlay } from '../overlay.ts'
+import { openReserve } from '../reserve.ts'
 import { openForWriting, readStart } from '../table/table.ts'
 import { startFlusher } from './flusher.ts'
 
@@ -37,7 +38,13 @@ test('who reads the pages of the file is told before a checkpoint changes any of
     pause: () => told.push(`pause: ${state()}`),
     resume: () => told.push(`resume: ${state()}`),
   }
-  const flusher = startFlusher(path, { ...overlay, pages }, 1024, 1)
+  const flusher = startFlusher(
+    path,
+    { ...overlay, pages },
+    1024,
+    1,
+    openReserve({ dir, segmentBytes: 1024, roomInTables: 0, warn() {} }),
+  )
   try {
     expect(await flusher.forget(Number.POSITIVE_INFINITY, 1000)).toBe(100)
     expect(told).toEqual(['pause: as before, more to come', 'resume: changed, nothing to come'])
@@ -56,7 +63,13 @@ test('close waits for the file that is made ahead', async () => {
   const { fsync } = fs
   const { membersRoot } = readStart(path)
   const overlay = openOverlay({ dbPath: path, membersRoot, collections: [], pages: 'on', warn() {} })
-  const flusher = startFlusher(path, overlay, 1024, 1)
+  const flusher = startFlusher(
+    path,
+    overlay,
+    1024,
+    1,
+    openReserve({ dir, segmentBytes: 1024, roomInTables: 0, warn() {} }),
+  )
   let finish: (() => void) | null = null
   const held = (fd: number, done: Parameters<typeof fsync>[1]) => {
     finish = () => fsync(fd, done)

@@ -6,6 +6,7 @@ import { monotonicMs } from '../../../runtime/clock.ts'
 import { collectGarbage } from '../../../runtime/garbage.ts'
 import type { Memtable } from '../memtable/memtable.ts'
 import { type Overlay, releaseReaders } from '../overlay.ts'
+import type { Reserve } from '../reserve.ts'
 import { makeFile } from '../wal/log-files.ts'
 import type { Chunk } from '../wal/record.ts'
 import { remainingJobMs } from '../write-stall.ts'
@@ -40,6 +41,12 @@ export interface Flusher {
   reuse(): Promise<{ chunk: Chunk | null; path: string | null }>
   /** Has a file for the next segment, so that nobody waits for it then. */
   makeAhead(): void
+  /** Whether a file for the next segment is there. */
+  hasFile(): boolean
+  /** Lets go of the files for the next segments; false where there are none. */
+  discardFiles(): Promise<boolean>
+  /** The disk was full, and not everything that was added since is in the tables: the room there is, is needed for that. */
+  isShortOfRoom(): boolean
   /** Has tombstones of before a time forgotten, `limit` at most; says how many (`forgetTombstones`). */
   forget(beforeMs: number, limit: number): Promise<number>
   snapshot(to: string): Promise<void>
@@ -65,6 +72,7 @@ export function startFlusher(
   overlay: Overlay,
   segmentBytes: number,
   segmentsAwaited: number,
+  reserve: Reserve,
 ): Flusher {
   const sealed: RotatedSegment[] = []
   const chunks: Chunk[] = []
@@ -82,6 +90,9 @@ export function startFlusher(
   let closed = false
   let checking: Worker | null = null
   let failure: KvistError | null = null
+  /** Of a job. On a full disk smaller and smaller ones are tried: their pages take less room for a time. */
+  let maxRecords = Number.POSITIVE_INFINITY
+  let isShortOfRoom = false
   let waiters: (() => void)[] = []
 
   /** The thread starts with the first work there is: an idle server does without it. */
@@ -102,11 +113,12 @@ export function startFlusher(
     overlay.pages.jobBegins()
     const result = await runJob(on, job)
     overlay.pages.jobEnded(commitsOf(job, result))
-    if (!result.ok) return result
+    // What a job that found no room has written is cut away too.
+    if (!result.ok && !result.full) return result
     overlay.pages.pause()
     const moved = await runJob(on, { do: 'checkpoint', dbPath })
     overlay.pages.resume()
-    return moved.ok ? result : moved
+    return moved.ok || !result.ok ? result : moved
   }
 
   async function kick(atLeast: number): Promise<void> {
@@ -119,19 +131,52 @@ export function startFlusher(
     })
     startedAtMs = monotonicMs()
     jobSegments = batch.length
-    const result = await runThenMove(worker, { do: 'flush', dbPath, sources })
+    const result = await runThenMove(worker, { do: 'flush', dbPath, sources, maxRecords })
+    const isRetried = !result.ok && result.full && (await makeRoom(batch))
     running = false
     jobSegments = 0
     if (result.ok) {
       failure = null
       if (batch.length === segmentsPerJob) segmentMs = (monotonicMs() - startedAtMs) / batch.length
-      finish(batch)
-      kick(awaited > 0 ? 1 : segmentsAwaited)
-    } else {
+      reserve.noteRoomInTables(result.freeBytes)
+      finish(batch.filter(({ lastRevision }) => lastRevision <= result.revision))
+      growJobs()
+      kick(awaited > 0 || isShortOfRoom ? 1 : segmentsAwaited)
+    } else if (isRetried) kick(1)
+    else {
       failure = failureOf(result, 'the tables cannot be written')
       setTimeout(() => kick(1), retryMs).unref()
     }
     wakeAll()
+  }
+
+  /** Makes the next job smaller, and gives it the room that the reserve holds; false where neither can be done. */
+  async function makeRoom(batch: readonly RotatedSegment[]): Promise<boolean> {
+    isShortOfRoom = true
+    const isMade = await freeRoom()
+    if (maxRecords === 1) return isMade
+    const records = batch.reduce((sum, { memtable }) => sum + memtable.offsets.length, 0)
+    maxRecords = Math.max(1, Math.ceil(Math.min(maxRecords, records) / 4))
+    return true
+  }
+
+  async function freeRoom(): Promise<boolean> {
+    const isReleased = reserve.releaseTables()
+    return (await discardFiles()) || isReleased
+  }
+
+  function growJobs(): void {
+    if (sealed.length === 0) isShortOfRoom = false
+    maxRecords = isShortOfRoom ? maxRecords * 2 : Number.POSITIVE_INFINITY
+  }
+
+  /** Whoever waits for one that is being made does not wait in vain: it is made, and then discarded. */
+  async function discardFiles(): Promise<boolean> {
+    await making
+    const files = spares.splice(0)
+    for (const path of files) discard(path)
+    await Promise.all(discarding)
+    return files.length > 0
   }
 
   function wakeAll(): void {
@@ -146,6 +191,7 @@ export function startFlusher(
     running = true
     worker ??= newWorker()
     const result = await runThenMove(worker, { do: 'forget', dbPath, beforeMs, limit })
+    if (!result.ok && result.full) await freeRoom()
     running = false
     kick(awaited > 0 ? 1 : segmentsAwaited)
     wakeAll()
@@ -163,7 +209,9 @@ export function startFlusher(
       for (const name of memtable.collections.keys()) overlay.inTables.add(name)
       const isStandard = memtable.chunk.bytes.length === segmentBytes
       if (isStandard && chunks.length < kept) chunks.push(memtable.chunk)
-      const spare = isStandard && spares.length < kept ? retire(path) : null
+      // While the flusher lacks room, that of a file is more use than the file.
+      if (isStandard && (!isShortOfRoom || sealed.length === 0) && reserve.putBack(path)) continue
+      const spare = isStandard && spares.length < kept && !isShortOfRoom ? retire(path) : null
       if (spare === null) discard(path)
       else spares.push(spare)
     }
@@ -181,7 +229,7 @@ export function startFlusher(
   }
 
   function makeAhead(): void {
-    if (making !== null || spares.length > 0 || closed) return
+    if (making !== null || spares.length > 0 || closed || isShortOfRoom) return
     const path = join(dirname(dbPath), `spare-ahead-${++made}`)
     making = makeFile(path, segmentBytes)
       .then(() => {
@@ -231,6 +279,9 @@ export function startFlusher(
       }
     },
     failure: () => failure,
+    hasFile: () => spares.length > 0,
+    discardFiles,
+    isShortOfRoom: () => isShortOfRoom,
     makeAhead,
     async reuse() {
       if (spares.length === 0) await making

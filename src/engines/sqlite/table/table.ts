@@ -93,6 +93,11 @@ function pragma(db: Database, name: string): number {
   return Number(db.query(`PRAGMA ${name}`).values()[0]?.[0])
 }
 
+/** Bytes of pages that nothing is in: tables grow into them before the file does. */
+export function freeBytes(db: Database): number {
+  return pragma(db, 'freelist_count') * pragma(db, 'page_size')
+}
+
 function tableCount(db: Database): number {
   return Number(db.query('SELECT count(*) FROM sqlite_schema').values()[0]?.[0])
 }
@@ -104,6 +109,7 @@ export interface Start {
   readonly membersRoot: number
   /** What is wrong with the tables as a whole; null for nothing, undefined for a file too large to look through now. */
   readonly damage: string | null | undefined
+  readonly freeBytes: number
 }
 
 /** A larger file is checked beside the work, after the start: half a second for a million members. */
@@ -117,7 +123,13 @@ export function readStart(path: string, report: (line: string) => void = () => {
     const meta = readMeta(db)
     const isSmall = pragma(db, 'page_count') * pragma(db, 'page_size') <= maxCheckedBytes
     const damage = isSmall ? checkTables(db) : undefined
-    return { meta, counts: readCounts(db), membersRoot: readMembersRoot(db), damage }
+    return {
+      meta,
+      counts: readCounts(db),
+      membersRoot: readMembersRoot(db),
+      damage,
+      freeBytes: freeBytes(db),
+    }
   } catch (error) {
     throw refusal(path, error)
   }

@@ -9,10 +9,11 @@ import {
   readSync,
   rename,
   rmSync,
+  statfsSync,
   write,
   writeSync,
 } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { type Chunk, chunkOf } from './record.ts'
 
 /**
@@ -41,11 +42,33 @@ export function newChunk(bytes: number): Chunk {
   return chunkOf(Buffer.from(new SharedArrayBuffer(bytes)))
 }
 
+/** An error as the system's own, for a call that would end with it. */
+function noSpace(path: string, bytes: number): Error {
+  return Object.assign(new Error(`ENOSPC: no space left on device, ${bytes} bytes for '${path}'`), {
+    code: 'ENOSPC',
+  })
+}
+
+/**
+ * Throws as the system would when a file of so many bytes cannot have room. To find that out by writing takes, for a
+ * moment, the room that is left from those who could use it.
+ */
+export function requireSpace(path: string, bytes: number): void {
+  if (!hasSpace(dirname(path), bytes)) throw noSpace(path, bytes)
+}
+
+/** Whether the disk that a folder is on has so many bytes free; for root alone some of them may be. */
+export function hasSpace(dir: string, bytes: number): boolean {
+  const { bfree, bsize } = statfsSync(dir)
+  return bfree * bsize >= bytes
+}
+
 /**
  * Makes a file of zeros with its blocks on disk, so that writing frames never has to allocate, and their first sync has
  * nothing else to write.
  */
 export async function makeFile(path: string, size: number): Promise<void> {
+  requireSpace(path, size)
   const fd = await openFile(path, 'w')
   try {
     const zeros = Buffer.alloc(Math.min(size, 1024 * 1024))
@@ -86,7 +109,8 @@ function writeLater(fd: number, bytes: Uint8Array, length: number, position: num
   )
 }
 
-function syncFile(fd: number): Promise<void> {
+/** Syncs a file with its size and blocks, off the event loop. */
+export function syncFile(fd: number): Promise<void> {
   return repeatedLater(
     () =>
       new Promise<void>((resolve, reject) => {

@@ -6,6 +6,7 @@ import type { FolderGuard } from '../data-folder.ts'
 import type { Flusher } from '../flush/flusher.ts'
 import { type Memtable, memtable } from '../memtable/memtable.ts'
 import type { Overlay } from '../overlay.ts'
+import type { Reserve, ReserveSegment } from '../reserve.ts'
 import {
   acceptFrame,
   createSegment,
@@ -15,7 +16,8 @@ import {
   syncSegment,
   writeFrame,
 } from './log.ts'
-import { newChunk } from './log-files.ts'
+import { hasSpace, newChunk } from './log-files.ts'
+import type { Chunk } from './record.ts'
 
 /**
  * The end of the log that is being written: one active segment, rotated when it is full or old, and the syncs that
@@ -42,6 +44,7 @@ export interface LogWriterOptions {
   readonly segmentBytes: number
   readonly overlay: Overlay
   readonly flusher: Flusher
+  readonly reserve: Reserve
   readonly lastSegment: number
   readonly syncSeconds: Distribution
 }
@@ -50,10 +53,15 @@ export interface ActiveSegment {
   readonly segment: Segment
   readonly memtable: Memtable
   readonly openedAtMs: number
+  /** In the file of the disk reserve: only what gives room back is written to it. */
+  readonly isReserve: boolean
 }
 
 /** Segments that may be in memory at once, the active one included. With their keys that is some 190 MB. */
 export const maxSegments = 7
+/** As many where the disk has room for few more: rows take more room than the log's records. */
+const maxSegmentsOnScarceDisk = 3
+const scarceSegments = 14
 const maxSegmentRecords = 250_000
 const maxRoomWaitMs = 30_000
 /** A segment that is written to all the time is rotated after this. */
@@ -75,14 +83,47 @@ export async function segmentWithRoom(
   bytes: number,
   lastRevision: number,
 ): Promise<ActiveSegment> {
-  if (log.active !== null && isFull(log.active, bytes)) rotate(log, lastRevision)
-  if (log.active === null) {
-    await roomForSegment(log.options.flusher)
-    if (log.unsynced.length > 0) await syncRelaxed(log)
-    log.active = await openSegment(log, bytes, lastRevision)
-    log.options.overlay.tables.push(log.active.memtable)
+  const { flusher, overlay, folder } = log.options
+  if (log.active !== null && !log.active.isReserve) {
+    if (!isFull(log.active, bytes)) return log.active
+    rotate(log, lastRevision)
   }
+  folder.check()
+  if (flusher.isShortOfRoom()) throw diskFull()
+  await roomForSegment(log.options)
+  await ensureReserve(log)
+  if (log.unsynced.length > 0 || log.active !== null) await syncRelaxed(log)
+  const next = await openSegment(log, bytes, lastRevision)
+  // The segment of the reserve stays until there is another.
+  rotate(log, lastRevision)
+  log.active = next
+  overlay.tables.push(next.memtable)
+  return next
+}
+
+/** As `segmentWithRoom`, in the file of the disk reserve. */
+export async function reserveSegmentWithRoom(
+  log: LogWriter,
+  bytes: number,
+  lastRevision: number,
+): Promise<ActiveSegment> {
+  if (log.active !== null && !isFull(log.active, bytes)) return log.active
+  rotate(log, lastRevision)
+  if (log.unsynced.length > 0) await syncRelaxed(log)
+  log.options.folder.check()
+  log.active = await openReserveSegment(log, bytes, lastRevision)
+  log.options.overlay.tables.push(log.active.memtable)
   return log.active
+}
+
+/** Makes what is missing of the disk reserve. Throws while there is no room, or the flusher needs what there is. */
+export async function ensureReserve({ options: { flusher, reserve } }: LogWriter): Promise<void> {
+  if (flusher.isShortOfRoom()) throw diskFull()
+  await reserve.ensure(flusher.discardFiles)
+}
+
+export function diskFull(cause?: unknown): KvistError {
+  return new KvistError('storage_full', 'the disk is full', {}, cause)
 }
 
 function isFull({ segment, memtable, openedAtMs }: ActiveSegment, bytes: number): boolean {
@@ -92,13 +133,17 @@ function isFull({ segment, memtable, openedAtMs }: ActiveSegment, bytes: number)
 }
 
 /** Whether another segment may be opened before the flusher is done with one. */
-export function hasRoom(flusher: Flusher): boolean {
-  return flusher.waiting() < maxSegments
+export function hasRoom({ dir, flusher, segmentBytes }: LogWriterOptions): boolean {
+  const waiting = flusher.waiting()
+  if (waiting < maxSegmentsOnScarceDisk) return true
+  return waiting < maxSegments && hasSpace(dir, scarceSegments * segmentBytes)
 }
 
-async function roomForSegment(flusher: Flusher): Promise<void> {
+async function roomForSegment(options: LogWriterOptions): Promise<void> {
+  const { flusher } = options
   const giveUpAtMs = monotonicMs() + maxRoomWaitMs
-  while (!hasRoom(flusher)) {
+  while (!hasRoom(options)) {
+    flusher.quiet()
     const failure = flusher.failure()
     if (failure !== null) throw failure
     if (monotonicMs() > giveUpAtMs) throw busy(flusher.waiting())
@@ -116,23 +161,54 @@ function busy(segmentsWaiting: number): KvistError {
 }
 
 async function openSegment(log: LogWriter, bytes: number, lastRevision: number): Promise<ActiveSegment> {
-  const { dir, folder, storeId, segmentBytes, flusher } = log.options
-  folder.check()
+  const { segmentBytes, flusher } = log.options
   const size = Math.max(segmentBytes, segmentHeaderBytes + bytes)
   const isStandard = size === segmentBytes
   const recycled = isStandard ? await flusher.reuse() : { chunk: null, path: null }
-  const chunk = recycled.chunk ?? newChunk(size)
-  const segment = await createSegment(
-    dir,
-    log.lastSegment + 1,
-    lastRevision + 1,
-    storeId,
-    chunk,
-    recycled.path,
-  )
-  log.lastSegment++
+  const active = await beginSegment(log, recycled.chunk ?? newChunk(size), recycled.path, lastRevision)
   if (isStandard) flusher.makeAhead()
-  return { segment, memtable: memtable(chunk), openedAtMs: monotonicMs() }
+  return active
+}
+
+async function openReserveSegment(
+  log: LogWriter,
+  bytes: number,
+  lastRevision: number,
+): Promise<ActiveSegment> {
+  const { path, bytes: size } = await takeReserveSegment(log.options)
+  if (segmentHeaderBytes + bytes > size) {
+    log.options.reserve.putBack(path)
+    throw diskFull()
+  }
+  return { ...(await beginSegment(log, newChunk(size), path, lastRevision)), isReserve: true }
+}
+
+/** The file of the reserve; while it is in use, waits until the tables have what it holds. */
+async function takeReserveSegment({ reserve, flusher }: LogWriterOptions): Promise<ReserveSegment> {
+  const giveUpAtMs = monotonicMs() + maxRoomWaitMs
+  for (;;) {
+    const file = reserve.takeSegment()
+    if (file !== null) return file
+    // Room that the flusher needs is not taken from it.
+    if (flusher.waiting() === 0) await reserve.makeSegment()
+    else if (flusher.failure() !== null || monotonicMs() > giveUpAtMs) throw diskFull()
+    else {
+      flusher.quiet()
+      await Promise.race([flusher.progress(), Bun.sleep(1000)])
+    }
+  }
+}
+
+async function beginSegment(
+  log: LogWriter,
+  chunk: Chunk,
+  file: string | null,
+  lastRevision: number,
+): Promise<ActiveSegment> {
+  const { dir, storeId } = log.options
+  const segment = await createSegment(dir, log.lastSegment + 1, lastRevision + 1, storeId, chunk, file)
+  log.lastSegment++
+  return { segment, memtable: memtable(chunk), openedAtMs: monotonicMs(), isReserve: false }
 }
 
 /**
@@ -167,14 +243,14 @@ async function timedSync(log: LogWriter, segment: Segment, end: number): Promise
 /** Closes the active segment for writing and queues it for the flusher; one without records is removed. */
 export function rotate(log: LogWriter, lastRevision: number): void {
   if (log.active === null) return
-  const { overlay, flusher } = log.options
-  const { segment, memtable } = log.active
+  const { overlay, flusher, reserve } = log.options
+  const { segment, memtable, isReserve } = log.active
   log.active = null
   const { number, path } = segment
   if (memtable.offsets.length === 0) {
     overlay.tables.splice(overlay.tables.indexOf(memtable), 1)
     closeSync(segment.fd)
-    rmSync(path, { force: true })
+    if (!isReserve || !reserve.putBack(path)) rmSync(path, { force: true })
     return
   }
   log.unsynced.push(segment)
