@@ -29,7 +29,10 @@ interface Reading {
 }
 
 /** Servers over an engine that takes note of what it is asked for; members named `damaged…` cannot be read. */
-async function serve(wrap: (engine: Engine) => Engine = (engine) => engine): Promise<Reading> {
+async function serve(
+  wrap: (engine: Engine) => Engine = (engine) => engine,
+  cacheBytes = 0,
+): Promise<Reading> {
   const together: string[][] = []
   const alone: string[] = []
   const errors: unknown[] = []
@@ -55,7 +58,7 @@ async function serve(wrap: (engine: Engine) => Engine = (engine) => engine): Pro
         },
       })
     },
-    cacheBytes: 0,
+    cacheBytes,
     now: Date.now,
     onError: (error) => errors.push(error),
   })
@@ -125,6 +128,20 @@ for (const [name, wrap] of [
       expect(alone).toEqual([])
       expect(together.flat().toSorted()).toEqual(keys.toSorted())
       expect(together.length).toBeLessThan(50)
+    })
+
+    test('ask the engine for none that is in the cache, until it is written again', async () => {
+      const { db, httpPort, together, alone } = await serve(wrap, 1 << 20)
+      for (let i = 0; i < 2; i++) await httpValues(httpPort, ['k1'])
+      alone.length = 0
+      const { cache } = db.stats()
+      const hits = cache.hits
+      expect(await httpValues(httpPort, ['k1', 'k2', 'k1'])).toEqual(['1', '2', '1'])
+      expect([together, alone, cache.hits - hits]).toEqual([[], ['k2'], 2])
+      await db.put('c', 'k1', contentOf('"new"'))
+      expect(await httpValues(httpPort, ['k1'])).toEqual(['"new"'])
+      await db.delete('c', 'k1')
+      expect(await httpValues(httpPort, ['k1'])).toEqual(['404'])
     })
 
     test('fail alone where one of them is damaged', async () => {

@@ -17,6 +17,7 @@ function queueOver(
   const works: (() => void)[] = []
   const queue = readQueue(
     {
+      cached: () => undefined,
       readMany(refs) {
         asked.push(refs.map(({ key }) => key))
         return readMany(refs)

@@ -7,6 +7,8 @@ import type { Reads } from './reads.ts'
  * costs less than to look up each. What the engine has at once is there within the tick.
  */
 export interface ReadQueue {
+  /** The member if nothing has to be waited for, as `Reads.cached`. */
+  cached(ref: MemberRef): Member | null | undefined
   /** Asks for a member on behalf of a reader, which may ask for several, `maxReadTogether` at most, one after the other. */
   add(ref: MemberRef, reader: MemberReader): void
 }
@@ -28,7 +30,7 @@ const maxBytes = 1024 * 1024
 
 /** `schedule` runs what it is given when the input of the tick has been processed. */
 export function readQueue(
-  { readMany }: Pick<Reads, 'readMany'>,
+  { cached, readMany }: Pick<Reads, 'cached' | 'readMany'>,
   schedule: (work: () => void) => void,
 ): ReadQueue {
   let refs: MemberRef[] = []
@@ -78,6 +80,7 @@ export function readQueue(
   }
 
   return {
+    cached,
     add(ref, reader) {
       readers.push(reader)
       if (refs.push(ref) === 1) schedule(readAll)

@@ -10,6 +10,8 @@ import { isExpired, keyOf, type Member, type MemberHead, type RemovalCause } fro
 export interface Reads {
   /** Where expiry slides, what is read lives on. */
   get(collection: string, key: string): MaybePromise<Member | null>
+  /** The member if it is in the cache, null if that has expired; undefined if the engine has to be asked. */
+  cached(ref: MemberRef): Member | null | undefined
   /**
    * Several members of one moment, in the order of the refs. With `maxBytes` the result ends with the member with which the
    * values come to more, as `Engine.readMany` has it.
@@ -73,6 +75,10 @@ async function removalCauseIn(
   return (await engine.tombstone(collection, key))?.cause ?? null
 }
 
+function listOf(member: MaybePromise<Member | null>): MaybePromise<(Member | null)[]> {
+  return member instanceof Promise ? member.then((one) => [one]) : [member]
+}
+
 export function readsOf(options: ReadOptions): Reads {
   const { engine, cache, now } = options
   /** Goes up whenever what was read before may have become old. */
@@ -101,7 +107,7 @@ export function readsOf(options: ReadOptions): Reads {
   }
 
   function readMany(refs: readonly MemberRef[], maxBytes?: number): MaybePromise<(Member | null)[]> {
-    if (refs.length === 1) return readOne(refs[0]!)
+    if (refs.length === 1) return listOf(get(refs[0]!.collection, refs[0]!.key))
     const members: (Member | null)[] = []
     const missing: MemberRef[] = []
     const indexes: number[] = []
@@ -119,11 +125,6 @@ export function readsOf(options: ReadOptions): Reads {
     for (let i = 0; i < read.length; i++) members[indexes[i]!] = keep(missing[i]!.collection, read[i]!)
     if (read.length < missing.length) members.length = indexes[read.length]!
     return upTo(maxBytes, members)
-  }
-
-  function readOne({ collection, key }: MemberRef): MaybePromise<(Member | null)[]> {
-    const member = get(collection, key)
-    return member instanceof Promise ? member.then((one) => [one]) : [member]
   }
 
   /** `cached` has the members that were in the cache, `indexes` where the others go. */
@@ -152,6 +153,10 @@ export function readsOf(options: ReadOptions): Reads {
 
   return {
     get,
+    cached({ collection, key }) {
+      const member = cache.peek(collection, key)
+      return member && unexpired(collection, member)
+    },
     readMany,
     getHead(collection, key) {
       const read = engine.readHead(collection, key)

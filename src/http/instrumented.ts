@@ -42,9 +42,30 @@ export function instrumented(
     } catch (error) {
       response = recover(error, context)
     }
-    if (!isMemberRead(response)) settle(outcome, context, connection, response)
-    else if (reads === undefined) new PendingRead(outcome, context, connection, response).found([], 0, 0)
-    else reads.add(response.ref, new PendingRead(outcome, context, connection, response))
+    if (isMemberRead(response)) {
+      const cached = reads?.cached(response.ref)
+      if (cached === undefined) {
+        const pending = new PendingRead(outcome, context, connection, response)
+        if (reads === undefined) pending.found([], 0, 0)
+        else reads.add(response.ref, pending)
+        return
+      }
+      response = respondSafely(outcome, context, response, cached)
+    }
+    settle(outcome, context, connection, response)
+  }
+}
+
+function respondSafely(
+  { recover }: Outcome,
+  context: RequestContext,
+  read: MemberRead,
+  member: Member | null,
+): MaybePromise<Answer> {
+  try {
+    return read.respond(member)
+  } catch (error) {
+    return recover(error, context)
   }
 }
 

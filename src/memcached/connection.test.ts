@@ -35,7 +35,10 @@ function connect({ idleTimeoutSeconds = 10, stallTimeoutSeconds = 3, token = '' 
     now: () => 0,
     clock,
     ticks,
-    reads: readQueue({ readMany: (refs) => refs.map(() => null) }, ticks.scheduleWork),
+    reads: readQueue(
+      { cached: () => undefined, readMany: (refs) => refs.map(() => null) },
+      ticks.scheduleWork,
+    ),
     counts: memcachedCounts(),
     accesses: new AccessTable(clock),
     countsAtReset: new Map(),

@@ -201,7 +201,7 @@ describe('what cannot be done', () => {
         if (refs.some(({ key }) => key === 'bad')) throw new Error('secret')
         return opened.db.readMany(refs, maxBytes)
       },
-      readQueue: (schedule) => readQueue(db, schedule),
+      readQueue: (schedule) => readQueue({ cached: () => undefined, readMany: db.readMany }, schedule),
     }
     await using failing = await openPort({ db })
     const client = await failing.connect()
@@ -223,7 +223,7 @@ describe('a store that answers later, as a cluster does', () => {
         await Bun.sleep(refs.length % 3)
         return opened.db.readMany(refs, maxBytes)
       },
-      readQueue: (schedule) => readQueue(db, schedule),
+      readQueue: (schedule) => readQueue({ cached: () => undefined, readMany: db.readMany }, schedule),
     }
     await using later = await openPort({ db })
     const client = await later.connect()

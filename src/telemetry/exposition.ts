@@ -93,6 +93,11 @@ const counters: readonly Row<number>[] = [
     help: 'Reads that the cache did not have',
     read: ({ stats }) => stats.cache.misses,
   },
+  {
+    name: 'kvist_cache_evictions_total',
+    help: 'Members that left the cache to make room for others',
+    read: ({ stats }) => stats.cache.evictions,
+  },
   ...memcachedCounters.map(memcachedRow),
   {
     name: 'kvist_evicted_connections_total',

@@ -17,7 +17,7 @@ function sources(): MetricSources {
     cacheLimitBytes: 1000,
     database: {
       stats: () => ({
-        cache: { hits: 5, misses: 4, entries: 3, bytes: 200 },
+        cache: { hits: 5, misses: 4, evictions: 8, entries: 3, bytes: 200 },
         swept: 7,
         renewed: 6,
         engine,
@@ -104,6 +104,7 @@ const told: [name: string, labels: Record<string, string>, value: number | undef
   ['kvist_renewed_total', {}, 6],
   ['kvist_cache_hits_total', {}, 5],
   ['kvist_cache_misses_total', {}, 4],
+  ['kvist_cache_evictions_total', {}, 8],
   ['kvist_cache_entries', {}, 3],
   ['kvist_cache_bytes', {}, 200],
   ['kvist_cache_limit_bytes', {}, 1000],
