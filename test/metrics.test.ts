@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
+import { join } from 'node:path'
 import { parseSamples, type Sample, sampleOf } from './support/prometheus.ts'
 import { startServer, type TestServer } from './support/server.ts'
 
@@ -121,4 +123,36 @@ test('the access log has a line for each request', async () => {
     route: '/v1/:collection/:key',
     client: '127.0.0.1',
   })
+})
+
+test('a damaged member is counted by its collection, and the log says which it is and why', async () => {
+  const own = await startServer()
+  const { url } = own
+  for (const key of ['well', 'hurt'])
+    await fetch(`${url}/v1/held/${key}`, { method: 'PUT', body: `"${key}"` })
+  await own.stop()
+  const path = join(own.dataFolder, 'kvist.db')
+  const bytes = readFileSync(path)
+  bytes.write('"hurl"', bytes.indexOf('"hurt"'))
+  writeFileSync(path, bytes)
+  const again = await startServer({ dataFolder: own.dataFolder })
+  try {
+    for (let i = 0; i < 2; i++) expect((await fetch(`${again.url}/v1/held/hurt`)).status).toBe(500)
+    expect((await fetch(`${again.url}/v1/held/well`)).status).toBe(200)
+    const samples = parseSamples(await (await fetch(`${again.url}/metrics`)).text())
+    expect(sampleOf(samples, 'kvist_damaged_reads_total', { collection: 'held' })).toBe(2)
+    const line = again
+      .output()
+      .split('\n')
+      .find((text) => text.includes('damaged'))
+    expect(JSON.parse(line ?? '{}')).toMatchObject({
+      level: 'error',
+      path: '/v1/held/hurt',
+      message: 'what is stored of "hurt" in held is damaged',
+      error: { code: 'damaged', cause: { message: expect.stringContaining('checksum') } },
+    })
+  } finally {
+    await again.stop()
+    await own.remove()
+  }
 })

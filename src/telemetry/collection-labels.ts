@@ -10,10 +10,12 @@ export interface LabelledCollections {
 }
 
 /** Clients name collections, and every label is a series that somebody has to keep: no more than these. */
-const maxLabels = 100
+export const maxLabels = 100
 
 /** No collection can be called so: names that begin with `_` are kvist's own. */
-const others = '_others'
+export const othersLabel = '_others'
+/** Of what concerns the store as a whole, or nobody knows whom. */
+export const storeLabel = '_store'
 
 /**
  * Gives labels to the first collections that are met, of those met at once to the ones with most members, and keeps to
@@ -34,7 +36,7 @@ export function collectionLabels(
       const unknown = all.filter(({ name }) => !labels.has(name)).toSorted((a, b) => b.members - a.members)
       for (const { name } of unknown.slice(0, maxLabels - labels.size)) labels.add(name)
     }
-    const rest = { name: others, ...sumOf(all.filter(({ name }) => !labels.has(name))) }
+    const rest = { name: othersLabel, ...sumOf(all.filter(({ name }) => !labels.has(name))) }
     const labelled = all.filter(({ name }) => labels.has(name))
     last = { ...sumOf(all), labelled: rest.count === 0 ? labelled : [...labelled, rest] }
     lookAgainAtMs = nowMs() + all.length

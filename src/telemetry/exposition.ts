@@ -52,6 +52,12 @@ const counters: readonly Row<number>[] = [
     read: (_look, { errors }) => Array.from(errors, ([code, value]) => ({ labels: { code }, value })),
   },
   {
+    name: 'kvist_damaged_reads_total',
+    help: 'Reads refused because what is stored is not what was written; _store where it cannot be said whose it is',
+    labels: ['collection'],
+    read: (_look, { damagedReads }) => Array.from(damagedReads, ([name, value]) => ofCollection(name, value)),
+  },
+  {
     name: 'kvist_commits_total',
     help: 'Commits made',
     read: ({ stats }) => stats.engine.commits,

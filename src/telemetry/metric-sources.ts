@@ -48,6 +48,8 @@ export interface Counted {
   readonly routes: readonly RouteCounts[]
   /** By error code. */
   readonly errors: ReadonlyMap<string, number>
+  /** By collection, of a bounded number of them. */
+  readonly damagedReads: ReadonlyMap<string, number>
 }
 
 export interface RouteCounts {

@@ -90,6 +90,29 @@ test('internal errors are counted by code, from zero', async () => {
   })
 })
 
+test('damaged reads are counted by collection, of a bounded number of them', async () => {
+  const metrics = startMetrics()
+  const damage = (collection?: string) =>
+    new KvistError('damaged', 'it is damaged', collection === undefined ? {} : { collection, key: 'k' })
+  const reads = async () =>
+    Object.fromEntries(
+      (await scrape(metrics))
+        .filter(({ name }) => name === 'kvist_damaged_reads_total')
+        .map(({ labels, value }) => [labels.collection, value]),
+    )
+  metrics.error(damage('a'))
+  metrics.error(damage('a'))
+  metrics.error(new Error('the settings of b cannot be read', { cause: damage('b') }))
+  metrics.error(damage())
+  metrics.error(new KvistError('storage_failed', 'the tables cannot be read', { collection: 'c' }))
+  expect(await reads()).toEqual({ a: 2, b: 1, _store: 1 })
+  for (let i = 0; i < 200; i++) metrics.error(damage(`c${i}`))
+  metrics.error(damage('a'))
+  const all = await reads()
+  expect(Object.keys(all)).toHaveLength(101)
+  expect(all).toMatchObject({ a: 3, b: 1, _store: 1, _others: 103 })
+})
+
 const told: [name: string, labels: Record<string, string>, value: number | undefined][] = [
   ['kvist_info', { version: '1.2.3' }, 1],
   ['kvist_collections', {}, 1],

@@ -1,5 +1,6 @@
 import { distribution, observe } from '../core/distribution.ts'
 import { KvistError, serverFaults } from '../core/errors.ts'
+import { maxLabels, othersLabel, storeLabel } from './collection-labels.ts'
 import {
   type Exposed,
   firstStatus,
@@ -34,6 +35,7 @@ const ownCodes = ['internal', ...serverFaults]
 export function startMetrics(): Metrics {
   const routes: RouteCounts[] = []
   const errors = new Map<string, number>(ownCodes.map((code) => [code, 0]))
+  const damagedReads = new Map<string, number>()
   let render: ((sources: MetricSources) => Promise<Exposed>) | undefined
 
   return {
@@ -49,11 +51,32 @@ export function startMetrics(): Metrics {
     error(error) {
       const code = error instanceof KvistError ? error.code : 'internal'
       errors.set(code, (errors.get(code) ?? 0) + 1)
+      const damage = damageIn(error)
+      if (damage !== null) countDamage(damagedReads, damage)
     },
     async expose(sources) {
       // prom-client takes as long to load as all the rest of kvist: who is never asked does without.
-      render ??= (await import('./exposition.ts')).exposition({ routes, errors })
+      render ??= (await import('./exposition.ts')).exposition({ routes, errors, damagedReads })
       return render(sources)
     },
   }
+}
+
+/** How far a chain of causes is followed. */
+const maxCauses = 8
+
+/** The error of a damaged read, or that which it was the cause of; null for all others. */
+function damageIn(error: unknown): KvistError | null {
+  let cause = error
+  for (let depth = 0; cause instanceof Error && depth <= maxCauses; depth++) {
+    if (cause instanceof KvistError && cause.code === 'damaged') return cause
+    cause = cause.cause
+  }
+  return null
+}
+
+function countDamage(reads: Map<string, number>, { extra }: KvistError): void {
+  const collection = typeof extra.collection === 'string' ? extra.collection : storeLabel
+  const label = reads.has(collection) || reads.size < maxLabels ? collection : othersLabel
+  reads.set(label, (reads.get(label) ?? 0) + 1)
 }
