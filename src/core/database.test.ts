@@ -34,6 +34,10 @@ function json(value: string, expiresAtMs: number | null = null): Content {
   return { value, contentType: 'application/json', flags: 0, expiresAtMs }
 }
 
+function put(key: string, value: string) {
+  return { op: 'put', collection: 'c', key, ...json(value) } as const
+}
+
 async function valueIn(db: Database, key: string): Promise<unknown> {
   return (await db.get('c', key))?.value ?? null
 }
@@ -87,6 +91,115 @@ describe('reads', () => {
     expect(await valueIn(db, 'k')).toBe('2')
     expect(await valueIn(db, 'k')).toBe('2')
     expect(db.stats().cache.hits).toBe(1)
+  })
+
+  /** A database whose engine answers reads of several members when the test says so. */
+  async function openHeld() {
+    const held = { before: Promise.resolve(), after: Promise.resolve(), release() {} }
+    const db = await open((engine) => ({
+      ...engine,
+      async readMany(refs, maxBytes) {
+        await held.before
+        const found = await engine.readMany(refs, maxBytes)
+        await held.after
+        return found
+      },
+    }))
+    return {
+      db,
+      /** Reads wait before the engine is asked, or with what it said. */
+      hold(when: 'before' | 'after') {
+        held[when] = new Promise((resolve) => {
+          held.release = resolve
+        })
+      },
+      release: () => held.release(),
+    }
+  }
+
+  const refs = ['a', 'b'].map((key) => ({ collection: 'c', key }))
+  const valuesOf = async (db: Database) => (await db.readMany(refs)).map((member) => member?.value ?? null)
+
+  test('of several members, while they are written, leave nothing old in the cache', async () => {
+    const { db, hold, release } = await openHeld()
+    await db.batch([], [put('a', '1'), put('b', '1')])
+    hold('after')
+    const slow = valuesOf(db)
+    await db.put('c', 'b', json('2'))
+    release()
+    await slow
+    expect([await valueIn(db, 'a'), await valueIn(db, 'b')]).toEqual(['1', '2'])
+  })
+
+  test('of several members are of one moment, though one of them was in the cache', async () => {
+    const { db, hold, release } = await openHeld()
+    await db.batch([], [put('a', '1'), put('b', '1')])
+    for (let i = 0; i < 3; i++) await db.get('c', 'a')
+    hold('before')
+    const slow = valuesOf(db)
+    await db.batch([], [put('a', '2'), put('b', '2')])
+    release()
+    const values = await slow
+    expect(new Set(values).size).toBe(1)
+  })
+
+  test('are new after every kind of write, of each member that it wrote', async () => {
+    let nowMs = 1000
+    const db = await open(undefined, { now: () => nowMs })
+    const keys = ['a', 'b', 'c']
+    const read = async () => {
+      const found = []
+      for (const key of keys) found.push(await db.get('c', key))
+      return found
+    }
+    const writes: [name: string, write: () => Promise<unknown>][] = [
+      ['batch', () => db.batch([], [put('a', '2'), put('b', '2'), put('c', '2')])],
+      [
+        'putAll',
+        () =>
+          db.putAll(
+            'c',
+            keys.map((key) => ({ key, ...json('3') })),
+          ),
+      ],
+      ['write', () => db.write(keys.map((key) => ({ op: 'put', collection: 'c', key, ...json('4') })))],
+      ['touch', () => Promise.all(keys.map((key) => db.touch({ collection: 'c', key }, 5000)))],
+      ['touch with never', () => Promise.all(keys.map((key) => db.touch({ collection: 'c', key }, 'never')))],
+      [
+        'delete in a batch',
+        () =>
+          db.batch(
+            [],
+            keys.map((key) => ({ op: 'delete', collection: 'c', key }) as const),
+          ),
+      ],
+      ['put of what is gone', () => Promise.all(keys.map((key) => db.put('c', key, json('5'))))],
+      ['drop', () => db.drop('c', everything)],
+    ]
+    await db.batch(
+      [],
+      keys.map((key) => put(key, '1')),
+    )
+    for (const [name, write] of writes) {
+      // What is read again and again is in the cache.
+      for (let i = 0; i < 3; i++) await read()
+      const hits = db.stats().cache.hits
+      const before = await read()
+      if (before.every((member) => member !== null)) expect(db.stats().cache.hits).toBe(hits + 3)
+      nowMs += 10
+      await write()
+      const after = await read()
+      const stored = await db.page('c', {
+        ...everything,
+        order: 'asc',
+        limit: 10,
+        cursor: null,
+        keysOnly: false,
+      })
+      const found = after.filter((member) => member !== null)
+      expect([name, found]).toEqual([name, stored.members])
+      expect([name, after.length]).toEqual([name, before.length])
+    }
   })
 
   test('show nothing from the millisecond of its expiry on, also out of the cache', async () => {

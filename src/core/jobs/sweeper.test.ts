@@ -1,4 +1,5 @@
 import { expect, test } from 'bun:test'
+import { until } from '../../../test/support/engine.ts'
 import type { Commit, CommitResult, Engine, ExpiringRef } from '../engine.ts'
 import { KvistError } from '../errors.ts'
 import { transformsOf } from '../transforms.ts'
@@ -89,4 +90,33 @@ test('a stop waits for the batch under way and begins no other', async () => {
   expect(length).toBeLessThan(batches)
   await Bun.sleep(50)
   expect(state.commits.length).toBe(length)
+})
+
+test('a stop is done only when the commit under way is', async () => {
+  let finish = () => {}
+  const committing = new Promise<void>((resolve) => {
+    finish = resolve
+  })
+  let commits = 0
+  const sweeper = startSweeper(
+    { expiring: () => [{ collection: 'c', key: 'k', revision: 1, expiresAtMs: 1 }] },
+    {
+      async commit() {
+        commits++
+        await committing
+        return []
+      },
+    },
+    () => 5,
+    fail,
+  )
+  await until(() => commits === 1, 'it sweeps')
+  let isStopped = false
+  const stopping = sweeper.stop().then(() => {
+    isStopped = true
+  })
+  for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve))
+  expect(isStopped).toBe(false)
+  finish()
+  await stopping
 })

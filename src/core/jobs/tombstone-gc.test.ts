@@ -68,6 +68,22 @@ test('stops between two batches', async () => {
   expect(left).toBeGreaterThan(0)
 })
 
+test('a stop waits for the batch under way', async () => {
+  const { state } = setUp(0)
+  let finish = (_forgotten: number) => {}
+  const forget = () => new Promise<number>((resolve) => (finish = resolve))
+  const gc = startTombstoneGc({ forget } as unknown as Engine, 600, () => 5000, fail)
+  state.tick()
+  let isStopped = false
+  const stopping = gc.stop().then(() => {
+    isStopped = true
+  })
+  for (let i = 0; i < 20; i++) await Promise.resolve()
+  expect(isStopped).toBe(false)
+  finish(1000)
+  await stopping
+})
+
 function fail(error: unknown): never {
   throw error
 }

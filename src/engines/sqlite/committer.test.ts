@@ -10,7 +10,7 @@ import {
   until,
   withEngine,
 } from '../../../test/support/engine.ts'
-import { put, write } from '../../../test/support/engine-writes.ts'
+import { put, valuesOf, write } from '../../../test/support/engine-writes.ts'
 
 /** What the commit pipeline promises beyond what the engine's contract says. */
 
@@ -18,6 +18,8 @@ import { put, write } from '../../../test/support/engine-writes.ts'
 const { fdatasync } = fs
 
 afterEach(() => mock.restore())
+
+const filling = JSON.stringify('x'.repeat(2000))
 
 /** Has syncs wait until they are let go; how many have been asked for. */
 function holdSyncs(): { count(): number; release(): void } {
@@ -41,8 +43,9 @@ function holdSyncs(): { count(): number; release(): void } {
 }
 
 test('relaxed commits of a segment that stays open are synced soon', async () => {
+  const dir = newFolder()
   await withEngine(
-    newFolder(),
+    dir,
     async (engine) => {
       const syncs = holdSyncs()
       syncs.release()
@@ -51,6 +54,7 @@ test('relaxed commits of a segment that stays open are synced soon', async () =>
         await write(engine, [put('b')], { durability: 'relaxed' })
         return syncs.count() > 0
       }, 'the timer syncs')
+      expect(logFiles(dir)).toHaveLength(1)
     },
     { segmentBytes: 16 * 1024 * 1024 },
   )
@@ -71,6 +75,24 @@ test('close waits for syncs of relaxed commits', async () => {
   await closing
 })
 
+test('close waits for the commit under way', async () => {
+  const dir = newFolder()
+  const engine = await openAt(dir)
+  const syncs = holdSyncs()
+  const writing = write(engine, [put('a')])
+  await until(() => syncs.count() > 0, 'it is being synced')
+  let isClosed = false
+  const closing = engine.close().then(() => {
+    isClosed = true
+  })
+  for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve))
+  expect(isClosed).toBe(false)
+  syncs.release()
+  await writing
+  await closing
+  await withEngine(dir, async (again) => expect(await valuesOf(again)).toEqual({ a: '1' }))
+})
+
 test('commits that come together are synced in groups of a bounded size', async () => {
   await withEngine(
     newFolder(),
@@ -86,6 +108,27 @@ test('commits that come together are synced in groups of a bounded size', async 
   )
 })
 
+test('writers are throttled while a job of the flusher takes long, and not without one', async () => {
+  const dir = newFolder()
+  const pauses: number[] = []
+  const { sleep } = Bun
+  spyOn(Bun, 'sleep').mockImplementation((ms) => {
+    pauses.push(Number(ms))
+    return sleep(0)
+  })
+  await withEngine(dir, async (engine) => {
+    for (let i = 0; i < 3; i++) await write(engine, [put(`before${i}`, filling)])
+    expect(pauses).toEqual([])
+    const held = holdTables(dir)
+    // More than a segment: the flusher has work, which the tables do not let it do.
+    for (let i = 0; i < 12; i++) await write(engine, [put(`k${i}`, filling)])
+    const isShort = (ms: number) => ms > 2 && ms <= 50
+    expect(pauses.filter(isShort).length).toBeGreaterThan(0)
+    expect(pauses.filter((ms) => !isShort(ms))).toEqual([])
+    held.release()
+  })
+})
+
 test('a log that lacks one revision alone is refused', async () => {
   const dir = newFolder()
   const killed = await withEngine(
@@ -93,7 +136,7 @@ test('a log that lacks one revision alone is refused', async () => {
     async (engine) => {
       const held = holdTables(dir)
       // Each has a segment of its own.
-      for (const key of ['a', 'b', 'c']) await write(engine, [put(key, JSON.stringify('x'.repeat(2000)))])
+      for (const key of ['a', 'b', 'c']) await write(engine, [put(key, filling)])
       const copy = killedCopy(dir)
       held.release()
       return copy

@@ -31,7 +31,7 @@ type Reason = 'changed' | 'over' | 'gone'
  * first. Throws an AbortError when the client goes.
  */
 export async function waitForNews(
-  { db, counts }: Watching,
+  { db, counts }: Pick<Watching, 'db' | 'counts'>,
   { collection, key }: MemberRef,
   context: RequestContext,
   waitMs: number,

@@ -132,3 +132,32 @@ test('requests are served when the tick ends, with what came in since, and not w
   for (const one of [first, second, third, fourth]) one!.process()
   expect(told).toEqual([])
 })
+
+test.each([
+  ['is being read', false],
+  ['has come in part before the request is served', true],
+])('half a request, whose client sends no more while it %s, has no response', async (_when, isEarly) => {
+  const served: string[] = []
+  const state: HttpServerState = {
+    ...stateOf(() => answer(204)),
+    // As a handler does that responds whatever becomes of the body.
+    async serve({ body }, connection) {
+      try {
+        for await (const part of body) served.push(String(part))
+      } catch (error) {
+        served.push(error instanceof Error ? error.name : '')
+      }
+      connection.reply(answer(200, {}, text))
+    },
+  }
+  const { socket, all } = narrowSocket(1000, 1000)
+  const connection = new HttpConnection(state, socket)
+  const turn = () => new Promise((resolve) => setImmediate(resolve))
+  connection.receive(Buffer.from('PUT /c HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nab'))
+  if (!isEarly) await turn()
+  connection.halfClosed()
+  for (let i = 0; i < 5; i++) await turn()
+  expect(served).toEqual(['ab', 'AbortError'])
+  expect(all()).toBe('')
+  expect(state.openRequests).toBe(0)
+})

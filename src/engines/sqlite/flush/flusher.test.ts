@@ -87,3 +87,21 @@ test('close waits for the file that is made ahead', async () => {
   await closing
   closeReaders(overlay)
 })
+
+test('close waits for the job under way', async () => {
+  const dir = newFolder()
+  mkdirSync(dir, { recursive: true })
+  const path = join(dir, 'kvist.db')
+  const { membersRoot } = readStart(path)
+  const overlay = openOverlay({ dbPath: path, membersRoot, collections: [], pages: 'on', warn() {} })
+  const reserve = openReserve({ dir, segmentBytes: 1024, roomInTables: 0, warn() {} })
+  const flusher = startFlusher(path, overlay, 1024, 1, reserve)
+  const done: string[] = []
+  const forgetting = flusher.forget(Number.POSITIVE_INFINITY, 1000).then(() => done.push('job'))
+  await flusher.close()
+  done.push('close')
+  await Promise.race([forgetting, Bun.sleep(1000)])
+  expect(done).toEqual(['job', 'close'])
+  await expect(flusher.forget(0, 1)).rejects.toMatchObject({ code: 'closing' })
+  closeReaders(overlay)
+})
