@@ -1,37 +1,28 @@
 /**
- * `npm test`: every check there is, one after the other, and a plain count as the last line. With arguments, as in
- * `npm test -- src/core`, only the tests that `bun test` finds for them.
+ * `npm test`: every check there is, one after the other, and a plain count as the last line. `npm run test:fast` leaves out
+ * what test-tiers.mjs says. With arguments, as in `npm test -- src/core`, only the tests that `bun test` finds for them.
  *
- * The count comes from the report that `bun test` writes, not from its exit code: a test that ends the process with
- * `process.exit(0)` leaves a good exit code and no report. For the same reason every test file must be in the report.
+ * A run that passes says one line a stage; what tests print is shown when one has failed. The count comes from the report
+ * that `bun test` writes, not from its exit code: a test that ends the process with `process.exit(0)` leaves a good exit
+ * code and no report. For the same reason every test file must be in the report.
  */
 import { spawnSync } from 'node:child_process'
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-
-/** Programs that tests run and that npm cannot bring: Debian packages, installed when they are missing. */
-const debianPackages = [
-  'chromium',
-  'libmemcached-tools',
-  'memcached',
-  'prometheus',
-  'python3-pymemcache',
-  'strace',
-  'systemd',
-]
+import { installDebianPackages } from './test-packages.mjs'
+import { readReport } from './test-report.mjs'
+import { testFiles } from './test-tiers.mjs'
 
 const knip = ['knip', '--no-progress', '--no-config-hints']
 const checks = [
-  { name: 'types', command: ['tsc', '-p', '.'] },
-  { name: 'lint', command: ['biome', 'ci', '--colors=off', '--error-on-warnings', '.'] },
+  { name: 'types', command: ['tsc', '-p', '.'], isFast: true },
+  { name: 'lint', command: ['biome', 'ci', '--colors=off', '--error-on-warnings', '.'], isFast: true },
   { name: 'unused', command: knip },
   { name: 'unused but by tests', command: [...knip, '--production', '--include', 'files,dependencies'] },
-  { name: 'tidy', command: ['bun', '--no-env-file', 'scripts/tidy.ts'] },
+  { name: 'tidy', command: ['bun', '--no-env-file', 'scripts/tidy.ts'], isFast: true },
 ]
-
-const testFolders = ['src', 'sdk', 'test', 'bench', 'scripts']
 
 /** For one test; also for a crash test on a busy machine. */
 const testTimeoutMs = 60_000
@@ -39,29 +30,37 @@ const testTimeoutMs = 60_000
 const suiteTimeoutMs = 20 * 60_000
 /** Test files that run at once; more would only wait for the same disk. */
 const maxParallelFiles = 8
+const maxOutputBytes = 64 * 1024 * 1024
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
-const filters = process.argv.slice(2)
+const isFast = process.argv[2] === '--fast'
+const filters = process.argv.slice(isFast ? 3 : 2)
+/** There everything has to run; elsewhere a developer may lack what tests need. */
+const isCi = !['', 'false', '0'].includes(process.env.CI ?? '')
 const env = cleanEnvironment()
 let passed = 0
 let failed = 0
 
-installDebianPackages()
-if (filters.length === 0) for (const check of checks) runCheck(check)
+const missing = isFast ? [] : installDebianPackages(env)
+if (filters.length === 0) for (const check of checks) if (check.isFast || !isFast) runCheck(check)
 runTests()
+if (missing.length > 0) console.log(`tests need these Debian packages: apt-get install ${missing.join(' ')}`)
 console.log(`${passed} passed, ${failed} failed`)
 process.exitCode = failed === 0 ? 0 : 1
 
 /** What a developer has set for a kvist of their own must not reach the ones under test. */
 function cleanEnvironment() {
-  const own = Object.entries(process.env).filter(([name]) => !name.startsWith('KVIST_'))
+  const own = Object.entries(process.env).filter(
+    ([name]) => !name.startsWith('KVIST_') || name === 'KVIST_SEED',
+  )
   const path = `${join(root, 'node_modules/.bin')}${delimiter}${process.env.PATH}`
-  return { ...Object.fromEntries(own), PATH: path }
+  const tier = isFast ? { KVIST_TEST_SERVER: 'in-process' } : {}
+  return { ...Object.fromEntries(own), ...tier, PATH: path }
 }
 
 function runCheck({ name, command: [program, ...args] }) {
   const startedMs = Date.now()
-  const done = spawnSync(program, args, { cwd: root, env, encoding: 'utf8', maxBuffer: 64 * 1024 * 1024 })
+  const done = spawnSync(program, args, { cwd: root, env, encoding: 'utf8', maxBuffer: maxOutputBytes })
   const ok = done.status === 0
   tell(name, ok, startedMs)
   if (!ok) console.log(done.error ? done.error.message : `${done.stdout}${done.stderr}`.trimEnd())
@@ -76,6 +75,8 @@ function runTests() {
   // Some tests run programs as another user.
   chmodSync(ownFolder, 0o755)
   const reportPath = join(ownFolder, 'junit.xml')
+  const files = testFiles(root, isFast)
+  const isQuiet = filters.length === 0
   // When this process is killed, `--no-orphans` ends the tests and whatever servers they have started.
   const done = spawnSync(
     'bun',
@@ -87,12 +88,14 @@ function runTests() {
       `--timeout=${testTimeoutMs}`,
       '--reporter=junit',
       `--reporter-outfile=${reportPath}`,
-      ...(filters.length === 0 ? ['--only-failures'] : filters),
+      ...(isQuiet ? ['--only-failures', ...files.map((file) => `./${file}`)] : filters),
     ],
     {
       cwd: root,
       env: { ...env, TMPDIR: ownFolder },
-      stdio: ['ignore', 'inherit', 'inherit'],
+      encoding: 'utf8',
+      maxBuffer: maxOutputBytes,
+      stdio: ['ignore', ...(isQuiet ? ['pipe', 'pipe'] : ['inherit', 'inherit'])],
       timeout: suiteTimeoutMs,
       killSignal: 'SIGKILL',
     },
@@ -100,68 +103,33 @@ function runTests() {
   const report = readReport(reportPath)
   rmSync(ownFolder, { recursive: true, force: true })
 
+  if (isQuiet && (done.status !== 0 || report === null || report.failures > 0)) {
+    console.log(`${done.stdout}${done.stderr}`.trimEnd())
+  }
   if (report === null) broken('bun test ended without a report')
-  else countReport(report)
+  else countReport(report, files)
   if (done.error) broken(`bun test: ${done.error.message}`)
   // An error outside of any test is in the exit code alone.
   else if (done.status !== 0 && failed === before) broken(`bun test ended with ${done.signal ?? done.status}`)
   tell('tests', failed === before, startedMs)
 }
 
-function countReport({ tests, failures, skipped, files }) {
-  passed += tests - failures - skipped
+function countReport({ tests, failures, skipped, files }, expected) {
+  const skips = [...skipped.values()].reduce((sum, one) => sum + one, 0)
+  passed += tests - failures - skips
   failed += failures
   if (tests === 0) broken('no tests were run')
   // Under a filter bun reports the tests that it left out as skipped, and most files not at all.
   if (filters.length > 0) return
-  for (let left = skipped; left > 0; left--) broken('a test was skipped')
-  for (const file of testFiles()) if (!files.has(file)) broken(`${file}: none of its tests were run`)
+  for (const file of expected) if (!files.has(file)) broken(`${file}: none of its tests were run`)
+  // What is skipped in the fast tier needs a process of its own.
+  if (!isFast) for (const [file, tests] of skipped) leftOut(`${file}: ${tests} skipped`, tests)
 }
 
-function readReport(path) {
-  let xml
-  try {
-    xml = readFileSync(path, 'utf8')
-  } catch {
-    return null
-  }
-  const head = /<testsuites\b[^>]*>/.exec(xml)?.[0]
-  if (head === undefined) return null
-  const number = (name) => Number(new RegExp(` ${name}="(\\d+)"`).exec(head)?.[1])
-  const files = new Set([...xml.matchAll(/<testsuite\b[^>]* file="([^"]*)"/g)].map((match) => match[1]))
-  return { tests: number('tests'), failures: number('failures'), skipped: number('skipped'), files }
-}
-
-function testFiles() {
-  return readdirSync(root)
-    .filter((name) => testFolders.includes(name))
-    .flatMap((folder) =>
-      readdirSync(join(root, folder), { recursive: true }).map((name) => `${folder}/${name}`),
-    )
-    .filter((path) => /\.(test|spec)\.[cm]?[jt]sx?$/.test(path))
-}
-
-function installDebianPackages() {
-  const missing = debianPackages.filter((name) => {
-    const asked = spawnSync('dpkg', ['--status', name], { encoding: 'utf8' })
-    return !asked.stdout?.includes('Status: install ok installed')
-  })
-  if (missing.length === 0) return
-  const startedMs = Date.now()
-  const isRoot = process.getuid?.() === 0
-  const ok =
-    isRoot && aptGet(['update']) && aptGet(['install', '--yes', '--no-install-recommends', ...missing])
-  tell(`installing ${missing.join(' ')}`, ok, startedMs)
-  if (!ok) broken(`the tests need these Debian packages: apt-get install ${missing.join(' ')}`)
-}
-
-function aptGet(args) {
-  const done = spawnSync('apt-get', ['--quiet', ...args], {
-    env: { ...env, DEBIAN_FRONTEND: 'noninteractive' },
-    encoding: 'utf8',
-  })
-  if (done.status !== 0) console.log(done.error ? done.error.message : done.stderr.trimEnd())
-  return done.status === 0
+/** What was not run for want of a program or a right that it needs. */
+function leftOut(what, tests) {
+  if (!isCi) console.log(`left out: ${what}`)
+  else for (let i = 0; i < tests; i++) broken(`${what}, which CI may not`)
 }
 
 function tell(name, ok, startedMs) {

@@ -113,7 +113,8 @@ const rules: readonly Rule[] = [
   { name: 'unfinished', appliesTo: isCode, check: saying(/\b(TODO|FIXME|XXX)\b/, 'do it, or open an issue') },
   {
     name: 'skipped',
-    appliesTo: isTest,
+    // needs.ts skips what lacks a program or a right that it needs; in CI that fails.
+    appliesTo: (path) => isTest(path) && !path.endsWith('/support/needs.ts'),
     check: inCode(/\.(only|skip|todo|skipIf|todoIf)\(/, 'every test runs'),
   },
   {

@@ -23,7 +23,7 @@ import { type Sockets, startSockets } from './net/sockets.ts'
 import { builtInProcesses } from './processes/all.ts'
 import { loadConfigFile } from './processes/config-file.ts'
 import { monotonicMs } from './runtime/clock.ts'
-import { type Log, type LogFields, startLog } from './telemetry/log.ts'
+import { type Log, type LogFields, type LogOptions, startLog } from './telemetry/log.ts'
 import type { Exposed } from './telemetry/metric-sources.ts'
 import { type Metrics, startMetrics } from './telemetry/metrics.ts'
 import { watchCounts } from './telemetry/watch-counts.ts'
@@ -35,11 +35,20 @@ export interface Running {
   stop(): Promise<void>
 }
 
+/** What tests give a server that they run in their own process. */
+export interface Given {
+  /** The clock by which members expire. */
+  readonly now?: () => number
+  /** Where the log goes, in place of stdout. */
+  readonly log?: Pick<LogOptions, 'readable' | 'write'>
+}
+
 /** The composition root: everything is put together here and nowhere else. */
-export async function serve(config: Config): Promise<Running> {
+export async function serve(config: Config, given: Given = {}): Promise<Running> {
   // The files of a store are for their owner only.
   process.umask(0o077)
-  const log = startLog({ level: config.logLevel, readable: process.stdout.isTTY })
+  const now = given.now ?? Date.now
+  const log = startLog({ level: config.logLevel, readable: process.stdout.isTTY, ...given.log })
   const metrics = startMetrics()
   const watches = watchCounts()
   const onError = (error: unknown, about: LogFields = {}) => {
@@ -55,10 +64,10 @@ export async function serve(config: Config): Promise<Running> {
   const file = config.configFile === null ? null : await loadConfigFile(config.configFile, builtInProcesses)
   const db = await openDatabase({
     open: (onCommit) =>
-      openEngine({ ...config, segmentBytes: memory.segmentBytes }, Date.now(), onCommit, log.warn),
+      openEngine({ ...config, segmentBytes: memory.segmentBytes }, now(), onCommit, log.warn),
     cacheBytes: memory.cacheBytes,
     tombstonesMs: config.tombstonesMs,
-    now: Date.now,
+    now,
     onError,
     processes: [...builtInProcesses, ...(file?.processes ?? [])],
     ...(file === null ? {} : { settings: file.settings }),
@@ -67,7 +76,7 @@ export async function serve(config: Config): Promise<Running> {
   let memcached: MemcachedServer | null = null
   try {
     const reads = db.readQueue(sockets.ticks.scheduleWork)
-    memcached = memcachedPort(config, { db, sockets, reads, onError, log })
+    memcached = memcachedPort(config, { db, sockets, reads, now, onError, log })
     const { host, port, idleTimeoutSeconds, token, corsOrigins } = config
     const hostNames = [host.toLowerCase(), ...config.hostNames]
     const expose = (): Promise<Exposed> =>
@@ -103,7 +112,7 @@ export async function serve(config: Config): Promise<Running> {
       hostNames,
       corsOrigins,
       routes,
-      now: Date.now,
+      now,
       onError,
       observe,
       sockets,
@@ -182,6 +191,7 @@ function memcachedPort(
     readonly db: Database
     readonly sockets: Sockets
     readonly reads: ReadQueue
+    readonly now: () => number
     readonly onError: (error: unknown) => void
     readonly log: Log
   },
@@ -200,7 +210,6 @@ function memcachedPort(
     maxValueBytes,
     maxHeldBytes: maxMemcachedHeldBytes,
     version,
-    now: Date.now,
     onBinaryClient: (address) =>
       log.warn(
         'a memcached client was disconnected: it speaks the binary protocol, and kvist the text protocol',

@@ -3,6 +3,7 @@ import { chmodSync, chownSync, cpSync, existsSync, mkdirSync, readFileSync, rmSy
 import { dirname, join } from 'node:path'
 import { options } from '../src/config.ts'
 import { type Instruction, notIgnored, parseDockerfile } from './support/dockerfile.ts'
+import { needing } from './support/needs.ts'
 import { newFolder } from './support/server.ts'
 import { outputOf } from './support/spawn.ts'
 
@@ -140,35 +141,41 @@ test('it says where it listens and where its data is', () => {
   expect(textOf(final, 'USER')).toMatch(/^[1-9]\d*:[1-9]\d*$/)
 })
 
-test('it does not start for everybody: somebody must have said who may come in', async () => {
-  const child = runInImage(start, { KVIST_PORT: '0' })
-  expect(await child.stderr.text()).toContain('set KVIST_TOKEN, or say --no-auth')
-  expect(await child.exited).toBe(2)
-})
+needing('namespaces').test(
+  'it does not start for everybody: somebody must have said who may come in',
+  async () => {
+    const child = runInImage(start, { KVIST_PORT: '0' })
+    expect(await child.stderr.text()).toContain('set KVIST_TOKEN, or say --no-auth')
+    expect(await child.exited).toBe(2)
+  },
+)
 
-test('it serves with a token, is healthy, keeps its data in the volume, and ends when it is asked to', async () => {
-  const env = { KVIST_PORT: '0', KVIST_TOKEN: 'a-token' }
-  const headers = { authorization: 'Bearer a-token' }
-  const starts = [
-    { method: 'PUT', status: 201, body: { body: '1' } },
-    { method: 'GET', status: 200, body: {} },
-  ]
-  for (const { method, status, body } of starts) {
-    const child = runInImage(start, env)
-    const port = await portOf(child.stdout)
-    const url = `http://127.0.0.1:${port}`
-    const response = await fetch(`${url}/v1/kept/a`, { method, headers, ...body })
-    expect(response.status).toBe(status)
-    expect((await fetch(`${url}/v1/kept/a`)).status).toBe(401)
-    expect(await runInImage(check, { KVIST_URL: url }).exited).toBe(0)
-    process.kill(childOf(child.pid), 'SIGTERM')
-    expect(await child.exited).toBe(0)
-    expect(await runInImage(check, { KVIST_URL: url }).exited).toBe(1)
-  }
-  expect(existsSync(join(image, environment.KVIST_DATA ?? '', 'kvist.db'))).toBe(true)
-})
+needing('namespaces').test(
+  'it serves with a token, is healthy, keeps its data in the volume, and ends when it is asked to',
+  async () => {
+    const env = { KVIST_PORT: '0', KVIST_TOKEN: 'a-token' }
+    const headers = { authorization: 'Bearer a-token' }
+    const starts = [
+      { method: 'PUT', status: 201, body: { body: '1' } },
+      { method: 'GET', status: 200, body: {} },
+    ]
+    for (const { method, status, body } of starts) {
+      const child = runInImage(start, env)
+      const port = await portOf(child.stdout)
+      const url = `http://127.0.0.1:${port}`
+      const response = await fetch(`${url}/v1/kept/a`, { method, headers, ...body })
+      expect(response.status).toBe(status)
+      expect((await fetch(`${url}/v1/kept/a`)).status).toBe(401)
+      expect(await runInImage(check, { KVIST_URL: url }).exited).toBe(0)
+      process.kill(childOf(child.pid), 'SIGTERM')
+      expect(await child.exited).toBe(0)
+      expect(await runInImage(check, { KVIST_URL: url }).exited).toBe(1)
+    }
+    expect(existsSync(join(image, environment.KVIST_DATA ?? '', 'kvist.db'))).toBe(true)
+  },
+)
 
-test('it serves without a token where the operator says so', async () => {
+needing('namespaces').test('it serves without a token where the operator says so', async () => {
   const child = runInImage([...entry, 'serve', '--no-auth'], { KVIST_PORT: '0' })
   const response = await fetch(`http://127.0.0.1:${await portOf(child.stdout)}/v1`)
   expect(response.status).toBe(200)

@@ -1,9 +1,12 @@
-import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { expect } from 'bun:test'
 import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { YAML } from 'bun'
+import { needing } from './support/needs.ts'
 import { type Prometheus, startPrometheus } from './support/prometheus-server.ts'
 import { newFolder, startServer, type TestServer } from './support/server.ts'
+
+const { afterAll, beforeAll, test } = needing('prometheus')
 
 /** What deploy/ has for Prometheus and Grafana, with a real Prometheus that scrapes a real kvist. */
 

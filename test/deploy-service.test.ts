@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { buildExecutable } from './support/build.ts'
+import { needing } from './support/needs.ts'
 import { newFolder, startServer } from './support/server.ts'
 import { runToEnd } from './support/spawn.ts'
 
@@ -28,11 +29,11 @@ function analyze(...args: string[]) {
   return runToEnd(['systemd-analyze', '--no-pager', ...args])
 }
 
-test('systemd understands every line of it', async () => {
+needing('systemd').test('systemd understands every line of it', async () => {
   expect(await analyze('verify', installed)).toEqual({ stdout: '', stderr: '', exitCode: 0 })
 })
 
-test('systemd finds it well protected', async () => {
+needing('systemd').test('systemd finds it well protected', async () => {
   const found = await analyze('security', '--offline=true', `--threshold=${maxExposure}`, installed)
   expect(found).toMatchObject({ stderr: '', exitCode: 0 })
 })
@@ -84,7 +85,7 @@ async function allowedCalls(): Promise<Set<string>> {
   return allowed
 }
 
-test('kvist makes no system call that the unit forbids', async () => {
+needing('strace', 'systemd').test('kvist makes no system call that the unit forbids', async () => {
   const place = join(folder, 'place')
   mkdirSync(place)
   chmodSync(place, 0o777)

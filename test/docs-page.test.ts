@@ -1,7 +1,10 @@
-import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { expect } from 'bun:test'
 import type { Browser, Page } from 'playwright-core'
 import { misdeedsOf, startBrowser } from './support/browser.ts'
+import { needing } from './support/needs.ts'
 import { startServer, type TestServer } from './support/server.ts'
+
+const { afterAll, beforeAll, test } = needing('chromium')
 
 /** `/docs` in a browser. */
 

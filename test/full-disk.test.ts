@@ -1,7 +1,10 @@
-import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { expect } from 'bun:test'
 import { expectProblem, jsonOf, membersIn, put } from './support/answers.ts'
+import { needing } from './support/needs.ts'
 import { startServer, type TestServer } from './support/server.ts'
 import { type SmallDisk, smallDisk } from './support/small-disk.ts'
+
+const { afterAll, beforeAll, test } = needing('namespaces')
 
 /**
  * When the disk is full puts are refused with 507, reads go on and so does what gives room back; with room again puts do

@@ -162,8 +162,6 @@ describe('requests that come in pieces', () => {
     expect((await wire.answer()).body.toString()).toBe('ab\r\n\r\n')
     expect((await wire.answer('PUT')).status).toBe(200)
     expect((await wire.answer('DELETE')).status).toBe(204)
-    await expectAlive(wire)
-    wire.destroy()
   }
 
   test('byte by byte', async () => {
@@ -175,6 +173,9 @@ describe('requests that come in pieces', () => {
       await Bun.sleep(0)
     }
     await answers
+    // Not before all is sent: the answer to a request whose body is not read comes before its last bytes go.
+    await expectAlive(wire)
+    wire.destroy()
   })
 
   test('in two, cut anywhere', async () => {
@@ -191,6 +192,8 @@ describe('requests that come in pieces', () => {
         await Bun.sleep(20)
         wire.write(bytes.subarray(cut))
         await expectAnswers(wire)
+        await expectAlive(wire)
+        wire.destroy()
       })
       await Promise.all(talks)
     }

@@ -1,6 +1,7 @@
 import { afterAll, expect, test } from 'bun:test'
 import { rmSync } from 'node:fs'
 import { stripVTControlCharacters } from 'node:util'
+import { needing } from './support/needs.ts'
 import { runOnTerminal, start as startProgram } from './support/program.ts'
 import { parseSamples, sampleOf } from './support/prometheus.ts'
 import { newFolder, startServer } from './support/server.ts'
@@ -34,39 +35,42 @@ function linesOf(output: string): Record<string, unknown>[] {
     .map((line) => JSON.parse(line))
 }
 
-test('a full disk is told with its cause, under the name that the client was given, and counted', async () => {
-  const disk = await smallDisk(64)
-  const server = await startServer({ dataFolder: disk.dataFolder, command: disk.command })
-  try {
-    disk.fill()
-    let refused: Response
-    do {
-      refused = await fetch(`${server.url}/v1/c/k`, {
+needing('namespaces').test(
+  'a full disk is told with its cause, under the name that the client was given, and counted',
+  async () => {
+    const disk = await smallDisk(64)
+    const server = await startServer({ dataFolder: disk.dataFolder, command: disk.command })
+    try {
+      disk.fill()
+      let refused: Response
+      do {
+        refused = await fetch(`${server.url}/v1/c/k`, {
+          method: 'PUT',
+          body: JSON.stringify('x'.repeat(1_000_000)),
+        })
+        await refused.clone().text()
+      } while (refused.ok)
+      const { code, request_id } = (await refused.json()) as { code: string; request_id: string }
+      expect(code).toBe('storage_full')
+      expect(refused.headers.get('x-request-id')).toBe(request_id)
+      while (!server.output().includes(request_id)) await Bun.sleep(10)
+      const told = linesOf(server.output()).find((line) => line.request_id === request_id)
+      expect(told).toMatchObject({
+        level: 'error',
+        message: 'the disk is full',
         method: 'PUT',
-        body: JSON.stringify('x'.repeat(1_000_000)),
+        path: '/v1/c/k',
+        error: { code: 'storage_full', cause: { code: 'ENOSPC' } },
       })
-      await refused.clone().text()
-    } while (refused.ok)
-    const { code, request_id } = (await refused.json()) as { code: string; request_id: string }
-    expect(code).toBe('storage_full')
-    expect(refused.headers.get('x-request-id')).toBe(request_id)
-    while (!server.output().includes(request_id)) await Bun.sleep(10)
-    const told = linesOf(server.output()).find((line) => line.request_id === request_id)
-    expect(told).toMatchObject({
-      level: 'error',
-      message: 'the disk is full',
-      method: 'PUT',
-      path: '/v1/c/k',
-      error: { code: 'storage_full', cause: { code: 'ENOSPC' } },
-    })
-    const samples = parseSamples(await (await fetch(`${server.url}/metrics`)).text())
-    expect(sampleOf(samples, 'internal_error_count', { code: 'storage_full' })).toBeGreaterThan(0)
-    disk.makeRoom()
-  } finally {
-    await server.remove()
-    await disk.remove()
-  }
-})
+      const samples = parseSamples(await (await fetch(`${server.url}/metrics`)).text())
+      expect(sampleOf(samples, 'internal_error_count', { code: 'storage_full' })).toBeGreaterThan(0)
+      disk.makeRoom()
+    } finally {
+      await server.remove()
+      await disk.remove()
+    }
+  },
+)
 
 test('whoever reads the log may go away', async () => {
   const child = startProgram(['serve', '--port', '0', '--data', folder(), '--access-log'], {})

@@ -1,8 +1,11 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'bun:test'
+import { beforeEach, describe, expect } from 'bun:test'
 import type { Browser } from 'playwright-core'
 import { put } from './support/answers.ts'
 import { startBrowser } from './support/browser.ts'
+import { needing } from './support/needs.ts'
 import { startServer, type TestServer } from './support/server.ts'
+
+const { afterAll, beforeAll, test } = needing('chromium')
 
 /** What web pages can do to a server without a token, in a browser. */
 

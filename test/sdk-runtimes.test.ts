@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { membersIn } from './support/answers.ts'
 import { startBrowser } from './support/browser.ts'
 import { buildSdk } from './support/build.ts'
+import { needing } from './support/needs.ts'
 import { newFolder, startServer, type TestServer } from './support/server.ts'
 import { runToEnd } from './support/spawn.ts'
 
@@ -153,7 +154,7 @@ describe.each([
   })
 })
 
-test('Chromium does all of it', async () => {
+needing('chromium').test('Chromium does all of it', async () => {
   const browser = await startBrowser()
   try {
     const page = await browser.newPage()
@@ -174,19 +175,22 @@ test('Chromium does all of it', async () => {
   }
 })
 
-test("the page of the client's README uses a server of another origin, without anything in between", async () => {
-  const browser = await startBrowser()
-  try {
-    const page = await browser.newPage()
-    const errors: string[] = []
-    page.on('console', (message) => errors.push(message.text()))
-    page.on('pageerror', (error) => errors.push(error.message))
-    await page.goto(`${control.url.origin}/example`)
-    await page.waitForSelector('#visitors li')
-    const [visitor] = await membersIn(`${server.url}/v1/visitors`)
-    expect(await page.locator('#visitors li').allTextContents()).toEqual([Object(visitor?.value).at])
-    expect(errors).toEqual([])
-  } finally {
-    await browser.close()
-  }
-})
+needing('chromium').test(
+  "the page of the client's README uses a server of another origin, without anything in between",
+  async () => {
+    const browser = await startBrowser()
+    try {
+      const page = await browser.newPage()
+      const errors: string[] = []
+      page.on('console', (message) => errors.push(message.text()))
+      page.on('pageerror', (error) => errors.push(error.message))
+      await page.goto(`${control.url.origin}/example`)
+      await page.waitForSelector('#visitors li')
+      const [visitor] = await membersIn(`${server.url}/v1/visitors`)
+      expect(await page.locator('#visitors li').allTextContents()).toEqual([Object(visitor?.value).at])
+      expect(errors).toEqual([])
+    } finally {
+      await browser.close()
+    }
+  },
+)

@@ -1,13 +1,14 @@
-import { expect, test } from 'bun:test'
+import { expect } from 'bun:test'
 import { faults } from './soak/all.ts'
+import { needing } from './support/needs.ts'
 import { random, seedOfRun } from './support/random.ts'
 
 /** A short round of each fault; `npm run soak` goes on for as long as it is told. */
 
 const seed = seedOfRun()
 
-for (const { name, does, round } of faults) {
-  test(`${name}: ${does}`, async () => {
+for (const { name, does, needs, round } of faults) {
+  needing(...(needs === undefined ? [] : [needs])).test(`${name}: ${does}`, async () => {
     const figures = await round({ random: random(seed), budgetMs: 1500 })
     expect(Math.max(...Object.values(figures))).toBeGreaterThan(0)
   })

@@ -5,6 +5,7 @@ import { jsonOf, put } from './support/answers.ts'
 import { startBrowser } from './support/browser.ts'
 import { until } from './support/engine.ts'
 import { changeOf, type Folded, fold, openWatch, type SentEvent, sorted, stateOf } from './support/events.ts'
+import { needing } from './support/needs.ts'
 import { parseSamples, sampleOf } from './support/prometheus.ts'
 import { random, seedOfRun } from './support/random.ts'
 import { type RawWatch, rawWatch } from './support/raw-watch.ts'
@@ -272,17 +273,19 @@ describe('a server that stops', () => {
   })
 })
 
-test('EventSource of a browser reconnects by itself to a server that starts again, and misses nothing', async () => {
-  const dataFolder = newFolder()
-  folders.push(dataFolder)
-  let server = await startServer({ dataFolder })
-  const sameAgain = ['--port', String(server.port)]
-  const browser = await startBrowser()
-  try {
-    const page = await browser.newPage()
-    // Only the pages of the server itself may open a stream: what else it sends is sandboxed.
-    await page.goto(`${server.url}/docs`)
-    await page.evaluate(`
+needing('chromium').test(
+  'EventSource of a browser reconnects by itself to a server that starts again, and misses nothing',
+  async () => {
+    const dataFolder = newFolder()
+    folders.push(dataFolder)
+    let server = await startServer({ dataFolder })
+    const sameAgain = ['--port', String(server.port)]
+    const browser = await startBrowser()
+    try {
+      const page = await browser.newPage()
+      // Only the pages of the server itself may open a stream: what else it sends is sandboxed.
+      await page.goto(`${server.url}/docs`)
+      await page.evaluate(`
       window.seen = []
       window.opened = 0
       const source = new EventSource('/v1/c')
@@ -294,45 +297,47 @@ test('EventSource of a browser reconnects by itself to a server that starts agai
         })
       }
     `)
-    const opened = (times: number) =>
-      until(async () => Number(await page.evaluate('window.opened')) >= times, `opened ${times} times`)
-    await opened(1)
-    const expected: [type: string, key: string, value: number | null, id: string][] = []
-    async function write(key: string, value: number): Promise<void> {
-      const { revision } = await jsonOf<Stored>(put(`${server.url}/v1/c/${key}`, String(value)))
-      expected.push(['put', key, value, String(revision)])
+      const opened = (times: number) =>
+        until(async () => Number(await page.evaluate('window.opened')) >= times, `opened ${times} times`)
+      await opened(1)
+      const expected: [type: string, key: string, value: number | null, id: string][] = []
+      async function write(key: string, value: number): Promise<void> {
+        const { revision } = await jsonOf<Stored>(put(`${server.url}/v1/c/${key}`, String(value)))
+        expected.push(['put', key, value, String(revision)])
+      }
+      const hears = () =>
+        until(
+          async () => JSON.stringify(await page.evaluate('window.seen')) === JSON.stringify(expected),
+          `the browser has seen ${JSON.stringify(expected)}`,
+        )
+
+      // It has not been told of anything yet when it loses the first server, and must not start from there again.
+      await server.stop()
+      server = await startServer({ dataFolder })
+      await write('while-away', 0)
+      await server.stop()
+      server = await startServer({ dataFolder, flags: sameAgain })
+      await opened(2)
+      await hears()
+
+      for (let i = 0; i < 20; i++) await write(`k${i % 3}`, i)
+      await hears()
+      await server.crash()
+      server = await startServer({ dataFolder })
+      await write('another', 1)
+      await fetch(`${server.url}/v1/c/k0`, { method: 'DELETE' })
+      await server.stop()
+      server = await startServer({ dataFolder, flags: sameAgain })
+      await opened(3)
+      const gone = await page.waitForFunction('window.seen.at(-1)[0] === "delete" && window.seen.at(-1)')
+      const last = (await gone.jsonValue()) as [string, string, null, string]
+      expect(last.slice(0, 3)).toEqual(['delete', 'k0', null])
+      expected.push(['delete', 'k0', null, last[3]])
+      await hears()
+    } finally {
+      await browser.close()
+      await server.remove()
     }
-    const hears = () =>
-      until(
-        async () => JSON.stringify(await page.evaluate('window.seen')) === JSON.stringify(expected),
-        `the browser has seen ${JSON.stringify(expected)}`,
-      )
-
-    // It has not been told of anything yet when it loses the first server, and must not start from there again.
-    await server.stop()
-    server = await startServer({ dataFolder })
-    await write('while-away', 0)
-    await server.stop()
-    server = await startServer({ dataFolder, flags: sameAgain })
-    await opened(2)
-    await hears()
-
-    for (let i = 0; i < 20; i++) await write(`k${i % 3}`, i)
-    await hears()
-    await server.crash()
-    server = await startServer({ dataFolder })
-    await write('another', 1)
-    await fetch(`${server.url}/v1/c/k0`, { method: 'DELETE' })
-    await server.stop()
-    server = await startServer({ dataFolder, flags: sameAgain })
-    await opened(3)
-    const gone = await page.waitForFunction('window.seen.at(-1)[0] === "delete" && window.seen.at(-1)')
-    const last = (await gone.jsonValue()) as [string, string, null, string]
-    expect(last.slice(0, 3)).toEqual(['delete', 'k0', null])
-    expected.push(['delete', 'k0', null, last[3]])
-    await hears()
-  } finally {
-    await browser.close()
-    await server.remove()
-  }
-}, 60_000)
+  },
+  60_000,
+)

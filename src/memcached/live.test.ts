@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { describe, expect, test } from 'bun:test'
 import { readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
@@ -6,6 +6,7 @@ import { converse, emptied, toy } from '../../test/support/memcached/conversatio
 import { type OpenPort, openPort } from '../../test/support/memcached/open-port.ts'
 import { randomConversation } from '../../test/support/memcached/random-conversation.ts'
 import { textClient } from '../../test/support/memcached/text-client.ts'
+import { needing } from '../../test/support/needs.ts'
 import { seedOfRun } from '../../test/support/random.ts'
 import { newFolder } from '../../test/support/server.ts'
 import recorded from './recorded.json'
@@ -37,6 +38,7 @@ async function expectAnswers(port: number, asks: readonly string[], expected: re
 }
 
 describe('memcached, as Debian has it', () => {
+  const { test, beforeAll, afterAll } = needing('memcached')
   const folder = newFolder()
   let memcached: Bun.Subprocess | undefined
   let port = 0

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { MemcacheClient, type MultiRetrievalResponse } from 'memcache-client'
 import Memcached from 'memcached'
 import { type MemcachedTestServer, serveMemcached } from '../support/memcached/serve.ts'
+import { needing } from '../support/needs.ts'
 import { outputOf } from '../support/spawn.ts'
 
 /** Public memcached clients, as they are, against a real server. */
@@ -98,7 +99,7 @@ test('memcache-client, from npm', async () => {
   client.shutdown()
 })
 
-test('pymemcache, from Debian', async () => {
+needing('pymemcache').test('pymemcache, from Debian', async () => {
   const script = join(import.meta.dir, '../support/memcached/pymemcache_session.py')
   const seen = JSON.parse(await outputOf(['/usr/bin/python3', script, String(server.memcachedPort)]))
   expect(seen).toEqual({
@@ -130,9 +131,12 @@ test('pymemcache, from Debian', async () => {
   })
 })
 
-test('memcapable of libmemcached, from Debian, finds nothing that is not as in memcached', async () => {
-  const said = await outputOf(['memccapable', '-a', '-h', '127.0.0.1', '-p', String(server.memcachedPort)])
-  expect(said).toContain('All tests passed')
-  expect(said.match(/\[pass\]/g)!.length).toBeGreaterThan(25)
-  expect(said).not.toContain('FAIL')
-})
+needing('memcapable').test(
+  'memcapable of libmemcached, from Debian, finds nothing that is not as in memcached',
+  async () => {
+    const said = await outputOf(['memccapable', '-a', '-h', '127.0.0.1', '-p', String(server.memcachedPort)])
+    expect(said).toContain('All tests passed')
+    expect(said.match(/\[pass\]/g)!.length).toBeGreaterThan(25)
+    expect(said).not.toContain('FAIL')
+  },
+)

@@ -1,9 +1,12 @@
+import type { Need } from '../support/needs.ts'
 import type { Random } from '../support/random.ts'
 
 /** One kind of trouble that a server is put through. A round ends by itself and throws with what was wrong. */
 export interface Fault {
   readonly name: string
   readonly does: string
+  /** What the machine must have for it. */
+  readonly needs?: Need
   /** Works for about `budgetMs`; resolves with what it counted. */
   round(round: Round): Promise<Figures>
 }

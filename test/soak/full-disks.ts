@@ -7,6 +7,7 @@ import { type Fault, repeatFor } from './fault.ts'
 export const fullDisks: Fault = {
   name: 'full-disks',
   does: 'a small disk that fills up under writers, gets room again, and a server that is killed in either state',
+  needs: 'namespaces',
   async round({ random, budgetMs }) {
     const disk = await smallDisk(192)
     const load = startLoad(() => random.int(2 ** 31) / 2 ** 31)

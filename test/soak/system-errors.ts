@@ -7,6 +7,7 @@ import { type Fault, type Figures, repeatFor } from './fault.ts'
 export const systemErrors: Fault = {
   name: 'system-errors',
   does: 'system calls that fail under load; what was acknowledged is there at the next start',
+  needs: 'strace',
   async round({ random, budgetMs }): Promise<Figures> {
     const dataFolder = newFolder()
     const load = startLoad(() => random.int(2 ** 31) / 2 ** 31)

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { runToEnd } from './spawn.ts'
 
-/** A real server: a child process of `bin/kvist serve` on a free port. */
+/** A server on a free port: a child process of `bin/kvist serve`, or in this process; see `startServer`. */
 export interface TestServer {
   readonly url: string
   readonly port: number
@@ -38,8 +38,17 @@ const rawHost = 'x'
 
 export const kvistProgram = join(import.meta.dir, '../../bin/kvist')
 
-/** Starts a server and waits until it serves. Throws with what it said when it ends instead. */
-export async function startServer(options: ServerOptions = {}): Promise<TestServer> {
+/**
+ * Starts a server and waits until it serves. Throws with what it said when it ends instead.
+ *
+ * In `npm run test:fast` the server runs in the process of the test, on the memory engine. A test that needs a process
+ * or a folder of its own throws there: its file belongs into the table of scripts/test-tiers.mjs.
+ */
+export function startServer(options: ServerOptions = {}): Promise<TestServer> {
+  return process.env.KVIST_TEST_SERVER === 'in-process' ? serveHere(options) : startProcess(options)
+}
+
+async function startProcess(options: ServerOptions): Promise<TestServer> {
   const dataFolder = options.dataFolder ?? newFolder()
   const { flags = [], command = [kvistProgram, 'serve'] } = options
   const store = options.engine === undefined ? ['--data', dataFolder] : ['--engine', options.engine]
@@ -90,6 +99,45 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
       if (options.dataFolder === undefined) rmSync(dataFolder, { recursive: true, force: true })
     },
   }
+}
+
+async function serveHere(options: ServerOptions): Promise<TestServer> {
+  if (options.dataFolder !== undefined || options.command !== undefined) throw needsProcess()
+  const { serveInProcess } = await import('./in-process-server.ts')
+  const server = await serveInProcess({
+    flags: ['--allowed-host', rawHost, ...(options.flags ?? [])],
+    env: options.env ?? {},
+  })
+  const stop = async () => {
+    await server.stop()
+    return 0
+  }
+  return {
+    ...server,
+    get pid(): number {
+      throw needsProcess()
+    },
+    get dataFolder(): string {
+      throw needsProcess()
+    },
+    get exited(): Promise<number> {
+      throw needsProcess()
+    },
+    signal() {
+      throw needsProcess()
+    },
+    crash() {
+      throw needsProcess()
+    },
+    stop,
+    async remove() {
+      await stop()
+    },
+  }
+}
+
+function needsProcess(): Error {
+  return new Error('this test needs a process of its own: it has no place in the fast tier')
 }
 
 /** Runs `kvist serve` where it is expected to end by itself: its exit code and what it wrote. */

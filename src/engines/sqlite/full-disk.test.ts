@@ -1,8 +1,11 @@
-import { expect, test } from 'bun:test'
+import { expect } from 'bun:test'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { newFolder } from '../../../test/support/engine.ts'
 import type { FullDisk } from '../../../test/support/full-disk.ts'
+import { needing } from '../../../test/support/needs.ts'
+
+const { test } = needing('namespaces')
 
 const program = join(import.meta.dir, '../../../test/support/full-disk.ts')
 

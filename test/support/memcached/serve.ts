@@ -11,5 +11,5 @@ export async function serveMemcached(options: ServerOptions = {}): Promise<Memca
   const flags = ['--memcached-port', '0', ...(options.flags ?? [])]
   const server = await startServer({ ...options, flags })
   const memcachedPort = Number(/"memcached":"[^"]*:(\d+)"/.exec(server.output())?.[1])
-  return { ...server, memcachedPort, connect: () => textClient(memcachedPort) }
+  return Object.assign(server, { memcachedPort, connect: () => textClient(memcachedPort) })
 }

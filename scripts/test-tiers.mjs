@@ -1,0 +1,75 @@
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+
+const testFolders = ['src', 'sdk', 'test', 'bench', 'scripts']
+
+/**
+ * What `npm run test:fast` leaves to `npm test`, by the beginning of its path. All else runs in the process of the test on
+ * the memory engine, `startServer` included, and waits for no time to pass.
+ */
+const slow = {
+  'the store on disk': ['src/engines/sqlite/', 'test/engine-crash', 'test/full-disk', 'test/model'],
+  'programs and processes of their own': [
+    'src/cli/commands',
+    'src/cli/connection',
+    'src/cli/health',
+    'src/cli/help',
+    'src/cli/serve',
+    'src/cli/terminal',
+    'src/cli/transfer',
+    'src/cli/watch',
+    'src/cli/writes',
+    'src/memcached/live',
+    'test/cli-docs',
+    'test/crash',
+    'test/deploy-',
+    'test/docs-page',
+    'test/executable',
+    'test/http-memory-process',
+    'test/http-wire-limits',
+    'test/http-wire-stop',
+    'test/http-wire-unread',
+    'test/import-cities',
+    'test/late-results',
+    'test/log',
+    'test/memcached/clients',
+    'test/memcached/crash',
+    'test/memcached/many-connections',
+    'test/memcached/numbers',
+    'test/metrics',
+    'test/net-descriptors',
+    'test/origins-browser',
+    'test/processes',
+    'test/sdk-',
+    'test/soak',
+    'test/v1-idempotency-crash',
+    'test/v1-start-stop',
+    'test/v1-streams',
+    'test/watch-',
+  ],
+  'time that passes': [
+    'sdk/collection',
+    'sdk/request',
+    'sdk/watch',
+    'src/memcached/listener',
+    'test/http-wire-time',
+    'test/v1-cache',
+    'test/v1-expiry.test',
+    'test/v1-long-poll',
+    'test/v1-sliding',
+    'test/v1-slow-clients',
+    'test/v1-watch',
+  ],
+}
+
+/** Every test file, or those of the fast tier. */
+export function testFiles(root, isFast) {
+  const left = Object.values(slow).flat()
+  return readdirSync(root)
+    .filter((name) => testFolders.includes(name))
+    .flatMap((folder) =>
+      readdirSync(join(root, folder), { recursive: true }).map((name) => `${folder}/${name}`),
+    )
+    .filter((path) => /\.(test|spec)\.[cm]?[jt]sx?$/.test(path))
+    .filter((path) => !isFast || !left.some((start) => path.startsWith(start)))
+}

@@ -1,0 +1,40 @@
+import * as bun from 'bun:test'
+import { tmpdir } from 'node:os'
+
+/** What some tests need of the machine, and how to see whether it has it. */
+const needs = {
+  chromium: () => Bun.which('chromium') !== null,
+  memcapable: () => Bun.which('memccapable') !== null,
+  memcached: () => Bun.which('memcached') !== null,
+  prometheus: () => Bun.which('prometheus') !== null,
+  pymemcache: () => succeeds('/usr/bin/python3', '-c', 'import pymemcache'),
+  /** A server with a process and a data folder, which the fast tier does not start; see `startServer`. */
+  process: () => process.env.KVIST_TEST_SERVER !== 'in-process',
+  /** Mounts that others do not see: for root, and for others where they may make namespaces. */
+  namespaces: () => mounts('-m') || mounts('-Urm'),
+  strace: () => Bun.which('strace') !== null,
+  systemd: () => Bun.which('systemd-analyze') !== null,
+}
+
+export type Need = keyof typeof needs
+
+/**
+ * The functions of `bun:test` for tests that need more than npm can bring: where something is missing they are skipped,
+ * and what is prepared for them is not. scripts/test.mjs installs what it can, names what was skipped, and in CI fails.
+ */
+export function needing(...names: readonly Need[]): Pick<typeof bun, 'test' | 'beforeAll' | 'afterAll'> {
+  if (names.every((name) => needs[name]())) return bun
+  return { test: bun.test.skipIf(true) as typeof bun.test, beforeAll() {}, afterAll() {} }
+}
+
+function mounts(namespace: string): boolean {
+  return succeeds('unshare', namespace, 'mount', '-t', 'tmpfs', 'tmpfs', tmpdir())
+}
+
+function succeeds(...command: readonly string[]): boolean {
+  try {
+    return Bun.spawnSync([...command], { stdout: 'ignore', stderr: 'ignore' }).success
+  } catch {
+    return false
+  }
+}
