@@ -21,6 +21,9 @@ export interface ProtocolConnection extends SocketEvents {
  */
 export type Activity = 'new' | 'idle' | 'busy'
 
+/** How long a client may take to close when everything is sent and our side is closed. */
+export const lingerSeconds = 5
+
 /** Counts seconds since the start. */
 export interface SecondClock {
   readonly seconds: number

@@ -1,6 +1,7 @@
 import { KvistError } from '../../core/errors.ts'
 import type { Share } from '../../net/budget.ts'
-import type { Activity, ProtocolConnection } from '../../net/connections.ts'
+import { type Activity, lingerSeconds, type ProtocolConnection } from '../../net/connections.ts'
+import { InputPause } from '../../net/input-pause.ts'
 import { Output } from '../../net/output.ts'
 import type { Socket } from '../../net/socket.ts'
 import type { Answer, StreamedBody } from '../answer.ts'
@@ -31,8 +32,6 @@ const maxPipelinedBytes = 64 * 1024
 const maxDiscardedBytes = 64 * 1024
 /** How long nothing may be streamed to a client that has closed its side: only sending tells whether it is still there. */
 const halfClosedSeconds = 2
-/** How long a client may take to close when everything is sent. */
-const lingerSeconds = 5
 
 const never = Number.POSITIVE_INFINITY
 const nothing = Buffer.alloc(0)
@@ -45,6 +44,7 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
   private readonly server: HttpServerState
   private readonly socket: Socket
   private readonly out: Output
+  private readonly inputPause: InputPause
 
   private phase: Phase = 'idle'
   /** The request of the phases `responding` and `discarding`. */
@@ -74,7 +74,6 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
   private isHalfClosed = false
   /** It did so in the middle of a request, which therefore gets no response. */
   private isTruncated = false
-  private isPaused = false
 
   /** After this second the client has kept the server waiting for too long. */
   private deadline: number
@@ -87,6 +86,7 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
     this.server = server
     this.socket = socket
     this.out = new Output(socket, server.ticks)
+    this.inputPause = new InputPause(socket)
     this.ownMemory = new RequestMemory(server.memory)
     this.deadline = server.clock.seconds + server.timeoutSeconds
   }
@@ -501,12 +501,8 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
 
   private updateBackpressure(): void {
     const buffered = this.request?.body.heldBytes ?? 0
-    const isFull =
-      this.phase !== 'closed' && (buffered > maxBufferedBodyBytes || this.input.length > maxPipelinedBytes)
-    if (isFull === this.isPaused) return
-    this.isPaused = isFull
-    if (isFull) this.socket.pause()
-    else this.socket.resume()
+    const isFull = buffered > maxBufferedBodyBytes || this.input.length > maxPipelinedBytes
+    this.inputPause.setPaused(isFull && this.phase !== 'closed')
   }
 }
 
