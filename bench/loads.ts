@@ -91,9 +91,9 @@ async function runBulk({ contestant, server, members }: LoadRun, kind: BulkLoad[
 /** The figures of a server that answers something else are worth nothing: one request is looked at first. */
 async function check(contestant: Contestant, kind: WrkLoad['kind']): Promise<void> {
   const { asks, port, heard } = contestant
-  const answer = await answerTo(asks[kind], port)
+  const answer = await respondTo(asks[kind], port)
   if (kind === 'put') {
-    const { text } = await answerTo(asks.get, port)
+    const { text } = await respondTo(asks.get, port)
     if (!text.includes(asks.get.shows(writtenValue)))
       throw new Error(`PUT did not store: ${text.slice(0, 300)}`)
     return
@@ -109,7 +109,7 @@ async function check(contestant: Contestant, kind: WrkLoad['kind']): Promise<voi
 }
 
 /** The answer to the request when it is for member 1, or for the hundred from there on. */
-async function answerTo(ask: Ask, port: number): Promise<{ text: string; headers: Headers }> {
+async function respondTo(ask: Ask, port: number): Promise<{ text: string; headers: Headers }> {
   const hundred = Array.from({ length: 100 }, (_, offset) => keyOf(1 + offset)).join('/')
   function fill(template: string): string {
     const key64 = Buffer.from(keyOf(1)).toString('base64')

@@ -158,7 +158,7 @@ async function isDoneWithin(timeoutMs: number, work: Promise<void>): Promise<boo
   return isDone
 }
 
-/** Counts every answer, and tells it to the access log when there is one. */
+/** Counts every response, and tells it to the access log when there is one. */
 function observer(metrics: Metrics, accessLog: Observe | null): Observe {
   return (route) => {
     const count = metrics.route(route?.method ?? 'any', route?.path ?? 'none')

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import zlib from 'node:zlib'
-import { jsonOf } from './support/answers.ts'
 import { type InProcessServer, startInProcess } from './support/in-process.ts'
-import { openWire, requestBytes, type WireAnswer } from './support/wire.ts'
+import { jsonOf } from './support/responses.ts'
+import { openWire, requestBytes, type WireResponse } from './support/wire.ts'
 
 /** Responses in the coding that a client accepts, as they are on the wire. */
 
@@ -36,10 +36,10 @@ async function get(
   path: string,
   headers: Readonly<Record<string, string>>,
   method = 'GET',
-): Promise<WireAnswer> {
+): Promise<WireResponse> {
   const wire = await openWire(port)
   wire.write(requestBytes(method, path, { headers: { Host: 'localhost', ...headers } }))
-  const answer = await wire.answer(method)
+  const answer = await wire.response(method)
   wire.destroy()
   return answer
 }
@@ -87,7 +87,7 @@ test.each([
     const wire = await openWire(port)
     const body = JSON.stringify({ members: refs })
     wire.write(requestBytes('POST', '/v1/_read', { headers: { Host: 'localhost', ...headers }, body }))
-    const response = await wire.answer('POST')
+    const response = await wire.response('POST')
     wire.destroy()
     return response
   }

@@ -1,6 +1,6 @@
 import { expect } from 'bun:test'
-import { expectProblem, jsonOf, membersIn, put } from './support/answers.ts'
 import { needing } from './support/needs.ts'
+import { expectProblem, jsonOf, membersIn, put } from './support/responses.ts'
 import { startServer, type TestServer } from './support/server.ts'
 import { type SmallDisk, smallDisk } from './support/small-disk.ts'
 

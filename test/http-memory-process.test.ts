@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import { readFileSync, rmSync } from 'node:fs'
-import { put } from './support/answers.ts'
+import { put } from './support/responses.ts'
 import { newFolder, startServer } from './support/server.ts'
 import { openWire, requestBytes, type Wire } from './support/wire.ts'
 

@@ -7,8 +7,8 @@ import { v1Routes } from '../src/http/v1/routes.ts'
 import type { ServerMemory } from '../src/http/wire/request-memory.ts'
 import { MemoryBudget } from '../src/net/budget.ts'
 import { startSockets } from '../src/net/sockets.ts'
-import { put } from './support/answers.ts'
 import { until } from './support/engine.ts'
+import { put } from './support/responses.ts'
 import { openWire, requestBytes, type Wire } from './support/wire.ts'
 
 /** What requests hold of the server's memory, and who waits for it: in process, with a clock that the test moves. */
@@ -131,7 +131,7 @@ test('a value is read when there is room for it, and small requests go on meanwh
   )
   for (const one of unread) one.resume()
   for (const [i, one] of unread.entries()) {
-    const { body } = await one.answer()
+    const { body } = await one.response()
     expect([i, body.length, body[100]]).toEqual([i, valueBytes, i % 2 === 0 ? 120 : i])
   }
   expect([memory.values.usedBytes, memory.values.waiting]).toEqual([0, 0])
@@ -149,7 +149,7 @@ test('a value is in memory once, however many it is sent to', async () => {
   expect(reads.filter((key) => key !== 'k')).toEqual(['0', '1'])
   unread.pop()!.destroy()
   for (const one of unread) one.resume()
-  for (const one of unread) expect((await one.answer()).body.length).toBe(valueBytes)
+  for (const one of unread) expect((await one.response()).body.length).toBe(valueBytes)
   await until(() => memory.values.usedBytes === 0, 'all have it')
 })
 
@@ -163,9 +163,9 @@ test('a value that is replaced while others wait for it is sent as it is then', 
   await until(() => memory.values.waiting === 1, 'one waits')
   await put(`${started.url}/v1/large/3`, '"small"')
   first.resume()
-  expect((await first.answer()).body.length).toBe(valueBytes)
+  expect((await first.response()).body.length).toBe(valueBytes)
   waiting.resume()
-  expect((await waiting.answer()).body.toString()).toBe('"small"')
+  expect((await waiting.response()).body.toString()).toBe('"small"')
 })
 
 test('who does not read is cut when others wait, and whoever is next has its turn', async () => {
@@ -182,10 +182,10 @@ test('who does not read is cut when others wait, and whoever is next has its tur
   passSeconds(contendedSeconds)
   await until(() => reads.includes('3'), 'it has its turn')
   next.resume()
-  expect((await next.answer()).body.length).toBe(valueBytes)
+  expect((await next.response()).body.length).toBe(valueBytes)
   // No more are cut than it takes.
   for (const one of unread) one.resume()
-  const answers = await Promise.allSettled(unread.map((one) => one.answer()))
+  const answers = await Promise.allSettled(unread.map((one) => one.response()))
   expect(answers.map(({ status }) => status).toSorted()).toEqual(['fulfilled', 'fulfilled', 'rejected'])
   expect(memory.values.usedBytes).toBe(0)
 })
@@ -236,7 +236,7 @@ test('bodies that come in share memory: the oldest goes on, the others wait, and
   expect(memory.bodies.usedBytes).toBeLessThan(4 * mib + half)
   await expectSmallRequests(started)
   for (const [i, sender] of senders.entries()) sender.write(request(i).subarray(half))
-  for (const sender of senders) expect((await sender.answer('PUT')).status).toBe(201)
+  for (const sender of senders) expect((await sender.response('PUT')).status).toBe(201)
   expect([memory.bodies.usedBytes, memory.bodies.waiting]).toEqual([0, 0])
 })
 
@@ -255,7 +255,7 @@ test('who stops sending is cut when others wait with their bodies', async () => 
   passSeconds(contendedSeconds)
   passSeconds(contendedSeconds)
   expect(await Promise.all([silent.closed, over.closed])).toHaveLength(2)
-  expect((await waiting.answer('PUT')).status).toBe(201)
+  expect((await waiting.response('PUT')).status).toBe(201)
   expect(memory.bodies.usedBytes).toBe(0)
 })
 
@@ -278,7 +278,8 @@ test('imports share the memory of bodies', async () => {
   await until(() => memory.bodies.waiting > 0, 'some wait')
   await expectSmallRequests(started)
   for (const sender of senders) sender.write(sender.rest())
-  for (const sender of senders) expect((await sender.answer('POST')).body.toString()).toContain('"stored":2')
+  for (const sender of senders)
+    expect((await sender.response('POST')).body.toString()).toContain('"stored":2')
   expect([memory.bodies.usedBytes, memory.bodies.waiting]).toEqual([0, 0])
   expect(
     (await (await fetch(`${url}/v1/imported?include=keys&limit=100`)).text()).match(/"key"/g),

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { allBytes, membersIn } from './support/answers.ts'
 import { until } from './support/engine.ts'
+import { allBytes, membersIn } from './support/responses.ts'
 import type { TestServer } from './support/server.ts'
 import {
   chunkedRequest,
@@ -106,7 +106,7 @@ describe('lengths and codings', () => {
       const wire = await openWire(server.port)
       const request = `POST /v1/kept/k HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n${body}0\r\n\r\n`
       wire.write(Buffer.concat([Buffer.from(request), intruder]))
-      expect([400, 405]).toContain((await wire.answer()).status)
+      expect([400, 405]).toContain((await wire.response()).status)
       await expectEnded(wire)
     }
     expect(await membersIn(`${server.url}/v1/bad`)).toEqual([])
@@ -125,8 +125,8 @@ describe('lengths and codings', () => {
       for (const trailer of trailers) {
         wire.write(chunkedRequest('PUT', '/v1/good/k', value, { extension, trailer }))
         wire.write(requestBytes('GET', '/v1/good/k'))
-        expect([200, 201]).toContain((await wire.answer('PUT')).status)
-        expect((await wire.answer()).body.toString()).toBe(value.join(''))
+        expect([200, 201]).toContain((await wire.response('PUT')).status)
+        expect((await wire.response()).body.toString()).toBe(value.join(''))
       }
     }
     for (const size of ['1', '01', '0001', '000000000001']) {
@@ -134,11 +134,11 @@ describe('lengths and codings', () => {
         wire.write(
           `PUT /v1/good/k HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: ${name}\r\n\r\n${size}\r\n7\r\n000\r\n\r\n`,
         )
-        expect((await wire.answer('PUT')).status).toBe(200)
+        expect((await wire.response('PUT')).status).toBe(200)
       }
     }
     wire.write(chunkedRequest('PUT', '/v1/good/k', ['0', 'A'.repeat(0xabc)].reverse()))
-    expect((await wire.answer('PUT')).status).toBe(400)
+    expect((await wire.response('PUT')).status).toBe(400)
     await expectAlive(wire)
     wire.destroy()
   })
@@ -158,10 +158,10 @@ describe('requests that come in pieces', () => {
   ]
 
   async function expectAnswers(wire: Wire): Promise<void> {
-    expect((await wire.answer('PUT')).status).toBe(201)
-    expect((await wire.answer()).body.toString()).toBe('ab\r\n\r\n')
-    expect((await wire.answer('PUT')).status).toBe(200)
-    expect((await wire.answer('DELETE')).status).toBe(204)
+    expect((await wire.response('PUT')).status).toBe(201)
+    expect((await wire.response()).body.toString()).toBe('ab\r\n\r\n')
+    expect((await wire.response('PUT')).status).toBe(200)
+    expect((await wire.response('DELETE')).status).toBe(204)
   }
 
   test('byte by byte', async () => {
@@ -220,7 +220,7 @@ describe('requests that come in pieces', () => {
             else wire.destroy()
             const what = JSON.stringify(`${first} ${half.subarray(0, cut)} ${way}`)
             if (way === 'end' && first.length > 0) {
-              const { status } = await wire.answer()
+              const { status } = await wire.response()
               if (status >= 300) throw new Error(`${status} to ${what}`)
             }
             await until(() => !isOpenAt(server.port, wire), `the server has let go of ${what}`)
@@ -260,17 +260,17 @@ describe('values', () => {
       ]) {
         wire.write(request)
         wire.write(requestBytes('GET', '/v1/values/k'))
-        expect([what, (await wire.answer('PUT')).status]).toEqual([
+        expect([what, (await wire.response('PUT')).status]).toEqual([
           what,
           what === 'none' ? expect.any(Number) : 200,
         ])
-        const got = await wire.answer()
+        const got = await wire.response()
         expect([what, got.headers['content-type'], got.framing]).toEqual([what, type, 'length'])
         expect([what, got.body.length, got.body.equals(bytes)]).toEqual([what, bytes.length, true])
       }
     }
     wire.write(requestBytes('PUT', '/v1/values/k', { body: Buffer.alloc(16 * mib + 1, '1') }))
-    expect((await wire.answer('PUT')).status).toBe(413)
+    expect((await wire.response('PUT')).status).toBe(413)
     await expectEnded(wire)
   })
 })

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import type { Stored } from '../sdk/types.ts'
-import { jsonOf, membersIn, put } from './support/answers.ts'
 import { until } from './support/engine.ts'
+import { jsonOf, membersIn, put } from './support/responses.ts'
 import type { TestServer } from './support/server.ts'
 import {
   chunkedRequest,
@@ -23,7 +23,7 @@ beforeAll(async () => {
 afterAll(() => server.remove())
 
 async function bodyOf(wire: Wire): Promise<string> {
-  return (await wire.answer()).body.toString()
+  return (await wire.response()).body.toString()
 }
 
 /** The tag of what is stored, which one who waits for the next state gives. */
@@ -47,14 +47,14 @@ describe('requests one behind the other', () => {
     wire.write(Buffer.concat(requests.flat()))
     const model = new Map<string, string>()
     for (const i of rounds) {
-      const before = await wire.answer()
+      const before = await wire.response()
       expect([i, before.status === 404 ? undefined : before.body.toString()]).toEqual([i, model.get(path(i))])
-      expect([i, (await wire.answer('PUT')).status]).toEqual([i, model.has(path(i)) ? 200 : 201])
+      expect([i, (await wire.response('PUT')).status]).toEqual([i, model.has(path(i)) ? 200 : 201])
       model.set(path(i), `"${i}"`)
-      const after = await wire.answer(i % 3 === 0 ? 'HEAD' : 'GET')
+      const after = await wire.response(i % 3 === 0 ? 'HEAD' : 'GET')
       expect([i, after.status, after.headers['content-length']]).toEqual([i, 200, String(`"${i}"`.length)])
       if (i % 3 !== 0) expect(after.body.toString()).toBe(`"${i}"`)
-      expect([i, (await wire.answer()).status]).toEqual([i, i % 5 === 0 ? 204 : 405])
+      expect([i, (await wire.response()).status]).toEqual([i, i % 5 === 0 ? 204 : 405])
       if (i % 5 === 0) model.delete(path(i))
     }
     wire.destroy()
@@ -74,13 +74,13 @@ describe('requests one behind the other', () => {
     expect((await fetch(`${server.url}/v1/late/behind`)).status).toBe(404)
     await put(`${server.url}/v1/late/k`, '"news"')
     expect(await bodyOf(wire)).toBe('"news"')
-    expect((await wire.answer('PUT')).status).toBe(201)
+    expect((await wire.response('PUT')).status).toBe(201)
     expect(await bodyOf(wire)).toBe('"news"')
     expect(await bodyOf(wire)).toBe('"value"')
 
     const short = requestBytes('GET', '/v1/late/k?wait=0.05', { headers: { 'If-None-Match': '*' } })
     wire.write(Buffer.concat([short, short, get]))
-    expect([(await wire.answer()).status, (await wire.answer()).status]).toEqual([304, 304])
+    expect([(await wire.response()).status, (await wire.response()).status]).toEqual([304, 304])
     expect(await bodyOf(wire)).toBe('"value"')
     wire.destroy()
   })
@@ -100,8 +100,8 @@ describe('requests one behind the other', () => {
     wire.write(Buffer.concat([imported, list, get, head, list, get]))
     expect(await bodyOf(wire)).toBe('{"stored":3000,"failed":[]}\n')
     for (const withHead of [false, true]) {
-      if (withHead) expect((await wire.answer('HEAD')).status).toBe(200)
-      const { body, framing } = await wire.answer()
+      if (withHead) expect((await wire.response('HEAD')).status).toBe(200)
+      const { body, framing } = await wire.response()
       expect(framing).toBe('chunked')
       expect(body.toString().split('\n').toSorted()).toEqual(
         ['', ...lines.map((line) => line.trim())].toSorted(),
@@ -124,9 +124,9 @@ describe('requests one behind the other', () => {
       wire.write(
         Buffer.concat([putBytes('/v1/ends/first', '1'), get, last, putBytes('/v1/ends/never', '1'), get]),
       )
-      expect((await wire.answer('PUT')).status).toBeWithin(200, 202)
+      expect((await wire.response('PUT')).status).toBeWithin(200, 202)
       expect(await bodyOf(wire)).toBe('"value"')
-      const answer = await wire.answer(method)
+      const answer = await wire.response(method)
       expect([answer.status, answer.headers.connection]).toEqual([status, 'close'])
       await expectEnded(wire)
     }
@@ -165,7 +165,7 @@ describe('a connection', () => {
       ] as const) {
         const wire = await openWire(server.port)
         wire.write(`${request} HTTP/1.1\r\nHost: x\r\n${fields}\r\n\r\n`)
-        const answer = await wire.answer(method)
+        const answer = await wire.response(method)
         expect([fields, answer.status, answer.headers.connection]).toEqual([fields, status, 'close'])
         await expectEnded(wire)
       }
@@ -178,7 +178,7 @@ describe('a connection', () => {
       'Connection: "close"',
     ]) {
       kept.write(`GET /v1/kept/k HTTP/1.1\r\nHost: x\r\n${fields}\r\n\r\n`)
-      expect((await kept.answer()).headers.connection ?? 'keep-alive').toBe('keep-alive')
+      expect((await kept.response()).headers.connection ?? 'keep-alive').toBe('keep-alive')
     }
     kept.destroy()
   })
@@ -196,7 +196,7 @@ describe('a connection', () => {
     ] as const) {
       const wire = await openWire(server.port)
       wire.write(`${request}\r\n`)
-      const answer = await wire.answer(method)
+      const answer = await wire.response(method)
       expect([request, answer.status, answer.framing]).toEqual([request, 200, framing])
       expect([request, answer.headers.connection]).toEqual([request, 'close'])
       if (framing === 'close') expect(answer.body.toString()).toContain('"value"')
@@ -206,7 +206,7 @@ describe('a connection', () => {
     const body = 'PUT /v1/old/k HTTP/1.0\r\nConnection: Keep-Alive\r\nContent-Length: 1\r\n\r\n1'
     kept.write(`${body}GET /v1/old/k HTTP/1.0\r\nConnection: keep-alive\r\n\r\n`)
     for (const status of [201, 200]) {
-      const { headers, ...answer } = await kept.answer()
+      const { headers, ...answer } = await kept.response()
       expect([answer.status, headers.connection?.toLowerCase()]).toEqual([status, 'keep-alive'])
     }
     kept.write('GET /v1/old/k HTTP/1.0\r\n\r\n')
@@ -235,7 +235,7 @@ describe('a connection', () => {
         // As a client that ends only when it has its answers, and as one that ends with its request.
         if (atOnce) wire.end()
         const got: number[] = []
-        for (const _ of statuses) got.push((await wire.answer()).status)
+        for (const _ of statuses) got.push((await wire.response()).status)
         expect(got.map((status) => (status === 201 ? 200 : status))).toEqual(
           statuses.map((status) => (status === 201 ? 200 : status)),
         )

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'bun:test'
-import { nothingStoredCheck } from './support/answers.ts'
+import { nothingStoredCheck } from './support/responses.ts'
 import type { TestServer } from './support/server.ts'
-import { expectRefusal, latin1, openWire, putBytes, type WireAnswer } from './support/wire.ts'
-import { answerOf, get, startWithValue } from './support/wire-server.ts'
+import { expectRefusal, latin1, openWire, putBytes, type WireResponse } from './support/wire.ts'
+import { get, respondOf, startWithValue } from './support/wire-server.ts'
 
 /** Heads of requests as they may and may not come over the wire (RFC 9112, 2 to 3; RFC 9110, 5). */
 
@@ -20,8 +20,8 @@ beforeEach(async () => {
 const intruder = putBytes('/v1/intruders/k', '1')
 
 /** One answer, after which the connection still works. */
-function expectAnswer(request: string | Uint8Array, method?: string): Promise<WireAnswer> {
-  return answerOf(server.port, request, method)
+function expectAnswer(request: string | Uint8Array, method?: string): Promise<WireResponse> {
+  return respondOf(server.port, request, method)
 }
 
 async function expectRefused(

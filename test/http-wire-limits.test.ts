@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { checkProblem, membersIn, put } from './support/answers.ts'
+import { checkProblem, membersIn, put } from './support/responses.ts'
 import type { TestServer } from './support/server.ts'
 import { expectEnded, openWire, ownMib, requestBytes } from './support/wire.ts'
 import { expectAlive, startWithValue } from './support/wire-server.ts'
@@ -21,13 +21,13 @@ describe('sizes', () => {
     const wire = await openWire(server.port)
     for (const bytes of [8000, 8190]) {
       wire.write(`${query(bytes)}\r\n1`)
-      expect((await wire.answer('PUT')).status).toBeWithin(200, 202)
+      expect((await wire.response('PUT')).status).toBeWithin(200, 202)
     }
     for (const bytes of [16_000, 16_300]) {
       wire.write(`${start}X: ${'x'.repeat(bytes - start.length)}\r\n\r\n1`)
-      expect((await wire.answer('PUT')).status).toBe(200)
+      expect((await wire.response('PUT')).status).toBe(200)
       wire.write(`${start}${'x:y\r\n'.repeat((bytes - start.length) / 5)}\r\n1`)
-      expect((await wire.answer('PUT')).status).toBe(200)
+      expect((await wire.response('PUT')).status).toBe(200)
     }
     await expectAlive(wire)
     wire.destroy()
@@ -54,7 +54,7 @@ describe('sizes', () => {
       try {
         const wire = await openWire(server.port)
         wire.write(request)
-        const answer = await wire.answer()
+        const answer = await wire.response()
         expect(statuses).toContain(answer.status)
         const { headers, body } = answer
         const problem = { ...answer, type: headers['content-type'], text: body.toString() }
@@ -82,7 +82,7 @@ describe('sizes', () => {
     wire.write(Buffer.alloc(bytes * 6, '1\r\nx\r\n'))
     wire.write('0\r\n\r\n')
     try {
-      expect((await wire.answer('PUT')).status).toBe(201)
+      expect((await wire.response('PUT')).status).toBe(201)
     } finally {
       clearInterval(timer)
     }
@@ -137,7 +137,7 @@ describe('a client that sends requests and does not read', () => {
         await Bun.sleep(3)
         wire.resume()
       }
-      const { body } = await wire.answer()
+      const { body } = await wire.response()
       if (!body.equals(values[i % values.length]!)) throw new Error(`answer ${i} is not what was asked for`)
     }
     await flushed
@@ -161,9 +161,9 @@ describe('a client that sends requests and does not read', () => {
     // The requests are 38 MiB.
     expect(peakMib - beforeMib).toBeLessThan(30)
     await put(`${server.url}/v1/kept/none`, '1')
-    expect((await wire.answer()).body.toString()).toBe('1')
+    expect((await wire.response()).body.toString()).toBe('1')
     for (let i = 0; i < count; i++) {
-      if ((await wire.answer()).body.toString() !== '"value"') throw new Error(`answer ${i}`)
+      if ((await wire.response()).body.toString() !== '"value"') throw new Error(`answer ${i}`)
     }
     wire.destroy()
   })

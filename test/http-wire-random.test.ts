@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { membersIn } from './support/answers.ts'
 import { until } from './support/engine.ts'
 import { parseSamples, sampleOf } from './support/prometheus.ts'
 import { type Random, random, seedOfRun } from './support/random.ts'
+import { membersIn } from './support/responses.ts'
 import { startServer, type TestServer } from './support/server.ts'
 import { chunkedRequest, openWire, requestBytes, type Wire } from './support/wire.ts'
 
@@ -132,7 +132,7 @@ async function readAll(rng: Random, wire: Wire, steps: readonly Step[]): Promise
       await Bun.sleep(rng.int(10))
       wire.resume()
     }
-    const answer = await wire.answer(method)
+    const answer = await wire.response(method)
     const asked = `${i}: ${bytes.toString('latin1', 0, 60)}`
     expect([asked, answer.status]).toEqual([asked, status])
     if (body !== undefined && !answer.body.equals(body)) throw new Error(`${asked}: another value`)
@@ -154,7 +154,7 @@ async function talk(rng: Random, collection: string, model: Model): Promise<void
     await wire.closed
     return
   }
-  expect((await wire.answer()).status).toBe(last.status)
+  expect((await wire.response()).status).toBe(last.status)
   expect(await wire.closed).toBe('ended')
   expect(wire.rest().length).toBe(0)
 }

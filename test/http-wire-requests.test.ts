@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'bun:test'
-import { membersIn, nothingStoredCheck } from './support/answers.ts'
+import { membersIn, nothingStoredCheck } from './support/responses.ts'
 import type { TestServer } from './support/server.ts'
-import { chunkedRequest, latin1, openWire, requestBytes, type WireAnswer } from './support/wire.ts'
-import { answerOf, get, startWithValue } from './support/wire-server.ts'
+import { chunkedRequest, latin1, openWire, requestBytes, type WireResponse } from './support/wire.ts'
+import { get, respondOf, startWithValue } from './support/wire-server.ts'
 
 /** What requests ask for, over the wire: targets and methods (RFC 9112, 3; RFC 9110, 9). */
 
@@ -17,8 +17,8 @@ beforeEach(async () => {
 })
 
 /** One answer, after which the connection still works. */
-function expectAnswer(request: string | Uint8Array, method?: string): Promise<WireAnswer> {
-  return answerOf(server.port, request, method)
+function expectAnswer(request: string | Uint8Array, method?: string): Promise<WireResponse> {
+  return respondOf(server.port, request, method)
 }
 
 describe('targets', () => {
@@ -60,7 +60,7 @@ describe('targets', () => {
     for (const method of ['GET', 'PUT', 'POST', 'DELETE', 'HEAD', 'PATCH', 'TRACE']) {
       const wire = await openWire(server.port)
       wire.write(`${method} * HTTP/1.1\r\nHost: localhost\r\n\r\n`)
-      expect([method, (await wire.answer()).status]).toEqual([method, 400])
+      expect([method, (await wire.response()).status]).toEqual([method, 400])
       wire.destroy()
     }
   })
@@ -96,7 +96,7 @@ describe('targets', () => {
       ]) {
         const wire = await openWire(server.port)
         wire.write(latin1(`PUT ${path} HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n1`))
-        const { status, headers } = await wire.answer('PUT')
+        const { status, headers } = await wire.response('PUT')
         expect([path, status, headers['content-type']]).toEqual([path, 400, 'application/problem+json'])
         wire.destroy()
       }

@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test'
 import { rmSync } from 'node:fs'
-import { membersIn, put } from './support/answers.ts'
 import { until } from './support/engine.ts'
+import { membersIn, put } from './support/responses.ts'
 import { newFolder, startServer } from './support/server.ts'
 import { expectEnded, openWire, putBytes, requestBytes } from './support/wire.ts'
 
@@ -13,7 +13,7 @@ test('closes those who ask for nothing at once, and answers those who do with th
     const idle = await openWire(stopping.port)
     const used = await openWire(stopping.port)
     used.write(requestBytes('GET', '/v1'))
-    await used.answer()
+    await used.response()
     const watching = await openWire(stopping.port)
     watching.write(requestBytes('GET', '/v1/_changes', { headers: { Accept: 'text/event-stream' } }))
     await until(() => watching.received() > 0, 'the watch has begun')
@@ -25,11 +25,11 @@ test('closes those who ask for nothing at once, and answers those who do with th
     await fetch(`${stopping.url}/v1`)
     stopping.signal('SIGTERM')
     await Promise.all([expectEnded(idle), expectEnded(used)])
-    const { body, framing } = await watching.answer()
+    const { body, framing } = await watching.response()
     expect([framing, body.toString()]).toEqual(['chunked', expect.stringMatching(/^: watching\n/)])
     await expectEnded(watching)
     busy.write(whole.subarray(whole.length - 2))
-    const answer = await busy.answer('PUT')
+    const answer = await busy.response('PUT')
     expect([answer.status, answer.headers.connection]).toEqual([201, 'close'])
     await expectEnded(busy)
     expect(await stopping.exited).toBe(0)
@@ -50,7 +50,7 @@ test('leaves to the system what it has sent', async () => {
   expect(await stopping.stop()).toBe(0)
   expect(wire.received()).toBeLessThan(bytes)
   wire.resume()
-  expect((await wire.answer()).body.length).toBe(bytes)
+  expect((await wire.response()).body.length).toBe(bytes)
   await expectEnded(wire)
   await stopping.remove()
 })
@@ -62,9 +62,9 @@ test('has stored what it has answered, and nothing else', async () => {
   const count = 3000
   wire.write(Buffer.concat(Array.from({ length: count }, (_, i) => putBytes(`/v1/c/${i}`, '1'))))
   let answered = 0
-  let last = await wire.answer('PUT')
+  let last = await wire.response('PUT')
   stopping.signal('SIGTERM')
-  for (; last.headers.connection !== 'close'; answered++) last = await wire.answer('PUT')
+  for (; last.headers.connection !== 'close'; answered++) last = await wire.response('PUT')
   await expectEnded(wire)
   expect(await stopping.exited).toBe(0)
   const again = await startServer({ dataFolder })

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { membersIn, put } from './support/answers.ts'
 import { until } from './support/engine.ts'
+import { membersIn, put } from './support/responses.ts'
 import type { TestServer } from './support/server.ts'
 import { expectEnded, isOpenAt, openWire, requestBytes, type Wire } from './support/wire.ts'
 import { expectAlive, get, startWithValue } from './support/wire-server.ts'
@@ -77,7 +77,7 @@ describe('the time', () => {
       await Bun.sleep(6500)
       expect(wire.received()).toBeLessThan(bytes)
       wire.resume()
-      const { body } = await wire.answer()
+      const { body } = await wire.response()
       expect([request.toString(), body.length]).toEqual([request.toString(), wanted])
       await expectEnded(wire)
     })
@@ -118,7 +118,7 @@ describe('the time', () => {
       wire.write(get.subarray(0, 10))
       await Bun.sleep(100)
       wire.write(get.subarray(10))
-      expect((await wire.answer()).body.toString()).toBe('"value"')
+      expect((await wire.response()).body.toString()).toBe('"value"')
     }
     wire.destroy()
   })
@@ -145,7 +145,7 @@ describe('the time', () => {
     small.write(requestBytes('PUT', '/v1/steady/small', { headers: { 'Content-Length': '1000' } }))
     const smallMs = closedAfterMs(small)
     await Promise.all([drip(wire, parts, 250), drip(small, part, 50)])
-    expect((await wire.answer('PUT')).status).toBe(201)
+    expect((await wire.response('PUT')).status).toBe(201)
     wire.destroy()
     expectASecond(await smallMs)
     expect((await fetch(`${server.url}/v1/steady/small`)).status).toBe(404)
@@ -157,7 +157,7 @@ describe('the time', () => {
     const watch = await openWire(server.port)
     watch.write(requestBytes('GET', '/v1/kept', { headers: { Accept: 'text/event-stream' } }))
     const from = performance.now()
-    expect((await poll.answer()).status).toBe(304)
+    expect((await poll.response()).status).toBe(304)
     expect(performance.now() - from).toBeGreaterThan(2950)
     expect(isOpenAt(server.port, watch)).toBe(true)
     await expectAlive(poll)
@@ -201,7 +201,7 @@ describe('the time', () => {
       await Bun.sleep(Math.min(400, (1000 * (wire.received() - taken)) / bytesASecond))
       wire.resume()
     }
-    for (let i = 0; i < times; i++) expect((await wire.answer()).body.equals(large)).toBe(true)
+    for (let i = 0; i < times; i++) expect((await wire.response()).body.equals(large)).toBe(true)
     await expectAlive(wire)
     wire.destroy()
   })

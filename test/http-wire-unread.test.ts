@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { membersIn } from './support/answers.ts'
+import { membersIn } from './support/responses.ts'
 import { startServer, type TestServer } from './support/server.ts'
 import { chunkedRequest, expectEnded, openWire, putBytes, requestBytes } from './support/wire.ts'
 import { expectAlive, get, startWithValue } from './support/wire-server.ts'
@@ -35,7 +35,7 @@ describe('a client that waits for 100 Continue', () => {
       wire.write(head)
       expect(await wire.interim()).toBe(100)
       wire.write(whole.subarray(head.length))
-      const { status, interim } = await wire.answer('PUT')
+      const { status, interim } = await wire.response('PUT')
       expect(status).toBeWithin(200, 202)
       expect(interim).toEqual([])
     }
@@ -49,19 +49,19 @@ describe('a client that waits for 100 Continue', () => {
     const whole = requestBytes('PUT', '/v1/continued/k', { ...expecting, body: '12' })
     const head = headOf(whole)
     wire.write(Buffer.concat([requestBytes('PUT', '/v1/continued/first', { body: '1' }), get, head]))
-    expect([(await wire.answer('PUT')).interim, (await wire.answer()).interim]).toEqual([[], []])
+    expect([(await wire.response('PUT')).interim, (await wire.response()).interim]).toEqual([[], []])
     expect(await wire.interim()).toBe(100)
     wire.write('1')
     await wire.flushed()
     await Bun.sleep(5)
     wire.write('2')
-    expect((await wire.answer('PUT')).interim).toEqual([])
+    expect((await wire.response('PUT')).interim).toEqual([])
     wire.write(
       Buffer.concat([whole, requestBytes('PUT', '/v1/continued/k', { ...expecting, body: '' }), get]),
     )
-    expect((await wire.answer('PUT')).status).toBe(200)
-    expect(await wire.answer('PUT')).toMatchObject({ status: 400, interim: [] })
-    expect((await wire.answer()).interim).toEqual([])
+    expect((await wire.response('PUT')).status).toBe(200)
+    expect(await wire.response('PUT')).toMatchObject({ status: 400, interim: [] })
+    expect((await wire.response()).interim).toEqual([])
     wire.destroy()
   })
 
@@ -101,7 +101,7 @@ describe('a client that waits for 100 Continue', () => {
     for (const [head, status] of refused) {
       const wire = await openWire(server.port)
       wire.write(head)
-      const { headers, ...answer } = await wire.answer()
+      const { headers, ...answer } = await wire.response()
       expect([head.toString(), answer.status, answer.interim]).toEqual([head.toString(), status, []])
       // What comes next may be the body, or another request: nobody can know.
       expect([head.toString(), headers.connection]).toEqual([head.toString(), 'close'])
@@ -109,14 +109,14 @@ describe('a client that waits for 100 Continue', () => {
     }
     const outside = await openWire(closed.port)
     outside.write(headOf(requestBytes('PUT', '/v1/c/k', { ...expecting, body: '1' })))
-    expect(await outside.answer()).toMatchObject({ status: 401, interim: [] })
+    expect(await outside.response()).toMatchObject({ status: 401, interim: [] })
     await expectEnded(outside)
   })
 
   test('and speaks HTTP/1.0 is told nothing', async () => {
     const wire = await openWire(server.port)
     wire.write('PUT /v1/continued/old HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n1')
-    expect(await wire.answer('PUT')).toMatchObject({ status: 201, interim: [] })
+    expect(await wire.response('PUT')).toMatchObject({ status: 201, interim: [] })
     await expectEnded(wire)
   })
 })
@@ -128,7 +128,7 @@ describe('a body that nobody reads', () => {
       const whole = requestBytes('POST', '/v1/kept/k', { body })
       const bodyAt = whole.indexOf('\r\n\r\n') + 4
       wire.write(whole.subarray(0, bodyAt))
-      const { status, headers } = await wire.answer()
+      const { status, headers } = await wire.response()
       expect([status, headers.connection ?? 'keep-alive']).toEqual([405, 'keep-alive'])
       wire.write(whole.subarray(bodyAt))
       await expectAlive(wire)
@@ -140,7 +140,7 @@ describe('a body that nobody reads', () => {
   test('has a trailer that lets nobody in', async () => {
     const wire = await openWire(closed.port)
     wire.write(chunkedRequest('PUT', '/v1/c/k', ['1'], { trailer: 'Authorization: Bearer s3cret\r\n' }))
-    expect((await wire.answer()).status).toBe(401)
+    expect((await wire.response()).status).toBe(401)
     wire.destroy()
   })
 
@@ -179,7 +179,7 @@ describe('a body that nobody reads', () => {
       wire.write(Buffer.concat([head, many]))
       await wire.flushed()
       wire.resume()
-      const answer = await wire.answer()
+      const answer = await wire.response()
       expect([what, answer.status, answer.headers.connection]).toEqual([what, status, 'close'])
       await expectEnded(wire)
     }
@@ -193,7 +193,7 @@ describe('a body that nobody reads', () => {
     wire.write(Buffer.concat([head, chunk, chunk, chunk, chunk, chunk]))
     await wire.flushed()
     wire.resume()
-    expect((await wire.answer()).status).toBe(405)
+    expect((await wire.response()).status).toBe(405)
     await expectEnded(wire)
   })
 })

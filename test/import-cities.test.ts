@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { readFileSync } from 'node:fs'
 import { rawElements, rawMember } from '../src/json/scan.ts'
-import { countsOf, expectProblem, jsonOf, type Page, put } from './support/answers.ts'
+import { countsOf, expectProblem, jsonOf, type Page, put } from './support/responses.ts'
 import { startServer, type TestServer } from './support/server.ts'
 
 /**

@@ -28,7 +28,7 @@ async function statusOf(
   wire.write(
     requestBytes(method, path, { headers: { ...headers, ...type }, ...(body === undefined ? {} : { body }) }),
   )
-  return (await wire.answer(method)).status
+  return (await wire.response(method)).status
 }
 
 /** Values that fill several segments of the log, so that they are flushed by its worker. */

@@ -9,9 +9,9 @@ interface Operation {
   readonly tags: readonly string[]
   readonly parameters?: readonly { readonly in: string; readonly name: string }[]
   readonly requestBody?: { readonly content: Readonly<Record<string, Described>> }
-  readonly responses: Readonly<Record<string, Answer>>
+  readonly responses: Readonly<Record<string, HttpResponse>>
 }
-interface Answer {
+interface HttpResponse {
   readonly headers?: Readonly<Record<string, unknown>>
   readonly content?: Readonly<Record<string, Described>>
 }

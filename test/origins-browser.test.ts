@@ -1,8 +1,8 @@
 import { beforeEach, describe, expect } from 'bun:test'
 import type { Browser } from 'playwright-core'
-import { put } from './support/answers.ts'
 import { startBrowser } from './support/browser.ts'
 import { needing } from './support/needs.ts'
+import { put } from './support/responses.ts'
 import { startServer, type TestServer } from './support/server.ts'
 
 const { afterAll, beforeAll, test } = needing('chromium')

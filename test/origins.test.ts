@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { jsonOf, put } from './support/answers.ts'
+import { jsonOf, put } from './support/responses.ts'
 import { startServer, type TestServer } from './support/server.ts'
-import { openWire, requestBytes, type WireAnswer } from './support/wire.ts'
+import { openWire, requestBytes, type WireResponse } from './support/wire.ts'
 
 /** Requests of web pages, and of names that are not the server's, on every path there is. */
 
@@ -29,15 +29,15 @@ async function requestsOf({ url }: TestServer): Promise<[method: string, path: s
   return [...documented, ...others.map((one) => one.split(' ') as [string, string])]
 }
 
-async function answerTo(
+async function respondTo(
   { port }: TestServer,
   [method, path]: [string, string],
   headers: Readonly<Record<string, string>>,
-): Promise<WireAnswer> {
+): Promise<WireResponse> {
   const wire = await openWire(port)
   const body = '{"operations":[{"op":"delete","collection":"cache","key":"cache"}]}'
   wire.write(requestBytes(method, path, { headers, ...(method === 'GET' ? {} : { body }) }))
-  const answer = await wire.answer(method)
+  const answer = await wire.response(method)
   wire.destroy()
   return answer
 }
@@ -61,7 +61,7 @@ describe.each([[[]], [['--dialect', 'ozza']], [['--dialect', 'keys']]])('a serve
     const requests = await requestsOf(server)
     expect(requests.length).toBeGreaterThan(40)
     for (const request of requests) {
-      const answer = await answerTo(server, request, headers)
+      const answer = await respondTo(server, request, headers)
       expect([...request, answer.status]).toEqual([...request, status])
       expect(Object.keys(answer.headers).filter((name) => name.startsWith('access-control'))).toEqual([])
     }
@@ -70,7 +70,7 @@ describe.each([[[]], [['--dialect', 'ozza']], [['--dialect', 'keys']]])('a serve
 
   test('says so in the way of each API', async () => {
     const said = async (path: string, headers: Readonly<Record<string, string>>) => {
-      const { body, headers: told } = await answerTo(server, ['GET', path], headers)
+      const { body, headers: told } = await respondTo(server, ['GET', path], headers)
       return [told['content-type'], JSON.parse(body.toString())]
     }
     expect(await said('/v1/cache', { Origin: evil })).toEqual([
@@ -92,7 +92,7 @@ describe.each([[[]], [['--dialect', 'ozza']], [['--dialect', 'keys']]])('a serve
 
   test('counts what it refuses', async () => {
     const before = await refusedIn(server)
-    await answerTo(server, ['DELETE', '/v1/cache'], { Origin: evil })
+    await respondTo(server, ['DELETE', '/v1/cache'], { Origin: evil })
     expect((await refusedIn(server)) - before).toBe(1)
   })
 })
@@ -115,7 +115,7 @@ describe('an origin that is allowed', () => {
   test('may ask for everything, and read every response, those of errors too', async () => {
     const statuses = new Set<number>()
     for (const request of await requestsOf(server)) {
-      const { status, headers } = await answerTo(server, request, {
+      const { status, headers } = await respondTo(server, request, {
         Origin: origin,
         'Sec-Fetch-Site': 'cross-site',
       })
@@ -131,10 +131,10 @@ describe('an origin that is allowed', () => {
   test('is answered before it asks, wherever', async () => {
     const asks = { Origin: origin, 'Access-Control-Request-Method': 'PUT' }
     for (const path of ['/v1', '/v1/c/k', '/v1/_batch', '/dialects/ozza/c', '/metrics', '/nowhere']) {
-      const { status, headers } = await answerTo(server, ['OPTIONS', path], asks)
+      const { status, headers } = await respondTo(server, ['OPTIONS', path], asks)
       expect([path, status, headers['access-control-allow-origin']]).toEqual([path, 204, origin])
     }
-    expect((await answerTo(server, ['OPTIONS', '/v1'], { ...asks, Origin: evil })).status).toBe(403)
+    expect((await respondTo(server, ['OPTIONS', '/v1'], { ...asks, Origin: evil })).status).toBe(403)
   })
 
   test('is told from others by caches', async () => {
@@ -145,7 +145,7 @@ describe('an origin that is allowed', () => {
     const large = { 'Content-Length': '17000000', Origin: origin }
     const wire = await openWire(server.port)
     wire.write(requestBytes('PUT', '/v1/c/k', { headers: large }))
-    expect(await wire.answer('PUT')).toMatchObject({
+    expect(await wire.response('PUT')).toMatchObject({
       status: 413,
       headers: { 'access-control-allow-origin': origin },
     })
@@ -166,13 +166,13 @@ describe('with a token', () => {
     const server = await startServer({ flags, env: { KVIST_TOKEN: 't' } })
     try {
       const asks = { Origin: evil, 'Access-Control-Request-Method': 'GET' }
-      const preflight = await answerTo(server, ['OPTIONS', '/v1'], asks)
+      const preflight = await respondTo(server, ['OPTIONS', '/v1'], asks)
       expect(preflight).toMatchObject({ status: 204, headers: { 'access-control-allow-origin': '*' } })
       expect(preflight.headers['access-control-allow-headers']).toContain('Authorization')
-      const refused = await answerTo(server, ['GET', '/v1'], { Origin: evil })
+      const refused = await respondTo(server, ['GET', '/v1'], { Origin: evil })
       expect(refused).toMatchObject({ status: 401, headers: { 'access-control-allow-origin': '*' } })
       const headers = { Origin: evil, Authorization: 'Bearer t', Host: 'any.name' }
-      expect((await answerTo(server, ['GET', '/v1'], headers)).status).toBe(200)
+      expect((await respondTo(server, ['GET', '/v1'], headers)).status).toBe(200)
     } finally {
       await server.remove()
     }
@@ -181,14 +181,14 @@ describe('with a token', () => {
   test('no page may read anything unless an option says so', async () => {
     const server = await startServer({ env: { KVIST_TOKEN: 't' } })
     try {
-      const { status, headers } = await answerTo(server, ['GET', '/v1'], {
+      const { status, headers } = await respondTo(server, ['GET', '/v1'], {
         Origin: evil,
         Authorization: 'Bearer t',
       })
       expect(status).toBe(200)
       expect(headers['access-control-allow-origin']).toBeUndefined()
       const asks = { Origin: evil, 'Access-Control-Request-Method': 'GET' }
-      expect((await answerTo(server, ['OPTIONS', '/v1'], asks)).status).toBe(401)
+      expect((await respondTo(server, ['OPTIONS', '/v1'], asks)).status).toBe(401)
     } finally {
       await server.remove()
     }
@@ -211,7 +211,7 @@ test('what a response carries can never act as a page of this origin, but for th
   try {
     await put(`${server.url}/v1/cache/cache`, '<script>alert(1)</script>', { 'content-type': 'text/html' })
     for (const request of await requestsOf(server)) {
-      const { headers } = await answerTo(server, request, {})
+      const { headers } = await respondTo(server, request, {})
       const policy = headers['content-security-policy']
       expect([...request, headers['x-content-type-options']]).toEqual([...request, 'nosniff'])
       expect([...request, headers['cross-origin-resource-policy']]).toEqual([...request, 'same-origin'])

@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
-import { checkProblem } from './support/answers.ts'
+import { checkProblem } from './support/responses.ts'
 import { newFolder, runServe, startServer, type TestServer } from './support/server.ts'
 
 const files = join(import.meta.dir, 'support/processes')

@@ -110,7 +110,7 @@ async function httpValues(port: number, keys: readonly string[]): Promise<string
     for (const wire of wires) wire.destroy()
   })
   for (const [i, wire] of wires.entries()) wire.write(get(keys[i]!))
-  const answers = await Promise.all(wires.map((wire) => wire.answer()))
+  const answers = await Promise.all(wires.map((wire) => wire.response()))
   return answers.map(({ status, body }) => (status === 200 ? body.toString() : `${status}`))
 }
 
@@ -187,7 +187,7 @@ for (const [name, wrap] of [
       }
       wire.write(Buffer.concat(parts))
       for (const [i, value] of expected.entries()) {
-        const { body } = await wire.answer()
+        const { body } = await wire.response()
         expect([i, value === 'stored' ? value : body.toString()]).toEqual([i, value])
       }
       wire.destroy()

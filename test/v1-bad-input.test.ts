@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'bun:test'
-import { allBytes, checkProblem, expectProblem, nothingStoredCheck, put } from './support/answers.ts'
 import { sendRaw } from './support/raw.ts'
+import { allBytes, checkProblem, expectProblem, nothingStoredCheck, put } from './support/responses.ts'
 import { startServer, type TestServer } from './support/server.ts'
 
 /** Every malformed request gets a problem that says what is wrong, and nothing is stored. */

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import type { Stored } from '../sdk/types.ts'
-import { countsOf, expectProblem, jsonOf, membersIn, oddJson, put } from './support/answers.ts'
+import { countsOf, expectProblem, jsonOf, membersIn, oddJson, put } from './support/responses.ts'
 import { startServer, type TestServer } from './support/server.ts'
 
 /** `POST /v1/_batch`: checks and operations together or not at all. */

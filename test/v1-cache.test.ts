@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import type { Stored } from '../sdk/types.ts'
-import { jsonOf, put } from './support/answers.ts'
+import { jsonOf, put } from './support/responses.ts'
 import { startServer } from './support/server.ts'
 
 /**

@@ -4,10 +4,10 @@ import { KvistError } from '../src/core/errors.ts'
 import { openSqlite } from '../src/engines/sqlite/engine.ts'
 import { listen } from '../src/http/server.ts'
 import { v1Routes } from '../src/http/v1/routes.ts'
-import { allBytes, expectProblem, jsonOf, oddJson, put } from './support/answers.ts'
 import { newFolder } from './support/engine.ts'
 import type { SentChange } from './support/events.ts'
 import { needing } from './support/needs.ts'
+import { allBytes, expectProblem, jsonOf, oddJson, put } from './support/responses.ts'
 import { startServer, type TestServer } from './support/server.ts'
 
 /** `GET /v1/_changes`, by page, over the wire. */

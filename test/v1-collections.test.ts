@@ -1,6 +1,6 @@
 import { afterAll, expect, test } from 'bun:test'
 import { Kvist } from '../sdk/client.ts'
-import { jsonOf, put } from './support/answers.ts'
+import { jsonOf, put } from './support/responses.ts'
 import { startServer } from './support/server.ts'
 
 /** `GET /v1` by page. */

@@ -2,8 +2,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import type { Stored } from '../sdk/types.ts'
 import { type BindingHeader, bindingHeaders, honours } from '../src/http/binding-headers.ts'
 import type { Route } from '../src/http/route.ts'
-import { expectProblem, jsonOf, nothingStoredCheck, put } from './support/answers.ts'
 import { type InProcessServer, startInProcess } from './support/in-process.ts'
+import { expectProblem, jsonOf, nothingStoredCheck, put } from './support/responses.ts'
 
 /** What a client says under which condition it wants something is honoured or refused, never ignored. */
 

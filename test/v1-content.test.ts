@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { put } from './support/answers.ts'
 import { type InProcessServer, startInProcess } from './support/in-process.ts'
+import { put } from './support/responses.ts'
 
 /** What responses say to caches, to clients that choose a type, and to people at a terminal. */
 

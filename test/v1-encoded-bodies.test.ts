@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import zlib from 'node:zlib'
-import { countsOf, expectProblem, jsonOf, put } from './support/answers.ts'
 import { type InProcessServer, startInProcess } from './support/in-process.ts'
+import { countsOf, expectProblem, jsonOf, put } from './support/responses.ts'
 
 /** Bodies of requests with a content coding. */
 

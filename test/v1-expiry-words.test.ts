@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import type { Stored } from '../sdk/types.ts'
-import { expectProblem, jsonOf, membersIn, put } from './support/answers.ts'
 import { type InProcessServer, startInProcess } from './support/in-process.ts'
+import { expectProblem, jsonOf, membersIn, put } from './support/responses.ts'
 
 /** One set of words for expiry, wherever it is given; and touches, which change the expiry alone. */
 

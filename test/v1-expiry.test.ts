@@ -2,7 +2,7 @@ import { Database } from 'bun:sqlite'
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { join } from 'node:path'
 import type { Stored } from '../sdk/types.ts'
-import { countsOf, expectProblem, jsonOf, membersIn, type Page, put } from './support/answers.ts'
+import { countsOf, expectProblem, jsonOf, membersIn, type Page, put } from './support/responses.ts'
 import { startServer, type TestServer } from './support/server.ts'
 
 /** Nothing expired is ever returned, to the millisecond; what has expired is swept, and leaves a tombstone of its kind. */

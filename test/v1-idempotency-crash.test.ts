@@ -1,7 +1,7 @@
 import { afterAll, expect, test } from 'bun:test'
 import { rmSync } from 'node:fs'
-import { jsonOf } from './support/answers.ts'
 import { random, seedOfRun } from './support/random.ts'
+import { jsonOf } from './support/responses.ts'
 import { newFolder, startServer } from './support/server.ts'
 
 /** What was sent under a key is done once, with one response, however often the server is killed on the way. */

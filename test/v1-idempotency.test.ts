@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import type { Stored } from '../sdk/types.ts'
-import { expectProblem, jsonOf, membersIn, put } from './support/answers.ts'
 import { type InProcessServer, startInProcess } from './support/in-process.ts'
 import { random, seedOfRun } from './support/random.ts'
+import { expectProblem, jsonOf, membersIn, put } from './support/responses.ts'
 
 /** `Idempotency-Key`: a request that is sent again is not done again, and has the response that it had. */
 

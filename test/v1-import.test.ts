@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { countsOf, expectProblem, jsonOf } from './support/answers.ts'
+import { countsOf, expectProblem, jsonOf } from './support/responses.ts'
 import { startServer, type TestServer } from './support/server.ts'
 
 /** Bad lines of an import: each is named with its reason, and stops no other. Streams are in v1-streams.test.ts. */

@@ -9,7 +9,7 @@ import {
   oddJson,
   type Page,
   put,
-} from './support/answers.ts'
+} from './support/responses.ts'
 import { startServer, type TestServer } from './support/server.ts'
 
 /** `/v1` and `/v1/{c}`: the collections, lists by page and as a stream, members under new ids, dropping. */

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { connect } from 'node:net'
 import type { Stored } from '../sdk/types.ts'
-import { expectProblem, jsonOf, put } from './support/answers.ts'
 import { until } from './support/engine.ts'
 import { parseSamples, sampleOf } from './support/prometheus.ts'
+import { expectProblem, jsonOf, put } from './support/responses.ts'
 import { startServer, type TestServer } from './support/server.ts'
 
 /** `GET` of a member with `wait`: answered at the next change. */

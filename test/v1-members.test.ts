@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import type { Stored } from '../sdk/types.ts'
-import { allBytes, countsOf, expectProblem, jsonOf, membersIn, oddJson, put } from './support/answers.ts'
 import { sendRaw } from './support/raw.ts'
+import { allBytes, countsOf, expectProblem, jsonOf, membersIn, oddJson, put } from './support/responses.ts'
 import { startServer, type TestServer } from './support/server.ts'
 
 /** `/v1/{c}/{key}`: GET, HEAD, PUT and DELETE of one member, over the wire. */

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import type { Stored } from '../sdk/types.ts'
-import { allBytes, expectProblem, jsonOf, put } from './support/answers.ts'
+import { allBytes, expectProblem, jsonOf, put } from './support/responses.ts'
 import { startServer, type TestServer } from './support/server.ts'
 
 /** `PATCH /v1/{c}/{key}`: merge patch, JSON patch, increment; and that of many at once none is lost. */

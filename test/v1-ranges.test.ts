@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { expectProblem, put } from './support/answers.ts'
 import { type InProcessServer, startInProcess } from './support/in-process.ts'
+import { expectProblem, put } from './support/responses.ts'
 
 /** Parts of a value, by which a download goes on where it was broken off. */
 

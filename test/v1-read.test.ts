@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import type { Stored } from '../sdk/types.ts'
-import { allBytes, expectProblem, jsonOf, oddJson, put } from './support/answers.ts'
 import { type InProcessServer, startInProcess } from './support/in-process.ts'
+import { allBytes, expectProblem, jsonOf, oddJson, put } from './support/responses.ts'
 
 /** `POST /v1/_read`: many members at once. */
 

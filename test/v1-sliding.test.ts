@@ -2,11 +2,11 @@ import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Stored } from '../sdk/types.ts'
-import { jsonOf, put } from './support/answers.ts'
 import { until } from './support/engine.ts'
 import { openWatch } from './support/events.ts'
 import { type MemcachedTestServer, serveMemcached } from './support/memcached/serve.ts'
 import type { TextClient } from './support/memcached/text-client.ts'
+import { jsonOf, put } from './support/responses.ts'
 import { newFolder, startServer, type TestServer } from './support/server.ts'
 
 /** Sliding expiry over the wire: what is read lives on for the default time, and nothing else of it changes. */

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { connect, type Socket } from 'node:net'
-import { membersIn } from './support/answers.ts'
+import { membersIn } from './support/responses.ts'
 import { startServer, type TestServer } from './support/server.ts'
 
 /**

@@ -3,10 +3,10 @@ import { describe, expect, test } from 'bun:test'
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
-import { checkProblem, expectProblem, membersIn, put } from './support/answers.ts'
 import { holdTables } from './support/engine.ts'
 import { seededRandom, startLoad } from './support/load.ts'
 import { sendRaw } from './support/raw.ts'
+import { checkProblem, expectProblem, membersIn, put } from './support/responses.ts'
 import { newFolder, runServe, type ServerOptions, startServer, type TestServer } from './support/server.ts'
 
 /** Who is let in, how a server stops, and when it refuses to start. */

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { readFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
-import { countsOf, jsonOf } from './support/answers.ts'
+import { countsOf, jsonOf } from './support/responses.ts'
 import { startServer, type TestServer } from './support/server.ts'
 
 /** Imports and exports of any size go through in constant memory. Bounds leave room for garbage that nobody collected yet. */

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { Kvist } from '../sdk/client.ts'
-import { allBytes, jsonOf, membersIn, put } from './support/answers.ts'
 import { type InProcessServer, startInProcess } from './support/in-process.ts'
+import { allBytes, jsonOf, membersIn, put } from './support/responses.ts'
 
 /** Text is shown as text wherever a member stands in JSON, and comes back as the bytes that it was. */
 

@@ -8,7 +8,6 @@ import { type HttpServer, listen } from '../src/http/server.ts'
 import { type EventStreamOptions, eventStreams } from '../src/http/sse.ts'
 import { v1Routes } from '../src/http/v1/routes.ts'
 import { type WatchCounts, watchCounts } from '../src/telemetry/watch-counts.ts'
-import { expectProblem, jsonOf, oddJson, put } from './support/answers.ts'
 import { newFolder, until } from './support/engine.ts'
 import {
   changeOf,
@@ -22,6 +21,7 @@ import {
 } from './support/events.ts'
 import { parseSamples, sampleOf } from './support/prometheus.ts'
 import { random, seedOfRun } from './support/random.ts'
+import { expectProblem, jsonOf, oddJson, put } from './support/responses.ts'
 import { startServer, type TestServer } from './support/server.ts'
 
 /** Watching by server-sent events, over the wire. */

@@ -1,7 +1,6 @@
 import { afterAll, describe, expect, test } from 'bun:test'
 import { readFileSync, rmSync } from 'node:fs'
 import type { Stored } from '../sdk/types.ts'
-import { jsonOf, put } from './support/answers.ts'
 import { startBrowser } from './support/browser.ts'
 import { until } from './support/engine.ts'
 import { changeOf, type Folded, fold, openWatch, type SentEvent, sorted, stateOf } from './support/events.ts'
@@ -9,6 +8,7 @@ import { needing } from './support/needs.ts'
 import { parseSamples, sampleOf } from './support/prometheus.ts'
 import { random, seedOfRun } from './support/random.ts'
 import { type RawWatch, rawWatch } from './support/raw-watch.ts'
+import { jsonOf, put } from './support/responses.ts'
 import { newFolder, startServer, type TestServer } from './support/server.ts'
 
 /** Those who watch, and what may befall them: the server is killed or stopped, a reader sleeps, leaves, comes again. */

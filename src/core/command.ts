@@ -17,7 +17,7 @@ export interface WriteCommand {
 }
 
 /**
- * Writes to collections of kvist's own in the commit of a command: what a command was answered, what it is indexed by,
+ * Writes to collections of kvist's own in the commit of a command: the responses to commands, what it is indexed by,
  * what it counts for. With it every member of the command is read, and stays what it was until it is written.
  */
 export interface Alongside {

@@ -1,6 +1,6 @@
 /**
  * The things that can go wrong, as the domain names them. Edges turn a code into what their protocol says for it;
- * each does so with an exhaustive record, so that a new code does not compile until every edge has an answer.
+ * each does so with an exhaustive record, so that a new code does not compile until every edge has a response.
  */
 export type ErrorCode =
   | 'invalid_request' // malformed in a way no other code names

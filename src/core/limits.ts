@@ -47,7 +47,7 @@ export const defaultPageCollections = 1000
 export const maxPageMembers = 10_000
 /** A page ends early when its values come to this much, so that 10,000 values of 16 MiB cannot fill the memory. */
 export const maxPageBytes = 16 * 1024 * 1024
-/** A filtered page looks at this many members at most before it answers with what it found and a cursor. */
+/** A filtered page looks at this many members at most before it returns what it found and a cursor. */
 export const maxExaminedMembers = 100_000
 export const maxPatternBytes = 512
 
@@ -75,7 +75,7 @@ export const maxReceivingBytes = 64 * 1024 * 1024
 export const smallBytes = 64 * 1024
 
 /**
- * What the connections of memcached clients hold together: unfinished commands, values on their way to disk, answers
+ * What the connections of memcached clients hold together: unfinished commands, values on their way to disk, responses
  * not sent yet. Above it, values of more than 64 KiB are refused.
  */
 export const maxMemcachedHeldBytes = 256 * 1024 * 1024

@@ -139,7 +139,7 @@ function unexpired(member: Member | null, nowMs: number): Member | null {
   return member === null || isExpired(member, nowMs) ? null : member
 }
 
-/** What each operation is answered, once its writes are done. */
+/** The result of each operation, once its writes are done. */
 export function outcomesOf({ operations, writes }: Plan, written: readonly Written[]): Outcome[] {
   return operations.map(({ current, writeIndex, path }) => {
     if (writeIndex === -1) return outcomeOfNothing(current)

@@ -89,7 +89,7 @@ export function processRunner(
   }
 }
 
-/** What a process answered, held to what may be stored: users write processes, in any way they like. */
+/** What a process returned, held to what may be stored: users write processes, in any way they like. */
 function checked(answer: unknown, before: Content): Content {
   if (typeof answer !== 'object' || answer === null) throw new TypeError('it answered no member')
   const { value, expiresAtMs = null }: { value?: unknown; expiresAtMs?: unknown } = answer

@@ -23,7 +23,7 @@ export function recordOutcomes(plan: Plan, nowMs: number): RecordedOutcome[] {
   for (let i = writes.length - 1; i >= 0; i--) {
     const { op } = writes[i]!
     const current = found[i] ?? null
-    // A delete of what is not there does nothing; what a renewal is answered is known from the member.
+    // A delete of what is not there does nothing; the result of a renewal is known from the member.
     if (op === 'put' || (op === 'delete' && current !== null))
       written[i] = newVersion(behind++, current, nowMs)
   }

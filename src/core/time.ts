@@ -151,7 +151,7 @@ export function formatHttpDate(ms: number): string {
   return httpDateText(Math.floor(ms / secondMs))
 }
 
-/** A function of whole numbers that keeps its last answers, one for each remainder by `slots`, a power of two. */
+/** A function of whole numbers that keeps its last responses, one for each remainder by `slots`, a power of two. */
 function remembered(slots: number, textOf: (number: number) => string): (number: number) => string {
   const numbers = new Float64Array(slots).fill(Number.NaN)
   const texts = new Array<string>(slots).fill('')

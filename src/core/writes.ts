@@ -30,7 +30,7 @@ import { putOf } from './transforms.ts'
  *     check       that those members have not changed since, the checks of the command itself, and those of what is
  *                 written alongside, are put into the commit
  *     commit      one commit of the engine: all writes of the command and what is written alongside, or none
- *     retry       where somebody else was quicker, from `resolve` on; a check of the command's own is an answer
+ *     retry       where somebody else was quicker, from `resolve` on; a check of the command's own is a response
  *
  * Commands on one member that depend on what it is run one after the other. Writes that depend on nothing skip to
  * `commit`. Writes that went through the gate of another node, or through `prepare`, are not transformed again.

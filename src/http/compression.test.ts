@@ -1,13 +1,13 @@
 import { expect, test } from 'bun:test'
 import zlib from 'node:zlib'
 import { requestOf } from '../../test/support/connection.ts'
-import { type Answer, answer, type BodyWriter, type StreamedBody, streamed } from './answer.ts'
 import { compressed } from './compression.ts'
+import { type BodyWriter, type HttpResponse, responseOf, type StreamedBody, streamed } from './response.ts'
 
 const request = requestOf('GET / HTTP/1.1', 'Accept-Encoding: gzip')
 
-function streamOf(response: Answer | Promise<Answer>): StreamedBody {
-  const { body } = response as Answer
+function streamOf(response: HttpResponse | Promise<HttpResponse>): StreamedBody {
+  const { body } = response as HttpResponse
   if (body === null || typeof body !== 'object' || !('pull' in body)) throw new Error('no stream')
   return body
 }
@@ -43,7 +43,7 @@ test('no part is made before the client has taken the one before it', async () =
     async () => (made === 5 ? null : `part ${made++}\n`.repeat(1000)),
     () => {},
   )
-  const body = streamOf(compressed(request, answer(200, {}, source)))
+  const body = streamOf(compressed(request, responseOf(200, {}, source)))
   const client = slowClient()
   body.pull(client.writer)
   for (let taken = 1; taken <= 5; taken++) {
@@ -65,7 +65,7 @@ test('a source that fails cuts the response off', async () => {
     },
     () => {},
   )
-  const body = streamOf(compressed(request, answer(200, {}, source)))
+  const body = streamOf(compressed(request, responseOf(200, {}, source)))
   const client = slowClient()
   body.pull(client.writer)
   while (client.parts() === 0) await Bun.sleep(1)
@@ -80,7 +80,7 @@ test('a client that goes ends the source, begun or not', async () => {
       async () => 'part',
       () => stopped++,
     )
-    const body = streamOf(compressed(request, answer(200, {}, source)))
+    const body = streamOf(compressed(request, responseOf(200, {}, source)))
     if (begins) body.pull(slowClient().writer)
     body.cancel()
     await settle()

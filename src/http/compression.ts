@@ -1,9 +1,9 @@
 import { promisify } from 'node:util'
 import zlib from 'node:zlib'
 import type { MaybePromise } from '../core/engine.ts'
-import type { Answer, AnswerBody, BodyWriter, StreamedBody } from './answer.ts'
 import { type Coding, codings } from './content-coding.ts'
 import { parseWeighted } from './media-types.ts'
+import type { BodyWriter, HttpResponse, ResponseBody, StreamedBody } from './response.ts'
 import type { HttpRequest } from './wire/request.ts'
 
 /** Bodies of responses in a content coding that the client accepts (RFC 9110, 12.5.3). */
@@ -99,7 +99,7 @@ function chooseCoding(acceptEncoding: string): Coding | null {
 }
 
 /** A response as the client accepts it. Its handler says that it varies by Accept-Encoding, compressed or not. */
-export function compressed(request: HttpRequest, response: Answer): MaybePromise<Answer> {
+export function compressed(request: HttpRequest, response: HttpResponse): MaybePromise<HttpResponse> {
   const { body } = response
   const coding = acceptedCoding(request.header('accept-encoding'))
   if (coding === null || body === null) return response
@@ -113,16 +113,16 @@ export function compressed(request: HttpRequest, response: Answer): MaybePromise
     : encoder.async(bytes).then((late) => encoded(response, coding, late))
 }
 
-function encoded({ status, lines }: Answer, coding: Coding, body: AnswerBody): Answer {
+function encoded({ status, lines }: HttpResponse, coding: Coding, body: ResponseBody): HttpResponse {
   return { status, lines: `${lines}Content-Encoding: ${coding}\r\n`, body }
 }
 
 /** Responses with a body that does not change: it is compressed once in each coding that is asked for. */
 export function compressedOnce(
   read: () => MaybePromise<string | Uint8Array>,
-  respond: (body: string | Uint8Array) => Answer,
-): (request: HttpRequest) => Promise<Answer> {
-  const made = new Map<Coding, Promise<Answer>>()
+  respond: (body: string | Uint8Array) => HttpResponse,
+): (request: HttpRequest) => Promise<HttpResponse> {
+  const made = new Map<Coding, Promise<HttpResponse>>()
   return async (request) => {
     const coding = acceptedCoding(request.header('accept-encoding'))
     if (coding === null) return respond(await read())
@@ -131,7 +131,7 @@ export function compressedOnce(
     return making
   }
 
-  async function respondIn(coding: Coding): Promise<Answer> {
+  async function respondIn(coding: Coding): Promise<HttpResponse> {
     const body = await read()
     const bytes = typeof body === 'string' ? Buffer.from(body) : body
     if (bytes.length < minCompressedBytes) return respond(body)

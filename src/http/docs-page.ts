@@ -1,11 +1,11 @@
 import bundleStyle from 'swagger-ui-dist/swagger-ui.css' with { type: 'file' }
 import bundle from 'swagger-ui-dist/swagger-ui-bundle.js' with { type: 'file' }
 import { KvistError } from '../core/errors.ts'
-import { type Answer, pageAnswer } from './answer.ts'
 import { compressedOnce } from './compression.ts'
 import start from './docs-page/start.js' with { type: 'file' }
 import style from './docs-page/style.css' with { type: 'file' }
 import { serverTag } from './operation.ts'
+import { type HttpResponse, pageResponse } from './response.ts'
 import type { Route } from './route.ts'
 import type { HttpRequest } from './wire/request.ts'
 
@@ -51,13 +51,13 @@ const fields = {
   Vary: 'Accept-Encoding',
 }
 
-type Send = (request: HttpRequest) => Promise<Answer>
+type Send = (request: HttpRequest) => Promise<HttpResponse>
 
 function assetAt(path: string, type: string): Send {
   const headers = { ...fields, 'Content-Type': `${type}; charset=utf-8`, 'Cache-Control': 'max-age=3600' }
   return compressedOnce(
     () => Bun.file(path).bytes(),
-    (body) => pageAnswer(headers, body),
+    (body) => pageResponse(headers, body),
   )
 }
 
@@ -70,7 +70,7 @@ const assets: Readonly<Record<string, Send>> = {
 
 const sendPage: Send = compressedOnce(
   () => page,
-  (body) => pageAnswer({ ...fields, 'Content-Type': 'text/html; charset=utf-8' }, body),
+  (body) => pageResponse({ ...fields, 'Content-Type': 'text/html; charset=utf-8' }, body),
 )
 
 /** Without a token: they say nothing of what is stored, and a browser could not send one. */

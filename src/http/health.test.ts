@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test'
 import { contextOf, requestOf } from '../../test/support/connection.ts'
-import type { Answer } from './answer.ts'
 import { healthRoutes } from './health.ts'
+import type { HttpResponse } from './response.ts'
 
 test('a server that stops, or cannot write, still lives, but says why it is not ready', async () => {
   let reason: string | null = null
@@ -10,7 +10,7 @@ test('a server that stops, or cannot write, still lives, but says why it is not 
     Promise.all(
       rows.map(async ({ path, handle }) => {
         const request = requestOf(`GET ${path} HTTP/1.1`)
-        return [path, ((await handle(request, contextOf(request))) as Answer).status]
+        return [path, ((await handle(request, contextOf(request))) as HttpResponse).status]
       }),
     )
   expect(await statuses()).toEqual([
@@ -23,6 +23,8 @@ test('a server that stops, or cannot write, still lives, but says why it is not 
     ['/readyz', 503],
   ])
   const request = requestOf('GET /readyz HTTP/1.1')
-  expect(((await rows[1]!.handle(request, contextOf(request))) as Answer).body).toBe('the disk is full\n')
+  expect(((await rows[1]!.handle(request, contextOf(request))) as HttpResponse).body).toBe(
+    'the disk is full\n',
+  )
   expect(rows.every(({ access }) => access === 'open')).toBe(true)
 })

@@ -1,5 +1,5 @@
-import { answer } from './answer.ts'
 import { serverTag } from './operation.ts'
+import { responseOf } from './response.ts'
 import type { Route } from './route.ts'
 
 const plain = { 'Content-Type': 'text/plain; charset=utf-8' }
@@ -18,7 +18,7 @@ export function healthRoutes(unreadiness: () => string | null): Route[] {
       tag: serverTag,
       docs: { answers: { 200: { description: 'It does', content } } },
       access: 'open',
-      handle: () => answer(200, plain, 'ok\n'),
+      handle: () => responseOf(200, plain, 'ok\n'),
     },
     {
       method: 'GET',
@@ -34,7 +34,7 @@ export function healthRoutes(unreadiness: () => string | null): Route[] {
       access: 'open',
       handle() {
         const reason = unreadiness()
-        return reason === null ? answer(200, plain, 'ready\n') : answer(503, plain, `${reason}\n`)
+        return reason === null ? responseOf(200, plain, 'ready\n') : responseOf(503, plain, `${reason}\n`)
       },
     },
   ]

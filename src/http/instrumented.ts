@@ -1,9 +1,9 @@
 import type { MaybePromise } from '../core/engine.ts'
 import type { Member } from '../core/member.ts'
 import type { MemberReader, ReadQueue } from '../core/read-queue.ts'
-import type { Answer } from './answer.ts'
 import { RequestContext, type ServerClock } from './context.ts'
 import { withExtraLines } from './origin-policy.ts'
+import type { HttpResponse } from './response.ts'
 import { type Handled, isMemberRead, type MemberRead, type Route } from './route.ts'
 import type { HttpRequest } from './wire/request.ts'
 import type { Responding } from './wire/server-state.ts'
@@ -29,7 +29,7 @@ export interface ServeOptions extends ServerClock {
 export function instrumented(
   handle: Route['handle'],
   observer: Observer,
-  recover: (error: unknown, context: RequestContext) => Answer,
+  recover: (error: unknown, context: RequestContext) => HttpResponse,
   options: ServeOptions,
 ): Serve {
   const { reads } = options
@@ -61,7 +61,7 @@ function respondSafely(
   context: RequestContext,
   read: MemberRead,
   member: Member | null,
-): MaybePromise<Answer> {
+): MaybePromise<HttpResponse> {
   try {
     return read.respond(member)
   } catch (error) {
@@ -71,14 +71,14 @@ function respondSafely(
 
 interface Outcome {
   readonly observer: Observer
-  readonly recover: (error: unknown, context: RequestContext) => Answer
+  readonly recover: (error: unknown, context: RequestContext) => HttpResponse
 }
 
 function settle(
   outcome: Outcome,
   context: RequestContext,
   connection: Responding,
-  response: MaybePromise<Answer>,
+  response: MaybePromise<HttpResponse>,
 ): void {
   if (response instanceof Promise) {
     response.then(
@@ -94,7 +94,7 @@ function finish(
   { observer }: Outcome,
   context: RequestContext,
   connection: Responding,
-  response: Answer,
+  response: HttpResponse,
 ): void {
   observer(context, response.status, (context.elapsedMs() - context.waitedMs) / 1000)
   connection.reply(withExtraLines(response, context))
@@ -115,7 +115,7 @@ class PendingRead implements MemberReader {
   }
 
   found(members: readonly (Member | null)[], from: number, count: number): void {
-    let response: MaybePromise<Answer>
+    let response: MaybePromise<HttpResponse>
     try {
       response = count === 1 ? this.read.respond(members[from]!) : this.read.readAlone()
     } catch (error) {

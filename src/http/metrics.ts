@@ -1,6 +1,6 @@
 import type { Exposed } from '../telemetry/metric-sources.ts'
-import { answer } from './answer.ts'
 import { serverTag } from './operation.ts'
+import { responseOf } from './response.ts'
 import type { Route } from './route.ts'
 
 /**
@@ -25,7 +25,7 @@ export function metricsRoutes(expose: () => Promise<Exposed>): Route[] {
       },
       async handle() {
         const { contentType, text } = await expose()
-        return answer(200, { 'Content-Type': contentType }, text)
+        return responseOf(200, { 'Content-Type': contentType }, text)
       },
     },
   ]

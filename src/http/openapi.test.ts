@@ -1,14 +1,21 @@
 import { expect, test } from 'bun:test'
 import { lintOpenApi } from '../../test/support/openapi-linter.ts'
-import { answer } from './answer.ts'
 import { openApiDocument } from './openapi.ts'
 import { named, type OperationDocs } from './operation.ts'
+import { responseOf } from './response.ts'
 import type { Method, Route } from './route.ts'
 
 const options = { version: '1.2.3', needsToken: true }
 
 function route(method: Method, path: string, more: Partial<Route> = {}): Route {
-  return { method, path, access: 'read', summary: `${method} ${path}`, handle: () => answer(200), ...more }
+  return {
+    method,
+    path,
+    access: 'read',
+    summary: `${method} ${path}`,
+    handle: () => responseOf(200),
+    ...more,
+  }
 }
 
 interface Documented {
@@ -129,7 +136,7 @@ test('a named schema is there once, and referred to wherever it is used, in othe
 
 test('an API with errors of its own says itself how they look', () => {
   const docs: OperationDocs = { answers: { 200: { description: 'done' } }, problems: ['not_found'] }
-  const api = { mount: '/x', refuse: () => answer(400) }
+  const api = { mount: '/x', refuse: () => responseOf(400) }
   const { responses } = operationsOf([route('GET', '/x/a', { docs, api })]).get('get /x/a')!
   expect(responses).toEqual({
     200: { description: 'done' },

@@ -1,19 +1,19 @@
 import { KvistError } from '../core/errors.ts'
-import { answer } from './answer.ts'
 import { compressedOnce } from './compression.ts'
 import {
-  type AnswerDocs,
   type HeaderDocs,
   type MediaTypeDocs,
   named,
   nameOf,
   type OperationDocs,
   type Parameter,
+  type ResponseDocs,
   type Schema,
   serverTag,
   type Tag,
 } from './operation.ts'
 import { problemOf, statusOf } from './problem.ts'
+import { responseOf } from './response.ts'
 import type { Route } from './route.ts'
 
 /**
@@ -145,7 +145,7 @@ function parametersOf(docs: OperationDocs | undefined, path: string): Json {
 }
 
 /** Of a row that does not say. */
-const plainAnswers: Json = {
+const plainResponses: Json = {
   '2XX': { description: 'Done' },
   '4XX': { description: 'Refused' },
   '5XX': { description: 'Failed' },
@@ -160,7 +160,7 @@ function entranceCodes(needsToken: boolean, isOpen: boolean): readonly Code[] {
 }
 
 function answersOf({ docs, api }: Route, entrance: readonly Code[]): Json {
-  if (docs === undefined) return plainAnswers
+  if (docs === undefined) return plainResponses
   const { answers, problems = [], problemHeaders: more = {} } = docs
   // An API with errors of its own says itself how they look.
   if (api !== undefined) {
@@ -168,15 +168,15 @@ function answersOf({ docs, api }: Route, entrance: readonly Code[]): Json {
     return { ...Object.fromEntries(refused), ...answers }
   }
   const codes = [...entrance, ...problems]
-  const failed: Record<number, AnswerDocs> = {}
+  const failed: Record<number, ResponseDocs> = {}
   for (const status of new Set(codes.map(statusOf))) {
-    failed[status] = problemAnswer(
+    failed[status] = problemResponse(
       status,
       codes.filter((code) => statusOf(code) === status),
       more[status],
     )
   }
-  return { ...failed, 500: problemAnswer(500, [null]), ...answers }
+  return { ...failed, 500: problemResponse(500, [null]), ...answers }
 }
 
 const entranceWords: Readonly<Partial<Record<Code, string>>> = {
@@ -185,12 +185,12 @@ const entranceWords: Readonly<Partial<Record<Code, string>>> = {
   misdirected: 'The host name is not one of this server',
 }
 
-/** The answer to errors with one status; null stands for an error that nobody foresaw. */
-function problemAnswer(
+/** The response to errors with one status; null stands for an error that nobody foresaw. */
+function problemResponse(
   status: number,
   codes: readonly (Code | null)[],
   headers: Readonly<Record<string, HeaderDocs>> = {},
-): AnswerDocs {
+): ResponseDocs {
   const examples = codes.map((code) => {
     const { title, detail, ...more } = problemOf(code === null ? null : new KvistError(code, '…'))
     return [more.code, { summary: String(title), value: { title, ...more, detail } }] as const
@@ -226,7 +226,7 @@ function problemHeaders(status: number): Record<string, HeaderDocs> {
 
 /** HEAD is GET without its body. */
 function headOf(operation: Json, summary: string): Json {
-  const bare = Object.entries(operation.responses as Record<string, AnswerDocs>).map(([status, answer]) => {
+  const bare = Object.entries(operation.responses as Record<string, ResponseDocs>).map(([status, answer]) => {
     const { content, ...rest } = answer
     return [status, rest]
   })
@@ -258,7 +258,7 @@ export function openApiRoutes(routes: () => readonly Route[], options: DocumentO
     return text
   }
   const send = compressedOnce(document, (body) =>
-    answer(200, { 'Content-Type': 'application/json', Vary: 'Accept-Encoding' }, body),
+    responseOf(200, { 'Content-Type': 'application/json', Vary: 'Accept-Encoding' }, body),
   )
   return [
     {

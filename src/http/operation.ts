@@ -12,8 +12,8 @@ export interface OperationDocs {
   readonly parameters?: readonly Parameter[]
   readonly body?: Body
   /** By status. */
-  readonly answers: Readonly<Record<number, AnswerDocs>>
-  /** Errors that it answers as problem details; a wrong token needs no mention. */
+  readonly answers: Readonly<Record<number, ResponseDocs>>
+  /** Errors that it returns as problem details; a wrong token needs no mention. */
   readonly problems?: readonly ErrorCode[]
   /** What they carry beside the usual, by status. */
   readonly problemHeaders?: Readonly<Record<number, Readonly<Record<string, HeaderDocs>>>>
@@ -50,10 +50,10 @@ export interface Body {
   readonly content: Readonly<Record<string, MediaTypeDocs>>
 }
 
-export interface AnswerDocs {
+export interface ResponseDocs {
   readonly description: string
   readonly headers?: Readonly<Record<string, HeaderDocs>>
-  /** By media type; missing for an answer without a body. */
+  /** By media type; missing for a response without a body. */
   readonly content?: Readonly<Record<string, MediaTypeDocs>>
 }
 

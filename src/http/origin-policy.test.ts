@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import { KvistError } from '../core/errors.ts'
-import { type Answer, answer } from './answer.ts'
 import { type OriginOptions, originPolicy, withExtraLines } from './origin-policy.ts'
+import { type HttpResponse, responseOf } from './response.ts'
 import { parseHead, Refusal } from './wire/head.ts'
 import { HttpRequest } from './wire/request.ts'
 
@@ -47,7 +47,7 @@ function checkOf(
   const context = { extraLines: '' }
   return {
     check: (request: HttpRequest) => check(request, context),
-    linesOf: (response: Answer) => linesOf(withExtraLines(response, context)),
+    linesOf: (response: HttpResponse) => linesOf(withExtraLines(response, context)),
   }
 }
 
@@ -244,19 +244,19 @@ describe('an origin that is allowed', () => {
 
   test('may read every response, and caches keep those of others apart', () => {
     const policy = checkOf({ corsOrigins })
-    const linesFor = (headers: Headers, response: Answer) => {
+    const linesFor = (headers: Headers, response: HttpResponse) => {
       const request = requestOf({ ...host, ...headers })
       policy.check(request)
       return policy.linesOf(response)
     }
-    const read = linesFor({ Origin: app }, answer(200, {}, 'x'))
+    const read = linesFor({ Origin: app }, responseOf(200, {}, 'x'))
     expect(read['Access-Control-Allow-Origin']).toBe(app)
     expect(read['Access-Control-Expose-Headers']!.split(', ')).toEqual(
       expect.arrayContaining(['ETag', 'Location', 'Link', 'Retry-After', 'Kvist-Expires-At', 'X-Request-Id']),
     )
-    expect(linesFor({ Origin: app }, answer(200, { Vary: 'Accept' })).Vary).toBe('Origin, Accept')
+    expect(linesFor({ Origin: app }, responseOf(200, { Vary: 'Accept' })).Vary).toBe('Origin, Accept')
     for (const headers of [{}, { Origin: 'http://localhost:7070' }]) {
-      const lines = linesFor(headers, answer(200, { Vary: 'Accept' }))
+      const lines = linesFor(headers, responseOf(200, { Vary: 'Accept' }))
       expect(lines['Access-Control-Allow-Origin']).toBeUndefined()
       expect(lines.Vary).toBe('Origin, Accept')
     }
@@ -279,7 +279,7 @@ describe('a server with a token', () => {
     for (const headers of [{}, { Origin: 'null' }, { Origin: 'http://evil.example' }]) {
       const request = requestOf({ ...host, ...headers })
       policy.check(request)
-      const lines = policy.linesOf(answer(401))
+      const lines = policy.linesOf(responseOf(401))
       expect(lines['Access-Control-Allow-Origin']).toBe('*')
       expect(lines.Vary).toBeUndefined()
     }
@@ -287,19 +287,19 @@ describe('a server with a token', () => {
 })
 
 test('a dialect for any origin is for any origin, but not under any name', () => {
-  const api = { mount: '', refuse: () => answer(400), anyOrigin: true }
+  const api = { mount: '', refuse: () => responseOf(400), anyOrigin: true }
   for (const needsToken of [false, true]) {
     const policy = checkOf({ needsToken }, { api })
     for (const headers of [{}, { Origin: 'http://evil.example', 'Sec-Fetch-Site': 'cross-site' }]) {
       const request = requestOf({ ...host, ...headers })
       expect(policy.check(request)).toBeNull()
-      expect(policy.linesOf(answer(200))['Access-Control-Allow-Origin']).toBe('*')
+      expect(policy.linesOf(responseOf(200))['Access-Control-Allow-Origin']).toBe('*')
     }
   }
   expect(() => checkOf({}, { api }).check(requestOf({ Host: 'evil.example' }))).toThrow('not known')
 })
 
-function linesOf({ lines }: Answer): Record<string, string> {
+function linesOf({ lines }: HttpResponse): Record<string, string> {
   const named = lines.split('\r\n').slice(0, -1)
   const fields = named.map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 2)])
   expect(new Set(fields.map(([name]) => name)).size).toBe(fields.length)

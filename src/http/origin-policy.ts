@@ -1,7 +1,7 @@
 import { isIP } from 'node:net'
 import { KvistError } from '../core/errors.ts'
-import { type Answer, answer, headerLines } from './answer.ts'
 import type { RequestContext } from './context.ts'
+import { type HttpResponse, headerLines, responseOf } from './response.ts'
 import type { Api } from './route.ts'
 import type { HttpRequest } from './wire/request.ts'
 
@@ -24,7 +24,7 @@ export interface OriginOptions {
  * Checks a request before it is handled, and sets the CORS header lines of its response. Returns the response to a
  * preflight. Throws `forbidden_origin` and `misdirected`.
  */
-export type OriginCheck = (request: HttpRequest, context: Lined) => Answer | null
+export type OriginCheck = (request: HttpRequest, context: Lined) => HttpResponse | null
 
 /** Where the header lines go that a response has beside those of its handler. */
 type Lined = Pick<RequestContext, 'extraLines'>
@@ -69,7 +69,7 @@ const requestHeaders = [
   '*',
 ].join(', ')
 
-const preflight = answer(204, {
+const preflight = responseOf(204, {
   'Access-Control-Allow-Methods': 'GET, HEAD, PUT, POST, PATCH, DELETE',
   'Access-Control-Allow-Headers': requestHeaders,
   'Access-Control-Max-Age': '7200',
@@ -105,7 +105,7 @@ export function originPolicy(options: OriginOptions): (route: Openness) => Origi
     throw misdirected(host)
   }
 
-  function check(request: HttpRequest, context: Lined, isPage: boolean): Answer | null {
+  function check(request: HttpRequest, context: Lined, isPage: boolean): HttpResponse | null {
     const { headers } = request
     context.extraLines = usualLines
     if (headers.passedBy === policy) return null
@@ -202,7 +202,7 @@ function misdirected(host: string): KvistError {
 }
 
 /** A response with the CORS lines of its request. */
-export function withExtraLines(response: Answer, { extraLines }: Lined): Answer {
+export function withExtraLines(response: HttpResponse, { extraLines }: Lined): HttpResponse {
   if (extraLines === '') return response
   const { lines } = response
   const varies = extraLines.endsWith(variesLines) && lines.includes('Vary: ')

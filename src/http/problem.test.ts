@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import { type ErrorCode, KvistError } from '../core/errors.ts'
-import { problemAnswer } from './problem.ts'
+import { problemResponse } from './problem.ts'
 
 test.each<[code: ErrorCode, status: number, retryAfter: string | undefined]>([
   ['unavailable', 503, '1'],
@@ -10,7 +10,7 @@ test.each<[code: ErrorCode, status: number, retryAfter: string | undefined]>([
   ['outcome_unknown', 504, undefined],
   ['conflict', 409, undefined],
 ])('%s has status %d, and asks for another try after %s seconds', (code, status, retryAfter) => {
-  const answered = problemAnswer(new KvistError(code, 'why'))
+  const answered = problemResponse(new KvistError(code, 'why'))
   const asked = /^Retry-After: (.*)\r$/m.exec(answered.lines)?.[1]
   expect([answered.status, asked]).toEqual([status, retryAfter])
   expect(JSON.parse(String(answered.body))).toMatchObject({ status, code, detail: 'why' })

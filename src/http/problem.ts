@@ -1,8 +1,8 @@
 import { type ErrorCode, KvistError } from '../core/errors.ts'
-import { type Answer, answer, type Fields } from './answer.ts'
+import { type Fields, type HttpResponse, responseOf } from './response.ts'
 import type { Problem, Refuse } from './route.ts'
 
-/** Problem details (RFC 9457): the answer to everything that goes wrong. */
+/** Problem details (RFC 9457): the response to everything that goes wrong. */
 const answers: Record<ErrorCode, readonly [status: number, title: string]> = {
   invalid_request: [400, 'Bad request'],
   invalid_json: [400, 'Not JSON'],
@@ -56,19 +56,19 @@ export function problemOf(error: unknown): Problem {
 
 /** Said as problem details. */
 const problemDetails: Refuse = (problem, fields) =>
-  answer(
+  responseOf(
     problem.status,
     { 'Content-Type': 'application/problem+json', ...fields },
     `${JSON.stringify(problem)}\n`,
   )
 
 /** With more headers, and more members of the problem; in the way of an API, where it has its own. */
-export function problemAnswer(
+export function problemResponse(
   error: unknown,
   fields: Fields = {},
   members: Readonly<Record<string, unknown>> = {},
   refuse: Refuse = problemDetails,
-): Answer {
+): HttpResponse {
   const problem = { ...problemOf(error), ...members }
   const retryAfter = retryAfterSeconds[problem.status]
   return refuse(problem, {
@@ -84,7 +84,7 @@ export function methodNotAllowed(
   method: string,
   allowed: readonly string[],
   refuse: Refuse = problemDetails,
-): Answer {
+): HttpResponse {
   const allow = allowed.join(', ')
   const problem = {
     type: 'urn:kvist:method_not_allowed',

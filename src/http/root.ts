@@ -1,6 +1,6 @@
-import { answer, jsonTextLine } from './answer.ts'
 import { negotiation } from './media-types.ts'
 import { serverTag } from './operation.ts'
+import { jsonTextLine, responseOf } from './response.ts'
 import type { Route } from './route.ts'
 
 const chooseType = negotiation('application/json', ['text/html'])
@@ -40,7 +40,7 @@ export function rootRoute(version: string): Route {
     },
     handle: (request) =>
       chooseType(request.header('accept')) === 'text/html'
-        ? answer(307, { Location: '/docs', ...varies })
+        ? responseOf(307, { Location: '/docs', ...varies })
         : jsonTextLine(directory, 200, varies),
   }
 }

@@ -1,13 +1,13 @@
 import type { Access } from '../auth/authenticate.ts'
 import type { MaybePromise, MemberRef } from '../core/engine.ts'
 import type { Member } from '../core/member.ts'
-import type { Answer, Fields } from './answer.ts'
 import type { BindingHeader } from './binding-headers.ts'
 import type { RequestContext } from './context.ts'
 import type { OperationDocs, Tag } from './operation.ts'
+import type { Fields, HttpResponse } from './response.ts'
 import type { HttpRequest } from './wire/request.ts'
 
-/** What a path that has routes answers, if only with 405. HEAD is not among them: where it has no row, GET answers it. */
+/** The methods that a path with routes responds to, if only with 405. HEAD is not among them: where it has no row, GET serves it. */
 export const methods = ['GET', 'PUT', 'POST', 'PATCH', 'DELETE', 'OPTIONS'] as const
 export type Method = (typeof methods)[number] | 'HEAD'
 
@@ -19,7 +19,7 @@ export interface Problem {
 }
 
 /** How an API says that something went wrong. */
-export type Refuse = (problem: Problem, fields: Fields) => Answer
+export type Refuse = (problem: Problem, fields: Fields) => HttpResponse
 
 /** Rows with a shape of errors of their own. */
 export interface Api {
@@ -53,15 +53,15 @@ export interface Route {
 }
 
 /** What a handler comes to: the response, now or later, or the member that it needs first. */
-export type Handled = MaybePromise<Answer> | MemberRead
+export type Handled = MaybePromise<HttpResponse> | MemberRead
 
 /** A response that needs a member: those that the requests of a tick need are read together (core/read-queue.ts). */
 export interface MemberRead {
   readonly ref: MemberRef
   /** The response, given the member. May throw a KvistError. */
-  respond(member: Member | null): MaybePromise<Answer>
+  respond(member: Member | null): MaybePromise<HttpResponse>
   /** Reads the member by itself, where it could not be read with others, and responds. */
-  readAlone(): MaybePromise<Answer>
+  readAlone(): MaybePromise<HttpResponse>
 }
 
 export function isMemberRead(handled: Handled): handled is MemberRead {

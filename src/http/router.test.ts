@@ -1,12 +1,12 @@
 import { expect, test } from 'bun:test'
-import { answer } from './answer.ts'
+import { responseOf } from './response.ts'
 import type { Method, Route } from './route.ts'
 import { routerOf } from './router.ts'
 
 function routes(...rows: string[]): Route[] {
   return rows.map((row) => {
     const [method, path] = row.split(' ') as [Method, string]
-    return { method, path, access: 'read', summary: row, handle: () => answer(200) }
+    return { method, path, access: 'read', summary: row, handle: () => responseOf(200) }
   })
 }
 

@@ -2,8 +2,8 @@ import { afterAll, expect, test } from 'bun:test'
 import { connect } from 'node:net'
 import { KvistError } from '../core/errors.ts'
 import { accessLog } from './access-log.ts'
-import { type Answer, answer, jsonAnswer, streamed } from './answer.ts'
 import { jsonText, readBody } from './body.ts'
+import { type HttpResponse, jsonResponse, responseOf, streamed } from './response.ts'
 import type { Route } from './route.ts'
 import { type HttpOptions, type HttpServer, listen } from './server.ts'
 
@@ -115,7 +115,7 @@ test('an answer that fails on its way is cut, and told of', async () => {
         },
         () => {},
       )
-      return answer(200, {}, body)
+      return responseOf(200, {}, body)
     }),
   ])
   const response = await fetch(`${url}/x`, { headers: { 'x-request-id': 'r2' } })
@@ -125,7 +125,7 @@ test('an answer that fails on its way is cut, and told of', async () => {
 })
 
 test('what no route takes is heard of as well, and so is a refused token', async () => {
-  const { url, answered } = serverOf([route('/x', () => answer(200, {}, 'x'))], { token: 'secret' })
+  const { url, answered } = serverOf([route('/x', () => responseOf(200, {}, 'x'))], { token: 'secret' })
   const headers = { authorization: 'Bearer secret' }
   await fetch(`${url}/x`)
   await fetch(`${url}/x`, { headers })
@@ -143,7 +143,7 @@ test("a client that goes away with its request half sent is nobody's fault", asy
   const { server, url, reported, answered } = serverOf([
     route(
       '/x',
-      async (request, context) => jsonAnswer(jsonText(await readBody(request, 100, context))),
+      async (request, context) => jsonResponse(jsonText(await readBody(request, 100, context))),
       'PUT',
     ),
   ])
@@ -157,7 +157,7 @@ test("a client that goes away with its request half sent is nobody's fault", asy
 })
 
 test('open requests and connections are counted', async () => {
-  let tell = (_answer: Answer) => {}
+  let tell = (_answer: HttpResponse) => {}
   const { server, url } = serverOf([
     route(
       '/x',
@@ -172,7 +172,7 @@ test('open requests and connections are counted', async () => {
   const idle = [connect(port, '127.0.0.1'), connect(port, '127.0.0.1')]
   const asked = fetch(`${url}/x`)
   while (server.openRequests() === 0 || (await server.connections.open) !== 3) await Bun.sleep(5)
-  tell(answer(200, {}, 'x'))
+  tell(responseOf(200, {}, 'x'))
   await (await asked).text()
   while (server.openRequests() !== 0) await Bun.sleep(5)
   for (const socket of idle) socket.destroy()
@@ -185,7 +185,7 @@ test('the access log has a line for every request, and never a query', async () 
     warn() {},
     error() {},
   }
-  const { url } = serverOf([route('/v1/:collection', () => answer(200, {}, 'x'))], {
+  const { url } = serverOf([route('/v1/:collection', () => responseOf(200, {}, 'x'))], {
     observe: accessLog(log),
   })
   await fetch(`${url}/v1/caf%C3%A9?value=secret`, { headers: { 'x-request-id': 'r1' } })

@@ -5,14 +5,14 @@ import { MemoryBudget } from '../net/budget.ts'
 import type { ConnectionGroup } from '../net/connections.ts'
 import { openListener } from '../net/listener.ts'
 import { type Sockets, startSockets } from '../net/sockets.ts'
-import { type Answer, answer } from './answer.ts'
 import { refusedBits, refuseHeaders } from './binding-headers.ts'
 import type { RequestContext } from './context.ts'
 import { instrumented, type Observe, type Serve, type ServeOptions } from './instrumented.ts'
 import { type OriginCheck, originPolicy } from './origin-policy.ts'
 import { routedPath } from './path.ts'
-import { methodNotAllowed, problemAnswer } from './problem.ts'
+import { methodNotAllowed, problemResponse } from './problem.ts'
 import { requestId, requestIdHeader } from './request-id.ts'
+import { type HttpResponse, responseOf } from './response.ts'
 import { type Api, methods, type Route } from './route.ts'
 import { type Match, routerOf } from './router.ts'
 import { HttpConnection } from './wire/connection.ts'
@@ -42,11 +42,11 @@ export interface HttpOptions extends ServeOptions {
 
 export interface HttpServer {
   readonly url: string
-  /** Requests that are not answered to their end yet. */
+  /** Requests whose responses are not complete yet. */
   openRequests(): number
   readonly connections: Readonly<ConnectionGroup>
   /**
-   * Takes no more connections, ends answers that last, lets what else is in flight finish within the time, then cuts
+   * Takes no more connections, ends responses that last, lets what else is in flight finish within the time, then cuts
    * what is left.
    */
   stop(timeoutMs: number): Promise<void>
@@ -66,7 +66,7 @@ export function listen(options: HttpOptions): HttpServer {
     isStopping: false,
     openRequests: 0,
     serve: (request, connection) => handlerOf(request)(request, connection),
-    refuse: ({ status, code, detail }) => problemAnswer(new KvistError(code, detail), {}, { status }),
+    refuse: ({ status, code, detail }) => problemResponse(new KvistError(code, detail), {}, { status }),
     reportError: (error, request) => report(error, request, onError),
   }
   const listener = openListener({
@@ -75,7 +75,8 @@ export function listen(options: HttpOptions): HttpServer {
     clients: 'HTTP clients',
     registry,
     connect: (socket) => new HttpConnection(state, socket),
-    rejection: () => wholeText(state.startLines, problemAnswer(tooManyConnections(), { 'Retry-After': '1' })),
+    rejection: () =>
+      wholeText(state.startLines, problemResponse(tooManyConnections(), { 'Retry-After': '1' })),
     onError,
   })
   return {
@@ -181,24 +182,24 @@ function refusingHeaders(route: Route): Route['handle'] {
 function recovery(
   api: Api | undefined,
   { onError }: HttpOptions,
-): (error: unknown, context: RequestContext) => Answer {
-  return (error, { request }) => answerError(error, request, api, onError)
+): (error: unknown, context: RequestContext) => HttpResponse {
+  return (error, { request }) => respondError(error, request, api, onError)
 }
 
 function unauthorized(): KvistError {
   return new KvistError('unauthorized', 'this server wants a token: Authorization: Bearer …')
 }
 
-function answerError(
+function respondError(
   error: unknown,
   request: HttpRequest,
   api: Api | undefined,
   onError: HttpOptions['onError'],
-): Answer {
-  if (isGone(error)) return answer(clientGone)
+): HttpResponse {
+  if (isGone(error)) return responseOf(clientGone)
   const id = report(error, request, onError)
-  if (id === null) return problemAnswer(error, {}, {}, api?.refuse)
-  return problemAnswer(error, { [requestIdHeader]: id }, { request_id: id }, api?.refuse)
+  if (id === null) return problemResponse(error, {}, {}, api?.refuse)
+  return problemResponse(error, { [requestIdHeader]: id }, { request_id: id }, api?.refuse)
 }
 
 /** Tells of an error that is kvist's own fault; the name that the request has in the log then, or null. */
@@ -209,10 +210,10 @@ function report(error: unknown, request: HttpRequest, onError: HttpOptions['onEr
   return id
 }
 
-/** Nobody reads this answer; the metrics and the access log have what others call it. */
+/** Nobody reads this response; the metrics and the access log have what others call it. */
 const clientGone = 499
 
-/** The client went away with its request half sent, or was too slow: nobody's fault, and nobody reads the answer. */
+/** The client went away with its request half sent, or was too slow: nobody's fault, and nobody reads the response. */
 function isGone(error: unknown): boolean {
   return error instanceof Error && error.name === 'AbortError'
 }
@@ -224,12 +225,12 @@ function unroutedResponse(
   { method, path }: HttpRequest,
   match: Match<Serve> | null,
   api: Api | undefined,
-): Answer {
+): HttpResponse {
   // Only OPTIONS can ask for the server as a whole (RFC 9110, 9.3.7).
-  if (path === '*') return answer(204, { Allow: allMethods })
+  if (path === '*') return responseOf(204, { Allow: allMethods })
   if (match === null) {
     const nothing = new KvistError('not_found', `there is nothing at ${path.slice(0, 200)}`)
-    return problemAnswer(nothing, {}, {}, api?.refuse)
+    return problemResponse(nothing, {}, {}, api?.refuse)
   }
   const allowed = new Set(match.place.methods.keys())
   if (allowed.has('GET')) allowed.add('HEAD')

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, jest, test } from 'bun:test'
 import { noConnection } from '../../test/support/connection.ts'
-import type { BodyWriter } from './answer.ts'
 import type { Connection, LongLivedResponse } from './connection.ts'
+import type { BodyWriter } from './response.ts'
 import { commentFrame, eventFrame, eventStreams, type FrameSource } from './sse.ts'
 import { isStreamed } from './wire/response-writer.ts'
 
@@ -57,7 +57,7 @@ function open(streams = eventStreams({ heartbeatMs, patience })): Opened {
     heartbeat: () => Buffer.from('beat'),
     close: () => void done.push('close'),
   }
-  const { body } = streams.answer(connection, (woken) => {
+  const { body } = streams.respond(connection, (woken) => {
     wake = woken
     return source
   })

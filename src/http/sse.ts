@@ -1,7 +1,7 @@
 import type { MaybePromise } from '../core/engine.ts'
-import { type Answer, type BodyWriter, headerLines, inertLines, type StreamedBody } from './answer.ts'
 import type { Connection, LongLivedResponse } from './connection.ts'
 import { eventStream } from './media-types.ts'
+import { type BodyWriter, type HttpResponse, headerLines, inertLines, type StreamedBody } from './response.ts'
 
 /**
  * Server-sent events (HTML, 9.2): how they are written, and the streams that carry them.
@@ -22,7 +22,7 @@ export interface FrameSource {
 
 export interface EventStreams {
   /** A stream of what a source gives, until one side ends it. Throws `closing` when the server stops. */
-  answer(connection: Connection, sourceOf: (wake: () => void) => FrameSource): Answer
+  respond(connection: Connection, sourceOf: (wake: () => void) => FrameSource): HttpResponse
 }
 
 export interface EventStreamOptions {
@@ -71,7 +71,7 @@ export function eventStreams({ heartbeatMs, patience }: EventStreamOptions = usu
   }
 
   return {
-    answer(connection, sourceOf) {
+    respond(connection, sourceOf) {
       const slot = slots[opened % beatSlots]!
       const stream = new EventStream(connection, sourceOf, () => {
         slot.delete(stream)

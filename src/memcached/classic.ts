@@ -13,7 +13,7 @@ export const noBytes = new Uint8Array(0)
 
 /**
  * Lines of the classic commands to commands. The checks come in memcached's order, so that a line with several
- * faults gets the same answer.
+ * faults gets the same response.
  *
  * Three things differ on purpose. Keys with control characters in them, which the document forbids and memcached
  * lets through, are refused, and so are keys that are not UTF-8, which kvist has no place for. Numbers are decimal

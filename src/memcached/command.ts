@@ -98,7 +98,7 @@ interface Stats {
   readonly args: readonly string[]
 }
 
-/** Answer what is still unanswered, then close. The parser reads nothing after it. */
+/** Respond to what is still open, then close. The parser reads nothing after it. */
 interface Quit {
   readonly kind: 'quit'
 }
@@ -109,13 +109,13 @@ interface Meta {
   /** The key as it was sent when the `b` flag says that it is base64; null for a plain one. */
   readonly base64Key: string | null
   /**
-   * The flags that stand in the answer or change what later ones answer, as letters in the order of the request:
-   * `t` before `T` answers the old time to live, after it the new one.
+   * The flags that stand in the response or change what later ones return, as letters in the order of the request:
+   * `t` before `T` returns the old time to live, after it the new one.
    */
   readonly returns: string
   /** The token of the `O` flag; null when it was not sent. */
   readonly opaque: string | null
-  /** The `q` flag: the usual answer is not sent (which that is differs by command, see meta-answers.ts). */
+  /** The `q` flag: the usual response is not sent (which that is differs by command, see meta-responses.ts). */
   readonly quiet: boolean
 }
 
@@ -198,7 +198,7 @@ export interface Refused {
   readonly answer: string
   /** The client asked for no reply, and this is an error that memcached keeps quiet about then. */
   readonly silent: boolean
-  /** The stream cannot be followed further: answer, then close. The parser reads nothing after it. */
+  /** The stream cannot be followed further: respond, then close. The parser reads nothing after it. */
   readonly closes: boolean
   /**
    * The key of a `set` or `ms` whose value was too large. As in memcached its member is deleted: the client means it

@@ -11,7 +11,7 @@ import { type MemcachedState, overMemoryLimit, smallBytes } from './state.ts'
 /**
  * What a connection is doing:
  *
- *     open ──▶ lingering    all is answered and our side is closed; input is dropped until the client closes
+ *     open ──▶ lingering    all responses are sent and our side is closed; input is dropped until the client closes
  *     any  ──▶ closed       the socket is gone
  */
 type Phase = 'open' | 'lingering' | 'closed'
@@ -186,7 +186,7 @@ export class MemcachedConnection implements ProtocolConnection, PipelineSession 
     if (this.out.unsentBytes >= maxUnsentBytes) return
     this.roomListener?.()
     this.roomListener = null
-    // Commands were left in the parser for want of room to answer them.
+    // Commands were left in the parser for want of room to respond them.
     if (this.phase === 'open' && this.pipeline.hasWaiting) this.runLater()
   }
 

@@ -13,7 +13,7 @@ export interface Item {
   readonly value: WireValue
   /** The client's 32 bits, and above them the marks. */
   readonly flags: number
-  /** Answered as the cas unique. */
+  /** Returned as the cas unique. */
   readonly revision: number
   readonly expiresAtMs: number | null
   readonly writtenAtMs: number
@@ -170,7 +170,7 @@ function readCounter(value: WireValue): bigint | null {
   return number > maxUint64 ? null : number
 }
 
-/** A miss, or an answer with the member as it was found, or the empty one that was made for the client. */
+/** A miss, or a response with the member as it was found, or the empty one that was made for the client. */
 type MetaGetOutcome =
   | { readonly status: 'miss' }
   | {
@@ -179,7 +179,7 @@ type MetaGetOutcome =
       readonly created: boolean
       /** The client is told that it is the one to fetch the value anew. */
       readonly won: boolean
-      /** A new expiry or a mark that must be kept before the answer goes out; null when nothing changes. */
+      /** A new expiry or a mark that must be kept before the response goes out; null when nothing changes. */
       readonly write: ItemWrite | null
     }
 

@@ -4,22 +4,22 @@ import type { Command, Count, MetaCount, MetaDelete, MetaStore, Store, Touch } f
 import { decideCount, decideMetaDelete, decideStore } from './decide.ts'
 import { answers as lines } from './error-lines.ts'
 import {
-  answerMetaCounted,
-  answerMetaDelete,
-  answerMetaNotCounted,
-  answerMetaStore,
+  respondMetaCounted,
+  respondMetaDelete,
+  respondMetaNotCounted,
+  respondMetaStore,
 } from './meta-responses.ts'
 import { countRefused } from './plain-writes.ts'
 import { countTouch, debug, get, getAndTouch, metaGet, touchItem } from './read.ts'
 import { type Responses, wireBytes } from './responses.ts'
 import type { MemcachedState, Session } from './state.ts'
-import { answerStats, versionText } from './stats.ts'
+import { respondStats, versionText } from './stats.ts'
 import { expiresAtMs } from './times.ts'
 
 /** Commands of which `plainWrite` makes a write, and those that end the connection, are the connection's own. */
 type Executed = Exclude<Command, { kind: 'quit' }>
 
-/** Does what a command asks for and answers it; a promise when that takes longer than the call. */
+/** Does what a command asks for and responds; a promise when that takes longer than the call. */
 export function execute(session: Session, command: Executed): MaybePromise<void> {
   const { server, out } = session
   switch (command.kind) {
@@ -42,7 +42,7 @@ export function execute(session: Session, command: Executed): MaybePromise<void>
     case 'flushAll':
       return flushAll(session, command.delay, command.noreply)
     case 'stats':
-      return answerStats(session, command.args)
+      return respondStats(session, command.args)
     case 'verbosity':
       return reply(out, command.noreply, 'OK')
     case 'version':
@@ -87,7 +87,7 @@ async function store({ server, out }: Session, command: Store | MetaStore): Prom
   }
   counts.cmd_meta++
   const value = done.outcome.status === 'stored' ? done.outcome.write.value : command.value
-  answerMetaStore(out, command, status, status === 'stored' ? done.revision : 0, wireBytes(value))
+  respondMetaStore(out, command, status, status === 'stored' ? done.revision : 0, wireBytes(value))
 }
 
 function countCas({ counts }: MemcachedState, status: keyof typeof storeLines): void {
@@ -117,9 +117,9 @@ async function count({ server, out }: Session, command: Count | MetaCount): Prom
   } else if (outcome.status === 'counted') {
     const { number, created, write } = outcome
     const item = { ...write, expiresAtMs: found?.expiresAtMs ?? null, revision, writtenAtMs: nowMs }
-    answerMetaCounted(out, command, { item, created }, number, nowMs)
+    respondMetaCounted(out, command, { item, created }, number, nowMs)
   } else {
-    answerMetaNotCounted(out, command, outcome.status)
+    respondMetaNotCounted(out, command, outcome.status)
   }
 }
 
@@ -145,7 +145,7 @@ async function metaDelete({ server, out }: Session, command: MetaDelete): Promis
   if (isKept && found !== null) server.accesses.carry(found.revision, revision)
   if (outcome.status === 'deleted') counts.delete_hits++
   if (outcome.status === 'notFound') counts.delete_misses++
-  answerMetaDelete(out, command, outcome.status)
+  respondMetaDelete(out, command, outcome.status)
 }
 
 async function flushAll({ server, out }: Session, delay: number, quiet: boolean): Promise<void> {

@@ -32,7 +32,7 @@ const lines: Record<ErrorCode, string> = {
   closing: 'SERVER_ERROR stopping',
 }
 
-/** An answer that ends a command in the middle of its work, and is nobody's fault. */
+/** A response that ends a command in the middle of its work, and is nobody's fault. */
 export class CommandError extends Error {
   readonly line: string
 

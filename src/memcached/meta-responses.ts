@@ -11,7 +11,7 @@ import { expiresAtMs, secondsLeft } from './times.ts'
  */
 type KeyedMeta = Pick<MetaGet, 'key' | 'base64Key' | 'opaque'>
 
-/** What an answer on a member says besides the member itself. */
+/** What a response on a member says besides the member itself. */
 interface Found {
   /** Its expiry is the one before the command, its revision the one after. */
   readonly item: Item
@@ -22,7 +22,7 @@ interface Found {
  * `HD`, or `VA` with the value, for an `mg` that hit. `won` adds that the client is the one to fetch it anew.
  * `fetchedSecondsAgo` is null for what was not fetched since it was set.
  */
-export function answerMetaHit(
+export function respondMetaHit(
   out: Responses,
   command: MetaGet,
   found: Found & { readonly won: boolean },
@@ -41,7 +41,7 @@ export function answerMetaHit(
 }
 
 /** `EN`, for an `mg` or `me` that missed; `q` keeps quiet about it. */
-export function answerMetaMiss(out: Responses, command: MetaGet): void {
+export function respondMetaMiss(out: Responses, command: MetaGet): void {
   if (command.quiet) return
   out.text('EN')
   putKeyAndOpaque(out, command)
@@ -50,8 +50,8 @@ export function answerMetaMiss(out: Responses, command: MetaGet): void {
 
 const storeStatus = { stored: 'HD', notStored: 'NS', exists: 'EX', notFound: 'NF' } as const
 
-/** The answer to an `ms`; `q` keeps quiet about `HD`. `revision` is the new one, 0 where nothing was stored. */
-export function answerMetaStore(
+/** The response to an `ms`; `q` keeps quiet about `HD`. `revision` is the new one, 0 where nothing was stored. */
+export function respondMetaStore(
   out: Responses,
   command: MetaStore,
   status: keyof typeof storeStatus,
@@ -70,8 +70,8 @@ export function answerMetaStore(
 
 const deleteStatus = { deleted: 'HD', changed: 'HD', exists: 'EX', notFound: 'NF' } as const
 
-/** The answer to an `md`; `q` keeps quiet about `HD`. */
-export function answerMetaDelete(
+/** The response to an `md`; `q` keeps quiet about `HD`. */
+export function respondMetaDelete(
   out: Responses,
   command: MetaDelete,
   status: keyof typeof deleteStatus,
@@ -83,7 +83,7 @@ export function answerMetaDelete(
 }
 
 /** `HD`, or `VA` with the number, for an `ma` that counted; `q` keeps quiet about it unless the member was made. */
-export function answerMetaCounted(
+export function respondMetaCounted(
   out: Responses,
   command: MetaCount,
   found: Found,
@@ -98,8 +98,8 @@ export function answerMetaCounted(
   if (command.wantsValue) out.line(text)
 }
 
-/** The answer to an `ma` that did not count. That a value is no number is an error line of its own. */
-export function answerMetaNotCounted(
+/** The response to an `ma` that did not count. That a value is no number is an error line of its own. */
+export function respondMetaNotCounted(
   out: Responses,
   command: MetaCount,
   status: 'exists' | 'notFound',
@@ -113,7 +113,7 @@ export function answerMetaNotCounted(
  * `ME`, with what there is: `exp` and `la` in seconds, `exp` counted down below zero as memcached has it and -1 for
  * never, and no slab classes.
  */
-export function answerMetaDebug(
+export function respondMetaDebug(
   out: Responses,
   command: MetaDebug,
   item: Item,

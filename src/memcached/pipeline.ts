@@ -5,9 +5,9 @@ import { hasRules } from './change.ts'
 import type { Command } from './command.ts'
 import { execute } from './execute.ts'
 import { failureLine, isOwnFault } from './failures.ts'
-import { answerPlain, plainWrite } from './plain-writes.ts'
+import { plainWrite, respondPlain } from './plain-writes.ts'
 import { CommandParser } from './protocol.ts'
-import { answerRead, isPlainRead, keysOf, maxUnsentBytes, type PlainRead } from './read.ts'
+import { isPlainRead, keysOf, maxUnsentBytes, type PlainRead, respondRead } from './read.ts'
 import { overMemoryLimit, type Session } from './state.ts'
 import type { PendingWrite, WriteClient } from './write-batcher.ts'
 
@@ -25,7 +25,7 @@ const commandsPerTick = 2000
 const writeBytes = 256
 
 /**
- * The commands of one client, which take effect and are answered in their order. Plain writes are sent on without waiting
+ * The commands of one client, which take effect in their order, and so do their responses. Plain writes are sent on without waiting
  * for those before them, so that a pipeline of them shares its way to disk with what other connections write; every
  * other command waits until the writes before it are done, and is done before the next one begins.
  */
@@ -97,7 +97,7 @@ export class CommandPipeline implements WriteClient {
   written({ command, bytes }: PendingWrite, written: Written): void {
     this.inFlight--
     this.inFlightBytes -= bytes
-    answerPlain(this.session.out, this.session.server.counts, command, written)
+    respondPlain(this.session.out, this.session.server.counts, command, written)
   }
 
   failed({ command, bytes }: PendingWrite, error: unknown): void {
@@ -153,7 +153,7 @@ export class CommandPipeline implements WriteClient {
     }
     const { collection, reads } = this.session.server
     const reader: MemberReader = {
-      found: (members, from, count) => this.answerReads(commands, members, from, from + count),
+      found: (members, from, count) => this.respondReads(commands, members, from, from + count),
     }
     this.isBusy = true
     for (const command of commands) {
@@ -161,8 +161,8 @@ export class CommandPipeline implements WriteClient {
     }
   }
 
-  /** Answers commands as far as their members were read; the others are taken again, the first of all by itself. */
-  private answerReads(
+  /** Responds to commands as far as their members were read; the others are taken again, the first of all by itself. */
+  private respondReads(
     commands: readonly PlainRead[],
     members: readonly (Member | null)[],
     from: number,
@@ -175,7 +175,7 @@ export class CommandPipeline implements WriteClient {
       const first = at
       at += keysOf(command).length
       if (at > to) break
-      this.start(command, () => answerRead(this.session, command, members, first))
+      this.start(command, () => respondRead(this.session, command, members, first))
     }
     if (done === 0) this.start(commands[done++]!, () => execute(this.session, commands[0]!))
     this.deferred.unshift(...commands.slice(done))
@@ -195,7 +195,7 @@ export class CommandPipeline implements WriteClient {
   private async writeAlone(command: Command, write: Write): Promise<void> {
     const { db, durability, counts } = this.session.server
     const [written] = await db.write([write], durability)
-    answerPlain(this.session.out, counts, command, written!)
+    respondPlain(this.session.out, counts, command, written!)
   }
 
   private start(command: Command, execute: () => MaybePromise<void>): void {

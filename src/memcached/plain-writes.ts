@@ -4,7 +4,7 @@ import type { Command, Refused } from './command.ts'
 import { contentOf } from './contents.ts'
 import { decideStore, type ItemWrite } from './decide.ts'
 import { answers } from './error-lines.ts'
-import { answerMetaDelete, answerMetaStore } from './meta-responses.ts'
+import { respondMetaDelete, respondMetaStore } from './meta-responses.ts'
 import type { Responses } from './responses.ts'
 import type { MemcachedState } from './state.ts'
 
@@ -44,8 +44,8 @@ function deleteOf(collection: string, key: string): Write {
   return { op: 'delete', collection, key, cause: 'delete' }
 }
 
-/** The answer to a command of which `plainWrite` made a write. */
-export function answerPlain(
+/** The response to a command of which `plainWrite` made a write. */
+export function respondPlain(
   out: Responses,
   counts: MemcachedCounts,
   command: Command,
@@ -61,7 +61,7 @@ export function answerPlain(
       counts.cmd_meta++
       counts.cmd_set++
       counts.total_items++
-      answerMetaStore(out, command, 'stored', written.revision, command.value.length)
+      respondMetaStore(out, command, 'stored', written.revision, command.value.length)
       break
     case 'delete':
       countDelete(counts, written.existed)
@@ -70,7 +70,7 @@ export function answerPlain(
     case 'metaDelete':
       counts.cmd_meta++
       countDelete(counts, written.existed)
-      answerMetaDelete(out, command, written.existed ? 'deleted' : 'notFound')
+      respondMetaDelete(out, command, written.existed ? 'deleted' : 'notFound')
       break
     case 'refused':
       countRefused(counts, command)

@@ -17,7 +17,7 @@ import { readMetaCount, readMetaDebug, readMetaDelete, readMetaGet, readMetaStor
 
 /**
  * The memcached text protocol (doc/protocol.txt of memcached 1.6), from bytes to commands. Pure: no sockets, no
- * store, no clock. The way back is answers.ts and meta-answers.ts, what a command does to a member decide.ts.
+ * store, no clock. The way back is responses.ts and meta-responses.ts, what a command does to a member decide.ts.
  */
 
 /** A command line, its `\r` counted and its `\n` not. Only the lines of the get family may be longer. */
@@ -114,7 +114,7 @@ function isGetLine(bytes: Buffer, from: number): boolean {
 
 /**
  * Makes commands of the bytes of one connection: `push` what arrives, then take commands with `next` until it has
- * none. Commands come one at a time so that a listener can stop taking them while answers pile up.
+ * none. Commands come one at a time so that a listener can stop taking them while responses pile up.
  *
  * What is wrong with a request is a command too (`refused`); nothing throws. Between calls the parser holds what was
  * pushed and not yet taken, and of an unfinished command at most a line (`maxLineBytes`, or `maxGetLineBytes`) or
@@ -346,7 +346,7 @@ export class CommandParser {
   }
 }
 
-/** With meta commands errors are always answered. */
+/** With meta commands errors always have a response. */
 function refuseBadBlock(store: Store | MetaStore): Command {
   return refuse(answers.badDataChunk, store.kind === 'store' && store.noreply)
 }

@@ -6,7 +6,7 @@ import type { Command, Get, MetaDebug, MetaGet } from './command.ts'
 import { itemOf, wireValue } from './contents.ts'
 import { clientFlags, decideMetaGet, touched } from './decide.ts'
 import { CommandError } from './failures.ts'
-import { answerMetaDebug, answerMetaHit, answerMetaMiss } from './meta-responses.ts'
+import { respondMetaDebug, respondMetaHit, respondMetaMiss } from './meta-responses.ts'
 import { type Responses, wireBytes } from './responses.ts'
 import {
   type MemcachedState,
@@ -16,7 +16,7 @@ import {
   smallBytes,
 } from './state.ts'
 
-/** Commands that answer with values. */
+/** Commands that respond with values. */
 
 /** Responses up to this size wait to be sent while the next is made. */
 export const maxUnsentBytes = 256 * 1024
@@ -42,8 +42,8 @@ export function keysOf(command: PlainRead): readonly string[] {
   return command.kind === 'get' ? command.keys : [command.key]
 }
 
-/** Answers a command from the members that were read for it, which begin at `at`. */
-export function answerRead(
+/** Responds to a command from the members that were read for it, which begin at `at`. */
+export function respondRead(
   session: Session,
   command: PlainRead,
   members: readonly (Member | null)[],
@@ -51,7 +51,7 @@ export function answerRead(
 ): MaybePromise<void> {
   if (command.kind === 'metaGet') {
     session.server.counts.cmd_meta++
-    return answerMetaGet(session, command, members[at]!)
+    return respondMetaGet(session, command, members[at]!)
   }
   const { server, out } = session
   for (const [i, key] of command.keys.entries()) putFound(server, out, key, members[at + i]!, command.withCas)
@@ -112,7 +112,7 @@ function requireRoom(server: MemcachedState, bytes: number): void {
     throw new CommandError('SERVER_ERROR out of memory writing get response')
 }
 
-/** `gat` and `gats`: each key by itself, several at once, answered in their order. */
+/** `gat` and `gats`: each key by itself, several at once, with responses in their order. */
 export async function getAndTouch(session: Session, command: Get, exptime: number): Promise<void> {
   const { server, out } = session
   const { keys, withCas } = command
@@ -152,28 +152,28 @@ export function countTouch({ counts }: MemcachedState, hit: boolean): void {
   else counts.touch_misses++
 }
 
-/** Most need no write, and are answered from what is read; the others decide anew on what they then write over. */
+/** Most need no write, and are served from what is read; the others decide anew on what they then write over. */
 export function metaGet(session: Session, command: MetaGet): MaybePromise<void> {
   session.server.counts.cmd_meta++
   const found = session.server.db.get(session.server.collection, command.key)
-  if (found instanceof Promise) return found.then((member) => answerMetaGet(session, command, member))
-  return answerMetaGet(session, command, found)
+  if (found instanceof Promise) return found.then((member) => respondMetaGet(session, command, member))
+  return respondMetaGet(session, command, found)
 }
 
-function answerMetaGet(session: Session, command: MetaGet, member: Member | null): MaybePromise<void> {
+function respondMetaGet(session: Session, command: MetaGet, member: Member | null): MaybePromise<void> {
   const { server, out } = session
   const nowMs = server.now()
   const outcome = decideMetaGet(command, member === null ? null : itemOf(member), nowMs)
   if (outcome.status === 'miss') {
     countGet(server, false)
-    answerMetaMiss(out, command)
+    respondMetaMiss(out, command)
     return
   }
   if (outcome.write !== null) return changeMetaGet(session, command)
   countGet(server, true)
   if (command.wantsValue) requireRoom(server, wireBytes(outcome.item.value))
   const { revision } = outcome.item
-  answerMetaHit(out, command, outcome, server.accesses.secondsAgo(revision), nowMs)
+  respondMetaHit(out, command, outcome, server.accesses.secondsAgo(revision), nowMs)
   if (command.recordsAccess) server.accesses.record(revision)
 }
 
@@ -189,12 +189,12 @@ async function changeMetaGet({ server, out }: Session, command: MetaGet): Promis
   countGet(server, done.found !== null)
   if (outcome.status === 'hit' && outcome.created) server.counts.total_items++
   if (outcome.status === 'miss') {
-    answerMetaMiss(out, command)
+    respondMetaMiss(out, command)
     return
   }
   const item = revision === 0 ? outcome.item : { ...outcome.item, revision }
   const before = done.found?.revision ?? 0
-  answerMetaHit(out, command, { ...outcome, item }, server.accesses.secondsAgo(before), nowMs)
+  respondMetaHit(out, command, { ...outcome, item }, server.accesses.secondsAgo(before), nowMs)
   if (command.recordsAccess) server.accesses.record(item.revision)
   else server.accesses.carry(before, item.revision)
 }
@@ -202,14 +202,14 @@ async function changeMetaGet({ server, out }: Session, command: MetaGet): Promis
 export function debug(session: Session, command: MetaDebug): MaybePromise<void> {
   session.server.counts.cmd_meta++
   const found = session.server.db.get(session.server.collection, command.key)
-  if (found instanceof Promise) return found.then((member) => answerDebug(session, command, member))
-  answerDebug(session, command, found)
+  if (found instanceof Promise) return found.then((member) => respondDebug(session, command, member))
+  respondDebug(session, command, found)
 }
 
-function answerDebug({ server, out }: Session, command: MetaDebug, member: Member | null): void {
+function respondDebug({ server, out }: Session, command: MetaDebug, member: Member | null): void {
   if (member === null) out.line('EN')
   else {
     const fetchedSecondsAgo = server.accesses.secondsAgo(member.revision)
-    answerMetaDebug(out, command, itemOf(member), fetchedSecondsAgo, server.now())
+    respondMetaDebug(out, command, itemOf(member), fetchedSecondsAgo, server.now())
   }
 }

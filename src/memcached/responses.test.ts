@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
 import type { MetaGet } from './command.ts'
-import { answerMetaDebug, answerMetaHit, answerMetaStore } from './meta-responses.ts'
+import { respondMetaDebug, respondMetaHit, respondMetaStore } from './meta-responses.ts'
 import { Responses } from './responses.ts'
 
 const seed = Number(Bun.env.KVIST_TEST_SEED ?? Date.now() % 2 ** 31)
@@ -155,7 +155,7 @@ describe('meta answers', () => {
 
   test('flags come in the order of the request, then the marks', () => {
     const { out, taken } = takenWhole()
-    answerMetaHit(out, mg, { item, created: false, won: true }, 1, nowMs)
+    respondMetaHit(out, mg, { item, created: false, won: true }, 1, nowMs)
     expect(taken()).toEqual(
       Buffer.concat([
         Buffer.from('VA 2 h1 l1 s2 f5 c7 t-1 ké O'),
@@ -165,7 +165,7 @@ describe('meta answers', () => {
     )
     const encoded = { ...mg, base64Key: 'w6k=', returns: 'k', wantsValue: false }
     const hit = { item: { ...item, flags: 0 }, created: false, won: false }
-    expect(said((to) => answerMetaHit(to, encoded, hit, null, nowMs))).toBe('HD kw6k= b\r\n')
+    expect(said((to) => respondMetaHit(to, encoded, hit, null, nowMs))).toBe('HD kw6k= b\r\n')
   })
 
   test('ms with s answers the size of what is stored', () => {
@@ -182,13 +182,13 @@ describe('meta answers', () => {
       vivify: null,
       value: new Uint8Array(0),
     } as const
-    expect(said((out) => answerMetaStore(out, ms, 'stored', 8, 12))).toBe('HD s12 c8\r\n')
+    expect(said((out) => respondMetaStore(out, ms, 'stored', 8, 12))).toBe('HD s12 c8\r\n')
   })
 
   test('me tells what there is to tell', () => {
     const me = { kind: 'metaDebug', key: 'é', base64Key: null } as const
     const expiring = { ...item, expiresAtMs: nowMs + 1500 }
-    expect(said((out) => answerMetaDebug(out, me, expiring, null, nowMs))).toBe(
+    expect(said((out) => respondMetaDebug(out, me, expiring, null, nowMs))).toBe(
       'ME é exp=-2 la=2 cas=7 fetch=no cls=0 size=4\r\n',
     )
   })

@@ -8,7 +8,7 @@ import type { MemcachedState, Session } from './state.ts'
  * speaks of slabs is empty, and what kvist does not do is missing or 0.
  */
 
-/** The memcached whose protocol this is, which clients ask for; what answers comes behind it. */
+/** The memcached whose protocol this is, which clients ask for; what really serves them comes behind it. */
 const protocolVersion = '1.6.18'
 
 /** A third word that is no number of its own: clients read the second alone. */
@@ -28,7 +28,7 @@ const reports: Readonly<Record<string, Report>> = {
   sizes: nothing,
 }
 
-export function answerStats({ server, out }: Session, [name = '']: readonly string[]): MaybePromise<void> {
+export function respondStats({ server, out }: Session, [name = '']: readonly string[]): MaybePromise<void> {
   if (name === 'reset') {
     server.countsAtReset = new Map(Object.entries(server.counts))
     out.line('RESET')

@@ -14,7 +14,7 @@ export function expiresAtMs(exptime: number, nowMs: number): number | null {
   return Math.min(atMs, maxTimeMs)
 }
 
-/** The time left as the `t` flag answers it: whole seconds, begun ones counted; -1 for no end. */
+/** The time left as the `t` flag returns it: whole seconds, begun ones counted; -1 for no end. */
 export function secondsLeft(atMs: number | null, nowMs: number): number {
   return atMs === null ? -1 : Math.max(0, Math.ceil((atMs - nowMs) / 1000))
 }

@@ -4,7 +4,7 @@ import type { SocketEvents } from './socket.ts'
 export interface ProtocolConnection extends SocketEvents {
   /** Called once a second: ends the connection when its client has kept it waiting for too long. */
   checkTimeouts(): void
-  /** The server stops: what has come in whole is still answered, then the connection ends. */
+  /** The server stops: what has come in whole is still responded to, then the connection ends. */
   finish(): void
   /** Everything is sent, and the server need not wait for this client. */
   readonly isFinished: boolean

@@ -9,7 +9,7 @@ export interface IsolatedProcess extends Process {
   stop(): void
 }
 
-/** A name is written in settings, URLs of documentation and answers: it is kept plain. */
+/** A name is written in settings, URLs of documentation and responses: it is kept plain. */
 const nameForm = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
 const loadTimeoutMs = 30_000
 
@@ -41,7 +41,7 @@ export async function isolated(file: string, timeLimitMs = maxProcessMs): Promis
     }
     if ('refused' in said) throw new ProcessRefusal(said.refused)
     if ('threw' in said) throw new Error(said.threw)
-    // What came back is checked where every answer is, in the pipeline.
+    // What came back is checked where every response is, in the pipeline.
     return ('answer' in said ? said.answer : null) as Draft
   }
 

@@ -24,7 +24,7 @@ let loaded: Process | null = null
 
 self.onmessage = async ({ data }: MessageEvent<{ readonly href: string } | ToProcess>) => {
   if ('href' in data) say(await load(data.href))
-  else if (loaded !== null) await answer(loaded, data)
+  else if (loaded !== null) await responseOf(loaded, data)
 }
 
 function say(message: FromProcess): void {
@@ -47,8 +47,8 @@ function isProcess(given: unknown): given is Process {
   return typeof given.run === 'function' && typeof given.name === 'string'
 }
 
-/** Of what the process answers only what may change goes back; it may be something that cannot cross threads. */
-async function answer(process: Process, { draft, collection, nowMs }: ToProcess): Promise<void> {
+/** Of what the process returns only what may change goes back; it may be something that cannot cross threads. */
+async function responseOf(process: Process, { draft, collection, nowMs }: ToProcess): Promise<void> {
   try {
     const given: unknown = await process.run(draft, { collection, nowMs, refuse })
     if (typeof given !== 'object' || given === null) return say({ answer: null })

@@ -10,7 +10,7 @@ export interface MetricSources {
   readonly version: string
   readonly cacheLimitBytes: number
   readonly database: Pick<Database, 'collections' | 'stats'>
-  /** HTTP requests that are not answered to their end yet. */
+  /** HTTP requests whose responses are not complete yet. */
   openRequests(): number
   readonly watches: WatchCounts
   readonly requestMemory: Readonly<Record<string, MemoryNumbers>>
@@ -60,11 +60,11 @@ export interface RouteCounts {
   readonly seconds: Distribution
 }
 
-/** Of the arrays of a route's answers. */
+/** Of the arrays of a route's responses. */
 export const firstStatus = 100
 export const statuses = 500
 
-/** The statuses that were answered, with how often. */
+/** The statuses that were responded to, with how often. */
 export function* statusesOf({ answers }: RouteCounts): Generator<[status: number, count: number]> {
   for (const [i, count] of answers.entries()) if (count > 0) yield [i + firstStatus, count]
 }

@@ -14,16 +14,16 @@ import {
  * that are made once for each route; whoever reads `/metrics` pays for the rest (exposition.ts).
  */
 export interface Metrics {
-  /** A counter of one route's answers. The route's own words become labels: never what a client has sent. */
-  route(method: string, route: string): CountAnswer
+  /** A counter of one route's responses. The route's own words become labels: never what a client has sent. */
+  route(method: string, route: string): CountResponse
   /** Counts an error that is kvist's fault. */
   error(error: unknown): void
   /** The numbers in Prometheus' text format. */
   expose(sources: MetricSources): Promise<Exposed>
 }
 
-/** Counts an answer with its status and the time that it took. */
-export type CountAnswer = (status: number, seconds: number) => void
+/** Counts a response with its status and the time that it took. */
+export type CountResponse = (status: number, seconds: number) => void
 
 const secondsBounds = [
   0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,

@@ -5,7 +5,7 @@ export type WatchKind = 'member' | 'collection' | 'store' | 'poll'
 export interface WatchCounts {
   /** Open now. */
   readonly open: Record<WatchKind, number>
-  /** Events that went into streams; of polls, those that were answered with something new. */
+  /** Events that went into streams; of polls, those that returned something new. */
   readonly events: Record<WatchKind, number>
 }
 

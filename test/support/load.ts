@@ -1,6 +1,6 @@
 import { expect } from 'bun:test'
 import type { Stored } from '../../sdk/types.ts'
-import { jsonOf } from './answers.ts'
+import { jsonOf } from './responses.ts'
 
 /**
  * Writers of every kind that know what they were promised: single values, deletes, batches, imports, new ids. When the

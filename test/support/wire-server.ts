@@ -1,7 +1,7 @@
 import { expect } from 'bun:test'
-import { put } from './answers.ts'
+import { put } from './responses.ts'
 import { type ServerOptions, startServer, type TestServer } from './server.ts'
-import { latin1, openWire, requestBytes, type Wire, type WireAnswer } from './wire.ts'
+import { latin1, openWire, requestBytes, type Wire, type WireResponse } from './wire.ts'
 
 /** What tests of the wire talk to: a server that keeps the value `"value"` at `/v1/kept/k`. */
 
@@ -17,18 +17,18 @@ export const get = requestBytes('GET', '/v1/kept/k')
 /** The connection still works. */
 export async function expectAlive(wire: Wire): Promise<void> {
   wire.write(get)
-  expect((await wire.answer()).body.toString()).toBe('"value"')
+  expect((await wire.response()).body.toString()).toBe('"value"')
 }
 
 /** One answer, after which the connection still works. */
-export async function answerOf(
+export async function respondOf(
   port: number,
   request: string | Uint8Array,
   method = 'GET',
-): Promise<WireAnswer> {
+): Promise<WireResponse> {
   const wire = await openWire(port)
   wire.write(typeof request === 'string' ? latin1(request) : request)
-  const answer = await wire.answer(method)
+  const answer = await wire.response(method)
   await expectAlive(wire)
   wire.destroy()
   return answer

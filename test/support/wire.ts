@@ -1,7 +1,7 @@
 import { expect } from 'bun:test'
 import { readFileSync } from 'node:fs'
 import { connect } from 'node:net'
-import { checkProblem } from './answers.ts'
+import { checkProblem } from './responses.ts'
 
 /**
  * A client that says bytes as it is told, and reads answers as strictly as a server should read requests: what no
@@ -9,7 +9,7 @@ import { checkProblem } from './answers.ts'
  */
 
 /** An answer, whole. */
-export interface WireAnswer {
+export interface WireResponse {
   readonly status: number
   /** Names in lower case. */
   readonly headers: Readonly<Record<string, string>>
@@ -28,7 +28,7 @@ export interface Wire {
   /** Says that nothing more will come, and goes on reading, as `nc -N` does. Not while paused. */
   end(): void
   /** Takes the next answer. Throws when the connection ends before that is whole. */
-  answer(method?: string): Promise<WireAnswer>
+  response(method?: string): Promise<WireResponse>
   /** Takes the next answer, which must be an interim one: its status. */
   interim(): Promise<number>
   /** All bytes so far. */
@@ -54,7 +54,7 @@ export async function expectEnded(wire: Wire): Promise<void> {
 
 /** The next answer is that to what cannot be read: a problem, and the end of the connection. */
 export async function expectRefusal(wire: Wire, status: number): Promise<void> {
-  const answer = await wire.answer()
+  const answer = await wire.response()
   const { headers, body } = answer
   checkProblem({ ...answer, type: headers['content-type'], text: body.toString() }, status, 'invalid_request')
   expect(headers.connection).toBe('close')
@@ -92,7 +92,7 @@ export function openWire(port: number): Promise<Wire> {
     },
     flushed: () => new Promise((resolve) => socket.write('', () => resolve())),
     end: () => void socket.end(),
-    async answer(method = 'GET') {
+    async response(method = 'GET') {
       try {
         return await readAnswer(input, method)
       } catch (error) {
@@ -190,7 +190,7 @@ function inputQueue() {
   }
 }
 
-async function readAnswer(input: Input, method: string): Promise<WireAnswer> {
+async function readAnswer(input: Input, method: string): Promise<WireResponse> {
   const interim: number[] = []
   for (;;) {
     const { status, headers } = parseHead(await input.until('\r\n\r\n', 'a head'))
@@ -203,7 +203,7 @@ async function readAnswer(input: Input, method: string): Promise<WireAnswer> {
   }
 }
 
-function parseHead(text: string): Pick<WireAnswer, 'status' | 'headers'> {
+function parseHead(text: string): Pick<WireResponse, 'status' | 'headers'> {
   const [first = '', ...lines] = text.split('\r\n')
   const [, status] = /^HTTP\/1\.1 ([1-5]\d\d) [\x20-\x7e]*$/.exec(first) ?? []
   if (status === undefined) throw new Error(`no status line: ${JSON.stringify(text.slice(0, 300))}`)
@@ -234,8 +234,8 @@ async function readBody(
   input: Input,
   method: string,
   status: number,
-  headers: WireAnswer['headers'],
-): Promise<Pick<WireAnswer, 'body' | 'framing'>> {
+  headers: WireResponse['headers'],
+): Promise<Pick<WireResponse, 'body' | 'framing'>> {
   const length = headers['content-length']
   const coding = headers['transfer-encoding']
   if (length !== undefined && (coding !== undefined || !/^\d+$/.test(length)))

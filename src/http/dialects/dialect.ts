@@ -2,7 +2,7 @@ import type { Database } from '../../core/database.ts'
 import type { Tag } from '../operation.ts'
 import type { Refuse, Route } from '../route.ts'
 
-/** An adapter for the clients of another store: its HTTP, its answers and its errors, over the same data. */
+/** An adapter for the clients of another store: its HTTP, its responses and its errors, over the same data. */
 export interface Dialect {
   /** Of the option `--dialect`, and of its mount, `/dialects/<name>`. */
   readonly name: string

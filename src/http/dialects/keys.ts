@@ -15,15 +15,15 @@ import { merged } from '../../core/patch.ts'
 import { compilePattern } from '../../core/pattern.ts'
 import { isObjectText } from '../../json/object.ts'
 import { rawMembers } from '../../json/scan.ts'
-import { type Answer, jsonAnswer } from '../answer.ts'
 import type { RequestContext } from '../context.ts'
 import { decodeCursor, encodeCursor } from '../cursor.ts'
-import type { AnswerDocs, Parameter } from '../operation.ts'
+import type { Parameter, ResponseDocs } from '../operation.ts'
 import { pathParameter } from '../path.ts'
+import { type HttpResponse, jsonResponse } from '../response.ts'
 import type { HttpRequest } from '../wire/request.ts'
-import { jsonDocs, listAnswer, valueJson } from './answer.ts'
 import type { Dialect } from './dialect.ts'
 import { expiryAfter, jsonBody, queryParameter, refuseParameters } from './request.ts'
+import { jsonDocs, listResponse, valueJson } from './response.ts'
 
 const collection = 'keys'
 const secondMs = 1000
@@ -42,7 +42,7 @@ export const keys: Dialect = {
   refuse({ status, detail }, headers) {
     const isFailure = status >= 500
     const error = isFailure ? 'Internal error :(' : (words[status] ?? detail)
-    return jsonAnswer(JSON.stringify({ error }), isFailure ? 500 : status, headers)
+    return jsonResponse(JSON.stringify({ error }), isFailure ? 500 : status, headers)
   },
   routes(db) {
     const patch = {
@@ -107,7 +107,7 @@ export const keys: Dialect = {
         async handle(request, context) {
           refuseParameters(request)
           await db.drop(collection, everything, () => context.connection.resetTimeout())
-          return jsonAnswer('{"response":"all keys have been deleted"}')
+          return jsonResponse('{"response":"all keys have been deleted"}')
         },
       },
       {
@@ -119,7 +119,7 @@ export const keys: Dialect = {
           answers: { 200: jsonDocs('The value', { response: 'word' }), ...missing },
           head: 'Whether it exists',
         },
-        handle: (request) => answerKey(db, idOf(request)),
+        handle: (request) => respondKey(db, idOf(request)),
       },
       { ...patch, path: '/keys/:id' },
       { ...patch, path: '/key/:id' },
@@ -134,7 +134,7 @@ export const keys: Dialect = {
         async handle(request) {
           const id = idOf(request)
           if (!(await db.delete(collection, id))) throw new KvistError('not_found', 'Not found')
-          return jsonAnswer(JSON.stringify({ response: `${id} has been deleted` }))
+          return jsonResponse(JSON.stringify({ response: `${id} has been deleted` }))
         },
       },
     ]
@@ -143,7 +143,7 @@ export const keys: Dialect = {
 
 const allStored = 'all key value pair are persisted'
 
-const badRequest: AnswerDocs = jsonDocs('No JSON, or a parameter that is none', { error: 'Bad request' })
+const badRequest: ResponseDocs = jsonDocs('No JSON, or a parameter that is none', { error: 'Bad request' })
 
 const missing = {
   404: jsonDocs('There is none', { error: 'Not found' }),
@@ -171,7 +171,7 @@ function idOf(request: HttpRequest): string {
   return parseKey(pathParameter(request, 'id'))
 }
 
-async function putKeys(db: Database, request: HttpRequest, context: RequestContext): Promise<Answer> {
+async function putKeys(db: Database, request: HttpRequest, context: RequestContext): Promise<HttpResponse> {
   const expireIn = queryParameter(request, 'expire_in')
   const expiresAtMs = expireIn === undefined ? null : expiryAfter(expireIn, secondMs, context.now())
   const values = rawMembers(await jsonBody(request, context, maxBatchBytes))
@@ -185,7 +185,7 @@ async function putKeys(db: Database, request: HttpRequest, context: RequestConte
     return { op: 'put', collection, key: parseKey(name), value, ...content } as const
   })
   await db.batch([], puts)
-  return jsonAnswer(JSON.stringify({ response: allStored }))
+  return jsonResponse(JSON.stringify({ response: allStored }))
 }
 
 function requireSize(value: string): void {
@@ -193,7 +193,7 @@ function requireSize(value: string): void {
   throw new KvistError('too_large', `a value has more than ${maxValueBytes} bytes`)
 }
 
-async function getKeys(db: Database, request: HttpRequest, context: RequestContext): Promise<Answer> {
+async function getKeys(db: Database, request: HttpRequest, context: RequestContext): Promise<HttpResponse> {
   const pattern = queryParameter(request, 'filter') ?? ''
   const filter =
     pattern === '' ? null : compilePattern(pattern, { anyRun: '$', anyOne: null, otherBackslash: 'literal' })
@@ -202,7 +202,7 @@ async function getKeys(db: Database, request: HttpRequest, context: RequestConte
   const question = [collection, pattern]
   const brackets = ['{"response":[', ']}'] as const
   if (limit === undefined && cursor === undefined) {
-    return listAnswer(db.all(collection, { ...wholeCollection, filter }), shownValue, brackets, context)
+    return listResponse(db.all(collection, { ...wholeCollection, filter }), shownValue, brackets, context)
   }
   const { members, next } = await db.page(collection, {
     ...wholeCollection,
@@ -212,7 +212,7 @@ async function getKeys(db: Database, request: HttpRequest, context: RequestConte
   })
   const link =
     next === null ? null : nextPath(request, { filter: pattern, limit, cursor: encodeCursor(question, next) })
-  return jsonAnswer(
+  return jsonResponse(
     brackets.join(members.map(shownValue).join(',')),
     200,
     link === null ? {} : { Link: `<${link}>; rel="next"` },
@@ -236,17 +236,17 @@ function shownValue({ value }: Member): string {
   return valueJson(value)
 }
 
-async function answerKey(db: Database, id: string): Promise<Answer> {
+async function respondKey(db: Database, id: string): Promise<HttpResponse> {
   const member = await db.get(collection, id)
-  return member === null ? answerMissing(db, id) : jsonAnswer(`{"response":${valueJson(member.value)}}`)
+  return member === null ? respondMissing(db, id) : jsonResponse(`{"response":${valueJson(member.value)}}`)
 }
 
-async function answerMissing(db: Database, id: string): Promise<Answer> {
+async function respondMissing(db: Database, id: string): Promise<HttpResponse> {
   const hasExpired = (await db.removalCause(collection, id)) === 'expire'
-  return hasExpired ? jsonAnswer('{"error":"Expired"}', 410) : jsonAnswer('{"error":"Not found"}', 404)
+  return hasExpired ? jsonResponse('{"error":"Expired"}', 410) : jsonResponse('{"error":"Not found"}', 404)
 }
 
-async function patchKey(db: Database, request: HttpRequest, context: RequestContext): Promise<Answer> {
+async function patchKey(db: Database, request: HttpRequest, context: RequestContext): Promise<HttpResponse> {
   const key = idOf(request)
   const patch = await jsonBody(request, context, maxValueBytes)
   if (!isObjectText(patch)) throw new KvistError('invalid_request', 'the patch is not a JSON object')
@@ -258,5 +258,5 @@ async function patchKey(db: Database, request: HttpRequest, context: RequestCont
     const { flags, expiresAtMs } = current
     return { op: 'put', collection, key, value, contentType, flags, expiresAtMs }
   })
-  return written === null ? answerMissing(db, key) : answerKey(db, key)
+  return written === null ? respondMissing(db, key) : respondKey(db, key)
 }

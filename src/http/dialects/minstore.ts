@@ -9,17 +9,17 @@ import { maxBatchBytes, maxValueBytes } from '../../core/limits.ts'
 import { jsonContentType, type Member } from '../../core/member.ts'
 import { isObjectText, objectText, withMembers } from '../../json/object.ts'
 import { rawMember, rawMembers } from '../../json/scan.ts'
-import { type Answer, answer, jsonAnswer } from '../answer.ts'
 import { jsonText, readBody } from '../body.ts'
 import type { RequestContext } from '../context.ts'
 import { isNamed } from '../entity-tags.ts'
-import type { AnswerDocs, Body } from '../operation.ts'
+import type { Body, ResponseDocs } from '../operation.ts'
 import { pathParameter } from '../path.ts'
+import { type HttpResponse, jsonResponse, responseOf } from '../response.ts'
 import type { HttpRequest } from '../wire/request.ts'
-import { jsonDocs, valueText } from './answer.ts'
 import type { Dialect } from './dialect.ts'
 import { pythonHash } from './python-hash.ts'
 import { formField, queryParameter } from './request.ts'
+import { jsonDocs, valueText } from './response.ts'
 
 const collection = 'text'
 
@@ -33,7 +33,7 @@ const usualProcesses = ['detect-language', 'mark']
 export const minstore: Dialect = {
   name: 'minstore',
   tag: { name: 'minstore', description: 'minstore: texts that are processed, stored as records in `text`' },
-  refuse: ({ status, detail }, headers) => jsonAnswer(JSON.stringify({ error: detail }), status, headers),
+  refuse: ({ status, detail }, headers) => jsonResponse(JSON.stringify({ error: detail }), status, headers),
   routes: (db) => [
     {
       method: 'POST',
@@ -76,7 +76,7 @@ export const minstore: Dialect = {
         const uid = uidOf(request)
         const member = await db.get(collection, uid)
         if (member === null) throw notFound(uid)
-        return answerRecord(uid, recordText(member), request)
+        return respondRecord(uid, recordText(member), request)
       },
     },
     {
@@ -88,7 +88,7 @@ export const minstore: Dialect = {
       async handle(request) {
         const uid = uidOf(request)
         if (!(await db.delete(collection, uid))) throw notFound(uid)
-        return jsonAnswer('null')
+        return jsonResponse('null')
       },
     },
   ],
@@ -103,8 +103,8 @@ const exampleRecord = {
   size: 222,
 }
 const exampleError = { error: 'there is no value' }
-const missing: AnswerDocs = jsonDocs('There is none', { error: 'there is no record "a1"' })
-const record: AnswerDocs = {
+const missing: ResponseDocs = jsonDocs('There is none', { error: 'there is no record "a1"' })
+const record: ResponseDocs = {
   ...jsonDocs('The record', exampleRecord),
   headers: { ETag: { description: '`"<uid>:<check_sum>"`', schema: { type: 'string' } } },
 }
@@ -124,7 +124,11 @@ function notFound(uid: string): KvistError {
   return new KvistError('not_found', `there is no record ${JSON.stringify(uid)}`)
 }
 
-async function createRecord(db: Database, request: HttpRequest, context: RequestContext): Promise<Answer> {
+async function createRecord(
+  db: Database,
+  request: HttpRequest,
+  context: RequestContext,
+): Promise<HttpResponse> {
   const uid = uidOf(request)
   const value = await sentText(request, context)
   const why = `there is a record ${JSON.stringify(uid)} already`
@@ -132,13 +136,17 @@ async function createRecord(db: Database, request: HttpRequest, context: Request
   return storeRecord(db, uid, value, { ifNoneMatch: 'any' }, exists, context.now())
 }
 
-async function updateRecord(db: Database, request: HttpRequest, context: RequestContext): Promise<Answer> {
+async function updateRecord(
+  db: Database,
+  request: HttpRequest,
+  context: RequestContext,
+): Promise<HttpResponse> {
   const uid = uidOf(request)
   if (queryParameter(request, 'mirror') === '1') {
     const sent = await sentValue(request, context)
     const whole = mirroredRecord(uid, typeof sent === 'string' ? sent : sent.json)
     await db.put(collection, uid, contentOf(whole), undefined, 'prepared')
-    return answerRecord(uid, whole)
+    return respondRecord(uid, whole)
   }
   const value = await sentText(request, context)
   return storeRecord(db, uid, value, { ifMatch: 'any' }, notFound(uid), context.now())
@@ -162,7 +170,7 @@ async function storeRecord(
   condition: Condition,
   otherwise: KvistError,
   nowMs: number,
-): Promise<Answer> {
+): Promise<HttpResponse> {
   const checkSum = pythonHash(value)
   const made = objectText(
     new Map([
@@ -182,7 +190,7 @@ async function storeRecord(
   } catch (error) {
     throw isCode(error, 'precondition_failed') ? otherwise : error
   }
-  return answerRecord(uid, whole)
+  return respondRecord(uid, whole)
 }
 
 function contentOf(value: string): Content {
@@ -240,7 +248,7 @@ function recordText(member: Member): string {
 }
 
 /** To a request that reads, as its conditions have it. */
-function answerRecord(uid: string, whole: string, read: HttpRequest | null = null): Answer {
+function respondRecord(uid: string, whole: string, read: HttpRequest | null = null): HttpResponse {
   const checkSum = rawMember(whole, 'check_sum') ?? 'null'
   // What cannot stand in a header is escaped as in a URL.
   const tag = `${uid}:${valueText(checkSum)}`.replace(/[^\x21\x23-\x7e]+/gu, encodeURIComponent)
@@ -249,7 +257,7 @@ function answerRecord(uid: string, whole: string, read: HttpRequest | null = nul
     if (!isNamed(read, 'If-Match', tag, true)) {
       throw new KvistError('precondition_failed', `the record has the tag ${etag}`)
     }
-    if (isNamed(read, 'If-None-Match', tag, false)) return answer(304, { ETag: etag })
+    if (isNamed(read, 'If-None-Match', tag, false)) return responseOf(304, { ETag: etag })
   }
-  return jsonAnswer(whole, 200, { ETag: etag })
+  return jsonResponse(whole, 200, { ETag: etag })
 }

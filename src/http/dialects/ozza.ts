@@ -8,14 +8,14 @@ import type { NewPut } from '../../core/operations.ts'
 import { compilePattern } from '../../core/pattern.ts'
 import { isObjectText, objectText } from '../../json/object.ts'
 import { rawMember, rawMembers } from '../../json/scan.ts'
-import { type Answer, answer, jsonAnswer } from '../answer.ts'
 import type { RequestContext } from '../context.ts'
 import type { Parameter } from '../operation.ts'
 import { pathParameter } from '../path.ts'
+import { type HttpResponse, jsonResponse, responseOf } from '../response.ts'
 import type { HttpRequest } from '../wire/request.ts'
-import { jsonDocs, listAnswer, valueJson } from './answer.ts'
 import type { Dialect } from './dialect.ts'
 import { expiryAfter, jsonBody, keyText, queryParameter, refuseParameters } from './request.ts'
+import { jsonDocs, listResponse, valueJson } from './response.ts'
 
 /** Ozza Store: resources of members, which are JSON objects with an `id`. A resource is the collection of its name. */
 export const ozza: Dialect = {
@@ -24,7 +24,7 @@ export const ozza: Dialect = {
     name: 'ozza',
     description: 'Ozza Store: a resource is a collection, a member an object with an `id`',
   },
-  refuse: ({ status, detail }, headers) => jsonAnswer(JSON.stringify({ error: detail }), status, headers),
+  refuse: ({ status, detail }, headers) => jsonResponse(JSON.stringify({ error: detail }), status, headers),
   routes: (db) => [
     {
       method: 'GET',
@@ -82,7 +82,7 @@ export const ozza: Dialect = {
       access: 'read',
       summary: 'One member',
       docs: { answers: { 200: jsonDocs('The member, or an empty list', { result: exampleMember }) } },
-      handle: async (request) => memberAnswer(await find(db, request)),
+      handle: async (request) => memberResponse(await find(db, request)),
     },
     {
       method: 'HEAD',
@@ -91,7 +91,7 @@ export const ozza: Dialect = {
       summary: 'Whether a member exists',
       docs: { answers: { 200: { description: 'It does' }, 204: { description: 'It does not' } } },
       handle: async (request) => {
-        return answer((await find(db, request)) === null ? 204 : 200)
+        return responseOf((await find(db, request)) === null ? 204 : 200)
       },
     },
     {
@@ -103,7 +103,7 @@ export const ozza: Dialect = {
       handle: async (request) => {
         const { collection, key } = refOf(request)
         const deleted = await db.delete(collection, key)
-        return jsonAnswer(JSON.stringify({ result: deleted ? 'Delete successful' : 'Member not found' }))
+        return jsonResponse(JSON.stringify({ result: deleted ? 'Delete successful' : 'Member not found' }))
       },
     },
   ],
@@ -146,15 +146,15 @@ async function find(db: Database, request: HttpRequest): Promise<Member | null> 
   return db.get(collection, key)
 }
 
-function getMembers(db: Database, request: HttpRequest, context: RequestContext): Promise<Answer> {
+function getMembers(db: Database, request: HttpRequest, context: RequestContext): Promise<HttpResponse> {
   const pattern = queryParameter(request, 'filter') ?? ''
   const match =
     pattern === '' ? null : compilePattern(pattern, { anyRun: '*', anyOne: null, otherBackslash: 'literal' })
   const members = db.all(resourceOf(request), { ...wholeCollection, match })
-  return listAnswer(members, memberJson, ['{"result":[', ']}'], context)
+  return listResponse(members, memberJson, ['{"result":[', ']}'], context)
 }
 
-async function putMember(db: Database, request: HttpRequest, context: RequestContext): Promise<Answer> {
+async function putMember(db: Database, request: HttpRequest, context: RequestContext): Promise<HttpResponse> {
   const collection = resourceOf(request)
   const expiresAtMs = expiryOf(queryParameter(request, 'expire_in'), context.now())
   const text = await jsonBody(request, context, maxValueBytes)
@@ -176,7 +176,7 @@ async function putMember(db: Database, request: HttpRequest, context: RequestCon
     }
   })
   // What is told is what was stored: processes may have changed it.
-  return memberAnswer(await db.get(ref.collection, ref.key))
+  return memberResponse(await db.get(ref.collection, ref.key))
 }
 
 /** Undefined when nothing is said; 0 is never here. */
@@ -206,8 +206,8 @@ function fieldsOf(value: Value): Map<string, string> {
   return new Map([['value', valueJson(value)]])
 }
 
-function memberAnswer(member: Member | null): Answer {
-  return jsonAnswer(`{"result":${member === null ? '[]' : memberJson(member)}}`)
+function memberResponse(member: Member | null): HttpResponse {
+  return jsonResponse(`{"result":${member === null ? '[]' : memberJson(member)}}`)
 }
 
 function memberJson({ key, value, createdAtMs, expiresAtMs }: Member): string {
@@ -218,10 +218,14 @@ function memberJson({ key, value, createdAtMs, expiresAtMs }: Member): string {
   )
 }
 
-async function deleteResource(db: Database, request: HttpRequest, context: RequestContext): Promise<Answer> {
+async function deleteResource(
+  db: Database,
+  request: HttpRequest,
+  context: RequestContext,
+): Promise<HttpResponse> {
   refuseParameters(request)
   const collection = resourceOf(request)
   const deleted = await db.drop(collection, everything, () => context.connection.resetTimeout())
   if (deleted === 0) throw new KvistError('not_found', 'Resource not found')
-  return jsonAnswer('{"result":"Resource deleted"}')
+  return jsonResponse('{"result":"Resource deleted"}')
 }

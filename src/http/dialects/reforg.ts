@@ -2,12 +2,12 @@ import { KvistError } from '../../core/errors.ts'
 import { parseKey } from '../../core/keys.ts'
 import { maxValueBytes } from '../../core/limits.ts'
 import { jsonContentType } from '../../core/member.ts'
-import { answer, jsonAnswer } from '../answer.ts'
-import type { AnswerDocs, Parameter } from '../operation.ts'
+import type { Parameter, ResponseDocs } from '../operation.ts'
+import { jsonResponse, responseOf } from '../response.ts'
 import type { HttpRequest } from '../wire/request.ts'
-import { jsonDocs, valueText } from './answer.ts'
 import type { Dialect } from './dialect.ts'
 import { queryParameter } from './request.ts'
+import { jsonDocs, valueText } from './response.ts'
 
 const collection = 'keys'
 /** What FastAPI says of a parameter that is not there. */
@@ -21,7 +21,7 @@ export const reforg: Dialect = {
     const isInvalid = code === 'invalid_parameter' || code === 'invalid_key'
     const type = detail === isMissing ? 'value_error.missing' : 'value_error'
     const told = isInvalid ? [{ loc: ['query', parameter ?? 'key'], msg: detail, type }] : detail
-    return jsonAnswer(JSON.stringify({ detail: told }), isInvalid ? 422 : status, headers)
+    return jsonResponse(JSON.stringify({ detail: told }), isInvalid ? 422 : status, headers)
   },
   routes: (db) => [
     {
@@ -40,8 +40,8 @@ export const reforg: Dialect = {
       async handle(request) {
         const key = parseKey(required(request, 'key'))
         const member = await db.get(collection, key)
-        if (member === null) return jsonAnswer('null', 404)
-        return jsonAnswer(JSON.stringify({ key, value: valueText(member.value) }))
+        if (member === null) return jsonResponse('null', 404)
+        return jsonResponse(JSON.stringify({ key, value: valueText(member.value) }))
       },
     },
     {
@@ -60,7 +60,7 @@ export const reforg: Dialect = {
           throw new KvistError('too_large', `the value has more than ${maxValueBytes} bytes`)
         }
         await db.put(collection, key, { value, contentType: jsonContentType, flags: 0, expiresAtMs: null })
-        return jsonAnswer('null')
+        return jsonResponse('null')
       },
     },
     {
@@ -69,12 +69,12 @@ export const reforg: Dialect = {
       access: 'open',
       summary: 'The page of the API',
       docs: { answers: { 307: { description: 'It is that of all of kvist' } } },
-      handle: () => answer(307, { Location: '/docs' }),
+      handle: () => responseOf(307, { Location: '/docs' }),
     },
   ],
 }
 
-const unprocessable: AnswerDocs = jsonDocs('A parameter is missing', {
+const unprocessable: ResponseDocs = jsonDocs('A parameter is missing', {
   detail: [{ loc: ['query', 'key'], msg: isMissing, type: 'value_error.missing' }],
 })
 

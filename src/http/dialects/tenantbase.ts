@@ -4,15 +4,15 @@ import { parseKey } from '../../core/keys.ts'
 import { maxBatchBytes, maxValueBytes } from '../../core/limits.ts'
 import { jsonContentType, type Member } from '../../core/member.ts'
 import { rawMember } from '../../json/scan.ts'
-import { type Answer, answer, type Fields, jsonAnswer } from '../answer.ts'
 import { jsonText, readBody } from '../body.ts'
 import type { RequestContext } from '../context.ts'
-import type { AnswerDocs, Body, Parameter } from '../operation.ts'
+import type { Body, Parameter, ResponseDocs } from '../operation.ts'
+import { type Fields, type HttpResponse, jsonResponse, responseOf } from '../response.ts'
 import type { Route } from '../route.ts'
 import type { HttpRequest } from '../wire/request.ts'
-import { jsonDocs, listAnswer, valueJson } from './answer.ts'
 import type { Dialect } from './dialect.ts'
 import { jsonBody, keyText, queryParameter } from './request.ts'
+import { jsonDocs, listResponse, valueJson } from './response.ts'
 
 const collection = 'cache'
 
@@ -32,7 +32,7 @@ export const tenantbase: Dialect = {
       'TenantBase: values under keys of the collection `cache`, for any origin where it is `--dialect`',
   },
   anyOrigin: true,
-  refuse: ({ status, detail }, headers) => textAnswer(`${status}: ${detail}`, status, headers),
+  refuse: ({ status, detail }, headers) => textResponse(`${status}: ${detail}`, status, headers),
   routes: (db) => [
     {
       method: 'POST',
@@ -61,7 +61,7 @@ export const tenantbase: Dialect = {
         description:
           'Where the server runs with `--dialect tenantbase`, the key may also come as a JSON body.',
         parameters: [keyParameter],
-        answers: valueAnswers,
+        answers: valueResponses,
       },
       handle: (request, context) => getValue(db, request, context),
     },
@@ -70,7 +70,7 @@ export const tenantbase: Dialect = {
       path: '/get-value',
       access: 'read',
       summary: 'As GET, for clients that can send no body with that',
-      docs: { body: keyBody, answers: valueAnswers },
+      docs: { body: keyBody, answers: valueResponses },
       handle: (request, context) => getValue(db, request, context),
     },
     {
@@ -85,7 +85,7 @@ export const tenantbase: Dialect = {
       },
       async handle(request, context) {
         await db.delete(collection, await keyOf(request, context))
-        return answer(204)
+        return responseOf(204)
       },
     },
     {
@@ -101,7 +101,7 @@ export const tenantbase: Dialect = {
         },
       },
       handle: (_request, context) =>
-        listAnswer(db.all(collection, wholeCollection), entryJson, ['{"value":[', ']}'], context),
+        listResponse(db.all(collection, wholeCollection), entryJson, ['{"value":[', ']}'], context),
     },
     {
       method: 'GET',
@@ -109,14 +109,14 @@ export const tenantbase: Dialect = {
       access: 'open',
       summary: 'The service is up',
       docs: { answers: { 200: textDocs('It is', 'service is up and running') } },
-      handle: () => textAnswer('service is up and running', 200),
+      handle: () => textResponse('service is up and running', 200),
     },
     ...['/set-value', '/get-value', '/delete-value', '/get-values', '/health-check'].map(preflightRoute),
   ],
 }
 
 const exampleId = '1cf93550-8eb4-5c32-a229-826cf8c1be59'
-const noKey: AnswerDocs = textDocs(
+const noKey: ResponseDocs = textDocs(
   'No key, no value, or no JSON',
   '400: You have not specified key and value',
 )
@@ -126,7 +126,7 @@ const keyParameter: Parameter = {
   description: 'The key',
   schema: { type: 'string' },
 }
-const valueAnswers = {
+const valueResponses = {
   200: jsonDocs('The value', { value: 'test' }),
   400: noKey,
   404: jsonDocs('There is none', { value: null }),
@@ -143,19 +143,19 @@ function preflightRoute(path: string): Route {
     access: 'open',
     summary: 'What other origins may do here',
     docs: { answers: { 204: { description: 'All of it' } } },
-    handle: () => answer(204, preflight),
+    handle: () => responseOf(204, preflight),
   }
 }
 
-function textAnswer(text: string, status: number, fields: Fields = {}): Answer {
-  return answer(status, { 'Content-Type': 'text/plain; charset=utf-8', ...fields }, text)
+function textResponse(text: string, status: number, fields: Fields = {}): HttpResponse {
+  return responseOf(status, { 'Content-Type': 'text/plain; charset=utf-8', ...fields }, text)
 }
 
-function textDocs(description: string, example: string): AnswerDocs {
+function textDocs(description: string, example: string): ResponseDocs {
   return { description, content: { 'text/plain': { schema: { type: 'string' }, example } } }
 }
 
-async function setValue(db: Database, request: HttpRequest, context: RequestContext): Promise<Answer> {
+async function setValue(db: Database, request: HttpRequest, context: RequestContext): Promise<HttpResponse> {
   const text = await jsonBody(request, context, maxBatchBytes)
   const key = keyText(rawMember(text, 'key'))
   const value = rawMember(text, 'value')
@@ -167,13 +167,13 @@ async function setValue(db: Database, request: HttpRequest, context: RequestCont
   }
   const content = { value, contentType: jsonContentType, flags: 0, expiresAtMs: null }
   await db.put(collection, parseKey(key), content)
-  return textAnswer('200: OK', 200)
+  return textResponse('200: OK', 200)
 }
 
-async function getValue(db: Database, request: HttpRequest, context: RequestContext): Promise<Answer> {
+async function getValue(db: Database, request: HttpRequest, context: RequestContext): Promise<HttpResponse> {
   const member = await db.get(collection, await keyOf(request, context))
-  if (member === null) return jsonAnswer('{"value":null}', 404)
-  return jsonAnswer(`{"value":${valueJson(member.value)}}`)
+  if (member === null) return jsonResponse('{"value":null}', 404)
+  return jsonResponse(`{"value":${valueJson(member.value)}}`)
 }
 
 /** The document says `key`; the program itself read it as `value`. */

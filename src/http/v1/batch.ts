@@ -4,10 +4,10 @@ import { KvistError } from '../../core/errors.ts'
 import { maxBatchBytes, maxBatchOperations } from '../../core/limits.ts'
 import type { Operation } from '../../core/operations.ts'
 import { rawElements, rawMember } from '../../json/scan.ts'
-import { type Answer, jsonTextLine } from '../answer.ts'
 import { jsonText, readBody } from '../body.ts'
 import type { RequestContext } from '../context.ts'
 import { parametersOf } from '../path.ts'
+import { type HttpResponse, jsonTextLine } from '../response.ts'
 import type { HttpRequest } from '../wire/request.ts'
 import { expiryFields, fieldExpiry } from './expiry.ts'
 import {
@@ -27,7 +27,7 @@ export async function postBatch(
   idempotency: Idempotency,
   request: HttpRequest,
   context: RequestContext,
-): Promise<Answer> {
+): Promise<HttpResponse> {
   parametersOf(request, [])
   const text = jsonText(await readBody(request, maxBatchBytes, context))
   const body = asObject(JSON.parse(text), 'the batch')
@@ -50,7 +50,7 @@ export async function postBatch(
   return perform(idempotency, request, context, { checks, operations, content: [text], respond })
 }
 
-function respond(outcomes: readonly Outcome[]): Answer {
+function respond(outcomes: readonly Outcome[]): HttpResponse {
   const revisions = outcomes.map(({ revision }) => revision)
   // A number stands as it was stored: one that was made from twenty digits would not.
   const values = outcomes.map(({ value }) => value ?? 'null')

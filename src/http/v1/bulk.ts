@@ -4,19 +4,19 @@ import type { Database } from '../../core/database.ts'
 import { type ErrorCode, KvistError } from '../../core/errors.ts'
 import { parseKey } from '../../core/keys.ts'
 import { maxLineBytes, maxNamedFailures, smallBytes } from '../../core/limits.ts'
-import { type Answer, jsonTextLine } from '../answer.ts'
 import { refuseHeaders } from '../binding-headers.ts'
 import { bodyShare } from '../body.ts'
 import { bodyParts, codingOf } from '../content-coding.ts'
 import type { RequestContext } from '../context.ts'
 import { parametersOf } from '../path.ts'
+import { type HttpResponse, jsonTextLine } from '../response.ts'
 import { headerBits } from '../wire/head.ts'
 import type { HttpRequest } from '../wire/request.ts'
 import { contentFields, type JsonFields, parseContent, refuseOthers } from './fields.ts'
 
 /**
  * NDJSON import. Lines are stored in groups while the next ones are read, so memory does not grow with the body. A
- * bad line is named in the summary and stops nobody; only a store that fails ends the import, and the answer says
+ * bad line is named in the summary and stops nobody; only a store that fails ends the import, and the response says
  * how far it came (`stored`, `failed`).
  */
 
@@ -38,7 +38,7 @@ export async function importLines(
   request: HttpRequest,
   collection: string,
   context: RequestContext,
-): Promise<Answer> {
+): Promise<HttpResponse> {
   parametersOf(request, [])
   // Its lines name their keys: sent again, it does again what it did, and no one commit could hold what it came to.
   refuseHeaders(request, headerBits(['idempotency-key']))

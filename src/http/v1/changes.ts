@@ -1,10 +1,10 @@
 import type { Database } from '../../core/database.ts'
 import { KvistError } from '../../core/errors.ts'
-import { type Answer, jsonTextLine } from '../answer.ts'
 import { compressed } from '../compression.ts'
 import type { RequestContext } from '../context.ts'
 import { pageMemory } from '../page-memory.ts'
 import { parametersOf } from '../path.ts'
+import { type HttpResponse, jsonTextLine } from '../response.ts'
 import type { HttpRequest } from '../wire/request.ts'
 import { parseChoice } from './choice.ts'
 import { parseScope, pointValue, scopeParameters } from './feed-scope.ts'
@@ -19,7 +19,7 @@ export async function getChanges(
   db: Database,
   request: HttpRequest,
   { connection }: RequestContext,
-): Promise<Answer> {
+): Promise<HttpResponse> {
   const given = parametersOf(request, ['since', 'limit', 'include', ...scopeParameters])
   const limit = parseLimit(given.limit, false)
   const isWhole = given.include !== undefined && parseChoice('include', given.include, ['all']) === 'all'

@@ -1,12 +1,12 @@
 import type { Database } from '../../core/database.ts'
 import { KvistError } from '../../core/errors.ts'
 import { defaultPageCollections } from '../../core/limits.ts'
-import { type Answer, jsonTextLine } from '../answer.ts'
 import { readValue } from '../body.ts'
 import { compressed } from '../compression.ts'
 import type { RequestContext } from '../context.ts'
 import { decodeCursor, encodeCursor, type Question } from '../cursor.ts'
 import { parametersOf } from '../path.ts'
+import { type HttpResponse, jsonTextLine } from '../response.ts'
 import type { HttpRequest } from '../wire/request.ts'
 import { expiryParameters, parameterExpiry } from './expiry.ts'
 import { type Idempotency, perform } from './idempotency.ts'
@@ -16,7 +16,7 @@ import { storedJson } from './shapes.ts'
 
 /** Collections: which there are, new members under an id of their own, and dropping. */
 
-export async function listCollections(db: Database, request: HttpRequest): Promise<Answer> {
+export async function listCollections(db: Database, request: HttpRequest): Promise<HttpResponse> {
   const given = parametersOf(request, ['prefix', 'limit', 'cursor'])
   const { prefix = '', limit, cursor } = given
   const question: Question = ['collections', prefix]
@@ -37,7 +37,7 @@ export async function postMember(
   request: HttpRequest,
   collection: string,
   context: RequestContext,
-): Promise<Answer> {
+): Promise<HttpResponse> {
   const given = parametersOf(request, expiryParameters)
   const sent = await readValue(request, context)
   const expiresAtMs = parameterExpiry(given, context.now())
@@ -59,7 +59,7 @@ export async function dropMembers(
   request: HttpRequest,
   collection: string,
   context: RequestContext,
-): Promise<Answer> {
+): Promise<HttpResponse> {
   const given = parametersOf(request, selectionParameters)
   // An unset variable of a script must not drop everything.
   const empty = selectionParameters.find((name) => given[name] === '')

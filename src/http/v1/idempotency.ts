@@ -11,8 +11,8 @@ import { jsonContentType, type Member } from '../../core/member.ts'
 import type { Operation } from '../../core/operations.ts'
 import type { Plan } from '../../core/plan.ts'
 import { type RecordedOutcome, recordOutcomes, replayOutcomes } from '../../core/replay.ts'
-import type { Answer } from '../answer.ts'
 import type { RequestContext } from '../context.ts'
+import type { HttpResponse } from '../response.ts'
 import { headerBits } from '../wire/head.ts'
 import type { HttpRequest } from '../wire/request.ts'
 
@@ -40,7 +40,7 @@ export interface Work {
   readonly note?: string
   /** Throws what the client is told where nothing is to be done, and so nothing recorded; `respond` throws the same. */
   readonly require?: (plan: Plan) => void
-  respond(outcomes: readonly Outcome[], note: string): Answer
+  respond(outcomes: readonly Outcome[], note: string): HttpResponse
 }
 
 const recordsCollection = '_idempotency'
@@ -53,7 +53,7 @@ export async function perform(
   request: HttpRequest,
   context: RequestContext,
   work: Work,
-): Promise<Answer> {
+): Promise<HttpResponse> {
   const { operations, checks = [], require, note = '' } = work
   if ((request.present & keyBits) === 0) return work.respond(await db.batch(checks, operations), note)
   const recordKey = `${context.principal.name}/${parseIdempotencyKey(request)}`
@@ -110,7 +110,7 @@ async function findRecord(db: Database, key: string): Promise<Member | null> {
   return members[0] ?? null
 }
 
-function replay(record: Member, fingerprint: string, { respond }: Work): Answer {
+function replay(record: Member, fingerprint: string, { respond }: Work): HttpResponse {
   const recorded: Recorded = JSON.parse(String(record.value))
   if (recorded.fingerprint !== fingerprint) {
     throw new KvistError('unprocessable', 'the Idempotency-Key was sent with another request before')

@@ -3,7 +3,6 @@ import { KvistError } from '../../core/errors.ts'
 import { compareKeys, parseKey } from '../../core/keys.ts'
 import { maxPageBytes } from '../../core/limits.ts'
 import type { ListQuery, Page } from '../../core/list.ts'
-import { type Answer, answer, type Fields, jsonTextLine, type StreamedBody, streamed } from '../answer.ts'
 import { compressed } from '../compression.ts'
 import type { RequestContext } from '../context.ts'
 import { decodeCursor, encodeCursor, type Question } from '../cursor.ts'
@@ -11,6 +10,14 @@ import { isNamed } from '../entity-tags.ts'
 import { isNdjson } from '../media-types.ts'
 import { pageMemory } from '../page-memory.ts'
 import { parametersOf } from '../path.ts'
+import {
+  type Fields,
+  type HttpResponse,
+  jsonTextLine,
+  responseOf,
+  type StreamedBody,
+  streamed,
+} from '../response.ts'
 import type { HttpRequest } from '../wire/request.ts'
 import { parseChoice } from './choice.ts'
 import { parseLimit } from './limit.ts'
@@ -28,7 +35,7 @@ export async function listMembers(
   collection: string,
   type: string,
   context: RequestContext,
-): Promise<Answer> {
+): Promise<HttpResponse> {
   const given = parametersOf(request, listParameters)
   const include: Include =
     given.include === undefined
@@ -39,12 +46,12 @@ export async function listMembers(
   const question = questionOf(collection, given)
   const query = parseListQuery(given, include, isStreamed, question)
   const tag = await tagOf(db, collection, isStreamed)
-  if (isNamed(request, 'If-None-Match', tag ?? '', false)) return answer(304, fieldsOf(tag))
+  if (isNamed(request, 'If-None-Match', tag ?? '', false)) return responseOf(304, fieldsOf(tag))
   const fields = fieldsOf(tag)
   if (isStreamed) {
     const parts = partsOf(db, collection, query)
     const lines = streamLines(parts, query, shape, context)
-    return compressed(request, answer(200, { 'Content-Type': type, ...fields }, lines))
+    return compressed(request, responseOf(200, { 'Content-Type': type, ...fields }, lines))
   }
 
   const pages = pageMemory(context.connection, largestPageBytes(query, query.limit))

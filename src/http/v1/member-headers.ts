@@ -1,7 +1,7 @@
 import { stampToMs } from '../../core/clock.ts'
 import { jsonContentType, type Member } from '../../core/member.ts'
 import { formatHttpDate, formatTime } from '../../core/time.ts'
-import { inertLines, noCacheLine } from '../answer.ts'
+import { inertLines, noCacheLine } from '../response.ts'
 
 /**
  * Header lines of members that are asked for again and again. Those come out of the cache as the same object: the second
@@ -17,7 +17,7 @@ const maxSeenLength = 4096
 const memberConstants = `${inertLines}${noCacheLine}Vary: Accept\r\nAccept-Ranges: bytes\r\n`
 
 /**
- * The header lines of an answer with a member, but for what frames its body. Last-Modified is left out while it would lie
+ * The header lines of a response with a member, but for what frames its body. Last-Modified is left out while it would lie
  * after Date (RFC 9110, 8.8.2.1).
  */
 export function memberLines(member: Member, nowMs: number): string {

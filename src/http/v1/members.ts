@@ -4,13 +4,13 @@ import type { MaybePromise, MemberRef } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
 import { smallBytes } from '../../core/limits.ts'
 import type { Member } from '../../core/member.ts'
-import { type Answer, answer, inertLines } from '../answer.ts'
 import { readValue, type SentValue } from '../body.ts'
 import { parseByteRange } from '../byte-range.ts'
 import type { RequestContext } from '../context.ts'
 import { eventStream, negotiation } from '../media-types.ts'
 import { parametersOf } from '../path.ts'
-import { problemAnswer } from '../problem.ts'
+import { problemResponse } from '../problem.ts'
+import { type HttpResponse, inertLines, responseOf } from '../response.ts'
 import type { Handled, MemberRead } from '../route.ts'
 import { headerBits } from '../wire/head.ts'
 import type { HttpRequest } from '../wire/request.ts'
@@ -62,37 +62,37 @@ class MemberGet implements MemberRead {
     this.context = context
   }
 
-  respond(member: Member | null): MaybePromise<Answer> {
+  respond(member: Member | null): MaybePromise<HttpResponse> {
     const isLarge = member !== null && member.value.length > smallBytes
-    return this.answer(
+    return this.responseTo(
       isLarge ? this.watching.values.join(this.ref, member, this.context.connection) : member,
     )
   }
 
-  readAlone(): MaybePromise<Answer> {
+  readAlone(): MaybePromise<HttpResponse> {
     const found = this.watching.values.get(this.ref, this.context.connection)
-    return found instanceof Promise ? found.then((member) => this.answer(member)) : this.answer(found)
+    return found instanceof Promise ? found.then((member) => this.responseTo(member)) : this.responseTo(found)
   }
 
-  private answer(member: Member | null): MaybePromise<Answer> {
-    return answerMember(this.watching, this.request, this.ref, member, this.waitMs, this.context)
+  private responseTo(member: Member | null): MaybePromise<HttpResponse> {
+    return memberResponse(this.watching, this.request, this.ref, member, this.waitMs, this.context)
   }
 }
 
-function answerMember(
+function memberResponse(
   watching: Watching,
   request: HttpRequest,
   ref: MemberRef,
   member: Member | null,
   waitMs: number | null,
   context: RequestContext,
-): MaybePromise<Answer> {
+): MaybePromise<HttpResponse> {
   const verdict = readVerdict(request, member, context.now())
   const waits = verdict === 'unchanged' && waitMs !== null && request.header('if-none-match') !== null
-  if (!waits) return answerState(request, ref, member, member === null ? 'send' : verdict, context.now())
+  if (!waits) return stateResponse(request, ref, member, member === null ? 'send' : verdict, context.now())
   return waitUntilChanged(watching, request, ref, context, waitMs)
     .then(() => watching.values.get(ref, context.connection))
-    .then((now) => answerState(request, ref, now, readVerdict(request, now, context.now()), context.now()))
+    .then((now) => stateResponse(request, ref, now, readVerdict(request, now, context.now()), context.now()))
 }
 
 function waitUntilChanged(
@@ -118,7 +118,7 @@ async function headMember(
   ref: MemberRef,
   waitMs: number | null,
   context: RequestContext,
-): Promise<Answer> {
+): Promise<HttpResponse> {
   const read = () => watching.db.getHead(ref.collection, ref.key)
   let head = await read()
   if (
@@ -130,9 +130,9 @@ async function headMember(
     head = await read()
   }
   const nowMs = context.now()
-  if (head === null) return answerState(request, ref, null, readVerdict(request, null, nowMs), nowMs)
+  if (head === null) return stateResponse(request, ref, null, readVerdict(request, null, nowMs), nowMs)
   const { valueBytes, ...member } = head
-  const response = answerState(
+  const response = stateResponse(
     request,
     ref,
     { ...member, value: '' },
@@ -142,21 +142,26 @@ async function headMember(
   return response.status === 200 ? { ...response, bodyBytes: valueBytes } : response
 }
 
-function answerState(
+function stateResponse(
   request: HttpRequest,
   ref: MemberRef,
   member: Member | null,
   verdict: ReadVerdict,
   nowMs: number,
-): Answer {
+): HttpResponse {
   if (verdict === 'unchanged') return unchanged(member, nowMs)
   if (verdict === 'send' || member === null) return presentState(request, ref, member, nowMs)
   const { revision } = member
   throw new KvistError('precondition_failed', `the member is at revision ${revision}`, { revision })
 }
 
-function presentState(request: HttpRequest, ref: MemberRef, member: Member | null, nowMs: number): Answer {
-  if (member === null) return problemAnswer(notFound(ref), { Vary: 'Accept' })
+function presentState(
+  request: HttpRequest,
+  ref: MemberRef,
+  member: Member | null,
+  nowMs: number,
+): HttpResponse {
+  if (member === null) return problemResponse(notFound(ref), { Vary: 'Accept' })
   const part = (request.present & rangeBit) === 0 ? null : rangeOfMember(request, member, nowMs)
   if (part !== null) return part
   return { status: 200, lines: memberLines(member, nowMs), body: member.value }
@@ -165,7 +170,7 @@ function presentState(request: HttpRequest, ref: MemberRef, member: Member | nul
 const rangeBit = headerBits(['range'])
 
 /** The part of a value that a GET asks for; null where it gets all of it. */
-function rangeOfMember(request: HttpRequest, member: Member, nowMs: number): Answer | null {
+function rangeOfMember(request: HttpRequest, member: Member, nowMs: number): HttpResponse | null {
   if (request.method !== 'GET' || !isSameAsBefore(request, member)) return null
   const { value } = member
   const bytes = typeof value === 'string' ? Buffer.from(value) : value
@@ -174,7 +179,7 @@ function rangeOfMember(request: HttpRequest, member: Member, nowMs: number): Ans
   if (range === 'unsatisfiable') {
     const detail = `the value has ${bytes.length} bytes`
     const error = new KvistError('range_not_satisfiable', detail, { total_bytes: bytes.length })
-    return problemAnswer(error, { 'Content-Range': `bytes */${bytes.length}` })
+    return problemResponse(error, { 'Content-Range': `bytes */${bytes.length}` })
   }
   const { from, to } = range
   const lines = `${memberLines(member, nowMs)}Content-Range: bytes ${from}-${to - 1}/${bytes.length}\r\n`
@@ -190,8 +195,8 @@ function isSameAsBefore(request: HttpRequest, { revision }: Member): boolean {
   return ifRange === null || ifRange === `"${revision}"`
 }
 
-function unchanged(member: Member | null, nowMs: number): Answer {
-  if (member === null) return answer(304, { ETag: `"${noMember}"`, Vary: 'Accept' })
+function unchanged(member: Member | null, nowMs: number): HttpResponse {
+  if (member === null) return responseOf(304, { ETag: `"${noMember}"`, Vary: 'Accept' })
   return { status: 304, lines: memberLines(member, nowMs), body: null }
 }
 
@@ -200,7 +205,7 @@ export function putMember(
   request: HttpRequest,
   ref: MemberRef,
   context: RequestContext,
-): Promise<Answer> {
+): Promise<HttpResponse> {
   const given = parametersOf(request, expiryParameters)
   const condition = conditionOf(request, context)
   const put = ({ value, contentType }: SentValue) => {
@@ -208,19 +213,19 @@ export function putMember(
     const content = { value, contentType, flags: 0, expiresAtMs }
     return db
       .put(ref.collection, ref.key, content, condition)
-      .then((written) => storedAnswer(ref.key, written, content))
+      .then((written) => storedResponse(ref.key, written, content))
   }
   const sent = readValue(request, context)
   return sent instanceof Promise ? sent.then(put) : put(sent)
 }
 
 /** 201 for a new member, 200 for one that was there. `value` is the number that an increment came to, as JSON text. */
-export function storedAnswer(
+export function storedResponse(
   key: string,
   stored: Stored,
   content: { contentType: string },
   value?: string | null,
-): Answer {
+): HttpResponse {
   const lines = `${inertLines}Content-Type: application/json\r\nETag: "${stored.revision}"\r\n`
   const body = `${storedJson(key, stored, content, value)}\n`
   // Nothing but the key can be beyond ASCII.
@@ -233,11 +238,11 @@ export async function deleteMember(
   request: HttpRequest,
   ref: MemberRef,
   context: RequestContext,
-): Promise<Answer> {
+): Promise<HttpResponse> {
   parametersOf(request, [])
   const deleted = await db.delete(ref.collection, ref.key, conditionOf(request, context))
   if (!deleted) throw notFound(ref)
-  return answer(204)
+  return responseOf(204)
 }
 
 export function notFound({ collection, key }: MemberRef): KvistError {

@@ -1,4 +1,4 @@
-import type { AnswerDocs, HeaderDocs, OperationDocs } from '../operation.ts'
+import type { HeaderDocs, OperationDocs, ResponseDocs } from '../operation.ts'
 import {
   collection,
   etag,
@@ -55,7 +55,7 @@ export const listMembers: OperationDocs = {
     ),
     header(
       'If-None-Match',
-      'Answer 304 if nothing in the collection has changed since a list of this URL had this tag',
+      'Respond with 304 if nothing in the collection has changed since a list of this URL had this tag',
     ),
     ...watching,
   ],
@@ -130,7 +130,7 @@ export const dropMembers: OperationDocs = {
 
 const settingsExample = { processes: ['detect-language', 'mark'], default_ttl: 604800, sliding: false }
 
-const settingsAnswer: AnswerDocs = {
+const settingsResponse: ResponseDocs = {
   description: 'What is set; null where nothing is',
   content: { [json]: { schema: responses.settings, example: settingsExample } },
 }
@@ -138,7 +138,7 @@ const settingsAnswer: AnswerDocs = {
 export const getSettings: OperationDocs = {
   id: 'getSettings',
   parameters: [collection],
-  answers: { 200: settingsAnswer },
+  answers: { 200: settingsResponse },
   problems: ['invalid_collection', 'invalid_parameter'],
 }
 
@@ -148,7 +148,7 @@ export const putSettings: OperationDocs = {
     'All of them: what is left out is as if it had never been set. They apply to what is written from now on. A process can be named when the server has it; files of processes are named in its configuration only, and settings that stand there cannot be changed here.',
   parameters: [collection],
   body: { content: { [json]: { schema: responses.settings, example: settingsExample } } },
-  answers: { 200: settingsAnswer },
+  answers: { 200: settingsResponse },
   problems: [
     'invalid_request',
     'invalid_json',

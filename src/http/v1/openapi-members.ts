@@ -36,11 +36,11 @@ export const getMember: OperationDocs = {
     key,
     header(
       'If-None-Match',
-      'Answer 304 if the member has one of these revisions (`"12"`); with `wait`, `"0"` means that there is none',
+      'Respond with 304 if the member has one of these revisions (`"12"`); with `wait`, `"0"` means that there is none',
     ),
-    header('If-Modified-Since', 'Answer 304 if it was not written since; `If-None-Match` goes before'),
-    header('If-Match', 'Answer 412 unless it has one of these revisions'),
-    header('If-Unmodified-Since', 'Answer 412 if it was written since; `If-Match` goes before'),
+    header('If-Modified-Since', 'Respond with 304 if it was not written since; `If-None-Match` goes before'),
+    header('If-Match', 'Respond with 412 unless it has one of these revisions'),
+    header('If-Unmodified-Since', 'Respond with 412 if it was written since; `If-Match` goes before'),
     header(
       'Range',
       'One range of bytes, as `bytes=1000-`, `bytes=0-99` or `bytes=-100`; several give the whole value',

@@ -5,19 +5,19 @@ import { KvistError } from '../../core/errors.ts'
 import { maxValueBytes } from '../../core/limits.ts'
 import { type Patch, parsePatchOperations } from '../../core/patch.ts'
 import { isObjectText } from '../../json/object.ts'
-import type { Answer } from '../answer.ts'
 import { jsonText, parseContentType, readBody } from '../body.ts'
 import type { RequestContext } from '../context.ts'
 import { essence } from '../media-types.ts'
 import { parametersOf } from '../path.ts'
-import { problemAnswer } from '../problem.ts'
+import { problemResponse } from '../problem.ts'
+import type { HttpResponse } from '../response.ts'
 import type { HttpRequest } from '../wire/request.ts'
 import { conditionOf } from './conditions.ts'
 import { expiryParameters, parameterExpiry } from './expiry.ts'
 import { asObject, refuseOthers } from './fields.ts'
 import { type Idempotency, perform, type Work } from './idempotency.ts'
 import { incrementFields, parseIncrement } from './increment.ts'
-import { notFound, storedAnswer } from './members.ts'
+import { notFound, storedResponse } from './members.ts'
 
 type Parser = (text: string, nowMs: number) => Patch | null
 
@@ -36,7 +36,7 @@ export async function patchMember(
   request: HttpRequest,
   ref: MemberRef,
   context: RequestContext,
-): Promise<Answer> {
+): Promise<HttpResponse> {
   const given = parametersOf(request, expiryParameters)
   const condition = conditionOf(request, context)
   const contentType = request.header('content-type') ?? ''
@@ -63,7 +63,7 @@ export async function patchMember(
     content: [bytes],
     respond([patched]) {
       const value = patch.kind === 'increment' ? patched!.value : undefined
-      return storedAnswer(ref.key, patched!, patched!, value)
+      return storedResponse(ref.key, patched!, patched!, value)
     },
   })
 }
@@ -77,7 +77,7 @@ function touchOf(ref: MemberRef, expiresAtMs: number | 'never', condition: Condi
     },
     respond([touched]) {
       if (touched!.revision === 0) throw notFound(ref)
-      return storedAnswer(ref.key, touched!, touched!)
+      return storedResponse(ref.key, touched!, touched!)
     },
   }
 }
@@ -90,8 +90,8 @@ function requireOneExpiry(patch: Patch, asked: AskedExpiry): void {
   )
 }
 
-function unsupported(detail: string): Answer {
-  return problemAnswer(new KvistError('unsupported_media_type', detail), { 'Accept-Patch': acceptPatch })
+function unsupported(detail: string): HttpResponse {
+  return problemResponse(new KvistError('unsupported_media_type', detail), { 'Accept-Patch': acceptPatch })
 }
 
 /** Most clients send plain JSON. Of that only an object can be meant as a merge patch: an array may be a JSON patch. */

@@ -3,11 +3,11 @@ import type { MemberRef } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
 import { maxBatchBytes, maxReadBytes, maxReadMembers } from '../../core/limits.ts'
 import type { Member } from '../../core/member.ts'
-import { type Answer, answer, jsonAnswer, streamed } from '../answer.ts'
 import { jsonText, readBody } from '../body.ts'
 import { compressed } from '../compression.ts'
 import type { RequestContext } from '../context.ts'
 import { parametersOf } from '../path.ts'
+import { type HttpResponse, jsonResponse, responseOf, streamed } from '../response.ts'
 import type { HttpRequest } from '../wire/request.ts'
 import { asArray, asObject, parseRef, refuseOthers } from './fields.ts'
 import { type MemberShape, memberJson } from './shapes.ts'
@@ -17,7 +17,7 @@ export async function readMembers(
   db: Database,
   request: HttpRequest,
   context: RequestContext,
-): Promise<Answer> {
+): Promise<HttpResponse> {
   parametersOf(request, [])
   const refs = parseRefs(jsonText(await readBody(request, maxBatchBytes, context)))
   const members = await db.readMany(refs, maxReadBytes)
@@ -63,14 +63,14 @@ const variesByCoding = { Vary: 'Accept-Encoding' }
 /** A larger response is made while it is sent: what was made would be held beside what it was made from. */
 const pieceChars = 256 * 1024
 
-function inOnePiece(members: readonly (Member | null)[]): Answer | null {
+function inOnePiece(members: readonly (Member | null)[]): HttpResponse | null {
   let chars = 0
   for (const member of members) if (member !== null) chars += member.value.length
   if (chars > pieceChars) return null
-  return jsonAnswer(before + members.map(entryJson).join(',') + after, 200, variesByCoding)
+  return jsonResponse(before + members.map(entryJson).join(',') + after, 200, variesByCoding)
 }
 
-function inParts(members: (Member | null)[], { connection }: RequestContext): Answer {
+function inParts(members: (Member | null)[], { connection }: RequestContext): HttpResponse {
   let at = 0
   async function next(): Promise<string | null> {
     if (at > members.length) return null
@@ -85,7 +85,7 @@ function inParts(members: (Member | null)[], { connection }: RequestContext): An
     at++
     return text + after
   }
-  return answer(
+  return responseOf(
     200,
     { 'Content-Type': 'application/json', ...variesByCoding },
     streamed(next, () => members.splice(0)),

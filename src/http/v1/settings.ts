@@ -1,15 +1,15 @@
 import type { Database } from '../../core/database.ts'
 import { maxBatchBytes } from '../../core/limits.ts'
 import { parseSettings, settingsJson } from '../../core/settings.ts'
-import { type Answer, answer, jsonTextLine } from '../answer.ts'
 import { jsonText, readBody } from '../body.ts'
 import type { RequestContext } from '../context.ts'
 import { parametersOf } from '../path.ts'
+import { type HttpResponse, jsonTextLine, responseOf } from '../response.ts'
 import type { HttpRequest } from '../wire/request.ts'
 
 /** `/v1/_collections/{collection}`: what is set for a collection, whether it has members or not. */
 
-export function getSettings(db: Database, request: HttpRequest, collection: string): Answer {
+export function getSettings(db: Database, request: HttpRequest, collection: string): HttpResponse {
   parametersOf(request, [])
   return jsonTextLine(settingsJson(db.settings(collection)))
 }
@@ -20,7 +20,7 @@ export async function putSettings(
   request: HttpRequest,
   collection: string,
   context: RequestContext,
-): Promise<Answer> {
+): Promise<HttpResponse> {
   parametersOf(request, [])
   const text = jsonText(await readBody(request, maxBatchBytes, context))
   await db.setSettings(collection, parseSettings(JSON.parse(text)))
@@ -31,8 +31,8 @@ export async function deleteSettings(
   db: Database,
   request: HttpRequest,
   collection: string,
-): Promise<Answer> {
+): Promise<HttpResponse> {
   parametersOf(request, [])
   await db.setSettings(collection, null)
-  return answer(204)
+  return responseOf(204)
 }

@@ -4,12 +4,12 @@ import { KvistError } from '../../core/errors.ts'
 import type { FeedEvent, Scope } from '../../core/feed/scope.ts'
 import type { WatchBatch, Watcher } from '../../core/feed/watcher.ts'
 import type { WatchCounts, WatchKind } from '../../telemetry/watch-counts.ts'
-import type { Answer } from '../answer.ts'
 import { refuseHeaders } from '../binding-headers.ts'
 import type { RequestContext } from '../context.ts'
 import type { LargeValues } from '../large-values.ts'
 import { type PageMemory, pageMemory } from '../page-memory.ts'
 import { parametersOf } from '../path.ts'
+import type { HttpResponse } from '../response.ts'
 import { commentFrame, type EventStreams, eventFrame, type FrameSource } from '../sse.ts'
 import { headerBits } from '../wire/head.ts'
 import type { HttpRequest } from '../wire/request.ts'
@@ -32,7 +32,7 @@ export function watchMember(
   request: HttpRequest,
   { collection, key }: MemberRef,
   context: RequestContext,
-): Promise<Answer> {
+): Promise<HttpResponse> {
   const { since } = parametersOf(request, ['since'])
   return watch(watching, request, { collection, key, prefix: null, filter: null }, since, context)
 }
@@ -42,7 +42,7 @@ export function watchCollection(
   request: HttpRequest,
   collection: string,
   context: RequestContext,
-): Promise<Answer> {
+): Promise<HttpResponse> {
   const { since, ...given } = parametersOf(request, ['since', 'prefix', 'filter'])
   return watch(watching, request, { ...parseScope(given), collection }, since, context)
 }
@@ -51,7 +51,7 @@ export function watchStore(
   watching: Watching,
   request: HttpRequest,
   context: RequestContext,
-): Promise<Answer> {
+): Promise<HttpResponse> {
   const { since, ...given } = parametersOf(request, ['since', ...scopeParameters])
   return watch(watching, request, parseScope(given), since, context)
 }
@@ -66,11 +66,11 @@ async function watch(
   scope: Scope,
   given: string | undefined,
   context: RequestContext,
-): Promise<Answer> {
+): Promise<HttpResponse> {
   refuseHeaders(request, stateConditions)
   const since = request.header('last-event-id') || (given ?? null)
   if (since !== null) await requirePoint(db, since)
-  return streams.answer(
+  return streams.respond(
     context.connection,
     (wake) =>
       new WatchSource(db.watch(scope, since, wake), counts, kindOf(scope), {
@@ -80,7 +80,7 @@ async function watch(
   )
 }
 
-/** Throws `invalid_cursor` while it can still be answered as a problem. Points that are gone are told in the stream. */
+/** Throws `invalid_cursor` while it can still become a problem response. Points that are gone are told in the stream. */
 async function requirePoint(db: Database, point: FeedCursor): Promise<void> {
   const everything: Scope = { collection: null, key: null, prefix: null, filter: null }
   try {

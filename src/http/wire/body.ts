@@ -53,7 +53,7 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
     this.isComplete = true
   }
 
-  /** Takes what belongs to the body; what follows it is given back. Throws what a broken coding is answered with. */
+  /** Takes what belongs to the body; what follows it is given back. Throws what the response to a broken coding says. */
   feed(bytes: Buffer): Buffer {
     if (this.chunks !== null) return this.feedChunks(this.chunks, bytes)
     if (bytes.length < this.comingBytes) {

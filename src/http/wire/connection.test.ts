@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test'
 import type { Socket } from '../../net/socket.ts'
 import { startTicks } from '../../net/tick.ts'
-import { type Answer, answer, streamed } from '../answer.ts'
+import { type HttpResponse, responseOf, streamed } from '../response.ts'
 import { requestMemory } from '../server.ts'
 import { HttpConnection } from './connection.ts'
 import type { HttpServerState } from './server-state.ts'
@@ -27,7 +27,7 @@ function narrowSocket(firstBytes: number, bytesAtOnce: number) {
   return { socket, all: () => Buffer.concat(sent).toString() }
 }
 
-function stateOf(answerOf: () => Answer): HttpServerState {
+function stateOf(respondOf: () => HttpResponse): HttpServerState {
   return {
     timeoutSeconds: 30,
     ticks: startTicks((error) => {
@@ -38,8 +38,8 @@ function stateOf(answerOf: () => Answer): HttpServerState {
     memory: requestMemory(),
     isStopping: false,
     openRequests: 0,
-    serve: (_request, connection) => connection.reply(answerOf()),
-    refuse: ({ status }) => answer(status),
+    serve: (_request, connection) => connection.reply(respondOf()),
+    refuse: ({ status }) => responseOf(status),
     reportError() {},
   }
 }
@@ -47,13 +47,13 @@ function stateOf(answerOf: () => Answer): HttpServerState {
 const text = 'aüß\u{1F600}'
 
 test.each([
-  ['as text', () => answer(200, {}, text)],
-  ['as bytes', () => answer(200, {}, Buffer.from(text))],
+  ['as text', () => responseOf(200, {}, text)],
+  ['as bytes', () => responseOf(200, {}, Buffer.from(text))],
   [
     'in parts',
     () => {
       const parts = [text, Buffer.from(text)]
-      return answer(
+      return responseOf(
         200,
         {},
         streamed(
@@ -63,7 +63,7 @@ test.each([
       )
     },
   ],
-])('an answer %s goes out whole, however little the socket takes at once', async (_how, answerOf) => {
+])('an answer %s goes out whole, however little the socket takes at once', async (_how, respondOf) => {
   for (const version of ['1.1', '1.0']) {
     const texts = []
     for (const [firstBytes, bytesAtOnce] of [
@@ -76,7 +76,7 @@ test.each([
       [1000, 1000],
     ] as const) {
       const { socket, all } = narrowSocket(firstBytes, bytesAtOnce)
-      const connection = new HttpConnection(stateOf(answerOf), socket)
+      const connection = new HttpConnection(stateOf(respondOf), socket)
       connection.receive(Buffer.from(`GET / HTTP/${version}\r\nHost: x\r\n\r\n`))
       for (let i = 0; i < 300; i++) {
         await new Promise((resolve) => setImmediate(resolve))
@@ -95,7 +95,7 @@ test.each([
 ])('what came in in the same tick before %s is answered', async (_when, end) => {
   const { socket, all } = narrowSocket(1000, 1000)
   const connection = new HttpConnection(
-    stateOf(() => answer(200, {}, text)),
+    stateOf(() => responseOf(200, {}, text)),
     socket,
   )
   connection.receive(Buffer.from('GET / HTTP/1.1\r\nHost: x\r\n\r\n'))
@@ -107,10 +107,10 @@ test.each([
 test('requests are served when the tick ends, with what came in since, and not when the client is gone', async () => {
   const told: string[] = []
   const state: HttpServerState = {
-    ...stateOf(() => answer(204)),
+    ...stateOf(() => responseOf(204)),
     serve({ path, body }, connection) {
       told.push(`serve ${path}${body.isComplete ? '' : ' in part'}`)
-      connection.reply(answer(204))
+      connection.reply(responseOf(204))
     },
   }
   const [first, second, third, fourth] = Array.from(
@@ -139,7 +139,7 @@ test.each([
 ])('half a request, whose client sends no more while it %s, has no response', async (_when, isEarly) => {
   const served: string[] = []
   const state: HttpServerState = {
-    ...stateOf(() => answer(204)),
+    ...stateOf(() => responseOf(204)),
     // As a handler does that responds whatever becomes of the body.
     async serve({ body }, connection) {
       try {
@@ -147,7 +147,7 @@ test.each([
       } catch (error) {
         served.push(error instanceof Error ? error.name : '')
       }
-      connection.reply(answer(200, {}, text))
+      connection.reply(responseOf(200, {}, text))
     },
   }
   const { socket, all } = narrowSocket(1000, 1000)

@@ -4,8 +4,8 @@ import { type Activity, lingerSeconds, type ProtocolConnection } from '../../net
 import { InputPause } from '../../net/input-pause.ts'
 import { Output } from '../../net/output.ts'
 import type { Socket } from '../../net/socket.ts'
-import type { Answer, StreamedBody } from '../answer.ts'
 import type { Connection, LongLivedResponse } from '../connection.ts'
+import type { HttpResponse, StreamedBody } from '../response.ts'
 import type { BodySource } from './body.ts'
 import { parseHead, Refusal } from './head.ts'
 import { HttpRequest } from './request.ts'
@@ -231,7 +231,7 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
   }
 
   /** Takes the response to the request that is being served. */
-  reply(response: Answer): void {
+  reply(response: HttpResponse): void {
     if (this.phase === 'closed' || this.isTruncated) {
       this.finishRequest()
       if (isStreamed(response.body)) response.body.cancel()
@@ -375,7 +375,7 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
 
   // Responses.
 
-  private respond(response: Answer): void {
+  private respond(response: HttpResponse): void {
     const { body } = response
     const { method, isHttp10, closes } = this.request!
     if (closes || this.isBodyLost()) this.isLast = true
@@ -389,7 +389,7 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
     }
   }
 
-  private respondStreamed(response: Answer, body: StreamedBody): void {
+  private respondStreamed(response: HttpResponse, body: StreamedBody): void {
     const { method, isHttp10 } = this.request!
     // Without chunks only the end of the connection says where the body ends.
     if (isHttp10) this.isLast = true

@@ -32,7 +32,7 @@ export interface HeaderBlock {
   readonly bodyBytes: number | null
   /** The client sends the body when it is told to go on. */
   readonly expectsContinue: boolean
-  /** The client wants no more than this answer. */
+  /** The client wants no more than this response. */
   readonly closes: boolean
   /** The origin policy that a request with this block has passed, if any (origin-policy.ts). */
   passedBy: object | null

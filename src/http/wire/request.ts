@@ -14,7 +14,7 @@ export class HttpRequest {
   /** What follows the first `?`, not decoded; null without one. */
   readonly query: string | null
   readonly isHttp10: boolean
-  /** The client wants no more than the answer to this one. */
+  /** The client wants no more than the response to this one. */
   readonly closes: boolean
   /** The client sends the body when it is told to go on. */
   readonly expectsContinue: boolean

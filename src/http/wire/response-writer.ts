@@ -1,5 +1,5 @@
 import type { Output } from '../../net/output.ts'
-import type { Answer, AnswerBody, StreamedBody } from '../answer.ts'
+import type { HttpResponse, ResponseBody, StreamedBody } from '../response.ts'
 import { lengthLine, mayHaveBody, type StartLines } from './writing.ts'
 
 /**
@@ -7,7 +7,7 @@ import { lengthLine, mayHaveBody, type StartLines } from './writing.ts'
  * `connectionLine` is the header line that says whether the connection stays open, empty where that goes without saying.
  */
 
-export function isStreamed(body: AnswerBody): body is StreamedBody {
+export function isStreamed(body: ResponseBody): body is StreamedBody {
   return body !== null && typeof body === 'object' && 'pull' in body
 }
 
@@ -15,7 +15,7 @@ export function isStreamed(body: AnswerBody): body is StreamedBody {
 export function sendWhole(
   startLines: StartLines,
   out: Output,
-  { status, lines, bodyBytes }: Answer,
+  { status, lines, bodyBytes }: HttpResponse,
   body: string | Uint8Array | null,
   method: string,
   connectionLine: string,
@@ -44,7 +44,7 @@ function bytesOf(body: string | Uint8Array | null): number {
 }
 
 /** The text of a response with which a connection ends that has not been asked for anything. */
-export function wholeText(startLines: StartLines, { status, lines, body }: Answer): string {
+export function wholeText(startLines: StartLines, { status, lines, body }: HttpResponse): string {
   const text = typeof body === 'string' ? body : ''
   return `${startLines(status)}${lines}Connection: close\r\n${lengthLine(Buffer.byteLength(text))}${text}`
 }
@@ -53,7 +53,7 @@ export function wholeText(startLines: StartLines, { status, lines, body }: Answe
 export function sendStreamHead(
   startLines: StartLines,
   out: Output,
-  { status, lines }: Answer,
+  { status, lines }: HttpResponse,
   isChunked: boolean,
   connectionLine: string,
 ): void {

@@ -1,7 +1,7 @@
 import type { SecondClock } from '../../net/connections.ts'
 import type { TickScheduler } from '../../net/tick.ts'
-import type { Answer } from '../answer.ts'
 import type { Connection } from '../connection.ts'
+import type { HttpResponse } from '../response.ts'
 import type { Refusal } from './head.ts'
 import type { HttpRequest } from './request.ts'
 import type { ServerMemory } from './request-memory.ts'
@@ -21,11 +21,11 @@ export interface HttpServerState {
   /** Gives the connection one response, at once or later. Must not throw. */
   readonly serve: (request: HttpRequest, connection: Responding) => void
   /** The response to what cannot be parsed. */
-  readonly refuse: (refusal: Refusal) => Answer
+  readonly refuse: (refusal: Refusal) => HttpResponse
   readonly reportError: (error: unknown, request: HttpRequest) => void
 }
 
 /** The connection of a request that has no response yet. */
 export interface Responding extends Connection {
-  reply(response: Answer): void
+  reply(response: HttpResponse): void
 }

@@ -1,4 +1,4 @@
-import type { BodyWriter, StreamedBody } from '../answer.ts'
+import type { BodyWriter, StreamedBody } from '../response.ts'
 import { chunkOf, lastChunk } from './writing.ts'
 
 /** What a stream asks of its connection. */
@@ -11,7 +11,7 @@ export interface StreamTarget {
   abort(): void
 }
 
-/** The body of an answer on its way. */
+/** The body of a response on its way. */
 export class OutgoingStream implements BodyWriter {
   private readonly body: StreamedBody
   private readonly target: StreamTarget

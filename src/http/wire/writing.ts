@@ -1,4 +1,4 @@
-/** Answers as they are written (RFC 9112, 4 and 7.1). */
+/** Responses as they are written (RFC 9112, 4 and 7.1). */
 
 const reasons: Readonly<Record<number, string>> = {
   200: 'OK',
@@ -64,7 +64,7 @@ function lengthLineOf(bodyBytes: number): string {
   return ['Content-Length: ', bodyBytes, '\r\n\r\n'].join('')
 }
 
-/** Whether an answer can have a body (RFC 9110, 6.4.1), if only one that HEAD leaves out. */
+/** Whether a response can have a body (RFC 9110, 6.4.1), if only one that HEAD leaves out. */
 export function mayHaveBody(status: number): boolean {
   return status !== 204 && status !== 304
 }

@@ -21,13 +21,13 @@ import {
 } from '../../../src/memcached/decide.ts'
 import { answers as lines } from '../../../src/memcached/error-lines.ts'
 import {
-  answerMetaCounted,
-  answerMetaDebug,
-  answerMetaDelete,
-  answerMetaHit,
-  answerMetaMiss,
-  answerMetaNotCounted,
-  answerMetaStore,
+  respondMetaCounted,
+  respondMetaDebug,
+  respondMetaDelete,
+  respondMetaHit,
+  respondMetaMiss,
+  respondMetaNotCounted,
+  respondMetaStore,
 } from '../../../src/memcached/meta-responses.ts'
 import { CommandParser } from '../../../src/memcached/protocol.ts'
 import { Responses } from '../../../src/memcached/responses.ts'
@@ -156,7 +156,7 @@ export class ToyConnection {
           const { revision } = server.write(command.key, outcome.write)
           if (!command.removeValue) server.accesses.carry(before, revision)
         }
-        answerMetaDelete(out, command, outcome.status)
+        respondMetaDelete(out, command, outcome.status)
         break
       }
       case 'metaCount':
@@ -165,7 +165,7 @@ export class ToyConnection {
       case 'metaDebug': {
         const found = server.find(command.key)
         if (found === null) out.line('EN')
-        else answerMetaDebug(out, command, found, server.accesses.secondsAgo(found.revision), server.nowMs)
+        else respondMetaDebug(out, command, found, server.accesses.secondsAgo(found.revision), server.nowMs)
         break
       }
       case 'metaNoop':
@@ -210,7 +210,7 @@ export class ToyConnection {
     const stored = outcome.status === 'stored' ? server.write(command.key, outcome.write) : null
     if (command.kind === 'metaStore') {
       const bytes = stored === null ? command.value.length : stored.value.length
-      answerMetaStore(out, command, outcome.status, stored?.revision ?? 0, bytes)
+      respondMetaStore(out, command, outcome.status, stored?.revision ?? 0, bytes)
     } else {
       const said = { stored: 'STORED', notStored: 'NOT_STORED', exists: 'EXISTS', notFound: 'NOT_FOUND' }
       this.reply(command.noreply, said[outcome.status])
@@ -233,14 +233,14 @@ export class ToyConnection {
     const { out, server } = this
     const outcome = decideMetaGet(command, server.find(command.key), server.nowMs)
     if (outcome.status === 'miss') {
-      answerMetaMiss(out, command)
+      respondMetaMiss(out, command)
       return
     }
     const { write, created } = outcome
     const written = write === null ? null : server.write(command.key, write, created ? null : outcome.item)
     const item = { ...outcome.item, revision: written?.revision ?? outcome.item.revision }
     const fetchedSecondsAgo = server.accesses.secondsAgo(outcome.item.revision)
-    answerMetaHit(out, command, { ...outcome, item }, fetchedSecondsAgo, server.nowMs)
+    respondMetaHit(out, command, { ...outcome, item }, fetchedSecondsAgo, server.nowMs)
     if (command.recordsAccess) server.accesses.record(item.revision)
     else server.accesses.carry(outcome.item.revision, item.revision)
   }
@@ -253,11 +253,11 @@ export class ToyConnection {
       const { revision } = server.write(command.key, outcome.write)
       server.accesses.carry(found?.revision ?? 0, revision)
       const item = { ...outcome.write, expiresAtMs: found?.expiresAtMs ?? null, revision, writtenAtMs: 0 }
-      answerMetaCounted(out, command, { item, created: outcome.created }, outcome.number, server.nowMs)
+      respondMetaCounted(out, command, { item, created: outcome.created }, outcome.number, server.nowMs)
     } else if (outcome.status === 'notANumber') {
       out.line(lines.notANumber)
     } else {
-      answerMetaNotCounted(out, command, outcome.status)
+      respondMetaNotCounted(out, command, outcome.status)
     }
   }
 }

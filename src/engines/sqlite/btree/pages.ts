@@ -30,7 +30,7 @@ import { byteOfHash, openPageIndexes } from './page-index.ts'
  *
  * It reads the state that the file itself is in, and only while nobody writes to it. What a job of the flusher brings is in
  * the write-ahead log until a checkpoint moves it, and in the segments in memory until after that; so the flusher tells
- * before and after each checkpoint, and where one did not move all of it SQLite answers. So it does for whatever is not
+ * before and after each checkpoint, and where one did not move all of it SQLite reads the table. So it does for whatever is not
  * plain: a value that goes on in pages of its own, a page that is not as it should be.
  */
 export interface PageReader {

@@ -199,7 +199,7 @@ export function startFlusher(
     return result.count
   }
 
-  /** From here on the tables answer for these segments. A read transaction from before must not be used for that. */
+  /** From here on the tables respond for these segments. A read transaction from before must not be used for that. */
   function finish(batch: readonly RotatedSegment[]): void {
     releaseReaders(overlay)
     for (const { memtable, path, onFlushed } of batch) {

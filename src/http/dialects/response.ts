@@ -1,9 +1,9 @@
 import { isUtf8 } from 'node:buffer'
 import type { Member, Value } from '../../core/member.ts'
-import { type Answer, answer, type Fields, jsonAnswer, streamed } from '../answer.ts'
 import { compressed } from '../compression.ts'
 import type { RequestContext } from '../context.ts'
-import type { AnswerDocs, Schema } from '../operation.ts'
+import type { ResponseDocs, Schema } from '../operation.ts'
+import { type Fields, type HttpResponse, jsonResponse, responseOf, streamed } from '../response.ts'
 
 /** A value within JSON: JSON as it was stored; bytes as text where they are UTF-8, and else in base64. */
 export function valueJson(value: Value): string {
@@ -25,18 +25,18 @@ function bytesText(bytes: Uint8Array): string {
  * All members as one JSON array between two texts, in constant memory, as fast as the client reads and no faster. What
  * fits into one part goes in one piece, with its length.
  */
-export async function listAnswer(
+export async function listResponse(
   parts: AsyncGenerator<Member[]>,
   shape: (member: Member) => string,
   [before, after]: readonly [string, string],
   context: RequestContext,
   fields: Fields = {},
-): Promise<Answer> {
+): Promise<HttpResponse> {
   const first = await nextText(parts, shape, context)
   const second = first === null ? null : await nextText(parts, shape, context)
   const varied = { Vary: 'Accept-Encoding', ...fields }
   if (second === null) {
-    return compressed(context.request, jsonAnswer(before + (first ?? '') + after, 200, varied))
+    return compressed(context.request, jsonResponse(before + (first ?? '') + after, 200, varied))
   }
 
   const waiting: (string | null)[] = [`${before}${first}`, `,${second}`]
@@ -48,7 +48,7 @@ export async function listAnswer(
     return text ?? after
   }
   const body = streamed(next, () => void parts.return(undefined))
-  return compressed(context.request, answer(200, { 'Content-Type': 'application/json', ...varied }, body))
+  return compressed(context.request, responseOf(200, { 'Content-Type': 'application/json', ...varied }, body))
 }
 
 /** The next members that there are; null at the end. */
@@ -66,7 +66,7 @@ async function nextText(
   }
 }
 
-/** What the API's document says of an answer of JSON. */
-export function jsonDocs(description: string, example: unknown, schema: Schema = {}): AnswerDocs {
+/** What the API's document says of a response of JSON. */
+export function jsonDocs(description: string, example: unknown, schema: Schema = {}): ResponseDocs {
   return { description, content: { 'application/json': { schema, example } } }
 }

@@ -1,17 +1,17 @@
 import { nextTurn } from '../core/turn.ts'
 
-/** What a handler answers: data, which the connection writes (wire/connection.ts). */
-export interface Answer {
+/** What a handler returns: data, which the connection writes (wire/connection.ts). */
+export interface HttpResponse {
   readonly status: number
   /** Header lines, each with its line end. Date and what frames the body are not among them. */
   readonly lines: string
-  readonly body: AnswerBody
+  readonly body: ResponseBody
   /** Of a text, as UTF-8, where that is known: to find out costs a copy of a text that was put together. */
   readonly bodyBytes?: number
 }
 
 /** Text goes out as UTF-8. */
-export type AnswerBody = string | Uint8Array | StreamedBody | null
+export type ResponseBody = string | Uint8Array | StreamedBody | null
 
 /** A body that is made while it is sent, as fast as the client takes it. */
 export interface StreamedBody {
@@ -32,13 +32,16 @@ export interface BodyWriter {
 
 export type Fields = Readonly<Record<string, string>>
 
-export function answer(status: number, fields: Fields = {}, body: AnswerBody = null): Answer {
+export function responseOf(status: number, fields: Fields = {}, body: ResponseBody = null): HttpResponse {
   const caching = fields['Cache-Control'] === undefined ? noCacheLine : ''
   return { status, lines: inertLines + caching + headerLines(fields), body }
 }
 
 /** Of a page with a script, which says itself what a browser may do with it. */
-export function pageAnswer(fields: Fields & { 'Content-Security-Policy': string }, body: AnswerBody): Answer {
+export function pageResponse(
+  fields: Fields & { 'Content-Security-Policy': string },
+  body: ResponseBody,
+): HttpResponse {
   return { status: 200, lines: headerLines(fields), body }
 }
 
@@ -68,13 +71,13 @@ export const noCacheLine = headerLines({ 'Cache-Control': 'no-cache' })
 const jsonLine = `${inertLines}${noCacheLine}Content-Type: application/json\r\n`
 
 /** JSON text, with more to say about it where there is. */
-export function jsonAnswer(text: string, status = 200, fields?: Fields): Answer {
+export function jsonResponse(text: string, status = 200, fields?: Fields): HttpResponse {
   return { status, lines: fields === undefined ? jsonLine : jsonLine + headerLines(fields), body: text }
 }
 
 /** As `jsonAnswer`, with a line break at the end, for those who see it in a terminal. */
-export function jsonTextLine(text: string, status = 200, fields?: Fields): Answer {
-  return jsonAnswer(`${text}\n`, status, fields)
+export function jsonTextLine(text: string, status = 200, fields?: Fields): HttpResponse {
+  return jsonResponse(`${text}\n`, status, fields)
 }
 
 /** Parts that are asked for one after another; null is the end. `stopped` is called when nobody wants more. */
