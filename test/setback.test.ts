@@ -4,7 +4,7 @@ import { type Database, openDatabase } from '../src/core/database.ts'
 import type { FeedEvent, Scope } from '../src/core/feed/scope.ts'
 import type { Watcher } from '../src/core/feed/watcher.ts'
 import { keyOf } from '../src/core/member.ts'
-import { nextTurn } from '../src/core/turn.ts'
+import { nextTick } from '../src/core/next-tick.ts'
 import { lateEngine } from './support/late-engine.ts'
 import { type LinedEngine, linedEngine } from './support/lined-engine.ts'
 
@@ -73,10 +73,10 @@ test('watchers that have seen what is lost begin again, wherever they are, and a
   await db.put('c', 'k', json('2'))
   expect(await rest(idle)).toEqual(['put k 2'])
   expect(await rest(member)).toEqual(['put k 2'])
-  await nextTurn()
+  await nextTick()
   wakes = 0
   engine.lose(1)
-  await nextTurn()
+  await nextTick()
   expect(wakes).toBe(2)
   for (const watcher of [idle, member]) expect(await rest(watcher)).toEqual(['reset', 'put k 1'])
   // It had not read what is lost yet.
@@ -105,7 +105,7 @@ test('a page that is on its way when changes are lost leads to a new beginning',
   await db.put('c', 'k', json('2'))
   const watcher = db.watch(all, '', () => {})
   const reading = watcher.read()
-  await nextTurn()
+  await nextTick()
   engine.lose(1)
   const batch = await reading
   const first = batch?.type === 'events' ? batch.events.map(shown) : []
@@ -119,7 +119,7 @@ test('settings that are lost are not in force any more, and those that are kept 
   await db.setSettings('kept', { processes: null, defaultTtlMs: 1000, sliding: false })
   await db.setSettings('lost', { processes: null, defaultTtlMs: 1000, sliding: false })
   engine.lose(1)
-  for (let i = 0; i < 20; i++) await nextTurn()
+  for (let i = 0; i < 20; i++) await nextTick()
   expect(db.settings('lost').defaultTtlMs).toBeNull()
   expect(db.settings('kept').defaultTtlMs).toBe(1000)
 })
@@ -137,6 +137,6 @@ test('settings that are changed while the stored ones are read again stay as the
     db.setSettings('c', { processes: null, defaultTtlMs: 3000, sliding: false }),
     db.setSettings('d', { processes: null, defaultTtlMs: 4000, sliding: false }),
   ])
-  for (let i = 0; i < 20; i++) await nextTurn()
+  for (let i = 0; i < 20; i++) await nextTick()
   expect(['a', 'b', 'c', 'd'].map((name) => db.settings(name).defaultTtlMs)).toEqual([2000, null, 3000, 4000])
 })

@@ -3,8 +3,8 @@ import type { Content } from '../src/core/content.ts'
 import type { WatchBounds } from '../src/core/feed/watcher.ts'
 import { everything } from '../src/core/list.ts'
 import { revisionOf } from '../src/core/member.ts'
+import { nextTick } from '../src/core/next-tick.ts'
 import { noSettings } from '../src/core/settings.ts'
-import { nextTurn } from '../src/core/turn.ts'
 import { newFolder } from './support/engine.ts'
 import { type Random, random, seedOfRun } from './support/random.ts'
 import {
@@ -46,7 +46,7 @@ type Step = (run: Run) => void | Promise<void>
 const choices: readonly (readonly [number, Step])[] = [
   [60, write],
   [80, read],
-  [30, (_run) => nextTurn()],
+  [30, (_run) => nextTick()],
   [10, loseConnection],
   [12, comeBack],
   [6, beginToFollow],
@@ -220,5 +220,5 @@ async function finish(run: Run): Promise<void> {
 
 /** Everybody who is due has been woken. */
 async function wakened(): Promise<void> {
-  for (let i = 0; i < 5; i++) await nextTurn()
+  for (let i = 0; i < 5; i++) await nextTick()
 }

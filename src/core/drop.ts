@@ -1,6 +1,6 @@
 import type { Engine } from './engine.ts'
 import { listPage, type Selection } from './list.ts'
-import { nextTurn } from './turn.ts'
+import { nextTick } from './next-tick.ts'
 import type { Writes } from './writes.ts'
 
 const droppedAtOnce = 1000
@@ -34,7 +34,7 @@ export async function dropMembers(
       dropped += (await writes.commit(deletes)).filter(({ revision }) => revision > 0).length
     cursor = next
     onProgress()
-    await nextTurn()
+    await nextTick()
   } while (cursor !== null)
   return dropped
 }

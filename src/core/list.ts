@@ -3,8 +3,8 @@ import type { Engine, ScanRange } from './engine.ts'
 import { compareKeys, earlierKey, laterKey, prefixEnd } from './keys.ts'
 import { maxExaminedMembers, maxPageBytes } from './limits.ts'
 import { isExpired, type Member } from './member.ts'
+import { nextTick } from './next-tick.ts'
 import type { Pattern } from './pattern.ts'
-import { nextTurn } from './turn.ts'
 
 /** Which members of a collection are meant. */
 export interface Selection {
@@ -105,7 +105,7 @@ export async function listPage(
     else to = next
     if (level === null || examinedInTick >= filteredScan) {
       examinedInTick = 0
-      await nextTurn()
+      await nextTick()
     }
   }
 }
@@ -163,7 +163,7 @@ export async function* listAll(
     const page = await listPage(engine, collection, { ...query, limit: streamedMembers, cursor }, now())
     yield page.members
     cursor = page.next
-    await nextTurn()
+    await nextTick()
   } while (cursor !== null)
 }
 

@@ -1,4 +1,4 @@
-import { nextTurn } from '../core/turn.ts'
+import { nextTick } from '../core/next-tick.ts'
 
 /** What a handler returns: data, which the connection writes (wire/connection.ts). */
 export interface HttpResponse {
@@ -93,7 +93,7 @@ export function streamed(next: () => Promise<string | Uint8Array | null>, stoppe
       if (part === null) return to.end()
       if (!to.write(part)) await new Promise<void>((resolve) => (tellOfRoom = resolve))
       // A client that takes parts as quickly as they are made must not keep others from their turn.
-      else await nextTurn()
+      else await nextTick()
       if (isOver) return
     }
   }

@@ -1,4 +1,4 @@
-import { nextTurn } from '../core/turn.ts'
+import { nextTick } from '../core/next-tick.ts'
 import { type Activity, lingerSeconds, type ProtocolConnection } from '../net/connections.ts'
 import { InputPause } from '../net/input-pause.ts'
 import { Output } from '../net/output.ts'
@@ -147,7 +147,7 @@ export class MemcachedConnection implements ProtocolConnection, PipelineSession 
   async room(): Promise<boolean> {
     this.send()
     this.updateBackpressure()
-    await nextTurn()
+    await nextTick()
     while (this.phase !== 'closed' && this.out.unsentBytes >= maxUnsentBytes) {
       await new Promise<void>((resolve) => {
         this.roomListener = resolve

@@ -1,13 +1,13 @@
 import type { Engine, FeedCursor } from '../../src/core/engine.ts'
 import { KvistError } from '../../src/core/errors.ts'
 import { revisionOf } from '../../src/core/member.ts'
-import { nextTurn } from '../../src/core/turn.ts'
+import { nextTick } from '../../src/core/next-tick.ts'
 
 /**
  * The engine with every request and every result on its way for a while, as to a server elsewhere: nothing comes at once,
  * and what is read may be outdated when it comes. Commits keep their order.
  */
-export function lateEngine(engine: Engine, delay: () => Promise<void> = nextTurn): Engine {
+export function lateEngine(engine: Engine, delay: () => Promise<void> = nextTick): Engine {
   const late = delayed(delay)
   let lastCommit: Promise<unknown> = Promise.resolve()
   let isClosed = false

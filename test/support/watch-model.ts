@@ -5,8 +5,8 @@ import type { WatchBounds, Watcher } from '../../src/core/feed/watcher.ts'
 import { expiryOf } from '../../src/core/jobs/sweeper.ts'
 import { isOwnCollection } from '../../src/core/keys.ts'
 import { type Change, isExpired, keyOf, revisionOf } from '../../src/core/member.ts'
+import { nextTick } from '../../src/core/next-tick.ts'
 import { compilePattern } from '../../src/core/pattern.ts'
-import { nextTurn } from '../../src/core/turn.ts'
 import { openSqlite } from '../../src/engines/sqlite/engine.ts'
 import { compactedEngine, lateEngine, revisionAt } from './late-engine.ts'
 import type { Random } from './random.ts'
@@ -52,7 +52,7 @@ export async function openWorld({ r, dir, bounds, isLate }: WorldOptions): Promi
 
   async function wayThere(): Promise<void> {
     if (r.oneIn(5)) await Bun.sleep(r.int(4))
-    else if (r.oneIn(2)) await nextTurn()
+    else if (r.oneIn(2)) await nextTick()
   }
 
   function open(): Promise<Database> {

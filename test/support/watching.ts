@@ -5,7 +5,7 @@ import type { Engine } from '../../src/core/engine.ts'
 import type { FeedEvent, Scope } from '../../src/core/feed/scope.ts'
 import type { WatchBatch, WatchBounds, Watcher } from '../../src/core/feed/watcher.ts'
 import { keyOf } from '../../src/core/member.ts'
-import { nextTurn } from '../../src/core/turn.ts'
+import { nextTick } from '../../src/core/next-tick.ts'
 import { openMemory } from '../../src/engines/memory/engine.ts'
 import { openTestEngine } from './test-engine.ts'
 
@@ -88,5 +88,5 @@ export function watched(db: Database, scope: Scope, since: string | null): Watch
 
 /** Long enough for everybody who is due to be woken. */
 export async function turns(): Promise<void> {
-  for (let i = 0; i < 5; i++) await nextTurn()
+  for (let i = 0; i < 5; i++) await nextTick()
 }

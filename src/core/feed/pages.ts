@@ -1,7 +1,7 @@
 import type { ChangesPage, ChangesScope, Engine, ExpiringRef, FeedCursor, MaybePromise } from '../engine.ts'
 import { maxExaminedMembers, maxPageBytes } from '../limits.ts'
 import { type Change, keyOf, type Member, revisionOf } from '../member.ts'
-import { nextTurn } from '../turn.ts'
+import { nextTick } from '../next-tick.ts'
 import { type FeedEvent, isInScope, type Scope, valueLength } from './scope.ts'
 
 /** Pages of the feed as readers see it: within a scope, and without what has expired. */
@@ -66,7 +66,7 @@ export async function readFeed(
     bytes += step.bytes
     const isFull = events.length >= limit || bytes >= maxPageBytes || examined >= maxExaminedMembers
     if (step.atEnd || isFull) return { events, next, atEnd: step.atEnd }
-    await nextTurn()
+    await nextTick()
   }
 }
 

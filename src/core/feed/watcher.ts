@@ -1,7 +1,7 @@
 import type { FeedCursor, MaybePromise } from '../engine.ts'
 import { KvistError } from '../errors.ts'
 import { type Change, keyOf, revisionOf } from '../member.ts'
-import { nextTurn } from '../turn.ts'
+import { nextTick } from '../next-tick.ts'
 import { expireSkipped, expiryRef, type FeedSource, type FeedStep, feedStep } from './pages.ts'
 import { type FeedEvent, matchesKey, type Scope, valueLength } from './scope.ts'
 
@@ -246,12 +246,12 @@ export class QueuedWatcher implements Watcher {
     this.isReading = true
     let batch: WatchBatch | null = null
     try {
-      if (this.hasRead) await nextTurn()
+      if (this.hasRead) await nextTick()
       this.hasRead = true
       while (batch === null && this.isBehind()) {
         const step = await this.nextStep()
         batch = this.deliver(step.events, step.next)
-        if (batch === null && this.isBehind()) await nextTurn()
+        if (batch === null && this.isBehind()) await nextTick()
       }
     } catch (error) {
       if (this.state === 'closed') return null

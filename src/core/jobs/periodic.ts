@@ -1,4 +1,4 @@
-import { nextTurn } from '../turn.ts'
+import { nextTick } from '../next-tick.ts'
 
 /** Work that is done beside the requests, again and again, in small batches with a tick between them. */
 export interface PeriodicJob {
@@ -19,7 +19,7 @@ export function startPeriodic(
   let running: Promise<void> | null = null
 
   async function run(): Promise<void> {
-    while (!isStopped && (await batch())) await nextTurn()
+    while (!isStopped && (await batch())) await nextTick()
   }
 
   const timer = setInterval(() => {

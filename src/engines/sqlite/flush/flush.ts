@@ -182,7 +182,7 @@ interface OldTombstone {
   readonly ownRevision: number | null
 }
 
-/** A reader is in the way for a turn of the event loop; who is for longer is none of ours. */
+/** A reader is in the way for a tick of the event loop; who is for longer is none of ours. */
 export const checkpointWaitMs = 500
 
 /** Moves what the write-ahead log of the tables holds into the file. Passes over it while somebody is in the way. */
