@@ -1,6 +1,6 @@
 import { KvistError } from '../../core/errors.ts'
 import type { Share } from '../../net/budget.ts'
-import { type Activity, lingerSeconds, type ProtocolConnection } from '../../net/connections.ts'
+import type { Activity, ProtocolConnection } from '../../net/connections.ts'
 import { InputPause } from '../../net/input-pause.ts'
 import { Output } from '../../net/output.ts'
 import type { Socket } from '../../net/socket.ts'
@@ -13,6 +13,7 @@ import { type Held, RequestMemory, type ServerMemory } from './request-memory.ts
 import { isStreamed, sendStreamHead, sendWhole } from './response-writer.ts'
 import type { HttpServerState } from './server-state.ts'
 import { OutgoingStream, type StreamTarget } from './stream.ts'
+import { ConnectionTimeouts } from './timeouts.ts'
 
 /**
  * What a connection is doing:
@@ -30,10 +31,7 @@ const maxBufferedBodyBytes = 256 * 1024
 const maxPipelinedBytes = 64 * 1024
 /** The rest of a body that no handler reads is dropped up to this; a longer one ends the connection. */
 const maxDiscardedBytes = 64 * 1024
-/** How long nothing may be streamed to a client that has closed its side: only sending tells whether it is still there. */
-const halfClosedSeconds = 2
 
-const never = Number.POSITIVE_INFINITY
 const nothing = Buffer.alloc(0)
 
 /**
@@ -45,6 +43,7 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
   private readonly socket: Socket
   private readonly out: Output
   private readonly inputPause: InputPause
+  private readonly timeouts: ConnectionTimeouts
 
   private phase: Phase = 'idle'
   /** The request of the phases `responding` and `discarding`. */
@@ -75,10 +74,6 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
   /** It did so in the middle of a request, which therefore gets no response. */
   private isTruncated = false
 
-  /** After this second the client has kept the server waiting for too long. */
-  private deadline: number
-  /** When a part of a streamed response was last sent. */
-  private sentAt = 0
   /** What of bodies came in since the timeouts were last checked. */
   private receivedBytes = 0
 
@@ -88,7 +83,7 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
     this.out = new Output(socket, server.ticks)
     this.inputPause = new InputPause(socket)
     this.ownMemory = new RequestMemory(server.memory)
-    this.deadline = server.clock.seconds + server.timeoutSeconds
+    this.timeouts = new ConnectionTimeouts(server.clock, server.timeoutSeconds)
   }
 
   // Events of the socket and of the listener.
@@ -101,7 +96,7 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
       this.advance()
       return
     }
-    if (request === null && this.input.length === 0) this.resetTimeout()
+    if (request === null && this.input.length === 0) this.timeouts.reset()
     this.input = this.input.length === 0 ? bytes : Buffer.concat([this.input, bytes])
     if (this.isScheduled) {
       this.updateBackpressure()
@@ -118,8 +113,8 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
   }
 
   drained(): void {
-    if (this.deadline !== never && !this.isEnding()) this.resetTimeout()
-    this.sentAt = this.server.clock.seconds
+    if (!this.isEnding()) this.timeouts.extend()
+    this.timeouts.partSent()
     this.out.drained()
     if (this.phase !== 'responding') this.releaseMemory()
     this.resume()
@@ -128,7 +123,7 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
   /** What the client has sent still gets its responses. One that can only be watching is gone. */
   halfClosed(): void {
     this.isHalfClosed = true
-    if (this.deadline === never) {
+    if (this.timeouts.isDisabled) {
       this.abort()
       return
     }
@@ -148,7 +143,7 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
   }
 
   checkTimeouts(): void {
-    const isOverdue = this.server.clock.seconds > this.deadline && this.waitsForClient()
+    const isOverdue = this.timeouts.isOver && this.waitsForClient()
     if (!isOverdue && !this.mayBeAbandoned() && !this.isHoldingUp()) return
     if (this.phase === 'lingering') this.socket.end()
     else if (this.isIdle()) this.endOutput()
@@ -174,7 +169,7 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
   }
 
   get lastActive(): number {
-    return this.deadline - this.server.timeoutSeconds
+    return this.timeouts.lastActive
   }
 
   // For handlers.
@@ -184,11 +179,11 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
   }
 
   resetTimeout(): void {
-    this.deadline = this.server.clock.seconds + this.server.timeoutSeconds
+    this.timeouts.reset()
   }
 
   disableTimeout(): void {
-    this.deadline = never
+    this.timeouts.disable()
   }
 
   abort(): void {
@@ -213,7 +208,7 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
       // When several clients disconnect at once, the memory of one must not be given to another that is gone as well.
       await new Promise((resolve) => setImmediate(resolve))
       if (this.phase === 'closed') throw clientGone()
-      if (this.deadline !== never) this.resetTimeout()
+      this.timeouts.extend()
     })
   }
 
@@ -257,7 +252,7 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
   // For the streamed response.
 
   sendPart(part: Uint8Array): boolean {
-    this.sentAt = this.server.clock.seconds
+    this.timeouts.partSent()
     if (this.phase === 'closed') return false
     this.out.bytes(part)
     return !this.out.isFull
@@ -316,7 +311,7 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
     this.request = request
     this.awaitsContinue = request.expectsContinue
     this.server.openRequests++
-    this.resetTimeout()
+    this.timeouts.reset()
     this.takeBody(request)
     this.isDispatching = true
     this.server.serve(request, this)
@@ -351,7 +346,7 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
     }
     if (this.phase === 'discarding' && body.isComplete) {
       this.endDiscarding()
-      this.resetTimeout()
+      this.timeouts.reset()
     }
   }
 
@@ -380,7 +375,7 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
     const { method, isHttp10, closes } = this.request!
     if (closes || this.isBodyLost()) this.isLast = true
     if (response.status < 400) this.wasServed = true
-    if (this.deadline !== never) this.resetTimeout()
+    this.timeouts.extend()
     if (isStreamed(body)) {
       this.respondStreamed(response, body)
     } else {
@@ -395,7 +390,7 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
     if (isHttp10) this.isLast = true
     sendStreamHead(this.server.startLines, this.out, response, !isHttp10, this.connectionLine(isHttp10))
     this.stream = new OutgoingStream(body, this, !isHttp10)
-    this.sentAt = this.server.clock.seconds
+    this.timeouts.partSent()
     if (method === 'HEAD') {
       this.stream.cancel()
       this.finishResponse()
@@ -419,7 +414,7 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
   private finishResponse(): void {
     const { request } = this
     this.finishRequest()
-    this.resetTimeout()
+    this.timeouts.reset()
     if (request === null || request.body.isComplete || this.isLast) return
     request.body.ignore()
     this.request = request
@@ -447,7 +442,7 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
     if (this.out.isFull) return
     this.phase = 'lingering'
     this.closeInput()
-    this.deadline = this.server.clock.seconds + lingerSeconds
+    this.timeouts.linger()
     this.socket.shutdown()
     this.updateBackpressure()
   }
@@ -496,7 +491,7 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
   /** The client may not be there any more to take what is streamed. */
   private mayBeAbandoned(): boolean {
     if (!this.isHalfClosed || this.stream === null || this.out.isFull) return false
-    return this.server.clock.seconds > this.sentAt + halfClosedSeconds
+    return this.timeouts.isStreamSilent
   }
 
   private updateBackpressure(): void {
