@@ -56,7 +56,6 @@ const slow = {
     'test/v1-cache',
     'test/v1-expiry.test',
     'test/v1-long-poll',
-    'test/v1-sliding',
     'test/v1-slow-clients',
     'test/v1-watch',
   ],

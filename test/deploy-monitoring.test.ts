@@ -13,7 +13,7 @@ const { afterAll, beforeAll, test } = needing('prometheus')
 const deploy = join(import.meta.dir, '../deploy')
 const folder = newFolder()
 const token = 'a-token'
-const patienceMs = 15_000
+const patienceMs = 50_000
 
 interface PrometheusConfig {
   global: object

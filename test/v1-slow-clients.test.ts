@@ -3,14 +3,14 @@ import { connect, type Socket } from 'node:net'
 import { membersIn } from './support/responses.ts'
 import { startServer, type TestServer } from './support/server.ts'
 
-/**
- * Clients that fall silent are closed, slow ones that go on are not. The timers of Bun go off at ticks of four seconds:
- * with `--idle-timeout 1` a silent client is closed after 4 to 8 seconds, one that never said what it wants after 12.
- */
+/** Clients that fall silent for `--idle-timeout` are closed, slow ones that go on are not. */
+
+/** A pause of a client on a busy machine is shorter. */
+const idleSeconds = 2
 
 let server: TestServer
 beforeAll(async () => {
-  server = await startServer({ flags: ['--idle-timeout', '1'] })
+  server = await startServer({ flags: ['--idle-timeout', String(idleSeconds)] })
 })
 afterAll(() => server.remove())
 
@@ -33,8 +33,8 @@ function talk(write: (socket: Socket) => void | Promise<void>): Promise<Closed> 
   })
 }
 
-/** Longer than any silence is borne. */
-const steadyMs = 10_000
+/** Longer than any silence is borne: the server looks every second. */
+const steadyMs = (idleSeconds + 3) * 1000
 
 async function inSteps(socket: Socket, parts: readonly string[]): Promise<void> {
   for (const part of parts) {
@@ -54,7 +54,7 @@ test.concurrent('a client that says nothing, or half a header, is closed without
   ]
   for (const { received, afterMs } of await Promise.all(silent)) {
     expect(received).toBe('')
-    expect(afterMs).toBeLessThan(25_000)
+    expect(afterMs).toBeLessThan(50_000)
   }
 })
 
@@ -77,7 +77,7 @@ test.concurrent('a client that falls silent within a body is closed, and nothing
   ]
   for (const { received, afterMs } of await Promise.all(silent)) {
     expect(received).toBe('')
-    expect(afterMs).toBeWithin(1000, 20_000)
+    expect(afterMs).toBeWithin(1000, 50_000)
   }
   expect(await membersIn(`${server.url}/v1/half`)).toEqual([])
 })

@@ -29,11 +29,9 @@ function engineOf(members: readonly Member[], mostAtOnce = Number.POSITIVE_INFIN
   const scans: ScanRange[] = []
   async function scan(range: ScanRange): Promise<ScanPage> {
     scans.push(range)
-    const inRange = sorted.filter(
-      ({ key }) =>
-        (range.from === null || compareKeys(key, range.from) >= 0) &&
-        (range.to === null || compareKeys(key, range.to) < 0),
-    )
+    const from = range.from === null ? 0 : firstFrom(sorted, range.from)
+    const to = range.to === null ? sorted.length : firstFrom(sorted, range.to)
+    const inRange = sorted.slice(from, to)
     if (range.order === 'desc') inRange.reverse()
     const found = inRange.slice(0, Math.min(range.limit, mostAtOnce))
     const after = inRange[found.length]
@@ -41,6 +39,18 @@ function engineOf(members: readonly Member[], mostAtOnce = Number.POSITIVE_INFIN
     return { members: found, next }
   }
   return { engine: { scan } as unknown as Engine, scans }
+}
+
+/** Where the members begin whose key is not before this one. */
+function firstFrom(sorted: readonly Member[], key: string): number {
+  let low = 0
+  let high = sorted.length
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if (compareKeys(sorted[middle]!.key, key) < 0) low = middle + 1
+    else high = middle
+  }
+  return low
 }
 
 const all: ListQuery = { ...everything, order: 'asc', limit: 100, cursor: null, keysOnly: false }

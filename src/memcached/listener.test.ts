@@ -510,7 +510,7 @@ describe('the end', () => {
     await eventually(() => opened.server.heldBytes() > 0, 'answers that wait')
     const startedAtMs = performance.now()
     await opened.server.stop(300)
-    expect(performance.now() - startedAtMs).toBeLessThan(3000)
+    expect(performance.now() - startedAtMs).toBeLessThan(30_000)
     await opened[Symbol.asyncDispose]()
   })
 

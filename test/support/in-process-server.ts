@@ -1,7 +1,13 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { parseConfig } from '../../src/config.ts'
 import { serve } from '../../src/serve.ts'
 
-/** All of `kvist serve` in the process of the test, on the memory engine, with a clock that the test may give. */
+/**
+ * All of `kvist serve` in the process of the test, with a clock that the test may give: on SQLite in a folder of its own, in
+ * the fast tier on the memory engine.
+ */
 export interface ServerInProcess {
   readonly url: string
   readonly port: number
@@ -19,7 +25,10 @@ export interface InProcessOptions {
 
 export async function serveInProcess(options: InProcessOptions = {}): Promise<ServerInProcess> {
   const { flags = [], env = {}, now = Date.now } = options
-  const config = parseConfig(['--port', '0', '--engine', 'memory', '--stop-timeout', '0s', ...flags], env)
+  const folder =
+    process.env.KVIST_TEST_SERVER === 'in-process' ? null : mkdtempSync(join(tmpdir(), 'kvist-test-'))
+  const store = folder === null ? ['--engine', 'memory'] : ['--data', folder]
+  const config = parseConfig(['--port', '0', '--stop-timeout', '0s', ...store, ...flags], env)
   let output = ''
   const write = (line: string) => {
     output += line
@@ -31,7 +40,9 @@ export async function serveInProcess(options: InProcessOptions = {}): Promise<Se
     port: Number(new URL(running.url).port),
     output: () => output,
     stop() {
-      stopped ??= running.stop()
+      stopped ??= running.stop().then(() => {
+        if (folder !== null) rmSync(folder, { recursive: true, force: true })
+      })
       return stopped
     },
   }

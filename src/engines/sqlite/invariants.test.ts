@@ -48,7 +48,7 @@ async function putMany(engine: Engine, from: number, to: number): Promise<void> 
 
 /** Holds up the event loop until the tables have a revision: what the thread did then is not known here yet. */
 function blockUntilApplied(dir: string, revision: number): void {
-  for (const giveUpAtMs = Date.now() + 20_000; flushedRevision(dir) < revision; Bun.sleepSync(2)) {
+  for (const giveUpAtMs = Date.now() + 50_000; flushedRevision(dir) < revision; Bun.sleepSync(2)) {
     if (Date.now() > giveUpAtMs) throw new Error('the tables did not come up to date')
   }
 }

@@ -10,6 +10,11 @@ export interface MemcachedTestServer extends TestServer {
 export async function serveMemcached(options: ServerOptions = {}): Promise<MemcachedTestServer> {
   const flags = ['--memcached-port', '0', ...(options.flags ?? [])]
   const server = await startServer({ ...options, flags })
-  const memcachedPort = Number(/"memcached":"[^"]*:(\d+)"/.exec(server.output())?.[1])
+  const memcachedPort = memcachedPortOf(server)
   return Object.assign(server, { memcachedPort, connect: () => textClient(memcachedPort) })
+}
+
+/** The memcached port of a server, as it logs it. */
+export function memcachedPortOf({ output }: { output(): string }): number {
+  return Number(/"memcached":"[^"]*:(\d+)"/.exec(output())?.[1])
 }

@@ -21,7 +21,7 @@ export interface TextClient {
 }
 
 /** How long a test waits for the end of an answer. */
-const patienceMs = 20_000
+const patienceMs = 50_000
 
 export async function textClient(port: number): Promise<TextClient> {
   const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
