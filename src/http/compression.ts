@@ -113,8 +113,8 @@ export function compressed(request: HttpRequest, response: HttpResponse): MaybeP
     : encoder.async(bytes).then((late) => encoded(response, coding, late))
 }
 
-function encoded({ status, lines }: HttpResponse, coding: Coding, body: ResponseBody): HttpResponse {
-  return { status, lines: `${lines}Content-Encoding: ${coding}\r\n`, body }
+function encoded({ status, headerBlock }: HttpResponse, coding: Coding, body: ResponseBody): HttpResponse {
+  return { status, headerBlock: `${headerBlock}Content-Encoding: ${coding}\r\n`, body }
 }
 
 /** Responses with a body that does not change: it is compressed once in each coding that is asked for. */

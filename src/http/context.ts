@@ -19,7 +19,7 @@ export class RequestContext {
   /** How much of its time the request waited for something to happen, as its client wished. */
   waitedMs = 0
   /** Header lines of the response beside those of the handler: those of CORS. */
-  extraLines = ''
+  extraHeaders = ''
   private readonly clock: ServerClock
   private readonly startedMs = monotonicMs()
 

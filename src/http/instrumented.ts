@@ -2,7 +2,7 @@ import type { MaybePromise } from '../core/engine.ts'
 import type { Member } from '../core/member.ts'
 import type { MemberReader, ReadQueue } from '../core/read-queue.ts'
 import { RequestContext, type ServerClock } from './context.ts'
-import { withExtraLines } from './origin-policy.ts'
+import { withExtraHeaders } from './origin-policy.ts'
 import type { HttpResponse } from './response.ts'
 import { type Handled, isMemberRead, type MemberRead, type Route } from './route.ts'
 import type { HttpRequest } from './wire/request.ts'
@@ -97,7 +97,7 @@ function finish(
   response: HttpResponse,
 ): void {
   observer(context, response.status, (context.elapsedMs() - context.waitedMs) / 1000)
-  connection.reply(withExtraLines(response, context))
+  connection.reply(withExtraHeaders(response, context))
 }
 
 /** A request whose response needs a member. */

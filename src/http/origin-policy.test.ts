@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import { KvistError } from '../core/errors.ts'
-import { type OriginOptions, originPolicy, withExtraLines } from './origin-policy.ts'
+import { type OriginOptions, originPolicy, withExtraHeaders } from './origin-policy.ts'
 import { type HttpResponse, responseOf } from './response.ts'
 import { parseHead, Refusal } from './wire/head.ts'
 import { HttpRequest } from './wire/request.ts'
@@ -28,7 +28,9 @@ function verdictOn(
   const check = originPolicy({ ...open, ...options })(route)
   const verdicts = [1, 2].map(() => {
     try {
-      return (check?.(requestOf(headers, line), { extraLines: '' }) ?? null) === null ? 'passed' : 'preflight'
+      return (check?.(requestOf(headers, line), { extraHeaders: '' }) ?? null) === null
+        ? 'passed'
+        : 'preflight'
     } catch (error) {
       if (!(error instanceof KvistError)) throw error
       return error.code
@@ -44,10 +46,10 @@ function checkOf(
   route: Parameters<ReturnType<typeof originPolicy>>[0] = {},
 ) {
   const check = originPolicy({ ...open, ...options })(route)!
-  const context = { extraLines: '' }
+  const context = { extraHeaders: '' }
   return {
     check: (request: HttpRequest) => check(request, context),
-    linesOf: (response: HttpResponse) => linesOf(withExtraLines(response, context)),
+    headersOf: (response: HttpResponse) => headersOf(withExtraHeaders(response, context)),
   }
 }
 
@@ -233,7 +235,7 @@ describe('an origin that is allowed', () => {
     expect(verdictOn({ ...asks, Origin: 'http://localhost:7070' }, { corsOrigins }, options)).toBe('passed')
     const request = requestOf(asks, options)
     const policy = checkOf({ corsOrigins })
-    const lines = policy.linesOf(policy.check(request)!)
+    const lines = policy.headersOf(policy.check(request)!)
     expect(lines['Access-Control-Allow-Origin']).toBe(app)
     expect(lines['Access-Control-Allow-Methods']).toBe('GET, HEAD, PUT, POST, PATCH, DELETE')
     for (const name of ['Authorization', 'Content-Type', 'If-Match', 'Last-Event-ID', 'Range', '*']) {
@@ -247,7 +249,7 @@ describe('an origin that is allowed', () => {
     const linesFor = (headers: Headers, response: HttpResponse) => {
       const request = requestOf({ ...host, ...headers })
       policy.check(request)
-      return policy.linesOf(response)
+      return policy.headersOf(response)
     }
     const read = linesFor({ Origin: app }, responseOf(200, {}, 'x'))
     expect(read['Access-Control-Allow-Origin']).toBe(app)
@@ -279,7 +281,7 @@ describe('a server with a token', () => {
     for (const headers of [{}, { Origin: 'null' }, { Origin: 'http://evil.example' }]) {
       const request = requestOf({ ...host, ...headers })
       policy.check(request)
-      const lines = policy.linesOf(responseOf(401))
+      const lines = policy.headersOf(responseOf(401))
       expect(lines['Access-Control-Allow-Origin']).toBe('*')
       expect(lines.Vary).toBeUndefined()
     }
@@ -293,14 +295,14 @@ test('a dialect for any origin is for any origin, but not under any name', () =>
     for (const headers of [{}, { Origin: 'http://evil.example', 'Sec-Fetch-Site': 'cross-site' }]) {
       const request = requestOf({ ...host, ...headers })
       expect(policy.check(request)).toBeNull()
-      expect(policy.linesOf(responseOf(200))['Access-Control-Allow-Origin']).toBe('*')
+      expect(policy.headersOf(responseOf(200))['Access-Control-Allow-Origin']).toBe('*')
     }
   }
   expect(() => checkOf({}, { api }).check(requestOf({ Host: 'evil.example' }))).toThrow('not known')
 })
 
-function linesOf({ lines }: HttpResponse): Record<string, string> {
-  const named = lines.split('\r\n').slice(0, -1)
+function headersOf({ headerBlock }: HttpResponse): Record<string, string> {
+  const named = headerBlock.split('\r\n').slice(0, -1)
   const fields = named.map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 2)])
   expect(new Set(fields.map(([name]) => name)).size).toBe(fields.length)
   return Object.fromEntries(fields)

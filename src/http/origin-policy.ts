@@ -1,7 +1,7 @@
 import { isIP } from 'node:net'
 import { KvistError } from '../core/errors.ts'
 import type { RequestContext } from './context.ts'
-import { type HttpResponse, headerLines, responseOf } from './response.ts'
+import { type HttpResponse, headerBlockOf, responseOf } from './response.ts'
 import type { Api } from './route.ts'
 import type { HttpRequest } from './wire/request.ts'
 
@@ -21,13 +21,13 @@ export interface OriginOptions {
 }
 
 /**
- * Checks a request before it is handled, and sets the CORS header lines of its response. Returns the response to a
+ * Checks a request before it is handled, and sets the CORS headers of its response. Returns the response to a
  * preflight. Throws `forbidden_origin` and `misdirected`.
  */
 export type OriginCheck = (request: HttpRequest, context: Lined) => HttpResponse | null
 
-/** Where the header lines go that a response has beside those of its handler. */
-type Lined = Pick<RequestContext, 'extraLines'>
+/** Where the headers go that a response has beside those of its handler. */
+type Lined = Pick<RequestContext, 'extraHeaders'>
 
 /** What of a route decides which pages may send requests to it. */
 interface Openness {
@@ -77,11 +77,11 @@ const preflight = responseOf(204, {
   'Access-Control-Allow-Private-Network': 'true',
 })
 
-const anyOriginLines = corsLines('*')
-const variesLines = headerLines({ Vary: 'Origin' })
+const anyOriginHeaders = corsHeaders('*')
+const varyHeader = headerBlockOf({ Vary: 'Origin' })
 
-function corsLines(allowed: string): string {
-  return headerLines({
+function corsHeaders(allowed: string): string {
+  return headerBlockOf({
     'Access-Control-Allow-Origin': allowed,
     'Access-Control-Expose-Headers': exposedHeaders,
   })
@@ -92,9 +92,9 @@ export function originPolicy(options: OriginOptions): (route: Openness) => Origi
   const { needsToken, corsOrigins } = options
   const isServersOwn = hostCheck(options.hostNames)
   const allowsAny = corsOrigins.includes('*')
-  const allowed = new Map(corsOrigins.map((origin) => [origin, corsLines(origin) + variesLines]))
-  /** For caches: what is sent to no page, or to another, lacks the lines that some page needs. */
-  const usualLines = allowsAny ? anyOriginLines : allowed.size > 0 ? variesLines : ''
+  const allowed = new Map(corsOrigins.map((origin) => [origin, corsHeaders(origin) + varyHeader]))
+  /** For caches: what is sent to no page, or to another, lacks the headers that some page needs. */
+  const usualHeaders = allowsAny ? anyOriginHeaders : allowed.size > 0 ? varyHeader : ''
   /** What a header block that needs no further look has passed. */
   const policy = {}
 
@@ -107,12 +107,12 @@ export function originPolicy(options: OriginOptions): (route: Openness) => Origi
 
   function check(request: HttpRequest, context: Lined, isPage: boolean): HttpResponse | null {
     const { headers } = request
-    context.extraLines = usualLines
+    context.extraHeaders = usualHeaders
     if (headers.passedBy === policy) return null
     requireOwnHost(request)
     const origin = request.header('origin')
     if (origin !== null && (allowsAny || allowed.has(origin))) {
-      context.extraLines = allowed.get(origin) ?? anyOriginLines
+      context.extraHeaders = allowed.get(origin) ?? anyOriginHeaders
       return isPreflight(request) ? preflight : null
     }
     if (needsToken || isFromOwnPage(request, origin)) {
@@ -124,7 +124,7 @@ export function originPolicy(options: OriginOptions): (route: Openness) => Origi
   }
 
   function checkForAnyOrigin(request: HttpRequest, context: Lined): null {
-    context.extraLines = anyOriginLines
+    context.extraHeaders = anyOriginHeaders
     requireOwnHost(request)
     return null
   }
@@ -201,14 +201,14 @@ function misdirected(host: string): KvistError {
   )
 }
 
-/** A response with the CORS lines of its request. */
-export function withExtraLines(response: HttpResponse, { extraLines }: Lined): HttpResponse {
-  if (extraLines === '') return response
-  const { lines } = response
-  const varies = extraLines.endsWith(variesLines) && lines.includes('Vary: ')
-  if (!varies) return { ...response, lines: lines + extraLines }
+/** A response with the CORS headers of its request. */
+export function withExtraHeaders(response: HttpResponse, { extraHeaders }: Lined): HttpResponse {
+  if (extraHeaders === '') return response
+  const { headerBlock } = response
+  const varies = extraHeaders.endsWith(varyHeader) && headerBlock.includes('Vary: ')
+  if (!varies) return { ...response, headerBlock: headerBlock + extraHeaders }
   return {
     ...response,
-    lines: lines.replace('Vary: ', 'Vary: Origin, ') + extraLines.slice(0, -variesLines.length),
+    headerBlock: headerBlock.replace('Vary: ', 'Vary: Origin, ') + extraHeaders.slice(0, -varyHeader.length),
   }
 }

@@ -3,8 +3,8 @@ import { nextTick } from '../core/next-tick.ts'
 /** What a handler returns: data, which the connection writes (wire/connection.ts). */
 export interface HttpResponse {
   readonly status: number
-  /** Header lines, each with its line end. Date and what frames the body are not among them. */
-  readonly lines: string
+  /** Each header with its line end. Date and what frames the body are not among them. */
+  readonly headerBlock: string
   readonly body: ResponseBody
   /** Of a text, as UTF-8, where that is known: to find out costs a copy of a text that was put together. */
   readonly bodyBytes?: number
@@ -33,8 +33,8 @@ export interface BodyWriter {
 export type Fields = Readonly<Record<string, string>>
 
 export function responseOf(status: number, fields: Fields = {}, body: ResponseBody = null): HttpResponse {
-  const caching = fields['Cache-Control'] === undefined ? noCacheLine : ''
-  return { status, lines: inertLines + caching + headerLines(fields), body }
+  const caching = fields['Cache-Control'] === undefined ? noCacheHeader : ''
+  return { status, headerBlock: inertHeaders + caching + headerBlockOf(fields), body }
 }
 
 /** Of a page with a script, which says itself what a browser may do with it. */
@@ -42,37 +42,41 @@ export function pageResponse(
   fields: Fields & { 'Content-Security-Policy': string },
   body: ResponseBody,
 ): HttpResponse {
-  return { status: 200, lines: headerLines(fields), body }
+  return { status: 200, headerBlock: headerBlockOf(fields), body }
 }
 
 /** Throws where a value would begin another line: that is a mistake of ours, for what clients send is checked before. */
-export function headerLines(fields: Fields): string {
-  let lines = ''
+export function headerBlockOf(fields: Fields): string {
+  let block = ''
   for (const [name, value] of Object.entries(fields)) {
     if (/[\r\n\0]/.test(value)) throw new Error(`the header ${name} has a line break`)
-    lines += `${name}: ${value}\r\n`
+    block += `${name}: ${value}\r\n`
   }
-  return lines
+  return block
 }
 
 /**
  * What was stored must not act as a page or a script of this server's origin, whatever its content type: in every
  * response that is no page of the server's own.
  */
-export const inertLines = headerLines({
+export const inertHeaders = headerBlockOf({
   'X-Content-Type-Options': 'nosniff',
   'Content-Security-Policy': "sandbox; default-src 'none'",
   'Cross-Origin-Resource-Policy': 'same-origin',
 })
 
 /** Without it browsers and proxies may show what is gone or changed since: with it they ask first. */
-export const noCacheLine = headerLines({ 'Cache-Control': 'no-cache' })
+export const noCacheHeader = headerBlockOf({ 'Cache-Control': 'no-cache' })
 
-const jsonLine = `${inertLines}${noCacheLine}Content-Type: application/json\r\n`
+const jsonHeaders = `${inertHeaders}${noCacheHeader}Content-Type: application/json\r\n`
 
 /** JSON text, with more to say about it where there is. */
 export function jsonResponse(text: string, status = 200, fields?: Fields): HttpResponse {
-  return { status, lines: fields === undefined ? jsonLine : jsonLine + headerLines(fields), body: text }
+  return {
+    status,
+    headerBlock: fields === undefined ? jsonHeaders : jsonHeaders + headerBlockOf(fields),
+    body: text,
+  }
 }
 
 /** As `jsonAnswer`, with a line break at the end, for those who see it in a terminal. */

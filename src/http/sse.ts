@@ -1,7 +1,13 @@
 import type { MaybePromise } from '../core/engine.ts'
 import type { Connection, LongLivedResponse } from './connection.ts'
 import { eventStream } from './media-types.ts'
-import { type BodyWriter, type HttpResponse, headerLines, inertLines, type StreamedBody } from './response.ts'
+import {
+  type BodyWriter,
+  type HttpResponse,
+  headerBlockOf,
+  inertHeaders,
+  type StreamedBody,
+} from './response.ts'
 
 /**
  * Server-sent events (HTML, 9.2): how they are written, and the streams that carry them.
@@ -49,9 +55,9 @@ function idLine(id: string): string {
 }
 
 /** `no` keeps nginx from gathering events before it passes them on. */
-const eventLines =
-  inertLines +
-  headerLines({
+const eventHeaders =
+  inertHeaders +
+  headerBlockOf({
     'Content-Type': eventStream,
     'Cache-Control': 'no-store',
     'X-Accel-Buffering': 'no',
@@ -80,7 +86,7 @@ export function eventStreams({ heartbeatMs, patience }: EventStreamOptions = usu
       opened++
       slot.add(stream)
       if (count++ === 0) timer = setInterval(beat, heartbeatMs / beatSlots)
-      return { status: 200, lines: eventLines, body: stream }
+      return { status: 200, headerBlock: eventHeaders, body: stream }
     },
   }
 }

@@ -35,8 +35,8 @@ test('a missing token is told in the shape of each', async () => {
 test('a failure of the store is what each says of failures', () => {
   const failed = { status: 507, code: 'storage_full', detail: 'the disk is full' }
   const told = dialects.map(({ name, refuse }) => {
-    const { status, lines, body } = refuse(failed, { 'Retry-After': '10' })
-    return `${name} ${status} ${/Retry-After: (.*)\r\n/.exec(lines)?.[1]} ${body}`
+    const { status, headerBlock, body } = refuse(failed, { 'Retry-After': '10' })
+    return `${name} ${status} ${/Retry-After: (.*)\r\n/.exec(headerBlock)?.[1]} ${body}`
   })
   expect(told).toEqual([
     'ozza 507 10 {"error":"the disk is full"}',

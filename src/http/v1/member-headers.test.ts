@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import type { Member } from '../../core/member.ts'
-import { memberLines } from './member-headers.ts'
+import { memberHeaders } from './member-headers.ts'
 
 function member(more: Partial<Member> = {}): Member {
   const times = { createdAtMs: 0, clock: Date.UTC(2026, 0, 1) * 2048, expiresAtMs: null }
@@ -11,7 +11,7 @@ function member(more: Partial<Member> = {}): Member {
 const laterMs = Date.UTC(2026, 0, 2)
 
 function told(one: Member): Record<string, string> {
-  const lines = memberLines(one, laterMs).split('\r\n')
+  const lines = memberHeaders(one, laterMs).split('\r\n')
   expect(lines.pop()).toBe('')
   return Object.fromEntries(lines.map((line) => line.split(': ')))
 }
@@ -34,7 +34,7 @@ test('headers of a member are the same however often it is asked for, whoever is
     expect(told(one)).toEqual(usual)
     expect(told(member({ revision: 8 + i }))).toEqual({ ...usual, ETag: `"${8 + i}"` })
   }
-  expect(memberLines(one, laterMs)).toBe(memberLines(one, laterMs))
+  expect(memberHeaders(one, laterMs)).toBe(memberHeaders(one, laterMs))
 })
 
 test('members of one place, or of one revision in two stores, are told apart', () => {
@@ -63,7 +63,7 @@ test('Last-Modified is left out while it would lie after Date: in the second of 
     laterMs,
     writtenMs + 999,
   ]) {
-    const isThere = memberLines(one, nowMs).includes('Last-Modified: Thu, 01 Jan 2026 00:00:01 GMT')
+    const isThere = memberHeaders(one, nowMs).includes('Last-Modified: Thu, 01 Jan 2026 00:00:01 GMT')
     expect([nowMs, isThere]).toEqual([nowMs, nowMs >= writtenMs + 1000])
   }
 })

@@ -10,13 +10,13 @@ import type { RequestContext } from '../context.ts'
 import { eventStream, negotiation } from '../media-types.ts'
 import { parametersOf } from '../path.ts'
 import { problemResponse } from '../problem.ts'
-import { type HttpResponse, inertLines, responseOf } from '../response.ts'
+import { type HttpResponse, inertHeaders, responseOf } from '../response.ts'
 import type { Handled, MemberRead } from '../route.ts'
 import { headerBits } from '../wire/head.ts'
 import type { HttpRequest } from '../wire/request.ts'
 import { conditionOf, noMember, type ReadVerdict, readVerdict } from './conditions.ts'
 import { expiryParameters, parameterExpiry } from './expiry.ts'
-import { memberLines } from './member-headers.ts'
+import { memberHeaders } from './member-headers.ts'
 import { storedJson } from './shapes.ts'
 import { parseWait, waitForNews } from './wait.ts'
 import { type Watching, watchMember } from './watch.ts'
@@ -164,7 +164,7 @@ function presentState(
   if (member === null) return problemResponse(notFound(ref), { Vary: 'Accept' })
   const part = (request.present & rangeBit) === 0 ? null : rangeOfMember(request, member, nowMs)
   if (part !== null) return part
-  return { status: 200, lines: memberLines(member, nowMs), body: member.value }
+  return { status: 200, headerBlock: memberHeaders(member, nowMs), body: member.value }
 }
 
 const rangeBit = headerBits(['range'])
@@ -182,8 +182,8 @@ function rangeOfMember(request: HttpRequest, member: Member, nowMs: number): Htt
     return problemResponse(error, { 'Content-Range': `bytes */${bytes.length}` })
   }
   const { from, to } = range
-  const lines = `${memberLines(member, nowMs)}Content-Range: bytes ${from}-${to - 1}/${bytes.length}\r\n`
-  return { status: 206, lines, body: bytes.subarray(from, to) }
+  const headerBlock = `${memberHeaders(member, nowMs)}Content-Range: bytes ${from}-${to - 1}/${bytes.length}\r\n`
+  return { status: 206, headerBlock, body: bytes.subarray(from, to) }
 }
 
 /**
@@ -197,7 +197,7 @@ function isSameAsBefore(request: HttpRequest, { revision }: Member): boolean {
 
 function unchanged(member: Member | null, nowMs: number): HttpResponse {
   if (member === null) return responseOf(304, { ETag: `"${noMember}"`, Vary: 'Accept' })
-  return { status: 304, lines: memberLines(member, nowMs), body: null }
+  return { status: 304, headerBlock: memberHeaders(member, nowMs), body: null }
 }
 
 export function putMember(
@@ -226,11 +226,11 @@ export function storedResponse(
   content: { contentType: string },
   value?: string | null,
 ): HttpResponse {
-  const lines = `${inertLines}Content-Type: application/json\r\nETag: "${stored.revision}"\r\n`
+  const headerBlock = `${inertHeaders}Content-Type: application/json\r\nETag: "${stored.revision}"\r\n`
   const body = `${storedJson(key, stored, content, value)}\n`
   // Nothing but the key can be beyond ASCII.
   const bodyBytes = body.length + Buffer.byteLength(key) - key.length
-  return { status: stored.existed ? 200 : 201, lines, body, bodyBytes }
+  return { status: stored.existed ? 200 : 201, headerBlock, body, bodyBytes }
 }
 
 export async function deleteMember(

@@ -15,14 +15,14 @@ export function isStreamed(body: ResponseBody): body is StreamedBody {
 export function sendWhole(
   startLines: StartLines,
   out: Output,
-  { status, lines, bodyBytes }: HttpResponse,
+  { status, headerBlock, bodyBytes }: HttpResponse,
   body: string | Uint8Array | null,
   method: string,
   connectionLine: string,
 ): void {
   // Part by part: joined in one string, they would cost as much again.
   out.prefix(startLines(status))
-  out.prefix(lines)
+  out.prefix(headerBlock)
   if (connectionLine !== '') out.prefix(connectionLine)
   if (!mayHaveBody(status)) {
     out.text('\r\n')
@@ -44,19 +44,19 @@ function bytesOf(body: string | Uint8Array | null): number {
 }
 
 /** The text of a response with which a connection ends that has not been asked for anything. */
-export function wholeText(startLines: StartLines, { status, lines, body }: HttpResponse): string {
+export function wholeText(startLines: StartLines, { status, headerBlock, body }: HttpResponse): string {
   const text = typeof body === 'string' ? body : ''
-  return `${startLines(status)}${lines}Connection: close\r\n${lengthLine(Buffer.byteLength(text))}${text}`
+  return `${startLines(status)}${headerBlock}Connection: close\r\n${lengthLine(Buffer.byteLength(text))}${text}`
 }
 
 /** Sends the head of a response whose body follows in parts: in chunks, or else up to the end of the connection. */
 export function sendStreamHead(
   startLines: StartLines,
   out: Output,
-  { status, lines }: HttpResponse,
+  { status, headerBlock }: HttpResponse,
   isChunked: boolean,
   connectionLine: string,
 ): void {
-  const start = `${startLines(status)}${lines}${connectionLine}`
+  const start = `${startLines(status)}${headerBlock}${connectionLine}`
   out.text(isChunked ? `${start}Transfer-Encoding: chunked\r\n\r\n` : `${start}\r\n`)
 }
