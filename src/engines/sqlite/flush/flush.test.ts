@@ -1,9 +1,10 @@
 import { Database } from 'bun:sqlite'
-import { expect, test } from 'bun:test'
+import { expect, spyOn, test } from 'bun:test'
 import { join } from 'node:path'
 import {
   faultsOfTables,
   flushedRevision,
+  logFiles,
   newFolder,
   until,
   withEngine,
@@ -160,3 +161,25 @@ test('a page of the feed looks at a bounded part of what was written over, and s
     { segmentBytes: 16 * 1024 * 1024 },
   )
 }, 60_000)
+
+test('a reader whose tick lasts longer than a flush finds what was flushed', async () => {
+  const dir = newFolder()
+  await withEngine(
+    dir,
+    async (engine) => {
+      for (let i = 0; i < 10; i++) await write(engine, [put(`before${i}`, filling)])
+      await until(
+        () => flushedRevision(dir) >= 4 && logFiles(dir).length <= 2,
+        'the tables have the collection',
+      )
+      // The end of the tick, at which the state of the tables that is read is let go of, does not come.
+      const endOfTick = spyOn(globalThis, 'setImmediate').mockImplementation((() => {}) as never)
+      expect(await engine.read('things', 'missing')).toBeNull()
+      endOfTick.mockRestore()
+      for (let i = 0; i < 20; i++) await write(engine, [put(`k${i}`, filling)])
+      await until(() => flushedRevision(dir) >= 20 && logFiles(dir).length <= 2, 'some are flushed')
+      expect(await engine.read('things', 'k0')).toMatchObject({ value: filling })
+    },
+    { pages: 'off' },
+  )
+})
