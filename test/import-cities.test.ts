@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { rawElements, rawMember } from '../src/json/scan.ts'
 import { countsOf, expectProblem, jsonOf, type Page, put } from './support/responses.ts'
 import { startServer, type TestServer } from './support/server.ts'
+import { stepLimit } from './support/steps.ts'
 
 /**
  * The cities of the world, some 150,000: imported, listed, changed, and got back byte for byte, over HTTP. Values are
@@ -63,7 +64,7 @@ async function expectAll(): Promise<void> {
 async function keysOfPages(query: string): Promise<string[]> {
   const keys: string[] = []
   let next: string | null = ''
-  while (next !== null) {
+  for (const step = stepLimit('reading all pages'); next !== null; step()) {
     const cursor: string = next === '' ? '' : `&cursor=${next}`
     const page: Page = await jsonOf<Page>(fetch(`${url}?${query}&include=keys${cursor}`))
     keys.push(...page.members.map(({ key }) => key))

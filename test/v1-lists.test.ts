@@ -11,6 +11,7 @@ import {
   put,
 } from './support/responses.ts'
 import { startServer, type TestServer } from './support/server.ts'
+import { stepLimit } from './support/steps.ts'
 
 /** `/v1` and `/v1/{c}`: the collections, lists by page and as a stream, members under new ids, dropping. */
 
@@ -114,7 +115,7 @@ describe('one level of keys', () => {
           const found: string[] = []
           const query = `delimiter=/&order=${order}&limit=${limit}`
           let next: string | null = `${url}?${query}`
-          while (next !== null) {
+          for (const step = stepLimit('reading all pages'); next !== null; step()) {
             const response: Response = await fetch(next)
             const link = /^<(.*)>; rel="next"$/.exec(response.headers.get('link') ?? '')?.[1]
             const page = await jsonOf<Level>(response)

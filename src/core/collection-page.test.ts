@@ -1,5 +1,6 @@
 import { expect, test } from 'bun:test'
 import { random, seedOfRun } from '../../test/support/random.ts'
+import { stepLimit } from '../../test/support/steps.ts'
 import { collectionPage } from './collection-page.ts'
 
 const named = (name: string) => ({ name, members: 1, bytes: 2 })
@@ -14,7 +15,9 @@ test('pages of any size are all collections, by name and once', () => {
     const limit = 1 + r.int(10)
     const found: string[] = []
     let from: string | null = null
+    const step = stepLimit('reading all pages of collections')
     do {
+      step()
       const page = collectionPage(names.map(named), { prefix, from, limit })
       expect(page.collections.length).toBeLessThanOrEqual(limit)
       found.push(...page.collections.map(({ name }) => name))

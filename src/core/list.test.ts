@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import { random, seedOfRun } from '../../test/support/random.ts'
+import { stepLimit } from '../../test/support/steps.ts'
 import type { Engine, ScanPage, ScanRange } from './engine.ts'
 import { compareKeys } from './keys.ts'
 import { maxExaminedMembers, maxPageBytes } from './limits.ts'
@@ -63,7 +64,9 @@ async function keysOf(engine: Engine, query: Partial<ListQuery>): Promise<string
 async function allPages(engine: Engine, query: Partial<ListQuery>): Promise<string[][]> {
   const pages: string[][] = []
   let cursor: string | null = null
+  const step = stepLimit('reading all pages')
   do {
+    step()
     const page: Awaited<ReturnType<typeof listPage>> = await listPage(
       engine,
       'c',
@@ -217,7 +220,9 @@ describe('one level of keys', () => {
   async function levels(engine: Engine, query: Partial<ListQuery>): Promise<string[][]> {
     const pages: string[][] = []
     let cursor: string | null = null
+    const step = stepLimit('reading all pages of a level')
     do {
+      step()
       const page: Page = await listPage(engine, 'c', { ...all, delimiter: '/', ...query, cursor }, nowMs)
       pages.push([...page.members.map(({ key }) => key), ...page.prefixes.map((prefix) => `<${prefix}>`)])
       cursor = page.next

@@ -1,5 +1,6 @@
 import type { Commit, Delete, Engine, Put, Renew, Write, Written } from '../../src/core/engine.ts'
 import type { Change, Member, RemovalCause, Value } from '../../src/core/member.ts'
+import { stepLimit } from './steps.ts'
 
 /** Writes and reads in short, for tests and for the programs that they start. */
 
@@ -29,7 +30,9 @@ export async function write(
 export async function allMembers(engine: Engine): Promise<Member[]> {
   const members: Member[] = []
   let from: string | null = null
+  const step = stepLimit('scanning all members')
   do {
+    step()
     const page = await engine.scan({ collection, from, to: null, order: 'asc', limit: 1000, keysOnly: false })
     members.push(...page.members)
     from = page.next
@@ -45,7 +48,8 @@ export async function valuesOf(engine: Engine): Promise<Record<string, Value>> {
 
 export async function feedOf(engine: Engine, after = ''): Promise<Change[]> {
   const changes: Change[] = []
-  for (let point = after; ; ) {
+  const step = stepLimit('reading the feed')
+  for (let point = after; ; step()) {
     const page = await engine.changes(point, 100)
     changes.push(...page.changes)
     if (page.atEnd) return changes

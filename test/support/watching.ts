@@ -7,6 +7,7 @@ import type { WatchBatch, WatchBounds, Watcher } from '../../src/core/feed/watch
 import { keyOf } from '../../src/core/member.ts'
 import { nextTick } from '../../src/core/next-tick.ts'
 import { openMemory } from '../../src/engines/memory/engine.ts'
+import { stepLimit } from './steps.ts'
 import { openTestEngine } from './test-engine.ts'
 
 /** What the tests of watchers share. */
@@ -65,7 +66,7 @@ export async function next(watcher: Watcher): Promise<string[]> {
 /** All that there is to read now. */
 export async function rest(watcher: Watcher): Promise<string[]> {
   const found: string[] = []
-  for (;;) {
+  for (const step = stepLimit('reading what is watched'); ; step()) {
     const batch = await watcher.read()
     if (batch === null) return found
     found.push(...eventsOf(batch).map(tell))

@@ -1,4 +1,5 @@
 import { expect } from 'bun:test'
+import { stepLimit } from '../../../test/support/steps.ts'
 import {
   attempt,
   changesAfter,
@@ -51,7 +52,7 @@ export function checkPromises(suite: Suite): void {
   storeTest('many that add one to a number under a check lose no addition', async (store) => {
     await write(store, put('n', '0'))
     async function addOne(): Promise<void> {
-      for (;;) {
+      for (const step = stepLimit('adding one under a check'); ; step()) {
         const { value, revision } = (await read(store, 'n'))!
         const result = await attempt(store, [check('n', revision)], [put('n', String(Number(value) + 1))])
         if (result.ok) return

@@ -1,4 +1,5 @@
 import { expect } from 'bun:test'
+import { stepLimit } from '../../../test/support/steps.ts'
 import type { FeedCursor, VersionRef } from '../../core/engine.ts'
 import { maxPageBytes } from '../../core/limits.ts'
 import { type Change, keyOf, revisionOf } from '../../core/member.ts'
@@ -181,7 +182,7 @@ export function feedPromises({ storeTest, phaseTest }: Suite): void {
     async function follow(): Promise<void> {
       let cursor = ''
       let last = 0
-      for (;;) {
+      for (const step = stepLimit('following the feed', 1_000_000); ; step()) {
         const done = !running
         const page = await store.engine.changes(cursor, 9)
         for (const change of page.changes) {

@@ -1,4 +1,5 @@
 import { expect } from 'bun:test'
+import { stepLimit } from '../../../test/support/steps.ts'
 import { maxKeyBytes, maxPageBytes } from '../../core/limits.ts'
 import {
   collection,
@@ -228,7 +229,7 @@ export function keyPromises({ storeTest, phaseTest }: Suite): void {
       const order = round % 2 === 0 ? 'asc' : 'desc'
       const found: string[] = []
       let bound: string | null = null
-      for (;;) {
+      for (const step = stepLimit('scanning all keys'); ; step()) {
         const sides: RangeOptions = order === 'asc' ? { from: bound } : { to: bound }
         const range = {
           collection,

@@ -13,6 +13,7 @@ import {
   withEngine,
 } from '../../../../test/support/engine.ts'
 import { feedOf, put, remove, valuesOf, write } from '../../../../test/support/engine-writes.ts'
+import { stepLimit } from '../../../../test/support/steps.ts'
 import type { KvistError } from '../../../core/errors.ts'
 import { type Committed, keyOf } from '../../../core/member.ts'
 import { frameAt, frameHeaderBytes, headerAt, saltBytes, segmentHeaderBytes } from './log.ts'
@@ -37,7 +38,7 @@ afterEach(() => mock.restore())
 /** Where the frames of a segment begin, and where the last ends. */
 function frameBounds(bytes: Buffer): number[] {
   const bounds = [segmentHeaderBytes]
-  for (;;) {
+  for (const step = stepLimit('walking along the frames'); ; step()) {
     const at = bounds[bounds.length - 1]!
     const salt = bytes.subarray(headerAt.salt, headerAt.salt + saltBytes)
     if (!bytes.subarray(at, at + saltBytes).equals(salt)) return bounds

@@ -16,6 +16,7 @@ import {
 } from '../../../../test/support/engine.ts'
 import { feedOf, put, remove, valuesOf, write } from '../../../../test/support/engine-writes.ts'
 import { random, seedOfRun } from '../../../../test/support/random.ts'
+import { stepLimit } from '../../../../test/support/steps.ts'
 import type { Durability, Engine } from '../../../core/engine.ts'
 import { revisionOf, type Value } from '../../../core/member.ts'
 import { flushSegments } from '../flush/flush.ts'
@@ -28,7 +29,7 @@ import { readLog } from './recovery.ts'
 /** Where the frames of a segment begin, and where the last ends. */
 function frameBounds(bytes: Buffer): number[] {
   const bounds = [segmentHeaderBytes]
-  for (;;) {
+  for (const step = stepLimit('walking along the frames'); ; step()) {
     const at = bounds[bounds.length - 1]!
     if (
       at >= bytes.length ||
