@@ -5,7 +5,7 @@ import { maxPatternBytes } from './limits.ts'
  * Wildcard patterns, matched against whole texts in time that grows with the text alone, whatever both contain.
  *
  * A pattern is cut at its stars into pieces of a fixed length. The first is held to the start of the text and the
- * last to its end; each piece between takes the leftmost place after the one before it, which leaves the most room
+ * last to its end; each piece between takes the leftmost position after the one before it, which leaves the most room
  * for the rest, so nothing is ever tried twice. What remains is to find one piece in linear time:
  *
  * - literal, up to `nativeUnits`: the runtime's `indexOf` (at most that many steps for each character; measured 2 ns);
@@ -33,7 +33,7 @@ export interface Wildcards {
   readonly otherBackslash: 'refused' | 'literal'
 }
 
-/** Part of a pattern without stars. Places are indices into the text; -1 for none. */
+/** Part of a pattern without stars. Positions are indices into the text; -1 for none. */
 interface Piece {
   /** Where the piece ends when it stands at `start`. */
   endAt(text: string, start: number): number
@@ -52,7 +52,7 @@ const shellWildcards: Wildcards = { anyRun: '*', anyOne: '?', otherBackslash: 'r
 const anyRunMark = '\ud800'
 const anyOneMark = '\ud801'
 
-/** Longer pieces are not left to `indexOf`, which compares up to the whole piece at each place. */
+/** Longer pieces are not left to `indexOf`, which compares up to the whole piece at each position. */
 const nativeUnits = 64
 
 /**
@@ -197,7 +197,7 @@ function holedPiece(text: string): Piece {
 
 /**
  * Bit i of the state says that the text read so far ends with the first i + 1 codes. For each code the table has a row
- * of words with the bits of the places where it may stand; row 0 is for codes that are not in the piece.
+ * of words with the bits of the positions where it may stand; row 0 is for codes that are not in the piece.
  */
 function shiftAnd(codes: readonly number[]): Piece['find'] {
   const words = Math.ceil(codes.length / 32)
@@ -205,9 +205,9 @@ function shiftAnd(codes: readonly number[]): Piece['find'] {
   for (const code of codes) if (code !== hole && !rows.has(code)) rows.set(code, rows.size + 1)
   const asciiRows = Uint16Array.from({ length: 128 }, (_, code) => rows.get(code) ?? 0)
   const table = new Int32Array((rows.size + 1) * words)
-  codes.forEach((code, place) => {
-    const bit = 1 << (place & 31)
-    const word = place >>> 5
+  codes.forEach((code, position) => {
+    const bit = 1 << (position & 31)
+    const word = position >>> 5
     if (code === hole) for (let row = 0; row <= rows.size; row++) table[row * words + word]! |= bit
     else table[rows.get(code)! * words + word]! |= bit
   })

@@ -13,7 +13,7 @@ function routes(...rows: string[]): Route[] {
 function found(rows: Route[], path: string) {
   const match = routerOf(rows, ({ summary }) => summary).match(path)
   if (match === null) return null
-  const { names, pattern } = match.place
+  const { names, pattern } = match.endpoint
   return [pattern, Object.fromEntries(names.map((name, i) => [name, match.values[i]]))]
 }
 
@@ -48,9 +48,9 @@ test('what is nowhere is not found, and nothing is decoded', () => {
   expect(found(rows, '/b/%2F')).toEqual(['/b/:c', { c: '%2F' }])
 })
 
-test('of two rows for one request the first counts; parameters of one place have one name', () => {
+test('of two routes for one request the first counts; parameters of one endpoint have one name', () => {
   const [first, second] = [routes('GET /a')[0]!, routes('GET /a')[0]!]
   const router = routerOf([first, second], (route) => route)
-  expect(router.match('/a')!.place.methods.get('GET')).toBe(first)
+  expect(router.match('/a')!.endpoint.methods.get('GET')).toBe(first)
   expect(() => routerOf(routes('GET /:a', 'PUT /:b'), () => 0)).toThrow('/:a and /:b')
 })

@@ -1,13 +1,13 @@
 import type { Route } from './route.ts'
 import { isAt } from './text.ts'
 
-/** Finds the rows of a path, segment by segment. What is fixed wins over parameters, and these over the rest of a path. */
+/** Finds the routes of a path, segment by segment. What is fixed wins over parameters, and these over the rest of a path. */
 export interface Router<Handler> {
   match(path: string): Match<Handler> | null
 }
 
-/** The rows of one pattern. */
-export interface Place<Handler> {
+/** The routes of one pattern. */
+export interface Endpoint<Handler> {
   readonly pattern: string
   readonly methods: Map<string, Handler>
   /** Of the parameters, in their order; `*` for the rest. */
@@ -15,7 +15,7 @@ export interface Place<Handler> {
 }
 
 export interface Match<Handler> {
-  readonly place: Place<Handler>
+  readonly endpoint: Endpoint<Handler>
   /** What its parameters stand for, in the order of their names, not decoded. */
   readonly values: readonly string[]
 }
@@ -26,9 +26,9 @@ interface Node<Handler> {
   /** What the parameter stood for where more followed: one text for many requests is quick to compare with itself. */
   lastValue: string
   /** What ends here. */
-  here: Place<Handler> | null
+  here: Endpoint<Handler> | null
   /** What takes all that follows. */
-  rest: Place<Handler> | null
+  rest: Endpoint<Handler> | null
 }
 
 export function routerOf<Handler>(
@@ -37,15 +37,15 @@ export function routerOf<Handler>(
 ): Router<Handler> {
   const root = newNode<Handler>()
   for (const route of routes) {
-    const { methods } = placeOf(root, route.path)
+    const { methods } = endpointOf(root, route.path)
     // What comes first wins, as a dialect's row that falls on one of kvist's own.
     if (!methods.has(route.method)) methods.set(route.method, handlerOf(route))
   }
   return {
     match(path) {
       const values: string[] = []
-      const place = path.startsWith('/') ? find(root, path, 1, values) : null
-      return place === null ? null : { place, values }
+      const endpoint = path.startsWith('/') ? find(root, path, 1, values) : null
+      return endpoint === null ? null : { endpoint, values }
     },
   }
 }
@@ -54,27 +54,27 @@ function newNode<Handler>(): Node<Handler> {
   return { fixed: [], parameter: null, lastValue: '', here: null, rest: null }
 }
 
-/** The place of a pattern, made where it is not there yet. */
-function placeOf<Handler>(root: Node<Handler>, pattern: string): Place<Handler> {
+/** The endpoint of a pattern, made where it is not there yet. */
+function endpointOf<Handler>(root: Node<Handler>, pattern: string): Endpoint<Handler> {
   const segments = pattern.slice(1).split('/')
   const names = segments.filter(isParameter).map((segment) => (segment === '*' ? segment : segment.slice(1)))
-  const place: Place<Handler> = { pattern, methods: new Map(), names }
+  const endpoint: Endpoint<Handler> = { pattern, methods: new Map(), names }
   let node = root
   for (const segment of segments) {
     if (segment === '*') {
-      node.rest ??= place
+      node.rest ??= endpoint
       return same(node.rest, pattern)
     }
     node = childOf(node, segment)
   }
-  node.here ??= place
+  node.here ??= endpoint
   return same(node.here, pattern)
 }
 
-/** Parameters of one place have the same names in all its rows. */
-function same<Handler>(place: Place<Handler>, pattern: string): Place<Handler> {
-  if (place.pattern === pattern) return place
-  throw new Error(`the routes ${place.pattern} and ${pattern} stand for the same paths`)
+/** Parameters of one endpoint have the same names in all its routes. */
+function same<Handler>(endpoint: Endpoint<Handler>, pattern: string): Endpoint<Handler> {
+  if (endpoint.pattern === pattern) return endpoint
+  throw new Error(`the routes ${endpoint.pattern} and ${pattern} stand for the same paths`)
 }
 
 function isParameter(segment: string): boolean {
@@ -93,24 +93,24 @@ function childOf<Handler>(node: Node<Handler>, segment: string): Node<Handler> {
   return child
 }
 
-/** The place of a path from one of its segments on; the values of parameters are added to `values`. */
+/** The endpoint of a path from one of its segments on; the values of parameters are added to `values`. */
 function find<Handler>(
   node: Node<Handler>,
   path: string,
   from: number,
   values: string[],
-): Place<Handler> | null {
+): Endpoint<Handler> | null {
   const slash = path.indexOf('/', from)
   const to = slash === -1 ? path.length : slash
   const fixed = fixedAt(node, path, from, to)
   if (fixed !== null) {
-    const place = slash === -1 ? fixed.here : find(fixed, path, slash + 1, values)
-    if (place !== null) return place
+    const endpoint = slash === -1 ? fixed.here : find(fixed, path, slash + 1, values)
+    if (endpoint !== null) return endpoint
   }
   if (node.parameter !== null && to > from) {
     values.push(slash === -1 ? path.slice(from) : valueAt(node, path, from, to))
-    const place = slash === -1 ? node.parameter.here : find(node.parameter, path, slash + 1, values)
-    if (place !== null) return place
+    const endpoint = slash === -1 ? node.parameter.here : find(node.parameter, path, slash + 1, values)
+    if (endpoint !== null) return endpoint
     values.pop()
   }
   if (node.rest === null) return null

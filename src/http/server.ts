@@ -116,7 +116,7 @@ function handlersOf(options: HttpOptions): (request: HttpRequest) => Serve {
   const observer = observe(null)
   const apis = [...new Set(routes.map(({ api }) => api))]
   const unrouted = ({ path }: HttpRequest, match: Match<Serve> | null): Serve => {
-    const first = routes.find((route) => route.path === match?.place.pattern)
+    const first = routes.find((route) => route.path === match?.endpoint.pattern)
     const api = first === undefined ? apiOf(path, apis) : first.api
     const access = path === '*' ? 'open' : 'read'
     const handle = guarded({ api, access }, gate, (request) => unroutedResponse(request, match, api))
@@ -124,11 +124,11 @@ function handlersOf(options: HttpOptions): (request: HttpRequest) => Serve {
   }
   return (request) => {
     const match = router.match(routedPath(request.path))
-    const methods = match?.place.methods
+    const methods = match?.endpoint.methods
     const handler =
       methods?.get(request.method) ?? (request.method === 'HEAD' ? methods?.get('GET') : undefined)
     if (match === null || handler === undefined) return unrouted(request, match)
-    request.setParameters(match.place.names, match.values)
+    request.setParameters(match.endpoint.names, match.values)
     return handler
   }
 }
@@ -232,7 +232,7 @@ function unroutedResponse(
     const nothing = new KvistError('not_found', `there is nothing at ${path.slice(0, 200)}`)
     return problemResponse(nothing, {}, {}, api?.refuse)
   }
-  const allowed = new Set(match.place.methods.keys())
+  const allowed = new Set(match.endpoint.methods.keys())
   if (allowed.has('GET')) allowed.add('HEAD')
   return methodNotAllowed(method, [...allowed], api?.refuse)
 }

@@ -83,7 +83,7 @@ export class Line {
     return this.ends[index]! - this.starts[index]!
   }
 
-  /** The byte at a place in a word. */
+  /** The byte at an index in a word. */
   byteOf(index: number, at: number): number {
     return this.bytes[this.starts[index]! + at]!
   }
@@ -99,7 +99,7 @@ export class Line {
     return true
   }
 
-  /** The word from a place in it on, byte for character. */
+  /** The word from an index in it on, byte for character. */
   text(index: number, skip = 0): string {
     return this.bytes.toString('latin1', this.starts[index]! + skip, this.ends[index]!)
   }

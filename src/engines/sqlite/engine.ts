@@ -36,7 +36,7 @@ import {
 import { cutDamagedLog, cutTornTail } from './wal/accept-damage.ts'
 import { listSegments } from './wal/log-files.ts'
 import { type LoadedSegment, RefusedLog } from './wal/log-reader.ts'
-import { recordClock, recordCollection, recordPlace } from './wal/record.ts'
+import { recordClock, recordCollection, recordPosition } from './wal/record.ts'
 import { damageMessage, damageName, type Recovery, readLog, type TornTail } from './wal/recovery.ts'
 
 /**
@@ -130,7 +130,7 @@ async function open(options: SqliteOptions, releaseLock: () => void): Promise<Sq
     const { number, path, chunk, records } = segment
     const memtable = replay(segment, counts, clock.observe)
     overlay.tables.push(memtable)
-    const lastRevision = recordPlace(chunk, records[records.length - 1]!)
+    const lastRevision = recordPosition(chunk, records[records.length - 1]!)
     flusher.add({ number, path, lastRevision, memtable, onFlushed() {} })
   }
 

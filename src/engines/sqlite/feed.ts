@@ -13,7 +13,7 @@ import {
   recordKey,
   recordKind,
   recordMember,
-  recordPlace,
+  recordPosition,
   recordRevision,
   recordTombstone,
 } from './wal/record.ts'
@@ -100,7 +100,7 @@ function latestChange(overlay: Overlay, collection: string, key: string): Change
 function readTables(draft: Draft, overlay: Overlay, collection: string | undefined): boolean {
   const { tables, reader } = overlay
   // What is both in the tables and in a segment that is not released yet is read from the segment.
-  const before = firstPlace(tables)
+  const before = firstPosition(tables)
   if (draft.passed + 1 >= before) return true
   if (collection === undefined) return takeRows(draft, overlay, reader.feed(draft.passed, before))
   return readBlocks(draft, overlay, collection, before)
@@ -158,33 +158,33 @@ function readLog(draft: Draft, tables: readonly Memtable[], collection: string |
     for (let i = firstAfter(table, draft.passed); i < offsets.length; i++) {
       if (isFull(draft)) return false
       const at = offsets[i]!
-      const place = recordPlace(chunk, at)
+      const position = recordPosition(chunk, at)
       draft.examined++
-      draft.passed = place
+      draft.passed = position
       const own = recordCollection(chunk, at)
       if (collection !== undefined && own !== collection) continue
       const key = recordKey(chunk, at)
       // A renewal has no revision: the new expiry is shown at the member's own revision.
       const latest = findRecord(tables, own, key)!
-      if (recordRevision(latest.table.chunk, latest.at) !== place) continue
-      take(draft, changeOfRecord(latest.table.chunk, latest.at, own, key), place)
+      if (recordRevision(latest.table.chunk, latest.at) !== position) continue
+      take(draft, changeOfRecord(latest.table.chunk, latest.at, own, key), position)
     }
   }
   return true
 }
 
-function firstPlace(tables: readonly Memtable[]): number {
-  for (const { chunk, offsets } of tables) if (offsets.length > 0) return recordPlace(chunk, offsets[0]!)
+function firstPosition(tables: readonly Memtable[]): number {
+  for (const { chunk, offsets } of tables) if (offsets.length > 0) return recordPosition(chunk, offsets[0]!)
   return Number.MAX_SAFE_INTEGER
 }
 
-/** The index of the first record after a place in the log. */
-function firstAfter({ chunk, offsets }: Memtable, place: number): number {
+/** The index of the first record after a position in the log. */
+function firstAfter({ chunk, offsets }: Memtable, position: number): number {
   let low = 0
   let high = offsets.length
   while (low < high) {
     const middle = (low + high) >>> 1
-    if (recordPlace(chunk, offsets[middle]!) <= place) low = middle + 1
+    if (recordPosition(chunk, offsets[middle]!) <= position) low = middle + 1
     else high = middle
   }
   return low

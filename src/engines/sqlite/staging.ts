@@ -310,7 +310,7 @@ function recordOf(
     contentType: content?.contentType ?? '',
     node,
     flags: content?.flags ?? 0,
-    place: position,
+    position,
     createdAtMs,
     clock,
     expiresAtMs: write.op === 'delete' ? null : write.expiresAtMs,

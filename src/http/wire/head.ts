@@ -38,7 +38,7 @@ export interface HeaderBlock {
   passedBy: object | null
 }
 
-/** Why a request cannot be read. The connection has no place from which to go on. */
+/** Why a request cannot be read. The connection cannot go on after it. */
 export class Refusal {
   readonly status: number
   readonly code: ErrorCode

@@ -33,10 +33,10 @@ export interface PageIndexes {
   isLeaf(at: number): boolean
   /** The page to go on in; 0 when the index cannot tell. */
   childOf(at: number, wanted: Buffer, from: number, nameBytes: number, wantedBytes: number): number
-  /** Of the rows of a leaf, the next one from a place on whose key may have this hash; -1 for none. */
-  candidate(at: number, hash: number, place: number): number
+  /** Of the rows of a leaf, the next one from an index on whose key may have this hash; -1 for none. */
+  candidate(at: number, hash: number, index: number): number
   /** Where a row is in its page. */
-  rowAt(at: number, place: number): number
+  rowAt(at: number, index: number): number
   /** The file may have changed, and has so many pages. */
   forget(pageCount: number): void
   /** Lets go of the memory, too. */
@@ -179,19 +179,19 @@ export function openPageIndexes(maxBytes = usualMaxBytes): PageIndexes {
       }
       return all[next + 2 * count + low]!
     },
-    candidate(at, hash, place) {
+    candidate(at, hash, index) {
       const count = halves[at / 2]!
       const four = Math.imul(hash, 0x01010101)
-      for (let i = place & ~3; i < count; i += 4) {
+      for (let i = index & ~3; i < count; i += 4) {
         // Four at once: one of the bytes is 0 where the hash is the same.
         const difference = words[(at + 4 + i) >>> 2]! ^ four
         if (((difference - 0x01010101) & ~difference & 0x80808080) === 0) continue
-        for (let j = Math.max(i, place); j < i + 4 && j < count; j++)
+        for (let j = Math.max(i, index); j < i + 4 && j < count; j++)
           if (indexes[at + 4 + j] === hash) return j
       }
       return -1
     },
-    rowAt: (at, place) => halves[rowsOf(at, halves[at / 2]!) / 2 + place]!,
+    rowAt: (at, index) => halves[rowsOf(at, halves[at / 2]!) / 2 + index]!,
     forget,
     release() {
       indexes = new Uint8Array(0)

@@ -16,7 +16,7 @@ import {
   recordEnd,
   recordExpiresAtMs,
   recordKey,
-  recordPlace,
+  recordPosition,
   recordReplacedExpiresAtMs,
   recordReplacedRevision,
   recordRevision,
@@ -110,13 +110,13 @@ function readJob(sources: readonly FlushSource[], meta: Meta, maxRecords: number
     revision = Math.max(revision, firstRevision - 1)
     let end = 0
     for (const at of offsets) {
-      const place = recordPlace(chunk, at)
+      const position = recordPosition(chunk, at)
       // A frame is written whole: whoever reads the tables sees no half of a commit.
       const isInFrame = at === end
       end = recordEnd(chunk, at)
-      if (place <= revision || place > lastRevision) continue
+      if (position <= revision || position > lastRevision) continue
       if (count >= maxRecords && !isInFrame) return { records, collections, counts, revision, clock }
-      if (place > revision + 1) throw new Error(`${path} lacks revision ${revision + 1}`)
+      if (position > revision + 1) throw new Error(`${path} lacks revision ${revision + 1}`)
       const collection = recordCollection(chunk, at)
       const own = collections.get(collection)
       if (own === undefined) collections.set(collection, [count])
@@ -124,7 +124,7 @@ function readJob(sources: readonly FlushSource[], meta: Meta, maxRecords: number
       records.chunkOf[count] = i
       records.offsetOf[count++] = at
       countRecord(counts, collection, chunk, at)
-      revision = place
+      revision = position
       clock = Math.max(clock, recordClock(chunk, at))
     }
     if (revision < lastRevision) throw new Error(`${path} ends before revision ${lastRevision}`)

@@ -21,7 +21,7 @@ function recordsOf(keys: readonly string[], chunkCount: number): Records {
       contentType: '',
       node: '',
       flags: 0,
-      place: i + 1,
+      position: i + 1,
       createdAtMs: 0,
       clock: 0,
       expiresAtMs: null,

@@ -17,10 +17,10 @@ export interface Records {
 const indexes = 2 ** 21
 const prefixes = 2 ** 32
 /** Bytes of the keys that are looked at for the number. */
-const maxPlaces = 24
+const maxPositions = 24
 
-/** What bytes stand in a place of the keys: the number of each, and how many there are. */
-interface Place {
+/** What bytes stand at a position of the keys: the number of each, and how many there are. */
+interface BytePosition {
   readonly at: number
   readonly numbers: Uint32Array
   readonly count: number
@@ -29,16 +29,16 @@ interface Place {
 export interface KeyOrder {
   /** Indexes of records in the order of their keys, those of one key in their own order. */
   readonly order: Uint32Array
-  /** For each place of the order 1 where the next is of the same key. */
+  /** For each index of the order 1 where the next is of the same key. */
   readonly isFollowed: Uint8Array
 }
 
 export function inKeyOrder(records: Records, own: readonly number[]): KeyOrder {
   if (own.length > indexes) throw new RangeError('too many records for one job')
   const start = sharedBytes(records, own)
-  const places = tellingPlaces(records, own, start)
+  const positions = distinguishingPositions(records, own, start)
   const numbers = new Float64Array(own.length)
-  for (let i = 0; i < own.length; i++) numbers[i] = prefixNumber(records, own[i]!, places) * indexes + i
+  for (let i = 0; i < own.length; i++) numbers[i] = prefixNumber(records, own[i]!, positions) * indexes + i
   numbers.sort()
   const order = Uint32Array.from(numbers, (number) => own[number % indexes]!)
   const isFollowed = new Uint8Array(order.length)
@@ -66,20 +66,20 @@ function sharedBytes(records: Records, own: readonly number[]): number {
   return shared
 }
 
-/** The places from a start on whose bytes go into the number, as many as it has room for. */
-function tellingPlaces(records: Records, own: readonly number[], start: number): Place[] {
+/** The positions from a start on whose bytes go into the number, as many as it has room for. */
+function distinguishingPositions(records: Records, own: readonly number[], start: number): BytePosition[] {
   const { chunks, chunkOf, offsetOf } = records
-  const seen = new Uint8Array(maxPlaces * 257)
+  const seen = new Uint8Array(maxPositions * 257)
   for (const index of own) {
     const chunk = chunks[chunkOf[index]!]!
     const at = offsetOf[index]!
-    const length = Math.min(recordKeyBytes(chunk, at) - start, maxPlaces)
+    const length = Math.min(recordKeyBytes(chunk, at) - start, maxPositions)
     for (let i = 0; i < length; i++) seen[i * 257 + recordKeyByte(chunk, at, start + i) + 1] = 1
-    if (length < maxPlaces) seen[length * 257] = 1
+    if (length < maxPositions) seen[length * 257] = 1
   }
-  const places: Place[] = []
+  const positions: BytePosition[] = []
   let size = 1
-  for (let i = 0; i < maxPlaces; i++) {
+  for (let i = 0; i < maxPositions; i++) {
     const numbers = new Uint32Array(257)
     let count = 0
     // Behind the end of a key there is nothing, which comes before every byte.
@@ -87,17 +87,17 @@ function tellingPlaces(records: Records, own: readonly number[], start: number):
       if (byte === 0 || seen[i * 257 + byte] === 1) numbers[byte] = count++
     if (size * count > prefixes) break
     size *= count
-    places.push({ at: start + i, numbers, count })
+    positions.push({ at: start + i, numbers, count })
   }
-  return places
+  return positions
 }
 
-function prefixNumber(records: Records, index: number, places: readonly Place[]): number {
+function prefixNumber(records: Records, index: number, positions: readonly BytePosition[]): number {
   const chunk = records.chunks[records.chunkOf[index]!]!
   const offset = records.offsetOf[index]!
   const length = recordKeyBytes(chunk, offset)
   let number = 0
-  for (const { at, numbers, count } of places) {
+  for (const { at, numbers, count } of positions) {
     number = number * count + (at < length ? numbers[recordKeyByte(chunk, offset, at) + 1]! : 0)
   }
   return number

@@ -18,7 +18,7 @@ import { type Cursor, type SortedStrings, sortedStrings } from './sorted.ts'
  */
 export interface Memtable {
   readonly chunk: Chunk
-  readonly places: Places
+  readonly slots: HashSlots
   /** The keys of each collection, as `sortKey` gives them. */
   readonly collections: Map<string, SortedStrings>
   /** Offsets of all records in the order of their revisions. */
@@ -28,24 +28,24 @@ export interface Memtable {
 }
 
 /**
- * A hash table with open addressing: pairs of a hash and an offset + 1, 0 for a free place. Half full at most.
+ * A hash table with open addressing: pairs of a hash and an offset + 1, 0 for a free slot. Half full at most.
  */
-interface Places {
+interface HashSlots {
   pairs: Uint32Array
   count: number
 }
 
-const firstPlaces = 1024
+const firstSlots = 1024
 
 export function memtable(chunk: Chunk): Memtable {
-  const places = { pairs: new Uint32Array(firstPlaces * 2), count: 0 }
-  return { chunk, places, collections: new Map(), offsets: [], expiring: [] }
+  const slots = { pairs: new Uint32Array(firstSlots * 2), count: 0 }
+  return { chunk, slots, collections: new Map(), offsets: [], expiring: [] }
 }
 
 /** Makes the record at an offset the latest of its member. Records come in the order of their revisions. */
 export function addRecord(table: Memtable, at: number, collection: string, key: string): void {
   const sorted = sortKey(key)
-  if (place(table, hashOf(collection, sorted), collection, sorted, at)) {
+  if (setSlot(table, hashOf(collection, sorted), collection, sorted, at)) {
     let keys = table.collections.get(collection)
     if (keys === undefined) {
       keys = sortedStrings()
@@ -63,10 +63,10 @@ export function addStoredRecord(table: Memtable, at: number): void {
   addRecord(table, at, recordCollection(table.chunk, at), recordKey(table.chunk, at))
 }
 
-/** Puts an offset in the place of a key; says whether the key is new. */
-function place(table: Memtable, hash: number, collection: string, sorted: string, at: number): boolean {
-  const { places, chunk } = table
-  const { pairs } = places
+/** Sets the offset of a key; returns whether the key is new. */
+function setSlot(table: Memtable, hash: number, collection: string, sorted: string, at: number): boolean {
+  const { slots, chunk } = table
+  const { pairs } = slots
   const mask = pairs.length / 2 - 1
   let i = hash & mask
   for (; pairs[i * 2 + 1] !== 0; i = (i + 1) & mask) {
@@ -76,13 +76,13 @@ function place(table: Memtable, hash: number, collection: string, sorted: string
   }
   pairs[i * 2] = hash
   pairs[i * 2 + 1] = at + 1
-  places.count++
-  if (places.count * 4 > pairs.length) grow(places)
+  slots.count++
+  if (slots.count * 4 > pairs.length) grow(slots)
   return true
 }
 
-function grow(places: Places): void {
-  const old = places.pairs
+function grow(slots: HashSlots): void {
+  const old = slots.pairs
   const pairs = new Uint32Array(old.length * 2)
   const mask = pairs.length / 2 - 1
   for (let from = 0; from < old.length; from += 2) {
@@ -92,13 +92,13 @@ function grow(places: Places): void {
     pairs[i * 2] = old[from]!
     pairs[i * 2 + 1] = old[from + 1]!
   }
-  places.pairs = pairs
+  slots.pairs = pairs
 }
 
-/** Of this process alone, so that nobody can choose keys that all meet in one place. */
+/** Of this process alone, so that nobody can choose keys that all meet in one slot. */
 const basis = crypto.getRandomValues(new Uint32Array(1))[0]!
 
-/** FNV-1a over the characters, and a last mix so that the low bits, which choose the place, depend on all of them. */
+/** FNV-1a over the characters, and a last mix so that the low bits, which choose the slot, depend on all of them. */
 function hashOf(collection: string, sorted: string): number {
   let hash = basis
   for (let i = 0; i < collection.length; i++) hash = Math.imul(hash ^ collection.charCodeAt(i), 0x01000193)
@@ -119,7 +119,7 @@ export function findRecord(tables: readonly Memtable[], collection: string, key:
   const hash = hashOf(collection, sorted)
   for (let t = tables.length - 1; t >= 0; t--) {
     const table = tables[t]!
-    const { pairs } = table.places
+    const { pairs } = table.slots
     const mask = pairs.length / 2 - 1
     for (let i = hash & mask; pairs[i * 2 + 1] !== 0; i = (i + 1) & mask) {
       if (pairs[i * 2] !== hash) continue
@@ -137,7 +137,7 @@ const touched = new Uint32Array(1)
 export function touchRecord(tables: readonly Memtable[], collection: string, key: string): void {
   if (tables.length === 0) return
   const hash = hashOf(collection, sortKey(key))
-  for (const { places } of tables) touched[0]! ^= places.pairs[(hash & (places.pairs.length / 2 - 1)) * 2]!
+  for (const { slots } of tables) touched[0]! ^= slots.pairs[(hash & (slots.pairs.length / 2 - 1)) * 2]!
 }
 
 /** Whether a record is still the latest of its member. */

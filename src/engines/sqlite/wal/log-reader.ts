@@ -11,7 +11,7 @@ import {
   segmentHeaderBytes,
 } from './log.ts'
 import { newChunk, readFully, type SegmentInfo } from './log-files.ts'
-import { type Chunk, recordEnd, recordPlace } from './record.ts'
+import { type Chunk, recordEnd, recordPosition } from './record.ts'
 
 /**
  * Reads one segment: from a file at start, from memory in the flusher. It finds whole frames; what a broken one means is
@@ -137,7 +137,7 @@ export function readFrames(chunk: Chunk): Frames {
     if (offset !== end) runs.push({ offset, end: offset, frames: 0, firstRevision, lastRevision: 0 })
     const run = runs[runs.length - 1]!
     for (let at = offset + frameHeaderBytes; at < frameEnd; at = recordEnd(chunk, at)) records.push(at)
-    run.lastRevision = recordPlace(chunk, records[records.length - 1]!)
+    run.lastRevision = recordPosition(chunk, records[records.length - 1]!)
     run.frames++
     run.end = frameEnd
     syncedEnd = Math.max(syncedEnd, view.getUint32(offset + frameAt.syncedEnd, true))
@@ -205,8 +205,8 @@ function readFramesOfFormat2(chunk: Chunk): Frames {
     frames++
   }
   if (frames === 0) return { records, runs: [], syncedEnd: 0, tornBytes: 0 }
-  const firstRevision = recordPlace(chunk, records[0]!)
-  const lastRevision = recordPlace(chunk, records[records.length - 1]!)
+  const firstRevision = recordPosition(chunk, records[0]!)
+  const lastRevision = recordPosition(chunk, records[records.length - 1]!)
   const run = { offset: segmentHeaderBytes, end, frames, firstRevision, lastRevision }
   return { records, runs: [run], syncedEnd: 0, tornBytes: 0 }
 }

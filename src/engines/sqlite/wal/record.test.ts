@@ -16,7 +16,7 @@ test('each record has the name of its own collection, whatever the one that was 
       contentType: '',
       node: '',
       flags: 0,
-      place: 1,
+      position: 1,
       createdAtMs: 0,
       clock: 0,
       expiresAtMs: null,

@@ -13,7 +13,7 @@ import { jsonContentType, type Member, type MemberHead, type Tombstone } from '.
  *          8     4  bytes of the value
  *         12     4  bytes of key and value that it took the place of, -1 for none: what the counts of the
  *                   collection need to follow
- *         16     8  place in the log; the revision is the same, but for a renewal
+ *         16     8  position in the log; the revision is the same, but for a renewal
  *         24     8  created, milliseconds
  *         32     8  clock stamp
  *         40     8  expires, milliseconds; infinity for never
@@ -44,7 +44,7 @@ export interface RecordFields {
   readonly contentType: string
   readonly node: string
   readonly flags: number
-  readonly place: number
+  readonly position: number
   readonly createdAtMs: number
   readonly clock: number
   readonly expiresAtMs: number | null
@@ -116,7 +116,7 @@ export function encodeRecord(chunk: Chunk, at: number, record: RecordFields): nu
   view.setUint16(at + 6, contentTypeBytes, true)
   view.setUint32(at + 8, valueBytes, true)
   view.setInt32(at + 12, replaced === null ? -1 : replaced.bytes, true)
-  view.setFloat64(at + 16, record.place, true)
+  view.setFloat64(at + 16, record.position, true)
   view.setFloat64(at + 24, record.createdAtMs, true)
   view.setFloat64(at + 32, record.clock, true)
   view.setFloat64(at + 40, record.expiresAtMs ?? Number.POSITIVE_INFINITY, true)
@@ -239,7 +239,7 @@ export function compareRecordKeys(a: Chunk, aAt: number, b: Chunk, bAt: number):
 }
 
 /** Where a record stands in the order of the log. */
-export function recordPlace({ view }: Chunk, at: number): number {
+export function recordPosition({ view }: Chunk, at: number): number {
   return view.getFloat64(at + 16, true)
 }
 

@@ -11,7 +11,7 @@ import {
   readHeader,
   readSegment,
 } from './log-reader.ts'
-import { recordPlace } from './record.ts'
+import { recordPosition } from './record.ts'
 
 /**
  * Recovery: which records of the log count when a store is opened, and what its broken frames mean.
@@ -187,7 +187,7 @@ function addRuns(
 
 function countingRecords({ flushedRevision, last }: Walk, segment: LoadedSegment, limit: number): number[] {
   return segment.records.filter((at) => {
-    const position = recordPlace(segment.chunk, at)
+    const position = recordPosition(segment.chunk, at)
     return position > flushedRevision && position <= last && position < limit
   })
 }
