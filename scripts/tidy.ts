@@ -22,8 +22,6 @@ const maxFunctionLines = 100
 
 /** Functions that are longer, and why that is better than two of them. */
 const longFunctionReasons: Readonly<Record<string, string>> = {
-  'src/engines/sqlite/btree/page-index.ts:openPageIndexes': 'to be split',
-  'src/engines/sqlite/btree/pages.ts:openPages': 'to be split',
   'src/engines/sqlite/flush/flusher.ts:startFlusher': 'to be split',
 }
 

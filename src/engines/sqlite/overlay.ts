@@ -5,7 +5,8 @@ import type { Member, MemberHead, Tombstone } from '../../core/member.ts'
 import type { StoredOrigin } from '../../core/origin.ts'
 import type { PagesMode } from '../engine-names.ts'
 import { checkedPages, guardedPages, noPages } from './btree/guarded-pages.ts'
-import { maxPrefetched, openPages, type PageReader } from './btree/pages.ts'
+import { openPages, type PageReader } from './btree/pages.ts'
+import { maxPrefetched } from './btree/search-keys.ts'
 import {
   type Found,
   findRecord,

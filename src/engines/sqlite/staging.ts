@@ -11,7 +11,7 @@ import type {
 } from '../../core/engine.ts'
 import { type Committed, isExpired, type Member } from '../../core/member.ts'
 import { type Origin, type StoredOrigin, supersedes, withNodeId } from '../../core/origin.ts'
-import { maxPrefetched } from './btree/pages.ts'
+import { maxPrefetched } from './btree/search-keys.ts'
 import {
   type Overlay,
   readExistingVersions,

@@ -19,8 +19,20 @@ export const leafHeadBytes = 8
 /** No row is as short: nothing that is read of one before its lengths are known lies past its page. */
 const leastCellBytes = 24
 
+/** Longer rows go on in other pages. */
+export const maxRowBytes = Math.floor(((pageBytes - 12) * 64) / 255) - 23
+/** A tree that is deeper is damaged. */
+export const maxDepth = 20
+
+/** In place of the offset of a row: there is none. */
+export const absent = -1
 /** In place of the offset of a row: the page is not as it should be. */
 export const unsupported = -2
+
+/** Whether a file, by its head, is laid out as kvist lays it out: these pages, used whole, and text in UTF-8. */
+export function isOfKvist(head: Buffer): boolean {
+  return head.readUInt16BE(16) === pageBytes && head[20] === 0 && head.readUInt32BE(56) === 1
+}
 
 export function cellCount(page: Buffer, base: number): number {
   return (page[base + 3]! << 8) | page[base + 4]!
@@ -54,6 +66,11 @@ export function textsBytes(page: Buffer, row: number): number {
   return nameBytes + textBytes(page, row + (page[row + 1]! > 127 ? 3 : 2))
 }
 
+/** Whether a column of this type is text; the others that are as long are bytes. */
+export function isText(type: number): boolean {
+  return type > 12 && type % 2 === 1
+}
+
 const integerBytes = [0, 1, 2, 3, 4, 6, 8, 8, 0, 0, 0, 0]
 
 export function columnBytes(type: number): number {
@@ -75,4 +92,11 @@ export function numberAt(bytes: Buffer, at: number, type: number): number | null
 
 export function number32(bytes: Buffer, at: number): number {
   return ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0
+}
+
+/** By which the index of a leaf knows a key. */
+export function byteOfHash(bytes: Uint8Array, from: number, to: number): number {
+  let hash = 0x811c9dc5
+  for (let i = from; i < to; i++) hash = Math.imul(hash ^ bytes[i]!, 0x01000193)
+  return (hash ^ (hash >>> 8) ^ (hash >>> 16)) & 255
 }

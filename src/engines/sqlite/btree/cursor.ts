@@ -1,0 +1,142 @@
+import type { MappedTree } from './mapped-tree.ts'
+import { baseOf } from './mapped-tree.ts'
+import {
+  absent,
+  cellAt,
+  cellCount,
+  interiorHeadBytes,
+  interiorType,
+  leafHeadBytes,
+  leafType,
+  maxDepth,
+  number32,
+  pageBytes,
+  rowAt,
+  textBytes,
+  textsBytes,
+  unsupported,
+} from './page-format.ts'
+import type { PageIndexes } from './page-index.ts'
+import type { SearchKeys } from './search-keys.ts'
+
+/** Finds the row of the selected search key in the tree. */
+export class PageCursor {
+  /** The window of the page that the cursor is on, and where in it that page begins and ends. */
+  bytes: Buffer
+  base = 0
+  end = 0
+
+  /** The first cell of the page whose key is larger than the search key, after the page was searched in vain. */
+  private largerCell = 0
+  private readonly tree: MappedTree
+  private readonly indexes: PageIndexes
+  private readonly searchKeys: SearchKeys
+
+  constructor(tree: MappedTree, searchKeys: SearchKeys) {
+    this.tree = tree
+    this.indexes = tree.indexes
+    this.searchKeys = searchKeys
+    this.bytes = searchKeys.bytes
+  }
+
+  moveTo(page: number): void {
+    this.bytes = this.tree.windowOf(page)
+    this.base = baseOf(page)
+    this.end = this.base + pageBytes
+  }
+
+  /** Goes down from the root; the offset of the row in `bytes`, or `absent`, or `unsupported`. */
+  seek(): number {
+    const { tree, indexes, searchKeys } = this
+    let page = tree.root
+    for (let depth = 0; depth < maxDepth; depth++) {
+      if (!tree.has(page)) return unsupported
+      this.moveTo(page)
+      const index = indexes.read(page, this.bytes, this.base)
+      if (index !== 0) {
+        if (indexes.isLeaf(index)) return this.seekInLeaf(index)
+        const child = indexes.childOf(index, searchKeys)
+        if (child !== 0) {
+          page = child
+          continue
+        }
+      }
+      const type = this.bytes[this.base]!
+      if (type === leafType) return this.search(leafHeadBytes)
+      if (type !== interiorType) return unsupported
+      const row = this.search(interiorHeadBytes)
+      if (row !== absent) return row
+      page = this.childBefore(this.largerCell)
+    }
+    return unsupported
+  }
+
+  /** Whether a row of the page has the search key. */
+  matches(row: number): boolean {
+    const { bytes } = this
+    const { bytes: searchBytes, from, nameBytes, length } = this.searchKeys
+    if (textBytes(bytes, row + 1) !== nameBytes || textsBytes(bytes, row) !== length) return false
+    const text = row + bytes[row]!
+    // Neighbours differ at the end.
+    for (let i = length - 1; i >= 0; i--) if (bytes[text + i] !== searchBytes[from + i]) return false
+    return true
+  }
+
+  private seekInLeaf(index: number): number {
+    const { indexes } = this
+    const hash = this.searchKeys.hash()
+    for (let i = indexes.candidate(index, hash, 0); i !== -1; i = indexes.candidate(index, hash, i + 1)) {
+      const row = this.base + indexes.rowAt(index, i)
+      if (this.matches(row)) return row
+    }
+    return absent
+  }
+
+  /** The page of what lies before a cell; of what lies behind the last one it stands in the head. */
+  private childBefore(cell: number): number {
+    const { bytes, base } = this
+    const isLast = cell === cellCount(bytes, base)
+    return number32(bytes, isLast ? base + 8 : cellAt(bytes, base, interiorHeadBytes, cell))
+  }
+
+  /** Halves the page. What the search key has in common with both neighbours is not compared again. */
+  private search(headBytes: number): number {
+    const { bytes, base } = this
+    const { bytes: searchBytes, from, nameBytes, length } = this.searchKeys
+    let low = 0
+    let high = cellCount(bytes, base)
+    if (headBytes + high * 2 > pageBytes) return unsupported
+    let sameAsLow = 0
+    let sameAsHigh = 0
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      const row = rowAt(bytes, base, headBytes, middle)
+      if (row === unsupported) return unsupported
+      const text = row + bytes[row]!
+      const rowNameBytes = textBytes(bytes, row + 1)
+      let same = 0
+      let order = 0
+      if (rowNameBytes === nameBytes) {
+        const rowLength = textsBytes(bytes, row)
+        if (text + rowLength > base + pageBytes) return unsupported
+        const common = Math.min(rowLength, length)
+        same = Math.min(sameAsLow, sameAsHigh)
+        while (same < common && bytes[text + same] === searchBytes[from + same]) same++
+        order = same < common ? bytes[text + same]! - searchBytes[from + same]! : rowLength - length
+        if (order === 0) return row
+      } else {
+        if (text + rowNameBytes > base + pageBytes) return unsupported
+        order = bytes.compare(searchBytes, from, from + nameBytes, text, text + rowNameBytes)
+      }
+      if (order < 0) {
+        low = middle + 1
+        sameAsLow = same
+      } else {
+        high = middle
+        sameAsHigh = same
+      }
+    }
+    this.largerCell = low
+    return absent
+  }
+}
