@@ -158,15 +158,15 @@ async function isDoneWithin(timeoutMs: number, work: Promise<void>): Promise<boo
   return isDone
 }
 
-/** Counts every response, and tells it to the access log when there is one. */
+/** Counts every response, and reports it to the access log when there is one. */
 function observer(metrics: Metrics, accessLog: Observe | null): Observe {
   return (route) => {
     const count = metrics.route(route?.method ?? 'any', route?.path ?? 'none')
     if (accessLog === null) return (_context, status, seconds) => count(status, seconds)
-    const tell = accessLog(route)
+    const logAccess = accessLog(route)
     return (context, status, seconds) => {
       count(status, seconds)
-      tell(context, status, seconds)
+      logAccess(context, status, seconds)
     }
   }
 }

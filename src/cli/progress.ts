@@ -57,7 +57,7 @@ export async function startProgress(
   }
 }
 
-/** How long what is left takes at this rate a second, in words; a question mark where that cannot be told yet. */
+/** How long what is left takes at this rate a second, in words; a question mark where that is not known yet. */
 export function timeLeft(left: number, rate: number): string {
   const seconds = Math.ceil(left / rate)
   if (!Number.isFinite(seconds)) return '?'

@@ -9,7 +9,7 @@ import { putOf, type Transforms } from './transforms.ts'
 /** What a client wants written: all operations or none. */
 export interface WriteCommand {
   readonly operations: readonly Operation[]
-  /** The client's own: one that fails is told of at once, as `precondition_failed`. */
+  /** The client's own: one that fails is reported at once, as `precondition_failed`. */
   readonly checks?: readonly Check[]
   readonly durability?: Durability | undefined
   readonly prepared?: 'prepared' | undefined

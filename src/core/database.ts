@@ -228,7 +228,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   }
 }
 
-/** The feed, which deletes what has expired before a reader is told of it. */
+/** The feed, which deletes what has expired before a reader sees it. */
 function feedSource(
   engine: Engine,
   writes: Writes,

@@ -14,7 +14,7 @@ import type { Origin } from './origin.ts'
  *    one line. One that would span several rejects with `unprocessable` before anything is done; `extra.together` then
  *    lists its refs in groups that one commit can span. With `apart` it is one commit for each line instead; when one of
  *    these rejects, so does the whole, and the others may have been done.
- * 2. **Durable.** When a commit resolves it is wherever the engine was told that it must be: on disk, on N replicas, or
+ * 2. **Durable.** When a commit resolves it is wherever the engine was configured to put it: on disk, on N replicas, or
  *    nowhere but in memory. One that rejects was not done, save with `outcome_unknown`: that one may have been, once.
  * 3. **Ordered.** Every put and delete gets a revision, larger than all before it on its line and than all that this
  *    engine resolved or reported before the commit was asked for. Commits to a line take effect one after the other, those

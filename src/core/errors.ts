@@ -29,7 +29,7 @@ export type ErrorCode =
   | 'outcome_unknown' // the commit may have been done, once: who repeats it must look first
   | 'closing'
 
-/** Codes that mean that something is wrong with the server, or behind it: its operator has to hear of them. */
+/** Codes that mean that something is wrong with the server, or behind it: they are reported to its operator. */
 export const serverFaults: readonly ErrorCode[] = [
   'damaged',
   'storage_failed',

@@ -52,7 +52,7 @@ export function readsMember({ op, condition }: Operation): boolean {
   return condition !== undefined || (op !== 'put' && op !== 'delete')
 }
 
-/** What an operation comes to where `current` is found, null for no member. Throws what the client is to be told. */
+/** What an operation comes to where `current` is found, null for no member. Throws the error for the client. */
 export function resolve(operation: Operation, current: Member | null, nowMs: number): Resolved {
   const { collection, key } = operation
   switch (operation.op) {

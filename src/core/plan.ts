@@ -28,7 +28,7 @@ export interface PlannedOperation {
 /** Makes of a put what is to be stored: see `Transforms.apply`. */
 export type Transform = (put: NewPut, base: Content | null) => MaybePromise<Put>
 
-/** `found` are the members that `refs` name, as they were read. Throws or rejects with what the client is to be told. */
+/** `found` are the members that `refs` name, as they were read. Throws or rejects with the error for the client. */
 export async function planOf(
   operations: readonly Operation[],
   refs: readonly MemberRef[],

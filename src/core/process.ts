@@ -9,7 +9,7 @@ import type { Value } from './member.ts'
  * after the other, each on what the one before made, for every write from every edge.
  */
 export interface Process {
-  /** What settings call it, and what a client is told of when it refuses. */
+  /** What settings call it, and the name in the error when it refuses. */
   readonly name: string
   /** The member as it is to be stored. Refuses with `context.refuse`; anything else it throws is a failure of its own. */
   run(draft: Draft, context: ProcessContext): MaybePromise<Draft>
@@ -28,7 +28,7 @@ export interface Draft {
 export interface ProcessContext {
   readonly collection: string
   readonly nowMs: number
-  /** Ends the process: the member is not stored, and the client hears the reason. */
+  /** Ends the process: the member is not stored, and the client gets the reason. */
   refuse(reason: string): never
 }
 

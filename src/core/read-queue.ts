@@ -58,7 +58,7 @@ export function readQueue(
     try {
       read = readMany(someRefs, maxBytes)
     } catch {
-      // The reader whose member it is will be told.
+      // Each reader reads by itself then, and gets its own error.
       read = []
     }
     if (read instanceof Promise) {

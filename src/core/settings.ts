@@ -101,7 +101,7 @@ export interface SettingsRegistry {
   load(engine: Engine): Promise<void>
 }
 
-/** `fixed` wins over what is stored; `onError` hears of stored settings that cannot be read, which count as none. */
+/** `fixed` wins over what is stored; `onError` gets stored settings that cannot be read, which count as none. */
 export function settingsRegistry(
   fixed: ReadonlyMap<string, Settings>,
   onError: (error: unknown) => void,

@@ -120,7 +120,7 @@ export interface SentValue {
 
 /**
  * The value that a body is. `application/json` and `+json` types must be JSON and are kept as text; other types are
- * kept as bytes. No type, and the one that curl's `-d` sends when not told otherwise, mean JSON.
+ * kept as bytes. No type, and the one that curl's `-d` sends by default, mean JSON.
  */
 export function readValue(request: HttpRequest, context: RequestContext): MaybePromise<SentValue> {
   const contentType = parseContentType(request.header('content-type'))

@@ -102,7 +102,7 @@ const decoders: Readonly<Record<Exclude<Coding, 'deflate'>, () => Decoder>> = {
   gzip: () => zlib.createGunzip(options),
 }
 
-/** What is called deflate is zlib's format (RFC 9110, 8.4.1.2); some send what is within that alone. The first two bytes tell. */
+/** What is called deflate is zlib's format (RFC 9110, 8.4.1.2); some send what is within that alone. The first two bytes show which. */
 async function deflateDecoder(
   parts: AsyncGenerator<Uint8Array>,
 ): Promise<{ decoder: Decoder; source: AsyncIterable<Uint8Array> }> {

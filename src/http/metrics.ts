@@ -4,7 +4,7 @@ import { responseOf } from './response.ts'
 import type { Route } from './route.ts'
 
 /**
- * `/metrics`, for Prometheus. It needs the token as members do: it tells the names of collections, and how much is done
+ * `/metrics`, for Prometheus. It needs the token as members do: it shows the names of collections, and how much is done
  * with them.
  */
 export function metricsRoutes(expose: () => Promise<Exposed>): Route[] {

@@ -38,7 +38,7 @@ export function statusOf(code: ErrorCode): number {
   return answers[code][0]
 }
 
-/** What a client is told of an error; what is not meant for clients is told only by its code. */
+/** The problem document of an error; of errors that are not meant for clients it has only the code. */
 export function problemOf(error: unknown): Problem {
   if (!(error instanceof KvistError)) {
     return {

@@ -22,7 +22,7 @@ export interface StreamedBody {
 }
 
 export interface BodyWriter {
-  /** Sends a part, at any time. Without room left, which it tells, the rest should wait for the next `pull`. */
+  /** Sends a part, at any time. Returns false when there is no room left: the rest should wait for the next `pull`. */
   write(part: string | Uint8Array): boolean
   /** That was all. */
   end(): void
@@ -88,14 +88,14 @@ export function jsonTextLine(text: string, status = 200, fields?: Fields): HttpR
 export function streamed(next: () => Promise<string | Uint8Array | null>, stopped: () => void): StreamedBody {
   let isBegun = false
   let isOver = false
-  let tellOfRoom = () => {}
+  let onRoom = () => {}
 
   async function send(to: BodyWriter): Promise<void> {
     for (;;) {
       const part = await next()
       if (isOver) return
       if (part === null) return to.end()
-      if (!to.write(part)) await new Promise<void>((resolve) => (tellOfRoom = resolve))
+      if (!to.write(part)) await new Promise<void>((resolve) => (onRoom = resolve))
       // A client that takes parts as quickly as they are made must not keep others from their turn.
       else await nextTick()
       if (isOver) return
@@ -104,13 +104,13 @@ export function streamed(next: () => Promise<string | Uint8Array | null>, stoppe
 
   return {
     pull(to) {
-      if (isBegun) return tellOfRoom()
+      if (isBegun) return onRoom()
       isBegun = true
       send(to).catch((error) => to.abort(error))
     },
     cancel() {
       isOver = true
-      tellOfRoom()
+      onRoom()
       stopped()
     },
   }

@@ -31,7 +31,7 @@ export interface HttpOptions extends ServeOptions {
   readonly hostNames?: readonly string[]
   readonly corsOrigins?: readonly string[]
   readonly routes: readonly Route[]
-  /** Hears of errors that are kvist's fault, not the client's, with what a log should say of the request. */
+  /** Called with errors that are kvist's fault, not the client's, with what a log should say of the request. */
   readonly onError: (error: unknown, about?: Readonly<Record<string, unknown>>) => void
   readonly observe: Observe
   /** Missing: the server has its own. */
@@ -103,7 +103,7 @@ function tooManyConnections(): KvistError {
   return new KvistError('busy', 'there are too many connections; none of them is idle')
 }
 
-/** What finds the handler of any request, and tells the request of its parameters. */
+/** What finds the handler of any request, and sets the parameters of the request. */
 function handlersOf(options: HttpOptions): (request: HttpRequest) => Serve {
   const { routes, observe, token } = options
   const { hostNames = [], corsOrigins = [] } = options
@@ -202,7 +202,7 @@ function respondError(
   return problemResponse(error, { [requestIdHeader]: id }, { request_id: id }, api?.refuse)
 }
 
-/** Tells of an error that is kvist's own fault; the name that the request has in the log then, or null. */
+/** Reports an error that is kvist's own fault; the name that the request has in the log then, or null. */
 function report(error: unknown, request: HttpRequest, onError: HttpOptions['onError']): string | null {
   if (error instanceof KvistError ? !serverFaults.includes(error.code) : isGone(error)) return null
   const id = requestId(request)

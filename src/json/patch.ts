@@ -14,7 +14,7 @@ import { rawElements, rawMember } from './scan.ts'
 const names = ['add', 'remove', 'replace', 'move', 'copy', 'test'] as const
 type Name = (typeof names)[number]
 
-/** An operation, checked for all that can be told without the value that it is for. */
+/** An operation, checked for all that can be known without the value that it is for. */
 export interface PatchOperation {
   readonly op: Name
   readonly path: Pointer

@@ -27,7 +27,7 @@ export interface ItemWrite {
 
 /**
  * memcached marks items that are to be fetched anew, so that of many clients one does it: stale, set by `md` and `ms`
- * with the `I` flag, and win sent, when a client was told that it is the one. kvist keeps both with the member, in
+ * with the `I` flag, and win sent, when a client has won it. kvist keeps both with the member, in
  * the two bits above the client's flags. So they live exactly as long as this version of it, over restarts and on
  * other nodes, and any write from elsewhere clears them, as it should.
  */
@@ -177,7 +177,7 @@ type MetaGetOutcome =
       readonly status: 'hit'
       readonly item: Item
       readonly created: boolean
-      /** The client is told that it is the one to fetch the value anew. */
+      /** The client wins: it is the one to fetch the value anew. */
       readonly won: boolean
       /** A new expiry or a mark that must be kept before the response goes out; null when nothing changes. */
       readonly write: ItemWrite | null

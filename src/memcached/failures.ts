@@ -47,7 +47,7 @@ export function failureLine(error: unknown): string {
   return error instanceof KvistError ? lines[error.code] : 'SERVER_ERROR internal error'
 }
 
-/** Whether an error is one that the operator should hear of. */
+/** Whether an error is one to report to the operator. */
 export function isOwnFault(error: unknown): boolean {
   if (error instanceof CommandError) return false
   return !(error instanceof KvistError) || serverFaults.includes(error.code)

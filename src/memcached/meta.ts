@@ -70,7 +70,7 @@ function readFlags(line: Line, first: number): Flags | string {
     const letter = line.byteOf(i, 0)
     const take = takers[letter]
     if (take === undefined) return letter < 127 ? answers.invalidFlag : answers.duplicateFlag
-    // All are letters: five bits tell the capitals apart, and the small ones.
+    // All are letters: five bits distinguish the capitals, and the small ones.
     const bit = 1 << (letter & 31)
     if ((letter < 96 ? seenCapitals : seenSmall) & bit) return answers.duplicateFlag
     if (letter < 96) seenCapitals |= bit

@@ -214,7 +214,7 @@ export class CommandPipeline implements WriteClient {
     }
   }
 
-  /** As in memcached, a client that asked for no reply is not told of a failure either. */
+  /** As in memcached, a client that asked for no reply gets no failure either. */
   private fail(command: Command, error: unknown): void {
     if (isOwnFault(error)) this.session.server.onError(error)
     const silent = ('noreply' in command && command.noreply) || (command.kind === 'refused' && command.silent)

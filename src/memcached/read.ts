@@ -123,7 +123,7 @@ export async function getAndTouch(session: Session, command: Get, exptime: numbe
       const found = await server.db.get(server.collection, keys[at]!)
       bytes += found?.value.length ?? 0
       const one = touchItem(server, keys[at]!, exptime)
-      one.catch(() => {}) // told below, unless what comes in between fails
+      one.catch(() => {}) // thrown below, unless what comes in between fails
       touching.push(one)
     }
     for (const [i, { found, revision }] of (await Promise.all(touching)).entries()) {

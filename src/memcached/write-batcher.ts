@@ -28,7 +28,7 @@ const maxBatchBytes = 1024 * 1024
 
 /**
  * Commits the writes of one tick of the event loop together, for a commit costs more than all else that a write takes; the
- * first one goes at once, since the store does not sync before the tick ends. A batch is atomic, which clients cannot tell
+ * first one goes at once, since the store does not sync before the tick ends. A batch is atomic, which clients cannot notice
  * from the store failing its writes one by one.
  */
 export function startWriteBatcher(db: Pick<Database, 'write'>, durability: Durability): WriteBatcher {

@@ -8,7 +8,7 @@ import { maxLingering } from './rejected.ts'
 const reservedDescriptors = 48 + maxLingering
 /** Fewer connections than this are no server. */
 const minConnections = 16
-/** Where the system sets no limit, or does not tell it. */
+/** Where the system sets no limit, or does not report it. */
 const unlimitedConnections = 1_000_000
 
 /** How many connections there may be in all, and from one address. */
@@ -43,7 +43,7 @@ function descriptorLimit(): number {
     const [, soft] = /^Max open files\s+(\S+)/m.exec(readFileSync('/proc/self/limits', 'latin1')) ?? []
     return parseLimit(soft)
   } catch {
-    // Where there is no /proc a child inherits the limit and tells it.
+    // Where there is no /proc a child inherits the limit and prints it.
     return parseLimit(Bun.spawnSync(['sh', '-c', 'ulimit -n']).stdout.toString().trim())
   }
 }

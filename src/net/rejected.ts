@@ -14,7 +14,7 @@ export function reject(socket: Pick<Socket, 'write' | 'shutdown' | 'end'>, rejec
     return ignored
   }
   lingering++
-  // A client that is still sending would be told of a reset before it reads: what it sends is dropped until it closes.
+  // A client that is still sending would see a reset before it reads: what it sends is dropped until it closes.
   socket.shutdown()
   const timer = setTimeout(() => socket.end(), lingerMs)
   timer.unref()

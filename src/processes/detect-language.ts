@@ -2,7 +2,7 @@ import type { Process } from '../core/process.ts'
 import { withMembers } from '../json/object.ts'
 import { rawMember } from '../json/scan.ts'
 
-/** What BCP 47 calls a language that could not be told: the text is too short, or all digits. */
+/** What BCP 47 calls a language that could not be detected: the text is too short, or all digits. */
 const undetermined = 'und'
 /** More text does not make the guess better, only slower. */
 const maxCharacters = 1000

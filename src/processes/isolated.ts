@@ -71,24 +71,24 @@ interface Thread {
 async function startThread(href: string): Promise<Thread> {
   const worker = new Worker(new URL('./process-worker.ts', import.meta.url).href)
   worker.unref()
-  let hear = (_said: Said): void => {}
+  let onReply = (_said: Said): void => {}
   let gone: string | null = null
-  worker.onmessage = ({ data }: MessageEvent<FromProcess>) => hear(data)
+  worker.onmessage = ({ data }: MessageEvent<FromProcess>) => onReply(data)
   worker.onerror = (event) => {
     event.preventDefault()
     gone ??= `its thread failed: ${event.message}`
-    hear({ gone })
+    onReply({ gone })
   }
   worker.addEventListener('close', () => {
     gone ??= 'its thread ended'
-    hear({ gone })
+    onReply({ gone })
   })
 
   function ask(message: ToProcess | { href: string }, withinMs: number): Promise<Said | null> {
     if (gone !== null) return Promise.resolve({ gone })
     return new Promise((resolve) => {
       const timer = setTimeout(() => resolve(null), withinMs)
-      hear = (said) => {
+      onReply = (said) => {
         clearTimeout(timer)
         resolve(said)
       }

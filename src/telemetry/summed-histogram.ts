@@ -7,8 +7,8 @@ interface Sample {
 }
 
 /**
- * A histogram of sums that were made elsewhere. prom-client's own wants to hear of every value by itself, which takes
- * it some 300 ns; here it only writes out what it is told when it is asked.
+ * A histogram of sums that were made elsewhere. prom-client's own has to be given every value by itself, which takes
+ * it some 300 ns; here it only writes out what it is given when it is asked.
  */
 export class SummedHistogram extends client.Histogram<string> {
   private readonly options: client.HistogramConfiguration<string>

@@ -75,7 +75,7 @@ export function renewalPromises({ storeTest, phaseTest }: Suite): void {
   )
 
   phaseTest(
-    'the feed does not tell a reader that is past a member that it was renewed',
+    'the feed does not show a renewal to a reader that is past the member',
     [
       (store) => write(store, put('a', '1', { expiresAtMs: soonMs }), put('b')),
       (store) => renewed(store, 'a', laterMs),
@@ -163,8 +163,8 @@ export function renewalPromises({ storeTest, phaseTest }: Suite): void {
     expect(await read(store, 'a')).toMatchObject({ value: large, expiresAtMs: null })
     expect(await read(store, 'b')).toBeNull()
     // A revision that is only given out in the same commit.
-    const likely = Math.max(...store.reported.map(revisionOf)) + 1
-    const [, guessed] = await write(store, put('a', '2'), renew('a', likely, laterMs))
+    const guess = Math.max(...store.reported.map(revisionOf)) + 1
+    const [, guessed] = await write(store, put('a', '2'), renew('a', guess, laterMs))
     expect(guessed).toMatchObject({ revision: 0, existed: false })
     expect(await read(store, 'a')).toMatchObject({ value: '2', expiresAtMs: null })
   })

@@ -101,7 +101,7 @@ function isSmall(reader: TableReader): boolean {
   try {
     return reader.bytes() <= mappedBytes.small
   } catch {
-    // What is wrong with the file is for those to hear who read from it.
+    // Readers of the file get its errors.
     return false
   }
 }
@@ -117,7 +117,7 @@ export function releaseReaders(overlay: Overlay): void {
 export function closeReaders({ reader, wideReader, pages }: Overlay): void {
   reader.close()
   wideReader.close()
-  // The last to let go of the file: see mapped-file.ts.
+  // The last to close the file: see mapped-file.ts.
   pages.close()
 }
 

@@ -175,7 +175,7 @@ async function putMember(db: Database, request: HttpRequest, context: RequestCon
       expiresAtMs: expiresAtMs === undefined ? kept : expiresAtMs,
     }
   })
-  // What is told is what was stored: processes may have changed it.
+  // The response has what was stored: processes may have changed it.
   return memberResponse(await db.get(ref.collection, ref.key))
 }
 

@@ -13,15 +13,15 @@ const collection = 'keys'
 /** What FastAPI says of a parameter that is not there. */
 const isMissing = 'field required'
 
-/** Reforg: text under keys, both in the query. It ran on FastAPI, whose errors it tells. */
+/** Reforg: text under keys, both in the query. It ran on FastAPI, whose errors it copies. */
 export const reforg: Dialect = {
   name: 'reforg',
   tag: { name: 'reforg', description: 'Reforg: text under keys of the collection `keys`' },
   refuse({ status, code, detail, parameter }, headers) {
     const isInvalid = code === 'invalid_parameter' || code === 'invalid_key'
     const type = detail === isMissing ? 'value_error.missing' : 'value_error'
-    const told = isInvalid ? [{ loc: ['query', parameter ?? 'key'], msg: detail, type }] : detail
-    return jsonResponse(JSON.stringify({ detail: told }), isInvalid ? 422 : status, headers)
+    const shown = isInvalid ? [{ loc: ['query', parameter ?? 'key'], msg: detail, type }] : detail
+    return jsonResponse(JSON.stringify({ detail: shown }), isInvalid ? 422 : status, headers)
   },
   routes: (db) => [
     {

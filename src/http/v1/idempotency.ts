@@ -38,7 +38,7 @@ export interface Work {
   readonly content: readonly (string | Uint8Array | null)[]
   /** What the response needs beside the outcomes: it is recorded with them. */
   readonly note?: string
-  /** Throws what the client is told where nothing is to be done, and so nothing recorded; `respond` throws the same. */
+  /** Throws the error for the client where nothing is to be done, and so nothing recorded; `respond` throws the same. */
   readonly require?: (plan: Plan) => void
   respond(outcomes: readonly Outcome[], note: string): HttpResponse
 }

@@ -187,7 +187,7 @@ function rangeOfMember(request: HttpRequest, member: Member, nowMs: number): Htt
 }
 
 /**
- * Whether the client has the beginning of this very value, where it says so (If-Range). A date does not tell: two values may be
+ * Whether the client has the beginning of this very value, where it says so (If-Range). A date proves nothing: two values may be
  * of one second.
  */
 function isSameAsBefore(request: HttpRequest, { revision }: Member): boolean {

@@ -9,7 +9,7 @@ import { parametersOf } from '../path.ts'
 import type { HttpRequest } from '../wire/request.ts'
 import type { Watching } from './watch.ts'
 
-/** Long polls: `GET` of a member that the client knows as it is, and wants to hear of when it is not so any more. */
+/** Long polls: `GET` of a member that the client knows as it is, and wants the response when it has changed. */
 
 /** The time that `wait` gives; null when it is not there. */
 export function parseWait(request: HttpRequest): number | null {
@@ -37,10 +37,10 @@ export async function waitForNews(
   waitMs: number,
   isKnown: (member: MemberHead | null) => boolean,
 ): Promise<void> {
-  const heard: { reason: Reason | null; tell: () => void } = { reason: null, tell() {} }
+  const notice: { reason: Reason | null; wake: () => void } = { reason: null, wake() {} }
   const because = (why: Reason) => () => {
-    if (heard.reason === null || why !== 'changed') heard.reason = why
-    heard.tell()
+    if (notice.reason === null || why !== 'changed') notice.reason = why
+    notice.wake()
   }
   const stopping: LongLivedResponse = { end: because('over') }
   context.connection.register(stopping)
@@ -58,10 +58,10 @@ export async function waitForNews(
         counts.events.poll++
         return
       }
-      if (heard.reason === null) await new Promise<void>((resolve) => (heard.tell = resolve))
-      if (heard.reason === 'gone') throw new DOMException('the client has gone', 'AbortError')
-      if (heard.reason === 'over') return
-      heard.reason = null
+      if (notice.reason === null) await new Promise<void>((resolve) => (notice.wake = resolve))
+      if (notice.reason === 'gone') throw new DOMException('the client has gone', 'AbortError')
+      if (notice.reason === 'over') return
+      notice.reason = null
       while ((await watcher.read()) !== null);
     }
   } finally {

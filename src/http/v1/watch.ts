@@ -80,7 +80,7 @@ async function watch(
   )
 }
 
-/** Throws `invalid_cursor` while it can still become a problem response. Points that are gone are told in the stream. */
+/** Throws `invalid_cursor` while it can still become a problem response. The stream itself reports cursors that are compacted. */
 async function requirePoint(db: Database, point: FeedCursor): Promise<void> {
   const everything: Scope = { collection: null, key: null, prefix: null, filter: null }
   try {

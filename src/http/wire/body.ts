@@ -4,7 +4,7 @@ import { ChunkedDecoder } from './chunked.ts'
 
 /** What a body asks of its connection. */
 export interface BodySource {
-  /** Somebody reads it now: a client that waits to be told to go on is told. */
+  /** The body is being read: a client that waits for `100 Continue` gets it. */
   wanted(): void
   /** What was held is read: there is room for more. */
   taken(): void
@@ -59,14 +59,14 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
     if (bytes.length < this.comingBytes) {
       this.comingBytes -= bytes.length
       this.hold(bytes)
-      this.tell()
+      this.notify()
       return nothing
     }
     const end = this.comingBytes
     this.comingBytes = 0
     this.isComplete = true
     this.hold(bytes.length === end ? bytes : bytes.subarray(0, end))
-    this.tell()
+    this.notify()
     return bytes.length === end ? nothing : bytes.subarray(end)
   }
 
@@ -74,7 +74,7 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
   fail(error: Error): void {
     if (this.isComplete) return
     this.error = error
-    this.tell()
+    this.notify()
   }
 
   /** Nobody reads it, or what is left of it: what still comes is passed over. */
@@ -143,7 +143,7 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
     this.hold(decoded.data)
     this.isComplete = chunks.isComplete
     if (this.isComplete) this.comingBytes = 0
-    this.tell()
+    this.notify()
     return bytes.subarray(decoded.taken)
   }
 
@@ -162,7 +162,7 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
     this.heldBytes += part.length
   }
 
-  private tell(): void {
+  private notify(): void {
     this.wake?.()
     this.wake = null
   }

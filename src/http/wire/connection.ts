@@ -404,7 +404,7 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
     return isHttp10 ? keepAliveLine : ''
   }
 
-  /** More of the body may come than is worth waiting for, or the client waits to be told whether to send it. */
+  /** More of the body may come than is worth waiting for, or the client waits for `100 Continue`. */
   private isBodyLost(): boolean {
     const { body } = this.request!
     return !body.isComplete && (this.awaitsContinue || body.comingBytes > maxDiscardedBytes)

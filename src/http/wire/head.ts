@@ -30,7 +30,7 @@ export interface HeaderBlock {
   readonly present: number
   /** Declared length of the body; null where it comes in chunks; 0 without one. */
   readonly bodyBytes: number | null
-  /** The client sends the body when it is told to go on. */
+  /** The client sends the body after `100 Continue`. */
   readonly expectsContinue: boolean
   /** The client wants no more than this response. */
   readonly closes: boolean
@@ -86,7 +86,7 @@ interface KnownBlock {
 }
 
 /**
- * What was read lately, by its length. A client sends the same lines with every request: to tell that they are costs less
+ * What was read lately, by its length. A client sends the same lines with every request: to recognise them costs less
  * than to take them apart again.
  */
 const known: (KnownBlock | undefined)[] = new Array(256).fill(undefined)
@@ -119,7 +119,7 @@ function startOf(text: string): number {
 
 const tokenStart = /^[!#$%&'*+.^_`|~0-9A-Za-z-]/
 
-/** Null while the rest may come. What can be told already is: nobody waits for the rest of what is no request. */
+/** Null while the rest may come. What is already known to be wrong is refused: nobody waits for the rest of what is no request. */
 function unfinished(text: string, start: number): Refusal | null {
   const begun = text.slice(start)
   if (begun !== '' && begun !== '\r' && !tokenStart.test(begun))
@@ -251,7 +251,7 @@ const singleHeaders = [
 
 const listHeaders = ['if-match', 'if-none-match', 'range'] as const
 
-/** A header that `HeaderBlock.present` tells of. */
+/** A header that `HeaderBlock.present` notes. */
 export type NotedHeader = (typeof singleHeaders)[number] | (typeof listHeaders)[number]
 
 const bits = new Map<string, number>([...singleHeaders, ...listHeaders].map((name, i) => [name, 1 << i]))

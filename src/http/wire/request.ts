@@ -16,7 +16,7 @@ export class HttpRequest {
   readonly isHttp10: boolean
   /** The client wants no more than the response to this one. */
   readonly closes: boolean
-  /** The client sends the body when it is told to go on. */
+  /** The client sends the body after `100 Continue`. */
   readonly expectsContinue: boolean
   readonly headBytes: number
   /** See `HeaderBlock.present`. */

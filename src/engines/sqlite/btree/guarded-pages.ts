@@ -14,7 +14,7 @@ const commitsAt = 2
 const backfillAt = 32
 
 /**
- * Looks, after each read, at what SQLite tells all processes in the -shm file: how many transactions were committed, and
+ * Looks, after each read, at what SQLite writes for all processes to the -shm file: how many transactions were committed, and
  * whether a checkpoint has begun to move some into the file. Where somebody else committed, the pages are not read again
  * until the next start; where somebody else only checkpoints, until the flusher has. What was read is thrown away then, and
  * SQLite asked.

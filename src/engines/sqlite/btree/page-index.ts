@@ -65,7 +65,7 @@ export class PageIndexes {
     return this.bytes[at + 3] === 0
   }
 
-  /** The page in which the search for the selected key goes on; 0 when the index cannot tell. */
+  /** The page in which the search for the selected key goes on; 0 when the index does not know. */
   childOf(at: number, searchKeys: SearchKeys): number {
     const { bytes, words } = this
     const { bytes: searchBytes, from } = searchKeys

@@ -218,7 +218,7 @@ export function startFlusher(
   }
 
   /**
-   * Off the event loop: on a disk that is told what is free again, letting go of 16 MiB took up to a second. A file that
+   * Off the event loop: on a disk that discards freed blocks, removing 16 MiB took up to a second. A file that
    * stays is found at the next start.
    */
   function discard(path: string): void {
@@ -235,7 +235,7 @@ export function startFlusher(
       .then(() => {
         spares.push(path)
       })
-      // Who needs a file makes one then, and is told why it cannot be made.
+      // A caller that needs a file makes one then, and gets the error.
       .catch(() => {})
       .finally(() => {
         making = null

@@ -126,7 +126,7 @@ interface TombstoneRow {
 
 /**
  * Deletes the tombstone of a key and returns its revision. Of one that is damaged the revision is unknown and comes as 0:
- * its row stays in the feed, where readers are told of the damage.
+ * its row stays in the feed, where readers meet the damage.
  */
 function tombstoneDeleter(db: Database, collection: string): (key: string) => number {
   const remove = db.query<TombstoneRow, [string, string]>(

@@ -8,7 +8,7 @@ import { metaChecksum } from './row-checksum.ts'
  * when it is read.
  */
 export const tableFormat = 3
-/** "kvst", in the header of the file: what tells kvist's files from other SQLite files. */
+/** "kvst", in the header of the file: what distinguishes kvist's files from other SQLite files. */
 export const applicationId = 0x6b767374
 
 /** Revisions that a row of `feed_blocks` stands for. */

@@ -1,7 +1,7 @@
 import type { Database } from 'bun:sqlite'
 
 /**
- * Looks for what no row's checksum can tell: rows, pages and whole parts of a tree that are not there any more. Half a second
+ * Finds what no row's checksum can show: rows, pages and whole parts of a tree that are not there any more. Half a second
  * for a million members: SQLite checks the pages, and what the tables say of each other must be the same.
  */
 

@@ -69,7 +69,7 @@ function checkFile(db: Database, path: string): boolean {
   return false
 }
 
-/** What to tell the operator of a file that SQLite could not open or read. */
+/** The message for the operator about a file that SQLite could not open or read. */
 export function refusal(path: string, cause: unknown): RefusedFile {
   if (cause instanceof RefusedFile) return cause
   const code = sqliteCode(cause)

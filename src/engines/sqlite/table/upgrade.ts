@@ -70,7 +70,7 @@ function inTransaction<T>(db: Database, work: () => T): T {
 
 const oldSuffix = `_${oldFormat}`
 
-/** Moves a batch of rows, and returns how many; what tells how many members there are goes last. */
+/** Moves a batch of rows, and returns how many; the row with the counts goes last. */
 const moves = {
   members: moveMembers,
   tombstones: moveTombstones,

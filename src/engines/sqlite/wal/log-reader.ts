@@ -170,7 +170,7 @@ function hasSalt({ view }: Chunk, offset: number): boolean {
 /** Bits in which a salt may differ from the segment's, and yet be taken for it; of another salt half of 64 would. */
 const maxSaltFaults = 8
 
-/** What a write that did not finish left behind, as far as it can be told from an older use of the file. */
+/** What a write that did not finish left behind, as far as it can be distinguished from an older use of the file. */
 function tornBytes(chunk: Chunk, offset: number): number {
   const { bytes, view } = chunk
   if (offset + frameHeaderBytes > bytes.length || saltFaults(chunk, offset) > maxSaltFaults) return 0
