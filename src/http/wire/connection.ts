@@ -1,14 +1,14 @@
 import { KvistError } from '../../core/errors.ts'
 import type { Share } from '../../net/budget.ts'
 import type { Activity, ProtocolConnection } from '../../net/connections.ts'
-import { InputPause } from '../../net/input-pause.ts'
 import { Output } from '../../net/output.ts'
 import type { Socket } from '../../net/socket.ts'
 import type { Connection, LongLivedResponse } from '../connection.ts'
 import type { HttpResponse, StreamedBody } from '../response.ts'
 import type { BodySource } from './body.ts'
-import { parseHead, Refusal } from './head.ts'
-import { HttpRequest } from './request.ts'
+import { Refusal } from './head.ts'
+import type { HttpRequest } from './request.ts'
+import { RequestInput } from './request-input.ts'
 import { type Held, RequestMemory, type ServerMemory } from './request-memory.ts'
 import { isStreamed, sendStreamHead, sendWhole } from './response-writer.ts'
 import type { HttpServerState } from './server-state.ts'
@@ -25,14 +25,8 @@ import { ConnectionTimeouts } from './timeouts.ts'
  */
 type Phase = 'idle' | 'responding' | 'discarding' | 'lingering' | 'closed'
 
-/** A body that its handler reads more slowly than it comes in is buffered up to this. */
-const maxBufferedBodyBytes = 256 * 1024
-/** Requests that come before those ahead of them have their responses are buffered up to this. */
-const maxPipelinedBytes = 64 * 1024
 /** The rest of a body that no handler reads is dropped up to this; a longer one ends the connection. */
 const maxDiscardedBytes = 64 * 1024
-
-const nothing = Buffer.alloc(0)
 
 /**
  * One client. Its requests are served one after the other: the next is parsed when the response to the one before is on
@@ -42,7 +36,7 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
   private readonly server: HttpServerState
   private readonly socket: Socket
   private readonly out: Output
-  private readonly inputPause: InputPause
+  private readonly input: RequestInput
   private readonly timeouts: ConnectionTimeouts
 
   private phase: Phase = 'idle'
@@ -58,8 +52,6 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
   private closeListener: (() => void) | null = null
   private readonly ownMemory: RequestMemory
 
-  /** What came in and was not parsed yet. */
-  private input: Buffer = nothing
   /** `process` will be called when the tick ends. */
   private isScheduled = false
 
@@ -67,21 +59,16 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
   private wasServed = false
   /** No request is served after the one that is being served. */
   private isLast = false
-  /** What still comes in is dropped: it cannot be parsed, or the connection is ending. */
-  private inputClosed = false
   /** The client has closed its side. */
   private isHalfClosed = false
   /** It did so in the middle of a request, which therefore gets no response. */
   private isTruncated = false
 
-  /** What of bodies came in since the timeouts were last checked. */
-  private receivedBytes = 0
-
   constructor(server: HttpServerState, socket: Socket) {
     this.server = server
     this.socket = socket
     this.out = new Output(socket, server.ticks)
-    this.inputPause = new InputPause(socket)
+    this.input = new RequestInput(socket)
     this.ownMemory = new RequestMemory(server.memory)
     this.timeouts = new ConnectionTimeouts(server.clock, server.timeoutSeconds)
   }
@@ -89,15 +76,15 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
   // Events of the socket and of the listener.
 
   receive(bytes: Buffer): void {
-    if (this.inputClosed) return
+    if (this.input.isClosed) return
     const { request } = this
     if (request !== null && !request.body.isComplete) {
       this.feed(request, bytes)
       this.advance()
       return
     }
-    if (request === null && this.input.length === 0) this.timeouts.reset()
-    this.input = this.input.length === 0 ? bytes : Buffer.concat([this.input, bytes])
+    if (request === null && this.input.isEmpty) this.timeouts.reset()
+    this.input.push(bytes)
     if (this.isScheduled) {
       this.updateBackpressure()
       return
@@ -267,7 +254,7 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
 
   private advance(): void {
     while (this.canBegin()) {
-      const next = this.next()
+      const next = this.input.next(this)
       if (next === null) {
         // The rest of what has begun will not come.
         if (this.isHalfClosed) this.isLast = true
@@ -277,7 +264,7 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
       else this.begin(next)
     }
     this.updateBackpressure()
-    const isDone = this.isLast || (this.isHalfClosed && this.input.length === 0)
+    const isDone = this.isLast || (this.isHalfClosed && this.input.isEmpty)
     if (isDone && this.isIdle()) this.endOutput()
   }
 
@@ -297,13 +284,7 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
   }
 
   private canBegin(): boolean {
-    return this.input.length > 0 && this.isIdle() && !this.isLast && !this.inputClosed
-  }
-
-  /** The request that the input begins with; null while its head is incomplete. */
-  private next(): HttpRequest | Refusal | null {
-    const head = parseHead(this.input)
-    return head === null || head instanceof Refusal ? head : new HttpRequest(head, this)
+    return !this.input.isEmpty && this.isIdle() && !this.isLast && !this.input.isClosed
   }
 
   private begin(request: HttpRequest): void {
@@ -312,42 +293,25 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
     this.awaitsContinue = request.expectsContinue
     this.server.openRequests++
     this.timeouts.reset()
-    this.takeBody(request)
+    if (!this.input.beginBody(request)) this.endInput()
+    if (this.isHalfClosed) this.truncate()
     this.isDispatching = true
     this.server.serve(request, this)
     this.isDispatching = false
   }
 
-  /** Gives the request what of its body came with its head. */
-  private takeBody(request: HttpRequest): void {
-    const { input } = this
-    const { body, headBytes } = request
-    const end = headBytes + (body.declaredBytes ?? Number.POSITIVE_INFINITY)
-    this.input = nothing
-    if (end <= input.length) {
-      if (end > headBytes) body.set(input, headBytes, end)
-      if (end < input.length) this.input = input.subarray(end)
-    } else if (input.length > headBytes) {
-      this.feed(request, input.subarray(headBytes))
-    }
-    if (this.isHalfClosed) this.truncate()
-  }
-
-  private feed({ body }: HttpRequest, bytes: Buffer): void {
-    this.receivedBytes += bytes.length
-    try {
-      this.input = body.feed(bytes)
-    } catch {
-      // The handler gets the error from the body. Where the next request would begin cannot be known.
-      this.closeInput()
-      this.isLast = true
-      if (this.phase === 'discarding') this.endDiscarding()
-      return
-    }
-    if (this.phase === 'discarding' && body.isComplete) {
+  private feed(request: HttpRequest, bytes: Buffer): void {
+    if (!this.input.feed(request, bytes)) this.endInput()
+    else if (this.phase === 'discarding' && request.body.isComplete) {
       this.endDiscarding()
       this.timeouts.reset()
     }
+  }
+
+  /** No request can follow a body that is malformed. */
+  private endInput(): void {
+    this.isLast = true
+    if (this.phase === 'discarding') this.endDiscarding()
   }
 
   /** The rest of the request will not come: its body fails, and no response is sent to half a request. */
@@ -362,7 +326,7 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
 
   private refuse(refusal: Refusal): void {
     this.isLast = true
-    this.closeInput()
+    this.input.close()
     const response = this.server.refuse(refusal)
     if (!isStreamed(response.body))
       sendWhole(this.server.startLines, this.out, response, response.body, 'GET', closeLine)
@@ -441,22 +405,17 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
     this.out.flush()
     if (this.out.isFull) return
     this.phase = 'lingering'
-    this.closeInput()
+    this.input.close()
     this.timeouts.linger()
     this.socket.shutdown()
     this.updateBackpressure()
-  }
-
-  private closeInput(): void {
-    this.inputClosed = true
-    this.input = nothing
   }
 
   private release(): void {
     if (this.phase === 'closed') return
     const isAtWork = this.phase === 'responding'
     this.phase = 'closed'
-    this.closeInput()
+    this.input.close()
     this.out.discard()
     const { request, stream } = this
     request?.body.fail(clientGone())
@@ -475,8 +434,7 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
 
   /** Requests wait for memory that this client holds, and it neither sends nor takes enough to give it back. */
   private isHoldingUp(): boolean {
-    const movedBytes = this.receivedBytes + this.out.takeSentBytes()
-    this.receivedBytes = 0
+    const movedBytes = this.input.takeBodyBytes() + this.out.takeSentBytes()
     return this.ownMemory.isHoldingUp(this.server.clock.seconds, movedBytes) && this.waitsForClient()
   }
 
@@ -495,9 +453,7 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
   }
 
   private updateBackpressure(): void {
-    const buffered = this.request?.body.heldBytes ?? 0
-    const isFull = buffered > maxBufferedBodyBytes || this.input.length > maxPipelinedBytes
-    this.inputPause.setPaused(isFull && this.phase !== 'closed')
+    this.input.updateBackpressure(this.request, this.phase === 'closed')
   }
 }
 
