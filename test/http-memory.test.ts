@@ -1,121 +1,20 @@
-import { afterEach, expect, test } from 'bun:test'
-import { openDatabase } from '../src/core/database.ts'
-import type { Member } from '../src/core/member.ts'
-import { openMemory } from '../src/engines/memory/engine.ts'
-import { listen } from '../src/http/server.ts'
-import { v1Routes } from '../src/http/v1/routes.ts'
-import type { ServerMemory } from '../src/http/wire/request-memory.ts'
-import { MemoryBudget } from '../src/net/budget.ts'
-import { startSockets } from '../src/net/sockets.ts'
+import { expect, test } from 'bun:test'
 import { until } from './support/engine.ts'
+import {
+  contendedSeconds,
+  expectSmallRequests,
+  mib,
+  startMemoryServer,
+  storeValues,
+  valueBytes,
+} from './support/memory-server.ts'
 import { put } from './support/responses.ts'
-import { openWire, requestBytes, type Wire } from './support/wire.ts'
+import { requestBytes, type Wire } from './support/wire.ts'
 
-/** What requests hold of the server's memory, and who waits for it: in process, with a clock that the test moves. */
-
-const mib = 1024 * 1024
-/** More than the system holds for a client that does not read. */
-const valueBytes = 12 * mib
-const idleTimeoutSeconds = 60
-/** How long a client that does nothing may hold up others that wait for memory. */
-const contendedSeconds = 11
-
-const running: { stop(): Promise<void> }[] = []
-const clients: Wire[] = []
-afterEach(async () => {
-  for (const client of clients.splice(0)) client.destroy()
-  for (const one of running.splice(0)) await one.stop()
-})
-
-async function start({ valuesBytes = 30 * mib, pagesBytes = 30 * mib, bodiesBytes = 30 * mib } = {}) {
-  const errors: unknown[] = []
-  const reads: string[] = []
-  const db = await openDatabase({
-    open: async (onCommit) => {
-      const engine = openMemory({ onCommit })
-      return {
-        ...engine,
-        read(collection, key) {
-          reads.push(key)
-          return engine.read(collection, key)
-        },
-        readMany(refs, maxBytes) {
-          const members = engine.readMany(refs, maxBytes) as (Member | null)[]
-          reads.push(...refs.slice(0, members.length).map(({ key }) => key))
-          return members
-        },
-      }
-    },
-    cacheBytes: 0,
-    now: Date.now,
-    onError: (error) => errors.push(error),
-  })
-  const memory: ServerMemory = {
-    values: new MemoryBudget(valuesBytes),
-    pages: new MemoryBudget(pagesBytes),
-    bodies: new MemoryBudget(bodiesBytes),
-  }
-  const sockets = startSockets((error) => errors.push(error))
-  sockets.registry.stop()
-  const server = listen({
-    host: '127.0.0.1',
-    port: 0,
-    idleTimeoutSeconds,
-    hostNames: ['x'],
-    token: null,
-    routes: v1Routes(db),
-    now: Date.now,
-    onError: (error) => errors.push(error),
-    observe: () => () => {},
-    sockets,
-    reads: db.readQueue(sockets.ticks.scheduleWork),
-    memory,
-  })
-  running.push({
-    async stop() {
-      await server.stop(0)
-      await db.close()
-      expect(errors).toEqual([])
-    },
-  })
-  const port = Number(new URL(server.url).port)
-  async function connect(): Promise<Wire> {
-    const client = await openWire(port)
-    clients.push(client)
-    return client
-  }
-  /** A client that asks and does not read. */
-  async function askUnread(path: string, headers: Record<string, string> = {}): Promise<Wire> {
-    const client = await connect()
-    client.pause()
-    client.write(requestBytes('GET', path, { headers }))
-    await client.flushed()
-    return client
-  }
-  function passSeconds(seconds: number): void {
-    for (let i = 0; i < seconds; i++) sockets.registry.passSecond()
-  }
-  return { server, memory, reads, connect, askUnread, passSeconds, url: server.url }
-}
-
-type Started = Awaited<ReturnType<typeof start>>
-
-async function storeValues({ url }: Started, count: number): Promise<void> {
-  for (let i = 0; i < count; i++) {
-    const isText = i % 2 === 0
-    const body = isText ? JSON.stringify('x'.repeat(valueBytes - 2)) : new Uint8Array(valueBytes).fill(i)
-    await put(`${url}/v1/large/${i}`, body, { 'content-type': isText ? 'application/json' : 'a/b' })
-  }
-}
-
-/** What is small goes on whatever large values are waited for. */
-async function expectSmallRequests({ url }: Started): Promise<void> {
-  expect((await put(`${url}/v1/small/k`, '1')).ok).toBe(true)
-  expect(await (await fetch(`${url}/v1/small/k`)).text()).toContain('1')
-}
+/** What values on their way to clients, and bodies, hold of the server's memory, and which requests wait for it. */
 
 test('a value is read when there is room for it, and small requests go on meanwhile', async () => {
-  const started = await start()
+  const started = await startMemoryServer()
   const { memory, reads, askUnread } = started
   const count = 8
   await storeValues(started, count)
@@ -138,7 +37,7 @@ test('a value is read when there is room for it, and small requests go on meanwh
 })
 
 test('a value is in memory once, however many it is sent to', async () => {
-  const started = await start()
+  const started = await startMemoryServer()
   const { memory, reads, askUnread } = started
   await storeValues(started, 2)
   const unread: Wire[] = []
@@ -154,7 +53,7 @@ test('a value is in memory once, however many it is sent to', async () => {
 })
 
 test('a value that is replaced while others wait for it is sent as it is then', async () => {
-  const started = await start()
+  const started = await startMemoryServer()
   const { memory, askUnread } = started
   await storeValues(started, 4)
   const first = await askUnread('/v1/large/0')
@@ -169,7 +68,7 @@ test('a value that is replaced while others wait for it is sent as it is then', 
 })
 
 test('who does not read is cut when others wait, and whoever is next has its turn', async () => {
-  const started = await start()
+  const started = await startMemoryServer()
   const { memory, reads, askUnread, passSeconds } = started
   await storeValues(started, 5)
   const unread: Wire[] = []
@@ -191,7 +90,7 @@ test('who does not read is cut when others wait, and whoever is next has its tur
 })
 
 test('who waits and resets its connection is forgotten, and is not read for', async () => {
-  const started = await start()
+  const started = await startMemoryServer()
   const { memory, reads, url } = started
   await storeValues(started, 6)
   const unread = await Promise.all(
@@ -220,7 +119,7 @@ test('who waits and resets its connection is forgotten, and is not read for', as
 })
 
 test('bodies that come in share memory: the oldest goes on, the others wait, and all are stored', async () => {
-  const started = await start({ bodiesBytes: 4 * mib })
+  const started = await startMemoryServer({ bodiesBytes: 4 * mib })
   const { memory, connect } = started
   const body = new Uint8Array(2 * mib).fill(7)
   const half = mib + 1000
@@ -241,7 +140,7 @@ test('bodies that come in share memory: the oldest goes on, the others wait, and
 })
 
 test('who stops sending is cut when others wait with their bodies', async () => {
-  const started = await start({ bodiesBytes: 2 * mib })
+  const started = await startMemoryServer({ bodiesBytes: 2 * mib })
   const { memory, connect, passSeconds } = started
   const body = new Uint8Array(3 * mib).fill(7)
   const request = requestBytes('PUT', '/v1/sent/k', { headers: { 'Content-Type': 'a/b' }, body })
@@ -260,7 +159,7 @@ test('who stops sending is cut when others wait with their bodies', async () => 
 })
 
 test('imports share the memory of bodies', async () => {
-  const started = await start({ bodiesBytes: mib })
+  const started = await startMemoryServer({ bodiesBytes: mib })
   const { memory, connect, url } = started
   const line = (i: number) => `${JSON.stringify({ key: String(i), value: 'x'.repeat(400_000) })}\n`
   const senders: Wire[] = []

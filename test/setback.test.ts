@@ -48,7 +48,7 @@ async function rest(watcher: Watcher): Promise<string[]> {
   for (;;) {
     const batch = await watcher.read()
     if (batch === null) return found
-    found.push(...(batch.type === 'reset' ? ['reset'] : batch.events.map(shown)))
+    found.push(...(batch.type === 'events' ? batch.events.map(shown) : [batch.type]))
   }
 }
 

@@ -26,9 +26,18 @@ import { Renewals } from './jobs/renewals.ts'
 import { expiryOf, startSweeper } from './jobs/sweeper.ts'
 import { defaultTombstonesMs, startTombstoneGc } from './jobs/tombstone-gc.ts'
 import { isOwnCollection } from './keys.ts'
-import { everything, type ListQuery, listAll, listPage, type Page, type Selection } from './list.ts'
+import {
+  everything,
+  type ListQuery,
+  listAll,
+  listPage,
+  type Page,
+  type PageOptions,
+  type Selection,
+} from './list.ts'
 import { isExpired, type Member } from './member.ts'
 import type { Operation } from './operations.ts'
+import type { PageMemory } from './page-memory.ts'
 import { type Process, processRunner } from './process.ts'
 import { type ReadQueue, readQueue } from './read-queue.ts'
 import { type Reads, readsOf } from './reads.ts'
@@ -67,9 +76,9 @@ export interface Database
    * has expired that is not swept yet: a list is without it already, and no change says so.
    */
   collectionVersion(collection: string): Promise<string | null>
-  page(collection: string, query: ListQuery): Promise<Page>
+  page(collection: string, query: ListQuery, options?: PageOptions): Promise<Page>
   /** Everything that a query selects, in parts, in constant memory. */
-  all(collection: string, query: ListQuery): AsyncGenerator<Member[]>
+  all(collection: string, query: ListQuery, memory?: PageMemory): AsyncGenerator<Member[]>
   /**
    * Deletes what a selection names and was written before now; says how many. Not atomic: each member is. It may take
    * long: `onProgress` is called for each part that is done.
@@ -83,7 +92,9 @@ export interface Database
   /** With null, as if nothing had ever been set. Throws `conflict` or `unprocessable` (rules.ts). */
   setSettings(collection: string, settings: Settings | null): Promise<void>
   /** One page of the feed (changes.ts); rejects with `compacted` or `invalid_cursor`. */
-  changes(scope: Scope, after: FeedCursor, limit: number): Promise<FeedPage>
+  changes(scope: Scope, after: FeedCursor, limit: number, memory?: PageMemory): Promise<FeedPage>
+  /** Rejects as `changes` does for a cursor that no page can follow. */
+  checkCursor(cursor: FeedCursor): Promise<void>
   /**
    * Watches from a point on, or from now on (null). With a point, read until there is nothing; from now on, that is
    * so already: `wake` comes with the first change. `wake` must not throw. A point that is none of the feed's makes
@@ -190,8 +201,8 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
       const isCurrent = versions.of(collection) === version
       return unswept === undefined && isCurrent ? version : null
     },
-    page: (collection, query) => listPage(engine, collection, query, now()),
-    all: (collection, query) => listAll(engine, collection, query, now),
+    page: (collection, query, options) => listPage(engine, collection, query, now(), options),
+    all: (collection, query, memory) => listAll(engine, collection, query, now, memory),
     drop: (collection, selection, onProgress = () => {}) =>
       dropMembers(engine, writes, collection, selection, now, onProgress),
     async collections(own) {
@@ -211,7 +222,10 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
       runner.requireNames(given?.processes ?? [])
       await writes.commit([settingsWrite(collection, given)])
     },
-    changes: (scope, after, limit) => readFeed(feed, scope, after, limit),
+    changes: (scope, after, limit, memory) => readFeed(feed, scope, after, limit, memory),
+    async checkCursor(cursor) {
+      await engine.changes(cursor, 1, undefined, 0)
+    },
     watch: hub.watch,
     stats: () => ({
       cache: cache.stats,

@@ -62,7 +62,7 @@ export interface Engine {
   /** The tombstone of a member that was removed, while it is kept; null for a member that exists or never did. */
   tombstone(collection: string, key: string): MaybePromise<Tombstone | null>
 
-  /** Members in key order, at most `limit` and about `maxPageBytes` of values; `next` says where to go on. */
+  /** Members in key order, at most `limit`, whose values come to at most `maxBytes`; `next` says where to go on. */
   scan(range: ScanRange): MaybePromise<ScanPage>
 
   /** Checks first, then the writes in their order. Resolves with the outcome of each write, or with the failed check. */
@@ -71,14 +71,20 @@ export interface Engine {
   /**
    * The latest change of every member that changed after the cursor, sorted by revision, tombstones included. With a
    * collection, of its members alone, at a cost that does not depend on the others; with a key, of that member, at the
-   * cost of a read. The work for a page is bounded, so a page may be short, or empty, where much was overwritten.
+   * cost of a read. The work for a page is bounded, so a page may be short, or empty, where much was overwritten. Its values
+   * come to at most `maxBytes`, as those of a scan do.
    *
    * Throws `invalid_cursor` for a cursor that is none of this store's. Throws `compacted`, with the oldest cursor that is
    * still served as `oldest`, for one that tombstones were forgotten after, or that lies past the head, as after a
    * restart from an older copy. The beginning (`''` or `'0'`) is always served, and so is every cursor that a reader gets
    * to from there before what is newer than its beginning is forgotten.
    */
-  changes(after: FeedCursor, limit: number, scope?: ChangesScope): MaybePromise<ChangesPage>
+  changes(
+    after: FeedCursor,
+    limit: number,
+    scope?: ChangesScope,
+    maxBytes?: number,
+  ): MaybePromise<ChangesPage>
 
   /** Whether a reader at this cursor has this version of a member behind it, or a later one. */
   hasSeen(cursor: FeedCursor, version: VersionRef): boolean
@@ -129,6 +135,11 @@ export interface ScanRange {
   readonly limit: number
   /** Members come with an empty value. */
   readonly keysOnly: boolean
+  /**
+   * The page ends before the member whose value does not fit in this with those before it, and does not read that value; the
+   * first may be that member. `maxPageBytes` when left out, in which any value fits.
+   */
+  readonly maxBytes?: number
 }
 
 export interface ScanPage {
@@ -136,6 +147,8 @@ export interface ScanPage {
   readonly members: Member[]
   /** The `from` (ascending) or `to` (descending) that goes on after these; null when there are no more. */
   readonly next: string | null
+  /** It ends where the next value did not fit in `maxBytes`. */
+  readonly isCut: boolean
 }
 
 /** One version of a member, or its tombstone. */
@@ -250,6 +263,8 @@ export interface ChangesPage {
   readonly next: FeedCursor
   /** There are no more, for now. */
   readonly atEnd: boolean
+  /** It ends where the next value did not fit in `maxBytes`. */
+  readonly isCut: boolean
 }
 
 export interface ExpiringRef extends VersionRef {

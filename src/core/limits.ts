@@ -45,8 +45,10 @@ export const defaultPageMembers = 100
 /** Collections on a page of `GET /v1`, unless its `limit` says otherwise. */
 export const defaultPageCollections = 1000
 export const maxPageMembers = 10_000
-/** A page ends early when its values come to this much, so that 10,000 values of 16 MiB cannot fill the memory. */
+/** The values of a page come to at most this much, so that 10,000 values of 16 MiB cannot fill the memory; any one fits. */
 export const maxPageBytes = 16 * 1024 * 1024
+/** A page whose values come to no more than this is read without waiting for memory; parts of streams are such pages. */
+export const smallPageBytes = 256 * 1024
 /** A filtered page looks at this many members at most before it returns what it found and a cursor. */
 export const maxExaminedMembers = 100_000
 export const maxPatternBytes = 512
@@ -69,7 +71,7 @@ export const maxProcessMs = 5000
  * Values on their way to clients; pages of lists and of the feed; bodies on their way to the store.
  */
 export const maxSendingBytes = 48 * 1024 * 1024
-export const maxPagesBytes = 64 * 1024 * 1024
+export const maxPagesBytes = 48 * 1024 * 1024
 export const maxReceivingBytes = 64 * 1024 * 1024
 /** What needs no share of that. */
 export const smallBytes = 64 * 1024

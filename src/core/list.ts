@@ -1,9 +1,10 @@
 import { rawElements, rawMembers } from '../json/scan.ts'
 import type { Engine, ScanRange } from './engine.ts'
 import { compareKeys, earlierKey, laterKey, prefixEnd } from './keys.ts'
-import { maxExaminedMembers, maxPageBytes } from './limits.ts'
+import { maxExaminedMembers, maxPageBytes, smallPageBytes } from './limits.ts'
 import { isExpired, type Member } from './member.ts'
 import { nextTick } from './next-tick.ts'
+import { type PageMemory, unlimitedMemory } from './page-memory.ts'
 import type { Pattern } from './pattern.ts'
 
 /** Which members of a collection are meant. */
@@ -57,6 +58,14 @@ export function keyRange({ prefix, filter, from, to }: Selection): {
   return { from: low, to: high }
 }
 
+/** How a page is read. */
+export interface PageOptions {
+  /** What a page takes of the memory of its reader; unlimited when left out. */
+  readonly memory?: PageMemory
+  /** It is a part of a stream: it ends before a large value that follows others, and has that one for itself. */
+  readonly isPart?: boolean
+}
+
 /**
  * One page. A filter that leaves out much ends it early, after looking at a bounded number of members: the page is
  * short then, or empty, and its cursor goes on. With a delimiter the scan jumps to the end of a prefix as soon as one member of
@@ -67,6 +76,7 @@ export async function listPage(
   collection: string,
   query: ListQuery,
   nowMs: number,
+  { memory = unlimitedMemory, isPart = false }: PageOptions = {},
 ): Promise<Page> {
   const { order, limit } = query
   const range = keyRange(query)
@@ -78,18 +88,21 @@ export async function listPage(
   let examined = 0
   let examinedInTick = 0
   let bytes = 0
+  let maxBytes = smallPageBytes
   for (;;) {
-    const left = limit - page.members.length - page.prefixes.length
+    const isLarge = maxBytes === maxPageBytes
+    const left = isPart && isLarge ? 1 : limit - entriesOf(page)
     const asked = scanRange(collection, query, from, to, level?.scanMembers(left) ?? left)
-    const scanning = engine.scan(asked)
+    const scanning = engine.scan({ ...asked, maxBytes: maxBytes - bytes })
     const scanned = scanning instanceof Promise ? await scanning : scanning
-    let { next } = scanned
+    let { next, isCut } = scanned
     for (const member of scanned.members) {
       if (!isSelected(member, query, nowMs)) continue
       const prefix = level?.prefixOf(member.key) ?? null
       if (prefix !== null) {
         page.prefixes.push(prefix)
         next = level!.skip(prefix, from, to)
+        isCut = false
         break
       }
       page.members.push(member)
@@ -99,8 +112,11 @@ export async function listPage(
     examined += work
     examinedInTick += Math.max(work, scanWork)
     if (next === null) return page
-    const isFull = page.members.length + page.prefixes.length >= limit || bytes >= maxPageBytes
-    if (isFull || examined >= maxExaminedMembers) return { ...page, next }
+    if (entriesOf(page) >= limit || examined >= maxExaminedMembers) return { ...page, next }
+    const isFull = isPart ? entriesOf(page) > 0 : isLarge && bytes > 0
+    if ((isCut || (isPart && isLarge)) && isFull) return { ...page, next }
+    if (isCut && !isLarge) await memory.reserve()
+    maxBytes = isCut || (isLarge && !isPart) ? maxPageBytes : smallPageBytes
     if (order === 'asc') from = next
     else to = next
     if (level === null || examinedInTick >= filteredScan) {
@@ -108,6 +124,10 @@ export async function listPage(
       await nextTick()
     }
   }
+}
+
+function entriesOf({ members, prefixes }: Page): number {
+  return members.length + prefixes.length
 }
 
 /** A scan that finds little costs about as much as looking at so many members. */
@@ -157,10 +177,12 @@ export async function* listAll(
   collection: string,
   query: ListQuery,
   now: () => number,
+  memory: PageMemory = unlimitedMemory,
 ): AsyncGenerator<Member[]> {
   let cursor: string | null = null
   do {
-    const page = await listPage(engine, collection, { ...query, limit: streamedMembers, cursor }, now())
+    const part = { ...query, limit: streamedMembers, cursor }
+    const page = await listPage(engine, collection, part, now(), { memory, isPart: true })
     yield page.members
     cursor = page.next
     await nextTick()

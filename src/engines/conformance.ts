@@ -6,6 +6,7 @@ import { forgettingPromises } from './conformance/forgetting.ts'
 import { keyPromises } from './conformance/keys.ts'
 import { lifePromises } from './conformance/life.ts'
 import { originPromises } from './conformance/origins.ts'
+import { pageBytePromises } from './conformance/page-bytes.ts'
 import { renewalPromises } from './conformance/renewals.ts'
 import { setbackPromises } from './conformance/setbacks.ts'
 import { spanPromises } from './conformance/spans.ts'
@@ -26,6 +27,7 @@ export function conformance(name: string, open: OpenEngine, differences: Differe
     describe('keys and scans', () => keyPromises(suite))
     describe('values', () => valuePromises(suite))
     describe('changes and counts', () => feedPromises(suite))
+    describe('bytes of pages', () => pageBytePromises(suite))
     describe('renewals', () => renewalPromises(suite))
     describe('origins', () => originPromises(suite))
     describe('forgetting', () => forgettingPromises(suite))

@@ -1,23 +1,42 @@
 import { maxPageBytes, smallBytes } from '../core/limits.ts'
+import type { PageMemory } from '../core/page-memory.ts'
+import type { Share } from '../net/budget.ts'
+import { garbageMeter } from '../runtime/garbage.ts'
 import type { Connection } from './connection.ts'
 
-/**
- * The memory of a response that is made of pages. How large one is is known when it has been read, so that each is begun
- * with room for the largest.
- */
-export interface PageMemory {
-  /** Before a page is read: waits until there is room for it. The one before must have been sent. */
-  begin(): Promise<void> | undefined
-  /** The page was read, and so much of it waits to be sent. */
-  read(bytes: number): void
-}
+/** What was read of large pages may be garbage up to this. */
+const garbage = garbageMeter(32 * 1024 * 1024)
 
-/** `largestBytes` is what a page can come to. */
-export function pageMemory(connection: Connection, largestBytes = maxPageBytes): PageMemory {
-  const share = connection.memory.pages.share()
-  connection.hold(share)
-  return {
-    begin: () => connection.grow(share, Math.max(0, largestBytes - share.bytes)),
-    read: (bytes) => share.resize(bytes > smallBytes ? bytes : 0),
+/**
+ * The memory of the pages of one response, one after the other, until the client has taken the response. How large a page is is
+ * known when it has been read, so a large one is begun with room for the largest; a small one never waits.
+ */
+export class ResponsePages implements PageMemory {
+  private readonly connection: Connection
+  private readonly share: Share
+  /** Bytes of the last page, which are garbage when the next is read. */
+  private pageBytes = 0
+
+  constructor(connection: Connection) {
+    this.connection = connection
+    this.share = connection.memory.pages.share()
+    connection.hold(this.share)
+  }
+
+  reserve(bytes: number = maxPageBytes): Promise<void> | undefined {
+    return this.connection.grow(this.share, Math.max(0, bytes - this.share.bytes))
+  }
+
+  /** So much was read and is not going to be sent. */
+  discard(bytes: number): void {
+    garbage.add(bytes)
+  }
+
+  /** The client was sent all of the page before; so much waits to be sent of the one that was read now. */
+  hold(bytes: number): void {
+    const heldBytes = bytes > smallBytes ? bytes : 0
+    if (this.pageBytes > 0) garbage.add(2 * this.pageBytes)
+    this.pageBytes = heldBytes
+    if (heldBytes !== this.share.bytes) this.share.resize(heldBytes)
   }
 }

@@ -70,12 +70,12 @@ export const noCacheHeader = headerBlockOf({ 'Cache-Control': 'no-cache' })
 
 const jsonHeaders = `${inertHeaders}${noCacheHeader}Content-Type: application/json\r\n`
 
-/** JSON text, with more to say about it where there is. */
-export function jsonResponse(text: string, status = 200, fields?: Fields): HttpResponse {
+/** JSON, with more to say about it where there is. */
+export function jsonResponse(body: string | StreamedBody, status = 200, fields?: Fields): HttpResponse {
   return {
     status,
     headerBlock: fields === undefined ? jsonHeaders : jsonHeaders + headerBlockOf(fields),
-    body: text,
+    body,
   }
 }
 

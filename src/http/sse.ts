@@ -18,7 +18,10 @@ import {
 
 /** What a stream carries. */
 export interface FrameSource {
-  /** Whole frames; null when there is nothing: `wake` of the stream is called when there is. */
+  /**
+   * Whole frames, or a piece of a large one, whose others are there at once; null when there is nothing: `wake` of the stream
+   * is called when there is.
+   */
   next(): MaybePromise<Uint8Array | null>
   /** Sent from time to time, so that both sides learn when the other is gone. */
   heartbeat(): Uint8Array
@@ -41,8 +44,15 @@ const usualOptions: EventStreamOptions = { heartbeatMs: 15_000, patience: 20 }
 
 /** One event. The data must be one line. */
 export function eventFrame(event: string, id: string, data: string): string {
-  return `event: ${event}\n${idLine(id)}data: ${data}\n\n`
+  return `${eventStart(event, id)}${data}${eventEnd}`
 }
+
+/** What stands in front of the data of an event. */
+export function eventStart(event: string, id: string): string {
+  return `event: ${event}\n${idLine(id)}data: `
+}
+
+export const eventEnd = '\n\n'
 
 /** A comment, which no client shows, with an id, from which it resumes when the connection breaks. */
 export function commentFrame(comment: string, id: string): string {

@@ -30,7 +30,7 @@ export function lateEngine(engine: Engine, delay: () => Promise<void> = nextTick
       await delay()
       return result
     },
-    changes: (after, limit, scope) => late(() => engine.changes(after, limit, scope)),
+    changes: (after, limit, scope, maxBytes) => late(() => engine.changes(after, limit, scope, maxBytes)),
     forget: (beforeMs, limit) => late(() => engine.forget(beforeMs, limit)),
     expiring: (atMs, limit) => late(() => engine.expiring(atMs, limit)),
     collections: () => late(() => engine.collections()),
@@ -45,7 +45,10 @@ export function lateEngine(engine: Engine, delay: () => Promise<void> = nextTick
 /** As `lateEngine`, of the feed alone: what is written while a page is on its way is written at once. */
 export function lateFeed(engine: Engine, delay: () => Promise<void>): Engine {
   const late = delayed(delay)
-  return { ...engine, changes: (after, limit, scope) => late(() => engine.changes(after, limit, scope)) }
+  return {
+    ...engine,
+    changes: (after, limit, scope, maxBytes) => late(() => engine.changes(after, limit, scope, maxBytes)),
+  }
 }
 
 function delayed(delay: () => Promise<void>): <T>(call: () => T | Promise<T>) => Promise<T> {
@@ -72,12 +75,12 @@ export function compactedEngine(engine: Engine, oldest: () => number): Engine {
       const found = atOnce(engine.tombstone(collection, key))
       return found !== null && found.revision <= oldest() ? null : found
     },
-    changes(after, limit, scope) {
+    changes(after, limit, scope, maxBytes) {
       const { at, began } = parseCursor(after, Number(engine.head()))
       if (Math.max(Number(at), began) < oldest()) {
         throw new KvistError('compacted', 'the feed does not reach back so far', { oldest: String(oldest()) })
       }
-      const { changes, next, atEnd } = atOnce(engine.changes(at, limit, scope))
+      const { changes, next, atEnd, isCut } = atOnce(engine.changes(at, limit, scope, maxBytes))
       const kept = changes.filter((change) => change.type === 'put' || revisionOf(change) > oldest())
       const cursorAt = (revision: number) =>
         oldest() > 0 && revision < began ? `${revision}-${began}` : String(revision)
@@ -86,6 +89,7 @@ export function compactedEngine(engine: Engine, oldest: () => number): Engine {
         cursorAfter: (index) => cursorAt(revisionOf(kept[index]!)),
         next: cursorAt(Number(next)),
         atEnd,
+        isCut,
       }
     },
   }

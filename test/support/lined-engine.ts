@@ -16,7 +16,7 @@ import type {
   Written,
 } from '../../src/core/engine.ts'
 import { KvistError } from '../../src/core/errors.ts'
-import { compareKeys } from '../../src/core/keys.ts'
+import { compareKeys, keyAfter } from '../../src/core/keys.ts'
 import { maxPageBytes } from '../../src/core/limits.ts'
 import { type Change, type Committed, headOf, type Member, revisionOf } from '../../src/core/member.ts'
 import { applyCommit } from '../../src/engines/memory/commit.ts'
@@ -160,7 +160,7 @@ export function linedEngine({
     },
     scan: (range) => scanLines(open(), range),
     commit,
-    changes: (after, limit, scope) => changesOfLines(open(), after, limit, scope),
+    changes: (after, limit, scope, maxBytes) => changesOfLines(open(), after, limit, scope, maxBytes),
     hasSeen: (cursor, version) =>
       parseCursor(split(cursor, count)[lineOf(version)]!).revision >= version.revision,
     head: () => join(positions()),
@@ -236,6 +236,7 @@ function changesOfLines(
   after: FeedCursor,
   limit: number,
   scope: ChangesScope | undefined,
+  maxBytes: number = maxPageBytes,
 ): ChangesPage {
   const from = split(after, lines.length)
   const pages = lines.map(({ state, gaps }, i) => {
@@ -243,17 +244,17 @@ function changesOfLines(
     const gap = gaps.find(({ after, before }) => revision > after && revision < before)
     if (gap !== undefined) throw compacted(lines)
     try {
-      return changesAfter(state, from[i]!, limit, scope)
+      return changesAfter(state, from[i]!, limit, scope, maxBytes)
     } catch (error) {
       throw error instanceof KvistError && error.code === 'compacted' ? compacted(lines) : error
     }
   })
   const all = pages.flatMap((page, line) => page.changes.map((change, index) => ({ change, line, index })))
   all.sort((a, b) => revisionOf(a.change) - revisionOf(b.change))
-  // What comes after the last of a page that goes on may come before what other lines have.
-  const lasts = pages.filter(({ atEnd }) => !atEnd).map(({ changes }) => revisionOf(changes.at(-1)!))
+  // What follows on a line whose page goes on may come before what other lines have.
+  const lasts = pages.filter(({ atEnd }) => !atEnd).map(({ next }) => parseCursor(next).revision)
   const known = all.filter(({ change }) => lasts.every((last) => revisionOf(change) <= last))
-  const taken = withinPage(known.slice(0, limit), ({ change }) =>
+  const taken = withinBytes(known.slice(0, limit), maxBytes, ({ change }) =>
     change.type === 'put' ? change.member.value.length : 0,
   )
   const cursorAfter = (index: number) => {
@@ -262,9 +263,10 @@ function changesOfLines(
       positions[line] = pages[line]!.cursorAfter(at)
     return join(positions)
   }
+  const isCut = pages.some((page) => page.isCut) || taken.length < Math.min(known.length, limit)
   const atEnd = taken.length === all.length && lasts.length === 0
   const next = atEnd ? join(pages.map((page) => page.next)) : cursorAfter(taken.length - 1)
-  return { changes: taken.map(({ change }) => change), cursorAfter, next, atEnd }
+  return { changes: taken.map(({ change }) => change), cursorAfter, next, atEnd, isCut }
 }
 
 function compacted(lines: readonly Line[]): KvistError {
@@ -273,24 +275,35 @@ function compacted(lines: readonly Line[]): KvistError {
 }
 
 function scanLines(lines: readonly Line[], range: ScanRange): ScanPage {
-  const { order, limit } = range
+  const { order, limit, maxBytes = maxPageBytes } = range
   const pages = lines.map(({ state }) => scanMembers(state, range))
-  const byKey = (a: Member, b: Member) => compareKeys(a.key, b.key) * (order === 'asc' ? 1 : -1)
-  const all = pages.flatMap(({ members }) => members).sort(byKey)
-  const lasts = pages.filter(({ next }) => next !== null).map(({ members }) => members.at(-1)!)
-  const known = all.filter((member) => lasts.every((last) => byKey(member, last) <= 0))
-  const members = withinPage(known.slice(0, limit), ({ value }) => value.length)
-  if (members.length === all.length && lasts.length === 0) return { members, next: null }
-  const last = members.at(-1)!
-  return { members, next: order === 'asc' ? `${last.key}\0` : last.key }
+  const sign = order === 'asc' ? 1 : -1
+  const all = pages.flatMap(({ members }) => members).sort((a, b) => sign * compareKeys(a.key, b.key))
+  // What follows on a line whose page goes on: keys from `next` on, or below it.
+  const nexts = pages.flatMap(({ next }) => next ?? []).sort((a, b) => sign * compareKeys(a, b))
+  const known = all.filter(({ key }) =>
+    nexts.every((next) => (order === 'asc' ? compareKeys(key, next) < 0 : compareKeys(key, next) >= 0)),
+  )
+  const members = withinBytes(known.slice(0, limit), maxBytes, ({ value }) => value.length)
+  if (members.length === all.length && nexts.length === 0) return { members, next: null, isCut: false }
+  const isCut = pages.some((page) => page.isCut) || members.length < Math.min(known.length, limit)
+  const last = members.at(-1)
+  if (last === undefined)
+    return { members, next: known.length === 0 ? nexts[0]! : boundOf(known[0]!, order), isCut }
+  return { members, next: order === 'asc' ? keyAfter(last.key) : last.key, isCut }
 }
 
-/** As many from the front as come to about the bytes of a page. */
-function withinPage<Item>(items: Item[], bytesOf: (item: Item) => number): Item[] {
+/** The bound of a range that begins with this member. */
+function boundOf({ key }: Member, order: ScanRange['order']): string {
+  return order === 'asc' ? key : keyAfter(key)
+}
+
+/** As many from the front as come to so many bytes. */
+function withinBytes<Item>(items: Item[], maxBytes: number, bytesOf: (item: Item) => number): Item[] {
   let bytes = 0
   const end = items.findIndex((item) => {
     bytes += bytesOf(item)
-    return bytes >= maxPageBytes
+    return bytes > maxBytes
   })
-  return end < 0 ? items : items.slice(0, end + 1)
+  return end < 0 ? items : items.slice(0, end)
 }

@@ -255,6 +255,7 @@ export function follower({ world, r, scope, since, isEager = false }: FollowerOp
       lastRevision = 0
       point = ''
     } else {
+      if (batch.type === 'large') throw new Error('nothing is large here')
       demand(batch.events.length > 0, 'there was nothing in a batch')
       for (const event of batch.events.slice(0, handled)) handle(event, at === jumps() ? world.now() : 0)
       if (handled < batch.events.length) {

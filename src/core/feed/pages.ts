@@ -1,7 +1,8 @@
 import type { ChangesPage, ChangesScope, Engine, ExpiringRef, FeedCursor, MaybePromise } from '../engine.ts'
-import { maxExaminedMembers, maxPageBytes } from '../limits.ts'
+import { maxExaminedMembers, maxPageBytes, smallPageBytes } from '../limits.ts'
 import { type Change, keyOf, type Member, revisionOf } from '../member.ts'
 import { nextTick } from '../next-tick.ts'
+import { type PageMemory, unlimitedMemory } from '../page-memory.ts'
 import { type FeedEvent, isInScope, type Scope, valueLength } from './scope.ts'
 
 /** Pages of the feed as readers see it: within a scope, and without what has expired. */
@@ -37,6 +38,8 @@ export interface FeedStep extends FeedPage {
   readonly skipped: readonly FeedEvent[]
   /** Of the values of the events. */
   readonly bytes: number
+  /** It ends where the next value did not fit. */
+  readonly isCut: boolean
   readonly examined: number
 }
 
@@ -44,7 +47,7 @@ export interface FeedStep extends FeedPage {
 const filteredStep = 1000
 
 /**
- * One page, at most `limit` events and about `maxPageBytes` of values. Where a scope leaves out much it ends early,
+ * One page, at most `limit` events and `maxPageBytes` of values. Where a scope leaves out much it ends early,
  * after a bounded number of changes, and `next` goes on. Rejects with `compacted` or `invalid_cursor` as
  * `Engine.changes` does.
  */
@@ -53,33 +56,41 @@ export async function readFeed(
   scope: Scope,
   after: FeedCursor,
   limit: number,
+  memory: PageMemory = unlimitedMemory,
 ): Promise<FeedPage> {
   const events: FeedEvent[] = []
   let next = after
   let examined = 0
   let bytes = 0
+  let maxBytes = smallPageBytes
   for (;;) {
-    const step = await feedStep(source, scope, next, limit - events.length)
+    const step = await feedStep(source, scope, next, limit - events.length, maxBytes - bytes)
     events.push(...(await expireSkipped(source, step.events, step.skipped)))
     next = step.next
     examined += step.examined
     bytes += step.bytes
-    const isFull = events.length >= limit || bytes >= maxPageBytes || examined >= maxExaminedMembers
-    if (step.atEnd || isFull) return { events, next, atEnd: step.atEnd }
+    const isLarge = maxBytes === maxPageBytes
+    const isFull = events.length >= limit || (step.isCut && isLarge && bytes > 0)
+    if (step.atEnd || isFull || examined >= maxExaminedMembers) return { events, next, atEnd: step.atEnd }
+    if (step.isCut && !isLarge) {
+      await memory.reserve()
+      maxBytes = maxPageBytes
+    }
     await nextTick()
   }
 }
 
-/** One call of the engine. Returns at once where the engine does. */
+/** One call of the engine, for values of at most `maxBytes`. Returns at once where the engine does. */
 export function feedStep(
   source: FeedSource,
   scope: Scope,
   after: FeedCursor,
   limit: number,
+  maxBytes: number,
 ): MaybePromise<FeedStep> {
   const isFiltered = scope.prefix !== null || scope.filter !== null
   const asked = isFiltered ? filteredStep : limit
-  const page = source.engine.changes(after, asked, engineScope(scope))
+  const page = source.engine.changes(after, asked, engineScope(scope), maxBytes)
   return page instanceof Promise
     ? page.then((late) => select(source, scope, late, limit, asked))
     : select(source, scope, page, limit, asked)
@@ -101,12 +112,12 @@ function select(source: FeedSource, scope: Scope, page: ChangesPage, limit: numb
     bytes += valueLength(change)
     if (expiryRef(source, change) !== null) skipped.push(event)
     if (events.length === limit && i < page.changes.length - 1) {
-      return { events, skipped, bytes, next: event.cursor, examined: i + 1, atEnd: false }
+      return { events, skipped, bytes, next: event.cursor, examined: i + 1, atEnd: false, isCut: false }
     }
   }
-  const { next, atEnd } = page
+  const { next, atEnd, isCut } = page
   // An engine may have examined as many as were asked for to find the few that it returns.
-  return { events, skipped, bytes, next, atEnd, examined: Math.max(asked, page.changes.length) }
+  return { events, skipped, bytes, next, atEnd, isCut, examined: Math.max(asked, page.changes.length) }
 }
 
 /** What `expire` has to delete where a change is the put of an expired member; null for other changes. */

@@ -205,13 +205,13 @@ describe('an engine that answers later', () => {
     const db = await open({}, (engine) => lateFeed(engine, () => hold()))
     await db.putAll(
       'c',
-      Array.from({ length: 150 }, (_, i) => ({ key: `k${i}`, ...json('1') })),
+      Array.from({ length: 1500 }, (_, i) => ({ key: `k${i}`, ...json('1') })),
     )
     // Closed at once, and while a page is on its way.
     for (const meanwhile of [async () => {}, turns]) {
       const stays = watched(db, all, null)
       const watcher = watched(db, all, '')
-      expect(await next(watcher)).toHaveLength(100)
+      expect(await next(watcher)).toHaveLength(1000)
       const { promise, resolve } = Promise.withResolvers<void>()
       hold = () => promise
       const reading = watcher.read()
@@ -222,7 +222,7 @@ describe('an engine that answers later', () => {
       expect(await reading).toBeNull()
       watcher.close()
       expect(await watcher.read()).toBeNull()
-      expect(watcher.cursor()).toBe('100')
+      expect(watcher.cursor()).toBe('1000')
       expect(db.stats().watch.watchers).toBe(1)
       stays.close()
     }

@@ -1,25 +1,28 @@
 import type { FeedCursor, MaybePromise } from '../engine.ts'
 import { KvistError } from '../errors.ts'
+import { maxPageBytes } from '../limits.ts'
 import { type Change, keyOf, revisionOf } from '../member.ts'
 import { nextTick } from '../next-tick.ts'
 import { expireSkipped, expiryRef, type FeedSource, type FeedStep, feedStep } from './pages.ts'
 import { type FeedEvent, matchesKey, type Scope, valueLength } from './scope.ts'
 
 /**
- * Events in order; or `reset`: the cursor that the reader stood at is older than what the feed still has, so what it
+ * Events in order; or `large`: the value of the next event does not fit in what was asked for, and `event` is that event
+ * where it is in memory already; or `reset`: the cursor that the reader stood at is older than what the feed still has, so what it
  * knows may be stale, and everything that exists follows.
  */
 export type WatchBatch =
   | { readonly type: 'events'; readonly events: readonly FeedEvent[] }
+  | { readonly type: 'large'; readonly event: FeedEvent | null }
   | { readonly type: 'reset'; readonly oldest: FeedCursor }
 
 /** A reader of the feed that is woken when there is news. It never buffers more than a bounded part of that. */
 export interface Watcher {
   /**
-   * Returns what is new, at most a page; null when there is nothing: `wake` is called, once, when there is. Rejects or
-   * throws as reads do, and may be called again then. One call at a time.
+   * Returns what is new, with values of at most `maxBytes`; null when there is nothing: `wake` is called, once, when there
+   * is. Rejects or throws as reads do, and may be called again then. One call at a time.
    */
-  read(): MaybePromise<WatchBatch | null>
+  read(maxBytes?: number): MaybePromise<WatchBatch | null>
   /**
    * Where a reader stands that has handled all that it read. It moves on while nothing in the scope changes, so that one
    * that comes back later has little to go through.
@@ -52,10 +55,8 @@ export interface WatchBounds {
 const eventBytes = 400
 const slotBytes = 8
 
-/** Pages of the feed for a watcher that catches up: as many events as come to about this many bytes. */
-const pageBytes = 1 << 20
-const firstPageEvents = 100
-const maxPageEvents = 1000
+/** Events on a page of the feed for a watcher that catches up. */
+const pageEvents = 1000
 
 /** An event that is queued, and in how many queues. */
 interface Queued extends FeedEvent {
@@ -107,7 +108,6 @@ export class QueuedWatcher implements Watcher {
   private queueBytes = 0
   /** A page is on its way to the reader: it does not stand behind that page yet. */
   private isReading = false
-  private pageEvents = firstPageEvents
   private hasRead = false
 
   constructor(context: WatchContext, scope: Scope, since: FeedCursor | null, onWake: () => void) {
@@ -119,10 +119,10 @@ export class QueuedWatcher implements Watcher {
     this.at = since ?? context.head
   }
 
-  read(): MaybePromise<WatchBatch | null> {
+  read(maxBytes = maxPageBytes): MaybePromise<WatchBatch | null> {
     this.signal = 'none'
     if (this.state === 'closed') return null
-    return this.state === 'live' ? this.readQueue() : this.catchUp()
+    return this.state === 'live' ? this.readQueue(maxBytes) : this.catchUp(maxBytes)
   }
 
   cursor(): FeedCursor {
@@ -194,31 +194,45 @@ export class QueuedWatcher implements Watcher {
   }
 
   private dropQueue(): Queued[] {
-    const { queue, context } = this
-    if (queue === null) return []
-    for (const event of queue)
-      context.queuedBytes -= --event.queues === 0 ? event.bytes + slotBytes : slotBytes
-    this.queue = null
-    this.queueBytes = 0
-    context.waiting.delete(this)
-    return queue
+    return this.queue === null ? [] : this.dequeue(this.queue.length)
   }
 
-  private readQueue(): MaybePromise<WatchBatch | null> {
+  private dequeue(count: number): Queued[] {
+    const { context } = this
+    const queue = this.queue!
+    const isAll = count === queue.length
+    const taken = isAll ? queue : queue.splice(0, count)
+    for (const event of taken) {
+      context.queuedBytes -= --event.queues === 0 ? event.bytes + slotBytes : slotBytes
+      this.queueBytes -= event.bytes
+    }
+    if (isAll) {
+      this.queue = null
+      context.waiting.delete(this)
+    }
+    return taken
+  }
+
+  private readQueue(maxBytes: number): MaybePromise<WatchBatch | null> {
     if (this.queue === null) {
       this.signal = 'armed'
       return null
     }
-    const queued = this.dropQueue()
+    const count = this.queueBytes <= maxBytes ? this.queue.length : countWithin(this.queue, maxBytes)
+    if (count === 0) return { type: 'large', event: this.queue[0]! }
+    const queued = this.dequeue(count)
     const next = queued[queued.length - 1]!.cursor
     const skipped = queued.filter(({ change }) => expiryRef(this.context.source, change) !== null)
-    return skipped.length === 0 ? this.deliver(queued, next) : this.deliverWithout(skipped, queued, next)
+    return skipped.length === 0
+      ? this.deliver(queued, next)
+      : this.deliverWithout(skipped, queued, next, maxBytes)
   }
 
   private async deliverWithout(
     skipped: readonly Queued[],
     queued: readonly Queued[],
     next: FeedCursor,
+    maxBytes: number,
   ): Promise<WatchBatch | null> {
     this.isReading = true
     let batch: WatchBatch | null
@@ -230,7 +244,7 @@ export class QueuedWatcher implements Watcher {
     } finally {
       this.isReading = false
     }
-    return batch ?? this.read()
+    return batch ?? this.read(maxBytes)
   }
 
   /** Null when there is nothing to deliver, or when the watcher was closed. */
@@ -242,15 +256,17 @@ export class QueuedWatcher implements Watcher {
     return { type: 'events', events }
   }
 
-  private async catchUp(): Promise<WatchBatch | null> {
+  private async catchUp(maxBytes: number): Promise<WatchBatch | null> {
     this.isReading = true
     let batch: WatchBatch | null = null
     try {
       if (this.hasRead) await nextTick()
       this.hasRead = true
       while (batch === null && this.isBehind()) {
-        const step = await this.nextStep()
+        const before = this.at
+        const step = await this.nextStep(maxBytes)
         batch = this.deliver(step.events, step.next)
+        if (step.isCut && step.next === before) batch ??= { type: 'large', event: null }
         if (batch === null && this.isBehind()) await nextTick()
       }
     } catch (error) {
@@ -262,7 +278,7 @@ export class QueuedWatcher implements Watcher {
     } finally {
       this.isReading = false
     }
-    return batch ?? this.read()
+    return batch ?? this.read(maxBytes)
   }
 
   private isBehind(): boolean {
@@ -270,14 +286,12 @@ export class QueuedWatcher implements Watcher {
   }
 
   /** What is committed while the page is read is queued: if the page was the last, the queue goes on from there. */
-  private async nextStep(): Promise<FeedStep> {
+  private async nextStep(maxBytes: number): Promise<FeedStep> {
     const { source } = this.context
     this.state = 'joining'
-    const step = await feedStep(source, this.scope, this.at, this.pageEvents)
+    const step = await feedStep(source, this.scope, this.at, pageEvents, maxBytes)
     this.join(step)
     const events = await expireSkipped(source, step.events, step.skipped)
-    if (step.bytes > pageBytes) this.pageEvents = Math.ceil(this.pageEvents / 2)
-    else if (step.bytes < pageBytes / 4) this.pageEvents = Math.min(this.pageEvents * 2, maxPageEvents)
     return { ...step, events }
   }
 
@@ -295,6 +309,16 @@ export class QueuedWatcher implements Watcher {
       if (this.state === 'live' && !engine.hasSeen(next, version)) this.enqueue(event)
     }
   }
+}
+
+/** How many from the front have values that come to at most so many bytes. */
+function countWithin(queue: readonly Queued[], maxBytes: number): number {
+  let bytes = 0
+  const end = queue.findIndex(({ change }) => {
+    bytes += valueLength(change)
+    return bytes > maxBytes
+  })
+  return end < 0 ? queue.length : end
 }
 
 /** Watchers that have let something wait the longest give way to the others. */

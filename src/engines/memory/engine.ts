@@ -62,7 +62,7 @@ export function openMemory({ onCommit, firstRevision = 1 }: MemoryOptions): Engi
     },
     scan: (range) => scanMembers(open(), range),
     commit,
-    changes: (after, limit, scope) => changesAfter(open(), after, limit, scope),
+    changes: (after, limit, scope, maxBytes) => changesAfter(open(), after, limit, scope, maxBytes),
     hasSeen,
     head: () => String(state.lastRevision),
     forget: async (beforeMs, limit) => forgetTombstones(open(), beforeMs, limit),

@@ -7,7 +7,7 @@ import type {
   ScanPage,
   ScanRange,
 } from '../../core/engine.ts'
-import { sortKey } from '../../core/keys.ts'
+import { keyAfter, sortKey } from '../../core/keys.ts'
 import { maxPageBytes } from '../../core/limits.ts'
 import { type Change, keyOf, type Member, revisionOf } from '../../core/member.ts'
 import { beganAfter, cursorText, parseCursor, requireServed } from '../revision-cursor.ts'
@@ -19,18 +19,21 @@ import { type Entry, expiryOf, isLatestChange, latestChange, type State } from '
 const maxExaminedChanges = 20_000
 
 export function scanMembers(state: State, range: ScanRange): ScanPage {
-  const { order, limit, keysOnly } = range
+  const { order, limit, keysOnly, maxBytes = maxPageBytes } = range
   const members: Member[] = []
   let bytes = 0
   for (const { change } of entriesIn(state, range)) {
     if (change.type !== 'put') continue
-    if (members.length === limit || bytes >= maxPageBytes) {
-      return { members, next: order === 'asc' ? change.member.key : members.at(-1)!.key }
+    const { key } = change.member
+    const member = keysOnly ? { ...change.member, value: '' } : change.member
+    bytes += member.value.length
+    const isCut = bytes > maxBytes
+    if (members.length === limit || isCut) {
+      return { members, next: order === 'asc' ? key : (members.at(-1)?.key ?? keyAfter(key)), isCut }
     }
-    members.push(keysOnly ? { ...change.member, value: '' } : change.member)
-    bytes += members.at(-1)!.value.length
+    members.push(member)
   }
-  return { members, next: null }
+  return { members, next: null, isCut: false }
 }
 
 function* entriesIn(state: State, { collection, from, to, order }: ScanRange): Generator<Entry> {
@@ -58,6 +61,7 @@ export function changesAfter(
   cursor: FeedCursor,
   limit: number,
   scope: ChangesScope | undefined,
+  maxBytes: number = maxPageBytes,
 ): ChangesPage {
   const after = parseCursor(cursor)
   const { forgotten, lastRevision } = state
@@ -68,20 +72,23 @@ export function changesAfter(
   let examined = 0
   let passed = after.revision
   let atEnd = true
+  let isCut = false
   for (const change of changesIn(state, after.revision, scope)) {
-    atEnd = changes.length < limit && bytes < maxPageBytes && examined < maxExaminedChanges
+    const isLatest = isLatestChange(state, change)
+    if (isLatest && change.type === 'put') bytes += change.member.value.length
+    isCut = bytes > maxBytes
+    atEnd = !isCut && changes.length < limit && examined < maxExaminedChanges
     if (!atEnd) break
     examined++
     passed = revisionOf(change)
-    if (!isLatestChange(state, change)) continue
-    changes.push(change)
-    if (change.type === 'put') bytes += change.member.value.length
+    if (isLatest) changes.push(change)
   }
   return {
     changes,
     cursorAfter: (index) => cursorText(revisionOf(changes[index]!), began),
     next: cursorText(atEnd ? lastRevision : passed, began),
     atEnd,
+    isCut,
   }
 }
 

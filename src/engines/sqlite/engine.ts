@@ -267,8 +267,8 @@ function engineOf(
     tombstone: (collection, key) => reading(() => readTombstone(overlay, collection, key)),
     scan: (range) => reading(() => scanMembers(overlay, range)),
     commit: committer.commit,
-    changes: (after, limit, scope) =>
-      reading(() => changesAfter(overlay, committer.lastRevision(), after, limit, scope)),
+    changes: (after, limit, scope, maxBytes) =>
+      reading(() => changesAfter(overlay, committer.lastRevision(), after, { limit, scope, maxBytes })),
     hasSeen,
     head: () => String(committer.lastRevision()),
     async forget(beforeMs, limit) {

@@ -2,8 +2,8 @@ import type { ChangesPage, ChangesScope, FeedCursor } from '../../core/engine.ts
 import { maxPageBytes } from '../../core/limits.ts'
 import { type Change, revisionOf } from '../../core/member.ts'
 import { beganAfter, cursorText, parseCursor, requireServed } from '../revision-cursor.ts'
-import { findRecord, type Memtable } from './memtable/memtable.ts'
-import { type Overlay, readMember } from './overlay.ts'
+import { type Found, findRecord, type Memtable } from './memtable/memtable.ts'
+import { type Overlay, readMember, readMemberHead } from './overlay.ts'
 import { damagedStore } from './table/damage.ts'
 import { blockRevisions } from './table/schema.ts'
 import type { FeedRowCursor, TableReader } from './table/table-reader.ts'
@@ -16,6 +16,7 @@ import {
   recordPosition,
   recordRevision,
   recordTombstone,
+  recordValueBytes,
 } from './wal/record.ts'
 
 /**
@@ -32,23 +33,40 @@ const blocksAtOnce = 64
 /** A page as it grows. */
 interface Draft {
   readonly limit: number
+  readonly maxBytes: number
   readonly changes: Change[]
   /** Of each change. */
   readonly revisions: number[]
   bytes: number
+  /** It ends where the next value does not fit. */
+  isCut: boolean
   examined: number
   /** All up to this revision was looked at. */
   passed: number
 }
 
-function isFull({ limit, changes, bytes, examined }: Draft): boolean {
-  return changes.length >= limit || bytes >= maxPageBytes || examined >= maxExaminedChanges
+function isFull({ limit, changes, examined }: Draft): boolean {
+  return changes.length >= limit || examined >= maxExaminedChanges
+}
+
+/** Counts a value that is about to be read; false where it does not fit, which ends the page. */
+function fits(draft: Draft, valueBytes: number): boolean {
+  draft.bytes += valueBytes
+  draft.isCut = draft.bytes > draft.maxBytes
+  return !draft.isCut
 }
 
 function take(draft: Draft, change: Change, revision: number): void {
+  draft.passed = revision
   draft.changes.push(change)
   draft.revisions.push(revision)
-  if (change.type === 'put') draft.bytes += change.member.value.length
+}
+
+/** What is asked for of the feed. */
+export interface ChangesQuery {
+  readonly limit: number
+  readonly scope?: ChangesScope | undefined
+  readonly maxBytes?: number | undefined
 }
 
 /** `head` is the newest revision that readers see. Throws `invalid_cursor` and `compacted`. */
@@ -56,22 +74,31 @@ export function changesAfter(
   overlay: Overlay,
   head: number,
   cursor: FeedCursor,
-  limit: number,
-  scope: ChangesScope | undefined,
+  { limit, scope, maxBytes = maxPageBytes }: ChangesQuery,
 ): ChangesPage {
   const after = parseCursor(cursor)
   if (overlay.damage !== null) throw damagedStore(overlay.damage)
   const forgotten = overlay.reader.forgotten()
   requireServed(after, forgotten, head)
   const began = beganAfter(after, forgotten, head)
-  const draft = { limit, changes: [], revisions: [], bytes: 0, examined: 0, passed: after.revision }
+  const draft: Draft = {
+    limit,
+    maxBytes,
+    changes: [],
+    revisions: [],
+    bytes: 0,
+    isCut: false,
+    examined: 0,
+    passed: after.revision,
+  }
   const atEnd = readChanges(draft, overlay, scope)
-  const { changes, revisions, passed } = draft
+  const { changes, revisions, passed, isCut } = draft
   return {
     changes,
     cursorAfter: (index) => cursorText(revisions[index]!, began),
     next: cursorText(atEnd ? head : passed, began),
     atEnd,
+    isCut,
   }
 }
 
@@ -80,9 +107,11 @@ function readChanges(draft: Draft, overlay: Overlay, scope: ChangesScope | undef
   if (scope?.key === undefined) {
     return readTables(draft, overlay, scope?.collection) && readLog(draft, overlay.tables, scope?.collection)
   }
-  const change = latestChange(overlay, scope.collection, scope.key)
-  if (change === null || revisionOf(change) <= draft.passed) return true
-  take(draft, change, revisionOf(change))
+  const { collection, key } = scope
+  const head = draft.maxBytes < maxPageBytes ? readMemberHead(overlay, collection, key) : null
+  if (head !== null && head.revision > draft.passed && !fits(draft, head.valueBytes)) return false
+  const change = latestChange(overlay, collection, key)
+  if (change !== null && revisionOf(change) > draft.passed) take(draft, change, revisionOf(change))
   return true
 }
 
@@ -137,13 +166,15 @@ function takeRows(draft: Draft, { tables }: Overlay, rows: FeedRowCursor): boole
       if (isFull(draft)) return false
       draft.examined++
       const { revision, collection, key } = rows
-      draft.passed = revision
       const found = findRecord(tables, collection, key)
-      if (found === null) take(draft, rows.change(), revision)
-      else if (recordRevision(found.table.chunk, found.at) === revision) {
+      if (found === null) {
+        if (!fits(draft, rows.valueBytes)) return false
+        take(draft, rows.change(), revision)
+      } else if (recordRevision(found.table.chunk, found.at) === revision) {
         // It was renewed since: at its place in the feed, as it is now.
-        take(draft, changeOfRecord(found.table.chunk, found.at, collection, key), revision)
+        if (!takeRecord(draft, found, collection, key, revision)) return false
       }
+      draft.passed = revision
     }
     return true
   } finally {
@@ -160,16 +191,31 @@ function readLog(draft: Draft, tables: readonly Memtable[], collection: string |
       const at = offsets[i]!
       const position = recordPosition(chunk, at)
       draft.examined++
-      draft.passed = position
       const own = recordCollection(chunk, at)
-      if (collection !== undefined && own !== collection) continue
-      const key = recordKey(chunk, at)
-      // A renewal has no revision: the new expiry is shown at the member's own revision.
-      const latest = findRecord(tables, own, key)!
-      if (recordRevision(latest.table.chunk, latest.at) !== position) continue
-      take(draft, changeOfRecord(latest.table.chunk, latest.at, own, key), position)
+      if (collection === undefined || own === collection) {
+        const key = recordKey(chunk, at)
+        // A renewal has no revision: the new expiry is shown at the member's own revision.
+        const latest = findRecord(tables, own, key)!
+        const isLatest = recordRevision(latest.table.chunk, latest.at) === position
+        if (isLatest && !takeRecord(draft, latest, own, key, position)) return false
+      }
+      draft.passed = position
     }
   }
+  return true
+}
+
+/** False where the value does not fit. */
+function takeRecord(
+  draft: Draft,
+  { table: { chunk }, at }: Found,
+  collection: string,
+  key: string,
+  revision: number,
+): boolean {
+  const isPut = recordKind(chunk, at) === 'put'
+  if (isPut && !fits(draft, recordValueBytes(chunk, at))) return false
+  take(draft, changeOfRecord(chunk, at, collection, key), revision)
   return true
 }
 

@@ -1,5 +1,5 @@
 import type { ExpiringRef, MemberRef, ScanPage, ScanRange } from '../../core/engine.ts'
-import { compareKeys } from '../../core/keys.ts'
+import { compareKeys, keyAfter } from '../../core/keys.ts'
 import { maxPageBytes } from '../../core/limits.ts'
 import type { Member, MemberHead, Tombstone } from '../../core/member.ts'
 import type { StoredOrigin } from '../../core/origin.ts'
@@ -34,6 +34,7 @@ import {
   recordNode,
   recordRevision,
   recordTombstone,
+  recordValueBytes,
 } from './wal/record.ts'
 
 /** The state of the store: what the tables have, and over it the parts of the log that they do not have yet. */
@@ -279,14 +280,14 @@ export function recordExistingVersion(chunk: Chunk, at: number): ExistingVersion
 
 /** Merges the rows of the tables with the keys of the overlay, which wins where both have one. */
 export function scanMembers(overlay: Overlay, range: ScanRange): ScanPage {
-  const { collection, from, to, order, limit, keysOnly } = range
+  const { collection, from, to, order, limit, keysOnly, maxBytes = maxPageBytes } = range
   if (overlay.damage !== null) throw damagedStore(overlay.damage)
   const keys = overlayKeys(overlay.tables, collection, from, to, order)
   const rows = overlay.inTables.has(collection) ? overlay.reader.scan(range) : null
   const members: Member[] = []
   let bytes = 0
   let examined = 0
-  let last = ''
+  let last: string | null = null
   const enough = Math.max(leastExamined, limit * examinedPerMember)
   try {
     let key = keys.next()
@@ -298,35 +299,33 @@ export function scanMembers(overlay: Overlay, range: ScanRange): ScanPage {
           ? -1
           : compareKeys(key.value, rows!.key) * (order === 'asc' ? 1 : -1)
       const current: string = side <= 0 ? key.value! : rows!.key
-      if (members.length === limit || bytes >= maxPageBytes || examined === enough) {
-        return { members, next: order === 'asc' ? current : last }
+      const record = side <= 0 ? latestPut(overlay.tables, collection, current) : null
+      if (!keysOnly) bytes += side <= 0 ? valueBytesOf(record) : rows!.valueBytes
+      const isCut = bytes > maxBytes
+      if (members.length === limit || isCut || examined === enough) {
+        return { members, next: order === 'asc' ? current : (last ?? keyAfter(current)), isCut }
       }
       examined++
       last = current
-      const member =
-        side <= 0 ? latestMember(overlay.tables, collection, current, keysOnly) : rows!.member(keysOnly)
-      if (member !== null) {
-        members.push(member)
-        bytes += member.value.length
-      }
+      if (side > 0) members.push(rows!.member(keysOnly))
+      else if (record !== null) members.push(recordMember(record.table.chunk, record.at, current, keysOnly))
       if (side <= 0) key = keys.next()
       if (side >= 0) hasRow = rows!.next()
     }
-    return { members, next: null }
+    return { members, next: null, isCut: false }
   } finally {
     rows?.close()
   }
 }
 
-function latestMember(
-  tables: readonly Memtable[],
-  collection: string,
-  key: string,
-  keysOnly: boolean,
-): Member | null {
+/** The newest record of a member; null where that is a tombstone. */
+function latestPut(tables: readonly Memtable[], collection: string, key: string): Found | null {
   const found = findRecord(tables, collection, key)
-  if (found === null || recordKind(found.table.chunk, found.at) !== 'put') return null
-  return recordMember(found.table.chunk, found.at, key, keysOnly)
+  return found === null || recordKind(found.table.chunk, found.at) !== 'put' ? null : found
+}
+
+function valueBytesOf(record: Found | null): number {
+  return record === null ? 0 : recordValueBytes(record.table.chunk, record.at)
 }
 
 export function expiringMembers(overlay: Overlay, atMs: number, limit: number): ExpiringRef[] {

@@ -1,15 +1,17 @@
 import type { Database } from '../../core/database.ts'
 import { KvistError } from '../../core/errors.ts'
+import { valueLength } from '../../core/feed/scope.ts'
 import { compressed } from '../compression.ts'
 import type { RequestContext } from '../context.ts'
-import { pageMemory } from '../page-memory.ts'
+import { ResponsePages } from '../page-memory.ts'
 import { parametersOf } from '../path.ts'
-import { type HttpResponse, jsonTextLine } from '../response.ts'
+import { type HttpResponse, jsonResponse, jsonTextLine } from '../response.ts'
 import type { HttpRequest } from '../wire/request.ts'
 import { parseChoice } from './choice.ts'
 import { parseScope, pointValue, scopeParameters } from './feed-scope.ts'
 import { parseLimit } from './limit.ts'
-import { changeJson } from './shapes.ts'
+import { listPieces, pieceChars, streamedPieces } from './pieces.ts'
+import { changeJson, changePieces } from './shapes.ts'
 
 /**
  * `GET /v1/_changes`: the feed by page. A page may be short, even empty, while there are more; who is at the end gets
@@ -18,19 +20,28 @@ import { changeJson } from './shapes.ts'
 export async function getChanges(
   db: Database,
   request: HttpRequest,
-  { connection }: RequestContext,
+  context: RequestContext,
 ): Promise<HttpResponse> {
   const given = parametersOf(request, ['since', 'limit', 'include', ...scopeParameters])
   const limit = parseLimit(given.limit, false)
   const isWhole = given.include !== undefined && parseChoice('include', given.include, ['all']) === 'all'
-  const pages = pageMemory(connection)
-  await pages.begin()
-  const page = await db.changes(parseScope(given), given.since ?? '', limit).catch(throwWithOldest)
-  const changes = page.events.map(({ change }) => changeJson(change, isWhole ? db.nodeId : null)).join(',')
-  const text = `{"changes":[${changes}],"next":${JSON.stringify(pointValue(page.next))}}`
-  pages.read(text.length)
-  return compressed(request, jsonTextLine(text, 200, { Vary: 'Accept, Accept-Encoding' }))
+  const pages = new ResponsePages(context.connection)
+  const page = await db.changes(parseScope(given), given.since ?? '', limit, pages).catch(throwWithOldest)
+  const changes = page.events.map(({ change }) => change)
+  const bytes = changes.reduce((sum, change) => sum + valueLength(change), 0)
+  pages.hold(bytes)
+  const nodeId = isWhole ? db.nodeId : null
+  const after = `],"next":${JSON.stringify(pointValue(page.next))}}`
+  const fields = { Vary: 'Accept, Accept-Encoding' }
+  if (bytes > pieceChars) {
+    const parts = listPieces(before, changes, (change) => changePieces(change, nodeId), `${after}\n`)
+    return compressed(request, jsonResponse(streamedPieces(parts, context), 200, fields))
+  }
+  const body = changes.map((change) => changeJson(change, nodeId)).join(',')
+  return compressed(request, jsonTextLine(`${before}${body}${after}`, 200, fields))
 }
+
+const before = '{"changes":['
 
 /** In the problem the oldest point looks as points do elsewhere. */
 function throwWithOldest(error: unknown): never {

@@ -1,18 +1,20 @@
 import type { Database } from '../../core/database.ts'
 import { KvistError } from '../../core/errors.ts'
 import { compareKeys, parseKey } from '../../core/keys.ts'
-import { maxPageBytes } from '../../core/limits.ts'
 import type { ListQuery, Page } from '../../core/list.ts'
+import type { Member } from '../../core/member.ts'
+import type { PageMemory } from '../../core/page-memory.ts'
 import { compressed } from '../compression.ts'
 import type { RequestContext } from '../context.ts'
 import { decodeCursor, encodeCursor, type Question } from '../cursor.ts'
 import { isNamed } from '../entity-tags.ts'
 import { isNdjson } from '../media-types.ts'
-import { pageMemory } from '../page-memory.ts'
+import { ResponsePages } from '../page-memory.ts'
 import { parametersOf } from '../path.ts'
 import {
   type Fields,
   type HttpResponse,
+  jsonResponse,
   jsonTextLine,
   responseOf,
   type StreamedBody,
@@ -21,8 +23,9 @@ import {
 import type { HttpRequest } from '../wire/request.ts'
 import { parseChoice } from './choice.ts'
 import { parseLimit } from './limit.ts'
+import { listPieces, nextPiece, pieceChars, streamedPieces } from './pieces.ts'
 import { parseSelection, selectionParameters } from './selection.ts'
-import { type Include, type MemberShape, memberJson, memberLine } from './shapes.ts'
+import { type Include, linePieces, type MemberShape, memberJson, memberLine, memberPieces } from './shapes.ts'
 
 /** `GET /v1/{collection}`: a page of members, or all of them as one of the types of NDJSON; with a delimiter one level of their keys. */
 
@@ -48,22 +51,31 @@ export async function listMembers(
   const tag = await tagOf(db, collection, isStreamed)
   if (isNamed(request, 'If-None-Match', tag ?? '', false)) return responseOf(304, fieldsOf(tag))
   const fields = fieldsOf(tag)
+  const pages = new ResponsePages(context.connection)
   if (isStreamed) {
-    const parts = partsOf(db, collection, query)
-    const lines = streamLines(parts, query, shape, context)
+    const parts = partsOf(db, collection, query, pages)
+    const lines = streamLines(parts, query, shape, pages, context)
     return compressed(request, responseOf(200, { 'Content-Type': type, ...fields }, lines))
   }
-
-  const pages = pageMemory(context.connection, largestPageBytes(query, query.limit))
-  await pages.begin()
-  const { members, prefixes, next } = await db.page(collection, query)
+  const { members, prefixes, next } = await db.page(collection, query, { memory: pages })
+  const bytes = bytesOf(members)
+  pages.hold(bytes)
   const cursor = next === null ? null : encodeCursor(question, next)
-  const body = members.map((member) => memberJson(member, shape)).join(',')
   const level = query.delimiter === null ? '' : `"prefixes":${JSON.stringify(prefixes)},`
-  const page = `{"members":[${body}],${level}"next":${JSON.stringify(cursor)}}`
-  pages.read(page.length)
+  const after = `],${level}"next":${JSON.stringify(cursor)}}`
   const link = cursor === null ? {} : { Link: `<${nextPath(collection, given, cursor)}>; rel="next"` }
-  return compressed(request, jsonTextLine(page, 200, { ...fields, ...link }))
+  if (bytes > pieceChars) {
+    const parts = listPieces(before, members, (member) => memberPieces(member, shape), `${after}\n`)
+    return compressed(request, jsonResponse(streamedPieces(parts, context), 200, { ...fields, ...link }))
+  }
+  const body = members.map((member) => memberJson(member, shape)).join(',')
+  return compressed(request, jsonTextLine(`${before}${body}${after}`, 200, { ...fields, ...link }))
+}
+
+const before = '{"members":['
+
+function bytesOf(members: readonly Member[]): number {
+  return members.reduce((sum, { value }) => sum + value.length, 0)
 }
 
 /**
@@ -88,14 +100,20 @@ function nextPath(collection: string, given: Given, cursor: string): string {
 type Part = Pick<Page, 'members' | 'prefixes'>
 
 /** All that a query selects, a part at a time; its limit is for the stream to keep. */
-async function* partsOf(db: Database, collection: string, query: ListQuery): AsyncGenerator<Part> {
+async function* partsOf(
+  db: Database,
+  collection: string,
+  query: ListQuery,
+  memory: PageMemory,
+): AsyncGenerator<Part> {
   if (query.delimiter === null) {
-    for await (const members of db.all(collection, query)) yield { members, prefixes: [] }
+    for await (const members of db.all(collection, query, memory)) yield { members, prefixes: [] }
     return
   }
   let cursor: string | null = null
   do {
-    const page: Page = await db.page(collection, { ...query, limit: streamedEntries, cursor })
+    const part: ListQuery = { ...query, limit: streamedEntries, cursor }
+    const page: Page = await db.page(collection, part, { memory, isPart: true })
     yield page
     cursor = page.next
   } while (cursor !== null)
@@ -107,36 +125,42 @@ const streamedEntries = 500
 /** Entries a line each, as fast as the client reads them and no faster. */
 function streamLines(
   parts: AsyncGenerator<Part>,
-  query: ListQuery,
+  { order, limit }: ListQuery,
   shape: MemberShape,
+  pages: ResponsePages,
   { connection }: RequestContext,
 ): StreamedBody {
-  const pages = pageMemory(connection, largestPageBytes(query, streamedEntries))
-  const { order } = query
-  let left = query.limit
+  let left = limit
+  /** Of a part that is being sent. */
+  let pieces: Iterator<string> | null = null
   async function next(): Promise<string | null> {
-    while (left > 0) {
+    for (;;) {
       connection.resetTimeout()
-      await pages.begin()
+      const piece = pieces === null ? null : nextPiece(pieces)
+      if (piece !== null) return piece
+      pages.hold(0)
+      if (left <= 0) return null
       const part = await parts.next()
       if (part.done) return null
-      const lines = linesOf(part.value, order, shape).slice(0, left)
-      left -= lines.length
-      const text = lines.map((line) => `${line}\n`).join('')
-      pages.read(text.length)
-      if (text !== '') return text
+      pages.hold(bytesOf(part.value.members))
+      pieces = partPieces(part.value, order, shape, left)
+      left -= part.value.members.length + part.value.prefixes.length
     }
-    return null
   }
   return streamed(next, () => void parts.return(undefined))
 }
 
-/** About the longest line of a member without its value. */
-const keyLineBytes = 1024
-
-/** What a page of so many members can come to. */
-function largestPageBytes({ keysOnly }: ListQuery, members: number): number {
-  return keysOnly ? Math.min(members * keyLineBytes, maxPageBytes) : maxPageBytes
+/** The lines of a part, as many as are left to send. A large value has a part for itself. */
+function* partPieces(part: Part, order: ListQuery['order'], shape: MemberShape, left: number) {
+  if (bytesOf(part.members) > pieceChars && part.prefixes.length === 0) {
+    for (const member of part.members.slice(0, left)) {
+      yield* linePieces(member, shape)
+      yield '\n'
+    }
+    return
+  }
+  const lines = linesOf(part, order, shape).slice(0, left)
+  if (lines.length > 0) yield `${lines.join('\n')}\n`
 }
 
 /** Members and prefixes in the order of their keys. */

@@ -1,16 +1,18 @@
 import type { Database } from '../../core/database.ts'
 import type { MemberRef } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
-import { maxBatchBytes, maxReadBytes, maxReadMembers } from '../../core/limits.ts'
+import { maxBatchBytes, maxReadBytes, maxReadMembers, smallPageBytes } from '../../core/limits.ts'
 import type { Member } from '../../core/member.ts'
 import { jsonText, readBody } from '../body.ts'
 import { compressed } from '../compression.ts'
 import type { RequestContext } from '../context.ts'
+import { ResponsePages } from '../page-memory.ts'
 import { parametersOf } from '../path.ts'
-import { type HttpResponse, jsonResponse, responseOf, streamed } from '../response.ts'
+import { type HttpResponse, jsonResponse } from '../response.ts'
 import type { HttpRequest } from '../wire/request.ts'
 import { asArray, asObject, parseRef, refuseOthers } from './fields.ts'
-import { type MemberShape, memberJson } from './shapes.ts'
+import { listPieces, pieceChars, streamedPieces } from './pieces.ts'
+import { type MemberShape, memberJson, memberPieces } from './shapes.ts'
 
 /** `POST /v1/_read`: many members at once, of one moment, in the order in which they are asked for. */
 export async function readMembers(
@@ -20,9 +22,46 @@ export async function readMembers(
 ): Promise<HttpResponse> {
   parametersOf(request, [])
   const refs = parseRefs(jsonText(await readBody(request, maxBatchBytes, context)))
+  const pages = new ResponsePages(context.connection)
+  const members = (await readSmall(db, refs, pages)) ?? (await readLarge(db, refs, pages))
+  const bytes = bytesOf(members)
+  pages.hold(bytes)
+  const body =
+    bytes <= pieceChars
+      ? before + members.map(entryJson).join(',') + after
+      : streamedPieces(listPieces(before, members, entryPieces, after), context)
+  return compressed(request, jsonResponse(body, 200, variesByCoding))
+}
+
+/** Null where the values come to more than may be read without waiting for memory. */
+async function readSmall(
+  db: Database,
+  refs: readonly MemberRef[],
+  pages: ResponsePages,
+): Promise<(Member | null)[] | null> {
+  const members = await db.readMany(refs, smallPageBytes)
+  const bytes = bytesOf(members)
+  if (members.length === refs.length && bytes <= smallPageBytes) return members
+  pages.discard(bytes)
+  return null
+}
+
+/** Asks for the lengths of the values first: all of them have to be of one moment, so there must be memory for all. */
+async function readLarge(
+  db: Database,
+  refs: readonly MemberRef[],
+  pages: ResponsePages,
+): Promise<(Member | null)[]> {
+  let bytes = 0
+  for (const { collection, key } of refs) {
+    const head = db.getHead(collection, key)
+    bytes += (head instanceof Promise ? await head : head)?.valueBytes ?? 0
+    if (bytes > maxReadBytes) throw tooLarge()
+  }
+  await pages.reserve(bytes)
   const members = await db.readMany(refs, maxReadBytes)
   if (members.length < refs.length || bytesOf(members) > maxReadBytes) throw tooLarge()
-  return compressed(request, inOnePiece(members) ?? inParts(members, context))
+  return members
 }
 
 function bytesOf(members: readonly (Member | null)[]): number {
@@ -60,41 +99,13 @@ const after = ']}\n'
 
 const variesByCoding = { Vary: 'Accept-Encoding' }
 
-/** A larger response is made while it is sent: what was made would be held beside what it was made from. */
-const pieceChars = 256 * 1024
-
-function inOnePiece(members: readonly (Member | null)[]): HttpResponse | null {
-  let chars = 0
-  for (const member of members) if (member !== null) chars += member.value.length
-  if (chars > pieceChars) return null
-  return jsonResponse(before + members.map(entryJson).join(',') + after, 200, variesByCoding)
-}
-
-function inParts(members: (Member | null)[], { connection }: RequestContext): HttpResponse {
-  let at = 0
-  async function next(): Promise<string | null> {
-    if (at > members.length) return null
-    connection.resetTimeout()
-    let text = at === 0 ? before : ''
-    for (; at < members.length && text.length < pieceChars; at++) {
-      text += (at === 0 ? '' : ',') + entryJson(members[at]!)
-      // It is sent: only what is still to be sent is held.
-      members[at] = null
-    }
-    if (at < members.length) return text
-    at++
-    return text + after
-  }
-  return responseOf(
-    200,
-    { 'Content-Type': 'application/json', ...variesByCoding },
-    streamed(next, () => members.splice(0)),
-  )
-}
-
 /** As a list shows members. */
 const shape: MemberShape = { include: 'metadata', nodeId: '' }
 
 function entryJson(member: Member | null): string {
   return member === null ? 'null' : memberJson(member, shape)
+}
+
+function entryPieces(member: Member | null): Iterable<string> {
+  return member === null ? ['null'] : memberPieces(member, shape)
 }

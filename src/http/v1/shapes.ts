@@ -5,6 +5,7 @@ import { type Change, jsonContentType, type Member } from '../../core/member.ts'
 import { type Origin, withNodeId } from '../../core/origin.ts'
 import { formatTime } from '../../core/time.ts'
 import { isTextType } from '../media-types.ts'
+import { pieceChars, slices } from './pieces.ts'
 
 /** Members as JSON text, written out by hand: values go in as they are, and a list is only joined. */
 
@@ -20,13 +21,9 @@ export interface MemberShape {
   readonly nodeId: string
 }
 
-export function memberJson(member: Member, { include, nodeId }: MemberShape): string {
-  const key = `{"key":${JSON.stringify(member.key)}`
-  if (include === 'keys') return `${key}}`
-  const value = valueJson(member)
-  if (include === 'values') return `${key},${value}${exceptionsJson(member)}}`
-  const more = include === 'all' ? `,"flags":${member.flags}${originJson(member, nodeId)}` : ''
-  return `${key},${value},${metadataJson(member)}${more}}`
+export function memberJson(member: Member, shape: MemberShape): string {
+  const value = shape.include === 'keys' ? '' : `,${valueJson(member)}`
+  return `${memberStart(member)}${value}${memberEnd(member, shape)}`
 }
 
 /** As `memberJson`, in one line. */
@@ -34,20 +31,74 @@ export function memberLine(member: Member, shape: MemberShape): string {
   return oneLine(memberJson(member, shape))
 }
 
+/** `memberJson` in pieces, which for a large value are short beside it. */
+export function* memberPieces(member: Member, shape: MemberShape): Generator<string> {
+  if (shape.include === 'keys' || member.value.length <= pieceChars) {
+    yield memberJson(member, shape)
+    return
+  }
+  yield `${memberStart(member)},`
+  yield* valuePieces(member)
+  yield memberEnd(member, shape)
+}
+
+/** As `memberPieces`, in one line. */
+export function* linePieces(member: Member, shape: MemberShape): Generator<string> {
+  for (const piece of memberPieces(member, shape)) yield oneLine(piece)
+}
+
+function memberStart({ key }: Member): string {
+  return `{"key":${JSON.stringify(key)}`
+}
+
+/** What follows the value. */
+function memberEnd(member: Member, { include, nodeId }: MemberShape): string {
+  if (include === 'keys') return '}'
+  if (include === 'values') return `${exceptionsJson(member)}}`
+  const more = include === 'all' ? `,"flags":${member.flags}${originJson(member, nodeId)}` : ''
+  return `,${metadataJson(member)}${more}}`
+}
+
 /** A change: the member as it is now, or that it is gone; with the id of this node all there is, as `include=all` shows. */
 export function changeJson(change: Change, nodeId: string | null = null): string {
+  const value = change.type === 'put' ? `,${valueJson(change.member)}` : ''
+  return `${changeStart(change)}${value}${changeEnd(change, nodeId)}`
+}
+
+/** `changeJson` in pieces, which for a large value are short beside it. */
+export function* changePieces(change: Change, nodeId: string | null): Generator<string> {
+  if (change.type !== 'put' || change.member.value.length <= pieceChars) {
+    yield changeJson(change, nodeId)
+    return
+  }
+  yield `${changeStart(change)},`
+  yield* valuePieces(change.member)
+  yield changeEnd(change, nodeId)
+}
+
+function changeStart(change: Change): string {
   const isPut = change.type === 'put'
   const { revision, key } = isPut ? change.member : change.tombstone
+  return `{"revision":${revision},"type":"${change.type}","collection":${JSON.stringify(change.collection)},"key":${JSON.stringify(key)}`
+}
+
+/** What follows the value. */
+function changeEnd(change: Change, nodeId: string | null): string {
+  const isPut = change.type === 'put'
   const origin = nodeId === null ? '' : originJson(isPut ? change.member : change.tombstone, nodeId)
-  const what = `{"revision":${revision},"type":"${change.type}","collection":${JSON.stringify(change.collection)},"key":${JSON.stringify(key)}`
-  if (!isPut) return `${what}${origin}}`
+  if (!isPut) return `${origin}}`
   const flags = nodeId === null ? '' : `,"flags":${change.member.flags}`
-  return `${what},${valueJson(change.member)},${restJson(change.member)}${flags}${origin}}`
+  return `,${restJson(change.member)}${flags}${origin}}`
 }
 
 /** As `changeJson`, in one line. */
 export function changeLine(change: Change): string {
   return oneLine(changeJson(change))
+}
+
+/** As `changePieces`, in one line. */
+export function* changeLinePieces(change: Change): Generator<string> {
+  for (const piece of changePieces(change, null)) yield oneLine(piece)
 }
 
 /** The response to a write: the member without its value, or with the number that an increment came to, as JSON text. */
@@ -77,6 +128,26 @@ function valueJson({ value, contentType }: Member): string {
     return `"value_text":${textJson}`
   return `"value_base64":"${bytes.toString('base64')}"`
 }
+
+/** `valueJson` of a large value, in pieces. */
+function* valuePieces(member: Member): Generator<string> {
+  const { value, contentType } = member
+  if (typeof value === 'string') {
+    yield '"value":'
+    yield* slices(value)
+  } else if (isTextType(contentType)) {
+    yield* slices(valueJson(member))
+  } else {
+    const bytes = Buffer.from(value.buffer, value.byteOffset, value.length)
+    yield '"value_base64":"'
+    for (let from = 0; from < bytes.length; from += base64Bytes)
+      yield bytes.toString('base64', from, from + base64Bytes)
+    yield '"'
+  }
+}
+
+/** Makes a piece of base64 without padding. */
+const base64Bytes = (pieceChars / 4) * 3
 
 type Metadata = Pick<Member, 'revision' | 'createdAtMs' | 'clock' | 'expiresAtMs' | 'contentType'>
 

@@ -1,20 +1,30 @@
 import type { Database } from '../../core/database.ts'
 import type { FeedCursor, MaybePromise, MemberRef } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
-import type { FeedEvent, Scope } from '../../core/feed/scope.ts'
+import { type FeedEvent, type Scope, valueLength } from '../../core/feed/scope.ts'
 import type { WatchBatch, Watcher } from '../../core/feed/watcher.ts'
+import { maxPageBytes, smallPageBytes } from '../../core/limits.ts'
 import type { WatchCounts, WatchKind } from '../../telemetry/watch-counts.ts'
 import { refuseHeaders } from '../binding-headers.ts'
+import type { Connection } from '../connection.ts'
 import type { RequestContext } from '../context.ts'
 import type { LargeValues } from '../large-values.ts'
-import { type PageMemory, pageMemory } from '../page-memory.ts'
 import { parametersOf } from '../path.ts'
 import type { HttpResponse } from '../response.ts'
-import { commentFrame, type EventStreams, eventFrame, type FrameSource } from '../sse.ts'
+import {
+  commentFrame,
+  type EventStreams,
+  eventEnd,
+  eventFrame,
+  eventStart,
+  type FrameSource,
+} from '../sse.ts'
+import { WatchMemory } from '../watch-memory.ts'
 import { headerBits } from '../wire/head.ts'
 import type { HttpRequest } from '../wire/request.ts'
 import { parseScope, pointValue, scopeParameters } from './feed-scope.ts'
-import { changeLine } from './shapes.ts'
+import { nextPiece, pieceChars } from './pieces.ts'
+import { changeLine, changeLinePieces } from './shapes.ts'
 
 /** Watching by server-sent events: a member, a collection, or all there is. */
 
@@ -72,19 +82,14 @@ async function watch(
   if (since !== null) await requirePoint(db, since)
   return streams.respond(
     context.connection,
-    (wake) =>
-      new WatchSource(db.watch(scope, since, wake), counts, kindOf(scope), {
-        pages: pageMemory(context.connection),
-        isBehind: since !== null,
-      }),
+    (wake) => new WatchSource(db.watch(scope, since, wake), counts, kindOf(scope), context.connection),
   )
 }
 
 /** Throws `invalid_cursor` while it can still become a problem response. The stream itself reports cursors that are compacted. */
 async function requirePoint(db: Database, point: FeedCursor): Promise<void> {
-  const everything: Scope = { collection: null, key: null, prefix: null, filter: null }
   try {
-    await db.changes(everything, point, 1)
+    await db.checkCursor(point)
   } catch (error) {
     if (!(error instanceof KvistError) || error.code !== 'compacted') throw error
   }
@@ -105,21 +110,15 @@ class WatchSource implements FrameSource {
   private events: readonly FeedEvent[] = []
   private sent = 0
   private gather: Gather = joinedFrames
-  private readonly pages: PageMemory
-  /** It reads from the store what no other watcher is given. */
-  private isBehind: boolean
+  /** Of a large event that is being sent. */
+  private pieces: Iterator<string> | null = null
+  private readonly memory: WatchMemory
 
-  constructor(
-    watcher: Watcher,
-    counts: WatchCounts,
-    kind: WatchKind,
-    { pages, isBehind }: { pages: PageMemory; isBehind: boolean },
-  ) {
-    this.pages = pages
-    this.isBehind = isBehind
+  constructor(watcher: Watcher, counts: WatchCounts, kind: WatchKind, connection: Connection) {
     this.watcher = watcher
     this.counts = counts
     this.kind = kind
+    this.memory = new WatchMemory(connection)
     counts.open[kind]++
   }
 
@@ -128,9 +127,12 @@ class WatchSource implements FrameSource {
       this.isNew = false
       return pointFrame('watching', this.watcher.cursor())
     }
+    const piece = this.pieces === null ? null : nextPiece(this.pieces)
+    if (piece !== null) return Buffer.from(piece)
+    this.pieces = null
     if (this.sent < this.events.length) return this.send()
-    const waits = this.isBehind ? this.pages.begin() : undefined
-    return waits === undefined ? this.read() : waits.then(() => this.read())
+    this.memory.release()
+    return this.read(smallPageBytes)
   }
 
   /** The stream asks for it only when all that was read has been sent. */
@@ -141,44 +143,53 @@ class WatchSource implements FrameSource {
   close(): void {
     this.watcher.close()
     this.events = []
+    this.pieces = null
+    this.memory.release()
     this.counts.open[this.kind]--
   }
 
-  private read(): MaybePromise<Uint8Array | null> {
-    const read = this.watcher.read()
-    if (read instanceof Promise) {
-      this.isBehind = true
-      return read.then((batch) => {
-        this.pages.read(batch?.type === 'events' ? bytesOf(batch.events) : 0)
-        return this.take(batch, writtenFrames)
-      })
-    }
-    if (this.isBehind) this.pages.read(0)
-    this.isBehind = false
-    return this.take(read, joinedFrames)
+  private read(maxBytes: number): MaybePromise<Uint8Array | null> {
+    const read = this.watcher.read(maxBytes)
+    if (!(read instanceof Promise)) return this.take(read, joinedFrames)
+    // A watcher that catches up reads from the store what no other watcher is given.
+    return read.then((batch) => this.take(batch, writtenFrames))
   }
 
   private take(batch: WatchBatch | null, gather: Gather): MaybePromise<Uint8Array | null> {
-    if (batch === null) return null
+    if (batch === null) {
+      this.memory.release()
+      return null
+    }
     if (batch.type === 'reset') return resetFrame(batch.oldest)
+    if (batch.type === 'large') return this.readLarge(batch.event)
+    this.memory.hold(batch.events, gather === joinedFrames)
     this.events = batch.events
     this.gather = gather
     this.sent = 0
     return this.events.length === 0 ? this.next() : this.send()
   }
 
+  /** Reads a large event when there is memory for it. Until then it waits in the queue of the watcher, or in the store. */
+  private async readLarge(event: FeedEvent | null): Promise<Uint8Array | null> {
+    await this.memory.reserve(event)
+    return this.read(event === null ? maxPageBytes : valueLength(event.change))
+  }
+
   private send(): Uint8Array {
+    const first = this.events[this.sent]!
+    if (this.gather === writtenFrames && isLarge(first)) {
+      this.pieces = framePieces(first)
+      this.sent++
+      this.counts.events[this.kind]++
+      if (this.sent === this.events.length) this.events = []
+      return Buffer.from(nextPiece(this.pieces)!)
+    }
     const [bytes, end] = this.gather(this.events, this.sent)
     this.counts.events[this.kind] += end - this.sent
     this.sent = end
     if (end === this.events.length) this.events = []
     return bytes
   }
-}
-
-/** About what the events take. */
-function bytesOf(events: readonly FeedEvent[]): number {
-  return events.reduce((sum, { change }) => sum + (change.type === 'put' ? change.member.value.length : 0), 0)
 }
 
 /** Frames of events from one on, together about `gatheredBytes`, and the index of the first that is not among them. */
@@ -189,7 +200,8 @@ const gatheredBytes = 48 * 1024
 const writtenFrames: Gather = (events, from) => {
   let text = ''
   let end = from
-  while (end < events.length && text.length < gatheredBytes) text += frameText(events[end++]!)
+  do text += frameText(events[end++]!)
+  while (end < events.length && text.length < gatheredBytes && !isLarge(events[end]!))
   return [Buffer.from(text), end]
 }
 
@@ -215,6 +227,16 @@ const joinedFrames: Gather = (events, from) => {
 
 function frameText({ change, cursor }: FeedEvent): string {
   return eventFrame(change.type, cursor, changeLine(change))
+}
+
+function isLarge({ change }: FeedEvent): boolean {
+  return valueLength(change) > pieceChars
+}
+
+function* framePieces({ change, cursor }: FeedEvent): Generator<string> {
+  yield eventStart(change.type, cursor)
+  yield* changeLinePieces(change)
+  yield eventEnd
 }
 
 function resetFrame(oldest: FeedCursor): Uint8Array {

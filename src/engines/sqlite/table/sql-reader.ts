@@ -206,6 +206,11 @@ function existingOf({
 
 type ReadValue = TableReader['value']
 
+/** Of text in the row, its characters. */
+function valueLength({ value, largeBytes }: MemberRow): number {
+  return largeBytes ?? value.length
+}
+
 function valueOfRow(readValue: ReadValue, collection: string, row: MemberRow): Value {
   const { key, value, revision, largeBytes } = row
   return largeBytes === null
@@ -297,6 +302,10 @@ class SqlMemberCursor implements MemberRowCursor {
     return this.#row!.key
   }
 
+  get valueBytes(): number {
+    return valueLength(this.#row!)
+  }
+
   member(keysOnly: boolean): Member {
     const row = this.#row!
     return memberOfRow(row, keysOnly ? '' : valueOfRow(this.#readValue, this.#collection, row))
@@ -340,6 +349,11 @@ class SqlFeedCursor implements FeedRowCursor {
 
   get key(): string {
     return this.#row!.feedKey
+  }
+
+  get valueBytes(): number {
+    const row = this.#row!
+    return row.revision === null ? 0 : valueLength(row)
   }
 
   change(): Change {

@@ -52,6 +52,8 @@ export interface MemberRowCursor {
   next(): boolean
   /** Of the row that it is at. */
   readonly key: string
+  /** About, of the value of the row. */
+  readonly valueBytes: number
   /** The member of the row; only here a large value is read. With `keysOnly` its value is empty. */
   member(keysOnly: boolean): Member
   close(): void
@@ -62,6 +64,8 @@ export interface FeedRowCursor {
   readonly revision: number
   readonly collection: string
   readonly key: string
+  /** About, of the value of the row; 0 where it names a tombstone. */
+  readonly valueBytes: number
   /** The change of the row; only here a large value is read. */
   change(): Change
   close(): void

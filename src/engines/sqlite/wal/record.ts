@@ -325,9 +325,14 @@ export function recordMember(chunk: Chunk, at: number, key: string, keysOnly = f
 }
 
 /** The member of a put, without its value. */
+/** Of the value alone. */
+export function recordValueBytes(chunk: Chunk, at: number): number {
+  return recordBytes(chunk, at) - recordKeyBytes(chunk, at)
+}
+
 export function recordHead(chunk: Chunk, at: number, key: string): MemberHead {
   const { value: _, ...head } = recordMember(chunk, at, key, true)
-  return { ...head, valueBytes: recordBytes(chunk, at) - recordKeyBytes(chunk, at) }
+  return { ...head, valueBytes: recordValueBytes(chunk, at) }
 }
 
 /** The tombstone that a delete or expire record says. */
