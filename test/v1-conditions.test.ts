@@ -285,3 +285,48 @@ test('a watch refuses conditions on a state', async () => {
     await expectProblem(await fetch(url, { headers: accept }), 400, 'invalid_request')
   }
 })
+
+test('what was written at the very beginning of a second is no older than that second', async () => {
+  const nowMs = 1_800_000_000_000
+  const own = await startInProcess(() => nowMs)
+  try {
+    const url = `${own.url}/v1/c/k`
+    const dates = { same: new Date(nowMs).toUTCString(), next: new Date(nowMs + 1000).toUTCString() }
+    for (const [method, status] of [
+      ['PUT', 200],
+      ['PATCH', 200],
+      ['DELETE', 204],
+    ] as const) {
+      await put(url, '1')
+      const write = (date: string) =>
+        fetch(method === 'PATCH' ? `${url}?expire_in=60` : url, {
+          method,
+          headers: { 'content-type': 'application/json', 'if-unmodified-since': date },
+          ...(method === 'PUT' ? { body: '2' } : {}),
+        })
+      await expectProblem(await write(dates.same), 412, 'precondition_failed')
+      expect((await write(dates.next)).status).toBe(status)
+    }
+  } finally {
+    await own.stop()
+  }
+})
+
+test('a date covers what was written in its second only when that second has come', async () => {
+  let nowMs = 1_800_000_000_500
+  const own = await startInProcess(() => nowMs)
+  try {
+    const url = `${own.url}/v1/c/k`
+    await put(url, '1')
+    const next = new Date(1_800_000_001_000).toUTCString()
+    const status = async () => (await fetch(url, { headers: { 'if-modified-since': next } })).status
+    expect(await status()).toBe(200)
+    await put(url, '2')
+    nowMs = 1_800_000_000_999
+    expect(await status()).toBe(200)
+    nowMs = 1_800_000_001_000
+    expect(await status()).toBe(304)
+  } finally {
+    await own.stop()
+  }
+})

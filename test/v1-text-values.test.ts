@@ -31,6 +31,7 @@ const values: [
   ['json-like', 'text/plain', utf8('{"a":1}'), 'value_text'],
   ['bytes', 'application/octet-stream', utf8('only letters'), 'value_base64'],
   ['not-utf8', 'text/plain', allBytes, 'value_base64'],
+  ['mostly-letters', 'text/plain', Uint8Array.from([0x61, 0xe5, 0x62]), 'value_base64'],
   ['latin1', 'text/plain; charset=iso-8859-1', Uint8Array.from([0x61, 0xe5]), 'value_base64'],
   ['utf16', 'text/plain; charset=utf-16', utf8('a'), 'value_base64'],
   // As text it would take more room than in base64, and more than a line may have.

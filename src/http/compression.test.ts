@@ -87,3 +87,14 @@ test('a client that goes ends the source, begun or not', async () => {
     expect(stopped).toBe(1)
   }
 })
+
+test('what is shorter than the threshold goes out as it is, as text or bytes', async () => {
+  for (const make of [(bytes: number) => 'x'.repeat(bytes), (bytes: number) => new Uint8Array(bytes)]) {
+    const codingAt = async (bytes: number) => {
+      const { headerBlock, body } = await compressed(request, responseOf(200, {}, make(bytes)))
+      return [/Content-Encoding: (\w+)/.exec(headerBlock)?.[1], (body as Uint8Array).length < bytes]
+    }
+    expect(await codingAt(1023)).toEqual([undefined, false])
+    expect(await codingAt(1024)).toEqual(['gzip', true])
+  }
+})

@@ -158,3 +158,13 @@ test('lines are named by their number though they come back in any order', async
     [1004, 'unprocessable'],
   ])
 })
+
+test('a byte order mark is skipped at the beginning of the body, and nowhere else, however it comes in', async () => {
+  const mark = '\ufeff'
+  const marked = lines(1).map((line) => mark + line)
+  for (const pieces of [[[...marked, ...marked]], [marked, marked], [marked, ['', ...marked]]]) {
+    const { done } = importing(db, ...pieces)
+    const { stored, failed } = JSON.parse(String((await done).body))
+    expect([stored, failed]).toMatchObject([1, [{ code: 'invalid_json' }]])
+  }
+})

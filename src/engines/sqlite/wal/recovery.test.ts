@@ -369,6 +369,19 @@ test('a log of the format before is read to its end, and taken into the tables',
   expect((await openedState(dir)).values).toEqual(values)
 })
 
+test.each([
+  [1, ['a', 'a2']],
+  [0, []],
+])('a log of the format before with %d commits is read as well', async (commits, keys) => {
+  const dir = await killedLog(four)
+  const path = logFiles(dir)[0]!
+  const bytes = readFileSync(path)
+  writeFileSync(path, inFormat2(bytes.fill(0, frameBounds(bytes)[commits])))
+  const { values, lines } = await openedState(dir)
+  expect([Object.keys(values), lines]).toEqual([keys, []])
+  expect((await openedState(dir)).values).toEqual(values)
+})
+
 /** The same segment as kvist wrote it in format 2. */
 function inFormat2(bytes: Buffer): Buffer {
   const old = Buffer.alloc(bytes.length)
