@@ -54,12 +54,28 @@ const slow = {
     'src/memcached/listener',
     'test/http-wire-time',
     'test/v1-cache',
-    'test/v1-expiry.test',
     'test/v1-long-poll',
     'test/v1-slow-clients',
     'test/v1-watch',
   ],
 }
+
+/** The files that take longest, and so are begun first: none of them is then left to run alone in the end. */
+export const longest = [
+  'src/engines/sqlite/engine.test.ts',
+  'test/late-results.test.ts',
+  'src/engines/sqlite/wal/recovery.test.ts',
+  'test/watch-faults.test.ts',
+  'test/v1-watch.test.ts',
+  'test/crash.test.ts',
+  'test/soak.test.ts',
+  'test/origins-browser.test.ts',
+  'test/processes.test.ts',
+  'sdk/request.test.ts',
+  'src/engines/sqlite/wal/power-loss.test.ts',
+  'test/import-cities.test.ts',
+  'test/docs-page.test.ts',
+]
 
 /** Every test file, or those of the fast tier. */
 export function testFiles(root, isFast) {

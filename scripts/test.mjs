@@ -7,13 +7,13 @@
  * code and no report. For the same reason every test file must be in the report.
  */
 import { spawnSync } from 'node:child_process'
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { installDebianPackages } from './test-packages.mjs'
 import { readReport } from './test-report.mjs'
-import { testFiles } from './test-tiers.mjs'
+import { longest, testFiles } from './test-tiers.mjs'
 
 const knip = ['knip', '--no-progress', '--no-config-hints']
 const checks = [
@@ -28,8 +28,8 @@ const checks = [
 const testTimeoutMs = 60_000
 /** For all of them: what hangs is ended, and counts as failed. */
 const suiteTimeoutMs = 20 * 60_000
-/** Test files that run at once; more would only wait for the same disk. */
-const maxParallelFiles = 8
+/** Test files that run at once: one more than there are cores, for some wait. More would only wait for the same disk. */
+const parallelFiles = Math.min(availableParallelism() + 1, 8)
 const maxOutputBytes = 64 * 1024 * 1024
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
@@ -76,6 +76,10 @@ function runTests() {
   chmodSync(ownFolder, 0o755)
   const reportPath = join(ownFolder, 'junit.xml')
   const files = testFiles(root, isFast)
+  const timingsPath = join(ownFolder, 'timings.json')
+  // The order is what counts.
+  const timings = Object.fromEntries(longest.map((file, i) => [file, (longest.length - i) * 1000]))
+  writeFileSync(timingsPath, JSON.stringify({ version: 1, files: timings }))
   const isQuiet = filters.length === 0
   // When this process is killed, `--no-orphans` ends the tests and whatever servers they have started.
   const done = spawnSync(
@@ -84,7 +88,8 @@ function runTests() {
       '--no-env-file',
       '--no-orphans',
       'test',
-      `--parallel=${Math.min(availableParallelism(), maxParallelFiles)}`,
+      `--parallel=${parallelFiles}`,
+      `--timings=${timingsPath}`,
       `--timeout=${testTimeoutMs}`,
       '--reporter=junit',
       `--reporter-outfile=${reportPath}`,
