@@ -13,7 +13,7 @@ import { metricsRoutes } from './http/metrics.ts'
 import { openApiRoutes } from './http/openapi.ts'
 import { rootRoute } from './http/root.ts'
 import type { Route } from './http/route.ts'
-import { listen, requestMemory } from './http/server.ts'
+import { type HttpServer, listen, requestMemory } from './http/server.ts'
 import { v1Routes } from './http/v1/routes.ts'
 import { listenMemcached, type MemcachedServer } from './memcached/listener.ts'
 import { cgroupLimitBytes, memoryLine, planMemory } from './memory-plan.ts'
@@ -21,7 +21,7 @@ import type { FullLimit } from './net/connections.ts'
 import { connectionCounts } from './net/descriptors.ts'
 import { type Sockets, startSockets } from './net/sockets.ts'
 import { builtInProcesses } from './processes/all.ts'
-import { loadConfigFile } from './processes/config-file.ts'
+import { type ConfigFile, loadConfigFile } from './processes/config-file.ts'
 import { monotonicMs } from './runtime/clock.ts'
 import { type Log, type LogFields, type LogOptions, startLog } from './telemetry/log.ts'
 import type { Exposed } from './telemetry/metric-sources.ts'
@@ -124,17 +124,9 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
     announce(log, config, http.url, memcached)
     return {
       url: http.url,
-      async stop() {
-        const startedMs = monotonicMs()
+      stop() {
         ready = false
-        await Promise.all([http.stop(config.stopTimeoutMs), memcached?.stop(config.stopTimeoutMs)])
-        sockets.registry.stop()
-        const leftMs = Math.max(config.stopTimeoutMs - (monotonicMs() - startedMs), minCloseMs)
-        if (!(await isDoneWithin(leftMs, db.close()))) {
-          log.warn('the store is still busy: kvist ends, and reads at the next start what is in its log')
-        }
-        file?.stop()
-        log.info('stopped')
+        return stopServing(config.stopTimeoutMs, log, { http, memcached, sockets, db, file })
       },
     }
   } catch (error) {
@@ -143,6 +135,29 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
     file?.stop()
     throw error
   }
+}
+
+interface Stoppable {
+  readonly http: HttpServer
+  readonly memcached: MemcachedServer | null
+  readonly sockets: Sockets
+  readonly db: Database
+  readonly file: ConfigFile | null
+}
+
+async function stopServing(
+  timeoutMs: number,
+  log: Log,
+  { http, memcached, sockets, db, file }: Stoppable,
+): Promise<void> {
+  const endMs = monotonicMs() + timeoutMs
+  await Promise.all([http.stop(timeoutMs), memcached?.stop(timeoutMs)])
+  sockets.registry.stop()
+  if (!(await isDoneWithin(Math.max(endMs - monotonicMs(), minCloseMs), db.close()))) {
+    log.warn('the store is still busy: kvist ends, and reads at the next start what is in its log')
+  }
+  file?.stop()
+  log.info('stopped')
 }
 
 /** The store gets this much time to close even where requests took all of `--stop-timeout`. */
