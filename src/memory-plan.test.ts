@@ -75,6 +75,14 @@ test('what is taken follows the limit, from nothing to a machine of its own', ()
   expect(taken(200 * mebibyte)).toEqual([2, 25])
   expect(taken(128 * mebibyte)).toEqual([2, 16])
   expect(taken(10 * mebibyte)).toEqual([1, 1])
+  // Exactly what docs/deploy.md says is enough.
+  expect(taken(128_000_000)).toEqual([2, 15])
+  expect([128, 255, 256].map((mebibytes) => planMemory(mebibytes * mebibyte, 0).isScarce)).toEqual([
+    true,
+    true,
+    false,
+  ])
+  expect(planMemory(null, 0).isScarce).toBe(false)
   // An operator who wants less gets less.
   expect(planMemory(512 * mebibyte, 1000).cacheBytes).toBe(1000)
 })

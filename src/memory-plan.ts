@@ -11,6 +11,8 @@ export interface MemoryPlan {
   readonly limitBytes: number | null
   readonly segmentBytes: number
   readonly cacheBytes: number
+  /** The engine does with as little as it can, and is slower. */
+  readonly isScarce: boolean
   /** How much of the memory that limits.ts gives to requests and responses they may use, from 0 to 1. */
   readonly requestShare: number
 }
@@ -20,17 +22,20 @@ const largestSegmentBytes = 16 * mebibyte
 const smallestSegmentBytes = mebibyte
 /** Below this the program itself leaves the store too little. */
 const leastMemoryBytes = 128_000_000
+/** Below this a mapped file and a thread's heap take what the pages of the program itself need. */
+const scarceBytes = 256 * mebibyte
 /** From here on requests and responses have all of their memory. */
 const fullRequestsBytes = 512 * mebibyte
 
 export function planMemory(limitBytes: number | null, cacheBytes: number): MemoryPlan {
   if (limitBytes === null)
-    return { limitBytes, segmentBytes: largestSegmentBytes, cacheBytes, requestShare: 1 }
-  const share = 2 ** Math.floor(Math.log2(limitBytes / 64))
+    return { limitBytes, segmentBytes: largestSegmentBytes, cacheBytes, isScarce: false, requestShare: 1 }
+  const share = 2 ** Math.floor(Math.log2(limitBytes / 60))
   return {
     limitBytes,
     segmentBytes: Math.min(Math.max(share, smallestSegmentBytes), largestSegmentBytes),
     cacheBytes: Math.min(cacheBytes, Math.floor(limitBytes / 8)),
+    isScarce: limitBytes < scarceBytes,
     requestShare: Math.min(1, limitBytes / fullRequestsBytes),
   }
 }

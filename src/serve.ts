@@ -64,7 +64,12 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
   const file = config.configFile === null ? null : await loadConfigFile(config.configFile, builtInProcesses)
   const db = await openDatabase({
     open: (onCommit) =>
-      openEngine({ ...config, segmentBytes: memory.segmentBytes }, now(), onCommit, log.warn),
+      openEngine(
+        { ...config, segmentBytes: memory.segmentBytes, isMemoryScarce: memory.isScarce },
+        now(),
+        onCommit,
+        log.warn,
+      ),
     cacheBytes: memory.cacheBytes,
     tombstonesMs: config.tombstonesMs,
     now,

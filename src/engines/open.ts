@@ -14,6 +14,8 @@ export interface EngineOptions {
   readonly sqlitePages: PagesMode
   /** Size of a segment of SQLite's log; several are in memory at once. */
   readonly segmentBytes: number
+  /** See `SqliteOptions`. */
+  readonly isMemoryScarce: boolean
 }
 
 /**
@@ -27,6 +29,16 @@ export async function openEngine(
   warn: (line: string) => void,
 ): Promise<Engine> {
   if (options.engine === 'memory') return openMemory({ onCommit, firstRevision: msToStamp(nowMs) })
-  const { dataFolder: dir, durability, acceptDamagedLog, sqlitePages: pages, segmentBytes } = options
-  return openSqlite({ dir, durability, onCommit, acceptDamagedLog, pages, segmentBytes, warn })
+  const { dataFolder: dir, durability, acceptDamagedLog, sqlitePages: pages } = options
+  const { segmentBytes, isMemoryScarce } = options
+  return openSqlite({
+    dir,
+    durability,
+    onCommit,
+    acceptDamagedLog,
+    pages,
+    segmentBytes,
+    isMemoryScarce,
+    warn,
+  })
 }

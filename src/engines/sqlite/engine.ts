@@ -52,17 +52,21 @@ export interface SqliteOptions {
   readonly dir: string
   readonly durability: Durability
   readonly onCommit: OnCommit
-  /** Size of a segment of the log; smaller ones, applied as soon as they are full, make tests meet its edges. */
+  /** Size of a segment of the log; those below 1 MiB, flushed as soon as they are full, make tests meet its edges. */
   readonly segmentBytes?: number
   /** The damage of the log whose loss is accepted, as the refusal named it. */
   readonly acceptDamagedLog?: string | null
   /** How members are read from the tables' file; `on` when left out. */
   readonly pages?: PagesMode
+  /** Nothing of the tables' file is mapped, and the flusher takes a quarter of the memory. */
+  readonly isMemoryScarce?: boolean
   /** Receives lines for the operator: what was repaired, passed over or cut. */
   readonly warn?: (line: string) => void
 }
 
 const defaultSegmentBytes = 16 * 1024 * 1024
+/** Smaller ones are flushed one by one. */
+const smallSegmentBytes = 1024 * 1024
 
 export interface SqliteEngine extends Engine {
   /** Writes a consistent copy of the store, all commits up to now in it, that this engine can be opened on. */
@@ -113,18 +117,14 @@ async function open(options: SqliteOptions, releaseLock: () => void): Promise<Sq
   }
   const { meta, counts, membersRoot, damage, freeBytes } = readStart(dbPath, options.warn)
   const log = recoverLog(options, dbPath, meta)
-  const { pages = 'on', warn = () => {} } = options
-  const overlay = openOverlay({ dbPath, membersRoot, collections: counts.keys(), pages, warn })
+  const { pages = 'on', warn = () => {}, isMemoryScarce = false } = options
+  const collections = counts.keys()
+  const overlay = openOverlay({ dbPath, membersRoot, collections, pages, isMemoryScarce, warn })
   const clock = hybridClock()
   clock.observe(meta.clock)
   const reserve = openReserve({ dir, segmentBytes, roomInTables: freeBytes, warn })
-  const flusher = startFlusher(
-    dbPath,
-    overlay,
-    segmentBytes,
-    segmentBytes < defaultSegmentBytes ? 1 : segmentsPerJob,
-    reserve,
-  )
+  const segmentsAwaited = segmentBytes < smallSegmentBytes ? 1 : segmentsPerJob
+  const flusher = startFlusher({ dbPath, overlay, segmentBytes, segmentsAwaited, reserve, isMemoryScarce })
   removeLeftovers(dir, log.segments)
   for (const segment of log.segments.filter(({ records }) => records.length > 0)) {
     const { number, path, chunk, records } = segment

@@ -63,13 +63,14 @@ export interface OverlayOptions {
   /** Those that the tables have. */
   readonly collections: Iterable<string>
   readonly pages: PagesMode
+  readonly isMemoryScarce: boolean
   readonly warn: (line: string) => void
 }
 
 export function openOverlay(options: OverlayOptions): Overlay {
-  const { dbPath, collections } = options
-  const reader = openReader(dbPath, mappedBytes.usual)
-  const wideReader = openReader(dbPath, mappedBytes.wide)
+  const { dbPath, collections, isMemoryScarce } = options
+  const reader = openReader(dbPath, isMemoryScarce ? 0 : mappedBytes.usual)
+  const wideReader = openReader(dbPath, isMemoryScarce ? 0 : mappedBytes.wide)
   // The first read makes the -shm file that the guard of the pages looks into.
   const isFileSmall = isSmall(reader)
   return {
@@ -84,10 +85,11 @@ export function openOverlay(options: OverlayOptions): Overlay {
 }
 
 function pagesOf(
-  { dbPath, membersRoot, pages: mode, warn }: OverlayOptions,
+  { dbPath, membersRoot, pages: mode, isMemoryScarce, warn }: OverlayOptions,
   reader: TableReader,
 ): PageReader {
-  if (mode === 'off') return noPages()
+  // Each page that is read where it is mapped brings those around it into memory.
+  if (mode === 'off' || (mode === 'on' && isMemoryScarce)) return noPages()
   const pages = guardedPages(dbPath, openPages(dbPath, membersRoot, reader.value), warn)
   return mode === 'on' ? pages : checkedPages(pages, reader, endProcess)
 }

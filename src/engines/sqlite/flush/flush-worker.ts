@@ -16,6 +16,7 @@ export type Job =
       readonly dbPath: string
       readonly sources: readonly FlushSource[]
       readonly maxRecords: number
+      readonly cacheBytes: number
     }
   | { readonly do: 'forget'; readonly dbPath: string; readonly beforeMs: number; readonly limit: number }
   | { readonly do: 'snapshot'; readonly dbPath: string; readonly to: string }
@@ -56,7 +57,7 @@ function run(job: Job): JobResult {
     db ??= openForWriting(job.dbPath)
     if (job.do === 'forget') return { ...done, count: forgetTombstones(db, job.beforeMs, job.limit) }
     if (job.do === 'flush') {
-      const revision = flushSegments(db, job.sources, job.maxRecords)
+      const revision = flushSegments(db, job.sources, job.maxRecords, job.cacheBytes)
       return { ...done, revision, freeBytes: freeBytes(db) }
     }
     checkpoint(db)

@@ -45,11 +45,13 @@ export function flushSegments(
   db: Database,
   sources: readonly FlushSource[],
   maxRecords = Number.POSITIVE_INFINITY,
+  cacheBytes = 16_000_000,
 ): number {
   const meta = readMeta(db)
   const job = readJob(sources, meta, maxRecords)
   // What is not written out before the commit is not known to have room.
-  db.run(`PRAGMA cache_size = ${maxRecords === Number.POSITIVE_INFINITY ? cachePages : fewCachePages}`)
+  const unwrittenBytes = maxRecords === Number.POSITIVE_INFINITY ? 0 : leastCacheBytes
+  db.run(`PRAGMA cache_size = -${Math.ceil((unwrittenBytes || cacheBytes) / 1024)}`)
   inTransaction(db, () => {
     const feed = feedEdits(meta.flushedRevision, job.revision)
     const expiries: ExpiryEdits = { gone: [], come: [] }
@@ -61,26 +63,23 @@ export function flushSegments(
     writeCounts(db, job.counts)
     writeMeta(db, 'flushed_revision', job.revision)
     writeMeta(db, 'clock', job.clock)
-    requireSpaceToCheckpoint(db)
+    requireSpaceToCheckpoint(db, unwrittenBytes)
   })
   return job.revision
 }
 
-/** Pages that SQLite holds in memory, 16 MB; and where there is little room on the disk. */
-const cachePages = 2000
-const fewCachePages = 16
+/** What SQLite holds in memory of the file where there is little room on the disk. */
+const leastCacheBytes = 128 * 1024
 
 /**
  * Throws as the system does when the file has no room for what the transaction adds to it: once that is committed, only a
  * checkpoint can give back the room that it takes in the write-ahead log.
  */
-function requireSpaceToCheckpoint(db: Database): void {
+function requireSpaceToCheckpoint(db: Database, unwrittenBytes: number): void {
   const pages = Number(db.query('PRAGMA page_count').values()[0]?.[0])
   const pageBytes = Number(db.query('PRAGMA page_size').values()[0]?.[0])
-  const cached = Number(db.query('PRAGMA cache_size').values()[0]?.[0])
   const added = pages * pageBytes - statSync(db.filename).size
-  const unwritten = cached === fewCachePages ? fewCachePages * pageBytes : 0
-  requireSpace(db.filename, Math.max(0, added) + unwritten)
+  requireSpace(db.filename, Math.max(0, added) + unwrittenBytes)
 }
 
 /** What the segments say that the tables do not have. */

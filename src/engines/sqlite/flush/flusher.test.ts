@@ -3,10 +3,22 @@ import * as fs from 'node:fs'
 import { mkdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { newFolder, until } from '../../../../test/support/engine.ts'
-import { closeReaders, openOverlay } from '../overlay.ts'
+import { closeReaders, type Overlay, openOverlay } from '../overlay.ts'
 import { openReserve } from '../reserve.ts'
 import { openForWriting, readStart } from '../table/table.ts'
-import { startFlusher } from './flusher.ts'
+import { type FlusherOptions, startFlusher } from './flusher.ts'
+
+function optionsOf(dir: string, overlay: Overlay): FlusherOptions {
+  const segmentBytes = 1024
+  return {
+    dbPath: join(dir, 'kvist.db'),
+    overlay,
+    segmentBytes,
+    segmentsAwaited: 1,
+    reserve: openReserve({ dir, segmentBytes, roomInTables: 0, warn() {} }),
+    isMemoryScarce: false,
+  }
+}
 
 test('who reads the pages of the file is told before a checkpoint changes any of them, and after', async () => {
   const dir = newFolder()
@@ -31,6 +43,7 @@ test('who reads the pages of the file is told before a checkpoint changes any of
     membersRoot: readStart(path).membersRoot,
     collections: [],
     pages: 'on',
+    isMemoryScarce: false,
     warn() {},
   })
   const pages = {
@@ -38,13 +51,7 @@ test('who reads the pages of the file is told before a checkpoint changes any of
     pause: () => told.push(`pause: ${state()}`),
     resume: () => told.push(`resume: ${state()}`),
   }
-  const flusher = startFlusher(
-    path,
-    { ...overlay, pages },
-    1024,
-    1,
-    openReserve({ dir, segmentBytes: 1024, roomInTables: 0, warn() {} }),
-  )
+  const flusher = startFlusher(optionsOf(dir, { ...overlay, pages }))
   try {
     expect(await flusher.forget(Number.POSITIVE_INFINITY, 1000)).toBe(100)
     expect(told).toEqual(['pause: as before, more to come', 'resume: changed, nothing to come'])
@@ -62,14 +69,15 @@ test('close waits for the file that is made ahead', async () => {
   const path = join(dir, 'kvist.db')
   const { fsync } = fs
   const { membersRoot } = readStart(path)
-  const overlay = openOverlay({ dbPath: path, membersRoot, collections: [], pages: 'on', warn() {} })
-  const flusher = startFlusher(
-    path,
-    overlay,
-    1024,
-    1,
-    openReserve({ dir, segmentBytes: 1024, roomInTables: 0, warn() {} }),
-  )
+  const overlay = openOverlay({
+    dbPath: path,
+    membersRoot,
+    collections: [],
+    pages: 'on',
+    isMemoryScarce: false,
+    warn() {},
+  })
+  const flusher = startFlusher(optionsOf(dir, overlay))
   let finish: (() => void) | null = null
   const held = (fd: number, done: Parameters<typeof fsync>[1]) => {
     finish = () => fsync(fd, done)
@@ -93,9 +101,15 @@ test('close waits for the job under way', async () => {
   mkdirSync(dir, { recursive: true })
   const path = join(dir, 'kvist.db')
   const { membersRoot } = readStart(path)
-  const overlay = openOverlay({ dbPath: path, membersRoot, collections: [], pages: 'on', warn() {} })
-  const reserve = openReserve({ dir, segmentBytes: 1024, roomInTables: 0, warn() {} })
-  const flusher = startFlusher(path, overlay, 1024, 1, reserve)
+  const overlay = openOverlay({
+    dbPath: path,
+    membersRoot,
+    collections: [],
+    pages: 'on',
+    isMemoryScarce: false,
+    warn() {},
+  })
+  const flusher = startFlusher(optionsOf(dir, overlay))
   const done: string[] = []
   const forgetting = flusher.forget(Number.POSITIVE_INFINITY, 1000).then(() => done.push('job'))
   await flusher.close()

@@ -56,6 +56,9 @@ export interface Flusher {
 }
 
 const retryMs = 1000
+/** What SQLite holds in memory of the file while a job writes to it. */
+const usualCacheBytes = 16_000_000
+const scarceCacheBytes = 2_000_000
 /**
  * A job waits for so many segments, and takes no more. Random keys touch nearly every page of a table of a million
  * members whether a hundred thousand rows are written or four: in larger jobs each row costs half (1.2 µs of system
@@ -67,13 +70,19 @@ const firstSegmentMs = 500
 /** Of segments that are done with, this many files are kept for the next ones while there is work, and chunks of memory. */
 const kept = segmentsPerJob
 
-export function startFlusher(
-  dbPath: string,
-  overlay: Overlay,
-  segmentBytes: number,
-  segmentsAwaited: number,
-  reserve: Reserve,
-): Flusher {
+export interface FlusherOptions {
+  readonly dbPath: string
+  readonly overlay: Overlay
+  readonly segmentBytes: number
+  /** A job waits for so many segments, unless nobody writes. */
+  readonly segmentsAwaited: number
+  readonly reserve: Reserve
+  readonly isMemoryScarce: boolean
+}
+
+export function startFlusher(options: FlusherOptions): Flusher {
+  const { dbPath, overlay, segmentBytes, segmentsAwaited, reserve, isMemoryScarce } = options
+  const cacheBytes = isMemoryScarce ? scarceCacheBytes : usualCacheBytes
   const sealed: RotatedSegment[] = []
   const chunks: Chunk[] = []
   const spares: string[] = []
@@ -125,13 +134,13 @@ export function startFlusher(
     if (running || closed || sealed.length < atLeast) return
     running = true
     const batch = sealed.slice(0, segmentsPerJob)
-    worker ??= newWorker()
+    worker ??= newWorker(isMemoryScarce)
     const sources = batch.map(({ number, path, lastRevision, memtable }) => {
       return { number, path, lastRevision, memory: memtable.chunk.bytes.buffer }
     })
     startedAtMs = monotonicMs()
     jobSegments = batch.length
-    const result = await runThenMove(worker, { do: 'flush', dbPath, sources, maxRecords })
+    const result = await runThenMove(worker, { do: 'flush', dbPath, sources, maxRecords, cacheBytes })
     const isRetried = !result.ok && result.full && (await makeRoom(batch))
     running = false
     jobSegments = 0
@@ -189,7 +198,7 @@ export function startFlusher(
     while (running) await progress()
     if (closed) throw new KvistError('closing', 'the server is stopping')
     running = true
-    worker ??= newWorker()
+    worker ??= newWorker(isMemoryScarce)
     const result = await runThenMove(worker, { do: 'forget', dbPath, beforeMs, limit })
     if (!result.ok && result.full) await freeRoom()
     running = false
@@ -289,13 +298,13 @@ export function startFlusher(
     },
     forget,
     async snapshot(to) {
-      const own = newWorker()
+      const own = newWorker(isMemoryScarce)
       const result = await runJob(own, { do: 'snapshot', dbPath, to })
       own.terminate()
       if (!result.ok) throw failureOf(result, 'the snapshot cannot be written')
     },
     async check() {
-      const own = newWorker()
+      const own = newWorker(isMemoryScarce)
       checking = own
       const result = await runJob(own, { do: 'check', dbPath })
       checking = null
@@ -332,8 +341,9 @@ function failureOf({ full, detail }: JobResult & { ok: false }, what: string): K
   return new KvistError('storage_failed', what, {}, detail)
 }
 
-function newWorker(): Worker {
-  return new Worker(new URL('./flush-worker.ts', import.meta.url).href)
+/** A small heap is tidied up more often. */
+function newWorker(isMemoryScarce: boolean): Worker {
+  return new Worker(new URL('./flush-worker.ts', import.meta.url).href, { smol: isMemoryScarce })
 }
 
 /** Takes a segment out of the log by its name; null where its file is gone, with its folder say. */
