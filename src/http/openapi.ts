@@ -238,7 +238,7 @@ function headOf(operation: Json, summary: string): Json {
   }
 }
 
-/** The same data with every named schema replaced by a reference to it, and gathered. */
+/** The same data with every named schema replaced by a reference to it, and listed. */
 function withReferences(given: unknown, schemas: Record<string, unknown>): unknown {
   if (typeof given !== 'object' || given === null) return given
   if (Array.isArray(given)) return given.map((one) => withReferences(one, schemas))

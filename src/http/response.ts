@@ -87,18 +87,18 @@ export function jsonTextLine(text: string, status = 200, fields?: Fields): HttpR
 /** Parts that are asked for one after another; null is the end. `stopped` is called when nobody wants more. */
 export function streamed(next: () => Promise<string | Uint8Array | null>, stopped: () => void): StreamedBody {
   let isBegun = false
-  let isOver = false
+  let hasEnded = false
   let onRoom = () => {}
 
   async function send(to: BodyWriter): Promise<void> {
     for (;;) {
       const part = await next()
-      if (isOver) return
+      if (hasEnded) return
       if (part === null) return to.end()
       if (!to.write(part)) await new Promise<void>((resolve) => (onRoom = resolve))
       // A client that takes parts as quickly as they are made must not keep others from their turn.
       else await nextTick()
-      if (isOver) return
+      if (hasEnded) return
     }
   }
 
@@ -109,7 +109,7 @@ export function streamed(next: () => Promise<string | Uint8Array | null>, stoppe
       send(to).catch((error) => to.abort(error))
     },
     cancel() {
-      isOver = true
+      hasEnded = true
       onRoom()
       stopped()
     },

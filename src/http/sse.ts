@@ -120,7 +120,7 @@ class EventStream implements LongLivedResponse, StreamedBody {
   /** The source has called since it was asked. */
   private isWoken = false
   /** The source is closed. */
-  private isOver = false
+  private hasEnded = false
   /** Since the client has last taken something. */
   private beats = 0
 
@@ -136,7 +136,7 @@ class EventStream implements LongLivedResponse, StreamedBody {
     this.to = to
     this.hasRoom = true
     this.beats = 0
-    if (this.isOver) this.finish()
+    if (this.hasEnded) this.finish()
     else this.fill()
   }
 
@@ -163,7 +163,7 @@ class EventStream implements LongLivedResponse, StreamedBody {
   }
 
   private fill(): void {
-    while (this.hasRoom && !this.isReading && !this.isOver) {
+    while (this.hasRoom && !this.isReading && !this.hasEnded) {
       if (this.rest !== null) {
         this.send(this.rest)
         continue
@@ -185,7 +185,7 @@ class EventStream implements LongLivedResponse, StreamedBody {
     reading.then(
       (frames) => {
         this.isReading = false
-        if (this.isOver) return
+        if (this.hasEnded) return
         if (frames !== null) this.send(frames)
         if (frames !== null || this.isWoken) this.fill()
       },
@@ -205,14 +205,14 @@ class EventStream implements LongLivedResponse, StreamedBody {
 
   /** The client sees the end of the stream, and resumes. */
   private fail(error: unknown): void {
-    if (this.isOver) return
+    if (this.hasEnded) return
     this.connection.reportError(error)
     this.end()
   }
 
   private close(): void {
-    if (this.isOver) return
-    this.isOver = true
+    if (this.hasEnded) return
+    this.hasEnded = true
     this.rest = null
     this.source.close()
     this.onOver()

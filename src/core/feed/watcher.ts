@@ -69,7 +69,7 @@ export function queuedEvent(change: Change, cursor: FeedCursor): Queued {
 }
 
 /**
- * `behind`: reads the feed at its own pace, nothing is queued. `joining`: a page is being read that may be the last,
+ * `behind`: reads the feed as fast as its client reads, nothing is queued. `joining`: a page is being read that may be the last,
  * what is committed meanwhile is queued. `live`: everything not delivered yet is in the queue.
  */
 type State = 'behind' | 'joining' | 'live' | 'closed'

@@ -162,17 +162,17 @@ export function keyPromises({ storeTest, phaseTest }: Suite): void {
   phaseTest(
     'a scan gets past many deleted members',
     [
-      (store) => write(store, ...numbered(4000).map((key) => put(key))),
+      (store) => write(store, ...numberedKeys(4000).map((key) => put(key))),
       (store) =>
         write(
           store,
-          ...numbered(4000)
+          ...numberedKeys(4000)
             .slice(10, -10)
             .map((key) => remove(key)),
         ),
     ],
     async (store) => {
-      const left = [...numbered(4000).slice(0, 10), ...numbered(4000).slice(-10)]
+      const left = [...numberedKeys(4000).slice(0, 10), ...numberedKeys(4000).slice(-10)]
       expect(await scannedKeys(store, { limit: 7 })).toEqual(left)
       expect(await scannedKeys(store, { limit: 7, order: 'desc' })).toEqual(left.toReversed())
       expect(await scannedKeys(store, { limit: 7, from: 'n00010', to: 'n03990' })).toEqual([])
@@ -207,11 +207,11 @@ export function keyPromises({ storeTest, phaseTest }: Suite): void {
     const bytes = members.reduce((sum, { value }) => sum + value.length, 0)
     expect(bytes).toBeLessThan(maxPageBytes + 2 * largeBytes)
     expect(next).not.toBeNull()
-    expect(await scannedKeys(store, { order: 'desc', limit: 100 })).toEqual(numbered(24).toReversed())
+    expect(await scannedKeys(store, { order: 'desc', limit: 100 })).toEqual(numberedKeys(24).toReversed())
   })
 
   storeTest('a scan by pages meets every member that was there all the time, once', async (store) => {
-    const steady = numbered(400)
+    const steady = numberedKeys(400)
     for (let i = 0; i < steady.length; i += 100) {
       await write(store, ...steady.slice(i, i + 100).map((key) => put(key)))
     }
@@ -263,12 +263,12 @@ function isWithin(key: string, from: string | null, to: string | null): boolean 
   )
 }
 
-function numbered(count: number): string[] {
+function numberedKeys(count: number): string[] {
   return Array.from({ length: count }, (_, i) => `n${String(i).padStart(5, '0')}`)
 }
 
 const largeBytes = 1024 * 1024
 
 async function writeLarge(store: Store, from: number, to: number): Promise<void> {
-  for (const key of numbered(to).slice(from)) await write(store, put(key, new Uint8Array(largeBytes)))
+  for (const key of numberedKeys(to).slice(from)) await write(store, put(key, new Uint8Array(largeBytes)))
 }

@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { maxChunkItems, maxGatheredItems, orderedList } from './ordered-list.ts'
+import { maxBufferedItems, maxChunkItems, orderedList } from './ordered-list.ts'
 
 function listOf(items: Iterable<number>) {
   const list = orderedList<number>((a, b) => a < b)
@@ -30,7 +30,7 @@ test('an empty list has nothing', () => {
 })
 
 test('random insertions and deletions leave what a sorted set would have', () => {
-  const range = maxGatheredItems * 2
+  const range = maxBufferedItems * 2
   const step = fc.constantFrom('insert', 'insert', 'delete', 'read')
   const runs = fc.array(fc.tuple(step, fc.nat(range - 1), fc.nat(700)), { size: 'max', maxLength: 60 })
   fc.assert(

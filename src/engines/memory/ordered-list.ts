@@ -1,5 +1,5 @@
 /**
- * Items in an order of their own, each in it once: an array of sorted chunks. Items that come in are gathered, and go to
+ * Items in an order of their own, each in it once: an array of sorted chunks. Items that come in are buffered, and go to
  * their places in order, when there are many or when the list is read: neighbours are near the processor then.
  */
 export interface OrderedList<Item> {
@@ -13,13 +13,13 @@ export interface OrderedList<Item> {
 }
 
 export const maxChunkItems = 512
-export const maxGatheredItems = 2048
+export const maxBufferedItems = 2048
 
 /** `isLess` is a total order: of two different items one is less. */
 export function orderedList<Item>(isLess: (a: Item, b: Item) => boolean): OrderedList<Item> {
   /** None is empty. */
   const chunks: Item[][] = []
-  const gathered = new Set<Item>()
+  const buffered = new Set<Item>()
 
   /** The chunk and index of the first item that is not before the bound; past the last chunk when all are. */
   function find(isBefore: (item: Item) => boolean): { c: number; i: number } {
@@ -30,9 +30,9 @@ export function orderedList<Item>(isLess: (a: Item, b: Item) => boolean): Ordere
 
   /** In order, so that neighbours meet the same chunk while it is near. */
   function settle(): void {
-    if (gathered.size === 0) return
-    const items = [...gathered].sort((a, b) => (isLess(a, b) ? -1 : 1))
-    gathered.clear()
+    if (buffered.size === 0) return
+    const items = [...buffered].sort((a, b) => (isLess(a, b) ? -1 : 1))
+    buffered.clear()
     for (const item of items) {
       const { c, i } = find((other) => isLess(other, item))
       const chunk = chunks[c] ?? chunks.at(-1)
@@ -46,11 +46,11 @@ export function orderedList<Item>(isLess: (a: Item, b: Item) => boolean): Ordere
 
   return {
     insert(item) {
-      gathered.add(item)
-      if (gathered.size === maxGatheredItems) settle()
+      buffered.add(item)
+      if (buffered.size === maxBufferedItems) settle()
     },
     delete(item) {
-      if (gathered.delete(item)) return
+      if (buffered.delete(item)) return
       const { c, i } = find((other) => isLess(other, item))
       const chunk = chunks[c]
       const found = chunk?.[i]

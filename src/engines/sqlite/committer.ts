@@ -375,7 +375,7 @@ async function throttle(pipeline: Pipeline): Promise<void> {
 function flushIdle(pipeline: Pipeline): void {
   if (pipeline.draining !== null || monotonicMs() - pipeline.lastCommitAtMs <= idleMs) return
   rotate(pipeline.log, pipeline.lastRevision)
-  pipeline.options.flusher.quiet()
+  pipeline.options.flusher.idle()
 }
 
 /** Errors that mean there is no room; EFBIG and EDQUOT are limits on the file and the user. */

@@ -219,7 +219,7 @@ function noteLost(dbPath: string, first: number, last: number): void {
   if (first <= last) noteLostRevisions(dbPath, { first, last })
 }
 
-/** Files without a record that counts, and spare ones of a run before. */
+/** Files without a record that counts, and recycled ones of an earlier run. */
 function removeLeftovers(dir: string, loaded: readonly LoadedSegment[]): void {
   const needed = new Set(loaded.filter(({ records }) => records.length > 0).map(({ path }) => path))
   for (const { path } of listSegments(dir)) if (!needed.has(path)) rmSync(path, { force: true })

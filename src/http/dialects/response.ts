@@ -40,11 +40,11 @@ export async function listResponse(
   }
 
   const waiting: (string | null)[] = [`${before}${first}`, `,${second}`]
-  let isOver = false
+  let hasEnded = false
   async function next(): Promise<string | null> {
-    if (isOver) return null
+    if (hasEnded) return null
     const text = waiting.shift() ?? (await nextText(parts, shape, context, ','))
-    isOver = text === null
+    hasEnded = text === null
     return text ?? after
   }
   const body = streamed(next, () => void parts.return(undefined))

@@ -11,7 +11,7 @@ import { parseChoice } from './choice.ts'
 import { parseScope, pointValue, scopeParameters } from './feed-scope.ts'
 import { parseLimit } from './limit.ts'
 import { listPieces, pieceChars, streamedPieces } from './pieces.ts'
-import { changeJson, changePieces } from './shapes.ts'
+import { changeJson, changePieces } from './serializers.ts'
 
 /**
  * `GET /v1/_changes`: the feed by page. A page may be short, even empty, while there are more; who is at the end gets

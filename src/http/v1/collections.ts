@@ -12,7 +12,7 @@ import { expiryParameters, parameterExpiry } from './expiry.ts'
 import { type Idempotency, perform } from './idempotency.ts'
 import { parseLimit } from './limit.ts'
 import { parseSelection, selectionParameters } from './selection.ts'
-import { storedJson } from './shapes.ts'
+import { storedJson } from './serializers.ts'
 
 /** Collections: which there are, new members under an id of their own, and dropping. */
 

@@ -25,7 +25,14 @@ import { parseChoice } from './choice.ts'
 import { parseLimit } from './limit.ts'
 import { listPieces, nextPiece, pieceChars, streamedPieces } from './pieces.ts'
 import { parseSelection, selectionParameters } from './selection.ts'
-import { type Include, linePieces, type MemberShape, memberJson, memberLine, memberPieces } from './shapes.ts'
+import {
+  type Include,
+  linePieces,
+  type MemberShape,
+  memberJson,
+  memberLine,
+  memberPieces,
+} from './serializers.ts'
 
 /** `GET /v1/{collection}`: a page of members, or all of them as one of the types of NDJSON; with a delimiter one level of their keys. */
 

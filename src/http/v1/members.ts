@@ -17,7 +17,7 @@ import type { HttpRequest } from '../wire/request.ts'
 import { conditionOf, noMember, type ReadVerdict, readVerdict } from './conditions.ts'
 import { expiryParameters, parameterExpiry } from './expiry.ts'
 import { memberHeaders } from './member-headers.ts'
-import { storedJson } from './shapes.ts'
+import { storedJson } from './serializers.ts'
 import { parseWait, waitForNews } from './wait.ts'
 import { type Watching, watchMember } from './watch.ts'
 

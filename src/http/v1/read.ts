@@ -12,7 +12,7 @@ import { type HttpResponse, jsonResponse } from '../response.ts'
 import type { HttpRequest } from '../wire/request.ts'
 import { asArray, asObject, parseRef, refuseOthers } from './fields.ts'
 import { listPieces, pieceChars, streamedPieces } from './pieces.ts'
-import { type MemberShape, memberJson, memberPieces } from './shapes.ts'
+import { type MemberShape, memberJson, memberPieces } from './serializers.ts'
 
 /** `POST /v1/_read`: many members at once, of one moment, in the order in which they are asked for. */
 export async function readMembers(

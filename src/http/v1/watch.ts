@@ -24,7 +24,7 @@ import { headerBits } from '../wire/head.ts'
 import type { HttpRequest } from '../wire/request.ts'
 import { parseScope, pointValue, scopeParameters } from './feed-scope.ts'
 import { nextPiece, pieceChars } from './pieces.ts'
-import { changeLine, changeLinePieces } from './shapes.ts'
+import { changeLine, changeLinePieces } from './serializers.ts'
 
 /** Watching by server-sent events: a member, a collection, or all there is. */
 
@@ -109,7 +109,7 @@ class WatchSource implements FrameSource {
   /** Those that were read and not sent yet begin at `sent`. */
   private events: readonly FeedEvent[] = []
   private sent = 0
-  private gather: Gather = joinedFrames
+  private encode: Encode = joinedFrames
   /** Of a large event that is being sent. */
   private pieces: Iterator<string> | null = null
   private readonly memory: WatchMemory
@@ -155,16 +155,16 @@ class WatchSource implements FrameSource {
     return read.then((batch) => this.take(batch, writtenFrames))
   }
 
-  private take(batch: WatchBatch | null, gather: Gather): MaybePromise<Uint8Array | null> {
+  private take(batch: WatchBatch | null, encode: Encode): MaybePromise<Uint8Array | null> {
     if (batch === null) {
       this.memory.release()
       return null
     }
     if (batch.type === 'reset') return resetFrame(batch.oldest)
     if (batch.type === 'large') return this.readLarge(batch.event)
-    this.memory.hold(batch.events, gather === joinedFrames)
+    this.memory.hold(batch.events, encode === joinedFrames)
     this.events = batch.events
-    this.gather = gather
+    this.encode = encode
     this.sent = 0
     return this.events.length === 0 ? this.next() : this.send()
   }
@@ -177,14 +177,14 @@ class WatchSource implements FrameSource {
 
   private send(): Uint8Array {
     const first = this.events[this.sent]!
-    if (this.gather === writtenFrames && isLarge(first)) {
+    if (this.encode === writtenFrames && isLarge(first)) {
       this.pieces = framePieces(first)
       this.sent++
       this.counts.events[this.kind]++
       if (this.sent === this.events.length) this.events = []
       return Buffer.from(nextPiece(this.pieces)!)
     }
-    const [bytes, end] = this.gather(this.events, this.sent)
+    const [bytes, end] = this.encode(this.events, this.sent)
     this.counts.events[this.kind] += end - this.sent
     this.sent = end
     if (end === this.events.length) this.events = []
@@ -193,11 +193,11 @@ class WatchSource implements FrameSource {
 }
 
 /** Frames of events from one on, together about `gatheredBytes`, and the index of the first that is not among them. */
-type Gather = (events: readonly FeedEvent[], from: number) => [bytes: Uint8Array, end: number]
+type Encode = (events: readonly FeedEvent[], from: number) => [bytes: Uint8Array, end: number]
 
 const gatheredBytes = 48 * 1024
 
-const writtenFrames: Gather = (events, from) => {
+const writtenFrames: Encode = (events, from) => {
   let text = ''
   let end = from
   do text += frameText(events[end++]!)
@@ -208,7 +208,7 @@ const writtenFrames: Gather = (events, from) => {
 const frames = new WeakMap<FeedEvent, Buffer>()
 
 /** Events that others watch as well: each is written once for all of them. */
-const joinedFrames: Gather = (events, from) => {
+const joinedFrames: Encode = (events, from) => {
   const joined: Buffer[] = []
   let bytes = 0
   let end = from

@@ -17,7 +17,7 @@ export class OutgoingStream implements BodyWriter {
   private readonly target: StreamTarget
   /** In chunks; without, its end is that of the connection. */
   private readonly isChunked: boolean
-  private isOver = false
+  private hasEnded = false
 
   constructor(body: StreamedBody, target: StreamTarget, isChunked: boolean) {
     this.body = body
@@ -27,33 +27,33 @@ export class OutgoingStream implements BodyWriter {
 
   /** The client takes more. */
   pull(): void {
-    if (!this.isOver) this.body.pull(this)
+    if (!this.hasEnded) this.body.pull(this)
   }
 
   write(part: string | Uint8Array): boolean {
-    if (this.isOver) return false
+    if (this.hasEnded) return false
     if (part.length === 0) return true
     const bytes = this.isChunked ? chunkOf(part) : typeof part === 'string' ? Buffer.from(part) : part
     return this.target.sendPart(bytes)
   }
 
   end(): void {
-    if (this.isOver) return
-    this.isOver = true
+    if (this.hasEnded) return
+    this.hasEnded = true
     if (this.isChunked) this.target.sendPart(lastChunk)
     this.target.streamEnded()
   }
 
   abort(error: unknown): void {
-    if (this.isOver) return
+    if (this.hasEnded) return
     this.target.reportError(error)
     this.target.abort()
   }
 
   /** The client has gone. */
   cancel(): void {
-    if (this.isOver) return
-    this.isOver = true
+    if (this.hasEnded) return
+    this.hasEnded = true
     this.body.cancel()
   }
 }

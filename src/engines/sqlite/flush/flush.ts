@@ -192,7 +192,7 @@ export function checkpoint(db: Database): void {
 }
 
 /**
- * After so many rows what is left of their strings is let go of: otherwise the heap grows by a hundred megabytes in the
+ * After so many rows what is left of their strings is released: otherwise the heap grows by a hundred megabytes in the
  * course of a job.
  */
 const rowsPerTidying = 32_768

@@ -23,10 +23,10 @@ export interface RotatedSegment {
 }
 
 export interface Flusher {
-  /** Queues a sealed segment; its memtable stays in the overlay until the tables have what it says. */
+  /** Queues a rotated segment; its memtable stays in the overlay until the tables have what it says. */
   add(segment: RotatedSegment): void
   /** Nobody writes for now: starts on what waits, however little it is, and gives back what is not needed. */
-  quiet(): void
+  idle(): void
   /** Segments that wait or are being applied. */
   waiting(): number
   /** How long the job under way will take yet, by what the last ones took; 0 for none. */
@@ -83,12 +83,12 @@ export interface FlusherOptions {
 export function startFlusher(options: FlusherOptions): Flusher {
   const { dbPath, overlay, segmentBytes, segmentsAwaited, reserve, isMemoryScarce } = options
   const cacheBytes = isMemoryScarce ? scarceCacheBytes : usualCacheBytes
-  const sealed: RotatedSegment[] = []
+  const rotated: RotatedSegment[] = []
   const chunks: Chunk[] = []
-  const spares: string[] = []
+  const recycled: string[] = []
   let worker: Worker | undefined
   let running = false
-  /** Who waits for all that is sealed so far: jobs are not put off then. */
+  /** Callers that wait until all rotated segments are flushed: jobs are not put off then. */
   let awaited = 0
   let startedAtMs = 0
   let jobSegments = 0
@@ -131,9 +131,9 @@ export function startFlusher(options: FlusherOptions): Flusher {
   }
 
   async function kick(atLeast: number): Promise<void> {
-    if (running || closed || sealed.length < atLeast) return
+    if (running || closed || rotated.length < atLeast) return
     running = true
-    const batch = sealed.slice(0, segmentsPerJob)
+    const batch = rotated.slice(0, segmentsPerJob)
     worker ??= newWorker(isMemoryScarce)
     const sources = batch.map(({ number, path, lastRevision, memtable }) => {
       return { number, path, lastRevision, memory: memtable.chunk.bytes.buffer }
@@ -175,14 +175,14 @@ export function startFlusher(options: FlusherOptions): Flusher {
   }
 
   function growJobs(): void {
-    if (sealed.length === 0) isShortOfRoom = false
+    if (rotated.length === 0) isShortOfRoom = false
     maxRecords = isShortOfRoom ? maxRecords * 2 : Number.POSITIVE_INFINITY
   }
 
   /** Whoever waits for one that is being made does not wait in vain: it is made, and then discarded. */
   async function discardFiles(): Promise<boolean> {
     await making
-    const files = spares.splice(0)
+    const files = recycled.splice(0)
     for (const path of files) discard(path)
     await Promise.all(discarding)
     return files.length > 0
@@ -212,17 +212,17 @@ export function startFlusher(options: FlusherOptions): Flusher {
   function finish(batch: readonly RotatedSegment[]): void {
     releaseReaders(overlay)
     for (const { memtable, path, onFlushed } of batch) {
-      sealed.shift()
+      rotated.shift()
       onFlushed()
       overlay.tables.splice(overlay.tables.indexOf(memtable), 1)
       for (const name of memtable.collections.keys()) overlay.inTables.add(name)
       const isStandard = memtable.chunk.bytes.length === segmentBytes
       if (isStandard && chunks.length < kept) chunks.push(memtable.chunk)
       // While the flusher lacks room, that of a file is more use than the file.
-      if (isStandard && (!isShortOfRoom || sealed.length === 0) && reserve.putBack(path)) continue
-      const spare = isStandard && spares.length < kept && !isShortOfRoom ? retire(path) : null
-      if (spare === null) discard(path)
-      else spares.push(spare)
+      if (isStandard && (!isShortOfRoom || rotated.length === 0) && reserve.putBack(path)) continue
+      const file = isStandard && recycled.length < kept && !isShortOfRoom ? retire(path) : null
+      if (file === null) discard(path)
+      else recycled.push(file)
     }
   }
 
@@ -238,11 +238,11 @@ export function startFlusher(options: FlusherOptions): Flusher {
   }
 
   function makeAhead(): void {
-    if (making !== null || spares.length > 0 || closed || isShortOfRoom) return
+    if (making !== null || recycled.length > 0 || closed || isShortOfRoom) return
     const path = join(dirname(dbPath), `spare-ahead-${++made}`)
     making = makeFile(path, segmentBytes)
       .then(() => {
-        spares.push(path)
+        recycled.push(path)
       })
       // A caller that needs a file makes one then, and gets the error.
       .catch(() => {})
@@ -257,29 +257,29 @@ export function startFlusher(options: FlusherOptions): Flusher {
 
   return {
     add(segment) {
-      sealed.push(segment)
+      rotated.push(segment)
       // JavaScriptCore lets garbage grow with all that is alive, the mapped file among it: a hundred megabytes more.
       collectGarbage()
       kick(segmentsAwaited)
     },
-    quiet() {
+    idle() {
       kick(1)
-      if (sealed.length > 0) return
+      if (rotated.length > 0) return
       chunks.length = 0
-      for (const path of spares.splice(1)) discard(path)
+      for (const path of recycled.splice(1)) discard(path)
     },
-    waiting: () => sealed.length,
+    waiting: () => rotated.length,
     busyForMs() {
       if (jobSegments === 0) return 0
       return remainingJobMs(jobSegments * segmentMs, monotonicMs() - startedAtMs)
     },
     progress,
     async drain() {
-      const last = sealed.at(-1)
+      const last = rotated.at(-1)
       awaited++
       try {
         kick(1)
-        while (last !== undefined && sealed.includes(last)) {
+        while (last !== undefined && rotated.includes(last)) {
           await progress()
           if (failure !== null && !running) throw failure
         }
@@ -288,13 +288,13 @@ export function startFlusher(options: FlusherOptions): Flusher {
       }
     },
     failure: () => failure,
-    hasFile: () => spares.length > 0,
+    hasFile: () => recycled.length > 0,
     discardFiles,
     isShortOfRoom: () => isShortOfRoom,
     makeAhead,
     async reuse() {
-      if (spares.length === 0) await making
-      return { chunk: chunks.pop() ?? null, path: spares.pop() ?? null }
+      if (recycled.length === 0) await making
+      return { chunk: chunks.pop() ?? null, path: recycled.pop() ?? null }
     },
     forget,
     async snapshot(to) {
@@ -323,7 +323,7 @@ export function startFlusher(options: FlusherOptions): Flusher {
         done.terminate()
       }
       // A clean stop leaves no memory behind and keeps one file for the next start.
-      for (const path of spares.splice(1)) discard(path)
+      for (const path of recycled.splice(1)) discard(path)
       // The next to open the store may give one of these names to a file of its own.
       await Promise.all(discarding)
     },
@@ -348,10 +348,10 @@ function newWorker(isMemoryScarce: boolean): Worker {
 
 /** Takes a segment out of the log by its name; null where its file is gone, with its folder say. */
 function retire(path: string): string | null {
-  const spare = join(dirname(path), `spare-${path.slice(-8)}`)
+  const file = join(dirname(path), `spare-${path.slice(-8)}`)
   try {
-    renameSync(path, spare)
-    return spare
+    renameSync(path, file)
+    return file
   } catch {
     return null
   }

@@ -9,7 +9,7 @@ import { waitForLocks } from './table.ts'
 export const mappedBytes = {
   /** For all that is done: writers look up what they replace, lists and the feed walk along. */
   usual: 96 * 1024 * 1024,
-  /** For members that somebody asks for: as much as SQLite maps, let go of when nobody has asked for a while. */
+  /** For members that somebody asks for: as much as SQLite maps, released when it has not been used for a while. */
   wide: 2 ** 31 - 65536,
   /** Of a file up to this size writers too have all mapped: they find what they replace in 1.9 µs in place of 2.7. */
   small: 256 * 1024 * 1024,

@@ -27,7 +27,7 @@ export interface RevisionRange {
 /** A file that kvist cannot or must not open; the message says why in one line. */
 export class RefusedFile extends Error {}
 
-/** How long a statement waits for others to let go of the file. */
+/** How long a statement waits for others to unlock the file. */
 const lockWaitMs = 10_000
 
 /** Of all statements on a connection, until it is said again. */

@@ -143,7 +143,7 @@ async function roomForSegment(options: LogWriterOptions): Promise<void> {
   const { flusher } = options
   const giveUpAtMs = monotonicMs() + maxRoomWaitMs
   while (!hasRoom(options)) {
-    flusher.quiet()
+    flusher.idle()
     const failure = flusher.failure()
     if (failure !== null) throw failure
     if (monotonicMs() > giveUpAtMs) throw busy(flusher.waiting())
@@ -193,7 +193,7 @@ async function takeReserveSegment({ reserve, flusher }: LogWriterOptions): Promi
     if (flusher.waiting() === 0) await reserve.makeSegment()
     else if (flusher.failure() !== null || monotonicMs() > giveUpAtMs) throw diskFull()
     else {
-      flusher.quiet()
+      flusher.idle()
       await Promise.race([flusher.progress(), Bun.sleep(1000)])
     }
   }
