@@ -38,10 +38,10 @@ test('nothing given means the defaults', () => {
 })
 
 test('every default is a value that its own option takes, as the help shows it', () => {
-  for (const [name, row] of Object.entries(options)) {
-    if (row.default === null || Array.isArray(row.default)) continue
-    const show: (value: never) => string = row.show
-    expect({ [name]: row.parse(show(row.default as never)) }).toEqual({ [name]: row.default })
+  for (const [name, option] of Object.entries(options)) {
+    if (option.default === null || Array.isArray(option.default)) continue
+    const show: (value: never) => string = option.show
+    expect({ [name]: option.parse(show(option.default as never)) }).toEqual({ [name]: option.default })
   }
 })
 

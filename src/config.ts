@@ -10,7 +10,7 @@ import { type Environment, option, parseArguments, refuse, type Values } from '.
 /** Stores whose clients can be served at the root (http/dialects/all.ts). */
 type DialectName = 'ozza' | 'keys' | 'reforg' | 'minstore' | 'tenantbase'
 
-/** Every option of `kvist serve`, one row each, under its name in Config: a name ends with its unit. */
+/** Every option of `kvist serve`, each under its name in Config: a name ends with its unit. */
 export const options = {
   port: option({
     ...wholeNumber(0, 65_535),

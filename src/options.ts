@@ -2,7 +2,7 @@ import { parseArgs } from 'node:util'
 import type { Kind } from './option-kinds.ts'
 
 /**
- * Options as rows of a table. A row is all that an option needs: parsing, refusals, help and completion come from it.
+ * A table of options. Each is all that is needed of it: parsing, refusals, help and completion come from it.
  * A flag wins over the environment, the environment over the default, and nothing past `parseOptions` sees a text that
  * has not been parsed.
  *
@@ -36,7 +36,7 @@ export interface Operand {
 // biome-ignore lint/suspicious/noExplicitAny: a table holds options of every type; Values gives each back its own
 export type OptionTable = Readonly<Record<string, Option<any>>>
 
-/** What a table's options came to, each under the name of its row. */
+/** What a table's options came to, each under its name in the table. */
 export type Values<Table extends OptionTable> = {
   readonly [Name in keyof Table]: Table[Name] extends Option<infer T> ? T : never
 }
@@ -50,9 +50,9 @@ export function refuse(why: string): never {
   throw new UsageError(why)
 }
 
-/** Gives a row its type; a table of them is typed by its rows. */
-export function option<T>(row: Option<T>): Option<T> {
-  return row
+/** Gives an option its type; a table is typed by its options. */
+export function option<T>(one: Option<T>): Option<T> {
+  return one
 }
 
 /** Throws UsageError for what the tables do not know, for what is missing and for values out of range. */
@@ -68,23 +68,26 @@ export function parseArguments<Table extends OptionTable>(
   if (missing !== undefined && !missing.optional) refuse(`${command} needs ${missing.name}: ${missing.help}`)
   const tooMany = operandTable.at(-1)?.many ? undefined : operands[operandTable.length]
   if (tooMany !== undefined) refuse(`${command} does not know what to do with ${quote(tooMany)}`)
-  const entries = Object.entries(table).map(([name, row]) => [name, settle(row, flags.get(row), env)])
+  const entries = Object.entries(table).map(([name, option]) => [
+    name,
+    settle(option, flags.get(option), env),
+  ])
   return { values: Object.fromEntries(entries), operands }
 }
 
 /** The value of an option that was given as this text, or not as a flag. */
-function settle<T>(row: Option<T>, flag: string | undefined, env: Environment): T {
-  if (flag !== undefined) return accept(row, `--${row.flag}`, flag)
-  const variable = row.env === undefined ? undefined : env[row.env]
-  if (variable !== undefined) return accept(row, `${row.env}`, variable)
-  return row.default
+function settle<T>(option: Option<T>, flag: string | undefined, env: Environment): T {
+  if (flag !== undefined) return accept(option, `--${option.flag}`, flag)
+  const variable = option.env === undefined ? undefined : env[option.env]
+  if (variable !== undefined) return accept(option, `${option.env}`, variable)
+  return option.default
 }
 
-function accept<T>(row: Option<T>, source: string, given: string): T {
-  const value = row.parse(given)
+function accept<T>(option: Option<T>, source: string, given: string): T {
+  const value = option.parse(given)
   if (value !== null) return value
-  if (given === '') refuse(`${source} is empty: it must be ${row.range}`)
-  refuse(`${source} must be ${row.range}${row.secret ? '' : `, not ${quote(given)}`}`)
+  if (given === '') refuse(`${source} is empty: it must be ${option.range}`)
+  refuse(`${source} must be ${option.range}${option.secret ? '' : `, not ${quote(given)}`}`)
 }
 
 /** The texts of the flags, of several the last, and what is no flag. A switch has the text 'true'. */
@@ -101,12 +104,13 @@ function takeApart(command: string, rows: readonly Option<unknown>[], args: read
       continue
     }
     const { name, rawName, value } = token
-    const row = rows.find((candidate) => candidate.flag === name)
-    if (row === undefined) refuse(`${command} has no option ${quote(rawName)}: see kvist ${command} --help`)
-    if (row.unit === null && value !== undefined) refuse(`${rawName} takes no value`)
-    if (row.unit !== null && value === undefined) refuse(`${rawName} needs a value: ${row.range}`)
-    const before = row.many ? flags.get(row) : undefined
-    flags.set(row, before === undefined ? (value ?? 'true') : `${before},${value}`)
+    const option = rows.find((candidate) => candidate.flag === name)
+    if (option === undefined)
+      refuse(`${command} has no option ${quote(rawName)}: see kvist ${command} --help`)
+    if (option.unit === null && value !== undefined) refuse(`${rawName} takes no value`)
+    if (option.unit !== null && value === undefined) refuse(`${rawName} needs a value: ${option.range}`)
+    const before = option.many ? flags.get(option) : undefined
+    flags.set(option, before === undefined ? (value ?? 'true') : `${before},${value}`)
   }
   return { flags, operands }
 }

@@ -5,10 +5,10 @@ import type { HttpResponse } from './response.ts'
 
 test('a server that stops, or cannot write, still lives, but says why it is not ready', async () => {
   let reason: string | null = null
-  const rows = healthRoutes(() => reason)
+  const routes = healthRoutes(() => reason)
   const statuses = () =>
     Promise.all(
-      rows.map(async ({ path, handle }) => {
+      routes.map(async ({ path, handle }) => {
         const request = requestOf(`GET ${path} HTTP/1.1`)
         return [path, ((await handle(request, contextOf(request))) as HttpResponse).status]
       }),
@@ -23,8 +23,8 @@ test('a server that stops, or cannot write, still lives, but says why it is not 
     ['/readyz', 503],
   ])
   const request = requestOf('GET /readyz HTTP/1.1')
-  expect(((await rows[1]!.handle(request, contextOf(request))) as HttpResponse).body).toBe(
+  expect(((await routes[1]!.handle(request, contextOf(request))) as HttpResponse).body).toBe(
     'the disk is full\n',
   )
-  expect(rows.every(({ access }) => access === 'open')).toBe(true)
+  expect(routes.every(({ access }) => access === 'open')).toBe(true)
 })

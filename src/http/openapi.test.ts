@@ -37,7 +37,7 @@ function operationsOf(routes: readonly Route[], given = options): Map<string, Do
   return found
 }
 
-test('every row is an operation, and nothing else is', () => {
+test('every route is an operation, and nothing else is', () => {
   const routes = [route('GET', '/a'), route('PUT', '/a'), route('DELETE', '/a/:b/c/:d'), route('GET', '/e/*')]
   expect([...operationsOf(routes).keys()].toSorted()).toEqual([
     'delete /a/{b}/c/{d}',
@@ -47,7 +47,7 @@ test('every row is an operation, and nothing else is', () => {
   ])
 })
 
-test('the row of keys with slashes is one operation with that of keys without', () => {
+test('the route of keys with slashes is one operation with that of keys without', () => {
   const routes = [route('GET', '/v1/:c/:key'), route('GET', '/v1/:c/*'), route('PUT', '/v1/:c/*')]
   expect([...operationsOf(routes).keys()]).toEqual(['get /v1/{c}/{key}', 'put /v1/{c}/{key}'])
 })
@@ -68,7 +68,7 @@ test('parameters of the path are there whether somebody describes them or not', 
   ])
 })
 
-test('a row without words of its own is valid with what it has', async () => {
+test('a route without words of its own is valid with what it has', async () => {
   const routes = [route('GET', '/'), route('PUT', '/dialects/keys/keys'), route('DELETE', '/keys/:id')]
   for (const needsToken of [true, false]) {
     expect(await lintOpenApi(openApiDocument(routes, { ...options, needsToken }))).toEqual([])
@@ -77,7 +77,7 @@ test('a row without words of its own is valid with what it has', async () => {
   expect([...found.values()].map(({ tags }) => tags)).toEqual([['root'], ['keys'], ['keys']])
 })
 
-test('a row that is mounted twice is two operations with names of their own', () => {
+test('a route that is mounted twice is two operations with names of their own', () => {
   const docs: OperationDocs = { id: 'getIt', answers: { 200: { description: 'done' } } }
   const ids = ['/dialects/x/a', '/a', '/b'].map((path) => route('GET', path, { docs }))
   const found = [...operationsOf(ids).values()].map(({ operationId }) => operationId)

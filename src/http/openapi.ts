@@ -17,7 +17,7 @@ import { responseOf } from './response.ts'
 import type { Route } from './route.ts'
 
 /**
- * The API's document, OpenAPI 3.1, made of the rows that serve the requests: what is served is in it, and what is in it
+ * The API's document, OpenAPI 3.1, made of the routes that serve the requests: what is served is in it, and what is in it
  * is served. Rows bring their own words (operation.ts); one without any is described by its path and summary.
  */
 export interface DocumentOptions {
@@ -50,7 +50,7 @@ export function openApiDocument(routes: readonly Route[], options: DocumentOptio
     const path = documentedPath(route, routes)
     const method = route.method.toLowerCase()
     paths[path] ??= {}
-    // A row for keys with slashes is the same operation as the row for those without.
+    // A route for keys with slashes is the same operation as the route for those without.
     if (paths[path][method] !== undefined) continue
     const tag = route.tag ?? tagOf(path)
     tags.set(tag.name, tag)
@@ -95,7 +95,7 @@ function tagOf(path: string): Tag {
   return { name: name || 'root', description: `Paths of ${name || 'the root'}` }
 }
 
-/** A row that is mounted twice has its own name the first time. */
+/** A route that is mounted twice has its own name the first time. */
 function freeId({ method, docs }: Route, path: string, taken: Set<string>): string {
   const words = path.match(/[A-Za-z0-9]+/g) ?? ['root']
   const made = method.toLowerCase() + words.map((word) => word[0]!.toUpperCase() + word.slice(1)).join('')
@@ -144,7 +144,7 @@ function parametersOf(docs: OperationDocs | undefined, path: string): Json {
   return parameters.length === 0 ? {} : { parameters }
 }
 
-/** Of a row that does not say. */
+/** Of a route that does not say. */
 const plainResponses: Json = {
   '2XX': { description: 'Done' },
   '4XX': { description: 'Refused' },

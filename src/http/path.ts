@@ -64,10 +64,10 @@ export function parametersOf<Name extends string>(
     if (pair === '') continue
     const equals = pair.indexOf('=')
     const name = decodeForm(equals === -1 ? pair : pair.slice(0, equals))
-    const row = known.find((one) => one === name)
-    if (row === undefined) throw unknownParameter(name, known)
-    if (found[row] !== undefined) throw new KvistError('invalid_parameter', `${name} is given twice`)
-    found[row] = equals === -1 ? '' : decodeForm(pair.slice(equals + 1))
+    const parameter = known.find((one) => one === name)
+    if (parameter === undefined) throw unknownParameter(name, known)
+    if (found[parameter] !== undefined) throw new KvistError('invalid_parameter', `${name} is given twice`)
+    found[parameter] = equals === -1 ? '' : decodeForm(pair.slice(equals + 1))
   }
   return found
 }

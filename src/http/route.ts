@@ -7,7 +7,7 @@ import type { OperationDocs, Tag } from './operation.ts'
 import type { Fields, HttpResponse } from './response.ts'
 import type { HttpRequest } from './wire/request.ts'
 
-/** The methods that a path with routes responds to, if only with 405. HEAD is not among them: where it has no row, GET serves it. */
+/** The methods that a path with routes responds to, if only with 405. HEAD is not among them: where a path has no route for it, GET serves it. */
 export const methods = ['GET', 'PUT', 'POST', 'PATCH', 'DELETE', 'OPTIONS'] as const
 export type Method = (typeof methods)[number] | 'HEAD'
 
@@ -30,7 +30,7 @@ export interface Api {
   readonly anyOrigin?: boolean
 }
 
-/** A row of the table that serves the requests. HEAD comes with GET. */
+/** A line of the table that serves the requests. HEAD comes with GET. */
 export interface Route {
   readonly method: Method
   /** With `:name` for a segment, and `*` at the end for the rest. */

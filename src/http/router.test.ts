@@ -3,22 +3,22 @@ import { responseOf } from './response.ts'
 import type { Method, Route } from './route.ts'
 import { routerOf } from './router.ts'
 
-function routes(...rows: string[]): Route[] {
-  return rows.map((row) => {
-    const [method, path] = row.split(' ') as [Method, string]
-    return { method, path, access: 'read', summary: row, handle: () => responseOf(200) }
+function routes(...lines: string[]): Route[] {
+  return lines.map((line) => {
+    const [method, path] = line.split(' ') as [Method, string]
+    return { method, path, access: 'read', summary: line, handle: () => responseOf(200) }
   })
 }
 
-function found(rows: Route[], path: string) {
-  const match = routerOf(rows, ({ summary }) => summary).match(path)
+function found(all: Route[], path: string) {
+  const match = routerOf(all, ({ summary }) => summary).match(path)
   if (match === null) return null
   const { names, pattern } = match.endpoint
   return [pattern, Object.fromEntries(names.map((name, i) => [name, match.values[i]]))]
 }
 
 test('what is fixed wins over parameters, and these over the rest of a path, whatever comes first', () => {
-  const rows = routes(
+  const all = routes(
     'GET /v1/:c/*',
     'GET /v1/:c/:k',
     'GET /v1/_batch',
@@ -26,7 +26,7 @@ test('what is fixed wins over parameters, and these over the rest of a path, wha
     'GET /',
     'GET /v1/_x/:c',
   )
-  for (const table of [rows, rows.toReversed()]) {
+  for (const table of [all, all.toReversed()]) {
     expect(found(table, '/v1/_batch')).toEqual(['/v1/_batch', {}])
     expect(found(table, '/v1/a')).toEqual(['/v1/:c', { c: 'a' }])
     expect(found(table, '/v1/a/b')).toEqual(['/v1/:c/:k', { c: 'a', k: 'b' }])
@@ -41,11 +41,11 @@ test('what is fixed wins over parameters, and these over the rest of a path, wha
 })
 
 test('what is nowhere is not found, and nothing is decoded', () => {
-  const rows = routes('GET /a', 'GET /b/:c')
+  const all = routes('GET /a', 'GET /b/:c')
   for (const path of ['/', '/a/', '/a/b', '/b', '/b/', '/b/c/d', '*', '', '/%61', '/A']) {
-    expect([path, found(rows, path)]).toEqual([path, null])
+    expect([path, found(all, path)]).toEqual([path, null])
   }
-  expect(found(rows, '/b/%2F')).toEqual(['/b/:c', { c: '%2F' }])
+  expect(found(all, '/b/%2F')).toEqual(['/b/:c', { c: '%2F' }])
 })
 
 test('of two routes for one request the first counts; parameters of one endpoint have one name', () => {

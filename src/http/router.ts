@@ -38,7 +38,7 @@ export function routerOf<Handler>(
   const root = newNode<Handler>()
   for (const route of routes) {
     const { methods } = endpointOf(root, route.path)
-    // What comes first wins, as a dialect's row that falls on one of kvist's own.
+    // What comes first wins, as a dialect's route that falls on one of kvist's own.
     if (!methods.has(route.method)) methods.set(route.method, handlerOf(route))
   }
   return {

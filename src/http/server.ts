@@ -52,7 +52,7 @@ export interface HttpServer {
   stop(timeoutMs: number): Promise<void>
 }
 
-/** Serves the rows at once. Throws where the port cannot be had. */
+/** Serves the routes at once. Throws where the port cannot be had. */
 export function listen(options: HttpOptions): HttpServer {
   const { host, idleTimeoutSeconds, onError } = options
   const { registry, ticks } = options.sockets ?? startSockets(onError)

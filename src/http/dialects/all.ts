@@ -8,7 +8,7 @@ import { ozza } from './ozza.ts'
 import { reforg } from './reforg.ts'
 import { tenantbase } from './tenantbase.ts'
 
-/** Every dialect. To add one is a file beside these, a row here, and a word in the choices of `--dialect`. */
+/** Every dialect. To add one is a file beside these, a line here, and a word in the choices of `--dialect`. */
 export const dialects: readonly Dialect[] = [ozza, keys, reforg, minstore, tenantbase]
 
 /** First segments of paths that are kvist's, whatever is mounted at the root. */
@@ -43,7 +43,7 @@ export function dialectRoutes(db: Database, chosen: string | null): Route[] {
 
 function mounted({ tag, refuse, routes, anyOrigin = false }: Dialect, db: Database, mount: string): Route[] {
   const api = { mount, refuse, anyOrigin }
-  return routes(db).map((row) => ({ ...row, path: mount + row.path, tag, api }))
+  return routes(db).map((route) => ({ ...route, path: mount + route.path, tag, api }))
 }
 
 function isOwn(path: string): boolean {
@@ -51,12 +51,12 @@ function isOwn(path: string): boolean {
 }
 
 /** A parameter at the root stands for every name but kvist's own. */
-function guarded(row: Route): Route {
-  if (!row.path.startsWith('/:')) return row
+function guarded(route: Route): Route {
+  if (!route.path.startsWith('/:')) return route
   const handle: Route['handle'] = (request, context) => {
     const { path } = request
     if (isOwn(path)) throw new KvistError('not_found', `${path.slice(0, 200)} is kvist's own, and not there`)
-    return row.handle(request, context)
+    return route.handle(request, context)
   }
-  return { ...row, handle }
+  return { ...route, handle }
 }

@@ -10,6 +10,6 @@ export interface Dialect {
   readonly refuse: Refuse
   /** Where it was asked for with `--dialect`, web pages of any origin may use it, as they could its store. */
   readonly anyOrigin?: boolean
-  /** Its rows, their paths relative to where it is mounted. */
+  /** Its routes, their paths relative to where it is mounted. */
   routes(db: Database): Route[]
 }

@@ -25,7 +25,7 @@ import { type Watching, watchCollection, watchStore } from './watch.ts'
 const changesType = negotiation('application/json', [eventStream])
 const listType = negotiation('application/json', [eventStream, ...ndjsonTypes])
 
-/** The API of kvist's own, `/v1`: DESIGN's table, row by row. Counts and streams are for whoever wants to see into them. */
+/** The API of kvist's own, `/v1`: DESIGN's table, line by line. Counts and streams are for whoever wants to see into them. */
 export function v1Routes(
   db: Database,
   counts: WatchCounts = watchCounts(),
@@ -33,7 +33,7 @@ export function v1Routes(
 ): Route[] {
   const watching: Watching = { db, values: largeValues(db), counts, streams }
   const once = idempotency(db)
-  const rows: Route[] = [
+  const all: Route[] = [
     {
       method: 'GET',
       path: '/v1',
@@ -111,7 +111,7 @@ export function v1Routes(
     ...memberRoutes(watching, once, '/v1/:collection/:key'),
     ...memberRoutes(watching, once, '/v1/:collection/*'),
   ]
-  return rows.map((row) => ({ ...row, tag: v1Tag }))
+  return all.map((route) => ({ ...route, tag: v1Tag }))
 }
 
 function settingsRoutes(db: Database): Route[] {
