@@ -135,7 +135,7 @@ describe('the read cache', () => {
       size: fc.nat(400),
     })
     const run = fc.property(
-      fc.array(step, { minLength: 50, maxLength: 400 }),
+      fc.array(step, { minLength: 50, maxLength: 400, size: 'max' }),
       fc.integer({ min: 512, max: 16_384 }),
       (steps, maxBytes) => {
         const cache = memberCache(maxBytes)

@@ -72,9 +72,9 @@ describe('matches', () => {
 
   test('what the definition matches, over few characters so that much nearly matches', () => {
     const units = fc.constantFrom('a', 'b', '*', '?', '😀', '\\*', '\\?', '\\\\')
-    const pattern = fc.string({ unit: units, maxLength: 12 })
+    const pattern = fc.string({ unit: units, maxLength: 12, size: 'max' })
     const characters = fc.constantFrom('a', 'b', '😀', '\ud83d', '\ude00', '\ud800', '\ud801', '*', '?', '\\')
-    const text = fc.string({ unit: characters, maxLength: 24 })
+    const text = fc.string({ unit: characters, maxLength: 24, size: 'max' })
     fc.assert(fc.property(pattern, text, expectAgreement), { numRuns: 5000 })
   })
 
@@ -101,7 +101,7 @@ describe('matches', () => {
   })
 
   test('long pieces that repeat themselves, where a mismatch must fall back to the right place', () => {
-    const word = fc.string({ unit: fc.constantFrom('a', 'b'), minLength: 1, maxLength: 24 })
+    const word = fc.string({ unit: fc.constantFrom('a', 'b'), minLength: 1, maxLength: 24, size: 'max' })
     const cut = fc.nat({ max: 100 })
     fc.assert(
       fc.property(word, cut, cut, cut, (word, ...cuts) => {

@@ -201,7 +201,7 @@ test('together they come to what they come to one by one', async () => {
     fc.constantFrom('ms k 1 MA N0\r\n5\r\n', 'cas k 0 0 1 1000\r\n5\r\n'),
   )
   await fc.assert(
-    fc.asyncProperty(fc.array(request, { maxLength: 12 }), async (texts) => {
+    fc.asyncProperty(fc.array(request, { maxLength: 12, size: 'max' }), async (texts) => {
       const together = oneMember()
       const alone = oneMember({ ...noSettings, processes: ['any'] })
       const outcomes = (done: Decided<unknown>[]) => done.map(({ outcome }) => withoutRevisions(outcome))

@@ -413,7 +413,12 @@ describe('rubbish', () => {
   )
   const end = fc.constantFrom('\r\n', '\r\n', '\n', '\r', '')
   const line = fc
-    .tuple(fc.array(token, { maxLength: 24 }), end, fc.string({ maxLength: 12 }), end)
+    .tuple(
+      fc.array(token, { maxLength: 24, size: 'max' }),
+      end,
+      fc.string({ maxLength: 12, size: 'max' }),
+      end,
+    )
     .map((parts) =>
       parts
         .flat()
@@ -421,8 +426,8 @@ describe('rubbish', () => {
         .replace(/ (\r?\n)/g, '$1'),
     )
   const bytes = fc.oneof(
-    fc.uint8Array({ maxLength: 500 }),
-    fc.array(line, { maxLength: 30 }).map((lines) => new Uint8Array(latin1(lines.join('')))),
+    fc.uint8Array({ maxLength: 500, size: 'max' }),
+    fc.array(line, { maxLength: 30, size: 'max' }).map((lines) => new Uint8Array(latin1(lines.join('')))),
     fc
       .tuple(fc.constantFrom(...streams), fc.array(fc.tuple(fc.nat(), fc.nat(255)), { maxLength: 10 }))
       .map(([bytes, changes]) => {

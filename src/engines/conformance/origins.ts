@@ -288,8 +288,8 @@ function foreignWrites(nodeId: string) {
     kind: fc.constantFrom('put', 'put', 'delete', 'expire'),
   })
   return fc.record({
-    writes: fc.array(one, { minLength: 1, maxLength: 14 }).map((all) => all.map(foreignWrite)),
-    order: fc.array(fc.nat(100), { maxLength: 14 }),
+    writes: fc.array(one, { minLength: 1, maxLength: 14, size: 'max' }).map((all) => all.map(foreignWrite)),
+    order: fc.array(fc.nat(100), { maxLength: 14, size: 'max' }),
     groups: fc.array(fc.integer({ min: 1, max: 4 }), { maxLength: 6 }),
     restarts: fc.boolean(),
   })

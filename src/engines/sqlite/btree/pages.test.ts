@@ -114,14 +114,14 @@ describe('members read from the pages', () => {
   })
 
   test('are those of SQLite, whatever names, keys and values there are', () => {
-    const name = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 40 })
+    const name = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 40, size: 'max' })
     const names = fc.oneof(
       fc.constantFrom('a', 'ab', 'b', 'x'.repeat(57), 'x'.repeat(58), 'x'.repeat(128)),
       name,
     )
     const key = fc.oneof(
       fc.nat(3000).map((n) => `key-${n}`),
-      fc.string({ unit: 'grapheme', minLength: 1, maxLength: 100 }),
+      fc.string({ unit: 'grapheme', minLength: 1, maxLength: 100, size: 'max' }),
       fc.nat(600).map((n) => 'k'.repeat(n + 1)),
     )
     const value = fc.oneof(
@@ -131,7 +131,7 @@ describe('members read from the pages', () => {
         arbitrary: fc.integer({ min: 900, max: 2100 }).map((length) => `"${'x'.repeat(length)}"`),
       },
       fc.json(),
-      fc.uint8Array({ maxLength: 200 }),
+      fc.uint8Array({ maxLength: 200, size: 'max' }),
     )
     const rows = fc.array(
       fc
