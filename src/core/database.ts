@@ -1,17 +1,13 @@
 import { type MemberCache, memberCache } from './cache.ts'
-import { type CollectionPage, type CollectionQuery, collectionPage } from './collection-page.ts'
 import { collectionVersions } from './collection-versions.ts'
 import type { Condition } from './condition.ts'
 import type { NewContent, Outcome, Stored } from './content.ts'
-import { dropMembers } from './drop.ts'
 import type {
   Check,
-  CollectionStats,
   Durability,
   Engine,
   EngineStats,
   FeedCursor,
-  MaybePromise,
   OnCommit,
   OnSetback,
   Write,
@@ -25,22 +21,14 @@ import type { WatchBounds, Watcher, WatchStats } from './feed/watcher.ts'
 import { Renewals } from './jobs/renewals.ts'
 import { expiryOf, startSweeper } from './jobs/sweeper.ts'
 import { defaultTombstonesMs, startTombstoneGc } from './jobs/tombstone-gc.ts'
-import { isOwnCollection } from './keys.ts'
-import {
-  everything,
-  type ListQuery,
-  listAll,
-  listPage,
-  type Page,
-  type PageOptions,
-  type Selection,
-} from './list.ts'
-import { isExpired, type Member } from './member.ts'
+import { everything, type ListQuery } from './list.ts'
+import { isExpired } from './member.ts'
 import type { Operation } from './operations.ts'
 import type { PageMemory } from './page-memory.ts'
 import { type Process, processRunner } from './process.ts'
 import { type ReadQueue, readQueue } from './read-queue.ts'
 import { type Reads, readsOf } from './reads.ts'
+import { type Scans, scansOf } from './scans.ts'
 import { noSettings, type Settings, settingsRegistry, settingsWrite } from './settings.ts'
 import { transformsOf } from './transforms.ts'
 import { type Writes, writeGate } from './writes.ts'
@@ -48,10 +36,11 @@ import { type Writes, writeGate } from './writes.ts'
 /**
  * The store as every edge uses it: HTTP, the dialects, memcached. What is decided once is decided here: what counts
  * as expired, conditions, increments, the cache. Names and values come parsed (keys.ts); limits of what a value may
- * be are the edges' to check, for they know what they can say. What it reads by key is in reads.ts, what it writes in writes.ts.
+ * be are the edges' to check, for they know what they can say. Reads by key are in reads.ts, lists and drops in scans.ts, writes in writes.ts.
  */
 export interface Database
   extends Pick<Reads, 'get' | 'getHead' | 'readMany' | 'removalCause' | 'onExpiredRead'>,
+    Scans,
     Pick<Writes, 'execute' | 'prepare' | 'update' | 'patch' | 'touch' | 'putAll' | 'replicate'> {
   /** Reads that are done together when the input of a tick was processed, which is when `schedule` runs its work. */
   readQueue(schedule: (work: () => void) => void): ReadQueue
@@ -71,23 +60,6 @@ export interface Database
   batch(checks: readonly Check[], operations: readonly Operation[]): Promise<Outcome[]>
   /** Writes without conditions, in their order and each by itself; the outcome of each. */
   write(writes: readonly Write[], durability?: Durability): Promise<readonly Written[]>
-  /**
-   * Another one after every change of the collection. Ask before what is to be labelled with it is read. Null while something
-   * has expired that is not swept yet: a list is without it already, and no change says so.
-   */
-  collectionVersion(collection: string): Promise<string | null>
-  page(collection: string, query: ListQuery, options?: PageOptions): Promise<Page>
-  /** Everything that a query selects, in parts, in constant memory. */
-  all(collection: string, query: ListQuery, memory?: PageMemory): AsyncGenerator<Member[]>
-  /**
-   * Deletes what a selection names and was written before now; says how many. Not atomic: each member is. It may take
-   * long: `onProgress` is called for each part that is done.
-   */
-  drop(collection: string, selection: Selection, onProgress?: () => void): Promise<number>
-  /** Without kvist's own, unless they are asked for. */
-  collections(own?: 'own'): MaybePromise<CollectionStats[]>
-  /** A page of collections; those of kvist's own are left out. */
-  collectionPage(query: CollectionQuery): Promise<CollectionPage>
   settings(collection: string): Settings
   /** With null, as if nothing had ever been set. Throws `conflict` or `unprocessable` (rules.ts). */
   setSettings(collection: string, settings: Settings | null): Promise<void>
@@ -170,6 +142,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   const sweeper = startSweeper(engine, writes, now, onError)
   const renewals = new Renewals({ writes, slidingTtlMs: registry.slidingTtlMs, onError })
   reads = readsOf({ engine, cache, renewals, now })
+  const scans = scansOf({ engine, writes, versions, now })
   const feed = feedSource(engine, writes, now, onError)
   hub = watchHub(feed, options.watchBounds)
   const tombstoneGc = startTombstoneGc(engine, options.tombstonesMs ?? defaultTombstonesMs, now, onError)
@@ -194,28 +167,12 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     delete: (collection, key, condition) => writes.delete({ collection, key }, condition),
     batch: (checks, operations) => writes.execute({ checks, operations }),
     write: (all, durability) => writes.write(all, durability === undefined ? {} : { durability }),
-    async collectionVersion(collection) {
-      const version = versions.of(collection)
-      const [unswept] = await engine.expiring(now(), 1)
-      // A sweep in between leaves nothing expired, but the version is from before it.
-      const isCurrent = versions.of(collection) === version
-      return unswept === undefined && isCurrent ? version : null
-    },
-    page: (collection, query, options) => listPage(engine, collection, query, now(), options),
-    all: (collection, query, memory) => listAll(engine, collection, query, now, memory),
-    drop: (collection, selection, onProgress = () => {}) =>
-      dropMembers(engine, writes, collection, selection, now, onProgress),
-    async collections(own) {
-      const all = await engine.collections()
-      return own === undefined ? all.filter(({ name }) => !isOwnCollection(name)) : all
-    },
-    async collectionPage(query) {
-      const all = await engine.collections()
-      return collectionPage(
-        all.filter(({ name }) => !isOwnCollection(name)),
-        query,
-      )
-    },
+    page: scans.page,
+    all: scans.all,
+    drop: scans.drop,
+    collections: scans.collections,
+    collectionPage: scans.collectionPage,
+    collectionVersion: scans.collectionVersion,
     settings: (collection) => registry.get(collection) ?? noSettings,
     async setSettings(collection, given) {
       registry.requireChangeable(collection, given)
