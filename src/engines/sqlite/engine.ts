@@ -8,7 +8,7 @@ import { hasSeen } from '../revision-cursor.ts'
 import { type Committer, startCommitter } from './committer.ts'
 import { closeToOthers, guardFolder, openDataFolder } from './data-folder.ts'
 import { changesAfter } from './feed.ts'
-import { type Flusher, segmentsPerJob, startFlusher } from './flush/flusher.ts'
+import { Flusher, segmentsPerJob } from './flush/flusher.ts'
 import { lockFolder } from './lock.ts'
 import { addStoredRecord, countRecord, type Memtable, memtable } from './memtable/memtable.ts'
 import {
@@ -124,7 +124,7 @@ async function open(options: SqliteOptions, releaseLock: () => void): Promise<Sq
   clock.observe(meta.clock)
   const reserve = openReserve({ dir, segmentBytes, roomInTables: freeBytes, warn })
   const segmentsAwaited = segmentBytes < smallSegmentBytes ? 1 : segmentsPerJob
-  const flusher = startFlusher({ dbPath, overlay, segmentBytes, segmentsAwaited, reserve, isMemoryScarce })
+  const flusher = new Flusher({ dbPath, overlay, segmentBytes, segmentsAwaited, reserve, isMemoryScarce })
   removeLeftovers(dir, log.segments)
   for (const segment of log.segments.filter(({ records }) => records.length > 0)) {
     const { number, path, chunk, records } = segment

@@ -6,7 +6,7 @@ import { newFolder, until } from '../../../../test/support/engine.ts'
 import { closeReaders, type Overlay, openOverlay } from '../overlay.ts'
 import { openReserve } from '../reserve.ts'
 import { openForWriting, readStart } from '../table/table.ts'
-import { type FlusherOptions, startFlusher } from './flusher.ts'
+import { Flusher, type FlusherOptions } from './flusher.ts'
 
 function optionsOf(dir: string, overlay: Overlay): FlusherOptions {
   const segmentBytes = 1024
@@ -51,7 +51,7 @@ test('who reads the pages of the file is told before a checkpoint changes any of
     pause: () => told.push(`pause: ${state()}`),
     resume: () => told.push(`resume: ${state()}`),
   }
-  const flusher = startFlusher(optionsOf(dir, { ...overlay, pages }))
+  const flusher = new Flusher(optionsOf(dir, { ...overlay, pages }))
   try {
     expect(await flusher.forget(Number.POSITIVE_INFINITY, 1000)).toBe(100)
     expect(told).toEqual(['pause: as before, more to come', 'resume: changed, nothing to come'])
@@ -77,7 +77,7 @@ test('close waits for the file that is made ahead', async () => {
     isMemoryScarce: false,
     warn() {},
   })
-  const flusher = startFlusher(optionsOf(dir, overlay))
+  const flusher = new Flusher(optionsOf(dir, overlay))
   let finish: (() => void) | null = null
   const held = (fd: number, done: Parameters<typeof fsync>[1]) => {
     finish = () => fsync(fd, done)
@@ -109,7 +109,7 @@ test('close waits for the job under way', async () => {
     isMemoryScarce: false,
     warn() {},
   })
-  const flusher = startFlusher(optionsOf(dir, overlay))
+  const flusher = new Flusher(optionsOf(dir, overlay))
   const done: string[] = []
   const forgetting = flusher.forget(Number.POSITIVE_INFINITY, 1000).then(() => done.push('job'))
   await flusher.close()

@@ -119,7 +119,7 @@ export async function reserveSegmentWithRoom(
 /** Makes what is missing of the disk reserve. Throws while there is no room, or the flusher needs what there is. */
 export async function ensureReserve({ options: { flusher, reserve } }: LogWriter): Promise<void> {
   if (flusher.isShortOfRoom()) throw diskFull()
-  await reserve.ensure(flusher.discardFiles)
+  await reserve.ensure(() => flusher.discardFiles())
 }
 
 export function diskFull(cause?: unknown): KvistError {
