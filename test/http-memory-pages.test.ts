@@ -148,6 +148,23 @@ test('reads of many large values wait for memory for all of them', async () => {
   expect([memory.pages.usedBytes, memory.pages.waiting]).toEqual([0, 0])
 })
 
+test('members and lists of the dialects wait for memory', async () => {
+  for (const path of ['/dialects/ozza/large/0', '/dialects/ozza/large']) {
+    const started = await startMemoryServer()
+    const { memory, askUnread } = started
+    await storeValues(started, 1)
+    const unread: Wire[] = []
+    for (let i = 0; i < 5; i++) unread.push(await askUnread(path))
+    await until(() => memory.pages.waiting === 5 - pagesAtOnce, 'the others wait')
+    await expectSmallRequests(started)
+    for (const body of await readAll(unread)) {
+      const { result } = JSON.parse(body) as { result: Shown | Shown[] }
+      expect(lengthOf(Array.isArray(result) ? result[0]! : result)).toBe(valueBytes)
+    }
+    expect([memory.pages.usedBytes, memory.pages.waiting]).toEqual([0, 0])
+  }
+})
+
 test('a client that does not take its list is cut when others wait', async () => {
   const started = await startMemoryServer()
   const { memory, askUnread, passSeconds } = started

@@ -23,6 +23,11 @@ export class ResponsePages implements PageMemory {
     connection.hold(this.share)
   }
 
+  /** Whether a page may be read without a look at its size first: whatever the size is, there is room. */
+  get fits(): boolean {
+    return this.connection.memory.pages.hasRoom(maxPageBytes)
+  }
+
   reserve(bytes: number = maxPageBytes): Promise<void> | undefined {
     return this.connection.grow(this.share, Math.max(0, bytes - this.share.bytes))
   }

@@ -2,6 +2,7 @@ import { afterEach, expect } from 'bun:test'
 import { openDatabase } from '../../src/core/database.ts'
 import type { Member } from '../../src/core/member.ts'
 import { openMemory } from '../../src/engines/memory/engine.ts'
+import { dialectRoutes } from '../../src/http/dialects/all.ts'
 import { listen } from '../../src/http/server.ts'
 import { v1Routes } from '../../src/http/v1/routes.ts'
 import type { ServerMemory } from '../../src/http/wire/request-memory.ts'
@@ -67,7 +68,7 @@ export async function startMemoryServer({
     idleTimeoutSeconds,
     hostNames: ['x'],
     token: null,
-    routes: v1Routes(db),
+    routes: [...v1Routes(db), ...dialectRoutes(db, null)],
     now: Date.now,
     onError: (error) => errors.push(error),
     observe: () => () => {},

@@ -18,12 +18,13 @@ import { rawMembers } from '../../json/scan.ts'
 import type { RequestContext } from '../context.ts'
 import { decodeCursor, encodeCursor } from '../cursor.ts'
 import type { Parameter, ResponseDocs } from '../operation.ts'
+import { ResponsePages } from '../page-memory.ts'
 import { pathParameter } from '../path.ts'
 import { type HttpResponse, jsonResponse } from '../response.ts'
 import type { HttpRequest } from '../wire/request.ts'
 import type { Dialect } from './dialect.ts'
 import { expiryAfter, jsonBody, queryParameter, refuseParameters } from './request.ts'
-import { jsonDocs, listResponse, valueJson } from './response.ts'
+import { getShown, jsonDocs, listResponse, valueJson } from './response.ts'
 
 const collection = 'keys'
 const secondMs = 1000
@@ -119,7 +120,7 @@ export const keys: Dialect = {
           answers: { 200: jsonDocs('The value', { response: 'word' }), ...missing },
           head: 'Whether it exists',
         },
-        handle: (request) => respondKey(db, idOf(request)),
+        handle: (request, context) => respondKey(db, idOf(request), context),
       },
       { ...patch, path: '/keys/:id' },
       { ...patch, path: '/key/:id' },
@@ -202,14 +203,18 @@ async function getKeys(db: Database, request: HttpRequest, context: RequestConte
   const question = [collection, pattern]
   const brackets = ['{"response":[', ']}'] as const
   if (limit === undefined && cursor === undefined) {
-    return listResponse(db.all(collection, { ...wholeCollection, filter }), shownValue, brackets, context)
+    const query = { ...wholeCollection, filter }
+    return listResponse((memory) => db.all(collection, query, memory), shownValue, brackets, context)
   }
-  const { members, next } = await db.page(collection, {
+  const pages = new ResponsePages(context.connection)
+  const query = {
     ...wholeCollection,
     filter,
     limit: parseLimit(limit),
     cursor: cursor === undefined ? null : decodeCursor(question, cursor),
-  })
+  }
+  const { members, next } = await db.page(collection, query, { memory: pages })
+  pages.hold(members.reduce((bytes, { value }) => bytes + value.length, 0))
   const link =
     next === null ? null : nextPath(request, { filter: pattern, limit, cursor: encodeCursor(question, next) })
   return jsonResponse(
@@ -236,8 +241,8 @@ function shownValue({ value }: Member): string {
   return valueJson(value)
 }
 
-async function respondKey(db: Database, id: string): Promise<HttpResponse> {
-  const member = await db.get(collection, id)
+async function respondKey(db: Database, id: string, context: RequestContext): Promise<HttpResponse> {
+  const member = await getShown(db, { collection, key: id }, context)
   return member === null ? respondMissing(db, id) : jsonResponse(`{"response":${valueJson(member.value)}}`)
 }
 
@@ -258,5 +263,5 @@ async function patchKey(db: Database, request: HttpRequest, context: RequestCont
     const { flags, expiresAtMs } = current
     return { op: 'put', collection, key, value, contentType, flags, expiresAtMs }
   })
-  return written === null ? respondMissing(db, key) : respondKey(db, key)
+  return written === null ? respondMissing(db, key) : respondKey(db, key, context)
 }

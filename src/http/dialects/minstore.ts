@@ -19,7 +19,7 @@ import type { HttpRequest } from '../wire/request.ts'
 import type { Dialect } from './dialect.ts'
 import { pythonHash } from './python-hash.ts'
 import { formField, queryParameter } from './request.ts'
-import { jsonDocs, valueText } from './response.ts'
+import { getShown, jsonDocs, valueText } from './response.ts'
 
 const collection = 'text'
 
@@ -72,9 +72,9 @@ export const minstore: Dialect = {
       summary: 'A record',
       docs: { answers: { 200: record, 304: { description: 'As If-None-Match has it' }, 404: missing } },
       honours: ['if-match', 'if-none-match'],
-      async handle(request) {
+      async handle(request, context) {
         const uid = uidOf(request)
-        const member = await db.get(collection, uid)
+        const member = await getShown(db, { collection, key: uid }, context)
         if (member === null) throw notFound(uid)
         return respondRecord(uid, recordText(member), request)
       },

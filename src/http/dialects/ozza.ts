@@ -15,7 +15,7 @@ import { type HttpResponse, jsonResponse, responseOf } from '../response.ts'
 import type { HttpRequest } from '../wire/request.ts'
 import type { Dialect } from './dialect.ts'
 import { expiryAfter, jsonBody, keyText, queryParameter, refuseParameters } from './request.ts'
-import { jsonDocs, listResponse, valueJson } from './response.ts'
+import { getShown, jsonDocs, listResponse, valueJson } from './response.ts'
 
 /** Ozza Store: resources of members, which are JSON objects with an `id`. A resource is the collection of its name. */
 export const ozza: Dialect = {
@@ -82,7 +82,7 @@ export const ozza: Dialect = {
       access: 'read',
       summary: 'One member',
       docs: { answers: { 200: jsonDocs('The member, or an empty list', { result: exampleMember }) } },
-      handle: async (request) => memberResponse(await find(db, request)),
+      handle: async (request, context) => memberResponse(await getShown(db, refOf(request), context)),
     },
     {
       method: 'HEAD',
@@ -91,7 +91,8 @@ export const ozza: Dialect = {
       summary: 'Whether a member exists',
       docs: { answers: { 200: { description: 'It does' }, 204: { description: 'It does not' } } },
       handle: async (request) => {
-        return responseOf((await find(db, request)) === null ? 204 : 200)
+        const { collection, key } = refOf(request)
+        return responseOf((await db.getHead(collection, key)) === null ? 204 : 200)
       },
     },
     {
@@ -141,17 +142,13 @@ function refOf(request: HttpRequest) {
   return { collection: resourceOf(request), key: parseKey(pathParameter(request, 'id')) }
 }
 
-async function find(db: Database, request: HttpRequest): Promise<Member | null> {
-  const { collection, key } = refOf(request)
-  return db.get(collection, key)
-}
-
 function getMembers(db: Database, request: HttpRequest, context: RequestContext): Promise<HttpResponse> {
   const pattern = queryParameter(request, 'filter') ?? ''
   const match =
     pattern === '' ? null : compilePattern(pattern, { anyRun: '*', anyOne: null, otherBackslash: 'literal' })
-  const members = db.all(resourceOf(request), { ...wholeCollection, match })
-  return listResponse(members, memberJson, ['{"result":[', ']}'], context)
+  const resource = resourceOf(request)
+  const query = { ...wholeCollection, match }
+  return listResponse((memory) => db.all(resource, query, memory), memberJson, ['{"result":[', ']}'], context)
 }
 
 async function putMember(db: Database, request: HttpRequest, context: RequestContext): Promise<HttpResponse> {
@@ -176,7 +173,7 @@ async function putMember(db: Database, request: HttpRequest, context: RequestCon
     }
   })
   // The response has what was stored: processes may have changed it.
-  return memberResponse(await db.get(ref.collection, ref.key))
+  return memberResponse(await getShown(db, ref, context))
 }
 
 /** Undefined when nothing is said; 0 is never here. */

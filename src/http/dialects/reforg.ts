@@ -7,7 +7,7 @@ import { jsonResponse, responseOf } from '../response.ts'
 import type { HttpRequest } from '../wire/request.ts'
 import type { Dialect } from './dialect.ts'
 import { queryParameter } from './request.ts'
-import { jsonDocs, valueText } from './response.ts'
+import { getShown, jsonDocs, valueText } from './response.ts'
 
 const collection = 'keys'
 /** What FastAPI says of a parameter that is not there. */
@@ -37,9 +37,9 @@ export const reforg: Dialect = {
           422: unprocessable,
         },
       },
-      async handle(request) {
+      async handle(request, context) {
         const key = parseKey(required(request, 'key'))
-        const member = await db.get(collection, key)
+        const member = await getShown(db, { collection, key }, context)
         if (member === null) return jsonResponse('null', 404)
         return jsonResponse(JSON.stringify({ key, value: valueText(member.value) }))
       },

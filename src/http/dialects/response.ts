@@ -1,8 +1,13 @@
 import { isUtf8 } from 'node:buffer'
+import type { Database } from '../../core/database.ts'
+import type { MemberRef } from '../../core/engine.ts'
+import { smallPageBytes } from '../../core/limits.ts'
 import type { Member, Value } from '../../core/member.ts'
+import type { PageMemory } from '../../core/page-memory.ts'
 import { compressed } from '../compression.ts'
 import type { RequestContext } from '../context.ts'
 import type { ResponseDocs, Schema } from '../operation.ts'
+import { ResponsePages } from '../page-memory.ts'
 import { type Fields, type HttpResponse, jsonResponse, responseOf, streamed } from '../response.ts'
 
 /** A value within JSON: JSON as it was stored; bytes as text where they are UTF-8, and else in base64. */
@@ -21,19 +26,38 @@ function bytesText(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString(isUtf8(bytes) ? 'utf8' : 'base64')
 }
 
+/** As `Database.get`, for a response with the value. A large value waits for memory, and counts until the response is sent. */
+export async function getShown(
+  db: Database,
+  { collection, key }: MemberRef,
+  { connection }: RequestContext,
+): Promise<Member | null> {
+  const pages = new ResponsePages(connection)
+  if (!pages.fits) {
+    const head = await db.getHead(collection, key)
+    if (head !== null && head.valueBytes > smallPageBytes) await pages.reserve(head.valueBytes)
+  }
+  const member = await db.get(collection, key)
+  pages.hold(member?.value.length ?? 0)
+  return member
+}
+
 /**
  * All members as one JSON array between two texts, in constant memory, as fast as the client reads and no faster. What
  * fits into one part goes in one piece, with its length.
  */
 export async function listResponse(
-  parts: AsyncGenerator<Member[]>,
+  partsOf: (memory: PageMemory) => AsyncGenerator<Member[]>,
   shape: (member: Member) => string,
   [before, after]: readonly [string, string],
   context: RequestContext,
   fields: Fields = {},
 ): Promise<HttpResponse> {
+  const pages = new ResponsePages(context.connection)
+  const parts = partsOf(pages)
   const first = await nextText(parts, shape, context)
   const second = first === null ? null : await nextText(parts, shape, context)
+  pages.hold((first?.length ?? 0) + (second?.length ?? 0))
   const varied = { Vary: 'Accept-Encoding', ...fields }
   if (second === null) {
     return compressed(context.request, jsonResponse(before + (first ?? '') + after, 200, varied))
@@ -43,7 +67,11 @@ export async function listResponse(
   let hasEnded = false
   async function next(): Promise<string | null> {
     if (hasEnded) return null
-    const text = waiting.shift() ?? (await nextText(parts, shape, context, ','))
+    const begun = waiting.shift()
+    if (begun != null) return begun
+    pages.hold(0)
+    const text = await nextText(parts, shape, context, ',')
+    pages.hold(text?.length ?? 0)
     hasEnded = text === null
     return text ?? after
   }

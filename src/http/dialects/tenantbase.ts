@@ -12,7 +12,7 @@ import type { Route } from '../route.ts'
 import type { HttpRequest } from '../wire/request.ts'
 import type { Dialect } from './dialect.ts'
 import { jsonBody, keyText, queryParameter } from './request.ts'
-import { jsonDocs, listResponse, valueJson } from './response.ts'
+import { getShown, jsonDocs, listResponse, valueJson } from './response.ts'
 
 const collection = 'cache'
 
@@ -101,7 +101,12 @@ export const tenantbase: Dialect = {
         },
       },
       handle: (_request, context) =>
-        listResponse(db.all(collection, wholeCollection), entryJson, ['{"value":[', ']}'], context),
+        listResponse(
+          (memory) => db.all(collection, wholeCollection, memory),
+          entryJson,
+          ['{"value":[', ']}'],
+          context,
+        ),
     },
     {
       method: 'GET',
@@ -171,7 +176,8 @@ async function setValue(db: Database, request: HttpRequest, context: RequestCont
 }
 
 async function getValue(db: Database, request: HttpRequest, context: RequestContext): Promise<HttpResponse> {
-  const member = await db.get(collection, await keyOf(request, context))
+  const key = await keyOf(request, context)
+  const member = await getShown(db, { collection, key }, context)
   if (member === null) return jsonResponse('{"value":null}', 404)
   return jsonResponse(`{"value":${valueJson(member.value)}}`)
 }

@@ -218,12 +218,23 @@ function valueOfRow(readValue: ReadValue, collection: string, row: MemberRow): V
     : readValue(collection, key, revision, largeBytes, typeof value === 'string')
 }
 
+/** A text up to this is put together in memory that stays. */
+const maxScratchBytes = 2 * 1024 * 1024
+let scratchMemory = Buffer.alloc(0)
+
+function scratch(bytes: number): Buffer {
+  if (scratchMemory.length < bytes) scratchMemory = Buffer.allocUnsafeSlow(bytes)
+  return scratchMemory.subarray(0, bytes)
+}
+
 /** Puts large values together from their pieces. */
 function valueReader({ prepare, begin }: ReadConnection): ReadValue {
   const pieces = prepare<{ checksum: number; bytes: Uint8Array }, [number]>(piecesOfValue)
   return (collection, key, revision, valueBytes, isText) => {
     begin()
-    const value = Buffer.allocUnsafeSlow(valueBytes)
+    // Text is decoded out of memory that is used again: fresh memory costs a fault for each of its pages.
+    const value =
+      isText && valueBytes <= maxScratchBytes ? scratch(valueBytes) : Buffer.allocUnsafeSlow(valueBytes)
     let piece = 0
     for (const { checksum, bytes } of pieces.iterate(revision)) {
       const from = piece * pieceBytes
