@@ -30,7 +30,7 @@ export interface Api {
   readonly anyOrigin?: boolean
 }
 
-/** A line of the table that serves the requests. HEAD comes with GET. */
+/** One route: method, path, access and handler. GET routes serve HEAD too. */
 export interface Route {
   readonly method: Method
   /** With `:name` for a segment, and `*` at the end for the rest. */

@@ -25,7 +25,7 @@ import { type Watching, watchCollection, watchStore } from './watch.ts'
 const changesType = negotiation('application/json', [eventStream])
 const listType = negotiation('application/json', [eventStream, ...ndjsonTypes])
 
-/** The API of kvist's own, `/v1`: DESIGN's table, line by line. Counts and streams are for whoever wants to see into them. */
+/** The API of kvist's own, `/v1`: one route for each method and path. Metrics read the counts and streams given. */
 export function v1Routes(
   db: Database,
   counts: WatchCounts = watchCounts(),
