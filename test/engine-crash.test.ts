@@ -38,7 +38,7 @@ test(`what was acknowledged outlives ${lives} kills`, async () => {
   }
   console.log(`${known.batches} batches were acknowledged`)
   expect(known.batches).toBeGreaterThan(lives)
-}, 600_000)
+})
 
 /** The batches that a life acknowledged: for each writer the revisions of their last writes, in order. */
 interface Acknowledged {

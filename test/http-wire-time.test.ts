@@ -7,13 +7,16 @@ import { expectAlive, get, startWithValue } from './support/wire-server.ts'
 
 /** How long a connection may say nothing, or take nothing: `--idle-timeout`. */
 
+/** A pause of a client on a busy machine is shorter. */
+const idleSeconds = 2
+
 describe('the time', () => {
   let server: TestServer
   /** With the default. */
   let patient: TestServer
   beforeAll(async () => {
     ;[server, patient] = await Promise.all([
-      startWithValue({ flags: ['--idle-timeout', '1'] }),
+      startWithValue({ flags: ['--idle-timeout', String(idleSeconds)] }),
       startWithValue(),
     ])
   })
@@ -26,9 +29,9 @@ describe('the time', () => {
     return performance.now() - from
   }
 
-  /** A second, with what a busy machine adds to it. */
-  function expectASecond(ms: number): void {
-    expect(ms).toBeWithin(950, 3500)
+  /** Not at once, and long before a slow client is done: a busy machine adds to it, and may hide its beginning. */
+  function expectTimeout(ms: number): void {
+    expect(ms).toBeWithin(idleSeconds * 500, 30_000)
   }
 
   /** Sends a part every so often until the server closes. */
@@ -88,7 +91,7 @@ describe('the time', () => {
     const silent = await openWire(server.port)
     const used = await openWire(server.port)
     await expectAlive(used)
-    for (const ms of await Promise.all([closedAfterMs(silent), closedAfterMs(used)])) expectASecond(ms)
+    for (const ms of await Promise.all([closedAfterMs(silent), closedAfterMs(used)])) expectTimeout(ms)
     expect(silent.received()).toBe(0)
     expect(used.rest().length).toBe(0)
   })
@@ -98,23 +101,23 @@ describe('the time', () => {
     const stuck = await openWire(server.port)
     stuck.write(head)
     const slow = await openWire(server.port)
-    drip(slow, [head, ...'x'.repeat(200)], 50)
+    drip(slow, [head, ...'x'.repeat(1000)], 50)
     const empty = await openWire(server.port)
     drip(
       empty,
-      Array.from({ length: 200 }, () => '\r\n'),
+      Array.from({ length: 1000 }, () => '\r\n'),
       50,
     )
     const behind = await openWire(server.port)
     await expectAlive(behind)
-    drip(behind, head.repeat(5), 50)
-    for (const ms of await Promise.all([stuck, slow, empty, behind].map(closedAfterMs))) expectASecond(ms)
+    drip(behind, head.repeat(25), 50)
+    for (const ms of await Promise.all([stuck, slow, empty, behind].map(closedAfterMs))) expectTimeout(ms)
   })
 
   test.concurrent('which begins anew with each request', async () => {
     const wire = await openWire(server.port)
     for (let i = 0; i < 5; i++) {
-      await Bun.sleep(700)
+      await Bun.sleep(700 * idleSeconds)
       wire.write(get.subarray(0, 10))
       await Bun.sleep(100)
       wire.write(get.subarray(10))
@@ -131,7 +134,7 @@ describe('the time', () => {
     ]
     const wires = await Promise.all(requests.map(() => openWire(server.port)))
     for (const [i, wire] of wires.entries()) wire.write(requests[i]!)
-    for (const ms of await Promise.all(wires.map(closedAfterMs))) expectASecond(ms)
+    for (const ms of await Promise.all(wires.map(closedAfterMs))) expectTimeout(ms)
     expect(await membersIn(`${server.url}/v1/half`)).toEqual([])
   })
 
@@ -147,18 +150,18 @@ describe('the time', () => {
     await Promise.all([drip(wire, parts, 250), drip(small, part, 50)])
     expect((await wire.response('PUT')).status).toBe(201)
     wire.destroy()
-    expectASecond(await smallMs)
+    expectTimeout(await smallMs)
     expect((await fetch(`${server.url}/v1/steady/small`)).status).toBe(404)
   })
 
   test.concurrent('of those who wait for something, or watch, is that which they asked for', async () => {
     const poll = await openWire(server.port)
-    poll.write(requestBytes('GET', '/v1/kept/k?wait=3', { headers: { 'If-None-Match': '*' } }))
+    poll.write(requestBytes('GET', '/v1/kept/k?wait=5', { headers: { 'If-None-Match': '*' } }))
     const watch = await openWire(server.port)
     watch.write(requestBytes('GET', '/v1/kept', { headers: { Accept: 'text/event-stream' } }))
     const from = performance.now()
     expect((await poll.response()).status).toBe(304)
-    expect(performance.now() - from).toBeGreaterThan(2950)
+    expect(performance.now() - from).toBeGreaterThan(4000)
     expect(isOpenAt(server.port, watch)).toBe(true)
     await expectAlive(poll)
     poll.destroy()
@@ -183,7 +186,7 @@ describe('the time', () => {
     await wire.flushed()
     const from = performance.now()
     await until(() => !isOpenAt(server.port, wire), 'the server has cut it')
-    expectASecond(performance.now() - from)
+    expectTimeout(performance.now() - from)
     wire.resume()
     await wire.closed
     expect(wire.received()).toBeLessThan(largeBytes)

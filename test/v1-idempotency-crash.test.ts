@@ -102,4 +102,4 @@ test('through kills at any moment', async () => {
   } finally {
     await server.crash()
   }
-}, 120_000)
+})

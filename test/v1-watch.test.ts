@@ -383,7 +383,7 @@ test('silence does not end a stream, and is broken by a heartbeat', async () => 
   await put(at('silent/k'), '1')
   expect(told(await watch.until(1))).toEqual(['put silent/k=1'])
   watch.close()
-}, 40_000)
+})
 
 /** A server within this process, whose streams can be hurried, and whose store can be made to fail. */
 async function withOwnServer(
@@ -453,7 +453,7 @@ test('a client that takes nothing of what is sent is cut in the end, one that ha
     idle.close()
     socket.destroy()
   })
-}, 40_000)
+})
 
 test('a point that is gone is told by a reset, and everything follows', async () => {
   // As a store does that has compacted what it was asked for.

@@ -99,7 +99,7 @@ test('a reader that resumes after each of several kills ends up with the state o
   } finally {
     await server.remove()
   }
-}, 120_000)
+})
 
 test('a reader that sleeps while 100 MB are written costs nobody anything, and catches up when it wakes', async () => {
   await withServer(async (server) => {
@@ -159,7 +159,7 @@ test('a reader that sleeps while 100 MB are written costs nobody anything, and c
     sleeper.destroy()
     reader.close()
   })
-}, 120_000)
+})
 
 test('thousands come and go, and leave nothing behind', async () => {
   await withServer(async (server) => {
@@ -190,7 +190,7 @@ test('thousands come and go, and leave nothing behind', async () => {
     await until(async () => (await metric(server, 'kvist_open_requests', {})) === 1, 'only this one is open')
     expect(residentMb(server) - beforeMb).toBeLessThan(40)
   })
-}, 120_000)
+})
 
 test('a thousand who watch one key miss nothing of a hundred changes a second, in their order', async () => {
   await withServer(async (server) => {
@@ -219,7 +219,7 @@ test('a thousand who watch one key miss nothing of a hundred changes a second, i
     expect(new Set(seen.map(({ count }) => count))).toEqual(new Set([changes]))
     for (const watch of watches) watch.destroy()
   })
-}, 120_000)
+})
 
 describe('a server that stops', () => {
   test('ends all streams and polls at once, and does not wait for who does not read', async () => {
@@ -247,7 +247,7 @@ describe('a server that stops', () => {
       },
       ['--stop-timeout', '600'],
     )
-  }, 60_000)
+  })
 
   test('still lets finish what is neither', async () => {
     await withServer(async (server) => {

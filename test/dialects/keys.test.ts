@@ -1,6 +1,9 @@
 import { expect, test } from 'bun:test'
-import { needing } from '../support/needs.ts'
-import { startServer } from '../support/server.ts'
+import { rmSync } from 'node:fs'
+import { until } from '../support/engine.ts'
+import { serveInProcess } from '../support/in-process-server.ts'
+import { countsOf } from '../support/responses.ts'
+import { newFolder, startServer } from '../support/server.ts'
 import { runExchanges, send } from './exchanges.ts'
 
 const stored = '{"response":"all key value pair are persisted"}'
@@ -131,44 +134,45 @@ runExchanges('keys', [
   { ask: 'PUT /keys?expire_in=0.001', body: '{"soon":1}', status: 200, answer: stored },
 ])
 
-needing('process').test(
-  'what has expired is gone, not missing, until it is written again: also when it was swept, and after a restart',
-  async () => {
-    const server = await startServer({ flags: ['--dialect', 'keys'] })
-    const asked = async (at: { port: number }, ask: string, body?: string) => {
-      const answer = await send(at, '', { ask, ...(body === undefined ? {} : { body }) })
-      return `${answer.status} ${answer.body}`
-    }
-    try {
-      expect(await asked(server, 'PUT /keys?expire_in=0.2', '{"a":1,"b":2}')).toStartWith('200 ')
-      await fetch(`${server.url}/v1/keys/c?expire_in=0.2`, { method: 'PUT', body: '3' })
-      expect(await asked(server, 'GET /keys/a')).toBe('200 {"response":1}')
-      await Bun.sleep(250)
-      const gone = '410 {"error":"Expired"}'
-      expect(await asked(server, 'GET /keys/a')).toBe(gone)
-      expect(await asked(server, 'GET /keys/c')).toBe(gone)
-      expect(await asked(server, 'HEAD /keys/a')).toBe('410 ')
-      expect(await asked(server, 'PATCH /keys/a', '{}')).toBe(gone)
-      expect(await asked(server, 'DELETE /keys/a')).toBe('404 {"error":"Not found"}')
-      // The sweeper comes by every second, and leaves a tombstone.
-      await Bun.sleep(2500)
-      expect(await asked(server, 'GET /keys/a')).toBe(gone)
-      expect(await asked(server, 'GET /keys')).toBe('200 {"response":[]}')
-      expect(await asked(server, 'PUT /keys', '{"a":"again"}')).toStartWith('200 ')
-      expect(await asked(server, 'GET /keys/a')).toBe('200 {"response":"again"}')
-      expect(await asked(server, 'DELETE /keys/a')).toStartWith('200 ')
-      expect(await asked(server, 'GET /keys/a')).toBe('404 {"error":"Not found"}')
+test('what has expired is gone, not missing, until it is written again: also when it was swept, and after a restart', async () => {
+  const dataFolder = newFolder()
+  let nowMs = Date.now()
+  const start = () => serveInProcess({ flags: ['--dialect', 'keys'], now: () => nowMs, dataFolder })
+  const server = await start()
+  const asked = async (at: { port: number }, ask: string, body?: string) => {
+    const answer = await send(at, '', { ask, ...(body === undefined ? {} : { body }) })
+    return `${answer.status} ${answer.body}`
+  }
+  try {
+    expect(await asked(server, 'PUT /keys?expire_in=0.2', '{"a":1,"b":2}')).toStartWith('200 ')
+    await fetch(`${server.url}/v1/keys/c?expire_in=0.2`, { method: 'PUT', body: '3' })
+    expect(await asked(server, 'GET /keys/a')).toBe('200 {"response":1}')
+    nowMs += 200
+    const gone = '410 {"error":"Expired"}'
+    expect(await asked(server, 'GET /keys/a')).toBe(gone)
+    expect(await asked(server, 'GET /keys/c')).toBe(gone)
+    expect(await asked(server, 'HEAD /keys/a')).toBe('410 ')
+    expect(await asked(server, 'PATCH /keys/a', '{}')).toBe(gone)
+    expect(await asked(server, 'DELETE /keys/a')).toBe('404 {"error":"Not found"}')
+    // The sweeper leaves a tombstone.
+    await until(async () => (await countsOf(server.url, 'keys')) === null, 'they are swept')
+    expect(await asked(server, 'GET /keys/a')).toBe(gone)
+    expect(await asked(server, 'GET /keys')).toBe('200 {"response":[]}')
+    expect(await asked(server, 'PUT /keys', '{"a":"again"}')).toStartWith('200 ')
+    expect(await asked(server, 'GET /keys/a')).toBe('200 {"response":"again"}')
+    expect(await asked(server, 'DELETE /keys/a')).toStartWith('200 ')
+    expect(await asked(server, 'GET /keys/a')).toBe('404 {"error":"Not found"}')
 
-      await server.stop()
-      const again = await startServer({ flags: ['--dialect', 'keys'], dataFolder: server.dataFolder })
-      expect(await asked(again, 'GET /keys/b')).toBe(gone)
-      expect(await asked(again, 'GET /keys/a')).toBe('404 {"error":"Not found"}')
-      await again.stop()
-    } finally {
-      await server.remove()
-    }
-  },
-)
+    await server.stop()
+    const again = await start()
+    expect(await asked(again, 'GET /keys/b')).toBe(gone)
+    expect(await asked(again, 'GET /keys/a')).toBe('404 {"error":"Not found"}')
+    await again.stop()
+  } finally {
+    await server.stop()
+    rmSync(dataFolder, { recursive: true, force: true })
+  }
+})
 
 test('every key of a request goes through the processes of the collection', async () => {
   const server = await startServer({ flags: ['--dialect', 'keys'] })

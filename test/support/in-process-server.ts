@@ -21,13 +21,15 @@ export interface InProcessOptions {
   readonly flags?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
   readonly now?: () => number
+  /** Default: a new folder, which goes when the server stops. */
+  readonly dataFolder?: string
 }
 
 export async function serveInProcess(options: InProcessOptions = {}): Promise<ServerInProcess> {
   const { flags = [], env = {}, now = Date.now } = options
-  const folder =
-    process.env.KVIST_TEST_SERVER === 'in-process' ? null : mkdtempSync(join(tmpdir(), 'kvist-test-'))
-  const store = folder === null ? ['--engine', 'memory'] : ['--data', folder]
+  const isInMemory = process.env.KVIST_TEST_SERVER === 'in-process' && options.dataFolder === undefined
+  const folder = options.dataFolder ?? mkdtempSync(join(tmpdir(), 'kvist-test-'))
+  const store = isInMemory ? ['--engine', 'memory'] : ['--data', folder]
   const config = parseConfig(['--port', '0', '--stop-timeout', '0s', ...store, ...flags], env)
   let output = ''
   const write = (line: string) => {
@@ -41,7 +43,7 @@ export async function serveInProcess(options: InProcessOptions = {}): Promise<Se
     output: () => output,
     stop() {
       stopped ??= running.stop().then(() => {
-        if (folder !== null) rmSync(folder, { recursive: true, force: true })
+        if (options.dataFolder === undefined) rmSync(folder, { recursive: true, force: true })
       })
       return stopped
     },

@@ -54,7 +54,7 @@ test('without room for the log puts are refused whole, reads and deletes go on, 
   expectWhole(seen)
   expect(seen.deletes).toBeGreaterThan(3000)
   expect(seen.deleteFault).toBeNull()
-}, 60_000)
+})
 
 test('without room for the tables the reserve lets the flusher and deletes go on', () => {
   const seen = runOnFullDisk('tables')
@@ -63,11 +63,11 @@ test('without room for the tables the reserve lets the flusher and deletes go on
   expect(seen.batchesWhileFull).toBeGreaterThan(0)
   expect(seen.deletes).toBeGreaterThan(3000)
   expect(seen.deleteFault).toBeNull()
-}, 60_000)
+})
 
 test('when another program takes what the reserve gives back, deletes end too, and nothing is lost', () => {
   const seen = runOnFullDisk('reserve')
   expectWhole(seen)
   expect(seen.deletes).toBeGreaterThan(300)
   expect(seen.deleteFault).toBe('storage_full')
-}, 60_000)
+})

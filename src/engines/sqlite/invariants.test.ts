@@ -337,7 +337,7 @@ describe('3: memory is bounded: when the map is full, writers wait and nothing e
       },
       { segmentBytes },
     )
-  }, 60_000)
+  })
 
   test('tables that cannot be written fail the writers that need room, and nothing is lost', async () => {
     const dir = newFolder()

@@ -79,7 +79,7 @@ test('the tables end up with the latest of each key, whatever bytes the keys are
       expect((await feedOf(engine)).map(keyOf).toSorted()).toEqual([...alive, ...dead].toSorted())
     })
   }
-}, 60_000)
+})
 
 test('segments that wait for more of them are applied all the same when nobody writes, or somebody asks', async () => {
   const dir = newFolder()
@@ -95,7 +95,7 @@ test('segments that wait for more of them are applied all the same when nobody w
     },
     { segmentBytes: 16 * 1024 * 1024 },
   )
-}, 60_000)
+})
 
 test('the feed of a collection passes over the blocks of revisions that have none of its changes', async () => {
   const dir = newFolder()
@@ -129,7 +129,7 @@ test('the feed of a collection passes over the blocks of revisions that have non
     const none = await engine.changes('', 1, { collection: 'never' })
     expect([none.changes, none.next, none.atEnd]).toEqual([[], engine.head(), true])
   })
-}, 60_000)
+})
 
 test('a page of the feed looks at a bounded part of what was written over, and says where to go on', async () => {
   const dir = newFolder()
@@ -160,7 +160,7 @@ test('a page of the feed looks at a bounded part of what was written over, and s
     },
     { segmentBytes: 16 * 1024 * 1024 },
   )
-}, 60_000)
+})
 
 test('a reader whose tick lasts longer than a flush finds what was flushed', async () => {
   const dir = newFolder()

@@ -137,7 +137,7 @@ describe('damage', () => {
     }
     console.log(seen)
     expect(seen.refusedReads).toBeGreaterThan(0)
-  }, 300_000)
+  })
 
   test('of one row is named, and the others go on being served', async () => {
     const truth = await wholeStore()

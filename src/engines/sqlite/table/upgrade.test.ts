@@ -64,7 +64,7 @@ test('an upgrade that is killed again and again goes on where it was, and loses 
     }
   })
   expect(faultsOfTables(dir)).toEqual([])
-}, 120_000)
+})
 
 test('a file that is half upgraded is no file of format 2 any more, and is finished at the next start', async () => {
   const dir = formatTwoFolder()

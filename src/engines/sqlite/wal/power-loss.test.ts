@@ -215,5 +215,5 @@ for (const [name, kinds] of [
     mock.restore()
     for (const loss of losses) await expectWhole(loss.copy, loss.batches)
     expect(losses.length).toBeGreaterThan(10)
-  }, 60_000)
+  })
 }

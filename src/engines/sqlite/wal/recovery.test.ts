@@ -475,4 +475,4 @@ test('bits flipped anywhere in a log: every member is right, or the store is ref
     expect(readdirSync(killed)).toContain('log-00000005')
     return { dir: killed, states }
   }
-}, 120_000)
+})
