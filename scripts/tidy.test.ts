@@ -130,6 +130,8 @@ const cases: readonly Case[] = [
   { rule: 'seam', path: 'src/serve.ts', red: 'const ms = performance.now()', green: 'const now = Date.now' },
   { rule: 'seam', path: 'sdk/watch.ts', red: '\n\nopen(performance.now)', green: 'open(monotonicMs)' },
   { rule: 'seam', path: 'src/core/list.ts', red: 'Bun.gc(true)', green: 'collectGarbage()' },
+  { rule: 'seam', path: 'src/core/list.ts', red: 'const now = new Date()', green: 'new Date(nowMs)' },
+  { rule: 'seam', path: 'src/net/tick.ts', red: 'Bun.nanoseconds()', green: 'monotonicMs()' },
   {
     rule: 'word',
     path: 'src/core/list.ts',

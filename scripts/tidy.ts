@@ -23,10 +23,15 @@ const maxFunctionLines = 100
 /** Functions that are longer, and why that is better than two of them. */
 const longFunctionReasons: Readonly<Record<string, string>> = {}
 
+const clockSeams = ['src/runtime/clock.ts', 'sdk/clock.ts']
+
 /** The only files that may ask the system for the time, or have it collect garbage. */
 const seams: Readonly<Record<string, readonly string[]>> = {
   'Date.now': ['src/serve.ts'],
-  'performance.now': ['src/runtime/clock.ts', 'sdk/clock.ts'],
+  'new Date()': ['src/serve.ts'],
+  'performance.now': clockSeams,
+  'process.hrtime': clockSeams,
+  'Bun.nanoseconds': clockSeams,
   'Bun.gc': ['src/runtime/garbage.ts'],
 }
 
@@ -244,7 +249,7 @@ function areaOf(path: string): string | null {
 function outsideSeams(path: string, text: string): Finding[] {
   return Object.entries(seams).flatMap(([call, files]) => {
     if (files.includes(path)) return []
-    const pattern = new RegExp(`\\b${call.replace('.', '\\.')}\\b`)
+    const pattern = new RegExp(`\\b${RegExp.escape(call)}`)
     return inCode(pattern, `${call} is for ${files.join(', ')}`)(path, text)
   })
 }
