@@ -9,26 +9,26 @@ const etcdTransactionsAtOnce = 4
 
 /** One POST of NDJSON, made while it is sent. */
 export async function importIntoKvist(port: number, members: number): Promise<void> {
-  const answer = await fetch(`http://127.0.0.1:${port}/v1/bench`, {
+  const reply = await fetch(`http://127.0.0.1:${port}/v1/bench`, {
     method: 'POST',
     headers: { 'content-type': 'application/x-ndjson' },
     body: streamOf(ndjson(members)),
   })
-  const summary = await answer.text()
-  if (!answer.ok || !summary.includes(`"stored":${members}`)) {
-    throw new Error(`import answered ${answer.status}: ${summary.slice(0, 300)}`)
+  const summary = await reply.text()
+  if (!reply.ok || !summary.includes(`"stored":${members}`)) {
+    throw new Error(`import answered ${reply.status}: ${summary.slice(0, 300)}`)
   }
 }
 
 /** Reads the collection as NDJSON and counts its lines. */
 export async function exportFromKvist(port: number, members: number): Promise<void> {
-  const answer = await fetch(`http://127.0.0.1:${port}/v1/bench`, {
+  const reply = await fetch(`http://127.0.0.1:${port}/v1/bench`, {
     headers: { accept: 'application/x-ndjson' },
   })
-  if (answer.status !== 200 || answer.body === null) throw new Error(`export answered ${answer.status}`)
+  if (reply.status !== 200 || reply.body === null) throw new Error(`export answered ${reply.status}`)
   let lines = 0
   let lastByte = newline
-  for await (const chunk of answer.body) {
+  for await (const chunk of reply.body) {
     for (let at = chunk.indexOf(newline); at >= 0; at = chunk.indexOf(newline, at + 1)) lines++
     lastByte = chunk.at(-1) ?? lastByte
   }
@@ -54,9 +54,9 @@ export async function importIntoEtcd(port: number, members: number): Promise<voi
       const from = next
       next = Math.min(members, from + etcdPutsPerTransaction)
       const body = transaction(from, next)
-      const answer = await fetch(`http://127.0.0.1:${port}/v3/kv/txn`, { method: 'POST', body })
-      const text = await answer.text()
-      if (answer.status !== 200) throw new Error(`etcd answered ${answer.status}: ${text.slice(0, 300)}`)
+      const reply = await fetch(`http://127.0.0.1:${port}/v3/kv/txn`, { method: 'POST', body })
+      const text = await reply.text()
+      if (reply.status !== 200) throw new Error(`etcd answered ${reply.status}: ${text.slice(0, 300)}`)
     }
   }
   await Promise.all(Array.from({ length: etcdTransactionsAtOnce }, sender))

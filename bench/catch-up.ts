@@ -8,16 +8,16 @@ const nextMark = Buffer.from('"next":')
 /** Pages until so many changes were told. Throws when there is no more before. */
 export async function readPages(port: number, changes: number): Promise<void> {
   let since = '0'
-  for (let told = 0; told < changes; ) {
+  for (let reported = 0; reported < changes; ) {
     const url = `http://127.0.0.1:${port}/v1/_changes?since=${encodeURIComponent(since)}&limit=${pageLimit}`
-    const answer = await fetch(url)
-    const page = Buffer.from(await answer.arrayBuffer())
-    if (answer.status !== 200)
-      throw new Error(`${url} answered ${answer.status}: ${page.toString().slice(0, 300)}`)
+    const reply = await fetch(url)
+    const page = Buffer.from(await reply.arrayBuffer())
+    if (reply.status !== 200)
+      throw new Error(`${url} answered ${reply.status}: ${page.toString().slice(0, 300)}`)
     const next = nextOf(page)
-    if (next === since) throw new Error(`the changes end at ${told} of ${changes}`)
+    if (next === since) throw new Error(`the changes end at ${reported} of ${changes}`)
     since = next
-    told += countOf(page, changeMark)
+    reported += countOf(page, changeMark)
   }
 }
 
@@ -31,22 +31,22 @@ function nextOf(page: Buffer): string {
 /** One stream until it has told so many changes, which is when it is left. */
 export async function readStream(port: number, changes: number): Promise<void> {
   const leaving = new AbortController()
-  const answer = await fetch(`http://127.0.0.1:${port}/v1/_changes?since=0`, {
+  const reply = await fetch(`http://127.0.0.1:${port}/v1/_changes?since=0`, {
     headers: { accept: 'text/event-stream' },
     signal: leaving.signal,
   })
-  if (answer.status !== 200 || answer.body === null) throw new Error(`the stream answered ${answer.status}`)
-  let told = 0
+  if (reply.status !== 200 || reply.body === null) throw new Error(`the stream answered ${reply.status}`)
+  let reported = 0
   let tail = Buffer.alloc(0)
-  for await (const chunk of answer.body) {
+  for await (const chunk of reply.body) {
     const bytes = Buffer.concat([tail, chunk])
-    told += countOf(bytes, changeMark)
-    if (told >= changes) break
+    reported += countOf(bytes, changeMark)
+    if (reported >= changes) break
     // A mark may be cut by the end of the chunk; what is kept is too short to hold a whole one.
     tail = bytes.subarray(Math.max(0, bytes.length - changeMark.length + 1))
   }
   leaving.abort()
-  if (told !== changes) throw new Error(`the stream told ${told} changes of ${changes}`)
+  if (reported !== changes) throw new Error(`the stream told ${reported} changes of ${changes}`)
 }
 
 function countOf(bytes: Buffer, mark: Buffer): number {

@@ -107,7 +107,7 @@ function linePanel({ title, unit, points, limit }: Series): Panel[] {
   const top = Math.max(limit ?? 0, ...points.map(({ y }) => y)) * 1.05
   const left = 50
   const width = panelWidth - left
-  function place({ x, y }: { x: number; y: number }): string {
+  function position({ x, y }: { x: number; y: number }): string {
     return `${at(left + (x / last!.x) * width)},${at(titleHeight + lineHeight * (1 - y / top))}`
   }
   const bottom = titleHeight + lineHeight
@@ -120,9 +120,11 @@ function linePanel({ title, unit, points, limit }: Series): Panel[] {
   if (limit === undefined) marks.push(text(0, titleHeight + 10, thousands(top)))
   else {
     marks.push(text(0, titleHeight + lineHeight * (1 - limit / top) + 5, thousands(limit)))
-    marks.push(`<path class="limit" d="M${place({ x: 0, y: limit })}L${place({ x: last.x, y: limit })}"/>`)
+    marks.push(
+      `<path class="limit" d="M${position({ x: 0, y: limit })}L${position({ x: last.x, y: limit })}"/>`,
+    )
   }
-  const line = `<polyline points="${points.map(place).join(' ')}" fill="none" stroke="${colors.kvist}" stroke-width="1.5"/>`
+  const line = `<polyline points="${points.map(position).join(' ')}" fill="none" stroke="${colors.kvist}" stroke-width="1.5"/>`
   return [{ height: bottom + 24, svg: text(0, 18, `${title}, ${unit}`, 'title') + marks.join('') + line }]
 }
 

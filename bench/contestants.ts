@@ -31,7 +31,7 @@ export interface Contestant {
   /** Reads all members and counts them. */
   export(members: number): Promise<void>
   /** Is told the headers of its answers to GET. */
-  readonly heard?: (headers: Headers) => void
+  readonly notified?: (headers: Headers) => void
 }
 
 export type Kind = 'get' | 'put' | 'list' | 'import' | 'export'
@@ -59,7 +59,7 @@ export const contestants: readonly Contestant[] = [
     ...kvist('kvist', 17000, 'full'),
     kinds: ['get', 'put', 'list', 'import', 'export'],
     // The bare server answers as kvist did.
-    heard: (headers) => {
+    notified: (headers) => {
       bareHeaders = [...headers].filter(([name]) => !headersOfBun.includes(name))
     },
   },
@@ -166,17 +166,17 @@ async function startWebdis(dataDir: string, variant: string): Promise<Server> {
       ...{ verbosity: 0, logfile: join(dataDir, 'webdis-own.log') },
     }),
   )
-  await waitUntilRedisAnswers()
+  await waitUntilRedisResponses()
   const webdis = startServer('webdis', ['webdis', config], dataDir)
   await waitUntilReady(webdis, 'http://127.0.0.1:17011/PING.txt', 'PONG')
   return withFront(redis, webdis)
 }
 
 /** Redis refuses commands while it loads its file; webdis started before the end of that would keep failing. */
-async function waitUntilRedisAnswers(): Promise<void> {
+async function waitUntilRedisResponses(): Promise<void> {
   for (let tries = 0; tries < 600; tries++) {
-    const answer = Bun.spawnSync(['redis-cli', '-p', `${redisPort}`, 'ping'], { stderr: 'ignore' })
-    if (answer.stdout.toString().trim() === 'PONG') return
+    const reply = Bun.spawnSync(['redis-cli', '-p', `${redisPort}`, 'ping'], { stderr: 'ignore' })
+    if (reply.stdout.toString().trim() === 'PONG') return
     await Bun.sleep(100)
   }
   throw new Error('Redis was not ready in 60 s')

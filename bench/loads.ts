@@ -90,21 +90,21 @@ async function runBulk({ contestant, server, members }: LoadRun, kind: BulkLoad[
 
 /** The figures of a server that answers something else are worth nothing: one request is looked at first. */
 async function check(contestant: Contestant, kind: WrkLoad['kind']): Promise<void> {
-  const { asks, port, heard } = contestant
-  const answer = await respondTo(asks[kind], port)
+  const { asks, port, notified } = contestant
+  const reply = await respondTo(asks[kind], port)
   if (kind === 'put') {
     const { text } = await respondTo(asks.get, port)
     if (!text.includes(asks.get.shows(writtenValue)))
       throw new Error(`PUT did not store: ${text.slice(0, 300)}`)
     return
   }
-  if (kind === 'get') heard?.(answer.headers)
+  if (kind === 'get') notified?.(reply.headers)
   const count = kind === 'list' ? 100 : 1
-  const rewritten = answer.text.includes(asks[kind].shows(writtenValue))
+  const rewritten = reply.text.includes(asks[kind].shows(writtenValue))
   for (let index = 1; index <= count; index++) {
-    const holds = rewritten || answer.text.includes(asks[kind].shows(jsonOf(index)))
+    const holds = rewritten || reply.text.includes(asks[kind].shows(jsonOf(index)))
     if (!holds)
-      throw new Error(`${kind} does not give the value of ${keyOf(index)}: ${answer.text.slice(0, 300)}`)
+      throw new Error(`${kind} does not give the value of ${keyOf(index)}: ${reply.text.slice(0, 300)}`)
   }
 }
 
@@ -115,14 +115,14 @@ async function respondTo(ask: Ask, port: number): Promise<{ text: string; header
     const key64 = Buffer.from(keyOf(1)).toString('base64')
     return template.replace('{keys}', hundred).replace('{key}', keyOf(1)).replace('{key64}', key64)
   }
-  const answer = await fetch(`http://127.0.0.1:${port}${fill(ask.path)}`, {
+  const reply = await fetch(`http://127.0.0.1:${port}${fill(ask.path)}`, {
     method: ask.method,
     ...(ask.headers && { headers: ask.headers }),
     ...(ask.body !== undefined && { body: fill(ask.body) }),
   })
-  const text = await answer.text()
-  if (answer.status !== 200 && answer.status !== 201) {
-    throw new Error(`${ask.method} ${ask.path.slice(0, 60)} answered ${answer.status}: ${text.slice(0, 300)}`)
+  const text = await reply.text()
+  if (reply.status !== 200 && reply.status !== 201) {
+    throw new Error(`${ask.method} ${ask.path.slice(0, 60)} answered ${reply.status}: ${text.slice(0, 300)}`)
   }
-  return { text, headers: answer.headers }
+  return { text, headers: reply.headers }
 }

@@ -27,7 +27,7 @@ export interface ClientFigures {
 
 interface Exchange {
   readonly request: Buffer
-  readonly answer: string
+  readonly reply: string
   /** Of a read over HTTP, whose response has revisions and times that are not known before. */
   readonly values?: readonly string[]
 }
@@ -80,26 +80,26 @@ function exchangeOf(indexes: readonly number[]): Exchange {
     case 'sets':
       return {
         request: Buffer.from(indexes.map(setOf).join('')),
-        answer: 'STORED\r\n'.repeat(indexes.length),
+        reply: 'STORED\r\n'.repeat(indexes.length),
       }
     case 'get':
     case 'multiget':
       return {
         request: Buffer.from(`get ${indexes.map(keyOf).join(' ')}\r\n`),
-        answer: `${indexes.map(foundOf).join('')}END\r\n`,
+        reply: `${indexes.map(foundOf).join('')}END\r\n`,
       }
     case 'gets':
       return {
         request: Buffer.from(indexes.map((index) => `get ${keyOf(index)}\r\n`).join('')),
-        answer: indexes.map((index) => `${foundOf(index)}END\r\n`).join(''),
+        reply: indexes.map((index) => `${foundOf(index)}END\r\n`).join(''),
       }
     case 'read':
-      return { request: readOf(indexes), answer: '', values: indexes.map(jsonOf) }
+      return { request: readOf(indexes), reply: '', values: indexes.map(jsonOf) }
   }
 }
 
 const times = new Float64Array(maxTimes)
-let answered = 0
+let responded = 0
 let measuring = false
 
 function send(socket: Bun.Socket<State>, bytes: Buffer): void {
@@ -118,8 +118,8 @@ function begin(socket: Bun.Socket<State>, exchange: Exchange): void {
 function take(data: State, bytes: Buffer): boolean {
   const isComplete = data.exchange.values === undefined ? takeText(data, bytes) : takeHttp(data, bytes)
   if (isComplete && measuring) {
-    if (answered < maxTimes) times[answered] = performance.now() - data.sentAtMs
-    answered++
+    if (responded < maxTimes) times[responded] = performance.now() - data.sentAtMs
+    responded++
   }
   return isComplete
 }
@@ -151,14 +151,14 @@ function lengthOf(bytes: Buffer): number {
 
 function takeText(data: State, bytes: Buffer): boolean {
   data.received += bytes.length
-  const { answer } = data.exchange
+  const { reply } = data.exchange
   if (data.first !== null) {
     data.first += bytes.toString('latin1')
-    if (!answer.startsWith(data.first)) fail(`the answer is wrong: ${data.first.slice(0, 300)}`)
-    if (data.received === answer.length) data.first = null
+    if (!reply.startsWith(data.first)) fail(`the answer is wrong: ${data.first.slice(0, 300)}`)
+    if (data.received === reply.length) data.first = null
   }
-  if (data.received > answer.length) fail(`an answer is too long: ${bytes.toString('latin1').slice(0, 300)}`)
-  return data.received === answer.length
+  if (data.received > reply.length) fail(`an answer is too long: ${bytes.toString('latin1').slice(0, 300)}`)
+  return data.received === reply.length
 }
 
 function fail(why: string): never {
@@ -169,7 +169,7 @@ function fail(why: string): never {
 async function connect(
   exchanges: readonly Exchange[],
   from: number,
-  onAnswer: (socket: Bun.Socket<State>) => void,
+  onReply: (socket: Bun.Socket<State>) => void,
 ) {
   const exchange = exchanges[from % exchanges.length]!
   const data = {
@@ -188,7 +188,7 @@ async function connect(
     socket: {
       open: (socket) => begin(socket, exchange),
       data(socket, bytes) {
-        if (take(socket.data, bytes)) onAnswer(socket)
+        if (take(socket.data, bytes)) onReply(socket)
       },
       drain: (socket) => send(socket, socket.data.unsent),
       close: () => fail('the server has closed'),
@@ -227,9 +227,9 @@ async function measure(): Promise<ClientFigures> {
   const startedAtMs = performance.now()
   await Bun.sleep(run.seconds * 1000)
   const seconds = (performance.now() - startedAtMs) / 1000
-  const sorted = times.subarray(0, Math.min(answered, maxTimes)).sort()
+  const sorted = times.subarray(0, Math.min(responded, maxTimes)).sort()
   const at = (part: number) => sorted[Math.floor((sorted.length - 1) * part)] ?? Number.NaN
-  return { perSecond: (answered * run.perRequest) / seconds, p50Ms: at(0.5), p99Ms: at(0.99), maxMs: at(1) }
+  return { perSecond: (responded * run.perRequest) / seconds, p50Ms: at(0.5), p99Ms: at(0.99), maxMs: at(1) }
 }
 
 if (run.kind === 'fill') await fill()

@@ -16,7 +16,7 @@ import {
   waitUntilReady,
   watchMemory,
 } from './process.ts'
-import { report, tell } from './report.ts'
+import { print, report } from './report.ts'
 import { type LoadResult, type Measure, machineLine, packageVersion } from './results.ts'
 
 interface Contestant {
@@ -177,7 +177,7 @@ async function runRounds(load: Load): Promise<LoadResult> {
     for (const { contestant, rounds } of rows) {
       const measure = await turn(contestant, load, round)
       rounds.push(measure)
-      tell(`${load.title}, round ${round}, ${contestant.title}: ${measure.perSecond.toFixed(0)} a second`)
+      print(`${load.title}, round ${round}, ${contestant.title}: ${measure.perSecond.toFixed(0)} a second`)
     }
   }
   return {
@@ -229,6 +229,6 @@ try {
   await main()
   await leave(0)
 } catch (error) {
-  tell(error instanceof Error ? error.message : String(error))
+  print(error instanceof Error ? error.message : String(error))
   await leave(1)
 }

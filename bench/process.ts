@@ -99,7 +99,7 @@ export function withFront(server: Server, front: Server): Server {
  */
 export async function waitUntilReady(server: Server, url: string, holds: string): Promise<number> {
   const startedAt = performance.now()
-  while (!(await answers(url, holds))) {
+  while (!(await responses(url, holds))) {
     if (server.exited()) throw new Error(`it exited: ${server.log()}`)
     if (performance.now() - startedAt > readyTimeoutMs) throw new Error(`${url} not ready: ${server.log()}`)
     await Bun.sleep(2)
@@ -145,10 +145,10 @@ export function openFilesLimit(): number {
   return hard === undefined ? Number.POSITIVE_INFINITY : Number(hard)
 }
 
-async function answers(url: string, holds: string): Promise<boolean> {
+async function responses(url: string, holds: string): Promise<boolean> {
   try {
-    const answer = await fetch(url, { headers: { connection: 'close' } })
-    return (await answer.text()).includes(holds) && answer.status === 200
+    const reply = await fetch(url, { headers: { connection: 'close' } })
+    return (await reply.text()).includes(holds) && reply.status === 200
   } catch {
     return false
   }

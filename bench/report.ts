@@ -3,7 +3,7 @@ import { type Results, save } from './results.ts'
 import { markdown } from './table.ts'
 
 /** Says what is going on to whoever waits; the results alone go to stdout. */
-export function tell(line: string): void {
+export function print(line: string): void {
   process.stderr.write(`${line}\n`)
 }
 
@@ -12,5 +12,5 @@ export async function report(name: string, results: Results): Promise<void> {
   await save(name, 'json', `${JSON.stringify(results, null, 1)}\n`)
   const drawn = await save(name, 'svg', chart(results))
   process.stdout.write(markdown(results))
-  tell(`drawn in ${drawn}`)
+  print(`drawn in ${drawn}`)
 }

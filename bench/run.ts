@@ -8,7 +8,7 @@ import { type Contestant, contestants } from './contestants.ts'
 import { type Load, loads, runLoad } from './loads.ts'
 import { benchOptions, chooseOptions, pick } from './options.ts'
 import { killAll, removeFolder } from './process.ts'
-import { report, tell } from './report.ts'
+import { print, report } from './report.ts'
 import { type LoadResult, type Measure, machineLine, packageVersion, type Row } from './results.ts'
 
 const options = chooseOptions(benchOptions)
@@ -78,14 +78,14 @@ async function bestVariant(contestant: Contestant, load: Load): Promise<string> 
   }
   const rates = trials.map(({ variant, found }) => ({ variant, rate: summaryOf(found)?.perSecond ?? 0 }))
   const best = rates.toSorted((a, b) => b.rate - a.rate)[0]
-  tell(
+  print(
     `  ${contestant.title}: ${rates.map(({ variant, rate }) => `${variant} ${rate.toFixed(0)}`).join(', ')} a second`,
   )
   return best?.variant ?? ''
 }
 
 async function runRounds(load: Load, present: readonly Contestant[]): Promise<LoadResult> {
-  tell(`${load.title}`)
+  print(`${load.title}`)
   const taking = present.filter(({ kinds }) => kinds.includes(load.how.kind))
   const rows = []
   for (const contestant of taking) {
@@ -99,7 +99,7 @@ async function runRounds(load: Load, present: readonly Contestant[]): Promise<Lo
       if (typeof measure === 'string') failures.push(measure)
       else found.push(measure)
       const figure = typeof measure === 'string' ? measure : `${measure.perSecond.toFixed(0)} ${load.unit}`
-      tell(`  round ${round}, ${contestant.title}: ${figure}`)
+      print(`  round ${round}, ${contestant.title}: ${figure}`)
     }
   }
   return {
@@ -177,6 +177,6 @@ try {
   await main()
   await leave(0)
 } catch (error) {
-  tell(error instanceof Error ? error.message : String(error))
+  print(error instanceof Error ? error.message : String(error))
   await leave(1)
 }

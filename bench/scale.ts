@@ -9,7 +9,7 @@ import { keyOf } from './members.ts'
 import { driftMb, memorySeries, peakMb, secondHalf, slopeMb } from './memory.ts'
 import { chooseOptions, scaleOptions } from './options.ts'
 import { bytesPerMb, killAll, memoryOf, removeFolder, type Server, watchMemory } from './process.ts'
-import { report, tell } from './report.ts'
+import { print, report } from './report.ts'
 import { machineLine, type Series, type Verdict } from './results.ts'
 import { mean, median } from './statistics.ts'
 import { type RawRequest, runWrk, type WrkFigures } from './wrk.ts'
@@ -64,7 +64,7 @@ const series: Series[] = []
 function note(bar: Bound, unit: string, value: number, rounds?: readonly number[]): void {
   const found = verdict(bar, unit, value, rounds)
   verdicts.push(found)
-  tell(`  ${bar.text}: ${value.toFixed(2)} ${unit}${found.reached ? '' : ', NOT REACHED'}`)
+  print(`  ${bar.text}: ${value.toFixed(2)} ${unit}${found.reached ? '' : ', NOT REACHED'}`)
 }
 
 function folderOf(name: string): string {
@@ -91,7 +91,7 @@ async function load(
     seconds,
     seed,
   })
-  if (figures.errors > 0) tell(`  ${figures.errors} errors at ${request.path}`)
+  if (figures.errors > 0) print(`  ${figures.errors} errors at ${request.path}`)
   return figures
 }
 
@@ -132,8 +132,8 @@ async function comparePages(): Promise<void> {
 
 /** The cursor of a page's next one, and that there is a whole page there. */
 async function nextOf(path: string): Promise<string> {
-  const answer = await fetch(`http://127.0.0.1:${large.port}${path}`)
-  const page: unknown = await answer.json()
+  const reply = await fetch(`http://127.0.0.1:${large.port}${path}`)
+  const page: unknown = await reply.json()
   const whole =
     page instanceof Object && 'members' in page && Array.isArray(page.members) && page.members.length === 100
   if (!whole || !('next' in page) || typeof page.next !== 'string')
@@ -237,11 +237,11 @@ async function main(): Promise<void> {
   const wanted = options.list('only')
   const unknown = wanted.find((name) => !Object.hasOwn(steps, name))
   if (unknown !== undefined) throw new Error(`${unknown} is none of ${Object.keys(steps).join(', ')}`)
-  tell('import')
+  print('import')
   await importAll()
   for (const [name, step] of Object.entries(steps)) {
     if (wanted.length > 0 && !wanted.includes(name)) continue
-    tell(name)
+    print(name)
     await step()
   }
   const size = members.toLocaleString('en-US')
@@ -273,6 +273,6 @@ try {
   await main()
   await leave(0)
 } catch (error) {
-  tell(error instanceof Error ? error.message : String(error))
+  print(error instanceof Error ? error.message : String(error))
   await leave(1)
 }

@@ -54,8 +54,8 @@ function verdictsTable(verdicts: readonly Verdict[]): string {
     const range =
       !found || found.low === found.high ? '' : `${bareFigure(found.low)} to ${bareFigure(found.high)}`
     const value = found ? figure(found.value, unit) : 'not measured'
-    const answer = bound === undefined || !found ? '' : reached ? 'yes' : '**no**'
-    lines.push(row([text, wanted, value, range, answer]))
+    const reply = bound === undefined || !found ? '' : reached ? 'yes' : '**no**'
+    lines.push(row([text, wanted, value, range, reply]))
   }
   return lines.join('\n')
 }

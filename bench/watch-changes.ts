@@ -23,29 +23,29 @@ const padding = 'x'.repeat(40)
  */
 export async function makeChanges(run: ChangesRun): Promise<number> {
   const startedAt = performance.now()
-  const answers: Promise<void>[] = []
+  const responses: Promise<void>[] = []
   let failure: unknown = null
   for (let offset = 0; offset < run.count; offset++) {
     const dueInMs = startedAt + (offset * 1000) / run.perSecond - performance.now()
     if (dueInMs > 0) await Bun.sleep(dueInMs)
-    const answer = change(run, run.from + offset).catch((error) => {
+    const reply = change(run, run.from + offset).catch((error) => {
       failure ??= error
     })
-    answers.push(answer)
+    responses.push(reply)
     if (failure !== null) break
   }
-  await Promise.all(answers)
+  await Promise.all(responses)
   if (failure !== null) throw failure
   return (performance.now() - startedAt) / 1000
 }
 
 async function change({ port, pathOf }: ChangesRun, number: number): Promise<void> {
   const path = pathOf(number)
-  const answer = await fetch(`http://127.0.0.1:${port}${path}`, {
+  const reply = await fetch(`http://127.0.0.1:${port}${path}`, {
     method: 'PUT',
     headers: { 'content-type': 'application/json' },
     body: `{"sent_at_ms":${wallClockMs()},"text":"${padding}"}`,
   })
-  const text = await answer.text()
-  if (!answer.ok) throw new Error(`PUT ${path} answered ${answer.status}: ${text.slice(0, 300)}`)
+  const text = await reply.text()
+  if (!reply.ok) throw new Error(`PUT ${path} answered ${reply.status}: ${text.slice(0, 300)}`)
 }

@@ -9,7 +9,7 @@ import { kvist } from './contestants.ts'
 import { memorySeries, peakMb } from './memory.ts'
 import { chooseOptions, pick, watchOptions } from './options.ts'
 import { killAll, memoryOf, openFilesLimit, removeFolder, type Server, watchMemory } from './process.ts'
-import { report, tell } from './report.ts'
+import { print, report } from './report.ts'
 import { type LoadResult, type Measure, machineLine, type Row, type Series, type Verdict } from './results.ts'
 import { type ChangesRun, makeChanges } from './watch-changes.ts'
 import { openWatchers, type Watchers } from './watchers.ts'
@@ -84,16 +84,16 @@ async function manyWatchers(server: Server): Promise<void> {
     series.push(
       memorySeries(`${watchers.toLocaleString('en-US')} watchers are opened, and idle: memory`, samples),
     )
-    tell(`  ${before.toFixed(0)} MB before, ${idleMb.toFixed(0)} MB more when idle`)
+    print(`  ${before.toFixed(0)} MB before, ${idleMb.toFixed(0)} MB more when idle`)
     const changes = {
       pathOf: (n: number) => `${path}${n % keys}`,
       perSecond: changesPerSecond,
     }
-    await measureReach(server, open, { name: 'each', watchers, told: watchers / keys }, changes)
+    await measureReach(server, open, { name: 'each', watchers, reported: watchers / keys }, changes)
   })
   await withWatchers({ path, keys: 1, watchers }, async (open) => {
     const changes = { pathOf: () => `${path}0`, perSecond: changesToAllPerSecond }
-    await measureReach(server, open, { name: 'all', watchers, told: watchers }, changes)
+    await measureReach(server, open, { name: 'all', watchers, reported: watchers }, changes)
   })
 }
 
@@ -102,7 +102,7 @@ async function oneKey(server: Server): Promise<void> {
   const watchers = options.number('one-key-watchers')
   await withWatchers({ path, keys: 1, watchers }, async (open) => {
     const changes = { pathOf: () => `${path}0`, perSecond: changesPerSecond }
-    await measureReach(server, open, { name: 'one', watchers, told: watchers }, changes)
+    await measureReach(server, open, { name: 'one', watchers, reported: watchers }, changes)
   })
 }
 
@@ -110,7 +110,7 @@ async function oneKey(server: Server): Promise<void> {
 async function measureReach(
   server: Server,
   open: Watchers,
-  { name, watchers, told }: { name: string; watchers: number; told: number },
+  { name, watchers, reported }: { name: string; watchers: number; reported: number },
   changes: Pick<ChangesRun, 'pathOf' | 'perSecond'>,
 ): Promise<void> {
   const count = Math.ceil(options.number('seconds') * changes.perSecond)
@@ -118,17 +118,17 @@ async function measureReach(
   for (const round of rounds()) {
     const stopWatching = watchMemory(server.pid, 250)
     const seconds = await makeChanges({ port, from: round * count, count, ...changes })
-    const expected = count * told
+    const expected = count * reported
     const { received, wrong, p50Ms, p99Ms, maxMs, processorShare } = await open.figures(expected)
     const errors = Math.abs(expected - received) + wrong
     const peak = peakMb(stopWatching())
     found.push({ perSecond: received / seconds, p50Ms, p99Ms, maxMs, errors, peakMb: peak })
-    tell(
-      `  ${told} watchers a change, round ${round}: ${received} events of ${expected}, ${wrong} wrong, ` +
+    print(
+      `  ${reported} watchers a change, round ${round}: ${received} events of ${expected}, ${wrong} wrong, ` +
         `p99 ${p99Ms.toFixed(1)} ms; the client took ${(processorShare * 100).toFixed(0)} % of a core`,
     )
   }
-  const part = told === watchers ? 'all' : told.toLocaleString('en-US')
+  const part = reported === watchers ? 'all' : reported.toLocaleString('en-US')
   reachRows.push(row(name, `${part} of ${watchers.toLocaleString('en-US')}`, found))
 }
 
@@ -151,7 +151,7 @@ async function writesOfOthers(server: Server): Promise<void> {
       const turn = async () => void found[name].push(await write(options.number('seconds'), round))
       if (name === 'unwatched') await turn()
       else await withWatchers({ path: '/v1/bench/idle-', keys: watchers, watchers }, turn)
-      tell(`  ${name}, round ${round}: ${found[name].at(-1)?.perSecond.toFixed(0)} a second`)
+      print(`  ${name}, round ${round}: ${found[name].at(-1)?.perSecond.toFixed(0)} a second`)
     }
   }
   loads.push({
@@ -180,7 +180,7 @@ async function catchUp(server: Server): Promise<void> {
       const perSecond = (members * 1000) / (performance.now() - startedAt)
       const times = { p50Ms: null, p99Ms: null, maxMs: null }
       found.push({ perSecond, ...times, errors: 0, peakMb: peakMb(stopWatching()) })
-      tell(`  ${title}, round ${round}: ${perSecond.toFixed(0)} changes a second`)
+      print(`  ${title}, round ${round}: ${perSecond.toFixed(0)} changes a second`)
     }
   }
   for (const { name, title, found } of ways) {
@@ -211,7 +211,7 @@ async function main(): Promise<void> {
   const machine = machineLine()
   const at = new Date().toISOString()
   for (const { name, run } of wanted) {
-    tell(name)
+    print(name)
     removeFolder(dataDir)
     const server = await subject.start(dataDir, '')
     await run(server)
@@ -244,6 +244,6 @@ try {
   await main()
   await leave(0)
 } catch (error) {
-  tell(error instanceof Error ? error.message : String(error))
+  print(error instanceof Error ? error.message : String(error))
   await leave(1)
 }

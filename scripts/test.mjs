@@ -62,7 +62,7 @@ function runCheck({ name, command: [program, ...args] }) {
   const startedMs = Date.now()
   const done = spawnSync(program, args, { cwd: root, env, encoding: 'utf8', maxBuffer: maxOutputBytes })
   const ok = done.status === 0
-  tell(name, ok, startedMs)
+  print(name, ok, startedMs)
   if (!ok) console.log(done.error ? done.error.message : `${done.stdout}${done.stderr}`.trimEnd())
   count(ok)
 }
@@ -116,7 +116,7 @@ function runTests() {
   if (done.error) broken(`bun test: ${done.error.message}`)
   // An error outside of any test is in the exit code alone.
   else if (done.status !== 0 && failed === before) broken(`bun test ended with ${done.signal ?? done.status}`)
-  tell('tests', failed === before, startedMs)
+  print('tests', failed === before, startedMs)
 }
 
 function countReport({ tests, failures, skipped, files }, expected) {
@@ -137,7 +137,7 @@ function leftOut(what, tests) {
   else for (let i = 0; i < tests; i++) broken(`${what}, which CI may not`)
 }
 
-function tell(name, ok, startedMs) {
+function print(name, ok, startedMs) {
   console.log(`${name}: ${ok ? 'ok' : 'FAILED'} (${((Date.now() - startedMs) / 1000).toFixed(1)} s)`)
 }
 

@@ -39,9 +39,9 @@ async function get(
 ): Promise<WireResponse> {
   const wire = await openWire(port)
   wire.write(requestBytes(method, path, { headers: { Host: 'localhost', ...headers } }))
-  const answer = await wire.response(method)
+  const reply = await wire.response(method)
   wire.destroy()
-  return answer
+  return reply
 }
 
 const lines = { Accept: 'application/x-ndjson' }

@@ -86,15 +86,15 @@ async function allowedCalls(): Promise<Set<string>> {
 }
 
 needing('strace', 'systemd').test('kvist makes no system call that the unit forbids', async () => {
-  const place = join(folder, 'place')
-  mkdirSync(place)
-  chmodSync(place, 0o777)
+  const position = join(folder, 'place')
+  mkdirSync(position)
+  chmodSync(position, 0o777)
   // As root SQLite gives files to others, which the unit forbids; the unit does not run it as root.
   const asUser =
     process.getuid?.() === 0 ? ['setpriv', `--reuid=${nobody}`, `--regid=${nobody}`, '--clear-groups'] : []
   const server = await startServer({
-    command: [...asUser, 'strace', '-f', '-qq', '-o', join(place, 'trace'), executable, 'serve'],
-    dataFolder: join(place, 'data'),
+    command: [...asUser, 'strace', '-f', '-qq', '-o', join(position, 'trace'), executable, 'serve'],
+    dataFolder: join(position, 'data'),
     flags: ['--memcached-port', '0'],
   })
   try {
@@ -115,7 +115,7 @@ needing('strace', 'systemd').test('kvist makes no system call that the unit forb
   } finally {
     await server.remove()
   }
-  const lines = readFileSync(join(place, 'trace'), 'latin1').split('\n')
+  const lines = readFileSync(join(position, 'trace'), 'latin1').split('\n')
   const made = new Set(lines.flatMap((line) => /^\d+\s+([a-z]\w*)\(/.exec(line)?.[1] ?? []))
   expect(made.size).toBeGreaterThan(30)
   const allowed = await allowedCalls()

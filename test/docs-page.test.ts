@@ -43,11 +43,11 @@ async function tryIt(page: Page, operation: string, fields: Readonly<Record<stri
   }
   if (body !== undefined) await block.locator('.opblock-section-request-body textarea').fill(body)
   await block.locator('.execute').click()
-  const answer = block.locator('.live-responses-table tbody')
-  await answer.waitFor()
+  const reply = block.locator('.live-responses-table tbody')
+  await reply.waitFor()
   return {
-    status: (await answer.locator('.response-col_status').first().textContent())?.trim(),
-    shown: await answer.textContent(),
+    status: (await reply.locator('.response-col_status').first().textContent())?.trim(),
+    shown: await reply.textContent(),
   }
 }
 

@@ -17,10 +17,10 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 /** The start of a command line that runs it in a new folder, which holds these files, and without any environment. */
 function alone(files: Readonly<Record<string, string>> = {}, ...variables: readonly string[]): string[] {
-  const place = join(folder, `place-${readdirSync(folder).length}`)
-  mkdirSync(place)
-  for (const [name, text] of Object.entries(files)) writeFileSync(join(place, name), text)
-  return ['/usr/bin/env', '-i', `--chdir=${place}`, ...variables, executable]
+  const position = join(folder, `place-${readdirSync(folder).length}`)
+  mkdirSync(position)
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(position, name), text)
+  return ['/usr/bin/env', '-i', `--chdir=${position}`, ...variables, executable]
 }
 
 /** What a command prints when it goes well. */

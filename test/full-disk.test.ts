@@ -44,8 +44,8 @@ async function write(): Promise<Response> {
 /** Several at a time, until one is refused. */
 async function writeUntilRefused(): Promise<Response> {
   for (let i = 0; i < 400; i++) {
-    const answers = await Promise.all(Array.from({ length: 8 }, write))
-    const refused = answers.find(({ ok }) => !ok)
+    const responses = await Promise.all(Array.from({ length: 8 }, write))
+    const refused = responses.find(({ ok }) => !ok)
     if (refused !== undefined) return refused
   }
   throw new Error(`never refused, with ${disk.freeBytes()} bytes free`)

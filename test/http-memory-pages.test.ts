@@ -183,8 +183,8 @@ test('a client that does not take its list is cut when others wait', async () =>
   next.resume()
   expect((await next.response()).body.length).toBeGreaterThan(valueBytes)
   for (const one of stalled) one.resume()
-  const answers = await Promise.allSettled(stalled.map((one) => one.response()))
-  expect(answers.filter(({ status }) => status === 'rejected').length).toBeGreaterThan(0)
+  const responses = await Promise.allSettled(stalled.map((one) => one.response()))
+  expect(responses.filter(({ status }) => status === 'rejected').length).toBeGreaterThan(0)
 })
 
 test('watchers that catch up hold one large event each, and wait for memory', async () => {

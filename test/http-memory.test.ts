@@ -84,8 +84,8 @@ test('who does not read is cut when others wait, and whoever is next has its tur
   expect((await next.response()).body.length).toBe(valueBytes)
   // No more are cut than it takes.
   for (const one of unread) one.resume()
-  const answers = await Promise.allSettled(unread.map((one) => one.response()))
-  expect(answers.map(({ status }) => status).toSorted()).toEqual(['fulfilled', 'fulfilled', 'rejected'])
+  const responses = await Promise.allSettled(unread.map((one) => one.response()))
+  expect(responses.map(({ status }) => status).toSorted()).toEqual(['fulfilled', 'fulfilled', 'rejected'])
   expect(memory.values.usedBytes).toBe(0)
 })
 

@@ -157,7 +157,7 @@ describe('requests that come in pieces', () => {
     requestBytes('DELETE', `/v1/cut/${key}`, { body: '\r\n' }),
   ]
 
-  async function expectAnswers(wire: Wire): Promise<void> {
+  async function expectResponses(wire: Wire): Promise<void> {
     expect((await wire.response('PUT')).status).toBe(201)
     expect((await wire.response()).body.toString()).toBe('ab\r\n\r\n')
     expect((await wire.response('PUT')).status).toBe(200)
@@ -166,13 +166,13 @@ describe('requests that come in pieces', () => {
 
   test('byte by byte', async () => {
     const wire = await openWire(server.port)
-    const answers = expectAnswers(wire)
+    const responses = expectResponses(wire)
     for (const byte of Buffer.concat(conversation('k'))) {
       wire.write(Uint8Array.of(byte))
       await wire.flushed()
       await Bun.sleep(0)
     }
-    await answers
+    await responses
     // Not before all is sent: the answer to a request whose body is not read comes before its last bytes go.
     await expectAlive(wire)
     wire.destroy()
@@ -191,7 +191,7 @@ describe('requests that come in pieces', () => {
         // Nothing tells that the server has read so far; it is likely by now.
         await Bun.sleep(20)
         wire.write(bytes.subarray(cut))
-        await expectAnswers(wire)
+        await expectResponses(wire)
         await expectAlive(wire)
         wire.destroy()
       })

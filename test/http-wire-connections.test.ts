@@ -126,8 +126,8 @@ describe('requests one behind the other', () => {
       )
       expect((await wire.response('PUT')).status).toBeWithin(200, 202)
       expect(await bodyOf(wire)).toBe('"value"')
-      const answer = await wire.response(method)
-      expect([answer.status, answer.headers.connection]).toEqual([status, 'close'])
+      const reply = await wire.response(method)
+      expect([reply.status, reply.headers.connection]).toEqual([status, 'close'])
       await expectEnded(wire)
     }
     const keys = (await membersIn(`${server.url}/v1/ends`, '?include=keys')).map(({ key }) => key)
@@ -165,8 +165,8 @@ describe('a connection', () => {
       ] as const) {
         const wire = await openWire(server.port)
         wire.write(`${request} HTTP/1.1\r\nHost: x\r\n${fields}\r\n\r\n`)
-        const answer = await wire.response(method)
-        expect([fields, answer.status, answer.headers.connection]).toEqual([fields, status, 'close'])
+        const reply = await wire.response(method)
+        expect([fields, reply.status, reply.headers.connection]).toEqual([fields, status, 'close'])
         await expectEnded(wire)
       }
     }
@@ -196,18 +196,18 @@ describe('a connection', () => {
     ] as const) {
       const wire = await openWire(server.port)
       wire.write(`${request}\r\n`)
-      const answer = await wire.response(method)
-      expect([request, answer.status, answer.framing]).toEqual([request, 200, framing])
-      expect([request, answer.headers.connection]).toEqual([request, 'close'])
-      if (framing === 'close') expect(answer.body.toString()).toContain('"value"')
+      const reply = await wire.response(method)
+      expect([request, reply.status, reply.framing]).toEqual([request, 200, framing])
+      expect([request, reply.headers.connection]).toEqual([request, 'close'])
+      if (framing === 'close') expect(reply.body.toString()).toContain('"value"')
       await expectEnded(wire)
     }
     const kept = await openWire(server.port)
     const body = 'PUT /v1/old/k HTTP/1.0\r\nConnection: Keep-Alive\r\nContent-Length: 1\r\n\r\n1'
     kept.write(`${body}GET /v1/old/k HTTP/1.0\r\nConnection: keep-alive\r\n\r\n`)
     for (const status of [201, 200]) {
-      const { headers, ...answer } = await kept.response()
-      expect([answer.status, headers.connection?.toLowerCase()]).toEqual([status, 'keep-alive'])
+      const { headers, ...reply } = await kept.response()
+      expect([reply.status, headers.connection?.toLowerCase()]).toEqual([status, 'keep-alive'])
     }
     kept.write('GET /v1/old/k HTTP/1.0\r\n\r\n')
     expect(await bodyOf(kept)).toBe('1')

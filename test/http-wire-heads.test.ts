@@ -20,7 +20,7 @@ beforeEach(async () => {
 const intruder = putBytes('/v1/intruders/k', '1')
 
 /** One answer, after which the connection still works. */
-function expectAnswer(request: string | Uint8Array, method?: string): Promise<WireResponse> {
+function expectReply(request: string | Uint8Array, method?: string): Promise<WireResponse> {
   return respondOf(server.port, request, method)
 }
 
@@ -63,11 +63,11 @@ describe('heads', () => {
       'GET /v1/kept/k HTTP/1.0\r\nConnection: keep-alive\r\n\r\n',
     ]
     for (const head of heads) {
-      const { status, body } = await expectAnswer(head)
+      const { status, body } = await expectReply(head)
       expect([head, status, body.toString()]).toEqual([head, 200, '"value"'])
     }
     const odd = 'PUT /v1/odd/k HTTP/1.1\r\nhost: x\r\ncOnTeNt-LeNgTh:  003 \r\nCONTENT-type:a/b\r\n\r\nabc'
-    expect((await expectAnswer(odd, 'PUT')).status).toBe(201)
+    expect((await expectReply(odd, 'PUT')).status).toBe(201)
     const stored = await fetch(`${server.url}/v1/odd/k`)
     expect([stored.headers.get('content-type'), await stored.text()]).toEqual(['a/b', 'abc'])
   })
@@ -76,13 +76,13 @@ describe('heads', () => {
     const names = Array.from({ length: 1000 }, (_, i) => `X-${i}: 1\r\n`).join('')
     for (const body of ['1', '2', '3']) {
       const head = `PUT /v1/many/k HTTP/1.1\r\n${names.replaceAll('X', body === '2' ? 'y' : 'X')}Host: x\r\n`
-      const { status } = await expectAnswer(`${head}Content-Length: 1\r\n\r\n${body}`, 'PUT')
+      const { status } = await expectReply(`${head}Content-Length: 1\r\n\r\n${body}`, 'PUT')
       expect(status).toBe(body === '1' ? 201 : 200)
     }
   })
 
   test('with a list in several fields have one list', async () => {
-    const { headers } = await expectAnswer(get)
+    const { headers } = await expectReply(get)
     const lists: [string, number][] = [
       [`If-None-Match: "7777777"\r\nIf-None-Match: ${headers.etag}`, 304],
       [`If-None-Match: ${headers.etag}\r\nX: 1\r\nif-none-match: "7777777"`, 304],
@@ -91,8 +91,8 @@ describe('heads', () => {
       [`If-None-Match: ${headers.etag}\r\nIf-None-Match: x`, 400],
     ]
     for (const [fields, status] of lists) {
-      const answer = await expectAnswer(`GET /v1/kept/k HTTP/1.1\r\nHost: x\r\n${fields}\r\n\r\n`)
-      expect([fields, answer.status]).toEqual([fields, status])
+      const reply = await expectReply(`GET /v1/kept/k HTTP/1.1\r\nHost: x\r\n${fields}\r\n\r\n`)
+      expect([fields, reply.status]).toEqual([fields, status])
     }
   })
 

@@ -54,11 +54,11 @@ describe('sizes', () => {
       try {
         const wire = await openWire(server.port)
         wire.write(request)
-        const answer = await wire.response()
-        expect(statuses).toContain(answer.status)
-        const { headers, body } = answer
-        const problem = { ...answer, type: headers['content-type'], text: body.toString() }
-        checkProblem(problem, answer.status, JSON.parse(problem.text).code)
+        const reply = await wire.response()
+        expect(statuses).toContain(reply.status)
+        const { headers, body } = reply
+        const problem = { ...reply, type: headers['content-type'], text: body.toString() }
+        checkProblem(problem, reply.status, JSON.parse(problem.text).code)
         expect(headers.connection).toBe('close')
         await expectEnded(wire)
       } catch (error) {

@@ -132,11 +132,11 @@ async function readAll(rng: Random, wire: Wire, steps: readonly Step[]): Promise
       await Bun.sleep(rng.int(10))
       wire.resume()
     }
-    const answer = await wire.response(method)
+    const reply = await wire.response(method)
     const asked = `${i}: ${bytes.toString('latin1', 0, 60)}`
-    expect([asked, answer.status]).toEqual([asked, status])
-    if (body !== undefined && !answer.body.equals(body)) throw new Error(`${asked}: another value`)
-    if (answer.headers.connection?.toLowerCase() === 'close') throw new Error(`${asked}: closed`)
+    expect([asked, reply.status]).toEqual([asked, status])
+    if (body !== undefined && !reply.body.equals(body)) throw new Error(`${asked}: another value`)
+    if (reply.headers.connection?.toLowerCase() === 'close') throw new Error(`${asked}: closed`)
   }
 }
 

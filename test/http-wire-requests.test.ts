@@ -17,7 +17,7 @@ beforeEach(async () => {
 })
 
 /** One answer, after which the connection still works. */
-function expectAnswer(request: string | Uint8Array, method?: string): Promise<WireResponse> {
+function expectReply(request: string | Uint8Array, method?: string): Promise<WireResponse> {
   return respondOf(server.port, request, method)
 }
 
@@ -29,12 +29,12 @@ describe('targets', () => {
       'HTTP://[::1]:1/v1/kept/k',
       'http://127.0.0.1/v1/kept/k?',
     ]) {
-      const { status, body } = await expectAnswer(`GET ${target} HTTP/1.1\r\nHost: x\r\n\r\n`)
+      const { status, body } = await expectReply(`GET ${target} HTTP/1.1\r\nHost: x\r\n\r\n`)
       expect([target, status, body.toString()]).toEqual([target, 200, '"value"'])
     }
-    expect((await expectAnswer('GET http://LOCALHOST HTTP/1.1\r\nHost: x\r\n\r\n')).status).toBe(200)
-    expect((await expectAnswer('GET http://LOCALHOST?x=1 HTTP/1.1\r\nHost: x\r\n\r\n')).status).toBe(200)
-    const paged = await expectAnswer(
+    expect((await expectReply('GET http://LOCALHOST HTTP/1.1\r\nHost: x\r\n\r\n')).status).toBe(200)
+    expect((await expectReply('GET http://LOCALHOST?x=1 HTTP/1.1\r\nHost: x\r\n\r\n')).status).toBe(200)
+    const paged = await expectReply(
       'GET http://LOCALHOST/v1/kept?limit=1&include=keys HTTP/1.1\r\nHost: x\r\n\r\n',
     )
     expect(JSON.parse(paged.body.toString()).members).toEqual([{ key: 'count' }])
@@ -42,7 +42,7 @@ describe('targets', () => {
 
   test('that are * stand for the server, which OPTIONS alone can ask for', async () => {
     for (const line of ['OPTIONS *', 'OPTIONS http://127.0.0.1:80', 'OPTIONS http://localhost']) {
-      const { status, headers, body } = await expectAnswer(
+      const { status, headers, body } = await expectReply(
         `${line} HTTP/1.1\r\nHost: localhost\r\n\r\n`,
         'OPTIONS',
       )
@@ -67,12 +67,12 @@ describe('targets', () => {
 
   test('may hold raw UTF-8, as curl sends it', async () => {
     const key = 'å/日本/😀'
-    const stored = await expectAnswer(requestBytes('PUT', `/v1/ütf/${key}`, { body: '1' }), 'PUT')
+    const stored = await expectReply(requestBytes('PUT', `/v1/ütf/${key}`, { body: '1' }), 'PUT')
     expect([stored.status, JSON.parse(stored.body.toString()).key]).toEqual([201, key])
     const encoded = encodeURIComponent(key)
-    expect((await expectAnswer(requestBytes('GET', `/v1/%C3%BCtf/${encoded}`))).status).toBe(200)
-    expect((await expectAnswer(requestBytes('GET', `http://x/v1/ütf/${encoded}`))).status).toBe(200)
-    const page = await expectAnswer(requestBytes('GET', '/v1/ütf?include=keys&prefix=å/'))
+    expect((await expectReply(requestBytes('GET', `/v1/%C3%BCtf/${encoded}`))).status).toBe(200)
+    expect((await expectReply(requestBytes('GET', `http://x/v1/ütf/${encoded}`))).status).toBe(200)
+    const page = await expectReply(requestBytes('GET', '/v1/ütf?include=keys&prefix=å/'))
     expect(JSON.parse(page.body.toString()).members).toEqual([{ key }])
   })
 
@@ -106,18 +106,18 @@ describe('targets', () => {
 
   test('keep their dots', async () => {
     for (const key of ['a/../b', '.', '..', './x', 'a/.', '../../kept/k', 'a//../..']) {
-      const stored = await expectAnswer(
+      const stored = await expectReply(
         requestBytes('PUT', `/v1/dots/${key}`, { body: JSON.stringify(key) }),
         'PUT',
       )
       expect([stored.status, JSON.parse(stored.body.toString()).key]).toEqual([201, key])
-      const again = await expectAnswer(requestBytes('GET', `/v1/dots/${key.replaceAll('.', '%2e')}`))
+      const again = await expectReply(requestBytes('GET', `/v1/dots/${key.replaceAll('.', '%2e')}`))
       expect(again.body.toString()).toBe(JSON.stringify(key))
     }
     expect((await membersIn(`${server.url}/v1/dots`)).length).toBe(7)
     expect(await (await fetch(`${server.url}/v1/kept/k`)).text()).toBe('"value"')
-    expect((await expectAnswer(requestBytes('GET', '/v1/../v1/kept/k'))).status).toBe(400)
-    expect((await expectAnswer(requestBytes('GET', '/healthz/../v1/kept/k'))).status).toBe(404)
+    expect((await expectReply(requestBytes('GET', '/v1/../v1/kept/k'))).status).toBe(400)
+    expect((await expectReply(requestBytes('GET', '/healthz/../v1/kept/k'))).status).toBe(404)
   })
 })
 
@@ -130,7 +130,7 @@ describe('methods', () => {
   const methods = ['BREW', 'TRACE', 'get', 'Put', 'PROPFIND', 'M-SEARCH', 'GETS', 'OPTIONS']
   test('that a path does not have are 405 with those it has', async () => {
     for (const method of methods) {
-      const { status, headers, body } = await expectAnswer(`${method} /v1/kept/k HTTP/1.1\r\nHost: x\r\n\r\n`)
+      const { status, headers, body } = await expectReply(`${method} /v1/kept/k HTTP/1.1\r\nHost: x\r\n\r\n`)
       expect([method, status, headers.allow?.split(', ').sort().join(' ')]).toEqual([
         method,
         405,
@@ -142,7 +142,7 @@ describe('methods', () => {
 
   test('HEAD answers as GET, without the body', async () => {
     const path = '/v1/head/é'
-    await expectAnswer(requestBytes('PUT', path, { body: '"ééé"' }), 'PUT')
+    await expectReply(requestBytes('PUT', path, { body: '"ééé"' }), 'PUT')
     for (const target of [
       path,
       '/v1/head/none',
@@ -152,8 +152,8 @@ describe('methods', () => {
       '/nowhere',
       '/openapi.json',
     ]) {
-      const got = await expectAnswer(requestBytes('GET', target))
-      const head = await expectAnswer(requestBytes('HEAD', target), 'HEAD')
+      const got = await expectReply(requestBytes('GET', target))
+      const head = await expectReply(requestBytes('HEAD', target), 'HEAD')
       const { date: _date, ...same } = got.headers
       expect([target, head.status]).toEqual([target, got.status])
       expect(head.headers).toMatchObject(same)
@@ -162,14 +162,14 @@ describe('methods', () => {
   })
 
   test('of which some have no body to answer with', async () => {
-    const { headers } = await expectAnswer(get)
+    const { headers } = await expectReply(get)
     for (const method of ['GET', 'HEAD']) {
       const request = requestBytes(method, '/v1/kept/k', { headers: { 'If-None-Match': headers.etag! } })
-      const answer = await expectAnswer(request, method)
-      expect([answer.status, answer.headers.etag]).toEqual([304, headers.etag])
+      const reply = await expectReply(request, method)
+      expect([reply.status, reply.headers.etag]).toEqual([304, headers.etag])
     }
-    await expectAnswer(requestBytes('PUT', '/v1/deleted/k', { body: '1' }), 'PUT')
-    expect((await expectAnswer(requestBytes('DELETE', '/v1/deleted/k'), 'DELETE')).status).toBe(204)
+    await expectReply(requestBytes('PUT', '/v1/deleted/k', { body: '1' }), 'PUT')
+    expect((await expectReply(requestBytes('DELETE', '/v1/deleted/k'), 'DELETE')).status).toBe(204)
   })
 
   test('GET and DELETE may have bodies, behind which the next request is', async () => {
@@ -177,10 +177,10 @@ describe('methods', () => {
       for (const body of ['x', 'GET /v1/kept/k HTTP/1.1\r\n\r\n', 'x'.repeat(60_000)]) {
         const whole = requestBytes(method, '/v1/kept/none', { body })
         const status = method === 'OPTIONS' || method === 'BREW' ? 405 : 404
-        expect((await expectAnswer(whole, method)).status).toBe(status)
+        expect((await expectReply(whole, method)).status).toBe(status)
         // How much more of a long one may come nobody knows: then the connection ends.
         const chunks = chunkedRequest(method, '/v1/kept/none', [body.slice(0, 1000), 'x'])
-        expect((await expectAnswer(chunks, method)).status).toBe(status)
+        expect((await expectReply(chunks, method)).status).toBe(status)
       }
     }
   })

@@ -29,8 +29,8 @@ test('closes those who ask for nothing at once, and answers those who do with th
     expect([framing, body.toString()]).toEqual(['chunked', expect.stringMatching(/^: watching\n/)])
     await expectEnded(watching)
     busy.write(whole.subarray(whole.length - 2))
-    const answer = await busy.response('PUT')
-    expect([answer.status, answer.headers.connection]).toEqual([201, 'close'])
+    const reply = await busy.response('PUT')
+    expect([reply.status, reply.headers.connection]).toEqual([201, 'close'])
     await expectEnded(busy)
     expect(await stopping.exited).toBe(0)
     expect(stopping.output()).not.toContain('"level":"error"')
@@ -61,16 +61,16 @@ test('has stored what it has answered, and nothing else', async () => {
   const wire = await openWire(stopping.port)
   const count = 3000
   wire.write(Buffer.concat(Array.from({ length: count }, (_, i) => putBytes(`/v1/c/${i}`, '1'))))
-  let answered = 0
+  let responded = 0
   let last = await wire.response('PUT')
   stopping.signal('SIGTERM')
-  for (; last.headers.connection !== 'close'; answered++) last = await wire.response('PUT')
+  for (; last.headers.connection !== 'close'; responded++) last = await wire.response('PUT')
   await expectEnded(wire)
   expect(await stopping.exited).toBe(0)
   const again = await startServer({ dataFolder })
   try {
-    expect((await membersIn(`${again.url}/v1/c`, '?include=keys&limit=10000')).length).toBe(answered + 1)
-    expect(answered + 1).toBeLessThan(count)
+    expect((await membersIn(`${again.url}/v1/c`, '?include=keys&limit=10000')).length).toBe(responded + 1)
+    expect(responded + 1).toBeLessThan(count)
   } finally {
     await again.remove()
     rmSync(dataFolder, { recursive: true })

@@ -101,8 +101,8 @@ describe('a client that waits for 100 Continue', () => {
     for (const [head, status] of refused) {
       const wire = await openWire(server.port)
       wire.write(head)
-      const { headers, ...answer } = await wire.response()
-      expect([head.toString(), answer.status, answer.interim]).toEqual([head.toString(), status, []])
+      const { headers, ...reply } = await wire.response()
+      expect([head.toString(), reply.status, reply.interim]).toEqual([head.toString(), status, []])
       // What comes next may be the body, or another request: nobody can know.
       expect([head.toString(), headers.connection]).toEqual([head.toString(), 'close'])
       await expectEnded(wire)
@@ -179,8 +179,8 @@ describe('a body that nobody reads', () => {
       wire.write(Buffer.concat([head, many]))
       await wire.flushed()
       wire.resume()
-      const answer = await wire.response()
-      expect([what, answer.status, answer.headers.connection]).toEqual([what, status, 'close'])
+      const reply = await wire.response()
+      expect([what, reply.status, reply.headers.connection]).toEqual([what, status, 'close'])
       await expectEnded(wire)
     }
   })

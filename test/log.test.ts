@@ -54,8 +54,8 @@ needing('namespaces').test(
       expect(code).toBe('storage_full')
       expect(refused.headers.get('x-request-id')).toBe(request_id)
       while (!server.output().includes(request_id)) await Bun.sleep(10)
-      const told = linesOf(server.output()).find((line) => line.request_id === request_id)
-      expect(told).toMatchObject({
+      const reported = linesOf(server.output()).find((line) => line.request_id === request_id)
+      expect(reported).toMatchObject({
         level: 'error',
         message: 'the disk is full',
         method: 'PUT',

@@ -69,7 +69,7 @@ interface Run {
   readonly r: Random
   readonly model: Model
   readonly kind: Kind
-  readonly heard: Change[]
+  readonly notified: Change[]
   readonly follower: Follower
   engine: Engine
   nowMs: number
@@ -100,10 +100,10 @@ test.each([
   async (_name, newKind) => {
     const r = random(seedOfRun())
     const kind = newKind()
-    const heard: Change[] = []
+    const notified: Change[] = []
     const follower: Follower = { point: '', known: new Map(), times: { reset: 0, caughtUp: 0 } }
-    const engine = await kind.open(r, hear(heard))
-    const run: Run = { r, model: newModel(engine.nodeId), kind, heard, follower, engine, nowMs: 1e12 }
+    const engine = await kind.open(r, onNotice(notified))
+    const run: Run = { r, model: newModel(engine.nodeId), kind, notified, follower, engine, nowMs: 1e12 }
     const deck = choices.flatMap(([weight, step]) => Array<Step>(weight).fill(step))
     try {
       for (let i = 0; i < steps; i++) {
@@ -119,14 +119,14 @@ test.each([
     const { reset, caughtUp } = follower.times
     console.log(`a reader of the feed caught up ${caughtUp} times, and had to begin again ${reset} times`)
     expect(caughtUp).toBeGreaterThan(0)
-    expect(heard.map(revisionOf)).toEqual(heard.map(revisionOf).toSorted((a, b) => a - b))
-    expect(heard.at(-1) && revisionOf(heard.at(-1)!)).toBe(run.model.lastRevision())
+    expect(notified.map(revisionOf)).toEqual(notified.map(revisionOf).toSorted((a, b) => a - b))
+    expect(notified.at(-1) && revisionOf(notified.at(-1)!)).toBe(run.model.lastRevision())
   },
   3_600_000,
 )
 
-function hear(heard: Change[]): OnCommit {
-  return (changes) => heard.push(...changes.filter((one) => one.type !== 'renew'))
+function onNotice(notified: Change[]): OnCommit {
+  return (changes) => notified.push(...changes.filter((one) => one.type !== 'renew'))
 }
 
 function randomRef(r: Random): MemberRef {
@@ -362,7 +362,7 @@ async function letTimePass(run: Run): Promise<void> {
 /** Everything there is, before and after. */
 async function reopen(run: Run): Promise<void> {
   await expectAll(run)
-  run.engine = await run.kind.reopen(run.engine, run.r, hear(run.heard))
+  run.engine = await run.kind.reopen(run.engine, run.r, onNotice(run.notified))
   await expectAll(run)
 }
 

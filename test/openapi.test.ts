@@ -107,8 +107,8 @@ test('what it names is served, with these methods and no others', async () => {
 
 test('every row of /v1 has words of its own', () => {
   for (const { method, path, operation } of operations().filter(({ path }) => path.startsWith('/v1'))) {
-    expect({ method, path, answers: Object.keys(operation.responses) }).not.toMatchObject({
-      answers: expect.arrayContaining(['2XX']),
+    expect({ method, path, responses: Object.keys(operation.responses) }).not.toMatchObject({
+      responses: expect.arrayContaining(['2XX']),
     })
     expect(operation.tags).toEqual(['v1'])
   }
@@ -128,9 +128,9 @@ test('query parameters are the ones that the server knows', async () => {
       return known ?? (detail.includes('there are none here') ? [] : null)
     })
     // What answers with a member that is not there has not looked at them.
-    const answers = await Promise.all(knowing)
-    if (answers.includes(null)) continue
-    const known = [...new Set(answers.flatMap((names) => names ?? []))]
+    const responses = await Promise.all(knowing)
+    if (responses.includes(null)) continue
+    const known = [...new Set(responses.flatMap((names) => names ?? []))]
     const named = (operation.parameters ?? []).filter((one) => one.in === 'query').map(({ name }) => name)
     expect({ method, path, named: named.toSorted() }).toEqual({ method, path, named: known.toSorted() })
     compared++
@@ -155,18 +155,18 @@ const everywhere = [
 /** Asks, and holds the answer to what the document says of it. */
 async function ask(method: string, path: string, at: string, init: RequestInit = {}): Promise<Response> {
   const response = await fetch(server.url + at, { ...init, method })
-  const answer = document.paths[path]![method.toLowerCase()]!.responses[response.status]
+  const reply = document.paths[path]![method.toLowerCase()]!.responses[response.status]
   const where = `${method} ${at} ${response.status}`
-  expect({ where, documented: answer !== undefined }).toEqual({ where, documented: true })
+  expect({ where, documented: reply !== undefined }).toEqual({ where, documented: true })
   const headers = [...response.headers.keys()].filter((name) => !everywhere.includes(name))
-  const described = Object.keys(answer!.headers ?? {}).map((name) => name.toLowerCase())
+  const described = Object.keys(reply!.headers ?? {}).map((name) => name.toLowerCase())
   expect({ where, unknown: headers.filter((name) => !described.includes(name)) }).toEqual({
     where,
     unknown: [],
   })
   const body = await response.clone().text()
   const type = (response.headers.get('content-type') ?? '').split(';', 1)[0]!
-  const content = body === '' ? undefined : (answer!.content?.[type] ?? answer!.content?.['*/*'])
+  const content = body === '' ? undefined : (reply!.content?.[type] ?? reply!.content?.['*/*'])
   expect({ where, hasBody: body !== '', documented: content !== undefined }).toEqual({
     where,
     hasBody: body !== '',
@@ -289,7 +289,7 @@ test('the examples of what to send are taken', async () => {
     const at = `${server.url}/v1/patched/k`
     await fetch(at, { method: 'PUT', body: '{"title":"Dune","year":1,"draft":true}' })
     const body = JSON.stringify(example)
-    const answer = await fetch(at, { method: 'PATCH', headers: { 'content-type': type }, body })
-    expect({ type, status: answer.status }).toEqual({ type, status: 200 })
+    const reply = await fetch(at, { method: 'PATCH', headers: { 'content-type': type }, body })
+    expect({ type, status: reply.status }).toEqual({ type, status: 200 })
   }
 })

@@ -45,26 +45,29 @@ async function collections(): Promise<string> {
 }
 
 /** What the server has answered since its log had this length: a browser does not show every response. */
-async function answersSince(logLength: number): Promise<string[]> {
+async function responsesSince(logLength: number): Promise<string[]> {
   const last = 'GET /healthz 200'
   await fetch(`${server.url}/healthz`)
   for (;;) {
     const lines = server.output().slice(logLength).split('\n')
-    const answers = lines.flatMap((line) => /"message":"(\w+ \S+ \d{3})"/.exec(line)?.[1] ?? [])
-    if (answers.at(-1) === last) return answers.slice(0, -1)
+    const responses = lines.flatMap((line) => /"message":"(\w+ \S+ \d{3})"/.exec(line)?.[1] ?? [])
+    if (responses.at(-1) === last) return responses.slice(0, -1)
     await Bun.sleep(5)
   }
 }
 
 /** Runs a script in a page and expects that what is stored stays as it is. */
-async function attack<Found>(pageUrl: string, script: string): Promise<{ found: Found; answers: string[] }> {
+async function attack<Found>(
+  pageUrl: string,
+  script: string,
+): Promise<{ found: Found; responses: string[] }> {
   const before = await collections()
   const page = await browser.newPage()
   try {
     await page.goto(pageUrl)
     const logLength = server.output().length
     const found = await page.evaluate<Found>(script)
-    return { found, answers: await answersSince(logLength) }
+    return { found, responses: await responsesSince(logLength) }
   } finally {
     await page.close()
     expect(await collections()).toBe(before)
@@ -91,9 +94,9 @@ describe.each([
         await tried('/cache', { method: 'DELETE' }),
       ]
     })()`
-    const { found, answers } = await attack<string[]>(pageUrl, script)
+    const { found, responses } = await attack<string[]>(pageUrl, script)
     expect(found).toEqual(Array(6).fill('unreadable'))
-    expect(answers).toEqual([
+    expect(responses).toEqual([
       'POST /v1/cache 403',
       'POST /v1/_batch 403',
       'GET /v1/cache/secret 403',
@@ -122,7 +125,7 @@ describe.each([
           form.submit()
         })()`),
       ])
-      expect(await answersSince(logLength)).toEqual(['POST /v1/_batch 403'])
+      expect(await responsesSince(logLength)).toEqual(['POST /v1/_batch 403'])
       expect(await keptValue()).toBe('"kept"')
     } finally {
       await page.close()
@@ -133,7 +136,7 @@ describe.each([
     const read = `fetch('${server.url}/dialects/tenantbase/get-values').then((r) => r.text(), () => 'unreadable')`
     expect((await attack<string>(pageUrl, read)).found).toBe('unreadable')
     for (const tag of ['script', 'img']) {
-      const { found, answers } = await attack<string>(
+      const { found, responses } = await attack<string>(
         pageUrl,
         `new Promise((resolve) => {
           const element = document.createElement('${tag}')
@@ -143,7 +146,7 @@ describe.each([
           document.body.append(element)
         })`,
       )
-      expect([tag, found, answers]).toEqual([tag, 'failed', ['GET /v1/cache/secret 403']])
+      expect([tag, found, responses]).toEqual([tag, 'failed', ['GET /v1/cache/secret 403']])
     }
   })
 
@@ -224,8 +227,8 @@ test('what is stored is shown to whoever goes there, and runs no script', async 
       const logLength = server.output().length
       await page.goto(`${server.url}/v1/cache/page`).catch(() => {})
       expect(await page.title()).not.toBe('ran')
-      const answers = await answersSince(logLength)
-      expect(answers.filter((answer) => answer !== 'GET /favicon.ico 404')).toEqual([
+      const responses = await responsesSince(logLength)
+      expect(responses.filter((reply) => reply !== 'GET /favicon.ico 404')).toEqual([
         'GET /v1/cache/page 200',
       ])
       expect(await keptValue()).toBe('"kept"')

@@ -37,9 +37,9 @@ async function respondTo(
   const wire = await openWire(port)
   const body = '{"operations":[{"op":"delete","collection":"cache","key":"cache"}]}'
   wire.write(requestBytes(method, path, { headers, ...(method === 'GET' ? {} : { body }) }))
-  const answer = await wire.response(method)
+  const reply = await wire.response(method)
   wire.destroy()
-  return answer
+  return reply
 }
 
 const evil = 'http://evil.example'
@@ -61,17 +61,17 @@ describe.each([[[]], [['--dialect', 'ozza']], [['--dialect', 'keys']]])('a serve
     const requests = await requestsOf(server)
     expect(requests.length).toBeGreaterThan(40)
     for (const request of requests) {
-      const answer = await respondTo(server, request, headers)
-      expect([...request, answer.status]).toEqual([...request, status])
-      expect(Object.keys(answer.headers).filter((name) => name.startsWith('access-control'))).toEqual([])
+      const reply = await respondTo(server, request, headers)
+      expect([...request, reply.status]).toEqual([...request, status])
+      expect(Object.keys(reply.headers).filter((name) => name.startsWith('access-control'))).toEqual([])
     }
     expect(await (await fetch(`${server.url}/v1/cache/cache`)).text()).toBe('"kept"')
   })
 
   test('says so in the way of each API', async () => {
     const said = async (path: string, headers: Readonly<Record<string, string>>) => {
-      const { body, headers: told } = await respondTo(server, ['GET', path], headers)
-      return [told['content-type'], JSON.parse(body.toString())]
+      const { body, headers: reported } = await respondTo(server, ['GET', path], headers)
+      return [reported['content-type'], JSON.parse(body.toString())]
     }
     expect(await said('/v1/cache', { Origin: evil })).toEqual([
       'application/problem+json',

@@ -80,11 +80,11 @@ describe('processes of a configuration file', () => {
 
   test('do not run again on a value that stays what it is', async () => {
     await set('marked', { processes: ['mark'] })
-    const told = '{"id":"a","value":"x (Marked)."}'
+    const reported = '{"id":"a","value":"x (Marked)."}'
     await ask('PUT', '/dialects/ozza/marked', '{"id":"a","value":"x"}')
-    expect(await value('/v1/marked/a')).toBe(told)
+    expect(await value('/v1/marked/a')).toBe(reported)
     await ask('PUT', '/dialects/ozza/marked?expire_in=5', '{"id":"a"}')
-    expect(await value('/v1/marked/a')).toBe(told)
+    expect(await value('/v1/marked/a')).toBe(reported)
     expect((await fetch(`${server.url}/v1/marked/a`)).headers.get('kvist-expires-at')).not.toBeNull()
   })
 
@@ -110,9 +110,9 @@ describe('processes of a configuration file', () => {
   })
 
   test('a refusal stores nothing, and tells who refused and why', async () => {
-    const answer = await ask('PUT', '/v1/loud/no', '"rude"')
+    const reply = await ask('PUT', '/v1/loud/no', '"rude"')
     // mark comes first, so that shout sees another text.
-    expect(answer.status).toBe(201)
+    expect(reply.status).toBe(201)
     await set('rude', { processes: ['shout'] })
     const refused = checkProblem(await ask('PUT', '/v1/rude/no', '"rude"'), 422, 'unprocessable')
     expect(refused).toMatchObject({
@@ -180,13 +180,13 @@ describe('processes of a configuration file', () => {
     'one that fails (%s) answers 422 with its name, stores nothing, and the server goes on',
     async (how) => {
       await set('failing', { processes: ['trouble'] })
-      const answer = checkProblem(
+      const reply = checkProblem(
         await ask('PUT', `/v1/failing/${how}`, JSON.stringify(how)),
         422,
         'unprocessable',
       )
-      expect(answer).toMatchObject({ process: 'trouble', detail: `the process trouble failed on "${how}"` })
-      expect(JSON.stringify(answer)).not.toContain('secret')
+      expect(reply).toMatchObject({ process: 'trouble', detail: `the process trouble failed on "${how}"` })
+      expect(JSON.stringify(reply)).not.toContain('secret')
       expect(await value(`/v1/failing/${how}`)).toBe('404')
       expect(await put('/v1/failing/fine', '"fine"')).toMatch(/^20[01]$/)
       expect(server.output()).toContain(`the process trouble failed on \\"${how}\\" in failing`)

@@ -259,9 +259,9 @@ const conditionOptions: Record<keyof ConditionOptions, string> = {
 }
 
 test('options name the parameters that the document names', () => {
-  const named = (method: string, path: string, place: string) =>
+  const named = (method: string, path: string, position: string) =>
     (document.paths[path]?.[method]?.parameters ?? [])
-      .filter((one) => one.in === place)
+      .filter((one) => one.in === position)
       .map(({ name }) => name)
       .toSorted()
   const given = (options: Readonly<Record<string, string>>, ...others: string[]) =>

@@ -123,10 +123,10 @@ const expected = {
 }
 
 /** A program that runs the scenario and prints what it finds. */
-function programFor(places: Record<string, string>): string {
+function programFor(positions: Record<string, string>): string {
   const text = `import * as sdk from './node_modules/kvist-client/client.js'
 import { scenario } from './scenario.mjs'
-console.log(JSON.stringify(await scenario(sdk, ${JSON.stringify(places)})))
+console.log(JSON.stringify(await scenario(sdk, ${JSON.stringify(positions)})))
 `
   const path = join(folder, 'main.mjs')
   writeFileSync(path, text)
@@ -139,8 +139,8 @@ describe.each([
   ['Bun', [process.execPath, '--no-env-file', '--no-install']],
 ] as const)('%s', (name, command) => {
   test('does all of it, and ends by itself', async () => {
-    const places = { url: server.url, run: name, control: control.url.origin, hasty: hasty.url }
-    const { exitCode, stdout, stderr } = await runToEnd([...command, programFor(places)], {
+    const positions = { url: server.url, run: name, control: control.url.origin, hasty: hasty.url }
+    const { exitCode, stdout, stderr } = await runToEnd([...command, programFor(positions)], {
       cwd: folder,
       env: {
         PATH: process.env.PATH,
@@ -159,11 +159,11 @@ needing('chromium').test('Chromium does all of it', async () => {
   try {
     const page = await browser.newPage()
     await page.goto(control.url.href)
-    const places = { url: server.url, run: 'page', control: control.url.origin, hasty: hasty.url }
+    const positions = { url: server.url, run: 'page', control: control.url.origin, hasty: hasty.url }
     const program = `(async () => {
       const sdk = await import('/node_modules/kvist-client/client.js')
       const { scenario } = await import('/scenario.mjs')
-      return scenario(sdk, ${JSON.stringify(places)})
+      return scenario(sdk, ${JSON.stringify(positions)})
     })()`
     const { sentTwice, ...found } = await page.evaluate<typeof expected>(program)
     // Chromium sends anything again when a connection it has used before ends without a response, and cannot be told

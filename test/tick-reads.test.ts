@@ -110,8 +110,8 @@ async function httpValues(port: number, keys: readonly string[]): Promise<string
     for (const wire of wires) wire.destroy()
   })
   for (const [i, wire] of wires.entries()) wire.write(get(keys[i]!))
-  const answers = await Promise.all(wires.map((wire) => wire.response()))
-  return answers.map(({ status, body }) => (status === 200 ? body.toString() : `${status}`))
+  const responses = await Promise.all(wires.map((wire) => wire.response()))
+  return responses.map(({ status, body }) => (status === 200 ? body.toString() : `${status}`))
 }
 
 const keysOf = (count: number) => Array.from({ length: count }, (_, i) => `k${i}`)
@@ -200,8 +200,8 @@ for (const [name, wrap] of [
       const clients = await Promise.all(Array.from({ length: 10 }, () => textClient(memcachedPort)))
       const lineOf = (i: number) => `get k${i} none k${i + 1}\r\nmg k${i} v\r\nget k${i + 2}\r\nmn\r\n`
       const value = (i: number) => `VALUE k${i} 0 ${`${i}`.length}\r\n${i}\r\n`
-      const answers = await Promise.all(clients.map((client, i) => client.ask(lineOf(i), 'MN\r\n')))
-      expect(answers).toEqual(
+      const responses = await Promise.all(clients.map((client, i) => client.ask(lineOf(i), 'MN\r\n')))
+      expect(responses).toEqual(
         clients.map(
           (_, i) =>
             `${value(i)}${value(i + 1)}END\r\nVA ${`${i}`.length}\r\n${i}\r\n${value(i + 2)}END\r\nMN\r\n`,
@@ -216,8 +216,8 @@ for (const [name, wrap] of [
     test('of which one is damaged fail for that alone', async () => {
       const { memcachedPort } = await serve(wrap)
       const client = await textClient(memcachedPort)
-      const answer = await client.ask('get k1\r\nget damaged\r\nget k2 k3\r\nmn\r\n', 'MN\r\n')
-      expect(answer).toMatch(
+      const reply = await client.ask('get k1\r\nget damaged\r\nget k2 k3\r\nmn\r\n', 'MN\r\n')
+      expect(reply).toMatch(
         /^VALUE k1 0 1\r\n1\r\nEND\r\nSERVER_ERROR [^\r]*\r\nVALUE k2 .*\r\n2\r\nVALUE k3 .*\r\n3\r\nEND\r\nMN\r\n$/,
       )
       client.destroy()
@@ -229,12 +229,12 @@ for (const [name, wrap] of [
       for (let i = 0; i < 300; i += 50) await db.put('c', `k${i}`, contentOf(`"${large}"`))
       const keys = keysOf(300)
       const client = await textClient(memcachedPort)
-      const answer = await client.ask(`get ${keys.join(' ')}\r\nmn\r\n`, 'MN\r\n')
+      const reply = await client.ask(`get ${keys.join(' ')}\r\nmn\r\n`, 'MN\r\n')
       const expected = keys.map((key, i) => {
         const value = i % 50 === 0 ? large : `${i}`
         return `VALUE ${key} 0 ${value.length}\r\n${value}\r\n`
       })
-      expect(answer).toBe(`${expected.join('')}END\r\nMN\r\n`)
+      expect(reply).toBe(`${expected.join('')}END\r\nMN\r\n`)
       expect(together.length).toBeLessThan(30)
       client.destroy()
     })

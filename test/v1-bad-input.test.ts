@@ -150,9 +150,9 @@ describe('names', () => {
       for (const method of ['GET', 'PUT', 'DELETE']) {
         const body = method === 'PUT' ? '1' : ''
         const raw = `${method} /v1/c/${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: ${body.length}\r\n\r\n${body}`
-        const answer = await sendRaw(server.port, raw)
+        const reply = await sendRaw(server.port, raw)
         checkProblem(
-          { ...answer!, type: answer!.headers['content-type'], text: answer!.body },
+          { ...reply!, type: reply!.headers['content-type'], text: reply!.body },
           400,
           'invalid_request',
         )
@@ -571,12 +571,12 @@ describe('methods and paths', () => {
     for (const [path, allow, methods] of allows) {
       for (const method of methods) {
         const raw = `${method} ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 1\r\n\r\n1`
-        const answer = (await sendRaw(server.port, raw))!
-        const told = answer.headers.allow?.split(', ').sort().join(', ')
-        expect([method, path, answer.status, told]).toEqual([method, path, 405, allow])
-        expect(answer.headers['content-type']).toBe('application/problem+json')
+        const reply = (await sendRaw(server.port, raw))!
+        const reported = reply.headers.allow?.split(', ').sort().join(', ')
+        expect([method, path, reply.status, reported]).toEqual([method, path, 405, allow])
+        expect(reply.headers['content-type']).toBe('application/problem+json')
         if (method !== 'HEAD')
-          expect(JSON.parse(answer.body)).toMatchObject({ status: 405, code: 'method_not_allowed' })
+          expect(JSON.parse(reply.body)).toMatchObject({ status: 405, code: 'method_not_allowed' })
         await expectNothingStored()
       }
     }
@@ -596,9 +596,9 @@ describe('methods and paths', () => {
     ]) {
       for (const method of ['GET', 'PUT', 'DELETE', 'OPTIONS']) {
         const raw = `${method} ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 1\r\n\r\n1`
-        const answer = (await sendRaw(server.port, raw))!
-        expect([method, path, answer.status]).toEqual([method, path, 404])
-        expect(JSON.parse(answer.body)).toMatchObject({ status: 404, code: 'not_found' })
+        const reply = (await sendRaw(server.port, raw))!
+        expect([method, path, reply.status]).toEqual([method, path, 404])
+        expect(JSON.parse(reply.body)).toMatchObject({ status: 404, code: 'not_found' })
       }
     }
     await expectNothingStored()
@@ -642,8 +642,8 @@ describe('the wire', () => {
   ]
   test('what is no HTTP is refused', async () => {
     for (const [what, request] of malformed) {
-      const answer = await sendRaw(server.port, Buffer.from(request, 'latin1'))
-      const status = answer?.status ?? 400
+      const reply = await sendRaw(server.port, Buffer.from(request, 'latin1'))
+      const status = reply?.status ?? 400
       expect([what, status >= 400 && status < 600 && status !== 500]).toEqual([what, true])
       await expectNothingStored()
     }
@@ -651,28 +651,25 @@ describe('the wire', () => {
 
   test('a length beyond the limit is refused before the body is sent', async () => {
     for (const length of ['16777217', '9007199254740991']) {
-      const answer = (await sendRaw(server.port, `${put}Content-Length: ${length}\r\n\r\n`))!
-      checkProblem({ ...answer, type: answer.headers['content-type'], text: answer.body }, 413, 'too_large')
+      const reply = (await sendRaw(server.port, `${put}Content-Length: ${length}\r\n\r\n`))!
+      checkProblem({ ...reply, type: reply.headers['content-type'], text: reply.body }, 413, 'too_large')
     }
     await expectNothingStored()
   })
 
   test('a chunked body beyond the limit is refused while it comes', async () => {
     const chunk = `100000\r\n${'x'.repeat(0x100000)}\r\n`
-    const answer = (await sendRaw(
-      server.port,
-      `${put}Transfer-Encoding: chunked\r\n\r\n${chunk.repeat(17)}`,
-    ))!
-    checkProblem({ ...answer, type: answer.headers['content-type'], text: answer.body }, 413, 'too_large')
+    const reply = (await sendRaw(server.port, `${put}Transfer-Encoding: chunked\r\n\r\n${chunk.repeat(17)}`))!
+    checkProblem({ ...reply, type: reply.headers['content-type'], text: reply.body }, 413, 'too_large')
     await expectNothingStored()
   })
 
   test('two Host headers do no harm', async () => {
-    const answer = await sendRaw(
+    const reply = await sendRaw(
       server.port,
       'GET /v1/kept/a/b HTTP/1.1\r\nHost: a\r\nHost: b\r\nConnection: close\r\n\r\n',
     )
-    expect([400, 404]).toContain(answer!.status)
+    expect([400, 404]).toContain(reply!.status)
   })
 })
 

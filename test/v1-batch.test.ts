@@ -122,8 +122,8 @@ describe('increment', () => {
   test('loses nothing when many do it at once', async () => {
     const collection = newCollection()
     const add = { operations: [{ op: 'increment', collection, key: 'n', by: 1 }] }
-    const answers = await Promise.all(Array.from({ length: 60 }, () => batch(add)))
-    expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200))
+    const responses = await Promise.all(Array.from({ length: 60 }, () => batch(add)))
+    expect(responses.map(({ status }) => status)).toEqual(responses.map(() => 200))
     expect(await readText(collection, 'n')).toBe('60')
   })
 
@@ -188,8 +188,8 @@ describe('checks', () => {
         { key: 'b', revision: null },
       ],
     ]) {
-      const answer = await batch({ checks: [good, check], operations })
-      expect(await expectProblem(answer, 412, 'precondition_failed')).toMatchObject({ collection, ...found })
+      const reply = await batch({ checks: [good, check], operations })
+      expect(await expectProblem(reply, 412, 'precondition_failed')).toMatchObject({ collection, ...found })
       expect(await readText(collection, 'a')).toBe('1')
       expect(await readText(collection, 'b')).toBeNull()
     }
@@ -233,7 +233,7 @@ describe('checks', () => {
         const to = keys[(seed + i + 1 + (seed % 3)) % 4]!
         const [got, into] = await Promise.all([fetch(urlOf(collection, from)), fetch(urlOf(collection, to))])
         const revision = (response: Response) => Number(response.headers.get('etag')!.slice(1, -1))
-        const answer = await batch({
+        const reply = await batch({
           checks: [
             { collection, key: from, revision: revision(got) },
             { collection, key: to, revision: revision(into) },
@@ -243,8 +243,8 @@ describe('checks', () => {
             { op: 'put', collection, key: to, value: Number(await into.text()) + 1 },
           ],
         })
-        if (answer.ok) moved++
-        else await expectProblem(answer, 412, 'precondition_failed')
+        if (reply.ok) moved++
+        else await expectProblem(reply, 412, 'precondition_failed')
       }
     }
     let moving = true

@@ -33,11 +33,11 @@ for (const cacheBytes of ['64MiB', '0', '4KiB']) {
           const key = keys[i % keys.length]!
           if (i % 5 === 4) {
             const operations = [{ op: 'put', collection: 'c', key, value: { i } }]
-            const answer = fetch(`${server.url}/v1/_batch`, {
+            const reply = fetch(`${server.url}/v1/_batch`, {
               method: 'POST',
               body: JSON.stringify({ operations }),
             })
-            learn(key, (await jsonOf<{ revisions: number[] }>(answer)).revisions[0]!)
+            learn(key, (await jsonOf<{ revisions: number[] }>(reply)).revisions[0]!)
           } else {
             const pad = 'x'.repeat((i * 37) % 400)
             learn(key, (await jsonOf<Stored>(put(urlOf(key), `{"i":${i},"pad":"${pad}"}`))).revision)

@@ -58,8 +58,8 @@ const probes: Readonly<Record<string, Probe>> = {
   },
   async 'compare and set'(collection, key) {
     // A condition that never holds: nothing is written, and the answer tells why.
-    const answer = await put(`${collection}/${key}`, '1', { 'if-match': '"1000000000"' })
-    return (await expectProblem(answer, 412, 'precondition_failed')).revision !== null
+    const reply = await put(`${collection}/${key}`, '1', { 'if-match': '"1000000000"' })
+    return (await expectProblem(reply, 412, 'precondition_failed')).revision !== null
   },
 }
 

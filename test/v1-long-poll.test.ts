@@ -40,11 +40,11 @@ function waiting(count: number): Promise<void> {
 
 test('it answers with the next state, headers and all', async () => {
   const tag = await stored('next/k', '1')
-  const answer = poll('next/k?wait=60', tag)
+  const reply = poll('next/k?wait=60', tag)
   await waiting(1)
   await stored('next/other', '1')
   const changed = await stored('next/k', '{"n": 2}')
-  const response = await answer
+  const response = await reply
   expect([response.status, await response.text(), response.headers.get('etag')]).toEqual([
     200,
     '{"n": 2}',
@@ -56,10 +56,10 @@ test('it answers with the next state, headers and all', async () => {
 
 test('a hundred who wait for one member all hear of it', async () => {
   const tag = await stored('crowd/k', '1')
-  const answers = Array.from({ length: 100 }, () => poll('crowd/k?wait=60', tag))
+  const responses = Array.from({ length: 100 }, () => poll('crowd/k?wait=60', tag))
   await waiting(100)
   const changed = await stored('crowd/k', '2')
-  for (const response of await Promise.all(answers)) {
+  for (const response of await Promise.all(responses)) {
     expect([response.status, response.headers.get('etag'), await response.text()]).toEqual([
       200,
       changed,
@@ -75,13 +75,13 @@ test('of one that is deleted, dropped, or whose time is over, it answers as GET 
     ['gone/b', await stored('gone/b', '1')],
     ['gone/c', await stored('gone/c?expire_in=0.5', '1')],
   ] as const
-  const answers = tags.map(([path, tag]) => poll(`${path}?wait=60`, tag))
+  const responses = tags.map(([path, tag]) => poll(`${path}?wait=60`, tag))
   await waiting(3)
   await fetch(at('gone/a'), { method: 'DELETE' })
-  await expectProblem(await answers[0]!, 404, 'not_found')
-  await expectProblem(await answers[2]!, 404, 'not_found')
+  await expectProblem(await responses[0]!, 404, 'not_found')
+  await expectProblem(await responses[2]!, 404, 'not_found')
   await fetch(at('gone?prefix=b'), { method: 'DELETE' })
-  await expectProblem(await answers[1]!, 404, 'not_found')
+  await expectProblem(await responses[1]!, 404, 'not_found')
 })
 
 test('when the time is over and nothing has changed it answers 304', async () => {
@@ -110,10 +110,10 @@ test('it answers at once when the state is another, when nothing is known, or no
 })
 
 test('who knows that there is no member can wait until there is one', async () => {
-  const answer = poll('come/k?wait=60', '"0"')
+  const reply = poll('come/k?wait=60', '"0"')
   await waiting(1)
   const tag = await stored('come/k', '1')
-  const response = await answer
+  const response = await reply
   expect([response.status, response.headers.get('etag')]).toEqual([200, tag])
   const never = await poll('come/never?wait=0.2', '"0"')
   expect([never.status, never.headers.get('etag'), await never.text()]).toEqual([304, '"0"', ''])
@@ -121,11 +121,11 @@ test('who knows that there is no member can wait until there is one', async () =
 
 test('who knows any state there may be waits until it is gone', async () => {
   await stored('any/k', '1')
-  const answer = poll('any/k?wait=60', '*')
+  const reply = poll('any/k?wait=60', '*')
   await waiting(1)
   await stored('any/k', '2')
   await fetch(at('any/k'), { method: 'DELETE' })
-  await expectProblem(await answer, 404, 'not_found')
+  await expectProblem(await reply, 404, 'not_found')
 })
 
 test('a chain of polls hears of the last of many changes', async () => {

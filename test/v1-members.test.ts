@@ -122,11 +122,11 @@ describe('PUT', () => {
       'application/x-www-form-urlencoded',
     ]) {
       const line = type === '' ? '' : `Content-Type: ${type}\r\n`
-      const answer = await sendRaw(
+      const reply = await sendRaw(
         server.port,
         `PUT ${new URL(url).pathname} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n${line}Content-Length: 3\r\n\r\n1.0`,
       )
-      expect([200, 201]).toContain(answer!.status)
+      expect([200, 201]).toContain(reply!.status)
       const got = await fetch(url)
       expect(got.headers.get('content-type')).toBe('application/json')
       expect(await got.text()).toBe('1.0')
@@ -149,10 +149,10 @@ describe('PUT', () => {
 
   test('writes of many clients to one member are all done, one after the other', async () => {
     const url = `${newCollection()}/a`
-    const answers = await Promise.all(Array.from({ length: 50 }, (_, i) => put(url, String(i))))
-    const revisions = await Promise.all(answers.map(async (one) => ((await one.json()) as Stored).revision))
+    const responses = await Promise.all(Array.from({ length: 50 }, (_, i) => put(url, String(i))))
+    const revisions = await Promise.all(responses.map(async (one) => ((await one.json()) as Stored).revision))
     expect(new Set(revisions).size).toBe(50)
-    expect(answers.filter(({ status }) => status === 201).length).toBe(1)
+    expect(responses.filter(({ status }) => status === 201).length).toBe(1)
     const last = revisions.indexOf(Math.max(...revisions))
     expect(await (await fetch(url)).text()).toBe(String(last))
   })
@@ -193,9 +193,9 @@ describe('GET', () => {
   test('HEAD of bytes says their length and sends none', async () => {
     const path = new URL(`${newCollection()}/b`).pathname
     await put(server.url + path, allBytes, { 'content-type': 'x/y' })
-    const answer = await sendRaw(server.port, `HEAD ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`)
-    expect(answer).toMatchObject({ status: 200, body: '' })
-    expect(answer!.headers['content-length']).toBe('1024')
+    const reply = await sendRaw(server.port, `HEAD ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`)
+    expect(reply).toMatchObject({ status: 200, body: '' })
+    expect(reply!.headers['content-length']).toBe('1024')
   })
 
   test('a member that is not there is a 404, in a collection that is not there as well', async () => {

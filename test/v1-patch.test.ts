@@ -46,11 +46,11 @@ describe.each(toTwo)('%s', (type, body) => {
   test('changes what it names, and answers as PUT does', async () => {
     const url = newUrl('a/b c')
     const before = await jsonOf<Stored>(put(url, '{"n":1, "big":12345678901234567890}'))
-    const answer = await patch(url, `${type.toUpperCase()} ; charset=utf-8`, body)
-    expect(answer.status).toBe(200)
-    const after = await jsonOf<Stored>(answer)
+    const reply = await patch(url, `${type.toUpperCase()} ; charset=utf-8`, body)
+    expect(reply.status).toBe(200)
+    const after = await jsonOf<Stored>(reply)
     expect(Object.keys(after)).toEqual([...Object.keys(before), ...(type === increment ? ['value'] : [])])
-    expect(answer.headers.get('etag')).toBe(`"${after.revision}"`)
+    expect(reply.headers.get('etag')).toBe(`"${after.revision}"`)
     expect(after.revision).toBeGreaterThan(before.revision)
     expect(after).toMatchObject({
       key: 'a/b c',
@@ -111,19 +111,19 @@ describe.each(toTwo)('%s', (type, body) => {
     const url = newUrl()
     await put(`${url}?expire_in=0.05`, '{"n":1}')
     await Bun.sleep(60)
-    const answer = await patch(url, type, body)
-    expect(answer.status).toBe(type === jsonPatch ? 404 : 201)
-    if (answer.ok) expect(await textAt(url)).toBe(type === mergePatch ? '{"n":2}' : '{"n":1}')
-    else await expectProblem(answer, 404, 'not_found')
+    const reply = await patch(url, type, body)
+    expect(reply.status).toBe(type === jsonPatch ? 404 : 201)
+    if (reply.ok) expect(await textAt(url)).toBe(type === mergePatch ? '{"n":2}' : '{"n":1}')
+    else await expectProblem(reply, 404, 'not_found')
   })
 })
 
 describe('a member that is missing', () => {
   test('is made by merge patches and increments', async () => {
     const merged = newUrl()
-    const answer = await patch(`${merged}?expire_in=1h`, mergePatch, '{"a":{"b":null,"c":1.0}}')
-    expect(answer.status).toBe(201)
-    expect((await jsonOf<Stored>(answer)).expires_at).not.toBeNull()
+    const reply = await patch(`${merged}?expire_in=1h`, mergePatch, '{"a":{"b":null,"c":1.0}}')
+    expect(reply.status).toBe(201)
+    expect((await jsonOf<Stored>(reply)).expires_at).not.toBeNull()
     expect(await textAt(merged)).toBe('{"a":{"c":1.0}}')
     const counted = newUrl()
     expect((await patch(counted, increment, '{}')).status).toBe(201)
@@ -136,8 +136,8 @@ describe('a member that is missing', () => {
 
   test('is not made by a JSON patch', async () => {
     const url = newUrl()
-    const answer = await patch(url, jsonPatch, '[{"op":"add","path":"","value":1}]')
-    await expectProblem(answer, 404, 'not_found')
+    const reply = await patch(url, jsonPatch, '[{"op":"add","path":"","value":1}]')
+    await expectProblem(reply, 404, 'not_found')
     expect((await fetch(url)).status).toBe(404)
   })
 })
@@ -160,8 +160,8 @@ describe('a JSON patch', () => {
       [{ op: 'add', path: 'b', value: 1 }, 400, 'invalid_parameter'],
     ]
     for (const [operation, status, code] of failing) {
-      const answer = await patch(url, jsonPatch, JSON.stringify([first, operation]))
-      const problem = await expectProblem(answer, status, code)
+      const reply = await patch(url, jsonPatch, JSON.stringify([first, operation]))
+      const problem = await expectProblem(reply, status, code)
       expect([problem.operation, problem.detail]).toEqual([1, expect.stringMatching(/^operation 1: /)])
     }
     expect(await textAt(url)).toBe('{"a":[1,2],"b":"x"}')
@@ -233,11 +233,11 @@ test('what PATCH takes is told to who sends something else', async () => {
     ),
   ]
   for (const [type, body] of wrong) {
-    const answer = await patch(url, type, body)
-    expect(answer.headers.get('accept-patch')).toBe(
+    const reply = await patch(url, type, body)
+    expect(reply.headers.get('accept-patch')).toBe(
       `${mergePatch}, ${jsonPatch}, ${increment}, application/json`,
     )
-    await expectProblem(answer, 415, 'unsupported_media_type')
+    await expectProblem(reply, 415, 'unsupported_media_type')
   }
   expect((await fetch(url, { method: 'OPTIONS' })).headers.get('allow')).toContain('PATCH')
 })

@@ -89,10 +89,10 @@ for (const [name, read] of Object.entries(reads)) {
     await renewed(key)
     const lastMs = nowMs
     nowMs = lastMs + ttlMs * 0.8
-    const answer = await fetch(at(key))
-    expect([answer.status, answer.headers.get('etag')]).toEqual([200, `"${revision}"`])
+    const reply = await fetch(at(key))
+    expect([reply.status, reply.headers.get('etag')]).toEqual([200, `"${revision}"`])
     const endMs = nowMs + ttlMs * 1.1
-    expect(Date.parse(answer.headers.get('kvist-expires-at')!)).toBeWithin(lastMs, endMs + 1)
+    expect(Date.parse(reply.headers.get('kvist-expires-at')!)).toBeWithin(lastMs, endMs + 1)
     nowMs = endMs + 1
     expect((await fetch(at(key))).status).toBe(404)
   })

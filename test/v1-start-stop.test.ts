@@ -81,12 +81,12 @@ describe('closed by default', () => {
       ]
       for (const [method, path] of requests) {
         const raw = `${method} ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 1\r\n\r\n1`
-        const answer = (await sendRaw(port, raw))!
-        expect([method, path, answer.status]).toEqual([method, path, 401])
-        expect(answer.headers['www-authenticate']).toBe('Bearer')
+        const reply = (await sendRaw(port, raw))!
+        expect([method, path, reply.status]).toEqual([method, path, 401])
+        expect(reply.headers['www-authenticate']).toBe('Bearer')
         if (method !== 'HEAD')
           checkProblem(
-            { ...answer, type: answer.headers['content-type'], text: answer.body },
+            { ...reply, type: reply.headers['content-type'], text: reply.body },
             401,
             'unauthorized',
           )
@@ -152,12 +152,14 @@ describe('a stop', () => {
   test('lets a request that is half sent finish, and takes no new connections', async () => {
     await withFolder(async (dataFolder) => {
       await withServer({ dataFolder }, async (server) => {
-        const answers = ['PUT /v1/c/k', 'POST /v1/_batch'].map((request) => slowRequest(server.port, request))
+        const responses = ['PUT /v1/c/k', 'POST /v1/_batch'].map((request) =>
+          slowRequest(server.port, request),
+        )
         await beginning(server, 2)
         server.signal('SIGTERM')
         await until(() => isRefused(server), 'it takes no new connections')
-        for (const { finish } of answers) finish()
-        const [stored, batch] = await Promise.all(answers.map(({ received }) => received))
+        for (const { finish } of responses) finish()
+        const [stored, batch] = await Promise.all(responses.map(({ received }) => received))
         expect(stored).toStartWith('HTTP/1.1 201 ')
         expect(batch).toStartWith('HTTP/1.1 200 ')
         expect(await server.exited).toBe(0)

@@ -84,8 +84,10 @@ test('in lists, lines, the feed and events', async () => {
   stopped.abort()
   // Only CR and LF end a line of events, whatever else stands in a text.
   const data = text.split('\n').filter((line) => line.startsWith('data: '))
-  const told = new Map(data.map((line) => JSON.parse(line.slice(6))).map((change) => [change.key, change]))
-  for (const value of values) expectForm(told.get(value[0]) ?? {}, value)
+  const reported = new Map(
+    data.map((line) => JSON.parse(line.slice(6))).map((change) => [change.key, change]),
+  )
+  for (const value of values) expectForm(reported.get(value[0]) ?? {}, value)
 })
 
 test('what was exported comes back as the bytes that it was', async () => {

@@ -40,7 +40,7 @@ async function remove(path: string): Promise<void> {
   await fetch(at(path), { method: 'DELETE' })
 }
 
-function told(events: readonly SentEvent[]): string[] {
+function reported(events: readonly SentEvent[]): string[] {
   return events.map((event) => {
     const { collection, key, value } = changeOf(event)
     return `${event.type} ${collection}/${key}${value === undefined ? '' : `=${JSON.stringify(value)}`}`
@@ -55,7 +55,7 @@ describe('what is told', () => {
     await remove('one/a/b')
     await put(at('one/a/b'), '2')
     await watch.until(3)
-    expect(told(watch.events)).toEqual(['put one/a/b={"n":1}', 'delete one/a/b', 'put one/a/b=2'])
+    expect(reported(watch.events)).toEqual(['put one/a/b={"n":1}', 'delete one/a/b', 'put one/a/b=2'])
     const { revision } = changeOf(watch.events[2]!)
     expect((await fetch(at('one/a/b'))).headers.get('etag')).toBe(`"${revision}"`)
     watch.close()
@@ -68,20 +68,20 @@ describe('what is told', () => {
     for (const path of ['some/a1', 'other/a1', 'some/a2', 'some/b1']) await put(at(path), '1')
     await remove('some/a1')
     await put(at('some/a91'), '9')
-    expect(told(await all.until(5))).toEqual([
+    expect(reported(await all.until(5))).toEqual([
       'put some/a1=1',
       'put some/a2=1',
       'put some/b1=1',
       'delete some/a1',
       'put some/a91=9',
     ])
-    expect(told(await begun.until(4))).toEqual([
+    expect(reported(await begun.until(4))).toEqual([
       'put some/a1=1',
       'put some/a2=1',
       'delete some/a1',
       'put some/a91=9',
     ])
-    expect(told(await matching.until(3))).toEqual(['put some/a1=1', 'delete some/a1', 'put some/a91=9'])
+    expect(reported(await matching.until(3))).toEqual(['put some/a1=1', 'delete some/a1', 'put some/a91=9'])
     for (const watch of [all, begun, matching]) watch.close()
   })
 
@@ -92,9 +92,9 @@ describe('what is told', () => {
     await fetch(settings, { method: 'PUT', body: '{"default_ttl":3600}' })
     await fetch(settings, { method: 'DELETE' })
     for (const path of ['st1/k1', 'st2/k1', 'st2/k2']) await put(at(path), '1')
-    expect(told(await part.until(1))).toEqual(['put st2/k2=1'])
-    await all.untilSo(() => told(all.events).at(-1) === 'put st2/k2=1')
-    expect(told(all.events).filter((one) => one.includes('st'))).toEqual([
+    expect(reported(await part.until(1))).toEqual(['put st2/k2=1'])
+    await all.untilSo(() => reported(all.events).at(-1) === 'put st2/k2=1')
+    expect(reported(all.events).filter((one) => one.includes('st'))).toEqual([
       'put st1/k1=1',
       'put st2/k1=1',
       'put st2/k2=1',
@@ -118,7 +118,7 @@ describe('what is told', () => {
       body: '{"key":"x","value":1}\n{"key":"y","value":2}\n',
     })
     await fetch(at('group'), { method: 'DELETE' })
-    expect(told(await watch.until(8))).toEqual([
+    expect(reported(await watch.until(8))).toEqual([
       'put group/a=1',
       'put group/n=1',
       'delete group/a',
@@ -135,7 +135,7 @@ describe('what is told', () => {
     const watch = await openWatch(at('brief/k'))
     await put(`${at('brief/k')}?expire_in=0.2`, '1')
     await watch.until(2)
-    expect(told(watch.events)).toEqual(['put brief/k=1', 'expire brief/k'])
+    expect(reported(watch.events)).toEqual(['put brief/k=1', 'expire brief/k'])
     watch.close()
   })
 
@@ -164,10 +164,10 @@ describe('where it begins', () => {
     expect(watch.response.headers.get('x-accel-buffering')).toBe('no')
     const id = watch.lastId()
     await put(at('begin/after'), '2')
-    expect(told(await watch.until(1))).toEqual(['put begin/after=2'])
+    expect(reported(await watch.until(1))).toEqual(['put begin/after=2'])
     watch.close()
     const again = await openWatch(at('begin'), { 'last-event-id': id })
-    expect(told(await again.until(1))).toEqual(['put begin/after=2'])
+    expect(reported(await again.until(1))).toEqual(['put begin/after=2'])
     again.close()
   })
 
@@ -175,10 +175,10 @@ describe('where it begins', () => {
     for (const key of ['a', 'b', 'c']) await put(at(`all/${key}`), '1')
     await remove('all/b')
     const watch = await openWatch(`${at('all')}?since=0`)
-    await watch.untilSo(() => told(watch.events).includes('put all/c=1'))
+    await watch.untilSo(() => reported(watch.events).includes('put all/c=1'))
     await put(at('all/d'), '1')
-    await watch.untilSo(() => told(watch.events).includes('put all/d=1'))
-    expect(told(watch.events).filter((one) => one.startsWith('put'))).toEqual([
+    await watch.untilSo(() => reported(watch.events).includes('put all/d=1'))
+    expect(reported(watch.events).filter((one) => one.startsWith('put'))).toEqual([
       'put all/a=1',
       'put all/c=1',
       'put all/d=1',
@@ -191,9 +191,9 @@ describe('where it begins', () => {
     await put(at('which/b'), '2')
     const headers = { 'last-event-id': String(revision) }
     const later = await openWatch(`${at('which')}?since=0`, headers)
-    expect(told(await later.until(1))).toEqual(['put which/b=2'])
+    expect(reported(await later.until(1))).toEqual(['put which/b=2'])
     const empty = await openWatch(`${at('which')}?since=${revision}`, { 'last-event-id': '' })
-    expect(told(await empty.until(1))).toEqual(['put which/b=2'])
+    expect(reported(await empty.until(1))).toEqual(['put which/b=2'])
     later.close()
     empty.close()
   })
@@ -202,11 +202,11 @@ describe('where it begins', () => {
     const { revision } = await jsonOf<Stored>(put(at('state/k'), '1'))
     await put(at('state/other'), '1')
     const old = await openWatch(`${at('state/k')}?since=${revision - 1}`)
-    expect(told(await old.until(1))).toEqual(['put state/k=1'])
+    expect(reported(await old.until(1))).toEqual(['put state/k=1'])
     const known = await openWatch(`${at('state/k')}?since=${revision}`)
     await remove('state/k')
-    expect(told(await known.until(1))).toEqual(['delete state/k'])
-    expect(told(await old.until(2))).toEqual(['put state/k=1', 'delete state/k'])
+    expect(reported(await known.until(1))).toEqual(['delete state/k'])
+    expect(reported(await old.until(2))).toEqual(['put state/k=1', 'delete state/k'])
     old.close()
     known.close()
   })
@@ -216,7 +216,7 @@ describe('where it begins', () => {
     const watch = await openWatch(at('ahead'), { 'last-event-id': String(revision + 1000) })
     const [reset, ...rest] = await watch.until(2)
     expect(reset).toMatchObject({ type: 'reset', data: '{"oldest":0}' })
-    expect(told(rest)).toEqual(['put ahead/k=1'])
+    expect(reported(rest)).toEqual(['put ahead/k=1'])
     expect(watch.lastId()).toBe(String(revision))
     watch.close()
   })
@@ -381,7 +381,7 @@ test('silence does not end a stream, and is broken by a heartbeat', async () => 
   await Promise.all([beat, Bun.sleep(10_000)])
   expect(Number(watch.lastId())).toBeGreaterThanOrEqual(revision)
   await put(at('silent/k'), '1')
-  expect(told(await watch.until(1))).toEqual(['put silent/k=1'])
+  expect(reported(await watch.until(1))).toEqual(['put silent/k=1'])
   watch.close()
 })
 
@@ -480,7 +480,7 @@ test('a point that is gone is told by a reset, and everything follows', async ()
       const watch = await openWatch(`${own.server.url}/v1/c?since=1`)
       const [reset, ...rest] = await watch.until(3)
       expect(reset).toMatchObject({ type: 'reset', data: '{"oldest":70}' })
-      expect(told(rest)).toEqual(['put c/a=1', 'put c/b=1'])
+      expect(reported(rest)).toEqual(['put c/a=1', 'put c/b=1'])
       watch.close()
     },
     forgetful,

@@ -61,7 +61,7 @@ test('a reader that resumes after each of several kills ends up with the state o
   await jsonOf(importLines(server, 'many', lines))
   const state: Folded = new Map()
   let lastId = '0'
-  let told = 0
+  let reported = 0
   let lastRevision = 0
   function apply(event: SentEvent): void {
     lastId = event.lastId
@@ -69,7 +69,7 @@ test('a reader that resumes after each of several kills ends up with the state o
     expect({ seed, later: change.revision > lastRevision }).toEqual({ seed, later: true })
     lastRevision = change.revision
     fold(state, change)
-    told++
+    reported++
   }
   /** Changes members until the server is gone. */
   async function write(url: string): Promise<void> {
@@ -83,12 +83,12 @@ test('a reader that resumes after each of several kills ends up with the state o
     for (const enough of [5000 + chance.int(10_000), 20_000 + chance.int(10_000), 45_000]) {
       const writing = write(server.url)
       const watch = await openWatch(`${server.url}/v1/_changes?since=0`, { 'last-event-id': lastId }, apply)
-      await watch.untilSo(() => told >= enough)
+      await watch.untilSo(() => reported >= enough)
       await server.crash()
       await Promise.all([watch.ended, writing])
       server = await startServer({ dataFolder })
     }
-    expect(told).toBeGreaterThanOrEqual(45_000)
+    expect(reported).toBeGreaterThanOrEqual(45_000)
     const { revision } = await jsonOf<Stored>(put(`${server.url}/v1/many/last`, '"end"'))
     const watch = await openWatch(`${server.url}/v1/_changes`, { 'last-event-id': lastId }, apply)
     await watch.untilSo(() => lastRevision >= revision)
@@ -214,7 +214,7 @@ test('a thousand who watch one key miss nothing of a hundred changes a second, i
     expect(await openWatches(server, 'member')).toBe(1000)
     for (let i = 0; i < changes; i++)
       await Promise.all([put(`${server.url}/v1/c/k`, String(i)), Bun.sleep(10)])
-    await until(() => seen.every(({ last }) => last === changes - 1), 'all have heard of the last change')
+    await until(() => seen.every(({ last }) => last === changes - 1), 'all have notified of the last change')
     expect(seen.every(({ inOrder }) => inOrder)).toBe(true)
     expect(new Set(seen.map(({ count }) => count))).toEqual(new Set([changes]))
     for (const watch of watches) watch.destroy()
@@ -305,7 +305,7 @@ needing('chromium').test(
         const { revision } = await jsonOf<Stored>(put(`${server.url}/v1/c/${key}`, String(value)))
         expected.push(['put', key, value, String(revision)])
       }
-      const hears = () =>
+      const notices = () =>
         until(
           async () => JSON.stringify(await page.evaluate('window.seen')) === JSON.stringify(expected),
           `the browser has seen ${JSON.stringify(expected)}`,
@@ -318,10 +318,10 @@ needing('chromium').test(
       await server.stop()
       server = await startServer({ dataFolder, flags: sameAgain })
       await opened(2)
-      await hears()
+      await notices()
 
       for (let i = 0; i < 20; i++) await write(`k${i % 3}`, i)
-      await hears()
+      await notices()
       await server.crash()
       server = await startServer({ dataFolder })
       await write('another', 1)
@@ -333,7 +333,7 @@ needing('chromium').test(
       const last = (await gone.jsonValue()) as [string, string, null, string]
       expect(last.slice(0, 3)).toEqual(['delete', 'k0', null])
       expected.push(['delete', 'k0', null, last[3]])
-      await hears()
+      await notices()
     } finally {
       await browser.close()
       await server.remove()

@@ -164,21 +164,21 @@ async function allWritten(run: Run): Promise<void> {
 function startKeepers({ r, world, keepers }: Run): void {
   for (let i = 0; i < 6; i++) {
     const one = follower({ world, r, scope: randomScope(r), since: null, isEager: true })
-    keepers.push({ follower: one, from: lastOf(world.heard) })
+    keepers.push({ follower: one, from: lastOf(world.notified) })
   }
 }
 
 /** Those whose queues never ran over were told of everything, but for members that did not live to be told of. */
 async function finishKeepers({ world, keepers }: Run): Promise<void> {
   const keptUp = world.db().stats().watch.fallbacks === 0
-  const to = lastOf(world.heard)
+  const to = lastOf(world.notified)
   await wakened()
   for (const { follower: one, from } of keepers.splice(0)) {
     await one.finish()
     one.leave()
     if (!keptUp) continue
     const seen = new Set(one.seen)
-    const missed = world.heard.filter((change) => {
+    const missed = world.notified.filter((change) => {
       const revision = revisionOf(change)
       if (revision <= from || revision > to || seen.has(revision) || !isIn(one.scope, change)) return false
       return change.type !== 'put' || change.member.expiresAtMs === null
@@ -201,7 +201,7 @@ async function finish(run: Run): Promise<void> {
     await wakened()
     for (const { follower: one } of keepers) await one.finish()
   }
-  for (const { follower: one } of keepers) expect(one.state).toEqual(stateWithin(one.scope, world.heard))
+  for (const { follower: one } of keepers) expect(one.state).toEqual(stateWithin(one.scope, world.notified))
   await finishKeepers(run)
   const refs = collections.flatMap((collection) => keys.map((key) => ({ collection, key })))
   const members = await world.db().readMany(refs)
@@ -209,11 +209,11 @@ async function finish(run: Run): Promise<void> {
     const member = members[i]
     return member ? [[`${collection}/${key}`, `${member.revision} ${member.value}`] as const] : []
   })
-  expect(stateWithin(wholeStore, world.heard)).toEqual(new Map(stored))
-  for (const one of followers) expect(one.state).toEqual(stateWithin(one.scope, world.heard))
+  expect(stateWithin(wholeStore, world.notified)).toEqual(new Map(stored))
+  for (const one of followers) expect(one.state).toEqual(stateWithin(one.scope, world.notified))
   const resets = followers.reduce((sum, one) => sum + one.resets(), 0)
   console.log(
-    `${world.heard.length} changes, ${followers.length} followers, ${resets} resets`,
+    `${world.notified.length} changes, ${followers.length} followers, ${resets} resets`,
     world.db().stats().watch,
   )
 }

@@ -90,9 +90,9 @@ export function processRunner(
 }
 
 /** What a process returned, held to what may be stored: users write processes, in any way they like. */
-function checked(answer: unknown, before: Content): Content {
-  if (typeof answer !== 'object' || answer === null) throw new TypeError('it answered no member')
-  const { value, expiresAtMs = null }: { value?: unknown; expiresAtMs?: unknown } = answer
+function checked(response: unknown, before: Content): Content {
+  if (typeof response !== 'object' || response === null) throw new TypeError('it answered no member')
+  const { value, expiresAtMs = null }: { value?: unknown; expiresAtMs?: unknown } = response
   if (expiresAtMs !== null && !isTimeMs(expiresAtMs)) throw new TypeError('its expiresAtMs is not a time')
   if (value === before.value) return { ...before, expiresAtMs }
   if (typeof before.value === 'string' && typeof value === 'string') {

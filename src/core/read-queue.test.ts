@@ -25,12 +25,12 @@ function queueOver(
     },
     (work) => works.push(work),
   )
-  const told: string[] = []
+  const reported: string[] = []
   const reader = (name: string): MemberReader & { asked: number } => ({
     asked: 0,
     found(members, from, count) {
-      for (const member of members.slice(from, from + count)) told.push(`${name} ${member?.key ?? null}`)
-      if (count < this.asked) told.push(`${name} reads the rest`)
+      for (const member of members.slice(from, from + count)) reported.push(`${name} ${member?.key ?? null}`)
+      if (count < this.asked) reported.push(`${name} reads the rest`)
       this.asked = 0
     },
   })
@@ -41,11 +41,11 @@ function queueOver(
   const run = () => {
     for (const work of works.splice(0)) work()
   }
-  return { asked, told, reader, add, run, works }
+  return { asked, reported, reader, add, run, works }
 }
 
 test('what was asked for until it runs is read together, and given to whoever asked, in order', () => {
-  const { asked, told, reader, add, run, works } = queueOver()
+  const { asked, reported, reader, add, run, works } = queueOver()
   const [a, b] = [reader('a'), reader('b')]
   add('1', a)
   add('none', b)
@@ -54,14 +54,14 @@ test('what was asked for until it runs is read together, and given to whoever as
   expect([asked, works.length]).toEqual([[], 1])
   run()
   expect(asked).toEqual([['1', 'none', '2', '1']])
-  expect(told.splice(0)).toEqual(['a 1', 'b null', 'b 2', 'd 1'])
+  expect(reported.splice(0)).toEqual(['a 1', 'b null', 'b 2', 'd 1'])
   add('3', b)
   run()
-  expect([asked.length, told]).toEqual([2, ['b 3']])
+  expect([asked.length, reported]).toEqual([2, ['b 3']])
 })
 
 test('of very many so many are read at once, those of one reader always together', () => {
-  const { asked, told, reader, add, run } = queueOver()
+  const { asked, reported, reader, add, run } = queueOver()
   const counts = [maxReadTogether - 10, 20, maxReadTogether, 1, maxReadTogether - 1, 1, 5]
   for (const [i, count] of counts.entries()) {
     const one = reader(`${i}`)
@@ -75,13 +75,13 @@ test('of very many so many are read at once, those of one reader always together
     maxReadTogether,
     6,
   ])
-  expect(told).toEqual(
+  expect(reported).toEqual(
     counts.flatMap((count, i) => Array.from({ length: count }, (_, k) => `${i} ${i}-${k}`)),
   )
 })
 
 test('a reader whose members did not all come is told once to read the rest by itself', () => {
-  const { told, reader, add, run } = queueOver((refs) => refs.slice(0, 3).map(({ key }) => memberOf(key)))
+  const { reported, reader, add, run } = queueOver((refs) => refs.slice(0, 3).map(({ key }) => memberOf(key)))
   const [a, b, c] = [reader('a'), reader('b'), reader('c')]
   for (const [key, by] of [
     ['1', a],
@@ -93,7 +93,7 @@ test('a reader whose members did not all come is told once to read the rest by i
   ] as const)
     add(key, by)
   run()
-  expect(told).toEqual(['a 1', 'b 2', 'b 3', 'b reads the rest', 'c reads the rest'])
+  expect(reported).toEqual(['a 1', 'b 2', 'b 3', 'b reads the rest', 'c reads the rest'])
 })
 
 test('where they cannot be read together, all read by themselves', async () => {
@@ -103,12 +103,12 @@ test('where they cannot be read together, all read by themselves', async () => {
     },
     () => Promise.reject(new Error('damaged')),
   ]) {
-    const { told, reader, add, run } = queueOver(fail)
+    const { reported, reader, add, run } = queueOver(fail)
     add('1', reader('a'))
     add('2', reader('b'))
     run()
     await Promise.resolve().then(() => {})
-    expect(told).toEqual(['a reads the rest', 'b reads the rest'])
+    expect(reported).toEqual(['a reads the rest', 'b reads the rest'])
   }
 })
 
@@ -117,15 +117,15 @@ test('what the engine has later is given when it comes', async () => {
   const held = new Promise<void>((resolve) => {
     release = resolve
   })
-  const { told, reader, add, run } = queueOver((refs) =>
+  const { reported, reader, add, run } = queueOver((refs) =>
     held.then(() => refs.map(({ key }) => memberOf(key))),
   )
   add('1', reader('a'))
   run()
   add('2', reader('b'))
   run()
-  expect(told).toEqual([])
+  expect(reported).toEqual([])
   release()
   await held.then(() => {}).then(() => {})
-  expect(told).toEqual(['a 1', 'b 2'])
+  expect(reported).toEqual(['a 1', 'b 2'])
 })

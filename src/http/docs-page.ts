@@ -83,7 +83,9 @@ export const docsRoutes: readonly Route[] = [
     access: 'open',
     isPage: true,
     docs: {
-      answers: { 200: { description: 'The page', content: { 'text/html': { schema: { type: 'string' } } } } },
+      responses: {
+        200: { description: 'The page', content: { 'text/html': { schema: { type: 'string' } } } },
+      },
     },
     handle: sendPage,
   },
@@ -93,7 +95,7 @@ export const docsRoutes: readonly Route[] = [
     summary: 'A file of that page',
     tag: serverTag,
     access: 'open',
-    docs: { answers: { 200: { description: 'The file' } }, problems: ['not_found'] },
+    docs: { responses: { 200: { description: 'The file' } }, problems: ['not_found'] },
     async handle(request) {
       const file = request.parameter('file') ?? ''
       const asset = Object.hasOwn(assets, file) ? assets[file] : undefined

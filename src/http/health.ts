@@ -16,7 +16,7 @@ export function healthRoutes(unreadiness: () => string | null): Route[] {
       path: '/healthz',
       summary: 'The process lives',
       tag: serverTag,
-      docs: { answers: { 200: { description: 'It does', content } } },
+      docs: { responses: { 200: { description: 'It does', content } } },
       access: 'open',
       handle: () => responseOf(200, plain, 'ok\n'),
     },
@@ -26,7 +26,7 @@ export function healthRoutes(unreadiness: () => string | null): Route[] {
       summary: 'The server serves',
       tag: serverTag,
       docs: {
-        answers: {
+        responses: {
           200: { description: 'It does', content },
           503: { description: 'It stops, or every write fails: the text says why', content },
         },

@@ -43,7 +43,7 @@ const textTypes = new Set([
 export function isTextType(contentType: string): boolean {
   if (contentType === lastType) return isLastText
   lastType = contentType
-  isLastText = tellsText(contentType)
+  isLastText = reportsText(contentType)
   return isLastText
 }
 
@@ -51,7 +51,7 @@ export function isTextType(contentType: string): boolean {
 let lastType = ''
 let isLastText = false
 
-function tellsText(contentType: string): boolean {
+function reportsText(contentType: string): boolean {
   const type = essence(contentType)
   if (!type.startsWith('text/') && !textTypes.has(type) && !/\+(xml|yaml)$/.test(type)) return false
   const charset = /;\s*charset\s*=\s*"?([^";\s]*)/i.exec(contentType)?.[1]?.toLowerCase()

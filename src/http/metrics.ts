@@ -16,7 +16,7 @@ export function metricsRoutes(expose: () => Promise<Exposed>): Route[] {
       tag: serverTag,
       access: 'read',
       docs: {
-        answers: {
+        responses: {
           200: {
             description: "Prometheus' text format",
             content: { 'text/plain': { schema: { type: 'string' } } },

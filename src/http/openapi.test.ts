@@ -58,7 +58,7 @@ test('parameters of the path are there whether somebody describes them or not', 
       { in: 'query', name: 'q', description: 'a query', schema: { type: 'string' } },
       { in: 'path', name: 'b', description: 'a b', schema: { type: 'string' } },
     ],
-    answers: { 200: { description: 'done' } },
+    responses: { 200: { description: 'done' } },
   }
   const found = operationsOf([route('GET', '/x/:a/:b', { docs })]).get('get /x/{a}/{b}')!
   expect(found.parameters!.map((one) => [one.in, one.name, one.required ?? false])).toEqual([
@@ -78,7 +78,7 @@ test('a route without words of its own is valid with what it has', async () => {
 })
 
 test('a route that is mounted twice is two operations with names of their own', () => {
-  const docs: OperationDocs = { id: 'getIt', answers: { 200: { description: 'done' } } }
+  const docs: OperationDocs = { id: 'getIt', responses: { 200: { description: 'done' } } }
   const ids = ['/dialects/x/a', '/a', '/b'].map((path) => route('GET', path, { docs }))
   const found = [...operationsOf(ids).values()].map(({ operationId }) => operationId)
   expect(found).toEqual(['getIt', 'getA', 'getB'])
@@ -86,7 +86,7 @@ test('a route that is mounted twice is two operations with names of their own', 
 
 test('errors become answers by their status, with the code as an example', () => {
   const docs: OperationDocs = {
-    answers: { 200: { description: 'done' } },
+    responses: { 200: { description: 'done' } },
     problems: ['invalid_key', 'invalid_json', 'storage_full'],
   }
   const { responses } = operationsOf([route('PUT', '/a', { docs })]).get('put /a')!
@@ -96,7 +96,7 @@ test('errors become answers by their status, with the code as an example', () =>
 })
 
 test('a token is asked for where the server has one, but not for what is open', () => {
-  const docs: OperationDocs = { answers: { 200: { description: 'done' } } }
+  const docs: OperationDocs = { responses: { 200: { description: 'done' } } }
   const routes = [route('GET', '/a', { docs }), route('GET', '/b', { docs, access: 'open' })]
   const closed = operationsOf(routes)
   expect(openApiDocument(routes, options).security).toEqual([{ token: [] }])
@@ -110,7 +110,7 @@ test('a token is asked for where the server has one, but not for what is open', 
 
 test('HEAD is GET without its body', () => {
   const docs: OperationDocs = {
-    answers: { 200: { description: 'done', content: { 'text/plain': { schema: { type: 'string' } } } } },
+    responses: { 200: { description: 'done', content: { 'text/plain': { schema: { type: 'string' } } } } },
     head: 'Only whether it is there',
   }
   const found = operationsOf([route('GET', '/a', { docs })])
@@ -123,7 +123,7 @@ test('a named schema is there once, and referred to wherever it is used, in othe
   const inner = named('Inner', { type: 'string' })
   const outer = named('Outer', { type: 'array', items: inner })
   const content = { 'application/json': { schema: outer } }
-  const docs: OperationDocs = { body: { content }, answers: { 200: { description: 'done', content } } }
+  const docs: OperationDocs = { body: { content }, responses: { 200: { description: 'done', content } } }
   const { components, paths } = JSON.parse(
     JSON.stringify(openApiDocument([route('PUT', '/a', { docs })], options)),
   )
@@ -135,7 +135,7 @@ test('a named schema is there once, and referred to wherever it is used, in othe
 })
 
 test('an API with errors of its own says itself how they look', () => {
-  const docs: OperationDocs = { answers: { 200: { description: 'done' } }, problems: ['not_found'] }
+  const docs: OperationDocs = { responses: { 200: { description: 'done' } }, problems: ['not_found'] }
   const api = { mount: '/x', refuse: () => responseOf(400) }
   const { responses } = operationsOf([route('GET', '/x/a', { docs, api })]).get('get /x/a')!
   expect(responses).toEqual({

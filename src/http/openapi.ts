@@ -121,7 +121,7 @@ function operationOf(
     ...(isOpen && needsToken ? { security: [] } : {}),
     ...parametersOf(docs, path),
     ...(docs?.body === undefined ? {} : { requestBody: { required: true, ...docs.body } }),
-    responses: answersOf(route, entranceCodes(needsToken, isOpen)),
+    responses: responsesOf(route, entranceCodes(needsToken, isOpen)),
   }
 }
 
@@ -159,13 +159,13 @@ function entranceCodes(needsToken: boolean, isOpen: boolean): readonly Code[] {
   return ['forbidden_origin', 'misdirected']
 }
 
-function answersOf({ docs, api }: Route, entrance: readonly Code[]): Json {
+function responsesOf({ docs, api }: Route, entrance: readonly Code[]): Json {
   if (docs === undefined) return plainResponses
-  const { answers, problems = [], problemHeaders: more = {} } = docs
+  const { responses, problems = [], problemHeaders: more = {} } = docs
   // An API with errors of its own says itself how they look.
   if (api !== undefined) {
     const refused = entrance.map((code) => [statusOf(code), { description: entranceWords[code] }])
-    return { ...Object.fromEntries(refused), ...answers }
+    return { ...Object.fromEntries(refused), ...responses }
   }
   const codes = [...entrance, ...problems]
   const failed: Record<number, ResponseDocs> = {}
@@ -176,7 +176,7 @@ function answersOf({ docs, api }: Route, entrance: readonly Code[]): Json {
       more[status],
     )
   }
-  return { ...failed, 500: problemResponse(500, [null]), ...answers }
+  return { ...failed, 500: problemResponse(500, [null]), ...responses }
 }
 
 const entranceWords: Readonly<Partial<Record<Code, string>>> = {
@@ -226,10 +226,12 @@ function problemHeaders(status: number): Record<string, HeaderDocs> {
 
 /** HEAD is GET without its body. */
 function headOf(operation: Json, summary: string): Json {
-  const bare = Object.entries(operation.responses as Record<string, ResponseDocs>).map(([status, answer]) => {
-    const { content, ...rest } = answer
-    return [status, rest]
-  })
+  const bare = Object.entries(operation.responses as Record<string, ResponseDocs>).map(
+    ([status, response]) => {
+      const { content, ...rest } = response
+      return [status, rest]
+    },
+  )
   return {
     ...operation,
     operationId: `head${String(operation.operationId).replace(/^get/, '')}`,
@@ -268,7 +270,7 @@ export function openApiRoutes(routes: () => readonly Route[], options: DocumentO
       tag: serverTag,
       access: 'open',
       docs: {
-        answers: {
+        responses: {
           200: {
             description: 'OpenAPI 3.1',
             content: { 'application/json': { schema: { type: 'object' } } },

@@ -12,7 +12,7 @@ export interface OperationDocs {
   readonly parameters?: readonly Parameter[]
   readonly body?: Body
   /** By status. */
-  readonly answers: Readonly<Record<number, ResponseDocs>>
+  readonly responses: Readonly<Record<number, ResponseDocs>>
   /** Errors that it returns as problem details; a wrong token needs no mention. */
   readonly problems?: readonly ErrorCode[]
   /** What they carry beside the usual, by status. */

@@ -10,8 +10,8 @@ test.each<[code: ErrorCode, status: number, retryAfter: string | undefined]>([
   ['outcome_unknown', 504, undefined],
   ['conflict', 409, undefined],
 ])('%s has status %d, and asks for another try after %s seconds', (code, status, retryAfter) => {
-  const answered = problemResponse(new KvistError(code, 'why'))
-  const asked = /^Retry-After: (.*)\r$/m.exec(answered.headerBlock)?.[1]
-  expect([answered.status, asked]).toEqual([status, retryAfter])
-  expect(JSON.parse(String(answered.body))).toMatchObject({ status, code, detail: 'why' })
+  const responded = problemResponse(new KvistError(code, 'why'))
+  const asked = /^Retry-After: (.*)\r$/m.exec(responded.headerBlock)?.[1]
+  expect([responded.status, asked]).toEqual([status, retryAfter])
+  expect(JSON.parse(String(responded.body))).toMatchObject({ status, code, detail: 'why' })
 })

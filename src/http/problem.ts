@@ -3,7 +3,7 @@ import { type Fields, type HttpResponse, responseOf } from './response.ts'
 import type { Problem, Refuse } from './route.ts'
 
 /** Problem details (RFC 9457): the response to everything that goes wrong. */
-const answers: Record<ErrorCode, readonly [status: number, title: string]> = {
+const responses: Record<ErrorCode, readonly [status: number, title: string]> = {
   invalid_request: [400, 'Bad request'],
   invalid_json: [400, 'Not JSON'],
   invalid_key: [400, 'Bad key'],
@@ -35,7 +35,7 @@ const answers: Record<ErrorCode, readonly [status: number, title: string]> = {
 const retryAfterSeconds: Record<number, string> = { 503: '1', 507: '10' }
 
 export function statusOf(code: ErrorCode): number {
-  return answers[code][0]
+  return responses[code][0]
 }
 
 /** The problem document of an error; of errors that are not meant for clients it has only the code. */
@@ -50,7 +50,7 @@ export function problemOf(error: unknown): Problem {
     }
   }
   const { code, message, extra } = error
-  const [status, title] = answers[code]
+  const [status, title] = responses[code]
   return { type: `urn:kvist:${code}`, title, status, code, detail: message, ...extra }
 }
 

@@ -23,7 +23,7 @@ export function rootRoute(version: string): Route {
     summary: 'Where the API is; sends a browser to its page',
     tag: serverTag,
     docs: {
-      answers: {
+      responses: {
         200: {
           description: 'What there is',
           headers: { Vary: { description: '`Accept`', schema: { type: 'string' } } },

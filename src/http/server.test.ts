@@ -21,10 +21,10 @@ function route(path: string, handle: Route['handle'], method: Route['method'] = 
   return { method, path, access: 'read', summary: path, handle }
 }
 
-/** A server with some routes of its own, and what was heard of its answers and errors. */
+/** A server with some routes of its own, and what was heard of its responses and errors. */
 function serverOf(routes: Route[], options: Partial<HttpOptions> = {}) {
   const reported: Reported[] = []
-  const answered: [route: string | null, status: number][] = []
+  const responded: [route: string | null, status: number][] = []
   const server = listen({
     host: '127.0.0.1',
     port: 0,
@@ -36,12 +36,12 @@ function serverOf(routes: Route[], options: Partial<HttpOptions> = {}) {
     onError: (error, about) => reported.push({ error, about }),
     observe: (route) => (_request, status, seconds) => {
       expect(seconds).toBeGreaterThan(0)
-      answered.push([route?.path ?? null, status])
+      responded.push([route?.path ?? null, status])
     },
     ...options,
   })
   servers.push(server)
-  return { server, url: server.url, reported, answered }
+  return { server, url: server.url, reported, responded }
 }
 
 const broken = new Error('a wire came loose', { cause: new Error('mice') })
@@ -57,7 +57,7 @@ test.each([
 ] as [string, Route['handle']][])(
   'an error that is %s is told under the name that the client is given',
   async (_how, handle) => {
-    const { url, reported, answered } = serverOf([route('/x', handle)])
+    const { url, reported, responded } = serverOf([route('/x', handle)])
     const response = await fetch(`${url}/x?secret=1`)
     const problem = await response.json()
     expect(response.status).toBe(500)
@@ -68,7 +68,7 @@ test.each([
     expect(problem).toMatchObject({ code: 'internal', detail: 'kvist failed', request_id: id })
     expect(JSON.stringify(problem)).not.toContain('wire')
     expect(reported).toEqual([{ error: broken, about: { request_id: id, method: 'GET', path: '/x' } }])
-    expect(answered).toEqual([['/x', 500]])
+    expect(responded).toEqual([['/x', 500]])
   },
 )
 
@@ -83,7 +83,7 @@ test('a request keeps the name that the client gave it, if that is one', async (
 })
 
 test('errors of the client are no news; those of the store are', async () => {
-  const { url, reported, answered } = serverOf([
+  const { url, reported, responded } = serverOf([
     route('/client', () => {
       throw new KvistError('invalid_key', 'the key is empty')
     }),
@@ -96,7 +96,7 @@ test('errors of the client are no news; those of the store are', async () => {
   expect(response.status).toBe(507)
   expect(response.headers.get('retry-after')).toBe('10')
   expect(reported).toHaveLength(1)
-  expect(answered).toEqual([
+  expect(responded).toEqual([
     ['/client', 400],
     ['/store', 507],
   ])
@@ -125,13 +125,13 @@ test('an answer that fails on its way is cut, and told of', async () => {
 })
 
 test('what no route takes is heard of as well, and so is a refused token', async () => {
-  const { url, answered } = serverOf([route('/x', () => responseOf(200, {}, 'x'))], { token: 'secret' })
+  const { url, responded } = serverOf([route('/x', () => responseOf(200, {}, 'x'))], { token: 'secret' })
   const headers = { authorization: 'Bearer secret' }
   await fetch(`${url}/x`)
   await fetch(`${url}/x`, { headers })
   await fetch(`${url}/y`, { headers })
   await fetch(`${url}/x`, { method: 'PUT', headers })
-  expect(answered).toEqual([
+  expect(responded).toEqual([
     ['/x', 401],
     ['/x', 200],
     [null, 404],
@@ -140,7 +140,7 @@ test('what no route takes is heard of as well, and so is a refused token', async
 })
 
 test("a client that goes away with its request half sent is nobody's fault", async () => {
-  const { server, url, reported, answered } = serverOf([
+  const { server, url, reported, responded } = serverOf([
     route(
       '/x',
       async (request, context) => jsonResponse(jsonText(await readBody(request, 100, context))),
@@ -151,19 +151,19 @@ test("a client that goes away with its request half sent is nobody's fault", asy
   socket.write('PUT /x HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf')
   while (server.openRequests() === 0) await Bun.sleep(5)
   socket.destroy()
-  while (answered.length === 0) await Bun.sleep(5)
-  expect(answered).toEqual([['/x', 499]])
+  while (responded.length === 0) await Bun.sleep(5)
+  expect(responded).toEqual([['/x', 499]])
   expect(reported).toEqual([])
 })
 
 test('open requests and connections are counted', async () => {
-  let tell = (_answer: HttpResponse) => {}
+  let report = (_response: HttpResponse) => {}
   const { server, url } = serverOf([
     route(
       '/x',
       () =>
         new Promise((resolve) => {
-          tell = resolve
+          report = resolve
         }),
     ),
   ])
@@ -172,7 +172,7 @@ test('open requests and connections are counted', async () => {
   const idle = [connect(port, '127.0.0.1'), connect(port, '127.0.0.1')]
   const asked = fetch(`${url}/x`)
   while (server.openRequests() === 0 || (await server.connections.open) !== 3) await Bun.sleep(5)
-  tell(responseOf(200, {}, 'x'))
+  report(responseOf(200, {}, 'x'))
   await (await asked).text()
   while (server.openRequests() !== 0) await Bun.sleep(5)
   for (const socket of idle) socket.destroy()

@@ -66,7 +66,7 @@ export function startChanges(
           },
           durability,
         )
-        tellDone(steps, fold, written?.revision ?? 0)
+        reportDone(steps, fold, written?.revision ?? 0)
       } catch (error) {
         for (const step of steps.length > 0 ? steps : queue.splice(0)) step.failed(error)
       }
@@ -158,7 +158,7 @@ function memberWrite(collection: string, key: string, { left, lastWriter }: Fold
   return { op: 'put', collection, key, value, contentType, flags, expiresAtMs }
 }
 
-function tellDone(steps: readonly Step[], fold: Fold | undefined, revision: number): void {
+function reportDone(steps: readonly Step[], fold: Fold | undefined, revision: number): void {
   for (const [i, step] of steps.entries()) {
     if (!fold?.isComing[i]) step.done(0)
     else step.done(i >= fold.lastWriter ? revision : revision - 1)

@@ -1,5 +1,5 @@
 import type { Command, StoreMode } from './command.ts'
-import { answers, refuse, refuseLargeValue } from './error-lines.ts'
+import { refuse, refuseLargeValue, responses } from './error-lines.ts'
 import type { Line } from './line.ts'
 
 /**
@@ -22,14 +22,14 @@ export const noBytes = new Uint8Array(0)
  * give orders.
  */
 export function readGet(line: Line, withCas: boolean): Command {
-  if (line.count < 2) return refuse(answers.unknown)
+  if (line.count < 2) return refuse(responses.unknown)
   return getCommand(line, 1, withCas, null)
 }
 
 export function readGetAndTouch(line: Line, withCas: boolean): Command {
-  if (line.count < 2) return refuse(answers.unknown)
+  if (line.count < 2) return refuse(responses.unknown)
   const touch = line.integer(1)
-  if (touch === null) return refuse(answers.badExptime)
+  if (touch === null) return refuse(responses.badExptime)
   return getCommand(line, 2, withCas, touch)
 }
 
@@ -37,7 +37,7 @@ function getCommand(line: Line, first: number, withCas: boolean, touch: number |
   const keys: string[] = []
   for (let i = first; i < line.count; i++) {
     const key = line.key(i)
-    if (key === null) return refuse(answers.badFormat)
+    if (key === null) return refuse(responses.badFormat)
     keys.push(key)
   }
   return { kind: 'get', keys, withCas, touch }
@@ -46,7 +46,7 @@ function getCommand(line: Line, first: number, withCas: boolean, touch: number |
 /** `<mode> <key> <flags> <exptime> <bytes> [<cas unique>] [noreply]`; the data block follows. */
 export function readStore(line: Line, mode: StoreMode, maxValueBytes: number): Command {
   const words = mode === 'cas' ? 6 : 5
-  if (line.count !== words && line.count !== words + 1) return refuse(answers.unknown)
+  if (line.count !== words && line.count !== words + 1) return refuse(responses.unknown)
   const noreply = line.noreply
   const bytes = line.integer(4)
   const fits = bytes !== null && bytes >= 0 && bytes <= maxBlockBytes
@@ -56,59 +56,59 @@ export function readStore(line: Line, mode: StoreMode, maxValueBytes: number): C
   const exptime = line.integer(3)
   const casUnique = mode === 'cas' ? line.casUnique(5) : null
   if (key === null || flags === null || exptime === null || !fits) {
-    return refuse(answers.badFormat, noreply)
+    return refuse(responses.badFormat, noreply)
   }
-  if (mode === 'cas' && casUnique === null) return refuse(answers.badFormat, noreply)
+  if (mode === 'cas' && casUnique === null) return refuse(responses.badFormat, noreply)
   if (bytes > maxValueBytes) return refuseLargeValue(noreply, mode === 'set' ? key : null)
   return { kind: 'store', mode, key, flags, exptime, casUnique, noreply, value: noBytes }
 }
 
 /** `delete <key> [0] [noreply]`: the 0 is a delay that old clients send. */
 export function readDelete(line: Line): Command {
-  if (line.count < 2 || line.count > 4) return refuse(answers.unknown)
+  if (line.count < 2 || line.count > 4) return refuse(responses.unknown)
   const noreply = line.count > 2 && line.noreply
   const delay = line.count > 2 && line.is(2, '0')
   const fits = line.count === 2 || (line.count === 3 ? delay || noreply : delay && noreply)
-  if (!fits) return refuse(answers.deleteUsage, noreply)
+  if (!fits) return refuse(responses.deleteUsage, noreply)
   const key = line.key(1)
-  if (key === null) return refuse(answers.badFormat, noreply)
+  if (key === null) return refuse(responses.badFormat, noreply)
   return { kind: 'delete', key, noreply }
 }
 
 export function readCount(line: Line, up: boolean): Command {
-  if (line.count !== 3 && line.count !== 4) return refuse(answers.unknown)
+  if (line.count !== 3 && line.count !== 4) return refuse(responses.unknown)
   const noreply = line.noreply
   const key = line.key(1)
-  if (key === null) return refuse(answers.badFormat, noreply)
+  if (key === null) return refuse(responses.badFormat, noreply)
   const delta = line.uint64(2)
-  if (delta === null) return refuse(answers.badDelta, noreply)
+  if (delta === null) return refuse(responses.badDelta, noreply)
   return { kind: 'count', key, up, delta, noreply }
 }
 
 export function readTouch(line: Line): Command {
-  if (line.count !== 3 && line.count !== 4) return refuse(answers.unknown)
+  if (line.count !== 3 && line.count !== 4) return refuse(responses.unknown)
   const noreply = line.noreply
   const key = line.key(1)
-  if (key === null) return refuse(answers.badFormat, noreply)
+  if (key === null) return refuse(responses.badFormat, noreply)
   const exptime = line.integer(2)
-  if (exptime === null) return refuse(answers.badExptime, noreply)
+  if (exptime === null) return refuse(responses.badExptime, noreply)
   return { kind: 'touch', key, exptime, noreply }
 }
 
 /** `flush_all [<delay>] [noreply]`. */
 export function readFlushAll(line: Line): Command {
-  if (line.count > 3) return refuse(answers.unknown)
+  if (line.count > 3) return refuse(responses.unknown)
   const noreply = line.noreply
   if (line.count === (noreply ? 2 : 1)) return { kind: 'flushAll', delay: 0, noreply }
   const delay = line.integer(1)
-  if (delay === null) return refuse(answers.badExptime, noreply)
+  if (delay === null) return refuse(responses.badExptime, noreply)
   return { kind: 'flushAll', delay, noreply }
 }
 
 export function readVerbosity(line: Line): Command {
-  if (line.count !== 2 && line.count !== 3) return refuse(answers.unknown)
+  if (line.count !== 2 && line.count !== 3) return refuse(responses.unknown)
   const noreply = line.noreply
-  if (line.uint32(1) === null) return refuse(answers.badFormat, noreply)
+  if (line.uint32(1) === null) return refuse(responses.badFormat, noreply)
   return { kind: 'verbosity', noreply }
 }
 
@@ -121,5 +121,5 @@ export function readStats(line: Line): Command {
 /** A name that is none of ours. Two words of HTTP alone, such as a preface, end the connection as a request does. */
 export function readUnknown(line: Line): Command {
   if (line.count > 1 && line.beginsWith(line.count - 1, 'HTTP/')) return { kind: 'quit' }
-  return refuse(answers.unknown)
+  return refuse(responses.unknown)
 }

@@ -195,7 +195,7 @@ interface MetaNoop {
 export interface Refused {
   readonly kind: 'refused'
   /** `ERROR`, `CLIENT_ERROR …` or `SERVER_ERROR …`, without the end of line. */
-  readonly answer: string
+  readonly response: string
   /** The client asked for no reply, and this is an error that memcached keeps quiet about then. */
   readonly silent: boolean
   /** The stream cannot be followed further: respond, then close. The parser reads nothing after it. */

@@ -1,7 +1,7 @@
 import type { Refused } from './command.ts'
 
 /** The error lines of memcached, to the letter. */
-export const answers = {
+export const responses = {
   unknown: 'ERROR',
   badFormat: 'CLIENT_ERROR bad command line format',
   badDataChunk: 'CLIENT_ERROR bad data chunk',
@@ -27,14 +27,14 @@ export const answers = {
   longLine: 'CLIENT_ERROR line too long',
 } as const
 
-export function refuse(answer: string, silent = false): Refused {
-  return { kind: 'refused', answer, silent, closes: false, drops: null }
+export function refuse(response: string, silent = false): Refused {
+  return { kind: 'refused', response, silent, closes: false, drops: null }
 }
 
 export function refuseLargeValue(silent: boolean, drops: string | null): Refused {
-  return { kind: 'refused', answer: answers.tooLarge, silent, closes: false, drops }
+  return { kind: 'refused', response: responses.tooLarge, silent, closes: false, drops }
 }
 
-export function refuseAndClose(answer: string): Refused {
-  return { kind: 'refused', answer, silent: false, closes: true, drops: null }
+export function refuseAndClose(response: string): Refused {
+  return { kind: 'refused', response, silent: false, closes: true, drops: null }
 }

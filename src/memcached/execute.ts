@@ -2,7 +2,7 @@ import type { MaybePromise } from '../core/engine.ts'
 import type { Decision } from './change.ts'
 import type { Command, Count, MetaCount, MetaDelete, MetaStore, Store, Touch } from './command.ts'
 import { decideCount, decideMetaDelete, decideStore } from './decide.ts'
-import { answers as lines } from './error-lines.ts'
+import { responses as lines } from './error-lines.ts'
 import {
   respondMetaCounted,
   respondMetaDelete,
@@ -52,7 +52,7 @@ export function execute(session: Session, command: Executed): MaybePromise<void>
       return reply(out, false, 'MN')
     case 'refused':
       countRefused(server.counts, command)
-      return reply(out, command.silent, command.answer)
+      return reply(out, command.silent, command.response)
     case 'delete':
       throw new Error('a delete is a plain write')
     default:

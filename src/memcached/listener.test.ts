@@ -24,7 +24,7 @@ describe('a pipeline', () => {
     const seed = random(seedOfRun())
     const held = new Map<string, string>()
     let requests = ''
-    let answers = ''
+    let responses = ''
     for (let i = 0; i < 3000; i++) {
       const key = `k${seed.int(5)}`
       const before = held.get(key)
@@ -32,19 +32,19 @@ describe('a pipeline', () => {
       if (what < 2) {
         const quiet = seed.oneIn(3)
         requests += set(key, `${i}`, quiet ? ' noreply' : '')
-        answers += quiet ? '' : 'STORED\r\n'
+        responses += quiet ? '' : 'STORED\r\n'
         held.set(key, `${i}`)
       } else if (what === 2) {
         requests += `delete ${key}\r\n`
-        answers += before === undefined ? 'NOT_FOUND\r\n' : 'DELETED\r\n'
+        responses += before === undefined ? 'NOT_FOUND\r\n' : 'DELETED\r\n'
         held.delete(key)
       } else if (what === 3) {
         requests += `incr ${key} 7\r\n`
-        answers += before === undefined ? 'NOT_FOUND\r\n' : `${Number(before) + 7}\r\n`
+        responses += before === undefined ? 'NOT_FOUND\r\n' : `${Number(before) + 7}\r\n`
         if (before !== undefined) held.set(key, `${Number(before) + 7}`)
       } else {
         requests += `get ${key}\r\n`
-        answers +=
+        responses +=
           before === undefined ? 'END\r\n' : `VALUE ${key} 0 ${before.length}\r\n${before}\r\nEND\r\n`
       }
     }
@@ -55,7 +55,7 @@ describe('a pipeline', () => {
       at += length
       if (seed.oneIn(10)) await Bun.sleep(1)
     }
-    expect(await client.ask('mn\r\n', 'MN\r\n')).toBe(`${answers}MN\r\n`)
+    expect(await client.ask('mn\r\n', 'MN\r\n')).toBe(`${responses}MN\r\n`)
   })
 
   test('of sets from many clients goes to disk in a few groups', async () => {

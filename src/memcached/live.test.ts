@@ -21,19 +21,24 @@ const numRuns = 400
 
 async function converseWith(port: number, asks: readonly string[]): Promise<string[]> {
   const client = await textClient(port)
-  const answers = await converse(asks, await emptied(client))
+  const responses = await converse(asks, await emptied(client))
   client.destroy()
-  return answers
+  return responses
 }
 
 /** A second may pass in the middle of a conversation with memcached, and show; it does not twice. */
-async function expectAnswers(port: number, asks: readonly string[], expected: readonly string[], tries = 1) {
+async function expectResponses(
+  port: number,
+  asks: readonly string[],
+  expected: readonly string[],
+  tries = 1,
+) {
   for (let again = 1; again < tries; again++) {
     if (Bun.deepEquals(await converseWith(port, asks), expected)) return
   }
-  const answers = await converseWith(port, asks)
-  expect(answers.map((answer, i) => [asks[i], answer])).toEqual(
-    expected.map((answer, i) => [asks[i]!, answer]),
+  const responses = await converseWith(port, asks)
+  expect(responses.map((response, i) => [asks[i], response])).toEqual(
+    expected.map((response, i) => [asks[i]!, response]),
   )
 }
 
@@ -63,7 +68,7 @@ describe('memcached, as Debian has it', () => {
 
   test('still says what was recorded', async () => {
     for (const { steps } of recorded) {
-      await expectAnswers(
+      await expectResponses(
         port,
         steps.map(({ ask }) => ask),
         steps.map(({ memcached }) => memcached),
@@ -75,7 +80,7 @@ describe('memcached, as Debian has it', () => {
   test('answers random conversations as the toy does', async () => {
     await fc.assert(
       fc.asyncProperty(randomConversation, async (asks) => {
-        await expectAnswers(port, asks, await converse(asks, toy()), 2)
+        await expectResponses(port, asks, await converse(asks, toy()), 2)
       }),
       { seed: seedOfRun(), numRuns },
     )
@@ -87,7 +92,7 @@ describe("kvist's port", () => {
     await using opened = await openUsedPort()
     for (const { steps } of recorded) {
       const asks = steps.map(({ ask }) => ask)
-      await expectAnswers(opened.port, asks, await converse(asks, toy(true)))
+      await expectResponses(opened.port, asks, await converse(asks, toy(true)))
     }
   })
 
@@ -95,7 +100,7 @@ describe("kvist's port", () => {
     await using opened = await openUsedPort()
     await fc.assert(
       fc.asyncProperty(randomConversation, async (asks) => {
-        await expectAnswers(opened.port, asks, await converse(asks, toy(true)))
+        await expectResponses(opened.port, asks, await converse(asks, toy(true)))
       }),
       { seed: seedOfRun(), numRuns },
     )

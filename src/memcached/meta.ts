@@ -1,6 +1,6 @@
 import { maxBlockBytes, noBytes } from './classic.ts'
 import type { Command, MetaStore, StoreMode } from './command.ts'
-import { answers, refuse, refuseLargeValue } from './error-lines.ts'
+import { refuse, refuseLargeValue, responses } from './error-lines.ts'
 import type { Line } from './line.ts'
 
 /**
@@ -69,16 +69,16 @@ function readFlags(line: Line, first: number): Flags | string {
   for (let i = first; i < line.count; i++) {
     const letter = line.byteOf(i, 0)
     const take = takers[letter]
-    if (take === undefined) return letter < 127 ? answers.invalidFlag : answers.duplicateFlag
+    if (take === undefined) return letter < 127 ? responses.invalidFlag : responses.duplicateFlag
     // All are letters: five bits distinguish the capitals, and the small ones.
     const bit = 1 << (letter & 31)
-    if ((letter < 96 ? seenCapitals : seenSmall) & bit) return answers.duplicateFlag
+    if ((letter < 96 ? seenCapitals : seenSmall) & bit) return responses.duplicateFlag
     if (letter < 96) seenCapitals |= bit
     else seenSmall |= bit
     const fault = take(flags, line, i)
     if (fault === null) continue
     // A flag that is not a number's names no fault of its own, and takes none from another.
-    error = fault === answers.badFormat ? (error ?? fault) : fault
+    error = fault === responses.badFormat ? (error ?? fault) : fault
   }
   return error ?? flags
 }
@@ -127,57 +127,57 @@ flag('x', (flags) => {
 flag('b', (flags, line) => {
   flags.base64Key = line.text(1)
   flags.key = line.base64Key(1)
-  return flags.key === null ? answers.badKey : null
+  return flags.key === null ? responses.badKey : null
 })
 flag('T', (flags, line, index) => {
   flags.returns += 'T'
   flags.touch = line.integer(index, 1)
-  return flags.touch === null ? answers.badToken : null
+  return flags.touch === null ? responses.badToken : null
 })
 flag('N', (flags, line, index) => {
   flags.returns += 'N'
   flags.vivify = line.integer(index, 1)
-  return flags.vivify === null ? answers.badToken : null
+  return flags.vivify === null ? responses.badToken : null
 })
 flag('R', (flags, line, index) => {
   flags.returns += 'R'
   flags.recache = line.integer(index, 1)
-  return flags.recache === null ? answers.badToken : null
+  return flags.recache === null ? responses.badToken : null
 })
 flag('C', (flags, line, index) => {
   flags.casUnique = line.casUnique(index, 1)
-  return flags.casUnique === null ? answers.badToken : null
+  return flags.casUnique === null ? responses.badToken : null
 })
 flag('F', (flags, line, index) => {
   const value = line.uint32(index, 1)
   flags.clientFlags = value ?? 0
-  return value === null ? answers.badFormat : null
+  return value === null ? responses.badFormat : null
 })
 flag('M', (flags, line, index) => {
   flags.mode = line.text(index, 1)
-  return flags.mode.length === 1 ? null : answers.badMode
+  return flags.mode.length === 1 ? null : responses.badMode
 })
 flag('D', (flags, line, index) => {
   const value = line.uint64(index, 1)
   flags.delta = value ?? 1n
-  return value === null ? answers.badMetaDelta : null
+  return value === null ? responses.badMetaDelta : null
 })
 flag('J', (flags, line, index) => {
   const value = line.uint64(index, 1)
   flags.initial = value ?? 0n
-  return value === null ? answers.badInitial : null
+  return value === null ? responses.badInitial : null
 })
 
 /** `mg <key> <flags>*`. */
 export function readMetaGet(line: Line): Command {
-  if (line.count < 2) return refuse(answers.unknown)
-  if (line.isLongKey(1)) return refuse(answers.badFormat)
-  if (line.count > maxWords) return refuse(answers.manyGetFlags)
+  if (line.count < 2) return refuse(responses.unknown)
+  if (line.isLongKey(1)) return refuse(responses.badFormat)
+  if (line.count > maxWords) return refuse(responses.manyGetFlags)
   const flags = readFlags(line, 2)
   if (typeof flags === 'string') return refuse(flags)
   const { key, base64Key, returns, opaque, quiet, wantsValue, recordsAccess, touch, vivify, recache } = flags
-  if (key === null) return refuse(answers.badFormat)
-  if (flags.opaqueTooLong) return refuse(answers.longOpaque)
+  if (key === null) return refuse(responses.badFormat)
+  if (flags.opaqueTooLong) return refuse(responses.longOpaque)
   return {
     kind: 'metaGet',
     key,
@@ -204,18 +204,18 @@ const storeModes: Readonly<Record<string, StoreMode>> = {
 
 /** `ms <key> <bytes> <flags>*`; the data block follows. */
 export function readMetaStore(line: Line, maxValueBytes: number): Command {
-  if (line.count < 2) return refuse(answers.unknown)
+  if (line.count < 2) return refuse(responses.unknown)
   const bytes = line.count > 2 ? line.integer(2) : null
-  if (bytes === null || bytes < 0 || bytes > maxBlockBytes) return refuse(answers.badFormat)
+  if (bytes === null || bytes < 0 || bytes > maxBlockBytes) return refuse(responses.badFormat)
   line.blockBytes = bytes
-  if (line.isLongKey(1)) return refuse(answers.badFormat)
-  if (line.count > maxWords) return refuse(answers.manyFlags)
+  if (line.isLongKey(1)) return refuse(responses.badFormat)
+  if (line.count > maxWords) return refuse(responses.manyFlags)
   const flags = readFlags(line, 3)
   if (typeof flags === 'string') return refuse(flags)
   const mode = storeModes[flags.mode]
-  if (mode === undefined) return refuse(answers.unknownStoreMode)
-  if (flags.key === null) return refuse(answers.badFormat)
-  if (flags.opaqueTooLong) return refuse(answers.longOpaque)
+  if (mode === undefined) return refuse(responses.unknownStoreMode)
+  if (flags.key === null) return refuse(responses.badFormat)
+  if (flags.opaqueTooLong) return refuse(responses.longOpaque)
   if (bytes > maxValueBytes) return refuseLargeValue(false, flags.key)
   return metaStore(flags, flags.key, mode)
 }
@@ -245,8 +245,8 @@ export function readMetaDelete(line: Line): Command {
   const flags = readPlainFlags(line)
   if ('kind' in flags) return flags
   const { key, base64Key, returns, opaque, quiet, casUnique, invalidate, removeValue, touch } = flags
-  if (key === null) return refuse(answers.badFormat)
-  if (flags.opaqueTooLong) return refuse(answers.longOpaque)
+  if (key === null) return refuse(responses.badFormat)
+  if (flags.opaqueTooLong) return refuse(responses.longOpaque)
   return {
     kind: 'metaDelete',
     key,
@@ -270,9 +270,9 @@ export function readMetaCount(line: Line): Command {
   if ('kind' in flags) return flags
   const { key, base64Key, returns, opaque, quiet, wantsValue, delta, touch, vivify, initial } = flags
   const up = countModes[flags.mode]
-  if (up === undefined) return refuse(answers.unknownCountMode)
-  if (key === null) return refuse(answers.badFormat)
-  if (flags.opaqueTooLong) return refuse(answers.longOpaque)
+  if (up === undefined) return refuse(responses.unknownCountMode)
+  if (key === null) return refuse(responses.badFormat)
+  if (flags.opaqueTooLong) return refuse(responses.longOpaque)
   const casUnique = flags.casUnique === 0 ? null : flags.casUnique
   return {
     kind: 'metaCount',
@@ -293,18 +293,18 @@ export function readMetaCount(line: Line): Command {
 
 /** The part that `md` and `ma` share: both name one fault for whatever is wrong with a flag. */
 function readPlainFlags(line: Line): Flags | Extract<Command, { kind: 'refused' }> {
-  if (line.count < 2) return refuse(answers.unknown)
-  if (line.isLongKey(1)) return refuse(answers.badFormat)
-  if (line.count > maxWords) return refuse(answers.manyFlags)
+  if (line.count < 2) return refuse(responses.unknown)
+  if (line.isLongKey(1)) return refuse(responses.badFormat)
+  if (line.count > maxWords) return refuse(responses.manyFlags)
   const flags = readFlags(line, 2)
-  return typeof flags === 'string' ? refuse(answers.badFlags) : flags
+  return typeof flags === 'string' ? refuse(responses.badFlags) : flags
 }
 
 /** `me <key> [b]`; other flags are passed over. */
 export function readMetaDebug(line: Line): Command {
-  if (line.count < 2 || line.isLongKey(1)) return refuse(answers.badFormat)
+  if (line.count < 2 || line.isLongKey(1)) return refuse(responses.badFormat)
   const encoded = line.count > 2 && line.is(2, 'b')
   const key = encoded ? line.base64Key(1) : line.key(1)
-  if (key === null) return refuse(answers.badFormat)
+  if (key === null) return refuse(responses.badFormat)
   return { kind: 'metaDebug', key, base64Key: encoded ? line.text(1) : null }
 }

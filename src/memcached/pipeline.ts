@@ -228,7 +228,7 @@ export class CommandPipeline implements WriteClient {
       this.isEnded = true
     } else if (command.kind === 'refused') {
       if (command.closes) this.isEnded = true
-      this.session.out.line(command.answer)
+      this.session.out.line(command.response)
     } else if (command.kind !== 'store' || command.mode !== 'set') {
       this.session.out.line('CLIENT_ERROR unauthenticated')
     } else {

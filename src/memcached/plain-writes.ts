@@ -3,7 +3,7 @@ import type { MemcachedCounts } from '../telemetry/memcached-counts.ts'
 import type { Command, Refused } from './command.ts'
 import { contentOf } from './contents.ts'
 import { decideStore, type ItemWrite } from './decide.ts'
-import { answers } from './error-lines.ts'
+import { responses } from './error-lines.ts'
 import { respondMetaDelete, respondMetaStore } from './meta-responses.ts'
 import type { Responses } from './responses.ts'
 import type { MemcachedState } from './state.ts'
@@ -74,15 +74,15 @@ export function respondPlain(
       break
     case 'refused':
       countRefused(counts, command)
-      if (!command.silent) out.line(command.answer)
+      if (!command.silent) out.line(command.response)
       break
     default:
       throw new Error(`${command.kind} is no plain write`)
   }
 }
 
-export function countRefused(counts: MemcachedCounts, { answer }: Refused): void {
-  if (answer === answers.tooLarge) counts.store_too_large++
+export function countRefused(counts: MemcachedCounts, { response }: Refused): void {
+  if (response === responses.tooLarge) counts.store_too_large++
 }
 
 function countDelete(counts: MemcachedCounts, existed: boolean): void {

@@ -27,8 +27,8 @@ function parse(...pieces: Uint8Array[]): Command[] {
   })
 }
 
-function refused(answer: string, rest: Partial<Extract<Command, { kind: 'refused' }>> = {}): Command {
-  return { kind: 'refused', answer, silent: false, closes: false, drops: null, ...rest }
+function refused(response: string, rest: Partial<Extract<Command, { kind: 'refused' }>> = {}): Command {
+  return { kind: 'refused', response, silent: false, closes: false, drops: null, ...rest }
 }
 
 const noFlags = { base64Key: null, returns: '', opaque: null, quiet: false }

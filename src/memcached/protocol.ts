@@ -11,7 +11,7 @@ import {
   readVerbosity,
 } from './classic.ts'
 import type { Command, MetaStore, Refused, Store } from './command.ts'
-import { answers, refuse, refuseAndClose } from './error-lines.ts'
+import { refuse, refuseAndClose, responses } from './error-lines.ts'
 import { Line, noBlock } from './line.ts'
 import { readMetaCount, readMetaDebug, readMetaDelete, readMetaGet, readMetaStore } from './meta.ts'
 
@@ -86,7 +86,7 @@ function nameCode(length: number, letterAt: (at: number) => number): number {
 }
 
 function readCommand(line: Line, maxValueBytes: number, isFirst: boolean): Command {
-  if (line.count === 0) return refuse(answers.unknown)
+  if (line.count === 0) return refuse(responses.unknown)
   if (isRequestLine(line, isFirst)) return { kind: 'quit' }
   const row = rowsByCode.get(nameCode(line.wordBytes(0), (at) => line.byteOf(0, at)))
   return row !== undefined && line.is(0, row.name) ? row.read(line, maxValueBytes) : readUnknown(line)
@@ -173,13 +173,19 @@ export class CommandParser {
   }
 
   /** Lets go of the value that is coming in: the rest of it is swallowed, as of one that is too large. Null for none. */
-  abandonValue(answer: string): Refused | null {
+  abandonValue(response: string): Refused | null {
     const store = this.storing
     if (store === null) return null
     this.storing = null
     this.swallowBytes = this.blockBytes + 2 - this.blockRead
     const silent = store.kind === 'store' && store.noreply
-    return { kind: 'refused', answer, silent, closes: false, drops: store.mode === 'set' ? store.key : null }
+    return {
+      kind: 'refused',
+      response,
+      silent,
+      closes: false,
+      drops: store.mode === 'set' ? store.key : null,
+    }
   }
 
   push(bytes: Uint8Array): void {
@@ -231,7 +237,7 @@ export class CommandParser {
     const from = this.at
     const end = this.line.cut(this.chunk, from)
     const lineBytes = (end < 0 ? this.chunk.length : end) - from
-    if (isTooLong(this.chunk, from, lineBytes)) return this.close(refuseAndClose(answers.longLine))
+    if (isTooLong(this.chunk, from, lineBytes)) return this.close(refuseAndClose(responses.longLine))
     if (end < 0) {
       this.keep(this.chunk.length)
       return null
@@ -251,9 +257,9 @@ export class CommandParser {
     const found = this.chunk.indexOf(newline, this.at)
     const end = found < 0 ? this.chunk.length : found
     const lineBytes = this.carryBytes + end - this.at
-    if (lineBytes > maxGetLineBytes) return this.close(refuseAndClose(answers.longLine))
+    if (lineBytes > maxGetLineBytes) return this.close(refuseAndClose(responses.longLine))
     this.keep(found < 0 ? end : end + 1)
-    if (isTooLong(this.carry, 0, lineBytes)) return this.close(refuseAndClose(answers.longLine))
+    if (isTooLong(this.carry, 0, lineBytes)) return this.close(refuseAndClose(responses.longLine))
     if (found < 0) return null
     this.line.cut(this.carry.subarray(0, this.carryBytes), 0)
     const command = this.readCommand()
@@ -348,7 +354,7 @@ export class CommandParser {
 
 /** With meta commands errors always have a response. */
 function refuseBadBlock(store: Store | MetaStore): Command {
-  return refuse(answers.badDataChunk, store.kind === 'store' && store.noreply)
+  return refuse(responses.badDataChunk, store.kind === 'store' && store.noreply)
 }
 
 /** A view where the value is large and most of what it would keep alive; a copy otherwise. */

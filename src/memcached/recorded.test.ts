@@ -19,8 +19,8 @@ describe('answers as memcached 1.6.18', () => {
   for (const { about, steps } of conversations) {
     test(about, async () => {
       const asks = steps.map((step) => step.ask)
-      const answers = await converse(asks, toy())
-      expect(answers.map((answer, i) => [asks[i], answer])).toEqual(
+      const responses = await converse(asks, toy())
+      expect(responses.map((response, i) => [asks[i], response])).toEqual(
         steps.map((step) => [step.ask, step.kvist ?? step.memcached]),
       )
     })

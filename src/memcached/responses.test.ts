@@ -28,7 +28,7 @@ function said(put: (out: Responses) => void): string {
 
 describe('classic answers', () => {
   test('values, lists and lines', () => {
-    const answer = said((out) => {
+    const response = said((out) => {
       out.value('k', 0, new Uint8Array([97, 13, 10]), null)
       out.value('é/€', 4294967295, '"ü"', Number.MAX_SAFE_INTEGER)
       out.value('k'.repeat(250), 7, '', 1)
@@ -39,7 +39,7 @@ describe('classic answers', () => {
       out.stat('bytes', 2n ** 64n)
       out.stat('version', 'kvist')
     })
-    expect(answer).toBe(
+    expect(response).toBe(
       'VALUE k 0 3\r\na\r\n\r\n' +
         'VALUE é/€ 4294967295 4 9007199254740991\r\n"ü"\r\n' +
         `VALUE ${'k'.repeat(250)} 7 0 1\r\n\r\nEND\r\n` +

@@ -1,5 +1,5 @@
 import type { MaybePromise } from '../core/engine.ts'
-import { answers as lines } from './error-lines.ts'
+import { responses as lines } from './error-lines.ts'
 import type { Responses } from './responses.ts'
 import type { MemcachedState, Session } from './state.ts'
 

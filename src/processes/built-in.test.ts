@@ -57,11 +57,11 @@ const spoken: Readonly<Record<string, readonly string[]>> = {
 
 describe('detect-language', () => {
   test.each(Object.entries(spoken))('tells %s, in short texts too', async (lang, texts) => {
-    const told = texts.map(async (value) => {
+    const reported = texts.map(async (value) => {
       const { value: record } = await detectLanguage.run(draft(JSON.stringify({ value })), context)
       return JSON.parse(String(record)).lang
     })
-    expect(await Promise.all(told)).toEqual(texts.map(() => lang))
+    expect(await Promise.all(reported)).toEqual(texts.map(() => lang))
   })
 
   test.each(['', '0123456789', '...', '🙂'])('says und of %j', async (value) => {

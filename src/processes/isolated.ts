@@ -42,7 +42,7 @@ export async function isolated(file: string, timeLimitMs = maxProcessMs): Promis
     if ('refused' in said) throw new ProcessRefusal(said.refused)
     if ('threw' in said) throw new Error(said.threw)
     // What came back is checked where every response is, in the pipeline.
-    return ('answer' in said ? said.answer : null) as Draft
+    return ('response' in said ? said.response : null) as Draft
   }
 
   return {

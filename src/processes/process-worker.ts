@@ -9,7 +9,7 @@ declare const self: Worker
 export type FromProcess =
   | { readonly loaded: string }
   | { readonly failed: string }
-  | { readonly answer: unknown }
+  | { readonly response: unknown }
   | { readonly refused: string }
   /** The stack of what was thrown. */
   | { readonly threw: string }
@@ -51,9 +51,9 @@ function isProcess(given: unknown): given is Process {
 async function responseOf(process: Process, { draft, collection, nowMs }: ToProcess): Promise<void> {
   try {
     const given: unknown = await process.run(draft, { collection, nowMs, refuse })
-    if (typeof given !== 'object' || given === null) return say({ answer: null })
+    if (typeof given !== 'object' || given === null) return say({ response: null })
     const { value, expiresAtMs }: { value?: unknown; expiresAtMs?: unknown } = given
-    say({ answer: { value, expiresAtMs } })
+    say({ response: { value, expiresAtMs } })
   } catch (error) {
     if (error instanceof ProcessRefusal) say({ refused: error.message })
     else say({ threw: error instanceof Error ? (error.stack ?? error.message) : String(error) })

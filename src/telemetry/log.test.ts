@@ -8,18 +8,18 @@ function logTo(readable: boolean, level: LogLevel = 'info'): { log: Log; lines: 
   return { log: startLog({ level, readable, write: (line) => lines.push(line) }), lines }
 }
 
-function jsonOf(tell: (log: Log) => void): Record<string, unknown> {
+function jsonOf(report: (log: Log) => void): Record<string, unknown> {
   const { log, lines } = logTo(false)
-  tell(log)
+  report(log)
   expect(lines).toHaveLength(1)
   expect(lines[0]).toEndWith('\n')
   expect(lines[0]!.trimEnd()).not.toContain('\n')
   return JSON.parse(lines[0]!)
 }
 
-function readableOf(tell: (log: Log) => void): string {
+function readableOf(report: (log: Log) => void): string {
   const { log, lines } = logTo(true)
-  tell(log)
+  report(log)
   expect(lines).toHaveLength(1)
   return stripVTControlCharacters(lines[0]!)
 }

@@ -56,7 +56,7 @@ export interface RouteCounts {
   readonly method: string
   readonly route: string
   /** Of each status, from 100 on. */
-  readonly answers: Float64Array
+  readonly responses: Float64Array
   readonly seconds: Distribution
 }
 
@@ -65,6 +65,6 @@ export const firstStatus = 100
 export const statuses = 500
 
 /** The statuses that were responded to, with how often. */
-export function* statusesOf({ answers }: RouteCounts): Generator<[status: number, count: number]> {
-  for (const [i, count] of answers.entries()) if (count > 0) yield [i + firstStatus, count]
+export function* statusesOf({ responses }: RouteCounts): Generator<[status: number, count: number]> {
+  for (const [i, count] of responses.entries()) if (count > 0) yield [i + firstStatus, count]
 }

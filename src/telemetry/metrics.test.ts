@@ -113,7 +113,7 @@ test('damaged reads are counted by collection, of a bounded number of them', asy
   expect(all).toMatchObject({ a: 3, b: 1, _store: 1, _others: 103 })
 })
 
-const told: [name: string, labels: Record<string, string>, value: number | undefined][] = [
+const reported: [name: string, labels: Record<string, string>, value: number | undefined][] = [
   ['kvist_info', { version: '1.2.3' }, 1],
   ['kvist_collections', {}, 1],
   ['kvist_members', {}, 2],
@@ -155,7 +155,7 @@ const told: [name: string, labels: Record<string, string>, value: number | undef
 
 test('what the store, the cache and the listeners tell is there', async () => {
   const samples = await scrape(startMetrics())
-  for (const [name, labels, value] of told) {
+  for (const [name, labels, value] of reported) {
     expect({ name, labels, value: sampleOf(samples, name, labels) }).toEqual({ name, labels, value })
   }
 })

@@ -40,11 +40,11 @@ export function startMetrics(): Metrics {
 
   return {
     route(method, route) {
-      const answers = new Float64Array(statuses)
+      const responses = new Float64Array(statuses)
       const seconds = distribution(secondsBounds)
-      routes.push({ method, route, answers, seconds })
+      routes.push({ method, route, responses, seconds })
       return (status, took) => {
-        answers[status - firstStatus]! += 1
+        responses[status - firstStatus]! += 1
         observe(seconds, took)
       }
     },

@@ -2,7 +2,7 @@ import { expect, test } from 'bun:test'
 import { options } from '../../src/config.ts'
 import { dialects } from '../../src/http/dialects/all.ts'
 import { startServer } from '../support/server.ts'
-import { expectAnswer, send } from './exchanges.ts'
+import { expectReply, send } from './exchanges.ts'
 
 test('--dialect takes the name of every dialect there is, and no other', () => {
   expect(options.dialect.choices).toEqual(dialects.map(({ name }) => name))
@@ -19,13 +19,13 @@ test('a missing token is told in the shape of each', async () => {
   }
   try {
     for (const { name } of dialects) {
-      const [ask, answer] = asks[name]!
+      const [ask, reply] = asks[name]!
       const mount = `/dialects/${name}`
-      const refused = { ask, status: 401, answer, headers: { 'www-authenticate': 'Bearer' } }
-      expectAnswer(await send(server, mount, refused), refused)
+      const refused = { ask, status: 401, reply, headers: { 'www-authenticate': 'Bearer' } }
+      expectReply(await send(server, mount, refused), refused)
       // What no row takes is refused in the same way.
       const unknown = { ...refused, ask: 'GET /nothing/at/all' }
-      expectAnswer(await send(server, mount, unknown), unknown)
+      expectReply(await send(server, mount, unknown), unknown)
     }
   } finally {
     await server.remove()
@@ -34,11 +34,11 @@ test('a missing token is told in the shape of each', async () => {
 
 test('a failure of the store is what each says of failures', () => {
   const failed = { status: 507, code: 'storage_full', detail: 'the disk is full' }
-  const told = dialects.map(({ name, refuse }) => {
+  const reported = dialects.map(({ name, refuse }) => {
     const { status, headerBlock, body } = refuse(failed, { 'Retry-After': '10' })
     return `${name} ${status} ${/Retry-After: (.*)\r\n/.exec(headerBlock)?.[1]} ${body}`
   })
-  expect(told).toEqual([
+  expect(reported).toEqual([
     'ozza 507 10 {"error":"the disk is full"}',
     'keys 500 10 {"error":"Internal error :("}',
     'reforg 507 10 {"detail":"the disk is full"}',

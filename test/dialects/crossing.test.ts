@@ -32,7 +32,7 @@ test('ozza and /v1', async () => {
   await ask('PUT', '/v1/things/b', '{"n":2,"created_at":"mine"}')
   await ask('PUT', '/v1/things/c', '[1]')
   await ask('PUT', '/v1/things/d', 'text', bytes)
-  const told = /"created_at":\d{13},"expiry_time":0/g
+  const reported = /"created_at":\d{13},"expiry_time":0/g
   const members = [
     '{"id":"a","n":1.0,T}',
     // Its own created_at is not shown here, and still there.
@@ -41,7 +41,7 @@ test('ozza and /v1', async () => {
     '{"id":"d","value":"text",T}',
   ]
   const shown = await ask('GET', '/dialects/ozza/things')
-  expect(shown.replace(told, 'T')).toBe(`200 {"result":[${members.join(',')}]}`)
+  expect(shown.replace(reported, 'T')).toBe(`200 {"result":[${members.join(',')}]}`)
   expect(await ask('GET', '/v1/things/b')).toBe('200 {"n":2,"created_at":"mine"}')
   await ask('PUT', '/v1/things/e?expire_in=60', '{}')
   expect(await ask('GET', '/dialects/ozza/things/e')).toMatch(/"expiry_time":1\d{12}}/)

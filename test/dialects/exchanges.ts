@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { type RawAnswer, sendRaw } from '../support/raw.ts'
+import { type RawReply, sendRaw } from '../support/raw.ts'
 import { startServer, type TestServer } from '../support/server.ts'
 
 /** A request that a client of a dialect sends, and what it must be answered: the rows of dialects.md, as data. */
@@ -12,7 +12,7 @@ export interface Exchange {
   readonly with?: Readonly<Record<string, string>>
   readonly status: number
   /** The whole body, with the placeholders below. Left out: whatever it is. */
-  readonly answer?: string
+  readonly reply?: string
   /** Headers that the answer must have, with placeholders too; `<mount>` stands for where the dialect is. */
   readonly headers?: Readonly<Record<string, string>>
 }
@@ -37,7 +37,7 @@ export function runExchanges(dialect: string, exchanges: readonly Exchange[]): v
 
     for (const [i, exchange] of exchanges.entries()) {
       test(`${i + 1}: ${exchange.ask} ${exchange.body?.slice(0, 60) ?? ''}`, async () => {
-        expectAnswer(await send(server, mount, exchange), exchange, mount)
+        expectReply(await send(server, mount, exchange), exchange, mount)
       })
     }
   })
@@ -47,7 +47,7 @@ export async function send(
   { port }: { readonly port: number },
   mount: string,
   { ask, body, type = 'application/json', with: headers = {} }: Omit<Exchange, 'status'>,
-): Promise<RawAnswer> {
+): Promise<RawReply> {
   const [method, path] = ask.split(' ')
   const bytes = Buffer.from(body ?? '')
   const all = {
@@ -58,25 +58,21 @@ export async function send(
   }
   const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`)
   const head = Buffer.from(`${method} ${mount}${path} HTTP/1.1\r\n${lines.join('')}\r\n`)
-  const answer = await sendRaw(port, Buffer.concat([head, bytes]))
-  if (answer === null) throw new Error(`no answer to ${ask}`)
-  return { ...answer, body: Buffer.from(answer.body, 'latin1').toString() }
+  const reply = await sendRaw(port, Buffer.concat([head, bytes]))
+  if (reply === null) throw new Error(`no answer to ${ask}`)
+  return { ...reply, body: Buffer.from(reply.body, 'latin1').toString() }
 }
 
-export function expectAnswer(
-  answer: RawAnswer,
-  { ask, status, answer: text, headers }: Exchange,
-  mount = '',
-) {
-  const said = `${answer.status} ${answer.body}`
+export function expectReply(reply: RawReply, { ask, status, reply: text, headers }: Exchange, mount = '') {
+  const said = `${reply.status} ${reply.body}`
   if (text === undefined) expect(said).toStartWith(`${status} `)
   else expect(said).toMatch(patternOf(`${status} ${text}`))
   for (const [name, value] of Object.entries(headers ?? {})) {
-    expect(`${name}: ${answer.headers[name]}`).toMatch(
+    expect(`${name}: ${reply.headers[name]}`).toMatch(
       patternOf(`${name}: ${value.replace('<mount>', mount)}`),
     )
   }
-  if (ask.startsWith('HEAD ')) expect(answer.body).toBe('')
+  if (ask.startsWith('HEAD ')) expect(reply.body).toBe('')
 }
 
 function patternOf(text: string): RegExp {

@@ -4,40 +4,40 @@ import { join } from 'node:path'
 import { newFolder, runServe, startServer } from '../support/server.ts'
 import { runExchanges } from './exchanges.ts'
 
-const told = '"created_at":<ms>,"expiry_time":0'
-const word = `{"id":"1","name":"word","n":12345678901234567890,"f":1.0,"age":7,${told}}`
+const reported = '"created_at":<ms>,"expiry_time":0'
+const word = `{"id":"1","name":"word","n":12345678901234567890,"f":1.0,"age":7,${reported}}`
 
 runExchanges('ozza', [
   // A resource that is not there has no members.
-  { ask: 'GET /people', status: 200, answer: '{"result":[]}' },
-  { ask: 'GET /people/1', status: 200, answer: '{"result":[]}' },
+  { ask: 'GET /people', status: 200, reply: '{"result":[]}' },
+  { ask: 'GET /people/1', status: 200, reply: '{"result":[]}' },
   { ask: 'HEAD /people/1', status: 204 },
-  { ask: 'DELETE /people/1', status: 200, answer: '{"result":"Member not found"}' },
-  { ask: 'DELETE /people', status: 404, answer: '{"error":"Resource not found"}' },
+  { ask: 'DELETE /people/1', status: 200, reply: '{"result":"Member not found"}' },
+  { ask: 'DELETE /people', status: 404, reply: '{"error":"Resource not found"}' },
   // Members are created, and updated field by field; numbers keep their digits.
   {
     ask: 'PUT /people',
     body: '{"id":"1","name":"word","n":12345678901234567890,"f":1.0}',
     status: 200,
-    answer: `{"result":{"id":"1","name":"word","n":12345678901234567890,"f":1.0,${told}}}`,
+    reply: `{"result":{"id":"1","name":"word","n":12345678901234567890,"f":1.0,${reported}}}`,
   },
   {
     ask: 'PUT /people',
     body: '{"id":"1","age":7}',
     status: 200,
-    answer: `{"result":${word}}`,
+    reply: `{"result":${word}}`,
   },
   {
     ask: 'GET /people/1',
     status: 200,
-    answer: `{"result":${word}}`,
+    reply: `{"result":${word}}`,
   },
   // An id may be a number: it is the member of its digits.
   {
     ask: 'PUT /people',
     body: '{"id":2,"name":"world"}',
     status: 200,
-    answer: `{"result":{"id":2,"name":"world",${told}}}`,
+    reply: `{"result":{"id":2,"name":"world",${reported}}}`,
   },
   { ask: 'HEAD /people/2', status: 200 },
   { ask: 'HEAD /people/3', status: 204 },
@@ -46,72 +46,72 @@ runExchanges('ozza', [
     ask: 'PUT /people',
     body: '{"id":2,"created_at":5,"expiry_time":6}',
     status: 200,
-    answer: `{"result":{"id":2,"name":"world",${told}}}`,
+    reply: `{"result":{"id":2,"name":"world",${reported}}}`,
   },
   // Expiry is in minutes; an update that does not name one keeps it, 0 takes it away.
   {
     ask: 'PUT /people?expire_in=10',
     body: '{"id":"3","name":"w*d","tag":null}',
     status: 200,
-    answer: '{"result":{"id":"3","name":"w*d","tag":null,"created_at":<ms>,"expiry_time":<ms>}}',
+    reply: '{"result":{"id":"3","name":"w*d","tag":null,"created_at":<ms>,"expiry_time":<ms>}}',
   },
   {
     ask: 'PUT /people',
     body: '{"id":"3","tag":true}',
     status: 200,
-    answer: '{"result":{"id":"3","name":"w*d","tag":true,"created_at":<ms>,"expiry_time":<ms>}}',
+    reply: '{"result":{"id":"3","name":"w*d","tag":true,"created_at":<ms>,"expiry_time":<ms>}}',
   },
   {
     ask: 'PUT /people?expire_in=0',
     body: '{"id":"3"}',
     status: 200,
-    answer: `{"result":{"id":"3","name":"w*d","tag":true,${told}}}`,
+    reply: `{"result":{"id":"3","name":"w*d","tag":true,${reported}}}`,
   },
   // Filters are held against every top-level value, as text, and whole.
   {
     ask: 'GET /people?filter=w*d',
     status: 200,
-    answer: `{"result":[${word},{"id":2,"name":"world",${told}},{"id":"3","name":"w*d","tag":true,${told}}]}`,
+    reply: `{"result":[${word},{"id":2,"name":"world",${reported}},{"id":"3","name":"w*d","tag":true,${reported}}]}`,
   },
-  { ask: 'GET /people?filter=wor', status: 200, answer: '{"result":[]}' },
+  { ask: 'GET /people?filter=wor', status: 200, reply: '{"result":[]}' },
   {
     ask: 'GET /people?filter=word',
     status: 200,
-    answer: `{"result":[${word}]}`,
+    reply: `{"result":[${word}]}`,
   },
   {
     ask: 'GET /people?filter=7',
     status: 200,
-    answer: `{"result":[${word}]}`,
+    reply: `{"result":[${word}]}`,
   },
   {
     ask: 'GET /people?filter=true',
     status: 200,
-    answer: `{"result":[{"id":"3","name":"w*d","tag":true,${told}}]}`,
+    reply: `{"result":[{"id":"3","name":"w*d","tag":true,${reported}}]}`,
   },
-  { ask: 'GET /people?filter=w%3F*d', status: 200, answer: '{"result":[]}' },
+  { ask: 'GET /people?filter=w%3F*d', status: 200, reply: '{"result":[]}' },
   // Bad requests, in its own shape, and nothing of them is stored.
   {
     ask: 'PUT /wrong',
     body: '{"name":"x"}',
     status: 400,
-    answer: '{"error":"the member has no \\"id\\" that is text or a number"}',
+    reply: '{"error":"the member has no \\"id\\" that is text or a number"}',
   },
   { ask: 'PUT /wrong', body: '{"id":null}', status: 400 },
   { ask: 'PUT /wrong', body: '{"id":["1"]}', status: 400 },
-  { ask: 'PUT /wrong', body: '{"id":""}', status: 400, answer: '{"error":"the key is empty"}' },
+  { ask: 'PUT /wrong', body: '{"id":""}', status: 400, reply: '{"error":"the key is empty"}' },
   {
     ask: 'PUT /wrong',
     body: `{"id":"${'k'.repeat(513)}"}`,
     status: 400,
-    answer: '{"error":"the key has more than 512 bytes"}',
+    reply: '{"error":"the key has more than 512 bytes"}',
   },
   { ask: 'PUT /wrong', body: '["id"]', status: 400 },
   { ask: 'PUT /wrong', body: '{"id":"1"', status: 400 },
   {
     ask: 'PUT /wrong',
     status: 400,
-    answer: '{"error":"the body is empty; an empty value needs a Content-Type"}',
+    reply: '{"error":"the body is empty; an empty value needs a Content-Type"}',
   },
   { ask: 'PUT /wrong?expire_in=soon', body: '{"id":"1"}', status: 400 },
   { ask: 'PUT /wrong?expire_in=-1', body: '{"id":"1"}', status: 400 },
@@ -121,23 +121,23 @@ runExchanges('ozza', [
   {
     ask: 'GET /wrong/%ff',
     status: 400,
-    answer: '{"error":"the path has an escape that is not one, or not UTF-8"}',
+    reply: '{"error":"the path has an escape that is not one, or not UTF-8"}',
   },
-  { ask: 'GET /wrong', status: 200, answer: '{"result":[]}' },
+  { ask: 'GET /wrong', status: 200, reply: '{"result":[]}' },
   {
     ask: 'PATCH /people',
     body: '{}',
     status: 405,
-    answer: '{"error":"PATCH is not done here; GET, PUT, DELETE, HEAD are"}',
+    reply: '{"error":"PATCH is not done here; GET, PUT, DELETE, HEAD are"}',
     headers: { allow: 'GET, PUT, DELETE, HEAD' },
   },
   { ask: 'POST /people/1', body: '{}', status: 405 },
-  { ask: 'GET /people/1/2', status: 404, answer: '{"error":"there is nothing at <text>"}' },
+  { ask: 'GET /people/1/2', status: 404, reply: '{"error":"there is nothing at <text>"}' },
   // Deleting.
-  { ask: 'DELETE /people/1', status: 200, answer: '{"result":"Delete successful"}' },
+  { ask: 'DELETE /people/1', status: 200, reply: '{"result":"Delete successful"}' },
   { ask: 'HEAD /people/1', status: 204 },
-  { ask: 'DELETE /people', status: 200, answer: '{"result":"Resource deleted"}' },
-  { ask: 'GET /people', status: 200, answer: '{"result":[]}' },
+  { ask: 'DELETE /people', status: 200, reply: '{"result":"Resource deleted"}' },
+  { ask: 'GET /people', status: 200, reply: '{"result":[]}' },
 ])
 
 test('updates of one member at once lose no field', async () => {

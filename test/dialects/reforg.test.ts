@@ -7,47 +7,47 @@ function missing(name: string): string {
 }
 
 runExchanges('reforg', [
-  { ask: 'GET /api/v1/keys?key=a', status: 404, answer: 'null' },
+  { ask: 'GET /api/v1/keys?key=a', status: 404, reply: 'null' },
   {
     ask: 'PUT /api/v1/keys?key=a&value=b',
     status: 200,
-    answer: 'null',
+    reply: 'null',
     headers: { 'content-type': 'application/json' },
   },
-  { ask: 'GET /api/v1/keys?key=a', status: 200, answer: '{"key":"a","value":"b"}' },
-  { ask: 'PUT /api/v1/keys?key=a&value=', status: 200, answer: 'null' },
-  { ask: 'GET /api/v1/keys?key=a', status: 200, answer: '{"key":"a","value":""}' },
-  { ask: 'PUT /api/v1/keys?key=two+words&value=%C3%A9%22%0A+1%2B1', status: 200, answer: 'null' },
+  { ask: 'GET /api/v1/keys?key=a', status: 200, reply: '{"key":"a","value":"b"}' },
+  { ask: 'PUT /api/v1/keys?key=a&value=', status: 200, reply: 'null' },
+  { ask: 'GET /api/v1/keys?key=a', status: 200, reply: '{"key":"a","value":""}' },
+  { ask: 'PUT /api/v1/keys?key=two+words&value=%C3%A9%22%0A+1%2B1', status: 200, reply: 'null' },
   {
     ask: 'GET /api/v1/keys?key=two%20words',
     status: 200,
-    answer: '{"key":"two words","value":"é\\"\\n 1+1"}',
+    reply: '{"key":"two words","value":"é\\"\\n 1+1"}',
   },
-  { ask: 'PUT /api/v1/keys?value=7&other=1&key=n', status: 200, answer: 'null' },
-  { ask: 'GET /api/v1/keys?key=x&key=n', status: 200, answer: '{"key":"n","value":"7"}' },
+  { ask: 'PUT /api/v1/keys?value=7&other=1&key=n', status: 200, reply: 'null' },
+  { ask: 'GET /api/v1/keys?key=x&key=n', status: 200, reply: '{"key":"n","value":"7"}' },
   // Missing or bad parameters.
-  { ask: 'GET /api/v1/keys', status: 422, answer: missing('key') },
-  { ask: 'PUT /api/v1/keys?value=v', status: 422, answer: missing('key') },
-  { ask: 'PUT /api/v1/keys?key=k', status: 422, answer: missing('value') },
+  { ask: 'GET /api/v1/keys', status: 422, reply: missing('key') },
+  { ask: 'PUT /api/v1/keys?value=v', status: 422, reply: missing('key') },
+  { ask: 'PUT /api/v1/keys?key=k', status: 422, reply: missing('value') },
   {
     ask: 'GET /api/v1/keys?key=',
     status: 422,
-    answer: '{"detail":[{"loc":["query","key"],"msg":"the key is empty","type":"value_error"}]}',
+    reply: '{"detail":[{"loc":["query","key"],"msg":"the key is empty","type":"value_error"}]}',
   },
   { ask: `GET /api/v1/keys?key=${'k'.repeat(513)}`, status: 422 },
   {
     ask: 'GET /api/v1/keys?key=%ff',
     status: 422,
-    answer: '{"detail":[{"loc":["query","key"],"msg":"key is not UTF-8","type":"value_error"}]}',
+    reply: '{"detail":[{"loc":["query","key"],"msg":"key is not UTF-8","type":"value_error"}]}',
   },
   { ask: 'PUT /api/v1/keys?key=k&value=%zz', status: 422 },
-  { ask: 'GET /api/v1/keys?key=k', status: 404, answer: 'null' },
+  { ask: 'GET /api/v1/keys?key=k', status: 404, reply: 'null' },
   {
     ask: 'DELETE /api/v1/keys?key=a',
     status: 405,
-    answer: '{"detail":"DELETE is not done here; GET, PUT, HEAD are"}',
+    reply: '{"detail":"DELETE is not done here; GET, PUT, HEAD are"}',
   },
-  { ask: 'GET /api/v1/nothing', status: 404, answer: '{"detail":"there is nothing at <text>"}' },
+  { ask: 'GET /api/v1/nothing', status: 404, reply: '{"detail":"there is nothing at <text>"}' },
 ])
 
 test("the page of the API is kvist's, in both mounts", async () => {

@@ -18,9 +18,9 @@ beforeEach(async () => {
 })
 
 /** A method of `memcached` with the arguments given: it calls back. */
-function called(ask: (callback: (error: unknown, answer?: unknown) => void) => void): Promise<unknown> {
+function called(ask: (callback: (error: unknown, reply?: unknown) => void) => void): Promise<unknown> {
   return new Promise((resolve, reject) =>
-    ask((error, answer) => (error === undefined || error === null ? resolve(answer) : reject(error))),
+    ask((error, reply) => (error === undefined || error === null ? resolve(reply) : reject(error))),
   )
 }
 

@@ -21,11 +21,11 @@ const seed = random(seedOfRun())
 interface Key {
   readonly name: string
   sent: number
-  answered: number
+  responded: number
 }
 
 const keys: Key[][] = Array.from({ length: writers }, (_, writer) =>
-  Array.from({ length: keysOfWriter }, (_, i) => ({ name: `w${writer}-${i}`, sent: 0, answered: 0 })),
+  Array.from({ length: keysOfWriter }, (_, i) => ({ name: `w${writer}-${i}`, sent: 0, responded: 0 })),
 )
 
 /** Writes until the server is gone. Key 0 is a counter, the others are set. */
@@ -40,11 +40,11 @@ async function write(server: MemcachedTestServer, own: Key[]): Promise<void> {
         key === own[0] ? `incr ${key.name} 1\r\n` : `set ${key.name} 0 0 ${number.length}\r\n${number}\r\n`
     }
     const said = await client.ask(`${request}mn\r\n`, 'MN\r\n')
-    const answers = said.split('\r\n').slice(0, -1) // what is behind the last line end is no answer
+    const responses = said.split('\r\n').slice(0, -1) // what is behind the last line end is no answer
     for (const [i, key] of batch.entries()) {
-      if (answers[i] === undefined) break
-      expect(answers[i]).toMatch(/^(STORED|\d+)$/)
-      key.answered++
+      if (responses[i] === undefined) break
+      expect(responses[i]).toMatch(/^(STORED|\d+)$/)
+      key.responded++
     }
     // What was sent and not answered may have been done or not: it counts as sent alone.
   }
@@ -56,15 +56,15 @@ async function verify(server: MemcachedTestServer): Promise<void> {
     const said = await client.ask(`get ${key.name}\r\n`, 'END\r\n')
     const value = Number(/\r\n(\d+)\r\nEND/.exec(said)?.[1] ?? 0)
     expect({ key: key.name, value }).toEqual({ key: key.name, value: expect.any(Number) })
-    expect(value).toBeWithin(key.answered, key.sent + 1)
+    expect(value).toBeWithin(key.responded, key.sent + 1)
     key.sent = value
-    key.answered = value
+    key.responded = value
   }
   client.destroy()
 }
 
 test(`nothing that was answered is lost by ${rounds} kills under load`, async () => {
-  let answered = 0
+  let responded = 0
   for (let round = 0; round < rounds; round++) {
     // Relaxed is safe from the end of the process as well, though not from the end of power.
     const durability = round % 4 === 3 ? 'relaxed' : 'full'
@@ -75,15 +75,15 @@ test(`nothing that was answered is lost by ${rounds} kills under load`, async ()
       `${keys.map(([counter]) => `add ${counter!.name} 0 0 1\r\n0\r\n`).join('')}mn\r\n`,
       'MN\r\n',
     )
-    const before = keys.flat().reduce((sum, key) => sum + key.answered, 0)
+    const before = keys.flat().reduce((sum, key) => sum + key.responded, 0)
     const writing = Promise.all(keys.map((own) => write(server, own)))
     await Bun.sleep(100 + seed.int(400))
     await server.crash()
     await writing
-    answered += keys.flat().reduce((sum, key) => sum + key.answered, 0) - before
+    responded += keys.flat().reduce((sum, key) => sum + key.responded, 0) - before
   }
   const server = await serveMemcached({ dataFolder })
   await verify(server)
   await server.crash()
-  expect(answered).toBeGreaterThan(rounds * writers)
+  expect(responded).toBeGreaterThan(rounds * writers)
 })

@@ -54,17 +54,17 @@ test.each([
   ['', text],
 ])('%j set over memcached is read over HTTP as %s', async (value, contentType) => {
   await set('k', value)
-  const answer = await member('k')
-  expect([answer.headers.get('content-type'), await answer.text()]).toEqual([contentType, value])
+  const reply = await member('k')
+  expect([reply.headers.get('content-type'), await reply.text()]).toEqual([contentType, value])
   expect(await get('k')).toBe(value)
 })
 
 test('bytes are the same bytes, with a type that is true of them', async () => {
   const bytes = Buffer.from(Array.from({ length: 256 }, (_, i) => i))
   await set('bytes', bytes)
-  const answer = await member('bytes')
-  expect(answer.headers.get('content-type')).toBe('application/octet-stream')
-  expect(Buffer.from(await answer.bytes())).toEqual(bytes)
+  const reply = await member('bytes')
+  expect(reply.headers.get('content-type')).toBe('application/octet-stream')
+  expect(Buffer.from(await reply.bytes())).toEqual(bytes)
 })
 
 test('JSON over HTTP is read over memcached: of a string its text, of the rest its own', async () => {

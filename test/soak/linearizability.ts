@@ -65,11 +65,11 @@ interface Outcome {
 async function oneLife(dataFolder: string, random: Random, life: number): Promise<Recorded[]> {
   const server = await startServer({ dataFolder })
   const history: Recorded[] = []
-  let isOver = false
+  let hasEnded = false
   let written = 0
 
   async function client(group: number): Promise<void> {
-    while (!isOver) {
+    while (!hasEnded) {
       const plan = planOf(group, random, `${life}.${++written}`)
       const calledAt = performance.now()
       const outcome = await send(`${server.url}/v1/${plan.path}`, plan.request)
@@ -83,7 +83,7 @@ async function oneLife(dataFolder: string, random: Random, life: number): Promis
   const clients = Array.from({ length: groupCount * clientsOfGroup }, (_, i) => client(i % groupCount))
   await Bun.sleep(50 + random.int(350))
   await server.crash()
-  isOver = true
+  hasEnded = true
   await Promise.all(clients)
   return history
 }

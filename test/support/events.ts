@@ -100,21 +100,21 @@ export async function openWatch(
     events.push(event)
     onEvent(event)
   })
-  let isOver = false
-  let heard = () => {}
+  let hasEnded = false
+  let notified = () => {}
   const ended = readAll(response.body, (text) => {
     parser.push(text)
-    heard()
+    notified()
   }).finally(() => {
-    isOver = true
-    heard()
+    hasEnded = true
+    notified()
   })
 
   async function untilSo(holds: () => boolean): Promise<void> {
     while (!holds()) {
-      if (isOver) throw new Error(`the stream has ended: ${JSON.stringify(events.slice(-3))}`)
+      if (hasEnded) throw new Error(`the stream has ended: ${JSON.stringify(events.slice(-3))}`)
       await new Promise<void>((resolve) => {
-        heard = resolve
+        notified = resolve
       })
     }
   }

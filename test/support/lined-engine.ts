@@ -84,7 +84,7 @@ export function linedEngine({
     return Bun.hash.crc32(spans === 'collection' ? collection : `${collection}\0${key}`) % count
   }
 
-  function placeOf(write: Write | Renew): number {
+  function positionOf(write: Write | Renew): number {
     return lineOf('near' in write && write.near !== undefined ? write.near : write)
   }
 
@@ -119,7 +119,7 @@ export function linedEngine({
   async function commit(given: Commit): Promise<CommitResult> {
     open()
     const groups = new Map<number, number[]>()
-    for (const [i, write] of given.writes.entries()) addTo(groups, placeOf(write), i)
+    for (const [i, write] of given.writes.entries()) addTo(groups, positionOf(write), i)
     for (const check of given.checks) addTo(groups, lineOf(check))
     if (groups.size <= 1) return commitTo([...groups.keys()][0] ?? 0, given)
     if (given.apart !== true)
@@ -142,7 +142,7 @@ export function linedEngine({
       groups.set(line, refs)
     }
     for (const check of checks) add(lineOf(check), check)
-    for (const write of writes) add(placeOf(write), write)
+    for (const write of writes) add(positionOf(write), write)
     return { together: [...groups.values()] }
   }
 

@@ -21,7 +21,7 @@ export interface Load {
 /** What a member may be: what was acknowledged last, or what was sent since without an answer; null for absent. */
 interface Known {
   acknowledged: string | null
-  unsure: (string | null)[]
+  unsupported: (string | null)[]
 }
 
 const batchKeys = 40
@@ -38,7 +38,7 @@ export function startLoad(random: () => number): Load {
   function known(path: string): Known {
     let found = members.get(path)
     if (found === undefined) {
-      found = { acknowledged: null, unsure: [] }
+      found = { acknowledged: null, unsupported: [] }
       members.set(path, found)
     }
     return found
@@ -51,7 +51,7 @@ export function startLoad(random: () => number): Load {
     request: RequestInit,
     changes: ReadonlyMap<string, string | null>,
   ): Promise<unknown> {
-    for (const [member, value] of changes) known(member).unsure.push(value)
+    for (const [member, value] of changes) known(member).unsupported.push(value)
     const response = await fetch(`${url}/v1/${path}`, request).catch(() => null)
     if (response === null) return false
     const text = await response.text().catch(() => null)
@@ -62,7 +62,7 @@ export function startLoad(random: () => number): Load {
     // Refused for want of room, of time or of a disk that works; it may have been done all the same.
     if (response.status >= 500) return false
     if (!response.ok && response.status !== 404) throw new Error(`${path}: ${response.status} ${text}`)
-    for (const [member, value] of changes) members.set(member, { acknowledged: value, unsure: [] })
+    for (const [member, value] of changes) members.set(member, { acknowledged: value, unsupported: [] })
     acknowledged += changes.size
     return text === '' ? {} : JSON.parse(text)
   }
@@ -119,7 +119,7 @@ export function startLoad(random: () => number): Load {
       const headers = { 'content-type': 'application/json' }
       const response = await fetch(`${url}/v1/load-posted`, { method: 'POST', body: value, headers })
       const { key } = await jsonOf<Stored>(response)
-      members.set(`load-posted/${key}`, { acknowledged: value, unsure: [] })
+      members.set(`load-posted/${key}`, { acknowledged: value, unsupported: [] })
       acknowledged++
       return true
     } catch {
@@ -146,17 +146,17 @@ export function startLoad(random: () => number): Load {
     async verify(url) {
       const found = await everything(url)
       const wrong: string[] = []
-      for (const [path, { acknowledged, unsure }] of members) {
+      for (const [path, { acknowledged, unsupported }] of members) {
         const value = found.get(path) ?? null
-        if (value !== acknowledged && !unsure.includes(value)) {
-          wrong.push(`${path} is ${value}, and not ${[acknowledged, ...unsure].join(' or ')}`)
+        if (value !== acknowledged && !unsupported.includes(value)) {
+          wrong.push(`${path} is ${value}, and not ${[acknowledged, ...unsupported].join(' or ')}`)
         }
-        members.set(path, { acknowledged: value, unsure: [] })
+        members.set(path, { acknowledged: value, unsupported: [] })
       }
       for (const [path, value] of found) {
         if (members.has(path)) continue
         // An id that was given without an answer.
-        if (path.startsWith('load-posted/')) members.set(path, { acknowledged: value, unsure: [] })
+        if (path.startsWith('load-posted/')) members.set(path, { acknowledged: value, unsupported: [] })
         else wrong.push(`${path} was never written`)
       }
       for (const writer of [4, 5]) {

@@ -56,8 +56,8 @@ export function newModel(nodeId: string): Model {
   ): (MemberRef & { revision: number | null }) | null {
     for (const { collection, key, revision } of checks) {
       const member = memberOf({ collection, key })
-      const standing = member === null || isExpired(member, nowMs) ? null : member.revision
-      if (standing !== revision) return { collection, key, revision: standing }
+      const existing = member === null || isExpired(member, nowMs) ? null : member.revision
+      if (existing !== revision) return { collection, key, revision: existing }
     }
     return null
   }
@@ -80,9 +80,9 @@ export function newModel(nodeId: string): Model {
     if (write.op === 'renew') {
       const member = before!
       const { revision, clock, createdAtMs } = member
-      const told =
+      const reported =
         written.revision === revision && written.clock === clock && written.createdAtMs === createdAtMs
-      demand(told, `renew ${write.key}: it is not the member that was there`)
+      demand(reported, `renew ${write.key}: it is not the member that was there`)
       states.set(idOf(write), {
         collection: write.collection,
         member: { ...member, expiresAtMs: write.expiresAtMs },

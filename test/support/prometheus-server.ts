@@ -42,11 +42,11 @@ export async function startPrometheus(folder: string, config: object): Promise<P
   return {
     async ask(path, parameters = {}) {
       const response = await fetch(`${url}/api/v1/${path}?${new URLSearchParams(parameters)}`)
-      const answer: unknown = await response.json()
-      if (typeof answer !== 'object' || answer === null || !('data' in answer)) {
-        throw new Error(`${path} ${JSON.stringify(parameters)}: ${JSON.stringify(answer)}`)
+      const reply: unknown = await response.json()
+      if (typeof reply !== 'object' || reply === null || !('data' in reply)) {
+        throw new Error(`${path} ${JSON.stringify(parameters)}: ${JSON.stringify(reply)}`)
       }
-      return answer.data
+      return reply.data
     },
     async stop() {
       child.kill('SIGKILL')

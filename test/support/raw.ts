@@ -1,7 +1,7 @@
 import { connect } from 'node:net'
 
 /** An answer as it came over the wire; header names in lower case. */
-export interface RawAnswer {
+export interface RawReply {
   readonly status: number
   readonly headers: Readonly<Record<string, string>>
   readonly body: string
@@ -11,7 +11,7 @@ export interface RawAnswer {
  * Sends bytes as they are, which `fetch` would put in order first, and reads until the server closes. `Connection:
  * close` in the request makes it do so after one answer. Null when it closes without one.
  */
-export function sendRaw(port: number, request: string | Uint8Array): Promise<RawAnswer | null> {
+export function sendRaw(port: number, request: string | Uint8Array): Promise<RawReply | null> {
   return new Promise((resolve, reject) => {
     const parts: Buffer[] = []
     const socket = connect(port, '127.0.0.1', () => socket.write(request))
@@ -21,11 +21,11 @@ export function sendRaw(port: number, request: string | Uint8Array): Promise<Raw
     socket.on('data', (part: Buffer) => parts.push(part))
     // A server that refuses may close while the rest of the request is on its way.
     socket.on('error', (error) => (parts.length > 0 ? undefined : reject(error)))
-    socket.on('close', () => resolve(parseAnswer(Buffer.concat(parts).toString('latin1'))))
+    socket.on('close', () => resolve(parseReply(Buffer.concat(parts).toString('latin1'))))
   })
 }
 
-function parseAnswer(text: string): RawAnswer | null {
+function parseReply(text: string): RawReply | null {
   const end = text.indexOf('\r\n\r\n')
   if (end === -1) return null
   const [first = '', ...lines] = text.slice(0, end).split('\r\n')

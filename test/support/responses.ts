@@ -17,20 +17,20 @@ export async function expectProblem(
 
 /** As `expectProblem`, of an answer whose parts were read already. */
 export function checkProblem(
-  answer: { readonly status: number; readonly type: string | null | undefined; readonly text: string },
+  reply: { readonly status: number; readonly type: string | null | undefined; readonly text: string },
   status: number,
   code: string,
 ): Record<string, unknown> {
-  const said = `${answer.status} ${answer.text}`
+  const said = `${reply.status} ${reply.text}`
   expect(said).toStartWith(`${status} {`)
-  expect(answer.type).toBe('application/problem+json')
-  const problem = JSON.parse(answer.text)
+  expect(reply.type).toBe('application/problem+json')
+  const problem = JSON.parse(reply.text)
   expect(problem).toMatchObject({ status, code, type: `urn:kvist:${code}` })
   expect(problem.title).toBeString()
   expect(problem.detail).toBeString()
   expect(problem.detail.length).toBeGreaterThan(0)
   // No stack, no path of a source file.
-  expect(answer.text).not.toMatch(/\bat \S+ \(|\.ts\b|node_modules/)
+  expect(reply.text).not.toMatch(/\bat \S+ \(|\.ts\b|node_modules/)
   return problem
 }
 

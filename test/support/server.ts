@@ -60,17 +60,17 @@ async function startProcess(options: ServerOptions): Promise<TestServer> {
     stderr: 'pipe',
   })
   let output = ''
-  let heard = () => {}
+  let notified = () => {}
   const reading = [child.stdout, child.stderr].map(async (stream) => {
     const decoder = new TextDecoder()
     for await (const part of stream) {
       output += decoder.decode(part, { stream: true })
-      heard()
+      notified()
     }
   })
   const ended = Promise.all(reading).then(() => child.exited)
   const url = await new Promise<string>((resolve, reject) => {
-    heard = () => {
+    notified = () => {
       const found = /"url":"([^"]+)"/.exec(output)?.[1]
       if (found !== undefined) resolve(found)
     }

@@ -18,7 +18,7 @@ import type { Random } from './random.ts'
 export interface World {
   readonly db: () => Database
   /** Every change, in order. */
-  readonly heard: readonly Change[]
+  readonly notified: readonly Change[]
   readonly now: () => number
   setNow(ms: number): void
   /** How often the clock was set. */
@@ -43,7 +43,7 @@ export interface WorldOptions {
 }
 
 export async function openWorld({ r, dir, bounds, isLate }: WorldOptions): Promise<World> {
-  const heard: Change[] = []
+  const notified: Change[] = []
   let nowMs = 1e12
   let jumps = 0
   let oldest = 0
@@ -63,7 +63,7 @@ export async function openWorld({ r, dir, bounds, isLate }: WorldOptions): Promi
           durability: 'relaxed',
           segmentBytes: 256 * 1024,
           onCommit(changes, cursorAfter) {
-            heard.push(...changes.filter((change) => change.type !== 'renew'))
+            notified.push(...changes.filter((change) => change.type !== 'renew'))
             onCommit(changes, cursorAfter)
           },
         })
@@ -86,7 +86,7 @@ export async function openWorld({ r, dir, bounds, isLate }: WorldOptions): Promi
 
   return {
     db: () => db,
-    heard,
+    notified,
     now: () => nowMs,
     setNow(ms) {
       nowMs = ms
@@ -106,7 +106,7 @@ export async function openWorld({ r, dir, bounds, isLate }: WorldOptions): Promi
     },
     async compact(count) {
       if (!isLate) return void (await engine.forget(Number.MAX_SAFE_INTEGER, count))
-      const ends = heard.filter((change) => change.type !== 'put' && revisionOf(change) > oldest)
+      const ends = notified.filter((change) => change.type !== 'put' && revisionOf(change) > oldest)
       oldest = lastOf(ends.slice(0, count)) || oldest
     },
     async reopen() {
@@ -204,10 +204,10 @@ interface Connected {
 
 export function follower({ world, r, scope, since, isEager = false }: FollowerOptions): Follower {
   // One that begins now knows, as its client would, what there is.
-  const state = since === null ? stateWithin(scope, world.heard) : new Map<string, string>()
+  const state = since === null ? stateWithin(scope, world.notified) : new Map<string, string>()
   const seen: number[] = []
   const faults: unknown[] = []
-  let lastRevision = since === null ? lastOf(world.heard) : 0
+  let lastRevision = since === null ? lastOf(world.notified) : 0
   let resets = 0
   let point = since
   let connected: Connected | null = null

@@ -55,12 +55,12 @@ export function eventsOf(batch: WatchBatch | null): readonly FeedEvent[] {
   throw new Error('the watcher was reset')
 }
 
-export function tell({ change }: FeedEvent): string {
+export function report({ change }: FeedEvent): string {
   return `${change.type} ${keyOf(change)}${change.type === 'put' ? ` ${change.member.value}` : ''}`
 }
 
 export async function next(watcher: Watcher): Promise<string[]> {
-  return eventsOf(await watcher.read()).map(tell)
+  return eventsOf(await watcher.read()).map(report)
 }
 
 /** All that there is to read now. */
@@ -69,7 +69,7 @@ export async function rest(watcher: Watcher): Promise<string[]> {
   for (const step = stepLimit('reading what is watched'); ; step()) {
     const batch = await watcher.read()
     if (batch === null) return found
-    found.push(...eventsOf(batch).map(tell))
+    found.push(...eventsOf(batch).map(report))
   }
 }
 

@@ -28,8 +28,8 @@ export async function respondOf(
 ): Promise<WireResponse> {
   const wire = await openWire(port)
   wire.write(typeof request === 'string' ? latin1(request) : request)
-  const answer = await wire.response(method)
+  const reply = await wire.response(method)
   await expectAlive(wire)
   wire.destroy()
-  return answer
+  return reply
 }

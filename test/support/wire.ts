@@ -54,9 +54,9 @@ export async function expectEnded(wire: Wire): Promise<void> {
 
 /** The next answer is that to what cannot be read: a problem, and the end of the connection. */
 export async function expectRefusal(wire: Wire, status: number): Promise<void> {
-  const answer = await wire.response()
-  const { headers, body } = answer
-  checkProblem({ ...answer, type: headers['content-type'], text: body.toString() }, status, 'invalid_request')
+  const reply = await wire.response()
+  const { headers, body } = reply
+  checkProblem({ ...reply, type: headers['content-type'], text: body.toString() }, status, 'invalid_request')
   expect(headers.connection).toBe('close')
   await expectEnded(wire)
 }
@@ -94,7 +94,7 @@ export function openWire(port: number): Promise<Wire> {
     end: () => void socket.end(),
     async response(method = 'GET') {
       try {
-        return await readAnswer(input, method)
+        return await readReply(input, method)
       } catch (error) {
         throw new Error(`after ${JSON.stringify(lastWritten)}`, { cause: error })
       }
@@ -190,7 +190,7 @@ function inputQueue() {
   }
 }
 
-async function readAnswer(input: Input, method: string): Promise<WireResponse> {
+async function readReply(input: Input, method: string): Promise<WireResponse> {
   const interim: number[] = []
   for (;;) {
     const { status, headers } = parseHead(await input.until('\r\n\r\n', 'a head'))

@@ -9,8 +9,8 @@ import {
   key,
   next,
   open,
+  report,
   rest,
-  tell,
   turns,
   watched,
   wide,
@@ -65,7 +65,7 @@ describe('a watcher', () => {
     for (let i = 0; ; i++) {
       const batch = await watcher.read()
       if (batch === null) break
-      seen.push(...eventsOf(batch).map(tell))
+      seen.push(...eventsOf(batch).map(report))
       if (i < 6) await db.put('c', `during${i}`, json('1'))
     }
     await db.put('c', 'after', json('1'))
@@ -186,7 +186,7 @@ describe('points', () => {
     await db.put('c', 'k', json('2'))
     expect(late.cursor()).toBe('')
     resolve()
-    expect(eventsOf(await reading).map(tell)).toEqual(['put k 2'])
+    expect(eventsOf(await reading).map(report)).toEqual(['put k 2'])
     expect(late.cursor()).toBe('2')
     expect(await late.read()).toBeNull()
   })
@@ -199,7 +199,7 @@ describe('points', () => {
     expect(events).toHaveLength(20)
     for (const [i, { change, cursor }] of events.entries()) {
       expect(cursor).toBe(String(revisionOf(change)))
-      expect(await rest(watched(db, all, cursor))).toEqual(events.slice(i + 1).map(tell))
+      expect(await rest(watched(db, all, cursor))).toEqual(events.slice(i + 1).map(report))
     }
   })
 

@@ -39,7 +39,7 @@ function json(value: string, expiresAtMs: number | null = null): Content {
   return { value, contentType: 'application/json', flags: 0, expiresAtMs }
 }
 
-function told({ events }: FeedPage): string[] {
+function reported({ events }: FeedPage): string[] {
   return events.map(({ change }) => `${change.type} ${change.collection}/${keyOf(change)}`)
 }
 
@@ -49,16 +49,16 @@ async function feedOf(
   scope: Scope,
   limit: number,
   after: FeedCursor = '',
-): Promise<{ told: string[]; cursors: FeedCursor[]; next: FeedCursor }> {
+): Promise<{ reported: string[]; cursors: FeedCursor[]; next: FeedCursor }> {
   const found: string[] = []
   const cursors: FeedCursor[] = []
   for (let next = after; ; ) {
     const page = await db.changes(scope, next, limit)
     expect(page.events.length).toBeLessThanOrEqual(limit)
-    found.push(...told(page))
+    found.push(...reported(page))
     cursors.push(...page.events.map(({ cursor }) => cursor))
     next = page.next
-    if (page.atEnd) return { told: found, cursors, next }
+    if (page.atEnd) return { reported: found, cursors, next }
   }
 }
 
@@ -83,17 +83,17 @@ test('pages of any size tell of what is in the scope, and go on from any point',
     [{ ...all, prefix: 'user/2', filter }, (id) => /^b\/user\/2.$/.test(id), 10],
     [{ ...all, collection: '_settings' }, () => false, 0],
   ]
-  const whole = (await feedOf(db, all, 1000)).told
+  const whole = (await feedOf(db, all, 1000)).reported
   expect(whole.slice(-2)).toEqual(['delete a/k3', 'delete a/k7'])
   for (const [scope, isIn, count] of scopes) {
     const wanted = whole.filter((one) => isIn(one.split(' ')[1]!))
     expect(wanted).toHaveLength(count)
     for (const limit of [1, 4, 60]) {
-      const { told: found, cursors, next } = await feedOf(db, scope, limit)
+      const { reported: found, cursors, next } = await feedOf(db, scope, limit)
       expect(found).toEqual(wanted)
       for (const [i, cursor] of cursors.entries()) {
         if (i % 4 > 0) continue
-        expect((await feedOf(db, scope, 7, cursor)).told).toEqual(wanted.slice(i + 1))
+        expect((await feedOf(db, scope, 7, cursor)).reported).toEqual(wanted.slice(i + 1))
       }
       expect((await db.changes(scope, next, 5)).events).toEqual([])
     }
@@ -114,10 +114,10 @@ test('one member is asked for by its key, and its changes are those of the whole
   for (const key of ['k0', 'k3', 'k29', 'never']) {
     const scope = { ...all, collection: 'a', key }
     for (const after of ['', ...cursors]) {
-      const wanted = (await feedOf(db, all, 1000, after)).told.filter((one) => one.endsWith(` a/${key}`))
+      const wanted = (await feedOf(db, all, 1000, after)).reported.filter((one) => one.endsWith(` a/${key}`))
       asked.length = 0
       const page = await db.changes(scope, after, 10)
-      expect(told(page)).toEqual(wanted)
+      expect(reported(page)).toEqual(wanted)
       expect(page.atEnd).toBe(true)
       expect(asked).toEqual([{ collection: 'a', key }])
       expect((await db.changes(scope, page.next, 10)).events).toEqual([])
@@ -133,13 +133,13 @@ test('what has expired is left out, and is gone for good, also when the clock go
     await db.put('a', 'long', json('1'))
     await db.put('a', 'short', json('1', 2000))
     nowMs = 1999
-    expect((await feedOf(db, scope, 10)).told).toContain('put a/short')
+    expect((await feedOf(db, scope, 10)).reported).toContain('put a/short')
     nowMs = 2000
     const first = await db.changes(scope, '', 10)
     nowMs = 1000
     expect(await db.get('a', 'short')).toBeNull()
-    const after = (await feedOf(db, scope, 10, first.next)).told
-    expect([...told(first), ...after].filter((one) => one.endsWith('short'))).toEqual(['expire a/short'])
+    const after = (await feedOf(db, scope, 10, first.next)).reported
+    expect([...reported(first), ...after].filter((one) => one.endsWith('short'))).toEqual(['expire a/short'])
   }
 })
 
@@ -157,7 +157,7 @@ test('what was written again while a page left it out keeps its new life', async
   const first = await feedOf(db, all, 10)
   expect((await db.get('a', 'k'))?.value).toBe('2')
   const second = await feedOf(db, all, 10, first.next)
-  expect([...first.told, ...second.told]).toEqual(['put a/k'])
+  expect([...first.reported, ...second.reported]).toEqual(['put a/k'])
 })
 
 test('nothing is left out that was not asked to go, however the clock jumps meanwhile', async () => {
@@ -181,8 +181,8 @@ test('nothing is left out that was not asked to go, however the clock jumps mean
         await engine.commit({ checks: [], writes: refs.map(expiryOf), nowMs: 1000 })
       },
     }
-    const told = await expireSkipped(source, over, over)
-    expect(told.map(({ change }) => change.type)).toEqual([...events])
+    const reported = await expireSkipped(source, over, over)
+    expect(reported.map(({ change }) => change.type)).toEqual([...events])
     expect(asked.reduce((sum, count) => sum + count, 0)).toBe(taken)
   }
 })

@@ -8,8 +8,8 @@ import {
   key,
   next,
   open,
+  report,
   rest,
-  tell,
   turns,
   watched,
   wide,
@@ -71,7 +71,7 @@ describe('expiry', () => {
     await db.put('c', 'b', json('2'))
     expect(watcher.cursor()).toBe('0')
     resolve()
-    expect(eventsOf(await reading).map(tell)).toEqual(['put b 1'])
+    expect(eventsOf(await reading).map(report)).toEqual(['put b 1'])
     expect(watcher.cursor()).toBe('2')
     expect(await rest(watcher)).toEqual(['put b 2', 'expire a'])
     await db.put('c', 'a', json('3', 3000))
@@ -102,7 +102,7 @@ describe('expiry', () => {
       const renewing = engine!.commit({ checks: [], writes: [renewal], nowMs: 1999 })
       nowMs = 2000
       const [batch] = await Promise.all([early.read(), renewing])
-      expect(eventsOf(batch).map(tell)).toEqual(['put a 1', 'put b 1'])
+      expect(eventsOf(batch).map(report)).toEqual(['put a 1', 'put b 1'])
       const [first] = eventsOf(batch)
       expect(first?.change.type === 'put' && first.change.member.expiresAtMs).toBe(3000)
       expect(await rest(early)).toEqual([])
@@ -138,7 +138,7 @@ describe('expiry', () => {
     nowMs = 2000
     const reading = watcher.read()
     await renewing
-    expect([...eventsOf(await reading).map(tell), ...(await rest(watcher))]).toEqual(['expire a'])
+    expect([...eventsOf(await reading).map(report), ...(await rest(watcher))]).toEqual(['expire a'])
     nowMs = 1000
     expect(await db.get('c', 'a')).toBeNull()
   })
@@ -195,7 +195,7 @@ describe('an engine that answers later', () => {
     await turns()
     for (let i = 0; i < 10; i++) await db.put('c', `k${i}`, json('1'))
     resolve()
-    const seen = [...eventsOf(await reading).map(tell), ...(await rest(watcher))]
+    const seen = [...eventsOf(await reading).map(report), ...(await rest(watcher))]
     expect(seen).toEqual(Array.from({ length: 10 }, (_, i) => `put k${i} 1`))
     expect(db.stats().watch.fallbacks).toBe(1)
   })

@@ -174,7 +174,7 @@ function stateOf(db: Database) {
 describe('2: a reader sees every acknowledged change, none that is not durable, and never goes back', () => {
   test('nothing of a commit is seen or told before it is on disk', async () => {
     const dir = newFolder()
-    const heard: Committed[] = []
+    const notified: Committed[] = []
     await withEngine(
       dir,
       async (engine) => {
@@ -194,14 +194,14 @@ describe('2: a reader sees every acknowledged change, none that is not durable, 
         for (let i = 0; i < 5; i++) await Bun.sleep(2)
         expect(resolved).toBe(false)
         expect(await stateSeen(engine)).toEqual(before)
-        expect(heard.map(keyOf)).toEqual(['a', 'gone'])
+        expect(notified.map(keyOf)).toEqual(['a', 'gone'])
         finish()
         await writing
         expect(await valuesOf(engine)).toEqual({ a: '2', b: '2' })
-        expect(heard.map(keyOf)).toEqual(['a', 'gone', 'a', 'b', 'gone'])
+        expect(notified.map(keyOf)).toEqual(['a', 'gone', 'a', 'b', 'gone'])
         expect((await feedOf(engine)).map(keyOf)).toEqual(['a', 'b', 'gone'])
       },
-      { onCommit: (changes) => heard.push(...changes) },
+      { onCommit: (changes) => notified.push(...changes) },
     )
   })
 
@@ -413,9 +413,9 @@ test('a snapshot waits for what was written before it, and for nothing that was 
 describe('4: the feed is the log while it lasts, and what is older is told from the tables', () => {
   test('the feed is the same before, while and after the tables take over', async () => {
     const dir = newFolder()
-    const heard: Committed[] = []
+    const notified: Committed[] = []
     const expected = () => {
-      const latest = new Map(heard.map((change) => [keyOf(change), revisionOf(change)]))
+      const latest = new Map(notified.map((change) => [keyOf(change), revisionOf(change)]))
       return [...latest.values()].toSorted((a, b) => a - b)
     }
     await withEngine(
@@ -433,7 +433,7 @@ describe('4: the feed is the log while it lasts, and what is older is told from 
         await write(engine, [put('k7', '3'), remove('k5')])
         expect((await feedOf(engine)).map(revisionOf)).toEqual(expected())
       },
-      { segmentBytes, onCommit: (changes) => heard.push(...changes) },
+      { segmentBytes, onCommit: (changes) => notified.push(...changes) },
     )
     expect(logFiles(dir)).toEqual([])
     await withEngine(dir, async (engine) => {

@@ -52,7 +52,7 @@ export const keys: Dialect = {
       summary: 'Merges an object into a value (RFC 7396)',
       docs: {
         body: { content: { 'application/json': { schema: { type: 'object' }, example: { count: 2 } } } },
-        answers: {
+        responses: {
           200: jsonDocs('The value as it is now', { response: { count: 2 } }),
           400: badRequest,
           ...missing,
@@ -81,7 +81,7 @@ export const keys: Dialect = {
               'application/json': { schema: { type: 'object' }, example: { k1: 'word', k2: [1, 2] } },
             },
           },
-          answers: { 200: jsonDocs('They are stored', { response: allStored }), 400: badRequest },
+          responses: { 200: jsonDocs('They are stored', { response: allStored }), 400: badRequest },
         },
         handle: (request, context) => putKeys(db, request, context),
       },
@@ -92,7 +92,7 @@ export const keys: Dialect = {
         summary: 'All values, or a page of them',
         docs: {
           parameters: listParameters,
-          answers: {
+          responses: {
             200: jsonDocs('The values in the order of their keys', { response: ['word', [1, 2]] }),
             400: badRequest,
           },
@@ -104,7 +104,7 @@ export const keys: Dialect = {
         path: '/keys',
         access: 'admin',
         summary: 'Deletes all keys',
-        docs: { answers: { 200: jsonDocs('They are gone', { response: 'all keys have been deleted' }) } },
+        docs: { responses: { 200: jsonDocs('They are gone', { response: 'all keys have been deleted' }) } },
         async handle(request, context) {
           refuseParameters(request)
           await db.drop(collection, everything, () => context.connection.resetTimeout())
@@ -117,7 +117,7 @@ export const keys: Dialect = {
         access: 'read',
         summary: 'One value',
         docs: {
-          answers: { 200: jsonDocs('The value', { response: 'word' }), ...missing },
+          responses: { 200: jsonDocs('The value', { response: 'word' }), ...missing },
           head: 'Whether it exists',
         },
         handle: (request, context) => respondKey(db, idOf(request), context),
@@ -130,7 +130,7 @@ export const keys: Dialect = {
         access: 'write',
         summary: 'Deletes a key',
         docs: {
-          answers: { 200: jsonDocs('It is gone', { response: 'k1 has been deleted' }), 404: missing[404] },
+          responses: { 200: jsonDocs('It is gone', { response: 'k1 has been deleted' }), 404: missing[404] },
         },
         async handle(request) {
           const id = idOf(request)

@@ -42,7 +42,7 @@ export const minstore: Dialect = {
       summary: 'Creates a record',
       docs: {
         body,
-        answers: { 200: record, 400: jsonDocs('It exists, or there is no value', exampleError) },
+        responses: { 200: record, 400: jsonDocs('It exists, or there is no value', exampleError) },
       },
       handle: (request, context) => createRecord(db, request, context),
     },
@@ -61,7 +61,7 @@ export const minstore: Dialect = {
           },
         ],
         body,
-        answers: { 200: record, 400: jsonDocs('There is no value', exampleError), 404: missing },
+        responses: { 200: record, 400: jsonDocs('There is no value', exampleError), 404: missing },
       },
       handle: (request, context) => updateRecord(db, request, context),
     },
@@ -70,7 +70,7 @@ export const minstore: Dialect = {
       path: '/text/:uid',
       access: 'read',
       summary: 'A record',
-      docs: { answers: { 200: record, 304: { description: 'As If-None-Match has it' }, 404: missing } },
+      docs: { responses: { 200: record, 304: { description: 'As If-None-Match has it' }, 404: missing } },
       honours: ['if-match', 'if-none-match'],
       async handle(request, context) {
         const uid = uidOf(request)
@@ -84,7 +84,7 @@ export const minstore: Dialect = {
       path: '/text/:uid',
       access: 'write',
       summary: 'Deletes a record',
-      docs: { answers: { 200: jsonDocs('It is gone', null), 404: missing } },
+      docs: { responses: { 200: jsonDocs('It is gone', null), 404: missing } },
       async handle(request) {
         const uid = uidOf(request)
         if (!(await db.delete(collection, uid))) throw notFound(uid)

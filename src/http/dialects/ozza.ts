@@ -33,7 +33,7 @@ export const ozza: Dialect = {
       summary: 'All members of a resource',
       docs: {
         parameters: [filter],
-        answers: { 200: jsonDocs('The members; none of an unknown resource', { result: [exampleMember] }) },
+        responses: { 200: jsonDocs('The members; none of an unknown resource', { result: [exampleMember] }) },
       },
       handle: (request, context) => getMembers(db, request, context),
     },
@@ -56,7 +56,7 @@ export const ozza: Dialect = {
             },
           },
         },
-        answers: {
+        responses: {
           200: jsonDocs('The member as it is now', { result: exampleMember }),
           400: jsonDocs('No object, no id, or no such time', exampleError),
         },
@@ -69,7 +69,7 @@ export const ozza: Dialect = {
       access: 'admin',
       summary: 'Deletes a resource with all its members',
       docs: {
-        answers: {
+        responses: {
           200: jsonDocs('It is gone', { result: 'Resource deleted' }),
           404: jsonDocs('There was none', { error: 'Resource not found' }),
         },
@@ -81,7 +81,7 @@ export const ozza: Dialect = {
       path: '/:resource/:id',
       access: 'read',
       summary: 'One member',
-      docs: { answers: { 200: jsonDocs('The member, or an empty list', { result: exampleMember }) } },
+      docs: { responses: { 200: jsonDocs('The member, or an empty list', { result: exampleMember }) } },
       handle: async (request, context) => memberResponse(await getShown(db, refOf(request), context)),
     },
     {
@@ -89,7 +89,7 @@ export const ozza: Dialect = {
       path: '/:resource/:id',
       access: 'read',
       summary: 'Whether a member exists',
-      docs: { answers: { 200: { description: 'It does' }, 204: { description: 'It does not' } } },
+      docs: { responses: { 200: { description: 'It does' }, 204: { description: 'It does not' } } },
       handle: async (request) => {
         const { collection, key } = refOf(request)
         return responseOf((await db.getHead(collection, key)) === null ? 204 : 200)
@@ -100,7 +100,7 @@ export const ozza: Dialect = {
       path: '/:resource/:id',
       access: 'write',
       summary: 'Deletes a member',
-      docs: { answers: { 200: jsonDocs('What became of it', { result: 'Delete successful' }) } },
+      docs: { responses: { 200: jsonDocs('What became of it', { result: 'Delete successful' }) } },
       handle: async (request) => {
         const { collection, key } = refOf(request)
         const deleted = await db.delete(collection, key)
@@ -132,7 +132,7 @@ const exampleMember = { ...exampleFields, created_at: 1735689600000, expiry_time
 const exampleError = { error: 'the member has no "id" that is text or a number' }
 
 /** Told by the server beside a member's own fields, and never stored among them, though clients send them back. */
-const toldFields = ['created_at', 'expiry_time']
+const reportedFields = ['created_at', 'expiry_time']
 
 function resourceOf(request: HttpRequest): string {
   return parseCollection(pathParameter(request, 'resource'))
@@ -161,7 +161,7 @@ async function putMember(db: Database, request: HttpRequest, context: RequestCon
   }
   const ref = { collection, key: parseKey(key) }
   await db.update(ref, (current): NewPut => {
-    const value = current === null ? withoutTold(text) : updated(current.value, text)
+    const value = current === null ? withoutReported(text) : updated(current.value, text)
     const kept = current?.expiresAtMs ?? null
     return {
       op: 'put',
@@ -184,7 +184,7 @@ function expiryOf(expireIn: string | undefined, nowMs: number): number | 'never'
 
 /** Fields that are not named stay as they are. */
 function updated(value: Value, text: string): string {
-  const merged = objectText(new Map([...fieldsOf(value), ...rawMembers(withoutTold(text))]))
+  const merged = objectText(new Map([...fieldsOf(value), ...rawMembers(withoutReported(text))]))
   if (Buffer.byteLength(merged) > maxValueBytes) {
     throw new KvistError('too_large', `the member would have more than ${maxValueBytes} bytes`)
   }
@@ -192,9 +192,9 @@ function updated(value: Value, text: string): string {
 }
 
 /** As it was sent, byte for byte, unless a field has to go. */
-function withoutTold(text: string): string {
+function withoutReported(text: string): string {
   const fields = rawMembers(text)
-  return toldFields.filter((name) => fields.delete(name)).length === 0 ? text : objectText(fields)
+  return reportedFields.filter((name) => fields.delete(name)).length === 0 ? text : objectText(fields)
 }
 
 /** The fields of a value. What came through another API may be no object: it is shown as the field `value`. */

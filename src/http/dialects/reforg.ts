@@ -31,7 +31,7 @@ export const reforg: Dialect = {
       summary: 'The value of a key',
       docs: {
         parameters: [parameter('key')],
-        answers: {
+        responses: {
           200: jsonDocs('The value, as text', { key: 'a', value: 'b' }),
           404: jsonDocs('There is none', null),
           422: unprocessable,
@@ -51,7 +51,7 @@ export const reforg: Dialect = {
       summary: 'Stores a value under a key',
       docs: {
         parameters: [parameter('key'), parameter('value')],
-        answers: { 200: jsonDocs('It is stored', null), 422: unprocessable },
+        responses: { 200: jsonDocs('It is stored', null), 422: unprocessable },
       },
       async handle(request) {
         const key = parseKey(required(request, 'key'))
@@ -68,7 +68,7 @@ export const reforg: Dialect = {
       path: '/docs',
       access: 'open',
       summary: 'The page of the API',
-      docs: { answers: { 307: { description: 'It is that of all of kvist' } } },
+      docs: { responses: { 307: { description: 'It is that of all of kvist' } } },
       handle: () => responseOf(307, { Location: '/docs' }),
     },
   ],

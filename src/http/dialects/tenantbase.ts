@@ -48,7 +48,7 @@ export const tenantbase: Dialect = {
             },
           },
         },
-        answers: { 200: textDocs('It is stored', '200: OK'), 400: noKey },
+        responses: { 200: textDocs('It is stored', '200: OK'), 400: noKey },
       },
       handle: (request, context) => setValue(db, request, context),
     },
@@ -61,7 +61,7 @@ export const tenantbase: Dialect = {
         description:
           'Where the server runs with `--dialect tenantbase`, the key may also come as a JSON body.',
         parameters: [keyParameter],
-        answers: valueResponses,
+        responses: valueResponses,
       },
       handle: (request, context) => getValue(db, request, context),
     },
@@ -70,7 +70,7 @@ export const tenantbase: Dialect = {
       path: '/get-value',
       access: 'read',
       summary: 'As GET, for clients that can send no body with that',
-      docs: { body: keyBody, answers: valueResponses },
+      docs: { body: keyBody, responses: valueResponses },
       handle: (request, context) => getValue(db, request, context),
     },
     {
@@ -81,7 +81,7 @@ export const tenantbase: Dialect = {
       docs: {
         parameters: [keyParameter],
         body: keyBody,
-        answers: { 204: { description: 'There is none any more' }, 400: noKey },
+        responses: { 204: { description: 'There is none any more' }, 400: noKey },
       },
       async handle(request, context) {
         await db.delete(collection, await keyOf(request, context))
@@ -94,7 +94,7 @@ export const tenantbase: Dialect = {
       access: 'read',
       summary: 'All keys with their values',
       docs: {
-        answers: {
+        responses: {
           200: jsonDocs('Each with an id of its own', {
             value: [{ id: exampleId, key: 'code', value: 'test' }],
           }),
@@ -113,7 +113,7 @@ export const tenantbase: Dialect = {
       path: '/health-check',
       access: 'open',
       summary: 'The service is up',
-      docs: { answers: { 200: textDocs('It is', 'service is up and running') } },
+      docs: { responses: { 200: textDocs('It is', 'service is up and running') } },
       handle: () => textResponse('service is up and running', 200),
     },
     ...['/set-value', '/get-value', '/delete-value', '/get-values', '/health-check'].map(preflightRoute),
@@ -147,7 +147,7 @@ function preflightRoute(path: string): Route {
     path,
     access: 'open',
     summary: 'What other origins may do here',
-    docs: { answers: { 204: { description: 'All of it' } } },
+    docs: { responses: { 204: { description: 'All of it' } } },
     handle: () => responseOf(204, preflight),
   }
 }

@@ -34,9 +34,9 @@ async function postAs(principal: Principal, body: unknown, ...headers: string[])
   if (text !== '') request.body.feed(Buffer.from(text))
   const context = contextOf(request, { now: () => nowMs })
   context.principal = principal
-  const { status, body: answer } = await postBatch(commands, request, context)
+  const { status, body: response } = await postBatch(commands, request, context)
   expect(status).toBe(200)
-  return JSON.parse(String(answer))
+  return JSON.parse(String(response))
 }
 
 const ref = { collection: 'c', key: 'k' }

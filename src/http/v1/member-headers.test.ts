@@ -10,7 +10,7 @@ function member(more: Partial<Member> = {}): Member {
 
 const laterMs = Date.UTC(2026, 0, 2)
 
-function told(one: Member): Record<string, string> {
+function reported(one: Member): Record<string, string> {
   const lines = memberHeaders(one, laterMs).split('\r\n')
   expect(lines.pop()).toBe('')
   return Object.fromEntries(lines.map((line) => line.split(': ')))
@@ -31,8 +31,8 @@ const usual = {
 test('headers of a member are the same however often it is asked for, whoever is asked for in between', () => {
   const one = member()
   for (let i = 0; i < 4; i++) {
-    expect(told(one)).toEqual(usual)
-    expect(told(member({ revision: 8 + i }))).toEqual({ ...usual, ETag: `"${8 + i}"` })
+    expect(reported(one)).toEqual(usual)
+    expect(reported(member({ revision: 8 + i }))).toEqual({ ...usual, ETag: `"${8 + i}"` })
   }
   expect(memberHeaders(one, laterMs)).toBe(memberHeaders(one, laterMs))
 })
@@ -40,16 +40,16 @@ test('headers of a member are the same however often it is asked for, whoever is
 test('members of one place, or of one revision in two stores, are told apart', () => {
   const [one, far, other] = [member(), member({ revision: 7 + 1024 }), member({ contentType: 'text/plain' })]
   for (let i = 0; i < 3; i++) {
-    for (let j = 0; j < 3; j++) expect(told(one)).toEqual(usual)
-    for (let j = 0; j < 3; j++) expect(told(far)).toEqual({ ...usual, ETag: '"1031"' })
-    for (let j = 0; j < 3; j++) expect(told(other)).toEqual({ ...usual, 'Content-Type': 'text/plain' })
+    for (let j = 0; j < 3; j++) expect(reported(one)).toEqual(usual)
+    for (let j = 0; j < 3; j++) expect(reported(far)).toEqual({ ...usual, ETag: '"1031"' })
+    for (let j = 0; j < 3; j++) expect(reported(other)).toEqual({ ...usual, 'Content-Type': 'text/plain' })
   }
 })
 
 test('an expiry is told', () => {
   const one = member({ expiresAtMs: Date.UTC(2030, 0, 1) })
   for (let i = 0; i < 3; i++)
-    expect(told(one)).toEqual({ ...usual, 'Kvist-Expires-At': '2030-01-01T00:00:00.000Z' })
+    expect(reported(one)).toEqual({ ...usual, 'Kvist-Expires-At': '2030-01-01T00:00:00.000Z' })
 })
 
 test('Last-Modified is left out while it would lie after Date: in the second of the write, and with a clock set back', () => {

@@ -59,7 +59,7 @@ export const listMembers: OperationDocs = {
     ),
     ...watching,
   ],
-  answers: {
+  responses: {
     304: { description: 'Nothing in the collection has changed', headers: { ETag: listTag } },
     200: {
       description: 'A page, or everything',
@@ -95,7 +95,7 @@ export const postMembers: OperationDocs = {
       '*/*': value.content['*/*']!,
     },
   },
-  answers: {
+  responses: {
     200: {
       description: 'What became of the import',
       content: {
@@ -119,7 +119,7 @@ export const dropMembers: OperationDocs = {
   description:
     'All that was written before now, or what of it the parameters select; an empty one is refused, for it would select everything. Each member goes by itself.',
   parameters: [collection, ...selection],
-  answers: {
+  responses: {
     200: {
       description: 'How many there were',
       content: { [json]: { schema: responses.deleted, example: { deleted: 2 } } },
@@ -138,7 +138,7 @@ const settingsResponse: ResponseDocs = {
 export const getSettings: OperationDocs = {
   id: 'getSettings',
   parameters: [collection],
-  answers: { 200: settingsResponse },
+  responses: { 200: settingsResponse },
   problems: ['invalid_collection', 'invalid_parameter'],
 }
 
@@ -148,7 +148,7 @@ export const putSettings: OperationDocs = {
     'All of them: what is left out is as if it had never been set. They apply to what is written from now on. A process can be named when the server has it; files of processes are named in its configuration only, and settings that stand there cannot be changed here.',
   parameters: [collection],
   body: { content: { [json]: { schema: responses.settings, example: settingsExample } } },
-  answers: { 200: settingsResponse },
+  responses: { 200: settingsResponse },
   problems: [
     'invalid_request',
     'invalid_json',
@@ -165,6 +165,6 @@ export const putSettings: OperationDocs = {
 export const deleteSettings: OperationDocs = {
   id: 'deleteSettings',
   parameters: [collection],
-  answers: { 204: { description: 'Nothing is set' } },
+  responses: { 204: { description: 'Nothing is set' } },
   problems: ['invalid_collection', 'invalid_parameter', 'conflict', ...writeFaults],
 }

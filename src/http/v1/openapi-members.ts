@@ -52,7 +52,7 @@ export const getMember: OperationDocs = {
     ),
     ...watching,
   ],
-  answers: {
+  responses: {
     200: {
       description: 'The value, byte for byte, with its content type',
       headers: memberHeaders,
@@ -99,7 +99,7 @@ export const putMember: OperationDocs = {
   id: 'putMember',
   parameters: [collection, key, ...expiry, ...conditions],
   body: value,
-  answers: {
+  responses: {
     200: {
       description: 'Stored in place of what was there',
       headers: { ETag: etag },
@@ -146,7 +146,7 @@ export const patchMember: OperationDocs = {
       'application/json': { schema: { type: 'object' }, example: { year: 1965, draft: null } },
     },
   },
-  answers: {
+  responses: {
     200: {
       description: 'Changed',
       headers: { ETag: etag },
@@ -175,7 +175,7 @@ export const patchMember: OperationDocs = {
 export const deleteMember: OperationDocs = {
   id: 'deleteMember',
   parameters: [collection, key, ...conditions],
-  answers: { 204: { description: 'It is gone' } },
+  responses: { 204: { description: 'It is gone' } },
   problems: [
     'invalid_request',
     'invalid_collection',

@@ -35,7 +35,7 @@ export const listCollections: OperationDocs = {
     }),
     query('cursor', 'The `next` of the page before, with the same `prefix`'),
   ],
-  answers: {
+  responses: {
     200: {
       description: 'A page of them',
       headers: { Link: { description: 'With `rel="next"`: the next page', schema: text } },
@@ -70,7 +70,7 @@ export const postBatch: OperationDocs = {
       },
     },
   },
-  answers: {
+  responses: {
     200: {
       description: 'Committed',
       content: {
@@ -112,7 +112,7 @@ export const readMembers: OperationDocs = {
       },
     },
   },
-  answers: {
+  responses: {
     200: {
       description: 'What is there',
       content: {
@@ -149,7 +149,7 @@ export const getChanges: OperationDocs = {
     ...onKeys,
     ...watching.filter(({ name }) => name !== 'since'),
   ],
-  answers: {
+  responses: {
     200: {
       description: 'A page, or a stream',
       content: {

@@ -195,13 +195,13 @@ class WatchSource implements FrameSource {
 /** Frames of events from one on, together about `gatheredBytes`, and the index of the first that is not among them. */
 type Encode = (events: readonly FeedEvent[], from: number) => [bytes: Uint8Array, end: number]
 
-const gatheredBytes = 48 * 1024
+const bufferedBytes = 48 * 1024
 
 const writtenFrames: Encode = (events, from) => {
   let text = ''
   let end = from
   do text += frameText(events[end++]!)
-  while (end < events.length && text.length < gatheredBytes && !isLarge(events[end]!))
+  while (end < events.length && text.length < bufferedBytes && !isLarge(events[end]!))
   return [Buffer.from(text), end]
 }
 
@@ -212,7 +212,7 @@ const joinedFrames: Encode = (events, from) => {
   const joined: Buffer[] = []
   let bytes = 0
   let end = from
-  while (end < events.length && bytes < gatheredBytes) {
+  while (end < events.length && bytes < bufferedBytes) {
     const event = events[end++]!
     let frame = frames.get(event)
     if (frame === undefined) {

@@ -20,7 +20,7 @@ export class ChunkedDecoder {
    * broken it says how.
    */
   decode(bytes: Buffer): { readonly taken: number; readonly data: Buffer } | string {
-    const data = new Gathered(bytes)
+    const data = new Buffered(bytes)
     let at = 0
     while (at < bytes.length && !this.isComplete) {
       if (this.step === 'data') {
@@ -66,7 +66,7 @@ export class ChunkedDecoder {
 }
 
 /** Parts of some bytes, as one: chunks may be a byte each, and an object for each would be a hundred times that. */
-class Gathered {
+class Buffered {
   private readonly bytes: Buffer
   /** The first part, while there is no other. */
   private from = 0

@@ -105,11 +105,11 @@ test.each([
 })
 
 test('requests are served when the tick ends, with what came in since, and not when the client is gone', async () => {
-  const told: string[] = []
+  const reported: string[] = []
   const state: HttpServerState = {
     ...stateOf(() => responseOf(204)),
     serve({ path, body }, connection) {
-      told.push(`serve ${path}${body.isComplete ? '' : ' in part'}`)
+      reported.push(`serve ${path}${body.isComplete ? '' : ' in part'}`)
       connection.reply(responseOf(204))
     },
   }
@@ -126,11 +126,11 @@ test('requests are served when the tick ends, with what came in since, and not w
   second!.receive(Buffer.from(get('/f')))
   third!.receive(Buffer.from('/1.1\r\nHost: x\r\n\r\n'))
   fourth!.abort()
-  expect(told).toEqual([])
+  expect(reported).toEqual([])
   await new Promise((resolve) => setImmediate(resolve))
-  expect(told.splice(0)).toEqual(['serve /a', 'serve /b', 'serve /c', 'serve /f', 'serve /d'])
+  expect(reported.splice(0)).toEqual(['serve /a', 'serve /b', 'serve /c', 'serve /f', 'serve /d'])
   for (const one of [first, second, third, fourth]) one!.process()
-  expect(told).toEqual([])
+  expect(reported).toEqual([])
 })
 
 test.each([

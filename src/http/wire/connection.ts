@@ -130,7 +130,7 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
   }
 
   checkTimeouts(): void {
-    const isOverdue = this.timeouts.isOver && this.waitsForClient()
+    const isOverdue = this.timeouts.isExceeded && this.waitsForClient()
     if (!isOverdue && !this.mayBeAbandoned() && !this.isHoldingUp()) return
     if (this.phase === 'lingering') this.socket.end()
     else if (this.isIdle()) this.endOutput()

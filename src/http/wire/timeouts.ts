@@ -47,7 +47,7 @@ export class ConnectionTimeouts {
     this.sentAt = this.clock.seconds
   }
 
-  get isOver(): boolean {
+  get isExceeded(): boolean {
     return this.clock.seconds > this.deadline
   }
 

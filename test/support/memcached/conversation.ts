@@ -35,13 +35,13 @@ export async function emptied(client: TextClient): Promise<Ask> {
  */
 export async function converse(requests: readonly string[], ask: Ask): Promise<string[]> {
   const seen: string[] = []
-  const answers: string[] = []
+  const responses: string[] = []
   for (const request of requests) {
     const { said, closed } = await ask(Buffer.from(`${expand(request, seen)}mn\r\n`, 'latin1'))
-    answers.push(comparable(closed ? `${said}<closed>` : said.replace(/MN\r\n$/, ''), seen))
+    responses.push(comparable(closed ? `${said}<closed>` : said.replace(/MN\r\n$/, ''), seen))
     if (closed) break
   }
-  return answers
+  return responses
 }
 
 function expand(request: string, seen: readonly string[]): string {

@@ -56,7 +56,7 @@ export async function textClient(port: number): Promise<TextClient> {
     return text
   }
 
-  async function heard(isDone: () => boolean, what: string): Promise<string> {
+  async function notified(isDone: () => boolean, what: string): Promise<string> {
     const giveUpAtMs = performance.now() + patienceMs
     while (!isDone()) {
       const leftMs = giveUpAtMs - performance.now()
@@ -75,11 +75,11 @@ export async function textClient(port: number): Promise<TextClient> {
     socket.write(typeof request === 'string' ? Buffer.from(request, 'latin1') : request)
   }
 
-  const until = (ending: string) => heard(() => closed || tail.endsWith(ending), JSON.stringify(ending))
+  const until = (ending: string) => notified(() => closed || tail.endsWith(ending), JSON.stringify(ending))
   return {
     send,
     until,
-    rest: () => heard(() => closed, 'the end'),
+    rest: () => notified(() => closed, 'the end'),
     ask(request, ending) {
       send(request)
       return until(ending)

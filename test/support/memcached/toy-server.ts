@@ -19,7 +19,7 @@ import {
   type ItemWrite,
   touched,
 } from '../../../src/memcached/decide.ts'
-import { answers as lines } from '../../../src/memcached/error-lines.ts'
+import { responses as lines } from '../../../src/memcached/error-lines.ts'
 import {
   respondMetaCounted,
   respondMetaDebug,
@@ -174,7 +174,7 @@ export class ToyConnection {
       case 'refused':
         if (command.drops !== null) this.remove(command.drops)
         this.closed ||= command.closes
-        this.reply(command.silent, command.answer)
+        this.reply(command.silent, command.response)
         break
       default:
         command satisfies never

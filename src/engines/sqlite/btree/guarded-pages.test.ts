@@ -107,12 +107,12 @@ test('a difference between the pages and SQLite is told', () => {
     ...{ contentType: 'application/json', flags: 0 },
   }
   const pages: PageReader = { ...noPages(), read: () => member, existing: () => null }
-  const told: string[] = []
+  const reported: string[] = []
   const stored = { ...member, value: '2' }
   const reader = { read: () => stored, existing: () => null } as unknown as TableReader
-  const checked = checkedPages(pages, reader, (line) => told.push(line))
+  const checked = checkedPages(pages, reader, (line) => reported.push(line))
   checked.read('c', 'k')
   checked.existing('c', 'k')
-  expect(told).toHaveLength(1)
-  expect(told[0]).toMatch(/^k in c differs: the pages say .*"1".*, SQLite says .*"2"/)
+  expect(reported).toHaveLength(1)
+  expect(reported[0]).toMatch(/^k in c differs: the pages say .*"1".*, SQLite says .*"2"/)
 })

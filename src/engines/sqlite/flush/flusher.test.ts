@@ -32,7 +32,7 @@ test('who reads the pages of the file is told before a checkpoint changes any of
   db.close()
 
   const before = readFileSync(path)
-  const told: string[] = []
+  const reported: string[] = []
   const state = () => {
     const isAsBefore = readFileSync(path).equals(before)
     const walBytes = statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0
@@ -48,13 +48,13 @@ test('who reads the pages of the file is told before a checkpoint changes any of
   })
   const pages = {
     ...overlay.pages,
-    pause: () => told.push(`pause: ${state()}`),
-    resume: () => told.push(`resume: ${state()}`),
+    pause: () => reported.push(`pause: ${state()}`),
+    resume: () => reported.push(`resume: ${state()}`),
   }
   const flusher = new Flusher(optionsOf(dir, { ...overlay, pages }))
   try {
     expect(await flusher.forget(Number.POSITIVE_INFINITY, 1000)).toBe(100)
-    expect(told).toEqual(['pause: as before, more to come', 'resume: changed, nothing to come'])
+    expect(reported).toEqual(['pause: as before, more to come', 'resume: changed, nothing to come'])
   } finally {
     await flusher.close()
     closeReaders(overlay)

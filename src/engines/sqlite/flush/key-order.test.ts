@@ -31,7 +31,7 @@ function recordsOf(keys: readonly string[], chunkCount: number): Records {
   return { chunks, chunkOf, offsetOf }
 }
 
-const shapes: Record<string, (r: Random) => string> = {
+const kinds: Record<string, (r: Random) => string> = {
   'numbers of one length': (r) => `key${String(r.int(300)).padStart(7, '0')}`,
   'numbers of many lengths': (r) => `key${r.int(3000)}`,
   'random bytes, with zeros': (r) =>
@@ -47,7 +47,7 @@ const shapes: Record<string, (r: Random) => string> = {
   'one key': () => 'k',
 }
 
-for (const [name, keyOf] of Object.entries(shapes)) {
+for (const [name, keyOf] of Object.entries(kinds)) {
   test(`records come by key, those of one key as they were written: ${name}`, () => {
     const r = random(seedOfRun())
     for (const count of [1, 2, 3, 50, 2000]) {

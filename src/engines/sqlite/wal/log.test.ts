@@ -184,8 +184,8 @@ for (const { name, cutFails } of [
 ]) {
   test(`a write that failed is never seen, ${name}`, async () => {
     const dir = newFolder()
-    const heard: Committed[] = []
-    const engine = await openAt(dir, { onCommit: (changes) => heard.push(...changes) })
+    const notified: Committed[] = []
+    const engine = await openAt(dir, { onCommit: (changes) => notified.push(...changes) })
     await write(engine, [put('before')])
     failSync('EIO')
     if (cutFails) failNextCut()
@@ -203,7 +203,7 @@ for (const { name, cutFails } of [
     await write(engine, [remove('before')])
     killed.push(killedCopy(dir))
     await engine.close()
-    expect(heard.map(keyOf)).toEqual(['before', 'after', 'before'])
+    expect(notified.map(keyOf)).toEqual(['before', 'after', 'before'])
     for (const [i, copy] of [...killed, dir].entries()) {
       if (copy === null) continue
       await withEngine(copy, async (again) => {
