@@ -66,7 +66,7 @@ const importTable: Readonly<Record<string, readonly string[] | 'all'>> = {
     'src/http/v1',
     'src/http/dialects',
   ],
-  'src/http/wire': ['src/core', 'src/net', 'src/runtime', 'src/http'],
+  'src/http/wire': ['src/core', 'src/net', 'src/runtime'],
   'src/http/v1': ['src/core', 'src/json', 'src/auth', 'src/telemetry', 'src/http', 'src/http/wire'],
   'src/http/dialects': ['src/core', 'src/json', 'src/auth', 'src/telemetry', 'src/http', 'src/http/wire'],
   'src/memcached': ['src/core', 'src/net', 'src/auth', 'src/telemetry'],

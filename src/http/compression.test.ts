@@ -2,7 +2,8 @@ import { expect, test } from 'bun:test'
 import zlib from 'node:zlib'
 import { requestOf } from '../../test/support/connection.ts'
 import { compressed } from './compression.ts'
-import { type BodyWriter, type HttpResponse, responseOf, type StreamedBody, streamed } from './response.ts'
+import { responseOf, streamed } from './response.ts'
+import type { BodyWriter, HttpResponse, StreamedBody } from './wire/response.ts'
 
 const request = requestOf('GET / HTTP/1.1', 'Accept-Encoding: gzip')
 

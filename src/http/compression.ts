@@ -3,8 +3,8 @@ import zlib from 'node:zlib'
 import type { MaybePromise } from '../core/engine.ts'
 import { type Coding, codings } from './content-coding.ts'
 import { parseWeighted } from './media-types.ts'
-import type { BodyWriter, HttpResponse, ResponseBody, StreamedBody } from './response.ts'
 import type { HttpRequest } from './wire/request.ts'
+import type { BodyWriter, HttpResponse, ResponseBody, StreamedBody } from './wire/response.ts'
 
 /** Bodies of responses in a content coding that the client accepts (RFC 9110, 12.5.3). */
 

@@ -1,7 +1,7 @@
 import { type Principal, unauthenticated } from '../auth/authenticate.ts'
 import { monotonicMs } from '../runtime/clock.ts'
-import type { Connection } from './connection.ts'
 import { requestId } from './request-id.ts'
+import type { Connection } from './wire/client-connection.ts'
 import type { HttpRequest } from './wire/request.ts'
 
 /** What all requests of a server share. */

@@ -5,9 +5,10 @@ import { compressedOnce } from './compression.ts'
 import start from './docs-page/start.js' with { type: 'file' }
 import style from './docs-page/style.css' with { type: 'file' }
 import { serverTag } from './operation.ts'
-import { type HttpResponse, pageResponse } from './response.ts'
+import { pageResponse } from './response.ts'
 import type { Route } from './route.ts'
 import type { HttpRequest } from './wire/request.ts'
+import type { HttpResponse } from './wire/response.ts'
 
 /** `/docs`: the API's document as a page to read and to try, Swagger UI, from this program and nowhere else. */
 

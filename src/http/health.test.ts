@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test'
 import { contextOf, requestOf } from '../../test/support/connection.ts'
 import { healthRoutes } from './health.ts'
-import type { HttpResponse } from './response.ts'
+import type { HttpResponse } from './wire/response.ts'
 
 test('a server that stops, or cannot write, still lives, but says why it is not ready', async () => {
   let reason: string | null = null

@@ -3,9 +3,9 @@ import type { Member } from '../core/member.ts'
 import type { MemberReader, ReadQueue } from '../core/read-queue.ts'
 import { RequestContext, type ServerClock } from './context.ts'
 import { withExtraHeaders } from './origin-policy.ts'
-import type { HttpResponse } from './response.ts'
 import { type Handled, isMemberRead, type MemberRead, type Route } from './route.ts'
 import type { HttpRequest } from './wire/request.ts'
+import type { HttpResponse } from './wire/response.ts'
 import type { Responding } from './wire/server-state.ts'
 
 /**

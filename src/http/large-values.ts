@@ -4,7 +4,7 @@ import { maxValueBytes, smallBytes } from '../core/limits.ts'
 import type { Member, MemberHead } from '../core/member.ts'
 import type { Share } from '../net/budget.ts'
 import { garbageMeter } from '../runtime/garbage.ts'
-import type { Connection } from './connection.ts'
+import type { Connection } from './wire/client-connection.ts'
 
 /**
  * Members whose values are sent as they are. A large value is in memory once, however many clients it is sent to, and counts

@@ -1,9 +1,10 @@
 import { describe, expect, test } from 'bun:test'
 import { KvistError } from '../core/errors.ts'
 import { type OriginOptions, originPolicy, withExtraHeaders } from './origin-policy.ts'
-import { type HttpResponse, responseOf } from './response.ts'
+import { responseOf } from './response.ts'
 import { parseHead, Refusal } from './wire/head.ts'
 import { HttpRequest } from './wire/request.ts'
+import type { HttpResponse } from './wire/response.ts'
 
 const open: OriginOptions = { needsToken: false, hostNames: [], corsOrigins: [] }
 

@@ -1,9 +1,10 @@
 import { isIP } from 'node:net'
 import { KvistError } from '../core/errors.ts'
 import type { RequestContext } from './context.ts'
-import { type HttpResponse, headerBlockOf, responseOf } from './response.ts'
+import { headerBlockOf, responseOf } from './response.ts'
 import type { Api } from './route.ts'
 import type { HttpRequest } from './wire/request.ts'
+import type { HttpResponse } from './wire/response.ts'
 
 /**
  * Which web pages may use this server. Any page that somebody opens can send requests to 127.0.0.1 from their browser. A

@@ -2,7 +2,7 @@ import { maxPageBytes, smallBytes } from '../core/limits.ts'
 import type { PageMemory } from '../core/page-memory.ts'
 import type { Share } from '../net/budget.ts'
 import { garbageMeter } from '../runtime/garbage.ts'
-import type { Connection } from './connection.ts'
+import type { Connection } from './wire/client-connection.ts'
 
 /** What was read of large pages may be garbage up to this. */
 const garbage = garbageMeter(32 * 1024 * 1024)

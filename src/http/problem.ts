@@ -1,6 +1,7 @@
 import { type ErrorCode, KvistError } from '../core/errors.ts'
-import { type Fields, type HttpResponse, responseOf } from './response.ts'
+import { type Fields, responseOf } from './response.ts'
 import type { Problem, Refuse } from './route.ts'
+import type { HttpResponse } from './wire/response.ts'
 
 /** Problem details (RFC 9457): the response to everything that goes wrong. */
 const responses: Record<ErrorCode, readonly [status: number, title: string]> = {

@@ -4,8 +4,9 @@ import type { Member } from '../core/member.ts'
 import type { BindingHeader } from './binding-headers.ts'
 import type { RequestContext } from './context.ts'
 import type { OperationDocs, Tag } from './operation.ts'
-import type { Fields, HttpResponse } from './response.ts'
+import type { Fields } from './response.ts'
 import type { HttpRequest } from './wire/request.ts'
+import type { HttpResponse } from './wire/response.ts'
 
 /** The methods that a path with routes responds to, if only with 405. HEAD is not among them: where a path has no route for it, GET serves it. */
 export const methods = ['GET', 'PUT', 'POST', 'PATCH', 'DELETE', 'OPTIONS'] as const

@@ -1,5 +1,5 @@
 import type { Route } from './route.ts'
-import { isAt } from './text.ts'
+import { isAt } from './wire/text.ts'
 
 /** Finds the routes of a path, segment by segment. What is fixed wins over parameters, and these over the rest of a path. */
 export interface Router<Handler> {

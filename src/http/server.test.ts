@@ -3,9 +3,10 @@ import { connect } from 'node:net'
 import { KvistError } from '../core/errors.ts'
 import { accessLog } from './access-log.ts'
 import { jsonText, readBody } from './body.ts'
-import { type HttpResponse, jsonResponse, responseOf, streamed } from './response.ts'
+import { jsonResponse, responseOf, streamed } from './response.ts'
 import type { Route } from './route.ts'
 import { type HttpOptions, type HttpServer, listen } from './server.ts'
+import type { HttpResponse } from './wire/response.ts'
 
 interface Reported {
   readonly error: unknown

@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, expect, jest, test } from 'bun:test'
 import { noConnection } from '../../test/support/connection.ts'
-import type { Connection, LongLivedResponse } from './connection.ts'
-import type { BodyWriter } from './response.ts'
 import { commentFrame, eventFrame, eventStreams, type FrameSource } from './sse.ts'
+import type { Connection, LongLivedResponse } from './wire/client-connection.ts'
+import type { BodyWriter } from './wire/response.ts'
 import { isStreamed } from './wire/response-writer.ts'
 
 /** Streams of events without a server: a source and a client of the tests, and time that the tests move on. */

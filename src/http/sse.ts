@@ -1,13 +1,8 @@
 import type { MaybePromise } from '../core/engine.ts'
-import type { Connection, LongLivedResponse } from './connection.ts'
 import { eventStream } from './media-types.ts'
-import {
-  type BodyWriter,
-  type HttpResponse,
-  headerBlockOf,
-  inertHeaders,
-  type StreamedBody,
-} from './response.ts'
+import { headerBlockOf, inertHeaders } from './response.ts'
+import type { Connection, LongLivedResponse } from './wire/client-connection.ts'
+import type { BodyWriter, HttpResponse, StreamedBody } from './wire/response.ts'
 
 /**
  * Server-sent events (HTML, 9.2): how they are written, and the streams that carry them.

@@ -1,8 +1,8 @@
 import { type FeedEvent, valueLength } from '../core/feed/scope.ts'
 import { maxPageBytes, smallPageBytes } from '../core/limits.ts'
 import type { Share } from '../net/budget.ts'
-import type { Connection } from './connection.ts'
 import { ResponsePages } from './page-memory.ts'
+import type { Connection } from './wire/client-connection.ts'
 
 /** A large event that is being sent: it is in memory once for all watchers that it is sent to. */
 interface Sending {

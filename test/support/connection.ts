@@ -1,7 +1,7 @@
 import { anyone } from '../../src/auth/authenticate.ts'
-import type { Connection } from '../../src/http/connection.ts'
 import { RequestContext } from '../../src/http/context.ts'
 import { requestMemory } from '../../src/http/server.ts'
+import type { Connection } from '../../src/http/wire/client-connection.ts'
 import { parseHead, Refusal } from '../../src/http/wire/head.ts'
 import { HttpRequest } from '../../src/http/wire/request.ts'
 

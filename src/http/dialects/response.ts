@@ -8,7 +8,8 @@ import { compressed } from '../compression.ts'
 import type { RequestContext } from '../context.ts'
 import type { ResponseDocs, Schema } from '../operation.ts'
 import { ResponsePages } from '../page-memory.ts'
-import { type Fields, type HttpResponse, jsonResponse, responseOf, streamed } from '../response.ts'
+import { type Fields, jsonResponse, responseOf, streamed } from '../response.ts'
+import type { HttpResponse } from '../wire/response.ts'
 
 /** A value within JSON: JSON as it was stored; bytes as text where they are UTF-8, and else in base64. */
 export function valueJson(value: Value): string {

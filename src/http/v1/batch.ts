@@ -7,8 +7,9 @@ import { rawElements, rawMember } from '../../json/scan.ts'
 import { jsonText, readBody } from '../body.ts'
 import type { RequestContext } from '../context.ts'
 import { parametersOf } from '../path.ts'
-import { type HttpResponse, jsonTextLine } from '../response.ts'
+import { jsonTextLine } from '../response.ts'
 import type { HttpRequest } from '../wire/request.ts'
+import type { HttpResponse } from '../wire/response.ts'
 import { expiryFields, fieldExpiry } from './expiry.ts'
 import {
   asArray,

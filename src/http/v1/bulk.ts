@@ -9,9 +9,10 @@ import { bodyShare } from '../body.ts'
 import { bodyParts, codingOf } from '../content-coding.ts'
 import type { RequestContext } from '../context.ts'
 import { parametersOf } from '../path.ts'
-import { type HttpResponse, jsonTextLine } from '../response.ts'
+import { jsonTextLine } from '../response.ts'
 import { headerBits } from '../wire/head.ts'
 import type { HttpRequest } from '../wire/request.ts'
+import type { HttpResponse } from '../wire/response.ts'
 import { contentFields, type JsonFields, parseContent, refuseOthers } from './fields.ts'
 
 /**

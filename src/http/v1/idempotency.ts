@@ -12,9 +12,9 @@ import type { Operation } from '../../core/operations.ts'
 import type { Plan } from '../../core/plan.ts'
 import { type RecordedOutcome, recordOutcomes, replayOutcomes } from '../../core/replay.ts'
 import type { RequestContext } from '../context.ts'
-import type { HttpResponse } from '../response.ts'
 import { headerBits } from '../wire/head.ts'
 import type { HttpRequest } from '../wire/request.ts'
+import type { HttpResponse } from '../wire/response.ts'
 
 /**
  * `Idempotency-Key`: a request that is sent again under the same key is not done again, and has the response that it had.

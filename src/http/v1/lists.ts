@@ -11,16 +11,9 @@ import { isNamed } from '../entity-tags.ts'
 import { isNdjson } from '../media-types.ts'
 import { ResponsePages } from '../page-memory.ts'
 import { parametersOf } from '../path.ts'
-import {
-  type Fields,
-  type HttpResponse,
-  jsonResponse,
-  jsonTextLine,
-  responseOf,
-  type StreamedBody,
-  streamed,
-} from '../response.ts'
+import { type Fields, jsonResponse, jsonTextLine, responseOf, streamed } from '../response.ts'
 import type { HttpRequest } from '../wire/request.ts'
+import type { HttpResponse, StreamedBody } from '../wire/response.ts'
 import { parseChoice } from './choice.ts'
 import { parseLimit } from './limit.ts'
 import { listPieces, nextPiece, pieceChars, streamedPieces } from './pieces.ts'

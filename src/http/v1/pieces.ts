@@ -1,5 +1,6 @@
 import type { RequestContext } from '../context.ts'
-import { type StreamedBody, streamed } from '../response.ts'
+import { streamed } from '../response.ts'
+import type { StreamedBody } from '../wire/response.ts'
 
 /**
  * Text in pieces that are made while they are sent. A page of large values as one text would be in memory beside the values

@@ -4,8 +4,9 @@ import { parseSettings, settingsJson } from '../../core/settings.ts'
 import { jsonText, readBody } from '../body.ts'
 import type { RequestContext } from '../context.ts'
 import { parametersOf } from '../path.ts'
-import { type HttpResponse, jsonTextLine, responseOf } from '../response.ts'
+import { jsonTextLine, responseOf } from '../response.ts'
 import type { HttpRequest } from '../wire/request.ts'
+import type { HttpResponse } from '../wire/response.ts'
 
 /** `/v1/_collections/{collection}`: what is set for a collection, whether it has members or not. */
 

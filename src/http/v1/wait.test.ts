@@ -6,7 +6,7 @@ import { openDatabase } from '../../core/database.ts'
 import { maxWaitMs } from '../../core/limits.ts'
 import type { MemberHead } from '../../core/member.ts'
 import { watchCounts } from '../../telemetry/watch-counts.ts'
-import type { LongLivedResponse } from '../connection.ts'
+import type { LongLivedResponse } from '../wire/client-connection.ts'
 import { parseWait, waitForNews } from './wait.ts'
 
 /** A long poll and its connection, without a server between them. */

@@ -6,11 +6,9 @@ import type { WatchBatch, Watcher } from '../../core/feed/watcher.ts'
 import { maxPageBytes, smallPageBytes } from '../../core/limits.ts'
 import type { WatchCounts, WatchKind } from '../../telemetry/watch-counts.ts'
 import { refuseHeaders } from '../binding-headers.ts'
-import type { Connection } from '../connection.ts'
 import type { RequestContext } from '../context.ts'
 import type { LargeValues } from '../large-values.ts'
 import { parametersOf } from '../path.ts'
-import type { HttpResponse } from '../response.ts'
 import {
   commentFrame,
   type EventStreams,
@@ -20,8 +18,10 @@ import {
   type FrameSource,
 } from '../sse.ts'
 import { WatchMemory } from '../watch-memory.ts'
+import type { Connection } from '../wire/client-connection.ts'
 import { headerBits } from '../wire/head.ts'
 import type { HttpRequest } from '../wire/request.ts'
+import type { HttpResponse } from '../wire/response.ts'
 import { parseScope, pointValue, scopeParameters } from './feed-scope.ts'
 import { nextPiece, pieceChars } from './pieces.ts'
 import { changeLine, changeLinePieces } from './serializers.ts'

@@ -1,9 +1,10 @@
 import { expect, test } from 'bun:test'
 import type { Socket } from '../../net/socket.ts'
 import { startTicks } from '../../net/tick.ts'
-import { type HttpResponse, responseOf, streamed } from '../response.ts'
+import { responseOf, streamed } from '../response.ts'
 import { requestMemory } from '../server.ts'
 import { HttpConnection } from './connection.ts'
+import type { HttpResponse } from './response.ts'
 import type { HttpServerState } from './server-state.ts'
 import { startLinesBy } from './writing.ts'
 

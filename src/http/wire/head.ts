@@ -1,9 +1,9 @@
 import { isUtf8 } from 'node:buffer'
 import type { ErrorCode } from '../../core/errors.ts'
 import { maxHeadBytes, maxTargetBytes } from '../../core/limits.ts'
-import { isAt } from '../text.ts'
 import { parseFieldLines } from './fields.ts'
 import { isHost } from './host.ts'
+import { isAt } from './text.ts'
 
 /**
  * The head of a request (RFC 9112, 2 to 3; RFC 9110, 5). Strict: what servers and proxies could read in two ways is

@@ -1,5 +1,5 @@
 import type { Output } from '../../net/output.ts'
-import type { HttpResponse, ResponseBody, StreamedBody } from '../response.ts'
+import type { HttpResponse, ResponseBody, StreamedBody } from './response.ts'
 import { lengthLine, mayHaveBody, type StartLines } from './writing.ts'
 
 /**

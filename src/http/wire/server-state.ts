@@ -1,10 +1,10 @@
 import type { SecondClock } from '../../net/connections.ts'
 import type { TickScheduler } from '../../net/tick.ts'
-import type { Connection } from '../connection.ts'
-import type { HttpResponse } from '../response.ts'
+import type { Connection } from './client-connection.ts'
 import type { Refusal } from './head.ts'
 import type { HttpRequest } from './request.ts'
 import type { ServerMemory } from './request-memory.ts'
+import type { HttpResponse } from './response.ts'
 import type { StartLines } from './writing.ts'
 
 /** What the connections of a server share. */

@@ -1,4 +1,4 @@
-import type { BodyWriter, StreamedBody } from '../response.ts'
+import type { BodyWriter, StreamedBody } from './response.ts'
 import { chunkOf, lastChunk } from './writing.ts'
 
 /** What a stream asks of its connection. */

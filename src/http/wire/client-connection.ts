@@ -1,5 +1,5 @@
-import type { Share } from '../net/budget.ts'
-import type { Held, ServerMemory } from './wire/request-memory.ts'
+import type { Share } from '../../net/budget.ts'
+import type { Held, ServerMemory } from './request-memory.ts'
 
 /** What a handler can ask of the connection that its request came on. */
 export interface Connection {
