@@ -3,9 +3,12 @@ import { rmSync } from 'node:fs'
 import { seededRandom, startLoad } from './support/load.ts'
 import { newFolder, startServer } from './support/server.ts'
 
-/** `kill -9` at any moment loses no acknowledged write and leaves no half of a batch. */
+/**
+ * `kill -9` at any moment loses no acknowledged write and leaves no half of a batch. `npm run soak -- --only kills` goes on
+ * for as long as it is told.
+ */
 
-const rounds = 20
+const rounds = 12
 const seed = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 31))
 
 const dataFolder = newFolder()

@@ -46,10 +46,15 @@ async function putMany(engine: Engine, from: number, to: number): Promise<void> 
   for (let i = from; i < to; i++) await write(engine, [put(`k${i}`, value)])
 }
 
-/** Holds up the event loop until the tables have a revision: what the thread did then is not known here yet. */
-function blockUntilApplied(dir: string, revision: number): void {
-  for (const giveUpAtMs = Date.now() + 50_000; flushedRevision(dir) < revision; Bun.sleepSync(2)) {
-    if (Date.now() > giveUpAtMs) throw new Error('the tables did not come up to date')
+/**
+ * Holds up the event loop until the tables have a revision: what the thread did then is not known here yet. It lets go for
+ * a moment where nothing is done: the thread may have given up on tables that were held for long, and is asked again.
+ */
+async function blockUntilApplied(dir: string, revision: number): Promise<void> {
+  for (let tries = 0; flushedRevision(dir) < revision; tries++) {
+    if (tries > 10_000) throw new Error('the tables did not come up to date')
+    if (tries % 1000 === 999) await Bun.sleep(10)
+    Bun.sleepSync(2)
   }
 }
 
@@ -105,7 +110,7 @@ describe('1: what was acknowledged is in the log or in the tables', () => {
         await putMany(engine, 0, 20)
         const reader = holdFile(dir)
         held.release()
-        blockUntilApplied(dir, 1)
+        await blockUntilApplied(dir, 1)
         expect(logFiles(dir).length).toBeGreaterThan(1)
         const copy = killedCopy(dir)
         reader.release()
@@ -376,7 +381,7 @@ test('a snapshot waits for what was written before it, and for nothing that was 
       const applyUpTo = async (revision: number) => {
         // The engine cannot hear of one job, and so not start another, before the tables are held again.
         held.release()
-        blockUntilApplied(dir, revision)
+        await blockUntilApplied(dir, revision)
         held = holdTables(dir)
         // The thread cannot empty SQLite's log while they are, and gives that up.
         await Bun.sleep(checkpointWaitMs + 100)
@@ -456,7 +461,7 @@ describe('4: the feed is the log while it lasts, and what is older is told from 
         const held = holdTables(dir)
         await putMany(engine, 0, 20)
         held.release()
-        blockUntilApplied(dir, 1)
+        await blockUntilApplied(dir, 1)
         // Not one turn of the event loop has passed: the log still answers for what the tables have, too.
         for (let limit = 1; limit <= 20; limit++) {
           const page = engine.changes('', limit)
