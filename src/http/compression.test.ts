@@ -16,10 +16,9 @@ function streamOf(response: HttpResponse | Promise<HttpResponse>): StreamedBody 
 /** A client that takes a part only when it is told to. */
 function slowClient() {
   const bytes: Uint8Array[] = []
-  let ended = (_how: 'end' | 'abort') => {}
-  const end = new Promise<'end' | 'abort'>((resolve) => {
-    ended = resolve
-  })
+  const { promise: end, resolve: ended } = Promise.withResolvers<'end' | 'abort'>()
+  let hasEnded = false
+  end.then(() => (hasEnded = true))
   const writer: BodyWriter = {
     write: (part) => bytes.push(Buffer.from(part as Uint8Array)) < 0,
     end: () => ended('end'),
@@ -29,7 +28,7 @@ function slowClient() {
     writer,
     end,
     text: () => zlib.gunzipSync(Buffer.concat(bytes)).toString(),
-    parts: () => bytes.length,
+    hasEnded: () => hasEnded,
   }
 }
 
@@ -51,7 +50,11 @@ test('no part is made before the client has taken the one before it', async () =
     while (made < taken) await Bun.sleep(1)
     await settle()
     expect(made).toBe(taken)
-    body.pull(client.writer)
+    // An encoder may give out a part in several pieces.
+    while (made === taken && !client.hasEnded()) {
+      body.pull(client.writer)
+      await Bun.sleep(1)
+    }
   }
   expect(await client.end).toBe('end')
   expect(client.text().split('\n')).toHaveLength(5001)
@@ -68,10 +71,13 @@ test('a source that fails cuts the response off', async () => {
   )
   const body = streamOf(compressed(request, responseOf(200, {}, source)))
   const client = slowClient()
-  body.pull(client.writer)
-  while (client.parts() === 0) await Bun.sleep(1)
-  body.pull(client.writer)
-  expect(await client.end).toBe('abort')
+  // An encoder may give out a part in several pieces, and the client has room for one at a time.
+  const pulls = setInterval(() => body.pull(client.writer), 1)
+  try {
+    expect(await client.end).toBe('abort')
+  } finally {
+    clearInterval(pulls)
+  }
 })
 
 test('a client that goes ends the source, begun or not', async () => {
