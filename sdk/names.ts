@@ -2,7 +2,7 @@ import { checkValue, isWellFormed, nonEmptyText, type Rule, shown } from './chec
 import { KvistInputError } from './errors.ts'
 import type { ScopeOptions } from './options.ts'
 
-/** Collections, keys and parameters as they stand in a URL. How long they may be is the server's to say. */
+/** Encodes collections, keys and parameters for URLs. Only the server checks their length. */
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
 const forbiddenInCollection = /[\x00-\x1f\x7f/]/

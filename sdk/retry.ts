@@ -8,14 +8,14 @@ import { KvistHttpError, KvistTimeoutError, KvistUnreachableError } from './erro
  * - `idempotent`: doing it twice leaves what doing it once leaves, so nothing else is needed. It is sent again also when
  *   the outcome of the first try is unknown.
  * - `if-rejected`: the server has done nothing: the request never arrived, or the server says so. A write under a
- *   condition belongs here: done at the first try, its second would be told that the condition does not hold.
+ *   condition belongs here: if the first attempt succeeded, the condition of the second would fail.
  * - `if-unsent`: the request never arrived. The server may reject it with a part of it done.
  */
 export type Retry = 'idempotent' | 'if-rejected' | 'if-unsent'
 
 /** The server is stopping, its disk cannot keep up, or what it stores to is out of reach, and it has done nothing. */
 const rejectedCodes = new Set(['closing', 'busy', 'unavailable'])
-/** It may have done the request, and others may have written since: only the caller can tell whether to repeat it. */
+/** The request may have been done, and others may have written since: only the caller can decide to repeat it. */
 const unknownCode = 'outcome_unknown'
 /** What proxies and servers in trouble respond with; whether the request was done before is not known. */
 const passingStatuses = new Set([502, 503, 504])

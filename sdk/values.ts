@@ -83,7 +83,7 @@ export function revive<T, Revived>(member: ShownMember, parse: Parse<T> | null):
   return { ...others, value: parseValue(member.key, value, parse) } as Revived
 }
 
-/** Without a `parse` it is the caller who says what T is. */
+/** Without a `parse` the caller asserts the type T. */
 export function parseValue<T>(key: string, value: unknown, parse: Parse<T> | null): T {
   if (parse === null) return value as T
   try {

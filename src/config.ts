@@ -73,7 +73,7 @@ export const options = {
     flag: 'durability',
     env: 'KVIST_DURABILITY',
     default: 'full',
-    help: 'full: on disk before a write is answered; relaxed: soon after',
+    help: 'full: on disk before a write is acknowledged; relaxed: soon after',
   }),
   acceptDamagedLog: option<string | null>({
     ...text(
@@ -111,7 +111,7 @@ export const options = {
     flag: 'keep-tombstones',
     env: 'KVIST_KEEP_TOMBSTONES',
     default: defaultTombstonesMs,
-    help: 'for how long the feed tells of members that are gone',
+    help: 'how long the feed keeps tombstones of deleted and expired members',
   }),
   idleTimeoutSeconds: option({
     ...duration('s', 1, 255),
@@ -236,7 +236,7 @@ function withOzzaData(env: Environment): Environment {
   return { KVIST_DATA: join(directory || '.', name || 'kvist-data'), ...env }
 }
 
-/** Closed by default: beyond loopback somebody must have said who may come in. */
+/** Closed by default: listening beyond loopback needs a token or `--no-auth`. */
 function refuseOpenDoor(config: Config): void {
   if (config.noAuth && config.token !== null) {
     refuse('--no-auth and KVIST_TOKEN contradict each other: leave one of them out')
@@ -291,7 +291,7 @@ function parseHostName(given: string): string | null {
   return /^[a-z0-9._-]{1,253}$/.test(name) ? name : null
 }
 
-/** As browsers send it: in lower case, without the port that its scheme stands for. */
+/** As browsers send it: in lower case, without the default port of its scheme. */
 function parseOrigin(given: string): string | null {
   if (given === '*') return given
   const [, scheme = '', host] =

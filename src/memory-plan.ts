@@ -77,7 +77,7 @@ function limitsAlong(mount: string, path: string, file: string): number[] {
     .concat(mount)
     .flatMap((folder) => {
       const bytes = Number(readText(join(folder, file)) ?? Number.NaN)
-      // "max", or a number near 2^63, stands for none.
+      // "max", or a number near 2^63, means no limit.
       return bytes > 0 && bytes < 2 ** 60 ? [bytes] : []
     })
 }

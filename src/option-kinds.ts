@@ -8,7 +8,7 @@ export interface Kind<T> {
   readonly hint?: string
   /** Every value there is, where those can be counted. */
   readonly choices?: readonly string[]
-  /** Its flag may stand several times: the texts are joined by commas. */
+  /** Its flag may be repeated: the values are joined by commas. */
   readonly many?: true
   /** Null when the text is out of range. */
   readonly parse: (text: string) => T | null
@@ -89,7 +89,7 @@ export function size(min: number, max: number): Kind<number> {
   }
 }
 
-/** A time that is kept in seconds or in milliseconds; it is written in seconds where no unit stands beside it. */
+/** A time in seconds or milliseconds; without a unit it is read as seconds. */
 export function duration(kept: 's' | 'ms', min: number, max: number): Kind<number> {
   const perSecond = kept === 's' ? 1 : 1000
   const units = {

@@ -13,7 +13,7 @@ import type { Kind } from './option-kinds.ts'
 export interface Option<T> extends Kind<T> {
   /** Without the dashes; missing where only the environment can set it. */
   readonly flag?: string
-  /** One letter that stands for the flag. */
+  /** The short form of the flag, one letter. */
   readonly short?: string
   /** Missing where only a flag can set it. */
   readonly env?: string
@@ -23,13 +23,13 @@ export interface Option<T> extends Kind<T> {
   readonly secret?: true
 }
 
-/** What stands beside the options: a key, a file. */
+/** A positional argument: a key, a file. */
 export interface Operand {
   /** As the help writes it. */
   readonly name: string
   readonly help: string
   readonly optional?: true
-  /** The last one may stand several times. */
+  /** The last one may be repeated. */
   readonly many?: true
 }
 

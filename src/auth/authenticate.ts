@@ -1,21 +1,21 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 
-/** What a request needs: `open` is for anyone who can reach the server, also without a token. */
+/** What a request needs: `open` needs no token. */
 export type Access = 'open' | 'read' | 'write' | 'admin'
 
-/** Who sends a request. */
+/** The sender of a request. */
 export interface Principal {
   readonly name: string
   readonly may: 'everything' | 'what is open'
 }
 
-/** Who sends to a server that needs no token. */
+/** The sender of any request to a server without a token. */
 export const anyone: Principal = { name: 'anyone', may: 'everything' }
 
-/** Who has the server's one token. */
+/** The sender of a request with the server's token. */
 const root: Principal = { name: 'root', may: 'everything' }
 
-/** Who brings no token, or a wrong one, to a server that needs one. */
+/** The sender of a request without the token that the server needs. */
 export const unauthenticated: Principal = { name: 'unauthenticated', may: 'what is open' }
 
 /** Whether a principal may do what needs this access. */
@@ -23,7 +23,7 @@ export function isAuthorized(principal: Principal, access: Access): boolean {
   return access === 'open' || principal.may === 'everything'
 }
 
-/** Finds out who sends something, by what they prove it with. */
+/** Returns the principal of a request, by its credentials. */
 interface Authenticator {
   /** The principal of an Authorization header with a bearer token (RFC 6750), or of none. */
   byHeader(authorization: string | null): Principal

@@ -48,7 +48,7 @@ async function describe(commands: CommandTable, words: readonly string[]): Promi
     .scriptName('kvist')
     .usage('kvist COMMAND [OPTION…]: a key-value store that speaks HTTP')
     .epilogue(
-      'kvist COMMAND --help tells more, kvist --version the version.\n\n' +
+      'kvist COMMAND --help has more, kvist --version prints the version.\n\n' +
         'Exit codes: 0 done, 1 failed, 2 not understood and nothing done, 128 and more ended by a signal.',
     )
     .detectLocale(false)

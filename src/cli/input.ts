@@ -30,7 +30,7 @@ export function decodeText(bytes: Uint8Array): string | null {
   }
 }
 
-/** Parses JSON with the text of each number kept; what is no JSON is refused by the name of where it stood. */
+/** Parses JSON with the text of each number kept; throws an error that names the source of invalid JSON. */
 export function parseJson<Parsed>(text: string, name: string, parse: (text: string) => Parsed): Parsed {
   try {
     return parse(text)

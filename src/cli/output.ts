@@ -39,7 +39,7 @@ export async function printAsTheyCome<T>(
   }
 }
 
-/** Whether a promise settles within this tick of the event loop. A rejection counts, and is left to whoever awaits it. */
+/** Whether a promise settles within this tick of the event loop. A rejection counts too, and is left to the caller. */
 function isSettled(promise: Promise<unknown>): Promise<boolean> {
   return new Promise((resolve) => {
     const settled = () => resolve(true)

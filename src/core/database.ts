@@ -102,7 +102,7 @@ export interface DatabaseStats {
 export interface DatabaseOptions {
   readonly open: (onCommit: OnCommit, onSetback: OnSetback) => Promise<Engine>
   readonly cacheBytes: number
-  /** For how long the feed tells of members that are gone; 7 days when left out. */
+  /** How long the feed keeps tombstones; 7 days when left out. */
   readonly tombstonesMs?: number
   readonly now: () => number
   readonly onError: (error: unknown) => void

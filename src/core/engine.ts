@@ -29,7 +29,7 @@ import type { Origin } from './origin.ts'
  * 6. **Reported.** `onCommit` is called with every change, whichever server made it: those of a line in order, this
  *    engine's own before they resolve, and none later than a reader of this engine can see it. After a time out of reach
  *    only the latest change of each member is reported.
- * 7. **Setback.** `onSetback` is called when the store lost changes that it had reported. Cursors that stood in them are
+ * 7. **Setback.** `onSetback` is called when the store lost changes that it had reported. Cursors at lost changes are
  *    `compacted` from then on.
  *
  * Every version and every tombstone carries its origin: the hybrid clock's stamp and the node that wrote it. Nodes that
@@ -89,7 +89,7 @@ export interface Engine {
   /** Whether a reader at this cursor has this version of a member behind it, or a later one. */
   hasSeen(cursor: FeedCursor, version: VersionRef): boolean
 
-  /** Where a reader stands that has handled everything that `onCommit` reported so far. */
+  /** The cursor of a reader that has handled everything that `onCommit` reported so far. */
   head(): FeedCursor
 
   /**
@@ -204,7 +204,7 @@ export interface Renew extends MemberRef {
 
 export type Write = Put | Delete
 
-/** What every write to a member may say of its place. */
+/** What a write to a member may say about the line it goes to. */
 interface Placed extends MemberRef {
   /**
    * In a collection of kvist's own: the member whose line this one shares, so that one commit can span both, as an index
@@ -245,7 +245,7 @@ export interface Written {
   readonly superseded?: true
 }
 
-/** Where a reader of the feed stands; opaque to all but the engine that made it. `''` is the beginning. */
+/** A position in the feed; opaque to all but the engine that made it. `''` is the beginning. */
 export type FeedCursor = string
 
 /** The part of the feed that is asked for: a collection, or one of its members. */
@@ -257,7 +257,7 @@ export interface ChangesScope {
 export interface ChangesPage {
   /** May be fewer than the limit, even none, while there are more. */
   readonly changes: Change[]
-  /** Where a reader stands that has handled the changes up to this index. */
+  /** The cursor of a reader that has handled the changes up to this index. */
   cursorAfter(index: number): FeedCursor
   /** Where to go on: after the last of these, or further, where nothing that was asked for lies between; at the end the head. */
   readonly next: FeedCursor
@@ -300,8 +300,8 @@ export const syncSecondsBounds = [
 ]
 
 /**
- * Called with every commit; must be quick and must not throw. `cursorAfter` returns where a reader stands that has
- * handled the changes up to this index.
+ * Called with every commit; must be quick and must not throw. `cursorAfter` returns the cursor of a reader
+ * that has handled the changes up to an index.
  */
 export type OnCommit = (changes: readonly Committed[], cursorAfter: (index: number) => FeedCursor) => void
 

@@ -26,7 +26,7 @@ export type ErrorCode =
   | 'damaged' // what is stored is not what was written
   | 'storage_failed' // the disk or the engine behind failed
   | 'unavailable' // the server that holds the member cannot be reached; nothing was done
-  | 'outcome_unknown' // the commit may have been done, once: who repeats it must look first
+  | 'outcome_unknown' // the commit may have been done, once: check before repeating it
   | 'closing'
 
 /** Codes that mean that something is wrong with the server, or behind it: they are reported to its operator. */

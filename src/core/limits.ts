@@ -49,7 +49,7 @@ export const maxPageMembers = 10_000
 export const maxPageBytes = 16 * 1024 * 1024
 /** A page whose values come to no more than this is read without waiting for memory; parts of streams are such pages. */
 export const smallPageBytes = 256 * 1024
-/** A filtered page looks at this many members at most before it returns what it found and a cursor. */
+/** A filtered page examines at most this many members before it returns what it found and a cursor. */
 export const maxExaminedMembers = 100_000
 export const maxPatternBytes = 512
 

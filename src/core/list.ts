@@ -43,7 +43,7 @@ export interface Page {
   readonly next: string | null
 }
 
-/** The stretch of keys that a selection lies in: the narrower, the less is looked at. */
+/** The key range that contains a selection, as narrow as possible. */
 export function keyRange({ prefix, filter, from, to }: Selection): {
   from: string | null
   to: string | null
@@ -130,7 +130,7 @@ function entriesOf({ members, prefixes }: Page): number {
   return members.length + prefixes.length
 }
 
-/** A scan that finds little costs about as much as looking at so many members. */
+/** A scan that finds little costs about as much as examining this many members. */
 const scanWork = 16
 
 /** One level of keys, and how far scans should reach while it is listed. */
@@ -169,8 +169,8 @@ class Level {
 const fewMembers = 2
 
 /**
- * Everything that a query selects, a part at a time; its limit and cursor are not looked at. Where a filter leaves out
- * much, parts may be empty: whoever waits sees that there is progress.
+ * Everything that a query selects, a part at a time; its limit and cursor are ignored. Where a filter leaves out
+ * much, parts may be empty, so that the caller sees progress.
  */
 export async function* listAll(
   engine: Engine,
@@ -191,7 +191,7 @@ export async function* listAll(
 
 /** Members in one part of a stream: few enough that others do not wait for them. */
 const streamedMembers = 500
-/** With a filter more are looked at than returned. */
+/** With a filter more are examined than returned. */
 const filteredScan = 1000
 
 function scanRange(

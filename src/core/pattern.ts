@@ -23,7 +23,7 @@ export interface Pattern {
   matches(text: string): boolean
 }
 
-/** The characters that stand for others, one UTF-16 unit each; null where a dialect has no such wildcard. */
+/** The wildcard characters, one UTF-16 unit each; null where a dialect has no such wildcard. */
 export interface Wildcards {
   /** Any run of characters, the empty one too. */
   readonly anyRun: string
@@ -35,7 +35,7 @@ export interface Wildcards {
 
 /** Part of a pattern without stars. Positions are indices into the text; -1 for none. */
 interface Piece {
-  /** Where the piece ends when it stands at `start`. */
+  /** Where the piece ends when it begins at `start`. */
   endAt(text: string, start: number): number
   /** Where the piece starts when it ends at the end of the text. */
   startAtEnd(text: string): number
@@ -197,7 +197,7 @@ function holedPiece(text: string): Piece {
 
 /**
  * Bit i of the state says that the text read so far ends with the first i + 1 codes. For each code the table has a row
- * of words with the bits of the positions where it may stand; row 0 is for codes that are not in the piece.
+ * of words with the bits of the positions where it may be; row 0 is for codes that are not in the piece.
  */
 function shiftAnd(codes: readonly number[]): Piece['find'] {
   const words = Math.ceil(codes.length / 32)

@@ -133,7 +133,7 @@ function unprocessable(
     )
   }
   onError(new Error(`the process ${process} failed on ${quoted(key)} in ${collection}`, { cause: error }))
-  // What it threw may tell of the inside of the server: the log has it, the client has the name.
+  // The error may reveal internals: it goes to the log, the client gets only the name.
   return new KvistError('unprocessable', `the process ${process} failed on ${quoted(key)}`, { process })
 }
 

@@ -4,8 +4,8 @@ import type { Member } from './member.ts'
 import { outcomesOf, type Plan } from './plan.ts'
 
 /**
- * The outcomes of a command as they are written down in the command's own commit, where nobody knows yet which revisions it
- * will get. Those are counted back from the revision and the stamp of the record itself, which is put right after the puts
+ * The outcomes of a command, recorded in the command's own commit, when its revisions are not known
+ * yet. Those are counted back from the revision and the stamp of the record itself, which is put right after the puts
  * and deletes of the command: they are negative numbers here. Revisions and stamps follow each other (engine.ts, promise 3).
  */
 export type RecordedOutcome = Outcome

@@ -9,7 +9,7 @@ import { parseDurationMs } from './time.ts'
  * they are as durable as members are and need no file beside the store. No URL can name it, and lists leave it out.
  */
 export interface Settings {
-  /** Names of processes in the order in which they run; null where nobody said, and a dialect has its own way. */
+  /** Names of processes in the order in which they run; null when not set, and a dialect uses its default. */
   readonly processes: readonly string[] | null
   /** What a member that is stored without an expiry gets; null for none. */
   readonly defaultTtlMs: number | null

@@ -26,11 +26,11 @@ import { putOf } from './transforms.ts'
  *     transform   puts get the default expiry of their collection and go through its processes, once and before
  *                 anything is read: a process may take long (transforms.ts)
  *     resolve     the members that the command depends on are read together; patches, increments, touches and decisions
- *                 become writes, which are transformed too; conditions are looked at (plan.ts, operations.ts)
+ *                 become writes, which are transformed too; conditions are evaluated (plan.ts, operations.ts)
  *     check       that those members have not changed since, the checks of the command itself, and those of what is
  *                 written alongside, are put into the commit
  *     commit      one commit of the engine: all writes of the command and what is written alongside, or none
- *     retry       where somebody else was quicker, from `resolve` on; a check of the command's own is a response
+ *     retry       from `resolve` on, when one of those members changed; a failed check of the command's own is an error
  *
  * Commands on one member that depend on what it is run one after the other. Writes that depend on nothing skip to
  * `commit`. Writes that went through the gate of another node, or through `prepare`, are not transformed again.
@@ -44,17 +44,17 @@ export interface Writes {
   /** False when there was nothing to delete. */
   delete(ref: MemberRef, condition?: Condition): Promise<boolean>
   /**
-   * Patches a member (patch.ts), as `update` writes: of many patches at once none is lost. What has no new expiry keeps
-   * the one that it has. The outcome of an increment has its number.
+   * Patches a member (patch.ts), as `update` writes: of concurrent patches none is lost. Without a new expiry the member
+   * keeps the one that it has. The outcome of an increment has the new number.
    */
   patch(ref: MemberRef, patch: Patch, condition?: Condition, expiresAtMs?: AskedExpiry): Promise<Outcome>
   /**
-   * Gives a member another expiry and leaves its value, its revision and its place in the feed. Null when there is none. A
+   * Gives a member another expiry and leaves its value, its revision and its position in the feed. Null when there is none. A
    * time that has passed ends the member at once, and watchers see it go.
    */
   touch(ref: MemberRef, expiresAtMs: number | 'never', condition?: Condition): Promise<Outcome | null>
   /**
-   * Reads a member, decides what is to be written, and writes that if nobody else has written it in between; otherwise
+   * Reads a member, decides what is to be written, and writes that unless it was written in between; otherwise
    * it reads and decides again, so `decide` must have no effects that a further call does not undo. What is expired
    * counts as absent. Null when there was nothing to write. Updates of one member go one after the other.
    */

@@ -3,7 +3,7 @@ import { headerBits } from './wire/head.ts'
 import type { HttpRequest } from './wire/request.ts'
 
 /**
- * Headers that bind the server: who sends `If-Match` relies on it, and would lose data where it is ignored. A route
+ * Conditional headers that the server must honour or refuse: a client that sends `If-Match` would lose data if it were ignored. A route
  * declares those that it honours (`Route.honours`); a request with another one is refused before it is handled.
  */
 const displayNames = {

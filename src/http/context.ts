@@ -10,11 +10,11 @@ export interface ServerClock {
   readonly now: () => number
 }
 
-/** One request on its way through the server, for its handler: who sent it, what time it is, the connection it came on. */
+/** What a handler gets beside the request: its principal, the time, and its connection. */
 export class RequestContext {
   readonly request: HttpRequest
   readonly connection: Connection
-  /** Who sent it. Set before the handler is called. */
+  /** Set before the handler is called. */
   principal: Principal = unauthenticated
   /** How much of its time the request waited for something to happen, as its client wished. */
   waitedMs = 0

@@ -31,7 +31,7 @@ const page = `<!doctype html>
 </html>
 `
 
-/** Nothing but this server: what the page needs, and what it tries, is here. Icons stand in the style as data. */
+/** Allows this server only: scripts, styles and requests of the page. Icons are data URLs in the style. */
 const policy = [
   "default-src 'none'",
   "script-src 'self'",

@@ -14,7 +14,7 @@ import type { Responding } from './wire/server-state.ts'
  */
 export type Observer = (context: RequestContext, status: number, seconds: number) => void
 
-/** The observer of a route's responses; null stands for requests that no route takes. */
+/** The observer of a route's responses; null for requests that match no route. */
 export type Observe = (route: Route | null) => Observer
 
 /** Gives the connection one response to a request, at once or later. */

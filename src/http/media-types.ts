@@ -84,8 +84,8 @@ export function parseWeighted(header: string): Weighted[] {
 /**
  * Chooses the type of a response by its request's Accept header: the usual one, or one of the others where the header names it,
  * and weights it no less than the usual one. That a client takes `text/*` or anything does not mean that it wants a stream.
- * `*` as the usual type stands for a type that is not known yet. What no range accepts is sent all the same: a response that the
- * client can look at is of more use than 406.
+ * `*` as the usual type is a type that is not known yet. When no range accepts a type, the usual one is sent all the same: it is of
+ * more use than 406.
  */
 export function negotiation(usual: string, others: readonly string[]): (accept: string | null) => string {
   let lastAccept = ''

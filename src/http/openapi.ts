@@ -81,7 +81,7 @@ export function openApiDocument(routes: readonly Route[], options: DocumentOptio
   }
 }
 
-/** `:name` becomes `{name}`. The rest of a path is called as the single segment is that stands in its place elsewhere. */
+/** `:name` becomes `{name}`. The rest of a path has the name that the single segment has in the other route. */
 function documentedPath({ path }: Route, routes: readonly Route[]): string {
   const stem = path.endsWith('/*') ? path.slice(0, -1) : null
   const twin = routes.find((other) => stem !== null && other.path.startsWith(`${stem}:`))
@@ -125,7 +125,7 @@ function operationOf(
   }
 }
 
-/** Those of the path that nobody has described are there as well: a path without them would not be valid. */
+/** Path parameters without a description are added: the document would be invalid without them. */
 function parametersOf(docs: OperationDocs | undefined, path: string): Json {
   const described: readonly Parameter[] = docs?.parameters ?? []
   const names = Array.from(path.matchAll(/\{([^}]+)\}/g), ([, name = '']) => name)
@@ -185,7 +185,7 @@ const entranceWords: Readonly<Partial<Record<Code, string>>> = {
   misdirected: 'The host name is not one of this server',
 }
 
-/** The response to errors with one status; null stands for an error that nobody foresaw. */
+/** The response to errors with one status; null for an unexpected error. */
 function problemResponse(
   status: number,
   codes: readonly (Code | null)[],

@@ -53,7 +53,7 @@ const exposedHeaders = [
   'X-Request-Id',
 ].join(', ')
 
-/** Request headers that the API reads. The star stands for any other, but never for Authorization. */
+/** Request headers that the API reads. `*` allows any other, but never Authorization. */
 const requestHeaders = [
   'Authorization',
   'Content-Encoding',

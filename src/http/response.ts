@@ -50,12 +50,12 @@ export function jsonResponse(body: string | StreamedBody, status = 200, fields?:
   }
 }
 
-/** As `jsonAnswer`, with a line break at the end, for those who see it in a terminal. */
+/** As `jsonAnswer`, with a line break at the end, for terminals. */
 export function jsonTextLine(text: string, status = 200, fields?: Fields): HttpResponse {
   return jsonResponse(`${text}\n`, status, fields)
 }
 
-/** Parts that are asked for one after another; null is the end. `stopped` is called when nobody wants more. */
+/** Parts that are pulled one after another; null is the end. `stopped` is called when the rest is not needed. */
 export function streamed(next: () => Promise<string | Uint8Array | null>, stopped: () => void): StreamedBody {
   let isBegun = false
   let hasEnded = false

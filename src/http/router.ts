@@ -16,14 +16,14 @@ export interface Endpoint<Handler> {
 
 export interface Match<Handler> {
   readonly endpoint: Endpoint<Handler>
-  /** What its parameters stand for, in the order of their names, not decoded. */
+  /** The values of its parameters, in the order of their names, not decoded. */
   readonly values: readonly string[]
 }
 
 interface Node<Handler> {
   readonly fixed: { readonly name: string; readonly node: Node<Handler> }[]
   parameter: Node<Handler> | null
-  /** What the parameter stood for where more followed: one text for many requests is quick to compare with itself. */
+  /** The parameter's last value where more segments followed: an identical string compares quickly. */
   lastValue: string
   /** What ends here. */
   here: Endpoint<Handler> | null

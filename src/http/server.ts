@@ -134,7 +134,7 @@ function handlersOf(options: HttpOptions): (request: HttpRequest) => Serve {
   }
 }
 
-/** What of a route decides who may send requests to it. */
+/** The part of a route that decides which requests it accepts. */
 interface Guarded {
   readonly access: Access
   readonly api?: Api | undefined
@@ -153,7 +153,7 @@ function authenticationBy(token: string | null): Gate['authenticate'] {
   return (request) => byHeader(request.header('authorization'))
 }
 
-/** A handler behind the checks of who sends the request: a web page that may, a principal that may do this. */
+/** Wraps a handler in the checks of origin and permission. */
 function guarded(
   route: Guarded,
   { originCheckOf, authenticate }: Gate,
@@ -188,7 +188,7 @@ function recovery(
 }
 
 function unauthorized(): KvistError {
-  return new KvistError('unauthorized', 'this server wants a token: Authorization: Bearer …')
+  return new KvistError('unauthorized', 'this server needs a token: Authorization: Bearer …')
 }
 
 function respondError(
@@ -211,10 +211,10 @@ function report(error: unknown, request: HttpRequest, onError: HttpOptions['onEr
   return id
 }
 
-/** Nobody reads this response; the metrics and the access log have what others call it. */
+/** The client has gone, so this response is not sent: metrics and access log count it under this common code. */
 const clientGone = 499
 
-/** The client went away with its request half sent, or was too slow: nobody's fault, and nobody reads the response. */
+/** The client disconnected in the middle of its request, or was too slow: not an error of the server, and no response is sent. */
 function isGone(error: unknown): boolean {
   return error instanceof Error && error.name === 'AbortError'
 }

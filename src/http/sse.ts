@@ -20,7 +20,7 @@ export interface FrameSource {
   next(): MaybePromise<Uint8Array | null>
   /** Sent from time to time, so that both sides learn when the other is gone. */
   heartbeat(): Uint8Array
-  /** The stream is over, whoever ended it; called once. */
+  /** Called once when the stream has ended, by either side. */
   close(): void
 }
 
@@ -42,7 +42,7 @@ export function eventFrame(event: string, id: string, data: string): string {
   return `${eventStart(event, id)}${data}${eventEnd}`
 }
 
-/** What stands in front of the data of an event. */
+/** The lines before the data of an event. */
 export function eventStart(event: string, id: string): string {
   return `event: ${event}\n${idLine(id)}data: `
 }
@@ -54,7 +54,7 @@ export function commentFrame(comment: string, id: string): string {
   return `: ${comment}\n${idLine(id)}\n`
 }
 
-/** An empty id would make a client forget where it stood. */
+/** An empty id would reset the client's Last-Event-ID. */
 function idLine(id: string): string {
   return id === '' ? '' : `id: ${id}\n`
 }

@@ -32,7 +32,7 @@ export class WatchMemory {
     return this.shared?.share.bytes ?? 0
   }
 
-  /** Waits until there is memory for a large event; null stands for one that has to be read from the store. */
+  /** Waits until there is memory for a large event; null for one that has to be read from the store. */
   reserve(event: FeedEvent | null): Promise<void> | undefined {
     this.isHolding = true
     if (event === null) return this.pages.reserve(maxPageBytes)

@@ -92,7 +92,7 @@ export function eachElement(text: string, open: number, visit: (start: number) =
 /** Whether the name between these offsets, quotes included, is this one, however it is escaped. */
 export function isName(text: string, start: number, end: number, name: string): boolean {
   const length = end - start - 2
-  // An escape is longer than what it stands for: only a longer text can be the name in another spelling.
+  // An escape is longer than its character: only a longer text can spell the name with escapes.
   if (length < name.length) return false
   if (length === name.length) return text.startsWith(name, start + 1) && !name.includes('\\')
   return decodedString(text, start, end) === name

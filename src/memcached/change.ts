@@ -42,7 +42,7 @@ const comingRevision = Number.POSITIVE_INFINITY
 /**
  * Changes of one key go one after the other. Those that wait while the one before them goes to disk are then decided
  * together, each on what the one before it leaves, and only what the last leaves is written: so a counter that all
- * clients share counts as fast as many of them. Nobody could have seen the states between.
+ * clients share counts as fast as many of them. No reader could have seen the states between.
  */
 export function startChanges(
   db: Pick<Database, 'settings' | 'update'>,
@@ -117,7 +117,7 @@ function stepOf<Outcome>(
 /** What several changes leave of a member. */
 interface Fold {
   readonly left: Member | null
-  /** For each change whether it stands on what is yet to be written, its own write included. */
+  /** For each change whether it depends on what is not written yet, its own write included. */
   readonly isComing: readonly boolean[]
   /** The last that writes; -1 when none does. */
   readonly lastWriter: number

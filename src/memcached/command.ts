@@ -109,7 +109,7 @@ interface Meta {
   /** The key as it was sent when the `b` flag says that it is base64; null for a plain one. */
   readonly base64Key: string | null
   /**
-   * The flags that stand in the response or change what later ones return, as letters in the order of the request:
+   * The flags that appear in the response or change what later ones return, as letters in the order of the request:
    * `t` before `T` returns the old time to live, after it the new one.
    */
   readonly returns: string
@@ -130,7 +130,7 @@ export interface MetaGet extends Meta {
   readonly touch: number | null
   /** The exptime of the `N` flag: make an empty member on a miss; null when it was not sent. */
   readonly vivify: number | null
-  /** The exptime of the `R` flag: whoever finds less time left than this wins the recache; null when not sent. */
+  /** The exptime of the `R` flag: a client that finds less time left wins the recache; null when not sent. */
   readonly recache: number | null
 }
 

@@ -4,7 +4,7 @@ import { jsonContentType, type Member, type Value } from '../core/member.ts'
 import type { Item, ItemWrite } from './decide.ts'
 import type { WireValue } from './responses.ts'
 
-/** How kvist's members and memcached's items stand for each other (docs/design/memcached.md). */
+/** Converts between kvist's members and memcached's items (docs/design/memcached.md). */
 
 /** What a member keeps of a value. */
 interface Content {

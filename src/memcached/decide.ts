@@ -3,12 +3,12 @@ import type { WireValue } from './responses.ts'
 import { expiresAtMs } from './times.ts'
 
 /**
- * What a command does to a member: pure decisions, from a command and the member that was found to what is to be
- * written and what became of it. The one who asks reads the member, has it decided, commits the write on condition
- * that the member is still the same, and asks again if it is not.
+ * Decides what a command does to a member: pure functions from a command and the stored member to the write and the
+ * outcome. The caller reads the member, calls them, commits the write on condition that the member is still the same,
+ * and starts again if it is not.
  */
 
-/** A living member as the protocol sees it. */
+/** An unexpired member as the protocol sees it. */
 export interface Item {
   readonly value: WireValue
   /** The client's 32 bits, and above them the marks. */

@@ -32,7 +32,7 @@ const lines: Record<ErrorCode, string> = {
   closing: 'SERVER_ERROR stopping',
 }
 
-/** A response that ends a command in the middle of its work, and is nobody's fault. */
+/** Thrown to end a command early with this response; not an error. */
 export class CommandError extends Error {
   readonly line: string
 

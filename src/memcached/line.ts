@@ -28,7 +28,7 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 export class Line {
   /** How many words there are; word 0 is the name of the command. */
   count = 0
-  /** How many bytes of data follow the line, its end of line not counted. Set by whoever reads the line. */
+  /** How many bytes of data follow the line, its end of line not counted. Set by the parser of the line. */
   blockBytes = noBlock
 
   private bytes: Buffer = Buffer.alloc(0)
@@ -36,7 +36,7 @@ export class Line {
   private ends: number[] = []
 
   /**
-   * Cuts the line that begins at `from`. Returns where its newline stands, or -1 when `bytes` ends before that.
+   * Cuts the line that begins at `from`. Returns the offset of its newline, or -1 when `bytes` ends before that.
    * A line ends with `\r\n` or, as in memcached, with `\n` alone.
    */
   cut(bytes: Buffer, from: number): number {

@@ -241,7 +241,7 @@ export class CommandPipeline implements WriteClient {
   }
 }
 
-/** The token of a login: the value of a `set` is `<user> <token>`, whoever the user is. Null where it is not that. */
+/** The token of a login: the value of a `set` is `<user> <token>`, with any user. Null where it is not that. */
 function tokenOf(value: Uint8Array): string | null {
   const text = Buffer.from(value).toString('latin1')
   return /^ *[\x21-\x7e]+ +([\x21-\x7e]+) *$/.exec(text)?.[1] ?? null

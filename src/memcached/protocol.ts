@@ -152,7 +152,7 @@ export class CommandParser {
     this.maxValueBytes = maxValueBytes
   }
 
-  /** What was pushed and not yet looked at; a listener reads no more from its socket while this is large. */
+  /** Bytes that were pushed and not parsed yet; a listener reads no more from its socket while this is large. */
   get waitingBytes(): number {
     return this.chunk.length - this.at + this.queuedBytes
   }

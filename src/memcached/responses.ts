@@ -120,7 +120,7 @@ export class Responses {
     this.end = end + length
   }
 
-  /** Text of which each letter stands for one byte, as the parser gives the tokens of flags. */
+  /** Text of which each character is one byte, as the parser gives the tokens of flags. */
   latin1(text: string): void {
     this.reserve(text.length)
     this.end += this.piece.write(text, this.end, 'latin1')

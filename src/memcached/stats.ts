@@ -4,11 +4,11 @@ import type { Responses } from './responses.ts'
 import type { MemcachedState, Session } from './state.ts'
 
 /**
- * `stats`: the numbers of /metrics under memcached's names. Of memcached's memory there is nothing to tell, so what
- * speaks of slabs is empty, and what kvist does not do is missing or 0.
+ * `stats`: the numbers of /metrics under memcached's names. Statistics of slabs are
+ * empty, and those of what kvist does not do are missing or 0.
  */
 
-/** The memcached whose protocol this is, which clients ask for; what really serves them comes behind it. */
+/** The memcached version whose protocol this is, which clients check; kvist's own version follows it. */
 const protocolVersion = '1.6.18'
 
 /** A third word that is no number of its own: clients read the second alone. */

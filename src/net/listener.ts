@@ -8,7 +8,7 @@ export interface ListenOptions {
   readonly hostname: string
   /** 0 takes a free one. */
   readonly port: number
-  /** What an error calls those who connect here. */
+  /** The name of the clients in error messages. */
   readonly clients: string
   readonly registry: ConnectionRegistry
   /** Of this listener alone; the registry has limits of its own. */

@@ -4,7 +4,7 @@ import type { TickScheduler } from './tick.ts'
 /** The parts of one tick are sent together, up to this; larger ones are sent by themselves. */
 const maxBufferedBytes = 64 * 1024
 
-/** Buffers of Node and Bun have this method, their types do not; `write` looks at its other arguments first. */
+/** Buffers of Node and Bun have this method, their types do not; `write` checks its other arguments first. */
 interface Utf8Buffer extends Buffer {
   utf8Write(text: string, offset: number): number
 }

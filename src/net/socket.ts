@@ -17,7 +17,7 @@ export interface Socket {
   resume(): void
 }
 
-/** What happens to a socket, for the one who uses it. */
+/** Events of a socket, for its connection. */
 export interface SocketEvents {
   /** The client has sent bytes, which do not change afterwards. */
   receive(bytes: Buffer): void

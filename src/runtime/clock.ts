@@ -1,6 +1,6 @@
 /**
  * Milliseconds since some moment, by a clock that is never set and does not go back: for durations, pauses and timeouts.
- * What the time of day is comes as `now`, which `serve.ts` gives to those who need it.
+ * The time of day is not here: `serve.ts` passes `now` to what needs it.
  */
 export function monotonicMs(): number {
   return performance.now()

@@ -14,7 +14,7 @@ export const maxLabels = 100
 
 /** No collection can be called so: names that begin with `_` are kvist's own. */
 export const othersLabel = '_others'
-/** Of what concerns the store as a whole, or nobody knows whom. */
+/** For damage of the store as a whole, or of an unknown collection. */
 export const storeLabel = '_store'
 
 /**

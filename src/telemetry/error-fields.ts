@@ -5,7 +5,7 @@ const maxCauses = 8
 
 /**
  * What a log says of an error: its name, message and codes, with its causes inside it. The stack is there for what
- * nobody foresaw; a KvistError was made on purpose, and its cause is what matters.
+ * unexpected errors; a KvistError is expected, and its cause is what matters.
  */
 export function errorFields(error: unknown, depth = 0): unknown {
   if (!(error instanceof Error)) return typeof error === 'object' ? String(error) : error

@@ -14,7 +14,7 @@ import {
 import { SummedHistogram } from './summed-histogram.ts'
 import type { WatchKind } from './watch-counts.ts'
 
-/** What a scrape sees: everything is looked at once. */
+/** What a scrape reads: each source once. */
 interface Look {
   readonly sources: MetricSources
   readonly stats: ReturnType<Database['stats']>

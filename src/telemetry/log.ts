@@ -27,7 +27,7 @@ export function startLog({ level, readable, write }: LogOptions): Log {
   const logger = pino(
     {
       level,
-      base: null, // one process, one machine: whoever collects lines knows where they come from
+      base: null, // pid and hostname are known to the log collector
       messageKey: 'message',
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (name) => ({ level: name }) },

@@ -5,7 +5,7 @@ import type { WatchCounts } from './watch-counts.ts'
 
 /** What `/metrics` is made from: what was counted of requests and errors, and what knows the rest. */
 
-/** Where the numbers are that nobody counts for metrics alone. */
+/** Sources of numbers that exist without metrics. */
 export interface MetricSources {
   readonly version: string
   readonly cacheLimitBytes: number

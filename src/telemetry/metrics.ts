@@ -10,8 +10,8 @@ import {
 } from './metric-sources.ts'
 
 /**
- * What kvist counts of its own doing. Requests come a hundred thousand a second, so they are counted in plain arrays
- * that are made once for each route; whoever reads `/metrics` pays for the rest (exposition.ts).
+ * The request metrics. Requests are counted in plain arrays that are made once for each route; all other work is done
+ * when `/metrics` is read (exposition.ts).
  */
 export interface Metrics {
   /** A counter of one route's responses. The route's own words become labels: never what a client has sent. */
@@ -55,7 +55,7 @@ export function startMetrics(): Metrics {
       if (damage !== null) countDamage(damagedReads, damage)
     },
     async expose(sources) {
-      // prom-client takes as long to load as all the rest of kvist: who is never asked does without.
+      // prom-client takes as long to load as all the rest of kvist, so it is loaded at the first scrape.
       render ??= (await import('./exposition.ts')).exposition({ routes, errors, damagedReads })
       return render(sources)
     },

@@ -139,7 +139,7 @@ export async function expireSkipped(
   skipped: readonly FeedEvent[],
 ): Promise<readonly FeedEvent[]> {
   if (skipped.length === 0) return events
-  /** What stands in place of each skipped event. */
+  /** The replacement of each skipped event. */
   const replacements = new Map<FeedEvent, FeedEvent | null>(skipped.map((event) => [event, null]))
   let open = skipped.map((event) => ({ event, change: event.change }))
   while (open.length > 0) {

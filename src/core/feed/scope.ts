@@ -21,7 +21,7 @@ export interface Scope {
 /** A change as readers get it. Watchers share these objects, so that what is derived from one is derived once. */
 export interface FeedEvent {
   readonly change: Change
-  /** Where a reader stands that has handled it. */
+  /** The cursor of a reader that has handled it. */
   readonly cursor: FeedCursor
 }
 

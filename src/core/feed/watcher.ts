@@ -8,7 +8,7 @@ import { type FeedEvent, matchesKey, type Scope, valueLength } from './scope.ts'
 
 /**
  * Events in order; or `large`: the value of the next event does not fit in what was asked for, and `event` is that event
- * where it is in memory already; or `reset`: the cursor that the reader stood at is older than what the feed still has, so what it
+ * where it is in memory already; or `reset`: the reader's cursor is older than what the feed still has, so what it
  * knows may be stale, and everything that exists follows.
  */
 export type WatchBatch =
@@ -24,8 +24,8 @@ export interface Watcher {
    */
   read(maxBytes?: number): MaybePromise<WatchBatch | null>
   /**
-   * Where a reader stands that has handled all that it read. It moves on while nothing in the scope changes, so that one
-   * that comes back later has little to go through.
+   * The cursor of a reader that has handled all that it read. It advances while nothing in the scope changes, so that a
+   * reader that resumes later has little to read.
    */
   cursor(): FeedCursor
   /** From here on `wake` is not called, and `read` returns null. */
@@ -82,7 +82,7 @@ export interface WatchContext {
   readonly source: FeedSource
   readonly bounds: WatchBounds
   readonly stats: WatchStats
-  /** Where a reader stands that has seen all commits. */
+  /** The cursor of a reader that has seen all commits. */
   head: FeedCursor
   /** Of all queues. */
   queuedBytes: number
@@ -102,11 +102,11 @@ export class QueuedWatcher implements Watcher {
   private readonly onWake: () => void
   private state: State
   private signal: Signal
-  /** Where the reader stands; while it is live and nothing is queued, that is the head. */
+  /** The reader's cursor; unused while it is live and nothing is queued: then it is the head. */
   private at: FeedCursor
   private queue: Queued[] | null = null
   private queueBytes = 0
-  /** A page is on its way to the reader: it does not stand behind that page yet. */
+  /** A page is being read: the cursor is still before it. */
   private isReading = false
   private hasRead = false
 
@@ -177,9 +177,9 @@ export class QueuedWatcher implements Watcher {
     this.context.stats.fallbacks++
   }
 
-  /** The store lost changes that this reader may have seen: asks the store, from where it stands. */
+  /** The store lost changes that this reader may have seen: reads from the store, after the reader's cursor. */
   startOver(): void {
-    // Where it would stand now is not where it stood.
+    // The head has moved: keep the cursor of before.
     if (this.state === 'live' && this.queue === null && !this.isReading) this.at = this.context.head
     this.goBehind()
     if (this.signal !== 'armed') return
@@ -187,7 +187,7 @@ export class QueuedWatcher implements Watcher {
     this.context.wake(this)
   }
 
-  /** From where the reader stands, what follows is read from the store. */
+  /** Drops the queue: what follows the cursor is read from the store. */
   private goBehind(): void {
     this.dropQueue()
     if (this.state !== 'closed') this.state = 'behind'

@@ -83,7 +83,7 @@ function headOfEntry(entry: Entry | null): MemberHead | null {
   return { ...rest, valueBytes: entry.bytes - Buffer.byteLength(rest.key) }
 }
 
-/** Where a reader stands after each change of a commit: renewals have no revision of their own. */
+/** The cursor after each change of a commit: renewals have no revision of their own. */
 function cursorsFrom(before: number, changes: readonly Committed[]): (index: number) => FeedCursor {
   return (index) => {
     for (let i = index; i >= 0; i--) {

@@ -24,7 +24,7 @@ import {
  * of the tables of which the log has a newer state is left out, and comes when its own revision does.
  */
 
-/** A page looks at so many rows and records at most, some 20 ms of work, then says where to go on. */
+/** A page examines at most this many rows and records, some 20 ms of work, then returns where to continue. */
 export const maxExaminedChanges = 20_000
 /** What a block counts that is looked through for the rows of one collection. */
 const blockCost = 500
@@ -41,7 +41,7 @@ interface Draft {
   /** It ends where the next value does not fit. */
   isCut: boolean
   examined: number
-  /** All up to this revision was looked at. */
+  /** Everything up to this revision was examined. */
   passed: number
 }
 

@@ -3,8 +3,8 @@ import { join } from 'node:path'
 import { RefusedFile, refusal, sqliteCode } from './table/table.ts'
 
 /**
- * Holds a data folder for this process alone. The lock is SQLite's own, on an empty file beside the data: the
- * operating system lets go of it however the process ends, so there is never a stale one.
+ * Locks a data folder for this process alone. The lock is SQLite's own, on an empty file beside the data: the
+ * operating system releases it however the process ends, so it is never stale.
  */
 export function lockFolder(dir: string): { release(): void } {
   const path = join(dir, 'lock')

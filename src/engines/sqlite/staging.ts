@@ -145,7 +145,7 @@ function refsOf(pending: readonly Stageable[]): readonly MemberRef[] {
   return refs
 }
 
-/** Versions in the store, looked up together ahead of those who ask for them in order. */
+/** Versions in the store, read together, before they are needed in order. */
 interface VersionsAhead {
   next(): ExistingVersion | null
   skip(count: number): void

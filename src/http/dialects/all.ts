@@ -27,7 +27,7 @@ const ownSegments = new Set([
 export function dialectRoutes(db: Database, chosen: string | null): Route[] {
   const open = dialects.map((dialect) => ({
     ...dialect,
-    // Who did not ask for a dialect must not have its openness.
+    // Without `--dialect`, its open CORS policy must not apply.
     anyOrigin: dialect.anyOrigin === true && dialect.name === chosen,
   }))
   const root = open.filter(({ name }) => name === chosen)
@@ -50,7 +50,7 @@ function isOwn(path: string): boolean {
   return ownSegments.has(path.split('/')[1]!)
 }
 
-/** A parameter at the root stands for every name but kvist's own. */
+/** A parameter at the root matches every name but kvist's own. */
 function guarded(route: Route): Route {
   if (!route.path.startsWith('/:')) return route
   const handle: Route['handle'] = (request, context) => {

@@ -251,7 +251,7 @@ function recordText(member: Member): string {
 /** To a request that reads, as its conditions have it. */
 function respondRecord(uid: string, whole: string, read: HttpRequest | null = null): HttpResponse {
   const checkSum = rawMember(whole, 'check_sum') ?? 'null'
-  // What cannot stand in a header is escaped as in a URL.
+  // Characters that headers do not allow are escaped as in a URL.
   const tag = `${uid}:${valueText(checkSum)}`.replace(/[^\x21\x23-\x7e]+/gu, encodeURIComponent)
   const etag = `"${tag}"`
   if (read !== null) {

@@ -19,7 +19,7 @@ const collection = 'cache'
 
 const preflight = {
   'Access-Control-Allow-Methods': 'GET, POST, DELETE',
-  // The star does not stand for Authorization.
+  // `*` does not include Authorization.
   'Access-Control-Allow-Headers': '*, authorization',
   'Access-Control-Max-Age': '86400',
 }

@@ -53,7 +53,7 @@ export async function postBatch(
 
 function respond(outcomes: readonly Outcome[]): HttpResponse {
   const revisions = outcomes.map(({ revision }) => revision)
-  // A number stands as it was stored: one that was made from twenty digits would not.
+  // The number's text as stored: parsing would lose digits.
   const values = outcomes.map(({ value }) => value ?? 'null')
   return jsonTextLine(`{"revisions":[${revisions}],"values":[${values}]}`)
 }

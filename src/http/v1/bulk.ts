@@ -17,7 +17,7 @@ import { contentFields, type JsonFields, parseContent, refuseOthers } from './fi
 
 /**
  * NDJSON import. Lines are stored in groups while the next ones are read, so memory does not grow with the body. A
- * bad line is named in the summary and stops nobody; only a store that fails ends the import, and the response says
+ * bad line is named in the summary and does not stop the import; only a failing store does, and the response says
  * how far it came (`stored`, `failed`).
  */
 
@@ -74,7 +74,7 @@ export async function importLines(
       groupedBytes -= sentBytes
       for (const { index, error } of rejected) fail(sent[index]!.line, error)
     })
-    done.catch(() => {}) // heard of when it is awaited
+    done.catch(() => {}) // handled where it is awaited
     inFlight.push(done)
   }
 
@@ -165,7 +165,7 @@ async function* linesOf(
     const chunk = Buffer.from(part.buffer, part.byteOffset, part.length)
     const last = chunk.lastIndexOf(lineFeed)
     if (last === -1) {
-      // A line that goes on past what it may be is dropped as it comes; its beginning stands for it.
+      // A line over the limit is discarded as it arrives; only its beginning is kept.
       if (carriedBytes <= maxLineBytes) carried.push(chunk)
       carriedBytes += chunk.length
       continue

@@ -15,8 +15,8 @@ import { listPieces, pieceChars, streamedPieces } from './pieces.ts'
 import { changeJson, changePieces } from './serializers.ts'
 
 /**
- * `GET /v1/_changes`: the feed by page. A page may be short, even empty, while there are more; who is at the end gets
- * none, and for `next` the `since` that was sent.
+ * `GET /v1/_changes`: the feed by page. A page may be short, even empty, while there are more; at the end it is
+ * empty, and `next` is the `since` that was sent.
  */
 export async function getChanges(
   db: Database,

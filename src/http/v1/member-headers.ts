@@ -37,8 +37,8 @@ export function memberHeaders(member: Member, nowMs: number): string {
 }
 
 /**
- * When a member was last written, as a date in whole seconds: the first one after the write. A date that names the second
- * of the write would stand for every write in that second, and a client that has the first would take it for the last.
+ * When a member was last written, as a date in whole seconds: the first one after the write. The second of the
+ * write itself would be the date of every write in that second, and a client could not distinguish them.
  */
 export function lastModifiedMs({ clock }: Pick<Member, 'clock'>): number {
   return (Math.floor(stampToMs(clock) / 1000) + 1) * 1000

@@ -34,13 +34,13 @@ const listTag: HeaderDocs = {
 
 export const listMembers: OperationDocs = {
   id: 'listMembers',
-  description: `By key. A page may be short, even empty, while there are more: \`next\` tells. With \`Accept: ${ndjson}\`, or one of its other names \`application/ndjson\` and \`application/jsonl\`, all of them stream, a member a line, in constant memory; \`cursor\` does not go with that, and \`limit\` has no upper end; with \`delimiter\` a prefix is a line \`{"prefix": …}\` in its place among them. A limit counts members and prefixes together. ${watchNote} Only \`prefix\` and \`filter\` go with it.`,
+  description: `By key. A page may be short, even empty, while there are more: \`next\` is null at the end. With \`Accept: ${ndjson}\`, or one of its other names \`application/ndjson\` and \`application/jsonl\`, all of them stream, a member a line, in constant memory; \`cursor\` does not go with that, and \`limit\` has no upper end; with \`delimiter\` a prefix is a line \`{"prefix": …}\` in its place among them. A limit counts members and prefixes together. ${watchNote} Only \`prefix\` and \`filter\` go with it.`,
   parameters: [
     collection,
     ...selection,
     query(
       'delimiter',
-      'List one level: keys that have this text after the prefix are told by what they have in common up to it, in `prefixes`',
+      'List one level: keys that contain this text after the prefix are listed by their common beginning up to it, in `prefixes`',
     ),
     query('order', 'By the bytes of the key', { type: 'string', enum: ['asc', 'desc'], default: 'asc' }),
     query('limit', 'Members of a page', pageLimit),

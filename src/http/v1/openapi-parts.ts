@@ -103,7 +103,7 @@ export const pageLimit: Schema = {
   default: defaultPageMembers,
 }
 
-/** Of the routes that respond with a stream of events to who accepts that. */
+/** Of the routes that respond with a stream of events when the client accepts it. */
 export const watching: readonly Parameter[] = [
   query(
     'since',

@@ -53,7 +53,7 @@ export const listCollections: OperationDocs = {
 export const postBatch: OperationDocs = {
   id: 'batch',
   description:
-    'All of it happens, or nothing. A check names a member and the revision that it must have; the first that fails is told in the answer, with the revision that there is.',
+    'All of it happens, or nothing. A check names a member and the revision that it must have; the response names the first that fails, with the revision that there is.',
   parameters: [idempotencyKey],
   body: {
     content: {

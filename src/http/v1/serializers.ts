@@ -112,7 +112,7 @@ export function storedJson(
   return value === undefined ? `${stored}}` : `${stored},"value":${value}}`
 }
 
-/** Line breaks in JSON can only stand between its tokens, where a space does too. */
+/** In JSON line breaks can only be between tokens, where a space means the same. */
 function oneLine(json: string): string {
   return json.includes('\n') || json.includes('\r') ? json.replace(/[\r\n]/g, ' ') : json
 }
@@ -170,8 +170,8 @@ function originJson(origin: Origin, nodeId: string): string {
 }
 
 /**
- * What storing the member again would lose without. That it never expires is said too: where it goes, a default time to live
- * may await those who say nothing.
+ * The metadata that an import needs to restore the member. `expires_at` is written when it is null too: the importing
+ * collection may have a default time to live.
  */
 function exceptionsJson({ contentType, expiresAtMs, flags }: Member): string {
   let json = ''

@@ -69,7 +69,7 @@ export function watchStore(
 /** There is no one state of a member that they could be about. */
 const stateConditions = headerBits(['if-match', 'if-unmodified-since'])
 
-/** Where a client says that it stands, in the header as it resumes, goes before the place where it once began. */
+/** The resume point in the header, of a client that reconnects, takes precedence over the one in the URL, where it once began. */
 async function watch(
   { db, streams, counts }: Watching,
   request: HttpRequest,
@@ -247,7 +247,7 @@ let lastComment = ''
 let lastPoint = ''
 let lastFrame: Uint8Array = Buffer.alloc(0)
 
-/** Most who have nothing to read stand at the same point. */
+/** Most idle watchers have the same resume point. */
 function pointFrame(comment: string, point: FeedCursor): Uint8Array {
   if (comment !== lastComment || point !== lastPoint) {
     lastComment = comment

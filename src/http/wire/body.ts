@@ -77,7 +77,7 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
     this.notify()
   }
 
-  /** Nobody reads it, or what is left of it: what still comes is passed over. */
+  /** Discards the body, or the rest of it, as it arrives. */
   ignore(): void {
     this.isIgnored = true
     this.held = []
@@ -87,7 +87,7 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
 
   /**
    * All of it as text, when it came in at once and is UTF-8. Null does not say that it is not: a body that is long, or has
-   * U+FFFD in it, is not looked at closely.
+   * U+FFFD in it, is not checked.
    */
   takeText(maxBytes: number): string | null {
     const { piece } = this

@@ -119,7 +119,7 @@ function startOf(text: string): number {
 
 const tokenStart = /^[!#$%&'*+.^_`|~0-9A-Za-z-]/
 
-/** Null while the rest may come. What is already known to be wrong is refused: nobody waits for the rest of what is no request. */
+/** Null while the head is incomplete. Throws as soon as the bytes so far cannot be a request. */
 function unfinished(text: string, start: number): Refusal | null {
   const begun = text.slice(start)
   if (begun !== '' && begun !== '\r' && !tokenStart.test(begun))

@@ -40,13 +40,13 @@ export class HttpRequest {
     this.body = bodyBytes === 0 ? noBody : new RequestBody(bodyBytes, source)
   }
 
-  /** What the parameters of its route stand for in the path, in the order of their names, not decoded. */
+  /** The values of the route's parameters, in the order of their names, not decoded. */
   setParameters(names: readonly string[], values: readonly string[]): void {
     this.names = names
     this.values = values
   }
 
-  /** What a parameter of its route stands for in the path, not decoded; `*` for the rest of the path. */
+  /** The value of a parameter of its route, not decoded; `*` for the rest of the path. */
   parameter(name: string): string | undefined {
     const { names } = this
     for (let i = 0; i < names.length; i++) if (names[i] === name) return this.values[i]

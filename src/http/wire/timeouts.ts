@@ -1,6 +1,6 @@
 import { lingerSeconds, type SecondClock } from '../../net/connections.ts'
 
-/** How long nothing may be streamed to a client that has closed its side: only sending tells whether it is still there. */
+/** How long nothing may be streamed to a client that has closed its side: only sending shows whether it is still there. */
 const halfClosedSeconds = 2
 
 const never = Number.POSITIVE_INFINITY

@@ -92,7 +92,7 @@ export class PageCursor {
     return absent
   }
 
-  /** The page of what lies before a cell; of what lies behind the last one it stands in the head. */
+  /** The page of what lies before a cell; what lies behind the last one is in the head. */
   private childBefore(cell: number): number {
     const { bytes, base } = this
     const isLast = cell === cellCount(bytes, base)

@@ -5,8 +5,8 @@ import { mapFile } from './mapped-file.ts'
 import type { PageReader } from './pages.ts'
 
 /**
- * Guards over what is read from the pages of the tables' file without SQLite, which is right only as long as nobody but the
- * flusher changes that file. How they are read is the option `--sqlite-pages`.
+ * Guards reads of pages of the tables' file without SQLite, which are correct only while no process but the flusher's
+ * changes that file. How they are read is the option `--sqlite-pages`.
  */
 
 /** Which numbers of 32 bits, in the head of SQLite's wal-index, the -shm file (https://www.sqlite.org/walformat.html). */
@@ -15,9 +15,9 @@ const backfillAt = 32
 
 /**
  * Looks, after each read, at what SQLite writes for all processes to the -shm file: how many transactions were committed, and
- * whether a checkpoint has begun to move some into the file. Where somebody else committed, the pages are not read again
- * until the next start; where somebody else only checkpoints, until the flusher has. What was read is thrown away then, and
- * SQLite asked.
+ * whether a checkpoint has begun to move some into the file. After a commit by another program, the pages are not read
+ * again until the next start; after a checkpoint by one, until the flusher's next. What was read is discarded then, and read with
+ * SQLite.
  */
 export function guardedPages(path: string, pages: PageReader, warn: (line: string) => void): PageReader {
   const file = mapFile(`${path}-shm`)

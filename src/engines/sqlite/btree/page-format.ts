@@ -54,7 +54,7 @@ export function rowAt(page: Buffer, base: number, headBytes: number, index: numb
   return page[at]! > 127 ? unsupported : at
 }
 
-/** How long the text is whose type stands there: two bytes are enough for any name and key. */
+/** Length of the text with the type at this offset: two bytes are enough for any name and key. */
 export function textBytes(page: Buffer, at: number): number {
   const first = page[at]!
   return ((first > 127 ? ((first & 127) << 7) | page[at + 1]! : first) - 13) >> 1
@@ -77,7 +77,7 @@ export function columnBytes(type: number): number {
   return type < 12 ? integerBytes[type]! : (type - 12) >>> 1
 }
 
-/** Null for what is no integer. One that takes no room may stand where the file ends. */
+/** Null when it is not an integer. One of no bytes may be at the end of the file. */
 export function numberAt(bytes: Buffer, at: number, type: number): number | null {
   if (type === 8 || type === 9) return type - 8
   if (type < 1 || type > 6) return null

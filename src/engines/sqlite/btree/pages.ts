@@ -12,17 +12,17 @@ import { RowReader } from './row-reader.ts'
 import { SearchKeys } from './search-keys.ts'
 
 /**
- * Reads members from the pages of the tables' file as they lie in memory (page-format.ts), at half of what asking SQLite
+ * Reads members from the mapped pages of the tables' file (page-format.ts), at half of what asking SQLite
  * costs (docs/design/engine-sqlite.md). `members` is a b-tree of whole rows, in the leaves and between them.
  *
- * It reads the state that the file itself is in, and only while nobody writes to it. What a job of the flusher brings is in
+ * It reads the state that the file itself is in, and only while it is not being written. What a job of the flusher brings is in
  * the write-ahead log until a checkpoint moves it, and in the segments in memory until after that; so the flusher reports
  * before and after each checkpoint, and where one did not move all of it SQLite reads the table. So it does for whatever is not
  * plain: a value that goes on in pages of its own, a page that is not as it should be.
  */
 export interface PageReader {
   /**
-   * Null for no such member; undefined when SQLite has to be asked. `slot` is its place among those that were prefetched
+   * Null for no such member; undefined when SQLite has to be asked. `slot` is its position among those that were prefetched
    * last, from 1 on; 0 for none of them.
    */
   read(collection: string, key: string, slot?: number): Member | null | undefined
@@ -32,9 +32,9 @@ export interface PageReader {
    * before the event loop goes on.
    */
   prefetch(refs: readonly MemberRef[]): void
-  /** Somebody is about to write to the file. */
+  /** The file is about to be written. */
   pause(): void
-  /** Nobody does any more. */
+  /** The file is no longer being written. */
   resume(): void
   /** The flusher starts on a job that may commit. */
   jobBegins(): void

@@ -137,7 +137,7 @@ export class RowReader {
       throw damagedMember(collection, key, 'the checksum of its row does not match')
   }
 
-  /** Whether all of a row is in its page: the operating system ends who reads past the end of the file. */
+  /** Whether all of a row is in its page: reading past the end of a mapped file ends the process. */
   private isWhole(row: number, end: number): boolean {
     const headEnd = row + this.bytes[row]!
     if (headEnd > end) return false

@@ -107,7 +107,7 @@ interface BlockRow {
   readonly checksum: number
 }
 
-/** A checksum stands in each row, so rows are read, changed and written. */
+/** Each row has a checksum, so rows are read, changed and written back. */
 function writeBlocks(db: Database, blocks: BlockCounts): void {
   const read = db.query<BlockRow, [string, number]>(
     'SELECT changes, checksum FROM feed_blocks WHERE collection = ? AND block = ?',

@@ -6,7 +6,7 @@ import { checkpoint, type FlushSource, flushSegments, forgetTombstones } from '.
 
 /**
  * The thread that brings the tables up to date, so that the server's thread never waits for them. One job at a time:
- * the engine sends the next when it has heard of the last.
+ * the engine sends the next after the reply to the last.
  */
 declare const self: Worker
 
@@ -92,6 +92,6 @@ function snapshot(dbPath: string, to: string): void {
 
 self.onmessage = (event: MessageEvent<Job>) => {
   self.postMessage(run(event.data))
-  // A job leaves some hundred megabytes of strings behind, and nobody waits for this thread now.
+  // A job leaves some hundred megabytes of strings behind, and nothing waits for this thread now.
   collectGarbage()
 }

@@ -110,7 +110,7 @@ function readJob(sources: readonly FlushSource[], meta: Meta, maxRecords: number
     let end = 0
     for (const at of offsets) {
       const position = recordPosition(chunk, at)
-      // A frame is written whole: whoever reads the tables sees no half of a commit.
+      // A frame is written whole: readers of the tables never see half of a commit.
       const isInFrame = at === end
       end = recordEnd(chunk, at)
       if (position <= revision || position > lastRevision) continue
@@ -181,7 +181,7 @@ interface OldTombstone {
   readonly ownRevision: number | null
 }
 
-/** A reader is in the way for a tick of the event loop; who is for longer is none of ours. */
+/** Our readers block it for a tick of the event loop at most; anything longer is another program. */
 export const checkpointWaitMs = 500
 
 /** Moves what the write-ahead log of the tables holds into the file. Passes over it while somebody is in the way. */
@@ -274,7 +274,7 @@ function editExpiry(
 function writeExpiries(db: Database, { gone, come }: ExpiryEdits): void {
   const remove = db.query('DELETE FROM expiries WHERE expires_at = ? AND collection = ? AND key = ?')
   const insert = db.query('INSERT INTO expiries VALUES (?, ?, ?, ?)')
-  // Keys of one time stand in their order already.
+  // Keys with the same expiry are in order already.
   for (const { collection, key, expiresAtMs } of gone.sort(byTime)) remove.run(expiresAtMs, collection, key)
   for (const { collection, key, expiresAtMs } of come.sort(byTime)) {
     const namesCrc = crcOfText(key, crcOfText(collection))
@@ -291,7 +291,7 @@ function byTime(a: Expiry, b: Expiry): number {
   return a.expiresAtMs - b.expiresAtMs
 }
 
-/** A checksum stands in each row, so rows are read, changed and written. */
+/** Each row has a checksum, so rows are read, changed and written back. */
 function writeCounts(db: Database, deltas: Map<string, Counts>): void {
   const read = db.query<CountsRow, [string]>(
     'SELECT members, bytes, checksum FROM collections WHERE name = ?',

@@ -25,7 +25,7 @@ export interface FlusherOptions {
   readonly dbPath: string
   readonly overlay: Overlay
   readonly segmentBytes: number
-  /** A job waits for so many segments, unless nobody writes. */
+  /** A job waits for this many segments, unless writers are idle. */
   readonly segmentsAwaited: number
   readonly reserve: Reserve
   readonly isMemoryScarce: boolean
@@ -85,7 +85,7 @@ export class Flusher {
     this.flush(this.options.segmentsAwaited)
   }
 
-  /** Nobody writes for now: starts on what waits, however little it is, and gives back what is not needed. */
+  /** Writers are idle: flushes what waits, however little it is, and releases files that are not needed. */
   idle(): void {
     this.flush(1)
     if (this.segments.length === 0) this.recycled.trim()
@@ -132,7 +132,7 @@ export class Flusher {
     return this.recycled.take()
   }
 
-  /** Has a file for the next segment, so that nobody waits for it then. */
+  /** Prepares a file for the next segment, so that writers do not wait for it. */
   makeAhead(): void {
     if (!this.isClosed && !this.lacksRoom) this.recycled.makeAhead()
   }

@@ -16,10 +16,10 @@ export interface Records {
 /** A number holds an index of so much, and in its higher digits so much of a key. */
 const indexes = 2 ** 21
 const prefixes = 2 ** 32
-/** Bytes of the keys that are looked at for the number. */
+/** Bytes of the keys that make the number. */
 const maxPositions = 24
 
-/** What bytes stand at a position of the keys: the number of each, and how many there are. */
+/** The bytes at a position of the keys: the number of each, and how many there are. */
 interface BytePosition {
   readonly at: number
   readonly numbers: Uint32Array

@@ -63,7 +63,7 @@ export class RecycledSegments {
       .then(() => {
         this.files.push(path)
       })
-      // Who needs a file makes one then, and is told why it cannot be made.
+      // The caller that needs a file makes one then, and gets the error.
       .catch(() => {})
       .finally(() => {
         this.making = null
@@ -71,8 +71,8 @@ export class RecycledSegments {
   }
 
   /**
-   * Off the event loop: on a disk that is told what is free again, to remove 16 MiB took up to a second. A file that stays is
-   * found at the next start.
+   * Removes a file off the event loop: on a disk with TRIM, removing 16 MiB took up to a second. A file that stays is
+   * removed at the next start.
    */
   discard(path: string): void {
     const done = rm(path, { force: true })

@@ -95,7 +95,7 @@ function grow(slots: HashSlots): void {
   slots.pairs = pairs
 }
 
-/** Of this process alone, so that nobody can choose keys that all meet in one slot. */
+/** Random for each process, so that clients cannot choose keys that collide. */
 const basis = crypto.getRandomValues(new Uint32Array(1))[0]!
 
 /** FNV-1a over the characters, and a last mix so that the low bits, which choose the slot, depend on all of them. */

@@ -97,7 +97,7 @@ export function headOfRow(row: MemberRow): MemberHead {
   }
 }
 
-/** The member of a verified row (whose checksum does not tell a missing text from an empty one), with the value that it holds or that was read beside it. */
+/** The member of a verified row (whose checksum is the same for a missing text and an empty one), with the value that it holds or that was read beside it. */
 export function memberOfRow(row: MemberRow, value: Value): Member {
   const { key, revision, createdAtMs, clock, expiresAtMs, flags } = row
   const contentType = row.contentType || jsonContentType

@@ -1,7 +1,7 @@
 /**
  * The checksum that ends every row of the tables: a CRC-32 of the row's texts and bytes, one after the other, with the
- * row's numbers and the lengths of the texts folded in. It is stored as a signed number of 32 bits, and whoever reads a
- * row for its content verifies it (docs/design/engine-sqlite.md).
+ * row's numbers and the lengths of the texts folded in. It is stored as a signed number of 32 bits, and every read of a
+ * row's content verifies it (docs/design/engine-sqlite.md).
  */
 
 /** Told apart by the checksum, so that a row of one table never passes for a row of another. */

@@ -11,7 +11,7 @@ export const tableFormat = 3
 /** "kvst", in the header of the file: what distinguishes kvist's files from other SQLite files. */
 export const applicationId = 0x6b767374
 
-/** Revisions that a row of `feed_blocks` stands for. */
+/** Revisions that a row of `feed_blocks` covers. */
 export const blockRevisions = 4096
 
 /**
@@ -32,8 +32,8 @@ export const pieceBytes = 64 * 1024
 export const piecesPerValue = 1024
 
 /**
- * Each row ends with its checksum (row-checksum.ts). Texts that a checksum covers stand side by side, in the order of the
- * log's records, so that both are hashed where they are.
+ * Each row ends with its checksum (row-checksum.ts). The texts that it covers are adjacent, in the order of the log's
+ * records, so that both are hashed in place.
  */
 export const schema = `
   CREATE TABLE meta (name TEXT PRIMARY KEY, value ANY NOT NULL, checksum INTEGER NOT NULL) STRICT, WITHOUT ROWID;

@@ -3,8 +3,8 @@ import { waitForLocks } from './table.ts'
 
 /**
  * How much of the file is read in place. A page from the kernel's own memory costs a copy and a system call less: of ten
- * million members one at random is read in 3.4 µs in place of 6.2. But what was read in place counts as the memory of
- * the server, whoever owns it in truth, and its size is that of the store.
+ * million members one at random is read in 3.4 µs in place of 6.2. But mapped pages that were read count as
+ * memory of the server, up to the size of the store.
  */
 export const mappedBytes = {
   /** For all that is done: writers look up what they replace, lists and the feed walk along. */

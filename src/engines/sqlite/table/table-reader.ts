@@ -20,8 +20,8 @@ export interface TableReader {
   /** A large value, by the revision and the size that its member's row says. */
   value(collection: string, key: string, revision: number, bytes: number, isText: boolean): Value
   /**
-   * Throws `damaged` unless the rows between which a key would stand are what was written: a row whose key was damaged is
-   * found under no key any more, but still stands where it stood.
+   * Throws `damaged` unless the rows between which a key would be have valid checksums: a row whose key was damaged cannot
+   * be found by its key, but keeps its position.
    */
   verifyAbsence(collection: string, key: string): void
   existing(collection: string, key: string): ExistingVersion | null

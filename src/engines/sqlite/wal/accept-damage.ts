@@ -14,8 +14,8 @@ import { listSegments, type SegmentInfo, syncFolder, writeFully } from './log-fi
 import type { Damage, TornTail } from './recovery.ts'
 
 /**
- * Makes the log end where damage begins. Nothing is destroyed: what stood there is kept in files `damaged-…`, which no
- * start reads; so is what stood in `useless` segments, without which the rest would not be seen to be whole. Call it when
+ * Ends the log where damage begins. Nothing is destroyed: the rest is kept in files `damaged-…`, which no start
+ * reads; so are the `useless` segments, whose presence would make the log look incomplete. Call it when
  * the tables know which revisions are lost. A process that ends in the middle leaves the same damage, or a torn write in
  * its place.
  */

@@ -50,8 +50,8 @@ function noSpace(path: string, bytes: number): Error {
 }
 
 /**
- * Throws as the system would when a file of so many bytes cannot have room. To find that out by writing takes, for a
- * moment, the room that is left from those who could use it.
+ * Throws ENOSPC when a file of this size does not fit on the disk. Trying it by writing would take, for a moment, the
+ * space from others who need it.
  */
 export function requireSpace(path: string, bytes: number): void {
   if (!hasSpace(dirname(path), bytes)) throw noSpace(path, bytes)

@@ -114,7 +114,7 @@ function encodeHeader({ bytes, view }: Chunk, number: number, firstRevision: num
 }
 
 /**
- * Makes a frame of the records that stand in the chunk from `end + frameHeaderBytes` to `recordsEnd`, and writes it.
+ * Makes a frame of the records in the chunk from `end + frameHeaderBytes` to `recordsEnd`, and writes it.
  * The frame counts only when `acceptFrame` is called.
  */
 export function writeFrame(segment: Segment, recordsEnd: number, firstRevision: number): void {

@@ -1,7 +1,7 @@
 import { jsonContentType, type Member, type MemberHead, type Tombstone } from '../../../core/member.ts'
 
 /**
- * One write as it stands in the log, and in memory until the table has it.
+ * One write, as encoded in the log and in its memtable until it is flushed.
  *
  *     offset  size  what
  *          0     1  kind: 1 put, 2 delete, 3 expire, 4 renew: a put that leaves the member its revision
@@ -183,7 +183,7 @@ export function recordKind({ view }: Chunk, at: number): RecordKind {
   return kinds[view.getUint8(at) - 1]!
 }
 
-/** Most records have the collection of the one that was looked at before, and get its very string. */
+/** Most records have the collection of the one read before, and share its string. */
 export function recordCollection(chunk: Chunk, at: number): string {
   const start = at + headerBytes
   const end = collectionEnd(chunk.view, at)
@@ -238,7 +238,7 @@ export function compareRecordKeys(a: Chunk, aAt: number, b: Chunk, bAt: number):
   )
 }
 
-/** Where a record stands in the order of the log. */
+/** The position of a record in the order of the log. */
 export function recordPosition({ view }: Chunk, at: number): number {
   return view.getFloat64(at + 16, true)
 }
