@@ -98,7 +98,9 @@ async function readsPerSecond(url: string, bytes: number): Promise<number> {
 }
 
 function nginxConfig(root: string): string {
-  return `daemon off; pid ${root}/nginx.pid; error_log stderr; worker_processes 1; events {}
+  // Its worker must read what the one who runs this may read alone.
+  const user = process.getuid?.() === 0 ? 'user root;' : ''
+  return `${user} daemon off; pid ${root}/nginx.pid; error_log stderr; worker_processes 1; events {}
     http { access_log off; sendfile on; client_body_temp_path ${root}; proxy_temp_path ${root};
       fastcgi_temp_path ${root}; uwsgi_temp_path ${root}; scgi_temp_path ${root};
       server { listen 127.0.0.1:${nginxPort}; root ${root}; } }`

@@ -83,16 +83,19 @@ test('what is taken follows the limit, from nothing to a machine of its own', ()
     false,
   ])
   expect(planMemory(null, 0).isScarce).toBe(false)
+  expect([null, 2 ** 40, 128 * mebibyte].map((limit) => planMemory(limit, 0).requestShare)).toEqual([
+    1, 1, 0.25,
+  ])
   // An operator who wants less gets less.
   expect(planMemory(512 * mebibyte, 1000).cacheBytes).toBe(1000)
 })
 
 test('the start says what was taken, and that too little is too little', () => {
-  expect(memoryLine(planMemory(null, 0))).toBeNull()
-  expect(memoryLine(planMemory(200 * mebibyte, 2 ** 40))).toBe(
-    'memory is limited to 200 MiB: segments of 2 MiB, a read cache of up to 25 MiB',
+  expect(memoryLine(planMemory(null, 0), 0)).toBeNull()
+  expect(memoryLine(planMemory(200 * mebibyte, 2 ** 40), 62.5 * mebibyte)).toBe(
+    'memory is limited to 200 MiB: segments of 2 MiB, a read cache of up to 25 MiB, large requests up to 62 MiB',
   )
-  expect(memoryLine(planMemory(64 * mebibyte, 2 ** 40))).toEndWith(
+  expect(memoryLine(planMemory(64 * mebibyte, 2 ** 40), 0)).toEndWith(
     '; kvist needs 122 MiB, and may be ended by the system with less',
   )
 })

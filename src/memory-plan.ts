@@ -40,10 +40,13 @@ export function planMemory(limitBytes: number | null, cacheBytes: number): Memor
   }
 }
 
-/** What the server says of its memory at the start; null where nothing limits it. */
-export function memoryLine({ limitBytes, segmentBytes, cacheBytes }: MemoryPlan): string | null {
+/** What the server says of its memory at the start, with that of large requests; null where nothing limits it. */
+export function memoryLine(
+  { limitBytes, segmentBytes, cacheBytes }: MemoryPlan,
+  requestBytes: number,
+): string | null {
   if (limitBytes === null) return null
-  const took = `segments of ${mebibytes(segmentBytes)}, a read cache of up to ${mebibytes(cacheBytes)}`
+  const took = `segments of ${mebibytes(segmentBytes)}, a read cache of up to ${mebibytes(cacheBytes)}, large requests up to ${mebibytes(requestBytes)}`
   const line = `memory is limited to ${mebibytes(limitBytes)}: ${took}`
   if (limitBytes >= leastMemoryBytes) return line
   return `${line}; kvist needs ${mebibytes(leastMemoryBytes)}, and may be ended by the system with less`

@@ -13,7 +13,7 @@ import { metricsRoutes } from './http/metrics.ts'
 import { openApiRoutes } from './http/openapi.ts'
 import { rootRoute } from './http/root.ts'
 import type { Route } from './http/route.ts'
-import { type HttpServer, listen, requestMemory } from './http/server.ts'
+import { type HttpServer, listen, requestMemory, totalBytes } from './http/server.ts'
 import { v1Routes } from './http/v1/routes.ts'
 import { listenMemcached, type MemcachedServer } from './memcached/listener.ts'
 import { cgroupLimitBytes, memoryLine, planMemory } from './memory-plan.ts'
@@ -124,7 +124,7 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
       reads,
       memory: requests,
     })
-    const took = memoryLine(memory)
+    const took = memoryLine(memory, totalBytes(requests))
     if (took !== null) log.info(took)
     announce(log, config, http.url, memcached)
     return {

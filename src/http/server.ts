@@ -100,6 +100,11 @@ export function requestMemory(share = 1): ServerMemory {
   }
 }
 
+/** What the budgets may come to together. */
+export function totalBytes({ values, pages, bodies }: ServerMemory): number {
+  return values.limitBytes + pages.limitBytes + bodies.limitBytes
+}
+
 function tooManyConnections(): KvistError {
   return new KvistError('busy', 'there are too many connections; none of them is idle')
 }
