@@ -13,7 +13,7 @@ export interface Settings {
   readonly processes: readonly string[] | null
   /** What a member that is stored without an expiry gets; null for none. */
   readonly defaultTtlMs: number | null
-  /** Whether a read lets a member that expires live on for the default time (sliding.ts). */
+  /** Whether a read lets a member that expires live on for the default time (jobs/renewals.ts). */
   readonly sliding: boolean
 }
 

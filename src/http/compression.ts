@@ -10,7 +10,7 @@ import type { BodyWriter, HttpResponse, ResponseBody, StreamedBody } from './wir
 
 /**
  * Smaller bodies go out as they are: with their head they are one packet in any case, and to compress one takes as long as to
- * list its members (docs/design/http.md has the figures).
+ * list its members (docs/design/http.md).
  */
 const minCompressedBytes = 1024
 /** Up to this a body is compressed at once; what takes longer is left to another thread, which costs 50 µs to ask. */
