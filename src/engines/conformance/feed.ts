@@ -182,7 +182,7 @@ export function feedPromises({ storeTest, phaseTest }: Suite): void {
     async function follow(): Promise<void> {
       let cursor = ''
       let last = 0
-      for (const step = stepLimit('following the feed', 1_000_000); ; step()) {
+      for (const step = stepLimit('following the feed', 100_000); ; step()) {
         const done = !running
         const page = await store.engine.changes(cursor, 9)
         for (const change of page.changes) {

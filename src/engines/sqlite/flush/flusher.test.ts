@@ -3,9 +3,12 @@ import * as fs from 'node:fs'
 import { mkdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { newFolder, until } from '../../../../test/support/engine.ts'
+import type { KvistError } from '../../../core/errors.ts'
+import { memtable } from '../memtable/memtable.ts'
 import { closeReaders, type Overlay, openOverlay } from '../overlay.ts'
 import { openReserve } from '../reserve.ts'
 import { openForWriting, readStart } from '../table/table.ts'
+import { newChunk } from '../wal/log-files.ts'
 import { Flusher, type FlusherOptions } from './flusher.ts'
 
 function optionsOf(dir: string, overlay: Overlay): FlusherOptions {
@@ -18,6 +21,11 @@ function optionsOf(dir: string, overlay: Overlay): FlusherOptions {
     reserve: openReserve({ dir, segmentBytes, roomInTables: 0, warn() {} }),
     isMemoryScarce: false,
   }
+}
+
+function overlayOf(dbPath: string): Overlay {
+  const { membersRoot } = readStart(dbPath)
+  return openOverlay({ dbPath, membersRoot, collections: [], pages: 'on', isMemoryScarce: false, warn() {} })
 }
 
 test('who reads the pages of the file is told before a checkpoint changes any of them, and after', async () => {
@@ -38,23 +46,23 @@ test('who reads the pages of the file is told before a checkpoint changes any of
     const walBytes = statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0
     return `${isAsBefore ? 'as before' : 'changed'}, ${walBytes > 0 ? 'more to come' : 'nothing to come'}`
   }
-  const overlay = openOverlay({
-    dbPath: path,
-    membersRoot: readStart(path).membersRoot,
-    collections: [],
-    pages: 'on',
-    isMemoryScarce: false,
-    warn() {},
-  })
+  const overlay = overlayOf(path)
   const pages = {
     ...overlay.pages,
+    jobBegins: () => reported.push(`job begins: ${state()}`),
+    jobEnded: (commits: number | null) => reported.push(`job ended: ${commits}, ${state()}`),
     pause: () => reported.push(`pause: ${state()}`),
     resume: () => reported.push(`resume: ${state()}`),
   }
   const flusher = new Flusher(optionsOf(dir, { ...overlay, pages }))
   try {
     expect(await flusher.forget(Number.POSITIVE_INFINITY, 1000)).toBe(100)
-    expect(reported).toEqual(['pause: as before, more to come', 'resume: changed, nothing to come'])
+    expect(reported).toEqual([
+      'job begins: as before, nothing to come',
+      'job ended: 1, as before, more to come',
+      'pause: as before, more to come',
+      'resume: changed, nothing to come',
+    ])
   } finally {
     await flusher.close()
     closeReaders(overlay)
@@ -68,15 +76,7 @@ test('close waits for the file that is made ahead', async () => {
   mkdirSync(dir, { recursive: true })
   const path = join(dir, 'kvist.db')
   const { fsync } = fs
-  const { membersRoot } = readStart(path)
-  const overlay = openOverlay({
-    dbPath: path,
-    membersRoot,
-    collections: [],
-    pages: 'on',
-    isMemoryScarce: false,
-    warn() {},
-  })
+  const overlay = overlayOf(path)
   const flusher = new Flusher(optionsOf(dir, overlay))
   let finish: (() => void) | null = null
   const held = (fd: number, done: Parameters<typeof fsync>[1]) => {
@@ -100,15 +100,7 @@ test('close waits for the job under way', async () => {
   const dir = newFolder()
   mkdirSync(dir, { recursive: true })
   const path = join(dir, 'kvist.db')
-  const { membersRoot } = readStart(path)
-  const overlay = openOverlay({
-    dbPath: path,
-    membersRoot,
-    collections: [],
-    pages: 'on',
-    isMemoryScarce: false,
-    warn() {},
-  })
+  const overlay = overlayOf(path)
   const flusher = new Flusher(optionsOf(dir, overlay))
   const done: string[] = []
   const forgetting = flusher.forget(Number.POSITIVE_INFINITY, 1000).then(() => done.push('job'))
@@ -117,5 +109,39 @@ test('close waits for the job under way', async () => {
   await Promise.race([forgetting, Bun.sleep(1000)])
   expect(done).toEqual(['job', 'close'])
   await expect(flusher.forget(0, 1)).rejects.toMatchObject({ code: 'closing' })
+  closeReaders(overlay)
+})
+
+test('a job waits for the one under way, and close for both', async () => {
+  const dir = newFolder()
+  mkdirSync(dir, { recursive: true })
+  const overlay = overlayOf(join(dir, 'kvist.db'))
+  const flusher = new Flusher(optionsOf(dir, overlay))
+  const jobs = [1, 2, 3].map((limit) => flusher.forget(Number.POSITIVE_INFINITY, limit))
+  const late = Bun.sleep(5000).then(() => 'late')
+  expect(await Promise.race([Promise.all(jobs), late])).toEqual([0, 0, 0])
+  await flusher.close()
+  closeReaders(overlay)
+})
+
+test('a drain ends when flushing fails, and says why', async () => {
+  const dir = newFolder()
+  mkdirSync(dir, { recursive: true })
+  const overlay = overlayOf(join(dir, 'kvist.db'))
+  const flusher = new Flusher(optionsOf(dir, overlay))
+  const chunk = newChunk(1024)
+  const path = join(dir, 'log-00000001')
+  // What is in its memory is no segment.
+  chunk.bytes.fill(0xff)
+  flusher.add({ number: 1, path, lastRevision: 1, memtable: memtable(chunk), onFlushed() {} })
+  const late = Bun.sleep(5000).then(() => 'late')
+  const drained = flusher.drain().then(
+    () => 'done',
+    (error: KvistError) => error.code,
+  )
+  expect(await Promise.race([drained, late])).toBe('storage_failed')
+  expect(flusher.failure()?.code).toBe('storage_failed')
+  expect(flusher.waiting()).toBe(1)
+  await flusher.close()
   closeReaders(overlay)
 })
