@@ -7,7 +7,7 @@ const testFolders = ['src', 'sdk', 'test', 'bench', 'scripts']
  * What `npm run test:fast` leaves to `npm test`, by the beginning of its path. All else runs in the process of the test on
  * the memory engine, `startServer` included, and waits for no time to pass.
  */
-const slow = {
+export const slow = {
   'the store on disk': ['src/engines/sqlite/', 'test/engine-crash', 'test/full-disk', 'test/model'],
   'programs and processes of their own': [
     'src/cli/commands',

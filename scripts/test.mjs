@@ -12,7 +12,7 @@ import { availableParallelism, tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { installDebianPackages } from './test-packages.mjs'
-import { readReport } from './test-report.mjs'
+import { lackingIn, readReport, skippedTests } from './test-report.mjs'
 import { longest, testFiles } from './test-tiers.mjs'
 
 const knip = ['knip', '--no-progress', '--no-config-hints']
@@ -119,22 +119,17 @@ function runTests() {
   print('tests', failed === before, startedMs)
 }
 
-function countReport({ tests, failures, skipped, files }, expected) {
-  const skips = [...skipped.values()].reduce((sum, one) => sum + one, 0)
-  passed += tests - failures - skips
-  failed += failures
-  if (tests === 0) broken('no tests were run')
+function countReport(report, expected) {
+  passed += report.tests - report.failures - skippedTests(report)
+  failed += report.failures
   // Under a filter bun reports the tests that it left out as skipped, and most files not at all.
-  if (filters.length > 0) return
-  for (const file of expected) if (!files.has(file)) broken(`${file}: none of its tests were run`)
-  // What is skipped in the fast tier needs a process of its own.
-  if (!isFast) for (const [file, tests] of skipped) leftOut(`${file}: ${tests} skipped`, tests)
-}
-
-/** What was not run for want of a program or a right that it needs. */
-function leftOut(what, tests) {
-  if (!isCi) console.log(`left out: ${what}`)
-  else for (let i = 0; i < tests; i++) broken(`${what}, which CI may not`)
+  if (filters.length > 0) {
+    if (report.tests === 0) broken('no tests were run')
+    return
+  }
+  const { faults, leftOut } = lackingIn(report, expected, { isFast, isCi })
+  for (const fault of faults) broken(fault)
+  for (const line of leftOut) console.log(`left out: ${line}`)
 }
 
 function print(name, ok, startedMs) {
