@@ -65,10 +65,7 @@ export function memberCache(maxBytes: number): MemberCache {
 
   function promoted(collection: string, key: string): Member | undefined {
     const member = old.get(collection, key)
-    if (member === undefined) return undefined
-    const bytes = entryBytes(member)
-    old.delete(collection, member, bytes)
-    keep(collection, member, bytes)
+    if (member !== undefined) set(collection, member)
     return member
   }
 

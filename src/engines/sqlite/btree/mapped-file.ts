@@ -1,5 +1,6 @@
-import { dlopen, type Pointer, toArrayBuffer } from 'bun:ffi'
+import { type Pointer, toArrayBuffer } from 'bun:ffi'
 import { closeSync, fstatSync, openSync } from 'node:fs'
+import { systemLibrary } from '../system-library.ts'
 
 /**
  * A file as memory, to be read only. It is opened once and closed when all is over: where a process closes a file the
@@ -17,40 +18,23 @@ export interface MappedFile {
 /** Pages of the file never lie in two of them. */
 export const windowBytes = 64 * 1024 * 1024
 
+/** Of Linux and of macOS. */
 const readOnly = 1
 const shared = 1
 const dontNeed = 4
-/** Of glibc, of musl and of macOS, whose numbers above are the same. */
-const libraries = [
-  'libc.so.6',
-  `libc.musl-${process.arch === 'x64' ? 'x86_64' : 'aarch64'}.so.1`,
-  'libc.dylib',
-]
-
-function openLibrary(name: string) {
-  return dlopen(name, {
+function openLibrary() {
+  return systemLibrary({
     mmap: { args: ['ptr', 'u64', 'i32', 'i32', 'i32', 'i64'], returns: 'ptr' },
     munmap: { args: ['ptr', 'u64'], returns: 'i32' },
     madvise: { args: ['ptr', 'u64', 'i32'], returns: 'i32' },
-  }).symbols
+  })
 }
 
-let library: ReturnType<typeof openLibrary> | null | undefined
-
-function findLibrary(): ReturnType<typeof openLibrary> | null {
-  for (const name of libraries) {
-    try {
-      return openLibrary(name)
-    } catch {
-      // Another system's.
-    }
-  }
-  return null
-}
+let library: ReturnType<typeof openLibrary> | undefined
 
 /** Null where the system has no such thing, or none that is known here. */
 export function mapFile(path: string): MappedFile | null {
-  library ??= findLibrary()
+  if (library === undefined) library = openLibrary()
   if (library === null) return null
   const { mmap, munmap, madvise } = library
   const file = openSync(path, 'r')

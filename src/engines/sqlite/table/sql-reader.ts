@@ -1,7 +1,6 @@
 import type { SQLQueryBindings, Statement } from 'bun:sqlite'
 import type { ExpiringRef } from '../../../core/engine.ts'
-import { compareKeys } from '../../../core/keys.ts'
-import type { Change, Member, RemovalCause, Tombstone, Value } from '../../../core/member.ts'
+import type { RemovalCause } from '../../../core/member.ts'
 import type { ExistingVersion } from '../wal/record.ts'
 import { damagedMember, damagedStore } from './damage.ts'
 import { headOfRow, type MemberRow, memberColumns, memberOfRow, verifyMemberRow } from './member-row.ts'
@@ -10,14 +9,23 @@ import {
   crcOfText,
   expiryChecksum,
   feedBlockChecksum,
-  feedChecksum,
   metaChecksum,
   pieceChecksum,
   tombstoneChecksum,
 } from './row-checksum.ts'
 import { pieceBytes, piecesPerValue } from './schema.ts'
 import { openReadConnection, type ReadConnection } from './sql-connection.ts'
-import type { FeedRowCursor, MemberRowCursor, TableRange, TableReader } from './table-reader.ts'
+import {
+  existingTombstone,
+  type FeedRow,
+  type Joined,
+  type ReadTombstone,
+  type ReadValue,
+  SqlFeedCursor,
+  SqlMemberCursor,
+  valueOfRow,
+} from './sql-cursors.ts'
+import type { TableRange, TableReader } from './table-reader.ts'
 
 /** Columns of a member, of a table that is joined as `m`. */
 const joinedColumns = memberColumns.replaceAll(/(?<=^|,\s+)\w/g, 'm.$&')
@@ -48,14 +56,6 @@ function neighbour(side: '<' | '>', order: 'ASC' | 'DESC'): string {
     ORDER BY collection ${order}, key ${order} LIMIT 1`
 }
 
-interface FeedRow {
-  readonly feedRevision: number
-  readonly collection: string
-  readonly feedKey: string
-  readonly cause: RemovalCause | null
-  readonly feedChecksum: number
-}
-
 interface TombstoneRow {
   readonly node: string | null
   readonly revision: number
@@ -71,9 +71,6 @@ interface ExpiryRow {
   readonly dueChecksum: number
 }
 
-/** A row of another table beside the member it names; `revision` is null where there is none. */
-type Joined<Row> = Row & (MemberRow | { readonly revision: null })
-
 /** Reads the tables by SQL. */
 export function openReader(path: string, mapped: number): TableReader {
   const connection = openReadConnection(path, mapped)
@@ -84,11 +81,6 @@ export function openReader(path: string, mapped: number): TableReader {
   const readValue = valueReader(connection)
   const readTombstone = tombstoneReader(connection)
   const scanStatement = statementsBySql(connection)
-  const feedBlocks = prepare<{ block: number; changes: number; checksum: number }, [string, number, number]>(
-    blocksOfCollection,
-  )
-  const forgotten = prepare<{ value: number; checksum: number }, []>(forgottenRevision)
-  const oldest = prepare<{ collection: string; key: string }, []>(oldestTombstones)
   const expiring = prepare<Joined<ExpiryRow>, [number, number, number]>(dueExpiries)
   const bytes = prepare<{ bytes: number }, []>(fileBytes)
 
@@ -131,6 +123,34 @@ export function openReader(path: string, mapped: number): TableReader {
       const rows = scanStatement<MemberRow>(scanSql(range)).iterate(range.collection, ...bounds)
       return new SqlMemberCursor(range, rows, readValue)
     },
+    ...feedReader(connection, scanStatement, readValue, readTombstone),
+    expiring(atMs, limit, skip) {
+      begin()
+      return expiring.all(atMs, limit, skip).map(expiringRef)
+    },
+    bytes() {
+      begin()
+      return bytes.get()!.bytes
+    },
+    release: connection.release,
+    close: connection.close,
+  }
+}
+
+type FeedReader = Pick<TableReader, 'feed' | 'feedBlocks' | 'forgotten' | 'oldestTombstone'>
+
+function feedReader(
+  { prepare, begin }: ReadConnection,
+  scanStatement: StatementsBySql,
+  readValue: ReadValue,
+  readTombstone: ReadTombstone,
+): FeedReader {
+  const feedBlocks = prepare<{ block: number; changes: number; checksum: number }, [string, number, number]>(
+    blocksOfCollection,
+  )
+  const forgotten = prepare<{ value: number; checksum: number }, []>(forgottenRevision)
+  const oldest = prepare<{ collection: string; key: string }, []>(oldestTombstones)
+  return {
     feed(after, before, collection) {
       begin()
       const sql = `${feedRows} ${collection === undefined ? '' : 'AND f.collection = ?'} ORDER BY f.revision`
@@ -161,21 +181,13 @@ export function openReader(path: string, mapped: number): TableReader {
       const ref = oldest.get()
       return ref === null ? null : existingTombstone(readTombstone, ref.collection, ref.key).clock
     },
-    expiring(atMs, limit, skip) {
-      begin()
-      return expiring.all(atMs, limit, skip).map(expiringRef)
-    },
-    bytes() {
-      begin()
-      return bytes.get()!.bytes
-    },
-    release: connection.release,
-    close: connection.close,
   }
 }
 
+type StatementsBySql = <Row>(sql: string) => Statement<Row, SQLQueryBindings[]>
+
 /** One statement for each shape of range, so that each is a plain walk along the primary key. */
-function statementsBySql({ prepare }: ReadConnection) {
+function statementsBySql({ prepare }: ReadConnection): StatementsBySql {
   const prepared = new Map<string, Statement<unknown, SQLQueryBindings[]>>()
   return <Row>(sql: string): Statement<Row, SQLQueryBindings[]> => {
     let statement = prepared.get(sql)
@@ -202,20 +214,6 @@ function existingOf({
 }: MemberRow): ExistingVersion {
   const valueBytes = largeBytes ?? (typeof value === 'string' ? Buffer.byteLength(value) : value.length)
   return { revision, createdAtMs, expiresAtMs, bytes: Buffer.byteLength(key) + valueBytes }
-}
-
-type ReadValue = TableReader['value']
-
-/** Of text in the row, its characters. */
-function valueLength({ value, largeBytes }: MemberRow): number {
-  return largeBytes ?? value.length
-}
-
-function valueOfRow(readValue: ReadValue, collection: string, row: MemberRow): Value {
-  const { key, value, revision, largeBytes } = row
-  return largeBytes === null
-    ? value
-    : readValue(collection, key, revision, largeBytes, typeof value === 'string')
 }
 
 /** A text up to this is put together in memory that stays. */
@@ -250,8 +248,6 @@ function valueReader({ prepare, begin }: ReadConnection): ReadValue {
   }
 }
 
-type ReadTombstone = (collection: string, key: string) => Tombstone | null
-
 function tombstoneReader({ prepare, begin }: ReadConnection): ReadTombstone {
   const tombstones = prepare<TombstoneRow, [string, string]>(oneTombstone)
   return (collection, key) => {
@@ -267,13 +263,6 @@ function tombstoneReader({ prepare, begin }: ReadConnection): ReadTombstone {
   }
 }
 
-function existingTombstone(read: ReadTombstone, collection: string, key: string): Tombstone {
-  const tombstone = read(collection, key)
-  if (tombstone === null)
-    throw damagedMember(collection, key, 'the feed names its tombstone, which is missing')
-  return tombstone
-}
-
 function expiringRef(row: Joined<ExpiryRow>): ExpiringRef {
   const { dueMs, dueCollection: collection, dueKey: key } = row
   const texts = crcOfText(key, crcOfText(collection))
@@ -283,108 +272,4 @@ function expiringRef(row: Joined<ExpiryRow>): ExpiringRef {
   verifyMemberRow(collection, row)
   if (row.expiresAtMs !== dueMs) throw damagedMember(collection, key, 'it is to expire at another time')
   return { collection, key, revision: row.revision, expiresAtMs: dueMs }
-}
-
-class SqlMemberCursor implements MemberRowCursor {
-  readonly #collection: string
-  readonly #direction: 1 | -1
-  readonly #rows: IterableIterator<MemberRow>
-  readonly #readValue: ReadValue
-  #row: MemberRow | null = null
-
-  constructor(range: TableRange, rows: IterableIterator<MemberRow>, readValue: ReadValue) {
-    this.#collection = range.collection
-    this.#direction = range.order === 'asc' ? 1 : -1
-    this.#rows = rows
-    this.#readValue = readValue
-  }
-
-  next(): boolean {
-    const { done, value: row } = this.#rows.next()
-    if (done) return false
-    verifyMemberRow(this.#collection, row)
-    if (this.#row !== null && compareKeys(this.#row.key, row.key) * this.#direction >= 0)
-      throw damagedMember(this.#collection, row.key, 'its row is out of order')
-    this.#row = row
-    return true
-  }
-
-  get key(): string {
-    return this.#row!.key
-  }
-
-  get valueBytes(): number {
-    return valueLength(this.#row!)
-  }
-
-  member(keysOnly: boolean): Member {
-    const row = this.#row!
-    return memberOfRow(row, keysOnly ? '' : valueOfRow(this.#readValue, this.#collection, row))
-  }
-
-  close(): void {
-    this.#rows.return?.()
-  }
-}
-
-class SqlFeedCursor implements FeedRowCursor {
-  readonly #rows: IterableIterator<Joined<FeedRow>>
-  readonly #readValue: ReadValue
-  readonly #readTombstone: ReadTombstone
-  #row: Joined<FeedRow> | null = null
-
-  constructor(rows: IterableIterator<Joined<FeedRow>>, readValue: ReadValue, readTombstone: ReadTombstone) {
-    this.#rows = rows
-    this.#readValue = readValue
-    this.#readTombstone = readTombstone
-  }
-
-  next(): boolean {
-    const { done, value: row } = this.#rows.next()
-    if (done) return false
-    const { feedRevision, collection, feedKey, cause } = row
-    const texts = crcOfText(feedKey, crcOfText(collection))
-    if (feedChecksum(texts, Buffer.byteLength(collection), feedRevision, cause) !== row.feedChecksum)
-      throw damagedMember(collection, feedKey, 'the checksum of its row in the feed does not match')
-    this.#row = row
-    return true
-  }
-
-  get revision(): number {
-    return this.#row!.feedRevision
-  }
-
-  get collection(): string {
-    return this.#row!.collection
-  }
-
-  get key(): string {
-    return this.#row!.feedKey
-  }
-
-  get valueBytes(): number {
-    const row = this.#row!
-    return row.revision === null ? 0 : valueLength(row)
-  }
-
-  change(): Change {
-    const row = this.#row!
-    const { feedRevision, collection, feedKey, cause } = row
-    if (cause !== null) {
-      const tombstone = existingTombstone(this.#readTombstone, collection, feedKey)
-      if (tombstone.revision !== feedRevision || tombstone.cause !== cause)
-        throw damagedMember(collection, feedKey, 'its tombstone is not the one that the feed names')
-      return { type: cause, collection, tombstone }
-    }
-    if (row.revision === null)
-      throw damagedMember(collection, feedKey, 'the feed names it, but it is missing')
-    verifyMemberRow(collection, row)
-    if (row.revision !== feedRevision)
-      throw damagedMember(collection, feedKey, 'its revision is not the one that the feed names')
-    return { type: 'put', collection, member: memberOfRow(row, valueOfRow(this.#readValue, collection, row)) }
-  }
-
-  close(): void {
-    this.#rows.return?.()
-  }
 }
