@@ -28,7 +28,7 @@ function lengthOf({ value, value_base64 }: Shown): number {
     return value.length + 2
   }
   const bytes = Buffer.from(value_base64!, 'base64')
-  expect(bytes.every((byte) => byte === bytes[0])).toBe(true)
+  expect(bytes.equals(Buffer.alloc(bytes.length, bytes[0]))).toBe(true)
   return bytes.length
 }
 
