@@ -15,7 +15,6 @@ import { KvistError } from '../../core/errors.ts'
 import { keyOf } from '../../core/member.ts'
 import { monotonicMs } from '../../runtime/clock.ts'
 import type { FolderGuard } from './data-folder.ts'
-import type { Flusher } from './flush/flusher.ts'
 import { addRecord, countRecord, type Memtable } from './memtable/memtable.ts'
 import type { Overlay } from './overlay.ts'
 import type { Reserve } from './reserve.ts'
@@ -23,13 +22,14 @@ import { type Group, givesRoomBack, type PlannedWrite, planWrites, roomOf, stage
 import { readFault } from './table/damage.ts'
 import type { Counts } from './table/table.ts'
 import { frameHeaderBytes } from './wal/log.ts'
-import { hasSpace, makeFile } from './wal/log-files.ts'
+import { hasSpace, type LogDisk, makeFile } from './wal/log-files.ts'
 import {
   appendFrame,
   closeLog,
   diskFull,
   ensureReserve,
   hasRoom,
+  type LogFlusher,
   type LogWriter,
   maxSegments,
   openLogWriter,
@@ -70,6 +70,7 @@ export interface Committer {
 }
 
 export interface CommitterOptions {
+  readonly disk: LogDisk
   readonly dir: string
   readonly folder: FolderGuard
   readonly storeId: string
@@ -77,7 +78,7 @@ export interface CommitterOptions {
   readonly durability: Durability
   readonly segmentBytes: number
   readonly overlay: Overlay
-  readonly flusher: Flusher
+  readonly flusher: LogFlusher
   readonly reserve: Reserve
   readonly counts: Map<string, Counts>
   readonly clock: HybridClock

@@ -34,7 +34,7 @@ import {
   sqliteCode,
 } from './table/table.ts'
 import { cutDamagedLog, cutTornTail } from './wal/accept-damage.ts'
-import { listSegments } from './wal/log-files.ts'
+import { listSegments, systemDisk } from './wal/log-files.ts'
 import { type LoadedSegment, RefusedLog } from './wal/log-reader.ts'
 import { recordClock, recordCollection, recordPosition } from './wal/record.ts'
 import { damageMessage, damageName, type Recovery, readLog, type TornTail } from './wal/recovery.ts'
@@ -135,6 +135,7 @@ async function open(options: SqliteOptions, releaseLock: () => void): Promise<Sq
   }
 
   const committer = startCommitter({
+    disk: systemDisk,
     dir,
     folder: guardFolder(dbPath),
     storeId: meta.storeId,

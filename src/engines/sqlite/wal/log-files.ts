@@ -91,7 +91,7 @@ export function openFile(path: string, flags: string): Promise<number> {
   )
 }
 
-export function renameFile(from: string, to: string): Promise<void> {
+function renameFile(from: string, to: string): Promise<void> {
   return repeatedLater(
     () =>
       new Promise<void>((resolve, reject) => {
@@ -120,7 +120,7 @@ export function syncFile(fd: number): Promise<void> {
 }
 
 /** Syncs the data of a file, off the event loop. */
-export function syncData(fd: number): Promise<void> {
+function syncData(fd: number): Promise<void> {
   return repeatedLater(
     () =>
       new Promise<void>((resolve, reject) => {
@@ -140,7 +140,7 @@ export function syncFolder(dir: string): void {
 }
 
 /** As `syncFolder`, off the event loop. */
-export async function syncFolderLater(dir: string): Promise<void> {
+async function syncFolderLater(dir: string): Promise<void> {
   const fd = await openFile(dir, 'r')
   try {
     await syncFile(fd)
@@ -165,6 +165,30 @@ export function readFully(fd: number, bytes: Buffer, from: number, to: number): 
     at += read
   }
   return at - from
+}
+
+/** What the end of the log that is written asks of the system; a simulation answers in its place. */
+export interface LogDisk {
+  makeFile(path: string, size: number): Promise<void>
+  /** Opens a file that is there, to be written to. */
+  open(path: string): Promise<number>
+  rename(from: string, to: string): Promise<void>
+  write(fd: number, bytes: Uint8Array, position: number): void
+  syncData(fd: number): Promise<void>
+  syncFolder(dir: string): Promise<void>
+  close(fd: number): void
+  remove(path: string): void
+}
+
+export const systemDisk: LogDisk = {
+  makeFile,
+  open: (path) => openFile(path, 'r+'),
+  rename: renameFile,
+  write: writeFully,
+  syncData,
+  syncFolder: syncFolderLater,
+  close: (fd) => closeSync(fd),
+  remove: (path) => rmSync(path, { force: true }),
 }
 
 const maxRepeats = 10

@@ -1,4 +1,3 @@
-import { closeSync, rmSync } from 'node:fs'
 import { type Distribution, observe } from '../../../core/distribution.ts'
 import { KvistError } from '../../../core/errors.ts'
 import { monotonicMs } from '../../../runtime/clock.ts'
@@ -16,7 +15,7 @@ import {
   syncSegment,
   writeFrame,
 } from './log.ts'
-import { hasSpace, newChunk } from './log-files.ts'
+import { hasSpace, type LogDisk, newChunk } from './log-files.ts'
 import type { Chunk } from './record.ts'
 
 /**
@@ -37,13 +36,30 @@ export interface LogWriter {
   syncing: Promise<void>
 }
 
+/** What the log needs of the flusher. */
+export type LogFlusher = Pick<
+  Flusher,
+  | 'add'
+  | 'idle'
+  | 'waiting'
+  | 'busyForMs'
+  | 'progress'
+  | 'failure'
+  | 'reuse'
+  | 'hasFile'
+  | 'discardFiles'
+  | 'isShortOfRoom'
+  | 'makeAhead'
+>
+
 export interface LogWriterOptions {
+  readonly disk: LogDisk
   readonly dir: string
   readonly folder: FolderGuard
   readonly storeId: string
   readonly segmentBytes: number
   readonly overlay: Overlay
-  readonly flusher: Flusher
+  readonly flusher: LogFlusher
   readonly reserve: Reserve
   readonly lastSegment: number
   readonly syncSeconds: Distribution
@@ -205,8 +221,8 @@ async function beginSegment(
   file: string | null,
   lastRevision: number,
 ): Promise<ActiveSegment> {
-  const { dir, storeId } = log.options
-  const segment = await createSegment(dir, log.lastSegment + 1, lastRevision + 1, storeId, chunk, file)
+  const { disk, dir, storeId } = log.options
+  const segment = await createSegment(disk, dir, log.lastSegment + 1, lastRevision + 1, storeId, chunk, file)
   log.lastSegment++
   return { segment, memtable: memtable(chunk), openedAtMs: monotonicMs(), isReserve: false }
 }
@@ -243,14 +259,14 @@ async function timedSync(log: LogWriter, segment: Segment, end: number): Promise
 /** Closes the active segment for writing and queues it for the flusher; one without records is removed. */
 export function rotate(log: LogWriter, lastRevision: number): void {
   if (log.active === null) return
-  const { overlay, flusher, reserve } = log.options
+  const { disk, overlay, flusher, reserve } = log.options
   const { segment, memtable, isReserve } = log.active
   log.active = null
   const { number, path } = segment
   if (memtable.offsets.length === 0) {
     overlay.tables.splice(overlay.tables.indexOf(memtable), 1)
-    closeSync(segment.fd)
-    if (!isReserve || !reserve.putBack(path)) rmSync(path, { force: true })
+    disk.close(segment.fd)
+    if (!isReserve || !reserve.putBack(path)) disk.remove(path)
     return
   }
   log.unsynced.push(segment)
@@ -275,7 +291,7 @@ async function syncInOrder(log: LogWriter): Promise<void> {
     const segment = log.unsynced[0]!
     if (isBehind(segment)) await timedSync(log, segment, segment.end)
     log.unsynced.shift()
-    closeSync(segment.fd)
+    log.options.disk.close(segment.fd)
   }
   const active = log.active?.segment
   if (active !== undefined && isBehind(active)) await timedSync(log, active, active.end)
@@ -289,5 +305,5 @@ function isBehind({ syncedEnd, end, isFlushed }: Segment): boolean {
 export async function closeLog(log: LogWriter, lastRevision: number): Promise<void> {
   rotate(log, lastRevision)
   await syncRelaxed(log).catch(() => {})
-  for (const segment of log.unsynced.splice(0)) closeSync(segment.fd)
+  for (const segment of log.unsynced.splice(0)) log.options.disk.close(segment.fd)
 }

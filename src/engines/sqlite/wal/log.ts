@@ -1,6 +1,5 @@
-import { closeSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { makeFile, openFile, renameFile, syncData, syncFolderLater, writeFully } from './log-files.ts'
+import type { LogDisk } from './log-files.ts'
 import type { Chunk } from './record.ts'
 
 /**
@@ -52,6 +51,7 @@ export const frameAt = { length: 8, syncedEnd: 12, firstRevision: 16, crc: 24, h
 
 /** A segment that is open for appending. */
 export interface Segment {
+  readonly disk: LogDisk
   readonly number: number
   readonly path: string
   readonly fd: number
@@ -72,6 +72,7 @@ export interface Segment {
  * right size, of an earlier segment or made ahead. The header is on disk once the first frame is.
  */
 export async function createSegment(
+  disk: LogDisk,
   dir: string,
   number: number,
   firstRevision: number,
@@ -82,24 +83,36 @@ export async function createSegment(
   const path = join(dir, `log-${String(number).padStart(8, '0')}`)
   let fd: number | undefined
   try {
-    if (recycled === null) await makeFile(path, chunk.bytes.length)
-    else await renameFile(recycled, path)
-    fd = await openFile(path, 'r+')
+    if (recycled === null) await disk.makeFile(path, chunk.bytes.length)
+    else await disk.rename(recycled, path)
+    fd = await disk.open(path)
     encodeHeader(chunk, number, firstRevision, storeId)
-    writeFully(fd, chunk.bytes.subarray(0, segmentHeaderBytes), 0)
-    await syncFolderLater(dir)
-    return newSegment(number, path, fd, chunk)
+    // In this order: under the name of its use before, a file with this header would be refused at the next start.
+    await disk.syncFolder(dir)
+    disk.write(fd, chunk.bytes.subarray(0, segmentHeaderBytes), 0)
+    return newSegment(disk, number, path, fd, chunk)
   } catch (error) {
-    if (fd !== undefined) closeSync(fd)
+    if (fd !== undefined) disk.close(fd)
     // An incomplete file is of no use, and one that could not be made longer still fills the disk.
-    rmSync(path, { force: true })
+    disk.remove(path)
     throw error
   }
 }
 
-function newSegment(number: number, path: string, fd: number, chunk: Chunk): Segment {
+function newSegment(disk: LogDisk, number: number, path: string, fd: number, chunk: Chunk): Segment {
   const end = segmentHeaderBytes
-  return { number, path, fd, chunk, end, syncedEnd: 0, failedSyncs: 0, repairedSyncs: 0, isFlushed: false }
+  return {
+    disk,
+    number,
+    path,
+    fd,
+    chunk,
+    end,
+    syncedEnd: 0,
+    failedSyncs: 0,
+    repairedSyncs: 0,
+    isFlushed: false,
+  }
 }
 
 function encodeHeader({ bytes, view }: Chunk, number: number, firstRevision: number, storeId: string): void {
@@ -128,7 +141,7 @@ export function writeFrame(segment: Segment, recordsEnd: number, firstRevision: 
   view.setFloat64(end + frameAt.firstRevision, firstRevision, true)
   view.setUint32(end + frameAt.crc, Bun.hash.crc32(bytes.subarray(records, recordsEnd)), true)
   view.setUint32(end + frameAt.headerCrc, frameHeaderCrc(chunk, end), true)
-  writeFully(segment.fd, bytes.subarray(end, recordsEnd), end)
+  segment.disk.write(segment.fd, bytes.subarray(end, recordsEnd), end)
 }
 
 /** A header is whole at the offset that it was written for alone. */
@@ -143,7 +156,7 @@ export function acceptFrame(segment: Segment, recordsEnd: number): void {
 /** Undoes a frame that did not reach the disk, as far as the disk allows. */
 export function cutFrame(segment: Segment): void {
   try {
-    writeFully(segment.fd, new Uint8Array(frameHeaderBytes), segment.end)
+    segment.disk.write(segment.fd, new Uint8Array(frameHeaderBytes), segment.end)
   } catch {
     // The next segment begins with the same revision, which undoes the frame as well.
   }
@@ -154,12 +167,12 @@ export function cutFrame(segment: Segment): void {
  * pages for clean, so everything since the last good one is written again.
  */
 export async function syncSegment(segment: Segment, end: number): Promise<void> {
-  const { fd, chunk } = segment
+  const { disk, fd, chunk } = segment
   while (!segment.isFlushed) {
     const { failedSyncs, syncedEnd } = segment
     try {
-      if (segment.repairedSyncs < failedSyncs) writeFully(fd, chunk.bytes.subarray(syncedEnd, end), syncedEnd)
-      await syncData(fd)
+      if (segment.repairedSyncs < failedSyncs) disk.write(fd, chunk.bytes.subarray(syncedEnd, end), syncedEnd)
+      await disk.syncData(fd)
     } catch (error) {
       segment.failedSyncs++
       throw error
