@@ -41,6 +41,7 @@ export const slow = {
     'test/origins-browser',
     'test/processes',
     'test/sdk-',
+    'test/small-memory',
     'test/soak',
     'test/v1-idempotency-crash',
     'test/v1-start-stop',

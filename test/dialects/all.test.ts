@@ -11,11 +11,11 @@ test('--dialect takes the name of every dialect there is, and no other', () => {
 test('a missing token is told in the shape of each', async () => {
   const server = await startServer({ env: { KVIST_TOKEN: 'secret' } })
   const asks: Readonly<Record<string, [ask: string, refused: string]>> = {
-    ozza: ['GET /things', '{"error":"this server wants a token: Authorization: Bearer …"}'],
-    keys: ['GET /keys', '{"error":"this server wants a token: Authorization: Bearer …"}'],
-    reforg: ['GET /api/v1/keys', '{"detail":"this server wants a token: Authorization: Bearer …"}'],
-    minstore: ['GET /text/a', '{"error":"this server wants a token: Authorization: Bearer …"}'],
-    tenantbase: ['GET /get-values', '401: this server wants a token: Authorization: Bearer …'],
+    ozza: ['GET /things', '{"error":"this server needs a token: Authorization: Bearer …"}'],
+    keys: ['GET /keys', '{"error":"this server needs a token: Authorization: Bearer …"}'],
+    reforg: ['GET /api/v1/keys', '{"detail":"this server needs a token: Authorization: Bearer …"}'],
+    minstore: ['GET /text/a', '{"error":"this server needs a token: Authorization: Bearer …"}'],
+    tenantbase: ['GET /get-values', '401: this server needs a token: Authorization: Bearer …'],
   }
   try {
     for (const { name } of dialects) {
