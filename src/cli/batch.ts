@@ -9,7 +9,7 @@ export const batchCommand = command('batch', {
   notes:
     'FILE is JSON: {"checks": [{"collection", "key", "revision"}, …], "operations": [{"op": "put", "collection", "key", ' +
     '"value"}, {"op": "delete", …}, {"op": "increment", …}, …]}. The revision null means that the member must not exist. ' +
-    'Prints the result of each operation: its revision, and the number of an increment. Ends with 1 when a check does not hold.',
+    'Prints the result of each operation: its revision, and the number of an increment. Exits with 1 when a check fails.',
   operands: [{ name: 'FILE', help: 'the file; - is standard input' }],
   options: connectionOptions,
   async run(given, [file = '']) {

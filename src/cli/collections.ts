@@ -4,7 +4,7 @@ import { connect, connectionOptions, jsonOption, optionalText } from './connecti
 import { printLines, tableLines } from './output.ts'
 
 export const collectionsCommand = command('collections', {
-  summary: 'List the collections, with how many members and bytes they have',
+  summary: 'List the collections with their numbers of members and bytes',
   notes: 'In columns: aligned on a terminal, otherwise with a tab between them.',
   operands: [],
   options: {

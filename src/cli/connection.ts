@@ -13,7 +13,7 @@ export const connectionOptions = {
     flag: 'url',
     env: 'KVIST_URL',
     default: undefined,
-    help: 'the server; without it that of KVIST_HOST and KVIST_PORT, or else http://127.0.0.1:7070',
+    help: 'the server; default: KVIST_HOST and KVIST_PORT, or http://127.0.0.1:7070',
   }),
   host: withoutFlag(serveOptions.host, 'where the server is, when there is no URL'),
   port: withoutFlag(serveOptions.port, 'the port of the server, when there is no URL'),
@@ -45,7 +45,7 @@ export const quietOption = option({
   flag: 'quiet',
   short: 'q',
   default: false,
-  help: 'neither a progress bar nor a summary',
+  help: 'print no progress bar and no summary',
 })
 
 /** A text that is passed on as it is: the client and the server say what it may be. */

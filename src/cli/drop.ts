@@ -19,7 +19,7 @@ export const dropCommand = command('drop', {
     from,
     to,
     yes: option({ ...toggle(), flag: 'yes', short: 'y', default: false, help: 'do not ask' }),
-    json: { ...jsonOption, help: 'print how many there were, as JSON' },
+    json: { ...jsonOption, help: 'print the number of deleted members, as JSON' },
     ...connectionOptions,
   },
   async run(given) {

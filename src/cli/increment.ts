@@ -5,11 +5,11 @@ import { print } from './output.ts'
 import { expiryOptions, ifRevisionOption, writeOptions } from './write-options.ts'
 
 export const incrementCommand = command('increment', {
-  summary: 'Add to a number, and print what it is then',
+  summary: 'Add to a number and print the result',
   notes: 'A member or a part of it that is missing starts at 0.',
   operands: [
     { name: 'KEY', help: 'the key' },
-    { name: 'BY', help: 'the number to add, which may be below 0; without it 1', optional: true },
+    { name: 'BY', help: 'the number to add, may be negative; default: 1', optional: true },
   ],
   options: {
     collection: collectionOption,

@@ -31,7 +31,7 @@ export const listCommand = command('list', {
       ...wholeNumber(1, Number.MAX_SAFE_INTEGER),
       flag: 'limit',
       default: undefined,
-      help: 'no more members than this',
+      help: 'the maximum number of members',
     }),
     include: option<Include | undefined>({
       ...choice<Include>('keys', 'values', 'all'),
@@ -49,7 +49,7 @@ export const listCommand = command('list', {
       flag: 'null',
       short: '0',
       default: false,
-      help: 'print keys as they are, with a zero byte after each, as xargs -0 takes them',
+      help: 'print keys unescaped, with a zero byte after each, for xargs -0',
     }),
     json: { ...jsonOption, help: 'print NDJSON' },
     ...connectionOptions,

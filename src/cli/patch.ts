@@ -10,7 +10,7 @@ import { expiryOptions, ifRevisionOption, writeOptions } from './write-options.t
 export const patchCommand = command('patch', {
   summary: 'Change a part of a value',
   notes:
-    'PATCH is a JSON merge patch (RFC 7396): objects are merged, null takes a name away, everything else takes the place of ' +
+    'PATCH is a JSON merge patch (RFC 7396): objects are merged, null removes a name, everything else replaces ' +
     'what was there. With --json-patch it is a list of operations (RFC 6902), which are all done or not at all.',
   operands: [
     { name: 'KEY', help: 'the key' },

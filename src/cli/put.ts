@@ -28,7 +28,7 @@ export const putCommand = command('put', {
       ...toggle(),
       flag: 'create',
       default: false,
-      help: 'only where there is no such member',
+      help: 'only if the member does not exist',
     }),
     json: { ...jsonOption, help: 'print what was stored, without its value, as JSON' },
     ...connectionOptions,

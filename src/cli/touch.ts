@@ -5,7 +5,7 @@ import { complain } from './explain.ts'
 import { expiryOptions } from './write-options.ts'
 
 export const touchCommand = command('touch', {
-  summary: 'Change when members expire',
+  summary: 'Change the expiry of members',
   notes: 'The values and their revisions stay as they are. Ends with 1 when a key is missing.',
   operands: [{ name: 'KEY', help: 'the key; several may be given', many: true }],
   options: { collection: collectionOption, ...expiryOptions, ...connectionOptions },

@@ -17,7 +17,7 @@ export const ifRevisionOption = option<number | undefined>({
   ...wholeNumber(1, Number.MAX_SAFE_INTEGER),
   flag: 'if-revision',
   default: undefined,
-  help: 'only over this revision',
+  help: 'only if the member has this revision',
 })
 
 type WriteValues = Values<typeof expiryOptions> & { readonly ifRevision: number | undefined }

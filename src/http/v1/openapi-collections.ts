@@ -97,7 +97,7 @@ export const postMembers: OperationDocs = {
   },
   responses: {
     200: {
-      description: 'What became of the import',
+      description: 'The summary of the import',
       content: {
         [json]: {
           schema: responses.bulkSummary,
@@ -107,7 +107,7 @@ export const postMembers: OperationDocs = {
     },
     201: {
       description: 'Stored',
-      headers: { Location: { description: 'Where it is', schema: text }, ETag: etag },
+      headers: { Location: { description: 'The URL of the member', schema: text }, ETag: etag },
       content: { [json]: { schema: responses.stored, example: storedExample } },
     },
   },
@@ -121,7 +121,7 @@ export const dropMembers: OperationDocs = {
   parameters: [collection, ...selection],
   responses: {
     200: {
-      description: 'How many there were',
+      description: 'The number of deleted members',
       content: { [json]: { schema: responses.deleted, example: { deleted: 2 } } },
     },
   },
@@ -131,7 +131,7 @@ export const dropMembers: OperationDocs = {
 const settingsExample = { processes: ['detect-language', 'mark'], default_ttl: 604800, sliding: false }
 
 const settingsResponse: ResponseDocs = {
-  description: 'What is set; null where nothing is',
+  description: 'The settings; null for one that is not set',
   content: { [json]: { schema: responses.settings, example: settingsExample } },
 }
 
@@ -165,6 +165,6 @@ export const putSettings: OperationDocs = {
 export const deleteSettings: OperationDocs = {
   id: 'deleteSettings',
   parameters: [collection],
-  responses: { 204: { description: 'Nothing is set' } },
+  responses: { 204: { description: 'The settings are removed' } },
   problems: ['invalid_collection', 'invalid_parameter', 'conflict', ...writeFaults],
 }

@@ -30,7 +30,7 @@ import * as parts from './schema-parts.ts'
 
 export const getMember: OperationDocs = {
   id: 'getMember',
-  description: `With \`wait\` and \`If-None-Match\` it is a long poll: while the member is as the client knows it, the answer waits for the next change. ${watchNote} The member need not be there yet.`,
+  description: `With \`wait\` and \`If-None-Match\` it is a long poll: while the member has that ETag, the response waits for the next change. ${watchNote} The member need not exist yet.`,
   parameters: [
     collection,
     key,
@@ -67,18 +67,18 @@ export const getMember: OperationDocs = {
       headers: {
         ...memberHeaders,
         'Content-Range': {
-          description: 'Which bytes, of how many',
+          description: 'The range, and the size of the value',
           schema: text,
           example: 'bytes 1000-1999/2000',
         },
       },
       content: { '*/*': { schema: { description: 'Some of its bytes' } } },
     },
-    304: { description: 'It is as the client knows it', headers: memberHeaders },
+    304: { description: 'It has the ETag that the client sent', headers: memberHeaders },
   },
   problemHeaders: {
     416: {
-      'Content-Range': { description: 'How many bytes there are', schema: text, example: 'bytes */2000' },
+      'Content-Range': { description: 'The size of the value', schema: text, example: 'bytes */2000' },
     },
   },
   problems: [
@@ -101,12 +101,12 @@ export const putMember: OperationDocs = {
   body: value,
   responses: {
     200: {
-      description: 'Stored in place of what was there',
+      description: 'Stored; it replaced a member',
       headers: { ETag: etag },
       content: { [json]: { schema: responses.stored, example: storedExample } },
     },
     201: {
-      description: 'Stored; it is new',
+      description: 'Stored; it is a new member',
       headers: { ETag: etag },
       content: { [json]: { schema: responses.stored, example: storedExample } },
     },
@@ -153,7 +153,7 @@ export const patchMember: OperationDocs = {
       content: { [json]: { schema: responses.patched, example: storedExample } },
     },
     201: {
-      description: 'Stored; it is new',
+      description: 'Stored; it is a new member',
       headers: { ETag: etag },
       content: { [json]: { schema: responses.patched, example: storedExample } },
     },
@@ -169,13 +169,13 @@ export const patchMember: OperationDocs = {
     ...valueFaults,
     ...writeFaults,
   ],
-  problemHeaders: { 415: { 'Accept-Patch': { description: 'The types that are taken', schema: text } } },
+  problemHeaders: { 415: { 'Accept-Patch': { description: 'The accepted types', schema: text } } },
 }
 
 export const deleteMember: OperationDocs = {
   id: 'deleteMember',
   parameters: [collection, key, ...conditions],
-  responses: { 204: { description: 'It is gone' } },
+  responses: { 204: { description: 'Deleted' } },
   problems: [
     'invalid_request',
     'invalid_collection',

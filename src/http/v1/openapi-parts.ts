@@ -138,12 +138,12 @@ export const etag: HeaderDocs = { description: 'The revision, in quotes', schema
 export const memberHeaders: Readonly<Record<string, HeaderDocs>> = {
   ETag: etag,
   'Last-Modified': {
-    description: 'The first whole second after it was last written; left out until that has come',
+    description: 'The first whole second after the last write; left out until then',
     schema: text,
   },
-  'Accept-Ranges': { description: '`bytes`: parts can be had', schema: text },
+  'Accept-Ranges': { description: '`bytes`: range requests work', schema: text },
   'Kvist-Expires-At': {
-    description: 'When it will be gone; missing for never',
+    description: 'When it expires; missing for never',
     schema: { type: 'string', format: 'date-time' },
   },
 }

@@ -37,7 +37,7 @@ export const listCollections: OperationDocs = {
   ],
   responses: {
     200: {
-      description: 'A page of them',
+      description: 'A page of collections',
       headers: { Link: { description: 'With `rel="next"`: the next page', schema: text } },
       content: {
         [json]: {
@@ -114,7 +114,7 @@ export const readMembers: OperationDocs = {
   },
   responses: {
     200: {
-      description: 'What is there',
+      description: 'The members, or null',
       content: {
         [json]: {
           schema: responses.readResult,
@@ -136,7 +136,7 @@ export const readMembers: OperationDocs = {
 
 export const getChanges: OperationDocs = {
   id: 'getChanges',
-  description: `The latest state of every member that has changed, in the order of the changes, those that are gone among them. A page may be short, even empty, while there are more: at the end \`next\` is the \`since\` that was sent. ${watchNote} \`limit\` does not go with that.`,
+  description: `The latest state of every member that has changed, in the order of the changes, with tombstones of deleted and expired members. A page may be short, even empty, while there are more: at the end \`next\` is the \`since\` that was sent. ${watchNote} \`limit\` does not go with that.`,
   parameters: [
     query('since', 'The `next` of the page before; missing, of a page, or `0`: from the beginning'),
     query('limit', 'Changes of a page', pageLimit),

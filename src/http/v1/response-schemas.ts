@@ -14,7 +14,7 @@ const metadata = {
 
 export const stored = named('Stored', {
   type: 'object',
-  description: 'What is known of a member that was stored: all but its value',
+  description: 'The metadata of a stored member: all but its value',
   required: ['key', ...Object.keys(metadata)],
   properties: { key, ...metadata },
 })
@@ -25,7 +25,7 @@ export const patched = named('Patched', {
     'What is known of a member that was stored; after an increment with the number that it came to',
   properties: {
     ...(stored.properties as object),
-    value: { type: ['number', 'null'], description: 'Of an increment alone' },
+    value: { type: ['number', 'null'], description: 'The result of an increment only' },
   },
 })
 
@@ -51,7 +51,7 @@ const member = named('Member', {
     ...metadata,
     flags: {
       type: 'integer',
-      description: 'What memcached clients keep beside a value; with `include=values` unless it is 0',
+      description: 'The flags of memcached clients; with `include=values` unless 0',
     },
     origin,
   },
@@ -59,7 +59,7 @@ const member = named('Member', {
 
 const prefix: Schema = {
   type: 'string',
-  description: 'What the keys below it begin with, the delimiter at its end',
+  description: 'The common beginning of keys, with the delimiter at its end',
   examples: ['a/'],
 }
 
@@ -82,12 +82,12 @@ export const page = named('Page', {
 
 const point: Schema = {
   type: ['integer', 'string'],
-  description: 'Where a reader of the feed stands; opaque, to be given back as it is',
+  description: 'A resume point in the feed: opaque; send it back unchanged',
 }
 
 const change = named('Change', {
   type: 'object',
-  description: 'The latest state of a member: with all there is of it, or that it is gone',
+  description: 'The latest state of a member, or its tombstone',
   required: ['revision', 'type', 'collection', 'key'],
   properties: {
     revision,
@@ -99,7 +99,7 @@ const change = named('Change', {
     updated_at: time,
     expires_at: expiresAt,
     content_type: { type: 'string' },
-    flags: { type: 'integer', description: 'With `include=all`: what memcached clients keep beside a value' },
+    flags: { type: 'integer', description: 'With `include=all`: the flags of memcached clients' },
     origin,
   },
 })
@@ -146,7 +146,7 @@ export const bulkSummary = named('BulkSummary', {
     stored: { type: 'integer', minimum: 0 },
     failed: {
       type: 'array',
-      description: 'The lines that were not stored, the first thousand of them',
+      description: 'The lines that were not stored, at most 1,000',
       items: {
         type: 'object',
         required: ['line', 'code', 'detail'],
@@ -157,7 +157,11 @@ export const bulkSummary = named('BulkSummary', {
         },
       },
     },
-    failed_more: { type: 'integer', minimum: 1, description: 'How many more lines were not stored' },
+    failed_more: {
+      type: 'integer',
+      minimum: 1,
+      description: 'The number of further lines that were not stored',
+    },
   },
 })
 
@@ -167,12 +171,12 @@ export const revisions = named('Revisions', {
   properties: {
     revisions: {
       type: 'array',
-      description: 'One for each operation; 0 for a delete or touch of what was not there',
+      description: 'One for each operation; 0 for a delete or touch of a missing member',
       items: { type: 'integer', minimum: 0 },
     },
     values: {
       type: 'array',
-      description: 'One for each operation: the number that an increment came to, null for all else',
+      description: 'One for each operation: the result of an increment, null for all others',
       items: { type: ['number', 'null'] },
     },
   },
@@ -184,7 +188,7 @@ export const readResult = named('ReadResult', {
   properties: {
     members: {
       type: 'array',
-      description: 'In the order of the question; null for what is not there',
+      description: 'In the order of the request; null for a missing member',
       items: { oneOf: [member, { type: 'null' }] },
     },
   },
@@ -195,7 +199,7 @@ export const settings = named('Settings', {
   properties: {
     processes: {
       type: ['array', 'null'],
-      description: 'What members go through before they are stored, in this order',
+      description: 'Processes that transform members before they are stored, in this order',
       items: { type: 'string' },
       maxItems: maxProcesses,
     },
@@ -206,7 +210,7 @@ export const settings = named('Settings', {
     sliding: {
       type: 'boolean',
       default: false,
-      description: 'A member that expires and is read lives on for `default_ttl` from then; needs one',
+      description: 'Reads renew the expiry to `default_ttl` from then on; needs a `default_ttl`',
     },
   },
 })

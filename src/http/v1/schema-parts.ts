@@ -19,24 +19,24 @@ export const anyJson: Schema = { description: 'Any JSON, byte for byte as it was
 export const expiresAt: Schema = {
   ...time,
   type: ['string', 'null'],
-  description: 'When the member will be gone; null for never',
+  description: 'When the member expires; null for never',
 }
 
 export const revision: Schema = {
   type: 'integer',
   minimum: 1,
-  description: 'Grows with every change in the store; as an ETag it stands in quotes',
+  description: 'Grows with every change in the store; an ETag has it in quotes',
 }
 
 export const expiryFields = {
   expire_in: {
     type: ['string', 'number'],
-    description: 'How long the member lives: seconds, a duration, or `never`',
+    description: 'Time to live: seconds, a duration, or `never`',
     examples: ['15m'],
   },
   expire_at: {
     type: ['string', 'number', 'null'],
-    description: 'When it will be gone; null for never. Not together with `expire_in`',
+    description: 'When it expires; null for never. Not together with `expire_in`',
     examples: ['2030-01-31T12:00:00Z'],
   },
   expires_at: {
@@ -48,11 +48,11 @@ export const expiryFields = {
 /** One of the three, and the type of what it is. */
 export const contentFields = {
   value: anyJson,
-  value_text: { type: 'string', description: 'Text, in place of `value`' },
-  value_base64: { type: 'string', contentEncoding: 'base64', description: 'Bytes, in place of `value`' },
+  value_text: { type: 'string', description: 'Text, instead of `value`' },
+  value_base64: { type: 'string', contentEncoding: 'base64', description: 'Bytes, instead of `value`' },
   content_type: {
     type: 'string',
-    description: 'Left out: `application/json`, and of `value_text` plain text in UTF-8',
+    description: 'Default: `application/json`, or of `value_text` plain text in UTF-8',
   },
 }
 
@@ -63,11 +63,11 @@ export const shownValue = {
   value: anyJson,
   value_text: {
     type: 'string',
-    description: 'In place of `value`, of text: a type such as `text/plain`, in UTF-8',
+    description: 'The value of a member with a text type such as `text/plain`, instead of `value`',
   },
   value_base64: {
     type: 'string',
     contentEncoding: 'base64',
-    description: 'In place of `value`, of other bytes that are not JSON',
+    description: 'The value of a member with other bytes that are not JSON, instead of `value`',
   },
 }
