@@ -70,13 +70,13 @@ export function parseArguments<Table extends OptionTable>(
   if (tooMany !== undefined) refuse(`${command} does not know what to do with ${quote(tooMany)}`)
   const entries = Object.entries(table).map(([name, option]) => [
     name,
-    settle(option, flags.get(option), env),
+    resolve(option, flags.get(option), env),
   ])
   return { values: Object.fromEntries(entries), operands }
 }
 
 /** The value of an option that was given as this text, or not as a flag. */
-function settle<T>(option: Option<T>, flag: string | undefined, env: Environment): T {
+function resolve<T>(option: Option<T>, flag: string | undefined, env: Environment): T {
   if (flag !== undefined) return accept(option, `--${option.flag}`, flag)
   const variable = option.env === undefined ? undefined : env[option.env]
   if (variable !== undefined) return accept(option, `${option.env}`, variable)

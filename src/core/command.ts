@@ -135,9 +135,9 @@ function requireOwnChecks(
   throw new KvistError('precondition_failed', checkDetail(failed, revision), { collection, key, revision })
 }
 
-function checkDetail({ collection, key, revision: wanted }: Check, revision: number | null): string {
+function checkDetail({ collection, key, revision: expected }: Check, revision: number | null): string {
   const is = revision === null ? 'does not exist' : `is at revision ${revision}`
-  return `${collection}/${key} ${is}, and not ${wanted === null ? 'missing' : `at revision ${wanted}`}`
+  return `${collection}/${key} ${is}, and not ${expected === null ? 'missing' : `at revision ${expected}`}`
 }
 
 function whatOf({ operations }: WriteCommand): string {

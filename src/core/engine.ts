@@ -1,5 +1,5 @@
-import type { Distribution } from './distribution.ts'
 import type { KvistError } from './errors.ts'
+import type { Histogram } from './histogram.ts'
 import type { Change, Committed, Member, MemberHead, RemovalCause, Tombstone, Value } from './member.ts'
 import type { Origin } from './origin.ts'
 
@@ -286,9 +286,9 @@ export interface EngineStats {
   /** Writes of the commits that did something. */
   readonly writes: number
   /** How many commits each group had that went to disk together. */
-  readonly groupCommits: Readonly<Distribution>
+  readonly groupCommits: Readonly<Histogram>
   /** Seconds of each sync to disk; empty where another server does that. */
-  readonly syncSeconds: Readonly<Distribution>
+  readonly syncSeconds: Readonly<Histogram>
 }
 
 /** The bounds of the buckets of `groupCommits`, the same for every engine. */

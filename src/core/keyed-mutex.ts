@@ -10,7 +10,7 @@ export function keyedMutex(): RunExclusive {
   const last = new Map<string, Promise<unknown>>()
   return (keys, task) => {
     const earlier = keys.map((key) => last.get(key)).filter((one) => one !== undefined)
-    const running = earlier.length === 0 ? task() : settled(earlier).then(task, task)
+    const running = earlier.length === 0 ? task() : allSettled(earlier).then(task, task)
     for (const key of keys) last.set(key, running)
     const release = () => {
       for (const key of keys) if (last.get(key) === running) last.delete(key)
@@ -20,6 +20,6 @@ export function keyedMutex(): RunExclusive {
   }
 }
 
-function settled(tasks: readonly Promise<unknown>[]): Promise<unknown> {
+function allSettled(tasks: readonly Promise<unknown>[]): Promise<unknown> {
   return tasks.length === 1 ? tasks[0]! : Promise.allSettled(tasks)
 }

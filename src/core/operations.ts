@@ -96,9 +96,9 @@ function renewal(
   { collection, key, expiresAtMs }: MemberRef & { readonly expiresAtMs: number | 'never' },
   current: Member | null,
 ): Renew | null {
-  const wanted = expiresAtMs === 'never' ? null : expiresAtMs
-  if (current === null || current.expiresAtMs === wanted) return null
-  return { op: 'renew', collection, key, expiresAtMs: wanted, ifRevision: current.revision }
+  const expiry = expiresAtMs === 'never' ? null : expiresAtMs
+  if (current === null || current.expiresAtMs === expiry) return null
+  return { op: 'renew', collection, key, expiresAtMs: expiry, ifRevision: current.revision }
 }
 
 /** The number of an increment in what was stored, as JSON text; null where a process took it away. */

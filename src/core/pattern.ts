@@ -172,10 +172,10 @@ function holedPiece(text: string): Piece {
   return {
     endAt(text, start) {
       let at = start
-      for (const wanted of codes) {
+      for (const expected of codes) {
         if (at >= text.length) return -1
         const code = text.codePointAt(at)!
-        if (wanted !== hole && wanted !== code) return -1
+        if (expected !== hole && expected !== code) return -1
         at += code > 0xffff ? 2 : 1
       }
       return at

@@ -52,7 +52,7 @@ export function instrumented(
       }
       response = respondSafely(outcome, context, response, cached)
     }
-    settle(outcome, context, connection, response)
+    record(outcome, context, connection, response)
   }
 }
 
@@ -74,7 +74,7 @@ interface Outcome {
   readonly recover: (error: unknown, context: RequestContext) => HttpResponse
 }
 
-function settle(
+function record(
   outcome: Outcome,
   context: RequestContext,
   connection: Responding,
@@ -121,6 +121,6 @@ class PendingRead implements MemberReader {
     } catch (error) {
       response = this.outcome.recover(error, this.context)
     }
-    settle(this.outcome, this.context, this.connection, response)
+    record(this.outcome, this.context, this.connection, response)
   }
 }

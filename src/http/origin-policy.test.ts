@@ -16,7 +16,7 @@ function requestOf(headers: Headers, line = 'GET /v1/c/k HTTP/1.1'): HttpRequest
   )
   const head = parseHead(Buffer.from([line, ...lines, '', ''].join('\r\n')))
   if (head === null || head instanceof Refusal) throw new Error(`no request: ${head?.detail}`)
-  return new HttpRequest(head, { wanted() {}, taken() {} })
+  return new HttpRequest(head, { pull() {}, taken() {} })
 }
 
 /** `passed`, the code of a refusal, or `preflight`; of requests with the same headers it is always the same. */

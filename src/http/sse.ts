@@ -70,33 +70,33 @@ const eventHeaders =
 
 /** Streams that share one timer. It gives each its heartbeat in turn: all at once would be a long moment for others. */
 export function eventStreams({ heartbeatMs, patience }: EventStreamOptions = usualOptions): EventStreams {
-  const slots = Array.from({ length: beatSlots }, () => new Set<EventStream>())
+  const slots = Array.from({ length: heartbeatSlots }, () => new Set<EventStream>())
   let count = 0
   let opened = 0
   let now = 0
   let timer: ReturnType<typeof setInterval> | undefined
 
-  function beat(): void {
-    now = (now + 1) % beatSlots
-    for (const stream of slots[now]!) stream.beat(patience)
+  function onTick(): void {
+    now = (now + 1) % heartbeatSlots
+    for (const stream of slots[now]!) stream.heartbeat(patience)
   }
 
   return {
     respond(connection, sourceOf) {
-      const slot = slots[opened % beatSlots]!
+      const slot = slots[opened % heartbeatSlots]!
       const stream = new EventStream(connection, sourceOf, () => {
         slot.delete(stream)
         if (--count === 0) clearInterval(timer)
       })
       opened++
       slot.add(stream)
-      if (count++ === 0) timer = setInterval(beat, heartbeatMs / beatSlots)
+      if (count++ === 0) timer = setInterval(onTick, heartbeatMs / heartbeatSlots)
       return { status: 200, headerBlock: eventHeaders, body: stream }
     },
   }
 }
 
-const beatSlots = 60
+const heartbeatSlots = 60
 
 /** Larger pieces would have to be held in memory until a slow client has taken all of one. */
 const pieceBytes = 64 * 1024
@@ -105,7 +105,7 @@ const pieceBytes = 64 * 1024
 class EventStream implements LongLivedResponse, StreamedBody {
   private readonly connection: Connection
   private readonly source: FrameSource
-  private readonly onOver: () => void
+  private readonly onEnd: () => void
   private to: BodyWriter | null = null
   /** The client has taken what it was sent. */
   private hasRoom = false
@@ -117,20 +117,20 @@ class EventStream implements LongLivedResponse, StreamedBody {
   /** The source is closed. */
   private hasEnded = false
   /** Since the client has last taken something. */
-  private beats = 0
+  private missedHeartbeats = 0
 
-  constructor(connection: Connection, sourceOf: (wake: () => void) => FrameSource, onOver: () => void) {
+  constructor(connection: Connection, sourceOf: (wake: () => void) => FrameSource, onEnd: () => void) {
     connection.register(this)
     connection.disableTimeout()
     this.connection = connection
     this.source = sourceOf(() => this.wake())
-    this.onOver = onOver
+    this.onEnd = onEnd
   }
 
   pull(to: BodyWriter): void {
     this.to = to
     this.hasRoom = true
-    this.beats = 0
+    this.missedHeartbeats = 0
     if (this.hasEnded) this.finish()
     else this.fill()
   }
@@ -147,9 +147,9 @@ class EventStream implements LongLivedResponse, StreamedBody {
     if (this.hasRoom) this.finish()
   }
 
-  beat(patience: number): void {
+  heartbeat(patience: number): void {
     if (this.hasRoom) this.send(this.source.heartbeat())
-    else if (++this.beats >= patience) this.connection.abort()
+    else if (++this.missedHeartbeats >= patience) this.connection.abort()
   }
 
   private wake(): void {
@@ -195,7 +195,7 @@ class EventStream implements LongLivedResponse, StreamedBody {
     const fits = frames.length <= pieceBytes
     this.rest = fits ? null : frames.subarray(pieceBytes)
     this.hasRoom = this.to!.write(fits ? frames : frames.subarray(0, pieceBytes))
-    this.beats = 0
+    this.missedHeartbeats = 0
   }
 
   /** The client sees the end of the stream, and resumes. */
@@ -210,7 +210,7 @@ class EventStream implements LongLivedResponse, StreamedBody {
     this.hasEnded = true
     this.rest = null
     this.source.close()
-    this.onOver()
+    this.onEnd()
   }
 
   private finish(): void {

@@ -68,12 +68,12 @@ export class MemoryBudget {
 
   private serve(): void {
     for (let first = this.queue[0]; first !== undefined; first = this.queue[0]) {
-      if (this.used + first.wanted > this.limitBytes) {
+      if (this.used + first.requested > this.limitBytes) {
         if (this.overdrawn !== null) return
         this.overdrawn = first
       }
       this.queue.shift()
-      this.used += first.wanted
+      this.used += first.requested
       first.granted()
     }
   }
@@ -96,7 +96,7 @@ export class Share {
   }
 
   /** How much it waits for. */
-  get wanted(): number {
+  get requested(): number {
     return this.waiter?.bytes ?? 0
   }
 

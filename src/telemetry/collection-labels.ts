@@ -27,10 +27,10 @@ export function collectionLabels(
 ): (read: () => MaybePromise<CollectionStats[]>) => Promise<LabelledCollections> {
   const labels = new Set<string>()
   let last: LabelledCollections | undefined
-  let lookAgainAtMs = 0
+  let refreshAtMs = 0
 
   return async (read) => {
-    if (last !== undefined && nowMs() < lookAgainAtMs) return last
+    if (last !== undefined && nowMs() < refreshAtMs) return last
     const all = await read()
     if (labels.size < maxLabels) {
       const unknown = all.filter(({ name }) => !labels.has(name)).toSorted((a, b) => b.members - a.members)
@@ -39,7 +39,7 @@ export function collectionLabels(
     const rest = { name: othersLabel, ...sumOf(all.filter(({ name }) => !labels.has(name))) }
     const labelled = all.filter(({ name }) => labels.has(name))
     last = { ...sumOf(all), labelled: rest.count === 0 ? labelled : [...labelled, rest] }
-    lookAgainAtMs = nowMs() + all.length
+    refreshAtMs = nowMs() + all.length
     return last
   }
 }

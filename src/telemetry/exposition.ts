@@ -1,6 +1,6 @@
 import client from 'prom-client'
 import type { Database } from '../core/database.ts'
-import type { Distribution } from '../core/distribution.ts'
+import type { Histogram } from '../core/histogram.ts'
 import { collectionLabels, type LabelledCollections } from './collection-labels.ts'
 import { type MemcachedCounter, memcachedCounters } from './memcached-counts.ts'
 import {
@@ -15,7 +15,7 @@ import { SummedHistogram } from './summed-histogram.ts'
 import type { WatchKind } from './watch-counts.ts'
 
 /** What a scrape reads: each source once. */
-interface Look {
+interface Scrape {
   readonly sources: MetricSources
   readonly stats: ReturnType<Database['stats']>
   readonly collections: LabelledCollections
@@ -26,22 +26,22 @@ interface Sample<Value> {
   readonly value: Value
 }
 
-interface Row<Value> {
+interface Metric<Value> {
   readonly name: string
   readonly help: string
   readonly labels?: readonly string[]
-  readonly read: (look: Look, counted: Counted) => Value | readonly Sample<Value>[]
+  readonly read: (scrape: Scrape, counted: Counted) => Value | readonly Sample<Value>[]
 }
 
-const counters: readonly Row<number>[] = [
+const counters: readonly Metric<number>[] = [
   {
     name: 'request_count',
     help: 'Requests answered; HEAD counts as GET, and 499 means that the client had gone',
     labels: ['method', 'route', 'status'],
-    read: (_look, { routes }) =>
-      routes.flatMap((row) =>
-        Array.from(statusesOf(row), ([status, value]) => {
-          return { labels: { method: row.method, route: row.route, status }, value }
+    read: (_scrape, { routes }) =>
+      routes.flatMap((counts) =>
+        Array.from(statusesOf(counts), ([status, value]) => {
+          return { labels: { method: counts.method, route: counts.route, status }, value }
         }),
       ),
   },
@@ -49,13 +49,14 @@ const counters: readonly Row<number>[] = [
     name: 'internal_error_count',
     help: "Errors that are kvist's fault, in requests or in the background",
     labels: ['code'],
-    read: (_look, { errors }) => Array.from(errors, ([code, value]) => ({ labels: { code }, value })),
+    read: (_scrape, { errors }) => Array.from(errors, ([code, value]) => ({ labels: { code }, value })),
   },
   {
     name: 'kvist_damaged_reads_total',
     help: 'Reads refused because what is stored is not what was written; _store where it cannot be said whose it is',
     labels: ['collection'],
-    read: (_look, { damagedReads }) => Array.from(damagedReads, ([name, value]) => ofCollection(name, value)),
+    read: (_scrape, { damagedReads }) =>
+      Array.from(damagedReads, ([name, value]) => ofCollection(name, value)),
   },
   {
     name: 'kvist_commits_total',
@@ -119,7 +120,7 @@ const counters: readonly Row<number>[] = [
   },
 ]
 
-const gauges: readonly Row<number>[] = [
+const gauges: readonly Metric<number>[] = [
   {
     name: 'kvist_info',
     help: 'Which kvist this is',
@@ -202,12 +203,12 @@ const gauges: readonly Row<number>[] = [
   },
 ]
 
-const histograms: readonly Row<Distribution>[] = [
+const histograms: readonly Metric<Histogram>[] = [
   {
     name: 'request_latency_seconds',
     help: 'Time from a request to its answer; of an answer that streams, to its beginning',
     labels: ['method', 'route'],
-    read: (_look, { routes }) =>
+    read: (_scrape, { routes }) =>
       routes
         .filter(({ seconds }) => seconds.counts.some((count) => count > 0))
         .map(({ method, route, seconds }) => ({ labels: { method, route }, value: seconds })),
@@ -225,7 +226,7 @@ const histograms: readonly Row<Distribution>[] = [
 ]
 
 /** Says nothing where there is no memcached port. */
-function memcachedRow({ name, help, of }: MemcachedCounter): Row<number> {
+function memcachedRow({ name, help, of }: MemcachedCounter): Metric<number> {
   const labels = typeof of === 'string' ? [] : ['command']
   return {
     name,
@@ -287,43 +288,48 @@ const sayNothing = [
 export function exposition(counted: Counted): (sources: MetricSources) => Promise<Exposed> {
   const registry = new client.Registry()
   const labelsOf = collectionLabels()
-  let look: Look | undefined
+  let scrape: Scrape | undefined
 
-  function samplesOf<Value>({ read }: Row<Value>): readonly Sample<Value>[] {
-    if (look === undefined) return []
-    const found = read(look, counted)
+  function samplesOf<Value>({ read }: Metric<Value>): readonly Sample<Value>[] {
+    if (scrape === undefined) return []
+    const found = read(scrape, counted)
     return isSamples(found) ? found : [{ labels: {}, value: found }]
   }
 
-  function shared(row: Row<unknown>) {
-    return { name: row.name, help: row.help, labelNames: [...(row.labels ?? [])], registers: [registry] }
+  function shared(metric: Metric<unknown>) {
+    return {
+      name: metric.name,
+      help: metric.help,
+      labelNames: [...(metric.labels ?? [])],
+      registers: [registry],
+    }
   }
 
-  for (const row of counters) {
+  for (const metric of counters) {
     new client.Counter({
-      ...shared(row),
+      ...shared(metric),
       collect() {
         this.reset()
-        for (const { labels, value } of samplesOf(row)) this.inc(labels, value)
+        for (const { labels, value } of samplesOf(metric)) this.inc(labels, value)
       },
     })
   }
-  for (const row of gauges) {
+  for (const metric of gauges) {
     new client.Gauge({
-      ...shared(row),
+      ...shared(metric),
       collect() {
         this.reset()
-        for (const { labels, value } of samplesOf(row)) this.set(labels, value)
+        for (const { labels, value } of samplesOf(metric)) this.set(labels, value)
       },
     })
   }
-  for (const row of histograms) new SummedHistogram(shared(row), () => samplesOf(row))
+  for (const metric of histograms) new SummedHistogram(shared(metric), () => samplesOf(metric))
   client.collectDefaultMetrics({ register: registry })
   for (const name of sayNothing) registry.removeSingleMetric(name)
 
   return async (sources) => {
     const collections = await labelsOf(() => sources.database.collections())
-    look = { sources, stats: sources.database.stats(), collections }
+    scrape = { sources, stats: sources.database.stats(), collections }
     return { contentType: registry.contentType, text: await registry.metrics() }
   }
 }

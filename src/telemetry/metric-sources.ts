@@ -1,5 +1,5 @@
 import type { Database } from '../core/database.ts'
-import type { Distribution } from '../core/distribution.ts'
+import type { Histogram } from '../core/histogram.ts'
 import type { MemcachedCounts } from './memcached-counts.ts'
 import type { WatchCounts } from './watch-counts.ts'
 
@@ -57,7 +57,7 @@ export interface RouteCounts {
   readonly route: string
   /** Of each status, from 100 on. */
   readonly responses: Float64Array
-  readonly seconds: Distribution
+  readonly seconds: Histogram
 }
 
 /** Of the arrays of a route's responses. */

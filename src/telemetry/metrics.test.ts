@@ -1,13 +1,13 @@
 import { expect, test } from 'bun:test'
 import { parseSamples, type Sample, sampleOf } from '../../test/support/prometheus.ts'
-import { distribution, observe } from '../core/distribution.ts'
 import { KvistError } from '../core/errors.ts'
+import { histogram, observe } from '../core/histogram.ts'
 import type { MetricSources } from './metric-sources.ts'
 import { type Metrics, startMetrics } from './metrics.ts'
 
 function sources(): MetricSources {
-  const groupCommits = distribution([1, 2, 4])
-  const syncSeconds = distribution([0.001, 0.01])
+  const groupCommits = histogram([1, 2, 4])
+  const syncSeconds = histogram([0.001, 0.01])
   for (const size of [1, 3, 9]) observe(groupCommits, size)
   observe(syncSeconds, 0.002)
   const engine = { commits: 13, failedChecks: 2, writes: 20, groupCommits, syncSeconds }

@@ -1,5 +1,5 @@
-import { distribution, observe } from '../core/distribution.ts'
 import { KvistError, serverFaults } from '../core/errors.ts'
+import { histogram, observe } from '../core/histogram.ts'
 import { maxLabels, othersLabel, storeLabel } from './collection-labels.ts'
 import {
   type Exposed,
@@ -41,7 +41,7 @@ export function startMetrics(): Metrics {
   return {
     route(method, route) {
       const responses = new Float64Array(statuses)
-      const seconds = distribution(secondsBounds)
+      const seconds = histogram(secondsBounds)
       routes.push({ method, route, responses, seconds })
       return (status, took) => {
         responses[status - firstStatus]! += 1

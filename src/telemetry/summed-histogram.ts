@@ -1,9 +1,9 @@
 import client from 'prom-client'
-import type { Distribution } from '../core/distribution.ts'
+import type { Histogram } from '../core/histogram.ts'
 
 interface Sample {
   readonly labels: Record<string, string | number>
-  readonly value: Distribution
+  readonly value: Histogram
 }
 
 /**
@@ -28,7 +28,7 @@ export class SummedHistogram extends client.Histogram<string> {
   }
 }
 
-function lines(name: string, labels: Sample['labels'], { bounds, counts, sum }: Distribution) {
+function lines(name: string, labels: Sample['labels'], { bounds, counts, sum }: Histogram) {
   let total = 0
   const buckets = [...bounds, '+Inf' as const].map((le, i) => {
     total += counts[i]!

@@ -33,5 +33,5 @@ export function contextOf(
 export function requestOf(...lines: string[]): HttpRequest {
   const head = parseHead(Buffer.from([...lines, 'Host: x', '', ''].join('\r\n')))
   if (head === null || head instanceof Refusal) throw new Error(`no request: ${head?.detail}`)
-  return new HttpRequest(head, { wanted() {}, taken() {} })
+  return new HttpRequest(head, { pull() {}, taken() {} })
 }

@@ -1,5 +1,5 @@
 import { expect } from 'bun:test'
-import type { Distribution } from '../../core/distribution.ts'
+import type { Histogram } from '../../core/histogram.ts'
 import { attempt, check, put, remove, type Suite, write } from './store.ts'
 
 /** The counters of an engine's work. */
@@ -28,6 +28,6 @@ export function statsPromises({ storeTest }: Suite): void {
   })
 }
 
-function valuesOf({ counts }: Readonly<Distribution>): number {
+function valuesOf({ counts }: Readonly<Histogram>): number {
   return counts.reduce((sum, count) => sum + count, 0)
 }

@@ -29,7 +29,7 @@ export function orderedList<Item>(isLess: (a: Item, b: Item) => boolean): Ordere
   }
 
   /** In order, so that neighbours meet the same chunk while it is near. */
-  function settle(): void {
+  function mergeBuffered(): void {
     if (buffered.size === 0) return
     const items = [...buffered].sort((a, b) => (isLess(a, b) ? -1 : 1))
     buffered.clear()
@@ -47,7 +47,7 @@ export function orderedList<Item>(isLess: (a: Item, b: Item) => boolean): Ordere
   return {
     insert(item) {
       buffered.add(item)
-      if (buffered.size === maxBufferedItems) settle()
+      if (buffered.size === maxBufferedItems) mergeBuffered()
     },
     delete(item) {
       if (buffered.delete(item)) return
@@ -59,12 +59,12 @@ export function orderedList<Item>(isLess: (a: Item, b: Item) => boolean): Ordere
       joinSmall(chunks, c)
     },
     *ascending(isBefore) {
-      settle()
+      mergeBuffered()
       let { c, i } = find(isBefore)
       for (; c < chunks.length; c++, i = 0) for (; i < chunks[c]!.length; i++) yield chunks[c]![i]!
     },
     *descending(isBefore) {
-      settle()
+      mergeBuffered()
       let { c, i } = find(isBefore)
       for (;;) {
         while (--i >= 0) yield chunks[c]![i]!

@@ -1,10 +1,10 @@
-import { distribution, observe } from '../../core/distribution.ts'
 import {
   type CommitResult,
   type EngineStats,
   groupCommitBounds,
   syncSecondsBounds,
 } from '../../core/engine.ts'
+import { histogram, observe } from '../../core/histogram.ts'
 
 /** Counts commits. Nothing is grouped and nothing is synced where nothing goes to disk. */
 export interface CommitCounter {
@@ -17,8 +17,8 @@ export function commitCounter(): CommitCounter {
     commits: 0,
     failedChecks: 0,
     writes: 0,
-    groupCommits: distribution(groupCommitBounds),
-    syncSeconds: distribution(syncSecondsBounds),
+    groupCommits: histogram(groupCommitBounds),
+    syncSeconds: histogram(syncSecondsBounds),
   }
   return {
     numbers,

@@ -1,7 +1,6 @@
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { HybridClock } from '../../core/clock.ts'
-import { type Distribution, distribution, observe } from '../../core/distribution.ts'
 import {
   type Commit,
   type CommitResult,
@@ -12,6 +11,7 @@ import {
   syncSecondsBounds,
 } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
+import { type Histogram, histogram, observe } from '../../core/histogram.ts'
 import { keyOf } from '../../core/member.ts'
 import { monotonicMs } from '../../runtime/clock.ts'
 import type { FolderGuard } from './data-folder.ts'
@@ -122,8 +122,8 @@ interface Stats extends EngineStats {
   commits: number
   failedChecks: number
   writes: number
-  readonly groupCommits: Distribution
-  readonly syncSeconds: Distribution
+  readonly groupCommits: Histogram
+  readonly syncSeconds: Histogram
 }
 
 const maxGroupBytes = 8 * 1024 * 1024
@@ -164,8 +164,8 @@ function newPipeline(options: CommitterOptions): Pipeline {
     commits: 0,
     failedChecks: 0,
     writes: 0,
-    groupCommits: distribution(groupCommitBounds),
-    syncSeconds: distribution(syncSecondsBounds),
+    groupCommits: histogram(groupCommitBounds),
+    syncSeconds: histogram(syncSecondsBounds),
   }
   return {
     options,

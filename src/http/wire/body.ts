@@ -5,7 +5,7 @@ import { ChunkedDecoder } from './chunked.ts'
 /** What a body asks of its connection. */
 export interface BodySource {
   /** The body is being read: a client that waits for `100 Continue` gets it. */
-  wanted(): void
+  pull(): void
   /** What was held is read: there is room for more. */
   taken(): void
 }
@@ -112,7 +112,7 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
 
   /** Parts as they come in. Throws when the rest of the body will not come. */
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
-    this.source.wanted()
+    this.source.pull()
     this.unfold()
     for (;;) {
       if (this.held.length > 0) {

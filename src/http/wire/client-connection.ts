@@ -1,5 +1,5 @@
 import type { Share } from '../../net/budget.ts'
-import type { Held, ServerMemory } from './request-memory.ts'
+import type { MemoryShare, ServerMemory } from './request-memory.ts'
 
 /** What a handler can ask of the connection that its request came on. */
 export interface Connection {
@@ -18,7 +18,7 @@ export interface Connection {
   /** Memory for what is large: see `hold` and `grow`. */
   readonly memory: ServerMemory
   /** Releases a part of that memory when the response is sent, or will not be. */
-  hold(share: Held): void
+  hold(share: MemoryShare): void
   /** Makes a share larger, which waits where there is no room. Rejects with an AbortError when the client disconnects. */
   grow(share: Share, bytes: number): Promise<void> | undefined
   /** Adds a response that may last as long as the server. Throws `closing` when the server is stopping. */

@@ -8,7 +8,7 @@ import type { Connection, LongLivedResponse } from './client-connection.ts'
 import { Refusal } from './head.ts'
 import type { HttpRequest } from './request.ts'
 import { RequestInput } from './request-input.ts'
-import { type Held, RequestMemory, type ServerMemory } from './request-memory.ts'
+import { type MemoryShare, RequestMemory, type ServerMemory } from './request-memory.ts'
 import type { HttpResponse, StreamedBody } from './response.ts'
 import { isStreamed, sendStreamHead, sendWhole } from './response-writer.ts'
 import type { HttpServerState } from './server-state.ts'
@@ -186,7 +186,7 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
     return this.server.memory
   }
 
-  hold(share: Held): void {
+  hold(share: MemoryShare): void {
     this.ownMemory.hold(share)
   }
 
@@ -225,7 +225,7 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
 
   // For the body of the request.
 
-  wanted(): void {
+  pull(): void {
     if (!this.awaitsContinue) return
     this.awaitsContinue = false
     this.out.text('HTTP/1.1 100 Continue\r\n\r\n')

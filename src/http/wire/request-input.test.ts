@@ -2,7 +2,7 @@ import { expect, test } from 'bun:test'
 import { HttpRequest } from './request.ts'
 import { RequestInput } from './request-input.ts'
 
-const source = { wanted() {}, taken() {} }
+const source = { pull() {}, taken() {} }
 
 /** An input, and whether its socket is paused. */
 function inputOf() {

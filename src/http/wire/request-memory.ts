@@ -11,7 +11,7 @@ export interface ServerMemory {
 }
 
 /** Something that a connection holds for its client. */
-export interface Held {
+export interface MemoryShare {
   readonly bytes: number
   release(): void
 }
@@ -26,7 +26,7 @@ const windowSeconds = 10
 /** What a request and its response hold of the server's memory. */
 export class RequestMemory {
   private readonly budgets: ServerMemory
-  private held: Held[] = []
+  private held: MemoryShare[] = []
   private growing: Share | null = null
   private windowAt = 0
   private movedBytes = 0
@@ -40,7 +40,7 @@ export class RequestMemory {
     return this.growing !== null
   }
 
-  hold(share: Held): void {
+  hold(share: MemoryShare): void {
     this.held.push(share)
   }
 

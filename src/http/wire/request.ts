@@ -2,7 +2,7 @@ import { type BodySource, RequestBody } from './body.ts'
 import type { Head, HeaderBlock } from './head.ts'
 
 /** All requests without a body share one. */
-const noBody = new RequestBody(0, { wanted() {}, taken() {} })
+const noBody = new RequestBody(0, { pull() {}, taken() {} })
 
 const none: readonly string[] = []
 

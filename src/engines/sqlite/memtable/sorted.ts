@@ -27,7 +27,7 @@ export function sortedStrings(): SortedStrings {
   const runs: string[][] = []
   let pending: string[] = []
 
-  function settle(): void {
+  function mergePending(): void {
     if (pending.length === 0) return
     let run = pending.sort()
     pending = []
@@ -38,10 +38,10 @@ export function sortedStrings(): SortedStrings {
   return {
     insert(text) {
       pending.push(text)
-      if (pending.length === firstRun) settle()
+      if (pending.length === firstRun) mergePending()
     },
     cursors(from, to, order) {
-      settle()
+      mergePending()
       return runs.flatMap((run) => {
         const low = from === null ? 0 : lowerBound(run, from)
         const high = to === null ? run.length : lowerBound(run, to)

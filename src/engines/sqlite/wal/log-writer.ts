@@ -1,5 +1,5 @@
-import { type Distribution, observe } from '../../../core/distribution.ts'
 import { KvistError } from '../../../core/errors.ts'
+import { type Histogram, observe } from '../../../core/histogram.ts'
 import { monotonicMs } from '../../../runtime/clock.ts'
 import type { FolderGuard } from '../data-folder.ts'
 import type { Flusher } from '../flush/flusher.ts'
@@ -62,7 +62,7 @@ export interface LogWriterOptions {
   readonly flusher: LogFlusher
   readonly reserve: Reserve
   readonly lastSegment: number
-  readonly syncSeconds: Distribution
+  readonly syncSeconds: Histogram
 }
 
 export interface ActiveSegment {
