@@ -24,7 +24,7 @@ export function msToStamp(ms: number): number {
 export interface HybridClock {
   /** A stamp larger than every stamp given or seen before. */
   next(nowMs: number): number
-  /** Takes note of a stamp from elsewhere: from disk at start, or from another node. */
+  /** Observes a stamp from elsewhere: from disk at start, or from another node. */
   observe(stamp: number): void
 }
 
@@ -42,8 +42,8 @@ export function hybridClock(): HybridClock {
 }
 
 /**
- * Throws `unprocessable` for a stamp from elsewhere that the own clock must not follow: one that is no positive integer, or
- * further ahead than clocks of nodes differ. A clock that followed it would stay ahead for good.
+ * Throws `unprocessable` for a stamp from elsewhere that this clock must not follow: not a positive integer, or further
+ * ahead than the clocks of nodes differ. A clock that followed it would stay ahead for good.
  */
 export function requireSaneStamp(stamp: number, nowMs: number): void {
   if (!Number.isSafeInteger(stamp) || stamp <= 0) {

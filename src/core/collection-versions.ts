@@ -1,8 +1,8 @@
 import type { Committed } from './member.ts'
 
 /**
- * A version of each collection that is another one after every change in it, renewals of an expiry too. It says nothing of
- * what changed, and lasts no longer than this process: after a restart every collection has another.
+ * A version of each collection, different after every change in it, renewals of an expiry included. Versions are of this
+ * process: after a restart every collection has another.
  */
 export interface CollectionVersions {
   onCommit(changes: readonly Committed[]): void
@@ -13,7 +13,7 @@ export interface CollectionVersions {
 
 /**
  * Collections share slots by a hash of their names, so that memory does not grow with their number. Where two share one, a
- * change of either is taken for one of both: a client then fetches again what had not changed.
+ * change of either changes the version of both: a client then fetches an unchanged list again.
  */
 const slots = 4096
 

@@ -6,7 +6,7 @@ import type { Operation } from './operations.ts'
 import { asAsked, outcomesOf, type Plan, planOf, refId, refsRead } from './plan.ts'
 import { putOf, type Transforms } from './transforms.ts'
 
-/** What a client wants written: all operations or none. */
+/** The operations of a client, committed together or not at all. */
 export interface WriteCommand {
   readonly operations: readonly Operation[]
   /** The client's own: one that fails is reported at once, as `precondition_failed`. */
@@ -35,7 +35,7 @@ export interface CommandOptions {
   readonly onTouch: (refs: readonly MemberRef[]) => void
 }
 
-/** Each failure means that somebody else got on, so this many in a row is no accident. */
+/** Each failure means that another command succeeded, so this many in a row are a sign of heavy contention. */
 const maxTries = 1000
 export const noChecks: readonly Check[] = []
 
@@ -123,7 +123,7 @@ function orderedWith(writes: readonly Write[], plan: Plan): (Write | Renew)[] {
   return [...plan.writes.filter(({ op }) => op !== 'renew'), ...writes, ...renewals]
 }
 
-/** Throws where it is a check of the command's own that failed, and not what the command relied on. */
+/** Throws if the failed check is one of the command's own, not one of the members that it read. */
 function requireOwnChecks(
   { checks = noChecks, alongside }: WriteCommand,
   { collection, key, revision }: MemberRef & { readonly revision: number | null },

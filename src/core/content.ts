@@ -1,7 +1,7 @@
 import type { Written } from './engine.ts'
 import type { Value } from './member.ts'
 
-/** What is kept of a member beside what the store itself adds. */
+/** The stored content of a member, without what the store adds. */
 export interface Content {
   readonly value: Value
   readonly contentType: string
@@ -10,20 +10,20 @@ export interface Content {
   readonly expiresAtMs: number | null
 }
 
-/** The expiry that a write asks for; null where it says nothing, and the default of the collection applies. */
+/** The expiry that a write asks for; null when not given: the default of the collection applies. */
 export type AskedExpiry = number | 'never' | null
 
-/** What a client sends to be kept. */
+/** The content that a client sends. */
 export interface NewContent extends Omit<Content, 'expiresAtMs'> {
   readonly expiresAtMs: AskedExpiry
 }
 
-/** What became of a put, and the expiry that the member has. */
+/** The outcome of a put, and the expiry of the member. */
 export interface Stored extends Written {
   readonly expiresAtMs: number | null
 }
 
-/** What became of an operation. */
+/** The outcome of an operation. */
 export interface Outcome extends Stored {
   /** False where nothing had to be written: the rest says what the member is, with 0 as the revision of none. */
   readonly isWritten: boolean

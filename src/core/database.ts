@@ -34,8 +34,8 @@ import { transformsOf } from './transforms.ts'
 import { type Writes, writeGate } from './writes.ts'
 
 /**
- * The store as every edge uses it: HTTP, the dialects, memcached. What is decided once is decided here: what counts
- * as expired, conditions, increments, the cache. Names and values come parsed (keys.ts); limits of what a value may
+ * The store as HTTP, the dialects and memcached use it. Decided here, once for all of them: expiry, conditions,
+ * increments, the cache. Names and values come parsed (keys.ts); limits of what a value may
  * be are the edges' to check, for they know what they can say. Reads by key are in reads.ts, lists and drops in scans.ts, writes in writes.ts.
  */
 export interface Database
@@ -86,7 +86,7 @@ export interface Database
    */
   watch(scope: Scope, since: FeedCursor | null, wake: () => void): Watcher
   stats(): DatabaseStats
-  /** Why every write fails at present; null while they are taken. */
+  /** Why every write fails at present; null while writes succeed. */
   writeFault(): string | null
   close(): Promise<void>
 }
@@ -108,9 +108,9 @@ export interface DatabaseOptions {
   readonly onError: (error: unknown) => void
   /** That settings can name. */
   readonly processes?: readonly Process[]
-  /** Settings that are not to be changed from outside. */
+  /** Settings that cannot be changed over HTTP. */
   readonly settings?: ReadonlyMap<string, Settings>
-  /** Smaller ones make tests meet them. */
+  /** Tests set smaller ones. */
   readonly watchBounds?: WatchBounds
 }
 
@@ -211,7 +211,7 @@ function feedSource(
     isExpired: (_collection, member) => isExpired(member, now()),
     async expire(refs) {
       await writes.commit(refs.map(expiryOf)).catch((error: unknown) => {
-        // A disk that is full must not keep readers from the rest of the feed.
+        // A full disk must not stop readers of the feed.
         if (error instanceof KvistError && error.code === 'closing') throw error
         onError(error)
       })

@@ -1,6 +1,6 @@
 /**
- * The things that can go wrong, as the domain names them. Edges turn a code into what their protocol says for it;
- * each does so with an exhaustive record, so that a new code does not compile until every edge has a response.
+ * The error codes of the domain. Each protocol maps them to its own with an exhaustive record, so that a new code does
+ * not compile until every protocol has a response for it.
  */
 export type ErrorCode =
   | 'invalid_request' // malformed in a way no other code names
@@ -29,7 +29,7 @@ export type ErrorCode =
   | 'outcome_unknown' // the commit may have been done, once: check before repeating it
   | 'closing'
 
-/** Codes that mean that something is wrong with the server, or behind it: they are reported to its operator. */
+/** Codes of errors of the server or its storage: they are reported to the operator. */
 export const serverFaults: readonly ErrorCode[] = [
   'damaged',
   'storage_failed',
@@ -58,7 +58,7 @@ export class KvistError extends Error {
   }
 }
 
-/** Does some work; the error of what fails in it begins with where that was. */
+/** Runs some work; the message of an error in it begins with where it happened. */
 export function failingAt<Result>(
   where: string,
   extra: Readonly<Record<string, unknown>>,

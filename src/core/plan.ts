@@ -10,12 +10,12 @@ import { type NewPut, numberIn, type Operation, type Resolved, readsMember, reso
  */
 export interface Plan {
   readonly writes: readonly (Write | Renew)[]
-  /** What the plan relies on: the members that were read are still what they were. */
+  /** Checks that the members that were read have not changed. */
   readonly checks: readonly Check[]
   readonly operations: readonly PlannedOperation[]
 }
 
-/** What became of an operation, before it is committed. */
+/** The outcome of an operation, before it is committed. */
 export interface PlannedOperation {
   /** The member that it found, once it was read; null for none. */
   readonly current: Member | null

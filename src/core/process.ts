@@ -9,7 +9,7 @@ import type { Value } from './member.ts'
  * after the other, each on what the one before made, for every write from every edge.
  */
 export interface Process {
-  /** What settings call it, and the name in the error when it refuses. */
+  /** Its name in settings and in errors. */
   readonly name: string
   /** The member as it is to be stored. Refuses with `context.refuse`; anything else it throws is a failure of its own. */
   run(draft: Draft, context: ProcessContext): MaybePromise<Draft>

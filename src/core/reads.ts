@@ -8,7 +8,7 @@ import { isExpired, keyOf, type Member, type MemberHead, type RemovalCause } fro
  * collection whose expiry slides renews it.
  */
 export interface Reads {
-  /** Where expiry slides, what is read lives on. */
+  /** Renews the member where expiry slides. */
   get(collection: string, key: string): MaybePromise<Member | null>
   /** The member if it is in the cache, null if that has expired; undefined if the engine has to be asked. */
   cached(ref: MemberRef): Member | null | undefined
@@ -19,7 +19,7 @@ export interface Reads {
   readMany(refs: readonly MemberRef[], maxBytes?: number): MaybePromise<(Member | null)[]>
   /** As `get`, without the value, which may be large. */
   getHead(collection: string, key: string): MaybePromise<MemberHead | null>
-  /** Why there is no such member; null when there is one, or nothing is known of it. */
+  /** The tombstone of a missing member; null when it exists, or has no tombstone. */
   removalCause(collection: string, key: string): Promise<RemovalCause | null>
   /** Has a listener called whenever a member of a collection is looked up that has expired and was not swept yet. */
   onExpiredRead(collection: string, listener: () => void): void
@@ -49,7 +49,7 @@ function upTo(maxBytes: number | undefined, members: (Member | null)[]): (Member
   return members
 }
 
-/** What readers see of a member: nothing once it has expired. Seeing it renews it. */
+/** Returns the member unless it has expired, and renews it where expiry slides. */
 function visibilityOf({ renewals, now }: ReadOptions, expiredReadListeners: ReadonlyMap<string, () => void>) {
   return <Read extends Member | MemberHead>(collection: string, member: Read | null): Read | null => {
     if (member === null || member.expiresAtMs === null) return member

@@ -8,7 +8,7 @@ import type { Member } from './member.ts'
 import type { PageMemory } from './page-memory.ts'
 import type { Writes } from './writes.ts'
 
-/** What is read, or dropped, by walking through a collection or the collections. */
+/** Lists and drops of collections. */
 export interface Scans {
   /**
    * Another one after every change of the collection. Ask before what is to be labelled with it is read. Null while something

@@ -5,13 +5,13 @@ import { type Committed, jsonContentType, keyOf, type Member } from './member.ts
 import { parseDurationMs } from './time.ts'
 
 /**
- * What is set for a collection. Settings are members of a collection of kvist's own, under the collection's name, so
+ * The settings of a collection. They are members of a collection of kvist's own, under the collection's name, so
  * they are as durable as members are and need no file beside the store. No URL can name it, and lists leave it out.
  */
 export interface Settings {
   /** Names of processes in the order in which they run; null when not set, and a dialect uses its default. */
   readonly processes: readonly string[] | null
-  /** What a member that is stored without an expiry gets; null for none. */
+  /** The expiry of members that are stored without one; null for none. */
   readonly defaultTtlMs: number | null
   /** Whether a read lets a member that expires live on for the default time (jobs/renewals.ts). */
   readonly sliding: boolean
@@ -88,7 +88,7 @@ export function settingsWrite(collection: string, settings: Settings | null): Wr
 export interface SettingsRegistry {
   /** Undefined for most. */
   get(collection: string): Settings | undefined
-  /** How long a read lets members live on; null where they expire when they do. */
+  /** The time to live after a read; null where expiry does not slide. */
   slidingTtlMs(collection: string): number | null
   /**
    * Throws where settings must not be stored, null for none: `conflict` where they are the operator's and cannot be changed

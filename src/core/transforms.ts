@@ -5,7 +5,7 @@ import type { ProcessRunner } from './process.ts'
 import type { Settings, SettingsRegistry } from './settings.ts'
 
 /**
- * What is done to the content of a write before it is stored: the default expiry of its collection, then its processes.
+ * Transforms the content of a write before it is stored: sets the default expiry of its collection, then runs its processes.
  * Most collections have no settings, and their writes are stored as they come.
  */
 export interface Transforms {

@@ -12,7 +12,7 @@ import {
 } from './watcher.ts'
 import { watcherIndex } from './watcher-index.ts'
 
-/** Hands what is committed to those that watch it (docs/design/watch.md). */
+/** Delivers commits to their watchers (docs/design/watch.md). */
 export interface WatchHub {
   /** See `Database.watch`. */
   watch(scope: Scope, since: FeedCursor | null, wake: () => void): Watcher
@@ -23,7 +23,7 @@ export interface WatchHub {
 
 const defaultBounds: WatchBounds = { events: 512, bytes: 1 << 20, totalBytes: 64 << 20 }
 
-/** So many are woken in one tick of the event loop. */
+/** At most this many are woken in one tick of the event loop. */
 const wokenAtOnce = 500
 
 export function watchHub(source: FeedSource, bounds: WatchBounds = defaultBounds): WatchHub {
