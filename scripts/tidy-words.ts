@@ -45,6 +45,10 @@ export const goneWords: readonly GoneWord[] = [
   { word: 'likely', instead: 'candidate', where: 'names' },
   { word: 'applier', instead: 'flusher', where: 'names' },
   { word: 'places?', instead: 'offset, slot, position', where: 'names' },
+  { word: 'distribution', instead: 'histogram', where: 'names' },
+  { word: 'lookAgain', instead: 'refresh', where: 'names' },
+  { word: 'beat', instead: 'heartbeat, onTick', where: 'names' },
+  { word: 'onOver', instead: 'onEnd', where: 'names' },
 ]
 
 /** Matches the word in whatever case a name or sentence gives it, but not as a part of another word. */

@@ -376,9 +376,9 @@ test('a watch is counted while it is open, and its events', async () => {
 test('silence does not end a stream, and is broken by a heartbeat', async () => {
   const watch = await openWatch(at('silent/k'))
   const { revision } = await jsonOf<Stored>(put(at('silent/other'), '1'))
-  const beat = watch.untilSo(() => watch.comments.includes('heartbeat'))
+  const heartbeat = watch.untilSo(() => watch.comments.includes('heartbeat'))
   // Longer than any other answer may be silent here.
-  await Promise.all([beat, Bun.sleep(10_000)])
+  await Promise.all([heartbeat, Bun.sleep(10_000)])
   expect(Number(watch.lastId())).toBeGreaterThanOrEqual(revision)
   await put(at('silent/k'), '1')
   expect(reported(await watch.until(1))).toEqual(['put silent/k=1'])
