@@ -67,6 +67,7 @@ const accepted: [args: string[], env: Record<string, string>, part: Partial<Conf
     { corsOrigins: ['https://app.example.com', 'http://[::1]', 'http://127.0.0.1:8080'] },
   ],
   [[], { KVIST_CORS_ORIGIN: 'tauri://localhost' }, { corsOrigins: ['tauri://localhost'] }],
+  [['--cors-origin', 'http://a:8'], {}, { corsOrigins: ['http://a:8'] }],
   [['--cors-origin', '*'], { KVIST_TOKEN: 't' }, { corsOrigins: ['*'], token: 't' }],
   [['--data', '-'], {}, { dataFolder: '-' }],
   [['--engine', 'memory'], {}, { engine: 'memory' }],

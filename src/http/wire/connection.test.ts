@@ -162,3 +162,14 @@ test.each([
   expect(all()).toBe('')
   expect(state.openRequests).toBe(0)
 })
+
+test('a response that may last for ever is refused when the server stops', () => {
+  const state = stateOf(() => responseOf(204))
+  const connection = new HttpConnection(state, narrowSocket(1000, 1000).socket)
+  const ended: string[] = []
+  connection.register({ end: () => void ended.push('first') })
+  state.isStopping = true
+  expect(() => connection.register({ end: () => void ended.push('second') })).toThrow('the server stops')
+  connection.finish()
+  expect(ended).toEqual(['first'])
+})

@@ -16,7 +16,16 @@ import { feedOf, put, remove, valuesOf, write } from '../../../../test/support/e
 import { stepLimit } from '../../../../test/support/steps.ts'
 import type { KvistError } from '../../../core/errors.ts'
 import { type Committed, keyOf } from '../../../core/member.ts'
-import { frameAt, frameHeaderBytes, headerAt, saltBytes, segmentHeaderBytes } from './log.ts'
+import {
+  createSegment,
+  frameAt,
+  frameHeaderBytes,
+  headerAt,
+  saltBytes,
+  segmentHeaderBytes,
+  syncSegment,
+} from './log.ts'
+import { newChunk, systemDisk } from './log-files.ts'
 import { type LoadedSegment, readSegmentInMemory } from './log-reader.ts'
 import { chunkOf, recordKey } from './record.ts'
 import { readLog } from './recovery.ts'
@@ -351,4 +360,32 @@ test('folders that are made for a store are made safe with it', async () => {
     await write(engine, [put('a')])
     expect(synced).toContain(join(parent, 'a', 'b'))
   })
+})
+
+test('a sync that another one overtook with a failure writes again and syncs once more', async () => {
+  const dir = newFolder()
+  fs.mkdirSync(dir)
+  const segment = await createSegment(systemDisk, dir, 1, 1, '0123456789abcdef', newChunk(4096), null)
+  const waiting: Synced[] = []
+  replaceSync((_fd, done) => waiting.push(done), 'always')
+  const settle = () => new Promise((resolve) => setImmediate(resolve))
+  const overtaken = syncSegment(segment, 2000)
+  const failing = syncSegment(segment, 3000)
+  failing.catch(() => {})
+  await settle()
+  expect(waiting).toHaveLength(2)
+  // The pages of both are lost with the failure of the later one, and the system takes them for clean.
+  waiting[1]!(Object.assign(new Error('EIO: it failed'), { code: 'EIO' }))
+  await settle()
+  const written = spyOn(fs, 'writeSync')
+  waiting[0]!(null)
+  await settle()
+  expect(segment.syncedEnd).toBe(0)
+  expect(waiting).toHaveLength(3)
+  expect(written.mock.calls.length).toBeGreaterThan(0)
+  waiting[2]!(null)
+  await overtaken
+  await expect(failing).rejects.toThrow('EIO')
+  expect([segment.syncedEnd, segment.failedSyncs, segment.repairedSyncs]).toEqual([2000, 1, 1])
+  fs.closeSync(segment.fd)
 })
