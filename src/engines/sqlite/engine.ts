@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { hybridClock, stampToMs } from '../../core/clock.ts'
 import type { Durability, Engine, OnCommit } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
+import { monotonicMs } from '../../runtime/clock.ts'
 import type { PagesMode } from '../engine-names.ts'
 import { hasSeen } from '../revision-cursor.ts'
 import { type Committer, startCommitter } from './committer.ts'
@@ -151,9 +152,30 @@ async function open(options: SqliteOptions, releaseLock: () => void): Promise<Sq
     lastRevision: log.lastRevision,
     lastSegment: log.highestNumber,
   })
-  if (damage === undefined) flusher.check().then((found) => noteDamage(overlay, dbPath, found, options.warn))
+  let isChecking = false
+  /** Looks for damage of the tables as a whole, beside the work: a damaged row is seldom all. */
+  const checkTables = () => {
+    if (isChecking || overlay.damage !== null) return
+    isChecking = true
+    flusher.check().then((found) => {
+      isChecking = false
+      noteDamage(overlay, dbPath, found, options.warn)
+    })
+  }
+  if (damage === undefined) checkTables()
   else noteDamage(overlay, dbPath, damage, options.warn)
-  return engineOf(meta.nodeId, overlay, counts, committer, flusher, releaseLock)
+  return engineOf(meta.nodeId, overlay, counts, committer, flusher, releaseLock, atMostEvery(checkTables))
+}
+
+const checkAgainMs = 60_000
+
+function atMostEvery(work: () => void): () => void {
+  let lastMs = Number.NEGATIVE_INFINITY
+  return () => {
+    if (monotonicMs() - lastMs < checkAgainMs) return
+    lastMs = monotonicMs()
+    work()
+  }
 }
 
 function noteDamage(
@@ -248,6 +270,7 @@ function engineOf(
   committer: Committer,
   flusher: Flusher,
   releaseLock: () => void,
+  onDamagedRead: () => void,
 ): SqliteEngine {
   let closed = false
   /** What SQLite throws at a reader comes out as what the contract says. */
@@ -256,7 +279,9 @@ function engineOf(
     try {
       return read()
     } catch (error) {
-      throw readFault(error)
+      const fault = readFault(error)
+      if (fault.code === 'damaged') onDamagedRead()
+      throw fault
     }
   }
   return {

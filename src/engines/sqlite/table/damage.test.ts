@@ -2,7 +2,7 @@ import { Database } from 'bun:sqlite'
 import { describe, expect, test } from 'bun:test'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { copyOf, faultOf, newFolder, openAt, withEngine } from '../../../../test/support/engine.ts'
+import { copyOf, faultOf, newFolder, openAt, until, withEngine } from '../../../../test/support/engine.ts'
 import {
   collection,
   feedOf,
@@ -19,6 +19,16 @@ import type { Change, Value } from '../../../core/member.ts'
 import { RefusedFile } from './table.ts'
 
 const members = 400
+const pageBytes = 8192
+/** In the header of a page. */
+const cellCountAt = 3
+
+/** By another process: to close a file of a database takes away the locks that this one has on it. */
+function patchFile(path: string, at: number, bytes: readonly number[]): void {
+  const octal = bytes.map((byte) => `\\${byte.toString(8).padStart(3, '0')}`).join('')
+  const command = `printf '${octal}' | dd of="$0" bs=1 seek=${at} conv=notrunc status=none`
+  if (!Bun.spawnSync(['sh', '-c', command, path]).success) throw new Error('the file cannot be patched')
+}
 
 /** What a store holds, as it was read before it was damaged. */
 interface Truth {
@@ -168,6 +178,32 @@ describe('damage', () => {
         expect((await engine.read(collection, 'key-138'))?.value).toBe('"again"')
       },
       { pages: 'on' },
+    )
+  })
+
+  test('that comes while a server runs is looked for when a first row of it is read', async () => {
+    const truth = await wholeStore()
+    const path = join(truth.dir, 'kvist.db')
+    const lines: string[] = []
+    await withEngine(
+      truth.dir,
+      async (engine) => {
+        const bytes = readFileSync(path)
+        const some = bytes.indexOf('{"n": 137,')
+        const page = some - (some % pageBytes)
+        // The first row of a page stands at its end.
+        const row = bytes.lastIndexOf('{"n": ', page + pageBytes - 1)
+        const key = `key-${Number.parseInt(bytes.toString('latin1', row + 6, row + 9), 10)}`
+        // A leaf that states one row less, whose last row so is gone; and a row of it that is not what it was.
+        const cells = bytes.readUInt16BE(page + cellCountAt) - 1
+        patchFile(path, page + cellCountAt, [cells >> 8, cells & 255])
+        patchFile(path, row + 6, [bytes[row + 6]! ^ 1])
+        expect((await faultOf((async () => engine.read(collection, key))())).code).toBe('damaged')
+        await until(() => lines.length > 0, 'the tables are looked through')
+        expect(lines.join()).toMatch(/kvist\.db is damaged \(.*\): what is found in it is served/)
+        expect((await faultOf(keysInOrder(engine, 'asc'))).code).toBe('damaged')
+      },
+      { pages: 'on', warn: (line) => lines.push(line) },
     )
   })
 
