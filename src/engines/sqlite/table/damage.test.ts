@@ -16,6 +16,7 @@ import { type Random, random, seedOfRun } from '../../../../test/support/random.
 import type { Engine } from '../../../core/engine.ts'
 import { KvistError } from '../../../core/errors.ts'
 import type { Change, Value } from '../../../core/member.ts'
+import { readFault } from './damage.ts'
 import { RefusedFile } from './table.ts'
 
 const members = 400
@@ -120,6 +121,19 @@ function flipBits(path: string, r: Random): string {
 }
 
 describe('damage', () => {
+  test('of the definition of a table is damage too: kvist asks for no column that was not made', () => {
+    const db = new Database(':memory:')
+    db.run('CREATE TABLE feed (chfcksum)')
+    const read = () => db.prepare('SELECT checksum FROM feed')
+    expect(read).toThrow('no such column')
+    try {
+      read()
+    } catch (error) {
+      expect(readFault(error).code).toBe('damaged')
+    }
+    db.close()
+  })
+
   test('anywhere in the tables ends in the right answer or in an error, never in another answer', async () => {
     const r = random(seedOfRun())
     const truth = await wholeStore()

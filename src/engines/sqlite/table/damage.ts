@@ -10,7 +10,8 @@ export function damagedMember(collection: string, key: string, what: string): Kv
 export function readFault(error: unknown): KvistError {
   if (error instanceof KvistError) return error
   const code = error instanceof Error && 'code' in error ? String(error.code) : ''
-  const isDamage = code.startsWith('SQLITE_CORRUPT') || code.startsWith('SQLITE_NOTADB')
+  // The statements are kvist's own: one that SQLite does not understand finds other tables or columns than were made.
+  const isDamage = /^SQLITE_(CORRUPT|NOTADB|ERROR$)/.test(code)
   if (isDamage) return new KvistError('damaged', 'what is stored here is damaged', {}, error)
   return new KvistError('storage_failed', 'the tables cannot be read', {}, error)
 }
