@@ -146,8 +146,12 @@ test('bad lines are named by their number in the file, whatever request they wen
   expect(existsSync(`${file}.kvist-progress`)).toBe(false)
 })
 
-test('of very many bad lines the first thousand are named and all are counted', async () => {
-  const { exitCode, stderr } = await kvist(['import', '-c', 'bad', '-'], 'oops\n'.repeat(2500))
+test.each([
+  ['in one request', 'oops\n'],
+  // Four mebibytes go in one.
+  ['in several', `${'oops'.repeat(1500)}\n`],
+])('of very many bad lines %s the first thousand are named and all are counted', async (_how, line) => {
+  const { exitCode, stderr } = await kvist(['import', '-c', 'bad', '-'], line.repeat(2500))
   const messages = stderr.trim().split('\n')
   expect({ exitCode, named: messages.length - 1, last: messages.at(-1) }).toEqual({
     exitCode: 1,
