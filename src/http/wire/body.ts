@@ -2,36 +2,36 @@ import { KvistError } from '../../core/errors.ts'
 import { garbageMeter } from '../../runtime/garbage.ts'
 import { ChunkedDecoder } from './chunked.ts'
 
-/** What a body asks of its connection. */
+/** Callbacks of a body to its connection. */
 export interface BodySource {
-  /** The body is being read: a client that waits for `100 Continue` gets it. */
+  /** Called when reading starts: sends `100 Continue` to a client that waits for it. */
   pull(): void
-  /** What was held is read: there is room for more. */
+  /** Called when the buffered parts have been read, so that the socket can be read again. */
   taken(): void
 }
 
 const nothing = Buffer.alloc(0)
 
-/** Longer ones come in more than one piece in any case. */
+/** Longer bodies arrive in more than one piece in any case. */
 const maxTextBytes = 64 * 1024
 
-/** Bodies that come in parts leave hundreds of megabytes of garbage. */
+/** Bodies that arrive in parts leave hundreds of megabytes of garbage. */
 const garbage = garbageMeter(64 * 1024 * 1024)
 
-/** The body of a request as it comes in. It can be read once, in one piece or in parts. */
+/** The body of a request while it arrives. It can be read once, in one piece or in parts. */
 export class RequestBody implements AsyncIterable<Uint8Array> {
-  /** As it was declared; null where the body comes in chunks. */
+  /** The declared Content-Length; null with chunked coding. */
   readonly declaredBytes: number | null
-  /** All of it has come in. */
+  /** The whole body has arrived. */
   isComplete: boolean
-  /** What is still to come, as far as that is known. */
+  /** Bytes that have not arrived yet; infinite with chunked coding until the last chunk. */
   comingBytes: number
-  /** What came in and was not read. */
+  /** Bytes that arrived and were not read yet. */
   heldBytes = 0
   private readonly source: BodySource
   private readonly chunks: ChunkedDecoder | null
   private held: Buffer[] = []
-  /** What came in at once with other bytes around it, as it came. */
+  /** The body when it arrived whole: a range of the input buffer, not copied. */
   private piece: { readonly bytes: Buffer; readonly from: number; readonly to: number } | null = null
   private isIgnored = false
   private error: Error | null = null
@@ -45,7 +45,7 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
     this.source = source
   }
 
-  /** All of it is there: a part of some bytes. */
+  /** Sets the whole body to a range of the input buffer. */
   set(bytes: Buffer, from: number, to: number): void {
     this.piece = { bytes, from, to }
     this.heldBytes = to - from
@@ -53,7 +53,10 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
     this.isComplete = true
   }
 
-  /** Takes what belongs to the body; what follows it is given back. Throws what the response to a broken coding says. */
+  /**
+   * Takes the bytes that belong to the body and returns the rest. Throws `invalid_request` when the chunked coding is
+   * malformed.
+   */
   feed(bytes: Buffer): Buffer {
     if (this.chunks !== null) return this.feedChunks(this.chunks, bytes)
     if (bytes.length < this.comingBytes) {
@@ -70,7 +73,9 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
     return bytes.length === end ? nothing : bytes.subarray(end)
   }
 
-  /** The rest of it will not come. */
+  /**
+   * Makes reading throw `error`, because the rest of the body will not arrive. Does nothing when the body is complete.
+   */
   fail(error: Error): void {
     if (this.isComplete) return
     this.error = error
@@ -86,8 +91,8 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
   }
 
   /**
-   * All of it as text, when it came in at once and is UTF-8. Null does not say that it is not: a body that is long, or has
-   * U+FFFD in it, is not checked.
+   * Returns the whole body as text when it arrived in one piece and is UTF-8. Null does not mean that it is not UTF-8:
+   * a long body, or one that contains U+FFFD, is not checked.
    */
   takeText(maxBytes: number): string | null {
     const { piece } = this
@@ -99,7 +104,7 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
     return text
   }
 
-  /** All of it, when it is there already; null when it is not, or is too much. */
+  /** Returns the whole body when it has arrived; null when it has not, or is longer than `maxBytes`. */
   takeWhole(maxBytes: number): Uint8Array | null {
     if (!this.isComplete || this.heldBytes > maxBytes) return null
     this.unfold()
@@ -110,7 +115,7 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
     return held.length === 1 ? held[0]! : Buffer.concat(held)
   }
 
-  /** Parts as they come in. Throws when the rest of the body will not come. */
+  /** Yields the parts as they arrive. Throws when the rest of the body will not arrive. */
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
     this.source.pull()
     this.unfold()

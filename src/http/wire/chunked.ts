@@ -2,7 +2,8 @@ import { maxChunkLineBytes, maxTrailerBytes } from '../../core/limits.ts'
 import { parseFieldLines } from './fields.ts'
 
 /**
- * Decodes the chunked coding (RFC 9112, 7.1) as it comes in. Extensions and trailers must be well-formed, and are dropped.
+ * A decoder of the chunked coding (RFC 9112, 7.1) for input in pieces. Extensions and trailers must be well-formed, and
+ * are dropped.
  */
 
 type Step = 'size' | 'data' | 'end of data' | 'trailer'
@@ -10,14 +11,14 @@ type Step = 'size' | 'data' | 'end of data' | 'trailer'
 export class ChunkedDecoder {
   isComplete = false
   private step: Step = 'size'
-  /** Of the chunk that is being read. */
+  /** Bytes of the current chunk that have not arrived yet. */
   private left = 0
   private line = ''
   private trailerBytes = 0
 
   /**
-   * Takes what belongs to the body: how many bytes that was, and what was in the chunks, in one piece. Where the coding is
-   * broken it says how.
+   * Decodes the bytes that belong to the body; returns how many those are, and the content of their chunks in one
+   * piece. Returns a message when the coding is malformed.
    */
   decode(bytes: Buffer): { readonly taken: number; readonly data: Buffer } | string {
     const data = new Buffered(bytes)
@@ -65,10 +66,13 @@ export class ChunkedDecoder {
   }
 }
 
-/** Parts of some bytes, as one: chunks may be a byte each, and an object for each would be a hundred times that. */
+/**
+ * Joins ranges of a buffer into one piece. Chunks may have one byte each, and an object for each would take a hundred
+ * times that.
+ */
 class Buffered {
   private readonly bytes: Buffer
-  /** The first part, while there is no other. */
+  /** The first range, while it is the only one. */
   private from = 0
   private to = 0
   private joined: Buffer | null = null
@@ -101,5 +105,5 @@ const token = "[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 const quotedString = '"(?:[\\t \\x21\\x23-\\x5b\\x5d-\\x7e\\x80-\\xff]|\\\\[\\t\\x20-\\x7e\\x80-\\xff])*"'
 const extension = `[\\t ]*;[\\t ]*${token}(?:[\\t ]*=[\\t ]*(?:${token}|${quotedString}))?`
 
-/** The size of a chunk and its extensions (RFC 9112, 7.1.1). */
+/** A chunk size with its extensions (RFC 9112, 7.1.1). */
 const sizeForm = RegExp(`^([0-9a-fA-F]{1,12})(?:${extension})*\\r\\n$`)

@@ -1,25 +1,28 @@
 import type { Share } from '../../net/budget.ts'
 import type { MemoryShare, ServerMemory } from './request-memory.ts'
 
-/** What a handler can ask of the connection that its request came on. */
+/** The connection of a request, as its handler sees it. */
 export interface Connection {
   /** The address of the client. */
   readonly remoteAddress: string
-  /** Gives the client its full time again: it has sent something, or is sent another part of a long response. */
+  /** Restarts the client's timeout: the client has sent something, or is sent another part of a long response. */
   resetTimeout(): void
-  /** Switches the timeout off, for responses that wait until something happens. The next response switches it on again. */
+  /** Disables the timeout, for responses that wait for an event. The next response enables it again. */
   disableTimeout(): void
-  /** Closes the socket at once, whatever is unsent. */
+  /** Closes the socket at once and drops unsent output. */
   abort(): void
-  /** Logs an error that occurred after the response had begun; the client only sees that the response is cut off. */
+  /** Logs an error that occurred after the response had begun; the client only sees the response end early. */
   reportError(error: unknown): void
-  /** Sets what is called when the client disconnects before it has its response; null removes it. */
+  /** Sets the listener called when the client disconnects before it has its response; null removes it. */
   onClose(listener: (() => void) | null): void
-  /** Memory for what is large: see `hold` and `grow`. */
+  /** Memory budgets for large values, pages and bodies: see `hold` and `grow`. */
   readonly memory: ServerMemory
-  /** Releases a part of that memory when the response is sent, or will not be. */
+  /** Releases a share of that memory when the response is sent or given up. */
   hold(share: MemoryShare): void
-  /** Makes a share larger, which waits where there is no room. Rejects with an AbortError when the client disconnects. */
+  /**
+   * Makes a share larger. Waits while the budget has no room; returns undefined when it need not wait. Rejects with an
+   * AbortError when the client disconnects.
+   */
   grow(share: Share, bytes: number): Promise<void> | undefined
   /** Adds a response that may last as long as the server. Throws `closing` when the server is stopping. */
   register(response: LongLivedResponse): void

@@ -25,12 +25,12 @@ import { ConnectionTimeouts } from './timeouts.ts'
  */
 type Phase = 'idle' | 'responding' | 'discarding' | 'lingering' | 'closed'
 
-/** The rest of a body that no handler reads is dropped up to this; a longer one ends the connection. */
+/** The unread rest of a body is dropped up to this size; a longer rest ends the connection. */
 const maxDiscardedBytes = 64 * 1024
 
 /**
- * One client. Its requests are served one after the other: the next is parsed when the response to the one before is on
- * its way, so that responses are in order and each request sees what the one before it did.
+ * One client. Its requests are served one at a time: the next is parsed when the response to the previous one has been
+ * handed to the output. So responses are in order, and each request sees the effects of the one before.
  */
 export class HttpConnection implements ProtocolConnection, Connection, BodySource, StreamTarget {
   private readonly server: HttpServerState
@@ -42,7 +42,7 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
   private phase: Phase = 'idle'
   /** The request of the phases `responding` and `discarding`. */
   private request: HttpRequest | null = null
-  /** The handler has been called and has not returned: what follows is processed when it has. */
+  /** The handler has been called and has not returned; buffered input is processed after it returns. */
   private isDispatching = false
   /** The client waits for `100 Continue` before it sends the body. */
   private awaitsContinue = false
@@ -52,16 +52,16 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
   private closeListener: (() => void) | null = null
   private readonly ownMemory: RequestMemory
 
-  /** `process` will be called when the tick ends. */
+  /** `process` will be called at the end of the tick. */
   private isScheduled = false
 
-  /** A response was sent that says no error. */
+  /** A response with a status below 400 was sent. */
   private wasServed = false
-  /** No request is served after the one that is being served. */
+  /** The current request is the last one that is served. */
   private isLast = false
   /** The client has closed its side. */
   private isHalfClosed = false
-  /** It did so in the middle of a request, which therefore gets no response. */
+  /** The client half-closed in the middle of a request, which therefore gets no response. */
   private isTruncated = false
 
   constructor(server: HttpServerState, socket: Socket) {
@@ -107,7 +107,10 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
     this.resume()
   }
 
-  /** What the client has sent still gets its responses. One that can only be watching is gone. */
+  /**
+   * The client has closed its side. Requests that it sent before still get responses. While the timeout is disabled the
+   * client can only be waiting for events: it is taken to be gone.
+   */
   halfClosed(): void {
     this.isHalfClosed = true
     if (this.timeouts.isDisabled) {
@@ -123,7 +126,7 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
     this.release()
   }
 
-  /** A handler that is at work goes on; its response is dropped. */
+  /** The socket is closed. A running handler continues; its response is dropped. */
   closed(): void {
     this.process()
     this.release()
@@ -212,7 +215,7 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
     this.closeListener = listener
   }
 
-  /** Takes the response to the request that is being served. */
+  /** Sends the response to the current request. */
   reply(response: HttpResponse): void {
     if (this.phase === 'closed' || this.isTruncated) {
       this.finishRequest()
@@ -256,7 +259,7 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
     while (this.canBegin()) {
       const next = this.input.next(this)
       if (next === null) {
-        // The rest of what has begun will not come.
+        // The rest of the incomplete head will not arrive.
         if (this.isHalfClosed) this.isLast = true
         break
       }
@@ -268,7 +271,7 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
     if (isDone && this.isIdle()) this.endOutput()
   }
 
-  /** Goes on after whatever the connection waited for. */
+  /** Continues with the stream or the next request, once the client has taken the output. */
   private resume(): void {
     if (this.out.isFull || this.isEnding()) return
     if (this.stream !== null) this.stream.pull()
@@ -314,7 +317,7 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
     if (this.phase === 'discarding') this.endDiscarding()
   }
 
-  /** The rest of the request will not come: its body fails, and no response is sent to half a request. */
+  /** The client half-closed in the middle of a body: fails the body, and sends no response. */
   private truncate(): void {
     const { request } = this
     if (request === null || request.body.isComplete) return
@@ -350,7 +353,7 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
 
   private respondStreamed(response: HttpResponse, body: StreamedBody): void {
     const { method, isHttp10 } = this.request!
-    // Without chunks only the end of the connection says where the body ends.
+    // Without the chunked coding the end of the connection marks the end of the body.
     if (isHttp10) this.isLast = true
     sendStreamHead(this.server.startLines, this.out, response, !isHttp10, this.connectionLine(isHttp10))
     this.stream = new OutgoingStream(body, this, !isHttp10)
@@ -368,13 +371,13 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
     return isHttp10 ? keepAliveLine : ''
   }
 
-  /** More of the body may come than is worth waiting for, or the client waits for `100 Continue`. */
+  /** Whether the rest of the body is too long to drop, or will not come because the client waits for `100 Continue`. */
   private isBodyLost(): boolean {
     const { body } = this.request!
     return !body.isComplete && (this.awaitsContinue || body.comingBytes > maxDiscardedBytes)
   }
 
-  /** All of the response is sent, or waits only for the client to take it. */
+  /** Ends the request after its whole response went to the output. Discards the rest of the request's body. */
   private finishResponse(): void {
     const { request } = this
     this.finishRequest()
@@ -427,18 +430,21 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
     stream.cancel()
   }
 
-  /** Releases what the response held, once the client has taken it or is gone. */
+  /** Releases the memory of the response, once the client has taken it or is gone. */
   private releaseMemory(): void {
     if (!this.out.isFull) this.ownMemory.release()
   }
 
-  /** Requests wait for memory that this client holds, and it neither sends nor takes enough to give it back. */
+  /**
+   * Whether other requests wait for memory that this client holds while it neither sends nor reads enough to release
+   * it.
+   */
   private isHoldingUp(): boolean {
     const movedBytes = this.input.takeBodyBytes() + this.out.takeSentBytes()
     return this.ownMemory.isHoldingUp(this.server.clock.seconds, movedBytes) && this.waitsForClient()
   }
 
-  /** Nothing can happen until the client sends something, or takes something. */
+  /** Whether the connection can only continue when the client sends or reads something. */
   private waitsForClient(): boolean {
     if (this.ownMemory.isWaiting) return false
     if (this.out.isFull || this.phase !== 'responding') return true
@@ -446,7 +452,7 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
     return !body.isComplete && body.heldBytes === 0
   }
 
-  /** The client may not be there any more to take what is streamed. */
+  /** Whether a half-closed client may be gone: nothing has been streamed to it lately that would show it. */
   private mayBeAbandoned(): boolean {
     if (!this.isHalfClosed || this.stream === null || this.out.isFull) return false
     return this.timeouts.isStreamSilent

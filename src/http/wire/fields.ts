@@ -1,10 +1,11 @@
-/** Field lines (RFC 9112, 5), of a head and of a trailer alike: a name, a colon, a value. */
+/** Parses field lines (RFC 9112, 5) of a head or a trailer: a name, a colon, a value. */
 
 const nameForm = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
 
 /**
- * The names in lower case and the values, in turns, of lines that each end with CR LF, from a position on. A text says what is
- * wrong: with folds, blanks before a colon, bare CR or LF and other control characters two readers could see two requests.
+ * Returns the names in lower case and the values, alternating, of lines that each end with CR LF, from offset `from`
+ * on. Returns a message when a line is malformed: folds, blanks before a colon, bare CR or LF and other control
+ * characters could let two parsers see two different requests.
  */
 export function parseFieldLines(lines: string, from: number): string[] | string {
   if (!isClean(lines)) return 'has a control character, or a line that ends with LF alone'
@@ -20,7 +21,7 @@ export function parseFieldLines(lines: string, from: number): string[] | string 
   return fields
 }
 
-/** No control character except tabs and the pairs that end lines. */
+/** Whether the lines have no control characters except tabs and the CR LF that end lines. */
 function isClean(lines: string): boolean {
   for (let i = 0; i < lines.length; i++) {
     const code = lines.charCodeAt(i)

@@ -6,39 +6,42 @@ import { isHost } from './host.ts'
 import { isAt } from './text.ts'
 
 /**
- * The head of a request (RFC 9112, 2 to 3; RFC 9110, 5). Strict: what servers and proxies could read in two ways is
- * refused, for that is how one request is smuggled in within another.
+ * Parses the head of a request (RFC 9112, 2 to 3; RFC 9110, 5). Strict: refuses whatever servers and proxies could
+ * interpret in two ways, because that is how requests are smuggled.
  */
 
 export interface Head {
   readonly method: string
-  /** As it was sent, in origin form, without the query: `/v1/a%20b`. Raw UTF-8 in it is text. */
+  /** The path as sent, in origin form, without the query: `/v1/a%20b`. Raw UTF-8 in it is decoded, escapes are not. */
   readonly path: string
   /** What follows the first `?`, not decoded; null without one. */
   readonly query: string | null
   readonly isHttp10: boolean
   readonly headers: HeaderBlock
-  /** Of the head itself, its empty line among them. */
+  /** Length of the head with its empty line. */
   readonly headBytes: number
 }
 
-/** What the header lines of a request say. */
+/** The parsed header lines of a request. */
 export interface HeaderBlock {
-  /** Names in lower case and values, in turns. */
+  /** Names in lower case and values, alternating. */
   readonly fields: readonly string[]
-  /** Which of the noted headers are there, as `headerBits`: to ask costs nothing, where looking for a name costs a scan. */
+  /**
+   * The bits of the headers of `NotedHeader` that are present, as `headerBits` gives them: a test of a bit avoids a
+   * scan for the name.
+   */
   readonly present: number
-  /** Declared length of the body; null where it comes in chunks; 0 without one. */
+  /** Declared length of the body; null with chunked coding; 0 without a body. */
   readonly bodyBytes: number | null
-  /** The client sends the body after `100 Continue`. */
+  /** The client waits for `100 Continue` before it sends the body. */
   readonly expectsContinue: boolean
-  /** The client wants no more than this response. */
+  /** The client asks to close the connection after this response. */
   readonly closes: boolean
   /** The origin policy that a request with this block has passed, if any (origin-policy.ts). */
   passedBy: object | null
 }
 
-/** Why a request cannot be read. The connection cannot go on after it. */
+/** Why a request cannot be parsed. The connection is closed after its response. */
 export class Refusal {
   readonly status: number
   readonly code: ErrorCode
@@ -55,10 +58,10 @@ function malformed(detail: string): Refusal {
   return new Refusal(400, 'invalid_request', detail)
 }
 
-/** Heads are hardly ever longer; to look for the end of one in less text costs less. */
+/** Most heads are shorter; searching a short text for the end of the head is cheaper. */
 const usualHeadBytes = 2048
 
-/** The head that bytes begin with; null when it is not there whole yet. */
+/** Parses the head at the start of `bytes`. Null while the head is incomplete. */
 export function parseHead(bytes: Buffer): Head | Refusal | null {
   const head = parseWithin(bytes, usualHeadBytes)
   return head === null && bytes.length > usualHeadBytes ? parseWithin(bytes, maxHeadBytes) : head
@@ -86,13 +89,16 @@ interface KnownBlock {
 }
 
 /**
- * What was read lately, by its length. A client sends the same lines with every request: to recognise them costs less
- * than to take them apart again.
+ * Recently parsed header blocks, indexed by their length. A client sends the same lines with every request, and
+ * comparing them is cheaper than parsing them again.
  */
 const known: (KnownBlock | undefined)[] = new Array(256).fill(undefined)
 const maxKnownLength = 512
 
-/** The block of lines in a part of the text. A line end comes before each, and there is one at the end too. */
+/**
+ * Parses the header lines in a range of the text. The range starts with the line end before the first line and ends
+ * with that of the last.
+ */
 function headerBlock(text: string, from: number, to: number, isHttp10: boolean): HeaderBlock | Refusal {
   const length = to - from
   const last = known[length % known.length]
@@ -110,7 +116,7 @@ function parseLines(lines: string, isHttp10: boolean): HeaderBlock | Refusal {
   return typeof fields === 'string' ? malformed(`the head ${fields}`) : withFraming(fields, isHttp10)
 }
 
-/** Empty lines before a request are passed over (RFC 9112, 2.2). */
+/** Returns the offset after empty lines before a request (RFC 9112, 2.2). */
 function startOf(text: string): number {
   let start = 0
   while (text.charCodeAt(start) === 13 && text.charCodeAt(start + 1) === 10) start += 2
@@ -119,7 +125,7 @@ function startOf(text: string): number {
 
 const tokenStart = /^[!#$%&'*+.^_`|~0-9A-Za-z-]/
 
-/** Null while the head is incomplete. Throws as soon as the bytes so far cannot be a request. */
+/** Returns null while the head is incomplete, and a refusal as soon as the bytes so far cannot be a request. */
 function unfinished(text: string, start: number): Refusal | null {
   const begun = text.slice(start)
   if (begun !== '' && begun !== '\r' && !tokenStart.test(begun))
@@ -133,7 +139,7 @@ function unfinished(text: string, start: number): Refusal | null {
   return null
 }
 
-/** The target with room for a method and a version. */
+/** The limit of the target with room for a method and a version. */
 const maxLineBytes = maxTargetBytes + 64
 
 function targetTooLong(): Refusal {
@@ -149,7 +155,7 @@ interface RequestLine {
   readonly path: string
   readonly query: string | null
   readonly isHttp10: boolean
-  /** Of a target in absolute form. */
+  /** The host of a target in absolute form; null otherwise. */
   readonly host: string | null
 }
 
@@ -194,14 +200,14 @@ function parseRequestLine(text: string, from: number, to: number): RequestLine |
   }
 }
 
-/** Of what is usual no text is made. */
+/** Returns the method at a range of the text, null when malformed. Allocates no string for the usual ones. */
 function methodAt(text: string, from: number, to: number): string | null {
   for (const method of usualMethods) if (isAt(text, from, to, method)) return method
   const method = text.slice(from, to)
   return methodForm.test(method) ? method : null
 }
 
-/** Raw bytes as the text that they are. */
+/** Decodes raw bytes of the target as UTF-8; null when they are not UTF-8. */
 function utf8Text(target: string): string | null {
   const bytes = Buffer.from(target, 'latin1')
   return isUtf8(bytes) ? bytes.toString() : null
@@ -213,7 +219,7 @@ interface AbsoluteTarget {
   readonly host: string | null
 }
 
-/** A target that is no path: a URL, or `*`. */
+/** Parses a target that is not a path: a URL, or `*`. */
 function parseAbsolute(target: string, method: string): AbsoluteTarget | 'invalid' {
   if (target === '*') return method === 'OPTIONS' ? { origin: target, host: null } : 'invalid'
   const [, host, path] = absoluteForm.exec(target) ?? []
@@ -223,7 +229,7 @@ function parseAbsolute(target: string, method: string): AbsoluteTarget | 'invali
   return { origin: path.startsWith('/') ? path : `/${path}`, host }
 }
 
-/** What the target says of the host counts, whatever the Host field says (RFC 9112, 3.2.2). */
+/** Returns the headers with the host of an absolute target, which overrides the Host field (RFC 9112, 3.2.2). */
 function withHost(headers: HeaderBlock, host: string): HeaderBlock {
   const fields = [...headers.fields]
   const at = fields.findIndex((name, i) => i % 2 === 0 && name === 'host')
@@ -232,7 +238,7 @@ function withHost(headers: HeaderBlock, host: string): HeaderBlock {
   return { ...headers, fields, passedBy: null }
 }
 
-/** Fields that mean one thing: said twice, one reader could take the first and another the second. */
+/** Headers that may be sent only once: given twice, one parser could use the first and another the second. */
 const singleHeaders = [
   'host',
   'authorization',
@@ -251,13 +257,13 @@ const singleHeaders = [
 
 const listHeaders = ['if-match', 'if-none-match', 'range'] as const
 
-/** A header that `HeaderBlock.present` notes. */
+/** A header with a bit in `HeaderBlock.present`. */
 export type NotedHeader = (typeof singleHeaders)[number] | (typeof listHeaders)[number]
 
 const bits = new Map<string, number>([...singleHeaders, ...listHeaders].map((name, i) => [name, 1 << i]))
 const singleBits = (1 << singleHeaders.length) - 1
 
-/** What `HeaderBlock.present` is where these headers are there, and no others. */
+/** Returns the value of `HeaderBlock.present` when exactly these headers are present. */
 export function headerBits(names: readonly NotedHeader[]): number {
   return names.reduce((sum, name) => sum | bits.get(name)!, 0)
 }
@@ -299,11 +305,11 @@ function withFraming(fields: readonly string[], isHttp10: boolean): HeaderBlock 
   }
 }
 
-/** The length of the body (RFC 9112, 6.3); null where it comes in chunks. */
+/** Returns the length of the body (RFC 9112, 6.3); null with chunked coding. */
 function framing(length: string | null, coding: string | null, isHttp10: boolean): number | null | Refusal {
   if (coding === null) {
     if (length === null) return 0
-    // As many digits as a number has exactly; more would be refused for its size in any case.
+    // Up to 16 digits; a longer number exceeds every size limit in any case.
     if (/^\d{1,16}$/.test(length)) return Number(length)
     return malformed('the Content-Length is not a number of bytes')
   }

@@ -4,10 +4,10 @@ import { isIPv6 } from 'node:net'
 const hostForm = /^(?:\[([0-9A-Fa-f:.]+)\]|(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*)(?::(\d{0,5}))?$/
 const maxPort = 65_535
 
-/** The last one that was valid: a server is called by few names. */
+/** The last valid host: clients use few names for a server. */
 let lastValid = ''
 
-/** Whether this is a host; the empty one is, for targets without an authority. */
+/** Whether the text is a host with an optional port. The empty text is one, for targets without an authority. */
 export function isHost(text: string): boolean {
   if (text === lastValid) return true
   const match = hostForm.exec(text)

@@ -4,19 +4,19 @@ import type { BodySource } from './body.ts'
 import { parseHead, Refusal } from './head.ts'
 import { HttpRequest } from './request.ts'
 
-/** A body that its handler reads more slowly than it comes in is buffered up to this. */
+/** Limit of a body's buffered bytes: beyond it the socket is paused until the handler has read them. */
 const maxBufferedBodyBytes = 256 * 1024
-/** Requests that come before those ahead of them have their responses are buffered up to this. */
+/** Limit of pipelined input: beyond it the socket is paused until the requests before it have their responses. */
 const maxPipelinedBytes = 64 * 1024
 
 const nothing = Buffer.alloc(0)
 
-/** What a client sends, cut into requests and their bodies. */
+/** The input of a connection, split into requests and their bodies. */
 export class RequestInput {
   private readonly pause: InputPause
-  /** What came in and was not parsed yet. */
+  /** Input that is not parsed yet. */
   private bytes: Buffer = nothing
-  /** What still comes in is dropped: it cannot be parsed, or the connection is ending. */
+  /** Further input is dropped: it cannot be parsed, or the connection is ending. */
   isClosed = false
   private bodyBytes = 0
 
@@ -32,13 +32,13 @@ export class RequestInput {
     this.bytes = this.bytes.length === 0 ? bytes : Buffer.concat([this.bytes, bytes])
   }
 
-  /** The request that the input begins with; null while its head is incomplete. */
+  /** Parses the request at the start of the input; null while its head is incomplete. */
   next(source: BodySource): HttpRequest | Refusal | null {
     const head = parseHead(this.bytes)
     return head === null || head instanceof Refusal ? head : new HttpRequest(head, source)
   }
 
-  /** Gives a request what of its body came with its head. False as `feed`. */
+  /** Passes the request the part of its body that arrived with its head. Returns false as `feed` does. */
   beginBody(request: HttpRequest): boolean {
     const { bytes } = this
     const { body, headBytes } = request
@@ -53,8 +53,8 @@ export class RequestInput {
   }
 
   /**
-   * Gives a request more of its body. False when the body is malformed: its handler gets the error, and nothing more is read,
-   * for where the next request would begin cannot be known.
+   * Passes the request more of its body. Returns false when the body is malformed: its handler gets the error, and the
+   * connection reads no more, because the start of the next request is unknown.
    */
   feed({ body }: HttpRequest, bytes: Buffer): boolean {
     this.bodyBytes += bytes.length
@@ -72,14 +72,14 @@ export class RequestInput {
     this.bytes = nothing
   }
 
-  /** Reads from the socket while there is room; always when the connection is closed. */
+  /** Pauses the socket while a buffer is over its limit, and resumes it otherwise or when the connection is closed. */
   updateBackpressure(request: HttpRequest | null, isConnectionClosed: boolean): void {
     const buffered = request?.body.heldBytes ?? 0
     const isFull = buffered > maxBufferedBodyBytes || this.bytes.length > maxPipelinedBytes
     this.pause.setPaused(isFull && !isConnectionClosed)
   }
 
-  /** The bytes of bodies that came in since the last call. */
+  /** Returns how many bytes of bodies arrived since the last call. */
   takeBodyBytes(): number {
     const taken = this.bodyBytes
     this.bodyBytes = 0

@@ -1,16 +1,16 @@
 import type { MemoryBudget, Share } from '../../net/budget.ts'
 
-/** The budgets of a server. */
+/** The memory budgets of a server. */
 export interface ServerMemory {
-  /** Large values on their way to clients. */
+  /** For large values in responses. */
   readonly values: MemoryBudget
-  /** Pages of lists and of the feed on their way to clients. */
+  /** For pages of lists and of the feed in responses. */
   readonly pages: MemoryBudget
-  /** Bodies of requests on their way to the store. */
+  /** For bodies of requests. */
   readonly bodies: MemoryBudget
 }
 
-/** Something that a connection holds for its client. */
+/** Memory that a connection holds for its client. */
 export interface MemoryShare {
   readonly bytes: number
   release(): void
@@ -23,7 +23,7 @@ export interface MemoryShare {
 const leastMovedBytes = 64 * 1024
 const windowSeconds = 10
 
-/** What a request and its response hold of the server's memory. */
+/** The memory that a request and its response hold. */
 export class RequestMemory {
   private readonly budgets: ServerMemory
   private held: MemoryShare[] = []
@@ -35,7 +35,7 @@ export class RequestMemory {
     this.budgets = budgets
   }
 
-  /** A share waits to grow. */
+  /** Whether a share waits to grow. */
   get isWaiting(): boolean {
     return this.growing !== null
   }
@@ -44,7 +44,7 @@ export class RequestMemory {
     this.held.push(share)
   }
 
-  /** Undefined when the share has grown already. */
+  /** Grows a share by `bytes`. Returns undefined when it grew at once, otherwise a promise. */
   grow(share: Share, bytes: number): Promise<void> | undefined {
     const waits = share.grow(bytes)
     if (waits === undefined) return undefined
@@ -54,7 +54,7 @@ export class RequestMemory {
     })
   }
 
-  /** Rejects the growth that waits. */
+  /** Rejects the growth that waits, if any. */
   cancel(error: Error): void {
     this.growing?.cancel(error)
   }
@@ -67,8 +67,8 @@ export class RequestMemory {
   }
 
   /**
-   * Whether others wait for memory while the client stalls what it holds. Called once a second,
-   * with the bytes that moved to and from the client since then.
+   * Whether other requests wait for memory while this client stalls the memory that it holds. Called once a second,
+   * with the bytes that moved to and from the client since the last call.
    */
   isHoldingUp(seconds: number, movedBytes: number): boolean {
     const { values, pages, bodies } = this.budgets

@@ -1,22 +1,22 @@
 import { type BodySource, RequestBody } from './body.ts'
 import type { Head, HeaderBlock } from './head.ts'
 
-/** All requests without a body share one. */
+/** Shared by all requests without a body. */
 const noBody = new RequestBody(0, { pull() {}, taken() {} })
 
 const none: readonly string[] = []
 
-/** One request, as it was sent. */
+/** One parsed request. */
 export class HttpRequest {
   readonly method: string
-  /** Without the query, and not decoded. */
+  /** Without the query, not decoded. */
   readonly path: string
   /** What follows the first `?`, not decoded; null without one. */
   readonly query: string | null
   readonly isHttp10: boolean
-  /** The client wants no more than the response to this one. */
+  /** The client asks to close the connection after this response. */
   readonly closes: boolean
-  /** The client sends the body after `100 Continue`. */
+  /** The client waits for `100 Continue` before it sends the body. */
   readonly expectsContinue: boolean
   readonly headBytes: number
   /** See `HeaderBlock.present`. */
@@ -40,20 +40,23 @@ export class HttpRequest {
     this.body = bodyBytes === 0 ? noBody : new RequestBody(bodyBytes, source)
   }
 
-  /** The values of the route's parameters, in the order of their names, not decoded. */
+  /** Sets the values of the route's parameters, in the order of their names, not decoded. */
   setParameters(names: readonly string[], values: readonly string[]): void {
     this.names = names
     this.values = values
   }
 
-  /** The value of a parameter of its route, not decoded; `*` for the rest of the path. */
+  /** Returns a parameter of the route, not decoded; `*` is the rest of the path. */
   parameter(name: string): string | undefined {
     const { names } = this
     for (let i = 0; i < names.length; i++) if (names[i] === name) return this.values[i]
     return undefined
   }
 
-  /** The value of a header, its name in lower case; of a list that is sent in several lines, the whole list. */
+  /**
+   * Returns the value of a header, named in lower case; null when absent. Values of several lines are joined with
+   * commas.
+   */
   header(name: string): string | null {
     const { fields } = this.headers
     let value: string | null = null

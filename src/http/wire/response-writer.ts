@@ -3,15 +3,15 @@ import type { HttpResponse, ResponseBody, StreamedBody } from './response.ts'
 import { lengthLine, mayHaveBody, type StartLines } from './writing.ts'
 
 /**
- * Responses as they are sent (RFC 9112, 4 and 6). `method` is that of the request, for HEAD gets no body;
- * `connectionLine` is the header line that says whether the connection stays open, empty where that goes without saying.
+ * Writes responses (RFC 9112, 4 and 6). `method` is that of the request, because HEAD gets no body; `connectionLine` is
+ * the Connection header line, empty where the default applies.
  */
 
 export function isStreamed(body: ResponseBody): body is StreamedBody {
   return body !== null && typeof body === 'object' && 'pull' in body
 }
 
-/** Sends a response whose body is there whole, or that has none. */
+/** Sends a response with its whole body, or without one. */
 export function sendWhole(
   startLines: StartLines,
   out: Output,
@@ -20,7 +20,7 @@ export function sendWhole(
   method: string,
   connectionLine: string,
 ): void {
-  // Part by part: joined in one string, they would cost as much again.
+  // Written part by part: joining them into one string would double the cost.
   out.prefix(startLines(status))
   out.prefix(headerBlock)
   if (connectionLine !== '') out.prefix(connectionLine)
@@ -43,13 +43,13 @@ function bytesOf(body: string | Uint8Array | null): number {
   return typeof body === 'string' ? Buffer.byteLength(body) : body.length
 }
 
-/** The text of a response with which a connection ends that has not been asked for anything. */
+/** Returns the text of a response to a connection that is closed before it sent a request. */
 export function wholeText(startLines: StartLines, { status, headerBlock, body }: HttpResponse): string {
   const text = typeof body === 'string' ? body : ''
   return `${startLines(status)}${headerBlock}Connection: close\r\n${lengthLine(Buffer.byteLength(text))}${text}`
 }
 
-/** Sends the head of a response whose body follows in parts: in chunks, or else up to the end of the connection. */
+/** Sends the head of a streamed response. Its body is chunked, or ends with the connection. */
 export function sendStreamHead(
   startLines: StartLines,
   out: Output,

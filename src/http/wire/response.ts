@@ -1,29 +1,32 @@
-/** What a handler returns: data, which the connection writes (connection.ts). */
+/** The response that a handler returns; connection.ts writes it. */
 export interface HttpResponse {
   readonly status: number
-  /** Each header with its line end. Date and what frames the body are not among them. */
+  /** Header lines, each with its line end, without Date and the headers that frame the body. */
   readonly headerBlock: string
   readonly body: ResponseBody
-  /** Of a text, as UTF-8, where that is known: to find out costs a copy of a text that was put together. */
+  /** Length of a text body in UTF-8, when known: computing it copies a text that was concatenated. */
   readonly bodyBytes?: number
 }
 
-/** Text goes out as UTF-8. */
+/** A text is sent as UTF-8. */
 export type ResponseBody = string | Uint8Array | StreamedBody | null
 
-/** A body that is made while it is sent, as fast as the client takes it. */
+/** A body that is produced while it is sent, as fast as the client reads it. */
 export interface StreamedBody {
-  /** There is room: at the beginning, and whenever the client has taken what was sent. */
+  /** Called when there is room: at the beginning, and when the client has taken the output. */
   pull(to: BodyWriter): void
-  /** Nobody will take any more. */
+  /** Called when the rest is not needed: the client is gone, or the method was HEAD. */
   cancel(): void
 }
 
 export interface BodyWriter {
   /** Sends a part, at any time. Returns false when there is no room left: the rest should wait for the next `pull`. */
   write(part: string | Uint8Array): boolean
-  /** That was all. */
+  /** Ends the body. */
   end(): void
-  /** Cuts the response off: the rest cannot be had. The client sees that it is incomplete, and the log says why. */
+  /**
+   * Breaks the response off because the rest cannot be produced. The client sees that it is incomplete; the error is
+   * logged.
+   */
   abort(error: unknown): void
 }

@@ -7,20 +7,20 @@ import type { ServerMemory } from './request-memory.ts'
 import type { HttpResponse } from './response.ts'
 import type { StartLines } from './writing.ts'
 
-/** What the connections of a server share. */
+/** State shared by the connections of a server. */
 export interface HttpServerState {
-  /** A client that keeps the server waiting for longer is disconnected. */
+  /** A client that keeps the server waiting longer is disconnected. */
   readonly timeoutSeconds: number
   readonly clock: SecondClock
   readonly ticks: TickScheduler
   readonly startLines: StartLines
   readonly memory: ServerMemory
   isStopping: boolean
-  /** Requests that have no complete response yet. */
+  /** The number of requests whose response is not complete yet. */
   openRequests: number
-  /** Gives the connection one response, at once or later. Must not throw. */
+  /** Sends the connection one response, at once or later. Must not throw. */
   readonly serve: (request: HttpRequest, connection: Responding) => void
-  /** The response to what cannot be parsed. */
+  /** Returns the response to a request that cannot be parsed. */
   readonly refuse: (refusal: Refusal) => HttpResponse
   readonly reportError: (error: unknown, request: HttpRequest) => void
 }

@@ -1,21 +1,21 @@
 import type { BodyWriter, StreamedBody } from './response.ts'
 import { chunkOf, lastChunk } from './writing.ts'
 
-/** What a stream asks of its connection. */
+/** Callbacks of a stream to its connection. */
 export interface StreamTarget {
-  /** Whether there is room for more. */
+  /** Sends a part; returns whether there is room for more. */
   sendPart(part: Uint8Array): boolean
   streamEnded(): void
-  /** Logs what failed: a response that has begun can only be cut off. */
+  /** Logs an error: a response that has begun can only be broken off. */
   reportError(error: unknown): void
   abort(): void
 }
 
-/** The body of a response on its way. */
+/** The body of a response that is being streamed. */
 export class OutgoingStream implements BodyWriter {
   private readonly body: StreamedBody
   private readonly target: StreamTarget
-  /** In chunks; without, its end is that of the connection. */
+  /** Uses the chunked coding; otherwise the end of the connection ends the body. */
   private readonly isChunked: boolean
   private hasEnded = false
 
@@ -25,7 +25,7 @@ export class OutgoingStream implements BodyWriter {
     this.isChunked = isChunked
   }
 
-  /** The client takes more. */
+  /** Asks the body for more, when the client has taken the output. */
   pull(): void {
     if (!this.hasEnded) this.body.pull(this)
   }

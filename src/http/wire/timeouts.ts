@@ -1,17 +1,20 @@
 import { lingerSeconds, type SecondClock } from '../../net/connections.ts'
 
-/** How long nothing may be streamed to a client that has closed its side: only sending shows whether it is still there. */
+/**
+ * A half-closed client to which nothing was streamed for this long is taken to be gone: only sending shows whether it
+ * is still there.
+ */
 const halfClosedSeconds = 2
 
 const never = Number.POSITIVE_INFINITY
 
-/** How long a connection waits for its client. */
+/** The timeout of one connection: how long the server waits for its client. */
 export class ConnectionTimeouts {
   private readonly clock: SecondClock
   private readonly timeoutSeconds: number
-  /** After this second the client has kept the server waiting for too long. */
+  /** The second after which the client has timed out. */
   private deadline: number
-  /** When a part of a streamed response was last sent. */
+  /** The second in which a part of a streamed response was last sent. */
   private sentAt = 0
 
   constructor(clock: SecondClock, timeoutSeconds: number) {
@@ -20,12 +23,12 @@ export class ConnectionTimeouts {
     this.deadline = clock.seconds + timeoutSeconds
   }
 
-  /** Gives the client its full time again, and switches a timeout on that was switched off. */
+  /** Restarts the timeout, and enables it when it was disabled. */
   reset(): void {
     this.deadline = this.clock.seconds + this.timeoutSeconds
   }
 
-  /** As `reset`, unless the timeout is switched off. */
+  /** Restarts the timeout unless it is disabled. */
   extend(): void {
     if (this.deadline !== never) this.reset()
   }
@@ -38,7 +41,7 @@ export class ConnectionTimeouts {
     return this.deadline === never
   }
 
-  /** All is sent: the client has only to close. */
+  /** Starts the short timeout of a client that has only to close. */
   linger(): void {
     this.deadline = this.clock.seconds + lingerSeconds
   }
@@ -51,7 +54,7 @@ export class ConnectionTimeouts {
     return this.clock.seconds > this.deadline
   }
 
-  /** Nothing was streamed for so long that a client that has closed its side may be gone. */
+  /** Whether nothing was streamed for so long that a half-closed client may be gone. */
   get isStreamSilent(): boolean {
     return this.clock.seconds > this.sentAt + halfClosedSeconds
   }

@@ -1,4 +1,4 @@
-/** Responses as they are written (RFC 9112, 4 and 7.1). */
+/** The parts of a response's head and of its chunks (RFC 9112, 4 and 7.1). */
 
 const reasons: Readonly<Record<number, string>> = {
   200: 'OK',
@@ -30,11 +30,11 @@ const reasons: Readonly<Record<number, string>> = {
   507: 'Insufficient Storage',
 }
 
-/** The first lines of a response: its status, and the Date, which has seconds and is made once in each. */
+/** Returns the first lines of a response: the status line and the Date, which is formatted once per second. */
 export type StartLines = (status: number) => string
 
 export function startLinesBy(now: () => number): StartLines {
-  // Pieces are made once, flat: joining fewer of them is most of what writing a response costs.
+  // Lines are joined once and cached as flat strings: most of the cost of writing a response is joining strings.
   const made: (string | undefined)[] = new Array(600).fill(undefined)
   let dateAtMs = Number.NEGATIVE_INFINITY
   let date = ''
@@ -55,7 +55,7 @@ export function startLinesBy(now: () => number): StartLines {
 
 const lengthLines = Array.from({ length: 4096 }, (_, bytes) => lengthLineOf(bytes))
 
-/** The line with the length of the body, which is the last, and the line that ends the head. */
+/** Returns the Content-Length line and the empty line that ends the head. */
 export function lengthLine(bodyBytes: number): string {
   return lengthLines[bodyBytes] ?? lengthLineOf(bodyBytes)
 }
@@ -64,14 +64,14 @@ function lengthLineOf(bodyBytes: number): string {
   return ['Content-Length: ', bodyBytes, '\r\n\r\n'].join('')
 }
 
-/** Whether a response can have a body (RFC 9110, 6.4.1), if only one that HEAD leaves out. */
+/** Whether a status allows a body (RFC 9110, 6.4.1), counting the body that HEAD omits. */
 export function mayHaveBody(status: number): boolean {
   return status !== 204 && status !== 304
 }
 
 export const lastChunk = Buffer.from('0\r\n\r\n')
 
-/** A part of a body, which must not be empty, in the chunked coding. */
+/** Encodes a part of a body, which must not be empty, as one chunk. */
 export function chunkOf(part: string | Uint8Array): Buffer {
   const bytes = typeof part === 'string' ? Buffer.byteLength(part) : part.length
   const size = `${bytes.toString(16)}\r\n`
