@@ -12,14 +12,13 @@ import {
 import { type Cursor, type SortedStrings, sortedStrings } from './sorted.ts'
 
 /**
- * What one segment of the log says, found by key: for each member the offset of its latest record. The records
- * themselves stay in the segment's chunk; nothing is copied, and the garbage collector has nothing to walk through but
- * the keys in order.
+ * The index of one segment of the log: for each member the offset of its latest record. The records themselves stay in
+ * the segment's chunk: nothing is copied, and the garbage collector traverses only the sorted keys.
  */
 export interface Memtable {
   readonly chunk: Chunk
   readonly slots: HashSlots
-  /** The keys of each collection, as `sortKey` gives them. */
+  /** The keys of each collection, as `sortKey` returns them. */
   readonly collections: Map<string, SortedStrings>
   /** Offsets of all records in the order of their revisions. */
   readonly offsets: number[]
@@ -28,7 +27,7 @@ export interface Memtable {
 }
 
 /**
- * A hash table with open addressing: pairs of a hash and an offset + 1, 0 for a free slot. Half full at most.
+ * A hash table with open addressing: pairs of a hash and an offset + 1, which is 0 in a free slot. Load factor ≤ 0.5.
  */
 interface HashSlots {
   pairs: Uint32Array
@@ -42,7 +41,7 @@ export function memtable(chunk: Chunk): Memtable {
   return { chunk, slots, collections: new Map(), offsets: [], expiring: [] }
 }
 
-/** Makes the record at an offset the latest of its member. Records come in the order of their revisions. */
+/** Makes the record at an offset the latest of its member. Call it in the order of positions. */
 export function addRecord(table: Memtable, at: number, collection: string, key: string): void {
   const sorted = sortKey(key)
   if (setSlot(table, hashOf(collection, sorted), collection, sorted, at)) {
@@ -98,7 +97,7 @@ function grow(slots: HashSlots): void {
 /** Random for each process, so that clients cannot choose keys that collide. */
 const basis = crypto.getRandomValues(new Uint32Array(1))[0]!
 
-/** FNV-1a over the characters, and a last mix so that the low bits, which choose the slot, depend on all of them. */
+/** FNV-1a over the characters, then a final mix so that the low bits, which choose the slot, depend on all of them. */
 function hashOf(collection: string, sorted: string): number {
   let hash = basis
   for (let i = 0; i < collection.length; i++) hash = Math.imul(hash ^ collection.charCodeAt(i), 0x01000193)
@@ -112,7 +111,7 @@ export interface Found {
   readonly at: number
 }
 
-/** The latest record of a member in several tables, the newest last. */
+/** Returns the latest record of a member in several memtables, which are ordered oldest first; null for none. */
 export function findRecord(tables: readonly Memtable[], collection: string, key: string): Found | null {
   if (tables.length === 0) return null
   const sorted = sortKey(key)
@@ -130,10 +129,10 @@ export function findRecord(tables: readonly Memtable[], collection: string, key:
   return null
 }
 
-/** Takes what is only touched, which would be left out as useless otherwise. */
+/** A sink for the loads of `touchRecord`, which the compiler would remove otherwise. */
 const touched = new Uint32Array(1)
 
-/** Brings near where the record of a member would be found: of several, their waits for memory are one. */
+/** Loads a member's hash slot into the cache. Called for several members first, their cache misses overlap. */
 export function touchRecord(tables: readonly Memtable[], collection: string, key: string): void {
   if (tables.length === 0) return
   const hash = hashOf(collection, sortKey(key))
@@ -147,8 +146,8 @@ export function isLatest(tables: readonly Memtable[], table: Memtable, at: numbe
 }
 
 /**
- * The keys of a collection that any of the tables knows, each once, in order. Strings compare by UTF-16 units, keys
- * by UTF-8 bytes; so a key with a character beyond ASCII is sorted as the string of its bytes.
+ * Yields the distinct keys of a collection in the memtables, in order. Strings compare by UTF-16 units, keys by UTF-8
+ * bytes; so a key with a character beyond ASCII is sorted as the string of its bytes (`sortKey`).
  */
 export function* overlayKeys(
   tables: readonly Memtable[],
@@ -180,13 +179,13 @@ export function* overlayKeys(
   }
 }
 
-/** Members and bytes of a collection. */
+/** The number of members of a collection, and the bytes of their keys and values. */
 interface Counts {
   members: number
   bytes: number
 }
 
-/** Counts what a record changes in its collection. */
+/** Adds the change that a record makes to the counts of its collection. */
 export function countRecord(counts: Map<string, Counts>, collection: string, chunk: Chunk, at: number): void {
   let known = counts.get(collection)
   if (known === undefined) {

@@ -14,10 +14,9 @@ import { listSegments, type SegmentInfo, syncFolder, writeFully } from './log-fi
 import type { Damage, TornTail } from './recovery.ts'
 
 /**
- * Ends the log where damage begins. Nothing is destroyed: the rest is kept in files `damaged-…`, which no start
- * reads; so are the `useless` segments, whose presence would make the log look incomplete. Call it when
- * the tables know which revisions are lost. A process that ends in the middle leaves the same damage, or a torn write in
- * its place.
+ * Truncates the log where the damage begins. Nothing is destroyed: the rest is kept in files `damaged-…`, which no start
+ * reads; so are the `useless` segments, whose presence would make the log look incomplete. Record the lost revisions in
+ * the tables before the call. A process that dies during the call leaves the same damage, or a torn write instead.
  */
 export function cutDamagedLog({ path, number, offset }: Damage, useless: readonly SegmentInfo[]): void {
   const dir = dirname(path)
@@ -25,7 +24,7 @@ export function cutDamagedLog({ path, number, offset }: Damage, useless: readonl
   if (!isWholeFile) copySafely(path, damagedPath(dir, number))
   for (const segment of useless) renameSync(segment.path, damagedPath(dir, segment.number))
   syncFolder(dir)
-  // The last first: what is left is a beginning of the log at every moment.
+  // The last segment first, so that the segments that are left are a prefix of the log at every moment.
   for (const segment of listSegments(dir).toReversed()) {
     if (segment.number < number || (segment.number === number && !isWholeFile)) continue
     renameSync(segment.path, damagedPath(dir, segment.number))
@@ -34,7 +33,7 @@ export function cutDamagedLog({ path, number, offset }: Damage, useless: readonl
   if (!isWholeFile) zeroFrom(path, offset)
 }
 
-/** Makes the log end where a torn write begins, so that whole frames behind it are not read again. */
+/** Zeroes the log from the start of a torn write on, so that no later start reads whole frames behind it. */
 export function cutTornTail({ path, offset }: TornTail): void {
   zeroFrom(path, offset)
 }

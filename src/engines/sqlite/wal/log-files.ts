@@ -17,15 +17,15 @@ import { dirname, join } from 'node:path'
 import { type Chunk, chunkOf } from './record.ts'
 
 /**
- * The files that the log is made of, and the operating system's calls on them. A call that the system asks to repeat
- * (EINTR, EAGAIN) is repeated a bounded number of times.
+ * The files of the log, and the system calls on them. A call that fails with EINTR or EAGAIN is retried, up to
+ * `maxRepeats` times.
  */
 export interface SegmentInfo {
   readonly number: number
   readonly path: string
 }
 
-/** The segments in a folder, by number. */
+/** Lists the segments in a folder, in the order of their numbers. */
 export function listSegments(dir: string): SegmentInfo[] {
   return readdirSync(dir)
     .flatMap((name) => {
@@ -36,13 +36,14 @@ export function listSegments(dir: string): SegmentInfo[] {
 }
 
 /**
- * A chunk for a segment of this size; memory is taken only as it fills. The flusher's thread reads it in place.
+ * Returns a zeroed chunk for a segment of this size. The system commits its memory only as it is written, and the
+ * flusher's thread reads it in place.
  */
 export function newChunk(bytes: number): Chunk {
   return chunkOf(Buffer.from(new SharedArrayBuffer(bytes)))
 }
 
-/** An error as the system's own, for a call that would end with it. */
+/** Returns an ENOSPC error shaped like the system's own. */
 function noSpace(path: string, bytes: number): Error {
   return Object.assign(new Error(`ENOSPC: no space left on device, ${bytes} bytes for '${path}'`), {
     code: 'ENOSPC',
@@ -50,22 +51,22 @@ function noSpace(path: string, bytes: number): Error {
 }
 
 /**
- * Throws ENOSPC when a file of this size does not fit on the disk. Trying it by writing would take, for a moment, the
- * space from others who need it.
+ * Throws ENOSPC when a file of this size does not fit on the disk. Trying to write it instead would, for a moment, take
+ * the space from other writers.
  */
 export function requireSpace(path: string, bytes: number): void {
   if (!hasSpace(dirname(path), bytes)) throw noSpace(path, bytes)
 }
 
-/** Whether the disk that a folder is on has so many bytes free; for root alone some of them may be. */
+/** Whether the disk of a folder has `bytes` free. Blocks that are reserved for root count as free. */
 export function hasSpace(dir: string, bytes: number): boolean {
   const { bfree, bsize } = statfsSync(dir)
   return bfree * bsize >= bytes
 }
 
 /**
- * Makes a file of zeros with its blocks on disk, so that writing frames never has to allocate, and their first sync has
- * nothing else to write.
+ * Creates a file of zeros and syncs it, so that writing frames never allocates blocks, and the first sync writes nothing
+ * but frames. Removes the file on failure.
  */
 export async function makeFile(path: string, size: number): Promise<void> {
   requireSpace(path, size)
@@ -109,7 +110,7 @@ function writeLater(fd: number, bytes: Uint8Array, length: number, position: num
   )
 }
 
-/** Syncs a file with its size and blocks, off the event loop. */
+/** Syncs a file with its metadata (fsync), off the event loop. */
 export function syncFile(fd: number): Promise<void> {
   return repeatedLater(
     () =>
@@ -119,7 +120,7 @@ export function syncFile(fd: number): Promise<void> {
   )
 }
 
-/** Syncs the data of a file, off the event loop. */
+/** Syncs the data of a file (fdatasync), off the event loop. */
 function syncData(fd: number): Promise<void> {
   return repeatedLater(
     () =>
@@ -129,7 +130,7 @@ function syncData(fd: number): Promise<void> {
   )
 }
 
-/** A new name in a folder is safe only when the folder is synced as well. */
+/** Syncs a folder: a created or renamed file survives a power loss only after that. */
 export function syncFolder(dir: string): void {
   const fd = openSync(dir, 'r')
   try {
@@ -149,14 +150,14 @@ async function syncFolderLater(dir: string): Promise<void> {
   }
 }
 
-/** Writes all of the bytes at a position. */
+/** Writes all bytes at a position, in several calls if need be. */
 export function writeFully(fd: number, bytes: Uint8Array, position: number): void {
   for (let done = 0; done < bytes.length; ) {
     done += repeated(() => writeSync(fd, bytes, done, bytes.length - done, position + done))
   }
 }
 
-/** Reads from `from` up to `to`, or to the end of the file, and returns how much there was. */
+/** Reads the file's bytes `from` to `to`, or to its end, to the same offsets of `bytes`; returns the count read. */
 export function readFully(fd: number, bytes: Buffer, from: number, to: number): number {
   let at = from
   while (at < to) {
@@ -167,10 +168,10 @@ export function readFully(fd: number, bytes: Buffer, from: number, to: number): 
   return at - from
 }
 
-/** What the end of the log that is written asks of the system; a simulation answers in its place. */
+/** The system calls that writing the log makes; a test replaces them by a simulated disk. */
 export interface LogDisk {
   makeFile(path: string, size: number): Promise<void>
-  /** Opens a file that is there, to be written to. */
+  /** Opens an existing file for writing. */
   open(path: string): Promise<number>
   rename(from: string, to: string): Promise<void>
   write(fd: number, bytes: Uint8Array, position: number): void
@@ -194,7 +195,7 @@ export const systemDisk: LogDisk = {
 const maxRepeats = 10
 const repeatPauseMs = 10
 
-/** Whether the operating system asks to try the same call again. */
+/** Whether the error is transient, so that the same call is to be retried. */
 function isPassing(error: unknown): boolean {
   return error instanceof Error && 'code' in error && (error.code === 'EINTR' || error.code === 'EAGAIN')
 }

@@ -14,15 +14,15 @@ import { newChunk, readFully, type SegmentInfo } from './log-files.ts'
 import { type Chunk, recordEnd, recordPosition } from './record.ts'
 
 /**
- * Reads one segment: from a file at start, from memory in the flusher. It finds whole frames; what a broken one means is
- * decided in recovery.ts, which sees all segments.
+ * Reads one segment: from its file at start, from memory in the flusher. This module only finds whole frames;
+ * recovery.ts, which sees all segments, decides whether a broken frame is a torn write or damage.
  */
 export interface LoadedSegment extends SegmentInfo, Frames {
   readonly chunk: Chunk
   readonly firstRevision: number
 }
 
-/** Whole frames without a gap. */
+/** Adjacent whole frames. */
 export interface Run {
   readonly offset: number
   end: number
@@ -31,7 +31,7 @@ export interface Run {
   lastRevision: number
 }
 
-/** A log that must not be opened; the message says why in one line. */
+/** Thrown for a log that must not be opened; the message says why in one line. */
 export class RefusedLog extends Error {}
 
 export interface WholeHeader {
@@ -41,14 +41,14 @@ export interface WholeHeader {
   readonly firstRevision: number
 }
 
-/** What a segment's file begins with. */
+/** The state of the header of a segment's file. */
 export type SegmentHeader =
   | WholeHeader
-  /** Zeros: nothing of this use of the file reached the disk, so neither did a frame. */
+  /** All zeros: the header of this use of the file never reached the disk, so neither did a frame. */
   | { readonly is: 'unused' }
   | { readonly is: 'damaged' }
 
-/** The chunk of a segment's file. */
+/** Reads a segment's file into a chunk. */
 export function loadChunk({ path }: SegmentInfo): Chunk {
   const fd = openSync(path, 'r')
   try {
@@ -61,7 +61,7 @@ export function loadChunk({ path }: SegmentInfo): Chunk {
   }
 }
 
-/** Throws RefusedLog for a segment of another store, and of a format that this kvist does not read. */
+/** Reads a segment's header. Throws RefusedLog for a segment of another store or of an unsupported format. */
 export function readHeader({ path }: SegmentInfo, { bytes, view }: Chunk, storeId: string): SegmentHeader {
   if (bytes.length < segmentHeaderBytes) return { is: 'unused' }
   if (bytes.subarray(0, segmentHeaderBytes).every((byte) => byte === 0)) return { is: 'unused' }
@@ -99,7 +99,7 @@ export function readSegment(info: SegmentInfo, chunk: Chunk, header: WholeHeader
   return { ...info, chunk, firstRevision, ...frames }
 }
 
-/** Reads a segment that is in memory as it was written. Throws an Error where it is not. */
+/** Reads a segment from memory, where it is as it was written. Throws an Error if its header is not valid. */
 export function readSegmentInMemory(info: SegmentInfo, chunk: Chunk, storeId: string): LoadedSegment {
   const header = readHeader(info, chunk, storeId)
   if (header.is !== 'whole') throw new Error(`${info.path} has no header`)
@@ -109,15 +109,15 @@ export function readSegmentInMemory(info: SegmentInfo, chunk: Chunk, storeId: st
 export interface Frames {
   /** Offsets of the records of all whole frames, in order. */
   readonly records: number[]
-  /** Whole frames that follow each other; more than one where something broken lies between. */
+  /** Runs of adjacent whole frames; more than one where broken bytes lie between them. */
   readonly runs: readonly Run[]
-  /** The largest synced end that a whole frame states: the segment was once on disk up to there. */
+  /** The largest synced end in a whole frame: up to this offset the segment was once on disk. */
   readonly syncedEnd: number
-  /** Bytes of a frame behind the last run that did not come to disk whole; 0 for none. */
+  /** Length of a torn frame behind the last run, in bytes; 0 for none. */
   readonly tornBytes: number
 }
 
-/** Reads the frames of a segment, whatever its header says of its beginning. */
+/** Reads the frames of a segment, using only the salt of its header: the rest of it may be damaged. */
 export function readFrames(chunk: Chunk): Frames {
   const { bytes, view } = chunk
   const salt = bytes.subarray(headerAt.salt, headerAt.salt + saltBytes)
@@ -129,7 +129,7 @@ export function readFrames(chunk: Chunk): Frames {
   while (offset !== -1) {
     const frameEnd = endOfFrame(chunk, offset)
     if (frameEnd === null) {
-      // What follows the first broken byte may be whole: it begins with the salt, which no client can guess.
+      // Frames behind the broken one may be whole. They begin with the salt, which no client can guess.
       offset = bytes.indexOf(salt, offset + 1)
       continue
     }
@@ -147,7 +147,7 @@ export function readFrames(chunk: Chunk): Frames {
   return { records, runs, syncedEnd, tornBytes: tornBytes(chunk, runs.at(-1)?.end ?? segmentHeaderBytes) }
 }
 
-/** Where the frame at an offset ends; null when there is no whole frame of this use of the file. */
+/** The end of the frame at an offset; null where no whole frame with this segment's salt begins. */
 function endOfFrame(chunk: Chunk, offset: number): number | null {
   const { bytes, view } = chunk
   const records = offset + frameHeaderBytes
@@ -167,10 +167,10 @@ function hasSalt({ view }: Chunk, offset: number): boolean {
   )
 }
 
-/** Bits in which a salt may differ from the segment's, and yet be taken for it; of another salt half of 64 would. */
+/** Up to this many of the 64 bits of a frame's salt may be flipped; another salt differs in 32 on average. */
 const maxSaltFaults = 8
 
-/** What a write that did not finish left behind, as far as it can be distinguished from an older use of the file. */
+/** The length of the torn frame at an offset; 0 where the salt is that of an earlier use of the file, or none. */
 function tornBytes(chunk: Chunk, offset: number): number {
   const { bytes, view } = chunk
   if (offset + frameHeaderBytes > bytes.length || saltFaults(chunk, offset) > maxSaltFaults) return 0
@@ -186,7 +186,7 @@ function saltFaults({ bytes }: Chunk, offset: number): number {
   return faults
 }
 
-/** Reads up to the first frame that is not whole. */
+/** As `readFrames` for format 2, up to the first frame that is not whole: without a salt no later one can be found. */
 function readFramesOfFormat2(chunk: Chunk): Frames {
   const { bytes, view } = chunk
   const headerBytes = 8

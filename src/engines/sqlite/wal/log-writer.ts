@@ -19,24 +19,24 @@ import { hasSpace, type LogDisk, newChunk } from './log-files.ts'
 import type { Chunk } from './record.ts'
 
 /**
- * The end of the log that is being written: one active segment, rotated when it is full or old, and the syncs that
- * relaxed commits still owe. Two invariants:
+ * Writes the log: one active segment, rotated when it is full or old, and the deferred syncs of relaxed commits. Two
+ * invariants:
  *
- * - A frame counts only once `appendFrame` has resolved; after a failure its segment takes no further frame, so the
+ * - A frame counts only once `appendFrame` has resolved. After a failure its segment takes no further frame, so the
  *   next segment begins with the revision that failed.
- * - Nothing is written to a segment before everything in the segments before it is on disk.
+ * - Nothing is written to a segment before everything in the earlier segments is on disk.
  */
 export interface LogWriter {
   readonly options: LogWriterOptions
   active: ActiveSegment | null
   lastSegment: number
-  /** Rotated segments that may have frames that are not on disk, the oldest first; their files are open. */
+  /** Rotated segments that may have unsynced frames, oldest first; their files are open. */
   readonly unsynced: Segment[]
   /** The last run of `syncRelaxed`. */
   syncing: Promise<void>
 }
 
-/** What the log needs of the flusher. */
+/** The methods of the flusher that the log uses. */
 export type LogFlusher = Pick<
   Flusher,
   | 'add'
@@ -69,18 +69,18 @@ export interface ActiveSegment {
   readonly segment: Segment
   readonly memtable: Memtable
   readonly openedAtMs: number
-  /** In the file of the disk reserve: only what gives room back is written to it. */
+  /** The segment is in the file of the disk reserve: only commits that give room back are written to it. */
   readonly isReserve: boolean
 }
 
-/** Segments that may be in memory at once, the active one included. With their keys that is some 190 MB. */
+/** The most segments in memory at once, the active one included: about 190 MB with their keys. */
 export const maxSegments = 7
-/** As many where the disk has room for few more: rows take more room than the log's records. */
+/** The same limit while the disk has less than `scarceSegments` segments free: rows take more room than records. */
 const maxSegmentsOnScarceDisk = 3
 const scarceSegments = 14
 const maxSegmentRecords = 250_000
 const maxRoomWaitMs = 30_000
-/** A segment that is written to all the time is rotated after this. */
+/** A segment older than this is rotated even if it is written to continuously. */
 const maxSegmentAgeMs = 10_000
 
 export function openLogWriter(options: LogWriterOptions): LogWriter {
@@ -93,7 +93,10 @@ export function openLogWriter(options: LogWriterOptions): LogWriter {
   }
 }
 
-/** The active segment with room for this many bytes, rotated before if need be. Writers wait here for the flusher. */
+/**
+ * Returns an active segment with room for `bytes`, after a rotation if need be. Waits while the flusher is behind; throws
+ * `busy` after 30 s without progress, and `storage_full`.
+ */
 export async function segmentWithRoom(
   log: LogWriter,
   bytes: number,
@@ -110,7 +113,7 @@ export async function segmentWithRoom(
   await ensureReserve(log)
   if (log.unsynced.length > 0 || log.active !== null) await syncRelaxed(log)
   const next = await openSegment(log, bytes, lastRevision)
-  // The segment of the reserve stays until there is another.
+  // A segment of the reserve stays active until its successor exists.
   rotate(log, lastRevision)
   log.active = next
   overlay.tables.push(next.memtable)
@@ -132,7 +135,7 @@ export async function reserveSegmentWithRoom(
   return log.active
 }
 
-/** Makes what is missing of the disk reserve. Throws while there is no room, or the flusher needs what there is. */
+/** Recreates missing files of the disk reserve. Throws while the disk is full, or the flusher needs its free space. */
 export async function ensureReserve({ options: { flusher, reserve } }: LogWriter): Promise<void> {
   if (flusher.isShortOfRoom()) throw diskFull()
   await reserve.ensure(() => flusher.discardFiles())
@@ -148,7 +151,7 @@ function isFull({ segment, memtable, openedAtMs }: ActiveSegment, bytes: number)
   return memtable.offsets.length >= maxSegmentRecords || monotonicMs() - openedAtMs > maxSegmentAgeMs
 }
 
-/** Whether another segment may be opened before the flusher is done with one. */
+/** Whether another segment may be opened before the flusher has finished one. */
 export function hasRoom({ dir, flusher, segmentBytes }: LogWriterOptions): boolean {
   const waiting = flusher.waiting()
   if (waiting < maxSegmentsOnScarceDisk) return true
@@ -199,13 +202,13 @@ async function openReserveSegment(
   return { ...(await beginSegment(log, newChunk(size), path, lastRevision)), isReserve: true }
 }
 
-/** The file of the reserve; while it is in use, waits until the tables have what it holds. */
+/** Takes the reserve's segment file. While it is in use, waits until it is flushed; throws `storage_full` after 30 s. */
 async function takeReserveSegment({ reserve, flusher }: LogWriterOptions): Promise<ReserveSegment> {
   const giveUpAtMs = monotonicMs() + maxRoomWaitMs
   for (;;) {
     const file = reserve.takeSegment()
     if (file !== null) return file
-    // Room that the flusher needs is not taken from it.
+    // A new file must not take room that the flusher needs, so it is made only when no segment waits.
     if (flusher.waiting() === 0) await reserve.makeSegment()
     else if (flusher.failure() !== null || monotonicMs() > giveUpAtMs) throw diskFull()
     else {
@@ -228,8 +231,8 @@ async function beginSegment(
 }
 
 /**
- * Writes the records that are staged in the active segment as one frame, and syncs it when a commit of it is to be
- * durable. When that fails the frame is undone and the segment rotated.
+ * Writes the staged records of the active segment as one frame, and syncs it if `isDurable`. On failure undoes the frame,
+ * rotates the segment and rethrows.
  */
 export async function appendFrame(
   log: LogWriter,
@@ -278,8 +281,8 @@ export function rotate(log: LogWriter, lastRevision: number): void {
 }
 
 /**
- * Syncs what relaxed commits left to be synced, the oldest segment first; then closes those that are rotated. Rejects
- * when a sync fails; the next call tries again.
+ * Syncs the frames of relaxed commits, oldest segment first, and closes each rotated segment once it is synced. Rejects
+ * when a sync fails; the next call retries it.
  */
 export function syncRelaxed(log: LogWriter): Promise<void> {
   log.syncing = log.syncing.catch(() => {}).then(() => syncInOrder(log))
@@ -301,7 +304,7 @@ function isBehind({ syncedEnd, end, isFlushed }: Segment): boolean {
   return syncedEnd < end && !isFlushed
 }
 
-/** Rotates, tries once more to sync what is left, and closes the files. */
+/** Rotates, tries once more to sync all segments, and closes their files. */
 export async function closeLog(log: LogWriter, lastRevision: number): Promise<void> {
   rotate(log, lastRevision)
   await syncRelaxed(log).catch(() => {})

@@ -3,7 +3,7 @@ import type { LogDisk } from './log-files.ts'
 import type { Chunk } from './record.ts'
 
 /**
- * The log: commits in the order they were made, in files of a fixed size, the segments.
+ * The log: commits in the order in which they were made, in files of a fixed size, the segments.
  *
  * A segment begins with a header of 64 bytes:
  *
@@ -13,10 +13,10 @@ import type { Chunk } from './record.ts'
  *     16  8  number of the segment, a double
  *     24  8  revision of its first record, a double
  *     32 16  identity of the store
- *     48  8  salt: random bytes, new with each use of the file
+ *     48  8  salt: random bytes, new for each use of the file
  *     56  8  zero
  *
- * Frames follow, one for each group of commits that went to disk together:
+ * Frames follow, one for each group of commits that was written together:
  *
  *      0  8  the segment's salt
  *      8  4  bytes of the records
@@ -26,17 +26,17 @@ import type { Chunk } from './record.ts'
  *     28  4  CRC-32 of the 28 bytes above, begun with the frame's offset
  *     32     records (record.ts)
  *
- * A frame is on disk whole or its CRCs do not match: that is what makes a commit atomic. What an earlier use of the file
- * left behind has another salt. Frames of a segment are synced in order, so a broken frame before the synced end of a
- * later one was whole once: that is damage. One behind every synced end is a torn write, and the log ends there
- * (log-reader.ts). Files are filled with zeros before they are used, and recycled: a sync of bytes that have their place
- * on disk writes those bytes and nothing else.
+ * A frame that is not on disk whole fails its CRCs: that makes a commit atomic. Frames of an earlier use of the file have
+ * another salt. The frames of a segment are synced in order, so a broken frame before the synced end of a later one was
+ * whole once: that is damage. A broken frame behind every synced end is a torn write, and the log ends there
+ * (recovery.ts). Files are filled with zeros before their first use, and recycled: a sync of bytes whose blocks are
+ * allocated writes those bytes and no metadata.
  *
- * A segment may end early: when a write failed, the next segment begins with the revision that failed, and what the
- * failed write left at the end of the one before is passed over.
+ * A segment may end early: after a failed write the next segment begins with the revision that failed, and recovery
+ * ignores the frame that the failed write may have left at the end of the earlier segment.
  *
  * Format 2, which is read but not written, has no salt in the segment's header, and frames with a header of 8 bytes: the
- * length, and a CRC-32 of the records that goes on from the CRC of the frame before, or of the segment's header.
+ * length, and a CRC-32 of the records that continues the CRC of the preceding frame, or of the segment's header.
  */
 export const logFormat = 3
 export const segmentHeaderBytes = 64
@@ -56,20 +56,20 @@ export interface Segment {
   readonly path: string
   readonly fd: number
   readonly chunk: Chunk
-  /** Where the next frame goes. */
+  /** Offset of the next frame. */
   end: number
-  /** Up to here the file is on disk. */
+  /** Up to this offset the file is synced. */
   syncedEnd: number
-  /** Syncs that failed, and how many of them were made up for by writing again. */
+  /** Failed syncs, and how many of them were repaired by a rewrite and a sync that succeeded. */
   failedSyncs: number
   repairedSyncs: number
-  /** The tables have it: its file may be recycled at any moment and must not be written to. */
+  /** The segment is in the tables: its file may be recycled at any moment and must not be written to. */
   isFlushed: boolean
 }
 
 /**
- * Opens a segment for appending, off the event loop: that may take long on a busy disk. `recycled` is a file of the
- * right size, of an earlier segment or made ahead. The header is on disk once the first frame is.
+ * Creates a segment for appending, off the event loop, because that may take long on a busy disk. `recycled` is a file of
+ * the right size, of an earlier segment or made ahead; null has one made. The header is synced with the first frame.
  */
 export async function createSegment(
   disk: LogDisk,
@@ -87,13 +87,13 @@ export async function createSegment(
     else await disk.rename(recycled, path)
     fd = await disk.open(path)
     encodeHeader(chunk, number, firstRevision, storeId)
-    // In this order: under the name of its use before, a file with this header would be refused at the next start.
+    // The rename reaches the disk before the header: the next start would refuse this header under the file's old name.
     await disk.syncFolder(dir)
     disk.write(fd, chunk.bytes.subarray(0, segmentHeaderBytes), 0)
     return newSegment(disk, number, path, fd, chunk)
   } catch (error) {
     if (fd !== undefined) disk.close(fd)
-    // An incomplete file is of no use, and one that could not be made longer still fills the disk.
+    // An incomplete file is of no use, and fills the disk.
     disk.remove(path)
     throw error
   }
@@ -127,8 +127,8 @@ function encodeHeader({ bytes, view }: Chunk, number: number, firstRevision: num
 }
 
 /**
- * Makes a frame of the records in the chunk from `end + frameHeaderBytes` to `recordsEnd`, and writes it.
- * The frame counts only when `acceptFrame` is called.
+ * Writes the records in the chunk from `end + frameHeaderBytes` to `recordsEnd` as a frame. The frame counts only after
+ * `acceptFrame`.
  */
 export function writeFrame(segment: Segment, recordsEnd: number, firstRevision: number): void {
   const { chunk, end } = segment
@@ -144,7 +144,7 @@ export function writeFrame(segment: Segment, recordsEnd: number, firstRevision: 
   segment.disk.write(segment.fd, bytes.subarray(end, recordsEnd), end)
 }
 
-/** A header is whole at the offset that it was written for alone. */
+/** The CRC of a frame's header; it includes the offset, so that a header is valid only where it was written. */
 export function frameHeaderCrc({ bytes }: Chunk, offset: number): number {
   return Bun.hash.crc32(bytes.subarray(offset, offset + frameAt.headerCrc), offset)
 }
@@ -153,18 +153,18 @@ export function acceptFrame(segment: Segment, recordsEnd: number): void {
   segment.end = recordsEnd
 }
 
-/** Undoes a frame that did not reach the disk, as far as the disk allows. */
+/** Undoes a frame whose write or sync failed, by zeroing its header; ignores a failure of that. */
 export function cutFrame(segment: Segment): void {
   try {
     segment.disk.write(segment.fd, new Uint8Array(frameHeaderBytes), segment.end)
   } catch {
-    // The next segment begins with the same revision, which undoes the frame as well.
+    // The next segment begins with the revision of this frame, so recovery ignores the frame in any case.
   }
 }
 
 /**
- * Brings what was written up to an offset to disk, off the event loop. After a sync that failed the system may take lost
- * pages for clean, so everything since the last good one is written again.
+ * Syncs the segment up to an offset, off the event loop. After a failed sync the system may have marked lost pages as
+ * clean, so everything since the last successful one is written again first.
  */
 export async function syncSegment(segment: Segment, end: number): Promise<void> {
   const { disk, fd, chunk } = segment
@@ -177,7 +177,7 @@ export async function syncSegment(segment: Segment, end: number): Promise<void> 
       segment.failedSyncs++
       throw error
     }
-    // Another sync that failed meanwhile may have taken this one's pages with it.
+    // A sync that failed meanwhile may have dropped pages that this one reported as synced.
     if (segment.failedSyncs !== failedSyncs) continue
     segment.repairedSyncs = failedSyncs
     if (end > segment.syncedEnd) segment.syncedEnd = end

@@ -2,9 +2,8 @@ import { closeSync, rmSync, statSync } from 'node:fs'
 import { systemLibrary } from '../system-library.ts'
 import { makeFile, openFile, requireSpace, syncFile } from './log-files.ts'
 
-/** Room on the disk, taken before it is needed. */
+/** Preallocation of disk space with `fallocate`, which macOS does not have. */
 
-/** macOS has no such call. */
 function openLibrary() {
   return systemLibrary({ fallocate: { args: ['i32', 'i32', 'i64', 'i64'], returns: 'i32' } })
 }
@@ -12,8 +11,8 @@ function openLibrary() {
 let library: ReturnType<typeof openLibrary> | undefined
 
 /**
- * Makes a file that has its blocks on the disk, or makes one longer; on most file systems without writing them. A file
- * that could not be made is not there, one that could not be made longer may be.
+ * Creates a file with its blocks allocated, or extends one; most file systems do that without writing the blocks. On
+ * failure a new file is removed; an existing one is kept, and may have been extended.
  */
 export async function preallocate(path: string, bytes: number): Promise<void> {
   const before = statSync(path, { throwIfNoEntry: false })?.size ?? 0
@@ -30,6 +29,6 @@ export async function preallocate(path: string, bytes: number): Promise<void> {
   } finally {
     closeSync(fd)
   }
-  // The file system may not know the call; where it has no room, writing says so.
+  // The file system may not support the call. If the disk is full, writing reports that.
   if (!isAllocated) await makeFile(path, bytes)
 }

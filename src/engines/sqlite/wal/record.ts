@@ -5,21 +5,21 @@ import { jsonContentType, type Member, type MemberHead, type Tombstone } from '.
  *
  *     offset  size  what
  *          0     1  kind: 1 put, 2 delete, 3 expire, 4 renew: a put that leaves the member its revision
- *          1     1  form of the value: 0 JSON in ASCII, 1 JSON, 2 bytes
+ *          1     1  form of the value: 0 JSON in ASCII, 1 JSON in UTF-8, 2 bytes
  *          2     1  bytes of the collection's name
  *          3     1  bytes of the node's name
  *          4     2  bytes of the key
  *          6     2  bytes of the content type; 0 for application/json
  *          8     4  bytes of the value
- *         12     4  bytes of key and value that it took the place of, -1 for none: what the counts of the
- *                   collection need to follow
- *         16     8  position in the log; the revision is the same, but for a renewal
+ *         12     4  bytes of key and value of the replaced member, -1 for none: the counts of the collection
+ *                   are updated by it
+ *         16     8  position in the log; also the revision, except in a renewal
  *         24     8  created, milliseconds
  *         32     8  clock stamp
  *         40     8  expires, milliseconds; infinity for never
  *         48     8  flags
- *         56     8  revision of the member that it took the place of, 0 for none
- *         64     8  expiry of that member, as above
+ *         56     8  revision of the replaced member, 0 for none
+ *         64     8  expiry of the replaced member, as above
  *         72        collection, key, content type, node, value
  *
  * Numbers are little-endian; those of 8 bytes are doubles that hold integers.
@@ -35,7 +35,7 @@ const jsonAsciiForm = 0
 const jsonForm = 1
 const bytesForm = 2
 
-/** What a record says, ready to be written; strings come with the bytes they take. */
+/** The fields of a record to be encoded. */
 export interface RecordFields {
   readonly kind: RecordKind | 'renew'
   readonly collection: string
@@ -48,20 +48,20 @@ export interface RecordFields {
   readonly createdAtMs: number
   readonly clock: number
   readonly expiresAtMs: number | null
-  /** What it takes the place of. */
+  /** The version that the write replaces; null for none. */
   readonly replaced: ExistingVersion | null
 }
 
-/** What a write needs to know of the member that it may replace. */
+/** The fields of an existing member that a write which may replace it reads. */
 export interface ExistingVersion {
   readonly revision: number
   readonly createdAtMs: number
   readonly expiresAtMs: number | null
-  /** Of key and value. */
+  /** Length of key and value together. */
   readonly bytes: number
 }
 
-/** A stretch of log in memory: the same bytes as in the file. */
+/** A segment of the log in memory, byte for byte as in its file. */
 export interface Chunk {
   readonly bytes: Buffer
   readonly view: DataView
@@ -71,7 +71,7 @@ export function chunkOf(bytes: Buffer): Chunk {
   return { bytes, view: new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength) }
 }
 
-/** Room that a record may take at most: measuring short text costs more than leaving three bytes a character. */
+/** An upper bound of a record's size in bytes. Short text counts 3 bytes per UTF-16 unit, which is faster than measuring. */
 export function recordRoom(
   collection: string,
   key: string,
@@ -84,7 +84,7 @@ export function recordRoom(
   return headerBytes + 3 * text + (value.length < 4096 ? 3 * value.length : Buffer.byteLength(value))
 }
 
-/** Writes a record at an offset with room for it, and returns where it ends. */
+/** Encodes a record at an offset with enough room (`recordRoom`), and returns its end. */
 export function encodeRecord(chunk: Chunk, at: number, record: RecordFields): number {
   const { bytes, view } = chunk
   const { value, replaced } = record
@@ -127,8 +127,8 @@ export function encodeRecord(chunk: Chunk, at: number, record: RecordFields): nu
 }
 
 /**
- * Where the texts of a record lie: collection and key from `start` to `namesEnd`, content type and node up to
- * `valueStart`, and the value from there to the end of the record.
+ * Offsets of a record's texts: collection and key from `start` to `namesEnd`, content type and node from there to
+ * `valueStart`, the value from there to `end`.
  */
 export interface RecordTexts {
   start: number
@@ -157,12 +157,12 @@ export function recordNodeBytes({ view }: Chunk, at: number): number {
   return view.getUint8(at + 3)
 }
 
-/** Whether the value is JSON, kept as text. */
+/** Whether the value is JSON, stored as text. */
 export function recordIsText({ view }: Chunk, at: number): boolean {
   return view.getUint8(at + 1) !== bytesForm
 }
 
-/** The end of the record at an offset: where the next one begins. */
+/** The end of the record at an offset; in a frame the next record begins there. */
 export function recordEnd({ view }: Chunk, at: number): number {
   return valueStart(view, at) + view.getUint32(at + 8, true)
 }
@@ -183,20 +183,20 @@ export function recordKind({ view }: Chunk, at: number): RecordKind {
   return kinds[view.getUint8(at) - 1]!
 }
 
-/** Most records have the collection of the one read before, and share its string. */
+/** The collection of a record. Consecutive records mostly share one, so the last string is reused. */
 export function recordCollection(chunk: Chunk, at: number): string {
   const start = at + headerBytes
   const end = collectionEnd(chunk.view, at)
   if (isText(chunk.bytes, start, end, lastCollection)) return lastCollection
   const name = chunk.bytes.toString('utf8', start, end)
-  // Only of ASCII are characters what bytes are.
+  // `isText` compares bytes with characters, which are the same only in ASCII.
   if (name.length === end - start) lastCollection = name
   return name
 }
 
 let lastCollection = ''
 
-/** Whether the bytes are these characters, each of a byte. */
+/** Whether the bytes equal the characters of `text`, one byte each. */
 function isText(bytes: Buffer, start: number, end: number, text: string): boolean {
   if (end - start !== text.length) return false
   for (let i = 0; i < text.length; i++) if (bytes[start + i] !== text.charCodeAt(i)) return false
@@ -207,12 +207,12 @@ export function recordKey({ bytes, view }: Chunk, at: number): string {
   return bytes.toString('utf8', collectionEnd(view, at), keyEnd(view, at))
 }
 
-/** Whether a record is of this member; the key comes as a string of its bytes. */
+/** Whether a record belongs to this member; `sortedKey` is the key as `sortKey` returns it, one character per byte. */
 export function isRecordOf(chunk: Chunk, at: number, collection: string, sortedKey: string): boolean {
   const { bytes, view } = chunk
   const from = collectionEnd(view, at)
   if (!isText(bytes, from, keyEnd(view, at), sortedKey)) return false
-  // Collections are few: characters are compared one by one only when all of them are ASCII.
+  // Equal lengths mean an ASCII name, or two different names: comparing bytes with characters is right for both.
   const start = at + headerBytes
   if (from - start !== collection.length) return recordCollection(chunk, at) === collection
   return isText(bytes, start, from, collection)
@@ -222,12 +222,12 @@ export function recordKeyBytes({ view }: Chunk, at: number): number {
   return view.getUint16(at + 4, true)
 }
 
-/** A byte of the key; the caller knows that there are so many. */
+/** A byte of the key; `index` must be less than `recordKeyBytes`. */
 export function recordKeyByte({ bytes, view }: Chunk, at: number, index: number): number {
   return bytes[at + headerBytes + view.getUint8(at + 2) + index]!
 }
 
-/** Compares the keys of two records as keys are ordered. */
+/** Compares the keys of two records by their UTF-8 bytes. */
 export function compareRecordKeys(a: Chunk, aAt: number, b: Chunk, bAt: number): number {
   return a.bytes.compare(
     b.bytes,
@@ -238,12 +238,12 @@ export function compareRecordKeys(a: Chunk, aAt: number, b: Chunk, bAt: number):
   )
 }
 
-/** The position of a record in the order of the log. */
+/** The position of a record in the log. */
 export function recordPosition({ view }: Chunk, at: number): number {
   return view.getFloat64(at + 16, true)
 }
 
-/** The revision of the member or tombstone that a record says. */
+/** The revision of the member or tombstone in a record; for a renewal that of the renewed member. */
 export function recordRevision({ view }: Chunk, at: number): number {
   return view.getFloat64(view.getUint8(at) === renewCode ? at + 56 : at + 16, true)
 }
@@ -260,12 +260,12 @@ export function recordExpiresAtMs({ view }: Chunk, at: number): number | null {
   return timeAt(view, at + 40)
 }
 
-/** The revision of the member that a record took the place of; 0 when there was none. */
+/** The revision of the member that a record replaced; 0 for none. */
 export function recordReplacedRevision({ view }: Chunk, at: number): number {
   return view.getFloat64(at + 56, true)
 }
 
-/** The expiry of the member that a record took the place of. */
+/** The expiry of the member that a record replaced. */
 export function recordReplacedExpiresAtMs({ view }: Chunk, at: number): number | null {
   return timeAt(view, at + 64)
 }
@@ -279,7 +279,7 @@ export function recordReplacedBytes({ view }: Chunk, at: number): number {
   return view.getInt32(at + 12, true)
 }
 
-/** Bytes of key and value, as they count for the collection. */
+/** Bytes of key and value, as the collection's counts add them up. */
 export function recordBytes({ view }: Chunk, at: number): number {
   return view.getUint16(at + 4, true) + view.getUint32(at + 8, true)
 }
@@ -290,11 +290,11 @@ function recordValue({ bytes, view }: Chunk, at: number): string | Uint8Array {
   const form = view.getUint8(at + 1)
   if (form === jsonAsciiForm) return bytes.toString('latin1', start, end)
   if (form === jsonForm) return bytes.toString('utf8', start, end)
-  // A copy: the chunk is used again when the table has caught up.
+  // A copy, because the chunk is recycled once its segment is flushed.
   return Uint8Array.prototype.slice.call(bytes, start, end)
 }
 
-/** The node that wrote it; empty for this one. */
+/** The node that wrote the version; empty for this node. */
 export function recordNode({ bytes, view }: Chunk, at: number): string {
   const length = view.getUint8(at + 3)
   if (length === 0) return ''
@@ -309,7 +309,7 @@ function recordContentType({ bytes, view }: Chunk, at: number): string {
   return bytes.toString('utf8', start, start + length)
 }
 
-/** The member that a put record says; its key is what the caller looked it up by. */
+/** The member in a put record. `key` is the key that the caller looked it up by; with `keysOnly` the value is empty. */
 export function recordMember(chunk: Chunk, at: number, key: string, keysOnly = false): Member {
   return {
     key,
@@ -324,18 +324,18 @@ export function recordMember(chunk: Chunk, at: number, key: string, keysOnly = f
   }
 }
 
-/** The member of a put, without its value. */
-/** Of the value alone. */
+/** Bytes of the value alone. */
 export function recordValueBytes(chunk: Chunk, at: number): number {
   return recordBytes(chunk, at) - recordKeyBytes(chunk, at)
 }
 
+/** The member in a put record, without its value. */
 export function recordHead(chunk: Chunk, at: number, key: string): MemberHead {
   const { value: _, ...head } = recordMember(chunk, at, key, true)
   return { ...head, valueBytes: recordValueBytes(chunk, at) }
 }
 
-/** The tombstone that a delete or expire record says. */
+/** The tombstone in a delete or expire record. */
 export function recordTombstone(chunk: Chunk, at: number, key: string): Tombstone {
   return {
     key,

@@ -14,57 +14,57 @@ import {
 import { recordPosition } from './record.ts'
 
 /**
- * Recovery: which records of the log count when a store is opened, and what its broken frames mean.
+ * Recovery decides which records of the log count when a store is opened, and classifies broken frames.
  *
- * The tables have every revision up to the applied one, so the log must have all that follow, without a gap. Where one
- * is missing there are two cases:
+ * The tables have every revision up to the flushed one, so the log must have all later ones, without a gap. Where one is
+ * missing there are two cases:
  *
- * - A **torn write**: a broken frame in the last segment, behind everything that any later frame knew to be on disk. The
- *   log ends there, nothing that was acknowledged as durable is lost, and the store opens.
- * - **Damage**: anything else. Revisions that were acknowledged cannot be read, so the store is not opened, unless the
- *   operator accepts the loss by naming the damage (accept-damage.ts).
+ * - A **torn write**: a broken frame in the last segment, behind the synced end that any later frame states. The log ends
+ *   there, nothing that was acknowledged as durable is lost, and the store opens.
+ * - **Damage**: anything else. Acknowledged revisions cannot be read, so the store is not opened unless the operator
+ *   accepts the loss by naming the damage (accept-damage.ts).
  */
 export interface Recovery {
-  /** In order; `records` are those that count. */
+  /** The readable segments in order, each with only those `records` that count and are not in the tables. */
   readonly segments: readonly LoadedSegment[]
   /** The last revision that counts. */
   readonly lastRevision: number
-  /** The highest revision that was given out, as far as can be seen: also of frames that do not count. */
+  /** The highest revision seen, including lost ones and those of frames that do not count. */
   readonly highestRevision: number
   /** The highest number of a segment's file. */
   readonly highestNumber: number
   readonly damage: Damage | null
   readonly torn: TornTail | null
-  /** Damage that costs nothing, for the tables have what it hit: a line for each. */
+  /** One line for each damage that loses nothing, because the tables have the damaged revisions. */
   readonly harmless: readonly string[]
-  /** Segments with a damaged header of which nothing is needed. */
+  /** Segments with a damaged header whose records are not needed. */
   readonly useless: readonly SegmentInfo[]
 }
 
-/** Where the log is damaged. What counts ends before it. */
+/** The first damage of the log; only records before it count. */
 export interface Damage {
   readonly path: string
   readonly number: number
   readonly offset: number
-  /** What was seen, as a sentence without an end. */
+  /** A clause that describes the damage, without a full stop. */
   readonly what: string
-  /** The first revision that is lost. */
+  /** The first lost revision. */
   readonly firstLost: number
-  /** Whole frames that follow, and their last revision; 0 where there is none. */
+  /** The number of whole frames behind the damage, and their last revision; both 0 for none. */
   readonly framesBehind: number
   readonly lastBehind: number
 }
 
-/** What a torn write left at the end of the log. */
+/** The bytes that a torn write left at the end of the log. */
 export interface TornTail {
   readonly path: string
   readonly offset: number
   readonly bytes: number
-  /** Whole frames among them: relaxed commits that were not on disk as a whole. */
+  /** Whole frames among them: relaxed commits that followed the broken frame and were not synced. */
   readonly frames: number
 }
 
-/** A segment as it was found. */
+/** A segment as read from its file. */
 type Found = (LoadedSegment & { readonly isDamaged: false }) | DamagedSegment
 
 /** A segment whose header cannot be read. */
@@ -72,11 +72,11 @@ interface DamagedSegment extends SegmentInfo, Frames {
   readonly isDamaged: true
 }
 
-/** What is known after some segments. */
+/** The state after the segments processed so far. */
 interface Walk {
   /** The last revision that counts. */
   last: number
-  /** Revisions that may be missing between two segments, for their loss was accepted earlier. */
+  /** Revisions that may be missing between two segments, because their loss was accepted earlier. */
   readonly lost: readonly RevisionRange[]
   readonly flushedRevision: number
   readonly segments: LoadedSegment[]
@@ -85,7 +85,7 @@ interface Walk {
   torn: TornTail | null
 }
 
-/** What the tables know of the log. */
+/** The fields of `meta` that recovery compares with the log. */
 type KnownToTables = Pick<Meta, 'storeId' | 'flushedRevision' | 'lostRevisions'>
 
 /** Reads the log of a folder. Throws RefusedLog for a segment of another store or format. */
@@ -116,7 +116,7 @@ export function readLog(dir: string, meta: KnownToTables): Recovery {
   }
 }
 
-/** Null for a file that was not begun: no frame of it reached the disk. */
+/** Reads a segment; null for a file that holds no frame of its segment. Throws RefusedLog as `readHeader`. */
 function find(info: SegmentInfo, storeId: string, flushedRevision: number): Found | null {
   const chunk = loadChunk(info)
   const header = readHeader(info, chunk, storeId)
@@ -126,11 +126,11 @@ function find(info: SegmentInfo, storeId: string, flushedRevision: number): Foun
   if (header.firstRevision > flushedRevision) {
     throw new RefusedLog(`${info.path} holds segment ${header.number} of the log: give it back its name`)
   }
-  // It was recycled, and the process ended before the first frame.
+  // The file was renamed for this segment, and the process died before the first frame was synced.
   return null
 }
 
-/** Adds what counts of a segment. Returns the damage that ends the log in it, or before it. */
+/** Adds the records of a segment that count. Returns the damage that ends the log in it or before it, or null. */
 function addSegment(walk: Walk, found: readonly Found[], i: number): Damage | null {
   const segment = found[i]!
   const following = found.slice(i + 1).find((one) => !one.isDamaged)
@@ -151,22 +151,22 @@ function addSegment(walk: Walk, found: readonly Found[], i: number): Damage | nu
   const { end, isBroken } = addRuns(walk, segment, limit)
   walk.segments.push({ ...segment, records: countingRecords(walk, segment, limit) })
   if (found[i + 1] === undefined) return tailOf(walk, found, segment, end)
-  // All of a segment is on disk before the next one is begun.
+  // A segment is synced as a whole before the next one is begun, so a broken frame here is no torn write.
   if (isBroken) return damageAt(walk, found, i, end, 'a frame cannot be read')
-  // Where a file is missing between the two, the next one says so.
+  // If a file between the two is missing, the damage is reported for the following segment.
   if (following?.number === segment.number + 1 && !goesOn(walk, following)) {
     return damageAt(walk, found, i, end, 'a frame cannot be read')
   }
   return null
 }
 
-/** Whether nothing is missing before a segment, but for what is known to be lost. */
+/** Whether a segment continues the log without a gap, apart from revisions whose loss was accepted. */
 function goesOn({ last, lost }: Walk, { firstRevision }: LoadedSegment): boolean {
   if (firstRevision <= last + 1) return true
   return lost.some((range) => range.first <= last + 1 && firstRevision === range.last + 1)
 }
 
-/** Counts the frames of a segment up to the first revision that is missing: where they end, and whether others follow. */
+/** Adds the runs of a segment up to the first missing revision. Returns their end, and whether a run follows it. */
 function addRuns(
   walk: Walk,
   segment: LoadedSegment,
@@ -192,7 +192,7 @@ function countingRecords({ flushedRevision, last }: Walk, segment: LoadedSegment
   })
 }
 
-/** The last segment ends at an offset: as it should, by a torn write, or by damage. */
+/** Classifies the end of the last segment: intact, a torn write (noted in `walk`), or damage (returned). */
 function tailOf(walk: Walk, found: readonly Found[], segment: LoadedSegment, end: number): Damage | null {
   if (end < segment.syncedEnd) return damageAt(walk, found, found.length - 1, end, 'a frame cannot be read')
   const behind = segment.runs.filter(({ offset }) => offset > end)
@@ -224,12 +224,12 @@ function lastOf({ runs }: Found): number {
   return Math.max(0, ...runs.map(({ lastRevision }) => lastRevision))
 }
 
-/** What an operator gives to `--accept-damaged-log`. */
+/** The name of a damage, which an operator passes to `--accept-damaged-log`. */
 export function damageName({ path, offset }: Damage): string {
   return `${basename(path)}:${offset}`
 }
 
-/** The line that says why a store is not opened, and what to do. */
+/** One line that says why a store is not opened, and what the operator can do. */
 export function damageMessage(damage: Damage): string {
   const { path, offset, what, firstLost, framesBehind, lastBehind } = damage
   const frames = framesBehind === 1 ? '1 whole frame follows' : `${framesBehind} whole frames follow`
