@@ -1,45 +1,55 @@
 import type { Member } from './member.ts'
 
 /**
- * The read cache: members that were read, as the objects that they are, in front of the engine. An LRU bounded in bytes.
- * `Reads` sees to it that it is never older than the store.
+ * Caches members that were read, as objects, in front of the engine: an LRU bounded in bytes. `Reads` removes a member
+ * from it whenever a commit changes that member.
  *
- * Members are in two generations, as in hashlru and quick-lru: what is kept goes into the younger one, and so does what is
- * hit in the older one. When the younger is half of the cache it becomes the older, and what was left of that is evicted.
- * So a hit of what is in use writes nothing, where an LRU with a list relinks it.
+ * Members are in two generations, as in hashlru and quick-lru: a new entry goes into the younger one, and a hit in the
+ * older one moves the entry there. When the younger one fills half of the cache it becomes the older one, and the
+ * previous older one is evicted. So a hit on a recently used entry writes nothing, where an LRU with a linked list
+ * relinks it.
  */
 export interface MemberCache {
   get(collection: string, key: string): Member | undefined
-  /** As `get`, but a miss does not count: the same reader asks again when it asks the engine. */
+  /** Does what `get` does, but does not count a miss, because the same reader then calls `get`. */
   peek(collection: string, key: string): Member | undefined
-  /** Keeps a member in place of an earlier one; of more than an eighth of the whole neither stays. */
+  /**
+   * Stores a member and replaces its earlier version. A member larger than an eighth of the cache is not stored, and
+   * its earlier version is removed.
+   */
   set(collection: string, member: Member): void
-  /** Keeps a member that was cheap to read if it was offered a short while before. */
+  /** Stores a member that was cheap to read, if the same revision was offered a short while before. */
   offer(collection: string, member: Member): void
   delete(collection: string, key: string): void
   /** Removes all members. */
   clear(): void
-  /** Counts on as the cache is used. */
+  /** A live object: the counters change as the cache is used. */
   readonly stats: Readonly<CacheStats>
 }
 
 interface CacheStats {
   hits: number
   misses: number
-  /** Members that made room for others. */
+  /** Members evicted to make room for others. */
   evictions: number
   entries: number
   bytes: number
 }
 
-/** What a member takes beside its key and its value: the objects, and its place in a Map. */
+/** Estimated memory of an entry beside its key and its value: the objects, and its slot in a Map. */
 const entryOverheadBytes = 400
-/** The garbage collector walks through all of them: more would cost it more than they save. */
+/**
+ * Limits the objects that the garbage collector has to traverse: with more entries that would cost more than the cache
+ * saves.
+ */
 const maxEntries = 16_384
-/** How many reads are remembered by the revision that they found: two of one member count if no other came between. */
+/**
+ * Slots for the revisions of recent reads. A second read of a member is recognized unless another read has reused the
+ * slot.
+ */
 const recentReads = 4096
 
-/** `maxBytes` 0 keeps nothing. */
+/** Returns an empty cache. With `maxBytes` 0 it stores nothing. */
 export function memberCache(maxBytes: number): MemberCache {
   const stats = { hits: 0, misses: 0, evictions: 0, entries: 0, bytes: 0 }
   const recentRevisions = new Float64Array(recentReads)
@@ -122,7 +132,7 @@ class Generation {
     return this.collections.get(collection)?.get(key)
   }
 
-  /** There must be none with this key. */
+  /** The generation must not contain a member with this key. */
   add(collection: string, member: Member, bytes: number): void {
     const members = this.collections.get(collection) ?? new Map<string, Member>()
     if (members.size === 0) this.collections.set(collection, members)
@@ -131,7 +141,7 @@ class Generation {
     this.bytes += bytes
   }
 
-  /** It must be there. */
+  /** The generation must contain this member. */
   delete(collection: string, member: Member, bytes: number): void {
     const members = this.collections.get(collection)!
     members.delete(member.key)
@@ -141,7 +151,7 @@ class Generation {
   }
 }
 
-/** A text that is not ASCII may take two bytes for each character. */
+/** Estimates the memory of an entry. A text that is not ASCII may take two bytes for each character. */
 function entryBytes({ key, value }: Member): number {
   const isAscii = typeof value !== 'string' || Buffer.byteLength(value) === value.length
   return entryOverheadBytes + key.length + (isAscii ? value.length : value.length * 2)

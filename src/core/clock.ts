@@ -2,29 +2,29 @@ import { KvistError } from './errors.ts'
 import { maxClockAheadMs } from './limits.ts'
 
 /**
- * Time, passed in wherever it is needed so that tests can set it.
+ * The clock of writes. The wall-clock time is a parameter everywhere, so that tests can set it.
  *
  * The hybrid logical clock (Kulkarni et al., 2014) orders writes across nodes without trusting their clocks to agree:
- * it is the wall clock while that moves forward, and counts on from its last value while it does not. A stamp is one
- * number, milliseconds * 2048 + counter, which stays a safe integer until the year 2109.
+ * it follows the wall clock while that moves forward, and counts on from its last value while it does not. A stamp is
+ * one number, milliseconds * 2048 + counter, which stays a safe integer until the year 2109.
  */
 
 const countsPerMs = 2048
 
-/** The wall-clock part of a stamp. */
+/** Returns the wall-clock part of a stamp, in milliseconds. */
 export function stampToMs(stamp: number): number {
   return Math.floor(stamp / countsPerMs)
 }
 
-/** The first stamp of a millisecond. */
+/** Returns the first stamp of a millisecond. */
 export function msToStamp(ms: number): number {
   return ms * countsPerMs
 }
 
 export interface HybridClock {
-  /** A stamp larger than every stamp given or seen before. */
+  /** Returns a stamp larger than every stamp returned or observed before. */
   next(nowMs: number): number
-  /** Observes a stamp from elsewhere: from disk at start, or from another node. */
+  /** Observes a stamp read from disk at start or received from another node; later stamps are larger. */
   observe(stamp: number): void
 }
 
@@ -42,8 +42,8 @@ export function hybridClock(): HybridClock {
 }
 
 /**
- * Throws `unprocessable` for a stamp from elsewhere that this clock must not follow: not a positive integer, or further
- * ahead than the clocks of nodes differ. A clock that followed it would stay ahead for good.
+ * Throws `unprocessable` for a stamp of another node that is not a positive integer or is more than `maxClockAheadMs`
+ * ahead. A clock that followed such a stamp would stay ahead for good.
  */
 export function requireSaneStamp(stamp: number, nowMs: number): void {
   if (!Number.isSafeInteger(stamp) || stamp <= 0) {

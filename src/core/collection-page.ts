@@ -1,23 +1,29 @@
 import type { CollectionStats } from './engine.ts'
 
-/** Which collections are asked for: a page of those whose names begin with a prefix, by name. */
+/** A query for one page of the collections whose names begin with a prefix, sorted by name. */
 export interface CollectionQuery {
   readonly prefix: string
-  /** The name that the page begins with, or the first one after it; null for the first page. */
+  /** The page begins with this name or the first one after it; null for the first page. */
   readonly from: string | null
   readonly limit: number
 }
 
 export interface CollectionPage {
   readonly collections: readonly CollectionStats[]
-  /** Where the next page begins; null after the last one. */
+  /** The `from` of the next page; null after the last one. */
   readonly next: string | null
 }
 
-/** A sort of all names for each page would cost more than all pages together. */
+/**
+ * Candidates collected before a sort, as a multiple of the limit. Sorting all names for each page would cost more than
+ * all pages together.
+ */
 const sortedAtOnce = 4
 
-/** The page that a query asks for, of collections in any order; its cost grows with their number, and its memory with the limit. */
+/**
+ * Returns the page that matches a query, from collections in any order. Time grows with the number of collections,
+ * memory with the limit.
+ */
 export function collectionPage(
   all: Iterable<CollectionStats>,
   { prefix, from, limit }: CollectionQuery,

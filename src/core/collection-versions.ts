@@ -1,12 +1,12 @@
 import type { Committed } from './member.ts'
 
 /**
- * A version of each collection, different after every change in it, renewals of an expiry included. Versions are of this
- * process: after a restart every collection has another.
+ * Keeps a version of each collection that differs after every change in it, renewals of an expiry included. Versions
+ * last as long as the process: after a restart every collection has another.
  */
 export interface CollectionVersions {
   onCommit(changes: readonly Committed[]): void
-  /** Every collection has another version. */
+  /** Gives every collection another version. */
   onSetback(): void
   of(collection: string): string
 }
@@ -44,7 +44,7 @@ function newEra(): string {
   return crypto.randomUUID().slice(0, 8)
 }
 
-/** FNV-1a. */
+/** Returns the slot of a collection, by FNV-1a. */
 function slotOf(collection: string): number {
   let hash = 0x811c9dc5
   for (let i = 0; i < collection.length; i++) hash = Math.imul(hash ^ collection.charCodeAt(i), 0x01000193)

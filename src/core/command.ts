@@ -6,10 +6,10 @@ import type { Operation } from './operations.ts'
 import { asAsked, outcomesOf, type Plan, planOf, refId, refsRead } from './plan.ts'
 import { putOf, type Transforms } from './transforms.ts'
 
-/** The operations of a client, committed together or not at all. */
+/** Operations of a client, committed together or not at all. */
 export interface WriteCommand {
   readonly operations: readonly Operation[]
-  /** The client's own: one that fails is reported at once, as `precondition_failed`. */
+  /** Checks that the client sent. A failed one rejects at once with `precondition_failed`. */
   readonly checks?: readonly Check[]
   readonly durability?: Durability | undefined
   readonly prepared?: 'prepared' | undefined
@@ -17,12 +17,12 @@ export interface WriteCommand {
 }
 
 /**
- * Writes to collections of kvist's own in the commit of a command: the responses to commands, what it is indexed by,
- * what it counts for. With it every member of the command is read, and stays what it was until it is written.
+ * Writes to kvist's own collections that are committed together with a command: recorded responses, index entries,
+ * counters. A command with these reads each of its members, and retries when one of them has changed.
  */
 export interface Alongside {
   readonly checks?: readonly Check[]
-  /** Called at each try: the puts and deletes of the plan are committed right before these writes. */
+  /** Called at each try. The puts and deletes of the plan are committed right before these writes. */
   writes(plan: Plan, nowMs: number): readonly Write[]
 }
 
@@ -31,15 +31,21 @@ export interface CommandOptions {
   readonly readMany: Engine['readMany']
   readonly transforms: Transforms
   readonly now: () => number
-  /** These members are about to get, or have got, another expiry than they had: renewals that wait are void. */
+  /** Called before and after a commit that changes the expiry of these members: their buffered renewals are void. */
   readonly onTouch: (refs: readonly MemberRef[]) => void
 }
 
-/** Each failure means that another command succeeded, so this many in a row are a sign of heavy contention. */
+/**
+ * The tries of one command. Each failed try means that another command succeeded, so this many in a row mean heavy
+ * contention.
+ */
 const maxTries = 1000
 export const noChecks: readonly Check[] = []
 
-/** Executes commands, through the stages that writes.ts names; those on one member one after the other. */
+/**
+ * Returns a function that executes commands through the stages listed in writes.ts. Commands on the same member run one
+ * after the other.
+ */
 export function commandExecutor(options: CommandOptions): (command: WriteCommand) => Promise<Outcome[]> {
   const { transforms, now } = options
   const exclusive = keyedMutex()
@@ -115,15 +121,19 @@ async function commitPlan(
 }
 
 /**
- * The puts and deletes of a plan, then these writes, then the renewals: so the revisions before those of the writes are known
- * from theirs (replay.ts). A renewal may come last: what is put or deleted in the same commit has its expiry already.
+ * Returns the puts and deletes of a plan, then these writes, then the renewals. In this order the revisions of the
+ * plan's writes can be computed from those of the writes that follow (replay.ts). Renewals may come last: a put or
+ * delete in the same commit already carries its expiry.
  */
 function orderedWith(writes: readonly Write[], plan: Plan): (Write | Renew)[] {
   const renewals = plan.writes.filter(({ op }) => op === 'renew')
   return [...plan.writes.filter(({ op }) => op !== 'renew'), ...writes, ...renewals]
 }
 
-/** Throws if the failed check is one of the command's own, not one of the members that it read. */
+/**
+ * Throws `precondition_failed` if the failed check is one that the command brought, and returns if it guards a member
+ * that was read.
+ */
 function requireOwnChecks(
   { checks = noChecks, alongside }: WriteCommand,
   { collection, key, revision }: MemberRef & { readonly revision: number | null },

@@ -2,15 +2,15 @@ import { stampToMs } from './clock.ts'
 import { KvistError } from './errors.ts'
 import type { Member } from './member.ts'
 
-/** What must hold of a member for a write to go ahead; `any` is one that exists, whatever its revision. */
+/** The condition of a write on the member as it exists; `any` matches every revision of an existing member. */
 export interface Condition {
   readonly ifMatch?: readonly number[] | 'any'
   readonly ifNoneMatch?: readonly number[] | 'any'
-  /** There must be a member, and it must not have been written after this time. */
+  /** The member must exist and must not have been written after this time. */
   readonly unmodifiedSinceMs?: number
 }
 
-/** Throws `precondition_failed`, with the revision that the member has. */
+/** Throws `precondition_failed`, with the member's revision, unless the condition holds. */
 export function requireCondition(
   { ifMatch, ifNoneMatch, unmodifiedSinceMs }: Condition,
   current: Member | null,

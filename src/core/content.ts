@@ -1,7 +1,7 @@
 import type { Written } from './engine.ts'
 import type { Value } from './member.ts'
 
-/** The stored content of a member, without what the store adds. */
+/** The content of a member, without its revision, times and origin. */
 export interface Content {
   readonly value: Value
   readonly contentType: string
@@ -10,7 +10,7 @@ export interface Content {
   readonly expiresAtMs: number | null
 }
 
-/** The expiry that a write asks for; null when not given: the default of the collection applies. */
+/** The expiry that a write requests; null if it requests none and the collection's default applies. */
 export type AskedExpiry = number | 'never' | null
 
 /** The content that a client sends. */
@@ -18,17 +18,19 @@ export interface NewContent extends Omit<Content, 'expiresAtMs'> {
   readonly expiresAtMs: AskedExpiry
 }
 
-/** The outcome of a put, and the expiry of the member. */
+/** The outcome of a put, with the expiry that was stored. */
 export interface Stored extends Written {
   readonly expiresAtMs: number | null
 }
 
 /** The outcome of an operation. */
 export interface Outcome extends Stored {
-  /** False where nothing had to be written: the rest says what the member is, with 0 as the revision of none. */
+  /**
+   * False where nothing had to be written: the other fields then describe the member, with revision 0 if there is none.
+   */
   readonly isWritten: boolean
-  /** That the member has; empty where none is left. */
+  /** The content type of the member; empty if the member does not exist afterwards. */
   readonly contentType: string
-  /** The number that an increment came to, as JSON text; null for all else. */
+  /** The result of an increment, as JSON text; null for other operations. */
   readonly value: string | null
 }

@@ -34,19 +34,26 @@ import { transformsOf } from './transforms.ts'
 import { type Writes, writeGate } from './writes.ts'
 
 /**
- * The store as HTTP, the dialects and memcached use it. Decided here, once for all of them: expiry, conditions,
- * increments, the cache. Names and values come parsed (keys.ts); limits of what a value may
- * be are the edges' to check, for they know what they can say. Reads by key are in reads.ts, lists and drops in scans.ts, writes in writes.ts.
+ * The store, as used by HTTP, the dialects and memcached. Expiry, conditions, increments and the cache are implemented
+ * here, once for all of them. Names and values come parsed (keys.ts); each protocol checks the limits of a value
+ * itself, because it knows how to report them. Reads by key are in reads.ts, lists and drops in scans.ts, writes in
+ * writes.ts.
  */
 export interface Database
   extends Pick<Reads, 'get' | 'getHead' | 'readMany' | 'removalCause' | 'onExpiredRead'>,
     Scans,
     Pick<Writes, 'execute' | 'prepare' | 'update' | 'patch' | 'touch' | 'putAll' | 'replicate'> {
-  /** Reads that are done together when the input of a tick was processed, which is when `schedule` runs its work. */
+  /**
+   * Returns a queue whose reads are done together. `schedule` must run its work once the input of the tick was
+   * processed.
+   */
   readQueue(schedule: (work: () => void) => void): ReadQueue
-  /** The id of this node among those that exchange changes. */
+  /** The id of this node among the nodes that exchange changes. */
   readonly nodeId: string
-  /** `prepared`: content that went through `prepare`, or through another node, is stored as it is. */
+  /**
+   * Stores a member. With `prepared` the content is stored as it is: it went through `prepare`, or through another
+   * node.
+   */
   put(
     collection: string,
     key: string,
@@ -54,33 +61,37 @@ export interface Database
     condition?: Condition,
     prepared?: 'prepared',
   ): Promise<Stored>
-  /** False when there was nothing to delete. */
+  /** Returns whether there was a member to delete. */
   delete(collection: string, key: string, condition?: Condition): Promise<boolean>
-  /** All operations or none; the outcome of each, with revision 0 for a delete or touch of what is not there. */
+  /**
+   * Executes all operations or none and returns the outcome of each, with revision 0 for a delete or touch of a missing
+   * member.
+   */
   batch(checks: readonly Check[], operations: readonly Operation[]): Promise<Outcome[]>
-  /** Writes without conditions, in their order and each by itself; the outcome of each. */
+  /** Does writes without conditions, in order and each on its own, and returns the outcome of each. */
   write(writes: readonly Write[], durability?: Durability): Promise<readonly Written[]>
   settings(collection: string): Settings
-  /** With null, as if nothing had ever been set. Throws `conflict` or `unprocessable` (rules.ts). */
+  /** Stores the settings of a collection; null removes them. Throws `conflict` or `unprocessable` (settings.ts). */
   setSettings(collection: string, settings: Settings | null): Promise<void>
-  /** One page of the feed (changes.ts); rejects with `compacted` or `invalid_cursor`. */
+  /** Returns one page of the feed (feed/pages.ts). Rejects with `compacted` or `invalid_cursor`. */
   changes(scope: Scope, after: FeedCursor, limit: number, memory?: PageMemory): Promise<FeedPage>
-  /** Rejects as `changes` does for a cursor that no page can follow. */
+  /** Rejects as `changes` does if no page can follow the cursor. */
   checkCursor(cursor: FeedCursor): Promise<void>
   /**
-   * Watches from a point on, or from now on (null). With a point, read until there is nothing; from now on, that is
-   * so already: `wake` comes with the first change. `wake` must not throw. A point that is none of the feed's makes
-   * the first `read` reject with `invalid_cursor`. Close it, or it is kept for ever.
+   * Returns a watcher of the changes after a cursor or, with null, from now on. After a watch with a cursor, call
+   * `read` until it returns null; from then on, and from the start of a watch without one, `wake` is called at the next
+   * change. `wake` must not throw. If the cursor is not one of this feed, the first `read` rejects with
+   * `invalid_cursor`. Close the watcher, or it is kept for ever.
    *
-   * To wait until a member is other than a revision that is known, watch first and read then, so that no change falls
-   * between:
+   * To wait until a member has another revision than a known one, watch first and read afterwards, so that no change is
+   * missed in between:
    *
    *     const watcher = db.watch({ collection, key, prefix: null, filter: null }, null, wake)
    *     for (;;) {
    *       const member = await db.get(collection, key)
    *       if (isNew(member) || isTooLate) break
-   *       await wakened             // or the time is over
-   *       await watcher.read()      // until it is null: then the next change wakes again
+   *       await wakened             // or the deadline
+   *       await watcher.read()      // until it returns null: then the next change wakes again
    *     }
    *     watcher.close()
    */
@@ -106,7 +117,7 @@ export interface DatabaseOptions {
   readonly tombstonesMs?: number
   readonly now: () => number
   readonly onError: (error: unknown) => void
-  /** That settings can name. */
+  /** The processes that settings can name. */
   readonly processes?: readonly Process[]
   /** Settings that cannot be changed over HTTP. */
   readonly settings?: ReadonlyMap<string, Settings>
@@ -127,7 +138,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     versions.onCommit(changes)
     reads?.onCommit(changes, cursorAfter)
   }
-  /** What was derived from changes that are lost is derived again. */
+  /** Discards everything derived from changes that the store lost, and derives it again. */
   const onSetback: OnSetback = () => {
     reads?.onSetback()
     versions.onSetback()
@@ -199,7 +210,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   }
 }
 
-/** The feed, which deletes what has expired before a reader sees it. */
+/** Returns the source of the feed. It deletes expired members before a reader sees them. */
 function feedSource(
   engine: Engine,
   writes: Writes,
@@ -219,7 +230,7 @@ function feedSource(
   }
 }
 
-/** A query for all of a collection. */
+/** A query that selects all members of a collection. */
 export const wholeCollection: ListQuery = {
   ...everything,
   order: 'asc',

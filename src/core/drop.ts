@@ -6,8 +6,8 @@ import type { Writes } from './writes.ts'
 const droppedAtOnce = 1000
 
 /**
- * Deletes the members of a selection that were written before now and returns how many. Each member is deleted by itself:
- * one that is written again meanwhile stays. `onProgress` is called after each part.
+ * Deletes the members of a selection that were written before the call and returns how many. Each member is deleted on
+ * its own: one that is written again meanwhile stays. `onProgress` is called after each batch.
  */
 export async function dropMembers(
   engine: Engine,

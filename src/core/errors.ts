@@ -39,10 +39,10 @@ export const serverFaults: readonly ErrorCode[] = [
   'outcome_unknown',
 ]
 
-/** An error a client may see: the detail is written for people and never carries internals. */
+/** An error that a client may see: the detail is written for people and never reveals internals. */
 export class KvistError extends Error {
   readonly code: ErrorCode
-  /** More members for the problem document: a limit that was passed, a current revision. Names are snake_case. */
+  /** Further members of the problem document, such as an exceeded limit or a current revision. Names are snake_case. */
   readonly extra: Readonly<Record<string, unknown>>
 
   constructor(
@@ -58,7 +58,10 @@ export class KvistError extends Error {
   }
 }
 
-/** Runs some work; the message of an error in it begins with where it happened. */
+/**
+ * Runs `work` and returns its result. A KvistError is thrown again with `where` before its message and with `extra`
+ * added.
+ */
 export function failingAt<Result>(
   where: string,
   extra: Readonly<Record<string, unknown>>,

@@ -1,11 +1,10 @@
 /**
- * A histogram: the count of values in each bucket, and their sum; both only grow. Counting a value takes 5 ns and allocates
- * nothing.
+ * The count of values in each bucket, and their sum; both only grow. Counting a value takes 5 ns and allocates nothing.
  */
 export interface Histogram {
-  /** Ascending; a value counts under the first bound that it does not pass. */
+  /** Upper bounds, ascending; a value is counted in the first bucket whose bound is not below it. */
   readonly bounds: readonly number[]
-  /** One for each bound, and a last one for what is above them all. */
+  /** One count for each bound, and a last one for values above them all. */
   readonly counts: Float64Array
   sum: number
 }

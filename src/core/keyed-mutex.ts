@@ -1,10 +1,10 @@
-/** Runs a task once all tasks that were given one of its keys before it have ended. */
+/** Runs a task after all earlier tasks that share a key with it have ended. */
 export type RunExclusive = <Result>(keys: readonly string[], task: () => Promise<Result>) => Promise<Result>
 
 /**
- * Tasks that share a key run one after the other in the order in which they were given, others side by side. All keys
- * of a task are taken at once, so tasks cannot wait for each other in a circle. A task that fails does not hold up the
- * next, and a key costs nothing once its last task has ended.
+ * Returns a keyed mutex: tasks that share a key run one after the other, in the order in which they were added; others
+ * run concurrently. A task acquires all its keys at once, so tasks cannot deadlock. A failed task does not block the
+ * next, and a key takes no memory once its last task has ended.
  */
 export function keyedMutex(): RunExclusive {
   const last = new Map<string, Promise<unknown>>()

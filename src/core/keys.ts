@@ -1,9 +1,9 @@
 import { KvistError } from './errors.ts'
 import { maxCollectionBytes, maxKeyBytes } from './limits.ts'
 
-/** Names as clients may give them, and the order of keys: that of their UTF-8 bytes. */
+/** Parses the names that clients give, and compares keys by their UTF-8 bytes. */
 
-/** Throws `invalid_key` unless the text can be a key: 1 to 512 bytes of UTF-8. */
+/** Returns the text if it can be a key, 1 to 512 bytes of UTF-8. Throws `invalid_key` otherwise. */
 export function parseKey(text: string): string {
   if (text === '') throw new KvistError('invalid_key', 'the key is empty')
   if (!text.isWellFormed()) throw new KvistError('invalid_key', 'the key is not UTF-8')
@@ -16,8 +16,9 @@ export function parseKey(text: string): string {
 }
 
 /**
- * Throws `invalid_collection` unless the text can name a collection: 1 to 128 bytes of UTF-8, not beginning with `_`
- * (kvist's own), without `/` and control characters, and not `.` or `..`, which no URL can carry.
+ * Returns the text if it can name a collection: 1 to 128 bytes of UTF-8, not beginning with `_` (reserved for kvist),
+ * without `/` and control characters, and neither `.` nor `..`, which a URL cannot carry. Throws `invalid_collection`
+ * otherwise.
  */
 export function parseCollection(text: string): string {
   if (text === lastGood) return lastGood
@@ -27,15 +28,18 @@ export function parseCollection(text: string): string {
   return text
 }
 
-/** Most requests name the collection of the one before. They get its very string, which is quick to compare. */
+/**
+ * The name parsed last. Most requests name the same collection as the one before and get this very string, which is
+ * quick to compare.
+ */
 let lastGood: string | undefined
 
-/** Whether a collection is kvist's own: clients cannot name it, and are not shown it. */
+/** Returns whether a collection is kvist's own: clients cannot name it and do not see it. */
 export function isOwnCollection(name: string): boolean {
   return name.startsWith('_')
 }
 
-/** Names that were found good; a server meets the same few over and over. */
+/** Valid names seen so far; a server sees the same few over and over. */
 const goodNames = new Set<string>()
 const maxGoodNames = 1000
 
@@ -55,12 +59,12 @@ function collectionFault(text: string): string | null {
 // biome-ignore lint/suspicious/noControlCharactersInRegex: the range of ASCII
 const beyondAscii = /[^\x00-\x7f]/
 
-/** A string that compares by UTF-16 units, as JavaScript does, the way the key does by UTF-8 bytes. */
+/** Returns a string that JavaScript orders, by UTF-16 units, as the key is ordered by its UTF-8 bytes. */
 export function sortKey(key: string): string {
   return beyondAscii.test(key) ? Buffer.from(key).toString('latin1') : key
 }
 
-/** The key that a `sortKey` was made from. */
+/** Returns the key that a `sortKey` was made from. */
 export function keyOfSortKey(text: string): string {
   return beyondAscii.test(text) ? Buffer.from(text, 'latin1').toString() : text
 }
@@ -70,18 +74,18 @@ export function compareKeys(a: string, b: string): number {
   return sortKey(a) < sortKey(b) ? -1 : 1
 }
 
-/** The first key after this one. */
+/** Returns the first key after this one. */
 export function keyAfter(key: string): string {
   return `${key}\0`
 }
 
-/** The first key past all that begin with a prefix; null when there is none. */
+/** Returns the first key after all keys that begin with a prefix; null if there is none. */
 export function prefixEnd(prefix: string): string | null {
   const points = Array.from(prefix, (character) => character.codePointAt(0)!)
   while (points.length > 0) {
     const last = points.pop()!
     if (last === 0x10ffff) continue
-    // Surrogates are no characters: what follows U+D7FF is U+E000.
+    // Skip the surrogates, which are not characters: U+E000 follows U+D7FF.
     return String.fromCodePoint(...points, last === 0xd7ff ? 0xe000 : last + 1)
   }
   return null

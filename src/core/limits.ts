@@ -15,39 +15,41 @@ export const maxChunkLineBytes = 4 * 1024
 /** All lines of a trailer with the empty one that ends it. */
 export const maxTrailerBytes = 4 * 1024
 
-/** What a request that is read whole may carry: a batch. A value has its own limit. */
+/** Body of a request that is read whole, such as a batch. A value has its own limit. */
 export const maxBatchBytes = 32 * 1024 * 1024
 export const maxBatchOperations = 10_000
 
 export const maxIdempotencyKeyBytes = 255
-/** For how long a request that is sent again under the same key has the response that it had. */
+/** How long a request repeated with the same key gets the first response again. */
 export const idempotencyMs = 24 * 60 * 60 * 1000
 
-/** Members that one `_read` may ask for, and what their values may come to together. */
+/** Members that one `_read` may name, and the bytes of their values together. */
 export const maxReadMembers = 10_000
 export const maxReadBytes = 64 * 1024 * 1024
 
 /**
- * How deep a merge patch may be nested, and what a JSON patch tests: each level is a call, and looks through the text
+ * Nesting of a merge patch, and of a value that a JSON patch tests: each level is a recursive call that scans the text
  * below it again.
  */
 export const maxPatchDepth = 100
 export const maxPatchOperations = 10_000
-/** Text that one patch may look through and write, at every level again: sixteen times the largest value. */
+/** Characters that one patch may scan and write, counted again at every level: sixteen times the largest value. */
 export const maxPatchWorkChars = 256 * 1024 * 1024
 
 /** One line of an NDJSON import: a value of the largest size in base64, with its key. */
 export const maxLineBytes = Math.ceil((maxValueBytes * 4) / 3) + 16 * 1024
-/** An import names this many bad lines; what is over is only counted. */
+/** Bad lines that the response to an import names; further ones are only counted. */
 export const maxNamedFailures = 1000
 
 export const defaultPageMembers = 100
 /** Collections on a page of `GET /v1`, unless its `limit` says otherwise. */
 export const defaultPageCollections = 1000
 export const maxPageMembers = 10_000
-/** The values of a page come to at most this much, so that 10,000 values of 16 MiB cannot fill the memory; any one fits. */
+/** Bytes of the values of a page, so that 10,000 values of 16 MiB cannot fill the memory. Any single value fits. */
 export const maxPageBytes = 16 * 1024 * 1024
-/** A page whose values come to no more than this is read without waiting for memory; parts of streams are such pages. */
+/**
+ * A page whose values have at most this many bytes is read without reserving memory; parts of streams are such pages.
+ */
 export const smallPageBytes = 256 * 1024
 /** A filtered page examines at most this many members before it returns what it found and a cursor. */
 export const maxExaminedMembers = 100_000
@@ -56,31 +58,32 @@ export const maxPatternBytes = 512
 /** How long a client may wait for a member to change (`wait`). */
 export const maxWaitMs = 5 * 60 * 1000
 
-/** The latest moment an expiry can name: the end of the year 9999, the last that RFC 3339 can write. */
+/** The latest expiry: the end of the year 9999, the last that RFC 3339 can express. */
 export const maxTimeMs = 253_402_300_799_999
 
-/** Collections that can have settings; all of them are kept in memory, for every write asks. */
+/** Collections that can have settings. All settings are kept in memory, because every write needs them. */
 export const maxSettings = 10_000
-/** Processes that a collection's members go through. */
+/** Processes that one collection can have. */
 export const maxProcesses = 16
-/** How long a process of the operator's own may take over one member. */
+/** Time that a process of the operator may take for one member. */
 export const maxProcessMs = 5000
 
 /**
- * Memory that requests together may use for what is large, more than 64 KiB: a request that would pass it waits its turn.
- * Values on their way to clients; pages of lists and of the feed; bodies on their way to the store.
+ * Memory that all requests together may use for items of more than 64 KiB; a request that would exceed it waits. The
+ * three budgets are for values being sent to clients, for pages of lists and of the feed, and for bodies being
+ * received.
  */
 export const maxSendingBytes = 48 * 1024 * 1024
 export const maxPagesBytes = 48 * 1024 * 1024
 export const maxReceivingBytes = 64 * 1024 * 1024
-/** What needs no share of that. */
+/** Items up to this size need no share of those budgets. */
 export const smallBytes = 64 * 1024
 
 /**
- * What the connections of memcached clients hold together: unfinished commands, values on their way to disk, responses
- * not sent yet. Above it, values of more than 64 KiB are refused.
+ * Memory of all memcached connections together: unfinished commands, values being written to disk, unsent responses.
+ * Above it, values of more than 64 KiB are refused.
  */
 export const maxMemcachedHeldBytes = 256 * 1024 * 1024
 
-/** How far the clock of another node may be ahead of this one's. */
+/** How far the clock of another node may be ahead of this node's clock. */
 export const maxClockAheadMs = 60_000

@@ -7,7 +7,7 @@ import { nextTick } from './next-tick.ts'
 import { type PageMemory, unlimitedMemory } from './page-memory.ts'
 import type { Pattern } from './pattern.ts'
 
-/** Which members of a collection are meant. */
+/** Selects members of a collection. */
 export interface Selection {
   readonly prefix: string
   /** On the key. */
@@ -25,25 +25,25 @@ export const everything: Selection = { prefix: '', filter: null, match: null, fr
 export interface ListQuery extends Selection {
   readonly order: 'asc' | 'desc'
   readonly limit: number
-  /** Where an earlier page said to go on; null for the start. */
+  /** `next` of an earlier page; null for the start. */
   readonly cursor: string | null
   readonly keysOnly: boolean
   /**
-   * Lists one level of a hierarchy: keys that have this after the prefix are one entry together, named by what they have in
-   * common up to it. Missing or null, every key is an entry.
+   * Lists one level of a hierarchy: keys that contain the delimiter after the prefix are grouped into one entry, named
+   * by their common beginning up to and including the delimiter. If missing or null, every key is an entry.
    */
   readonly delimiter?: string | null
 }
 
 export interface Page {
   readonly members: Member[]
-  /** In order, with a delimiter; members and prefixes together are at most `limit`. */
+  /** The grouped entries of a list with a delimiter, in order; members and prefixes together are at most `limit`. */
   readonly prefixes: string[]
   /** The cursor of the next page; null when this is the last. */
   readonly next: string | null
 }
 
-/** The key range that contains a selection, as narrow as possible. */
+/** Returns the narrowest key range that contains a selection. */
 export function keyRange({ prefix, filter, from, to }: Selection): {
   from: string | null
   to: string | null
@@ -60,16 +60,19 @@ export function keyRange({ prefix, filter, from, to }: Selection): {
 
 /** How a page is read. */
 export interface PageOptions {
-  /** What a page takes of the memory of its reader; unlimited when left out. */
+  /** The memory budget of the reader; unlimited when left out. */
   readonly memory?: PageMemory
-  /** It is a part of a stream: it ends before a large value that follows others, and has that one for itself. */
+  /**
+   * The page is a part of a stream: it ends before a large value that follows others, and that value gets a page to
+   * itself.
+   */
   readonly isPart?: boolean
 }
 
 /**
- * One page. A filter that leaves out much ends it early, after looking at a bounded number of members: the page is
- * short then, or empty, and its cursor goes on. With a delimiter the scan jumps to the end of a prefix as soon as one member of
- * it is found: what a level costs does not grow with what lies below it.
+ * Returns one page. A filter that rejects many members ends the page after a bounded number of examined members: the
+ * page is short or empty then, and its cursor continues. With a delimiter the scan jumps to the end of a prefix as soon
+ * as it finds one member with it, so the cost of a level does not grow with the members below it.
  */
 export async function listPage(
   engine: Engine,
@@ -80,7 +83,7 @@ export async function listPage(
 ): Promise<Page> {
   const { order, limit } = query
   const range = keyRange(query)
-  // A cursor of another query must not lead out of this one's range.
+  // A cursor of another query must not extend the range of this one.
   let from = order === 'asc' ? laterKey(query.cursor, range.from) : range.from
   let to = order === 'desc' ? earlierKey(query.cursor, range.to) : range.to
   const level = query.delimiter ? new Level(query, query.delimiter) : null
@@ -130,10 +133,10 @@ function entriesOf({ members, prefixes }: Page): number {
   return members.length + prefixes.length
 }
 
-/** A scan that finds little costs about as much as examining this many members. */
+/** The cost of a scan that finds little, as a number of examined members. */
 const scanWork = 16
 
-/** One level of keys, and how far scans should reach while it is listed. */
+/** Groups the keys of one level of a hierarchy, and chooses how many members each scan reads. */
 class Level {
   private readonly query: ListQuery
   private readonly delimiter: string
@@ -144,13 +147,13 @@ class Level {
     this.delimiter = delimiter
   }
 
-  /** What a key has in common with others of its entry; null for one that is an entry of its own. */
+  /** Returns the prefix entry that a key belongs to; null if the key is an entry of its own. */
   prefixOf(key: string): string | null {
     const at = key.indexOf(this.delimiter, this.query.prefix.length)
     return at === -1 ? null : key.slice(0, at + this.delimiter.length)
   }
 
-  /** Where a scan of a range goes on behind all keys with a prefix; null where nothing more is. */
+  /** Returns where a scan of a range continues after all keys with a prefix; null if nothing is left. */
   skip(prefix: string, from: string | null, to: string | null): string | null {
     this.ahead = fewMembers
     if (this.query.order === 'desc') return from !== null && compareKeys(prefix, from) <= 0 ? null : prefix
@@ -158,7 +161,10 @@ class Level {
     return end === null || (to !== null && compareKeys(end, to) >= 0) ? null : end
   }
 
-  /** More and more while no prefix is met: what lies behind one that is met was read in vain. */
+  /**
+   * Returns how many members to scan next: four times as many each time until a prefix is found, because the members
+   * scanned beyond that prefix were read in vain.
+   */
   scanMembers(left: number): number {
     const members = Math.min(left, this.ahead)
     this.ahead *= 4
@@ -169,8 +175,8 @@ class Level {
 const fewMembers = 2
 
 /**
- * Everything that a query selects, a part at a time; its limit and cursor are ignored. Where a filter leaves out
- * much, parts may be empty, so that the caller sees progress.
+ * Yields all members that a query selects, in parts; its limit and cursor are ignored. Where a filter rejects many
+ * members, parts may be empty, so that the caller sees progress.
  */
 export async function* listAll(
   engine: Engine,
@@ -189,9 +195,9 @@ export async function* listAll(
   } while (cursor !== null)
 }
 
-/** Members in one part of a stream: few enough that others do not wait for them. */
+/** Members in one part of a stream, few enough that other requests do not wait for them. */
 const streamedMembers = 500
-/** With a filter more are examined than returned. */
+/** Members per scan with a filter, which examines more members than it returns. */
 const filteredScan = 1000
 
 function scanRange(
@@ -218,8 +224,10 @@ function isSelected(member: Member, { filter, match }: Selection, nowMs: number)
   return match === null || topLevelValues(member).some((value) => match.matches(value))
 }
 
-/** The values of an object's members, the elements of an array, or the value itself: strings as their text, others
- * as their JSON. Bytes have none. */
+/**
+ * Returns the values of an object, the elements of an array, or the value itself: strings as text, others as JSON.
+ * Binary values have none.
+ */
 function topLevelValues({ value }: Member): string[] {
   if (typeof value !== 'string') return []
   const first = /\S/.exec(value)?.[0]

@@ -1,4 +1,4 @@
-/** A value is JSON, kept as the text it was sent as, or any other bytes. */
+/** JSON, kept as the text that was sent, or any other bytes. */
 export type Value = string | Uint8Array
 
 export const jsonContentType = 'application/json'
@@ -6,18 +6,21 @@ export const jsonContentType = 'application/json'
 export interface Member {
   readonly key: string
   readonly value: Value
-  /** Grows with every change in the store; a member's is that of its last change. */
+  /** The revision of the member's last change. Every change in the store gets a larger one. */
   readonly revision: number
   readonly createdAtMs: number
-  /** When and in what order it was last written, comparable between nodes (see clock.ts). */
+  /** The hybrid clock's stamp of the last write, comparable between nodes (clock.ts). */
   readonly clock: number
   /** The node that wrote it; empty for this one. */
   readonly node: string
-  /** From this moment on the member is gone; null for never. */
+  /** The member has expired from this moment on; null for never. */
   readonly expiresAtMs: number | null
-  /** Of JSON text `application/json` or a `+json` type; of bytes whatever they were sent with. */
+  /** `application/json` or a `+json` type for JSON text; for bytes, the type that was sent. */
   readonly contentType: string
-  /** An opaque number of 32 bits that memcached clients keep beside a value, and two bits of the port's own above it. */
+  /**
+   * An opaque number of 32 bits that memcached clients store beside a value; the memcached server uses the two bits
+   * above it.
+   */
   readonly flags: number
 }
 
@@ -26,10 +29,10 @@ export interface MemberHead extends Omit<Member, 'value'> {
   readonly valueBytes: number
 }
 
-/** Why a member is gone: somebody deleted it, or its time was over. */
+/** Why a member was removed: a client deleted it, or it expired. */
 export type RemovalCause = 'delete' | 'expire'
 
-/** What stays of a member that is gone, so that watchers and nodes learn of it. */
+/** The record of a removed member, from which watchers and other nodes learn of the removal. */
 export interface Tombstone {
   readonly key: string
   readonly revision: number
@@ -38,19 +41,19 @@ export interface Tombstone {
   readonly node: string
 }
 
-/** The latest state of a member at its revision: itself, or its tombstone. */
+/** The latest state of a member: the member, or its tombstone. */
 export type Change =
   | { readonly type: 'put'; readonly collection: string; readonly member: Member }
   | { readonly type: RemovalCause; readonly collection: string; readonly tombstone: Tombstone }
 
-/** A member that got another expiry and no revision: there is nothing of it in the feed. */
+/** A member whose expiry changed while its revision stayed. The feed has no entry for it. */
 export interface Renewal {
   readonly type: 'renew'
   readonly collection: string
   readonly member: Member
 }
 
-/** What a commit did to a member. */
+/** One change that a commit made to a member. */
 export type Committed = Change | Renewal
 
 export function headOf(member: Member | null): MemberHead | null {
@@ -67,7 +70,7 @@ export function keyOf(change: Committed): string {
   return 'member' in change ? change.member.key : change.tombstone.key
 }
 
-/** A member is gone from the millisecond of its expiry on. */
+/** Returns whether a member has expired, which it has from the millisecond of its expiry on. */
 export function isExpired(member: { readonly expiresAtMs: number | null }, nowMs: number): boolean {
   return member.expiresAtMs !== null && member.expiresAtMs <= nowMs
 }

@@ -7,17 +7,17 @@ import type { Member } from './member.ts'
 import { type Patch, patched } from './patch.ts'
 
 interface OnMember extends MemberRef {
-  /** Must hold of the member that is found. */
+  /** The condition that the existing member must meet. */
   readonly condition?: Condition | undefined
 }
 
-/** What a command can do to a member, as data: it may have to be done several times, if others write in between. */
+/** One operation of a command, as data: it is resolved again whenever another write to the member comes in between. */
 export type Operation =
   | (OnMember & NewContent & { readonly op: 'put' })
   | (OnMember & { readonly op: 'delete' })
   | (OnMember & Increment & { readonly op: 'increment' })
   | (OnMember & { readonly op: 'patch'; readonly patch: Patch; readonly expiresAtMs: AskedExpiry })
-  /** Gives the member another expiry, and leaves all else as it is, its revision too. */
+  /** Gives the member another expiry and leaves everything else, its revision included. */
   | (OnMember & { readonly op: 'touch'; readonly expiresAtMs: number | 'never' })
   | (OnMember & { readonly op: 'update'; readonly decide: Decide })
 
@@ -25,34 +25,34 @@ export interface Increment {
   /** A JSON pointer; empty for the value itself. */
   readonly path: string
   readonly by: number
-  /** Of the member, where there is none yet that could be incremented. */
+  /** The expiry of the member if the increment creates it. */
   readonly ifCreated?: { readonly expiresAtMs: AskedExpiry } | undefined
 }
 
 /**
- * What to write in place of the member that was found, at that time; null for nothing. It must have no effects that a
- * further call does not undo.
+ * Returns the write that replaces the existing member at that time; null for none. It may be called again, so it must
+ * have no effects that a further call does not undo.
  */
 export type Decide = (current: Member | null, nowMs: number) => NewPut | Delete | null
 
-/** A put that is not transformed yet. */
+/** A put before it is transformed. */
 export type NewPut = Omit<Put, 'expiresAtMs'> & Pick<NewContent, 'expiresAtMs'>
 
-/** What an operation makes of the member that it found. */
+/** An operation resolved against the existing member. */
 export interface Resolved {
   readonly write: NewPut | Delete | Renew | null
-  /** The content that the write changes; null for one that says all that is to be stored. */
+  /** The content that the write modifies; null for a write that states all that is stored. */
   readonly base: Content | null
-  /** Where the number of an increment is. */
+  /** The JSON pointer to the number of an increment. */
   readonly path?: string
 }
 
-/** Whether what comes of an operation depends on the member that it finds. */
+/** Returns whether the outcome of an operation depends on the existing member. */
 export function readsMember({ op, condition }: Operation): boolean {
   return condition !== undefined || (op !== 'put' && op !== 'delete')
 }
 
-/** What an operation comes to where `current` is found, null for no member. Throws the error for the client. */
+/** Resolves an operation against `current`, null for no member. Throws the error for the client. */
 export function resolve(operation: Operation, current: Member | null, nowMs: number): Resolved {
   const { collection, key } = operation
   switch (operation.op) {
@@ -70,7 +70,7 @@ export function resolve(operation: Operation, current: Member | null, nowMs: num
     case 'increment': {
       const { path, by, ifCreated } = operation
       const work = () => patched(current, { kind: 'increment', path, by, ifCreated })
-      // A batch is of many members: what fails says of which.
+      // The operations of a batch are on many members: the error has to say which one failed.
       const content = failingAt(`${collection}/${key}`, { collection, key }, work)
       return { write: { op: 'put', collection, key, ...content }, base: current, path }
     }
@@ -86,7 +86,7 @@ export function resolve(operation: Operation, current: Member | null, nowMs: num
   }
 }
 
-/** One that asks for a condition has looked whether there is anything to delete. */
+/** Returns the delete, or null if a condition had the member read and there is none. */
 function deletion({ collection, key, condition }: OnMember, current: Member | null): Delete | null {
   if (condition !== undefined && current === null) return null
   return { op: 'delete', collection, key, cause: 'delete' }
@@ -101,7 +101,7 @@ function renewal(
   return { op: 'renew', collection, key, expiresAtMs: expiry, ifRevision: current.revision }
 }
 
-/** The number of an increment in what was stored, as JSON text; null where a process took it away. */
+/** Returns the result of an increment from the stored value, as JSON text; null if a process removed it. */
 export function numberIn(write: Put, path: string): string | null {
   return typeof write.value === 'string' ? numberAt(write.value, path) : null
 }

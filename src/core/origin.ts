@@ -3,12 +3,12 @@ import { KvistError } from './errors.ts'
 import { maxTimeMs } from './limits.ts'
 
 /**
- * Where and when something was written: the hybrid clock's stamp (clock.ts) and the node. Origins put the writes to a
- * member in one order that all nodes agree on, whatever order the writes reach them in.
+ * Which node wrote a version, and when by its hybrid clock (clock.ts). Origins order the writes to a member in the same
+ * way on all nodes, whatever order the writes arrive in.
  */
 export interface Origin {
   readonly clock: number
-  /** In what an engine returns, `''` is the engine's own node. */
+  /** The id of the node; `''` is the engine's own node in everything that an engine returns. */
   readonly node: string
 }
 
@@ -18,8 +18,8 @@ export interface StoredOrigin extends Origin {
 }
 
 /**
- * Whether a write wins over what is stored: the larger stamp, of equal ones the larger node id. Of one origin the
- * tombstone wins over the version: it is that version's expiry.
+ * Returns whether a write replaces the stored version: the larger stamp wins, and of equal stamps the larger node id.
+ * Of two with the same origin the tombstone wins, because it is the expiry of that version.
  */
 export function supersedes(write: StoredOrigin, stored: StoredOrigin): boolean {
   if (write.clock !== stored.clock) return write.clock > stored.clock
@@ -27,7 +27,7 @@ export function supersedes(write: StoredOrigin, stored: StoredOrigin): boolean {
   return write.isTombstone && !stored.isTombstone
 }
 
-/** The origin as other nodes know it: with the id of the own node in place of `''`. */
+/** Returns the origin as other nodes know it: with this node's id instead of `''`. */
 export function withNodeId<O extends Origin>(origin: O, nodeId: string): O {
   return origin.node === '' ? { ...origin, node: nodeId } : origin
 }
@@ -35,7 +35,7 @@ export function withNodeId<O extends Origin>(origin: O, nodeId: string): O {
 const alphabet = 'abcdefghjkmnpqrstuvwxyz0123456789'
 export const nodeIdLength = 12
 
-/** A random name of letters and digits that are not mistaken for each other. */
+/** Returns a random name of lower-case letters and digits, without those that are easily mistaken for others. */
 export function randomName(length: number): string {
   const bytes = crypto.getRandomValues(new Uint8Array(length))
   return Array.from(bytes, (byte) => alphabet[byte % alphabet.length]).join('')
@@ -43,7 +43,10 @@ export function randomName(length: number): string {
 
 const nodeIdPattern = /^[a-z0-9]{1,64}$/
 
-/** Throws `unprocessable` for the origin of a write from elsewhere that cannot be right. */
+/**
+ * Throws `unprocessable` if the origin of another node's write is not valid: its stamp, its node id or its creation
+ * time.
+ */
 export function requireSaneOrigin(origin: Origin & { readonly createdAtMs?: number }, nowMs: number): void {
   const { clock, node, createdAtMs = 0 } = origin
   requireSaneStamp(clock, nowMs)

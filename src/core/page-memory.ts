@@ -1,11 +1,11 @@
-/** Memory for pages with large values on their way to one reader. */
+/** The memory budget of one reader for pages with large values. */
 export interface PageMemory {
   /**
-   * Called before values of more than `smallPageBytes` are read: waits until there is memory for `maxPageBytes` of them.
-   * Rejects when the reader is gone.
+   * Waits until there is memory for `maxPageBytes` of values. Called before values of more than `smallPageBytes` are
+   * read. Rejects when the client has disconnected.
    */
   reserve(): Promise<void> | undefined
 }
 
-/** For readers that hold no more than one page at a time. */
+/** The budget of readers that hold at most one page at a time. */
 export const unlimitedMemory: PageMemory = { reserve: () => undefined }

@@ -8,15 +8,15 @@ import { KvistError } from './errors.ts'
 import { maxPatchDepth, maxPatchOperations, maxPatchWorkChars, maxValueBytes } from './limits.ts'
 import { jsonContentType } from './member.ts'
 
-/** What is to change in a value, as data: it may have to be done several times, if others write in between. */
+/** A change of a value, as data: it is applied again whenever another write to the member comes in between. */
 export type Patch =
-  /** JSON merge patch (RFC 7396): text that `JSON.parse` has accepted. */
+  /** A JSON merge patch (RFC 7396); `JSON.parse` must have accepted the text. */
   | { readonly kind: 'merge'; readonly text: string }
-  /** JSON patch (RFC 6902), all operations or none. */
+  /** A JSON patch (RFC 6902): all operations or none. */
   | { readonly kind: 'operations'; readonly operations: readonly PatchOperation[] }
   /**
-   * What a number is to grow by; `path` is a JSON pointer to it, empty for the value itself. Where there is no member yet,
-   * it is made with the expiry of `ifCreated`.
+   * Adds `by` to the number at `path`, a JSON pointer that is empty for the value itself. A missing member is created
+   * with the expiry of `ifCreated`.
    */
   | {
       readonly kind: 'increment'
@@ -26,9 +26,9 @@ export type Patch =
     }
 
 /**
- * What a patch makes of a member; all but the value stays what it was. Merge patches and increments begin with nothing
- * where there is no member. Throws `not_found` for a JSON patch then; `unprocessable` where the value is not JSON, and
- * for what cannot be done to it; `conflict` for a test of a JSON patch that fails; `too_large`.
+ * Returns the content of a member after a patch; everything but the value stays. If there is no member, merge patches
+ * and increments create it. Throws `not_found` for a JSON patch without a member; `unprocessable` if the value is not
+ * JSON or the patch cannot be applied to it; `conflict` for a failed test of a JSON patch; `too_large`.
  */
 export function patched(current: Content | null, patch: Patch): NewContent {
   const before = current?.value
@@ -55,12 +55,12 @@ function patchedText(before: string | undefined, patch: Patch): string {
   return asKvist(() => applyJsonPatch(before, patch.operations, patchLimits))
 }
 
-/** What a merge patch makes of a value, undefined where there is none yet. Throws `unprocessable`. */
+/** Applies a merge patch to a value, undefined if there is none yet, and returns the result. Throws `unprocessable`. */
 export function merged(before: string | undefined, patch: string): string {
   return asKvist(() => mergePatch(before, patch, patchLimits))
 }
 
-/** The operations of a JSON patch. Throws as `parseJsonPatch` does. */
+/** Returns the operations of a JSON patch. Throws as `parseJsonPatch` does. */
 export function parsePatchOperations(text: string): PatchOperation[] {
   return asKvist(() => parseJsonPatch(text, patchLimits))
 }
@@ -72,7 +72,7 @@ export const patchLimits: PatchLimits = {
   maxValueChars: maxValueBytes,
 }
 
-/** Does some work on JSON; what is wrong with it becomes an error of the domain. */
+/** Runs `work` and turns a JsonError into a KvistError. */
 function asKvist<Result>(work: () => Result): Result {
   try {
     return work()

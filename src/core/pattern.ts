@@ -2,11 +2,11 @@ import { KvistError } from './errors.ts'
 import { maxPatternBytes } from './limits.ts'
 
 /**
- * Wildcard patterns, matched against whole texts in time that grows with the text alone, whatever both contain.
+ * A wildcard pattern, matched against whole texts in time linear in the text, whatever both contain.
  *
- * A pattern is cut at its stars into pieces of a fixed length. The first is held to the start of the text and the
- * last to its end; each piece between takes the leftmost position after the one before it, which leaves the most room
- * for the rest, so nothing is ever tried twice. What remains is to find one piece in linear time:
+ * A pattern is split at its stars into pieces of a fixed length. The first must match at the start of the text and the
+ * last at its end; each piece in between takes the leftmost position after the previous one, which leaves the most room
+ * for the rest, so the matcher never backtracks. What remains is to find one piece in linear time:
  *
  * - literal, up to `nativeUnits`: the runtime's `indexOf` (at most that many steps for each character; measured 2 ns);
  * - literal, longer: Knuth, Morris and Pratt (2 to 5 ns), where `indexOf` can be made to take 400 ns;
@@ -15,52 +15,53 @@ import { maxPatternBytes } from './limits.ts'
  * Characters are Unicode code points. Patterns are well-formed, so a literal piece cannot begin or end within one.
  */
 export interface Pattern {
-  /** The literal text before the first wildcard: every text that matches begins with it. */
+  /** The literal text before the first wildcard; every text that matches begins with it. */
   readonly prefix: string
-  /** There is no wildcard: only `prefix` itself matches. */
+  /** The pattern has no wildcard: only `prefix` itself matches. */
   readonly exact: boolean
-  /** The whole text matches; upper and lower case differ. */
+  /** Returns whether the whole text matches; upper and lower case differ. */
   matches(text: string): boolean
 }
 
 /** The wildcard characters, one UTF-16 unit each; null where a dialect has no such wildcard. */
 export interface Wildcards {
-  /** Any run of characters, the empty one too. */
+  /** Matches any run of characters, also an empty one. */
   readonly anyRun: string
-  /** Exactly one character. */
+  /** Matches exactly one character. */
   readonly anyOne: string | null
-  /** Before anything but a wildcard or a backslash: a mistake, or a character like any other. */
+  /** How to treat a backslash before any other character: as an error, or as a literal backslash. */
   readonly otherBackslash: 'refused' | 'literal'
 }
 
-/** Part of a pattern without stars. Positions are indices into the text; -1 for none. */
+/** A part of a pattern without stars. Positions are indices into the text; -1 for none. */
 interface Piece {
-  /** Where the piece ends when it begins at `start`. */
+  /** Returns where the piece ends if it begins at `start`. */
   endAt(text: string, start: number): number
-  /** Where the piece starts when it ends at the end of the text. */
+  /** Returns where the piece starts if it ends at the end of the text. */
   startAtEnd(text: string): number
-  /** Where its leftmost occurrence from `from` on ends. */
+  /** Returns where the leftmost occurrence from `from` on ends. */
   find(text: string, from: number): number
 }
 
 const shellWildcards: Wildcards = { anyRun: '*', anyOne: '?', otherBackslash: 'refused' }
 
 /**
- * Stand for the wildcards once escapes are resolved. Patterns are well-formed, so nothing else in them is half a surrogate pair;
- * both are first halves, so that neither makes a pair with its neighbours.
+ * Mark the wildcards once escapes are resolved. Patterns are well-formed, so no other half of a surrogate pair occurs
+ * in them; both marks are first halves, so neither forms a pair with its neighbours.
  */
 const anyRunMark = '\ud800'
 const anyOneMark = '\ud801'
 
-/** Longer pieces are not left to `indexOf`, which compares up to the whole piece at each position. */
+/** The longest piece that is searched with `indexOf`, which compares up to the whole piece at each position. */
 const nativeUnits = 64
 
 /**
- * A backslash before a wildcard or a backslash takes its meaning away. Throws `invalid_parameter` for a pattern longer than
- * `maxPatternBytes` of UTF-8, with half a surrogate pair, or with a backslash before anything else, where that is refused.
+ * Compiles a pattern. A backslash before a wildcard or a backslash makes it literal. Throws `invalid_parameter` for a
+ * pattern of more than `maxPatternBytes` of UTF-8, with half a surrogate pair, or with a backslash before any other
+ * character where `otherBackslash` is `refused`.
  */
 export function compilePattern(text: string, wildcards: Wildcards = shellWildcards): Pattern {
-  // The first test spares measuring a text that is far too long.
+  // The first test avoids measuring a text that is far too long.
   if (text.length > maxPatternBytes || Buffer.byteLength(text) > maxPatternBytes) {
     throw new KvistError('invalid_parameter', `a pattern may have ${maxPatternBytes} bytes at most`, {
       limit: maxPatternBytes,
@@ -87,7 +88,7 @@ export function compilePattern(text: string, wildcards: Wildcards = shellWildcar
   return { prefix, exact: false, matches: anchored(first, between.map(piece), last) }
 }
 
-/** The pattern with marks for its wildcards, and its escapes resolved. */
+/** Returns the pattern with marks for its wildcards and its escapes resolved. */
 function markWildcards(text: string, { anyRun, anyOne, otherBackslash }: Wildcards): string {
   let marked = ''
   for (let at = 0; at < text.length; at++) {
@@ -145,7 +146,7 @@ function literalPiece(literal: string): Piece {
 
 function knuthMorrisPratt(literal: string): Piece['find'] {
   const units = Uint16Array.from({ length: literal.length }, (_, at) => literal.charCodeAt(at))
-  // What to compare next after a mismatch at a unit; -1: nothing here, go on with the next of the text.
+  // The index of the unit to compare next after a mismatch; -1: advance to the next unit of the text.
   const fallback = new Int32Array(units.length)
   fallback[0] = -1
   for (let at = 1, border = 0; at < units.length; at++) {
@@ -184,7 +185,7 @@ function holedPiece(text: string): Piece {
       let at = text.length
       for (let index = codes.length - 1; index >= 0; index--) {
         if (at === 0) return -1
-        // A whole surrogate pair is seen from its first half only.
+        // `codePointAt` returns a whole surrogate pair only at its first half.
         if (at >= 2 && text.codePointAt(at - 2)! > 0xffff) at -= 2
         else at--
         if (codes[index] !== hole && codes[index] !== text.codePointAt(at)) return -1
@@ -196,8 +197,9 @@ function holedPiece(text: string): Piece {
 }
 
 /**
- * Bit i of the state says that the text read so far ends with the first i + 1 codes. For each code the table has a row
- * of words with the bits of the positions where it may be; row 0 is for codes that are not in the piece.
+ * Searches by Shift-And. Bit i of the state is set if the text read so far ends with the first i + 1 codes. For each
+ * code the table has one row of words, with the bits of the positions where the code may occur; row 0 is for codes that
+ * are not in the piece.
  */
 function shiftAnd(codes: readonly number[]): Piece['find'] {
   const words = Math.ceil(codes.length / 32)

@@ -5,30 +5,34 @@ import { isExpired, type Member } from './member.ts'
 import { type NewPut, numberIn, type Operation, type Resolved, readsMember, resolve } from './operations.ts'
 
 /**
- * Operations as the writes that they come to. Several on one member are resolved one on the other, in their order; what
- * each relied on is checked when the writes are committed.
+ * The writes that the operations of a command resolve to. Several operations on one member are resolved one after the
+ * other, in their order, each on the result of the one before; the commit checks that the members they were resolved
+ * against have not changed.
  */
 export interface Plan {
   readonly writes: readonly (Write | Renew)[]
-  /** Checks that the members that were read have not changed. */
+  /** Check that the members that were read have not changed. */
   readonly checks: readonly Check[]
   readonly operations: readonly PlannedOperation[]
 }
 
-/** The outcome of an operation, before it is committed. */
+/** An operation resolved, before its write is committed. */
 export interface PlannedOperation {
-  /** The member that it found, once it was read; null for none. */
+  /** The existing member if it was read; null for none. */
   readonly current: Member | null
-  /** Which of the writes it is; -1 where there is nothing to write. */
+  /** The index of its write in `Plan.writes`; -1 if there is nothing to write. */
   readonly writeIndex: number
-  /** Where its number is, of an increment. */
+  /** The JSON pointer to the number of an increment; null for other operations. */
   readonly path: string | null
 }
 
-/** Makes of a put what is to be stored: see `Transforms.apply`. */
+/** Transforms a put before it is stored (`Transforms.apply`). */
 export type Transform = (put: NewPut, base: Content | null) => MaybePromise<Put>
 
-/** `found` are the members that `refs` name, as they were read. Throws or rejects with the error for the client. */
+/**
+ * Resolves operations into a plan. `found` are the members that `refs` name, as they were read. Throws or rejects with
+ * the error for the client.
+ */
 export async function planOf(
   operations: readonly Operation[],
   refs: readonly MemberRef[],
@@ -52,7 +56,7 @@ export async function planOf(
     const current = unexpired(now instanceof Promise ? await now : now, nowMs)
     if (operation.condition !== undefined) requireCondition(operation.condition, current)
     const resolved = resolve(operation, current, nowMs)
-    // A put was transformed before.
+    // A put was transformed before the members were read.
     const writeIndex = addWrite(writes, resolved, state, operation.op === 'put' ? asAsked : transform)
     if (state !== undefined) advance(state, operation.key, writes, writeIndex, current)
     planned.push({ current, writeIndex, path: resolved.path ?? null })
@@ -60,21 +64,21 @@ export async function planOf(
   return { writes: await allOf(writes), checks, operations: planned }
 }
 
-/** Without transforms there is nothing to wait for. */
+/** Resolves with all writes; returns them at once if none is being transformed. */
 function allOf(writes: readonly MaybePromise<Write | Renew>[]): MaybePromise<(Write | Renew)[]> {
   return writes.some((write) => write instanceof Promise)
     ? Promise.all(writes)
     : (writes as (Write | Renew)[])
 }
 
-/** A member as the operations so far leave it. */
+/** The state of a member after the operations so far. */
 interface State {
   member: MaybePromise<Member | null>
-  /** The write that puts it, of those so far; -1 for none. */
+  /** The index of the write that puts it; -1 for none. */
   putIndex: number
 }
 
-/** A put with what it asks for, whatever the collection has as its default. */
+/** Returns a put with the expiry that it requests, whatever the default of its collection. */
 export function asAsked(put: NewPut): Put {
   return put.expiresAtMs === 'never' ? { ...put, expiresAtMs: null } : (put as Put)
 }
@@ -87,13 +91,13 @@ function addWrite(
 ): number {
   if (write === null) return -1
   if (write.op === 'renew' && state !== undefined && state.putIndex >= 0) {
-    // The revision of a put is not known before it is done: it brings the expiry itself.
+    // A put has no revision before the commit that a renewal could name: set the expiry of the put instead.
     const put = writes[state.putIndex]!
     writes[state.putIndex] = withExpiry(put, write.expiresAtMs)
     return state.putIndex
   }
   const ready = write.op === 'put' ? transform(write, base) : write
-  // It is awaited later, and another may fail before.
+  // Avoids an unhandled rejection: it is awaited later, and another one may fail before.
   if (ready instanceof Promise) ready.catch(() => {})
   return writes.push(ready) - 1
 }
@@ -115,7 +119,7 @@ function advance(
 ): void {
   if (writeIndex === -1) return
   const write = writes[writeIndex]!
-  // What is transformed yet is a put.
+  // Only puts are transformed.
   if (write instanceof Promise) {
     state.member = write.then((ready) => memberAfter(ready, key, before))
     state.member.catch(() => {})
@@ -126,7 +130,10 @@ function advance(
   if (write.op !== 'renew') state.putIndex = write.op === 'put' ? writeIndex : -1
 }
 
-/** What a write leaves of a member. One that is put has no revision yet that anybody could know. */
+/**
+ * Returns the member after a write; null after a delete. After a put it has revision 0, because its revision is not
+ * known before the commit.
+ */
 function memberAfter(write: Write | Renew, key: string, before: Member | null): Member | null {
   if (write.op === 'delete') return null
   if (write.op === 'renew') return before === null ? null : { ...before, expiresAtMs: write.expiresAtMs }
@@ -139,13 +146,13 @@ function unexpired(member: Member | null, nowMs: number): Member | null {
   return member === null || isExpired(member, nowMs) ? null : member
 }
 
-/** The result of each operation, once its writes are done. */
+/** Returns the outcome of each operation from those of the committed writes. */
 export function outcomesOf({ operations, writes }: Plan, written: readonly Written[]): Outcome[] {
   return operations.map(({ current, writeIndex, path }) => {
     if (writeIndex === -1) return outcomeOfNothing(current)
     const write = writes[writeIndex]!
     const value = write.op === 'put' && path !== null ? numberIn(write, path) : null
-    // A renewal that another write of the command makes needless is done all the same.
+    // A renewal counts as done even if another write of the command made it needless.
     if (write.op === 'renew' && current !== null) {
       return { ...outcomeOfNothing(current), isWritten: true, expiresAtMs: write.expiresAtMs }
     }
@@ -162,14 +169,14 @@ function shownOf(write: Write | Renew, current: Member | null): Pick<Outcome, 'e
 
 const noMember = { revision: 0, createdAtMs: 0, clock: 0, expiresAtMs: null, contentType: '' }
 
-/** There was nothing to write: the member is what it was, or is not there. */
+/** Returns the outcome of an operation that wrote nothing. */
 function outcomeOfNothing(current: Member | null): Outcome {
   const { revision, createdAtMs, clock, expiresAtMs, contentType } = current ?? noMember
   const existed = current !== null
   return { isWritten: false, revision, createdAtMs, clock, existed, expiresAtMs, contentType, value: null }
 }
 
-/** The members that operations depend on, each once. */
+/** Returns the members that operations have to read, each once; with `all`, every member that they name. */
 export function refsRead(operations: readonly Operation[], all: boolean): MemberRef[] {
   const refs = new Map<string, MemberRef>()
   for (const operation of operations) {
@@ -178,7 +185,7 @@ export function refsRead(operations: readonly Operation[], all: boolean): Member
   return [...refs.values()]
 }
 
-/** A name of the member among all members. */
+/** Returns a name that is unique among all members. */
 export function refId({ collection, key }: MemberRef): string {
   return `${collection}/${key}`
 }

@@ -5,20 +5,23 @@ import { maxTimeMs, maxValueBytes } from './limits.ts'
 import type { Value } from './member.ts'
 
 /**
- * Processes change members that are about to be stored, or refuse them; docs/design/pipeline.md. A collection's run one
- * after the other, each on what the one before made, for every write from every edge.
+ * A process changes members before they are stored, or refuses them; docs/design/pipeline.md. The processes of a
+ * collection run one after the other, each on the result of the one before, for every write through any protocol.
  */
 export interface Process {
   /** Its name in settings and in errors. */
   readonly name: string
-  /** The member as it is to be stored. Refuses with `context.refuse`; anything else it throws is a failure of its own. */
+  /**
+   * Returns the member to be stored. It refuses the member with `context.refuse`; anything else that it throws is a
+   * failure of the process.
+   */
   run(draft: Draft, context: ProcessContext): MaybePromise<Draft>
 }
 
-/** A member about to be stored, as a process sees it. Its value and its expiry are the process's to change. */
+/** The member as a process receives it. A process may change its value and its expiry. */
 export interface Draft {
   readonly key: string
-  /** JSON as text, or bytes; it stays the one or the other. */
+  /** JSON text or bytes; a process cannot turn one into the other. */
   readonly value: Value
   readonly contentType: string
   /** Null for never. */
@@ -28,7 +31,7 @@ export interface Draft {
 export interface ProcessContext {
   readonly collection: string
   readonly nowMs: number
-  /** Ends the process: the member is not stored, and the client gets the reason. */
+  /** Throws to end the process: the member is not stored, and the client gets the reason. */
   refuse(reason: string): never
 }
 
@@ -41,9 +44,12 @@ export function refuse(reason: string): never {
 
 /** Runs processes by their names. */
 export interface ProcessRunner {
-  /** Throws `unprocessable` for a name that no process has. */
+  /** Throws `unprocessable` if there is no process with one of these names. */
   requireNames(names: readonly string[]): void
-  /** The content that the named processes make of one. Throws `unprocessable`, with the name of the one at fault. */
+  /**
+   * Runs the named processes on a content and returns the result. Throws `unprocessable`, with the name of the failed
+   * process.
+   */
   run(
     names: readonly string[],
     content: Content,
@@ -51,7 +57,7 @@ export interface ProcessRunner {
   ): Promise<Content>
 }
 
-/** Processes that fail are reported to `onError`; what they refuse is theirs to refuse. */
+/** Returns a runner of these processes. `onError` is called when a process fails, but not when it refuses a member. */
 export function processRunner(
   processes: readonly Process[],
   onError: (error: unknown) => void,
@@ -89,7 +95,10 @@ export function processRunner(
   }
 }
 
-/** What a process returned, held to what may be stored: users write processes, in any way they like. */
+/**
+ * Returns the content that a process returned. Throws if it cannot be stored: users write processes, and may return
+ * anything.
+ */
 function checked(response: unknown, before: Content): Content {
   if (typeof response !== 'object' || response === null) throw new TypeError('it answered no member')
   const { value, expiresAtMs = null }: { value?: unknown; expiresAtMs?: unknown } = response

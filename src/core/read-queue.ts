@@ -3,32 +3,33 @@ import type { Member } from './member.ts'
 import type { Reads } from './reads.ts'
 
 /**
- * Reads that the input of a tick asks for, done together when all of it was processed: to look up many members at once
- * costs less than to look up each. What the engine has at once is there within the tick.
+ * Collects the reads that the input of one tick requests and does them together once all of the input was processed:
+ * one lookup of many members costs less than many lookups. Members that a local engine returns at once are delivered
+ * within the tick.
  */
 export interface ReadQueue {
-  /** The member if nothing has to be waited for, as `Reads.cached`. */
+  /** Returns the member if it is in the cache, as `Reads.cached` does. */
   cached(ref: MemberRef): Member | null | undefined
-  /** Asks for a member on behalf of a reader, which may ask for several, `maxReadTogether` at most, one after the other. */
+  /** Queues a read for a reader. A reader may queue up to `maxReadTogether` reads, one directly after the other. */
   add(ref: MemberRef, reader: MemberReader): void
 }
 
-/** Waits for the members that it asked for. */
+/** Receives the members that it queued reads for. */
 export interface MemberReader {
   /**
-   * Called once with the members that it asked for: `count` of them, in order, from an index on. These are fewer than it
-   * asked for where they could not all be read together, because one is damaged or they are large; the reader reads the
-   * others by itself. Must not throw.
+   * Called once with the members that it queued reads for: `count` of them, in order, from index `from` on. `count` is
+   * smaller where they could not all be read together, because one is damaged or they are large; the reader then reads
+   * the others itself. Must not throw.
    */
   found(members: readonly (Member | null)[], from: number, count: number): void
 }
 
-/** So many members are read together. */
+/** The largest number of members in one read of the engine. */
 export const maxReadTogether = 256
-/** What the values of those may come to, about. */
+/** The approximate limit for the bytes of their values. */
 const maxBytes = 1024 * 1024
 
-/** `schedule` runs what it is given when the input of the tick has been processed. */
+/** Returns a read queue. `schedule` must run its work once the input of the tick was processed. */
 export function readQueue(
   { cached, readMany }: Pick<Reads, 'cached' | 'readMany'>,
   schedule: (work: () => void) => void,
@@ -47,7 +48,7 @@ export function readQueue(
     }
     for (let from = 0, to = 0; from < allRefs.length; from = to) {
       to = Math.min(from + maxReadTogether, allRefs.length)
-      // What one reader asks for is read together.
+      // Keep the reads of one reader together.
       while (to < allRefs.length && allReaders[to] === allReaders[to - 1]) to--
       readSome(allRefs.slice(from, to), allReaders.slice(from, to))
     }
@@ -58,7 +59,7 @@ export function readQueue(
     try {
       read = readMany(someRefs, maxBytes)
     } catch {
-      // Each reader reads by itself then, and gets its own error.
+      // Each reader then reads its members itself and gets its own error.
       read = []
     }
     if (read instanceof Promise) {

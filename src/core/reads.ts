@@ -4,26 +4,29 @@ import type { Renewals } from './jobs/renewals.ts'
 import { isExpired, keyOf, type Member, type MemberHead, type RemovalCause } from './member.ts'
 
 /**
- * Reads of members by their keys: out of the cache or the engine, without those that have expired. A read of a member in a
- * collection whose expiry slides renews it.
+ * Reads members by their keys, from the cache or the engine, without expired ones. A read of a member in a collection
+ * with sliding expiry renews it.
  */
 export interface Reads {
-  /** Renews the member where expiry slides. */
+  /** Returns the member, null if there is none, and renews it where expiry slides. */
   get(collection: string, key: string): MaybePromise<Member | null>
-  /** The member if it is in the cache, null if that has expired; undefined if the engine has to be asked. */
+  /** Returns the member if it is in the cache, null if that has expired, undefined if it is not in the cache. */
   cached(ref: MemberRef): Member | null | undefined
   /**
-   * Several members of one moment, in the order of the refs. With `maxBytes` the result ends with the member with which the
-   * values come to more, as `Engine.readMany` has it.
+   * Returns several members in the order of the refs, read at one moment. With `maxBytes` the result ends with the
+   * member whose value exceeds it, as that of `Engine.readMany` does.
    */
   readMany(refs: readonly MemberRef[], maxBytes?: number): MaybePromise<(Member | null)[]>
-  /** As `get`, without the value, which may be large. */
+  /** Returns the member without its value, and renews it where expiry slides. */
   getHead(collection: string, key: string): MaybePromise<MemberHead | null>
-  /** The tombstone of a missing member; null when it exists, or has no tombstone. */
+  /** Returns why a member was removed; null if it exists or has no tombstone. */
   removalCause(collection: string, key: string): Promise<RemovalCause | null>
-  /** Has a listener called whenever a member of a collection is looked up that has expired and was not swept yet. */
+  /**
+   * Registers a listener that is called whenever a read finds a member of the collection that has expired but was not
+   * swept yet.
+   */
   onExpiredRead(collection: string, listener: () => void): void
-  /** Removes what was changed from the cache, before anybody can see the change. */
+  /** Removes changed members from the cache, before any reader can see the change. */
   readonly onCommit: OnCommit
   onSetback(): void
 }
@@ -35,7 +38,7 @@ export interface ReadOptions {
   readonly now: () => number
 }
 
-/** Cuts the members off after the one with which their values come to more. */
+/** Truncates the members after the one whose value exceeds `maxBytes`. */
 function upTo(maxBytes: number | undefined, members: (Member | null)[]): (Member | null)[] {
   if (maxBytes === undefined) return members
   let bytes = 0
@@ -49,7 +52,7 @@ function upTo(maxBytes: number | undefined, members: (Member | null)[]): (Member
   return members
 }
 
-/** Returns the member unless it has expired, and renews it where expiry slides. */
+/** Returns a function that returns a member unless it has expired, and renews it where expiry slides. */
 function visibilityOf({ renewals, now }: ReadOptions, expiredReadListeners: ReadonlyMap<string, () => void>) {
   return <Read extends Member | MemberHead>(collection: string, member: Read | null): Read | null => {
     if (member === null || member.expiresAtMs === null) return member
@@ -70,7 +73,7 @@ async function removalCauseIn(
   nowMs: number,
 ): Promise<RemovalCause | null> {
   const member = await engine.read(collection, key)
-  // What has expired is swept soon, and only then leaves its tombstone.
+  // An expired member gets its tombstone only when it is swept.
   if (member !== null) return isExpired(member, nowMs) ? 'expire' : null
   return (await engine.tombstone(collection, key))?.cause ?? null
 }
@@ -81,7 +84,7 @@ function listOf(member: MaybePromise<Member | null>): MaybePromise<(Member | nul
 
 export function readsOf(options: ReadOptions): Reads {
   const { engine, cache, now } = options
-  /** Goes up whenever what was read before may have become old. */
+  /** Incremented whenever members that were read before may have become stale. */
   let changes = 0
   const expiredReadListeners = new Map<string, () => void>()
   const unexpired = visibilityOf(options, expiredReadListeners)
@@ -93,7 +96,10 @@ export function readsOf(options: ReadOptions): Reads {
     return read instanceof Promise ? getLate(collection, read) : keep(collection, read)
   }
 
-  /** What comes at once is cheap: to keep what is read once would cost more than to read it again. */
+  /**
+   * Offers the member to the cache. A read that returns at once is cheap: caching members that are read once would cost
+   * more than reading them again.
+   */
   function keep(collection: string, member: Member | null): Member | null {
     if (member !== null) cache.offer(collection, member)
     return unexpired(collection, member)
@@ -127,7 +133,7 @@ export function readsOf(options: ReadOptions): Reads {
     return upTo(maxBytes, members)
   }
 
-  /** `cached` has the members that were in the cache, `indexes` where the others go. */
+  /** Completes `cached`, the members from the cache, with those being read; `indexes` are their positions. */
   async function readManyLate(
     refs: readonly MemberRef[],
     cached: (Member | null)[],
@@ -138,7 +144,7 @@ export function readsOf(options: ReadOptions): Reads {
     const before = changes
     const found = await read
     if (changes !== before && indexes.length < refs.length) {
-      // What was cached may be of another moment than what was read.
+      // The cached members may be of another moment than those that were read.
       const all = await engine.readMany(refs, maxBytes)
       return all.map((member, i) => unexpired(refs[i]!.collection, member))
     }

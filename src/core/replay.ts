@@ -4,18 +4,21 @@ import type { Member } from './member.ts'
 import { outcomesOf, type Plan } from './plan.ts'
 
 /**
- * The outcomes of a command, recorded in the command's own commit, when its revisions are not known
- * yet. Those are counted back from the revision and the stamp of the record itself, which is put right after the puts
- * and deletes of the command: they are negative numbers here. Revisions and stamps follow each other (engine.ts, promise 3).
+ * The outcomes of a command, recorded in the command's own commit, before its revisions are known. A negative revision
+ * or clock is relative to that of the record, which is put right after the puts and deletes of the command. Revisions
+ * and stamps within a commit are consecutive (engine.ts, promise 3).
  */
 export type RecordedOutcome = Outcome
 
-/** The plan must have read every member of the command, as `Command.alongside` makes it. */
+/**
+ * Returns the outcomes to record for a plan. The plan must have read every member of the command, as a command with
+ * `alongside` does.
+ */
 export function recordOutcomes(plan: Plan, nowMs: number): RecordedOutcome[] {
   const { operations, writes } = plan
   const found: (Member | null)[] = writes.map(() => null)
   for (const { current, writeIndex } of operations.toReversed()) {
-    // The first operation of a write found what the write replaces; a later one only changes the write.
+    // The first operation of a write found the member that the write replaces; a later one only changes the write.
     if (writeIndex !== -1) found[writeIndex] = current
   }
   const written = writes.map(() => nothingDone)
@@ -23,7 +26,7 @@ export function recordOutcomes(plan: Plan, nowMs: number): RecordedOutcome[] {
   for (let i = writes.length - 1; i >= 0; i--) {
     const { op } = writes[i]!
     const current = found[i] ?? null
-    // A delete of what is not there does nothing; the result of a renewal is known from the member.
+    // A delete of a missing member does nothing; the outcome of a renewal is known from the member.
     if (op === 'put' || (op === 'delete' && current !== null))
       written[i] = newVersion(behind++, current, nowMs)
   }
@@ -33,12 +36,12 @@ export function recordOutcomes(plan: Plan, nowMs: number): RecordedOutcome[] {
 const nothingDone: Written = { revision: 0, createdAtMs: 0, clock: 0, existed: false }
 
 function newVersion(behind: number, current: Member | null, nowMs: number): Written {
-  // A member that the command itself made has no time yet.
+  // A member that the command itself created has no creation time yet.
   const createdAtMs = current === null || current.createdAtMs === 0 ? nowMs : current.createdAtMs
   return { revision: -behind, clock: -behind, createdAtMs, existed: current !== null }
 }
 
-/** `record` is the version that the record got. */
+/** Returns the outcomes with their real revisions and stamps. `record` is the version that the record got. */
 export function replayOutcomes(
   recorded: readonly RecordedOutcome[],
   record: { readonly revision: number; readonly clock: number },

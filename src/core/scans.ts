@@ -11,21 +11,22 @@ import type { Writes } from './writes.ts'
 /** Lists and drops of collections. */
 export interface Scans {
   /**
-   * Another one after every change of the collection. Ask before what is to be labelled with it is read. Null while something
-   * has expired that is not swept yet: a list is without it already, and no change says so.
+   * Returns the collection's version, which differs after every change. Call it before reading the page that the
+   * version labels. Null while an expired member is not swept yet: a list already omits that member, but no change has
+   * been reported.
    */
   collectionVersion(collection: string): Promise<string | null>
   page(collection: string, query: ListQuery, options?: PageOptions): Promise<Page>
-  /** Everything that a query selects, in parts, in constant memory. */
+  /** Yields all members that a query selects, in parts, in constant memory. */
   all(collection: string, query: ListQuery, memory?: PageMemory): AsyncGenerator<Member[]>
   /**
-   * Deletes what a selection names and was written before now; says how many. Not atomic: each member is. It may take
-   * long: `onProgress` is called for each part that is done.
+   * Deletes the members of a selection that were written before the call and returns how many. Each delete is atomic,
+   * the drop is not. It may take long: `onProgress` is called after each batch.
    */
   drop(collection: string, selection: Selection, onProgress?: () => void): Promise<number>
-  /** Without kvist's own, unless they are asked for. */
+  /** Returns all collections; kvist's own only with `own`. */
   collections(own?: 'own'): MaybePromise<CollectionStats[]>
-  /** A page of collections; those of kvist's own are left out. */
+  /** Returns a page of collections, without kvist's own. */
   collectionPage(query: CollectionQuery): Promise<CollectionPage>
 }
 
@@ -46,7 +47,7 @@ export function scansOf({ engine, writes, versions, now }: ScanOptions): Scans {
     async collectionVersion(collection) {
       const version = versions.of(collection)
       const [unswept] = await engine.expiring(now(), 1)
-      // A sweep in between leaves nothing expired, but the version is from before it.
+      // If a sweep came in between, nothing is expired any more, but the version is from before it.
       const isCurrent = versions.of(collection) === version
       return unswept === undefined && isCurrent ? version : null
     },

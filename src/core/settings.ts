@@ -5,15 +5,15 @@ import { type Committed, jsonContentType, keyOf, type Member } from './member.ts
 import { parseDurationMs } from './time.ts'
 
 /**
- * The settings of a collection. They are members of a collection of kvist's own, under the collection's name, so
- * they are as durable as members are and need no file beside the store. No URL can name it, and lists leave it out.
+ * The settings of a collection. They are stored as members of a collection of kvist's own, under the collection's name:
+ * as durable as members, with no file beside the store. No URL can name that collection, and lists omit it.
  */
 export interface Settings {
   /** Names of processes in the order in which they run; null when not set, and a dialect uses its default. */
   readonly processes: readonly string[] | null
   /** The expiry of members that are stored without one; null for none. */
   readonly defaultTtlMs: number | null
-  /** Whether a read lets a member that expires live on for the default time (jobs/renewals.ts). */
+  /** Whether a read renews a member's expiry by the default time to live (jobs/renewals.ts). */
   readonly sliding: boolean
 }
 
@@ -22,8 +22,8 @@ const settingsCollection = '_settings'
 export const noSettings: Settings = { processes: null, defaultTtlMs: null, sliding: false }
 
 /**
- * `{"processes": ["name", …] or null, "default_ttl": seconds, a duration such as "7d", or null, "sliding": true}`; what
- * is left out is null, or false. Throws `invalid_request` or `invalid_parameter`.
+ * Parses settings: `{"processes": ["name", …] or null, "default_ttl": seconds, a duration such as "7d", or null,
+ * "sliding": true}`; fields left out are null, or false. Throws `invalid_request` or `invalid_parameter`.
  */
 export function parseSettings(given: unknown): Settings {
   if (typeof given !== 'object' || given === null || Array.isArray(given)) {
@@ -76,7 +76,7 @@ export function settingsJson({ processes, defaultTtlMs, sliding }: Settings): st
   return JSON.stringify({ processes, default_ttl: ttl, sliding })
 }
 
-/** The write that stores the settings of a collection or, with null, removes them. */
+/** Returns the write that stores the settings of a collection or, with null, removes them. */
 export function settingsWrite(collection: string, settings: Settings | null): Write {
   const ref = { collection: settingsCollection, key: collection }
   if (settings === null) return { ...ref, op: 'delete', cause: 'delete' }
@@ -84,30 +84,33 @@ export function settingsWrite(collection: string, settings: Settings | null): Wr
   return { ...ref, op: 'put', value, contentType: jsonContentType, flags: 0, expiresAtMs: null }
 }
 
-/** The settings of every collection that has some, in memory, as every write asks for them. */
+/** Keeps the settings of all collections in memory, because every write needs them. */
 export interface SettingsRegistry {
-  /** Undefined for most. */
+  /** Returns the settings of a collection; undefined if it has none, as most. */
   get(collection: string): Settings | undefined
-  /** The time to live after a read; null where expiry does not slide. */
+  /** Returns the time to live after a read; null where expiry does not slide. */
   slidingTtlMs(collection: string): number | null
   /**
-   * Throws where settings must not be stored, null for none: `conflict` where they are the operator's and cannot be changed
-   * over HTTP, `unprocessable` when there is no room for those of one more collection.
+   * Throws if these settings must not be stored (null removes them): `conflict` if they are in the operator's
+   * configuration file, `unprocessable` if `maxSettings` collections have settings already.
    */
   requireChangeable(collection: string, settings: Settings | null): void
-  /** Takes in the settings that were committed. */
+  /** Takes over the settings that were committed. */
   onCommit(changes: readonly Committed[]): void
-  /** Reads what is stored in place of what is known; what is committed meanwhile is newer. */
+  /** Replaces the settings in memory by the stored ones; those committed meanwhile are newer and stay. */
   load(engine: Engine): Promise<void>
 }
 
-/** `fixed` wins over what is stored; `onError` gets stored settings that cannot be read, which count as none. */
+/**
+ * Returns a registry. `fixed` settings override stored ones. Stored settings that cannot be parsed are reported to
+ * `onError` and ignored.
+ */
 export function settingsRegistry(
   fixed: ReadonlyMap<string, Settings>,
   onError: (error: unknown) => void,
 ): SettingsRegistry {
   const known = new Map(fixed)
-  /** Collections whose settings were committed while the stored ones are read; null while they are not. */
+  /** Collections whose settings were committed during a load; null while none is running. */
   let committed: Set<string> | null = null
 
   function take(collection: string, member: Member | null): void {

@@ -1,7 +1,7 @@
 import { KvistError } from './errors.ts'
 import { maxTimeMs } from './limits.ts'
 
-/** Times and durations as text. Inside, a time is a number of milliseconds since 1970 in UTC. */
+/** Parses and formats times and durations. Internally a time is a number of milliseconds since 1970 in UTC. */
 
 const secondMs = 1000
 const minuteMs = 60 * secondMs
@@ -11,10 +11,10 @@ const secondsInDay = 86_400
 
 const unitsMs: Readonly<Record<string, number>> = { s: secondMs, m: minuteMs, h: hourMs, d: dayMs }
 
-/** Ten thousand years; longer than any time that can be named is away. */
+/** The longest duration, ten thousand years: more than the distance between any two times that can be expressed. */
 const maxDurationMs = 3_652_425 * dayMs
 
-/** The beginning of the year 0, the first that RFC 3339 can write; `maxTimeMs` is its last. */
+/** The beginning of the year 0, the first that RFC 3339 can express; `maxTimeMs` is the last. */
 const minTimeMs = -62_167_219_200_000
 
 const durationForm = /^(\d+(?:\.\d+)?)([smhd]?)$/
@@ -23,8 +23,8 @@ const rfc3339Form =
   /^(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:[Zz]|([+-])([01]\d|2[0-3]):([0-5]\d))$/
 
 /**
- * A duration such as `90` or `90s` (seconds), `15m`, `1.5h`, `7d`, in milliseconds: at least 1, at most 10,000 years.
- * Throws `invalid_parameter`.
+ * Parses a duration such as `90` or `90s` (seconds), `15m`, `1.5h`, `7d` and returns milliseconds: at least 1, at most
+ * 10,000 years. Throws `invalid_parameter`.
  */
 export function parseDurationMs(text: string): number {
   const [, count, unit = ''] = durationForm.exec(text) ?? []
@@ -45,13 +45,13 @@ export function parseDurationMs(text: string): number {
 }
 
 /**
- * A time as an RFC 3339 timestamp with its offset, or in Unix seconds; digits after the millisecond are dropped.
- * Throws `invalid_parameter`, also for days that no calendar has, leap seconds, and times outside the years 0 to 9999.
+ * Parses an RFC 3339 timestamp with its offset, or Unix seconds, and returns milliseconds; further digits are dropped.
+ * Throws `invalid_parameter`, also for dates that do not exist, leap seconds, and times outside the years 0 to 9999.
  */
 export function parseTimeMs(text: string): number {
   const timeMs = unixTimeMs(text) ?? rfc3339TimeMs(text)
   if (timeMs === null) {
-    // A form decodes `+` to a space, so this is a mistake that is easy to make and hard to see.
+    // A form decodes `+` as a space: an easy mistake that is hard to see.
     const hint = / \d\d:\d\d$/.test(text) ? ', and + in a query as %2B' : ''
     throw new KvistError(
       'invalid_parameter',
@@ -91,7 +91,7 @@ function fractionMs(digits = ''): number {
   return Number(digits.slice(0, 3).padEnd(3, '0'))
 }
 
-/** Null where the calendar or the clock has no such time. Months count from 1. */
+/** Returns milliseconds since 1970; null if there is no such date or time of day. Months count from 1. */
 function calendarMs(
   year: number,
   month: number,
@@ -103,13 +103,13 @@ function calendarMs(
   // Date.UTC would take the years 0 to 99 for 1900 to 1999.
   const date = new Date(0)
   date.setUTCFullYear(year, month - 1, day)
-  // A day that the month does not have is taken for one of another month.
+  // A day that the month does not have becomes a day of another month.
   if (date.getUTCMonth() !== month - 1) return null
   if (hour > 23 || minute > 59 || second > 59) return null
   return date.getTime() + hour * hourMs + minute * minuteMs + second * secondMs
 }
 
-/** What was sent, short enough to be repeated. */
+/** Returns the text quoted and truncated, for an error message. */
 function quoted(text: string): string {
   return text.length > 40 ? `${JSON.stringify(text.slice(0, 40))}…` : JSON.stringify(text)
 }
@@ -121,7 +121,7 @@ const minuteTexts = Array.from(
   (_, minute) => `${twoDigits(Math.floor(minute / 60))}:${twoDigits(minute % 60)}:`,
 )
 
-/** `2030-01-31T`; as many as the days of a few years. */
+/** `2030-01-31T`; enough slots for the days of a few years. */
 const dayText = remembered(1024, (day) => new Date(day * dayMs).toISOString().slice(0, -13))
 
 /** `2030-01-31T12:00:00.` */
@@ -130,7 +130,7 @@ const secondText = remembered(256, (second) => {
   const secondOfDay = second - day * secondsInDay
   const minute = Math.floor(secondOfDay / 60)
   const text = dayText(day) + minuteTexts[minute]! + secondTexts[secondOfDay - minute * 60]!
-  // Looking into a joined text makes it one piece, here instead of in each that it becomes a part of (25 ns).
+  // Reading a character flattens the concatenated string once, here, instead of in each string built from it (25 ns).
   text.charCodeAt(0)
   return text
 })
@@ -138,20 +138,21 @@ const secondText = remembered(256, (second) => {
 const httpDateText = remembered(256, (second) => new Date(second * secondMs).toUTCString())
 
 /**
- * An RFC 3339 timestamp in UTC of whole milliseconds, the text of `Date.toISOString()`. Lists write three for each
- * member, so the parts are remembered: 15 ns for times of the same minutes and 40 ns for others, where `Date` takes 130.
+ * Returns an RFC 3339 timestamp in UTC with milliseconds, the text of `Date.toISOString()`. Lists write three for each
+ * member, so the parts are memoized: 15 ns for times of the same minutes and 40 ns for others, where `Date` takes 130
+ * ns.
  */
 export function formatTime(ms: number): string {
   const second = Math.floor(ms / secondMs)
   return secondText(second) + millisecondTexts[ms - second * secondMs]!
 }
 
-/** An IMF-fixdate (RFC 9110, 5.6.7), the text of `Date.toUTCString()`: to the second, milliseconds dropped. */
+/** Returns an IMF-fixdate (RFC 9110, 5.6.7), the text of `Date.toUTCString()`: milliseconds are dropped. */
 export function formatHttpDate(ms: number): string {
   return httpDateText(Math.floor(ms / secondMs))
 }
 
-/** A function of whole numbers that keeps its last responses, one for each remainder by `slots`, a power of two. */
+/** Memoizes a function of whole numbers: it keeps the last result for each remainder by `slots`, a power of two. */
 function remembered(slots: number, textOf: (number: number) => string): (number: number) => string {
   const numbers = new Float64Array(slots).fill(Number.NaN)
   const texts = new Array<string>(slots).fill('')
@@ -182,7 +183,10 @@ const httpDateForms = [
   RegExp(`^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) ${month} (?<day>[ \\d]\\d) ${clock} (?<year>\\d{4})$`),
 ]
 
-/** Null for what is no HTTP date: a condition with one is to be ignored. `nowMs` places years of two digits. */
+/**
+ * Parses an HTTP date; null if the text is not one, and a condition with it is to be ignored. `nowMs` determines the
+ * century of two-digit years.
+ */
 export function parseHttpDateMs(text: string, nowMs: number): number | null {
   for (const form of httpDateForms) {
     const parts = form.exec(text)?.groups
@@ -200,7 +204,10 @@ export function parseHttpDateMs(text: string, nowMs: number): number | null {
   return null
 }
 
-/** What would be more than 50 years ahead is the last past year with these digits (RFC 9110, 5.6.7). */
+/**
+ * Returns the full year of two digits. One that would be more than 50 years ahead is the latest past year with these
+ * digits (RFC 9110, 5.6.7).
+ */
 function fullYear(twoDigitYear: number, nowMs: number): number {
   const thisYear = new Date(nowMs).getUTCFullYear()
   const year = thisYear - (thisYear % 100) + twoDigitYear

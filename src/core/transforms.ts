@@ -5,16 +5,16 @@ import type { ProcessRunner } from './process.ts'
 import type { Settings, SettingsRegistry } from './settings.ts'
 
 /**
- * Transforms the content of a write before it is stored: sets the default expiry of its collection, then runs its processes.
- * Most collections have no settings, and their writes are stored as they come.
+ * Transforms the content of a write before it is stored: sets the default expiry of its collection, then runs the
+ * collection's processes. Most collections have no settings, and their writes are stored as they are.
  */
 export interface Transforms {
-  /** Whether a collection's members are anything but stored as they come. */
+  /** Returns whether the collection has settings; without them its members are stored as they are. */
   has(collection: string): boolean
   /**
-   * The put as it is to be stored. `base` is the content that it changes, null for a put that says all of what is stored:
-   * one that changes keeps the expiry, and goes through no process when its value stays what it was. `otherwise` are
-   * processes for a collection that has not set any. Throws `unprocessable`.
+   * Returns the put to be stored. `base` is the content that the put modifies, null for a put that states all that is
+   * stored. A put that modifies content keeps the expiry, and runs no process if the value is unchanged. `otherwise`
+   * are the processes of a collection that has not set any. Throws `unprocessable`.
    */
   apply(put: NewPut, base: Content | null, nowMs: number, otherwise?: readonly string[]): MaybePromise<Put>
 }
@@ -35,7 +35,7 @@ export function transformsOf(
   }
 }
 
-/** What a put asks for, or the default expiry where it says nothing. */
+/** Returns the put with the expiry that it requests, or with the default expiry if it requests none. */
 function withExpiry(put: NewPut, defaults: Settings | undefined, nowMs: number): Put {
   if (put.expiresAtMs === 'never') return { ...put, expiresAtMs: null }
   const ttlMs = defaults?.defaultTtlMs ?? null
@@ -43,7 +43,7 @@ function withExpiry(put: NewPut, defaults: Settings | undefined, nowMs: number):
   return { ...put, expiresAtMs: nowMs + ttlMs }
 }
 
-/** A put of this content, which may have more to it than is to be stored. */
+/** Returns a put with these fields of the content, and no others that it may have. */
 export function putOf<C extends NewContent>(
   { collection, key }: MemberRef,
   { value, contentType, flags, expiresAtMs }: C,

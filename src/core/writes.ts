@@ -36,39 +36,45 @@ import { putOf } from './transforms.ts'
  * `commit`. Writes that went through the gate of another node, or through `prepare`, are not transformed again.
  */
 export interface Writes {
-  /** All operations of a command or none; the outcome of each, with revision 0 for a delete or touch of what is not there. */
+  /**
+   * Executes all operations of a command or none and returns the outcome of each, with revision 0 for a delete or touch
+   * of a missing member.
+   */
   execute(command: WriteCommand): Promise<Outcome[]>
   put(ref: MemberRef, content: NewContent, condition?: Condition, prepared?: 'prepared'): Promise<Stored>
-  /** What a put would store: with the default expiry, through the collection's processes, or else through `otherwise`. */
+  /**
+   * Returns the content that a put would store: with the default expiry, after the collection's processes or, if it has
+   * not set any, after `otherwise`.
+   */
   prepare(ref: MemberRef, content: NewContent, otherwise: readonly string[]): Promise<Content>
-  /** False when there was nothing to delete. */
+  /** Returns whether there was a member to delete. */
   delete(ref: MemberRef, condition?: Condition): Promise<boolean>
   /**
-   * Patches a member (patch.ts), as `update` writes: of concurrent patches none is lost. Without a new expiry the member
-   * keeps the one that it has. The outcome of an increment has the new number.
+   * Patches a member (patch.ts) as `update` does: no concurrent patch is lost. Without a new expiry the member keeps
+   * its expiry. The outcome of an increment has the new number.
    */
   patch(ref: MemberRef, patch: Patch, condition?: Condition, expiresAtMs?: AskedExpiry): Promise<Outcome>
   /**
-   * Gives a member another expiry and leaves its value, its revision and its position in the feed. Null when there is none. A
-   * time that has passed ends the member at once, and watchers see it go.
+   * Gives a member another expiry and leaves its value, its revision and its position in the feed. Null if there is no
+   * member. A time in the past expires the member at once, and watchers see its removal.
    */
   touch(ref: MemberRef, expiresAtMs: number | 'never', condition?: Condition): Promise<Outcome | null>
   /**
-   * Reads a member, decides what is to be written, and writes that unless it was written in between; otherwise
-   * it reads and decides again, so `decide` must have no effects that a further call does not undo. What is expired
-   * counts as absent. Null when there was nothing to write. Updates of one member go one after the other.
+   * Reads a member, calls `decide`, and commits its write unless the member was written in between; otherwise it reads
+   * and decides again, so `decide` must have no effects that a further call does not undo. An expired member counts as
+   * absent. Null if there was nothing to write. Updates of one member run one after the other.
    */
   update(ref: MemberRef, decide: Decide, durability?: Durability): Promise<Written | null>
-  /** Writes without conditions, in their order and each by itself; the outcome of each. */
+  /** Does writes without conditions, in order and each on its own, and returns the outcome of each. */
   write(writes: readonly Write[], options?: WriteOptions): Promise<readonly Written[]>
-  /** Stores many at once without conditions, and returns those that a process rejected. */
+  /** Stores many members at once without conditions, and returns those that a process rejected. */
   putAll(collection: string, members: readonly (NewContent & { key: string })[]): Promise<Rejected[]>
   /**
-   * Writes of other nodes, with their origins: each is done only where it is newer than what is stored, and by itself.
-   * Nothing is transformed. Throws `unprocessable`, before anything is done, for an origin that cannot be right.
+   * Applies writes of other nodes with their origins, each on its own and only if it is newer than the stored version.
+   * Nothing is transformed. Throws `unprocessable`, before anything is written, for an origin that is not valid.
    */
   replicate(writes: readonly ForeignWrite[]): Promise<readonly Written[]>
-  /** Of kvist's own jobs: nothing is transformed, and each write is by itself. */
+  /** Commits writes of kvist's own jobs, each on its own, without transforming them. */
   commit(writes: readonly (Write | Renew)[], options?: CommitOptions): Promise<readonly Written[]>
 }
 
@@ -85,7 +91,7 @@ export interface CommitOptions {
   readonly nowMs?: number
 }
 
-/** One of several that was not stored. */
+/** A member that was not stored. */
 export interface Rejected {
   readonly index: number
   readonly error: KvistError
@@ -143,7 +149,7 @@ export function writeGate(options: WriteGateOptions): Writes {
   }
 }
 
-/** Writes that depend on nothing that is stored. */
+/** Returns the writes that do not depend on stored members. */
 function plainWrites({ engine, transforms, now }: WriteGateOptions) {
   const isTransformed = ({ collection }: MemberRef) => transforms.has(collection)
 
@@ -201,7 +207,7 @@ function plainWrites({ engine, transforms, now }: WriteGateOptions) {
   return { put, commit, replicate, write, putAll }
 }
 
-/** Of a commit without checks, which cannot fail one. */
+/** Returns the outcomes of a commit without checks. */
 function writtenOf(result: CommitResult): readonly Written[] {
   if (!result.ok) throw new Error('a commit without checks cannot fail one')
   return result.written

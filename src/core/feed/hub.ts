@@ -23,7 +23,7 @@ export interface WatchHub {
 
 const defaultBounds: WatchBounds = { events: 512, bytes: 1 << 20, totalBytes: 64 << 20 }
 
-/** At most this many are woken in one tick of the event loop. */
+/** Watchers woken in one tick of the event loop. */
 const wokenAtOnce = 500
 
 export function watchHub(source: FeedSource, bounds: WatchBounds = defaultBounds): WatchHub {
@@ -76,7 +76,7 @@ export function watchHub(source: FeedSource, bounds: WatchBounds = defaultBounds
       context.head = source.engine.head()
     },
     watch(scope, since, wake) {
-      // It is not kept up to date while there is no watcher.
+      // The head is not kept up to date while there is no watcher.
       if (stats.watchers === 0) context.head = source.engine.head()
       const watcher = new QueuedWatcher(context, scope, since, wake)
       index.add(watcher)
@@ -86,7 +86,10 @@ export function watchHub(source: FeedSource, bounds: WatchBounds = defaultBounds
   }
 }
 
-/** Wakes watchers on the next tick, after the writer has its response, and thousands of them over several ticks. */
+/**
+ * Returns a function that wakes a watcher on the next tick, after the writer has its response. Thousands of watchers
+ * are woken over several ticks.
+ */
 function wakeLater(): (watcher: QueuedWatcher) => void {
   let due: QueuedWatcher[] = []
 

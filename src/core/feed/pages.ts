@@ -5,12 +5,12 @@ import { nextTick } from '../next-tick.ts'
 import { type PageMemory, unlimitedMemory } from '../page-memory.ts'
 import { type FeedEvent, isInScope, type Scope, valueLength } from './scope.ts'
 
-/** Pages of the feed as readers see it: within a scope, and without what has expired. */
+/** Reads pages of the feed as readers see it: within a scope, and without expired members. */
 
-/** Where the feed comes from. */
+/** The engine behind a feed, and the expiry of its members. */
 export interface FeedSource {
   readonly engine: Engine
-  /** Whether the member's time has passed, swept or not. Such a member must not be shown. */
+  /** Returns whether a member has expired, swept or not. Such a member must not be shown. */
   isExpired(collection: string, member: Member): boolean
   /**
    * Deletes these expired members unless they were rewritten or renewed. Await it before advancing the cursor; otherwise
@@ -23,32 +23,32 @@ export interface FeedSource {
 export interface FeedPage {
   /** In the engine's order; may be fewer than the limit, even none, while there are more. */
   readonly events: readonly FeedEvent[]
-  /** Where to go on: after everything that was examined. */
+  /** The cursor after everything that was examined. */
   readonly next: FeedCursor
   /** There are no more, for now. */
   readonly atEnd: boolean
 }
 
-/** What one call of `Engine.changes` gave. */
+/** The result of one call of `Engine.changes`. */
 export interface FeedStep extends FeedPage {
   /**
-   * Those of the events that have expired and must not be shown. Before anybody goes on from `next`, `expireSkipped` has
-   * to take them out.
+   * The events of members that have expired and must not be shown. Await `expireSkipped` on them before advancing to
+   * `next`.
    */
   readonly skipped: readonly FeedEvent[]
-  /** Of the values of the events. */
+  /** The length of the events' values together. */
   readonly bytes: number
-  /** It ends where the next value did not fit. */
+  /** The step ended because the next value did not fit. */
   readonly isCut: boolean
   readonly examined: number
 }
 
-/** With a filter more is examined than returned. */
+/** Changes per step with a filter, which examines more than it returns. */
 const filteredStep = 1000
 
 /**
- * One page, at most `limit` events and `maxPageBytes` of values. Where a scope leaves out much it ends early,
- * after a bounded number of changes, and `next` goes on. Rejects with `compacted` or `invalid_cursor` as
+ * Returns one page: at most `limit` events and `maxPageBytes` of values. Where a scope excludes many changes, the page
+ * ends after a bounded number of examined ones, and `next` continues. Rejects with `compacted` or `invalid_cursor` as
  * `Engine.changes` does.
  */
 export async function readFeed(
@@ -80,7 +80,7 @@ export async function readFeed(
   }
 }
 
-/** One call of the engine, for values of at most `maxBytes`. Returns at once where the engine does. */
+/** Calls the engine once, for values of at most `maxBytes`. Returns at once if the engine does. */
 export function feedStep(
   source: FeedSource,
   scope: Scope,
@@ -116,11 +116,11 @@ function select(source: FeedSource, scope: Scope, page: ChangesPage, limit: numb
     }
   }
   const { next, atEnd, isCut } = page
-  // An engine may have examined as many as were asked for to find the few that it returns.
+  // An engine may examine as many changes as requested and return only a few of them.
   return { events, skipped, bytes, next, atEnd, isCut, examined: Math.max(asked, page.changes.length) }
 }
 
-/** What `expire` has to delete where a change is the put of an expired member; null for other changes. */
+/** Returns the ref to pass to `expire` if a change is the put of an expired member; null for other changes. */
 export function expiryRef(source: FeedSource, change: Change): ExpiringRef | null {
   if (change.type !== 'put' || change.member.expiresAtMs === null) return null
   const { collection, member } = change
@@ -129,9 +129,9 @@ export function expiryRef(source: FeedSource, change: Change): ExpiringRef | nul
 }
 
 /**
- * Deletes the skipped members from the store, and resolves with the events that are left. A renewal in the meantime is in
- * no feed, so a member that lives on because of one stays among them, as it is now. One that was renewed and has expired
- * again is deleted as it is then: nothing is skipped that was not deleted.
+ * Deletes the skipped members and resolves with the remaining events. The feed has no entry for a renewal, so a member
+ * that was renewed meanwhile stays among the events, with its present expiry. One that was renewed and has expired
+ * again is deleted with that later expiry: no member is skipped without being deleted.
  */
 export async function expireSkipped(
   source: FeedSource,

@@ -2,13 +2,13 @@ import type { Scope } from './scope.ts'
 import type { QueuedWatcher } from './watcher.ts'
 
 /**
- * Watchers by what they watch: a member, a collection, or the whole store. Each entry is the first of a list that runs
- * through the watchers themselves, so one that watches alone costs an entry in a map and no list.
+ * Indexes watchers by the member or collection that they watch, or as watchers of the whole store. Each map entry is
+ * the head of a list linked through the watchers themselves, so a lone watcher costs a map entry and no list.
  */
 export interface WatcherIndex {
   add(watcher: QueuedWatcher): void
   remove(watcher: QueuedWatcher): void
-  /** The first of each list; follow `next`. */
+  /** Return the head of a list; follow `next`. */
   ofMember(collection: string, key: string): QueuedWatcher | undefined
   ofCollection(collection: string): QueuedWatcher | undefined
   ofStore(): QueuedWatcher | undefined
@@ -22,7 +22,7 @@ export function watcherIndex(): WatcherIndex {
   const ofCollections: Lists = new Map()
   const ofStore: Lists = new Map()
 
-  /** The list of this scope is the entry of that name. */
+  /** Returns the map that holds the list of a scope, and its name in that map. */
   function listOf({ collection, key }: Scope): { lists: Lists; name: string } {
     if (collection === null) return { lists: ofStore, name: '' }
     if (key === null) return { lists: ofCollections, name: collection }

@@ -7,28 +7,28 @@ import { expireSkipped, expiryRef, type FeedSource, type FeedStep, feedStep } fr
 import { type FeedEvent, matchesKey, type Scope, valueLength } from './scope.ts'
 
 /**
- * Events in order; or `large`: the value of the next event does not fit in what was asked for, and `event` is that event
- * where it is in memory already; or `reset`: the reader's cursor is older than what the feed still has, so what it
- * knows may be stale, and everything that exists follows.
+ * Events in order; or `large`: the value of the next event exceeds `maxBytes`, and `event` is that event if it is
+ * already in memory; or `reset`: the reader's cursor is older than the feed, so what the reader knows may be stale, and
+ * everything that exists follows.
  */
 export type WatchBatch =
   | { readonly type: 'events'; readonly events: readonly FeedEvent[] }
   | { readonly type: 'large'; readonly event: FeedEvent | null }
   | { readonly type: 'reset'; readonly oldest: FeedCursor }
 
-/** A reader of the feed that is woken when there is news. It never buffers more than a bounded part of that. */
+/** A reader of the feed that is woken when there are new events. It buffers a bounded number of them. */
 export interface Watcher {
   /**
-   * Returns what is new, with values of at most `maxBytes`; null when there is nothing: `wake` is called, once, when there
-   * is. Rejects or throws as reads do, and may be called again then. One call at a time.
+   * Returns new events, with values of at most `maxBytes` together; null if there are none: then `wake` is called once,
+   * at the next. Rejects or throws as reads do, and may be called again afterwards. One call at a time.
    */
   read(maxBytes?: number): MaybePromise<WatchBatch | null>
   /**
-   * The cursor of a reader that has handled all that it read. It advances while nothing in the scope changes, so that a
-   * reader that resumes later has little to read.
+   * Returns the cursor of a reader that has handled everything it read. It advances even while nothing in scope
+   * changes, so that a reader that resumes later has little to read.
    */
   cursor(): FeedCursor
-  /** From here on `wake` is not called, and `read` returns null. */
+  /** Ends the watch: `wake` is not called any more, and `read` returns null. */
   close(): void
 }
 
@@ -37,11 +37,11 @@ export interface WatchStats {
   watchers: number
   /** Delivered to all watchers. */
   events: number
-  /** How often a watcher read too slowly for its queue and was sent to read from the store. */
+  /** How often a watcher read too slowly, lost its queue, and went on reading from the store. */
   fallbacks: number
 }
 
-/** What may be queued; what is more is read from the store. */
+/** Bounds of the queues. A watcher that exceeds one reads from the store instead. */
 export interface WatchBounds {
   /** Of one watcher. */
   readonly events: number
@@ -51,14 +51,14 @@ export interface WatchBounds {
   readonly totalBytes: number
 }
 
-/** About what an event takes beside its value and key, and a slot in a queue. */
+/** Estimated memory of an event beside its value and key, and of a slot in a queue. */
 const eventBytes = 400
 const slotBytes = 8
 
-/** Events on a page of the feed for a watcher that catches up. */
+/** Events in a page of the feed that a watcher reads to catch up. */
 const pageEvents = 1000
 
-/** An event that is queued, and in how many queues. */
+/** A queued event, with the number of queues that hold it. */
 interface Queued extends FeedEvent {
   readonly bytes: number
   queues: number
@@ -69,15 +69,15 @@ export function queuedEvent(change: Change, cursor: FeedCursor): Queued {
 }
 
 /**
- * `behind`: reads the feed as fast as its client reads, nothing is queued. `joining`: a page is being read that may be the last,
- * what is committed meanwhile is queued. `live`: everything not delivered yet is in the queue.
+ * `behind`: reads the feed at the speed of its client, and queues nothing. `joining`: reads a page that may be the
+ * last, and queues commits meanwhile. `live`: every undelivered event is in the queue.
  */
 type State = 'behind' | 'joining' | 'live' | 'closed'
 
-/** `armed`: the last read returned nothing. `due`: it is about to be woken. */
+/** `armed`: the last read returned nothing. `due`: the watcher is about to be woken. */
 type Signal = 'none' | 'armed' | 'due'
 
-/** What the watchers of a hub share. */
+/** The state that the watchers of a hub share. */
 export interface WatchContext {
   readonly source: FeedSource
   readonly bounds: WatchBounds
@@ -86,15 +86,15 @@ export interface WatchContext {
   head: FeedCursor
   /** Of all queues. */
   queuedBytes: number
-  /** Watchers with something queued, the one that has waited the longest first. */
+  /** Watchers with queued events, the longest waiting first. */
   readonly waiting: Set<QueuedWatcher>
   wake(watcher: QueuedWatcher): void
   remove(watcher: QueuedWatcher): void
 }
 
-/** A class, for there are many: an object with its methods in one place takes half of what closures do. */
+/** A watcher with a queue. It is a class because there are many: its instances take half the memory of closures. */
 export class QueuedWatcher implements Watcher {
-  /** Neighbours in the list of those that watch the same. */
+  /** Neighbours in the list of watchers of the same scope. */
   previous: QueuedWatcher | null = null
   next: QueuedWatcher | null = null
   readonly scope: Scope
@@ -102,11 +102,11 @@ export class QueuedWatcher implements Watcher {
   private readonly onWake: () => void
   private state: State
   private signal: Signal
-  /** The reader's cursor; unused while it is live and nothing is queued: then it is the head. */
+  /** The reader's cursor. While the watcher is live with nothing queued, its cursor is the head instead. */
   private at: FeedCursor
   private queue: Queued[] | null = null
   private queueBytes = 0
-  /** A page is being read: the cursor is still before it. */
+  /** A page is being read, and the cursor is still before it. */
   private isReading = false
   private hasRead = false
 
@@ -138,7 +138,7 @@ export class QueuedWatcher implements Watcher {
     this.context.remove(this)
   }
 
-  /** Whether it takes events of this key, which is in the collection that it watches. */
+  /** Returns whether the watcher queues events of this key, which is in its collection. */
   matches(key: string): boolean {
     return (this.state === 'live' || this.state === 'joining') && matchesKey(this.scope, key)
   }
@@ -177,9 +177,9 @@ export class QueuedWatcher implements Watcher {
     this.context.stats.fallbacks++
   }
 
-  /** The store lost changes that this reader may have seen: reads from the store, after the reader's cursor. */
+  /** Reads from the store after the reader's cursor, because the store lost changes that the reader may have seen. */
   startOver(): void {
-    // The head has moved: keep the cursor of before.
+    // The head has moved: keep the previous one as the cursor.
     if (this.state === 'live' && this.queue === null && !this.isReading) this.at = this.context.head
     this.goBehind()
     if (this.signal !== 'armed') return
@@ -187,7 +187,7 @@ export class QueuedWatcher implements Watcher {
     this.context.wake(this)
   }
 
-  /** Drops the queue: what follows the cursor is read from the store. */
+  /** Drops the queue; events after the cursor are read from the store. */
   private goBehind(): void {
     this.dropQueue()
     if (this.state !== 'closed') this.state = 'behind'
@@ -247,7 +247,7 @@ export class QueuedWatcher implements Watcher {
     return batch ?? this.read(maxBytes)
   }
 
-  /** Null when there is nothing to deliver, or when the watcher was closed. */
+  /** Advances the cursor and returns a batch; null when there is nothing to deliver, or when the watcher was closed. */
   private deliver(events: readonly FeedEvent[], next: FeedCursor): WatchBatch | null {
     if (this.state === 'closed') return null
     this.at = next
@@ -285,7 +285,7 @@ export class QueuedWatcher implements Watcher {
     return this.state === 'behind'
   }
 
-  /** What is committed while the page is read is queued: if the page was the last, the queue goes on from there. */
+  /** Reads one page. Commits are queued meanwhile: if the page was the last, the watcher continues with the queue. */
   private async nextStep(maxBytes: number): Promise<FeedStep> {
     const { source } = this.context
     this.state = 'joining'
@@ -296,12 +296,12 @@ export class QueuedWatcher implements Watcher {
   }
 
   private join({ atEnd, next }: FeedStep): void {
-    // It was closed, or so much was committed that the queue overflowed.
+    // The watcher was closed, or its queue overflowed.
     if (this.state !== 'joining') return
     const queued = this.dropQueue()
     this.state = atEnd ? 'live' : 'behind'
     if (!atEnd) return
-    // The page may have been read after some of these were committed: it has them, or what came after them.
+    // The page may already have some of these events, or later ones of the same members.
     const { engine } = this.context.source
     for (const event of queued) {
       const { change } = event
@@ -311,7 +311,7 @@ export class QueuedWatcher implements Watcher {
   }
 }
 
-/** How many from the front have values that come to at most so many bytes. */
+/** Returns how many events at the front have values of at most `maxBytes` together. */
 function countWithin(queue: readonly Queued[], maxBytes: number): number {
   let bytes = 0
   const end = queue.findIndex(({ change }) => {
@@ -321,7 +321,7 @@ function countWithin(queue: readonly Queued[], maxBytes: number): number {
   return end < 0 ? queue.length : end
 }
 
-/** Watchers that have let something wait the longest give way to the others. */
+/** Drops the queues of the watchers that have been waiting longest, until the total is within bounds. */
 function dropSlowest(context: WatchContext): void {
   for (const watcher of context.waiting) {
     if (context.queuedBytes <= context.bounds.totalBytes) return

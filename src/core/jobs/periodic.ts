@@ -1,14 +1,14 @@
 import { nextTick } from '../next-tick.ts'
 
-/** Work that is done beside the requests, again and again, in small batches with a tick between them. */
+/** Background work, done periodically in small batches with a tick between them. */
 export interface PeriodicJob {
-  /** Waits for the batch under way and begins no other. */
+  /** Waits for the batch under way and starts no other. */
   stop(): Promise<void>
 }
 
 /**
- * Starts a run every `everyMs` unless the one before goes on. It calls `batch` until that returns that nothing is left. What a
- * run leaves undone because it fails is for the next one: a full disk, say, may have room by then.
+ * Starts a run every `everyMs` unless the previous one is still running. A run calls `batch` until it returns false for
+ * nothing left. A failed run leaves the rest to the next one: a full disk, say, may have room by then.
  */
 export function startPeriodic(
   everyMs: number,

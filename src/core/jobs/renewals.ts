@@ -5,38 +5,38 @@ import type { Writes } from '../writes.ts'
 
 export interface RenewalOptions {
   readonly writes: Pick<Writes, 'commit'>
-  /** How long a read lets the members of a collection live; null where they expire when they do. */
+  /** Returns the time to live after a read; null where expiry does not slide. */
   readonly slidingTtlMs: (collection: string) => number | null
   readonly onError: (error: unknown) => void
 }
 
 interface Renewal extends Renew {
   readonly expiresAtMs: number
-  /** Of the value, about: an engine may have to write it again. */
+  /** The approximate size of the value, which an engine may have to write again. */
   readonly bytes: number
 }
 
 const lifeOfTtl = 1.1
-/** How long renewals are buffered before they are written. */
+/** How long renewals are buffered before a batch is written. */
 const bufferMs = 100
 const batchRenewals = 1000
 const batchBytes = 4 * 1024 * 1024
 /** Renewals beyond this many are dropped: the next read asks for them again. */
 const maxBuffered = 10_000
-/** A renewal of a member that expires sooner than this is written at once. */
+/** A renewal of a member that expires within this time is written at once. */
 const urgentMs = 1000
-/** How long reads are ignored after the engine failed to write. */
+/** How long reads renew nothing after a write of the engine failed. */
 const pauseMs = 1000
 
 /**
- * Sliding expiry: a read lets a member live on. Renewals are buffered and written beside the reads, which do not wait for them;
- * docs/design/expiry.md. A member is renewed for a tenth longer than its time to live, so that one that is read all the time
- * is written about ten times in that time.
+ * Renews members that are read, for sliding expiry. Renewals are buffered and written in the background, so reads do
+ * not wait for them; docs/design/expiry.md. A renewal lasts a tenth longer than the time to live, so that a member that
+ * is read all the time is written about ten times in that time.
  */
 export class Renewals {
   private readonly options: RenewalOptions
   private readonly buffered = new Map<string, Renewal>()
-  /** Those that are being written. */
+  /** Renewals that are being written. */
   private inFlight: ReadonlyMap<string, Renewal> = new Map()
   private writing: Promise<void> | null = null
   private timer: Timer | null = null
@@ -49,7 +49,7 @@ export class Renewals {
     this.options = options
   }
 
-  /** Renews a member that was read, if it slides and more than a tenth of its time is over. */
+  /** Renews a member that was read, if its collection's expiry slides and it has less than the time to live left. */
   wasRead(collection: string, member: Member | MemberHead, nowMs: number): void {
     const ttlMs = this.options.slidingTtlMs(collection)
     const { key, revision, expiresAtMs } = member
@@ -70,7 +70,10 @@ export class Renewals {
     else this.writeLater()
   }
 
-  /** Whether a member that has expired, as far as is stored, is about to be renewed by a read that came in time. */
+  /**
+   * Returns whether a member that has expired according to the store has a renewal, from a read in time, that is not
+   * written yet.
+   */
   livesOn(collection: string, { key, revision }: Member | MemberHead, nowMs: number): boolean {
     return this.promisedMs(idOf(collection, key), revision) > nowMs
   }
@@ -80,12 +83,12 @@ export class Renewals {
     for (const { collection, key } of refs) this.buffered.delete(idOf(collection, key))
   }
 
-  /** How many members were renewed since the start. */
+  /** Returns how many members were renewed since the start. */
   renewed(): number {
     return this.count
   }
 
-  /** Writes what is buffered; reads renew nothing any more. */
+  /** Writes the buffered renewals; later reads renew nothing. */
   async stop(): Promise<void> {
     this.isStopped = true
     this.isUrgent = true
@@ -93,7 +96,7 @@ export class Renewals {
     await this.writing
   }
 
-  /** Until when a member will live by renewals that are not written yet; 0 for none. */
+  /** Returns the expiry that unwritten renewals give a member; 0 if there are none. */
   private promisedMs(id: string, revision: number): number {
     let latest = 0
     for (const one of [this.buffered.get(id), this.inFlight.get(id)]) {
@@ -113,7 +116,7 @@ export class Renewals {
   }
 
   private async writeBatches(): Promise<void> {
-    // What else is read in this tick comes along.
+    // Wait for further renewals of this tick.
     await null
     try {
       while (this.buffered.size > 0) {

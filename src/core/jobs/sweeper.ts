@@ -3,11 +3,11 @@ import type { Writes } from '../writes.ts'
 import { type PeriodicJob, startPeriodic } from './periodic.ts'
 
 /**
- * Deletes expired members. Reads never show them anyway (reads.ts); the sweep frees their space and leaves tombstones, so that
- * watchers are notified.
+ * Deletes expired members. Reads never return them anyway (reads.ts); the sweep frees their space and writes
+ * tombstones, so that watchers are notified.
  */
 export interface Sweeper extends PeriodicJob {
-  /** How many members were swept since the start. */
+  /** Returns how many members were swept since the start. */
   swept(): number
 }
 
@@ -34,7 +34,7 @@ export function startSweeper(
   return { swept: () => swept, ...startPeriodic(sweepEveryMs, sweepBatch, onError) }
 }
 
-/** The delete of an expired member as it was found: one that was written again or renewed since stays. */
+/** Returns the delete of an expired member. A member that is written again or renewed meanwhile stays. */
 export function expiryOf({ collection, key, revision, expiresAtMs }: ExpiringRef): Delete {
   return { op: 'delete', collection, key, cause: 'expire', ifRevision: revision, ifExpiresAtMs: expiresAtMs }
 }

@@ -7,8 +7,8 @@ const collectEveryMs = 60_000
 const batchTombstones = 1000
 
 /**
- * Deletes tombstones that are older than `keepMs`. A reader of the feed that comes back later than that gets a reset and
- * begins again.
+ * Deletes tombstones older than `keepMs`. A reader of the feed that returns later than that gets a reset and starts
+ * again.
  */
 export function startTombstoneGc(
   engine: Pick<Engine, 'forget'>,
