@@ -1,10 +1,10 @@
 import type { Log } from '../telemetry/log.ts'
 import type { Observe } from './instrumented.ts'
 
-/** A log can bear no more of a path than this; keys are shorter. */
+/** Longer paths are truncated in the log; keys are shorter. */
 const maxPathLength = 2048
 
-/** A line for every request. Without the query: there, some dialects carry values. */
+/** Logs a line for every request, without the query, because some dialects have values in it. */
 export function accessLog(log: Log): Observe {
   return (route) => (context, status, seconds) => {
     const { request, connection } = context

@@ -1,4 +1,4 @@
-/** Files that the program carries with it: the import is a path, in a checkout as in an executable. */
+/** Files embedded in the program: the import is a path, in a checkout as in an executable. */
 declare module 'swagger-ui-dist/swagger-ui-bundle.js' {
   const path: string
   export default path

@@ -21,8 +21,8 @@ export type BindingHeader = keyof typeof displayNames
 export const bindingHeaders = Object.keys(displayNames) as BindingHeader[]
 
 /**
- * What every route that only reads honours by sending all there is: these headers allow a shorter response and never demand one.
- * `Content-Range` and `Idempotency-Key` mean nothing there.
+ * Headers that every reading route may ignore: these allow a shorter response and never demand one. `Content-Range` and
+ * `Idempotency-Key` mean nothing there.
  */
 const honouredByReads: readonly BindingHeader[] = [
   'if-none-match',
@@ -34,23 +34,23 @@ const honouredByReads: readonly BindingHeader[] = [
 
 const readingMethods: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS'])
 
-/** What of a route says which it honours. */
+/** The part of a route that determines which binding headers it honours. */
 interface Honouring {
   readonly method: string
   readonly honours?: readonly BindingHeader[]
 }
 
-/** Whether a route does what a header asks, or is free not to. */
+/** Whether a route honours a header, or may ignore it. */
 export function honours({ method, honours: own = [] }: Honouring, name: BindingHeader): boolean {
   return own.includes(name) || (readingMethods.has(method) && honouredByReads.includes(name))
 }
 
-/** The bits of the headers that a route does not honour. */
+/** Returns the bits of the binding headers that a route must refuse. */
 export function refusedBits(route: Honouring): number {
   return headerBits(bindingHeaders.filter((name) => !honours(route, name)))
 }
 
-/** Throws `invalid_request` for a request with one of these headers. */
+/** Throws `invalid_request` when the request has one of the headers in `refused`. */
 export function refuseHeaders({ present }: HttpRequest, refused: number): void {
   if ((present & refused) === 0) return
   const name = bindingHeaders.find((one) => (present & refused & headerBits([one])) !== 0)!

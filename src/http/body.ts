@@ -8,18 +8,16 @@ import type { RequestContext } from './context.ts'
 import type { RequestBody } from './wire/body.ts'
 import type { HttpRequest } from './wire/request.ts'
 
-/**
- * Bodies up to this size must be there within the time that a client may be silent; with larger ones that time is renewed
- * as they come.
- */
+/** A body up to this size must arrive within one client timeout; a larger one restarts the timeout with each part. */
 const quickBytes = 16 * 1024
 
-/** Room for a body is made at once up to this, for what its client says; the rest as it comes. */
+/** Limit of the buffer allocated up front by the declared length; it grows as the body arrives. */
 const mostAtFirstBytes = 64 * 1024
 
 /**
- * The body, whole and decoded: at once where it has come in. Throws `too_large` as soon as it is known to be, with or without
- * a declared length; of a body with a content coding, encoded and decoded bytes are each bounded.
+ * Returns the whole decoded body: at once when it has arrived, otherwise as a promise. Throws `too_large` as soon as
+ * the size is known, with or without a declared length; with a content coding, both the encoded and the decoded size
+ * are limited.
  */
 export function readBody(
   request: HttpRequest,
@@ -35,7 +33,7 @@ export function readBody(
   return whole
 }
 
-/** What is held of a body counts until its request has its response. */
+/** Returns a memory share for the body. It is released when the request has its response. */
 export function bodyShare({ connection }: RequestContext): Share {
   const share = connection.memory.bodies.share()
   connection.hold(share)
@@ -49,7 +47,7 @@ async function readParts(
   context: RequestContext,
 ): Promise<Uint8Array> {
   const isLarge = body.declaredBytes === null || body.declaredBytes > quickBytes
-  // Parts may be a byte each: they are put together as they come.
+  // Parts may have one byte each, so they are joined as they arrive.
   let bytes = Buffer.allocUnsafe(Math.min(body.declaredBytes ?? quickBytes, mostAtFirstBytes))
   let size = 0
   let share: Share | null = null
@@ -78,14 +76,14 @@ function tooLarge(maxBytes: number): KvistError {
   return new KvistError('too_large', `the body has more than ${maxBytes} bytes`, { limit_bytes: maxBytes })
 }
 
-/** The text of a JSON body, byte for byte, once it is known to be JSON. */
+/** Returns the body as text, unchanged. Throws `invalid_json` when it is empty, not UTF-8 or not JSON. */
 export function jsonText(bytes: Uint8Array): string {
   if (bytes.length === 0)
     throw new KvistError('invalid_json', 'the body is empty; an empty value needs a Content-Type')
   return checkedJson(utf8Text(bytes))
 }
 
-/** The same text; throws where it is not JSON. */
+/** Returns the same text. Throws `invalid_json` when it is not JSON. */
 function checkedJson(text: string): string {
   try {
     JSON.parse(text)
@@ -95,10 +93,13 @@ function checkedJson(text: string): string {
   return text
 }
 
-/** Strict, and keeps a byte order mark, which JSON must not have. */
+/** Strict, and keeps a byte order mark, which makes the JSON invalid. */
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
-/** Decoding checks as it goes. Looking at `bytes.buffer` first would cost more than all of it: Bun makes that when asked. */
+/**
+ * Decodes and validates in one pass. Reading `bytes.buffer` before would cost more than that: Bun creates the
+ * ArrayBuffer on access.
+ */
 function utf8Text(bytes: Uint8Array): string {
   try {
     return utf8.decode(bytes)
@@ -107,20 +108,20 @@ function utf8Text(bytes: Uint8Array): string {
   }
 }
 
-/** JSON.parse says what is wrong after its own name. */
+/** Returns the parser's message without its prefix. */
 function parserWords(error: unknown): string {
   return error instanceof Error ? error.message.replace(/^JSON Parse error: /, '') : 'it cannot be parsed'
 }
 
-/** A value as a request sends it. */
+/** A value sent in a request. */
 export interface SentValue {
   readonly value: Value
   readonly contentType: string
 }
 
 /**
- * The value that a body is. `application/json` and `+json` types must be JSON and are kept as text; other types are
- * kept as bytes. No type, and the one that curl's `-d` sends by default, mean JSON.
+ * Parses a body into a value. `application/json` and `+json` types must be JSON and are stored as text; other types are
+ * stored as bytes. Without a type, or with the default of curl's `-d`, the body is taken as JSON.
  */
 export function readValue(request: HttpRequest, context: RequestContext): MaybePromise<SentValue> {
   const contentType = parseContentType(request.header('content-type'))
@@ -145,10 +146,10 @@ export function isJsonType(contentType: string): boolean {
 
 const meansJson = new Set(['', 'application/json', 'application/x-www-form-urlencoded'])
 
-/** The type and subtype are tokens of RFC 9110; what follows is visible ASCII, so that it can be sent back. */
+/** Type and subtype are tokens of RFC 9110; the parameters are visible ASCII, so that the header can be sent back. */
 const contentTypeForm = /^[\w!#$%&'*+.^`|~-]+\/[\w!#$%&'*+.^`|~-]+[\t ]*(;[\t\x20-\x7e]*)?$/
 
-/** The type as it is kept. Throws `unsupported_media_type`. */
+/** Returns the content type as it is stored. Throws `unsupported_media_type`. */
 export function parseContentType(header: string | null): string {
   if (header === null || meansJson.has(header)) return jsonContentType
   if (header.length > maxContentTypeBytes || !contentTypeForm.test(header)) {

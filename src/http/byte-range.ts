@@ -1,16 +1,16 @@
-/** Ranges of bytes that a GET asks for (RFC 9110, 14). */
+/** Parses byte ranges of GET requests (RFC 9110, 14). */
 
 export interface ByteRange {
   readonly from: number
-  /** The first byte that is not in it. */
+  /** Exclusive. */
   readonly to: number
 }
 
 const form = /^bytes[\t ]*=[\t ,]*(?:(\d+)-(\d*)|-(\d+))[\t ,]*$/i
 
 /**
- * The range that a Range header asks for of so many bytes. Null where it asks for none that is served: for several, for
- * another unit, or for nothing that can be read; then the response is whole, as it may be.
+ * Returns the range of a Range header within `totalBytes`. Null for several ranges, another unit or a malformed header;
+ * the response is then the whole value, as the RFC allows.
  */
 export function parseByteRange(header: string, totalBytes: number): ByteRange | 'unsatisfiable' | null {
   const [matched, first = '', last = '', suffix] = form.exec(header) ?? []

@@ -6,14 +6,14 @@ import { parseWeighted } from './media-types.ts'
 import type { HttpRequest } from './wire/request.ts'
 import type { BodyWriter, HttpResponse, ResponseBody, StreamedBody } from './wire/response.ts'
 
-/** Bodies of responses in a content coding that the client accepts (RFC 9110, 12.5.3). */
+/** Compresses bodies of responses with a content coding that the client accepts (RFC 9110, 12.5.3). */
 
 /**
- * Smaller bodies go out as they are: with their head they are one packet in any case, and to compress one takes as long as to
- * list its members (docs/design/http.md).
+ * Smaller bodies are not compressed: with their head they fit into one packet in any case, and compressing one takes as
+ * long as listing its members (docs/design/http.md).
  */
 const minCompressedBytes = 1024
-/** Up to this a body is compressed at once; what takes longer is left to another thread, which costs 50 µs to ask. */
+/** A body up to this size is compressed synchronously; a larger one by another thread, whose start costs 50 µs. */
 const maxSyncBytes = 32 * 1024
 
 const { constants } = zlib
@@ -22,11 +22,11 @@ interface Encoder {
   sync(bytes: Uint8Array): Uint8Array
   async(bytes: Uint8Array): Promise<Uint8Array>
   stream(): EncoderStream
-  /** Of a stream: what was written goes out. */
+  /** The flush mode that makes a stream emit all that was written to it. */
   readonly flushMode: number
 }
 
-/** What the encoders of the runtime have in common. */
+/** The common interface of the runtime's encoders. */
 interface EncoderStream extends NodeJS.ReadWriteStream {
   flush(mode: number, callback: () => void): void
   destroy(): void
@@ -71,7 +71,7 @@ const encoders: Readonly<Record<Coding, Encoder>> = {
 let lastAccept = ''
 let lastCoding: Coding | null = null
 
-/** The coding that a client accepts most, of equal ones the quickest; null where it would rather have none. */
+/** Returns the coding with the highest weight, the fastest among equals; null when the client prefers none. */
 function acceptedCoding(acceptEncoding: string | null): Coding | null {
   if (acceptEncoding === null) return null
   if (acceptEncoding !== lastAccept) {
@@ -85,7 +85,7 @@ function chooseCoding(acceptEncoding: string): Coding | null {
   const weights = new Map(parseWeighted(acceptEncoding).map(({ name, weight }) => [name, weight]))
   const others = weights.get('*') ?? 0
   let best: Coding | null = null
-  // That a client takes what is not encoded goes without saying, and says nothing of what it would rather have.
+  // An identity coding that is not named is acceptable, but says nothing about preference.
   let bestWeight = Math.max(weights.get('identity') ?? 0, Number.MIN_VALUE)
   for (const coding of codings) {
     const named = coding === 'gzip' ? (weights.get('gzip') ?? weights.get('x-gzip')) : weights.get(coding)
@@ -98,7 +98,7 @@ function chooseCoding(acceptEncoding: string): Coding | null {
   return best
 }
 
-/** A response as the client accepts it. Its handler says that it varies by Accept-Encoding, compressed or not. */
+/** Compresses a response if the client accepts it. The handler sets `Vary: Accept-Encoding`, compressed or not. */
 export function compressed(request: HttpRequest, response: HttpResponse): MaybePromise<HttpResponse> {
   const { body } = response
   const coding = acceptedCoding(request.header('accept-encoding'))
@@ -117,7 +117,7 @@ function encoded({ status, headerBlock }: HttpResponse, coding: Coding, body: Re
   return { status, headerBlock: `${headerBlock}Content-Encoding: ${coding}\r\n`, body }
 }
 
-/** Responses with a body that does not change: it is compressed once in each coding that is asked for. */
+/** Returns a handler for a constant body, which is compressed once per coding, on the first request for that coding. */
 export function compressedOnce(
   read: () => MaybePromise<string | Uint8Array>,
   respond: (body: string | Uint8Array) => HttpResponse,
@@ -140,12 +140,12 @@ export function compressedOnce(
 }
 
 /**
- * Each part is compressed and flushed before the next one is asked for, so that no more than one is held, and a client that
- * reads along sees each part whole.
+ * Compresses a stream part by part. Each part is flushed before the next is pulled, so that only one is in memory, and
+ * the client can decode each part as soon as it arrives.
  */
 function compressedStream(body: StreamedBody, { stream, flushMode }: Encoder): StreamedBody {
   let encoder: EncoderStream | null = null
-  /** The encoder works on a part. */
+  /** The encoder is processing a part. */
   let isBusy = false
   let hasRoom = false
 

@@ -5,7 +5,7 @@ import { headerBits } from './wire/head.ts'
 import type { HttpRequest } from './wire/request.ts'
 import { ZstdFrames } from './zstd-frames.ts'
 
-/** The content codings of request bodies (RFC 9110, 8.4), and bodies without theirs. */
+/** Decodes the content codings of request bodies (RFC 9110, 8.4). */
 
 export const codings = ['zstd', 'br', 'gzip', 'deflate'] as const
 export type Coding = (typeof codings)[number]
@@ -21,7 +21,7 @@ const codingsByName: Readonly<Record<string, Coding | 'identity'>> = {
 
 const codingBit = headerBits(['content-encoding'])
 
-/** The coding of a request's body; null where it has none. Throws `unsupported_media_type`. */
+/** Returns the coding of a request's body; null without one. Throws `unsupported_media_type`. */
 export function codingOf(request: HttpRequest): Coding | null {
   if ((request.present & codingBit) === 0) return null
   const given = request.header('content-encoding')!.toLowerCase()
@@ -31,7 +31,7 @@ export function codingOf(request: HttpRequest): Coding | null {
   throw unsupportedCoding('the body has a Content-Encoding that is not known, or several', codings.join(', '))
 }
 
-/** Throws `unsupported_media_type` for a request whose body has a coding. */
+/** Throws `unsupported_media_type` when the body of a request has a coding. */
 export function refuseCoding(request: HttpRequest): void {
   if (codingOf(request) === null) return
   throw unsupportedCoding(
@@ -40,12 +40,12 @@ export function refuseCoding(request: HttpRequest): void {
   )
 }
 
-/** The problem says what is taken, and so does the header Accept-Encoding of its response. */
+/** The problem and the Accept-Encoding header of its response list the accepted codings. */
 function unsupportedCoding(detail: string, accepted: string): KvistError {
   return new KvistError('unsupported_media_type', detail, { accept_encoding: accepted })
 }
 
-/** The parts of a body, decoded. `onPart` is called for each that comes in. */
+/** Yields the decoded parts of a body. `onPart` is called for each part that arrives. */
 export function bodyParts(
   body: AsyncIterable<Uint8Array>,
   coding: Coding | null,
@@ -65,8 +65,8 @@ async function* noted(
 }
 
 /**
- * Decodes a stream in constant memory. Throws `invalid_request` where it is broken, ends too early or goes on after its end:
- * not every decoder of the runtime minds.
+ * Decodes a stream in constant memory. Throws `invalid_request` when it is malformed, truncated or followed by other
+ * bytes, which the runtime's decoders do not all detect.
  */
 async function* decodedParts(parts: AsyncIterable<Uint8Array>, coding: Coding): AsyncGenerator<Uint8Array> {
   const frames = new ZstdFrames()
@@ -93,7 +93,7 @@ function malformed(coding: Coding): KvistError {
 
 type Decoder = Transform & { readonly bytesWritten: number }
 
-/** Larger than usual: each is a way to another thread and back. */
+/** Larger than the default, because each chunk is a round trip to another thread. */
 const options = { chunkSize: 64 * 1024 }
 
 const decoders: Readonly<Record<Exclude<Coding, 'deflate'>, () => Decoder>> = {
@@ -102,7 +102,10 @@ const decoders: Readonly<Record<Exclude<Coding, 'deflate'>, () => Decoder>> = {
   gzip: () => zlib.createGunzip(options),
 }
 
-/** What is called deflate is zlib's format (RFC 9110, 8.4.1.2); some send what is within that alone. The first two bytes show which. */
+/**
+ * Chooses the decoder of `deflate` by the first two bytes: the coding is zlib's format (RFC 9110, 8.4.1.2), but some
+ * clients send the raw data inside it.
+ */
 async function deflateDecoder(
   parts: AsyncGenerator<Uint8Array>,
 ): Promise<{ decoder: Decoder; source: AsyncIterable<Uint8Array> }> {

@@ -4,21 +4,21 @@ import { requestId } from './request-id.ts'
 import type { Connection } from './wire/client-connection.ts'
 import type { HttpRequest } from './wire/request.ts'
 
-/** What all requests of a server share. */
+/** The clock of a server. */
 export interface ServerClock {
   /** Milliseconds since 1970. */
   readonly now: () => number
 }
 
-/** What a handler gets beside the request: its principal, the time, and its connection. */
+/** The context of one request: its principal, the time, and its connection. */
 export class RequestContext {
   readonly request: HttpRequest
   readonly connection: Connection
   /** Set before the handler is called. */
   principal: Principal = unauthenticated
-  /** How much of its time the request waited for something to happen, as its client wished. */
+  /** Milliseconds that the request spent waiting for a change, as its client asked. */
   waitedMs = 0
-  /** Header lines of the response beside those of the handler: those of CORS. */
+  /** CORS header lines that are added to the response of the handler. */
   extraHeaders = ''
   private readonly clock: ServerClock
   private readonly startedMs = monotonicMs()
@@ -34,12 +34,12 @@ export class RequestContext {
     return this.clock.now()
   }
 
-  /** Since the request was handed to its route. */
+  /** Milliseconds since the request was passed to its route. */
   elapsedMs(): number {
     return monotonicMs() - this.startedMs
   }
 
-  /** The name of the request in the log. */
+  /** The id of the request in the log. */
   requestId(): string {
     return requestId(this.request)
   }

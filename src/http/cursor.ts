@@ -1,8 +1,9 @@
 import { KvistError } from '../core/errors.ts'
 
 /**
- * A cursor says where the next page begins, and of which question it is a page: the collection and all parameters that
- * decide which members there are and in which order. With another question it would lead to a page in the middle of nowhere.
+ * What a cursor belongs to: the collection and all parameters that determine which members are listed, and in which
+ * order. A cursor holds the key at which the next page begins and a fingerprint of its question, so that it is refused
+ * with any other.
  */
 export type Question = readonly (string | null)[]
 
@@ -12,7 +13,10 @@ export function encodeCursor(question: Question, key: string): string {
   return Buffer.concat([fingerprint(question), Buffer.from(key)]).toString('base64url')
 }
 
-/** The key that the next page begins with. Throws `invalid_cursor` for a text that `encodeCursor` did not make of the question. */
+/**
+ * Returns the key at which the next page begins. Throws `invalid_cursor` unless `encodeCursor` made the text for this
+ * question.
+ */
 export function decodeCursor(question: Question, text: string): string {
   const bytes = Buffer.from(text, 'base64url')
   const key = bytes.toString('utf8', questionBytes)

@@ -10,7 +10,7 @@ import type { Route } from './route.ts'
 import type { HttpRequest } from './wire/request.ts'
 import type { HttpResponse } from './wire/response.ts'
 
-/** `/docs`: the API's document as a page to read and to try, Swagger UI, from this program and nowhere else. */
+/** `/docs`: Swagger UI for the API's document. All files are served by this program. */
 
 const page = `<!doctype html>
 <html lang="en">
@@ -31,7 +31,7 @@ const page = `<!doctype html>
 </html>
 `
 
-/** Allows this server only: scripts, styles and requests of the page. Icons are data URLs in the style. */
+/** Allows scripts, styles and requests of this server only. Icons are data URLs in the stylesheet. */
 const policy = [
   "default-src 'none'",
   "script-src 'self'",
@@ -74,7 +74,7 @@ const sendPage: Send = compressedOnce(
   (body) => pageResponse({ ...fields, 'Content-Type': 'text/html; charset=utf-8' }, body),
 )
 
-/** Without a token: they say nothing of what is stored, and a browser could not send one. */
+/** Open without a token: they reveal nothing that is stored, and a browser could not send one. */
 export const docsRoutes: readonly Route[] = [
   {
     method: 'GET',

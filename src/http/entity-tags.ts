@@ -1,14 +1,14 @@
 import { KvistError } from '../core/errors.ts'
 import type { HttpRequest } from './wire/request.ts'
 
-/** Lists of entity tags, as If-Match and If-None-Match have them (RFC 9110, 8.8.3 and 5.6.1). */
+/** Parses the entity tags of If-Match and If-None-Match (RFC 9110, 8.8.3 and 5.6.1). */
 
 const tag = '(?:W/)?"[\\x21\\x23-\\x7e\\x80-\\xff]*"'
 const listForm = RegExp(`^[\\t ,]*${tag}(?:[\\t ]*,[\\t ,]*${tag})*[\\t ,]*$`)
 
 /**
- * The tags without their quotes, or `any` for `*`. Weak tags count as strong ones: what weakens a tag on its way is a proxy
- * that compresses, and the tag still names the same state. Throws `invalid_request`, also for a list of nothing, as an unset
+ * Returns the tags without their quotes, or `any` for `*`. Weak tags count as strong ones: a proxy that compresses
+ * makes a tag weak, and it still names the same state. Throws `invalid_request`, also for an empty list, as an unset
  * variable in a script leaves it.
  */
 export function parseEntityTags(header: string, text: string): string[] | 'any' {
@@ -19,7 +19,10 @@ export function parseEntityTags(header: string, text: string): string[] | 'any' 
   return Array.from(text.matchAll(/"([^"]*)"/g), ([, opaque = '']) => opaque)
 }
 
-/** Whether a request names a tag, given without its quotes, in a header; `otherwise` where it has no such header. */
+/**
+ * Whether a header of the request contains the tag, given without quotes; `otherwise` when the request has no such
+ * header.
+ */
 export function isNamed(
   request: HttpRequest,
   header: 'If-Match' | 'If-None-Match',

@@ -6,8 +6,9 @@ const plain = { 'Content-Type': 'text/plain; charset=utf-8' }
 const content = { 'text/plain': { schema: { type: 'string' } } }
 
 /**
- * `/healthz`: the process lives. `/readyz`: it serves; 503 with the reason while it stops or every write fails. Both need
- * no token. `unreadiness` says why the server is not ready, null while it is.
+ * Returns the routes `/healthz`, 200 while the process runs, and `/readyz`, 503 with the reason while the server stops
+ * or every write fails. Both are open without a token. `unreadiness` returns why the server is not ready, null while it
+ * is.
  */
 export function healthRoutes(unreadiness: () => string | null): Route[] {
   return [

@@ -9,23 +9,26 @@ import type { HttpResponse } from './wire/response.ts'
 import type { Responding } from './wire/server-state.ts'
 
 /**
- * Called with each response and the time that it took: of one that streams, up to its beginning; without the time that its
- * request waited for something to happen. Must be quick, for it is a part of every request.
+ * Called with each response and the time it took: for a stream, until it began; without the time that the request
+ * waited for a change. Must be fast, because it runs in every request.
  */
 export type Observer = (context: RequestContext, status: number, seconds: number) => void
 
-/** The observer of a route's responses; null for requests that match no route. */
+/** Returns the observer for the responses of a route; `route` is null for requests that match none. */
 export type Observe = (route: Route | null) => Observer
 
-/** Gives the connection one response to a request, at once or later. */
+/** Sends the connection one response to a request, at once or later. */
 export type Serve = (request: HttpRequest, connection: Responding) => void
 
 export interface ServeOptions extends ServerClock {
-  /** Where members are read for the requests of a tick together; without it each is read by itself. */
+  /** Batches the reads of the requests of one tick; without it each member is read alone. */
   readonly reads?: ReadQueue
 }
 
-/** A route's handler with its observer. What the handler throws or rejects with becomes a response by `recover`. */
+/**
+ * Wraps a route's handler: reads the member that it needs, turns what it throws or rejects with into a response by
+ * `recover`, and calls the observer.
+ */
 export function instrumented(
   handle: Route['handle'],
   observer: Observer,
@@ -100,7 +103,7 @@ function finish(
   connection.reply(withExtraHeaders(response, context))
 }
 
-/** A request whose response needs a member. */
+/** A request that waits for the member it needs. */
 class PendingRead implements MemberReader {
   private readonly outcome: Outcome
   private readonly context: RequestContext

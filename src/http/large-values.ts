@@ -7,25 +7,25 @@ import { garbageMeter } from '../runtime/garbage.ts'
 import type { Connection } from './wire/client-connection.ts'
 
 /**
- * Members whose values are sent as they are. A large value is in memory once, however many clients it is sent to, and counts
- * in the budget of values until the last of them has it. While there is no room for another, a request waits before its
- * value is read.
+ * Reads members whose values are sent unchanged. A large value is in memory once, however many clients it is sent to,
+ * and counts in the budget of values until the last of them has received it. While the budget has no room, a request
+ * waits before its value is read.
  */
 export interface LargeValues {
-  /** Whether a member may be read without a look at its size first: whatever the size is, there is room. */
+  /** Whether a member may be read without checking its size first: there is room for the largest value. */
   fits(ref: MemberRef, connection: Connection): boolean
   /**
-   * As `Database.get`, for a response to this connection that sends the value and nothing else: of a large one of JSON it
-   * is the text's UTF-8.
+   * As `Database.get`, for a response that sends only the value to this connection: a large JSON value is returned as
+   * UTF-8 bytes.
    */
   get(ref: MemberRef, connection: Connection): MaybePromise<Member | null>
-  /** Accounts for a large value that was read where it fit; returns the member as `get` does. */
+  /** Accounts for a large value that was read after `fits` returned true; returns the member as `get` does. */
   join(ref: MemberRef, member: Member, connection: Connection): Member
 }
 
-/** Values that were sent, and copies that reading leaves behind, may be garbage up to this. */
+/** Bytes of sent values and of copies made while reading after which garbage is collected. */
 const garbage = garbageMeter(32 * 1024 * 1024)
-/** Smaller values are left to the runtime's own collector while no request waits for room. */
+/** Smaller values are left to the runtime's collector while no request waits for room. */
 const hugeBytes = 4 * 1024 * 1024
 
 /** A large value that is being sent. */
@@ -34,19 +34,19 @@ interface Sending {
   readonly key: string
   readonly value: Uint8Array
   readonly share: Share
-  /** Responses that have not been sent whole. */
+  /** The number of responses that are not sent completely. */
   responses: number
 }
 
 export function largeValues(db: Database): LargeValues {
-  /** By version. */
+  /** Large values being sent, by their version. */
   const sending = new Map<string, Sending>()
   const keys = new Map<string, number>()
 
   function begin(version: string, { key, value }: Member, share: Share): Sending {
     const bytes = typeof value === 'string' ? Buffer.from(value) : value
     share.resize(bytes.length)
-    // Text was in memory as bytes, as text, and as bytes again.
+    // A text was in memory as bytes, as text, and as bytes again.
     leaveGarbage(share, typeof value === 'string' ? 2 * bytes.length : bytes.length)
     const entry: Sending = { version, key, value: bytes, share, responses: 0 }
     sending.set(version, entry)
@@ -63,7 +63,10 @@ export function largeValues(db: Database): LargeValues {
     else keys.delete(key)
   }
 
-  /** The value for one more response. The rest of the member, such as its expiry, may have changed since it was read. */
+  /**
+   * Returns the member with the shared value, for one more response. The rest of the member, such as its expiry, may
+   * have changed since the value was read.
+   */
   function respondWith(entry: Sending, head: Omit<Member, 'value'>, connection: Connection): Member {
     entry.responses++
     connection.hold({
@@ -127,7 +130,7 @@ export function largeValues(db: Database): LargeValues {
   }
 }
 
-/** After a failover a revision may be given out again, a revision with its stamp never is. */
+/** Returns a unique version: after a failover a revision may be assigned again, a revision with its clock is not. */
 function versionOf({ collection }: MemberRef, { key, revision, clock }: Member | MemberHead): string {
   return `${collection} ${revision} ${clock} ${key}`
 }

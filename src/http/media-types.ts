@@ -1,8 +1,8 @@
-/** What requests say of media types, and of codings, in lists with weights (RFC 9110, 12.4.2 and 12.5). */
+/** Parses media types, and lists of types and codings with weights (RFC 9110, 12.4.2 and 12.5). */
 
 export const eventStream = 'text/event-stream'
 
-/** A JSON text a line, under the names that it goes by. */
+/** The media types in use for one JSON text per line. */
 export const ndjsonTypes: readonly string[] = [
   'application/x-ndjson',
   'application/ndjson',
@@ -14,12 +14,12 @@ export function isNdjson(contentType: string | null): boolean {
   return contentType !== null && ndjsonTypes.includes(essence(contentType))
 }
 
-/** A media type in lower case, without its parameters. */
+/** Returns a media type in lower case, without its parameters. */
 export function essence(contentType: string): string {
   return contentType.split(';', 1)[0]!.trim().toLowerCase()
 }
 
-/** Types beside `text/*` and `+xml` whose values are text for people and programs to read. */
+/** Types besides `text/*`, `+xml` and `+yaml` whose values are text. */
 const textTypes = new Set([
   'application/ecmascript',
   'application/graphql',
@@ -39,7 +39,7 @@ const textTypes = new Set([
   'application/yaml',
 ])
 
-/** Whether a Content-Type is one of text in UTF-8, as far as it says which encoding it has. */
+/** Whether a Content-Type denotes text in UTF-8: a text type whose charset is UTF-8, US-ASCII or not given. */
 export function isTextType(contentType: string): boolean {
   if (contentType === lastType) return isLastText
   lastType = contentType
@@ -47,7 +47,7 @@ export function isTextType(contentType: string): boolean {
   return isLastText
 }
 
-/** Members of a collection mostly have one type. */
+/** The last type and its result, cached because members of a collection mostly have one type. */
 let lastType = ''
 let isLastText = false
 
@@ -64,12 +64,12 @@ export interface Weighted {
   readonly weight: number
 }
 
-/** Elements are separated by commas that are in no quoted parameter. */
+/** Elements are separated by commas outside of quoted parameters. */
 const elementForm = /(?:[^,"]|"(?:[^"\\]|\\.)*"?)+/g
 const parameterForm = /(?:[^;"]|"(?:[^"\\]|\\.)*"?)+/g
 const weightForm = /^(?:0(?:\.\d{0,3})?|1(?:\.0{0,3})?)$/
 
-/** The elements of an Accept or Accept-Encoding header. One whose weight cannot be read is left out. */
+/** Parses an Accept or Accept-Encoding header. Elements with a malformed weight are omitted. */
 export function parseWeighted(header: string): Weighted[] {
   return (header.match(elementForm) ?? []).flatMap((element) => {
     const [name = '', ...parameters] = (element.match(parameterForm) ?? []).map((part) =>
@@ -82,10 +82,10 @@ export function parseWeighted(header: string): Weighted[] {
 }
 
 /**
- * Chooses the type of a response by its request's Accept header: the usual one, or one of the others where the header names it,
- * and weights it no less than the usual one. That a client takes `text/*` or anything does not mean that it wants a stream.
- * `*` as the usual type is a type that is not known yet. When no range accepts a type, the usual one is sent all the same: it is of
- * more use than 406.
+ * Returns a function that chooses the type of a response by the Accept header: the usual type, or one of the others
+ * where the header names it with at least the weight of the usual one. A range such as `text/*` does not select a
+ * stream. `*` as the usual type stands for a type that is not known yet. When no range accepts a type, the usual one is
+ * chosen: it is of more use than 406.
  */
 export function negotiation(usual: string, others: readonly string[]): (accept: string | null) => string {
   let lastAccept = ''
@@ -97,14 +97,14 @@ export function negotiation(usual: string, others: readonly string[]): (accept: 
     const named = ranges.filter(
       ({ name, weight }) => others.includes(name) && weight > 0 && weight >= usualWeight,
     )
-    // Of equal weights the first that is named counts.
+    // Among equal weights the first named type is chosen.
     const best = named.toSorted((a, b) => b.weight - a.weight)[0]
     return best?.name ?? usual
   }
 
   return (accept) => {
     if (accept === null || accept === '*/*') return usual
-    // A client sends the same header with every request.
+    // Clients send the same header with every request.
     if (accept !== lastAccept) {
       lastChosen = choose(accept)
       lastAccept = accept
@@ -113,7 +113,7 @@ export function negotiation(usual: string, others: readonly string[]): (accept: 
   }
 }
 
-/** By the most specific range; of the unknown type, any range but those of the others could be its own. */
+/** Returns the weight by the most specific range. An unknown type may match any range that is not one of the others. */
 function weightOf(type: string, ranges: readonly Weighted[], others: readonly string[]): number {
   if (type === '*') {
     const possible = ranges.filter(({ name }) => !others.includes(name)).map(({ weight }) => weight)

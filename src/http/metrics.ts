@@ -4,8 +4,8 @@ import { responseOf } from './response.ts'
 import type { Route } from './route.ts'
 
 /**
- * `/metrics`, for Prometheus. It needs the token as members do: it shows the names of collections, and how much is done
- * with them.
+ * Returns the route `/metrics`, for Prometheus. It needs the token, as members do: it shows the names of collections
+ * and how much they are used.
  */
 export function metricsRoutes(expose: () => Promise<Exposed>): Route[] {
   return [

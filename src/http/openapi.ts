@@ -17,8 +17,8 @@ import { responseOf } from './response.ts'
 import type { Route } from './route.ts'
 
 /**
- * The API's document, OpenAPI 3.1, made of the routes that serve the requests: what is served is in it, and what is in it
- * is served. Rows bring their own words (operation.ts); one without any is described by its path and summary.
+ * Builds the API's document, OpenAPI 3.1, from the routes that serve the requests, so that document and server agree.
+ * Routes bring their own descriptions (operation.ts); one without is described by its path and summary.
  */
 export interface DocumentOptions {
   readonly version: string
@@ -50,7 +50,7 @@ export function openApiDocument(routes: readonly Route[], options: DocumentOptio
     const path = documentedPath(route, routes)
     const method = route.method.toLowerCase()
     paths[path] ??= {}
-    // A route for keys with slashes is the same operation as the route for those without.
+    // A route for keys with slashes is the same operation as the one for keys without.
     if (paths[path][method] !== undefined) continue
     const tag = route.tag ?? tagOf(path)
     tags.set(tag.name, tag)
@@ -81,7 +81,7 @@ export function openApiDocument(routes: readonly Route[], options: DocumentOptio
   }
 }
 
-/** `:name` becomes `{name}`. The rest of a path has the name that the single segment has in the other route. */
+/** Turns `:name` into `{name}`. The rest of a path (`*`) gets the name of the single segment in the matching route. */
 function documentedPath({ path }: Route, routes: readonly Route[]): string {
   const stem = path.endsWith('/*') ? path.slice(0, -1) : null
   const twin = routes.find((other) => stem !== null && other.path.startsWith(`${stem}:`))
@@ -95,7 +95,7 @@ function tagOf(path: string): Tag {
   return { name: name || 'root', description: `Paths of ${name || 'the root'}` }
 }
 
-/** A route that is mounted twice has its own name the first time. */
+/** Returns a unique operation id: the route's own id for its first mount, one made of method and path for others. */
 function freeId({ method, docs }: Route, path: string, taken: Set<string>): string {
   const words = path.match(/[A-Za-z0-9]+/g) ?? ['root']
   const made = method.toLowerCase() + words.map((word) => word[0]!.toUpperCase() + word.slice(1)).join('')
@@ -125,7 +125,10 @@ function operationOf(
   }
 }
 
-/** Path parameters without a description are added: the document would be invalid without them. */
+/**
+ * Returns the parameters of a route. Path parameters that are not described are added, as the document would be invalid
+ * without them.
+ */
 function parametersOf(docs: OperationDocs | undefined, path: string): Json {
   const described: readonly Parameter[] = docs?.parameters ?? []
   const names = Array.from(path.matchAll(/\{([^}]+)\}/g), ([, name = '']) => name)
@@ -144,7 +147,7 @@ function parametersOf(docs: OperationDocs | undefined, path: string): Json {
   return parameters.length === 0 ? {} : { parameters }
 }
 
-/** Of a route that does not say. */
+/** Responses of a route without `docs`. */
 const plainResponses: Json = {
   '2XX': { description: 'Done' },
   '4XX': { description: 'Refused' },
@@ -153,7 +156,10 @@ const plainResponses: Json = {
 
 type Code = KvistError['code']
 
-/** The errors that come before a route is asked: of a server without a token those that keep web pages out. */
+/**
+ * Returns the errors that are thrown before the handler is called: on a server without a token, those of the origin
+ * policy.
+ */
 function entranceCodes(needsToken: boolean, isOpen: boolean): readonly Code[] {
   if (needsToken) return isOpen ? [] : ['unauthorized']
   return ['forbidden_origin', 'misdirected']
@@ -162,7 +168,7 @@ function entranceCodes(needsToken: boolean, isOpen: boolean): readonly Code[] {
 function responsesOf({ docs, api }: Route, entrance: readonly Code[]): Json {
   if (docs === undefined) return plainResponses
   const { responses, problems = [], problemHeaders: more = {} } = docs
-  // An API with errors of its own says itself how they look.
+  // An API with its own error format documents its errors itself.
   if (api !== undefined) {
     const refused = entrance.map((code) => [statusOf(code), { description: entranceWords[code] }])
     return { ...Object.fromEntries(refused), ...responses }
@@ -185,7 +191,7 @@ const entranceWords: Readonly<Partial<Record<Code, string>>> = {
   misdirected: 'The host name is not one of this server',
 }
 
-/** The response to errors with one status; null for an unexpected error. */
+/** Documents the response to errors with one status; null is an unexpected error. */
 function problemResponse(
   status: number,
   codes: readonly (Code | null)[],
@@ -224,7 +230,7 @@ function problemHeaders(status: number): Record<string, HeaderDocs> {
   }
 }
 
-/** HEAD is GET without its body. */
+/** Returns the operation of HEAD: that of GET without the bodies of its responses. */
 function headOf(operation: Json, summary: string): Json {
   const bare = Object.entries(operation.responses as Record<string, ResponseDocs>).map(
     ([status, response]) => {
@@ -240,7 +246,7 @@ function headOf(operation: Json, summary: string): Json {
   }
 }
 
-/** The same data with every named schema replaced by a reference to it, and listed. */
+/** Returns a copy of the data with every named schema replaced by a reference, and adds those schemas to `schemas`. */
 function withReferences(given: unknown, schemas: Record<string, unknown>): unknown {
   if (typeof given !== 'object' || given === null) return given
   if (Array.isArray(given)) return given.map((one) => withReferences(one, schemas))
@@ -252,7 +258,9 @@ function withReferences(given: unknown, schemas: Record<string, unknown>): unkno
   return { $ref: `#/components/schemas/${name}` }
 }
 
-/** `/openapi.json`. Made when it is asked for first, of all routes, itself among them. */
+/**
+ * Returns the route `/openapi.json`. The document is built at its first request, from all routes including this one.
+ */
 export function openApiRoutes(routes: () => readonly Route[], options: DocumentOptions): Route[] {
   let text: string | undefined
   const document = () => {

@@ -1,8 +1,8 @@
 import type { ErrorCode } from '../core/errors.ts'
 
 /**
- * What the API's document says of a route beyond its path and summary: data beside the route, which `openapi.ts` puts
- * into OpenAPI's form. Nothing here changes what a request does.
+ * Documentation of a route beyond its path and summary. `openapi.ts` turns it into OpenAPI; it has no effect on
+ * requests.
  */
 export interface OperationDocs {
   /** Short and unique, for generated clients; made of method and path when it is missing. */
@@ -13,11 +13,11 @@ export interface OperationDocs {
   readonly body?: Body
   /** By status. */
   readonly responses: Readonly<Record<number, ResponseDocs>>
-  /** Errors that it returns as problem details; a wrong token needs no mention. */
+  /** Errors returned as problem details, except those for a wrong token. */
   readonly problems?: readonly ErrorCode[]
-  /** What they carry beside the usual, by status. */
+  /** Additional headers of those errors, by status. */
   readonly problemHeaders?: Readonly<Record<number, Readonly<Record<string, HeaderDocs>>>>
-  /** The summary of HEAD, where that is worth its own entry. */
+  /** The summary of HEAD, where HEAD has its own entry. */
   readonly head?: string
 }
 
@@ -44,7 +44,7 @@ export interface Parameter {
 
 export interface Body {
   readonly description?: string
-  /** Missing: there must be one. */
+  /** Missing: the body is required. */
   readonly required?: false
   /** By media type. */
   readonly content: Readonly<Record<string, MediaTypeDocs>>
@@ -76,7 +76,7 @@ export interface Schema {
 
 const names = new WeakMap<object, string>()
 
-/** Gives a schema a name: the document has it once, under its components, and refers to it wherever it is used. */
+/** Names a schema: the document lists it once under its components and refers to it elsewhere. */
 export function named(name: string, schema: Schema): Schema {
   names.set(schema, name)
   return schema

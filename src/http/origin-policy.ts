@@ -7,17 +7,18 @@ import type { HttpRequest } from './wire/request.ts'
 import type { HttpResponse } from './wire/response.ts'
 
 /**
- * Which web pages may use this server. Any page that somebody opens can send requests to 127.0.0.1 from their browser. A
- * server without a token therefore refuses what a page of another origin sends, which browsers say in `Origin` and
- * `Sec-Fetch-Site`, and what is sent to a host name that is not its own: with a name of theirs that resolves to this
- * machine (DNS rebinding), the pages of a stranger would be pages of this server. A server with a token has nothing to
- * fear from a page that does not know it. Pages of the origins in `corsOrigins` may use either, and read the responses.
+ * Options of the policy on which web pages may use this server. Any page that is open in a browser can send requests to
+ * 127.0.0.1. So a server without a token refuses requests of pages of another origin, which browsers mark with `Origin`
+ * and `Sec-Fetch-Site`, and requests to a host name that is not its own: an attacker's name that resolves to this
+ * machine (DNS rebinding) would give the attacker's pages the origin of this server. A server with a token needs no
+ * such check, because other pages do not know the token. Pages of the origins in `corsOrigins` may use either, and read
+ * the responses.
  */
 export interface OriginOptions {
   readonly needsToken: boolean
   /** Names of this server beside IP addresses and `localhost`, in lower case. */
   readonly hostNames: readonly string[]
-  /** As browsers send them; `*` for any. */
+  /** As browsers send them; `*` allows any origin. */
   readonly corsOrigins: readonly string[]
 }
 
@@ -27,16 +28,16 @@ export interface OriginOptions {
  */
 export type OriginCheck = (request: HttpRequest, context: Lined) => HttpResponse | null
 
-/** Where the headers go that a response has beside those of its handler. */
+/** Receives the CORS headers of the response. */
 type Lined = Pick<RequestContext, 'extraHeaders'>
 
-/** What of a route decides which pages may send requests to it. */
+/** The part of a route that determines which pages may send requests to it. */
 interface Openness {
   readonly isPage?: boolean
   readonly api?: Api | undefined
 }
 
-/** Response headers that a script may read beside those that it always may. */
+/** Response headers that scripts may read besides those that CORS always exposes. */
 const exposedHeaders = [
   'Accept-Patch',
   'Accept-Ranges',
@@ -53,7 +54,7 @@ const exposedHeaders = [
   'X-Request-Id',
 ].join(', ')
 
-/** Request headers that the API reads. `*` allows any other, but never Authorization. */
+/** Request headers that the API reads. `*` allows any other except Authorization. */
 const requestHeaders = [
   'Authorization',
   'Content-Encoding',
@@ -74,7 +75,7 @@ const preflight = responseOf(204, {
   'Access-Control-Allow-Methods': 'GET, HEAD, PUT, POST, PATCH, DELETE',
   'Access-Control-Allow-Headers': requestHeaders,
   'Access-Control-Max-Age': '7200',
-  // Chromium asks for it where a public page uses a server of a private network.
+  // Chromium requires it when a public page uses a server of a private network.
   'Access-Control-Allow-Private-Network': 'true',
 })
 
@@ -88,20 +89,20 @@ function corsHeaders(allowed: string): string {
   })
 }
 
-/** The checks of a server's routes. One for which there is nothing to check has null. */
+/** Returns the check of each route; null for a route that needs none. */
 export function originPolicy(options: OriginOptions): (route: Openness) => OriginCheck | null {
   const { needsToken, corsOrigins } = options
   const isServersOwn = hostCheck(options.hostNames)
   const allowsAny = corsOrigins.includes('*')
   const allowed = new Map(corsOrigins.map((origin) => [origin, corsHeaders(origin) + varyHeader]))
-  /** For caches: what is sent to no page, or to another, lacks the headers that some page needs. */
+  /** For caches: a response without CORS headers must not be reused for an origin that needs them. */
   const usualHeaders = allowsAny ? anyOriginHeaders : allowed.size > 0 ? varyHeader : ''
-  /** What a header block that needs no further look has passed. */
+  /** Identifies this policy in header blocks that have passed it (`HeaderBlock.passedBy`). */
   const policy = {}
 
   function requireOwnHost(request: HttpRequest): void {
     const host = request.header('host')
-    // Without a Host it is no browser.
+    // Browsers always send a Host.
     if (needsToken || host === null || host === '' || isServersOwn(host)) return
     throw misdirected(host)
   }
@@ -138,20 +139,20 @@ export function originPolicy(options: OriginOptions): (route: Openness) => Origi
   }
 }
 
-/** Whether no page sent it, or one of this server. */
+/** Whether the request comes from no page, or from a page of this server. */
 function isFromOwnPage(request: HttpRequest, origin: string | null): boolean {
   const site = request.header('sec-fetch-site')
   if (site !== null && site !== 'none' && site !== 'same-origin') return false
   return origin === null || origin.toLowerCase() === ownOrigin(request)
 }
 
-/** Of the address that the client used: a forwarded port is no other origin. */
+/** Returns the origin by the address that the client used, so that a forwarded port is not another origin. */
 function ownOrigin(request: HttpRequest): string | null {
   const host = request.header('host')
   return host === null ? null : `http://${host.toLowerCase().replace(/:80$/, '')}`
 }
 
-/** Whether somebody went to the page in a tab of their own, from wherever the link is. */
+/** Whether the request is a navigation in a tab of its own, wherever the link was. */
 function isFollowedLink(request: HttpRequest, origin: string | null): boolean {
   return (
     origin === null &&
@@ -165,7 +166,7 @@ function isPreflight(request: HttpRequest): boolean {
   return request.method === 'OPTIONS' && request.header('access-control-request-method') !== null
 }
 
-/** Whether a Host is this server's. Clients send the same ones again and again: the last that was is remembered. */
+/** Returns a check of whether a Host is this server's. It caches the last valid one, because clients repeat it. */
 function hostCheck(hostNames: readonly string[]): (host: string) => boolean {
   const names = new Set(['localhost', ...hostNames])
   let lastOwn = ''
@@ -178,7 +179,7 @@ function hostCheck(hostNames: readonly string[]): (host: string) => boolean {
   }
 }
 
-/** In lower case, without port, brackets and the dot at the end; null for what is no Host. */
+/** Returns the host in lower case, without port, brackets and final dot; null when malformed. */
 function hostName(host: string): string | null {
   const [, address, name] = /^(?:\[([0-9a-f:.]+)\]|([^:[\]]+))(?::\d{0,5})?$/i.exec(host) ?? []
   if (address !== undefined) return address
@@ -202,7 +203,7 @@ function misdirected(host: string): KvistError {
   )
 }
 
-/** A response with the CORS headers of its request. */
+/** Returns the response with the CORS headers of its request. */
 export function withExtraHeaders(response: HttpResponse, { extraHeaders }: Lined): HttpResponse {
   if (extraHeaders === '') return response
   const { headerBlock } = response

@@ -4,12 +4,12 @@ import type { Share } from '../net/budget.ts'
 import { garbageMeter } from '../runtime/garbage.ts'
 import type { Connection } from './wire/client-connection.ts'
 
-/** What was read of large pages may be garbage up to this. */
+/** Bytes of large pages after which garbage is collected. */
 const garbage = garbageMeter(32 * 1024 * 1024)
 
 /**
- * The memory of the pages of one response, one after the other, until the client has taken the response. How large a page is is
- * known when it has been read, so a large one is begun with room for the largest; a small one never waits.
+ * The memory of the pages of one response, which are sent one after another. The size of a page is known only when it
+ * has been read, so reading a large one starts with room for the largest; a small one never waits.
  */
 export class ResponsePages implements PageMemory {
   private readonly connection: Connection
@@ -23,7 +23,7 @@ export class ResponsePages implements PageMemory {
     connection.hold(this.share)
   }
 
-  /** Whether a page may be read without a look at its size first: whatever the size is, there is room. */
+  /** Whether a page may be read without checking its size first: there is room for the largest page. */
   get fits(): boolean {
     return this.connection.memory.pages.hasRoom(maxPageBytes)
   }
@@ -32,12 +32,12 @@ export class ResponsePages implements PageMemory {
     return this.connection.grow(this.share, Math.max(0, bytes - this.share.bytes))
   }
 
-  /** So much was read and is not going to be sent. */
+  /** Accounts for bytes that were read and will not be sent. */
   discard(bytes: number): void {
     garbage.add(bytes)
   }
 
-  /** The client was sent all of the page before; so much waits to be sent of the one that was read now. */
+  /** Accounts for the page that was read now and waits to be sent. The previous page has been sent. */
   hold(bytes: number): void {
     const heldBytes = bytes > smallBytes ? bytes : 0
     if (this.pageBytes > 0) garbage.add(2 * this.pageBytes)

@@ -4,12 +4,14 @@ import { parseCollection, parseKey } from '../core/keys.ts'
 import { maxKeyBytes } from '../core/limits.ts'
 import type { HttpRequest } from './wire/request.ts'
 
-/** What a path and a query say. Each part is decoded once, and what cannot be is refused: it would name something else. */
+/**
+ * Parses paths and queries. Each part is decoded once, and a malformed part is refused: it could name something else.
+ */
 
 /**
- * The path by which a request is routed. URL parsers resolve a segment that is `.` or `..`, escaped or not, so browsers
- * and `fetch` cannot send a key that is one. They write the slash before it as `%2F`: `/v1/c%2F..`. A collection has no
- * slash in its name, so this path can mean nothing else.
+ * Returns the path by which a request is routed. URL parsers resolve a segment that is `.` or `..`, escaped or not, so
+ * browsers and `fetch` cannot send a key that is one. They escape the slash before it as `%2F`: `/v1/c%2F..`.
+ * Collection names have no slash, so the path is unambiguous.
  */
 export function routedPath(path: string): string {
   if (path.charCodeAt(path.length - 1) !== dot) return path
@@ -20,7 +22,7 @@ export function routedPath(path: string): string {
 const dot = 0x2e
 const dotKeyForm = /^(\/v1\/[^/]+)%2[Ff](\.{1,2})$/
 
-/** A parameter of the route, decoded. */
+/** Returns a decoded parameter of the route. */
 export function pathParameter(request: HttpRequest, name: string): string {
   return decode(request.parameter(name)!)
 }
@@ -29,7 +31,7 @@ export function collectionOf(request: HttpRequest): string {
   return parseCollection(pathParameter(request, 'collection'))
 }
 
-/** The collection and key of a path. The key is a segment, or all that follows the collection. */
+/** Returns the collection and key of a path. The key is one segment, or all that follows the collection. */
 export function memberOf(request: HttpRequest): MemberRef {
   const key = request.parameter('key') ?? request.parameter('*')!
   return { collection: parseCollection(pathParameter(request, 'collection')), key: parsePathKey(decode(key)) }
@@ -53,7 +55,10 @@ function decode(text: string): string {
   }
 }
 
-/** The query's parameters. One that is not known, or given twice, is refused: it would be ignored otherwise. */
+/**
+ * Parses the query's parameters. Throws `invalid_parameter` for one that is unknown or given twice, as it would be
+ * ignored otherwise.
+ */
 export function parametersOf<Name extends string>(
   { query }: HttpRequest,
   known: readonly Name[],
@@ -72,7 +77,7 @@ export function parametersOf<Name extends string>(
   return found
 }
 
-/** URLSearchParams would let bad escapes pass: as text, or as U+FFFD. */
+/** Decodes a part of the query. URLSearchParams accepts malformed escapes: as text, or as U+FFFD. */
 function decodeForm(text: string): string {
   try {
     return decodeURIComponent(text.replaceAll('+', ' '))

@@ -3,7 +3,7 @@ import { type Fields, responseOf } from './response.ts'
 import type { Problem, Refuse } from './route.ts'
 import type { HttpResponse } from './wire/response.ts'
 
-/** Problem details (RFC 9457): the response to everything that goes wrong. */
+/** The status and title of each error code, for problem details (RFC 9457). */
 const responses: Record<ErrorCode, readonly [status: number, title: string]> = {
   invalid_request: [400, 'Bad request'],
   invalid_json: [400, 'Not JSON'],
@@ -32,14 +32,17 @@ const responses: Record<ErrorCode, readonly [status: number, title: string]> = {
   storage_full: [507, 'Storage full'],
 }
 
-/** Statuses after which the same request may go through later. */
+/** Retry-After in seconds, for statuses after which the same request may succeed. */
 const retryAfterSeconds: Record<number, string> = { 503: '1', 507: '10' }
 
 export function statusOf(code: ErrorCode): number {
   return responses[code][0]
 }
 
-/** The problem document of an error; of errors that are not meant for clients it has only the code. */
+/**
+ * Returns the problem document of an error. An error that is not a KvistError is reported as internal, without its
+ * message.
+ */
 export function problemOf(error: unknown): Problem {
   if (!(error instanceof KvistError)) {
     return {
@@ -55,7 +58,7 @@ export function problemOf(error: unknown): Problem {
   return { type: `urn:kvist:${code}`, title, status, code, detail: message, ...extra }
 }
 
-/** Said as problem details. */
+/** Formats a problem as problem details. */
 const problemDetails: Refuse = (problem, fields) =>
   responseOf(
     problem.status,
@@ -63,7 +66,10 @@ const problemDetails: Refuse = (problem, fields) =>
     `${JSON.stringify(problem)}\n`,
   )
 
-/** With more headers, and more members of the problem; in the way of an API, where it has its own. */
+/**
+ * Returns the response to an error, with additional headers and members of the problem, in the error format of
+ * `refuse`.
+ */
 export function problemResponse(
   error: unknown,
   fields: Fields = {},
@@ -80,7 +86,7 @@ export function problemResponse(
   })
 }
 
-/** 405 with the methods that a path has. */
+/** Returns a 405 response that lists the methods of a path. */
 export function methodNotAllowed(
   method: string,
   allowed: readonly string[],

@@ -1,13 +1,13 @@
 import type { HttpRequest } from './wire/request.ts'
 
-/** The header under which a client can name its request, and finds the name that the log has. */
+/** The header in which a client may send a request id, and in which errors return it. */
 export const requestIdHeader = 'X-Request-Id'
 
 const ids = new WeakMap<HttpRequest, string>()
 
 /**
- * The name of a request in the log: what the client or a proxy before it called it, where that is short and plain, or a
- * new one. Made when it is asked for first; most requests go without.
+ * Returns the id of a request in the log: the one that the client or a proxy sent, if it is short visible ASCII, or a
+ * new one. Created on first use; most requests need none.
  */
 export function requestId(request: HttpRequest): string {
   const known = ids.get(request)

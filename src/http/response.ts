@@ -8,7 +8,7 @@ export function responseOf(status: number, fields: Fields = {}, body: ResponseBo
   return { status, headerBlock: inertHeaders + caching + headerBlockOf(fields), body }
 }
 
-/** Of a page with a script, which says itself what a browser may do with it. */
+/** Returns a response with a page that has its own content security policy. */
 export function pageResponse(
   fields: Fields & { 'Content-Security-Policy': string },
   body: ResponseBody,
@@ -16,7 +16,9 @@ export function pageResponse(
   return { status: 200, headerBlock: headerBlockOf(fields), body }
 }
 
-/** Throws where a value would begin another line: that is a mistake of ours, for what clients send is checked before. */
+/**
+ * Formats header lines. Throws when a value has a line break, which is a bug: values of clients are validated before.
+ */
 export function headerBlockOf(fields: Fields): string {
   let block = ''
   for (const [name, value] of Object.entries(fields)) {
@@ -27,8 +29,8 @@ export function headerBlockOf(fields: Fields): string {
 }
 
 /**
- * What was stored must not act as a page or a script of this server's origin, whatever its content type: in every
- * response that is no page of the server's own.
+ * Headers that keep stored values from acting as a page or script of this server's origin, whatever their content type.
+ * Every response except the server's own pages has them.
  */
 export const inertHeaders = headerBlockOf({
   'X-Content-Type-Options': 'nosniff',
@@ -36,12 +38,12 @@ export const inertHeaders = headerBlockOf({
   'Cross-Origin-Resource-Policy': 'same-origin',
 })
 
-/** Without it browsers and proxies may show what is gone or changed since: with it they ask first. */
+/** Makes browsers and proxies revalidate; otherwise they may show members that were changed or deleted. */
 export const noCacheHeader = headerBlockOf({ 'Cache-Control': 'no-cache' })
 
 const jsonHeaders = `${inertHeaders}${noCacheHeader}Content-Type: application/json\r\n`
 
-/** JSON, with more to say about it where there is. */
+/** Returns a JSON response with optional additional headers. */
 export function jsonResponse(body: string | StreamedBody, status = 200, fields?: Fields): HttpResponse {
   return {
     status,
@@ -50,12 +52,15 @@ export function jsonResponse(body: string | StreamedBody, status = 200, fields?:
   }
 }
 
-/** As `jsonAnswer`, with a line break at the end, for terminals. */
+/** As `jsonResponse`, with a line break at the end, for terminals. */
 export function jsonTextLine(text: string, status = 200, fields?: Fields): HttpResponse {
   return jsonResponse(`${text}\n`, status, fields)
 }
 
-/** Parts that are pulled one after another; null is the end. `stopped` is called when the rest is not needed. */
+/**
+ * Returns a body of parts that are pulled one after another until `next` returns null. `stopped` is called when the
+ * rest is not needed.
+ */
 export function streamed(next: () => Promise<string | Uint8Array | null>, stopped: () => void): StreamedBody {
   let isBegun = false
   let hasEnded = false
@@ -67,7 +72,7 @@ export function streamed(next: () => Promise<string | Uint8Array | null>, stoppe
       if (hasEnded) return
       if (part === null) return to.end()
       if (!to.write(part)) await new Promise<void>((resolve) => (onRoom = resolve))
-      // A client that takes parts as quickly as they are made must not keep others from their turn.
+      // Yields to other requests: a client that reads as fast as parts are made must not starve them.
       else await nextTick()
       if (hasEnded) return
     }

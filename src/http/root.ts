@@ -5,7 +5,7 @@ import type { Route } from './route.ts'
 
 const chooseType = negotiation('application/json', ['text/html'])
 
-/** `/`: sends a browser to the page of the API, and gives others the address of the API. */
+/** Returns the route `/`: redirects browsers to the page of the API, and gives other clients the address of the API. */
 export function rootRoute(version: string): Route {
   const directory = JSON.stringify({
     name: 'kvist',

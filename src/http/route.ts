@@ -8,23 +8,26 @@ import type { Fields } from './response.ts'
 import type { HttpRequest } from './wire/request.ts'
 import type { HttpResponse } from './wire/response.ts'
 
-/** The methods that a path with routes responds to, if only with 405. HEAD is not among them: where a path has no route for it, GET serves it. */
+/**
+ * The methods that a path with routes responds to, some only with 405. HEAD is missing: GET serves it where a path has
+ * no route for HEAD.
+ */
 export const methods = ['GET', 'PUT', 'POST', 'PATCH', 'DELETE', 'OPTIONS'] as const
 export type Method = (typeof methods)[number] | 'HEAD'
 
-/** What went wrong: the members of a problem document, before they take the shape of an API. */
+/** The members of a problem document, before an API formats them. */
 export interface Problem {
   readonly status: number
   readonly code: string
   readonly [member: string]: unknown
 }
 
-/** How an API says that something went wrong. */
+/** Formats a problem as the error response of an API. */
 export type Refuse = (problem: Problem, fields: Fields) => HttpResponse
 
-/** Rows with a shape of errors of their own. */
+/** A group of routes with its own error format. */
 export interface Api {
-  /** What the paths of all of them begin with, and unknown ones too; empty for the root. */
+  /** The prefix of all its paths, also of unknown ones; empty for the root. */
   readonly mount: string
   readonly refuse: Refuse
   /** Web pages of any origin may use its routes, also without a token (origin-policy.ts). */
@@ -34,16 +37,16 @@ export interface Api {
 /** One route: method, path, access and handler. GET routes serve HEAD too. */
 export interface Route {
   readonly method: Method
-  /** With `:name` for a segment, and `*` at the end for the rest. */
+  /** `:name` matches one segment, `*` at the end the rest of the path. */
   readonly path: string
   readonly summary: string
-  /** Under which the API's document lists it; missing, it goes by the first part of its path. */
+  /** The group in the API's document; missing: the first segment of the path. */
   readonly tag?: Tag
-  /** What the document says beyond the above; without it the route is there all the same. */
+  /** Further documentation; missing: the document lists the route without it. */
   readonly docs?: OperationDocs
   /** Missing: errors are problem details. */
   readonly api?: Api
-  /** What its sender must be allowed to do. HEAD needs what GET does. */
+  /** The permission that the client needs. HEAD needs that of GET. */
   readonly access: Access
   /** The binding headers that the handler honours; a request with another is refused (binding-headers.ts). */
   readonly honours?: readonly BindingHeader[]
@@ -53,15 +56,15 @@ export interface Route {
   readonly handle: (request: HttpRequest, context: RequestContext) => Handled
 }
 
-/** What a handler comes to: the response, now or later, or the member that it needs first. */
+/** The result of a handler: the response, now or later, or the member that it needs first. */
 export type Handled = MaybePromise<HttpResponse> | MemberRead
 
-/** A response that needs a member: those that the requests of a tick need are read together (core/read-queue.ts). */
+/** A response that needs a member. Members needed in the same tick are read together (core/read-queue.ts). */
 export interface MemberRead {
   readonly ref: MemberRef
-  /** The response, given the member. May throw a KvistError. */
+  /** Returns the response, given the member. May throw a KvistError. */
   respond(member: Member | null): MaybePromise<HttpResponse>
-  /** Reads the member by itself, where it could not be read with others, and responds. */
+  /** Reads the member alone, when it could not be read with others, and responds. */
   readAlone(): MaybePromise<HttpResponse>
 }
 

@@ -1,7 +1,10 @@
 import type { Route } from './route.ts'
 import { isAt } from './wire/text.ts'
 
-/** Finds the routes of a path, segment by segment. What is fixed wins over parameters, and these over the rest of a path. */
+/**
+ * Matches a path to its routes, segment by segment. Fixed segments take precedence over parameters, and parameters over
+ * the rest of a path.
+ */
 export interface Router<Handler> {
   match(path: string): Match<Handler> | null
 }
@@ -10,7 +13,7 @@ export interface Router<Handler> {
 export interface Endpoint<Handler> {
   readonly pattern: string
   readonly methods: Map<string, Handler>
-  /** Of the parameters, in their order; `*` for the rest. */
+  /** The names of the parameters in order; `*` for the rest. */
   readonly names: readonly string[]
 }
 
@@ -23,11 +26,11 @@ export interface Match<Handler> {
 interface Node<Handler> {
   readonly fixed: { readonly name: string; readonly node: Node<Handler> }[]
   parameter: Node<Handler> | null
-  /** The parameter's last value where more segments followed: an identical string compares quickly. */
+  /** The last value of the parameter when more segments followed: comparing identical strings is fast. */
   lastValue: string
-  /** What ends here. */
+  /** The endpoint of patterns that end at this node. */
   here: Endpoint<Handler> | null
-  /** What takes all that follows. */
+  /** The endpoint of patterns that end with `*` after this node. */
   rest: Endpoint<Handler> | null
 }
 
@@ -38,7 +41,7 @@ export function routerOf<Handler>(
   const root = newNode<Handler>()
   for (const route of routes) {
     const { methods } = endpointOf(root, route.path)
-    // What comes first wins, as a dialect's route that falls on one of kvist's own.
+    // The first route wins, such as kvist's own over a dialect's route with the same path.
     if (!methods.has(route.method)) methods.set(route.method, handlerOf(route))
   }
   return {
@@ -54,7 +57,7 @@ function newNode<Handler>(): Node<Handler> {
   return { fixed: [], parameter: null, lastValue: '', here: null, rest: null }
 }
 
-/** The endpoint of a pattern, made where it is not there yet. */
+/** Returns the endpoint of a pattern, creating it when missing. */
 function endpointOf<Handler>(root: Node<Handler>, pattern: string): Endpoint<Handler> {
   const segments = pattern.slice(1).split('/')
   const names = segments.filter(isParameter).map((segment) => (segment === '*' ? segment : segment.slice(1)))
@@ -71,7 +74,7 @@ function endpointOf<Handler>(root: Node<Handler>, pattern: string): Endpoint<Han
   return same(node.here, pattern)
 }
 
-/** Parameters of one endpoint have the same names in all its routes. */
+/** Throws unless all routes of an endpoint name its parameters alike. */
 function same<Handler>(endpoint: Endpoint<Handler>, pattern: string): Endpoint<Handler> {
   if (endpoint.pattern === pattern) return endpoint
   throw new Error(`the routes ${endpoint.pattern} and ${pattern} stand for the same paths`)
@@ -93,7 +96,7 @@ function childOf<Handler>(node: Node<Handler>, segment: string): Node<Handler> {
   return child
 }
 
-/** The endpoint of a path from one of its segments on; the values of parameters are added to `values`. */
+/** Returns the endpoint of the path from offset `from` on, and pushes the values of parameters onto `values`. */
 function find<Handler>(
   node: Node<Handler>,
   path: string,
@@ -118,7 +121,7 @@ function find<Handler>(
   return node.rest
 }
 
-/** The fixed child of a segment of the path, of which no text is made. */
+/** Returns the fixed child for a segment of the path without creating a substring. */
 function fixedAt<Handler>(
   { fixed }: Node<Handler>,
   path: string,

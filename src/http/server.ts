@@ -32,28 +32,28 @@ export interface HttpOptions extends ServeOptions {
   readonly hostNames?: readonly string[]
   readonly corsOrigins?: readonly string[]
   readonly routes: readonly Route[]
-  /** Called with errors that are kvist's fault, not the client's, with what a log should say of the request. */
+  /** Called with errors that are kvist's fault, not the client's, and with log fields that describe the request. */
   readonly onError: (error: unknown, about?: Readonly<Record<string, unknown>>) => void
   readonly observe: Observe
-  /** Missing: the server has its own. */
+  /** Missing: the server creates its own. */
   readonly sockets?: Sockets
-  /** Missing: as much as limits.ts says. */
+  /** Missing: the budgets of limits.ts. */
   readonly memory?: ServerMemory
 }
 
 export interface HttpServer {
   readonly url: string
-  /** Requests whose responses are not complete yet. */
+  /** The number of requests whose response is not complete yet. */
   openRequests(): number
   readonly connections: Readonly<ConnectionGroup>
   /**
-   * Takes no more connections, ends responses that last, lets what else is in flight finish within the time, then cuts
-   * what is left.
+   * Accepts no more connections, ends long-lived responses, lets other requests finish within the time, then closes the
+   * remaining connections.
    */
   stop(timeoutMs: number): Promise<void>
 }
 
-/** Serves the routes at once. Throws where the port cannot be had. */
+/** Starts serving the routes. Throws when the port cannot be bound. */
 export function listen(options: HttpOptions): HttpServer {
   const { host, idleTimeoutSeconds, onError } = options
   const { registry, ticks } = options.sockets ?? startSockets(onError)
@@ -91,7 +91,7 @@ export function listen(options: HttpOptions): HttpServer {
   }
 }
 
-/** The budgets of limits.ts, or a share of them. */
+/** Returns the budgets of limits.ts, scaled by `share`. */
 export function requestMemory(share = 1): ServerMemory {
   return {
     values: new MemoryBudget(maxSendingBytes * share),
@@ -100,7 +100,7 @@ export function requestMemory(share = 1): ServerMemory {
   }
 }
 
-/** What the budgets may come to together. */
+/** Returns the sum of the budgets' limits, in bytes. */
 export function totalBytes({ values, pages, bodies }: ServerMemory): number {
   return values.limitBytes + pages.limitBytes + bodies.limitBytes
 }
@@ -109,7 +109,7 @@ function tooManyConnections(): KvistError {
   return new KvistError('busy', 'there are too many connections; none of them is idle')
 }
 
-/** What finds the handler of any request, and sets the parameters of the request. */
+/** Returns a function that finds the handler of a request and sets the request's parameters. */
 function handlersOf(options: HttpOptions): (request: HttpRequest) => Serve {
   const { routes, observe, token } = options
   const { hostNames = [], corsOrigins = [] } = options
@@ -146,7 +146,7 @@ interface Guarded {
   readonly isPage?: boolean
 }
 
-/** What every request has to pass before its handler is called. */
+/** The checks of every request before its handler is called. */
 interface Gate {
   readonly originCheckOf: (route: Guarded) => OriginCheck | null
   readonly authenticate: (request: HttpRequest) => Principal
@@ -175,7 +175,9 @@ function guarded(
   }
 }
 
-/** A route's handler, which no request with a header reaches that it would ignore (binding-headers.ts). */
+/**
+ * Wraps a route's handler: refuses requests with a binding header that the route does not honour (binding-headers.ts).
+ */
 function refusingHeaders(route: Route): Route['handle'] {
   const { handle } = route
   const refused = refusedBits(route)
@@ -208,7 +210,9 @@ function respondError(
   return problemResponse(error, { [requestIdHeader]: id }, { request_id: id }, api?.refuse)
 }
 
-/** Reports an error that is kvist's own fault; the name that the request has in the log then, or null. */
+/**
+ * Reports an error that is kvist's own fault and returns the request's id in the log; returns null for other errors.
+ */
 function report(error: unknown, request: HttpRequest, onError: HttpOptions['onError']): string | null {
   if (error instanceof KvistError ? !serverFaults.includes(error.code) : isGone(error)) return null
   const id = requestId(request)
@@ -216,17 +220,20 @@ function report(error: unknown, request: HttpRequest, onError: HttpOptions['onEr
   return id
 }
 
-/** The client has gone, so this response is not sent: metrics and access log count it under this common code. */
+/** The client is gone, so this response is not sent: metrics and access log count it under this common code. */
 const clientGone = 499
 
-/** The client disconnected in the middle of its request, or was too slow: not an error of the server, and no response is sent. */
+/**
+ * Whether the client disconnected or timed out in the middle of its request: not an error of the server, and no
+ * response is sent.
+ */
 function isGone(error: unknown): boolean {
   return error instanceof Error && error.name === 'AbortError'
 }
 
 const allMethods = ['HEAD', ...methods].join(', ')
 
-/** What no route took: a path that is not there, or one that has other methods. */
+/** Returns the response to a request without a route: 404, 405 with the path's methods, or that of `OPTIONS *`. */
 function unroutedResponse(
   { method, path }: HttpRequest,
   match: Match<Serve> | null,
@@ -243,7 +250,7 @@ function unroutedResponse(
   return methodNotAllowed(method, [...allowed], api?.refuse)
 }
 
-/** The API in whose mount an unknown path lies. */
+/** Returns the API whose mount contains an unknown path. */
 function apiOf(path: string, apis: readonly (Api | undefined)[]): Api | undefined {
   return apis.find((api) => api !== undefined && `${path}/`.startsWith(`${api.mount}/`))
 }

@@ -11,55 +11,58 @@ import type { BodyWriter, HttpResponse, StreamedBody } from './wire/response.ts'
  * reads slowly, or not at all, costs no more memory than one that has nothing to read (docs/design/feed-http.md).
  */
 
-/** What a stream carries. */
+/** The source of a stream's frames. */
 export interface FrameSource {
   /**
-   * Whole frames, or a piece of a large one, whose others are there at once; null when there is nothing: `wake` of the stream
-   * is called when there is.
+   * Returns whole frames, or a piece of a large one, whose other pieces are available at once; null when there is
+   * nothing yet: the source then calls `wake` of the stream when there is.
    */
   next(): MaybePromise<Uint8Array | null>
-  /** Sent from time to time, so that both sides learn when the other is gone. */
+  /** Returns the frame sent at each heartbeat, by which both sides notice when the other is gone. */
   heartbeat(): Uint8Array
   /** Called once when the stream has ended, by either side. */
   close(): void
 }
 
 export interface EventStreams {
-  /** A stream of what a source gives, until one side ends it. Throws `closing` when the server stops. */
+  /**
+   * Returns a response that streams the source's frames until either side ends it. Throws `closing` when the server
+   * stops.
+   */
   respond(connection: Connection, sourceOf: (wake: () => void) => FrameSource): HttpResponse
 }
 
 export interface EventStreamOptions {
   readonly heartbeatMs: number
-  /** A client that took nothing of what was sent for so many heartbeats is cut. */
+  /** The number of heartbeats after which a client that reads nothing is disconnected. */
   readonly patience: number
 }
 
 const usualOptions: EventStreamOptions = { heartbeatMs: 15_000, patience: 20 }
 
-/** One event. The data must be one line. */
+/** Formats one event. The data must be one line. */
 export function eventFrame(event: string, id: string, data: string): string {
   return `${eventStart(event, id)}${data}${eventEnd}`
 }
 
-/** The lines before the data of an event. */
+/** Formats the lines before the data of an event. */
 export function eventStart(event: string, id: string): string {
   return `event: ${event}\n${idLine(id)}data: `
 }
 
 export const eventEnd = '\n\n'
 
-/** A comment, which no client shows, with an id, from which it resumes when the connection breaks. */
+/** Formats a comment, which clients ignore, with an id, from which they resume when the connection breaks. */
 export function commentFrame(comment: string, id: string): string {
   return `: ${comment}\n${idLine(id)}\n`
 }
 
-/** An empty id would reset the client's Last-Event-ID. */
+/** Formats the id line; none for an empty id, which would reset the client's Last-Event-ID. */
 function idLine(id: string): string {
   return id === '' ? '' : `id: ${id}\n`
 }
 
-/** `no` keeps nginx from gathering events before it passes them on. */
+/** `X-Accel-Buffering: no` keeps nginx from buffering events. */
 const eventHeaders =
   inertHeaders +
   headerBlockOf({
@@ -68,7 +71,10 @@ const eventHeaders =
     'X-Accel-Buffering': 'no',
   })
 
-/** Streams that share one timer. It gives each its heartbeat in turn: all at once would be a long moment for others. */
+/**
+ * Creates streams that share one timer. Their heartbeats are spread over its interval, because sending all at once
+ * would delay other requests.
+ */
 export function eventStreams({ heartbeatMs, patience }: EventStreamOptions = usualOptions): EventStreams {
   const slots = Array.from({ length: heartbeatSlots }, () => new Set<EventStream>())
   let count = 0
@@ -98,25 +104,25 @@ export function eventStreams({ heartbeatMs, patience }: EventStreamOptions = usu
 
 const heartbeatSlots = 60
 
-/** Larger pieces would have to be held in memory until a slow client has taken all of one. */
+/** Limit of one write: a larger piece stays in memory until a slow client has read all of it. */
 const pieceBytes = 64 * 1024
 
-/** One stream. A class, for there are many. */
+/** One stream. A class, because there are many. */
 class EventStream implements LongLivedResponse, StreamedBody {
   private readonly connection: Connection
   private readonly source: FrameSource
   private readonly onEnd: () => void
   private to: BodyWriter | null = null
-  /** The client has taken what it was sent. */
+  /** The client has read all that it was sent. */
   private hasRoom = false
-  /** What does not fit into one piece. */
+  /** The rest of frames that exceed one piece. */
   private rest: Uint8Array | null = null
   private isReading = false
-  /** The source has called since it was asked. */
+  /** The source has called `wake` since its last `next`. */
   private isWoken = false
   /** The source is closed. */
   private hasEnded = false
-  /** Since the client has last taken something. */
+  /** Heartbeats since the client last read something. */
   private missedHeartbeats = 0
 
   constructor(connection: Connection, sourceOf: (wake: () => void) => FrameSource, onEnd: () => void) {
@@ -141,7 +147,7 @@ class EventStream implements LongLivedResponse, StreamedBody {
     this.close()
   }
 
-  /** The server stops. What the client has not taken is lost, and it will ask for that elsewhere. */
+  /** Ends the stream when the server stops. Output that the client has not read is lost; it resumes elsewhere. */
   end(): void {
     this.close()
     if (this.hasRoom) this.finish()
@@ -198,7 +204,7 @@ class EventStream implements LongLivedResponse, StreamedBody {
     this.missedHeartbeats = 0
   }
 
-  /** The client sees the end of the stream, and resumes. */
+  /** Logs the error and ends the stream; the client reconnects and resumes. */
   private fail(error: unknown): void {
     if (this.hasEnded) return
     this.connection.reportError(error)

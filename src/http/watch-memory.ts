@@ -4,7 +4,7 @@ import type { Share } from '../net/budget.ts'
 import { ResponsePages } from './page-memory.ts'
 import type { Connection } from './wire/client-connection.ts'
 
-/** A large event that is being sent: it is in memory once for all watchers that it is sent to. */
+/** A large event that is being sent. It is in memory once for all watchers. */
 interface Sending {
   readonly event: FeedEvent
   readonly share: Share
@@ -13,10 +13,10 @@ interface Sending {
 
 const sending = new WeakMap<FeedEvent, Sending>()
 
-/** The memory of what one watcher has read and its client has not taken yet. */
+/** The memory of the events that one watcher has read and its client has not received yet. */
 export class WatchMemory {
   private readonly connection: Connection
-  /** Of what this watcher alone has read. */
+  /** The memory of events that only this watcher has read. */
   private readonly pages: ResponsePages
   private shared: Sending | null = null
   private isHolding = false
@@ -27,7 +27,7 @@ export class WatchMemory {
     connection.hold(this)
   }
 
-  /** What the client holds up together with others. */
+  /** Bytes of the shared event that the client holds up together with others. */
   get bytes(): number {
     return this.shared?.share.bytes ?? 0
   }
@@ -53,7 +53,7 @@ export class WatchMemory {
     }
   }
 
-  /** The client has taken all that was read, or is gone. */
+  /** Releases the memory when the client has received all that was read, or is gone. */
   release(): void {
     if (!this.isHolding) return
     this.isHolding = false

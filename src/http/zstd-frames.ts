@@ -1,6 +1,6 @@
 /**
- * Follows the frames of Zstandard (RFC 8878, 3.1) without decoding them: the decoder of the runtime takes data that ends in the
- * middle of a frame for whole. What the blocks hold is for the decoder to check.
+ * Tracks the frames of Zstandard (RFC 8878, 3.1) without decoding them, because the runtime's decoder accepts data that
+ * ends in the middle of a frame. The content of the blocks is checked by the decoder.
  */
 
 const frameMagic = 0xfd2fb528
@@ -12,7 +12,7 @@ const contentSizeBytes = [0, 2, 4, 8]
 type Step = 'magic' | 'skippable size' | 'descriptor' | 'block'
 
 export class ZstdFrames {
-  /** What the bytes that are being collected are; whatever is skipped comes before them. */
+  /** The element whose bytes are being collected, after `skipBytes` bytes are skipped. */
   private step: Step = 'magic'
   private skipBytes = 0
   private readonly collected: number[] = []
@@ -73,7 +73,7 @@ export class ZstdFrames {
     else this.skipBytes = blockBytes
   }
 
-  /** After so many bytes more. */
+  /** Ends the frame after `restBytes` more bytes. */
   private endFrame(restBytes: number): void {
     this.skipBytes = restBytes
     this.step = 'magic'

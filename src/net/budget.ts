@@ -1,9 +1,8 @@
 /**
- * Memory for one purpose, such as large values on their way to clients, within a limit. Each request has a share of it,
- * which grows and shrinks with its need. While there is no room, growth waits; the oldest share is served first.
- *
- * Shares that hold memory and wait for more could deadlock. So one share at a time, the oldest that waits, may pass the
- * limit: what is used stays below the limit plus the need of one share.
+ * A memory budget for one purpose, such as large values in responses. Each request has a share of it, which grows and
+ * shrinks with its need. While there is no room, growth waits; the oldest share is served first. Shares that hold
+ * memory and wait for more could deadlock. So one share at a time, the oldest that waits, may exceed the limit: usage
+ * stays below the limit plus the need of one share.
  */
 export class MemoryBudget {
   readonly limitBytes: number
@@ -11,7 +10,7 @@ export class MemoryBudget {
   private shares = 0
   /** Shares that wait to grow, the oldest first. */
   private readonly queue: Share[] = []
-  /** The share that may pass the limit. */
+  /** The share that may exceed the limit. */
   private overdrawn: Share | null = null
 
   constructor(limitBytes: number) {
@@ -22,12 +21,12 @@ export class MemoryBudget {
     return this.used
   }
 
-  /** How many shares wait to grow. */
+  /** The number of shares that wait to grow. */
   get waiting(): number {
     return this.queue.length
   }
 
-  /** Whether a share could grow by so much at once. */
+  /** Whether a share could grow by `bytes` without waiting. */
   hasRoom(bytes: number): boolean {
     return this.queue.length === 0 && this.used + bytes <= this.limitBytes
   }
@@ -38,7 +37,7 @@ export class MemoryBudget {
 
   // For shares.
 
-  /** Grants growth at once, or returns false: the share has to wait. */
+  /** Grants growth at once, or returns false: the share must wait. */
   tryGrow(share: Share, bytes: number): boolean {
     if (this.overdrawn !== share && !this.hasRoom(bytes)) {
       if (this.overdrawn !== null || this.queue.length > 0) return false
@@ -58,7 +57,7 @@ export class MemoryBudget {
     if (at !== -1) this.queue.splice(at, 1)
   }
 
-  /** A share has become smaller by so much, or larger when less than 0. */
+  /** Accounts for a share that shrank by `bytes`, or grew when it is negative. */
   shrink(share: Share, bytes: number): void {
     this.used -= bytes
     const isOverdrawn = this.used > this.limitBytes && !(this.overdrawn === share && share.bytes === 0)
@@ -79,7 +78,7 @@ export class MemoryBudget {
   }
 }
 
-/** A part of a budget. It has to be released in the end. */
+/** A part of a budget. The owner must release it. */
 export class Share {
   readonly age: number
   private readonly budget: MemoryBudget
@@ -95,17 +94,20 @@ export class Share {
     return this.held
   }
 
-  /** How much it waits for. */
+  /** The bytes it waits for; 0 when it does not wait. */
   get requested(): number {
     return this.waiter?.bytes ?? 0
   }
 
-  /** Whether a share of this budget could grow by so much at once. */
+  /** Whether a share of this budget could grow by `bytes` without waiting. */
   hasRoom(bytes: number): boolean {
     return this.budget.hasRoom(bytes)
   }
 
-  /** Adds to the share: at once where there is room, which returns undefined, or else when it is served. */
+  /**
+   * Grows the share by `bytes`. Returns undefined when there is room, otherwise a promise that resolves when the budget
+   * grants it.
+   */
   grow(bytes: number): Promise<void> | undefined {
     if (this.budget.tryGrow(this, bytes)) {
       this.held += bytes
@@ -117,7 +119,7 @@ export class Share {
     })
   }
 
-  /** Sets the share to what turned out to be needed, without waiting. */
+  /** Sets the share to the bytes actually needed, without waiting. */
   resize(bytes: number): void {
     const less = this.held - bytes
     this.held = bytes

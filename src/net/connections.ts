@@ -4,9 +4,9 @@ import type { SocketEvents } from './socket.ts'
 export interface ProtocolConnection extends SocketEvents {
   /** Called once a second: ends the connection when its client has kept it waiting for too long. */
   checkTimeouts(): void
-  /** The server stops: what has come in whole is still responded to, then the connection ends. */
+  /** Called when the server stops: responds to the requests that have arrived completely, then ends the connection. */
   finish(): void
-  /** Everything is sent, and the server need not wait for this client. */
+  /** All output is sent, or the server need not wait for this client. */
   readonly isFinished: boolean
   readonly activity: Activity
   /** The second in which the client was last active. */
@@ -16,15 +16,15 @@ export interface ProtocolConnection extends SocketEvents {
 }
 
 /**
- * What a connection would lose if it were closed: `new` ones have had nothing done for them yet, `idle` ones were served and
- * wait for the next request, or for their client to close, and `busy` ones are in the middle of one.
+ * What closing a connection would interrupt: a `new` one has not been served yet, an `idle` one was served and waits
+ * for the next request or for its client to close, and a `busy` one is in the middle of a request.
  */
 export type Activity = 'new' | 'idle' | 'busy'
 
-/** How long a client may take to close when everything is sent and our side is closed. */
+/** How long a client may take to close after everything is sent and our side is closed. */
 export const lingerSeconds = 5
 
-/** Counts seconds since the start. */
+/** Counts seconds since the start of the process. */
 export interface SecondClock {
   readonly seconds: number
 }
@@ -33,26 +33,26 @@ export interface SecondClock {
 export interface ConnectionGroup {
   readonly max: number
   open: number
-  /** Idle ones that were closed to make room for others. */
+  /** Connections that were closed to make room for new ones. */
   evicted: number
-  /** Those that were turned away because none was idle. */
+  /** Connections that were rejected because none could be closed. */
   rejected: number
 }
 
 export interface ConnectionLimits {
   readonly maxConnections: number
-  /** From one address. Loopback is exempt: behind a proxy on this machine all clients have that address. */
+  /** Maximum from one address. Loopback is exempt: behind a proxy on this machine all clients have that address. */
   readonly maxPerAddress: number
-  /** Called when a limit is met, at most once in a minute. */
+  /** Called when a limit is reached, at most once a minute. */
   readonly onFull: (limit: FullLimit) => void
 }
 
 export interface FullLimit {
-  /** Which limit: of all connections, of one address, or of a listener. */
+  /** The limit that was reached: of all connections, of one address, or of a listener. */
   readonly of: 'all' | 'address' | 'listener'
   readonly max: number
   readonly address: string
-  /** The new connection was turned away; otherwise an idle one was closed for it. */
+  /** The new connection was rejected; otherwise another was closed for it. */
   readonly isRejected: boolean
 }
 
@@ -62,29 +62,29 @@ interface Entry {
   readonly group: ConnectionGroup
 }
 
-/** A connection that may be closed unless it is active again. */
+/** A connection that may be closed unless it has been active again. */
 interface Candidate {
   readonly entry: Entry
   readonly lastActive: number
 }
 
-/** For each new connection a full registry goes through so many others on average, so that a flood costs little. */
+/** A full registry scans this many connections per new one on average, so that a flood costs little. */
 const scanPerConnection = 256
 const reportSeconds = 60
 
 /**
- * All connections of the process, whatever their protocol, within the limits of their number. Where there is no room for a
- * new one, the one that has been idle for longest is closed: first those that have had nothing done for them yet, so that
- * a flood of silent clients does not push out those at work.
+ * The registry of all connections of the process, of any protocol, which enforces the limits on their number. When
+ * there is no room for a new one, it closes another: first one that was not served yet, so that a flood of silent
+ * clients does not evict clients at work; else the one that has been idle longest.
  */
 export class ConnectionRegistry implements SecondClock {
   seconds = 0
   readonly limits: ConnectionLimits
   private readonly entries = new Map<SocketEvents, Entry>()
   private readonly byAddress = new Map<string, number>()
-  /** Those that were not seen to be served yet, the oldest first. */
+  /** Connections that have not been seen served yet, oldest first. */
   private readonly unserved = new Set<Entry>()
-  /** Others that may be closed, the first to go last. */
+  /** Other connections that may be closed; the last is closed first. */
   private candidates: Candidate[] = []
   private scanCredit = 0
   private reportedAt = Number.NEGATIVE_INFINITY
@@ -104,7 +104,7 @@ export class ConnectionRegistry implements SecondClock {
     return { max, open: 0, evicted: 0, rejected: 0 }
   }
 
-  /** Makes room for another connection; false when it must be turned away. */
+  /** Makes room for a new connection if necessary. Returns false when it must be rejected. */
   admit(group: ConnectionGroup, address: string): boolean {
     const { maxConnections, maxPerAddress } = this.limits
     this.scanCredit = Math.min(this.scanCredit + scanPerConnection, this.entries.size + scanPerConnection)
@@ -143,7 +143,7 @@ export class ConnectionRegistry implements SecondClock {
       .map(({ connection }) => connection)
   }
 
-  /** The timer calls it once a second. */
+  /** Advances the clock by one second and checks timeouts. Called by the timer. */
   passSecond(): void {
     this.seconds++
     for (const { connection } of this.entries.values()) connection.checkTimeouts()
@@ -168,7 +168,7 @@ export class ConnectionRegistry implements SecondClock {
     }
     oldest.group.evicted++
     oldest.connection.close()
-    // Its socket says so too, if only later.
+    // The close event of its socket comes later.
     this.remove(oldest.connection)
     return true
   }
@@ -195,7 +195,7 @@ export class ConnectionRegistry implements SecondClock {
     return undefined
   }
 
-  /** Takes the next that has not been active since it became a candidate. */
+  /** Removes and returns the next candidate that was not active since it became one. */
   private nextCandidate(isEligible: (entry: Entry) => boolean): Entry | undefined {
     const { candidates } = this
     for (let i = candidates.length - 1; i >= 0; i--) {

@@ -2,24 +2,25 @@ import { readFileSync } from 'node:fs'
 import { maxLingering } from './rejected.ts'
 
 /**
- * Descriptors that connections leave to the rest of the process: the files of the store, its worker, listening sockets, and
- * clients that are being turned away. docs/design/http.md has what was counted.
+ * File descriptors reserved for the rest of the process: the files of the store, its worker, listening sockets, and
+ * clients that are being rejected. The count is explained in docs/design/http.md.
  */
 const reservedDescriptors = 48 + maxLingering
-/** Fewer connections than this are no server. */
+/** The server refuses to start with fewer connections. */
 const minConnections = 16
-/** Where the system sets no limit, or does not report it. */
+/** The number of connections when the system sets no limit, or does not report it. */
 const unlimitedConnections = 1_000_000
 
-/** How many connections there may be in all, and from one address. */
+/** The maximum number of connections in total, and from one address. */
 export interface ConnectionCounts {
   readonly maxConnections: number
   readonly maxPerAddress: number
 }
 
 /**
- * What was asked for, or what the limit on open files (RLIMIT_NOFILE) allows. Throws one line when that is more, or when
- * the limit is too low to serve at all: a process without descriptors can neither write nor say why.
+ * Returns the number of connections asked for, or else as many as the limit on open files (RLIMIT_NOFILE) allows.
+ * Throws an error of one line when more are asked for, or when the limit is too low to serve: without descriptors a
+ * process can neither write nor report why.
  */
 export function connectionCounts(asked: number | null, limit: number = descriptorLimit()): ConnectionCounts {
   const allowed = Math.min(limit - reservedDescriptors, unlimitedConnections)
@@ -37,13 +38,16 @@ export function connectionCounts(asked: number | null, limit: number = descripto
   return { maxConnections, maxPerAddress: Math.ceil(maxConnections / 2) }
 }
 
-/** How many files and sockets this process may have open. Bun raises the soft limit to the hard one when it starts. */
+/**
+ * Returns how many files and sockets this process may have open. Bun raises the soft limit to the hard one when it
+ * starts.
+ */
 function descriptorLimit(): number {
   try {
     const [, soft] = /^Max open files\s+(\S+)/m.exec(readFileSync('/proc/self/limits', 'latin1')) ?? []
     return parseLimit(soft)
   } catch {
-    // Where there is no /proc a child inherits the limit and prints it.
+    // Without /proc, a child process inherits the limit and prints it.
     return parseLimit(Bun.spawnSync(['sh', '-c', 'ulimit -n']).stdout.toString().trim())
   }
 }

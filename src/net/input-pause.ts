@@ -1,6 +1,6 @@
 import type { Socket } from './socket.ts'
 
-/** Whether a socket is read from. Pausing it makes the client wait. */
+/** Pauses and resumes reading from a socket. While paused, the client has to wait. */
 export class InputPause {
   private readonly socket: Pick<Socket, 'pause' | 'resume'>
   private isPaused = false

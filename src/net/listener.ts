@@ -6,41 +6,41 @@ import type { Socket, SocketEvents } from './socket.ts'
 
 export interface ListenOptions {
   readonly hostname: string
-  /** 0 takes a free one. */
+  /** 0 chooses a free one. */
   readonly port: number
   /** The name of the clients in error messages. */
   readonly clients: string
   readonly registry: ConnectionRegistry
-  /** Of this listener alone; the registry has limits of its own. */
+  /** Limit of this listener; the registry has limits of its own. */
   readonly maxConnections?: number
   /** Starts the protocol on a socket that was accepted. */
   readonly connect: (socket: Socket) => ProtocolConnection
-  /** Sent to a client for which there is no room, before it is disconnected. */
+  /** Returns the text sent to a client that is rejected for lack of room. */
   readonly rejection: () => string
   /** Called with errors of the protocol, which are bugs. */
   readonly onError: (error: unknown) => void
 }
 
 export interface Listener {
-  /** As `host:port`, an IPv6 address in brackets. */
+  /** As `host:port`, with an IPv6 address in brackets. */
   readonly address: string
   readonly port: number
   readonly connections: Readonly<ConnectionGroup>
-  /** Accepts no more, lets the connections finish within the time, then closes those that are left. */
+  /** Accepts no more connections, lets the open ones finish within the time, then closes the rest. */
   stop(timeoutMs: number): Promise<void>
 }
 
-/** Finds out about clients that vanished without closing. */
+/** The keep-alive interval, which detects clients that vanished without closing. */
 const keepAliveMs = 60_000
-/** Garbage is collected after so many connections. */
+/** The number of closed connections after which garbage is collected. */
 const garbageConnections = 1000
 const pollMs = 10
-/** At a stop, clients may take so long to read the last of what was sent and to close. */
+/** The time that clients have at a stop to read the last output and to close. */
 const lingerMs = 500
 
 type Handlers = Bun.SocketHandler<SocketEvents, 'buffer'>
 
-/** Listens at once. Throws one line where the port cannot be had. */
+/** Starts listening. Throws an error of one line when the port cannot be bound. */
 export function openListener(options: ListenOptions): Listener {
   const { hostname, registry, maxConnections, connect, rejection, onError } = options
   const group = registry.group(maxConnections)
@@ -89,7 +89,7 @@ function bind(
   socket: Handlers,
 ): Bun.TCPSocketListener<SocketEvents> {
   try {
-    // Half open: a client that has sent its last request and closed its side still wants the response.
+    // Half-open: a client that has closed its side after its last request still reads the response.
     return Bun.listen({ hostname, port, exclusive: true, allowHalfOpen: true, socket })
   } catch (error) {
     const isTaken = error instanceof Error && 'code' in error && error.code === 'EADDRINUSE'

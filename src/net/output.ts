@@ -1,23 +1,26 @@
 import type { Socket } from './socket.ts'
 import type { TickScheduler } from './tick.ts'
 
-/** The parts of one tick are sent together, up to this; larger ones are sent by themselves. */
+/** The parts of one tick are sent together up to this size; a larger part is sent alone. */
 const maxBufferedBytes = 64 * 1024
 
-/** Buffers of Node and Bun have this method, their types do not; `write` checks its other arguments first. */
+/**
+ * A method of Node's and Bun's buffers that their types lack. Unlike `write`, it does not check its arguments first.
+ */
 interface Utf8Buffer extends Buffer {
   utf8Write(text: string, offset: number): number
 }
 
 /**
- * Where all outputs join their parts, one after the other. To join them as strings costs more: each response would leave a
- * string to the garbage collector. It has room for what is buffered, a part as large, and its prefixes.
+ * The buffer in which outputs join their parts, shared by all because joining is synchronous. Joining them as strings
+ * costs more: each response would leave a string to the garbage collector. It has room for the buffered parts, one more
+ * part as large, and its prefixes.
  */
 const joined = Buffer.allocUnsafeSlow(4 * maxBufferedBytes) as Utf8Buffer
 
 /**
- * What is sent to one client, in order. Parts are buffered until the tick ends, and what the socket has no room for is
- * queued until it drains.
+ * The output to one client, in order. Parts are buffered until the tick ends; what the socket has no room for is queued
+ * until it drains.
  */
 export class Output {
   private readonly socket: Pick<Socket, 'write'>
@@ -34,42 +37,45 @@ export class Output {
     this.ticks = ticks
   }
 
-  /** The socket had no room for all that was sent: more should wait until `drained` was called. */
+  /** Whether the socket had no room for all output: callers should wait for `drained` before they send more. */
   get isFull(): boolean {
     return this.queuedBytes > 0
   }
 
-  /** What the socket had no room for. */
+  /** Bytes that wait until the socket drains. */
   get unsentBytes(): number {
     return this.queuedBytes
   }
 
-  /** How many bytes the socket has taken since this was last called. */
+  /** Returns how many bytes the socket accepted since the last call. */
   takeSentBytes(): number {
     const { sentBytes } = this
     this.sentBytes = 0
     return sentBytes
   }
 
-  /** Sends ASCII, no more than a head has, in one piece with the part that is sent next. */
+  /** Sends ASCII text of at most the size of a head, in one piece with the next part. */
   prefix(text: string): void {
     this.parts.push(text)
     this.bufferedBytes += text.length
   }
 
-  /** Sends text as UTF-8, of which `bytes` is the length; without it the text must be ASCII. */
+  /** Sends text as UTF-8. `bytes` is its encoded length; without it the text must be ASCII. */
   text(text: string, bytes: number = text.length): void {
     if (bytes > maxBufferedBytes) this.bytes(Buffer.from(text))
     else this.buffer(text, bytes)
   }
 
-  /** Sends bytes, which must not change while `isFull`. */
+  /** Flushes, then sends bytes at once. They must not change while `isFull`. */
   bytes(part: Uint8Array): void {
     this.flush()
     this.send(part, part.length)
   }
 
-  /** Sends bytes together with the text of the tick, if they are few; they must not change before it ends, nor while `isFull`. */
+  /**
+   * Sends bytes: a few together with the text of the tick, many at once. They must not change before the tick ends, nor
+   * while `isFull`.
+   */
   value(bytes: Uint8Array): void {
     if (bytes.length > maxBufferedBytes) this.bytes(bytes)
     else this.buffer(bytes, bytes.length)
@@ -94,7 +100,7 @@ export class Output {
     this.send(joined, end)
   }
 
-  /** The socket has room again. */
+  /** Sends queued output after the socket has drained. */
   drained(): void {
     const { queue } = this
     while (queue.length > 0) {
@@ -111,7 +117,7 @@ export class Output {
     }
   }
 
-  /** The client is gone: nothing of it will be sent. */
+  /** Drops all output, because the client is gone. */
   discard(): void {
     this.parts.length = 0
     this.bufferedBytes = 0
@@ -130,10 +136,12 @@ export class Output {
     }
   }
 
-  /** Sends the first so many of these bytes. What there is no room for is queued, as a copy if the bytes are `joined`. */
+  /**
+   * Sends the first `bytes` bytes of a part. Queues what the socket has no room for, copied if the part is `joined`.
+   */
   private send(part: Uint8Array, bytes: number): void {
     const sent = this.queuedBytes > 0 ? 0 : this.socket.write(part, 0, bytes)
-    // A closed socket is about to report that it is: nothing is kept for it.
+    // A closed socket will report its close; nothing is queued for it.
     if (sent < 0) return
     this.sentBytes += sent
     if (sent === bytes) return

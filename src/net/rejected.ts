@@ -1,12 +1,15 @@
 import type { Socket, SocketEvents } from './socket.ts'
 
-/** So many may take a moment to read why they were turned away; the others are disconnected at once. */
+/** The number of rejected clients that get time to read the reason; others are disconnected at once. */
 export const maxLingering = 16
 const lingerMs = 1000
 
 let lingering = 0
 
-/** Turns a client away that was just accepted: sends it a line or a response, and disconnects it. */
+/**
+ * Rejects a client that was just accepted: sends it the text, and disconnects it. Returns the handlers of the socket's
+ * further events.
+ */
 export function reject(socket: Pick<Socket, 'write' | 'shutdown' | 'end'>, rejection: string): SocketEvents {
   socket.write(rejection)
   if (lingering >= maxLingering) {
@@ -14,7 +17,7 @@ export function reject(socket: Pick<Socket, 'write' | 'shutdown' | 'end'>, rejec
     return ignored
   }
   lingering++
-  // A client that is still sending would see a reset before it reads: what it sends is dropped until it closes.
+  // A client that is still sending would get a reset before it reads the text: its input is dropped until it closes.
   socket.shutdown()
   const timer = setTimeout(() => socket.end(), lingerMs)
   timer.unref()

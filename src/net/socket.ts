@@ -1,9 +1,9 @@
-/** What a protocol needs of the socket of a client. Bun's sockets have it, with TLS and without. */
+/** The socket of a client, as protocols use it. Bun's sockets implement it, with TLS and without. */
 export interface Socket {
   readonly remoteAddress: string
   /**
-   * Sends as much of `length` bytes from an offset on, or of all, as the socket has room for and returns how many bytes that was;
-   * less than 0 when it is closed.
+   * Sends `length` bytes from `offset` on, by default all, as far as the socket has room. Returns how many bytes it
+   * accepted; less than 0 when it is closed.
    */
   write(part: string | Uint8Array, offset?: number, length?: number): number
   /** Closes our side; the client can still send. */
@@ -12,7 +12,7 @@ export interface Socket {
   end(): unknown
   /** Closes the socket at once. */
   terminate(): void
-  /** Stops reading, so that the client has to wait. */
+  /** Stops reading, so that the client must wait. */
   pause(): void
   resume(): void
 }

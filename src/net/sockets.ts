@@ -1,7 +1,7 @@
 import { type ConnectionLimits, ConnectionRegistry } from './connections.ts'
 import { startTicks, type TickScheduler } from './tick.ts'
 
-/** What all servers of a process share, whatever their protocol. */
+/** The state shared by all servers of a process, of any protocol. */
 export interface Sockets {
   readonly registry: ConnectionRegistry
   readonly ticks: TickScheduler
@@ -9,7 +9,7 @@ export interface Sockets {
 
 const most = Number.POSITIVE_INFINITY
 
-/** Without limits, there may be any number of connections. `onError` is called with bugs. */
+/** Creates that state. Without limits, any number of connections is allowed. `onError` is called with bugs. */
 export function startSockets(
   onError: (error: unknown) => void,
   limits: Partial<ConnectionLimits> = {},

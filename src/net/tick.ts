@@ -1,12 +1,12 @@
 /**
- * Work of one tick of the event loop, done for all connections together, so that the processor does one kind of work at a
- * time: input is processed when the event loop has read all sockets, then the work that it led to is done, such as reads
- * that are cheaper together, and then the output of all is flushed. Output that is made later, such as responses to writes that went to disk together, is flushed
- * when all of it has been made.
+ * Batches the work of one tick of the event loop for all connections, in three stages: input is processed after the
+ * event loop has read all sockets; then scheduled work runs, such as reads that are cheaper together; then all output
+ * is flushed. Output produced outside of these stages, such as responses to writes of one commit, is flushed together
+ * in a microtask.
  */
 export interface TickScheduler {
   scheduleInput(reader: InputProcessor): void
-  /** Runs work when all input of the tick was processed; what comes up outside of a tick is run soon. */
+  /** Runs work after all input of the tick is processed; outside of a tick it runs in a microtask. */
   scheduleWork(work: () => void): void
   scheduleFlush(output: Flushable): void
 }
@@ -19,7 +19,10 @@ interface Flushable {
   flush(): void
 }
 
-/** So many outputs are flushed without waiting for more: clients can work on some while others are made. */
+/**
+ * The number of outputs after which they are flushed without waiting for more, so that clients can process some while
+ * others are produced.
+ */
 const flushBatch = 16
 
 export function startTicks(onError: (error: unknown) => void): TickScheduler {
@@ -28,7 +31,7 @@ export function startTicks(onError: (error: unknown) => void): TickScheduler {
   let outputs: Flushable[] = []
   let isProcessing = false
 
-  /** An error of one must not keep the others from their work. */
+  /** Runs `work` for each item; an error of one does not stop the others. */
   function forAll<Of>(all: readonly Of[], work: (one: Of) => void): void {
     for (const one of all) {
       try {
@@ -47,7 +50,7 @@ export function startTicks(onError: (error: unknown) => void): TickScheduler {
     finishTick()
   }
 
-  /** Work may lead to more: a response lets the next request be processed. */
+  /** Work can schedule more work: a response lets the next request be processed. */
   function finishTick(): void {
     isProcessing = true
     while (works.length > 0) {

@@ -23,7 +23,10 @@ import {
 import { type Idempotency, perform } from './idempotency.ts'
 import { incrementFields, parseIncrement } from './increment.ts'
 
-/** `POST /v1/_batch`: checks and operations, together or not at all. All of it is parsed before any is done. */
+/**
+ * `POST /v1/_batch`: commits checks and operations together or not at all. The whole body is parsed before anything is
+ * executed.
+ */
 export async function postBatch(
   idempotency: Idempotency,
   request: HttpRequest,
@@ -53,7 +56,7 @@ export async function postBatch(
 
 function respond(outcomes: readonly Outcome[]): HttpResponse {
   const revisions = outcomes.map(({ revision }) => revision)
-  // The number's text as stored: parsing would lose digits.
+  // JSON text of the numbers: parsing would lose digits.
   const values = outcomes.map(({ value }) => value ?? 'null')
   return jsonTextLine(`{"revisions":[${revisions}],"values":[${values}]}`)
 }
@@ -76,7 +79,7 @@ function parseCheck(given: unknown, where: string): Check {
 }
 
 interface OperationKind {
-  /** Beside `op`, `collection` and `key`. */
+  /** Its fields besides `op`, `collection` and `key`. */
   readonly fields: readonly string[]
   parse(ref: MemberRef, fields: JsonFields, raw: string, where: string, nowMs: number): Operation
 }

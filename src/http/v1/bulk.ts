@@ -16,14 +16,14 @@ import type { HttpResponse } from '../wire/response.ts'
 import { contentFields, type JsonFields, parseContent, refuseOthers } from './fields.ts'
 
 /**
- * NDJSON import. Lines are stored in groups while the next ones are read, so memory does not grow with the body. A
- * bad line is named in the summary and does not stop the import; only a failing store does, and the response says
- * how far it came (`stored`, `failed`).
+ * NDJSON import. Lines are stored in groups while the next ones are read, so memory does not grow with the body. A bad
+ * line is reported in the summary and does not stop the import; only a failing store does, and the response then
+ * reports the lines stored and failed so far (`stored`, `failed`).
  */
 
 const groupMembers = 1000
 const groupBytes = 1024 * 1024
-/** Groups on their way to disk while more is read. */
+/** Groups that may be uncommitted while more is read. */
 const groupsInFlight = 3
 
 interface LineFailure {
@@ -41,7 +41,8 @@ export async function importLines(
   context: RequestContext,
 ): Promise<HttpResponse> {
   parametersOf(request, [])
-  // Its lines name their keys: sent again, it does again what it did, and no one commit could hold what it came to.
+  // An import is idempotent by itself, because its lines name their keys; and its outcome spans many commits, so no
+  // commit could record it.
   refuseHeaders(request, headerBits(['idempotency-key']))
   const coding = codingOf(request)
   const failed: LineFailure[] = []
@@ -51,10 +52,10 @@ export async function importLines(
   let bytes = 0
   const inFlight: Promise<void>[] = []
   const share = bodyShare(context)
-  /** Of the groups that are not stored yet. */
+  /** Value bytes of the groups that are not stored yet. */
   let groupedBytes = 0
 
-  /** Waits until there is memory for the groups, and for so much of the body. */
+  /** Waits until there is memory for the groups and for `bodyBytes` of the body. */
   async function waitForMemory(bodyBytes: number): Promise<void> {
     const bytes = groupedBytes + bodyBytes
     const needed = bytes > smallBytes ? bytes : 0
@@ -85,7 +86,7 @@ export async function importLines(
   }
 
   function summary() {
-    // A process refuses a line when those after it may have been read already.
+    // A process may reject a line after later lines have been parsed.
     failed.sort((a, b) => a.line - b.line)
     return { stored, failed, ...(unnamed === 0 ? {} : { failed_more: unnamed }) }
   }
@@ -124,7 +125,10 @@ interface NumberedLine {
 const lineFeed = 0x0a
 const byteOrderMark = Buffer.from('\ufeff')
 
-/** The lines of a body that are not blank, without the mark that may begin the first (UTF-8's BOM), as they come; many at once, for a promise costs more than a line. */
+/**
+ * Yields the non-blank lines of a body as they arrive, without a byte order mark at its start. Yields many at once,
+ * because a promise costs more than a line.
+ */
 async function* linesOf(
   parts: AsyncIterable<Uint8Array>,
   fail: (line: number, error: KvistError) => void,
@@ -137,7 +141,7 @@ async function* linesOf(
   function* whole(given: Buffer): Generator<NumberedLine> {
     const block =
       line === 0 && given.indexOf(byteOrderMark) === 0 ? given.subarray(byteOrderMark.length) : given
-    // All lines of a block are decoded at once, unless one of them cannot be.
+    // All lines of a block are decoded at once, unless one of them is not UTF-8.
     const texts = isUtf8(block) ? block.toString().split('\n') : null
     if (texts !== null) {
       for (const text of texts) {
@@ -160,7 +164,7 @@ async function* linesOf(
   }
 
   for await (const part of parts) {
-    // A line is in memory as bytes and as text.
+    // A line is in memory twice, as bytes and as text.
     await waitForMemory(2 * (Math.min(carriedBytes, maxLineBytes) + part.length))
     const chunk = Buffer.from(part.buffer, part.byteOffset, part.length)
     const last = chunk.lastIndexOf(lineFeed)
@@ -177,12 +181,12 @@ async function* linesOf(
   if (carriedBytes > 0) yield whole(Buffer.concat(carried))
 }
 
-/** The first test is enough for most lines, which begin with a brace. */
+/** The first test decides most lines, which begin with a brace. */
 function isBlank(text: string): boolean {
   return !(text.charCodeAt(0) > 32) && /^[ \t\r]*$/.test(text)
 }
 
-/** The first test spares measuring lines that cannot be. */
+/** The first test avoids measuring lines that are short enough. */
 function isTooLong(text: string): boolean {
   return text.length * 3 > maxLineBytes && Buffer.byteLength(text) > maxLineBytes
 }
@@ -191,7 +195,10 @@ function lineTooLong(): KvistError {
   return new KvistError('too_large', `the line has more than ${maxLineBytes} bytes`)
 }
 
-/** What else a list shows of a member is passed over, so that what was exported can be imported. */
+/**
+ * The fields of a line. Those that a list shows and an import cannot set are ignored, so that an export can be
+ * imported.
+ */
 const lineFields: ReadonlySet<string> = new Set([
   'key',
   ...contentFields,

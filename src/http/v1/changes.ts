@@ -15,7 +15,7 @@ import { listPieces, pieceChars, streamedPieces } from './pieces.ts'
 import { changeJson, changePieces } from './serializers.ts'
 
 /**
- * `GET /v1/_changes`: the feed by page. A page may be short, even empty, while there are more; at the end it is
+ * `GET /v1/_changes`: a page of the feed. A page may be short, even empty, while more changes follow; at the end it is
  * empty, and `next` is the `since` that was sent.
  */
 export async function getChanges(
@@ -44,7 +44,7 @@ export async function getChanges(
 
 const before = '{"changes":['
 
-/** In the problem the oldest point looks as points do elsewhere. */
+/** Formats the oldest cursor in a `compacted` problem as cursors are formatted elsewhere. */
 function throwWithOldest(error: unknown): never {
   if (!(error instanceof KvistError) || error.code !== 'compacted') throw error
   const oldest = pointValue(String(error.extra.oldest))

@@ -1,6 +1,8 @@
 import { KvistError } from '../../core/errors.ts'
 
-/** One of the texts that a parameter can have; the first when it is left out. Throws `invalid_parameter` for others. */
+/**
+ * Returns the given choice; the first one when the parameter is missing. Throws `invalid_parameter` for any other text.
+ */
 export function parseChoice<Choice extends string>(
   name: string,
   given: string | undefined,

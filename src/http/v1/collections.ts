@@ -15,7 +15,7 @@ import { parseLimit } from './limit.ts'
 import { parseSelection, selectionParameters } from './selection.ts'
 import { storedJson } from './serializers.ts'
 
-/** Collections: which there are, new members under an id of their own, and dropping. */
+/** Handlers that list collections, store members under a new id, and drop collections. */
 
 export async function listCollections(db: Database, request: HttpRequest): Promise<HttpResponse> {
   const given = parametersOf(request, ['prefix', 'limit', 'cursor'])
@@ -62,7 +62,7 @@ export async function dropMembers(
   context: RequestContext,
 ): Promise<HttpResponse> {
   const given = parametersOf(request, selectionParameters)
-  // An unset variable of a script must not drop everything.
+  // An unset variable in a script must not drop everything.
   const empty = selectionParameters.find((name) => given[name] === '')
   if (empty !== undefined) {
     throw new KvistError('invalid_parameter', `${empty} is empty; leave it out to drop without it`)

@@ -9,7 +9,7 @@ import { headerBits } from '../wire/head.ts'
 import type { HttpRequest } from '../wire/request.ts'
 import { lastModifiedMs } from './member-headers.ts'
 
-/** Conditions of requests for a member (RFC 9110, 13). Its entity tag is its revision. */
+/** Evaluates the conditions of requests for a member (RFC 9110, 13). The entity tag of a member is its revision. */
 
 export const readConditions = [
   'if-match',
@@ -18,7 +18,7 @@ export const readConditions = [
   'if-unmodified-since',
 ] as const satisfies readonly BindingHeader[]
 
-/** If-Modified-Since is for reading alone: with anything else it is refused. */
+/** If-Modified-Since is valid for reads only: a write with it is refused. */
 export const writeConditions = [
   'if-match',
   'if-none-match',
@@ -28,14 +28,17 @@ export const writeConditions = [
 const readBits = headerBits(readConditions)
 const writeBits = headerBits(writeConditions)
 
-/** What conditions ask about. */
+/** The properties of a member that conditions refer to. */
 export type MemberVersion = Pick<Member, 'revision' | 'clock'>
 
-/** What to respond with: the member as it is, that it is as the client knows it, or that a condition does not hold. */
+/**
+ * The result of the conditions: send the member, respond 304 because the client knows it, or 412 because a condition
+ * failed.
+ */
 export type ReadVerdict = 'send' | 'unchanged' | 'failed'
 
 /**
- * Evaluates the conditions of a GET or HEAD in the order of RFC 9110, 13.2.2. Where there is no member the response is 404
+ * Evaluates the conditions of a GET or HEAD in the order of RFC 9110, 13.2.2. For a missing member the response is 404
  * whatever they are (13.2.1), unless they are malformed.
  */
 export function readVerdict(request: HttpRequest, member: MemberVersion | null, nowMs: number): ReadVerdict {
@@ -53,8 +56,8 @@ function isAsRequired(request: HttpRequest, member: MemberVersion | null, nowMs:
 }
 
 /**
- * Whether the client knows this state. If-Modified-Since counts only where If-None-Match is not sent, and its date has
- * come: until then a write can still follow that the date would cover.
+ * Whether the client knows this state. If-Modified-Since counts only without If-None-Match, and only if its date is not
+ * in the future: a later write could still fall before that date.
  */
 function isKnown(request: HttpRequest, member: MemberVersion | null, nowMs: number): boolean {
   const tags = revisionsOf(request, 'If-None-Match')
@@ -66,12 +69,12 @@ function isKnown(request: HttpRequest, member: MemberVersion | null, nowMs: numb
   return sinceMs !== null && sinceMs <= nowMs && lastModifiedMs(member) <= sinceMs
 }
 
-/** What must hold of a member for a write to go ahead; undefined when the request says nothing. */
+/** Returns the condition of a write; undefined when the request has none. */
 export function conditionOf(request: HttpRequest, context: RequestContext): Condition | undefined {
   if ((request.present & writeBits) === 0) return undefined
   const ifMatch = revisionsOf(request, 'If-Match')
   const ifNoneMatch = revisionsOf(request, 'If-None-Match')
-  // RFC 9110, 13.2.2: If-Match goes before it.
+  // RFC 9110, 13.2.2: If-Match takes precedence.
   const sinceMs = ifMatch === undefined ? unmodifiedSinceMs(request, context.now()) : undefined
   return {
     ...(ifMatch === undefined ? {} : { ifMatch }),
@@ -81,7 +84,10 @@ export function conditionOf(request: HttpRequest, context: RequestContext): Cond
   }
 }
 
-/** Throws where the date is none: ignored, as a cache may do with it, it would let every write through. */
+/**
+ * Returns the date of If-Unmodified-Since. Throws `invalid_request` when it is malformed: ignoring it, as caches may,
+ * would let every write through.
+ */
 function unmodifiedSinceMs(request: HttpRequest, nowMs: number): number | undefined {
   const text = request.header('if-unmodified-since')
   if (text === null) return undefined
@@ -93,9 +99,9 @@ function unmodifiedSinceMs(request: HttpRequest, nowMs: number): number | undefi
   )
 }
 
-/** A tag that kvist never gave names a revision that no member has. */
+/** The revision for tags that kvist never issued; no member has it. */
 const noRevision = -1
-/** In place of a revision, says that there is no member. */
+/** The revision of a missing member. */
 export const noMember = 0
 
 function revisionsOf(

@@ -4,9 +4,9 @@ import { maxTimeMs } from '../../core/limits.ts'
 import { parseDurationMs, parseTimeMs } from '../../core/time.ts'
 
 /**
- * Expiry, in one set of words wherever it is given: `expire_in` (seconds, a duration such as `15m`, or `never`) or `expire_at` (a
- * time, or null for never); in what is sent back as a list showed it also `expires_at`, with the meaning of `expire_at`. A time
- * that has passed is taken as it is: the member is expired at once.
+ * Parses expiry, which is given in the same fields everywhere: `expire_in` (seconds, a duration such as `15m`, or
+ * `never`) or `expire_at` (a time, or null for never); JSON objects may also have `expires_at`, as lists show it, with
+ * the meaning of `expire_at`. A time in the past is accepted: the member is expired at once.
  */
 
 export const expiryParameters = ['expire_in', 'expire_at'] as const
@@ -15,7 +15,7 @@ export const expiryFields = [...expiryParameters, 'expires_at'] as const
 type ExpiryFields = { readonly [N in (typeof expiryFields)[number]]?: unknown }
 type ExpiryParameters = { readonly [N in (typeof expiryParameters)[number]]?: string }
 
-/** What parameters ask for. */
+/** Returns the expiry that query parameters ask for; null when they have none. */
 export function parameterExpiry({ expire_in, expire_at }: ExpiryParameters, nowMs: number): AskedExpiry {
   if (expire_in === undefined && expire_at === undefined) return null
   return fieldExpiry(
@@ -27,7 +27,9 @@ export function parameterExpiry({ expire_in, expire_at }: ExpiryParameters, nowM
   )
 }
 
-/** What the fields of a JSON object ask for. */
+/**
+ * Returns the expiry that the fields of a JSON object ask for; null when they have none. Throws `invalid_parameter`.
+ */
 export function fieldExpiry(fields: ExpiryFields, nowMs: number): AskedExpiry {
   const { expire_in: expireIn, expire_at, expires_at } = fields
   if (expireIn === undefined && expire_at === undefined && expires_at === undefined) return null

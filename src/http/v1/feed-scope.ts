@@ -3,7 +3,7 @@ import type { Scope } from '../../core/feed/scope.ts'
 import { parseCollection, parseKey } from '../../core/keys.ts'
 import { compilePattern } from '../../core/pattern.ts'
 
-/** What a request asks of the feed: whose changes, and from where on. */
+/** Parses the scope of a feed request, and formats cursors of the feed. */
 
 export const scopeParameters = ['collection', 'prefix', 'filter'] as const
 type Given = { readonly [N in (typeof scopeParameters)[number]]?: string }
@@ -18,8 +18,8 @@ export function parseScope({ collection, prefix = '', filter }: Given): Scope {
 }
 
 /**
- * A point as clients are shown it: a number where it is one, as revisions are; else text. Either comes back as
- * `since`, which engines read.
+ * Returns a cursor as clients see it: a number if it is one, as revisions are, else text. Engines accept either as
+ * `since`.
  */
 export function pointValue(point: FeedCursor): number | string {
   return /^(?:0|[1-9]\d{0,15})$/.test(point) && Number(point) <= Number.MAX_SAFE_INTEGER

@@ -8,20 +8,20 @@ import { rawMember } from '../../json/scan.ts'
 import { isJsonType, jsonText, parseContentType } from '../body.ts'
 import { expiryFields, fieldExpiry } from './expiry.ts'
 
-/** The fields of JSON objects that requests are made of: batches, their operations, lines of an import. */
+/** Parses the fields of JSON objects in requests: batches, their operations, lines of an import. */
 
 export type JsonFields = Readonly<Record<string, unknown>>
 
-/** Of what is to be stored, beside its key. */
+/** The fields of a member's content. */
 export const contentFields = ['value', 'value_text', 'value_base64', 'content_type', ...expiryFields] as const
 
-/** `where` is what the message calls it. */
+/** Returns a value as an object. Throws `invalid_request` otherwise; `where` names the value in the message. */
 export function asObject(given: unknown, where: string): JsonFields {
   if (typeof given === 'object' && given !== null && !Array.isArray(given)) return given as JsonFields
   throw new KvistError('invalid_request', `${where} is not an object`)
 }
 
-/** Missing, it is empty. */
+/** Returns a value as an array, empty when missing. Throws `invalid_request` otherwise. */
 export function asArray(given: unknown, where: string): readonly unknown[] {
   if (given === undefined) return []
   if (Array.isArray(given)) return given
@@ -35,7 +35,10 @@ export function parseRef({ collection, key }: JsonFields, where: string): Member
   return { collection: parseCollection(collection), key: parseKey(key) }
 }
 
-/** A field that is not known was meant to say something: it is refused by its name. */
+/**
+ * Throws `invalid_request` for a field that is not known, and names it: ignoring it could change the meaning of the
+ * request.
+ */
 export function refuseOthers(fields: JsonFields, known: ReadonlySet<string>, where: string): void {
   for (const name in fields) {
     if (known.has(name)) continue
@@ -44,7 +47,10 @@ export function refuseOthers(fields: JsonFields, known: ReadonlySet<string>, whe
   }
 }
 
-/** What the fields of an object say is to be stored; `raw` is its text, out of which JSON is cut as it was sent. */
+/**
+ * Returns the content that an object's fields describe. `raw` is the object's text, from which a JSON value is copied
+ * unchanged.
+ */
 export function parseContent(fields: JsonFields, raw: string, where: string, nowMs: number): NewContent {
   const { form, other } = formOf(fields)
   if (form === null) {

@@ -17,9 +17,9 @@ import type { HttpRequest } from '../wire/request.ts'
 import type { HttpResponse } from '../wire/response.ts'
 
 /**
- * `Idempotency-Key`: a request that is sent again under the same key is not done again, and has the response that it had.
- * What a command came to is recorded in the command's own commit, so after a crash either both are there or neither.
- * Requests that fail are not recorded: they did nothing, and are tried anew. See docs/design/idempotency.md.
+ * `Idempotency-Key`: a request that is sent again with the same key is not executed again and gets the same response.
+ * The outcome of a command is recorded in the command's own commit, so after a crash both are stored or neither.
+ * Requests that fail are not recorded: they had no effect and are executed again. See docs/design/idempotency.md.
  */
 export interface Idempotency {
   readonly db: Database
@@ -30,15 +30,15 @@ export function idempotency(db: Database): Idempotency {
   return { db, exclusive: keyedMutex() }
 }
 
-/** What a request asks for, as data: it is done, or what it came to before is shown. */
+/** The command of a request, as data: it is executed, or its recorded outcome is replayed. */
 export interface Work {
   readonly operations: readonly Operation[]
   readonly checks?: readonly Check[]
-  /** What of the body, and of headers, makes it this request and no other. */
+  /** The parts of the body and headers that identify the request. */
   readonly content: readonly (string | Uint8Array | null)[]
-  /** What the response needs beside the outcomes: it is recorded with them. */
+  /** Data that the response needs besides the outcomes; recorded with them. */
   readonly note?: string
-  /** Throws the error for the client where nothing is to be done, and so nothing recorded; `respond` throws the same. */
+  /** Throws the client's error when the plan must not be executed or recorded; `respond` throws the same. */
   readonly require?: (plan: Plan) => void
   respond(outcomes: readonly Outcome[], note: string): HttpResponse
 }
@@ -47,7 +47,7 @@ const recordsCollection = '_idempotency'
 
 const keyBits = headerBits(['idempotency-key'])
 
-/** Does the work, or with a key that was sent before, shows what it came to then. */
+/** Executes the work, or replays its recorded outcome when the request has a key that was sent before. */
 export async function perform(
   { db, exclusive }: Idempotency,
   request: HttpRequest,
@@ -58,7 +58,7 @@ export async function perform(
   if ((request.present & keyBits) === 0) return work.respond(await db.batch(checks, operations), note)
   const recordKey = `${context.principal.name}/${parseIdempotencyKey(request)}`
   const fingerprint = fingerprintOf(request, work.content)
-  // Of several that are sent at once one runs, and the others wait for what it comes to.
+  // Of several concurrent requests with one key, one runs and the others wait for its record.
   return exclusive([recordKey], async () => {
     const record = await findRecord(db, recordKey)
     if (record !== null) return replay(record, fingerprint, work)
@@ -96,7 +96,10 @@ function recordPut(key: string, recorded: Recorded, nowMs: number, near: MemberR
   }
 }
 
-/** By a scan: a record lies with the members of its command, where a read by its key need not find it. */
+/**
+ * Returns the record of a key. Uses a scan, because a record is stored near the members of its command, where a read by
+ * its key may not find it.
+ */
 async function findRecord(db: Database, key: string): Promise<Member | null> {
   const { members } = await db.page(recordsCollection, {
     ...everything,
@@ -120,7 +123,10 @@ function replay(record: Member, fingerprint: string, { respond }: Work): HttpRes
 
 const keyForm = /^(?:"([\x21\x23-\x5b\x5d-\x7e]+)"|([\x21\x23-\x5b\x5d-\x7e]+))$/
 
-/** In quotes, as the draft of the header has it, or without, as most send it. */
+/**
+ * Returns the key, which may be in quotes, as the draft of the header specifies, or without, as most clients send it.
+ * Throws `invalid_request`.
+ */
 function parseIdempotencyKey(request: HttpRequest): string {
   const [, quoted, plain] = keyForm.exec(request.header('idempotency-key') ?? '') ?? []
   const key = quoted ?? plain
@@ -132,14 +138,14 @@ function parseIdempotencyKey(request: HttpRequest): string {
   )
 }
 
-/** Headers that change what a request does. */
+/** Headers that change the effect of a request. */
 const meantHeaders = ['content-type', 'if-match', 'if-none-match', 'if-unmodified-since']
 
 function fingerprintOf(request: HttpRequest, content: Work['content']): string {
   const hash = createHash('sha256')
   const { method, path, query } = request
   for (const part of [method, path, query, ...meantHeaders.map((name) => request.header(name)), ...content]) {
-    // Lengths keep what one part ends with from being what the next begins with.
+    // The lengths keep parts apart that would otherwise concatenate to the same bytes.
     hash.update(part === null ? 'null:' : `${Buffer.byteLength(part)}:`)
     if (part !== null) hash.update(part)
   }

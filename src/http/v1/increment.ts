@@ -4,10 +4,10 @@ import type { Increment } from '../../core/operations.ts'
 import { expiryFields, fieldExpiry } from './expiry.ts'
 import { asObject, type JsonFields, refuseOthers } from './fields.ts'
 
-/** An increment as a PATCH and as an operation of a batch have it. */
+/** The fields of an increment, in a PATCH and in an operation of a batch. */
 export const incrementFields = ['path', 'by', 'if_created'] as const
 
-/** All of it may be left out: the value itself grows by 1. */
+/** Parses an increment. All fields are optional: by default the value itself grows by 1. */
 export function parseIncrement(fields: JsonFields, where: string, nowMs: number): Increment {
   const { path = '', by = 1, if_created } = fields
   if (typeof path !== 'string') throw new KvistError('invalid_request', `${where}.path is not a JSON pointer`)

@@ -1,7 +1,7 @@
 import { KvistError } from '../../core/errors.ts'
 import { defaultPageMembers, maxPageMembers } from '../../core/limits.ts'
 
-/** The `limit` of a page. What streams has no upper end, and is all there is when nothing is said. */
+/** Parses the `limit` of a page. A stream has no maximum, and without a limit it has all members. */
 export function parseLimit(
   given: string | undefined,
   streamed: boolean,

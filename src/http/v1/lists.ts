@@ -27,7 +27,7 @@ import {
   memberPieces,
 } from './serializers.ts'
 
-/** `GET /v1/{collection}`: a page of members, or all of them as one of the types of NDJSON; with a delimiter one level of their keys. */
+/** `GET /v1/{collection}`: a page of members, or all of them as NDJSON; with a delimiter, one level of their keys. */
 
 const listParameters = [...selectionParameters, 'delimiter', 'order', 'limit', 'cursor', 'include'] as const
 type Given = { readonly [N in (typeof listParameters)[number]]?: string }
@@ -79,15 +79,18 @@ function bytesOf(members: readonly Member[]): number {
 }
 
 /**
- * The entity tag of whatever is listed of a collection, which every change in the collection makes another one; null where
- * there is none. Pages and lines are not the same, so neither are their tags.
+ * Returns the entity tag of a collection's lists, which changes with every change in the collection; null when there is
+ * none. Pages and lines have different tags, because they are different representations.
  */
 async function tagOf(db: Database, collection: string, isStreamed: boolean): Promise<string | null> {
   const version = await db.collectionVersion(collection)
   return version === null ? null : `${version}${isStreamed ? '-lines' : ''}`
 }
 
-/** Weak, because compression makes other bytes of the same list. Other types are lines, or events. */
+/**
+ * The tag is weak, because compression changes the bytes of a list. It varies by Accept: other types are lines, or
+ * events.
+ */
 function fieldsOf(tag: string | null): Fields {
   return { Vary: 'Accept, Accept-Encoding', ...(tag === null ? {} : { ETag: `W/"${tag}"` }) }
 }
@@ -99,7 +102,7 @@ function nextPath(collection: string, given: Given, cursor: string): string {
 
 type Part = Pick<Page, 'members' | 'prefixes'>
 
-/** All that a query selects, a part at a time; its limit is for the stream to keep. */
+/** Yields all that a query selects, in parts. The caller applies the limit. */
 async function* partsOf(
   db: Database,
   collection: string,
@@ -122,7 +125,7 @@ async function* partsOf(
 /** Entries in one part of a stream of one level. */
 const streamedEntries = 500
 
-/** Entries a line each, as fast as the client reads them and no faster. */
+/** Streams one entry per line, as fast as the client reads. */
 function streamLines(
   parts: AsyncGenerator<Part>,
   { order, limit }: ListQuery,
@@ -131,7 +134,7 @@ function streamLines(
   { connection }: RequestContext,
 ): StreamedBody {
   let left = limit
-  /** Of a part that is being sent. */
+  /** The pieces of the part that is being sent. */
   let pieces: Iterator<string> | null = null
   async function next(): Promise<string | null> {
     for (;;) {
@@ -150,7 +153,7 @@ function streamLines(
   return streamed(next, () => void parts.return(undefined))
 }
 
-/** The lines of a part, as many as are left to send. A large value has a part for itself. */
+/** Yields the lines of a part, at most `left`. A large value is yielded alone, in pieces. */
 function* partPieces(part: Part, order: ListQuery['order'], shape: MemberShape, left: number) {
   if (bytesOf(part.members) > pieceChars && part.prefixes.length === 0) {
     for (const member of part.members.slice(0, left)) {
@@ -163,7 +166,7 @@ function* partPieces(part: Part, order: ListQuery['order'], shape: MemberShape, 
   if (lines.length > 0) yield `${lines.join('\n')}\n`
 }
 
-/** Members and prefixes in the order of their keys. */
+/** Returns the lines of members and prefixes in the order of their keys. */
 function linesOf({ members, prefixes }: Part, order: ListQuery['order'], shape: MemberShape): string[] {
   const lines = members.map((member) => memberLine(member, shape))
   if (prefixes.length === 0) return lines
@@ -175,7 +178,7 @@ function linesOf({ members, prefixes }: Part, order: ListQuery['order'], shape: 
   return entries.sort((a, b) => sign * compareKeys(a.key, b.key)).map(({ line }) => line)
 }
 
-/** What a cursor belongs to: all that decides which entries there are, and in which order. */
+/** Returns what a cursor belongs to: all parameters that determine which entries are listed, and in which order. */
 function questionOf(collection: string, given: Given): Question {
   const { prefix = '', filter, match, from, to, order = 'asc', delimiter } = given
   return [
@@ -209,7 +212,7 @@ function parseListQuery(
   }
 }
 
-/** Any text that a key may have in it. */
+/** Parses a delimiter: any text that a key may contain. */
 function parseDelimiter(text: string): string {
   if (text === '') throw new KvistError('invalid_parameter', 'delimiter is empty')
   return parseKey(text)

@@ -4,24 +4,24 @@ import { formatHttpDate, formatTime } from '../../core/time.ts'
 import { inertHeaders, noCacheHeader } from '../response.ts'
 
 /**
- * Headers of members that are asked for again and again. Those come out of the cache as the same object: the second
- * time one is seen its headers are made to be kept, until another member takes the place of its revision.
+ * A cache of headers for members that are read repeatedly, by revision modulo `slots`. Members from the read cache are
+ * the same object each time: when one is seen a second time its headers are cached, until another member uses its slot.
  */
 const slots = 1024
 const seen: (Member | undefined)[] = new Array(slots).fill(undefined)
 const kept: (string | undefined)[] = new Array(slots).fill(undefined)
-/** Larger members are not held on to; their headers are the least of their cost. */
+/** Larger members are not cached; their headers are the least of their cost. */
 const maxSeenLength = 4096
 
-/** A GET that accepts events gets another response. */
+/** Varies by Accept, because a GET that accepts events gets a stream. */
 const constantHeaders = `${inertHeaders}${noCacheHeader}Vary: Accept\r\nAccept-Ranges: bytes\r\n`
 
 /**
- * The headers of a response with a member, but for what frames its body. Last-Modified is left out while it would lie
- * after Date (RFC 9110, 8.8.2.1).
+ * Returns the headers of a response with a member, except those that frame its body. Last-Modified is omitted while it
+ * would be later than Date (RFC 9110, 8.8.2.1).
  */
 export function memberHeaders(member: Member, nowMs: number): string {
-  // Seldom: within a second of the write, or when the clock was set back.
+  // Rare: within a second of the write, or after the clock was set back.
   if (lastModifiedMs(member) > nowMs) return headersOf(member, '')
   const slot = member.revision & (slots - 1)
   if (seen[slot] === member) {
@@ -37,8 +37,8 @@ export function memberHeaders(member: Member, nowMs: number): string {
 }
 
 /**
- * When a member was last written, as a date in whole seconds: the first one after the write. The second of the
- * write itself would be the date of every write in that second, and a client could not distinguish them.
+ * Returns the first whole second after a member's last write, in milliseconds. The second of the write itself would be
+ * the date of every write in that second, and a client could not tell them apart.
  */
 export function lastModifiedMs({ clock }: Pick<Member, 'clock'>): number {
   return (Math.floor(stampToMs(clock) / 1000) + 1) * 1000

@@ -22,11 +22,14 @@ import { storedJson } from './serializers.ts'
 import { parseWait, waitForNews } from './wait.ts'
 import { type Watching, watchMember } from './watch.ts'
 
-/** One member: GET, HEAD, PUT, DELETE. */
+/** Handlers of one member: GET, HEAD, PUT, DELETE. */
 
 const chooseType = negotiation('*', [eventStream])
 
-/** With `Accept: text/event-stream` a stream of its changes; with `wait`, where the client knows it, its next state. */
+/**
+ * Responds with the member; with `Accept: text/event-stream`, with a stream of its changes; with `wait`, if the client
+ * knows its state, with the next one.
+ */
 export function getMember(
   watching: Watching,
   request: HttpRequest,
@@ -41,7 +44,7 @@ export function getMember(
   return watching.values.fits(ref, context.connection) ? get : get.readAlone()
 }
 
-/** A class, for it is made for each GET: it takes less than closures do. */
+/** A class rather than closures, because one is created for each GET and takes less memory. */
 class MemberGet implements MemberRead {
   private readonly watching: Watching
   private readonly request: HttpRequest
@@ -170,7 +173,7 @@ function presentState(
 
 const rangeBit = headerBits(['range'])
 
-/** The part of a value that a GET asks for; null where it gets all of it. */
+/** Returns the response with the range that a GET asks for; null when it gets the whole value. */
 function rangeOfMember(request: HttpRequest, member: Member, nowMs: number): HttpResponse | null {
   if (request.method !== 'GET' || !isSameAsBefore(request, member)) return null
   const { value } = member
@@ -188,8 +191,8 @@ function rangeOfMember(request: HttpRequest, member: Member, nowMs: number): Htt
 }
 
 /**
- * Whether the client has the beginning of this very value, where it says so (If-Range). A date proves nothing: two values may be
- * of one second.
+ * Whether If-Range is absent or names this revision. A date proves nothing: two values may have been written in the
+ * same second.
  */
 function isSameAsBefore(request: HttpRequest, { revision }: Member): boolean {
   const ifRange = request.header('if-range')
@@ -220,7 +223,7 @@ export function putMember(
   return sent instanceof Promise ? sent.then(put) : put(sent)
 }
 
-/** 201 for a new member, 200 for one that was there. `value` is the number that an increment came to, as JSON text. */
+/** Returns 201 for a new member, 200 for an existing one. `value` is the result of an increment, as JSON text. */
 export function storedResponse(
   key: string,
   stored: Stored,
@@ -229,7 +232,7 @@ export function storedResponse(
 ): HttpResponse {
   const headerBlock = `${inertHeaders}Content-Type: application/json\r\nETag: "${stored.revision}"\r\n`
   const body = `${storedJson(key, stored, content, value)}\n`
-  // Nothing but the key can be beyond ASCII.
+  // Only the key can have characters beyond ASCII.
   const bodyBytes = body.length + Buffer.byteLength(key) - key.length
   return { status: stored.existed ? 200 : 201, headerBlock, body, bodyBytes }
 }

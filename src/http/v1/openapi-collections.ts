@@ -24,7 +24,7 @@ import {
 import * as requests from './request-schemas.ts'
 import * as responses from './response-schemas.ts'
 
-/** What the API's document says of `/v1/{collection}` and of the settings of collections. */
+/** Documentation of `/v1/{collection}` and of the settings of collections. */
 
 const listTag: HeaderDocs = {
   description:

@@ -26,7 +26,7 @@ import * as requests from './request-schemas.ts'
 import * as responses from './response-schemas.ts'
 import * as parts from './schema-parts.ts'
 
-/** What the API's document says of `/v1/{collection}/{key}`. */
+/** Documentation of `/v1/{collection}/{key}`. */
 
 export const getMember: OperationDocs = {
   id: 'getMember',

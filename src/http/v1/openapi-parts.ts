@@ -3,7 +3,7 @@ import { defaultPageMembers, maxPageMembers, maxPatternBytes } from '../../core/
 import type { HeaderDocs, Parameter, Schema, Tag } from '../operation.ts'
 import * as parts from './schema-parts.ts'
 
-/** What several descriptions of `/v1` in the API's document have in common. */
+/** Common parts of the documentation of `/v1`. */
 
 export const v1Tag: Tag = {
   name: 'v1',
@@ -18,7 +18,7 @@ export const text: Schema = { type: 'string' }
 
 export const readFaults: readonly ErrorCode[] = ['damaged', 'storage_failed', 'unavailable', 'closing']
 export const writeFaults: readonly ErrorCode[] = [...readFaults, 'busy', 'storage_full', 'outcome_unknown']
-/** A process of the collection may refuse a value. */
+/** Errors of a value, also from a process of the collection that rejects it. */
 export const valueFaults: readonly ErrorCode[] = [
   'invalid_json',
   'too_large',
@@ -26,7 +26,7 @@ export const valueFaults: readonly ErrorCode[] = [
   'unprocessable',
 ]
 
-// No examples: the page would send them along unasked.
+// No examples: the page of the API would send them by default.
 export function query(name: string, description: string, schema: Schema = text): Parameter {
   return { in: 'query', name, description, schema }
 }
@@ -103,7 +103,7 @@ export const pageLimit: Schema = {
   default: defaultPageMembers,
 }
 
-/** Of the routes that respond with a stream of events when the client accepts it. */
+/** Parameters of the routes that respond with a stream of events when the client accepts it. */
 export const watching: readonly Parameter[] = [
   query(
     'since',

@@ -20,7 +20,7 @@ import * as requests from './request-schemas.ts'
 import * as responses from './response-schemas.ts'
 import * as parts from './schema-parts.ts'
 
-/** What the API's document says of the paths of `/v1` that are about the whole store. */
+/** Documentation of the paths of `/v1` for the whole store. */
 
 export const listCollections: OperationDocs = {
   id: 'listCollections',

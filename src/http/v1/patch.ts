@@ -21,7 +21,7 @@ import { notFound, storedResponse } from './members.ts'
 
 type Parser = (text: string, nowMs: number) => Patch | null
 
-/** `PATCH` of a member (RFC 5789): the media type says what the body is. Without a body it changes the expiry alone. */
+/** The parsers of `PATCH` bodies (RFC 5789), by media type. A PATCH without a body changes only the expiry. */
 const parsers: ReadonlyMap<string, Parser> = new Map<string, Parser>([
   ['application/merge-patch+json', (text) => ({ kind: 'merge', text })],
   ['application/json-patch+json', (text) => ({ kind: 'operations', operations: parsePatchOperations(text) })],
@@ -51,7 +51,7 @@ export async function patchMember(
   }
   parseContentType(contentType)
   const bytes = await readBody(request, maxValueBytes, context)
-  // Many clients say of every request that it is JSON; the other types were meant to have a patch with them.
+  // Many clients send `application/json` with every request; with another type an empty body is an error.
   if (parse === parsePlainJson && bytes.length === 0 && asked !== null)
     return perform(idempotency, request, context, touchOf(ref, asked, condition))
   const patch = parse(jsonText(bytes), context.now())
@@ -94,12 +94,15 @@ function unsupported(detail: string): HttpResponse {
   return problemResponse(new KvistError('unsupported_media_type', detail), { 'Accept-Patch': acceptPatch })
 }
 
-/** Most clients send plain JSON. Of that only an object can be meant as a merge patch: an array may be a JSON patch. */
+/**
+ * Parses plain JSON, which most clients send. Only an object is taken as a merge patch, because an array may be a JSON
+ * patch.
+ */
 function parsePlainJson(text: string): Patch | null {
   return isObjectText(text) ? { kind: 'merge', text } : null
 }
 
-/** Whether a request has no content. One that comes in chunks may have none either. */
+/** Whether a request has no content. With the chunked coding that is known only once the body has arrived. */
 async function isEmpty(request: HttpRequest, context: RequestContext): Promise<boolean> {
   const { declaredBytes } = request.body
   if (declaredBytes !== null) return declaredBytes === 0

@@ -3,14 +3,14 @@ import { streamed } from '../response.ts'
 import type { StreamedBody } from '../wire/response.ts'
 
 /**
- * Text in pieces that are made while they are sent. A page of large values as one text would be in memory beside the values
- * that it is made from.
+ * Produces text in pieces while it is sent. A page of large values as one text would be in memory in addition to its
+ * values.
  */
 
-/** The length of a piece, about; what is no longer is made at once. */
+/** The approximate length of a piece; shorter text is produced at once. */
 export const pieceChars = 256 * 1024
 
-/** A body of parts of any lengths. */
+/** Returns a body made of parts of any length. */
 export function streamedPieces(parts: Generator<string>, { connection }: RequestContext): StreamedBody {
   async function next(): Promise<string | null> {
     connection.resetTimeout()
@@ -19,7 +19,7 @@ export function streamedPieces(parts: Generator<string>, { connection }: Request
   return streamed(next, () => void parts.return(undefined))
 }
 
-/** Parts up to the length of a piece; null when there are none left. */
+/** Returns the next parts, joined up to the length of a piece; null at the end. */
 export function nextPiece(parts: Iterator<string>): string | null {
   let text = ''
   while (text.length < pieceChars) {
@@ -30,7 +30,10 @@ export function nextPiece(parts: Iterator<string>): string | null {
   return text === '' ? null : text
 }
 
-/** Entries between what comes before and after them, separated by commas. Each is taken out of the array when it is due. */
+/**
+ * Yields `before`, the entries separated by commas, and `after`. Removes each entry from the array when it is due, so
+ * that it can be collected.
+ */
 export function* listPieces<Entry>(
   before: string,
   entries: Entry[],
@@ -46,7 +49,7 @@ export function* listPieces<Entry>(
   yield after
 }
 
-/** A text cut into pieces, none of them in the middle of a character. */
+/** Yields a text in pieces that do not split surrogate pairs. */
 export function* slices(text: string): Generator<string> {
   for (let from = 0, to = 0; from < text.length; from = to) {
     to = Math.min(from + pieceChars, text.length)

@@ -15,7 +15,7 @@ import { asArray, asObject, parseRef, refuseOthers } from './fields.ts'
 import { listPieces, pieceChars, streamedPieces } from './pieces.ts'
 import { type MemberShape, memberJson, memberPieces } from './serializers.ts'
 
-/** `POST /v1/_read`: many members at once, of one moment, in the order in which they are asked for. */
+/** `POST /v1/_read`: reads many members from one snapshot, in the order of the request. */
 export async function readMembers(
   db: Database,
   request: HttpRequest,
@@ -34,7 +34,7 @@ export async function readMembers(
   return compressed(request, jsonResponse(body, 200, variesByCoding))
 }
 
-/** Null where the values come to more than may be read without waiting for memory. */
+/** Reads the members; null when their values exceed what may be read without waiting for memory. */
 async function readSmall(
   db: Database,
   refs: readonly MemberRef[],
@@ -47,7 +47,7 @@ async function readSmall(
   return null
 }
 
-/** Asks for the lengths of the values first: all of them have to be of one moment, so there must be memory for all. */
+/** Reads the lengths of the values first: all are read from one snapshot, so there must be memory for all. */
 async function readLarge(
   db: Database,
   refs: readonly MemberRef[],
@@ -100,7 +100,7 @@ const after = ']}\n'
 
 const variesByCoding = { Vary: 'Accept-Encoding' }
 
-/** As a list shows members. */
+/** Members have the format of lists. */
 const shape: MemberShape = { include: 'metadata', nodeId: '' }
 
 function entryJson(member: Member | null): string {

@@ -2,7 +2,7 @@ import { maxPatchOperations, maxReadMembers } from '../../core/limits.ts'
 import { named } from '../operation.ts'
 import { anyJson, contentFields, expiryFields, key, ofMember, revision } from './schema-parts.ts'
 
-/** What `/v1` takes, as the API's document has it. */
+/** The schemas of requests to `/v1`. */
 
 export const bulkLine = named('BulkLine', {
   type: 'object',

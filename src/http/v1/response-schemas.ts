@@ -2,7 +2,7 @@ import { maxProcesses } from '../../core/limits.ts'
 import { named, type Schema } from '../operation.ts'
 import { collectionName, expiresAt, key, revision, shownValue, time } from './schema-parts.ts'
 
-/** What `/v1` shows, as the API's document has it; serializers.ts writes it. */
+/** The schemas of responses of `/v1`; serializers.ts writes them. */
 
 const metadata = {
   revision,

@@ -25,7 +25,10 @@ import { type Watching, watchCollection, watchStore } from './watch.ts'
 const changesType = negotiation('application/json', [eventStream])
 const listType = negotiation('application/json', [eventStream, ...ndjsonTypes])
 
-/** The API of kvist's own, `/v1`: one route for each method and path. Metrics read the counts and streams given. */
+/**
+ * Returns the routes of kvist's own API, `/v1`, one for each method and path. `counts` and `streams` are those that
+ * metrics read.
+ */
 export function v1Routes(
   db: Database,
   counts: WatchCounts = watchCounts(),
@@ -144,7 +147,10 @@ function settingsRoutes(db: Database): Route[] {
   ]
 }
 
-/** A key with raw slashes spans segments, which takes a path of its own. */
+/**
+ * Returns the routes of one member. A key with unescaped slashes spans several segments, so they are mounted on two
+ * paths.
+ */
 function memberRoutes(watching: Watching, once: Idempotency, path: string): Route[] {
   const { db } = watching
   return [

@@ -1,7 +1,7 @@
 import { maxCollectionBytes, maxKeyBytes } from '../../core/limits.ts'
 import type { Schema } from '../operation.ts'
 
-/** What the schemas of `/v1` are made of. */
+/** Common parts of the schemas of `/v1`. */
 
 export const time: Schema = { type: 'string', format: 'date-time', examples: ['2030-01-31T12:00:00.000Z'] }
 
@@ -45,7 +45,7 @@ export const expiryFields = {
   },
 }
 
-/** One of the three, and the type of what it is. */
+/** The value in one of three fields, and its content type. */
 export const contentFields = {
   value: anyJson,
   value_text: { type: 'string', description: 'Text, instead of `value`' },
@@ -58,7 +58,7 @@ export const contentFields = {
 
 export const ofMember = { collection: collectionName, key }
 
-/** The value of a member as lists and the feed show it. */
+/** The value of a member in lists and the feed. */
 export const shownValue = {
   value: anyJson,
   value_text: {

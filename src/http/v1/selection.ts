@@ -2,7 +2,7 @@ import { parseKey } from '../../core/keys.ts'
 import type { Selection } from '../../core/list.ts'
 import { compilePattern } from '../../core/pattern.ts'
 
-/** Which members of a collection the parameters of a request select. */
+/** Parses the parameters that select members of a collection. */
 
 export const selectionParameters = ['prefix', 'filter', 'match', 'from', 'to'] as const
 export type SelectionParameters = { readonly [N in (typeof selectionParameters)[number]]?: string }

@@ -7,11 +7,11 @@ import { formatTime } from '../../core/time.ts'
 import { isTextType } from '../media-types.ts'
 import { pieceChars, slices } from './pieces.ts'
 
-/** Members as JSON text, written out by hand: values go in as they are, and a list is only joined. */
+/** Serializes members as JSON text by concatenation: values are inserted unchanged, and lists are joined. */
 
 /**
- * What is shown of a member: its key; what storing it again takes; what there is to know of it; or all there is, so that
- * another store can have it exactly as it is here.
+ * The fields of a member to include: its key; what an import needs to restore it; all metadata; or everything, so that
+ * another store can copy it exactly.
  */
 export type Include = 'keys' | 'values' | 'metadata' | 'all'
 
@@ -31,7 +31,7 @@ export function memberLine(member: Member, shape: MemberShape): string {
   return oneLine(memberJson(member, shape))
 }
 
-/** `memberJson` in pieces, which for a large value are short beside it. */
+/** As `memberJson`, in pieces, which are short compared with a large value. */
 export function* memberPieces(member: Member, shape: MemberShape): Generator<string> {
   if (shape.include === 'keys' || member.value.length <= pieceChars) {
     yield memberJson(member, shape)
@@ -51,7 +51,7 @@ function memberStart({ key }: Member): string {
   return `{"key":${JSON.stringify(key)}`
 }
 
-/** What follows the value. */
+/** Returns the text after the value. */
 function memberEnd(member: Member, { include, nodeId }: MemberShape): string {
   if (include === 'keys') return '}'
   if (include === 'values') return `${exceptionsJson(member)}}`
@@ -59,13 +59,16 @@ function memberEnd(member: Member, { include, nodeId }: MemberShape): string {
   return `,${metadataJson(member)}${more}}`
 }
 
-/** A change: the member as it is now, or that it is gone; with the id of this node all there is, as `include=all` shows. */
+/**
+ * Serializes a change: the current member or its tombstone; with `nodeId`, including flags and origin, as `include=all`
+ * shows.
+ */
 export function changeJson(change: Change, nodeId: string | null = null): string {
   const value = change.type === 'put' ? `,${valueJson(change.member)}` : ''
   return `${changeStart(change)}${value}${changeEnd(change, nodeId)}`
 }
 
-/** `changeJson` in pieces, which for a large value are short beside it. */
+/** As `changeJson`, in pieces, which are short compared with a large value. */
 export function* changePieces(change: Change, nodeId: string | null): Generator<string> {
   if (change.type !== 'put' || change.member.value.length <= pieceChars) {
     yield changeJson(change, nodeId)
@@ -82,7 +85,7 @@ function changeStart(change: Change): string {
   return `{"revision":${revision},"type":"${change.type}","collection":${JSON.stringify(change.collection)},"key":${JSON.stringify(key)}`
 }
 
-/** What follows the value. */
+/** Returns the text after the value. */
 function changeEnd(change: Change, nodeId: string | null): string {
   const isPut = change.type === 'put'
   const origin = nodeId === null ? '' : originJson(isPut ? change.member : change.tombstone, nodeId)
@@ -101,7 +104,9 @@ export function* changeLinePieces(change: Change): Generator<string> {
   for (const piece of changePieces(change, null)) yield oneLine(piece)
 }
 
-/** The response to a write: the member without its value, or with the number that an increment came to, as JSON text. */
+/**
+ * Serializes the response to a write: the member without its value, or with the result of an increment, as JSON text.
+ */
 export function storedJson(
   key: string,
   { revision, createdAtMs, clock, expiresAtMs }: Stored,
@@ -112,24 +117,24 @@ export function storedJson(
   return value === undefined ? `${stored}}` : `${stored},"value":${value}}`
 }
 
-/** In JSON line breaks can only be between tokens, where a space means the same. */
+/** Replaces line breaks with spaces: in JSON they occur only between tokens. */
 function oneLine(json: string): string {
   return json.includes('\n') || json.includes('\r') ? json.replace(/[\r\n]/g, ' ') : json
 }
 
-/** JSON as it was stored, text as text, and other bytes in base64. */
+/** Serializes a value: JSON unchanged, text as text, and other bytes in base64. */
 function valueJson({ value, contentType }: Member): string {
   if (typeof value === 'string') return `"value":${value}`
   const bytes = Buffer.from(value.buffer, value.byteOffset, value.length)
   const text = isTextType(contentType) && isUtf8(bytes) ? bytes.toString() : null
   const textJson = text === null ? null : JSON.stringify(text)
-  // A text of control characters would take six times its room, more than a line of an import may have.
+  // Escaping control characters takes up to six times their size, more than a line of an import may have.
   if (text !== null && textJson!.length - text.length <= bytes.length / 4 + 64)
     return `"value_text":${textJson}`
   return `"value_base64":"${bytes.toString('base64')}"`
 }
 
-/** `valueJson` of a large value, in pieces. */
+/** As `valueJson`, in pieces, for a large value. */
 function* valuePieces(member: Member): Generator<string> {
   const { value, contentType } = member
   if (typeof value === 'string') {
@@ -146,7 +151,7 @@ function* valuePieces(member: Member): Generator<string> {
   }
 }
 
-/** Makes a piece of base64 without padding. */
+/** A multiple of 3, so that pieces of base64 have no padding. */
 const base64Bytes = (pieceChars / 4) * 3
 
 type Metadata = Pick<Member, 'revision' | 'createdAtMs' | 'clock' | 'expiresAtMs' | 'contentType'>
@@ -163,7 +168,7 @@ function restJson({ createdAtMs, clock, expiresAtMs, contentType }: Metadata): s
   return `"created_at":"${created}","updated_at":"${updated}","expires_at":${expires},"content_type":${type}`
 }
 
-/** Where and when it was written; another field behind others. */
+/** Serializes the origin of a version, as a field that follows others. */
 function originJson(origin: Origin, nodeId: string): string {
   const { node, clock } = withNodeId(origin, nodeId)
   return `,"origin":{"node":${JSON.stringify(node)},"clock":${clock}}`

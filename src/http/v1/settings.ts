@@ -8,14 +8,14 @@ import { jsonTextLine, responseOf } from '../response.ts'
 import type { HttpRequest } from '../wire/request.ts'
 import type { HttpResponse } from '../wire/response.ts'
 
-/** `/v1/_collections/{collection}`: what is set for a collection, whether it has members or not. */
+/** `/v1/_collections/{collection}`: the settings of a collection, which need not have members. */
 
 export function getSettings(db: Database, request: HttpRequest, collection: string): HttpResponse {
   parametersOf(request, [])
   return jsonTextLine(settingsJson(db.settings(collection)))
 }
 
-/** Replaces all of them: what is left out is as if it had never been set. */
+/** Replaces all settings: those left out return to their defaults. */
 export async function putSettings(
   db: Database,
   request: HttpRequest,

@@ -9,9 +9,9 @@ import type { LongLivedResponse } from '../wire/client-connection.ts'
 import type { HttpRequest } from '../wire/request.ts'
 import type { Watching } from './watch.ts'
 
-/** Long polls: `GET` of a member that the client knows as it is, and wants the response when it has changed. */
+/** Long polls: a `GET` of a member that the client knows, which responds when the member changes. */
 
-/** The time that `wait` gives; null when it is not there. */
+/** Returns the `wait` parameter in milliseconds; null when missing. Throws `invalid_parameter`. */
 export function parseWait(request: HttpRequest): number | null {
   if (request.query === null) return null
   const { wait } = parametersOf(request, ['wait'])
@@ -27,8 +27,8 @@ export function parseWait(request: HttpRequest): number | null {
 type Reason = 'changed' | 'over' | 'gone'
 
 /**
- * Resolves when the member is not as it is known any more, or when the time is over or the server stops: whichever comes
- * first. Throws an AbortError when the client goes.
+ * Resolves when the member differs from the known state, the time is up or the server stops, whichever is first. Throws
+ * an AbortError when the client disconnects.
  */
 export async function waitForNews(
   { db, counts }: Pick<Watching, 'db' | 'counts'>,
@@ -53,7 +53,7 @@ export async function waitForNews(
   const startedMs = context.elapsedMs()
   try {
     for (;;) {
-      // Read after watching has begun: no change falls between.
+      // Read after the watch has begun, so that no change is missed.
       if (!isKnown(await db.getHead(collection, key))) {
         counts.events.poll++
         return

@@ -26,9 +26,9 @@ import { parseScope, pointValue, scopeParameters } from './feed-scope.ts'
 import { nextPiece, pieceChars } from './pieces.ts'
 import { changeLine, changeLinePieces } from './serializers.ts'
 
-/** Watching by server-sent events: a member, a collection, or all there is. */
+/** Watches a member, a collection or the whole store by server-sent events. */
 
-/** What watching takes. */
+/** The dependencies of watching. */
 export interface Watching {
   readonly db: Database
   readonly values: LargeValues
@@ -36,7 +36,7 @@ export interface Watching {
   readonly counts: WatchCounts
 }
 
-/** A member, which need not be there yet. */
+/** Watches a member, which need not exist yet. */
 export function watchMember(
   watching: Watching,
   request: HttpRequest,
@@ -66,10 +66,13 @@ export function watchStore(
   return watch(watching, request, parseScope(given), since, context)
 }
 
-/** There is no one state of a member that they could be about. */
+/** Conditions that are refused, because a watch has no single state that they could refer to. */
 const stateConditions = headerBits(['if-match', 'if-unmodified-since'])
 
-/** The resume point in the header, of a client that reconnects, takes precedence over the one in the URL, where it once began. */
+/**
+ * Starts a stream of changes. The cursor in Last-Event-ID, which a reconnecting client sends, takes precedence over the
+ * `since` with which it once began.
+ */
 async function watch(
   { db, streams, counts }: Watching,
   request: HttpRequest,
@@ -86,7 +89,10 @@ async function watch(
   )
 }
 
-/** Throws `invalid_cursor` while it can still become a problem response. The stream itself reports cursors that are compacted. */
+/**
+ * Throws `invalid_cursor` while a problem response is still possible. Compacted cursors are reported by the stream
+ * itself.
+ */
 async function requirePoint(db: Database, point: FeedCursor): Promise<void> {
   try {
     await db.checkCursor(point)
@@ -100,17 +106,17 @@ function kindOf({ collection, key }: Scope): WatchKind {
   return key === null ? 'collection' : 'member'
 }
 
-/** What one watcher sends. */
+/** The frames of one watcher. */
 class WatchSource implements FrameSource {
   private readonly watcher: Watcher
   private readonly counts: WatchCounts
   private readonly kind: WatchKind
   private isNew = true
-  /** Those that were read and not sent yet begin at `sent`. */
+  /** Events that were read; those from index `sent` on are not sent yet. */
   private events: readonly FeedEvent[] = []
   private sent = 0
   private encode: Encode = joinedFrames
-  /** Of a large event that is being sent. */
+  /** The pieces of the large event that is being sent. */
   private pieces: Iterator<string> | null = null
   private readonly memory: WatchMemory
 
@@ -135,7 +141,7 @@ class WatchSource implements FrameSource {
     return this.read(smallPageBytes)
   }
 
-  /** The stream asks for it only when all that was read has been sent. */
+  /** Called only when all events that were read have been sent. */
   heartbeat(): Uint8Array {
     return pointFrame('heartbeat', this.watcher.cursor())
   }
@@ -151,7 +157,7 @@ class WatchSource implements FrameSource {
   private read(maxBytes: number): MaybePromise<Uint8Array | null> {
     const read = this.watcher.read(maxBytes)
     if (!(read instanceof Promise)) return this.take(read, joinedFrames)
-    // A watcher that catches up reads from the store what no other watcher is given.
+    // A watcher that catches up reads events from the store that no other watcher shares.
     return read.then((batch) => this.take(batch, writtenFrames))
   }
 
@@ -169,7 +175,7 @@ class WatchSource implements FrameSource {
     return this.events.length === 0 ? this.next() : this.send()
   }
 
-  /** Reads a large event when there is memory for it. Until then it waits in the queue of the watcher, or in the store. */
+  /** Reads a large event when there is memory for it. Until then it stays in the watcher's queue, or in the store. */
   private async readLarge(event: FeedEvent | null): Promise<Uint8Array | null> {
     await this.memory.reserve(event)
     return this.read(event === null ? maxPageBytes : valueLength(event.change))
@@ -192,7 +198,10 @@ class WatchSource implements FrameSource {
   }
 }
 
-/** Frames of events from one on, together about `gatheredBytes`, and the index of the first that is not among them. */
+/**
+ * Encodes events from index `from` on, about `bufferedBytes` in total; returns the bytes and the index of the first
+ * event that is not included.
+ */
 type Encode = (events: readonly FeedEvent[], from: number) => [bytes: Uint8Array, end: number]
 
 const bufferedBytes = 48 * 1024
@@ -207,7 +216,7 @@ const writtenFrames: Encode = (events, from) => {
 
 const frames = new WeakMap<FeedEvent, Buffer>()
 
-/** Events that others watch as well: each is written once for all of them. */
+/** Encodes events that other watchers share: each is serialized once for all of them. */
 const joinedFrames: Encode = (events, from) => {
   const joined: Buffer[] = []
   let bytes = 0
@@ -247,7 +256,7 @@ let lastComment = ''
 let lastPoint = ''
 let lastFrame: Uint8Array = Buffer.alloc(0)
 
-/** Most idle watchers have the same resume point. */
+/** Returns a comment frame with a cursor; the last one is cached, because most idle watchers have the same cursor. */
 function pointFrame(comment: string, point: FeedCursor): Uint8Array {
   if (comment !== lastComment || point !== lastPoint) {
     lastComment = comment
