@@ -7,10 +7,10 @@ import { type EngineName, engineNames, type PagesMode, pagesModes } from './engi
 import { choice, duration, list, size, text, toggle, wholeNumber } from './option-kinds.ts'
 import { type Environment, option, parseArguments, refuse, type Values } from './options.ts'
 
-/** Stores whose clients can be served at the root (http/dialects/all.ts). */
+/** Dialects that can be mounted at the root (http/dialects/all.ts). */
 type DialectName = 'ozza' | 'keys' | 'reforg' | 'minstore' | 'tenantbase'
 
-/** Every option of `kvist serve`, each under its name in Config: a name ends with its unit. */
+/** The options of `kvist serve`, by their name in Config, which ends with the unit. */
 export const options = {
   port: option({
     ...wholeNumber(0, 65_535),
@@ -203,17 +203,17 @@ export const options = {
   }),
   token: option<string | null>({
     ...text('TOKEN', 'one or more visible ASCII characters, without spaces', parseToken),
-    env: 'KVIST_TOKEN', // no flag: everybody can see those in the list of processes
+    env: 'KVIST_TOKEN', // no flag: flags are visible in the process list
     default: null,
     help: 'the bearer token that requests must carry',
     secret: true,
   }),
 } as const
 
-/** What `serve` runs with. */
+/** The configuration of `serve`. */
 export type Config = Values<typeof options>
 
-/** The configuration that the arguments after `serve` and the environment ask for; throws UsageError. */
+/** Parses the arguments after `serve` and the environment. Throws UsageError. */
 export function parseConfig(args: readonly string[], env: Environment): Config {
   const parse = (from: Environment) => parseArguments('serve', options, [], args, from).values
   const given = parse(env)
@@ -227,8 +227,8 @@ export function parseConfig(args: readonly string[], env: Environment): Config {
 }
 
 /**
- * Ozza's own variables name where the data is, as they did there, where kvist's do not: the folder has the name of the
- * file. They count for that dialect alone, for other programs have variables of these names too.
+ * Adds the data folder that Ozza's own environment variables name, unless kvist's do: the folder has the name of Ozza's
+ * file. Used with that dialect only, because other programs have variables with these names too.
  */
 function withOzzaData(env: Environment): Environment {
   const { DATA_DIRECTORY: directory, DATA_FILENAME: name } = env
@@ -236,7 +236,7 @@ function withOzzaData(env: Environment): Environment {
   return { KVIST_DATA: join(directory || '.', name || 'kvist-data'), ...env }
 }
 
-/** Closed by default: listening beyond loopback needs a token or `--no-auth`. */
+/** Refuses to listen beyond loopback without a token or `--no-auth`. */
 function refuseOpenDoor(config: Config): void {
   if (config.noAuth && config.token !== null) {
     refuse('--no-auth and KVIST_TOKEN contradict each other: leave one of them out')
@@ -254,7 +254,10 @@ function refuseOpenMemcachedDoor(config: Config): void {
   )
 }
 
-/** Without a token any page in a browser that reaches the port could read and delete everything. */
+/**
+ * Refuses `--cors-origin '*'` without a token: any page in a browser that reaches the port could read and delete
+ * everything.
+ */
 function refuseAnyPage({ corsOrigins, token }: Config): void {
   if (token !== null || !corsOrigins.includes('*')) return
   refuse("--cors-origin '*' lets in every web page: set KVIST_TOKEN, or name the origins")
@@ -265,7 +268,10 @@ function refuseSilence({ accessLog, logLevel }: Config): void {
   refuse(`--access-log writes events of level info, which --log-level ${logLevel} leaves out`)
 }
 
-/** Flags about files, given in so many words, contradict an engine without any; variables may be those of the machine. */
+/**
+ * Refuses flags about files with an engine that has none. Environment variables are ignored instead, as they may be set
+ * for the whole machine.
+ */
 function refuseUnkept({ engine }: Config, args: readonly string[]): void {
   if (engine !== 'memory') return
   for (const flag of ['--data', '--durability']) {
@@ -274,24 +280,26 @@ function refuseUnkept({ engine }: Config, args: readonly string[]): void {
   }
 }
 
-/** 127.0.0.0/8, ::1 and localhost. */
+/** Whether a host is in 127.0.0.0/8, ::1 or localhost. */
 function isLoopback(host: string): boolean {
   return host === '::1' || host.toLowerCase() === 'localhost' || (isIPv4(host) && host.startsWith('127.'))
 }
 
-/** An IPv6 address may be written in brackets, as in a URL. */
+/** Returns a host without the brackets that an IPv6 address may have, as in a URL; null when invalid. */
 function parseHost(given: string): string | null {
   const host = given.startsWith('[') && given.endsWith(']') ? given.slice(1, -1) : given
   return /^[A-Za-z0-9._:%-]{1,253}$/.test(host) ? host : null
 }
 
-/** In lower case, and without the dot that may end it. */
+/** Returns a host name in lower case, without a final dot; null when invalid. */
 function parseHostName(given: string): string | null {
   const name = given.toLowerCase().replace(/\.$/, '')
   return /^[a-z0-9._-]{1,253}$/.test(name) ? name : null
 }
 
-/** As browsers send it: in lower case, without the default port of its scheme. */
+/**
+ * Returns an origin as browsers send it, in lower case and without the default port of its scheme; null when invalid.
+ */
 function parseOrigin(given: string): string | null {
   if (given === '*') return given
   const [, scheme = '', host] =

@@ -2,29 +2,29 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 /**
- * How much memory the server may use, and what it makes of that. A container's limit ends the process that passes it, so
- * the parts of the store that take most are made smaller under a small one: the segments of the log, of which seven may be
- * in memory with their keys, the read cache, and what is in memory of requests and responses on their way.
+ * How the server divides the memory that it may use. A container's limit kills a process that exceeds it, so under a
+ * small limit the largest parts are made smaller: the segments of the log, of which seven may be in memory with their
+ * keys, the read cache, and the memory of requests and responses.
  */
 export interface MemoryPlan {
-  /** Null where there is no limit. */
+  /** Null without a limit. */
   readonly limitBytes: number | null
   readonly segmentBytes: number
   readonly cacheBytes: number
-  /** The engine does with as little as it can, and is slower. */
+  /** The engine uses as little memory as it can, and is slower. */
   readonly isScarce: boolean
-  /** How much of the memory that limits.ts gives to requests and responses they may use, from 0 to 1. */
+  /** The share of limits.ts' memory for requests and responses that they may use, from 0 to 1. */
   readonly requestShare: number
 }
 
 const mebibyte = 2 ** 20
 const largestSegmentBytes = 16 * mebibyte
 const smallestSegmentBytes = mebibyte
-/** Below this the program itself leaves the store too little. */
+/** Below this limit the program itself leaves the store too little memory. */
 const leastMemoryBytes = 128_000_000
-/** Below this a mapped file and a thread's heap take what the pages of the program itself need. */
+/** Below this limit a mapped file and a thread's heap displace the pages of the program itself. */
 const scarceBytes = 256 * mebibyte
-/** From here on requests and responses have all of their memory. */
+/** From this limit on, requests and responses may use all of their memory. */
 const fullRequestsBytes = 512 * mebibyte
 
 export function planMemory(limitBytes: number | null, cacheBytes: number): MemoryPlan {
@@ -40,7 +40,7 @@ export function planMemory(limitBytes: number | null, cacheBytes: number): Memor
   }
 }
 
-/** What the server says of its memory at the start, with that of large requests; null where nothing limits it. */
+/** Returns the log line about memory at the start, with the memory for large requests; null without a limit. */
 export function memoryLine(
   { limitBytes, segmentBytes, cacheBytes }: MemoryPlan,
   requestBytes: number,
@@ -56,7 +56,10 @@ function mebibytes(bytes: number): string {
   return `${Math.floor(bytes / mebibyte)} MiB`
 }
 
-/** The limit of the control group that the process is in, or of one above it; null for none. Linux alone has them. */
+/**
+ * Returns the lowest memory limit of the process's control group and those above it; null without one. Only Linux has
+ * them.
+ */
 export function cgroupLimitBytes(root = '/'): number | null {
   const groups = readText(join(root, 'proc/self/cgroup'))
   if (groups === null) return null
@@ -72,7 +75,10 @@ export function cgroupLimitBytes(root = '/'): number | null {
   return limits.length === 0 ? null : Math.min(...limits)
 }
 
-/** The limits of a group and those above it. In a container the path may be that of the host, which is not there. */
+/**
+ * Returns the limits of a group and those above it. In a container the path may be that of the host, which does not
+ * exist there.
+ */
 function limitsAlong(mount: string, path: string, file: string): number[] {
   const steps = path.split('/').filter((step) => step !== '')
   return steps

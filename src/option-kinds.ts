@@ -1,16 +1,16 @@
-/** What an option's value may be: how it is read, and how a refusal and the help speak of it. */
+/** The type of an option's value: how it is parsed, and how refusals and the help describe it. */
 export interface Kind<T> {
-  /** Stands for the value in the help; null for a switch, which takes none. */
+  /** The placeholder of the value in the help; null for a switch, which takes none. */
   readonly unit: string | null
   /** Completes "must be …". */
   readonly range: string
-  /** What the help says of it in brackets; missing where the option's own words are enough. */
+  /** The hint in brackets in the help; missing when the option's own text is enough. */
   readonly hint?: string
-  /** Every value there is, where those can be counted. */
+  /** All values, when they can be enumerated. */
   readonly choices?: readonly string[]
-  /** Its flag may be repeated: the values are joined by commas. */
+  /** The flag may be repeated; its values are joined with commas. */
   readonly many?: true
-  /** Null when the text is out of range. */
+  /** Returns null when the text is invalid or out of range. */
   readonly parse: (text: string) => T | null
   show(value: T): string
 }
@@ -48,7 +48,7 @@ export function toggle(): Kind<boolean> {
   return { unit: null, range: 'given or not', parse: (given) => given === 'true', show: String }
 }
 
-/** Several of a kind, separated by commas or each with a flag of its own. */
+/** Several values of a kind, separated by commas or each with its own flag. */
 export function list<T>(kind: Kind<T>): Kind<readonly T[]> {
   return {
     unit: kind.unit,
@@ -76,7 +76,7 @@ const sizes = {
   TiB: 2 ** 40,
 }
 
-/** Bytes, with a unit or without. */
+/** A number of bytes, with or without a unit. */
 export function size(min: number, max: number): Kind<number> {
   const show = (bytes: number) =>
     quantity(bytes, { B: 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30, TiB: 2 ** 40 })
@@ -89,7 +89,7 @@ export function size(min: number, max: number): Kind<number> {
   }
 }
 
-/** A time in seconds or milliseconds; without a unit it is read as seconds. */
+/** A duration, stored in seconds or milliseconds; without a unit it is in seconds. */
 export function duration(kept: 's' | 'ms', min: number, max: number): Kind<number> {
   const perSecond = kept === 's' ? 1 : 1000
   const units = {
@@ -109,7 +109,10 @@ export function duration(kept: 's' | 'ms', min: number, max: number): Kind<numbe
   }
 }
 
-/** A number with a unit from the table, or with `plain` as its unit; null unless it comes to a whole value in range. */
+/**
+ * Parses a number with a unit from the table, or without one, times `plain`. Returns null unless the result is whole
+ * and in range.
+ */
 function parseQuantity(
   given: string,
   units: Readonly<Record<string, number>>,
@@ -127,7 +130,7 @@ function parseQuantity(
   return isWhole && value >= min && value <= max ? value : null
 }
 
-/** In the largest unit that leaves a whole number. */
+/** Formats a value in the largest unit that gives a whole number. */
 function quantity(value: number, units: Readonly<Record<string, number>>): string {
   const largest = Object.entries(units).findLast(
     ([, factor]) => factor >= 1 && value >= factor && value % factor === 0,

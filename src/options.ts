@@ -2,30 +2,30 @@ import { parseArgs } from 'node:util'
 import type { Kind } from './option-kinds.ts'
 
 /**
- * A table of options. Each is all that is needed of it: parsing, refusals, help and completion come from it.
- * A flag wins over the environment, the environment over the default, and nothing past `parseOptions` sees a text that
- * has not been parsed.
+ * Parses command lines by tables of options. Parsing, refusals, help and completion all derive from an option's entry.
+ * A flag takes precedence over the environment, the environment over the default, and callers of `parseArguments` only
+ * see parsed values.
  *
- * `parseArgs` of Node and Bun takes the arguments apart because it leaves them as they are. yargs, which writes our
- * help, makes an empty text of the operand `-` and costs 38 ms at start (docs/design/cli.md).
+ * `parseArgs` of Node and Bun splits the arguments because it leaves them unchanged. yargs, which formats our help,
+ * turns the operand `-` into an empty text and costs 38 ms at start (docs/design/cli.md).
  */
 
 export interface Option<T> extends Kind<T> {
-  /** Without the dashes; missing where only the environment can set it. */
+  /** Without the dashes; missing when only the environment can set it. */
   readonly flag?: string
   /** The short form of the flag, one letter. */
   readonly short?: string
-  /** Missing where only a flag can set it. */
+  /** Missing when only a flag can set it. */
   readonly env?: string
   readonly default: T
   readonly help: string
-  /** A refusal must not repeat the value. */
+  /** Refusals must not repeat the value. */
   readonly secret?: true
 }
 
 /** A positional argument: a key, a file. */
 export interface Operand {
-  /** As the help writes it. */
+  /** Its name in the help. */
   readonly name: string
   readonly help: string
   readonly optional?: true
@@ -36,26 +36,26 @@ export interface Operand {
 // biome-ignore lint/suspicious/noExplicitAny: a table holds options of every type; Values gives each back its own
 export type OptionTable = Readonly<Record<string, Option<any>>>
 
-/** What a table's options came to, each under its name in the table. */
+/** The parsed values of a table's options, by name. */
 export type Values<Table extends OptionTable> = {
   readonly [Name in keyof Table]: Table[Name] extends Option<infer T> ? T : never
 }
 
 export type Environment = Readonly<Record<string, string | undefined>>
 
-/** What was asked for cannot be done: the message is one line for people, and the program ends with 2. */
+/** An error in the command line: its message is one line for people, and the program exits with 2. */
 export class UsageError extends Error {}
 
 export function refuse(why: string): never {
   throw new UsageError(why)
 }
 
-/** Gives an option its type; a table is typed by its options. */
+/** Returns the option, with its type inferred. */
 export function option<T>(one: Option<T>): Option<T> {
   return one
 }
 
-/** Throws UsageError for what the tables do not know, for what is missing and for values out of range. */
+/** Parses arguments by the tables. Throws UsageError for unknown or missing arguments and for values out of range. */
 export function parseArguments<Table extends OptionTable>(
   command: string,
   table: Table,
@@ -75,7 +75,7 @@ export function parseArguments<Table extends OptionTable>(
   return { values: Object.fromEntries(entries), operands }
 }
 
-/** The value of an option that was given as this text, or not as a flag. */
+/** Returns the value of an option from its flag, the environment or its default. */
 function resolve<T>(option: Option<T>, flag: string | undefined, env: Environment): T {
   if (flag !== undefined) return accept(option, `--${option.flag}`, flag)
   const variable = option.env === undefined ? undefined : env[option.env]
@@ -90,7 +90,10 @@ function accept<T>(option: Option<T>, source: string, given: string): T {
   refuse(`${source} must be ${option.range}${option.secret ? '' : `, not ${quote(given)}`}`)
 }
 
-/** The texts of the flags, of several the last, and what is no flag. A switch has the text 'true'. */
+/**
+ * Splits arguments into flags and operands. Of a flag given twice the last counts, unless it may be repeated. A switch
+ * has the text 'true'.
+ */
 function takeApart(command: string, rows: readonly Option<unknown>[], args: readonly string[]) {
   const flags = new Map<Option<unknown>, string>()
   const operands: string[] = []
@@ -115,7 +118,7 @@ function takeApart(command: string, rows: readonly Option<unknown>[], args: read
   return { flags, operands }
 }
 
-/** `-5` is no option, unless there is one of that letter. */
+/** Whether an argument such as `-5` is a number: it is unless there is a short option with that character. */
 function isNegativeNumber(rawName: string, rows: readonly Option<unknown>[]): boolean {
   return /^-[0-9]/.test(rawName) && !rows.some(({ short }) => `-${short}` === rawName)
 }
@@ -128,7 +131,7 @@ function forParseArgs(rows: readonly Option<unknown>[]) {
   return Object.fromEntries(entries)
 }
 
-/** One line whatever was given, and not a long one. */
+/** Quotes a text on one line, truncated to 80 characters. */
 export function quote(given: string): string {
   return JSON.stringify(given.length > 80 ? `${given.slice(0, 80)}…` : given)
 }

@@ -28,22 +28,22 @@ import type { Exposed } from './telemetry/metric-sources.ts'
 import { type Metrics, startMetrics } from './telemetry/metrics.ts'
 import { watchCounts } from './telemetry/watch-counts.ts'
 
-/** A kvist that runs. */
+/** A running server. */
 export interface Running {
   readonly url: string
-  /** Finishes what is in flight, commits, closes. */
+  /** Finishes requests in flight, commits, closes the store. */
   stop(): Promise<void>
 }
 
-/** What tests give a server that they run in their own process. */
+/** Substitutes for a server that tests run in their own process. */
 export interface Given {
   /** The clock by which members expire. */
   readonly now?: () => number
-  /** Where the log goes, in place of stdout. */
+  /** The destination of the log instead of stdout. */
   readonly log?: Pick<LogOptions, 'readable' | 'write'>
 }
 
-/** The composition root: everything is put together here and nowhere else. */
+/** Starts a server: the composition root, where all parts are put together. */
 export async function serve(config: Config, given: Given = {}): Promise<Running> {
   // The files of a store are for their owner only.
   process.umask(0o077)
@@ -165,7 +165,7 @@ async function stopServing(
   log.info('stopped')
 }
 
-/** The store gets this much time to close even where requests took all of `--stop-timeout`. */
+/** The store gets this much time to close even when requests took all of `--stop-timeout`. */
 const minCloseMs = 500
 
 async function isDoneWithin(timeoutMs: number, work: Promise<void>): Promise<boolean> {
@@ -178,7 +178,7 @@ async function isDoneWithin(timeoutMs: number, work: Promise<void>): Promise<boo
   return isDone
 }
 
-/** Counts every response, and reports it to the access log when there is one. */
+/** Returns an observer that counts every response, and reports it to the access log if there is one. */
 function observer(metrics: Metrics, accessLog: Observe | null): Observe {
   return (route) => {
     const count = metrics.route(route?.method ?? 'any', route?.path ?? 'none')
@@ -191,7 +191,7 @@ function observer(metrics: Metrics, accessLog: Observe | null): Observe {
   }
 }
 
-/** What the log says when there are too many connections. */
+/** Returns the log entry about a limit on connections. */
 function fullWarning({ of, max, address, isRejected }: FullLimit): [message: string, fields: LogFields] {
   const limits = {
     all: `${max} connections, as many as --max-connections allows`,

@@ -1,6 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 
-/** What a request needs: `open` needs no token. */
+/** The permission that a request needs; `open` needs no token. */
 export type Access = 'open' | 'read' | 'write' | 'admin'
 
 /** The sender of a request. */
@@ -18,7 +18,7 @@ const root: Principal = { name: 'root', may: 'everything' }
 /** The sender of a request without the token that the server needs. */
 export const unauthenticated: Principal = { name: 'unauthenticated', may: 'what is open' }
 
-/** Whether a principal may do what needs this access. */
+/** Whether a principal has this permission. */
 export function isAuthorized(principal: Principal, access: Access): boolean {
   return access === 'open' || principal.may === 'everything'
 }
@@ -30,10 +30,10 @@ interface Authenticator {
   byToken(token: string): Principal
 }
 
-/** Of a server with one token. */
+/** Returns the authenticator of a server with one token. */
 export function authenticator(token: string): Authenticator {
   const expected = digest(token)
-  // Digests are of one length, and comparing them takes the same time wherever they differ.
+  // Digests have equal length, and `timingSafeEqual` takes the same time wherever they differ.
   const byToken = (given: string) => (timingSafeEqual(digest(given), expected) ? root : unauthenticated)
   return {
     byToken,

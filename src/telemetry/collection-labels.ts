@@ -1,7 +1,7 @@
 import type { CollectionStats, MaybePromise } from '../core/engine.ts'
 import { monotonicMs } from '../runtime/clock.ts'
 
-/** The collections as metrics show them. */
+/** The collections in metrics. */
 export interface LabelledCollections {
   readonly count: number
   readonly members: number
@@ -9,18 +9,22 @@ export interface LabelledCollections {
   readonly labelled: readonly CollectionStats[]
 }
 
-/** Clients name collections, and every label is a series that somebody has to keep: no more than these. */
+/**
+ * The maximum number of labels: clients name collections, and every label is a time series that a metrics server must
+ * store.
+ */
 export const maxLabels = 100
 
-/** No collection can be called so: names that begin with `_` are kvist's own. */
+/** The label of all other collections; no collection has this name, because names that begin with `_` are reserved. */
 export const othersLabel = '_others'
-/** For damage of the store as a whole, or of an unknown collection. */
+/** The label of damage to the store as a whole, or to an unknown collection. */
 export const storeLabel = '_store'
 
 /**
- * Gives labels to the first collections that are met, of those met at once to the ones with most members, and keeps to
- * them until the process ends: however many come and go, the labels stay these. A look at n collections is good for
- * n milliseconds, so that a store of very many does not spend its time on counting them.
+ * Returns a function that reads the collections and labels up to `maxLabels` of them: the first ones seen, and among
+ * those seen at once the ones with most members. Labels are kept until the process ends, however many collections come
+ * and go. The result for n collections is cached for n milliseconds, so that a store with very many does not spend its
+ * time counting them.
  */
 export function collectionLabels(
   nowMs: () => number = monotonicMs,

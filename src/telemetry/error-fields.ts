@@ -1,11 +1,11 @@
 import { KvistError } from '../core/errors.ts'
 
-/** How far a chain of causes is followed: one that comes back to itself has to end somewhere. */
+/** The maximum depth of a chain of causes, because it may be cyclic. */
 const maxCauses = 8
 
 /**
- * What a log says of an error: its name, message and codes, with its causes inside it. The stack is there for what
- * unexpected errors; a KvistError is expected, and its cause is what matters.
+ * Returns the log fields of an error: its name, message and codes, with its causes nested. Only unexpected errors have
+ * a stack; a KvistError is expected, and its cause is what matters.
  */
 export function errorFields(error: unknown, depth = 0): unknown {
   if (!(error instanceof Error)) return typeof error === 'object' ? String(error) : error
@@ -19,7 +19,7 @@ export function errorFields(error: unknown, depth = 0): unknown {
   }
 }
 
-/** What the system and SQLite add to their errors. */
+/** Returns the properties that the system and SQLite add to their errors. */
 function codesOf(error: Error): Record<string, unknown> {
   const names = ['code', 'errno', 'syscall', 'path'] as const
   return Object.fromEntries(

@@ -14,7 +14,7 @@ import {
 import { SummedHistogram } from './summed-histogram.ts'
 import type { WatchKind } from './watch-counts.ts'
 
-/** What a scrape reads: each source once. */
+/** The data of one scrape; each source is read once. */
 interface Scrape {
   readonly sources: MetricSources
   readonly stats: ReturnType<Database['stats']>
@@ -225,7 +225,7 @@ const histograms: readonly Metric<Histogram>[] = [
   },
 ]
 
-/** Says nothing where there is no memcached port. */
+/** Returns a metric of the memcached port, without samples when there is none. */
 function memcachedRow({ name, help, of }: MemcachedCounter): Metric<number> {
   const labels = typeof of === 'string' ? [] : ['command']
   return {
@@ -268,7 +268,7 @@ function ofKinds(counts: Readonly<Record<WatchKind, number>>): Sample<number>[] 
   return Object.entries(counts).map(([kind, value]) => ({ labels: { kind }, value }))
 }
 
-/** prom-client's own metrics that say nothing, or something wrong, under Bun. */
+/** prom-client's own metrics that are meaningless or wrong under Bun. */
 const sayNothing = [
   'process_heap_bytes', // address space, some gigabytes of it reserved and never touched
   'process_virtual_memory_bytes',
@@ -284,7 +284,7 @@ const sayNothing = [
   'nodejs_heap_space_size_available_bytes',
 ]
 
-/** Puts all rows, and what prom-client knows of process and event loop, into one page. */
+/** Registers all metrics, and prom-client's own of process and event loop. Returns a function that renders them. */
 export function exposition(counted: Counted): (sources: MetricSources) => Promise<Exposed> {
   const registry = new client.Registry()
   const labelsOf = collectionLabels()

@@ -2,24 +2,24 @@ import pino from 'pino'
 import { errorFields } from './error-fields.ts'
 import { readableLine } from './readable-line.ts'
 
-/** One line an event on stdout: JSON, or words where somebody reads along. */
+/** Writes one line per event to stdout: JSON, or readable text on a terminal. */
 export interface Log {
   info(message: string, fields?: LogFields): void
   warn(message: string, fields?: LogFields): void
-  /** The error with all its causes goes under `error`. */
+  /** Logs an error, with all its causes in the field `error`. */
   error(error: unknown, fields?: LogFields): void
 }
 
 export type LogFields = Readonly<Record<string, unknown>>
 
-/** Events below the level are left out. */
+/** Events below the level are not logged. */
 export type LogLevel = 'error' | 'warn' | 'info'
 
 export interface LogOptions {
   readonly level: LogLevel
-  /** Somebody reads along: a terminal. */
+  /** Writes readable text, for a terminal. */
   readonly readable: boolean
-  /** Where lines go, in place of stdout. */
+  /** The destination of lines instead of stdout. */
   readonly write?: (line: string) => void
 }
 
@@ -46,8 +46,8 @@ export function startLog({ level, readable, write }: LogOptions): Log {
 }
 
 /**
- * Lines leave at once, in this thread: the last one before a crash is the one that is needed. A reader of a pipe that
- * stops reading stops kvist when the pipe is full; one that goes away does not.
+ * Writes lines synchronously in this thread, because the last one before a crash is the one that is needed. A reader
+ * that stops reading its pipe blocks kvist when the pipe is full; one that closes it does not.
  */
 function jsonStream(write: LogOptions['write']): pino.DestinationStream {
   return write === undefined ? pino.destination({ dest: 1, sync: true }) : { write }

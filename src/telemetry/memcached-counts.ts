@@ -1,34 +1,34 @@
 /**
- * What the memcached port counts, under the names that its own `stats` has for them; /metrics shows the same numbers
+ * The counters of the memcached port, under their names in its `stats`; /metrics shows the same numbers
  * (exposition.ts). They only grow.
  */
 export interface MemcachedCounts {
   total_connections: number
-  /** Turned away because there were too many. */
+  /** Connections rejected because there were too many. */
   rejected_connections: number
-  /** Closed because nothing came for too long. */
+  /** Connections closed because the client was idle for too long. */
   idle_kicks: number
   bytes_read: number
   bytes_written: number
-  /** Keys that were looked up, by whatever command returns values. */
+  /** Keys read, by any command that returns values. */
   cmd_get: number
   get_hits: number
   get_misses: number
-  /** Look-ups of members that have expired and were not swept yet, also those over HTTP. */
+  /** Reads of members that have expired and were not swept yet, also those over HTTP. */
   get_expired: number
-  /** Misses of members that were flushed and are still there: a flush of kvist leaves none. */
+  /** Misses of flushed members that still exist: always 0, because kvist deletes them. */
   get_flushed: number
   cmd_set: number
-  /** Values stored, counters and what `mg` made included. */
+  /** Values stored, including counters and members created by `mg`. */
   total_items: number
-  /** Values refused for their size. */
+  /** Values rejected for their size. */
   store_too_large: number
   cmd_flush: number
-  /** Keys that `touch` and `gat` were to touch. */
+  /** Keys named in `touch` and `gat`. */
   cmd_touch: number
   touch_hits: number
   touch_misses: number
-  /** Meta commands, which count under what they do as well. */
+  /** Meta commands; they also count under the operation that they perform. */
   cmd_meta: number
   delete_hits: number
   delete_misses: number
@@ -38,7 +38,7 @@ export interface MemcachedCounts {
   decr_misses: number
   cas_hits: number
   cas_misses: number
-  /** A `cas` that came too late. */
+  /** `cas` commands whose revision was outdated. */
   cas_badval: number
   auth_cmds: number
   auth_errors: number

@@ -3,21 +3,21 @@ import type { Histogram } from '../core/histogram.ts'
 import type { MemcachedCounts } from './memcached-counts.ts'
 import type { WatchCounts } from './watch-counts.ts'
 
-/** What `/metrics` is made from: what was counted of requests and errors, and what knows the rest. */
+/** The sources of `/metrics`: counters of requests and errors, and the subsystems that have the other numbers. */
 
-/** Sources of numbers that exist without metrics. */
+/** The subsystems whose numbers exist without metrics. */
 export interface MetricSources {
   readonly version: string
   readonly cacheLimitBytes: number
   readonly database: Pick<Database, 'collections' | 'stats'>
-  /** HTTP requests whose responses are not complete yet. */
+  /** Returns the number of HTTP requests whose response is not complete yet. */
   openRequests(): number
   readonly watches: WatchCounts
   readonly requestMemory: Readonly<Record<string, MemoryNumbers>>
   readonly maxConnections: number
   /** By protocol. */
   readonly connections: Readonly<Record<string, ConnectionNumbers>>
-  /** Missing where there is no memcached port. */
+  /** Missing without a memcached port. */
   readonly memcached?: MemcachedCounts
 }
 
@@ -25,16 +25,16 @@ export interface MetricSources {
 export interface MemoryNumbers {
   readonly limitBytes: number
   readonly usedBytes: number
-  /** Requests that wait for some. */
+  /** Requests that wait for memory. */
   readonly waiting: number
 }
 
 /** Connections of one protocol. */
 export interface ConnectionNumbers {
   readonly open: number
-  /** Idle ones that were closed to make room for others. */
+  /** Connections that were closed to make room for new ones. */
   readonly evicted: number
-  /** Those that were turned away because none was idle. */
+  /** Connections that were rejected because none could be closed. */
   readonly rejected: number
 }
 
@@ -43,28 +43,28 @@ export interface Exposed {
   readonly text: string
 }
 
-/** What has been counted. */
+/** The counters of requests and errors. */
 export interface Counted {
   readonly routes: readonly RouteCounts[]
   /** By error code. */
   readonly errors: ReadonlyMap<string, number>
-  /** By collection, of a bounded number of them. */
+  /** By collection, at most `maxLabels` of them. */
   readonly damagedReads: ReadonlyMap<string, number>
 }
 
 export interface RouteCounts {
   readonly method: string
   readonly route: string
-  /** Of each status, from 100 on. */
+  /** Responses by status, from 100 on. */
   readonly responses: Float64Array
   readonly seconds: Histogram
 }
 
-/** Of the arrays of a route's responses. */
+/** The first status and the length of the arrays of a route's responses. */
 export const firstStatus = 100
 export const statuses = 500
 
-/** The statuses that were responded to, with how often. */
+/** Yields the statuses of a route's responses with their counts, except those with 0. */
 export function* statusesOf({ responses }: RouteCounts): Generator<[status: number, count: number]> {
   for (const [i, count] of responses.entries()) if (count > 0) yield [i + firstStatus, count]
 }

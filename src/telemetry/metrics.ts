@@ -10,26 +10,29 @@ import {
 } from './metric-sources.ts'
 
 /**
- * The request metrics. Requests are counted in plain arrays that are made once for each route; all other work is done
- * when `/metrics` is read (exposition.ts).
+ * Counts requests and errors. Requests are counted in arrays allocated once per route; all other work is done when
+ * `/metrics` is read (exposition.ts).
  */
 export interface Metrics {
-  /** A counter of one route's responses. The route's own words become labels: never what a client has sent. */
+  /**
+   * Returns a counter for the responses of one route. Labels are the route's own method and path, never a client's
+   * input.
+   */
   route(method: string, route: string): CountResponse
   /** Counts an error that is kvist's fault. */
   error(error: unknown): void
-  /** The numbers in Prometheus' text format. */
+  /** Returns the metrics in Prometheus' text format. */
   expose(sources: MetricSources): Promise<Exposed>
 }
 
-/** Counts a response with its status and the time that it took. */
+/** Counts a response with its status and its duration in seconds. */
 export type CountResponse = (status: number, seconds: number) => void
 
 const secondsBounds = [
   0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
 ]
 
-/** Codes of errors that are kvist's fault; each has its number from the start, so that rates are right. */
+/** Codes of errors that are kvist's fault. Each counter starts at 0, so that rates are right from the start. */
 const ownCodes = ['internal', ...serverFaults]
 
 export function startMetrics(): Metrics {
@@ -62,10 +65,10 @@ export function startMetrics(): Metrics {
   }
 }
 
-/** How far a chain of causes is followed. */
+/** The maximum depth of a chain of causes. */
 const maxCauses = 8
 
-/** The error of a damaged read, or that which it was the cause of; null for all others. */
+/** Returns the error of a damaged read among an error and its causes; null without one. */
 function damageIn(error: unknown): KvistError | null {
   let cause = error
   for (let depth = 0; cause instanceof Error && depth <= maxCauses; depth++) {

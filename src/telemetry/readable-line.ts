@@ -1,6 +1,6 @@
 import { styleText } from 'node:util'
 
-/** A line of the log as a terminal shows it: the time, the words, and then what belongs to them. */
+/** Formats an event for a terminal: the time, the message, then the fields and causes. */
 export function readableLine(line: Readonly<Record<string, unknown>>): string {
   const { time, level, message, error, ...fields } = line
   const clock = styleText('dim', localTime(String(time)))
@@ -15,7 +15,7 @@ function localTime(iso: string): string {
   return new Date(iso).toTimeString().slice(0, 8)
 }
 
-/** What an error says beyond its message, each cause a step further in. */
+/** Formats an error's name, code and stack, with its causes indented below. */
 function causes(error: unknown, indent = '  '): string {
   if (typeof error !== 'object' || error === null) return ''
   const { name, code, stack, cause } = error as Readonly<Record<string, unknown>>
@@ -37,7 +37,7 @@ function shown(value: unknown): string {
   return typeof value === 'string' && /^[\x21\x23-\x7e]+$/.test(value) ? value : plain(JSON.stringify(value))
 }
 
-/** Text from outside must not move a terminal's cursor. */
+/** Escapes control characters, so that text from clients cannot move a terminal's cursor. */
 function plain(text: string): string {
   return text.replace(/\p{Cc}/gu, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }

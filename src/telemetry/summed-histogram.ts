@@ -7,8 +7,8 @@ interface Sample {
 }
 
 /**
- * A histogram of sums that were made elsewhere. prom-client's own has to be given every value by itself, which takes
- * it some 300 ns; here it only writes out what it is given when it is asked.
+ * A histogram that exposes buckets counted elsewhere. prom-client's own must observe each value, which takes some 300
+ * ns.
  */
 export class SummedHistogram extends client.Histogram<string> {
   private readonly options: client.HistogramConfiguration<string>
@@ -20,7 +20,7 @@ export class SummedHistogram extends client.Histogram<string> {
     this.read = read
   }
 
-  /** What the registry asks a histogram for. */
+  /** Returns the samples; called by the registry. */
   getForPromString() {
     const { name, help } = this.options
     const values = this.read().flatMap(({ labels, value }) => lines(name, labels, value))

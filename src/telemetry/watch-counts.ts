@@ -1,11 +1,11 @@
-/** What is watched over HTTP; `poll` is a member that somebody waits for without a stream. */
+/** What is watched over HTTP; `poll` is a member in a long poll. */
 export type WatchKind = 'member' | 'collection' | 'store' | 'poll'
 
-/** What the watches over HTTP count; /metrics shows it (exposition.ts). */
+/** The counters of watches over HTTP, shown by /metrics (exposition.ts). */
 export interface WatchCounts {
   /** Open now. */
   readonly open: Record<WatchKind, number>
-  /** Events that went into streams; of polls, those that returned something new. */
+  /** Events sent in streams; for polls, responses with a new state. */
   readonly events: Record<WatchKind, number>
 }
 

@@ -8,10 +8,10 @@ import { ozza } from './ozza.ts'
 import { reforg } from './reforg.ts'
 import { tenantbase } from './tenantbase.ts'
 
-/** Every dialect. To add one is a file beside these, a line here, and a word in the choices of `--dialect`. */
+/** Every dialect. Adding one takes a file beside these, an entry here, and a choice of `--dialect`. */
 export const dialects: readonly Dialect[] = [ozza, keys, reforg, minstore, tenantbase]
 
-/** First segments of paths that are kvist's, whatever is mounted at the root. */
+/** First segments of kvist's own paths, which no dialect at the root can use. */
 const ownSegments = new Set([
   'v1',
   'dialects',
@@ -23,7 +23,7 @@ const ownSegments = new Set([
   'console',
 ])
 
-/** All dialects under `/dialects/<name>`, and the chosen one at the root too. */
+/** Returns the routes of all dialects under `/dialects/<name>`, and those of the chosen one at the root too. */
 export function dialectRoutes(db: Database, chosen: string | null): Route[] {
   const open = dialects.map((dialect) => ({
     ...dialect,
@@ -50,7 +50,7 @@ function isOwn(path: string): boolean {
   return ownSegments.has(path.split('/')[1]!)
 }
 
-/** A parameter at the root matches every name but kvist's own. */
+/** Makes a route whose path starts with a parameter respond 404 to kvist's own paths. */
 function guarded(route: Route): Route {
   if (!route.path.startsWith('/:')) return route
   const handle: Route['handle'] = (request, context) => {

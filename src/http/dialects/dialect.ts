@@ -4,12 +4,12 @@ import type { Refuse, Route } from '../route.ts'
 
 /** An adapter for the clients of another store: its HTTP, its responses and its errors, over the same data. */
 export interface Dialect {
-  /** Of the option `--dialect`, and of its mount, `/dialects/<name>`. */
+  /** Its name in `--dialect` and in its mount, `/dialects/<name>`. */
   readonly name: string
   readonly tag: Tag
   readonly refuse: Refuse
-  /** Where it was asked for with `--dialect`, web pages of any origin may use it, as they could its store. */
+  /** With `--dialect`, web pages of any origin may use it, as they could use the original store. */
   readonly anyOrigin?: boolean
-  /** Its routes, their paths relative to where it is mounted. */
+  /** Returns its routes, with paths relative to its mount. */
   routes(db: Database): Route[]
 }

@@ -30,14 +30,14 @@ import { getShown, jsonDocs, listResponse, valueJson } from './response.ts'
 const collection = 'keys'
 const secondMs = 1000
 
-/** What this store says of its errors, whatever was wrong in particular. */
+/** The error texts of the original store, by status. */
 const words: Readonly<Record<number, string>> = {
   400: 'Bad request',
   404: 'Not found',
   405: 'Method not allowed',
 }
 
-/** A key value application on Flask and PickleDB: values under keys, all in the collection `keys`. */
+/** The dialect of a key-value application on Flask and PickleDB: values under keys, all in the collection `keys`. */
 export const keys: Dialect = {
   name: 'keys',
   tag: { name: 'keys', description: 'Key value application: any JSON under keys of the collection `keys`' },

@@ -24,12 +24,12 @@ import { getShown, jsonDocs, valueText } from './response.ts'
 
 const collection = 'text'
 
-/** What records go through unless the collection's settings say otherwise. */
+/** The processes of records, unless the collection's settings name others. */
 const usualProcesses = ['detect-language', 'mark']
 
 /**
- * minstore: records of text in the collection `text`. A record is the member's value:
- * `{"uid", "value", "timestamp", "check_sum", "lang", "size"}`. Here on one node: of its flags `mirror` is known.
+ * The dialect of minstore: records of text in the collection `text`. A record is the member's value: `{"uid", "value",
+ * "timestamp", "check_sum", "lang", "size"}`. kvist is one node here: of minstore's flags only `mirror` is supported.
  */
 export const minstore: Dialect = {
   name: 'minstore',
@@ -153,7 +153,10 @@ async function updateRecord(
   return storeRecord(db, uid, value, { ifMatch: 'any' }, notFound(uid), context.now())
 }
 
-/** What another node made of a text, to be kept as that made it. */
+/**
+ * Parses a record that another node produced, which is stored unchanged. Throws `invalid_request` unless it is JSON
+ * with this uid.
+ */
 function mirroredRecord(uid: string, json: string): string {
   const whole = jsonText(Buffer.from(json))
   const own = isObjectText(whole) ? rawMember(whole, 'uid') : undefined
@@ -163,7 +166,7 @@ function mirroredRecord(uid: string, json: string): string {
   return whole
 }
 
-/** Throws `otherwise` when the condition does not hold. */
+/** Makes a record of a text, stores it and responds with it. Throws `otherwise` when the condition does not hold. */
 async function storeRecord(
   db: Database,
   uid: string,
@@ -202,7 +205,10 @@ function isCode(error: unknown, code: ErrorCode): boolean {
   return error instanceof KvistError && error.code === code
 }
 
-/** As minstore counted: two for each byte of the names and values, which it measured in hexadecimal. */
+/**
+ * Adds the size as minstore computes it: two for each byte of the names and values, because it measured them in
+ * hexadecimal.
+ */
 function withSize(json: string): string {
   const bytes = Array.from(rawMembers(json), ([name, value]) => Buffer.byteLength(name + valueText(value)))
   const size = 2 * bytes.reduce((sum, one) => sum + one, 0)
@@ -215,7 +221,7 @@ async function sentText(request: HttpRequest, context: RequestContext): Promise<
   throw new KvistError('invalid_request', 'the value is not text')
 }
 
-/** What the body says under `value`: text, or JSON that is none. */
+/** Returns the field `value` of the body: a text, or JSON that is not text. */
 async function sentValue(request: HttpRequest, context: RequestContext): Promise<string | { json: string }> {
   const bytes = await readBody(request, maxBatchBytes, context)
   if (/^application\/json\s*(;|$)/i.test(request.header('content-type') ?? '')) {
@@ -230,7 +236,10 @@ async function sentValue(request: HttpRequest, context: RequestContext): Promise
   return value
 }
 
-/** A member as a record. What came through another API may be none: it is shown as one, with no language. */
+/**
+ * Returns a member as a record. A member stored through another API may not be one: it is converted, without a
+ * language.
+ */
 function recordText(member: Member): string {
   const { key, value, clock } = member
   if (typeof value === 'string' && isObjectText(value) && rawMember(value, 'uid') !== undefined) return value
@@ -248,7 +257,7 @@ function recordText(member: Member): string {
   )
 }
 
-/** To a request that reads, as its conditions have it. */
+/** Responds with a record; for a read, evaluates the conditions of the request. */
 function respondRecord(uid: string, whole: string, read: HttpRequest | null = null): HttpResponse {
   const checkSum = rawMember(whole, 'check_sum') ?? 'null'
   // Characters that headers do not allow are escaped as in a URL.

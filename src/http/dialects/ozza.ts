@@ -18,7 +18,10 @@ import type { Dialect } from './dialect.ts'
 import { expiryAfter, jsonBody, keyText, queryParameter, refuseParameters } from './request.ts'
 import { getShown, jsonDocs, listResponse, valueJson } from './response.ts'
 
-/** Ozza Store: resources of members, which are JSON objects with an `id`. A resource is the collection of its name. */
+/**
+ * The dialect of Ozza Store: resources of members, which are JSON objects with an `id`. A resource is the collection of
+ * its name.
+ */
 export const ozza: Dialect = {
   name: 'ozza',
   tag: {
@@ -132,7 +135,7 @@ const exampleFields = { id: '1', name: 'word' }
 const exampleMember = { ...exampleFields, created_at: 1735689600000, expiry_time: 0 }
 const exampleError = { error: 'the member has no "id" that is text or a number' }
 
-/** Told by the server beside a member's own fields, and never stored among them, though clients send them back. */
+/** Fields that the server adds to responses. They are removed from requests, because clients send them back. */
 const reportedFields = ['created_at', 'expiry_time']
 
 function resourceOf(request: HttpRequest): string {
@@ -173,17 +176,17 @@ async function putMember(db: Database, request: HttpRequest, context: RequestCon
       expiresAtMs: expiresAtMs === undefined ? kept : expiresAtMs,
     }
   })
-  // The response has what was stored: processes may have changed it.
+  // Respond with the stored member, because processes may have changed it.
   return memberResponse(await getShown(db, ref, context))
 }
 
-/** Undefined when nothing is said; 0 is never here. */
+/** Returns the expiry of `expire_in` in minutes; undefined when missing, and never for 0. */
 function expiryOf(expireIn: string | undefined, nowMs: number): number | 'never' | undefined {
   if (expireIn === undefined) return undefined
   return /^0+$/.test(expireIn) ? 'never' : expiryAfter(expireIn, minuteMs, nowMs)
 }
 
-/** Fields that are not named stay as they are. */
+/** Merges the fields sent into the stored value; other fields are kept. */
 function updated(value: Value, text: string): string {
   const merged = objectText(new Map([...fieldsOf(value), ...rawMembers(withoutReported(text))]))
   if (Buffer.byteLength(merged) > maxValueBytes) {
@@ -192,13 +195,15 @@ function updated(value: Value, text: string): string {
   return merged
 }
 
-/** As it was sent, byte for byte, unless a field has to go. */
+/** Removes the reported fields; returns the text unchanged when it has none. */
 function withoutReported(text: string): string {
   const fields = rawMembers(text)
   return reportedFields.filter((name) => fields.delete(name)).length === 0 ? text : objectText(fields)
 }
 
-/** The fields of a value. What came through another API may be no object: it is shown as the field `value`. */
+/**
+ * Returns the fields of a value. A value stored through another API may not be an object: it becomes the field `value`.
+ */
 function fieldsOf(value: Value): Map<string, string> {
   if (typeof value === 'string' && isObjectText(value)) return rawMembers(value)
   return new Map([['value', valueJson(value)]])

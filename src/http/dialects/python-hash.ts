@@ -1,9 +1,10 @@
 /**
- * The hash that Python 2.7 gives a text on a machine of 64 bits, which is what minstore made its check sums of: a record
- * of one text has the same check sum whichever of the two stored it, and entity tags that clients remember stay good.
+ * Returns Python 2.7's hash of a text on a 64-bit machine, as decimal digits, because it exceeds JavaScript's safe
+ * integers. minstore used it as check sum, so a text has the same check sum in both stores, and entity tags that
+ * clients remember remain valid.
  *
- * h = first character << 7; then h = (h * 1000003) xor character for each, xor length at the end; all in 64 bits with a
- * sign. As decimal digits, for a number of JavaScript could not hold it. In two halves of 32 bits, 5 ns a character.
+ * h = first character << 7; then h = (h * 1000003) xor character for each, xor length at the end; all in signed 64-bit
+ * arithmetic. Computed in two halves of 32 bits, 5 ns a character.
  */
 export function pythonHash(text: string): string {
   if (text === '') return '0'
@@ -17,13 +18,13 @@ export function pythonHash(text: string): string {
       if (character > 0xffff) at++
     }
     length++
-    // At most 2^52, and so exact.
+    // At most 2^52, so it is exact.
     const carry = ((low >>> 0) * multiplier) / 2 ** 32
     high = (Math.imul(high, multiplier) + (carry | 0)) | 0
     low = Math.imul(low, multiplier) ^ character
   }
   const hash = BigInt.asIntN(64, (BigInt(high) << 32n) | BigInt((low ^ length) >>> 0))
-  // Python keeps -1 for errors.
+  // Python reserves -1 for errors.
   return hash === -1n ? '-2' : String(hash)
 }
 

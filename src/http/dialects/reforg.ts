@@ -10,10 +10,10 @@ import { queryParameter } from './request.ts'
 import { getShown, jsonDocs, valueText } from './response.ts'
 
 const collection = 'keys'
-/** What FastAPI says of a parameter that is not there. */
+/** FastAPI's message for a missing parameter. */
 const isMissing = 'field required'
 
-/** Reforg: text under keys, both in the query. It ran on FastAPI, whose errors it copies. */
+/** The dialect of Reforg: text under keys, both in the query. It ran on FastAPI, whose error format it copies. */
 export const reforg: Dialect = {
   name: 'reforg',
   tag: { name: 'reforg', description: 'Reforg: text under keys of the collection `keys`' },

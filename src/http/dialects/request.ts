@@ -5,21 +5,24 @@ import type { RequestContext } from '../context.ts'
 import type { HttpRequest } from '../wire/request.ts'
 
 /**
- * Requests as the older stores read them: parameters that are not known are passed over, and of one that is given twice
- * the last counts. What cannot be decoded is refused all the same, as it would name something else.
+ * Parses requests as the original stores did: unknown parameters are ignored, and of a parameter given twice the last
+ * counts. A malformed escape is refused all the same, as it could name something else.
  */
 
 export function queryParameter({ query }: HttpRequest, name: string): string | undefined {
   return query === null ? undefined : formField(query, name)
 }
 
-/** What deletes everything takes no parameters: one that is passed over was meant to select less. */
+/**
+ * Throws `invalid_parameter` when a request that deletes everything has parameters: an ignored one was meant to select
+ * less.
+ */
 export function refuseParameters({ query }: HttpRequest): void {
   if (query === null || query === '') return
   throw new KvistError('invalid_parameter', 'deleting everything takes no parameters')
 }
 
-/** A field of a form, or of a query, which is written in the same way. */
+/** Returns a field of a form or query; undefined when missing. Throws `invalid_parameter` when it is not UTF-8. */
 export function formField(form: string, name: string): string | undefined {
   let found: string | undefined
   for (const pair of form.split('&')) {
@@ -40,7 +43,7 @@ function decodeForm(text: string): string | null {
   }
 }
 
-/** The text of a JSON body, byte for byte. */
+/** Returns the text of a JSON body, unchanged. */
 export async function jsonBody(
   request: HttpRequest,
   context: RequestContext,
@@ -49,7 +52,7 @@ export async function jsonBody(
   return jsonText(await readBody(request, maxBytes, context))
 }
 
-/** A key out of JSON: text, or a number taken as it is written. Undefined for anything else. */
+/** Returns a key given as JSON: a text, or a number as written. Undefined for anything else. */
 export function keyText(json: string | undefined): string | undefined {
   if (json === undefined) return undefined
   const value: unknown = JSON.parse(json)
@@ -57,7 +60,10 @@ export function keyText(json: string | undefined): string | undefined {
   return typeof value === 'number' ? json.trim() : undefined
 }
 
-/** The moment that lies so many units from now. Throws `invalid_parameter` for what is no such number. */
+/**
+ * Returns the time `count` units from now, in milliseconds. Throws `invalid_parameter` when `count` is not a positive
+ * number, or the time is after the year 9999.
+ */
 export function expiryAfter(count: string, unitMs: number, nowMs: number): number {
   const expiresAtMs = /^\d{1,15}(\.\d{1,15})?$/.test(count)
     ? nowMs + Math.round(Number(count) * unitMs)

@@ -11,12 +11,12 @@ import { ResponsePages } from '../page-memory.ts'
 import { type Fields, jsonResponse, responseOf, streamed } from '../response.ts'
 import type { HttpResponse } from '../wire/response.ts'
 
-/** A value within JSON: JSON as it was stored; bytes as text where they are UTF-8, and else in base64. */
+/** Serializes a value within JSON: JSON unchanged; bytes as text if they are UTF-8, else in base64. */
 export function valueJson(value: Value): string {
   return typeof value === 'string' ? value : JSON.stringify(bytesText(value))
 }
 
-/** A value as text: that of a JSON string, and of other JSON the text that it is; bytes as above. */
+/** Returns a value as text: the text of a JSON string, other JSON unchanged; bytes as above. */
 export function valueText(value: Value): string {
   if (typeof value !== 'string') return bytesText(value)
   const parsed: unknown = /^\s*"/.test(value) ? JSON.parse(value) : value
@@ -27,7 +27,10 @@ function bytesText(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString(isUtf8(bytes) ? 'utf8' : 'base64')
 }
 
-/** As `Database.get`, for a response with the value. A large value waits for memory, and counts until the response is sent. */
+/**
+ * As `Database.get`, for a response with the value. Reading a large value waits for memory, which is held until the
+ * response is sent.
+ */
 export async function getShown(
   db: Database,
   { collection, key }: MemberRef,
@@ -44,8 +47,8 @@ export async function getShown(
 }
 
 /**
- * All members as one JSON array between two texts, in constant memory, as fast as the client reads and no faster. What
- * fits into one part goes in one piece, with its length.
+ * Responds with all members as one JSON array between two texts, in constant memory, as fast as the client reads. A
+ * list that fits into one part is sent whole, with its length.
  */
 export async function listResponse(
   partsOf: (memory: PageMemory) => AsyncGenerator<Member[]>,
@@ -80,7 +83,7 @@ export async function listResponse(
   return compressed(context.request, responseOf(200, { 'Content-Type': 'application/json', ...varied }, body))
 }
 
-/** The next members that there are; null at the end. */
+/** Returns the text of the next part that has members; null at the end. */
 async function nextText(
   parts: AsyncGenerator<Member[]>,
   shape: (member: Member) => string,
@@ -95,7 +98,7 @@ async function nextText(
   }
 }
 
-/** What the API's document says of a response of JSON. */
+/** Documents a JSON response. */
 export function jsonDocs(description: string, example: unknown, schema: Schema = {}): ResponseDocs {
   return { description, content: { 'application/json': { schema, example } } }
 }

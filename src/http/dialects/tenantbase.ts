@@ -24,7 +24,9 @@ const preflight = {
   'Access-Control-Max-Age': '86400',
 }
 
-/** TenantBase: values under keys, by verbs in the path. It ran on aiohttp, whose errors are plain text. */
+/**
+ * The dialect of TenantBase: values under keys, with verbs in the path. It ran on aiohttp, whose errors are plain text.
+ */
 export const tenantbase: Dialect = {
   name: 'tenantbase',
   tag: {
@@ -141,7 +143,7 @@ const keyBody: Body = {
   content: { 'application/json': { schema: { type: 'object' }, example: { key: 'code' } } },
 }
 
-/** A browser asks before it calls from another origin, and without the token. */
+/** Returns the route of a preflight, which a browser sends before a request from another origin, without the token. */
 function preflightRoute(path: string): Route {
   return {
     method: 'OPTIONS',
@@ -183,7 +185,10 @@ async function getValue(db: Database, request: HttpRequest, context: RequestCont
   return jsonResponse(`{"value":${valueJson(member.value)}}`)
 }
 
-/** The document says `key`; the program itself read it as `value`. */
+/**
+ * Returns the key from the query or the body. The original documentation calls it `key`; the program itself read
+ * `value`.
+ */
 async function keyOf(request: HttpRequest, context: RequestContext): Promise<string> {
   const inQuery = queryParameter(request, 'key')
   if (inQuery !== undefined) return parseKey(inQuery)
@@ -194,7 +199,7 @@ async function keyOf(request: HttpRequest, context: RequestContext): Promise<str
   return parseKey(key)
 }
 
-/** The same id for the same key, always: it is made of it. */
+/** Serializes an entry. Its id is derived from the key, so it never changes. */
 function entryJson({ key, value }: Member): string {
   const id = Bun.randomUUIDv5(key, idNamespace)
   return `{"id":"${id}","key":${JSON.stringify(key)},"value":${valueJson(value)}}`
