@@ -6,21 +6,21 @@ import { openSqlite } from './sqlite/engine.ts'
 
 export interface EngineOptions {
   readonly engine: EngineName
-  /** Where SQLite keeps its files. */
+  /** The folder of SQLite's files. */
   readonly dataFolder: string
   readonly durability: Durability
-  /** The damage of SQLite's log whose loss is accepted, as the refusal named it. */
+  /** The name of a damage of SQLite's log whose loss is accepted (`damageName`); null for none. */
   readonly acceptDamagedLog: string | null
   readonly sqlitePages: PagesMode
-  /** Size of a segment of SQLite's log; several are in memory at once. */
+  /** Size of a segment of SQLite's log in bytes; up to seven are in memory at once. */
   readonly segmentBytes: number
   /** See `SqliteOptions`. */
   readonly isMemoryScarce: boolean
 }
 
 /**
- * Throws an Error with one clear line when the store must not be opened. `warn` gets lines for the operator: what was
- * upgraded, repaired or passed over.
+ * Opens the engine that the options name. Throws an Error with a message of one line when the store must not be opened.
+ * `warn` receives a line for the operator for each upgrade, repair or ignored damage.
  */
 export async function openEngine(
   options: EngineOptions,

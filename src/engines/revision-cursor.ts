@@ -2,18 +2,19 @@ import type { FeedCursor, VersionRef } from '../core/engine.ts'
 import { KvistError } from '../core/errors.ts'
 
 /**
- * Cursors of engines with a single line, whose revisions order the whole feed: what the reader has seen goes up to
- * `revision`. `began` is the head at the time when the reader began at the beginning of a feed some of whose tombstones
- * are forgotten. What was removed before that it never saw, so it misses nothing while only such tombstones are forgotten.
+ * A cursor of an engine with a single line, whose revisions order the whole feed: the reader has seen all changes up to
+ * `revision`. `began` is set when the reader began at revision 0 while some tombstones were forgotten already: it is the
+ * head at that time. The reader never saw members that were removed before `began`, so it misses nothing while only
+ * tombstones up to `began` are forgotten.
  *
- * Written `revision` or `revision-began`, in decimal.
+ * Its text is `revision` or `revision-began`, in decimal.
  */
 export interface Position {
   readonly revision: number
   readonly began: number | null
 }
 
-/** Throws `invalid_cursor` for a text that no such engine made. */
+/** Parses a cursor. Throws `invalid_cursor` for a text that no such engine returned. */
 export function parseCursor(cursor: FeedCursor): Position {
   if (cursor === '') return { revision: 0, began: null }
   const match = /^(0|[1-9]\d{0,15})(?:-([1-9]\d{0,15}))?$/.exec(cursor)
@@ -35,8 +36,8 @@ export function hasSeen(cursor: FeedCursor, { revision }: VersionRef): boolean {
 }
 
 /**
- * Throws `compacted` where a reader at this position would miss something: tombstones up to the revision `forgotten` are
- * gone, and the newest change has the revision `head`.
+ * Throws `compacted` where a reader at this position would miss changes: tombstones up to the revision `forgotten` are
+ * deleted, and the newest change has the revision `head`.
  */
 export function requireServed({ revision, began }: Position, forgotten: number, head: number): void {
   const extra = { oldest: String(forgotten) }
@@ -50,7 +51,7 @@ export function requireServed({ revision, began }: Position, forgotten: number, 
   }
 }
 
-/** The `began` of the cursors that follow a position. */
+/** Returns the `began` of the cursors that follow a position. */
 export function beganAfter(after: Position, forgotten: number, head: number): number | null {
   return after.revision === 0 && forgotten > 0 ? head : after.began
 }

@@ -2,16 +2,17 @@ import { type Change, revisionOf } from '../../core/member.ts'
 import { partition } from './ordered-list.ts'
 
 /**
- * Changes in the order of their revisions, of which the latest of each member counts. A change that was overtaken stays
- * where it is, and readers skip it, until there are more of them than of the others: then all of them go together.
+ * Changes in the order of their revisions; only the latest change of each member counts. An overtaken change stays in the
+ * log, and readers skip it, until at least half of the log (and 1,024 changes) is overtaken: then all overtaken changes
+ * are removed at once.
  */
 export interface ChangeLog {
   append(change: Change): void
-  /** One of the changes is not the latest of its member any more. */
+  /** Counts a change as overtaken: it is no longer the latest of its member. */
   overtake(): void
-  /** Puts a change in the place of that of the same revision. */
+  /** Replaces the change that has the same revision. */
   replace(change: Change): void
-  /** Changes after a revision, overtaken ones among them. Do not change the log meanwhile. */
+  /** Yields the changes after a revision, including overtaken ones. Do not change the log meanwhile. */
   after(revision: number): Generator<Change>
 }
 

@@ -11,7 +11,7 @@ import {
 import { type Origin, type StoredOrigin, supersedes, withNodeId } from '../../core/origin.ts'
 import { latestChange, memberOf, type State, storeChange } from './state.ts'
 
-/** What a commit works on. */
+/** The state and inputs of one commit. */
 interface Context {
   readonly state: State
   readonly clock: HybridClock
@@ -22,7 +22,7 @@ interface Context {
   readonly changes: Committed[]
 }
 
-/** Evaluates a commit and does it; nothing can fail between its first write and its last. */
+/** Evaluates the checks of a commit and applies its writes. Nothing can fail between the first write and the last. */
 export function applyCommit(
   state: State,
   clock: HybridClock,
@@ -66,7 +66,7 @@ function applyWrite(context: Context, write: Write | Renew): Written {
   return store(context, write, '', { revision, createdAtMs, clock: clock.next(nowMs), existed })
 }
 
-/** A write with an origin of its own is done only where it is newer than what is stored. */
+/** Applies a write with an origin only if it supersedes the stored version. */
 function applyForeign(
   context: Context,
   write: Write,
@@ -94,7 +94,7 @@ function mayDelete(write: Delete, existing: Member | null, existed: boolean): bo
   const { ifRevision, ifExpiresAtMs } = write
   if (ifExpiresAtMs !== undefined && existing?.expiresAtMs !== ifExpiresAtMs) return false
   if (ifRevision !== undefined) return existing?.revision === ifRevision
-  // A delete from elsewhere leaves its tombstone also where there is no member: an older put may come later.
+  // A delete from another node leaves a tombstone even where no member exists: an older put may arrive later.
   return existed || write.origin !== undefined
 }
 
@@ -145,7 +145,7 @@ function copyOf(value: Value): Value {
   return typeof value === 'string' ? copyOfText(value) : Uint8Array.prototype.slice.call(value)
 }
 
-/** A text cut out of a larger one, a request or a line of an import, keeps all of that in memory. */
+/** Copies a text: a substring of a request or of a line of an import would keep all of it in memory. */
 function copyOfText(text: string): string {
   return Buffer.from(text).toString()
 }

@@ -21,15 +21,15 @@ import { commitCounter } from './stats.ts'
 export interface MemoryOptions {
   readonly onCommit: OnCommit
   /**
-   * Larger than any that an earlier store of this server gave out, so that what clients remember of that one, ETags and
-   * cursors, matches nothing of this one.
+   * The first revision. Pass one that is larger than every revision of an earlier store of this server, so that ETags and
+   * cursors that clients keep from that store match nothing in this one.
    */
   readonly firstRevision?: number
 }
 
 /**
- * The engine that keeps everything in memory and nothing on disk (docs/design/engine-memory.md). A commit is done when
- * the call returns, before its promise resolves; it is as durable as the process.
+ * Opens the engine that keeps everything in memory and nothing on disk (docs/design/engine-memory.md). A commit is
+ * applied when the call returns, before its promise resolves; it is as durable as the process.
  */
 export function openMemory({ onCommit, firstRevision = 1 }: MemoryOptions): Engine {
   const state = newState(firstRevision - 1)
@@ -76,14 +76,14 @@ export function openMemory({ onCommit, firstRevision = 1 }: MemoryOptions): Engi
   }
 }
 
-/** The length of the value is known: it need not be measured. */
+/** Returns a member without its value, whose length comes from the entry's size: it need not be measured. */
 function headOfEntry(entry: Entry | null): MemberHead | null {
   if (entry === null || entry.change.type !== 'put') return null
   const { value, ...rest } = entry.change.member
   return { ...rest, valueBytes: entry.bytes - Buffer.byteLength(rest.key) }
 }
 
-/** The cursor after each change of a commit: renewals have no revision of their own. */
+/** Returns the cursor after each change of a commit. A renewal has no revision, so the preceding change's is used. */
 function cursorsFrom(before: number, changes: readonly Committed[]): (index: number) => FeedCursor {
   return (index) => {
     for (let i = index; i >= 0; i--) {

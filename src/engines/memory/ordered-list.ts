@@ -1,34 +1,34 @@
 /**
- * Items in an order of their own, each in it once: an array of sorted chunks. Items that come in are buffered, and go to
- * their places in order, when there are many or when the list is read: neighbours are near the processor then.
+ * A sorted set of items, as an array of sorted chunks. Inserts are buffered, and merged in order when the buffer is full
+ * or the list is read: neighbouring items then find their chunk in the processor's cache.
  */
 export interface OrderedList<Item> {
   insert(item: Item): void
-  /** Does nothing where the item is not in the list. */
+  /** Removes an item; does nothing where it is not in the list. */
   delete(item: Item): void
-  /** Items in order, from the first that is not before the bound. Do not change the list meanwhile. */
+  /** Yields items in order, from the first that is not before the bound. Do not change the list meanwhile. */
   ascending(isBefore: (item: Item) => boolean): Generator<Item>
-  /** Items in reverse, from the last that is before the bound. Do not change the list meanwhile. */
+  /** Yields items in reverse, from the last that is before the bound. Do not change the list meanwhile. */
   descending(isBefore: (item: Item) => boolean): Generator<Item>
 }
 
 export const maxChunkItems = 512
 export const maxBufferedItems = 2048
 
-/** `isLess` is a total order: of two different items one is less. */
+/** Makes an empty list. `isLess` must be a total order: for two different items it is true in exactly one direction. */
 export function orderedList<Item>(isLess: (a: Item, b: Item) => boolean): OrderedList<Item> {
-  /** None is empty. */
+  /** No chunk is empty. */
   const chunks: Item[][] = []
   const buffered = new Set<Item>()
 
-  /** The chunk and index of the first item that is not before the bound; past the last chunk when all are. */
+  /** The chunk and index of the first item that is not before the bound; past the last chunk when all items are. */
   function find(isBefore: (item: Item) => boolean): { c: number; i: number } {
     const c = partition(chunks.length, (index) => isBefore(chunks[index]!.at(-1)!))
     const chunk = chunks[c]
     return { c, i: chunk === undefined ? 0 : partition(chunk.length, (index) => isBefore(chunk[index]!)) }
   }
 
-  /** In order, so that neighbours meet the same chunk while it is near. */
+  /** Moves the buffered items into chunks, in order, so that neighbours find the same chunk in the cache. */
   function mergeBuffered(): void {
     if (buffered.size === 0) return
     const items = [...buffered].sort((a, b) => (isLess(a, b) ? -1 : 1))
@@ -75,13 +75,13 @@ export function orderedList<Item>(isLess: (a: Item, b: Item) => boolean): Ordere
   }
 }
 
-/** In halves; where items come at the end, all but the last stay together, so that chunks fill up. */
+/** Splits a chunk in halves; after an append splits off only the last item, so that ascending inserts fill chunks. */
 function split<Item>(chunks: Item[][], at: number, isAtEnd: boolean): void {
   const chunk = chunks[at]!
   chunks.splice(at + 1, 0, chunk.splice(isAtEnd ? maxChunkItems : maxChunkItems / 2))
 }
 
-/** Takes an empty chunk out, and joins a small one with the next. */
+/** Removes the chunk if it is empty; otherwise merges it with the next if both fit in half a chunk. */
 function joinSmall<Item>(chunks: Item[][], at: number): void {
   const chunk = chunks[at]!
   const next = chunks[at + 1]
@@ -92,7 +92,7 @@ function joinSmall<Item>(chunks: Item[][], at: number): void {
   }
 }
 
-/** The first index from which `isBefore` is false. */
+/** Returns the first index for which `isBefore` is false, by binary search. */
 export function partition(length: number, isBefore: (index: number) => boolean): number {
   let low = 0
   let high = length

@@ -15,7 +15,7 @@ import { type Entry, expiryOf, isLatestChange, latestChange, type State } from '
 
 /** Pages of members and of changes. */
 
-/** A page of the feed examines so many changes at most, then says where to go on. */
+/** A page of the feed examines at most this many changes, then returns where to continue. */
 const maxExaminedChanges = 20_000
 
 export function scanMembers(state: State, range: ScanRange): ScanPage {
@@ -55,7 +55,7 @@ function* entriesIn(state: State, { collection, from, to, order }: ScanRange): G
   }
 }
 
-/** Throws `invalid_cursor` and `compacted`. */
+/** Returns a page of the changes after a cursor. Throws `invalid_cursor` and `compacted`. */
 export function changesAfter(
   state: State,
   cursor: FeedCursor,
@@ -92,7 +92,7 @@ export function changesAfter(
   }
 }
 
-/** After a revision, overtaken changes among them. */
+/** Yields the changes after a revision, including overtaken ones. */
 function* changesIn(state: State, revision: number, scope: ChangesScope | undefined): Generator<Change> {
   if (scope?.key !== undefined) {
     const change = latestChange(state, { collection: scope.collection, key: scope.key })

@@ -5,21 +5,21 @@ import { type Change, keyOf, type Member, revisionOf } from '../../core/member.t
 import { type ChangeLog, changeLog } from './change-log.ts'
 import { type OrderedList, orderedList } from './ordered-list.ts'
 
-/** What the engine holds: the latest change of every member, in a map by key and in every order that is asked for. */
+/** The engine's state: the latest change of each member, in a map by key and in each order that reads need. */
 
 /** A member or its tombstone. */
 export interface Entry {
-  /** Its key, as a string that sorts as keys do. */
+  /** The key as `sortKey` returns it. */
   readonly sorted: string
   change: Change
-  /** Of key and value; 0 for a tombstone. */
+  /** Length of key and value together; 0 for a tombstone. */
   bytes: number
 }
 
 interface CollectionState {
   readonly name: string
   readonly entries: Map<string, Entry>
-  /** Entries of members, without those of tombstones, in key order. */
+  /** Entries of members, without tombstones, in key order. */
   readonly members: OrderedList<Entry>
   readonly feed: ChangeLog
   count: number
@@ -29,12 +29,12 @@ interface CollectionState {
 export interface State {
   readonly collections: Map<string, CollectionState>
   readonly feed: ChangeLog
-  /** As the feed, without puts. */
+  /** The feed without puts. */
   readonly tombstones: ChangeLog
   /** Puts of members that expire, the earliest first. */
   readonly expiries: OrderedList<Change>
   lastRevision: number
-  /** Cursors before this revision are not served: that of the newest tombstone that was forgotten. */
+  /** The revision of the newest forgotten tombstone; cursors before it are not served. */
   forgotten: number
 }
 
@@ -54,7 +54,7 @@ export function newState(lastRevision: number): State {
   }
 }
 
-/** When a member expires; null for never, and for a tombstone. */
+/** The expiry of a member; null for never, and for a tombstone. */
 export function expiryOf(change: Change): number | null {
   return change.type === 'put' ? change.member.expiresAtMs : null
 }
@@ -67,12 +67,12 @@ export function latestChange(state: State, ref: MemberRef): Change | null {
   return latestEntry(state, ref)?.change ?? null
 }
 
-/** Whether a change was not overtaken, nor its tombstone forgotten. */
+/** Whether a change is the latest of its member, and not a forgotten tombstone. */
 export function isLatestChange(state: Pick<State, 'collections'>, change: Change): boolean {
   return latestEntry(state, { collection: change.collection, key: keyOf(change) })?.change === change
 }
 
-/** The members of refs, up to the one with which their values come to more than `maxBytes`. */
+/** Reads the members of refs, up to and including the one with which their values exceed `maxBytes`. */
 export function membersOf(
   refs: readonly MemberRef[],
   maxBytes: number | undefined,
@@ -93,7 +93,7 @@ export function memberOf(change: Change | null): Member | null {
   return change?.type === 'put' ? change.member : null
 }
 
-/** Makes this change the latest of its member. One of the same revision takes the place of it: a renewal. */
+/** Makes this change the latest of its member. A renewal replaces the change with the same revision. */
 export function storeChange(state: State, change: Change): void {
   const of = collectionOf(state, change.collection)
   const key = keyOf(change)

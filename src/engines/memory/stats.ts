@@ -6,7 +6,7 @@ import {
 } from '../../core/engine.ts'
 import { histogram, observe } from '../../core/histogram.ts'
 
-/** Counts commits. Nothing is grouped and nothing is synced where nothing goes to disk. */
+/** Counts commits. This engine has no disk, so every group is one commit, and `syncSeconds` stays empty. */
 export interface CommitCounter {
   readonly numbers: EngineStats
   count(result: CommitResult, writes: number): void

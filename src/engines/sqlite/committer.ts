@@ -45,11 +45,12 @@ import { startWriteStall, type WriteStall } from './write-stall.ts'
  * through every stage before the next one begins:
  *
  *   1. enqueue   `commit` plans the writes and queues them.
- *   2. group     `takeGroup` takes from the queue, in order, what may be one frame.
+ *   2. group     `takeGroup` takes commits from the front of the queue, up to the size of one frame.
  *   3. reserve   `segmentWithRoom` finds room in the log; writers wait here when flushing is behind. On a full disk
- *                `reserveSegmentWithRoom` finds it for commits that give room back.
+ *                `reserveSegmentWithRoom` finds room for commits that give room back.
  *   4. stage     `stageGroup` evaluates the commits, each seeing those before it, and encodes their records.
- *   5. persist   `appendFrame` writes one frame, and syncs it. A failure rejects the whole group; nothing was seen of it.
+ *   5. persist   `appendFrame` writes one frame, and syncs it if a commit is durable. A failure rejects the whole group,
+ *                none of which was visible.
  *   6. publish   `publish` makes the group visible to readers all at once, and reports it to `onCommit`.
  *   7. resolve   `resolveGroup` resolves the commits.
  *   8. throttle  `throttle` pauses before the next group when writers run ahead of the flusher.
@@ -60,7 +61,7 @@ import { startWriteStall, type WriteStall } from './write-stall.ts'
  */
 export interface Committer {
   commit(commit: Commit): Promise<CommitResult>
-  /** Rotates the log and queues what it has so far for the tables, before the next group. */
+  /** Rotates the log before the next group; resolves when all published commits are queued for the flusher. */
   flush(): Promise<void>
   close(): Promise<void>
   lastRevision(): number
@@ -91,29 +92,32 @@ export interface CommitterOptions {
 interface Pending {
   readonly commit: Commit
   readonly writes: readonly PlannedWrite[]
-  /** Bytes that its records take at most. */
+  /** Upper bound of the size of its records, in bytes. */
   readonly room: number
   resolve(result: CommitResult): void
   reject(error: unknown): void
 }
 
-/** All that the pipeline knows; only the loop (`drain`) changes what is not readonly, save `draining` and `isClosing`. */
+/**
+ * The state of the pipeline. Only the loop (`drain`) changes its mutable fields, except `draining` and `isClosing`, and
+ * the probe's `isProbing` and `writeFault`.
+ */
 interface Pipeline {
   readonly options: CommitterOptions
   readonly queue: Pending[]
   readonly log: LogWriter
   readonly writeStall: WriteStall
   readonly stats: Stats
-  /** Resolve when the log was rotated. */
+  /** Resolvers of `flush` calls, called once the log is rotated. */
   flushes: (() => void)[]
   lastRevision: number
   lastCommitAtMs: number
-  /** Where the last group ended in its segment. */
+  /** The end of the last group in its segment, as `throttle` saw it. */
   throttledEnd: number
   /** The loop while it runs; null while the queue is empty. */
   draining: Promise<void> | null
   isClosing: boolean
-  /** What the last group failed with; null after one that did not. */
+  /** Why writes fail: the fault of the last group or probe; null after one that succeeded. */
   writeFault: KvistError | null
   isProbing: boolean
 }
@@ -127,10 +131,10 @@ interface Stats extends EngineStats {
 }
 
 const maxGroupBytes = 8 * 1024 * 1024
-/** A log that was not written to for this long is flushed. */
+/** After this long without a commit the log is flushed. */
 const idleMs = 1000
 const relaxedSyncMs = 1000
-/** How often a store that cannot write looks whether it can again. */
+/** How often a store that cannot write probes whether it can again. */
 const probeMs = 1000
 
 export function startCommitter(options: CommitterOptions): Committer {
@@ -201,7 +205,7 @@ function enqueueFlush(pipeline: Pipeline): Promise<void> {
   })
 }
 
-/** The first group is whatever is in the queue when the callback under way ends. */
+/** Starts the loop in a microtask, so that the first group holds all commits of the current callback. */
 function startDraining(pipeline: Pipeline): void {
   pipeline.draining ??= Promise.resolve(pipeline).then(drain)
 }
@@ -220,10 +224,10 @@ async function drain(pipeline: Pipeline): Promise<void> {
   pipeline.draining = null
 }
 
-/** Stage 3: where the group's frame goes. */
+/** Stage 3: finds the segment for the group's frame. */
 type FindSegment = typeof segmentWithRoom
 
-/** Commits a group, or what can be committed of it, and rejects the rest. */
+/** Commits a group. On a failure commits those of its commits that still can be, and rejects the others. */
 async function commitOrReject(
   pipeline: Pipeline,
   pending: readonly Pending[],
@@ -237,7 +241,8 @@ async function commitOrReject(
     const fault = asKvistError(error)
     noteWriteFault(pipeline, fault)
     if (isDamage(error) && pending.length > 1) {
-      // What a group replaces is damaged: only the commits that replace it fail. Staging left no trace of the group.
+      // A member that the group replaces is damaged: retry one by one, so that only commits that replace it fail.
+      // Staging left no trace of the group.
       for (const one of pending) await commitOrReject(pipeline, [one], findSegment)
     } else if (fault.code === 'storage_full' && findSegment === segmentWithRoom) {
       await commitFromReserve(pipeline, pending, fault)
@@ -245,7 +250,7 @@ async function commitOrReject(
   }
 }
 
-/** On a full disk commits that give room back use the reserve; the others are rejected. */
+/** On a full disk: commits those that give room back to the reserve's segment, and rejects the others. */
 async function commitFromReserve(
   pipeline: Pipeline,
   pending: readonly Pending[],
@@ -261,24 +266,24 @@ async function commitFromReserve(
     await commitOrReject(pipeline, takeGroup(accepted, maxBytes), reserveSegmentWithRoom)
 }
 
-/** What one commit alone is refused for says nothing of the others. */
+/** The codes that mean that no write is possible now; other codes concern a single commit. */
 const writeFaults: ReadonlySet<string> = new Set(['storage_failed', 'storage_full', 'busy'])
 
 function noteWriteFault(pipeline: Pipeline, error: KvistError): void {
   if (writeFaults.has(error.code)) pipeline.writeFault = error
 }
 
-/** Where writes failed and none come, as behind a balancer that heeds `/readyz`: tries whether one could be done again. */
+/** While writes fail and none arrive (a balancer heeds `/readyz`), tests whether a write would succeed again. */
 async function probe(pipeline: Pipeline): Promise<void> {
   const { writeFault, draining, isProbing } = pipeline
   if (writeFault === null || draining !== null || isProbing) return
-  // Before the flusher has made room no write goes through, whatever the disk has room for.
+  // Until the flusher has released a segment no write succeeds, even with free space on the disk.
   if (!hasRoom(pipeline.log.options)) return
   if (writeFault.code === 'busy') pipeline.writeFault = null
   else await probeDisk(pipeline)
 }
 
-/** A write needs the reserve whole and a segment of the log, so a file of that size is made, and removed. */
+/** Completes the reserve, then makes and removes a file of a segment's size: a write needs both. */
 async function probeDisk(pipeline: Pipeline): Promise<void> {
   const { dir, folder, segmentBytes, flusher } = pipeline.options
   const path = join(dir, 'spare-probe')
@@ -300,7 +305,7 @@ function isDamage(error: unknown): boolean {
   return readFault(error).code === 'damaged'
 }
 
-/** As many commits from the front of the queue as make a group of a bounded size, one at least. */
+/** Removes commits from the front of the queue, at least one, up to `maxBytes`. */
 function takeGroup(queue: Pending[], maxBytes: number): Pending[] {
   let bytes = 0
   let count = 0
@@ -334,7 +339,7 @@ function isDurable({ durability }: CommitterOptions, pending: readonly Pending[]
   return pending.some(({ commit }) => (commit.durability ?? durability) === 'full')
 }
 
-/** Readers see the group from here on, all of it at once. */
+/** Makes the whole group visible to readers in one tick, and reports it to `onCommit`. */
 function publish(pipeline: Pipeline, table: Memtable, { changes, offsets }: Group): void {
   const { options, lastRevision, stats } = pipeline
   for (let i = 0; i < changes.length; i++) {
@@ -366,7 +371,7 @@ async function throttle(pipeline: Pipeline): Promise<void> {
   const pauseMs = pipeline.writeStall.pauseMs(
     monotonicMs(),
     bytes,
-    // Counting on the last bit of room would stop writers altogether.
+    // A lower bound: near zero room the pause would grow without limit.
     Math.max(room, segmentBytes / 16),
     flusher.busyForMs(),
   )
@@ -379,7 +384,7 @@ function flushIdle(pipeline: Pipeline): void {
   pipeline.options.flusher.idle()
 }
 
-/** Errors that mean there is no room; EFBIG and EDQUOT are limits on the file and the user. */
+/** Error codes for lack of space; EFBIG and EDQUOT are limits of the file and the user. */
 const fullCodes = new Set(['ENOSPC', 'EDQUOT', 'EFBIG'])
 
 function asKvistError(error: unknown): KvistError {

@@ -4,7 +4,7 @@ import { KvistError } from '../../core/errors.ts'
 import { RefusedFile } from './table/table.ts'
 import { syncFolder } from './wal/log-files.ts'
 
-/** The folder that a store is in: made, checked, and closed to everybody but its owner. */
+/** The folder of a store: creates and checks it, and restricts it to its owner. */
 
 const folderMode: Mode = 0o700
 const fileMode: Mode = 0o600
@@ -12,8 +12,8 @@ const othersBits = 0o077
 const ownFiles = /^(kvist\.db(-wal|-shm)?|lock|(log|spare|reserve|damaged)-.*)$/
 
 /**
- * Makes the folder where it is missing. Throws RefusedFile with one line when it cannot be used. Files made in it get the
- * mode that the umask of the process leaves (serve.ts).
+ * Creates the folder if it is missing. Throws RefusedFile with a message of one line when it cannot be used. Files in it
+ * get the mode that the umask of the process leaves (serve.ts).
  */
 export function openDataFolder(dir: string): void {
   try {
@@ -24,7 +24,7 @@ export function openDataFolder(dir: string): void {
   }
 }
 
-/** A power loss that takes away the folder would take with it all that was made safe inside, so its parents are synced. */
+/** Creates the folder and syncs its parents: otherwise a power loss could lose the folder with everything synced in it. */
 function makeFolder(dir: string): void {
   const first = mkdirSync(dir, { recursive: true, mode: folderMode })
   if (first === undefined) return
@@ -40,7 +40,7 @@ function folderFault(code: string): string {
   return `cannot be used: ${code}`
 }
 
-/** Takes away what users beside the owner may do with the folder and the files of a store in it. */
+/** Removes the permissions of other users on the folder and the store's files in it; reports that, or why it failed. */
 export function closeToOthers(dir: string, warn: (line: string) => void): void {
   try {
     const files = readdirSync(dir).filter((name) => ownFiles.test(name))
@@ -52,7 +52,7 @@ export function closeToOthers(dir: string, warn: (line: string) => void): void {
   }
 }
 
-/** False where others could do nothing; and where the file is gone, as one that the flusher recycles meanwhile. */
+/** Sets the mode; false where others had no permissions, or the file is gone, say renamed by the flusher meanwhile. */
 function closePath(path: string, mode: Mode): boolean {
   const found = statSync(path, { throwIfNoEntry: false })
   if (found === undefined || (found.mode & othersBits) === 0) return false
@@ -69,7 +69,7 @@ function codeOf(error: unknown): string {
   return error instanceof Error && 'code' in error ? String(error.code) : String(error)
 }
 
-/** Tells whether the files that are open are still those that a next start would find. */
+/** Checks that the open files are still those that the next start would open. */
 export interface FolderGuard {
   /** Throws `storage_failed` when the folder, or the file of the tables in it, was removed or replaced. */
   check(): void

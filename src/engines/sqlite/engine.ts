@@ -43,38 +43,38 @@ import { damageMessage, damageName, type Recovery, readLog, type TornTail } from
 /**
  * The embedded engine: the log is the truth, the tables are an index of it (docs/design/engine-sqlite.md).
  *
- * It has a single line, so a commit may span any members. A cursor is a revision in decimal, and another behind it on the
- * way from the beginning of a feed some of whose tombstones are forgotten (revision-cursor.ts).
+ * It has a single line, so a commit may span any members. The format of cursors is in revision-cursor.ts.
  *
- * A data folder holds `kvist.db` (SQLite, with its -wal and -shm), `log-…` (what the tables may not have yet),
- * `spare-…` (files for the log to use again), `reserve-…` (the disk reserve), `damaged-…` (what `acceptDamagedLog` took out of the log) and `lock`.
+ * A data folder holds `kvist.db` (SQLite, with its -wal and -shm), `log-…` (segments that may not be flushed yet),
+ * `spare-…` (recycled files for the log), `reserve-…` (the disk reserve), `damaged-…` (parts of the log that
+ * `acceptDamagedLog` cut off) and `lock`.
  */
 export interface SqliteOptions {
   readonly dir: string
   readonly durability: Durability
   readonly onCommit: OnCommit
-  /** Size of a segment of the log; those below 1 MiB, flushed as soon as they are full, make tests meet its edges. */
+  /** Size of a segment of the log in bytes. Tests use sizes below 1 MiB, which are flushed one by one. */
   readonly segmentBytes?: number
-  /** The damage of the log whose loss is accepted, as the refusal named it. */
+  /** The name of a damage of the log whose loss is accepted (`damageName`). */
   readonly acceptDamagedLog?: string | null
-  /** How members are read from the tables' file; `on` when left out. */
+  /** How members are read from the tables' file; `on` by default. */
   readonly pages?: PagesMode
-  /** Nothing of the tables' file is mapped, and the flusher takes a quarter of the memory. */
+  /** Maps nothing of the tables' file, and gives the flusher a smaller cache and heap. */
   readonly isMemoryScarce?: boolean
-  /** Receives lines for the operator: what was repaired, passed over or cut. */
+  /** Receives a line for the operator for each upgrade, repair, cut or ignored damage. */
   readonly warn?: (line: string) => void
 }
 
 const defaultSegmentBytes = 16 * 1024 * 1024
-/** Smaller ones are flushed one by one. */
+/** Segments smaller than this are flushed one by one. */
 const smallSegmentBytes = 1024 * 1024
 
 export interface SqliteEngine extends Engine {
-  /** Writes a consistent copy of the store, all commits up to now in it, that this engine can be opened on. */
+  /** Writes a consistent copy of the tables with all commits up to now, which this engine can open as `kvist.db`. */
   snapshot(path: string): Promise<void>
 }
 
-/** Opens or makes the store in a folder. Throws an Error with one clear line when it must not be opened. */
+/** Opens or creates the store in a folder. Throws an Error with a message of one line when it must not be opened. */
 export async function openSqlite(options: SqliteOptions): Promise<SqliteEngine> {
   openDataFolder(options.dir)
   const lock = lockFolder(options.dir)
@@ -88,13 +88,13 @@ export async function openSqlite(options: SqliteOptions): Promise<SqliteEngine> 
   }
 }
 
-/** What SQLite says of a file that is damaged where no check has looked is a refusal too. */
+/** Maps an error of opening to RefusedFile; SQLite's own errors too, which report damage that no check has found. */
 function refusalOf(error: unknown, dbPath: string): unknown {
   if (error instanceof RefusedLog) return new RefusedFile(error.message)
   return sqliteCode(error).startsWith('SQLITE_') ? refusal(dbPath, error) : error
 }
 
-/** Opening takes a little room for SQLite's own files: on a full disk it comes from the reserve. */
+/** Opens the store. SQLite's own files need a little space, which on a full disk is freed from the reserve. */
 async function openWithRoom(options: SqliteOptions, releaseLock: () => void): Promise<SqliteEngine> {
   try {
     return await open(options, releaseLock)
@@ -104,7 +104,7 @@ async function openWithRoom(options: SqliteOptions, releaseLock: () => void): Pr
   }
 }
 
-/** SQLite calls some of what is for want of room an I/O error. */
+/** Whether an error may be due to a full disk: SQLite reports some of these as I/O errors. */
 function mayLackRoom(error: unknown): boolean {
   return /^(SQLITE_FULL|SQLITE_IOERR.*|SQLITE_CANTOPEN.*|ENOSPC|EDQUOT)$/.test(sqliteCode(error))
 }
@@ -153,7 +153,7 @@ async function open(options: SqliteOptions, releaseLock: () => void): Promise<Sq
     lastSegment: log.highestNumber,
   })
   let isChecking = false
-  /** Looks for damage of the tables as a whole, beside the work: a damaged row is seldom all. */
+  /** Checks the tables for damage, in a thread of its own: a damaged row is seldom alone. */
   const checkTables = () => {
     if (isChecking || overlay.damage !== null) return
     isChecking = true
@@ -191,15 +191,15 @@ function noteDamage(
   )
 }
 
-/** What the log adds to the tables. */
+/** The part of the log that is not in the tables. */
 interface Tail {
   readonly segments: readonly LoadedSegment[]
-  /** The last revision that was given out. */
+  /** The last revision that was assigned. */
   readonly lastRevision: number
   readonly highestNumber: number
 }
 
-/** Reads the log, and makes it end where what counts of it ends. Throws RefusedFile for damage that was not accepted. */
+/** Reads the log, and cuts off torn writes and accepted damage. Throws RefusedFile for damage that is not accepted. */
 function recoverLog(options: SqliteOptions, dbPath: string, meta: Meta): Tail {
   const { dir, acceptDamagedLog = null, warn = () => {} } = options
   const before = readLog(dir, meta)
@@ -214,7 +214,7 @@ function recoverLog(options: SqliteOptions, dbPath: string, meta: Meta): Tail {
   return { ...log, lastRevision: isCut ? Math.max(given, before.highestRevision) : given }
 }
 
-/** Cuts the log where it is damaged, if that is the damage that the operator accepts. */
+/** Cuts the log at its damage if the operator accepts that one, and reads it again; otherwise throws RefusedFile. */
 function acceptDamage(options: SqliteOptions, dbPath: string, meta: Meta, log: Recovery): Recovery {
   const { dir, acceptDamagedLog, warn = () => {} } = options
   const damage = log.damage!
@@ -242,7 +242,7 @@ function noteLost(dbPath: string, first: number, last: number): void {
   if (first <= last) noteLostRevisions(dbPath, { first, last })
 }
 
-/** Files without a record that counts, and recycled ones of an earlier run. */
+/** Removes segments without a record that counts, and recycled files of an earlier run. */
 function removeLeftovers(dir: string, loaded: readonly LoadedSegment[]): void {
   const needed = new Set(loaded.filter(({ records }) => records.length > 0).map(({ path }) => path))
   for (const { path } of listSegments(dir)) if (!needed.has(path)) rmSync(path, { force: true })
@@ -273,7 +273,7 @@ function engineOf(
   onDamagedRead: () => void,
 ): SqliteEngine {
   let closed = false
-  /** What SQLite throws at a reader comes out as what the contract says. */
+  /** Runs a read; maps SQLite's errors to those of the contract, and checks the tables after a damaged read. */
   function reading<T>(read: () => T): T {
     if (closed) throw new KvistError('closing', 'the server is stopping')
     try {
@@ -317,7 +317,7 @@ function engineOf(
     },
     async close() {
       await committer.close()
-      // What cannot be applied now, for want of room say, is safe in the log until the next start.
+      // Segments that cannot be flushed now, for example on a full disk, stay in the log until the next start.
       await flusher.drain().catch(() => {})
       await flusher.close()
       closed = true

@@ -20,25 +20,25 @@ import {
 } from './wal/record.ts'
 
 /**
- * The feed: first what the tables have, then what only the log has, whose revisions are all larger. A row
- * of the tables of which the log has a newer state is left out, and comes when its own revision does.
+ * The feed: first the rows of the tables, then the records that only the log has, whose revisions are all larger. A row
+ * whose member has a newer version in the log is skipped; that version follows at its own revision.
  */
 
 /** A page examines at most this many rows and records, some 20 ms of work, then returns where to continue. */
 export const maxExaminedChanges = 20_000
-/** What a block counts that is looked through for the rows of one collection. */
+/** The cost of scanning a block for the rows of one collection, in examined rows. */
 const blockCost = 500
 const blocksAtOnce = 64
 
-/** A page as it grows. */
+/** A page under construction. */
 interface Draft {
   readonly limit: number
   readonly maxBytes: number
   readonly changes: Change[]
-  /** Of each change. */
+  /** The revision of each change. */
   readonly revisions: number[]
   bytes: number
-  /** It ends where the next value does not fit. */
+  /** The page ended because the next value exceeds `maxBytes`. */
   isCut: boolean
   examined: number
   /** Everything up to this revision was examined. */
@@ -49,7 +49,7 @@ function isFull({ limit, changes, examined }: Draft): boolean {
   return changes.length >= limit || examined >= maxExaminedChanges
 }
 
-/** Counts a value that is about to be read; false where it does not fit, which ends the page. */
+/** Adds the size of a value before it is read; false where it does not fit, which ends the page. */
 function fits(draft: Draft, valueBytes: number): boolean {
   draft.bytes += valueBytes
   draft.isCut = draft.bytes > draft.maxBytes
@@ -62,14 +62,17 @@ function take(draft: Draft, change: Change, revision: number): void {
   draft.revisions.push(revision)
 }
 
-/** What is asked for of the feed. */
+/** Which changes to return, and how many at most. */
 export interface ChangesQuery {
   readonly limit: number
   readonly scope?: ChangesScope | undefined
   readonly maxBytes?: number | undefined
 }
 
-/** `head` is the newest revision that readers see. Throws `invalid_cursor` and `compacted`. */
+/**
+ * Returns a page of the changes after a cursor; `head` is the newest published revision. Throws `invalid_cursor`,
+ * `compacted` and `damaged`.
+ */
 export function changesAfter(
   overlay: Overlay,
   head: number,
@@ -102,7 +105,7 @@ export function changesAfter(
   }
 }
 
-/** False when the page was full first. */
+/** Fills the page; false when it was full before the end of the feed. */
 function readChanges(draft: Draft, overlay: Overlay, scope: ChangesScope | undefined): boolean {
   if (scope?.key === undefined) {
     return readTables(draft, overlay, scope?.collection) && readLog(draft, overlay.tables, scope?.collection)
@@ -115,7 +118,7 @@ function readChanges(draft: Draft, overlay: Overlay, scope: ChangesScope | undef
   return true
 }
 
-/** The latest state of a member; null for one that never existed, or whose tombstone is forgotten. */
+/** The latest change of a member; null if it never existed or its tombstone is forgotten. */
 function latestChange(overlay: Overlay, collection: string, key: string): Change | null {
   const found = findRecord(overlay.tables, collection, key)
   if (found !== null) return changeOfRecord(found.table.chunk, found.at, collection, key)
@@ -125,17 +128,17 @@ function latestChange(overlay: Overlay, collection: string, key: string): Change
   return tombstone === null ? null : { type: tombstone.cause, collection, tombstone }
 }
 
-/** False when the page was full first. */
+/** Adds the rows of the tables; false when the page was full first. */
 function readTables(draft: Draft, overlay: Overlay, collection: string | undefined): boolean {
   const { tables, reader } = overlay
-  // What is both in the tables and in a segment that is not released yet is read from the segment.
+  // Revisions that are in the tables and in a memtable that is not released yet are read from the memtable.
   const before = firstPosition(tables)
   if (draft.passed + 1 >= before) return true
   if (collection === undefined) return takeRows(draft, overlay, reader.feed(draft.passed, before))
   return readBlocks(draft, overlay, collection, before)
 }
 
-/** Of one collection: only the blocks of revisions that have changes of it. */
+/** As `readTables` for one collection: reads only the blocks of revisions that have changes of it. */
 function readBlocks(draft: Draft, overlay: Overlay, collection: string, before: number): boolean {
   const { reader } = overlay
   for (const block of blocksOf(reader, collection, Math.floor((draft.passed + 1) / blockRevisions))) {
@@ -171,7 +174,7 @@ function takeRows(draft: Draft, { tables }: Overlay, rows: FeedRowCursor): boole
         if (!fits(draft, rows.valueBytes)) return false
         take(draft, rows.change(), revision)
       } else if (recordRevision(found.table.chunk, found.at) === revision) {
-        // It was renewed since: at its place in the feed, as it is now.
+        // The member was renewed since: it keeps its position in the feed, and shows the new expiry.
         if (!takeRecord(draft, found, collection, key, revision)) return false
       }
       draft.passed = revision
@@ -205,7 +208,7 @@ function readLog(draft: Draft, tables: readonly Memtable[], collection: string |
   return true
 }
 
-/** False where the value does not fit. */
+/** Adds the change of a record; false where its value does not fit. */
 function takeRecord(
   draft: Draft,
   { table: { chunk }, at }: Found,

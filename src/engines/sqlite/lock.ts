@@ -3,8 +3,8 @@ import { join } from 'node:path'
 import { RefusedFile, refusal, sqliteCode } from './table/table.ts'
 
 /**
- * Locks a data folder for this process alone. The lock is SQLite's own, on an empty file beside the data: the
- * operating system releases it however the process ends, so it is never stale.
+ * Locks a data folder for this process. Throws RefusedFile where another process holds the lock. It is SQLite's exclusive
+ * lock on an empty file beside the data: the system releases it however the process ends, so it is never stale.
  */
 export function lockFolder(dir: string): { release(): void } {
   const path = join(dir, 'lock')

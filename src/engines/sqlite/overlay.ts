@@ -37,22 +37,22 @@ import {
   recordValueBytes,
 } from './wal/record.ts'
 
-/** The state of the store: what the tables have, and over it the parts of the log that they do not have yet. */
+/** The state of the store: the tables, overlaid by the memtables of segments that are not flushed yet. */
 export interface Overlay {
-  /** The oldest first. */
+  /** The memtables, oldest first. */
   readonly tables: Memtable[]
   readonly reader: TableReader
-  /** For members that are asked for by key; see `mappedBytes`. */
+  /** Reads members by key for clients; see `mappedBytes`. */
   readonly wideReader: TableReader
-  /** So small that writers, too, may have all of the tables in memory. */
+  /** The tables' file is at most `mappedBytes.small`, so writers too use the wide reader and the pages. */
   isSmall: boolean
-  /** Asked for members before it; see pages.ts. */
+  /** Reads members from mapped pages; tried before `wideReader`. See pages.ts. */
   readonly pages: PageReader
-  /** Collections that the tables know: of others they need not be asked. */
+  /** Collections that may have rows in the tables; for others the tables are not read. */
   readonly inTables: Set<string>
   /**
-   * What is wrong with the tables as a whole, or null. What is found in them is still verified and served; that something
-   * is not there, or that a list is complete, cannot be said any more, and is `damaged`. Writes go on.
+   * A description of the damage of the tables, or null. Rows that are found are still verified and served. Absence of a
+   * member and completeness of a list can no longer be guaranteed, so both throw `damaged`. Writes continue.
    */
   damage: string | null
 }
@@ -60,7 +60,7 @@ export interface Overlay {
 export interface OverlayOptions {
   readonly dbPath: string
   readonly membersRoot: number
-  /** Those that the tables have. */
+  /** The collections in the tables. */
   readonly collections: Iterable<string>
   readonly pages: PagesMode
   readonly isMemoryScarce: boolean
@@ -71,7 +71,7 @@ export function openOverlay(options: OverlayOptions): Overlay {
   const { dbPath, collections, isMemoryScarce } = options
   const reader = openReader(dbPath, isMemoryScarce ? 0 : mappedBytes.usual)
   const wideReader = openReader(dbPath, isMemoryScarce ? 0 : mappedBytes.wide)
-  // The first read makes the -shm file that the guard of the pages looks into.
+  // The first read creates the -shm file, which the guard of the pages reads.
   const isFileSmall = isSmall(reader)
   return {
     tables: [],
@@ -88,13 +88,13 @@ function pagesOf(
   { dbPath, membersRoot, pages: mode, isMemoryScarce, warn }: OverlayOptions,
   reader: TableReader,
 ): PageReader {
-  // Each page that is read where it is mapped brings those around it into memory.
+  // Reading a mapped page makes the kernel map the pages around it too, which costs memory.
   if (mode === 'off' || (mode === 'on' && isMemoryScarce)) return noPages()
   const pages = guardedPages(dbPath, openPages(dbPath, membersRoot, reader.value), warn)
   return mode === 'on' ? pages : checkedPages(pages, reader, endProcess)
 }
 
-/** The pages were read wrongly: nothing that this process says can be trusted any more. */
+/** Ends the process: the pages were read wrongly, so none of its responses can be trusted any more. */
 function endProcess(line: string): never {
   process.stderr.write(`${line}\n`)
   process.exit(1)
@@ -104,12 +104,12 @@ function isSmall(reader: TableReader): boolean {
   try {
     return reader.bytes() <= mappedBytes.small
   } catch {
-    // Readers of the file get its errors.
+    // The reads that follow report the error.
     return false
   }
 }
 
-/** Every read from here on sees the newest state of the tables. */
+/** Ends the read transactions, so that every later read sees the newest state of the tables. */
 export function releaseReaders(overlay: Overlay): void {
   const { reader, wideReader } = overlay
   reader.release()
@@ -124,7 +124,7 @@ export function closeReaders({ reader, wideReader, pages }: Overlay): void {
   pages.close()
 }
 
-/** A scan passes over this many keys for each that it may return, then says where to go on. */
+/** A scan examines at most this many keys per member of its limit, then returns where to continue. */
 const examinedPerMember = 10
 const leastExamined = 1000
 
@@ -138,7 +138,7 @@ function memberOfRecord({ table, at }: Found, key: string): Member | null {
   return recordKind(chunk, at) === 'put' ? recordMember(chunk, at, key) : null
 }
 
-/** `slot` is that of `PageReader.read`. */
+/** Reads a member from the tables; `slot` is that of `PageReader.read`. Throws `damaged`. */
 function memberInTables(
   { wideReader, pages, inTables, damage }: Overlay,
   collection: string,
@@ -154,7 +154,7 @@ function memberInTables(
   return null
 }
 
-/** As `readMember`, without the value. Not by the pages: it is asked for when there is no room for a large value. */
+/** As `readMember`, without the value. Reads by SQL only: callers need it where a large value has no room. */
 export function readMemberHead(
   { tables, wideReader, inTables }: Overlay,
   collection: string,
@@ -167,8 +167,8 @@ export function readMemberHead(
 }
 
 /**
- * As `readMember`, for several; so many at a time as are prefetched together. It ends after the one with which the values
- * come to more than `maxBytes`.
+ * As `readMember`, for several members, in batches of `maxPrefetched`. Returns early, after the member with which the
+ * values exceed `maxBytes`.
  */
 export function readMembers(
   overlay: Overlay,
@@ -194,7 +194,7 @@ export function readMembers(
 }
 
 interface Prefetched {
-  /** The record of each, null for those that are in the tables if anywhere. */
+  /** The latest record of each member; null where none is in the memtables. */
   readonly records: readonly (Found | null)[]
   /** See `PageReader.read`. */
   readonly slots: Uint16Array
@@ -202,7 +202,7 @@ interface Prefetched {
 
 const slots = new Uint16Array(maxPrefetched)
 
-/** Looks up together where members are, in memory first. What it returns holds until it is called again. */
+/** Looks up members in the memtables, and prefetches the pages of the others. Its result is valid until the next call. */
 function prefetch({ tables, pages, inTables }: Overlay, refs: readonly MemberRef[]): Prefetched {
   for (const { collection, key } of refs) touchRecord(tables, collection, key)
   const records: (Found | null)[] = []
@@ -228,7 +228,7 @@ export function readTombstone(
   return recordKind(chunk, found.at) === 'put' ? null : recordTombstone(chunk, found.at, key)
 }
 
-/** The versions of members that writes replace, of `maxPrefetched` at most. */
+/** Reads the versions that writes replace, for at most `maxPrefetched` members. */
 export function readExistingVersions(
   overlay: Overlay,
   refs: readonly MemberRef[],
@@ -259,7 +259,7 @@ function existingInTables(
   return read === undefined ? (isSmall ? wideReader : reader).existing(collection, key) : read
 }
 
-/** Reads the tables for what the log does not have, tombstones included: for writes that bring an origin of their own. */
+/** Reads the origin of a member or its tombstone, from the log or else the tables: for writes with an origin. */
 export function readOrigin({ tables, reader }: Overlay, { collection, key }: MemberRef): StoredOrigin | null {
   const found = findRecord(tables, collection, key)
   return found === null ? reader.origin(collection, key) : recordOrigin(found.table.chunk, found.at)
@@ -280,7 +280,7 @@ export function recordExistingVersion(chunk: Chunk, at: number): ExistingVersion
   }
 }
 
-/** Merges the rows of the tables with the keys of the overlay, which wins where both have one. */
+/** Returns a page of a range: merges the rows of the tables with the records of the memtables, which win. */
 export function scanMembers(overlay: Overlay, range: ScanRange): ScanPage {
   const { collection, from, to, order, limit, keysOnly, maxBytes = maxPageBytes } = range
   if (overlay.damage !== null) throw damagedStore(overlay.damage)
@@ -320,7 +320,7 @@ export function scanMembers(overlay: Overlay, range: ScanRange): ScanPage {
   }
 }
 
-/** The newest record of a member; null where that is a tombstone. */
+/** The latest record of a member in the memtables; null where it is a tombstone, or there is none. */
 function latestPut(tables: readonly Memtable[], collection: string, key: string): Found | null {
   const found = findRecord(tables, collection, key)
   return found === null || recordKind(found.table.chunk, found.at) !== 'put' ? null : found
@@ -354,7 +354,7 @@ function expiringInOverlay({ tables }: Overlay, atMs: number): ExpiringRef[] {
     for (const at of expiring) {
       const expiresAtMs = recordExpiresAtMs(chunk, at)!
       const due = expiresAtMs <= atMs
-      // What was written over since is of no more use here: dropping it keeps the next look short.
+      // An overwritten record is dropped, so that the next scan is shorter.
       if (due && !isLatest(tables, table, at)) continue
       expiring[kept++] = at
       if (!due) continue

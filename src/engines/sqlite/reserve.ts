@@ -5,31 +5,31 @@ import { hasSpace, requireSpace, syncFolder } from './wal/log-files.ts'
 import { preallocate } from './wal/preallocate.ts'
 
 /**
- * The disk reserve: two files that hold room on the disk, so that what gives room back goes on when the disk is full.
+ * The disk reserve: two files that hold space on the disk, so that deletes and the like still work when it is full.
  *
- *   reserve-log     the file of a segment, in which deletes, expiries and shortened lives are logged when there is no other
- *   reserve-tables  removed when the flusher has no room, so that it can bring the tables up to the log
+ *   reserve-log     a segment's file, in which deletes, expiries and earlier expiries are logged when no other can be made
+ *   reserve-tables  removed when the flusher has no space, so that it can flush the log to the tables
  *
- * As long as one of them is missing, puts are refused: they would take the room that deletes need to be flushed. That
- * holds over a restart too, for it is the files that say it.
+ * While either is missing or too small, puts are refused: they would take the space that flushing deletes needs. The
+ * state is the files themselves, so it survives a restart.
  */
 export interface Reserve {
   /**
-   * Makes what is missing, with the room that `freeRoom` finds if there is none; that returns false where it finds none
-   * either. Throws as the system does, and for a second after that without trying.
+   * Creates the missing files. If the disk is full, calls `freeRoom` and tries once more, unless that returns false.
+   * Throws the system's error, and for a second after a failure rethrows it without trying.
    */
   ensure(freeRoom: () => Promise<boolean>): Promise<void>
-  /** How much room `ensure` needs. */
+  /** The space that `ensure` needs, in bytes. */
   missingBytes(): number
-  /** The file for a segment; null while it is in use. */
+  /** Hands the segment's file to the caller; null while it is in use. */
   takeSegment(): ReserveSegment | null
-  /** Makes the file for a segment alone. Throws as the system does. */
+  /** Creates the segment's file only. Throws the system's error. */
   makeSegment(): Promise<void>
-  /** Makes a file of the log, which nothing needs any more, the reserve's; false when that has one. */
+  /** Renames an unneeded file of the log to the reserve's segment file; false when the reserve has one. */
   putBack(path: string): boolean
-  /** Removes the tables' part; false when it is gone already. */
+  /** Removes `reserve-tables`; false when it was gone already. */
   releaseTables(): boolean
-  /** How much room the file of the tables has in itself: with enough of it the tables' part is smaller. */
+  /** Notes how many free bytes the tables' file has in itself; with enough of them `reserve-tables` is smaller. */
   noteRoomInTables(bytes: number): void
 }
 
@@ -41,19 +41,19 @@ export interface ReserveSegment {
 export interface ReserveOptions {
   readonly dir: string
   readonly segmentBytes: number
-  /** In bytes, see `noteRoomInTables`. */
+  /** Free bytes in the tables' file, see `noteRoomInTables`. */
   readonly roomInTables: number
-  /** Receives a line when the reserve begins to be used, and when it is whole again. */
+  /** Receives a line at the first use of the reserve, and when it is whole again. */
   readonly warn: (line: string) => void
 }
 
-/** A file for segments of another size is used as well, if it is not too small for a few deletes. */
+/** A segment file of another size is used as well, if it has room for a few deletes. */
 const leastSegmentBytes = 4096
 const retryMs = 1000
-/** What is tried of the tables' part, one after the other. */
+/** Shares of `reserve-tables` that are tried in this order when the disk has no space for all of it. */
 const tablesShares = [1, 0.75, 0.5, 0.25]
 
-/** The files as they are and as they should be. */
+/** The actual and the required state of the files. */
 interface Files {
   readonly options: ReserveOptions
   readonly segmentPath: string
@@ -61,7 +61,7 @@ interface Files {
   hasSegment: boolean
   tablesBytes: number
   neededBytes: number
-  /** Something of it was taken since it was last whole. */
+  /** The reserve was used since it was last whole. */
   isUsed: boolean
 }
 
@@ -126,7 +126,10 @@ function missingBytes({ options, hasSegment, tablesBytes, neededBytes }: Files):
   return (hasSegment ? 0 : options.segmentBytes) + Math.max(0, neededBytes - tablesBytes)
 }
 
-/** The log's part first: without it nothing can be deleted. Of the tables' as much as there is room for. */
+/**
+ * Creates the segment's file first, because nothing can be deleted without it; then as large a `reserve-tables` as the
+ * disk has space for. Throws ENOSPC where that is less than needed.
+ */
 async function make(files: Files): Promise<void> {
   const { options, tablesPath, neededBytes } = files
   const { dir, warn } = options
@@ -163,7 +166,7 @@ function putBack(files: Files, path: string): boolean {
     renameSync(path, files.segmentPath)
     files.hasSegment = true
   } catch {
-    // It is gone, with its folder say.
+    // The file is gone, for example with its folder.
   }
   return files.hasSegment
 }
@@ -184,19 +187,19 @@ function noteUse(files: Files): void {
 
 function noteRoomInTables(files: Files, bytes: number): void {
   const { segmentBytes } = files.options
-  // A job writes its pages to SQLite's write-ahead log, and from there to the file, which may have room for them.
+  // A flush writes its pages to SQLite's write-ahead log, and then to the file, unless that has free pages for them.
   files.neededBytes = bytes >= segmentBytes ? segmentBytes : 2 * segmentBytes
   if (files.tablesBytes <= files.neededBytes) return
   try {
     truncateSync(files.tablesPath, files.neededBytes)
     files.tablesBytes = files.neededBytes
   } catch {
-    // It is gone, with its folder say.
+    // The file is gone, for example with its folder.
     files.tablesBytes = 0
   }
 }
 
-/** Lets go of what only holds room, so that a store can be opened on a full disk; false where there is nothing. */
+/** Removes files that only hold space, so that a store can be opened on a full disk; false where there are none. */
 export function releaseRoom(dir: string): boolean {
   const names = readdirSync(dir).filter((name) => name.startsWith('spare-') || name === 'reserve-tables')
   for (const name of names) rmSync(join(dir, name), { force: true })

@@ -30,11 +30,11 @@ import {
 } from './wal/record.ts'
 
 /**
- * Staging: the stage of the commit pipeline (committer.ts) that evaluates a group of commits and encodes what they
- * write into the segment's chunk. Nothing here can be seen by a reader, and a group that is dropped leaves no trace.
+ * Staging: the stage of the commit pipeline (committer.ts) that evaluates a group of commits and encodes their records
+ * into the segment's chunk. Readers see none of it, and a group that is dropped leaves no trace.
  */
 
-/** A renewal with the member that has the revision it asks for; null when none has, and so none will have. */
+/** A renewal with the member that has its `ifRevision`; null if none has, and none ever will: revisions only grow. */
 interface PlannedRenew extends Renew {
   readonly member: Member | null
 }
@@ -45,16 +45,16 @@ export type PlannedWrite = Write | PlannedRenew
 export interface Group {
   /** The outcome of each commit. */
   readonly results: CommitResult[]
-  /** What the commits change, and the offset of each change's record in the chunk. */
+  /** The changes of the commits, and the offset of each change's record in the chunk. */
   readonly changes: Committed[]
   readonly offsets: number[]
-  /** By collection and key, the offset of its latest record. */
+  /** By collection and key, the offset of the member's latest record in this group. */
   readonly latest: Map<string, Map<string, number>>
-  /** Where the records end in the chunk. */
+  /** The end of the records in the chunk. */
   end: number
 }
 
-/** What staging reads and where it writes. */
+/** The inputs and the output of staging. */
 interface Staging {
   readonly overlay: Overlay
   readonly clock: HybridClock
@@ -63,7 +63,7 @@ interface Staging {
   /** The last revision before the group. */
   readonly lastRevision: number
   readonly group: Group
-  /** The version in the store of the next member that is checked or written. */
+  /** The stored versions of the members that are checked and written, in that order. */
   readonly versions: VersionsAhead
 }
 
@@ -72,7 +72,7 @@ interface Stageable {
   readonly writes: readonly PlannedWrite[]
 }
 
-/** Looks up the members that renewals are about: a renewal is logged with the whole value. */
+/** Reads the members of renewals: a renewal is logged with the whole value. */
 export function planWrites(overlay: Overlay, writes: Commit['writes']): readonly PlannedWrite[] {
   return isWithoutRenewals(writes) ? writes : writes.map((write) => planWrite(overlay, write))
 }
@@ -88,7 +88,7 @@ function isWithoutRenewals(writes: Commit['writes']): writes is readonly Write[]
   return true
 }
 
-/** Whether a write leaves the store no larger than it was: it deletes, or shortens a member's life. */
+/** Whether a write does not enlarge the store: a delete, an earlier expiry, or a renewal that does nothing. */
 export function givesRoomBack(write: PlannedWrite): boolean {
   if (write.op === 'delete') return true
   if (write.op === 'put') return false
@@ -99,7 +99,7 @@ export function givesRoomBack(write: PlannedWrite): boolean {
   )
 }
 
-/** Bytes that the records of these writes take at most. */
+/** Upper bound of the size of these writes' records, in bytes. */
 export function roomOf(writes: readonly PlannedWrite[]): number {
   let room = 0
   for (const write of writes) {
@@ -135,7 +135,7 @@ export function stageGroup(
   return group
 }
 
-/** The members that a group checks and writes, in the order in which it does. */
+/** The members that a group checks and writes, in the order of evaluation. */
 function refsOf(pending: readonly Stageable[]): readonly MemberRef[] {
   const refs: MemberRef[] = []
   for (const { commit, writes } of pending) {
@@ -145,7 +145,7 @@ function refsOf(pending: readonly Stageable[]): readonly MemberRef[] {
   return refs
 }
 
-/** Versions in the store, read together, before they are needed in order. */
+/** The stored versions of members, prefetched in batches and consumed in order. */
 interface VersionsAhead {
   next(): ExistingVersion | null
   skip(count: number): void
@@ -211,7 +211,7 @@ function stageWrite(staging: Staging, write: PlannedWrite, nowMs: number): Writt
 const nothingDone: Written = { revision: 0, createdAtMs: 0, clock: 0, existed: false }
 const superseded: Written = { ...nothingDone, superseded: true }
 
-/** The outcome of a write in place of the version before it; with revision 0 it does nothing. */
+/** The outcome of a write over the version `before`; revision 0 means that it does nothing. */
 function evaluate(
   staging: Staging,
   write: PlannedWrite,
@@ -227,7 +227,7 @@ function evaluate(
   return { revision: position, createdAtMs, clock: staging.clock.next(nowMs), existed }
 }
 
-/** A write with an origin of its own is done only where it is newer than what is stored. */
+/** As `evaluate` for a write with an origin, which is applied only if it supersedes the stored version. */
 function evaluateForeign(
   staging: Staging,
   write: Write,
@@ -248,7 +248,7 @@ function storedOrigin({ overlay, chunk, group }: Staging, ref: MemberRef): Store
   return at === undefined ? readOrigin(overlay, ref) : recordOrigin(chunk, at)
 }
 
-/** The node that wrote a version, as the write names it; empty for this one. */
+/** The node that the write names as its origin; empty for this node. */
 function nodeOf(write: PlannedWrite): string {
   if (write.op === 'renew') return write.member === null ? '' : write.member.node
   return write.origin === undefined ? '' : write.origin.node
@@ -276,11 +276,11 @@ function mayDelete(write: Delete, before: ExistingVersion | null, existed: boole
   const { ifRevision, ifExpiresAtMs } = write
   if (ifExpiresAtMs !== undefined && before?.expiresAtMs !== ifExpiresAtMs) return false
   if (ifRevision !== undefined) return before?.revision === ifRevision
-  // A delete from elsewhere leaves its tombstone also where there is no member: an older put may come later.
+  // A delete from another node leaves a tombstone even where no member exists: an older put may arrive later.
   return existed || write.origin !== undefined
 }
 
-/** The same revision means the same member, but for its expiry. */
+/** Whether the renewal matches the existing version: the same revision is the same member, except for its expiry. */
 function mayRenew({ member, ifRevision }: PlannedRenew, before: ExistingVersion): boolean {
   return member !== null && before.revision === ifRevision
 }
@@ -289,7 +289,7 @@ function renewed({ revision, createdAtMs, clock }: Member): Written {
   return { revision, createdAtMs, clock, existed: true }
 }
 
-/** What a write stores; null for a delete, and for a renewal of what is gone. */
+/** The content that a write stores; null for a delete, and for a renewal whose member is gone. */
 function contentOf(write: PlannedWrite): Pick<Member, 'value' | 'contentType' | 'flags'> | null {
   return write.op === 'renew' ? write.member : write.op === 'put' ? write : null
 }

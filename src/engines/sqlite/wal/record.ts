@@ -212,7 +212,7 @@ export function isRecordOf(chunk: Chunk, at: number, collection: string, sortedK
   const { bytes, view } = chunk
   const from = collectionEnd(view, at)
   if (!isText(bytes, from, keyEnd(view, at), sortedKey)) return false
-  // Equal lengths mean an ASCII name, or two different names: comparing bytes with characters is right for both.
+  // An ASCII name, or one that the caller has ruled out by its hash: bytes can be compared with characters.
   const start = at + headerBytes
   if (from - start !== collection.length) return recordCollection(chunk, at) === collection
   return isText(bytes, start, from, collection)
