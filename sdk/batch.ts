@@ -28,14 +28,14 @@ import type {
 } from './types.ts'
 import { valueMembers } from './values.ts'
 
-/** The body of a batch. */
+/** Builds the body of a batch. */
 
 export interface Batch<Operations extends readonly BatchOperation[] = readonly BatchOperation[]> {
   readonly checks?: readonly BatchCheck[] | undefined
   readonly operations?: Operations | undefined
 }
 
-/** Throws KvistInputError that names the part that is wrong. */
+/** Returns the JSON of a batch. Throws a KvistInputError that names the bad part. */
 export function batchBody(batch: Batch): string {
   checkFields<Batch>(batch, { checks: optional(array), operations: optional(array) }, '')
   const { checks = [], operations = [] } = batch
@@ -97,10 +97,10 @@ function checkExpiry(given: unknown, where: string): void {
   checkOneExpiry(given, where)
 }
 
-/** As the server gives them: one array for each kind of result. */
+/** The server's response: one array for each kind of result. */
 export interface BatchResponse {
   readonly revisions: readonly number[]
-  /** Null for an operation without a number. */
+  /** The number of each increment; null for other operations. */
   readonly values: readonly (number | null)[]
 }
 

@@ -14,14 +14,15 @@ import type { ImportItem, ImportSummary, Member } from './types.ts'
 import { valueMembers } from './values.ts'
 
 /**
- * An import is sent in chunks of whole lines, one request after the other: that takes no more memory than one chunk,
- * needs no runtime that streams the body of a request, and a chunk that a busy server rejects can be sent again.
+ * The size of a chunk. An import is sent in chunks of whole lines, one request after the other: that takes no more
+ * memory than one chunk, needs no runtime that streams request bodies, and a chunk that a busy server rejects can be
+ * sent again.
  */
 const chunkChars = 1024 * 1024
-/** The server names as many failures in one response. */
+/** The failures that a summary names, as many as one response of the server does. */
 const maxNamedFailures = 1000
 
-/** While a chunk is on its way the next one is filled. */
+/** Sends all items in chunks and returns the total. The next chunk is filled while one is being sent. */
 export async function importAll(
   items: Iterable<ImportItem<unknown>> | AsyncIterable<ImportItem<unknown>>,
   send: (lines: string) => Promise<ImportSummary>,
@@ -59,7 +60,7 @@ const iterable: Rule = (given) =>
     ? null
     : 'an array or another iterable'
 
-/** What a list shows beside what is stored; it is passed over, so that a listed member can be given back as it is. */
+/** The fields of a listed member that an import ignores, so that a listed member can be imported as it is. */
 type Ignored = Omit<Member<unknown>, keyof ImportItem<unknown>>
 
 const itemRules: Rules<ImportItem<unknown> & Ignored> = {
@@ -74,7 +75,7 @@ const itemRules: Rules<ImportItem<unknown> & Ignored> = {
   origin: anything,
 }
 
-/** The line of an item, which is the one of this number, from 1. */
+/** Returns the line of an item; `number` counts from 1. */
 function lineOf(item: ImportItem<unknown>, number: number): string {
   const where = `item ${number}: `
   checkFields(item, itemRules, where)

@@ -7,17 +7,17 @@ import type { Change, ChangesPage, EndChange, ResumePoint, WatchEvent } from './
 import { isJson, type Parse, revive } from './values.ts'
 import { type RawEvent, Watch, type WatchOptions } from './watch.ts'
 
-/** The change feed, by page and as it goes on. */
+/** Reads the change feed, by page and as a stream. */
 
 /** The feed of the whole store, or of one collection. */
 interface Feed<T> {
   readonly transport: Transport
-  /** Null: of the whole store. */
+  /** Null for the whole store. */
   readonly collection: string | null
   readonly parse: Parse<T> | null
 }
 
-/** What has a feed of changes: a store, or a collection of it. */
+/** A source of changes: a store, or one of its collections. */
 export abstract class ChangeSource<T> {
   readonly #feed: Feed<T>
 
@@ -25,22 +25,22 @@ export abstract class ChangeSource<T> {
     this.#feed = feed
   }
 
-  /** What changed, up to now: the latest state of each member, in the order of revisions. */
+  /** Yields the changes up to now: the latest state of each member, in the order of revisions. */
   changes(options: ChangesOptions = {}): AsyncGenerator<Change<T>, void, void> {
     checkOptions(options, changesRules)
     return iterateChanges(this.#feed, options)
   }
 
   /**
-   * One page of it, of at most 10,000 changes, and 100 where `limit` is not given. It may be short, even empty, while
-   * there are more: at the end of the feed there are none and `next` is the `since` that was given.
+   * Returns one page of changes: at most 10,000, and 100 if `limit` is not given. It may be short, even empty, while
+   * there are more; at the end of the feed it is empty and `next` equals the given `since`.
    */
   async changesPage(options: ChangesOptions = {}): Promise<ChangesPage<T>> {
     checkOptions(options, changesRules)
     return readChanges(this.#feed, options)
   }
 
-  /** As `changesPage`, the text as the server wrote it: `{"changes": […], "next": …}`. */
+  /** Does what `changesPage` does, and returns the server's text: `{"changes": […], "next": …}`. */
   async changesText(options: ChangesOptions = {}): Promise<string> {
     checkOptions(options, changesRules)
     return readChangesText(this.#feed, options)
@@ -57,7 +57,7 @@ async function readChanges<T>(feed: Feed<T>, options: ChangesOptions): Promise<C
   return { changes: changes.map((change) => reviveChange(change, feed.parse)), next: String(next) }
 }
 
-/** As the server sent it, with the text of numbers. */
+/** Returns a page as the server sent it, which keeps the text of numbers. */
 async function readChangesText(feed: FeedPath, options: ChangesOptions): Promise<string> {
   return feed.transport.send(pageCall(feed, options), (response) => {
     if (!isJson(response.headers.get('content-type') ?? '')) throw feed.transport.notKvist(response)
@@ -71,7 +71,7 @@ function pageCall(feed: FeedPath, options: ChangesOptions): Call {
   return { method: 'GET', path: `/v1/_changes${query(parameters)}`, retry: 'idempotent', options }
 }
 
-/** Up to the end of the feed, where a page is empty and its `next` is the `since` that was asked for. */
+/** Yields changes up to the end of the feed, which is where a page is empty and its `next` equals the given `since`. */
 async function* iterateChanges<T>(
   feed: Feed<T>,
   options: ChangesOptions,
@@ -96,7 +96,7 @@ export function watchFeed<T>(
   return new Watch(transport, path, parameters, options, (event) => readEvent(event, parse))
 }
 
-/** As the server sent them, with the text of numbers. */
+/** Watches the feed and yields events as the server sent them, which keeps the text of numbers. */
 export function watchRaw(
   transport: Transport,
   path: string,

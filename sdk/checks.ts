@@ -1,14 +1,14 @@
 import { KvistInputError } from './errors.ts'
 
-/** Checks of what callers pass: a mistake is an error before anything is sent, and is never retried. */
+/** Checks the arguments of callers: a mistake is an error before anything is sent, and is never retried. */
 
-/** Says what a value must be; null when it is that. */
+/** Returns what a value must be; null if it is valid. */
 export type Rule = (given: unknown) => string | null
 
 /** A rule for each name of a type. */
 export type Rules<Fields> = { readonly [Name in keyof Fields]-?: Rule }
 
-/** Throws KvistInputError for an option that does not exist, which would be ignored, and for one with a bad value. */
+/** Throws a KvistInputError for an unknown option, which would otherwise be ignored, and for a bad value. */
 export function checkOptions<Options extends object>(
   given: Options | undefined,
   rules: Rules<Options>,
@@ -19,7 +19,7 @@ export function checkOptions<Options extends object>(
   for (const [name, value] of Object.entries(given)) checkValue(name, value, byName[name] ?? anything)
 }
 
-/** As `checkOptions`, for data, in which a name that is missing counts as undefined. `where` begins the message. */
+/** Does what `checkOptions` does, for data, in which a missing name counts as undefined. `where` begins the message. */
 export function checkFields<Fields extends object>(
   given: unknown,
   rules: Rules<Fields>,
@@ -50,7 +50,7 @@ export function checkValue(name: string, given: unknown, rule: Rule, where = '')
   if (must !== null) throw new KvistInputError(`${where}${name} must be ${must}, not ${shown(given)}`)
 }
 
-/** Short, and in one line. */
+/** Returns a short text for a value, in one line. */
 export function shown(given: unknown): string {
   if (typeof given === 'string') return JSON.stringify(given.length > 80 ? `${given.slice(0, 80)}…` : given)
   if (typeof given === 'function' || typeof given === 'symbol') return `a ${typeof given}`
@@ -58,7 +58,7 @@ export function shown(given: unknown): string {
   return `a value of type ${given.constructor?.name || 'Object'}`
 }
 
-/** `undefined` means that the option is not given. */
+/** Returns a rule that also accepts `undefined`, for an option that is not given. */
 export function optional(rule: Rule): Rule {
   return (given) => (given === undefined ? null : rule(given))
 }
@@ -84,7 +84,7 @@ export const array: Rule = (given) => (Array.isArray(given) ? null : 'an array')
 
 export const callback: Rule = (given) => (typeof given === 'function' ? null : 'a function')
 
-/** Half of a surrogate pair would be sent as another character. */
+/** Requires well-formed text: half of a surrogate pair would be sent as another character. */
 export const text: Rule = (given) =>
   typeof given === 'string' && isWellFormed(given) ? null : 'a text of whole characters'
 
@@ -101,7 +101,7 @@ export const abortSignal: Rule = (given) =>
 
 const durationForm = /^[0-9]+(?:\.[0-9]+)?[smhd]?$/
 
-/** As the server reads `expire_in`; the longest that it takes is the server's to say. */
+/** Requires a duration as the server reads `expire_in`; only the server checks the maximum. */
 export const duration: Rule = (given) =>
   (Number.isFinite(given) && Number(given) > 0) || (typeof given === 'string' && durationForm.test(given))
     ? null
@@ -112,17 +112,17 @@ export const durationOrNever: Rule = (given) =>
 
 const timeForm = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$/
 
-/** A number is refused: it could be of seconds or of milliseconds. */
+/** Requires a time. A number is refused, because it could be in seconds or in milliseconds. */
 export const time: Rule = (given) => {
   const isTime =
     given instanceof Date ? !Number.isNaN(given.getTime()) : typeof given === 'string' && timeForm.test(given)
   return isTime ? null : 'a Date or a time such as "2030-01-31T12:00:00Z"'
 }
 
-/** Null is never. */
+/** Requires a time, or null for never. */
 export const timeOrNull: Rule = (given) => (given === null ? null : time(given))
 
-/** As the server takes it: the type and subtype are tokens of RFC 9110, the rest is visible ASCII. */
+/** The content types that the server accepts: type and subtype are tokens of RFC 9110, the rest is visible ASCII. */
 const contentTypeForm = /^[\w!#$%&'*+.^`|~-]+\/[\w!#$%&'*+.^`|~-]+[\t ]*(;[\t\x20-\x7e]*)?$/
 
 export const contentType: Rule = (given) =>
@@ -133,13 +133,13 @@ export const resumePoint: Rule = (given) =>
     ? null
     : 'a resume point that the server gave, or a revision'
 
-/** Empty, or names with a slash before each (RFC 6901). */
+/** Requires a JSON pointer: empty, or names with a slash before each (RFC 6901). */
 export const jsonPointer: Rule = (given) =>
   text(given) === null && /^(\/|$)/.test(String(given)) ? null : 'a JSON pointer such as "/visits"'
 
 const tokenForm = /^[\x21-\x7e]{1,4096}$/
 
-/** Throws for what no header can carry. The message does not repeat a token. */
+/** Throws for a token that no header can carry. The message does not repeat the token. */
 export function checkToken(given: unknown): void {
   if (given === undefined || (typeof given === 'string' && tokenForm.test(given))) return
   throw new KvistInputError('the token must be 1 to 4096 visible ASCII characters without spaces')

@@ -1,6 +1,6 @@
 /**
- * The TypeScript client of kvist's HTTP API. It needs nothing but what the Web's standards have, `fetch` above all, so
- * it runs in Bun, Node 20, Deno and browsers. README.md is a tour.
+ * The TypeScript client of kvist's HTTP API. It needs only Web standards, above all `fetch`, so it runs in Bun, Node
+ * 20, Deno and browsers. README.md is a tour.
  *
  *     const users = new Kvist('http://127.0.0.1:7070').collection<User>('users')
  *     await users.put('ada', { name: 'Ada' })

@@ -1,4 +1,4 @@
-/** Milliseconds since some moment, by a clock that is never set. */
+/** Returns the milliseconds of a monotonic clock. */
 export function monotonicMs(): number {
   return performance.now()
 }

@@ -81,12 +81,12 @@ import {
 import type { RawEvent, Watch, WatchMembersOptions } from './watch.ts'
 
 /**
- * A collection of members. Values are JSON, and go through JSON.stringify and JSON.parse, so of numbers only what a
- * JavaScript number holds comes back: `getText` gives the text that was stored. Bytes (ArrayBuffer, typed arrays,
- * DataView, Buffer) are stored as they are and come back as a Uint8Array.
+ * A collection of members. Values are JSON and pass through JSON.stringify and JSON.parse, so numbers come back as
+ * JavaScript numbers: `getText` returns the text that was stored. Bytes (ArrayBuffer, typed arrays, DataView, Buffer)
+ * are stored as they are and come back as a Uint8Array.
  *
- * What a call cannot send is a KvistInputError: methods that return a promise reject with it, those that return an
- * iterator throw it when they are called.
+ * A call with bad arguments fails with a KvistInputError before anything is sent: methods that return a promise reject
+ * with it, those that return an iterator throw it when they are called.
  */
 export class Collection<T> extends ChangeSource<T> {
   readonly name: string
@@ -94,7 +94,7 @@ export class Collection<T> extends ChangeSource<T> {
   readonly #transport: Transport
   readonly #parse: Parse<T> | null
 
-  /** Made by `Kvist.collection`. */
+  /** Called by `Kvist.collection`. */
   constructor(transport: Transport, name: string, parse: Parse<T> | null) {
     super({ transport, collection: name, parse })
     this.#path = collectionPath(name)
@@ -103,15 +103,15 @@ export class Collection<T> extends ChangeSource<T> {
     this.#parse = parse
   }
 
-  /** The value with its metadata; null where there is no such member. */
+  /** Returns the value with its metadata; null if there is no such member. */
   async get(key: string, options?: CallOptions): Promise<Found<T> | null> {
     const found = await this.#read(key, options, (response) => readFound(this.#transport, key, response))
     return found === null ? null : { ...found, value: parseValue(key, found.value, this.#parse) }
   }
 
   /**
-   * The members with these keys, all of one moment, in the order of the keys; null for each that does not exist. At most
-   * 10,000.
+   * Returns the members with these keys, at most 10,000, read at one moment, in the order of the keys; null for each
+   * that does not exist.
    */
   async getMany(keys: readonly string[], options?: CallOptions): Promise<(Member<T> | null)[]> {
     checkOptions(options, rules.callRules)
@@ -121,8 +121,8 @@ export class Collection<T> extends ChangeSource<T> {
   }
 
   /**
-   * Waits until a member is no longer as the caller knows it: at this revision, or missing, which null says. Resolves
-   * with the new state, null for no member, or `unchanged` when `waitMs` have passed. A server that stops responds early.
+   * Waits until a member differs from the state that the caller knows: its revision, or null for no member. Resolves
+   * with the new state, null for no member, or `unchanged` after `waitMs`. A server that is stopping responds early.
    */
   async getWhenChanged(
     key: string,
@@ -136,42 +136,42 @@ export class Collection<T> extends ChangeSource<T> {
     return { ...found, value: parseValue(key, found.value, this.#parse) }
   }
 
-  /** The text of the value as it was stored; null where there is no such member. */
+  /** Returns the text of the value as it was stored; null if there is no such member. */
   async getText(key: string, options?: CallOptions): Promise<string | null> {
     return this.#read(key, options, readText)
   }
 
-  /** The value as it was stored, byte for byte, read as it comes; null where there is no such member. */
+  /** Returns the value as it was stored, byte for byte, as a stream; null if there is no such member. */
   async getRaw(key: string, options?: CallOptions): Promise<RawValue | null> {
     const opened = await this.#transport.open(this.#get(key, options)).catch(nullWhenNotFound)
     return opened === null ? null : { ...metadataOf(key, opened.response), bytes: opened.chunks }
   }
 
-  /** The metadata of a member without its value; null where there is no such member. */
+  /** Returns the metadata of a member without its value; null if there is no such member. */
   async head(key: string, options?: CallOptions): Promise<Metadata | null> {
     const call: Call = { ...this.#get(key, options), method: 'HEAD', also: [404] }
     return this.#transport.send(call, (response) => {
       if (response.ok) return metadataOf(key, response)
-      // A response to HEAD has no body that would say what was not found.
+      // A response to HEAD has no body that names what was not found.
       if (response.headers.get('content-type')?.startsWith('application/problem+json')) return null
       throw this.#transport.notKvist(response)
     })
   }
 
-  /** Stores a value, and replaces the one that there is. */
+  /** Stores a value and replaces the existing one. */
   async put(key: string, value: T, options: PutOptions = {}): Promise<Stored> {
     checkOptions(options, rules.putRules)
     const { body, contentType } = encodeValue(value, options.contentType)
     return this.#write('PUT', key, contentType, body, options)
   }
 
-  /** Stores this text, as UTF-8. `getText` gives it back. */
+  /** Stores a text as UTF-8; `getText` returns it. */
   async putText(key: string, text: string, options: PutTextOptions = {}): Promise<Stored> {
     checkOptions(options, rules.putRules)
     return this.#write('PUT', key, options.contentType ?? textType, checkedText(text), options)
   }
 
-  /** Stores these very bytes, or this text as UTF-8, under this content type. What JSON calls itself must be JSON. */
+  /** Stores bytes as they are, or a text as UTF-8, under this content type. Under a JSON type they must be JSON. */
   async putRaw(
     key: string,
     value: Bytes | string,
@@ -183,7 +183,7 @@ export class Collection<T> extends ChangeSource<T> {
     return this.#write('PUT', key, contentType, bytesOf(value) ?? checkedText(value), options)
   }
 
-  /** Stores a value under a new key that grows with time (UUIDv7), and that is in what it resolves with. */
+  /** Stores a value under a new key, a UUIDv7, which grows with time. The result has the key. */
   async add(value: T, options: AddOptions = {}): Promise<Stored> {
     checkOptions(options, rules.addRules)
     const { body, contentType } = encodeValue(value, options.contentType)
@@ -199,8 +199,8 @@ export class Collection<T> extends ChangeSource<T> {
   }
 
   /**
-   * Changes a part of a value; where there is no member, the patch is merged into nothing. An empty patch with an expiry is
-   * a touch, which leaves a value that is no object as it is; it rejects with KvistNotFoundError where there is no member.
+   * Applies a merge patch to a value; if there is no member, the patch creates it. An empty patch with an expiry is a
+   * touch, which keeps a value that is not an object, and rejects with KvistNotFoundError if there is no member.
    */
   async patch(key: string, patch: MergePatch<T>, options: PatchOptions = {}): Promise<Stored> {
     checkOptions(options, rules.patchRules)
@@ -210,8 +210,7 @@ export class Collection<T> extends ChangeSource<T> {
   }
 
   /**
-   * Does all of the operations of a JSON patch (RFC 6902), or none. Rejects with KvistNotFoundError where there is no
-   * member.
+   * Applies all operations of a JSON patch (RFC 6902), or none. Rejects with KvistNotFoundError if there is no member.
    */
   async jsonPatch(
     key: string,
@@ -223,8 +222,8 @@ export class Collection<T> extends ChangeSource<T> {
   }
 
   /**
-   * Adds to a number: the value itself, or what the JSON pointer `path` names in it. What is missing starts at 0. Resolves
-   * with the number that there is now.
+   * Adds to a number: the value itself, or the number at the JSON pointer `path`. A missing number starts at 0.
+   * Resolves with the new number.
    */
   async increment(key: string, by = 1, options: IncrementOptions = {}): Promise<Incremented> {
     checkOptions(options, rules.incrementRules)
@@ -241,9 +240,7 @@ export class Collection<T> extends ChangeSource<T> {
     )
   }
 
-  /**
-   * Changes the expiry alone, of any kind of value: the revision stays. Null where there is no such member.
-   */
+  /** Changes only the expiry, of any kind of value; the revision stays. Null if there is no such member. */
   async touch(key: string, options: TouchOptions): Promise<Stored | null> {
     checkOptions<PatchOptions>(options, rules.patchRules)
     if (options === undefined || !hasExpiry(options))
@@ -252,8 +249,8 @@ export class Collection<T> extends ChangeSource<T> {
   }
 
   /**
-   * False where there was no such member. Without a condition it is sent again when there was no response: false may
-   * then mean that the first try has done it.
+   * Returns whether there was such a member. Without a condition the request is sent again if there was no response:
+   * false may then mean that the first try deleted the member.
    */
   async delete(key: string, options: ConditionOptions = {}): Promise<boolean> {
     checkOptions(options, rules.conditionRules)
@@ -267,13 +264,15 @@ export class Collection<T> extends ChangeSource<T> {
     return this.#transport.send(call, () => true).catch((error) => nullWhenNotFound(error) !== null)
   }
 
-  /** Page after page, as far as it is iterated; what changes meanwhile may be seen or not. */
+  /**
+   * Yields the selected members and fetches pages as the iteration proceeds. Concurrent changes may or may not be seen.
+   */
   list<I extends Include = 'all'>(options: ListOptions<I> = {}): AsyncGenerator<Listed<T, I>, void, void> {
     checkOptions<ListOptions>(options, rules.listRules)
     return iterateMembers(this.#list, options)
   }
 
-  /** As `list`, a page at a time: with a `delimiter`, each has `prefixes` beside its members. */
+  /** Does what `list` does, a page at a time: with a `delimiter`, a page has `prefixes` beside its members. */
   pages<I extends Include = 'all'>(
     options: PagesOptions<I> = {},
   ): AsyncGenerator<Page<Listed<T, I>>, void, void> {
@@ -281,25 +280,32 @@ export class Collection<T> extends ChangeSource<T> {
     return iteratePages(this.#list, options)
   }
 
-  /** One page, of at most 10,000 members, and 100 where `limit` is not given. It may be short while there are more. */
+  /**
+   * Returns one page of at most 10,000 members, and 100 if `limit` is not given. It may be short while there are more.
+   */
   async page<I extends Include = 'all'>(options: PageOptions<I> = {}): Promise<Page<Listed<T, I>>> {
     checkOptions<PageOptions>(options, rules.pageRules)
     return readPage(this.#list, options)
   }
 
-  /** As `list`, in one response that is read as it comes: quicker, and it fails when the connection does. */
+  /** Does what `list` does, in one streamed response: quicker, but it fails when the connection does. */
   export<I extends Include = 'all'>(options: ListOptions<I> = {}): AsyncGenerator<Listed<T, I>, void, void> {
     checkOptions<ListOptions>(options, rules.listRules)
     return iterateLines(this.#list, options)
   }
 
-  /** The members as one stream of NDJSON: each line is a Listed as the server wrote it, its value the stored text. */
+  /**
+   * Returns the members as one stream of NDJSON: each line is a Listed as the server wrote it, with the stored text of
+   * its value.
+   */
   async lines(options: ListOptions = {}): Promise<AsyncIterable<Uint8Array>> {
     checkOptions(options, rules.listRules)
     return openLines(this.#list, options)
   }
 
-  /** Stores many members. Good ones are stored whatever becomes of the bad ones, which the summary names by their number. */
+  /**
+   * Stores many members. Good ones are stored even if others are bad; the summary names the bad ones by their number.
+   */
   async import(
     items: Iterable<ImportItem<T>> | AsyncIterable<ImportItem<T>>,
     options?: CallOptions,
@@ -308,7 +314,7 @@ export class Collection<T> extends ChangeSource<T> {
     return importAll(items, (lines) => this.importLines(lines, options))
   }
 
-  /** Stores NDJSON lines as `lines` gives them, in one request. Sent again, it stores the same again. */
+  /** Stores NDJSON lines, as `lines` returns them, in one request. It is idempotent. */
   async importLines(lines: Bytes | string, options?: CallOptions): Promise<ImportSummary> {
     checkOptions(options, rules.callRules)
     const call: Call = {
@@ -323,8 +329,8 @@ export class Collection<T> extends ChangeSource<T> {
   }
 
   /**
-   * Deletes the selected members, each by itself; without a selector all of them. Resolves with how many there were. A
-   * selector that is undefined or empty is refused.
+   * Deletes the selected members, each on its own, or all of them if there is no selector, and resolves with how many
+   * there were. A selector that is undefined or empty is refused.
    */
   async drop(options: DropOptions = {}): Promise<number> {
     checkOptions(options, rules.dropRules)
@@ -335,24 +341,24 @@ export class Collection<T> extends ChangeSource<T> {
     return deleted
   }
 
-  /** What changes in this collection, as it happens; with a `key`, of this member, which need not exist. */
+  /** Watches this collection or, with a `key`, one member, which need not exist. */
   watch(options: WatchMembersOptions = {}): Watch<WatchEvent<T>> {
     checkOptions(options, rules.watchMembersRules)
     return watchFeed(this.#list, this.#watched(options), scopeOf(options), options)
   }
 
-  /** As `watch`, each event as the server sent it. */
+  /** Does what `watch` does, and yields each event as the server sent it. */
   watchRaw(options: WatchMembersOptions = {}): Watch<RawEvent> {
     checkOptions(options, rules.watchMembersRules)
     return watchRaw(this.#transport, this.#watched(options), scopeOf(options), options)
   }
 
-  /** The settings of this collection. */
+  /** Returns the settings of this collection. */
   async settings(options?: CallOptions): Promise<Settings> {
     return this.#settings({ method: 'GET', options })
   }
 
-  /** Sets all of them: a setting that is left out is as if it had never been set. */
+  /** Replaces all settings: one that is left out is unset. */
   async setSettings(settings: Partial<Settings>, options?: CallOptions): Promise<Settings> {
     checkFields(settings, rules.settingsRules, '')
     const headers = { 'content-type': jsonType }

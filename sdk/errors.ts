@@ -1,9 +1,9 @@
 /**
- * What the client throws. Everything is a KvistError, apart from two: a call that its own `signal` aborted rejects with
- * the signal's reason, as `fetch` does, and what a caller's `parse` throws comes wrapped in a KvistValueError.
+ * The errors of the client. All are KvistErrors, with one exception: a call that its own `signal` aborted rejects with
+ * the signal's reason, as `fetch` does. An error that a caller's `parse` throws is wrapped in a KvistValueError.
  */
 
-/** Problem details (RFC 9457), as kvist responds to what it refuses. */
+/** Problem details (RFC 9457), the body of kvist's error responses. */
 export interface Problem {
   readonly type?: string
   readonly title?: string
@@ -21,9 +21,9 @@ export interface Problem {
 export class KvistError extends Error {
   /** Stable, for programs: the server's, or `unreachable`, `timeout`, `invalid_input`, `invalid_value`. */
   readonly code: string
-  /** Of the response; null where there was none. */
+  /** The status of the response; null if there was none. */
   readonly status: number | null = null
-  /** The problem document of the response; null where it had none. */
+  /** The problem document of the response; null if it had none. */
   readonly problem: Problem | null = null
 
   constructor(code: string, detail: string, options?: ErrorOptions) {
@@ -38,11 +38,11 @@ export class KvistError extends Error {
   }
 }
 
-/** The server refused. `code` is empty when the response was not kvist's, but that of a proxy, say. */
+/** The server responded with an error. `code` is empty if the response is not kvist's but, for example, a proxy's. */
 export class KvistHttpError extends KvistError {
   override readonly status: number
   override readonly problem: Problem | null
-  /** From `Retry-After`: the pause that the server asks for. */
+  /** The pause that the server requests with `Retry-After`. */
   readonly retryAfterSeconds: number | null
 
   constructor(status: number, detail: string, problem: Problem | null, retryAfterSeconds: number | null) {
@@ -53,17 +53,17 @@ export class KvistHttpError extends KvistError {
   }
 }
 
-/** There is no such member. `get`, `delete` and their like resolve with null or false instead. */
+/** There is no such member. `get`, `delete` and similar methods resolve with null or false instead. */
 export class KvistNotFoundError extends KvistHttpError {}
 
 /** A condition did not hold; nothing was written. */
 export class KvistPreconditionError extends KvistHttpError {
-  /** The revision that the member has; null where there is none. */
+  /** The present revision of the member; null if there is none. */
   get revision(): number | null {
     return typeof this.problem?.revision === 'number' ? this.problem.revision : null
   }
 
-  /** The member whose check failed, of a batch. */
+  /** The member whose check failed in a batch. */
   get member(): { readonly collection: string; readonly key: string } | null {
     const collection = this.problem?.collection
     const key = this.problem?.key
@@ -71,7 +71,7 @@ export class KvistPreconditionError extends KvistHttpError {
   }
 }
 
-/** The feed does not reach back to the resume point any more. */
+/** The feed no longer reaches back to the resume point. */
 export class KvistCompactedError extends KvistHttpError {
   /** The oldest resume point that is still served. */
   get oldest(): string {
@@ -79,7 +79,7 @@ export class KvistCompactedError extends KvistHttpError {
   }
 }
 
-/** There was no response, or it broke off. Whether a write was done is not known. */
+/** There was no response, or it broke off. A write may have been done or not. */
 export class KvistUnreachableError extends KvistError {
   readonly url: string
 
@@ -89,7 +89,7 @@ export class KvistUnreachableError extends KvistError {
   }
 }
 
-/** There was no response in time. Whether a write was done is not known. */
+/** There was no response in time. A write may have been done or not. */
 export class KvistTimeoutError extends KvistError {
   readonly url: string
   readonly timeoutMs: number
@@ -101,17 +101,14 @@ export class KvistTimeoutError extends KvistError {
   }
 }
 
-/**
- * The caller made a mistake: an option that does not exist, a value that JSON cannot hold, a key that is none. Nothing was
- * sent.
- */
+/** The arguments are wrong: an unknown option, a value that JSON cannot represent, an invalid key. Nothing was sent. */
 export class KvistInputError extends KvistError {
   constructor(detail: string, options?: ErrorOptions) {
     super('invalid_input', detail, options)
   }
 }
 
-/** The collection's `parse` did not take a value; what it threw is the cause. */
+/** The collection's `parse` rejected a value; the error that it threw is the cause. */
 export class KvistValueError extends KvistError {
   readonly key: string
 
@@ -122,20 +119,20 @@ export class KvistValueError extends KvistError {
   }
 }
 
-/** Classes of their own, by the code that the server gives. */
+/** The error classes of particular codes of the server. */
 const byCode: Readonly<Record<string, typeof KvistHttpError>> = {
   not_found: KvistNotFoundError,
   precondition_failed: KvistPreconditionError,
   compacted: KvistCompactedError,
 }
 
-/** What an error says of the request, which the response does not repeat. */
+/** Facts about the request that an error mentions and the response does not repeat. */
 interface Sent {
   readonly url: string
   readonly hasToken: boolean
 }
 
-/** The error that a response without success means; reads its body. */
+/** Reads the body of an error response and returns its error. */
 export async function errorOf(response: Response, sent: Sent): Promise<KvistHttpError> {
   const problem = parseProblem(await response.text())
   const retryAfter = /^[0-9]{1,6}$/.exec(response.headers.get('retry-after') ?? '')
@@ -159,7 +156,7 @@ function detailOf(
       : 'the server requires a token, and none was sent'
   if (problem !== null) return problem.detail || problem.code
   const line = `${status} ${statusText}`.trimEnd()
-  // A proxy in front of a server that is in trouble is as it should be.
+  // A 5xx may come from a proxy in front of a failing kvist, so it does not mean that the URL is wrong.
   return status < 500 ? `what responds at ${url} is not kvist: ${line}` : `the server responded with ${line}`
 }
 

@@ -3,20 +3,20 @@ export interface ServerEvent {
   /** `message` where the server names none. */
   readonly type: string
   readonly data: string
-  /** The last id that there was, at this event or before it; null when there was none. */
+  /** The latest id at or before this event; null if there was none. */
   readonly lastId: string | null
 }
 
 export interface EventParser {
-  /** The events that are complete with these bytes. One that the end of the stream breaks off is none. */
+  /** Returns the events that these bytes complete. An event that the end of the stream cuts off is discarded. */
   push(bytes: Uint8Array): ServerEvent[]
-  /** The last id; an empty line makes it count, whether there is an event with it or not. */
+  /** Returns the last id; an empty line makes it count, whether it ends an event or not. */
   lastId(): string | null
-  /** How long to wait before connecting again, if the server has said so. */
+  /** Returns the reconnection delay that the server has set; null if none. */
   retryMs(): number | null
 }
 
-/** Parses a stream of server-sent events as the WHATWG HTML standard says (9.2.6), however its bytes are split. */
+/** Returns a parser of server-sent events (WHATWG HTML, 9.2.6). The bytes may be split anywhere. */
 export function eventParser(): EventParser {
   const decoder = new TextDecoder() // it drops a byte order mark at the start
   let open = ''

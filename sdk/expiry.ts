@@ -4,7 +4,7 @@ import { query } from './names.ts'
 import type { ExpiryOptions } from './options.ts'
 import type { ExpiryFields } from './types.ts'
 
-/** When members expire: in options, in parameters, in the fields of items and operations. */
+/** Checks and converts expiries: in options, in parameters, in the fields of items and operations. */
 
 export const expiryOptionRules: Rules<ExpiryOptions> = {
   expireIn: optional(durationOrNever),
@@ -17,7 +17,7 @@ export const expiryRules: Rules<ExpiryFields> = {
   expires_at: optional(timeOrNull),
 }
 
-/** Whether there is one. Throws KvistInputError when there are several. */
+/** Returns whether there is an expiry. Throws a KvistInputError if there are several. */
 export function checkOneExpiry(fields: ExpiryFields, where: string): boolean {
   const given = (['expire_in', 'expire_at', 'expires_at'] as const).filter(
     (name) => fields[name] !== undefined,
@@ -37,7 +37,7 @@ export function hasExpiry({ expireIn, expireAt }: ExpiryOptions): boolean {
 
 type Fields = { readonly expire_in?: number | string; readonly expire_at?: string }
 
-/** In the API's names. Throws KvistInputError when both are given. */
+/** Returns the expiry under the names of the API. Throws a KvistInputError if both are given. */
 export function expiryFields({ expireIn, expireAt }: ExpiryOptions): Fields {
   if (expireIn !== undefined && expireAt !== undefined)
     throw new KvistInputError('expireIn and expireAt are both given: leave one out')

@@ -11,7 +11,7 @@ import {
 import { jsonOf } from './json.ts'
 import type { JsonPatchOperation } from './types.ts'
 
-/** The body of a JSON patch (RFC 6902). */
+/** Builds the body of a JSON patch (RFC 6902). */
 
 type OperationOf<Op> = Extract<JsonPatchOperation, { readonly op: Op }>
 
@@ -34,7 +34,7 @@ const operationRules: { readonly [Op in JsonPatchOperation['op']]: Readonly<Reco
 
 const operationName = oneOf(...Object.keys(operationRules))
 
-/** Throws KvistInputError that names the operation that is wrong. */
+/** Returns the JSON of the operations. Throws a KvistInputError that names the bad operation. */
 export function jsonPatchBody(operations: readonly JsonPatchOperation[]): string {
   checkValue('the operations', operations, array)
   return `[${operations.map((operation, i) => operationText(operation, `operations[${i}]: `)).join(',')}]`

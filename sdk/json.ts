@@ -1,11 +1,11 @@
 import { KvistInputError } from './errors.ts'
 
-/** JSON text, written only where it says what the caller's value is. */
+/** Writes JSON text, and refuses values that JSON would misrepresent. */
 
 /**
- * The JSON text of a value. Throws KvistInputError for what JSON.stringify would turn into something else without a
- * word: a Map or a Promise into `{}`, NaN into `null`, a function into nothing, bytes into an object of numbers. A
- * property that is `undefined` is left out, as JSON.stringify does.
+ * Returns the JSON text of a value. Throws a KvistInputError for values that JSON.stringify would silently change: a
+ * Map or a Promise into `{}`, NaN into `null`, a function into nothing, bytes into an object of numbers. A property
+ * that is `undefined` is left out, as JSON.stringify does.
  */
 export function jsonOf(value: unknown, name = 'the value'): string {
   let text: string | undefined
@@ -26,9 +26,9 @@ function whyNotWritten(cause: unknown): string {
   return cause instanceof Error ? (cause.message.split('\n', 1)[0] ?? '') : String(cause)
 }
 
-/** A part of a value that JSON cannot hold. */
+/** A part of a value that JSON cannot represent. */
 interface Fault {
-  /** From the value to the part, as JavaScript would write it. */
+  /** The path from the value to the part, as a JavaScript expression. */
   readonly path: string
   readonly what: string
 }
@@ -88,17 +88,17 @@ function propertyPath(name: string): string {
   return /^[A-Za-z_$][\w$]*$/.test(name) ? `.${name}` : `[${JSON.stringify(name)}]`
 }
 
-/** Also that of another realm: of a frame, or of Node's vm. */
+/** Returns whether it is the prototype of plain objects, also in another realm: of a frame, or of Node's vm. */
 function isPrototypeOfPlain(prototype: object | null): boolean {
   return prototype === null || Object.getPrototypeOf(prototype) === null
 }
 
-/** JSON.stringify writes these by what they hold. */
+/** JSON.stringify writes the primitive value of these objects. */
 const boxed = new Set(['[object String]', '[object Boolean]', '[object Number]'])
-/** What matters of these is not in their properties, even where they have some. */
+/** The content of these objects is not in their properties, even if they have some. */
 const opaque = new Set(['[object Map]', '[object Set]', '[object Error]', '[object Promise]'])
 
-/** What an instance of a class is, where JSON.stringify would lose what it holds; null where its properties are all. */
+/** Returns a description of an instance whose content JSON.stringify would lose; null if it would lose nothing. */
 function lostInstance(value: object): string | null {
   const tag = Object.prototype.toString.call(value)
   if (boxed.has(tag)) return faultOf(value.valueOf())?.what ?? null

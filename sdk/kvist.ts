@@ -25,48 +25,45 @@ import type {
 import { jsonType } from './values.ts'
 import type { RawEvent, Watch, WatchOptions } from './watch.ts'
 
-/** A server. Nothing is sent until a method is called. */
+/** A kvist server. Nothing is sent until a method is called. */
 export class Kvist extends ChangeSource<unknown> {
   readonly #transport: Transport
 
-  /**
-   * The URL may end in `/v1`. Throws KvistInputError when it is not one of http or https, or when an option is not as it
-   * must be.
-   */
+  /** The URL may end in `/v1`. Throws a KvistInputError if it is not an http or https URL, or if an option is bad. */
   constructor(url: string, options: KvistOptions = {}) {
     checkOptions(options, rules.kvistRules)
     const { token, timeoutMs = 30_000, retries = 4 } = options
     checkToken(token)
     const headers = token === undefined ? {} : { authorization: `Bearer ${token}` }
-    // Browsers require their fetch to be called as a function of the window, so it is not passed on as a value.
+    // Browsers require that fetch is called as a function of the window, so it is wrapped.
     const send = options.fetch ?? ((to: string, init: RequestInit) => fetch(to, init))
     const transport = new Transport(parseServerUrl(url), headers, send, { timeoutMs, retries })
     super({ transport, collection: null, parse: null })
     this.#transport = transport
   }
 
-  /** Without a slash or `/v1` at its end. */
+  /** The URL without a trailing slash or `/v1`. */
   get url(): string {
     return this.#transport.url
   }
 
   /**
-   * Sends nothing: a collection comes into being with its first member. That values are of type T is the caller's claim,
-   * which only a `parse` rules.
+   * Returns a collection. Sends nothing: a collection is created by its first member. The type T of its values is the
+   * caller's assertion, unless a `parse` checks it.
    */
   collection<T = unknown>(name: string, options: CollectionOptions<T> = {}): Collection<T> {
     checkOptions(options, rules.collectionRules as Rules<CollectionOptions<T>>)
     return new Collection(this.#transport, name, options.parse ?? null)
   }
 
-  /** As `getMany` of a collection, from any collections. */
+  /** Does what `getMany` of a collection does, for members of any collections. */
   async getMany(members: readonly MemberRef[], options?: CallOptions): Promise<(Member<unknown> | null)[]> {
     checkOptions(options, rules.callRules)
     checkValue('the members', members, array)
     return readMembers(this.#transport, members, null, options)
   }
 
-  /** The collections that have members, by name, page after page. */
+  /** Yields the collections that have members, sorted by name, and fetches pages as the iteration proceeds. */
   collections(options: CollectionsOptions = {}): AsyncGenerator<CollectionInfo, void, void> {
     checkOptions(options, rules.collectionsRules)
     return this.#collections(options)
@@ -81,7 +78,7 @@ export class Kvist extends ChangeSource<unknown> {
     }
   }
 
-  /** One page of them, of at most 10,000. */
+  /** Returns one page of at most 10,000 collections. */
   async collectionsPage(options: CollectionsPageOptions = {}): Promise<CollectionsPage> {
     checkOptions(options, rules.collectionsPageRules)
     const { prefix, limit, cursor } = options
@@ -95,8 +92,8 @@ export class Kvist extends ChangeSource<unknown> {
   }
 
   /**
-   * Commits all of it, or nothing. Resolves with a result for each operation: its revision, and the number of an increment.
-   * Rejects with a KvistPreconditionError when a check does not hold.
+   * Commits all operations, or none. Resolves with a result for each operation: its revision, and the number of an
+   * increment. Rejects with a KvistPreconditionError if a check fails.
    */
   async batch<const Operations extends readonly BatchOperation[] = readonly []>(
     batch: Batch<Operations>,
@@ -114,13 +111,13 @@ export class Kvist extends ChangeSource<unknown> {
     return batchResults(await this.#transport.send(call, this.#transport.json<BatchResponse>))
   }
 
-  /** What changes in all collections, as it happens. */
+  /** Watches all collections. */
   watch(options: WatchOptions & ScopeOptions = {}): Watch<WatchEvent<unknown>> {
     checkOptions(options, rules.watchRules)
     return watchFeed({ transport: this.#transport, parse: null }, storePath, scopeOf(options), options)
   }
 
-  /** As `watch`, each event as the server sent it. */
+  /** Does what `watch` does, and yields each event as the server sent it. */
   watchRaw(options: WatchOptions & ScopeOptions = {}): Watch<RawEvent> {
     checkOptions(options, rules.watchRules)
     return watchRaw(this.#transport, storePath, scopeOf(options), options)

@@ -1,4 +1,4 @@
-/** The lines of a stream of NDJSON, as they come. */
+/** Yields the lines of an NDJSON stream as they arrive. */
 export async function* linesOf(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<string, void, void> {
   const decoder = new TextDecoder()
   let open = ''

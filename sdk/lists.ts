@@ -5,11 +5,11 @@ import type { Transport } from './request.ts'
 import type { Include, Listed, Page } from './types.ts'
 import { type Parse, revive } from './values.ts'
 
-/** Lists of a collection: by page, or as one stream of lines. */
+/** Lists the members of a collection: by page, or as one stream of lines. */
 
 export interface ListSource<T> {
   readonly transport: Transport
-  /** Of the collection. */
+  /** The path of the collection. */
   readonly path: string
   readonly parse: Parse<T> | null
 }
@@ -31,7 +31,7 @@ export async function readPage<T, I extends Include>(
   return { ...page, members: page.members.map((member) => revive<T, Listed<T, I>>(member, source.parse)) }
 }
 
-/** Page after page, as far as it is iterated. */
+/** Yields pages and fetches each as the iteration proceeds. */
 export async function* iteratePages<T, I extends Include>(
   source: ListSource<T>,
   options: PagesOptions<I>,

@@ -7,7 +7,7 @@ import type { Call, CallOptions, Transport } from './request.ts'
 import type { Found, Member, MemberRef, Metadata } from './types.ts'
 import { isJson, jsonType, type Parse, revive, type ShownMember } from './values.ts'
 
-/** What requests for members carry beside a value, and what responses do. */
+/** Builds requests for members, and reads members from responses. */
 
 export function isConditional({ ifRevision, create }: ConditionOptions): boolean {
   return ifRevision !== undefined || create === true
@@ -20,7 +20,7 @@ export function conditionHeaders({ ifRevision, create }: ConditionOptions): Reco
   }
 }
 
-/** A put, or a patch of the member at a path. */
+/** Returns the request of a put, or of a patch, of the member at a path. */
 export function writeCall(
   method: 'PUT' | 'PATCH',
   memberPath: string,
@@ -29,12 +29,12 @@ export function writeCall(
   options: PutRawOptions,
 ): Call {
   const headers = { 'content-type': contentType, ...conditionHeaders(options) }
-  // A patch that is done twice need not leave what it leaves when it is done once.
+  // A patch need not be idempotent.
   const retry = method === 'PUT' && !isConditional(options) ? 'idempotent' : 'if-rejected'
   return { method, path: memberPath + expiryQuery(options), headers, body, retry, options }
 }
 
-/** A patch without a body changes the expiry alone. */
+/** Returns the request of a touch: a patch without a body changes only the expiry. */
 export function touchCall(memberPath: string, options: PatchOptions): Call {
   return {
     method: 'PATCH',
@@ -45,7 +45,7 @@ export function touchCall(memberPath: string, options: PatchOptions): Call {
   }
 }
 
-/** Metadata comes in headers. */
+/** Returns the metadata of a member from the headers of a response. */
 export function metadataOf(key: string, { headers }: Response): Metadata {
   const modified = headers.get('last-modified')
   return {
@@ -57,7 +57,10 @@ export function metadataOf(key: string, { headers }: Response): Metadata {
   }
 }
 
-/** The value is not parsed yet: what a caller's `parse` throws is no fault of the connection. */
+/**
+ * Reads a member from a response. The caller's `parse` is not called yet, because its errors must not count as errors
+ * of the connection.
+ */
 export async function readFound(
   transport: Transport,
   key: string,
@@ -70,12 +73,15 @@ export async function readFound(
   return { ...metadata, value }
 }
 
-/** `Response.text` would drop a byte order mark. */
+/** Reads the text of a response. `Response.text` would drop a byte order mark. */
 export async function readText(response: Response): Promise<string> {
   return new TextDecoder('utf-8', { ignoreBOM: true }).decode(await response.arrayBuffer())
 }
 
-/** Resolves when the member differs from the known revision, null for none; `unchanged` when `waitMs` have passed. */
+/**
+ * Waits until the member differs from the known revision (null for none) and resolves with it; with `unchanged` after
+ * `waitMs`.
+ */
 export async function waitForChange(
   transport: Transport,
   path: string,
@@ -97,7 +103,7 @@ export async function waitForChange(
   return transport.send(call, read).catch(nullWhenNotFound)
 }
 
-/** Several members of one moment, in the order of the references; null for each that does not exist. */
+/** Returns several members, read at one moment, in the order of the references; null for each that does not exist. */
 export async function readMembers<T>(
   transport: Transport,
   members: readonly MemberRef[],
@@ -121,7 +127,7 @@ export async function readMembers<T>(
 
 const refRules: Rules<MemberRef> = { collection: collectionName, key: memberKey }
 
-/** For `catch`: that there is no such member is a result, too. */
+/** Turns a KvistNotFoundError into null, for `catch`; throws any other error. */
 export function nullWhenNotFound(error: unknown): null {
   if (error instanceof KvistNotFoundError) return null
   throw error

@@ -7,7 +7,7 @@ import type { ScopeOptions } from './options.ts'
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
 const forbiddenInCollection = /[\x00-\x1f\x7f/]/
 
-/** As the server names collections; names that begin with `_` are kvist's own. */
+/** Requires a name that the server accepts for a collection; names that begin with `_` are kvist's own. */
 export const collectionName: Rule = (given) => {
   if (nonEmptyText(given) !== null) return nonEmptyText(given)
   const name = String(given)
@@ -24,8 +24,8 @@ export function collectionPath(name: string): string {
 }
 
 /**
- * URL parsers resolve a segment that is `.` or `..`, so the slash before such a key is escaped, which the server takes as
- * well.
+ * Returns the path of a member. URL parsers resolve a segment that is `.` or `..`, so the slash before such a key is
+ * escaped, which the server accepts as well.
  */
 export function memberPath(collection: string, key: string): string {
   checkValue('the key', key, memberKey)
@@ -35,7 +35,7 @@ export function memberPath(collection: string, key: string): string {
 
 export type Parameters = Readonly<Record<string, string | number | null | undefined>>
 
-/** With its question mark; empty when no parameter is given. */
+/** Returns a query string with its question mark; empty if no parameter is given. */
 export function query(parameters: Parameters): string {
   const given = new URLSearchParams()
   for (const [name, value] of Object.entries(parameters)) if (value != null) given.set(name, `${value}`)
@@ -47,8 +47,8 @@ export function scopeOf({ prefix, filter }: ScopeOptions): Parameters {
 }
 
 /**
- * The URL under which the server's paths begin, without a slash at its end. `/v1` at the end of what is given belongs to
- * the API. Throws KvistInputError for what is no such URL.
+ * Returns the URL that the server's paths are relative to, without a trailing slash. A trailing `/v1` is removed,
+ * because it belongs to the API. Throws a KvistInputError if it is not an http or https URL.
  */
 export function parseServerUrl(given: unknown): string {
   const url = typeof given === 'string' && URL.canParse(given) ? new URL(given) : null

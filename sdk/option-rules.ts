@@ -40,7 +40,7 @@ import type { CallOptions } from './request.ts'
 import type { Settings } from './types.ts'
 import type { WatchMembersOptions, WatchOptions } from './watch.ts'
 
-/** The rules of options: one for each option of each call; one too many or too few does not compile. */
+/** The rules of options. Each call has exactly one rule for each of its options, or it does not compile. */
 
 export const callRules: Rules<CallOptions> = {
   signal: optional(abortSignal),
@@ -124,7 +124,7 @@ export const changesRules: Rules<ChangesOptions> = {
   include: optional(oneOf('all')),
 }
 
-/** What a caller of a long poll knows of a member: null that there is none. */
+/** Requires the revision that the caller of a long poll knows, or null for no member. */
 export const knownRevision: Rule = (given) =>
   given === null || revision(given) === null ? null : 'a revision, or null for no member'
 

@@ -2,49 +2,55 @@ import type { CallOptions, Fetch } from './request.ts'
 import type { Include, ResumePoint } from './types.ts'
 import type { Parse } from './values.ts'
 
-/** The options of a server, of a collection, and of calls. An option that does not exist, or with a bad value, is a KvistInputError before anything is sent. */
+/**
+ * The options of a server, of a collection, and of calls. An unknown option, or a bad value, is a KvistInputError
+ * before anything is sent.
+ */
 
 export interface KvistOptions {
   /** Sent as a bearer token. */
   readonly token?: string | undefined
-  /** Overrides the runtime's own. */
+  /** Replaces the runtime's `fetch`. */
   readonly fetch?: Fetch | undefined
   /**
-   * How long each try may take until its whole response is there, or the next part of one that is read as it comes.
-   * 30,000 is the default, 0 is without a limit.
+   * Time limit in milliseconds for each try until the whole response has arrived or, if it is streamed, until its next
+   * part. The default is 30,000; 0 is without a limit.
    */
   readonly timeoutMs?: number | undefined
   /**
-   * How often a call that failed is sent again, where that is safe; 4 is the default. Reads, and writes without a
-   * condition, are also sent again when there was no response; other writes only when the server has done nothing.
+   * How often a failed call is sent again, where that is safe; the default is 4. Reads, and writes without a condition,
+   * are also sent again if there was no response; other writes only if the server has done nothing.
    */
   readonly retries?: number | undefined
 }
 
 export interface CollectionOptions<T> {
-  /** Called on every value that is read, so that it is what T says. What it throws comes as a KvistValueError. */
+  /**
+   * Called on every value that is read, to check that it is a T. An error that it throws is wrapped in a
+   * KvistValueError.
+   */
   readonly parse?: Parse<T> | undefined
 }
 
-/** The condition of a write, which rejects with a KvistPreconditionError when it does not hold. */
+/** The condition of a write, which rejects with a KvistPreconditionError if the condition fails. */
 export interface ConditionOptions extends CallOptions {
   /**
-   * Only over this revision; `any`: only over a member that exists. `undefined` is refused, so that what was meant as a
-   * condition does not become a write without one.
+   * Writes only over this revision; `any`: only over an existing member. `undefined` is refused, so that an intended
+   * condition does not become an unconditional write.
    */
   readonly ifRevision?: number | 'any'
-  /** Only where there is no such member. */
+  /** Writes only if there is no such member. */
   readonly create?: boolean | undefined
 }
 
 /**
- * At most one of the two. Without either a put takes the default of the collection, or else never expires, and other writes
- * leave the expiry as it is.
+ * At most one of the two may be given. Without either a put uses the default of the collection, or never expires, and
+ * other writes leave the expiry unchanged.
  */
 export interface ExpiryOptions {
   /** A number of seconds, a text with a unit (`90s`, `15m`, `12h`, `7d`), or `never`. */
   readonly expireIn?: number | string | undefined
-  /** A text is RFC 3339; null is never. */
+  /** A Date or an RFC 3339 text; null is never. */
   readonly expireAt?: Date | string | null | undefined
 }
 
@@ -57,8 +63,8 @@ export type TouchOptions = ConditionOptions &
 
 export interface AddOptions extends ExpiryOptions, CallOptions {
   /**
-   * The default is `application/octet-stream` for bytes and `application/json` for everything else. Under a type that is
-   * not JSON a string is stored as that text.
+   * The default is `application/octet-stream` for bytes and `application/json` for other values. Under a type that is
+   * not JSON a string is stored as text.
    */
   readonly contentType?: string | undefined
 }
@@ -70,7 +76,7 @@ export interface PutTextOptions extends PutOptions {
   readonly contentType?: string | undefined
 }
 
-/** Options of `putRaw`, which is given the content type apart. */
+/** Options of `putRaw`, whose content type is a parameter. */
 export interface PutRawOptions extends ExpiryOptions, ConditionOptions {}
 
 export interface PatchOptions extends ExpiryOptions, ConditionOptions {}
@@ -78,11 +84,11 @@ export interface PatchOptions extends ExpiryOptions, ConditionOptions {}
 export interface IncrementOptions extends PatchOptions {
   /** JSON pointer to the number; the default, the empty one, is the value itself. */
   readonly path?: string | undefined
-  /** The expiry, only when the increment creates the member: a window of fixed length. */
+  /** The expiry if the increment creates the member, for a window of fixed length. */
   readonly ifCreated?: ExpiryOptions | undefined
 }
 
-/** Which members of a collection. */
+/** Selects members of a collection. */
 export interface Selection {
   readonly prefix?: string | undefined
   /** Wildcards on the key: `*` is any run of characters, `?` is one; a backslash before one takes it as it is. */
@@ -107,17 +113,17 @@ export interface DropOptions extends CallOptions {
 export interface ListOptions<I extends Include = Include> extends Selection, CallOptions {
   /** By the bytes of the key; `asc` is the default. */
   readonly order?: 'asc' | 'desc' | undefined
-  /** What to show of each member; `all` is the default. */
+  /** The fields to return of each member; the default is `all`. */
   readonly include?: I | undefined
-  /** The most members in all; the default is every one. */
+  /** The maximum number of members in total; unlimited by default. */
   readonly limit?: number | undefined
 }
 
-/** Of a page, or of page after page. */
+/** Options of lists by page. */
 export interface PagesOptions<I extends Include = Include> extends ListOptions<I> {
   /**
-   * Shows one level of keys, as of folders with `/`: keys that have the delimiter after `prefix` are not listed, but their
-   * beginnings up to and with it, in `prefixes`.
+   * Lists one level of keys, like folders with `/`: keys that contain the delimiter after `prefix` are not listed;
+   * their beginnings up to and including it are, in `prefixes`.
    */
   readonly delimiter?: string | undefined
 }
@@ -139,7 +145,7 @@ export interface CollectionsPageOptions extends CollectionsOptions {
   readonly cursor?: string | undefined
 }
 
-/** Which members' changes. */
+/** Selects the members whose changes are read. */
 export interface ScopeOptions {
   readonly prefix?: string | undefined
   /** Wildcards on the key: `*` is any run of characters, `?` is one; a backslash before one takes it as it is. */
@@ -149,13 +155,13 @@ export interface ScopeOptions {
 export interface ChangesOptions extends ScopeOptions, CallOptions {
   /** The changes after this resume point; the default is the beginning. */
   readonly since?: ResumePoint | number | undefined
-  /** The most changes of one page. */
+  /** The maximum number of changes in one page. */
   readonly limit?: number | undefined
-  /** `all`: with `flags` and `origin`, so that another store can have members exactly as they are. */
+  /** With `all`, changes have `flags` and `origin`, so that another store can replicate members exactly. */
   readonly include?: 'all' | undefined
 }
 
 export interface WaitOptions extends CallOptions {
-  /** How long to wait for a change: at most 5 minutes, 30,000 by default. */
+  /** Milliseconds to wait for a change: at most 300,000 (5 minutes), 30,000 by default. */
   readonly waitMs?: number | undefined
 }

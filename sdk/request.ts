@@ -1,11 +1,11 @@
 import { errorOf, KvistError, KvistHttpError, KvistTimeoutError, KvistUnreachableError } from './errors.ts'
 import { mayRetry, pause, pauseMs, type Retry } from './retry.ts'
 
-/** Requests: time limits, aborts, retries. */
+/** Sends requests, with time limits, aborts and retries. */
 
-/** What every call takes. */
+/** The options of every call. */
 export interface CallOptions {
-  /** Ends the call: it rejects with the signal's reason. */
+  /** Aborts the call, which then rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined
   /** Overrides that of the client. */
   readonly timeoutMs?: number | undefined
@@ -15,31 +15,31 @@ export interface CallOptions {
 
 export interface Call {
   readonly method: string
-  /** With its query. */
+  /** The path with its query. */
   readonly path: string
   readonly headers?: Readonly<Record<string, string>>
   readonly body?: Uint8Array | string
   readonly retry: Retry
-  /** Statuses that are no errors, beside those of success. */
+  /** Statuses beside those of success that are not errors. */
   readonly also?: readonly number[]
-  /** Added to the time limit: the server was asked to take this long. */
+  /** Added to the time limit, because the server was asked to take this long. */
   readonly extraMs?: number
   readonly options: CallOptions | undefined
 }
 
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>
 
-/** A response whose body is read as it comes. */
+/** A response whose body is streamed. */
 export interface OpenedResponse {
   readonly response: Response
-  /** To stop reading ends the request. */
+  /** The parts of the body. Ending the iteration aborts the request. */
   readonly chunks: AsyncGenerator<Uint8Array, void, void>
-  /** Ends the request when the chunks are not read. */
+  /** Aborts a request whose chunks are not read. */
   close(): void
 }
 
 export class Transport {
-  /** Without a slash at its end. */
+  /** The URL without a trailing slash. */
   readonly url: string
   readonly #headers: Readonly<Record<string, string>>
   readonly #fetch: Fetch
@@ -54,7 +54,10 @@ export class Transport {
     this.#retries = limits.retries
   }
 
-  /** Sends a request; `read` takes its response within the time limit. Throws unless the response is a success. */
+  /**
+   * Sends a request and returns the result of `read` on its response, within the time limit. Throws unless the response
+   * is a success.
+   */
   send<R>(call: Call, read: (response: Response) => R | Promise<R>): Promise<R> {
     return this.#withRetries(call, async () => {
       const { response, deadline } = await this.#attempt(call)
@@ -68,7 +71,10 @@ export class Transport {
     })
   }
 
-  /** As `send`, for a body that is read part by part. Each part may take the time limit of a call, or `silenceMs`. */
+  /**
+   * Sends a request and returns a response whose body is streamed. The time limit, or `silenceMs`, applies to each
+   * part.
+   */
   open(call: Call, silenceMs = call.options?.timeoutMs ?? this.#timeoutMs): Promise<OpenedResponse> {
     return this.#withRetries(call, async () => {
       const { response, deadline } = await this.#attempt(call)
@@ -84,7 +90,7 @@ export class Transport {
     })
   }
 
-  /** The body of a response, whose shape is not checked: the API promises it. */
+  /** Parses the body of a response; its shape is not checked, because the API guarantees it. */
   readonly json = async <Shape>(response: Response): Promise<Shape> => {
     try {
       return (await response.json()) as Shape
@@ -119,7 +125,7 @@ export class Transport {
         method: call.method,
         headers: { ...this.#headers, ...call.headers },
         signal: deadline.signal,
-        cache: 'no-store', // a value from a browser's cache may be an old one
+        cache: 'no-store', // a browser's cache may hold a stale value
         ...bodyOf(call),
       })
       if (response.ok || call.also?.includes(response.status)) return { response, deadline }
@@ -155,7 +161,7 @@ class Deadline {
     return this.#controller.signal
   }
 
-  /** The time begins now; 0 is without a limit. */
+  /** Starts the time limit; 0 is without a limit. */
   start(timeoutMs: number): void {
     this.stop()
     if (timeoutMs === 0) return
@@ -163,18 +169,18 @@ class Deadline {
     this.#timer = setTimeout(() => this.#controller.abort(error), Math.min(timeoutMs, longestTimerMs))
   }
 
-  /** The server is not waited for until the next `start`. */
+  /** Stops the time limit until the next `start`. */
   stop(): void {
     clearTimeout(this.#timer)
   }
 
-  /** Leaves nothing behind, on the caller's signal above all. */
+  /** Clears the timer and removes the listener from the caller's signal. */
   release(): void {
     this.stop()
     this.#outer?.removeEventListener('abort', this.#abort)
   }
 
-  /** What to throw in place of what `fetch` or a body threw. */
+  /** Returns the error to throw for an error of `fetch` or of reading a body. */
   explain(error: unknown): unknown {
     if (this.signal.aborted) return this.signal.reason
     return error instanceof KvistError ? error : new KvistUnreachableError(this.#url, error)
@@ -206,8 +212,8 @@ async function* readChunks(
 }
 
 /**
- * Deno sends a request again by itself when its connection turns out to be closed, even one that may have been done. It
- * cannot where the body is a stream, of which it has no second copy.
+ * Returns the body for `fetch`. Deno repeats a request on its own if its connection turns out to be closed, even one
+ * that may have been done. It cannot repeat a body that is a stream.
  */
 function bodyOf({ body, retry }: Call): RequestInit {
   if (body === undefined) return {}

@@ -1,28 +1,34 @@
 import { KvistHttpError, KvistTimeoutError, KvistUnreachableError } from './errors.ts'
 
-/** When a request may be sent again, and after what pause. */
+/** Decides whether a request may be sent again, and after what pause. */
 
 /**
- * What makes it safe to send a request again:
+ * The condition under which it is safe to send a request again:
  *
- * - `idempotent`: doing it twice leaves what doing it once leaves, so nothing else is needed. It is sent again also when
- *   the outcome of the first try is unknown.
- * - `if-rejected`: the server has done nothing: the request never arrived, or the server says so. A write under a
- *   condition belongs here: if the first attempt succeeded, the condition of the second would fail.
- * - `if-unsent`: the request never arrived. The server may reject it with a part of it done.
+ * - `idempotent`: doing it twice has the same effect as doing it once. It is sent again even if the outcome of the
+ *   first try is unknown.
+ * - `if-rejected`: the server has done nothing, because the request never arrived or the server says so. A write under
+ *   a condition belongs here: if the first attempt succeeded, the condition of the second would fail.
+ * - `if-unsent`: the request never arrived. The server may reject it after doing a part of it.
  */
 export type Retry = 'idempotent' | 'if-rejected' | 'if-unsent'
 
-/** The server is stopping, its disk cannot keep up, or what it stores to is out of reach, and it has done nothing. */
+/**
+ * Codes of a server that is stopping, whose disk cannot keep up, or whose storage is out of reach, and that has done
+ * nothing.
+ */
 const rejectedCodes = new Set(['closing', 'busy', 'unavailable'])
-/** The request may have been done, and others may have written since: only the caller can decide to repeat it. */
+/**
+ * The code of a request that may have been done, after which others may have written: only the caller can decide to
+ * repeat it.
+ */
 const unknownCode = 'outcome_unknown'
-/** What proxies and servers in trouble respond with; whether the request was done before is not known. */
+/** Statuses of proxies and failing servers; the request may have been done or not. */
 const passingStatuses = new Set([502, 503, 504])
 
 const firstPauseMs = 100
 const longestPauseMs = 10_000
-/** A server that asks for a longer pause is not waited for. */
+/** The longest pause that a server may request; a call fails rather than wait longer. */
 const longestAskedSeconds = 30
 
 export function mayRetry(error: unknown, retry: Retry): boolean {
@@ -37,8 +43,8 @@ export function mayRetry(error: unknown, retry: Retry): boolean {
 }
 
 /**
- * The pause before the next try: it doubles each time, and is shortened at random by up to a half, so that many clients
- * do not come back at one moment; it is never shorter than what the server asks for.
+ * Returns the pause before the next try. It doubles each time and is shortened at random by up to a half, so that many
+ * clients do not return at the same moment; it is never shorter than the server requests.
  */
 export function pauseMs(failures: number, error: unknown, firstMs = firstPauseMs): number {
   const grownMs = Math.min(firstMs * 2 ** Math.min(failures, 30), Math.max(longestPauseMs, firstMs))
@@ -46,7 +52,7 @@ export function pauseMs(failures: number, error: unknown, firstMs = firstPauseMs
   return Math.max(grownMs * (1 - Math.random() / 2), askedMs * (1 + Math.random() / 4))
 }
 
-/** Rejects with the signal's reason when that is aborted first. */
+/** Waits. Rejects with the signal's reason if the signal is aborted first. */
 export function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
   return new Promise((resolve, reject) => {
     signal?.throwIfAborted()
@@ -71,7 +77,7 @@ const neverConnected = new Set([
   'UND_ERR_CONNECT_TIMEOUT',
 ])
 
-/** Whether there was no connection to send it on. Browsers do not say, so there it counts as sent. */
+/** Returns whether no connection could be made. Browsers do not report that, so there the request counts as sent. */
 function wasNeverSent(error: unknown): boolean {
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
     if ('code' in cause && neverConnected.has(String(cause.code))) return true // Bun and Node

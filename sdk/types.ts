@@ -1,6 +1,6 @@
 /**
- * The shapes of kvist's API, with the wire's own names (snake_case); the document at `/openapi.json` describes the same.
- * Times are RFC 3339. What callers pass in options has JavaScript's names.
+ * The types of kvist's API, with the names of its JSON (snake_case); `/openapi.json` describes the same. Times are RFC
+ * 3339. Options of the client have JavaScript's names.
  */
 
 /** The position of a reader of the feed: opaque, except that 0 is the beginning. */
@@ -22,7 +22,7 @@ export interface CollectionsPage {
 /** A member without its value: what a write resolves with. */
 export interface Stored {
   readonly key: string
-  /** Grows with every change in the store; this member's is that of its last change. */
+  /** The revision of the member's last change. Every change in the store gets a larger one. */
   readonly revision: number
   readonly created_at: string
   readonly updated_at: string
@@ -33,45 +33,45 @@ export interface Stored {
 
 /** What an increment resolves with. */
 export interface Incremented extends Stored {
-  /** The number that there is now. */
+  /** The new number. */
   readonly value: number
 }
 
-/** A value is what JSON.parse made of it; bytes that are not JSON are a Uint8Array. */
+/** A member with its value: the result of JSON.parse, or a Uint8Array for bytes that are not JSON. */
 export interface Member<T> extends Stored {
   readonly value: T
-  /** Of a list with `include: 'all'`: what memcached clients keep beside a value. */
+  /** With `include: 'all'`: the number that memcached clients store beside a value. */
   readonly flags?: number
-  /** Of a list with `include: 'all'`: where and when it was written, comparable between nodes. */
+  /** With `include: 'all'`: the node and the time of the last write, comparable between nodes. */
   readonly origin?: Origin
 }
 
-/** The larger clock is newer; of equal ones the larger node. */
+/** The origin of a version. The larger clock is newer; of equal clocks the larger node. */
 export interface Origin {
   readonly node: string
   readonly clock: number
 }
 
-/** Of a list with `include: 'values'`: what storing it again takes. */
+/** A member in a list with `include: 'values'`: the fields needed to store it again. */
 export interface MemberValue<T> {
   readonly key: string
   readonly value: T
-  /** Unless it is `application/json`. */
+  /** Left out for `application/json`. */
   readonly content_type?: string
   /** Null for never. */
   readonly expires_at: string | null
-  /** What memcached clients keep beside a value, unless it is 0. */
+  /** The number that memcached clients store beside a value; left out if it is 0. */
   readonly flags?: number
 }
 
-/** Of a list with `include: 'keys'`. */
+/** A member in a list with `include: 'keys'`. */
 export interface MemberKey {
   readonly key: string
 }
 
 export type Include = 'all' | 'values' | 'keys'
 
-/** A member as a list shows it, by what `include` asked for. */
+/** A member in a list, depending on `include`. */
 export type Listed<T, I extends Include = 'all'> = I extends 'keys'
   ? MemberKey
   : I extends 'values'
@@ -80,17 +80,17 @@ export type Listed<T, I extends Include = 'all'> = I extends 'keys'
 
 export interface Page<M> {
   readonly members: readonly M[]
-  /** With a `delimiter`: the beginnings of keys, up to and with the delimiter, that several members may share. */
+  /** With a `delimiter`: the beginnings of keys, up to and including the delimiter, that several members may share. */
   readonly prefixes?: readonly string[]
   /** The `cursor` of the next page; null when this is the last. */
   readonly next: string | null
 }
 
-/** What a read of one member gives beside its value; it comes in the headers of the response. */
+/** The metadata of a read, which comes in the headers of the response. */
 export interface Metadata {
   readonly key: string
   readonly revision: number
-  /** The first whole second after it was last written; null while that lies ahead. */
+  /** The first whole second after the last write; null while that is in the future. */
   readonly modified_at: string | null
   /** Null for never. */
   readonly expires_at: string | null
@@ -103,7 +103,7 @@ export interface Found<T> extends Metadata {
 
 /** A value that is not parsed. */
 export interface RawValue extends Metadata {
-  /** As it was stored, read as it comes. To stop reading ends the request. */
+  /** The stored bytes, streamed. Ending the iteration aborts the request. */
   readonly bytes: AsyncIterable<Uint8Array>
 }
 
@@ -113,11 +113,11 @@ export interface ExpiryFields {
   readonly expire_in?: number | string | undefined
   /** Null is never. */
   readonly expire_at?: Date | string | null | undefined
-  /** The same as `expire_at`, as lists show it. */
+  /** The same as `expire_at`, under the name that lists use. */
   readonly expires_at?: Date | string | null | undefined
 }
 
-/** What to store of an import. What a list shows of a member can be given back as it is. */
+/** An item of an import. A listed member can be imported as it is. */
 export interface ImportItem<T> extends ExpiryFields {
   readonly key: string
   readonly value: T
@@ -126,7 +126,7 @@ export interface ImportItem<T> extends ExpiryFields {
 }
 
 export interface ImportFailure {
-  /** Which of the lines, or items, it is, from 1. */
+  /** The number of the line, or item, from 1. */
   readonly line: number
   readonly code: string
   readonly detail: string
@@ -134,23 +134,26 @@ export interface ImportFailure {
 
 export interface ImportSummary {
   readonly stored: number
-  /** The bad ones; the first 1,000 of them. */
+  /** The first 1,000 bad lines or items. */
   readonly failed: readonly ImportFailure[]
-  /** How many more there were. */
+  /** The number of further bad ones. */
   readonly failed_more?: number
 }
 
-/** What is set for a collection; null, or false, where nothing is. */
+/** The settings of a collection; null, or false, if not set. */
 export interface Settings {
-  /** What members go through before they are stored, in this order. */
+  /** The processes that transform members before they are stored, in this order. */
   readonly processes: readonly string[] | null
-  /** For members that are stored without an expiry: seconds, or to be set a text with a unit such as `7d`. */
+  /**
+   * The time to live of members that are stored without an expiry, in seconds; can also be set as a text with a unit
+   * such as `7d`.
+   */
   readonly default_ttl: number | string | null
-  /** A read lets a member that expires live on for the default time. False where nothing is said; needs a `default_ttl`. */
+  /** Whether a read renews a member's expiry by the default time; false by default, and needs a `default_ttl`. */
   readonly sliding: boolean
 }
 
-/** Which member of which collection. */
+/** Names a member of a collection. */
 export interface MemberRef {
   readonly collection: string
   readonly key: string
@@ -160,7 +163,7 @@ export interface MemberRef {
 export interface BatchCheck {
   readonly collection: string
   readonly key: string
-  /** Null: the member must not exist. */
+  /** The expected revision; null: the member must not exist. */
   readonly revision: number | null
 }
 
@@ -168,7 +171,7 @@ export interface BatchPut extends ExpiryFields {
   readonly op: 'put'
   readonly collection: string
   readonly key: string
-  /** JSON or bytes; a string under a type that is not JSON is stored as that text. */
+  /** JSON or bytes; under a type that is not JSON a string is stored as text. */
   readonly value: unknown
   readonly content_type?: string | undefined
 }
@@ -187,11 +190,11 @@ export interface BatchIncrement {
   readonly path?: string | undefined
   /** 1 is the default. */
   readonly by?: number | undefined
-  /** The expiry, only when the increment creates the member. */
+  /** The expiry if the increment creates the member. */
   readonly if_created?: ExpiryFields | undefined
 }
 
-/** Changes the expiry alone. */
+/** Changes only the expiry. */
 export interface BatchTouch extends ExpiryFields {
   readonly op: 'touch'
   readonly collection: string
@@ -204,7 +207,7 @@ export type BatchOperation = BatchPut | BatchDelete | BatchIncrement | BatchTouc
 export type BatchResult<Operation extends BatchOperation = BatchOperation> = Operation extends BatchIncrement
   ? { readonly revision: number; readonly value: number }
   : {
-      /** That of the member; 0 for a delete or a touch of a member that did not exist. */
+      /** The revision of the member; 0 for a delete or a touch of a member that did not exist. */
       readonly revision: number
     }
 
@@ -225,32 +228,32 @@ export interface EndChange {
   readonly revision: number
   readonly collection: string
   readonly key: string
-  /** Of changes with `include: 'all'`. */
+  /** With `include: 'all'`. */
   readonly origin?: Origin
 }
 
-/** The latest state of a member at its revision. */
+/** The latest state of a member: a put, or its end. */
 export type Change<T> = PutChange<T> | EndChange
 
 export interface ChangesPage<T> {
   readonly changes: readonly Change<T>[]
-  /** What to give as `since` to go on. */
+  /** The `since` of the next page. */
   readonly next: ResumePoint
 }
 
 /**
- * The feed does not reach back to the resume point: what the watcher knows may be stale, and is to be discarded.
- * Everything that exists follows, as puts.
+ * The feed does not reach back to the resume point: discard everything known, which may be stale. Everything that
+ * exists follows, as puts.
  */
 export interface WatchReset {
   readonly type: 'reset'
   readonly oldest: ResumePoint
 }
 
-/** A later watch goes on after the resume point of an event. */
+/** An event of a watch. A later watch with its resume point continues after it. */
 export type WatchEvent<T> = (PutChange<T> | EndChange | WatchReset) & { readonly resumePoint: ResumePoint }
 
-/** A merge patch (RFC 7396): what is null goes, objects are merged, everything else replaces what was there. */
+/** A merge patch (RFC 7396): null removes a member, objects are merged, any other value replaces the existing one. */
 export type MergePatch<T> = unknown extends T
   ? unknown
   : T extends readonly unknown[]

@@ -2,12 +2,12 @@ import { isWellFormed } from './checks.ts'
 import { KvistInputError, KvistValueError } from './errors.ts'
 import { jsonOf } from './json.ts'
 
-/** Values on their way to the server and back: JSON, text or bytes. */
+/** Converts values for requests and from responses: JSON, text or bytes. */
 
-/** Makes what came out of JSON.parse, a text or bytes into what a caller works with; throws what it does not take. */
+/** Converts a parsed JSON value, a text or bytes into the caller's type; throws for a value that it rejects. */
 export type Parse<T> = (value: unknown) => T
 
-/** Stored as they are; they come back as a Uint8Array. */
+/** Bytes, stored as they are; they come back as a Uint8Array. */
 export type Bytes = ArrayBuffer | ArrayBufferView
 
 export const jsonType = 'application/json'
@@ -19,7 +19,10 @@ interface Encoded {
   readonly contentType: string
 }
 
-/** Bytes go as they are, a string under a type that is not JSON as that text, everything else as JSON. */
+/**
+ * Returns the body and content type of a value: bytes as they are, a string under a type that is not JSON as text,
+ * other values as JSON.
+ */
 export function encodeValue(value: unknown, contentType: string | undefined, name = 'the value'): Encoded {
   const bytes = bytesOf(value, name)
   if (bytes !== null) return { body: bytes, contentType: contentType ?? bytesType }
@@ -29,16 +32,19 @@ export function encodeValue(value: unknown, contentType: string | undefined, nam
   throw new KvistInputError(`${name} must be bytes or a string to be stored as ${contentType}`)
 }
 
-/** Text as it is stored: half of a surrogate pair would become another character. */
+/**
+ * Returns the text if it is well-formed; throws otherwise, because half of a surrogate pair would become another
+ * character.
+ */
 export function checkedText(given: unknown, name = 'the value'): string {
   if (typeof given === 'string' && isWellFormed(given)) return given
   throw new KvistInputError(`${name} must be a text of whole characters`)
 }
 
-/** A view of the bytes that a value is; null where it is something else. */
+/** Returns a view of a value's bytes; null if the value is not bytes. */
 export function bytesOf(value: unknown, name = 'the value'): Uint8Array | null {
   try {
-    // A view of a buffer that was transferred away has no bytes, and throws.
+    // A view of a transferred buffer has no bytes, and this throws.
     if (ArrayBuffer.isView(value)) return new Uint8Array(value.buffer, value.byteOffset, value.byteLength)
     return isBuffer(value) ? new Uint8Array(value) : null
   } catch (cause) {
@@ -46,19 +52,19 @@ export function bytesOf(value: unknown, name = 'the value'): Uint8Array | null {
   }
 }
 
-/** Also that of another realm, and one that threads share. */
+/** Returns whether it is an ArrayBuffer, also one of another realm or one that threads share. */
 function isBuffer(value: unknown): value is ArrayBuffer {
   const tag = Object.prototype.toString.call(value)
   return tag === '[object ArrayBuffer]' || tag === '[object SharedArrayBuffer]'
 }
 
-/** As the server distinguishes values that are JSON from others. */
+/** Returns whether a content type is JSON, by the server's rule. */
 export function isJson(contentType: string): boolean {
   const [type = ''] = contentType.toLowerCase().split(';', 1)
   return type.trim() === jsonType || type.trim().endsWith('+json')
 }
 
-/** The members of a JSON object that hold a value: `"value":…`, or another name for text and for bytes. */
+/** Returns the members of a JSON object that represent a value: `"value":…`, or `value_text` or `value_base64`. */
 export function valueMembers(value: unknown, contentType: string | undefined, name: string): string {
   const { body, contentType: type } = encodeValue(value, contentType, name)
   const typeMember = type === jsonType ? '' : `"content_type":${JSON.stringify(type)},`
@@ -66,7 +72,7 @@ export function valueMembers(value: unknown, contentType: string | undefined, na
   return `${typeMember}${isJson(type) ? `"value":${body}` : `"value_text":${JSON.stringify(body)}`}`
 }
 
-/** A member as the API shows it: with a value, a text, a value in base64, or none of them. */
+/** A member in the API's JSON: with a value, a text, a value in base64, or none of them. */
 export interface ShownMember {
   readonly key: string
   readonly value?: unknown
@@ -74,7 +80,7 @@ export interface ShownMember {
   readonly value_base64?: string
 }
 
-/** A member as callers have it. The shape of the rest is the API's promise. */
+/** Returns a member in the form for callers. Its other fields are not checked, because the API guarantees them. */
 export function revive<T, Revived>(member: ShownMember, parse: Parse<T> | null): Revived {
   const { value_text, value_base64, ...others } = member
   const isBytes = value_text !== undefined || value_base64 !== undefined
@@ -83,7 +89,7 @@ export function revive<T, Revived>(member: ShownMember, parse: Parse<T> | null):
   return { ...others, value: parseValue(member.key, value, parse) } as Revived
 }
 
-/** Without a `parse` the caller asserts the type T. */
+/** Returns the value after `parse`. Without one the caller asserts the type T. */
 export function parseValue<T>(key: string, value: unknown, parse: Parse<T> | null): T {
   if (parse === null) return value as T
   try {
@@ -93,7 +99,7 @@ export function parseValue<T>(key: string, value: unknown, parse: Parse<T> | nul
   }
 }
 
-/** Of a list as `get` gives them, whichever way they came. */
+/** Returns the bytes of a listed value, as `get` does, whichever form they came in. */
 function shownBytes(text: string | undefined, base64 = ''): Uint8Array {
   return text === undefined ? fromBase64(base64) : new TextEncoder().encode(text)
 }
@@ -102,7 +108,7 @@ function fromBase64(text: string): Uint8Array {
   return Uint8Array.from(atob(text), (character) => character.charCodeAt(0))
 }
 
-/** In parts, because a call takes no more arguments than this at once. */
+/** Encodes bytes as base64, in parts, because a call has a limit of arguments. */
 function toBase64(bytes: Uint8Array): string {
   const partBytes = 32 * 1024
   let text = ''

@@ -9,22 +9,22 @@ import type { ResumePoint } from './types.ts'
 
 export interface WatchOptions extends Pick<CallOptions, 'signal' | 'timeoutMs'> {
   /**
-   * A stream on which nothing arrives for this long is given up and opened again; 45,000 is the default, 0 is never. The
+   * Milliseconds of silence after which a stream is closed and opened again; 45,000 is the default, 0 is never. The
    * server sends a heartbeat every 15 s.
    */
   readonly silenceMs?: number | undefined
   /**
-   * Where to begin: the resume point of an event, `next` of a page of changes, or 0 for everything that exists and then
-   * what follows. The default is what changes from now on; `onConnect` says when that begins.
+   * The start: the resume point of an event, `next` of a page of changes, or 0 for everything that exists and then the
+   * changes after it. By default the watch starts now; `onConnect` reports when that is.
    */
   readonly since?: ResumePoint | number | undefined
   /** Called for each connection, the first one included. */
   readonly onConnect?: (() => void) | undefined
-  /** Called when a connection is lost. The watch connects again until it is ended. */
+  /** Called when a connection is lost. The watch reconnects until it is ended. */
   readonly onDisconnect?: ((error: KvistError) => void) | undefined
 }
 
-/** What of a collection is watched: one member, or those that prefix and filter name. */
+/** Selects a part of a collection: one member, or those that match prefix and filter. */
 export interface WatchMembersOptions extends WatchOptions, ScopeOptions {
   readonly key?: string | undefined
 }
@@ -32,27 +32,27 @@ export interface WatchMembersOptions extends WatchOptions, ScopeOptions {
 /** An event as the server sent it. */
 export interface RawEvent {
   readonly type: 'put' | 'delete' | 'expire' | 'reset'
-  /** A change; of a reset `{"oldest": …}`. */
+  /** The JSON of the change; for a reset `{"oldest": …}`. */
   readonly json: string
-  /** A later watch goes on after this event. */
+  /** A later watch with this resume point continues after this event. */
   readonly resumePoint: ResumePoint
 }
 
 const defaultSilenceMs = 45_000
-/** The first pause after a connection is lost; the server may ask for another one (`retry:`). */
+/** Milliseconds of the first pause after a lost connection; the server may set another (`retry:`). */
 const firstPauseMs = 200
-/** After a connection that lasted this long the pauses begin anew. */
+/** After a connection that lasted this many milliseconds the pauses start again from the first. */
 const steadyMs = 5000
 
 const eventTypes: ReadonlySet<string> = new Set(['put', 'delete', 'expire', 'reset'])
 
 /**
- * Changes as they happen, to be iterated over. When the connection is lost, or the server restarts, a new one goes on
- * after the last event that was handed out: none is missed, none comes twice. The watch ends when the iteration does,
- * and, without an error, when `signal` is aborted.
+ * Yields changes as they happen. After a lost connection, or a restart of the server, it continues after the last event
+ * that it yielded: none is missed, none repeated. The watch ends when the iteration does, and, without an error, when
+ * `signal` is aborted.
  *
  * It throws when the first connection cannot be made, and when the server refuses for a reason that waiting does not
- * mend: a wrong token, say.
+ * fix, such as a wrong token.
  */
 export class Watch<E> implements AsyncIterableIterator<E, void, void> {
   readonly #stop = new AbortController()
@@ -72,7 +72,10 @@ export class Watch<E> implements AsyncIterableIterator<E, void, void> {
     this.#events = this.#run(follow(source, this.#position), read, signal)
   }
 
-  /** The `since` with which a later watch goes on here. Null until the server has said where a watch without one began. */
+  /**
+   * The `since` with which a later watch continues here. Null until the server has sent the start of a watch without
+   * one.
+   */
   get resumePoint(): ResumePoint | null {
     return this.#position.resumePoint
   }
@@ -81,7 +84,7 @@ export class Watch<E> implements AsyncIterableIterator<E, void, void> {
     return this.#events.next()
   }
 
-  /** Ends it at once, also while `next` waits for an event. */
+  /** Ends the watch at once, also while `next` waits for an event. */
   return(): Promise<IteratorResult<E, void>> {
     this.#end()
     return this.#events.return()
@@ -98,7 +101,7 @@ export class Watch<E> implements AsyncIterableIterator<E, void, void> {
     read: (event: RawEvent) => E,
     signal: AbortSignal | undefined,
   ): AsyncGenerator<E, void, void> {
-    // Not before the iteration begins: a watch that is never read leaves no listener behind.
+    // Registered only when the iteration begins, so that a watch that is never read leaves no listener behind.
     if (signal?.aborted) this.#end()
     signal?.addEventListener('abort', this.#end, { once: true })
     try {
@@ -182,7 +185,7 @@ function isKnown(type: string): type is RawEvent['type'] {
   return eventTypes.has(type)
 }
 
-/** Whether waiting may mend it. */
+/** Returns whether a retry may succeed. */
 function mayPass(error: unknown): error is KvistError {
   if (error instanceof KvistHttpError) return error.status === 429 || error.status >= 500
   return error instanceof KvistError

@@ -1,10 +1,10 @@
 import { rawElements, rawMembers } from './scan.ts'
 
 /**
- * Whether two JSON texts mean the same (RFC 6902, 4.6): objects in any order of their members, strings however they are
- * escaped, numbers by their exact value, beyond what a double holds. Exponents of more than 15 digits are only compared
- * as they are written. Both must be texts that `JSON.parse` has accepted. `onCompare` is called with
- * the depth, which is that of calls, and the length of all that is parsed; it may throw to end the comparison.
+ * Returns whether two JSON texts are equal values (RFC 6902, 4.6): objects in any order of their members, strings
+ * however they are escaped, numbers by their exact value, beyond the precision of a double. Exponents of more than 15
+ * digits are compared only as text. `JSON.parse` must have accepted both texts. `onCompare` is called with the depth of
+ * recursion and the length of all text that is parsed; it may throw to end the comparison.
  */
 export function isEqualJson(
   a: string,
@@ -39,7 +39,7 @@ function isEqualAt(a: string, b: string, depth: number, onCompare: OnCompare): b
     return true
   }
   if (kind === 'string') return JSON.parse(a) === JSON.parse(b)
-  // What is left are true, false and null, which are equal only as texts.
+  // The remaining kinds are true, false and null, which are equal only as texts.
   return kind === 'number' && decimal(a) === decimal(b)
 }
 
@@ -56,7 +56,7 @@ function kindOf(text: string): 'object' | 'array' | 'string' | 'word' | 'number'
   return kinds[text.charAt(0)] ?? 'number'
 }
 
-/** A number as its digits without zeros at either end, and the power of ten that they are to be multiplied by. */
+/** Returns a number as its digits without zeros at either end, and the power of ten to multiply them by. */
 function decimal(text: string): string {
   const [, sign = '', whole = '', fraction = '', exponent = '0'] =
     /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/.exec(text) ?? []

@@ -1,4 +1,4 @@
-/** What can be wrong with a patch, a pointer, or a value that they are for; named as core/errors.ts names it. */
+/** The errors of patches, pointers and the values that they apply to; the codes are those of core/errors.ts. */
 export type JsonErrorCode =
   | 'invalid_request'
   | 'invalid_parameter'
@@ -8,7 +8,7 @@ export type JsonErrorCode =
 
 export class JsonError extends Error {
   readonly code: JsonErrorCode
-  /** What was passed: a limit, the index of an operation. */
+  /** Further facts for the client, such as an exceeded limit or the index of an operation. */
   readonly extra: Readonly<Record<string, unknown>>
 
   constructor(code: JsonErrorCode, detail: string, extra: Readonly<Record<string, unknown>> = {}) {

@@ -5,13 +5,13 @@ const minus = 0x2d
 const nine = 0x39
 
 /**
- * Adds `by` to the number that an RFC 6901 pointer names; no other character of the text changes. A member that is
- * missing in its object counts as 0 and comes last in it; so does a missing value (`text` undefined), which becomes
- * the number, or an object with it. Missing parents are not made, nor are elements of arrays.
+ * Adds `by` to the number at an RFC 6901 pointer and returns the new text; no other character changes. A member that is
+ * missing in its object counts as 0 and is appended to the object. A missing value (`text` undefined) becomes the
+ * number, or an object with it. Missing parents and array elements are not created.
  *
- * Throws `invalid_parameter` for a malformed pointer or a `by` that is not finite; `unprocessable` when the pointer
- * leads nowhere or to something else than a number, and when one of the numbers is beyond ±(2^53 - 1), where adding
- * would silently lose units.
+ * Throws `invalid_parameter` for a malformed pointer or a `by` that is not finite; `unprocessable` if the pointer leads
+ * nowhere or to something other than a number, or if one of the numbers is beyond ±(2^53 - 1), where an addition would
+ * silently lose units.
  */
 export function incrementAt(
   text: string | undefined,
@@ -30,7 +30,7 @@ export function incrementAt(
     return { text: text.slice(0, start) + insert + value + text.slice(end), value }
   }
   const first = text.charCodeAt(start)
-  // Of all that begins a value only digits and the minus sign lie in this range.
+  // Of all characters that can begin a value, only digits and the minus sign are in this range.
   if (first < minus || first > nine) {
     throw new JsonError('unprocessable', `the value at "${pointer}" is not a number`)
   }
@@ -38,7 +38,7 @@ export function incrementAt(
   return { text: text.slice(0, start) + value + text.slice(end), value }
 }
 
-/** The text of the number that a pointer names; null where there is none. */
+/** Returns the text of the number at a pointer; null if there is none. */
 export function numberAt(text: string, pointer: string): string | null {
   const slot = locate(text, pointerSteps(pointer))
   if (typeof slot === 'number' || slot.insert !== '') return null

@@ -4,8 +4,8 @@ import { type Charge, type PatchLimits, workBudget } from './patch-limits.ts'
 import { rawMembers } from './scan.ts'
 
 /**
- * JSON merge patch (RFC 7396). `target` is undefined where there is nothing yet. Throws `unprocessable` for a patch that
- * is nested deeper, or more work, than a patch may be.
+ * Applies a JSON merge patch (RFC 7396) and returns the new text. `target` is undefined if there is no value yet.
+ * Throws `unprocessable` for a patch that exceeds the limit of nesting or of work.
  */
 export function mergePatch(target: string | undefined, patch: string, limits: PatchLimits): string {
   return mergeAt(target, patch, 0, limits.maxDepth, workBudget(limits))

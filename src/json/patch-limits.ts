@@ -1,23 +1,23 @@
 import { JsonError } from './errors.ts'
 
-/** What one patch may be and do: all of it happens at once, and others wait for it. */
+/** The limits of one patch: it is applied in one go, and other requests wait for it. */
 export interface PatchLimits {
-  /** How deep a merge patch may be nested, and what a JSON patch tests: each level is a call. */
+  /** Nesting of a merge patch, and of a value that a JSON patch tests: each level is a recursive call. */
   readonly maxDepth: number
   readonly maxOperations: number
-  /** Text that may be read and written, at every level again. */
+  /** Characters that may be read and written, counted again at every level. */
   readonly maxWorkChars: number
-  /** Of what a JSON patch makes. */
+  /** The length of the result of a JSON patch. */
   readonly maxValueChars: number
 }
 
-/** Takes text that is read or written, and the parts that it falls into, from what a patch may do. */
+/** Deducts characters that are read or written, and the parts that they are split into, from the budget. */
 export type Charge = (chars: number, parts?: number) => void
 
-/** What a part costs beside its characters. */
+/** The cost of a part beside its characters. */
 const charsPerPart = 8
 
-/** A budget for one patch; going beyond it throws `unprocessable`. */
+/** Returns the budget of one patch. A charge beyond it throws `unprocessable`. */
 export function workBudget({ maxWorkChars }: PatchLimits): Charge {
   let leftChars = maxWorkChars
   return (chars, parts = 0) => {

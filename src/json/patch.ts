@@ -6,21 +6,21 @@ import { pointerSteps } from './pointer.ts'
 import { rawElements, rawMember } from './scan.ts'
 
 /**
- * JSON patch (RFC 6902) on text. The value is parsed only along the paths that operations name; what lies beside
- * them stays the text that it was, so that numbers of twenty digits, `1.0` and escapes are kept, and names such as
- * `__proto__` or `toString` are names and nothing else. docs/design/patch.md says why no library does it.
+ * Applies JSON patches (RFC 6902) to text. The value is parsed only along the paths that the operations name; the rest
+ * stays text, so that numbers of twenty digits, `1.0` and escapes are kept, and names such as `__proto__` or `toString`
+ * are ordinary names. docs/design/patch.md says why this is not left to a library.
  */
 
 const names = ['add', 'remove', 'replace', 'move', 'copy', 'test'] as const
 type Name = (typeof names)[number]
 
-/** An operation, checked for all that can be known without the value that it is for. */
+/** An operation, checked as far as is possible without the value that it applies to. */
 export interface PatchOperation {
   readonly op: Name
   readonly path: Pointer
-  /** Of move and copy; empty for others. */
+  /** The source of a move or copy; empty for other operations. */
   readonly from: Pointer
-  /** JSON text, of add, replace and test; empty for others. */
+  /** The JSON text of an add, replace or test; empty for other operations. */
   readonly value: string
 }
 
@@ -34,9 +34,9 @@ const needs: Readonly<Record<Name, 'value' | 'from' | 'neither'>> = {
 }
 
 /**
- * The operations of a JSON patch document, which must be text that `JSON.parse` has accepted. Members that the RFC does
- * not know are passed over, as it says. Throws `invalid_request` or `invalid_parameter` with the index of the operation
- * at fault, `too_large` for too many.
+ * Parses a JSON patch document, text that `JSON.parse` must have accepted. Members that the RFC does not define are
+ * ignored, as it requires. Throws `invalid_request` or `invalid_parameter` with the index of the bad operation, and
+ * `too_large` for too many.
  */
 export function parseJsonPatch(text: string, { maxOperations }: PatchLimits): PatchOperation[] {
   const given: unknown = JSON.parse(text)
@@ -79,7 +79,7 @@ function isWithin(inner: Pointer, outer: Pointer): boolean {
   return inner.steps.length > outer.steps.length && outer.steps.every((step, i) => step === inner.steps[i])
 }
 
-/** Does some work; the error of what fails in it names the operation. */
+/** Runs `work` and returns its result; a JsonError is thrown again with the index of the operation. */
 function ofOperation<Result>(index: number, work: () => Result): Result {
   try {
     return work()
@@ -91,8 +91,9 @@ function ofOperation<Result>(index: number, work: () => Result): Result {
 }
 
 /**
- * Does all operations to a value, or none. Throws, with the index of the operation at fault, `conflict` for a test that
- * fails, and `unprocessable` for a path that leads nowhere, or more work than a patch may be; `too_large`.
+ * Applies all operations to a value, or none, and returns the new text. Throws, with the index of the failed operation,
+ * `conflict` for a failed test and `unprocessable` for a path that leads nowhere or for too much work; `too_large` for
+ * the result.
  */
 export function applyJsonPatch(
   target: string,

@@ -10,13 +10,13 @@ export interface Pointer {
   readonly steps: readonly string[]
 }
 
-/** A value: text that is not parsed yet, or what is in it. */
+/** A value: text that is not parsed yet, or a parsed container. */
 type Node = string | Container
 type Container = Map<string, Node> | Node[]
 
-/** A value to which the operations of a JSON patch are done, opened only along their paths. */
+/** A value that a JSON patch is applied to; only containers along the paths are parsed. */
 export class PatchedDocument {
-  /** The value is in a container of its own, so that it as a whole is the child of something, like any other. */
+  /** Holds the root value as its only child, so that the root has a parent like any other value. */
   private readonly holder: Node[]
   private readonly limits: PatchLimits
   private readonly charge: Charge
@@ -73,7 +73,7 @@ export class PatchedDocument {
     this.add(to, this.textAt(from))
   }
 
-  /** Throws `conflict` where the value that is there is not this one. */
+  /** Throws `conflict` unless the value at the pointer equals this one. */
   test(pointer: Pointer, value: string): void {
     const { maxDepth } = this.limits
     const isSame = isEqualJson(this.textAt(pointer, 'conflict'), value, (depth, chars) => {
@@ -85,7 +85,10 @@ export class PatchedDocument {
     if (!isSame) throw new JsonError('conflict', `what is at "${pointer.text}" is not what the test says`)
   }
 
-  /** The container that a pointer leads to before its last step, and that step. All on the way is opened. */
+  /**
+   * Returns the container that a pointer leads to before its last step, and that step. Containers on the way are
+   * parsed.
+   */
   private parentOf(
     { text, steps }: Pointer,
     missing?: JsonErrorCode,
@@ -120,7 +123,9 @@ export class PatchedDocument {
     return this.textOf(node)
   }
 
-  /** Calls itself no deeper than a pointer has steps: what is put in anywhere is text, also when it was open before. */
+  /**
+   * Returns a value as text. It recurses no deeper than a pointer has steps, because inserted values are always text.
+   */
   private textOf(node: Node): string {
     if (typeof node === 'string') return node
     const textOf = (child: Node) => this.textOf(child)
@@ -140,7 +145,7 @@ function childOf(parent: Container, step: string): Node | undefined {
   return index === null ? undefined : parent[index]
 }
 
-/** Of an array, replaces an element that is there. */
+/** Sets a member of an object, or replaces an existing element of an array. */
 function setChild(parent: Container, step: string, node: Node): void {
   if (Array.isArray(parent)) parent[Number(step)] = node
   else parent.set(step, node)

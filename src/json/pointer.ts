@@ -1,12 +1,12 @@
 import { JsonError, type JsonErrorCode } from './errors.ts'
 import { eachElement, eachMember, isName, openBrace, openBracket, skipSpace, valueEnd } from './scan.ts'
 
-/** JSON pointers (RFC 6901) into JSON text. */
+/** Finds the values that JSON pointers (RFC 6901) name in JSON text. */
 
-/** A pointer is walked by recursion and its text repeated in errors, so its length in characters has an end. */
+/** The longest pointer in characters. A pointer is followed by recursion, and errors repeat its text. */
 const maxPointerLength = 1024
 
-/** The names and indexes that an RFC 6901 pointer goes through. Throws `invalid_parameter` when it is none. */
+/** Returns the names and indexes of an RFC 6901 pointer. Throws `invalid_parameter` if it is malformed. */
 export function pointerSteps(pointer: string): string[] {
   if (pointer.length > maxPointerLength) {
     throw new JsonError(
@@ -27,12 +27,14 @@ export function pointerSteps(pointer: string): string[] {
   return steps.map((step) => step.replaceAll('~1', '/').replaceAll('~0', '~'))
 }
 
-/** The index that a step names in an array (RFC 6901, 4): digits without zeros before them. Null for other steps. */
+/**
+ * Returns the index that a step names in an array (RFC 6901, 4): digits without leading zeros. Null for other steps.
+ */
 export function arrayIndex(step: string): number | null {
   return /^(?:0|[1-9]\d*)$/.test(step) ? Number(step) : null
 }
 
-/** The error of a pointer whose first `steps` steps lead to nothing. */
+/** Returns the error of a pointer whose first `steps` steps lead nowhere. */
 export function nothingAt(pointer: string, steps: number, code: JsonErrorCode = 'unprocessable'): JsonError {
   const missing = pointer
     .split('/')
@@ -41,20 +43,20 @@ export function nothingAt(pointer: string, steps: number, code: JsonErrorCode = 
   return new JsonError(code, `there is nothing at "${missing}"`)
 }
 
-/** The part of a text that is to be replaced. With `insert` it is empty yet, and that text goes before the new value. */
+/** The part of a text to replace. With `insert` the part is empty, and that text is inserted before the new value. */
 export interface Slot {
   readonly start: number
   readonly end: number
   readonly insert: string
 }
 
-/** Finds in one pass over the text what a pointer names; where it names nothing, how many steps led somewhere. */
+/** Finds the value at a pointer in one pass over the text. If there is none, returns how many steps led to a value. */
 export function locate(text: string, steps: readonly string[]): Slot | number {
   const nowhere: Slot = { start: -1, end: -1, insert: '' }
   let slot = nowhere
   let reached = 0
 
-  /** Follows the pointer into the value at `start`, to which `depth` steps led, and returns where that ends. */
+  /** Follows the pointer into the value at `start`, which `depth` steps led to, and returns the end of that value. */
   function walk(start: number, depth: number): number {
     const step = steps[depth]
     const first = text.charCodeAt(start)
@@ -63,7 +65,7 @@ export function locate(text: string, steps: readonly string[]): Slot | number {
       slot = { start, end, insert: '' }
       return end
     }
-    // A repeated name leads here again, and then only what is found this time counts.
+    // A repeated name leads here again; only its last occurrence counts.
     slot = nowhere
     reached = depth
     if (first === openBrace) return walkObject(start, depth, step)

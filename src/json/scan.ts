@@ -1,11 +1,11 @@
 /**
- * Work on JSON text without writing it anew, so that what a client sent is kept byte for byte: `1.0`, `1e400`,
+ * Scans JSON text without parsing and rewriting it, so that the text of a client is kept byte for byte: `1.0`, `1e400`,
  * numbers of twenty digits, spaces and repeated names survive.
  *
- * Every text given to these functions must be one that `JSON.parse` has accepted: they only look for where things
- * begin and end. With any other text they end as well, but what they return or throw means nothing. Names are compared
- * as decoded, and of several members with one name the last counts, both as in `JSON.parse`. Texts that are cut out
- * share the memory of the text they come from, and keep it alive.
+ * `JSON.parse` must have accepted every text given to these functions: they only find where values begin and end. With
+ * any other text they terminate as well, but their results are meaningless. Names are compared as decoded, and of
+ * several members with one name the last counts, both as in `JSON.parse`. Slices share the memory of the text that they
+ * are taken from, and keep it alive.
  */
 
 const quote = 0x22
@@ -15,9 +15,11 @@ const backslash = 0x5c
 const closeBracket = 0x5d
 export const openBrace = 0x7b
 const closeBrace = 0x7d
-const space = 0x20 // in JSON all white space is this or below, and what is this or below is white space
+const space = 0x20 // in JSON a character up to this one is white space, and no other is
 
-/** The text of the value of one top-level member; undefined when the text is no object or has none of that name. */
+/**
+ * Returns the text of the value of one top-level member; undefined if the text is not an object or has no such member.
+ */
 export function rawMember(text: string, name: string): string | undefined {
   const open = skipSpace(text, 0)
   if (text.charCodeAt(open) !== openBrace) return undefined
@@ -34,7 +36,7 @@ export function rawMember(text: string, name: string): string | undefined {
   return foundStart === -1 ? undefined : text.slice(foundStart, foundEnd)
 }
 
-/** The texts of the values of all top-level members by name; none when the text is no object. */
+/** Returns the texts of the values of all top-level members by name; empty if the text is not an object. */
 export function rawMembers(text: string): Map<string, string> {
   const members = new Map<string, string>()
   const open = skipSpace(text, 0)
@@ -47,7 +49,7 @@ export function rawMembers(text: string): Map<string, string> {
   return members
 }
 
-/** The texts of the elements of an array; none when the text is no array. */
+/** Returns the texts of the elements of an array; empty if the text is not an array. */
 export function rawElements(text: string): string[] {
   const elements: string[] = []
   const open = skipSpace(text, 0)
@@ -61,8 +63,8 @@ export function rawElements(text: string): string[] {
 }
 
 /**
- * Calls `visit` with each member of the object that opens at `open`, and returns where the object ends. `visit` returns where
- * the value that starts at `start` ends; the name's offsets are those of its quotes.
+ * Calls `visit` with each member of the object that begins at `open`, and returns where the object ends. `visit` must
+ * return where the value at `start` ends; the offsets of the name include its quotes.
  */
 export function eachMember(
   text: string,
@@ -79,7 +81,7 @@ export function eachMember(
   return at + 1
 }
 
-/** As `eachMember`, for the elements of an array. */
+/** Does what `eachMember` does, for the elements of an array. */
 export function eachElement(text: string, open: number, visit: (start: number) => number): number {
   let at = skipSpace(text, open + 1)
   while (at < text.length && text.charCodeAt(at) !== closeBracket) {
@@ -89,10 +91,10 @@ export function eachElement(text: string, open: number, visit: (start: number) =
   return at + 1
 }
 
-/** Whether the name between these offsets, quotes included, is this one, however it is escaped. */
+/** Returns whether the name between these offsets, quotes included, equals `name`, however it is escaped. */
 export function isName(text: string, start: number, end: number, name: string): boolean {
   const length = end - start - 2
-  // An escape is longer than its character: only a longer text can spell the name with escapes.
+  // An escape is longer than its character, so only a longer text can have escapes for this name.
   if (length < name.length) return false
   if (length === name.length) return text.startsWith(name, start + 1) && !name.includes('\\')
   return decodedString(text, start, end) === name
@@ -109,7 +111,7 @@ export function skipSpace(text: string, from: number): number {
   return at
 }
 
-/** Jumping from quote to quote costs a third of reading each character. */
+/** Returns where a string ends. Jumping from quote to quote costs a third of reading each character. */
 function stringEnd(text: string, start: number): number {
   let end = text.indexOf('"', start + 1)
   while (isEscaped(text, end)) end = text.indexOf('"', end + 1)
@@ -122,7 +124,7 @@ function isEscaped(text: string, at: number): boolean {
   return ((at - first) & 1) === 1
 }
 
-/** Where the value that starts at `start` ends. */
+/** Returns where the value at `start` ends. */
 export function valueEnd(text: string, start: number): number {
   const first = text.charCodeAt(start)
   if (first === quote) return stringEnd(text, start)

@@ -2,5 +2,5 @@ import type { Process } from '../core/process.ts'
 import { detectLanguage } from './detect-language.ts'
 import { mark } from './mark.ts'
 
-/** The processes that every kvist has. To add one is a file beside these and a row here. */
+/** The built-in processes. To add one, add a file beside these and list it here. */
 export const builtInProcesses: readonly Process[] = [detectLanguage, mark]

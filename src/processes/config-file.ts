@@ -6,21 +6,24 @@ import { parseSettings, type Settings } from '../core/settings.ts'
 import { type IsolatedProcess, isolated } from './isolated.ts'
 
 /**
- * The file that `--config` names: `export default { processes: ['./tidy.ts'], collections: { notes: { processes:
- * ['./tidy.ts', 'mark'], default_ttl: '7d', sliding: true } } }`, or the same in JSON. Only here can a file be named that is to be run:
- * it is the operator's, and no request reaches it. A process of one is called by its path here, and by its own name in
- * settings that come over HTTP.
+ * The configuration file that `--config` names: `export default { processes: ['./tidy.ts'], collections: { notes: {
+ * processes: ['./tidy.ts', 'mark'], default_ttl: '7d', sliding: true } } }`, or the same in JSON. Only this file can
+ * name files to run: it belongs to the operator, and no request can change it. It names the operator's processes by
+ * their paths; settings sent over HTTP name them by their own names.
  */
 export interface ConfigFile {
   readonly processes: readonly Process[]
-  /** By collection; not to be changed over HTTP. */
+  /** The settings of collections, by name; they cannot be changed over HTTP. */
   readonly settings: ReadonlyMap<string, Settings>
   stop(): void
 }
 
 type Fields = Readonly<Record<string, unknown>>
 
-/** Rejects with one line for people when something in it is wrong. `builtIn` are the processes that are there anyway. */
+/**
+ * Loads the file and the processes that it names. Rejects with a one-line message for the operator if something in it
+ * is wrong. `builtIn` are the processes that exist anyway.
+ */
 export async function loadConfigFile(path: string, builtIn: readonly Process[]): Promise<ConfigFile> {
   const file = resolve(path)
   const { processes = [], collections = {}, ...others } = fieldsOf(await contentOf(file), path)
@@ -71,7 +74,7 @@ function isTexts(given: unknown): given is readonly string[] {
   return Array.isArray(given) && given.every((one) => typeof one === 'string')
 }
 
-/** A file, and not the name of a process. */
+/** Returns whether it is the path of a file, not the name of a process. */
 function isPath(name: string): boolean {
   return name.includes('/')
 }

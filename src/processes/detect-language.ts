@@ -2,15 +2,15 @@ import type { Process } from '../core/process.ts'
 import { withMembers } from '../json/object.ts'
 import { rawMember } from '../json/scan.ts'
 
-/** What BCP 47 calls a language that could not be detected: the text is too short, or all digits. */
+/** The BCP 47 code of an undetermined language: the text is too short, or all digits. */
 const undetermined = 'und'
-/** More text does not make the guess better, only slower. */
+/** The characters that are examined. More text does not make the result better, only slower. */
 const maxCharacters = 1000
 
 /**
- * Sets `lang` of an object to the language of the text in its `value`, as ISO 639-1 says it (`en`), or `und`; leaves
- * others alone. Detected offline by eld with its small table of n-grams, which is loaded when it is first needed: some
- * 80 MB of memory that servers without this process go without (docs/design/pipeline.md).
+ * Sets `lang` of an object to the language of the text in its `value`, an ISO 639-1 code (`en`) or `und`; leaves other
+ * values alone. The detection is offline, by eld with its small table of n-grams. The table is loaded on first use, so
+ * servers without this process save some 80 MB of memory (docs/design/pipeline.md).
  */
 export const detectLanguage: Process = {
   name: 'detect-language',

@@ -3,19 +3,20 @@ import { maxProcessMs } from '../core/limits.ts'
 import { type Draft, type Process, ProcessRefusal } from '../core/process.ts'
 import type { FromProcess, ToProcess } from './process-worker.ts'
 
-/** A process that runs in a thread of its own. */
+/** A process that runs in its own thread. */
 export interface IsolatedProcess extends Process {
-  /** Ends the thread; what it still had to do fails. */
+  /** Ends the thread; its pending members fail. */
   stop(): void
 }
 
-/** A name is written in settings, URLs of documentation and responses: it is kept plain. */
+/** The form of a process name, kept plain because names occur in settings, URLs of documentation and responses. */
 const nameForm = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
 const loadTimeoutMs = 30_000
 
 /**
- * The process that a file holds. Its thread does one member at a time, so that one which takes too long is known: it
- * ends, with its thread, and the next member gets a new one. Rejects with a line for people where the file is none.
+ * Loads the process in a file, into its own thread. The thread runs one member at a time, so that a run over the time
+ * limit can be attributed: its thread is ended, and the next member gets a new one. Rejects with a one-line message for
+ * the operator if the file is not a process.
  */
 export async function isolated(file: string, timeLimitMs = maxProcessMs): Promise<IsolatedProcess> {
   const href = pathToFileURL(file).href
@@ -41,7 +42,7 @@ export async function isolated(file: string, timeLimitMs = maxProcessMs): Promis
     }
     if ('refused' in said) throw new ProcessRefusal(said.refused)
     if ('threw' in said) throw new Error(said.threw)
-    // What came back is checked where every response is, in the pipeline.
+    // The pipeline checks the result, as it checks that of every process.
     return ('response' in said ? said.response : null) as Draft
   }
 
@@ -63,7 +64,7 @@ type Said = FromProcess | { readonly gone: string }
 
 interface Thread {
   readonly name: string
-  /** Null when nothing was said within the time. */
+  /** Resolves with the thread's reply; null if there is none in time. */
   ask(message: ToProcess, withinMs: number): Promise<Said | null>
   end(): void
 }

@@ -4,7 +4,7 @@ import { rawMember } from '../json/scan.ts'
 
 const marking = ' (Marked).'
 
-/** Appends ` (Marked).` to a value that is text, or to the text in the `value` of an object; leaves others alone. */
+/** Appends ` (Marked).` to a JSON string, or to the string in the `value` of an object; leaves other values alone. */
 export const mark: Process = {
   name: 'mark',
   run(draft) {

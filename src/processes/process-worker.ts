@@ -1,8 +1,8 @@
 import { type Draft, type Process, ProcessRefusal, refuse } from '../core/process.ts'
 
 /**
- * The thread that runs a process of the operator's own: the first message names its file, each further one is a member.
- * Whatever that code does, it does it here: it may loop, exit, or fail in a timer, and the server goes on.
+ * The thread that runs a process of the operator: the first message names its file, each further one is a member. The
+ * process is confined to this thread: it may loop, exit, or fail in a timer, and the server goes on.
  */
 declare const self: Worker
 
@@ -11,7 +11,7 @@ export type FromProcess =
   | { readonly failed: string }
   | { readonly response: unknown }
   | { readonly refused: string }
-  /** The stack of what was thrown. */
+  /** The stack of the error. */
   | { readonly threw: string }
 
 export interface ToProcess {
@@ -47,7 +47,10 @@ function isProcess(given: unknown): given is Process {
   return typeof given.run === 'function' && typeof given.name === 'string'
 }
 
-/** Of what the process returns only what may change goes back; it may be something that cannot cross threads. */
+/**
+ * Runs the process and posts its result. Only the fields that a process may change are sent back, because a result may
+ * contain something that cannot cross threads.
+ */
 async function responseOf(process: Process, { draft, collection, nowMs }: ToProcess): Promise<void> {
   try {
     const given: unknown = await process.run(draft, { collection, nowMs, refuse })

@@ -1,6 +1,6 @@
 /**
- * Milliseconds since some moment, by a clock that is never set and does not go back: for durations, pauses and timeouts.
- * The time of day is not here: `serve.ts` passes `now` to what needs it.
+ * Returns the milliseconds of a monotonic clock, for durations, pauses and timeouts. The time of day comes from
+ * elsewhere: `serve.ts` passes `now` to the modules that need it.
  */
 export function monotonicMs(): number {
   return performance.now()

@@ -1,13 +1,13 @@
 /**
- * JavaScriptCore lets garbage grow in proportion to all that is alive, the mapped data file and the read cache included. So
- * garbage is collected by hand where much of it comes at once; that takes some milliseconds.
+ * Runs a full garbage collection, which takes some milliseconds. JavaScriptCore lets garbage grow in proportion to all
+ * live memory, the mapped data file and the read cache included; so code that produces much garbage at once calls this.
  */
 export function collectGarbage(): void {
   Bun.gc(true)
 }
 
 export interface GarbageMeter {
-  /** Counts what will be garbage, and collects when it comes to the limit. */
+  /** Counts memory that will be garbage, and runs a collection when the sum reaches the limit. */
   add(amount: number): void
 }
 
