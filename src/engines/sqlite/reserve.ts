@@ -7,7 +7,7 @@ import { preallocate } from './wal/preallocate.ts'
 /**
  * The disk reserve: two files that hold space on the disk, so that deletes and the like still work when it is full.
  *
- *   reserve-log     a segment's file, in which deletes, expiries and earlier expiries are logged when no other can be made
+ *   reserve-log     a segment's file, for deletes, expirations and earlier expiries when no other can be made
  *   reserve-tables  removed when the flusher has no space, so that it can flush the log to the tables
  *
  * While either is missing or too small, puts are refused: they would take the space that flushing deletes needs. The

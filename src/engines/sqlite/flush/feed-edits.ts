@@ -5,19 +5,19 @@ import { blockRevisions } from '../table/schema.ts'
 import { type Chunk, recordCollection, recordCollectionBytes, recordKey, recordKind } from '../wal/record.ts'
 
 /**
- * What a transaction does to the feed: rows at its end, for what the log says; and rows taken out, of what that took
- * the place of. Both go to the table in the order of revisions, in which neighbours share a page: so a row in a random
- * place costs a fraction of what an entry in an index on the members' revisions did (docs/design/engine-sqlite.md).
+ * The edits of one transaction to the feed: it appends a row for each flushed version, and deletes the rows of the
+ * versions that those replace. Both happen in the order of revisions, in which neighbours share a page: so a deletion at
+ * a random position costs a fraction of an entry in an index on the members' revisions (docs/design/engine-sqlite.md).
  */
 export interface FeedEdits {
-  /** Up to this revision the tables have the feed; rows that come have larger ones. */
+  /** The last revision in the tables; appended rows have larger ones. */
   readonly base: number
-  /** For each revision after `base` the chunk of its record, and the offset in it; 0 where the feed gets no row. */
+  /** For each revision after `base`: the index of its record's chunk, and the offset in it, 0 for no row. */
   readonly chunks: Uint8Array
   readonly offsets: Uint32Array
-  /** CRC-32 of the collection and key of each. */
+  /** For each revision after `base`: the CRC-32 of collection and key. */
   readonly namesCrcs: Uint32Array
-  /** By collection. */
+  /** Revisions of the rows to delete, by collection. */
   readonly gone: Map<string, number[]>
 }
 
@@ -32,7 +32,7 @@ export function feedEdits(base: number, last: number): FeedEdits {
   }
 }
 
-/** A record's revision gets a row. */
+/** Notes that the feed gets a row for a record. */
 export function enterFeed(
   { base, chunks, offsets, namesCrcs }: FeedEdits,
   revision: number,
@@ -46,7 +46,7 @@ export function enterFeed(
   namesCrcs[index] = namesCrc
 }
 
-/** The row of a revision is taken out. */
+/** Notes that the row of a revision is deleted. */
 export function leaveFeed({ gone }: FeedEdits, collection: string, revision: number): void {
   const revisions = gone.get(collection)
   if (revisions === undefined) gone.set(collection, [revision])
@@ -60,7 +60,7 @@ export function writeFeed(db: Database, edits: FeedEdits, chunks: readonly Chunk
   writeBlocks(db, blocks)
 }
 
-/** By collection and block, how many rows come, less those that go. */
+/** By collection and block: the number of appended rows minus that of deleted ones. */
 type BlockCounts = Map<string, Map<number, number>>
 
 function takeOut(db: Database, { gone }: FeedEdits, blocks: BlockCounts): void {
@@ -107,7 +107,7 @@ interface BlockRow {
   readonly checksum: number
 }
 
-/** Each row has a checksum, so rows are read, changed and written back. */
+/** Updates the counts of the blocks. Each row has a checksum, so it is read, verified, changed and written back. */
 function writeBlocks(db: Database, blocks: BlockCounts): void {
   const read = db.query<BlockRow, [string, number]>(
     'SELECT changes, checksum FROM feed_blocks WHERE collection = ? AND block = ?',

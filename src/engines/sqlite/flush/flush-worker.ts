@@ -5,8 +5,8 @@ import { checkTables } from '../table/table-check.ts'
 import { checkpoint, type FlushSource, flushSegments, forgetTombstones } from './flush.ts'
 
 /**
- * The thread that brings the tables up to date, so that the server's thread never waits for them. One job at a time:
- * the engine sends the next after the reply to the last.
+ * The thread that writes the tables, so that the server's thread never waits for them. It runs one job at a time: the
+ * engine sends the next one after the reply to the last.
  */
 declare const self: Worker
 
@@ -20,19 +20,19 @@ export type Job =
     }
   | { readonly do: 'forget'; readonly dbPath: string; readonly beforeMs: number; readonly limit: number }
   | { readonly do: 'snapshot'; readonly dbPath: string; readonly to: string }
-  /** Looks through the tables for damage; what it finds is the detail of a failure. */
+  /** Checks the tables; damage is reported as a failure with the description as its detail. */
   | { readonly do: 'check'; readonly dbPath: string }
-  /** Moves what the jobs before wrote from the write-ahead log into the file. */
+  /** Moves the pages that earlier jobs wrote from SQLite's write-ahead log into the file. */
   | { readonly do: 'checkpoint'; readonly dbPath: string }
-  /** Lets go of the file: the last one to do so leaves it whole, with nothing beside it. */
+  /** Closes the file. The last connection to do so checkpoints it, and removes its -wal and -shm. */
   | { readonly do: 'close' }
 
 export type JobResult =
   | {
       readonly ok: true
-      /** Of tombstones that were forgotten. */
+      /** The number of forgotten tombstones. */
       readonly count: number
-      /** Of a flush: the revision that the tables have, and how much room their file has in itself. */
+      /** After a flush: the last revision in the tables, and the free bytes in their file. */
       readonly revision: number
       readonly freeBytes: number
     }
@@ -84,7 +84,7 @@ function snapshot(dbPath: string, to: string): void {
   try {
     own.query('VACUUM INTO ?').run(to)
   } catch (error) {
-    // Half a copy would only take the room that was lacking.
+    // A partial copy would only take disk space. A file that was there before is not ours to remove.
     if (!isTaken) rmSync(to, { force: true })
     throw error
   }
@@ -92,6 +92,6 @@ function snapshot(dbPath: string, to: string): void {
 
 self.onmessage = (event: MessageEvent<Job>) => {
   self.postMessage(run(event.data))
-  // A job leaves some hundred megabytes of strings behind, and nothing waits for this thread now.
+  // A job leaves some hundred megabytes of garbage strings, and no caller waits for this thread now.
   collectGarbage()
 }

@@ -25,21 +25,20 @@ import { enterFeed, type FeedEdits, feedEdits, leaveFeed, writeFeed } from './fe
 import { inKeyOrder, type KeyOrder, type Records } from './key-order.ts'
 import { memberWriter } from './member-writer.ts'
 
-/** A part of the log that the tables do not have yet. */
+/** A segment that is not in the tables yet. */
 export interface FlushSource {
   readonly number: number
   readonly path: string
-  /** The segment as it is in its file; both threads see it. */
+  /** The bytes of the segment, shared by both threads. */
   readonly memory: ArrayBufferLike
-  /** The last revision of the segment that counts: what a failed write left behind is passed over. */
+  /** The last revision of the segment that counts; frames behind it, which a failed write left, are ignored. */
   readonly lastRevision: number
 }
 
 /**
- * Brings the tables up to the end of the given segments in one transaction, each member once, in key order: rows
- * that share a page are written together. The applied revision is part of the transaction, so doing it again after
- * a crash does no harm. Returns the revision that the tables now have: the last of the segments, unless there are more
- * than `maxRecords`; then that of the frame in which so many are reached.
+ * Flushes the segments to the tables in one transaction, each member once, in key order, so that rows that share a page
+ * are written together. The transaction also sets `flushed_revision`, so a repetition after a crash does no harm. Returns
+ * that revision: the last of the segments, or with more than `maxRecords` records the last of the frame that reaches it.
  */
 export function flushSegments(
   db: Database,
@@ -49,7 +48,7 @@ export function flushSegments(
 ): number {
   const meta = readMeta(db)
   const job = readJob(sources, meta, maxRecords)
-  // What is not written out before the commit is not known to have room.
+  // The space check below cannot see pages that SQLite still caches, so on a full disk the cache is kept small.
   const unwrittenBytes = maxRecords === Number.POSITIVE_INFINITY ? 0 : leastCacheBytes
   db.run(`PRAGMA cache_size = -${Math.ceil((unwrittenBytes || cacheBytes) / 1024)}`)
   inTransaction(db, () => {
@@ -68,12 +67,12 @@ export function flushSegments(
   return job.revision
 }
 
-/** What SQLite holds in memory of the file where there is little room on the disk. */
+/** SQLite's page cache while the disk is full. */
 const leastCacheBytes = 128 * 1024
 
 /**
- * Throws as the system does when the file has no room for what the transaction adds to it: once that is committed, only a
- * checkpoint can give back the room that it takes in the write-ahead log.
+ * Throws ENOSPC when the disk has no room for the pages that the transaction adds to the file. Once it is committed, only
+ * a checkpoint frees the space that it takes in the write-ahead log, and the checkpoint needs that room.
  */
 function requireSpaceToCheckpoint(db: Database, unwrittenBytes: number): void {
   const pages = Number(db.query('PRAGMA page_count').values()[0]?.[0])
@@ -82,12 +81,12 @@ function requireSpaceToCheckpoint(db: Database, unwrittenBytes: number): void {
   requireSpace(db.filename, Math.max(0, added) + unwrittenBytes)
 }
 
-/** What the segments say that the tables do not have. */
+/** The records of the segments that are not in the tables yet. */
 interface FlushJob {
   readonly records: Records
   /** Indexes of the records of each collection. */
   readonly collections: Map<string, number[]>
-  /** What changes in the counts of the collections. */
+  /** Changes of the collections' counts. */
   readonly counts: Map<string, Counts>
   readonly revision: number
   readonly clock: number
@@ -143,8 +142,8 @@ function inTransaction(db: Database, work: () => void): void {
 }
 
 /**
- * Forgets tombstones of before a time, in the order of their revisions, as far as the first that is younger and at
- * most `limit`; says how many. Up to which revision some are missing is part of the transaction.
+ * Deletes up to `limit` tombstones older than `beforeMs`, in the order of revisions up to the first younger one, and
+ * returns how many. The same transaction sets `forgotten_revision`. Throws `damaged`.
  */
 export function forgetTombstones(db: Database, beforeMs: number, limit: number): number {
   const oldest = db.query<OldTombstone, [number]>(`
@@ -177,14 +176,14 @@ interface OldTombstone {
   readonly collection: string
   readonly key: string
   readonly clock: number
-  /** Of the tombstone itself; null where it is missing. */
+  /** The revision of the tombstone's own row; null where that is missing. */
   readonly ownRevision: number | null
 }
 
-/** Our readers block it for a tick of the event loop at most; anything longer is another program. */
+/** Kvist's readers block a checkpoint for a tick of the event loop at most; longer blocks come from other programs. */
 export const checkpointWaitMs = 500
 
-/** Moves what the write-ahead log of the tables holds into the file. Passes over it while somebody is in the way. */
+/** Moves SQLite's write-ahead log into the file. Leaves it for a later call while another program blocks it. */
 export function checkpoint(db: Database): void {
   waitForLocks(db, checkpointWaitMs)
   db.run('PRAGMA wal_checkpoint(TRUNCATE)')
@@ -192,14 +191,14 @@ export function checkpoint(db: Database): void {
 }
 
 /**
- * After so many rows what is left of their strings is released: otherwise the heap grows by a hundred megabytes in the
- * course of a job.
+ * The garbage of the rows' strings is collected after every this many rows; otherwise the heap grows by a hundred
+ * megabytes during a job.
  */
 const rowsPerTidying = 32_768
 
 /**
- * What SQLite has written to its log by now goes to the disk now. Left to the commit, all of it would go at once, and
- * writers whose own log wants to be synced would wait behind it.
+ * Syncs the part of SQLite's write-ahead log that is written so far. The commit would otherwise sync all of it at once,
+ * and writers that sync kvist's log would wait behind that.
  */
 function syncWritten(path: string): void {
   const fd = openSync(`${path}-wal`, 'r')
@@ -210,7 +209,7 @@ function syncWritten(path: string): void {
   }
 }
 
-/** Writes the latest record of each key; the records come in the order of keys. */
+/** Writes the latest record of each key of a collection, in the order of keys. */
 function writeCollection(
   db: Database,
   collection: string,
@@ -224,7 +223,7 @@ function writeCollection(
   let first = 0
   for (let i = 0; i < order.length; i++) {
     if (isFollowed[i] === 1) continue
-    // What the tables have is what the first of the records took the place of.
+    // The version in the tables is the one that the first record of the key replaced.
     const [firstChunk, firstAt] = [chunks[chunkOf[order[first]!]!]!, offsetOf[order[first]!]!]
     const [chunk, at] = [chunks[chunkOf[order[i]!]!]!, offsetOf[order[i]!]!]
     first = i + 1
@@ -253,7 +252,7 @@ interface Expiry {
   readonly expiresAtMs: number
 }
 
-/** What comes into the table of expiries, and what goes. */
+/** The rows to insert into `expiries`, and those to delete. */
 interface ExpiryEdits {
   readonly gone: Expiry[]
   readonly come: Expiry[]
@@ -291,7 +290,7 @@ function byTime(a: Expiry, b: Expiry): number {
   return a.expiresAtMs - b.expiresAtMs
 }
 
-/** Each row has a checksum, so rows are read, changed and written back. */
+/** Updates the counts of collections. Each row has a checksum, so it is read, verified, changed and written back. */
 function writeCounts(db: Database, deltas: Map<string, Counts>): void {
   const read = db.query<CountsRow, [string]>(
     'SELECT members, bytes, checksum FROM collections WHERE name = ?',

@@ -11,13 +11,13 @@ import type { Job, JobResult } from './flush-worker.ts'
 import { RecycledSegments } from './recycled-segments.ts'
 import { commitsOf, type FailedJob, failureOf, newWorker, runJob } from './worker-jobs.ts'
 
-/** A part of the log that is closed for writing and waits until the tables have it. */
+/** A segment that is closed for writing and waits to be flushed. */
 export interface RotatedSegment {
   readonly number: number
   readonly path: string
   readonly lastRevision: number
   readonly memtable: Memtable
-  /** Called when the tables have it, before its file is used again. */
+  /** Called when the segment is in the tables, before its file is recycled. */
   onFlushed(): void
 }
 
@@ -25,50 +25,50 @@ export interface FlusherOptions {
   readonly dbPath: string
   readonly overlay: Overlay
   readonly segmentBytes: number
-  /** A job waits for this many segments, unless writers are idle. */
+  /** A flush starts when this many segments wait, or writers are idle. */
   readonly segmentsAwaited: number
   readonly reserve: Reserve
   readonly isMemoryScarce: boolean
 }
 
 const retryMs = 1000
-/** What SQLite holds in memory of the file while a job writes to it. */
+/** SQLite's page cache during a flush, in bytes. */
 const usualCacheBytes = 16_000_000
 const scarceCacheBytes = 2_000_000
 /**
- * A job waits for so many segments, and takes no more. Random keys touch nearly every page of a table of a million
- * members whether a hundred thousand rows are written or four: in larger jobs each row costs half (1.2 µs of system
- * time instead of 2.6), at the price of memory.
+ * The most segments that one job flushes, and the number that it waits for. Random keys touch nearly every page of a
+ * table of a million members whether 100,000 rows are written or 400,000, so in larger jobs each row costs half (1.2 µs
+ * of system time instead of 2.6), at the price of memory.
  */
 export const segmentsPerJob = 5
-/** What a segment may take while none was timed. */
+/** Assumed duration per segment before the first full job was timed. */
 const firstSegmentMs = 500
 const unlimited = Number.POSITIVE_INFINITY
 
-/** Brings rotated segments to the tables, in jobs of a thread. One job at a time, be it flushing or another that writes. */
+/** Flushes rotated segments to the tables, in jobs of a worker thread: one job that writes at a time. */
 export class Flusher {
   private readonly options: FlusherOptions
   private readonly recycled: RecycledSegments
-  /** Segments that the tables do not have yet, the oldest first. */
+  /** Segments that are not in the tables yet, oldest first. */
   private readonly segments: RotatedSegment[] = []
 
-  /** The thread starts with the first job there is: an idle server does without it. */
+  /** The thread starts with the first job, so that an idle server has none. */
   private worker: Worker | undefined
   private checking: Worker | null = null
   private isRunning = false
   private isClosed = false
-  /** How many wait for all that was added so far. */
+  /** The number of `drain` calls under way. */
   private drains = 0
   private waiters: (() => void)[] = []
 
-  /** The job under way: how many segments it takes, and since when. */
+  /** The flush under way: its number of segments, 0 for none, and its start. */
   private jobSegments = 0
   private startedAtMs = 0
-  /** What a segment took in the last full job. */
+  /** Duration per segment in the last full job. */
   private segmentMs = firstSegmentMs
 
   private lastFailure: KvistError | null = null
-  /** Of a job. On a full disk smaller and smaller ones are tried: their pages take less room for a time. */
+  /** The most records of a job. On a full disk it is reduced: smaller jobs need less space at once. */
   private maxRecords = unlimited
   private lacksRoom = false
 
@@ -77,37 +77,37 @@ export class Flusher {
     this.recycled = new RecycledSegments(dirname(options.dbPath), options.segmentBytes, segmentsPerJob)
   }
 
-  /** Queues a rotated segment; its memtable stays in the overlay until the tables have what it says. */
+  /** Queues a rotated segment; its memtable stays in the overlay until it is flushed. */
   add(segment: RotatedSegment): void {
     this.segments.push(segment)
-    // JavaScriptCore lets garbage grow with all that is alive, the mapped file among it: a hundred megabytes more.
+    // JavaScriptCore lets garbage grow in proportion to live memory, which includes the mapped file: 100 MB more.
     collectGarbage()
     this.flush(this.options.segmentsAwaited)
   }
 
-  /** Writers are idle: flushes what waits, however little it is, and releases files that are not needed. */
+  /** Flushes any waiting segment, because writers are idle; with none waiting releases recycled memory and files. */
   idle(): void {
     this.flush(1)
     if (this.segments.length === 0) this.recycled.trim()
   }
 
-  /** Segments that wait or are being flushed. */
+  /** The number of segments that wait or are being flushed. */
   waiting(): number {
     return this.segments.length
   }
 
-  /** How long the job under way will take yet, by what the last ones took; 0 for none. */
+  /** Estimated remaining time of the flush under way; 0 for none. */
   busyForMs(): number {
     if (this.jobSegments === 0) return 0
     return remainingJobMs(this.jobSegments * this.segmentMs, monotonicMs() - this.startedAtMs)
   }
 
-  /** Resolves when something was flushed, or failed to be. */
+  /** Resolves at the end of the next job, successful or not. */
   progress(): Promise<void> {
     return new Promise((resolve) => this.waiters.push(resolve))
   }
 
-  /** Resolves when all that was added before is in the tables; rejects when flushing fails. */
+  /** Resolves when all segments added before are in the tables; rejects when flushing fails. */
   async drain(): Promise<void> {
     const last = this.segments.at(-1)
     this.drains++
@@ -122,12 +122,12 @@ export class Flusher {
     }
   }
 
-  /** Why the last try failed; null after one that did not. */
+  /** The failure of the last flush; null after one that succeeded. */
   failure(): KvistError | null {
     return this.lastFailure
   }
 
-  /** Memory and a file of a segment that is done with, to be used again; or a file that was made ahead. */
+  /** Hands recycled memory and a recycled or prepared file to the caller; each may be null. */
   reuse(): Promise<{ chunk: Chunk | null; path: string | null }> {
     return this.recycled.take()
   }
@@ -137,22 +137,22 @@ export class Flusher {
     if (!this.isClosed && !this.lacksRoom) this.recycled.makeAhead()
   }
 
-  /** Whether a file for the next segment is there. */
+  /** Whether a file for the next segment exists. */
   hasFile(): boolean {
     return this.recycled.hasFile()
   }
 
-  /** Removes the files for the next segments; false where there are none. */
+  /** Removes the files for the next segments; false where there were none. */
   discardFiles(): Promise<boolean> {
     return this.recycled.discardFiles()
   }
 
-  /** The disk was full, and not everything that was added since is in the tables: the room there is, is needed for that. */
+  /** Whether a job found the disk full and segments still wait: they need the free space there is. */
   isShortOfRoom(): boolean {
     return this.lacksRoom
   }
 
-  /** Has tombstones of before a time forgotten, `limit` at most; says how many (`forgetTombstones`). */
+  /** Deletes up to `limit` tombstones older than `beforeMs`, and returns how many (`forgetTombstones`). */
   async forget(beforeMs: number, limit: number): Promise<number> {
     while (this.isRunning) await this.progress()
     if (this.isClosed) throw new KvistError('closing', 'the server is stopping')
@@ -173,7 +173,7 @@ export class Flusher {
     if (!result.ok) throw failureOf(result, 'the snapshot cannot be written')
   }
 
-  /** Looks through the tables beside all other work; what is wrong with them, or null. */
+  /** Checks the tables in a thread of its own. Returns a description of the damage, or null. */
   async check(): Promise<string | null> {
     const own = newWorker(this.options.isMemoryScarce)
     this.checking = own
@@ -218,20 +218,20 @@ export class Flusher {
     this.wakeAll()
   }
 
-  /** What a job writes is moved into the file after it, and only while that is done is the file not what it was. */
+  /** Runs a job, then checkpoints its pages into the file; page reads are paused only during the checkpoint. */
   private async runThenMove(job: Job): Promise<JobResult> {
     const { pages } = this.options.overlay
     const worker = this.worker ?? newWorker(this.options.isMemoryScarce)
     this.worker = worker
     const run = (one: Job) =>
       runJob(worker, one, () => {
-        // The next job needs another.
+        // The thread has ended: the next job starts another.
         if (worker === this.worker) this.worker = undefined
       })
     pages.jobBegins()
     const result = await run(job)
     pages.jobEnded(commitsOf(job, result))
-    // What a job that found no room has written is cut away too.
+    // A checkpoint also truncates what a job wrote to the write-ahead log before it found the disk full.
     if (!result.ok && !result.full) return result
     pages.pause()
     const moved = await run({ do: 'checkpoint', dbPath: this.options.dbPath })
@@ -254,7 +254,7 @@ export class Flusher {
     setTimeout(() => this.flush(1), retryMs).unref()
   }
 
-  /** Makes the next job smaller, and gives it the room that the reserve holds; false where neither can be done. */
+  /** Frees the reserve's space and makes the next job smaller; false where neither is possible. */
   private async makeRoom(batch: readonly RotatedSegment[]): Promise<boolean> {
     this.lacksRoom = true
     const isMade = await this.freeRoom()
@@ -269,7 +269,10 @@ export class Flusher {
     return (await this.discardFiles()) || isReleased
   }
 
-  /** From here on the tables respond for these segments. A read transaction from before must not be used for that. */
+  /**
+   * Removes flushed segments from the overlay; from here on reads find their records in the tables. The readers are
+   * released first, because an older read transaction does not see them.
+   */
   private finish(batch: readonly RotatedSegment[]): void {
     const { segments, recycled } = this
     const { overlay } = this.options
@@ -284,7 +287,7 @@ export class Flusher {
     }
   }
 
-  /** While the flusher lacks room, that of a file is more use than the file. */
+  /** Keeps a segment's file for the reserve or for reuse; false where its space is needed more, or enough are kept. */
   private keepFile(path: string): boolean {
     if ((!this.lacksRoom || this.segments.length === 0) && this.options.reserve.putBack(path)) return true
     return !this.lacksRoom && this.recycled.keepFile(path)

@@ -21,9 +21,9 @@ import {
   recordTombstone,
 } from '../wal/record.ts'
 
-/** What was written, and what it took the place of. */
+/** The result of writing a record. */
 export interface WrittenRow {
-  /** Revision of the member or tombstone that was there, 0 for none. */
+  /** Revision of the replaced member or tombstone, 0 for none. */
   replacedRevision: number
   /** CRC-32 of collection and key. */
   namesCrc: number
@@ -31,7 +31,7 @@ export interface WrittenRow {
 
 /**
  * Writes the latest record of a key, at `at` in `chunk`, into `members` or `tombstones`. The first record of the key in
- * this job says which row of the tables it takes the place of. The object that is returned is the same every time.
+ * this job names the version in the tables that is replaced. Returns the same object every time.
  */
 export type WriteMember = (
   key: string,
@@ -101,7 +101,7 @@ export function memberWriter(db: Database, collection: string): WriteMember {
     const hadPieces =
       replaced > 0 &&
       isLarge(recordCollectionBytes(firstChunk, firstAt), recordReplacedBytes(firstChunk, firstAt))
-    // After a renewal the value is still that of its revision.
+    // A renewal keeps the revision and the value, so the pieces stay.
     const hasPieces = hadPieces && replaced === revision
     if (hadPieces && !hasPieces) pieces.remove(replaced)
     const deleted = deleteTombstone(key)
@@ -125,8 +125,8 @@ interface TombstoneRow {
 }
 
 /**
- * Deletes the tombstone of a key and returns its revision. Of one that is damaged the revision is unknown and comes as 0:
- * its row stays in the feed, where readers meet the damage.
+ * Returns a function that deletes the tombstone of a key and returns its revision, 0 for none. A damaged tombstone counts
+ * as revision 0 too, because its revision is unknown: its row stays in the feed, where readers report the damage.
  */
 function tombstoneDeleter(db: Database, collection: string): (key: string) => number {
   const remove = db.query<TombstoneRow, [string, string]>(

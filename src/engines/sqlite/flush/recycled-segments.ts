@@ -4,11 +4,11 @@ import { join } from 'node:path'
 import { makeFile } from '../wal/log-files.ts'
 import type { Chunk } from '../wal/record.ts'
 
-/** Memory and files of segments that the tables have, and files that were made ahead, for the next segments. */
+/** Keeps the memory and files of flushed segments, and files made ahead, for the next segments. */
 export class RecycledSegments {
   private readonly dir: string
   private readonly segmentBytes: number
-  /** This many files and chunks of memory are kept at most. */
+  /** The most files and the most chunks that are kept. */
   private readonly maxKept: number
   private readonly chunks: Chunk[] = []
   private readonly files: string[] = []
@@ -26,13 +26,13 @@ export class RecycledSegments {
     return this.files.length > 0
   }
 
-  /** What there is, which is the caller's then; waits for a file that is being made. */
+  /** Hands a kept chunk and file to the caller, null for none; waits for a file that is being made. */
   async take(): Promise<{ chunk: Chunk | null; path: string | null }> {
     if (!this.hasFile()) await this.making
     return { chunk: this.chunks.pop() ?? null, path: this.files.pop() ?? null }
   }
 
-  /** Only what is as large as segments are is of use again. */
+  /** Whether a chunk has the size of a standard segment: only those can be reused. */
   fits(chunk: Chunk): boolean {
     return chunk.bytes.length === this.segmentBytes
   }
@@ -41,10 +41,10 @@ export class RecycledSegments {
     if (this.fits(chunk) && this.chunks.length < this.maxKept) this.chunks.push(chunk)
   }
 
-  /** Keeps a file of the log that nothing needs any more; false where there are enough, or it is gone, with its folder say. */
+  /** Keeps an unneeded file of the log; false where enough are kept, or the file is gone, for example with its folder. */
   keepFile(path: string): boolean {
     if (this.files.length >= this.maxKept) return false
-    // By another name, so that it is no part of the log any more.
+    // Under another name, so that it is no longer part of the log.
     const recycled = join(this.dir, `spare-${path.slice(-8)}`)
     try {
       renameSync(path, recycled)
@@ -55,7 +55,7 @@ export class RecycledSegments {
     return true
   }
 
-  /** Has a file for the next segment made, unless there is one. */
+  /** Starts making a file for the next segment, unless one is kept or being made. */
   makeAhead(): void {
     if (this.making !== null || this.hasFile()) return
     const path = join(this.dir, `spare-ahead-${++this.filesMade}`)
@@ -63,7 +63,7 @@ export class RecycledSegments {
       .then(() => {
         this.files.push(path)
       })
-      // The caller that needs a file makes one then, and gets the error.
+      // The next caller that needs a file makes one itself, and gets the error.
       .catch(() => {})
       .finally(() => {
         this.making = null
@@ -71,8 +71,8 @@ export class RecycledSegments {
   }
 
   /**
-   * Removes a file off the event loop: on a disk with TRIM, removing 16 MiB took up to a second. A file that stays is
-   * removed at the next start.
+   * Removes a file off the event loop: on a disk with TRIM, removing 16 MiB took up to a second. A file that cannot be
+   * removed is removed at the next start.
    */
   discard(path: string): void {
     const done = rm(path, { force: true })
@@ -81,7 +81,7 @@ export class RecycledSegments {
     this.discarding.add(done)
   }
 
-  /** Discards all files; false where there were none. One that is being made is made, and then discarded. */
+  /** Waits for a file that is being made, then removes all kept files; false where there were none. */
   async discardFiles(): Promise<boolean> {
     await this.making
     const files = this.files.splice(0)
@@ -90,7 +90,7 @@ export class RecycledSegments {
     return files.length > 0
   }
 
-  /** Keeps no memory and one file. */
+  /** Releases all memory, and all files but one. */
   trim(): void {
     this.chunks.length = 0
     for (const path of this.files.splice(1)) this.discard(path)
@@ -100,7 +100,7 @@ export class RecycledSegments {
   async close(): Promise<void> {
     await this.making
     this.trim()
-    // The next to open the store may give one of these names to a file of its own.
+    // The next process that opens the store may reuse the names of these files, so their removal must be done.
     await Promise.all(this.discarding)
   }
 }

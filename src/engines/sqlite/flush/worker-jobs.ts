@@ -1,16 +1,16 @@
 import { KvistError } from '../../../core/errors.ts'
 import type { Job, JobResult } from './flush-worker.ts'
 
-/** Jobs that are done in a thread of their own (flush-worker.ts). */
+/** Runs jobs in a worker thread (flush-worker.ts). */
 
 export type FailedJob = JobResult & { readonly ok: false }
 
-/** A small heap is tidied up more often. */
+/** Starts a worker thread; scarce memory gives it a small heap, which is collected more often. */
 export function newWorker(isMemoryScarce: boolean): Worker {
   return new Worker(new URL('./flush-worker.ts', import.meta.url).href, { smol: isMemoryScarce })
 }
 
-/** `onEnd` is called when the thread has ended with this job, which fails then. */
+/** Runs a job and resolves with its result. If the thread dies, calls `onEnd`, and the job counts as failed. */
 export function runJob(on: Worker, job: Job, onEnd = () => {}): Promise<JobResult> {
   return new Promise((resolve) => {
     on.onmessage = (event: MessageEvent<JobResult>) => resolve(event.data)
@@ -22,7 +22,7 @@ export function runJob(on: Worker, job: Job, onEnd = () => {}): Promise<JobResul
   })
 }
 
-/** Transactions of the tables that a job has committed; null when that is not known. */
+/** The number of transactions that a job has committed to the tables; null after a failure, when it is unknown. */
 export function commitsOf(job: Job, result: JobResult): number | null {
   if (!result.ok) return null
   return job.do === 'forget' && result.count === 0 ? 0 : 1
