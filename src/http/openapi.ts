@@ -67,7 +67,7 @@ export function openApiDocument(routes: readonly Route[], options: DocumentOptio
       version: options.version,
       summary: 'A key-value store that speaks HTTP',
       description:
-        'Errors are problem details (RFC 9457), except in the dialects, which answer as the stores do that they stand in for. Lists and pages are compressed as `Accept-Encoding` asks.',
+        'Errors are problem details (RFC 9457), except in the dialects, which respond as their stores do. Lists and pages are compressed as `Accept-Encoding` asks.',
       license: { name: 'MIT', identifier: 'MIT' },
     },
     servers: [{ url: '/', description: 'This server' }],

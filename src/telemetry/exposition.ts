@@ -36,7 +36,7 @@ interface Metric<Value> {
 const counters: readonly Metric<number>[] = [
   {
     name: 'request_count',
-    help: 'Requests answered; HEAD counts as GET, and 499 means that the client had gone',
+    help: 'Requests responded to; HEAD counts as GET, and 499 means that the client had gone',
     labels: ['method', 'route', 'status'],
     read: (_scrape, { routes }) =>
       routes.flatMap((counts) =>
@@ -85,7 +85,7 @@ const counters: readonly Metric<number>[] = [
   },
   {
     name: 'kvist_watch_events_total',
-    help: 'Events sent to those who watch over HTTP; of polls, answers with something new',
+    help: 'Events sent to watchers over HTTP; of polls, responses with something new',
     labels: ['kind'],
     read: ({ sources }) => ofKinds(sources.watches.events),
   },
@@ -163,7 +163,7 @@ const gauges: readonly Metric<number>[] = [
   },
   {
     name: 'kvist_open_requests',
-    help: 'Requests being answered, watchers among them',
+    help: 'Requests being handled, watchers among them',
     read: ({ sources }) => sources.openRequests(),
   },
   {
@@ -206,7 +206,7 @@ const gauges: readonly Metric<number>[] = [
 const histograms: readonly Metric<Histogram>[] = [
   {
     name: 'request_latency_seconds',
-    help: 'Time from a request to its answer; of an answer that streams, to its beginning',
+    help: 'Time from a request to its response; of a streamed response, to its beginning',
     labels: ['method', 'route'],
     read: (_scrape, { routes }) =>
       routes
