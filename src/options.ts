@@ -102,7 +102,7 @@ function takeApart(command: string, rows: readonly Option<unknown>[], args: read
     .tokens) {
     if (token.kind === 'option-terminator' || token.index === operandAt) continue
     if (token.kind === 'positional' || isNegativeNumber(token.rawName, rows)) {
-      operands.push(args[token.index] ?? '') // a negative number is no option, and parseArgs would make several of it
+      operands.push(args[token.index] ?? '') // a negative number is an operand; parseArgs splits it into several options
       operandAt = token.index
       continue
     }

@@ -77,7 +77,7 @@ async function* decodedParts(parts: AsyncIterable<Uint8Array>, coding: Coding): 
   })
   const { decoder, source } =
     coding === 'deflate' ? await deflateDecoder(counted) : { decoder: decoders[coding](), source: counted }
-  pipeline(Readable.from(source), decoder, () => {}) // an error of either is thrown where the decoder is read
+  pipeline(Readable.from(source), decoder, () => {}) // errors of both are thrown where the decoder is read
   try {
     for await (const part of decoder) yield part
   } catch (error) {

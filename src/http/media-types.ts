@@ -84,7 +84,7 @@ export function parseWeighted(header: string): Weighted[] {
 /**
  * Returns a function that chooses the type of a response by the Accept header: the usual type, or one of the others
  * where the header names it with at least the weight of the usual one. A range such as `text/*` does not select a
- * stream. `*` as the usual type stands for a type that is not known yet. When no range accepts a type, the usual one is
+ * stream. `*` as the usual type means a type that is not known yet. When no range accepts a type, the usual one is
  * chosen: it is of more use than 406.
  */
 export function negotiation(usual: string, others: readonly string[]): (accept: string | null) => string {

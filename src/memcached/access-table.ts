@@ -1,11 +1,11 @@
 import type { SecondClock } from '../net/connections.ts'
 
-/** A power of two. */
+/** The number of slots; a power of two. */
 const slots = 2 ** 18
 
 /**
- * When versions of members were last fetched through this port, by their revision, for the `h` and `l` flags of `mg`. In
- * memory only and of bounded size: a version loses its slot to another one with the same low bits.
+ * A table of when versions of members were last fetched through this port, by revision, for the `h` and `l` flags of
+ * `mg`. In memory only and of fixed size: a version is replaced by another one with the same low bits.
  */
 export class AccessTable {
   private readonly clock: SecondClock
@@ -22,14 +22,17 @@ export class AccessTable {
     this.seconds[slot] = this.clock.seconds
   }
 
-  /** How long ago the version was last fetched; null when it was not, as far as is known. Revision 0 is none. */
+  /**
+   * Returns the seconds since the version was last fetched; null when no fetch is recorded. Revision 0 means no
+   * version.
+   */
   secondsAgo(revision: number): number | null {
     if (revision === 0) return null
     const slot = revision & (slots - 1)
     return this.revisions[slot] === revision ? this.clock.seconds - this.seconds[slot]! : null
   }
 
-  /** A version that only got another number, expiry or mark is as fetched as the one that it replaces. */
+  /** Copies the entry of a version to the one that replaces it with only another number, expiry or mark. */
   carry(from: number, to: number): void {
     const slot = from & (slots - 1)
     if (from === 0 || this.revisions[slot] !== from) return

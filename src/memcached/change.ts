@@ -4,45 +4,48 @@ import { isExpired, type Member } from '../core/member.ts'
 import { contentAfter, itemOf } from './contents.ts'
 import type { Item, ItemWrite } from './decide.ts'
 
-/** A decision, and what is to be written for it to come true; null for nothing. */
+/** The outcome of a command and the write that it requires; null for none. */
 export interface Decision<Outcome> {
   readonly outcome: Outcome
   readonly write: ItemWrite | 'delete' | null
 }
 
-/** A decision that has come true. */
+/** A decision whose write is committed. */
 export interface Decided<Outcome> {
   readonly outcome: Outcome
-  /** The member as it was, and the time, when it was decided. */
+  /** The member and the time on which the decision is based. */
   readonly found: Item | null
   readonly nowMs: number
   /**
-   * The revision of what was written; 0 when nothing was. One that was overtaken by the change behind it gets a
-   * revision that the member does not have.
+   * The revision of the write; 0 without one. A write replaced by a later change of the same batch gets a revision that
+   * the member never has.
    */
   readonly revision: number
 }
 
-/** Has a command decided on the member of a key, and writes what follows from it. */
+/**
+ * Calls `decide` with the member of a key and commits the write that it returns. `decide` may be called again when the
+ * member changed before the commit.
+ */
 export type MakeChange = <Outcome>(
   key: string,
   decide: (found: Item | null, nowMs: number) => Decision<Outcome>,
 ) => Promise<Decided<Outcome>>
 
-/** A change on its way, whatever its outcome is. */
+/** A pending change, whatever the type of its outcome. */
 interface Step {
   decide(found: Item | null, nowMs: number): ItemWrite | 'delete' | null
   done(revision: number): void
   failed(error: unknown): void
 }
 
-/** The revision of a member that is decided and not written yet: later than any that a client can know. */
+/** The revision of a member that is decided but not written yet: greater than any that a client can know. */
 const comingRevision = Number.POSITIVE_INFINITY
 
 /**
- * Changes of one key go one after the other. Those that wait while the one before them goes to disk are then decided
- * together, each on what the one before it leaves, and only what the last leaves is written: so a counter that all
- * clients share counts as fast as many of them. No reader could have seen the states between.
+ * Returns the function that makes changes. Changes of one key run one after another. Those that arrive while a commit
+ * is in progress are then decided together, each on the result of the one before, and only the last result is written:
+ * so a shared counter counts as fast as many separate ones. Readers cannot see the intermediate states.
  */
 export function startChanges(
   db: Pick<Database, 'settings' | 'update'>,
@@ -88,7 +91,10 @@ export function startChanges(
     })
 }
 
-/** What a process makes of a value, or that it keeps it out, is for one change alone. */
+/**
+ * Whether the collection has processes or a default time to live. Then each change is committed alone, because a
+ * process may change or reject its value.
+ */
 export function hasRules(db: Pick<Database, 'settings'>, collection: string): boolean {
   const { processes, defaultTtlMs } = db.settings(collection)
   return processes !== null || defaultTtlMs !== null
@@ -114,12 +120,12 @@ function stepOf<Outcome>(
   }
 }
 
-/** What several changes leave of a member. */
+/** The result of several changes to a member. */
 interface Fold {
   readonly left: Member | null
-  /** For each change whether it depends on what is not written yet, its own write included. */
+  /** For each change, whether it depends on unwritten changes, including its own. */
   readonly isComing: readonly boolean[]
-  /** The last that writes; -1 when none does. */
+  /** The index of the last change that writes; -1 without one. */
   readonly lastWriter: number
 }
 

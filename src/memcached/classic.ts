@@ -3,23 +3,22 @@ import { refuse, refuseLargeValue, responses } from './error-lines.ts'
 import type { Line } from './line.ts'
 
 /**
- * A longer data block is none, as in memcached: the line is malformed, and nothing that follows is swallowed for it, for a
- * client that was serious would swallow commands for hours.
+ * The longest data block, as in memcached. A line with a longer one is malformed and no data is skipped after it:
+ * skipping that much would discard the client's commands for hours.
  */
 export const maxBlockBytes = 2 ** 31 - 3
 
-/** What a value is until its data block has arrived. */
+/** The placeholder of a value until its data block has arrived. */
 export const noBytes = new Uint8Array(0)
 
 /**
- * Lines of the classic commands to commands. The checks come in memcached's order, so that a line with several
- * faults gets the same response.
+ * Parses the lines of the classic commands. Checks are in memcached's order, so that a line with several faults gets
+ * the same response.
  *
- * Three things differ on purpose. Keys with control characters in them, which the document forbids and memcached
- * lets through, are refused, and so are keys that are not UTF-8, which kvist has no place for. Numbers are decimal
- * and must fit: memcached cuts them to 32 bits. And when a storage line is refused but its length can be read, the
- * data block is swallowed: memcached takes the block for commands, which lets a value that somebody else chose
- * give orders.
+ * Three things differ on purpose. Keys with control characters, which the document forbids and memcached accepts, are
+ * refused, and so are keys that are not UTF-8, which kvist cannot store. Numbers are decimal and must fit: memcached
+ * truncates them to 32 bits. And when a storage line is refused but its length is valid, the data block is skipped:
+ * memcached parses the block as commands, which lets the author of a value inject commands.
  */
 export function readGet(line: Line, withCas: boolean): Command {
   if (line.count < 2) return refuse(responses.unknown)
@@ -63,7 +62,7 @@ export function readStore(line: Line, mode: StoreMode, maxValueBytes: number): C
   return { kind: 'store', mode, key, flags, exptime, casUnique, noreply, value: noBytes }
 }
 
-/** `delete <key> [0] [noreply]`: the 0 is a delay that old clients send. */
+/** Parses `delete <key> [0] [noreply]`; old clients send the delay 0. */
 export function readDelete(line: Line): Command {
   if (line.count < 2 || line.count > 4) return refuse(responses.unknown)
   const noreply = line.count > 2 && line.noreply
@@ -118,7 +117,9 @@ export function readStats(line: Line): Command {
   return { kind: 'stats', args }
 }
 
-/** A name that is none of ours. Two words of HTTP alone, such as a preface, end the connection as a request does. */
+/**
+ * Responds to an unknown command. A line that ends with an HTTP version ends the connection, as a request line does.
+ */
 export function readUnknown(line: Line): Command {
   if (line.count > 1 && line.beginsWith(line.count - 1, 'HTTP/')) return { kind: 'quit' }
   return refuse(responses.unknown)

@@ -1,8 +1,8 @@
 /**
- * What a memcached client can ask for: the commands of doc/protocol.txt, classic and meta, as data.
+ * The commands of a memcached client, classic and meta (doc/protocol.txt), as data.
  *
- * Numbers are as they came over the wire: an exptime is not yet a time (see decide.ts), a cas unique is compared
- * with a revision. Of a cas unique beyond the safe integers only that it matches nothing is kept.
+ * Numbers are as sent: an exptime is not yet a time (see decide.ts), a cas unique is compared with a revision. A cas
+ * unique beyond the safe integers becomes `matchesNothing`.
  */
 export type Command =
   | Get
@@ -29,12 +29,12 @@ export const matchesNothing = -1
 /** `cas` stores if the revision is still the one named; the others as the protocol calls them. */
 export type StoreMode = 'set' | 'add' | 'replace' | 'append' | 'prepend' | 'cas'
 
-/** `get`, `gets`, `gat`, `gats`: one or more keys, in the order of the request; `gat` alone may come without any. */
+/** `get`, `gets`, `gat`, `gats`: one or more keys, in the order of the request; only `gat` and `gats` may have none. */
 export interface Get {
   readonly kind: 'get'
   readonly keys: readonly string[]
   readonly withCas: boolean
-  /** For `gat` and `gats` the new exptime; null leaves it. */
+  /** The new exptime of `gat` and `gats`; null keeps the current one. */
   readonly touch: number | null
 }
 
@@ -49,7 +49,10 @@ export interface Store {
   /** For `cas`; null otherwise. */
   readonly casUnique: number | null
   readonly noreply: boolean
-  /** Never reused by the parser. Set once, when the whole data block is there, before anybody sees the command. */
+  /**
+   * Set once, when the whole data block has arrived, before the command is returned. The parser never reuses the
+   * buffer.
+   */
   value: Uint8Array
 }
 
@@ -78,7 +81,7 @@ export interface Touch {
 
 interface FlushAll {
   readonly kind: 'flushAll'
-  /** An exptime: everything older than that moment goes. Zero and below mean now. */
+  /** An exptime at which the collection is emptied. Zero and below mean now. */
   readonly delay: number
   readonly noreply: boolean
 }
@@ -98,24 +101,24 @@ interface Stats {
   readonly args: readonly string[]
 }
 
-/** Respond to what is still open, then close. The parser reads nothing after it. */
+/** Respond to pending commands, then close. The parser reads nothing after it. */
 interface Quit {
   readonly kind: 'quit'
 }
 
-/** What all meta commands on a key share. */
+/** The common fields of meta commands with a key. */
 interface Meta {
   readonly key: string
-  /** The key as it was sent when the `b` flag says that it is base64; null for a plain one. */
+  /** The key as sent, in base64, with the `b` flag; null without it. */
   readonly base64Key: string | null
   /**
-   * The flags that appear in the response or change what later ones return, as letters in the order of the request:
-   * `t` before `T` returns the old time to live, after it the new one.
+   * The flags that appear in the response or affect later ones, as letters in the order of the request: `t` before `T`
+   * returns the old time to live, after it the new one.
    */
   readonly returns: string
   /** The token of the `O` flag; null when it was not sent. */
   readonly opaque: string | null
-  /** The `q` flag: the usual response is not sent (which that is differs by command, see meta-responses.ts). */
+  /** The `q` flag: the usual response is suppressed (which one depends on the command, see meta-responses.ts). */
   readonly quiet: boolean
 }
 
@@ -128,13 +131,13 @@ export interface MetaGet extends Meta {
   readonly recordsAccess: boolean
   /** The exptime of the `T` flag; null when it was not sent. */
   readonly touch: number | null
-  /** The exptime of the `N` flag: make an empty member on a miss; null when it was not sent. */
+  /** The exptime of the `N` flag: creates an empty member on a miss; null when it was not sent. */
   readonly vivify: number | null
   /** The exptime of the `R` flag: a client that finds less time left wins the recache; null when not sent. */
   readonly recache: number | null
 }
 
-/** `ms`. The mode is `cas` where `C` came with a set or a replace, which are then the same. */
+/** `ms`. The mode is `cas` when `C` was sent with a set or a replace, which are then the same. */
 export interface MetaStore extends Meta {
   readonly kind: 'metaStore'
   readonly mode: StoreMode
@@ -142,11 +145,11 @@ export interface MetaStore extends Meta {
   readonly flags: number
   /** The `T` flag; 0 when it was not sent. */
   readonly exptime: number
-  /** The `C` flag; null for none. Append and prepend take 0 for none, as memcached does; add ignores it. */
+  /** The `C` flag; null for none. Append and prepend treat 0 as none, as memcached does; add ignores the flag. */
   readonly casUnique: number | null
-  /** The `I` flag with mode `cas`: an older cas unique stores too, and marks the member as stale. */
+  /** The `I` flag with mode `cas`: an older cas unique also stores, and marks the member as stale. */
   readonly invalidate: boolean
-  /** The exptime of the `N` flag with append and prepend: make the member on a miss; null when it was not sent. */
+  /** The exptime of the `N` flag with append and prepend: creates the member on a miss; null when it was not sent. */
   readonly vivify: number | null
   /** As in `Store`. */
   value: Uint8Array
@@ -156,11 +159,11 @@ export interface MetaStore extends Meta {
 export interface MetaDelete extends Meta {
   readonly kind: 'metaDelete'
   readonly casUnique: number | null
-  /** The `I` flag: mark as stale in place of deleting. */
+  /** The `I` flag: mark the member as stale instead of deleting it. */
   readonly invalidate: boolean
   /** The `x` flag: keep the member, with an empty value and no client flags. */
   readonly removeValue: boolean
-  /** The exptime of the `T` flag, used with `I` and `x` alone; null when it was not sent. */
+  /** The exptime of the `T` flag, used only with `I` or `x`; null when it was not sent. */
   readonly touch: number | null
 }
 
@@ -173,9 +176,9 @@ export interface MetaCount extends Meta {
   readonly delta: bigint
   readonly casUnique: number | null
   readonly touch: number | null
-  /** The exptime of the `N` flag: make the member on a miss; null when it was not sent. */
+  /** The exptime of the `N` flag: creates the member on a miss; null when it was not sent. */
   readonly vivify: number | null
-  /** The `J` flag: what a member made on a miss starts at. */
+  /** The `J` flag: the initial value of a member created on a miss. */
   readonly initial: bigint
 }
 
@@ -191,18 +194,18 @@ interface MetaNoop {
   readonly kind: 'metaNoop'
 }
 
-/** Something that cannot be done, with the line that says so. */
+/** A command that is refused, with its error line. */
 export interface Refused {
   readonly kind: 'refused'
   /** `ERROR`, `CLIENT_ERROR …` or `SERVER_ERROR …`, without the end of line. */
   readonly response: string
-  /** The client asked for no reply, and this is an error that memcached keeps quiet about then. */
+  /** No response is sent: the client asked for no reply, and memcached suppresses this error then. */
   readonly silent: boolean
-  /** The stream cannot be followed further: respond, then close. The parser reads nothing after it. */
+  /** The rest of the input cannot be parsed: respond, then close. The parser reads nothing after it. */
   readonly closes: boolean
   /**
-   * The key of a `set` or `ms` whose value was too large. As in memcached its member is deleted: the client means it
-   * to be replaced, and an old value must not go on being served. Null for every other refusal.
+   * The key of a `set` or `ms` whose value was too large; null for any other refusal. As in memcached its member is
+   * deleted, because the client meant to replace it and the old value must not be served any more.
    */
   readonly drops: string | null
 }

@@ -16,14 +16,14 @@ import { type MemcachedState, overMemoryLimit, smallBytes } from './state.ts'
  */
 type Phase = 'open' | 'lingering' | 'closed'
 
-/** The first byte of all that a client of the binary protocol sends. */
+/** The first byte of every request in the binary protocol. */
 const binaryMagic = 0x80
 
-/** A connection with more input than this waiting is not read from. */
+/** A connection with more unparsed input than this is paused. */
 const maxWaitingBytes = 256 * 1024
 const noMemory = 'SERVER_ERROR out of memory storing object'
 
-/** One client: its socket, its timeouts, and what it may hold of the server's memory. */
+/** One client: its socket, its timeouts, and its share of the server's memory. */
 export class MemcachedConnection implements ProtocolConnection, PipelineSession {
   readonly server: MemcachedState
   readonly out: Responses
@@ -33,17 +33,17 @@ export class MemcachedConnection implements ProtocolConnection, PipelineSession 
   private readonly pipeline: CommandPipeline
 
   private phase: Phase = 'open'
-  /** The client has closed its side, or the server stops: what has come in whole is done, then the connection ends. */
+  /** The client has closed its side, or the server stops: complete commands are executed, then the connection ends. */
   private inputClosed = false
   private isFirstInput = true
 
-  /** `process` will be called when the tick ends. */
+  /** `process` will be called at the end of the tick. */
   private hasInput = false
-  /** `run` will be called when other connections were served. */
+  /** `run` will be called after other connections were served. */
   private isScheduled = false
   private roomListener: (() => void) | null = null
 
-  /** The part of this connection in `MemcachedState.heldBytes`. */
+  /** The share of this connection in `MemcachedState.heldBytes`. */
   private heldBytes = 0
   lastActive: number
 
@@ -104,7 +104,7 @@ export class MemcachedConnection implements ProtocolConnection, PipelineSession 
     this.socket.end()
   }
 
-  /** Commands that are at work go on; their responses are dropped. */
+  /** The socket is closed. Running commands continue; their responses are dropped. */
   closed(): void {
     this.phase = 'closed'
     this.output.discard()
@@ -156,7 +156,7 @@ export class MemcachedConnection implements ProtocolConnection, PipelineSession 
     return this.phase !== 'closed'
   }
 
-  /** Takes commands, sends their responses, and ends the connection when all is done. */
+  /** Executes commands, sends their responses, and ends the connection when all is done. */
   run(): void {
     if (this.phase === 'closed') return
     if (this.phase === 'open' && !this.pipeline.take()) this.runLater()
@@ -186,11 +186,14 @@ export class MemcachedConnection implements ProtocolConnection, PipelineSession 
     if (this.out.unsentBytes >= maxUnsentBytes) return
     this.roomListener?.()
     this.roomListener = null
-    // Commands were left in the parser for want of room to respond them.
+    // Commands may have been left in the parser for lack of room for their responses.
     if (this.phase === 'open' && this.pipeline.hasWaiting) this.runLater()
   }
 
-  /** Keeps what the connection holds within its bounds, and up to date in the sum of all. */
+  /**
+   * Updates the memory that the connection holds, ends a client that sends a large command before its login, abandons a
+   * large value over the memory limit, and pauses the input while too much of it waits.
+   */
   private updateBackpressure(): void {
     const { pipeline, server } = this
     if (this.phase === 'open' && !pipeline.isEnded && pipeline.parser.unfinishedBytes > smallBytes) {
@@ -215,8 +218,8 @@ export class MemcachedConnection implements ProtocolConnection, PipelineSession 
   }
 
   /**
-   * What the connection waits for: `store`; `client`, to take its responses, to log in or to send the rest of what it has
-   * begun; `close`, by the client; or `command`, the next one.
+   * Returns what the connection waits for: `store`; `client`, to read its responses, to log in or to send the rest of a
+   * command; `close`, by the client; or `command`, the next one.
    */
   private waitsFor(): 'store' | 'client' | 'close' | 'command' {
     if (this.isEnding()) return 'close'

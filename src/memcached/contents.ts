@@ -6,7 +6,7 @@ import type { WireValue } from './responses.ts'
 
 /** Converts between kvist's members and memcached's items (docs/design/memcached.md). */
 
-/** What a member keeps of a value. */
+/** A value with its content type, as members store it. */
 interface Content {
   readonly value: Value
   readonly contentType: string
@@ -16,9 +16,9 @@ const textContentType = 'text/plain; charset=utf-8'
 const bytesContentType = 'application/octet-stream'
 
 const quote = 0x22
-const space = 0x20 // in JSON all white space is this or below
+const space = 0x20 // all white space of JSON is at or below it
 
-/** A value as a memcached client reads it: of a JSON string its text, of everything else the bytes that were stored. */
+/** Returns a value as memcached clients read it: the text of a JSON string, any other value unchanged. */
 export function wireValue(value: Value): WireValue {
   if (typeof value !== 'string' || !isJsonString(value)) return value
   const text: unknown = JSON.parse(value)
@@ -37,8 +37,9 @@ export function itemOf(member: Member): Item {
 }
 
 /**
- * Bytes that a client sent, with a type that is true of them. JSON is kept as JSON, so that it can be filtered,
- * patched and counted over HTTP; a JSON string is not, for it would read back without its quotes. Other text is text.
+ * Returns the bytes that a client sent, with a matching content type. JSON is stored as JSON, so that it can be
+ * filtered, patched and incremented over HTTP; except a JSON string, which would be read back without its quotes. Other
+ * UTF-8 is text.
  */
 export function contentOf(bytes: Uint8Array): Content {
   if (!isUtf8(bytes)) return { value: bytes, contentType: bytesContentType }
@@ -49,7 +50,7 @@ export function contentOf(bytes: Uint8Array): Content {
   return { value: bytes, contentType: textContentType }
 }
 
-/** What begins a JSON value that is no string. */
+/** The first bytes of JSON values other than strings. */
 const beginnings = new Set(Buffer.from('{[-0123456789tfn'))
 
 function mayBeginJson(bytes: Uint8Array): boolean {
@@ -68,8 +69,8 @@ function isJson(text: string): boolean {
 }
 
 /**
- * What a write leaves of a member that was there. A new expiry or a mark changes nothing of the value, and a counter
- * stays what it was: a number in JSON, a text in JSON, or bytes of some type.
+ * Returns the content after a write. A new expiry or mark keeps the value, and a counter keeps its form: a number in
+ * JSON, a text in JSON, or bytes with a content type.
  */
 export function contentAfter(write: ItemWrite, found: Member | null, foundValue: WireValue | null): Content {
   const { value } = write

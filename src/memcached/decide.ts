@@ -3,15 +3,15 @@ import type { WireValue } from './responses.ts'
 import { expiresAtMs } from './times.ts'
 
 /**
- * Decides what a command does to a member: pure functions from a command and the stored member to the write and the
- * outcome. The caller reads the member, calls them, commits the write on condition that the member is still the same,
- * and starts again if it is not.
+ * Decides the effect of a command on a member: pure functions from a command and the stored member to a write and an
+ * outcome. The caller reads the member, calls them, commits the write on condition that the member is unchanged, and
+ * otherwise starts again.
  */
 
-/** An unexpired member as the protocol sees it. */
+/** An unexpired member as clients of the protocol see it. */
 export interface Item {
   readonly value: WireValue
-  /** The client's 32 bits, and above them the marks. */
+  /** The client's 32 bits, with the marks above them. */
   readonly flags: number
   /** Returned as the cas unique. */
   readonly revision: number
@@ -26,15 +26,14 @@ export interface ItemWrite {
 }
 
 /**
- * memcached marks items that are to be fetched anew, so that of many clients one does it: stale, set by `md` and `ms`
- * with the `I` flag, and win sent, when a client has won it. kvist keeps both with the member, in
- * the two bits above the client's flags. So they live exactly as long as this version of it, over restarts and on
- * other nodes, and any write from elsewhere clears them, as it should.
+ * memcached marks items to be recached, so that one of many clients does it: stale, set by `md` and `ms` with the `I`
+ * flag, and win sent, set when a client was chosen. kvist stores both in the two bits above the client's flags. So they
+ * belong to this version of the member, survive restarts, are replicated, and are cleared by any other write.
  */
 const staleMark = 2 ** 32
 const winSentMark = 2 ** 33
 
-/** The client's part of a member's flags. */
+/** Returns the client's part of a member's flags. */
 export function clientFlags(flags: number): number {
   return flags % staleMark
 }
@@ -53,14 +52,17 @@ function withMarks(flags: number, stale: boolean, winSent: boolean): number {
 
 const noValue = new Uint8Array(0)
 const maxUint64 = 0xffff_ffff_ffff_ffffn
-/** A longer value is no counter, whatever is in it. */
+/** A longer value is never a counter. */
 const maxCounterBytes = 1024
 
 type StoreOutcome =
   | { readonly status: 'stored'; readonly write: ItemWrite }
   | { readonly status: 'notStored' | 'exists' | 'notFound' }
 
-/** Only a plain `set` can do without what was found. An append that grows past the limit is not stored. */
+/**
+ * Decides a storage command. Only a plain `set` is independent of `found`. An append that would exceed the limit is not
+ * stored.
+ */
 export function decideStore(
   command: Store | MetaStore,
   found: Item | null,
@@ -87,7 +89,7 @@ export function decideStore(
   }
 }
 
-/** Append and prepend keep the flags and the expiry that are there. */
+/** Append and prepend keep the current flags and expiry. */
 function decideExtend(
   command: Store | MetaStore,
   found: Item | null,
@@ -131,7 +133,10 @@ type CountOutcome =
     }
   | { readonly status: 'notFound' | 'exists' | 'notANumber' }
 
-/** Up wraps round at 64 bits, down stops at 0. The result is never padded with spaces, as memcached's may be. */
+/**
+ * Decides `incr`, `decr` and `ma`. Incrementing wraps around at 64 bits, decrementing stops at 0. The result is never
+ * padded with spaces, as memcached's may be.
+ */
 export function decideCount(command: Count | MetaCount, found: Item | null, nowMs: number): CountOutcome {
   if (found === null) {
     if (command.kind === 'count' || command.vivify === null) return { status: 'notFound' }
@@ -142,7 +147,7 @@ export function decideCount(command: Count | MetaCount, found: Item | null, nowM
     }
     return { status: 'counted', number: command.initial, created: true, write }
   }
-  // In memcached's order: that there is nothing to count comes before the cas unique, that it is no number after.
+  // In memcached's order: an empty value is refused before the cas unique is checked, other non-numbers after.
   if (found.value.length === 0) return { status: 'notANumber' }
   if (command.kind === 'metaCount' && command.casUnique !== null && command.casUnique !== found.revision) {
     return { status: 'exists' }
@@ -160,7 +165,10 @@ export function decideCount(command: Count | MetaCount, found: Item | null, nowM
   return { status: 'counted', number, created: false, write }
 }
 
-/** A value as a 64-bit counter, as C reads one: white space before it, and anything at all after white space. */
+/**
+ * Parses a value as an unsigned 64-bit counter as C does: optional white space first, and anything after white space at
+ * the end. Null when it is none.
+ */
 function readCounter(value: WireValue): bigint | null {
   if (value.length > maxCounterBytes) return null
   const text = typeof value === 'string' ? value : Buffer.from(value).toString('latin1')
@@ -170,16 +178,16 @@ function readCounter(value: WireValue): bigint | null {
   return number > maxUint64 ? null : number
 }
 
-/** A miss, or a response with the member as it was found, or the empty one that was made for the client. */
+/** A miss, or a hit with the member as it was found or the empty one created for the client. */
 type MetaGetOutcome =
   | { readonly status: 'miss' }
   | {
       readonly status: 'hit'
       readonly item: Item
       readonly created: boolean
-      /** The client wins: it is the one to fetch the value anew. */
+      /** The client wins: it is the one that should recache the value. */
       readonly won: boolean
-      /** A new expiry or a mark that must be kept before the response goes out; null when nothing changes. */
+      /** A new expiry or mark that must be committed before the response; null without a change. */
       readonly write: ItemWrite | null
     }
 
@@ -203,7 +211,7 @@ export function decideMetaGet(command: MetaGet, found: Item | null, nowMs: numbe
   return { status: 'hit', item: found, created: false, won, write }
 }
 
-/** The `R` flag: less time is left than it says, by the expiry that the flags before it leave. */
+/** Whether less time is left than the `R` flag asks for, by the expiry that the flags before it set. */
 function runsOut(command: MetaGet, foundExpiresAtMs: number | null, nowMs: number): boolean {
   if (command.recache === null) return false
   const before = command.returns.slice(0, command.returns.indexOf('R'))
@@ -212,7 +220,7 @@ function runsOut(command: MetaGet, foundExpiresAtMs: number | null, nowMs: numbe
   return expiry !== null && recacheAtMs !== null && expiry < recacheAtMs
 }
 
-/** The expiry that the `T` and `N` flags leave, in their order; `N` counts where the member was made by it. */
+/** Returns the expiry after the `T` and `N` flags, in their order; `N` counts only when it created the member. */
 function expiryAfter(
   command: MetaGet | MetaCount,
   foundExpiresAtMs: number | null,
@@ -229,7 +237,7 @@ function expiryAfter(
 
 type MetaDeleteOutcome =
   | { readonly status: 'deleted' }
-  /** Kept, but marked or emptied. */
+  /** The member is kept, but marked or emptied. */
   | { readonly status: 'changed'; readonly write: ItemWrite }
   | { readonly status: 'notFound' | 'exists' }
 
@@ -246,7 +254,7 @@ export function decideMetaDelete(command: MetaDelete, found: Item | null, nowMs:
   return { status: 'changed', write }
 }
 
-/** `touch`, and what `gat` does to each member that it finds: all but the expiry stays. */
+/** Returns the write of `touch`, and of `gat` for each member found: only the expiry changes. */
 export function touched(found: Item, exptime: number, nowMs: number): ItemWrite {
   return { value: found.value, flags: found.flags, expiresAtMs: expiresAtMs(exptime, nowMs) }
 }

@@ -1,6 +1,6 @@
 import type { Refused } from './command.ts'
 
-/** The error lines of memcached, to the letter. */
+/** The error lines of memcached, verbatim. */
 export const responses = {
   unknown: 'ERROR',
   badFormat: 'CLIENT_ERROR bad command line format',
@@ -23,7 +23,7 @@ export const responses = {
   manyFlags: 'CLIENT_ERROR options flags too long',
   manyGetFlags: 'CLIENT_ERROR options flags are too long',
   longOpaque: 'CLIENT_ERROR opaque token too long',
-  /** memcached closes without a word here; the document has an error line come first. */
+  /** memcached closes without a response here; its document specifies an error line first. */
   longLine: 'CLIENT_ERROR line too long',
 } as const
 

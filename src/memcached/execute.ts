@@ -16,10 +16,13 @@ import type { MemcachedState, Session } from './state.ts'
 import { respondStats, versionText } from './stats.ts'
 import { expiresAtMs } from './times.ts'
 
-/** Commands of which `plainWrite` makes a write, and those that end the connection, are the connection's own. */
+/**
+ * All commands except quit. The connection handles quit and plain writes itself; a store or refusal that is a plain
+ * write comes here only when it cannot be batched.
+ */
 type Executed = Exclude<Command, { kind: 'quit' }>
 
-/** Does what a command asks for and responds; a promise when that takes longer than the call. */
+/** Executes a command and responds; returns a promise when it is asynchronous. */
 export function execute(session: Session, command: Executed): MaybePromise<void> {
   const { server, out } = session
   switch (command.kind) {

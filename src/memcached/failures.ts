@@ -1,8 +1,8 @@
 import { type ErrorCode, KvistError, serverFaults } from '../core/errors.ts'
 
 /**
- * The lines for what goes wrong behind the protocol. Clients look at the first word alone; where memcached has words
- * for the case they are its own.
+ * The error lines for errors of the store. Clients only parse the first word; where memcached has a line for the case
+ * it is used.
  */
 const lines: Record<ErrorCode, string> = {
   invalid_request: 'CLIENT_ERROR bad request',
@@ -32,7 +32,7 @@ const lines: Record<ErrorCode, string> = {
   closing: 'SERVER_ERROR stopping',
 }
 
-/** Thrown to end a command early with this response; not an error. */
+/** Thrown to end a command early with this response; not a failure of the server. */
 export class CommandError extends Error {
   readonly line: string
 
@@ -47,7 +47,7 @@ export function failureLine(error: unknown): string {
   return error instanceof KvistError ? lines[error.code] : 'SERVER_ERROR internal error'
 }
 
-/** Whether an error is one to report to the operator. */
+/** Whether an error is the server's fault and must be reported. */
 export function isOwnFault(error: unknown): boolean {
   if (error instanceof CommandError) return false
   return !(error instanceof KvistError) || serverFaults.includes(error.code)

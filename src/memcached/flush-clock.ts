@@ -1,15 +1,15 @@
 import { keyedMutex } from '../core/keyed-mutex.ts'
 
-/** When the collection is to be emptied: what `flush_all` asks for. */
+/** Empties the collection for `flush_all`, at once or later. */
 export interface FlushClock {
-  /** Empties it, and takes back a flush that was to come. Several go one after the other. */
+  /** Empties the collection and cancels a scheduled flush. Concurrent calls run one after another. */
   now(): Promise<void>
-  /** Lets it be emptied at a moment, in place of an earlier asked moment. Forgotten when the process ends. */
+  /** Schedules a flush, replacing one scheduled before. It is lost when the process ends. */
   at(atMs: number): void
   stop(): void
 }
 
-/** Timers cannot be set further ahead. */
+/** The longest delay of a timer. */
 const maxTimerMs = 2 ** 31 - 1
 
 export function flushClock(

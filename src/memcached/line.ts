@@ -1,6 +1,6 @@
 import { matchesNothing } from './command.ts'
 
-/** Keys are at most this long on the wire, base64 included. */
+/** The longest key as sent, including base64. */
 const maxWireKeyBytes = 250
 
 const space = 0x20
@@ -13,22 +13,22 @@ const zero = 0x30
 
 const maxUint32 = 0xffff_ffff
 const maxUint64 = 0xffff_ffff_ffff_ffffn
-/** A number of so many digits is a safe integer whatever they are. */
+/** Any number with this many digits is a safe integer. */
 const safeDigits = 15
 
-/** There is no data block after this line. */
+/** The value of `blockBytes` for a line without a data block. */
 export const noBlock = -1
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /**
- * One command line, cut into words at its spaces. One object serves all the lines of a connection; nothing that is
- * read from it refers back to it.
+ * One command line, split into words at spaces. One object serves all lines of a connection; values read from it do not
+ * refer to it.
  */
 export class Line {
-  /** How many words there are; word 0 is the name of the command. */
+  /** The number of words; word 0 is the name of the command. */
   count = 0
-  /** How many bytes of data follow the line, its end of line not counted. Set by the parser of the line. */
+  /** Length of the data block after the line, without its line end. Set by the parser of the line. */
   blockBytes = noBlock
 
   private bytes: Buffer = Buffer.alloc(0)
@@ -36,12 +36,12 @@ export class Line {
   private ends: number[] = []
 
   /**
-   * Cuts the line that begins at `from`. Returns the offset of its newline, or -1 when `bytes` ends before that.
-   * A line ends with `\r\n` or, as in memcached, with `\n` alone.
+   * Splits the line that starts at `from`. Returns the offset of its newline, or -1 when `bytes` ends before it. A line
+   * ends with `\r\n` or, as in memcached, with `\n` alone.
    */
   cut(bytes: Buffer, from: number): number {
     const length = bytes.length
-    // A multiget of a million bytes must not leave its tables behind.
+    // The tables of a very long line are not kept.
     if (this.starts.length > 4096) {
       this.starts = []
       this.ends = []
@@ -74,7 +74,7 @@ export class Line {
     return -1
   }
 
-  /** Lets go of the bytes, so that a line of an idle connection does not keep what was received with it. */
+  /** Releases the buffer, so that an idle connection does not retain its last input. */
   release(): void {
     this.bytes = Buffer.alloc(0)
   }
@@ -83,7 +83,7 @@ export class Line {
     return this.ends[index]! - this.starts[index]!
   }
 
-  /** The byte at an index in a word. */
+  /** Returns the byte at an offset in a word. */
   byteOf(index: number, at: number): number {
     return this.bytes[this.starts[index]! + at]!
   }
@@ -99,22 +99,22 @@ export class Line {
     return true
   }
 
-  /** The word from an index in it on, byte for character. */
+  /** Returns a word from an offset on, one character per byte. */
   text(index: number, skip = 0): string {
     return this.bytes.toString('latin1', this.starts[index]! + skip, this.ends[index]!)
   }
 
-  /** The last word is `noreply`. */
+  /** Whether the last word is `noreply`. */
   get noreply(): boolean {
     return this.is(this.count - 1, 'noreply')
   }
 
-  /** Too long to be a key, encoded or not. */
+  /** Whether a word is too long for a key, encoded or not. */
   isLongKey(index: number): boolean {
     return this.wordBytes(index) > maxWireKeyBytes
   }
 
-  /** The word as a key; null when it is too long, has control characters in it, or is not UTF-8. */
+  /** Returns the word as a key; null when it is too long, has control characters, or is not UTF-8. */
   key(index: number): string | null {
     if (this.isLongKey(index)) return null
     const start = this.starts[index]!
@@ -129,7 +129,7 @@ export class Line {
     return decodeUtf8(this.bytes.subarray(start, end))
   }
 
-  /** The word as the base64 of a key; null when it is not base64, or the key is not UTF-8. */
+  /** Decodes the word as a key in base64; null when it is not base64, or the key is not UTF-8. */
   base64Key(index: number): string | null {
     const text = this.text(index)
     const bytes = Buffer.from(text, 'base64')
@@ -137,7 +137,7 @@ export class Line {
     return decodeUtf8(bytes)
   }
 
-  /** A decimal integer, signed; null when it is anything else or not safe. */
+  /** Parses a signed decimal integer; null when malformed or not a safe integer. */
   integer(index: number, skip = 0): number | null {
     let at = this.starts[index]! + skip
     const end = this.ends[index]!
@@ -155,13 +155,13 @@ export class Line {
     return signed && sign === minus && value !== 0 ? -value : value
   }
 
-  /** A decimal integer of 32 bits, unsigned; null when it is anything else. */
+  /** Parses an unsigned decimal integer of 32 bits; null otherwise. */
   uint32(index: number, skip = 0): number | null {
     const value = this.integer(index, skip)
     return value === null || value < 0 || value > maxUint32 ? null : value
   }
 
-  /** A decimal integer of 64 bits, unsigned; null when it is anything else. */
+  /** Parses an unsigned decimal integer of 64 bits; null otherwise. */
   uint64(index: number, skip = 0): bigint | null {
     if (this.wordBytes(index) - skip <= safeDigits) {
       const small = this.integer(index, skip)
@@ -173,7 +173,7 @@ export class Line {
     return value > maxUint64 ? null : value
   }
 
-  /** A cas unique: a revision, or `matchesNothing` for one that is larger than any; null when it is no number. */
+  /** Parses a cas unique: a revision, or `matchesNothing` for one beyond the safe integers; null when malformed. */
   casUnique(index: number, skip = 0): number | null {
     const value = this.uint64(index, skip)
     if (value === null) return null

@@ -14,22 +14,25 @@ import { flushClock } from './flush-clock.ts'
 import type { MemcachedSettings, MemcachedState } from './state.ts'
 import { startWriteBatcher } from './write-batcher.ts'
 
-/** The memcached text protocol over one collection (docs/memcached.md; docs/design/memcached.md says why so). */
+/**
+ * Options of the memcached text protocol over one collection (docs/memcached.md; the design is in
+ * docs/design/memcached.md).
+ */
 export interface MemcachedOptions extends MemcachedSettings {
-  /** 0 takes a free one. */
+  /** 0 chooses a free one. */
   readonly port: number
   readonly db: Database
   readonly collection: string
   readonly durability: Durability
-  /** What clients must log in with; null lets everybody in. */
+  /** The token that clients must log in with; null for no login. */
   readonly token: string | null
   readonly now: () => number
   /** Called with errors that are kvist's fault, not the client's. */
   readonly onError: (error: unknown) => void
-  /** Called at most once in a minute when a client speaks the binary protocol, and is disconnected for it. */
+  /** Called at most once a minute when a client is disconnected because it speaks the binary protocol. */
   readonly onBinaryClient: (address: string) => void
   readonly sockets: Sockets
-  /** Missing: reads are done with those of this server alone. */
+  /** Missing: reads are batched within this server only. */
   readonly reads?: ReadQueue
 }
 
@@ -38,13 +41,15 @@ export interface MemcachedServer {
   readonly address: string
   readonly counts: MemcachedCounts
   readonly connections: Readonly<ConnectionGroup>
-  /** What the connections hold for their clients: see MemcachedState. */
+  /** Returns the bytes that connections hold for their clients: see MemcachedState. */
   heldBytes(): number
-  /** Takes no more connections and commands, lets what has come in finish within the time, then closes what is left. */
+  /**
+   * Accepts no more connections and commands, lets the received commands finish within the time, then closes the rest.
+   */
   stop(timeoutMs: number): Promise<void>
 }
 
-/** Serves at once. Throws where the port cannot be had. */
+/** Starts serving. Throws when the port cannot be bound. */
 export function listenMemcached(options: MemcachedOptions): MemcachedServer {
   const { host, port, maxConnections, sockets, onError } = options
   const state = stateOf(options, () => listener)
@@ -116,6 +121,6 @@ function onceInAMinute(report: (address: string) => void, clock: SecondClock): (
 
 function tokenCheck(token: string): (given: string) => boolean {
   const { byToken } = authenticator(token)
-  // Its commands read and write, and flush_all drops the collection.
+  // Its commands include flush_all, which drops the collection.
   return (given) => isAuthorized(byToken(given), 'admin')
 }

@@ -4,23 +4,23 @@ import { type Responses, wireBytes } from './responses.ts'
 import { expiresAtMs, secondsLeft } from './times.ts'
 
 /**
- * Responses of the meta commands. Each knows what its command's `q` flag keeps quiet about, and puts the flags back in
- * the order in which they were sent.
+ * Writes the responses of the meta commands. Each suppresses the response that its command's `q` flag covers, and
+ * repeats flags in the order in which they were sent.
  *
- * Different from memcached: a key comes back as it was sent, in base64 when it was sent so, however it was stored.
+ * Different from memcached: a key is returned as sent, in base64 when it was sent so, however it was stored.
  */
 type KeyedMeta = Pick<MetaGet, 'key' | 'base64Key' | 'opaque'>
 
-/** What a response on a member says besides the member itself. */
+/** The member of a response, and how it was found. */
 interface Found {
-  /** Its expiry is the one before the command, its revision the one after. */
+  /** With the expiry before the command, and the revision after it. */
   readonly item: Item
   readonly created: boolean
 }
 
 /**
- * `HD`, or `VA` with the value, for an `mg` that hit. `won` adds that the client is the one to fetch it anew.
- * `fetchedSecondsAgo` is null for what was not fetched since it was set.
+ * Writes `HD`, or `VA` with the value, for an `mg` that hit. `won` adds the flag that asks the client to recache the
+ * value. `fetchedSecondsAgo` is null when the value was not fetched since it was set.
  */
 export function respondMetaHit(
   out: Responses,
@@ -40,7 +40,7 @@ export function respondMetaHit(
   if (command.wantsValue) out.block(item.value, bytes)
 }
 
-/** `EN`, for an `mg` or `me` that missed; `q` keeps quiet about it. */
+/** Writes `EN` for an `mg` that missed; suppressed by `q`. */
 export function respondMetaMiss(out: Responses, command: MetaGet): void {
   if (command.quiet) return
   out.text('EN')
@@ -50,7 +50,7 @@ export function respondMetaMiss(out: Responses, command: MetaGet): void {
 
 const storeStatus = { stored: 'HD', notStored: 'NS', exists: 'EX', notFound: 'NF' } as const
 
-/** The response to an `ms`; `q` keeps quiet about `HD`. `revision` is the new one, 0 where nothing was stored. */
+/** Writes the response to an `ms`; `q` suppresses `HD`. `revision` is the new one, 0 when nothing was stored. */
 export function respondMetaStore(
   out: Responses,
   command: MetaStore,
@@ -70,7 +70,7 @@ export function respondMetaStore(
 
 const deleteStatus = { deleted: 'HD', changed: 'HD', exists: 'EX', notFound: 'NF' } as const
 
-/** The response to an `md`; `q` keeps quiet about `HD`. */
+/** Writes the response to an `md`; `q` suppresses `HD`. */
 export function respondMetaDelete(
   out: Responses,
   command: MetaDelete,
@@ -82,7 +82,7 @@ export function respondMetaDelete(
   out.endLine()
 }
 
-/** `HD`, or `VA` with the number, for an `ma` that counted; `q` keeps quiet about it unless the member was made. */
+/** Writes `HD`, or `VA` with the number, for an `ma` that counted; suppressed by `q` unless the member was created. */
 export function respondMetaCounted(
   out: Responses,
   command: MetaCount,
@@ -98,7 +98,7 @@ export function respondMetaCounted(
   if (command.wantsValue) out.line(text)
 }
 
-/** The response to an `ma` that did not count. That a value is no number is an error line of its own. */
+/** Writes the response to an `ma` that did not count. A value that is not a number has its own error line. */
 export function respondMetaNotCounted(
   out: Responses,
   command: MetaCount,
@@ -110,8 +110,8 @@ export function respondMetaNotCounted(
 }
 
 /**
- * `ME`, with what there is: `exp` and `la` in seconds, `exp` counted down below zero as memcached has it and -1 for
- * never, and no slab classes.
+ * Writes `ME`: `exp` and `la` in seconds, `exp` counted down below zero as in memcached and -1 for never, and slab
+ * class 0.
  */
 export function respondMetaDebug(
   out: Responses,

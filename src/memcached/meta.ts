@@ -4,18 +4,18 @@ import { refuse, refuseLargeValue, responses } from './error-lines.ts'
 import type { Line } from './line.ts'
 
 /**
- * Lines of the meta commands to commands.
+ * Parses the lines of the meta commands.
  *
- * Flags that are known are taken with any command and pass over what they mean nothing to, as in memcached. `P` and
- * `L` are for proxies: both are taken and do nothing. `E`, which would choose
- * the next cas unique, is refused as an invalid flag, as memcached does up to 1.6.18: kvist's revisions are not the
- * client's to choose. The classic commands' rules for keys, numbers and swallowed blocks hold here too (classic.ts).
+ * Known flags are accepted with any command and ignored where they have no meaning, as in memcached. `P` and `L` are
+ * for proxies: both are accepted and have no effect. `E`, which would choose the next cas unique, is refused as an
+ * invalid flag, as in memcached up to 1.6.18: clients cannot choose kvist's revisions. The rules of the classic
+ * commands for keys, numbers and skipped blocks apply here too (classic.ts).
  */
 const maxWords = 19
-/** Of the `O` flag with its token. */
+/** The longest `O` flag with its token. */
 const maxOpaqueWordBytes = 32
 
-/** The flags of all meta commands; those that were not sent have the values of `noFlags`. */
+/** The flags of all meta commands; missing ones have the values of `noFlags`. */
 interface Flags {
   key: string | null
   base64Key: string | null
@@ -60,7 +60,7 @@ function noFlags(key: string | null): Flags {
   }
 }
 
-/** Reads the flags from a word on; a text is the error line that they deserve. */
+/** Parses the flags from word `first` on. Returns an error line when one is malformed. */
 function readFlags(line: Line, first: number): Flags | string {
   const flags = noFlags(line.key(1))
   let error: string | null = null
@@ -70,23 +70,23 @@ function readFlags(line: Line, first: number): Flags | string {
     const letter = line.byteOf(i, 0)
     const take = takers[letter]
     if (take === undefined) return letter < 127 ? responses.invalidFlag : responses.duplicateFlag
-    // All are letters: five bits distinguish the capitals, and the small ones.
+    // All known flags are letters: five bits distinguish the capital ones, and likewise the small ones.
     const bit = 1 << (letter & 31)
     if ((letter < 96 ? seenCapitals : seenSmall) & bit) return responses.duplicateFlag
     if (letter < 96) seenCapitals |= bit
     else seenSmall |= bit
     const fault = take(flags, line, i)
     if (fault === null) continue
-    // A flag that is not a number's names no fault of its own, and takes none from another.
+    // `badFormat` is the weakest fault: it is reported only when no other flag has a fault.
     error = fault === responses.badFormat ? (error ?? fault) : fault
   }
   return error ?? flags
 }
 
-/** Takes one flag; a text says what is wrong with it. */
+/** Parses one flag; returns an error line when it is malformed. */
 type Taker = (flags: Flags, line: Line, index: number) => string | null
 
-/** By the code of the letter. */
+/** The parsers of flags, by character code. */
 const takers: (Taker | undefined)[] = []
 
 function flag(letters: string, take: Taker): void {
@@ -261,7 +261,7 @@ export function readMetaDelete(line: Line): Command {
   }
 }
 
-/** Whether an `ma` mode counts up. */
+/** Whether a mode of `ma` increments. */
 const countModes: Readonly<Record<string, boolean>> = { '': true, I: true, '+': true, D: false, '-': false }
 
 /** `ma <key> <flags>*`. */
@@ -291,7 +291,7 @@ export function readMetaCount(line: Line): Command {
   }
 }
 
-/** The part that `md` and `ma` share: both name one fault for whatever is wrong with a flag. */
+/** Parses the line of an `md` or `ma`, which report the same error for any malformed flag. */
 function readPlainFlags(line: Line): Flags | Extract<Command, { kind: 'refused' }> {
   if (line.count < 2) return refuse(responses.unknown)
   if (line.isLongKey(1)) return refuse(responses.badFormat)
@@ -300,7 +300,7 @@ function readPlainFlags(line: Line): Flags | Extract<Command, { kind: 'refused' 
   return typeof flags === 'string' ? refuse(responses.badFlags) : flags
 }
 
-/** `me <key> [b]`; other flags are passed over. */
+/** Parses `me <key> [b]`; other flags are ignored. */
 export function readMetaDebug(line: Line): Command {
   if (line.count < 2 || line.isLongKey(1)) return refuse(responses.badFormat)
   const encoded = line.count > 2 && line.is(2, 'b')

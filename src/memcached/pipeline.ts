@@ -13,36 +13,37 @@ import type { PendingWrite, WriteClient } from './write-batcher.ts'
 
 /** The connection of a pipeline. */
 export interface PipelineSession extends Session {
-  /** Takes commands, sends their responses, and ends the connection when all is done. */
+  /** Executes commands, sends their responses, and ends the connection when all is done. */
   run(): void
 }
 
-/** What one connection may have on its way to the store. */
+/** Limit of the bytes of one connection's uncommitted writes. */
 const maxInFlightBytes = 4 * 1024 * 1024
-/** Commands that are taken before other connections are served. */
+/** The number of commands that are executed before other connections are served. */
 const commandsPerTick = 2000
-/** What a write takes beside its value. */
+/** The approximate memory of a write besides its value. */
 const writeBytes = 256
 
 /**
- * The commands of one client, which take effect in their order, and so do their responses. Plain writes are sent on without waiting
- * for those before them, so that a pipeline of them shares its way to disk with what other connections write; every
- * other command waits until the writes before it are done, and is done before the next one begins.
+ * The commands of one client. They take effect, and are responded to, in their order. Plain writes are sent to the
+ * store without waiting for those before them, so that a pipeline of them shares commits with writes of other
+ * connections; every other command waits until the writes before it are committed, and completes before the next one
+ * begins.
  */
 export class CommandPipeline implements WriteClient {
   private readonly session: PipelineSession
-  /** What came in goes to it. */
+  /** Receives the input of the connection. */
   readonly parser: CommandParser
   isLoggedIn: boolean
-  /** A command of a client that is logged in was done. */
+  /** A command was executed after the login. */
   wasServed = false
-  /** No more commands are taken: the client said quit, or cannot be followed further. */
+  /** No more commands are executed: the client sent quit, or its input cannot be parsed any further. */
   isEnded = false
 
-  /** Plain writes that are on their way to the store. */
+  /** The number of plain writes that are not committed yet. */
   private inFlight = 0
   private inFlightBytes = 0
-  /** Commands that were parsed and wait for those before them, the next one first. */
+  /** Parsed commands that wait for those before them, the next one first. */
   private readonly deferred: Command[] = []
   /** A command is being executed. */
   private isBusy = false
@@ -54,7 +55,10 @@ export class CommandPipeline implements WriteClient {
     this.isLoggedIn = isAuthorized === null
   }
 
-  /** Takes commands for as long as their responses find room. False when it stopped to let other connections be served. */
+  /**
+   * Executes commands while there is room for their responses. Returns false when it stopped to let other connections
+   * be served.
+   */
   take(): boolean {
     for (let count = 0; this.canTake(); count++) {
       if (count === commandsPerTick) return false
@@ -68,24 +72,24 @@ export class CommandPipeline implements WriteClient {
     return true
   }
 
-  /** Gives up the value that is coming in: the command that it is of is refused. False when none is. */
+  /** Abandons the value that is arriving, and refuses its command. Returns false without one. */
   abandonValue(response: string): boolean {
     const refused = this.parser.abandonValue(response)
     if (refused !== null) this.deferred.push(refused)
     return refused !== null
   }
 
-  /** There are commands to take. */
+  /** Whether there is input that can be processed. */
   get hasWaiting(): boolean {
     return this.deferred.length === 0 && this.parser.waitingBytes > 0 && this.canTake()
   }
 
-  /** A command is being executed or written. */
+  /** Whether a command is being executed or written. */
   get isWorking(): boolean {
     return this.isBusy || this.inFlight > 0
   }
 
-  /** All that came in whole is done. */
+  /** Whether all complete commands are done. */
   get isDone(): boolean {
     return !this.isWorking && this.deferred.length === 0 && this.parser.waitingBytes === 0
   }
@@ -118,7 +122,7 @@ export class CommandPipeline implements WriteClient {
     return this.deferred.shift() ?? this.parser.next()
   }
 
-  /** False when the command has to wait for the writes before it. */
+  /** Starts a command. Returns false when it must wait for the writes before it. */
   private begin(command: Command): boolean {
     if (!this.isLoggedIn) {
       this.logIn(command)
@@ -139,7 +143,7 @@ export class CommandPipeline implements WriteClient {
     return true
   }
 
-  /** Reads the members of a command together with those of the reads behind it, and of other connections. */
+  /** Reads the members of a command together with those of the reads that follow it, and of other connections. */
   private beginReads(first: PlainRead): void {
     const commands = [first]
     let keys = keysOf(first).length
@@ -161,7 +165,10 @@ export class CommandPipeline implements WriteClient {
     }
   }
 
-  /** Responds to commands as far as their members were read; the others are taken again, the first of all by itself. */
+  /**
+   * Responds to the commands whose members were read. Defers the others; when no command has all its members, the first
+   * is executed alone.
+   */
   private respondReads(
     commands: readonly PlainRead[],
     members: readonly (Member | null)[],
@@ -214,14 +221,14 @@ export class CommandPipeline implements WriteClient {
     }
   }
 
-  /** As in memcached, a client that asked for no reply gets no failure either. */
+  /** Responds with an error line. As in memcached, a client that asked for no reply gets none. */
   private fail(command: Command, error: unknown): void {
     if (isOwnFault(error)) this.session.server.onError(error)
     const silent = ('noreply' in command && command.noreply) || (command.kind === 'refused' && command.silent)
     if (!silent) this.session.out.line(failureLine(error))
   }
 
-  /** Nothing else is done until the client has logged in. */
+  /** Handles a command before the login: only a login and quit are accepted. */
   private logIn(command: Command): void {
     const { counts, isAuthorized } = this.session.server
     if (command.kind === 'quit') {
@@ -241,7 +248,7 @@ export class CommandPipeline implements WriteClient {
   }
 }
 
-/** The token of a login: the value of a `set` is `<user> <token>`, with any user. Null where it is not that. */
+/** Returns the token of a login, whose `set` has the value `<user> <token>`, with any user. Null when malformed. */
 function tokenOf(value: Uint8Array): string | null {
   const text = Buffer.from(value).toString('latin1')
   return /^ *[\x21-\x7e]+ +([\x21-\x7e]+) *$/.exec(text)?.[1] ?? null

@@ -9,11 +9,11 @@ import type { Responses } from './responses.ts'
 import type { MemcachedState } from './state.ts'
 
 /**
- * Commands that take effect whatever is there, so that nothing has to be read for them: `set`, `delete` and their
- * like. A connection sends them on without waiting for those before them.
+ * Commands that are independent of the current member, so that no read is needed: `set`, `delete` and their meta forms.
+ * A connection sends them to the store without waiting for those before them.
  */
 
-/** The write of such a command; null for every other command. */
+/** Returns the write of such a command; null for any other command. */
 export function plainWrite(command: Command, { collection, settings, now }: MemcachedState): Write | null {
   switch (command.kind) {
     case 'store':
@@ -44,7 +44,7 @@ function deleteOf(collection: string, key: string): Write {
   return { op: 'delete', collection, key, cause: 'delete' }
 }
 
-/** The response to a command of which `plainWrite` made a write. */
+/** Responds to a command whose write `plainWrite` returned. */
 export function respondPlain(
   out: Responses,
   counts: MemcachedCounts,

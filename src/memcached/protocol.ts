@@ -16,35 +16,41 @@ import { Line, noBlock } from './line.ts'
 import { readMetaCount, readMetaDebug, readMetaDelete, readMetaGet, readMetaStore } from './meta.ts'
 
 /**
- * The memcached text protocol (doc/protocol.txt of memcached 1.6), from bytes to commands. Pure: no sockets, no
- * store, no clock. The way back is responses.ts and meta-responses.ts, what a command does to a member decide.ts.
+ * Parses the memcached text protocol (doc/protocol.txt of memcached 1.6), from bytes to commands. Pure: no sockets, no
+ * store, no clock. Responses are written by responses.ts and meta-responses.ts; decide.ts determines the effect of
+ * commands.
  */
 
-/** A command line, its `\r` counted and its `\n` not. Only the lines of the get family may be longer. */
+/** The longest command line, with its `\r` and without its `\n`. Only lines of the get family may be longer. */
 export const maxLineBytes = 2048
-/** A line of get, gets, gat or gats: four thousand keys of the largest size. */
+/** The longest line of get, gets, gat or gats: four thousand keys of the largest size. */
 export const maxGetLineBytes = 1024 * 1024
 
-/** How far into a line the name of a get must begin for the line to be a long one. */
+/** The most spaces before the name of a get whose line may be long. */
 const maxLeadingSpaces = 100
 const newline = 0x0a
 const carriageReturn = 0x0d
 const space = 0x20
-/** A value grows from this; a client that announces much and sends nothing does not cost more. */
+/**
+ * The initial size of a value's buffer, so that a client that announces a large value and sends nothing costs no more.
+ */
 const firstValueBytes = 64 * 1024
 const smallCarryBytes = 256
-/** Making a view takes 0.35 µs, as long as copying so much. */
+/** Creating a view takes 0.35 µs, as long as copying this many bytes. */
 const leastViewBytes = 8 * 1024
 
 const noBuffer = Buffer.alloc(0)
 
-/** A command under its name. */
+/** The name of a command and its parser. */
 interface Row {
   readonly name: string
   readonly read: (line: Line, maxValueBytes: number) => Command
 }
 
-/** To add a command is one line here, and whatever `switch` on its kind no longer compiles. */
+/**
+ * The commands. Adding one takes a line here, and a case in each `switch` on its kind, which otherwise does not
+ * compile.
+ */
 const rows: readonly Row[] = [
   { name: 'get', read: (line) => readGet(line, false) },
   { name: 'gets', read: (line) => readGet(line, true) },
@@ -73,12 +79,12 @@ const rows: readonly Row[] = [
   { name: 'mn', read: () => ({ kind: 'metaNoop' }) },
 ]
 
-/** The rows by what `nameCode` makes of their names; no two share one. */
+/** The commands by the `nameCode` of their name, which is unique. */
 const rowsByCode = new Map(
   rows.map((row) => [nameCode(row.name.length, (at) => row.name.charCodeAt(at)), row]),
 )
 
-/** The first four letters of a name and its length, in one number. */
+/** Returns the first four letters of a name and its length as one number. */
 function nameCode(length: number, letterAt: (at: number) => number): number {
   let code = length
   for (let i = 0; i < 4 && i < length; i++) code = code * 256 + letterAt(i)
@@ -93,15 +99,15 @@ function readCommand(line: Line, maxValueBytes: number, isFirst: boolean): Comma
 }
 
 /**
- * The request line of HTTP. The rest of such a request is not read: a body that somebody else chose would give commands.
- * A later line of the get family may have a key that looks so.
+ * Whether a line is the request line of HTTP. The rest of such a request is not parsed, because its body could contain
+ * commands chosen by somebody else. A later line of the get family may have a key that looks the same.
  */
 function isRequestLine(line: Line, isFirst: boolean): boolean {
   if (line.count < 3 || !line.beginsWith(line.count - 1, 'HTTP/')) return false
   return isFirst || !line.beginsWith(0, 'g')
 }
 
-/** A line that is longer than a line of its kind may be, as far as it is known. */
+/** Whether a line, as far as it has arrived, exceeds the limit of its kind. */
 function isTooLong(bytes: Buffer, from: number, lineBytes: number): boolean {
   return lineBytes > maxLineBytes && (lineBytes > maxGetLineBytes || !isGetLine(bytes, from))
 }
@@ -113,66 +119,72 @@ function isGetLine(bytes: Buffer, from: number): boolean {
 }
 
 /**
- * Makes commands of the bytes of one connection: `push` what arrives, then take commands with `next` until it has
- * none. Commands come one at a time so that a listener can stop taking them while responses pile up.
+ * Parses the input of one connection into commands: `push` the bytes that arrive, then call `next` until it returns
+ * null. Commands are returned one at a time, so that a listener can stop while responses wait.
  *
- * What is wrong with a request is a command too (`refused`); nothing throws. Between calls the parser holds what was
- * pushed and not yet taken, and of an unfinished command at most a line (`maxLineBytes`, or `maxGetLineBytes`) or
- * twice the part of its value that has arrived. Pushed bytes must not change afterwards: a value that makes up most
- * of them is handed on as a view.
+ * A malformed request is a command too (`refused`); nothing throws. Between calls the parser holds the bytes that are
+ * not parsed yet, and of an incomplete command at most a line (`maxLineBytes`, or `maxGetLineBytes`) or twice the part
+ * of its value that has arrived. Pushed bytes must not change afterwards: a value that makes up most of them is
+ * returned as a view.
  */
 export class CommandParser {
   private readonly maxValueBytes: number
   private readonly line = new Line()
 
-  /** What is being read, from `at` on, and what waits behind it. */
+  /** The chunk that is being parsed, from `at` on, and the chunks after it. */
   private chunk: Buffer = noBuffer
   private at = 0
   private readonly waiting: Buffer[] = []
   private queuedBytes = 0
 
-  /** The beginning of a line that no newline has ended yet. */
+  /** The beginning of an incomplete line. */
   private carry: Buffer = noBuffer
   private carryBytes = 0
 
-  /** The command whose data block is being read, the block's length, and how much of block and `\r\n` is there. */
+  /**
+   * The command whose data block is being read, the block's length, and how much of the block and its `\r\n` has been
+   * read.
+   */
   private storing: Store | MetaStore | null = null
   private blockBytes = 0
   private blockRead = 0
   private blockIsBad = false
 
-  /** How much of a refused command's data is still to be passed over. */
+  /** Bytes of a refused command's data that are still to be skipped. */
   private swallowBytes = 0
   private closed = false
-  /** No line was read yet. */
+  /** No line has been parsed yet. */
   private isFirst = true
 
-  /** A value larger than `maxValueBytes` is refused and swallowed. */
+  /** Values larger than `maxValueBytes` are refused and skipped. */
   constructor(maxValueBytes: number) {
     this.maxValueBytes = maxValueBytes
   }
 
-  /** Bytes that were pushed and not parsed yet; a listener reads no more from its socket while this is large. */
+  /** Bytes that were pushed and not parsed yet. A connection pauses its socket while they are many. */
   get waitingBytes(): number {
     return this.chunk.length - this.at + this.queuedBytes
   }
 
-  /** What an unfinished command holds: its line so far, or the room made for its value. */
+  /** The memory of an incomplete command: its line so far, or the buffer of its value. */
   get unfinishedBytes(): number {
     return this.carry.length + (this.storing?.value.length ?? 0)
   }
 
-  /** A command has begun to come in, and there is more of it to come. */
+  /** Whether a command has arrived in part. */
   get isMidCommand(): boolean {
     return this.carryBytes > 0 || this.isMidBlock
   }
 
-  /** More of a data block is to come. */
+  /** Whether a data block has arrived in part. */
   get isMidBlock(): boolean {
     return this.storing !== null || this.swallowBytes > 0
   }
 
-  /** Lets go of the value that is coming in: the rest of it is swallowed, as of one that is too large. Null for none. */
+  /**
+   * Abandons the value that is arriving: the rest of it is skipped, as if it were too large. Returns the refusal; null
+   * without a value.
+   */
   abandonValue(response: string): Refused | null {
     const store = this.storing
     if (store === null) return null
@@ -200,7 +212,7 @@ export class CommandParser {
     }
   }
 
-  /** The next command; null when it takes more bytes to make one, and for good after one that closes. */
+  /** Returns the next command; null when it is incomplete, and always after a command that closes. */
   next(): Command | null {
     while (!this.closed && (this.at < this.chunk.length || this.nextChunk())) {
       const command = this.advance()
@@ -221,7 +233,7 @@ export class CommandParser {
     return true
   }
 
-  /** Uses up some of the chunk; null when that did not complete a command. */
+  /** Parses a part of the chunk. Returns null when that completed no command. */
   private advance(): Command | null {
     if (this.swallowBytes > 0) {
       const bytes = Math.min(this.swallowBytes, this.chunk.length - this.at)
@@ -252,7 +264,7 @@ export class CommandParser {
     return command
   }
 
-  /** A line of which the beginning came earlier. */
+  /** Parses a line whose beginning arrived in an earlier chunk. */
   private finishLine(): Command | null {
     const found = this.chunk.indexOf(newline, this.at)
     const end = found < 0 ? this.chunk.length : found
@@ -268,7 +280,7 @@ export class CommandParser {
     return this.begin(command)
   }
 
-  /** Copies the chunk's bytes up to `end` behind the beginning of the line. */
+  /** Appends the chunk's bytes up to `end` to the beginning of the line. */
   private keep(end: number): void {
     const bytes = this.carryBytes + end - this.at
     if (bytes > this.carry.length) {
@@ -281,7 +293,7 @@ export class CommandParser {
     this.at = end
   }
 
-  /** What follows from a line: the data block to read or to swallow, or the end. */
+  /** Continues after a line: reads or skips its data block, or closes. */
   private begin(command: Command): Command | null {
     const bytes = this.line.blockBytes
     if (bytes !== noBlock) {
@@ -308,7 +320,7 @@ export class CommandParser {
     return store
   }
 
-  /** A data block that came in pieces: the value grows as they come, then the `\r\n`. */
+  /** Reads a data block that arrives in pieces: the value, which grows with them, then the `\r\n`. */
   private readBlockPart(store: Store | MetaStore): Command | null {
     const { chunk, blockBytes } = this
     const bytes = Math.min(blockBytes - this.blockRead, chunk.length - this.at)
@@ -329,7 +341,7 @@ export class CommandParser {
     return this.blockIsBad ? refuseBadBlock(store) : store
   }
 
-  /** Doubling keeps the copying linear; the last step is to the exact length, so that nothing is left over. */
+  /** Grows the buffer of a value. Doubling keeps copying linear; the last step is to the exact length. */
   private growValue(store: Store | MetaStore, bytes: number): void {
     const held = store.value
     if (bytes <= held.length) return
@@ -352,12 +364,12 @@ export class CommandParser {
   }
 }
 
-/** With meta commands errors always have a response. */
+/** Refuses a data block without its line end. Meta commands always get error responses. */
 function refuseBadBlock(store: Store | MetaStore): Command {
   return refuse(responses.badDataChunk, store.kind === 'store' && store.noreply)
 }
 
-/** A view where the value is large and most of what it would keep alive; a copy otherwise. */
+/** Returns a view when the value is large and most of the chunk that it would keep alive; a copy otherwise. */
 function copyOrView(chunk: Buffer, at: number, bytes: number): Uint8Array {
   if (bytes >= leastViewBytes && bytes * 2 > chunk.length)
     return new Uint8Array(chunk.buffer, chunk.byteOffset + at, bytes)

@@ -18,16 +18,16 @@ import {
 
 /** Commands that respond with values. */
 
-/** Responses up to this size wait to be sent while the next is made. */
+/** A connection executes no further commands while this much output is unsent. */
 export const maxUnsentBytes = 256 * 1024
-/** Members that are touched at once for one command. */
+/** The number of members that one command touches at once. */
 const keysAtOnce = 100
 const bytesAtOnce = 1024 * 1024
 
-/** Commands that only read, unless the member of a `mg` is marked as stale. */
+/** Commands that only read, unless the member of an `mg` is marked as stale. */
 export type PlainRead = Get | MetaGet
 
-/** Whether a command only reads, and no more members than are read together. */
+/** Whether a command only reads, and at most as many members as one batched read. */
 export function isPlainRead(command: Command): command is PlainRead {
   if (command.kind === 'get') return command.touch === null && command.keys.length <= maxReadTogether
   return (
@@ -42,7 +42,7 @@ export function keysOf(command: PlainRead): readonly string[] {
   return command.kind === 'get' ? command.keys : [command.key]
 }
 
-/** Responds to a command from the members that were read for it, which begin at `at`. */
+/** Responds to a command with the members that were read for it, from index `at` on. */
 export function respondRead(
   session: Session,
   command: PlainRead,
@@ -58,7 +58,10 @@ export function respondRead(
   out.endOfList()
 }
 
-/** A line may name a hundred thousand keys: so many are looked up before others have their turn. */
+/**
+ * Executes a `get` or `gets` in batches, because a line may name a hundred thousand keys: other connections are served
+ * between batches.
+ */
 export async function get(session: Session, command: Get): Promise<void> {
   const { server, out } = session
   const { keys, withCas } = command
@@ -72,7 +75,7 @@ export async function get(session: Session, command: Get): Promise<void> {
   out.endOfList()
 }
 
-/** Where one of them cannot be read, those before it are. */
+/** Reads members together; when that fails, reads only the first, so that those before a damaged one are returned. */
 async function readSome(
   db: MemcachedStore,
   refs: readonly MemberRef[],
@@ -112,7 +115,9 @@ function requireRoom(server: MemcachedState, bytes: number): void {
     throw new CommandError('SERVER_ERROR out of memory writing get response')
 }
 
-/** `gat` and `gats`: each key by itself, several at once, with responses in their order. */
+/**
+ * Executes `gat` and `gats`: touches each key separately, several concurrently, and responds in the order of the keys.
+ */
 export async function getAndTouch(session: Session, command: Get, exptime: number): Promise<void> {
   const { server, out } = session
   const { keys, withCas } = command
@@ -123,7 +128,7 @@ export async function getAndTouch(session: Session, command: Get, exptime: numbe
       const found = await server.db.get(server.collection, keys[at]!)
       bytes += found?.value.length ?? 0
       const one = touchItem(server, keys[at]!, exptime)
-      one.catch(() => {}) // thrown below, unless what comes in between fails
+      one.catch(() => {}) // awaited below, unless an error before that ends the command
       touching.push(one)
     }
     for (const [i, { found, revision }] of (await Promise.all(touching)).entries()) {
@@ -139,7 +144,7 @@ export async function getAndTouch(session: Session, command: Get, exptime: numbe
   out.endOfList()
 }
 
-/** Gives the member of a key another expiry; found as it was before. */
+/** Sets the expiry of a key's member; `found` is the member before. */
 export function touchItem(server: MemcachedState, key: string, exptime: number): Promise<Decided<null>> {
   return server.change(key, (found, nowMs): Decision<null> => {
     return { outcome: null, write: found === null ? null : touched(found, exptime, nowMs) }
@@ -152,7 +157,10 @@ export function countTouch({ counts }: MemcachedState, hit: boolean): void {
   else counts.touch_misses++
 }
 
-/** Most need no write, and are served from what is read; the others decide anew on what they then write over. */
+/**
+ * Executes an `mg`. Most need no write and are served from the member read; the others decide again on the member that
+ * they replace.
+ */
 export function metaGet(session: Session, command: MetaGet): MaybePromise<void> {
   session.server.counts.cmd_meta++
   const found = session.server.db.get(session.server.collection, command.key)

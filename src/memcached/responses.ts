@@ -1,28 +1,28 @@
 /**
- * Responses of the memcached protocol. Small ones are put one behind the other into a piece of memory, so that thousands
- * of them are sent with one system call; large values are sent from where they are.
+ * Writes responses of the memcached protocol. Small ones are joined in a buffer, so that thousands of them are sent
+ * with one system call; large values are sent without copying.
  */
 
-/** A value as it is sent: bytes, or text that is sent as UTF-8. */
+/** A value as it is sent: bytes, or text, which is encoded as UTF-8. */
 export type WireValue = Uint8Array | string
 
-/** Where responses go: the output of a connection. */
+/** The output of a connection. */
 export interface ResponseSink {
-  /** Takes bytes, which must not change while there are unsent ones. */
+  /** Sends bytes, which must not change while `unsentBytes` is above 0. */
   bytes(part: Uint8Array): void
   readonly unsentBytes: number
 }
 
-/** Values from here on are sent from where they are. */
+/** Values of at least this size are sent without copying. */
 const largeValueBytes = 16 * 1024
 const pieceBytes = 64 * 1024
-/** Empty pieces that are kept for later responses. All connections share them, so that an idle one has none. */
+/** Free buffers for later responses, shared by all connections, so that an idle one holds none. */
 const maxRecycled = 16
 const recycled: Buffer[] = []
 
-/** Text up to this length is cheaper to copy letter by letter than by a call. */
+/** Text up to this length is faster to copy character by character than by a native call. */
 const shortText = 32
-/** `VALUE`, flags, length, cas unique, the spaces between and both ends of line. */
+/** Bytes of `VALUE`, flags, length, cas unique, the spaces between and both line ends. */
 const valueLineBytes = 64
 
 const noPiece = Buffer.alloc(0)
@@ -30,35 +30,35 @@ const noPiece = Buffer.alloc(0)
 export class Responses {
   private readonly sink: ResponseSink
   private piece: Buffer = noPiece
-  /** How much of the piece is filled. */
+  /** The number of bytes used in the piece. */
   private end = 0
 
   constructor(sink: ResponseSink) {
     this.sink = sink
   }
 
-  /** How much the client has not taken yet. A connection takes no further commands while this is large. */
+  /** Bytes that the client has not received yet. A connection executes no further commands while they are many. */
   get unsentBytes(): number {
     return this.sink.unsentBytes + this.end
   }
 
-  /** Sends what was put so far. */
+  /** Sends all that was written so far. */
   flush(): void {
     if (this.end === 0) return
     this.sink.bytes(this.end === this.piece.length ? this.piece : this.piece.subarray(0, this.end))
-    // While some of it is unsent the piece is the sink's.
+    // The sink may still use the piece while it has unsent bytes.
     if (this.sink.unsentBytes === 0) recycle(this.piece)
     this.piece = noPiece
     this.end = 0
   }
 
-  /** A line that is one of the fixed ones, an error, or a number: `STORED`, `ERROR`, `42`. */
+  /** Writes a line: a fixed one, an error, or a number, such as `STORED`, `ERROR`, `42`. */
   line(text: string): void {
     this.text(text)
     this.endLine()
   }
 
-  /** `VALUE <key> <flags> <bytes> [<cas unique>]` and the data block; `casUnique` null leaves it out. */
+  /** Writes `VALUE <key> <flags> <bytes> [<cas unique>]` and the data block; `casUnique` null omits it. */
   value(key: string, flags: number, value: WireValue, casUnique: number | null): void {
     const bytes = wireBytes(value)
     this.reserve(valueLineBytes + key.length * 3 + (bytes < largeValueBytes ? bytes : 0))
@@ -76,17 +76,17 @@ export class Responses {
     this.block(value, bytes)
   }
 
-  /** What follows the last value of a get, and the last line of `stats`. */
+  /** Writes the line after the last value of a get, and after the last line of `stats`. */
   endOfList(): void {
     this.line('END')
   }
 
-  /** `STAT <name> <value>`. */
+  /** Writes `STAT <name> <value>`. */
   stat(name: string, value: string | number | bigint): void {
     this.line(`STAT ${name} ${value}`)
   }
 
-  /** A value of known length and its end of line. */
+  /** Writes a value, whose length is `bytes`, and its line end. */
   block(value: WireValue, bytes: number): void {
     if (bytes >= largeValueBytes) {
       this.flush()
@@ -120,13 +120,13 @@ export class Responses {
     this.end = end + length
   }
 
-  /** Text of which each character is one byte, as the parser gives the tokens of flags. */
+  /** Writes text with one byte per character, as the parser returns the tokens of flags. */
   latin1(text: string): void {
     this.reserve(text.length)
     this.end += this.piece.write(text, this.end, 'latin1')
   }
 
-  /** A safe integer, not negative. */
+  /** Writes a non-negative safe integer. */
   number(value: number): void {
     if (value > 0x7fff_ffff) {
       this.text(String(value))
@@ -151,7 +151,7 @@ export class Responses {
     this.end += 2
   }
 
-  /** Makes room for so many bytes behind the last. */
+  /** Makes room for `bytes` more bytes. */
   private reserve(bytes: number): void {
     if (this.end + bytes <= this.piece.length) return
     this.flush()

@@ -10,59 +10,62 @@ import type { FlushClock } from './flush-clock.ts'
 import type { Responses } from './responses.ts'
 import type { WriteBatcher } from './write-batcher.ts'
 
-/** What of the store this protocol uses. */
+/** The part of the store that this protocol uses. */
 export type MemcachedStore = Pick<
   Database,
   'get' | 'readMany' | 'onExpiredRead' | 'write' | 'update' | 'drop' | 'collections' | 'settings'
 >
 
-/** What the connections of a memcached server share. */
+/** State shared by the connections of a memcached server. */
 export interface MemcachedState {
   readonly db: MemcachedStore
   readonly collection: string
-  /** Of the writes that come in here. */
+  /** Durability of writes through this port. */
   readonly durability: Durability
   readonly now: () => number
   readonly ticks: TickScheduler
-  /** Reads of members for the commands of a tick. */
+  /** Batches the reads of the commands of one tick. */
   readonly reads: ReadQueue
   readonly counts: MemcachedCounts
   readonly accesses: AccessTable
-  /** The counts at the last `stats reset`: `stats` shows what was added since, /metrics everything. */
+  /** The counts at the last `stats reset`: `stats` shows the difference, /metrics the totals. */
   countsAtReset: ReadonlyMap<string, number>
   readonly flushes: FlushClock
   readonly writes: WriteBatcher
   readonly change: MakeChange
   readonly settings: MemcachedSettings
-  /** Whether a token that a client logs in with is right; null where no login is needed. */
+  /** Whether the token of a login is right; null when no login is needed. */
   readonly isAuthorized: ((token: string) => boolean) | null
-  /** Where the server listens. */
+  /** Returns the port on which the server listens. */
   port(): number
   openConnections(): number
   /** Called with errors that are kvist's fault, not the client's. */
   readonly onError: (error: unknown) => void
-  /** Called when a client speaks the binary protocol, which is not spoken here: it is disconnected. */
+  /** Called when a client is disconnected because it speaks the binary protocol, which is not supported. */
   readonly onBinaryClient: (address: string) => void
   readonly clock: SecondClock
   /**
-   * What connections hold for their clients: incomplete and waiting commands, values on their way to disk, unsent
-   * responses. Each connection keeps its own part of the sum up to date.
+   * Bytes that connections hold for their clients: incomplete and waiting commands, values of uncommitted writes,
+   * unsent responses. Each connection updates its share of the sum.
    */
   heldBytes: number
 }
 
-/** Where a command comes from and its response goes. */
+/** The connection of a command, as its execution sees it. */
 export interface Session {
   readonly server: MemcachedState
   readonly out: Responses
-  /** Waits until the client has read enough, and lets others work meanwhile; false when the client is gone. */
+  /**
+   * Waits until the client has read enough and lets other connections work meanwhile; returns false when the client is
+   * gone.
+   */
   room(): Promise<boolean>
 }
 
 export interface MemcachedSettings {
   readonly host: string
   readonly version: string
-  /** How long a client may be silent between commands; 0 for ever. */
+  /** How long a client may be silent between commands; 0 for no limit. */
   readonly idleTimeoutSeconds: number
   /** How long a client may be silent in the middle of a command, or leave responses unread. */
   readonly stallTimeoutSeconds: number
@@ -71,12 +74,12 @@ export interface MemcachedSettings {
   readonly maxHeldBytes: number
 }
 
-/** What a connection may hold whatever the others do, so that small requests go on. */
+/** The bytes that a connection may hold even over the memory limit, so that small requests succeed. */
 export const smallBytes = 64 * 1024
 
 /**
- * Whether connections hold so much together that large values must be refused. So their memory has a bound, however many
- * clients send half of a value or do not read what they asked for.
+ * Whether connections together hold so much that large values must be refused. This bounds their memory, however many
+ * clients send half a value or do not read their responses.
  */
 export function overMemoryLimit({ heldBytes, settings }: MemcachedState): boolean {
   return heldBytes > settings.maxHeldBytes

@@ -4,22 +4,22 @@ import type { Responses } from './responses.ts'
 import type { MemcachedState, Session } from './state.ts'
 
 /**
- * `stats`: the numbers of /metrics under memcached's names. Statistics of slabs are
- * empty, and those of what kvist does not do are missing or 0.
+ * `stats`: the counters of /metrics under memcached's names. Statistics of slabs are empty, and those of features that
+ * kvist lacks are missing or 0.
  */
 
-/** The memcached version whose protocol this is, which clients check; kvist's own version follows it. */
+/** The memcached version whose protocol is implemented. Clients check it; kvist's own version follows it. */
 const protocolVersion = '1.6.18'
 
-/** A third word that is no number of its own: clients read the second alone. */
+/** Returns the version with kvist's as a third word: clients read only the second. */
 export function versionText(version: string): string {
   return `${protocolVersion} kvist/${version}`
 }
 
-/** Writes its lines; the `END` behind them is not its own. */
+/** Writes the lines of a report, without the final `END`. */
 type Report = (server: MemcachedState, out: Responses) => MaybePromise<void>
 
-/** What can follow `stats`; all else is an error, as with memcached. */
+/** The arguments of `stats`; any other is an error, as in memcached. */
 const reports: Readonly<Record<string, Report>> = {
   '': general,
   settings,
@@ -92,5 +92,5 @@ function settings(server: MemcachedState, out: Responses): void {
   out.stat('kvist_durability', durability)
 }
 
-/** Of slabs, which kvist does not have. */
+/** The report on slabs, which kvist does not have. */
 function nothing(): void {}

@@ -2,7 +2,7 @@ import type { Database } from '../core/database.ts'
 import type { Durability, Write, Written } from '../core/engine.ts'
 import type { Command } from './command.ts'
 
-/** A write that a client's command asks for. */
+/** A write of a client's command. */
 export interface PendingWrite {
   readonly command: Command
   readonly write: Write
@@ -10,11 +10,11 @@ export interface PendingWrite {
   readonly client: WriteClient
 }
 
-/** Where a write comes from. It is called back for its writes in the order in which it added them. */
+/** The client of a write. It is called back for its writes in the order in which it added them. */
 export interface WriteClient {
   written(pending: PendingWrite, written: Written): void
   failed(pending: PendingWrite, error: unknown): void
-  /** Called after the above, once for all of a batch. */
+  /** Called after the above, once for consecutive writes of one batch. */
   batchDone(): void
 }
 
@@ -22,14 +22,14 @@ export interface WriteBatcher {
   add(pending: PendingWrite): void
 }
 
-/** What is committed at once. */
+/** Limits of one batch. */
 const maxBatchWrites = 1000
 const maxBatchBytes = 1024 * 1024
 
 /**
- * Commits the writes of one tick of the event loop together, for a commit costs more than all else that a write takes; the
- * first one goes at once, since the store does not sync before the tick ends. A batch is atomic, which clients cannot notice
- * from the store failing its writes one by one.
+ * Commits the writes of one tick of the event loop together, because a commit costs more than all other work of a
+ * write. The first one is committed at once, as the store does not sync before the tick ends. A batch is atomic, which
+ * clients cannot distinguish from the store failing its writes one by one.
  */
 export function startWriteBatcher(db: Pick<Database, 'write'>, durability: Durability): WriteBatcher {
   let batch: PendingWrite[] = []
@@ -69,7 +69,7 @@ export function startWriteBatcher(db: Pick<Database, 'write'>, durability: Durab
   return { add }
 }
 
-/** Writes of one client that follow each other are reported in one go, so that their responses are sent together. */
+/** Reports consecutive writes of one client together, so that their responses are sent together. */
 function notify(
   batch: readonly PendingWrite[],
   report: (pending: PendingWrite, index: number) => void,

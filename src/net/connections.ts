@@ -178,7 +178,7 @@ export class ConnectionRegistry implements SecondClock {
     if (found !== undefined || this.scanCredit < this.entries.size) return found
     this.scanCredit -= this.entries.size
     this.candidates = [...this.entries.values()]
-      .reverse() // so that of those active in the same second the oldest is last
+      .reverse() // among those active in the same second the oldest must be last
       .filter(({ connection }) => connection.activity !== 'busy')
       .map((entry) => ({ entry, lastActive: entry.connection.lastActive }))
       .sort((a, b) => b.lastActive - a.lastActive)

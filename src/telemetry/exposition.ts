@@ -270,7 +270,7 @@ function ofKinds(counts: Readonly<Record<WatchKind, number>>): Sample<number>[] 
 
 /** prom-client's own metrics that are meaningless or wrong under Bun. */
 const sayNothing = [
-  'process_heap_bytes', // address space, some gigabytes of it reserved and never touched
+  'process_heap_bytes', // address space, gigabytes of which are reserved and never used
   'process_virtual_memory_bytes',
   'nodejs_gc_duration_seconds',
   'nodejs_active_resources',
