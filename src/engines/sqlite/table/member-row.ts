@@ -2,19 +2,19 @@ import { jsonContentType, type Member, type MemberHead, type Value } from '../..
 import { damagedMember } from './damage.ts'
 import { crc32, crcOfText, memberChecksum } from './row-checksum.ts'
 
-/** A row of `members` as SQL gives and takes it. */
+/** A row of `members` as SQL returns it. */
 export interface MemberRow {
   readonly key: string
   readonly contentType: string | null
   readonly node: string | null
-  /** Empty for a large value, but of its type. */
+  /** Text for JSON, bytes for others; for a large value empty, but of the same type. */
   readonly value: Value
   readonly revision: number
   readonly createdAtMs: number
   readonly clock: number
   readonly expiresAtMs: number | null
   readonly flags: number
-  /** Of a large value; null for one that is in the row. */
+  /** Size of a large value in bytes; null for a value that is in the row. */
   readonly largeBytes: number | null
   readonly checksum: number
 }
@@ -22,10 +22,10 @@ export interface MemberRow {
 export const memberColumns = `key, content_type AS contentType, node, value, revision, created_at AS createdAtMs, clock,
   expires_at AS expiresAtMs, flags, large_bytes AS largeBytes, checksum`
 
-/** For as many members: the statement that stores a row, given as `memberParams`. */
+/** The statement that stores a row; its parameters are those of `memberParams`. */
 export const putMemberSql = 'INSERT OR REPLACE INTO members VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)'
 
-/** What `putMemberSql` takes; of a large value only its size. */
+/** The parameters of `putMemberSql`. For a large value, which the caller stores in pieces, pass its size. */
 export function memberParams(collection: string, member: Member, largeBytes: number | null) {
   const { key, revision, createdAtMs, clock, expiresAtMs, flags } = member
   const row: MemberRow = {
@@ -45,9 +45,9 @@ export function memberParams(collection: string, member: Member, largeBytes: num
   return [collection, key, row.contentType, row.node, row.value, revision, createdAtMs, clock, expiresAtMs, flags, largeBytes, checksumOf(collection, row)] as const
 }
 
-/** Throws `damaged` where the row is not what was written; a large value is left to the caller. */
+/** Throws `damaged` where the checksum of the row does not match. The caller verifies the pieces of a large value. */
 export function verifyMemberRow(collection: string, row: MemberRow): void {
-  // SQLite gives what the row says that it has, whatever the table was made for.
+  // SQLite returns the type in the row's header, which damage may have changed, whatever the column's type.
   if (typeof row.key !== 'string' || typeof row.value === 'number')
     throw damagedMember(collection, String(row.key), 'its row has values of other types')
   if (checksumOf(collection, row) !== row.checksum)
@@ -97,7 +97,10 @@ export function headOfRow(row: MemberRow): MemberHead {
   }
 }
 
-/** The member of a verified row (whose checksum is the same for a missing text and an empty one), with the value that it holds or that was read beside it. */
+/**
+ * The member of a verified row, with a value that is the row's or was read from pieces. An empty content type reads as
+ * NULL, because their checksums are equal.
+ */
 export function memberOfRow(row: MemberRow, value: Value): Member {
   const { key, revision, createdAtMs, clock, expiresAtMs, flags } = row
   const contentType = row.contentType || jsonContentType

@@ -1,10 +1,10 @@
 /**
- * The checksum that ends every row of the tables: a CRC-32 of the row's texts and bytes, one after the other, with the
- * row's numbers and the lengths of the texts folded in. It is stored as a signed number of 32 bits, and every read of a
- * row's content verifies it (docs/design/engine-sqlite.md).
+ * The checksum of every row of the tables: a CRC-32 of the row's concatenated texts and bytes, with the row's numbers and
+ * the lengths of the texts folded in. It is stored as a signed 32-bit number, and every read of a row's content verifies
+ * it (docs/design/engine-sqlite.md).
  */
 
-/** Told apart by the checksum, so that a row of one table never passes for a row of another. */
+/** A number per table, folded into the checksum, so that a row of one table is not valid in another. */
 const tables = {
   meta: 1,
   collections: 2,
@@ -16,13 +16,13 @@ const tables = {
   feedBlocks: 8,
 } as const
 
-/** In place of a number that is missing. */
+/** Folded for NULL in a numeric column. */
 const missing = -1
 
-/** Up to so many bytes a loop is quicker than a call out of JavaScript, and the view of the bytes that one needs. */
+/** Up to this many bytes a loop is faster than a native call, which also needs a subarray. */
 const shortBytes = 200
 
-/** Eight tables of 256: what each byte of eight contributes to the CRC (the "slicing by eight" of Intel). */
+/** Eight tables of 256 entries: the contribution of each of eight bytes to the CRC (Intel's "slicing by eight"). */
 const slices = slicesOfCrc()
 
 function slicesOfCrc(): Uint32Array {
@@ -39,7 +39,7 @@ function slicesOfCrc(): Uint32Array {
   return made
 }
 
-/** CRC-32 of a stretch of bytes, going on from the CRC of what comes before it. */
+/** CRC-32 of the bytes `from` to `to`, continuing the CRC `before` of the bytes that precede them. */
 export function crc32(bytes: Uint8Array, from: number, to: number, before = 0): number {
   if (to - from > shortBytes) return Bun.hash.crc32(bytes.subarray(from, to), before)
   let crc = ~before
@@ -60,7 +60,7 @@ export function crc32(bytes: Uint8Array, from: number, to: number, before = 0): 
   return ~crc >>> 0
 }
 
-/** Folds a safe integer into a checksum, in steps that never make two different numbers the same. */
+/** Folds a safe integer into a checksum. A change in one 32-bit half of the number always changes the result. */
 function fold(checksum: number, number: number): number {
   let folded = Math.imul(checksum ^ number, 0x9e3779b1)
   folded ^= folded >>> 15
@@ -68,7 +68,7 @@ function fold(checksum: number, number: number): number {
   return folded ^ (folded >>> 13)
 }
 
-/** `textsCrc` is that of collection, key, content type, node and inline value; a large value has none here. */
+/** `textsCrc` covers collection, key, content type, node and an inline value; pieces have checksums of their own. */
 export function memberChecksum(
   textsCrc: number,
   collectionBytes: number,
@@ -98,7 +98,7 @@ export function pieceChecksum(bytesCrc: number, revision: number, piece: number)
   return fold(fold(fold(bytesCrc, tables.valuePieces), revision), piece)
 }
 
-/** `textsCrc` is that of collection, key and node. */
+/** `textsCrc` covers collection, key and node. */
 export function tombstoneChecksum(
   textsCrc: number,
   collectionBytes: number,
@@ -114,7 +114,7 @@ export function tombstoneChecksum(
   return fold(checksum, clock)
 }
 
-/** `textsCrc` is that of collection and key; `cause` is null for a living member. */
+/** `textsCrc` covers collection and key; `cause` is null for a member. */
 export function feedChecksum(
   textsCrc: number,
   collectionBytes: number,
@@ -124,12 +124,12 @@ export function feedChecksum(
   return fold(fold(fold(fold(textsCrc, tables.feed), collectionBytes), revision), causeCode(cause))
 }
 
-/** What is no cause has a code that no row was written with. */
+/** The code of a cause; any other text has a code with which no row is ever written. */
 function causeCode(cause: string | null): number {
   return cause === null ? 0 : cause === 'delete' ? 1 : cause === 'expire' ? 2 : 3
 }
 
-/** `textsCrc` is that of collection and key. */
+/** `textsCrc` covers collection and key. */
 export function expiryChecksum(textsCrc: number, collectionBytes: number, expiresAtMs: number): number {
   return fold(fold(fold(textsCrc, tables.expiries), collectionBytes), expiresAtMs)
 }
@@ -146,10 +146,13 @@ export function metaChecksum(name: string, value: string | number): number {
   return fold(crcOfText(`${name}=${value}`), tables.meta)
 }
 
-/** Room for the longest text that a row holds; what is longer is hashed in a buffer of its own. */
+/** Scratch memory for encoding texts; a text that may not fit is encoded to a buffer of its own. */
 const scratch = Buffer.alloc(8192)
 
-/** As `crc32`, of a text in UTF-8. A damaged row may have bytes or a number where a text should be: never the same CRC. */
+/**
+ * As `crc32`, for the UTF-8 bytes of a text. A damaged row may hold a number or bytes in a text column; their CRC is that
+ * of another text, so that the checksum does not match.
+ */
 export function crcOfText(text: string, before = 0): number {
   if (typeof text !== 'string') return crcOfText(`no text: ${text}`, before)
   if (text.length * 3 > scratch.length) {

@@ -3,37 +3,37 @@ import { nodeIdLength, randomName } from '../../../core/origin.ts'
 import { metaChecksum } from './row-checksum.ts'
 
 /**
- * The tables: where everything in the log ends up, ordered by key. The flusher writes them (apply.ts), the server's
- * thread reads them. Any sqlite3 shell can open the file; what it writes there has no right checksum, and is refused
- * when it is read.
+ * The tables, to which the log is flushed, ordered by key. The flusher writes them (flush.ts), the server's thread reads
+ * them. Any sqlite3 shell can open the file; rows that it writes have no valid checksum, and reading them throws
+ * `damaged`.
  */
 export const tableFormat = 3
-/** "kvst", in the header of the file: what distinguishes kvist's files from other SQLite files. */
+/** "kvst", in the header of the file, distinguishes kvist's files from other SQLite files. */
 export const applicationId = 0x6b767374
 
-/** Revisions that a row of `feed_blocks` covers. */
+/** The number of revisions that a row of `feed_blocks` covers. */
 export const blockRevisions = 4096
 
 /**
- * A value is large, and lies in `value_pieces`, when it and the names of its member come to more than this. So the row of
- * a member always fits its page: SQLite keeps up to 2,030 bytes of a row there, and content type, node, numbers and the
- * row's own head take 363 at most. A row that went on in other pages would be read whole at every comparison.
+ * A value is large, and stored in `value_pieces`, when collection, key and value together have more bytes than this. So a
+ * member's row never overflows its page: SQLite keeps up to 2,030 bytes of a row there, and content type, node, numbers
+ * and the row's header take at most 363. A row with overflow pages would be read whole at every comparison.
  */
 export const maxInlineBytes = 1664
 
-/** Whether a value lies in `value_pieces`; `keyAndValueBytes` is what the row's collection counts for it. */
+/** Whether a value is stored in `value_pieces`; `keyAndValueBytes` is the size that the collection's counts include. */
 export function isLarge(collectionBytes: number, keyAndValueBytes: number): boolean {
   return collectionBytes + keyAndValueBytes > maxInlineBytes
 }
 
-/** What every piece of a large value holds, but for the last. */
+/** The size of every piece of a large value except the last. */
 export const pieceBytes = 64 * 1024
-/** Pieces of a value are numbered from `revision * piecesPerValue` on. */
+/** The ids of a value's pieces begin with `revision * piecesPerValue`. */
 export const piecesPerValue = 1024
 
 /**
- * Each row ends with its checksum (row-checksum.ts). The texts that it covers are adjacent, in the order of the log's
- * records, so that both are hashed in place.
+ * Each row has a checksum (row-checksum.ts). The texts that it covers are adjacent and in the order of the log's records,
+ * so that both rows and records are hashed in place.
  */
 export const schema = `
   CREATE TABLE meta (name TEXT PRIMARY KEY, value ANY NOT NULL, checksum INTEGER NOT NULL) STRICT, WITHOUT ROWID;
@@ -100,7 +100,7 @@ export const schema = `
   ) STRICT, WITHOUT ROWID;
 `
 
-/** Makes the tables of an empty file. */
+/** Creates the tables in an empty file. */
 export function createSchema(db: Database): void {
   db.run('BEGIN')
   db.run(schema)

@@ -2,31 +2,32 @@ import { Database, type SQLQueryBindings } from 'bun:sqlite'
 import { waitForLocks } from './table.ts'
 
 /**
- * How much of the file is read in place. A page from the kernel's own memory costs a copy and a system call less: of ten
- * million members one at random is read in 3.4 µs in place of 6.2. But mapped pages that were read count as
- * memory of the server, up to the size of the store.
+ * How many bytes of the file a connection maps. Reading a mapped page saves a copy and a system call: a random one of ten
+ * million members is read in 3.4 µs instead of 6.2. But mapped pages that were read count as memory of the server, up to
+ * the size of the store.
  */
 export const mappedBytes = {
-  /** For all that is done: writers look up what they replace, lists and the feed walk along. */
+  /** For writers, which look up the versions they replace, and for scans and the feed. */
   usual: 96 * 1024 * 1024,
-  /** For members that somebody asks for: as much as SQLite maps, released when it has not been used for a while. */
+  /** For reads of members by key: the most that SQLite maps; released when idle. */
   wide: 2 ** 31 - 65536,
-  /** Of a file up to this size writers too have all mapped: they find what they replace in 1.9 µs in place of 2.7. */
+  /** Up to this size of the file writers too read the whole map: a lookup takes 1.9 µs instead of 2.7. */
   small: 256 * 1024 * 1024,
 }
 
-/** After so long without a read what is mapped is released. */
+/** After a whole interval without a read the mapped memory is released. */
 const idleMs = 10_000
 
 /** A connection that only reads. */
 export interface ReadConnection {
-  /** A statement that `close` finalizes: one that is not keeps the file open. */
+  /** Prepares a statement that `close` finalizes: an open statement would keep the file open. */
   prepare<Row, Params extends SQLQueryBindings[]>(
     sql: string,
   ): ReturnType<typeof Database.prototype.prepare<Row, Params>>
   /**
-   * Begins a read transaction for this tick of the event loop unless there is one: that makes a read two to four times as
-   * quick (docs/design/engine-sqlite.md), and means that a tick sees one state of the tables.
+   * Begins a read transaction for the rest of this tick of the event loop, unless one is open. It makes reads two to four
+   * times as fast (docs/design/engine-sqlite.md), and all reads of a tick see one state of the tables unless `release` is
+   * called.
    */
   begin(): void
   /** Ends the transaction, so that the next read sees the newest state. */
@@ -58,7 +59,7 @@ export function openReadConnection(path: string, mapped: number): ReadConnection
     try {
       commit.run()
     } catch {
-      // A read that met damage has said so; its transaction ended with that.
+      // A read that found damage has thrown already, and its transaction ended with that.
     }
   }
 

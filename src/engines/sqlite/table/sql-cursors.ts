@@ -5,7 +5,7 @@ import { type MemberRow, memberOfRow, verifyMemberRow } from './member-row.ts'
 import { crcOfText, feedChecksum } from './row-checksum.ts'
 import type { FeedRowCursor, MemberRowCursor, TableRange, TableReader } from './table-reader.ts'
 
-/** Rows of the tables one after the other, each verified before it is shown. */
+/** Cursors over rows of the tables. Each row is verified before its content is returned. */
 
 export interface FeedRow {
   readonly feedRevision: number
@@ -15,12 +15,12 @@ export interface FeedRow {
   readonly feedChecksum: number
 }
 
-/** A row of another table beside the member it names; `revision` is null where there is none. */
+/** A row of another table joined with the member that it names; `revision` is null where that is missing. */
 export type Joined<Row> = Row & (MemberRow | { readonly revision: null })
 
 export type ReadValue = TableReader['value']
 
-/** Of text in the row, its characters. */
+/** Length of the value: exact for bytes and large values, in UTF-16 units for text in the row. */
 function valueLength({ value, largeBytes }: MemberRow): number {
   return largeBytes ?? value.length
 }

@@ -27,7 +27,7 @@ import {
 } from './sql-cursors.ts'
 import type { TableRange, TableReader } from './table-reader.ts'
 
-/** Columns of a member, of a table that is joined as `m`. */
+/** `memberColumns` of a table joined as `m`. */
 const joinedColumns = memberColumns.replaceAll(/(?<=^|,\s+)\w/g, 'm.$&')
 
 const oneMember = `SELECT ${memberColumns} FROM members WHERE collection = ? AND key = ?`
@@ -186,7 +186,7 @@ function feedReader(
 
 type StatementsBySql = <Row>(sql: string) => Statement<Row, SQLQueryBindings[]>
 
-/** One statement for each shape of range, so that each is a plain walk along the primary key. */
+/** Caches statements by SQL text: each combination of bounds and order has its own plain scan of the primary key. */
 function statementsBySql({ prepare }: ReadConnection): StatementsBySql {
   const prepared = new Map<string, Statement<unknown, SQLQueryBindings[]>>()
   return <Row>(sql: string): Statement<Row, SQLQueryBindings[]> => {
@@ -216,7 +216,7 @@ function existingOf({
   return { revision, createdAtMs, expiresAtMs, bytes: Buffer.byteLength(key) + valueBytes }
 }
 
-/** A text up to this is put together in memory that stays. */
+/** Texts up to this size are assembled in memory that is kept. */
 const maxScratchBytes = 2 * 1024 * 1024
 let scratchMemory = Buffer.alloc(0)
 
@@ -225,12 +225,12 @@ function scratch(bytes: number): Buffer {
   return scratchMemory.subarray(0, bytes)
 }
 
-/** Puts large values together from their pieces. */
+/** Returns a function that assembles large values from their verified pieces. */
 function valueReader({ prepare, begin }: ReadConnection): ReadValue {
   const pieces = prepare<{ checksum: number; bytes: Uint8Array }, [number]>(piecesOfValue)
   return (collection, key, revision, valueBytes, isText) => {
     begin()
-    // Text is decoded out of memory that is used again: fresh memory costs a fault for each of its pages.
+    // Text is assembled in reused memory and then decoded: fresh memory costs a page fault for each of its pages.
     const value =
       isText && valueBytes <= maxScratchBytes ? scratch(valueBytes) : Buffer.allocUnsafeSlow(valueBytes)
     let piece = 0

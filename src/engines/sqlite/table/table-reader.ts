@@ -11,50 +11,50 @@ export interface TableRange {
 }
 
 /**
- * Reads the tables, on the server's thread. Whatever is read is verified; what is not as it was written throws `damaged`.
- * Cursors are used within the tick that made them, and closed.
+ * Reads the tables, on the server's thread. Every read verifies checksums, and throws `damaged` where one does not match.
+ * Use a cursor only in the tick of the event loop that made it, and close it.
  */
 export interface TableReader {
   read(collection: string, key: string): Member | null
   readHead(collection: string, key: string): MemberHead | null
-  /** A large value, by the revision and the size that its member's row says. */
+  /** Reads a large value; `revision` and `bytes` are those in its member's row. */
   value(collection: string, key: string, revision: number, bytes: number, isText: boolean): Value
   /**
-   * Throws `damaged` unless the rows between which a key would be have valid checksums: a row whose key was damaged cannot
-   * be found by its key, but keeps its position.
+   * Throws `damaged` unless the two rows next to the position of a missing key have valid checksums: a row whose key was
+   * damaged cannot be found by its key, but keeps its position.
    */
   verifyAbsence(collection: string, key: string): void
   existing(collection: string, key: string): ExistingVersion | null
   tombstone(collection: string, key: string): Tombstone | null
-  /** Of the member or its tombstone. */
+  /** The origin of the member or its tombstone; null where there is neither. */
   origin(collection: string, key: string): StoredOrigin | null
-  /** Members of a range of keys, in their order. One at a time of those that have the same bounds and order. */
+  /** Members of a range of keys, in order. Of ranges with the same kinds of bounds and order only one may be open. */
   scan(range: TableRange): MemberRowCursor
-  /** The feed after a revision and before another, in order; with a collection, its rows alone, whatever lies between. */
+  /** Rows of the feed between two revisions, both excluded, in order; with `collection` only its rows. */
   feed(after: number, before: number, collection?: string): FeedRowCursor
-  /** Blocks of revisions that have changes of a collection, from one on, in order. */
+  /** The numbers of up to `limit` blocks that have changes of a collection, from block `from` on, in order. */
   feedBlocks(collection: string, from: number, limit: number): number[]
-  /** The newest revision of which the tombstone was forgotten; 0 when none ever was. */
+  /** The revision of the newest forgotten tombstone; 0 for none. */
   forgotten(): number
-  /** The clock stamp of the oldest tombstone. */
+  /** The clock stamp of the tombstone with the lowest revision; null for none. */
   oldestTombstone(): number | null
-  /** In the order of their times, `skip` of them passed over. */
+  /** Members that expire up to `atMs`, in the order of their expiries, after the first `skip`. */
   expiring(atMs: number, limit: number, skip: number): ExpiringRef[]
-  /** How large the file is. */
+  /** The size of the file in bytes. */
   bytes(): number
-  /** Lets go of the state of the tables that is being read, so that the next read sees the newest. */
+  /** Ends the read transaction, so that the next read sees the newest state of the tables. */
   release(): void
   close(): void
 }
 
 export interface MemberRowCursor {
-  /** Goes to the next row; false when there is none. */
+  /** Advances to the next row; false at the end. */
   next(): boolean
-  /** Of the row that it is at. */
+  /** The key of the current row. */
   readonly key: string
-  /** About, of the value of the row. */
+  /** The approximate size of the row's value, in bytes. */
   readonly valueBytes: number
-  /** The member of the row; only here a large value is read. With `keysOnly` its value is empty. */
+  /** The member of the current row, with an empty value for `keysOnly`. Only this call reads a large value. */
   member(keysOnly: boolean): Member
   close(): void
 }
@@ -64,9 +64,9 @@ export interface FeedRowCursor {
   readonly revision: number
   readonly collection: string
   readonly key: string
-  /** About, of the value of the row; 0 where it names a tombstone. */
+  /** The approximate size of the row's value, in bytes; 0 where it names a tombstone. */
   readonly valueBytes: number
-  /** The change of the row; only here a large value is read. */
+  /** The change of the current row. Only this call reads a large value. */
   change(): Change
   close(): void
 }

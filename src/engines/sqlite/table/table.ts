@@ -5,16 +5,16 @@ import { applicationId, createSchema, tableFormat, writeMeta } from './schema.ts
 import { checkTables } from './table-check.ts'
 import { isUpgradable, upgradeTables } from './upgrade.ts'
 
-/** Opens the file of the tables, and reads what the engine needs to know of it at the start. */
+/** Opens the file of the tables, and reads the state that the engine starts from. */
 
 export interface Meta {
-  /** 16 characters that no other store has; the log's segments carry them. */
+  /** 16 random characters that identify the store; the log's segments carry them too. */
   readonly storeId: string
   readonly nodeId: string
   readonly flushedRevision: number
-  /** The largest clock stamp up to the applied revision. */
+  /** The largest clock stamp up to the flushed revision. */
   readonly clock: number
-  /** Revisions that were given out and lost with a part of the log, in order. */
+  /** Revisions that were assigned and lost with a part of the log, in order. */
   readonly lostRevisions: readonly RevisionRange[]
 }
 
@@ -24,18 +24,18 @@ export interface RevisionRange {
   readonly last: number
 }
 
-/** A file that kvist cannot or must not open; the message says why in one line. */
+/** Thrown for a file that kvist cannot or must not open; the message says why in one line. */
 export class RefusedFile extends Error {}
 
-/** How long a statement waits for others to unlock the file. */
+/** How long a statement waits for other connections to unlock the file. */
 const lockWaitMs = 10_000
 
-/** Of all statements on a connection, until it is said again. */
+/** Sets how long all statements on a connection wait for locks, until the next call. */
 export function waitForLocks(db: Database, ms = lockWaitMs): void {
   db.run(`PRAGMA busy_timeout = ${ms}`)
 }
 
-/** Opens the file for writing, making it when it is not there. Throws RefusedFile, and then has not touched it. */
+/** Opens the file for writing, and creates it if it is missing. Throws RefusedFile, and then has not changed the file. */
 export function openForWriting(path: string): Database {
   let db: Database | undefined
   try {
@@ -45,7 +45,7 @@ export function openForWriting(path: string): Database {
     db.run('PRAGMA page_size = 8192')
     db.run('PRAGMA journal_mode = WAL')
     db.run('PRAGMA synchronous = FULL')
-    // The flusher checkpoints itself, after each batch.
+    // The flusher checkpoints after each job.
     db.run('PRAGMA wal_autocheckpoint = 0')
     db.run('PRAGMA cache_size = -16000')
     if (isNew) createSchema(db)
@@ -56,7 +56,7 @@ export function openForWriting(path: string): Database {
   }
 }
 
-/** Refuses what is not kvist's, before anything is written; true for a file that nothing was written to yet. */
+/** Returns true for an empty file. Throws RefusedFile, before anything is written, for one that is not kvist's. */
 function checkFile(db: Database, path: string): boolean {
   const id = pragma(db, 'application_id')
   const format = pragma(db, 'user_version')
@@ -79,7 +79,7 @@ export function refusal(path: string, cause: unknown): RefusedFile {
   return new RefusedFile(`cannot open ${path}: ${message(cause)}`, { cause })
 }
 
-/** SQLite's name of an error, or the system's; empty for others. */
+/** The error code of SQLite or the system; empty for other errors. */
 export function sqliteCode(error: unknown): string {
   if (error instanceof RefusedFile) return sqliteCode(error.cause)
   return error instanceof Error && 'code' in error ? String(error.code) : ''
@@ -93,7 +93,7 @@ function pragma(db: Database, name: string): number {
   return Number(db.query(`PRAGMA ${name}`).values()[0]?.[0])
 }
 
-/** Bytes of pages that nothing is in: tables grow into them before the file does. */
+/** The size of the file's free pages in bytes: tables grow into them before the file does. */
 export function freeBytes(db: Database): number {
   return pragma(db, 'freelist_count') * pragma(db, 'page_size')
 }
@@ -105,17 +105,17 @@ function tableCount(db: Database): number {
 export interface Start {
   readonly meta: Meta
   readonly counts: Map<string, Counts>
-  /** The page where the b-tree of `members` begins; it stays that while the file is open. */
+  /** The root page of the b-tree of `members`; it does not change while the file is open. */
   readonly membersRoot: number
-  /** What is wrong with the tables as a whole; null for nothing, undefined for a file too large to look through now. */
+  /** A description of the tables' damage; null for none, undefined for a file too large to check at the start. */
   readonly damage: string | null | undefined
   readonly freeBytes: number
 }
 
-/** A larger file is checked beside the work, after the start: half a second for a million members. */
+/** A larger file is checked in the background after the start; a check takes 0.5 s per million members. */
 const maxCheckedBytes = 256 * 1024 * 1024
 
-/** What the tables know when a store is opened; older files are upgraded before. Throws RefusedFile. */
+/** Opens the file, upgrades it if it is older, and reads the state to start from. Throws RefusedFile. */
 export function readStart(path: string, report: (line: string) => void = () => {}): Start {
   using db = openForWriting(path)
   try {
@@ -135,7 +135,7 @@ export function readStart(path: string, report: (line: string) => void = () => {
   }
 }
 
-/** Throws RefusedFile when they are not as they were written. */
+/** Reads `meta`. Throws RefusedFile when a row is missing or its checksum does not match. */
 export function readMeta(db: Database): Meta {
   const rows = db.query('SELECT name, value, checksum FROM meta').values() as [
     string,
@@ -170,7 +170,7 @@ function damagedFile(db: Database, what: string): RefusedFile {
   return new RefusedFile(`${db.filename} is damaged: ${what}`)
 }
 
-/** Notes that these revisions are lost, so that none of them is given out again. */
+/** Records that these revisions are lost, so that none of them is assigned again. */
 export function noteLostRevisions(path: string, { first, last }: RevisionRange): void {
   using db = openForWriting(path)
   const known = readMeta(db).lostRevisions.filter((range) => range.last < first)

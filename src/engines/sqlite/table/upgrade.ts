@@ -14,10 +14,10 @@ import { isLarge, schema, tableFormat, writeMeta } from './schema.ts'
 import { pieceWriter } from './value-pieces.ts'
 
 /**
- * Upgrades files of format 2, which had no checksums and large values in `members` itself. The old tables are renamed,
- * which makes the file one of this format, so that no older kvist opens it any more; then their rows move to the new
- * tables in transactions of a bounded size. Whenever that ends, by kill -9 or for want of room, every row is in one of the
- * two, and the next start goes on with what is left.
+ * Upgrades files of format 2, which has no checksums, and large values in `members` itself. One transaction renames the
+ * old tables, creates the new ones and sets the new format, so that no older kvist opens the file any more. Then the rows
+ * move to the new tables in transactions of a bounded size. Whenever that is interrupted, by kill -9 or a full disk, every
+ * row is in exactly one of the two tables, and the next start continues.
  */
 
 const oldFormat = 2
@@ -29,7 +29,7 @@ export function isUpgradable(format: number): boolean {
   return format === oldFormat
 }
 
-/** `report` gets lines for the operator. Smaller batches make tests meet more of their ends. */
+/** Upgrades the file if need be. `report` receives lines for the operator. Tests pass a smaller `batchRows`. */
 export function upgradeTables(
   db: Database,
   report: (line: string) => void,
@@ -70,7 +70,7 @@ function inTransaction<T>(db: Database, work: () => T): T {
 
 const oldSuffix = `_${oldFormat}`
 
-/** Moves a batch of rows, and returns how many; the row with the counts goes last. */
+/** For each table a function that moves a batch of rows and returns how many. The counts of collections move last. */
 const moves = {
   members: moveMembers,
   tombstones: moveTombstones,
@@ -87,7 +87,7 @@ function leftToMove(db: Database): MovedTable[] {
   return (Object.keys(moves) as MovedTable[]).filter((table) => names.has(`${table}${oldSuffix}`))
 }
 
-/** From here on the file has the new format. */
+/** Renames the old tables, creates the new ones, and sets the new format, in one transaction. */
 function renameOldTables(db: Database): void {
   inTransaction(db, () => {
     const meta = db.query('SELECT name, value FROM meta').values() as [string, string | number][]

@@ -2,11 +2,11 @@ import type { Database } from 'bun:sqlite'
 import { crc32, pieceChecksum } from './row-checksum.ts'
 import { pieceBytes, piecesPerValue } from './schema.ts'
 
-/** Large values as they lie in `value_pieces`: the only way in and out of that table. */
+/** Writes and deletes large values in `value_pieces`; all changes of that table go through it. */
 export interface PieceWriter {
   /** Stores a value under the revision of its member. */
   put(revision: number, value: Uint8Array): void
-  /** Deletes the value of a revision; its room in the file is used again. */
+  /** Deletes the value of a revision; SQLite reuses its pages. */
   remove(revision: number): void
 }
 
