@@ -45,7 +45,7 @@ export interface Given {
 
 /** Starts a server: the composition root, where all parts are put together. */
 export async function serve(config: Config, given: Given = {}): Promise<Running> {
-  // The files of a store are for their owner only.
+  // Only the owner may read the files of a store.
   process.umask(0o077)
   const now = given.now ?? Date.now
   const log = startLog({ level: config.logLevel, readable: process.stdout.isTTY, ...given.log })

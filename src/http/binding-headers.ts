@@ -3,8 +3,9 @@ import { headerBits } from './wire/head.ts'
 import type { HttpRequest } from './wire/request.ts'
 
 /**
- * Conditional headers that the server must honour or refuse: a client that sends `If-Match` would lose data if it were ignored. A route
- * declares those that it honours (`Route.honours`); a request with another one is refused before it is handled.
+ * Conditional headers that the server must honour or refuse, because ignoring a header such as `If-Match` would lose
+ * data. A route declares those that it honours (`Route.honours`); a request with any other is refused before it is
+ * handled.
  */
 const displayNames = {
   'if-match': 'If-Match',

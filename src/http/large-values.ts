@@ -100,7 +100,8 @@ export function largeValues(db: Database): LargeValues {
       const share = connection.memory.values.share()
       try {
         await connection.grow(share, valueBytes)
-        // Meanwhile it may have been read for another response, or replaced by a value of another size.
+        // While this request waited, the value may have been read for another response, or replaced by one of another
+        // size.
         const member = sending.has(version) ? null : await db.get(collection, key)
         if (member !== null && versionOf(ref, member) === version && !sending.has(version)) {
           return respondWith(begin(version, member, share), member, connection)

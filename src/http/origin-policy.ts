@@ -16,7 +16,7 @@ import type { HttpResponse } from './wire/response.ts'
  */
 export interface OriginOptions {
   readonly needsToken: boolean
-  /** Names of this server beside IP addresses and `localhost`, in lower case. */
+  /** Names of this server besides IP addresses and `localhost`, in lower case. */
   readonly hostNames: readonly string[]
   /** As browsers send them; `*` allows any origin. */
   readonly corsOrigins: readonly string[]

@@ -50,7 +50,7 @@ export interface Route {
   readonly access: Access
   /** The binding headers that the handler honours; a request with another is refused (binding-headers.ts). */
   readonly honours?: readonly BindingHeader[]
-  /** A page for people: a link on any web page may lead to it. */
+  /** A page for people, to which links on any web page may lead. */
   readonly isPage?: true
   /** May throw a KvistError. */
   readonly handle: (request: HttpRequest, context: RequestContext) => Handled

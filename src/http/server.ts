@@ -139,7 +139,7 @@ function handlersOf(options: HttpOptions): (request: HttpRequest) => Serve {
   }
 }
 
-/** The part of a route that decides which requests it accepts. */
+/** The part of a route that determines which requests it accepts. */
 interface Guarded {
   readonly access: Access
   readonly api?: Api | undefined
@@ -158,7 +158,10 @@ function authenticationBy(token: string | null): Gate['authenticate'] {
   return (request) => byHeader(request.header('authorization'))
 }
 
-/** Wraps a handler in the checks of origin and permission. */
+/**
+ * Wraps a handler in the checks of origin and permission. They throw `forbidden_origin`, `misdirected` and
+ * `unauthorized`.
+ */
 function guarded(
   route: Guarded,
   { originCheckOf, authenticate }: Gate,

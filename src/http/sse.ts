@@ -5,10 +5,10 @@ import type { Connection, LongLivedResponse } from './wire/client-connection.ts'
 import type { BodyWriter, HttpResponse, StreamedBody } from './wire/response.ts'
 
 /**
- * Server-sent events (HTML, 9.2): how they are written, and the streams that carry them.
+ * Formats and streams server-sent events (HTML, 9.2).
  *
- * A stream asks its source for more when the client has taken what it was sent, and only then, so that a client that
- * reads slowly, or not at all, costs no more memory than one that has nothing to read (docs/design/feed-http.md).
+ * A stream pulls from its source only when the client has read what it was sent, so a client that reads slowly, or not
+ * at all, costs no more memory than an idle one (docs/design/feed-http.md).
  */
 
 /** The source of a stream's frames. */
@@ -20,7 +20,7 @@ export interface FrameSource {
   next(): MaybePromise<Uint8Array | null>
   /** Returns the frame sent at each heartbeat, by which both sides notice when the other is gone. */
   heartbeat(): Uint8Array
-  /** Called once when the stream has ended, by either side. */
+  /** Called once, after either side has ended the stream. */
   close(): void
 }
 
@@ -141,7 +141,7 @@ class EventStream implements LongLivedResponse, StreamedBody {
     else this.fill()
   }
 
-  /** The client has gone. */
+  /** Called when the client has disconnected. */
   cancel(): void {
     this.connection.unregister(this)
     this.close()

@@ -32,14 +32,17 @@ export class WatchMemory {
     return this.shared?.share.bytes ?? 0
   }
 
-  /** Waits until there is memory for a large event; null for one that has to be read from the store. */
+  /**
+   * Waits until there is memory for a large event, which is null when it must be read from the store. Returns undefined
+   * when it need not wait.
+   */
   reserve(event: FeedEvent | null): Promise<void> | undefined {
     this.isHolding = true
     if (event === null) return this.pages.reserve(maxPageBytes)
     return sending.has(event) ? undefined : this.pages.reserve(valueLength(event.change))
   }
 
-  /** Accounts for events that were read; `isShared` where other watchers get the same objects. */
+  /** Accounts for events that were read. `isShared` means that other watchers have the same objects. */
   hold(events: readonly FeedEvent[], isShared: boolean): void {
     let bytes = 0
     for (const { change } of events) bytes += valueLength(change)

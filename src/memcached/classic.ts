@@ -42,7 +42,7 @@ function getCommand(line: Line, first: number, withCas: boolean, touch: number |
   return { kind: 'get', keys, withCas, touch }
 }
 
-/** `<mode> <key> <flags> <exptime> <bytes> [<cas unique>] [noreply]`; the data block follows. */
+/** Parses `<mode> <key> <flags> <exptime> <bytes> [<cas unique>] [noreply]`; the data block follows. */
 export function readStore(line: Line, mode: StoreMode, maxValueBytes: number): Command {
   const words = mode === 'cas' ? 6 : 5
   if (line.count !== words && line.count !== words + 1) return refuse(responses.unknown)
@@ -94,7 +94,7 @@ export function readTouch(line: Line): Command {
   return { kind: 'touch', key, exptime, noreply }
 }
 
-/** `flush_all [<delay>] [noreply]`. */
+/** Parses `flush_all [<delay>] [noreply]`. */
 export function readFlushAll(line: Line): Command {
   if (line.count > 3) return refuse(responses.unknown)
   const noreply = line.noreply

@@ -26,7 +26,9 @@ export type Command =
 /** A cas unique that no revision equals. */
 export const matchesNothing = -1
 
-/** `cas` stores if the revision is still the one named; the others as the protocol calls them. */
+/**
+ * The storage commands. `cas` stores only if the revision is still the given one; the others are those of the protocol.
+ */
 export type StoreMode = 'set' | 'add' | 'replace' | 'append' | 'prepend' | 'cas'
 
 /** `get`, `gets`, `gat`, `gats`: one or more keys, in the order of the request; only `gat` and `gats` may have none. */
@@ -133,7 +135,7 @@ export interface MetaGet extends Meta {
   readonly touch: number | null
   /** The exptime of the `N` flag: creates an empty member on a miss; null when it was not sent. */
   readonly vivify: number | null
-  /** The exptime of the `R` flag: a client that finds less time left wins the recache; null when not sent. */
+  /** The exptime of the `R` flag: a client that finds less time left wins the recache; null when it was not sent. */
   readonly recache: number | null
 }
 
@@ -161,7 +163,7 @@ export interface MetaDelete extends Meta {
   readonly casUnique: number | null
   /** The `I` flag: mark the member as stale instead of deleting it. */
   readonly invalidate: boolean
-  /** The `x` flag: keep the member, with an empty value and no client flags. */
+  /** The `x` flag: keep the member with an empty value and without client flags. */
   readonly removeValue: boolean
   /** The exptime of the `T` flag, used only with `I` or `x`; null when it was not sent. */
   readonly touch: number | null
@@ -197,7 +199,7 @@ interface MetaNoop {
 /** A command that is refused, with its error line. */
 export interface Refused {
   readonly kind: 'refused'
-  /** `ERROR`, `CLIENT_ERROR …` or `SERVER_ERROR …`, without the end of line. */
+  /** `ERROR`, `CLIENT_ERROR …` or `SERVER_ERROR …`, without its line end. */
   readonly response: string
   /** No response is sent: the client asked for no reply, and memcached suppresses this error then. */
   readonly silent: boolean

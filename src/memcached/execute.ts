@@ -16,10 +16,7 @@ import type { MemcachedState, Session } from './state.ts'
 import { respondStats, versionText } from './stats.ts'
 import { expiresAtMs } from './times.ts'
 
-/**
- * All commands except quit. The connection handles quit and plain writes itself; a store or refusal that is a plain
- * write comes here only when it cannot be batched.
- */
+/** All commands except quit. The connection executes quit and plain writes itself. */
 type Executed = Exclude<Command, { kind: 'quit' }>
 
 /** Executes a command and responds; returns a promise when it is asynchronous. */

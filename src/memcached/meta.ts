@@ -168,7 +168,7 @@ flag('J', (flags, line, index) => {
   return value === null ? responses.badInitial : null
 })
 
-/** `mg <key> <flags>*`. */
+/** Parses `mg <key> <flags>*`. */
 export function readMetaGet(line: Line): Command {
   if (line.count < 2) return refuse(responses.unknown)
   if (line.isLongKey(1)) return refuse(responses.badFormat)
@@ -202,7 +202,7 @@ const storeModes: Readonly<Record<string, StoreMode>> = {
   R: 'replace',
 }
 
-/** `ms <key> <bytes> <flags>*`; the data block follows. */
+/** Parses `ms <key> <bytes> <flags>*`; the data block follows. */
 export function readMetaStore(line: Line, maxValueBytes: number): Command {
   if (line.count < 2) return refuse(responses.unknown)
   const bytes = line.count > 2 ? line.integer(2) : null
@@ -240,7 +240,7 @@ function metaStore(flags: Flags, key: string, asked: StoreMode): MetaStore {
   }
 }
 
-/** `md <key> <flags>*`. */
+/** Parses `md <key> <flags>*`. */
 export function readMetaDelete(line: Line): Command {
   const flags = readPlainFlags(line)
   if ('kind' in flags) return flags
@@ -264,7 +264,7 @@ export function readMetaDelete(line: Line): Command {
 /** Whether a mode of `ma` increments. */
 const countModes: Readonly<Record<string, boolean>> = { '': true, I: true, '+': true, D: false, '-': false }
 
-/** `ma <key> <flags>*`. */
+/** Parses `ma <key> <flags>*`. */
 export function readMetaCount(line: Line): Command {
   const flags = readPlainFlags(line)
   if ('kind' in flags) return flags

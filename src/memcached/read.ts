@@ -16,7 +16,7 @@ import {
   smallBytes,
 } from './state.ts'
 
-/** Commands that respond with values. */
+/** Executes the commands that respond with values. */
 
 /** A connection executes no further commands while this much output is unsent. */
 export const maxUnsentBytes = 256 * 1024

@@ -2,7 +2,7 @@ import type { SocketEvents } from './socket.ts'
 
 /** One client of a protocol. */
 export interface ProtocolConnection extends SocketEvents {
-  /** Called once a second: ends the connection when its client has kept it waiting for too long. */
+  /** Called once a second: ends the connection when its client has timed out. */
   checkTimeouts(): void
   /** Called when the server stops: responds to the requests that have arrived completely, then ends the connection. */
   finish(): void

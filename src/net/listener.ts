@@ -13,7 +13,7 @@ export interface ListenOptions {
   readonly registry: ConnectionRegistry
   /** Limit of this listener; the registry has limits of its own. */
   readonly maxConnections?: number
-  /** Starts the protocol on a socket that was accepted. */
+  /** Creates the connection of an accepted socket. */
   readonly connect: (socket: Socket) => ProtocolConnection
   /** Returns the text sent to a client that is rejected for lack of room. */
   readonly rejection: () => string

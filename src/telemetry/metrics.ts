@@ -58,7 +58,7 @@ export function startMetrics(): Metrics {
       if (damage !== null) countDamage(damagedReads, damage)
     },
     async expose(sources) {
-      // prom-client takes as long to load as all the rest of kvist, so it is loaded at the first scrape.
+      // prom-client takes as long to load as the rest of kvist, so it is loaded at the first scrape.
       render ??= (await import('./exposition.ts')).exposition({ routes, errors, damagedReads })
       return render(sources)
     },

@@ -122,7 +122,7 @@ async function* partsOf(
   } while (cursor !== null)
 }
 
-/** Entries in one part of a stream of one level. */
+/** The number of entries in one part of a streamed level. */
 const streamedEntries = 500
 
 /** Streams one entry per line, as fast as the client reads. */

@@ -115,7 +115,7 @@ function waitUntilChanged(
   )
 }
 
-/** As `getMember`, without reading the value. */
+/** Responds to HEAD as `getMember` does to GET, without reading the value. */
 async function headMember(
   watching: Watching,
   request: HttpRequest,

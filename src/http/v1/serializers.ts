@@ -175,8 +175,8 @@ function originJson(origin: Origin, nodeId: string): string {
 }
 
 /**
- * The metadata that an import needs to restore the member. `expires_at` is written when it is null too: the importing
- * collection may have a default time to live.
+ * Serializes the metadata that an import needs to restore the member. `expires_at` is included even when null, because
+ * the importing collection may have a default time to live.
  */
 function exceptionsJson({ contentType, expiresAtMs, flags }: Member): string {
   let json = ''

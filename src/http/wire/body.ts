@@ -82,7 +82,7 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
     this.notify()
   }
 
-  /** Discards the body, or the rest of it, as it arrives. */
+  /** Drops what is buffered of the body, and its rest as it arrives. */
   ignore(): void {
     this.isIgnored = true
     this.held = []

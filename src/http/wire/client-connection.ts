@@ -24,14 +24,14 @@ export interface Connection {
    * AbortError when the client disconnects.
    */
   grow(share: Share, bytes: number): Promise<void> | undefined
-  /** Adds a response that may last as long as the server. Throws `closing` when the server is stopping. */
+  /** Registers a long-lived response. Throws `closing` when the server is stopping. */
   register(response: LongLivedResponse): void
   /** Removes a long-lived response that has ended. */
   unregister(response: LongLivedResponse): void
 }
 
-/** A response without an end of its own, such as a stream of events: the server ends it when it stops. */
+/** A response that does not end by itself, such as a stream of events: the server ends it when it stops. */
 export interface LongLivedResponse {
-  /** Ends the response, and unregisters it once the client has taken all of it. */
+  /** Ends the response, and unregisters it once the client has read all of it. */
   end(): void
 }

@@ -18,9 +18,9 @@ import { ConnectionTimeouts } from './timeouts.ts'
 /**
  * What a connection is doing:
  *
- *     idle ──▶ responding ──▶ idle          a request has come, its response is sent
- *                   └──▶ discarding ──▶ idle     sent before the rest of the request's body, which is dropped
- *     idle ──▶ lingering                    all is sent and our side is closed; input is dropped until the client closes
+ *     idle ──▶ responding ──▶ idle          a request arrives, its response is sent
+ *                   └──▶ discarding ──▶ idle     response sent before the end of the request body, whose rest is dropped
+ *     idle ──▶ lingering                    output is sent, our side is closed; input is dropped until the client closes
  *     any  ──▶ closed                       the socket is gone
  */
 type Phase = 'idle' | 'responding' | 'discarding' | 'lingering' | 'closed'
@@ -147,7 +147,7 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
     this.resume()
   }
 
-  /** The server does not wait for clients to take the rest of long-lived responses. */
+  /** A stopping server does not wait for clients to read the rest of long-lived responses. */
   get isFinished(): boolean {
     return this.isEnding() || this.longLived !== null
   }
@@ -195,7 +195,7 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
 
   grow(share: Share, bytes: number): Promise<void> | undefined {
     return this.ownMemory.grow(share, bytes)?.then(async () => {
-      // When several clients disconnect at once, the memory of one must not be given to another that is gone as well.
+      // When several clients disconnect at once, memory of one must not be granted to another that is gone as well.
       await new Promise((resolve) => setImmediate(resolve))
       if (this.phase === 'closed') throw clientGone()
       this.timeouts.extend()
@@ -311,7 +311,7 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
     }
   }
 
-  /** No request can follow a body that is malformed. */
+  /** Ends the input: no request can follow a malformed body. */
   private endInput(): void {
     this.isLast = true
     if (this.phase === 'discarding') this.endDiscarding()

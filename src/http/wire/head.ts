@@ -224,7 +224,7 @@ function parseAbsolute(target: string, method: string): AbsoluteTarget | 'invali
   if (target === '*') return method === 'OPTIONS' ? { origin: target, host: null } : 'invalid'
   const [, host, path] = absoluteForm.exec(target) ?? []
   if (host === undefined || path === undefined || !isHost(host)) return 'invalid'
-  // `OPTIONS http://host` is what a proxy makes of `OPTIONS *` (RFC 9112, 3.2.4).
+  // Proxies turn `OPTIONS *` into `OPTIONS http://host` (RFC 9112, 3.2.4).
   if (path === '' && method === 'OPTIONS') return { origin: '*', host }
   return { origin: path.startsWith('/') ? path : `/${path}`, host }
 }

@@ -1,6 +1,6 @@
 import { isIPv6 } from 'node:net'
 
-/** A host with an optional port, as the Host field and an absolute target have it (RFC 9110, 7.2; RFC 3986, 3.2.2). */
+/** A host with an optional port, in the Host field or an absolute target (RFC 9110, 7.2; RFC 3986, 3.2.2). */
 const hostForm = /^(?:\[([0-9A-Fa-f:.]+)\]|(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*)(?::(\d{0,5}))?$/
 const maxPort = 65_535
 

@@ -17,8 +17,8 @@ export interface MemoryShare {
 }
 
 /**
- * While requests wait for memory, a client that holds some and sends or takes less than `leastMovedBytes` in `windowSeconds`
- * is disconnected: otherwise it could hold that memory as long as it likes.
+ * While requests wait for memory, a client that holds some and moves less than `leastMovedBytes` in `windowSeconds` is
+ * disconnected, as it could otherwise hold that memory forever.
  */
 const leastMovedBytes = 64 * 1024
 const windowSeconds = 10

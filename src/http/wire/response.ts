@@ -20,7 +20,7 @@ export interface StreamedBody {
 }
 
 export interface BodyWriter {
-  /** Sends a part, at any time. Returns false when there is no room left: the rest should wait for the next `pull`. */
+  /** Sends a part, at any time. Returns false when there is no room left: the next part should wait for `pull`. */
   write(part: string | Uint8Array): boolean
   /** Ends the body. */
   end(): void

@@ -50,7 +50,7 @@ export class OutgoingStream implements BodyWriter {
     this.target.abort()
   }
 
-  /** The client has gone. */
+  /** Cancels the body, because the client is gone. */
   cancel(): void {
     if (this.hasEnded) return
     this.hasEnded = true
