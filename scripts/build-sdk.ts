@@ -1,7 +1,7 @@
 /**
- * `npm run build:sdk`: makes `dist/sdk`, the client as a package of its own: `client.js`, one ES module for Node, Deno,
- * Bun and browsers, and its types. `npm install ./dist/sdk` takes it as `kvist-client`, and a page can load the module
- * as it is. `bun scripts/build-sdk.ts FOLDER` makes it elsewhere.
+ * `npm run build:sdk` builds `dist/sdk`, the client as a package: `client.js`, one ES module for Node, Deno, Bun and
+ * browsers, and its types. `npm install ./dist/sdk` installs it as `kvist-client`, and a web page can load the module
+ * directly. `bun scripts/build-sdk.ts FOLDER` builds it elsewhere.
  */
 import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
@@ -20,10 +20,10 @@ const manifest = {
   exports: { '.': { types: './client.d.ts', default: './client.js' } },
 }
 
-/** Makes the folder, in place of what is there; throws with what is wrong with the sources. */
+/** Builds the package and replaces the folder. Throws the errors of the sources. */
 async function build(folder: string): Promise<void> {
   mkdirSync(dirname(folder), { recursive: true })
-  // Beside its place, so that a build that fails leaves what was there.
+  // Build beside the target, so that a failed build leaves the previous one.
   const made = mkdtempSync(join(dirname(folder), '.build-'))
   try {
     await Bun.build({
@@ -45,7 +45,10 @@ async function build(folder: string): Promise<void> {
   }
 }
 
-/** Against the Web's types alone: what only one runtime has does not compile. */
+/**
+ * Writes the type declarations, compiled with only the Web's types, so that an API of a single runtime does not
+ * compile.
+ */
 function declareTypes(folder: string): void {
   const tsc = join(root, 'node_modules/.bin/tsc')
   const toFolder = ['--noEmit', 'false', '--declaration', '--emitDeclarationOnly', '--outDir', folder]

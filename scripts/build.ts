@@ -1,16 +1,16 @@
 /**
- * `npm run build`: makes `dist/kvist`, one executable with everything inside that runs where there is neither Node nor
- * Bun. `bun scripts/build.ts FILE` makes it elsewhere.
+ * `npm run build` builds `dist/kvist`, a single executable that runs without Node and Bun. `bun scripts/build.ts FILE`
+ * builds it elsewhere.
  */
 import { chmodSync, mkdirSync, mkdtempSync, renameSync, rmSync, statSync } from 'node:fs'
 import { dirname, join, parse, relative, resolve } from 'node:path'
 
 const root = join(import.meta.dir, '..')
 
-/** Makes the executable; throws with what is wrong with the sources. */
+/** Builds the executable. Throws the errors of the sources. */
 async function build(executable: string): Promise<void> {
   mkdirSync(dirname(executable), { recursive: true })
-  // Beside its place, so that it gets there in one move: a kvist that runs from there keeps its own file.
+  // Build beside the target and rename, so that a kvist that runs from there keeps its file.
   const folder = mkdtempSync(join(dirname(executable), '.build-'))
   try {
     await Bun.build({
@@ -18,16 +18,16 @@ async function build(executable: string): Promise<void> {
       root,
       target: 'bun',
       format: 'esm',
-      // Everything stands in one folder inside, where a path relative to any module finds the threads.
+      // Puts all modules into one folder inside, so that a path relative to any of them finds the worker threads.
       naming: { entry: '[name].[ext]' },
       minify: true,
-      // Ten megabytes more, and a start in less than half of the time.
+      // Adds ten megabytes, and more than halves the time to start.
       bytecode: true,
-      // Two megabytes more, and errors name the lines of the sources.
+      // Adds two megabytes; errors then name the lines of the sources.
       sourcemap: 'linked',
       compile: {
         outfile: join(folder, 'kvist'),
-        // What lies in the folder it is started in is not kvist's to load.
+        // Files in the working directory must not be loaded.
         autoloadDotenv: false,
         autoloadBunfig: false,
       },
@@ -39,7 +39,10 @@ async function build(executable: string): Promise<void> {
   }
 }
 
-/** The files that run as threads: nothing imports them, so they are named, and by one name each. */
+/**
+ * Returns the files that run as worker threads. Nothing imports them, so they are listed as entry points; their names
+ * must be unique.
+ */
 function workers(): string[] {
   const found = [...new Bun.Glob('src/**/*-worker.ts').scanSync({ cwd: root })].toSorted()
   const names = found.map((path) => parse(path).name)

@@ -1,7 +1,7 @@
 /**
- * Do watchers that come and go leave anything behind? Opens and leaves a hundred thousand streams of a server of its
- * own, in every way that clients leave, and prints what is still open and how much memory the server has.
- * `npm run soak:watch -- CONNECTS`; exits with 1 when something stays.
+ * Checks that watchers leave nothing behind: starts a server, opens and closes a hundred thousand streams in every way
+ * that clients disconnect, and prints what is still open and the memory of the server. `npm run soak:watch --
+ * CONNECTS`; exits with 1 if something is left open.
  */
 import { readFileSync } from 'node:fs'
 import { connect } from 'node:net'
@@ -12,7 +12,7 @@ import { startServer } from '../test/support/server.ts'
 const connects = Number(process.argv[2] ?? 100_000)
 const atOnce = 50
 const parts = 5
-/** What the memory may grow by after the first part; of all that follow, a tenth that stays would be as much. */
+/** Megabytes that the memory may grow after the first part; a leak of a tenth of the later streams would be as much. */
 const allowedMb = 60
 const settleMs = 3000
 const paths = ['/v1/c/k', '/v1/c', '/v1/_changes', '/v1/_changes?since=0']
@@ -20,11 +20,11 @@ const paths = ['/v1/c/k', '/v1/c', '/v1/_changes', '/v1/_changes?since=0']
 const server = await startServer()
 
 function put(value: string): Promise<Response> {
-  // Connections that are kept for the next request would count.
+  // Connections kept alive for the next request would count.
   return fetch(`${server.url}/v1/c/k`, { method: 'PUT', body: value, headers: { connection: 'close' } })
 }
 
-/** In turn: without a word while it watches, politely, within an answer, and before there is one. */
+/** Ways to disconnect, used in turn: abruptly while watching, gracefully, within a response, and before a response. */
 const leaving: readonly ((path: string) => Promise<void>)[] = [
   async (path) => (await rawWatch(server.port, path)).destroy(),
   async (path) => {
@@ -74,7 +74,7 @@ async function look(done: number): Promise<{ open: number; mb: number }> {
   console.log(
     `${done} connects: watches ${watches.join(' + ')}, requests ${requests}, connections ${connections}, ${mb.toFixed(1)} MB`,
   )
-  // The one that asks is a request itself.
+  // The request for the metrics counts itself.
   return { open: watches.reduce<number>((sum, count) => sum + count!, 0) + requests - 1, mb }
 }
 

@@ -1,7 +1,7 @@
 /**
- * Puts servers through every kind of trouble, for as long as is asked: `npm run soak -- --minutes 30 --only kills,disk
- * --seed 7`. A fault gets its share of the time in rounds; each round prints its seed first, then its figures. The
- * first thing that is found wrong ends all with exit code 1.
+ * Injects every kind of fault into servers for the given time: `npm run soak -- --minutes 30 --only kills,disk --seed
+ * 7`. Each fault gets a share of the time, in rounds; each round prints its seed first, then its figures. The first
+ * error ends the run with exit code 1.
  */
 import { parseArgs } from 'node:util'
 import { faults } from '../test/soak/all.ts'

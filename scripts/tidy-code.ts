@@ -1,6 +1,4 @@
-/**
- * The rules of tidy.ts that need more than a line: what a parser sees in one file, and what many files do together.
- */
+/** The rules of tidy.ts that need more than a line: the syntax tree of a file, or several files together. */
 import { posix } from 'node:path'
 import { parseSync } from 'oxc-parser'
 
@@ -8,7 +6,7 @@ import { parseSync } from 'oxc-parser'
 export interface Module {
   readonly path: string
   readonly functions: readonly FunctionSpan[]
-  /** Files of ours that it imports or starts as a Worker, types included, as paths from the root. */
+  /** Files of this repository that it imports or starts as a Worker, types included, as paths from the root. */
   readonly imports: readonly Import[]
   readonly exportedTypes: readonly { readonly name: string; readonly line: number }[]
 }
@@ -56,7 +54,7 @@ export function parseModule(path: string, text: string): Module {
   return { path, functions, imports: importsOf(path, text), exportedTypes }
 }
 
-/** The names that a file gives to things, and those of others' things that it uses, each as often as it stands there. */
+/** Returns every identifier in a file, declared or used, with its line. */
 export function namesIn(path: string, text: string): { readonly name: string; readonly line: number }[] {
   const lineAt = lineCounter(text)
   return [...nodesOf(parse(path, text))]
@@ -72,7 +70,7 @@ function parse(path: string, text: string): Node {
   return program as unknown as Node
 }
 
-/** Functions of more than `maxLines`, but for those that are excepted as `path:name`. */
+/** Finds functions of more than `maxLines`, except those listed as `path:name`. */
 export function longFunctions(
   modules: readonly Module[],
   maxLines: number,
@@ -100,7 +98,7 @@ export function longFunctions(
   ]
 }
 
-/** Each circle of imports once, at the import that closes it. */
+/** Finds each cycle of imports once, at the import that closes it. */
 export function importCycles(modules: readonly Module[]): CodeFinding[] {
   const byPath = new Map(modules.map((module) => [module.path, module]))
   const found: CodeFinding[] = []
@@ -127,7 +125,7 @@ export function importCycles(modules: readonly Module[]): CodeFinding[] {
   return found
 }
 
-/** Exported types that have the name of another one. */
+/** Finds exported types that share a name. */
 export function sharedTypeNames(modules: readonly Module[]): CodeFinding[] {
   const first = new Map<string, string>()
   return modules.flatMap(({ path, exportedTypes }) =>
@@ -139,7 +137,7 @@ export function sharedTypeNames(modules: readonly Module[]): CodeFinding[] {
   )
 }
 
-/** The type that this exports where it stands; names that are passed on from elsewhere are not types of their own. */
+/** Returns the type that a statement declares and exports; null for re-exports, which declare no type. */
 function exportedTypeOf({ type, declaration }: Node): Node | null {
   if (type !== 'ExportNamedDeclaration' || !isNode(declaration)) return null
   return typeDeclaration.test(declaration.type) ? declaration : null
@@ -152,7 +150,7 @@ function isFunction({ type, body }: Node): boolean {
   return (isDeclared && body !== null) || type === 'ArrowFunctionExpression'
 }
 
-/** All nodes, each with the name that it, or what holds it, was given. */
+/** Yields all nodes, each with its own name or that of its parent. */
 function* nodesOf(root: Node): Generator<{ node: Node; name: string }> {
   const open: { node: Node; name: string }[] = [{ node: root, name: 'module' }]
   for (let next = open.pop(); next !== undefined; next = open.pop()) {
@@ -176,7 +174,7 @@ function isNode(value: unknown): value is Node {
   return typeof value === 'object' && value !== null && 'type' in value && typeof value.type === 'string'
 }
 
-/** The files that a file names relative to itself: imports of every kind, and what it starts as a Worker. */
+/** Returns the files that a file refers to by relative paths: imports of every kind, and Workers that it starts. */
 export function importsOf(path: string, text: string): Import[] {
   const patterns = [
     /^\s*(?:import|export)\b(?:[^'"`]*?\bfrom)?\s*'(\.[^']*)'/gm,

@@ -1,7 +1,7 @@
 /**
- * The rules of this house that code can check: who may import whom, how long a file may be, what must not be written.
- * `bun scripts/tidy.ts` looks at every file that git knows or would add, prints `file:line rule: what` for each
- * breach, and exits with 1 when there is one. To add a rule, add a row to `rules`.
+ * Checks this project's rules: which modules may import which, how long a file may be, which text is forbidden. `bun
+ * scripts/tidy.ts` checks every file that git tracks or would add, prints `file:line rule: what` for each violation,
+ * and exits with 1 if there is one. To add a rule, add a row to `rules`.
  */
 import { lstatSync, readFileSync } from 'node:fs'
 import { join, posix } from 'node:path'
@@ -20,12 +20,12 @@ import { goneWords, patternOf } from './tidy-words.ts'
 const maxFileLines = 600
 const maxFunctionLines = 100
 
-/** Functions that are longer, and why that is better than two of them. */
+/** Functions that may be longer, each with the reason. */
 const longFunctionReasons: Readonly<Record<string, string>> = {}
 
 const clockSeams = ['src/runtime/clock.ts', 'sdk/clock.ts']
 
-/** The only files that may ask the system for the time, or have it collect garbage. */
+/** The only files that may read the system's clock or run the garbage collector. */
 const seams: Readonly<Record<string, readonly string[]>> = {
   'Date.now': ['src/serve.ts'],
   'new Date()': ['src/serve.ts'],
@@ -36,8 +36,8 @@ const seams: Readonly<Record<string, readonly string[]>> = {
 }
 
 /**
- * A file or folder of ours, and what it may import besides itself. The longest row that fits a file is its own, so
- * `src/http/v1` does not see `src/http/dialects`, nor the other way round.
+ * Each file or folder with the modules that it may import besides itself. The longest matching path applies to a file,
+ * so `src/http/v1` may not import `src/http/dialects`, nor the other way round.
  */
 const importTable: Readonly<Record<string, readonly string[] | 'all'>> = {
   sdk: [],
@@ -114,7 +114,7 @@ const rules: readonly Rule[] = [
   { name: 'unfinished', appliesTo: isCode, check: saying(/\b(TODO|FIXME|XXX)\b/, 'do it, or open an issue') },
   {
     name: 'skipped',
-    // needs.ts skips what lacks a program or a right that it needs; in CI that fails.
+    // needs.ts skips tests that lack a program or a permission; in CI a skipped test fails.
     appliesTo: (path) => isTest(path) && !path.endsWith('/support/needs.ts'),
     check: inCode(/\.(only|skip|todo|skipIf|todoIf)\(/, 'every test runs'),
   },
@@ -135,14 +135,14 @@ const rules: readonly Rule[] = [
   },
 ]
 
-/** These quote what the rules forbid. */
+/** Files that quote forbidden text. */
 const quotingFiles = ['scripts/tidy.ts', 'scripts/tidy-words.ts', 'scripts/tidy.test.ts']
 
-/** Rules on the program without its tests, taken as a whole. */
+/** Rules that check all modules of the program together, without tests. */
 const rulesTogether: Readonly<Record<string, (modules: readonly Module[]) => CodeFinding[]>> = {
   circle: importCycles,
   function: (modules) => longFunctions(modules, maxFunctionLines, longFunctionReasons),
-  // The client has names of its own for what it shares with the server.
+  // The client and the server may use the same type names.
   type: (modules) => {
     const isClient = ({ path }: Module) => path.startsWith('sdk/')
     return [
@@ -152,7 +152,7 @@ const rulesTogether: Readonly<Record<string, (modules: readonly Module[]) => Cod
   },
 }
 
-/** What is wrong with a file, given its path from the root of the repository: lines as they are printed. */
+/** Checks one file, given its path from the root of the repository, and returns the lines to print. */
 export function tidy(path: string, text: string): string[] {
   if (quotingFiles.includes(path)) return []
   return rules
@@ -162,7 +162,7 @@ export function tidy(path: string, text: string): string[] {
     )
 }
 
-/** What is wrong with files that are right each for itself, or inside of one. */
+/** Checks files together, by the rules that need a parser, and returns the lines to print. */
 export function tidyTogether(files: readonly { readonly path: string; readonly text: string }[]): string[] {
   const modules = files
     .filter(({ path }) => isProduct(path) && path.endsWith('.ts'))
@@ -180,38 +180,40 @@ function isCode(path: string): boolean {
   return /\.([cm]?[jt]sx?|svelte|sh)$/.test(path)
 }
 
-/** Tests, and the suite that every engine passes. */
+/** Returns whether the file is a test, or in the conformance suite of engines. */
 function isTest(path: string): boolean {
   return /\.test\.tsx?$/.test(path) || /^(test|src\/engines\/conformance)[/.]/.test(path)
 }
 
-/** What is built into kvist, and the tests beside it. */
+/** Returns whether the file is code of kvist, tests beside it included. */
 function isProgram(path: string): boolean {
   return isCode(path) && /^(src|sdk|console)\//.test(path)
 }
 
-/** What is built into kvist, without tests. */
+/** Returns whether the file is code of kvist and not a test. */
 function isProduct(path: string): boolean {
   return isProgram(path) && !isTest(path)
 }
 
-/** What we write for people to read, code or not. The change log tells of what was, in its words. */
+/**
+ * Returns whether the text of the file is checked. The change log is not, because it names things by their old names.
+ */
 function isProse(path: string): boolean {
   return (isCode(path) || /\.(md|ya?ml|json)$/.test(path)) && path !== 'CHANGELOG.md'
 }
 
-/** What uses engines, but for the one module that commits to them. */
+/** Returns whether the file must not call `Engine.commit`: code outside the engines, except writes.ts. */
 function isAboveEngines(path: string): boolean {
   return isProduct(path) && !path.startsWith('src/engines/') && path !== 'src/core/writes.ts'
 }
 
-/** Finds the lines that match, comments and all. */
+/** Finds the lines that match, comments included. */
 function saying(pattern: RegExp, what: string): Check {
   return (_path, text) =>
     text.split('\n').flatMap((line, index) => (pattern.test(line) ? [{ line: index + 1, what }] : []))
 }
 
-/** Finds the lines that match with their comments left out. */
+/** Finds the lines that match, comments excluded. */
 function inCode(pattern: RegExp, what: string): Check {
   const find = saying(pattern, what)
   return (path, text) => find(path, text.replace(/^[ \t]*(\/\/|\/?\*).*$|[ \t]\/\/ .*$/gm, ''))
@@ -254,7 +256,7 @@ function outsideSeams(path: string, text: string): Finding[] {
   })
 }
 
-/** `words` are all that are gone; another table makes tests of the rule. */
+/** Finds uses of replaced words; tests pass their own `words`. */
 export function goneWordsIn(path: string, text: string, words = goneWords): Finding[] {
   return words.flatMap((gone) => {
     const pattern = patternOf(gone)
@@ -267,7 +269,7 @@ export function goneWordsIn(path: string, text: string, words = goneWords): Find
 }
 
 function filesOfRepository(root: string): string[] {
-  // A checkout may belong to another user than the one who runs its checks, as in a container.
+  // The checkout may belong to another user than the one that runs the checks, as in a container.
   const git = [
     'git',
     '-c',

@@ -21,7 +21,7 @@ export const batchCommand = command('batch', {
   },
 })
 
-/** The batch, with the text of each number in the values that are put. The client checks what it is. */
+/** Returns the batch with the text of each number in the values of its puts. The client checks the batch. */
 function withExactValues(text: string) {
   const batch = JSON.parse(text)
   const exact = parseExactly(text)

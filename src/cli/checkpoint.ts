@@ -1,16 +1,16 @@
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 
 /**
- * The progress of an import, in a file beside the one that is imported. All of it was acknowledged: a run that resumes
- * there may store some lines again, and loses none.
+ * The progress of an import, in a file beside the imported one. Everything before it was acknowledged: a run that
+ * resumes there may store some lines again, but loses none.
  */
 export interface Checkpoint {
-  /** What was imported, and where to; a run that imports something else does not go on here. */
+  /** The target of the import. A run with another target or another file does not resume here. */
   readonly url: string
   readonly collection: string
   readonly sizeBytes: number
   readonly modifiedMs: number
-  /** The first byte that was not sent, at the start of a line. */
+  /** The offset of the first byte that was not sent, at the start of a line. */
   readonly offsetBytes: number
   readonly lines: number
   readonly stored: number
@@ -25,7 +25,9 @@ export function checkpointPath(file: string): string {
   return `${file}.kvist-progress`
 }
 
-/** Null where there is none; 'other' where there is one of another import, or one that cannot be read. */
+/**
+ * Returns the checkpoint of this import; null if there is none; 'other' if it is of another import or cannot be read.
+ */
 export function loadCheckpoint(path: string, start: Checkpoint): Checkpoint | 'other' | null {
   let text: string
   try {
@@ -37,7 +39,7 @@ export function loadCheckpoint(path: string, start: Checkpoint): Checkpoint | 'o
   return found !== null && sameImport.every((name) => found[name] === start[name]) ? found : 'other'
 }
 
-/** The file is whole at every moment, whenever the program ends. */
+/** Replaces the checkpoint atomically, so that the file is complete whenever the program ends. */
 export function saveCheckpoint(path: string, checkpoint: Checkpoint): void {
   writeFileSync(`${path}.new`, `${JSON.stringify(checkpoint)}\n`)
   renameSync(`${path}.new`, path)

@@ -1,16 +1,16 @@
 import { type Environment, type Operand, type OptionTable, parseArguments, type Values } from '../options.ts'
 
-/** The commands by name; the code of one is loaded when it is asked for. */
+/** The commands by name; a command's code is loaded on demand. */
 export type CommandTable = Readonly<Record<string, () => Promise<CliCommand>>>
 
-/** A command of the program: its help and its code, in one file of its own. */
+/** A command of the program, with its help and its code, in one file. */
 export interface CliCommand {
   readonly summary: string
   /** More lines for the help. */
   readonly notes?: string
   readonly operands: readonly Operand[]
   readonly options: OptionTable
-  /** Resolves with the exit code; throws what `explain` puts into words. */
+  /** Runs the command and resolves with the exit code. Throws errors that `explain` describes. */
   main(args: readonly string[], env: Environment): Promise<number>
 }
 
@@ -19,7 +19,7 @@ interface CommandParts<Table extends OptionTable> extends Omit<CliCommand, 'main
   run(values: Values<Table>, operands: readonly string[]): Promise<number>
 }
 
-/** A command whose arguments are parsed before it sees them. */
+/** Returns a command that parses its arguments before its code gets them. */
 export function command<Table extends OptionTable>(name: string, parts: CommandParts<Table>): CliCommand {
   return {
     ...parts,

@@ -1,7 +1,7 @@
 import type { CommandTable } from './command.ts'
 import { complain, explain } from './explain.ts'
 
-/** Every command, in the order of the help. The code of one is loaded when it runs: `serve` must be ready at once. */
+/** Every command, in the order of the help. Each is loaded only when it runs, so that `serve` is ready at once. */
 export const commands: CommandTable = {
   serve: async () => (await import('./serve.ts')).serveCommand,
   get: async () => (await import('./get.ts')).getCommand,
@@ -21,7 +21,7 @@ export const commands: CommandTable = {
   completion: async () => (await import('./completion.ts')).completionCommand(commands),
 }
 
-/** Runs what the arguments say; resolves with the exit code: 0 done, 1 failed, 2 not understood. */
+/** Runs the command that the arguments name and resolves with the exit code: 0 done, 1 failed, 2 bad usage. */
 export async function runProgram(args: readonly string[]): Promise<number> {
   try {
     return await run(args)

@@ -4,8 +4,8 @@ import { anyText, choice, toggle } from '../option-kinds.ts'
 import { type Option, option, refuse, type Values } from '../options.ts'
 
 /**
- * What every command that talks to a server takes. Without a URL the variables with which a server of this machine is
- * started say where that is.
+ * The options of every command that connects to a server. Without a URL, the variables that configure a server of this
+ * machine give its address.
  */
 export const connectionOptions = {
   url: option<string | undefined>({
@@ -20,7 +20,7 @@ export const connectionOptions = {
   token: serveOptions.token,
 }
 
-/** As an option of `serve` that only the environment sets. */
+/** Returns an option of `serve` that can be set only through the environment. */
 function withoutFlag<T>({ flag: _, ...rest }: Option<T>, help: string): Option<T> {
   return { ...rest, help }
 }
@@ -48,11 +48,11 @@ export const quietOption = option({
   help: 'print no progress bar and no summary',
 })
 
-/** A text that is passed on as it is: the client and the server say what it may be. */
+/** Returns a text option without checks: the client and the server check it. */
 export const optionalText = (flag: string, unit: string, help: string) =>
   option<string | undefined>({ ...anyText(unit), flag, default: undefined, help })
 
-/** Which members of a collection. */
+/** Options that select members of a collection. */
 export const selectionOptions = {
   prefix: optionalText('prefix', 'TEXT', 'only keys that begin with this'),
   filter: optionalText('filter', 'PATTERN', 'only keys like this; * is any run of characters, ? is one'),
@@ -69,12 +69,15 @@ export const selectionOptions = {
 
 type Connection = Values<typeof connectionOptions>
 
-/** Fails at once when something is wrong; the person at the terminal decides how long to wait. */
+/**
+ * Returns a client without retries and time limits: it fails at once, and the person at the terminal decides how long
+ * to wait.
+ */
 export function connect(given: Connection): Kvist {
   return new Kvist(given.url ?? urlOf(given), { token: given.token ?? undefined, retries: 0, timeoutMs: 0 })
 }
 
-/** Addresses that mean every network of the machine are for listening; its own is reached through loopback. */
+/** The loopback addresses to connect to when a server listens on every network of this machine. */
 const loopbackOf: Readonly<Record<string, string>> = { '0.0.0.0': '127.0.0.1', '::': '::1' }
 
 function urlOf({ host, port }: Connection): string {

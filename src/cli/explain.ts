@@ -1,13 +1,13 @@
 import { KvistError, KvistInputError, KvistUnreachableError } from '../../sdk/client.ts'
 import { UsageError } from '../options.ts'
 
-/** The one line, or none, that an error is for the person at the terminal, and the exit code. */
+/** Returns the line to print for an error, which may be empty, and the exit code. */
 export function explain(error: unknown): { line: string; exitCode: number } {
   if (error instanceof UsageError || error instanceof KvistInputError) return failed(error.message, 2)
   if (error instanceof KvistUnreachableError)
     return failed(`cannot reach ${error.url}: ${whyUnreachable(error.cause)}`)
   if (error instanceof KvistError) return failed(`${error.detail}${advice(error)}`)
-  if (hasCode(error, 'EPIPE')) return { line: '', exitCode: 0 } // the reader of the output has closed it, as `head` does
+  if (hasCode(error, 'EPIPE')) return { line: '', exitCode: 0 } // the reader of the output closed it, as `head` does
   const fileFault = whyNotOpened(error)
   if (fileFault !== null) return failed(fileFault)
   if (error instanceof TypeError || error instanceof ReferenceError)
@@ -15,7 +15,7 @@ export function explain(error: unknown): { line: string; exitCode: number } {
   return failed(error instanceof Error ? error.message : String(error))
 }
 
-/** Prints a message that is not the output. */
+/** Prints a message to standard error. */
 export function complain(line: string): void {
   process.stderr.write(`kvist: ${line}\n`)
 }
@@ -24,7 +24,7 @@ function failed(message: string, exitCode = 1) {
   return { line: message.split('\n', 1)[0] ?? '', exitCode }
 }
 
-/** What to do, where the server's words do not say so. */
+/** Returns advice to append to the server's message; empty if that needs none. */
 function advice({ code, status }: KvistError): string {
   if (code === 'unauthorized')
     return process.env.KVIST_TOKEN === undefined ? ': set KVIST_TOKEN' : ': see KVIST_TOKEN'
@@ -49,7 +49,7 @@ const fileFaults: Readonly<Record<string, string>> = {
   ENOSPC: 'the disk is full',
 }
 
-/** What is wrong with a file; null where it is something else. A fault of a read does not name the file. */
+/** Returns the message for an error of the file system; null for other errors. A failed read does not name its file. */
 function whyNotOpened(error: unknown): string | null {
   const { code, path = 'the file' }: { code?: unknown; path?: unknown } = Object(error)
   const fault = fileFaults[String(code)]

@@ -60,11 +60,11 @@ function pack(chunks: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
   return pipeline(Readable.from(chunks), createGzip(), () => {}) // a failure is thrown where it is read
 }
 
-/** All or nothing where the target is a file; a pipe or a device is written to as it is. */
+/** Writes the chunks to the target: all or nothing if it is a file; a pipe or a device is written directly. */
 async function write(target: string, chunks: AsyncIterable<Uint8Array>): Promise<void> {
   const found = await stat(target).catch(() => null)
   const isFile = found === null || found.isFile()
-  const file = found?.isFile() ? await realpath(target) : target // what a link points to is replaced, not the link
+  const file = found?.isFile() ? await realpath(target) : target // the target of a link is replaced, not the link
   const part = isFile ? `${file}.part` : file
   const remove = { force: true } as const
   if (isFile) beforeSignalEnds(() => rmSync(part, remove))

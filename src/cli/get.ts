@@ -61,7 +61,7 @@ async function printValue(
 
 const lineFeed = 10
 
-/** Only a JSON string, which is known by its first byte, is buffered whole. */
+/** Yields the bytes to print. Only a JSON string, which its first byte identifies, is buffered whole. */
 async function* rawChunks({ bytes, content_type: type }: RawValue): AsyncGenerator<Uint8Array> {
   const isJson = /^application\/json$|\+json\s*(;|$)/i.test(type)
   const buffered: Uint8Array[] = []
@@ -77,7 +77,7 @@ async function* rawChunks({ bytes, content_type: type }: RawValue): AsyncGenerat
   else yield* buffered
 }
 
-/** Null while there is only white space. */
+/** Returns whether a JSON string begins; null while there is only white space. */
 function beginsString(chunk: Uint8Array): boolean | null {
   const first = chunk.find((byte) => byte > 0x20)
   return first === undefined ? null : first === 0x22

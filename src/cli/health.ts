@@ -3,7 +3,7 @@ import { command } from './command.ts'
 import { connect, connectionOptions } from './connection.ts'
 import { complain } from './explain.ts'
 
-/** Shorter than what supervisors grant a check, so that the reason is printed. */
+/** Shorter than the time limit of supervisors, so that the reason is printed. */
 const timeoutMs = 3000
 
 export const healthCommand = command('health', {
@@ -28,7 +28,7 @@ export const healthCommand = command('health', {
   },
 })
 
-/** Short, and without what would steer a terminal. */
+/** Returns the first line, shortened and without control characters. */
 function firstLine(text: string): string {
   return (text.split('\n', 1)[0] ?? '').replace(/\p{Cc}/gu, '').slice(0, 100)
 }

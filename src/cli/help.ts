@@ -4,11 +4,14 @@ import { type Operand, type OptionTable, quote, refuse } from '../options.ts'
 import type { CommandTable } from './command.ts'
 import { print } from './output.ts'
 
-/** Help and completion, which yargs makes from the tables of the commands. It parses nothing that a command acts on. */
+/**
+ * Prints help and shell completion, which yargs generates from the tables of the commands. It does not parse arguments
+ * for commands.
+ */
 
 const completionFlag = '--get-yargs-completions' // the shell scripts of yargs call it
 
-/** Does what the arguments ask for when they name no command, or one with --help. Resolves with the exit code. */
+/** Handles arguments that name no command, or contain --help. Resolves with the exit code. */
 export async function help(commands: CommandTable, name: string, args: readonly string[]): Promise<number> {
   switch (name) {
     case '':
@@ -32,7 +35,7 @@ export async function help(commands: CommandTable, name: string, args: readonly 
   }
 }
 
-/** For the shell that $SHELL names, to standard output. */
+/** Prints the completion script for the shell in $SHELL to standard output. */
 export async function printCompletionScript(commands: CommandTable): Promise<void> {
   const parser = await describe(commands, [])
   parser.showCompletionScript()

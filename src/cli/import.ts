@@ -19,13 +19,16 @@ import { type LineChunk, lineChunks, type OverlongLine } from './line-chunks.ts'
 import { type Progress, startProgress } from './progress.ts'
 import { beforeSignalEnds } from './signals.ts'
 
-/** Large enough that the pauses between requests do not count, small enough that a broken import repeats little. */
+/**
+ * The size of a request: large enough to make the pauses between requests negligible, small enough that a resumed
+ * import repeats little.
+ */
 const chunkBytes = 4 * 1024 * 1024
-/** More than a server takes, so that it is the server that refuses. */
+/** The longest line that is sent: more than a server accepts, so that the server refuses it. */
 const maxLineBytes = 32 * 1024 * 1024
-/** Bad lines after these are only counted. */
+/** Bad lines that are named; further ones are only counted. */
 const maxNamedLines = 1000
-/** How often one request is sent while the server is busy. */
+/** Tries of one request while the server is busy. */
 const maxTries = 20
 
 export const importCommand = command('import', {
@@ -74,11 +77,11 @@ export const importCommand = command('import', {
 interface Source {
   readonly file: string
   readonly blocks: AsyncIterable<Uint8Array>
-  /** Null where it is not known, as of a pipe. */
+  /** The size of the input; null if unknown, as for a pipe. */
   readonly totalBytes: number | null
-  /** The bytes of the total that an import has read at this progress. */
+  /** Returns how many bytes of the total an import has read at this progress. */
   positionOf(done: Checkpoint): number
-  /** Null where an import cannot resume. */
+  /** The path of the checkpoint; null if the import cannot resume. */
   readonly checkpointPath: string | null
   readonly start: Checkpoint
 }
@@ -121,7 +124,7 @@ function howToGoOn(source: Source, done: Checkpoint): string {
   return `; the same command resumes after line ${done.lines}`
 }
 
-/** Sends one request after the other, so that of two lines with one key the later one wins. */
+/** Sends one request after the other, so that the later of two lines with one key wins. */
 async function sendAll(
   collection: Collection<unknown>,
   source: Source,
@@ -149,7 +152,7 @@ async function sendAll(
   }
 }
 
-/** Sends a chunk again while the server is busy, after the pause that it asks for. */
+/** Sends a chunk, and again while the server is busy, after the pause that it requests. */
 async function send(
   collection: Collection<unknown>,
   chunk: LineChunk | OverlongLine,

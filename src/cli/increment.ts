@@ -39,5 +39,5 @@ export const incrementCommand = command('increment', {
   },
 })
 
-/** As JSON has numbers. */
+/** The form of a JSON number. */
 const numberForm = /^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$/

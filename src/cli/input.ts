@@ -1,18 +1,18 @@
 import { readFileSync } from 'node:fs'
 import { refuse } from '../options.ts'
 
-/** What commands read beside their operands. */
+/** Reads the input of commands: standard input and files. */
 
 export async function readStandardInput(): Promise<Uint8Array<ArrayBuffer>> {
   return new Uint8Array(await Bun.stdin.arrayBuffer())
 }
 
-/** The text of an operand that may be `-` for standard input. */
+/** Returns the text of an operand; `-` reads standard input. */
 export async function textOf(operand: string, name: string): Promise<string> {
   return operand === '-' ? decoded(await readStandardInput(), name) : operand
 }
 
-/** The text of a file; `-` is standard input. */
+/** Returns the text of a file; `-` reads standard input. */
 export async function textOfFile(file: string): Promise<string> {
   return decoded(file === '-' ? await readStandardInput() : readFileSync(file), file)
 }
@@ -21,7 +21,7 @@ function decoded(bytes: Uint8Array, name: string): string {
   return decodeText(bytes) ?? refuse(`${name} is not UTF-8 text`)
 }
 
-/** Null where the bytes are not UTF-8. */
+/** Decodes UTF-8; null if the bytes are not UTF-8. */
 export function decodeText(bytes: Uint8Array): string | null {
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
@@ -30,7 +30,7 @@ export function decodeText(bytes: Uint8Array): string | null {
   }
 }
 
-/** Parses JSON with the text of each number kept; throws an error that names the source of invalid JSON. */
+/** Parses JSON with `parse`. Throws an error that names the source of invalid JSON. */
 export function parseJson<Parsed>(text: string, name: string, parse: (text: string) => Parsed): Parsed {
   try {
     return parse(text)

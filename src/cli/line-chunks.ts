@@ -1,11 +1,11 @@
-/** Whole lines of a stream, as many as one request carries. */
+/** Whole lines of a stream for one request. */
 export interface LineChunk {
   readonly bytes: Uint8Array<ArrayBuffer>
-  /** How many lines these are; a last one without a line feed counts. */
+  /** The number of lines, including a last one without a line feed. */
   readonly lines: number
 }
 
-/** A line that is too long for memory was skipped. */
+/** A line that was skipped because it exceeds `maxLineBytes`. */
 export interface OverlongLine {
   readonly overlongBytes: number
 }
@@ -13,8 +13,8 @@ export interface OverlongLine {
 const lineFeed = 10
 
 /**
- * Cuts a stream of lines where a chunk has `chunkBytes` or a little more. It buffers no more than that, or than one line of
- * `maxLineBytes`: a longer line is read and discarded.
+ * Splits a stream into chunks of whole lines, of `chunkBytes` or a little more. It buffers at most that, or one line of
+ * `maxLineBytes`; a longer line is read and discarded.
  */
 export async function* lineChunks(
   source: AsyncIterable<Uint8Array>,

@@ -75,7 +75,7 @@ export const listCommand = command('list', {
   },
 })
 
-/** By page, so that a slow reader, such as a pager, keeps no connection waiting. */
+/** Prints keys, fetched by page, so that a slow reader such as a pager keeps no connection open. */
 async function printKeys(
   collection: Collection<unknown>,
   selection: ListOptions,
@@ -89,7 +89,7 @@ async function* namesOf(keys: AsyncIterable<MemberKey>): AsyncGenerator<string> 
   for await (const { key } of keys) yield key
 }
 
-/** Keys of one level, and what deeper ones begin with, in the order of the list. */
+/** Prints the keys of one level and the prefixes of deeper ones, in the order of the list. */
 async function printLevel(
   pages: AsyncIterable<Page<MemberKey>>,
   { json, null: endsWithZero, order }: { json: boolean; null: boolean; order: 'asc' | 'desc' | undefined },
@@ -132,7 +132,7 @@ async function* rowsOf(names: AsyncIterable<string>): AsyncGenerator<readonly st
   for await (const name of names) yield [name]
 }
 
-/** A key with a zero byte in it would be read as two. */
+/** Passes names through. Throws for a name with a zero byte, which would be read as two names. */
 async function* zeroFree(names: AsyncIterable<string>): AsyncGenerator<string> {
   for await (const name of names) {
     if (name.includes('\0'))
@@ -155,7 +155,7 @@ async function printMembers(collection: Collection<unknown>, selection: ListOpti
   await printLines(tableLines(rows, Object.keys(columns)))
 }
 
-/** A member as its line has it. */
+/** A member as a line of a list shows it. */
 type Shown = Partial<Stored> & {
   readonly key: string
   readonly value?: unknown

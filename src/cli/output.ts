@@ -1,15 +1,15 @@
 const blockChars = 64 * 1024
 
-process.stdout.on('error', () => {}) // every write rejects by itself
+process.stdout.on('error', () => {}) // the promise of each write rejects
 
-/** Resolves when standard output has taken the chunk, so that no more than one is in memory. */
+/** Writes to standard output and resolves when it has taken the chunk, so that at most one is in memory. */
 export function print(chunk: string | Uint8Array): Promise<void> {
   return new Promise((resolve, reject) => {
     process.stdout.write(chunk, (error) => (error ? reject(error) : resolve()))
   })
 }
 
-/** Many lines in few writes. */
+/** Prints lines, many of them in one write. */
 export async function printLines(lines: AsyncIterable<string> | Iterable<string>, end = '\n'): Promise<void> {
   let block = ''
   for await (const line of lines) {
@@ -21,7 +21,10 @@ export async function printLines(lines: AsyncIterable<string> | Iterable<string>
   if (block !== '') await print(block)
 }
 
-/** Prints a line for each item; items that arrive together, or while standard output is slow, in one write. */
+/**
+ * Prints a line for each item as it arrives. Items that arrive together, or while standard output is slow, are printed
+ * in one write.
+ */
 export async function printAsTheyCome<T>(
   source: AsyncIterator<T, unknown, void>,
   lineOf: (one: T) => string,
@@ -39,7 +42,10 @@ export async function printAsTheyCome<T>(
   }
 }
 
-/** Whether a promise settles within this tick of the event loop. A rejection counts too, and is left to the caller. */
+/**
+ * Returns whether a promise settles within this tick of the event loop. A rejection counts too, and is left to the
+ * caller.
+ */
 function isSettled(promise: Promise<unknown>): Promise<boolean> {
   return new Promise((resolve) => {
     const settled = () => resolve(true)
@@ -49,9 +55,9 @@ function isSettled(promise: Promise<unknown>): Promise<boolean> {
 }
 
 /**
- * Rows as lines: with a tab between the columns, and on a terminal aligned under the headings and cut at its width.
- * Control characters are escaped everywhere: what is stored must not steer a terminal, nor look like another row to a
- * program that reads lines.
+ * Yields rows as lines: separated by tabs or, on a terminal, aligned under the headings and truncated to its width.
+ * Control characters are always escaped, so that stored data can neither control a terminal nor look like another row
+ * to a program that reads lines.
  */
 export async function* tableLines(
   rows: AsyncIterable<readonly string[]> | Iterable<readonly string[]>,
@@ -72,7 +78,7 @@ export async function* tableLines(
   yield* align(waiting)
 }
 
-/** The widths of columns are those of this many rows, so that a long list begins at once. */
+/** Rows that determine the widths of columns, so that a long list begins at once. */
 const alignedRows = 100
 
 function* align(rows: readonly (readonly string[])[]): Generator<string> {
@@ -81,14 +87,12 @@ function* align(rows: readonly (readonly string[])[]): Generator<string> {
 }
 
 export interface Rows {
-  /** Null where there is none. */
+  /** The line of headings; null if there is none. */
   readonly heading: string | null
   row(cells: readonly string[]): string
 }
 
-/**
- * As `tableLines`, for rows that arrive one by one: a column is as wide as its widest cell so far.
- */
+/** Formats rows that arrive one by one, as `tableLines` does: a column is as wide as its widest cell so far. */
 export function rowsAsTheyCome(headings: readonly string[]): Rows {
   if (!process.stdout.isTTY) return { heading: null, row: (cells) => cells.map(harmless).join('\t') }
   const widths = headings.map(() => 0)
@@ -102,10 +106,10 @@ export function rowsAsTheyCome(headings: readonly string[]): Rows {
   return { heading: row(headings), row }
 }
 
-/** One long key should not push all values that follow off the screen. */
+/** The widest that a column grows, so that one long key does not push all later values off the screen. */
 const widestGrownChars = 32
 
-/** The last cell is as long as it is. */
+/** Joins cells padded to their columns' widths, except the last, and truncates the line. */
 function cutLine(cells: readonly string[], widths: readonly number[]): string {
   const padded = cells.map((cell, column) =>
     column === cells.length - 1 ? cell : cell.padEnd(widths[column] ?? 0),

@@ -1,11 +1,11 @@
 import { monotonicMs } from '../runtime/clock.ts'
 import { complain } from './explain.ts'
 
-/** How far a long command is: a bar on the terminal, on standard error; nothing where there is none. */
+/** Shows the progress of a long command, as a bar on standard error if that is a terminal. */
 export interface Progress {
-  /** How much is done, in the unit of the total, and how many members that is. */
+  /** Sets how much is done, in the unit of the total, and how many members that is. */
   update(done: number, members: number): void
-  /** A complaint that stays, above the bar. */
+  /** Prints a message above the bar, where it stays. */
   complain(line: string): void
   stop(): void
 }
@@ -16,8 +16,8 @@ const formats = {
 }
 
 /**
- * `total` is null where it is not known: then there are no bar and no time left. `done` and `members` are what an earlier
- * run did.
+ * Starts to show progress. With a `total` of null, for unknown, there is no bar and no time left. `done` and `members`
+ * are those of an earlier run.
  */
 export async function startProgress(
   verb: string,
@@ -28,14 +28,14 @@ export async function startProgress(
 ): Promise<Progress> {
   if (quiet || !process.stderr.isTTY) return { update() {}, complain, stop() {} }
 
-  const { MultiBar } = (await import('cli-progress')).default // it alone prints lines above its bars
+  const { MultiBar } = (await import('cli-progress')).default // only MultiBar prints lines above its bars
   const bars = new MultiBar({
     format: total === null ? formats.count : formats.bar,
     stream: process.stderr,
     barsize: 24,
     clearOnComplete: true,
     forceRedraw: true,
-    gracefulExit: false, // signals are the command's
+    gracefulExit: false, // the command handles signals
     linewrap: true, // cut at the width of the terminal
   })
   const bar = bars.create(total ?? 0, done, { verb, members, rate: 0, left: '?' })
@@ -57,7 +57,7 @@ export async function startProgress(
   }
 }
 
-/** How long what is left takes at this rate a second, in words; a question mark where that is not known yet. */
+/** Returns the time for the rest at this rate per second, in words; a question mark while that is unknown. */
 export function timeLeft(left: number, rate: number): string {
   const seconds = Math.ceil(left / rate)
   if (!Number.isFinite(seconds)) return '?'

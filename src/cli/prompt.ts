@@ -1,6 +1,9 @@
 import { createInterface } from 'node:readline'
 
-/** Asks on the terminal, on standard error so that the output stays clean. Ctrl-C ends the program with 130. */
+/**
+ * Asks a question on standard error, so that the output stays clean, and resolves with the reply. Ctrl-C ends the
+ * program with 130.
+ */
 export function prompt(question: string): Promise<string> {
   return new Promise((resolve, reject) => {
     const terminal = createInterface({ input: process.stdin, output: process.stderr })

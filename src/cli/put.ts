@@ -52,7 +52,9 @@ async function ask(operand: string, help: string): Promise<string> {
   return prompt(`${operand.toLowerCase()}: `)
 }
 
-/** JSON stays the text that it is, other text becomes a JSON string, other bytes stay bytes. */
+/**
+ * Returns the body and content type for the input: JSON as it is, other text as a JSON string, other bytes as bytes.
+ */
 function asJson(bytes: Uint8Array<ArrayBuffer>): {
   bytes: Uint8Array<ArrayBuffer> | string
   contentType: string

@@ -3,7 +3,10 @@ import { monotonicMs } from '../runtime/clock.ts'
 import type { CliCommand } from './command.ts'
 import { signalExitCodes } from './signals.ts'
 
-/** A terminal's Ctrl-C reaches this process twice when npm started it, and so does a stop of the whole group. */
+/**
+ * Signals within this time count as one: Ctrl-C reaches this process twice if npm started it, and so does a stop of the
+ * whole process group.
+ */
 const sameSignalMs = 250
 
 export const serveCommand: CliCommand = {
@@ -18,7 +21,7 @@ export const serveCommand: CliCommand = {
     const server = await serve(config)
     await stopAsked
     await server.stop()
-    process.exit(0) // whatever still keeps the loop alive must not keep the process
+    process.exit(0) // anything that keeps the event loop alive must
   },
 }
 

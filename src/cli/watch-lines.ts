@@ -3,23 +3,23 @@ import { parseExactly } from './exact-json.ts'
 import { complain, explain } from './explain.ts'
 import { rowsAsTheyCome } from './output.ts'
 
-/** An event as the server wrote it, by stream or on a page of the feed. */
+/** An event as the server wrote it, from a stream or a page of the feed. */
 export type Watched = Pick<RawEvent, 'type' | 'json'>
 
-/** How events are printed: each in one line. */
+/** Formats events, each as one line. */
 export interface WatchLines {
-  /** Null where there is none. */
+  /** The line of headings; null if there is none. */
   readonly heading: string | null
   line(event: Watched): string
 }
 
-/** As JSON: the server's own text. */
+/** Formats events as JSON, in the server's own text. */
 export const jsonLines: WatchLines = {
   heading: null,
   line: ({ type, json }) => (type === 'reset' ? `{"type":"reset",${json.slice(1)}` : json),
 }
 
-/** In columns. There is no time among them, because a delete and an expiry have none. */
+/** Formats events in columns. There is no column of times, because a delete and an expiry have none. */
 export function columnLines(hasCollections: boolean): WatchLines {
   const headings = ['REVISION', 'TYPE', ...(hasCollections ? ['COLLECTION'] : []), 'KEY', 'VALUE']
   const { heading, row } = rowsAsTheyCome(headings)
@@ -45,7 +45,7 @@ export interface ExactChange {
   readonly value_base64?: string
 }
 
-/** A value in a column: text in quotes, so that its line breaks do not break the line. */
+/** Returns a value for a column; text is quoted, so that its line breaks do not break the line. */
 export function shownValue({
   value,
   value_text,
@@ -54,15 +54,15 @@ export function shownValue({
   return value_base64 ?? JSON.stringify(value_text ?? value)
 }
 
-/** Whether the server can be reached, which is printed when it changes. */
+/** Whether the server can be reached. Each change is printed. */
 export interface Link {
   isUp(): void
   isDown(error: unknown): void
-  /** Whether it has ever been up. */
+  /** Returns whether the server was ever reached. */
   wasUp(): boolean
 }
 
-/** `begin` is called when there is a connection for the first time. */
+/** Returns a link. `begin` is called at the first connection. */
 export function newLink(begin: () => void): Link {
   let state: 'new' | 'up' | 'down' = 'new'
   return {

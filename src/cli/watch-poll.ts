@@ -14,17 +14,17 @@ import {
 import { parseExactly } from './exact-json.ts'
 import type { ExactChange, Link, Watched } from './watch-lines.ts'
 
-/** Watching by polling. */
+/** Watches by polling. */
 
 export interface PollOptions {
-  /** The feed that is read. */
+  /** The feed to read. */
   readonly feed: Pick<Kvist, 'changesText'>
   readonly scope: ScopeOptions
-  /** The member that is watched, when it is only one; it is in the feed and the scope. */
+  /** The watched member if it is a single one; feed and scope include it. */
   readonly member: { readonly collection: Collection<unknown>; readonly key: string } | null
-  /** Null: what changes from now on. */
+  /** The start of the watch; null for now. */
   readonly since: ResumePoint | null
-  /** Opens a stream, which begins with the current resume point. */
+  /** Opens a stream, whose start is the current resume point. */
   readonly watch: () => Watch<RawEvent>
   readonly intervalMs: number
   readonly timeoutMs: number
@@ -33,8 +33,8 @@ export interface PollOptions {
 }
 
 /**
- * What changed between one poll and the next: of each member its latest state. It throws when the first response does not
- * come, for what waiting does not mend, and when the signal is aborted.
+ * Yields the changes between polls, the latest state of each member. Throws if the first request gets no response, for
+ * errors that waiting does not fix, and when the signal is aborted.
  */
 export async function* poll(options: PollOptions): AsyncGenerator<Watched, never, void> {
   const { since, link, intervalMs, signal } = options
@@ -44,7 +44,7 @@ export async function* poll(options: PollOptions): AsyncGenerator<Watched, never
     try {
       const revision = await revisionNow(options)
       if (revision === undefined || revision !== known) {
-        let last = revision ?? known // that it is gone is known when the feed says so, which of expiry it does later
+        let last = revision ?? known // a removal is known only once the feed has it, which for an expiry is later
         for await (const change of changesAfter(options, position)) {
           last = change.type === 'put' ? Number(JSON.stringify(change.revision)) : null
           yield { type: change.type, json: JSON.stringify(change) }
@@ -64,7 +64,10 @@ export async function* poll(options: PollOptions): AsyncGenerator<Watched, never
   }
 }
 
-/** Of the member: null when there is none. It takes a HEAD, which costs the same however much has changed. Of several undefined. */
+/**
+ * Returns the revision of the watched member; null if there is none; undefined if several members are watched. It sends
+ * a HEAD, whose cost does not depend on the number of changes.
+ */
 async function revisionNow({
   member,
   timeoutMs,
@@ -77,7 +80,10 @@ async function revisionNow({
   return found?.revision ?? null
 }
 
-/** The resume point after everything that exists. The feed gives it only at its end; a stream begins with it. */
+/**
+ * Returns the resume point after everything that exists. The feed returns it only at its end, but a stream begins with
+ * it.
+ */
 async function currentResumePoint(watch: Watch<RawEvent>): Promise<ResumePoint> {
   const event = watch.next()
   try {
@@ -90,7 +96,7 @@ async function currentResumePoint(watch: Watch<RawEvent>): Promise<ResumePoint> 
 
 const checkEveryMs = 5
 
-/** The changes after a position, up to the end of the feed; moves the position on. */
+/** Yields the changes after a position, up to the end of the feed, and advances the position. */
 async function* changesAfter(
   { feed, scope, member, timeoutMs, link, signal }: PollOptions,
   position: { resumePoint: ResumePoint },
@@ -108,13 +114,13 @@ async function* changesAfter(
 
 const pageChanges = 1000
 
-/** A page of the feed, its numbers with the text that they were written in. */
+/** A page of the feed, with the text of its numbers. */
 interface ExactPage {
   readonly changes: readonly ExactChange[]
   readonly next: unknown
 }
 
-/** Whether waiting may mend it. */
+/** Returns whether a retry may succeed. */
 function mayPass(error: unknown): error is KvistHttpError | KvistTimeoutError | KvistUnreachableError {
   if (error instanceof KvistHttpError) return error.status === 429 || error.status >= 500
   return error instanceof KvistTimeoutError || error instanceof KvistUnreachableError

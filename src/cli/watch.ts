@@ -7,7 +7,7 @@ import { print, printAsTheyCome } from './output.ts'
 import { columnLines, jsonLines, newLink } from './watch-lines.ts'
 import { poll } from './watch-poll.ts'
 
-/** A watch may run unattended, so a server that does not respond is not waited for without end. */
+/** The time limit of requests: a watch may run unattended, so it must not wait for ever. */
 const timeoutMs = 30_000
 
 const minIntervalMs = 100

@@ -22,7 +22,7 @@ export const ifRevisionOption = option<number | undefined>({
 
 type WriteValues = Values<typeof expiryOptions> & { readonly ifRevision: number | undefined }
 
-/** As the client takes them. */
+/** Returns the options in the client's form. */
 export function writeOptions({ expireIn, expireAt, ifRevision }: WriteValues) {
   return { expireIn, expireAt, ...(ifRevision === undefined ? {} : { ifRevision }) }
 }
