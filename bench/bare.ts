@@ -1,6 +1,6 @@
 /**
- * The ceiling: a server that answers every request with the same bytes and headers and does nothing else.
- * `bun bench/bare.ts PORT BODY HEADERS`, the headers as JSON pairs.
+ * The ceiling: a server that sends the same bytes and headers for every request and does nothing else. `bun
+ * bench/bare.ts PORT BODY HEADERS`, the headers as JSON pairs.
  */
 const [port = '', body = '', headers = '[]'] = process.argv.slice(2)
 const init = { headers: new Headers(JSON.parse(headers)) }

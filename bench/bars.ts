@@ -1,15 +1,15 @@
 import type { LoadResult, Measure, Row, Verdict } from './results.ts'
 import { median } from './statistics.ts'
 
-/** What kvist should reach in loads, as the project says it, and whether it did. A bar without a bound is told beside. */
+/** The bars that kvist should reach in the loads, and whether it did. A bar without a bound is only reported. */
 
 interface Bar {
   readonly load: string
   readonly text: string
   readonly figure: Figure
-  /** Whose figure it is; kvist's when left out. */
+  /** The contestant whose figure it is; kvist when left out. */
   readonly contestant?: string
-  /** Another contestant, whose figure it is divided by. */
+  /** Another contestant; the figure is divided by its figure. */
   readonly against?: string
   readonly atLeast?: number
   readonly atMost?: number
@@ -99,7 +99,7 @@ function slowest(load: string, text: string): Bar {
   return { load, figure: 'maxMs', atMost: 250, text }
 }
 
-/** Every bar on the loads that were run. */
+/** Evaluates every bar of the loads that were run. */
 export function judge(loads: readonly LoadResult[]): Verdict[] {
   return bars.flatMap((bar) => {
     const rows = loads.find(({ name }) => name === bar.load)?.rows
@@ -107,7 +107,7 @@ export function judge(loads: readonly LoadResult[]): Verdict[] {
     const own = figuresOf(rows, bar.contestant ?? 'kvist', bar.figure)
     const theirs = bar.against === undefined ? own.map(() => 1) : figuresOf(rows, bar.against, bar.figure)
     const rounds = own.slice(0, theirs.length).map((figure, round) => figure / (theirs[round] ?? Number.NaN))
-    // One slow answer or one error in any round is one too many; of rates and percentiles the median counts.
+    // One slow response or one error in any round is too many; rates and percentiles count by their median.
     const worstCounts = bar.figure === 'maxMs' || bar.figure === 'errors'
     const value = worstCounts ? Math.max(...rounds) : median(own) / median(theirs)
     return [verdict(bar, bar.against ? '×' : unitOf[bar.figure], value, rounds)]
@@ -120,7 +120,7 @@ export interface Bound {
   readonly atMost?: number
 }
 
-/** Holds a figure against its bound; one that is no number was not taken. The rounds give the range. */
+/** Compares a figure with its bound. A figure that is not a number was not measured. The rounds give the range. */
 export function verdict(
   { text, atLeast, atMost }: Bound,
   unit: string,
@@ -144,7 +144,10 @@ function figuresOf(rows: readonly Row[], contestant: string, figure: Figure): nu
   return rounds.map((measure) => measure[figure]).filter((value) => value !== null)
 }
 
-/** The rounds as one: medians, but the slowest answer of all and every error. Null of none. */
+/**
+ * Summarizes rounds: medians, but the slowest response of all rounds and the sum of errors. Null if there are no
+ * rounds.
+ */
 export function summaryOf(rounds: readonly Measure[]): Measure | null {
   if (rounds.length === 0) return null
   function middle(figure: 'perSecond' | 'p50Ms' | 'p99Ms'): number | null {

@@ -1,13 +1,13 @@
 import { jsonOf, keyOf, ndjson, redisCommands } from './members.ts'
 import { track } from './process.ts'
 
-/** Many members in and out, each contestant by the quickest way it offers. All stream; none holds the whole. */
+/** Imports and exports many members, with each contestant's quickest method. All of them stream. */
 
 const newline = 10
 const etcdPutsPerTransaction = 1000
 const etcdTransactionsAtOnce = 4
 
-/** One POST of NDJSON, made while it is sent. */
+/** Imports with one POST of NDJSON, generated while it is sent. */
 export async function importIntoKvist(port: number, members: number): Promise<void> {
   const reply = await fetch(`http://127.0.0.1:${port}/v1/bench`, {
     method: 'POST',
@@ -46,7 +46,7 @@ export async function importIntoRedis(port: number, members: number): Promise<vo
   if (!out.includes(`errors: 0, replies: ${members}`)) throw new Error(`redis-cli --pipe said: ${out}`)
 }
 
-/** Transactions of a thousand puts, four at once. */
+/** Imports with transactions of a thousand puts, four at once. */
 export async function importIntoEtcd(port: number, members: number): Promise<void> {
   let next = 0
   async function sender(): Promise<void> {
@@ -71,7 +71,7 @@ function transaction(from: number, to: number): string {
   return `{"success":[${puts.join(',')}]}`
 }
 
-/** A chunk is made when the connection has taken the one before. */
+/** Returns a stream that generates a chunk when the connection has taken the previous one. */
 function streamOf(chunks: Iterator<Uint8Array>): ReadableStream<Uint8Array> {
   return new ReadableStream({
     pull(controller) {

@@ -1,11 +1,11 @@
-/** Reading all changes since the beginning, by pages and as a stream. Both count what they were told. */
+/** Reads all changes since the beginning, by pages and as a stream, and counts them. */
 
 const pageLimit = 10_000
-/** How changes look in an answer; in no value of members.ts. */
+/** The text of a change in a response; no value of members.ts contains it. */
 const changeMark = Buffer.from('"type":"put"')
 const nextMark = Buffer.from('"next":')
 
-/** Pages until so many changes were told. Throws when there is no more before. */
+/** Reads pages until it has counted `changes`. Throws if the feed ends before. */
 export async function readPages(port: number, changes: number): Promise<void> {
   let since = '0'
   for (let reported = 0; reported < changes; ) {
@@ -21,14 +21,17 @@ export async function readPages(port: number, changes: number): Promise<void> {
   }
 }
 
-/** The last member of the page, a number or a string. To parse the whole page would measure the parser. */
+/**
+ * Returns the page's `next`, its last JSON member, a number or a string. Parsing the whole page would measure the
+ * parser.
+ */
 function nextOf(page: Buffer): string {
   const at = page.lastIndexOf(nextMark)
   const next: unknown = JSON.parse(`{${page.toString('utf8', at).trim().replace(/\}$/, '')}}`).next
   return String(next)
 }
 
-/** One stream until it has told so many changes, which is when it is left. */
+/** Reads one stream until it has counted `changes`, then closes it. */
 export async function readStream(port: number, changes: number): Promise<void> {
   const leaving = new AbortController()
   const reply = await fetch(`http://127.0.0.1:${port}/v1/_changes?since=0`, {
@@ -42,7 +45,7 @@ export async function readStream(port: number, changes: number): Promise<void> {
     const bytes = Buffer.concat([tail, chunk])
     reported += countOf(bytes, changeMark)
     if (reported >= changes) break
-    // A mark may be cut by the end of the chunk; what is kept is too short to hold a whole one.
+    // The end of the chunk may split a mark; the kept tail is too short to contain a whole one.
     tail = bytes.subarray(Math.max(0, bytes.length - changeMark.length + 1))
   }
   leaving.abort()

@@ -3,9 +3,9 @@ import type { LoadResult, Results, Series } from './results.ts'
 import { thousands } from './table.ts'
 
 /**
- * Results as SVG, without a library: a panel for each load with a bar for each contestant, as each load has a scale of
- * its own; a panel for each line over time. The ground is left open and the colours are of middle lightness, so that it
- * reads on light pages and on dark ones.
+ * Draws results as SVG, without a library: a panel for each load with a bar for each contestant, because each load has
+ * its own scale, and a panel for each line over time. The background is transparent and the colours are of medium
+ * lightness, for light and dark pages.
  */
 
 const panelWidth = 470
@@ -21,7 +21,7 @@ const lineHeight = 150
 const headHeight = 58
 const footHeight = 20
 
-/** By name, so that a contestant has the same colour in every panel. */
+/** Colours by name, so that a contestant has the same colour in every panel. */
 const colors: Readonly<Record<string, string>> = {
   kvist: '#2f81f7',
   relaxed: '#79b0f7',
@@ -47,7 +47,7 @@ interface Panel {
 
 export function chart(results: Results): string {
   const panels = [...results.loads.flatMap(barPanel), ...results.series.flatMap(linePanel)]
-  // The next panel goes where there is more room.
+  // Puts the next panel into the shorter column.
   const bottoms = [headHeight, headHeight]
   const placed = panels.map(({ height, svg }) => {
     const column = (bottoms[1] ?? 0) < (bottoms[0] ?? 0) ? 1 : 0
@@ -73,7 +73,7 @@ function barPanel({ title, unit, charted = 'perSecond', rows }: LoadResult): Pan
     if (value === null) return []
     return [{ contestant, label, value, rates: rounds.map((round) => round[charted] ?? value) }]
   })
-  // Where kvist is held against nobody, the bars are all its own.
+  // If there is no contestant to compare with, all bars are kvist's.
   const other = bars.some(({ contestant }) => contestant === 'kvist') ? colors.bare : colors.kvist
   if (bars.length === 0) return []
   const largest = Math.max(...bars.flatMap(({ value, rates }) => [value, ...rates]))

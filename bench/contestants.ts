@@ -4,10 +4,10 @@ import { jsonOf, writtenValue } from './members.ts'
 import { type Server, startServer, waitUntilReady, withFront } from './process.ts'
 import type { RawRequest } from './wrk.ts'
 
-/** Who is measured: each a row, with how to start it, what to ask it and how its answers look. */
+/** The contestants: how to start each, what to request from it, and how to recognize its responses. */
 
 export interface Ask extends RawRequest {
-  /** How a value shows in the answer. */
+  /** Returns the text of a value in the response. */
   readonly shows: (value: string) => string
 }
 
@@ -17,20 +17,20 @@ export interface Contestant {
   readonly port: number
   /** The kinds of load it takes part in. */
   readonly kinds: readonly Kind[]
-  /** Programs that must be there: names on the PATH, or paths. */
+  /** The programs that it needs: names on the PATH, or paths. */
   readonly programs: readonly string[]
-  /** Debian packages whose versions are told. */
+  /** Debian packages whose versions are reported. */
   readonly packages: readonly string[]
-  /** Settings of which the best is used for each load; one where there is nothing to choose. */
+  /** Settings of which the best is used for each load; a single one if there is no choice. */
   readonly variants: readonly string[]
   /** Starts it on the folder and waits until it serves. */
   start(dataDir: string, variant: string): Promise<Server>
   readonly asks: Readonly<Record<'get' | 'put' | 'list', Ask>>
-  /** Stores the members from 0 on, the quickest way it has. */
+  /** Stores the members from 0 on, by its quickest method. */
   import(members: number): Promise<void>
   /** Reads all members and counts them. */
   export(members: number): Promise<void>
-  /** Is told the headers of its answers to GET. */
+  /** Called with the headers of its responses to GET. */
   readonly notified?: (headers: Headers) => void
 }
 
@@ -39,7 +39,7 @@ export type Kind = 'get' | 'put' | 'list' | 'import' | 'export'
 const kvistProgram = join(import.meta.dir, '../bin/kvist')
 const redisPort = 17010
 
-/** Bun writes these itself. */
+/** Headers that Bun adds itself. */
 const headersOfBun = ['date', 'content-length', 'connection', 'keep-alive']
 
 const membersApi: Contestant['asks'] = {
@@ -58,7 +58,7 @@ export const contestants: readonly Contestant[] = [
   {
     ...kvist('kvist', 17000, 'full'),
     kinds: ['get', 'put', 'list', 'import', 'export'],
-    // The bare server answers as kvist did.
+    // The bare server sends the headers that kvist sent.
     notified: (headers) => {
       bareHeaders = [...headers].filter(([name]) => !headersOfBun.includes(name))
     },
@@ -123,7 +123,7 @@ export const contestants: readonly Contestant[] = [
   },
 ]
 
-/** What the bare server says until a kvist was heard: the headers that /v1 gives a member. */
+/** The headers of the bare server until a kvist has responded: those that /v1 gives a member. */
 let bareHeaders: [string, string][] = [
   ['content-type', 'application/json'],
   ['etag', '"1"'],
@@ -151,7 +151,7 @@ export function kvist(name: string, port: number, durability: 'full' | 'relaxed'
   }
 }
 
-/** The variant is webdis' threads and the connections to Redis that each of them keeps. */
+/** Starts webdis. The variant is its number of threads and the connections to Redis of each. */
 async function startWebdis(dataDir: string, variant: string): Promise<Server> {
   const [threads, poolSize] = variant.split('/').map(Number)
   const common = ['--port', `${redisPort}`, '--bind', '127.0.0.1', '--dir', dataDir]
@@ -172,7 +172,10 @@ async function startWebdis(dataDir: string, variant: string): Promise<Server> {
   return withFront(redis, webdis)
 }
 
-/** Redis refuses commands while it loads its file; webdis started before the end of that would keep failing. */
+/**
+ * Waits until Redis accepts commands, which it refuses while it loads its file; a webdis started before that would keep
+ * failing.
+ */
 async function waitUntilRedisResponses(): Promise<void> {
   for (let tries = 0; tries < 600; tries++) {
     const reply = Bun.spawnSync(['redis-cli', '-p', `${redisPort}`, 'ping'], { stderr: 'ignore' })
@@ -191,7 +194,7 @@ async function startEtcd(dataDir: string): Promise<Server> {
       ...['etcd', '--data-dir', join(dataDir, 'store'), '--logger', 'zap', '--log-level', 'error'],
       ...['--listen-client-urls', client, '--advertise-client-urls', client],
       ...['--listen-peer-urls', peer, '--initial-advertise-peer-urls', peer],
-      // It keeps every version; the room it has by default would be full within the run.
+      // etcd keeps every version; its default quota would be full within the run.
       ...['--initial-cluster', `default=${peer}`, '--quota-backend-bytes', `${32 * 2 ** 30}`],
       ...['--max-txn-ops', '1000'],
     ],

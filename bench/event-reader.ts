@@ -2,8 +2,8 @@ const longestSizeLine = 40
 const longestHead = 16_000
 
 /**
- * Reads an answer of status 200 with a chunked event stream, as it comes over the wire, and gives each block of it (what
- * stands between empty lines) to `onBlock`. Bytes are latin1, and no carriage return may stand in the stream itself.
+ * Returns a reader of a raw HTTP response of status 200 with a chunked event stream. It calls `onBlock` with each
+ * block, the text between empty lines. Bytes are latin1, and the stream itself must not contain a carriage return.
  * Throws at anything else, and at the end of the stream.
  */
 export function eventReader(onBlock: (block: string) => void): (wire: string) => void {
@@ -24,7 +24,10 @@ export function eventReader(onBlock: (block: string) => void): (wire: string) =>
     return true
   }
 
-  /** False when the line is not all there. The line break at the end of the chunk before stands in front of it. */
+  /**
+   * Reads the size of the next chunk, after the line break that ends the previous chunk. Returns false if the line is
+   * incomplete.
+   */
   function readSize(): boolean {
     const [line, size] = /^(?:\r\n)?([0-9a-f]+)\r\n/i.exec(pending) ?? []
     if (line === undefined || size === undefined) {

@@ -1,7 +1,7 @@
 /**
- * What large values cost the others: how long it takes to write and flush small members into a store with many large
- * values, and into one without, in turns. And how quickly values of 10 kB to 15 MB are read, beside the same bytes as
- * files served by nginx, where that is installed. `--help` tells the options.
+ * Measures what large values cost: how long it takes to write and flush small members into a store with many large
+ * values, and into one without, alternately. Also how quickly values of 10 kB to 15 MB are read, compared with the same
+ * bytes as files served by nginx, if that is installed. `--help` lists the options.
  */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
@@ -30,12 +30,12 @@ async function write(engine: Engine, writes: readonly Put[]): Promise<void> {
   await engine.commit({ checks: [], writes, nowMs: Date.now() })
 }
 
-/** Keys that lie all over the order of keys, so that large rows and small ones are mixed. */
+/** Returns keys spread over the whole key order, so that large and small rows are mixed. */
 function spreadKey(i: number): string {
   return (Math.imul(i, 2_654_435_761) >>> 0).toString(36).padStart(7, '0')
 }
 
-/** Milliseconds until the small members are in the tables, and of the processor meanwhile. */
+/** Returns the milliseconds until the small members are in the tables, and the processor time meanwhile. */
 async function flushSmall(hasLarge: boolean): Promise<{ wallMs: number; processorMs: number }> {
   const dir = join(dataDir, hasLarge ? 'with' : 'without')
   removeFolder(dir)
@@ -82,7 +82,7 @@ async function compareFlushing(): Promise<void> {
   console.log(`  ratio: ${ratio(wall)} of the time, ${ratio(processor)} of the processor's time`)
 }
 
-/** Bodies a second that several clients read, one after the other each. */
+/** Returns how many bodies per second several clients read, each one after the other. */
 async function readsPerSecond(url: string, bytes: number): Promise<number> {
   const untilMs = performance.now() + options.number('seconds') * 1000
   let reads = 0
@@ -98,7 +98,7 @@ async function readsPerSecond(url: string, bytes: number): Promise<number> {
 }
 
 function nginxConfig(root: string): string {
-  // Its worker must read what the one who runs this may read alone.
+  // Its worker must be able to read files that only the current user may read.
   const user = process.getuid?.() === 0 ? 'user root;' : ''
   return `${user} daemon off; pid ${root}/nginx.pid; error_log stderr; worker_processes 1; events {}
     http { access_log off; sendfile on; client_body_temp_path ${root}; proxy_temp_path ${root};

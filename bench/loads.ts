@@ -5,13 +5,13 @@ import { type Server, watchMemory } from './process.ts'
 import type { Measure } from './results.ts'
 import { runWrk } from './wrk.ts'
 
-/** What is asked of each contestant: a table of loads, and how one of them is run once. */
+/** The loads that each contestant runs, and how one load is run once. */
 
 export interface Load {
   readonly name: string
   readonly title: string
   readonly unit: 'answers/s' | 'members/s'
-  /** Where it runs: the store that was loaded before, or an empty one that is thrown away. */
+  /** The store that it runs on: the loaded one, or an empty one that is deleted afterwards. */
   readonly on: 'loaded' | 'empty'
   readonly how: WrkLoad | BulkLoad
   readonly note?: string
@@ -63,7 +63,7 @@ export interface LoadRun {
   readonly round: number
 }
 
-/** Runs a load once on a server that is ready, and samples its memory meanwhile. */
+/** Runs a load once on a ready server, and samples its memory meanwhile. */
 export async function runLoad(run: LoadRun): Promise<Measure> {
   const { how } = run.load
   if (!('choose' in how)) return await runBulk(run, how.kind)
@@ -88,7 +88,10 @@ async function runBulk({ contestant, server, members }: LoadRun, kind: BulkLoad[
   return { perSecond: members / seconds, p50Ms: null, p99Ms: null, maxMs: null, errors: 0, peakMb: peak }
 }
 
-/** The figures of a server that answers something else are worth nothing: one request is looked at first. */
+/**
+ * Checks the response to one request before the load, because the figures of a server with wrong responses would be
+ * worthless.
+ */
 async function check(contestant: Contestant, kind: WrkLoad['kind']): Promise<void> {
   const { asks, port, notified } = contestant
   const reply = await respondTo(asks[kind], port)
@@ -108,7 +111,7 @@ async function check(contestant: Contestant, kind: WrkLoad['kind']): Promise<voi
   }
 }
 
-/** The answer to the request when it is for member 1, or for the hundred from there on. */
+/** Returns the response to the request for member 1, or for the hundred members from 1 on. */
 async function respondTo(ask: Ask, port: number): Promise<{ text: string; headers: Headers }> {
   const hundred = Array.from({ length: 100 }, (_, offset) => keyOf(1 + offset)).join('/')
   function fill(template: string): string {

@@ -1,4 +1,4 @@
-/** What is stored: keys of twelve bytes, and JSON values of exactly 100 that differ from member to member. */
+/** The stored members: keys of twelve bytes, and JSON values of exactly 100 bytes that differ from member to member. */
 
 const linesPerChunk = 1000
 const encoder = new TextEncoder()
@@ -11,15 +11,15 @@ export function jsonOf(index: number): string {
   return `{"id":"${String(index).padStart(8, '0')}","text":"${'x'.repeat(73)}"}`
 }
 
-/** What every durable PUT writes, so that the client need not make one for each. */
+/** The value that every durable PUT writes, so that the client need not generate one for each. */
 export const writtenValue = `{"id":"00000000","text":"${'w'.repeat(73)}"}`
 
-/** The members from 0 as NDJSON, a chunk at a time: the file they would make is never anywhere as a whole. */
+/** Yields the members from 0 as NDJSON, a chunk at a time, so that the whole is never in memory. */
 export function* ndjson(members: number): Generator<Uint8Array> {
   yield* chunks(members, (index) => `{"key":"${keyOf(index)}","value":${jsonOf(index)}}\n`)
 }
 
-/** The same members as Redis commands. */
+/** Yields the same members as Redis commands. */
 export function* redisCommands(members: number): Generator<Uint8Array> {
   yield* chunks(members, (index) => {
     const value = jsonOf(index)

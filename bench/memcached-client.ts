@@ -1,7 +1,7 @@
 /**
- * The client of bench/memcached.ts: so many connections, each of which sends its next request when the answer to the
- * last one is there. Arguments: one JSON of ClientRun; prints one JSON of ClientFigures. Every answer must have the
- * length that it should have, and the first one of each connection every byte.
+ * The client of bench/memcached.ts. It opens several connections, each of which sends its next request when the
+ * response to the previous one has arrived. Argument: the JSON of a ClientRun; prints the JSON of ClientFigures. The
+ * length of every response is checked, and every byte of the first one of each connection.
  */
 import { jsonOf, keyOf } from './members.ts'
 
@@ -10,7 +10,7 @@ export interface ClientRun {
   /** `fill` stores every member once and measures nothing; `read` is `POST /v1/_read`. */
   readonly kind: 'fill' | 'get' | 'multiget' | 'gets' | 'sets' | 'read'
   readonly connections: number
-  /** Members that one request is about. */
+  /** Members in one request. */
   readonly perRequest: number
   readonly members: number
   readonly seconds: number
@@ -28,7 +28,7 @@ export interface ClientFigures {
 interface Exchange {
   readonly request: Buffer
   readonly reply: string
-  /** Of a read over HTTP, whose response has revisions and times that are not known before. */
+  /** The values of a read over HTTP, whose response has revisions and times that are not known in advance. */
   readonly values?: readonly string[]
 }
 
@@ -36,15 +36,15 @@ interface State {
   next: number
   exchange: Exchange
   received: number
-  /** Bytes of the response that is coming, over HTTP. */
+  /** The length of the current response, over HTTP. */
   expected: number
-  /** What has come of the first answer; null once that was found right. */
+  /** The received part of the first response; null once that was checked. */
   first: string | null
   sentAtMs: number
   unsent: Buffer
 }
 
-/** Requests are made ahead: a client that makes them while it measures would measure itself. */
+/** Requests that are generated in advance: a client that generates them while it measures would measure itself. */
 const preparedRequests = 4000
 const warmupMs = 1000
 const maxTimes = 4_000_000
@@ -114,7 +114,7 @@ function begin(socket: Bun.Socket<State>, exchange: Exchange): void {
   send(socket, exchange.request)
 }
 
-/** Notes what came; true when the answer is complete. */
+/** Records received bytes and returns whether the response is complete. */
 function take(data: State, bytes: Buffer): boolean {
   const isComplete = data.exchange.values === undefined ? takeText(data, bytes) : takeHttp(data, bytes)
   if (isComplete && measuring) {
@@ -124,7 +124,7 @@ function take(data: State, bytes: Buffer): boolean {
   return isComplete
 }
 
-/** A response of HTTP has the length that its head says; the values of the first one are looked at. */
+/** Records the bytes of an HTTP response, whose length is in its head; the values of the first one are checked. */
 function takeHttp(data: State, bytes: Buffer): boolean {
   if (data.received === 0) data.expected = lengthOf(bytes)
   data.received += bytes.length
@@ -141,7 +141,7 @@ function takeHttp(data: State, bytes: Buffer): boolean {
   return true
 }
 
-/** Of a response that begins here, with its head. */
+/** Returns the length of the response that begins here, with its head. */
 function lengthOf(bytes: Buffer): number {
   const headBytes = bytes.indexOf('\r\n\r\n') + 4
   const [, length] = /\r\nContent-Length: (\d+)/.exec(bytes.toString('latin1', 0, headBytes)) ?? []

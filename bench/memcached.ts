@@ -1,6 +1,6 @@
 /**
- * kvist's memcached port beside memcached: every load in rounds, in each of which every contestant has its turn on a
- * store of its own. `bun bench/memcached.ts --help` tells the options; README.md what is fair about it.
+ * Compares kvist's memcached port with memcached: every load in rounds, in each of which every contestant runs on its
+ * own store. `bun bench/memcached.ts --help` lists the options; README.md explains why it is fair.
  */
 import { join, resolve } from 'node:path'
 import { judge } from './bars.ts'
@@ -23,7 +23,7 @@ interface Contestant {
   readonly name: string
   readonly title: string
   readonly port: number
-  /** Its port for HTTP, where members are read by `POST /v1/_read`; missing: it is asked in memcached's protocol. */
+  /** The port for HTTP, to read members by `POST /v1/_read`; without it memcached's protocol is used. */
   readonly httpPort?: number
   start(dataDir: string): Promise<Server>
 }
@@ -32,12 +32,12 @@ interface Load {
   readonly name: string
   readonly title: string
   readonly note?: string
-  /** Who takes part beside memcached. */
+  /** The contestants beside memcached. */
   readonly names: readonly string[]
   measure(contestant: Contestant, seed: number): Promise<ClientFigures | SlapFigures>
 }
 
-/** memcslap tells no times of single answers. */
+/** memcslap does not report the times of single responses. */
 interface SlapFigures {
   readonly perSecond: number
 }
@@ -120,8 +120,9 @@ function client(run: ClientRun): Promise<string> {
 }
 
 /**
- * A client of libmemcached, one thread for each connection; its keys and values are its own, of 400 bytes. Their
- * memcaslap would take values of 100 bytes, but has control characters in its keys, which the protocol forbids.
+ * Returns a load by memcslap of libmemcached, with one thread for each connection; its keys and values are its own, of
+ * 400 bytes. memcaslap would take values of 100 bytes, but has control characters in its keys, which the protocol
+ * forbids.
  */
 function slap(name: string, test: 'get' | 'set', names: readonly string[]): Load {
   const times = options.number('slaps')
@@ -132,7 +133,7 @@ function slap(name: string, test: 'get' | 'set', names: readonly string[]): Load
     names,
     async measure({ port }) {
       const command = ['memcslap', '-s', `127.0.0.1:${port}`, '-t', test, '-c', `${connections}`, '-F', '-e']
-      // As the other client does, it warms the server up before it counts.
+      // Like the other client, it warms the server up before it measures.
       await outputOf([...command, `${Math.ceil(times / 10)}`])
       const said = await outputOf([...command, `${times}`])
       const [, count, seconds] =
@@ -154,7 +155,7 @@ function folderOf({ name }: Contestant): string {
   return join(resolve(options.text('data')), `memcached-${name}`)
 }
 
-/** One turn: a start on an empty folder, the load, a stop. */
+/** Runs one turn: starts the contestant on an empty folder, runs the load, and stops it. */
 async function turn(contestant: Contestant, load: Load, round: number): Promise<Measure> {
   const dataDir = folderOf(contestant)
   removeFolder(dataDir)

@@ -2,18 +2,18 @@ import type { MemorySample } from './process.ts'
 import type { Series } from './results.ts'
 import { slope } from './statistics.ts'
 
-/** What samples of memory tell. */
+/** Evaluates samples of memory. */
 
 export function peakMb(samples: readonly MemorySample[]): number {
   return samples.reduce((peak, { rssMb }) => Math.max(peak, rssMb), 0)
 }
 
-/** The slope of the line through the samples, a second. */
+/** Returns the slope of the regression line of the samples, in MB per second. */
 export function slopeMb(samples: readonly MemorySample[]): number {
   return slope(samples.map(({ seconds, rssMb }) => ({ x: seconds, y: rssMb })))
 }
 
-/** How much the line through the samples rises from their first to their last. */
+/** Returns how many MB the regression line rises from the first sample to the last. */
 export function driftMb(samples: readonly MemorySample[]): number {
   return slopeMb(samples) * ((samples.at(-1)?.seconds ?? 0) - (samples[0]?.seconds ?? 0))
 }

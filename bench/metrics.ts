@@ -1,6 +1,6 @@
 /**
- * What counting costs: the same GET with it and without it in one process (observed.ts), in turns. The time of the
- * processor is what is compared, from /proc: other work on the machine hardly shows in it. `--help` tells the options.
+ * Measures what metrics cost: the same GET with and without them in one process (observed.ts), alternately. It compares
+ * processor time, from /proc, which other work on the machine hardly affects. `--help` lists the options.
  */
 import { readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
@@ -17,13 +17,13 @@ const options = chooseOptions(metricsOptions)
 const dataDir = join(resolve(options.text('data')), 'metrics')
 const microseconds: Record<(typeof kinds)[number], number[]> = { plain: [], counted: [] }
 
-/** User and system time of a process so far. */
+/** Returns the user and system time of a process so far, in seconds. */
 function processorSeconds(pid: number): number {
   const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? []
   return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond
 }
 
-/** One turn: microseconds of the processor for each request. */
+/** Runs one turn and returns the microseconds of processor time for each request. */
 async function turn(pid: number, kind: string, seed: number): Promise<number> {
   const seconds = options.number('seconds')
   const before = processorSeconds(pid)

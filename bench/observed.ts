@@ -1,6 +1,6 @@
 /**
- * GET of a member twice over in one process: counted as kvist counts it under `/counted/`, and not counted under
- * `/plain/`. `bun bench/observed.ts PORT FOLDER`; bench/metrics.ts measures one against the other.
+ * Serves the GET of a member twice in one process: with kvist's metrics under `/counted/`, and without under `/plain/`.
+ * `bun bench/observed.ts PORT FOLDER`; bench/metrics.ts compares them.
  */
 import { openDatabase } from '../src/core/database.ts'
 import { openSqlite } from '../src/engines/sqlite/engine.ts'

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 
-/** The options of the programs: what they mean and what they are when left out, in full and in quick runs. */
+/** The options of the programs: their meanings, and their defaults in full and in quick runs. */
 
 interface Option {
   readonly help: string
@@ -96,7 +96,7 @@ function same(value: string): { full: string; quick: string } {
   return { full: value, quick: value }
 }
 
-/** Those of the rows that are named, in the order of the rows; all of them when none is. */
+/** Returns the named rows, in the order of the rows; all of them if none is named. */
 export function pick<Named extends { readonly name: string }>(
   all: readonly Named[],
   names: readonly string[],
@@ -107,7 +107,7 @@ export function pick<Named extends { readonly name: string }>(
   return all.filter(({ name }) => names.length === 0 || names.includes(name))
 }
 
-/** Reads the command line; ends the program with a line about it when it cannot, or with the help when asked. */
+/** Reads the command line. Ends the program with a message if it is invalid, or with the help if that is requested. */
 export function chooseOptions<Names extends string>(rows: Readonly<Record<Names, Option>>): Chosen<Names> {
   const values = readArguments(Object.keys(rows))
   if (values.get('help')) {

@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 
-/** Servers under test: started, waited for, watched from /proc, and stopped by their own pid. */
+/** Starts servers under test, waits for them, samples their memory from /proc, and stops them by pid. */
 
 const stopTimeoutMs = 30_000
 const readyTimeoutMs = 60_000
@@ -10,45 +10,45 @@ const bytesPerKb = 1024
 export const bytesPerMb = 1_000_000
 
 export interface Server {
-  /** The process that serves, whose memory counts. */
+  /** The serving process, whose memory is sampled. */
   readonly pid: number
-  /** SIGTERM and wait; SIGKILL after 30 seconds. */
+  /** Sends SIGTERM and waits; sends SIGKILL after 30 seconds. */
   stop(): Promise<void>
-  /** SIGKILL and wait. */
+  /** Sends SIGKILL and waits. */
   kill(): Promise<void>
   exited(): boolean
-  /** The end of what it printed. */
+  /** Returns the end of its output. */
   log(): string
 }
 
 export interface MemorySample {
   readonly seconds: number
   readonly rssMb: number
-  /** Without pages of mapped files, which the kernel can take back whenever it likes. */
+  /** Without pages of mapped files, which the kernel can reclaim at any time. */
   readonly anonymousMb: number
 }
 
 const children = new Set<Bun.Subprocess>()
 
-/** What somebody has set for a kvist of their own is not for the one that is measured. */
+/** The environment without `KVIST_` variables, which must not affect the measured server. */
 const cleanEnvironment = Object.fromEntries(
   Object.entries(process.env).filter(([name]) => !name.startsWith('KVIST_')),
 )
 
-/** Keeps a child in mind until it ends, so that none outlives this program. */
+/** Registers a child process until it ends, so that none outlives this program. */
 export function track<Child extends Bun.Subprocess>(child: Child): Child {
   children.add(child)
   void child.exited.then(() => children.delete(child))
   return child
 }
 
-/** Kills what is still running: for the way out after an error or a signal. */
+/** Kills the children that are still running, after an error or a signal. */
 export async function killAll(): Promise<void> {
   for (const child of children) child.kill('SIGKILL')
   await Promise.all([...children].map((child) => child.exited))
 }
 
-/** Starts a server; what it prints goes to `<name>.log` in its data folder. */
+/** Starts a server; its output goes to `<name>.log` in its data folder. */
 export function startServer(name: string, command: string[], dataDir: string): Server {
   mkdirSync(dataDir, { recursive: true })
   const path = join(dataDir, `${name}.log`)
@@ -78,7 +78,7 @@ export function startServer(name: string, command: string[], dataDir: string): S
   }
 }
 
-/** A server and the one in front of it, as one. The front stops first; the memory is that of the server behind. */
+/** Combines a server and its front server. The front stops first; the memory is that of the server behind. */
 export function withFront(server: Server, front: Server): Server {
   return {
     ...server,
@@ -94,8 +94,8 @@ export function withFront(server: Server, front: Server): Server {
 }
 
 /**
- * Asks until an answer of status 200 holds the text. Returns the milliseconds since the call; throws with the end of
- * the server's log when it exits instead, and after a minute.
+ * Sends requests until a response of status 200 contains the text, and returns the milliseconds since the call. Throws
+ * with the end of the server's log if the server exits, and after a minute.
  */
 export async function waitUntilReady(server: Server, url: string, holds: string): Promise<number> {
   const startedAt = performance.now()
@@ -111,7 +111,7 @@ export function removeFolder(dir: string): void {
   rmSync(dir, { recursive: true, force: true })
 }
 
-/** Samples the memory of a process until the returned function is called, which gives the samples. */
+/** Samples the memory of a process until the returned function is called, which returns the samples. */
 export function watchMemory(pid: number, everyMs: number): () => MemorySample[] {
   const startedAt = performance.now()
   const samples: MemorySample[] = []
@@ -128,7 +128,7 @@ export function watchMemory(pid: number, everyMs: number): () => MemorySample[] 
   }
 }
 
-/** Resident memory as /proc has it; null when the process is gone. */
+/** Returns the resident memory from /proc; null if the process has ended. */
 export function memoryOf(pid: number): { rssMb: number; anonymousMb: number } | null {
   const status = readIfThere(`/proc/${pid}/status`)
   function megabytes(field: string): number {
@@ -139,7 +139,7 @@ export function memoryOf(pid: number): { rssMb: number; anonymousMb: number } | 
   return Number.isNaN(memory.rssMb) ? null : memory
 }
 
-/** How many files, connections among them, a process may have open; Bun takes all that it may. */
+/** Returns how many files, connections included, a process may open; Bun raises its limit to that. */
 export function openFilesLimit(): number {
   const [, hard] = /^Max open files +\S+ +(\d+)/m.exec(readIfThere('/proc/self/limits')) ?? []
   return hard === undefined ? Number.POSITIVE_INFINITY : Number(hard)

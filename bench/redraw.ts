@@ -1,4 +1,4 @@
-/** Draws the charts of all saved results anew: `npm run bench:chart`. */
+/** Redraws the charts of all saved results: `npm run bench:chart`. */
 import { chart } from './chart.ts'
 import { load, save, savedNames } from './results.ts'
 

@@ -2,7 +2,7 @@ import { chart } from './chart.ts'
 import { type Results, save } from './results.ts'
 import { markdown } from './table.ts'
 
-/** Says what is going on to whoever waits; the results alone go to stdout. */
+/** Prints progress to stderr; only results go to stdout. */
 export function print(line: string): void {
   process.stderr.write(`${line}\n`)
 }

@@ -2,16 +2,16 @@ import { mkdirSync } from 'node:fs'
 import { cpus, loadavg, release, totalmem } from 'node:os'
 import { join } from 'node:path'
 
-/** What a run found out, as it is saved. */
+/** The results of a run, as they are saved. */
 
 export interface Measure {
   readonly perSecond: number
   readonly p50Ms: number | null
   readonly p99Ms: number | null
   readonly maxMs: number | null
-  /** Answers of 400 and above, failed connections, timeouts; changes that a watcher missed or got out of order. */
+  /** Responses of 400 and above, failed connections, timeouts; changes that a watcher missed or got out of order. */
   readonly errors: number
-  /** Resident memory of the server at its largest. */
+  /** The largest resident memory of the server. */
   readonly peakMb: number
 }
 
@@ -29,16 +29,16 @@ export interface LoadResult {
   readonly title: string
   readonly unit: string
   readonly note?: string
-  /** What the chart shows; the rate when left out. */
+  /** The figure in the chart; the rate when left out. */
   readonly charted?: 'perSecond' | 'p99Ms'
   readonly rows: readonly Row[]
 }
 
-/** A figure held against what it should reach. */
+/** A figure compared with its bar. */
 export interface Verdict {
   readonly text: string
   readonly unit: string
-  /** Null where it could not be taken: somebody was left out, or failed. */
+  /** Null if it could not be measured, because a contestant was left out or failed. */
   readonly found: { readonly value: number; readonly low: number; readonly high: number } | null
   readonly atLeast?: number
   readonly atMost?: number
@@ -50,7 +50,7 @@ export interface Series {
   readonly title: string
   readonly unit: string
   readonly points: readonly { readonly x: number; readonly y: number }[]
-  /** The largest y that is good. */
+  /** The largest acceptable y. */
   readonly limit?: number
 }
 
@@ -58,7 +58,7 @@ export interface Results {
   readonly title: string
   readonly at: string
   readonly machine: string
-  /** How it was run, and who was left out. */
+  /** How it was run, and which contestants were left out. */
   readonly remarks: readonly string[]
   readonly loads: readonly LoadResult[]
   readonly verdicts: readonly Verdict[]
@@ -79,7 +79,7 @@ export function machineLine(): string {
   return parts.join('; ')
 }
 
-/** The version of an installed Debian package; empty when it is not one. */
+/** Returns the version of an installed Debian package; empty if it is not installed. */
 export function packageVersion(name: string): string {
   if (!Bun.which('dpkg-query')) return ''
   // biome-ignore lint/suspicious/noTemplateCurlyInString: dpkg-query's own placeholder
@@ -99,7 +99,7 @@ export async function savedNames(): Promise<string[]> {
   return files.map((file) => file.slice(0, -'.json'.length)).sort()
 }
 
-/** Our own files, as `save` wrote them. */
+/** Loads results that `save` wrote. */
 export async function load(name: string): Promise<Results> {
   return await Bun.file(join(folder, `${name}.json`)).json()
 }

@@ -1,6 +1,6 @@
 /**
- * Side by side: every load in rounds, in each of which every contestant has its turn, so that whatever else the
- * machine does hits all alike. `bun bench/run.ts --help` tells the options; README.md what is fair about it.
+ * Compares the contestants: every load in rounds, in each of which every contestant has its turn, so that other work on
+ * the machine affects all alike. `bun bench/run.ts --help` lists the options; README.md explains why it is fair.
  */
 import { join, resolve } from 'node:path'
 import { judge, summaryOf } from './bars.ts'
@@ -26,7 +26,7 @@ function folderOf({ name }: Contestant, what: string): string {
   return join(resolve(options.text('data')), `${name}-${what}`)
 }
 
-/** One turn: a start, the load, a stop. What went wrong is told, and ends this turn alone. */
+/** Runs one turn: starts the contestant, runs the load, and stops it. An error is reported and ends only this turn. */
 async function turn(
   contestant: Contestant,
   load: Load,
@@ -52,7 +52,7 @@ async function turn(
   }
 }
 
-/** Fills the store that the loads run on, before its first turn. */
+/** Fills the store of a contestant before its first turn. */
 async function loadOnce(contestant: Contestant, dataDir: string): Promise<void> {
   if (loaded.has(contestant.name)) return
   removeFolder(dataDir)
@@ -65,7 +65,7 @@ async function loadOnce(contestant: Contestant, dataDir: string): Promise<void> 
   loaded.add(contestant.name)
 }
 
-/** The variant that is quickest at this load in short trials, taken in turns. */
+/** Returns the variant that is quickest at this load in short trials, run alternately. */
 async function bestVariant(contestant: Contestant, load: Load): Promise<string> {
   const { variants } = contestant
   const trials = variants.map((variant) => ({ variant, found: [] as Measure[] }))

@@ -1,6 +1,6 @@
 /**
- * kvist alone, with very many members: whether depth, size and time make it slower, how quickly it starts, and what
- * memory it takes. `bun bench/scale.ts --help` tells the options.
+ * Measures kvist with very many members: whether depth, size and time make it slower, how quickly it starts, and how
+ * much memory it takes. `bun bench/scale.ts --help` lists the options.
  */
 import { join, resolve } from 'node:path'
 import { type Bound, verdict } from './bars.ts'
@@ -43,7 +43,7 @@ const smallMembers = 10_000
 const secondsUntilKill = 3
 const connections = 64
 
-/** What can be left out, in its order; the import, which all need, goes before. */
+/** The optional steps, in order; the import, which all of them need, comes first. */
 const steps = {
   pages: comparePages,
   sizes: compareSizes,
@@ -60,7 +60,7 @@ const small = kvist('small', 17041, 'full')
 const verdicts: Verdict[] = []
 const series: Series[] = []
 
-/** Notes a figure held against its bar, and says so to whoever waits. */
+/** Records a figure with its bar, and prints it. */
 function note(bar: Bound, unit: string, value: number, rounds?: readonly number[]): void {
   const found = verdict(bar, unit, value, rounds)
   verdicts.push(found)
@@ -112,7 +112,7 @@ async function importAll(): Promise<void> {
   series.push(memorySeries(`import of ${members.toLocaleString('en-US')} members: memory`, samples))
 }
 
-/** The first page and two deep ones in turns, so that noise hits all three. */
+/** Measures the first page and two deep ones alternately, so that noise affects all three. */
 async function comparePages(): Promise<void> {
   const server = await startLarge()
   const deepKey = keyOf(Math.floor(members * 0.99))
@@ -130,7 +130,7 @@ async function comparePages(): Promise<void> {
   noteRatio(bars.deepCursor, p50Ms.cursor, p50Ms.first)
 }
 
-/** The cursor of a page's next one, and that there is a whole page there. */
+/** Returns the cursor of the next page, and checks that the page is full. */
 async function nextOf(path: string): Promise<string> {
   const reply = await fetch(`http://127.0.0.1:${large.port}${path}`)
   const page: unknown = await reply.json()
@@ -141,7 +141,7 @@ async function nextOf(path: string): Promise<string> {
   return page.next
 }
 
-/** The large store and the small one in turns, each alone. */
+/** Measures the large store and the small one alternately, each alone. */
 async function compareSizes(): Promise<void> {
   const filling = await small.start(folderOf('small'), '')
   await small.import(smallMembers)
@@ -193,7 +193,7 @@ async function startAfterKill(): Promise<void> {
     const writing = runWrk({ ...run, seconds: secondsUntilKill + 1 })
     await Bun.sleep(secondsUntilKill * 1000)
     await server.kill()
-    // What is left of the load must not take the processor from the start that is timed.
+    // The rest of the load must not take processor time from the measured start.
     await writing
     const startedAt = performance.now()
     server = await startLarge()

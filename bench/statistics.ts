@@ -1,4 +1,4 @@
-/** The middle value; the mean of the two in the middle when their number is even. NaN of none. */
+/** Returns the median; the mean of the two middle values if their number is even; NaN for no values. */
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b)
   const middle = sorted.length >> 1
@@ -6,7 +6,7 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] ?? Number.NaN)) / 2
 }
 
-/** The slope of the straight line that fits the points best (least squares), per unit of x; 0 for fewer than two. */
+/** Returns the slope of the regression line (least squares), per unit of x; 0 for fewer than two points. */
 export function slope(points: readonly { readonly x: number; readonly y: number }[]): number {
   const meanX = mean(points.map((point) => point.x))
   const meanY = mean(points.map((point) => point.y))

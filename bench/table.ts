@@ -1,7 +1,7 @@
 import { summaryOf } from './bars.ts'
 import type { Measure, Results, Row, Verdict } from './results.ts'
 
-/** Results as Markdown. */
+/** Formats results as Markdown. */
 export function markdown(results: Results): string {
   const parts = [`Machine: ${results.machine}; ${results.at.slice(0, 10)}.`, ...results.remarks]
   if (results.loads.length > 0) parts.push(loadsTable(results))
@@ -60,7 +60,7 @@ function verdictsTable(verdicts: readonly Verdict[]): string {
   return lines.join('\n')
 }
 
-/** Which bars were missed, where nobody overlooks it. */
+/** Returns a line that names the missed bars. */
 function missedLine(verdicts: readonly Verdict[]): string {
   const bars = verdicts.filter(({ atLeast, atMost }) => (atLeast ?? atMost) !== undefined)
   if (bars.length === 0) return 'No bars.'

@@ -1,15 +1,15 @@
-/** Changes at a steady rate, and the clock that tells how long they take to those who watch. */
+/** Makes changes at a steady rate, with a clock to measure how long they take to reach watchers. */
 
-/** Milliseconds since 1970 with their fractions; the same in every process of a machine to within a few dozen µs. */
+/** Returns milliseconds since 1970 with fractions; the same in every process of a machine to within a few dozen µs. */
 export function wallClockMs(): number {
   return performance.timeOrigin + performance.now()
 }
 
 export interface ChangesRun {
   readonly port: number
-  /** The member that the change of this number is made to. */
+  /** The path of the member that the change with this number is made to. */
   readonly pathOf: (number: number) => string
-  /** The number of the first one. */
+  /** The number of the first change. */
   readonly from: number
   readonly count: number
   readonly perSecond: number
@@ -18,8 +18,8 @@ export interface ChangesRun {
 const padding = 'x'.repeat(40)
 
 /**
- * Puts values that hold when they were sent, each when its time has come, whatever became of those before. Returns the
- * seconds until all are answered; rejects when one is refused.
+ * Puts values that contain the time of sending, each on schedule, even if earlier ones are late or failed. Returns the
+ * seconds until all have their responses; rejects if one fails.
  */
 export async function makeChanges(run: ChangesRun): Promise<number> {
   const startedAt = performance.now()

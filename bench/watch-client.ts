@@ -1,33 +1,33 @@
 /**
- * The watchers of bench/watch.ts, so many connections in a process of their own. Argument: one JSON of WatchRun. Says
- * `open` when every watcher is told that it watches. Then each line of its input is a WatchOrder, answered by a line
- * of WatchFigures about what came since the one before; it ends with its input.
+ * The watchers of bench/watch.ts, many connections in their own process. Argument: the JSON of a WatchRun. Prints
+ * `open` when the server has confirmed every watch. Then each line of input is a WatchOrder, to which it prints a line
+ * of WatchFigures since the previous one; it ends with its input.
  */
 import { eventReader } from './event-reader.ts'
 import { wallClockMs } from './watch-changes.ts'
 
 export interface WatchRun {
   readonly port: number
-  /** Watcher n has the member at this path with the number `n % keys` behind it. */
+  /** Watcher n watches the member at this path with the number `n % keys` appended. */
   readonly path: string
   readonly keys: number
   readonly watchers: number
 }
 
-/** Wait until so many events have come, or none for a while. */
+/** Waits until `events` events have arrived, or none for a while. */
 export interface WatchOrder {
   readonly events: number
 }
 
 export interface WatchFigures {
   readonly received: number
-  /** Events whose revision was not above that of the one before it, and whatever was no put. */
+  /** Events whose revision was not above that of the previous one, and events other than puts. */
   readonly wrong: number
-  /** From the sending of the PUT until the event was read here. */
+  /** From sending the PUT until the event was read here. */
   readonly p50Ms: number
   readonly p99Ms: number
   readonly maxMs: number
-  /** Of one core, since the figures before. */
+  /** The share of one core, since the previous figures. */
   readonly processorShare: number
 }
 
@@ -54,7 +54,7 @@ function numberAfter(block: string, name: string): number {
   return Number.parseFloat(block.slice(block.indexOf(name) + name.length))
 }
 
-/** What one watcher is told; `watching` is called when it is told that it watches. */
+/** Returns the handler of one watcher's blocks; `watching` is called when the server confirms the watch. */
 function listener(watching: () => void): (block: string) => void {
   let last = -1
   return (block) => {
@@ -98,7 +98,7 @@ function open(index: number): Promise<void> {
   })
 }
 
-/** Resolves when so many events are there, or when none has come for a while. */
+/** Resolves when `events` events have arrived, or none for a while. */
 async function waitFor(events: number): Promise<void> {
   let seen = received
   let seenAtMs = performance.now()

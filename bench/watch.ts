@@ -1,6 +1,6 @@
 /**
- * Those who watch: how soon a change reaches them, whether they miss one, what they cost in memory and in the writes
- * of others, and how quickly somebody catches up. `bun bench/watch.ts --help` tells the options.
+ * Measures watchers: how soon a change reaches them, whether they miss one, what they cost in memory and in writes of
+ * other clients, and how quickly a reader catches up. `bun bench/watch.ts --help` lists the options.
  */
 import { join, resolve } from 'node:path'
 import { type Bound, judge, verdict } from './bars.ts'
@@ -20,19 +20,19 @@ const memoryBar: Bound = { text: 'memory of the server for each idle watcher', a
 const port = 25_050
 const storedPerSecond = 2000
 const changesPerSecond = 100
-/** Each of these is an event for every watcher there is. */
+/** Changes per second that each are an event for every watcher. */
 const changesToAllPerSecond = 1
 const writingConnections = 64
 const writtenMembers = 100_000
 const kbPerMb = 1000
-/** Open files besides the watchers. */
+/** Open files beside those of the watchers. */
 const otherFiles = 500
 
 const options = chooseOptions(watchOptions)
 const subject = kvist('watched', port, 'full')
 const dataDir = join(resolve(options.text('data')), 'watched')
 
-/** What the steps have found so far. */
+/** The results of the steps so far. */
 const reachRows: Row[] = []
 const loads: LoadResult[] = []
 const verdicts: Verdict[] = []
@@ -53,7 +53,7 @@ function row(contestant: string, title: string, found: readonly Measure[]): Row 
   return { contestant, title, variant: '', rounds: found }
 }
 
-/** So many watchers of these keys, until `use` is done. */
+/** Opens watchers of these keys until `use` is done. */
 async function withWatchers(
   run: { path: string; keys: number; watchers: number },
   use: (watchers: Watchers) => Promise<void>,
@@ -106,7 +106,7 @@ async function oneKey(server: Server): Promise<void> {
   })
 }
 
-/** Changes at a rate, in rounds; of each change `told` of the open watchers should be told. */
+/** Makes changes at a rate, in rounds; each change should be reported to `reported` of the open watchers. */
 async function measureReach(
   server: Server,
   open: Watchers,
@@ -132,7 +132,7 @@ async function measureReach(
   reachRows.push(row(name, `${part} of ${watchers.toLocaleString('en-US')}`, found))
 }
 
-/** The same server with idle watchers and without, in turns. */
+/** Measures writes on the same server with idle watchers and without, alternately. */
 async function writesOfOthers(server: Server): Promise<void> {
   const watchers = options.number('idle-watchers')
   await subject.import(writtenMembers)

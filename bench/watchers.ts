@@ -2,14 +2,17 @@ import { join } from 'node:path'
 import { track } from './process.ts'
 import type { WatchFigures, WatchOrder, WatchRun } from './watch-client.ts'
 
-/** Many watchers, in a process of their own (watch-client.ts). */
+/** Many watchers, in their own process (watch-client.ts). */
 export interface Watchers {
-  /** Waits until they were told of so many events, or of none for ten seconds; what they saw since the call before. */
+  /**
+   * Waits until they have received `events` events, or none for ten seconds, and returns their figures since the
+   * previous call.
+   */
   figures(events: number): Promise<WatchFigures>
   close(): Promise<void>
 }
 
-/** Resolves when all of them are watching. */
+/** Opens watchers and resolves when all of them are watching. */
 export async function openWatchers(run: WatchRun): Promise<Watchers> {
   const command = [process.execPath, join(import.meta.dir, 'watch-client.ts'), JSON.stringify(run)]
   const child = track(Bun.spawn(command, { stdin: 'pipe', stdout: 'pipe', stderr: 'pipe' }))

@@ -1,11 +1,11 @@
 import { join } from 'node:path'
 import { track } from './process.ts'
 
-/** One run of wrk with one thread, by load.lua. */
+/** Runs wrk once, with one thread and load.lua. */
 
 export interface RawRequest {
   readonly method: 'GET' | 'PUT' | 'POST'
-  /** With {key}, {key64} or {keys} in it, or in the body. */
+  /** The path; it or the body contains {key}, {key64} or {keys}. */
   readonly path: string
   readonly body?: string
   readonly headers?: Readonly<Record<string, string>>
@@ -22,16 +22,16 @@ export interface WrkRun {
 }
 
 export interface WrkFigures {
-  /** Answers below 400, a second. */
+  /** Responses below 400, per second. */
   readonly perSecond: number
   readonly p50Ms: number
   readonly p99Ms: number
   readonly maxMs: number
-  /** Answers of 400 and above, failed connections, timeouts. */
+  /** Responses of 400 and above, failed connections, timeouts. */
   readonly errors: number
 }
 
-/** Answers slower than this count as errors; the slowest below it shows as the maximum. */
+/** Responses slower than this count as errors; the slowest below it is reported as the maximum. */
 const timeoutSeconds = 20
 const keyBytes = 12
 const key64Bytes = 16
@@ -74,7 +74,7 @@ function figuresOf(counts: Record<string, number>): WrkFigures {
   }
 }
 
-/** The request as it goes over the wire, its marks still in it: every key is as long as the next. */
+/** Returns the raw request, with its marks: all keys have the same length. */
 function rawText({ method, path, body, headers }: RawRequest, port: number): string {
   const lines = [`${method} ${path} HTTP/1.1`, `Host: 127.0.0.1:${port}`]
   for (const [name, value] of Object.entries(headers ?? {})) lines.push(`${name}: ${value}`)
