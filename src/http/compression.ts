@@ -13,7 +13,7 @@ import type { BodyWriter, HttpResponse, ResponseBody, StreamedBody } from './wir
  * long as listing its members (docs/design/http.md).
  */
 const minCompressedBytes = 1024
-/** A body up to this size is compressed synchronously; a larger one by another thread, whose start costs 50 µs. */
+/** A body up to this size is compressed synchronously; a larger one by another thread, which costs 50 µs per call. */
 const maxSyncBytes = 32 * 1024
 
 const { constants } = zlib

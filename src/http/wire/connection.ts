@@ -61,7 +61,7 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
   private isLast = false
   /** The client has closed its side. */
   private isHalfClosed = false
-  /** The client half-closed in the middle of a request, which therefore gets no response. */
+  /** The client half-closed in the middle of the request body, so no response is sent. */
   private isTruncated = false
 
   constructor(server: HttpServerState, socket: Socket) {
