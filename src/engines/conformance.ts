@@ -15,8 +15,8 @@ import { type Differences, type OpenEngine, suiteOf } from './conformance/store.
 import { valuePromises } from './conformance/values.ts'
 
 /**
- * The suite that every engine passes: each promise of `core/engine.ts` as tests. `open` opens a named store, and the
- * same one again after it was closed; `differences` says where this engine may do other than the next.
+ * The suite that every engine passes: it tests each promise of `core/engine.ts`. `open` opens a named store, and the same
+ * store again after it was closed; `differences` states where this engine may differ from others.
  */
 export function conformance(name: string, open: OpenEngine, differences: Differences): void {
   const suite = suiteOf(open, differences)

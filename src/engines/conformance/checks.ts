@@ -14,7 +14,7 @@ import {
   writtenOf,
 } from './store.ts'
 
-/** What a commit is done under. */
+/** The checks of a commit. */
 export function checkPromises(suite: Suite): void {
   const { storeTest, phaseTest, differences } = suite
   phaseTest(

@@ -17,7 +17,7 @@ import {
   writtenOf,
 } from './store.ts'
 
-/** What a commit does: whole or not at all, in order, under its checks. */
+/** Commits are atomic, ordered, and applied only if their checks hold. */
 export function commitPromises({ storeTest, phaseTest }: Suite): void {
   phaseTest(
     'a put is read back with everything that it said',
@@ -87,7 +87,7 @@ export function commitPromises({ storeTest, phaseTest }: Suite): void {
     let revision = 0
     let clock = 0
     for (let i = 0; i < 30; i++) {
-      // The wall clock may stand still or go back; stamps do not.
+      // The wall clock may stop or go back; stamps always increase.
       const written = await writeAt(store, noonMs - i, put(`k${i % 4}`), put(`l${i}`), remove(`l${i}`))
       for (const one of written) {
         expect(one.revision).toBeGreaterThan(revision)

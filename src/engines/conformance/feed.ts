@@ -21,7 +21,7 @@ import {
   writeAt,
 } from './store.ts'
 
-/** Changes: the feed, onCommit, tombstones, what expires, and the counts. */
+/** Changes: the feed, onCommit, tombstones, expiring members, and counts. */
 export function feedPromises({ storeTest, phaseTest }: Suite): void {
   phaseTest(
     'the feed has the latest state of every member, in the order of revisions',
@@ -63,7 +63,7 @@ export function feedPromises({ storeTest, phaseTest }: Suite): void {
       for (const limit of [1, 3, 64, changes.length]) {
         expect((await changesAfter(store, '', limit)).changes).toEqual(changes)
       }
-      // The cursor after each change is the next of the page that ends with it.
+      // The cursor after a change equals `next` of a page that ends with it.
       let cursor = ''
       for (let i = 0; i < changes.length; i++) {
         const page = await store.engine.changes(cursor, 1)
@@ -359,7 +359,7 @@ export function feedPromises({ storeTest, phaseTest }: Suite): void {
       const { revision, expiresAtMs } = (await read(store, 'first'))!
       expect(first).toEqual({ collection, key: 'first', revision, expiresAtMs: expiresAtMs! })
       expect(other).toMatchObject({ collection: 'other' })
-      // Looking does not use it up.
+      // Reading does not remove them.
       expect(await due(noonMs + 1000, 100)).toEqual(order)
     },
   )
@@ -413,7 +413,7 @@ function versionOf(change: Change): VersionRef {
   return { collection: change.collection, key: keyOf(change), revision: revisionOf(change) }
 }
 
-/** Where a reader stands after each change of the feed. */
+/** Returns the cursor after each change of the feed. */
 async function cursorsOf({ engine }: Store): Promise<FeedCursor[]> {
   const cursors: FeedCursor[] = []
   for (let next = ''; ; ) {
@@ -424,7 +424,7 @@ async function cursorsOf({ engine }: Store): Promise<FeedCursor[]> {
   }
 }
 
-/** The changes are what a listener would have left when it forgets all but the last of each member. */
+/** Expects that the changes are the last reported change of each key, in the order of revisions. */
 function expectLatestOf(changes: readonly Change[], reported: readonly Change[]): void {
   const latest = new Map<string, Change>()
   for (const change of reported) latest.set(keyOf(change), change)

@@ -5,9 +5,9 @@ import { changesAfter, collection, noonMs, put, remove, type Store, type Suite, 
 
 const hourMs = 3_600_000
 
-/** What the feed does without tombstones that were forgotten. */
+/** The feed after tombstones are forgotten. */
 export function forgettingPromises({ storeTest, differences }: Suite): void {
-  /** Members k0 to k9, of which k1, k3, k5 and k7 died in the hours 1 to 4; all that is stored for good. */
+  /** Writes members k0 to k9, of which k1, k3, k5 and k7 are removed in hours 1 to 4; then restarts the engine. */
   async function withTombstones(store: Store): Promise<void> {
     await writeAt(store, noonMs, ...Array.from({ length: 10 }, (_, i) => put(`k${i}`)))
     for (let hour = 1; hour <= 4; hour++) {
@@ -72,7 +72,7 @@ export function forgettingPromises({ storeTest, differences }: Suite): void {
               expect(served.changes.length).toBeGreaterThan(0)
             }
           }
-          // The beginning is served, however it is written.
+          // The beginning of the feed is served, in both spellings of its cursor.
           for (const cursor of ['', '0']) {
             expect((await changesAfter(store, cursor)).changes.map(keyOf)).not.toContain('k3')
           }
@@ -105,7 +105,7 @@ export function forgettingPromises({ storeTest, differences }: Suite): void {
       expect([...live, ...(await changesAfter(store, page.next, limits[i]!)).changes]).toEqual(kept)
       expect((await changesAfter(store, between[i])).changes).toEqual(kept.slice(1))
     }
-    // What dies after they began they would miss.
+    // They would miss members that are removed after they began.
     await writeAt(store, noonMs + 5 * hourMs, remove('k0'), put('last'))
     await store.reopen()
     for (const page of readers) {

@@ -15,7 +15,7 @@ import {
   write,
 } from './store.ts'
 
-/** Keys in the order of their UTF-8 bytes, of every kind that sorts differently by UTF-16, by locale or by C string. */
+/** Keys in the order of their UTF-8 bytes, with those that sort differently by UTF-16, by locale or as C strings. */
 const keys = [
   '\0',
   '\0a',
@@ -56,7 +56,7 @@ const keys = [
   '\u{10ffff}',
 ].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)))
 
-/** Every second key, and the others: written with a restart between, they are in two places of the engine. */
+/** Two halves of the keys: written with a restart in between, they are in different structures of the engine. */
 const odd = keys.filter((_, i) => i % 2 === 1)
 const even = keys.filter((_, i) => i % 2 === 0)
 
@@ -72,7 +72,7 @@ async function scannedKeys(store: Store, options: RangeOptions = {}): Promise<st
   return (await scanAll(store, options)).map(({ key }) => key)
 }
 
-/** How keys are inShort apart and ordered, and what a scan returns. */
+/** The identity and order of keys, and the results of scans. */
 export function keyPromises({ storeTest, phaseTest }: Suite): void {
   phaseTest('every key is its own, byte for byte', [putAll(odd), putAll(even)], async (store) => {
     for (const key of keys) expect(await read(store, key)).toMatchObject({ key, value: ownValue(key) })

@@ -96,7 +96,7 @@ export function lifePromises({ storeTest, differences }: Suite): void {
   })
 }
 
-/** Writes of all kinds, with something left of each. */
+/** Writes JSON, bytes, expiries and tombstones of both causes; members of each kind are left. */
 async function fill(store: Store, round: number): Promise<void> {
   for (let i = 0; i < 30; i++) {
     const value = i % 2 === 0 ? JSON.stringify({ round, text: 'é'.repeat(i * 10) }) : new Uint8Array(i * 20)

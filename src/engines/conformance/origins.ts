@@ -19,7 +19,7 @@ import {
 
 const noon = msToStamp(noonMs)
 
-/** A put that was made elsewhere, at so many counts after noon. */
+/** A put of another node, whose clock stamp is `count` after noon. */
 function putFrom(node: string, count: number, key = 'a', value = `"${node} ${count}"`): Put {
   const origin = { node, clock: noon + count, createdAtMs: noonMs - 500 }
   return { ...put(key, value, { flags: 9, expiresAtMs: noonMs + 60_000 }), origin }
@@ -29,7 +29,7 @@ function removeFrom(node: string, count: number, key = 'a', cause: RemovalCause 
   return { ...remove(key, { cause }), origin: { node, clock: noon + count } }
 }
 
-/** Writes that were made elsewhere: the newest of a member stays, whatever order they come in. */
+/** Writes of other nodes: the newest write of a member wins, in whatever order they arrive. */
 export function originPromises({ storeTest, phaseTest, differences }: Suite): void {
   phaseTest(
     'a version that was written elsewhere is kept with all that it says, wherever one looks',
@@ -132,7 +132,7 @@ export function originPromises({ storeTest, phaseTest, differences }: Suite): vo
         const [done, again, version] = await write(store, expiry, expiry, putFrom('n1', 5))
         expect(done).toMatchObject({ existed: true, clock: noon + 5 })
         expect([again!.superseded, version!.superseded]).toEqual([true, true])
-        // Written again before it was noticed there that the first version had expired.
+        // The other node wrote the member again before it removed the expired first version.
         const [rewritten, late] = await write(
           store,
           putFrom('n1', 6, 'b'),
@@ -162,7 +162,7 @@ export function originPromises({ storeTest, phaseTest, differences }: Suite): vo
     async (store) => {
       expect(await read(store, 'a')).toMatchObject({ value: '"here"', node: '' })
       expect(await read(store, 'b')).toMatchObject({ value: '"here"', node: '' })
-      // The clock has not forgotten after a restart either.
+      // The clock stays ahead of observed stamps after a restart too.
       const [next] = await write(store, put('c'))
       expect(next!.clock).toBeGreaterThan((await read(store, 'b'))!.clock)
     },
@@ -259,7 +259,7 @@ export function originPromises({ storeTest, phaseTest, differences }: Suite): vo
       fc.asyncProperty(foreignWrites(store.engine.nodeId), async ({ writes, order, groups, restarts }) => {
         const names = [`given${++round}`, `shuffled${round}`]
         const shuffled = order.map((i) => writes[i % writes.length]!)
-        // All of them come in both orders, some of them twice.
+        // All writes arrive in two orders, some of them twice.
         const orders = [writes, [...shuffled, ...writes.toReversed()]]
         for (const [i, name] of names.entries()) {
           let at = 0
@@ -279,7 +279,7 @@ export function originPromises({ storeTest, phaseTest, differences }: Suite): vo
   })
 }
 
-/** Writes of a few nodes to a few members: an origin is that of one write, or of a version and its expiry. */
+/** Random writes of a few nodes to a few members. Only a version and its expiration share an origin. */
 function foreignWrites(nodeId: string) {
   const one = fc.record({
     node: fc.constantFrom('n1', 'n2', 'zz', nodeId),
@@ -302,7 +302,7 @@ interface Foreign {
   readonly kind: string
 }
 
-/** Deletes have stamps of their own, so that no origin is that of two different writes. */
+/** Deletes have stamps that no put has, so that no two different writes share an origin. */
 function foreignWrite({ node, count, key, kind }: Foreign): Write {
   if (kind === 'put') return putFrom(node, count * 2, key)
   if (kind === 'expire') return removeFrom(node, count * 2, key, 'expire')

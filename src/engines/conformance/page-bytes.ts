@@ -3,9 +3,9 @@ import type { ChangesScope, ScanRange } from '../../core/engine.ts'
 import type { Change } from '../../core/member.ts'
 import { collection, put, remove, type Store, type Suite, write } from './store.ts'
 
-/** Pages whose values may come to no more than was asked for. */
+/** Pages are limited by the bytes of their values. */
 
-/** Of values, in the order of their keys and of their changes. */
+/** Sizes of the values, in the order of their keys and of their changes. */
 const sizes = [10, 20_000, 10, 10, 300_000, 20_000, 10]
 const fewBytes = 15_000
 const enoughBytes = 300_000
@@ -14,7 +14,7 @@ async function putSizes(store: Store, from: number, to: number): Promise<void> {
   for (let i = from; i < to; i++) await write(store, put(`k${i}`, new Uint8Array(sizes[i]!)))
 }
 
-/** A page of few bytes, or of enough of them after one that had no room for its first value. */
+/** The limit of the next page: `fewBytes`, or `enoughBytes` after a page that had no room for its first value. */
 function nextBytes(page: { readonly isCut: boolean }, count: number): number {
   return page.isCut && count === 0 ? enoughBytes : fewBytes
 }

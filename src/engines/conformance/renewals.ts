@@ -17,12 +17,12 @@ import {
   writeAt,
 } from './store.ts'
 
-/** Renewals: another expiry, and neither a revision nor a change. */
+/** Renewals: they change the expiry, and make neither a revision nor a change. */
 export function renewalPromises({ storeTest, phaseTest }: Suite): void {
   const soonMs = noonMs + 1000
   const laterMs = noonMs + 5000
 
-  /** Renews a member as it stands; what is said of it after must be what was said of the member. */
+  /** Renews a member by its current revision, and expects that nothing but its expiry changes. */
   async function renewed(store: Store, key: string, expiresAtMs: number | null): Promise<void> {
     const before = (await read(store, key))!
     const [written] = await write(store, renew(key, before.revision, expiresAtMs))
@@ -162,7 +162,7 @@ export function renewalPromises({ storeTest, phaseTest }: Suite): void {
     expect(renewals.map(({ revision }) => revision)).toEqual([0, 0])
     expect(await read(store, 'a')).toMatchObject({ value: large, expiresAtMs: null })
     expect(await read(store, 'b')).toBeNull()
-    // A revision that is only given out in the same commit.
+    // A revision that is only assigned in the same commit.
     const guess = Math.max(...store.reported.map(revisionOf)) + 1
     const [, guessed] = await write(store, put('a', '2'), renew('a', guess, laterMs))
     expect(guessed).toMatchObject({ revision: 0, existed: false })

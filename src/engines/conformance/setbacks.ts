@@ -3,12 +3,12 @@ import { KvistError } from '../../core/errors.ts'
 import { keyOf, revisionOf } from '../../core/member.ts'
 import { changesAfter, collection, put, read, type Store, type Suite, write } from './store.ts'
 
-/** What is so after changes were lost that had been reported. */
+/** The engine after it lost changes that it had reported. */
 export function setbackPromises({ storeTest, differences }: Suite): void {
   const { lose } = differences
   if (lose === undefined) return
 
-  /** A member with two versions of which the second is lost, and the cursor after each. */
+  /** Writes two versions of a member and loses the second; returns the cursor after each and the lost revision. */
   async function withLoss(store: Store): Promise<{ kept: string; lost: string; revision: number }> {
     await write(store, put('a', '1'))
     const kept = store.engine.head()

@@ -16,7 +16,7 @@ import {
   write,
 } from './store.ts'
 
-/** What one commit can span, what becomes of one that would span more, and commits that need not happen together. */
+/** The span of a commit, the rejection of one that spans more, and commits with `apart`. */
 export function spanPromises(suite: Suite): void {
   const { commitSpans } = suite.differences
   if (commitSpans !== 'line') commitsOfOneCollection(suite)
@@ -31,7 +31,7 @@ export function spanPromises(suite: Suite): void {
   })
 }
 
-/** So many that no placement puts all of them on one line. */
+/** So many members that no placement has all of them on one line. */
 const everywhere = Array.from({ length: 40 }, (_, i) => put(`k${i}`, String(i), { collection: `c${i}` }))
 
 function commitsOfOneCollection({ storeTest, phaseTest }: Suite): void {

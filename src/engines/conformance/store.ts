@@ -36,23 +36,23 @@ export interface OpenOptions {
 
 export type OpenEngine = (options: OpenOptions) => Promise<Engine>
 
-/** Where engines may differ, said out loud. */
+/** The points in which an engine may differ from others, declared by its test. */
 export interface Differences {
-  /** What a commit may span: any members, those of one collection, or those of one line that only the engine knows. */
+  /** The members that a commit may span: any, those of one collection, or those of one line of the engine. */
   readonly commitSpans: 'store' | 'collection' | 'line'
-  /** A store that was closed is there when it is opened again. */
+  /** The store survives closing and opening the engine. */
   readonly isDurable: boolean
-  /** Makes the engine lose its newest changes, where it is one that can. */
+  /** Makes the engine lose its newest changes; missing where it cannot. */
   readonly lose?: (engine: Engine) => void | Promise<void>
 }
 
-/** A store of its own for one test. */
+/** The store of one test. */
 export interface Store {
   readonly engine: Engine
   readonly commitSpans: Differences['commitSpans']
   /** All changes that were reported since the store was first opened. */
   readonly reported: Change[]
-  /** All renewals. */
+  /** All renewals that were reported since the store was first opened. */
   readonly renewals: Renewal[]
   /** How often a setback was reported. */
   readonly setbacks: () => number
@@ -62,12 +62,12 @@ export interface Store {
 
 export interface Suite {
   readonly differences: Differences
-  /** A test on an empty store. */
+  /** Defines a test on an empty store. */
   storeTest(name: string, run: (store: Store) => Promise<void>, durability?: Durability): void
   /**
-   * A test of what readers see, run three times: as it was written, with a restart before the last step, and with one
-   * after it. An engine that moves members from one place to another has them here, there, and in both. One that is not
-   * durable is tested once.
+   * Defines a test of reads that runs three times: without a restart, with one before the last step, and with one after
+   * it. An engine that moves members from a log to tables then has them in the log, in both, and in the tables. An engine
+   * that is not durable is tested once.
    */
   phaseTest(name: string, steps: readonly Step[], check: (store: Store) => Promise<void>): void
 }
@@ -152,7 +152,7 @@ async function openStore(
   }
 }
 
-/** The time that commits are made at, unless a test says another. */
+/** The time of commits, unless a test passes another. */
 export const noonMs = Date.UTC(2026, 5, 1, 12)
 /** The collection of tests that need only one. */
 export const collection = 'things'
@@ -189,7 +189,7 @@ export function remove(key: string, options: RemoveOptions = {}): Delete {
   return { op: 'delete', collection: of, key, cause, ...conditions }
 }
 
-/** Gives the member of a revision another expiry. */
+/** Makes a renewal: a new expiry for the member with a revision. */
 export function renew(key: string, ifRevision: number, expiresAtMs: number | null, of = collection): Renew {
   return { op: 'renew', collection: of, key, expiresAtMs, ifRevision }
 }
@@ -198,7 +198,7 @@ export function check(key: string, revision: number | null, of = collection): Ch
   return { collection: of, key, revision }
 }
 
-/** Commits the writes at noon, together as far as one commit can span them, and expects that nothing was in the way. */
+/** Commits the writes at noon, in as few commits as can span them, and expects that all succeed. */
 export function write(store: Store, ...writes: (Write | Renew)[]): Promise<readonly Written[]> {
   return writeAt(store, noonMs, ...writes)
 }
@@ -214,7 +214,7 @@ export async function writeAt(
   return (await Promise.all(commits)).flatMap(writtenOf)
 }
 
-/** The writes in their order, as many to a commit as it may span. */
+/** Groups the writes, in order, into commits that the engine can span. */
 function inCommits(
   writes: readonly (Write | Renew)[],
   commitSpans: Differences['commitSpans'],
@@ -252,7 +252,7 @@ export async function read({ engine }: Store, key: string, of = collection): Pro
 
 export type RangeOptions = Partial<ScanRange>
 
-/** All members of a range, page by page; fails when the pages do not come to an end. */
+/** Reads all members of a range, page by page; fails when the pages do not end. */
 export async function scanAll({ engine }: Store, options: RangeOptions = {}): Promise<Member[]> {
   const found: Member[] = []
   let range: ScanRange = {
@@ -274,7 +274,7 @@ export async function scanAll({ engine }: Store, options: RangeOptions = {}): Pr
   throw new Error('the scan went on for ten thousand pages')
 }
 
-/** All changes after a cursor, page by page; of one collection, or of one of its members. */
+/** Reads all changes after a cursor, page by page, optionally of one collection or one of its members. */
 export async function changesAfter(
   { engine }: Store,
   after = '',
@@ -295,12 +295,12 @@ export async function changesAfter(
   throw new Error('the feed went on for ten thousand pages')
 }
 
-/** A change in short: `put a 7`. */
+/** Formats a change as type, key and revision: `put a 7`. */
 export function inShort(change: Change): string {
   return `${change.type} ${keyOf(change)} ${revisionOf(change)}`
 }
 
-/** Values compare by their bytes, whatever kind of byte array an engine returns. */
+/** Formats a value, so that values compare by their bytes whatever kind of byte array an engine returns. */
 export function plainValue(value: Value): string {
   return typeof value === 'string' ? `text ${value}` : `bytes ${Buffer.from(value).toString('hex')}`
 }
@@ -314,7 +314,7 @@ export async function expectCode(promise: Promise<unknown>, code: string): Promi
   expect(error instanceof KvistError ? error.code : '').toBe(code)
 }
 
-/** Lets whatever else is waiting run: an engine in memory never leaves the tick by itself. */
+/** Resolves in the next tick of the event loop: an engine in memory never leaves the tick by itself. */
 export function nextTick(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve))
 }

@@ -45,7 +45,7 @@ const byteValues: Readonly<Record<string, Uint8Array>> = {
 
 const all: Readonly<Record<string, Value>> = { ...texts, ...byteValues }
 
-/** Values and what is kept beside them come back as they were given. */
+/** Values, content types and flags are returned as they were written. */
 export function valuePromises({ storeTest, phaseTest }: Suite): void {
   const names = Object.keys(all)
   const half = names.length / 2
@@ -165,7 +165,7 @@ export function valuePromises({ storeTest, phaseTest }: Suite): void {
 }
 
 async function expectLargest(store: Store): Promise<void> {
-  // Compared by hand: a failure must not print 16 MiB.
+  // Compared with ===, so that a failure does not print 16 MiB.
   expect((await read(store, 'ascii'))?.value === `"${'x'.repeat(maxValueBytes - 2)}"`).toBe(true)
   expect((await read(store, 'text'))?.value === `"${'é'.repeat(maxValueBytes / 2 - 1)}"`).toBe(true)
   const { value } = (await read(store, 'bytes'))!
