@@ -1,7 +1,7 @@
 /**
  * Checks that watchers leave nothing behind: starts a server, opens and closes a hundred thousand streams in every way
- * that clients disconnect, and prints what is still open and the memory of the server. `npm run soak:watch --
- * CONNECTS`; exits with 1 if something is left open.
+ * that clients disconnect, and prints what is still open and the memory of the server. `npm run
+ * soak:watch -- CONNECTS`; exits with 1 if something is left open.
  */
 import { readFileSync } from 'node:fs'
 import { connect } from 'node:net'

@@ -9,7 +9,7 @@ export type ResumePoint = string
 export interface CollectionInfo {
   readonly name: string
   readonly members: number
-  /** Of keys and values. */
+  /** Bytes of keys and values. */
   readonly bytes: number
 }
 

@@ -24,15 +24,15 @@ import { putOf } from './transforms.ts'
  * The write gate: the only caller of `Engine.commit`. A command passes these stages, in this order:
  *
  *     transform   puts get the default expiry of their collection and go through its processes, once and before
- *                 anything is read: a process may take long (transforms.ts)
+ *                 any member is read, because a process may take long (transforms.ts)
  *     resolve     the members that the command depends on are read together; patches, increments, touches and decisions
  *                 become writes, which are transformed too; conditions are evaluated (plan.ts, operations.ts)
- *     check       that those members have not changed since, the checks of the command itself, and those of what is
- *                 written alongside, are put into the commit
- *     commit      one commit of the engine: all writes of the command and what is written alongside, or none
+ *     check       the commit gets checks that those members have not changed since, the command's own checks, and those
+ *                 of the writes alongside it
+ *     commit      one commit of the engine: all writes of the command and those alongside it, or none
  *     retry       from `resolve` on, when one of those members changed; a failed check of the command's own is an error
  *
- * Commands on one member that depend on what it is run one after the other. Writes that depend on nothing skip to
+ * Commands that depend on the same member run one after the other. Writes that do not depend on stored members skip to
  * `commit`. Writes that went through the gate of another node, or through `prepare`, are not transformed again.
  */
 export interface Writes {

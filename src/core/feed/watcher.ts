@@ -33,9 +33,9 @@ export interface Watcher {
 }
 
 export interface WatchStats {
-  /** Open now. */
+  /** Watchers that are open now. */
   watchers: number
-  /** Delivered to all watchers. */
+  /** Events delivered to all watchers. */
   events: number
   /** How often a watcher read too slowly, lost its queue, and went on reading from the store. */
   fallbacks: number
@@ -43,11 +43,11 @@ export interface WatchStats {
 
 /** Bounds of the queues. A watcher that exceeds one reads from the store instead. */
 export interface WatchBounds {
-  /** Of one watcher. */
+  /** Events in the queue of one watcher. */
   readonly events: number
-  /** Of one watcher; a single event may be larger. */
+  /** Bytes in the queue of one watcher; a single event may be larger. */
   readonly bytes: number
-  /** Of all watchers together; an event in several queues counts once. */
+  /** Bytes in all queues together; an event in several queues counts once. */
   readonly totalBytes: number
 }
 
@@ -84,7 +84,7 @@ export interface WatchContext {
   readonly stats: WatchStats
   /** The cursor of a reader that has seen all commits. */
   head: FeedCursor
-  /** Of all queues. */
+  /** Bytes in all queues. */
   queuedBytes: number
   /** Watchers with queued events, the longest waiting first. */
   readonly waiting: Set<QueuedWatcher>
