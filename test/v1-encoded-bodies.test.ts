@@ -182,3 +182,16 @@ test('members of a gzip stream, and frames of a zstd stream, follow each other',
 test('a body without a coding is what it was', async () => {
   expect((await put(`${v1}/plain/k`, '1')).status).toBe(201)
 })
+
+test('a body that decodes to nothing, without end, is refused when more was sent than a value may have', async () => {
+  const empties = Buffer.concat(Array.from({ length: 10_000 }, () => zlib.gzipSync('')))
+  let sentBytes = 0
+  const body = new ReadableStream<Uint8Array>({
+    pull(controller) {
+      sentBytes += empties.length
+      if (sentBytes > 2 * maxValueBytes) controller.error(new Error('the server takes everything'))
+      else controller.enqueue(empties)
+    },
+  })
+  await expectProblem(await send('PUT', '/c/nothing', body, 'gzip'), 413, 'too_large')
+})

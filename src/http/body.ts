@@ -51,7 +51,11 @@ async function readParts(
   let bytes = Buffer.allocUnsafe(Math.min(body.declaredBytes ?? quickBytes, mostAtFirstBytes))
   let size = 0
   let share: Share | null = null
-  const onPart = () => {
+  let sentBytes = 0
+  const onPart = (part: Uint8Array) => {
+    sentBytes += part.length
+    // Encoded bytes may decode to nothing, without end.
+    if (sentBytes > maxBytes) throw tooLarge(maxBytes)
     if (isLarge) context.connection.resetTimeout()
   }
   for await (const part of bodyParts(body, coding, onPart)) {

@@ -49,7 +49,7 @@ function unsupportedCoding(detail: string, accepted: string): KvistError {
 export function bodyParts(
   body: AsyncIterable<Uint8Array>,
   coding: Coding | null,
-  onPart: () => void,
+  onPart: (part: Uint8Array) => void,
 ): AsyncIterable<Uint8Array> {
   return coding === null ? noted(body, onPart) : decodedParts(noted(body, onPart), coding)
 }
