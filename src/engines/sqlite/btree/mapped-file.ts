@@ -3,22 +3,22 @@ import { closeSync, fstatSync, openSync } from 'node:fs'
 import { systemLibrary } from '../system-library.ts'
 
 /**
- * A file as memory, to be read only. It is opened once and closed when all is over: where a process closes a file the
- * operating system forgets all locks that it has on it, SQLite's among them. So Bun.mmap, which closes, is no help.
+ * A read-only memory map of a file. The file stays open until `close`, the last use of it: when a process closes a file
+ * the system drops all of its POSIX locks on that file, SQLite's too. `Bun.mmap` closes the file, so it cannot be used.
  */
 export interface MappedFile {
-  /** The file as it is now, in windows of `windowBytes`. What lies past the end of the file must not be touched. */
+  /** Maps the file at its present size, in windows of `windowBytes`. Do not read past `bytes`: that ends the process. */
   windows(): { readonly windows: readonly Buffer[]; readonly bytes: number }
-  /** Lets go of the memory that was read; it is read from the file when it is asked for again. */
+  /** Releases the mapped memory; the next access reads it from the file again. */
   release(): void
-  /** No window may be touched from here on. */
+  /** Unmaps the windows, which must not be read any more, and closes the file. */
   close(): void
 }
 
-/** Pages of the file never lie in two of them. */
+/** Size of a window: a multiple of the page size, so that no page spans two windows. */
 export const windowBytes = 64 * 1024 * 1024
 
-/** Of Linux and of macOS. */
+/** PROT_READ, MAP_SHARED and MADV_DONTNEED; the same on Linux and macOS. */
 const readOnly = 1
 const shared = 1
 const dontNeed = 4
@@ -32,7 +32,7 @@ function openLibrary() {
 
 let library: ReturnType<typeof openLibrary> | undefined
 
-/** Null where the system has no such thing, or none that is known here. */
+/** Maps a file; null where the system's C library is not found. Throws when the file cannot be opened. */
 export function mapFile(path: string): MappedFile | null {
   if (library === undefined) library = openLibrary()
   if (library === null) return null
@@ -44,7 +44,7 @@ export function mapFile(path: string): MappedFile | null {
 
   function addWindow(): boolean {
     const pointer = mmap(null, windowBytes, readOnly, shared, file, windows.length * windowBytes)
-    // What failed is all ones, which is no address.
+    // MAP_FAILED is all ones, which is no safe integer.
     if (typeof pointer !== 'number' || !Number.isSafeInteger(pointer)) return false
     pointers.push(pointer)
     windows.push(Buffer.from(toArrayBuffer(pointer, 0, windowBytes)))

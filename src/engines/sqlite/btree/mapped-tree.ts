@@ -5,7 +5,7 @@ import { PageIndexes } from './page-index.ts'
 const windowPages = windowBytes / pageBytes
 const windowShift = Math.log2(windowPages)
 
-/** The b-tree of the members as it lies in the mapped file, with the indexes of its pages. Pages count from 1 on. */
+/** The b-tree of `members` in the mapped file, with the indexes of its pages. Pages are numbered from 1. */
 export class MappedTree {
   readonly root: number
   readonly indexes: PageIndexes
@@ -17,7 +17,7 @@ export class MappedTree {
     this.indexes = new PageIndexes(maxIndexBytes)
   }
 
-  /** Takes the file as it is now; false where its pages are not as kvist lays them out. */
+  /** Adopts the present state of the file; false where its pages are not in kvist's format. */
   reload(windows: readonly Buffer[], bytes: number): boolean {
     this.windows = windows
     this.pageCount = Math.floor(bytes / pageBytes)
@@ -25,7 +25,7 @@ export class MappedTree {
     return this.pageCount > 0 && isOfKvist(windows[0]!)
   }
 
-  /** Page 1 is the head of the file, and none of the tree. */
+  /** Whether a page may be one of the tree: in the file, and not page 1, which has the file's header. */
   has(page: number): boolean {
     return page >= 2 && page <= this.pageCount
   }
@@ -35,7 +35,7 @@ export class MappedTree {
   }
 }
 
-/** Where a page begins in its window. */
+/** The offset of a page in its window. */
 export function baseOf(page: number): number {
   return ((page - 1) & (windowPages - 1)) * pageBytes
 }

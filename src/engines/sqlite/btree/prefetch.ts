@@ -4,26 +4,26 @@ import { maxDepth, pageBytes } from './page-format.ts'
 import type { PageIndexes } from './page-index.ts'
 import { fitsSlot, maxPrefetched, type SearchKeys } from './search-keys.ts'
 
-/** In place of where a row is. */
+/** Values of `rowOf` that are no offset: the row was not found yet, or the member has none. */
 export const unknownRow = 0
 export const absentRow = 1
 
-/** A line of the processor's memory. */
+/** Size of a line of the processor's cache. */
 const lineBytes = 64
 
 /**
- * Finds where the rows of several members may be: a step of all and then the next step of all, so that the processor waits
- * for memory once for many. Each has a slot, from 1 on.
+ * Locates the rows of several members in lockstep: it takes one step for all members before the next, so that their
+ * cache misses overlap. Members have slots, from 1 on.
  */
 export class Prefetcher {
   private count = 0
-  /** The page that a row is in, or the one above it so far. There is no page 0: its row stays unknown. */
+  /** For each slot: the page reached by the descent, at its end the row's; 0 where the row stays unknown. */
   private readonly pages = new Uint32Array(maxPrefetched + 1)
-  /** The index of that page; 0 where it has none. */
+  /** For each slot: the index of that page; 0 for none. */
   private readonly indexOf = new Uint32Array(maxPrefetched + 1)
-  /** Where a row is in the window of its page, or `unknownRow`, or `absentRow`. */
+  /** For each slot: the offset of the candidate row in the window of its page, or `unknownRow`, or `absentRow`. */
   private readonly rows = new Uint32Array(maxPrefetched + 1)
-  /** Takes what is only touched, which would be left out as useless otherwise. */
+  /** A sink for loads that only fill the cache, which the compiler would remove otherwise. */
   private readonly touched = new Uint32Array(1)
   private readonly tree: MappedTree
   private readonly indexes: PageIndexes
@@ -47,7 +47,7 @@ export class Prefetcher {
     this.count = 0
   }
 
-  /** The members are read, in any order, before the event loop goes on. */
+  /** Locates the rows of `refs`. Read the members, in any order, in the same tick of the event loop. */
   prefetch(refs: readonly MemberRef[]): void {
     this.begin(refs)
     for (let depth = 0; depth < maxDepth && this.descend(); depth++);
@@ -71,7 +71,7 @@ export class Prefetcher {
     this.count = slot
   }
 
-  /** Takes all of them one page down; false when there was none that could be. */
+  /** Moves every slot one page down the tree; false when none could be moved. */
   private descend(): boolean {
     const { count, indexes, searchKeys, pages, indexOf, touched } = this
     let isDeeper = false
@@ -92,7 +92,7 @@ export class Prefetcher {
     return true
   }
 
-  /** Where in its window the row is that may be the one. */
+  /** The offset of the first candidate row in its window; the hash matches, the key is compared when it is read. */
   private candidateRow(slot: number): number {
     const { indexes, searchKeys } = this
     const index = this.indexOf[slot]!
@@ -103,7 +103,7 @@ export class Prefetcher {
     return baseOf(this.pages[slot]!) + indexes.rowAt(index, candidate)
   }
 
-  /** Brings the head, the key and the value near. Nothing else is done meanwhile: the processor looks only so far ahead. */
+  /** Loads the row's first three cache lines. It does nothing else, because out-of-order execution reaches only so far. */
   private touchRow(page: number, row: number): void {
     const window = this.tree.windowOf(page)
     const last = (row | (pageBytes - 1)) - lineBytes

@@ -6,18 +6,18 @@ import type { ExistingVersion } from '../wal/record.ts'
 import { columnBytes, isText, maxRowBytes, numberAt } from './page-format.ts'
 
 /**
- * Reads the columns of a row (table/schema.ts): those of one row at a time lie in the fields, and texts are made of bytes only
- * where they are asked for.
+ * Decodes rows of `members` (table/schema.ts). The fields hold the columns of one row at a time, and texts are decoded
+ * only for the result.
  */
 export class RowReader {
   private bytes: Buffer = Buffer.alloc(0)
-  /** The type and the column that come next. */
+  /** Offsets of the next type and the next column. */
   private typeAt = 0
   private columnAt = 0
 
   private nameType = 0
   private keyType = 0
-  /** Where the columns of text begin; each ends where the next one does. */
+  /** Offsets of the text columns; each ends at the next one's offset. */
   private textsAt = 0
   private contentTypeAt = 0
   private nodeAt = 0
@@ -38,7 +38,7 @@ export class RowReader {
     this.readLargeValue = readLargeValue
   }
 
-  /** Undefined for a row that is not plain. `end` is that of its page. */
+  /** Reads a row whose page ends at `end`; undefined for one that SQLite must read. Throws `damaged`. */
   member(bytes: Buffer, row: number, end: number, collection: string, key: string): Member | undefined {
     if (!this.read(bytes, row, end)) return undefined
     const { revision, createdAtMs, clock, flags, largeBytes, valueAt, valueEnd } = this
@@ -63,7 +63,7 @@ export class RowReader {
     }
   }
 
-  /** As `member`, of what a write replaces. */
+  /** As `member`, with only the fields that a write needs of the version that it replaces. */
   existing(
     bytes: Buffer,
     row: number,
@@ -84,7 +84,7 @@ export class RowReader {
     }
   }
 
-  /** Reads all columns; false for a row that is none of kvist's, or goes on in another page. */
+  /** Reads all columns; false for a row that is not in kvist's format, or has overflow pages. */
   private read(bytes: Buffer, row: number, end: number): boolean {
     this.bytes = bytes
     if (!this.isWhole(row, end)) return false
@@ -147,7 +147,7 @@ export class RowReader {
     return this.typeAt === headEnd && this.columnAt - row <= maxRowBytes && this.columnAt <= end
   }
 
-  /** Goes on to the next column. */
+  /** Returns the type of the next column, and advances past both. */
   private nextType(): number {
     const { bytes } = this
     let type = bytes[this.typeAt++]!
@@ -167,7 +167,7 @@ export class RowReader {
   }
 }
 
-/** Most texts are empty: those of what is usual are left out. */
+/** Decodes a text. Most are empty, because the default content type and this node's name are stored as NULL. */
 function textOf(bytes: Buffer, from: number, to: number): string {
   return from === to ? '' : bytes.toString('utf8', from, to)
 }

@@ -1,22 +1,22 @@
 import { byteOfHash } from './page-format.ts'
 
-/** So many members are searched for together; what that needs stays in the processor's own memory. */
+/** The most members that are prefetched together; their search keys fit in the processor's cache. */
 export const maxPrefetched = 256
 
-/** The slot of the member that is read now has room for every name and key. */
+/** Size of slot 0, for any name and key. */
 const ownSlotBytes = 4096
-/** Names and keys that may not fit into a slot of this size are not prefetched. */
+/** Size of the other slots; names and keys that may not fit are not prefetched. */
 const slotBytes = 320
-/** Zeros behind each search key, which is compared with several bytes at once. */
+/** Zeros behind each search key, because comparisons read several bytes at once. */
 const paddingBytes = 8
 
 /**
- * What is searched for, as bytes: the name of a collection and a key, one behind the other, each pair in a slot. Slot 0 is for
- * the member that is read now, slots 1 to `maxPrefetched` are for those that are prefetched. One of the slots is selected.
+ * Search keys as bytes: the name of a collection followed by a key, each pair in a slot. Slot 0 is for a member that is
+ * not prefetched, slots 1 to `maxPrefetched` are for prefetched members. One slot is selected at a time.
  */
 export class SearchKeys {
   readonly bytes = Buffer.alloc(ownSlotBytes + maxPrefetched * slotBytes)
-  /** Where the selected search key begins in `bytes`, how long the name is, and how long name and key are together. */
+  /** Of the selected search key: its offset in `bytes`, the length of the name, and that of name and key together. */
   from = 0
   nameBytes = 0
   length = 0
@@ -31,7 +31,7 @@ export class SearchKeys {
     this.length = this.lengthIn[slot]!
   }
 
-  /** Writes a search key into a slot. Most have the collection of the one that was there before. */
+  /** Writes a search key into a slot. The name is encoded only if it differs from the slot's earlier one. */
   set(slot: number, collection: string, key: string): void {
     const at = offsetOf(slot)
     let nameBytes = this.nameBytesIn[slot]!
@@ -43,13 +43,13 @@ export class SearchKeys {
     this.lengthIn[slot] = nameBytes + writeKey(this.bytes, key, at + nameBytes)
   }
 
-  /** By which the index of a leaf knows the selected key. */
+  /** The hash of the selected key in the index of a leaf. */
   hash(): number {
     return byteOfHash(this.bytes, this.from + this.nameBytes, this.from + this.length)
   }
 }
 
-/** Whether a name and a key fit into a slot of those that are prefetched, however many bytes they have. */
+/** Whether a name and a key fit into a slot for prefetching, at 3 bytes per UTF-16 unit. */
 export function fitsSlot(collection: string, key: string): boolean {
   return (collection.length + key.length) * 3 + paddingBytes <= slotBytes
 }
@@ -58,7 +58,7 @@ function offsetOf(slot: number): number {
   return slot === 0 ? 0 : ownSlotBytes + (slot - 1) * slotBytes
 }
 
-/** Returns how many bytes the key has. */
+/** Writes a key and the padding at an offset; returns the length of the key in bytes. */
 function writeKey(bytes: Buffer, key: string, at: number): number {
   for (let i = 0; i < key.length; i++) {
     const unit = key.charCodeAt(i)

@@ -1,22 +1,22 @@
 import { KvistError } from '../../../core/errors.ts'
 
-/** What was found not to be as it was written: where, for the client and the log, and what, for the log alone. */
+/** The error for damaged data of a member. The client sees which member it is; `what` is only for the server's log. */
 export function damagedMember(collection: string, key: string, what: string): KvistError {
   const detail = `what is stored of ${JSON.stringify(key)} in ${collection} is damaged`
   return new KvistError('damaged', detail, { collection, key }, new Error(what))
 }
 
-/** What a read that failed is to the engine's callers. */
+/** Maps the error of a failed read to a KvistError: `damaged` or `storage_failed`. */
 export function readFault(error: unknown): KvistError {
   if (error instanceof KvistError) return error
   const code = error instanceof Error && 'code' in error ? String(error.code) : ''
-  // The statements are kvist's own: one that SQLite does not understand finds other tables or columns than were made.
+  // Kvist's statements are valid for its schema, so SQLITE_ERROR means that the schema in the file is damaged.
   const isDamage = /^SQLITE_(CORRUPT|NOTADB|ERROR$)/.test(code)
   if (isDamage) return new KvistError('damaged', 'what is stored here is damaged', {}, error)
   return new KvistError('storage_failed', 'the tables cannot be read', {}, error)
 }
 
-/** As `damagedMember`, where it cannot be said whose data it is. */
+/** As `damagedMember`, where the member is unknown. */
 export function damagedStore(what: string): KvistError {
   return new KvistError('damaged', 'what is stored here is damaged', {}, new Error(what))
 }

@@ -1,11 +1,11 @@
 import type { Database } from 'bun:sqlite'
 
 /**
- * Finds what no row's checksum can show: rows, pages and whole parts of a tree that are not there any more. Half a second
- * for a million members: SQLite checks the pages, and what the tables say of each other must be the same.
+ * Finds damage that no row's checksum can show: missing rows, pages and subtrees. SQLite checks the structure of the
+ * pages, and counts in different tables are compared. It takes half a second per million members.
  */
 
-/** What two tables say of each other; each statement returns a row where they disagree. */
+/** Each statement compares two tables, and returns a row where they disagree. */
 const agreements: readonly (readonly [what: string, sql: string])[] = [
   [
     'its collections do not count the members that are there',
@@ -35,7 +35,7 @@ const agreements: readonly (readonly [what: string, sql: string])[] = [
   ],
 ]
 
-/** What is wrong with the tables as a whole, for the operator; null when nothing is. */
+/** Checks the tables. Returns a description of the first damage, for the operator; null for none. */
 export function checkTables(db: Database): string | null {
   db.run('BEGIN')
   try {
@@ -49,7 +49,7 @@ export function checkTables(db: Database): string | null {
     try {
       db.run('ROLLBACK')
     } catch {
-      // A transaction that met damage has ended already.
+      // SQLite has ended a transaction that found damage.
     }
   }
 }
