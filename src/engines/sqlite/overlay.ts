@@ -60,7 +60,7 @@ export interface Overlay {
 export interface OverlayOptions {
   readonly dbPath: string
   readonly membersRoot: number
-  /** The collections in the tables. */
+  /** Those that the tables have. */
   readonly collections: Iterable<string>
   readonly pages: PagesMode
   readonly isMemoryScarce: boolean
@@ -138,7 +138,7 @@ function memberOfRecord({ table, at }: Found, key: string): Member | null {
   return recordKind(chunk, at) === 'put' ? recordMember(chunk, at, key) : null
 }
 
-/** Reads a member from the tables; `slot` is that of `PageReader.read`. Throws `damaged`. */
+/** `slot` is that of `PageReader.read`. */
 function memberInTables(
   { wideReader, pages, inTables, damage }: Overlay,
   collection: string,
@@ -154,7 +154,7 @@ function memberInTables(
   return null
 }
 
-/** As `readMember`, without the value. Reads by SQL only: callers need it where a large value has no room. */
+/** As `readMember`, without the value. Not by the pages: it is asked for when there is no room for a large value. */
 export function readMemberHead(
   { tables, wideReader, inTables }: Overlay,
   collection: string,
@@ -259,7 +259,7 @@ function existingInTables(
   return read === undefined ? (isSmall ? wideReader : reader).existing(collection, key) : read
 }
 
-/** Reads the origin of a member or its tombstone, from the log or else the tables: for writes with an origin. */
+/** Reads the tables for what the log does not have, tombstones included: for writes that bring an origin of their own. */
 export function readOrigin({ tables, reader }: Overlay, { collection, key }: MemberRef): StoredOrigin | null {
   const found = findRecord(tables, collection, key)
   return found === null ? reader.origin(collection, key) : recordOrigin(found.table.chunk, found.at)
@@ -280,7 +280,7 @@ export function recordExistingVersion(chunk: Chunk, at: number): ExistingVersion
   }
 }
 
-/** Returns a page of a range: merges the rows of the tables with the records of the memtables, which win. */
+/** Merges the rows of the tables with the keys of the overlay, which wins where both have one. */
 export function scanMembers(overlay: Overlay, range: ScanRange): ScanPage {
   const { collection, from, to, order, limit, keysOnly, maxBytes = maxPageBytes } = range
   if (overlay.damage !== null) throw damagedStore(overlay.damage)

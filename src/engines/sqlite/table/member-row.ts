@@ -47,7 +47,7 @@ export function memberParams(collection: string, member: Member, largeBytes: num
 
 /** Throws `damaged` where the checksum of the row does not match. The caller verifies the pieces of a large value. */
 export function verifyMemberRow(collection: string, row: MemberRow): void {
-  // SQLite returns the type in the row's header, which damage may have changed, whatever the column's type.
+  // SQLite gives what the row says that it has, whatever the table was made for.
   if (typeof row.key !== 'string' || typeof row.value === 'number')
     throw damagedMember(collection, String(row.key), 'its row has values of other types')
   if (checksumOf(collection, row) !== row.checksum)

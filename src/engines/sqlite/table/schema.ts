@@ -100,7 +100,7 @@ export const schema = `
   ) STRICT, WITHOUT ROWID;
 `
 
-/** Creates the tables in an empty file. */
+/** Makes the tables of an empty file. */
 export function createSchema(db: Database): void {
   db.run('BEGIN')
   db.run(schema)

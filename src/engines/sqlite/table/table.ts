@@ -105,9 +105,9 @@ function tableCount(db: Database): number {
 export interface Start {
   readonly meta: Meta
   readonly counts: Map<string, Counts>
-  /** The root page of the b-tree of `members`; it does not change while the file is open. */
+  /** The page where the b-tree of `members` begins; it stays that while the file is open. */
   readonly membersRoot: number
-  /** A description of the tables' damage; null for none, undefined for a file too large to check at the start. */
+  /** What is wrong with the tables as a whole; null for nothing, undefined for a file too large to look through now. */
   readonly damage: string | null | undefined
   readonly freeBytes: number
 }
