@@ -116,11 +116,11 @@ async function open(options: SqliteOptions, releaseLock: () => void): Promise<Sq
   if (segments.length > 0 && !existsSync(dbPath)) {
     throw new RefusedFile(`${dbPath} is missing, but there is a log: put it back, or move the log away`)
   }
-  const { meta, counts, membersRoot, damage, freeBytes } = readStart(dbPath, options.warn)
+  const { meta, counts, roots, damage, freeBytes } = readStart(dbPath, options.warn)
   const log = recoverLog(options, dbPath, meta)
   const { pages = 'on', warn = () => {}, isMemoryScarce = false } = options
   const collections = counts.keys()
-  const overlay = openOverlay({ dbPath, membersRoot, collections, pages, isMemoryScarce, warn })
+  const overlay = openOverlay({ dbPath, roots, collections, pages, isMemoryScarce, warn })
   const clock = hybridClock()
   clock.observe(meta.clock)
   const reserve = openReserve({ dir, segmentBytes, roomInTables: freeBytes, warn })

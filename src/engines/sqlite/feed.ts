@@ -3,7 +3,7 @@ import { maxPageBytes } from '../../core/limits.ts'
 import { type Change, revisionOf } from '../../core/member.ts'
 import { beganAfter, cursorText, parseCursor, requireServed } from '../revision-cursor.ts'
 import { type Found, findRecord, type Memtable } from './memtable/memtable.ts'
-import { type Overlay, readMember, readMemberHead } from './overlay.ts'
+import { type Overlay, readMember, readMemberHead, readTombstone, requireWhole } from './overlay.ts'
 import { damagedStore } from './table/damage.ts'
 import { blockRevisions } from './table/schema.ts'
 import type { FeedRowCursor, TableReader } from './table/table-reader.ts'
@@ -124,7 +124,7 @@ function latestChange(overlay: Overlay, collection: string, key: string): Change
   if (found !== null) return changeOfRecord(found.table.chunk, found.at, collection, key)
   const member = readMember(overlay, collection, key)
   if (member !== null) return { type: 'put', collection, member }
-  const tombstone = overlay.reader.tombstone(collection, key)
+  const tombstone = readTombstone(overlay, collection, key)
   return tombstone === null ? null : { type: tombstone.cause, collection, tombstone }
 }
 
@@ -134,13 +134,14 @@ function readTables(draft: Draft, overlay: Overlay, collection: string | undefin
   // Revisions that are in the tables and in a memtable that is not released yet are read from the memtable.
   const before = firstPosition(tables)
   if (draft.passed + 1 >= before) return true
-  if (collection === undefined) return takeRows(draft, overlay, reader.feed(draft.passed, before))
+  if (collection === undefined) return takeRows(draft, overlay, reader.feed(draft.passed, before), before)
   return readBlocks(draft, overlay, collection, before)
 }
 
 /** As `readTables` for one collection: reads only the blocks of revisions that have changes of it. */
 function readBlocks(draft: Draft, overlay: Overlay, collection: string, before: number): boolean {
   const { reader } = overlay
+  requireWhole(overlay, 'feed_blocks', [collection], [collection])
   for (const block of blocksOf(reader, collection, Math.floor((draft.passed + 1) / blockRevisions))) {
     const start = block * blockRevisions
     if (start >= before) return true
@@ -148,7 +149,7 @@ function readBlocks(draft: Draft, overlay: Overlay, collection: string, before: 
     if (isFull(draft)) return false
     draft.examined += blockCost
     const end = Math.min(before, start + blockRevisions)
-    if (!takeRows(draft, overlay, reader.feed(draft.passed, end, collection))) return false
+    if (!takeRows(draft, overlay, reader.feed(draft.passed, end, collection), end)) return false
     draft.passed = end - 1
   }
   return true
@@ -163,7 +164,15 @@ function* blocksOf(reader: TableReader, collection: string, from: number): Gener
   }
 }
 
-function takeRows(draft: Draft, { tables }: Overlay, rows: FeedRowCursor): boolean {
+/** Takes the rows after what was passed and before a revision; false when the page was full first. */
+function takeRows(draft: Draft, overlay: Overlay, rows: FeedRowCursor, before: number): boolean {
+  const after = draft.passed
+  const isDone = takeEach(draft, overlay.tables, rows)
+  requireWhole(overlay, 'feed', [after], [isDone ? before : draft.passed])
+  return isDone
+}
+
+function takeEach(draft: Draft, tables: readonly Memtable[], rows: FeedRowCursor): boolean {
   try {
     while (rows.next()) {
       if (isFull(draft)) return false

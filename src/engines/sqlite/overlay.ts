@@ -7,6 +7,7 @@ import type { PagesMode } from '../engine-names.ts'
 import { checkedPages, guardedPages, noPages } from './btree/guarded-pages.ts'
 import { openPages, type PageReader } from './btree/pages.ts'
 import { maxPrefetched } from './btree/search-keys.ts'
+import type { TreeKey } from './btree/tree-check.ts'
 import {
   type Found,
   findRecord,
@@ -16,6 +17,7 @@ import {
   touchRecord,
 } from './memtable/memtable.ts'
 import { damagedMember, damagedStore } from './table/damage.ts'
+import type { TreeName, TreeRoots } from './table/schema.ts'
 import { mappedBytes } from './table/sql-connection.ts'
 import { openReader } from './table/sql-reader.ts'
 import type { TableReader } from './table/table-reader.ts'
@@ -59,7 +61,7 @@ export interface Overlay {
 
 export interface OverlayOptions {
   readonly dbPath: string
-  readonly membersRoot: number
+  readonly roots: TreeRoots
   /** Those that the tables have. */
   readonly collections: Iterable<string>
   readonly pages: PagesMode
@@ -85,12 +87,12 @@ export function openOverlay(options: OverlayOptions): Overlay {
 }
 
 function pagesOf(
-  { dbPath, membersRoot, pages: mode, isMemoryScarce, warn }: OverlayOptions,
+  { dbPath, roots, pages: mode, isMemoryScarce, warn }: OverlayOptions,
   reader: TableReader,
 ): PageReader {
   // Reading a mapped page makes the kernel map the pages around it too, which costs memory.
   if (mode === 'off' || (mode === 'on' && isMemoryScarce)) return noPages()
-  const pages = guardedPages(dbPath, openPages(dbPath, membersRoot, reader.value), warn)
+  const pages = guardedPages(dbPath, openPages(dbPath, roots, reader.value), warn)
   return mode === 'on' ? pages : checkedPages(pages, reader, endProcess)
 }
 
@@ -139,29 +141,42 @@ function memberOfRecord({ table, at }: Found, key: string): Member | null {
 }
 
 /** `slot` is that of `PageReader.read`. */
-function memberInTables(
-  { wideReader, pages, inTables, damage }: Overlay,
-  collection: string,
-  key: string,
-  slot: number,
-): Member | null {
+function memberInTables(overlay: Overlay, collection: string, key: string, slot: number): Member | null {
+  const { wideReader, pages, inTables, damage } = overlay
   if (damage === null && !inTables.has(collection)) return null
   const read = pages.read(collection, key, slot)
   const member = read === undefined ? wideReader.read(collection, key) : read
+  // A page that was not plain to read may be damaged, and what SQLite finds there a row that was deleted.
+  if (read === undefined) requireWholeKey(overlay, 'members', collection, key)
   if (member !== null) return member
   if (damage !== null) throw damagedMember(collection, key, damage)
   wideReader.verifyAbsence(collection, key)
+  if (read === null) requireWholeKey(overlay, 'members', collection, key)
   return null
 }
 
+/** Throws `damaged` unless the pages that hold a range of keys are right: what they lack cannot be said not to be there. */
+export function requireWhole({ pages }: Overlay, name: TreeName, from: TreeKey, to: TreeKey): void {
+  const damage = pages.damageIn(name, from, to)
+  if (damage !== null) throw damagedStore(damage)
+}
+
+function requireWholeKey({ pages }: Overlay, name: TreeName, collection: string, key: string): void {
+  const treeKey = [collection, key]
+  const damage = pages.damageIn(name, treeKey, treeKey)
+  if (damage !== null) throw damagedMember(collection, key, damage)
+}
+
 /** As `readMember`, without the value. Not by the pages: it is asked for when there is no room for a large value. */
-export function readMemberHead(
-  { tables, wideReader, inTables }: Overlay,
-  collection: string,
-  key: string,
-): MemberHead | null {
+export function readMemberHead(overlay: Overlay, collection: string, key: string): MemberHead | null {
+  const { tables, wideReader, inTables } = overlay
   const found = findRecord(tables, collection, key)
-  if (found === null) return inTables.has(collection) ? wideReader.readHead(collection, key) : null
+  if (found === null) {
+    if (!inTables.has(collection)) return null
+    const head = wideReader.readHead(collection, key)
+    requireWholeKey(overlay, 'members', collection, key)
+    return head
+  }
   const { chunk } = found.table
   return recordKind(chunk, found.at) === 'put' ? recordHead(chunk, found.at, key) : null
 }
@@ -217,13 +232,14 @@ function prefetch({ tables, pages, inTables }: Overlay, refs: readonly MemberRef
   return { records, slots }
 }
 
-export function readTombstone(
-  { tables, reader }: Overlay,
-  collection: string,
-  key: string,
-): Tombstone | null {
+export function readTombstone(overlay: Overlay, collection: string, key: string): Tombstone | null {
+  const { tables, reader } = overlay
   const found = findRecord(tables, collection, key)
-  if (found === null) return reader.tombstone(collection, key)
+  if (found === null) {
+    const tombstone = reader.tombstone(collection, key)
+    requireWholeKey(overlay, 'tombstones', collection, key)
+    return tombstone
+  }
   const { chunk } = found.table
   return recordKind(chunk, found.at) === 'put' ? null : recordTombstone(chunk, found.at, key)
 }
@@ -250,19 +266,30 @@ function existingVersion(overlay: Overlay, ref: MemberRef): ExistingVersion | nu
 }
 
 function existingInTables(
-  { reader, wideReader, pages, isSmall, inTables, damage }: Overlay,
+  overlay: Overlay,
   { collection, key }: MemberRef,
   slot: number,
 ): ExistingVersion | null {
+  const { reader, wideReader, pages, isSmall, inTables, damage } = overlay
   if (damage === null && !inTables.has(collection)) return null
-  const read = isSmall ? pages.existing(collection, key, slot) : undefined
-  return read === undefined ? (isSmall ? wideReader : reader).existing(collection, key) : read
+  if (!isSmall) return reader.existing(collection, key)
+  const read = pages.existing(collection, key, slot)
+  if (read !== undefined) return read
+  const existing = wideReader.existing(collection, key)
+  // The pages are not read, or one of them is not as it should be.
+  requireWholeKey(overlay, 'members', collection, key)
+  return existing
 }
 
 /** Reads the tables for what the log does not have, tombstones included: for writes that bring an origin of their own. */
-export function readOrigin({ tables, reader }: Overlay, { collection, key }: MemberRef): StoredOrigin | null {
+export function readOrigin(overlay: Overlay, { collection, key }: MemberRef): StoredOrigin | null {
+  const { tables, reader } = overlay
   const found = findRecord(tables, collection, key)
-  return found === null ? reader.origin(collection, key) : recordOrigin(found.table.chunk, found.at)
+  if (found !== null) return recordOrigin(found.table.chunk, found.at)
+  const origin = reader.origin(collection, key)
+  requireWholeKey(overlay, 'members', collection, key)
+  if (origin?.isTombstone !== false) requireWholeKey(overlay, 'tombstones', collection, key)
+  return origin
 }
 
 export function recordOrigin(chunk: Chunk, at: number): StoredOrigin {
@@ -280,10 +307,19 @@ export function recordExistingVersion(chunk: Chunk, at: number): ExistingVersion
   }
 }
 
-/** Merges the rows of the tables with the keys of the overlay, which wins where both have one. */
 export function scanMembers(overlay: Overlay, range: ScanRange): ScanPage {
-  const { collection, from, to, order, limit, keysOnly, maxBytes = maxPageBytes } = range
   if (overlay.damage !== null) throw damagedStore(overlay.damage)
+  const page = mergeMembers(overlay, range)
+  const { collection, order, from, to } = range
+  const [first, last] = order === 'asc' ? [from, page.next ?? to] : [page.next ?? from, to]
+  const bound = (key: string | null) => (key === null ? [collection] : [collection, key])
+  if (overlay.inTables.has(collection)) requireWhole(overlay, 'members', bound(first), bound(last))
+  return page
+}
+
+/** Merges the rows of the tables with the keys of the overlay, which wins where both have one. */
+function mergeMembers(overlay: Overlay, range: ScanRange): ScanPage {
+  const { collection, from, to, order, limit, keysOnly, maxBytes = maxPageBytes } = range
   const keys = overlayKeys(overlay.tables, collection, from, to, order)
   const rows = overlay.inTables.has(collection) ? overlay.reader.scan(range) : null
   const members: Member[] = []
@@ -336,13 +372,15 @@ export function expiringMembers(overlay: Overlay, atMs: number, limit: number): 
   return found.sort((a, b) => a.expiresAtMs - b.expiresAtMs).slice(0, limit)
 }
 
-function expiringInTables({ tables, reader }: Overlay, atMs: number, limit: number): ExpiringRef[] {
+function expiringInTables(overlay: Overlay, atMs: number, limit: number): ExpiringRef[] {
+  const { tables, reader } = overlay
   const found: ExpiringRef[] = []
   for (let skip = 0; found.length < limit; skip += limit) {
     const rows = reader.expiring(atMs, limit, skip)
     found.push(...rows.filter(({ collection, key }) => findRecord(tables, collection, key) === null))
     if (rows.length < limit) break
   }
+  requireWhole(overlay, 'expiries', [], [found.length < limit ? atMs : found.at(-1)!.expiresAtMs])
   return found
 }
 

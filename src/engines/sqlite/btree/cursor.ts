@@ -18,6 +18,7 @@ import {
 } from './page-format.ts'
 import type { PageIndexes } from './page-index.ts'
 import type { SearchKeys } from './search-keys.ts'
+import type { TreeCheck } from './tree-check.ts'
 
 /** Finds the row of the selected search key in the tree. */
 export class PageCursor {
@@ -29,11 +30,13 @@ export class PageCursor {
   /** The first cell of the page whose key is larger than the search key, after the page was searched in vain. */
   private largerCell = 0
   private readonly tree: MappedTree
+  private readonly check: TreeCheck
   private readonly indexes: PageIndexes
   private readonly searchKeys: SearchKeys
 
-  constructor(tree: MappedTree, searchKeys: SearchKeys) {
+  constructor(tree: MappedTree, searchKeys: SearchKeys, check: TreeCheck) {
     this.tree = tree
+    this.check = check
     this.indexes = tree.indexes
     this.searchKeys = searchKeys
     this.bytes = searchKeys.bytes
@@ -52,6 +55,8 @@ export class PageCursor {
     for (let depth = 0; depth < maxDepth; depth++) {
       if (!tree.has(page)) return unsupported
       this.moveTo(page)
+      // A page is checked once, when its index is to be made.
+      if (indexes.isNew(page) && !this.check.isWhole(page)) return unsupported
       const index = indexes.read(page, this.bytes, this.base)
       if (index !== 0) {
         if (indexes.isLeaf(index)) return this.seekInLeaf(index)

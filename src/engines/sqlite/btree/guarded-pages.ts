@@ -55,6 +55,10 @@ export function guardedPages(path: string, pages: PageReader, warn: (line: strin
     read: (collection, key, slot) => guarded(pages.read(collection, key, slot)),
     existing: (collection, key, slot) => guarded(pages.existing(collection, key, slot)),
     prefetch: pages.prefetch,
+    damageIn(name, from, to) {
+      const damage = pages.damageIn(name, from, to)
+      return damage === null || guarded(true) === undefined ? null : damage
+    },
     pause: pages.pause,
     resume() {
       if (!isForeign) pages.resume()
@@ -81,6 +85,7 @@ export function noPages(): PageReader {
     read: () => undefined,
     existing: () => undefined,
     prefetch() {},
+    damageIn: () => null,
     pause() {},
     resume() {},
     jobBegins() {},

@@ -41,6 +41,11 @@ export class PageIndexes {
     this.maxBytes = maxBytes
   }
 
+  /** Whether the page was not read since the file may have changed. */
+  isNew(page: number): boolean {
+    return this.ofPage[page] === 0
+  }
+
   /** The index of a page that is read now, which begins at `base`. */
   read(page: number, bytes: Buffer, base: number): number {
     let index = this.ofPage[page]!

@@ -47,7 +47,7 @@ function insert(db: Database, rows: readonly Row[]): void {
 }
 
 function open(path: string, maxIndexBytes?: number) {
-  return openPages(path, readStart(path).membersRoot, noLargeValue, maxIndexBytes)
+  return openPages(path, readStart(path).roots, noLargeValue, maxIndexBytes)
 }
 
 function noLargeValue(): never {
@@ -301,7 +301,7 @@ describe('members read from the pages', () => {
       row(i % 2 ? 'c' : 'dd', `key-${i}`, 'x'.repeat(i % 400)),
     )
     const good = fill(rows)
-    const root = readStart(good).membersRoot
+    const root = readStart(good).roots
     const size = statSync(good).size
     for (let round = 0; round < 60; round++) {
       const path = join(dir, 'damaged.db')

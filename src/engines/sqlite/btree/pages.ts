@@ -1,6 +1,7 @@
 import { statSync } from 'node:fs'
 import type { MemberRef } from '../../../core/engine.ts'
 import type { Member } from '../../../core/member.ts'
+import type { TreeName, TreeRoots } from '../table/schema.ts'
 import type { TableReader } from '../table/table-reader.ts'
 import type { ExistingVersion } from '../wal/record.ts'
 import { PageCursor } from './cursor.ts'
@@ -10,6 +11,7 @@ import { absent, unsupported } from './page-format.ts'
 import { absentRow, Prefetcher, unknownRow } from './prefetch.ts'
 import { RowReader } from './row-reader.ts'
 import { SearchKeys } from './search-keys.ts'
+import { TreeCheck, type TreeKey } from './tree-check.ts'
 
 /**
  * Reads members from the mapped pages of the tables' file (page-format.ts), at half of what asking SQLite
@@ -32,6 +34,8 @@ export interface PageReader {
    * before the event loop goes on.
    */
   prefetch(refs: readonly MemberRef[]): void
+  /** What is wrong with the pages of a range of keys; null for nothing, and while the pages are not read. */
+  damageIn(name: TreeName, from: TreeKey, to: TreeKey): string | null
   /** The file is about to be written. */
   pause(): void
   /** The file is no longer being written. */
@@ -49,14 +53,15 @@ const idleMs = 10_000
 /** Less room for indexes makes tests meet pages without. */
 export function openPages(
   path: string,
-  root: number,
+  roots: TreeRoots,
   readValue: TableReader['value'],
   maxIndexBytes?: number,
 ): PageReader {
   const file = mapFile(path)
-  const tree = new MappedTree(root, maxIndexBytes)
+  const tree = new MappedTree(roots.members, maxIndexBytes)
+  const check = new TreeCheck(tree, roots)
   const searchKeys = new SearchKeys()
-  const cursor = new PageCursor(tree, searchKeys)
+  const cursor = new PageCursor(tree, searchKeys, check)
   const prefetcher = new Prefetcher(tree, searchKeys)
   const rows = new RowReader(readValue)
   let isOpen = false
@@ -115,6 +120,7 @@ export function openPages(
       if (isOpen) prefetcher.prefetch(refs)
       else prefetcher.forget()
     },
+    damageIn: (name, from, to) => (isOpen ? check.damageIn(name, from, to) : null),
     pause() {
       isOpen = false
       prefetcher.forget()

@@ -24,8 +24,8 @@ function optionsOf(dir: string, overlay: Overlay): FlusherOptions {
 }
 
 function overlayOf(dbPath: string): Overlay {
-  const { membersRoot } = readStart(dbPath)
-  return openOverlay({ dbPath, membersRoot, collections: [], pages: 'on', isMemoryScarce: false, warn() {} })
+  const { roots } = readStart(dbPath)
+  return openOverlay({ dbPath, roots, collections: [], pages: 'on', isMemoryScarce: false, warn() {} })
 }
 
 test('who reads the pages of the file is told before a checkpoint changes any of them, and after', async () => {

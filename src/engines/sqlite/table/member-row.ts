@@ -48,10 +48,16 @@ export function memberParams(collection: string, member: Member, largeBytes: num
 /** Throws `damaged` where the checksum of the row does not match. The caller verifies the pieces of a large value. */
 export function verifyMemberRow(collection: string, row: MemberRow): void {
   // SQLite gives what the row says that it has, whatever the table was made for.
-  if (typeof row.key !== 'string' || typeof row.value === 'number')
+  const { key, value, contentType, node } = row
+  const isValue = typeof value === 'string' || value instanceof Uint8Array
+  if (typeof key !== 'string' || !isValue || !isTextOrNull(contentType) || !isTextOrNull(node))
     throw damagedMember(collection, String(row.key), 'its row has values of other types')
   if (checksumOf(collection, row) !== row.checksum)
     throw damagedMember(collection, row.key, 'the checksum of its row does not match')
+}
+
+function isTextOrNull(value: unknown): boolean {
+  return value === null || typeof value === 'string'
 }
 
 function checksumOf(collection: string, row: MemberRow): number {

@@ -100,6 +100,12 @@ export const schema = `
   ) STRICT, WITHOUT ROWID;
 `
 
+/** The tables that are searched and listed, whose pages are checked (btree/tree-check.ts). */
+export const treeNames = ['members', 'tombstones', 'expiries', 'feed', 'feed_blocks'] as const
+export type TreeName = (typeof treeNames)[number]
+/** The pages where their b-trees begin; they stay that while the file is open. */
+export type TreeRoots = Readonly<Record<TreeName, number>>
+
 /** Makes the tables of an empty file. */
 export function createSchema(db: Database): void {
   db.run('BEGIN')

@@ -100,7 +100,7 @@ export class SqlFeedCursor implements FeedRowCursor {
     if (done) return false
     const { feedRevision, collection, feedKey, cause } = row
     const texts = crcOfText(feedKey, crcOfText(collection))
-    if (feedChecksum(texts, Buffer.byteLength(collection), feedRevision, cause) !== row.feedChecksum)
+    if (feedChecksum(texts, Buffer.byteLength(String(collection)), feedRevision, cause) !== row.feedChecksum)
       throw damagedMember(collection, feedKey, 'the checksum of its row in the feed does not match')
     this.#row = row
     return true

@@ -87,7 +87,10 @@ export function openReader(path: string, mapped: number): TableReader {
   function verifiedRow(collection: string, key: string): MemberRow | null {
     begin()
     const row = members.get(collection, key)
-    if (row !== null) verifyMemberRow(collection, row)
+    if (row === null) return null
+    verifyMemberRow(collection, row)
+    // SQLite may have found another one where a page is damaged.
+    if (row.key !== key) throw damagedMember(collection, key, 'its position has another row')
     return row
   }
 
@@ -236,7 +239,7 @@ function valueReader({ prepare, begin }: ReadConnection): ReadValue {
     let piece = 0
     for (const { checksum, bytes } of pieces.iterate(revision)) {
       const from = piece * pieceBytes
-      const isWhole = bytes.length === Math.min(pieceBytes, valueBytes - from)
+      const isWhole = bytes instanceof Uint8Array && bytes.length === Math.min(pieceBytes, valueBytes - from)
       if (!isWhole || pieceChecksum(crc32(bytes, 0, bytes.length), revision, piece) !== checksum)
         throw damagedMember(collection, key, `piece ${piece} of its value is not what was written`)
       value.set(bytes, from)
@@ -266,10 +269,11 @@ function tombstoneReader({ prepare, begin }: ReadConnection): ReadTombstone {
 function expiringRef(row: Joined<ExpiryRow>): ExpiringRef {
   const { dueMs, dueCollection: collection, dueKey: key } = row
   const texts = crcOfText(key, crcOfText(collection))
-  if (expiryChecksum(texts, Buffer.byteLength(collection), dueMs) !== row.dueChecksum)
+  if (expiryChecksum(texts, Buffer.byteLength(String(collection)), dueMs) !== row.dueChecksum)
     throw damagedMember(collection, key, 'the checksum of its expiry does not match')
   if (row.revision === null) throw damagedMember(collection, key, 'it is to expire, but it is missing')
   verifyMemberRow(collection, row)
-  if (row.expiresAtMs !== dueMs) throw damagedMember(collection, key, 'it is to expire at another time')
+  if (row.key !== key || row.expiresAtMs !== dueMs)
+    throw damagedMember(collection, key, 'it is to expire at another time')
   return { collection, key, revision: row.revision, expiresAtMs: dueMs }
 }

@@ -1,7 +1,7 @@
 import { Database } from 'bun:sqlite'
 import { formatRefusal } from './format.ts'
 import { collectionChecksum, metaChecksum } from './row-checksum.ts'
-import { applicationId, createSchema, tableFormat, writeMeta } from './schema.ts'
+import { applicationId, createSchema, type TreeRoots, tableFormat, treeNames, writeMeta } from './schema.ts'
 import { checkTables } from './table-check.ts'
 import { isUpgradable, upgradeTables } from './upgrade.ts'
 
@@ -105,8 +105,7 @@ function tableCount(db: Database): number {
 export interface Start {
   readonly meta: Meta
   readonly counts: Map<string, Counts>
-  /** The page where the b-tree of `members` begins; it stays that while the file is open. */
-  readonly membersRoot: number
+  readonly roots: TreeRoots
   /** What is wrong with the tables as a whole; null for nothing, undefined for a file too large to look through now. */
   readonly damage: string | null | undefined
   readonly freeBytes: number
@@ -126,7 +125,7 @@ export function readStart(path: string, report: (line: string) => void = () => {
     return {
       meta,
       counts: readCounts(db),
-      membersRoot: readMembersRoot(db),
+      roots: readRoots(db),
       damage,
       freeBytes: freeBytes(db),
     }
@@ -193,6 +192,9 @@ function readCounts(db: Database): Map<string, Counts> {
   return counts
 }
 
-function readMembersRoot(db: Database): number {
-  return Number(db.query("SELECT rootpage FROM sqlite_schema WHERE name = 'members'").values()[0]?.[0])
+function readRoots(db: Database): TreeRoots {
+  const rows = db.query('SELECT name, rootpage FROM sqlite_schema').values() as [string, number][]
+  const pageOf = new Map(rows)
+  const roots = treeNames.map((name) => [name, Number(pageOf.get(name))])
+  return Object.fromEntries(roots) as TreeRoots
 }

@@ -1,0 +1,205 @@
+import { columnBytes, isText, maxRowBytes, number32, numberAt, pageBytes } from './page-format.ts'
+
+/**
+ * Checks that what the header of a page says adds up: its cells, its free blocks and the bytes between them are all of its
+ * content, and its keys are in order. A row that is missing because the number of cells or an offset was changed is found so.
+ */
+
+/** Leaves and interior pages of a tree; keys are compared where they lie. */
+export interface KeyFormat {
+  readonly leafType: number
+  readonly interiorType: number
+  /** Whether a separator is also the largest key below it. */
+  readonly hasInclusiveSeparators: boolean
+  /** Negative, 0 or positive; not a number where one of the two is not a key. */
+  compare(a: Buffer, aAt: number, b: Buffer, bAt: number): number
+  /** A key as it lies in a page. Of rows it may be the first columns alone, which compares as equal to all that have them. */
+  encode(parts: readonly (string | number)[]): Buffer
+}
+
+const tableInteriorType = 5
+const tableLeafType = 13
+const indexInteriorType = 2
+const indexLeafType = 10
+/** Of a row in the leaf of a table that has row ids. */
+const maxTableRowBytes = pageBytes - 35
+const leastLocalBytes = Math.floor(((pageBytes - 12) * 32) / 255) - 23
+const leastCellBytes = 4
+const maxVarintBytes = 9
+
+/** A copy, so that a page that is not as it should be cannot lead beyond the mapped file. */
+export class PageCopy {
+  /** What is read behind the end is zeros. */
+  readonly bytes = Buffer.alloc(pageBytes + 16)
+  private readonly page = this.bytes.subarray(0, pageBytes)
+  isLeaf = false
+  count = 0
+  checksum = 0
+  /** Of the cell that was read last: how long it is, and where its key begins. */
+  private cellBytes = 0
+  private keyOffset = 0
+  private headBytes = 0
+
+  load(window: Buffer, base: number): void {
+    window.copy(this.bytes, 0, base, base + pageBytes)
+    this.checksum = Bun.hash.crc32(this.page)
+    const type = this.bytes[0]!
+    this.isLeaf = type === indexLeafType || type === tableLeafType
+    this.headBytes = this.isLeaf ? 8 : 12
+    this.count = number16(this.bytes, 3)
+  }
+
+  /** Where the key of a cell begins; one past the page where the cell is not as it should be. */
+  keyAt(cell: number): number {
+    return this.readCell(cell) ? this.keyOffset : pageBytes
+  }
+
+  /** The page below and before a separator; the last one is in the header. */
+  childAt(cell: number): number {
+    return number32(this.bytes, cell === this.count ? 8 : number16(this.bytes, this.headBytes + cell * 2))
+  }
+
+  isWhole(format: KeyFormat): boolean {
+    const { bytes, headBytes, count, isLeaf } = this
+    if (bytes[0] !== (isLeaf ? format.leafType : format.interiorType)) return false
+    const contentStart = number16(bytes, 5)
+    if (headBytes + count * 2 > contentStart || contentStart > pageBytes) return false
+    let used = bytes[7]! + this.freeBlockBytes(contentStart)
+    let previousKey = 0
+    for (let cell = 0; cell < count; cell++) {
+      if (!this.readCell(cell)) return false
+      used += this.cellBytes
+      const key = this.keyOffset
+      if (cell > 0 && !(format.compare(bytes, previousKey, bytes, key) < 0)) return false
+      previousKey = key
+    }
+    return used === pageBytes - contentStart
+  }
+
+  /** Not a number where the list of free blocks is not as it should be. */
+  private freeBlockBytes(contentStart: number): number {
+    let sum = 0
+    let least = contentStart
+    for (let at = number16(this.bytes, 1); at !== 0; at = number16(this.bytes, at)) {
+      if (at < least || at > pageBytes - leastCellBytes) return Number.NaN
+      const size = number16(this.bytes, at + 2)
+      if (size < leastCellBytes) return Number.NaN
+      sum += size
+      least = at + size
+    }
+    return least <= pageBytes ? sum : Number.NaN
+  }
+
+  /** False where it does not lie in the content of the page. */
+  private readCell(cell: number): boolean {
+    const { bytes } = this
+    const type = bytes[0]
+    const start = number16(bytes, this.headBytes + cell * 2)
+    if (start < number16(bytes, 5) || start > pageBytes - leastCellBytes) return false
+    let at = this.isLeaf ? start : start + 4
+    let rowBytes = 0
+    if (type !== tableInteriorType) {
+      rowBytes = varint(bytes, at)
+      at += varintBytes(bytes, at)
+    }
+    this.keyOffset = at
+    if (type === tableInteriorType || type === tableLeafType) at += varintBytes(bytes, at)
+    const localBytes = localBytesOf(rowBytes, type === tableLeafType ? maxTableRowBytes : maxRowBytes)
+    at += localBytes < rowBytes ? localBytes + 4 : rowBytes
+    this.cellBytes = Math.max(at - start, leastCellBytes)
+    return at <= pageBytes
+  }
+}
+
+/** How much of a row lies in its page. */
+function localBytesOf(rowBytes: number, most: number): number {
+  if (rowBytes <= most) return rowBytes
+  const localBytes = leastLocalBytes + ((rowBytes - leastLocalBytes) % (pageBytes - 4))
+  return localBytes <= most ? localBytes : leastLocalBytes
+}
+
+function number16(bytes: Buffer, at: number): number {
+  return (bytes[at]! << 8) | bytes[at + 1]!
+}
+
+function varintBytes(bytes: Buffer, at: number): number {
+  let length = 1
+  while (length < maxVarintBytes && bytes[at + length - 1]! > 127) length++
+  return length
+}
+
+function varint(bytes: Buffer, at: number): number {
+  const last = at + varintBytes(bytes, at) - 1
+  let value = 0
+  for (let i = at; i < last; i++) value = value * 128 + (bytes[i]! & 127)
+  return value * 128 + bytes[last]!
+}
+
+/** The keys of tables that have row ids. */
+export const rowIds: KeyFormat = {
+  leafType: tableLeafType,
+  interiorType: tableInteriorType,
+  hasInclusiveSeparators: true,
+  compare: (a, aAt, b, bAt) =>
+    aAt >= pageBytes || bAt >= pageBytes ? Number.NaN : varint(a, aAt) - varint(b, bAt),
+  encode([rowId]) {
+    const bytes: number[] = []
+    let left = Number(rowId)
+    do {
+      bytes.unshift((left % 128) | (bytes.length > 0 ? 128 : 0))
+      left = Math.floor(left / 128)
+    } while (left > 0)
+    return Buffer.from(bytes)
+  },
+}
+
+/** The keys of tables that are whole rows: their first columns, texts or integers. */
+export function rowsBy(columns: number): KeyFormat {
+  return {
+    leafType: indexLeafType,
+    interiorType: indexInteriorType,
+    hasInclusiveSeparators: false,
+    compare: (a, aAt, b, bAt) => compareRows(columns, a, aAt, b, bAt),
+    encode: encodeRow,
+  }
+}
+
+function compareRows(columns: number, a: Buffer, aAt: number, b: Buffer, bAt: number): number {
+  const aHeadEnd = aAt + a[aAt]!
+  const bHeadEnd = bAt + b[bAt]!
+  let [aType, bType, aColumn, bColumn] = [aAt + 1, bAt + 1, aHeadEnd, bHeadEnd]
+  for (let column = 0; column < columns && aType < aHeadEnd && bType < bHeadEnd; column++) {
+    const [aIs, bIs] = [varint(a, aType), varint(b, bType)]
+    const aEnd = aColumn + columnBytes(aIs)
+    const bEnd = bColumn + columnBytes(bIs)
+    if (!(aEnd <= a.length && bEnd <= b.length)) return Number.NaN
+    const order =
+      isText(aIs) && isText(bIs)
+        ? a.compare(b, bColumn, bEnd, aColumn, aEnd)
+        : integerAt(a, aColumn, aIs) - integerAt(b, bColumn, bIs)
+    if (order !== 0) return order
+    aType += varintBytes(a, aType)
+    bType += varintBytes(b, bType)
+    aColumn = aEnd
+    bColumn = bEnd
+  }
+  return aHeadEnd > a.length || bHeadEnd > b.length ? Number.NaN : 0
+}
+
+function integerAt(bytes: Buffer, at: number, type: number): number {
+  return numberAt(bytes, at, type) ?? Number.NaN
+}
+
+function encodeRow(parts: readonly (string | number)[]): Buffer {
+  const columns = parts.map((part) => {
+    if (typeof part === 'string') return Buffer.from(part)
+    const bytes = Buffer.alloc(8)
+    bytes.writeBigInt64BE(BigInt(part))
+    return bytes
+  })
+  const types = columns.map((bytes, i) =>
+    typeof parts[i] === 'number' ? Buffer.from([6]) : rowIds.encode([13 + 2 * bytes.length]),
+  )
+  const head = Buffer.concat(types)
+  return Buffer.concat([Buffer.from([head.length + 1]), head, ...columns])
+}
