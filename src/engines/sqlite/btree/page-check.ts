@@ -167,9 +167,13 @@ export function rowsBy(columns: number): KeyFormat {
 function compareRows(columns: number, a: Buffer, aAt: number, b: Buffer, bAt: number): number {
   const aHeadEnd = aAt + a[aAt]!
   const bHeadEnd = bAt + b[bAt]!
-  let [aType, bType, aColumn, bColumn] = [aAt + 1, bAt + 1, aHeadEnd, bHeadEnd]
+  let aType = aAt + 1
+  let bType = bAt + 1
+  let aColumn = aHeadEnd
+  let bColumn = bHeadEnd
   for (let column = 0; column < columns && aType < aHeadEnd && bType < bHeadEnd; column++) {
-    const [aIs, bIs] = [varint(a, aType), varint(b, bType)]
+    const aIs = varint(a, aType)
+    const bIs = varint(b, bType)
     const aEnd = aColumn + columnBytes(aIs)
     const bEnd = bColumn + columnBytes(bIs)
     if (!(aEnd <= a.length && bEnd <= b.length)) return Number.NaN
@@ -190,7 +194,23 @@ function integerAt(bytes: Buffer, at: number, type: number): number {
   return numberAt(bytes, at, type) ?? Number.NaN
 }
 
+/** As `encodeRow`, of what is searched most. */
+function encodeTexts(first: string, second: string): Buffer {
+  const row = Buffer.allocUnsafe(5 + (first.length + second.length) * 3)
+  const firstBytes = row.write(first, 5)
+  const secondBytes = row.write(second, 5 + firstBytes)
+  const types = [13 + 2 * firstBytes, 13 + 2 * secondBytes]
+  row[0] = 5
+  row[1] = (types[0]! >> 7) | 128
+  row[2] = types[0]! & 127
+  row[3] = (types[1]! >> 7) | 128
+  row[4] = types[1]! & 127
+  return row.subarray(0, 5 + firstBytes + secondBytes)
+}
+
 function encodeRow(parts: readonly (string | number)[]): Buffer {
+  if (parts.length === 2 && typeof parts[0] === 'string' && typeof parts[1] === 'string')
+    return encodeTexts(parts[0], parts[1])
   const columns = parts.map((part) => {
     if (typeof part === 'string') return Buffer.from(part)
     const bytes = Buffer.alloc(8)

@@ -74,8 +74,10 @@ export class TreeCheck {
     if (copy.isLeaf) return 0
     const last = this.firstCell(copy, this.to, 1)
     for (let cell = this.firstCell(copy, this.from, 0); cell <= last; cell++) {
-      const [before, beforeAt] = cell === 0 ? [low, lowAt] : [bytes, copy.keyAt(cell - 1)]
-      const [after, afterAt] = cell === count ? [high, highAt] : [bytes, copy.keyAt(cell)]
+      const before = cell === 0 ? low : bytes
+      const beforeAt = cell === 0 ? lowAt : copy.keyAt(cell - 1)
+      const after = cell === count ? high : bytes
+      const afterAt = cell === count ? highAt : copy.keyAt(cell)
       const found = this.damagedPage(copy.childAt(cell), depth + 1, before, beforeAt, after, afterAt)
       if (found !== 0) return found
     }
