@@ -27,6 +27,8 @@ export class TreeCheck {
   private readonly roots: TreeRoots
   private readonly rightPages = new Uint32Array(remembered)
   private readonly rightChecksums = new Uint32Array(remembered)
+  /** As those, of a page and all above it: its keys lie between their separators. */
+  private readonly placedChecksums = new Uint32Array(remembered)
   /** One for each level. */
   private readonly copies: PageCopy[] = []
   private format = formats.members
@@ -38,12 +40,12 @@ export class TreeCheck {
     this.roots = roots
   }
 
-  /** What is wrong with the pages from a key to another, both included; null for nothing. */
+  /** What is wrong with the pages from a key to another, both included; null for nothing. One whole key is given twice. */
   damageIn(name: TreeName, from: TreeKey, to: TreeKey): string | null {
     this.format = formats[name]
     this.from = this.format.encode(from)
     this.to = from === to ? this.from : this.format.encode(to)
-    const page = this.damagedPage(this.roots[name], 0, null, 0, null, 0)
+    const page = this.damagedPage(this.roots[name], 0, this.roots[name], null, 0, null, 0)
     return page === 0 ? null : `page ${page} of ${name} is not as it should be`
   }
 
@@ -52,10 +54,11 @@ export class TreeCheck {
     return this.isRight(page, this.load(page, 0), formats.members)
   }
 
-  /** The number of the first page that is damaged, 0 for none. `low` and `high` are the separators around the page. */
+  /** The number of the first page that is damaged, 0 for none. `low` and `high` are the separators around the page, `above` stands for the pages above. */
   private damagedPage(
     page: number,
     depth: number,
+    above: number,
     low: Buffer | null,
     lowAt: number,
     high: Buffer | null,
@@ -67,18 +70,34 @@ export class TreeCheck {
     if (!this.isRight(page, copy, format)) return page
     const { bytes, count } = copy
     if (count === 0) return depth === 0 && copy.isLeaf ? 0 : page
-    if (low !== null && !(format.compare(bytes, copy.keyAt(0), low, lowAt) > 0)) return page
+    const placed = (Math.imul(above, 0x01000193) ^ copy.checksum) >>> 0
+    const isPlaced = this.placedChecksums[page % remembered] === placed
+    if (!isPlaced && low !== null && !(format.compare(bytes, copy.keyAt(0), low, lowAt) > 0)) return page
     const most = format.hasInclusiveSeparators ? 0 : -1
-    if (high !== null && !(Math.sign(format.compare(bytes, copy.keyAt(count - 1), high, highAt)) <= most))
+    if (
+      !isPlaced &&
+      high !== null &&
+      !(Math.sign(format.compare(bytes, copy.keyAt(count - 1), high, highAt)) <= most)
+    )
       return page
+    this.placedChecksums[page % remembered] = placed
     if (copy.isLeaf) return 0
-    const last = this.firstCell(copy, this.to, 1)
-    for (let cell = this.firstCell(copy, this.from, 0); cell <= last; cell++) {
+    const first = this.firstCell(copy, this.from, 0)
+    const last = this.from === this.to ? first : this.firstCell(copy, this.to, 1)
+    for (let cell = first; cell <= last; cell++) {
       const before = cell === 0 ? low : bytes
       const beforeAt = cell === 0 ? lowAt : copy.keyAt(cell - 1)
       const after = cell === count ? high : bytes
       const afterAt = cell === count ? highAt : copy.keyAt(cell)
-      const found = this.damagedPage(copy.childAt(cell), depth + 1, before, beforeAt, after, afterAt)
+      const found = this.damagedPage(
+        copy.childAt(cell),
+        depth + 1,
+        placed + cell,
+        before,
+        beforeAt,
+        after,
+        afterAt,
+      )
       if (found !== 0) return found
     }
     return 0
