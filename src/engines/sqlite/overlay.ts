@@ -62,7 +62,7 @@ export interface Overlay {
 export interface OverlayOptions {
   readonly dbPath: string
   readonly roots: TreeRoots
-  /** Those that the tables have. */
+  /** The collections in the tables. */
   readonly collections: Iterable<string>
   readonly pages: PagesMode
   readonly isMemoryScarce: boolean
@@ -140,7 +140,7 @@ function memberOfRecord({ table, at }: Found, key: string): Member | null {
   return recordKind(chunk, at) === 'put' ? recordMember(chunk, at, key) : null
 }
 
-/** `slot` is that of `PageReader.read`. */
+/** Reads a member from the tables; `slot` is that of `PageReader.read`. Throws `damaged`. */
 function memberInTables(overlay: Overlay, collection: string, key: string, slot: number): Member | null {
   const { wideReader, pages, inTables, damage } = overlay
   if (damage === null && !inTables.has(collection)) return null
@@ -167,7 +167,7 @@ function requireWholeKey({ pages }: Overlay, name: TreeName, collection: string,
   if (damage !== null) throw damagedMember(collection, key, damage)
 }
 
-/** As `readMember`, without the value. Not by the pages: it is asked for when there is no room for a large value. */
+/** As `readMember`, without the value. Reads by SQL only: callers need it where a large value has no room. */
 export function readMemberHead(overlay: Overlay, collection: string, key: string): MemberHead | null {
   const { tables, wideReader, inTables } = overlay
   const found = findRecord(tables, collection, key)
@@ -281,7 +281,7 @@ function existingInTables(
   return existing
 }
 
-/** Reads the tables for what the log does not have, tombstones included: for writes that bring an origin of their own. */
+/** Reads the origin of a member or its tombstone, from the log or else the tables: for writes with an origin. */
 export function readOrigin(overlay: Overlay, { collection, key }: MemberRef): StoredOrigin | null {
   const { tables, reader } = overlay
   const found = findRecord(tables, collection, key)
@@ -317,7 +317,7 @@ export function scanMembers(overlay: Overlay, range: ScanRange): ScanPage {
   return page
 }
 
-/** Merges the rows of the tables with the keys of the overlay, which wins where both have one. */
+/** Returns a page of a range: merges the rows of the tables with the records of the memtables, which win. */
 function mergeMembers(overlay: Overlay, range: ScanRange): ScanPage {
   const { collection, from, to, order, limit, keysOnly, maxBytes = maxPageBytes } = range
   const keys = overlayKeys(overlay.tables, collection, from, to, order)

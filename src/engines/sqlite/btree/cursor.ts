@@ -22,12 +22,12 @@ import type { TreeCheck } from './tree-check.ts'
 
 /** Finds the row of the selected search key in the tree. */
 export class PageCursor {
-  /** The window of the page that the cursor is on, and where in it that page begins and ends. */
+  /** The window of the current page, and the offsets of the page's beginning and end in it. */
   bytes: Buffer
   base = 0
   end = 0
 
-  /** The first cell of the page whose key is larger than the search key, after the page was searched in vain. */
+  /** After a `search` without a match: the index of the first cell with a larger key, or the count of cells. */
   private largerCell = 0
   private readonly tree: MappedTree
   private readonly check: TreeCheck
@@ -48,7 +48,7 @@ export class PageCursor {
     this.end = this.base + pageBytes
   }
 
-  /** Goes down from the root; the offset of the row in `bytes`, or `absent`, or `unsupported`. */
+  /** Descends from the root; returns the offset of the row in `bytes`, or `absent`, or `unsupported`. */
   seek(): number {
     const { tree, indexes, searchKeys } = this
     let page = tree.root
@@ -76,13 +76,13 @@ export class PageCursor {
     return unsupported
   }
 
-  /** Whether a row of the page has the search key. */
+  /** Whether a row of the current page has the search key. */
   matches(row: number): boolean {
     const { bytes } = this
     const { bytes: searchBytes, from, nameBytes, length } = this.searchKeys
     if (textBytes(bytes, row + 1) !== nameBytes || textsBytes(bytes, row) !== length) return false
     const text = row + bytes[row]!
-    // Neighbours differ at the end.
+    // From the end, because neighbouring keys differ there.
     for (let i = length - 1; i >= 0; i--) if (bytes[text + i] !== searchBytes[from + i]) return false
     return true
   }
@@ -97,14 +97,14 @@ export class PageCursor {
     return absent
   }
 
-  /** The page of what lies before a cell; what lies behind the last one is in the head. */
+  /** The left child of a cell; behind the last cell the rightmost child, which is in the page's header. */
   private childBefore(cell: number): number {
     const { bytes, base } = this
     const isLast = cell === cellCount(bytes, base)
     return number32(bytes, isLast ? base + 8 : cellAt(bytes, base, interiorHeadBytes, cell))
   }
 
-  /** Halves the page. What the search key has in common with both neighbours is not compared again. */
+  /** Binary search in the page. The prefix that the search key shares with both bounds is not compared again. */
   private search(headBytes: number): number {
     const { bytes, base } = this
     const { bytes: searchBytes, from, nameBytes, length } = this.searchKeys

@@ -5,19 +5,19 @@ import { mapFile } from './mapped-file.ts'
 import type { PageReader } from './pages.ts'
 
 /**
- * Guards reads of pages of the tables' file without SQLite, which are correct only while no process but the flusher's
- * changes that file. How they are read is the option `--sqlite-pages`.
+ * Guards direct reads of the tables' file, which are correct only while no process but kvist changes that file. The
+ * option `--sqlite-pages` selects whether they are used.
  */
 
-/** Which numbers of 32 bits, in the head of SQLite's wal-index, the -shm file (https://www.sqlite.org/walformat.html). */
+/** Indexes of 32-bit numbers in SQLite's wal-index, the -shm file (https://www.sqlite.org/walformat.html). */
 const commitsAt = 2
 const backfillAt = 32
 
 /**
- * Looks, after each read, at what SQLite writes for all processes to the -shm file: how many transactions were committed, and
- * whether a checkpoint has begun to move some into the file. After a commit by another program, the pages are not read
- * again until the next start; after a checkpoint by one, until the flusher's next. What was read is discarded then, and read with
- * SQLite.
+ * Checks, after each read, two numbers that SQLite shares between processes in the -shm file: the count of committed
+ * transactions, and whether a checkpoint has begun to write the file. If another program interfered, the result is
+ * discarded and SQLite reads the row. After a foreign commit the pages are not read again until the next start, after a
+ * foreign checkpoint until the flusher's next one.
  */
 export function guardedPages(path: string, pages: PageReader, warn: (line: string) => void): PageReader {
   const file = mapFile(`${path}-shm`)
@@ -28,7 +28,7 @@ export function guardedPages(path: string, pages: PageReader, warn: (line: strin
   }
   const head = new Uint32Array(bytes.buffer, bytes.byteOffset, backfillAt + 1)
   let expected = head[commitsAt]!
-  /** Commits that a job under way may have made already. */
+  /** The number of commits that a job under way may have made already. */
   let ahead = 0
   let isForeign = false
 
@@ -79,7 +79,7 @@ export function guardedPages(path: string, pages: PageReader, warn: (line: strin
   }
 }
 
-/** Leaves everything to SQLite. */
+/** Returns a page reader that leaves every read to SQLite. */
 export function noPages(): PageReader {
   return {
     read: () => undefined,
@@ -94,7 +94,7 @@ export function noPages(): PageReader {
   }
 }
 
-/** Asks SQLite as well; `onDifference` gets a line when it says something else. */
+/** Compares each read with SQLite's result; `onDifference` receives a line when they differ. */
 export function checkedPages(
   pages: PageReader,
   reader: TableReader,

@@ -14,24 +14,25 @@ import {
 } from './page-format.ts'
 import type { SearchKeys } from './search-keys.ts'
 
-/** For each page: 0 never read, 1 there is none, or where its index is, in units of 4 bytes. */
+/** An entry of `ofPage` is 0 for a page never read, 1 for one without an index, or the index's offset / 4. */
 const noIndex = 1
 const usualMaxBytes = 32 * 1024 * 1024
 
 /**
- * Indexes of pages. One lies in two or three lines of the processor's memory, where halving the page itself takes eight of
- * them, each of them waited for. A page gets one when it is first read, as long as there is room.
+ * Compact indexes of pages. A search in one touches two or three cache lines, where a binary search in the page itself
+ * touches eight, one after the other. A page gets its index when it is first read, while there is room.
  *
- * Of a leaf:    rows: 2, unused: 1, 0: 1, a byte of the hash of each key, up to the next 4, where each row is: 2 each
- * Of another:   rows: 2, bytes that all have in common: 1, bytes of the collection's name: 1, what is in common,
- *               up to the next 4, the next 4 bytes of each row, the 4 after them, the page before each: 4 each; last page
+ *     leaf      rows: 2, unused: 1, 0: 1; a hash byte of each key, padded to 4; offset of each row in the page: 2 each
+ *     interior  rows: 2, length of the prefix that all rows share: 1, length of the collection's name: 1; the prefix,
+ *               padded to 4; the next 4 bytes of each row; the 4 bytes after those of each row; the left child of each
+ *               row: 4 each; the rightmost child: 4
  *
- * Numbers are in the order of the processor. An index is named by its offset, 0 for none; a page by its number.
+ * Numbers are in the processor's byte order. An index is identified by its offset, 0 for none; a page by its number.
  */
 export class PageIndexes {
   private readonly maxBytes: number
   private ofPage = new Uint32Array(0)
-  /** All indexes, one behind the other up to `usedBytes`, as bytes and as numbers. */
+  /** All indexes, adjacent up to `usedBytes`, viewed as bytes and as numbers. */
   private bytes = new Uint8Array(0)
   private halves = new Uint16Array(this.bytes.buffer)
   private words = new Uint32Array(this.bytes.buffer)
@@ -46,20 +47,20 @@ export class PageIndexes {
     return this.ofPage[page] === 0
   }
 
-  /** The index of a page that is read now, which begins at `base`. */
+  /** The index of a page that begins at `base`, made if there was none; 0 if it cannot have one. */
   read(page: number, bytes: Buffer, base: number): number {
     let index = this.ofPage[page]!
     if (index === 0) index = this.ofPage[page] = this.make(bytes, base)
     return index > noIndex ? index * 4 : 0
   }
 
-  /** The index of a page if there is one already. */
+  /** The existing index of a page; 0 for none. */
   of(page: number): number {
     const index = this.ofPage[page] ?? 0
     return index > noIndex ? index * 4 : 0
   }
 
-  /** Brings the first lines of an index into the processor's memory. What it returns says nothing. */
+  /** Loads the first lines of an index into the cache. The result has no meaning, but must be used. */
   touch(at: number): number {
     const { words } = this
     const word = at >>> 2
@@ -70,7 +71,7 @@ export class PageIndexes {
     return this.bytes[at + 3] === 0
   }
 
-  /** The page in which the search for the selected key goes on; 0 when the index does not know. */
+  /** The child page in which the search for the selected key continues; 0 when the page itself must be searched. */
   childOf(at: number, searchKeys: SearchKeys): number {
     const { bytes, words } = this
     const { bytes: searchBytes, from } = searchKeys
@@ -80,7 +81,7 @@ export class PageIndexes {
     const next = wordsOf(at, same)
     for (let i = 0; i < same; i++) {
       const order = bytes[at + 4 + i]! - searchBytes[from + i]!
-      // It lies before all of them, or behind.
+      // The search key is before all rows, or behind all.
       if (order !== 0) return words[next + (order > 0 ? 2 : 3) * count]!
     }
     const word = number32(searchBytes, from + same)
@@ -97,13 +98,13 @@ export class PageIndexes {
     return words[next + 2 * count + low]!
   }
 
-  /** Of the rows of a leaf, the next one from an index on whose key may have this hash; -1 for none. */
+  /** The first row of a leaf, from `start` on, whose key has this hash; -1 for none. */
   candidate(at: number, hash: number, start: number): number {
     const { bytes, words } = this
     const count = this.halves[at / 2]!
     const four = Math.imul(hash, 0x01010101)
     for (let i = start & ~3; i < count; i += 4) {
-      // Four at once: one of the bytes is 0 where the hash is the same.
+      // Four at once: a byte of the difference is 0 where the hash is the same.
       const difference = words[(at + 4 + i) >>> 2]! ^ four
       if (((difference - 0x01010101) & ~difference & 0x80808080) === 0) continue
       for (let j = Math.max(i, start); j < i + 4 && j < count; j++) if (bytes[at + 4 + j] === hash) return j
@@ -111,20 +112,20 @@ export class PageIndexes {
     return -1
   }
 
-  /** Where a row is in its page. */
+  /** The offset of a row in its page. */
   rowAt(at: number, row: number): number {
     return this.halves[rowsOf(at, this.halves[at / 2]!) / 2 + row]!
   }
 
-  /** The file may have changed, and has so many pages. */
+  /** Discards all indexes, because the file may have changed; it now has `pageCount` pages. */
   forget(pageCount: number): void {
     if (this.ofPage.length <= pageCount) this.ofPage = new Uint32Array(pageCount + 1)
     else this.ofPage.fill(0)
-    // The first is not where the numbers say something else.
+    // Offsets 0 and 4 would be taken for no index: see `noIndex`.
     this.usedBytes = 16
   }
 
-  /** Releases the memory, too. */
+  /** Discards all indexes, and releases their memory. */
   release(): void {
     this.resize(0)
     this.forget(this.ofPage.length - 1)
@@ -167,7 +168,7 @@ export class PageIndexes {
     const most = Math.min(textsBytes(bytes, first), textsBytes(bytes, last), 255)
     let same = 0
     while (same < most && bytes[texts + same] === bytes[lastTexts + same]) same++
-    // Only within a collection are names and keys in order as one text.
+    // Only rows of one collection are ordered by the concatenation of name and key.
     const isOne = nameBytes === textBytes(bytes, last + 1) && same >= nameBytes
     if (!isOne || !this.hasRoom(12 + same + count * 12)) return noIndex * 4
     const at = this.usedBytes
@@ -206,17 +207,17 @@ export class PageIndexes {
   }
 }
 
-/** Where the numbers of an interior page begin, in units of 4 bytes. */
+/** The offset of the numbers in an interior page's index, in units of 4 bytes. */
 function wordsOf(at: number, same: number): number {
   return (at + 4 + same + 3) >>> 2
 }
 
-/** Where the offsets of a leaf's rows begin. */
+/** The offset of the rows' offsets in a leaf's index. */
 function rowsOf(at: number, count: number): number {
   return at + 4 + ((count + 3) & ~3)
 }
 
-/** Four bytes as a number, those from the end on taken for 0. */
+/** Four bytes as a big-endian number; bytes from `to` on count as 0. */
 function wordUpTo(page: Buffer, from: number, to: number): number {
   let word = 0
   for (let i = 0; i < 4; i++) word = word * 256 + (from + i < to ? page[from + i]! : 0)

@@ -14,24 +14,24 @@ import { SearchKeys } from './search-keys.ts'
 import { TreeCheck, type TreeKey } from './tree-check.ts'
 
 /**
- * Reads members from the mapped pages of the tables' file (page-format.ts), at half of what asking SQLite
- * costs (docs/design/engine-sqlite.md). `members` is a b-tree of whole rows, in the leaves and between them.
+ * Reads members from the mapped pages of the tables' file (page-format.ts), at half the cost of SQLite
+ * (docs/design/engine-sqlite.md). `members` is a b-tree with whole rows in both leaves and interior pages.
  *
- * It reads the state that the file itself is in, and only while it is not being written. What a job of the flusher brings is in
- * the write-ahead log until a checkpoint moves it, and in the segments in memory until after that; so the flusher reports
- * before and after each checkpoint, and where one did not move all of it SQLite reads the table. So it does for whatever is not
- * plain: a value that goes on in pages of its own, a page that is not as it should be.
+ * It reads the state in the file itself, without SQLite's write-ahead log, and only while the file is not being written.
+ * The rows of a flush are in the write-ahead log until a checkpoint moves them, and in memtables until after that. So the
+ * flusher reports before and after each checkpoint; where a checkpoint did not move everything, SQLite reads the table.
+ * SQLite also reads rows with overflow pages, and pages that are not in the expected format.
  */
 export interface PageReader {
   /**
-   * Null for no such member; undefined when SQLite has to be asked. `slot` is its position among those that were prefetched
-   * last, from 1 on; 0 for none of them.
+   * Reads a member. Null means that there is none; undefined that SQLite must read it. `slot` is the member's position in
+   * the last `prefetch`, from 1 on; 0 for none. Throws `damaged`.
    */
   read(collection: string, key: string, slot?: number): Member | null | undefined
   existing(collection: string, key: string, slot?: number): ExistingVersion | null | undefined
   /**
-   * Finds where the rows of several members are, `maxPrefetched` at most (prefetch.ts). They are to be read, in any order,
-   * before the event loop goes on.
+   * Locates the rows of at most `maxPrefetched` members (prefetch.ts). Read them, in any order, in the same tick of the
+   * event loop.
    */
   prefetch(refs: readonly MemberRef[]): void
   /** What is wrong with the pages of a range of keys; null for nothing, and while the pages are not read. */
@@ -42,15 +42,15 @@ export interface PageReader {
   resume(): void
   /** The flusher starts on a job that may commit. */
   jobBegins(): void
-  /** The job has committed so many transactions; null when that is not known, of one that failed. */
+  /** The job has committed `commits` transactions; null when the number is unknown, because the job failed. */
   jobEnded(commits: number | null): void
   close(): void
 }
 
-/** After so long without a read the memory is released. */
+/** After a whole interval without a read the memory is released. */
 const idleMs = 10_000
 
-/** Less room for indexes makes tests meet pages without. */
+/** Opens the file. Tests pass a small `maxIndexBytes`, so that some pages have no index. */
 export function openPages(
   path: string,
   roots: TreeRoots,
@@ -68,7 +68,7 @@ export function openPages(
   let wasUsed = false
   let holdsMemory = false
 
-  /** The offset of a row in the page that the cursor is then on. */
+  /** Moves the cursor to the row's page and returns the row's offset, or `absent`, or `unsupported`. */
   function seek(collection: string, key: string, slot: number): number {
     wasUsed = true
     const row = prefetcher.rowOf(slot)

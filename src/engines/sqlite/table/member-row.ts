@@ -47,7 +47,7 @@ export function memberParams(collection: string, member: Member, largeBytes: num
 
 /** Throws `damaged` where the checksum of the row does not match. The caller verifies the pieces of a large value. */
 export function verifyMemberRow(collection: string, row: MemberRow): void {
-  // SQLite gives what the row says that it has, whatever the table was made for.
+  // SQLite returns the type in the row's header, which damage may have changed, whatever the column's type.
   const { key, value, contentType, node } = row
   const isValue = typeof value === 'string' || value instanceof Uint8Array
   if (typeof key !== 'string' || !isValue || !isTextOrNull(contentType) || !isTextOrNull(node))

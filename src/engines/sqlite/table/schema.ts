@@ -106,7 +106,7 @@ export type TreeName = (typeof treeNames)[number]
 /** The pages where their b-trees begin; they stay that while the file is open. */
 export type TreeRoots = Readonly<Record<TreeName, number>>
 
-/** Makes the tables of an empty file. */
+/** Creates the tables in an empty file. */
 export function createSchema(db: Database): void {
   db.run('BEGIN')
   db.run(schema)

@@ -106,7 +106,7 @@ export interface Start {
   readonly meta: Meta
   readonly counts: Map<string, Counts>
   readonly roots: TreeRoots
-  /** What is wrong with the tables as a whole; null for nothing, undefined for a file too large to look through now. */
+  /** A description of the tables' damage; null for none, undefined for a file too large to check at the start. */
   readonly damage: string | null | undefined
   readonly freeBytes: number
 }
