@@ -164,7 +164,7 @@ function* blocksOf(reader: TableReader, collection: string, from: number): Gener
   }
 }
 
-/** Takes the rows after what was passed and before a revision; false when the page was full first. */
+/** Adds the rows after `passed` and before a revision; false when the page was full first. */
 function takeRows(draft: Draft, overlay: Overlay, rows: FeedRowCursor, before: number): boolean {
   const after = draft.passed
   const isDone = takeEach(draft, overlay.tables, rows)

@@ -146,7 +146,7 @@ function memberInTables(overlay: Overlay, collection: string, key: string, slot:
   if (damage === null && !inTables.has(collection)) return null
   const read = pages.read(collection, key, slot)
   const member = read === undefined ? wideReader.read(collection, key) : read
-  // A page that was not plain to read may be damaged, and what SQLite finds there a row that was deleted.
+  // A page in an unexpected format may be damaged, and the row that SQLite finds there a deleted one.
   if (read === undefined) requireWholeKey(overlay, 'members', collection, key)
   if (member !== null) return member
   if (damage !== null) throw damagedMember(collection, key, damage)
@@ -155,7 +155,7 @@ function memberInTables(overlay: Overlay, collection: string, key: string, slot:
   return null
 }
 
-/** Throws `damaged` unless the pages that hold a range of keys are right: what they lack cannot be said not to be there. */
+/** Throws `damaged` unless the pages of a range of keys are valid: otherwise rows may be missing from them. */
 export function requireWhole({ pages }: Overlay, name: TreeName, from: TreeKey, to: TreeKey): void {
   const damage = pages.damageIn(name, from, to)
   if (damage !== null) throw damagedStore(damage)
@@ -276,7 +276,7 @@ function existingInTables(
   const read = pages.existing(collection, key, slot)
   if (read !== undefined) return read
   const existing = wideReader.existing(collection, key)
-  // The pages are not read, or one of them is not as it should be.
+  // The pages cannot be read now, or one of them is not in the expected format.
   requireWholeKey(overlay, 'members', collection, key)
   return existing
 }

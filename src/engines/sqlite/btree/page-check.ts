@@ -1,19 +1,19 @@
 import { columnBytes, isText, maxRowBytes, number32, numberAt, pageBytes } from './page-format.ts'
 
 /**
- * Checks that what the header of a page says adds up: its cells, its free blocks and the bytes between them are all of its
- * content, and its keys are in order. A row that is missing because the number of cells or an offset was changed is found so.
+ * Checks a page's structure: its cells, free blocks and fragments add up to its content, and its keys are in order. That
+ * detects a row that is missing because the count of cells or an offset was damaged.
  */
 
-/** Leaves and interior pages of a tree; keys are compared where they lie. */
+/** The page types and the key format of a tree; keys are compared in place. */
 export interface KeyFormat {
   readonly leafType: number
   readonly interiorType: number
   /** Whether a separator is also the largest key below it. */
   readonly hasInclusiveSeparators: boolean
-  /** Negative, 0 or positive; not a number where one of the two is not a key. */
+  /** Compares two keys: negative, 0 or positive; NaN where one of the two is not a valid key. */
   compare(a: Buffer, aAt: number, b: Buffer, bAt: number): number
-  /** A key as it lies in a page. Of rows it may be the first columns alone, which compares as equal to all that have them. */
+  /** Encodes a key as in a page. A prefix of a row's columns is allowed; it compares as equal to all rows that have it. */
   encode(parts: readonly (string | number)[]): Buffer
 }
 
@@ -21,21 +21,21 @@ const tableInteriorType = 5
 const tableLeafType = 13
 const indexInteriorType = 2
 const indexLeafType = 10
-/** Of a row in the leaf of a table that has row ids. */
+/** The longest row without overflow pages in a leaf of a table with row ids. */
 const maxTableRowBytes = pageBytes - 35
 const leastLocalBytes = Math.floor(((pageBytes - 12) * 32) / 255) - 23
 const leastCellBytes = 4
 const maxVarintBytes = 9
 
-/** A copy, so that a page that is not as it should be cannot lead beyond the mapped file. */
+/** A copy of a page, so that a damaged page cannot cause a read beyond the mapped file. */
 export class PageCopy {
-  /** What is read behind the end is zeros. */
+  /** The page, with zeros behind its end. */
   readonly bytes = Buffer.alloc(pageBytes + 16)
   private readonly page = this.bytes.subarray(0, pageBytes)
   isLeaf = false
   count = 0
   checksum = 0
-  /** Of the cell that was read last: how long it is, and where its key begins. */
+  /** Of the cell that was read last: its length, and the offset of its key. */
   private cellBytes = 0
   private keyOffset = 0
   private headBytes = 0
@@ -49,12 +49,12 @@ export class PageCopy {
     this.count = number16(this.bytes, 3)
   }
 
-  /** Where the key of a cell begins; one past the page where the cell is not as it should be. */
+  /** The offset of a cell's key; the page's size for a damaged cell. */
   keyAt(cell: number): number {
     return this.readCell(cell) ? this.keyOffset : pageBytes
   }
 
-  /** The page below and before a separator; the last one is in the header. */
+  /** The left child of a separator; behind the last one the rightmost child, which is in the header. */
   childAt(cell: number): number {
     return number32(this.bytes, cell === this.count ? 8 : number16(this.bytes, this.headBytes + cell * 2))
   }
@@ -76,7 +76,7 @@ export class PageCopy {
     return used === pageBytes - contentStart
   }
 
-  /** Not a number where the list of free blocks is not as it should be. */
+  /** The size of all free blocks; NaN where their list is damaged. */
   private freeBlockBytes(contentStart: number): number {
     let sum = 0
     let least = contentStart
@@ -90,7 +90,7 @@ export class PageCopy {
     return least <= pageBytes ? sum : Number.NaN
   }
 
-  /** False where it does not lie in the content of the page. */
+  /** Reads a cell; false where it is not inside the content of the page. */
   private readCell(cell: number): boolean {
     const { bytes } = this
     const type = bytes[0]
@@ -111,7 +111,7 @@ export class PageCopy {
   }
 }
 
-/** How much of a row lies in its page. */
+/** The number of a row's bytes that are in its page; the rest is in overflow pages. */
 function localBytesOf(rowBytes: number, most: number): number {
   if (rowBytes <= most) return rowBytes
   const localBytes = leastLocalBytes + ((rowBytes - leastLocalBytes) % (pageBytes - 4))
@@ -135,7 +135,7 @@ function varint(bytes: Buffer, at: number): number {
   return value * 128 + bytes[last]!
 }
 
-/** The keys of tables that have row ids. */
+/** The key format of tables with row ids. */
 export const rowIds: KeyFormat = {
   leafType: tableLeafType,
   interiorType: tableInteriorType,
@@ -153,7 +153,7 @@ export const rowIds: KeyFormat = {
   },
 }
 
-/** The keys of tables that are whole rows: their first columns, texts or integers. */
+/** The key format of WITHOUT ROWID tables: the first `columns` columns, texts or integers. */
 export function rowsBy(columns: number): KeyFormat {
   return {
     leafType: indexLeafType,
@@ -194,7 +194,7 @@ function integerAt(bytes: Buffer, at: number, type: number): number {
   return numberAt(bytes, at, type) ?? Number.NaN
 }
 
-/** As `encodeRow`, of what is searched most. */
+/** As `encodeRow` for two texts, the most frequent key. */
 function encodeTexts(first: string, second: string): Buffer {
   const row = Buffer.allocUnsafe(5 + (first.length + second.length) * 3)
   const firstBytes = row.write(first, 5)

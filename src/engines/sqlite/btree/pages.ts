@@ -34,7 +34,7 @@ export interface PageReader {
    * event loop.
    */
   prefetch(refs: readonly MemberRef[]): void
-  /** What is wrong with the pages of a range of keys; null for nothing, and while the pages are not read. */
+  /** Returns the damage of the pages of a range of keys; null for none, and while the pages cannot be read. */
   damageIn(name: TreeName, from: TreeKey, to: TreeKey): string | null
   /** The file is about to be written. */
   pause(): void

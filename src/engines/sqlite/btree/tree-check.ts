@@ -11,25 +11,25 @@ const formats: Record<TreeName, KeyFormat> = {
   feed: rowIds,
 }
 
-/** The first parts of a key, or all of it. */
+/** A key, or a prefix of its columns. */
 export type TreeKey = readonly (string | number)[]
 
-/** Pages of which it is remembered that they were right, by their numbers' last bits. */
+/** Size of the cache of checksums of valid pages, which is indexed by the low bits of the page's number. */
 const remembered = 65_536
 
 /**
- * Checks the pages that hold a range of keys, from the root down: each is whole, and its keys lie between the separators
- * above it. So it can be said that a key is not there, or that a list has all. A page whose bytes are those that were
- * right before is not inspected again: that costs its checksum, a third of a microsecond.
+ * Checks the pages that hold a range of keys, from the root down: each is valid, and its keys lie between the separators
+ * above it. That proves that a key is missing, or that a list is complete. A page whose checksum is that of an earlier
+ * valid state is not checked again; computing the checksum takes a third of a microsecond.
  */
 export class TreeCheck {
   private readonly tree: MappedTree
   private readonly roots: TreeRoots
   private readonly rightPages = new Uint32Array(remembered)
   private readonly rightChecksums = new Uint32Array(remembered)
-  /** As those, of a page and all above it: its keys lie between their separators. */
+  /** The same for a page together with all pages above it: its keys lie between their separators. */
   private readonly placedChecksums = new Uint32Array(remembered)
-  /** One for each level. */
+  /** One copy for each level of the tree. */
   private readonly copies: PageCopy[] = []
   private format = formats.members
   private from: Buffer = Buffer.alloc(0)
@@ -40,7 +40,7 @@ export class TreeCheck {
     this.roots = roots
   }
 
-  /** What is wrong with the pages from a key to another, both included; null for nothing. One whole key is given twice. */
+  /** Checks the pages of the keys `from` to `to`, both included; pass one key twice. Returns the damage, or null. */
   damageIn(name: TreeName, from: TreeKey, to: TreeKey): string | null {
     this.format = formats[name]
     this.from = this.format.encode(from)
@@ -49,12 +49,15 @@ export class TreeCheck {
     return page === 0 ? null : `page ${page} of ${name} is not as it should be`
   }
 
-  /** Whether a page of the members is whole by itself. */
+  /** Whether a page of `members` is valid, apart from its position in the tree. */
   isWhole(page: number): boolean {
     return this.isRight(page, this.load(page, 0), formats.members)
   }
 
-  /** The number of the first page that is damaged, 0 for none. `low` and `high` are the separators around the page, `above` stands for the pages above. */
+  /**
+   * Returns the number of the first damaged page, 0 for none. `low` and `high` are the separators around the page, `above`
+   * identifies the pages above it.
+   */
   private damagedPage(
     page: number,
     depth: number,
@@ -119,7 +122,7 @@ export class TreeCheck {
     return true
   }
 
-  /** The first cell whose key is not below a key, or with `least` 1 above it; their number where there is none. */
+  /** The first cell whose key is at least the given one, or with `least` 1 above it; the count of cells for none. */
   private firstCell(copy: PageCopy, key: Buffer, least: 0 | 1): number {
     let low = 0
     let high = copy.count

@@ -100,10 +100,10 @@ export const schema = `
   ) STRICT, WITHOUT ROWID;
 `
 
-/** The tables that are searched and listed, whose pages are checked (btree/tree-check.ts). */
+/** The tables whose pages are checked when they are searched or scanned (btree/tree-check.ts). */
 export const treeNames = ['members', 'tombstones', 'expiries', 'feed', 'feed_blocks'] as const
 export type TreeName = (typeof treeNames)[number]
-/** The pages where their b-trees begin; they stay that while the file is open. */
+/** The root pages of their b-trees; they do not change while the file is open. */
 export type TreeRoots = Readonly<Record<TreeName, number>>
 
 /** Creates the tables in an empty file. */
