@@ -27,7 +27,7 @@ export class TreeCheck {
   private readonly roots: TreeRoots
   private readonly rightPages = new Uint32Array(remembered)
   private readonly rightChecksums = new Uint32Array(remembered)
-  /** The same for a page together with all pages above it: its keys lie between their separators. */
+  /** The same for a page together with all pages above it, once its keys were found between their separators. */
   private readonly placedChecksums = new Uint32Array(remembered)
   /** One copy for each level of the tree. */
   private readonly copies: PageCopy[] = []
