@@ -47,7 +47,7 @@ const maxEntries = 2048
  * Slots for the revisions of recent reads. A second read of a member is recognized unless another read has reused the
  * slot.
  */
-const recentReads = 4096
+const recentReads = 256
 
 /** Returns an empty cache. With `maxBytes` 0 it stores nothing. */
 export function memberCache(maxBytes: number): MemberCache {
