@@ -3,6 +3,7 @@ import type { Config } from './config.ts'
 import { type Database, openDatabase } from './core/database.ts'
 import { maxMemcachedHeldBytes, maxValueBytes } from './core/limits.ts'
 import type { ReadQueue } from './core/read-queue.ts'
+import type { Timers } from './core/timers.ts'
 import { openEngine } from './engines/open.ts'
 import { accessLog } from './http/access-log.ts'
 import { dialectRoutes } from './http/dialects/all.ts'
@@ -39,6 +40,8 @@ export interface Running {
 export interface Given {
   /** The clock by which members expire. */
   readonly now?: () => number
+  /** The timers of the store's background work. */
+  readonly timers?: Timers
   /** The destination of the log instead of stdout. */
   readonly log?: Pick<LogOptions, 'readable' | 'write'>
 }
@@ -76,6 +79,7 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
     onError,
     processes: [...builtInProcesses, ...(file?.processes ?? [])],
     ...(file === null ? {} : { settings: file.settings }),
+    ...(given.timers === undefined ? {} : { timers: given.timers }),
   })
   let ready = true
   let memcached: MemcachedServer | null = null

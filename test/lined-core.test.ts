@@ -7,11 +7,13 @@ import { keyOf } from '../src/core/member.ts'
 import { faultOf, until } from './support/engine.ts'
 import { lateEngine } from './support/late-engine.ts'
 import { linedEngine } from './support/lined-engine.ts'
+import { manualTimers } from './support/manual-timers.ts'
 
 /** What the core does with many members at once, on an engine where each is on a line of its own. */
 
 const all: Scope = { collection: null, key: null, prefix: null, filter: null }
 const clock = { nowMs: 1000 }
+const timers = manualTimers()
 
 const opened: Database[] = []
 afterEach(async () => {
@@ -25,6 +27,7 @@ async function open(): Promise<Database> {
       lateEngine(linedEngine({ lines: 16, spans: 'line', onCommit, onSetback })),
     cacheBytes: 1 << 20,
     now: () => clock.nowMs,
+    timers,
     onError(error) {
       throw error
     },
@@ -65,6 +68,7 @@ test('members that expire together are swept, on any lines', async () => {
   const db = await open()
   await db.putAll('c', members(2000))
   clock.nowMs = 2000
+  timers.pass(1000)
   await until(() => db.stats().swept === keys.length, 'they are swept')
   expect(await db.removalCause('c', 'k07')).toBe('expire')
 })
@@ -89,6 +93,7 @@ test('reads renew members on any lines', async () => {
   await db.putAll('c', members())
   clock.nowMs = 1900
   for (const key of keys) await db.get('c', key)
+  timers.pass(100)
   await until(() => db.stats().renewed === keys.length, 'they are renewed')
   clock.nowMs = 2500
   expect(await keysIn(db)).toEqual(keys)

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import type { Stored } from '../sdk/types.ts'
 import { until } from './support/engine.ts'
 import { type ServerInProcess, serveInProcess } from './support/in-process-server.ts'
+import { manualTimers } from './support/manual-timers.ts'
 import { needing } from './support/needs.ts'
 import { countsOf, expectProblem, jsonOf, membersIn, type Page, put } from './support/responses.ts'
 import { startServer } from './support/server.ts'
@@ -12,18 +13,22 @@ import { startServer } from './support/server.ts'
 
 /** The clock of the server. */
 let nowMs = Date.UTC(2030, 0, 1)
+const timers = manualTimers()
 
 let server: ServerInProcess
 beforeAll(async () => {
-  server = await serveInProcess({ now: () => nowMs })
+  server = await serveInProcess({ now: () => nowMs, timers })
 })
 afterAll(() => server.stop())
 
-/** Waits until the sweeper has come round to what has expired by now. */
+/** Lets the sweeper delete what has expired by now. */
 async function sweep(): Promise<void> {
   await put(`${server.url}/v1/swept-last/k?expire_in=0.001`, '1')
   nowMs++
-  await until(async () => (await countsOf(server.url, 'swept-last')) === null, 'it is swept')
+  await until(async () => {
+    timers.pass(1000)
+    return (await countsOf(server.url, 'swept-last')) === null
+  }, 'it is swept')
 }
 
 /** Asks whether a member is there. */

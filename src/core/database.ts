@@ -30,6 +30,7 @@ import { type ReadQueue, readQueue } from './read-queue.ts'
 import { type Reads, readsOf } from './reads.ts'
 import { type Scans, scansOf } from './scans.ts'
 import { noSettings, type Settings, settingsRegistry, settingsWrite } from './settings.ts'
+import { realTimers, type Timers } from './timers.ts'
 import { transformsOf } from './transforms.ts'
 import { type Writes, writeGate } from './writes.ts'
 
@@ -121,12 +122,14 @@ export interface DatabaseOptions {
   readonly processes?: readonly Process[]
   /** Settings that cannot be changed over HTTP. */
   readonly settings?: ReadonlyMap<string, Settings>
+  /** Tests set their own. */
+  readonly timers?: Timers
   /** Tests set smaller ones. */
   readonly watchBounds?: WatchBounds
 }
 
 export async function openDatabase(options: DatabaseOptions): Promise<Database> {
-  const { now, onError, processes = [], settings = new Map() } = options
+  const { now, onError, processes = [], settings = new Map(), timers = realTimers } = options
   const cache = memberCache(options.cacheBytes)
   const registry = settingsRegistry(settings, onError)
   const versions = collectionVersions()
@@ -150,13 +153,14 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   const runner = processRunner(processes, onError)
   const transforms = transformsOf(registry, runner)
   const writes = writeGate({ engine, transforms, now, onTouch: (refs) => renewals.forget(refs) })
-  const sweeper = startSweeper(engine, writes, now, onError)
-  const renewals = new Renewals({ writes, slidingTtlMs: registry.slidingTtlMs, onError })
+  const sweeper = startSweeper(engine, writes, now, onError, timers)
+  const renewals = new Renewals({ writes, slidingTtlMs: registry.slidingTtlMs, onError, timers })
   reads = readsOf({ engine, cache, renewals, now })
   const scans = scansOf({ engine, writes, versions, now })
   const feed = feedSource(engine, writes, now, onError)
   hub = watchHub(feed, options.watchBounds)
-  const tombstoneGc = startTombstoneGc(engine, options.tombstonesMs ?? defaultTombstonesMs, now, onError)
+  const tombstonesMs = options.tombstonesMs ?? defaultTombstonesMs
+  const tombstoneGc = startTombstoneGc(engine, tombstonesMs, now, onError, timers)
 
   return {
     get: reads.get,

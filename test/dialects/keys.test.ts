@@ -2,6 +2,7 @@ import { expect, test } from 'bun:test'
 import { rmSync } from 'node:fs'
 import { until } from '../support/engine.ts'
 import { serveInProcess } from '../support/in-process-server.ts'
+import { manualTimers } from '../support/manual-timers.ts'
 import { countsOf } from '../support/responses.ts'
 import { newFolder, startServer } from '../support/server.ts'
 import { runExchanges, send } from './exchanges.ts'
@@ -137,7 +138,8 @@ runExchanges('keys', [
 test('what has expired is gone, not missing, until it is written again: also when it was swept, and after a restart', async () => {
   const dataFolder = newFolder()
   let nowMs = Date.now()
-  const start = () => serveInProcess({ flags: ['--dialect', 'keys'], now: () => nowMs, dataFolder })
+  const timers = manualTimers()
+  const start = () => serveInProcess({ flags: ['--dialect', 'keys'], now: () => nowMs, timers, dataFolder })
   const server = await start()
   const asked = async (at: { port: number }, ask: string, body?: string) => {
     const reply = await send(at, '', { ask, ...(body === undefined ? {} : { body }) })
@@ -155,6 +157,7 @@ test('what has expired is gone, not missing, until it is written again: also whe
     expect(await asked(server, 'PATCH /keys/a', '{}')).toBe(gone)
     expect(await asked(server, 'DELETE /keys/a')).toBe('404 {"error":"Not found"}')
     // The sweeper leaves a tombstone.
+    timers.pass(1000)
     await until(async () => (await countsOf(server.url, 'keys')) === null, 'they are swept')
     expect(await asked(server, 'GET /keys/a')).toBe(gone)
     expect(await asked(server, 'GET /keys')).toBe('200 {"response":[]}')

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseConfig } from '../../src/config.ts'
+import { realTimers, type Timers } from '../../src/core/timers.ts'
 import { serve } from '../../src/serve.ts'
 
 /**
@@ -21,12 +22,13 @@ export interface InProcessOptions {
   readonly flags?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
   readonly now?: () => number
+  readonly timers?: Timers
   /** Default: a new folder, which goes when the server stops. */
   readonly dataFolder?: string
 }
 
 export async function serveInProcess(options: InProcessOptions = {}): Promise<ServerInProcess> {
-  const { flags = [], env = {}, now = Date.now } = options
+  const { flags = [], env = {}, now = Date.now, timers = realTimers } = options
   const isInMemory = process.env.KVIST_TEST_SERVER === 'in-process' && options.dataFolder === undefined
   const folder = options.dataFolder ?? mkdtempSync(join(tmpdir(), 'kvist-test-'))
   const store = isInMemory ? ['--engine', 'memory'] : ['--data', folder]
@@ -35,7 +37,7 @@ export async function serveInProcess(options: InProcessOptions = {}): Promise<Se
   const write = (line: string) => {
     output += line
   }
-  const running = await serve(config, { now, log: { readable: false, write } })
+  const running = await serve(config, { now, timers, log: { readable: false, write } })
   let stopped: Promise<void> | undefined
   return {
     url: running.url,

@@ -1,4 +1,5 @@
 import { type Database, openDatabase } from '../../src/core/database.ts'
+import { realTimers } from '../../src/core/timers.ts'
 import { dialectRoutes } from '../../src/http/dialects/all.ts'
 import { docsRoutes } from '../../src/http/docs-page.ts'
 import { healthRoutes } from '../../src/http/health.ts'
@@ -23,6 +24,7 @@ export interface InProcessServer {
 export async function startInProcess(
   now: () => number = Date.now,
   token: string | null = null,
+  timers = realTimers,
 ): Promise<InProcessServer> {
   const errors: unknown[] = []
   const onError = (error: unknown) => errors.push(error)
@@ -30,6 +32,7 @@ export async function startInProcess(
     open: (onCommit) => openTestEngine(onCommit),
     cacheBytes: 1024 * 1024,
     now,
+    timers,
     onError,
   })
   const routes: Route[] = [

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import { faultOf, until } from '../../../test/support/engine.ts'
 import { lateFeed } from '../../../test/support/late-engine.ts'
+import { manualTimers } from '../../../test/support/manual-timers.ts'
 import {
   all,
   eventsOf,
@@ -90,7 +91,8 @@ describe('expiry', () => {
     test(`a member that was renewed when its time seemed over is told of, ${since ?? 'live'}`, async () => {
       let nowMs = 1000
       let engine: Engine | undefined
-      const db = await open({ now: () => nowMs }, (opened) => {
+      const timers = manualTimers()
+      const db = await open({ now: () => nowMs, timers }, (opened) => {
         engine = opened
         return opened
       })
@@ -109,6 +111,7 @@ describe('expiry', () => {
       expect(await db.get('c', 'a')).toMatchObject({ expiresAtMs: 3000 })
       const wakes = early.wakes()
       nowMs = 3000
+      timers.pass(1000)
       await until(() => early.wakes() > wakes, 'it is swept')
       expect(await rest(early)).toEqual(['expire a'])
     })
@@ -143,14 +146,16 @@ describe('expiry', () => {
     expect(await db.get('c', 'a')).toBeNull()
   })
 
-  test('the sweep is heard of', async () => {
+  test('a sweep wakes watchers', async () => {
     let nowMs = 1000
-    const db = await open({ now: () => nowMs })
+    const timers = manualTimers()
+    const db = await open({ now: () => nowMs, timers })
     const watcher = watched(db, key('a'), null)
     await db.put('c', 'a', json('1', 2000))
     expect(await rest(watcher)).toEqual(['put a 1'])
     nowMs = 2000
     const wakes = watcher.wakes()
+    timers.pass(1000)
     await until(() => watcher.wakes() > wakes, 'it is swept')
     expect(await rest(watcher)).toEqual(['expire a'])
   })

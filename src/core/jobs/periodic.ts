@@ -1,4 +1,5 @@
 import { nextTick } from '../next-tick.ts'
+import type { Timers } from '../timers.ts'
 
 /** Background work, done periodically in small batches with a tick between them. */
 export interface PeriodicJob {
@@ -11,6 +12,7 @@ export interface PeriodicJob {
  * nothing left. A failed run leaves the rest to the next one: a full disk, say, may have room by then.
  */
 export function startPeriodic(
+  timers: Timers,
   everyMs: number,
   batch: () => Promise<boolean>,
   onError: (error: unknown) => void,
@@ -22,19 +24,18 @@ export function startPeriodic(
     while (!isStopped && (await batch())) await nextTick()
   }
 
-  const timer = setInterval(() => {
+  const stopTimer = timers.every(everyMs, () => {
     running ??= run()
       .catch(onError)
       .finally(() => {
         running = null
       })
-  }, everyMs)
-  timer.unref()
+  })
 
   return {
     async stop() {
       isStopped = true
-      clearInterval(timer)
+      stopTimer()
       await running
     },
   }

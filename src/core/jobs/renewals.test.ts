@@ -1,11 +1,13 @@
 import { afterAll, describe, expect, test } from 'bun:test'
-import { newFolder } from '../../../test/support/engine.ts'
+import { newFolder, until } from '../../../test/support/engine.ts'
+import { manualTimers } from '../../../test/support/manual-timers.ts'
 import { openTestEngine } from '../../../test/support/test-engine.ts'
 import { openSqlite } from '../../engines/sqlite/engine.ts'
 import { type Database, type DatabaseOptions, openDatabase, wholeCollection } from '../database.ts'
 import type { Commit, CommitResult, Engine } from '../engine.ts'
 import { maxTimeMs } from '../limits.ts'
 import type { Member } from '../member.ts'
+import { nextTick } from '../next-tick.ts'
 import { transformsOf } from '../transforms.ts'
 import { writeGate } from '../writes.ts'
 import { Renewals } from './renewals.ts'
@@ -17,10 +19,15 @@ function memberOf(key: string, expiresAtMs: number | null, revision = 1, value =
   return { key, value, revision, createdAtMs: 0, clock: 0, node: '', expiresAtMs, contentType, flags: 0 }
 }
 
+/** How long renewals are buffered, and how long none are after a write failed. */
+const bufferMs = 100
+const pauseMs = 1000
+
 /** Renewals over an engine that only takes note; `until` holds its answers. */
 function noted({ ttlMs = hourMs, nowMs = 1_000_000 } = {}) {
   const commits: Commit[] = []
   const errors: unknown[] = []
+  const timers = manualTimers()
   const clock = { nowMs }
   const held = { until: Promise.resolve() as Promise<unknown> }
   const engine = {
@@ -40,29 +47,30 @@ function noted({ ttlMs = hourMs, nowMs = 1_000_000 } = {}) {
     writes: writeGate({ engine, transforms, now: () => clock.nowMs, onTouch() {} }),
     slidingTtlMs: (collection) => (collection === 'slides' ? ttlMs : null),
     onError: (error) => errors.push(error),
+    timers,
   })
   const read = (key: string, expiresAtMs: number | null, revision?: number, collection = 'slides') =>
     renewals.wasRead(collection, memberOf(key, expiresAtMs, revision), clock.nowMs)
-  return { renewals, commits, errors, clock, held, read }
+  return { renewals, commits, errors, clock, held, read, timers }
 }
 
-async function until(isSo: () => boolean, what: string): Promise<void> {
-  const endMs = Date.now() + 10_000
-  while (!isSo()) {
-    if (Date.now() > endMs) throw new Error(`waited in vain: ${what}`)
-    await Bun.sleep(5)
-  }
+/** Long enough for what no timer waits for. */
+async function ticks(): Promise<void> {
+  for (let i = 0; i < 5; i++) await nextTick()
 }
 
 describe('renewals', () => {
   test('are gathered: many reads of a member are one write, which nobody waits for', async () => {
-    const { commits, clock, read } = noted()
+    const { commits, clock, read, timers } = noted()
     const dueMs = clock.nowMs + hourMs - 1
     for (let i = 0; i < 1000; i++) {
       read('a', dueMs)
       read(`b${i % 3}`, dueMs)
     }
+    timers.pass(bufferMs - 1)
+    await ticks()
     expect(commits).toEqual([])
+    timers.pass(1)
     await until(() => commits.length > 0, 'they are written')
     expect(commits).toHaveLength(1)
     expect(commits[0]).toMatchObject({ checks: [], durability: 'relaxed', nowMs: clock.nowMs })
@@ -113,15 +121,16 @@ describe('renewals', () => {
   })
 
   test('a member that was written since is renewed as it is now', async () => {
-    const { commits, clock, read } = noted()
+    const { commits, clock, read, timers } = noted()
     read('a', clock.nowMs + 5000, 1)
     read('a', clock.nowMs + 5000, 2)
+    timers.pass(bufferMs)
     await until(() => commits.length > 0, 'they are written')
     expect(commits.flatMap(({ writes }) => writes)).toMatchObject([{ key: 'a', ifRevision: 2 }])
   })
 
   test('while one is under way, a read asks for no other, until it would come too short', async () => {
-    const { renewals, commits, clock, held, read } = noted()
+    const { renewals, commits, clock, held, read, timers } = noted()
     let release = () => {}
     held.until = new Promise<void>((resolve) => {
       release = resolve
@@ -136,7 +145,9 @@ describe('renewals', () => {
     expect(renewals.livesOn('slides', member, clock.nowMs + 2 * hourMs)).toBe(false)
     read('a', member.expiresAtMs)
     release()
-    await Bun.sleep(20)
+    await ticks()
+    timers.pass(bufferMs)
+    await ticks()
     expect(commits).toHaveLength(1)
     expect(renewals.livesOn('slides', member, clock.nowMs)).toBe(false)
 
@@ -148,12 +159,14 @@ describe('renewals', () => {
     clock.nowMs += hourMs / 5
     read('b', clock.nowMs + 500)
     release()
+    await ticks()
+    timers.pass(bufferMs)
     await until(() => commits.length === 3, 'it is asked for again')
     expect(commits[2]!.writes).toMatchObject([{ key: 'b', expiresAtMs: clock.nowMs + hourMs * 1.1 }])
   })
 
   test('go out in bounded batches, and what is too much is let go of', async () => {
-    const { renewals, commits, clock, held, read } = noted()
+    const { renewals, commits, clock, held, read, timers } = noted()
     let release = () => {}
     held.until = new Promise<void>((resolve) => {
       release = resolve
@@ -163,8 +176,12 @@ describe('renewals', () => {
     // A thousand are on their way, and make room.
     for (let i = 0; i < 12_345; i++) read(`k${i}`, clock.nowMs + 5000)
     release()
-    await until(() => renewals.renewed() === 11_000, 'all that there was room for are written')
-    await Bun.sleep(150)
+    await until(() => {
+      timers.pass(bufferMs)
+      return renewals.renewed() === 11_000
+    }, 'all that there was room for are written')
+    timers.pass(bufferMs)
+    await ticks()
     expect(commits.map(({ writes }) => writes.length)).toEqual(Array(11).fill(1000))
     read('k12000', clock.nowMs + 5000)
     await renewals.stop()
@@ -172,12 +189,15 @@ describe('renewals', () => {
   })
 
   test('of large members go out a few at a time', async () => {
-    const { renewals, commits, clock } = noted()
+    const { renewals, commits, clock, timers } = noted()
     for (let i = 0; i < 10; i++) {
       const large = memberOf(`k${i}`, clock.nowMs + 5000, 1, 'x'.repeat(2 ** 21))
       renewals.wasRead('slides', large, clock.nowMs)
     }
-    await until(() => renewals.renewed() === 10, 'they are written')
+    await until(() => {
+      timers.pass(bufferMs)
+      return renewals.renewed() === 10
+    }, 'they are written')
     expect(commits.map(({ writes }) => writes.length)).toEqual([2, 2, 2, 2, 2])
   })
 
@@ -188,26 +208,26 @@ describe('renewals', () => {
     expect(commits[0]!.writes).toMatchObject([{ expiresAtMs: maxTimeMs }])
   })
 
-  test('that cannot be written are told of and let go of, for a second', async () => {
-    const { renewals, commits, errors, clock, held, read } = noted()
+  test('that cannot be written are reported and dropped, for a second', async () => {
+    const { renewals, commits, errors, clock, held, read, timers } = noted()
     held.until = Promise.reject(new Error('the disk is full'))
     held.until.catch(() => {})
     for (let i = 0; i < 3000; i++) read(`k${i}`, clock.nowMs + 5000)
-    await until(() => errors.length > 0, 'it is told of')
+    await until(() => errors.length > 0, 'it is reported')
+    timers.pass(pauseMs - 1)
     read('a', clock.nowMs + 500)
-    await Bun.sleep(20)
+    await ticks()
     expect([errors.length, commits.length]).toEqual([1, 1])
     held.until = Promise.resolve()
-    await until(() => {
-      read('a', clock.nowMs + 500)
-      return renewals.renewed() > 0
-    }, 'they are taken note of again')
+    timers.pass(1)
+    read('a', clock.nowMs + 500)
+    await until(() => renewals.renewed() > 0, 'they are renewed again')
     expect(commits[1]!.writes).toMatchObject([{ key: 'a' }])
     expect(errors).toHaveLength(1)
   })
 
   test('that wait when it stops are written, and none after', async () => {
-    const { renewals, commits, clock, held, read } = noted()
+    const { renewals, commits, clock, held, read, timers } = noted()
     for (let i = 0; i < 2500; i++) read(`k${i}`, clock.nowMs + 5000)
     await Promise.resolve()
     let release = () => {}
@@ -220,13 +240,15 @@ describe('renewals', () => {
     await stopped
     expect(commits.map(({ writes }) => writes.length)).toEqual([1000, 1000, 500])
     read('late', clock.nowMs + 500)
-    await Bun.sleep(150)
+    timers.pass(bufferMs)
+    await ticks()
     expect(commits).toHaveLength(3)
   })
 })
 
 describe('a database whose expiry slides', () => {
   const opened: Database[] = []
+  const timers = manualTimers()
   afterAll(async () => {
     for (const db of opened) await db.close()
   })
@@ -245,6 +267,7 @@ describe('a database whose expiry slides', () => {
         ),
       cacheBytes: 1 << 20,
       now: Date.now,
+      timers,
       onError(error) {
         throw error
       },
@@ -275,6 +298,7 @@ describe('a database whose expiry slides', () => {
       const member = await db.get('c', 'read')
       expect({ i, ...member }).toEqual({ i, ...before, expiresAtMs: member!.expiresAtMs })
       expect(await db.readMany([{ collection: 'c', key: 'read' }])).toEqual([member])
+      timers.pass(bufferMs)
       await until(() => db.stats().renewed > renewed, 'it is renewed')
       expect((await db.get('c', 'read'))?.expiresAtMs).toBe(clock.nowMs + hourMs * 1.1)
       expect((await db.page('c', { ...wholeCollection, prefix: 'listed' })).members.length).toBe(
@@ -298,7 +322,8 @@ describe('a database whose expiry slides', () => {
     await db.put('c', 'k', json('1', Date.now() + 5 * hourMs))
     const { commits } = db.stats().engine
     for (let i = 0; i < 1000; i++) for (const collection of ['c', 'd', 'e']) await db.get(collection, 'k')
-    await Bun.sleep(200)
+    timers.pass(bufferMs)
+    await ticks()
     expect([db.stats().engine.commits, db.stats().renewed]).toEqual([commits, 0])
   })
 
@@ -366,7 +391,8 @@ describe('a database whose expiry slides', () => {
     await Bun.sleep(10)
     clock.nowMs = dueMs + 50
     expect(await db.get('c', 'k')).not.toBeNull()
-    await Bun.sleep(1200)
+    timers.pass(1000)
+    await ticks()
     expect(await db.get('c', 'k')).not.toBeNull()
     release()
     await until(() => db.stats().renewed === 1, 'it is renewed')

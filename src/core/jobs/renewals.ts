@@ -1,6 +1,7 @@
 import type { MemberRef, Renew } from '../engine.ts'
 import { maxTimeMs } from '../limits.ts'
 import type { Member, MemberHead } from '../member.ts'
+import type { StopTimer, Timers } from '../timers.ts'
 import type { Writes } from '../writes.ts'
 
 export interface RenewalOptions {
@@ -8,6 +9,7 @@ export interface RenewalOptions {
   /** Returns the time to live after a read; null where expiry does not slide. */
   readonly slidingTtlMs: (collection: string) => number | null
   readonly onError: (error: unknown) => void
+  readonly timers: Timers
 }
 
 interface Renewal extends Renew {
@@ -39,7 +41,7 @@ export class Renewals {
   /** Renewals that are being written. */
   private inFlight: ReadonlyMap<string, Renewal> = new Map()
   private writing: Promise<void> | null = null
-  private timer: Timer | null = null
+  private stopTimer: StopTimer | null = null
   private isUrgent = false
   private isPaused = false
   private isStopped = false
@@ -106,12 +108,12 @@ export class Renewals {
   }
 
   private writeLater(): void {
-    this.timer ??= setTimeout(() => this.writeNow(), bufferMs).unref()
+    this.stopTimer ??= this.options.timers.after(bufferMs, () => this.writeNow())
   }
 
   private writeNow(): void {
-    if (this.timer !== null) clearTimeout(this.timer)
-    this.timer = null
+    this.stopTimer?.()
+    this.stopTimer = null
     this.writing ??= this.writeBatches()
   }
 
@@ -163,9 +165,9 @@ export class Renewals {
 
   private pause(): void {
     this.isPaused = true
-    setTimeout(() => {
+    this.options.timers.after(pauseMs, () => {
       this.isPaused = false
-    }, pauseMs).unref()
+    })
   }
 }
 

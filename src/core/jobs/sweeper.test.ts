@@ -1,7 +1,9 @@
-import { expect, test } from 'bun:test'
+import { afterEach, expect, test } from 'bun:test'
 import { until } from '../../../test/support/engine.ts'
+import { manualTimers } from '../../../test/support/manual-timers.ts'
 import type { Commit, CommitResult, Engine, ExpiringRef } from '../engine.ts'
 import { KvistError } from '../errors.ts'
+import { nextTick } from '../next-tick.ts'
 import { transformsOf } from '../transforms.ts'
 import { writeGate } from '../writes.ts'
 import { startSweeper } from './sweeper.ts'
@@ -9,6 +11,9 @@ import { startSweeper } from './sweeper.ts'
 function fail(error: unknown): never {
   throw error
 }
+
+const timers = manualTimers()
+afterEach(() => expect(timers.running()).toBe(0))
 
 /** An engine in which so many members are due, and that may fail. */
 function engineWith(dueMembers: number) {
@@ -44,7 +49,7 @@ function engineWith(dueMembers: number) {
   )
   const sweep = (nowMs: number, onError: (error: unknown) => void) => {
     const now = () => nowMs
-    return startSweeper(engine, writeGate({ engine, transforms, now, onTouch() {} }), now, onError)
+    return startSweeper(engine, writeGate({ engine, transforms, now, onTouch() {} }), now, onError, timers)
   }
   return { sweep, state }
 }
@@ -52,7 +57,10 @@ function engineWith(dueMembers: number) {
 test('sweeps what is due in batches, each member only as it was found, and counts what it took', async () => {
   const { sweep, state } = engineWith(1200)
   const sweeper = sweep(5000, fail)
-  while (state.due.length > 0) await Bun.sleep(20)
+  timers.pass(999)
+  expect(state.commits).toEqual([])
+  timers.pass(1)
+  await until(() => state.due.length === 0, 'all are swept')
   await sweeper.stop()
   expect(state.commits.map(({ writes }) => writes.length)).toEqual([500, 500, 200])
   expect(state.commits[0]).toMatchObject({ checks: [], nowMs: 5000 })
@@ -67,15 +75,17 @@ test('sweeps what is due in batches, each member only as it was found, and count
   expect(sweeper.swept()).toBe(1080)
 })
 
-test('a sweep that fails is told of, and done again', async () => {
+test('a failed sweep is reported and repeated', async () => {
   const { sweep, state } = engineWith(3)
   const errors: unknown[] = []
   state.fault = new KvistError('storage_full', 'the disk is full')
   const sweeper = sweep(0, (error) => errors.push(error))
-  while (errors.length === 0) await Bun.sleep(20)
-  expect(errors[0]).toBe(state.fault)
+  timers.pass(1000)
+  await until(() => errors.length > 0, 'the error is reported')
+  expect(errors).toEqual([state.fault])
   state.fault = null
-  while (state.due.length > 0) await Bun.sleep(20)
+  timers.pass(1000)
+  await until(() => state.due.length === 0, 'all are swept')
   await sweeper.stop()
   expect(sweeper.swept()).toBe(2)
 })
@@ -84,11 +94,13 @@ test('a stop waits for the batch under way and begins no other', async () => {
   const batches = 200
   const { sweep, state } = engineWith(500 * batches)
   const sweeper = sweep(0, fail)
-  while (state.commits.length === 0) await Bun.sleep(1)
+  timers.pass(1000)
+  await until(() => state.commits.length > 0, 'it sweeps')
   await sweeper.stop()
   const { length } = state.commits
   expect(length).toBeLessThan(batches)
-  await Bun.sleep(50)
+  timers.pass(5000)
+  for (let i = 0; i < 5; i++) await nextTick()
   expect(state.commits.length).toBe(length)
 })
 
@@ -109,7 +121,9 @@ test('a stop is done only when the commit under way is', async () => {
     },
     () => 5,
     fail,
+    timers,
   )
+  timers.pass(1000)
   await until(() => commits === 1, 'it sweeps')
   let isStopped = false
   const stopping = sweeper.stop().then(() => {

@@ -1,4 +1,5 @@
 import type { Delete, Engine, ExpiringRef } from '../engine.ts'
+import { realTimers } from '../timers.ts'
 import type { Writes } from '../writes.ts'
 import { type PeriodicJob, startPeriodic } from './periodic.ts'
 
@@ -19,6 +20,7 @@ export function startSweeper(
   writes: Pick<Writes, 'commit'>,
   now: () => number,
   onError: (error: unknown) => void,
+  timers = realTimers,
 ): Sweeper {
   let swept = 0
 
@@ -31,7 +33,7 @@ export function startSweeper(
     return due.length === batchMembers
   }
 
-  return { swept: () => swept, ...startPeriodic(sweepEveryMs, sweepBatch, onError) }
+  return { swept: () => swept, ...startPeriodic(timers, sweepEveryMs, sweepBatch, onError) }
 }
 
 /** Returns the delete of an expired member. A member that is written again or renewed meanwhile stays. */

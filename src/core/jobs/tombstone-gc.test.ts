@@ -1,18 +1,17 @@
-import { afterEach, expect, mock, spyOn, test } from 'bun:test'
+import { afterEach, expect, test } from 'bun:test'
+import { until } from '../../../test/support/engine.ts'
+import { manualTimers } from '../../../test/support/manual-timers.ts'
 import type { Engine } from '../engine.ts'
+import { nextTick } from '../next-tick.ts'
 import { startTombstoneGc } from './tombstone-gc.ts'
 
-afterEach(() => mock.restore())
+const timers = manualTimers()
+afterEach(() => expect(timers.running()).toBe(0))
 
-/** An engine with so many old tombstones; and what starts a run. */
+/** An engine with so many old tombstones. */
 function setUp(tombstones: number) {
-  let tick: () => void = () => {}
   const asked: number[][] = []
-  const state = { left: tombstones, fault: null as Error | null, asked, tick: () => tick() }
-  spyOn(globalThis, 'setInterval').mockImplementation(((run: () => void) => {
-    tick = run
-    return { unref() {} }
-  }) as unknown as typeof setInterval)
+  const state = { left: tombstones, fault: null as Error | null, asked }
   async function forget(beforeMs: number, limit: number): Promise<number> {
     if (state.fault !== null) throw state.fault
     asked.push([beforeMs, limit])
@@ -25,11 +24,12 @@ function setUp(tombstones: number) {
 
 test('forgets in batches what is older than it keeps', async () => {
   const { state, engine } = setUp(2500)
-  const gc = startTombstoneGc(engine, 600, () => 5000, fail)
+  const gc = startTombstoneGc(engine, 600, () => 5000, fail, timers)
+  timers.pass(59_999)
   expect(state.asked).toEqual([])
-  state.tick()
-  state.tick()
-  while (state.left > 0) await Bun.sleep(2)
+  timers.pass(1)
+  timers.pass(60_000)
+  await until(() => state.left === 0, 'all are forgotten')
   await gc.stop()
   expect(state.asked).toEqual([
     [4400, 1000],
@@ -46,34 +46,35 @@ test('a run that fails is reported, and the next goes on', async () => {
     600,
     () => 5000,
     (error) => errors.push(error),
+    timers,
   )
   state.fault = new Error('no')
-  state.tick()
-  await Bun.sleep(2)
+  timers.pass(60_000)
+  await until(() => errors.length > 0, 'it is reported')
   expect(errors).toEqual([state.fault])
   state.fault = null
-  state.tick()
+  timers.pass(60_000)
   await gc.stop()
   expect(state.left).toBe(0)
 })
 
 test('stops between two batches', async () => {
   const { state, engine } = setUp(1_000_000)
-  const gc = startTombstoneGc(engine, 600, () => 5000, fail)
-  state.tick()
+  const gc = startTombstoneGc(engine, 600, () => 5000, fail, timers)
+  timers.pass(60_000)
   await gc.stop()
   const { left } = state
-  await Bun.sleep(5)
+  timers.pass(60_000)
+  for (let i = 0; i < 5; i++) await nextTick()
   expect(state.left).toBe(left)
   expect(left).toBeGreaterThan(0)
 })
 
 test('a stop waits for the batch under way', async () => {
-  const { state } = setUp(0)
   let finish = (_forgotten: number) => {}
   const forget = () => new Promise<number>((resolve) => (finish = resolve))
-  const gc = startTombstoneGc({ forget } as unknown as Engine, 600, () => 5000, fail)
-  state.tick()
+  const gc = startTombstoneGc({ forget } as unknown as Engine, 600, () => 5000, fail, timers)
+  timers.pass(60_000)
   let isStopped = false
   const stopping = gc.stop().then(() => {
     isStopped = true

@@ -1,4 +1,5 @@
 import type { Engine } from '../engine.ts'
+import { realTimers } from '../timers.ts'
 import { type PeriodicJob, startPeriodic } from './periodic.ts'
 
 /** How long tombstones are kept unless an option says otherwise. */
@@ -15,10 +16,11 @@ export function startTombstoneGc(
   keepMs: number,
   now: () => number,
   onError: (error: unknown) => void,
+  timers = realTimers,
 ): PeriodicJob {
   async function collectBatch(): Promise<boolean> {
     const deleted = await engine.forget(now() - keepMs, batchTombstones)
     return deleted === batchTombstones
   }
-  return startPeriodic(collectEveryMs, collectBatch, onError)
+  return startPeriodic(timers, collectEveryMs, collectBatch, onError)
 }
