@@ -20,6 +20,7 @@ export const slow = {
     'src/cli/watch',
     'src/cli/writes',
     'src/memcached/live',
+    'test/checked-pages',
     'test/cli-docs',
     'test/crash',
     'test/deploy-',

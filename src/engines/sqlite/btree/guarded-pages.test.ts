@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { faultOf, flushedRevision, newFolder, until, withEngine } from '../../../../test/support/engine.ts'
 import { collection, put, remove, write } from '../../../../test/support/engine-writes.ts'
 import type { Engine } from '../../../core/engine.ts'
+import { damagedMember } from '../table/damage.ts'
 import type { TableReader } from '../table/table-reader.ts'
 import { checkedPages, noPages } from './guarded-pages.ts'
 import type { PageReader } from './pages.ts'
@@ -101,7 +102,7 @@ test('a store is read without its pages, and with both', async () => {
   }
 })
 
-test('a difference between the pages and SQLite is told', () => {
+test('a difference between the pages and SQLite is reported', () => {
   const member = {
     ...{ key: 'k', value: '1', revision: 1, createdAtMs: 1, clock: 1, node: '', expiresAtMs: null },
     ...{ contentType: 'application/json', flags: 0 },
@@ -114,5 +115,15 @@ test('a difference between the pages and SQLite is told', () => {
   checked.read('c', 'k')
   checked.existing('c', 'k')
   expect(reported).toHaveLength(1)
-  expect(reported[0]).toMatch(/^k in c differs: the pages say .*"1".*, SQLite says .*"2"/)
+  expect(reported[0]).toMatch(/^k in c differs: the pages have .*"1".*, SQLite has .*"2"/)
+
+  const damaged = (): never => {
+    throw damagedMember('c', 'k', 'the checksum of its row does not match')
+  }
+  const damagedReader = { read: damaged, existing: damaged } as unknown as TableReader
+  const again = checkedPages(pages, damagedReader, (line) => reported.push(line))
+  again.read('c', 'k')
+  again.existing('c', 'k')
+  expect(reported).toHaveLength(3)
+  expect(reported[2]).toMatch(/^k in c differs: the pages have null, SQLite has .*is damaged/)
 })

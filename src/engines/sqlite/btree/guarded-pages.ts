@@ -1,3 +1,4 @@
+import { KvistError } from '../../../core/errors.ts'
 import type { Member } from '../../../core/member.ts'
 import type { TableReader } from '../table/table-reader.ts'
 import type { ExistingVersion } from '../wal/record.ts'
@@ -94,28 +95,41 @@ export function noPages(): PageReader {
   }
 }
 
-/** Compares each read with SQLite's result; `onDifference` receives a line when they differ. */
+/**
+ * Compares each read with SQLite's result; `onDifference` receives a line when they differ, or when only SQLite finds the
+ * row damaged.
+ */
 export function checkedPages(
   pages: PageReader,
   reader: TableReader,
   onDifference: (line: string) => void,
 ): PageReader {
-  function check(what: string, read: Member | ExistingVersion | null | undefined, stored: unknown): void {
-    if (read !== undefined && !Bun.deepEquals(read, stored))
-      onDifference(`${what} differs: the pages say ${inspect(read)}, SQLite says ${inspect(stored)}`)
+  function check<T extends Member | ExistingVersion | null>(
+    collection: string,
+    key: string,
+    read: T | undefined,
+    readAgain: () => T,
+  ): T | undefined {
+    if (read === undefined) return read
+    let stored: unknown
+    try {
+      stored = readAgain()
+    } catch (error) {
+      if (!(error instanceof KvistError)) throw error
+      stored = error.message
+    }
+    if (!Bun.deepEquals(read, stored))
+      onDifference(
+        `${key} in ${collection} differs: the pages have ${inspect(read)}, SQLite has ${inspect(stored)}`,
+      )
+    return read
   }
   return {
     ...pages,
-    read(collection, key, slot) {
-      const read = pages.read(collection, key, slot)
-      if (read !== undefined) check(`${key} in ${collection}`, read, reader.read(collection, key))
-      return read
-    },
-    existing(collection, key, slot) {
-      const read = pages.existing(collection, key, slot)
-      if (read !== undefined) check(`${key} in ${collection}`, read, reader.existing(collection, key))
-      return read
-    },
+    read: (collection, key, slot) =>
+      check(collection, key, pages.read(collection, key, slot), () => reader.read(collection, key)),
+    existing: (collection, key, slot) =>
+      check(collection, key, pages.existing(collection, key, slot), () => reader.existing(collection, key)),
   }
 }
 
