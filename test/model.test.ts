@@ -194,13 +194,30 @@ function randomCommit(run: Run): Commit {
     const revision = model.read(ref)?.revision ?? null
     return { ...ref, revision: r.oneIn(5) ? r.pick([null, model.lastRevision(), 1]) : revision }
   })
-  const writes = Array.from({ length: r.oneIn(4) ? r.int(20) : 1 + r.int(2) }, () => randomWrite(run))
+  const length = r.oneIn(4) ? r.int(20) : 1 + r.int(2)
+  if (r.oneIn(3)) return { ...limitedCommit(run, length), ...(r.oneIn(2) ? { checks } : { apart: true }) }
+  const writes = Array.from({ length }, () => randomWrite(run))
   return {
     checks,
     writes,
     nowMs: nowMs - (r.oneIn(20) ? r.int(500) : 0),
     durability: r.pick(['full', 'relaxed']),
   }
+}
+
+/** With quotas close to what there is, above and below. */
+function limitedCommit(run: Run, length: number): Commit {
+  const { r, model, nowMs } = run
+  const sizes = new Map(model.collections().map((one) => [one.name, one]))
+  const quotas = collections.flatMap((collection) => {
+    if (r.oneIn(4)) return []
+    const { members, bytes } = sizes.get(collection) ?? { members: 0, bytes: 0 }
+    const near = (size: number, spread: number) =>
+      r.oneIn(2) ? null : Math.max(1, size + r.int(2 * spread) - spread)
+    const maxValueBytes = r.oneIn(2) ? null : 1 + r.int(200)
+    return [{ collection, maxMembers: near(members, 3), maxBytes: near(bytes, 400), maxValueBytes }]
+  })
+  return { checks: [], writes: Array.from({ length }, () => ownWrite(run)), nowMs, quotas }
 }
 
 async function commitOne(run: Run): Promise<void> {

@@ -4,6 +4,7 @@ import { KvistError } from './errors.ts'
 import { keyedMutex } from './keyed-mutex.ts'
 import type { Operation } from './operations.ts'
 import { asAsked, outcomesOf, type Plan, planOf, refId, refsRead } from './plan.ts'
+import { quotaExceeded } from './quota.ts'
 import { putOf, type Transforms } from './transforms.ts'
 
 /** Operations of a client, committed together or not at all. */
@@ -83,6 +84,7 @@ async function tryUntilDone(
     const plan = await planned(options, command, refs, nowMs)
     const result = await commitPlan(options, command, plan, nowMs)
     if (result.ok) return outcomesOf(plan, result.written)
+    if ('exceeded' in result) throw quotaExceeded(result.exceeded)
     requireOwnChecks(command, result.failed)
   }
   throw new KvistError('conflict', `${whatOf(command)} changed too often to be written`)

@@ -2,6 +2,7 @@ import type { KvistError } from './errors.ts'
 import type { Histogram } from './histogram.ts'
 import type { Change, Committed, Member, MemberHead, RemovalCause, Tombstone, Value } from './member.ts'
 import type { Origin } from './origin.ts'
+import type { Exceeded, Quota } from './quota.ts'
 
 /**
  * The contract between the store and the engine that keeps its members. Every engine keeps all of these promises;
@@ -32,6 +33,11 @@ import type { Origin } from './origin.ts'
  *    of reach, only the latest change of each member is reported.
  * 7. **Setback.** `onSetback` is called when the store lost changes that it had reported. Cursors at lost changes are
  *    `compacted` from then on.
+ * 8. **Limited.** A commit with `quotas` that would make a collection or a value grow past one of them does nothing and
+ *    resolves with the quota; with `apart`, each write does so by itself. A commit that shrinks a collection, or leaves
+ *    it as large as it is, is done whatever the quotas. Sizes are those of `collections()` after all commits before it
+ *    on its line, expired members included until they are deleted. This is exact for a collection on one line; of
+ *    members on other lines the engine counts those that it knows of.
  *
  * Every version and every tombstone carries its origin: the hybrid clock's stamp and the node that wrote it. Nodes that
  * exchange writes with their origins settle on the same state, whatever order the writes arrive in, and applying a
@@ -67,8 +73,8 @@ export interface Engine {
   scan(range: ScanRange): MaybePromise<ScanPage>
 
   /**
-   * Evaluates the checks, then does the writes in their order. Resolves with the outcome of each write, or with the
-   * failed check.
+   * Evaluates the checks, then does the writes in their order. Resolves with the outcome of each write, with the failed
+   * check, or with the exceeded quota.
    */
   commit(commit: Commit): Promise<CommitResult>
 
@@ -244,6 +250,8 @@ export interface Commit {
   readonly durability?: Durability
   /** The writes need not be atomic together: there is one commit for each line. */
   readonly apart?: true
+  /** Limits of collections, at most one for each; missing for none. Others of the writes' collections have none. */
+  readonly quotas?: readonly Quota[]
 }
 
 export type Durability = 'full' | 'relaxed'
@@ -251,6 +259,7 @@ export type Durability = 'full' | 'relaxed'
 export type CommitResult =
   | { readonly ok: true; readonly written: readonly Written[] }
   | { readonly ok: false; readonly failed: MemberRef & { readonly revision: number | null } }
+  | { readonly ok: false; readonly exceeded: Exceeded }
 
 /** The outcome of a write. */
 export interface Written {
@@ -266,6 +275,8 @@ export interface Written {
   readonly existed: boolean
   /** Nothing was done, because the write's own origin is not newer than that of the stored version. */
   readonly superseded?: true
+  /** Nothing was done, because the write would pass this quota; only with `apart`. */
+  readonly exceeded?: Exceeded
 }
 
 /** A position in the feed, opaque to all but the engine that made it. `''` is the beginning. */
@@ -309,6 +320,8 @@ export interface EngineStats {
   readonly commits: number
   /** Commits that were rejected for a failed check. */
   readonly failedChecks: number
+  /** Commits, and writes of commits with `apart`, that were not done because they would pass a quota. */
+  readonly exceededQuotas: number
   /** Writes of the commits that did something. */
   readonly writes: number
   /** The number of commits in each group that was synced to disk together. */

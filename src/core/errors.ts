@@ -21,6 +21,7 @@ export type ErrorCode =
   | 'too_large'
   | 'unsupported_media_type'
   | 'unprocessable' // understood, but cannot be done to this value
+  | 'quota_exceeded' // the collection, or a value in it, would grow past a limit in its settings
   | 'busy' // writers wait for room and it did not come in time
   | 'storage_full'
   | 'damaged' // what is stored is not what was written

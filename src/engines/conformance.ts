@@ -7,6 +7,7 @@ import { keyPromises } from './conformance/keys.ts'
 import { lifePromises } from './conformance/life.ts'
 import { originPromises } from './conformance/origins.ts'
 import { pageBytePromises } from './conformance/page-bytes.ts'
+import { quotaPromises } from './conformance/quotas.ts'
 import { renewalPromises } from './conformance/renewals.ts'
 import { setbackPromises } from './conformance/setbacks.ts'
 import { spanPromises } from './conformance/spans.ts'
@@ -30,6 +31,7 @@ export function conformance(name: string, open: OpenEngine, differences: Differe
     describe('bytes of pages', () => pageBytePromises(suite))
     describe('renewals', () => renewalPromises(suite))
     describe('origins', () => originPromises(suite))
+    describe('quotas', () => quotaPromises(suite))
     describe('forgetting', () => forgettingPromises(suite))
     describe('setbacks', () => setbackPromises(suite))
     describe('open and close', () => lifePromises(suite))

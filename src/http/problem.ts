@@ -23,6 +23,7 @@ const responses: Record<ErrorCode, readonly [status: number, title: string]> = {
   too_large: [413, 'Too large'],
   unsupported_media_type: [415, 'Unsupported media type'],
   unprocessable: [422, 'Cannot be done'],
+  quota_exceeded: [422, 'Quota exceeded'],
   busy: [503, 'Too busy'],
   unavailable: [503, 'Unavailable'],
   outcome_unknown: [504, 'Outcome unknown'],

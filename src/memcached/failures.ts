@@ -23,6 +23,7 @@ const lines: Record<ErrorCode, string> = {
   too_large: 'SERVER_ERROR object too large for cache',
   unsupported_media_type: 'CLIENT_ERROR bad request',
   unprocessable: 'CLIENT_ERROR bad request',
+  quota_exceeded: 'SERVER_ERROR out of memory storing object',
   busy: 'SERVER_ERROR busy',
   storage_full: 'SERVER_ERROR out of memory storing object',
   damaged: 'SERVER_ERROR damaged',

@@ -22,7 +22,7 @@ export async function write(
   options: Partial<Commit> = {},
 ): Promise<readonly Written[]> {
   const result = await engine.commit({ checks: [], writes, nowMs: noonMs, ...options })
-  if (!result.ok) throw new Error(`the check on ${result.failed.key} failed`)
+  if (!result.ok) throw new Error(`the commit was not done: ${JSON.stringify(result)}`)
   return result.written
 }
 

@@ -19,6 +19,7 @@ import { KvistError } from '../../src/core/errors.ts'
 import { compareKeys, keyAfter } from '../../src/core/keys.ts'
 import { maxPageBytes } from '../../src/core/limits.ts'
 import { type Change, type Committed, headOf, type Member, revisionOf } from '../../src/core/member.ts'
+import type { CollectionSize } from '../../src/core/quota.ts'
 import { applyCommit } from '../../src/engines/memory/commit.ts'
 import {
   changesAfter,
@@ -33,6 +34,7 @@ import {
   membersOf,
   newState,
   type State,
+  sizeOfCollection,
   storeChange,
 } from '../../src/engines/memory/state.ts'
 import { commitCounter } from '../../src/engines/memory/stats.ts'
@@ -93,11 +95,20 @@ export function linedEngine({
     const before = state.lastRevision
     // Larger than all that was reported before, on whatever line.
     state.lastRevision = Math.max(...lines.map((line) => line.state.lastRevision))
-    const { result, changes } = applyCommit(state, clock, nodeId, commit)
+    const { result, changes } = applyCommit(state, clock, nodeId, commit, sizeOf)
     if (changes.every(({ type }) => type === 'renew')) state.lastRevision = before
     stats.count(result, changes.length)
     if (changes.length > 0) report(index, changes)
     return result
+  }
+
+  /** Over all lines, so that a quota is exact here also for a collection that is on several. */
+  function sizeOf(collection: string): CollectionSize {
+    const sizes = lines.map(({ state }) => sizeOfCollection(state, collection))
+    return {
+      members: sizes.reduce((sum, { members }) => sum + members, 0),
+      bytes: sizes.reduce((sum, { bytes }) => sum + bytes, 0),
+    }
   }
 
   function report(index: number, changes: readonly Committed[]): void {

@@ -10,6 +10,7 @@ import type {
   Written,
 } from '../../src/core/engine.ts'
 import { type Change, isExpired, type Member, revisionOf, type Tombstone } from '../../src/core/member.ts'
+import type { Exceeded, Quota } from '../../src/core/quota.ts'
 
 /**
  * What an engine promises, told in the plainest way: maps in memory, sorted when asked. Revisions, and stamps, are the
@@ -128,14 +129,51 @@ export function newModel(nodeId: string): Model {
     return rank(clock, node, write.op === 'delete') > rank(stored.clock, stored.node, 'tombstone' in state)
   }
 
+  /** The quotas that these writes of this node, done together, would pass. */
+  function passedBy(writes: readonly (Write | Renew)[], nowMs: number, quotas: readonly Quota[]): string[] {
+    if (quotas.length === 0) return []
+    const passed: string[] = []
+    const left = new Map([...states].flatMap(([id, state]) => ('member' in state ? [[id, state]] : [])))
+    const before = new Map(left)
+    for (const write of writes) {
+      const id = idOf(write)
+      const known = left.get(id)?.member ?? null
+      const existed = known !== null && !isExpired(known, nowMs)
+      if (!mayApply(write, known, existed)) continue
+      if (write.op === 'delete') {
+        left.delete(id)
+        continue
+      }
+      const { collection, key, expiresAtMs } = write
+      if (write.op === 'renew') {
+        left.set(id, { collection, member: { ...known!, expiresAtMs } })
+        continue
+      }
+      const { value } = write
+      const limit = quotas.find((one) => one.collection === collection)?.maxValueBytes ?? null
+      const length = Buffer.byteLength(value)
+      if (limit !== null && length > limit && length > (existed ? Buffer.byteLength(known.value) : 0))
+        passed.push(`${collection} maxValueBytes ${limit}`)
+      const unknown = { revision: -1, createdAtMs: 0, clock: 0, node: '', contentType: '', flags: 0 }
+      left.set(id, { collection, member: { key, value, expiresAtMs, ...unknown } })
+    }
+    for (const { collection, maxMembers, maxBytes } of quotas) {
+      const [from, to] = [before, left].map((all) => sizeOf([...all.values()], collection))
+      for (const [name, limit, used, needed] of [
+        ['maxMembers', maxMembers, from!.members, to!.members],
+        ['maxBytes', maxBytes, from!.bytes, to!.bytes],
+      ] as const)
+        if (limit !== null && needed > limit && needed > used) passed.push(`${collection} ${name} ${limit}`)
+    }
+    return passed
+  }
+
   return {
-    follow({ checks, writes, nowMs }, result) {
+    follow({ checks, writes, nowMs, quotas = [], apart }, result) {
       const failed = failedCheck(checks, nowMs)
-      demand(
-        result.ok === (failed === null),
-        `the commit should ${failed ? 'have failed' : 'not have failed'}`,
-      )
-      if (!result.ok) {
+      const isRefused = !result.ok && 'failed' in result
+      demand(isRefused === (failed !== null), `the check should ${failed ? '' : 'not '}have failed`)
+      if (isRefused) {
         const { collection, key, revision } = result.failed
         demand(
           collection === failed?.collection && key === failed.key && revision === failed.revision,
@@ -143,8 +181,25 @@ export function newModel(nodeId: string): Model {
         )
         return
       }
+      if (!result.ok) {
+        demand(apart === undefined, 'a quota refuses no commit whose writes are apart')
+        const passed = passedBy(writes, nowMs, quotas)
+        demand(passed.includes(limitOf(result.exceeded)), `the quota that is passed is one of ${passed}`)
+        return
+      }
       demand(result.written.length === writes.length, 'there is one answer for each write')
-      for (const [i, write] of writes.entries()) followWrite(write, nowMs, result.written[i]!)
+      if (apart === undefined) {
+        const passed = passedBy(writes, nowMs, quotas)
+        demand(passed.length === 0, `the commit passes ${passed}`)
+      }
+      for (const [i, write] of writes.entries()) {
+        const written = result.written[i]!
+        const passed = apart === undefined ? [] : passedBy([write], nowMs, quotas)
+        const isDone = written.exceeded === undefined
+        demand(isDone === (passed.length === 0), `${write.op} ${write.key} passes ${passed}`)
+        if (written.exceeded === undefined) followWrite(write, nowMs, written)
+        else demand(passed.includes(limitOf(written.exceeded)), `it is one of ${passed}`)
+      }
     },
     read: memberOf,
     tombstone(ref) {
@@ -200,6 +255,16 @@ export function newModel(nodeId: string): Model {
     lastRevision: () => lastRevision,
     lastClock: () => lastClock,
   }
+}
+
+function limitOf({ collection, limitName, limit }: Exceeded): string {
+  return `${collection} ${limitName} ${limit}`
+}
+
+function sizeOf(of: readonly { collection: string; member: Member }[], collection: string) {
+  const own = of.filter((one) => one.collection === collection)
+  const bytes = own.map(({ member }) => Buffer.byteLength(member.key) + Buffer.byteLength(member.value))
+  return { members: own.length, bytes: bytes.reduce((sum, one) => sum + one, 0) }
 }
 
 /** Whether a write is done, unless what is stored is newer. */

@@ -45,7 +45,7 @@ export function checkPromises(suite: Suite): void {
       )
       const { revision } = (await read(store, key))!
       expect(results.filter(({ ok }) => ok)).toHaveLength(1)
-      for (const result of results) if (!result.ok) expect(result.failed.revision).toBe(revision)
+      for (const result of results) if (!result.ok) expect(result).toMatchObject({ failed: { revision } })
     }
   })
 

@@ -233,7 +233,7 @@ function inCommits(
 }
 
 export function writtenOf(result: CommitResult): readonly Written[] {
-  if (!result.ok) throw new Error(`the check on ${result.failed.key} failed`)
+  if (!result.ok) throw new Error(`the commit was not done: ${JSON.stringify(result)}`)
   return result.written
 }
 

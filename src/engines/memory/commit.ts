@@ -1,5 +1,15 @@
 import type { HybridClock } from '../../core/clock.ts'
-import type { Check, Commit, CommitResult, Delete, Put, Renew, Write, Written } from '../../core/engine.ts'
+import type {
+  Check,
+  Commit,
+  CommitResult,
+  Delete,
+  MemberRef,
+  Put,
+  Renew,
+  Write,
+  Written,
+} from '../../core/engine.ts'
 import {
   type Change,
   type Committed,
@@ -9,7 +19,9 @@ import {
   type Value,
 } from '../../core/member.ts'
 import { type Origin, type StoredOrigin, supersedes, withNodeId } from '../../core/origin.ts'
-import { latestChange, memberOf, type State, storeChange } from './state.ts'
+import type { Exceeded, Quota } from '../../core/quota.ts'
+import { type SizeOf, type Staged, stagedChanges } from './quotas.ts'
+import { latestChange, memberOf, type State, sizeOfCollection, storeChange } from './state.ts'
 
 /** The state and inputs of one commit. */
 interface Context {
@@ -20,15 +32,22 @@ interface Context {
   /** The last revision before the commit. */
   readonly knownRevision: number
   readonly changes: Committed[]
+  /** The changes of the commit that are not stored yet; null where each is stored at once. */
+  staged: Staged | null
 }
 
-/** Evaluates the checks of a commit and applies its writes. Nothing can fail between the first write and the last. */
+/**
+ * Evaluates the checks of a commit and applies its writes. Nothing can fail between the first write and the last.
+ * `sizeOf` returns the size of a collection that quotas apply to; that in `state`, if left out.
+ */
 export function applyCommit(
   state: State,
   clock: HybridClock,
   nodeId: string,
-  { checks, writes, nowMs }: Commit,
+  commit: Commit,
+  sizeOf: SizeOf = (collection) => sizeOfCollection(state, collection),
 ): { result: CommitResult; changes: readonly Committed[] } {
+  const { checks, writes, nowMs, quotas } = commit
   for (const check of checks) {
     const found = presentMember(state, check, nowMs)
     const revision = found?.revision ?? null
@@ -38,9 +57,50 @@ export function applyCommit(
     const { collection, key } = check
     return { result: { ok: false, failed: { collection, key, revision } }, changes: [] }
   }
-  const context: Context = { state, clock, nodeId, nowMs, knownRevision: state.lastRevision, changes: [] }
+  const knownRevision = state.lastRevision
+  const context: Context = { state, clock, nodeId, nowMs, knownRevision, changes: [], staged: null }
+  if (quotas !== undefined) {
+    return { result: applyWithin(context, commit, quotas, sizeOf), changes: context.changes }
+  }
   const written = writes.map((write) => applyWrite(context, write))
   return { result: { ok: true, written }, changes: context.changes }
+}
+
+/** Applies the writes together or, with `apart`, each on its own, unless they would pass a quota. */
+function applyWithin(
+  context: Context,
+  { writes, apart }: Commit,
+  quotas: readonly Quota[],
+  sizeOf: SizeOf,
+): CommitResult {
+  if (apart === undefined) return applyTogether(context, writes, quotas, sizeOf)
+  const written = writes.map((write) => {
+    const result = applyTogether(context, [write], quotas, sizeOf)
+    return 'written' in result ? result.written[0]! : { ...nothingDone, exceeded: result.exceeded }
+  })
+  return { ok: true, written }
+}
+
+function applyTogether(
+  context: Context,
+  writes: Commit['writes'],
+  quotas: readonly Quota[],
+  sizeOf: SizeOf,
+): Extract<CommitResult, { ok: true }> | { readonly ok: false; readonly exceeded: Exceeded } {
+  const { state, changes, nowMs } = context
+  const before = { revision: state.lastRevision, changes: changes.length }
+  const staged = stagedChanges(state, nowMs, quotas, sizeOf)
+  context.staged = staged
+  const written = writes.map((write) => applyWrite(context, write))
+  context.staged = null
+  const exceeded = staged.exceeded()
+  if (exceeded !== null) {
+    state.lastRevision = before.revision
+    changes.length = before.changes
+    return { ok: false, exceeded }
+  }
+  for (const change of staged.changes) storeChange(state, change)
+  return { ok: true, written }
 }
 
 function presentMember(state: State, check: Check, nowMs: number): Member | null {
@@ -51,9 +111,20 @@ function presentMember(state: State, check: Check, nowMs: number): Member | null
 const nothingDone: Written = { revision: 0, createdAtMs: 0, clock: 0, existed: false }
 const superseded: Written = { ...nothingDone, superseded: true }
 
+/** The latest change of a member, those of the commit included. */
+function latestOf({ state, staged }: Context, ref: MemberRef): Change | null {
+  return staged === null ? latestChange(state, ref) : staged.latest(ref)
+}
+
+function keep({ state, staged, changes }: Context, change: Change, committed: Committed): void {
+  if (staged === null) storeChange(state, change)
+  else staged.add(change)
+  changes.push(committed)
+}
+
 function applyWrite(context: Context, write: Write | Renew): Written {
   const { state, clock, nowMs, knownRevision } = context
-  const existing = memberOf(latestChange(state, write))
+  const existing = memberOf(latestOf(context, write))
   const existed = existing !== null && !isExpired(existing, nowMs)
   if (write.op === 'renew') {
     const isMeant = existed && existing.revision === write.ifRevision && write.ifRevision <= knownRevision
@@ -75,7 +146,7 @@ function applyForeign(
   existed: boolean,
 ): Written {
   const { nodeId } = context
-  const stored = storedOrigin(latestChange(context.state, write), nodeId)
+  const stored = storedOrigin(latestOf(context, write), nodeId)
   if (stored !== null && !supersedes({ clock, node, isTombstone: write.op === 'delete' }, stored)) {
     return superseded
   }
@@ -98,24 +169,23 @@ function mayDelete(write: Delete, existing: Member | null, existed: boolean): bo
   return existed || write.origin !== undefined
 }
 
-function renew({ state, changes }: Context, write: Renew, existing: Member): Written {
+function renew(context: Context, write: Renew, existing: Member): Written {
   const { collection, expiresAtMs } = write
   const member = { ...existing, expiresAtMs }
-  storeChange(state, { type: 'put', collection, member })
-  changes.push({ type: 'renew', collection, member })
+  keep(context, { type: 'put', collection, member }, { type: 'renew', collection, member })
   const { revision, createdAtMs, clock } = existing
   return { revision, createdAtMs, clock, existed: true }
 }
 
-function store({ state, changes }: Context, write: Write, node: string, written: Written): Written {
+function store(context: Context, write: Write, node: string, written: Written): Written {
+  const { state } = context
   const collection = state.collections.get(write.collection)?.name ?? copyOfText(write.collection)
   const change =
     write.op === 'put'
       ? ({ type: 'put', collection, member: memberFrom(write, node, written) } as const)
       : ({ type: write.cause, collection, tombstone: tombstoneFrom(write, node, written) } as const)
   state.lastRevision = written.revision
-  storeChange(state, change)
-  changes.push(change)
+  keep(context, change, change)
   return written
 }
 

@@ -2,6 +2,7 @@ import { stampToMs } from '../../core/clock.ts'
 import type { MemberRef } from '../../core/engine.ts'
 import { sortKey } from '../../core/keys.ts'
 import { type Change, keyOf, type Member, revisionOf } from '../../core/member.ts'
+import type { CollectionSize } from '../../core/quota.ts'
 import { type ChangeLog, changeLog } from './change-log.ts'
 import { type OrderedList, orderedList } from './ordered-list.ts'
 
@@ -102,14 +103,21 @@ export function storeChange(state: State, change: Change): void {
   const entry = known ?? { sorted: sortKey(key), change, bytes: 0 }
   if (known === undefined) of.entries.set(key, entry)
   entry.change = change
-  count(of, entry, before, bytesOf(change, key))
+  count(of, entry, before, sizeOfMember(memberOf(change)))
   moveExpiry(state, before, change)
   moveInKeyOrder(of, entry, before)
   moveInFeed(state, of, before, change)
 }
 
-function bytesOf(change: Change, key: string): number {
-  return change.type === 'put' ? Buffer.byteLength(key) + Buffer.byteLength(change.member.value) : 0
+/** Length of key and value together; 0 for no member. */
+export function sizeOfMember(member: Member | null): number {
+  return member === null ? 0 : Buffer.byteLength(member.key) + Buffer.byteLength(member.value)
+}
+
+/** Returns the members of a collection and the bytes of their keys and values. */
+export function sizeOfCollection({ collections }: State, name: string): CollectionSize {
+  const of = collections.get(name)
+  return of === undefined ? { members: 0, bytes: 0 } : { members: of.count, bytes: of.bytes }
 }
 
 function count(of: CollectionState, entry: Entry, before: Change | null, bytes: number): void {

@@ -16,6 +16,7 @@ export function commitCounter(): CommitCounter {
   const numbers = {
     commits: 0,
     failedChecks: 0,
+    exceededQuotas: 0,
     writes: 0,
     groupCommits: histogram(groupCommitBounds),
     syncSeconds: histogram(syncSecondsBounds),
@@ -23,7 +24,10 @@ export function commitCounter(): CommitCounter {
   return {
     numbers,
     count(result, writes) {
-      if (result.ok) numbers.commits++
+      if (result.ok) {
+        numbers.commits++
+        for (const { exceeded } of result.written) if (exceeded !== undefined) numbers.exceededQuotas++
+      } else if ('exceeded' in result) numbers.exceededQuotas++
       else numbers.failedChecks++
       numbers.writes += writes
       if (writes > 0) observe(numbers.groupCommits, 1)

@@ -125,6 +125,7 @@ interface Pipeline {
 interface Stats extends EngineStats {
   commits: number
   failedChecks: number
+  exceededQuotas: number
   writes: number
   readonly groupCommits: Histogram
   readonly syncSeconds: Histogram
@@ -167,6 +168,7 @@ function newPipeline(options: CommitterOptions): Pipeline {
   const stats = {
     commits: 0,
     failedChecks: 0,
+    exceededQuotas: 0,
     writes: 0,
     groupCommits: histogram(groupCommitBounds),
     syncSeconds: histogram(syncSecondsBounds),
@@ -322,11 +324,10 @@ async function commitGroup(
   findSegment: FindSegment,
 ): Promise<void> {
   const { options, log, lastRevision } = pipeline
-  const { overlay, clock, nodeId } = options
   let room = frameHeaderBytes
   for (const one of pending) room += one.room
   const active = await findSegment(log, room, lastRevision)
-  const group = stageGroup(pending, active.segment, overlay, clock, nodeId, lastRevision)
+  const group = stageGroup(pending, active.segment, options, lastRevision)
   if (group.offsets.length > 0) {
     await appendFrame(log, active, group.end, isDurable(options, pending), lastRevision)
     publish(pipeline, active.memtable, group)
@@ -357,9 +358,16 @@ function resolveGroup(stats: Stats, pending: readonly Pending[], { results }: Gr
   for (let i = 0; i < pending.length; i++) {
     const result = results[i]!
     if (result.ok) stats.commits++
-    else stats.failedChecks++
+    else if ('failed' in result) stats.failedChecks++
+    if (pending[i]!.commit.quotas !== undefined) stats.exceededQuotas += exceededIn(result)
     pending[i]!.resolve(result)
   }
+}
+
+/** Returns how many writes, or commits, were not done because of a quota. */
+function exceededIn(result: CommitResult): number {
+  if (!result.ok) return Number('exceeded' in result)
+  return result.written.filter(({ exceeded }) => exceeded !== undefined).length
 }
 
 async function throttle(pipeline: Pipeline): Promise<void> {

@@ -11,6 +11,7 @@ import type {
 } from '../../core/engine.ts'
 import { type Committed, isExpired, type Member } from '../../core/member.ts'
 import { type Origin, type StoredOrigin, supersedes, withNodeId } from '../../core/origin.ts'
+import type { Quota } from '../../core/quota.ts'
 import { maxPrefetched } from './btree/search-keys.ts'
 import {
   type Overlay,
@@ -20,6 +21,8 @@ import {
   recordExistingVersion,
   recordOrigin,
 } from './overlay.ts'
+import { type LimitedWrites, limitedWrites, type StagedCounts, stagedCounts } from './quotas.ts'
+import type { Counts } from './table/table.ts'
 import { frameHeaderBytes, type Segment } from './wal/log.ts'
 import {
   type Chunk,
@@ -54,17 +57,27 @@ export interface Group {
   end: number
 }
 
-/** The inputs and the output of staging. */
-interface Staging {
+/** What staging needs besides the commits. */
+export interface StagingInputs {
   readonly overlay: Overlay
   readonly clock: HybridClock
   readonly nodeId: string
+  /** The counts of all collections before the group. */
+  readonly counts: ReadonlyMap<string, Readonly<Counts>>
+}
+
+/** The inputs and the output of staging. */
+interface Staging extends Omit<StagingInputs, 'counts'> {
   readonly chunk: Chunk
   /** The last revision before the group. */
   readonly lastRevision: number
   readonly group: Group
   /** The stored versions of the members that are checked and written, in that order. */
   readonly versions: VersionsAhead
+  /** The counts after the commits staged so far; null where no commit of the group has quotas. */
+  readonly counts: StagedCounts | null
+  /** The writes that are being staged under quotas; null for others. */
+  limited: LimitedWrites | null
 }
 
 interface Stageable {
@@ -117,9 +130,7 @@ export function roomOf(writes: readonly PlannedWrite[]): number {
 export function stageGroup(
   pending: readonly Stageable[],
   { chunk, end }: Segment,
-  overlay: Overlay,
-  clock: HybridClock,
-  nodeId: string,
+  { overlay, clock, nodeId, counts: committed }: StagingInputs,
   lastRevision: number,
 ): Group {
   const group: Group = {
@@ -130,9 +141,15 @@ export function stageGroup(
     end: end + frameHeaderBytes,
   }
   const versions = versionsAhead(overlay, refsOf(pending))
-  const staging: Staging = { overlay, clock, nodeId, chunk, lastRevision, group, versions }
+  const counts = hasQuotas(pending) ? stagedCounts(committed) : null
+  const staging = { overlay, clock, nodeId, chunk, lastRevision, group, versions, counts, limited: null }
   for (const one of pending) group.results.push(stageCommit(staging, one))
   return group
+}
+
+function hasQuotas(pending: readonly Stageable[]): boolean {
+  for (const { commit } of pending) if (commit.quotas !== undefined) return true
+  return false
 }
 
 /** The members that a group checks and writes, in the order of evaluation. */
@@ -170,7 +187,7 @@ function versionsAhead(overlay: Overlay, refs: readonly MemberRef[]): VersionsAh
 }
 
 function stageCommit(staging: Staging, { commit, writes }: Stageable): CommitResult {
-  const { checks, nowMs } = commit
+  const { checks, nowMs, quotas, apart } = commit
   for (const [i, check] of checks.entries()) {
     const revision = failedCheck(check, existingVersion(staging, check), nowMs)
     if (revision !== undefined) {
@@ -178,7 +195,36 @@ function stageCommit(staging: Staging, { commit, writes }: Stageable): CommitRes
       return { ok: false, failed: { collection: check.collection, key: check.key, revision } }
     }
   }
-  return { ok: true, written: writes.map((write) => stageWrite(staging, write, nowMs)) }
+  if (quotas === undefined || staging.counts === null) {
+    return { ok: true, written: writes.map((write) => stageWrite(staging, write, nowMs)) }
+  }
+  if (apart === undefined) return stageTogether(staging, staging.counts, writes, nowMs, quotas)
+  const written = writes.map((write) => {
+    const own = quotas.filter(({ collection }) => collection === write.collection)
+    const result = stageTogether(staging, staging.counts!, [write], nowMs, own)
+    return 'written' in result ? result.written[0]! : { ...nothingDone, exceeded: result.exceeded }
+  })
+  return { ok: true, written }
+}
+
+type LimitedResult = Exclude<CommitResult, { readonly failed: unknown }>
+
+/** Stages writes together, and takes them back if they would pass a quota. */
+function stageTogether(
+  staging: Staging,
+  counts: StagedCounts,
+  writes: readonly PlannedWrite[],
+  nowMs: number,
+  quotas: readonly Quota[],
+): LimitedResult {
+  const limited = limitedWrites(counts, quotas, nowMs)
+  staging.limited = limited
+  const written = writes.map((write) => stageWrite(staging, write, nowMs))
+  staging.limited = null
+  const exceeded = limited.exceeded()
+  if (exceeded === null) return { ok: true, written }
+  limited.undo()
+  return { ok: false, exceeded }
 }
 
 function existingVersion({ chunk, group, versions }: Staging, ref: MemberRef): ExistingVersion | null {
@@ -204,8 +250,31 @@ function stageWrite(staging: Staging, write: PlannedWrite, nowMs: number): Writt
     latest = new Map()
     group.latest.set(write.collection, latest)
   }
+  if (staging.counts !== null) noteStaged(staging, staging.counts, write, latest, at, before)
   latest.set(write.key, at)
   return written
+}
+
+/** Counts a record before it becomes the member's latest, and notes how to take it back if its writes are limited. */
+function noteStaged(
+  { chunk, group, limited }: Staging,
+  counts: StagedCounts,
+  { collection, key }: MemberRef,
+  latest: Map<string, number>,
+  at: number,
+  before: ExistingVersion | null,
+): void {
+  counts.add(collection, chunk, at, 1)
+  if (limited === null) return
+  const replacedAt = latest.get(key)
+  function undo(): void {
+    if (replacedAt === undefined) latest.delete(key)
+    else latest.set(key, replacedAt)
+    group.offsets.pop()
+    group.changes.pop()
+    group.end = at
+  }
+  limited.note({ collection, key, chunk, at, before, undo })
 }
 
 const nothingDone: Written = { revision: 0, createdAtMs: 0, clock: 0, existed: false }

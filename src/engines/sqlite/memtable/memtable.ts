@@ -192,14 +192,19 @@ export function countRecord(counts: Map<string, Counts>, collection: string, chu
     known = { members: 0, bytes: 0 }
     counts.set(collection, known)
   }
+  addToCounts(known, chunk, at, 1)
+  if (known.members === 0 && known.bytes === 0) counts.delete(collection)
+}
+
+/** Adds the change that a record makes to counts; with -1 takes it back. */
+export function addToCounts(counts: Counts, chunk: Chunk, at: number, sign: 1 | -1): void {
   const replacedBytes = recordReplacedBytes(chunk, at)
   if (replacedBytes >= 0) {
-    known.members--
-    known.bytes -= replacedBytes
+    counts.members -= sign
+    counts.bytes -= sign * replacedBytes
   }
   if (recordKind(chunk, at) === 'put') {
-    known.members++
-    known.bytes += recordBytes(chunk, at)
+    counts.members += sign
+    counts.bytes += sign * recordBytes(chunk, at)
   }
-  if (known.members === 0 && known.bytes === 0) counts.delete(collection)
 }
