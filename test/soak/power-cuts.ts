@@ -2,16 +2,13 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { join } from 'node:path'
 import { hybridClock } from '../../src/core/clock.ts'
 import type { Durability, Put } from '../../src/core/engine.ts'
-import { noPages } from '../../src/engines/sqlite/btree/guarded-pages.ts'
 import { type Committer, startCommitter } from '../../src/engines/sqlite/committer.ts'
 import type { RotatedSegment } from '../../src/engines/sqlite/flush/flusher.ts'
 import { addStoredRecord, memtable } from '../../src/engines/sqlite/memtable/memtable.ts'
-import type { Overlay } from '../../src/engines/sqlite/overlay.ts'
-import type { TableReader } from '../../src/engines/sqlite/table/table-reader.ts'
 import { cutTornTail } from '../../src/engines/sqlite/wal/accept-damage.ts'
-import type { LogFlusher } from '../../src/engines/sqlite/wal/log-writer.ts'
 import { type Chunk, recordKey, recordPosition } from '../../src/engines/sqlite/wal/record.ts'
 import { readLog } from '../../src/engines/sqlite/wal/recovery.ts'
+import { emptyOverlay, idleFlusher, unusedReserve } from '../support/pipeline-parts.ts'
 import type { Random } from '../support/random.ts'
 import { newFolder } from '../support/server.ts'
 import { type SimulatedDisk, simulatedDisk } from '../support/simulated-disk.ts'
@@ -227,18 +224,11 @@ function startPipeline(store: Store, disk: SimulatedDisk, start: Start): Running
     const lastRevision = recordPosition(chunk, records.at(-1)!)
     queue.push({ number, path, lastRevision, memtable: table, onFlushed() {} })
   }
-  const flusher: LogFlusher = {
-    add: (segment) => queue.push(segment),
-    idle() {},
-    waiting: () => 0,
-    busyForMs: () => 0,
-    progress: () => Promise.resolve(),
-    failure: () => null,
+  const flusher = {
+    ...idleFlusher,
+    add: (segment: RotatedSegment) => void queue.push(segment),
     reuse: async () => recycled.pop() ?? { chunk: null, path: null },
     hasFile: () => recycled.length > 0,
-    discardFiles: async () => false,
-    isShortOfRoom: () => false,
-    makeAhead() {},
   }
   function flush(): void {
     const segment = queue.shift()!
@@ -269,28 +259,4 @@ function startPipeline(store: Store, disk: SimulatedDisk, start: Start): Running
     lastSegment: start.lastSegment,
   })
   return { committer, waiting: () => queue.length, flush }
-}
-
-const unusedReserve = {
-  ensure: async () => {},
-  missingBytes: () => 0,
-  takeSegment: () => null,
-  makeSegment: async () => {},
-  putBack: () => false,
-  releaseTables: () => false,
-  noteRoomInTables() {},
-}
-
-/** Tables that are never asked: no key is put twice. */
-function emptyOverlay(): Overlay {
-  const reader = {} as TableReader
-  return {
-    tables: [],
-    reader,
-    wideReader: reader,
-    pages: noPages(),
-    isSmall: false,
-    inTables: new Set(),
-    damage: null,
-  }
 }
