@@ -52,6 +52,19 @@ test('a public linter finds nothing wrong with it', async () => {
   expect(await lintOpenApi(document)).toEqual([])
 })
 
+test('the times in its examples are in order', () => {
+  const found: string[][] = []
+  JSON.stringify(document, (_name, value) => {
+    if (typeof value?.updated_at === 'string' && typeof value.created_at === 'string') {
+      const { created_at, updated_at, expires_at } = value
+      found.push([created_at, updated_at, ...(typeof expires_at === 'string' ? [expires_at] : [])])
+    }
+    return value
+  })
+  expect(found.length).toBeGreaterThan(3)
+  for (const times of found) expect(times).toEqual(times.toSorted())
+})
+
 test('nor with that of a server with a token, which is open to read', async () => {
   const closed = await startServer({ env: { KVIST_TOKEN: 'secret' } })
   try {

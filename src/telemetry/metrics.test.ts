@@ -1,5 +1,6 @@
 import { expect, test } from 'bun:test'
 import { parseSamples, type Sample, sampleOf } from '../../test/support/prometheus.ts'
+import { groupCommitBounds, syncSecondsBounds } from '../core/engine.ts'
 import { KvistError } from '../core/errors.ts'
 import { histogram, observe } from '../core/histogram.ts'
 import type { MetricSources } from './metric-sources.ts'
@@ -58,6 +59,20 @@ test('answers are counted by route and status, and their times fall under their 
   expect(['0.0001', '0.25', '0.5', '10', '+Inf'].map(bucket)).toEqual([3, 3, 4, 4, 5])
   expect(sampleOf(samples, 'request_latency_seconds_count', route)).toBe(5)
   expect(sampleOf(samples, 'request_latency_seconds_sum', route)).toBeCloseTo(60.3002, 6)
+})
+
+test('histograms have these bounds, on which dashboards and alerts of operators rely', async () => {
+  const metrics = startMetrics()
+  metrics.route('GET', '/x')(200, 0.1)
+  const buckets = (await scrape(metrics)).filter(({ name }) => name === 'request_latency_seconds_bucket')
+  const bounds = [
+    ...[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05],
+    ...[0.1, 0.25, 0.5, 1, 2.5, 5, 10, '+Inf'],
+  ]
+  expect(buckets.map(({ labels }) => labels.le)).toEqual(bounds.map(String))
+  expect(groupCommitBounds).toEqual(Array.from({ length: 11 }, (_, i) => 2 ** i))
+  const syncs = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5]
+  expect(syncSecondsBounds).toEqual(syncs)
 })
 
 test('a scrape shows sums: the next one starts from them', async () => {

@@ -45,6 +45,10 @@ test('a failure of the store is what each says of failures', () => {
     'minstore 507 10 {"error":"the disk is full"}',
     'tenantbase 507 10 507: the disk is full',
   ])
+  const internal = { status: 500, code: 'internal', detail: 'an error in kvist' }
+  expect(dialects.map(({ name, refuse }) => `${name} ${refuse(internal, {}).body}`)).toContain(
+    'keys {"error":"Internal error :("}',
+  )
 })
 
 const tooLarge: Readonly<Record<string, [ask: string, type: string]>> = {
