@@ -65,6 +65,7 @@ const refused = (status: number, code: string, headers = {}) =>
   Response.json({ code, detail: code, status }, { status, headers })
 const closing = refused(503, 'closing', { 'retry-after': '0' })
 const busy = refused(503, 'busy', { 'retry-after': '0' })
+const tooMany = refused(429, 'rate_limited', { 'retry-after': '0' })
 const failed = refused(503, 'storage_failed', { 'retry-after': '0' })
 
 type Do = (one: Scripted) => Promise<unknown>
@@ -106,7 +107,7 @@ test.each(idempotent)('%s is sent again when its outcome is unknown', async (_na
 })
 
 test.each(ifRejected)('%s is sent again when the server did nothing, and only then', async (_name, call) => {
-  const refusing = await responding([busy, closing, refused(429, '', { 'retry-after': '0' }), stored])
+  const refusing = await responding([busy, closing, tooMany, stored])
   await call(refusing)
   expect(refusing.asked.length).toBe(4)
 

@@ -30,6 +30,8 @@ test.each([
   ['unavailable', httpError(503, 'unavailable'), exceptUnsent],
   ['outcome_unknown', httpError(504, 'outcome_unknown'), none],
   ['429', httpError(429), exceptUnsent],
+  ['too many requests', httpError(429, 'rate_limited', 30), exceptUnsent],
+  ['too many requests for longer', httpError(429, 'rate_limited', 31), none],
   ['502', httpError(502), idempotent],
   ['503', httpError(503), idempotent],
   ['504', httpError(504), idempotent],
@@ -64,6 +66,12 @@ describe('the pause before the next try', () => {
     const found = pauses(0, httpError(503, 'busy', 20))
     expect(Math.min(...found)).toBeWithin(20_000, 20_300)
     expect(Math.max(...found)).toBeWithin(24_700, 25_001)
+  })
+
+  test('is that of the server when the client sends too many requests', () => {
+    const found = pauses(0, httpError(429, 'rate_limited', 3))
+    expect(Math.min(...found)).toBeWithin(3000, 3100)
+    expect(Math.max(...found)).toBeWithin(3650, 3751)
   })
 
   test('may begin longer than the longest one', () => {

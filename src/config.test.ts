@@ -19,6 +19,8 @@ const defaults: Config = {
   tombstonesMs: 7 * 24 * 3_600_000,
   idleTimeoutSeconds: 30,
   maxConnections: null,
+  maxConnectionsPerAddress: null,
+  rateLimit: null,
   stopTimeoutMs: 10_000,
   logLevel: 'info',
   accessLog: false,
@@ -55,6 +57,9 @@ test('a flag wins over the environment, the environment over the default', () =>
 const accepted: [args: string[], env: Record<string, string>, part: Partial<Config>][] = [
   [['--port', '0'], {}, { port: 0 }],
   [['--port', '65535'], {}, { port: 65_535 }],
+  [['--max-connections-per-address', '20'], {}, { maxConnectionsPerAddress: 20 }],
+  [['--rate-limit', '200/s'], {}, { rateLimit: { requests: 200, windowSeconds: 1, burst: 200 } }],
+  [[], { KVIST_RATE_LIMIT: '5/h:9' }, { rateLimit: { requests: 5, windowSeconds: 3600, burst: 9 } }],
   [['--host', '[::1]'], {}, { host: '::1' }],
   [['--host', '127.8.8.8'], {}, { host: '127.8.8.8' }],
   [['--host', 'LOCALHOST'], {}, { host: 'LOCALHOST' }],
@@ -135,6 +140,16 @@ test.each(accepted)('%j with %j is taken', (args, env, part) => {
 
 const refused: [args: string[], env: Record<string, string>, message: string][] = [
   [['--port', '65536'], {}, '--port must be a whole number from 0 to 65535, not "65536"'],
+  [
+    ['--rate-limit', '200'],
+    {},
+    '--rate-limit must be a rate like 200/s, 6000/m or 200/s:400 for bursts of up to 400, with numbers from 1 to 1000000, not "200"',
+  ],
+  [
+    ['--max-connections-per-address', '0'],
+    {},
+    '--max-connections-per-address must be a whole number from 1 to 1000000, not "0"',
+  ],
   [['--port', '-1'], {}, '--port must be a whole number from 0 to 65535, not "-1"'],
   [['--port', '1e3'], {}, '--port must be a whole number from 0 to 65535, not "1e3"'],
   [['--port='], {}, '--port is empty: it must be a whole number from 0 to 65535'],

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import type { Durability } from './core/engine.ts'
 import { defaultTombstonesMs } from './core/jobs/tombstone-gc.ts'
 import { parseCollection } from './core/keys.ts'
+import { parseRate, type Rate, rateForm, showRate } from './core/rate.ts'
 import { type EngineName, engineNames, type PagesMode, pagesModes } from './engines/engine-names.ts'
 import { choice, duration, list, size, text, toggle, wholeNumber } from './option-kinds.ts'
 import { type Environment, option, parseArguments, refuse, type Values } from './options.ts'
@@ -126,6 +127,23 @@ export const options = {
     env: 'KVIST_MAX_CONNECTIONS',
     default: null,
     help: 'maximum number of connections; default: what the limit on open files allows',
+  }),
+  maxConnectionsPerAddress: option<number | null>({
+    ...wholeNumber(1, 1_000_000),
+    flag: 'max-connections-per-address',
+    env: 'KVIST_MAX_CONNECTIONS_PER_ADDRESS',
+    default: null,
+    help: 'maximum number of connections from one address, of IPv6 from one /64; default: half of all',
+  }),
+  rateLimit: option<Rate | null>({
+    unit: 'RATE',
+    range: rateForm,
+    parse: parseRate,
+    show: showRate,
+    flag: 'rate-limit',
+    env: 'KVIST_RATE_LIMIT',
+    default: null,
+    help: 'requests of a token, or of an address without one: 200/s, 6000/m, or 200/s:400 with bursts',
   }),
   stopTimeoutMs: option({
     ...duration('ms', 0, 3_600_000),

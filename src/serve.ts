@@ -1,4 +1,5 @@
 import { version } from '../package.json'
+import { ClientLimits } from './auth/client-limits.ts'
 import type { Config } from './config.ts'
 import { type Database, openDatabase } from './core/database.ts'
 import { maxMemcachedHeldBytes, maxValueBytes } from './core/limits.ts'
@@ -16,8 +17,9 @@ import { rootRoute } from './http/root.ts'
 import type { Route } from './http/route.ts'
 import { type HttpServer, listen, requestMemory, totalBytes } from './http/server.ts'
 import { v1Routes } from './http/v1/routes.ts'
+import type { ServerMemory } from './http/wire/request-memory.ts'
 import { listenMemcached, type MemcachedServer } from './memcached/listener.ts'
-import { cgroupLimitBytes, memoryLine, planMemory } from './memory-plan.ts'
+import { cgroupLimitBytes, type MemoryPlan, memoryLine, planMemory } from './memory-plan.ts'
 import type { FullLimit } from './net/connections.ts'
 import { connectionCounts } from './net/descriptors.ts'
 import { type Sockets, startSockets } from './net/sockets.ts'
@@ -25,9 +27,9 @@ import { builtInProcesses } from './processes/all.ts'
 import { type ConfigFile, loadConfigFile } from './processes/config-file.ts'
 import { monotonicMs } from './runtime/clock.ts'
 import { type Log, type LogFields, type LogOptions, startLog } from './telemetry/log.ts'
-import type { Exposed } from './telemetry/metric-sources.ts'
+import type { MetricSources } from './telemetry/metric-sources.ts'
 import { type Metrics, startMetrics } from './telemetry/metrics.ts'
-import { watchCounts } from './telemetry/watch-counts.ts'
+import { type WatchCounts, watchCounts } from './telemetry/watch-counts.ts'
 
 /** A running server. */
 export interface Running {
@@ -42,6 +44,8 @@ export interface Given {
   readonly now?: () => number
   /** The timers of the store's background work. */
   readonly timers?: Timers
+  /** The clock of rate limits. */
+  readonly monotonicMs?: () => number
   /** The destination of the log instead of stdout. */
   readonly log?: Pick<LogOptions, 'readable' | 'write'>
 }
@@ -59,8 +63,12 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
     log.error(error, about)
   }
   const sockets = startSockets(onError, {
-    ...connectionCounts(config.maxConnections),
+    ...connectionCounts(config.maxConnections, config.maxConnectionsPerAddress),
     onFull: (limit) => log.warn(...fullWarning(limit)),
+  })
+  const limits = new ClientLimits({
+    rate: config.rateLimit,
+    monotonicMs: given.monotonicMs ?? monotonicMs,
   })
   const memory = planMemory(config.memoryBytes ?? cgroupLimitBytes(), config.cacheBytes)
   const requests = requestMemory(memory.requestShare)
@@ -85,24 +93,11 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
   let memcached: MemcachedServer | null = null
   try {
     const reads = db.readQueue(sockets.ticks.scheduleWork)
-    memcached = memcachedPort(config, { db, sockets, reads, now, onError, log })
+    memcached = memcachedPort(config, { db, sockets, reads, limits, now, onError, log })
     const { host, port, idleTimeoutSeconds, token, corsOrigins } = config
     const hostNames = [host.toLowerCase(), ...config.hostNames]
-    const expose = (): Promise<Exposed> =>
-      metrics.expose({
-        version,
-        cacheLimitBytes: memory.cacheBytes,
-        database: db,
-        openRequests: http.openRequests,
-        watches,
-        requestMemory: { ...requests },
-        maxConnections: sockets.registry.limits.maxConnections,
-        connections: {
-          http: http.connections,
-          ...(memcached === null ? {} : { memcached: memcached.connections }),
-        },
-        ...(memcached === null ? {} : { memcached: memcached.counts }),
-      })
+    const expose = () =>
+      metrics.expose(metricSources({ memory, requests, sockets, db, watches, http, memcached }))
     const routes: Route[] = [
       rootRoute(version),
       ...v1Routes(db, watches),
@@ -124,6 +119,7 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
       now,
       onError,
       observe,
+      limits,
       sockets,
       reads,
       memory: requests,
@@ -143,6 +139,37 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
     await db.close()
     file?.stop()
     throw error
+  }
+}
+
+/** Returns what `/metrics` reads. */
+function metricSources(parts: {
+  readonly memory: MemoryPlan
+  readonly requests: ServerMemory
+  readonly sockets: Sockets
+  readonly db: Database
+  readonly watches: WatchCounts
+  readonly http: HttpServer
+  readonly memcached: MemcachedServer | null
+}): MetricSources {
+  const { memory, requests, sockets, db, watches, http, memcached } = parts
+  return {
+    version,
+    cacheLimitBytes: memory.cacheBytes,
+    database: db,
+    openRequests: http.openRequests,
+    watches,
+    requestMemory: { ...requests },
+    maxConnections: sockets.registry.limits.maxConnections,
+    connections: {
+      http: http.connections,
+      ...(memcached === null ? {} : { memcached: memcached.connections }),
+    },
+    limits: {
+      http: http.limitCounts,
+      ...(memcached === null ? {} : { memcached: memcached.limitCounts }),
+    },
+    ...(memcached === null ? {} : { memcached: memcached.counts }),
   }
 }
 
@@ -199,7 +226,7 @@ function observer(metrics: Metrics, accessLog: Observe | null): Observe {
 function fullWarning({ of, max, address, isRejected }: FullLimit): [message: string, fields: LogFields] {
   const limits = {
     all: `${max} connections, as many as --max-connections allows`,
-    address: `${max} connections from ${address}, half of what --max-connections allows`,
+    address: `${max} connections from ${address}, as many as --max-connections-per-address allows`,
     listener: `${max} memcached connections, as many as --memcached-max-connections allows`,
   }
   const what = isRejected ? 'none is idle, and new ones are turned away' : 'idle ones are closed for new ones'
@@ -215,6 +242,7 @@ function memcachedPort(
     readonly db: Database
     readonly sockets: Sockets
     readonly reads: ReadQueue
+    readonly limits: ClientLimits
     readonly now: () => number
     readonly onError: (error: unknown) => void
     readonly log: Log

@@ -18,6 +18,11 @@ const root: Principal = { name: 'root', may: 'everything' }
 /** The sender of a request without the token that the server needs. */
 export const unauthenticated: Principal = { name: 'unauthenticated', may: 'what is open' }
 
+/** Returns the id of the token by which a principal was recognised; null for a client without a valid token. */
+export function tokenIdOf(principal: Principal): string | null {
+  return principal === root ? root.name : null
+}
+
 /** Whether a principal has this permission. */
 export function isAuthorized(principal: Principal, access: Access): boolean {
   return access === 'open' || principal.may === 'everything'

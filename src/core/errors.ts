@@ -13,6 +13,7 @@ export type ErrorCode =
   | 'unauthorized'
   | 'forbidden_origin' // sent by a web page that this server does not serve
   | 'misdirected' // sent to a host name that is not this server's
+  | 'rate_limited' // too many requests of a token or an address; `retry_after_seconds` in the problem
   | 'not_found'
   | 'compacted' // the feed does not reach back so far any more; `oldest` in the problem is what it still serves
   | 'conflict' // gave up after too many concurrent changes

@@ -87,3 +87,12 @@ export const maxMemcachedHeldBytes = 256 * 1024 * 1024
 
 /** How far the clock of another node may be ahead of this node's clock. */
 export const maxClockAheadMs = 60_000
+
+/**
+ * Addresses and tokens whose rate of requests is known at a time, and addresses whose wrong tokens are counted; see
+ * `RateBuckets` for what happens beyond. Each takes some 200 bytes.
+ */
+export const maxRatedAddresses = 32_768
+export const maxRatedTokens = 32_768
+/** Wrong tokens of one address that are answered as such in a minute; further ones are `rate_limited`. */
+export const maxWrongTokensPerMinute = 20

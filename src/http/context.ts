@@ -20,6 +20,8 @@ export class RequestContext {
   waitedMs = 0
   /** CORS header lines that are added to the response of the handler. */
   extraHeaders = ''
+  /** Header lines on the rate limit of the client, which are added likewise. */
+  limitHeaders = ''
   private readonly clock: ServerClock
   private readonly startedMs = monotonicMs()
 

@@ -19,6 +19,7 @@ export function healthRoutes(unreadiness: () => string | null): Route[] {
       tag: serverTag,
       docs: { responses: { 200: { description: 'It does', content } } },
       access: 'open',
+      isUnlimited: true,
       handle: () => responseOf(200, plain, 'ok\n'),
     },
     {
@@ -33,6 +34,7 @@ export function healthRoutes(unreadiness: () => string | null): Route[] {
         },
       },
       access: 'open',
+      isUnlimited: true,
       handle() {
         const reason = unreadiness()
         return reason === null ? responseOf(200, plain, 'ready\n') : responseOf(503, plain, `${reason}\n`)

@@ -100,7 +100,7 @@ function finish(
   response: HttpResponse,
 ): void {
   observer(context, response.status, (context.elapsedMs() - context.waitedMs) / 1000)
-  connection.reply(withExtraHeaders(response, context))
+  connection.reply(withExtraHeaders(response, context), context.limitHeaders)
 }
 
 /** A request that waits for the member it needs. */

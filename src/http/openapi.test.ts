@@ -90,7 +90,7 @@ test('errors become answers by their status, with the code as an example', () =>
     problems: ['invalid_key', 'invalid_json', 'storage_full'],
   }
   const { responses } = operationsOf([route('PUT', '/a', { docs })]).get('put /a')!
-  expect(Object.keys(responses)).toEqual(['200', '400', '401', '500', '507'])
+  expect(Object.keys(responses)).toEqual(['200', '400', '401', '429', '500', '507'])
   expect(responses['400']!.description).toBe('Bad key (`invalid_key`), Not JSON (`invalid_json`)')
   expect(JSON.stringify(responses['507']!.content)).toContain('"code":"storage_full"')
 })
@@ -106,6 +106,21 @@ test('a token is asked for where the server has one, but not for what is open', 
   const open = { ...options, needsToken: false }
   expect(openApiDocument(routes, open).security).toEqual([])
   expect(Object.keys(operationsOf(routes, open).get('get /a')!.responses)).not.toContain('401')
+})
+
+test('429 is an answer of every route, with its headers, but not of those that are not counted', () => {
+  const docs: OperationDocs = { responses: { 200: { description: 'done' } } }
+  const routes = [
+    route('GET', '/a', { docs }),
+    route('GET', '/b', { docs, access: 'open', isUnlimited: true }),
+  ]
+  for (const needsToken of [true, false]) {
+    const found = operationsOf(routes, { ...options, needsToken })
+    expect(found.get('get /a')!.responses['429']).toMatchObject({
+      headers: { RateLimit: {}, 'RateLimit-Policy': {}, 'Retry-After': {} },
+    })
+    expect(Object.keys(found.get('get /b')!.responses)).not.toContain('429')
+  }
 })
 
 test('HEAD is GET without its body', () => {
@@ -141,5 +156,6 @@ test('an API with errors of its own says itself how they look', () => {
   expect(responses).toEqual({
     200: { description: 'done' },
     401: { description: 'The token is missing or wrong' },
+    429: { description: 'The client sends too many requests, or wrong tokens' },
   })
 })

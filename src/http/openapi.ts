@@ -121,7 +121,7 @@ function operationOf(
     ...(isOpen && needsToken ? { security: [] } : {}),
     ...parametersOf(docs, path),
     ...(docs?.body === undefined ? {} : { requestBody: { required: true, ...docs.body } }),
-    responses: responsesOf(route, entranceCodes(needsToken, isOpen)),
+    responses: responsesOf(route, entranceCodes(route, needsToken, isOpen)),
   }
 }
 
@@ -158,11 +158,12 @@ type Code = KvistError['code']
 
 /**
  * Returns the errors that are thrown before the handler is called: on a server without a token, those of the origin
- * policy.
+ * policy, and with `--rate-limit` those of clients that send too much.
  */
-function entranceCodes(needsToken: boolean, isOpen: boolean): readonly Code[] {
-  if (needsToken) return isOpen ? [] : ['unauthorized']
-  return ['forbidden_origin', 'misdirected']
+function entranceCodes({ isUnlimited }: Route, needsToken: boolean, isOpen: boolean): readonly Code[] {
+  const limited: readonly Code[] = isUnlimited ? [] : ['rate_limited']
+  if (needsToken) return isOpen ? limited : ['unauthorized', ...limited]
+  return ['forbidden_origin', 'misdirected', ...limited]
 }
 
 function responsesOf({ docs, api }: Route, entrance: readonly Code[]): Json {
@@ -189,6 +190,7 @@ const entranceWords: Readonly<Partial<Record<Code, string>>> = {
   unauthorized: 'The token is missing or wrong',
   forbidden_origin: 'A web page of an origin that may not use this server',
   misdirected: 'The host name is not one of this server',
+  rate_limited: 'The client sends too many requests, or wrong tokens',
 }
 
 /** Documents the response to errors with one status; null is an unexpected error. */
@@ -221,13 +223,28 @@ function problemHeaders(status: number): Record<string, HeaderDocs> {
           },
         }
       : {}),
-    ...(status > 500
+    ...(status === 429 ? rateHeaders : {}),
+    ...(status > 500 || status === 429
       ? { 'Retry-After': { description: 'Seconds after which it may go through', schema } }
       : {}),
     ...(status >= 500
       ? { 'X-Request-Id': { description: 'The name of the request in the log', schema } }
       : {}),
   }
+}
+
+const rateHeaders: Readonly<Record<string, HeaderDocs>> = {
+  RateLimit: {
+    description:
+      'How many requests are left, and for how many seconds no more than those. Other responses have it too',
+    schema: { type: 'string' },
+    example: '"default";r=0;t=1',
+  },
+  'RateLimit-Policy': {
+    description: 'How many requests are allowed in how many seconds',
+    schema: { type: 'string' },
+    example: '"default";q=200;w=1',
+  },
 }
 
 /** Returns the operation of HEAD: that of GET without the bodies of its responses. */

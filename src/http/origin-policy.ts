@@ -49,6 +49,8 @@ const exposedHeaders = [
   'Kvist-Expires-At',
   'Link',
   'Location',
+  'RateLimit',
+  'RateLimit-Policy',
   'Retry-After',
   'WWW-Authenticate',
   'X-Request-Id',

@@ -15,6 +15,7 @@ const responses: Record<ErrorCode, readonly [status: number, title: string]> = {
   unauthorized: [401, 'Not allowed in'],
   forbidden_origin: [403, 'Forbidden origin'],
   misdirected: [421, 'Misdirected request'],
+  rate_limited: [429, 'Too many requests'],
   not_found: [404, 'Not found'],
   compacted: [410, 'Compacted'],
   conflict: [409, 'Conflict'],
@@ -78,13 +79,18 @@ export function problemResponse(
   refuse: Refuse = problemDetails,
 ): HttpResponse {
   const problem = { ...problemOf(error), ...members }
-  const retryAfter = retryAfterSeconds[problem.status]
+  const retryAfter = retryAfterOf(problem)
   return refuse(problem, {
     ...(retryAfter === undefined ? {} : { 'Retry-After': retryAfter }),
     ...(typeof problem.accept_encoding === 'string' ? { 'Accept-Encoding': problem.accept_encoding } : {}),
     ...(problem.status === 401 ? { 'WWW-Authenticate': 'Bearer' } : {}),
     ...fields,
   })
+}
+
+/** Returns the seconds after which the request may succeed: those of the error itself, or of its status. */
+function retryAfterOf({ status, retry_after_seconds: own }: Problem): string | undefined {
+  return typeof own === 'number' ? String(own) : retryAfterSeconds[status]
 }
 
 /** Returns a 405 response that lists the methods of a path. */

@@ -52,6 +52,8 @@ export interface Route {
   readonly honours?: readonly BindingHeader[]
   /** A page for people, to which links on any web page may lead. */
   readonly isPage?: true
+  /** Requests are not counted by rate limits: whether the server works must be known at any time. */
+  readonly isUnlimited?: true
   /** May throw a KvistError. */
   readonly handle: (request: HttpRequest, context: RequestContext) => Handled
 }

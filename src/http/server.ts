@@ -1,4 +1,5 @@
 import { type Access, anyone, authenticator, isAuthorized, type Principal } from '../auth/authenticate.ts'
+import { type ClientLimits, type LimitCounts, limitCounts } from '../auth/client-limits.ts'
 import { KvistError, serverFaults } from '../core/errors.ts'
 import { maxPagesBytes, maxReceivingBytes, maxSendingBytes } from '../core/limits.ts'
 import { MemoryBudget } from '../net/budget.ts'
@@ -11,6 +12,7 @@ import { instrumented, type Observe, type Serve, type ServeOptions } from './ins
 import { type OriginCheck, originPolicy } from './origin-policy.ts'
 import { routedPath } from './path.ts'
 import { methodNotAllowed, problemResponse } from './problem.ts'
+import { rateCheck } from './rate-check.ts'
 import { requestId, requestIdHeader } from './request-id.ts'
 import { responseOf } from './response.ts'
 import { type Api, methods, type Route } from './route.ts'
@@ -35,6 +37,8 @@ export interface HttpOptions extends ServeOptions {
   /** Called with errors that are kvist's fault, not the client's, and with log fields that describe the request. */
   readonly onError: (error: unknown, about?: Readonly<Record<string, unknown>>) => void
   readonly observe: Observe
+  /** Missing: clients may send any number of requests, and wrong tokens. */
+  readonly limits?: ClientLimits
   /** Missing: the server creates its own. */
   readonly sockets?: Sockets
   /** Missing: the budgets of limits.ts. */
@@ -46,6 +50,7 @@ export interface HttpServer {
   /** The number of requests whose response is not complete yet. */
   openRequests(): number
   readonly connections: Readonly<ConnectionGroup>
+  readonly limitCounts: Readonly<LimitCounts>
   /**
    * Accepts no more connections, ends long-lived responses, lets other requests finish within the time, then closes the
    * remaining connections.
@@ -57,7 +62,8 @@ export interface HttpServer {
 export function listen(options: HttpOptions): HttpServer {
   const { host, idleTimeoutSeconds, onError } = options
   const { registry, ticks } = options.sockets ?? startSockets(onError)
-  const handlerOf = handlersOf(options)
+  const counts = limitCounts()
+  const handlerOf = handlersOf(options, counts)
   const state: HttpServerState = {
     timeoutSeconds: idleTimeoutSeconds,
     clock: registry,
@@ -84,6 +90,7 @@ export function listen(options: HttpOptions): HttpServer {
     url: `http://${listener.address}`,
     openRequests: () => state.openRequests,
     connections: listener.connections,
+    limitCounts: counts,
     stop(timeoutMs) {
       state.isStopping = true
       return listener.stop(timeoutMs)
@@ -110,11 +117,16 @@ function tooManyConnections(): KvistError {
 }
 
 /** Returns a function that finds the handler of a request and sets the request's parameters. */
-function handlersOf(options: HttpOptions): (request: HttpRequest) => Serve {
-  const { routes, observe, token } = options
+function handlersOf(options: HttpOptions, counts: LimitCounts): (request: HttpRequest) => Serve {
+  const { routes, observe, token, limits } = options
   const { hostNames = [], corsOrigins = [] } = options
   const originCheckOf = originPolicy({ needsToken: token !== null, hostNames, corsOrigins })
-  const gate: Gate = { originCheckOf, authenticate: authenticationBy(token) }
+  const gate: Gate = {
+    originCheckOf,
+    authenticate: authenticationBy(token),
+    countRequest: limits === undefined ? null : rateCheck(limits, counts),
+    unauthorized: unauthorizedBy(limits, counts),
+  }
   const router = routerOf(routes, (route): Serve => {
     const handle = guarded(route, gate, refusingHeaders(route))
     return instrumented(handle, observe(route), recovery(route.api, options), options)
@@ -144,12 +156,17 @@ interface Guarded {
   readonly access: Access
   readonly api?: Api | undefined
   readonly isPage?: boolean
+  readonly isUnlimited?: boolean
 }
 
 /** The checks of every request before its handler is called. */
 interface Gate {
   readonly originCheckOf: (route: Guarded) => OriginCheck | null
   readonly authenticate: (request: HttpRequest) => Principal
+  /** Counts a request; throws `rate_limited` when it is too many. Null when no client has a limit. */
+  readonly countRequest: ((context: RequestContext) => void) | null
+  /** Returns the error of a request without the permission that it needs. */
+  readonly unauthorized: (context: RequestContext) => KvistError
 }
 
 function authenticationBy(token: string | null): Gate['authenticate'] {
@@ -159,21 +176,24 @@ function authenticationBy(token: string | null): Gate['authenticate'] {
 }
 
 /**
- * Wraps a handler in the checks of origin and permission. They throw `forbidden_origin`, `misdirected` and
- * `unauthorized`.
+ * Wraps a handler in the checks of origin, rate and permission. They throw `forbidden_origin`, `misdirected`,
+ * `rate_limited` and `unauthorized`. What the origin check refuses is not counted: any web page could use up the rate of
+ * the person who looks at it.
  */
 function guarded(
   route: Guarded,
-  { originCheckOf, authenticate }: Gate,
+  { originCheckOf, authenticate, countRequest, unauthorized }: Gate,
   handle: Route['handle'],
 ): Route['handle'] {
   const check = originCheckOf(route)
   const { access } = route
+  const count = route.isUnlimited ? null : countRequest
   return (request, context) => {
     const preflight = check === null ? null : check(request, context)
     if (preflight !== null) return preflight
     context.principal = authenticate(request)
-    if (!isAuthorized(context.principal, access)) throw unauthorized()
+    if (count !== null) count(context)
+    if (!isAuthorized(context.principal, access)) throw unauthorized(context)
     return handle(request, context)
   }
 }
@@ -197,8 +217,13 @@ function recovery(
   return (error, { request }) => respondError(error, request, api, onError)
 }
 
-function unauthorized(): KvistError {
-  return new KvistError('unauthorized', 'this server needs a token: Authorization: Bearer …')
+/** A wrong token counts against the network of its client; a request without one is no try to guess it. */
+function unauthorizedBy(limits: ClientLimits | undefined, counts: LimitCounts): Gate['unauthorized'] {
+  return ({ request, connection }) => {
+    const hasToken = request.header('authorization') !== null
+    const tooMany = hasToken ? limits?.wrongToken(connection.network, counts) : null
+    return tooMany ?? new KvistError('unauthorized', 'this server needs a token: Authorization: Bearer …')
+  }
 }
 
 function respondError(

@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import { fakeSocket } from '../../test/support/fake-socket.ts'
+import { authenticator } from '../auth/authenticate.ts'
+import { limitCounts } from '../auth/client-limits.ts'
 import { readQueue } from '../core/read-queue.ts'
 import { startTicks } from '../net/tick.ts'
 import { memcachedCounts } from '../telemetry/memcached-counts.ts'
@@ -54,7 +56,9 @@ function connect({ idleTimeoutSeconds = 10, stallTimeoutSeconds = 3, token = '' 
       maxValueBytes: 1_000_000,
       maxHeldBytes: 1_000_000,
     },
-    isAuthorized: token === '' ? null : (given) => given === token,
+    authenticate: token === '' ? null : authenticator(token).byToken,
+    limits: null,
+    limitCounts: limitCounts(),
     port: () => 0,
     openConnections: () => 1,
     onError: never,

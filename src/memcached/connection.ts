@@ -1,4 +1,5 @@
 import { nextTick } from '../core/next-tick.ts'
+import { clientNetwork } from '../net/address.ts'
 import { type Activity, lingerSeconds, type ProtocolConnection } from '../net/connections.ts'
 import { InputPause } from '../net/input-pause.ts'
 import { Output } from '../net/output.ts'
@@ -26,6 +27,7 @@ const noMemory = 'SERVER_ERROR out of memory storing object'
 /** One client: its socket, its timeouts, and its share of the server's memory. */
 export class MemcachedConnection implements ProtocolConnection, PipelineSession {
   readonly server: MemcachedState
+  readonly network: string
   readonly out: Responses
   private readonly socket: Socket
   private readonly output: Output
@@ -50,6 +52,7 @@ export class MemcachedConnection implements ProtocolConnection, PipelineSession 
   constructor(server: MemcachedState, socket: Socket) {
     this.server = server
     this.socket = socket
+    this.network = clientNetwork(socket.remoteAddress)
     this.output = new Output(socket, server.ticks)
     this.input = new InputPause(socket)
     this.out = new Responses(this.output)

@@ -9,6 +9,7 @@ export const responses = {
   badExptime: 'CLIENT_ERROR invalid exptime argument',
   deleteUsage: 'CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]',
   notANumber: 'CLIENT_ERROR cannot increment or decrement non-numeric value',
+  rateLimited: 'SERVER_ERROR rate limited',
   tooLarge: 'SERVER_ERROR object too large for cache',
   badKey: 'CLIENT_ERROR error decoding key',
   badToken: 'CLIENT_ERROR bad token in command line format',

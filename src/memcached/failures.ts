@@ -1,4 +1,5 @@
 import { type ErrorCode, KvistError, serverFaults } from '../core/errors.ts'
+import { responses } from './error-lines.ts'
 
 /**
  * The error lines for errors of the store. Clients only parse the first word; where memcached has a line for the case
@@ -15,6 +16,7 @@ const lines: Record<ErrorCode, string> = {
   unauthorized: 'CLIENT_ERROR unauthenticated',
   forbidden_origin: 'CLIENT_ERROR bad request',
   misdirected: 'CLIENT_ERROR bad request',
+  rate_limited: responses.rateLimited,
   not_found: 'SERVER_ERROR not found',
   compacted: 'SERVER_ERROR the feed does not reach back so far',
   conflict: 'SERVER_ERROR changed too often',

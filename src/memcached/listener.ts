@@ -1,4 +1,5 @@
-import { authenticator, isAuthorized } from '../auth/authenticate.ts'
+import { authenticator } from '../auth/authenticate.ts'
+import { type ClientLimits, type LimitCounts, limitCounts } from '../auth/client-limits.ts'
 import type { Database } from '../core/database.ts'
 import type { Durability } from '../core/engine.ts'
 import { everything } from '../core/list.ts'
@@ -26,6 +27,8 @@ export interface MemcachedOptions extends MemcachedSettings {
   readonly durability: Durability
   /** The token that clients must log in with; null for no login. */
   readonly token: string | null
+  /** Missing: clients may send any number of commands, and wrong tokens. */
+  readonly limits?: ClientLimits
   readonly now: () => number
   /** Called with errors that are kvist's fault, not the client's. */
   readonly onError: (error: unknown) => void
@@ -41,6 +44,7 @@ export interface MemcachedServer {
   readonly address: string
   readonly counts: MemcachedCounts
   readonly connections: Readonly<ConnectionGroup>
+  readonly limitCounts: Readonly<LimitCounts>
   /** Returns the bytes that connections hold for their clients: see MemcachedState. */
   heldBytes(): number
   /**
@@ -73,6 +77,7 @@ export function listenMemcached(options: MemcachedOptions): MemcachedServer {
     address: listener.address,
     counts: state.counts,
     connections: listener.connections,
+    limitCounts: state.limitCounts,
     heldBytes: () => state.heldBytes,
     stop(timeoutMs) {
       state.flushes.stop()
@@ -82,7 +87,8 @@ export function listenMemcached(options: MemcachedOptions): MemcachedServer {
 }
 
 function stateOf(options: MemcachedOptions, listener: () => Listener): MemcachedState {
-  const { db, collection, durability, token, now, sockets, onError, onBinaryClient, ...settings } = options
+  const { db, collection, durability, token, now, sockets, onError, onBinaryClient, limits, ...settings } =
+    options
   const { registry, ticks } = sockets
   const counts = memcachedCounts()
   db.onExpiredRead(collection, () => counts.get_expired++)
@@ -101,7 +107,9 @@ function stateOf(options: MemcachedOptions, listener: () => Listener): Memcached
     writes: startWriteBatcher(db, durability),
     change: startChanges(db, collection, durability),
     settings,
-    isAuthorized: token === null ? null : tokenCheck(token),
+    authenticate: token === null ? null : authenticator(token).byToken,
+    limits: limits ?? null,
+    limitCounts: limitCounts(),
     port: () => listener().port,
     openConnections: () => listener().connections.open,
     onError,
@@ -117,10 +125,4 @@ function onceInAMinute(report: (address: string) => void, clock: SecondClock): (
     reportedAt = clock.seconds
     report(address)
   }
-}
-
-function tokenCheck(token: string): (given: string) => boolean {
-  const { byToken } = authenticator(token)
-  // Its commands include flush_all, which drops the collection.
-  return (given) => isAuthorized(byToken(given), 'admin')
 }

@@ -1,8 +1,10 @@
+import { anyone, isAuthorized, type Principal, unauthenticated } from '../auth/authenticate.ts'
 import type { MaybePromise, Write, Written } from '../core/engine.ts'
 import type { Member } from '../core/member.ts'
 import { type MemberReader, maxReadTogether } from '../core/read-queue.ts'
 import { hasRules } from './change.ts'
 import type { Command } from './command.ts'
+import { refuse, responses } from './error-lines.ts'
 import { execute } from './execute.ts'
 import { failureLine, isOwnFault } from './failures.ts'
 import { plainWrite, respondPlain } from './plain-writes.ts'
@@ -35,6 +37,7 @@ export class CommandPipeline implements WriteClient {
   /** Receives the input of the connection. */
   readonly parser: CommandParser
   isLoggedIn: boolean
+  private principal: Principal
   /** A command was executed after the login. */
   wasServed = false
   /** No more commands are executed: the client sent quit, or its input cannot be parsed any further. */
@@ -49,10 +52,11 @@ export class CommandPipeline implements WriteClient {
   private isBusy = false
 
   constructor(session: PipelineSession) {
-    const { settings, isAuthorized } = session.server
+    const { settings, authenticate } = session.server
     this.session = session
     this.parser = new CommandParser(settings.maxValueBytes)
-    this.isLoggedIn = isAuthorized === null
+    this.isLoggedIn = authenticate === null
+    this.principal = authenticate === null ? anyone : unauthenticated
   }
 
   /**
@@ -119,7 +123,25 @@ export class CommandPipeline implements WriteClient {
   }
 
   private nextCommand(): Command | null {
-    return this.deferred.shift() ?? this.parser.next()
+    const deferred = this.deferred.shift()
+    if (deferred !== undefined) return deferred
+    const command = this.parser.next()
+    return command === null || command.kind === 'quit' ? command : this.withinRate(command)
+  }
+
+  /**
+   * Counts a command against the rate of the client. Returns the command, or a refused one in its place when it was too
+   * many: with others it has its response in its order, or none where the client wants no reply.
+   */
+  private withinRate(command: Command): Command {
+    const { limits, limitCounts } = this.session.server
+    const limit = limits === null ? null : limits.limitOf(this.principal)
+    if (limits === null || limit === null) return command
+    if (limits.take(limit, this.principal, this.session.network) >= 0) return command
+    limitCounts.rateLimited++
+    // Its input cannot be parsed any further, whatever the response is.
+    if (command.kind === 'refused' && command.closes) return command
+    return refuse(responses.rateLimited, isSilent(command))
   }
 
   /** Starts a command. Returns false when it must wait for the writes before it. */
@@ -224,28 +246,45 @@ export class CommandPipeline implements WriteClient {
   /** Responds with an error line. As in memcached, a client that asked for no reply gets none. */
   private fail(command: Command, error: unknown): void {
     if (isOwnFault(error)) this.session.server.onError(error)
-    const silent = ('noreply' in command && command.noreply) || (command.kind === 'refused' && command.silent)
-    if (!silent) this.session.out.line(failureLine(error))
+    if (!isSilent(command)) this.session.out.line(failureLine(error))
   }
 
   /** Handles a command before the login: only a login and quit are accepted. */
   private logIn(command: Command): void {
-    const { counts, isAuthorized } = this.session.server
+    const { counts, authenticate } = this.session.server
     if (command.kind === 'quit') {
       this.isEnded = true
     } else if (command.kind === 'refused') {
       if (command.closes) this.isEnded = true
-      this.session.out.line(command.response)
+      if (!command.silent) this.session.out.line(command.response)
     } else if (command.kind !== 'store' || command.mode !== 'set') {
       this.session.out.line('CLIENT_ERROR unauthenticated')
     } else {
       counts.auth_cmds++
       const token = tokenOf(command.value)
-      this.isLoggedIn = token !== null && (isAuthorized?.(token) ?? true)
-      if (!this.isLoggedIn) counts.auth_errors++
-      this.session.out.line(this.isLoggedIn ? 'STORED' : 'CLIENT_ERROR authentication failure')
+      const principal = token === null ? unauthenticated : (authenticate?.(token) ?? anyone)
+      // Its commands include flush_all, which drops the collection.
+      this.isLoggedIn = isAuthorized(principal, 'admin')
+      if (this.isLoggedIn) {
+        this.principal = principal
+        this.session.out.line('STORED')
+      } else {
+        this.refuseLogin()
+      }
     }
   }
+
+  private refuseLogin(): void {
+    const { counts, limits, limitCounts } = this.session.server
+    counts.auth_errors++
+    const tooMany = limits?.wrongToken(this.session.network, limitCounts)
+    this.session.out.line(tooMany == null ? 'CLIENT_ERROR authentication failure' : responses.rateLimited)
+  }
+}
+
+/** Whether a client that asked for no reply gets none to this command's error, as in memcached. */
+function isSilent(command: Command): boolean {
+  return ('noreply' in command && command.noreply) || (command.kind === 'refused' && command.silent)
 }
 
 /** Returns the token of a login, whose `set` has the value `<user> <token>`, with any user. Null when malformed. */

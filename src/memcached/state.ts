@@ -1,3 +1,5 @@
+import type { Principal } from '../auth/authenticate.ts'
+import type { ClientLimits, LimitCounts } from '../auth/client-limits.ts'
 import type { Database } from '../core/database.ts'
 import type { Durability } from '../core/engine.ts'
 import type { ReadQueue } from '../core/read-queue.ts'
@@ -34,8 +36,11 @@ export interface MemcachedState {
   readonly writes: WriteBatcher
   readonly change: MakeChange
   readonly settings: MemcachedSettings
-  /** Whether the token of a login is right; null when no login is needed. */
-  readonly isAuthorized: ((token: string) => boolean) | null
+  /** Returns the principal of a login's token; null when no login is needed. */
+  readonly authenticate: ((token: string) => Principal) | null
+  /** The limits on the rates of clients; null for none. */
+  readonly limits: ClientLimits | null
+  readonly limitCounts: LimitCounts
   /** Returns the port on which the server listens. */
   port(): number
   openConnections(): number
@@ -54,6 +59,8 @@ export interface MemcachedState {
 /** The connection of a command, as its execution sees it. */
 export interface Session {
   readonly server: MemcachedState
+  /** The network that stands for the client where its commands are counted (net/address.ts). */
+  readonly network: string
   readonly out: Responses
   /**
    * Waits until the client has read enough and lets other connections work meanwhile; returns false when the client is

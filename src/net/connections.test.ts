@@ -2,6 +2,7 @@ import { describe, expect, test } from 'bun:test'
 import {
   type Activity,
   type ConnectionGroup,
+  type ConnectionLimits,
   ConnectionRegistry,
   type FullLimit,
   type ProtocolConnection,
@@ -13,10 +14,11 @@ interface TestConnection extends ProtocolConnection {
 }
 
 /** A registry, and connections of it that say by their names that they were closed. */
-function registryOf(limits: { maxConnections?: number; maxPerAddress?: number }) {
+function registryOf(limits: Partial<ConnectionLimits>) {
   const closed: string[] = []
   const reports: FullLimit[] = []
   const registry = new ConnectionRegistry({
+    exemptsLoopback: true,
     maxConnections: Number.POSITIVE_INFINITY,
     maxPerAddress: Number.POSITIVE_INFINITY,
     onFull: (limit) => reports.push(limit),
@@ -128,6 +130,25 @@ describe('one address', () => {
     }
     expect(closed).toEqual([])
     open('c', 'idle', { address: '127.0.0.1.example' })
+  })
+
+  test('of this machine counts like all others where somebody asked for a number', () => {
+    const { open, closed } = registryOf({ maxPerAddress: 1, exemptsLoopback: false })
+    open('a', 'idle', { address: '127.0.0.1' })
+    open('b', 'idle', { address: '127.0.0.2' })
+    open('c', 'busy', { address: '127.0.0.1' })
+    expect(closed).toEqual(['a'])
+    expect(open('d', 'new', { address: '::ffff:127.0.0.1' })).toBeNull()
+  })
+
+  test('of IPv6 is all that begins as it does, since a site has 2^64 of them', () => {
+    const { open, closed } = registryOf({ maxPerAddress: 2 })
+    open('a', 'idle', { address: '2001:db8:1:2::1' })
+    open('b', 'busy', { address: '2001:db8:1:2:ffff::7' })
+    open('c', 'busy', { address: '2001:db8:1:2::2' })
+    expect(closed).toEqual(['a'])
+    expect(open('d', 'new', { address: '2001:db8:1:2::3' })).toBeNull()
+    expect(open('e', 'new', { address: '2001:db8:1:3::3' })).not.toBeNull()
   })
 
   test('is forgotten with its last connection', () => {

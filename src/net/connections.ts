@@ -1,3 +1,4 @@
+import { clientNetwork, isLoopback } from './address.ts'
 import type { SocketEvents } from './socket.ts'
 
 /** One client of a protocol. */
@@ -41,8 +42,10 @@ export interface ConnectionGroup {
 
 export interface ConnectionLimits {
   readonly maxConnections: number
-  /** Maximum from one address. Loopback is exempt: behind a proxy on this machine all clients have that address. */
+  /** Maximum from one address, of IPv6 from one /64. */
   readonly maxPerAddress: number
+  /** Loopback may have all: behind a proxy on this machine all clients have that address. */
+  readonly exemptsLoopback: boolean
   /** Called when a limit is reached, at most once a minute. */
   readonly onFull: (limit: FullLimit) => void
 }
@@ -58,7 +61,7 @@ export interface FullLimit {
 
 interface Entry {
   readonly connection: ProtocolConnection
-  readonly address: string
+  readonly network: string
   readonly group: ConnectionGroup
 }
 
@@ -81,7 +84,7 @@ export class ConnectionRegistry implements SecondClock {
   seconds = 0
   readonly limits: ConnectionLimits
   private readonly entries = new Map<SocketEvents, Entry>()
-  private readonly byAddress = new Map<string, number>()
+  private readonly byNetwork = new Map<string, number>()
   /** Connections that have not been seen served yet, oldest first. */
   private readonly unserved = new Set<Entry>()
   /** Other connections that may be closed; the last is closed first. */
@@ -106,35 +109,38 @@ export class ConnectionRegistry implements SecondClock {
 
   /** Makes room for a new connection if necessary. Returns false when it must be rejected. */
   admit(group: ConnectionGroup, address: string): boolean {
-    const { maxConnections, maxPerAddress } = this.limits
+    const { maxConnections, maxPerAddress, exemptsLoopback } = this.limits
     this.scanCredit = Math.min(this.scanCredit + scanPerConnection, this.entries.size + scanPerConnection)
     if (group.open >= group.max) {
       if (!this.makeRoom('listener', group, address, (entry) => entry.group === group)) return false
     }
-    if (!isLoopback(address) && (this.byAddress.get(address) ?? 0) >= maxPerAddress) {
-      if (!this.makeRoom('address', group, address, (entry) => entry.address === address)) return false
+    const network = clientNetwork(address)
+    const isExempt = exemptsLoopback && isLoopback(address)
+    if (!isExempt && (this.byNetwork.get(network) ?? 0) >= maxPerAddress) {
+      if (!this.makeRoom('address', group, address, (entry) => entry.network === network)) return false
     }
     return this.entries.size < maxConnections || this.makeRoom('all', group, address, () => true)
   }
 
   add(connection: ProtocolConnection, group: ConnectionGroup, address: string): void {
-    const entry = { connection, address, group }
+    const network = clientNetwork(address)
+    const entry = { connection, network, group }
     this.entries.set(connection, entry)
     this.unserved.add(entry)
-    this.byAddress.set(address, (this.byAddress.get(address) ?? 0) + 1)
+    this.byNetwork.set(network, (this.byNetwork.get(network) ?? 0) + 1)
     group.open++
   }
 
   remove(connection: SocketEvents): void {
     const entry = this.entries.get(connection)
     if (entry === undefined) return
-    const { address, group } = entry
+    const { network, group } = entry
     this.entries.delete(connection)
     this.unserved.delete(entry)
     group.open--
-    const left = this.byAddress.get(address)! - 1
-    if (left === 0) this.byAddress.delete(address)
-    else this.byAddress.set(address, left)
+    const left = this.byNetwork.get(network)! - 1
+    if (left === 0) this.byNetwork.delete(network)
+    else this.byNetwork.set(network, left)
   }
 
   of(group: ConnectionGroup): ProtocolConnection[] {
@@ -222,8 +228,4 @@ export class ConnectionRegistry implements SecondClock {
     const max = { all: maxConnections, address: maxPerAddress, listener: group.max }[of]
     this.limits.onFull({ of, max, address, isRejected })
   }
-}
-
-function isLoopback(address: string): boolean {
-  return address === '::1' || /^(::ffff:)?127\./i.test(address)
 }

@@ -15,14 +15,21 @@ const unlimitedConnections = 1_000_000
 export interface ConnectionCounts {
   readonly maxConnections: number
   readonly maxPerAddress: number
+  /** Whether addresses of this machine are exempt from it: where nobody asked for a number. */
+  readonly exemptsLoopback: boolean
 }
 
 /**
- * Returns the number of connections asked for, or else as many as the limit on open files (RLIMIT_NOFILE) allows.
+ * Returns the number of connections asked for, or else as many as the limit on open files (RLIMIT_NOFILE) allows; from
+ * one address those asked for, or else half of all.
  * Throws an error of one line when more are asked for, or when the limit is too low to serve: without descriptors a
  * process can neither write nor report why.
  */
-export function connectionCounts(asked: number | null, limit: number = descriptorLimit()): ConnectionCounts {
+export function connectionCounts(
+  asked: number | null,
+  askedPerAddress: number | null,
+  limit: number = descriptorLimit(),
+): ConnectionCounts {
   const allowed = Math.min(limit - reservedDescriptors, unlimitedConnections)
   if (allowed < minConnections) {
     const least = reservedDescriptors + minConnections
@@ -35,7 +42,11 @@ export function connectionCounts(asked: number | null, limit: number = descripto
     )
   }
   const maxConnections = asked ?? allowed
-  return { maxConnections, maxPerAddress: Math.ceil(maxConnections / 2) }
+  return {
+    maxConnections,
+    maxPerAddress: askedPerAddress ?? Math.ceil(maxConnections / 2),
+    exemptsLoopback: askedPerAddress === null,
+  }
 }
 
 /**

@@ -15,7 +15,13 @@ export function startSockets(
   limits: Partial<ConnectionLimits> = {},
 ): Sockets {
   return {
-    registry: new ConnectionRegistry({ maxConnections: most, maxPerAddress: most, onFull() {}, ...limits }),
+    registry: new ConnectionRegistry({
+      maxConnections: most,
+      maxPerAddress: most,
+      exemptsLoopback: true,
+      onFull() {},
+      ...limits,
+    }),
     ticks: startTicks(onError),
   }
 }

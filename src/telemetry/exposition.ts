@@ -7,6 +7,7 @@ import {
   type ConnectionNumbers,
   type Counted,
   type Exposed,
+  type LimitNumbers,
   type MemoryNumbers,
   type MetricSources,
   statusesOf,
@@ -117,6 +118,24 @@ const counters: readonly Metric<number>[] = [
     help: 'Connections that were turned away because there were too many and none was idle',
     labels: ['protocol'],
     read: ({ sources }) => ofProtocols(sources, ({ rejected }) => rejected),
+  },
+  {
+    name: 'kvist_rate_limited_total',
+    help: 'Requests and commands refused because their token or address sent too many of them',
+    labels: ['protocol'],
+    read: ({ sources }) => limitsOf(sources, ({ rateLimited }) => rateLimited),
+  },
+  {
+    name: 'kvist_wrong_tokens_total',
+    help: 'Requests and logins with a token that is not valid',
+    labels: ['protocol'],
+    read: ({ sources }) => limitsOf(sources, ({ wrongTokens }) => wrongTokens),
+  },
+  {
+    name: 'kvist_wrong_tokens_limited_total',
+    help: 'Those of them that were refused because their address had sent too many wrong tokens',
+    labels: ['protocol'],
+    read: ({ sources }) => limitsOf(sources, ({ wrongTokensLimited }) => wrongTokensLimited),
   },
 ]
 
@@ -248,10 +267,18 @@ function ofProtocols(
   { connections }: MetricSources,
   select: (numbers: ConnectionNumbers) => number,
 ): Sample<number>[] {
-  return Object.entries(connections).map(([protocol, numbers]) => ({
-    labels: { protocol },
-    value: select(numbers),
-  }))
+  return byProtocol(connections, select)
+}
+
+function limitsOf({ limits }: MetricSources, select: (numbers: LimitNumbers) => number): Sample<number>[] {
+  return byProtocol(limits, select)
+}
+
+function byProtocol<Numbers>(
+  all: Readonly<Record<string, Numbers>>,
+  select: (numbers: Numbers) => number,
+): Sample<number>[] {
+  return Object.entries(all).map(([protocol, numbers]) => ({ labels: { protocol }, value: select(numbers) }))
 }
 
 function ofPurposes(

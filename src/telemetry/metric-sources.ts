@@ -17,6 +17,8 @@ export interface MetricSources {
   readonly maxConnections: number
   /** By protocol. */
   readonly connections: Readonly<Record<string, ConnectionNumbers>>
+  /** By protocol. */
+  readonly limits: Readonly<Record<string, LimitNumbers>>
   /** Missing without a memcached port. */
   readonly memcached?: MemcachedCounts
 }
@@ -36,6 +38,14 @@ export interface ConnectionNumbers {
   readonly evicted: number
   /** Connections that were rejected because none could be closed. */
   readonly rejected: number
+}
+
+/** What limits on clients of one protocol refused. */
+export interface LimitNumbers {
+  readonly rateLimited: number
+  readonly wrongTokens: number
+  /** Wrong tokens that were too many of one address. */
+  readonly wrongTokensLimited: number
 }
 
 export interface Exposed {

@@ -37,6 +37,10 @@ function sources(): MetricSources {
       http: { open: 4, evicted: 5, rejected: 6 },
       memcached: { open: 7, evicted: 8, rejected: 9 },
     },
+    limits: {
+      http: { rateLimited: 21, wrongTokens: 22, wrongTokensLimited: 23 },
+      memcached: { rateLimited: 24, wrongTokens: 25, wrongTokensLimited: 26 },
+    },
   }
 }
 
@@ -155,6 +159,10 @@ const reported: [name: string, labels: Record<string, string>, value: number | u
   ['kvist_open_connections', { protocol: 'http' }, 4],
   ['kvist_open_connections', { protocol: 'memcached' }, 7],
   ['kvist_evicted_connections_total', { protocol: 'http' }, 5],
+  ['kvist_rate_limited_total', { protocol: 'http' }, 21],
+  ['kvist_rate_limited_total', { protocol: 'memcached' }, 24],
+  ['kvist_wrong_tokens_total', { protocol: 'http' }, 22],
+  ['kvist_wrong_tokens_limited_total', { protocol: 'http' }, 23],
   ['kvist_rejected_connections_total', { protocol: 'memcached' }, 9],
   ['kvist_max_connections', {}, 12],
   ['kvist_request_memory_bytes', { purpose: 'values' }, 21],

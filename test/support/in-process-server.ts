@@ -23,12 +23,14 @@ export interface InProcessOptions {
   readonly env?: Readonly<Record<string, string>>
   readonly now?: () => number
   readonly timers?: Timers
+  /** The clock of rate limits. */
+  readonly monotonicMs?: () => number
   /** Default: a new folder, which goes when the server stops. */
   readonly dataFolder?: string
 }
 
 export async function serveInProcess(options: InProcessOptions = {}): Promise<ServerInProcess> {
-  const { flags = [], env = {}, now = Date.now, timers = realTimers } = options
+  const { flags = [], env = {}, now = Date.now, timers = realTimers, monotonicMs } = options
   const isInMemory = process.env.KVIST_TEST_SERVER === 'in-process' && options.dataFolder === undefined
   const folder = options.dataFolder ?? mkdtempSync(join(tmpdir(), 'kvist-test-'))
   const store = isInMemory ? ['--engine', 'memory'] : ['--data', folder]
@@ -37,7 +39,12 @@ export async function serveInProcess(options: InProcessOptions = {}): Promise<Se
   const write = (line: string) => {
     output += line
   }
-  const running = await serve(config, { now, timers, log: { readable: false, write } })
+  const running = await serve(config, {
+    now,
+    timers,
+    ...(monotonicMs === undefined ? {} : { monotonicMs }),
+    log: { readable: false, write },
+  })
   let stopped: Promise<void> | undefined
   return {
     url: running.url,

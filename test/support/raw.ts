@@ -9,12 +9,16 @@ export interface RawReply {
 
 /**
  * Sends bytes as they are, which `fetch` would put in order first, and reads until the server closes. `Connection:
- * close` in the request makes it do so after one answer. Null when it closes without one.
+ * close` in the request makes it do so after one answer. Null when it closes without one. `from` is the address of the client.
  */
-export function sendRaw(port: number, request: string | Uint8Array): Promise<RawReply | null> {
+export function sendRaw(
+  port: number,
+  request: string | Uint8Array,
+  from = '127.0.0.1',
+): Promise<RawReply | null> {
   return new Promise((resolve, reject) => {
     const parts: Buffer[] = []
-    const socket = connect(port, '127.0.0.1', () => socket.write(request))
+    const socket = connect({ port, host: '127.0.0.1', localAddress: from }, () => socket.write(request))
     socket.setTimeout(20_000, () =>
       socket.destroy(new Error(`no answer to ${String(request).slice(0, 200)}`)),
     )

@@ -5,6 +5,8 @@ import type { MemoryShare, ServerMemory } from './request-memory.ts'
 export interface Connection {
   /** The address of the client. */
   readonly remoteAddress: string
+  /** The network that stands for the client where its requests are counted (net/address.ts). */
+  readonly network: string
   /** Restarts the client's timeout: the client has sent something, or is sent another part of a long response. */
   resetTimeout(): void
   /** Disables the timeout, for responses that wait for an event. The next response enables it again. */

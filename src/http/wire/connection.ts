@@ -1,4 +1,5 @@
 import { KvistError } from '../../core/errors.ts'
+import { clientNetwork } from '../../net/address.ts'
 import type { Share } from '../../net/budget.ts'
 import type { Activity, ProtocolConnection } from '../../net/connections.ts'
 import { Output } from '../../net/output.ts'
@@ -51,6 +52,7 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
   private longLived: LongLivedResponse | null = null
   private closeListener: (() => void) | null = null
   private readonly ownMemory: RequestMemory
+  private ownNetwork: string | undefined
 
   /** `process` will be called at the end of the tick. */
   private isScheduled = false
@@ -168,6 +170,11 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
     return this.socket.remoteAddress
   }
 
+  get network(): string {
+    this.ownNetwork ??= clientNetwork(this.remoteAddress)
+    return this.ownNetwork
+  }
+
   resetTimeout(): void {
     this.timeouts.reset()
   }
@@ -216,12 +223,12 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
   }
 
   /** Sends the response to the current request. */
-  reply(response: HttpResponse): void {
+  reply(response: HttpResponse, moreHeaders = ''): void {
     if (this.phase === 'closed' || this.isTruncated) {
       this.finishRequest()
       if (isStreamed(response.body)) response.body.cancel()
     } else {
-      this.respond(response)
+      this.respond(response, moreHeaders)
     }
     if (!this.isDispatching) this.resume()
   }
@@ -337,25 +344,27 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
 
   // Responses.
 
-  private respond(response: HttpResponse): void {
+  private respond(response: HttpResponse, moreHeaders: string): void {
     const { body } = response
     const { method, isHttp10, closes } = this.request!
     if (closes || this.isBodyLost()) this.isLast = true
     if (response.status < 400) this.wasServed = true
     this.timeouts.extend()
     if (isStreamed(body)) {
-      this.respondStreamed(response, body)
+      this.respondStreamed(response, body, moreHeaders)
     } else {
-      sendWhole(this.server.startLines, this.out, response, body, method, this.connectionLine(isHttp10))
+      const lastLines = moreHeaders + this.connectionLine(isHttp10)
+      sendWhole(this.server.startLines, this.out, response, body, method, lastLines)
       this.finishResponse()
     }
   }
 
-  private respondStreamed(response: HttpResponse, body: StreamedBody): void {
+  private respondStreamed(response: HttpResponse, body: StreamedBody, moreHeaders: string): void {
     const { method, isHttp10 } = this.request!
     // Without the chunked coding the end of the connection marks the end of the body.
     if (isHttp10) this.isLast = true
-    sendStreamHead(this.server.startLines, this.out, response, !isHttp10, this.connectionLine(isHttp10))
+    const lastLines = moreHeaders + this.connectionLine(isHttp10)
+    sendStreamHead(this.server.startLines, this.out, response, !isHttp10, lastLines)
     this.stream = new OutgoingStream(body, this, !isHttp10)
     this.timeouts.partSent()
     if (method === 'HEAD') {

@@ -3,8 +3,8 @@ import type { HttpResponse, ResponseBody, StreamedBody } from './response.ts'
 import { lengthLine, mayHaveBody, type StartLines } from './writing.ts'
 
 /**
- * Writes responses (RFC 9112, 4 and 6). `method` is that of the request, because HEAD gets no body; `connectionLine` is
- * the Connection header line, empty where the default applies.
+ * Writes responses (RFC 9112, 4 and 6). `method` is that of the request, because HEAD gets no body; `lastLines` are the
+ * header lines that depend on the connection, such as Connection, and empty where none is needed.
  */
 
 export function isStreamed(body: ResponseBody): body is StreamedBody {
@@ -18,12 +18,12 @@ export function sendWhole(
   { status, headerBlock, bodyBytes }: HttpResponse,
   body: string | Uint8Array | null,
   method: string,
-  connectionLine: string,
+  lastLines: string,
 ): void {
   // Written part by part: joining them into one string would double the cost.
   out.prefix(startLines(status))
   out.prefix(headerBlock)
-  if (connectionLine !== '') out.prefix(connectionLine)
+  if (lastLines !== '') out.prefix(lastLines)
   if (!mayHaveBody(status)) {
     out.text('\r\n')
     return
@@ -55,8 +55,8 @@ export function sendStreamHead(
   out: Output,
   { status, headerBlock }: HttpResponse,
   isChunked: boolean,
-  connectionLine: string,
+  lastLines: string,
 ): void {
-  const start = `${startLines(status)}${headerBlock}${connectionLine}`
+  const start = `${startLines(status)}${headerBlock}${lastLines}`
   out.text(isChunked ? `${start}Transfer-Encoding: chunked\r\n\r\n` : `${start}\r\n`)
 }

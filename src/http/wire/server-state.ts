@@ -27,5 +27,6 @@ export interface HttpServerState {
 
 /** The connection of a request that has no response yet. */
 export interface Responding extends Connection {
-  reply(response: HttpResponse): void
+  /** Sends the response, with `moreHeaders` after its own header lines. */
+  reply(response: HttpResponse, moreHeaders?: string): void
 }

@@ -23,8 +23,9 @@ export interface TextClient {
 /** How long a test waits for the end of an answer. */
 const patienceMs = 50_000
 
-export async function textClient(port: number): Promise<TextClient> {
-  const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
+/** `from` is the address of the client, one of this machine. */
+export async function textClient(port: number, from = '127.0.0.1'): Promise<TextClient> {
+  const socket = connect({ port, host: '127.0.0.1', localAddress: from, allowHalfOpen: true })
   let parts: string[] = []
   let tail = ''
   let bytes = 0
