@@ -5,6 +5,7 @@ const debianPackages = [
   'chromium',
   'libmemcached-tools',
   'memcached',
+  'openssl',
   'prometheus',
   'python3-pymemcache',
   'strace',

@@ -31,6 +31,10 @@ const defaults: Config = {
   memcachedIdleTimeoutSeconds: 0,
   memcachedMaxConnections: 4096,
   memcachedNoAuth: false,
+  memcachedNoTls: false,
+  tlsCert: null,
+  tlsKey: null,
+  tlsClientCa: null,
   noAuth: false,
   token: null,
 }
@@ -130,6 +134,11 @@ const accepted: [args: string[], env: Record<string, string>, part: Partial<Conf
   [['--memcached-idle-timeout', '10m'], {}, { memcachedIdleTimeoutSeconds: 600 }],
   [[], { KVIST_MEMCACHED_MAX_CONNECTIONS: '1' }, { memcachedMaxConnections: 1 }],
   [['--memcached-host', '0.0.0.0'], {}, { memcachedHost: '0.0.0.0' }],
+  [
+    ['--tls-cert', 'c', '--tls-key', 'k'],
+    { KVIST_TLS_CLIENT_CA: 'a' },
+    { tlsCert: 'c', tlsKey: 'k', tlsClientCa: 'a' },
+  ],
   [['--host', '0.0.0.0', '--no-auth'], {}, { host: '0.0.0.0', noAuth: true }],
   [['--host', '0.0.0.0'], { KVIST_TOKEN: 'a/b+c=' }, { host: '0.0.0.0', token: 'a/b+c=' }],
 ]
@@ -249,6 +258,15 @@ const refused: [args: string[], env: Record<string, string>, message: string][] 
     { KVIST_TOKEN: 'my secret' },
     'KVIST_TOKEN must be one or more visible ASCII characters, without spaces',
   ],
+  [['--tls-cert', 'c.pem'], {}, '--tls-cert needs its private key: --tls-key'],
+  [[], { KVIST_TLS_KEY: 'k.pem' }, '--tls-key needs its certificate: --tls-cert'],
+  [
+    ['--tls-client-ca', 'ca.pem'],
+    {},
+    '--tls-client-ca is for a server with TLS: say --tls-cert and --tls-key',
+  ],
+  [['--memcached-no-tls'], {}, '--memcached-no-tls is for a server with TLS: say --tls-cert and --tls-key'],
+  [['--tls-cert', ''], {}, '--tls-cert is empty: it must be the path of a file'],
   [
     ['--no-auth'],
     { KVIST_TOKEN: 'x' },

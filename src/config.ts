@@ -213,6 +213,33 @@ export const options = {
     default: false,
     help: 'allow every client that can reach the memcached port, without KVIST_TOKEN',
   }),
+  memcachedNoTls: option({
+    ...toggle(),
+    flag: 'memcached-no-tls',
+    default: false,
+    help: 'let memcached clients connect without TLS, where --tls-cert is given',
+  }),
+  tlsCert: option<string | null>({
+    ...text('FILE', 'the path of a file', parsePath),
+    flag: 'tls-cert',
+    env: 'KVIST_TLS_CERT',
+    default: null,
+    help: 'TLS certificate with its chain, in PEM; read again when it changes',
+  }),
+  tlsKey: option<string | null>({
+    ...text('FILE', 'the path of a file', parsePath),
+    flag: 'tls-key',
+    env: 'KVIST_TLS_KEY',
+    default: null,
+    help: 'private key of --tls-cert, in PEM',
+  }),
+  tlsClientCa: option<string | null>({
+    ...text('FILE', 'the path of a file', parsePath),
+    flag: 'tls-client-ca',
+    env: 'KVIST_TLS_CLIENT_CA',
+    default: null,
+    help: 'authorities of client certificates, in PEM: clients may then present one',
+  }),
   noAuth: option({
     ...toggle(),
     flag: 'no-auth',
@@ -239,6 +266,7 @@ export function parseConfig(args: readonly string[], env: Environment): Config {
   refuseOpenDoor(values)
   refuseOpenMemcachedDoor(values)
   refuseAnyPage(values)
+  refuseHalfTls(values)
   refuseSilence(values)
   refuseUnkept(values, args)
   return values
@@ -279,6 +307,15 @@ function refuseOpenMemcachedDoor(config: Config): void {
 function refuseAnyPage({ corsOrigins, token }: Config): void {
   if (token !== null || !corsOrigins.includes('*')) return
   refuse("--cors-origin '*' lets in every web page: set KVIST_TOKEN, or name the origins")
+}
+
+/** Refuses TLS options that are missing the others they need. */
+function refuseHalfTls({ tlsCert, tlsKey, tlsClientCa, memcachedNoTls }: Config): void {
+  if (tlsCert !== null && tlsKey === null) refuse('--tls-cert needs its private key: --tls-key')
+  if (tlsCert === null && tlsKey !== null) refuse('--tls-key needs its certificate: --tls-cert')
+  if (tlsCert !== null) return
+  if (tlsClientCa !== null) refuse('--tls-client-ca is for a server with TLS: say --tls-cert and --tls-key')
+  if (memcachedNoTls) refuse('--memcached-no-tls is for a server with TLS: say --tls-cert and --tls-key')
 }
 
 function refuseSilence({ accessLog, logLevel }: Config): void {

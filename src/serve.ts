@@ -22,10 +22,13 @@ import { listenMemcached, type MemcachedServer } from './memcached/listener.ts'
 import { cgroupLimitBytes, type MemoryPlan, memoryLine, planMemory } from './memory-plan.ts'
 import type { FullLimit } from './net/connections.ts'
 import { connectionCounts } from './net/descriptors.ts'
+import type { TlsSettings } from './net/listener.ts'
+import { onceAMinute } from './net/once-a-minute.ts'
 import { type Sockets, startSockets } from './net/sockets.ts'
 import { builtInProcesses } from './processes/all.ts'
 import { type ConfigFile, loadConfigFile } from './processes/config-file.ts'
 import { monotonicMs } from './runtime/clock.ts'
+import { type ServerTls, startTls } from './serve-tls.ts'
 import { type Log, type LogFields, type LogOptions, startLog } from './telemetry/log.ts'
 import type { MetricSources } from './telemetry/metric-sources.ts'
 import { type Metrics, startMetrics } from './telemetry/metrics.ts'
@@ -70,6 +73,7 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
     rate: config.rateLimit,
     monotonicMs: given.monotonicMs ?? monotonicMs,
   })
+  const tls = startTls(config, { log, clock: sockets.registry, now })
   const memory = planMemory(config.memoryBytes ?? cgroupLimitBytes(), config.cacheBytes)
   const requests = requestMemory(memory.requestShare)
   const file = config.configFile === null ? null : await loadConfigFile(config.configFile, builtInProcesses)
@@ -93,7 +97,7 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
   let memcached: MemcachedServer | null = null
   try {
     const reads = db.readQueue(sockets.ticks.scheduleWork)
-    memcached = memcachedPort(config, { db, sockets, reads, limits, now, onError, log })
+    memcached = memcachedPort(config, { db, sockets, tls, reads, limits, now, onError, log })
     const { host, port, idleTimeoutSeconds, token, corsOrigins } = config
     const hostNames = [host.toLowerCase(), ...config.hostNames]
     const expose = () =>
@@ -115,6 +119,10 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
       token,
       hostNames,
       corsOrigins,
+      tls,
+      onTlsClient: onceAMinute(sockets.registry, (client: string) =>
+        log.warn('a client spoke TLS to the HTTP port, which has none: see --tls-cert', { client }),
+      ),
       routes,
       now,
       onError,
@@ -131,7 +139,7 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
       url: http.url,
       stop() {
         ready = false
-        return stopServing(config.stopTimeoutMs, log, { http, memcached, sockets, db, file })
+        return stopServing(config.stopTimeoutMs, log, { http, memcached, sockets, tls, db, file })
       },
     }
   } catch (error) {
@@ -177,6 +185,7 @@ interface Stoppable {
   readonly http: HttpServer
   readonly memcached: MemcachedServer | null
   readonly sockets: Sockets
+  readonly tls: ServerTls | undefined
   readonly db: Database
   readonly file: ConfigFile | null
 }
@@ -184,11 +193,12 @@ interface Stoppable {
 async function stopServing(
   timeoutMs: number,
   log: Log,
-  { http, memcached, sockets, db, file }: Stoppable,
+  { http, memcached, sockets, tls, db, file }: Stoppable,
 ): Promise<void> {
   const endMs = monotonicMs() + timeoutMs
   await Promise.all([http.stop(timeoutMs), memcached?.stop(timeoutMs)])
   sockets.registry.stop()
+  tls?.stop()
   if (!(await isDoneWithin(Math.max(endMs - monotonicMs(), minCloseMs), db.close()))) {
     log.warn('the store is still busy: kvist ends, and reads at the next start what is in its log')
   }
@@ -228,6 +238,7 @@ function fullWarning({ of, max, address, isRejected }: FullLimit): [message: str
     all: `${max} connections, as many as --max-connections allows`,
     address: `${max} connections from ${address}, as many as --max-connections-per-address allows`,
     listener: `${max} memcached connections, as many as --memcached-max-connections allows`,
+    handshakes: `${max} unfinished TLS handshakes`,
   }
   const what = isRejected ? 'none is idle, and new ones are turned away' : 'idle ones are closed for new ones'
   return [`there are ${limits[of]}: ${what}`, { max_connections: max, client: address }]
@@ -237,10 +248,12 @@ function memcachedPort(
   config: Config,
   {
     log,
+    tls,
     ...shared
   }: {
     readonly db: Database
     readonly sockets: Sockets
+    readonly tls: TlsSettings | undefined
     readonly reads: ReadQueue
     readonly limits: ClientLimits
     readonly now: () => number
@@ -253,6 +266,7 @@ function memcachedPort(
     host: config.memcachedHost,
     port: config.memcachedPort,
     ...shared,
+    tls: config.memcachedNoTls ? undefined : tls,
     collection: config.memcachedCollection,
     durability: config.memcachedDurability ?? config.durability,
     token: config.memcachedNoAuth ? null : config.token,
@@ -262,13 +276,10 @@ function memcachedPort(
     maxValueBytes,
     maxHeldBytes: maxMemcachedHeldBytes,
     version,
-    onBinaryClient: (address) =>
-      log.warn(
-        'a memcached client was disconnected: it speaks the binary protocol, and kvist the text protocol',
-        {
-          client: address,
-        },
-      ),
+    onForeignClient: (client, speaks) =>
+      log.warn(`a memcached client was disconnected: it speaks ${speaks}, and this port plain text`, {
+        client,
+      }),
   })
 }
 

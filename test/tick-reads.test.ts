@@ -79,7 +79,7 @@ async function serve(
     maxConnections: 100,
     maxValueBytes: 16 << 20,
     maxHeldBytes: 64 << 20,
-    onBinaryClient() {},
+    onForeignClient() {},
   })
   closing.push(
     () => db.close(),

@@ -85,6 +85,10 @@ export const smallBytes = 64 * 1024
  */
 export const maxMemcachedHeldBytes = 256 * 1024 * 1024
 
+/** Unfinished TLS handshakes of one port; at the limit the oldest is closed for a new one. */
+export const maxHandshakes = 1024
+export const handshakeTimeoutSeconds = 10
+
 /** How far the clock of another node may be ahead of this node's clock. */
 export const maxClockAheadMs = 60_000
 

@@ -16,6 +16,8 @@ import type { HttpResponse } from './wire/response.ts'
  */
 export interface OriginOptions {
   readonly needsToken: boolean
+  /** Of this server's own origin. */
+  readonly scheme: Scheme
   /** Names of this server besides IP addresses and `localhost`, in lower case. */
   readonly hostNames: readonly string[]
   /** As browsers send them; `*` allows any origin. */
@@ -93,7 +95,7 @@ function corsHeaders(allowed: string): string {
 
 /** Returns the check of each route; null for a route that needs none. */
 export function originPolicy(options: OriginOptions): (route: Openness) => OriginCheck | null {
-  const { needsToken, corsOrigins } = options
+  const { needsToken, scheme, corsOrigins } = options
   const isServersOwn = hostCheck(options.hostNames)
   const allowsAny = corsOrigins.includes('*')
   const allowed = new Map(corsOrigins.map((origin) => [origin, corsHeaders(origin) + varyHeader]))
@@ -119,7 +121,7 @@ export function originPolicy(options: OriginOptions): (route: Openness) => Origi
       context.extraHeaders = allowed.get(origin) ?? anyOriginHeaders
       return isPreflight(request) ? preflight : null
     }
-    if (needsToken || isFromOwnPage(request, origin)) {
+    if (needsToken || isFromOwnPage(request, origin, scheme)) {
       headers.passedBy = policy
       return null
     }
@@ -142,16 +144,20 @@ export function originPolicy(options: OriginOptions): (route: Openness) => Origi
 }
 
 /** Whether the request comes from no page, or from a page of this server. */
-function isFromOwnPage(request: HttpRequest, origin: string | null): boolean {
+function isFromOwnPage(request: HttpRequest, origin: string | null, scheme: Scheme): boolean {
   const site = request.header('sec-fetch-site')
   if (site !== null && site !== 'none' && site !== 'same-origin') return false
-  return origin === null || origin.toLowerCase() === ownOrigin(request)
+  return origin === null || origin.toLowerCase() === ownOrigin(request, scheme)
 }
 
+/** The default port of a scheme, which an origin leaves out and a Host may name. */
+const defaultPort = { http: /:80$/, https: /:443$/ } as const
+type Scheme = keyof typeof defaultPort
+
 /** Returns the origin by the address that the client used, so that a forwarded port is not another origin. */
-function ownOrigin(request: HttpRequest): string | null {
+function ownOrigin(request: HttpRequest, scheme: Scheme): string | null {
   const host = request.header('host')
-  return host === null ? null : `http://${host.toLowerCase().replace(/:80$/, '')}`
+  return host === null ? null : `${scheme}://${host.toLowerCase().replace(defaultPort[scheme], '')}`
 }
 
 /** Whether the request is a navigation in a tab of its own, wherever the link was. */

@@ -4,7 +4,7 @@ import { KvistError, serverFaults } from '../core/errors.ts'
 import { maxPagesBytes, maxReceivingBytes, maxSendingBytes } from '../core/limits.ts'
 import { MemoryBudget } from '../net/budget.ts'
 import type { ConnectionGroup } from '../net/connections.ts'
-import { openListener } from '../net/listener.ts'
+import { openListener, type TlsSettings } from '../net/listener.ts'
 import { type Sockets, startSockets } from '../net/sockets.ts'
 import { refusedBits, refuseHeaders } from './binding-headers.ts'
 import type { RequestContext } from './context.ts'
@@ -33,12 +33,16 @@ export interface HttpOptions extends ServeOptions {
   /** See `OriginOptions`. */
   readonly hostNames?: readonly string[]
   readonly corsOrigins?: readonly string[]
+  /** Missing: without TLS. */
+  readonly tls?: TlsSettings | undefined
   readonly routes: readonly Route[]
   /** Called with errors that are kvist's fault, not the client's, and with log fields that describe the request. */
   readonly onError: (error: unknown, about?: Readonly<Record<string, unknown>>) => void
   readonly observe: Observe
   /** Missing: clients may send any number of requests, and wrong tokens. */
   readonly limits?: ClientLimits
+  /** Called when a client speaks TLS to a server without it. */
+  readonly onTlsClient?: (address: string) => void
   /** Missing: the server creates its own. */
   readonly sockets?: Sockets
   /** Missing: the budgets of limits.ts. */
@@ -60,7 +64,7 @@ export interface HttpServer {
 
 /** Starts serving the routes. Throws when the port cannot be bound. */
 export function listen(options: HttpOptions): HttpServer {
-  const { host, idleTimeoutSeconds, onError } = options
+  const { host, idleTimeoutSeconds, onError, tls } = options
   const { registry, ticks } = options.sockets ?? startSockets(onError)
   const counts = limitCounts()
   const handlerOf = handlersOf(options, counts)
@@ -74,6 +78,7 @@ export function listen(options: HttpOptions): HttpServer {
     openRequests: 0,
     serve: (request, connection) => handlerOf(request)(request, connection),
     refuse: ({ status, code, detail }) => problemResponse(new KvistError(code, detail), {}, { status }),
+    onTlsClient: options.onTlsClient ?? (() => {}),
     reportError: (error, request) => report(error, request, onError),
   }
   const listener = openListener({
@@ -81,13 +86,18 @@ export function listen(options: HttpOptions): HttpServer {
     port: options.port,
     clients: 'HTTP clients',
     registry,
-    connect: (socket) => new HttpConnection(state, socket),
+    tls: tls && {
+      ...tls,
+      protocol: 'http/1.1',
+      plainTextResponse: () => wholeText(state.startLines, problemResponse(needsTls())),
+    },
+    connect: (socket, clientSubject) => new HttpConnection(state, socket, clientSubject),
     rejection: () =>
       wholeText(state.startLines, problemResponse(tooManyConnections(), { 'Retry-After': '1' })),
     onError,
   })
   return {
-    url: `http://${listener.address}`,
+    url: `${tls === undefined ? 'http' : 'https'}://${listener.address}`,
     openRequests: () => state.openRequests,
     connections: listener.connections,
     limitCounts: counts,
@@ -116,11 +126,20 @@ function tooManyConnections(): KvistError {
   return new KvistError('busy', 'there are too many connections; none of them is idle')
 }
 
+function needsTls(): KvistError {
+  return new KvistError('invalid_request', 'this port speaks TLS: the URL begins with https://')
+}
+
 /** Returns a function that finds the handler of a request and sets the request's parameters. */
 function handlersOf(options: HttpOptions, counts: LimitCounts): (request: HttpRequest) => Serve {
   const { routes, observe, token, limits } = options
   const { hostNames = [], corsOrigins = [] } = options
-  const originCheckOf = originPolicy({ needsToken: token !== null, hostNames, corsOrigins })
+  const originCheckOf = originPolicy({
+    needsToken: token !== null,
+    scheme: options.tls === undefined ? 'http' : 'https',
+    hostNames,
+    corsOrigins,
+  })
   const gate: Gate = {
     originCheckOf,
     authenticate: authenticationBy(token),

@@ -62,7 +62,7 @@ function connect({ idleTimeoutSeconds = 10, stallTimeoutSeconds = 3, token = '' 
     port: () => 0,
     openConnections: () => 1,
     onError: never,
-    onBinaryClient: never,
+    onForeignClient: never,
     heldBytes: 0,
   }
   const connection = new MemcachedConnection(server, socket)

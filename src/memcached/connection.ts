@@ -7,7 +7,7 @@ import type { Socket } from '../net/socket.ts'
 import { CommandPipeline, type PipelineSession } from './pipeline.ts'
 import { maxUnsentBytes } from './read.ts'
 import { Responses } from './responses.ts'
-import { type MemcachedState, overMemoryLimit, smallBytes } from './state.ts'
+import { type ForeignProtocol, type MemcachedState, overMemoryLimit, smallBytes } from './state.ts'
 
 /**
  * What a connection is doing:
@@ -17,8 +17,11 @@ import { type MemcachedState, overMemoryLimit, smallBytes } from './state.ts'
  */
 type Phase = 'open' | 'lingering' | 'closed'
 
-/** The first byte of every request in the binary protocol. */
-const binaryMagic = 0x80
+/** The first bytes of clients that speak another protocol. */
+const foreignProtocols: Readonly<Record<number, ForeignProtocol>> = {
+  128: 'the binary protocol', // its requests
+  22: 'TLS', // the record of a handshake
+}
 
 /** A connection with more unparsed input than this is paused. */
 const maxWaitingBytes = 256 * 1024
@@ -68,11 +71,7 @@ export class MemcachedConnection implements ProtocolConnection, PipelineSession 
     if (this.inputClosed || this.isEnding()) return
     if (this.isFirstInput) {
       this.isFirstInput = false
-      if (bytes[0] === binaryMagic) {
-        this.server.onBinaryClient(this.socket.remoteAddress)
-        this.close()
-        return
-      }
+      if (this.endForeignClient(bytes[0])) return
     }
     this.pipeline.parser.push(bytes)
     if (this.hasInput) {
@@ -89,6 +88,7 @@ export class MemcachedConnection implements ProtocolConnection, PipelineSession 
   }
 
   drained(): void {
+    if (this.output.unsentBytes === 0) return // a socket with TLS also drains when it had room
     this.lastActive = this.server.clock.seconds
     this.output.drained()
     this.run()
@@ -175,6 +175,16 @@ export class MemcachedConnection implements ProtocolConnection, PipelineSession 
       this.isScheduled = false
       this.run()
     })
+  }
+
+  /** Ends a client whose first byte shows that it speaks another protocol. */
+  private endForeignClient(firstByte: number | undefined): boolean {
+    const speaks = firstByte === undefined ? undefined : foreignProtocols[firstByte]
+    if (speaks === undefined) return false
+    if (speaks === 'TLS') this.socket.write('ERROR this port speaks plain text, not TLS\r\n')
+    this.server.onForeignClient(this.socket.remoteAddress, speaks)
+    this.close()
+    return true
   }
 
   private isEnding(): boolean {

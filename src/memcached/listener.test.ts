@@ -165,7 +165,7 @@ describe('what cannot be done', () => {
       client.send(Buffer.concat([Buffer.of(0x80, 0x0b), Buffer.alloc(22), Buffer.from(set('k', 'v'))]))
       expect(await client.rest()).toBe('')
     }
-    expect(opened.binaryClients).toEqual(['127.0.0.1'])
+    expect(opened.foreignClients).toEqual(['127.0.0.1 the binary protocol'])
     expect(await opened.db.get('cache', 'k')).toBeNull()
     const client = await opened.connect()
     // Within a conversation the byte is one of a key or a value.

@@ -4,15 +4,16 @@ import type { Database } from '../core/database.ts'
 import type { Durability } from '../core/engine.ts'
 import { everything } from '../core/list.ts'
 import type { ReadQueue } from '../core/read-queue.ts'
-import type { ConnectionGroup, SecondClock } from '../net/connections.ts'
-import { type Listener, openListener } from '../net/listener.ts'
+import type { ConnectionGroup } from '../net/connections.ts'
+import { type Listener, openListener, type TlsSettings } from '../net/listener.ts'
+import { onceAMinute } from '../net/once-a-minute.ts'
 import type { Sockets } from '../net/sockets.ts'
 import { type MemcachedCounts, memcachedCounts } from '../telemetry/memcached-counts.ts'
 import { AccessTable } from './access-table.ts'
 import { startChanges } from './change.ts'
 import { MemcachedConnection } from './connection.ts'
 import { flushClock } from './flush-clock.ts'
-import type { MemcachedSettings, MemcachedState } from './state.ts'
+import type { ForeignProtocol, MemcachedSettings, MemcachedState } from './state.ts'
 import { startWriteBatcher } from './write-batcher.ts'
 
 /**
@@ -29,11 +30,13 @@ export interface MemcachedOptions extends MemcachedSettings {
   readonly token: string | null
   /** Missing: clients may send any number of commands, and wrong tokens. */
   readonly limits?: ClientLimits
+  /** Missing: without TLS. */
+  readonly tls?: TlsSettings | undefined
   readonly now: () => number
   /** Called with errors that are kvist's fault, not the client's. */
   readonly onError: (error: unknown) => void
-  /** Called at most once a minute when a client is disconnected because it speaks the binary protocol. */
-  readonly onBinaryClient: (address: string) => void
+  /** Called at most once a minute when a client is disconnected because it speaks another protocol than this port. */
+  readonly onForeignClient: (address: string, speaks: ForeignProtocol) => void
   readonly sockets: Sockets
   /** Missing: reads are batched within this server only. */
   readonly reads?: ReadQueue
@@ -55,7 +58,7 @@ export interface MemcachedServer {
 
 /** Starts serving. Throws when the port cannot be bound. */
 export function listenMemcached(options: MemcachedOptions): MemcachedServer {
-  const { host, port, maxConnections, sockets, onError } = options
+  const { host, port, maxConnections, sockets, tls, onError } = options
   const state = stateOf(options, () => listener)
   const listener = openListener({
     hostname: host,
@@ -63,6 +66,7 @@ export function listenMemcached(options: MemcachedOptions): MemcachedServer {
     clients: 'memcached clients',
     registry: sockets.registry,
     maxConnections,
+    tls: tls && { ...tls, protocol: null, plainTextResponse: () => 'ERROR this port speaks TLS\r\n' },
     connect(socket) {
       state.counts.total_connections++
       return new MemcachedConnection(state, socket)
@@ -87,8 +91,19 @@ export function listenMemcached(options: MemcachedOptions): MemcachedServer {
 }
 
 function stateOf(options: MemcachedOptions, listener: () => Listener): MemcachedState {
-  const { db, collection, durability, token, now, sockets, onError, onBinaryClient, limits, ...settings } =
-    options
+  const {
+    db,
+    collection,
+    durability,
+    token,
+    now,
+    sockets,
+    tls: _,
+    limits,
+    onError,
+    onForeignClient,
+    ...settings
+  } = options
   const { registry, ticks } = sockets
   const counts = memcachedCounts()
   db.onExpiredRead(collection, () => counts.get_expired++)
@@ -113,16 +128,7 @@ function stateOf(options: MemcachedOptions, listener: () => Listener): Memcached
     port: () => listener().port,
     openConnections: () => listener().connections.open,
     onError,
-    onBinaryClient: onceInAMinute(onBinaryClient, registry),
+    onForeignClient: onceAMinute(registry, onForeignClient),
     heldBytes: 0,
-  }
-}
-
-function onceInAMinute(report: (address: string) => void, clock: SecondClock): (address: string) => void {
-  let reportedAt = Number.NEGATIVE_INFINITY
-  return (address) => {
-    if (clock.seconds - reportedAt < 60) return
-    reportedAt = clock.seconds
-    report(address)
   }
 }

@@ -18,6 +18,8 @@ export type MemcachedStore = Pick<
   'get' | 'readMany' | 'onExpiredRead' | 'write' | 'update' | 'drop' | 'collections' | 'settings'
 >
 
+export type ForeignProtocol = 'the binary protocol' | 'TLS'
+
 /** State shared by the connections of a memcached server. */
 export interface MemcachedState {
   readonly db: MemcachedStore
@@ -46,8 +48,8 @@ export interface MemcachedState {
   openConnections(): number
   /** Called with errors that are kvist's fault, not the client's. */
   readonly onError: (error: unknown) => void
-  /** Called when a client is disconnected because it speaks the binary protocol, which is not supported. */
-  readonly onBinaryClient: (address: string) => void
+  /** Called when a client is disconnected because it speaks another protocol than this port. */
+  readonly onForeignClient: (address: string, speaks: ForeignProtocol) => void
   readonly clock: SecondClock
   /**
    * Bytes that connections hold for their clients: incomplete and waiting commands, values of uncommitted writes,

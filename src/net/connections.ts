@@ -33,6 +33,7 @@ export interface SecondClock {
 /** The connections of one listener. */
 export interface ConnectionGroup {
   readonly max: number
+  readonly of: 'listener' | 'handshakes'
   open: number
   /** Connections that were closed to make room for new ones. */
   evicted: number
@@ -51,8 +52,8 @@ export interface ConnectionLimits {
 }
 
 export interface FullLimit {
-  /** The limit that was reached: of all connections, of one address, or of a listener. */
-  readonly of: 'all' | 'address' | 'listener'
+  /** The limit that was reached: of all connections, of one address, of a listener, or of its TLS handshakes. */
+  readonly of: 'all' | 'address' | ConnectionGroup['of']
   readonly max: number
   readonly address: string
   /** The new connection was rejected; otherwise another was closed for it. */
@@ -103,8 +104,8 @@ export class ConnectionRegistry implements SecondClock {
     return this.entries.size
   }
 
-  group(max: number = Number.POSITIVE_INFINITY): ConnectionGroup {
-    return { max, open: 0, evicted: 0, rejected: 0 }
+  group(max = Number.POSITIVE_INFINITY, of: ConnectionGroup['of'] = 'listener'): ConnectionGroup {
+    return { max, of, open: 0, evicted: 0, rejected: 0 }
   }
 
   /** Makes room for a new connection if necessary. Returns false when it must be rejected. */
@@ -112,7 +113,7 @@ export class ConnectionRegistry implements SecondClock {
     const { maxConnections, maxPerAddress, exemptsLoopback } = this.limits
     this.scanCredit = Math.min(this.scanCredit + scanPerConnection, this.entries.size + scanPerConnection)
     if (group.open >= group.max) {
-      if (!this.makeRoom('listener', group, address, (entry) => entry.group === group)) return false
+      if (!this.makeRoom(group.of, group, address, (entry) => entry.group === group)) return false
     }
     const network = clientNetwork(address)
     const isExempt = exemptsLoopback && isLoopback(address)
@@ -225,7 +226,9 @@ export class ConnectionRegistry implements SecondClock {
     if (this.seconds - this.reportedAt < reportSeconds) return
     this.reportedAt = this.seconds
     const { maxConnections, maxPerAddress } = this.limits
-    const max = { all: maxConnections, address: maxPerAddress, listener: group.max }[of]
+    const max = { all: maxConnections, address: maxPerAddress, listener: group.max, handshakes: group.max }[
+      of
+    ]
     this.limits.onFull({ of, max, address, isRejected })
   }
 }

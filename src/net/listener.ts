@@ -2,7 +2,16 @@ import { monotonicMs } from '../runtime/clock.ts'
 import { garbageMeter } from '../runtime/garbage.ts'
 import type { ConnectionGroup, ConnectionRegistry, ProtocolConnection } from './connections.ts'
 import { reject } from './rejected.ts'
-import type { Socket, SocketEvents } from './socket.ts'
+import type { Socket } from './socket.ts'
+import {
+  type BunSocket,
+  type Handlers,
+  Handshake,
+  type HandshakeFailure,
+  type HandshakeOptions,
+  upgradedHandlers,
+} from './tls/handshake.ts'
+import type { TlsSource } from './tls/reload.ts'
 
 export interface ListenOptions {
   readonly hostname: string
@@ -13,12 +22,29 @@ export interface ListenOptions {
   readonly registry: ConnectionRegistry
   /** Limit of this listener; the registry has limits of its own. */
   readonly maxConnections?: number
-  /** Creates the connection of an accepted socket. */
-  readonly connect: (socket: Socket) => ProtocolConnection
+  /** Missing: without TLS. */
+  readonly tls?: ListenTls | undefined
+  /** Creates the connection of an accepted socket. The subject is that of the client's verified certificate. */
+  readonly connect: (socket: Socket, clientSubject: string | null) => ProtocolConnection
   /** Returns the text sent to a client that is rejected for lack of room. */
   readonly rejection: () => string
   /** Called with errors of the protocol, which are bugs. */
   readonly onError: (error: unknown) => void
+}
+
+export interface ListenTls extends TlsSettings {
+  /** The application protocol, for clients that negotiate one; null: none is negotiated. */
+  readonly protocol: string | null
+  /** Returns the text sent to a client that does not speak TLS. */
+  readonly plainTextResponse: () => string
+}
+
+/** What all listeners with TLS share. */
+export interface TlsSettings {
+  readonly source: TlsSource
+  readonly maxHandshakes: number
+  readonly handshakeTimeoutSeconds: number
+  readonly onFailure: (failure: HandshakeFailure) => void
 }
 
 export interface Listener {
@@ -38,25 +64,27 @@ const pollMs = 10
 /** The time that clients have at a stop to read the last output and to close. */
 const lingerMs = 500
 
-type Handlers = Bun.SocketHandler<SocketEvents, 'buffer'>
-
 /** Starts listening. Throws an error of one line when the port cannot be bound. */
 export function openListener(options: ListenOptions): Listener {
-  const { hostname, registry, maxConnections, connect, rejection, onError } = options
+  const { hostname, registry, maxConnections, connect, rejection, onError, tls } = options
   const group = registry.group(maxConnections)
   const garbage = garbageMeter(garbageConnections)
-  const server = bind(options, {
+
+  function accept(socket: BunSocket, clientSubject: string | null): void {
+    const { remoteAddress } = socket
+    if (!registry.admit(group, remoteAddress)) {
+      socket.data = reject(socket, rejection())
+      return
+    }
+    const connection = connect(socket, clientSubject)
+    socket.data = connection
+    registry.add(connection, group, remoteAddress)
+  }
+
+  const handlers: Handlers = {
     open(socket) {
-      const { remoteAddress } = socket
-      if (!registry.admit(group, remoteAddress)) {
-        socket.data = reject(socket, rejection())
-        return
-      }
-      socket.setNoDelay(true)
-      socket.setKeepAlive(true, keepAliveMs)
-      const connection = connect(socket)
-      socket.data = connection
-      registry.add(connection, group, remoteAddress)
+      setOptions(socket)
+      accept(socket, null)
     },
     data: ({ data: connection }, bytes) => connection.receive(bytes),
     drain: ({ data: connection }) => connection.drained(),
@@ -67,7 +95,9 @@ export function openListener(options: ListenOptions): Listener {
       garbage.add(1)
     },
     error: (_socket, error) => onError(error),
-  })
+  }
+  const secure = tls === undefined ? null : securely(handlers, { registry, tls, accept })
+  const server = bind(options, secure?.handlers ?? handlers)
 
   return {
     address: `${hostname.includes(':') ? `[${hostname}]` : hostname}:${server.port}`,
@@ -75,19 +105,83 @@ export function openListener(options: ListenOptions): Listener {
     connections: group,
     async stop(timeoutMs) {
       server.stop()
+      secure?.stopHandshakes()
       for (const connection of registry.of(group)) connection.finish()
       const closeAtMs = monotonicMs() + timeoutMs
       await pollUntil(closeAtMs, () => registry.of(group).every(({ isFinished }) => isFinished))
       await pollUntil(Math.min(closeAtMs, monotonicMs() + lingerMs), () => group.open === 0)
       server.stop(true)
+      secure?.terminateAll()
     },
   }
 }
 
-function bind(
-  { hostname, port, clients }: ListenOptions,
-  socket: Handlers,
-): Bun.TCPSocketListener<SocketEvents> {
+interface SecureListening {
+  readonly registry: ConnectionRegistry
+  readonly tls: ListenTls
+  readonly accept: (socket: BunSocket, clientSubject: string | null) => void
+}
+
+/** Returns the handlers of accepted sockets that become connections when their handshake is done. */
+function securely(handlers: Handlers, { registry, tls, accept }: SecureListening) {
+  const { source, maxHandshakes, handshakeTimeoutSeconds, protocol, onFailure, plainTextResponse } = tls
+  const group = registry.group(maxHandshakes, 'handshakes')
+  /** Upgraded sockets, which the server does not close when it stops. */
+  const upgraded = new Set<BunSocket>()
+  const options: HandshakeOptions = {
+    source,
+    clock: registry,
+    timeoutSeconds: handshakeTimeoutSeconds,
+    protocol,
+    onFailure,
+    onDone(handshake, socket, clientSubject) {
+      registry.remove(handshake)
+      accept(socket, clientSubject)
+    },
+    onPlainText(handshake, socket) {
+      registry.remove(handshake)
+      socket.data = reject(socket, plainTextResponse())
+    },
+    handlers: upgradedHandlers({
+      ...handlers,
+      open: (socket) => void upgraded.add(socket),
+      close(socket, error) {
+        upgraded.delete(socket)
+        return handlers.close?.(socket, error)
+      },
+      error(socket, error) {
+        // An error of TLS, such as a record that cannot be decrypted, is the client's; the runtime closes the socket.
+        if (!('code' in error && error.code === 'EPROTO')) return handlers.error?.(socket, error)
+      },
+    }),
+  }
+  return {
+    handlers: {
+      ...handlers,
+      open(socket: BunSocket) {
+        setOptions(socket)
+        const { remoteAddress } = socket
+        const handshake = new Handshake(options, socket)
+        socket.data = handshake
+        if (registry.admit(group, remoteAddress)) registry.add(handshake, group, remoteAddress)
+        else handshake.close() // it could not read a reason before its handshake
+      },
+    },
+    stopHandshakes() {
+      for (const handshake of registry.of(group)) handshake.close()
+    },
+    terminateAll() {
+      for (const socket of upgraded) socket.end()
+    },
+  }
+}
+
+function setOptions(socket: BunSocket): void {
+  socket.setNoDelay(true)
+  socket.setKeepAlive(true, keepAliveMs)
+}
+
+function bind({ hostname, port, clients }: ListenOptions, socket: Handlers) {
   try {
     // Half-open: a client that has closed its side after its last request still reads the response.
     return Bun.listen({ hostname, port, exclusive: true, allowHalfOpen: true, socket })

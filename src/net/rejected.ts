@@ -1,4 +1,4 @@
-import type { Socket, SocketEvents } from './socket.ts'
+import { ignoredEvents, type Socket, type SocketEvents } from './socket.ts'
 
 /** The number of rejected clients that get time to read the reason; others are disconnected at once. */
 export const maxLingering = 16
@@ -14,7 +14,7 @@ export function reject(socket: Pick<Socket, 'write' | 'shutdown' | 'end'>, rejec
   socket.write(rejection)
   if (lingering >= maxLingering) {
     socket.end()
-    return ignored
+    return ignoredEvents
   }
   lingering++
   // A client that is still sending would get a reset before it reads the text: its input is dropped until it closes.
@@ -22,12 +22,10 @@ export function reject(socket: Pick<Socket, 'write' | 'shutdown' | 'end'>, rejec
   const timer = setTimeout(() => socket.end(), lingerMs)
   timer.unref()
   return {
-    ...ignored,
+    ...ignoredEvents,
     closed() {
       lingering--
       clearTimeout(timer)
     },
   }
 }
-
-const ignored: SocketEvents = { receive() {}, drained() {}, halfClosed() {}, closed() {} }

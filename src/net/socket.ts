@@ -28,3 +28,6 @@ export interface SocketEvents {
   /** The socket is closed. Called once, last. */
   closed(): void
 }
+
+/** Handles the events of a socket by doing nothing. */
+export const ignoredEvents: SocketEvents = { receive() {}, drained() {}, halfClosed() {}, closed() {} }

@@ -8,6 +8,7 @@ import { HttpRequest } from '../../src/http/wire/request.ts'
 export const noConnection: Connection = {
   remoteAddress: '127.0.0.1',
   network: '127.0.0.1',
+  clientSubject: null,
   resetTimeout() {},
   disableTimeout() {},
   abort() {},

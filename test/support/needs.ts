@@ -6,6 +6,7 @@ const needs = {
   chromium: () => Bun.which('chromium') !== null,
   memcapable: () => Bun.which('memccapable') !== null,
   memcached: () => Bun.which('memcached') !== null,
+  openssl: () => Bun.which('openssl') !== null,
   prometheus: () => Bun.which('prometheus') !== null,
   pymemcache: () => succeeds('/usr/bin/python3', '-c', 'import pymemcache'),
   /** A server with a process and a data folder, which the fast tier does not start; see `startServer`. */

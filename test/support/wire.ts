@@ -1,6 +1,7 @@
 import { expect } from 'bun:test'
 import { readFileSync } from 'node:fs'
 import { connect } from 'node:net'
+import { type ConnectionOptions, connect as connectTls } from 'node:tls'
 import { checkProblem } from './responses.ts'
 
 /**
@@ -61,11 +62,13 @@ export async function expectRefusal(wire: Wire, status: number): Promise<void> {
   await expectEnded(wire)
 }
 
-export function openWire(port: number): Promise<Wire> {
+/** Opens a connection, with TLS where its options are given. */
+export function openWire(port: number, tls?: ConnectionOptions): Promise<Wire> {
   const input = inputQueue()
   let received = 0
   let lastWritten = ''
-  const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true, noDelay: true })
+  const to = { port, host: '127.0.0.1', allowHalfOpen: true, noDelay: true }
+  const socket = tls === undefined ? connect(to) : connectTls({ ...to, ...tls })
   const closed = new Promise<'ended' | 'reset'>((resolve) => {
     const over = (how: 'ended' | 'reset') => {
       input.close()
@@ -113,8 +116,9 @@ export function openWire(port: number): Promise<Wire> {
     rest: input.rest,
   }
   return new Promise((resolve, reject) => {
-    socket.on('connect', () => resolve(wire))
+    socket.on(tls === undefined ? 'connect' : 'secureConnect', () => resolve(wire))
     socket.on('error', reject)
+    socket.on('close', () => reject(new Error('the connection was closed')))
   })
 }
 

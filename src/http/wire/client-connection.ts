@@ -7,6 +7,8 @@ export interface Connection {
   readonly remoteAddress: string
   /** The network that stands for the client where its requests are counted (net/address.ts). */
   readonly network: string
+  /** The subject of its verified TLS certificate, as RFC 2253 writes it: `CN=app,O=Acme`; null without one. */
+  readonly clientSubject: string | null
   /** Restarts the client's timeout: the client has sent something, or is sent another part of a long response. */
   resetTimeout(): void
   /** Disables the timeout, for responses that wait for an event. The next response enables it again. */

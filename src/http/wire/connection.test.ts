@@ -41,6 +41,7 @@ function stateOf(respondOf: () => HttpResponse): HttpServerState {
     openRequests: 0,
     serve: (_request, connection) => connection.reply(respondOf()),
     refuse: ({ status }) => responseOf(status),
+    onTlsClient() {},
     reportError() {},
   }
 }

@@ -6,7 +6,7 @@ import { Output } from '../../net/output.ts'
 import type { Socket } from '../../net/socket.ts'
 import type { BodySource } from './body.ts'
 import type { Connection, LongLivedResponse } from './client-connection.ts'
-import { Refusal } from './head.ts'
+import { Refusal, tlsRefusal } from './head.ts'
 import type { HttpRequest } from './request.ts'
 import { RequestInput } from './request-input.ts'
 import { type MemoryShare, RequestMemory, type ServerMemory } from './request-memory.ts'
@@ -35,6 +35,7 @@ const maxDiscardedBytes = 64 * 1024
  */
 export class HttpConnection implements ProtocolConnection, Connection, BodySource, StreamTarget {
   private readonly server: HttpServerState
+  readonly clientSubject: string | null
   private readonly socket: Socket
   private readonly out: Output
   private readonly input: RequestInput
@@ -66,9 +67,10 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
   /** The client half-closed in the middle of the request body, so no response is sent. */
   private isTruncated = false
 
-  constructor(server: HttpServerState, socket: Socket) {
+  constructor(server: HttpServerState, socket: Socket, clientSubject: string | null = null) {
     this.server = server
     this.socket = socket
+    this.clientSubject = clientSubject
     this.out = new Output(socket, server.ticks)
     this.input = new RequestInput(socket)
     this.ownMemory = new RequestMemory(server.memory)
@@ -102,6 +104,7 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
   }
 
   drained(): void {
+    if (!this.out.isFull) return // a socket with TLS also drains when it had room
     if (!this.isEnding()) this.timeouts.extend()
     this.timeouts.partSent()
     this.out.drained()
@@ -337,6 +340,7 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
   private refuse(refusal: Refusal): void {
     this.isLast = true
     this.input.close()
+    if (refusal === tlsRefusal) this.server.onTlsClient(this.remoteAddress)
     const response = this.server.refuse(refusal)
     if (!isStreamed(response.body))
       sendWhole(this.server.startLines, this.out, response, response.body, 'GET', closeLine)

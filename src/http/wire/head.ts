@@ -58,6 +58,10 @@ function malformed(detail: string): Refusal {
   return new Refusal(400, 'invalid_request', detail)
 }
 
+/** The refusal of a client that speaks TLS: the record of its handshake begins like no request. */
+export const tlsRefusal = malformed('this port speaks plain HTTP: the URL begins with http://')
+const tlsStart = '\x16'
+
 /** Most heads are shorter; searching a short text for the end of the head is cheaper. */
 const usualHeadBytes = 2048
 
@@ -128,6 +132,7 @@ const tokenStart = /^[!#$%&'*+.^_`|~0-9A-Za-z-]/
 /** Returns null while the head is incomplete, and a refusal as soon as the bytes so far cannot be a request. */
 function unfinished(text: string, start: number): Refusal | null {
   const begun = text.slice(start)
+  if (begun.startsWith(tlsStart)) return tlsRefusal
   if (begun !== '' && begun !== '\r' && !tokenStart.test(begun))
     return malformed('this is not an HTTP request')
   if (/(?:^|[^\r])\n/.test(begun)) return malformed('a line of the head ends with LF alone')

@@ -22,6 +22,8 @@ export interface HttpServerState {
   readonly serve: (request: HttpRequest, connection: Responding) => void
   /** Returns the response to a request that cannot be parsed. */
   readonly refuse: (refusal: Refusal) => HttpResponse
+  /** Called when a client speaks TLS to this port, which has none. */
+  readonly onTlsClient: (address: string) => void
   readonly reportError: (error: unknown, request: HttpRequest) => void
 }
 

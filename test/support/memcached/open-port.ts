@@ -16,14 +16,14 @@ export interface OpenPort extends AsyncDisposable {
   readonly server: MemcachedServer
   /** What the operator was told of. */
   readonly errors: unknown[]
-  /** The addresses that were reported to speak the binary protocol. */
-  readonly binaryClients: string[]
+  /** The addresses that were reported to speak another protocol, and which. */
+  readonly foreignClients: string[]
   connect(): Promise<TextClient>
 }
 
 export async function openPort(options: Partial<MemcachedOptions> = {}): Promise<OpenPort> {
   const errors: unknown[] = []
-  const binaryClients: string[] = []
+  const foreignClients: string[] = []
   const onError = (error: unknown): void => void errors.push(error)
   const db = await openDatabase({
     open: openTestEngine,
@@ -46,7 +46,7 @@ export async function openPort(options: Partial<MemcachedOptions> = {}): Promise
     maxHeldBytes: 64 * 1024 * 1024,
     now: Date.now,
     onError,
-    onBinaryClient: (address) => void binaryClients.push(address),
+    onForeignClient: (address, speaks) => void foreignClients.push(`${address} ${speaks}`),
     sockets: startSockets(onError),
     ...options,
   })
@@ -56,7 +56,7 @@ export async function openPort(options: Partial<MemcachedOptions> = {}): Promise
     db,
     server,
     errors,
-    binaryClients,
+    foreignClients,
     connect: () => textClient(port),
     async [Symbol.asyncDispose]() {
       await server.stop(1000)

@@ -1,4 +1,5 @@
 import { connect } from 'node:net'
+import { type ConnectionOptions, connect as connectTls } from 'node:tls'
 
 /** A connection to a memcached port, on which a test says what it likes. Text is a letter for a byte. */
 export interface TextClient {
@@ -23,9 +24,14 @@ export interface TextClient {
 /** How long a test waits for the end of an answer. */
 const patienceMs = 50_000
 
-/** `from` is the address of the client, one of this machine. */
-export async function textClient(port: number, from = '127.0.0.1'): Promise<TextClient> {
-  const socket = connect({ port, host: '127.0.0.1', localAddress: from, allowHalfOpen: true })
+/** `from` is the address of the client, one of this machine. With TLS where its options are given. */
+export async function textClient(
+  port: number,
+  from = '127.0.0.1',
+  tls?: ConnectionOptions,
+): Promise<TextClient> {
+  const to = { port, host: '127.0.0.1', localAddress: from, allowHalfOpen: true }
+  const socket = tls === undefined ? connect(to) : connectTls({ ...to, ...tls })
   let parts: string[] = []
   let tail = ''
   let bytes = 0
@@ -46,7 +52,7 @@ export async function textClient(port: number, from = '127.0.0.1'): Promise<Text
     wake()
   })
   await new Promise((resolve, reject) => {
-    socket.once('connect', resolve)
+    socket.once(tls === undefined ? 'connect' : 'secureConnect', resolve)
     socket.once('error', reject)
   })
 
