@@ -2,12 +2,14 @@
  * Serves the GET of a member twice in one process: with kvist's metrics under `/counted/`, and without under `/plain/`.
  * `bun bench/observed.ts PORT FOLDER`; bench/metrics.ts compares them.
  */
+
 import { openDatabase } from '../src/core/database.ts'
 import { openSqlite } from '../src/engines/sqlite/engine.ts'
 import type { Route } from '../src/http/route.ts'
 import { listen } from '../src/http/server.ts'
 import { v1Routes } from '../src/http/v1/routes.ts'
 import { startMetrics } from '../src/telemetry/metrics.ts'
+import { authenticatorOf } from '../test/support/authenticator.ts'
 import { jsonOf } from './members.ts'
 
 const [port = '', dir = ''] = process.argv.slice(2)
@@ -33,7 +35,7 @@ listen({
   host: '127.0.0.1',
   port: Number(port),
   idleTimeoutSeconds: 30,
-  token: null,
+  authenticator: authenticatorOf(null),
   now: Date.now,
   routes: [counted, under('plain')],
   onError: console.error,

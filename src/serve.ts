@@ -1,7 +1,12 @@
 import { version } from '../package.json'
+import { type Authenticator, authenticator } from './auth/authenticate.ts'
 import { ClientLimits } from './auth/client-limits.ts'
+import type { Principal } from './auth/principal.ts'
+import { type Tickets, tickets } from './auth/tickets.ts'
+import { type TokenRegistry, tokenRegistry, tokensOf, useWrite } from './auth/tokens.ts'
 import type { Config } from './config.ts'
-import { type Database, openDatabase } from './core/database.ts'
+import { type Database, type DatabaseOptions, openDatabase } from './core/database.ts'
+import type { Put } from './core/engine.ts'
 import { maxMemcachedHeldBytes, maxValueBytes } from './core/limits.ts'
 import type { ReadQueue } from './core/read-queue.ts'
 import type { Timers } from './core/timers.ts'
@@ -16,6 +21,7 @@ import { openApiRoutes } from './http/openapi.ts'
 import { rootRoute } from './http/root.ts'
 import type { Route } from './http/route.ts'
 import { type HttpServer, listen, requestMemory, totalBytes } from './http/server.ts'
+import { accessRoutes } from './http/v1/access.ts'
 import { v1Routes } from './http/v1/routes.ts'
 import type { ServerMemory } from './http/wire/request-memory.ts'
 import { listenMemcached, type MemcachedServer } from './memcached/listener.ts'
@@ -77,17 +83,10 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
   const memory = planMemory(config.memoryBytes ?? cgroupLimitBytes(), config.cacheBytes)
   const requests = requestMemory(memory.requestShare)
   const file = config.configFile === null ? null : await loadConfigFile(config.configFile, builtInProcesses)
+  const access = startAccess(config, onError, (use) => db.write([use], 'relaxed').catch(onError))
   const db = await openDatabase({
-    open: (onCommit) =>
-      openEngine(
-        { ...config, segmentBytes: memory.segmentBytes, isMemoryScarce: memory.isScarce },
-        now(),
-        onCommit,
-        log.warn,
-      ),
-    cacheBytes: memory.cacheBytes,
-    tombstonesMs: config.tombstonesMs,
-    now,
+    ...storeOptions(config, memory, now, log),
+    followers: access.tokens.followers,
     onError,
     processes: [...builtInProcesses, ...(file?.processes ?? [])],
     ...(file === null ? {} : { settings: file.settings }),
@@ -97,7 +96,17 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
   let memcached: MemcachedServer | null = null
   try {
     const reads = db.readQueue(sockets.ticks.scheduleWork)
-    memcached = memcachedPort(config, { db, sockets, tls, reads, limits, now, onError, log })
+    memcached = memcachedPort(config, {
+      db,
+      authenticator: access.memcached,
+      sockets,
+      tls,
+      reads,
+      limits,
+      now,
+      onError,
+      log,
+    })
     const { host, port, idleTimeoutSeconds, token, corsOrigins } = config
     const hostNames = [host.toLowerCase(), ...config.hostNames]
     const expose = () =>
@@ -105,6 +114,7 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
     const routes: Route[] = [
       rootRoute(version),
       ...v1Routes(db, watches),
+      ...accessRoutes({ tokens: tokensOf(access.tokens, db), tickets: access.tickets }),
       ...healthRoutes(() => (ready ? db.writeFault() : 'stopping')),
       ...metricsRoutes(expose),
       ...docsRoutes,
@@ -116,7 +126,8 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
       host,
       port,
       idleTimeoutSeconds,
-      token,
+      authenticator: access.http,
+      tickets: access.tickets,
       hostNames,
       corsOrigins,
       tls,
@@ -178,6 +189,45 @@ function metricSources(parts: {
       ...(memcached === null ? {} : { memcached: memcached.limitCounts }),
     },
     ...(memcached === null ? {} : { memcached: memcached.counts }),
+  }
+}
+
+/** Who may do what: the tokens, and what finds the principal of a client. */
+interface ServerAccess {
+  readonly tokens: TokenRegistry
+  readonly tickets: Tickets
+  readonly http: Authenticator
+  readonly memcached: Authenticator
+}
+
+/** `record` stores a use of a token. */
+function startAccess(
+  { token, memcachedNoAuth }: Config,
+  onError: (error: unknown) => void,
+  record: (use: Put) => void,
+): ServerAccess {
+  const tokens = tokenRegistry(onError)
+  const issued = tickets()
+  const onUse = (principal: Principal, nowMs: number) => record(useWrite(principal, nowMs))
+  const http = authenticator({ token, tokens, onUse })
+  http.onEnd(issued.revoke)
+  const memcached = authenticator({ token: memcachedNoAuth ? null : token, tokens, onUse })
+  return { tokens, tickets: issued, http, memcached }
+}
+
+function storeOptions(
+  config: Config,
+  memory: MemoryPlan,
+  now: () => number,
+  log: Log,
+): Pick<DatabaseOptions, 'open' | 'cacheBytes' | 'tombstonesMs' | 'now'> {
+  const { segmentBytes, isScarce, cacheBytes } = memory
+  return {
+    open: (onCommit) =>
+      openEngine({ ...config, segmentBytes, isMemoryScarce: isScarce }, now(), onCommit, log.warn),
+    cacheBytes,
+    tombstonesMs: config.tombstonesMs,
+    now,
   }
 }
 
@@ -252,6 +302,7 @@ function memcachedPort(
     ...shared
   }: {
     readonly db: Database
+    readonly authenticator: Authenticator
     readonly sockets: Sockets
     readonly tls: TlsSettings | undefined
     readonly reads: ReadQueue
@@ -269,7 +320,6 @@ function memcachedPort(
     tls: config.memcachedNoTls ? undefined : tls,
     collection: config.memcachedCollection,
     durability: config.memcachedDurability ?? config.durability,
-    token: config.memcachedNoAuth ? null : config.token,
     idleTimeoutSeconds: config.memcachedIdleTimeoutSeconds,
     stallTimeoutSeconds: config.idleTimeoutSeconds,
     maxConnections: config.memcachedMaxConnections,

@@ -7,6 +7,7 @@ import { listen } from '../src/http/server.ts'
 import { v1Routes } from '../src/http/v1/routes.ts'
 import { listenMemcached } from '../src/memcached/listener.ts'
 import { startSockets } from '../src/net/sockets.ts'
+import { authenticatorOf } from './support/authenticator.ts'
 import { lateEngine } from './support/late-engine.ts'
 import { textClient } from './support/memcached/text-client.ts'
 import { openWire, requestBytes } from './support/wire.ts'
@@ -65,7 +66,15 @@ async function serve(
   const onError = (error: unknown) => void errors.push(error)
   const sockets = startSockets(onError)
   const reads = db.readQueue(sockets.ticks.scheduleWork)
-  const shared = { host: '127.0.0.1', port: 0, token: null, now: Date.now, onError, sockets, reads }
+  const shared = {
+    host: '127.0.0.1',
+    port: 0,
+    authenticator: authenticatorOf(null),
+    now: Date.now,
+    onError,
+    sockets,
+    reads,
+  }
   const routes = v1Routes(db)
   const http = listen({ ...shared, idleTimeoutSeconds: 30, routes, observe: () => () => {} })
   const memcached = listenMemcached({

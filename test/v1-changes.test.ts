@@ -4,6 +4,7 @@ import { KvistError } from '../src/core/errors.ts'
 import { openSqlite } from '../src/engines/sqlite/engine.ts'
 import { listen } from '../src/http/server.ts'
 import { v1Routes } from '../src/http/v1/routes.ts'
+import { authenticatorOf } from './support/authenticator.ts'
 import { newFolder } from './support/engine.ts'
 import type { SentChange } from './support/events.ts'
 import { needing } from './support/needs.ts'
@@ -206,7 +207,7 @@ test('who asks for more than is kept is told where what is kept begins', async (
     host: '127.0.0.1',
     port: 0,
     idleTimeoutSeconds: 30,
-    token: null,
+    authenticator: authenticatorOf(null),
     now: Date.now,
     hostNames: ['x'],
     routes: v1Routes({ ...db, changes }),

@@ -8,6 +8,7 @@ import { type HttpServer, listen } from '../src/http/server.ts'
 import { type EventStreamOptions, eventStreams } from '../src/http/sse.ts'
 import { v1Routes } from '../src/http/v1/routes.ts'
 import { type WatchCounts, watchCounts } from '../src/telemetry/watch-counts.ts'
+import { authenticatorOf } from './support/authenticator.ts'
 import { newFolder, until } from './support/engine.ts'
 import {
   changeOf,
@@ -403,7 +404,7 @@ async function withOwnServer(
     host: '127.0.0.1',
     port: 0,
     idleTimeoutSeconds: 30,
-    token: null,
+    authenticator: authenticatorOf(null),
     now: Date.now,
     hostNames: ['x'],
     routes: v1Routes({ ...db, ...change(db) }, counts, eventStreams(options)),

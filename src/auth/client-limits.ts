@@ -2,7 +2,7 @@ import { KvistError } from '../core/errors.ts'
 import { maxRatedAddresses, maxRatedTokens, maxWrongTokensPerMinute } from '../core/limits.ts'
 import { type Rate, showRate } from '../core/rate.ts'
 import { type RateBucket, RateBuckets, RateLimit } from '../core/rate-limit.ts'
-import { type Principal, tokenIdOf } from './authenticate.ts'
+import { type Principal, tokenIdOf } from './principal.ts'
 
 export interface ClientLimitOptions {
   /** The rate of each token, and of each client without one; null for no limit. */

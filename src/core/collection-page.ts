@@ -8,8 +8,15 @@ export interface CollectionQuery {
   readonly limit: number
 }
 
+/** A collection in a list. Members and bytes are null for a reader who may read only a part of the collection. */
+export interface ShownCollection {
+  readonly name: string
+  readonly members: number | null
+  readonly bytes: number | null
+}
+
 export interface CollectionPage {
-  readonly collections: readonly CollectionStats[]
+  readonly collections: readonly ShownCollection[]
   /** The `from` of the next page; null after the last one. */
   readonly next: string | null
 }

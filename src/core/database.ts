@@ -18,6 +18,7 @@ import { type WatchHub, watchHub } from './feed/hub.ts'
 import { type FeedPage, type FeedSource, readFeed } from './feed/pages.ts'
 import type { Scope } from './feed/scope.ts'
 import type { WatchBounds, Watcher, WatchStats } from './feed/watcher.ts'
+import type { Follower } from './follower.ts'
 import { Renewals } from './jobs/renewals.ts'
 import { expiryOf, startSweeper } from './jobs/sweeper.ts'
 import { defaultTombstonesMs, startTombstoneGc } from './jobs/tombstone-gc.ts'
@@ -124,6 +125,8 @@ export interface DatabaseOptions {
   readonly settings?: ReadonlyMap<string, Settings>
   /** Tests set their own. */
   readonly timers?: Timers
+  /** Keep data derived from collections of kvist's own up to date. */
+  readonly followers?: readonly Follower[]
   /** Tests set smaller ones. */
   readonly watchBounds?: WatchBounds
 }
@@ -132,11 +135,12 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   const { now, onError, processes = [], settings = new Map(), timers = realTimers } = options
   const cache = memberCache(options.cacheBytes)
   const registry = settingsRegistry(settings, onError)
+  const followers = [registry, ...(options.followers ?? [])]
   const versions = collectionVersions()
   let hub: WatchHub | null = null
   let reads: Reads | null = null
   const onCommit: OnCommit = (changes, cursorAfter) => {
-    registry.onCommit(changes)
+    for (const one of followers) one.onCommit(changes)
     hub?.onCommit(changes, cursorAfter)
     versions.onCommit(changes)
     reads?.onCommit(changes, cursorAfter)
@@ -146,10 +150,10 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     reads?.onSetback()
     versions.onSetback()
     hub?.onSetback()
-    registry.load(engine).catch(onError)
+    for (const one of followers) one.load(engine).catch(onError)
   }
   const engine = await options.open(onCommit, onSetback)
-  await registry.load(engine)
+  for (const one of followers) await one.load(engine)
   const runner = processRunner(processes, onError)
   const transforms = transformsOf(registry, runner)
   const writes = writeGate({ engine, transforms, now, onTouch: (refs) => renewals.forget(refs) })

@@ -11,6 +11,7 @@ export type ErrorCode =
   | 'invalid_parameter'
   | 'invalid_cursor'
   | 'unauthorized'
+  | 'forbidden' // the client's token does not grant it
   | 'forbidden_origin' // sent by a web page that this server does not serve
   | 'misdirected' // sent to a host name that is not this server's
   | 'rate_limited' // too many requests of a token or an address; `retry_after_seconds` in the problem

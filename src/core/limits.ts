@@ -63,6 +63,13 @@ export const maxTimeMs = 253_402_300_799_999
 
 /** Collections that can have settings. All settings are kept in memory, because every write needs them. */
 export const maxSettings = 10_000
+/** Maximum number of tokens, and of grants of one. */
+export const maxTokens = 10_000
+export const maxGrants = 64
+export const maxTokenNameBytes = 128
+/** Maximum number of tickets that are not used yet, and how long one is valid. */
+export const maxTickets = 10_000
+export const ticketMs = 60_000
 /** Processes that one collection can have. */
 export const maxProcesses = 16
 /** Time that a process of the operator may take for one member. */

@@ -1,7 +1,8 @@
-import type { Engine, Write } from './engine.ts'
+import type { Write } from './engine.ts'
 import { KvistError } from './errors.ts'
+import { type Follower, follower } from './follower.ts'
 import { maxProcesses, maxSettings } from './limits.ts'
-import { type Committed, jsonContentType, keyOf, type Member } from './member.ts'
+import { jsonContentType, type Member } from './member.ts'
 import { parseDurationMs } from './time.ts'
 
 /**
@@ -85,7 +86,7 @@ export function settingsWrite(collection: string, settings: Settings | null): Wr
 }
 
 /** Keeps the settings of all collections in memory, because every write needs them. */
-export interface SettingsRegistry {
+export interface SettingsRegistry extends Follower {
   /** Returns the settings of a collection; undefined if it has none, as most. */
   get(collection: string): Settings | undefined
   /** Returns the time to live after a read; null where expiry does not slide. */
@@ -95,10 +96,6 @@ export interface SettingsRegistry {
    * configuration file, `unprocessable` if `maxSettings` collections have settings already.
    */
   requireChangeable(collection: string, settings: Settings | null): void
-  /** Takes over the settings that were committed. */
-  onCommit(changes: readonly Committed[]): void
-  /** Replaces the settings in memory by the stored ones; those committed meanwhile are newer and stay. */
-  load(engine: Engine): Promise<void>
 }
 
 /**
@@ -110,9 +107,6 @@ export function settingsRegistry(
   onError: (error: unknown) => void,
 ): SettingsRegistry {
   const known = new Map(fixed)
-  /** Collections whose settings were committed during a load; null while none is running. */
-  let committed: Set<string> | null = null
-
   function take(collection: string, member: Member | null): void {
     if (fixed.has(collection)) return
     if (member === null) {
@@ -144,35 +138,6 @@ export function settingsRegistry(
         limit: maxSettings,
       })
     },
-    onCommit(changes) {
-      for (const change of changes) {
-        if (change.collection !== settingsCollection) continue
-        committed?.add(keyOf(change))
-        take(keyOf(change), 'member' in change ? change.member : null)
-      }
-    },
-    async load(engine) {
-      const meanwhile = new Set<string>()
-      committed = meanwhile
-      const gone = new Set(known.keys())
-      let from: string | null = null
-      do {
-        const range = {
-          collection: settingsCollection,
-          from,
-          to: null,
-          order: 'asc',
-          keysOnly: false,
-        } as const
-        const page = await engine.scan({ ...range, limit: 1000 })
-        for (const member of page.members) {
-          gone.delete(member.key)
-          if (!meanwhile.has(member.key)) take(member.key, member)
-        }
-        from = page.next
-      } while (from !== null)
-      for (const collection of gone) if (!meanwhile.has(collection)) take(collection, null)
-      if (committed === meanwhile) committed = null
-    },
+    ...follower({ collection: settingsCollection, take, keys: () => known.keys() }),
   }
 }

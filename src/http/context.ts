@@ -1,4 +1,4 @@
-import { type Principal, unauthenticated } from '../auth/authenticate.ts'
+import { type Principal, unauthenticated } from '../auth/principal.ts'
 import { monotonicMs } from '../runtime/clock.ts'
 import { requestId } from './request-id.ts'
 import type { Connection } from './wire/client-connection.ts'
@@ -22,7 +22,7 @@ export class RequestContext {
   extraHeaders = ''
   /** Header lines on the rate limit of the client, which are added likewise. */
   limitHeaders = ''
-  private readonly clock: ServerClock
+  readonly clock: ServerClock
   private readonly startedMs = monotonicMs()
 
   constructor(request: HttpRequest, connection: Connection, clock: ServerClock) {

@@ -1,7 +1,7 @@
-import type { Database } from '../core/database.ts'
 import type { MaybePromise, MemberRef } from '../core/engine.ts'
 import { maxValueBytes, smallBytes } from '../core/limits.ts'
 import type { Member, MemberHead } from '../core/member.ts'
+import type { Store } from '../core/store.ts'
 import type { Share } from '../net/budget.ts'
 import { garbageMeter } from '../runtime/garbage.ts'
 import type { Connection } from './wire/client-connection.ts'
@@ -38,11 +38,18 @@ interface Sending {
   responses: number
 }
 
-export function largeValues(db: Database): LargeValues {
-  /** Large values being sent, by their version. */
-  const sending = new Map<string, Sending>()
-  const keys = new Map<string, number>()
+/** The large values that are being sent, whoever reads them. */
+export interface SharedValues {
+  readonly byVersion: Map<string, Sending>
+  /** The number of them by key. */
+  readonly keys: Map<string, number>
+}
 
+export function sharedValues(): SharedValues {
+  return { byVersion: new Map(), keys: new Map() }
+}
+
+export function largeValues(db: Store, { byVersion: sending, keys } = sharedValues()): LargeValues {
   function begin(version: string, { key, value }: Member, share: Share): Sending {
     const bytes = typeof value === 'string' ? Buffer.from(value) : value
     share.resize(bytes.length)

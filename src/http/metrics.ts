@@ -4,7 +4,7 @@ import { responseOf } from './response.ts'
 import type { Route } from './route.ts'
 
 /**
- * Returns the route `/metrics`, for Prometheus. It needs the token, as members do: it shows the names of collections
+ * Returns the route `/metrics`, for Prometheus. It needs a token that may read everything: it shows the names of collections
  * and how much they are used.
  */
 export function metricsRoutes(expose: () => Promise<Exposed>): Route[] {
@@ -14,7 +14,7 @@ export function metricsRoutes(expose: () => Promise<Exposed>): Route[] {
       path: '/metrics',
       summary: 'Numbers for Prometheus',
       tag: serverTag,
-      access: 'read',
+      access: 'read all',
       docs: {
         responses: {
           200: {

@@ -90,7 +90,7 @@ test('errors become answers by their status, with the code as an example', () =>
     problems: ['invalid_key', 'invalid_json', 'storage_full'],
   }
   const { responses } = operationsOf([route('PUT', '/a', { docs })]).get('put /a')!
-  expect(Object.keys(responses)).toEqual(['200', '400', '401', '429', '500', '507'])
+  expect(Object.keys(responses)).toEqual(['200', '400', '401', '403', '429', '500', '507'])
   expect(responses['400']!.description).toBe('Bad key (`invalid_key`), Not JSON (`invalid_json`)')
   expect(JSON.stringify(responses['507']!.content)).toContain('"code":"storage_full"')
 })
@@ -156,6 +156,7 @@ test('an API with errors of its own says itself how they look', () => {
   expect(responses).toEqual({
     200: { description: 'done' },
     401: { description: 'The token is missing or wrong' },
+    403: { description: 'The token does not grant it' },
     429: { description: 'The client sends too many requests, or wrong tokens' },
   })
 })

@@ -162,7 +162,7 @@ type Code = KvistError['code']
  */
 function entranceCodes({ isUnlimited }: Route, needsToken: boolean, isOpen: boolean): readonly Code[] {
   const limited: readonly Code[] = isUnlimited ? [] : ['rate_limited']
-  if (needsToken) return isOpen ? limited : ['unauthorized', ...limited]
+  if (needsToken) return isOpen ? limited : ['unauthorized', 'forbidden', ...limited]
   return ['forbidden_origin', 'misdirected', ...limited]
 }
 
@@ -188,6 +188,7 @@ function responsesOf({ docs, api }: Route, entrance: readonly Code[]): Json {
 
 const entranceWords: Readonly<Partial<Record<Code, string>>> = {
   unauthorized: 'The token is missing or wrong',
+  forbidden: 'The token does not grant it',
   forbidden_origin: 'A web page of an origin that may not use this server',
   misdirected: 'The host name is not one of this server',
   rate_limited: 'The client sends too many requests, or wrong tokens',

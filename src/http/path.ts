@@ -56,6 +56,17 @@ function decode(text: string): string {
 }
 
 /**
+ * Returns the value of a query parameter, not decoded, and the query without it; null when it is missing or given twice.
+ */
+export function takeParameter(query: string, name: string): { value: string; rest: string | null } | null {
+  const pairs = query.split('&')
+  const found = pairs.filter((pair) => pair.startsWith(`${name}=`))
+  if (found.length !== 1) return null
+  const rest = pairs.filter((pair) => pair !== found[0]).join('&')
+  return { value: found[0]!.slice(name.length + 1), rest: rest === '' ? null : rest }
+}
+
+/**
  * Parses the query's parameters. Throws `invalid_parameter` for one that is unknown or given twice, as it would be
  * ignored otherwise.
  */

@@ -13,6 +13,7 @@ const responses: Record<ErrorCode, readonly [status: number, title: string]> = {
   invalid_parameter: [400, 'Bad parameter'],
   invalid_cursor: [400, 'Bad cursor'],
   unauthorized: [401, 'Not allowed in'],
+  forbidden: [403, 'Forbidden'],
   forbidden_origin: [403, 'Forbidden origin'],
   misdirected: [421, 'Misdirected request'],
   rate_limited: [429, 'Too many requests'],

@@ -1,4 +1,4 @@
-import type { Access } from '../auth/authenticate.ts'
+import type { Access } from '../auth/access.ts'
 import type { MaybePromise, MemberRef } from '../core/engine.ts'
 import type { Member } from '../core/member.ts'
 import type { BindingHeader } from './binding-headers.ts'

@@ -1,5 +1,6 @@
 import { afterAll, expect, test } from 'bun:test'
 import { connect } from 'node:net'
+import { authenticatorOf } from '../../test/support/authenticator.ts'
 import { KvistError } from '../core/errors.ts'
 import { accessLog } from './access-log.ts'
 import { jsonText, readBody } from './body.ts'
@@ -30,7 +31,7 @@ function serverOf(routes: Route[], options: Partial<HttpOptions> = {}) {
     host: '127.0.0.1',
     port: 0,
     idleTimeoutSeconds: 5,
-    token: null,
+    authenticator: authenticatorOf(null),
     hostNames: ['x'],
     routes,
     now: Date.now,
@@ -126,7 +127,9 @@ test('an answer that fails on its way is cut, and told of', async () => {
 })
 
 test('what no route takes is heard of as well, and so is a refused token', async () => {
-  const { url, responded } = serverOf([route('/x', () => responseOf(200, {}, 'x'))], { token: 'secret' })
+  const { url, responded } = serverOf([route('/x', () => responseOf(200, {}, 'x'))], {
+    authenticator: authenticatorOf('secret'),
+  })
   const headers = { authorization: 'Bearer secret' }
   await fetch(`${url}/x`)
   await fetch(`${url}/x`, { headers })

@@ -1,5 +1,8 @@
-import { type Access, anyone, authenticator, isAuthorized, type Principal } from '../auth/authenticate.ts'
+import { type Access, requireAccess, unauthorized } from '../auth/access.ts'
+import type { Authenticator } from '../auth/authenticate.ts'
 import { type ClientLimits, type LimitCounts, limitCounts } from '../auth/client-limits.ts'
+import type { Principal } from '../auth/principal.ts'
+import { type Tickets, tickets } from '../auth/tickets.ts'
 import { KvistError, serverFaults } from '../core/errors.ts'
 import { maxPagesBytes, maxReceivingBytes, maxSendingBytes } from '../core/limits.ts'
 import { MemoryBudget } from '../net/budget.ts'
@@ -10,7 +13,7 @@ import { refusedBits, refuseHeaders } from './binding-headers.ts'
 import type { RequestContext } from './context.ts'
 import { instrumented, type Observe, type Serve, type ServeOptions } from './instrumented.ts'
 import { type OriginCheck, originPolicy } from './origin-policy.ts'
-import { routedPath } from './path.ts'
+import { routedPath, takeParameter } from './path.ts'
 import { methodNotAllowed, problemResponse } from './problem.ts'
 import { rateCheck } from './rate-check.ts'
 import { requestId, requestIdHeader } from './request-id.ts'
@@ -29,7 +32,9 @@ export interface HttpOptions extends ServeOptions {
   readonly host: string
   readonly port: number
   readonly idleTimeoutSeconds: number
-  readonly token: string | null
+  readonly authenticator: Authenticator
+  /** Missing: there are none. */
+  readonly tickets?: Tickets
   /** See `OriginOptions`. */
   readonly hostNames?: readonly string[]
   readonly corsOrigins?: readonly string[]
@@ -96,6 +101,14 @@ export function listen(options: HttpOptions): HttpServer {
       wholeText(state.startLines, problemResponse(tooManyConnections(), { 'Retry-After': '1' })),
     onError,
   })
+  options.authenticator.onEnd((principal) => {
+    // In the next tick, so that the request that revoked its own token gets its response.
+    setImmediate(() => {
+      for (const connection of registry.of(listener.connections)) {
+        if (connection instanceof HttpConnection && connection.identity === principal) connection.endRequest()
+      }
+    })
+  })
   return {
     url: `${tls === undefined ? 'http' : 'https'}://${listener.address}`,
     openRequests: () => state.openRequests,
@@ -132,17 +145,17 @@ function needsTls(): KvistError {
 
 /** Returns a function that finds the handler of a request and sets the request's parameters. */
 function handlersOf(options: HttpOptions, counts: LimitCounts): (request: HttpRequest) => Serve {
-  const { routes, observe, token, limits } = options
+  const { routes, observe, authenticator, limits } = options
   const { hostNames = [], corsOrigins = [] } = options
   const originCheckOf = originPolicy({
-    needsToken: token !== null,
+    needsToken: !authenticator.stranger.isAuthenticated,
     scheme: options.tls === undefined ? 'http' : 'https',
     hostNames,
     corsOrigins,
   })
   const gate: Gate = {
     originCheckOf,
-    authenticate: authenticationBy(token),
+    authenticate: authenticationBy(authenticator, options.tickets ?? tickets()),
     countRequest: limits === undefined ? null : rateCheck(limits, counts),
     unauthorized: unauthorizedBy(limits, counts),
   }
@@ -155,7 +168,7 @@ function handlersOf(options: HttpOptions, counts: LimitCounts): (request: HttpRe
   const unrouted = ({ path }: HttpRequest, match: Match<Serve> | null): Serve => {
     const first = routes.find((route) => route.path === match?.endpoint.pattern)
     const api = first === undefined ? apiOf(path, apis) : first.api
-    const access = path === '*' ? 'open' : 'read'
+    const access = path === '*' ? 'open' : 'token'
     const handle = guarded({ api, access }, gate, (request) => unroutedResponse(request, match, api))
     return instrumented(handle, observer, recovery(api, options), options)
   }
@@ -181,23 +194,43 @@ interface Guarded {
 /** The checks of every request before its handler is called. */
 interface Gate {
   readonly originCheckOf: (route: Guarded) => OriginCheck | null
-  readonly authenticate: (request: HttpRequest) => Principal
+  readonly authenticate: (request: HttpRequest, context: RequestContext) => Principal
   /** Counts a request; throws `rate_limited` when it is too many. Null when no client has a limit. */
   readonly countRequest: ((context: RequestContext) => void) | null
-  /** Returns the error of a request without the permission that it needs. */
+  /** Returns the error of a request without valid credentials. */
   readonly unauthorized: (context: RequestContext) => KvistError
 }
 
-function authenticationBy(token: string | null): Gate['authenticate'] {
-  if (token === null) return () => anyone
-  const { byHeader } = authenticator(token)
-  return (request) => byHeader(request.header('authorization'))
+function authenticationBy({ byHeader }: Authenticator, tickets: Tickets): Gate['authenticate'] {
+  return (request, { clock }) => {
+    const authorization = request.header('authorization')
+    if (authorization === null && request.query !== null && isTicketed(request)) {
+      return redeemed(request, tickets, clock.now())
+    }
+    return byHeader(authorization, clock.now)
+  }
+}
+
+/** Whether a request may have a ticket in place of a header. Paths of dialects may have such a parameter of their own. */
+function isTicketed({ method, path, query }: HttpRequest): boolean {
+  return (
+    (method === 'GET' || method === 'HEAD') && path.startsWith('/v1') && /(?:^|&)ticket=/.test(query ?? '')
+  )
+}
+
+/** Takes the ticket out of the query, so that no handler and no log sees it. Throws `unauthorized`. */
+function redeemed(request: HttpRequest, tickets: Tickets, nowMs: number): Principal {
+  const taken = takeParameter(request.query ?? '', 'ticket')
+  request.query = taken?.rest ?? null
+  const principal = taken === null ? null : tickets.redeem(taken.value, request.path, nowMs)
+  if (principal !== null) return principal
+  throw unauthorized('the ticket is not for this path, was used, or is older than a minute')
 }
 
 /**
  * Wraps a handler in the checks of origin, rate and permission. They throw `forbidden_origin`, `misdirected`,
- * `rate_limited` and `unauthorized`. What the origin check refuses is not counted: any web page could use up the rate of
- * the person who looks at it.
+ * `rate_limited`, `unauthorized` and `forbidden`. What the origin check refuses is not counted: any web page could use
+ * up the rate of the person who looks at it.
  */
 function guarded(
   route: Guarded,
@@ -210,9 +243,12 @@ function guarded(
   return (request, context) => {
     const preflight = check === null ? null : check(request, context)
     if (preflight !== null) return preflight
-    context.principal = authenticate(request)
+    const principal = authenticate(request, context)
+    context.principal = principal
+    context.connection.identity = principal
     if (count !== null) count(context)
-    if (!isAuthorized(context.principal, access)) throw unauthorized(context)
+    if (!principal.isAuthenticated && access !== 'open') throw unauthorized(context)
+    requireAccess(principal, access)
     return handle(request, context)
   }
 }
@@ -241,7 +277,12 @@ function unauthorizedBy(limits: ClientLimits | undefined, counts: LimitCounts): 
   return ({ request, connection }) => {
     const hasToken = request.header('authorization') !== null
     const tooMany = hasToken ? limits?.wrongToken(connection.network, counts) : null
-    return tooMany ?? new KvistError('unauthorized', 'this server needs a token: Authorization: Bearer …')
+    if (tooMany != null) return tooMany
+    return unauthorized(
+      hasToken
+        ? 'the token is not valid: it is wrong, has expired or was revoked'
+        : 'this server needs a token: Authorization: Bearer …',
+    )
   }
 }
 

@@ -7,7 +7,7 @@ import type { Member } from '../core/member.ts'
 import { asAsked } from '../core/plan.ts'
 import { noSettings, type Settings } from '../core/settings.ts'
 import { type Decided, type Decision, startChanges } from './change.ts'
-import type { Command, Count, MetaCount, MetaDelete, MetaGet, MetaStore, Store } from './command.ts'
+import type { Command, Count, MetaCount, MetaDelete, MetaGet, MetaStore, StoreCommand } from './command.ts'
 import {
   decideCount,
   decideMetaDelete,
@@ -61,7 +61,7 @@ function oneMember(settings: Settings = noSettings) {
   }
 }
 
-type Changing = Store | MetaStore | Count | MetaCount | MetaDelete | MetaGet
+type Changing = StoreCommand | MetaStore | Count | MetaCount | MetaDelete | MetaGet
 
 function commands(text: string): Changing[] {
   const parser = new CommandParser(1000)

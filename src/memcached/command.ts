@@ -6,7 +6,7 @@
  */
 export type Command =
   | Get
-  | Store
+  | StoreCommand
   | Delete
   | Count
   | Touch
@@ -41,7 +41,7 @@ export interface Get {
 }
 
 /** `set`, `add`, `replace`, `append`, `prepend`, `cas`. */
-export interface Store {
+export interface StoreCommand {
   readonly kind: 'store'
   readonly mode: StoreMode
   readonly key: string
@@ -153,7 +153,7 @@ export interface MetaStore extends Meta {
   readonly invalidate: boolean
   /** The exptime of the `N` flag with append and prepend: creates the member on a miss; null when it was not sent. */
   readonly vivify: number | null
-  /** As in `Store`. */
+  /** As in `StoreCommand`. */
   value: Uint8Array
 }
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
+import { authenticatorOf } from '../../test/support/authenticator.ts'
 import { fakeSocket } from '../../test/support/fake-socket.ts'
-import { authenticator } from '../auth/authenticate.ts'
 import { limitCounts } from '../auth/client-limits.ts'
 import { readQueue } from '../core/read-queue.ts'
 import { startTicks } from '../net/tick.ts'
@@ -26,7 +26,11 @@ const emptyStore: MemcachedStore = {
   drop: never,
 }
 
-function connect({ idleTimeoutSeconds = 10, stallTimeoutSeconds = 3, token = '' } = {}) {
+function connect({
+  idleTimeoutSeconds = 10,
+  stallTimeoutSeconds = 3,
+  authenticator = authenticatorOf(null),
+} = {}) {
   const clock = { seconds: 100 }
   const ticks = startTicks(never)
   const socket = fakeSocket()
@@ -56,7 +60,7 @@ function connect({ idleTimeoutSeconds = 10, stallTimeoutSeconds = 3, token = '' 
       maxValueBytes: 1_000_000,
       maxHeldBytes: 1_000_000,
     },
-    authenticate: token === '' ? null : authenticator(token).byToken,
+    authenticator,
     limits: null,
     limitCounts: limitCounts(),
     port: () => 0,
@@ -103,7 +107,7 @@ describe('a client that is silent', () => {
     const deaf = connect()
     deaf.socket.room = 2
     deaf.send('mn\r\n')
-    const stranger = connect({ token: 'secret', idleTimeoutSeconds: 0 })
+    const stranger = connect({ authenticator: authenticatorOf('secret'), idleTimeoutSeconds: 0 })
     stranger.send('mn\r\n')
     for (const { socket, server, pass } of [half, deaf, stranger]) {
       pass(3)
@@ -143,8 +147,18 @@ describe('a connection tells how much closing it would take away', () => {
     ['idle', 'it was served', 'mn\r\n', {}],
     ['busy', 'the value of a first command comes in', 'set k 0 0 10\r\nab', {}],
     ['busy', 'it is in the middle of a later command', 'mn\r\nset k 0 0 10\r\nab', {}],
-    ['new', 'it has not logged in', 'set k 0 0 1\r\n1\r\nmn\r\n', { token: 'secret' }],
-    ['idle', 'it has logged in and was served', 'set k 0 0 9\r\nme secret\r\nmn\r\n', { token: 'secret' }],
+    [
+      'new',
+      'it has not logged in',
+      'set k 0 0 1\r\n1\r\nmn\r\n',
+      { authenticator: authenticatorOf('secret') },
+    ],
+    [
+      'idle',
+      'it has logged in and was served',
+      'set k 0 0 9\r\nme secret\r\nmn\r\n',
+      { authenticator: authenticatorOf('secret') },
+    ],
     ['idle', 'all is said', 'mn\r\nquit\r\n', {}],
   ] as const)('%s when %s', (activity, _when, input, options) => {
     const { connection, send } = connect(options)

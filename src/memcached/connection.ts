@@ -1,3 +1,4 @@
+import type { Principal } from '../auth/principal.ts'
 import { nextTick } from '../core/next-tick.ts'
 import { clientNetwork } from '../net/address.ts'
 import { type Activity, lingerSeconds, type ProtocolConnection } from '../net/connections.ts'
@@ -61,6 +62,13 @@ export class MemcachedConnection implements ProtocolConnection, PipelineSession 
     this.out = new Responses(this.output)
     this.pipeline = new CommandPipeline(this)
     this.lastActive = server.clock.seconds
+  }
+
+  /** Closes the socket at once if this principal has logged in: its token is not valid any more. */
+  endFor(principal: Principal): void {
+    if (this.pipeline.principal !== principal) return
+    this.pipeline.isEnded = true
+    this.socket.terminate()
   }
 
   // Events of the socket and of the listener.

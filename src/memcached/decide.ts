@@ -1,4 +1,4 @@
-import type { Count, MetaCount, MetaDelete, MetaGet, MetaStore, Store } from './command.ts'
+import type { Count, MetaCount, MetaDelete, MetaGet, MetaStore, StoreCommand } from './command.ts'
 import type { WireValue } from './responses.ts'
 import { expiresAtMs } from './times.ts'
 
@@ -64,7 +64,7 @@ type StoreOutcome =
  * stored.
  */
 export function decideStore(
-  command: Store | MetaStore,
+  command: StoreCommand | MetaStore,
   found: Item | null,
   nowMs: number,
   maxValueBytes: number,
@@ -91,7 +91,7 @@ export function decideStore(
 
 /** Append and prepend keep the current flags and expiry. */
 function decideExtend(
-  command: Store | MetaStore,
+  command: StoreCommand | MetaStore,
   found: Item | null,
   nowMs: number,
   maxValueBytes: number,
@@ -114,7 +114,7 @@ function decideExtend(
   }
 }
 
-function decideCas(command: Store | MetaStore, found: Item | null, write: ItemWrite): StoreOutcome {
+function decideCas(command: StoreCommand | MetaStore, found: Item | null, write: ItemWrite): StoreOutcome {
   if (found === null) return { status: 'notFound' }
   const casUnique = command.casUnique ?? 0
   if (casUnique === found.revision) return { status: 'stored', write }

@@ -1,6 +1,6 @@
 import type { MaybePromise } from '../core/engine.ts'
 import type { Decision } from './change.ts'
-import type { Command, Count, MetaCount, MetaDelete, MetaStore, Store, Touch } from './command.ts'
+import type { Command, Count, MetaCount, MetaDelete, MetaStore, StoreCommand, Touch } from './command.ts'
 import { decideCount, decideMetaDelete, decideStore } from './decide.ts'
 import { responses as lines } from './error-lines.ts'
 import {
@@ -71,7 +71,7 @@ const storeLines = {
   notFound: 'NOT_FOUND',
 } as const
 
-async function store({ server, out }: Session, command: Store | MetaStore): Promise<void> {
+async function store({ server, out }: Session, command: StoreCommand | MetaStore): Promise<void> {
   const { counts } = server
   const done = await server.change(command.key, (found, nowMs): Decision<ReturnType<typeof decideStore>> => {
     const outcome = decideStore(command, found, nowMs, server.settings.maxValueBytes)

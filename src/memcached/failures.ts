@@ -14,6 +14,7 @@ const lines: Record<ErrorCode, string> = {
   invalid_parameter: 'CLIENT_ERROR bad request',
   invalid_cursor: 'CLIENT_ERROR bad request',
   unauthorized: 'CLIENT_ERROR unauthenticated',
+  forbidden: 'CLIENT_ERROR not permitted',
   forbidden_origin: 'CLIENT_ERROR bad request',
   misdirected: 'CLIENT_ERROR bad request',
   rate_limited: responses.rateLimited,

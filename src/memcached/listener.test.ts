@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import { connect } from 'node:net'
+import { authenticatorOf } from '../../test/support/authenticator.ts'
 import { type OpenPort, openPort } from '../../test/support/memcached/open-port.ts'
 import { random, seedOfRun } from '../../test/support/random.ts'
 import type { Database } from '../core/database.ts'
@@ -141,7 +142,7 @@ describe('what cannot be done', () => {
 
   test('nor is one of any other method, wherever it comes and whether a login is needed', async () => {
     for (const token of [null, 'secret']) {
-      await using opened = await openPort({ token })
+      await using opened = await openPort({ authenticator: authenticatorOf(token) })
       for (const first of [
         'GET / HTTP/1.1',
         'set /k HTTP/1.1',
@@ -401,7 +402,7 @@ describe('with a token', () => {
   const login = (token: string): string => set('any', `me ${token}`)
 
   test('nothing is done before the login', async () => {
-    await using opened = await openPort({ token: 'secret' })
+    await using opened = await openPort({ authenticator: authenticatorOf('secret') })
     const client = await opened.connect()
     const tries = `get k\r\nflush_all\r\nadd k 0 0 4\r\nme x\r\n${set('k', 'secret')}${login('Secret')}bad\r\n`
     expect(await client.ask(tries, 'ERROR\r\n')).toBe(
@@ -415,7 +416,7 @@ describe('with a token', () => {
   })
 
   test('nobody sends much before the login, nor takes long over it', async () => {
-    await using opened = await openPort({ token: 'secret', stallTimeoutSeconds: 1 })
+    await using opened = await openPort({ authenticator: authenticatorOf('secret'), stallTimeoutSeconds: 1 })
     const large = await opened.connect()
     large.send(set('k', 'x'.repeat(500_000)))
     expect(await large.rest()).toBe('')

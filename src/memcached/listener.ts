@@ -1,4 +1,4 @@
-import { authenticator } from '../auth/authenticate.ts'
+import type { Authenticator } from '../auth/authenticate.ts'
 import { type ClientLimits, type LimitCounts, limitCounts } from '../auth/client-limits.ts'
 import type { Database } from '../core/database.ts'
 import type { Durability } from '../core/engine.ts'
@@ -26,8 +26,8 @@ export interface MemcachedOptions extends MemcachedSettings {
   readonly db: Database
   readonly collection: string
   readonly durability: Durability
-  /** The token that clients must log in with; null for no login. */
-  readonly token: string | null
+  /** Clients must log in with a token, unless it lets in strangers. */
+  readonly authenticator: Authenticator
   /** Missing: clients may send any number of commands, and wrong tokens. */
   readonly limits?: ClientLimits
   /** Missing: without TLS. */
@@ -77,6 +77,11 @@ export function listenMemcached(options: MemcachedOptions): MemcachedServer {
     },
     onError,
   })
+  options.authenticator.onEnd((principal) => {
+    for (const connection of sockets.registry.of(listener.connections)) {
+      if (connection instanceof MemcachedConnection) connection.endFor(principal)
+    }
+  })
   return {
     address: listener.address,
     counts: state.counts,
@@ -95,7 +100,7 @@ function stateOf(options: MemcachedOptions, listener: () => Listener): Memcached
     db,
     collection,
     durability,
-    token,
+    authenticator,
     now,
     sockets,
     tls: _,
@@ -122,7 +127,7 @@ function stateOf(options: MemcachedOptions, listener: () => Listener): Memcached
     writes: startWriteBatcher(db, durability),
     change: startChanges(db, collection, durability),
     settings,
-    authenticate: token === null ? null : authenticator(token).byToken,
+    authenticator,
     limits: limits ?? null,
     limitCounts: limitCounts(),
     port: () => listener().port,

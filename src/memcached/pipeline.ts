@@ -1,12 +1,13 @@
-import { anyone, isAuthorized, type Principal, unauthenticated } from '../auth/authenticate.ts'
+import type { Principal } from '../auth/principal.ts'
 import type { MaybePromise, Write, Written } from '../core/engine.ts'
 import type { Member } from '../core/member.ts'
 import { type MemberReader, maxReadTogether } from '../core/read-queue.ts'
 import { hasRules } from './change.ts'
 import type { Command } from './command.ts'
-import { refuse, responses } from './error-lines.ts'
+import { refuse, refuseAndClose, responses } from './error-lines.ts'
 import { execute } from './execute.ts'
 import { failureLine, isOwnFault } from './failures.ts'
+import { isUseful, missingPermission } from './permissions.ts'
 import { plainWrite, respondPlain } from './plain-writes.ts'
 import { CommandParser } from './protocol.ts'
 import { isPlainRead, keysOf, maxUnsentBytes, type PlainRead, respondRead } from './read.ts'
@@ -36,8 +37,7 @@ export class CommandPipeline implements WriteClient {
   private readonly session: PipelineSession
   /** Receives the input of the connection. */
   readonly parser: CommandParser
-  isLoggedIn: boolean
-  private principal: Principal
+  principal: Principal
   /** A command was executed after the login. */
   wasServed = false
   /** No more commands are executed: the client sent quit, or its input cannot be parsed any further. */
@@ -52,11 +52,10 @@ export class CommandPipeline implements WriteClient {
   private isBusy = false
 
   constructor(session: PipelineSession) {
-    const { settings, authenticate } = session.server
+    const { settings, authenticator } = session.server
     this.session = session
     this.parser = new CommandParser(settings.maxValueBytes)
-    this.isLoggedIn = authenticate === null
-    this.principal = authenticate === null ? anyone : unauthenticated
+    this.principal = authenticator.stranger
   }
 
   /**
@@ -81,6 +80,10 @@ export class CommandPipeline implements WriteClient {
     const refused = this.parser.abandonValue(response)
     if (refused !== null) this.deferred.push(refused)
     return refused !== null
+  }
+
+  get isLoggedIn(): boolean {
+    return this.principal.isAuthenticated
   }
 
   /** Whether there is input that can be processed. */
@@ -126,7 +129,7 @@ export class CommandPipeline implements WriteClient {
     const deferred = this.deferred.shift()
     if (deferred !== undefined) return deferred
     const command = this.parser.next()
-    return command === null || command.kind === 'quit' ? command : this.withinRate(command)
+    return command === null || command.kind === 'quit' ? command : this.permitted(this.withinRate(command))
   }
 
   /**
@@ -142,6 +145,17 @@ export class CommandPipeline implements WriteClient {
     // Its input cannot be parsed any further, whatever the response is.
     if (command.kind === 'refused' && command.closes) return command
     return refuse(responses.rateLimited, isSilent(command))
+  }
+
+  /** Returns the command, or a refused one in its place when the token does not grant it or has expired. */
+  private permitted(command: Command): Command {
+    const { principal } = this
+    if (principal.permits.isEverything || !principal.isAuthenticated) return command
+    const { collection, now } = this.session.server
+    if (principal.expiresAtMs !== null && principal.expiresAtMs <= now())
+      return refuseAndClose('CLIENT_ERROR unauthenticated')
+    const missing = missingPermission(principal, collection, command)
+    return missing === null ? command : refuse(failureLine(missing), isSilent(command))
   }
 
   /** Starts a command. Returns false when it must wait for the writes before it. */
@@ -251,7 +265,7 @@ export class CommandPipeline implements WriteClient {
 
   /** Handles a command before the login: only a login and quit are accepted. */
   private logIn(command: Command): void {
-    const { counts, authenticate } = this.session.server
+    const { counts, authenticator, collection, now } = this.session.server
     if (command.kind === 'quit') {
       this.isEnded = true
     } else if (command.kind === 'refused') {
@@ -262,11 +276,10 @@ export class CommandPipeline implements WriteClient {
     } else {
       counts.auth_cmds++
       const token = tokenOf(command.value)
-      const principal = token === null ? unauthenticated : (authenticate?.(token) ?? anyone)
-      // Its commands include flush_all, which drops the collection.
-      this.isLoggedIn = isAuthorized(principal, 'admin')
-      if (this.isLoggedIn) {
-        this.principal = principal
+      const found = token === null ? null : authenticator.byToken(token, now())
+      // A token that may do nothing with this collection is as good as none.
+      if (found?.isAuthenticated && isUseful(found, collection)) {
+        this.principal = found
         this.session.out.line('STORED')
       } else {
         this.refuseLogin()

@@ -10,7 +10,7 @@ import {
   readUnknown,
   readVerbosity,
 } from './classic.ts'
-import type { Command, MetaStore, Refused, Store } from './command.ts'
+import type { Command, MetaStore, Refused, StoreCommand } from './command.ts'
 import { refuse, refuseAndClose, responses } from './error-lines.ts'
 import { Line, noBlock } from './line.ts'
 import { readMetaCount, readMetaDebug, readMetaDelete, readMetaGet, readMetaStore } from './meta.ts'
@@ -145,7 +145,7 @@ export class CommandParser {
    * The command whose data block is being read, the block's length, and how much of the block and its `\r\n` has been
    * read.
    */
-  private storing: Store | MetaStore | null = null
+  private storing: StoreCommand | MetaStore | null = null
   private blockBytes = 0
   private blockRead = 0
   private blockIsBad = false
@@ -309,7 +309,7 @@ export class CommandParser {
     return command.kind === 'quit' ? this.close(command) : command
   }
 
-  private readBlock(store: Store | MetaStore): Command | null {
+  private readBlock(store: StoreCommand | MetaStore): Command | null {
     const { chunk, at, blockBytes } = this
     const end = at + blockBytes
     if (this.blockRead > 0 || end + 2 > chunk.length) return this.readBlockPart(store)
@@ -321,7 +321,7 @@ export class CommandParser {
   }
 
   /** Reads a data block that arrives in pieces: the value, which grows with them, then the `\r\n`. */
-  private readBlockPart(store: Store | MetaStore): Command | null {
+  private readBlockPart(store: StoreCommand | MetaStore): Command | null {
     const { chunk, blockBytes } = this
     const bytes = Math.min(blockBytes - this.blockRead, chunk.length - this.at)
     if (bytes > 0) {
@@ -342,7 +342,7 @@ export class CommandParser {
   }
 
   /** Grows the buffer of a value. Doubling keeps copying linear; the last step is to the exact length. */
-  private growValue(store: Store | MetaStore, bytes: number): void {
+  private growValue(store: StoreCommand | MetaStore, bytes: number): void {
     const held = store.value
     if (bytes <= held.length) return
     const larger = new Uint8Array(
@@ -365,7 +365,7 @@ export class CommandParser {
 }
 
 /** Refuses a data block without its line end. Meta commands always get error responses. */
-function refuseBadBlock(store: Store | MetaStore): Command {
+function refuseBadBlock(store: StoreCommand | MetaStore): Command {
   return refuse(responses.badDataChunk, store.kind === 'store' && store.noreply)
 }
 

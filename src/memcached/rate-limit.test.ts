@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'bun:test'
+import { authenticatorOf } from '../../test/support/authenticator.ts'
 import { openPort } from '../../test/support/memcached/open-port.ts'
 import { textClient } from '../../test/support/memcached/text-client.ts'
 import { ClientLimits } from '../auth/client-limits.ts'
@@ -77,7 +78,10 @@ describe('commands beyond the rate', () => {
   })
 
   test('count for the token once the client has logged in', async () => {
-    await using opened = await openPort({ limits: limitedTo('2/h'), token: 'secret' })
+    await using opened = await openPort({
+      limits: limitedTo('2/h'),
+      authenticator: authenticatorOf('secret'),
+    })
     const login = 'set auth 0 0 8\r\nu secret\r\n'
     const one = await opened.connect()
     expect(await one.ask(login, '\r\n')).toBe('STORED\r\n')
@@ -92,7 +96,7 @@ describe('commands beyond the rate', () => {
 })
 
 test('wrong tokens are told so twenty times a minute, and slowed down then; the right one is accepted', async () => {
-  await using opened = await openPort({ limits: limitedTo(null), token: 'secret' })
+  await using opened = await openPort({ limits: limitedTo(null), authenticator: authenticatorOf('secret') })
   const client = await opened.connect()
   const wrong = 'set auth 0 0 7\r\nu wrong\r\n'
   const failure = 'CLIENT_ERROR authentication failure\r\n'

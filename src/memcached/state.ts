@@ -1,4 +1,4 @@
-import type { Principal } from '../auth/authenticate.ts'
+import type { Authenticator } from '../auth/authenticate.ts'
 import type { ClientLimits, LimitCounts } from '../auth/client-limits.ts'
 import type { Database } from '../core/database.ts'
 import type { Durability } from '../core/engine.ts'
@@ -38,8 +38,7 @@ export interface MemcachedState {
   readonly writes: WriteBatcher
   readonly change: MakeChange
   readonly settings: MemcachedSettings
-  /** Returns the principal of a login's token; null when no login is needed. */
-  readonly authenticate: ((token: string) => Principal) | null
+  readonly authenticator: Authenticator
   /** The limits on the rates of clients; null for none. */
   readonly limits: ClientLimits | null
   readonly limitCounts: LimitCounts

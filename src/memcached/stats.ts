@@ -74,7 +74,7 @@ function microseconds(sum: number): string {
 }
 
 function settings(server: MemcachedState, out: Responses): void {
-  const { settings, collection, durability, authenticate } = server
+  const { settings, collection, durability, authenticator } = server
   out.stat('maxbytes', 0)
   out.stat('maxconns', settings.maxConnections)
   out.stat('tcpport', server.port())
@@ -83,7 +83,7 @@ function settings(server: MemcachedState, out: Responses): void {
   out.stat('verbosity', 0)
   out.stat('evictions', 'off')
   out.stat('cas_enabled', 'yes')
-  out.stat('auth_enabled_ascii', authenticate !== null ? 'yes' : 'no')
+  out.stat('auth_enabled_ascii', !authenticator.stranger.isAuthenticated ? 'yes' : 'no')
   out.stat('item_size_max', settings.maxValueBytes)
   out.stat('maxconns_fast', 'yes')
   out.stat('idle_timeout', settings.idleTimeoutSeconds)

@@ -1,4 +1,4 @@
-import { anyone } from '../../src/auth/authenticate.ts'
+import { anyone } from '../../src/auth/principal.ts'
 import { RequestContext } from '../../src/http/context.ts'
 import { requestMemory } from '../../src/http/server.ts'
 import type { Connection } from '../../src/http/wire/client-connection.ts'
@@ -9,6 +9,7 @@ export const noConnection: Connection = {
   remoteAddress: '127.0.0.1',
   network: '127.0.0.1',
   clientSubject: null,
+  identity: null,
   resetTimeout() {},
   disableTimeout() {},
   abort() {},

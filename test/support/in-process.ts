@@ -1,3 +1,6 @@
+import { authenticator } from '../../src/auth/authenticate.ts'
+import { tickets } from '../../src/auth/tickets.ts'
+import { type Tokens, tokenRegistry, tokensOf, useWrite } from '../../src/auth/tokens.ts'
 import { type Database, openDatabase } from '../../src/core/database.ts'
 import { realTimers } from '../../src/core/timers.ts'
 import { dialectRoutes } from '../../src/http/dialects/all.ts'
@@ -8,6 +11,7 @@ import { openApiRoutes } from '../../src/http/openapi.ts'
 import { rootRoute } from '../../src/http/root.ts'
 import type { Route } from '../../src/http/route.ts'
 import { listen } from '../../src/http/server.ts'
+import { accessRoutes } from '../../src/http/v1/access.ts'
 import { v1Routes } from '../../src/http/v1/routes.ts'
 import { openTestEngine } from './test-engine.ts'
 
@@ -16,6 +20,7 @@ export interface InProcessServer {
   readonly url: string
   readonly db: Database
   readonly routes: readonly Route[]
+  readonly tokens: Tokens
   /** Errors that it reported as its own fault. */
   readonly errors: readonly unknown[]
   stop(): Promise<void>
@@ -28,16 +33,27 @@ export async function startInProcess(
 ): Promise<InProcessServer> {
   const errors: unknown[] = []
   const onError = (error: unknown) => errors.push(error)
+  const registry = tokenRegistry(onError)
+  const authentication = authenticator({
+    token,
+    tokens: registry,
+    onUse: (principal, nowMs) => void db.write([useWrite(principal, nowMs)]).catch(onError),
+  })
+  const passes = tickets()
+  authentication.onEnd(passes.revoke)
   const db = await openDatabase({
     open: (onCommit) => openTestEngine(onCommit),
     cacheBytes: 1024 * 1024,
     now,
     timers,
     onError,
+    followers: registry.followers,
   })
+  const tokens = tokensOf(registry, db)
   const routes: Route[] = [
     rootRoute('0'),
     ...v1Routes(db),
+    ...accessRoutes({ tokens, tickets: passes }),
     ...healthRoutes(() => null),
     ...metricsRoutes(async () => ({ contentType: 'text/plain', text: '' })),
     ...docsRoutes,
@@ -48,7 +64,8 @@ export async function startInProcess(
     host: '127.0.0.1',
     port: 0,
     idleTimeoutSeconds: 30,
-    token,
+    authenticator: authentication,
+    tickets: passes,
     routes,
     now,
     onError,
@@ -58,6 +75,7 @@ export async function startInProcess(
     url: http.url,
     db,
     routes,
+    tokens,
     errors,
     async stop() {
       await http.stop(0)

@@ -8,6 +8,7 @@ import { v1Routes } from '../../src/http/v1/routes.ts'
 import type { ServerMemory } from '../../src/http/wire/request-memory.ts'
 import { MemoryBudget } from '../../src/net/budget.ts'
 import { startSockets } from '../../src/net/sockets.ts'
+import { authenticatorOf } from './authenticator.ts'
 import { put } from './responses.ts'
 import { openWire, requestBytes, type Wire } from './wire.ts'
 
@@ -67,7 +68,7 @@ export async function startMemoryServer({
     port: 0,
     idleTimeoutSeconds,
     hostNames: ['x'],
-    token: null,
+    authenticator: authenticatorOf(null),
     routes: [...v1Routes(db), ...dialectRoutes(db, null)],
     now: Date.now,
     onError: (error) => errors.push(error),

@@ -1,7 +1,7 @@
 import type { FeedCursor, OnCommit, OnSetback } from '../engine.ts'
 import { type Change, keyOf } from '../member.ts'
 import type { FeedSource } from './pages.ts'
-import { type Scope, showsCollection } from './scope.ts'
+import { isVisible, type Scope } from './scope.ts'
 import {
   QueuedWatcher,
   queuedEvent,
@@ -53,7 +53,7 @@ export function watchHub(source: FeedSource, bounds: WatchBounds = defaultBounds
     let event: ReturnType<typeof queuedEvent> | null = null
     for (const list of [ofMember, ofCollection, ofStore]) {
       for (let watcher = list ?? null; watcher !== null; watcher = watcher.next) {
-        if (!watcher.matches(key) || !showsCollection(watcher.scope, collection)) continue
+        if (!watcher.matches(key) || !isVisible(watcher.scope, collection, key)) continue
         event ??= queuedEvent(change, cursorAfter(i))
         watcher.enqueue(event)
       }

@@ -88,7 +88,7 @@ export function feedStep(
   limit: number,
   maxBytes: number,
 ): MaybePromise<FeedStep> {
-  const isFiltered = scope.prefix !== null || scope.filter !== null
+  const isFiltered = scope.prefix !== null || scope.filter !== null || scope.sees !== undefined
   const asked = isFiltered ? filteredStep : limit
   const page = source.engine.changes(after, asked, engineScope(scope), maxBytes)
   return page instanceof Promise

@@ -16,6 +16,8 @@ export interface Scope {
   readonly filter: Pattern | null
   /** Includes kvist's own collections, for readers that are authorized to see them. */
   readonly own?: true
+  /** Whether the reader may see a member; missing: all. */
+  readonly sees?: (collection: string, key: string) => boolean
 }
 
 /** A change as readers get it. Watchers share these objects, so that data derived from one is derived once. */
@@ -30,9 +32,9 @@ export function matchesKey({ prefix, filter }: Scope, key: string): boolean {
   return (prefix === null || key.startsWith(prefix)) && (filter === null || filter.matches(key))
 }
 
-/** Returns whether the scope includes this collection, given that its name matches the scope's. */
-export function showsCollection({ own }: Scope, collection: string): boolean {
-  return own === true || !isOwnCollection(collection)
+/** Returns whether the reader may see a member, given that its collection matches the scope's. */
+export function isVisible({ own, sees }: Scope, collection: string, key: string): boolean {
+  return (own === true || !isOwnCollection(collection)) && (sees === undefined || sees(collection, key))
 }
 
 /** Returns the length of the value of a change; 0 for a tombstone. */
@@ -42,5 +44,6 @@ export function valueLength(change: Change): number {
 
 /** Returns whether a change is in scope, given that its collection and key match the scope's. */
 export function isInScope(scope: Scope, change: Change): boolean {
-  return showsCollection(scope, change.collection) && matchesKey(scope, keyOf(change))
+  const key = keyOf(change)
+  return isVisible(scope, change.collection, key) && matchesKey(scope, key)
 }

@@ -1,5 +1,6 @@
 import type { Database } from '../../core/database.ts'
 import { KvistError } from '../../core/errors.ts'
+import { routesByPrincipal } from '../by-principal.ts'
 import type { Route } from '../route.ts'
 import type { Dialect } from './dialect.ts'
 import { keys } from './keys.ts'
@@ -43,7 +44,7 @@ export function dialectRoutes(db: Database, chosen: string | null): Route[] {
 
 function mounted({ tag, refuse, routes, anyOrigin = false }: Dialect, db: Database, mount: string): Route[] {
   const api = { mount, refuse, anyOrigin }
-  return routes(db).map((route) => ({ ...route, path: mount + route.path, tag, api }))
+  return routesByPrincipal(db, routes).map((route) => ({ ...route, path: mount + route.path, tag, api }))
 }
 
 function isOwn(path: string): boolean {

@@ -1,4 +1,4 @@
-import type { Database } from '../../core/database.ts'
+import type { Store } from '../../core/store.ts'
 import type { Tag } from '../operation.ts'
 import type { Refuse, Route } from '../route.ts'
 
@@ -11,5 +11,5 @@ export interface Dialect {
   /** With `--dialect`, web pages of any origin may use it, as they could use the original store. */
   readonly anyOrigin?: boolean
   /** Returns its routes, with paths relative to its mount. */
-  routes(db: Database): Route[]
+  routes(db: Store): Route[]
 }

@@ -1,4 +1,4 @@
-import { type Database, wholeCollection } from '../../core/database.ts'
+import { wholeCollection } from '../../core/database.ts'
 import type { Put } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
 import { parseKey } from '../../core/keys.ts'
@@ -13,6 +13,7 @@ import { everything } from '../../core/list.ts'
 import { jsonContentType, type Member } from '../../core/member.ts'
 import { merged } from '../../core/patch.ts'
 import { compilePattern } from '../../core/pattern.ts'
+import type { Store } from '../../core/store.ts'
 import { isObjectText } from '../../json/object.ts'
 import { rawMembers } from '../../json/scan.ts'
 import type { RequestContext } from '../context.ts'
@@ -173,7 +174,7 @@ function idOf(request: HttpRequest): string {
   return parseKey(pathParameter(request, 'id'))
 }
 
-async function putKeys(db: Database, request: HttpRequest, context: RequestContext): Promise<HttpResponse> {
+async function putKeys(db: Store, request: HttpRequest, context: RequestContext): Promise<HttpResponse> {
   const expireIn = queryParameter(request, 'expire_in')
   const expiresAtMs = expireIn === undefined ? null : expiryAfter(expireIn, secondMs, context.now())
   const values = rawMembers(await jsonBody(request, context, maxBatchBytes))
@@ -195,7 +196,7 @@ function requireSize(value: string): void {
   throw new KvistError('too_large', `a value has more than ${maxValueBytes} bytes`)
 }
 
-async function getKeys(db: Database, request: HttpRequest, context: RequestContext): Promise<HttpResponse> {
+async function getKeys(db: Store, request: HttpRequest, context: RequestContext): Promise<HttpResponse> {
   const pattern = queryParameter(request, 'filter') ?? ''
   const filter =
     pattern === '' ? null : compilePattern(pattern, { anyRun: '$', anyOne: null, otherBackslash: 'literal' })
@@ -242,17 +243,17 @@ function shownValue({ value }: Member): string {
   return valueJson(value)
 }
 
-async function respondKey(db: Database, id: string, context: RequestContext): Promise<HttpResponse> {
+async function respondKey(db: Store, id: string, context: RequestContext): Promise<HttpResponse> {
   const member = await getShown(db, { collection, key: id }, context)
   return member === null ? respondMissing(db, id) : jsonResponse(`{"response":${valueJson(member.value)}}`)
 }
 
-async function respondMissing(db: Database, id: string): Promise<HttpResponse> {
+async function respondMissing(db: Store, id: string): Promise<HttpResponse> {
   const hasExpired = (await db.removalCause(collection, id)) === 'expire'
   return hasExpired ? jsonResponse('{"error":"Expired"}', 410) : jsonResponse('{"error":"Not found"}', 404)
 }
 
-async function patchKey(db: Database, request: HttpRequest, context: RequestContext): Promise<HttpResponse> {
+async function patchKey(db: Store, request: HttpRequest, context: RequestContext): Promise<HttpResponse> {
   const key = idOf(request)
   const patch = await jsonBody(request, context, maxValueBytes)
   if (!isObjectText(patch)) throw new KvistError('invalid_request', 'the patch is not a JSON object')

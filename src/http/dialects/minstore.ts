@@ -2,11 +2,11 @@ import { isUtf8 } from 'node:buffer'
 import { stampToMs } from '../../core/clock.ts'
 import type { Condition } from '../../core/condition.ts'
 import type { Content } from '../../core/content.ts'
-import type { Database } from '../../core/database.ts'
 import { type ErrorCode, KvistError } from '../../core/errors.ts'
 import { parseKey } from '../../core/keys.ts'
 import { maxBatchBytes, maxValueBytes } from '../../core/limits.ts'
 import { jsonContentType, type Member } from '../../core/member.ts'
+import type { Store } from '../../core/store.ts'
 import { isObjectText, objectText, withMembers } from '../../json/object.ts'
 import { rawMember, rawMembers } from '../../json/scan.ts'
 import { jsonText, readBody } from '../body.ts'
@@ -125,11 +125,7 @@ function notFound(uid: string): KvistError {
   return new KvistError('not_found', `there is no record ${JSON.stringify(uid)}`)
 }
 
-async function createRecord(
-  db: Database,
-  request: HttpRequest,
-  context: RequestContext,
-): Promise<HttpResponse> {
+async function createRecord(db: Store, request: HttpRequest, context: RequestContext): Promise<HttpResponse> {
   const uid = uidOf(request)
   const value = await sentText(request, context)
   const why = `there is a record ${JSON.stringify(uid)} already`
@@ -137,11 +133,7 @@ async function createRecord(
   return storeRecord(db, uid, value, { ifNoneMatch: 'any' }, exists, context.now())
 }
 
-async function updateRecord(
-  db: Database,
-  request: HttpRequest,
-  context: RequestContext,
-): Promise<HttpResponse> {
+async function updateRecord(db: Store, request: HttpRequest, context: RequestContext): Promise<HttpResponse> {
   const uid = uidOf(request)
   if (queryParameter(request, 'mirror') === '1') {
     const sent = await sentValue(request, context)
@@ -168,7 +160,7 @@ function mirroredRecord(uid: string, json: string): string {
 
 /** Makes a record of a text, stores it and responds with it. Throws `otherwise` when the condition does not hold. */
 async function storeRecord(
-  db: Database,
+  db: Store,
   uid: string,
   value: string,
   condition: Condition,

@@ -1,4 +1,4 @@
-import { type Database, wholeCollection } from '../../core/database.ts'
+import { wholeCollection } from '../../core/database.ts'
 import { KvistError } from '../../core/errors.ts'
 import { parseCollection, parseKey } from '../../core/keys.ts'
 import { maxValueBytes } from '../../core/limits.ts'
@@ -6,6 +6,7 @@ import { everything } from '../../core/list.ts'
 import { jsonContentType, type Member, type Value } from '../../core/member.ts'
 import type { NewPut } from '../../core/operations.ts'
 import { compilePattern } from '../../core/pattern.ts'
+import type { Store } from '../../core/store.ts'
 import { isObjectText, objectText } from '../../json/object.ts'
 import { rawMember, rawMembers } from '../../json/scan.ts'
 import type { RequestContext } from '../context.ts'
@@ -146,7 +147,7 @@ function refOf(request: HttpRequest) {
   return { collection: resourceOf(request), key: parseKey(pathParameter(request, 'id')) }
 }
 
-function getMembers(db: Database, request: HttpRequest, context: RequestContext): Promise<HttpResponse> {
+function getMembers(db: Store, request: HttpRequest, context: RequestContext): Promise<HttpResponse> {
   const pattern = queryParameter(request, 'filter') ?? ''
   const match =
     pattern === '' ? null : compilePattern(pattern, { anyRun: '*', anyOne: null, otherBackslash: 'literal' })
@@ -155,7 +156,7 @@ function getMembers(db: Database, request: HttpRequest, context: RequestContext)
   return listResponse((memory) => db.all(resource, query, memory), memberJson, ['{"result":[', ']}'], context)
 }
 
-async function putMember(db: Database, request: HttpRequest, context: RequestContext): Promise<HttpResponse> {
+async function putMember(db: Store, request: HttpRequest, context: RequestContext): Promise<HttpResponse> {
   const collection = resourceOf(request)
   const expiresAtMs = expiryOf(queryParameter(request, 'expire_in'), context.now())
   const text = await jsonBody(request, context, maxValueBytes)
@@ -222,7 +223,7 @@ function memberJson({ key, value, createdAtMs, expiresAtMs }: Member): string {
 }
 
 async function deleteResource(
-  db: Database,
+  db: Store,
   request: HttpRequest,
   context: RequestContext,
 ): Promise<HttpResponse> {

@@ -1,9 +1,9 @@
 import { isUtf8 } from 'node:buffer'
-import type { Database } from '../../core/database.ts'
 import type { MemberRef } from '../../core/engine.ts'
 import { smallPageBytes } from '../../core/limits.ts'
 import type { Member, Value } from '../../core/member.ts'
 import type { PageMemory } from '../../core/page-memory.ts'
+import type { Store } from '../../core/store.ts'
 import { compressed } from '../compression.ts'
 import type { RequestContext } from '../context.ts'
 import type { ResponseDocs, Schema } from '../operation.ts'
@@ -32,7 +32,7 @@ function bytesText(bytes: Uint8Array): string {
  * response is sent.
  */
 export async function getShown(
-  db: Database,
+  db: Store,
   { collection, key }: MemberRef,
   { connection }: RequestContext,
 ): Promise<Member | null> {

@@ -1,8 +1,9 @@
-import { type Database, wholeCollection } from '../../core/database.ts'
+import { wholeCollection } from '../../core/database.ts'
 import { KvistError } from '../../core/errors.ts'
 import { parseKey } from '../../core/keys.ts'
 import { maxBatchBytes, maxValueBytes } from '../../core/limits.ts'
 import { jsonContentType, type Member } from '../../core/member.ts'
+import type { Store } from '../../core/store.ts'
 import { rawMember } from '../../json/scan.ts'
 import { jsonText, readBody } from '../body.ts'
 import type { RequestContext } from '../context.ts'
@@ -163,7 +164,7 @@ function textDocs(description: string, example: string): ResponseDocs {
   return { description, content: { 'text/plain': { schema: { type: 'string' }, example } } }
 }
 
-async function setValue(db: Database, request: HttpRequest, context: RequestContext): Promise<HttpResponse> {
+async function setValue(db: Store, request: HttpRequest, context: RequestContext): Promise<HttpResponse> {
   const text = await jsonBody(request, context, maxBatchBytes)
   const key = keyText(rawMember(text, 'key'))
   const value = rawMember(text, 'value')
@@ -178,7 +179,7 @@ async function setValue(db: Database, request: HttpRequest, context: RequestCont
   return textResponse('200: OK', 200)
 }
 
-async function getValue(db: Database, request: HttpRequest, context: RequestContext): Promise<HttpResponse> {
+async function getValue(db: Store, request: HttpRequest, context: RequestContext): Promise<HttpResponse> {
   const key = await keyOf(request, context)
   const member = await getShown(db, { collection, key }, context)
   if (member === null) return jsonResponse('{"value":null}', 404)

@@ -2,7 +2,7 @@ import { afterAll, describe, expect, test } from 'bun:test'
 import { contextOf, requestOf } from '../../../test/support/connection.ts'
 import { faultOf } from '../../../test/support/engine.ts'
 import { openTestEngine } from '../../../test/support/test-engine.ts'
-import { anyone, type Principal } from '../../auth/authenticate.ts'
+import { anyone, type Principal } from '../../auth/principal.ts'
 import { openDatabase } from '../../core/database.ts'
 import { maxBatchOperations } from '../../core/limits.ts'
 import { postBatch } from './batch.ts'
@@ -25,7 +25,7 @@ function post(body: unknown, ...headers: string[]) {
   return postAs(anyone, body, ...headers)
 }
 
-const commands = idempotency(db)
+const commands = idempotency(db, db)
 
 async function postAs(principal: Principal, body: unknown, ...headers: string[]) {
   const text = typeof body === 'string' ? body : JSON.stringify(body)
@@ -194,11 +194,11 @@ test('a check that does not hold names its member and revision', async () => {
   await post({ checks: [{ ...check, revision }] })
 })
 
-test('an Idempotency-Key is that of its sender: under another name it is another', async () => {
+test('an Idempotency-Key is that of its sender: with another id it is another', async () => {
   const body = { operations: [{ op: 'increment', collection: 'c', key: 'once' }] }
   const key = 'Idempotency-Key: a-key'
   expect((await post(body, key)).values).toEqual([1])
   expect((await post(body, key)).values).toEqual([1])
-  expect((await postAs({ ...anyone, name: 'other' }, body, key)).values).toEqual([2])
+  expect((await postAs({ ...anyone, id: 'other' }, body, key)).values).toEqual([2])
   expect((await post(body, key)).values).toEqual([1])
 })

@@ -1,9 +1,9 @@
 import { isUtf8 } from 'node:buffer'
 import type { NewContent } from '../../core/content.ts'
-import type { Database } from '../../core/database.ts'
 import { type ErrorCode, KvistError } from '../../core/errors.ts'
 import { parseKey } from '../../core/keys.ts'
 import { maxLineBytes, maxNamedFailures, smallBytes } from '../../core/limits.ts'
+import type { Store } from '../../core/store.ts'
 import { refuseHeaders } from '../binding-headers.ts'
 import { bodyShare } from '../body.ts'
 import { bodyParts, codingOf } from '../content-coding.ts'
@@ -35,7 +35,7 @@ interface LineFailure {
 type Line = NewContent & { readonly key: string; readonly line: number }
 
 export async function importLines(
-  db: Database,
+  db: Store,
   request: HttpRequest,
   collection: string,
   context: RequestContext,

@@ -1,6 +1,6 @@
-import type { Database } from '../../core/database.ts'
 import { KvistError } from '../../core/errors.ts'
 import { valueLength } from '../../core/feed/scope.ts'
+import type { Store } from '../../core/store.ts'
 import { compressed } from '../compression.ts'
 import type { RequestContext } from '../context.ts'
 import { ResponsePages } from '../page-memory.ts'
@@ -19,7 +19,7 @@ import { changeJson, changePieces } from './serializers.ts'
  * empty, and `next` is the `since` that was sent.
  */
 export async function getChanges(
-  db: Database,
+  db: Store,
   request: HttpRequest,
   context: RequestContext,
 ): Promise<HttpResponse> {

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { connect } from 'node:net'
+import { authenticatorOf } from '../../../test/support/authenticator.ts'
 import { until } from '../../../test/support/engine.ts'
 import { openTestEngine } from '../../../test/support/test-engine.ts'
 import { type Database, openDatabase } from '../../core/database.ts'
@@ -26,7 +27,7 @@ beforeAll(async () => {
     host: '127.0.0.1',
     port: 0,
     idleTimeoutSeconds: 30,
-    token: null,
+    authenticator: authenticatorOf(null),
     now: Date.now,
     hostNames: ['x'],
     routes: v1Routes({ ...db, all: () => parts() }),

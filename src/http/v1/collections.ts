@@ -1,6 +1,6 @@
-import type { Database } from '../../core/database.ts'
 import { KvistError } from '../../core/errors.ts'
 import { defaultPageCollections } from '../../core/limits.ts'
+import type { Store } from '../../core/store.ts'
 import { readValue } from '../body.ts'
 import { compressed } from '../compression.ts'
 import type { RequestContext } from '../context.ts'
@@ -17,7 +17,7 @@ import { storedJson } from './serializers.ts'
 
 /** Handlers that list collections, store members under a new id, and drop collections. */
 
-export async function listCollections(db: Database, request: HttpRequest): Promise<HttpResponse> {
+export async function listCollections(db: Store, request: HttpRequest): Promise<HttpResponse> {
   const given = parametersOf(request, ['prefix', 'limit', 'cursor'])
   const { prefix = '', limit, cursor } = given
   const question: Question = ['collections', prefix]
@@ -56,7 +56,7 @@ export async function postMember(
 }
 
 export async function dropMembers(
-  db: Database,
+  db: Store,
   request: HttpRequest,
   collection: string,
   context: RequestContext,

@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto'
 import type { Outcome } from '../../core/content.ts'
-import type { Database } from '../../core/database.ts'
 import type { Check, MemberRef, Put } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
 import { keyedMutex, type RunExclusive } from '../../core/keyed-mutex.ts'
@@ -11,6 +10,7 @@ import { jsonContentType, type Member } from '../../core/member.ts'
 import type { Operation } from '../../core/operations.ts'
 import type { Plan } from '../../core/plan.ts'
 import { type RecordedOutcome, recordOutcomes, replayOutcomes } from '../../core/replay.ts'
+import type { Store } from '../../core/store.ts'
 import type { RequestContext } from '../context.ts'
 import { headerBits } from '../wire/head.ts'
 import type { HttpRequest } from '../wire/request.ts'
@@ -22,12 +22,14 @@ import type { HttpResponse } from '../wire/response.ts'
  * Requests that fail are not recorded: they had no effect and are executed again. See docs/design/idempotency.md.
  */
 export interface Idempotency {
-  readonly db: Database
+  readonly db: Store
+  /** The store with the records, which nobody may see. */
+  readonly records: Pick<Store, 'page'>
   readonly exclusive: RunExclusive
 }
 
-export function idempotency(db: Database): Idempotency {
-  return { db, exclusive: keyedMutex() }
+export function idempotency(db: Store, records: Pick<Store, 'page'>): Idempotency {
+  return { db, records, exclusive: keyedMutex() }
 }
 
 /** The command of a request, as data: it is executed, or its recorded outcome is replayed. */
@@ -49,18 +51,18 @@ const keyBits = headerBits(['idempotency-key'])
 
 /** Executes the work, or replays its recorded outcome when the request has a key that was sent before. */
 export async function perform(
-  { db, exclusive }: Idempotency,
+  { db, records, exclusive }: Idempotency,
   request: HttpRequest,
   context: RequestContext,
   work: Work,
 ): Promise<HttpResponse> {
   const { operations, checks = [], require, note = '' } = work
   if ((request.present & keyBits) === 0) return work.respond(await db.batch(checks, operations), note)
-  const recordKey = `${context.principal.name}/${parseIdempotencyKey(request)}`
+  const recordKey = `${context.principal.id}/${parseIdempotencyKey(request)}`
   const fingerprint = fingerprintOf(request, work.content)
   // Of several concurrent requests with one key, one runs and the others wait for its record.
   return exclusive([recordKey], async () => {
-    const record = await findRecord(db, recordKey)
+    const record = await findRecord(records, recordKey)
     if (record !== null) return replay(record, fingerprint, work)
     const outcomes = await db.execute({
       operations,
@@ -100,8 +102,8 @@ function recordPut(key: string, recorded: Recorded, nowMs: number, near: MemberR
  * Returns the record of a key. Uses a scan, because a record is stored near the members of its command, where a read by
  * its key may not find it.
  */
-async function findRecord(db: Database, key: string): Promise<Member | null> {
-  const { members } = await db.page(recordsCollection, {
+async function findRecord(records: Pick<Store, 'page'>, key: string): Promise<Member | null> {
+  const { members } = await records.page(recordsCollection, {
     ...everything,
     from: key,
     to: keyAfter(key),

@@ -1,9 +1,9 @@
-import type { Database } from '../../core/database.ts'
 import { KvistError } from '../../core/errors.ts'
 import { compareKeys, parseKey } from '../../core/keys.ts'
 import type { ListQuery, Page } from '../../core/list.ts'
 import type { Member } from '../../core/member.ts'
 import type { PageMemory } from '../../core/page-memory.ts'
+import type { Store } from '../../core/store.ts'
 import { compressed } from '../compression.ts'
 import type { RequestContext } from '../context.ts'
 import { decodeCursor, encodeCursor, type Question } from '../cursor.ts'
@@ -33,7 +33,7 @@ const listParameters = [...selectionParameters, 'delimiter', 'order', 'limit', '
 type Given = { readonly [N in (typeof listParameters)[number]]?: string }
 
 export async function listMembers(
-  db: Database,
+  db: Store,
   request: HttpRequest,
   collection: string,
   type: string,
@@ -82,7 +82,7 @@ function bytesOf(members: readonly Member[]): number {
  * Returns the entity tag of a collection's lists, which changes with every change in the collection; null when there is
  * none. Pages and lines have different tags, because they are different representations.
  */
-async function tagOf(db: Database, collection: string, isStreamed: boolean): Promise<string | null> {
+async function tagOf(db: Store, collection: string, isStreamed: boolean): Promise<string | null> {
   const version = await db.collectionVersion(collection)
   return version === null ? null : `${version}${isStreamed ? '-lines' : ''}`
 }
@@ -104,7 +104,7 @@ type Part = Pick<Page, 'members' | 'prefixes'>
 
 /** Yields all that a query selects, in parts. The caller applies the limit. */
 async function* partsOf(
-  db: Database,
+  db: Store,
   collection: string,
   query: ListQuery,
   memory: PageMemory,

@@ -1,9 +1,9 @@
 import type { Stored } from '../../core/content.ts'
-import type { Database } from '../../core/database.ts'
 import type { MaybePromise, MemberRef } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
 import { smallBytes } from '../../core/limits.ts'
 import type { Member } from '../../core/member.ts'
+import type { Store } from '../../core/store.ts'
 import { readValue, type SentValue } from '../body.ts'
 import { parseByteRange } from '../byte-range.ts'
 import type { RequestContext } from '../context.ts'
@@ -205,7 +205,7 @@ function unchanged(member: Member | null, nowMs: number): HttpResponse {
 }
 
 export function putMember(
-  db: Database,
+  db: Store,
   request: HttpRequest,
   ref: MemberRef,
   context: RequestContext,
@@ -238,7 +238,7 @@ export function storedResponse(
 }
 
 export async function deleteMember(
-  db: Database,
+  db: Store,
   request: HttpRequest,
   ref: MemberRef,
   context: RequestContext,

@@ -1,8 +1,8 @@
-import type { Database } from '../../core/database.ts'
 import type { MemberRef } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
 import { maxBatchBytes, maxReadBytes, maxReadMembers, smallPageBytes } from '../../core/limits.ts'
 import type { Member } from '../../core/member.ts'
+import type { Store } from '../../core/store.ts'
 import { jsonText, readBody } from '../body.ts'
 import { compressed } from '../compression.ts'
 import type { RequestContext } from '../context.ts'
@@ -17,7 +17,7 @@ import { type MemberShape, memberJson, memberPieces } from './serializers.ts'
 
 /** `POST /v1/_read`: reads many members from one snapshot, in the order of the request. */
 export async function readMembers(
-  db: Database,
+  db: Store,
   request: HttpRequest,
   context: RequestContext,
 ): Promise<HttpResponse> {
@@ -36,7 +36,7 @@ export async function readMembers(
 
 /** Reads the members; null when their values exceed what may be read without waiting for memory. */
 async function readSmall(
-  db: Database,
+  db: Store,
   refs: readonly MemberRef[],
   pages: ResponsePages,
 ): Promise<(Member | null)[] | null> {
@@ -49,7 +49,7 @@ async function readSmall(
 
 /** Reads the lengths of the values first: all are read from one snapshot, so there must be memory for all. */
 async function readLarge(
-  db: Database,
+  db: Store,
   refs: readonly MemberRef[],
   pages: ResponsePages,
 ): Promise<(Member | null)[]> {

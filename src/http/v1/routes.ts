@@ -1,6 +1,8 @@
 import type { Database } from '../../core/database.ts'
+import type { Store } from '../../core/store.ts'
 import { type WatchCounts, watchCounts } from '../../telemetry/watch-counts.ts'
-import { largeValues } from '../large-values.ts'
+import { routesByPrincipal } from '../by-principal.ts'
+import { largeValues, sharedValues } from '../large-values.ts'
 import { eventStream, isNdjson, ndjsonTypes, negotiation } from '../media-types.ts'
 import { collectionOf, memberOf } from '../path.ts'
 import type { Route } from '../route.ts'
@@ -34,8 +36,14 @@ export function v1Routes(
   counts: WatchCounts = watchCounts(),
   streams: EventStreams = eventStreams(),
 ): Route[] {
-  const watching: Watching = { db, values: largeValues(db), counts, streams }
-  const once = idempotency(db)
+  const values = sharedValues()
+  return routesByPrincipal(db, (store) =>
+    storeRoutes({ db: store, values: largeValues(store, values), counts, streams }, idempotency(store, db)),
+  )
+}
+
+function storeRoutes(watching: Watching, once: Idempotency): Route[] {
+  const { db } = watching
   const all: Route[] = [
     {
       method: 'GET',
@@ -117,7 +125,7 @@ export function v1Routes(
   return all.map((route) => ({ ...route, tag: v1Tag }))
 }
 
-function settingsRoutes(db: Database): Route[] {
+function settingsRoutes(db: Store): Route[] {
   const path = '/v1/_collections/:collection'
   return [
     {

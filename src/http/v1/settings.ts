@@ -1,6 +1,6 @@
-import type { Database } from '../../core/database.ts'
 import { maxBatchBytes } from '../../core/limits.ts'
 import { parseSettings, settingsJson } from '../../core/settings.ts'
+import type { Store } from '../../core/store.ts'
 import { jsonText, readBody } from '../body.ts'
 import type { RequestContext } from '../context.ts'
 import { parametersOf } from '../path.ts'
@@ -10,14 +10,14 @@ import type { HttpResponse } from '../wire/response.ts'
 
 /** `/v1/_collections/{collection}`: the settings of a collection, which need not have members. */
 
-export function getSettings(db: Database, request: HttpRequest, collection: string): HttpResponse {
+export function getSettings(db: Store, request: HttpRequest, collection: string): HttpResponse {
   parametersOf(request, [])
   return jsonTextLine(settingsJson(db.settings(collection)))
 }
 
 /** Replaces all settings: those left out return to their defaults. */
 export async function putSettings(
-  db: Database,
+  db: Store,
   request: HttpRequest,
   collection: string,
   context: RequestContext,
@@ -29,7 +29,7 @@ export async function putSettings(
 }
 
 export async function deleteSettings(
-  db: Database,
+  db: Store,
   request: HttpRequest,
   collection: string,
 ): Promise<HttpResponse> {

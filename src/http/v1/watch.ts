@@ -1,9 +1,9 @@
-import type { Database } from '../../core/database.ts'
 import type { FeedCursor, MaybePromise, MemberRef } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
 import { type FeedEvent, type Scope, valueLength } from '../../core/feed/scope.ts'
 import type { WatchBatch, Watcher } from '../../core/feed/watcher.ts'
 import { maxPageBytes, smallPageBytes } from '../../core/limits.ts'
+import type { Store } from '../../core/store.ts'
 import type { WatchCounts, WatchKind } from '../../telemetry/watch-counts.ts'
 import { refuseHeaders } from '../binding-headers.ts'
 import type { RequestContext } from '../context.ts'
@@ -30,7 +30,7 @@ import { changeLine, changeLinePieces } from './serializers.ts'
 
 /** The dependencies of watching. */
 export interface Watching {
-  readonly db: Database
+  readonly db: Store
   readonly values: LargeValues
   readonly streams: EventStreams
   readonly counts: WatchCounts
@@ -93,7 +93,7 @@ async function watch(
  * Throws `invalid_cursor` while a problem response is still possible. Compacted cursors are reported by the stream
  * itself.
  */
-async function requirePoint(db: Database, point: FeedCursor): Promise<void> {
+async function requirePoint(db: Store, point: FeedCursor): Promise<void> {
   try {
     await db.checkCursor(point)
   } catch (error) {

@@ -9,6 +9,8 @@ export interface Connection {
   readonly network: string
   /** The subject of its verified TLS certificate, as RFC 2253 writes it: `CN=app,O=Acme`; null without one. */
   readonly clientSubject: string | null
+  /** The sender of the last request, as the server knows it. */
+  identity: object | null
   /** Restarts the client's timeout: the client has sent something, or is sent another part of a long response. */
   resetTimeout(): void
   /** Disables the timeout, for responses that wait for an event. The next response enables it again. */

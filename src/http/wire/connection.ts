@@ -41,6 +41,7 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
   private readonly input: RequestInput
   private readonly timeouts: ConnectionTimeouts
 
+  identity: object | null = null
   private phase: Phase = 'idle'
   /** The request of the phases `responding` and `discarding`. */
   private request: HttpRequest | null = null
@@ -189,6 +190,11 @@ export class HttpConnection implements ProtocolConnection, Connection, BodySourc
   abort(): void {
     this.socket.terminate()
     this.release()
+  }
+
+  /** Closes the socket if a request is being served or its response is being sent. */
+  endRequest(): void {
+    if (this.activity === 'busy') this.abort()
   }
 
   reportError(error: unknown): void {

@@ -11,8 +11,8 @@ export class HttpRequest {
   readonly method: string
   /** Without the query, not decoded. */
   readonly path: string
-  /** What follows the first `?`, not decoded; null without one. */
-  readonly query: string | null
+  /** What follows the first `?`, not decoded; null without one. A ticket is taken out of it (server.ts). */
+  query: string | null
   readonly isHttp10: boolean
   /** The client asks to close the connection after this response. */
   readonly closes: boolean

@@ -5,6 +5,7 @@ import {
   type MemcachedServer,
 } from '../../../src/memcached/listener.ts'
 import { startSockets } from '../../../src/net/sockets.ts'
+import { authenticatorOf } from '../authenticator.ts'
 import { openTestEngine } from '../test-engine.ts'
 import { maxValueBytes } from './conversation.ts'
 import { type TextClient, textClient } from './text-client.ts'
@@ -38,7 +39,7 @@ export async function openPort(options: Partial<MemcachedOptions> = {}): Promise
     db,
     collection: 'cache',
     durability: 'full',
-    token: null,
+    authenticator: authenticatorOf(null),
     idleTimeoutSeconds: 0,
     stallTimeoutSeconds: 60,
     maxConnections: 4096,

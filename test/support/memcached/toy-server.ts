@@ -7,7 +7,7 @@ import type {
   MetaCount,
   MetaGet,
   MetaStore,
-  Store,
+  StoreCommand,
 } from '../../../src/memcached/command.ts'
 import {
   clientFlags,
@@ -204,7 +204,7 @@ export class ToyConnection {
     out.endOfList()
   }
 
-  private store(command: Store | MetaStore): void {
+  private store(command: StoreCommand | MetaStore): void {
     const { out, server } = this
     const outcome = decideStore(command, server.find(command.key), server.nowMs, this.maxValueBytes)
     const stored = outcome.status === 'stored' ? server.write(command.key, outcome.write) : null

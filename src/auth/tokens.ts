@@ -1,0 +1,229 @@
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
+import type { Delete, Put } from '../core/engine.ts'
+import { KvistError } from '../core/errors.ts'
+import { type Follower, follower } from '../core/follower.ts'
+import { type Grant, type GrantJson, grantJson, parseGrants } from '../core/grants.ts'
+import { maxTokenNameBytes, maxTokens } from '../core/limits.ts'
+import { jsonContentType, type Member } from '../core/member.ts'
+import { permitsOf } from '../core/permits.ts'
+import type { Principal } from './principal.ts'
+
+/**
+ * Tokens besides the server's own. They are members of a collection of kvist's own: as durable as others, in the same
+ * log and the same backups, and the same on all servers of a store. Kept is a hash: a token is 256 random bits, so one
+ * round of SHA-256 reveals nothing of it. A token reads `kvist_<id>_<secret>`, a form that scanners for leaked secrets
+ * can find. See docs/design/access.md.
+ */
+
+const tokensCollection = '_tokens'
+const usesCollection = '_token_uses'
+
+export interface Token {
+  readonly id: string
+  readonly name: string
+  readonly grants: readonly Grant[]
+  readonly createdAtMs: number
+  readonly expiresAtMs: number | null
+  /** Within `usePrecisionMs`; null for never. */
+  readonly lastUsedAtMs: number | null
+}
+
+/** A token to be created. */
+export interface NewToken {
+  readonly name: string
+  readonly grants: readonly Grant[]
+  readonly expiresAtMs: number | null
+}
+
+/** A token as it is stored, under its id. Its expiry is that of the member. */
+interface StoredToken {
+  readonly name: string
+  readonly grants: readonly GrantJson[]
+  /** SHA-256 of the secret, in base64url. */
+  readonly hash: string
+}
+
+/** A token in memory. */
+interface Entry {
+  readonly principal: Principal
+  readonly hash: Buffer
+  readonly createdAtMs: number
+}
+
+/** How exactly the last use of a token is recorded: each use would be a write otherwise. */
+const usePrecisionMs = 3_600_000
+
+/** The tokens of a store, in memory. */
+export interface TokenRegistry {
+  readonly followers: readonly Follower[]
+  /** Returns the principal of a token, as of `kvist_<id>_<secret>`; null if it is not valid. */
+  find(token: string, nowMs: number): Principal | null
+  /** All tokens, the oldest first. */
+  list(): Token[]
+  get(id: string): Token | null
+  /** Calls the listener whenever a token is created, expires or is revoked, then with its principal. */
+  onChange(listener: (ended: Principal | null) => void): void
+  /** Returns whether this use of a token is to be recorded, and takes it as recorded. */
+  isNewUse(id: string, nowMs: number): boolean
+}
+
+const form = /^kvist_([0-9a-z]{12})_([A-Za-z0-9_-]{43})$/
+
+/** Whether a text has the form of a token. */
+export function isToken(text: string): boolean {
+  return form.test(text)
+}
+
+/** Returns a registry. Stored tokens that cannot be parsed are reported to `onError` and not valid. */
+export function tokenRegistry(onError: (error: unknown) => void): TokenRegistry {
+  const entries = new Map<string, Entry>()
+  const uses = new Map<string, number>()
+  const listeners: ((ended: Principal | null) => void)[] = []
+
+  function take(id: string, member: Member | null): void {
+    const before = entries.get(id)
+    if (member === null) entries.delete(id)
+    else if (before?.createdAtMs !== member.createdAtMs) {
+      try {
+        entries.set(id, entryOf(id, member))
+      } catch (error) {
+        onError(new Error(`the token ${id} cannot be read`, { cause: error }))
+      }
+    }
+    if (entries.get(id) === before) return
+    for (const listener of listeners) listener(before?.principal ?? null)
+  }
+
+  function takeUse(id: string, member: Member | null): void {
+    if (member === null) uses.delete(id)
+    else uses.set(id, Number(member.value))
+  }
+
+  const shown = (id: string, { principal, createdAtMs }: Entry): Token => {
+    const { name, grants, expiresAtMs } = principal
+    return { id, name, grants, createdAtMs, expiresAtMs, lastUsedAtMs: uses.get(id) ?? null }
+  }
+
+  return {
+    followers: [
+      follower({ collection: tokensCollection, take, keys: () => entries.keys() }),
+      follower({ collection: usesCollection, take: takeUse, keys: () => uses.keys() }),
+    ],
+    find(token, nowMs) {
+      const [, id = '', secret = ''] = form.exec(token) ?? []
+      const entry = entries.get(id)
+      const isRight = timingSafeEqual(hashOf(secret), entry?.hash ?? noHash)
+      if (entry === undefined || !isRight) return null
+      const { expiresAtMs } = entry.principal
+      return expiresAtMs !== null && expiresAtMs <= nowMs ? null : entry.principal
+    },
+    list: () =>
+      [...entries]
+        .map(([id, entry]) => shown(id, entry))
+        .sort((a, b) => a.createdAtMs - b.createdAtMs || (a.id < b.id ? -1 : 1)),
+    get(id) {
+      const entry = entries.get(id)
+      return entry === undefined ? null : shown(id, entry)
+    },
+    onChange: (listener) => void listeners.push(listener),
+    isNewUse(id, nowMs) {
+      const before = uses.get(id) ?? Number.NEGATIVE_INFINITY
+      if (Math.abs(nowMs - before) < usePrecisionMs) return false
+      uses.set(id, nowMs)
+      return true
+    },
+  }
+}
+
+function entryOf(id: string, member: Member): Entry {
+  const { name, grants: given, hash }: StoredToken = JSON.parse(String(member.value))
+  const grants = parseGrants(given)
+  const { createdAtMs, expiresAtMs } = member
+  const principal = { id, name, isAuthenticated: true, grants, permits: permitsOf(grants), expiresAtMs }
+  return { principal, hash: Buffer.from(hash, 'base64url'), createdAtMs }
+}
+
+function hashOf(secret: string): Buffer {
+  return createHash('sha256').update(secret).digest()
+}
+
+/** Compared with the hash of a token whose id is unknown, so that it takes the same time. */
+const noHash = randomBytes(32)
+
+/** Creates and revokes tokens. */
+export interface Tokens extends Pick<TokenRegistry, 'list' | 'get'> {
+  /** Returns the token with its text, which is not stored. Rejects with `unprocessable` if there are too many. */
+  create(token: NewToken): Promise<{ readonly text: string; readonly token: Token }>
+  /** Returns whether there was such a token. */
+  revoke(id: string): Promise<boolean>
+}
+
+/** The part of the store that tokens use. */
+export interface TokenStore {
+  write(writes: readonly (Put | Delete)[]): Promise<unknown>
+}
+
+export function tokensOf(registry: TokenRegistry, db: TokenStore): Tokens {
+  return {
+    list: registry.list,
+    get: registry.get,
+    async create({ name, grants, expiresAtMs }) {
+      if (registry.list().length >= maxTokens) {
+        throw new KvistError('unprocessable', `there can be only ${maxTokens} tokens`, { limit: maxTokens })
+      }
+      const id = newId()
+      const secret = randomBytes(32).toString('base64url')
+      const stored: StoredToken = {
+        name,
+        grants: grants.map(grantJson),
+        hash: hashOf(secret).toString('base64url'),
+      }
+      await db.write([putOf(tokensCollection, id, JSON.stringify(stored), expiresAtMs)])
+      return { text: `kvist_${id}_${secret}`, token: registry.get(id)! }
+    },
+    async revoke(id) {
+      if (registry.get(id) === null) return false
+      await db.write([deleteOf(tokensCollection, id), deleteOf(usesCollection, id)])
+      return true
+    },
+  }
+}
+
+/** Returns the write that records a use of a token. */
+export function useWrite({ id, expiresAtMs }: Principal, nowMs: number): Put {
+  return putOf(usesCollection, id, String(nowMs), expiresAtMs)
+}
+
+function putOf(collection: string, key: string, value: string, expiresAtMs: number | null): Put {
+  return { op: 'put', collection, key, value, contentType: jsonContentType, flags: 0, expiresAtMs }
+}
+
+function deleteOf(collection: string, key: string): Delete {
+  return { op: 'delete', collection, key, cause: 'delete' }
+}
+
+const idCharacters = '0123456789abcdefghijklmnopqrstuvwxyz'
+
+/** Returns a new id: 12 random characters, of which two in a store of ten thousand tokens are never the same. */
+function newId(): string {
+  let id = ''
+  while (id.length < 12) {
+    for (const byte of randomBytes(16)) {
+      // Larger bytes would make the first characters more likely than the others.
+      if (byte < 252 && id.length < 12) id += idCharacters[byte % 36]
+    }
+  }
+  return id
+}
+
+/** Returns the name of a token, as people know it. Throws `invalid_request`. */
+export function parseTokenName(given: unknown): string {
+  const isText = typeof given === 'string' && given.isWellFormed() && given.trim() !== ''
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
+  if (isText && Buffer.byteLength(given) <= maxTokenNameBytes && !/[\x00-\x1f\x7f]/.test(given)) return given
+  throw new KvistError(
+    'invalid_request',
+    `"name" is 1 to ${maxTokenNameBytes} bytes of text without control characters`,
+    { limit_bytes: maxTokenNameBytes },
+  )
+}

@@ -1,0 +1,323 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { faultOf } from '../../test/support/engine.ts'
+import { openTestEngine } from '../../test/support/test-engine.ts'
+import { type Database, openDatabase } from './database.ts'
+import { parseGrants } from './grants.ts'
+import { everything, type ListQuery } from './list.ts'
+import { jsonContentType } from './member.ts'
+import { isWithin, permitsOf } from './permits.ts'
+import { restricted } from './restricted.ts'
+import { noSettings } from './settings.ts'
+
+let db: Database
+const nowMs = 1000
+
+beforeAll(async () => {
+  db = await openDatabase({
+    open: openTestEngine,
+    cacheBytes: 1 << 20,
+    now: () => nowMs,
+    onError(error) {
+      throw error
+    },
+  })
+})
+afterAll(() => db.close())
+
+const content = { value: '1', contentType: jsonContentType, flags: 0, expiresAtMs: null }
+const query: ListQuery = { ...everything, order: 'asc', limit: 100, cursor: null, keysOnly: false }
+
+function storeOf(...grants: unknown[]) {
+  return restricted(db, { id: 'id', name: 'app', permits: permitsOf(parseGrants(grants)) })
+}
+
+async function codeOf(work: () => unknown): Promise<string> {
+  try {
+    await work()
+    return 'done'
+  } catch (error) {
+    return (await faultOf(Promise.reject(error))).code
+  }
+}
+
+describe('one member', () => {
+  const ref = (key: string) => ({ collection: 'one', key })
+  const store = () => storeOf({ collections: 'one', key_prefix: 'a/', can: ['read', 'write'] })
+  const scope = (key: string) => ({ collection: 'one', key, prefix: null, filter: null })
+
+  const verbs: Record<string, (key: string) => unknown> = {
+    get: (key) => store().get('one', key),
+    getHead: (key) => store().getHead('one', key),
+    readMany: (key) => store().readMany([ref('a/1'), ref(key)]),
+    removalCause: (key) => store().removalCause('one', key),
+    execute: (key) => store().execute({ operations: [{ op: 'put', ...ref(key), ...content }] }),
+    batch: (key) =>
+      store().batch(
+        [],
+        [
+          { op: 'put', ...ref('a/1'), ...content },
+          { op: 'put', ...ref(key), ...content },
+        ],
+      ),
+    checks: (key) =>
+      store()
+        .batch([{ ...ref(key), revision: null }], [])
+        .catch((error) => {
+          if (error.code !== 'precondition_failed') throw error
+        }),
+    prepare: (key) => store().prepare(ref(key), content, []),
+    put: (key) => store().put('one', key, content),
+    patch: (key) =>
+      store()
+        .patch(ref(key), { kind: 'increment', path: '', by: 1 })
+        .catch((error) => {
+          if (error.code !== 'unprocessable') throw error
+        }),
+    touch: (key) => store().touch(ref(key), 'never'),
+    update: (key) => store().update(ref(key), () => null),
+    delete: (key) => store().delete('one', key),
+    changes: (key) => store().changes(scope(key), '', 10),
+    watch: (key) =>
+      store()
+        .watch(scope(key), null, () => {})
+        .close(),
+  }
+
+  test.each(Object.keys(verbs))('is refused to %s outside of the grant, with nothing done', async (verb) => {
+    await db.put('one', 'a/1', content)
+    const before = await db.changes({ ...scope('a/1'), key: null }, '', 1000)
+    for (const key of ['b', 'a', '', 'A/1', 'á/1', 'a\\1', 'b/../a/1']) {
+      expect(await codeOf(() => verbs[verb]!(key))).toBe('forbidden')
+    }
+    const after = await db.changes({ ...scope('a/1'), key: null }, '', 1000)
+    expect(after.next).toBe(before.next)
+  })
+
+  test.each(Object.keys(verbs))('within the grant is allowed to %s', async (verb) => {
+    await db.put('one', 'a/1', content)
+    for (const key of ['a/1', 'a/', 'a/../b']) expect(await codeOf(() => verbs[verb]!(key))).toBe('done')
+  })
+
+  test('names in the error what is missing', async () => {
+    const fault = await store()
+      .put('one', 'b', content)
+      .catch((error) => error)
+    expect(fault.message).toBe('the token of "app" does not grant write on one/b')
+    expect(fault.extra).toEqual({ missing: { can: 'write', collection: 'one', key: 'b' } })
+  })
+
+  test('may be written without being read, and the other way round', async () => {
+    const writer = storeOf({ collections: 'one', can: ['write'] })
+    const reader = storeOf({ collections: 'one', can: ['read'] })
+    expect(await codeOf(() => writer.put('one', 'x', content))).toBe('done')
+    expect(await codeOf(() => writer.get('one', 'x'))).toBe('forbidden')
+    expect(await codeOf(() => reader.get('one', 'x'))).toBe('done')
+    expect(await codeOf(() => reader.put('one', 'x', content))).toBe('forbidden')
+    expect(await codeOf(() => reader.batch([{ collection: 'one', key: 'y', revision: null }], []))).toBe(
+      'done',
+    )
+  })
+})
+
+describe('an import', () => {
+  test('stores what is within the grant, and rejects the rest by index', async () => {
+    const store = storeOf({ collections: 'import', key_prefix: 'a', can: ['write'] })
+    const keys = ['b', 'a1', 'c', 'a2']
+    const rejected = await store.putAll(
+      'import',
+      keys.map((key) => ({ ...content, key })),
+    )
+    expect(rejected.map(({ index, error }) => [index, error.code])).toEqual([
+      [0, 'forbidden'],
+      [2, 'forbidden'],
+    ])
+    expect((await db.page('import', query)).members.map(({ key }) => key)).toEqual(['a1', 'a2'])
+    expect(await codeOf(() => store.putAll('other', []))).toBe('forbidden')
+  })
+})
+
+describe('what concerns a collection', () => {
+  test('a drop is done whole or not at all', async () => {
+    for (const key of ['a1', 'a2', 'b']) await db.put('drop', key, content)
+    const store = storeOf({ collections: 'drop', key_prefix: 'a', can: ['admin'] })
+    const select = (prefix: string) => ({ ...everything, prefix })
+    for (const prefix of ['', 'b'])
+      expect(await codeOf(() => store.drop('drop', select(prefix)))).toBe('forbidden')
+    expect(
+      await codeOf(() => storeOf({ collections: 'drop', can: ['read', 'write'] }).drop('drop', everything)),
+    ).toBe('forbidden')
+    expect(await store.drop('drop', select('a1'))).toBe(1)
+    expect((await db.page('drop', query)).members.map(({ key }) => key)).toEqual(['a2', 'b'])
+  })
+
+  test('settings need admin on all of it, and anything to be read', async () => {
+    const set = (...grants: unknown[]) => codeOf(() => storeOf(...grants).setSettings('set', noSettings))
+    expect(await set({ collections: 'set', can: ['admin'] })).toBe('done')
+    expect(await set({ collections: 'set', key_prefix: 'a', can: ['admin'] })).toBe('forbidden')
+    expect(await set({ collections: 'set', can: ['read', 'write'] })).toBe('forbidden')
+    expect(await codeOf(() => storeOf({ collections: 'set', can: ['write'] }).settings('set'))).toBe('done')
+    expect(await codeOf(() => storeOf({ collections: 'x', can: ['write'] }).settings('set'))).toBe(
+      'forbidden',
+    )
+  })
+
+  test('the list of collections has those with something to read', async () => {
+    for (const [collection, key] of [
+      ['l1', 'a1'],
+      ['l2', 'a1'],
+      ['l3', 'b1'],
+      ['l4', 'a1'],
+    ] as const)
+      await db.put(collection, key, content)
+    const store = storeOf(
+      { collections: 'l1', can: ['read'] },
+      { collections: 'l2', key_prefix: 'a', can: ['read'] },
+      { collections: 'l3', key_prefix: 'a', can: ['read'] },
+      { collections: 'l4', can: ['write'] },
+    )
+    const list = (limit: number, from: string | null = null) =>
+      store.collectionPage({ prefix: 'l', from, limit })
+    expect(await list(100)).toEqual({
+      collections: [
+        { name: 'l1', members: 1, bytes: 3 },
+        { name: 'l2', members: null, bytes: null },
+      ],
+      next: null,
+    })
+    expect((await list(1)).next).toBe('l2')
+    const writer = storeOf({ collections: '*', can: ['write'] })
+    expect(await codeOf(() => writer.collectionPage({ prefix: '', from: null, limit: 1 }))).toBe('forbidden')
+  })
+
+  test('a list has another version for each viewer who does not see all of it', async () => {
+    await db.put('ver', 'a', content)
+    const version = await db.collectionVersion('ver')
+    expect(await storeOf({ collections: 'ver', can: ['read'] }).collectionVersion('ver')).toBe(version)
+    const other = await storeOf({ collections: 'ver', key_prefix: 'a', can: ['read'] }).collectionVersion(
+      'ver',
+    )
+    expect(other).not.toBe(version)
+  })
+})
+
+describe('lists', () => {
+  const seed = Math.floor(Math.random() * 1e9)
+  const characters = ['a', 'b', '/', 'é', '😀']
+  let state = seed
+  const random = (below: number) => {
+    state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0
+    return (state >>> 8) % below
+  }
+  const text = (most: number) =>
+    Array.from({ length: random(most + 1) }, () => characters[random(5)]).join('')
+
+  test(`are those of all members, without what is out of reach (seed ${seed})`, async () => {
+    for (let i = 0; i < 150; i++) await db.put('list', `k${text(4)}`, content)
+    for (let round = 0; round < 150; round++) {
+      const prefixes = Array.from({ length: 1 + random(3) }, () => `k${text(2)}`)
+      const store = storeOf(
+        ...prefixes.map((one) => ({ collections: 'list', key_prefix: one, can: ['read'] })),
+      )
+      const asked: ListQuery = {
+        ...query,
+        prefix: random(2) === 0 ? '' : `k${text(1)}`,
+        from: random(3) === 0 ? `k${text(2)}` : null,
+        to: random(3) === 0 ? `k${text(2)}` : null,
+        order: random(2) === 0 ? 'asc' : 'desc',
+        delimiter: random(2) === 0 ? '/' : null,
+        limit: 1 + random(5),
+      }
+      const whole = await db.page('list', { ...asked, delimiter: null, limit: 1000 })
+      const keys = whole.members.map(({ key }) => key).filter((key) => isWithin(prefixes, key))
+      const expected = new Set(
+        keys.map((key) => {
+          const at = asked.delimiter ? key.indexOf('/', asked.prefix.length) : -1
+          return at === -1 ? key : `${key.slice(0, at + 1)} …`
+        }),
+      )
+      const found: string[] = []
+      let cursor: string | null = null
+      do {
+        const code = await codeOf(() => store.page('list', { ...asked, cursor }))
+        if (code === 'forbidden') break
+        const page: Awaited<ReturnType<typeof store.page>> = await store.page('list', { ...asked, cursor })
+        expect(page.members.length + page.prefixes.length).toBeLessThanOrEqual(asked.limit)
+        found.push(...page.members.map(({ key }) => key), ...page.prefixes.map((one) => `${one} …`))
+        cursor = page.next
+      } while (cursor !== null)
+      expect(found.toSorted()).toEqual([...expected].toSorted())
+      if (found.length === 0) continue
+      const streamed: string[] = []
+      for await (const members of store.all('list', { ...asked, delimiter: null }))
+        streamed.push(...members.map(({ key }) => key))
+      expect(streamed).toEqual(keys)
+    }
+  })
+
+  test('of keys out of reach are forbidden', async () => {
+    await db.put('list', 'z', content)
+    const store = storeOf({ collections: 'list', key_prefix: 'k', can: ['read'] })
+    expect(await codeOf(() => store.page('list', { ...query, prefix: 'z' }))).toBe('forbidden')
+    expect(await codeOf(() => store.page('list', { ...query, from: 'l' }))).toBe('forbidden')
+    expect(await codeOf(() => store.page('others', query))).toBe('forbidden')
+    expect(await codeOf(() => store.page('_settings', query))).toBe('forbidden')
+    expect(await codeOf(() => store.all('others', query).next())).toBe('forbidden')
+    expect((await store.page('list', { ...query, from: 'b', to: 'a' })).members).toEqual([])
+  })
+})
+
+describe('the feed', () => {
+  const whole = { collection: null, key: null, prefix: null, filter: null }
+
+  test('has what is within reach, and its cursors are those of all readers', async () => {
+    const { next: start } = await db.changes(whole, '', 10_000)
+    for (const [collection, key] of [
+      ['f1', 'a'],
+      ['f2', 'a'],
+      ['f1', 'b'],
+      ['f3', 'a'],
+    ] as const)
+      await db.put(collection, key, content)
+    await db.delete('f1', 'a')
+    const store = storeOf(
+      { collections: 'f1', key_prefix: 'a', can: ['read'] },
+      { collections: 'f3', can: ['read'] },
+    )
+    const page = await store.changes(whole, start, 100)
+    const keys = page.events.map(({ change }) => `${change.collection} ${change.type}`)
+    expect(keys).toEqual(['f3 put', 'f1 delete'])
+    expect(page.next).toBe((await db.changes(whole, start, 100)).next)
+    const other = await storeOf({ collections: 'f1', can: ['read'] }).changes(
+      whole,
+      page.events[0]!.cursor,
+      100,
+    )
+    expect(other.events.map(({ change }) => change.type)).toEqual(['delete'])
+    const ofOne = (prefix: string | null) => store.changes({ ...whole, collection: 'f1', prefix }, start, 100)
+    expect((await ofOne(null)).events.length).toBe(1)
+    expect((await ofOne('a')).events.length).toBe(1)
+    expect(await codeOf(() => ofOne('b'))).toBe('forbidden')
+    expect(await codeOf(() => store.changes({ ...whole, collection: 'f2' }, start, 100))).toBe('forbidden')
+    expect(await codeOf(() => storeOf({ collections: '*', can: ['write'] }).changes(whole, start, 1))).toBe(
+      'forbidden',
+    )
+  })
+
+  test('wakes a watcher for what is within reach alone', async () => {
+    const store = storeOf({ collections: 'w1', key_prefix: 'a', can: ['read'] })
+    let wakes = 0
+    const watcher = store.watch(whole, null, () => wakes++)
+    await db.put('w1', 'b', content)
+    await db.put('w2', 'a', content)
+    await new Promise((resolve) => setImmediate(resolve))
+    await new Promise((resolve) => setImmediate(resolve))
+    expect(wakes).toBe(0)
+    await db.put('w1', 'a', content)
+    await new Promise((resolve) => setImmediate(resolve))
+    await new Promise((resolve) => setImmediate(resolve))
+    expect(wakes).toBe(1)
+    const batch = await watcher.read()
+    expect(batch?.type === 'events' && batch.events.map(({ change }) => change.collection)).toEqual(['w1'])
+    watcher.close()
+  })
+})

@@ -1,0 +1,259 @@
+import type { CollectionPage, CollectionQuery, ShownCollection } from './collection-page.ts'
+import { collectionPage } from './collection-page.ts'
+import type { WriteCommand } from './command.ts'
+import { type Database, wholeCollection } from './database.ts'
+import type { MemberRef } from './engine.ts'
+import { KvistError } from './errors.ts'
+import type { Scope } from './feed/scope.ts'
+import { capabilities } from './grants.ts'
+import { keyRange, type ListQuery, type Page, type PageOptions, type Selection } from './list.ts'
+import type { Member } from './member.ts'
+import type { PageMemory } from './page-memory.ts'
+import {
+  forbidden,
+  isWithin,
+  requireCollection,
+  requireMember,
+  requireReach,
+  requireSomewhere,
+  type Viewer,
+} from './permits.ts'
+import { isEmptyRange, type KeyRange, pageOfRanges, rangesWithin } from './ranges.ts'
+import type { Store } from './store.ts'
+import type { Rejected } from './writes.ts'
+
+/**
+ * Returns the store as a viewer may see and change it. All checks of permissions on members are here, so that every
+ * protocol has the same ones. What names members, whether to read or to write, is done whole or refused with
+ * `forbidden`; lists and feeds show what is within reach.
+ */
+export function restricted(db: Database, viewer: Viewer): Store {
+  const mayRead = (ref: MemberRef) => requireMember(viewer, 'read', ref)
+  const mayWrite = (ref: MemberRef) => requireMember(viewer, 'write', ref)
+
+  return {
+    nodeId: db.nodeId,
+    ...restrictedReads(db, viewer),
+    ...restrictedLists(db, viewer),
+    async execute(command) {
+      requireCommand(viewer, command)
+      return db.execute(command)
+    },
+    async batch(checks, operations) {
+      requireCommand(viewer, { checks, operations })
+      return db.batch(checks, operations)
+    },
+    async prepare(ref, content, otherwise) {
+      mayWrite(ref)
+      return db.prepare(ref, content, otherwise)
+    },
+    async put(collection, key, content, condition, prepared) {
+      mayWrite({ collection, key })
+      return db.put(collection, key, content, condition, prepared)
+    },
+    async delete(collection, key, condition) {
+      mayWrite({ collection, key })
+      return db.delete(collection, key, condition)
+    },
+    async patch(ref, patch, condition, expiresAtMs) {
+      mayWrite(ref)
+      return db.patch(ref, patch, condition, expiresAtMs)
+    },
+    async touch(ref, expiresAtMs, condition) {
+      mayWrite(ref)
+      return db.touch(ref, expiresAtMs, condition)
+    },
+    async update(ref, decide, durability) {
+      mayWrite(ref)
+      return db.update(ref, decide, durability)
+    },
+    putAll: (collection, members) => putAllWithin(db, viewer, collection, members),
+    async drop(collection, selection, onProgress) {
+      requireSelection(viewer, collection, selection)
+      return db.drop(collection, selection, onProgress)
+    },
+    settings(collection) {
+      requireAny(viewer, collection)
+      return db.settings(collection)
+    },
+    async setSettings(collection, settings) {
+      requireCollection(viewer, 'admin', collection)
+      return db.setSettings(collection, settings)
+    },
+    changes: async (scope, after, limit, memory) =>
+      db.changes(visibleScope(viewer, scope), after, limit, memory),
+    checkCursor: db.checkCursor,
+    watch: (scope, since, wake) => db.watch(visibleScope(viewer, scope), since, wake),
+    async removalCause(collection, key) {
+      mayRead({ collection, key })
+      return db.removalCause(collection, key)
+    },
+  }
+}
+
+function restrictedReads(db: Database, viewer: Viewer): Pick<Store, 'get' | 'getHead' | 'readMany'> {
+  return {
+    get(collection, key) {
+      requireMember(viewer, 'read', { collection, key })
+      return db.get(collection, key)
+    },
+    getHead(collection, key) {
+      requireMember(viewer, 'read', { collection, key })
+      return db.getHead(collection, key)
+    },
+    readMany(refs, maxBytes) {
+      for (const ref of refs) requireMember(viewer, 'read', ref)
+      return db.readMany(refs, maxBytes)
+    },
+  }
+}
+
+function restrictedLists(
+  db: Database,
+  viewer: Viewer,
+): Pick<Store, 'page' | 'all' | 'collectionPage' | 'collectionVersion'> {
+  async function page(collection: string, query: ListQuery, options?: PageOptions): Promise<Page> {
+    const ranges = visibleRanges(viewer, collection, query)
+    if (ranges === null) return db.page(collection, query, options)
+    return pageOfRanges(ranges, query, (part) => db.page(collection, part, options))
+  }
+
+  return {
+    page,
+    async *all(collection: string, query: ListQuery, memory?: PageMemory): AsyncGenerator<Member[]> {
+      const ranges = visibleRanges(viewer, collection, query)
+      if (ranges === null) {
+        yield* db.all(collection, query, memory)
+        return
+      }
+      for (const range of query.order === 'asc' ? ranges : ranges.toReversed())
+        yield* db.all(collection, { ...query, ...range }, memory)
+    },
+    collectionPage: (query) => visibleCollections(db, viewer, query),
+    async collectionVersion(collection) {
+      const [prefix] = requireReach(viewer, 'read', collection)
+      const version = await db.collectionVersion(collection)
+      // The same list is another one for other viewers.
+      return prefix === '' || version === null ? version : `${version}-${viewer.id}`
+    },
+  }
+}
+
+/** Returns the parts of a selection that the viewer may read; null if that is all of it. */
+function visibleRanges(viewer: Viewer, collection: string, selection: Selection): readonly KeyRange[] | null {
+  const prefixes = requireReach(viewer, 'read', collection)
+  if (prefixes[0] === '') return null
+  const asked = keyRange(selection)
+  const ranges = rangesWithin(prefixes, asked)
+  if (ranges.length > 0 || isEmptyRange(asked)) return ranges
+  throw forbidden(viewer.name, 'read', `these keys of collection ${collection}`, { collection })
+}
+
+/** Throws `forbidden` unless the viewer may delete all that is selected: a drop never does less than it says. */
+function requireSelection(viewer: Viewer, collection: string, { prefix }: Selection): void {
+  if (isWithin(requireReach(viewer, 'admin', collection), prefix)) return
+  const what =
+    prefix === ''
+      ? `all of collection ${collection}`
+      : `keys of collection ${collection} that begin with ${prefix}`
+  throw forbidden(viewer.name, 'admin', what, { collection, key_prefix: prefix })
+}
+
+function requireAny(viewer: Viewer, collection: string): void {
+  if (capabilities.some((one) => viewer.permits.reach(one, collection).length > 0)) return
+  requireReach(viewer, 'read', collection)
+}
+
+function requireCommand(viewer: Viewer, { operations, checks = [] }: WriteCommand): void {
+  for (const operation of operations) requireMember(viewer, 'write', operation)
+  for (const check of checks) {
+    const { collection, key } = check
+    if (!isWithin(viewer.permits.reach('write', collection), key)) requireMember(viewer, 'read', check)
+  }
+}
+
+/** Stores the members that the viewer may write, and rejects the others, each on its own. */
+async function putAllWithin(
+  db: Database,
+  viewer: Viewer,
+  collection: string,
+  members: Parameters<Database['putAll']>[1],
+): Promise<Rejected[]> {
+  const prefixes = requireReach(viewer, 'write', collection)
+  const rejected: Rejected[] = []
+  const kept: number[] = []
+  for (const [index, { key }] of members.entries()) {
+    if (isWithin(prefixes, key)) kept.push(index)
+    else rejected.push({ index, error: memberError(viewer, { collection, key }) })
+  }
+  const failed =
+    kept.length === 0
+      ? []
+      : await db.putAll(
+          collection,
+          kept.map((index) => members[index]!),
+        )
+  return [...rejected, ...failed.map(({ index, error }) => ({ index: kept[index]!, error }))]
+}
+
+function memberError(viewer: Viewer, ref: MemberRef): KvistError {
+  try {
+    requireMember(viewer, 'write', ref)
+  } catch (error) {
+    if (error instanceof KvistError) return error
+    throw error
+  }
+  throw new Error(`${ref.collection}/${ref.key} is within reach`)
+}
+
+/** Returns the scope without what the viewer may not see. Cursors stay those of the whole feed. */
+function visibleScope(viewer: Viewer, scope: Scope): Scope {
+  const { permits } = viewer
+  const { collection, key, prefix } = scope
+  if (collection === null) {
+    requireSomewhere(viewer, 'read')
+    if (permits.everywhere('read')) return scope
+    return { ...scope, sees: (name, member) => isWithin(permits.reach('read', name), member) }
+  }
+  if (key !== null) {
+    requireMember(viewer, 'read', { collection, key })
+    return scope
+  }
+  const prefixes = requireReach(viewer, 'read', collection)
+  if (isWithin(prefixes, prefix ?? '')) return scope
+  if (prefix !== null && !prefixes.some((one) => one.startsWith(prefix))) {
+    throw forbidden(viewer.name, 'read', `keys of collection ${collection} that begin with ${prefix}`, {
+      collection,
+      key_prefix: prefix,
+    })
+  }
+  return { ...scope, sees: (_name, member) => isWithin(prefixes, member) }
+}
+
+/** Returns a page of the collections in which the viewer may read something. */
+async function visibleCollections(
+  db: Database,
+  viewer: Viewer,
+  query: CollectionQuery,
+): Promise<CollectionPage> {
+  requireSomewhere(viewer, 'read')
+  const reachOf = (name: string) => viewer.permits.reach('read', name)
+  const within = (await db.collections()).filter(({ name }) => reachOf(name).length > 0)
+  const page = collectionPage(within, query)
+  const shown: ShownCollection[] = []
+  for (const collection of page.collections) {
+    const { name } = collection
+    if (reachOf(name)[0] === '') shown.push(collection)
+    else if (await hasMember(db, name, reachOf(name))) shown.push({ name, members: null, bytes: null })
+  }
+  return { ...page, collections: shown }
+}
+
+async function hasMember(db: Database, collection: string, prefixes: readonly string[]): Promise<boolean> {
+  const query: ListQuery = { ...wholeCollection, limit: 1, keysOnly: true }
+  for (const range of rangesWithin(prefixes, { from: null, to: null })) {
+    const { members } = await db.page(collection, { ...query, ...range })
+    if (members.length > 0) return true
+  }
+  return false
+}

@@ -1,0 +1,171 @@
+import type { Principal } from '../../auth/principal.ts'
+import type { Tickets } from '../../auth/tickets.ts'
+import { parseTokenName, type Token, type Tokens } from '../../auth/tokens.ts'
+import { KvistError } from '../../core/errors.ts'
+import { grantJson, parseGrants } from '../../core/grants.ts'
+import { maxBatchBytes, maxTimeMs } from '../../core/limits.ts'
+import { formatTime, parseDurationMs } from '../../core/time.ts'
+import { jsonText, readBody } from '../body.ts'
+import type { RequestContext } from '../context.ts'
+import { parametersOf, pathParameter } from '../path.ts'
+import { jsonTextLine, responseOf } from '../response.ts'
+import type { Route } from '../route.ts'
+import type { HttpRequest } from '../wire/request.ts'
+import type { HttpResponse } from '../wire/response.ts'
+import { asObject, type JsonFields, refuseOthers } from './fields.ts'
+import * as docs from './openapi-access.ts'
+import { v1Tag } from './openapi-parts.ts'
+
+/** Tokens, tickets, and who the client is. Responses may not be kept by caches: they show secrets. */
+
+export interface AccessOptions {
+  readonly tokens: Tokens
+  readonly tickets: Tickets
+}
+
+export function accessRoutes({ tokens, tickets }: AccessOptions): Route[] {
+  const all: Route[] = [
+    {
+      method: 'GET',
+      path: '/v1/_whoami',
+      access: 'token',
+      summary: 'Who the client is, and what it may do',
+      docs: docs.whoami,
+      handle: (request, context) => whoami(request, context.principal),
+    },
+    {
+      method: 'POST',
+      path: '/v1/_tickets',
+      access: 'token',
+      summary: 'A ticket for one request without headers',
+      docs: docs.postTicket,
+      handle: (request, context) => postTicket(tickets, request, context),
+    },
+    {
+      method: 'GET',
+      path: '/v1/_tokens',
+      access: 'admin all',
+      summary: 'The tokens, without their secrets',
+      docs: docs.listTokens,
+      handle: (request) => listTokens(tokens, request),
+    },
+    {
+      method: 'POST',
+      path: '/v1/_tokens',
+      access: 'admin all',
+      summary: 'Creates a token',
+      docs: docs.postToken,
+      handle: (request, context) => postToken(tokens, request, context),
+    },
+    {
+      method: 'DELETE',
+      path: '/v1/_tokens/:id',
+      access: 'admin all',
+      summary: 'Revokes a token at once',
+      docs: docs.deleteToken,
+      handle: (request) => deleteToken(tokens, request),
+    },
+  ]
+  return all.map((route) => ({ ...route, tag: v1Tag }))
+}
+
+const notStored = { 'Cache-Control': 'no-store' }
+
+function whoami(request: HttpRequest, { name, grants, expiresAtMs }: Principal): HttpResponse {
+  parametersOf(request, [])
+  const body = { name, grants: grants.map(grantJson), expires_at: timeOf(expiresAtMs) }
+  return jsonTextLine(JSON.stringify(body), 200, notStored)
+}
+
+const ticketFields: ReadonlySet<string> = new Set(['path'])
+
+async function postTicket(
+  tickets: Tickets,
+  request: HttpRequest,
+  context: RequestContext,
+): Promise<HttpResponse> {
+  parametersOf(request, [])
+  const { path } = await fieldsOf(request, context, 'the ticket', ticketFields)
+  if (typeof path !== 'string' || !/^\/[\x21\x22\x24-\x3e\x40-\x7e]*$/.test(path)) {
+    throw new KvistError(
+      'invalid_request',
+      '"path" is the path of the request to come, escaped as it will be, without a query: "/v1/users"',
+    )
+  }
+  const { ticket, expiresAtMs } = tickets.issue(context.principal, path, context.now())
+  return jsonTextLine(JSON.stringify({ ticket, expires_at: formatTime(expiresAtMs) }), 201, notStored)
+}
+
+function listTokens(tokens: Tokens, request: HttpRequest): HttpResponse {
+  parametersOf(request, [])
+  return jsonTextLine(JSON.stringify({ tokens: tokens.list().map(tokenJson) }), 200, notStored)
+}
+
+const tokenFields: ReadonlySet<string> = new Set(['name', 'grants', 'expires_in'])
+
+async function postToken(
+  tokens: Tokens,
+  request: HttpRequest,
+  context: RequestContext,
+): Promise<HttpResponse> {
+  parametersOf(request, [])
+  const fields = await fieldsOf(request, context, 'the token', tokenFields)
+  const { text, token } = await tokens.create({
+    name: parseTokenName(fields.name),
+    grants: parseGrants(fields.grants),
+    expiresAtMs: expiryOf(fields.expires_in, context.now()),
+  })
+  const { id, ...rest } = tokenJson(token)
+  const headers = { Location: `/v1/_tokens/${id}`, ...notStored }
+  return jsonTextLine(JSON.stringify({ id, token: text, ...rest }), 201, headers)
+}
+
+async function deleteToken(tokens: Tokens, request: HttpRequest): Promise<HttpResponse> {
+  parametersOf(request, [])
+  const id = pathParameter(request, 'id')
+  if (await tokens.revoke(id)) return responseOf(204)
+  throw new KvistError('not_found', `there is no token ${JSON.stringify(id.slice(0, 64))}`)
+}
+
+async function fieldsOf(
+  request: HttpRequest,
+  context: RequestContext,
+  what: string,
+  known: ReadonlySet<string>,
+): Promise<JsonFields> {
+  const text = jsonText(await readBody(request, maxBatchBytes, context))
+  const fields = asObject(JSON.parse(text), what)
+  refuseOthers(fields, known, what)
+  return fields
+}
+
+/** Returns when a token expires, given after how long; null for never. Throws `invalid_parameter`. */
+function expiryOf(given: unknown, nowMs: number): number | null {
+  if (given === undefined || given === null || given === 'never') return null
+  if (typeof given !== 'string' && typeof given !== 'number') throw badExpiry()
+  const lifeMs = parseDurationMs(String(given))
+  if (lifeMs === 0 || nowMs + lifeMs > maxTimeMs) throw badExpiry()
+  return nowMs + lifeMs
+}
+
+function badExpiry(): KvistError {
+  return new KvistError(
+    'invalid_parameter',
+    '"expires_in" is a number of seconds above 0, a text such as "90d", or null for never; at the latest in the year 9999',
+  )
+}
+
+function tokenJson({ id, name, grants, createdAtMs, expiresAtMs, lastUsedAtMs }: Token) {
+  return {
+    id,
+    name,
+    grants: grants.map(grantJson),
+    created_at: formatTime(createdAtMs),
+    expires_at: timeOf(expiresAtMs),
+    last_used_at: timeOf(lastUsedAtMs),
+  }
+}
+
+function timeOf(ms: number | null): string | null {
+  return ms === null ? null : formatTime(ms)
+}
