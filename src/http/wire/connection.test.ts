@@ -164,6 +164,22 @@ test.each([
   expect(state.openRequests).toBe(0)
 })
 
+test('a drain of a socket that had room does not extend the time for a head', () => {
+  const clock = { seconds: 0 }
+  const { socket } = narrowSocket(1000, 1000)
+  const ended: string[] = []
+  const connection = new HttpConnection(
+    { ...stateOf(() => responseOf(204)), clock },
+    { ...socket, shutdown: () => void ended.push('shutdown') },
+  )
+  connection.receive(Buffer.from('GET /a'))
+  clock.seconds = 20
+  connection.drained()
+  clock.seconds = 31
+  connection.checkTimeouts()
+  expect(ended).toEqual(['shutdown'])
+})
+
 test('a response that may last for ever is refused when the server stops', () => {
   const state = stateOf(() => responseOf(204))
   const connection = new HttpConnection(state, narrowSocket(1000, 1000).socket)

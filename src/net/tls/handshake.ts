@@ -81,7 +81,7 @@ export class Handshake implements ProtocolConnection {
   }
 
   closed(): void {
-    this.fail('the client closed the connection')
+    this.fail('the client disconnected')
   }
 
   checkTimeouts(): void {
