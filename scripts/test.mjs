@@ -6,7 +6,7 @@
  * that `bun test` writes, not from its exit code: a test that ends the process with `process.exit(0)` leaves a good exit
  * code and no report. For the same reason every test file must be in the report.
  */
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
@@ -28,8 +28,8 @@ const checks = [
 const testTimeoutMs = 240_000
 /** For all of them: what hangs is ended, and counts as failed. */
 const suiteTimeoutMs = 20 * 60_000
-/** Test files that run at once: one more than there are cores, for some wait. More would only wait for the same disk. */
-const parallelFiles = Math.min(availableParallelism() + 1, 8)
+/** Test files that run at once: two more than there are cores, for many wait for a disk, a process or a time. */
+const parallelFiles = Math.min(availableParallelism() + 2, 8)
 const maxOutputBytes = 64 * 1024 * 1024
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
@@ -42,7 +42,7 @@ let passed = 0
 let failed = 0
 
 const missing = isFast ? [] : installDebianPackages(env)
-if (filters.length === 0) for (const check of checks) if (check.isFast || !isFast) runCheck(check)
+if (filters.length === 0) await runChecks(checks.filter((check) => check.isFast || !isFast))
 runTests()
 if (missing.length > 0) console.log(`tests need these Debian packages: apt-get install ${missing.join(' ')}`)
 console.log(`${passed} passed, ${failed} failed`)
@@ -58,13 +58,35 @@ function cleanEnvironment() {
   return { ...Object.fromEntries(own), ...tier, PATH: path }
 }
 
+/** Runs all at once, and reports them in their order. */
+async function runChecks(all) {
+  const running = all.map(runCheck)
+  for (const check of running) {
+    const { name, ok, seconds, output } = await check
+    print(name, ok, seconds)
+    if (!ok) console.log(output.trimEnd())
+    count(ok)
+  }
+}
+
 function runCheck({ name, command: [program, ...args] }) {
   const startedMs = Date.now()
-  const done = spawnSync(program, args, { cwd: root, env, encoding: 'utf8', maxBuffer: maxOutputBytes })
-  const ok = done.status === 0
-  print(name, ok, startedMs)
-  if (!ok) console.log(done.error ? done.error.message : `${done.stdout}${done.stderr}`.trimEnd())
-  count(ok)
+  const child = spawn(program, args, { cwd: root, env, stdio: ['ignore', 'pipe', 'pipe'] })
+  let output = ''
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8')
+    stream.on('data', (text) => {
+      output += text
+    })
+  }
+  return new Promise((resolve) => {
+    const end = (ok) => resolve({ name, ok, seconds: secondsSince(startedMs), output })
+    child.on('error', (error) => {
+      output = error.message
+      end(false)
+    })
+    child.on('close', (code) => end(code === 0))
+  })
 }
 
 function runTests() {
@@ -116,7 +138,7 @@ function runTests() {
   if (done.error) broken(`bun test: ${done.error.message}`)
   // An error outside of any test is in the exit code alone.
   else if (done.status !== 0 && failed === before) broken(`bun test ended with ${done.signal ?? done.status}`)
-  print('tests', failed === before, startedMs)
+  print('tests', failed === before, secondsSince(startedMs))
 }
 
 function countReport(report, expected) {
@@ -132,8 +154,12 @@ function countReport(report, expected) {
   for (const line of leftOut) console.log(`left out: ${line}`)
 }
 
-function print(name, ok, startedMs) {
-  console.log(`${name}: ${ok ? 'ok' : 'FAILED'} (${((Date.now() - startedMs) / 1000).toFixed(1)} s)`)
+function print(name, ok, seconds) {
+  console.log(`${name}: ${ok ? 'ok' : 'FAILED'} (${seconds.toFixed(1)} s)`)
+}
+
+function secondsSince(startedMs) {
+  return (Date.now() - startedMs) / 1000
 }
 
 /** What went wrong beyond a test that failed. */

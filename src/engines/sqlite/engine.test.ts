@@ -11,9 +11,9 @@ import { mappedBytes } from './table/sql-connection.ts'
 const root = mkdtempSync(join(tmpdir(), 'kvist-engine-'))
 afterAll(() => rmSync(root, { recursive: true, force: true }))
 
-/** Segments of the usual size hold a whole test in memory; small ones have each commit near an edge of the log. */
+/** Large segments hold a whole test in memory; small ones have each commit near an edge of the log. */
 for (const [name, segmentBytes, smallBytes] of [
-  ['SQLite', 1024 * 1024, mappedBytes.small],
+  ['SQLite', 512 * 1024, mappedBytes.small],
   ['SQLite with segments of 4 KiB', 4 * 1024, mappedBytes.small],
   ['SQLite with a file that is too large for writers to map', 4 * 1024, 0],
 ] as const) {

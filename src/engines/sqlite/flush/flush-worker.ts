@@ -1,8 +1,8 @@
 import { existsSync, rmSync } from 'node:fs'
-import { collectGarbage } from '../../../runtime/garbage.ts'
+import { garbageMeter } from '../../../runtime/garbage.ts'
 import { freeBytes, openForWriting, sqliteCode } from '../table/table.ts'
 import { checkTables } from '../table/table-check.ts'
-import { checkpoint, type FlushSource, flushSegments, forgetTombstones } from './flush.ts'
+import { checkpoint, type FlushSource, flushSegments, forgetTombstones, garbageBytes } from './flush.ts'
 
 /**
  * The thread that writes the tables, so that the server's thread never waits for them. It runs one job at a time: the
@@ -39,6 +39,8 @@ export type JobResult =
   | { readonly ok: false; readonly full: boolean; readonly detail: string }
 
 let db: ReturnType<typeof openForWriting> | undefined
+/** A flush leaves some hundred megabytes of garbage strings. */
+const garbage = garbageMeter(garbageBytes)
 
 const done = { ok: true, count: 0, revision: 0, freeBytes: 0 } as const
 
@@ -90,8 +92,12 @@ function snapshot(dbPath: string, to: string): void {
   }
 }
 
+function bytesOf(sources: readonly FlushSource[]): number {
+  return sources.reduce((sum, { memory }) => sum + memory.byteLength, 0)
+}
+
 self.onmessage = (event: MessageEvent<Job>) => {
   self.postMessage(run(event.data))
-  // A job leaves some hundred megabytes of garbage strings, and no caller waits for this thread now.
-  collectGarbage()
+  // No caller waits for this thread now.
+  if (event.data.do === 'flush') garbage.add(bytesOf(event.data.sources))
 }

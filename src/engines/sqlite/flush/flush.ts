@@ -25,6 +25,9 @@ import { enterFeed, type FeedEdits, feedEdits, leaveFeed, writeFeed } from './fe
 import { inKeyOrder, type KeyOrder, type Records } from './key-order.ts'
 import { memberWriter } from './member-writer.ts'
 
+/** Bytes of segments after which garbage is collected: one segment, unless they are as small as in tests. */
+export const garbageBytes = 1024 * 1024
+
 /** A segment that is not in the tables yet. */
 export interface FlushSource {
   readonly number: number

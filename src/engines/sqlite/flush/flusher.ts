@@ -1,12 +1,13 @@
 import { dirname } from 'node:path'
 import { KvistError } from '../../../core/errors.ts'
 import { monotonicMs } from '../../../runtime/clock.ts'
-import { collectGarbage } from '../../../runtime/garbage.ts'
+import { garbageMeter } from '../../../runtime/garbage.ts'
 import type { Memtable } from '../memtable/memtable.ts'
 import { type Overlay, releaseReaders } from '../overlay.ts'
 import type { Reserve } from '../reserve.ts'
 import type { Chunk } from '../wal/record.ts'
 import { remainingJobMs } from '../write-stall.ts'
+import { garbageBytes } from './flush.ts'
 import type { Job, JobResult } from './flush-worker.ts'
 import { RecycledSegments } from './recycled-segments.ts'
 import { commitsOf, type FailedJob, failureOf, newWorker, runJob } from './worker-jobs.ts'
@@ -71,6 +72,7 @@ export class Flusher {
   /** The most records of a job. On a full disk it is reduced: smaller jobs need less space at once. */
   private maxRecords = unlimited
   private lacksRoom = false
+  private readonly garbage = garbageMeter(garbageBytes)
 
   constructor(options: FlusherOptions) {
     this.options = options
@@ -81,7 +83,7 @@ export class Flusher {
   add(segment: RotatedSegment): void {
     this.segments.push(segment)
     // JavaScriptCore lets garbage grow in proportion to live memory, which includes the mapped file: 100 MB more.
-    collectGarbage()
+    this.garbage.add(segment.memtable.chunk.bytes.length)
     this.flush(this.options.segmentsAwaited)
   }
 
