@@ -334,10 +334,23 @@ test('collections and their settings', async () => {
     bytes: 2,
   })
   const unset = await some.settings()
-  expect(unset).toMatchObject({ processes: null, default_ttl: null, sliding: false })
+  expect(unset).toEqual({
+    processes: null,
+    default_ttl: null,
+    sliding: false,
+    max_members: null,
+    max_bytes: null,
+    max_value_bytes: null,
+  })
   const set = { ...unset, processes: ['mark'], default_ttl: 3600, sliding: true }
   expect(await some.setSettings({ processes: ['mark'], default_ttl: '1h', sliding: true })).toEqual(set)
   expect(await some.settings()).toEqual(set)
+  const quota = { ...unset, max_members: 1, max_bytes: 65_536, max_value_bytes: 1000 }
+  expect(await some.setSettings({ max_members: 1, max_bytes: '64KiB', max_value_bytes: 1000 })).toEqual(quota)
+  const refused = await some.put('another', 1).catch((error: unknown) => error)
+  expect(refused).toBeInstanceOf(KvistHttpError)
+  expect(refused).toMatchObject({ status: 422, code: 'quota_exceeded' })
+  expect((refused as KvistHttpError).problem).toMatchObject({ quota: 'max_members', limit: 1, used: 1 })
   expect(await some.setSettings({})).toEqual(unset)
 })
 

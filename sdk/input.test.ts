@@ -339,11 +339,17 @@ test('operations of a JSON patch and settings have the fields that there are', a
     await expectInputError(`${message}`, () => loose.jsonPatch('k', operations), message)
   for (const [settings, message] of [
     [undefined, /expected an object/],
-    [{ ttl: 5 }, /there is no field "ttl"; known are processes, default_ttl, sliding/],
+    [{ ttl: 5 }, /there is no field "ttl"; known are processes, default_ttl, sliding, max_members/],
     [{ default_ttl: 'soon' }, /^default_ttl must be/],
     [{ processes: 'mark' }, /^processes must be/],
     [{ processes: [1] }, /^processes must be/],
     [{ sliding: 'yes' }, /^sliding must be/],
+    [{ max_members: 0 }, /^max_members must be/],
+    [{ max_members: '5' }, /^max_members must be/],
+    [{ max_bytes: 'much' }, /^max_bytes must be a number of bytes, or a size such as "64MiB"/],
+    [{ max_bytes: 1.5 }, /^max_bytes must be/],
+    [{ max_value_bytes: true }, /^max_value_bytes must be/],
+    [{ max_value_bytes: '1 parsec' }, /^max_value_bytes must be/],
   ] as const)
     await expectInputError(`${message}`, () => loose.setSettings(settings), message)
 })

@@ -145,10 +145,22 @@ export const watchMembersRules: Rules<WatchMembersOptions> = { ...watchRules, ke
 const names: Rule = (given) =>
   Array.isArray(given) && given.every((name) => text(name) === null) ? null : 'an array of names, or null'
 
+const size: Rule = (given) => {
+  const isSize = typeof given === 'string' && /^\d{1,15}(\.\d{1,6})? ?([kmgt]i?)?b?$/i.test(given)
+  return isSize || wholeNumber(1)(given) === null ? null : 'a number of bytes, or a size such as "64MiB"'
+}
+
+function orNull(rule: Rule): Rule {
+  return (given) => (given === undefined || given === null ? null : rule(given))
+}
+
 export const settingsRules: Rules<Partial<Settings>> = {
-  processes: (given) => (given === undefined || given === null ? null : names(given)),
-  default_ttl: (given) => (given === undefined || given === null ? null : duration(given)),
+  processes: orNull(names),
+  default_ttl: orNull(duration),
   sliding: optional(oneOf(true, false)),
+  max_members: orNull(wholeNumber(1)),
+  max_bytes: orNull(size),
+  max_value_bytes: orNull(size),
 }
 
 export const kvistRules: Rules<KvistOptions> = {

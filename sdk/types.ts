@@ -151,6 +151,12 @@ export interface Settings {
   readonly default_ttl: number | string | null
   /** Whether a read renews a member's expiry by the default time; false by default, and needs a `default_ttl`. */
   readonly sliding: boolean
+  /** The number of members that the collection may have. */
+  readonly max_members: number | null
+  /** The bytes of its keys and values together; can also be set as a text with a unit such as `64MiB`. */
+  readonly max_bytes: number | string | null
+  /** The bytes that each value may have; can also be set as a text with a unit. */
+  readonly max_value_bytes: number | string | null
 }
 
 /** Names a member of a collection. */

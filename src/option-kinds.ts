@@ -1,3 +1,5 @@
+import { formatQuantity, formatSize, parseQuantity, parseSize } from './core/quantity.ts'
+
 /** The type of an option's value: how it is parsed, and how refusals and the help describe it. */
 export interface Kind<T> {
   /** The placeholder of the value in the help; null for a switch, which takes none. */
@@ -64,28 +66,14 @@ export function list<T>(kind: Kind<T>): Kind<readonly T[]> {
   }
 }
 
-const sizes = {
-  B: 1,
-  kB: 1e3,
-  MB: 1e6,
-  GB: 1e9,
-  TB: 1e12,
-  KiB: 2 ** 10,
-  MiB: 2 ** 20,
-  GiB: 2 ** 30,
-  TiB: 2 ** 40,
-}
-
 /** A number of bytes, with or without a unit. */
 export function size(min: number, max: number): Kind<number> {
-  const show = (bytes: number) =>
-    quantity(bytes, { B: 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30, TiB: 2 ** 40 })
   return {
     unit: 'SIZE',
-    range: `a size from ${min} to ${show(max)}, like 64MiB`,
-    hint: `${min} to ${show(max)}`,
-    parse: (given) => parseQuantity(given, sizes, 1, min, max),
-    show,
+    range: `a size from ${min} to ${formatSize(max)}, like 64MiB`,
+    hint: `${min} to ${formatSize(max)}`,
+    parse: (given) => parseSize(given, min, max),
+    show: formatSize,
   }
 }
 
@@ -99,7 +87,7 @@ export function duration(kept: 's' | 'ms', min: number, max: number): Kind<numbe
     h: 3600 * perSecond,
     d: 24 * 3600 * perSecond,
   }
-  const show = (value: number) => quantity(value, units)
+  const show = (value: number) => formatQuantity(value, units)
   return {
     unit: 'TIME',
     range: `a time from ${show(min)} to ${show(max)}, ${kept === 's' ? 'in whole seconds' : 'in seconds or like 500ms'}`,
@@ -107,33 +95,4 @@ export function duration(kept: 's' | 'ms', min: number, max: number): Kind<numbe
     parse: (given) => parseQuantity(given, units, perSecond, min, max),
     show,
   }
-}
-
-/**
- * Parses a number with a unit from the table, or without one, times `plain`. Returns null unless the result is whole
- * and in range.
- */
-function parseQuantity(
-  given: string,
-  units: Readonly<Record<string, number>>,
-  plain: number,
-  min: number,
-  max: number,
-): number | null {
-  const [, digits, unit = ''] = /^([0-9]{1,15}(?:\.[0-9]{1,6})?) ?([a-zA-Z]*)$/.exec(given) ?? []
-  if (digits === undefined) return null
-  const [, factor] = Object.entries(units).find(([name]) => name.toLowerCase() === unit.toLowerCase()) ?? []
-  if (unit !== '' && factor === undefined) return null
-  const exact = Number(digits) * (factor ?? plain)
-  const value = Math.round(exact)
-  const isWhole = Math.abs(exact - value) < 1e-6 // 0.07 * 1e9 is not quite 70,000,000
-  return isWhole && value >= min && value <= max ? value : null
-}
-
-/** Formats a value in the largest unit that gives a whole number. */
-function quantity(value: number, units: Readonly<Record<string, number>>): string {
-  const largest = Object.entries(units).findLast(
-    ([, factor]) => factor >= 1 && value >= factor && value % factor === 0,
-  )
-  return largest === undefined ? '0' : `${value / largest[1]}${largest[0]}`
 }

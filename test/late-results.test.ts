@@ -7,6 +7,7 @@ import { expect, test } from 'bun:test'
 const files = [
   'src/core/database.test.ts',
   'src/core/writes.test.ts',
+  'src/core/quota.test.ts',
   'src/core/sliding.test.ts',
   'src/core/feed',
   'src/http/v1/collections.test.ts',

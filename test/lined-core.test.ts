@@ -4,6 +4,7 @@ import { type Database, openDatabase } from '../src/core/database.ts'
 import type { Scope } from '../src/core/feed/scope.ts'
 import { everything } from '../src/core/list.ts'
 import { keyOf } from '../src/core/member.ts'
+import { noSettings } from '../src/core/settings.ts'
 import { faultOf, until } from './support/engine.ts'
 import { lateEngine } from './support/late-engine.ts'
 import { linedEngine } from './support/lined-engine.ts'
@@ -89,7 +90,7 @@ test('members that expire together are skipped by readers of the feed, on any li
 
 test('reads renew members on any lines', async () => {
   const db = await open()
-  await db.setSettings('c', { processes: null, defaultTtlMs: 1000, sliding: true })
+  await db.setSettings('c', { ...noSettings, defaultTtlMs: 1000, sliding: true })
   await db.putAll('c', members())
   clock.nowMs = 1900
   for (const key of keys) await db.get('c', key)

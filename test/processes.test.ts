@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { checkProblem } from './support/responses.ts'
 import { newFolder, runServe, startServer, type TestServer } from './support/server.ts'
 
+const noQuota = '"max_members":null,"max_bytes":null,"max_value_bytes":null'
 const files = join(import.meta.dir, 'support/processes')
 
 function configFile(content: string, name = 'kvist.config.ts'): string {
@@ -226,12 +227,12 @@ describe('processes of a configuration file', () => {
 
   test('what the file sets cannot be changed over HTTP', async () => {
     expect((await ask('GET', '/v1/_collections/brief')).text).toBe(
-      '{"processes":null,"default_ttl":3600,"sliding":false}\n',
+      `{"processes":null,"default_ttl":3600,"sliding":false,${noQuota}}\n`,
     )
     checkProblem(await ask('PUT', '/v1/_collections/brief', '{}'), 409, 'conflict')
     checkProblem(await ask('DELETE', '/v1/_collections/loud'), 409, 'conflict')
     expect((await ask('GET', '/v1/_collections/loud')).text).toBe(
-      '{"processes":["mark","shout"],"default_ttl":null,"sliding":false}\n',
+      `{"processes":["mark","shout"],"default_ttl":null,"sliding":false,${noQuota}}\n`,
     )
   })
 })
@@ -244,7 +245,7 @@ describe('settings over HTTP', () => {
 
   test('are kept in the store: through restarts, and out of sight', async () => {
     expect((await ask('GET', '/v1/_collections/a')).text).toBe(
-      '{"processes":null,"default_ttl":null,"sliding":false}\n',
+      `{"processes":null,"default_ttl":null,"sliding":false,${noQuota}}\n`,
     )
     await set('a', { processes: ['mark'], default_ttl: '90s' })
     await set('b', { default_ttl: 0.5 })
@@ -253,10 +254,10 @@ describe('settings over HTTP', () => {
     const folder = server.dataFolder
     server = await startServer({ dataFolder: folder })
     expect((await ask('GET', '/v1/_collections/a')).text).toBe(
-      '{"processes":["mark"],"default_ttl":90,"sliding":false}\n',
+      `{"processes":["mark"],"default_ttl":90,"sliding":false,${noQuota}}\n`,
     )
     expect((await ask('GET', '/v1/_collections/b')).text).toBe(
-      '{"processes":null,"default_ttl":0.5,"sliding":false}\n',
+      `{"processes":null,"default_ttl":0.5,"sliding":false,${noQuota}}\n`,
     )
     await put('/v1/a/after', '"x"')
     expect(await value('/v1/a/after')).toBe('"x (Marked)."')
@@ -315,6 +316,10 @@ describe('settings that are none', () => {
     ['{"default_ttl":"soon"}', 400, 'invalid_parameter'],
     ['{"default_ttl":0}', 400, 'invalid_parameter'],
     ['{"default_ttl":-1}', 400, 'invalid_parameter'],
+    ['{"max_members":0}', 400, 'invalid_request'],
+    ['{"max_bytes":"much"}', 400, 'invalid_request'],
+    ['{"max_value_bytes":16777217}', 400, 'invalid_request'],
+    ['{"max_members":1,"max_member":1}', 400, 'invalid_request'],
     ['{"processes":["nope"]}', 422, 'unprocessable'],
     // A file is never run because a request names it.
     ['{"processes":["./process.js"]}', 422, 'unprocessable'],
@@ -323,7 +328,7 @@ describe('settings that are none', () => {
     await set('a', { default_ttl: 5 })
     checkProblem(await ask('PUT', '/v1/_collections/a', body), status, code)
     expect((await ask('GET', '/v1/_collections/a')).text).toBe(
-      '{"processes":null,"default_ttl":5,"sliding":false}\n',
+      `{"processes":null,"default_ttl":5,"sliding":false,${noQuota}}\n`,
     )
     expect((await ask('PUT', '/v1/_collections/_settings', '{}')).status).toBe(400)
     expect((await ask('PUT', '/v1/_collections/a?x=1', '{}')).status).toBe(400)
@@ -339,10 +344,10 @@ test('the configuration file wins over what was set before', async () => {
   const config = configFile('{"collections":{"a":{"default_ttl":5}}}', 'config.json')
   server = await startServer({ dataFolder: server.dataFolder, flags: ['--config', config] })
   expect((await ask('GET', '/v1/_collections/a')).text).toBe(
-    '{"processes":null,"default_ttl":5,"sliding":false}\n',
+    `{"processes":null,"default_ttl":5,"sliding":false,${noQuota}}\n`,
   )
   expect((await ask('GET', '/v1/_collections/b')).text).toBe(
-    '{"processes":["mark"],"default_ttl":null,"sliding":false}\n',
+    `{"processes":["mark"],"default_ttl":null,"sliding":false,${noQuota}}\n`,
   )
   await server.remove()
 })

@@ -122,7 +122,14 @@ const importSummary: Names<ImportSummary> = {
   failed_more: 'optional',
 }
 const importFailure: Names<ImportFailure> = { line: 'required', code: 'required', detail: 'required' }
-const settings: Names<Settings> = { processes: 'required', default_ttl: 'required', sliding: 'required' }
+const settings: Names<Settings> = {
+  processes: 'required',
+  default_ttl: 'required',
+  sliding: 'required',
+  max_members: 'required',
+  max_bytes: 'required',
+  max_value_bytes: 'required',
+}
 const batchCheck: Names<BatchCheck> = { collection: 'required', key: 'required', revision: 'required' }
 const batchOperations = {
   put: {

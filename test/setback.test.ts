@@ -5,6 +5,7 @@ import type { FeedEvent, Scope } from '../src/core/feed/scope.ts'
 import type { Watcher } from '../src/core/feed/watcher.ts'
 import { keyOf } from '../src/core/member.ts'
 import { nextTick } from '../src/core/next-tick.ts'
+import { noSettings } from '../src/core/settings.ts'
 import { lateEngine } from './support/late-engine.ts'
 import { type LinedEngine, linedEngine } from './support/lined-engine.ts'
 
@@ -116,8 +117,8 @@ test('a page that is on its way when changes are lost leads to a new beginning',
 
 test('settings that are lost are not in force any more, and those that are kept are', async () => {
   const { db, engine } = await open()
-  await db.setSettings('kept', { processes: null, defaultTtlMs: 1000, sliding: false })
-  await db.setSettings('lost', { processes: null, defaultTtlMs: 1000, sliding: false })
+  await db.setSettings('kept', { ...noSettings, defaultTtlMs: 1000 })
+  await db.setSettings('lost', { ...noSettings, defaultTtlMs: 1000 })
   engine.lose(1)
   for (let i = 0; i < 20; i++) await nextTick()
   expect(db.settings('lost').defaultTtlMs).toBeNull()
@@ -126,16 +127,16 @@ test('settings that are lost are not in force any more, and those that are kept 
 
 test('settings that are changed while the stored ones are read again stay as they were changed', async () => {
   const { db, engine } = await open()
-  await db.setSettings('a', { processes: null, defaultTtlMs: 1000, sliding: false })
-  await db.setSettings('b', { processes: null, defaultTtlMs: 1000, sliding: false })
+  await db.setSettings('a', { ...noSettings, defaultTtlMs: 1000 })
+  await db.setSettings('b', { ...noSettings, defaultTtlMs: 1000 })
   await db.put('other', 'k', json('1'))
-  await db.setSettings('d', { processes: null, defaultTtlMs: 1000, sliding: false })
+  await db.setSettings('d', { ...noSettings, defaultTtlMs: 1000 })
   engine.lose(1)
   await Promise.all([
-    db.setSettings('a', { processes: null, defaultTtlMs: 2000, sliding: false }),
+    db.setSettings('a', { ...noSettings, defaultTtlMs: 2000 }),
     db.setSettings('b', null),
-    db.setSettings('c', { processes: null, defaultTtlMs: 3000, sliding: false }),
-    db.setSettings('d', { processes: null, defaultTtlMs: 4000, sliding: false }),
+    db.setSettings('c', { ...noSettings, defaultTtlMs: 3000 }),
+    db.setSettings('d', { ...noSettings, defaultTtlMs: 4000 }),
   ])
   for (let i = 0; i < 20; i++) await nextTick()
   expect(['a', 'b', 'c', 'd'].map((name) => db.settings(name).defaultTtlMs)).toEqual([2000, null, 3000, 4000])

@@ -4,7 +4,7 @@ import { KvistError } from './errors.ts'
 import { keyedMutex } from './keyed-mutex.ts'
 import type { Operation } from './operations.ts'
 import { asAsked, outcomesOf, type Plan, planOf, refId, refsRead } from './plan.ts'
-import { quotaExceeded } from './quota.ts'
+import { mayFit, type Quota, quotaExceeded } from './quota.ts'
 import { putOf, type Transforms } from './transforms.ts'
 
 /** Operations of a client, committed together or not at all. */
@@ -27,7 +27,15 @@ export interface Alongside {
   writes(plan: Plan, nowMs: number): readonly Write[]
 }
 
-export interface CommandOptions {
+/** What the write gate needs to keep writes within quotas. */
+export interface QuotaOptions {
+  /** Returns the quotas of the collections in which these writes put members; undefined if there are none. */
+  readonly quotasOf: (writes: readonly (Write | Renew)[]) => readonly Quota[] | undefined
+  /** Deletes the expired members, which an engine counts until then. */
+  readonly makeRoom: () => Promise<void>
+}
+
+export interface CommandOptions extends QuotaOptions {
   readonly commit: Engine['commit']
   readonly readMany: Engine['readMany']
   readonly transforms: Transforms
@@ -79,13 +87,18 @@ async function tryUntilDone(
   command: WriteCommand,
   refs: readonly MemberRef[],
 ): Promise<Outcome[]> {
+  let hasMadeRoom = false
   for (let tries = 0; tries < maxTries; tries++) {
     const nowMs = options.now()
     const plan = await planned(options, command, refs, nowMs)
     const result = await commitPlan(options, command, plan, nowMs)
     if (result.ok) return outcomesOf(plan, result.written)
-    if ('exceeded' in result) throw quotaExceeded(result.exceeded)
-    requireOwnChecks(command, result.failed)
+    if ('failed' in result) requireOwnChecks(command, result.failed)
+    else if (hasMadeRoom || !mayFit(result.exceeded)) throw quotaExceeded(result.exceeded)
+    else {
+      await options.makeRoom()
+      hasMadeRoom = true
+    }
   }
   throw new KvistError('conflict', `${whatOf(command)} changed too often to be written`)
 }
@@ -104,7 +117,7 @@ async function planned(
 }
 
 async function commitPlan(
-  { commit, onTouch }: CommandOptions,
+  { commit, onTouch, quotasOf }: CommandOptions,
   command: WriteCommand,
   plan: Plan,
   nowMs: number,
@@ -115,7 +128,8 @@ async function commitPlan(
   const writes = alongside === undefined ? plan.writes : orderedWith(alongside.writes(plan, nowMs), plan)
   if (writes.length === 0 && checks.length === 0) return { ok: true, written: [] }
   onTouch(touched)
-  const result = await commit(commitOf([...checks, ...own, ...plan.checks], writes, nowMs, durability))
+  const allChecks = [...checks, ...own, ...plan.checks]
+  const result = await commit(commitOf(allChecks, writes, nowMs, durability, quotasOf(plan.writes)))
   onTouch(touched)
   if (!result.ok || alongside === undefined) return result
   const written = new Map(writes.map((write, i) => [write, result.written[i]!]))
@@ -161,6 +175,8 @@ export function commitOf(
   writes: readonly (Write | Renew)[],
   nowMs: number,
   durability: Durability | undefined,
+  quotas?: readonly Quota[],
 ): Commit {
-  return durability === undefined ? { checks, writes, nowMs } : { checks, writes, nowMs, durability }
+  const commit = durability === undefined ? { checks, writes, nowMs } : { checks, writes, nowMs, durability }
+  return quotas === undefined ? commit : { ...commit, quotas }
 }

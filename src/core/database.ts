@@ -30,7 +30,7 @@ import { type Process, processRunner } from './process.ts'
 import { type ReadQueue, readQueue } from './read-queue.ts'
 import { type Reads, readsOf } from './reads.ts'
 import { type Scans, scansOf } from './scans.ts'
-import { noSettings, type Settings, settingsRegistry, settingsWrite } from './settings.ts'
+import { hasQuota, noSettings, type Settings, settingsRegistry, settingsWrite } from './settings.ts'
 import { realTimers, type Timers } from './timers.ts'
 import { transformsOf } from './transforms.ts'
 import { type Writes, writeGate } from './writes.ts'
@@ -70,10 +70,16 @@ export interface Database
    * member.
    */
   batch(checks: readonly Check[], operations: readonly Operation[]): Promise<Outcome[]>
-  /** Does writes without conditions, in order and each on its own, and returns the outcome of each. */
+  /**
+   * Does writes without conditions, in order and each on its own, and returns the outcome of each. One that would pass a
+   * quota has `exceeded` in its outcome.
+   */
   write(writes: readonly Write[], durability?: Durability): Promise<readonly Written[]>
   settings(collection: string): Settings
-  /** Stores the settings of a collection; null removes them. Throws `conflict` or `unprocessable` (settings.ts). */
+  /**
+   * Stores the settings of a collection; null removes them. Once it resolves, every write of this server keeps within
+   * the quotas. Throws `conflict` or `unprocessable` (settings.ts).
+   */
   setSettings(collection: string, settings: Settings | null): Promise<void>
   /** Returns one page of the feed (feed/pages.ts). Rejects with `compacted` or `invalid_cursor`. */
   changes(scope: Scope, after: FeedCursor, limit: number, memory?: PageMemory): Promise<FeedPage>
@@ -156,7 +162,14 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   for (const one of followers) await one.load(engine)
   const runner = processRunner(processes, onError)
   const transforms = transformsOf(registry, runner)
-  const writes = writeGate({ engine, transforms, now, onTouch: (refs) => renewals.forget(refs) })
+  const writes = writeGate({
+    engine,
+    transforms,
+    now,
+    quotasOf: registry.quotasOf,
+    makeRoom: () => sweeper.sweepNow(),
+    onTouch: (refs) => renewals.forget(refs),
+  })
   const sweeper = startSweeper(engine, writes, now, onError, timers)
   const renewals = new Renewals({ writes, slidingTtlMs: registry.slidingTtlMs, onError, timers })
   reads = readsOf({ engine, cache, renewals, now })
@@ -197,6 +210,8 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
       registry.requireChangeable(collection, given)
       runner.requireNames(given?.processes ?? [])
       await writes.commit([settingsWrite(collection, given)])
+      // Commits are done in the order of their calls: after this one none is under way that has no quota, or an older one.
+      if (given !== null && hasQuota(given)) await writes.commit([])
     },
     changes: (scope, after, limit, memory) => readFeed(feed, scope, after, limit, memory),
     async checkCursor(cursor) {

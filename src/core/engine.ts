@@ -320,8 +320,6 @@ export interface EngineStats {
   readonly commits: number
   /** Commits that were rejected for a failed check. */
   readonly failedChecks: number
-  /** Commits, and writes of commits with `apart`, that were not done because they would pass a quota. */
-  readonly exceededQuotas: number
   /** Writes of the commits that did something. */
   readonly writes: number
   /** The number of commits in each group that was synced to disk together. */

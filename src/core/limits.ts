@@ -70,6 +70,9 @@ export const maxTokenNameBytes = 128
 /** Maximum number of tickets that are not used yet, and how long one is valid. */
 export const maxTickets = 10_000
 export const ticketMs = 60_000
+/** The largest quotas that a collection can be given; that of a value is `maxValueBytes`. */
+export const maxQuotaMembers = 1e12
+export const maxQuotaBytes = 2 ** 49
 /** Processes that one collection can have. */
 export const maxProcesses = 16
 /** Time that a process of the operator may take for one member. */

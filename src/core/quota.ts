@@ -13,6 +13,11 @@ export interface Quota extends QuotaLimits {
   readonly collection: string
 }
 
+/** Returns whether a write that would pass this quota may be done once expired members are deleted. */
+export function mayFit({ limitName }: Exceeded): boolean {
+  return limitName !== 'maxValueBytes'
+}
+
 /** The size of a collection, as `Engine.collections` counts it. */
 export interface CollectionSize {
   readonly members: number

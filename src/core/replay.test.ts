@@ -6,6 +6,7 @@ import { type Database, openDatabase } from './database.ts'
 import type { Engine, OnCommit } from './engine.ts'
 import type { Operation } from './operations.ts'
 import { type RecordedOutcome, recordOutcomes, replayOutcomes } from './replay.ts'
+import { noSettings } from './settings.ts'
 
 /** What is recorded in a command's own commit says what the command came to, whichever revisions that got. */
 
@@ -33,7 +34,7 @@ test.each(Object.entries(engines))('on %s', async (_name, open) => {
     },
   })
   opened.push(db)
-  await db.setSettings('c', { processes: null, defaultTtlMs: 90_000, sliding: false })
+  await db.setSettings('c', { ...noSettings, defaultTtlMs: 90_000 })
   for (let round = 0; round < 400; round++) {
     nowMs += rng.pick([0, 0, 1, 700, 40_000])
     const operations = Array.from({ length: 1 + rng.int(9) }, () => operation(rng.int(6)))

@@ -5,6 +5,7 @@ import { msToStamp } from './clock.ts'
 import { type Database, openDatabase } from './database.ts'
 import type { Scope } from './feed/scope.ts'
 import { maxClockAheadMs, maxTimeMs } from './limits.ts'
+import { noSettings } from './settings.ts'
 import type { ForeignWrite } from './writes.ts'
 
 /** Writes of other nodes, as they pass the gate. */
@@ -50,7 +51,7 @@ function putOf(
 
 test('are stored as they are, whatever the settings of their collection, and say whether they were newer', async () => {
   const db = await open()
-  await db.setSettings('c', { processes: ['mark'], defaultTtlMs: 1000, sliding: false })
+  await db.setSettings('c', { ...noSettings, processes: ['mark'], defaultTtlMs: 1000 })
   const [first, again] = await db.replicate([putOf('k'), putOf('k')])
   expect([first!.superseded, again!.superseded]).toEqual([undefined, true])
   const member = await db.get('c', 'k')
@@ -94,7 +95,7 @@ test.each([
 
 test("kvist's own collections are in lists of collections and in the feed for those that are entitled to it", async () => {
   const db = await open()
-  await db.setSettings('c', { processes: null, defaultTtlMs: 1000, sliding: false })
+  await db.setSettings('c', { ...noSettings, defaultTtlMs: 1000 })
   await db.put('c', 'k', { value: '1', contentType: 'application/json', flags: 0, expiresAtMs: null })
   const scope: Scope = { collection: null, key: null, prefix: null, filter: null }
   const own: Scope = { ...scope, own: true }

@@ -1,15 +1,17 @@
-import type { Write } from './engine.ts'
+import type { Renew, Write } from './engine.ts'
 import { KvistError } from './errors.ts'
 import { type Follower, follower } from './follower.ts'
-import { maxProcesses, maxSettings } from './limits.ts'
+import { maxProcesses, maxQuotaBytes, maxQuotaMembers, maxSettings, maxValueBytes } from './limits.ts'
 import { jsonContentType, type Member } from './member.ts'
+import { formatSize, parseSize } from './quantity.ts'
+import type { Quota, QuotaLimits } from './quota.ts'
 import { parseDurationMs } from './time.ts'
 
 /**
  * The settings of a collection. They are stored as members of a collection of kvist's own, under the collection's name:
  * as durable as members, with no file beside the store. No URL can name that collection, and lists omit it.
  */
-export interface Settings {
+export interface Settings extends QuotaLimits {
   /** Names of processes in the order in which they run; null when not set, and a dialect uses its default. */
   readonly processes: readonly string[] | null
   /** The expiry of members that are stored without one; null for none. */
@@ -20,11 +22,23 @@ export interface Settings {
 
 const settingsCollection = '_settings'
 
-export const noSettings: Settings = { processes: null, defaultTtlMs: null, sliding: false }
+export const noSettings: Settings = {
+  processes: null,
+  defaultTtlMs: null,
+  sliding: false,
+  maxMembers: null,
+  maxBytes: null,
+  maxValueBytes: null,
+}
+
+export function hasQuota({ maxMembers, maxBytes, maxValueBytes }: QuotaLimits): boolean {
+  return maxMembers !== null || maxBytes !== null || maxValueBytes !== null
+}
 
 /**
  * Parses settings: `{"processes": ["name", …] or null, "default_ttl": seconds, a duration such as "7d", or null,
- * "sliding": true}`; fields left out are null, or false. Throws `invalid_request` or `invalid_parameter`.
+ * "sliding": true, "max_members": a number or null, "max_bytes" and "max_value_bytes": bytes, a size such as "64MiB", or
+ * null}`; fields left out are null, or false. Throws `invalid_request` or `invalid_parameter`.
  */
 export function parseSettings(given: unknown): Settings {
   if (typeof given !== 'object' || given === null || Array.isArray(given)) {
@@ -34,13 +48,16 @@ export function parseSettings(given: unknown): Settings {
     processes = null,
     default_ttl: ttl = null,
     sliding = false,
+    max_members: members = null,
+    max_bytes: bytes = null,
+    max_value_bytes: valueBytes = null,
     ...others
   } = given as Record<string, unknown>
   const [other] = Object.keys(others)
   if (other !== undefined) {
     throw new KvistError(
       'invalid_request',
-      `there is no setting ${JSON.stringify(other.slice(0, 64))}; known are processes, default_ttl, sliding`,
+      `there is no setting ${JSON.stringify(other.slice(0, 64))}; known are processes, default_ttl, sliding, max_members, max_bytes, max_value_bytes`,
     )
   }
   const defaultTtlMs = parseTtl(ttl)
@@ -48,7 +65,33 @@ export function parseSettings(given: unknown): Settings {
   if (sliding && defaultTtlMs === null) {
     throw new KvistError('invalid_request', '"sliding" needs a "default_ttl", for a read to renew')
   }
-  return { processes: parseNames(processes), defaultTtlMs, sliding }
+  return {
+    processes: parseNames(processes),
+    defaultTtlMs,
+    sliding,
+    maxMembers: parseMembers(members),
+    maxBytes: parseBytes('max_bytes', bytes, maxQuotaBytes),
+    maxValueBytes: parseBytes('max_value_bytes', valueBytes, maxValueBytes),
+  }
+}
+
+function parseMembers(given: unknown): number | null {
+  if (given === null) return null
+  if (typeof given === 'number' && Number.isInteger(given) && given >= 1 && given <= maxQuotaMembers)
+    return given
+  throw quotaOutOfRange('max_members', `a whole number from 1 to ${maxQuotaMembers}`, maxQuotaMembers)
+}
+
+function parseBytes(name: string, given: unknown, max: number): number | null {
+  if (given === null) return null
+  const bytes =
+    typeof given === 'number' || typeof given === 'string' ? parseSize(String(given), 1, max) : null
+  if (bytes !== null) return bytes
+  throw quotaOutOfRange(name, `a number of bytes from 1 to ${max}, or a size up to "${formatSize(max)}"`, max)
+}
+
+function quotaOutOfRange(name: string, range: string, limit: number): KvistError {
+  return new KvistError('invalid_request', `"${name}" is ${range}, or null for no quota`, { limit })
 }
 
 function parseNames(given: unknown): readonly string[] | null {
@@ -72,9 +115,15 @@ function parseTtl(given: unknown): number | null {
   throw new KvistError('invalid_request', '"default_ttl" is in seconds, or a duration such as "7d", or null')
 }
 
-export function settingsJson({ processes, defaultTtlMs, sliding }: Settings): string {
-  const ttl = defaultTtlMs === null ? null : defaultTtlMs / 1000
-  return JSON.stringify({ processes, default_ttl: ttl, sliding })
+export function settingsJson({ processes, defaultTtlMs, sliding, ...quota }: Settings): string {
+  return JSON.stringify({
+    processes,
+    default_ttl: defaultTtlMs === null ? null : defaultTtlMs / 1000,
+    sliding,
+    max_members: quota.maxMembers,
+    max_bytes: quota.maxBytes,
+    max_value_bytes: quota.maxValueBytes,
+  })
 }
 
 /** Returns the write that stores the settings of a collection or, with null, removes them. */
@@ -89,6 +138,8 @@ export function settingsWrite(collection: string, settings: Settings | null): Wr
 export interface SettingsRegistry extends Follower {
   /** Returns the settings of a collection; undefined if it has none, as most. */
   get(collection: string): Settings | undefined
+  /** Returns the quotas of the collections in which these writes put members; undefined if there are none, as mostly. */
+  quotasOf(writes: readonly (Write | Renew)[]): readonly Quota[] | undefined
   /** Returns the time to live after a read; null where expiry does not slide. */
   slidingTtlMs(collection: string): number | null
   /**
@@ -106,22 +157,41 @@ export function settingsRegistry(
   fixed: ReadonlyMap<string, Settings>,
   onError: (error: unknown) => void,
 ): SettingsRegistry {
-  const known = new Map(fixed)
+  const known = new Map<string, Settings>()
+  /** The quotas of the collections that have any: a map of its own, so that writes mostly find it empty. */
+  const quotas = new Map<string, Quota>()
+
+  function set(collection: string, settings: Settings | null): void {
+    quotas.delete(collection)
+    known.delete(collection)
+    if (settings === null) return
+    known.set(collection, settings)
+    const { maxMembers, maxBytes, maxValueBytes } = settings
+    if (hasQuota(settings)) quotas.set(collection, { collection, maxMembers, maxBytes, maxValueBytes })
+  }
+
   function take(collection: string, member: Member | null): void {
     if (fixed.has(collection)) return
-    if (member === null) {
-      known.delete(collection)
-      return
-    }
     try {
-      known.set(collection, parseSettings(JSON.parse(String(member.value))))
+      set(collection, member === null ? null : parseSettings(JSON.parse(String(member.value))))
     } catch (error) {
       onError(new Error(`the settings of ${collection} cannot be read`, { cause: error }))
     }
   }
 
+  for (const [collection, settings] of fixed) set(collection, settings)
+
   return {
     get: (collection) => known.get(collection),
+    quotasOf(writes) {
+      if (quotas.size === 0) return undefined
+      const found = new Set<Quota>()
+      for (const { op, collection } of writes) {
+        const quota = op === 'put' ? quotas.get(collection) : undefined
+        if (quota !== undefined) found.add(quota)
+      }
+      return found.size === 0 ? undefined : [...found]
+    },
     slidingTtlMs(collection) {
       const settings = known.get(collection)
       return settings?.sliding ? settings.defaultTtlMs : null

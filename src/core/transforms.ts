@@ -9,7 +9,7 @@ import type { Settings, SettingsRegistry } from './settings.ts'
  * collection's processes. Most collections have no settings, and their writes are stored as they are.
  */
 export interface Transforms {
-  /** Returns whether the collection has settings; without them its members are stored as they are. */
+  /** Returns whether the collection has a default expiry or processes; otherwise its members are stored as they are. */
   has(collection: string): boolean
   /**
    * Returns the put to be stored. `base` is the content that the put modifies, null for a put that states all that is
@@ -24,7 +24,10 @@ export function transformsOf(
   processes: Pick<ProcessRunner, 'run'>,
 ): Transforms {
   return {
-    has: (collection) => settings.get(collection) !== undefined,
+    has(collection) {
+      const own = settings.get(collection)
+      return own !== undefined && (own.defaultTtlMs !== null || own.processes !== null)
+    },
     apply(put, base, nowMs, otherwise = []) {
       const own = settings.get(put.collection)
       const expiring = withExpiry(put, base === null ? own : undefined, nowMs)

@@ -1,4 +1,11 @@
-import { type CommandOptions, commandExecutor, commitOf, noChecks, type WriteCommand } from './command.ts'
+import {
+  type CommandOptions,
+  commandExecutor,
+  commitOf,
+  noChecks,
+  type QuotaOptions,
+  type WriteCommand,
+} from './command.ts'
 import type { Condition } from './condition.ts'
 import type { AskedExpiry, Content, NewContent, Outcome, Stored } from './content.ts'
 import type {
@@ -14,10 +21,12 @@ import type {
   Written,
 } from './engine.ts'
 import { KvistError } from './errors.ts'
+import { limitedCommits } from './limited-commits.ts'
 import type { Decide, Operation } from './operations.ts'
 import { type Origin, requireSaneOrigin } from './origin.ts'
 import type { Patch } from './patch.ts'
 import { asAsked } from './plan.ts'
+import { quotaExceeded } from './quota.ts'
 import { putOf } from './transforms.ts'
 
 /**
@@ -30,7 +39,8 @@ import { putOf } from './transforms.ts'
  *     check       the commit gets checks that those members have not changed since, the command's own checks, and those
  *                 of the writes alongside it
  *     commit      one commit of the engine: all writes of the command and those alongside it, or none
- *     retry       from `resolve` on, when one of those members changed; a failed check of the command's own is an error
+ *     retry       from `resolve` on, when one of those members changed, and once when a quota is exceeded, after the
+ *                 expired members are deleted; a failed check of the command's own is an error
  *
  * Commands that depend on the same member run one after the other. Writes that do not depend on stored members skip to
  * `commit`. Writes that went through the gate of another node, or through `prepare`, are not transformed again.
@@ -65,16 +75,19 @@ export interface Writes {
    * absent. Null if there was nothing to write. Updates of one member run one after the other.
    */
   update(ref: MemberRef, decide: Decide, durability?: Durability): Promise<Written | null>
-  /** Does writes without conditions, in order and each on its own, and returns the outcome of each. */
+  /**
+   * Does writes without conditions, in order and each on its own, and returns the outcome of each. One that would pass a
+   * quota has `exceeded` in its outcome.
+   */
   write(writes: readonly Write[], options?: WriteOptions): Promise<readonly Written[]>
-  /** Stores many members at once without conditions, and returns those that a process rejected. */
+  /** Stores many members at once without conditions, and returns those that a process or a quota rejected. */
   putAll(collection: string, members: readonly (NewContent & { key: string })[]): Promise<Rejected[]>
   /**
    * Applies writes of other nodes with their origins, each on its own and only if it is newer than the stored version.
-   * Nothing is transformed. Throws `unprocessable`, before anything is written, for an origin that is not valid.
+   * Nothing is transformed, and no quota applies, or nodes would not agree. Throws `unprocessable`, before anything is written, for an origin that is not valid.
    */
   replicate(writes: readonly ForeignWrite[]): Promise<readonly Written[]>
-  /** Commits writes of kvist's own jobs, each on its own, without transforming them. */
+  /** Commits writes of kvist's own jobs, each on its own, without transforming them and without quotas. */
   commit(writes: readonly (Write | Renew)[], options?: CommitOptions): Promise<readonly Written[]>
 }
 
@@ -97,7 +110,9 @@ export interface Rejected {
   readonly error: KvistError
 }
 
-export interface WriteGateOptions extends Pick<CommandOptions, 'transforms' | 'now' | 'onTouch'> {
+export interface WriteGateOptions
+  extends Pick<CommandOptions, 'transforms' | 'now' | 'onTouch'>,
+    QuotaOptions {
   readonly engine: Pick<Engine, 'commit' | 'readMany'>
 }
 
@@ -150,11 +165,18 @@ export function writeGate(options: WriteGateOptions): Writes {
 }
 
 /** Returns the writes that do not depend on stored members. */
-function plainWrites({ engine, transforms, now }: WriteGateOptions) {
+function plainWrites(options: WriteGateOptions) {
+  const { engine, transforms, now, quotasOf } = options
+  const limited = limitedCommits({ ...options, commit: (commit) => engine.commit(commit) })
   const isTransformed = ({ collection }: MemberRef) => transforms.has(collection)
 
   async function put(write: Put): Promise<Stored> {
-    const [written] = writtenOf(await engine.commit(commitOf(noChecks, [write], now(), undefined)))
+    const writes = [write]
+    const [written] =
+      quotasOf(writes) === undefined
+        ? writtenOf(await engine.commit(commitOf(noChecks, writes, now(), undefined)))
+        : await limited.commit(writes, undefined)
+    if (written!.exceeded !== undefined) throw quotaExceeded(written!.exceeded)
     const { revision, createdAtMs, clock, existed } = written!
     return { revision, createdAtMs, clock, existed, expiresAtMs: write.expiresAtMs }
   }
@@ -177,11 +199,10 @@ function plainWrites({ engine, transforms, now }: WriteGateOptions) {
     writes: readonly Write[],
     { durability, prepared }: WriteOptions = {},
   ): Promise<readonly Written[]> {
-    const options = durability === undefined ? {} : { durability }
-    if (prepared !== undefined || !writes.some(isTransformed)) return commit(writes, options)
+    if (prepared !== undefined || !writes.some(isTransformed)) return limited.commit(writes, durability)
     const nowMs = now()
     const ready = writes.map((one) => (one.op === 'put' ? transforms.apply(one, null, nowMs) : one))
-    return commit(await Promise.all(ready), options)
+    return limited.commit(await Promise.all(ready), durability)
   }
 
   async function putAll(
@@ -190,25 +211,32 @@ function plainWrites({ engine, transforms, now }: WriteGateOptions) {
   ): Promise<Rejected[]> {
     const nowMs = now()
     const puts = members.map((member) => putOf({ collection, key: member.key }, member))
-    if (!transforms.has(collection)) {
-      await commit(puts.map(asAsked))
-      return []
-    }
+    if (!transforms.has(collection)) return rejectedBy(await limited.inOrder(collection, puts.map(asAsked)))
     const applied = await Promise.allSettled(puts.map(async (one) => transforms.apply(one, null, nowMs)))
-    const ready = applied.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
-    if (ready.length > 0) await commit(ready)
-    return applied.flatMap((one, index) => {
+    const ready = applied.flatMap((one, index) =>
+      one.status === 'fulfilled' ? [{ index, put: one.value }] : [],
+    )
+    const writes = ready.map((one) => one.put)
+    const overQuota = writes.length === 0 ? [] : rejectedBy(await limited.inOrder(collection, writes))
+    const rejected = applied.flatMap((one, index) => {
       if (one.status === 'fulfilled') return []
       if (one.reason instanceof KvistError) return [{ index, error: one.reason }]
       throw one.reason
     })
+    return [...rejected, ...overQuota.map(({ index, error }) => ({ index: ready[index]!.index, error }))]
   }
 
   return { put, commit, replicate, write, putAll }
 }
 
-/** Returns the outcomes of a commit without checks. */
+/** Returns the outcomes of a commit without checks and quotas. */
 function writtenOf(result: CommitResult): readonly Written[] {
-  if (!result.ok) throw new Error('a commit without checks cannot fail one')
+  if (!result.ok) throw new Error('a commit without checks and quotas is always done')
   return result.written
+}
+
+function rejectedBy(written: readonly Written[]): Rejected[] {
+  return written.flatMap(({ exceeded }, index) =>
+    exceeded === undefined ? [] : [{ index, error: quotaExceeded(exceeded) }],
+  )
 }

@@ -1,6 +1,7 @@
 import type { Database } from '../core/database.ts'
 import type { Durability, Write } from '../core/engine.ts'
 import { isExpired, type Member } from '../core/member.ts'
+import { hasQuota } from '../core/settings.ts'
 import { contentAfter, itemOf } from './contents.ts'
 import type { Item, ItemWrite } from './decide.ts'
 
@@ -92,12 +93,12 @@ export function startChanges(
 }
 
 /**
- * Whether the collection has processes or a default time to live. Then each change is committed alone, because a
- * process may change or reject its value.
+ * Whether the collection has processes, a default time to live, or quotas. Then each change is committed alone, because
+ * a process may change its value, and a process or a quota may reject it.
  */
 export function hasRules(db: Pick<Database, 'settings'>, collection: string): boolean {
-  const { processes, defaultTtlMs } = db.settings(collection)
-  return processes !== null || defaultTtlMs !== null
+  const settings = db.settings(collection)
+  return settings.processes !== null || settings.defaultTtlMs !== null || hasQuota(settings)
 }
 
 function stepOf<Outcome>(

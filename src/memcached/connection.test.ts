@@ -3,6 +3,7 @@ import { authenticatorOf } from '../../test/support/authenticator.ts'
 import { fakeSocket } from '../../test/support/fake-socket.ts'
 import { limitCounts } from '../auth/client-limits.ts'
 import { readQueue } from '../core/read-queue.ts'
+import { noSettings } from '../core/settings.ts'
 import { startTicks } from '../net/tick.ts'
 import { memcachedCounts } from '../telemetry/memcached-counts.ts'
 import { AccessTable } from './access-table.ts'
@@ -19,7 +20,7 @@ const emptyStore: MemcachedStore = {
   get: () => null,
   readMany: never,
   onExpiredRead() {},
-  settings: () => ({ processes: null, defaultTtlMs: null, sliding: false }),
+  settings: () => noSettings,
   collections: () => [],
   write: never,
   update: never,

@@ -48,7 +48,8 @@ export class CommandError extends Error {
 
 export function failureLine(error: unknown): string {
   if (error instanceof CommandError) return error.line
-  return error instanceof KvistError ? lines[error.code] : 'SERVER_ERROR internal error'
+  if (!(error instanceof KvistError)) return 'SERVER_ERROR internal error'
+  return error.extra.quota === 'max_value_bytes' ? lines.too_large : lines[error.code]
 }
 
 /** Whether an error is the server's fault and must be reported. */

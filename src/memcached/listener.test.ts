@@ -6,6 +6,7 @@ import { random, seedOfRun } from '../../test/support/random.ts'
 import type { Database } from '../core/database.ts'
 import { KvistError } from '../core/errors.ts'
 import { readQueue } from '../core/read-queue.ts'
+import { noSettings } from '../core/settings.ts'
 
 /** The port as clients meet it: order, bounds, time-outs, logins, the end. What commands answer is in live.test.ts. */
 
@@ -459,7 +460,7 @@ describe('flush_all', () => {
 describe('a collection with processes', () => {
   test('each set stands and falls by itself, in order', async () => {
     await using opened = await openPort()
-    const settings = { processes: ['picky'], defaultTtlMs: null, sliding: false }
+    const settings = { ...noSettings, processes: ['picky'] }
     const order: string[] = []
     await using picky = await openPort({
       db: {

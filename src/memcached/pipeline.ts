@@ -1,6 +1,7 @@
 import type { Principal } from '../auth/principal.ts'
 import type { MaybePromise, Write, Written } from '../core/engine.ts'
 import type { Member } from '../core/member.ts'
+import { quotaExceeded } from '../core/quota.ts'
 import { type MemberReader, maxReadTogether } from '../core/read-queue.ts'
 import { hasRules } from './change.ts'
 import type { Command } from './command.ts'
@@ -238,6 +239,7 @@ export class CommandPipeline implements WriteClient {
   private async writeAlone(command: Command, write: Write): Promise<void> {
     const { db, durability, counts } = this.session.server
     const [written] = await db.write([write], durability)
+    if (written!.exceeded !== undefined) throw quotaExceeded(written!.exceeded)
     respondPlain(this.session.out, counts, command, written!)
   }
 

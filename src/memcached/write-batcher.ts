@@ -1,5 +1,6 @@
 import type { Database } from '../core/database.ts'
 import type { Durability, Write, Written } from '../core/engine.ts'
+import { quotaExceeded } from '../core/quota.ts'
 import type { Command } from './command.ts'
 
 /** A write of a client's command. */
@@ -61,7 +62,12 @@ export function startWriteBatcher(db: Pick<Database, 'write'>, durability: Durab
       committed.map(({ write }) => write),
       durability,
     ).then(
-      (written) => notify(committed, (pending, i) => pending.client.written(pending, written[i]!)),
+      (written) =>
+        notify(committed, (pending, i) => {
+          const { exceeded } = written[i]!
+          if (exceeded === undefined) pending.client.written(pending, written[i]!)
+          else pending.client.failed(pending, quotaExceeded(exceeded))
+        }),
       (error) => notify(committed, (pending) => pending.client.failed(pending, error)),
     )
   }

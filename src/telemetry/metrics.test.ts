@@ -11,7 +11,7 @@ function sources(): MetricSources {
   const syncSeconds = histogram([0.001, 0.01])
   for (const size of [1, 3, 9]) observe(groupCommits, size)
   observe(syncSeconds, 0.002)
-  const engine = { commits: 13, failedChecks: 2, exceededQuotas: 3, writes: 20, groupCommits, syncSeconds }
+  const engine = { commits: 13, failedChecks: 2, writes: 20, groupCommits, syncSeconds }
   const watch = { watchers: 3, events: 40, fallbacks: 2 }
   return {
     version: '1.2.3',

@@ -17,6 +17,7 @@ import {
 } from '../../../test/support/watching.ts'
 import { revisionOf } from '../member.ts'
 import { compilePattern } from '../pattern.ts'
+import { noSettings } from '../settings.ts'
 import type { Scope } from './scope.ts'
 
 describe('a watcher', () => {
@@ -93,7 +94,7 @@ describe('a watcher', () => {
     await db.put('c', 'a/2', json('2'))
     await db.put('c', 'b/1', json('3'))
     await db.put('d', 'a/1', json('4'))
-    await db.setSettings('c', { processes: null, defaultTtlMs: 60_000, sliding: false })
+    await db.setSettings('c', { ...noSettings, defaultTtlMs: 60_000 })
     for (const [i, [scope, wanted]] of scopes.entries()) {
       expect(await rest(live[i]!)).toEqual(wanted)
       expect(await rest(watched(db, scope, ''))).toEqual(wanted)

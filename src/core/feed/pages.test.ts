@@ -8,6 +8,7 @@ import { expiryOf } from '../jobs/sweeper.ts'
 import { maxExaminedMembers, maxPageBytes } from '../limits.ts'
 import { type Change, isExpired, keyOf } from '../member.ts'
 import { compilePattern } from '../pattern.ts'
+import { noSettings } from '../settings.ts'
 import { expireSkipped, type FeedPage, type FeedSource } from './pages.ts'
 import { type Scope, valueLength } from './scope.ts'
 
@@ -68,7 +69,7 @@ async function fill(db: Database): Promise<void> {
     await db.put('b', `user/${i}`, json(String(i)))
   }
   for (const i of [3, 7]) await db.delete('a', `k${i}`)
-  await db.setSettings('a', { processes: null, defaultTtlMs: 60_000, sliding: false })
+  await db.setSettings('a', { ...noSettings, defaultTtlMs: 60_000 })
 }
 
 test('pages of any size tell of what is in the scope, and go on from any point', async () => {

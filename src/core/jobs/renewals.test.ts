@@ -8,6 +8,7 @@ import type { Commit, CommitResult, Engine } from '../engine.ts'
 import { maxTimeMs } from '../limits.ts'
 import type { Member } from '../member.ts'
 import { nextTick } from '../next-tick.ts'
+import { noSettings } from '../settings.ts'
 import { transformsOf } from '../transforms.ts'
 import { writeGate } from '../writes.ts'
 import { Renewals } from './renewals.ts'
@@ -44,7 +45,14 @@ function noted({ ttlMs = hourMs, nowMs = 1_000_000 } = {}) {
     { run: (_names, content) => Promise.resolve(content) },
   )
   const renewals = new Renewals({
-    writes: writeGate({ engine, transforms, now: () => clock.nowMs, onTouch() {} }),
+    writes: writeGate({
+      engine,
+      transforms,
+      now: () => clock.nowMs,
+      onTouch() {},
+      quotasOf: () => undefined,
+      makeRoom: async () => {},
+    }),
     slidingTtlMs: (collection) => (collection === 'slides' ? ttlMs : null),
     onError: (error) => errors.push(error),
     timers,
@@ -274,7 +282,7 @@ describe('a database whose expiry slides', () => {
       ...options,
     })
     opened.push(db)
-    await db.setSettings('c', { processes: null, defaultTtlMs: hourMs, sliding: true })
+    await db.setSettings('c', { ...noSettings, defaultTtlMs: hourMs, sliding: true })
     return db
   }
 
@@ -316,7 +324,7 @@ describe('a database whose expiry slides', () => {
 
   test('writes nothing for reads where it does not slide', async () => {
     const db = await open((engine) => engine)
-    await db.setSettings('d', { processes: null, defaultTtlMs: 60_000, sliding: false })
+    await db.setSettings('d', { ...noSettings, defaultTtlMs: 60_000 })
     await db.put('d', 'k', json('1'))
     await db.put('e', 'k', json('1', Date.now() + 5000))
     await db.put('c', 'k', json('1', Date.now() + 5 * hourMs))

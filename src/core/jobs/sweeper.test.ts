@@ -24,7 +24,7 @@ function engineWith(dueMembers: number) {
     revision: i + 1,
     expiresAtMs: i,
   }))
-  const state = { fault: null as Error | null, commits, due }
+  const state = { fault: null as Error | null, commits, due, looks: 0 }
   async function commit(commit: Commit): Promise<CommitResult> {
     if (state.fault !== null) throw state.fault
     commits.push(commit)
@@ -40,7 +40,10 @@ function engineWith(dueMembers: number) {
     return { ok: true, written }
   }
   const engine = {
-    expiring: (_atMs: number, limit: number) => due.slice(0, limit),
+    expiring(_atMs: number, limit: number) {
+      state.looks++
+      return due.slice(0, limit)
+    },
     commit,
   } as unknown as Engine
   const transforms = transformsOf(
@@ -49,7 +52,20 @@ function engineWith(dueMembers: number) {
   )
   const sweep = (nowMs: number, onError: (error: unknown) => void) => {
     const now = () => nowMs
-    return startSweeper(engine, writeGate({ engine, transforms, now, onTouch() {} }), now, onError, timers)
+    return startSweeper(
+      engine,
+      writeGate({
+        engine,
+        transforms,
+        now,
+        onTouch() {},
+        quotasOf: () => undefined,
+        makeRoom: async () => {},
+      }),
+      now,
+      onError,
+      timers,
+    )
   }
   return { sweep, state }
 }
@@ -73,6 +89,25 @@ test('sweeps what is due in batches, each member only as it was found, and count
     ifExpiresAtMs: 503,
   })
   expect(sweeper.swept()).toBe(1080)
+})
+
+test('a sweep on demand takes all that is due, and calls during one share the next', async () => {
+  const { sweep, state } = engineWith(600)
+  const sweeper = sweep(5000, fail)
+  const calls = Array.from({ length: 50 }, () => sweeper.sweepNow())
+  expect(new Set(calls).size).toBe(2)
+  await Promise.all(calls)
+  expect(state.commits.map(({ writes }) => writes.length)).toEqual([500, 100])
+  // Twice in the first sweep, and once more in the one after it.
+  expect(state.looks).toBe(3)
+  state.due.push({ collection: 'c', key: 'k2', revision: 701, expiresAtMs: 1 })
+  state.fault = new KvistError('storage_failed', 'the log cannot be written')
+  const failed = [sweeper.sweepNow(), sweeper.sweepNow()]
+  expect((await Promise.allSettled(failed)).map(({ status }) => status)).toEqual(['rejected', 'rejected'])
+  state.fault = null
+  await sweeper.sweepNow()
+  expect(state.due).toEqual([])
+  await sweeper.stop()
 })
 
 test('a failed sweep is reported and repeated', async () => {

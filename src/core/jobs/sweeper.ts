@@ -1,4 +1,5 @@
 import type { Delete, Engine, ExpiringRef } from '../engine.ts'
+import { nextTick } from '../next-tick.ts'
 import { realTimers } from '../timers.ts'
 import type { Writes } from '../writes.ts'
 import { type PeriodicJob, startPeriodic } from './periodic.ts'
@@ -10,6 +11,8 @@ import { type PeriodicJob, startPeriodic } from './periodic.ts'
 export interface Sweeper extends PeriodicJob {
   /** Returns how many members were swept since the start. */
   swept(): number
+  /** Deletes all members that have expired by now. Calls during a sweep share the one after it. */
+  sweepNow(): Promise<void>
 }
 
 const sweepEveryMs = 1000
@@ -33,7 +36,38 @@ export function startSweeper(
     return due.length === batchMembers
   }
 
-  return { swept: () => swept, ...startPeriodic(timers, sweepEveryMs, sweepBatch, onError) }
+  async function sweepAll(): Promise<void> {
+    while (await sweepBatch()) await nextTick()
+  }
+
+  return {
+    swept: () => swept,
+    sweepNow: shared(sweepAll),
+    ...startPeriodic(timers, sweepEveryMs, sweepBatch, onError),
+  }
+}
+
+/** Returns a function that runs `work`: one run at a time, and one more for all calls during a run. */
+function shared(work: () => Promise<void>): () => Promise<void> {
+  let running: Promise<void> | null = null
+  let next: Promise<void> | null = null
+
+  function start(): Promise<void> {
+    next = null
+    const run = work().finally(() => {
+      if (running === run) running = null
+    })
+    running = run
+    return run
+  }
+
+  return () => {
+    if (next !== null) return next
+    if (running === null) return start()
+    // The run under way may have looked before this call.
+    next = running.then(start, start)
+    return next
+  }
 }
 
 /** Returns the delete of an expired member. A member that is written again or renewed meanwhile stays. */

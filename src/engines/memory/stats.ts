@@ -16,7 +16,6 @@ export function commitCounter(): CommitCounter {
   const numbers = {
     commits: 0,
     failedChecks: 0,
-    exceededQuotas: 0,
     writes: 0,
     groupCommits: histogram(groupCommitBounds),
     syncSeconds: histogram(syncSecondsBounds),
@@ -24,11 +23,8 @@ export function commitCounter(): CommitCounter {
   return {
     numbers,
     count(result, writes) {
-      if (result.ok) {
-        numbers.commits++
-        for (const { exceeded } of result.written) if (exceeded !== undefined) numbers.exceededQuotas++
-      } else if ('exceeded' in result) numbers.exceededQuotas++
-      else numbers.failedChecks++
+      if (result.ok) numbers.commits++
+      else if ('failed' in result) numbers.failedChecks++
       numbers.writes += writes
       if (writes > 0) observe(numbers.groupCommits, 1)
     },

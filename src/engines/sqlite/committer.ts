@@ -125,7 +125,6 @@ interface Pipeline {
 interface Stats extends EngineStats {
   commits: number
   failedChecks: number
-  exceededQuotas: number
   writes: number
   readonly groupCommits: Histogram
   readonly syncSeconds: Histogram
@@ -168,7 +167,6 @@ function newPipeline(options: CommitterOptions): Pipeline {
   const stats = {
     commits: 0,
     failedChecks: 0,
-    exceededQuotas: 0,
     writes: 0,
     groupCommits: histogram(groupCommitBounds),
     syncSeconds: histogram(syncSecondsBounds),
@@ -359,15 +357,8 @@ function resolveGroup(stats: Stats, pending: readonly Pending[], { results }: Gr
     const result = results[i]!
     if (result.ok) stats.commits++
     else if ('failed' in result) stats.failedChecks++
-    if (pending[i]!.commit.quotas !== undefined) stats.exceededQuotas += exceededIn(result)
     pending[i]!.resolve(result)
   }
-}
-
-/** Returns how many writes, or commits, were not done because of a quota. */
-function exceededIn(result: CommitResult): number {
-  if (!result.ok) return Number('exceeded' in result)
-  return result.written.filter(({ exceeded }) => exceeded !== undefined).length
 }
 
 async function throttle(pipeline: Pipeline): Promise<void> {

@@ -128,7 +128,14 @@ export const dropMembers: OperationDocs = {
   problems: ['invalid_collection', 'invalid_key', 'invalid_parameter', ...writeFaults],
 }
 
-const settingsExample = { processes: ['detect-language', 'mark'], default_ttl: 604800, sliding: false }
+const settingsExample = {
+  processes: ['detect-language', 'mark'],
+  default_ttl: 604800,
+  sliding: false,
+  max_members: 100_000,
+  max_bytes: 67_108_864,
+  max_value_bytes: null,
+}
 
 const settingsResponse: ResponseDocs = {
   description: 'The settings; null for one that is not set',
@@ -145,7 +152,7 @@ export const getSettings: OperationDocs = {
 export const putSettings: OperationDocs = {
   id: 'putSettings',
   description:
-    'All of them: what is left out is as if it had never been set. They apply to what is written from now on. A process can be named when the server has it; files of processes are named in its configuration only, and settings that stand there cannot be changed here.',
+    'All of them: what is left out is as if it had never been set. They apply to what is written from now on. A write that would make the collection or a value grow past a quota is refused as `quota_exceeded`; deletes and writes that do not grow are done, also above it. A process can be named when the server has it; files of processes are named in its configuration only, and settings that stand there cannot be changed here.',
   parameters: [collection],
   body: { content: { [json]: { schema: responses.settings, example: settingsExample } } },
   responses: { 200: settingsResponse },

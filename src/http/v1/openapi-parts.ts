@@ -18,12 +18,13 @@ export const text: Schema = { type: 'string' }
 
 export const readFaults: readonly ErrorCode[] = ['damaged', 'storage_failed', 'unavailable', 'closing']
 export const writeFaults: readonly ErrorCode[] = [...readFaults, 'busy', 'storage_full', 'outcome_unknown']
-/** Errors of a value, also from a process of the collection that rejects it. */
+/** Errors of a value, also from a process or a quota of the collection that rejects it. */
 export const valueFaults: readonly ErrorCode[] = [
   'invalid_json',
   'too_large',
   'unsupported_media_type',
   'unprocessable',
+  'quota_exceeded',
 ]
 
 // No examples: the page of the API would send them by default.

@@ -1,4 +1,4 @@
-import { maxProcesses } from '../../core/limits.ts'
+import { maxProcesses, maxQuotaBytes, maxQuotaMembers, maxValueBytes } from '../../core/limits.ts'
 import { named, type Schema } from '../operation.ts'
 import { collectionName, expiresAt, key, revision, shownValue, time } from './schema-parts.ts'
 
@@ -211,6 +211,24 @@ export const settings = named('Settings', {
       type: 'boolean',
       default: false,
       description: 'Reads renew the expiry to `default_ttl` from then on; needs a `default_ttl`',
+    },
+    max_members: {
+      type: ['integer', 'null'],
+      minimum: 1,
+      maximum: maxQuotaMembers,
+      description: 'The number of members that the collection may have',
+    },
+    max_bytes: {
+      type: ['integer', 'string', 'null'],
+      minimum: 1,
+      maximum: maxQuotaBytes,
+      description: 'The bytes of all keys and values together; a size such as `64MiB` may be sent',
+    },
+    max_value_bytes: {
+      type: ['integer', 'string', 'null'],
+      minimum: 1,
+      maximum: maxValueBytes,
+      description: 'The bytes of each value; a size such as `64KiB` may be sent',
     },
   },
 })
