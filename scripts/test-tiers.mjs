@@ -21,6 +21,7 @@ export const slow = {
     'src/cli/writes',
     'src/memcached/live',
     'test/checked-pages',
+    'test/audit-log-files',
     'test/cli-docs',
     'test/crash',
     'test/deploy-',

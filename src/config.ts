@@ -165,6 +165,13 @@ export const options = {
     default: false,
     help: 'log a line for every request',
   }),
+  auditLog: option<string | null>({
+    ...text('FILE|-', 'the path of a file, or - for stdout', parsePath),
+    flag: 'audit-log',
+    env: 'KVIST_AUDIT_LOG',
+    default: null,
+    help: 'log a line for every write and every refused request; SIGHUP opens the file anew',
+  }),
   memcachedPort: option<number | null>({
     ...wholeNumber(0, 65_535),
     flag: 'memcached-port',

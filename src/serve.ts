@@ -12,6 +12,7 @@ import type { ReadQueue } from './core/read-queue.ts'
 import type { Timers } from './core/timers.ts'
 import { openEngine } from './engines/open.ts'
 import { accessLog } from './http/access-log.ts'
+import { auditedRequests } from './http/audit.ts'
 import { dialectRoutes } from './http/dialects/all.ts'
 import { docsRoutes } from './http/docs-page.ts'
 import { healthRoutes } from './http/health.ts'
@@ -20,7 +21,7 @@ import { metricsRoutes } from './http/metrics.ts'
 import { openApiRoutes } from './http/openapi.ts'
 import { rootRoute } from './http/root.ts'
 import type { Route } from './http/route.ts'
-import { type HttpServer, listen, requestMemory, totalBytes } from './http/server.ts'
+import { type HttpOptions, type HttpServer, listen, requestMemory, totalBytes } from './http/server.ts'
 import { accessRoutes } from './http/v1/access.ts'
 import { v1Routes } from './http/v1/routes.ts'
 import type { ServerMemory } from './http/wire/request-memory.ts'
@@ -35,7 +36,8 @@ import { builtInProcesses } from './processes/all.ts'
 import { type ConfigFile, loadConfigFile } from './processes/config-file.ts'
 import { monotonicMs } from './runtime/clock.ts'
 import { type ServerTls, startTls } from './serve-tls.ts'
-import { type Log, type LogFields, type LogOptions, startLog } from './telemetry/log.ts'
+import { type AuditLog, openAuditLog } from './telemetry/audit-log.ts'
+import { type Log, type LogFields, type LogOptions, startLog, stdoutLines } from './telemetry/log.ts'
 import type { MetricSources } from './telemetry/metric-sources.ts'
 import { type Metrics, startMetrics } from './telemetry/metrics.ts'
 import { type WatchCounts, watchCounts } from './telemetry/watch-counts.ts'
@@ -43,6 +45,8 @@ import { type WatchCounts, watchCounts } from './telemetry/watch-counts.ts'
 /** A running server. */
 export interface Running {
   readonly url: string
+  /** Opens the audit log anew after log rotation. Null when there is no file to open. */
+  readonly reopenLogs: (() => void) | null
   /** Finishes requests in flight, commits, closes the store. */
   stop(): Promise<void>
 }
@@ -64,7 +68,9 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
   // Only the owner may read the files of a store.
   process.umask(0o077)
   const now = given.now ?? Date.now
-  const log = startLog({ level: config.logLevel, readable: process.stdout.isTTY, ...given.log })
+  const output = { readable: process.stdout.isTTY, ...given.log }
+  const log = startLog({ level: config.logLevel, ...output })
+  const audit = auditLogOf(config, now, log, stdoutLines(output))
   const metrics = startMetrics()
   const watches = watchCounts()
   const onError = (error: unknown, about: LogFields = {}) => {
@@ -107,10 +113,8 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
       onError,
       log,
     })
-    const { host, port, idleTimeoutSeconds, token, corsOrigins } = config
-    const hostNames = [host.toLowerCase(), ...config.hostNames]
     const expose = () =>
-      metrics.expose(metricSources({ memory, requests, sockets, db, watches, http, memcached }))
+      metrics.expose(metricSources({ memory, requests, sockets, db, watches, http, memcached, audit }))
     const routes: Route[] = [
       rootRoute(version),
       ...v1Routes(db, watches),
@@ -119,38 +123,33 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
       ...metricsRoutes(expose),
       ...docsRoutes,
       ...dialectRoutes(db, config.dialect),
-      ...openApiRoutes(() => routes, { version, needsToken: token !== null }),
+      ...openApiRoutes(() => routes, { version, needsToken: config.token !== null }),
     ]
-    const observe = observer(metrics, config.accessLog ? accessLog(log) : null)
-    const http = listen({
-      host,
-      port,
-      idleTimeoutSeconds,
-      authenticator: access.http,
-      tickets: access.tickets,
-      hostNames,
-      corsOrigins,
+    const observe = observer([
+      counted(metrics),
+      ...(config.accessLog ? [accessLog(log)] : []),
+      ...(audit === null ? [] : [auditedRequests(audit)]),
+    ])
+    const http = httpPort(config, access, log, {
+      sockets,
       tls,
-      onTlsClient: onceAMinute(sockets.registry, (client: string) =>
-        log.warn('a client spoke TLS to the HTTP port, which has none: see --tls-cert', { client }),
-      ),
       routes,
+      reads,
+      limits,
+      memory: requests,
       now,
       onError,
       observe,
-      limits,
-      sockets,
-      reads,
-      memory: requests,
     })
     const took = memoryLine(memory, totalBytes(requests))
     if (took !== null) log.info(took)
     announce(log, config, http.url, memcached)
     return {
       url: http.url,
+      reopenLogs: audit === null || config.auditLog === '-' ? null : audit.reopen,
       stop() {
         ready = false
-        return stopServing(config.stopTimeoutMs, log, { http, memcached, sockets, tls, db, file })
+        return stopServing(config.stopTimeoutMs, log, { http, memcached, sockets, tls, db, audit, file })
       },
     }
   } catch (error) {
@@ -170,8 +169,9 @@ function metricSources(parts: {
   readonly watches: WatchCounts
   readonly http: HttpServer
   readonly memcached: MemcachedServer | null
+  readonly audit: AuditLog | null
 }): MetricSources {
-  const { memory, requests, sockets, db, watches, http, memcached } = parts
+  const { memory, requests, sockets, db, watches, http, memcached, audit } = parts
   return {
     version,
     cacheLimitBytes: memory.cacheBytes,
@@ -189,6 +189,7 @@ function metricSources(parts: {
       ...(memcached === null ? {} : { memcached: memcached.limitCounts }),
     },
     ...(memcached === null ? {} : { memcached: memcached.counts }),
+    ...(audit === null ? {} : { audit: audit.counts }),
   }
 }
 
@@ -237,13 +238,14 @@ interface Stoppable {
   readonly sockets: Sockets
   readonly tls: ServerTls | undefined
   readonly db: Database
+  readonly audit: AuditLog | null
   readonly file: ConfigFile | null
 }
 
 async function stopServing(
   timeoutMs: number,
   log: Log,
-  { http, memcached, sockets, tls, db, file }: Stoppable,
+  { http, memcached, sockets, tls, db, audit, file }: Stoppable,
 ): Promise<void> {
   const endMs = monotonicMs() + timeoutMs
   await Promise.all([http.stop(timeoutMs), memcached?.stop(timeoutMs)])
@@ -251,6 +253,9 @@ async function stopServing(
   tls?.stop()
   if (!(await isDoneWithin(Math.max(endMs - monotonicMs(), minCloseMs), db.close()))) {
     log.warn('the store is still busy: kvist ends, and reads at the next start what is in its log')
+  }
+  if (audit !== null && !(await isDoneWithin(minCloseMs, audit.close()))) {
+    log.warn('the audit log is not written to its end: its disk takes too long')
   }
   file?.stop()
   log.info('stopped')
@@ -269,17 +274,32 @@ async function isDoneWithin(timeoutMs: number, work: Promise<void>): Promise<boo
   return isDone
 }
 
-/** Returns an observer that counts every response, and reports it to the access log if there is one. */
-function observer(metrics: Metrics, accessLog: Observe | null): Observe {
+/** Returns an observer that counts every response. */
+function counted(metrics: Metrics): Observe {
   return (route) => {
     const count = metrics.route(route?.method ?? 'any', route?.path ?? 'none')
-    if (accessLog === null) return (_context, status, seconds) => count(status, seconds)
-    const logAccess = accessLog(route)
+    return (_context, status, seconds) => count(status, seconds)
+  }
+}
+
+/** Returns an observer that reports every response to several, in their order. */
+function observer([first, ...others]: readonly [Observe, ...Observe[]]): Observe {
+  if (others.length === 0) return first
+  return (route) => {
+    const observers = [first, ...others].map((observe) => observe(route))
     return (context, status, seconds) => {
-      count(status, seconds)
-      logAccess(context, status, seconds)
+      for (const one of observers) one(context, status, seconds)
     }
   }
+}
+
+function auditLogOf(
+  { auditLog: path }: Config,
+  now: () => number,
+  log: Log,
+  stdout: (line: string) => void,
+): AuditLog | null {
+  return path === null ? null : openAuditLog({ path, now, log, stdout })
 }
 
 /** Returns the log entry about a limit on connections. */
@@ -292,6 +312,33 @@ function fullWarning({ of, max, address, isRejected }: FullLimit): [message: str
   }
   const what = isRejected ? 'none is idle, and new ones are turned away' : 'idle ones are closed for new ones'
   return [`there are ${limits[of]}: ${what}`, { max_connections: max, client: address }]
+}
+
+function httpPort(
+  config: Config,
+  { http: authenticator, tickets }: ServerAccess,
+  log: Log,
+  shared: Pick<
+    HttpOptions,
+    'routes' | 'reads' | 'limits' | 'memory' | 'now' | 'onError' | 'observe' | 'tls'
+  > & {
+    readonly sockets: Sockets
+  },
+): HttpServer {
+  const { host, port, idleTimeoutSeconds, corsOrigins } = config
+  return listen({
+    host,
+    port,
+    idleTimeoutSeconds,
+    authenticator,
+    tickets,
+    hostNames: [host.toLowerCase(), ...config.hostNames],
+    corsOrigins,
+    onTlsClient: onceAMinute(shared.sockets.registry, (client: string) =>
+      log.warn('a client spoke TLS to the HTTP port, which has none: see --tls-cert', { client }),
+    ),
+    ...shared,
+  })
 }
 
 function memcachedPort(

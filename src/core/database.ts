@@ -63,8 +63,8 @@ export interface Database
     condition?: Condition,
     prepared?: 'prepared',
   ): Promise<Stored>
-  /** Returns whether there was a member to delete. */
-  delete(collection: string, key: string, condition?: Condition): Promise<boolean>
+  /** Returns the revision of the delete; 0 when there was no member. */
+  delete(collection: string, key: string, condition?: Condition): Promise<number>
   /**
    * Executes all operations or none and returns the outcome of each, with revision 0 for a delete or touch of a missing
    * member.

@@ -110,3 +110,6 @@ export const maxRatedAddresses = 32_768
 export const maxRatedTokens = 32_768
 /** Wrong tokens of one address that are answered as such in a minute; further ones are `rate_limited`. */
 export const maxWrongTokensPerMinute = 20
+
+/** Lines of the audit log that wait to be written while its disk is slow or full; further ones are counted and lost. */
+export const maxAuditBytes = 8 * 1024 * 1024

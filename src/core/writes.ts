@@ -57,8 +57,8 @@ export interface Writes {
    * not set any, after `otherwise`.
    */
   prepare(ref: MemberRef, content: NewContent, otherwise: readonly string[]): Promise<Content>
-  /** Returns whether there was a member to delete. */
-  delete(ref: MemberRef, condition?: Condition): Promise<boolean>
+  /** Returns the revision of the delete; 0 when there was no member. */
+  delete(ref: MemberRef, condition?: Condition): Promise<number>
   /**
    * Patches a member (patch.ts) as `update` does: no concurrent patch is lost. Without a new expiry the member keeps
    * its expiry. The outcome of an increment has the new number.
@@ -148,8 +148,11 @@ export function writeGate(options: WriteGateOptions): Writes {
     },
     async delete({ collection, key }, condition) {
       const write: Delete = { op: 'delete', collection, key, cause: 'delete' }
-      if (condition === undefined) return (await plain.commit([write]))[0]!.existed
-      return (await executeOne({ op: 'delete', collection, key, condition })).existed
+      const { existed, revision } =
+        condition === undefined
+          ? (await plain.commit([write]))[0]!
+          : await executeOne({ op: 'delete', collection, key, condition })
+      return existed ? revision : 0
     },
     patch: ({ collection, key }, patch, condition, expiresAtMs = null) =>
       executeOne({ op: 'patch', collection, key, patch, condition, expiresAtMs }),

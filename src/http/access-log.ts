@@ -1,14 +1,12 @@
 import type { Log } from '../telemetry/log.ts'
 import type { Observe } from './instrumented.ts'
-
-/** Longer paths are truncated in the log; keys are shorter. */
-const maxPathLength = 2048
+import { loggedPath } from './logged-query.ts'
 
 /** Logs a line for every request, without the query, because some dialects have values in it. */
 export function accessLog(log: Log): Observe {
   return (route) => (context, status, seconds) => {
     const { request, connection } = context
-    const path = request.path.slice(0, maxPathLength)
+    const path = loggedPath(request)
     log.info(`${request.method} ${path} ${status}`, {
       request_id: context.requestId(),
       method: request.method,

@@ -16,6 +16,10 @@ export class RequestContext {
   readonly connection: Connection
   /** Set before the handler is called. */
   principal: Principal = unauthenticated
+  /** The largest revision that the request has written; 0 for none. */
+  revision = 0
+  /** The code of the error that is the response; empty for none. */
+  failure = ''
   /** Milliseconds that the request spent waiting for a change, as its client asked. */
   waitedMs = 0
   /** CORS header lines that are added to the response of the handler. */
@@ -29,6 +33,11 @@ export class RequestContext {
     this.request = request
     this.connection = connection
     this.clock = clock
+  }
+
+  /** Notes the revision of a write of this request; 0 for a write that had nothing to do. */
+  wrote(revision: number): void {
+    if (revision > this.revision) this.revision = revision
   }
 
   /** Milliseconds since 1970, by the server's clock. */

@@ -153,11 +153,12 @@ function handlersOf(options: HttpOptions, counts: LimitCounts): (request: HttpRe
     hostNames,
     corsOrigins,
   })
+  const wrong = wrongCredentials(limits, counts)
   const gate: Gate = {
     originCheckOf,
-    authenticate: authenticationBy(authenticator, options.tickets ?? tickets()),
+    authenticate: authenticationBy(authenticator, options.tickets ?? tickets(), wrong),
     countRequest: limits === undefined ? null : rateCheck(limits, counts),
-    unauthorized: unauthorizedBy(limits, counts),
+    unauthorized: unauthorizedBy(wrong),
   }
   const router = routerOf(routes, (route): Serve => {
     const handle = guarded(route, gate, refusingHeaders(route))
@@ -201,11 +202,18 @@ interface Gate {
   readonly unauthorized: (context: RequestContext) => KvistError
 }
 
-function authenticationBy({ byHeader }: Authenticator, tickets: Tickets): Gate['authenticate'] {
-  return (request, { clock }) => {
+function authenticationBy(
+  { byHeader }: Authenticator,
+  tickets: Tickets,
+  wrong: WrongCredentials,
+): Gate['authenticate'] {
+  return (request, context) => {
+    const { clock } = context
     const authorization = request.header('authorization')
     if (authorization === null && request.query !== null && isTicketed(request)) {
-      return redeemed(request, tickets, clock.now())
+      const principal = redeemed(request, tickets, clock.now())
+      if (principal !== null) return principal
+      throw wrong(context, 'the ticket is not for this path, was used, or is older than a minute')
     }
     return byHeader(authorization, clock.now)
   }
@@ -218,13 +226,11 @@ function isTicketed({ method, path, query }: HttpRequest): boolean {
   )
 }
 
-/** Takes the ticket out of the query, so that no handler and no log sees it. Throws `unauthorized`. */
-function redeemed(request: HttpRequest, tickets: Tickets, nowMs: number): Principal {
+/** Takes the ticket out of the query, so that no handler and no log sees it. Returns null if it is not valid. */
+function redeemed(request: HttpRequest, tickets: Tickets, nowMs: number): Principal | null {
   const taken = takeParameter(request.query ?? '', 'ticket')
   request.query = taken?.rest ?? null
-  const principal = taken === null ? null : tickets.redeem(taken.value, request.path, nowMs)
-  if (principal !== null) return principal
-  throw unauthorized('the ticket is not for this path, was used, or is older than a minute')
+  return taken === null ? null : tickets.redeem(taken.value, request.path, nowMs)
 }
 
 /**
@@ -269,21 +275,26 @@ function recovery(
   api: Api | undefined,
   { onError }: HttpOptions,
 ): (error: unknown, context: RequestContext) => HttpResponse {
-  return (error, { request }) => respondError(error, request, api, onError)
+  return (error, context) => {
+    context.failure = error instanceof KvistError ? error.code : 'internal'
+    return respondError(error, context.request, api, onError)
+  }
 }
 
-/** A wrong token counts against the network of its client; a request without one is no try to guess it. */
-function unauthorizedBy(limits: ClientLimits | undefined, counts: LimitCounts): Gate['unauthorized'] {
-  return ({ request, connection }) => {
-    const hasToken = request.header('authorization') !== null
-    const tooMany = hasToken ? limits?.wrongToken(connection.network, counts) : null
-    if (tooMany != null) return tooMany
-    return unauthorized(
-      hasToken
-        ? 'the token is not valid: it is wrong, has expired or was revoked'
-        : 'this server needs a token: Authorization: Bearer …',
-    )
-  }
+/** Returns the error of a request with a token or ticket that is not valid. */
+type WrongCredentials = (context: RequestContext, detail: string) => KvistError
+
+/** Wrong credentials count against the network of their client. */
+function wrongCredentials(limits: ClientLimits | undefined, counts: LimitCounts): WrongCredentials {
+  return ({ connection }, detail) => limits?.wrongToken(connection.network, counts) ?? unauthorized(detail)
+}
+
+/** A request without a token is no try to guess one, and is not counted. */
+function unauthorizedBy(wrong: WrongCredentials): Gate['unauthorized'] {
+  return (context) =>
+    context.request.header('authorization') === null
+      ? unauthorized('this server needs a token: Authorization: Bearer …')
+      : wrong(context, 'the token is not valid: it is wrong, has expired or was revoked')
 }
 
 function respondError(

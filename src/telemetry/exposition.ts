@@ -137,6 +137,16 @@ const counters: readonly Metric<number>[] = [
     labels: ['protocol'],
     read: ({ sources }) => limitsOf(sources, ({ wrongTokensLimited }) => wrongTokensLimited),
   },
+  {
+    name: 'kvist_audit_lines_total',
+    help: 'Lines written to the audit log',
+    read: ({ sources }) => sources.audit?.written ?? [],
+  },
+  {
+    name: 'kvist_audit_lost_lines_total',
+    help: 'Lines that the audit log lacks because its disk did not take them in time',
+    read: ({ sources }) => sources.audit?.lost ?? [],
+  },
 ]
 
 const gauges: readonly Metric<number>[] = [
@@ -219,6 +229,11 @@ const gauges: readonly Metric<number>[] = [
     name: 'kvist_max_connections',
     help: 'Connections that there may be in all',
     read: ({ sources }) => sources.maxConnections,
+  },
+  {
+    name: 'kvist_audit_waiting_bytes',
+    help: 'Bytes that wait to be written to the audit log',
+    read: ({ sources }) => sources.audit?.waitingBytes ?? [],
   },
 ]
 

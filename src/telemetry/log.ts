@@ -45,6 +45,14 @@ export function startLog({ level, readable, write }: LogOptions): Log {
   }
 }
 
+/** Returns a function that writes lines to stdout, each whole among those of the log. */
+export function stdoutLines({ readable, write }: Omit<LogOptions, 'level'>): (line: string) => void {
+  if (write !== undefined) return write
+  if (readable) return (line) => void process.stdout.write(line)
+  const stream = jsonStream(undefined)
+  return (line) => stream.write(line)
+}
+
 /**
  * Writes lines synchronously in this thread, because the last one before a crash is the one that is needed. A reader
  * that stops reading its pipe blocks kvist when the pipe is full; one that closes it does not.

@@ -19,6 +19,8 @@ export interface MetricSources {
   readonly connections: Readonly<Record<string, ConnectionNumbers>>
   /** By protocol. */
   readonly limits: Readonly<Record<string, LimitNumbers>>
+  /** Missing without an audit log. */
+  readonly audit?: AuditNumbers
   /** Missing without a memcached port. */
   readonly memcached?: MemcachedCounts
 }
@@ -38,6 +40,13 @@ export interface ConnectionNumbers {
   readonly evicted: number
   /** Connections that were rejected because none could be closed. */
   readonly rejected: number
+}
+
+/** Lines of the audit log. */
+export interface AuditNumbers {
+  readonly written: number
+  readonly lost: number
+  readonly waitingBytes: number
 }
 
 /** What limits on clients of one protocol refused. */

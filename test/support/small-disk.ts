@@ -3,6 +3,7 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
+  readFileSync,
   rmSync,
   statfsSync,
   truncateSync,
@@ -24,6 +25,8 @@ export interface SmallDisk {
   freeBytes(): number
   /** Names in the data folder. */
   files(): string[]
+  /** The text of a file in the data folder. */
+  textOf(name: string): string
   /** Takes all the room there is but this much. */
   fill(leftBytes?: number): void
   /** Gives back what `fill` took. */
@@ -66,6 +69,7 @@ export async function smallDisk(mebibytes: number): Promise<SmallDisk> {
     ],
     freeBytes,
     files: () => readdirSync(join(outside, 'data')),
+    textOf: (name) => readFileSync(join(outside, 'data', name), 'utf8'),
     fill(leftBytes = 0) {
       const fd = openSync(filler, 'a')
       const block = Buffer.alloc(64 * 1024)

@@ -134,9 +134,11 @@ export const keys: Dialect = {
         docs: {
           responses: { 200: jsonDocs('It is gone', { response: 'k1 has been deleted' }), 404: missing[404] },
         },
-        async handle(request) {
+        async handle(request, context) {
           const id = idOf(request)
-          if (!(await db.delete(collection, id))) throw new KvistError('not_found', 'Not found')
+          const revision = await db.delete(collection, id)
+          if (revision === 0) throw new KvistError('not_found', 'Not found')
+          context.wrote(revision)
           return jsonResponse(JSON.stringify({ response: `${id} has been deleted` }))
         },
       },
@@ -187,7 +189,7 @@ async function putKeys(db: Store, request: HttpRequest, context: RequestContext)
     requireSize(value)
     return { op: 'put', collection, key: parseKey(name), value, ...content } as const
   })
-  await db.batch([], puts)
+  for (const { revision } of await db.batch([], puts)) context.wrote(revision)
   return jsonResponse(JSON.stringify({ response: allStored }))
 }
 
@@ -265,5 +267,7 @@ async function patchKey(db: Store, request: HttpRequest, context: RequestContext
     const { flags, expiresAtMs } = current
     return { op: 'put', collection, key, value, contentType, flags, expiresAtMs }
   })
-  return written === null ? respondMissing(db, key) : respondKey(db, key, context)
+  if (written === null) return respondMissing(db, key)
+  context.wrote(written.revision)
+  return respondKey(db, key, context)
 }

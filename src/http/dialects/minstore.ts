@@ -86,9 +86,11 @@ export const minstore: Dialect = {
       access: 'write',
       summary: 'Deletes a record',
       docs: { responses: { 200: jsonDocs('It is gone', null), 404: missing } },
-      async handle(request) {
+      async handle(request, context) {
         const uid = uidOf(request)
-        if (!(await db.delete(collection, uid))) throw notFound(uid)
+        const revision = await db.delete(collection, uid)
+        if (revision === 0) throw notFound(uid)
+        context.wrote(revision)
         return jsonResponse('null')
       },
     },
@@ -130,7 +132,7 @@ async function createRecord(db: Store, request: HttpRequest, context: RequestCon
   const value = await sentText(request, context)
   const why = `there is a record ${JSON.stringify(uid)} already`
   const exists = new KvistError('invalid_request', why)
-  return storeRecord(db, uid, value, { ifNoneMatch: 'any' }, exists, context.now())
+  return storeRecord(db, uid, value, { ifNoneMatch: 'any' }, exists, context)
 }
 
 async function updateRecord(db: Store, request: HttpRequest, context: RequestContext): Promise<HttpResponse> {
@@ -138,11 +140,11 @@ async function updateRecord(db: Store, request: HttpRequest, context: RequestCon
   if (queryParameter(request, 'mirror') === '1') {
     const sent = await sentValue(request, context)
     const whole = mirroredRecord(uid, typeof sent === 'string' ? sent : sent.json)
-    await db.put(collection, uid, contentOf(whole), undefined, 'prepared')
+    context.wrote((await db.put(collection, uid, contentOf(whole), undefined, 'prepared')).revision)
     return respondRecord(uid, whole)
   }
   const value = await sentText(request, context)
-  return storeRecord(db, uid, value, { ifMatch: 'any' }, notFound(uid), context.now())
+  return storeRecord(db, uid, value, { ifMatch: 'any' }, notFound(uid), context)
 }
 
 /**
@@ -165,14 +167,14 @@ async function storeRecord(
   value: string,
   condition: Condition,
   otherwise: KvistError,
-  nowMs: number,
+  context: RequestContext,
 ): Promise<HttpResponse> {
   const checkSum = pythonHash(value)
   const made = objectText(
     new Map([
       ['uid', JSON.stringify(uid)],
       ['value', JSON.stringify(value)],
-      ['timestamp', String(nowMs / 1000)],
+      ['timestamp', String(context.now() / 1000)],
       ['check_sum', checkSum],
     ]),
   )
@@ -182,7 +184,8 @@ async function storeRecord(
     throw new KvistError('too_large', `the record would have more than ${maxValueBytes} bytes`)
   }
   try {
-    await db.put(collection, uid, { ...prepared, value: whole }, condition, 'prepared')
+    const { revision } = await db.put(collection, uid, { ...prepared, value: whole }, condition, 'prepared')
+    context.wrote(revision)
   } catch (error) {
     throw isCode(error, 'precondition_failed') ? otherwise : error
   }

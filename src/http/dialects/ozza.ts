@@ -106,10 +106,13 @@ export const ozza: Dialect = {
       access: 'write',
       summary: 'Deletes a member',
       docs: { responses: { 200: jsonDocs('What became of it', { result: 'Delete successful' }) } },
-      handle: async (request) => {
+      handle: async (request, context) => {
         const { collection, key } = refOf(request)
-        const deleted = await db.delete(collection, key)
-        return jsonResponse(JSON.stringify({ result: deleted ? 'Delete successful' : 'Member not found' }))
+        const revision = await db.delete(collection, key)
+        context.wrote(revision)
+        return jsonResponse(
+          JSON.stringify({ result: revision > 0 ? 'Delete successful' : 'Member not found' }),
+        )
       },
     },
   ],
@@ -165,7 +168,7 @@ async function putMember(db: Store, request: HttpRequest, context: RequestContex
     throw new KvistError('invalid_request', 'the member has no "id" that is text or a number')
   }
   const ref = { collection, key: parseKey(key) }
-  await db.update(ref, (current): NewPut => {
+  const written = await db.update(ref, (current): NewPut => {
     const value = current === null ? withoutReported(text) : updated(current.value, text)
     const kept = current?.expiresAtMs ?? null
     return {
@@ -177,6 +180,7 @@ async function putMember(db: Store, request: HttpRequest, context: RequestContex
       expiresAtMs: expiresAtMs === undefined ? kept : expiresAtMs,
     }
   })
+  context.wrote(written?.revision ?? 0)
   // Respond with the stored member, because processes may have changed it.
   return memberResponse(await getShown(db, ref, context))
 }

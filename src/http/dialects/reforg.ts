@@ -53,13 +53,14 @@ export const reforg: Dialect = {
         parameters: [parameter('key'), parameter('value')],
         responses: { 200: jsonDocs('It is stored', null), 422: unprocessable },
       },
-      async handle(request) {
+      async handle(request, context) {
         const key = parseKey(required(request, 'key'))
         const value = JSON.stringify(required(request, 'value'))
         if (Buffer.byteLength(value) > maxValueBytes) {
           throw new KvistError('too_large', `the value has more than ${maxValueBytes} bytes`)
         }
-        await db.put(collection, key, { value, contentType: jsonContentType, flags: 0, expiresAtMs: null })
+        const content = { value, contentType: jsonContentType, flags: 0, expiresAtMs: null }
+        context.wrote((await db.put(collection, key, content)).revision)
         return jsonResponse('null')
       },
     },

@@ -88,7 +88,7 @@ export const tenantbase: Dialect = {
         responses: { 204: { description: 'There is none any more' }, 400: noKey },
       },
       async handle(request, context) {
-        await db.delete(collection, await keyOf(request, context))
+        context.wrote(await db.delete(collection, await keyOf(request, context)))
         return responseOf(204)
       },
     },
@@ -175,7 +175,7 @@ async function setValue(db: Store, request: HttpRequest, context: RequestContext
     throw new KvistError('too_large', `the value has more than ${maxValueBytes} bytes`)
   }
   const content = { value, contentType: jsonContentType, flags: 0, expiresAtMs: null }
-  await db.put(collection, parseKey(key), content)
+  context.wrote((await db.put(collection, parseKey(key), content)).revision)
   return textResponse('200: OK', 200)
 }
 

@@ -57,7 +57,7 @@ export async function perform(
   work: Work,
 ): Promise<HttpResponse> {
   const { operations, checks = [], require, note = '' } = work
-  if ((request.present & keyBits) === 0) return work.respond(await db.batch(checks, operations), note)
+  if ((request.present & keyBits) === 0) return done(await db.batch(checks, operations))
   const recordKey = `${context.principal.id}/${parseIdempotencyKey(request)}`
   const fingerprint = fingerprintOf(request, work.content)
   // Of several concurrent requests with one key, one runs and the others wait for its record.
@@ -75,8 +75,13 @@ export async function perform(
         },
       },
     })
-    return work.respond(outcomes, note)
+    return done(outcomes)
   })
+
+  function done(outcomes: readonly Outcome[]): HttpResponse {
+    for (const { isWritten, revision } of outcomes) if (isWritten) context.wrote(revision)
+    return work.respond(outcomes, note)
+  }
 }
 
 interface Recorded {

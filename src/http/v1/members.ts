@@ -215,9 +215,10 @@ export function putMember(
   const put = ({ value, contentType }: SentValue) => {
     const expiresAtMs = parameterExpiry(given, context.now())
     const content = { value, contentType, flags: 0, expiresAtMs }
-    return db
-      .put(ref.collection, ref.key, content, condition)
-      .then((written) => storedResponse(ref.key, written, content))
+    return db.put(ref.collection, ref.key, content, condition).then((written) => {
+      context.wrote(written.revision)
+      return storedResponse(ref.key, written, content)
+    })
   }
   const sent = readValue(request, context)
   return sent instanceof Promise ? sent.then(put) : put(sent)
@@ -244,8 +245,9 @@ export async function deleteMember(
   context: RequestContext,
 ): Promise<HttpResponse> {
   parametersOf(request, [])
-  const deleted = await db.delete(ref.collection, ref.key, conditionOf(request, context))
-  if (!deleted) throw notFound(ref)
+  const revision = await db.delete(ref.collection, ref.key, conditionOf(request, context))
+  if (revision === 0) throw notFound(ref)
+  context.wrote(revision)
   return responseOf(204)
 }
 

@@ -1,0 +1,84 @@
+import { maxAuditBytes } from '../core/limits.ts'
+import { type LineCounts, type LineFileOptions, openLineFile } from './line-file.ts'
+import type { Log } from './log.ts'
+
+/**
+ * The audit log: a line of JSON for each write and each refused request, whatever protocol it came by, in the order in
+ * which their responses were decided. It has no values, tokens or tickets.
+ */
+export interface AuditLog {
+  /** Adds a line. Neither throws nor waits: writes go on when the log cannot be written (line-file.ts). */
+  write(entry: AuditEntry): void
+  /** Goes on in a new file, after log rotation. */
+  reopen(): void
+  /** Resolves when all lines are on the disk, or cannot be. */
+  close(): Promise<void>
+  readonly counts: Readonly<LineCounts>
+}
+
+export interface AuditEntry {
+  readonly protocol: 'http' | 'memcached'
+  readonly principal: string
+  /** The id of the principal's token, if it has one. */
+  readonly token?: string
+  /** The address of the client. */
+  readonly client: string
+  readonly [field: string]: unknown
+}
+
+export interface AuditLogOptions extends Pick<LineFileOptions, 'disk'> {
+  /** A file, or `-` for stdout. */
+  readonly path: string
+  readonly now: () => number
+  readonly log: Log
+  /** Writes a line to stdout. */
+  readonly stdout: (line: string) => void
+}
+
+/** Opens the audit log. Throws an error of one line when its file cannot be opened. */
+export function openAuditLog(options: AuditLogOptions): AuditLog {
+  const { path, now, stdout } = options
+  const timed = (fields: object) => JSON.stringify({ time: new Date(now()).toISOString(), ...fields })
+  if (path === '-') {
+    const counts: LineCounts = { written: 0, lost: 0, waitingBytes: 0 }
+    return {
+      counts,
+      write(entry) {
+        stdout(`${timed(entry)}\n`)
+        counts.written++
+      },
+      reopen() {},
+      async close() {},
+    }
+  }
+  const file = openFile(options, (lines) => timed({ event: 'lost', lines }))
+  return {
+    counts: file.counts,
+    write: (entry) => file.append(timed(entry)),
+    reopen: () => file.reopen(),
+    close: () => file.close(),
+  }
+}
+
+function openFile({ path, log, disk }: AuditLogOptions, lostLine: LineFileOptions['lostLine']) {
+  try {
+    const file = openLineFile({
+      path,
+      maxWaitingBytes: maxAuditBytes,
+      lostLine,
+      onFault(error) {
+        const { lost, waitingBytes } = file.counts
+        const cause = error instanceof Error ? error.message : String(error)
+        const failure = new Error(`the audit log cannot be written: ${cause}; writes go on`, { cause: error })
+        log.error(failure, { audit_log: path, lost_lines: lost, waiting_bytes: waitingBytes })
+      },
+      onRecovery: () =>
+        log.warn('the audit log can be written again', { audit_log: path, lost_lines: file.counts.lost }),
+      ...(disk === undefined ? {} : { disk }),
+    })
+    return file
+  } catch (error) {
+    const cause = error instanceof Error ? error.message : String(error)
+    throw new Error(`cannot open the audit log: ${cause}`, { cause: error })
+  }
+}
