@@ -169,8 +169,8 @@ describe('above a quota', () => {
     const db = await open()
     for (const key of ['a', 'b', 'c', 'd', 'e', 'f']) await db.put('c', key, json('"long"'))
     await limit(db, { maxMembers: 1, maxBytes: 1, maxValueBytes: 1 })
-    expect(await db.delete('c', 'a')).toBe(true)
-    expect(await db.delete('c', 'b', { ifMatch: 'any' })).toBe(true)
+    expect(await db.delete('c', 'a')).toBeGreaterThan(0)
+    expect(await db.delete('c', 'b', { ifMatch: 'any' })).toBeGreaterThan(0)
     await db.batch(
       [],
       [
@@ -330,6 +330,6 @@ test('quotas hold after a restart, from the first write on, with the counts of b
   opened.push(again)
   expect(await outcome(again.put('c', 'one', json('1')))).toBe('max_members')
   expect(await outcome(again.put('c', 'k10', json('12')))).toBe('max_bytes')
-  expect(await again.delete('c', 'k10')).toBe(true)
+  expect(await again.delete('c', 'k10')).toBeGreaterThan(0)
   expect(await outcome(again.put('c', 'one', json('1')))).toBe('done')
 })
