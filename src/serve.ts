@@ -109,6 +109,7 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
       tls,
       reads,
       limits,
+      ...(audit === null ? {} : { audit }),
       now,
       onError,
       log,
@@ -354,6 +355,7 @@ function memcachedPort(
     readonly tls: TlsSettings | undefined
     readonly reads: ReadQueue
     readonly limits: ClientLimits
+    readonly audit?: AuditLog
     readonly now: () => number
     readonly onError: (error: unknown) => void
     readonly log: Log

@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type ServerInProcess, serveInProcess } from './support/in-process-server.ts'
 import { ask } from './support/limit-client.ts'
+import { memcachedPortOf } from './support/memcached/serve.ts'
+import { textClient } from './support/memcached/text-client.ts'
 
 /** What the audit log has of requests, and what no log has. Servers in this process. */
 
@@ -204,6 +206,50 @@ describe('what is refused has a line, also a read', () => {
       'unauthorized',
     ])
     expect(lines.at(-1)!.token).toBe('root')
+  })
+
+  test('without the permission, over HTTP and memcached, with the name and the id of the token', async () => {
+    await serve(['--memcached-port', '0'], { KVIST_TOKEN: 'the-token' })
+    const root = { authorization: 'Bearer the-token' }
+    const grants = [{ collections: 'cache', key_prefix: 't1/', can: ['read', 'write'] }]
+    const made = await send('POST', '/v1/_tokens', JSON.stringify({ name: 'app', grants }), root)
+    const { id, token } = JSON.parse(made.body)
+    const own = { authorization: `Bearer ${token}` }
+    await send('PUT', '/v1/cache/t1%2Fa', '1', own)
+    await send('PUT', '/v1/cache/t2%2Fa', '1', own)
+    await send('GET', '/v1/other/a', '', own)
+    await send('GET', '/v1/cache/t1%2Fa', '', own)
+    const client = await textClient(memcachedPortOf(server))
+    await client.ask(`set login 0 0 ${token.length + 3}\r\nme ${token}\r\n`, '\r\n')
+    await client.ask('set t1/b 0 0 1\r\n1\r\n', '\r\n')
+    await client.ask('set t2/b 0 0 1\r\n1\r\n', '\r\n')
+    await client.ask('get t2/b\r\n', '\r\n')
+    client.destroy()
+    await send('DELETE', `/v1/_tokens/${id}`, '', root)
+    await send('GET', '/v1/cache/t1%2Fa', '', own)
+    const text = await auditText()
+    expect(text).not.toContain(token.split('_').at(-1)!)
+    const lines: Line[] = text
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line))
+    const what = lines.map((line) => {
+      const { protocol, principal, method, path, command, key, status, code } = line
+      const of = protocol === 'http' ? `${method} ${path}` : `${command} ${key}`
+      return `${principal} ${of} ${status} ${code ?? ''}`.trim()
+    })
+    expect(what).toEqual([
+      'root POST /v1/_tokens 201',
+      'app PUT /v1/cache/t1%2Fa 201',
+      'app PUT /v1/cache/t2%2Fa 403 forbidden',
+      'app GET /v1/other/a 403 forbidden',
+      'app set t1/b ok',
+      'app set t2/b CLIENT_ERROR not permitted',
+      'app get t2/b CLIENT_ERROR not permitted',
+      `root DELETE /v1/_tokens/${id} 204`,
+      'unauthenticated GET /v1/cache/t1%2Fa 401 unauthorized',
+    ])
+    for (const line of lines) if (line.principal === 'app') expect(line.token).toBe(id)
   })
 
   test('of another origin, for another host, and beyond the rate', async () => {

@@ -81,7 +81,7 @@ export interface Touch {
   readonly noreply: boolean
 }
 
-interface FlushAll {
+export interface FlushAll {
   readonly kind: 'flushAll'
   /** An exptime at which the collection is emptied. Zero and below mean now. */
   readonly delay: number

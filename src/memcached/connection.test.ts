@@ -62,6 +62,7 @@ function connect({
       maxHeldBytes: 1_000_000,
     },
     authenticator,
+    audit: null,
     limits: null,
     limitCounts: limitCounts(),
     port: () => 0,

@@ -5,6 +5,9 @@ import { type Activity, lingerSeconds, type ProtocolConnection } from '../net/co
 import { InputPause } from '../net/input-pause.ts'
 import { Output } from '../net/output.ts'
 import type { Socket } from '../net/socket.ts'
+import type { Decided, Decision } from './change.ts'
+import type { Command } from './command.ts'
+import type { Item } from './decide.ts'
 import { CommandPipeline, type PipelineSession } from './pipeline.ts'
 import { maxUnsentBytes } from './read.ts'
 import { Responses } from './responses.ts'
@@ -31,6 +34,7 @@ const noMemory = 'SERVER_ERROR out of memory storing object'
 /** One client: its socket, its timeouts, and its share of the server's memory. */
 export class MemcachedConnection implements ProtocolConnection, PipelineSession {
   readonly server: MemcachedState
+  readonly address: string
   readonly network: string
   readonly out: Responses
   private readonly socket: Socket
@@ -56,7 +60,8 @@ export class MemcachedConnection implements ProtocolConnection, PipelineSession 
   constructor(server: MemcachedState, socket: Socket) {
     this.server = server
     this.socket = socket
-    this.network = clientNetwork(socket.remoteAddress)
+    this.address = socket.remoteAddress
+    this.network = clientNetwork(this.address)
     this.output = new Output(socket, server.ticks)
     this.input = new InputPause(socket)
     this.out = new Responses(this.output)
@@ -154,6 +159,14 @@ export class MemcachedConnection implements ProtocolConnection, PipelineSession 
   }
 
   // For its commands.
+
+  change<Outcome>(
+    command: Command,
+    key: string,
+    decide: (found: Item | null, nowMs: number) => Decision<Outcome>,
+  ): Promise<Decided<Outcome>> {
+    return this.pipeline.change(command, key, decide)
+  }
 
   async room(): Promise<boolean> {
     this.send()

@@ -71,12 +71,17 @@ const storeLines = {
   notFound: 'NOT_FOUND',
 } as const
 
-async function store({ server, out }: Session, command: StoreCommand | MetaStore): Promise<void> {
+async function store(session: Session, command: StoreCommand | MetaStore): Promise<void> {
+  const { server, out } = session
   const { counts } = server
-  const done = await server.change(command.key, (found, nowMs): Decision<ReturnType<typeof decideStore>> => {
-    const outcome = decideStore(command, found, nowMs, server.settings.maxValueBytes)
-    return { outcome, write: outcome.status === 'stored' ? outcome.write : null }
-  })
+  const done = await session.change(
+    command,
+    command.key,
+    (found, nowMs): Decision<ReturnType<typeof decideStore>> => {
+      const outcome = decideStore(command, found, nowMs, server.settings.maxValueBytes)
+      return { outcome, write: outcome.status === 'stored' ? outcome.write : null }
+    },
+  )
   const { status } = done.outcome
   counts.cmd_set++
   if (status === 'stored') counts.total_items++
@@ -96,12 +101,17 @@ function countCas({ counts }: MemcachedState, status: keyof typeof storeLines): 
   else counts.cas_misses++
 }
 
-async function count({ server, out }: Session, command: Count | MetaCount): Promise<void> {
+async function count(session: Session, command: Count | MetaCount): Promise<void> {
+  const { server, out } = session
   const { counts } = server
-  const done = await server.change(command.key, (found, nowMs): Decision<ReturnType<typeof decideCount>> => {
-    const outcome = decideCount(command, found, nowMs)
-    return { outcome, write: outcome.status === 'counted' ? outcome.write : null }
-  })
+  const done = await session.change(
+    command,
+    command.key,
+    (found, nowMs): Decision<ReturnType<typeof decideCount>> => {
+      const outcome = decideCount(command, found, nowMs)
+      return { outcome, write: outcome.status === 'counted' ? outcome.write : null }
+    },
+  )
   const { outcome, found, nowMs, revision } = done
   if (command.kind === 'metaCount') counts.cmd_meta++
   if (found === null) counts[command.up ? 'incr_misses' : 'decr_misses']++
@@ -123,16 +133,20 @@ async function count({ server, out }: Session, command: Count | MetaCount): Prom
   }
 }
 
-async function touch({ server, out }: Session, { key, exptime, noreply }: Touch): Promise<void> {
-  const { found, revision } = await touchItem(server, key, exptime)
+async function touch(session: Session, command: Touch): Promise<void> {
+  const { server, out } = session
+  const { key, exptime, noreply } = command
+  const { found, revision } = await touchItem(session, command, key, exptime)
   countTouch(server, found !== null)
   if (found !== null) server.accesses.record(revision)
   reply(out, noreply, found === null ? 'NOT_FOUND' : 'TOUCHED')
 }
 
-async function metaDelete({ server, out }: Session, command: MetaDelete): Promise<void> {
+async function metaDelete(session: Session, command: MetaDelete): Promise<void> {
+  const { server, out } = session
   const { counts } = server
-  const { outcome, found, revision } = await server.change(
+  const { outcome, found, revision } = await session.change(
+    command,
     command.key,
     (found, nowMs): Decision<ReturnType<typeof decideMetaDelete>> => {
       const outcome = decideMetaDelete(command, found, nowMs)

@@ -8,8 +8,10 @@ import type { ConnectionGroup } from '../net/connections.ts'
 import { type Listener, openListener, type TlsSettings } from '../net/listener.ts'
 import { onceAMinute } from '../net/once-a-minute.ts'
 import type { Sockets } from '../net/sockets.ts'
+import type { AuditLog } from '../telemetry/audit-log.ts'
 import { type MemcachedCounts, memcachedCounts } from '../telemetry/memcached-counts.ts'
 import { AccessTable } from './access-table.ts'
+import { CommandAudit } from './audit.ts'
 import { startChanges } from './change.ts'
 import { MemcachedConnection } from './connection.ts'
 import { flushClock } from './flush-clock.ts'
@@ -28,6 +30,8 @@ export interface MemcachedOptions extends MemcachedSettings {
   readonly durability: Durability
   /** Clients must log in with a token, unless it lets in strangers. */
   readonly authenticator: Authenticator
+  /** Missing: writes and refusals leave no trace. */
+  readonly audit?: AuditLog
   /** Missing: clients may send any number of commands, and wrong tokens. */
   readonly limits?: ClientLimits
   /** Missing: without TLS. */
@@ -102,6 +106,7 @@ function stateOf(options: MemcachedOptions, listener: () => Listener): Memcached
     durability,
     authenticator,
     now,
+    audit,
     sockets,
     tls: _,
     limits,
@@ -128,6 +133,7 @@ function stateOf(options: MemcachedOptions, listener: () => Listener): Memcached
     change: startChanges(db, collection, durability),
     settings,
     authenticator,
+    audit: audit === undefined ? null : new CommandAudit(audit, collection),
     limits: limits ?? null,
     limitCounts: limitCounts(),
     port: () => listener().port,

@@ -3,8 +3,10 @@ import type { MaybePromise, Write, Written } from '../core/engine.ts'
 import type { Member } from '../core/member.ts'
 import { quotaExceeded } from '../core/quota.ts'
 import { type MemberReader, maxReadTogether } from '../core/read-queue.ts'
-import { hasRules } from './change.ts'
-import type { Command } from './command.ts'
+import { keyOf, type Sender } from './audit.ts'
+import { type Decided, type Decision, hasRules } from './change.ts'
+import type { Command, FlushAll } from './command.ts'
+import type { Item } from './decide.ts'
 import { refuse, refuseAndClose, responses } from './error-lines.ts'
 import { execute } from './execute.ts'
 import { failureLine, isOwnFault } from './failures.ts'
@@ -106,20 +108,57 @@ export class CommandPipeline implements WriteClient {
     return this.parser.unfinishedBytes + this.parser.waitingBytes + this.inFlightBytes
   }
 
-  written({ command, bytes }: PendingWrite, written: Written): void {
+  written({ command, write, bytes }: PendingWrite, written: Written): void {
     this.inFlight--
     this.inFlightBytes -= bytes
+    this.session.server.audit?.done(this.sender, command, keyOf(command), revisionOf(written, write))
     respondPlain(this.session.out, this.session.server.counts, command, written)
   }
 
   failed({ command, bytes }: PendingWrite, error: unknown): void {
     this.inFlight--
     this.inFlightBytes -= bytes
+    this.session.server.audit?.failed(this.sender, command, keyOf(command), error)
     this.fail(command, error)
   }
 
   batchDone(): void {
     this.session.run()
+  }
+
+  /** Makes the change of a command, and writes its line of the audit log. */
+  change<Outcome>(
+    command: Command,
+    key: string,
+    decide: (found: Item | null, nowMs: number) => Decision<Outcome>,
+  ): Promise<Decided<Outcome>> {
+    const { audit, change } = this.session.server
+    if (audit === null) return change(key, decide)
+    return this.audited(command, key, async () => {
+      const decided = await change(key, decide)
+      return [decided, decided.revision]
+    })
+  }
+
+  /** Does the work of a command that returns a result and the revision written, and writes its line of the audit log. */
+  private async audited<Result>(
+    command: Command,
+    key: string | null,
+    work: () => Promise<readonly [Result, revision: number]>,
+  ): Promise<Result> {
+    const { audit } = this.session.server
+    try {
+      const [result, revision] = await work()
+      audit?.done(this.sender, command, key, revision)
+      return result
+    } catch (error) {
+      audit?.failed(this.sender, command, key, error)
+      throw error
+    }
+  }
+
+  private get sender(): Sender {
+    return { principal: this.principal, address: this.session.address }
   }
 
   private canTake(): boolean {
@@ -145,6 +184,7 @@ export class CommandPipeline implements WriteClient {
     limitCounts.rateLimited++
     // Its input cannot be parsed any further, whatever the response is.
     if (command.kind === 'refused' && command.closes) return command
+    this.session.server.audit?.refused(this.sender, command, responses.rateLimited)
     return refuse(responses.rateLimited, isSilent(command))
   }
 
@@ -156,7 +196,10 @@ export class CommandPipeline implements WriteClient {
     if (principal.expiresAtMs !== null && principal.expiresAtMs <= now())
       return refuseAndClose('CLIENT_ERROR unauthenticated')
     const missing = missingPermission(principal, collection, command)
-    return missing === null ? command : refuse(failureLine(missing), isSilent(command))
+    if (missing === null) return command
+    const line = failureLine(missing)
+    this.session.server.audit?.refused(this.sender, command, line)
+    return refuse(line, isSilent(command))
   }
 
   /** Starts a command. Returns false when it must wait for the writes before it. */
@@ -174,7 +217,9 @@ export class CommandPipeline implements WriteClient {
     else if (write !== null) this.start(command, () => this.writeAlone(command, write))
     else if (command.kind === 'quit') this.isEnded = true
     else {
-      this.start(command, () => execute(this.session, command))
+      this.start(command, () =>
+        command.kind === 'flushAll' ? this.flush(command) : execute(this.session, command),
+      )
       if (command.kind === 'refused' && command.closes) this.isEnded = true
     }
     return true
@@ -238,9 +283,16 @@ export class CommandPipeline implements WriteClient {
 
   private async writeAlone(command: Command, write: Write): Promise<void> {
     const { db, durability, counts } = this.session.server
-    const [written] = await db.write([write], durability)
-    if (written!.exceeded !== undefined) throw quotaExceeded(written!.exceeded)
-    respondPlain(this.session.out, counts, command, written!)
+    const written = await this.audited(command, keyOf(command), async () => {
+      const [written] = await db.write([write], durability)
+      if (written!.exceeded !== undefined) throw quotaExceeded(written!.exceeded)
+      return [written!, revisionOf(written!, write)]
+    })
+    respondPlain(this.session.out, counts, command, written)
+  }
+
+  private flush(command: FlushAll): Promise<void> {
+    return this.audited(command, null, async () => [await execute(this.session, command), 0])
   }
 
   private start(command: Command, execute: () => MaybePromise<void>): void {
@@ -274,7 +326,7 @@ export class CommandPipeline implements WriteClient {
       if (command.closes) this.isEnded = true
       if (!command.silent) this.session.out.line(command.response)
     } else if (command.kind !== 'store' || command.mode !== 'set') {
-      this.session.out.line('CLIENT_ERROR unauthenticated')
+      this.refuseBeforeLogin(command, 'CLIENT_ERROR unauthenticated')
     } else {
       counts.auth_cmds++
       const token = tokenOf(command.value)
@@ -293,8 +345,19 @@ export class CommandPipeline implements WriteClient {
     const { counts, limits, limitCounts } = this.session.server
     counts.auth_errors++
     const tooMany = limits?.wrongToken(this.session.network, limitCounts)
-    this.session.out.line(tooMany == null ? 'CLIENT_ERROR authentication failure' : responses.rateLimited)
+    const isTooMany = tooMany !== undefined && tooMany !== null
+    this.refuseBeforeLogin(null, isTooMany ? responses.rateLimited : 'CLIENT_ERROR authentication failure')
   }
+
+  private refuseBeforeLogin(command: Command | null, response: string): void {
+    this.session.server.audit?.refused(this.sender, command, response)
+    this.session.out.line(response)
+  }
+}
+
+/** The revision of a write; 0 where there was nothing to delete. */
+function revisionOf({ existed, revision }: Written, { op }: Pick<Write, 'op'>): number {
+  return op === 'delete' && !existed ? 0 : revision
 }
 
 /** Whether a client that asked for no reply gets none to this command's error, as in memcached. */

@@ -127,7 +127,7 @@ export async function getAndTouch(session: Session, command: Get, exptime: numbe
     for (let bytes = 0; at < keys.length && at - from < keysAtOnce && bytes < bytesAtOnce; at++) {
       const found = await server.db.get(server.collection, keys[at]!)
       bytes += found?.value.length ?? 0
-      const one = touchItem(server, keys[at]!, exptime)
+      const one = touchItem(session, command, keys[at]!, exptime)
       one.catch(() => {}) // awaited below, unless an error before that ends the command
       touching.push(one)
     }
@@ -145,8 +145,13 @@ export async function getAndTouch(session: Session, command: Get, exptime: numbe
 }
 
 /** Sets the expiry of a key's member; `found` is the member before. */
-export function touchItem(server: MemcachedState, key: string, exptime: number): Promise<Decided<null>> {
-  return server.change(key, (found, nowMs): Decision<null> => {
+export function touchItem(
+  session: Session,
+  command: Command,
+  key: string,
+  exptime: number,
+): Promise<Decided<null>> {
+  return session.change(command, key, (found, nowMs): Decision<null> => {
     return { outcome: null, write: found === null ? null : touched(found, exptime, nowMs) }
   })
 }
@@ -185,8 +190,10 @@ function respondMetaGet(session: Session, command: MetaGet, member: Member | nul
   if (command.recordsAccess) server.accesses.record(revision)
 }
 
-async function changeMetaGet({ server, out }: Session, command: MetaGet): Promise<void> {
-  const done = await server.change(
+async function changeMetaGet(session: Session, command: MetaGet): Promise<void> {
+  const { server, out } = session
+  const done = await session.change(
+    command,
     command.key,
     (found, nowMs): Decision<ReturnType<typeof decideMetaGet>> => {
       const outcome = decideMetaGet(command, found, nowMs)

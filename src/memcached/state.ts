@@ -7,7 +7,10 @@ import type { SecondClock } from '../net/connections.ts'
 import type { TickScheduler } from '../net/tick.ts'
 import type { MemcachedCounts } from '../telemetry/memcached-counts.ts'
 import type { AccessTable } from './access-table.ts'
-import type { MakeChange } from './change.ts'
+import type { CommandAudit } from './audit.ts'
+import type { Decided, Decision, MakeChange } from './change.ts'
+import type { Command } from './command.ts'
+import type { Item } from './decide.ts'
 import type { FlushClock } from './flush-clock.ts'
 import type { Responses } from './responses.ts'
 import type { WriteBatcher } from './write-batcher.ts'
@@ -39,6 +42,8 @@ export interface MemcachedState {
   readonly change: MakeChange
   readonly settings: MemcachedSettings
   readonly authenticator: Authenticator
+  /** Null without an audit log. */
+  readonly audit: CommandAudit | null
   /** The limits on the rates of clients; null for none. */
   readonly limits: ClientLimits | null
   readonly limitCounts: LimitCounts
@@ -63,6 +68,14 @@ export interface Session {
   /** The network that stands for the client where its commands are counted (net/address.ts). */
   readonly network: string
   readonly out: Responses
+  /** The address of the client. */
+  readonly address: string
+  /** Makes the change of a command (change.ts), which has a line in the audit log. */
+  change<Outcome>(
+    command: Command,
+    key: string,
+    decide: (found: Item | null, nowMs: number) => Decision<Outcome>,
+  ): Promise<Decided<Outcome>>
   /**
    * Waits until the client has read enough and lets other connections work meanwhile; returns false when the client is
    * gone.
