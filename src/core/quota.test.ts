@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from 'bun:test'
-import { faultOf, newFolder } from '../../test/support/engine.ts'
+import { faultOf, killedCopy, newFolder } from '../../test/support/engine.ts'
 import { manualTimers } from '../../test/support/manual-timers.ts'
 import { openTestEngine } from '../../test/support/test-engine.ts'
 import { openSqlite } from '../engines/sqlite/engine.ts'
@@ -311,6 +311,28 @@ test('once settings are stored, no write under the older ones is under way', asy
     expect(await outcome(db.put('c', 'one more', json('1')))).toBe(maxMembers === 10 ? 'max_members' : 'done')
     await db.drop('c', { ...everything })
   }
+})
+
+test('quotas hold after a kill, with the counts of all that was acknowledged', async () => {
+  const dir = newFolder()
+  const db = await open({ maxMembers: 20 }, (onCommit) => openSqlite({ dir, durability: 'full', onCommit }))
+  await Promise.all(Array.from({ length: 30 }, (_, i) => outcome(db.put('c', `k${i}`, json('1')))))
+  await db.batch([], [putOf('k1', '22'), { op: 'delete', ...ref('k2') }])
+  expect(await outcome(db.batch([], [putOf('x'), putOf('y')]))).toBe('max_members')
+  const size = await sizeOf(db)
+  const copy = killedCopy(dir)
+  const again = await openDatabase({
+    open: (onCommit) => openSqlite({ dir: copy, durability: 'full', onCommit }),
+    ...{ cacheBytes: 1 << 20, now: () => clock.nowMs, timers },
+    onError(error) {
+      throw error
+    },
+  })
+  opened.push(again)
+  expect(await sizeOf(again)).toEqual(size)
+  expect(size.members).toBe(19)
+  expect(await outcome(again.put('c', 'x', json('1')))).toBe('done')
+  expect(await outcome(again.put('c', 'y', json('1')))).toBe('max_members')
 })
 
 test('quotas hold after a restart, from the first write on, with the counts of before', async () => {
