@@ -453,7 +453,15 @@ describe('a ticket', () => {
 test('an open server knows the tokens that were created, and refuses those that were not', async () => {
   const open = await startInProcess()
   try {
-    const { text } = await open.tokens.create({ name: 'app', grants: parseGrants(users), expiresAtMs: null })
+    const { text } = await open.tokens.create(
+      {
+        name: 'app',
+        grants: parseGrants(users),
+        subject: null,
+        expiresAtMs: null,
+      },
+      Date.now(),
+    )
     const statusOf = async (token: string | null, path: string) => {
       const headers = token === null ? {} : { Authorization: `Bearer ${token}` }
       return (await fetch(open.url + path, { headers })).status
@@ -461,7 +469,7 @@ test('an open server knows the tokens that were created, and refuses those that 
     expect(await statusOf(null, '/v1/logs')).toBe(200)
     expect(await statusOf(text, '/v1/logs')).toBe(403)
     expect(await statusOf(text, '/v1/users')).toBe(200)
-    expect(await statusOf(`${text.slice(0, -1)}${text.endsWith('A') ? 'B' : 'A'}`, '/v1/logs')).toBe(401)
+    expect(await statusOf(`${text!.slice(0, -1)}${text!.endsWith('A') ? 'B' : 'A'}`, '/v1/logs')).toBe(401)
   } finally {
     await open.stop()
   }

@@ -14,6 +14,8 @@ export interface AuthenticatorOptions {
 export interface Authenticator {
   /** The principal of an Authorization header with a bearer token (RFC 6750), or of none. */
   byHeader(authorization: string | null, now: () => number): Principal
+  /** The principal of a client with a verified certificate that sends no credentials. */
+  bySubject(subject: string, nowMs: number): Principal
   byToken(token: string, nowMs: number): Principal
   /** The principal of a request without credentials. */
   readonly stranger: Principal
@@ -64,6 +66,12 @@ export function authenticator({ token, tokens, onUse }: AuthenticatorOptions): A
   return {
     stranger,
     byToken,
+    bySubject(subject, nowMs) {
+      const principal = tokens.findSubject(subject, nowMs)
+      if (principal === null) return stranger
+      if (tokens.isNewUse(principal.id, nowMs)) onUse(principal, nowMs)
+      return principal
+    },
     byHeader(authorization, now) {
       if (authorization === null) return stranger
       const before = known.get(authorization)

@@ -3,7 +3,7 @@ import type { Delete, Put } from '../core/engine.ts'
 import { KvistError } from '../core/errors.ts'
 import { type Follower, follower } from '../core/follower.ts'
 import { type Grant, type GrantJson, grantJson, parseGrants } from '../core/grants.ts'
-import { maxTokenNameBytes, maxTokens } from '../core/limits.ts'
+import { maxSubjectBytes, maxTokenNameBytes, maxTokens } from '../core/limits.ts'
 import { jsonContentType, type Member } from '../core/member.ts'
 import { permitsOf } from '../core/permits.ts'
 import type { Principal } from './principal.ts'
@@ -22,6 +22,8 @@ export interface Token {
   readonly id: string
   readonly name: string
   readonly grants: readonly Grant[]
+  /** The subject of the client certificates that stand for it; null for a token with a secret. */
+  readonly subject: string | null
   readonly createdAtMs: number
   readonly expiresAtMs: number | null
   /** Within `usePrecisionMs`; null for never. */
@@ -32,6 +34,8 @@ export interface Token {
 export interface NewToken {
   readonly name: string
   readonly grants: readonly Grant[]
+  /** See `Token.subject`. */
+  readonly subject: string | null
   readonly expiresAtMs: number | null
 }
 
@@ -39,14 +43,16 @@ export interface NewToken {
 interface StoredToken {
   readonly name: string
   readonly grants: readonly GrantJson[]
-  /** SHA-256 of the secret, in base64url. */
-  readonly hash: string
+  /** SHA-256 of the secret, in base64url; missing where certificates stand for it. */
+  readonly hash?: string
+  readonly subject?: string
 }
 
 /** A token in memory. */
 interface Entry {
   readonly principal: Principal
-  readonly hash: Buffer
+  readonly hash: Buffer | null
+  readonly subject: string | null
   readonly createdAtMs: number
 }
 
@@ -58,6 +64,8 @@ export interface TokenRegistry {
   readonly followers: readonly Follower[]
   /** Returns the principal of a token, as of `kvist_<id>_<secret>`; null if it is not valid. */
   find(token: string, nowMs: number): Principal | null
+  /** Returns the principal of a verified client certificate, by its subject; null if nothing is granted to it. */
+  findSubject(subject: string, nowMs: number): Principal | null
   /** All tokens, the oldest first. */
   list(): Token[]
   get(id: string): Token | null
@@ -77,6 +85,8 @@ export function isToken(text: string): boolean {
 /** Returns a registry. Stored tokens that cannot be parsed are reported to `onError` and not valid. */
 export function tokenRegistry(onError: (error: unknown) => void): TokenRegistry {
   const entries = new Map<string, Entry>()
+  /** The entries of client certificates, by their subject. */
+  const bySubject = new Map<string, Entry>()
   const uses = new Map<string, number>()
   const listeners: ((ended: Principal | null) => void)[] = []
 
@@ -91,7 +101,16 @@ export function tokenRegistry(onError: (error: unknown) => void): TokenRegistry 
       }
     }
     if (entries.get(id) === before) return
+    if ((entries.get(id) ?? before)?.subject !== null) indexSubjects()
     for (const listener of listeners) listener(before?.principal ?? null)
+  }
+
+  /** Of two entries with one subject the younger counts: the other has expired, or was created at the same time. */
+  function indexSubjects(): void {
+    bySubject.clear()
+    for (const entry of [...entries.values()].toSorted((a, b) => a.createdAtMs - b.createdAtMs)) {
+      if (entry.subject !== null) bySubject.set(entry.subject, entry)
+    }
   }
 
   function takeUse(id: string, member: Member | null): void {
@@ -99,9 +118,9 @@ export function tokenRegistry(onError: (error: unknown) => void): TokenRegistry 
     else uses.set(id, Number(member.value))
   }
 
-  const shown = (id: string, { principal, createdAtMs }: Entry): Token => {
+  const shown = (id: string, { principal, subject, createdAtMs }: Entry): Token => {
     const { name, grants, expiresAtMs } = principal
-    return { id, name, grants, createdAtMs, expiresAtMs, lastUsedAtMs: uses.get(id) ?? null }
+    return { id, name, grants, subject, createdAtMs, expiresAtMs, lastUsedAtMs: uses.get(id) ?? null }
   }
 
   return {
@@ -113,9 +132,11 @@ export function tokenRegistry(onError: (error: unknown) => void): TokenRegistry 
       const [, id = '', secret = ''] = form.exec(token) ?? []
       const entry = entries.get(id)
       const isRight = timingSafeEqual(hashOf(secret), entry?.hash ?? noHash)
-      if (entry === undefined || !isRight) return null
-      const { expiresAtMs } = entry.principal
-      return expiresAtMs !== null && expiresAtMs <= nowMs ? null : entry.principal
+      return entry === undefined || !isRight ? null : unexpired(entry, nowMs)
+    },
+    findSubject(subject, nowMs) {
+      const entry = bySubject.get(subject)
+      return entry === undefined ? null : unexpired(entry, nowMs)
     },
     list: () =>
       [...entries]
@@ -135,25 +156,38 @@ export function tokenRegistry(onError: (error: unknown) => void): TokenRegistry 
   }
 }
 
+function unexpired({ principal }: Entry, nowMs: number): Principal | null {
+  const { expiresAtMs } = principal
+  return expiresAtMs !== null && expiresAtMs <= nowMs ? null : principal
+}
+
 function entryOf(id: string, member: Member): Entry {
-  const { name, grants: given, hash }: StoredToken = JSON.parse(String(member.value))
+  const { name, grants: given, hash, subject }: StoredToken = JSON.parse(String(member.value))
   const grants = parseGrants(given)
   const { createdAtMs, expiresAtMs } = member
   const principal = { id, name, isAuthenticated: true, grants, permits: permitsOf(grants), expiresAtMs }
-  return { principal, hash: Buffer.from(hash, 'base64url'), createdAtMs }
+  return {
+    principal,
+    hash: hash === undefined ? null : Buffer.from(hash, 'base64url'),
+    subject: subject ?? null,
+    createdAtMs,
+  }
 }
 
 function hashOf(secret: string): Buffer {
   return createHash('sha256').update(secret).digest()
 }
 
-/** Compared with the hash of a token whose id is unknown, so that it takes the same time. */
+/** Compared with the hash of a token whose id is unknown, so that it takes the same time. No secret has this hash. */
 const noHash = randomBytes(32)
 
 /** Creates and revokes tokens. */
 export interface Tokens extends Pick<TokenRegistry, 'list' | 'get'> {
-  /** Returns the token with its text, which is not stored. Rejects with `unprocessable` if there are too many. */
-  create(token: NewToken): Promise<{ readonly text: string; readonly token: Token }>
+  /**
+   * Returns the token with its text, which is not stored; null where certificates stand for it. Rejects with
+   * `unprocessable` if there are too many, and with `conflict` if the subject has one.
+   */
+  create(token: NewToken, nowMs: number): Promise<{ readonly text: string | null; readonly token: Token }>
   /** Returns whether there was such a token. */
   revoke(id: string): Promise<boolean>
 }
@@ -167,7 +201,9 @@ export function tokensOf(registry: TokenRegistry, db: TokenStore): Tokens {
   return {
     list: registry.list,
     get: registry.get,
-    async create({ name, grants, expiresAtMs }) {
+    async create({ name, grants, subject, expiresAtMs }, nowMs) {
+      const same = subject === null ? null : registry.findSubject(subject, nowMs)
+      if (same !== null) throw new KvistError('conflict', `the subject ${subject} has the token ${same.id}`)
       if (registry.list().length >= maxTokens) {
         throw new KvistError('unprocessable', `there can be only ${maxTokens} tokens`, { limit: maxTokens })
       }
@@ -176,10 +212,10 @@ export function tokensOf(registry: TokenRegistry, db: TokenStore): Tokens {
       const stored: StoredToken = {
         name,
         grants: grants.map(grantJson),
-        hash: hashOf(secret).toString('base64url'),
+        ...(subject === null ? { hash: hashOf(secret).toString('base64url') } : { subject }),
       }
       await db.write([putOf(tokensCollection, id, JSON.stringify(stored), expiresAtMs)])
-      return { text: `kvist_${id}_${secret}`, token: registry.get(id)! }
+      return { text: subject === null ? `kvist_${id}_${secret}` : null, token: registry.get(id)! }
     },
     async revoke(id) {
       if (registry.get(id) === null) return false
@@ -225,5 +261,19 @@ export function parseTokenName(given: unknown): string {
     'invalid_request',
     `"name" is 1 to ${maxTokenNameBytes} bytes of text without control characters`,
     { limit_bytes: maxTokenNameBytes },
+  )
+}
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are escaped in a subject
+const subjectForm = /^[A-Za-z0-9.-]{1,64}=[^\x00-\x1f\x7f]*$/
+
+/** Returns the subject of a client certificate, as RFC 2253 writes it. Throws `invalid_request`. */
+export function parseSubject(given: unknown): string {
+  const isText = typeof given === 'string' && given.isWellFormed() && subjectForm.test(given)
+  if (isText && Buffer.byteLength(given) <= maxSubjectBytes) return given
+  throw new KvistError(
+    'invalid_request',
+    `"subject" is that of a client certificate, as RFC 2253 writes it, in at most ${maxSubjectBytes} bytes: "CN=app,O=Acme"`,
+    { limit_bytes: maxSubjectBytes },
   )
 }

@@ -67,6 +67,8 @@ export const maxSettings = 10_000
 export const maxTokens = 10_000
 export const maxGrants = 64
 export const maxTokenNameBytes = 128
+/** The subject of a client certificate. */
+export const maxSubjectBytes = 1024
 /** Maximum number of tickets that are not used yet, and how long one is valid. */
 export const maxTickets = 10_000
 export const ticketMs = 60_000

@@ -6,7 +6,13 @@ import { parseHead, Refusal } from './wire/head.ts'
 import { HttpRequest } from './wire/request.ts'
 import type { HttpResponse } from './wire/response.ts'
 
-const open: OriginOptions = { needsToken: false, scheme: 'http', hostNames: [], corsOrigins: [] }
+const open: OriginOptions = {
+  needsToken: false,
+  asksForCertificate: false,
+  scheme: 'http',
+  hostNames: [],
+  corsOrigins: [],
+}
 
 type Headers = Readonly<Record<string, string | readonly string[]>>
 

@@ -16,6 +16,11 @@ import type { HttpResponse } from './wire/response.ts'
  */
 export interface OriginOptions {
   readonly needsToken: boolean
+  /**
+   * Clients may be known by a certificate, which a browser presents for any page, so that the origin is checked even
+   * where other pages know no token.
+   */
+  readonly asksForCertificate: boolean
   /** Of this server's own origin. */
   readonly scheme: Scheme
   /** Names of this server besides IP addresses and `localhost`, in lower case. */
@@ -96,6 +101,7 @@ function corsHeaders(allowed: string): string {
 /** Returns the check of each route; null for a route that needs none. */
 export function originPolicy(options: OriginOptions): (route: Openness) => OriginCheck | null {
   const { needsToken, scheme, corsOrigins } = options
+  const trustsPages = needsToken && !options.asksForCertificate
   const isServersOwn = hostCheck(options.hostNames)
   const allowsAny = corsOrigins.includes('*')
   const allowed = new Map(corsOrigins.map((origin) => [origin, corsHeaders(origin) + varyHeader]))
@@ -121,7 +127,7 @@ export function originPolicy(options: OriginOptions): (route: Openness) => Origi
       context.extraHeaders = allowed.get(origin) ?? anyOriginHeaders
       return isPreflight(request) ? preflight : null
     }
-    if (needsToken || isFromOwnPage(request, origin, scheme)) {
+    if (trustsPages || isFromOwnPage(request, origin, scheme)) {
       headers.passedBy = policy
       return null
     }
@@ -137,7 +143,7 @@ export function originPolicy(options: OriginOptions): (route: Openness) => Origi
 
   return ({ isPage = false, api }) => {
     if (api?.anyOrigin) return checkForAnyOrigin
-    return needsToken && corsOrigins.length === 0
+    return trustsPages && corsOrigins.length === 0
       ? null
       : (request, context) => check(request, context, isPage)
   }

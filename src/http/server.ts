@@ -149,6 +149,7 @@ function handlersOf(options: HttpOptions, counts: LimitCounts): (request: HttpRe
   const { hostNames = [], corsOrigins = [] } = options
   const originCheckOf = originPolicy({
     needsToken: !authenticator.stranger.isAuthenticated,
+    asksForCertificate: options.tls?.source.identity.asksForCertificate ?? false,
     scheme: options.tls === undefined ? 'http' : 'https',
     hostNames,
     corsOrigins,
@@ -202,20 +203,23 @@ interface Gate {
   readonly unauthorized: (context: RequestContext) => KvistError
 }
 
+/** A token or a ticket comes before the certificate of the connection, which a proxy may use for many clients. */
 function authenticationBy(
-  { byHeader }: Authenticator,
+  { byHeader, bySubject, stranger }: Authenticator,
   tickets: Tickets,
   wrong: WrongCredentials,
 ): Gate['authenticate'] {
   return (request, context) => {
-    const { clock } = context
+    const { clock, connection } = context
     const authorization = request.header('authorization')
-    if (authorization === null && request.query !== null && isTicketed(request)) {
+    if (authorization !== null) return byHeader(authorization, clock.now)
+    if (request.query !== null && isTicketed(request)) {
       const principal = redeemed(request, tickets, clock.now())
       if (principal !== null) return principal
       throw wrong(context, 'the ticket is not for this path, was used, or is older than a minute')
     }
-    return byHeader(authorization, clock.now)
+    const { clientSubject } = connection
+    return clientSubject === null ? stranger : bySubject(clientSubject, clock.now())
   }
 }
 
@@ -291,10 +295,17 @@ function wrongCredentials(limits: ClientLimits | undefined, counts: LimitCounts)
 
 /** A request without a token is no try to guess one, and is not counted. */
 function unauthorizedBy(wrong: WrongCredentials): Gate['unauthorized'] {
-  return (context) =>
-    context.request.header('authorization') === null
-      ? unauthorized('this server needs a token: Authorization: Bearer …')
-      : wrong(context, 'the token is not valid: it is wrong, has expired or was revoked')
+  return (context) => {
+    if (context.request.header('authorization') !== null) {
+      return wrong(context, 'the token is not valid: it is wrong, has expired or was revoked')
+    }
+    const { clientSubject } = context.connection
+    return unauthorized(
+      clientSubject === null
+        ? 'this server needs a token: Authorization: Bearer …'
+        : `nothing is granted to the certificate of ${clientSubject}, and no token was sent`,
+    )
+  }
 }
 
 function respondError(

@@ -36,6 +36,7 @@ export class MemcachedConnection implements ProtocolConnection, PipelineSession 
   readonly server: MemcachedState
   readonly address: string
   readonly network: string
+  readonly clientSubject: string | null
   readonly out: Responses
   private readonly socket: Socket
   private readonly output: Output
@@ -57,11 +58,12 @@ export class MemcachedConnection implements ProtocolConnection, PipelineSession 
   private heldBytes = 0
   lastActive: number
 
-  constructor(server: MemcachedState, socket: Socket) {
+  constructor(server: MemcachedState, socket: Socket, clientSubject: string | null = null) {
     this.server = server
     this.socket = socket
     this.address = socket.remoteAddress
     this.network = clientNetwork(this.address)
+    this.clientSubject = clientSubject
     this.output = new Output(socket, server.ticks)
     this.input = new InputPause(socket)
     this.out = new Responses(this.output)

@@ -71,9 +71,9 @@ export function listenMemcached(options: MemcachedOptions): MemcachedServer {
     registry: sockets.registry,
     maxConnections,
     tls: tls && { ...tls, protocol: null, plainTextResponse: () => 'ERROR this port speaks TLS\r\n' },
-    connect(socket) {
+    connect(socket, clientSubject) {
       state.counts.total_connections++
-      return new MemcachedConnection(state, socket)
+      return new MemcachedConnection(state, socket, clientSubject)
     },
     rejection() {
       state.counts.rejected_connections++

@@ -55,10 +55,12 @@ export class CommandPipeline implements WriteClient {
   private isBusy = false
 
   constructor(session: PipelineSession) {
-    const { settings, authenticator } = session.server
+    const { settings, authenticator, now } = session.server
+    const { clientSubject } = session
     this.session = session
     this.parser = new CommandParser(settings.maxValueBytes)
-    this.principal = authenticator.stranger
+    this.principal =
+      clientSubject === null ? authenticator.stranger : authenticator.bySubject(clientSubject, now())
   }
 
   /**

@@ -67,6 +67,8 @@ export interface Session {
   readonly server: MemcachedState
   /** The network that stands for the client where its commands are counted (net/address.ts). */
   readonly network: string
+  /** The subject of the client's verified TLS certificate; null without one. */
+  readonly clientSubject: string | null
   readonly out: Responses
   /** The address of the client. */
   readonly address: string

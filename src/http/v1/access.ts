@@ -1,6 +1,6 @@
 import type { Principal } from '../../auth/principal.ts'
 import type { Tickets } from '../../auth/tickets.ts'
-import { parseTokenName, type Token, type Tokens } from '../../auth/tokens.ts'
+import { parseSubject, parseTokenName, type Token, type Tokens } from '../../auth/tokens.ts'
 import { KvistError } from '../../core/errors.ts'
 import { grantJson, parseGrants } from '../../core/grants.ts'
 import { maxBatchBytes, maxTimeMs } from '../../core/limits.ts'
@@ -101,7 +101,7 @@ function listTokens(tokens: Tokens, request: HttpRequest): HttpResponse {
   return jsonTextLine(JSON.stringify({ tokens: tokens.list().map(tokenJson) }), 200, notStored)
 }
 
-const tokenFields: ReadonlySet<string> = new Set(['name', 'grants', 'expires_in'])
+const tokenFields: ReadonlySet<string> = new Set(['name', 'grants', 'expires_in', 'subject'])
 
 async function postToken(
   tokens: Tokens,
@@ -110,14 +110,21 @@ async function postToken(
 ): Promise<HttpResponse> {
   parametersOf(request, [])
   const fields = await fieldsOf(request, context, 'the token', tokenFields)
-  const { text, token } = await tokens.create({
+  const nowMs = context.now()
+  const created = {
     name: parseTokenName(fields.name),
     grants: parseGrants(fields.grants),
-    expiresAtMs: expiryOf(fields.expires_in, context.now()),
-  })
+    subject: fields.subject === undefined ? null : parseSubject(fields.subject),
+    expiresAtMs: expiryOf(fields.expires_in, nowMs),
+  }
+  const { text, token } = await tokens.create(created, nowMs)
   const { id, ...rest } = tokenJson(token)
   const headers = { Location: `/v1/_tokens/${id}`, ...notStored }
-  return jsonTextLine(JSON.stringify({ id, token: text, ...rest }), 201, headers)
+  return jsonTextLine(
+    JSON.stringify({ id, ...(text === null ? {} : { token: text }), ...rest }),
+    201,
+    headers,
+  )
 }
 
 async function deleteToken(tokens: Tokens, request: HttpRequest): Promise<HttpResponse> {
@@ -155,11 +162,12 @@ function badExpiry(): KvistError {
   )
 }
 
-function tokenJson({ id, name, grants, createdAtMs, expiresAtMs, lastUsedAtMs }: Token) {
+function tokenJson({ id, name, grants, subject, createdAtMs, expiresAtMs, lastUsedAtMs }: Token) {
   return {
     id,
     name,
     grants: grants.map(grantJson),
+    ...(subject === null ? {} : { subject }),
     created_at: formatTime(createdAtMs),
     expires_at: timeOf(expiresAtMs),
     last_used_at: timeOf(lastUsedAtMs),

@@ -1,5 +1,5 @@
 import { capabilities } from '../../core/grants.ts'
-import { maxGrants, maxTokenNameBytes } from '../../core/limits.ts'
+import { maxGrants, maxSubjectBytes, maxTokenNameBytes } from '../../core/limits.ts'
 import { named, type OperationDocs, type Schema } from '../operation.ts'
 import { json, text, writeFaults } from './openapi-parts.ts'
 import { time } from './schema-parts.ts'
@@ -29,6 +29,12 @@ const grant = named('Grant', {
 
 const nullableTime: Schema = { ...time, type: ['string', 'null'] }
 const grants: Schema = { type: 'array', minItems: 1, maxItems: maxGrants, items: grant }
+const subject: Schema = {
+  ...text,
+  maxLength: maxSubjectBytes,
+  description:
+    'The subject of client certificates that stand for the token, as RFC 2253 writes it: `CN=app,O=Acme`. Such a token has no secret',
+}
 const tokenProperties = {
   id: text,
   name: { ...text, maxLength: maxTokenNameBytes },
@@ -41,7 +47,7 @@ const tokenProperties = {
 const token = named('Token', {
   type: 'object',
   required: Object.keys(tokenProperties),
-  properties: tokenProperties,
+  properties: { ...tokenProperties, subject },
 })
 
 const newToken = named('NewToken', {
@@ -55,6 +61,7 @@ const newToken = named('NewToken', {
       type: ['string', 'number', 'null'],
       description: 'Seconds, or a text such as `90d`; null for never',
     },
+    subject,
   },
 })
 
@@ -167,8 +174,11 @@ export const postToken: OperationDocs = {
         [json]: {
           schema: named('CreatedToken', {
             ...token,
-            required: [...Object.keys(tokenProperties), 'token'],
-            properties: { ...tokenProperties, token: { ...text, description: '`kvist_<id>_<secret>`' } },
+            properties: {
+              ...tokenProperties,
+              subject,
+              token: { ...text, description: '`kvist_<id>_<secret>`; missing where a subject was given' },
+            },
           }),
           example: { token: `kvist_k3v9x2m7q1ab_…`, ...tokenExample },
         },
@@ -183,6 +193,7 @@ export const postToken: OperationDocs = {
     'too_large',
     'unsupported_media_type',
     'unprocessable',
+    'conflict',
     ...writeFaults,
   ],
 }
