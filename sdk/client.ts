@@ -46,6 +46,7 @@ export type {
   WaitOptions,
 } from './options.ts'
 export type { CallOptions } from './request.ts'
+export type { Tokens } from './tokens.ts'
 export type {
   BatchCheck,
   BatchDelete,
@@ -55,13 +56,17 @@ export type {
   BatchResult,
   BatchResults,
   BatchTouch,
+  Capability,
   Change,
   ChangesPage,
   CollectionInfo,
   CollectionsPage,
+  CreatedToken,
   EndChange,
   ExpiryFields,
   Found,
+  Grant,
+  Identity,
   ImportFailure,
   ImportItem,
   ImportSummary,
@@ -75,6 +80,7 @@ export type {
   MemberValue,
   MergePatch,
   Metadata,
+  NewToken,
   Origin,
   Page,
   PutChange,
@@ -82,6 +88,8 @@ export type {
   ResumePoint,
   Settings,
   Stored,
+  Ticket,
+  Token,
   WatchEvent,
   WatchReset,
 } from './types.ts'

@@ -103,6 +103,11 @@ const everywhere: [name: string, call: (options: object) => unknown][] = [
   ['collections', (options) => kvist.collections(options)],
   ['collectionsPage', (options) => kvist.collectionsPage(options)],
   ['batch', (options) => kvist.batch({}, options)],
+  ['whoami', (options) => kvist.whoami(options)],
+  ['ticket', (options) => kvist.ticket('/v1/c', options)],
+  ['create', (options) => kvist.tokens.create({ name: 'app', grants: [] }, options)],
+  ['revoke', (options) => kvist.tokens.revoke('k3v9x2m7q1ab', options)],
+  ['list of all', (options) => kvist.tokens.list(options)],
   ['changes of all', (options) => kvist.changes(options)],
   ['changesPage of all', (options) => kvist.changesPage(options)],
   ['changesText of all', (options) => kvist.changesText(options)],
@@ -120,7 +125,8 @@ test('every method is in the table of calls with bad options', () => {
   }
   const tried = everywhere.map(([name]) => name)
   for (const name of methods(c)) expect(tried).toContain(name)
-  for (const name of methods(kvist).filter((name) => name !== 'collection'))
+  const ofServer = [...methods(kvist), ...methods(kvist.tokens)]
+  for (const name of ofServer.filter((name) => name !== 'collection'))
     expect([name, tried.includes(name) || tried.includes(`${name} of all`)]).toEqual([name, true])
 })
 

@@ -13,13 +13,16 @@ import type {
   ScopeOptions,
 } from './options.ts'
 import { type Call, type CallOptions, Transport } from './request.ts'
+import { requestTicket, Tokens } from './tokens.ts'
 import type {
   BatchOperation,
   BatchResults,
   CollectionInfo,
   CollectionsPage,
+  Identity,
   Member,
   MemberRef,
+  Ticket,
   WatchEvent,
 } from './types.ts'
 import { jsonType } from './values.ts'
@@ -27,6 +30,8 @@ import type { RawEvent, Watch, WatchOptions } from './watch.ts'
 
 /** A kvist server. Nothing is sent until a method is called. */
 export class Kvist extends ChangeSource<unknown> {
+  /** Creates, lists and revokes tokens. */
+  readonly tokens: Tokens
   readonly #transport: Transport
 
   /** The URL may end in `/v1`. Throws a KvistInputError if it is not an http or https URL, or if an option is bad. */
@@ -40,6 +45,7 @@ export class Kvist extends ChangeSource<unknown> {
     const transport = new Transport(parseServerUrl(url), headers, send, { timeoutMs, retries })
     super({ transport, collection: null, parse: null })
     this.#transport = transport
+    this.tokens = new Tokens(transport)
   }
 
   /** The URL without a trailing slash or `/v1`. */
@@ -109,6 +115,22 @@ export class Kvist extends ChangeSource<unknown> {
       options,
     }
     return batchResults(await this.#transport.send(call, this.#transport.json<BatchResponse>))
+  }
+
+  /** Returns the name and the grants of the client's token. */
+  async whoami(options?: CallOptions): Promise<Identity> {
+    checkOptions(options, rules.callRules)
+    const call: Call = { method: 'GET', path: '/v1/_whoami', retry: 'idempotent', options }
+    return this.#transport.send(call, this.#transport.json<Identity>)
+  }
+
+  /**
+   * Returns a ticket for one GET of a path of the API within a minute, and the URL with it: for an EventSource or a link
+   * to a download. The path is as in a link, and may have a query: `/v1/users?prefix=a`.
+   */
+  async ticket(path: string, options?: CallOptions): Promise<Ticket> {
+    checkOptions(options, rules.callRules)
+    return requestTicket(this.#transport, path, options)
   }
 
   /** Watches all collections. */

@@ -8,9 +8,10 @@ export type ResumePoint = string
 
 export interface CollectionInfo {
   readonly name: string
-  readonly members: number
-  /** Bytes of keys and values. */
-  readonly bytes: number
+  /** Null if the client's token grants reading only a part of the collection. */
+  readonly members: number | null
+  /** Bytes of keys and values; null like `members`. */
+  readonly bytes: number | null
 }
 
 export interface CollectionsPage {
@@ -273,3 +274,61 @@ export type JsonPatchOperation =
   | { readonly op: 'add' | 'replace' | 'test'; readonly path: string; readonly value: unknown }
   | { readonly op: 'remove'; readonly path: string }
   | { readonly op: 'move' | 'copy'; readonly from: string; readonly path: string }
+
+/**
+ * What a token may do with what it grants. `read`: get, list, watch. `write`: put, patch, delete, import. `admin`:
+ * settings and drops; on all collections also tokens. `replicate`: exchange changes as a node does.
+ */
+export type Capability = 'read' | 'write' | 'admin' | 'replicate'
+
+/** A part of the rights of a token. */
+export interface Grant {
+  /** A name, or a pattern of names with the wildcards `*` and `?`. */
+  readonly collections: string
+  /** The grant is only for keys that begin with this; without it, for all keys. */
+  readonly key_prefix?: string
+  readonly can: readonly Capability[]
+}
+
+/** A token to be created. */
+export interface NewToken {
+  /** For people; need not be unique. */
+  readonly name: string
+  readonly grants: readonly Grant[]
+  /** A number of seconds, a text with a unit (`12h`, `90d`); without it, or with `never` or null, it does not expire. */
+  readonly expires_in?: number | string | null
+}
+
+/** A token without its text. */
+export interface Token {
+  readonly id: string
+  readonly name: string
+  readonly grants: readonly Grant[]
+  readonly created_at: string
+  /** Null for never. */
+  readonly expires_at: string | null
+  /** Within an hour; null for never. */
+  readonly last_used_at: string | null
+}
+
+export interface CreatedToken extends Token {
+  /** What a client sends: `kvist_<id>_<secret>`. */
+  readonly token: string
+}
+
+/** The client as the server knows it. */
+export interface Identity {
+  /** That of the token; `root` with the server's own token, `anyone` without a token. */
+  readonly name: string
+  readonly grants: readonly Grant[]
+  /** Null for never. */
+  readonly expires_at: string | null
+}
+
+/** Stands for the client's token in one GET, for what cannot send headers: an EventSource, a link to a download. */
+export interface Ticket {
+  readonly ticket: string
+  readonly expires_at: string
+  /** The URL that was asked for, with the ticket. */
+  readonly url: string
+}

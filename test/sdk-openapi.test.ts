@@ -13,9 +13,12 @@ import {
   type CollectionsPage,
   type CollectionsPageOptions,
   type ConditionOptions,
+  type CreatedToken,
   type EndChange,
   type ExpiryFields,
   type ExpiryOptions,
+  type Grant,
+  type Identity,
   type ImportFailure,
   type ImportItem,
   type ImportSummary,
@@ -24,6 +27,7 @@ import {
   Kvist,
   type Member,
   type MemberValue,
+  type NewToken,
   type Origin,
   type Page,
   type PageOptions,
@@ -32,6 +36,8 @@ import {
   type Selection,
   type Settings,
   type Stored,
+  type Ticket,
+  type Token,
 } from '../sdk/client.ts'
 import { startServer, type TestServer } from './support/server.ts'
 
@@ -158,6 +164,19 @@ const jsonPatchOperation: Record<EveryName<JsonPatchOperation>, true> = {
   from: true,
   value: true,
 }
+const grant: Names<Grant> = { collections: 'required', key_prefix: 'optional', can: 'required' }
+const newToken: Names<NewToken> = { name: 'required', grants: 'required', expires_in: 'optional' }
+const token: Names<Token> = {
+  id: 'required',
+  name: 'required',
+  grants: 'required',
+  created_at: 'required',
+  expires_at: 'required',
+  last_used_at: 'required',
+}
+const createdToken: Names<CreatedToken> = { ...token, token: 'required' }
+const identity: Names<Identity> = { name: 'required', grants: 'required', expires_at: 'required' }
+const ticket: Names<Ticket> = { ticket: 'required', expires_at: 'required', url: 'required' }
 const problem: Names<Problem> = {
   type: 'optional',
   title: 'optional',
@@ -219,11 +238,16 @@ test('types name what the document names', () => {
     sorted(schemas.BulkLine?.properties ?? {}),
   )
   expect(sorted(settings)).toEqual(sorted(schemas.Settings?.properties ?? {}))
+  expectSame(grant, schemas.Grant)
+  expectSame(newToken, schemas.NewToken)
+  expectSame(token, schemas.Token)
+  expectSame(createdToken, schemas.CreatedToken)
   expect(sorted(problem)).toEqual(sorted(schemas.Problem?.properties ?? {}))
   expect(sorted(jsonPatchOperation)).toEqual(sorted(schemas.JsonPatch?.items?.properties ?? {}))
   const names =
-    'Batch BulkLine BulkSummary Change Changes Collections Deleted Increment JsonPatch Member Origin Page Patched Problem Read ReadResult'
-  expect(sorted(schemas)).toEqual(`${names} Revisions Settings Stored`.split(' ').toSorted())
+    'Batch BulkLine BulkSummary Change Changes Collections CreatedToken Deleted Grant Increment JsonPatch Member NewToken'
+  const others = 'Origin Page Patched Problem Read ReadResult Revisions Settings Stored Token'
+  expect(sorted(schemas)).toEqual(`${names} ${others}`.split(' '))
 })
 
 type Call = { readonly [Name in keyof CallOptions]-?: 'call' }
@@ -327,6 +351,7 @@ class Held {
 function fits(path: string, pathname: string): boolean {
   const pattern = path
     .replace('{key}', '.+')
+    .replace('{id}', '[^/]+')
     .replace('{collection}', path.includes('_') ? '[^/]+' : '[^_/][^/]*')
   return new RegExp(`^${pattern}$`).test(pathname)
 }
@@ -335,6 +360,17 @@ async function all<T>(items: AsyncIterable<T>): Promise<T[]> {
   const found: T[] = []
   for await (const item of items) found.push(item)
   return found
+}
+
+async function callAccess(kvist: Kvist, has: (value: object | undefined, names: object) => void) {
+  const grants = [{ collections: 'c*', key_prefix: 't1/', can: ['read', 'write'] }] as const
+  const created = await kvist.tokens.create({ name: 'app', grants, expires_in: '90d' })
+  has(created, createdToken)
+  has(created.grants[0], grant)
+  has((await kvist.tokens.list())[0], token)
+  has(await kvist.whoami(), identity)
+  has(await kvist.ticket('/v1/c'), ticket)
+  expect(await kvist.tokens.revoke(created.id)).toBe(true)
 }
 
 test('each operation is called, and its responses are as the document and the types say', async () => {
@@ -400,6 +436,7 @@ test('each operation is called, and its responses are as the document and the ty
   }
   await c.delete('a')
   expect(await c.drop()).toBe(2)
+  await callAccess(kvist, has)
   const refusals = [
     c.put('a', 1, { ifRevision: 1 }),
     c.put('a', 1, { expireIn: '9999999d' }),

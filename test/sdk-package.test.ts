@@ -86,6 +86,9 @@ test('the tour of the README does what it says', async () => {
       '  name: "Carl",',
       '  visits: 1,',
       '}',
+      'app, until revoked',
+      'the token of "app" does not grant write on users/ada',
+      '200',
       '',
     ])
   } finally {

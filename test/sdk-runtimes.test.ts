@@ -108,6 +108,7 @@ const expected = {
   level: { members: [], prefixes: ['ada/'], next: null },
   mistake: 'KvistInputError invalid_input null',
   batch: [null, 3, null, 0, 3],
+  access: ['some', { i: 1 }, 'KvistHttpError forbidden 403', 200, 401, true, true],
   errors: [
     'KvistPreconditionError precondition_failed 412',
     'KvistNotFoundError not_found 404',

@@ -25,5 +25,6 @@ async function* jsonLines(collections: AsyncIterable<CollectionInfo>): AsyncGene
 }
 
 async function* rowsOf(collections: AsyncIterable<CollectionInfo>): AsyncGenerator<readonly string[]> {
-  for await (const { name, members, bytes } of collections) yield [name, `${members}`, `${bytes}`]
+  for await (const { name, members, bytes } of collections)
+    yield [name, `${members ?? '-'}`, `${bytes ?? '-'}`]
 }

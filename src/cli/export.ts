@@ -39,7 +39,8 @@ export const exportCommand = command('export', {
   },
 })
 
-async function countMembers(kvist: Kvist, collection: string): Promise<number> {
+/** Returns the number of members; null if the token shows only a part of the collection. */
+async function countMembers(kvist: Kvist, collection: string): Promise<number | null> {
   const { collections } = await kvist.collectionsPage({ prefix: collection, limit: 1 })
   return collections[0]?.name === collection ? collections[0].members : 0
 }

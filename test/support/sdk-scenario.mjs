@@ -63,6 +63,8 @@ export async function scenario(sdk, { url, run, control, hasty }) {
   found.batch.push((await many.get('new')).value)
   await many.delete('new')
 
+  found.access = await access(sdk, kvist, many.name)
+
   const silent = new sdk.Kvist(hasty).collection('c')
   found.errors = [
     nameOf(sdk, await thrown(users.put('bytes', 1, { create: true }))),
@@ -83,6 +85,22 @@ export async function scenario(sdk, { url, run, control, hasty }) {
   found.watched = await watched(kvist.collection(`watched-${run}`), control)
   found.sentTwice = await sentTwice(sdk, hasty)
   return found
+}
+
+/** A token for some keys of a collection, and a ticket in place of it. */
+async function access(sdk, kvist, collection) {
+  const grants = [{ collections: collection, key_prefix: 'k1', can: ['read'] }]
+  const { id, token } = await kvist.tokens.create({ name: 'some', grants, expires_in: '1h' })
+  const limited = new sdk.Kvist(kvist.url, { token })
+  const { name } = await limited.whoami()
+  const members = limited.collection(collection)
+  const read = await members.get('k1001')
+  const refused = nameOf(sdk, await thrown(members.put('k1001', 1)))
+  const { url } = await limited.ticket(`/v1/${collection}/k1001`)
+  const statuses = [(await fetch(url)).status, (await fetch(url)).status]
+  const isListed = (await kvist.tokens.list()).some((one) => one.id === id)
+  const isRevoked = await kvist.tokens.revoke(id)
+  return [name, read.value, refused, ...statuses, isListed, isRevoked]
 }
 
 /** Changes before and after the server is killed, and what came of them. */
