@@ -97,7 +97,7 @@ describe('a collection that is full', () => {
       const problem = await expectProblem(response, 422, 'quota_exceeded')
       expect(problem).toMatchObject({
         title: 'Quota exceeded',
-        detail: `${name} may have 2 members (max_members); it has 2 and would have 3`,
+        detail: `max_members of ${name} is 2; it has 2 and would have 3`,
         ...{ collection: name, quota: 'max_members', limit: 2, used: 2, needed: 3 },
       })
       expect([idempotent, await sizeOf(name)]).toEqual([idempotent, { members: 2, bytes: 4 }])
@@ -160,9 +160,7 @@ describe('a collection that is full', () => {
       [1006, 'quota_exceeded'],
       [1008, 'quota_exceeded'],
     ])
-    expect(summary.failed[0]!.detail).toBe(
-      `a value in ${name} may have 6 bytes (max_value_bytes); that of long would have 10`,
-    )
+    expect(summary.failed[0]!.detail).toBe(`max_value_bytes of ${name} is 6; the value of long would have 10`)
     expect(await sizeOf(name)).toMatchObject({ members: 1003 })
     expect(await jsonOf<string>(fetch(at(name, '/first')))).toBe('b')
   })
@@ -240,7 +238,7 @@ describe('dialects', () => {
     const first = await ask('a')
     expect([await first.text(), first.status < 300]).toEqual([expect.any(String), true])
     const refused = await ask('b')
-    const detail = `${collection} may have 1 members (max_members); it has 1 and would have 2`
+    const detail = `max_members of ${collection} is 1; it has 1 and would have 2`
     const forms: Readonly<Record<string, string>> = {
       ozza: `{"error":"${detail}"}`,
       keys: `{"error":"${detail}"}`,

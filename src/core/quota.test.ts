@@ -109,19 +109,19 @@ describe.each(Object.keys(ways))('a %s', (name) => {
     await write(db, 'b', '"23456"')
     expect(await faultOf(write(db, 'c', '1'))).toMatchObject({
       code: 'quota_exceeded',
-      message: 'c may have 2 members (max_members); it has 2 and would have 3',
+      message: 'max_members of c is 2; it has 2 and would have 3',
       extra: { collection: 'c', quota: 'max_members', limit: 2, used: 2, needed: 3 },
     })
     expect(
       await faultOf(write(db, 'a', '"12345678"').then(() => write(db, 'b', '"12345678"'))),
     ).toMatchObject({
       code: 'quota_exceeded',
-      message: 'c may have 20 bytes (max_bytes); it has 19 and would have 22',
+      message: 'max_bytes of c is 20; it has 19 and would have 22',
       extra: { collection: 'c', quota: 'max_bytes', limit: 20, used: 19, needed: 22 },
     })
     expect(await faultOf(write(db, 'b', '"123456789"'))).toMatchObject({
       code: 'quota_exceeded',
-      message: 'a value in c may have 10 bytes (max_value_bytes); that of b would have 11',
+      message: 'max_value_bytes of c is 10; the value of b would have 11',
       extra: { collection: 'c', key: 'b', quota: 'max_value_bytes', limit: 10, used: 7, needed: 11 },
     })
     expect(await sizeOf(db)).toEqual({ members: 2, bytes: 19 })

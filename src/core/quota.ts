@@ -67,19 +67,17 @@ function exceeded(growth: Omit<Exceeded, 'limit'>, limit: number | null): Exceed
   return limit !== null && growth.needed > limit && growth.needed > growth.used ? { ...growth, limit } : null
 }
 
-/** The name of each limit in settings and problems, and what it counts. */
-const publicNames: Record<keyof QuotaLimits, readonly [setting: string, unit: string]> = {
-  maxMembers: ['max_members', 'members'],
-  maxBytes: ['max_bytes', 'bytes'],
-  maxValueBytes: ['max_value_bytes', 'bytes'],
+/** The name of each limit in settings and problems. */
+const publicNames: Record<keyof QuotaLimits, string> = {
+  maxMembers: 'max_members',
+  maxBytes: 'max_bytes',
+  maxValueBytes: 'max_value_bytes',
 }
 
 export function quotaExceeded({ collection, key, limitName, limit, used, needed }: Exceeded): KvistError {
-  const [quota, unit] = publicNames[limitName]
-  const detail =
-    key === null
-      ? `${collection} may have ${limit} ${unit} (${quota}); it has ${used} and would have ${needed}`
-      : `a value in ${collection} may have ${limit} ${unit} (${quota}); that of ${key} would have ${needed}`
+  const quota = publicNames[limitName]
+  const whose = key === null ? `it has ${used} and` : `the value of ${key}`
+  const detail = `${quota} of ${collection} is ${limit}; ${whose} would have ${needed}`
   const of = key === null ? { collection } : { collection, key }
   return new KvistError('quota_exceeded', detail, { ...of, quota, limit, used, needed })
 }
