@@ -71,7 +71,12 @@ const newTokenRules: Rules<NewToken> = {
   name: nonEmptyText,
   grants: array,
   expires_in: (given) => (given === undefined || given === null ? null : durationOrNever(given)),
+  rate_limit: (given) => (given === undefined || given === null ? null : rate(given)),
 }
+
+/** The server knows how large its numbers may be. */
+const rate: Rule = (given) =>
+  typeof given === 'string' && /^\d+\/[smh](:\d+)?$/.test(given) ? null : 'a rate like "50/s" or "50/s:100"'
 
 const grantRules: Rules<Grant> = {
   collections: nonEmptyText,

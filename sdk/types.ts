@@ -297,6 +297,8 @@ export interface NewToken {
   readonly grants: readonly Grant[]
   /** A number of seconds, a text with a unit (`12h`, `90d`); without it, or with `never` or null, it does not expire. */
   readonly expires_in?: number | string | null
+  /** Its own rate of requests, in place of that of the server: `50/s`, or `50/s:100` with bursts. */
+  readonly rate_limit?: string | null
 }
 
 /** A token without its text. */
@@ -304,6 +306,8 @@ export interface Token {
   readonly id: string
   readonly name: string
   readonly grants: readonly Grant[]
+  /** Only where it has one of its own. */
+  readonly rate_limit?: string
   readonly created_at: string
   /** Null for never. */
   readonly expires_at: string | null
@@ -321,6 +325,8 @@ export interface Identity {
   /** That of the token; `root` with the server's own token, `anyone` without a token. */
   readonly name: string
   readonly grants: readonly Grant[]
+  /** Of a token with a rate of its own. */
+  readonly rate_limit?: string
   /** Null for never. */
   readonly expires_at: string | null
 }

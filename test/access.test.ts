@@ -458,6 +458,7 @@ test('an open server knows the tokens that were created, and refuses those that 
         name: 'app',
         grants: parseGrants(users),
         subject: null,
+        rate: null,
         expiresAtMs: null,
       },
       Date.now(),

@@ -307,10 +307,14 @@ test('no log and no metric has a token, a ticket or a value', async () => {
       await send(method, path, '"s3cret-body"', { ...right, cookie: 's3cret-cookie' })
     }
   }
+  const token = `kvist_abcdefghijkl_${'s3cret-'.padEnd(43, '0')}`
+  await send('DELETE', `/v1/_tokens/${token}`, '', right)
+  await send('PUT', `/v1/c/k?prefix=${token}`, '1', right)
   const { body: metrics } = await send('GET', '/metrics', '', right)
   const audit = await auditText()
   expect(audit.split('\n').length).toBeGreaterThan(30)
   expect(audit).toContain('"query":"prefix=p"')
+  expect(audit).toContain('"path":"/v1/_tokens/kvist_abcdefghijkl_…"')
   for (const text of [audit, server.output(), metrics]) {
     expect(text.length).toBeGreaterThan(1000)
     expect(/.*s3cret.*/.exec(text)?.[0]).toBeUndefined()

@@ -100,6 +100,63 @@ test('a token has one rate from whatever address; without a token it is that of 
   expect(await statusOf({ from: '127.0.0.2' })).toBe(401)
 })
 
+describe('a token with a rate of its own', () => {
+  const root = { authorization: 'Bearer root-token' }
+  const env = { KVIST_TOKEN: 'root-token' }
+  const grants = [{ collections: '*', can: ['read'] }]
+  const create = (fields: object) =>
+    ask(server.port, {
+      method: 'POST',
+      path: '/v1/_tokens',
+      headers: { ...root, 'content-type': 'application/json' },
+      body: JSON.stringify({ name: 'app', grants, ...fields }),
+    })
+
+  test('has that in place of the usual one, more or less, and says so', async () => {
+    await serve(['--rate-limit', '100/h:10'], { env })
+    const made = await create({ rate_limit: '2/h' })
+    expect([made.status, JSON.parse(made.body).rate_limit]).toEqual([201, '2/h'])
+    const headers = { authorization: `Bearer ${JSON.parse(made.body).token}` }
+    const known = JSON.parse((await ask(server.port, { path: '/v1/_whoami', headers })).body)
+    expect(known).toMatchObject({ name: 'app', rate_limit: '2/h' })
+    const last = await ask(server.port, { headers })
+    expect(last.headers['ratelimit-policy']).toBe('"default";q=2;w=3600')
+    const refused = await ask(server.port, { headers, from: '127.0.0.2' })
+    expect([refused.status, JSON.parse(refused.body).limit]).toEqual([429, '2/h'])
+    // Others are not concerned.
+    const larger = JSON.parse((await create({ rate_limit: '5000/s:7000' })).body)
+    const { headers: said } = await ask(server.port, { headers: { authorization: `Bearer ${larger.token}` } })
+    expect(said.ratelimit).toBe('"default";r=6900;t=1')
+    expect((await ask(server.port, { headers: root })).headers.ratelimit).toBe('"default";r=7;t=36')
+    const { tokens } = JSON.parse((await ask(server.port, { path: '/v1/_tokens', headers: root })).body)
+    expect(tokens.map(({ rate_limit }: { rate_limit: string }) => rate_limit)).toEqual(['2/h', '5000/s:7000'])
+  })
+
+  test('has it also where nobody else has one; without the field it has none', async () => {
+    await serve([], { env })
+    const limited = JSON.parse((await create({ rate_limit: '1/h:1' })).body)
+    const free = JSON.parse((await create({ rate_limit: null })).body)
+    expect(free.rate_limit).toBeUndefined()
+    const statusesOf = async (token: string) => {
+      const headers = { authorization: `Bearer ${token}` }
+      return [await statusOf({ headers }), await statusOf({ headers })]
+    }
+    expect(await statusesOf(limited.token)).toEqual([404, 429])
+    expect(await statusesOf(free.token)).toEqual([404, 404])
+    expect(await statusesOf('root-token')).toEqual([404, 404])
+  })
+
+  test.each(['', '50', '0/s', '50/d', 50, {}, [['50/s']], true])(
+    'that is %j is refused',
+    async (rate_limit) => {
+      await serve([], { env })
+      const made = await create({ rate_limit })
+      const type = made.headers['content-type']
+      checkProblem({ ...made, type, text: made.body }, 400, 'invalid_request')
+    },
+  )
+})
+
 test('a web page of another origin cannot use up the rate of the person who looks at it', async () => {
   await serve(['--rate-limit', '1/h'])
   const headers = { origin: 'https://evil.example' }

@@ -165,17 +165,28 @@ const jsonPatchOperation: Record<EveryName<JsonPatchOperation>, true> = {
   value: true,
 }
 const grant: Names<Grant> = { collections: 'required', key_prefix: 'optional', can: 'required' }
-const newToken: Names<NewToken> = { name: 'required', grants: 'required', expires_in: 'optional' }
+const newToken: Names<NewToken> = {
+  name: 'required',
+  grants: 'required',
+  expires_in: 'optional',
+  rate_limit: 'optional',
+}
 const token: Names<Token> = {
   id: 'required',
   name: 'required',
   grants: 'required',
+  rate_limit: 'optional',
   created_at: 'required',
   expires_at: 'required',
   last_used_at: 'required',
 }
 const createdToken: Names<CreatedToken> = { ...token, token: 'required' }
-const identity: Names<Identity> = { name: 'required', grants: 'required', expires_at: 'required' }
+const identity: Names<Identity> = {
+  name: 'required',
+  grants: 'required',
+  rate_limit: 'optional',
+  expires_at: 'required',
+}
 const ticket: Names<Ticket> = { ticket: 'required', expires_at: 'required', url: 'required' }
 const problem: Names<Problem> = {
   type: 'optional',
@@ -364,11 +375,12 @@ async function all<T>(items: AsyncIterable<T>): Promise<T[]> {
 
 async function callAccess(kvist: Kvist, has: (value: object | undefined, names: object) => void) {
   const grants = [{ collections: 'c*', key_prefix: 't1/', can: ['read', 'write'] }] as const
-  const created = await kvist.tokens.create({ name: 'app', grants, expires_in: '90d' })
+  const created = await kvist.tokens.create({ name: 'app', grants, expires_in: '90d', rate_limit: '50/s' })
   has(created, createdToken)
   has(created.grants[0], grant)
   has((await kvist.tokens.list())[0], token)
-  has(await kvist.whoami(), identity)
+  const { rate_limit: _, ...usual } = identity
+  has(await kvist.whoami(), usual)
   has(await kvist.ticket('/v1/c'), ticket)
   expect(await kvist.tokens.revoke(created.id)).toBe(true)
 }

@@ -5,7 +5,7 @@ import { type RateBucket, RateBuckets, RateLimit } from '../core/rate-limit.ts'
 import { type Principal, tokenIdOf } from './principal.ts'
 
 export interface ClientLimitOptions {
-  /** The rate of each token, and of each client without one; null for no limit. */
+  /** The rate of each token that has none of its own, and of each client without one; null for no limit. */
   readonly rate: Rate | null
   /** Milliseconds of a monotonic clock. */
   readonly monotonicMs: () => number
@@ -44,14 +44,9 @@ export class ClientLimits {
     this.monotonicMs = monotonicMs
   }
 
-  /** Whether any client has a limit. */
-  get hasRates(): boolean {
-    return this.usual !== null
-  }
-
   /** Returns the limit of a client; null when it has none. */
-  limitOf(_principal: Principal): RateLimit | null {
-    return this.usual
+  limitOf({ rateLimit }: Principal): RateLimit | null {
+    return rateLimit ?? this.usual
   }
 
   /** Counts a request. Returns how many the client may still send at once; -1 when this one is too many. */

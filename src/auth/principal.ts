@@ -1,5 +1,6 @@
 import type { Grant } from '../core/grants.ts'
 import { everythingPermitted, type Permits, permitsOf, type Viewer } from '../core/permits.ts'
+import type { RateLimit } from '../core/rate-limit.ts'
 
 /** The sender of a request. */
 export interface Principal extends Viewer {
@@ -7,6 +8,8 @@ export interface Principal extends Viewer {
   readonly grants: readonly Grant[]
   /** From then on it may do nothing; null for never. */
   readonly expiresAtMs: number | null
+  /** Its own rate of requests; null for that of the server. */
+  readonly rateLimit: RateLimit | null
 }
 
 const allGrants: readonly Grant[] = [
@@ -14,7 +17,15 @@ const allGrants: readonly Grant[] = [
 ]
 
 function fixed(name: string, grants: readonly Grant[], permits: Permits): Principal {
-  return { id: name, name, isAuthenticated: grants.length > 0, grants, permits, expiresAtMs: null }
+  return {
+    id: name,
+    name,
+    isAuthenticated: grants.length > 0,
+    grants,
+    permits,
+    expiresAtMs: null,
+    rateLimit: null,
+  }
 }
 
 /** The sender of any request to a server without a token. */

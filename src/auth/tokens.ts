@@ -6,6 +6,8 @@ import { type Grant, type GrantJson, grantJson, parseGrants } from '../core/gran
 import { maxSubjectBytes, maxTokenNameBytes, maxTokens } from '../core/limits.ts'
 import { jsonContentType, type Member } from '../core/member.ts'
 import { permitsOf } from '../core/permits.ts'
+import { parseRate, type Rate, showRate } from '../core/rate.ts'
+import { RateLimit } from '../core/rate-limit.ts'
 import type { Principal } from './principal.ts'
 
 /**
@@ -24,6 +26,8 @@ export interface Token {
   readonly grants: readonly Grant[]
   /** The subject of the client certificates that stand for it; null for a token with a secret. */
   readonly subject: string | null
+  /** Its own rate of requests; null for that of the server. */
+  readonly rate: Rate | null
   readonly createdAtMs: number
   readonly expiresAtMs: number | null
   /** Within `usePrecisionMs`; null for never. */
@@ -36,6 +40,7 @@ export interface NewToken {
   readonly grants: readonly Grant[]
   /** See `Token.subject`. */
   readonly subject: string | null
+  readonly rate: Rate | null
   readonly expiresAtMs: number | null
 }
 
@@ -46,6 +51,8 @@ interface StoredToken {
   /** SHA-256 of the secret, in base64url; missing where certificates stand for it. */
   readonly hash?: string
   readonly subject?: string
+  /** As `parseRate` takes it. */
+  readonly rate_limit?: string
 }
 
 /** A token in memory. */
@@ -119,8 +126,9 @@ export function tokenRegistry(onError: (error: unknown) => void): TokenRegistry 
   }
 
   const shown = (id: string, { principal, subject, createdAtMs }: Entry): Token => {
-    const { name, grants, expiresAtMs } = principal
-    return { id, name, grants, subject, createdAtMs, expiresAtMs, lastUsedAtMs: uses.get(id) ?? null }
+    const { name, grants, expiresAtMs, rateLimit } = principal
+    const rate = rateLimit?.rate ?? null
+    return { id, name, grants, subject, rate, createdAtMs, expiresAtMs, lastUsedAtMs: uses.get(id) ?? null }
   }
 
   return {
@@ -162,16 +170,25 @@ function unexpired({ principal }: Entry, nowMs: number): Principal | null {
 }
 
 function entryOf(id: string, member: Member): Entry {
-  const { name, grants: given, hash, subject }: StoredToken = JSON.parse(String(member.value))
+  const stored: StoredToken = JSON.parse(String(member.value))
+  const { name, grants: given, hash, subject, rate_limit: rateText } = stored
   const grants = parseGrants(given)
   const { createdAtMs, expiresAtMs } = member
-  const principal = { id, name, isAuthenticated: true, grants, permits: permitsOf(grants), expiresAtMs }
+  const rateLimit = rateText === undefined ? null : rateLimitOf(rateText)
+  const permits = permitsOf(grants)
+  const principal = { id, name, isAuthenticated: true, grants, permits, expiresAtMs, rateLimit }
   return {
     principal,
     hash: hash === undefined ? null : Buffer.from(hash, 'base64url'),
     subject: subject ?? null,
     createdAtMs,
   }
+}
+
+function rateLimitOf(text: string): RateLimit {
+  const rate = parseRate(text)
+  if (rate === null) throw new Error('its rate limit is not one')
+  return new RateLimit(rate)
 }
 
 function hashOf(secret: string): Buffer {
@@ -201,7 +218,7 @@ export function tokensOf(registry: TokenRegistry, db: TokenStore): Tokens {
   return {
     list: registry.list,
     get: registry.get,
-    async create({ name, grants, subject, expiresAtMs }, nowMs) {
+    async create({ name, grants, subject, rate, expiresAtMs }, nowMs) {
       const same = subject === null ? null : registry.findSubject(subject, nowMs)
       if (same !== null) throw new KvistError('conflict', `the subject ${subject} has the token ${same.id}`)
       if (registry.list().length >= maxTokens) {
@@ -213,6 +230,7 @@ export function tokensOf(registry: TokenRegistry, db: TokenStore): Tokens {
         name,
         grants: grants.map(grantJson),
         ...(subject === null ? { hash: hashOf(secret).toString('base64url') } : { subject }),
+        ...(rate === null ? {} : { rate_limit: showRate(rate) }),
       }
       await db.write([putOf(tokensCollection, id, JSON.stringify(stored), expiresAtMs)])
       return { text: subject === null ? `kvist_${id}_${secret}` : null, token: registry.get(id)! }

@@ -5,13 +5,9 @@ import { RateFields } from './rate-fields.ts'
 
 /**
  * Returns the check that counts a request against the rate of its client, and sets the header lines that say what is
- * left. It throws `rate_limited`. Null when no client has a limit.
+ * left. It throws `rate_limited`.
  */
-export function rateCheck(
-  limits: ClientLimits,
-  counts: LimitCounts,
-): ((context: RequestContext) => void) | null {
-  if (!limits.hasRates) return null
+export function rateCheck(limits: ClientLimits, counts: LimitCounts): (context: RequestContext) => void {
   const fieldsByLimit = new WeakMap<RateLimit, RateFields>()
   const fieldsOf = (limit: RateLimit): RateFields => {
     const known = fieldsByLimit.get(limit)

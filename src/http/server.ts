@@ -12,6 +12,7 @@ import { type Sockets, startSockets } from '../net/sockets.ts'
 import { refusedBits, refuseHeaders } from './binding-headers.ts'
 import type { RequestContext } from './context.ts'
 import { instrumented, type Observe, type Serve, type ServeOptions } from './instrumented.ts'
+import { loggedPath } from './logged-query.ts'
 import { type OriginCheck, originPolicy } from './origin-policy.ts'
 import { routedPath, takeParameter } from './path.ts'
 import { methodNotAllowed, problemResponse } from './problem.ts'
@@ -197,7 +198,7 @@ interface Guarded {
 interface Gate {
   readonly originCheckOf: (route: Guarded) => OriginCheck | null
   readonly authenticate: (request: HttpRequest, context: RequestContext) => Principal
-  /** Counts a request; throws `rate_limited` when it is too many. Null when no client has a limit. */
+  /** Counts a request; throws `rate_limited` when it is too many. Null for a server without limits. */
   readonly countRequest: ((context: RequestContext) => void) | null
   /** Returns the error of a request without valid credentials. */
   readonly unauthorized: (context: RequestContext) => KvistError
@@ -326,7 +327,7 @@ function respondError(
 function report(error: unknown, request: HttpRequest, onError: HttpOptions['onError']): string | null {
   if (error instanceof KvistError ? !serverFaults.includes(error.code) : isGone(error)) return null
   const id = requestId(request)
-  onError(error, { request_id: id, method: request.method, path: request.path })
+  onError(error, { request_id: id, method: request.method, path: loggedPath(request) })
   return id
 }
 

@@ -4,6 +4,7 @@ import { parseSubject, parseTokenName, type Token, type Tokens } from '../../aut
 import { KvistError } from '../../core/errors.ts'
 import { grantJson, parseGrants } from '../../core/grants.ts'
 import { maxBatchBytes, maxTimeMs } from '../../core/limits.ts'
+import { parseRate, type Rate, rateForm, showRate } from '../../core/rate.ts'
 import { formatTime, parseDurationMs } from '../../core/time.ts'
 import { jsonText, readBody } from '../body.ts'
 import type { RequestContext } from '../context.ts'
@@ -71,9 +72,10 @@ export function accessRoutes({ tokens, tickets }: AccessOptions): Route[] {
 
 const notStored = { 'Cache-Control': 'no-store' }
 
-function whoami(request: HttpRequest, { name, grants, expiresAtMs }: Principal): HttpResponse {
+function whoami(request: HttpRequest, { name, grants, rateLimit, expiresAtMs }: Principal): HttpResponse {
   parametersOf(request, [])
-  const body = { name, grants: grants.map(grantJson), expires_at: timeOf(expiresAtMs) }
+  const rate = rateJson(rateLimit?.rate ?? null)
+  const body = { name, grants: grants.map(grantJson), ...rate, expires_at: timeOf(expiresAtMs) }
   return jsonTextLine(JSON.stringify(body), 200, notStored)
 }
 
@@ -101,7 +103,7 @@ function listTokens(tokens: Tokens, request: HttpRequest): HttpResponse {
   return jsonTextLine(JSON.stringify({ tokens: tokens.list().map(tokenJson) }), 200, notStored)
 }
 
-const tokenFields: ReadonlySet<string> = new Set(['name', 'grants', 'expires_in', 'subject'])
+const tokenFields: ReadonlySet<string> = new Set(['name', 'grants', 'expires_in', 'subject', 'rate_limit'])
 
 async function postToken(
   tokens: Tokens,
@@ -115,6 +117,7 @@ async function postToken(
     name: parseTokenName(fields.name),
     grants: parseGrants(fields.grants),
     subject: fields.subject === undefined ? null : parseSubject(fields.subject),
+    rate: rateOf(fields.rate_limit),
     expiresAtMs: expiryOf(fields.expires_in, nowMs),
   }
   const { text, token } = await tokens.create(created, nowMs)
@@ -155,6 +158,14 @@ function expiryOf(given: unknown, nowMs: number): number | null {
   return nowMs + lifeMs
 }
 
+/** Returns a token's own rate of requests; null for that of the server. Throws `invalid_request`. */
+function rateOf(given: unknown): Rate | null {
+  if (given === undefined || given === null) return null
+  const rate = typeof given === 'string' ? parseRate(given) : null
+  if (rate !== null) return rate
+  throw new KvistError('invalid_request', `"rate_limit" is not ${rateForm}`)
+}
+
 function badExpiry(): KvistError {
   return new KvistError(
     'invalid_parameter',
@@ -162,16 +173,21 @@ function badExpiry(): KvistError {
   )
 }
 
-function tokenJson({ id, name, grants, subject, createdAtMs, expiresAtMs, lastUsedAtMs }: Token) {
+function tokenJson({ id, name, grants, subject, rate, createdAtMs, expiresAtMs, lastUsedAtMs }: Token) {
   return {
     id,
     name,
     grants: grants.map(grantJson),
     ...(subject === null ? {} : { subject }),
+    ...rateJson(rate),
     created_at: formatTime(createdAtMs),
     expires_at: timeOf(expiresAtMs),
     last_used_at: timeOf(lastUsedAtMs),
   }
+}
+
+function rateJson(rate: Rate | null): { readonly rate_limit?: string } {
+  return rate === null ? {} : { rate_limit: showRate(rate) }
 }
 
 function timeOf(ms: number | null): string | null {

@@ -35,6 +35,10 @@ const subject: Schema = {
   description:
     'The subject of client certificates that stand for the token, as RFC 2253 writes it: `CN=app,O=Acme`. Such a token has no secret',
 }
+const rateLimit: Schema = {
+  ...text,
+  description: 'Requests of this token, in place of `--rate-limit`: `50/s`, or `50/s:100` with bursts',
+}
 const tokenProperties = {
   id: text,
   name: { ...text, maxLength: maxTokenNameBytes },
@@ -47,7 +51,7 @@ const tokenProperties = {
 const token = named('Token', {
   type: 'object',
   required: Object.keys(tokenProperties),
-  properties: { ...tokenProperties, subject },
+  properties: { ...tokenProperties, subject, rate_limit: rateLimit },
 })
 
 const newToken = named('NewToken', {
@@ -62,6 +66,7 @@ const newToken = named('NewToken', {
       description: 'Seconds, or a text such as `90d`; null for never',
     },
     subject,
+    rate_limit: { ...rateLimit, type: ['string', 'null'] },
   },
 })
 
@@ -85,7 +90,7 @@ export const whoami: OperationDocs = {
           schema: {
             type: 'object',
             required: ['name', 'grants', 'expires_at'],
-            properties: { name: text, grants, expires_at: nullableTime },
+            properties: { name: text, grants, rate_limit: rateLimit, expires_at: nullableTime },
           },
           example: { name: 'app', grants: grantsExample, expires_at: null },
         },
@@ -177,6 +182,7 @@ export const postToken: OperationDocs = {
             properties: {
               ...tokenProperties,
               subject,
+              rate_limit: rateLimit,
               token: { ...text, description: '`kvist_<id>_<secret>`; missing where a subject was given' },
             },
           }),
