@@ -2,26 +2,18 @@
  * Measures what metrics cost: the same GET with and without them in one process (observed.ts), alternately. It compares
  * processor time, from /proc, which other work on the machine hardly affects. `--help` lists the options.
  */
-import { readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { chooseOptions, metricsOptions } from './options.ts'
-import { killAll, removeFolder, startServer, waitUntilReady } from './process.ts'
+import { killAll, processorSeconds, removeFolder, startServer, waitUntilReady } from './process.ts'
 import { median } from './statistics.ts'
 import { runWrk } from './wrk.ts'
 
 const port = 17_699
-const ticksPerSecond = 100
 const kinds = ['plain', 'counted'] as const
 
 const options = chooseOptions(metricsOptions)
 const dataDir = join(resolve(options.text('data')), 'metrics')
 const microseconds: Record<(typeof kinds)[number], number[]> = { plain: [], counted: [] }
-
-/** Returns the user and system time of a process so far, in seconds. */
-function processorSeconds(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? []
-  return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond
-}
 
 /** Runs one turn and returns the microseconds of processor time for each request. */
 async function turn(pid: number, kind: string, seed: number): Promise<number> {

@@ -45,6 +45,13 @@ export const metricsOptions = {
   seconds: { help: 'seconds a turn lasts', ...same('1') },
 }
 
+export const accessOptions = {
+  ...common,
+  rounds: { help: 'turns of each', full: '20', quick: '2' },
+  seconds: { help: 'seconds a turn lasts', full: '2', quick: '1' },
+  members: { help: 'members in the store', ...same('30000') },
+}
+
 export const largeValuesOptions = {
   ...common,
   rounds: { help: 'turns of each store', full: '3', quick: '1' },

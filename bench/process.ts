@@ -161,3 +161,11 @@ function readIfThere(path: string): string {
     return ''
   }
 }
+
+const ticksPerSecond = 100
+
+/** Returns the user and system time of a process so far, in seconds. */
+export function processorSeconds(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? []
+  return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond
+}
