@@ -16,6 +16,7 @@ export const slow = {
     'src/cli/help',
     'src/cli/serve',
     'src/cli/terminal',
+    'src/cli/tls',
     'src/cli/transfer',
     'src/cli/watch',
     'src/cli/writes',

@@ -46,6 +46,7 @@ export type {
   WaitOptions,
 } from './options.ts'
 export type { CallOptions } from './request.ts'
+export type { TlsOptions } from './tls.ts'
 export type { Tokens } from './tokens.ts'
 export type {
   BatchCheck,

@@ -457,7 +457,7 @@ test('a client is made with a URL, a token and options that can be', async () =>
     )
   }
   for (const [options, message] of [
-    [{ tokn: 'x' }, /there is no option "tokn"; known are token, fetch, timeoutMs, retries/],
+    [{ tokn: 'x' }, /there is no option "tokn"; known are token, tls, fetch, timeoutMs, retries/],
     [{ timeoutMs: -1 }, /^timeoutMs must be/],
     [{ retries: 0.5 }, /^retries must be/],
     [{ fetch: 'x' }, /^fetch must be a function/],

@@ -2,6 +2,7 @@ import { type Batch, type BatchResponse, batchBody, batchResults } from './batch
 import { ChangeSource, watchFeed, watchRaw } from './changes.ts'
 import { array, checkOptions, checkToken, checkValue, type Rules } from './checks.ts'
 import { Collection } from './collection.ts'
+import { KvistInputError } from './errors.ts'
 import { readMembers } from './members.ts'
 import { parseServerUrl, query, scopeOf } from './names.ts'
 import * as rules from './option-rules.ts'
@@ -12,7 +13,8 @@ import type {
   KvistOptions,
   ScopeOptions,
 } from './options.ts'
-import { type Call, type CallOptions, Transport } from './request.ts'
+import { type Call, type CallOptions, type Fetch, Transport } from './request.ts'
+import { fetchWithTls, tlsRules } from './tls.ts'
 import { requestTicket, Tokens } from './tokens.ts'
 import type {
   BatchOperation,
@@ -38,10 +40,12 @@ export class Kvist extends ChangeSource<unknown> {
   constructor(url: string, options: KvistOptions = {}) {
     checkOptions(options, rules.kvistRules)
     const { token, timeoutMs = 30_000, retries = 4 } = options
+    if (options.tls !== undefined && options.fetch !== undefined)
+      throw new KvistInputError('tls is for the fetch of the runtime: give tls, or a fetch of your own')
     checkToken(token)
     const headers = token === undefined ? {} : { authorization: `Bearer ${token}` }
     // Browsers require that fetch is called as a function of the window, so it is wrapped.
-    const send = options.fetch ?? ((to: string, init: RequestInit) => fetch(to, init))
+    const send = options.fetch ?? fetchOf(options.tls)
     const transport = new Transport(parseServerUrl(url), headers, send, { timeoutMs, retries })
     super({ transport, collection: null, parse: null })
     this.#transport = transport
@@ -144,6 +148,12 @@ export class Kvist extends ChangeSource<unknown> {
     checkOptions(options, rules.watchRules)
     return watchRaw(this.#transport, storePath, scopeOf(options), options)
   }
+}
+
+function fetchOf(tls: KvistOptions['tls']): Fetch {
+  if (tls === undefined) return (to, init) => fetch(to, init)
+  checkOptions(tls, tlsRules)
+  return fetchWithTls(tls)
 }
 
 const pageCollections = 1000

@@ -165,6 +165,7 @@ export const settingsRules: Rules<Partial<Settings>> = {
 
 export const kvistRules: Rules<KvistOptions> = {
   token: anything, // checked apart, by a message that does not repeat it
+  tls: anything, // it is checked as options of its own
   fetch: optional(callback),
   timeoutMs: callRules.timeoutMs,
   retries: callRules.retries,

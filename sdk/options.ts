@@ -1,4 +1,5 @@
 import type { CallOptions, Fetch } from './request.ts'
+import type { TlsOptions } from './tls.ts'
 import type { Include, ResumePoint } from './types.ts'
 import type { Parse } from './values.ts'
 
@@ -10,6 +11,8 @@ import type { Parse } from './values.ts'
 export interface KvistOptions {
   /** Sent as a bearer token. */
   readonly token?: string | undefined
+  /** Certificates for https, in Bun and Deno; a KvistInputError in Node and browsers (README.md says what they have). */
+  readonly tls?: TlsOptions | undefined
   /** Replaces the runtime's `fetch`. */
   readonly fetch?: Fetch | undefined
   /**

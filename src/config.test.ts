@@ -38,6 +38,7 @@ const defaults: Config = {
   tlsClientCa: null,
   noAuth: false,
   token: null,
+  tokenFile: null,
 }
 
 test('nothing given means the defaults', () => {

@@ -7,6 +7,7 @@ import { parseRate, type Rate, rateForm, showRate } from './core/rate.ts'
 import { type EngineName, engineNames, type PagesMode, pagesModes } from './engines/engine-names.ts'
 import { choice, duration, list, size, text, toggle, wholeNumber } from './option-kinds.ts'
 import { type Environment, option, parseArguments, refuse, type Values } from './options.ts'
+import { parseToken, tokenOf, tokenRange } from './token-file.ts'
 
 /** Dialects that can be mounted at the root (http/dialects/all.ts). */
 type DialectName = 'ozza' | 'keys' | 'reforg' | 'minstore' | 'tenantbase'
@@ -254,11 +255,18 @@ export const options = {
     help: 'allow every client that can reach the port, also from other machines',
   }),
   token: option<string | null>({
-    ...text('TOKEN', 'one or more visible ASCII characters, without spaces', parseToken),
+    ...text('TOKEN', tokenRange, parseToken),
     env: 'KVIST_TOKEN', // no flag: flags are visible in the process list
     default: null,
     help: 'the bearer token that requests must carry',
     secret: true,
+  }),
+  tokenFile: option<string | null>({
+    ...text('FILE', 'the path of a file', parsePath),
+    flag: 'token-file',
+    env: 'KVIST_TOKEN_FILE',
+    default: null,
+    help: 'file that holds the token, in place of KVIST_TOKEN',
   }),
 } as const
 
@@ -269,7 +277,8 @@ export type Config = Values<typeof options>
 export function parseConfig(args: readonly string[], env: Environment): Config {
   const parse = (from: Environment) => parseArguments('serve', options, [], args, from).values
   const given = parse(env)
-  const values = given.dialect === 'ozza' ? parse(withOzzaData(env)) : given
+  const parsed = given.dialect === 'ozza' ? parse(withOzzaData(env)) : given
+  const values = { ...parsed, token: tokenOf(parsed) }
   refuseOpenDoor(values)
   refuseOpenMemcachedDoor(values)
   refuseAnyPage(values)
@@ -292,7 +301,8 @@ function withOzzaData(env: Environment): Environment {
 /** Refuses to listen beyond loopback without a token or `--no-auth`. */
 function refuseOpenDoor(config: Config): void {
   if (config.noAuth && config.token !== null) {
-    refuse('--no-auth and KVIST_TOKEN contradict each other: leave one of them out')
+    const name = config.tokenFile === null ? 'KVIST_TOKEN' : '--token-file'
+    refuse(`--no-auth and ${name} contradict each other: leave one of them out`)
   }
   if (config.noAuth || config.token !== null || isLoopback(config.host)) return
   refuse(`--host ${config.host} lets in other machines: set KVIST_TOKEN, or say --no-auth to do without`)
@@ -384,8 +394,4 @@ function parsePath(given: string): string | null {
 
 function parseDamage(given: string): string | null {
   return /^log-\d{8,15}:\d{1,15}$/.test(given) ? given : null
-}
-
-function parseToken(given: string): string | null {
-  return /^[\x21-\x7e]{1,4096}$/.test(given) ? given : null
 }

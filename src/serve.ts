@@ -41,6 +41,7 @@ import { type Log, type LogFields, type LogOptions, startLog, stdoutLines } from
 import type { MetricSources } from './telemetry/metric-sources.ts'
 import { type Metrics, startMetrics } from './telemetry/metrics.ts'
 import { type WatchCounts, watchCounts } from './telemetry/watch-counts.ts'
+import { tokenFileWarning } from './token-file.ts'
 
 /** A running server. */
 export interface Running {
@@ -85,6 +86,8 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
     rate: config.rateLimit,
     monotonicMs: given.monotonicMs ?? monotonicMs,
   })
+  const warning = config.tokenFile === null ? null : tokenFileWarning(config.tokenFile)
+  if (warning !== null) log.warn(warning)
   const tls = startTls(config, { log, clock: sockets.registry, now })
   const memory = planMemory(config.memoryBytes ?? cgroupLimitBytes(), config.cacheBytes)
   const requests = requestMemory(memory.requestShare)

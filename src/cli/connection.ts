@@ -1,7 +1,9 @@
+import { readFileSync } from 'node:fs'
 import { Kvist } from '../../sdk/client.ts'
 import { options as serveOptions } from '../config.ts'
 import { anyText, choice, toggle } from '../option-kinds.ts'
 import { type Option, option, refuse, type Values } from '../options.ts'
+import { tokenOf } from '../token-file.ts'
 
 /**
  * The options of every command that connects to a server. Without a URL, the variables that configure a server of this
@@ -17,7 +19,16 @@ export const connectionOptions = {
   }),
   host: withoutFlag(serveOptions.host, 'where the server is, when there is no URL'),
   port: withoutFlag(serveOptions.port, 'the port of the server, when there is no URL'),
+  tlsCert: withoutFlag(serveOptions.tlsCert, 'the server has TLS, when there is no URL'),
   token: serveOptions.token,
+  tokenFile: serveOptions.tokenFile,
+  ca: option<string | null>({
+    ...anyText('FILE'),
+    flag: 'ca',
+    env: 'KVIST_CA',
+    default: null,
+    help: 'authorities that sign certificates of servers, in PEM; default: the well-known ones',
+  }),
 }
 
 /** Returns an option of `serve` that can be set only through the environment. */
@@ -74,14 +85,28 @@ type Connection = Values<typeof connectionOptions>
  * to wait.
  */
 export function connect(given: Connection): Kvist {
-  return new Kvist(given.url ?? urlOf(given), { token: given.token ?? undefined, retries: 0, timeoutMs: 0 })
+  const ca = authoritiesOf(given)
+  return new Kvist(given.url ?? urlOf(given), {
+    token: tokenOf(given) ?? undefined,
+    ...(ca === null ? {} : { tls: { ca } }),
+    retries: 0,
+    timeoutMs: 0,
+  })
+}
+
+/** Returns the certificates of `--ca`; null for the well-known authorities. */
+export function authoritiesOf({ ca: path }: Pick<Connection, 'ca'>): string | null {
+  if (path === null) return null
+  const text = readFileSync(path, 'latin1')
+  if (!text.includes('-----BEGIN CERTIFICATE-----')) refuse(`${path} holds no certificate in PEM: see --ca`)
+  return text
 }
 
 /** The loopback addresses to connect to when a server listens on every network of this machine. */
 const loopbackOf: Readonly<Record<string, string>> = { '0.0.0.0': '127.0.0.1', '::': '::1' }
 
-function urlOf({ host, port }: Connection): string {
+function urlOf({ host, port, tlsCert }: Connection): string {
   if (port === 0) refuse('KVIST_PORT is 0, which is any free port for a server: say --url, or set KVIST_URL')
   const address = loopbackOf[host] ?? host
-  return `http://${address.includes(':') ? `[${address}]` : address}:${port}`
+  return `${tlsCert === null ? 'http' : 'https'}://${address.includes(':') ? `[${address}]` : address}:${port}`
 }

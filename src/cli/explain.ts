@@ -36,7 +36,18 @@ function whyUnreachable(cause: unknown): string {
   if (hasCode(cause, 'ECONNREFUSED', 'ConnectionRefused')) return 'is kvist serve running?'
   if (hasCode(cause, 'ECONNRESET')) return 'the connection broke off'
   if (hasCode(cause, 'ENOTFOUND', 'EAI_AGAIN')) return 'there is no host of this name'
-  return cause instanceof Error ? failed(cause.message).line : 'no response'
+  return whyNotTrusted(cause) ?? (cause instanceof Error ? failed(cause.message).line : 'no response')
+}
+
+/** Returns the reason that TLS failed; null for other errors. */
+function whyNotTrusted(error: unknown): string | null {
+  const { code }: { code?: unknown } = Object(error)
+  if (typeof code !== 'string') return null
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return 'its certificate is for another name'
+  if (code === 'CERT_HAS_EXPIRED') return 'its certificate has expired'
+  if (/SELF_SIGNED_CERT|UNABLE_TO_(GET_ISSUER|VERIFY)|CERT_UNTRUSTED/.test(code))
+    return 'its certificate is not of an authority that is trusted: see --ca and KVIST_CA'
+  return code === 'EPROTO' ? 'it does not speak TLS there: its URL may begin with http://' : null
 }
 
 const fileFaults: Readonly<Record<string, string>> = {

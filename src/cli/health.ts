@@ -1,6 +1,6 @@
 import { KvistUnreachableError } from '../../sdk/client.ts'
 import { command } from './command.ts'
-import { connect, connectionOptions } from './connection.ts'
+import { authoritiesOf, connect, connectionOptions } from './connection.ts'
 import { complain } from './explain.ts'
 
 /** Shorter than the time limit of supervisors, so that the reason is printed. */
@@ -14,11 +14,13 @@ export const healthCommand = command('health', {
   options: connectionOptions,
   async run(given) {
     const { url } = connect(given)
-    const response = await fetch(`${url}/readyz`, { signal: AbortSignal.timeout(timeoutMs) }).catch(
-      (cause) => {
-        throw new KvistUnreachableError(url, cause)
-      },
-    )
+    const ca = authoritiesOf(given)
+    // Without a URL the server is on this machine, and its certificate is for the name by which others know it.
+    const tls = given.url === undefined ? { rejectUnauthorized: false } : ca === null ? {} : { ca }
+    const signal = AbortSignal.timeout(timeoutMs)
+    const response = await fetch(`${url}/readyz`, { signal, tls }).catch((cause) => {
+      throw new KvistUnreachableError(url, cause)
+    })
     const text = (await response.text()).trim()
     if (response.ok && text === 'ready') return 0
     const line = `${response.status} ${firstLine(text)}`.trim()
