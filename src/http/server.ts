@@ -103,12 +103,9 @@ export function listen(options: HttpOptions): HttpServer {
     onError,
   })
   options.authenticator.onEnd((principal) => {
-    // In the next tick, so that the request that revoked its own token gets its response.
-    setImmediate(() => {
-      for (const connection of registry.of(listener.connections)) {
-        if (connection instanceof HttpConnection && connection.identity === principal) connection.endRequest()
-      }
-    })
+    for (const connection of registry.of(listener.connections)) {
+      if (connection instanceof HttpConnection && connection.identity === principal) connection.endRequest()
+    }
   })
   return {
     url: `${tls === undefined ? 'http' : 'https'}://${listener.address}`,
