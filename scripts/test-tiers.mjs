@@ -8,7 +8,13 @@ const testFolders = ['src', 'sdk', 'test', 'bench', 'scripts']
  * the memory engine, `startServer` included, and waits for no time to pass.
  */
 export const slow = {
-  'the store on disk': ['src/engines/sqlite/', 'test/engine-crash', 'test/full-disk', 'test/model'],
+  'the store on disk': [
+    'src/engines/sqlite/',
+    'test/engine-crash',
+    'test/full-disk',
+    'test/model',
+    'test/v1-large-ranges',
+  ],
   'programs and processes of their own': [
     'src/cli/commands',
     'src/cli/connection',

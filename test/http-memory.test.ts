@@ -52,6 +52,42 @@ test('a value is in memory once, however many it is sent to', async () => {
   await until(() => memory.values.usedBytes === 0, 'all have it')
 })
 
+test('a part of a value takes the memory of that part, and none where the value is being sent', async () => {
+  const started = await startMemoryServer()
+  const { memory, reads, askUnread } = started
+  await storeValues(started, 1)
+  const range = { Range: `bytes=1-${10 * mib}` }
+  const unread: Wire[] = []
+  for (let i = 0; i < 7; i++) unread.push(await askUnread('/v1/large/0', range))
+  await until(() => memory.values.waiting === 3, 'the others wait')
+  expect([memory.values.usedBytes, reads]).toEqual([40 * mib, []])
+  await expectSmallRequests(started)
+  // While the others wait, another version is written.
+  await put(`${started.url}/v1/large/0`, `"${'y'.repeat(12 * mib)}"`)
+  for (const one of unread) one.resume()
+  for (const [i, one] of unread.entries()) {
+    const { status, body } = await one.response()
+    expect([i, status, body.length, String.fromCharCode(body[0]!)]).toEqual([
+      i,
+      206,
+      10 * mib,
+      i < 4 ? 'x' : 'y',
+    ])
+  }
+  expect([memory.values.usedBytes, memory.values.waiting]).toEqual([0, 0])
+
+  const whole = await askUnread('/v1/large/0')
+  await until(() => memory.values.usedBytes > 12 * mib, 'the whole is being sent')
+  const { usedBytes } = memory.values
+  const part = await askUnread('/v1/large/0', range)
+  part.resume()
+  expect((await part.response()).body.length).toBe(10 * mib)
+  expect(memory.values.usedBytes).toBe(usedBytes)
+  whole.resume()
+  await whole.response()
+  expect(memory.values.usedBytes).toBe(0)
+})
+
 test('a value that is replaced while others wait for it is sent as it is then', async () => {
   const started = await startMemoryServer()
   const { memory, askUnread } = started

@@ -42,7 +42,7 @@ import { type Writes, writeGate } from './writes.ts'
  * writes.ts.
  */
 export interface Database
-  extends Pick<Reads, 'get' | 'getHead' | 'readMany' | 'removalCause' | 'onExpiredRead'>,
+  extends Pick<Reads, 'get' | 'getHead' | 'getPart' | 'readMany' | 'removalCause' | 'onExpiredRead'>,
     Scans,
     Pick<Writes, 'execute' | 'prepare' | 'update' | 'patch' | 'touch' | 'putAll' | 'replicate'> {
   /**
@@ -182,6 +182,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   return {
     get: reads.get,
     getHead: reads.getHead,
+    getPart: reads.getPart,
     readMany: reads.readMany,
     removalCause: reads.removalCause,
     onExpiredRead: reads.onExpiredRead,

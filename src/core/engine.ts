@@ -1,6 +1,15 @@
 import type { KvistError } from './errors.ts'
 import type { Histogram } from './histogram.ts'
-import type { Change, Committed, Member, MemberHead, RemovalCause, Tombstone, Value } from './member.ts'
+import type {
+  Change,
+  Committed,
+  Member,
+  MemberHead,
+  MemberVersion,
+  RemovalCause,
+  Tombstone,
+  Value,
+} from './member.ts'
 import type { Origin } from './origin.ts'
 import type { Exceeded, Quota } from './quota.ts'
 
@@ -59,6 +68,12 @@ export interface Engine {
 
   /** Returns the member without its value, at a cost that does not depend on the length of the value. */
   readHead(collection: string, key: string): MaybePromise<MemberHead | null>
+
+  /**
+   * Returns the bytes `from` to `to`, exclusive, of the value of this version, of JSON its UTF-8. Returns null if the
+   * member is another version by now, or is gone. An engine that keeps values in pieces reads only those that it needs.
+   */
+  readPart(ref: MemberRef, version: MemberVersion, from: number, to: number): MaybePromise<Uint8Array | null>
 
   /**
    * Returns several members in the order of the refs. With `maxBytes` the result ends after the member whose value

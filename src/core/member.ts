@@ -29,6 +29,13 @@ export interface MemberHead extends Omit<Member, 'value'> {
   readonly valueBytes: number
 }
 
+/** Identifies a version of a member: after a failover a revision may be assigned again, a revision with its stamp is not. */
+export type MemberVersion = Pick<Member, 'revision' | 'clock'>
+
+export function isVersion(member: MemberVersion, { revision, clock }: MemberVersion): boolean {
+  return member.revision === revision && member.clock === clock
+}
+
 /** Why a member was removed: a client deleted it, or it expired. */
 export type RemovalCause = 'delete' | 'expire'
 
@@ -60,6 +67,21 @@ export function headOf(member: Member | null): MemberHead | null {
   if (member === null) return null
   const { value, ...head } = member
   return { ...head, valueBytes: Buffer.byteLength(value) }
+}
+
+/** Returns the bytes `from` to `to` of the value, of JSON its UTF-8; null unless the member is this version. */
+export function partOf(
+  member: Member | null,
+  version: MemberVersion,
+  from: number,
+  to: number,
+): Uint8Array | null {
+  if (member === null || !isVersion(member, version)) return null
+  return bytesOf(member.value).slice(from, to)
+}
+
+function bytesOf(value: Value): Uint8Array {
+  return typeof value === 'string' ? new TextEncoder().encode(value) : value
 }
 
 export function revisionOf(change: Committed): number {

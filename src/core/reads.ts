@@ -19,6 +19,11 @@ export interface Reads {
   readMany(refs: readonly MemberRef[], maxBytes?: number): MaybePromise<(Member | null)[]>
   /** Returns the member without its value, and renews it where expiry slides. */
   getHead(collection: string, key: string): MaybePromise<MemberHead | null>
+  /**
+   * As `Engine.readPart`, of a version that `getHead` returned: that it has not expired was checked, and it is renewed
+   * already.
+   */
+  getPart: Engine['readPart']
   /** Returns why a member was removed; null if it exists or has no tombstone. */
   removalCause(collection: string, key: string): Promise<RemovalCause | null>
   /**
@@ -78,8 +83,11 @@ async function removalCauseIn(
   return (await engine.tombstone(collection, key))?.cause ?? null
 }
 
-function listOf(member: MaybePromise<Member | null>): MaybePromise<(Member | null)[]> {
-  return member instanceof Promise ? member.then((one) => [one]) : [member]
+function whenRead<Read, Result>(
+  read: MaybePromise<Read>,
+  use: (result: Read) => Result,
+): MaybePromise<Result> {
+  return read instanceof Promise ? read.then(use) : use(read)
 }
 
 export function readsOf(options: ReadOptions): Reads {
@@ -113,7 +121,7 @@ export function readsOf(options: ReadOptions): Reads {
   }
 
   function readMany(refs: readonly MemberRef[], maxBytes?: number): MaybePromise<(Member | null)[]> {
-    if (refs.length === 1) return listOf(get(refs[0]!.collection, refs[0]!.key))
+    if (refs.length === 1) return whenRead(get(refs[0]!.collection, refs[0]!.key), (member) => [member])
     const members: (Member | null)[] = []
     const missing: MemberRef[] = []
     const indexes: number[] = []
@@ -164,12 +172,9 @@ export function readsOf(options: ReadOptions): Reads {
       return member && unexpired(collection, member)
     },
     readMany,
-    getHead(collection, key) {
-      const read = engine.readHead(collection, key)
-      return read instanceof Promise
-        ? read.then((head) => unexpired(collection, head))
-        : unexpired(collection, read)
-    },
+    getHead: (collection, key) =>
+      whenRead(engine.readHead(collection, key), (head) => unexpired(collection, head)),
+    getPart: engine.readPart,
     removalCause: (collection, key) => removalCauseIn(engine, collection, key, now()),
     onExpiredRead: (collection, listener) => void expiredReadListeners.set(collection, listener),
     onCommit(committed) {

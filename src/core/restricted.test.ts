@@ -48,6 +48,7 @@ describe('one member', () => {
   const verbs: Record<string, (key: string) => unknown> = {
     get: (key) => store().get('one', key),
     getHead: (key) => store().getHead('one', key),
+    getPart: (key) => store().getPart(ref(key), { revision: 1, clock: 1 }, 0, 1),
     readMany: (key) => store().readMany([ref('a/1'), ref(key)]),
     removalCause: (key) => store().removalCause('one', key),
     execute: (key) => store().execute({ operations: [{ op: 'put', ...ref(key), ...content }] }),

@@ -91,7 +91,10 @@ export function restricted(db: Database, viewer: Viewer): Store {
   }
 }
 
-function restrictedReads(db: Database, viewer: Viewer): Pick<Store, 'get' | 'getHead' | 'readMany'> {
+function restrictedReads(
+  db: Database,
+  viewer: Viewer,
+): Pick<Store, 'get' | 'getHead' | 'getPart' | 'readMany'> {
   return {
     get(collection, key) {
       requireMember(viewer, 'read', { collection, key })
@@ -100,6 +103,10 @@ function restrictedReads(db: Database, viewer: Viewer): Pick<Store, 'get' | 'get
     getHead(collection, key) {
       requireMember(viewer, 'read', { collection, key })
       return db.getHead(collection, key)
+    },
+    getPart(ref, version, from, to) {
+      requireMember(viewer, 'read', ref)
+      return db.getPart(ref, version, from, to)
     },
     readMany(refs, maxBytes) {
       for (const ref of refs) requireMember(viewer, 'read', ref)

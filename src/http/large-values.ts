@@ -19,6 +19,17 @@ export interface LargeValues {
    * UTF-8 bytes.
    */
   get(ref: MemberRef, connection: Connection): MaybePromise<Member | null>
+  /**
+   * Returns the bytes `from` to `to` of a large value, of JSON its UTF-8, and accounts for them; null if the member is
+   * another version than `head` by now. Uses the value where it is being sent, and else reads the part alone.
+   */
+  part(
+    ref: MemberRef,
+    head: MemberHead,
+    from: number,
+    to: number,
+    connection: Connection,
+  ): Promise<Uint8Array | null>
   /** Accounts for a large value that was read after `fits` returned true; returns the member as `get` does. */
   join(ref: MemberRef, member: Member, connection: Connection): Member
 }
@@ -62,8 +73,7 @@ export function largeValues(db: Store, { byVersion: sending, keys } = sharedValu
   }
 
   function end({ version, key, value, share }: Sending): void {
-    leaveGarbage(share, value.length)
-    share.release()
+    releaseShare(share, value.length)
     sending.delete(version)
     const left = keys.get(key)! - 1
     if (left > 0) keys.set(key, left)
@@ -134,6 +144,12 @@ export function largeValues(db: Store, { byVersion: sending, keys } = sharedValu
         ? found.then((member) => joinLarge(ref, member, connection))
         : joinLarge(ref, found, connection)
     },
+    async part(ref, head, from, to, connection) {
+      const entry = sending.get(versionOf(ref, head))
+      if (entry === undefined) return readPart(db, ref, head, from, to, connection)
+      respondWith(entry, head, connection)
+      return entry.value.subarray(from, to)
+    },
     join,
   }
 }
@@ -141,6 +157,35 @@ export function largeValues(db: Store, { byVersion: sending, keys } = sharedValu
 /** Returns a unique version: after a failover a revision may be assigned again, a revision with its clock is not. */
 function versionOf({ collection }: MemberRef, { key, revision, clock }: Member | MemberHead): string {
   return `${collection} ${revision} ${clock} ${key}`
+}
+
+async function readPart(
+  db: Store,
+  ref: MemberRef,
+  head: MemberHead,
+  from: number,
+  to: number,
+  connection: Connection,
+): Promise<Uint8Array | null> {
+  const share = connection.memory.values.share()
+  try {
+    await connection.grow(share, to - from)
+    const bytes = await db.getPart(ref, head, from, to)
+    if (bytes !== null) {
+      connection.hold({ bytes: bytes.length, release: () => releaseShare(share, bytes.length) })
+      return bytes
+    }
+  } catch (error) {
+    share.release()
+    throw error
+  }
+  share.release()
+  return null
+}
+
+function releaseShare(share: Share, bytes: number): void {
+  leaveGarbage(share, bytes)
+  share.release()
 }
 
 function leaveGarbage(share: Share, bytes: number): void {

@@ -2,6 +2,7 @@ import { authenticator } from '../../src/auth/authenticate.ts'
 import { tickets } from '../../src/auth/tickets.ts'
 import { type Tokens, tokenRegistry, tokensOf, useWrite } from '../../src/auth/tokens.ts'
 import { type Database, openDatabase } from '../../src/core/database.ts'
+import type { Engine, OnCommit } from '../../src/core/engine.ts'
 import { realTimers } from '../../src/core/timers.ts'
 import { dialectRoutes } from '../../src/http/dialects/all.ts'
 import { docsRoutes } from '../../src/http/docs-page.ts'
@@ -30,6 +31,7 @@ export async function startInProcess(
   now: () => number = Date.now,
   token: string | null = null,
   timers = realTimers,
+  openEngine: (onCommit: OnCommit) => Promise<Engine> = openTestEngine,
 ): Promise<InProcessServer> {
   const errors: unknown[] = []
   const onError = (error: unknown) => errors.push(error)
@@ -42,7 +44,7 @@ export async function startInProcess(
   const passes = tickets()
   authentication.onEnd(passes.revoke)
   const db = await openDatabase({
-    open: (onCommit) => openTestEngine(onCommit),
+    open: (onCommit) => openEngine(onCommit),
     cacheBytes: 1024 * 1024,
     now,
     timers,

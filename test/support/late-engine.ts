@@ -16,6 +16,7 @@ export function lateEngine(engine: Engine, delay: () => Promise<void> = nextTick
     ...engine,
     read: (collection, key) => late(() => engine.read(collection, key)),
     readHead: (collection, key) => late(() => engine.readHead(collection, key)),
+    readPart: (ref, version, from, to) => late(() => engine.readPart(ref, version, from, to)),
     readMany: (refs, maxBytes) => late(() => engine.readMany(refs, maxBytes)),
     tombstone: (collection, key) => late(() => engine.tombstone(collection, key)),
     scan: (range) => late(() => engine.scan(range)),

@@ -18,7 +18,14 @@ import type {
 import { KvistError } from '../../src/core/errors.ts'
 import { compareKeys, keyAfter } from '../../src/core/keys.ts'
 import { maxPageBytes } from '../../src/core/limits.ts'
-import { type Change, type Committed, headOf, type Member, revisionOf } from '../../src/core/member.ts'
+import {
+  type Change,
+  type Committed,
+  headOf,
+  type Member,
+  partOf,
+  revisionOf,
+} from '../../src/core/member.ts'
 import type { CollectionSize } from '../../src/core/quota.ts'
 import { applyCommit } from '../../src/engines/memory/commit.ts'
 import {
@@ -163,6 +170,8 @@ export function linedEngine({
       memberOf(latestChange(open()[lineOf({ collection, key })]!.state, { collection, key })),
     readHead: (collection, key) =>
       headOf(memberOf(latestChange(open()[lineOf({ collection, key })]!.state, { collection, key }))),
+    readPart: (ref, version, from, to) =>
+      partOf(memberOf(latestChange(open()[lineOf(ref)]!.state, ref)), version, from, to),
     readMany: (refs, maxBytes) =>
       membersOf(refs, maxBytes, (ref) => latestChange(open()[lineOf(ref)]!.state, ref)),
     tombstone(collection, key) {

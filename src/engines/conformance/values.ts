@@ -1,6 +1,6 @@
 import { expect } from 'bun:test'
 import { maxCollectionBytes, maxContentTypeBytes, maxTimeMs, maxValueBytes } from '../../core/limits.ts'
-import type { Value } from '../../core/member.ts'
+import type { MemberVersion, Value } from '../../core/member.ts'
 import {
   changesAfter,
   collection,
@@ -8,6 +8,8 @@ import {
   plainValue,
   put,
   read,
+  remove,
+  renew,
   type Store,
   type Suite,
   scanAll,
@@ -79,6 +81,67 @@ export function valuePromises({ storeTest, phaseTest }: Suite): void {
       }
       expect(await store.engine.readHead(collection, 'none')).toBeNull()
       expect(await store.engine.readHead('none', names[0]!)).toBeNull()
+    },
+  )
+
+  const large: Readonly<Record<string, Value>> = {
+    ...all,
+    'large text': `"${'aé€😀'.repeat(30_000)}"`,
+    'large bytes': Uint8Array.from({ length: 200_001 }, (_, i) => (i * 7) % 251),
+  }
+  phaseTest(
+    'a part of a value is those of its bytes, wherever it begins and ends',
+    [
+      (store) => write(store, ...Object.entries(large).map(([name, value]) => put(name, value))),
+      (store) => write(store, put('z')),
+    ],
+    async (store) => {
+      for (const [name, value] of Object.entries(large)) {
+        const head = (await store.engine.readHead(collection, name))!
+        const bytes = Buffer.from(value)
+        for (const [from, to] of partsOf(bytes.length)) {
+          const part = await store.engine.readPart({ collection, key: name }, head, from, to)
+          const isRight = part !== null && bytes.subarray(from, to).equals(part)
+          expect({ name, from, to, isRight }).toEqual({ name, from, to, isRight: true })
+        }
+      }
+    },
+  )
+
+  phaseTest(
+    'a part is of one version: of another, a removed or a missing member there is none',
+    [
+      (store) =>
+        write(
+          store,
+          put('old', '"first"'),
+          put('gone', '1'),
+          put('renewed', '"kept"', { expiresAtMs: maxTimeMs - 1 }),
+        ),
+      (store) => write(store, put('z')),
+    ],
+    async (store) => {
+      const { engine } = store
+      const part = (key: string, version: MemberVersion) =>
+        engine.readPart({ collection, key }, version, 0, 3)
+      const [old, gone, renewed] = [
+        (await engine.readHead(collection, 'old'))!,
+        (await engine.readHead(collection, 'gone'))!,
+        (await engine.readHead(collection, 'renewed'))!,
+      ]
+      const text = async (key: string, version: MemberVersion) =>
+        Buffer.from((await part(key, version))!).toString()
+      expect(await text('old', old)).toBe('"fi')
+      expect(await part('old', { ...old, revision: old.revision + 1 })).toBeNull()
+      expect(await part('old', { ...old, clock: old.clock + 1 })).toBeNull()
+      expect(await part('none', old)).toBeNull()
+      expect(await engine.readPart({ collection: 'none', key: 'old' }, old, 0, 3)).toBeNull()
+      const renewal = renew('renewed', renewed.revision, maxTimeMs)
+      await write(store, put('old', '"second"'), remove('gone'), renewal)
+      expect(await part('old', old)).toBeNull()
+      expect(await text('old', (await engine.readHead(collection, 'old'))!)).toBe('"se')
+      expect(await part('gone', gone)).toBeNull()
+      expect(await text('renewed', renewed)).toBe('"ke')
     },
   )
 
@@ -162,6 +225,15 @@ export function valuePromises({ storeTest, phaseTest }: Suite): void {
       expect(await store.engine.collections()).toContainEqual({ name: long, members: 1, bytes: 2 })
     },
   )
+}
+
+/** Parts at the ends of a value, and around the edges of pieces of 64 KiB. */
+function* partsOf(bytes: number): Generator<[from: number, to: number]> {
+  yield [0, bytes]
+  const edges = [0, 1, 2, 65_535, 65_536, 65_537, 131_072, bytes - 1, bytes].filter(
+    (at) => at >= 0 && at <= bytes,
+  )
+  for (const from of edges) for (const to of edges) if (from < to) yield [from, to]
 }
 
 async function expectLargest(store: Store): Promise<void> {

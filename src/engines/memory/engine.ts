@@ -1,7 +1,7 @@
 import { hybridClock } from '../../core/clock.ts'
 import type { Commit, CommitResult, Engine, FeedCursor, OnCommit } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
-import { type Committed, type MemberHead, revisionOf } from '../../core/member.ts'
+import { type Committed, type MemberHead, partOf, revisionOf } from '../../core/member.ts'
 import { nodeIdLength, randomName } from '../../core/origin.ts'
 import { hasSeen } from '../revision-cursor.ts'
 import { applyCommit } from './commit.ts'
@@ -55,6 +55,7 @@ export function openMemory({ onCommit, firstRevision = 1 }: MemoryOptions): Engi
     nodeId,
     read: (collection, key) => memberOf(latestChange(open(), { collection, key })),
     readHead: (collection, key) => headOfEntry(latestEntry(open(), { collection, key })),
+    readPart: (ref, version, from, to) => partOf(memberOf(latestChange(open(), ref)), version, from, to),
     readMany: (refs, maxBytes) => membersOf(refs, maxBytes, (ref) => latestChange(open(), ref)),
     tombstone(collection, key) {
       const change = latestChange(open(), { collection, key })

@@ -8,17 +8,18 @@ import type { PagesMode } from '../engine-names.ts'
 import { hasSeen } from '../revision-cursor.ts'
 import { type Committer, startCommitter } from './committer.ts'
 import { closeToOthers, guardFolder, openDataFolder } from './data-folder.ts'
+import { expiringMembers } from './expiring.ts'
 import { changesAfter } from './feed.ts'
 import { Flusher, segmentsPerJob } from './flush/flusher.ts'
 import { lockFolder } from './lock.ts'
 import { addStoredRecord, countRecord, type Memtable, memtable } from './memtable/memtable.ts'
 import {
   closeReaders,
-  expiringMembers,
   type Overlay,
   openOverlay,
   readMember,
   readMemberHead,
+  readMemberPart,
   readMembers,
   readTombstone,
   scanMembers,
@@ -288,6 +289,7 @@ function engineOf(
     nodeId,
     read: (collection, key) => reading(() => readMember(overlay, collection, key)),
     readHead: (collection, key) => reading(() => readMemberHead(overlay, collection, key)),
+    readPart: (ref, version, from, to) => reading(() => readMemberPart(overlay, ref, version, from, to)),
     readMany: (refs, maxBytes = Number.POSITIVE_INFINITY) =>
       reading(() => readMembers(overlay, refs, maxBytes)),
     tombstone: (collection, key) => reading(() => readTombstone(overlay, collection, key)),

@@ -1,21 +1,20 @@
-import type { ExpiringRef, MemberRef, ScanPage, ScanRange } from '../../core/engine.ts'
+import type { MemberRef, ScanPage, ScanRange } from '../../core/engine.ts'
 import { compareKeys, keyAfter } from '../../core/keys.ts'
 import { maxPageBytes } from '../../core/limits.ts'
-import type { Member, MemberHead, Tombstone } from '../../core/member.ts'
+import {
+  isVersion,
+  type Member,
+  type MemberHead,
+  type MemberVersion,
+  type Tombstone,
+} from '../../core/member.ts'
 import type { StoredOrigin } from '../../core/origin.ts'
 import type { PagesMode } from '../engine-names.ts'
 import { checkedPages, guardedPages, noPages } from './btree/guarded-pages.ts'
 import { openPages, type PageReader } from './btree/pages.ts'
 import { maxPrefetched } from './btree/search-keys.ts'
 import type { TreeKey } from './btree/tree-check.ts'
-import {
-  type Found,
-  findRecord,
-  isLatest,
-  type Memtable,
-  overlayKeys,
-  touchRecord,
-} from './memtable/memtable.ts'
+import { type Found, findRecord, type Memtable, overlayKeys, touchRecord } from './memtable/memtable.ts'
 import { damagedMember, damagedStore } from './table/damage.ts'
 import type { TreeName, TreeRoots } from './table/schema.ts'
 import { mappedBytes } from './table/sql-connection.ts'
@@ -26,17 +25,16 @@ import {
   type ExistingVersion,
   recordBytes,
   recordClock,
-  recordCollection,
   recordCreatedAtMs,
   recordExpiresAtMs,
   recordHead,
-  recordKey,
   recordKind,
   recordMember,
   recordNode,
   recordRevision,
   recordTombstone,
   recordValueBytes,
+  recordValuePart,
 } from './wal/record.ts'
 
 /** The state of the store: the tables, overlaid by the memtables of segments that are not flushed yet. */
@@ -179,6 +177,25 @@ export function readMemberHead(overlay: Overlay, collection: string, key: string
   }
   const { chunk } = found.table
   return recordKind(chunk, found.at) === 'put' ? recordHead(chunk, found.at, key) : null
+}
+
+/** See `Engine.readPart`. Reads by SQL only, as `readMemberHead`. */
+export function readMemberPart(
+  { tables, wideReader, inTables }: Overlay,
+  { collection, key }: MemberRef,
+  version: MemberVersion,
+  from: number,
+  to: number,
+): Uint8Array | null {
+  const found = findRecord(tables, collection, key)
+  if (found === null) {
+    return inTables.has(collection) ? wideReader.part(collection, key, version, from, to) : null
+  }
+  const { chunk } = found.table
+  const { at } = found
+  const current = { revision: recordRevision(chunk, at), clock: recordClock(chunk, at) }
+  if (recordKind(chunk, at) !== 'put' || !isVersion(current, version)) return null
+  return recordValuePart(chunk, at, from, to)
 }
 
 /**
@@ -364,46 +381,4 @@ function latestPut(tables: readonly Memtable[], collection: string, key: string)
 
 function valueBytesOf(record: Found | null): number {
   return record === null ? 0 : recordValueBytes(record.table.chunk, record.at)
-}
-
-export function expiringMembers(overlay: Overlay, atMs: number, limit: number): ExpiringRef[] {
-  if (overlay.damage !== null) throw damagedStore(overlay.damage)
-  const found = [...expiringInTables(overlay, atMs, limit), ...expiringInOverlay(overlay, atMs)]
-  return found.sort((a, b) => a.expiresAtMs - b.expiresAtMs).slice(0, limit)
-}
-
-function expiringInTables(overlay: Overlay, atMs: number, limit: number): ExpiringRef[] {
-  const { tables, reader } = overlay
-  const found: ExpiringRef[] = []
-  for (let skip = 0; found.length < limit; skip += limit) {
-    const rows = reader.expiring(atMs, limit, skip)
-    found.push(...rows.filter(({ collection, key }) => findRecord(tables, collection, key) === null))
-    if (rows.length < limit) break
-  }
-  requireWhole(overlay, 'expiries', [], [found.length < limit ? atMs : found.at(-1)!.expiresAtMs])
-  return found
-}
-
-function expiringInOverlay({ tables }: Overlay, atMs: number): ExpiringRef[] {
-  const found: ExpiringRef[] = []
-  for (const table of tables) {
-    const { chunk, expiring } = table
-    let kept = 0
-    for (const at of expiring) {
-      const expiresAtMs = recordExpiresAtMs(chunk, at)!
-      const due = expiresAtMs <= atMs
-      // An overwritten record is dropped, so that the next scan is shorter.
-      if (due && !isLatest(tables, table, at)) continue
-      expiring[kept++] = at
-      if (!due) continue
-      found.push({
-        collection: recordCollection(chunk, at),
-        key: recordKey(chunk, at),
-        revision: recordRevision(chunk, at),
-        expiresAtMs,
-      })
-    }
-    expiring.length = kept
-  }
-  return found
 }

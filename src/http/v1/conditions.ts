@@ -1,6 +1,6 @@
 import type { Condition } from '../../core/condition.ts'
 import { KvistError } from '../../core/errors.ts'
-import type { Member } from '../../core/member.ts'
+import type { MemberVersion } from '../../core/member.ts'
 import { parseHttpDateMs } from '../../core/time.ts'
 import type { BindingHeader } from '../binding-headers.ts'
 import type { RequestContext } from '../context.ts'
@@ -27,9 +27,6 @@ export const writeConditions = [
 
 const readBits = headerBits(readConditions)
 const writeBits = headerBits(writeConditions)
-
-/** The properties of a member that conditions refer to. */
-export type MemberVersion = Pick<Member, 'revision' | 'clock'>
 
 /**
  * The result of the conditions: send the member, respond 304 because the client knows it, or 412 because a condition

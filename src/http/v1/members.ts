@@ -5,19 +5,18 @@ import { smallBytes } from '../../core/limits.ts'
 import type { Member } from '../../core/member.ts'
 import type { Store } from '../../core/store.ts'
 import { readValue, type SentValue } from '../body.ts'
-import { parseByteRange } from '../byte-range.ts'
 import type { RequestContext } from '../context.ts'
 import { eventStream, negotiation } from '../media-types.ts'
 import { parametersOf } from '../path.ts'
 import { problemResponse } from '../problem.ts'
 import { inertHeaders, responseOf } from '../response.ts'
 import type { Handled, MemberRead } from '../route.ts'
-import { headerBits } from '../wire/head.ts'
 import type { HttpRequest } from '../wire/request.ts'
 import type { HttpResponse } from '../wire/response.ts'
 import { conditionOf, noMember, type ReadVerdict, readVerdict } from './conditions.ts'
 import { expiryParameters, parameterExpiry } from './expiry.ts'
 import { memberHeaders } from './member-headers.ts'
+import { asksForRange, partOfLargeValue, rangeOfMember } from './ranges.ts'
 import { storedJson } from './serializers.ts'
 import { parseWait, waitForNews } from './wait.ts'
 import { type Watching, watchMember } from './watch.ts'
@@ -40,8 +39,20 @@ export function getMember(
     return watchMember(watching, request, ref, context)
   const waitMs = parseWait(request)
   if (request.method === 'HEAD') return headMember(watching, request, ref, waitMs, context)
+  if (asksForRange(request) && waitMs === null) return getRange(watching, request, ref, context)
   const get = new MemberGet(watching, request, ref, waitMs, context)
   return watching.values.fits(ref, context.connection) ? get : get.readAlone()
+}
+
+/** Responds with a part of the value, and reads no more of a large value than that. */
+async function getRange(
+  watching: Watching,
+  request: HttpRequest,
+  ref: MemberRef,
+  context: RequestContext,
+): Promise<HttpResponse> {
+  const part = await partOfLargeValue(watching, request, ref, context)
+  return part ?? new MemberGet(watching, request, ref, null, context).readAlone()
 }
 
 /** A class rather than closures, because one is created for each GET and takes less memory. */
@@ -166,37 +177,9 @@ function presentState(
   nowMs: number,
 ): HttpResponse {
   if (member === null) return problemResponse(notFound(ref), { Vary: 'Accept' })
-  const part = (request.present & rangeBit) === 0 ? null : rangeOfMember(request, member, nowMs)
+  const part = asksForRange(request) ? rangeOfMember(request, member, nowMs) : null
   if (part !== null) return part
   return { status: 200, headerBlock: memberHeaders(member, nowMs), body: member.value }
-}
-
-const rangeBit = headerBits(['range'])
-
-/** Returns the response with the range that a GET asks for; null when it gets the whole value. */
-function rangeOfMember(request: HttpRequest, member: Member, nowMs: number): HttpResponse | null {
-  if (request.method !== 'GET' || !isSameAsBefore(request, member)) return null
-  const { value } = member
-  const bytes = typeof value === 'string' ? Buffer.from(value) : value
-  const range = parseByteRange(request.header('range')!, bytes.length)
-  if (range === null) return null
-  if (range === 'unsatisfiable') {
-    const detail = `the value has ${bytes.length} bytes`
-    const error = new KvistError('range_not_satisfiable', detail, { total_bytes: bytes.length })
-    return problemResponse(error, { 'Content-Range': `bytes */${bytes.length}` })
-  }
-  const { from, to } = range
-  const headerBlock = `${memberHeaders(member, nowMs)}Content-Range: bytes ${from}-${to - 1}/${bytes.length}\r\n`
-  return { status: 206, headerBlock, body: bytes.subarray(from, to) }
-}
-
-/**
- * Whether If-Range is absent or names this revision. A date proves nothing: two values may have been written in the
- * same second.
- */
-function isSameAsBefore(request: HttpRequest, { revision }: Member): boolean {
-  const ifRange = request.header('if-range')
-  return ifRange === null || ifRange === `"${revision}"`
 }
 
 function unchanged(member: Member | null, nowMs: number): HttpResponse {

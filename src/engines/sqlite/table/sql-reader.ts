@@ -1,19 +1,16 @@
 import type { SQLQueryBindings, Statement } from 'bun:sqlite'
 import type { ExpiringRef } from '../../../core/engine.ts'
-import type { RemovalCause } from '../../../core/member.ts'
+import { isVersion, type RemovalCause } from '../../../core/member.ts'
 import type { ExistingVersion } from '../wal/record.ts'
 import { damagedMember, damagedStore } from './damage.ts'
 import { headOfRow, type MemberRow, memberColumns, memberOfRow, verifyMemberRow } from './member-row.ts'
 import {
-  crc32,
   crcOfText,
   expiryChecksum,
   feedBlockChecksum,
   metaChecksum,
-  pieceChecksum,
   tombstoneChecksum,
 } from './row-checksum.ts'
-import { pieceBytes, piecesPerValue } from './schema.ts'
 import { openReadConnection, type ReadConnection } from './sql-connection.ts'
 import {
   existingTombstone,
@@ -25,15 +22,13 @@ import {
   SqlMemberCursor,
   valueOfRow,
 } from './sql-cursors.ts'
+import { partReader, pieceReader, valueReader } from './sql-values.ts'
 import type { TableRange, TableReader } from './table-reader.ts'
 
 /** `memberColumns` of a table joined as `m`. */
 const joinedColumns = memberColumns.replaceAll(/(?<=^|,\s+)\w/g, 'm.$&')
 
 const oneMember = `SELECT ${memberColumns} FROM members WHERE collection = ? AND key = ?`
-const piecesOfValue = `SELECT checksum, bytes FROM value_pieces
-  WHERE id BETWEEN CAST(?1 AS INTEGER) * ${piecesPerValue} AND CAST(?1 AS INTEGER) * ${piecesPerValue} + ${piecesPerValue - 1}
-  ORDER BY id`
 const oneTombstone = `SELECT node, revision, cause, clock, checksum FROM tombstones WHERE collection = ? AND key = ?`
 const feedRows = `SELECT f.revision AS feedRevision, f.collection, f.key AS feedKey, f.cause,
     f.checksum AS feedChecksum, ${joinedColumns}
@@ -78,7 +73,9 @@ export function openReader(path: string, mapped: number): TableReader {
   const members = prepare<MemberRow, [string, string]>(oneMember)
   const before = prepare<NeighbourRow, [string, string]>(neighbour('<', 'DESC'))
   const after = prepare<NeighbourRow, [string, string]>(neighbour('>', 'ASC'))
-  const readValue = valueReader(connection)
+  const readPieces = pieceReader(connection)
+  const readValue = valueReader(readPieces)
+  const readPart = partReader(readPieces)
   const readTombstone = tombstoneReader(connection)
   const scanStatement = statementsBySql(connection)
   const expiring = prepare<Joined<ExpiryRow>, [number, number, number]>(dueExpiries)
@@ -104,6 +101,10 @@ export function openReader(path: string, mapped: number): TableReader {
       return row === null ? null : headOfRow(row)
     },
     value: readValue,
+    part(collection, key, version, from, to) {
+      const row = verifiedRow(collection, key)
+      return row === null || !isVersion(row, version) ? null : readPart(collection, row, from, to)
+    },
     verifyAbsence(collection, key) {
       begin()
       for (const neighbour of [before.get(collection, key), after.get(collection, key)])
@@ -217,38 +218,6 @@ function existingOf({
 }: MemberRow): ExistingVersion {
   const valueBytes = largeBytes ?? (typeof value === 'string' ? Buffer.byteLength(value) : value.length)
   return { revision, createdAtMs, expiresAtMs, bytes: Buffer.byteLength(key) + valueBytes }
-}
-
-/** Texts up to this size are assembled in memory that is kept. */
-const maxScratchBytes = 2 * 1024 * 1024
-let scratchMemory = Buffer.alloc(0)
-
-function scratch(bytes: number): Buffer {
-  if (scratchMemory.length < bytes) scratchMemory = Buffer.allocUnsafeSlow(bytes)
-  return scratchMemory.subarray(0, bytes)
-}
-
-/** Returns a function that assembles large values from their verified pieces. */
-function valueReader({ prepare, begin }: ReadConnection): ReadValue {
-  const pieces = prepare<{ checksum: number; bytes: Uint8Array }, [number]>(piecesOfValue)
-  return (collection, key, revision, valueBytes, isText) => {
-    begin()
-    // Text is assembled in reused memory and then decoded: fresh memory costs a page fault for each of its pages.
-    const value =
-      isText && valueBytes <= maxScratchBytes ? scratch(valueBytes) : Buffer.allocUnsafeSlow(valueBytes)
-    let piece = 0
-    for (const { checksum, bytes } of pieces.iterate(revision)) {
-      const from = piece * pieceBytes
-      const isWhole = bytes instanceof Uint8Array && bytes.length === Math.min(pieceBytes, valueBytes - from)
-      if (!isWhole || pieceChecksum(crc32(bytes, 0, bytes.length), revision, piece) !== checksum)
-        throw damagedMember(collection, key, `piece ${piece} of its value is not what was written`)
-      value.set(bytes, from)
-      piece++
-    }
-    if (piece !== Math.ceil(valueBytes / pieceBytes))
-      throw damagedMember(collection, key, `of its value only ${piece} pieces are there`)
-    return isText ? value.toString('utf8') : new Uint8Array(value.buffer)
-  }
 }
 
 function tombstoneReader({ prepare, begin }: ReadConnection): ReadTombstone {

@@ -1,5 +1,5 @@
 import type { ExpiringRef } from '../../../core/engine.ts'
-import type { Change, Member, MemberHead, Tombstone, Value } from '../../../core/member.ts'
+import type { Change, Member, MemberHead, MemberVersion, Tombstone, Value } from '../../../core/member.ts'
 import type { StoredOrigin } from '../../../core/origin.ts'
 import type { ExistingVersion } from '../wal/record.ts'
 
@@ -19,6 +19,8 @@ export interface TableReader {
   readHead(collection: string, key: string): MemberHead | null
   /** Reads a large value; `revision` and `bytes` are those in its member's row. */
   value(collection: string, key: string, revision: number, bytes: number, isText: boolean): Value
+  /** See `Engine.readPart`. Of a large value, reads only the pieces that hold the part. */
+  part(collection: string, key: string, version: MemberVersion, from: number, to: number): Uint8Array | null
   /**
    * Throws `damaged` unless the two rows next to the position of a missing key have valid checksums: a row whose key was
    * damaged cannot be found by its key, but keeps its position.

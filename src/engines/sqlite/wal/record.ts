@@ -294,6 +294,13 @@ function recordValue({ bytes, view }: Chunk, at: number): string | Uint8Array {
   return Uint8Array.prototype.slice.call(bytes, start, end)
 }
 
+/** A copy of the bytes `from` to `to` of the value, of JSON its UTF-8. */
+export function recordValuePart({ bytes, view }: Chunk, at: number, from: number, to: number): Uint8Array {
+  const start = valueStart(view, at)
+  const end = Math.min(start + to, start + view.getUint32(at + 8, true))
+  return Uint8Array.prototype.slice.call(bytes, start + from, end)
+}
+
 /** The node that wrote the version; empty for this node. */
 export function recordNode({ bytes, view }: Chunk, at: number): string {
   const length = view.getUint8(at + 3)
