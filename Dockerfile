@@ -15,7 +15,7 @@ RUN mkdir data
 FROM gcr.io/distroless/base-nossl-debian12:nonroot
 COPY --from=build /src/dist/kvist /usr/local/bin/kvist
 COPY --from=build --chown=65532:65532 /src/data /data
-# Beyond loopback kvist starts only with KVIST_TOKEN, or with `serve --no-auth` as the command: give one of them.
+# Beyond loopback kvist starts only with KVIST_TOKEN_FILE or KVIST_TOKEN, or with `serve --no-auth` as the command: give one.
 # A container that is stopped has ten seconds until it is killed; eight for what is in flight leave two for the rest.
 # The last two are what bin/kvist sets, and why is said there.
 ENV KVIST_HOST=0.0.0.0 \

@@ -59,11 +59,14 @@ test('a file that cannot be read, or that contradicts another option, is refused
 
 test('a file that others may read or change is warned of', () => {
   holding('sesame')
-  expect(tokenFileWarning(path)).toBeNull()
-  const advice = `the token file ${path}: chmod 600 makes it the owner's alone`
+  for (const mode of [0o400, 0o600, 0o640, 0o440]) {
+    chmodSync(path, mode)
+    expect(tokenFileWarning(path)).toBeNull()
+  }
+  const advice = `the token file ${path}: chmod 640 leaves it to its owner and group`
   for (const [mode, what] of [
-    [0o640, 'read'],
     [0o604, 'read'],
+    [0o644, 'read'],
     [0o622, 'change'],
     [0o666, 'change'],
   ] as const) {

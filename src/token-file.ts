@@ -33,13 +33,13 @@ function readText(path: string): string {
   }
 }
 
-/** Container engines mount secrets there, for every user of the container. */
+/** Container engines mount secrets there, readable for every user of the container. */
 const secretsFolder = '/run/secrets/'
 
-/** Returns what to warn of if other users may read or replace the token; null if not. */
+/** Returns what to warn of if others than the owner and the group may read the token, or than the owner change it. */
 export function tokenFileWarning(path: string): string | null {
-  const mode = statSync(path).mode & (path.startsWith(secretsFolder) ? 0o022 : 0o077)
+  const mode = statSync(path).mode & (path.startsWith(secretsFolder) ? 0o022 : 0o026)
   if (mode === 0) return null
   const what = (mode & 0o022) === 0 ? 'read' : 'change'
-  return `other users may ${what} the token file ${path}: chmod 600 makes it the owner's alone`
+  return `other users may ${what} the token file ${path}: chmod 640 leaves it to its owner and group`
 }

@@ -56,7 +56,10 @@ test('what is mounted is there, or is a volume', () => {
 test('nothing is published beyond this machine, and nobody comes in without a secret of theirs', () => {
   const ports = Object.values(compose.services).flatMap(({ ports = [] }) => ports)
   expect(ports.filter((port) => !port.startsWith('127.0.0.1:'))).toEqual([])
-  expect(kvist.environment?.KVIST_TOKEN).toStartWith('${KVIST_TOKEN:?')
+  const [secret = ''] = kvist.secrets ?? []
+  expect(kvist.environment?.KVIST_TOKEN_FILE).toBe(`/run/secrets/${secret}`)
+  expect(kvist.environment).not.toHaveProperty('KVIST_TOKEN')
+  expect(compose.secrets[secret as 'kvist-token']).toEqual({ environment: 'KVIST_TOKEN' })
   expect(grafana.environment?.GF_SECURITY_ADMIN_PASSWORD).toStartWith('${GRAFANA_PASSWORD:?')
 })
 

@@ -40,9 +40,9 @@ needing('systemd').test('systemd finds it well protected', async () => {
 
 test('the variables that it sets and speaks of are those of kvist', async () => {
   const set = [...unit.matchAll(/^Environment=(KVIST_\w+)=/gm)].map(([, name = '']) => name)
-  expect(set).toEqual(['KVIST_DATA'])
+  expect(set).toEqual(['KVIST_DATA', 'KVIST_TOKEN_FILE'])
   const help = Bun.spawnSync([executable, 'serve', '--help']).stdout.toString()
-  for (const name of [...set, 'KVIST_TOKEN', 'KVIST_STOP_TIMEOUT']) expect(help).toContain(name)
+  for (const name of [...set, 'KVIST_TLS_CERT', 'KVIST_STOP_TIMEOUT']) expect(help).toContain(name)
 })
 
 test('unit and container tell the runtime what bin/kvist tells it', () => {
