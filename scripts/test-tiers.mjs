@@ -23,6 +23,7 @@ export const slow = {
     'src/cli/serve',
     'src/cli/terminal',
     'src/cli/tls',
+    'src/cli/token',
     'src/cli/transfer',
     'src/cli/watch',
     'src/cli/writes',

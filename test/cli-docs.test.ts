@@ -45,13 +45,20 @@ test('every command of docs/cli.md works', async () => {
     },
   )
   const lines = stdout.split('\n').map((line) => line.replace(/"revision":\d+|\d{4}-[\d-]+T[\d:.]+Z/g, ''))
-  expect({ exitCode, stderr }).toEqual({
+  expect({ exitCode, stderr: stderr.replace(/token \w+ |until \S+;/g, '') }).toEqual({
     exitCode: 0,
-    stderr: ['stored 2, failed 0', 'exported 2', 'deleted 1', '']
+    stderr: [
+      'stored 2, failed 0',
+      'exported 2',
+      'deleted 1',
+      'may read,write:users read:logs  it is shown only now',
+      '',
+    ]
       .map((line) => line && `kvist: ${line}\n`)
       .join(''),
   })
   expect(stdout).toContain('"hello"hello"hello"\n"backup of ')
   expect(lines).toContain('Bo')
+  expect(lines).toContain('app\t\tread,write:users read:logs')
   expect(stdout).toContain('"value":{"name":"Ada","city":"London","tags":["a"],"visits":1}')
 })

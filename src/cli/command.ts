@@ -1,7 +1,17 @@
 import { type Environment, type Operand, type OptionTable, parseArguments, type Values } from '../options.ts'
 
 /** The commands by name; a command's code is loaded on demand. */
-export type CommandTable = Readonly<Record<string, () => Promise<CliCommand>>>
+export type CommandTable = Readonly<Record<string, () => Promise<CliCommand | CommandGroup>>>
+
+/** Commands whose names begin with the same word, such as `token create`. */
+export interface CommandGroup {
+  readonly summary: string
+  readonly commands: CommandTable
+}
+
+export function isGroup(entry: CliCommand | CommandGroup): entry is CommandGroup {
+  return 'commands' in entry
+}
 
 /** A command of the program, with its help and its code, in one file. */
 export interface CliCommand {

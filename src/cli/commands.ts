@@ -1,4 +1,4 @@
-import type { CommandTable } from './command.ts'
+import { type CliCommand, type CommandTable, isGroup } from './command.ts'
 import { complain, explain } from './explain.ts'
 
 /** Every command, in the order of the help. Each is loaded only when it runs, so that `serve` is ready at once. */
@@ -17,6 +17,8 @@ export const commands: CommandTable = {
   watch: async () => (await import('./watch.ts')).watchCommand,
   import: async () => (await import('./import.ts')).importCommand,
   export: async () => (await import('./export.ts')).exportCommand,
+  token: async () => (await import('./token.ts')).tokenCommands,
+  whoami: async () => (await import('./whoami.ts')).whoamiCommand,
   health: async () => (await import('./health.ts')).healthCommand,
   completion: async () => (await import('./completion.ts')).completionCommand(commands),
 }
@@ -32,11 +34,20 @@ export async function runProgram(args: readonly string[]): Promise<number> {
   }
 }
 
-async function run([name = '', ...args]: readonly string[]): Promise<number> {
-  const load = Object.hasOwn(commands, name) ? commands[name] : undefined
+async function run(words: readonly string[]): Promise<number> {
+  const { command, args } = await find(commands, words)
   const options = args.slice(0, args.includes('--') ? args.indexOf('--') : args.length)
-  if (load !== undefined && !options.includes('--help') && !options.includes('-h')) {
-    return (await load()).main(args, process.env)
-  }
-  return (await import('./help.ts')).help(commands, name, args)
+  const asksForHelp = options.includes('--help') || options.includes('-h')
+  if (command !== null && !asksForHelp) return command.main(args, process.env)
+  return (await import('./help.ts')).help(commands, words, asksForHelp)
+}
+
+/** Returns the command that the first words name, and what follows its name; null if they name none. */
+async function find(
+  table: CommandTable,
+  [name = '', ...args]: readonly string[],
+): Promise<{ command: CliCommand | null; args: readonly string[] }> {
+  const entry = Object.hasOwn(table, name) ? await table[name]?.() : undefined
+  if (entry === undefined) return { command: null, args: [name, ...args] }
+  return isGroup(entry) ? find(entry.commands, args) : { command: entry, args }
 }

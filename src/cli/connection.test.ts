@@ -60,8 +60,8 @@ test.each([
 })
 
 test('a missing token and a wrong one have different messages', async () => {
-  const missing = 'kvist: the server requires a token, and none was sent: set KVIST_TOKEN\n'
-  const wrong = 'kvist: the server does not accept this token: see KVIST_TOKEN\n'
+  const missing = 'kvist: the server requires a token, and none was sent: see KVIST_TOKEN and --token-file\n'
+  const wrong = 'kvist: the server does not accept this token: see KVIST_TOKEN and --token-file\n'
   for (const args of [
     ['collections'],
     ['get', 'k'],

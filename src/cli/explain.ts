@@ -26,8 +26,7 @@ function failed(message: string, exitCode = 1) {
 
 /** Returns advice to append to the server's message; empty if that needs none. */
 function advice({ code, status }: KvistError): string {
-  if (code === 'unauthorized')
-    return process.env.KVIST_TOKEN === undefined ? ': set KVIST_TOKEN' : ': see KVIST_TOKEN'
+  if (code === 'unauthorized') return ': see KVIST_TOKEN and --token-file'
   if (code === '' && status !== null && status < 500) return ': see --url and KVIST_URL'
   return ''
 }

@@ -3,6 +3,7 @@ import { dirname } from 'node:path'
 import manifest from '../../package.json' with { type: 'json' }
 import { run } from '../../test/support/program.ts'
 import { kvistProgram } from '../../test/support/server.ts'
+import { type CliCommand, type CommandTable, isGroup } from './command.ts'
 import { commands } from './commands.ts'
 
 async function helpOn(...args: string[]): Promise<string> {
@@ -14,14 +15,32 @@ async function helpOn(...args: string[]): Promise<string> {
 test('the help names every command, and each has one of its own with all of its options', async () => {
   const overview = await helpOn()
   expect(overview.replace(/\s+/g, ' ')).toContain('Exit codes: 0 done, 1 failed, 2 not understood')
-  for (const [name, load] of Object.entries(commands)) {
-    const { summary, options } = await load()
-    expect(overview).toContain(`kvist ${name}`)
-    const help = (await helpOn(name)).replace(/\s+/g, ' ')
+  for (const name of Object.keys(commands)) expect(overview).toContain(`kvist ${name}`)
+  for (const [words, { summary, options }] of await allCommands(commands)) {
+    const help = (await helpOn(...words)).replace(/\s+/g, ' ')
+    expect(help).toStartWith(`kvist ${words.join(' ')} `)
     expect(help).toContain(`${summary}.`)
     for (const row of Object.values(options))
       expect(help).toContain(row.flag === undefined ? `${row.env}:` : `--${row.flag} `)
   }
+})
+
+async function allCommands(table: CommandTable): Promise<[words: string[], CliCommand][]> {
+  const entries = Object.entries(table).map(async ([name, load]): Promise<[string[], CliCommand][]> => {
+    const entry = await load()
+    if (!isGroup(entry)) return [[[name], entry]]
+    return (await allCommands(entry.commands)).map(([words, command]) => [[name, ...words], command])
+  })
+  return (await Promise.all(entries)).flat()
+}
+
+test('a word that begins the names of commands has help that lists them', async () => {
+  const help = await helpOn('token')
+  for (const line of ['Create, list and revoke tokens.', 'kvist token create ', 'kvist token revoke <ID..>'])
+    expect(help).toContain(line)
+  expect((await run(['help', 'token'])).stdout.toString()).toBe(help)
+  expect(await run(['token'])).toMatchObject({ exitCode: 2, stderr: help })
+  expect((await run(['help', 'token', 'create'])).stdout.toString()).toBe(await helpOn('token', 'create'))
 })
 
 test('serve --help shows units, ranges, variables and defaults', async () => {
@@ -44,6 +63,9 @@ const completions: [words: string, found: string][] = [
   ['kvist ', Object.keys(commands).join(' ')],
   ['kvist li', 'list'],
   ['kvist serve --p', '--port'],
+  ['kvist token ', 'create list revoke'],
+  ['kvist token r', 'revoke'],
+  ['kvist token create --a', '--allow'],
   ['kvist serve --durability ', 'full relaxed'],
   ['kvist list --include v', 'values'],
 ]

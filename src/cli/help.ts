@@ -1,7 +1,7 @@
 import yargs, { type Argv } from 'yargs'
 import manifest from '../../package.json' with { type: 'json' }
 import { type Operand, type OptionTable, quote, refuse } from '../options.ts'
-import type { CommandTable } from './command.ts'
+import { type CliCommand, type CommandTable, isGroup } from './command.ts'
 import { print } from './output.ts'
 
 /**
@@ -11,8 +11,13 @@ import { print } from './output.ts'
 
 const completionFlag = '--get-yargs-completions' // the shell scripts of yargs call it
 
-/** Handles arguments that name no command, or contain --help. Resolves with the exit code. */
-export async function help(commands: CommandTable, name: string, args: readonly string[]): Promise<number> {
+/** Handles arguments that name no command, or ask for help. Resolves with the exit code. */
+export async function help(
+  commands: CommandTable,
+  words: readonly string[],
+  isAskedFor: boolean,
+): Promise<number> {
+  const [name = '', ...args] = words
   switch (name) {
     case '':
       process.stderr.write(await helpOn(commands, []))
@@ -21,18 +26,29 @@ export async function help(commands: CommandTable, name: string, args: readonly 
       await print(`kvist ${manifest.version}\n`)
       return 0
     case completionFlag:
-      await (await describe(commands, [name, ...args])).parseAsync() // prints, and ends the program
+      await (await describe(commands, words)).parseAsync() // prints, and ends the program
       return 0
     case 'help':
     case '--help':
     case '-h':
       await print(await helpOn(commands, args))
       return 0
-    default:
-      if (!Object.hasOwn(commands, name)) refuse(`there is no command ${quote(name)}: see kvist --help`)
-      await print(await helpOn(commands, [name]))
-      return 0
+    default: {
+      const text = await helpOn(commands, await nameIn(commands, words))
+      if (isAskedFor) await print(text)
+      else process.stderr.write(text)
+      return isAskedFor ? 0 : 2
+    }
   }
+}
+
+/** Returns the words that name a command or a group of commands. Throws UsageError if they name none. */
+async function nameIn(table: CommandTable, words: readonly string[], group = ''): Promise<string[]> {
+  const [name = '', ...rest] = words
+  if (group !== '' && (name === '' || name.startsWith('-'))) return []
+  const entry = Object.hasOwn(table, name) ? await table[name]?.() : undefined
+  if (entry === undefined) refuse(`there is no command ${quote(group + name)}: see kvist ${group}--help`)
+  return [name, ...(isGroup(entry) ? await nameIn(entry.commands, rest, `${group}${name} `) : [])]
 }
 
 /** Prints the completion script for the shell in $SHELL to standard output. */
@@ -57,19 +73,51 @@ async function describe(commands: CommandTable, words: readonly string[]): Promi
     .detectLocale(false)
     .version(false)
     .wrap(Math.min(process.stdout.columns ?? 80, 110))
-  for (const [name, load] of Object.entries(commands)) {
-    const { summary, notes = '', operands, options } = await load()
-    const usage = [name, ...operands.map(usageOf)].join(' ')
-    parser.command(usage, summary, (command) => {
-      command
-        .usage(`$0 ${usage}\n\n${summary}.`)
-        .epilogue([notes, ...environment(options)].join('\n\n').trim())
-      for (const { name, help } of operands) command.positional(name, { describe: help })
-      describeOptions(command, options)
-      return command
+  addEntries(parser, await loadEntries(commands))
+  return parser
+}
+
+/** A command, or a group of commands, with its code at hand: yargs does not wait for it. */
+type Entry =
+  | { readonly name: string; readonly command: CliCommand }
+  | { readonly name: string; readonly summary: string; readonly inner: readonly Entry[] }
+
+function loadEntries(table: CommandTable): Promise<readonly Entry[]> {
+  const entries = Object.entries(table).map(async ([name, load]): Promise<Entry> => {
+    const entry = await load()
+    if (!isGroup(entry)) return { name, command: entry }
+    return { name, summary: entry.summary, inner: await loadEntries(entry.commands) }
+  })
+  return Promise.all(entries)
+}
+
+/** Adds commands to a parser. `group` is the beginning of their names, with a space after it. */
+function addEntries(parser: Argv, entries: readonly Entry[], group = ''): void {
+  for (const entry of entries) {
+    if ('command' in entry) {
+      addCommand(parser, `${group}${entry.name}`, entry.name, entry.command)
+      continue
+    }
+    const { name, summary, inner } = entry
+    parser.command(name, summary, (nested) => {
+      nested.usage(`$0 ${group}${name} COMMAND [OPTION…]\n\n${summary}.`).epilogue('')
+      addEntries(nested, inner, `${group}${name} `)
+      return nested
     })
   }
-  return parser
+}
+
+function addCommand(parser: Argv, fullName: string, name: string, shown: CliCommand): void {
+  const { summary, notes = '', operands, options } = shown
+  const operandUsage = operands.map((operand) => ` ${usageOf(operand)}`).join('')
+  parser.command(`${name}${operandUsage}`, summary, (command) => {
+    command
+      .usage(`$0 ${fullName}${operandUsage}\n\n${summary}.`)
+      .epilogue([notes, ...environment(options)].join('\n\n').trim())
+    for (const { name, help } of operands) command.positional(name, { describe: help })
+    describeOptions(command, options)
+    return command
+  })
 }
 
 function usageOf({ name, optional, many }: Operand): string {
