@@ -126,7 +126,7 @@ describe('a token with a rate of its own', () => {
     // Others are not concerned.
     const larger = JSON.parse((await create({ rate_limit: '5000/s:7000' })).body)
     const { headers: said } = await ask(server.port, { headers: { authorization: `Bearer ${larger.token}` } })
-    expect(said.ratelimit).toBe('"default";r=6900;t=1')
+    expect(said.ratelimit).toBe('"default";r=6999;t=1')
     expect((await ask(server.port, { headers: root })).headers.ratelimit).toBe('"default";r=7;t=36')
     const { tokens } = JSON.parse((await ask(server.port, { path: '/v1/_tokens', headers: root })).body)
     expect(tokens.map(({ rate_limit }: { rate_limit: string }) => rate_limit)).toEqual(['2/h', '5000/s:7000'])

@@ -1,21 +1,31 @@
 import type { ClientLimits, LimitCounts } from '../auth/client-limits.ts'
+import { showRate } from '../core/rate.ts'
 import type { RateLimit } from '../core/rate-limit.ts'
 import type { RequestContext } from './context.ts'
 import { RateFields } from './rate-fields.ts'
+
+/** Rates whose header fields are kept: that of the server, and those of tokens with one of their own. */
+const maxKnown = 64
 
 /**
  * Returns the check that counts a request against the rate of its client, and sets the header lines that say what is
  * left. It throws `rate_limited`.
  */
 export function rateCheck(limits: ClientLimits, counts: LimitCounts): (context: RequestContext) => void {
-  const fieldsByLimit = new WeakMap<RateLimit, RateFields>()
-  const fieldsOf = (limit: RateLimit): RateFields => {
-    const known = fieldsByLimit.get(limit)
-    if (known !== undefined) return known
-    const fields = new RateFields(limit)
-    fieldsByLimit.set(limit, fields)
+  const known = new Map<string, RateFields>()
+  let last: RateLimit | null = null
+  let fields: RateFields | null = null
+
+  function fieldsOf(limit: RateLimit): RateFields {
+    if (limit === last && fields !== null) return fields
+    const rate = showRate(limit.rate)
+    fields = known.get(rate) ?? new RateFields(limit)
+    if (known.size >= maxKnown) known.clear()
+    known.set(rate, fields)
+    last = limit
     return fields
   }
+
   return (context) => {
     const { principal, connection } = context
     const limit = limits.limitOf(principal)

@@ -8,8 +8,9 @@ import { headerBlockOf } from './response.ts'
 export class RateFields {
   private readonly policy: string
   private readonly seconds: number
-  /** The lines for so many requests left: formatted once. */
-  private readonly blocks: (string | undefined)[] = []
+  /** Formatted lines, and of how many requests left they are: a number has the slot of its last bits. */
+  private readonly blocks: string[] = new Array(slots).fill('')
+  private readonly counts = new Int32Array(slots).fill(-1)
 
   constructor({ rate }: RateLimit) {
     const { requests, windowSeconds, burst } = rate
@@ -23,11 +24,12 @@ export class RateFields {
    * more than those: that in which one is refilled.
    */
   left(requests: number): string {
-    const shown = shownRequests(requests)
-    // Numbers beyond the exact ones are hundreds: their blocks follow those of the exact ones.
-    const index = shown <= maxExact ? shown : maxExact + shown / step
-    this.blocks[index] ??= this.block(shown, this.seconds)
-    return this.blocks[index]
+    const slot = requests & (slots - 1)
+    if (this.counts[slot] !== requests) {
+      this.counts[slot] = requests
+      this.blocks[slot] = this.block(requests, this.seconds)
+    }
+    return this.blocks[slot]!
   }
 
   /** Returns the lines of a response that refuses a request, and says after what time to try again. */
@@ -43,10 +45,5 @@ export class RateFields {
   }
 }
 
-/** Numbers above this one are rounded down to hundreds, so that not every one needs lines of its own. */
-const maxExact = 2000
-const step = 100
-
-function shownRequests(requests: number): number {
-  return requests <= maxExact ? requests : requests - (requests % step)
-}
+/** A power of two. */
+const slots = 1024
