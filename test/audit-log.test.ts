@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from 'bun:test'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type ServerInProcess, serveInProcess } from './support/in-process-server.ts'
@@ -40,10 +40,21 @@ afterEach(async () => {
   rmSync(folder, { recursive: true, force: true })
 })
 
-/** Stops the server and returns the text of its audit log. */
+/** Stops the server, which then has closed the file, and returns the text of its audit log. */
 async function auditText(): Promise<string> {
   await server.stop()
+  expect(openFiles()).not.toContain(join(folder, 'audit.log'))
   return readFileSync(join(folder, 'audit.log'), 'utf8')
+}
+
+function openFiles(): string[] {
+  return readdirSync('/proc/self/fd').flatMap((fd) => {
+    try {
+      return [readlinkSync(`/proc/self/fd/${fd}`)]
+    } catch {
+      return [] // it was closed meanwhile
+    }
+  })
 }
 
 async function auditLines(): Promise<Line[]> {
@@ -127,6 +138,20 @@ test('what writes nothing, or many members one by one, has no revision', async (
       ['DELETE', 200, undefined, 'prefix=x', null],
     ].map((line) => line),
   )
+})
+
+test('a delete of what has expired has none, as its member was gone', async () => {
+  let clockMs = nowMs
+  folder = mkdtempSync(join(tmpdir(), 'kvist-test-'))
+  const flags = ['--audit-log', join(folder, 'audit.log'), '--memcached-port', '0']
+  server = await serveInProcess({ flags, now: () => clockMs })
+  for (const key of ['a', 'b']) await send('PUT', `/v1/cache/${key}?expire_in=1`, '1')
+  const client = await textClient(memcachedPortOf(server))
+  clockMs += 2000
+  expect((await send('DELETE', '/v1/cache/a')).status).toBe(404)
+  expect(await client.ask('delete b\r\n', '\r\n')).toBe('NOT_FOUND\r\n')
+  client.destroy()
+  expect((await auditLines()).slice(2).map(({ revision }) => revision)).toEqual([null, null])
 })
 
 test('a delete has the revision of its tombstone', async () => {

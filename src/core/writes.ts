@@ -148,11 +148,11 @@ export function writeGate(options: WriteGateOptions): Writes {
     },
     async delete({ collection, key }, condition) {
       const write: Delete = { op: 'delete', collection, key, cause: 'delete' }
-      const { existed, revision } =
+      const { revision } =
         condition === undefined
           ? (await plain.commit([write]))[0]!
           : await executeOne({ op: 'delete', collection, key, condition })
-      return existed ? revision : 0
+      return revision
     },
     patch: ({ collection, key }, patch, condition, expiresAtMs = null) =>
       executeOne({ op: 'patch', collection, key, patch, condition, expiresAtMs }),

@@ -110,10 +110,10 @@ export class CommandPipeline implements WriteClient {
     return this.parser.unfinishedBytes + this.parser.waitingBytes + this.inFlightBytes
   }
 
-  written({ command, write, bytes }: PendingWrite, written: Written): void {
+  written({ command, bytes }: PendingWrite, written: Written): void {
     this.inFlight--
     this.inFlightBytes -= bytes
-    this.session.server.audit?.done(this.sender, command, keyOf(command), revisionOf(written, write))
+    this.session.server.audit?.done(this.sender, command, keyOf(command), written.revision)
     respondPlain(this.session.out, this.session.server.counts, command, written)
   }
 
@@ -288,7 +288,7 @@ export class CommandPipeline implements WriteClient {
     const written = await this.audited(command, keyOf(command), async () => {
       const [written] = await db.write([write], durability)
       if (written!.exceeded !== undefined) throw quotaExceeded(written!.exceeded)
-      return [written!, revisionOf(written!, write)]
+      return [written!, written!.revision]
     })
     respondPlain(this.session.out, counts, command, written)
   }
@@ -355,11 +355,6 @@ export class CommandPipeline implements WriteClient {
     this.session.server.audit?.refused(this.sender, command, response)
     this.session.out.line(response)
   }
-}
-
-/** The revision of a write; 0 where there was nothing to delete. */
-function revisionOf({ existed, revision }: Written, { op }: Pick<Write, 'op'>): number {
-  return op === 'delete' && !existed ? 0 : revision
 }
 
 /** Whether a client that asked for no reply gets none to this command's error, as in memcached. */

@@ -110,6 +110,22 @@ describe('a disk without room', () => {
     expect(file.counts).toMatchObject({ lost: 8, waitingBytes: 0 })
   })
 
+  test('that takes a part of them has the gap before the lines that came later', async () => {
+    const disk = testDisk()
+    const { file } = openOn(disk)
+    disk.room = 0
+    for (let i = 10; i < 30; i++) file.append(`line ${i}`)
+    await settle()
+    disk.room = 40
+    disk.passSecond()
+    await settle()
+    file.append('later')
+    disk.room = 1000
+    disk.passSecond()
+    await settle()
+    expect(disk.files[0]!.split('\n').slice(11)).toEqual(['line 21', 'lost 8', 'later', ''])
+  })
+
   test('is reported again every minute, not every second', async () => {
     const disk = testDisk()
     const { file, said } = openOn(disk)

@@ -109,7 +109,6 @@ class QueuedLines implements LineFile {
     this.isClosing = true
     this.wake()
     await this.running
-    await this.drain()
     await this.disk.sync(this.fd).catch(() => {}) // a device or a pipe cannot be synced
     await this.disk.close(this.fd).catch(() => {})
   }
