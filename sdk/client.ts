@@ -81,6 +81,7 @@ export type {
   MemberValue,
   MergePatch,
   Metadata,
+  NewCertificateToken,
   NewToken,
   Origin,
   Page,

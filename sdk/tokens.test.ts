@@ -53,6 +53,15 @@ test('a token is created, listed without its text, and revoked', async () => {
   expect(await root.whoami()).toMatchObject({ name: 'root', expires_at: null })
 })
 
+test('a token for client certificates has a subject and no text', async () => {
+  const created = await root.tokens.create({ ...newToken, subject: 'CN=app,O=Acme' })
+  expect(created).toMatchObject({ name: 'app', subject: 'CN=app,O=Acme' })
+  expect(created).not.toHaveProperty('token')
+  expect(await root.tokens.list()).toContainEqual(created)
+  const again = await errorOf(root.tokens.create({ ...newToken, subject: 'CN=app,O=Acme' }))
+  expect(again).toMatchObject({ status: 409, code: 'conflict' })
+})
+
 test('a client sees what its token grants, and learns what is missing', async () => {
   const kvist = clientWith((await root.tokens.create(newToken)).token)
   const users = kvist.collection('users')
@@ -121,10 +130,12 @@ test('what would grant more than was meant is an error before anything is sent',
     [{ ...newToken, grants: 'users' }, /^grants must be an array/],
     [
       { ...newToken, expires: '90d' },
-      /there is no field "expires"; known are name, grants, expires_in, rate_limit/,
+      /there is no field "expires"; known are name, subject, grants, expires_in/,
     ],
     [{ ...newToken, expires_in: undefined }, /^expires_in is undefined: leave it out/],
     [{ ...newToken, rate_limit: '50' }, /^rate_limit must be a rate like/],
+    [{ ...newToken, subject: undefined }, /^subject is undefined: leave it out/],
+    [{ ...newToken, subject: '' }, /^subject must be a text that is not empty/],
     [{ ...newToken, rate_limit: undefined }, /^rate_limit is undefined: leave it out/],
     [{ ...newToken, expires_in: 'soon' }, /^expires_in must be/],
     [{ ...newToken, grants: [{ ...grant, key_prefix: undefined }] }, /^grants\[0\]: key_prefix is undefined/],

@@ -13,7 +13,7 @@ import { KvistInputError } from './errors.ts'
 import { nullWhenNotFound } from './members.ts'
 import { callRules } from './option-rules.ts'
 import type { Call, CallOptions, Transport } from './request.ts'
-import type { CreatedToken, Grant, NewToken, Ticket, Token } from './types.ts'
+import type { CreatedToken, Grant, NewCertificateToken, NewToken, Ticket, Token } from './types.ts'
 import { jsonType } from './values.ts'
 
 /** The tokens of a server. All calls need a token that grants `admin` on `*`. */
@@ -25,8 +25,13 @@ export class Tokens {
     this.#transport = transport
   }
 
-  /** Creates a token. The result is the only one that has its text: the server keeps a hash of it. */
-  async create(token: NewToken, options?: CallOptions): Promise<CreatedToken> {
+  /**
+   * Creates a token. The result is the only one that has its text: the server keeps a hash of it. With a `subject` it
+   * has none, and client certificates stand for it.
+   */
+  async create(token: NewCertificateToken, options?: CallOptions): Promise<Token>
+  async create(token: NewToken, options?: CallOptions): Promise<CreatedToken>
+  async create(token: NewToken | NewCertificateToken, options?: CallOptions): Promise<Token> {
     checkOptions(options, callRules)
     checkNewToken(token)
     const call: Call = {
@@ -37,7 +42,7 @@ export class Tokens {
       retry: 'if-rejected',
       options,
     }
-    return this.#transport.send(call, this.#transport.json<CreatedToken>)
+    return this.#transport.send(call, this.#transport.json<Token>)
   }
 
   /** Returns all tokens without their texts, the oldest first. */
@@ -67,8 +72,9 @@ const tokensPath = '/v1/_tokens'
 const tokenId: Rule = (given) =>
   typeof given === 'string' && /^[^_/]+$/.test(given) ? null : 'the id of a token, as `list` returns it'
 
-const newTokenRules: Rules<NewToken> = {
+const newTokenRules: Rules<NewCertificateToken> = {
   name: nonEmptyText,
+  subject: (given) => (given === undefined ? null : nonEmptyText(given)),
   grants: array,
   expires_in: (given) => (given === undefined || given === null ? null : durationOrNever(given)),
   rate_limit: (given) => (given === undefined || given === null ? null : rate(given)),
@@ -93,7 +99,10 @@ function checkNewToken(token: NewToken): void {
   })
 }
 
-/** Throws for a field that is `undefined`: left out, a token would never expire, or a grant be for all keys. */
+/**
+ * Throws for a field that is `undefined`: left out, a token would never expire, a grant be for all keys, or a token for
+ * certificates have a secret.
+ */
 function refuseUndefined(given: object, where: string): void {
   const unset = Object.entries(given).find(([, value]) => value === undefined)
   if (unset !== undefined)

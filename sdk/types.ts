@@ -301,11 +301,19 @@ export interface NewToken {
   readonly rate_limit?: string | null
 }
 
+/** A token to be created that has no text: a client certificate stands for it. */
+export interface NewCertificateToken extends NewToken {
+  /** The subject of the certificates, as RFC 2253 writes it: `CN=app,O=Acme`. */
+  readonly subject: string
+}
+
 /** A token without its text. */
 export interface Token {
   readonly id: string
   readonly name: string
   readonly grants: readonly Grant[]
+  /** Of a token for client certificates. */
+  readonly subject?: string
   /** Only where it has one of its own. */
   readonly rate_limit?: string
   readonly created_at: string

@@ -59,6 +59,6 @@ test('every command of docs/cli.md works', async () => {
   })
   expect(stdout).toContain('"hello"hello"hello"\n"backup of ')
   expect(lines).toContain('Bo')
-  expect(lines).toContain('app\t\tread,write:users read:logs')
+  expect(lines).toContain('app\tread,write:users read:logs\t-\t')
   expect(stdout).toContain('"value":{"name":"Ada","city":"London","tags":["a"],"visits":1}')
 })

@@ -1,3 +1,4 @@
+import type { CreatedToken, Token } from '../../sdk/client.ts'
 import { anyText, duration } from '../option-kinds.ts'
 import { option, refuse } from '../options.ts'
 import { command } from './command.ts'
@@ -36,25 +37,49 @@ export const tokenCreateCommand = command('token create', {
       default: undefined,
       help: 'how long it will be valid; default: until it is revoked',
     }),
+    rateLimit: optionalText(
+      'rate-limit',
+      'RATE',
+      'its own rate of requests, in place of that of the server: 50/s, or 50/s:100 with bursts',
+    ),
+    subject: optionalText(
+      'subject',
+      'SUBJECT',
+      'that of client certificates, CN=app,O=Acme say: they stand for the token, which then has no text',
+    ),
     json: { ...jsonOption, help: 'print the token with its id, grants and times, as JSON' },
     ...connectionOptions,
   },
-  async run({ name, allow, keyPrefix, expires, ...given }) {
+  async run({ name, allow, keyPrefix, expires, rateLimit, subject, ...given }) {
     if (name === undefined) refuse('token create needs --name: what people will know the token by')
     if (allow === undefined) refuse('token create needs --allow: what the token may do, read,write:users say')
-    const grants = parseGrants(allow, keyPrefix)
-    const created = await connect(given).tokens.create({
+    const token = {
       name,
-      grants,
+      grants: parseGrants(allow, keyPrefix),
       ...(expires === undefined ? {} : { expires_in: expires }),
-    })
+      ...(rateLimit === undefined ? {} : { rate_limit: rateLimit }),
+    }
+    const { tokens } = connect(given)
+    const created = await (subject === undefined
+      ? tokens.create(token)
+      : tokens.create({ ...token, subject }))
     if (given.json) {
       await print(`${JSON.stringify(created)}\n`)
       return 0
     }
-    const until = created.expires_at === null ? 'until it is revoked' : `until ${created.expires_at}`
-    complain(`token ${created.id} may ${showGrants(created.grants)} ${until}; it is shown only now`)
-    await print(`${created.token}\n`)
+    complain(described(created))
+    if (hasText(created)) await print(`${created.token}\n`)
     return 0
   },
 })
+
+function hasText(created: Token): created is CreatedToken {
+  return 'token' in created
+}
+
+function described(created: Token): string {
+  const { id, grants, subject, expires_at: expiresAt } = created
+  const until = expiresAt === null ? 'until it is revoked' : `until ${expiresAt}`
+  const shown = subject === undefined ? 'it is shown only now' : `certificates of ${subject} stand for it`
+  return `token ${id} may ${showGrants(grants)} ${until}; ${shown}`
+}

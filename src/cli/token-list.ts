@@ -13,7 +13,7 @@ export const tokenListCommand = command('token list', {
   options: { json: { ...jsonOption, help: 'print NDJSON' }, ...connectionOptions },
   async run(given) {
     const tokens = await connect(given).tokens.list()
-    const headings = ['ID', 'NAME', 'CREATED', 'EXPIRES', 'LAST USED', 'ALLOWS']
+    const headings = ['ID', 'NAME', 'ALLOWS', 'RATE', 'EXPIRES', 'LAST USED', 'SUBJECT']
     await printLines(
       given.json ? tokens.map((token) => JSON.stringify(token)) : tableLines(tokens.map(rowOf), headings),
     )
@@ -21,6 +21,7 @@ export const tokenListCommand = command('token list', {
   },
 })
 
-function rowOf({ id, name, grants, created_at, expires_at, last_used_at }: Token): readonly string[] {
-  return [id, name, created_at, expires_at ?? 'never', last_used_at ?? 'never', showGrants(grants)]
+function rowOf(token: Token): readonly string[] {
+  const { id, name, grants, rate_limit: rate = '-', expires_at, last_used_at, subject = '-' } = token
+  return [id, name, showGrants(grants), rate, expires_at ?? 'never', last_used_at ?? 'never', subject]
 }

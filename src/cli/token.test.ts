@@ -28,7 +28,7 @@ test('a token is alone on standard output, and does what it was created for unti
   expect(stderr).toContain(` ${id} `)
   const own = { KVIST_TOKEN: stdout.trim() }
   const expiry = /until (\S+);/.exec(stderr)?.[1] ?? ''
-  expect((await kvist(['whoami'], own)).stdout).toBe(`app\t${expiry}\tread,write:users/t1/* read:logs\n`)
+  expect((await kvist(['whoami'], own)).stdout).toBe(`app\tread,write:users/t1/* read:logs\t-\t${expiry}\n`)
   expect((await kvist(['put', '-c', 'users', 't1/a', '1'], own)).exitCode).toBe(0)
   expect(await kvist(['put', '-c', 'users', 't2/a', '1'], own)).toEqual({
     exitCode: 1,
@@ -37,7 +37,7 @@ test('a token is alone on standard output, and does what it was created for unti
   })
   expect((await kvist(['collections'], own)).stdout).toBe('users\t-\t-\n')
   expect((await kvist(['token', 'list'])).stdout).toMatch(
-    new RegExp(`^${id}\\tapp\\t\\S+Z\\t${expiry}\\t\\S+Z\\tread,write:users/t1/\\* read:logs$`, 'm'),
+    new RegExp(`^${id}\\tapp\\tread,write:users/t1/\\* read:logs\\t-\\t${expiry}\\t\\S+Z\\t-$`, 'm'),
   )
   expect(await kvist(['token', 'revoke', id])).toEqual({ exitCode: 0, stdout: '', stderr: '' })
   expect((await kvist(['whoami'], own)).stderr).toContain('the server does not accept this token')
@@ -58,6 +58,18 @@ test('--json prints all of it, and nothing else', async () => {
   expect(lines.map((line) => JSON.parse(line))).toContainEqual(listed)
   const me = JSON.parse((await kvist(['whoami', '--json'], { KVIST_TOKEN: token })).stdout)
   expect(me).toEqual({ name: 'app', grants: created.grants, expires_at: null })
+})
+
+test('a token may have a rate of its own, and a subject of certificates in place of a text', async () => {
+  const rate = ['--rate-limit', '50/s:100']
+  const token = (await kvist([...create, 'read:users', ...rate])).stdout.trim()
+  expect((await kvist(['whoami'], { KVIST_TOKEN: token })).stdout).toBe('app\tread:users\t50/s:100\tnever\n')
+  const subject = ['--subject', 'CN=app,O=Acme']
+  const { exitCode, stdout, stderr } = await kvist([...create, 'read:users', ...subject])
+  expect({ exitCode, stdout }).toEqual({ exitCode: 0, stdout: '' })
+  expect(stderr).toMatch(/until it is revoked; certificates of CN=app,O=Acme stand for it\n$/)
+  expect((await kvist(['token', 'list'])).stdout).toContain('\tread:users\t-\tnever\tnever\tCN=app,O=Acme\n')
+  expect((await kvist([...create, 'read:users', ...subject])).stderr).toContain('CN=app,O=Acme has the token')
 })
 
 test('a token that leaked is revoked by itself; an id that is none is named', async () => {
@@ -93,6 +105,8 @@ test.each([
     'token create has no option "--nam": see kvist token create --help',
   ],
   [['token', 'create', '--name', '', '--allow', 'read:users'], 'name must be a text that is not empty'],
+  [[...create, 'read:users', '--rate-limit', '50'], 'rate_limit must be a rate like "50/s"'],
+  [[...create, 'read:users', '--subject', ''], 'subject must be a text that is not empty'],
   [['token', 'revoke'], 'token revoke needs ID: the id of a token, or the token itself'],
   [['token', 'revoke', ''], 'the id must be the id of a token'],
   [['token', 'drop'], 'there is no command "token drop": see kvist token --help'],

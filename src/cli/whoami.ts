@@ -4,7 +4,7 @@ import { showGrants } from './grants.ts'
 import { print, printLines, tableLines } from './output.ts'
 
 export const whoamiCommand = command('whoami', {
-  summary: 'Show the name of the token, when it expires, and what it allows',
+  summary: 'Show the name of the token, what it allows, and when it expires',
   operands: [],
   options: { json: jsonOption, ...connectionOptions },
   async run(given) {
@@ -13,8 +13,9 @@ export const whoamiCommand = command('whoami', {
       await print(`${JSON.stringify(identity)}\n`)
       return 0
     }
-    const row = [identity.name, identity.expires_at ?? 'never', showGrants(identity.grants)]
-    await printLines(tableLines([row], ['NAME', 'EXPIRES', 'ALLOWS']))
+    const { name, grants, rate_limit: rate = '-', expires_at: expiresAt } = identity
+    const row = [name, showGrants(grants), rate, expiresAt ?? 'never']
+    await printLines(tableLines([row], ['NAME', 'ALLOWS', 'RATE', 'EXPIRES']))
     return 0
   },
 })
