@@ -276,8 +276,9 @@ export type JsonPatchOperation =
   | { readonly op: 'move' | 'copy'; readonly from: string; readonly path: string }
 
 /**
- * What a token may do with what it grants. `read`: get, list, watch. `write`: put, patch, delete, import. `admin`:
- * settings and drops; on all collections also tokens. `replicate`: exchange changes as a node does.
+ * What a token may do with what it grants. `read`: get, list, watch. `write`: put, patch, delete, import; increments and
+ * JSON patches need `read` too. `admin`: settings and drops; on all collections also tokens. `replicate`: exchange
+ * changes as a node does.
  */
 export type Capability = 'read' | 'write' | 'admin' | 'replicate'
 

@@ -3,7 +3,7 @@ import type { Delete, Put } from '../core/engine.ts'
 import { KvistError } from '../core/errors.ts'
 import { type Follower, follower } from '../core/follower.ts'
 import { type Grant, type GrantJson, grantJson, parseGrants } from '../core/grants.ts'
-import { maxSubjectBytes, maxTokenNameBytes, maxTokens } from '../core/limits.ts'
+import { maxSubjectBytes, maxTimeMs, maxTokenNameBytes, maxTokens } from '../core/limits.ts'
 import { jsonContentType, type Member } from '../core/member.ts'
 import { permitsOf } from '../core/permits.ts'
 import { parseRate, type Rate, showRate } from '../core/rate.ts'
@@ -61,6 +61,8 @@ interface Entry {
   readonly hash: Buffer | null
   readonly subject: string | null
   readonly createdAtMs: number
+  /** The member from which it was read. */
+  readonly version: string
 }
 
 /** How exactly the last use of a token is recorded: each use would be a write otherwise. */
@@ -76,6 +78,10 @@ export interface TokenRegistry {
   /** All tokens, the oldest first. */
   list(): Token[]
   get(id: string): Token | null
+  /** Whether a token is stored under this id, even one that cannot be read. */
+  has(id: string): boolean
+  /** The number of stored tokens, expired and unreadable ones included. */
+  count(): number
   /** Calls the listener whenever a token is created, expires or is revoked, then with its principal. */
   onChange(listener: (ended: Principal | null) => void): void
   /** Returns whether this use of a token is to be recorded, and takes it as recorded. */
@@ -94,17 +100,22 @@ export function tokenRegistry(onError: (error: unknown) => void): TokenRegistry 
   const entries = new Map<string, Entry>()
   /** The entries of client certificates, by their subject. */
   const bySubject = new Map<string, Entry>()
+  /** The ids of stored tokens that cannot be read. */
+  const unreadable = new Set<string>()
   const uses = new Map<string, number>()
   const listeners: ((ended: Principal | null) => void)[] = []
 
   function take(id: string, member: Member | null): void {
     const before = entries.get(id)
-    if (member === null) entries.delete(id)
-    else if (before?.createdAtMs !== member.createdAtMs) {
+    if (member !== null && before?.version === versionOf(member)) return
+    entries.delete(id)
+    unreadable.delete(id)
+    if (member !== null) {
       try {
         entries.set(id, entryOf(id, member))
       } catch (error) {
-        onError(new Error(`the token ${id} cannot be read`, { cause: error }))
+        unreadable.add(id)
+        onError(new Error(`the token ${id} cannot be read and is not valid`, { cause: error }))
       }
     }
     if (entries.get(id) === before) return
@@ -121,8 +132,9 @@ export function tokenRegistry(onError: (error: unknown) => void): TokenRegistry 
   }
 
   function takeUse(id: string, member: Member | null): void {
-    if (member === null) uses.delete(id)
-    else uses.set(id, Number(member.value))
+    const ms = member === null ? Number.NaN : Number(member.value)
+    if (ms >= 0 && ms <= maxTimeMs) uses.set(id, ms)
+    else uses.delete(id)
   }
 
   const shown = (id: string, { principal, subject, createdAtMs }: Entry): Token => {
@@ -133,7 +145,7 @@ export function tokenRegistry(onError: (error: unknown) => void): TokenRegistry 
 
   return {
     followers: [
-      follower({ collection: tokensCollection, take, keys: () => entries.keys() }),
+      follower({ collection: tokensCollection, take, keys: () => [...entries.keys(), ...unreadable] }),
       follower({ collection: usesCollection, take: takeUse, keys: () => uses.keys() }),
     ],
     find(token, nowMs) {
@@ -154,6 +166,8 @@ export function tokenRegistry(onError: (error: unknown) => void): TokenRegistry 
       const entry = entries.get(id)
       return entry === undefined ? null : shown(id, entry)
     },
+    has: (id) => entries.has(id) || unreadable.has(id),
+    count: () => entries.size + unreadable.size,
     onChange: (listener) => void listeners.push(listener),
     isNewUse(id, nowMs) {
       const before = uses.get(id) ?? Number.NEGATIVE_INFINITY
@@ -169,20 +183,41 @@ function unexpired({ principal }: Entry, nowMs: number): Principal | null {
   return expiresAtMs !== null && expiresAtMs <= nowMs ? null : principal
 }
 
+const storedFields: ReadonlySet<string> = new Set(['name', 'grants', 'hash', 'subject', 'rate_limit'])
+
+/**
+ * Throws when a stored token is not as this version of kvist writes them: what is damaged may not grant anything, nor
+ * may a token with a restriction of a later version.
+ */
 function entryOf(id: string, member: Member): Entry {
   const stored: StoredToken = JSON.parse(String(member.value))
-  const { name, grants: given, hash, subject, rate_limit: rateText } = stored
-  const grants = parseGrants(given)
+  const unknown = Object.keys(stored).find((field) => !storedFields.has(field))
+  if (unknown !== undefined) throw new Error(`it has a field ${unknown}`)
+  const { hash, subject, rate_limit: rateText } = stored
+  if ((hash === undefined) === (subject === undefined)) throw new Error('it has not one of hash and subject')
+  const name = parseTokenName(stored.name)
+  const grants = parseGrants(stored.grants)
   const { createdAtMs, expiresAtMs } = member
   const rateLimit = rateText === undefined ? null : rateLimitOf(rateText)
   const permits = permitsOf(grants)
   const principal = { id, name, isAuthenticated: true, grants, permits, expiresAtMs, rateLimit }
   return {
     principal,
-    hash: hash === undefined ? null : Buffer.from(hash, 'base64url'),
-    subject: subject ?? null,
+    hash: hash === undefined ? null : parseHash(hash),
+    subject: subject === undefined ? null : parseSubject(subject),
     createdAtMs,
+    version: versionOf(member),
   }
+}
+
+function versionOf({ revision, clock, expiresAtMs }: Member): string {
+  return `${revision} ${clock} ${expiresAtMs}`
+}
+
+function parseHash(text: string): Buffer {
+  const hash = Buffer.from(text, 'base64url')
+  if (hash.length === noHash.length) return hash
+  throw new Error('its hash is not a SHA-256')
 }
 
 function rateLimitOf(text: string): RateLimit {
@@ -215,13 +250,16 @@ export interface TokenStore {
 }
 
 export function tokensOf(registry: TokenRegistry, db: TokenStore): Tokens {
+  /** The number of tokens that are being written. */
+  let creating = 0
+
   return {
     list: registry.list,
     get: registry.get,
     async create({ name, grants, subject, rate, expiresAtMs }, nowMs) {
       const same = subject === null ? null : registry.findSubject(subject, nowMs)
       if (same !== null) throw new KvistError('conflict', `the subject ${subject} has the token ${same.id}`)
-      if (registry.list().length >= maxTokens) {
+      if (registry.count() + creating >= maxTokens) {
         throw new KvistError('unprocessable', `there can be only ${maxTokens} tokens`, { limit: maxTokens })
       }
       const id = newId()
@@ -232,11 +270,16 @@ export function tokensOf(registry: TokenRegistry, db: TokenStore): Tokens {
         ...(subject === null ? { hash: hashOf(secret).toString('base64url') } : { subject }),
         ...(rate === null ? {} : { rate_limit: showRate(rate) }),
       }
-      await db.write([putOf(tokensCollection, id, JSON.stringify(stored), expiresAtMs)])
+      creating++
+      try {
+        await db.write([putOf(tokensCollection, id, JSON.stringify(stored), expiresAtMs)])
+      } finally {
+        creating--
+      }
       return { text: subject === null ? `kvist_${id}_${secret}` : null, token: registry.get(id)! }
     },
     async revoke(id) {
-      if (registry.get(id) === null) return false
+      if (!registry.has(id)) return false
       await db.write([deleteOf(tokensCollection, id), deleteOf(usesCollection, id)])
       return true
     },

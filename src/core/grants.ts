@@ -3,7 +3,8 @@ import { maxGrants, maxKeyBytes } from './limits.ts'
 import { compilePattern } from './pattern.ts'
 
 /**
- * What a grant may allow. `read`: get, list, watch, and read the feed. `write`: put, patch, touch, delete, and import.
+ * What a grant may allow. `read`: get, list, watch, and read the feed. `write`: put, patch, touch, delete, and import;
+ * increments and JSON patches, which show something of the stored value, need `read` too.
  * `admin`: change settings and drop; on all collections whole, also manage tokens. `replicate`: exchange changes as a
  * node does. None of them contains another.
  */

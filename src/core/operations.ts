@@ -52,6 +52,15 @@ export function readsMember({ op, condition }: Operation): boolean {
   return condition !== undefined || (op !== 'put' && op !== 'delete')
 }
 
+/**
+ * Returns whether an operation shows something of the stored value: an increment returns the number, a JSON patch tests
+ * values and fails where something is missing, and an update is decided on the member. A merge patch does not.
+ */
+export function showsValue(operation: Operation): boolean {
+  const { op } = operation
+  return op === 'increment' || op === 'update' || (op === 'patch' && operation.patch.kind !== 'merge')
+}
+
 /** Resolves an operation against `current`, null for no member. Throws the error for the client. */
 export function resolve(operation: Operation, current: Member | null, nowMs: number): Resolved {
   const { collection, key } = operation

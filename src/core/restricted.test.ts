@@ -1,13 +1,16 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { faultOf } from '../../test/support/engine.ts'
 import { openTestEngine } from '../../test/support/test-engine.ts'
+import type { CollectionPage } from './collection-page.ts'
 import { type Database, openDatabase } from './database.ts'
 import { parseGrants } from './grants.ts'
 import { everything, type ListQuery } from './list.ts'
 import { jsonContentType } from './member.ts'
+import { parsePatchOperations } from './patch.ts'
 import { isWithin, permitsOf } from './permits.ts'
 import { restricted } from './restricted.ts'
 import { noSettings } from './settings.ts'
+import type { Store } from './store.ts'
 
 let db: Database
 const nowMs = 1000
@@ -120,6 +123,48 @@ describe('one member', () => {
   })
 })
 
+describe('a write that shows something of the stored value', () => {
+  const ref = { collection: 'shows', key: 'n' }
+  const increment = { kind: 'increment', path: '', by: 0 } as const
+  const tests = {
+    kind: 'operations',
+    operations: parsePatchOperations('[{"op":"test","path":"","value":1}]'),
+  } as const
+
+  const shows: Record<string, (store: Store) => unknown> = {
+    'an increment of a batch': (store) => store.batch([], [{ op: 'increment', ...ref, path: '', by: 0 }]),
+    'an increment by patch': (store) => store.patch(ref, increment),
+    'a patch of a command': (store) =>
+      store.execute({ operations: [{ op: 'patch', ...ref, patch: increment, expiresAtMs: null }] }),
+    'a JSON patch, which may test': (store) => store.patch(ref, tests),
+    'an update': (store) => store.update(ref, () => null),
+  }
+  const hides: Record<string, (store: Store) => unknown> = {
+    'a put': (store) => store.put('shows', 'n', content),
+    'a merge patch': (store) => store.patch(ref, { kind: 'merge', text: '1' }),
+    'a merge patch of a command': (store) =>
+      store.execute({
+        operations: [{ op: 'patch', ...ref, patch: { kind: 'merge', text: '1' }, expiresAtMs: null }],
+      }),
+    'a touch': (store) => store.touch(ref, 'never'),
+    'a delete': (store) => store.delete('other', 'n'),
+  }
+
+  test.each(Object.entries(shows))('%s needs to be allowed to read it, too', async (_what, write) => {
+    await db.put('shows', 'n', content)
+    const writer = storeOf({ collections: 'shows', can: ['write'] })
+    const fault = await faultOf(Promise.try(() => write(writer)))
+    expect(fault.code).toBe('forbidden')
+    expect(fault.extra).toEqual({ missing: { can: 'read', ...ref } })
+    expect(await codeOf(() => write(storeOf({ collections: 'shows', can: ['read'] })))).toBe('forbidden')
+    expect(await codeOf(() => write(storeOf({ collections: 'shows', can: ['read', 'write'] })))).toBe('done')
+  })
+
+  test.each(Object.entries(hides))('%s does not', async (_what, write) => {
+    expect(await codeOf(() => write(storeOf({ collections: '*', can: ['write'] })))).toBe('done')
+  })
+})
+
 describe('an import', () => {
   test('stores what is within the grant, and rejects the rest by index', async () => {
     const store = storeOf({ collections: 'import', key_prefix: 'a', can: ['write'] })
@@ -186,6 +231,19 @@ describe('what concerns a collection', () => {
       next: null,
     })
     expect((await list(1)).next).toBe('l2')
+    expect(await list(1, 'l2')).toEqual({
+      collections: [{ name: 'l2', members: null, bytes: null }],
+      next: null,
+    })
+    // Neither names nor cursors show that there is l3, of which nothing is within reach.
+    const some = storeOf({ collections: 'l*', key_prefix: 'a', can: ['read'] })
+    const names: string[] = []
+    for (let from: string | null = 'l'; from !== null; ) {
+      const page: CollectionPage = await some.collectionPage({ prefix: 'l', from, limit: 1 })
+      names.push(...page.collections.map(({ name }) => name), `next ${page.next}`)
+      from = page.next
+    }
+    expect(names.filter((name) => /l\d$/.test(name))).toEqual(['l1', 'next l2', 'l2', 'next l4', 'l4'])
     const writer = storeOf({ collections: '*', can: ['write'] })
     expect(await codeOf(() => writer.collectionPage({ prefix: '', from: null, limit: 1 }))).toBe('forbidden')
   })

@@ -8,6 +8,7 @@ import type { Scope } from './feed/scope.ts'
 import { capabilities } from './grants.ts'
 import { keyRange, type ListQuery, type Page, type PageOptions, type Selection } from './list.ts'
 import type { Member } from './member.ts'
+import { type Operation, showsValue } from './operations.ts'
 import type { PageMemory } from './page-memory.ts'
 import {
   forbidden,
@@ -55,8 +56,8 @@ export function restricted(db: Database, viewer: Viewer): Store {
       mayWrite({ collection, key })
       return db.delete(collection, key, condition)
     },
-    async patch(ref, patch, condition, expiresAtMs) {
-      mayWrite(ref)
+    async patch(ref, patch, condition, expiresAtMs = null) {
+      requireOperation(viewer, { op: 'patch', ...ref, patch, condition, expiresAtMs })
       return db.patch(ref, patch, condition, expiresAtMs)
     },
     async touch(ref, expiresAtMs, condition) {
@@ -64,7 +65,7 @@ export function restricted(db: Database, viewer: Viewer): Store {
       return db.touch(ref, expiresAtMs, condition)
     },
     async update(ref, decide, durability) {
-      mayWrite(ref)
+      requireOperation(viewer, { op: 'update', ...ref, decide })
       return db.update(ref, decide, durability)
     },
     putAll: (collection, members) => putAllWithin(db, viewer, collection, members),
@@ -171,8 +172,14 @@ function requireAny(viewer: Viewer, collection: string): void {
   requireReach(viewer, 'read', collection)
 }
 
+/** What shows something of the stored value has to be allowed to read it: else a write could be used for that. */
+function requireOperation(viewer: Viewer, operation: Operation): void {
+  requireMember(viewer, 'write', operation)
+  if (showsValue(operation)) requireMember(viewer, 'read', operation)
+}
+
 function requireCommand(viewer: Viewer, { operations, checks = [] }: WriteCommand): void {
-  for (const operation of operations) requireMember(viewer, 'write', operation)
+  for (const operation of operations) requireOperation(viewer, operation)
   for (const check of checks) {
     const { collection, key } = check
     if (!isWithin(viewer.permits.reach('write', collection), key)) requireMember(viewer, 'read', check)
@@ -237,7 +244,10 @@ function visibleScope(viewer: Viewer, scope: Scope): Scope {
   return { ...scope, sees: (_name, member) => isWithin(prefixes, member) }
 }
 
-/** Returns a page of the collections in which the viewer may read something. */
+/**
+ * Returns a page of the collections in which the viewer may read something. `next` is one of them, too: a cursor shows
+ * the name that it begins with.
+ */
 async function visibleCollections(
   db: Database,
   viewer: Viewer,
@@ -245,15 +255,34 @@ async function visibleCollections(
 ): Promise<CollectionPage> {
   requireSomewhere(viewer, 'read')
   const reachOf = (name: string) => viewer.permits.reach('read', name)
-  const within = (await db.collections()).filter(({ name }) => reachOf(name).length > 0)
-  const page = collectionPage(within, query)
-  const shown: ShownCollection[] = []
-  for (const collection of page.collections) {
-    const { name } = collection
-    if (reachOf(name)[0] === '') shown.push(collection)
-    else if (await hasMember(db, name, reachOf(name))) shown.push({ name, members: null, bytes: null })
-  }
-  return { ...page, collections: shown }
+  const granted = (await db.collections()).filter(({ name }) => reachOf(name).length > 0)
+  const collections: ShownCollection[] = []
+  let from = query.from
+  do {
+    const page = collectionPage(granted, { ...query, from, limit: Math.max(query.limit, examinedAtOnce) })
+    for (const collection of page.collections) {
+      const shown = await visibleCollection(db, collection, reachOf(collection.name))
+      if (shown === null) continue
+      if (collections.length === query.limit) return { collections, next: shown.name }
+      collections.push(shown)
+    }
+    from = page.next
+  } while (from !== null)
+  return { collections, next: null }
+}
+
+/** Each page of collections is sorted out of all, so they are few, however many of them the viewer may not see. */
+const examinedAtOnce = 1000
+
+/** Returns the collection as far as these prefixes go; null if there is nothing of it. */
+async function visibleCollection(
+  db: Database,
+  collection: ShownCollection,
+  prefixes: readonly string[],
+): Promise<ShownCollection | null> {
+  if (prefixes[0] === '') return collection
+  const { name } = collection
+  return (await hasMember(db, name, prefixes)) ? { name, members: null, bytes: null } : null
 }
 
 async function hasMember(db: Database, collection: string, prefixes: readonly string[]): Promise<boolean> {

@@ -30,7 +30,7 @@ export function isUseful({ permits }: Viewer, collection: string): boolean {
   return permits.reach('read', collection).length > 0 || permits.reach('write', collection).length > 0
 }
 
-/** A read that may also write needs both. */
+/** A read that may also write needs both, as does a count, whose response is the number. */
 function needOf(command: Command): Need {
   switch (command.kind) {
     case 'get':
@@ -45,16 +45,17 @@ function needOf(command: Command): Need {
     case 'metaStore':
     case 'delete':
     case 'metaDelete':
-    case 'count':
-    case 'metaCount':
     case 'touch':
       return { can: ['write'], keys: [command.key] }
+    case 'count':
+    case 'metaCount':
+      return { can: ['read', 'write'], keys: [command.key] }
     case 'refused':
       return command.drops === null ? nothing : { can: ['write'], keys: [command.drops] }
     case 'flushAll':
       return { can: ['admin'], keys: null }
     case 'stats':
-      return { can: ['read'], keys: null }
+      return { can: [command.args[0] === 'reset' ? 'admin' : 'read'], keys: null }
     case 'verbosity':
     case 'version':
     case 'metaNoop':

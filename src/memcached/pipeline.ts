@@ -83,7 +83,8 @@ export class CommandPipeline implements WriteClient {
   /** Abandons the value that is arriving, and refuses its command. Returns false without one. */
   abandonValue(response: string): boolean {
     const refused = this.parser.abandonValue(response)
-    if (refused !== null) this.deferred.push(refused)
+    // It deletes the member that the value was to replace, which takes a permission like any other command.
+    if (refused !== null) this.deferred.push(this.permitted(refused))
     return refused !== null
   }
 

@@ -1,4 +1,4 @@
-import { type Database, openDatabase } from '../../../src/core/database.ts'
+import { type Database, type DatabaseOptions, openDatabase } from '../../../src/core/database.ts'
 import {
   listenMemcached,
   type MemcachedOptions,
@@ -22,15 +22,18 @@ export interface OpenPort extends AsyncDisposable {
   connect(): Promise<TextClient>
 }
 
-export async function openPort(options: Partial<MemcachedOptions> = {}): Promise<OpenPort> {
+type Options = Partial<MemcachedOptions> & Pick<DatabaseOptions, 'followers'>
+
+export async function openPort({ followers = [], ...options }: Options = {}): Promise<OpenPort> {
   const errors: unknown[] = []
   const foreignClients: string[] = []
   const onError = (error: unknown): void => void errors.push(error)
   const db = await openDatabase({
     open: openTestEngine,
     cacheBytes: 1024 * 1024,
-    now: Date.now,
+    now: options.now ?? Date.now,
     onError,
+    followers,
   })
   const server = listenMemcached({
     host: '127.0.0.1',
