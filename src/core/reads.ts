@@ -83,6 +83,10 @@ async function removalCauseIn(
   return (await engine.tombstone(collection, key))?.cause ?? null
 }
 
+function listOf(member: Member | null): (Member | null)[] {
+  return [member]
+}
+
 function whenRead<Read, Result>(
   read: MaybePromise<Read>,
   use: (result: Read) => Result,
@@ -121,7 +125,7 @@ export function readsOf(options: ReadOptions): Reads {
   }
 
   function readMany(refs: readonly MemberRef[], maxBytes?: number): MaybePromise<(Member | null)[]> {
-    if (refs.length === 1) return whenRead(get(refs[0]!.collection, refs[0]!.key), (member) => [member])
+    if (refs.length === 1) return whenRead(get(refs[0]!.collection, refs[0]!.key), listOf)
     const members: (Member | null)[] = []
     const missing: MemberRef[] = []
     const indexes: number[] = []

@@ -187,17 +187,29 @@ export function recordKind({ view }: Chunk, at: number): RecordKind {
 export function recordCollection(chunk: Chunk, at: number): string {
   const start = at + headerBytes
   const end = collectionEnd(chunk.view, at)
-  if (isText(chunk.bytes, start, end, lastCollection)) return lastCollection
+  if (isAsciiText(chunk.bytes, start, end, lastCollection)) return lastCollection
   const name = chunk.bytes.toString('utf8', start, end)
-  // `isText` compares bytes with characters, which are the same only in ASCII.
+  // Only of an ASCII name the length in bytes is that in UTF-16 units.
   if (name.length === end - start) lastCollection = name
   return name
 }
 
 let lastCollection = ''
 
+/** Whether the bytes are this text, and ASCII. */
+function isAsciiText(bytes: Buffer, start: number, end: number, text: string): boolean {
+  if (end - start !== text.length) return false
+  let bits = 0
+  for (let i = 0; i < text.length; i++) {
+    const byte = bytes[start + i]!
+    if (byte !== text.charCodeAt(i)) return false
+    bits |= byte
+  }
+  return bits < 128
+}
+
 /** Whether the bytes equal the characters of `text`, one byte each. */
-function isText(bytes: Buffer, start: number, end: number, text: string): boolean {
+function hasBytes(bytes: Buffer, start: number, end: number, text: string): boolean {
   if (end - start !== text.length) return false
   for (let i = 0; i < text.length; i++) if (bytes[start + i] !== text.charCodeAt(i)) return false
   return true
@@ -211,11 +223,11 @@ export function recordKey({ bytes, view }: Chunk, at: number): string {
 export function isRecordOf(chunk: Chunk, at: number, collection: string, sortedKey: string): boolean {
   const { bytes, view } = chunk
   const from = collectionEnd(view, at)
-  if (!isText(bytes, from, keyEnd(view, at), sortedKey)) return false
-  // An ASCII name, or one that the caller has ruled out by its hash: bytes can be compared with characters.
+  if (!hasBytes(bytes, from, keyEnd(view, at), sortedKey)) return false
   const start = at + headerBytes
-  if (from - start !== collection.length) return recordCollection(chunk, at) === collection
-  return isText(bytes, start, from, collection)
+  // A name of as many UTF-16 units as the record's has bytes is the same only if both are ASCII.
+  if (from - start === collection.length) return isAsciiText(bytes, start, from, collection)
+  return recordCollection(chunk, at) === collection
 }
 
 export function recordKeyBytes({ view }: Chunk, at: number): number {
