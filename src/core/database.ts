@@ -10,6 +10,7 @@ import type {
   FeedCursor,
   OnCommit,
   OnSetback,
+  VersionRef,
   Write,
   Written,
 } from './engine.ts'
@@ -170,11 +171,12 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     makeRoom: () => sweeper.sweepNow(),
     onTouch: (refs) => renewals.forget(refs),
   })
-  const sweeper = startSweeper(engine, writes, now, onError, timers)
   const renewals = new Renewals({ writes, slidingTtlMs: registry.slidingTtlMs, onError, timers })
+  const livesOn = (ref: VersionRef, nowMs: number) => renewals.livesOn(ref.collection, ref, nowMs)
+  const sweeper = startSweeper(engine, writes, livesOn, now, onError, timers)
   reads = readsOf({ engine, cache, renewals, now })
   const scans = scansOf({ engine, writes, versions, now })
-  const feed = feedSource(engine, writes, now, onError)
+  const feed = feedSource(engine, writes, renewals, now, onError)
   hub = watchHub(feed, options.watchBounds)
   const tombstonesMs = options.tombstonesMs ?? defaultTombstonesMs
   const tombstoneGc = startTombstoneGc(engine, tombstonesMs, now, onError, timers)
@@ -238,12 +240,16 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
 function feedSource(
   engine: Engine,
   writes: Writes,
+  renewals: Renewals,
   now: () => number,
   onError: (error: unknown) => void,
 ): FeedSource {
   return {
     engine,
-    isExpired: (_collection, member) => isExpired(member, now()),
+    isExpired(collection, member) {
+      const nowMs = now()
+      return isExpired(member, nowMs) && !renewals.livesOn(collection, member, nowMs)
+    },
     async expire(refs) {
       await writes.commit(refs.map(expiryOf)).catch((error: unknown) => {
         // A full disk must not stop readers of the feed.

@@ -6,7 +6,7 @@ import { openSqlite } from '../../engines/sqlite/engine.ts'
 import { type Database, type DatabaseOptions, openDatabase, wholeCollection } from '../database.ts'
 import type { Commit, CommitResult, Engine } from '../engine.ts'
 import { maxTimeMs } from '../limits.ts'
-import type { Member } from '../member.ts'
+import { keyOf, type Member } from '../member.ts'
 import { nextTick } from '../next-tick.ts'
 import { noSettings } from '../settings.ts'
 import { transformsOf } from '../transforms.ts'
@@ -407,6 +407,55 @@ describe('a database whose expiry slides', () => {
     expect(db.stats().swept).toBe(0)
     const { members } = await db.page('c', wholeCollection)
     expect(members).toMatchObject([{ key: 'k', expiresAtMs: dueMs - 100 + hourMs * 1.1 }])
+  })
+
+  test('counts from the read, however late it is written: readers, the sweep and the feed see no end in between', async () => {
+    const clock = { nowMs: Date.UTC(2026, 5, 1) }
+    const { promise: held, resolve: release } = Promise.withResolvers<void>()
+    const db = await open(
+      (engine) => ({
+        ...engine,
+        async commit(commit) {
+          // The disk is busy: what is sent waits, and what is read meanwhile waits to be sent.
+          if (commit.writes[0]?.op === 'renew') await held
+          return engine.commit(commit)
+        },
+      }),
+      { now: () => clock.nowMs },
+    )
+    const keys = ['sent', 'waiting', 'unread']
+    for (const key of keys) await db.put('c', key, json('1', clock.nowMs + 500))
+    const feed = await db.changes(everything, '', 100)
+    for (const key of ['sent', 'waiting']) {
+      expect(await db.get('c', key)).not.toBeNull()
+      await ticks()
+    }
+    const readMs = clock.nowMs
+    // So long that another read asks for a longer renewal.
+    clock.nowMs += hourMs / 5
+    for (let i = 0; i < 2; i++) {
+      const shown = await Promise.all(keys.map(async (key) => (await db.get('c', key)) !== null))
+      expect(shown).toEqual([true, true, false])
+      timers.pass(1000)
+      await until(() => db.stats().swept === 1, 'the sweep has deleted the one that was not read')
+    }
+    const whole = await db.changes(everything, '', 100)
+    const seen = whole.events.map(({ change }) => `${change.type} ${keyOf(change)}`)
+    expect(seen.filter((one) => keys.some((key) => one.endsWith(key)))).toEqual([
+      'put sent',
+      'put waiting',
+      'expire unread',
+    ])
+    release()
+    await until(() => {
+      timers.pass(bufferMs)
+      return db.stats().renewed >= 2
+    }, 'they are renewed')
+    const { members } = await db.page('c', wholeCollection)
+    expect(members.map(({ key }) => key)).toEqual(['sent', 'waiting'])
+    for (const { expiresAtMs } of members) expect(expiresAtMs).toBeGreaterThanOrEqual(readMs + hourMs)
+    const after = await db.changes(everything, feed.next, 100)
+    expect(after.events.map(({ change }) => change.type)).toEqual(['expire'])
   })
 
   test('writes what waits before it closes', async () => {

@@ -16,6 +16,8 @@ interface Renewal extends Renew {
   readonly expiresAtMs: number
   /** The approximate size of the value, which an engine may have to write again. */
   readonly bytes: number
+  /** The time of the first read: the stored expiry was later than that. */
+  readonly readAtMs: number
 }
 
 const lifeOfTtl = 1.1
@@ -59,6 +61,7 @@ export class Renewals {
     const id = idOf(collection, key)
     if (this.isPaused || this.isStopped || this.promisedMs(id, revision) >= nowMs + ttlMs) return
     if (this.buffered.size >= maxBuffered && !this.buffered.has(id)) return
+    const buffered = this.buffered.get(id)
     this.buffered.set(id, {
       op: 'renew',
       collection,
@@ -66,6 +69,7 @@ export class Renewals {
       expiresAtMs: Math.min(Math.ceil(nowMs + ttlMs * lifeOfTtl), maxTimeMs),
       ifRevision: revision,
       bytes: 'value' in member ? member.value.length : member.valueBytes,
+      readAtMs: buffered?.ifRevision === revision ? buffered.readAtMs : nowMs,
     })
     if (expiresAtMs - nowMs < urgentMs) this.isUrgent = true
     if (this.isUrgent || this.buffered.size >= batchRenewals) this.writeNow()
@@ -76,7 +80,7 @@ export class Renewals {
    * Returns whether a member that has expired according to the store has a renewal, from a read in time, that is not
    * written yet.
    */
-  livesOn(collection: string, { key, revision }: Member | MemberHead, nowMs: number): boolean {
+  livesOn(collection: string, { key, revision }: Pick<Member, 'key' | 'revision'>, nowMs: number): boolean {
     return this.promisedMs(idOf(collection, key), revision) > nowMs
   }
 
@@ -154,8 +158,10 @@ export class Renewals {
     if (isAll) this.isUrgent = false
     this.inFlight = batch
     try {
-      const renewals = Array.from(batch.values(), ({ bytes, ...renew }) => renew)
-      const written = await this.options.writes.commit(renewals, { durability: 'relaxed' })
+      const renewals = Array.from(batch.values(), ({ bytes, readAtMs, ...renew }) => renew)
+      // Reads have shown these members since: the renewals count from then, however late they are written.
+      const nowMs = Math.min(...Array.from(batch.values(), ({ readAtMs }) => readAtMs))
+      const written = await this.options.writes.commit(renewals, { durability: 'relaxed', nowMs })
       this.count += written.filter(({ existed }) => existed).length
     } finally {
       this.inFlight = new Map()

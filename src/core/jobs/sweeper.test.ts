@@ -24,7 +24,7 @@ function engineWith(dueMembers: number) {
     revision: i + 1,
     expiresAtMs: i,
   }))
-  const state = { fault: null as Error | null, commits, due, looks: 0 }
+  const state = { fault: null as Error | null, commits, due, looks: 0, renewed: new Set<string>() }
   async function commit(commit: Commit): Promise<CommitResult> {
     if (state.fault !== null) throw state.fault
     commits.push(commit)
@@ -62,6 +62,7 @@ function engineWith(dueMembers: number) {
         quotasOf: () => undefined,
         makeRoom: async () => {},
       }),
+      ({ key }) => state.renewed.has(key),
       now,
       onError,
       timers,
@@ -154,6 +155,7 @@ test('a stop is done only when the commit under way is', async () => {
         return []
       },
     },
+    () => false,
     () => 5,
     fail,
     timers,
@@ -168,4 +170,20 @@ test('a stop is done only when the commit under way is', async () => {
   expect(isStopped).toBe(false)
   finish()
   await stopping
+})
+
+test('members with a renewal that is not written yet are spared', async () => {
+  const { sweep, state } = engineWith(3)
+  const sweeper = sweep(5000, fail)
+  state.renewed = new Set(['k1'])
+  timers.pass(1000)
+  await until(() => state.due.length === 1, 'the others are swept')
+  expect(state.due).toMatchObject([{ key: 'k1' }])
+  timers.pass(1000)
+  for (let i = 0; i < 5; i++) await nextTick()
+  expect(state.commits).toHaveLength(1)
+  state.renewed = new Set()
+  timers.pass(1000)
+  await until(() => state.due.length === 0, 'it is swept')
+  await sweeper.stop()
 })

@@ -18,9 +18,11 @@ export interface Sweeper extends PeriodicJob {
 const sweepEveryMs = 1000
 const batchMembers = 500
 
+/** `livesOn` tells which expired members have a renewal that is not written yet. */
 export function startSweeper(
   engine: Pick<Engine, 'expiring'>,
   writes: Pick<Writes, 'commit'>,
+  livesOn: (ref: ExpiringRef, nowMs: number) => boolean,
   now: () => number,
   onError: (error: unknown) => void,
   timers = realTimers,
@@ -30,8 +32,9 @@ export function startSweeper(
   async function sweepBatch(): Promise<boolean> {
     const nowMs = now()
     const due = await engine.expiring(nowMs, batchMembers)
-    if (due.length === 0) return false
-    const written = await writes.commit(due.map(expiryOf), { nowMs })
+    const expired = due.filter((ref) => !livesOn(ref, nowMs))
+    if (expired.length === 0) return false
+    const written = await writes.commit(expired.map(expiryOf), { nowMs })
     swept += written.filter(({ revision }) => revision > 0).length
     return due.length === batchMembers
   }
