@@ -20,8 +20,12 @@ afterAll(async () => {
   await server?.remove()
 })
 
-/** Opens the page, and expects of whatever is done with it that it leads nowhere else and fails nowhere. */
-async function onPage(colorScheme: 'light' | 'dark', visit: (page: Page) => Promise<void>): Promise<void> {
+/** Opens the page, and expects of whatever is done with it that it leads nowhere else and fails nowhere else. */
+async function onPage(
+  colorScheme: 'light' | 'dark',
+  visit: (page: Page) => Promise<void>,
+  failures: readonly unknown[] = [],
+): Promise<void> {
   const page = await browser.newPage({ colorScheme })
   const misdeeds = misdeedsOf(page, server.url)
   try {
@@ -31,7 +35,7 @@ async function onPage(colorScheme: 'light' | 'dark', visit: (page: Page) => Prom
   } finally {
     await page.close()
   }
-  expect(misdeeds).toEqual([])
+  expect<readonly unknown[]>(misdeeds).toEqual(failures)
 }
 
 /** Fills in an operation's form and sends it; the status and body that the page then shows. */
@@ -51,11 +55,12 @@ async function tryIt(page: Page, operation: string, fields: Readonly<Record<stri
   }
 }
 
-async function authorize(page: Page): Promise<void> {
+async function authorize(page: Page, given: string): Promise<void> {
   await page.locator('.auth-wrapper .authorize').first().click()
-  await page.locator('.modal-ux input').fill(token)
-  await page.locator('.modal-ux .authorize').click()
-  await page.locator('.modal-ux .btn-done').click()
+  const bearer = page.locator('.modal-ux .auth-container', { hasText: 'bearer' })
+  await bearer.locator('input').fill(given)
+  await bearer.locator('.authorize').click()
+  await bearer.locator('.btn-done').click()
 }
 
 test('it lists every operation that the document has', async () => {
@@ -82,7 +87,7 @@ test('it lists every operation that the document has', async () => {
 
 test('what it tries is done by this server, with the token that it was given', async () => {
   await onPage('light', async (page) => {
-    await authorize(page)
+    await authorize(page, token)
     const put = await tryIt(
       page,
       'v1-putMember',
@@ -99,6 +104,29 @@ test('what it tries is done by this server, with the token that it was given', a
   expect(await (await fetch(`${server.url}/v1/tried/a%20b%2Fc`, { headers })).text()).toBe(
     '{"from": "the page"}',
   )
+})
+
+test('with a token that grants some of it, it does that and shows what is missing of the rest', async () => {
+  const created = await fetch(`${server.url}/v1/_tokens`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+    body: '{"name": "page", "grants": [{"collections": "scoped", "key_prefix": "t1/", "can": ["read", "write"]}]}',
+  })
+  const scoped = ((await created.json()) as { token: string }).token
+  await onPage('light', async (page) => {
+    await authorize(page, scoped)
+    const put = await tryIt(page, 'v1-putMember', { collection: 'scoped', key: 't1/a' }, '1')
+    expect(put.status).toBe('201')
+    const whoami = await tryIt(page, 'v1-whoami', {})
+    expect(whoami.shown).toContain('"name": "page"')
+  })
+  const tryOthers = async (page: Page) => {
+    await authorize(page, scoped)
+    const get = await tryIt(page, 'v1-getMember', { collection: 'scoped', key: 't2/a' })
+    expect(get.status).toBe('403')
+    expect(get.shown).toContain('does not grant read on scoped/t2/a')
+  }
+  await onPage('light', tryOthers, [expect.stringContaining('status of 403')])
 })
 
 /** What the page is drawn on, from 0, black, to 255; code for the browser. */

@@ -70,11 +70,12 @@ test('parameters of the path are there whether somebody describes them or not', 
 
 test('a route without words of its own is valid with what it has', async () => {
   const routes = [route('GET', '/'), route('PUT', '/dialects/keys/keys'), route('DELETE', '/keys/:id')]
+  routes.push(route('GET', '/v1/:c'))
   for (const needsToken of [true, false]) {
     expect(await lintOpenApi(openApiDocument(routes, { ...options, needsToken }))).toEqual([])
   }
   const found = operationsOf(routes)
-  expect([...found.values()].map(({ tags }) => tags)).toEqual([['root'], ['keys'], ['keys']])
+  expect([...found.values()].map(({ tags }) => tags)).toEqual([['root'], ['keys'], ['keys'], ['v1']])
 })
 
 test('a route that is mounted twice is two operations with names of their own', () => {
@@ -97,16 +98,31 @@ test('errors become answers by their status, with the code as an example', () =>
 
 test('a token is asked for where the server has one, but not for what is open', () => {
   const docs: OperationDocs = { responses: { 200: { description: 'done' } } }
-  const routes = [route('GET', '/a', { docs }), route('GET', '/b', { docs, access: 'open' })]
-  const closed = operationsOf(routes)
-  expect(openApiDocument(routes, options).security).toEqual([{ token: [] }])
-  expect(closed.get('get /b')!.security).toEqual([])
-  expect(Object.keys(closed.get('get /a')!.responses)).toContain('401')
-  expect(Object.keys(closed.get('get /b')!.responses)).not.toContain('401')
-  const open = { ...options, needsToken: false }
-  expect(openApiDocument(routes, open).security).toEqual([])
-  expect(Object.keys(operationsOf(routes, open).get('get /a')!.responses)).not.toContain('401')
+  const routes = [
+    route('GET', '/a', { docs }),
+    route('GET', '/b', { docs, access: 'open' }),
+    route('GET', '/v1/:c', { docs }),
+    route('PUT', '/v1/:c', { docs }),
+  ]
+  for (const needsToken of [true, false]) {
+    const given = { ...options, needsToken }
+    const found = operationsOf(routes, given)
+    const anyone = needsToken ? [] : [{}]
+    const usual = [...anyone, { token: [] }]
+    expect(openApiDocument(routes, given).security).toEqual(usual)
+    expect(found.get('get /a')!.security).toBeUndefined()
+    expect(found.get('get /b')!.security).toEqual([])
+    expect(found.get('get /v1/{c}')!.security).toEqual([...usual, { ticket: [] }])
+    expect(found.get('put /v1/{c}')!.security).toBeUndefined()
+    // A server that needs no token refuses a wrong one all the same, and one that does not grant the request.
+    const { responses } = found.get('get /a')!
+    expect(Object.keys(responses)).toEqual(needsToken ? entrance : [...entrance, '421'].toSorted())
+    expect(Object.keys(found.get('get /b')!.responses)).not.toContain('401')
+    expect(responses['403']!.description).toContain('`forbidden`')
+  }
 })
+
+const entrance = ['200', '401', '403', '429', '500']
 
 test('429 is an answer of every route, with its headers, but not of those that are not counted', () => {
   const docs: OperationDocs = { responses: { 200: { description: 'done' } } }

@@ -1,6 +1,13 @@
 import { KvistError } from '../core/errors.ts'
 import { compressedOnce } from './compression.ts'
 import {
+  entranceCodes,
+  entranceWords,
+  securityOf,
+  securitySchemes,
+  usualSecurity,
+} from './openapi-security.ts'
+import {
   type HeaderDocs,
   type MediaTypeDocs,
   named,
@@ -72,12 +79,9 @@ export function openApiDocument(routes: readonly Route[], options: DocumentOptio
     },
     servers: [{ url: '/', description: 'This server' }],
     tags: [...tags.values()],
-    security: options.needsToken ? [{ token: [] }] : [],
+    security: usualSecurity(options.needsToken),
     paths: referring,
-    components: {
-      schemas,
-      ...(options.needsToken ? { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } } : {}),
-    },
+    components: { schemas, securitySchemes },
   }
 }
 
@@ -111,17 +115,16 @@ function operationOf(
   operationId: string,
   { needsToken }: DocumentOptions,
 ): Json {
-  const { summary, docs, access } = route
-  const isOpen = access === 'open'
+  const { summary, docs } = route
   return {
     operationId,
     tags: [tag.name],
     summary,
     ...(docs?.description === undefined ? {} : { description: docs.description }),
-    ...(isOpen && needsToken ? { security: [] } : {}),
+    ...securityOf(route, needsToken),
     ...parametersOf(docs, path),
     ...(docs?.body === undefined ? {} : { requestBody: { required: true, ...docs.body } }),
-    responses: responsesOf(route, entranceCodes(route, needsToken, isOpen)),
+    responses: responsesOf(route, entranceCodes(route, needsToken)),
   }
 }
 
@@ -156,23 +159,17 @@ const plainResponses: Json = {
 
 type Code = KvistError['code']
 
-/**
- * Returns the errors that are thrown before the handler is called: on a server without a token, those of the origin
- * policy, and with `--rate-limit` those of clients that send too much.
- */
-function entranceCodes({ isUnlimited }: Route, needsToken: boolean, isOpen: boolean): readonly Code[] {
-  const limited: readonly Code[] = isUnlimited ? [] : ['rate_limited']
-  if (needsToken) return isOpen ? limited : ['unauthorized', 'forbidden', ...limited]
-  return ['forbidden_origin', 'misdirected', ...limited]
-}
-
 function responsesOf({ docs, api }: Route, entrance: readonly Code[]): Json {
   if (docs === undefined) return plainResponses
   const { responses, problems = [], problemHeaders: more = {} } = docs
   // An API with its own error format documents its errors itself.
   if (api !== undefined) {
-    const refused = entrance.map((code) => [statusOf(code), { description: entranceWords[code] }])
-    return { ...Object.fromEntries(refused), ...responses }
+    const refused = Map.groupBy(entrance, statusOf)
+    const described = [...refused].map(([status, codes]) => {
+      const words = codes.map((code) => entranceWords[code])
+      return [status, { description: words.join('. ') }]
+    })
+    return { ...Object.fromEntries(described), ...responses }
   }
   const codes = [...entrance, ...problems]
   const failed: Record<number, ResponseDocs> = {}
@@ -184,14 +181,6 @@ function responsesOf({ docs, api }: Route, entrance: readonly Code[]): Json {
     )
   }
   return { ...failed, 500: problemResponse(500, [null]), ...responses }
-}
-
-const entranceWords: Readonly<Partial<Record<Code, string>>> = {
-  unauthorized: 'The token is missing or wrong',
-  forbidden: 'The token does not grant it',
-  forbidden_origin: 'A web page of an origin that may not use this server',
-  misdirected: 'The host name is not one of this server',
-  rate_limited: 'The client sends too many requests, or wrong tokens',
 }
 
 /** Documents the response to errors with one status; null is an unexpected error. */
