@@ -59,12 +59,12 @@ test('a collection that is swept while its version is asked for does not keep th
     { now: () => nowMs },
   )
   await db.put('c', 'k', json('1', 2000))
-  const before = await db.collectionVersion('c')
+  const before = await db.collectionVersion('c', everything)
   expect(before).not.toBeNull()
   nowMs = 2000
-  expect(await db.collectionVersion('c')).toBeNull()
+  expect(await db.collectionVersion('c', everything)).toBeNull()
   sweeps = true
-  expect(await db.collectionVersion('c')).not.toBe(before)
+  expect(await db.collectionVersion('c', everything)).not.toBe(before)
 })
 
 describe('reads', () => {

@@ -250,12 +250,19 @@ describe('what concerns a collection', () => {
 
   test('a list has another version for each viewer who does not see all of it', async () => {
     await db.put('ver', 'a', content)
-    const version = await db.collectionVersion('ver')
-    expect(await storeOf({ collections: 'ver', can: ['read'] }).collectionVersion('ver')).toBe(version)
+    const version = await db.collectionVersion('ver', everything)
+    expect(await storeOf({ collections: 'ver', can: ['read'] }).collectionVersion('ver', everything)).toBe(
+      version,
+    )
     const other = await storeOf({ collections: 'ver', key_prefix: 'a', can: ['read'] }).collectionVersion(
       'ver',
+      everything,
     )
     expect(other).not.toBe(version)
+    const outside = storeOf({ collections: 'ver', key_prefix: 'a', can: ['read'] })
+    expect(await codeOf(() => outside.collectionVersion('ver', { ...everything, prefix: 'b' }))).toBe(
+      'forbidden',
+    )
   })
 })
 

@@ -138,11 +138,11 @@ function restrictedLists(
         yield* db.all(collection, { ...query, ...range }, memory)
     },
     collectionPage: (query) => visibleCollections(db, viewer, query),
-    async collectionVersion(collection) {
-      const [prefix] = requireReach(viewer, 'read', collection)
-      const version = await db.collectionVersion(collection)
+    async collectionVersion(collection, selection) {
+      const ranges = visibleRanges(viewer, collection, selection)
+      const version = await db.collectionVersion(collection, selection)
       // The same list is another one for other viewers.
-      return prefix === '' || version === null ? version : `${version}-${viewer.id}`
+      return ranges === null || version === null ? version : `${version}-${viewer.id}`
     },
   }
 }

@@ -11,11 +11,11 @@ import type { Writes } from './writes.ts'
 /** Lists and drops of collections. */
 export interface Scans {
   /**
-   * Returns the collection's version, which differs after every change. Call it before reading the page that the
-   * version labels. Null while an expired member is not swept yet: a list already omits that member, but no change has
-   * been reported.
+   * Returns the collection's version, which differs after every change, for a list of this selection. Call it before
+   * reading the page that the version labels. Null while an expired member is not swept yet: a list already omits that
+   * member, but no change has been reported.
    */
-  collectionVersion(collection: string): Promise<string | null>
+  collectionVersion(collection: string, selection: Selection): Promise<string | null>
   page(collection: string, query: ListQuery, options?: PageOptions): Promise<Page>
   /** Yields all members that a query selects, in parts, in constant memory. */
   all(collection: string, query: ListQuery, memory?: PageMemory): AsyncGenerator<Member[]>

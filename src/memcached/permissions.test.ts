@@ -198,7 +198,7 @@ test('nor does a value that is given up for lack of memory', async () => {
   expect(await db.get('cache', 'k')).toBeNull()
 })
 
-test('a command with many from is refused whole where one of them is out of reach', async () => {
+test('a command with many keys is refused whole where one of them is out of reach', async () => {
   await using port = await guardedPort()
   const { client } = await port.loggedIn({ collections: 'cache', key_prefix: 't1/', can: ['read', 'write'] })
   for (const key of ['t1/a', 't1/b', 't2/a']) await port.opened.db.put('cache', key, content)
@@ -356,7 +356,7 @@ describe('the end of a token', () => {
     expect(await store.db.get('cache', 'later')).toBeNull()
   })
 
-  test('ends a read of many from between two parts of it', async () => {
+  test('ends a read of many keys between two parts of it', async () => {
     const store = await openPort()
     let reads = 0
     let revoke = (): Promise<boolean> => Promise.reject(new Error('too early'))

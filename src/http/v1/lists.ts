@@ -48,7 +48,7 @@ export async function listMembers(
   const isStreamed = isNdjson(type)
   const question = questionOf(collection, given)
   const query = parseListQuery(given, include, isStreamed, question)
-  const tag = await tagOf(db, collection, isStreamed)
+  const tag = await tagOf(db, collection, query, isStreamed)
   if (isNamed(request, 'If-None-Match', tag ?? '', false)) return responseOf(304, fieldsOf(tag))
   const fields = fieldsOf(tag)
   const pages = new ResponsePages(context.connection)
@@ -80,10 +80,16 @@ function bytesOf(members: readonly Member[]): number {
 
 /**
  * Returns the entity tag of a collection's lists, which changes with every change in the collection; null when there is
- * none. Pages and lines have different tags, because they are different representations.
+ * none. Pages and lines have different tags, because they are different representations. Rejects with `forbidden` if the
+ * list is: a stream could only break off.
  */
-async function tagOf(db: Store, collection: string, isStreamed: boolean): Promise<string | null> {
-  const version = await db.collectionVersion(collection)
+async function tagOf(
+  db: Store,
+  collection: string,
+  query: ListQuery,
+  isStreamed: boolean,
+): Promise<string | null> {
+  const version = await db.collectionVersion(collection, query)
   return version === null ? null : `${version}${isStreamed ? '-lines' : ''}`
 }
 
