@@ -9,7 +9,7 @@ import { type Database, type DatabaseOptions, openDatabase } from './core/databa
 import type { Put } from './core/engine.ts'
 import { maxMemcachedHeldBytes, maxValueBytes } from './core/limits.ts'
 import type { ReadQueue } from './core/read-queue.ts'
-import type { Timers } from './core/timers.ts'
+import { realTimers, type Timers } from './core/timers.ts'
 import { openEngine } from './engines/open.ts'
 import { accessLog } from './http/access-log.ts'
 import { auditedRequests } from './http/audit.ts'
@@ -71,7 +71,7 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
   const now = given.now ?? Date.now
   const output = { readable: process.stdout.isTTY, ...given.log }
   const log = startLog({ level: config.logLevel, ...output })
-  const audit = auditLogOf(config, now, log, stdoutLines(output))
+  const audit = auditLogOf(config, given, log, stdoutLines(output))
   const metrics = startMetrics()
   const watches = watchCounts()
   const onError = (error: unknown, about: LogFields = {}) => {
@@ -299,11 +299,13 @@ function observer([first, ...others]: readonly [Observe, ...Observe[]]): Observe
 
 function auditLogOf(
   { auditLog: path }: Config,
-  now: () => number,
+  given: Given,
   log: Log,
   stdout: (line: string) => void,
 ): AuditLog | null {
-  return path === null ? null : openAuditLog({ path, now, log, stdout })
+  if (path === null) return null
+  const clocks = { now: Date.now, monotonicMs, timers: realTimers, ...given }
+  return openAuditLog({ path, ...clocks, log, stdout })
 }
 
 /** Returns the log entry about a limit on connections. */

@@ -4,8 +4,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type ServerInProcess, serveInProcess } from './support/in-process-server.ts'
 import { ask } from './support/limit-client.ts'
+import { manualTimers } from './support/manual-timers.ts'
 import { memcachedPortOf } from './support/memcached/serve.ts'
 import { textClient } from './support/memcached/text-client.ts'
+import { openWire, requestBytes } from './support/wire.ts'
 
 /** What the audit log has of requests, and what no log has. Servers in this process. */
 
@@ -292,6 +294,38 @@ describe('what is refused has a line, also a read', () => {
       ['/nowhere', 429, 'rate_limited'],
     ])
   })
+})
+
+test('a flood of refused requests is a line for each up to a number, and then one a minute for all', async () => {
+  folder = mkdtempSync(join(tmpdir(), 'kvist-test-'))
+  const clock = manualTimers()
+  const path = join(folder, 'audit.log')
+  const env = { KVIST_TOKEN: 'the-token' }
+  server = await serveInProcess({ flags: ['--audit-log', path], env, timers: clock, monotonicMs: () => 0 })
+  const flood = async (requests: number) => {
+    const wire = await openWire(server.port)
+    const headers = { authorization: 'Bearer guess' }
+    for (let i = 0; i < requests; i++) wire.write(requestBytes('GET', '/v1/c', { headers }))
+    for (let i = 0; i < requests; i++) await wire.response()
+    wire.destroy()
+  }
+  await flood(1200)
+  await send('PUT', '/v1/c/k', '1', { authorization: 'Bearer the-token' })
+  clock.pass(60_000)
+  await flood(7)
+  clock.pass(60_000)
+  clock.pass(60_000)
+  await flood(3)
+  const lines = await auditLines()
+  expect(lines.slice(0, 1000).every(({ status }) => status === 401 || status === 429)).toBe(true)
+  expect(
+    lines.slice(1000).map(({ event, client, requests, method }) => [event ?? method, client, requests]),
+  ).toEqual([
+    ['PUT', '127.0.0.1', undefined],
+    ['refused', '127.0.0.1', 200],
+    ['refused', '127.0.0.1', 7],
+    ['refused', '127.0.0.1', 3],
+  ] as never)
 })
 
 test('long paths and queries are cut off', async () => {

@@ -113,5 +113,8 @@ export const maxRatedTokens = 32_768
 /** Wrong tokens of one address that are answered as such in a minute; further ones are `rate_limited`. */
 export const maxWrongTokensPerMinute = 20
 
+/** Refused requests of one address that have a line each in the audit log; further ones are counted in one line. */
+export const maxRefusedLinesPerMinute = 1000
+
 /** Lines of the audit log that wait to be written while its disk is slow or full; further ones are counted and lost. */
 export const maxAuditBytes = 8 * 1024 * 1024

@@ -22,11 +22,12 @@ export function auditedRequests(audit: AuditLog): Observe {
     const isWrite = route !== null && writing.has(route.access)
     return (context, status) => {
       const { request, connection, principal, failure, revision } = context
-      if (!isWrite && !refusals.has(failure)) return
+      const isRefused = refusals.has(failure)
+      if (!isWrite && !isRefused) return
       const token = tokenIdOf(principal)
       const query = loggedQuery(request)
-      audit.write({
-        protocol: 'http',
+      const entry = {
+        protocol: 'http' as const,
         principal: principal.name,
         ...(token === null ? {} : { token }),
         client: connection.remoteAddress,
@@ -37,7 +38,9 @@ export function auditedRequests(audit: AuditLog): Observe {
         ...(failure === '' ? {} : { code: failure }),
         revision: revision === 0 ? null : revision,
         request_id: context.requestId(),
-      })
+      }
+      if (isRefused) audit.refused(connection.network, entry)
+      else audit.write(entry)
     }
   }
 }

@@ -17,6 +17,7 @@ function auditLog(): Kept {
   return {
     entries,
     write: (entry) => void entries.push(entry),
+    refused: (_network, entry) => void entries.push(entry),
     reopen() {},
     async close() {},
     counts: { written: 0, lost: 0, waitingBytes: 0 },

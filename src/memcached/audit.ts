@@ -1,5 +1,5 @@
 import { type Principal, tokenIdOf } from '../auth/principal.ts'
-import type { AuditLog } from '../telemetry/audit-log.ts'
+import type { AuditEntry, AuditLog } from '../telemetry/audit-log.ts'
 import type { Command } from './command.ts'
 import { failureLine } from './failures.ts'
 
@@ -7,6 +7,7 @@ import { failureLine } from './failures.ts'
 export interface Sender {
   readonly principal: Principal
   readonly address: string
+  readonly network: string
 }
 
 /** Adds a line to the audit log for each key that a command may have written, and for each command that was refused. */
@@ -21,28 +22,31 @@ export class CommandAudit {
 
   /** The command was executed; revision 0 where it wrote nothing, such as an `add` of a key that exists. */
   done(sender: Sender, command: Command, key: string | null, revision: number): void {
-    this.write(sender, nameOf(command), key, 'ok', revision)
+    this.log.write(this.entryOf(sender, nameOf(command), key, 'ok', revision))
   }
 
   failed(sender: Sender, command: Command, key: string | null, error: unknown): void {
-    this.write(sender, nameOf(command), key, failureLine(error), 0)
+    this.log.write(this.entryOf(sender, nameOf(command), key, failureLine(error), 0))
   }
 
   /** The command was refused for what its sender is, may do or has sent; null for a login, whose key may be a secret. */
   refused(sender: Sender, command: Command | null, response: string): void {
-    if (command === null) this.write(sender, 'login', null, response, 0)
-    else this.write(sender, nameOf(command), keyOf(command), response, 0)
+    const entry =
+      command === null
+        ? this.entryOf(sender, 'login', null, response, 0)
+        : this.entryOf(sender, nameOf(command), keyOf(command), response, 0)
+    this.log.refused(sender.network, entry)
   }
 
-  private write(
+  private entryOf(
     { principal, address }: Sender,
     command: string | null,
     key: string | null,
     status: string,
     revision: number,
-  ): void {
+  ): AuditEntry {
     const token = tokenIdOf(principal)
-    this.log.write({
+    return {
       protocol: 'memcached',
       principal: principal.name,
       ...(token === null ? {} : { token }),
@@ -52,7 +56,7 @@ export class CommandAudit {
       key,
       status,
       revision: revision === 0 ? null : revision,
-    })
+    }
   }
 }
 

@@ -161,7 +161,8 @@ export class CommandPipeline implements WriteClient {
   }
 
   private get sender(): Sender {
-    return { principal: this.principal, address: this.session.address }
+    const { address, network } = this.session
+    return { principal: this.principal, address, network }
   }
 
   private canTake(): boolean {

@@ -1,6 +1,8 @@
 import { maxAuditBytes } from '../core/limits.ts'
-import { type LineCounts, type LineFileOptions, openLineFile } from './line-file.ts'
+import type { Timers } from '../core/timers.ts'
+import { type LineCounts, type LineFile, type LineFileOptions, openLineFile } from './line-file.ts'
 import type { Log } from './log.ts'
+import { RefusalLines } from './refusal-lines.ts'
 
 /**
  * The audit log: a line of JSON for each write and each refused request, whatever protocol it came by, in the order in
@@ -9,6 +11,11 @@ import type { Log } from './log.ts'
 export interface AuditLog {
   /** Adds a line. Neither throws nor waits: writes go on when the log cannot be written (line-file.ts). */
   write(entry: AuditEntry): void
+  /**
+   * Adds the line of a request that was refused for what its sender is, may do or has sent. Those that are too many of
+   * one network are counted, and have one line together every minute.
+   */
+  refused(network: string, entry: AuditEntry): void
   /** Goes on in a new file, after log rotation. */
   reopen(): void
   /** Resolves when all lines are on the disk, or cannot be. */
@@ -30,6 +37,9 @@ export interface AuditLogOptions extends Pick<LineFileOptions, 'disk'> {
   /** A file, or `-` for stdout. */
   readonly path: string
   readonly now: () => number
+  /** Milliseconds of a monotonic clock. */
+  readonly monotonicMs: () => number
+  readonly timers: Timers
   readonly log: Log
   /** Writes a line to stdout. */
   readonly stdout: (line: string) => void
@@ -37,30 +47,50 @@ export interface AuditLogOptions extends Pick<LineFileOptions, 'disk'> {
 
 /** Opens the audit log. Throws an error of one line when its file cannot be opened. */
 export function openAuditLog(options: AuditLogOptions): AuditLog {
-  const { path, now, stdout } = options
+  const { now, monotonicMs, timers } = options
   const timed = (fields: object) => JSON.stringify({ time: new Date(now()).toISOString(), ...fields })
-  if (path === '-') {
-    const counts: LineCounts = { written: 0, lost: 0, waitingBytes: 0 }
-    return {
-      counts,
-      write(entry) {
-        stdout(`${timed(entry)}\n`)
-        counts.written++
-      },
-      reopen() {},
-      async close() {},
-    }
+  const lines = openLines(options, (lost) => timed({ event: 'lost', lines: lost }))
+  const refusals = new RefusalLines(monotonicMs)
+
+  function writeCounts(): void {
+    for (const [client, requests] of refusals.takeCounts())
+      lines.append(timed({ event: 'refused', client, requests }))
   }
-  const file = openFile(options, (lines) => timed({ event: 'lost', lines }))
+
+  const stopCounting = timers.every(countsEveryMs, writeCounts)
   return {
-    counts: file.counts,
-    write: (entry) => file.append(timed(entry)),
-    reopen: () => file.reopen(),
-    close: () => file.close(),
+    counts: lines.counts,
+    write: (entry) => lines.append(timed(entry)),
+    refused(network, entry) {
+      if (refusals.take(network)) lines.append(timed(entry))
+    },
+    reopen: () => lines.reopen(),
+    close() {
+      stopCounting()
+      writeCounts()
+      return lines.close()
+    },
   }
 }
 
-function openFile({ path, log, disk }: AuditLogOptions, lostLine: LineFileOptions['lostLine']) {
+const countsEveryMs = 60_000
+
+function openLines(options: AuditLogOptions, lostLine: LineFileOptions['lostLine']): LineFile {
+  const { path, stdout } = options
+  if (path !== '-') return openFile(options, lostLine)
+  const counts: LineCounts = { written: 0, lost: 0, waitingBytes: 0 }
+  return {
+    counts,
+    append(line) {
+      stdout(`${line}\n`)
+      counts.written++
+    },
+    reopen() {},
+    async close() {},
+  }
+}
+
+function openFile({ path, log, disk }: AuditLogOptions, lostLine: LineFileOptions['lostLine']): LineFile {
   try {
     const file = openLineFile({
       path,
