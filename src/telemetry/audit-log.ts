@@ -47,7 +47,7 @@ export interface AuditLogOptions extends Pick<LineFileOptions, 'disk'> {
 
 /** Opens the audit log. Throws an error of one line when its file cannot be opened. */
 export function openAuditLog(options: AuditLogOptions): AuditLog {
-  const { now, monotonicMs, timers } = options
+  const { path, now, monotonicMs, timers, log } = options
   const timed = (fields: object) => JSON.stringify({ time: new Date(now()).toISOString(), ...fields })
   const lines = openLines(options, (lost) => timed({ event: 'lost', lines: lost }))
   const refusals = new RefusalLines(monotonicMs)
@@ -65,10 +65,12 @@ export function openAuditLog(options: AuditLogOptions): AuditLog {
       if (refusals.take(network)) lines.append(timed(entry))
     },
     reopen: () => lines.reopen(),
-    close() {
+    async close() {
       stopCounting()
       writeCounts()
-      return lines.close()
+      await lines.close()
+      const { lost } = lines.counts
+      if (lost > 0) log.warn(`the audit log lacks ${lost} lines`, { audit_log: path, lost_lines: lost })
     },
   }
 }

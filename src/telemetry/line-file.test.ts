@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type LineDisk, type LineFile, type LineFileOptions, openLineFile } from './line-file.ts'
 
-/** Lines on a disk that fails as the tests say, and in real files. What a full disk does is in test/audit-log-disk.test.ts. */
+/** Lines on a disk that fails as the tests say, and in real files. What a full disk does is in test/audit-log-files.test.ts. */
 
 interface TestDisk extends LineDisk {
   /** The text of each file, by name and how often it was opened. */
