@@ -188,7 +188,8 @@ test('thousands come and go, and leave nothing behind', async () => {
       await until(async () => (await openWatches(server, kind)) === 0, `nobody watches a ${kind}`)
     }
     await until(async () => (await metric(server, 'kvist_open_requests', {})) === 1, 'only this one is open')
-    expect(residentMb(server) - beforeMb).toBeLessThan(40)
+    // The runtime gives memory back some time after it was freed.
+    await until(() => residentMb(server) - beforeMb < 40, 'they have left nothing behind')
   })
 })
 
@@ -329,8 +330,10 @@ needing('chromium').test(
       await server.stop()
       server = await startServer({ dataFolder, flags: sameAgain })
       await opened(3)
-      const gone = await page.waitForFunction('window.seen.at(-1)[0] === "delete" && window.seen.at(-1)')
-      const last = (await gone.jsonValue()) as [string, string, null, string]
+      const lastSeen = async () =>
+        (await page.evaluate('window.seen.at(-1)')) as [string, string, null, string]
+      await until(async () => (await lastSeen())[0] === 'delete', 'the browser has seen the delete')
+      const last = await lastSeen()
       expect(last.slice(0, 3)).toEqual(['delete', 'k0', null])
       expected.push(['delete', 'k0', null, last[3]])
       await notices()
