@@ -11,6 +11,7 @@ import {
 } from '../../../../test/support/engine.ts'
 import { feedOf, put, valuesOf, write } from '../../../../test/support/engine-writes.ts'
 import { type Random, random, seedOfRun } from '../../../../test/support/random.ts'
+import { together } from '../../../../test/support/together.ts'
 import type { Durability, Engine } from '../../../core/engine.ts'
 import { keyOf, revisionOf } from '../../../core/member.ts'
 
@@ -213,7 +214,7 @@ for (const [name, kinds] of [
       { segmentBytes },
     )
     mock.restore()
-    for (const loss of losses) await expectWhole(loss.copy, loss.batches)
+    await together(losses, ({ copy, batches }) => expectWhole(copy, batches))
     expect(losses.length).toBeGreaterThan(10)
   })
 }
