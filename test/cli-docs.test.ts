@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { writeJq } from './support/jq.ts'
 import { kvistProgram, newFolder, startServer, type TestServer } from './support/server.ts'
 import { runToEnd } from './support/spawn.ts'
 
@@ -11,7 +12,7 @@ const folder = newFolder()
 beforeAll(async () => {
   server = await startServer()
   // What a person is expected to have.
-  writeFileSync(join(folder, 'jq'), `#!${process.execPath}\n${jq}`, { mode: 0o755 })
+  writeJq(folder)
   writeFileSync(
     join(folder, 'users.ndjson'),
     '{"key":"ann","value":{"name":"Ann"}}\n{"key":"bo","value":{"name":"Bo"}}\n',
@@ -21,13 +22,6 @@ afterAll(async () => {
   await server.remove()
   rmSync(folder, { recursive: true, force: true })
 })
-
-/** As much of jq as the page uses, so that the test needs none. */
-const jq = `
-const path = process.argv.at(-1).split('.').filter(Boolean)
-for (const line of (await Bun.stdin.text()).trim().split('\\n').filter(Boolean))
-  console.log(path.reduce((value, name) => value[name], JSON.parse(line)))
-`
 
 test('every command of docs/cli.md works', async () => {
   const page = readFileSync(join(import.meta.dir, '../docs/cli.md'), 'utf8')

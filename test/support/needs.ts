@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 /** What some tests need of the machine, and how to see whether it has it. */
 const needs = {
   chromium: () => Bun.which('chromium') !== null,
+  curl: () => Bun.which('curl') !== null,
   memcapable: () => Bun.which('memccapable') !== null,
   memcached: () => Bun.which('memcached') !== null,
   openssl: () => Bun.which('openssl') !== null,
