@@ -30,7 +30,7 @@ test('a ratio is that of the medians, its range that of the rounds', () => {
   })
 })
 
-test('one slow answer in any round breaks the bar on the slowest', () => {
+test('one slow response in any round breaks the bar on the slowest', () => {
   const found = judge([load('put-64', { kvist: [measure(1, 20), measure(1, 251), measure(1, 20)] })])
   expect(found.find(({ atMost }) => atMost === 250)).toMatchObject({ found: { value: 251 }, reached: false })
 })

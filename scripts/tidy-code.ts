@@ -63,6 +63,18 @@ export function namesIn(path: string, text: string): { readonly name: string; re
     .map(({ node }) => ({ name: String(node.name), line: lineAt(node.start) }))
 }
 
+const titleForm =
+  /\b(?:test|describe|storeTest|phaseTest)(?:\.\w+)*(?:\((?:[^()]|\([^()]*\))*\))?\(\s*(['"`])((?:\\.|(?!\1)[^\\])*)\1/g
+
+/** Returns the titles of tests and of their groups, with their lines. */
+export function titlesIn(text: string): { readonly name: string; readonly line: number }[] {
+  const lineAt = lineCounter(text)
+  return [...text.matchAll(titleForm)].map((match) => ({
+    name: match[2]!,
+    line: lineAt(match.index + match[0].lastIndexOf(match[2]!)),
+  }))
+}
+
 function parse(path: string, text: string): Node {
   const { program, errors } = parseSync(path, text)
   const [error] = errors

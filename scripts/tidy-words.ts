@@ -9,8 +9,8 @@ export interface GoneWord {
    */
   readonly word: string
   readonly instead: string
-  /** Checks only names if the word is good English in a sentence, or also comments, messages and docs. */
-  readonly where: 'names' | 'everywhere'
+  /** Checks only names or titles of tests if the word is good English elsewhere, or also comments, messages and docs. */
+  readonly where: 'names' | 'titles' | 'everywhere'
 }
 
 export const goneWords: readonly GoneWord[] = [
@@ -49,6 +49,10 @@ export const goneWords: readonly GoneWord[] = [
   { word: 'lookAgain', instead: 'refresh', where: 'names' },
   { word: 'beat', instead: 'heartbeat, onTick', where: 'names' },
   { word: 'onOver', instead: 'onEnd', where: 'names' },
+  { word: 'told', instead: 'reported, notified', where: 'titles' },
+  { word: 'tells?', instead: 'report, notify', where: 'titles' },
+  { word: 'hear[ds]?', instead: 'get, notified', where: 'titles' },
+  { word: 'answer(?:s|ed)?', instead: 'response, respond, return, result', where: 'titles' },
 ]
 
 /**

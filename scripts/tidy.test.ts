@@ -229,6 +229,22 @@ test('a word may be found in names alone', () => {
   expect(found.map(({ line }) => line)).toEqual([3, 4, 4])
 })
 
+test('a word may be found in titles of tests alone', () => {
+  const text = `// it is told
+test('it is told', () => told())
+describe.each(cases)("%s", () => {})
+test.each([
+  ['told', 1],
+])(
+  '%s is told',
+  () => {},
+)
+needing('process').test('what is told', work)`
+  const titled = { ...told, where: 'titles' } as const
+  expect(goneWordsIn('test/a.test.ts', text, [titled]).map(({ line }) => line)).toEqual([2, 7, 10])
+  expect(goneWordsIn('src/core/a.ts', text, [titled])).toEqual([])
+})
+
 const told = { word: 'told', instead: 'report', where: 'names' } as const
 
 test.each([

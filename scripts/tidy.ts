@@ -14,6 +14,7 @@ import {
   namesIn,
   parseModule,
   sharedTypeNames,
+  titlesIn,
 } from './tidy-code.ts'
 import { goneWords, patternOf } from './tidy-words.ts'
 
@@ -275,8 +276,13 @@ export function goneWordsIn(path: string, text: string, words = goneWords): Find
     const what = `${pattern.exec(text)?.[0]}: say ${gone.instead}`
     if (gone.where === 'everywhere') return saying(pattern, what)(path, text)
     if (!/\.[cm]?[jt]s$/.test(path)) return []
-    return namesIn(path, text).flatMap(({ name, line }) => (pattern.test(name) ? [{ line, what }] : []))
+    const texts = gone.where === 'titles' ? titlesOf(path, text) : namesIn(path, text)
+    return texts.flatMap(({ name, line }) => (pattern.test(name) ? [{ line, what }] : []))
   })
+}
+
+function titlesOf(path: string, text: string) {
+  return isTest(path) ? titlesIn(text) : []
 }
 
 function filesOfRepository(root: string): string[] {

@@ -147,7 +147,7 @@ test.each(rules)('$alert compares a number that there is', async ({ expr }) => {
   expect(await valuesOf(value)).not.toBeEmpty()
 })
 
-test('no alert speaks while all is well; one does when kvist does not answer', async () => {
+test('no alert fires while all is well; one does when kvist does not respond', async () => {
   while ((await alerts()).length > 0) await Bun.sleep(100)
   const { groups } = (await prometheus.ask('rules')) as { groups: { rules: { health: string }[] }[] }
   expect(groups.flatMap((group) => group.rules.map(({ health }) => health))).toEqual(rules.map(() => 'ok'))

@@ -45,7 +45,7 @@ test('the variables that it sets and speaks of are those of kvist', async () => 
   for (const name of [...set, 'KVIST_TLS_CERT', 'KVIST_STOP_TIMEOUT']) expect(help).toContain(name)
 })
 
-test('unit and container tell the runtime what bin/kvist tells it', () => {
+test('unit and container pass the runtime the options of bin/kvist', () => {
   const settingsIn = (path: string) => {
     const text = readFileSync(join(import.meta.dir, '..', path), 'utf8')
     return [...text.matchAll(/\b(BUN_JSC_\w+)="?(?:\$\{\1:-)?(\d+)/g)].map(

@@ -103,7 +103,7 @@ test('a value that is replaced while others wait for it is sent as it is then', 
   expect((await waiting.response()).body.toString()).toBe('"small"')
 })
 
-test('who does not read is cut when others wait, and whoever is next has its turn', async () => {
+test('a client that does not read is cut when others wait, and the next one is served', async () => {
   const started = await startMemoryServer()
   const { memory, reads, askUnread, passSeconds } = started
   await storeValues(started, 5)

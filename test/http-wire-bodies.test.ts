@@ -199,7 +199,7 @@ describe('requests that come in pieces', () => {
     }
   })
 
-  test('of which the rest never comes leave nothing, and take away no answer', async () => {
+  test('of which the rest never comes leave nothing, and cost no other response', async () => {
     const halves = [
       requestBytes('PUT', '/v1/half/k', { body: '123456' }),
       chunkedRequest('PUT', '/v1/half/k', ['12', '34']),

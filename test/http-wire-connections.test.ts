@@ -32,7 +32,7 @@ async function tagOf(path: string): Promise<string> {
 }
 
 describe('requests one behind the other', () => {
-  test('are answered in their order, and each sees what those before it did', async () => {
+  test('get their responses in their order, and each sees what those before it did', async () => {
     const wire = await openWire(server.port)
     const rounds = Array.from({ length: 250 }, (_, i) => i)
     const path = (i: number) => `/v1/line/${i % 7}`
@@ -60,7 +60,7 @@ describe('requests one behind the other', () => {
     wire.destroy()
   })
 
-  test('wait for those ahead whose answers come late', async () => {
+  test('wait for those ahead whose responses come late', async () => {
     const wire = await openWire(server.port)
     const tag = await tagOf('/v1/late/k')
     const poll = requestBytes('GET', '/v1/late/k?wait=60', { headers: { 'If-None-Match': tag } })
@@ -146,7 +146,7 @@ describe('requests one behind the other', () => {
 })
 
 describe('a connection', () => {
-  test('ends after the answer to whoever asks for that, which says so', async () => {
+  test('ends after the response when the client asks for that, and the response says so', async () => {
     for (const fields of [
       'Connection: close',
       'connection: Close',
@@ -183,7 +183,7 @@ describe('a connection', () => {
     kept.destroy()
   })
 
-  test('of HTTP/1.0 ends after one answer, unless it is to be kept', async () => {
+  test('of HTTP/1.0 ends after one response, unless it is to be kept', async () => {
     const ndjson = 'Accept: application/x-ndjson\r\n'
     for (const [request, method, framing] of [
       ['GET /v1/kept/k HTTP/1.0\r\n', 'GET', 'length'],
@@ -214,7 +214,7 @@ describe('a connection', () => {
     await expectEnded(kept)
   })
 
-  test('on which the client has said all that it will is answered, then closed', async () => {
+  test('on which the client has half-closed gets its responses, and is then closed', async () => {
     const talks: [Buffer[], number[]][] = [
       [[get], [200]],
       [[putBytes('/v1/last/k', '1')], [201]],
@@ -264,7 +264,7 @@ describe('a connection', () => {
     }
   })
 
-  test('of a watcher that will say no more is let go of', async () => {
+  test('of a watcher that has half-closed is released', async () => {
     for (const path of ['/v1/kept/k', '/v1/kept', '/v1/_changes']) {
       const wire = await openWire(server.port)
       wire.write(requestBytes('GET', path, { headers: { Accept: 'text/event-stream' } }))

@@ -93,7 +93,7 @@ describe('sizes', () => {
 })
 
 describe('a client that sends requests and does not read', () => {
-  test('is answered no further than it reads, and gets everything right when it does', async () => {
+  test('is sent no more than it reads, and gets everything right when it does', async () => {
     const count = 1500
     // Bytes, and text that is not as long in bytes as in characters.
     const values = [

@@ -159,7 +159,7 @@ async function talk(rng: Random, collection: string, model: Model): Promise<void
   expect(wire.rest().length).toBe(0)
 }
 
-test('requests in random pieces are answered as whole ones are', async () => {
+test('requests in random pieces get the responses of whole ones', async () => {
   const rng = random(seedOfRun())
   const talks = Array.from({ length: connections }, (_, i) => ({
     collection: `random-${i}`,
@@ -267,7 +267,7 @@ async function talkMangled(rng: Random): Promise<void> {
   if (fault !== null) throw new Error(`${fault[0]} to ${JSON.stringify(bytes.toString('latin1'))}`)
 }
 
-test('what is mangled is answered or refused, then closed', async () => {
+test('what is mangled gets a response or is refused, then closed', async () => {
   const rng = random(seedOfRun())
   for (let i = 0; i < 100; i++) await Promise.all(Array.from({ length: 20 }, () => talkMangled(rng)))
 })

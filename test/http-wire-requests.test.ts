@@ -140,7 +140,7 @@ describe('methods', () => {
     }
   })
 
-  test('HEAD answers as GET, without the body', async () => {
+  test('HEAD responds as GET, without the body', async () => {
     const path = '/v1/head/é'
     await expectReply(requestBytes('PUT', path, { body: '"ééé"' }), 'PUT')
     for (const target of [
@@ -161,7 +161,7 @@ describe('methods', () => {
     }
   })
 
-  test('of which some have no body to answer with', async () => {
+  test('of which some have no body in their responses', async () => {
     const { headers } = await expectReply(get)
     for (const method of ['GET', 'HEAD']) {
       const request = requestBytes(method, '/v1/kept/k', { headers: { 'If-None-Match': headers.etag! } })

@@ -7,7 +7,7 @@ import { expectEnded, openWire, putBytes, requestBytes } from './support/wire.ts
 
 /** What the connections of a server that stops see of it. */
 
-test('closes those who ask for nothing at once, and answers those who do with the word that it closes', async () => {
+test('closes idle connections at once, and responds to requests with Connection: close', async () => {
   const stopping = await startServer()
   try {
     const idle = await openWire(stopping.port)
@@ -55,7 +55,7 @@ test('leaves to the system what it has sent', async () => {
   await stopping.remove()
 })
 
-test('has stored what it has answered, and nothing else', async () => {
+test('has stored what it acknowledged, and nothing else', async () => {
   const dataFolder = newFolder()
   const stopping = await startServer({ dataFolder })
   const wire = await openWire(stopping.port)

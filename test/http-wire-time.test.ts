@@ -87,7 +87,7 @@ describe('the time', () => {
     await Promise.all(reads)
   })
 
-  test.concurrent('of those who say nothing, at the beginning or after an answer', async () => {
+  test.concurrent('of those who send nothing, at the beginning or after a response', async () => {
     const silent = await openWire(server.port)
     const used = await openWire(server.port)
     await expectAlive(used)
@@ -178,7 +178,7 @@ describe('the time', () => {
     return stored
   }
 
-  test.concurrent('of those who do not take an answer', async () => {
+  test.concurrent('of those who do not read a response', async () => {
     await storeLarge()
     const wire = await openWire(server.port)
     wire.pause()

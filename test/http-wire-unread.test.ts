@@ -19,7 +19,7 @@ describe('a client that waits for 100 Continue', () => {
   const expecting = { headers: { Expect: '100-continue' } }
   const headOf = (bytes: Buffer) => bytes.subarray(0, bytes.indexOf('\r\n\r\n') + 4)
 
-  test('is told to go on', async () => {
+  test('gets 100 Continue', async () => {
     const wire = await openWire(server.port)
     for (const whole of [
       requestBytes('PUT', '/v1/continued/k', { ...expecting, body: '"é"' }),
@@ -44,7 +44,7 @@ describe('a client that waits for 100 Continue', () => {
     expect((await membersIn(`${server.url}/v1/continued`)).length).toBe(2)
   })
 
-  test('is told so once, behind the answers before, or not at all when it does not wait', async () => {
+  test('gets it once, after the responses before, or not at all when it does not wait', async () => {
     const wire = await openWire(server.port)
     const whole = requestBytes('PUT', '/v1/continued/k', { ...expecting, body: '12' })
     const head = headOf(whole)
@@ -65,7 +65,7 @@ describe('a client that waits for 100 Continue', () => {
     wire.destroy()
   })
 
-  test('is not told so when its body is not wanted, and may send none', async () => {
+  test('does not get it when its body is not needed, and may send none', async () => {
     const refused: [Buffer, number][] = [
       [
         requestBytes('PUT', '/v1/refused/k', {
@@ -113,7 +113,7 @@ describe('a client that waits for 100 Continue', () => {
     await expectEnded(outside)
   })
 
-  test('and speaks HTTP/1.0 is told nothing', async () => {
+  test('and speaks HTTP/1.0 does not get it', async () => {
     const wire = await openWire(server.port)
     wire.write('PUT /v1/continued/old HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n1')
     expect(await wire.response('PUT')).toMatchObject({ status: 201, interim: [] })
@@ -171,7 +171,7 @@ describe('a body that nobody reads', () => {
       400,
     ],
   ]
-  test('and is large ends the connection, but not before the answer is read', async () => {
+  test('and is large ends the connection, but not before the response is read', async () => {
     for (const [what, head, status] of large) {
       const wire = await openWire(status === 401 ? closed.port : server.port)
       // As a client that looks for the answer only when it has sent everything.

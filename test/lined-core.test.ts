@@ -100,7 +100,7 @@ test('reads renew members on any lines', async () => {
   expect(await keysIn(db)).toEqual(keys)
 })
 
-test('a batch that spans lines is refused whole, and told what can be done together', async () => {
+test('a batch that spans lines is refused whole, and the error has what can be done together', async () => {
   const db = await open()
   const operations = keys.map((key) => ({ op: 'put', collection: 'c', key, ...json('1') }) as const)
   const fault = await faultOf(db.batch([], operations))

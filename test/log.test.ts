@@ -36,7 +36,7 @@ function linesOf(output: string): Record<string, unknown>[] {
 }
 
 needing('namespaces').test(
-  'a full disk is told with its cause, under the name that the client was given, and counted',
+  'a full disk is logged with its cause, under the request id that the client was given, and counted',
   async () => {
     const disk = await smallDisk(64)
     const server = await startServer({ dataFolder: disk.dataFolder, command: disk.command })

@@ -47,7 +47,7 @@ test('requests are counted once each, by route and status', async () => {
   expect(sampleOf(after, 'request_latency_seconds_sum', member)).toBeGreaterThan(0)
 })
 
-test('the store tells what it holds and what it has done', async () => {
+test('the store reports what it holds and what it has done', async () => {
   const before = await scrape()
   await Promise.all(
     Array.from({ length: 20 }, (_, i) => ask(`/v1/held/k${i}`, { method: 'PUT', body: '"0123456789"' })),

@@ -58,7 +58,7 @@ describe.each([
   ['that has not written yet', false],
   ['that writes', true],
 ])('a server %s, with more silent clients than it may have descriptors', (_what, isWarm) => {
-  test('closes the oldest silent ones, answers those who ask, and says so once', async () => {
+  test('closes the oldest silent ones, responds to requests, and says so once', async () => {
     const server = await startLimited()
     try {
       const client = await openWire(server.port)

@@ -277,7 +277,7 @@ const asked: [method: string, path: string, at: string, init: RequestInit, statu
   ['GET', '/openapi.json', '/openapi.json', {}, 200],
 ]
 
-test('answers are as it says: statuses, headers and bodies', async () => {
+test('responses are as it says: statuses, headers and bodies', async () => {
   for (const [method, path, at, init, status] of asked) {
     const response = await ask(method, path, at, init)
     expect({ method, at, status: response.status }).toEqual({ method, at, status })

@@ -81,7 +81,7 @@ describe.each([
   ['another site', `http://evil.example:${stranger.port}/`],
   ['another port of this machine', stranger.url.href],
 ])('a page of %s', (_who, pageUrl) => {
-  test('cannot store, delete or read by fetch, whatever it does not wait to hear', async () => {
+  test('cannot store, delete or read by fetch, even without reading the response', async () => {
     const script = `(async () => {
       const all = '${server.url}/v1'
       const tried = (path, init) => fetch(all + path, init).then((r) => r.text(), () => 'unreadable')

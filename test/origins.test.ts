@@ -128,7 +128,7 @@ describe('an origin that is allowed', () => {
     expect(statuses).not.toContain(403)
   })
 
-  test('is answered before it asks, wherever', async () => {
+  test('gets a response to its preflight, on every path', async () => {
     const asks = { Origin: origin, 'Access-Control-Request-Method': 'PUT' }
     for (const path of ['/v1', '/v1/c/k', '/v1/_batch', '/dialects/ozza/c', '/metrics', '/nowhere']) {
       const { status, headers } = await respondTo(server, ['OPTIONS', path], asks)
@@ -137,7 +137,7 @@ describe('an origin that is allowed', () => {
     expect((await respondTo(server, ['OPTIONS', '/v1'], { ...asks, Origin: evil })).status).toBe(403)
   })
 
-  test('is told from others by caches', async () => {
+  test('is distinguished from others by caches', async () => {
     expect((await fetch(`${server.url}/v1/cache/cache`)).headers.get('vary')).toContain('Origin')
   })
 

@@ -110,7 +110,7 @@ describe('processes of a configuration file', () => {
     expect(await value('/v1/loud/m')).toBe('404')
   })
 
-  test('a refusal stores nothing, and tells who refused and why', async () => {
+  test('a refusal stores nothing, and names the process and its reason', async () => {
     const reply = await ask('PUT', '/v1/loud/no', '"rude"')
     // mark comes first, so that shout sees another text.
     expect(reply.status).toBe(201)
@@ -178,7 +178,7 @@ describe('processes of a configuration file', () => {
     'exit',
   ] as const
   test.each(failing)(
-    'one that fails (%s) answers 422 with its name, stores nothing, and the server goes on',
+    'one that fails (%s) responds 422 with its name, stores nothing, and the server goes on',
     async (how) => {
       await set('failing', { processes: ['trouble'] })
       const reply = checkProblem(

@@ -204,7 +204,7 @@ test('without the option nothing is said and nothing refused', async () => {
 describe('wrong tokens', () => {
   const headers = { authorization: 'Bearer wrong' }
 
-  test('are told so twenty times a minute, and slowed down then; the right one is accepted all along', async () => {
+  test('get an error twenty times a minute, and are slowed down then; the right one is accepted all along', async () => {
     await serve([], { env: { KVIST_TOKEN: 'secret' } })
     for (let i = 0; i < 20; i++) expect(await statusOf({ headers })).toBe(401)
     const refused = await ask(server.port, { headers })

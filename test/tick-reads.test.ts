@@ -175,7 +175,7 @@ for (const [name, wrap] of [
       )
     })
 
-    test('of one connection are answered in order, and see what the writes before them did', async () => {
+    test('of one connection get their responses in order, and see what the writes before them did', async () => {
       const { httpPort } = await serve(wrap)
       const wire = await openWire(httpPort)
       const parts: Buffer[] = []
@@ -232,7 +232,7 @@ for (const [name, wrap] of [
       client.destroy()
     })
 
-    test('may name very many keys, of large values too, and are answered in order', async () => {
+    test('may name very many keys, of large values too, and respond in order', async () => {
       const { db, memcachedPort, together } = await serve(wrap)
       const large = 'x'.repeat(300_000)
       for (let i = 0; i < 300; i += 50) await db.put('c', `k${i}`, contentOf(`"${large}"`))

@@ -122,7 +122,7 @@ describe('the memcached port', () => {
     expect(await plain.rest()).toBe('ERROR this port speaks TLS\r\n')
   })
 
-  test('speaks plain text where that is said, and tells a client of TLS', async () => {
+  test('speaks plain text where that is set, and rejects a client of TLS', async () => {
     const server = await serving([...flags, '--memcached-port', '0', '--memcached-no-tls'])
     const client = await textClient(portOf(server))
     expect(await client.ask('get a\r\n', 'END\r\n')).toBe('END\r\n')

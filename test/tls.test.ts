@@ -95,7 +95,7 @@ describe('a server with a certificate', () => {
     expect(await openssl(server.port, ['-tls1_2'], 'R\n')).toContain('no renegotiation')
   })
 
-  test('tells a client without TLS in plain text what is wrong', async () => {
+  test('rejects a client without TLS with a reason in plain text', async () => {
     const reply = await sendRaw(server.port, 'GET /v1/tls HTTP/1.1\r\nHost: x\r\n\r\n')
     expect(reply).toMatchObject({ status: 400, headers: { connection: 'close' } })
     expect(reply?.body).toContain('this port speaks TLS: the URL begins with https://')

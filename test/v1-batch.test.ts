@@ -198,7 +198,7 @@ describe('checks', () => {
     expect(await readText(collection, 'b')).toBe('1')
   })
 
-  test('alone tell whether they hold', async () => {
+  test('alone report whether they hold', async () => {
     const collection = newCollection()
     expect(await revisionsOf({ checks: [{ collection, key: 'a', revision: null }] })).toEqual([])
     await expectProblem(

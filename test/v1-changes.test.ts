@@ -49,7 +49,7 @@ async function head(): Promise<number | string> {
   }
 }
 
-test('a change is the member as it is now, or that it is gone; the older ones of it are not told', async () => {
+test('a change is the member as it is now, or that it is gone; older ones of it are left out', async () => {
   const since = await head()
   await put(`${server.url}/v1/shapes/a`, '1')
   await put(`${server.url}/v1/shapes/a?expire_in=1h`, '{"n": 1.0}')
@@ -84,14 +84,14 @@ test('a change is the member as it is now, or that it is gone; the older ones of
   expect(etag).toBe(`"${a!.revision}"`)
 })
 
-test('JSON of any kind is told as it was sent', async () => {
+test('JSON of any kind is shown as it was sent', async () => {
   const since = await head()
   for (const [i, json] of oddJson.entries()) await put(`${server.url}/v1/odd/${i}`, json)
   const text = await (await fetch(`${server.url}/v1/_changes?since=${since}`)).text()
   for (const json of oddJson) expect(text).toContain(`"value":${json},"created_at"`)
 })
 
-test('pages of any size tell every change once, in the order of revisions, and end', async () => {
+test('pages of any size have every change once, in the order of revisions, and end', async () => {
   const body = Array.from({ length: 2500 }, (_, i) => `{"key":"k${i}","value":${i}}`).join('\n')
   await fetch(`${server.url}/v1/many`, {
     method: 'POST',
@@ -127,7 +127,7 @@ test('a scope is a collection, a prefix, a filter, each with any other', async (
   expect(await names('prefix=&limit=2')).toEqual(['s1/ab1', 's1/ab2'])
 })
 
-test('a member whose time is over is not told until it is told as expired', async () => {
+test('a member that has expired is left out until its expiry is reported', async () => {
   const since = await head()
   await put(`${server.url}/v1/short/k?expire_in=0.3`, '1')
   expect((await changes(`?since=${since}`)).changes.map(({ type }) => type)).toEqual(['put'])
@@ -141,7 +141,7 @@ test('a member whose time is over is not told until it is told as expired', asyn
   expect(seen).not.toContain('put')
 })
 
-test("kvist's own collections are not told of", async () => {
+test("kvist's own collections are left out", async () => {
   const since = await head()
   const settings = `${server.url}/v1/_collections/told`
   await fetch(settings, { method: 'PUT', body: '{"default_ttl":3600}' })
@@ -151,7 +151,7 @@ test("kvist's own collections are not told of", async () => {
   expect((await changes(`?since=${since}`)).changes).toHaveLength(1)
 })
 
-test('what is wrong with a question is told', async () => {
+test('what is wrong with a request is reported', async () => {
   const url = `${server.url}/v1/_changes`
   const wrong: [query: string, code: string, says: RegExp][] = [
     ['since=abc', 'invalid_cursor', /point/],
@@ -185,7 +185,7 @@ test('what is wrong with a question is told', async () => {
 })
 
 // SQLite keeps all; the memory engine begins anew, further on.
-needing('process').test('who stands ahead of the store, which is older than it was, is told so', async () => {
+needing('process').test('a cursor ahead of the store, which is older than it was, is refused', async () => {
   const ahead = Number(await head()) + 1000
   const problem = await expectProblem(
     await fetch(`${server.url}/v1/_changes?since=${ahead}`),
@@ -195,7 +195,7 @@ needing('process').test('who stands ahead of the store, which is older than it w
   expect(problem).toMatchObject({ oldest: 0 })
 })
 
-test('who asks for more than is kept is told where what is kept begins', async () => {
+test('a cursor from before what is kept is refused with the oldest one', async () => {
   const db = await openDatabase({
     open: (onCommit) => openSqlite({ dir: newFolder(), durability: 'relaxed', onCommit }),
     cacheBytes: 0,

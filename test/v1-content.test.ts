@@ -46,7 +46,7 @@ describe('caches', () => {
     }
   })
 
-  test('are told that a stream is for nobody else', async () => {
+  test('do not keep a stream', async () => {
     const stopped = new AbortController()
     const { headers } = await fetch(`${v1}/c`, {
       headers: { accept: 'text/event-stream' },
@@ -245,7 +245,7 @@ describe('/', () => {
     )
   })
 
-  test('tells others where the API is', async () => {
+  test('shows others where the API is', async () => {
     for (const accept of ['*/*', 'application/json', 'text/html;q=0']) {
       const response = await fetch(`${server.url}/`, { headers: { accept } })
       expect(await response.json()).toEqual({

@@ -130,7 +130,7 @@ describe.each(encoders)('%s', (coding, encode) => {
     expect((await fetch(`${v1}${at}/broken`)).status).toBe(404)
   })
 
-  test('that ends too early ends an import, which tells how far it came', async () => {
+  test('that ends too early ends an import, which reports how far it came', async () => {
     const lines = Array.from({ length: 50_000 }, (_, i) => `{"key":"k${i}","value":${i * 7919}}\n`).join('')
     const cut = encode(lines)
     const response = await send('POST', `${at}-cut`, cut.slice(0, -3), coding, ndjson)

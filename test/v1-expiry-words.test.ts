@@ -458,7 +458,7 @@ describe('counters', () => {
     })
   }
 
-  test('answer with their number', async () => {
+  test('respond with their number', async () => {
     const url = `${server.url}/v1/${await newCollection()}`
     const countAfter = async (key: string, body: object) =>
       (await jsonOf<Stored & { value: unknown }>(increment(`${url}/${key}`, body))).value
@@ -473,7 +473,7 @@ describe('counters', () => {
     expect(response.headers.get('content-length')).toBe(String((await response.bytes()).length))
   })
 
-  test('answer in a batch beside the revisions, null for all else', async () => {
+  test('are in the response of a batch beside the revisions, null for all else', async () => {
     const collection = await newCollection()
     const operations = [
       { op: 'increment', collection, key: 'n' },

@@ -303,7 +303,7 @@ describe('a page', () => {
     }
   })
 
-  test('has 100 members unless told otherwise, up to 10,000', async () => {
+  test('has 100 members unless it has a limit, up to 10,000', async () => {
     const url = newCollection()
     const keys = Array.from({ length: 10_050 }, (_, i) => `k${String(i).padStart(5, '0')}`)
     await fetch(url, {

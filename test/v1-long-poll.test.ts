@@ -38,7 +38,7 @@ function waiting(count: number): Promise<void> {
   )
 }
 
-test('it answers with the next state, headers and all', async () => {
+test('it responds with the next state, headers and all', async () => {
   const tag = await stored('next/k', '1')
   const reply = poll('next/k?wait=60', tag)
   await waiting(1)
@@ -54,7 +54,7 @@ test('it answers with the next state, headers and all', async () => {
   await waiting(0)
 })
 
-test('a hundred who wait for one member all hear of it', async () => {
+test('a hundred who wait for one member all get it', async () => {
   const tag = await stored('crowd/k', '1')
   const responses = Array.from({ length: 100 }, () => poll('crowd/k?wait=60', tag))
   await waiting(100)
@@ -69,7 +69,7 @@ test('a hundred who wait for one member all hear of it', async () => {
   await waiting(0)
 })
 
-test('of one that is deleted, dropped, or whose time is over, it answers as GET does', async () => {
+test('of a member that is deleted, dropped or has expired, it responds as GET does', async () => {
   const tags = [
     ['gone/a', await stored('gone/a', '1')],
     ['gone/b', await stored('gone/b', '1')],
@@ -84,7 +84,7 @@ test('of one that is deleted, dropped, or whose time is over, it answers as GET 
   await expectProblem(await responses[1]!, 404, 'not_found')
 })
 
-test('when the time is over and nothing has changed it answers 304', async () => {
+test('when the time is over and nothing has changed it responds 304', async () => {
   const tag = await stored('still/k', '1')
   const startedMs = performance.now()
   const response = await poll('still/k?wait=0.4s', tag)
@@ -96,7 +96,7 @@ test('when the time is over and nothing has changed it answers 304', async () =>
   expect((await poll('still/k?wait=4s', tag)).status).toBe(304)
 })
 
-test('it answers at once when the state is another, when nothing is known, or nothing is there', async () => {
+test('it responds at once when the state is another, when nothing is known, or nothing is there', async () => {
   const old = await stored('once/k', '1')
   await stored('once/k', '2')
   expect((await poll('once/k?wait=60', old)).status).toBe(200)
@@ -128,7 +128,7 @@ test('who knows any state there may be waits until it is gone', async () => {
   await expectProblem(await reply, 404, 'not_found')
 })
 
-test('a chain of polls hears of the last of many changes', async () => {
+test('a chain of polls gets the last of many changes', async () => {
   let tag = await stored('chain/k', '0')
   let seen = 0
   const writing = (async () => {
@@ -145,7 +145,7 @@ test('a chain of polls hears of the last of many changes', async () => {
   await writing
 })
 
-test('what is wrong with a wait is told', async () => {
+test('what is wrong with a wait is reported', async () => {
   const tag = await stored('wrong/k', '1')
   for (const [query, says] of [
     ['wait=abc', /"abc" is not a duration/],

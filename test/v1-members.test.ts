@@ -19,7 +19,7 @@ function newCollection(): string {
 }
 
 describe('PUT', () => {
-  test('says how long its answer is, whatever the key', async () => {
+  test('says how long its response is, whatever the key', async () => {
     const url = newCollection()
     for (const key of ['a', 'é', '日本', '\u{1f600}', '"\\\u0001', '\u2028é']) {
       const response = await put(`${url}/${encodeURIComponent(key)}`, '1')
@@ -29,7 +29,7 @@ describe('PUT', () => {
     }
   })
 
-  test('answers 201, then 200, with what was stored but the value', async () => {
+  test('responds 201, then 200, with what was stored but the value', async () => {
     const url = `${newCollection()}/a`
     const before = Date.now()
     const created = await put(url, '{"n":1}')
@@ -306,7 +306,7 @@ describe('conditions on writes', () => {
     expect((await put(url, '3', { 'if-none-match': `"${revision + 1000}"` })).status).toBe(200)
   })
 
-  test('DELETE answers 204, then 404; with If-Match it is conditional', async () => {
+  test('DELETE responds 204, then 404; with If-Match it is conditional', async () => {
     const url = `${newCollection()}/a`
     const remove = (headers: Record<string, string> = {}) => fetch(url, { method: 'DELETE', headers })
     await expectProblem(await remove(), 404, 'not_found')

@@ -43,7 +43,7 @@ const toTwo: [type: string, body: string][] = [
 ]
 
 describe.each(toTwo)('%s', (type, body) => {
-  test('changes what it names, and answers as PUT does', async () => {
+  test('changes what it names, and responds as PUT does', async () => {
     const url = newUrl('a/b c')
     const before = await jsonOf<Stored>(put(url, '{"n":1, "big":12345678901234567890}'))
     const reply = await patch(url, `${type.toUpperCase()} ; charset=utf-8`, body)
@@ -84,7 +84,7 @@ describe.each(toTwo)('%s', (type, body) => {
     expect((await fetch(url)).headers.get('kvist-expires-at')).toBe('2100-01-01T00:00:00.000Z')
   })
 
-  test('asks for the revision that it is told to', async () => {
+  test('reads the revision that it is given', async () => {
     const url = newUrl()
     const { revision } = await jsonOf<Stored>(put(url, '{"n":1}'))
     const stale = await patch(url, type, body, { 'if-match': `"${revision + 1}"` })
@@ -222,7 +222,7 @@ describe('bounds', () => {
   })
 })
 
-test('what PATCH takes is told to who sends something else', async () => {
+test('what PATCH takes is in the response to other types', async () => {
   const url = newUrl()
   await put(url, '{}')
   const wrong = [

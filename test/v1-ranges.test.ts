@@ -95,7 +95,7 @@ test('a value that is not the one of before is sent whole', async () => {
   expect((await get('changing', { range: 'bytes=100-', 'if-range': etag })).status).toBe(200)
 })
 
-test('HEAD tells that parts can be had, and sends none', async () => {
+test('HEAD shows that parts can be had, and sends none', async () => {
   const response = await get('bytes', { range: 'bytes=0-1' }, 'HEAD')
   expect([response.status, response.headers.get('accept-ranges')]).toEqual([200, 'bytes'])
   expect(response.headers.get('content-length')).toBe('1000')

@@ -27,7 +27,7 @@ async function membersOf(refs: readonly Ref[]): Promise<Entry[]> {
   return (await jsonOf<{ members: Entry[] }>(read(refs))).members
 }
 
-test('answers what is there in the order of the question, and null for the rest', async () => {
+test('returns what is there in the order of the request, and null for the rest', async () => {
   const url = (collection: string, key: string) => `${server.url}/v1/${collection}/${encodeURIComponent(key)}`
   const stored = await jsonOf<Stored>(put(`${url('read-a', 'a/é')}?expire_in=1h`, '{"n": 1.0}'))
   await put(url('read-b', 'a'), '2')

@@ -45,7 +45,7 @@ async function inSteps(socket: Socket, parts: readonly string[]): Promise<void> 
 
 const headers = 'Host: x\r\nConnection: close\r\n'
 
-test.concurrent('a client that says nothing, or half a header, is closed without an answer', async () => {
+test.concurrent('a client that sends nothing, or half a header, is closed without a response', async () => {
   const silent = [
     talk(() => {}),
     talk((socket) => void socket.write('GET /v1/c HTTP/1.1\r\nHost: x\r\nX: ')),

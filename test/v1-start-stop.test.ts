@@ -127,7 +127,7 @@ async function membersInWith(url: string, headers: Record<string, string>): Prom
 
 describe('a stop', () => {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-    test(`on ${signal} under load answers what is in flight whole, exits 0 and loses nothing`, async () => {
+    test(`on ${signal} under load finishes the responses in flight, exits 0 and loses nothing`, async () => {
       await withFolder(async (dataFolder) => {
         const load = startLoad(seededRandom(7))
         for (let round = 0; round < 3; round++) {
@@ -173,7 +173,7 @@ describe('a stop', () => {
     })
   })
 
-  test('waits no longer than it is told', async () => {
+  test('waits no longer than --stop-timeout', async () => {
     await withServer({ flags: ['--stop-timeout', '1'] }, async (server) => {
       const { received } = slowRequest(server.port, 'PUT /v1/c/k')
       await beginning(server, 1)

@@ -48,7 +48,7 @@ function reported(events: readonly SentEvent[]): string[] {
   })
 }
 
-describe('what is told', () => {
+describe('what is reported', () => {
   test('of a member: what becomes of it, also when it is not there yet, and of no other', async () => {
     const watch = await openWatch(at('one/a/b'))
     await put(at('one/a'), '0')
@@ -212,7 +212,7 @@ describe('where it begins', () => {
     known.close()
   })
 
-  test('who stands ahead of the store, which is older than it was, is told so, and then of everything', async () => {
+  test('a cursor ahead of the store, which is older than it was, gets a reset, and then everything', async () => {
     const { revision } = await jsonOf<Stored>(put(at('ahead/k'), '1'))
     const watch = await openWatch(at('ahead'), { 'last-event-id': String(revision + 1000) })
     const [reset, ...rest] = await watch.until(2)
@@ -295,7 +295,7 @@ describe('what is asked', () => {
       expect({ accept, wants: wantsEvents(accept) }).toEqual({ accept, wants: false })
   })
 
-  test('what is wrong is told as a problem, before the stream begins', async () => {
+  test('what is wrong is reported as a problem, before the stream begins', async () => {
     const wrong: [path: string, status: number, code: string, says: RegExp][] = [
       ['c?since=abc', 400, 'invalid_cursor', /point/],
       ['c/k?since=-1', 400, 'invalid_cursor', /point/],
@@ -321,7 +321,7 @@ describe('what is asked', () => {
     await expectProblem(bad, 400, 'invalid_cursor')
   })
 
-  test('HEAD tells that there would be a stream, and opens none', async () => {
+  test('HEAD shows that there would be a stream, and opens none', async () => {
     for (const path of ['c', 'c/k', '_changes']) {
       const response = await fetch(at(path), { method: 'HEAD', headers: { accept: 'text/event-stream' } })
       expect([response.status, response.headers.get('content-type'), await response.text()]).toEqual([
@@ -456,7 +456,7 @@ test('a client that takes nothing of what is sent is cut in the end, one that ha
   })
 })
 
-test('a point that is gone is told by a reset, and everything follows', async () => {
+test('a cursor that is gone gets a reset, and everything follows', async () => {
   // As a store does that has compacted what it was asked for.
   const forgetful = (db: Database): Partial<Database> => ({
     watch(scope, since, wake) {

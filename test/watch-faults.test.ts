@@ -101,7 +101,7 @@ test('a reader that resumes after each of several kills ends up with the state o
   }
 })
 
-test('a reader that sleeps while 100 MB are written costs nobody anything, and catches up when it wakes', async () => {
+test('a reader that sleeps while 100 MB are written slows no other, and catches up when it wakes', async () => {
   await withServer(async (server) => {
     const keys = 100
     const pad = 'x'.repeat(50_000)

@@ -61,7 +61,7 @@ const choices: readonly (readonly [number, Step])[] = [
 
 for (const [name, bounds, isLate] of [
   ['an engine that answers at once', undefined, false],
-  ['an engine that answers later', undefined, true],
+  ['an engine whose results come late', undefined, true],
   ['an engine that answers at once, and short queues', narrow, false],
   ['an engine that answers later, and short queues', narrow, true],
 ] as const) {

@@ -117,7 +117,7 @@ test.each([
   expect(stderr).toStartWith(`kvist: ${message}`)
 })
 
-test('what the server refuses is told in its words', async () => {
+test('what the server refuses is reported in its words', async () => {
   const token = (await kvist([...create, 'admin:users'])).stdout.trim()
   for (const args of [
     ['token', 'list'],

@@ -211,7 +211,7 @@ test('an import that lost its server goes on when that is back', async () => {
   expect(count.stdout.toString()).toStartWith('lost\t7999\t')
 })
 
-test('an import starts at the beginning when the file or the target is another, or when told to', async () => {
+test('an import starts at the beginning when the file or the target is another, or with --restart', async () => {
   const file = join(folder, 'changed.ndjson')
   const lines = manyLines(3)
   const [first = ''] = lines

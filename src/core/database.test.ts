@@ -68,7 +68,7 @@ test('a collection that is swept while its version is asked for does not keep th
 })
 
 describe('reads', () => {
-  test('are never older than what was written, with an engine that answers later too', async () => {
+  test('are never older than what was written, also with an engine whose results come late', async () => {
     let hold: Promise<void> = Promise.resolve()
     const db = await open((engine) => ({
       ...engine,
@@ -226,7 +226,7 @@ describe('batches', () => {
     expect(await valueIn(db, 'n')).toBe('100')
   })
 
-  test('a check that fails is told of at once, an increment that was overtaken is done again', async () => {
+  test('a check that fails is reported at once, an increment that was overtaken is done again', async () => {
     let overtake = 0
     const db: Database = await open((engine) => ({
       ...engine,

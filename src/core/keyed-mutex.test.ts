@@ -55,7 +55,7 @@ test('a task of several keys waits for all who have one of them, and those behin
   await behind
 })
 
-test('a task that fails tells its own caller, and the next one runs', async () => {
+test('a task that fails rejects for its own caller, and the next one runs', async () => {
   const exclusive = keyedMutex()
   const failing = exclusive(['a'], () => Promise.reject(new Error('no')))
   const next = exclusive(['a'], async () => 'yes')

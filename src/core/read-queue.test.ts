@@ -80,7 +80,7 @@ test('of very many so many are read at once, those of one reader always together
   )
 })
 
-test('a reader whose members did not all come is told once to read the rest by itself', () => {
+test('a reader whose members did not all come is called once to read the rest by itself', () => {
   const { reported, reader, add, run } = queueOver((refs) => refs.slice(0, 3).map(({ key }) => memberOf(key)))
   const [a, b, c] = [reader('a'), reader('b'), reader('c')]
   for (const [key, by] of [

@@ -93,7 +93,7 @@ describe('a touch', () => {
     expect(later.events).toEqual([])
   })
 
-  test('of nothing does nothing; a condition that does not hold is told', async () => {
+  test('of nothing does nothing; a condition that does not hold is reported', async () => {
     const db = await open()
     expect(await db.touch(ref('none'), 'never')).toBeNull()
     expect((await faultOf(db.touch(ref('none'), 'never', { ifMatch: 'any' }))).code).toBe(
@@ -211,7 +211,7 @@ describe('an expiry that has passed', () => {
 })
 
 describe('increments', () => {
-  test('answer with their number, alone and in a batch, from the operations before them on', async () => {
+  test('return their number, alone and in a batch, after the operations before them', async () => {
     const db = await open()
     const patch = { kind: 'increment', path: '/a/b', by: 2.5 } as const
     await db.put('c', 'deep', json('{"a": {"b": 1.50, "c": [1]}}'))

@@ -44,7 +44,7 @@ test('nothing else is a list of tags', () => {
   }
 })
 
-test('a long list that is none is told quickly', () => {
+test('a long list that is none is rejected quickly', () => {
   const text = `${'"1", , ,'.repeat(2000)}x`
   expect(() => parseEntityTags('If-Match', text)).toThrow('If-Match')
 })

@@ -85,7 +85,7 @@ test('a route that is mounted twice is two operations with names of their own', 
   expect(found).toEqual(['getIt', 'getA', 'getB'])
 })
 
-test('errors become answers by their status, with the code as an example', () => {
+test('errors are described by their status, with the code as an example', () => {
   const docs: OperationDocs = {
     responses: { 200: { description: 'done' } },
     problems: ['invalid_key', 'invalid_json', 'storage_full'],
@@ -124,7 +124,7 @@ test('a token is asked for where the server has one, but not for what is open', 
 
 const entrance = ['200', '401', '403', '429', '500']
 
-test('429 is an answer of every route, with its headers, but not of those that are not counted', () => {
+test('429 is a response of every route, with its headers, but not of those that are not counted', () => {
   const docs: OperationDocs = { responses: { 200: { description: 'done' } } }
   const routes = [
     route('GET', '/a', { docs }),

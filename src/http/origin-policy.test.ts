@@ -163,7 +163,7 @@ describe('a server without a token', () => {
     'DB.lan.:7070',
     'localhost:',
     '',
-  ])('answers to "%s"', (Host) => {
+  ])('serves the host "%s"', (Host) => {
     expect(verdictOn({ Host }, { hostNames: ['db.lan'] })).toBe('passed')
   })
 
@@ -178,7 +178,7 @@ describe('a server without a token', () => {
     '0x7f000001',
     '2130706433',
     'db',
-  ])('does not answer to %s', (Host) => {
+  ])('does not serve the host %s', (Host) => {
     expect(verdictOn({ Host }, { hostNames: ['db.lan'] })).toBe('misdirected')
     expect(verdictOn({ Host, Origin: `http://${Host}` }, { hostNames: ['db.lan'] })).toBe('misdirected')
   })
@@ -209,7 +209,7 @@ describe('a server without a token', () => {
   })
 })
 
-test('what one server has let pass is looked at by another', () => {
+test('what one server has accepted is checked by another', () => {
   const headers = { Host: 'db.lan' }
   const friendly = checkOf({ hostNames: ['db.lan'] })
   expect(friendly.check(requestOf(headers))).toBeNull()
@@ -235,7 +235,7 @@ describe('an origin that is allowed', () => {
     }
   })
 
-  test('is answered before it asks', () => {
+  test('gets a response to its preflight', () => {
     const asks = { ...host, Origin: app, 'Access-Control-Request-Method': 'PATCH' }
     const options = 'OPTIONS /v1/c/k HTTP/1.1'
     expect(verdictOn(asks, { corsOrigins }, options)).toBe('preflight')

@@ -15,7 +15,7 @@ test.each([
   expect(fieldsOf(rate).left(left)).toBe(`RateLimit-Policy: ${policy}\r\nRateLimit: ${limit}\r\n`)
 })
 
-test('numbers that share a slot are told apart', () => {
+test('numbers that share a slot are distinguished', () => {
   const fields = fieldsOf('100000/s')
   for (const left of [5, 1029, 5, 99_999, 2053, 1029, 0, 1024]) {
     expect(fields.left(left)).toContain(`;r=${left};`)

@@ -57,7 +57,7 @@ test.each([
   ],
   ['rejected', () => Promise.reject(broken)],
 ] as [string, Route['handle']][])(
-  'an error that is %s is told under the name that the client is given',
+  'an error that is %s is logged under the request id that the client is given',
   async (_how, handle) => {
     const { url, reported, responded } = serverOf([route('/x', handle)])
     const response = await fetch(`${url}/x?secret=1`)
@@ -104,7 +104,7 @@ test('errors of the client are no news; those of the store are', async () => {
   ])
 })
 
-test('an answer that fails on its way is cut, and told of', async () => {
+test('a response that fails midway is cut, and reported', async () => {
   const { url, reported } = serverOf([
     route('/x', () => {
       const parts = [new Uint8Array(1000)]
@@ -126,7 +126,7 @@ test('an answer that fails on its way is cut, and told of', async () => {
   expect(reported).toEqual([{ error: broken, about: { request_id: 'r2', method: 'GET', path: '/x' } }])
 })
 
-test('what no route takes is heard of as well, and so is a refused token', async () => {
+test('what no route takes is observed as well, and so is a refused token', async () => {
   const { url, responded } = serverOf([route('/x', () => responseOf(200, {}, 'x'))], {
     authenticator: authenticatorOf('secret'),
   })

@@ -217,7 +217,7 @@ describe('incrementAt', () => {
     })
   }
 
-  test('answers the number as it is in the text', () => {
+  test('returns the number as it is in the text', () => {
     expect(incrementAt('{"a":1.5}', '/a', 1)).toEqual({ text: '{"a":2.5}', value: 2.5 })
     expect(incrementAt('-0', '', -0)).toEqual({ text: '0', value: 0 })
     expect(incrementAt(undefined, '/a', -0)).toEqual({ text: '{"a":0}', value: 0 })

@@ -125,7 +125,7 @@ test('changes that wait are decided together, each on what the one before it lea
   expect(store.member()).toMatchObject({ value: '83', revision: 103 })
 })
 
-test('one that was overtaken is told a revision that does not stand', async () => {
+test('one that was overtaken gets a revision that is no longer stored', async () => {
   const store = oneMember()
   store.put('1')
   const revisions = (await make(store, ['ma k\r\n', 'ma k\r\n', 'ma k\r\n', 'md k C1 I\r\n'])).map(
@@ -164,14 +164,14 @@ test('when somebody else writes in between, all are decided anew', async () => {
   ])
 })
 
-test('where processes look at each value, each change is written by itself', async () => {
+test('where processes transform each value, each change is written by itself', async () => {
   const store = oneMember({ ...noSettings, processes: ['any'] })
   store.put('1')
   await make(store, ['incr k 1\r\n', 'incr k 1\r\n', 'incr k 1\r\n'])
   expect(store.updates()).toBe(3)
 })
 
-test('a failure is told to all that waited, and the next one is tried', async () => {
+test('a failure rejects for all that waited, and the next one is tried', async () => {
   let fails = 2
   const store = oneMember()
   const db = {

@@ -142,7 +142,7 @@ describe('a client that is silent', () => {
   })
 })
 
-describe('a connection tells how much closing it would take away', () => {
+describe('a connection reports what closing it would interrupt', () => {
   test.each([
     ['new', 'nothing was asked for yet', '', {}],
     ['new', 'it has begun a first command', 'mg k', {}],

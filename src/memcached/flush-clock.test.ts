@@ -41,7 +41,7 @@ test('the latest moment counts, and a flush at once takes it back', async () => 
   expect(count()).toBe(1)
 })
 
-test('a flush that fails is told: to who asked, or to the operator', async () => {
+test('a flush that fails rejects for its caller, or is reported', async () => {
   const { clock, errors } = counted()
   await clock.now()
   await expect(clock.now()).rejects.toThrow('no')

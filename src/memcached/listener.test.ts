@@ -21,7 +21,7 @@ async function eventually(isSo: () => boolean, what: string): Promise<void> {
 }
 
 describe('a pipeline', () => {
-  test('takes effect and is answered in its order, in whatever pieces it comes', async () => {
+  test('takes effect and gets its response in its order, in whatever pieces it comes', async () => {
     await using opened = await openPort()
     const seed = random(seedOfRun())
     const held = new Map<string, string>()
@@ -89,7 +89,7 @@ describe('a pipeline', () => {
     expect(opened.db.stats().engine.commits).toBeLessThan(500)
   })
 
-  test('that ends with quit is answered to the end', async () => {
+  test('that ends with quit gets all responses', async () => {
     await using opened = await openPort()
     const client = await opened.connect()
     client.send(`${set('a', '1')}get a\r\nquit\r\n${set('b', '2')}`)
@@ -97,7 +97,7 @@ describe('a pipeline', () => {
     expect(await opened.db.get('cache', 'b')).toBeNull()
   })
 
-  test('of a client that sends no more is answered to the end', async () => {
+  test('of a client that has half-closed gets all responses', async () => {
     await using opened = await openPort()
     const client = await opened.connect()
     client.send(`${set('a', '1')}get a\r\nincr a 1\r\nset half 0 0 5\r\nab`)
@@ -175,7 +175,7 @@ describe('what cannot be done', () => {
     expect(await client.ask('get /k HTTP/1.1\r\n', 'END\r\n')).toBe('END\r\n')
   })
 
-  test('the store failing is told in lines of the protocol, and to the operator', async () => {
+  test('a failure of the store is an error line of the protocol, and reported', async () => {
     await using opened = await openPort()
     const full = new KvistError('storage_full', 'the disk is full')
     const fails = () => Promise.reject(full)
@@ -214,8 +214,8 @@ describe('what cannot be done', () => {
   })
 })
 
-describe('a store that answers later, as a cluster does', () => {
-  test('is asked for many keys at once, and answered in order', async () => {
+describe("a store whose results come late, as a cluster's do", () => {
+  test('is asked for many keys at once, and responds in order', async () => {
     await using opened = await openPort()
     const asked: number[] = []
     const db: Database = {
@@ -300,7 +300,7 @@ describe('bounds', () => {
     expect(await client.ask(`${set('large', value)}get large\r\n`, 'END\r\n')).toContain(value)
   })
 
-  test('when clients hold too much together, large answers are refused', async () => {
+  test('when clients hold too much together, large responses are refused', async () => {
     await using opened = await openPort({ maxHeldBytes: 1_000_000 })
     const client = await opened.connect()
     await client.ask(set('large', 'x'.repeat(400_000)), 'STORED\r\n')
@@ -328,7 +328,7 @@ describe('bounds', () => {
     expect({ open, evicted, rejected }).toEqual({ open: 2, evicted: 1, rejected: 0 })
   })
 
-  test('a client too many is told so while all others are in the middle of a command', async () => {
+  test('a client too many gets an error while all others are in the middle of a command', async () => {
     await using opened = await openPort({ maxConnections: 2 })
     const busy = await Promise.all([opened.connect(), opened.connect()])
     for (const one of busy) {
@@ -383,7 +383,7 @@ describe('time-outs', () => {
     expect(opened.server.counts.idle_kicks).toBe(1)
   })
 
-  test('without it for ever, but not in the middle of a command, nor with answers unread', async () => {
+  test('without it for ever, but not in the middle of a command, nor with unread responses', async () => {
     await using opened = await openPort({ idleTimeoutSeconds: 0, stallTimeoutSeconds: 1 })
     const silent = await opened.connect()
     await silent.ask(set('k', 'x'.repeat(500_000)), '\r\n')
@@ -485,7 +485,7 @@ describe('a collection with processes', () => {
 })
 
 describe('the end', () => {
-  test('what has come in is done and answered; what is half there is not; clients see the end', async () => {
+  test('received commands are done and get their responses, incomplete ones are not, and clients see the end', async () => {
     const opened = await openPort()
     const busy = await opened.connect()
     const half = await opened.connect()

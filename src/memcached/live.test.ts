@@ -77,7 +77,7 @@ describe('memcached, as Debian has it', () => {
     }
   })
 
-  test('answers random conversations as the toy does', async () => {
+  test('responds to random conversations as the model does', async () => {
     await fc.assert(
       fc.asyncProperty(randomConversation, async (asks) => {
         await expectResponses(port, asks, await converse(asks, toy()), 2)
@@ -88,7 +88,7 @@ describe('memcached, as Debian has it', () => {
 })
 
 describe("kvist's port", () => {
-  test('answers what was recorded as the toy does', async () => {
+  test('responds to what was recorded as the model does', async () => {
     await using opened = await openUsedPort()
     for (const { steps } of recorded) {
       const asks = steps.map(({ ask }) => ask)
@@ -96,7 +96,7 @@ describe("kvist's port", () => {
     }
   })
 
-  test('answers random conversations as the toy does', async () => {
+  test('responds to random conversations as the model does', async () => {
     await using opened = await openUsedPort()
     await fc.assert(
       fc.asyncProperty(randomConversation, async (asks) => {

@@ -437,7 +437,7 @@ describe('rubbish', () => {
       }),
   )
 
-  test('never throws, holds little, and is answered', () => {
+  test('never throws, holds little, and gets a response', () => {
     const property = fc.property(fc.array(bytes, { minLength: 1, maxLength: 6 }), (pieces) => {
       const connection = new ToyServer(maxValueBytes).connect()
       const parser = new CommandParser(maxValueBytes)
@@ -472,7 +472,7 @@ describe('a value that is given up', () => {
     }
   })
 
-  test('is what the command says: of an add nothing is dropped, and of noreply nothing is told', () => {
+  test('is what the command says: of an add nothing is dropped, and noreply gets no response', () => {
     const parser = new CommandParser(maxValueBytes)
     parser.push(latin1('add k 0 0 10 noreply\r\nabc'))
     parser.next()

@@ -95,7 +95,7 @@ describe('commands beyond the rate', () => {
   })
 })
 
-test('wrong tokens are told so twenty times a minute, and slowed down then; the right one is accepted', async () => {
+test('wrong tokens get an error twenty times a minute, and are slowed down then; the right one is accepted', async () => {
   await using opened = await openPort({ limits: limitedTo(null), authenticator: authenticatorOf('secret') })
   const client = await opened.connect()
   const wrong = 'set auth 0 0 7\r\nu wrong\r\n'

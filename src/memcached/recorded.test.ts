@@ -15,7 +15,7 @@ interface Step {
 
 const conversations: readonly { readonly about: string; readonly steps: readonly Step[] }[] = recorded
 
-describe('answers as memcached 1.6.18', () => {
+describe('responds as memcached 1.6.18', () => {
   for (const { about, steps } of conversations) {
     test(about, async () => {
       const asks = steps.map((step) => step.ask)

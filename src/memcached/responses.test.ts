@@ -26,7 +26,7 @@ function said(put: (out: Responses) => void): string {
   return taken().toString()
 }
 
-describe('classic answers', () => {
+describe('classic responses', () => {
   test('values, lists and lines', () => {
     const response = said((out) => {
       out.value('k', 0, new Uint8Array([97, 13, 10]), null)
@@ -130,7 +130,7 @@ test('several connections, written in parts of any size, do not get in one anoth
   fc.assert(property, { seed, numRuns: 200 })
 })
 
-describe('meta answers', () => {
+describe('meta responses', () => {
   const nowMs = 1_800_000_000_000
   const item = {
     value: 'ü',
@@ -168,7 +168,7 @@ describe('meta answers', () => {
     expect(said((to) => respondMetaHit(to, encoded, hit, null, nowMs))).toBe('HD kw6k= b\r\n')
   })
 
-  test('ms with s answers the size of what is stored', () => {
+  test('ms with s returns the size of what is stored', () => {
     const ms = {
       ...mg,
       kind: 'metaStore',
@@ -185,7 +185,7 @@ describe('meta answers', () => {
     expect(said((out) => respondMetaStore(out, ms, 'stored', 8, 12))).toBe('HD s12 c8\r\n')
   })
 
-  test('me tells what there is to tell', () => {
+  test('me returns all metadata', () => {
     const me = { kind: 'metaDebug', key: 'é', base64Key: null } as const
     const expiring = { ...item, expiresAtMs: nowMs + 1500 }
     expect(said((out) => respondMetaDebug(out, me, expiring, null, nowMs))).toBe(

@@ -56,7 +56,7 @@ const spoken: Readonly<Record<string, readonly string[]>> = {
 }
 
 describe('detect-language', () => {
-  test.each(Object.entries(spoken))('tells %s, in short texts too', async (lang, texts) => {
+  test.each(Object.entries(spoken))('detects %s, in short texts too', async (lang, texts) => {
     const reported = texts.map(async (value) => {
       const { value: record } = await detectLanguage.run(draft(JSON.stringify({ value })), context)
       return JSON.parse(String(record)).lang
@@ -69,7 +69,7 @@ describe('detect-language', () => {
     expect(JSON.parse(String(record))).toEqual({ value, lang: 'und' })
   })
 
-  test('replaces what was told before, and keeps the rest as it is', async () => {
+  test('replaces what was detected before, and keeps the rest as it is', async () => {
     const sent = '{"lang":"xx","n": 1.0,"value":"Wie geht es dir heute?"}'
     expect((await detectLanguage.run(draft(sent), context)).value).toBe(
       '{"lang":"de","n":1.0,"value":"Wie geht es dir heute?"}',

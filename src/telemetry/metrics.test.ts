@@ -48,7 +48,7 @@ async function scrape(metrics: Metrics): Promise<Sample[]> {
   return parseSamples((await metrics.expose(sources())).text)
 }
 
-test('answers are counted by route and status, and their times fall under their bounds', async () => {
+test('responses are counted by route and status, and their times fall under their bounds', async () => {
   const metrics = startMetrics()
   const get = metrics.route('GET', '/v1/:collection/:key')
   metrics.route('PUT', '/never/asked')
@@ -176,7 +176,7 @@ const reported: [name: string, labels: Record<string, string>, value: number | u
   ['kvist_fsync_seconds_sum', {}, 0.002],
 ]
 
-test('what the store, the cache and the listeners tell is there', async () => {
+test('what the store, the cache and the listeners count is there', async () => {
   const samples = await scrape(startMetrics())
   for (const [name, labels, value] of reported) {
     expect({ name, labels, value: sampleOf(samples, name, labels) }).toEqual({ name, labels, value })

@@ -8,7 +8,7 @@ test('--dialect takes the name of every dialect there is, and no other', () => {
   expect(options.dialect.choices).toEqual(dialects.map(({ name }) => name))
 })
 
-test('a missing token is told in the shape of each', async () => {
+test('a missing token is an error in the shape of each', async () => {
   const server = await startServer({ env: { KVIST_TOKEN: 'secret' } })
   const asks: Readonly<Record<string, [ask: string, refused: string]>> = {
     ozza: ['GET /things', '{"error":"this server needs a token: Authorization: Bearer …"}'],

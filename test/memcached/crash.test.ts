@@ -63,7 +63,7 @@ async function verify(server: MemcachedTestServer): Promise<void> {
   client.destroy()
 }
 
-test(`nothing that was answered is lost by ${rounds} kills under load`, async () => {
+test(`nothing that was acknowledged is lost by ${rounds} kills under load`, async () => {
   let responded = 0
   for (let round = 0; round < rounds; round++) {
     // Relaxed is safe from the end of the process as well, though not from the end of power.

@@ -32,7 +32,7 @@ const session = [
   'no such command\r\n',
 ].join('')
 
-test('what was done is counted once, and told alike', async () => {
+test('what was done is counted once, and reported alike', async () => {
   const client = await server.connect()
   const other = await server.connect()
   await other.ask('mn\r\n', 'MN\r\n')

@@ -101,7 +101,7 @@ describe('a watcher', () => {
     }
   })
 
-  test('is not looked at for a change that does not concern it', async () => {
+  test('is not examined for a change that does not concern it', async () => {
     const db = await open()
     let looks = 0
     const counting = (scope: Scope): Scope => ({

@@ -72,7 +72,7 @@ async function fill(db: Database): Promise<void> {
   await db.setSettings('a', { ...noSettings, defaultTtlMs: 60_000 })
 }
 
-test('pages of any size tell of what is in the scope, and go on from any point', async () => {
+test('pages of any size have what is in the scope, and go on from any cursor', async () => {
   const db = await open()
   await fill(db)
   const filter = compilePattern('*2?')
@@ -216,7 +216,7 @@ function endless(valueAt: (n: number) => string): (engine: Engine) => Engine {
   })
 }
 
-test('a page ends after looking at a bounded number of changes, and lets others have their turn', async () => {
+test('a page ends after a bounded number of examined changes, and lets other work run', async () => {
   const db = await open(endless(() => '1'))
   let turns = 0
   let running = true

@@ -88,7 +88,7 @@ describe('expiry', () => {
   })
 
   for (const since of [null, '']) {
-    test(`a member that was renewed when its time seemed over is told of, ${since ?? 'live'}`, async () => {
+    test(`a member that was renewed when it seemed to have expired is reported, ${since ?? 'live'}`, async () => {
       let nowMs = 1000
       let engine: Engine | undefined
       const timers = manualTimers()
@@ -161,7 +161,7 @@ describe('expiry', () => {
   })
 })
 
-describe('an engine that answers later', () => {
+describe('an engine whose results come late', () => {
   test('leaves no gap between history and what follows', async () => {
     let during = async () => {}
     const db: Database = await open({}, (engine) => lateFeed(engine, () => during()))
@@ -188,7 +188,7 @@ describe('an engine that answers later', () => {
     }
   })
 
-  test('may answer so late that the queue runs over, and nothing is lost', async () => {
+  test('may be so late that the queue overflows, and nothing is lost', async () => {
     const { promise, resolve } = Promise.withResolvers<void>()
     let ways = 0
     // The second is that of the answer: it is as old then as what was asked.
@@ -205,7 +205,7 @@ describe('an engine that answers later', () => {
     expect(db.stats().watch.fallbacks).toBe(1)
   })
 
-  test('is not waited for by one who closes meanwhile', async () => {
+  test('is not waited for after the watcher was closed', async () => {
     let hold = async () => {}
     const db = await open({}, (engine) => lateFeed(engine, () => hold()))
     await db.putAll(
@@ -233,7 +233,7 @@ describe('an engine that answers later', () => {
     }
   })
 
-  test('may fail, and is asked again from the same place', async () => {
+  test('may fail, and is read again from the same cursor', async () => {
     let fails = false
     const db = await open({}, (engine) => ({
       ...engine,

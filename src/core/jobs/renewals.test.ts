@@ -68,7 +68,7 @@ async function ticks(): Promise<void> {
 }
 
 describe('renewals', () => {
-  test('are gathered: many reads of a member are one write, which nobody waits for', async () => {
+  test('are buffered: many reads of a member are one write, which no read waits for', async () => {
     const { commits, clock, read, timers } = noted()
     const dueMs = clock.nowMs + hourMs - 1
     for (let i = 0; i < 1000; i++) {
@@ -173,7 +173,7 @@ describe('renewals', () => {
     expect(commits[2]!.writes).toMatchObject([{ key: 'b', expiresAtMs: clock.nowMs + hourMs * 1.1 }])
   })
 
-  test('go out in bounded batches, and what is too much is let go of', async () => {
+  test('go out in bounded batches, and what is too much is dropped', async () => {
     const { renewals, commits, clock, held, read, timers } = noted()
     let release = () => {}
     held.until = new Promise<void>((resolve) => {

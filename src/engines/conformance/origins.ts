@@ -253,7 +253,7 @@ export function originPromises({ storeTest, phaseTest, differences }: Suite): vo
     },
   )
 
-  storeTest('the same writes from elsewhere settle on the same state in any order', async (store) => {
+  storeTest('the same writes from elsewhere result in the same state in any order', async (store) => {
     let round = 0
     await fc.assert(
       fc.asyncProperty(foreignWrites(store.engine.nodeId), async ({ writes, order, groups, restarts }) => {

@@ -151,23 +151,26 @@ export function renewalPromises({ storeTest, phaseTest }: Suite): void {
     },
   )
 
-  storeTest('a renewal waits for its turn: what was asked for before it comes first', async (store) => {
-    const [first] = await write(store, put('a', '1'), put('b', '1'))
-    const large = JSON.stringify('x'.repeat(5000))
-    const [, , renewals] = await Promise.all([
-      write(store, put('a', large)),
-      write(store, remove('b')),
-      write(store, renew('a', first!.revision, laterMs), renew('b', first!.revision + 1, laterMs)),
-    ])
-    expect(renewals.map(({ revision }) => revision)).toEqual([0, 0])
-    expect(await read(store, 'a')).toMatchObject({ value: large, expiresAtMs: null })
-    expect(await read(store, 'b')).toBeNull()
-    // A revision that is only assigned in the same commit.
-    const guess = Math.max(...store.reported.map(revisionOf)) + 1
-    const [, guessed] = await write(store, put('a', '2'), renew('a', guess, laterMs))
-    expect(guessed).toMatchObject({ revision: 0, existed: false })
-    expect(await read(store, 'a')).toMatchObject({ value: '2', expiresAtMs: null })
-  })
+  storeTest(
+    'a renewal is done in its order: commits that were called before it come first',
+    async (store) => {
+      const [first] = await write(store, put('a', '1'), put('b', '1'))
+      const large = JSON.stringify('x'.repeat(5000))
+      const [, , renewals] = await Promise.all([
+        write(store, put('a', large)),
+        write(store, remove('b')),
+        write(store, renew('a', first!.revision, laterMs), renew('b', first!.revision + 1, laterMs)),
+      ])
+      expect(renewals.map(({ revision }) => revision)).toEqual([0, 0])
+      expect(await read(store, 'a')).toMatchObject({ value: large, expiresAtMs: null })
+      expect(await read(store, 'b')).toBeNull()
+      // A revision that is only assigned in the same commit.
+      const guess = Math.max(...store.reported.map(revisionOf)) + 1
+      const [, guessed] = await write(store, put('a', '2'), renew('a', guess, laterMs))
+      expect(guessed).toMatchObject({ revision: 0, existed: false })
+      expect(await read(store, 'a')).toMatchObject({ value: '2', expiresAtMs: null })
+    },
+  )
 
   storeTest('a delete that names an expiry spares a member that was renewed since', async (store) => {
     const [written] = await write(store, put('a', '1', { expiresAtMs: soonMs }))

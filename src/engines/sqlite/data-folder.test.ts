@@ -97,7 +97,7 @@ describe('a folder that goes away under an open engine', () => {
     },
   }
   for (const [how, go] of Object.entries(goings)) {
-    test(`${how}: nothing is acknowledged, what was stored is still read, and the reason is told`, async () => {
+    test(`${how}: nothing is acknowledged, what was stored is still read, and the reason is reported`, async () => {
       const dir = folder()
       await withEngine(dir, async (engine) => {
         await write(engine, [put('before', '1')])

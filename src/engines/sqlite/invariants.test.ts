@@ -101,7 +101,7 @@ describe('1: what was acknowledged is in the log or in the tables', () => {
     await expectMembers(killed, 20)
   })
 
-  test('in both, when the process ends before it has let go of the log', async () => {
+  test('in both, when the process ends before it has released the log', async () => {
     const dir = newFolder()
     const killed = await withEngine(
       dir,
@@ -177,7 +177,7 @@ function stateOf(db: Database) {
 }
 
 describe('2: a reader sees every acknowledged change, none that is not durable, and never goes back', () => {
-  test('nothing of a commit is seen or told before it is on disk', async () => {
+  test('nothing of a commit is read or reported before it is on disk', async () => {
     const dir = newFolder()
     const notified: Committed[] = []
     await withEngine(
@@ -315,7 +315,7 @@ describe('3: memory is bounded: when the map is full, writers wait and nothing e
     )
   })
 
-  test('writers that waited too long are told that the store is busy', async () => {
+  test('writers that waited too long fail with busy', async () => {
     const dir = newFolder()
     await withEngine(
       dir,
@@ -415,7 +415,7 @@ test('a snapshot waits for what was written before it, and for nothing that was 
   )
 })
 
-describe('4: the feed is the log while it lasts, and what is older is told from the tables', () => {
+describe('4: the feed is the log while it lasts, and what is older comes from the tables', () => {
   test('the feed is the same before, while and after the tables take over', async () => {
     const dir = newFolder()
     const notified: Committed[] = []

@@ -37,7 +37,7 @@ test('headers of a member are the same however often it is asked for, whoever is
   expect(memberHeaders(one, laterMs)).toBe(memberHeaders(one, laterMs))
 })
 
-test('members of one place, or of one revision in two stores, are told apart', () => {
+test('members of one slot, or of one revision in two stores, are distinguished', () => {
   const [one, far, other] = [member(), member({ revision: 7 + 1024 }), member({ contentType: 'text/plain' })]
   for (let i = 0; i < 3; i++) {
     for (let j = 0; j < 3; j++) expect(reported(one)).toEqual(usual)
@@ -46,7 +46,7 @@ test('members of one place, or of one revision in two stores, are told apart', (
   }
 })
 
-test('an expiry is told', () => {
+test('an expiry is in the headers', () => {
   const one = member({ expiresAtMs: Date.UTC(2030, 0, 1) })
   for (let i = 0; i < 3; i++)
     expect(reported(one)).toEqual({ ...usual, 'Kvist-Expires-At': '2030-01-01T00:00:00.000Z' })

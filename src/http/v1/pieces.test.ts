@@ -73,7 +73,7 @@ describe.each(Object.keys(contents))('%s', (name) => {
   })
 })
 
-test('entries come in their order, each let go when it is due', () => {
+test('entries come in their order, each released when it is due', () => {
   const entries = [1, 2, 3]
   const left: number[] = []
   const piecesOf = (entry: number) => {

@@ -123,7 +123,7 @@ test('a client that goes ends it with an AbortError, also when a change comes in
   expect(both.left()).toEqual(nothing)
 })
 
-test('a change that is none to its client does not end it, and the next is heard', async () => {
+test('a change that is none to its client does not end it, and the next one does', async () => {
   const seen: (number | undefined)[] = []
   const poll = polling(longMs, (member) => seen.push(member?.revision) < 4)
   await settle()

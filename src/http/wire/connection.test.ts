@@ -94,7 +94,7 @@ test.each([
 test.each([
   ['the server stops', (connection: HttpConnection) => connection.finish()],
   ['the client sends no more', (connection: HttpConnection) => connection.halfClosed()],
-])('what came in in the same tick before %s is answered', async (_when, end) => {
+])('what was received in the same tick before %s gets a response', async (_when, end) => {
   const { socket, all } = narrowSocket(1000, 1000)
   const connection = new HttpConnection(
     stateOf(() => responseOf(200, {}, text)),

@@ -201,7 +201,7 @@ describe('members read from the pages', () => {
     }
   })
 
-  test('are told apart where a name and a key read as another name and key', () => {
+  test('are distinguished where a name and a key read as another name and key', () => {
     const names = Array.from({ length: 30 }, (_, i) => 'a'.repeat(i + 1))
     const texts = Array.from({ length: 3000 }, (_, i) => `${'a'.repeat(30)}k${i}`)
     const rows = names.flatMap((name) => texts.map((text) => row(name, text.slice(name.length), `"${name}"`)))
@@ -289,7 +289,7 @@ describe('members read from the pages', () => {
     db.close()
   })
 
-  test('of a file that is damaged anywhere end in an answer', () => {
+  test('of a file that is damaged anywhere end in a result or an error', () => {
     const seed = Number(process.env.KVIST_SEED) || Math.floor(Math.random() * 2 ** 32)
     console.log(`KVIST_SEED=${seed}`)
     let state = seed

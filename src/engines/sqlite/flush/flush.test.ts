@@ -81,7 +81,7 @@ test('the tables end up with the latest of each key, whatever bytes the keys are
   }
 })
 
-test('segments that wait for more of them are applied all the same when nobody writes, or somebody asks', async () => {
+test('segments that wait for more of them are flushed all the same when writers are idle, or on request', async () => {
   const dir = newFolder()
   const large = new Uint8Array(9 * 1024 * 1024)
   await withEngine(
@@ -131,7 +131,7 @@ test('the feed of a collection passes over the blocks of revisions that have non
   })
 })
 
-test('a page of the feed looks at a bounded part of what was written over, and says where to go on', async () => {
+test('a page of the feed examines a bounded part of what was overwritten, and has the cursor to go on from', async () => {
   const dir = newFolder()
   const rounds = 8
   await withEngine(

@@ -28,7 +28,7 @@ function overlayOf(dbPath: string): Overlay {
   return openOverlay({ dbPath, roots, collections: [], pages: 'on', isMemoryScarce: false, warn() {} })
 }
 
-test('who reads the pages of the file is told before a checkpoint changes any of them, and after', async () => {
+test('the page reader is notified before a checkpoint changes any page, and after', async () => {
   const dir = newFolder()
   mkdirSync(dir, { recursive: true })
   const path = join(dir, 'kvist.db')

@@ -5,7 +5,7 @@ import { addRecord, findRecord, memtable, overlayKeys } from './memtable.ts'
 
 afterEach(() => mock.restore())
 
-test('members whose hashes are equal are told apart by their names and keys', () => {
+test('members whose hashes are equal are distinguished by their names and keys', () => {
   // Every step of the hash multiplies: all hashes are 0.
   spyOn(Math, 'imul').mockReturnValue(0)
   // Of some names and keys the UTF-16 units are the UTF-8 bytes of others, and some read the same when joined.

@@ -170,7 +170,7 @@ describe('damage', () => {
     db.close()
   })
 
-  test('anywhere in the tables ends in the right answer or in an error, never in another answer', async () => {
+  test('anywhere in the tables ends in the right result or in an error, never in another result', async () => {
     const r = random(seedOfRun())
     const truth = await wholeStore()
     const seen = { refusedStarts: 0, refusedReads: 0, harmless: 0 }
@@ -286,7 +286,7 @@ describe('damage', () => {
     )
   })
 
-  test('of the pages of a running server ends in the right answer or in an error', async () => {
+  test('of the pages of a running server ends in the right response or in an error', async () => {
     const r = random(seedOfRun())
     const truth = await wholeStore()
     const seen = { refusedReads: 0, harmless: 0 }

@@ -22,7 +22,7 @@ test('a folder of format 2 is upgraded when it is opened, its log included', asy
   }
 })
 
-test('the operator is told of an upgrade when it begins and when it has ended', () => {
+test('an upgrade is logged when it begins and when it has ended', () => {
   const dir = formatTwoFolder()
   const db = openForWriting(join(dir, 'kvist.db'))
   const lines: string[] = []

@@ -2,7 +2,7 @@ import { expect, test } from 'bun:test'
 import { newChunk } from './log-files.ts'
 import { encodeRecord, recordCollection } from './record.ts'
 
-test('each record has the name of its own collection, whatever the one that was looked at before', () => {
+test('each record has the name of its own collection, whatever the one that was read before', () => {
   // Of some the characters are the bytes of others.
   const names = ['a', 'b', 'a', 'Ã©', 'é', 'Ã©', 'é', 'ab', 'é', 'a', 'a', '日本', '日本']
   const chunk = newChunk(names.length * 100 + 8)
