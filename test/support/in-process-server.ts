@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseConfig } from '../../src/config.ts'
 import { realTimers, type Timers } from '../../src/core/timers.ts'
-import { serve } from '../../src/serve.ts'
+import { type Running, serve } from '../../src/serve.ts'
 
 /**
  * All of `kvist serve` in the process of the test, with a clock that the test may give: on SQLite in a folder of its own, in
@@ -39,12 +39,17 @@ export async function serveInProcess(options: InProcessOptions = {}): Promise<Se
   const write = (line: string) => {
     output += line
   }
-  const running = await serve(config, {
-    now,
-    timers,
-    ...(monotonicMs === undefined ? {} : { monotonicMs }),
-    log: { readable: false, write },
-  })
+  const umask = process.umask()
+  const running = await untilReleased(() =>
+    serve(config, {
+      now,
+      timers,
+      ...(monotonicMs === undefined ? {} : { monotonicMs }),
+      log: { readable: false, write },
+    }),
+  )
+  // `serve` sets that of the whole process, in which other tests run too.
+  process.umask(umask)
   let stopped: Promise<void> | undefined
   return {
     url: running.url,
@@ -56,5 +61,17 @@ export async function serveInProcess(options: InProcessOptions = {}): Promise<Se
       })
       return stopped
     },
+  }
+}
+
+/** Tries again while a server that stopped on a busy machine is still closing its store. */
+async function untilReleased(start: () => Promise<Running>): Promise<Running> {
+  for (let tries = 0; ; tries++) {
+    try {
+      return await start()
+    } catch (error) {
+      if (tries === 100 || !String(error).includes('is held by another kvist')) throw error
+      await new Promise((resolve) => setTimeout(resolve, 100))
+    }
   }
 }

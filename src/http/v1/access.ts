@@ -4,12 +4,13 @@ import { parseSubject, parseTokenName, type Token, type Tokens } from '../../aut
 import { KvistError } from '../../core/errors.ts'
 import { grantJson, parseGrants } from '../../core/grants.ts'
 import { maxBatchBytes, maxTimeMs } from '../../core/limits.ts'
+import { jsonContentType } from '../../core/member.ts'
 import { parseRate, type Rate, rateForm, showRate } from '../../core/rate.ts'
 import { formatTime, parseDurationMs } from '../../core/time.ts'
 import { jsonText, readBody } from '../body.ts'
 import type { RequestContext } from '../context.ts'
 import { parametersOf, pathParameter } from '../path.ts'
-import { jsonTextLine, responseOf } from '../response.ts'
+import { type Fields, responseOf } from '../response.ts'
 import type { Route } from '../route.ts'
 import type { HttpRequest } from '../wire/request.ts'
 import type { HttpResponse } from '../wire/response.ts'
@@ -70,13 +71,17 @@ export function accessRoutes({ tokens, tickets }: AccessOptions): Route[] {
   return all.map((route) => ({ ...route, tag: v1Tag }))
 }
 
-const notStored = { 'Cache-Control': 'no-store' }
+/** Returns a JSON response that no cache may keep. */
+function secretJson(body: object, status = 200, fields: Fields = {}): HttpResponse {
+  const headers = { 'Content-Type': jsonContentType, 'Cache-Control': 'no-store', ...fields }
+  return responseOf(status, headers, `${JSON.stringify(body)}\n`)
+}
 
 function whoami(request: HttpRequest, { name, grants, rateLimit, expiresAtMs }: Principal): HttpResponse {
   parametersOf(request, [])
   const rate = rateJson(rateLimit?.rate ?? null)
   const body = { name, grants: grants.map(grantJson), ...rate, expires_at: timeOf(expiresAtMs) }
-  return jsonTextLine(JSON.stringify(body), 200, notStored)
+  return secretJson(body)
 }
 
 const ticketFields: ReadonlySet<string> = new Set(['path'])
@@ -95,12 +100,12 @@ async function postTicket(
     )
   }
   const { ticket, expiresAtMs } = tickets.issue(context.principal, path, context.now())
-  return jsonTextLine(JSON.stringify({ ticket, expires_at: formatTime(expiresAtMs) }), 201, notStored)
+  return secretJson({ ticket, expires_at: formatTime(expiresAtMs) }, 201)
 }
 
 function listTokens(tokens: Tokens, request: HttpRequest): HttpResponse {
   parametersOf(request, [])
-  return jsonTextLine(JSON.stringify({ tokens: tokens.list().map(tokenJson) }), 200, notStored)
+  return secretJson({ tokens: tokens.list().map(tokenJson) })
 }
 
 const tokenFields: ReadonlySet<string> = new Set(['name', 'grants', 'expires_in', 'subject', 'rate_limit'])
@@ -122,12 +127,8 @@ async function postToken(
   }
   const { text, token } = await tokens.create(created, nowMs)
   const { id, ...rest } = tokenJson(token)
-  const headers = { Location: `/v1/_tokens/${id}`, ...notStored }
-  return jsonTextLine(
-    JSON.stringify({ id, ...(text === null ? {} : { token: text }), ...rest }),
-    201,
-    headers,
-  )
+  const secret = text === null ? {} : { token: text }
+  return secretJson({ id, ...secret, ...rest }, 201, { Location: `/v1/_tokens/${id}` })
 }
 
 async function deleteToken(
