@@ -61,8 +61,13 @@ interface Figures {
   readonly microseconds: number[]
 }
 
-/** Runs one turn, and adds its figures; a turn to warm up has none. */
-async function turn(pid: number, request: RawRequest, seed: number, figures: Figures | null): Promise<void> {
+/** Runs the load once and adds its figures; a run to warm up has none. */
+async function runOnce(
+  pid: number,
+  request: RawRequest,
+  seed: number,
+  figures: Figures | null,
+): Promise<void> {
   const seconds = options.number('seconds')
   const members = options.number('members')
   const before = processorSeconds(pid)
@@ -82,10 +87,10 @@ async function compare(pid: number, clients: readonly Client[]): Promise<void> {
       figures: { perSecond: [], microseconds: [] } as Figures,
     }))
     const asked = ({ headers }: Client) => ({ ...request, headers: { ...request.headers, ...headers } })
-    for (const { client } of rows) for (let i = 0; i < 3; i++) await turn(pid, asked(client), i, null)
+    for (const { client } of rows) for (let i = 0; i < 3; i++) await runOnce(pid, asked(client), i, null)
     for (let round = 1; round <= options.number('rounds'); round++) {
       for (const { client, figures } of round % 2 === 0 ? rows : rows.toReversed())
-        await turn(pid, asked(client), round, figures)
+        await runOnce(pid, asked(client), round, figures)
     }
     const base = median(rows[0]!.figures.perSecond)
     for (const { client, figures } of rows) {

@@ -155,8 +155,8 @@ function folderOf({ name }: Contestant): string {
   return join(resolve(options.text('data')), `memcached-${name}`)
 }
 
-/** Runs one turn: starts the contestant on an empty folder, runs the load, and stops it. */
-async function turn(contestant: Contestant, load: Load, round: number): Promise<Measure> {
+/** Runs the load once: starts the contestant on an empty folder, runs the load, and stops it. */
+async function runOnce(contestant: Contestant, load: Load, round: number): Promise<Measure> {
   const dataDir = folderOf(contestant)
   removeFolder(dataDir)
   const server = await contestant.start(dataDir)
@@ -176,7 +176,7 @@ async function runRounds(load: Load): Promise<LoadResult> {
     .map((contestant) => ({ contestant, rounds: [] as Measure[] }))
   for (let round = 1; round <= options.number('rounds'); round++) {
     for (const { contestant, rounds } of rows) {
-      const measure = await turn(contestant, load, round)
+      const measure = await runOnce(contestant, load, round)
       rounds.push(measure)
       print(`${load.title}, round ${round}, ${contestant.title}: ${measure.perSecond.toFixed(0)} a second`)
     }

@@ -15,8 +15,8 @@ const options = chooseOptions(metricsOptions)
 const dataDir = join(resolve(options.text('data')), 'metrics')
 const microseconds: Record<(typeof kinds)[number], number[]> = { plain: [], counted: [] }
 
-/** Runs one turn and returns the microseconds of processor time for each request. */
-async function turn(pid: number, kind: string, seed: number): Promise<number> {
+/** Runs the load once and returns the microseconds of processor time for each request. */
+async function runOnce(pid: number, kind: string, seed: number): Promise<number> {
   const seconds = options.number('seconds')
   const before = processorSeconds(pid)
   const request = { method: 'GET', path: `/${kind}/bench/one` } as const
@@ -33,10 +33,10 @@ async function run(): Promise<void> {
   const server = startServer('observed', [process.execPath, program, `${port}`, `${dataDir}/store`], dataDir)
   try {
     await waitUntilReady(server, `http://127.0.0.1:${port}/plain/bench/one`, '{')
-    for (const kind of kinds) await turn(server.pid, kind, 0)
+    for (const kind of kinds) await runOnce(server.pid, kind, 0)
     for (let round = 1; round <= options.number('rounds'); round++) {
       for (const kind of round % 2 === 0 ? kinds : kinds.toReversed()) {
-        microseconds[kind].push(await turn(server.pid, kind, round))
+        microseconds[kind].push(await runOnce(server.pid, kind, round))
       }
     }
   } finally {
@@ -55,7 +55,7 @@ try {
 const differences = microseconds.counted.map((counted, i) => counted - (microseconds.plain[i] ?? Number.NaN))
 const plain = median(microseconds.plain)
 const more = median(differences)
-console.log(`| GET, ${differences.length} turns each | µs of processor a request |
+console.log(`| GET, ${differences.length} runs each | µs of processor a request |
 | --- | --- |
 | not counted | ${plain.toFixed(2)} |
 | counted | ${median(microseconds.counted).toFixed(2)} |

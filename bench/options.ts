@@ -18,7 +18,7 @@ const common = {
 
 export const benchOptions = {
   ...common,
-  rounds: { help: 'rounds, in each of which every contestant has its turn', full: '3', quick: '1' },
+  rounds: { help: 'rounds, in each of which every contestant runs once', full: '3', quick: '1' },
   seconds: { help: 'seconds a round of GET and lists lasts', full: '10', quick: '2' },
   'put-seconds': { help: 'seconds a round of PUT lasts', full: '30', quick: '3' },
   members: { help: 'members in the store', full: '1000000', quick: '200000' },
@@ -41,20 +41,20 @@ export const scaleOptions = {
 
 export const metricsOptions = {
   ...common,
-  rounds: { help: 'turns of each', full: '40', quick: '3' },
-  seconds: { help: 'seconds a turn lasts', ...same('1') },
+  rounds: { help: 'runs of each', full: '40', quick: '3' },
+  seconds: { help: 'seconds of a run', ...same('1') },
 }
 
 export const accessOptions = {
   ...common,
-  rounds: { help: 'turns of each', full: '20', quick: '2' },
-  seconds: { help: 'seconds a turn lasts', full: '2', quick: '1' },
+  rounds: { help: 'runs of each', full: '20', quick: '2' },
+  seconds: { help: 'seconds of a run', full: '2', quick: '1' },
   members: { help: 'members in the store', ...same('30000') },
 }
 
 export const largeValuesOptions = {
   ...common,
-  rounds: { help: 'turns of each store', full: '3', quick: '1' },
+  rounds: { help: 'runs of each store', full: '3', quick: '1' },
   small: { help: 'small members that are flushed', full: '1000000', quick: '100000' },
   megabytes: { help: 'values of 1 MB in the store with large values', full: '1000', quick: '50' },
   huge: { help: 'values of 15 MB in it', full: '20', quick: '3' },
@@ -63,7 +63,7 @@ export const largeValuesOptions = {
 
 export const memcachedOptions = {
   ...common,
-  rounds: { help: 'rounds, in each of which every contestant has its turn', full: '5', quick: '1' },
+  rounds: { help: 'rounds, in each of which every contestant runs once', full: '5', quick: '1' },
   seconds: { help: 'seconds a round lasts', full: '5', quick: '1' },
   members: { help: 'members in the store', full: '100000', quick: '20000' },
   slaps: { help: 'times that each thread of memcslap asks', full: '10000', quick: '500' },
@@ -75,7 +75,7 @@ export const watchOptions = {
   ...common,
   only: { help: 'steps, by name, with commas between', ...same('') },
   rounds: {
-    help: 'rounds of each step; an even number takes turns in either order as often',
+    help: 'rounds of each step; an even number alternates the order evenly',
     full: '6',
     quick: '1',
   },

@@ -1,5 +1,5 @@
 /**
- * Compares the contestants: every load in rounds, in each of which every contestant has its turn, so that other work on
+ * Compares the contestants: every load in rounds, in each of which every contestant runs once, so that other work on
  * the machine affects all alike. `bun bench/run.ts --help` lists the options; README.md explains why it is fair.
  */
 import { join, resolve } from 'node:path'
@@ -26,8 +26,8 @@ function folderOf({ name }: Contestant, what: string): string {
   return join(resolve(options.text('data')), `${name}-${what}`)
 }
 
-/** Runs one turn: starts the contestant, runs the load, and stops it. An error is reported and ends only this turn. */
-async function turn(
+/** Runs the load once: starts the contestant, runs the load, and stops it. An error is reported and ends only this run. */
+async function runOnce(
   contestant: Contestant,
   load: Load,
   variant: string,
@@ -52,7 +52,7 @@ async function turn(
   }
 }
 
-/** Fills the store of a contestant before its first turn. */
+/** Fills the store of a contestant before its first run. */
 async function loadOnce(contestant: Contestant, dataDir: string): Promise<void> {
   if (loaded.has(contestant.name)) return
   removeFolder(dataDir)
@@ -72,7 +72,7 @@ async function bestVariant(contestant: Contestant, load: Load): Promise<string> 
   if (variants.length === 1 || load.how.kind === 'import') return variants[0] ?? ''
   for (let round = 1; round <= tuneRounds; round++) {
     for (const { variant, found } of trials) {
-      const measure = await turn(contestant, load, variant, round, tuneSeconds)
+      const measure = await runOnce(contestant, load, variant, round, tuneSeconds)
       if (typeof measure !== 'string') found.push(measure)
     }
   }
@@ -95,7 +95,7 @@ async function runRounds(load: Load, present: readonly Contestant[]): Promise<Lo
   const seconds = options.number(load.how.kind === 'put' ? 'put-seconds' : 'seconds')
   for (let round = 1; round <= rounds; round++) {
     for (const { contestant, variant, found, failures } of rows) {
-      const measure = await turn(contestant, load, variant, round, seconds)
+      const measure = await runOnce(contestant, load, variant, round, seconds)
       if (typeof measure === 'string') failures.push(measure)
       else found.push(measure)
       const figure = typeof measure === 'string' ? measure : `${measure.perSecond.toFixed(0)} ${load.unit}`

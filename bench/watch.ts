@@ -146,11 +146,11 @@ async function writesOfOthers(server: Server): Promise<void> {
   await write(2, 0)
   const found = { kvist: [] as Measure[], unwatched: [] as Measure[] }
   for (const round of rounds()) {
-    const turns = ['kvist', 'unwatched'] as const
-    for (const name of round % 2 === 0 ? turns : turns.toReversed()) {
-      const turn = async () => void found[name].push(await write(options.number('seconds'), round))
-      if (name === 'unwatched') await turn()
-      else await withWatchers({ path: '/v1/bench/idle-', keys: watchers, watchers }, turn)
+    const order = ['kvist', 'unwatched'] as const
+    for (const name of round % 2 === 0 ? order : order.toReversed()) {
+      const run = async () => void found[name].push(await write(options.number('seconds'), round))
+      if (name === 'unwatched') await run()
+      else await withWatchers({ path: '/v1/bench/idle-', keys: watchers, watchers }, run)
       print(`  ${name}, round ${round}: ${found[name].at(-1)?.perSecond.toFixed(0)} a second`)
     }
   }

@@ -43,13 +43,13 @@ export async function printAsTheyCome<T>(
 }
 
 /**
- * Returns whether a promise settles within this tick of the event loop. A rejection counts too, and is left to the
+ * Returns whether a promise resolves or rejects within this tick of the event loop. A rejection counts too, and is left to the
  * caller.
  */
 function isSettled(promise: Promise<unknown>): Promise<boolean> {
   return new Promise((resolve) => {
-    const settled = () => resolve(true)
-    promise.then(settled, settled)
+    const onDone = () => resolve(true)
+    promise.then(onDone, onDone)
     setImmediate(resolve, false)
   })
 }

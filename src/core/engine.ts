@@ -49,7 +49,7 @@ import type { Exceeded, Quota } from './quota.ts'
  *    members on other lines the engine counts those that it knows of.
  *
  * Every version and every tombstone carries its origin: the hybrid clock's stamp and the node that wrote it. Nodes that
- * exchange writes with their origins settle on the same state, whatever order the writes arrive in, and applying a
+ * exchange writes with their origins reach the same state, whatever order the writes arrive in, and applying a
  * write twice does nothing. The engine's clock observes the stamps that it applies, so its own later writes are newer.
  *
  * An engine knows nothing of permissions, filters, caches or processes. Of expiry it knows one rule: within a commit, a

@@ -128,7 +128,7 @@ interface Meta {
 export interface MetaGet extends Meta {
   readonly kind: 'metaGet'
   /** The `v` flag. */
-  readonly wantsValue: boolean
+  readonly returnsValue: boolean
   /** False with the `u` flag: the access is not recorded for `h` and `l`. */
   readonly recordsAccess: boolean
   /** The exptime of the `T` flag; null when it was not sent. */
@@ -172,7 +172,7 @@ export interface MetaDelete extends Meta {
 /** `ma`. */
 export interface MetaCount extends Meta {
   readonly kind: 'metaCount'
-  readonly wantsValue: boolean
+  readonly returnsValue: boolean
   readonly up: boolean
   /** The `D` flag, 1 when it was not sent; 64 bits, unsigned. */
   readonly delta: bigint

@@ -31,13 +31,13 @@ export function respondMetaHit(
 ): void {
   const { item } = found
   const bytes = wireBytes(item.value)
-  putStatus(out, command.wantsValue ? bytes : null)
+  putStatus(out, command.returnsValue ? bytes : null)
   putReturns(out, command, found, bytes, fetchedSecondsAgo, nowMs)
   if (isWinSent(item.flags)) out.text(' Z')
   if (isStale(item.flags)) out.text(' X')
   if (found.won) out.text(' W')
   out.endLine()
-  if (command.wantsValue) out.block(item.value, bytes)
+  if (command.returnsValue) out.block(item.value, bytes)
 }
 
 /** Writes `EN` for an `mg` that missed; suppressed by `q`. */
@@ -92,10 +92,10 @@ export function respondMetaCounted(
 ): void {
   if (command.quiet && !found.created) return
   const text = String(number)
-  putStatus(out, command.wantsValue ? text.length : null)
+  putStatus(out, command.returnsValue ? text.length : null)
   putReturns(out, command, found, text.length, null, nowMs)
   out.endLine()
-  if (command.wantsValue) out.line(text)
+  if (command.returnsValue) out.line(text)
 }
 
 /** Writes the response to an `ma` that did not count. A value that is not a number has its own error line. */

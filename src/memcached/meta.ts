@@ -23,7 +23,7 @@ interface Flags {
   opaque: string | null
   opaqueTooLong: boolean
   quiet: boolean
-  wantsValue: boolean
+  returnsValue: boolean
   recordsAccess: boolean
   invalidate: boolean
   removeValue: boolean
@@ -45,7 +45,7 @@ function noFlags(key: string | null): Flags {
     opaque: null,
     opaqueTooLong: false,
     quiet: false,
-    wantsValue: false,
+    returnsValue: false,
     recordsAccess: true,
     invalidate: false,
     removeValue: false,
@@ -113,7 +113,7 @@ flag('q', (flags) => {
   return null
 })
 flag('v', (flags) => {
-  flags.wantsValue = true
+  flags.returnsValue = true
   return null
 })
 flag('I', (flags) => {
@@ -175,7 +175,8 @@ export function readMetaGet(line: Line): Command {
   if (line.count > maxWords) return refuse(responses.manyGetFlags)
   const flags = readFlags(line, 2)
   if (typeof flags === 'string') return refuse(flags)
-  const { key, base64Key, returns, opaque, quiet, wantsValue, recordsAccess, touch, vivify, recache } = flags
+  const { key, base64Key, returns, opaque, quiet, returnsValue, recordsAccess, touch, vivify, recache } =
+    flags
   if (key === null) return refuse(responses.badFormat)
   if (flags.opaqueTooLong) return refuse(responses.longOpaque)
   return {
@@ -185,7 +186,7 @@ export function readMetaGet(line: Line): Command {
     returns,
     opaque,
     quiet,
-    wantsValue,
+    returnsValue,
     recordsAccess,
     touch,
     vivify,
@@ -268,7 +269,7 @@ const countModes: Readonly<Record<string, boolean>> = { '': true, I: true, '+': 
 export function readMetaCount(line: Line): Command {
   const flags = readPlainFlags(line)
   if ('kind' in flags) return flags
-  const { key, base64Key, returns, opaque, quiet, wantsValue, delta, touch, vivify, initial } = flags
+  const { key, base64Key, returns, opaque, quiet, returnsValue, delta, touch, vivify, initial } = flags
   const up = countModes[flags.mode]
   if (up === undefined) return refuse(responses.unknownCountMode)
   if (key === null) return refuse(responses.badFormat)
@@ -281,7 +282,7 @@ export function readMetaCount(line: Line): Command {
     returns,
     opaque,
     quiet,
-    wantsValue,
+    returnsValue,
     up,
     delta,
     casUnique,

@@ -42,7 +42,7 @@ const leastViewBytes = 8 * 1024
 const noBuffer = Buffer.alloc(0)
 
 /** The name of a command and its parser. */
-interface Row {
+interface CommandReader {
   readonly name: string
   readonly read: (line: Line, maxValueBytes: number) => Command
 }
@@ -51,7 +51,7 @@ interface Row {
  * The commands. Adding one takes a line here, and a case in each `switch` on its kind, which otherwise does not
  * compile.
  */
-const rows: readonly Row[] = [
+const readers: readonly CommandReader[] = [
   { name: 'get', read: (line) => readGet(line, false) },
   { name: 'gets', read: (line) => readGet(line, true) },
   { name: 'gat', read: (line) => readGetAndTouch(line, false) },
@@ -80,8 +80,8 @@ const rows: readonly Row[] = [
 ]
 
 /** The commands by the `nameCode` of their name, which is unique. */
-const rowsByCode = new Map(
-  rows.map((row) => [nameCode(row.name.length, (at) => row.name.charCodeAt(at)), row]),
+const readersByCode = new Map(
+  readers.map((reader) => [nameCode(reader.name.length, (at) => reader.name.charCodeAt(at)), reader]),
 )
 
 /** Returns the first four letters of a name and its length as one number. */
@@ -94,8 +94,10 @@ function nameCode(length: number, letterAt: (at: number) => number): number {
 function readCommand(line: Line, maxValueBytes: number, isFirst: boolean): Command {
   if (line.count === 0) return refuse(responses.unknown)
   if (isRequestLine(line, isFirst)) return { kind: 'quit' }
-  const row = rowsByCode.get(nameCode(line.wordBytes(0), (at) => line.byteOf(0, at)))
-  return row !== undefined && line.is(0, row.name) ? row.read(line, maxValueBytes) : readUnknown(line)
+  const reader = readersByCode.get(nameCode(line.wordBytes(0), (at) => line.byteOf(0, at)))
+  return reader !== undefined && line.is(0, reader.name)
+    ? reader.read(line, maxValueBytes)
+    : readUnknown(line)
 }
 
 /**

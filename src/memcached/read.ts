@@ -184,7 +184,7 @@ function respondMetaGet(session: Session, command: MetaGet, member: Member | nul
   }
   if (outcome.write !== null) return changeMetaGet(session, command)
   countGet(server, true)
-  if (command.wantsValue) requireRoom(server, wireBytes(outcome.item.value))
+  if (command.returnsValue) requireRoom(server, wireBytes(outcome.item.value))
   const { revision } = outcome.item
   respondMetaHit(out, command, outcome, server.accesses.secondsAgo(revision), nowMs)
   if (command.recordsAccess) server.accesses.record(revision)

@@ -146,7 +146,7 @@ describe('meta responses', () => {
     returns: 'hlsfctkO',
     opaque: '\xff',
     quiet: true,
-    wantsValue: true,
+    returnsValue: true,
     recordsAccess: true,
     touch: null,
     vivify: null,
@@ -163,7 +163,7 @@ describe('meta responses', () => {
         Buffer.from(' Z X W\r\nü\r\n'),
       ]),
     )
-    const encoded = { ...mg, base64Key: 'w6k=', returns: 'k', wantsValue: false }
+    const encoded = { ...mg, base64Key: 'w6k=', returns: 'k', returnsValue: false }
     const hit = { item: { ...item, flags: 0 }, created: false, won: false }
     expect(said((to) => respondMetaHit(to, encoded, hit, null, nowMs))).toBe('HD kw6k= b\r\n')
   })

@@ -34,16 +34,16 @@ export async function isolated(file: string, timeLimitMs = maxProcessMs): Promis
   async function runNext(job: ToProcess): Promise<Draft> {
     if (stopped) throw new Error('the server stops')
     thread ??= await startThread(href)
-    const said = await thread.ask(job, timeLimitMs)
-    if (said === null || 'gone' in said) {
+    const reply = await thread.ask(job, timeLimitMs)
+    if (reply === null || 'gone' in reply) {
       thread.end()
       thread = null
-      throw new Error(said === null ? `it took more than ${timeLimitMs} ms` : said.gone)
+      throw new Error(reply === null ? `it took more than ${timeLimitMs} ms` : reply.gone)
     }
-    if ('refused' in said) throw new ProcessRefusal(said.refused)
-    if ('threw' in said) throw new Error(said.threw)
+    if ('refused' in reply) throw new ProcessRefusal(reply.refused)
+    if ('threw' in reply) throw new Error(reply.threw)
     // The pipeline checks the result, as it checks that of every process.
-    return ('response' in said ? said.response : null) as Draft
+    return ('response' in reply ? reply.response : null) as Draft
   }
 
   return {
@@ -60,19 +60,19 @@ export async function isolated(file: string, timeLimitMs = maxProcessMs): Promis
   }
 }
 
-type Said = FromProcess | { readonly gone: string }
+type Reply = FromProcess | { readonly gone: string }
 
 interface Thread {
   readonly name: string
   /** Resolves with the thread's reply; null if there is none in time. */
-  ask(message: ToProcess, withinMs: number): Promise<Said | null>
+  ask(message: ToProcess, withinMs: number): Promise<Reply | null>
   end(): void
 }
 
 async function startThread(href: string): Promise<Thread> {
   const worker = new Worker(new URL('./process-worker.ts', import.meta.url).href)
   worker.unref()
-  let onReply = (_said: Said): void => {}
+  let onReply = (_reply: Reply): void => {}
   let gone: string | null = null
   worker.onmessage = ({ data }: MessageEvent<FromProcess>) => onReply(data)
   worker.onerror = (event) => {
@@ -85,22 +85,23 @@ async function startThread(href: string): Promise<Thread> {
     onReply({ gone })
   })
 
-  function ask(message: ToProcess | { href: string }, withinMs: number): Promise<Said | null> {
+  function ask(message: ToProcess | { href: string }, withinMs: number): Promise<Reply | null> {
     if (gone !== null) return Promise.resolve({ gone })
     return new Promise((resolve) => {
       const timer = setTimeout(() => resolve(null), withinMs)
-      onReply = (said) => {
+      onReply = (reply) => {
         clearTimeout(timer)
-        resolve(said)
+        resolve(reply)
       }
       worker.postMessage(message)
     })
   }
 
   const end = (): void => worker.terminate()
-  const said = await ask({ href }, loadTimeoutMs)
-  if (said !== null && 'loaded' in said) return { name: said.loaded, ask, end }
+  const reply = await ask({ href }, loadTimeoutMs)
+  if (reply !== null && 'loaded' in reply) return { name: reply.loaded, ask, end }
   end()
-  const why = said === null ? 'it took too long to load' : 'failed' in said ? said.failed : 'its thread ended'
+  const why =
+    reply === null ? 'it took too long to load' : 'failed' in reply ? reply.failed : 'its thread ended'
   throw new Error(`${href}: ${why}`)
 }

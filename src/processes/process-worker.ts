@@ -23,11 +23,11 @@ export interface ToProcess {
 let loaded: Process | null = null
 
 self.onmessage = async ({ data }: MessageEvent<{ readonly href: string } | ToProcess>) => {
-  if ('href' in data) say(await load(data.href))
+  if ('href' in data) post(await load(data.href))
   else if (loaded !== null) await responseOf(loaded, data)
 }
 
-function say(message: FromProcess): void {
+function post(message: FromProcess): void {
   self.postMessage(message)
 }
 
@@ -54,11 +54,11 @@ function isProcess(given: unknown): given is Process {
 async function responseOf(process: Process, { draft, collection, nowMs }: ToProcess): Promise<void> {
   try {
     const given: unknown = await process.run(draft, { collection, nowMs, refuse })
-    if (typeof given !== 'object' || given === null) return say({ response: null })
+    if (typeof given !== 'object' || given === null) return post({ response: null })
     const { value, expiresAtMs }: { value?: unknown; expiresAtMs?: unknown } = given
-    say({ response: { value, expiresAtMs } })
+    post({ response: { value, expiresAtMs } })
   } catch (error) {
-    if (error instanceof ProcessRefusal) say({ refused: error.message })
-    else say({ threw: error instanceof Error ? (error.stack ?? error.message) : String(error) })
+    if (error instanceof ProcessRefusal) post({ refused: error.message })
+    else post({ threw: error instanceof Error ? (error.stack ?? error.message) : String(error) })
   }
 }
