@@ -1,6 +1,8 @@
 import { afterEach, describe, expect, test } from 'bun:test'
 import { type InProcessOptions, type ServerInProcess, serveInProcess } from './support/in-process-server.ts'
 import { ask } from './support/limit-client.ts'
+import { memcachedPortOf } from './support/memcached/serve.ts'
+import { textClient } from './support/memcached/text-client.ts'
 import { checkProblem } from './support/responses.ts'
 
 /** What clients may send, over HTTP, by a clock that the tests set. Real servers in this process. */
@@ -190,6 +192,22 @@ test('a stream that was begun goes on, and its head says what is left', async ()
   for await (const part of watch.body!) {
     seen += Buffer.from(part).toString()
     if (seen.includes('event: put')) break
+  }
+})
+
+test('the metrics count what is refused, by protocol', async () => {
+  await serve(['--rate-limit', '1/h', '--memcached-port', '0'], { env: { KVIST_TOKEN: 'secret' } })
+  const headers = { authorization: 'Bearer wrong' }
+  for (let i = 0; i < 3; i++) await statusOf({ headers })
+  const client = await textClient(memcachedPortOf(server), '127.0.0.3')
+  for (let i = 0; i < 3; i++) await client.ask('set login 0 0 7\r\nu wrong\r\n', '\r\n')
+  client.destroy()
+  const right = { authorization: 'Bearer secret' }
+  const { body } = await ask(server.port, { path: '/metrics', headers: right, from: '127.0.0.2' })
+  for (const protocol of ['http', 'memcached']) {
+    expect(body).toContain(`kvist_rate_limited_total{protocol="${protocol}"} 2\n`)
+    expect(body).toContain(`kvist_wrong_tokens_total{protocol="${protocol}"} 1\n`)
+    expect(body).toContain(`kvist_wrong_tokens_limited_total{protocol="${protocol}"} 0\n`)
   }
 })
 

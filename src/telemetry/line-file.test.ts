@@ -48,6 +48,7 @@ function openOn(disk: LineDisk | undefined, more: Partial<LineFileOptions> = {})
   const file = openLineFile({
     path: 'audit.log',
     maxWaitingBytes: 100,
+    batchMs: 0,
     lostLine: (lines) => `lost ${lines}`,
     onFault: (error) => said.push(String(error)),
     onRecovery: () => said.push('recovered'),
@@ -226,6 +227,21 @@ describe('rotation', () => {
     expect(disk.files).toEqual(['x\n'])
     expect(said).toEqual(['Error: EACCES'])
   })
+})
+
+test('lines wait for others for as long as they may, but not when the file is closed', async () => {
+  const disk = testDisk()
+  const { file } = openOn(disk, { batchMs: 1_000_000 })
+  file.append('one')
+  await settle()
+  expect(disk.files).toEqual([''])
+  file.reopen()
+  await settle()
+  file.append('two')
+  await settle()
+  expect(disk.files.join('')).toBe('one\n')
+  await file.close()
+  expect(disk.files.join('')).toBe('one\ntwo\n')
 })
 
 describe('a real file', () => {

@@ -28,6 +28,8 @@ export interface LineFileOptions {
   readonly path: string
   /** Lines that wait may take this much memory. */
   readonly maxWaitingBytes: number
+  /** How long lines may wait for others, to be written with them; 0: until the end of the tick. */
+  readonly batchMs: number
   /** Returns the line that stands for lost ones. */
   readonly lostLine: (lines: number) => string
   /** Called when the file cannot be written or opened, and again every minute while that is so. */
@@ -129,8 +131,22 @@ class QueuedLines implements LineFile {
   private run(): void {
     if (this.isRunning) return
     this.isRunning = true
-    // A tick's lines are written together.
-    this.running = new Promise((resolve) => setImmediate(resolve)).then(() => this.drain())
+    this.running = this.batch().then(() => this.drain())
+  }
+
+  /** Waits until the lines that are to be written together have come, or the file is reopened or closed. */
+  private async batch(): Promise<void> {
+    const { batchMs } = this.options
+    await new Promise<void>((resolve) => {
+      if (batchMs === 0) setImmediate(resolve)
+      else {
+        const timer = setTimeout(resolve, batchMs)
+        this.wake = () => {
+          clearTimeout(timer)
+          resolve()
+        }
+      }
+    })
   }
 
   /** Writes all that waits. On a fault it tries again every second; when the file is being closed it gives up. */
