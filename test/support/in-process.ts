@@ -11,7 +11,7 @@ import { metricsRoutes } from '../../src/http/metrics.ts'
 import { openApiRoutes } from '../../src/http/openapi.ts'
 import { rootRoute } from '../../src/http/root.ts'
 import type { Route } from '../../src/http/route.ts'
-import { listen } from '../../src/http/server.ts'
+import { type HttpOptions, listen } from '../../src/http/server.ts'
 import { accessRoutes } from '../../src/http/v1/access.ts'
 import { v1Routes } from '../../src/http/v1/routes.ts'
 import { openTestEngine } from './test-engine.ts'
@@ -32,6 +32,7 @@ export async function startInProcess(
   token: string | null = null,
   timers = realTimers,
   openEngine: (onCommit: OnCommit) => Promise<Engine> = openTestEngine,
+  more: Pick<HttpOptions, 'memory'> = {},
 ): Promise<InProcessServer> {
   const errors: unknown[] = []
   const onError = (error: unknown) => errors.push(error)
@@ -72,6 +73,7 @@ export async function startInProcess(
     now,
     onError,
     observe: () => () => {},
+    ...more,
   })
   return {
     url: http.url,
