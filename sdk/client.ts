@@ -10,6 +10,7 @@
 export type { Batch } from './batch.ts'
 export type { Collection } from './collection.ts'
 export {
+  type ErrorCode,
   KvistCompactedError,
   KvistError,
   KvistHttpError,
@@ -20,6 +21,7 @@ export {
   KvistUnreachableError,
   KvistValueError,
   type Problem,
+  type ResponseCode,
 } from './errors.ts'
 export { Kvist } from './kvist.ts'
 export type {

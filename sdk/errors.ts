@@ -3,13 +3,55 @@
  * the signal's reason, as `fetch` does. An error that a caller's `parse` throws is wrapped in a KvistValueError.
  */
 
+/** The codes of kvist's error responses. A newer server may have others. */
+export type ResponseCode =
+  | 'busy'
+  | 'closing'
+  | 'compacted'
+  | 'conflict'
+  | 'damaged'
+  | 'forbidden'
+  | 'forbidden_origin'
+  | 'internal'
+  | 'invalid_collection'
+  | 'invalid_cursor'
+  | 'invalid_json'
+  | 'invalid_key'
+  | 'invalid_parameter'
+  | 'invalid_request'
+  | 'key_too_long'
+  | 'method_not_allowed'
+  | 'misdirected'
+  | 'not_found'
+  | 'outcome_unknown'
+  | 'precondition_failed'
+  | 'quota_exceeded'
+  | 'range_not_satisfiable'
+  | 'rate_limited'
+  | 'storage_failed'
+  | 'storage_full'
+  | 'too_large'
+  | 'unauthorized'
+  | 'unavailable'
+  | 'unprocessable'
+  | 'unsupported_media_type'
+
+/** The code of an error: that of the response, or of the client. Editors complete it; any other text is possible. */
+export type ErrorCode =
+  | ResponseCode
+  | 'unreachable'
+  | 'timeout'
+  | 'invalid_input'
+  | 'invalid_value'
+  | (string & Record<never, never>)
+
 /** Problem details (RFC 9457), the body of kvist's error responses. */
 export interface Problem {
   readonly type?: string
   readonly title?: string
   readonly status?: number
-  /** Stable, for programs: `not_found`, `precondition_failed`, … */
-  readonly code: string
+  /** Stable, for programs. */
+  readonly code: ErrorCode
   /** For people. */
   readonly detail: string
   /** The id of the request in the server's log, when the fault is the server's. */
@@ -19,14 +61,14 @@ export interface Problem {
 }
 
 export class KvistError extends Error {
-  /** Stable, for programs: the server's, or `unreachable`, `timeout`, `invalid_input`, `invalid_value`. */
-  readonly code: string
+  /** Stable, for programs. */
+  readonly code: ErrorCode
   /** The status of the response; null if there was none. */
   readonly status: number | null = null
   /** The problem document of the response; null if it had none. */
   readonly problem: Problem | null = null
 
-  constructor(code: string, detail: string, options?: ErrorOptions) {
+  constructor(code: ErrorCode, detail: string, options?: ErrorOptions) {
     super(detail, options)
     this.name = new.target.name
     this.code = code
@@ -150,10 +192,7 @@ function detailOf(
   problem: Problem | null,
   { url, hasToken }: Sent,
 ): string {
-  if (problem?.code === 'unauthorized')
-    return hasToken
-      ? 'the server does not accept this token'
-      : 'the server requires a token, and none was sent'
+  if (problem?.code === 'unauthorized' && !hasToken) return 'the server requires a token, and none was sent'
   if (problem !== null) return problem.detail || problem.code
   const line = `${status} ${statusText}`.trimEnd()
   // A 5xx may come from a proxy in front of a failing kvist, so it does not mean that the URL is wrong.

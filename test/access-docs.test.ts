@@ -65,7 +65,7 @@ test('every command works, and says what the page says', async () => {
   const promised = [...page.matchAll(/^# (kvist: .*)$/gm)].map(([, line = '']) => line)
   expect(said).toEqual([
     ...promised,
-    'kvist: the server does not accept this token: see KVIST_TOKEN and --token-file',
+    'kvist: the token is not valid: it is wrong, has expired or was revoked: see KVIST_TOKEN and --token-file',
     '',
   ])
   for (const text of [

@@ -33,12 +33,14 @@ import {
   type PageOptions,
   type Problem,
   type PutChange,
+  type ResponseCode,
   type Selection,
   type Settings,
   type Stored,
   type Ticket,
   type Token,
 } from '../sdk/client.ts'
+import type { ErrorCode as ServersErrorCode } from '../src/core/errors.ts'
 import { startServer, type TestServer } from './support/server.ts'
 
 /** The client held against the document at `/openapi.json`: what it calls, the responses, the names of its types. */
@@ -260,6 +262,15 @@ test('types name what the document names', () => {
     'Batch BulkLine BulkSummary Change Changes Collections CreatedToken Deleted Grant Increment JsonPatch Member NewToken'
   const others = 'Origin Page Patched Problem Read ReadResult Revisions Settings Stored Token'
   expect(sorted(schemas)).toEqual(`${names} ${others}`.split(' '))
+})
+
+type ServerCode = ServersErrorCode | 'internal' | 'method_not_allowed'
+type IsWithin<One, Other> = [One] extends [Other] ? true : false
+
+test('codes of errors are those of the server', () => {
+  // A code too few or too many does not compile.
+  const found: [IsWithin<ServerCode, ResponseCode>, IsWithin<ResponseCode, ServerCode>] = [true, true]
+  expect(found).toEqual([true, true])
 })
 
 type Call = { readonly [Name in keyof CallOptions]-?: 'call' }

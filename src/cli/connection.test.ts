@@ -61,7 +61,8 @@ test.each([
 
 test('a missing token and a wrong one have different messages', async () => {
   const missing = 'kvist: the server requires a token, and none was sent: see KVIST_TOKEN and --token-file\n'
-  const wrong = 'kvist: the server does not accept this token: see KVIST_TOKEN and --token-file\n'
+  const wrong =
+    'kvist: the token is not valid: it is wrong, has expired or was revoked: see KVIST_TOKEN and --token-file\n'
   for (const args of [
     ['collections'],
     ['get', 'k'],
