@@ -245,9 +245,8 @@ const missing = ['t1/z', 't2/z']
 
 /** The same members, of which each value names its key. */
 async function seed(): Promise<void> {
-  await server.db.batch(
-    [],
-    theseCollections.flatMap((collection) => [
+  await server.db.execute({
+    operations: theseCollections.flatMap((collection) => [
       ...existing.map((key) => {
         const value = `{"n":1,"text":"s3cret of ${key}"}`
         const rest = { contentType: 'application/json', flags: 0, expiresAtMs: null }
@@ -255,7 +254,7 @@ async function seed(): Promise<void> {
       }),
       ...missing.map((key) => ({ op: 'delete' as const, collection, key })),
     ]),
-  )
+  })
 }
 beforeEach(seed)
 

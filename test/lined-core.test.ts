@@ -103,14 +103,14 @@ test('reads renew members on any lines', async () => {
 test('a batch that spans lines is refused whole, and the error has what can be done together', async () => {
   const db = await open()
   const operations = keys.map((key) => ({ op: 'put', collection: 'c', key, ...json('1') }) as const)
-  const fault = await faultOf(db.batch([], operations))
+  const fault = await faultOf(db.execute({ operations }))
   expect(fault.code).toBe('unprocessable')
   const together = fault.extra.together as { collection: string; key: string }[][]
   expect(together.flat()).toHaveLength(keys.length)
   expect(await keysIn(db)).toEqual([])
   for (const group of together) {
     const some = operations.filter(({ key }) => group.some((ref) => ref.key === key))
-    expect(await db.batch([], some)).toHaveLength(group.length)
+    expect(await db.execute({ operations: some })).toHaveLength(group.length)
   }
   expect(await keysIn(db)).toEqual(keys)
 })

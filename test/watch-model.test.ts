@@ -97,7 +97,7 @@ function write({ r, world, writes }: Run): void {
       if (r.oneIn(3)) return { op: 'delete', ...ref } as const
       return { op: 'put', ...ref, ...randomContent(r, world.now()) } as const
     })
-    writes.push(db.batch([], operations))
+    writes.push(db.execute({ operations }))
   }
 }
 

@@ -122,7 +122,7 @@ describe('reads', () => {
 
   test('of several members, while they are written, leave nothing old in the cache', async () => {
     const { db, hold, release } = await openHeld()
-    await db.batch([], [put('a', '1'), put('b', '1')])
+    await db.execute({ operations: [put('a', '1'), put('b', '1')] })
     hold('after')
     const slow = valuesOf(db)
     await db.put('c', 'b', json('2'))
@@ -133,11 +133,11 @@ describe('reads', () => {
 
   test('of several members are of one moment, though one of them was in the cache', async () => {
     const { db, hold, release } = await openHeld()
-    await db.batch([], [put('a', '1'), put('b', '1')])
+    await db.execute({ operations: [put('a', '1'), put('b', '1')] })
     for (let i = 0; i < 3; i++) await db.get('c', 'a')
     hold('before')
     const slow = valuesOf(db)
-    await db.batch([], [put('a', '2'), put('b', '2')])
+    await db.execute({ operations: [put('a', '2'), put('b', '2')] })
     release()
     const values = await slow
     expect(new Set(values).size).toBe(1)
@@ -153,7 +153,7 @@ describe('reads', () => {
       return found
     }
     const writes: [name: string, write: () => Promise<unknown>][] = [
-      ['batch', () => db.batch([], [put('a', '2'), put('b', '2'), put('c', '2')])],
+      ['batch', () => db.execute({ operations: [put('a', '2'), put('b', '2'), put('c', '2')] })],
       [
         'putAll',
         () =>
@@ -168,18 +168,12 @@ describe('reads', () => {
       [
         'delete in a batch',
         () =>
-          db.batch(
-            [],
-            keys.map((key) => ({ op: 'delete', collection: 'c', key }) as const),
-          ),
+          db.execute({ operations: keys.map((key) => ({ op: 'delete', collection: 'c', key }) as const) }),
       ],
       ['put of what is gone', () => Promise.all(keys.map((key) => db.put('c', key, json('5'))))],
       ['drop', () => db.drop('c', everything)],
     ]
-    await db.batch(
-      [],
-      keys.map((key) => put(key, '1')),
-    )
+    await db.execute({ operations: keys.map((key) => put(key, '1')) })
     for (const [name, write] of writes) {
       // What is read again and again is in the cache.
       for (let i = 0; i < 3; i++) await read()
@@ -222,7 +216,7 @@ describe('batches', () => {
   test('increments that meet lose nothing', async () => {
     const db = await open()
     const add = { op: 'increment', collection: 'c', key: 'n', path: '', by: 1 } as const
-    await Promise.all(Array.from({ length: 100 }, () => db.batch([], [add])))
+    await Promise.all(Array.from({ length: 100 }, () => db.execute({ operations: [add] })))
     expect(await valueIn(db, 'n')).toBe('100')
   })
 
@@ -240,12 +234,14 @@ describe('batches', () => {
     const increment = { op: 'increment', collection: 'c', key: 'n', path: '', by: 1 } as const
     const check = { collection: 'c', key: 'n', revision }
     overtake = 1
-    const fault = await faultOf(db.batch([check], [increment]))
+    const fault = await faultOf(db.execute({ checks: [check], operations: [increment] }))
     expect([fault.code, fault.extra.revision]).toEqual(['precondition_failed', revision + 1])
     overtake = 2
-    await db.batch([], [increment])
+    await db.execute({ operations: [increment] })
     expect(await valueIn(db, 'n')).toBe('11')
-    const both = await faultOf(db.batch([check, { ...check, revision: revision + 3 }], [increment]))
+    const both = await faultOf(
+      db.execute({ checks: [check, { ...check, revision: revision + 3 }], operations: [increment] }),
+    )
     expect(both.code).toBe('precondition_failed')
   })
 })

@@ -1,9 +1,8 @@
 import { type MemberCache, memberCache } from './cache.ts'
 import { collectionVersions } from './collection-versions.ts'
 import type { Condition } from './condition.ts'
-import type { NewContent, Outcome, Stored } from './content.ts'
+import type { NewContent, Stored } from './content.ts'
 import type {
-  Check,
   Durability,
   Engine,
   EngineStats,
@@ -25,7 +24,6 @@ import { expiryOf, startSweeper } from './jobs/sweeper.ts'
 import { defaultTombstonesMs, startTombstoneGc } from './jobs/tombstone-gc.ts'
 import { everything, type ListQuery } from './list.ts'
 import { isExpired } from './member.ts'
-import type { Operation } from './operations.ts'
 import type { PageMemory } from './page-memory.ts'
 import { type Process, processRunner } from './process.ts'
 import { type ReadQueue, readQueue } from './read-queue.ts'
@@ -66,11 +64,6 @@ export interface Database
   ): Promise<Stored>
   /** Returns the revision of the delete; 0 when there was no member. */
   delete(collection: string, key: string, condition?: Condition): Promise<number>
-  /**
-   * Executes all operations or none and returns the outcome of each, with revision 0 for a delete or touch of a missing
-   * member.
-   */
-  batch(checks: readonly Check[], operations: readonly Operation[]): Promise<Outcome[]>
   /**
    * Does writes without conditions, in order and each on its own, and returns the outcome of each. One that would pass a
    * quota has `exceeded` in its outcome.
@@ -200,7 +193,6 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     put: (collection, key, content, condition, prepared) =>
       writes.put({ collection, key }, content, condition, prepared),
     delete: (collection, key, condition) => writes.delete({ collection, key }, condition),
-    batch: (checks, operations) => writes.execute({ checks, operations }),
     write: (all, durability) => writes.write(all, durability === undefined ? {} : { durability }),
     page: scans.page,
     all: scans.all,

@@ -75,7 +75,7 @@ const ways: Readonly<Record<string, Write>> = {
   put: (db, key, value) => db.put('c', key, json(value)),
   'prepared put': (db, key, value) => db.put('c', key, json(value), undefined, 'prepared'),
   'conditional put': (db, key, value) => db.put('c', key, json(value), { ifNoneMatch: [999] }),
-  batch: (db, key, value) => db.batch([], [putOf(key, value)]),
+  batch: (db, key, value) => db.execute({ operations: [putOf(key, value)] }),
   update: (db, key, value) =>
     db.update(ref(key), () => ({
       op: 'put',
@@ -171,13 +171,12 @@ describe('above a quota', () => {
     await limit(db, { maxMembers: 1, maxBytes: 1, maxValueBytes: 1 })
     expect(await db.delete('c', 'a')).toBeGreaterThan(0)
     expect(await db.delete('c', 'b', { ifMatch: 'any' })).toBeGreaterThan(0)
-    await db.batch(
-      [],
-      [
+    await db.execute({
+      operations: [
         { op: 'delete', ...ref('c') },
         { op: 'touch', ...ref('d'), expiresAtMs: clock.nowMs + 9 },
       ],
-    )
+    })
     expect(await db.touch(ref('e'), clock.nowMs + 9)).toMatchObject({ isWritten: true })
     clock.nowMs += 9
     timers.pass(1000)
@@ -189,10 +188,12 @@ describe('above a quota', () => {
 
   test('a batch that gives back as much as it takes is done, and one that takes more is not at all', async () => {
     const db = await open({ maxMembers: 3 })
-    await db.batch([], [putOf('a'), putOf('b'), putOf('c')])
-    await db.batch([], [putOf('d'), putOf('e'), { op: 'delete', ...ref('a') }, { op: 'delete', ...ref('b') }])
+    await db.execute({ operations: [putOf('a'), putOf('b'), putOf('c')] })
+    await db.execute({
+      operations: [putOf('d'), putOf('e'), { op: 'delete', ...ref('a') }, { op: 'delete', ...ref('b') }],
+    })
     const { next } = await db.changes({ collection: null, key: null, prefix: null, filter: null }, '', 100)
-    const batch = db.batch([], [putOf('c', '2'), putOf('f'), { op: 'delete', ...ref('x') }])
+    const batch = db.execute({ operations: [putOf('c', '2'), putOf('f'), { op: 'delete', ...ref('x') }] })
     expect(await outcome(batch)).toBe('max_members')
     const { events } = await db.changes(
       { collection: null, key: null, prefix: null, filter: null },
@@ -204,7 +205,7 @@ describe('above a quota', () => {
 
   test('increments and patches are refused as soon as the number gets longer', async () => {
     const db = await open({ maxBytes: 3 })
-    const add = () => db.batch([], [{ op: 'increment', ...ref('n'), path: '', by: 50 }])
+    const add = () => db.execute({ operations: [{ op: 'increment', ...ref('n'), path: '', by: 50 }] })
     expect(await outcome(add())).toBe('done')
     expect(await outcome(add())).toBe('max_bytes')
     expect((await db.get('c', 'n'))?.value).toBe('50')
@@ -317,8 +318,8 @@ test('quotas hold after a kill, with the counts of all that was acknowledged', a
   const dir = newFolder()
   const db = await open({ maxMembers: 20 }, (onCommit) => openSqlite({ dir, durability: 'full', onCommit }))
   await Promise.all(Array.from({ length: 30 }, (_, i) => outcome(db.put('c', `k${i}`, json('1')))))
-  await db.batch([], [putOf('k1', '22'), { op: 'delete', ...ref('k2') }])
-  expect(await outcome(db.batch([], [putOf('x'), putOf('y')]))).toBe('max_members')
+  await db.execute({ operations: [putOf('k1', '22'), { op: 'delete', ...ref('k2') }] })
+  expect(await outcome(db.execute({ operations: [putOf('x'), putOf('y')] }))).toBe('max_members')
   const size = await sizeOf(db)
   const copy = killedCopy(dir)
   const again = await openDatabase({

@@ -55,17 +55,16 @@ describe('one member', () => {
     readMany: (key) => store().readMany([ref('a/1'), ref(key)]),
     removalCause: (key) => store().removalCause('one', key),
     execute: (key) => store().execute({ operations: [{ op: 'put', ...ref(key), ...content }] }),
-    batch: (key) =>
-      store().batch(
-        [],
-        [
+    'execute several': (key) =>
+      store().execute({
+        operations: [
           { op: 'put', ...ref('a/1'), ...content },
           { op: 'put', ...ref(key), ...content },
         ],
-      ),
+      }),
     checks: (key) =>
       store()
-        .batch([{ ...ref(key), revision: null }], [])
+        .execute({ checks: [{ ...ref(key), revision: null }], operations: [] })
         .catch((error) => {
           if (error.code !== 'precondition_failed') throw error
         }),
@@ -117,9 +116,11 @@ describe('one member', () => {
     expect(await codeOf(() => writer.get('one', 'x'))).toBe('forbidden')
     expect(await codeOf(() => reader.get('one', 'x'))).toBe('done')
     expect(await codeOf(() => reader.put('one', 'x', content))).toBe('forbidden')
-    expect(await codeOf(() => reader.batch([{ collection: 'one', key: 'y', revision: null }], []))).toBe(
-      'done',
-    )
+    expect(
+      await codeOf(() =>
+        reader.execute({ checks: [{ collection: 'one', key: 'y', revision: null }], operations: [] }),
+      ),
+    ).toBe('done')
   })
 })
 
@@ -132,7 +133,8 @@ describe('a write that shows something of the stored value', () => {
   } as const
 
   const shows: Record<string, (store: Store) => unknown> = {
-    'an increment of a batch': (store) => store.batch([], [{ op: 'increment', ...ref, path: '', by: 0 }]),
+    'an increment of a batch': (store) =>
+      store.execute({ operations: [{ op: 'increment', ...ref, path: '', by: 0 }] }),
     'an increment by patch': (store) => store.patch(ref, increment),
     'a patch of a command': (store) =>
       store.execute({ operations: [{ op: 'patch', ...ref, patch: increment, expiresAtMs: null }] }),

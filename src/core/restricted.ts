@@ -40,10 +40,6 @@ export function restricted(db: Database, viewer: Viewer): Store {
       requireCommand(viewer, command)
       return db.execute(command)
     },
-    async batch(checks, operations) {
-      requireCommand(viewer, { checks, operations })
-      return db.batch(checks, operations)
-    },
     async prepare(ref, content, otherwise) {
       mayWrite(ref)
       return db.prepare(ref, content, otherwise)

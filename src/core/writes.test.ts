@@ -115,7 +115,7 @@ describe('a touch', () => {
     await db.put('c', 'n', json('0', clock.nowMs + hourMs))
     const atMs = clock.nowMs + 2 * hourMs
     const work = Array.from({ length: 50 }, (_, i) => [
-      db.batch([], [increment('n')]),
+      db.execute({ operations: [increment('n')] }),
       db.patch(ref('n'), { kind: 'increment', path: '', by: 1 }),
       db.touch(ref('n'), i === 49 ? 'never' : atMs + i),
     ])
@@ -143,7 +143,7 @@ describe('a touch', () => {
       expiresAtMs: clock.nowMs + hourMs,
     } as const
     meanwhile = () => db.write([renew as never])
-    await db.batch([], [increment('n')])
+    await db.execute({ operations: [increment('n')] })
     expect(await member(db, 'n')).toMatchObject({ value: '2', expiresAtMs: clock.nowMs + hourMs })
   })
 
@@ -175,8 +175,8 @@ describe('an expiry that has passed', () => {
     put: (db, key) => db.put('c', key, json('2', pastMs())),
     'put with a condition': (db, key) => db.put('c', key, json('2', pastMs()), { ifMatch: 'any' }),
     import: (db, key) => db.putAll('c', [{ key, ...json('2', pastMs()) }]),
-    batch: (db, key) => db.batch([], [put(key, '2', pastMs())]),
-    'touch in a batch': (db, key) => db.batch([], [touch(key, pastMs())]),
+    batch: (db, key) => db.execute({ operations: [put(key, '2', pastMs())] }),
+    'touch in a batch': (db, key) => db.execute({ operations: [touch(key, pastMs())] }),
     touch: (db, key) => db.touch(ref(key), pastMs()),
     patch: (db, key) => db.patch(ref(key), { kind: 'merge', text: '2' }, undefined, pastMs()),
     write: (db, key) => db.write([{ op: 'put', ...ref(key), ...json('2'), expiresAtMs: pastMs() }]),
@@ -218,9 +218,9 @@ describe('increments', () => {
     expect(await db.patch(ref('deep'), patch)).toMatchObject({ value: '4', existed: true })
     expect((await db.patch(ref('deep'), { kind: 'merge', text: '{}' })).value).toBeNull()
     const { revision } = await db.put('c', 'n', json('41'))
-    const outcomes = await db.batch(
-      [{ ...ref('n'), revision }],
-      [
+    const outcomes = await db.execute({
+      checks: [{ ...ref('n'), revision }],
+      operations: [
         increment('n'),
         increment('n', { by: -2 }),
         put('n', '7'),
@@ -229,7 +229,7 @@ describe('increments', () => {
         increment('n', { by: 3 }),
         { op: 'delete', ...ref('none') },
       ],
-    )
+    })
     expect(outcomes.map(({ value }) => value)).toEqual(['42', '40', null, '8', null, '3', null])
     expect(outcomes.map((outcome) => outcome.revision - revision)).toEqual([1, 2, 3, 4, 5, 6, -revision])
     expect(await member(db, 'n')).toMatchObject({ value: '3' })
@@ -244,7 +244,9 @@ describe('increments', () => {
     expect(await db.patch(ref('a'), later)).toMatchObject({ value: '2', expiresAtMs: ifCreated.expiresAtMs })
     await db.put('c', 'forever', json('1'))
     expect(await db.patch(ref('forever'), patch)).toMatchObject({ value: '2', expiresAtMs: null })
-    const [first, second] = await db.batch([], [increment('b', { ifCreated }), increment('b', later)])
+    const [first, second] = await db.execute({
+      operations: [increment('b', { ifCreated }), increment('b', later)],
+    })
     expect([first, second]).toMatchObject([
       { value: '1', expiresAtMs: ifCreated.expiresAtMs },
       { value: '2', expiresAtMs: ifCreated.expiresAtMs },
@@ -270,7 +272,7 @@ describe('increments', () => {
     ]
     for (const [i, [expiresAtMs, shown]] of expiries.entries()) {
       const ifCreated = expiresAtMs === undefined ? undefined : { expiresAtMs }
-      const [outcome] = await db.batch([], [increment(`k${i}`, { ifCreated })])
+      const [outcome] = await db.execute({ operations: [increment(`k${i}`, { ifCreated })] })
       expect(outcome).toMatchObject({ value: '1', expiresAtMs: shown })
     }
   })
@@ -281,9 +283,8 @@ describe('a batch', () => {
     const db = await open()
     const { revision } = await db.put('c', 'old', json('1'))
     const atMs = clock.nowMs + hourMs
-    const outcomes = await db.batch(
-      [],
-      [
+    const outcomes = await db.execute({
+      operations: [
         touch('old', atMs),
         touch('old', atMs + 1),
         put('new', '2', clock.nowMs + 5),
@@ -294,7 +295,7 @@ describe('a batch', () => {
         put('over', '1', clock.nowMs),
         touch('over', atMs),
       ],
-    )
+    })
     const [first, second, third, fourth, fifth] = outcomes
     expect([first?.revision, second?.revision, fifth?.revision]).toEqual([revision, revision, 0])
     expect(fourth?.revision).toBe(third!.revision)
@@ -309,7 +310,7 @@ describe('a batch', () => {
     const db = await open()
     await db.put('c', 'text', json('"x"'))
     const fault = await faultOf(
-      db.batch([], [put('a', '1'), touch('text', clock.nowMs + 5), increment('text')]),
+      db.execute({ operations: [put('a', '1'), touch('text', clock.nowMs + 5), increment('text')] }),
     )
     expect([fault.code, fault.extra.key]).toEqual(['unprocessable', 'text'])
     expect(await member(db, 'a')).toBeNull()
@@ -324,7 +325,7 @@ describe('what is done to a write before it is stored', () => {
   const ways: Record<string, (db: Database, content: NewContent) => Promise<unknown>> = {
     put: (db, content) => db.put('c', 'k', content),
     'put with a condition': (db, content) => db.put('c', 'k', content, { ifNoneMatch: 'any' }),
-    batch: (db, content) => db.batch([], [{ op: 'put', ...ref('k'), ...content }]),
+    batch: (db, content) => db.execute({ operations: [{ op: 'put', ...ref('k'), ...content }] }),
     import: (db, content) => db.putAll('c', [{ key: 'k', ...content }]),
     'execute, with more alongside': (db, content) =>
       db.execute({ operations: [{ op: 'put', ...ref('k'), ...content }], alongside: { writes: () => [] } }),
@@ -349,12 +350,14 @@ describe('what is done to a write before it is stored', () => {
   test('is done once to each put, and to what a change makes of a value', async () => {
     const db = await open(options)
     await db.setSettings('c', signed)
-    await db.batch([], [put('k', '{"n":1}'), increment('k', { path: '/n' })])
+    await db.execute({ operations: [put('k', '{"n":1}'), increment('k', { path: '/n' })] })
     expect(await member(db, 'k')).toMatchObject({ value: '{"n":2,"signed":true,"signed":true}' })
     await db.touch(ref('k'), 'never')
     await db.update(ref('k'), (current) => ({ op: 'put', ...ref('k'), ...current!, flags: 9 }))
     expect(await member(db, 'k')).toMatchObject({ flags: 9, value: '{"n":2,"signed":true,"signed":true}' })
-    expect((await faultOf(db.batch([], [put('a', '1'), put('b', '{"bad":1}')]))).code).toBe('unprocessable')
+    expect((await faultOf(db.execute({ operations: [put('a', '1'), put('b', '{"bad":1}')] }))).code).toBe(
+      'unprocessable',
+    )
     expect(await member(db, 'a')).toBeNull()
   })
 

@@ -161,10 +161,11 @@ describe('points', () => {
     expect(await watcher.read()).toBeNull()
     for (let i = 0; i < 10; i++) await db.put('c', 'other', json('1'))
     expect(watcher.cursor()).toBe('10')
-    await db.batch(
-      [],
-      ['x', 'y', 'k', 'z'].map((name) => ({ op: 'put', collection: 'c', key: name, ...json('1') }) as const),
-    )
+    await db.execute({
+      operations: ['x', 'y', 'k', 'z'].map(
+        (name) => ({ op: 'put', collection: 'c', key: name, ...json('1') }) as const,
+      ),
+    })
     await db.put('c', 'other', json('2'))
     expect(watcher.cursor()).toBe('10')
     expect(await next(watcher)).toEqual(['put k 1'])

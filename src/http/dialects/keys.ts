@@ -189,7 +189,7 @@ async function putKeys(db: Store, request: HttpRequest, context: RequestContext)
     requireSize(value)
     return { op: 'put', collection, key: parseKey(name), value, ...content } as const
   })
-  for (const { revision } of await db.batch([], puts)) context.wrote(revision)
+  for (const { revision } of await db.execute({ operations: puts })) context.wrote(revision)
   return jsonResponse(JSON.stringify({ response: allStored }))
 }
 

@@ -57,7 +57,7 @@ export async function perform(
   work: Work,
 ): Promise<HttpResponse> {
   const { operations, checks = [], require, note = '' } = work
-  if ((request.present & keyBits) === 0) return done(await db.batch(checks, operations))
+  if ((request.present & keyBits) === 0) return done(await db.execute({ checks, operations }))
   const recordKey = `${context.principal.id}/${parseIdempotencyKey(request)}`
   const fingerprint = fingerprintOf(request, work.content)
   // Of several concurrent requests with one key, one runs and the others wait for its record.
