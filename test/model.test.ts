@@ -47,6 +47,13 @@ interface Kind {
   reopen(engine: Engine, r: Random, onCommit: OnCommit): Promise<Engine>
 }
 
+function removedClockIn(notified: readonly Change[]): (revision: number) => number {
+  return (revision) => {
+    const change = notified.find((one) => revisionOf(one) === revision)
+    return change === undefined || change.type === 'put' ? 0 : change.tombstone.removedClock
+  }
+}
+
 function sqlite(): Kind {
   const dir = newFolder()
   const open: Kind['open'] = (r, onCommit) =>
@@ -103,7 +110,15 @@ test.each([
     const notified: Change[] = []
     const follower: Follower = { point: '', known: new Map(), times: { reset: 0, caughtUp: 0 } }
     const engine = await kind.open(r, onNotice(notified))
-    const run: Run = { r, model: newModel(engine.nodeId), kind, notified, follower, engine, nowMs: 1e12 }
+    const run: Run = {
+      r,
+      model: newModel(engine.nodeId, removedClockIn(notified)),
+      kind,
+      notified,
+      follower,
+      engine,
+      nowMs: 1e12,
+    }
     const deck = choices.flatMap(([weight, step]) => Array<Step>(weight).fill(step))
     try {
       for (let i = 0; i < steps; i++) {

@@ -3,7 +3,7 @@ import { collectionVersions } from './collection-versions.ts'
 import type { Committed } from './member.ts'
 
 function changeIn(collection: string): Committed {
-  const tombstone = { key: 'k', revision: 1, cause: 'delete', clock: 0, node: '' } as const
+  const tombstone = { key: 'k', revision: 1, cause: 'delete', clock: 0, node: '', removedClock: 0 } as const
   return { type: 'delete', collection, tombstone }
 }
 

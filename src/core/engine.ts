@@ -10,7 +10,7 @@ import type {
   Tombstone,
   Value,
 } from './member.ts'
-import type { Origin } from './origin.ts'
+import type { Origin, StoredOrigin } from './origin.ts'
 import type { Exceeded, Quota } from './quota.ts'
 
 /**
@@ -30,7 +30,8 @@ import type { Exceeded, Quota } from './quota.ts'
  * 3. **Ordered.** Every put and delete gets a revision, larger than all before it on its line and than all that this
  *    engine resolved or reported before `commit` was called. Commits to a line take effect one after the other, those
  *    of this engine in the order of their calls. Changes on different lines may share a revision. Puts and deletes of
- *    one commit have consecutive revisions and stamps, unless a renewal or a write with its own origin is between them.
+ *    one commit have consecutive revisions and stamps, unless a renewal, an expiry or a write with its own origin is
+ *    between them.
  * 4. **Readable.** A read sees every commit to its line that resolved before the read began, through whichever server,
  *    and none that a power cut of the engine could take back; never an older version of a member after a newer one.
  *    `readMany` and a page read each line at one moment. Commits that a failover takes back are reported by
@@ -50,7 +51,8 @@ import type { Exceeded, Quota } from './quota.ts'
  *
  * Every version and every tombstone carries its origin: the hybrid clock's stamp and the node that wrote it. Nodes that
  * exchange writes with their origins reach the same state, whatever order the writes arrive in, and applying a
- * write twice does nothing. The engine's clock observes the stamps that it applies, so its own later writes are newer.
+ * write twice does nothing (`effectOf` in origin.ts). The engine's clock observes the stamps that it applies, so its own
+ * later writes are newer. The tombstone of an expired member has the origin of the version that expired.
  *
  * An engine knows nothing of permissions, filters, caches or processes. Of expiry it knows one rule: within a commit, a
  * member whose `expiresAtMs` is at or before the commit's `nowMs` counts as absent. Reads return it all the same: the
@@ -118,7 +120,7 @@ export interface Engine {
   head(): FeedCursor
 
   /**
-   * Deletes up to `limit` tombstones older than `beforeMs` and returns how many. Each line deletes its oldest first and
+   * Deletes up to `limit` tombstones that this node left before `beforeMs` and returns how many. Each line deletes its oldest first and
    * stops at the first that is younger. Tombstones not flushed yet are left for a later call.
    */
   forget(beforeMs: number, limit: number): Promise<number>
@@ -205,8 +207,8 @@ export interface Put extends Placed {
   readonly expiresAtMs: number | null
   /**
    * The origin of a version that another node wrote. The put is done only if it is newer than the stored version or
-   * tombstone (`supersedes` in origin.ts), whether that has expired or not. Without it, the version gets the engine's
-   * clock and node.
+   * tombstone (`effectOf` in origin.ts), whether that has expired or not; of the stored version itself with a later
+   * expiry it is a renewal. Without it, the version gets the engine's clock and node.
    */
   readonly origin?: VersionOrigin
 }
@@ -234,7 +236,7 @@ export interface Delete extends Placed {
 
 /**
  * Gives a member another expiry. It gets no revision and no entry in the feed; the member's existing entry shows the
- * new expiry from then on. Does nothing unless the member has this revision and has not expired, and nothing for a
+ * new expiry from then on. An earlier expiry changes the origin (`renewedOrigin` in origin.ts). Does nothing unless the member has this revision and has not expired, and nothing for a
  * revision that an earlier write of the same commit creates.
  */
 export interface Renew extends MemberRef {
@@ -290,6 +292,8 @@ export interface Written {
   readonly existed: boolean
   /** Nothing was done, because the write's own origin is not newer than that of the stored version. */
   readonly superseded?: true
+  /** Of a write with its own origin: that of the version or tombstone that was stored before, with the id of its node. */
+  readonly stored?: StoredOrigin
   /** Nothing was done, because the write would pass this quota; only with `apart`. */
   readonly exceeded?: Exceeded
 }

@@ -44,8 +44,11 @@ export interface Tombstone {
   readonly key: string
   readonly revision: number
   readonly cause: RemovalCause
+  /** The origin of the delete or, of an expired member, of the version that expired (origin.ts). */
   readonly clock: number
   readonly node: string
+  /** This node's own stamp of the removal: tombstones are kept by it. */
+  readonly removedClock: number
 }
 
 /** The latest state of a member: the member, or its tombstone. */

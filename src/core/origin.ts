@@ -14,17 +14,55 @@ export interface Origin {
 
 /** The origin of the latest change of a member. */
 export interface StoredOrigin extends Origin {
+  readonly revision: number
   readonly isTombstone: boolean
 }
 
+/** A version, or the tombstone that a node leaves of it, as nodes compare them. */
+export interface ComparedVersion extends Origin {
+  /** When it expires; null for never, and undefined for a tombstone. */
+  readonly expiresAtMs: number | null | undefined
+}
+
+/** What a write from another node does to the stored version: it replaces it, gives it a later expiry, or nothing. */
+export type Effect = 'replace' | 'renew' | 'none'
+
 /**
- * Returns whether a write replaces the stored version: the larger stamp wins, and of equal stamps the larger node id.
- * Of two with the same origin the tombstone wins, because it is the expiry of that version.
+ * Returns the effect of a write on the stored version. The larger stamp wins, and of equal stamps the larger node id.
+ *
+ * With the same origin both are one version, and only the node's knowledge of its expiry differs. Each node removes an
+ * expired version by itself, and its tombstone has the origin of that version, so any later write wins over it. Of two
+ * expiries the later one holds, because a renewal keeps the origin only if it extends the life (`renewedOrigin`). So a
+ * tombstone does not remove a version that lives on by this node's clock, and such a version replaces its tombstone.
  */
-export function supersedes(write: StoredOrigin, stored: StoredOrigin): boolean {
-  if (write.clock !== stored.clock) return write.clock > stored.clock
-  if (write.node !== stored.node) return write.node > stored.node
-  return write.isTombstone && !stored.isTombstone
+export function effectOf(write: ComparedVersion, stored: ComparedVersion, nowMs: number): Effect {
+  if (write.clock !== stored.clock) return write.clock > stored.clock ? 'replace' : 'none'
+  if (write.node !== stored.node) return write.node > stored.node ? 'replace' : 'none'
+  if (write.expiresAtMs === undefined) {
+    return stored.expiresAtMs === undefined || lives(stored.expiresAtMs, nowMs) ? 'none' : 'replace'
+  }
+  if (stored.expiresAtMs === undefined) return lives(write.expiresAtMs, nowMs) ? 'replace' : 'none'
+  return isLater(write.expiresAtMs, stored.expiresAtMs) ? 'renew' : 'none'
+}
+
+function lives(expiresAtMs: number | null, nowMs: number): boolean {
+  return expiresAtMs === null || expiresAtMs > nowMs
+}
+
+function isLater(expiresAtMs: number | null, than: number | null): boolean {
+  return than !== null && (expiresAtMs === null || expiresAtMs > than)
+}
+
+/**
+ * Returns the origin of a version after a renewal on this node (`''`). A version keeps its origin while its life is
+ * extended. An earlier expiry makes it a new version, or other nodes would keep the later one; its stamp is the next
+ * after that of the version, so a value that another node wrote meanwhile wins over it.
+ */
+export function renewedOrigin(
+  { clock, node, expiresAtMs }: Origin & { readonly expiresAtMs: number | null },
+  renewedMs: number | null,
+): Origin {
+  return isLater(expiresAtMs, renewedMs) ? { clock: clock + 1, node: '' } : { clock, node }
 }
 
 /** Returns the origin as other nodes know it: with this node's id instead of `''`. */
@@ -41,7 +79,8 @@ export function randomName(length: number): string {
   return Array.from(bytes, (byte) => alphabet[byte % alphabet.length]).join('')
 }
 
-const nodeIdPattern = /^[a-z0-9]{1,64}$/
+export const maxNodeIdBytes = 64
+const nodeIdPattern = new RegExp(`^[a-z0-9]{1,${maxNodeIdBytes}}$`)
 
 /**
  * Throws `unprocessable` if the origin of another node's write is not valid: its stamp, its node id or its creation

@@ -116,7 +116,10 @@ describe('the registry', () => {
       }
       const collection = '_settings'
       if (value !== null) onCommit([{ type: 'put', collection, member }])
-      else onCommit([{ type: 'delete', collection, tombstone: { key, cause: 'delete', ...origin } }])
+      else
+        onCommit([
+          { type: 'delete', collection, tombstone: { key, cause: 'delete', ...origin, removedClock: 0 } },
+        ])
     }
     commit('a', '{"max_members":5}')
     commit('fixed', '{"max_members":7}')

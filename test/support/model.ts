@@ -4,12 +4,14 @@ import type {
   Commit,
   CommitResult,
   MemberRef,
+  Put,
   Renew,
   ScanRange,
   Write,
   Written,
 } from '../../src/core/engine.ts'
 import { type Change, isExpired, type Member, revisionOf, type Tombstone } from '../../src/core/member.ts'
+import type { Origin } from '../../src/core/origin.ts'
 import type { Exceeded, Quota } from '../../src/core/quota.ts'
 
 /**
@@ -36,7 +38,8 @@ export interface Model {
 
 type State = { collection: string; member: Member } | { collection: string; tombstone: Tombstone }
 
-export function newModel(nodeId: string): Model {
+/** `removedClockOf` returns the stamp that the engine reported with the tombstone of a revision. */
+export function newModel(nodeId: string, removedClockOf: (revision: number) => number): Model {
   const states = new Map<string, State>()
   let lastRevision = 0
   let lastClock = 0
@@ -66,7 +69,7 @@ export function newModel(nodeId: string): Model {
   function followWrite(write: Write | Renew, nowMs: number, written: Written): void {
     const before = memberOf(write)
     const existed = before !== null && !isExpired(before, nowMs)
-    const isOlder = write.op !== 'renew' && mayApply(write, before, existed) && !isNewer(write)
+    const isOlder = write.op !== 'renew' && mayApply(write, before, existed) && !isNewer(write, nowMs)
     demand(
       (written.superseded === true) === isOlder,
       `${write.op} ${write.key}: superseded should be ${isOlder}`,
@@ -80,21 +83,20 @@ export function newModel(nodeId: string): Model {
     if (!does) return
     if (write.op === 'renew') {
       const member = before!
-      const { revision, clock, createdAtMs } = member
-      const reported =
-        written.revision === revision && written.clock === clock && written.createdAtMs === createdAtMs
-      demand(reported, `renew ${write.key}: it is not the member that was there`)
-      states.set(idOf(write), {
-        collection: write.collection,
-        member: { ...member, expiresAtMs: write.expiresAtMs },
-      })
+      const isShorter = lifeOf(write.expiresAtMs) < lifeOf(member.expiresAtMs)
+      followRenewal(write, isShorter ? { ...member, clock: member.clock + 1, node: '' } : member, written)
+      return
+    }
+    if (write.op === 'put' && write.origin !== undefined && before !== null && isSame(write.origin, before)) {
+      followRenewal(write, before, written)
       return
     }
     demand(
       written.revision > lastRevision,
       `${write.op} ${write.key}: revision ${written.revision} is not new`,
     )
-    const { origin } = write
+    const isExpiry = write.op === 'delete' && write.cause === 'expire'
+    const origin = write.origin ?? (isExpiry ? before! : undefined)
     demand(
       origin === undefined ? written.clock > lastClock : written.clock === origin.clock,
       `${write.op} ${write.key}: stamp ${written.clock} is not its own`,
@@ -105,9 +107,13 @@ export function newModel(nodeId: string): Model {
     const { revision, clock } = written
     const node = origin === undefined || origin.node === nodeId ? '' : origin.node
     if (write.op === 'delete') {
+      const removedClock = removedClockOf(revision)
+      const isOwn = origin === undefined ? removedClock === clock : removedClock > lastClock
+      demand(isOwn, `${key}: the stamp ${removedClock} of its removal is not this node's`)
+      lastClock = removedClock
       states.set(idOf(write), {
         collection,
-        tombstone: { key, revision, cause: write.cause, clock, node },
+        tombstone: { key, revision, cause: write.cause, clock, node, removedClock },
       })
       return
     }
@@ -118,15 +124,38 @@ export function newModel(nodeId: string): Model {
     states.set(idOf(write), { collection, member })
   }
 
-  /** Against what is stored: by stamp, then by node, then a tombstone before a version. */
-  function isNewer(write: Write): boolean {
+  /** A renewal changes the expiry of the member, which is given with the origin that it has from then on. */
+  function followRenewal(
+    { collection, expiresAtMs, ...write }: Put | Renew,
+    member: Member,
+    written: Written,
+  ): void {
+    const { revision, clock, createdAtMs } = member
+    const reported =
+      written.revision === revision && written.clock === clock && written.createdAtMs === createdAtMs
+    demand(reported, `renew ${write.key}: it is not the member that was there`)
+    lastClock = Math.max(lastClock, clock)
+    states.set(idOf({ collection, key: write.key }), { collection, member: { ...member, expiresAtMs } })
+  }
+
+  function isSame(origin: Origin, stored: Origin): boolean {
+    return origin.clock === stored.clock && origin.node === (stored.node || nodeId)
+  }
+
+  /**
+   * Against what is stored: by stamp, then by node. Of one version the longer life is newer, and its tombstone comes
+   * between what has expired by now and what has not.
+   */
+  function isNewer(write: Write, nowMs: number): boolean {
     const state = states.get(idOf(write))
     if (write.origin === undefined || state === undefined) return true
     const stored = 'member' in state ? state.member : state.tombstone
-    const rank = (clock: number, node: string, isTombstone: boolean) =>
-      `${String(clock).padStart(16, '0')} ${node || nodeId} ${isTombstone}`
-    const { clock, node } = write.origin
-    return rank(clock, node, write.op === 'delete') > rank(stored.clock, stored.node, 'tombstone' in state)
+    if (!isSame(write.origin, stored)) {
+      const rank = ({ clock, node }: Origin) => `${String(clock).padStart(16, '0')} ${node || nodeId}`
+      return rank(write.origin) > rank(stored)
+    }
+    const written = write.op === 'put' ? lifeOf(write.expiresAtMs) : nowMs + 0.5
+    return written > ('member' in state ? lifeOf(state.member.expiresAtMs) : nowMs + 0.5)
   }
 
   /** The quotas that these writes of this node, done together, would pass. */
@@ -227,7 +256,7 @@ export function newModel(nodeId: string): Model {
       const old = [...states]
         .flatMap(([id, state]) => ('tombstone' in state ? [{ id, ...state.tombstone }] : []))
         .sort((a, b) => a.revision - b.revision)
-      const young = old.findIndex(({ clock }) => stampToMs(clock) >= beforeMs)
+      const young = old.findIndex(({ removedClock }) => stampToMs(removedClock) >= beforeMs)
       const gone = old.slice(0, Math.min(limit, young < 0 ? old.length : young))
       for (const { id, revision } of gone) {
         states.delete(id)
@@ -274,6 +303,11 @@ function mayApply(write: Write | Renew, before: Member | null, existed: boolean)
   if (write.ifExpiresAtMs !== undefined && before?.expiresAtMs !== write.ifExpiresAtMs) return false
   if (write.ifRevision !== undefined) return before?.revision === write.ifRevision
   return existed || write.origin !== undefined
+}
+
+/** When a life ends; later than all times for never. */
+function lifeOf(expiresAtMs: number | null): number {
+  return expiresAtMs ?? Number.POSITIVE_INFINITY
 }
 
 function idOf({ collection, key }: MemberRef): string {

@@ -280,7 +280,14 @@ export function feedPromises({ storeTest, phaseTest }: Suite): void {
       {
         type: 'expire',
         collection,
-        tombstone: { key: 'a', revision: gone!.revision, cause: 'expire', clock: gone!.clock, node: '' },
+        tombstone: {
+          key: 'a',
+          revision: gone!.revision,
+          cause: 'expire',
+          clock: a!.clock,
+          node: '',
+          removedClock: a!.clock + 1,
+        },
       },
     ])
   })

@@ -11,6 +11,7 @@ import {
   put,
   read,
   remove,
+  renew,
   type Store,
   type Suite,
   write,
@@ -74,7 +75,8 @@ export function originPromises({ storeTest, phaseTest, differences }: Suite): vo
         ])
         for (const one of [...older, putFrom('n2', 10), removeFrom('n2', 10, 'c')]) {
           const [written] = await write(store, one)
-          expect(written).toEqual({ revision: 0, createdAtMs: 0, clock: 0, existed: false, superseded: true })
+          expect(written).toMatchObject({ revision: 0, createdAtMs: 0, clock: 0, existed: false })
+          expect(written).toMatchObject({ superseded: true, stored: { node: 'n2', clock: noon + 10 } })
         }
         expect(await changesAfter(store)).toEqual(before)
         expect(store.reported).toHaveLength(reported)
@@ -124,13 +126,16 @@ export function originPromises({ storeTest, phaseTest, differences }: Suite): vo
   )
 
   phaseTest(
-    'a version and its expiry have one origin, and the expiry wins',
+    'a version and its expiry have one origin, and the expiry wins once the version has expired here',
     [
-      (store) => write(store, putFrom('n1', 5), putFrom('n1', 5, 'b')),
+      (store) => write(store, putFrom('n1', 5), putFrom('n1', 5, 'b'), putFrom('n1', 5, 'c')),
       async (store) => {
         const expiry = removeFrom('n1', 5, 'a', 'expire')
-        const [done, again, version] = await write(store, expiry, expiry, putFrom('n1', 5))
-        expect(done).toMatchObject({ existed: true, clock: noon + 5 })
+        const [early] = await writeAt(store, noonMs + 59_999, expiry)
+        expect(early).toMatchObject({ superseded: true, stored: { node: 'n1', isTombstone: false } })
+        const [done, again, version] = await writeAt(store, noonMs + 60_000, expiry, expiry, putFrom('n1', 5))
+        expect(done).toMatchObject({ existed: false, clock: noon + 5 })
+        expect(done!.superseded).toBeUndefined()
         expect([again!.superseded, version!.superseded]).toEqual([true, true])
         // The other node wrote the member again before it removed the expired first version.
         const [rewritten, late] = await write(
@@ -140,10 +145,87 @@ export function originPromises({ storeTest, phaseTest, differences }: Suite): vo
         )
         expect([rewritten!.existed, late!.superseded]).toEqual([true, true])
       },
+      async (store) => {
+        // This node removed the version, and another renewed it before.
+        const { revision } = (await read(store, 'c'))!
+        const swept = remove('c', { cause: 'expire', ifRevision: revision, ifExpiresAtMs: noonMs + 60_000 })
+        const [gone] = await writeAt(store, noonMs + 60_000, swept)
+        expect(gone!.clock).toBe(noon + 5)
+        const tombstone = (await store.engine.tombstone(collection, 'c'))!
+        expect(tombstone).toMatchObject({ clock: noon + 5, node: 'n1', cause: 'expire' })
+        expect(tombstone.removedClock).toBeGreaterThanOrEqual(msToStamp(noonMs + 60_000))
+        const renewed = { ...putFrom('n1', 5, 'c'), expiresAtMs: noonMs + 90_000 }
+        const [back] = await writeAt(store, noonMs + 61_000, renewed)
+        expect(back!.revision).toBeGreaterThan(gone!.revision)
+      },
     ],
     async (store) => {
       expect(await store.engine.tombstone(collection, 'a')).toMatchObject({ cause: 'expire', node: 'n1' })
       expect(await read(store, 'b')).toMatchObject({ value: '"n1 6"' })
+      expect(await read(store, 'c')).toMatchObject({ clock: noon + 5, expiresAtMs: noonMs + 90_000 })
+    },
+  )
+
+  phaseTest(
+    'a tombstone of this node has the origin of what expired, and the time at which it was left',
+    [
+      (store) => write(store, put('a', '1', { expiresAtMs: noonMs + 1000 }), putFrom('n1', 5, 'b')),
+      async (store) => {
+        for (const key of ['a', 'b']) {
+          const { revision, clock } = (await read(store, key))!
+          const [gone] = await writeAt(
+            store,
+            noonMs + 99_000,
+            remove(key, { cause: 'expire', ifRevision: revision }),
+          )
+          expect(gone!.clock).toBe(clock)
+        }
+      },
+      // A write that the other node made after the version, and before it knew of the expiry, wins.
+      (store) => writeAt(store, noonMs + 99_000, putFrom('n2', 6, 'b')),
+    ],
+    async (store) => {
+      const { node, clock, removedClock } = (await store.engine.tombstone(collection, 'a'))!
+      expect(node).toBe('')
+      expect(clock).toBeLessThan(msToStamp(noonMs + 1000))
+      expect(removedClock).toBeGreaterThanOrEqual(msToStamp(noonMs + 99_000))
+      expect(await read(store, 'b')).toMatchObject({ node: 'n2' })
+      const [late] = await write(store, put('z'))
+      expect(late!.clock).toBeGreaterThan(removedClock)
+    },
+  )
+
+  phaseTest(
+    'of one version the longest life holds, at the same revision, unless it was shortened: that is a version of its own',
+    [
+      (store) => write(store, putFrom('n1', 5), putFrom('n1', 5, 'b'), put('c', '"mine"')),
+      async (store) => {
+        const before = (await read(store, 'a'))!
+        const longer = { ...putFrom('n1', 5), expiresAtMs: noonMs + 90_000 }
+        const [renewed, again, shorter] = await write(store, longer, longer, putFrom('n1', 5))
+        expect(renewed).toMatchObject({ revision: before.revision, clock: before.clock, existed: true })
+        expect([again!.superseded, shorter!.superseded]).toEqual([true, true])
+        expect(await read(store, 'a')).toEqual({ ...before, expiresAtMs: noonMs + 90_000 })
+        expect(store.renewals.at(-1)!.member).toEqual({ ...before, expiresAtMs: noonMs + 90_000 })
+      },
+      async (store) => {
+        for (const key of ['b', 'c']) {
+          const { revision } = (await read(store, key))!
+          await write(store, renew(key, revision, noonMs + 30_000), renew(key, revision, noonMs + 20_000))
+        }
+        const [late] = await write(store, { ...putFrom('n1', 5, 'b'), expiresAtMs: null })
+        expect(late).toMatchObject({ superseded: true })
+      },
+    ],
+    async (store) => {
+      expect(await read(store, 'a')).toMatchObject({ expiresAtMs: noonMs + 90_000 })
+      expect(await read(store, 'b')).toMatchObject({
+        node: '',
+        clock: noon + 7,
+        expiresAtMs: noonMs + 20_000,
+      })
+      expect(await read(store, 'c')).toMatchObject({ node: '', expiresAtMs: noonMs + 20_000 })
+      expect((await changesAfter(store)).changes).toHaveLength(3)
     },
   )
 
@@ -279,13 +361,17 @@ export function originPromises({ storeTest, phaseTest, differences }: Suite): vo
   })
 }
 
-/** Random writes of a few nodes to a few members. Only a version and its expiration share an origin. */
+/**
+ * Random writes of a few nodes to a few members. Only a version, with expiries before and after the time of the commits,
+ * and its expiration share an origin.
+ */
 function foreignWrites(nodeId: string) {
   const one = fc.record({
     node: fc.constantFrom('n1', 'n2', 'zz', nodeId),
-    count: fc.nat(12),
+    count: fc.nat(6),
     key: fc.constantFrom('a', 'b'),
     kind: fc.constantFrom('put', 'put', 'delete', 'expire'),
+    lifeMs: fc.constantFrom(-1, 60_000, 90_000, null),
   })
   return fc.record({
     writes: fc.array(one, { minLength: 1, maxLength: 14, size: 'max' }).map((all) => all.map(foreignWrite)),
@@ -300,11 +386,13 @@ interface Foreign {
   readonly count: number
   readonly key: string
   readonly kind: string
+  readonly lifeMs: number | null
 }
 
 /** Deletes have stamps that no put has, so that no two different writes share an origin. */
-function foreignWrite({ node, count, key, kind }: Foreign): Write {
-  if (kind === 'put') return putFrom(node, count * 2, key)
+function foreignWrite({ node, count, key, kind, lifeMs }: Foreign): Write {
+  const expiresAtMs = lifeMs === null ? null : noonMs + lifeMs
+  if (kind === 'put') return { ...putFrom(node, count * 2, key), expiresAtMs }
   if (kind === 'expire') return removeFrom(node, count * 2, key, 'expire')
   return removeFrom(node, count * 2 + 1, key)
 }
@@ -314,8 +402,7 @@ async function stateOf({ engine }: Store, of: string): Promise<unknown[]> {
   for (const key of ['a', 'b']) {
     const found = (await engine.read(of, key)) ?? (await engine.tombstone(of, key))
     if (found === null) continue
-    const { revision, ...state } = found
-    states.push(state)
+    states.push({ ...found, revision: 0, removedClock: 0 })
   }
   return states
 }

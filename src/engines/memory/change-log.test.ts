@@ -6,7 +6,7 @@ function tombstone(key: string, revision: number): Change {
   return {
     type: 'delete',
     collection: 'c',
-    tombstone: { key, revision, cause: 'delete', clock: 1, node: '' },
+    tombstone: { key, revision, cause: 'delete', clock: 1, node: '', removedClock: 1 },
   }
 }
 

@@ -16,9 +16,10 @@ import {
   isExpired,
   jsonContentType,
   type Member,
+  type Tombstone,
   type Value,
 } from '../../core/member.ts'
-import { type Origin, type StoredOrigin, supersedes, withNodeId } from '../../core/origin.ts'
+import { effectOf, type Origin, renewedOrigin, type StoredOrigin, withNodeId } from '../../core/origin.ts'
 import type { Exceeded, Quota } from '../../core/quota.ts'
 import { type SizeOf, type Staged, stagedChanges } from './quotas.ts'
 import { latestChange, memberOf, type State, sizeOfCollection, storeChange } from './state.ts'
@@ -134,10 +135,15 @@ function applyWrite(context: Context, write: Write | Renew): Written {
   const revision = state.lastRevision + 1
   if (write.origin !== undefined) return applyForeign(context, write, write.origin, revision, existed)
   const createdAtMs = existed ? existing.createdAtMs : nowMs
-  return store(context, write, '', { revision, createdAtMs, clock: clock.next(nowMs), existed })
+  const removedClock = clock.next(nowMs)
+  if (write.op === 'delete' && write.cause === 'expire' && existing !== null) {
+    const written = { revision, createdAtMs, clock: existing.clock, existed }
+    return store(context, write, existing.node, written, removedClock)
+  }
+  return store(context, write, '', { revision, createdAtMs, clock: removedClock, existed }, removedClock)
 }
 
-/** Applies a write with an origin only if it supersedes the stored version. */
+/** Applies a write with an origin as far as it has an effect on the stored version. */
 function applyForeign(
   context: Context,
   write: Write,
@@ -145,20 +151,26 @@ function applyForeign(
   revision: number,
   existed: boolean,
 ): Written {
-  const { nodeId } = context
-  const stored = storedOrigin(latestOf(context, write), nodeId)
-  if (stored !== null && !supersedes({ clock, node, isTombstone: write.op === 'delete' }, stored)) {
-    return superseded
-  }
+  const { nodeId, nowMs } = context
+  const latest = latestOf(context, write)
+  const expiresAtMs = write.op === 'put' ? write.expiresAtMs : undefined
+  const stored = storedOrigin(latest, nodeId)
+  const known = stored === null ? null : { ...stored, expiresAtMs: memberOf(latest)?.expiresAtMs }
+  const effect = known === null ? 'replace' : effectOf({ clock, node, expiresAtMs }, known, nowMs)
+  const versus = stored === null ? {} : { stored }
+  if (effect === 'none') return { ...superseded, ...versus }
   context.clock.observe(clock)
+  if (effect === 'renew') return { ...renew(context, write as Put, memberOf(latest)!), existed, ...versus }
   const createdAtMs = write.op === 'put' ? write.origin!.createdAtMs : 0
-  return store(context, write, node === nodeId ? '' : node, { revision, createdAtMs, clock, existed })
+  const written = { revision, createdAtMs, clock, existed, ...versus }
+  const removedClock = write.op === 'delete' ? context.clock.next(nowMs) : 0
+  return store(context, write, node === nodeId ? '' : node, written, removedClock)
 }
 
 function storedOrigin(change: Change | null, nodeId: string): StoredOrigin | null {
   if (change === null) return null
-  const { clock, node } = change.type === 'put' ? change.member : change.tombstone
-  return withNodeId({ clock, node, isTombstone: change.type !== 'put' }, nodeId)
+  const { clock, node, revision } = change.type === 'put' ? change.member : change.tombstone
+  return withNodeId({ clock, node, revision, isTombstone: change.type !== 'put' }, nodeId)
 }
 
 function mayDelete(write: Delete, existing: Member | null, existed: boolean): boolean {
@@ -169,21 +181,34 @@ function mayDelete(write: Delete, existing: Member | null, existed: boolean): bo
   return existed || write.origin !== undefined
 }
 
-function renew(context: Context, write: Renew, existing: Member): Written {
+function renew(context: Context, write: Renew | Put, existing: Member): Written {
   const { collection, expiresAtMs } = write
-  const member = { ...existing, expiresAtMs }
+  const origin = renewedOrigin(existing, expiresAtMs)
+  context.clock.observe(origin.clock)
+  const member = { ...existing, ...origin, expiresAtMs }
   keep(context, { type: 'put', collection, member }, { type: 'renew', collection, member })
-  const { revision, createdAtMs, clock } = existing
+  const { revision, createdAtMs, clock } = member
   return { revision, createdAtMs, clock, existed: true }
 }
 
-function store(context: Context, write: Write, node: string, written: Written): Written {
+/** Stores a write. `removedClock` is the stamp of a removal by this node's clock. */
+function store(
+  context: Context,
+  write: Write,
+  node: string,
+  written: Written,
+  removedClock: number,
+): Written {
   const { state } = context
   const collection = state.collections.get(write.collection)?.name ?? copyOfText(write.collection)
   const change =
     write.op === 'put'
       ? ({ type: 'put', collection, member: memberFrom(write, node, written) } as const)
-      : ({ type: write.cause, collection, tombstone: tombstoneFrom(write, node, written) } as const)
+      : ({
+          type: write.cause,
+          collection,
+          tombstone: tombstoneFrom(write, node, written, removedClock),
+        } as const)
   state.lastRevision = written.revision
   keep(context, change, change)
   return written
@@ -207,8 +232,13 @@ function memberFrom(
   }
 }
 
-function tombstoneFrom({ key, cause }: Delete, node: string, { revision, clock }: Written) {
-  return { key: copyOfText(key), revision, cause, clock, node }
+function tombstoneFrom(
+  { key, cause }: Delete,
+  node: string,
+  { revision, clock }: Written,
+  removedClock: number,
+): Tombstone {
+  return { key: copyOfText(key), revision, cause, clock, node, removedClock }
 }
 
 function copyOf(value: Value): Value {

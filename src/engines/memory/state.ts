@@ -154,7 +154,7 @@ export function forgetTombstones(state: State, beforeMs: number, limit: number):
   for (const change of state.tombstones.after(state.forgotten)) {
     if (old.length === limit) break
     if (change.type === 'put' || !isLatestChange(state, change)) continue
-    if (stampToMs(change.tombstone.clock) >= beforeMs) break
+    if (stampToMs(change.tombstone.removedClock) >= beforeMs) break
     old.push(change)
   }
   for (const tombstone of old) forget(state, tombstone)

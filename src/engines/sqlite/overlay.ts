@@ -36,6 +36,7 @@ import {
   recordValueBytes,
   recordValuePart,
 } from './wal/record.ts'
+import { tombstoneOrigin } from './wal/tombstone-node.ts'
 
 /** The state of the store: the tables, overlaid by the memtables of segments that are not flushed yet. */
 export interface Overlay {
@@ -311,7 +312,10 @@ export function readOrigin(overlay: Overlay, { collection, key }: MemberRef): St
 
 export function recordOrigin(chunk: Chunk, at: number): StoredOrigin {
   const isTombstone = recordKind(chunk, at) !== 'put'
-  return { clock: recordClock(chunk, at), node: recordNode(chunk, at), isTombstone }
+  const [clock, node] = [recordClock(chunk, at), recordNode(chunk, at)]
+  const revision = recordRevision(chunk, at)
+  if (isTombstone) return { ...tombstoneOrigin(node, clock), revision, isTombstone }
+  return { clock, node, revision, isTombstone }
 }
 
 export function recordExistingVersion(chunk: Chunk, at: number): ExistingVersion | null {

@@ -5,12 +5,20 @@ import type {
   CommitResult,
   Delete,
   MemberRef,
+  Put,
   Renew,
   Write,
   Written,
 } from '../../core/engine.ts'
 import { type Committed, isExpired, type Member } from '../../core/member.ts'
-import { type Origin, type StoredOrigin, supersedes, withNodeId } from '../../core/origin.ts'
+import {
+  effectOf,
+  maxNodeIdBytes,
+  type Origin,
+  renewedOrigin,
+  type StoredOrigin,
+  withNodeId,
+} from '../../core/origin.ts'
 import type { Quota } from '../../core/quota.ts'
 import { maxPrefetched } from './btree/search-keys.ts'
 import {
@@ -31,6 +39,7 @@ import {
   type RecordFields,
   recordRoom,
 } from './wal/record.ts'
+import { maxStampText, tombstoneNode } from './wal/tombstone-node.ts'
 
 /**
  * Staging: the stage of the commit pipeline (committer.ts) that evaluates a group of commits and encodes their records
@@ -90,6 +99,9 @@ export function planWrites(overlay: Overlay, writes: Commit['writes']): readonly
   return isWithoutRenewals(writes) ? writes : writes.map((write) => planWrite(overlay, write))
 }
 
+/** An upper bound of what the origin of an expired version, or that of another node's delete, adds to a record, in bytes. */
+const maxOriginText = maxStampText + maxNodeIdBytes
+
 function planWrite(overlay: Overlay, write: Write | Renew): PlannedWrite {
   if (write.op !== 'renew') return write
   const member = readMember(overlay, write.collection, write.key)
@@ -120,7 +132,7 @@ export function roomOf(writes: readonly PlannedWrite[]): number {
     const content = contentOf(write)
     room +=
       content === null
-        ? recordRoom(collection, key, '', nodeOf(write), '')
+        ? recordRoom(collection, key, '', nodeOf(write), '') + maxOriginText
         : recordRoom(collection, key, content.contentType, nodeOf(write), content.value)
   }
   return room
@@ -237,14 +249,13 @@ function stageWrite(staging: Staging, write: PlannedWrite, nowMs: number): Writt
   const { group, chunk } = staging
   const before = existingVersion(staging, write)
   const position = staging.lastRevision + group.offsets.length + 1
-  const written = evaluate(staging, write, nowMs, before, position)
+  const evaluated = evaluate(staging, write, nowMs, before, position)
+  const { written } = evaluated
   if (written.revision === 0) return written
-  const isOwn = write.op !== 'renew' && write.origin === undefined
-  const node = isOwn ? '' : storedNode(write, staging.nodeId)
   const at = group.end
-  group.end = encodeRecord(chunk, at, recordOf(write, written, node, position, before))
+  group.end = encodeRecord(chunk, at, recordOf(evaluated, position, before))
   group.offsets.push(at)
-  group.changes.push(changeOf(write, written, node))
+  group.changes.push(changeOf(evaluated))
   let latest = group.latest.get(write.collection)
   if (latest === undefined) {
     latest = new Map()
@@ -280,36 +291,73 @@ function noteStaged(
 const nothingDone: Written = { revision: 0, createdAtMs: 0, clock: 0, existed: false }
 const superseded: Written = { ...nothingDone, superseded: true }
 
-/** The outcome of a write over the version `before`; revision 0 means that it does nothing. */
+/** A write and what it does; it does nothing if `written.revision` is 0. */
+interface Evaluated {
+  readonly write: PlannedWrite
+  readonly written: Written
+  /** The node of the origin; empty for this one. */
+  readonly node: string
+  /** The stamp of a removal by this node's clock; that of the origin for other writes. */
+  readonly ownClock: number
+}
+
+function doneAs(write: PlannedWrite, written: Written, node = '', ownClock = written.clock): Evaluated {
+  return { write, written, node, ownClock }
+}
+
+/** Evaluates a write over the version `before`. */
 function evaluate(
   staging: Staging,
   write: PlannedWrite,
   nowMs: number,
   before: ExistingVersion | null,
   position: number,
-): Written {
+): Evaluated {
   const existed = before !== null && !isExpired(before, nowMs)
-  if (write.op === 'renew') return existed && mayRenew(write, before) ? renewed(write.member!) : nothingDone
-  if (write.op === 'delete' && !mayDelete(write, before, existed)) return nothingDone
-  if (write.origin !== undefined) return evaluateForeign(staging, write, write.origin, existed, position)
+  if (write.op === 'renew') {
+    return existed && mayRenew(write, before) ? renewed(staging, write, before) : doneAs(write, nothingDone)
+  }
+  if (write.op === 'delete' && !mayDelete(write, before, existed)) return doneAs(write, nothingDone)
+  if (write.origin !== undefined) {
+    return evaluateForeign(staging, write, write.origin, nowMs, before, position)
+  }
   const createdAtMs = existed ? before.createdAtMs : nowMs
-  return { revision: position, createdAtMs, clock: staging.clock.next(nowMs), existed }
+  const ownClock = staging.clock.next(nowMs)
+  const written = { revision: position, createdAtMs, clock: ownClock, existed }
+  if (write.op === 'put' || write.cause !== 'expire' || before === null) return doneAs(write, written)
+  // The tombstone of an expired member has the origin of the version that expired.
+  const { clock, node } = storedOrigin(staging, write)!
+  return doneAs(write, { ...written, clock }, node, ownClock)
 }
 
-/** As `evaluate` for a write with an origin, which is applied only if it supersedes the stored version. */
+/** As `evaluate` for a write with an origin, which is applied as far as it has an effect on the stored version. */
 function evaluateForeign(
   staging: Staging,
   write: Write,
   { clock, node }: Origin,
-  existed: boolean,
+  nowMs: number,
+  before: ExistingVersion | null,
   position: number,
-): Written {
-  const stored = storedOrigin(staging, write)
-  const own = { clock, node, isTombstone: write.op === 'delete' }
-  if (stored !== null && !supersedes(own, withNodeId(stored, staging.nodeId))) return superseded
+): Evaluated {
+  const own = storedOrigin(staging, write)
+  const stored = own === null ? null : withNodeId(own, staging.nodeId)
+  const versus = stored === null ? {} : { stored }
+  const expiresAtMs = write.op === 'put' ? write.expiresAtMs : undefined
+  const effect =
+    stored === null
+      ? 'replace'
+      : effectOf({ clock, node, expiresAtMs }, { ...stored, expiresAtMs: before?.expiresAtMs }, nowMs)
+  if (effect === 'none') return doneAs(write, { ...superseded, ...versus })
   staging.clock.observe(clock)
+  const existed = before !== null && !isExpired(before, nowMs)
+  const storedNode = node === staging.nodeId ? '' : node
+  if (effect === 'renew') {
+    const evaluated = renewed(staging, foreignRenewal(write as Put, before!), before!)
+    return { ...evaluated, written: { ...evaluated.written, existed, ...versus } }
+  }
   const createdAtMs = write.op === 'put' ? write.origin!.createdAtMs : 0
-  return { revision: position, createdAtMs, clock, existed }
+  const ownClock = write.op === 'delete' ? staging.clock.next(nowMs) : clock
+  return doneAs(write, { revision: position, createdAtMs, clock, existed, ...versus }, storedNode, ownClock)
 }
 
 function storedOrigin({ overlay, chunk, group }: Staging, ref: MemberRef): StoredOrigin | null {
@@ -321,11 +369,6 @@ function storedOrigin({ overlay, chunk, group }: Staging, ref: MemberRef): Store
 function nodeOf(write: PlannedWrite): string {
   if (write.op === 'renew') return write.member === null ? '' : write.member.node
   return write.origin === undefined ? '' : write.origin.node
-}
-
-function storedNode(write: PlannedWrite, nodeId: string): string {
-  const node = nodeOf(write)
-  return node === nodeId ? '' : node
 }
 
 /** The current revision where a check fails, null for a missing member; undefined where the check holds. */
@@ -354,8 +397,23 @@ function mayRenew({ member, ifRevision }: PlannedRenew, before: ExistingVersion)
   return member !== null && before.revision === ifRevision
 }
 
-function renewed({ revision, createdAtMs, clock }: Member): Written {
-  return { revision, createdAtMs, clock, existed: true }
+/**
+ * Renews a member, given its existing version: the origin and expiry of `write.member` are those of when the commit came
+ * in.
+ */
+function renewed(staging: Staging, write: PlannedRenew, before: ExistingVersion): Evaluated {
+  const { clock, node } = storedOrigin(staging, write)!
+  const origin = renewedOrigin({ clock, node, expiresAtMs: before.expiresAtMs }, write.expiresAtMs)
+  staging.clock.observe(origin.clock)
+  const { revision, createdAtMs } = before
+  return doneAs(write, { revision, createdAtMs, clock: origin.clock, existed: true }, origin.node)
+}
+
+/** Returns a put of the existing version with a later expiry as the renewal that it is. */
+function foreignRenewal(write: Put, { revision, createdAtMs }: ExistingVersion): PlannedRenew {
+  const { collection, key, value, contentType, flags, expiresAtMs } = write
+  const member = { key, value, contentType, flags, expiresAtMs, revision, createdAtMs, clock: 0, node: '' }
+  return { op: 'renew', collection, key, expiresAtMs, ifRevision: revision, member }
 }
 
 /** The content that a write stores; null for a delete, and for a renewal whose member is gone. */
@@ -364,42 +422,45 @@ function contentOf(write: PlannedWrite): Pick<Member, 'value' | 'contentType' | 
 }
 
 function recordOf(
-  write: PlannedWrite,
-  { createdAtMs, clock }: Written,
-  node: string,
+  { write, written, node, ownClock }: Evaluated,
   position: number,
   replaced: ExistingVersion | null,
 ): RecordFields {
   const content = contentOf(write)
+  const isRemoval = write.op === 'delete'
   return {
-    kind: write.op === 'delete' ? write.cause : write.op,
+    kind: isRemoval ? write.cause : write.op,
     collection: write.collection,
     key: write.key,
     value: content?.value ?? '',
     contentType: content?.contentType ?? '',
-    node,
+    node: isRemoval ? tombstoneNode({ clock: written.clock, node }, ownClock) : node,
     flags: content?.flags ?? 0,
     position,
-    createdAtMs,
-    clock,
-    expiresAtMs: write.op === 'delete' ? null : write.expiresAtMs,
+    createdAtMs: written.createdAtMs,
+    clock: ownClock,
+    expiresAtMs: isRemoval ? null : write.expiresAtMs,
     replaced,
   }
 }
 
-function changeOf(write: PlannedWrite, { revision, createdAtMs, clock }: Written, node: string): Committed {
+function changeOf({ write, written, node, ownClock }: Evaluated): Committed {
   const { collection, key } = write
-  if (write.op === 'renew') {
-    return { type: 'renew', collection, member: { ...write.member!, expiresAtMs: write.expiresAtMs } }
-  }
+  const { revision, createdAtMs, clock } = written
   if (write.op === 'delete') {
+    const { cause } = write
     return {
-      type: write.cause,
+      type: cause,
       collection,
-      tombstone: { key, revision, cause: write.cause, clock, node },
+      tombstone: { key, revision, cause, clock, node, removedClock: ownClock },
     }
   }
-  const { value, contentType, flags, expiresAtMs } = write
+  const { expiresAtMs } = write
+  if (write.op === 'renew') {
+    const member = { ...write.member!, clock, node, expiresAtMs }
+    return { type: 'renew', collection, member }
+  }
+  const { value, contentType, flags } = write
   const member = { key, value, revision, createdAtMs, clock, node, expiresAtMs, contentType, flags }
   return { type: 'put', collection, member }
 }

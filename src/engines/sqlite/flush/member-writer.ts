@@ -13,6 +13,7 @@ import {
   recordKeyBytes,
   recordKind,
   recordMember,
+  recordNode,
   recordNodeBytes,
   recordReplacedBytes,
   recordReplacedRevision,
@@ -80,7 +81,8 @@ export function memberWriter(db: Database, collection: string): WriteMember {
   }
 
   function writeTombstone(key: string, chunk: Chunk, at: number): void {
-    const { revision, cause, clock, node } = recordTombstone(chunk, at, key)
+    const { revision, cause, removedClock: clock } = recordTombstone(chunk, at, key)
+    const node = recordNode(chunk, at)
     const checksum = tombstoneChecksum(
       crc32(chunk.bytes, texts.namesEnd, texts.valueStart, written.namesCrc),
       recordCollectionBytes(chunk, at),

@@ -2,6 +2,7 @@ import type { SQLQueryBindings, Statement } from 'bun:sqlite'
 import type { ExpiringRef } from '../../../core/engine.ts'
 import { isVersion, type RemovalCause } from '../../../core/member.ts'
 import type { ExistingVersion } from '../wal/record.ts'
+import { tombstoneOrigin } from '../wal/tombstone-node.ts'
 import { damagedMember, damagedStore } from './damage.ts'
 import { headOfRow, type MemberRow, memberColumns, memberOfRow, verifyMemberRow } from './member-row.ts'
 import {
@@ -117,9 +118,12 @@ export function openReader(path: string, mapped: number): TableReader {
     tombstone: readTombstone,
     origin(collection, key) {
       const row = verifiedRow(collection, key)
-      if (row !== null) return { clock: row.clock, node: row.node ?? '', isTombstone: false }
+      if (row !== null)
+        return { clock: row.clock, node: row.node ?? '', revision: row.revision, isTombstone: false }
       const tombstone = readTombstone(collection, key)
-      return tombstone === null ? null : { clock: tombstone.clock, node: tombstone.node, isTombstone: true }
+      if (tombstone === null) return null
+      const { clock, node, revision } = tombstone
+      return { clock, node, revision, isTombstone: true }
     },
     scan(range) {
       begin()
@@ -183,7 +187,7 @@ function feedReader(
     oldestTombstone() {
       begin()
       const ref = oldest.get()
-      return ref === null ? null : existingTombstone(readTombstone, ref.collection, ref.key).clock
+      return ref === null ? null : existingTombstone(readTombstone, ref.collection, ref.key).removedClock
     },
   }
 }
@@ -231,7 +235,7 @@ function tombstoneReader({ prepare, begin }: ReadConnection): ReadTombstone {
     const [collectionBytes, keyBytes] = [Buffer.byteLength(collection), Buffer.byteLength(key)]
     if (tombstoneChecksum(texts, collectionBytes, keyBytes, revision, cause, clock) !== checksum)
       throw damagedMember(collection, key, 'the checksum of its tombstone does not match')
-    return { key, revision, cause, clock, node: node ?? '' }
+    return { key, revision, cause, ...tombstoneOrigin(node ?? '', clock), removedClock: clock }
   }
 }
 

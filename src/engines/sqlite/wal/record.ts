@@ -1,4 +1,5 @@
 import { jsonContentType, type Member, type MemberHead, type Tombstone } from '../../../core/member.ts'
+import { tombstoneOrigin } from './tombstone-node.ts'
 
 /**
  * One write, as encoded in the log and in its memtable until it is flushed.
@@ -15,7 +16,7 @@ import { jsonContentType, type Member, type MemberHead, type Tombstone } from '.
  *                   are updated by it
  *         16     8  position in the log; also the revision, except in a renewal
  *         24     8  created, milliseconds
- *         32     8  clock stamp
+ *         32     8  clock stamp; of a tombstone that of its removal (tombstone-node.ts)
  *         40     8  expires, milliseconds; infinity for never
  *         48     8  flags
  *         56     8  revision of the replaced member, 0 for none
@@ -360,7 +361,7 @@ export function recordTombstone(chunk: Chunk, at: number, key: string): Tombston
     key,
     revision: recordRevision(chunk, at),
     cause: recordKind(chunk, at) === 'expire' ? 'expire' : 'delete',
-    clock: recordClock(chunk, at),
-    node: recordNode(chunk, at),
+    ...tombstoneOrigin(recordNode(chunk, at), recordClock(chunk, at)),
+    removedClock: recordClock(chunk, at),
   }
 }
