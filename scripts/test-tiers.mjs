@@ -28,6 +28,7 @@ export const slow = {
     'src/cli/watch',
     'src/cli/writes',
     'src/memcached/live',
+    'test/access-crash',
     'test/access-docs',
     'test/checked-pages',
     'test/audit-log-files',

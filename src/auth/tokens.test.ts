@@ -146,6 +146,20 @@ describe('there are', () => {
     await tokens.create(app, nowMs)
   })
 
+  test('no tokens, nor revocations, that are not on disk when they are acknowledged', async () => {
+    const { db, registry } = await open()
+    const durabilities: unknown[] = []
+    const tokens = tokensOf(registry, {
+      write(writes, durability) {
+        durabilities.push(durability)
+        return db.write(writes, durability)
+      },
+    })
+    const { token } = await tokens.create(app, nowMs)
+    await tokens.revoke(token.id)
+    expect(durabilities).toEqual(['full', 'full'])
+  })
+
   test('no fewer places after a create that failed', async () => {
     const { registry } = await open()
     const failing = tokensOf(registry, { write: () => Promise.reject(new Error('no disk')) })

@@ -1,5 +1,5 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
-import type { Delete, Put } from '../core/engine.ts'
+import type { Delete, Durability, Put } from '../core/engine.ts'
 import { KvistError } from '../core/errors.ts'
 import { type Follower, follower } from '../core/follower.ts'
 import { type Grant, type GrantJson, grantJson, parseGrants } from '../core/grants.ts'
@@ -246,7 +246,7 @@ export interface Tokens extends Pick<TokenRegistry, 'list' | 'get'> {
 
 /** The part of the store that tokens use. */
 export interface TokenStore {
-  write(writes: readonly (Put | Delete)[]): Promise<unknown>
+  write(writes: readonly (Put | Delete)[], durability: Durability): Promise<unknown>
 }
 
 export function tokensOf(registry: TokenRegistry, db: TokenStore): Tokens {
@@ -272,7 +272,7 @@ export function tokensOf(registry: TokenRegistry, db: TokenStore): Tokens {
       }
       creating++
       try {
-        await db.write([putOf(tokensCollection, id, JSON.stringify(stored), expiresAtMs)])
+        await db.write([putOf(tokensCollection, id, JSON.stringify(stored), expiresAtMs)], 'full')
       } finally {
         creating--
       }
@@ -280,7 +280,8 @@ export function tokensOf(registry: TokenRegistry, db: TokenStore): Tokens {
     },
     async revoke(id) {
       if (!registry.has(id)) return false
-      await db.write([deleteOf(tokensCollection, id), deleteOf(usesCollection, id)])
+      // Whatever the store's durability is: a power cut must not bring a revoked token back.
+      await db.write([deleteOf(tokensCollection, id), deleteOf(usesCollection, id)], 'full')
       return true
     },
   }
