@@ -222,6 +222,18 @@ test('without the option nothing is said and nothing refused', async () => {
 describe('wrong tokens', () => {
   const headers = { authorization: 'Bearer wrong' }
 
+  test('and wrong tickets count together', async () => {
+    await serve([], { env: { KVIST_TOKEN: 'secret' } })
+    for (let i = 0; i < 10; i++) {
+      expect(await statusOf({ headers })).toBe(401)
+      expect(await statusOf({ path: '/v1/c?ticket=wrong' })).toBe(401)
+    }
+    expect(await statusOf({ path: '/v1/c?ticket=wrong' })).toBe(429)
+    expect(await statusOf({ headers })).toBe(429)
+    // A dialect may have a parameter of that name.
+    expect(await statusOf({ path: '/dialects/ozza/c?ticket=x' })).toBe(401)
+  })
+
   test('get an error twenty times a minute, and are slowed down then; the right one is accepted all along', async () => {
     await serve([], { env: { KVIST_TOKEN: 'secret' } })
     for (let i = 0; i < 20; i++) expect(await statusOf({ headers })).toBe(401)
