@@ -84,6 +84,16 @@ test('a token that leaked is revoked by itself; an id that is none is named', as
   expect((await kvist(['whoami'], { KVIST_TOKEN: token })).exitCode).toBe(1)
 })
 
+test('an export with a token for some keys shows no share of a total that it does not know', async () => {
+  await kvist(['put', '-c', 'exported', 't1/a', '1'])
+  const token = (await kvist([...create, 'read:exported/t1/*'])).stdout.trim()
+  const env = { KVIST_URL: server.url, KVIST_TOKEN: token }
+  const terminal = runOnTerminal(['export', '-c', 'exported', '/dev/null'], { env })
+  expect(await terminal.exited).toBe(0)
+  expect(terminal.screen()).toContain('export 1 members')
+  expect(terminal.screen()).not.toContain('%')
+})
+
 test('on a terminal a token is on a line of its own', async () => {
   const env = { KVIST_URL: server.url, KVIST_TOKEN: 'sesame' }
   const terminal = runOnTerminal([...create, 'read:users'], { env })
