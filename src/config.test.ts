@@ -36,6 +36,7 @@ const defaults: Config = {
   tlsCert: null,
   tlsKey: null,
   tlsClientCa: null,
+  http2: false,
   noAuth: false,
   token: null,
   tokenFile: null,
@@ -270,6 +271,7 @@ const refused: [args: string[], env: Record<string, string>, message: string][] 
     '--tls-client-ca is for a server with TLS: say --tls-cert and --tls-key',
   ],
   [['--memcached-no-tls'], {}, '--memcached-no-tls is for a server with TLS: say --tls-cert and --tls-key'],
+  [['--http2'], {}, '--http2 is for a server with TLS: say --tls-cert and --tls-key'],
   [['--tls-cert', ''], {}, '--tls-cert is empty: it must be the path of a file'],
   [
     ['--no-auth'],

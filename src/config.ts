@@ -248,6 +248,12 @@ export const options = {
     default: null,
     help: 'authorities of client certificates, in PEM: clients may then present one',
   }),
+  http2: option({
+    ...toggle(),
+    flag: 'http2',
+    default: false,
+    help: 'serve HTTP/2, too, to clients with TLS: for browsers with more than six streams',
+  }),
   noAuth: option({
     ...toggle(),
     flag: 'no-auth',
@@ -327,11 +333,12 @@ function refuseAnyPage({ corsOrigins, token }: Config): void {
 }
 
 /** Refuses TLS options that are missing the others they need. */
-function refuseHalfTls({ tlsCert, tlsKey, tlsClientCa, memcachedNoTls }: Config): void {
+function refuseHalfTls({ tlsCert, tlsKey, tlsClientCa, http2, memcachedNoTls }: Config): void {
   if (tlsCert !== null && tlsKey === null) refuse('--tls-cert needs its private key: --tls-key')
   if (tlsCert === null && tlsKey !== null) refuse('--tls-key needs its certificate: --tls-cert')
   if (tlsCert !== null) return
   if (tlsClientCa !== null) refuse('--tls-client-ca is for a server with TLS: say --tls-cert and --tls-key')
+  if (http2) refuse('--http2 is for a server with TLS: say --tls-cert and --tls-key')
   if (memcachedNoTls) refuse('--memcached-no-tls is for a server with TLS: say --tls-cert and --tls-key')
 }
 

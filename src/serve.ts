@@ -340,6 +340,7 @@ function httpPort(
     tickets,
     hostNames: [host.toLowerCase(), ...config.hostNames],
     corsOrigins,
+    http2: config.http2,
     onTlsClient: onceAMinute(shared.sockets.registry, (client: string) =>
       log.warn('a client spoke TLS to the HTTP port, which has none: see --tls-cert', { client }),
     ),

@@ -97,6 +97,9 @@ export const smallBytes = 64 * 1024
  */
 export const maxMemcachedHeldBytes = 256 * 1024 * 1024
 
+/** Requests at once on a connection of HTTP/2. */
+export const maxHttp2Streams = 100
+
 /** Unfinished TLS handshakes of one port; at the limit the oldest is closed for a new one. */
 export const maxHandshakes = 1024
 export const handshakeTimeoutSeconds = 10

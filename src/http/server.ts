@@ -11,6 +11,7 @@ import { openListener, type TlsSettings } from '../net/listener.ts'
 import { type Sockets, startSockets } from '../net/sockets.ts'
 import { refusedBits, refuseHeaders } from './binding-headers.ts'
 import type { RequestContext } from './context.ts'
+import { Http2Connection } from './h2/connection.ts'
 import { instrumented, type Observe, type Serve, type ServeOptions } from './instrumented.ts'
 import { loggedPath } from './logged-query.ts'
 import { type OriginCheck, originPolicy } from './origin-policy.ts'
@@ -41,6 +42,8 @@ export interface HttpOptions extends ServeOptions {
   readonly corsOrigins?: readonly string[]
   /** Missing: without TLS. */
   readonly tls?: TlsSettings | undefined
+  /** Clients with TLS may speak HTTP/2; missing: they may not. */
+  readonly http2?: boolean
   readonly routes: readonly Route[]
   /** Called with errors that are kvist's fault, not the client's, and with log fields that describe the request. */
   readonly onError: (error: unknown, about?: Readonly<Record<string, unknown>>) => void
@@ -94,17 +97,23 @@ export function listen(options: HttpOptions): HttpServer {
     registry,
     tls: tls && {
       ...tls,
-      protocol: 'http/1.1',
+      protocols: options.http2 ? ['h2', 'http/1.1'] : ['http/1.1'],
       plainTextResponse: () => wholeText(state.startLines, problemResponse(needsTls())),
     },
-    connect: (socket, clientSubject) => new HttpConnection(state, socket, clientSubject),
+    connect: (socket, { subject, protocol }) =>
+      protocol === 'h2'
+        ? new Http2Connection(state, socket, subject)
+        : new HttpConnection(state, socket, subject),
     rejection: () =>
       wholeText(state.startLines, problemResponse(tooManyConnections(), { 'Retry-After': '1' })),
     onError,
   })
   options.authenticator.onEnd((principal) => {
     for (const connection of registry.of(listener.connections)) {
-      if (connection instanceof HttpConnection && connection.identity === principal) connection.endRequest()
+      const requests = connection instanceof Http2Connection ? connection.requests : [connection]
+      for (const request of requests) {
+        if (request instanceof HttpConnection && request.identity === principal) request.endRequest()
+      }
     }
   })
   return {

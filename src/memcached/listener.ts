@@ -70,10 +70,10 @@ export function listenMemcached(options: MemcachedOptions): MemcachedServer {
     clients: 'memcached clients',
     registry: sockets.registry,
     maxConnections,
-    tls: tls && { ...tls, protocol: null, plainTextResponse: () => 'ERROR this port speaks TLS\r\n' },
-    connect(socket, clientSubject) {
+    tls: tls && { ...tls, protocols: [], plainTextResponse: () => 'ERROR this port speaks TLS\r\n' },
+    connect(socket, { subject }) {
       state.counts.total_connections++
-      return new MemcachedConnection(state, socket, clientSubject)
+      return new MemcachedConnection(state, socket, subject)
     },
     rejection() {
       state.counts.rejected_connections++

@@ -9,6 +9,7 @@ import {
   Handshake,
   type HandshakeFailure,
   type HandshakeOptions,
+  type SecureClient,
   upgradedHandlers,
 } from './tls/handshake.ts'
 import type { TlsSource } from './tls/reload.ts'
@@ -24,8 +25,8 @@ export interface ListenOptions {
   readonly maxConnections?: number
   /** Missing: without TLS. */
   readonly tls?: ListenTls | undefined
-  /** Creates the connection of an accepted socket. The subject is that of the client's verified certificate. */
-  readonly connect: (socket: Socket, clientSubject: string | null) => ProtocolConnection
+  /** Creates the connection of an accepted socket. */
+  readonly connect: (socket: Socket, client: SecureClient) => ProtocolConnection
   /** Returns the text sent to a client that is rejected for lack of room. */
   readonly rejection: () => string
   /** Called with errors of the protocol, which are bugs. */
@@ -33,8 +34,8 @@ export interface ListenOptions {
 }
 
 export interface ListenTls extends TlsSettings {
-  /** The application protocol, for clients that negotiate one; null: none is negotiated. */
-  readonly protocol: string | null
+  /** The application protocols, the preferred one first, for clients that negotiate one; may be empty. */
+  readonly protocols: readonly string[]
   /** Returns the text sent to a client that does not speak TLS. */
   readonly plainTextResponse: () => string
 }
@@ -70,13 +71,13 @@ export function openListener(options: ListenOptions): Listener {
   const group = registry.group(maxConnections)
   const garbage = garbageMeter(garbageConnections)
 
-  function accept(socket: BunSocket, clientSubject: string | null): void {
+  function accept(socket: BunSocket, client: SecureClient): void {
     const { remoteAddress } = socket
     if (!registry.admit(group, remoteAddress)) {
       socket.data = reject(socket, rejection())
       return
     }
-    const connection = connect(socket, clientSubject)
+    const connection = connect(socket, client)
     socket.data = connection
     registry.add(connection, group, remoteAddress)
   }
@@ -84,7 +85,7 @@ export function openListener(options: ListenOptions): Listener {
   const handlers: Handlers = {
     open(socket) {
       setOptions(socket)
-      accept(socket, null)
+      accept(socket, withoutTls)
     },
     data: ({ data: connection }, bytes) => connection.receive(bytes),
     drain: ({ data: connection }) => connection.drained(),
@@ -116,15 +117,17 @@ export function openListener(options: ListenOptions): Listener {
   }
 }
 
+const withoutTls: SecureClient = { subject: null, protocol: null }
+
 interface SecureListening {
   readonly registry: ConnectionRegistry
   readonly tls: ListenTls
-  readonly accept: (socket: BunSocket, clientSubject: string | null) => void
+  readonly accept: (socket: BunSocket, client: SecureClient) => void
 }
 
 /** Returns the handlers of accepted sockets that become connections when their handshake is done. */
 function securely(handlers: Handlers, { registry, tls, accept }: SecureListening) {
-  const { source, maxHandshakes, handshakeTimeoutSeconds, protocol, onFailure, plainTextResponse } = tls
+  const { source, maxHandshakes, handshakeTimeoutSeconds, protocols, onFailure, plainTextResponse } = tls
   const group = registry.group(maxHandshakes, 'handshakes')
   /** Upgraded sockets, which the server does not close when it stops. */
   const upgraded = new Set<BunSocket>()
@@ -132,11 +135,12 @@ function securely(handlers: Handlers, { registry, tls, accept }: SecureListening
     source,
     clock: registry,
     timeoutSeconds: handshakeTimeoutSeconds,
-    protocol,
+    protocols,
     onFailure,
-    onDone(handshake, socket, clientSubject) {
+    onDone(handshake, socket, client) {
       registry.remove(handshake)
-      accept(socket, clientSubject)
+      setOptions(socket)
+      accept(socket, client)
     },
     onPlainText(handshake, socket) {
       registry.remove(handshake)

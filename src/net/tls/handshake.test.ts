@@ -47,12 +47,12 @@ function listening({ maxHandshakes = 100, maxConnections = 100, clientCa = false
       source: { identity: readIdentity(files) },
       maxHandshakes,
       handshakeTimeoutSeconds: 10,
-      protocol: 'test/1',
+      protocols: ['test/1'],
       onFailure: (failure) => failures.push(failure),
       plainTextResponse: () => 'speak TLS\n',
     },
-    connect(socket, clientSubject) {
-      socket.write(`you are ${clientSubject}\n`)
+    connect(socket, { subject }) {
+      socket.write(`you are ${subject}\n`)
       return {
         ...ignoredEvents,
         receive: (bytes) => void socket.write(bytes),

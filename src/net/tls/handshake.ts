@@ -13,18 +13,26 @@ export interface HandshakeFailure {
   readonly why: string
 }
 
+/** What a handshake says of a client. */
+export interface SecureClient {
+  /** The subject of its verified certificate; null without one. */
+  readonly subject: string | null
+  /** The application protocol that was negotiated; null without one. */
+  readonly protocol: string | null
+}
+
 export interface HandshakeOptions {
   readonly source: TlsSource
   readonly clock: SecondClock
   /** A client that takes longer is disconnected. */
   readonly timeoutSeconds: number
-  /** The application protocol, for clients that negotiate one (ALPN). */
-  readonly protocol: string | null
+  /** The application protocols, the preferred one first, for clients that negotiate one (ALPN); may be empty. */
+  readonly protocols: readonly string[]
   readonly onFailure: (failure: HandshakeFailure) => void
   /** The handlers of the upgraded socket, made by `upgradedHandlers`. */
   readonly handlers: Handlers
-  /** Takes over the upgraded socket; the subject is that of its verified certificate. */
-  readonly onDone: (handshake: Handshake, socket: BunSocket, clientSubject: string | null) => void
+  /** Takes over the upgraded socket. */
+  readonly onDone: (handshake: Handshake, socket: BunSocket, client: SecureClient) => void
   /** Takes over the socket of a client that does not speak TLS. */
   readonly onPlainText: (handshake: Handshake, socket: BunSocket) => void
 }
@@ -120,11 +128,14 @@ export class Handshake implements ProtocolConnection {
       return
     }
     this.phase = 'over'
-    this.options.onDone(this, socket, certificate === undefined ? null : subjectOf(certificate))
+    this.options.onDone(this, socket, {
+      subject: certificate === undefined ? null : subjectOf(certificate),
+      protocol: socket.alpnProtocol || null,
+    })
   }
 
   private upgrade(hello: Buffer): void {
-    const { source, handlers, protocol } = this.options
+    const { source, handlers, protocols } = this.options
     const { context, asksForCertificate } = source.identity
     this.phase = 'begun'
     this.asksForCertificate = asksForCertificate
@@ -140,7 +151,7 @@ export class Handshake implements ProtocolConnection {
         secureContext: context,
         requestCert: asksForCertificate,
         rejectUnauthorized: false, // a client without a certificate may have a token
-        ...(protocol === null ? {} : { ALPNProtocols: withLength(protocol) }),
+        ...(protocols.length === 0 ? {} : { ALPNProtocols: protocols.map(withLength).join('') }),
       },
     }
     socket.upgradeTLS<SocketEvents>(options)
