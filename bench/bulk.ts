@@ -16,7 +16,7 @@ export async function importIntoKvist(port: number, members: number): Promise<vo
   })
   const summary = await reply.text()
   if (!reply.ok || !summary.includes(`"stored":${members}`)) {
-    throw new Error(`import answered ${reply.status}: ${summary.slice(0, 300)}`)
+    throw new Error(`import responded ${reply.status}: ${summary.slice(0, 300)}`)
   }
 }
 
@@ -25,7 +25,7 @@ export async function exportFromKvist(port: number, members: number): Promise<vo
   const reply = await fetch(`http://127.0.0.1:${port}/v1/bench`, {
     headers: { accept: 'application/x-ndjson' },
   })
-  if (reply.status !== 200 || reply.body === null) throw new Error(`export answered ${reply.status}`)
+  if (reply.status !== 200 || reply.body === null) throw new Error(`export responded ${reply.status}`)
   let lines = 0
   let lastByte = newline
   for await (const chunk of reply.body) {
@@ -56,7 +56,7 @@ export async function importIntoEtcd(port: number, members: number): Promise<voi
       const body = transaction(from, next)
       const reply = await fetch(`http://127.0.0.1:${port}/v3/kv/txn`, { method: 'POST', body })
       const text = await reply.text()
-      if (reply.status !== 200) throw new Error(`etcd answered ${reply.status}: ${text.slice(0, 300)}`)
+      if (reply.status !== 200) throw new Error(`etcd responded ${reply.status}: ${text.slice(0, 300)}`)
     }
   }
   await Promise.all(Array.from({ length: etcdTransactionsAtOnce }, sender))

@@ -13,7 +13,7 @@ export async function readPages(port: number, changes: number): Promise<void> {
     const reply = await fetch(url)
     const page = Buffer.from(await reply.arrayBuffer())
     if (reply.status !== 200)
-      throw new Error(`${url} answered ${reply.status}: ${page.toString().slice(0, 300)}`)
+      throw new Error(`${url} responded ${reply.status}: ${page.toString().slice(0, 300)}`)
     const next = nextOf(page)
     if (next === since) throw new Error(`the changes end at ${reported} of ${changes}`)
     since = next
@@ -38,7 +38,7 @@ export async function readStream(port: number, changes: number): Promise<void> {
     headers: { accept: 'text/event-stream' },
     signal: leaving.signal,
   })
-  if (reply.status !== 200 || reply.body === null) throw new Error(`the stream answered ${reply.status}`)
+  if (reply.status !== 200 || reply.body === null) throw new Error(`the stream responded ${reply.status}`)
   let reported = 0
   let tail = Buffer.alloc(0)
   for await (const chunk of reply.body) {
@@ -49,7 +49,7 @@ export async function readStream(port: number, changes: number): Promise<void> {
     tail = bytes.subarray(Math.max(0, bytes.length - changeMark.length + 1))
   }
   leaving.abort()
-  if (reported !== changes) throw new Error(`the stream told ${reported} changes of ${changes}`)
+  if (reported !== changes) throw new Error(`the stream had ${reported} changes of ${changes}`)
 }
 
 function countOf(bytes: Buffer, mark: Buffer): number {

@@ -125,7 +125,7 @@ async function respondTo(ask: Ask, port: number): Promise<{ text: string; header
   })
   const text = await reply.text()
   if (reply.status !== 200 && reply.status !== 201) {
-    throw new Error(`${ask.method} ${ask.path.slice(0, 60)} answered ${reply.status}: ${text.slice(0, 300)}`)
+    throw new Error(`${ask.method} ${ask.path.slice(0, 60)} responded ${reply.status}: ${text.slice(0, 300)}`)
   }
   return { text, headers: reply.headers }
 }

@@ -154,10 +154,10 @@ function takeText(data: State, bytes: Buffer): boolean {
   const { reply } = data.exchange
   if (data.first !== null) {
     data.first += bytes.toString('latin1')
-    if (!reply.startsWith(data.first)) fail(`the answer is wrong: ${data.first.slice(0, 300)}`)
+    if (!reply.startsWith(data.first)) fail(`the response is wrong: ${data.first.slice(0, 300)}`)
     if (data.received === reply.length) data.first = null
   }
-  if (data.received > reply.length) fail(`an answer is too long: ${bytes.toString('latin1').slice(0, 300)}`)
+  if (data.received > reply.length) fail(`a response is too long: ${bytes.toString('latin1').slice(0, 300)}`)
   return data.received === reply.length
 }
 

@@ -47,5 +47,5 @@ async function change({ port, pathOf }: ChangesRun, number: number): Promise<voi
     body: `{"sent_at_ms":${wallClockMs()},"text":"${padding}"}`,
   })
   const text = await reply.text()
-  if (!reply.ok) throw new Error(`PUT ${path} answered ${reply.status}: ${text.slice(0, 300)}`)
+  if (!reply.ok) throw new Error(`PUT ${path} responded ${reply.status}: ${text.slice(0, 300)}`)
 }

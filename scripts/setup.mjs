@@ -92,7 +92,7 @@ function runNpm(what, args) {
     : run(what, 'npm', args)
 }
 
-/** Runs a command in the checkout and keeps what it prints; `what` it does is told when that may take a while. */
+/** Runs a command in the checkout and keeps what it prints; `what` it does is printed when that may take a while. */
 function run(what, command, args) {
   const startedMs = Date.now()
   if (what) process.stderr.write(`kvist: ${what} … `)

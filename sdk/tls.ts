@@ -2,7 +2,7 @@ import { optional, type Rules, text } from './checks.ts'
 import { KvistInputError } from './errors.ts'
 import type { Fetch } from './request.ts'
 
-/** What a client trusts and presents over https, each as the text of PEM files. Deno and Bun can be told so. */
+/** What a client trusts and presents over https, each as the text of PEM files. Deno and Bun take them. */
 export interface TlsOptions {
   /** The authorities that may have signed the certificate of the server. */
   readonly ca?: string | undefined

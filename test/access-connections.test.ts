@@ -78,7 +78,7 @@ async function until(isSo: () => boolean): Promise<void> {
   }
 }
 
-/** Lets the server do what it has been told to, and what follows from it. */
+/** Lets the server do what it has received, and what follows from it. */
 async function settle(): Promise<void> {
   for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve))
 }

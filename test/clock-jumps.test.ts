@@ -80,7 +80,7 @@ test('jumps of days forwards and backwards keep revisions, expiry and the feed r
     expect(shown.members[0]?.expires_at).toBe(new Date(nowMs + dayMs / 2).toISOString())
     expect((await fetch(member(`${day}-goes`))).status).toBe(200)
 
-    // A jump ahead ends its life, for readers at once; the sweep tells watchers; the way back revives nothing.
+    // A jump ahead ends its life, for readers at once; the sweep notifies watchers; the way back revives nothing.
     nowMs += 2 * dayMs
     expect((await fetch(member(`${day}-goes`))).status).toBe(404)
     timers.pass(1000)

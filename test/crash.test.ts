@@ -5,7 +5,7 @@ import { newFolder, startServer } from './support/server.ts'
 
 /**
  * `kill -9` at any moment loses no acknowledged write and leaves no half of a batch. `npm run soak -- --only kills` goes on
- * for as long as it is told.
+ * for as long as its option says.
  */
 
 const rounds = 12

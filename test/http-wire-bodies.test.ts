@@ -14,7 +14,7 @@ import {
 } from './support/wire.ts'
 import { expectAlive, get, startWithValue } from './support/wire-server.ts'
 
-/** Bodies of requests and answers: how long they are, and where they end (RFC 9112, 6 to 7). */
+/** Bodies of requests and responses: how long they are, and where they end (RFC 9112, 6 to 7). */
 
 let server: TestServer
 beforeAll(async () => {
@@ -173,7 +173,7 @@ describe('requests that come in pieces', () => {
       await Bun.sleep(0)
     }
     await responses
-    // Not before all is sent: the answer to a request whose body is not read comes before its last bytes go.
+    // Not before all is sent: the response to a request whose body is not read comes before its last bytes go.
     await expectAlive(wire)
     wire.destroy()
   })
@@ -188,7 +188,7 @@ describe('requests that come in pieces', () => {
         const wire = await openWire(server.port)
         wire.write(bytes.subarray(0, cut))
         await wire.flushed()
-        // Nothing tells that the server has read so far; it is likely by now.
+        // Nothing shows that the server has read so far; it is likely by now.
         await Bun.sleep(20)
         wire.write(bytes.subarray(cut))
         await expectResponses(wire)
@@ -223,7 +223,7 @@ describe('requests that come in pieces', () => {
               const { status } = await wire.response()
               if (status >= 300) throw new Error(`${status} to ${what}`)
             }
-            await until(() => !isOpenAt(server.port, wire), `the server has let go of ${what}`)
+            await until(() => !isOpenAt(server.port, wire), `the server has released ${what}`)
           }),
         ),
       )

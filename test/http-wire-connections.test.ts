@@ -232,7 +232,7 @@ describe('a connection', () => {
       for (const atOnce of [true, false]) {
         const wire = await openWire(server.port)
         for (const request of requests) wire.write(request)
-        // As a client that ends only when it has its answers, and as one that ends with its request.
+        // As a client that ends only when it has its responses, and as one that ends with its request.
         if (atOnce) wire.end()
         const got: number[] = []
         for (const _ of statuses) got.push((await wire.response()).status)
@@ -254,7 +254,7 @@ describe('a connection', () => {
       wire.pauseSoon()
       wire.write(requestBytes('GET', '/v1/much/k', { headers }))
       if (how === 'end') wire.end()
-      await until(() => wire.received() > 0, 'the answer has begun')
+      await until(() => wire.received() > 0, 'the response has begun')
       // It fills what the system holds, and the server wants to close.
       await Bun.sleep(50)
       expect(wire.received()).toBeLessThan(value.length)
@@ -270,7 +270,7 @@ describe('a connection', () => {
       wire.write(requestBytes('GET', path, { headers: { Accept: 'text/event-stream' } }))
       await until(() => wire.received() > 0, 'the watch has begun')
       wire.end()
-      await until(() => !isOpenAt(server.port, wire), 'the server has let go of it')
+      await until(() => !isOpenAt(server.port, wire), 'the server has released it')
       await wire.closed
     }
   })

@@ -19,7 +19,7 @@ beforeEach(async () => {
 /** Behind a request that cannot be read nothing can be: neither is this. */
 const intruder = putBytes('/v1/intruders/k', '1')
 
-/** One answer, after which the connection still works. */
+/** One response, after which the connection still works. */
 function expectReply(request: string | Uint8Array, method?: string): Promise<WireResponse> {
   return respondOf(server.port, request, method)
 }

@@ -124,7 +124,7 @@ describe('a client that sends requests and does not read', () => {
       peakMib = Math.max(peakMib, ownMib(server.pid))
       await Bun.sleep(10)
     }
-    // All of the answers are 190 MiB, all of the requests 15.
+    // All of the responses are 190 MiB, all of the requests 15.
     expect(peakMib - beforeMib).toBeLessThan(60)
     expect(isFlushed).toBe(false)
     // Others are served meanwhile.
@@ -138,7 +138,7 @@ describe('a client that sends requests and does not read', () => {
         wire.resume()
       }
       const { body } = await wire.response()
-      if (!body.equals(values[i % values.length]!)) throw new Error(`answer ${i} is not what was asked for`)
+      if (!body.equals(values[i % values.length]!)) throw new Error(`response ${i} is not what was asked for`)
     }
     await flushed
     await expectAlive(wire)
@@ -163,7 +163,7 @@ describe('a client that sends requests and does not read', () => {
     await put(`${server.url}/v1/kept/none`, '1')
     expect((await wire.response()).body.toString()).toBe('1')
     for (let i = 0; i < count; i++) {
-      if ((await wire.response()).body.toString() !== '"value"') throw new Error(`answer ${i}`)
+      if ((await wire.response()).body.toString() !== '"value"') throw new Error(`response ${i}`)
     }
     wire.destroy()
   })

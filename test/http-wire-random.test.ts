@@ -8,7 +8,7 @@ import { chunkedRequest, openWire, requestBytes, type Wire } from './support/wir
 
 /**
  * Requests of random kinds, written in random pieces over several connections, against a Map for each: whatever the
- * pieces are, each answer is that to its request. A connection ends with something that is none, or nothing whole.
+ * pieces are, each response is that to its request. A connection ends with something that is none, or nothing whole.
  */
 
 let server: TestServer
@@ -66,7 +66,7 @@ function putBytes(rng: Random, path: string, value: Buffer): Buffer {
   return chunkedRequest('PUT', path, cutUp(rng, value), { headers, extension, trailer })
 }
 
-/** A request, with the answer to it after all that were made before. */
+/** A request, with the response to it after all that were made before. */
 function nextStep(rng: Random, collection: string, model: Model): Step {
   const key = String(rng.int(8))
   const path = rng.oneIn(20) ? `http://x/v1/${collection}/${key}` : `/v1/${collection}/${key}`
@@ -91,7 +91,7 @@ function nextStep(rng: Random, collection: string, model: Model): Step {
     : { bytes, method, status: method === 'HEAD' ? 200 : 204 }
 }
 
-/** What a connection ends with: nothing of it is stored. Null where it is not answered. */
+/** What a connection ends with: nothing of it is stored. Null where it gets no response. */
 function lastStep(
   rng: Random,
   collection: string,

@@ -16,7 +16,7 @@ beforeEach(async () => {
   expectNothingStored = await nothingStoredCheck(`${server.url}/v1/kept/count`)
 })
 
-/** One answer, after which the connection still works. */
+/** One response, after which the connection still works. */
 function expectReply(request: string | Uint8Array, method?: string): Promise<WireResponse> {
   return respondOf(server.port, request, method)
 }

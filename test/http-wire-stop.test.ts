@@ -46,7 +46,7 @@ test('leaves to the system what it has sent', async () => {
   const wire = await openWire(stopping.port)
   wire.pauseSoon()
   wire.write(requestBytes('GET', '/v1/c/k'))
-  await until(() => wire.received() > 0, 'the answer has begun')
+  await until(() => wire.received() > 0, 'the response has begun')
   expect(await stopping.stop()).toBe(0)
   expect(wire.received()).toBeLessThan(bytes)
   wire.resume()

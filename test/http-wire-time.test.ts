@@ -76,7 +76,7 @@ describe('the time', () => {
       wire.pauseSoon()
       wire.write(request)
       if (ends) wire.end()
-      await until(() => wire.received() > 0, 'the answer has begun')
+      await until(() => wire.received() > 0, 'the response has begun')
       await Bun.sleep(6500)
       expect(wire.received()).toBeLessThan(bytes)
       wire.resume()

@@ -174,7 +174,7 @@ describe('a body that nobody reads', () => {
   test('and is large ends the connection, but not before the response is read', async () => {
     for (const [what, head, status] of large) {
       const wire = await openWire(status === 401 ? closed.port : server.port)
-      // As a client that looks for the answer only when it has sent everything.
+      // As a client that looks for the response only when it has sent everything.
       wire.pause()
       wire.write(Buffer.concat([head, many]))
       await wire.flushed()

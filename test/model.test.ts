@@ -307,7 +307,7 @@ async function readFeed({ r, model, engine }: Run): Promise<void> {
   expectSame(found, key === undefined ? expected : expected.filter((change) => keyOf(change) === key))
 }
 
-/** Reads a little; whenever it comes to the end, it knows what there is. Renewals it is not told of. */
+/** Reads a little; whenever it comes to the end, it knows what there is. Renewals are not reported to it. */
 async function follow({ r, model, engine, follower }: Run): Promise<void> {
   for (let pages = r.int(4); pages >= 0; pages--) {
     const page = await engine.changes(follower.point, 1 + r.int(30))

@@ -109,7 +109,7 @@ test('what it names is served, with these methods and no others', async () => {
   for (const [path, item] of Object.entries(document.paths)) {
     const response = await fetch(server.url + filled(path), { method: 'OPTIONS' })
     const named = Object.keys(item).map((method) => method.toUpperCase())
-    // Some paths answer OPTIONS themselves, for browsers of other sites.
+    // Some paths respond to OPTIONS themselves, for browsers of other sites.
     if (named.includes('OPTIONS')) continue
     expect({ path, status: response.status }).toEqual({ path, status: 405 })
     const served = response.headers.get('allow')!.split(', ')
@@ -140,7 +140,7 @@ test('query parameters are the ones that the server knows', async () => {
       const known = /known are (.*)$/.exec(detail)?.[1]?.split(', ')
       return known ?? (detail.includes('there are none here') ? [] : null)
     })
-    // What answers with a member that is not there has not looked at them.
+    // What responds that a member is not there has not examined them.
     const responses = await Promise.all(knowing)
     if (responses.includes(null)) continue
     const known = [...new Set(responses.flatMap((names) => names ?? []))]
@@ -151,7 +151,7 @@ test('query parameters are the ones that the server knows', async () => {
   expect(compared).toBeGreaterThanOrEqual(6)
 })
 
-/** Headers that any answer may have. */
+/** Headers that any response may have. */
 const everywhere = [
   'content-type',
   'content-length',
@@ -165,7 +165,7 @@ const everywhere = [
   'x-content-type-options',
 ]
 
-/** Asks, and holds the answer to what the document says of it. */
+/** Asks, and holds the response to what the document says of it. */
 async function ask(method: string, path: string, at: string, init: RequestInit = {}): Promise<Response> {
   const response = await fetch(server.url + at, { ...init, method })
   const reply = document.paths[path]![method.toLowerCase()]!.responses[response.status]

@@ -44,7 +44,7 @@ async function collections(): Promise<string> {
   return (await fetch(`${server.url}/v1`)).text()
 }
 
-/** What the server has answered since its log had this length: a browser does not show every response. */
+/** The responses of the server since its log had this length: a browser does not show every response. */
 async function responsesSince(logLength: number): Promise<string[]> {
   const last = 'GET /healthz 200'
   await fetch(`${server.url}/healthz`)

@@ -24,7 +24,7 @@ function limitedGroup(): string | null {
   }
 }
 
-/** `kvist serve`: in the group, which it finds by itself; or told of the limit, where there is no group. */
+/** `kvist serve`: in the group, which it finds by itself; or with the limit as an option, where there is no group. */
 function commandIn(group: string | null): readonly string[] {
   if (group === null) return [kvistProgram, 'serve', '--memory', String(limitBytes)]
   return ['sh', '-c', `echo $$ > ${group}/cgroup.procs && exec "$@"`, 'sh', kvistProgram, 'serve']

@@ -3,7 +3,7 @@ import { faults } from './soak/all.ts'
 import { needing } from './support/needs.ts'
 import { random, seedOfRun } from './support/random.ts'
 
-/** A short round of each fault; `npm run soak` goes on for as long as it is told. */
+/** A short round of each fault; `npm run soak` goes on for as long as its option says. */
 
 const seed = seedOfRun()
 

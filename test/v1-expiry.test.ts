@@ -62,7 +62,7 @@ const probes: Readonly<Record<string, Probe>> = {
     return is(await fetch(`${server.url}/v1/_batch`, { method: 'POST', body }), 412, 200)
   },
   async 'compare and set'(collection, key) {
-    // A condition that never holds: nothing is written, and the answer tells why.
+    // A condition that never holds: nothing is written, and the response says why.
     const reply = await put(`${collection}/${key}`, '1', { 'if-match': '"1000000000"' })
     return (await expectProblem(reply, 412, 'precondition_failed')).revision !== null
   },

@@ -6,7 +6,7 @@ import { parseSamples, sampleOf } from './support/prometheus.ts'
 import { expectProblem, jsonOf, put } from './support/responses.ts'
 import { startServer, type TestServer } from './support/server.ts'
 
-/** `GET` of a member with `wait`: answered at the next change. */
+/** `GET` of a member with `wait`: the response comes at the next change. */
 
 let server: TestServer
 beforeAll(async () => {
@@ -105,7 +105,7 @@ test('it responds at once when the state is another, when nothing is known, or n
   await expectProblem(await poll('once/none?wait=60', '"7"'), 404, 'not_found')
   await expectProblem(await poll('once/none?wait=60', '*'), 404, 'not_found')
   await expectProblem(await fetch(`${at('once/none')}?wait=60`), 404, 'not_found')
-  // Who does not want to wait is told as ever.
+  // A request that does not wait gets the usual response.
   await expectProblem(await poll('once/none', '"0"'), 404, 'not_found')
 })
 

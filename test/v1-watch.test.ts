@@ -378,7 +378,7 @@ test('silence does not end a stream, and is broken by a heartbeat', async () => 
   const watch = await openWatch(at('silent/k'))
   const { revision } = await jsonOf<Stored>(put(at('silent/other'), '1'))
   const heartbeat = watch.untilSo(() => watch.comments.includes('heartbeat'))
-  // Longer than any other answer may be silent here.
+  // Longer than any other response may be silent here.
   await Promise.all([heartbeat, Bun.sleep(10_000)])
   expect(Number(watch.lastId())).toBeGreaterThanOrEqual(revision)
   await put(at('silent/k'), '1')

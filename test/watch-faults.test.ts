@@ -154,7 +154,7 @@ test('a reader that sleeps while 100 MB are written slows no other, and catches 
     sleeper.resume()
     await until(() => asleepAt >= revision, 'the sleeper has caught up')
     expect(sorted(asleep)).toEqual(sorted(await stateOf(server.url)))
-    // It was told of the latest states, not of all that there were.
+    // It got the latest states, not all that there were.
     expect(sleeper.received()).toBeLessThan(40_000_000)
     sleeper.destroy()
     reader.close()
@@ -312,7 +312,7 @@ needing('chromium').test(
           `the browser has seen ${JSON.stringify(expected)}`,
         )
 
-      // It has not been told of anything yet when it loses the first server, and must not start from there again.
+      // It has not received anything yet when it loses the first server, and must not start from there again.
       await server.stop()
       server = await startServer({ dataFolder })
       await write('while-away', 0)

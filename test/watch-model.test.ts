@@ -35,7 +35,7 @@ interface Run {
   readonly r: Random
   readonly world: World
   readonly followers: Follower[]
-  /** They read at once, and so are told of every single change; with where they began. */
+  /** They read at once, and so see every single change; with the cursor where they began. */
   readonly keepers: { readonly follower: Follower; readonly from: number }[]
   writes: Promise<unknown>[]
 }
@@ -60,10 +60,10 @@ const choices: readonly (readonly [number, Step])[] = [
 ]
 
 for (const [name, bounds, isLate] of [
-  ['an engine that answers at once', undefined, false],
+  ['an engine whose results come at once', undefined, false],
   ['an engine whose results come late', undefined, true],
-  ['an engine that answers at once, and short queues', narrow, false],
-  ['an engine that answers later, and short queues', narrow, true],
+  ['an engine whose results come at once, and short queues', narrow, false],
+  ['an engine whose results come late, and short queues', narrow, true],
 ] as const) {
   test(`whoever watches ends up with the store as it is: ${name}`, async () => {
     const r = random(seedOfRun())
@@ -168,7 +168,7 @@ function startKeepers({ r, world, keepers }: Run): void {
   }
 }
 
-/** Those whose queues never ran over were told of everything, but for members that did not live to be told of. */
+/** Those whose queues never ran over saw everything, except members that expired before. */
 async function finishKeepers({ world, keepers }: Run): Promise<void> {
   const keptUp = world.db().stats().watch.fallbacks === 0
   const to = lastOf(world.notified)
@@ -194,7 +194,7 @@ async function finish(run: Run): Promise<void> {
   world.setNow(world.now() + 2500)
   for (const one of followers) if (run.r.oneIn(2)) await one.step()
   world.setNow(world.now() - 2500)
-  // What one reader meets that has expired is taken out, and the others are to be told of that.
+  // What one reader meets that has expired is taken out, and the others are to see that.
   for (let i = 0; i < 3; i++) {
     await world.sweep()
     for (const one of followers) await one.finish()

@@ -31,7 +31,7 @@ interface RateRefusal {
   readonly retryAfterSeconds: number
 }
 
-/** The rates of the clients of a server, whatever protocol they speak. Clients are told apart by token, else network. */
+/** The rates of the clients of a server, whatever protocol they speak. Clients are distinguished by token, else network. */
 export class ClientLimits {
   private readonly usual: RateLimit | null
   private readonly monotonicMs: () => number
@@ -63,7 +63,7 @@ export class ClientLimits {
 
   /**
    * Counts a wrong token. Returns the error when the network has sent too many of them: what it is to get instead of
-   * being told that the token is wrong. A right token is accepted all the same, or one client could lock out the others
+   * a response that the token is wrong. A right token is accepted all the same, or one client could lock out the others
    * behind the same address.
    */
   wrongToken(network: string, counts: LimitCounts): KvistError | null {

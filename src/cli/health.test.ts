@@ -34,7 +34,7 @@ test('a server that stops is not ready any more', async () => {
 test.each([
   ['another server that is fine', () => new Response('<html>\nfine'), '200 <html>'],
   ['one that knows nothing of /readyz', () => new Response('', { status: 404 }), '404'],
-  ['one that answers ok', () => new Response('ok'), '200 ok'],
+  ['one that responds ok', () => new Response('ok'), '200 ok'],
 ])('%s is not kvist', async (_name, respond, line) => {
   using other = Bun.serve({ port: 0, fetch: respond })
   const stderr = `kvist: what responds at ${other.url.origin} is not kvist: ${line}\n`

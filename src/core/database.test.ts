@@ -93,7 +93,7 @@ describe('reads', () => {
     expect(db.stats().cache.hits).toBe(1)
   })
 
-  /** A database whose engine answers reads of several members when the test says so. */
+  /** A database whose engine returns reads of several members when the test says so. */
   async function openHeld() {
     const held = { before: Promise.resolve(), after: Promise.resolve(), release() {} }
     const db = await open((engine) => ({

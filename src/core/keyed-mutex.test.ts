@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test'
 import { keyedMutex } from './keyed-mutex.ts'
 
-/** A task that ends when it is told to, and writes down when it began and ended. */
+/** A task that ends when the test says so, and writes down when it began and ended. */
 function tasks() {
   const events: string[] = []
   const ends = new Map<string, () => void>()

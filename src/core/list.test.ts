@@ -24,7 +24,7 @@ function member(key: string, value: Member['value'] = '1', expiresAtMs: number |
   }
 }
 
-/** An engine of one collection whose scans answer later and end as early as they like; it counts what it gave. */
+/** An engine of one collection whose scans return later and end as early as they like; it counts what it gave. */
 function engineOf(members: readonly Member[], mostAtOnce = Number.POSITIVE_INFINITY) {
   const sorted = members.toSorted((a, b) => compareKeys(a.key, b.key))
   const scans: ScanRange[] = []

@@ -13,7 +13,7 @@ function streamOf(response: HttpResponse | Promise<HttpResponse>): StreamedBody 
   return body
 }
 
-/** A client that takes a part only when it is told to. */
+/** A client that takes a part only when the test says so. */
 function slowClient() {
   const bytes: Uint8Array[] = []
   const { promise: end, resolve: ended } = Promise.withResolvers<'end' | 'abort'>()

@@ -49,7 +49,7 @@ interface Sending {
   responses: number
 }
 
-/** The large values that are being sent, whoever reads them. */
+/** The large values that are being sent, on all connections. */
 export interface SharedValues {
   readonly byVersion: Map<string, Sending>
   /** The number of them by key. */

@@ -1,7 +1,7 @@
 import type { ErrorCode } from '../core/errors.ts'
 import type { Route } from './route.ts'
 
-/** Documents how clients show who they are, and what they are told if that is not enough. */
+/** Documents how clients show who they are, and the errors they get if that is not enough. */
 
 type Json = Readonly<Record<string, unknown>>
 

@@ -23,7 +23,7 @@ function route(path: string, handle: Route['handle'], method: Route['method'] = 
   return { method, path, access: 'read', summary: path, handle }
 }
 
-/** A server with some routes of its own, and what was heard of its responses and errors. */
+/** A server with some routes of its own, and the responses and errors that it reported. */
 function serverOf(routes: Route[], options: Partial<HttpOptions> = {}) {
   const reported: Reported[] = []
   const responded: [route: string | null, status: number][] = []

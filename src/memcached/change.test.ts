@@ -20,7 +20,7 @@ import { CommandParser } from './protocol.ts'
 
 const nowMs = 1_800_000_000_000
 
-/** A store of one member, that answers in a later turn, and lets somebody else in between when it is told to. */
+/** A store of one member whose results come in a later tick, with another write in between when the test asks for it. */
 function oneMember(settings: Settings = noSettings) {
   let member: Member | null = null
   let revision = 100

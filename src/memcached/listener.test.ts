@@ -8,7 +8,7 @@ import { KvistError } from '../core/errors.ts'
 import { readQueue } from '../core/read-queue.ts'
 import { noSettings } from '../core/settings.ts'
 
-/** The port as clients meet it: order, bounds, time-outs, logins, the end. What commands answer is in live.test.ts. */
+/** The port as clients meet it: order, bounds, time-outs, logins, the end. What commands respond is in live.test.ts. */
 
 const set = (key: string, value: string, rest = ''): string =>
   `set ${key} 0 0 ${value.length}${rest}\r\n${value}\r\n`
@@ -252,7 +252,7 @@ describe('bounds', () => {
   test('a client that does not read holds little, and gets all of it when it does', async () => {
     await using opened = await openPort()
     const deaf = await deafClient(opened)
-    await eventually(() => opened.server.heldBytes() > 256 * 1024, 'answers that wait')
+    await eventually(() => opened.server.heldBytes() > 256 * 1024, 'responses that wait')
     await Bun.sleep(100)
     expect(opened.server.heldBytes()).toBeLessThan(1024 * 1024)
     const other = await opened.connect()
@@ -356,7 +356,7 @@ describe('bounds', () => {
       socket.on('close', () => resolve('in order'))
     })
     socket.write('mn\r\nquit\r\n')
-    await eventually(() => said !== '', 'an answer')
+    await eventually(() => said !== '', 'a response')
     for (let i = 0; i < 50; i++) {
       socket.write('x'.repeat(100_000))
       await Bun.sleep(1)
@@ -509,7 +509,7 @@ describe('the end', () => {
     await deaf.ask(set('k', 'x'.repeat(500_000)), '\r\n')
     deaf.pause()
     deaf.send('get k\r\n'.repeat(100))
-    await eventually(() => opened.server.heldBytes() > 0, 'answers that wait')
+    await eventually(() => opened.server.heldBytes() > 0, 'responses that wait')
     const startedAtMs = performance.now()
     await opened.server.stop(300)
     expect(performance.now() - startedAtMs).toBeLessThan(30_000)

@@ -12,7 +12,7 @@ import { newFolder } from '../../test/support/server.ts'
 import recorded from './recorded.json'
 
 /**
- * Recorded and random conversations with a real memcached, with kvist's port, and with the toy. The toy answers both
+ * Recorded and random conversations with a real memcached, with kvist's port, and with the toy. The toy responds to both
  * as memcached does and as kvist does, which differ in one thing: in kvist a touch changes the cas unique.
  */
 

@@ -3,7 +3,7 @@ import { converse, toy } from '../../test/support/memcached/conversation.ts'
 import recorded from './recorded.json'
 
 /**
- * recorded.json holds conversations with memcached 1.6.18, made comparable by conversation.ts. Where kvist answers
+ * recorded.json holds conversations with memcached 1.6.18, made comparable by conversation.ts. Where kvist responds
  * something else on purpose, the step says what and why.
  */
 interface Step {

@@ -83,7 +83,7 @@ describe('classic responses', () => {
   })
 })
 
-/** A client that takes bytes when it is told to; what it has not taken is kept where it is, as a socket's output keeps it. */
+/** A client that takes bytes when the test says so; what it has not taken is kept where it is, as a socket's output keeps it. */
 function slowClient() {
   const queue: Uint8Array[] = []
   const sink = {

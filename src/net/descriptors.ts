@@ -15,7 +15,7 @@ const unlimitedConnections = 1_000_000
 export interface ConnectionCounts {
   readonly maxConnections: number
   readonly maxPerAddress: number
-  /** Whether addresses of this machine are exempt from it: where nobody asked for a number. */
+  /** Whether addresses of this machine are exempt from it: unless the option sets a number. */
   readonly exemptsLoopback: boolean
 }
 

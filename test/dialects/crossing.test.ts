@@ -45,7 +45,7 @@ test('ozza and /v1', async () => {
   expect(await ask('GET', '/v1/things/b')).toBe('200 {"n":2,"created_at":"mine"}')
   await ask('PUT', '/v1/things/e?expire_in=60', '{}')
   expect(await ask('GET', '/dialects/ozza/things/e')).toMatch(/"expiry_time":1\d{12}}/)
-  // What ozza tells beside the fields is not stored when a client sends it back.
+  // What ozza shows beside the fields is not stored when a client sends it back.
   await ask('PUT', '/dialects/ozza/things', '{"id":"f","created_at":1,"expiry_time":2,"n":3}')
   expect(await ask('GET', '/v1/things/f')).toBe('200 {"id":"f","n":3}')
   await ask('DELETE', '/dialects/ozza/things/a')

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { type RawReply, sendRaw } from '../support/raw.ts'
 import { startServer, type TestServer } from '../support/server.ts'
 
-/** A request that a client of a dialect sends, and what it must be answered: the rows of dialects.md, as data. */
+/** A request that a client of a dialect sends, and the response that it must get: the rows of dialects.md, as data. */
 export interface Exchange {
   /** Method and path, relative to the mount. */
   readonly ask: string
@@ -13,7 +13,7 @@ export interface Exchange {
   readonly status: number
   /** The whole body, with the placeholders below. Left out: whatever it is. */
   readonly reply?: string
-  /** Headers that the answer must have, with placeholders too; `<mount>` stands for where the dialect is. */
+  /** Headers that the response must have, with placeholders too; `<mount>` stands for where the dialect is. */
   readonly headers?: Readonly<Record<string, string>>
 }
 
@@ -59,7 +59,7 @@ export async function send(
   const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`)
   const head = Buffer.from(`${method} ${mount}${path} HTTP/1.1\r\n${lines.join('')}\r\n`)
   const reply = await sendRaw(port, Buffer.concat([head, bytes]))
-  if (reply === null) throw new Error(`no answer to ${ask}`)
+  if (reply === null) throw new Error(`no response to ${ask}`)
   return { ...reply, body: Buffer.from(reply.body, 'latin1').toString() }
 }
 

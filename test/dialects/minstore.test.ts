@@ -58,7 +58,7 @@ runExchanges('minstore', [
     reply: '{"error":"there is a record \\"a\\" already"}',
   },
   { ask: 'GET /text/a', status: 200, reply: digits },
-  // JSON is taken as well, and any language told.
+  // JSON is taken as well, and any language detected.
   {
     ask: 'PUT /text/a',
     body: '{"value":"Guten Morgen, wie geht es dir heute?"}',

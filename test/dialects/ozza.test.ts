@@ -41,7 +41,7 @@ runExchanges('ozza', [
   },
   { ask: 'HEAD /people/2', status: 200 },
   { ask: 'HEAD /people/3', status: 204 },
-  // What the server tells beside the fields is not taken for one when it comes back.
+  // What the server shows beside the fields is not taken for one when it comes back.
   {
     ask: 'PUT /people',
     body: '{"id":2,"created_at":5,"expiry_time":6}',

@@ -5,8 +5,8 @@ import { random, seedOfRun } from '../support/random.ts'
 import { newFolder } from '../support/server.ts'
 
 /**
- * `kill -9` loses nothing that was answered. Each writer has keys of its own, and sends growing numbers down a
- * pipeline; what stands afterwards must be at least the last number answered and at most the last one sent.
+ * `kill -9` loses nothing that was acknowledged. Each writer has keys of its own, and sends growing numbers down a
+ * pipeline; what stands afterwards must be at least the last number acknowledged and at most the last one sent.
  */
 
 const rounds = 8
@@ -40,13 +40,13 @@ async function write(server: MemcachedTestServer, own: Key[]): Promise<void> {
         key === own[0] ? `incr ${key.name} 1\r\n` : `set ${key.name} 0 0 ${number.length}\r\n${number}\r\n`
     }
     const said = await client.ask(`${request}mn\r\n`, 'MN\r\n')
-    const responses = said.split('\r\n').slice(0, -1) // what is behind the last line end is no answer
+    const responses = said.split('\r\n').slice(0, -1) // what is behind the last line end is no response
     for (const [i, key] of batch.entries()) {
       if (responses[i] === undefined) break
       expect(responses[i]).toMatch(/^(STORED|\d+)$/)
       key.responded++
     }
-    // What was sent and not answered may have been done or not: it counts as sent alone.
+    // What was sent and not acknowledged may have been done or not: it counts as sent alone.
   }
 }
 

@@ -3,7 +3,7 @@ import { memcachedCounters } from '../../src/telemetry/memcached-counts.ts'
 import { type MemcachedTestServer, serveMemcached } from '../support/memcached/serve.ts'
 import { parseSamples, type Sample, sampleOf } from '../support/prometheus.ts'
 
-/** `stats` and /metrics tell the same numbers, and the right ones. */
+/** `stats` and /metrics show the same numbers, and the right ones. */
 
 let server: MemcachedTestServer
 beforeAll(async () => {

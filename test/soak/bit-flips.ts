@@ -51,7 +51,7 @@ async function fill(dataFolder: string, random: Random): Promise<Map<string, str
       if (!response.ok) throw new Error(`${key}: ${response.status} ${await response.text()}`)
       expected.set(key, value)
     }
-    // What comes last in the log cannot be told from a write that a power cut tore, so nothing is expected of it.
+    // What comes last in the log cannot be distinguished from a write that a power cut tore, so nothing is expected of it.
     if (part === 1) await fetch(`${server.url}/v1/last/k`, { method: 'PUT', body: '1' })
     if (part === 0) await server.stop()
     else await server.crash()
@@ -94,7 +94,7 @@ async function compare(
     const body = await response.text()
     if (response.status >= 500) errors++
     else if (response.status === 200 && body === value) right++
-    else throw new Error(`${key} is answered with ${response.status} ${body.slice(0, 200)}`)
+    else throw new Error(`${key} gets ${response.status} ${body.slice(0, 200)}`)
   }
   for (const order of ['asc', 'desc']) {
     const found = await listAll(server, order)

@@ -2,7 +2,7 @@ import type { Write } from '../../src/core/engine.ts'
 import { put, remove } from './engine-writes.ts'
 import { random } from './random.ts'
 
-/** The batches of the crash test: both sides can tell what is in one from its name alone. */
+/** The batches of the crash test: both sides know what is in one from its name alone. */
 export interface BatchName {
   readonly life: number
   readonly writer: number
@@ -15,7 +15,7 @@ const keysOfWriter = 40
 
 /**
  * The writes of a batch, 1 to 20: puts that carry its name, deletes, and last a member of its own that no other batch
- * touches, so that a batch which is there can be told from one that is not.
+ * touches, so that a batch which is there can be distinguished from one that is not.
  */
 export function batchOf({ life, writer, number }: BatchName): Write[] {
   const r = random((life * 1000 + writer) * 100_000 + number)

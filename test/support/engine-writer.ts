@@ -6,7 +6,7 @@
  *     ok <writer> <batch> <revision of its last write>
  *     renewed <writer> <batch>
  *
- * What is in a batch is told by its name alone (crash-batches.ts), so that test/engine-crash.test.ts knows it too.
+ * What is in a batch is known by its name alone (crash-batches.ts), so that test/engine-crash.test.ts knows it too.
  */
 import { writeSync } from 'node:fs'
 import { openSqlite } from '../../src/engines/sqlite/engine.ts'
@@ -42,7 +42,7 @@ async function writeOn(writer: number): Promise<void> {
   }
 }
 
-/** Not buffered: what was said before the kill is heard. */
+/** Not buffered: what was written before the kill is read. */
 function say(line: string): void {
   writeSync(1, `${line}\n`)
 }

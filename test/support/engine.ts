@@ -47,7 +47,7 @@ export async function withEngine<T>(
 export function killedCopy(dir: string): string {
   for (let tries = 1; ; tries++) {
     const copy = newFolder()
-    // Another process copies: closing any file of a database lets go of the locks that this process has on it.
+    // Another process copies: closing any file of a database releases the locks that this process has on it.
     const done = Bun.spawnSync(['cp', '-r', dir, copy])
     if (done.success) return copy
     // A spare file may be taken away, or into use, off the event loop.
@@ -85,7 +85,7 @@ export function flushedRevision(dir: string): number {
   }
 }
 
-/** What must be so of the tables whenever they are looked at, told by plain SQL. */
+/** What must be so of the tables whenever they are read, by plain SQL. */
 export function faultsOfTables(dir: string): unknown[] {
   const db = new Database(join(dir, 'kvist.db'), { readonly: true })
   const rows = (sql: string) => db.query(sql).values()

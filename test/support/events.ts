@@ -7,7 +7,7 @@ export interface SentEvent {
   readonly lastId: string
 }
 
-/** A change as the feed tells of it. */
+/** A change as the feed shows it. */
 export interface SentChange {
   readonly revision: number
   readonly type: 'put' | 'delete' | 'expire'
@@ -82,7 +82,7 @@ export interface Watch {
   close(): void
 }
 
-/** Opens a stream, and waits until the server says that it watches. Throws with any other answer. */
+/** Opens a stream, and waits until the server says that it watches. Throws with any other response. */
 export async function openWatch(
   url: string,
   headers: Readonly<Record<string, string>> = {},
@@ -147,11 +147,11 @@ async function readAll(body: ReadableStream<Uint8Array>, onText: (text: string) 
 /** What an event is about; a `reset` is not about one. */
 export function changeOf({ type, data }: SentEvent): SentChange {
   const change = JSON.parse(data) as SentChange
-  if (change.type !== type) throw new Error(`the event ${type} tells of ${data}`)
+  if (change.type !== type) throw new Error(`the event ${type} shows ${data}`)
   return change
 }
 
-/** What a reader knows that applies what it is told: values as JSON text, by collection and key. */
+/** What a reader knows that applies what it reads: values as JSON text, by collection and key. */
 export type Folded = Map<string, string>
 
 export function fold(state: Folded, change: SentChange): void {
@@ -160,7 +160,7 @@ export function fold(state: Folded, change: SentChange): void {
   else state.delete(name)
 }
 
-/** What the store has, told in the same way. */
+/** What the store has, in the same form. */
 export async function stateOf(serverUrl: string): Promise<Folded> {
   const { collections } = (await (await fetch(`${serverUrl}/v1`)).json()) as {
     collections: { name: string }[]

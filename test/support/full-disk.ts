@@ -21,7 +21,7 @@ import { openSqlite } from '../../src/engines/sqlite/engine.ts'
 import { feedOf, put, remove, valuesOf, write } from './engine-writes.ts'
 
 export interface FullDisk {
-  /** What was acknowledged while there was no room, and what the next commit was told. */
+  /** What was acknowledged while there was no room, and the error of the next commit. */
   readonly batchesWhileFull: number
   readonly faults: string[]
   /** Members deleted while there was no room, and what ended that; null when all were deleted. */
@@ -36,7 +36,7 @@ export interface FullDisk {
   readonly wrong: string[]
   /** What an engine that was opened on the full disk said. */
   readonly openedWhileFull: string
-  /** What a snapshot that found no room was told, and what it left there. */
+  /** The error of a snapshot that found no room, and what it left there. */
   readonly snapshot: { readonly fault: string; readonly left: boolean }
 }
 

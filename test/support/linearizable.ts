@@ -26,7 +26,7 @@ interface Frame<State> {
   readonly taken: number
 }
 
-/** `keyOf` tells states apart. Throws when more than `maxStates` were tried, which is no verdict. */
+/** `keyOf` distinguishes states. Throws when more than `maxStates` were tried, which is no verdict. */
 export function checkLinearizable<State>(
   operations: readonly Operation<State>[],
   initial: State,

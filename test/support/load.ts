@@ -18,7 +18,7 @@ export interface Load {
   brokenOff(): number
 }
 
-/** What a member may be: what was acknowledged last, or what was sent since without an answer; null for absent. */
+/** What a member may be: what was acknowledged last, or what was sent since without a response; null for absent. */
 interface Known {
   acknowledged: string | null
   unsupported: (string | null)[]
@@ -44,7 +44,7 @@ export function startLoad(random: () => number): Load {
     return found
   }
 
-  /** Sends what changes these members; false when there was no answer. */
+  /** Sends what changes these members; false when there was no response. */
   async function attempt(
     url: string,
     path: string,
@@ -155,7 +155,7 @@ export function startLoad(random: () => number): Load {
       }
       for (const [path, value] of found) {
         if (members.has(path)) continue
-        // An id that was given without an answer.
+        // An id that was given without a response.
         if (path.startsWith('load-posted/')) members.set(path, { acknowledged: value, unsupported: [] })
         else wrong.push(`${path} was never written`)
       }

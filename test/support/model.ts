@@ -15,8 +15,8 @@ import type { Origin } from '../../src/core/origin.ts'
 import type { Exceeded, Quota } from '../../src/core/quota.ts'
 
 /**
- * What an engine promises, told in the plainest way: maps in memory, sorted when asked. Revisions, and stamps, are the
- * engine's to choose; the model takes them from its answers and says whether they may be so.
+ * What an engine promises, in the plainest way: maps in memory, sorted when asked. Revisions, and stamps, are the
+ * engine's to choose; the model takes them from its responses and says whether they may be so.
  */
 export interface Model {
   /** Does what the engine says it has done, and throws where it should have done otherwise. */
@@ -216,7 +216,7 @@ export function newModel(nodeId: string, removedClockOf: (revision: number) => n
         demand(passed.includes(limitOf(result.exceeded)), `the quota that is passed is one of ${passed}`)
         return
       }
-      demand(result.written.length === writes.length, 'there is one answer for each write')
+      demand(result.written.length === writes.length, 'there is one response for each write')
       if (apart === undefined) {
         const passed = passedBy(writes, nowMs, quotas)
         demand(passed.length === 0, `the commit passes ${passed}`)

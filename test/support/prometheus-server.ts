@@ -4,7 +4,7 @@ import { YAML } from 'bun'
 
 /** A Prometheus that runs, of Debian's package. */
 export interface Prometheus {
-  /** What its API answers, the part called `data`. Throws when it refuses. */
+  /** What its API returns, the part called `data`. Throws when it refuses. */
   ask(path: string, parameters?: Readonly<Record<string, string>>): Promise<unknown>
   stop(): Promise<void>
 }

@@ -5,7 +5,7 @@ export interface Sample {
   readonly value: number
 }
 
-/** Reads Prometheus' text format strictly: throws for a line that is none, or a sample whose type is not told before. */
+/** Reads Prometheus' text format strictly: throws for a line that is none, or a sample whose type is not declared before. */
 export function parseSamples(text: string): Sample[] {
   const types = new Map<string, string>()
   return text.split('\n').flatMap((line) => {

@@ -52,7 +52,7 @@ export function rawWatch(
   })
 }
 
-/** Undoes the chunked coding of one answer, as its bytes come. */
+/** Undoes the chunked coding of one response, as its bytes come. */
 function chunkReader(onText: (text: string) => void) {
   let held = ''
   let inHead = true

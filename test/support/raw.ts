@@ -1,6 +1,6 @@
 import { connect } from 'node:net'
 
-/** An answer as it came over the wire; header names in lower case. */
+/** A response as it came over the wire; header names in lower case. */
 export interface RawReply {
   readonly status: number
   readonly headers: Readonly<Record<string, string>>
@@ -9,7 +9,7 @@ export interface RawReply {
 
 /**
  * Sends bytes as they are, which `fetch` would put in order first, and reads until the server closes. `Connection:
- * close` in the request makes it do so after one answer. Null when it closes without one. `from` is the address of the client.
+ * close` in the request makes it do so after one response. Null when it closes without one. `from` is the address of the client.
  */
 export function sendRaw(
   port: number,
@@ -20,7 +20,7 @@ export function sendRaw(
     const parts: Buffer[] = []
     const socket = connect({ port, host: '127.0.0.1', localAddress: from }, () => socket.write(request))
     socket.setTimeout(20_000, () =>
-      socket.destroy(new Error(`no answer to ${String(request).slice(0, 200)}`)),
+      socket.destroy(new Error(`no response to ${String(request).slice(0, 200)}`)),
     )
     socket.on('data', (part: Buffer) => parts.push(part))
     // A server that refuses may close while the rest of the request is on its way.

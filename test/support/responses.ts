@@ -1,7 +1,7 @@
 import { expect } from 'bun:test'
 import type { Stored } from '../../sdk/types.ts'
 
-/** Checks that an answer is a problem document (RFC 9457) of this kind that tells nothing of the inside. */
+/** Checks that a response is a problem document (RFC 9457) of this kind that shows nothing of the inside. */
 export async function expectProblem(
   response: Response,
   status: number,
@@ -15,7 +15,7 @@ export async function expectProblem(
   )
 }
 
-/** As `expectProblem`, of an answer whose parts were read already. */
+/** As `expectProblem`, of a response whose parts were read already. */
 export function checkProblem(
   reply: { readonly status: number; readonly type: string | null | undefined; readonly text: string },
   status: number,
@@ -39,7 +39,7 @@ export interface Page {
   readonly next: string | null
 }
 
-/** The body of an answer that succeeded. Its shape is for the tests to check. */
+/** The body of a response that succeeded. Its shape is for the tests to check. */
 export async function jsonOf<Shape>(response: Response | Promise<Response>): Promise<Shape> {
   const { status, text } = { status: (await response).status, text: await (await response).text() }
   if (status >= 300) throw new Error(`${status} ${text}`)

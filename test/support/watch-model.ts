@@ -13,7 +13,7 @@ import type { Random } from './random.ts'
 
 /**
  * A store, and those who watch it, for the model test of watching. What is true is the list of all changes that the
- * engine told of, kept apart from what is tested: the state at any revision is the last change of each member up to it.
+ * engine reported, kept apart from what is tested: the state at any revision is the last change of each member up to it.
  */
 export interface World {
   readonly db: () => Database
@@ -167,12 +167,12 @@ function fold(state: Map<string, string>, change: Change): void {
   else state.delete(id)
 }
 
-/** One who watches as a client does: reads when it is told to, and comes back with the last point that it handled. */
+/** One who watches as a client does: reads when it is woken, and comes back with the last point that it handled. */
 export interface Follower {
   readonly scope: Scope
-  /** What it makes of what it was told. */
+  /** The state that it derives from what it read. */
   readonly state: ReadonlyMap<string, string>
-  /** The revisions that it was told of. */
+  /** The revisions that it read. */
   readonly seen: readonly number[]
   readonly resets: () => number
   /** Reads once, if there is something to read, and handles the first few of what comes. */
@@ -197,7 +197,7 @@ export interface FollowerOptions {
 /** One connection of a follower. */
 interface Connected {
   readonly watcher: Watcher
-  /** There is something to read, as far as it was told. */
+  /** There is something to read, as far as it was woken. */
   isReady: boolean
   reading: Promise<void> | null
 }
@@ -243,7 +243,7 @@ export function follower({ world, r, scope, since, isEager = false }: FollowerOp
     const before = mine.watcher.cursor()
     const reading = mine.watcher.read()
     if (reading instanceof Promise) {
-      demand(mine.watcher.cursor() === before, 'the point moved before there was an answer')
+      demand(mine.watcher.cursor() === before, 'the point moved before there was a response')
     }
     const batch = await reading
     // What comes after the connection was lost is not seen.
@@ -267,7 +267,7 @@ export function follower({ world, r, scope, since, isEager = false }: FollowerOp
 
   function handle({ change, cursor: after }: FeedEvent, nowMs: number): void {
     const revision = revisionOf(change)
-    // Where answers come late, one who watches a member may be told twice of it when it comes back at that moment.
+    // Where responses come late, one who watches a member may read it twice when it comes back at that moment.
     const isRepeat = world.isLate && scope.key !== null && revision === lastRevision
     demand(revision > lastRevision || isRepeat, `revision ${revision} came after ${lastRevision}`)
     demand(isIn(scope, change), `${keyOf(change)} is not in the scope`)

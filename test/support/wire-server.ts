@@ -20,7 +20,7 @@ export async function expectAlive(wire: Wire): Promise<void> {
   expect((await wire.response()).body.toString()).toBe('"value"')
 }
 
-/** One answer, after which the connection still works. */
+/** One response, after which the connection still works. */
 export async function respondOf(
   port: number,
   request: string | Uint8Array,

@@ -5,19 +5,19 @@ import { type ConnectionOptions, connect as connectTls } from 'node:tls'
 import { checkProblem } from './responses.ts'
 
 /**
- * A client that says bytes as it is told, and reads answers as strictly as a server should read requests: what no
+ * A client that sends the bytes it is given, and reads responses as strictly as a server should read requests: what no
  * answer of HTTP/1.1 may look like is an error, wherever a test meets it (RFC 9112, 4 to 7; RFC 9110, 6.6.1 and 8.6).
  */
 
-/** An answer, whole. */
+/** A response, whole. */
 export interface WireResponse {
   readonly status: number
   /** Names in lower case. */
   readonly headers: Readonly<Record<string, string>>
   readonly body: Buffer
-  /** How the end of the body was told; `none` where the status or HEAD leaves it out. */
+  /** How the end of the body was marked; `none` where the status or HEAD leaves it out. */
   readonly framing: 'length' | 'chunked' | 'close' | 'none'
-  /** The interim answers that came before. */
+  /** The interim responses that came before. */
   readonly interim: readonly number[]
 }
 
@@ -28,9 +28,9 @@ export interface Wire {
   flushed(): Promise<void>
   /** Says that nothing more will come, and goes on reading, as `nc -N` does. Not while paused. */
   end(): void
-  /** Takes the next answer. Throws when the connection ends before that is whole. */
+  /** Takes the next response. Throws when the connection ends before that is whole. */
   response(method?: string): Promise<WireResponse>
-  /** Takes the next answer, which must be an interim one: its status. */
+  /** Takes the next response, which must be an interim one: its status. */
   interim(): Promise<number>
   /** All bytes so far. */
   received(): number
@@ -43,7 +43,7 @@ export interface Wire {
   destroy(): void
   /** The server has closed; not noticed while paused. */
   readonly closed: Promise<'ended' | 'reset'>
-  /** What came and was not taken as an answer. */
+  /** What came and was not taken as a response. */
   rest(): Buffer
 }
 
@@ -53,7 +53,7 @@ export async function expectEnded(wire: Wire): Promise<void> {
   expect(wire.rest().toString('latin1')).toBe('')
 }
 
-/** The next answer is that to what cannot be read: a problem, and the end of the connection. */
+/** The next response is that to what cannot be read: a problem, and the end of the connection. */
 export async function expectRefusal(wire: Wire, status: number): Promise<void> {
   const reply = await wire.response()
   const { headers, body } = reply
@@ -103,8 +103,8 @@ export function openWire(port: number, tls?: ConnectionOptions): Promise<Wire> {
       }
     },
     async interim() {
-      const { status } = parseHead(await input.until('\r\n\r\n', 'an interim answer'))
-      if (status >= 200) throw new Error(`a final answer: ${status}`)
+      const { status } = parseHead(await input.until('\r\n\r\n', 'an interim response'))
+      if (status >= 200) throw new Error(`a final response: ${status}`)
       return status
     },
     received: () => received,
@@ -321,7 +321,7 @@ export function ownMib(pid: number): number {
 /** Established, and where the client has said that it will send no more. */
 const openStates = new Set(['01', '08'])
 
-/** Whether a server on this machine still has a connection open, which a client that does not read cannot tell. */
+/** Whether a server on this machine still has a connection open, which a client that does not read cannot see. */
 export function isOpenAt(serverPort: number, wire: Wire): boolean {
   const [local, remote] = [serverPort, wire.localPort].map(
     (port) => `:${port.toString(16).toUpperCase().padStart(4, '0')}`,

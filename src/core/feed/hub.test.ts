@@ -285,7 +285,7 @@ describe('a slow reader', () => {
     expect(await rest(later)).toHaveLength(1)
     later.close()
     expect(await rest(many[0]!)).toHaveLength(1)
-    // All that waited was let go of: there is room for as much again.
+    // All that waited was dropped: there is room for as much again.
     const again = watched(db, { ...all, collection: 'd' }, null)
     await db.put('d', 'k', value)
     await db.put('d', 'k', value)

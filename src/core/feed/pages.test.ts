@@ -44,7 +44,7 @@ function reported({ events }: FeedPage): string[] {
   return events.map(({ change }) => `${change.type} ${change.collection}/${keyOf(change)}`)
 }
 
-/** All that the feed tells within a scope, by pages, and where it ends. */
+/** All changes of the feed within a scope, by pages, and where it ends. */
 async function feedOf(
   db: Database,
   scope: Scope,

@@ -170,7 +170,7 @@ describe('an engine whose results come late', () => {
       const head = db.watch(all, null, () => {}).cursor()
       let n = 0
       during = async () => {
-        // What is written before the feed is asked is in its answer, and was heard of too.
+        // What is written before the feed is read is in its page, and was reported too.
         await db.put('c', 'k', json(String(++n)))
       }
       const watcher = watched(db, scope, head)
@@ -191,7 +191,7 @@ describe('an engine whose results come late', () => {
   test('may be so late that the queue overflows, and nothing is lost', async () => {
     const { promise, resolve } = Promise.withResolvers<void>()
     let ways = 0
-    // The second is that of the answer: it is as old then as what was asked.
+    // The second is that of the result: it is as old then as the request.
     const wayThere = async () => void (++ways === 2 && (await promise))
     const db = await open({ watchBounds: { ...wide, events: 4 } }, (engine) => lateFeed(engine, wayThere))
     await db.put('c', 'first', json('1'))

@@ -24,7 +24,7 @@ function memberOf(key: string, expiresAtMs: number | null, revision = 1, value =
 const bufferMs = 100
 const pauseMs = 1000
 
-/** Renewals over an engine that only takes note; `until` holds its answers. */
+/** Renewals over an engine that only takes note; `until` holds its responses. */
 function noted({ ttlMs = hourMs, nowMs = 1_000_000 } = {}) {
   const commits: Commit[] = []
   const errors: unknown[] = []

@@ -18,7 +18,7 @@ export interface Sweeper extends PeriodicJob {
 const sweepEveryMs = 1000
 const batchMembers = 500
 
-/** `livesOn` tells which expired members have a renewal that is not written yet. */
+/** `livesOn` returns whether an expired member has a renewal that is not written yet. */
 export function startSweeper(
   engine: Pick<Engine, 'expiring'>,
   writes: Pick<Writes, 'commit'>,

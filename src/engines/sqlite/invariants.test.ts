@@ -379,7 +379,7 @@ test('a snapshot waits for what was written before it, and for nothing that was 
     async (engine) => {
       let held = holdTables(dir)
       const applyUpTo = async (revision: number) => {
-        // The engine cannot hear of one job, and so not start another, before the tables are held again.
+        // The engine is not notified of one job, and so does not start another, before the tables are held again.
         held.release()
         await blockUntilApplied(dir, revision)
         held = holdTables(dir)
@@ -462,7 +462,7 @@ describe('4: the feed is the log while it lasts, and what is older comes from th
         await putMany(engine, 0, 20)
         held.release()
         await blockUntilApplied(dir, 1)
-        // Not one turn of the event loop has passed: the log still answers for what the tables have, too.
+        // Not one tick of the event loop has passed: reads still find in the log what the tables have, too.
         for (let limit = 1; limit <= 20; limit++) {
           const page = engine.changes('', limit)
           if (page instanceof Promise) throw new Error('the event loop went on')

@@ -292,7 +292,7 @@ test('a clean stop leaves a data file that is whole by itself', async () => {
   await withEngine(alone, async (engine) => expect(Object.keys(await valuesOf(engine))).toHaveLength(200))
 })
 
-/** The files that this process has open, where the system tells. */
+/** The files that this process has open, where the system shows them. */
 function openFiles(): string[] {
   const folder = '/proc/self/fd'
   if (!existsSync(folder)) return []

@@ -23,7 +23,7 @@ import type { HttpResponse } from '../wire/response.ts'
  */
 export interface Idempotency {
   readonly db: Store
-  /** The store with the records, which nobody may see. */
+  /** The store with the records, which no client may see. */
   readonly records: Pick<Store, 'page'>
   readonly exclusive: RunExclusive
 }

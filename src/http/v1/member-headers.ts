@@ -38,7 +38,7 @@ export function memberHeaders(member: Member, nowMs: number): string {
 
 /**
  * Returns the first whole second after a member's last write, in milliseconds. The second of the write itself would be
- * the date of every write in that second, and a client could not tell them apart.
+ * the date of every write in that second, and a client could not distinguish them.
  */
 export function lastModifiedMs({ clock }: Pick<Member, 'clock'>): number {
   return (Math.floor(stampToMs(clock) / 1000) + 1) * 1000

@@ -65,7 +65,7 @@ test.each([
       )
     },
   ],
-])('an answer %s goes out whole, however little the socket takes at once', async (_how, respondOf) => {
+])('a response %s goes out whole, however little the socket takes at once', async (_how, respondOf) => {
   for (const version of ['1.1', '1.0']) {
     const texts = []
     for (const [firstBytes, bytesAtOnce] of [

@@ -9,7 +9,7 @@ import { ToyServer } from './toy-server.ts'
 /** A little under a megabyte, memcached's own limit. */
 export const maxValueBytes = 1_000_000
 
-/** Sends one request and answers what came back, and whether the connection was closed. */
+/** Sends one request and returns what came back, and whether the connection was closed. */
 export type Ask = (bytes: Uint8Array) => Promise<{ readonly said: string; readonly closed: boolean }>
 
 /** A connection to an empty toy server; with `touchRenews` it is like kvist where that differs from memcached. */
@@ -30,8 +30,8 @@ export async function emptied(client: TextClient): Promise<Ask> {
 }
 
 /**
- * The answers to the requests, in order, made comparable; a closed connection ends them. Each request is followed by
- * `mn`, which tells where its answer ends.
+ * The responses to the requests, in order, made comparable; a closed connection ends them. Each request is followed by
+ * `mn`, which shows where its response ends.
  */
 export async function converse(requests: readonly string[], ask: Ask): Promise<string[]> {
   const seen: string[] = []
@@ -52,7 +52,7 @@ function expand(request: string, seen: readonly string[]): string {
 
 /**
  * Cas uniques become `#1`, `#2`, … in the order in which they were first seen, times are rounded up to ten seconds,
- * and what `me` tells of memcached's memory and
+ * and what `me` shows of memcached's memory and
  * `version` of kvist goes.
  */
 function comparable(said: string, seen: string[]): string {

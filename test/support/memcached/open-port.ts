@@ -15,7 +15,7 @@ export interface OpenPort extends AsyncDisposable {
   readonly port: number
   readonly db: Database
   readonly server: MemcachedServer
-  /** What the operator was told of. */
+  /** What was reported to the operator. */
   readonly errors: unknown[]
   /** The addresses that were reported to speak another protocol, and which. */
   readonly foreignClients: string[]

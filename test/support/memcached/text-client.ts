@@ -8,12 +8,12 @@ export interface TextClient {
   until(ending: string): Promise<string>
   /** What the server has said since it was last asked, once it has closed. */
   rest(): Promise<string>
-  /** Sends and waits until the answer ends so. */
+  /** Sends and waits until the response ends so. */
   ask(request: string | Uint8Array, ending: string): Promise<string>
   /** Bytes that have come so far. */
   received(): number
   isClosed(): boolean
-  /** No more will be sent; answers are still read. */
+  /** No more will be sent; responses are still read. */
   endInput(): void
   /** Stops and goes on reading. */
   pause(): void
@@ -21,7 +21,7 @@ export interface TextClient {
   destroy(): void
 }
 
-/** How long a test waits for the end of an answer. */
+/** How long a test waits for the end of a response. */
 const patienceMs = 50_000
 
 /** `from` is the address of the client, one of this machine. With TLS where its options are given. */

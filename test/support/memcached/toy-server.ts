@@ -32,7 +32,7 @@ import {
 import { CommandParser } from '../../../src/memcached/protocol.ts'
 import { Responses } from '../../../src/memcached/responses.ts'
 
-/** A whole memcached in a Map, to hold the protocol against the recorded answers of a real one. */
+/** A whole memcached in a Map, to hold the protocol against the recorded responses of a real one. */
 export class ToyServer {
   nowMs = 1_800_000_000_000
   readonly accesses = new AccessTable({ seconds: 0 })

@@ -172,7 +172,7 @@ test('a reader whose tick lasts longer than a flush finds what was flushed', asy
         () => flushedRevision(dir) >= 4 && logFiles(dir).length <= 2,
         'the tables have the collection',
       )
-      // The end of the tick, at which the state of the tables that is read is let go of, does not come.
+      // The end of the tick, at which the read transaction of the tables ends, does not come.
       const endOfTick = spyOn(globalThis, 'setImmediate').mockImplementation((() => {}) as never)
       expect(await engine.read('things', 'missing')).toBeNull()
       endOfTick.mockRestore()

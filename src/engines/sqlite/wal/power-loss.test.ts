@@ -42,7 +42,7 @@ afterEach(() => mock.restore())
 function watchLog(): Map<string, Image> {
   const images = new Map<string, Image>()
   const opened = new Map<number, Image>()
-  // Known from when it is asked for: a loss may come before the answer.
+  // Known from when it is asked for: a loss may come before the response.
   const watchedOpen = (path: string, flags: string, done: (error: Error | null, fd: number) => void) => {
     const name = basename(path)
     if (flags === 'w') images.set(name, { safe: Buffer.alloc(0), pending: [] })

@@ -82,7 +82,7 @@ function flip(path: string, at: number, mask = 0x10): void {
   writeFileSync(path, bytes)
 }
 
-/** Opens a folder; what it was told at that, or why it was refused. Nothing may have changed at a refusal. */
+/** Opens a folder; what it logged then, or why it was refused. Nothing may have changed at a refusal. */
 async function open(
   dir: string,
   acceptDamagedLog: string | null = null,
@@ -205,7 +205,7 @@ test('a torn last frame is cut, with a line that says how many bytes', async () 
   expect(lines).toEqual([
     `${path} ends with a write that did not finish: ${end - at} bytes were cut at byte ${at}`,
   ])
-  // Nobody was told of it.
+  // It was not reported.
   expect(revision).toBe(6)
 })
 
