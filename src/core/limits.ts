@@ -71,6 +71,8 @@ export const maxTokenNameBytes = 128
 export const maxSubjectBytes = 1024
 /** Maximum number of tickets that are not used yet, and how long one is valid. */
 export const maxTickets = 10_000
+/** Of one token: it must not use up those of all others. */
+export const maxTicketsOfOne = 2500
 export const ticketMs = 60_000
 /** The largest quotas that a collection can be given; that of a value is `maxValueBytes`. */
 export const maxQuotaMembers = 1e12
