@@ -328,6 +328,7 @@ describe('lists', () => {
     expect(await codeOf(() => store.page('list', { ...query, prefix: 'z' }))).toBe('forbidden')
     expect(await codeOf(() => store.page('list', { ...query, from: 'l' }))).toBe('forbidden')
     expect(await codeOf(() => store.page('others', query))).toBe('forbidden')
+    expect(await codeOf(() => store.page('others', { ...query, from: 'b', to: 'a' }))).toBe('forbidden')
     expect(await codeOf(() => store.page('_settings', query))).toBe('forbidden')
     expect(await codeOf(() => store.all('others', query).next())).toBe('forbidden')
     expect((await store.page('list', { ...query, from: 'b', to: 'a' })).members).toEqual([])

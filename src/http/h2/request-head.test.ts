@@ -29,6 +29,11 @@ const malformed: [why: string, fields: readonly string[], hasBody?: boolean][] =
   ['a line break in a value', [...pseudo, 'x', 'a\r\nHost: evil']],
   ['a line break in a name', [...pseudo, 'x\r\ny', 'a']],
   ['a control character', [...pseudo, 'x', 'a\0b']],
+  ['what would be a line break as one byte', [...pseudo, 'x', 'a\u010d\u010aHost: evil']],
+  [
+    'what would be a line break as one byte, in the path',
+    [...pseudo.slice(0, 4), ':path', '/\u010a', ':authority', 'db'],
+  ],
   ['a line break in the path', [...pseudo.slice(0, 4), ':path', '/a HTTP/1.1\r\nX: y', ':authority', 'db']],
   ['a space in the path', [...pseudo.slice(0, 4), ':path', '/a b', ':authority', 'db']],
   ['a space in the method', [':method', 'GET /x', ...pseudo.slice(2)]],

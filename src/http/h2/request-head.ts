@@ -14,9 +14,11 @@ const forbidden: ReadonlySet<string> = new Set([
   'transfer-encoding',
   'upgrade',
 ])
-/** What could end a line, or a part of the request line. The parser of heads is strict about all else. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
-const unclean = /[\x00-\x1f\x7f]/
+/**
+ * What could end a line, or a part of the request line, and characters beyond a byte: written as one they could be a line
+ * break. The parser of heads is strict about all else.
+ */
+const unclean = /[^\x20-\x7e\x80-\xff]/
 const pseudoFields = [':method', ':scheme', ':path', ':authority'] as const
 
 /**
