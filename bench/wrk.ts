@@ -13,6 +13,8 @@ export interface RawRequest {
 
 export interface WrkRun {
   readonly port: number
+  /** Missing: http. */
+  readonly scheme?: 'http' | 'https'
   readonly request: RawRequest
   readonly choose: 'one' | 'random'
   readonly members: number
@@ -37,7 +39,7 @@ const keyBytes = 12
 const key64Bytes = 16
 
 export async function runWrk(run: WrkRun): Promise<WrkFigures> {
-  const url = `http://127.0.0.1:${run.port}/`
+  const url = `${run.scheme ?? 'http'}://127.0.0.1:${run.port}/`
   const child = track(
     Bun.spawn(
       [

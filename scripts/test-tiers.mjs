@@ -66,6 +66,8 @@ export const slow = {
     'sdk/watch',
     'src/memcached/listener',
     'test/http-wire-time',
+    'test/http2',
+    'test/tls-renewal',
     'test/v1-cache',
     'test/v1-long-poll',
     'test/v1-slow-clients',
