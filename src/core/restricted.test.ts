@@ -182,6 +182,25 @@ describe('an import', () => {
     expect((await db.page('import', query)).members.map(({ key }) => key)).toEqual(['a1', 'a2'])
     expect(await codeOf(() => store.putAll('other', []))).toBe('forbidden')
   })
+
+  test('names what the store rejects by its index among all', async () => {
+    await db.setSettings('limited', { ...noSettings, maxValueBytes: 3 })
+    const store = storeOf({ collections: 'limited', key_prefix: 'a', can: ['write'] })
+    const members = [
+      { key: 'b', value: '1' },
+      { key: 'a1', value: '1' },
+      { key: 'a2', value: '10000' },
+      { key: 'a3', value: '1' },
+    ]
+    const rejected = await store.putAll(
+      'limited',
+      members.map((member) => ({ ...content, ...member })),
+    )
+    expect(rejected.map(({ index, error }) => [index, error.code])).toEqual([
+      [0, 'forbidden'],
+      [2, 'quota_exceeded'],
+    ])
+  })
 })
 
 describe('what concerns a collection', () => {
