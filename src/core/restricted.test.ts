@@ -269,6 +269,31 @@ describe('what concerns a collection', () => {
     expect(await codeOf(() => writer.collectionPage({ prefix: '', from: null, limit: 1 }))).toBe('forbidden')
   })
 
+  test('the list of collections finds those within reach among many that are not', async () => {
+    const names = Array.from({ length: 2100 }, (_, i) => `many${String(i).padStart(4, '0')}`)
+    const isWithinReach = (name: string) => /(?:0500|0999|1000|1001|2099)$/.test(name)
+    await db.write(
+      names.map((name) => ({
+        op: 'put' as const,
+        collection: name,
+        key: isWithinReach(name) ? 'a' : 'b',
+        ...content,
+      })),
+    )
+    const store = storeOf({ collections: 'many*', key_prefix: 'a', can: ['read'] })
+    const pages: unknown[] = []
+    for (let from: string | null = ''; from !== null; ) {
+      const page: CollectionPage = await store.collectionPage({ prefix: 'many', from, limit: 2 })
+      pages.push([page.collections.map(({ name }) => name.slice(4)), page.next?.slice(4) ?? null])
+      from = page.next
+    }
+    expect(pages).toEqual([
+      [['0500', '0999'], '1000'],
+      [['1000', '1001'], '2099'],
+      [['2099'], null],
+    ])
+  })
+
   test('a list has another version for each viewer who does not see all of it', async () => {
     await db.put('ver', 'a', content)
     const version = await db.collectionVersion('ver', everything)
