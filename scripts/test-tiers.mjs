@@ -5,7 +5,7 @@ const testFolders = ['src', 'sdk', 'test', 'bench', 'scripts']
 
 /**
  * What `npm run test:fast` leaves to `npm test`, by the beginning of its path. All else runs in the process of the test on
- * the memory engine, `startServer` included, and waits for no time to pass.
+ * the memory engine, `startServer` included, waits for no time to pass, and is soon done.
  */
 export const slow = {
   'the store on disk': [
@@ -37,7 +37,6 @@ export const slow = {
     'test/deploy-',
     'test/docs-page',
     'test/executable',
-    'test/http-memory-process',
     'test/http-wire-limits',
     'test/http-wire-stop',
     'test/http-wire-unread',
@@ -60,6 +59,7 @@ export const slow = {
     'test/v1-streams',
     'test/watch-',
   ],
+  'values of many megabytes': ['test/http-memory', 'test/v1-encoded-bodies'],
   'time that passes': [
     'sdk/collection',
     'sdk/request',
