@@ -131,6 +131,33 @@ describe('what a list knows of others', () => {
     for (const { key } of filtered) expect(key).toStartWith('t1/')
   })
 
+  test.each(['/v1/_changes', '/v1/users', '/v1/users?filter=*'])(
+    'a watch of %s has nothing of others, wherever it begins',
+    async (path) => {
+      const start = (await send('root', '/v1/_changes?since=0&limit=10000')).json.next
+      for (const key of ['t2/w', 't1/w', 't3/w']) await put(key)
+      for (const from of [start, start + 1]) {
+        const headers = {
+          Accept: 'text/event-stream',
+          Authorization: `Bearer ${tenant1}`,
+          'Last-Event-ID': String(from),
+        }
+        const response = await fetch(server.url + path, { headers })
+        const events = response.body!.getReader()
+        let seen = ''
+        for (const isLive of [false, true]) {
+          if (isLive) for (const key of ['t2/live', 't1/live']) await put(key)
+          const last = isLive ? 't1/live' : 't1/w'
+          while (!seen.includes(`s3cret of ${last}`))
+            seen += Buffer.from((await events.read()).value!).toString()
+        }
+        await events.cancel()
+        expect(seen.match(/"key":"[^"]*"/g)!.filter((one) => !one.startsWith('"key":"t1/'))).toEqual([])
+        await server.db.delete('users', 't1/live')
+      }
+    },
+  )
+
   test('the list of collections has no name of one in which nothing is within reach, nor a cursor to it', async () => {
     for (const [name, key] of [
       ['aa', 't2/a'],

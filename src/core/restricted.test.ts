@@ -101,6 +101,13 @@ describe('one member', () => {
     for (const key of ['a/1', 'a/', 'a/../b']) expect(await codeOf(() => verbs[verb]!(key))).toBe('done')
   })
 
+  test('is in all verbs of the store but those that are tested below', () => {
+    const ofCollections = ['page', 'all', 'collectionPage', 'collectionVersion', 'putAll', 'drop']
+    const others = [...ofCollections, 'settings', 'setSettings', 'checkCursor', 'nodeId']
+    const tested = [...Object.keys(verbs), ...others]
+    expect(Object.keys(store()).filter((verb) => !tested.includes(verb))).toEqual([])
+  })
+
   test('names in the error what is missing', async () => {
     const fault = await store()
       .put('one', 'b', content)
