@@ -377,6 +377,18 @@ describe('the order of refusals', () => {
     expect((await send(tenant1, '/v1/none')).json).toEqual({ members: [], next: null })
   })
 
+  test('what is granted nowhere is refused before the body is looked at', async () => {
+    const writer = await create({ collections: 'users', can: ['write'] })
+    const bad = { body: 'x' }
+    for (const [token, method, path] of [
+      [writer, 'PUT', '/v1/_collections/users'],
+      [reader, 'POST', '/v1/_batch'],
+      [writer, 'POST', '/v1/_read'],
+      [writer, 'POST', '/v1/_tokens'],
+    ] as const)
+      expect([path, await statusOf(token, path, { method, ...bad })]).toEqual([path, 403])
+  })
+
   test('conditions on what is out of reach are not evaluated', async () => {
     const revision = (await server.db.get('users', 't2/0'))!.revision
     for (const etag of [`"${revision}"`, '"1"', '*']) {
