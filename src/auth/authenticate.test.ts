@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'bun:test'
 import { authenticatorOf } from '../../test/support/authenticator.ts'
-import { parseGrants } from '../core/grants.ts'
+import { capabilities, parseGrants } from '../core/grants.ts'
 import { permitsOf } from '../core/permits.ts'
 import { authenticator } from './authenticate.ts'
-import { anyone, type Principal, root, unauthenticated } from './principal.ts'
+import { anyone, type Principal, root, tokenIdOf, unauthenticated } from './principal.ts'
 import { type TokenRegistry, tokenRegistry } from './tokens.ts'
 
 const { byHeader, byToken } = authenticatorOf('s3cret/+=')
@@ -48,6 +48,20 @@ test('a server without a token refuses what looks like a token of its own and is
   expect(open.byHeader(`Bearer ${forged}`, now)).toBe(unauthenticated)
   expect(open.byToken(forged, 1000)).toBe(unauthenticated)
   expect(open.byHeader(`Bearer ${forged}x`, now)).toBe(anyone)
+})
+
+test('a certificate to which nothing is granted is as none', () => {
+  expect(authenticatorOf('secret').bySubject('CN=app', 1000)).toBe(unauthenticated)
+  expect(open.bySubject('CN=app', 1000)).toBe(anyone)
+})
+
+test('a client without a valid token may do nothing, and has no token id', () => {
+  expect(unauthenticated.isAuthenticated).toBe(false)
+  for (const capability of capabilities) {
+    expect(unauthenticated.permits.somewhere(capability)).toBe(false)
+    expect(unauthenticated.permits.reach(capability, 'users')).toEqual([])
+  }
+  expect([unauthenticated, anyone, root].map(tokenIdOf)).toEqual([null, null, 'root'])
 })
 
 describe('what is remembered of a header', () => {

@@ -8,6 +8,7 @@ import type { Scope } from './feed/scope.ts'
 import { capabilities } from './grants.ts'
 import { keyRange, type ListQuery, type Page, type PageOptions, type Selection } from './list.ts'
 import type { Member } from './member.ts'
+import { nextTick } from './next-tick.ts'
 import { type Operation, showsValue } from './operations.ts'
 import type { PageMemory } from './page-memory.ts'
 import {
@@ -256,7 +257,8 @@ async function visibleCollections(
   let from = query.from
   do {
     const page = collectionPage(granted, { ...query, from, limit: Math.max(query.limit, examinedAtOnce) })
-    for (const collection of page.collections) {
+    for (const [i, collection] of page.collections.entries()) {
+      if (i % readInTick === readInTick - 1) await nextTick()
       const shown = await visibleCollection(db, collection, reachOf(collection.name))
       if (shown === null) continue
       if (collections.length === query.limit) return { collections, next: shown.name }
@@ -269,6 +271,8 @@ async function visibleCollections(
 
 /** Each page of collections is sorted out of all, so they are few, however many of them the viewer may not see. */
 const examinedAtOnce = 1000
+/** After so many reads other requests are served. */
+const readInTick = 100
 
 /** Returns the collection as far as these prefixes go; null if there is nothing of it. */
 async function visibleCollection(
