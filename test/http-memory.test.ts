@@ -76,15 +76,22 @@ test('a part of a value takes the memory of that part, and none where the value 
   }
   expect([memory.values.usedBytes, memory.values.waiting]).toEqual([0, 0])
 
-  const whole = await askUnread('/v1/large/0')
+  // A range that is the whole is shared, too.
+  const wholes: Wire[] = []
+  for (const asked of [{ Range: 'bytes=0-' }, { Range: 'bytes=0-' }, {}]) {
+    wholes.push(await askUnread('/v1/large/0', asked))
+  }
   await until(() => memory.values.usedBytes > 12 * mib, 'the whole is being sent')
   const { usedBytes } = memory.values
+  expect(usedBytes).toBeLessThan(13 * mib)
   const part = await askUnread('/v1/large/0', range)
+  for (const one of wholes) {
+    one.resume()
+    await one.response()
+    expect(memory.values.usedBytes).toBe(usedBytes)
+  }
   part.resume()
   expect((await part.response()).body.length).toBe(10 * mib)
-  expect(memory.values.usedBytes).toBe(usedBytes)
-  whole.resume()
-  await whole.response()
   expect(memory.values.usedBytes).toBe(0)
 })
 

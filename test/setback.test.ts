@@ -1,6 +1,7 @@
 import { afterEach, expect, test } from 'bun:test'
 import type { Content } from '../src/core/content.ts'
 import { type Database, openDatabase } from '../src/core/database.ts'
+import type { Engine } from '../src/core/engine.ts'
 import type { FeedEvent, Scope } from '../src/core/feed/scope.ts'
 import type { Watcher } from '../src/core/feed/watcher.ts'
 import { keyOf } from '../src/core/member.ts'
@@ -18,12 +19,14 @@ afterEach(async () => {
   for (const db of opened.splice(0)) await db.close()
 })
 
-async function open(): Promise<{ db: Database; engine: LinedEngine }> {
+async function open(
+  wrap: (engine: Engine) => Engine = lateEngine,
+): Promise<{ db: Database; engine: LinedEngine }> {
   let engine: LinedEngine | undefined
   const db = await openDatabase({
     async open(onCommit, onSetback) {
       engine = linedEngine({ lines: 8, spans: 'collection', onCommit, onSetback })
-      return lateEngine(engine)
+      return wrap(engine)
     },
     cacheBytes: 1 << 20,
     now: () => 1000,
@@ -61,6 +64,26 @@ test('the cache does not show what is lost', async () => {
   const reading = db.get('c', 'k')
   engine.lose(1)
   await reading
+  expect((await db.get('c', 'k'))?.value).toBe('1')
+})
+
+test('what was read before a loss and comes after it is not cached', async () => {
+  const { promise: onItsWay, resolve: arrive } = Promise.withResolvers<void>()
+  const { db, engine } = await open((lined) => ({
+    ...lined,
+    async read(collection, key) {
+      const found = await lined.read(collection, key)
+      await onItsWay
+      return found
+    },
+  }))
+  await db.put('c', 'k', json('1'))
+  await db.put('c', 'k', json('2'))
+  const reading = [db.get('c', 'k'), db.get('c', 'k')]
+  await nextTick()
+  engine.lose(1)
+  arrive()
+  await Promise.all(reading)
   expect((await db.get('c', 'k'))?.value).toBe('1')
 })
 
