@@ -26,14 +26,14 @@ interface Opened {
   readonly errors: unknown[]
 }
 
-async function open(engine: DatabaseOptions['open'] = openTestEngine): Promise<Opened> {
+async function open(engine: DatabaseOptions['open'] = openTestEngine, now = () => nowMs): Promise<Opened> {
   const errors: unknown[] = []
   const onError = (error: unknown) => void errors.push(error)
   const registry = tokenRegistry(onError)
   const db = await openDatabase({
     open: engine,
     cacheBytes: 0,
-    now: () => nowMs,
+    now,
     onError,
     followers: registry.followers,
   })
@@ -79,8 +79,11 @@ describe('a stored token that is damaged', () => {
   ])('%s: it is reported, not valid, and can be revoked', async (_what, value) => {
     const { db, registry, tokens, errors } = await open()
     const { text } = await tokens.create(app, nowMs)
+    let changes = 0
+    registry.onChange(() => changes++)
     await db.write([record(id, value)])
     expect(errors.map(String)).toEqual([`Error: the token ${id} cannot be read and is not valid`])
+    expect(changes).toBe(0)
     for (const secret of ['', 'A'.repeat(43)])
       expect(registry.find(`kvist_${id}_${secret}`, nowMs)).toBeNull()
     expect(registry.findSubject('CN=a', nowMs)).toBeNull()
@@ -128,6 +131,48 @@ test('a token is that of the newest record: one with other grants ends what the 
   const after = registry.find(text!, nowMs)!
   expect(ended).toEqual([before])
   expect([after.permits.reach('read', 'users'), after.permits.reach('read', 'logs')]).toEqual([[], ['']])
+})
+
+describe('a token with a subject', () => {
+  const named = { ...app, subject: 'CN=app' }
+
+  test('is found by it until it is revoked, and by no secret', async () => {
+    const { registry, tokens } = await open()
+    const { token, text } = await tokens.create(named, nowMs)
+    expect(text).toBeNull()
+    expect(registry.findSubject('CN=app', nowMs)?.id).toBe(token.id)
+    for (const subject of ['CN=App', 'CN=app,O=x', 'CN=ap', '', 'app'])
+      expect(registry.findSubject(subject, nowMs)).toBeNull()
+    expect(registry.find(`kvist_${token.id}_${'A'.repeat(43)}`, nowMs)).toBeNull()
+    const other = await tokens.create({ ...app, subject: 'CN=other' }, nowMs)
+    expect(registry.findSubject('CN=other', nowMs)?.id).toBe(other.token.id)
+    await tokens.revoke(token.id)
+    expect(registry.findSubject('CN=app', nowMs)).toBeNull()
+    expect(registry.findSubject('CN=other', nowMs)?.id).toBe(other.token.id)
+  })
+
+  test('that has expired is not found, and gives its subject free', async () => {
+    const { registry, tokens } = await open()
+    await tokens.create({ ...named, expiresAtMs: nowMs + 10 }, nowMs)
+    expect(registry.findSubject('CN=app', nowMs + 9)).not.toBeNull()
+    expect(registry.findSubject('CN=app', nowMs + 10)).toBeNull()
+    await expect(tokens.create(named, nowMs + 9)).rejects.toMatchObject({ code: 'conflict' })
+    const next = await tokens.create(named, nowMs + 10)
+    expect(registry.findSubject('CN=app', nowMs + 10)?.id).toBe(next.token.id)
+  })
+
+  test('is the youngest of several', async () => {
+    let now = nowMs
+    const { db, registry, tokens } = await open(openTestEngine, () => now)
+    const subject = { name: 'app', grants, subject: 'CN=app' }
+    for (const key of ['a', 'c', 'b']) {
+      now += 1000
+      await db.write([record(key, subject)])
+      expect(registry.findSubject('CN=app', now)?.id).toBe(key)
+    }
+    await tokens.revoke('b')
+    expect(registry.findSubject('CN=app', now)?.id).toBe('c')
+  })
 })
 
 describe('there are', () => {
@@ -179,7 +224,10 @@ describe('a setback of the engine', () => {
   }
 
   async function eventually(isSo: () => boolean): Promise<void> {
-    while (!isSo()) await new Promise((resolve) => setImmediate(resolve))
+    for (let tries = 0; !isSo(); tries++) {
+      if (tries === 1000) throw new Error('waited in vain')
+      await new Promise((resolve) => setImmediate(resolve))
+    }
   }
 
   test('takes a token with it whose creation is lost', async () => {
@@ -193,6 +241,15 @@ describe('a setback of the engine', () => {
     await eventually(() => registry.find(lost.text!, nowMs) === null)
     expect(registry.find(kept.text!, nowMs)).toBe(principal)
     expect(ended).toEqual([lost.token.id])
+  })
+
+  test('takes a record that cannot be read with it', async () => {
+    const { db, registry, engine } = await openLined()
+    await db.write([record(id, 'damaged')])
+    expect([registry.has(id), registry.count()]).toEqual([true, 1])
+    engine.lose(1)
+    await eventually(() => !registry.has(id))
+    expect(registry.count()).toBe(0)
   })
 
   test('brings back a token whose revocation is lost, so that it can be revoked again', async () => {
