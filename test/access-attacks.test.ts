@@ -419,6 +419,12 @@ describe('the order of refusals', () => {
   })
 })
 
+test('a ticket is for paths of kvist alone: dialects may have such a parameter', async () => {
+  const path = '/dialects/ozza/users'
+  const { json } = await send(tenant1, '/v1/_tickets', { method: 'POST', body: JSON.stringify({ path }) })
+  expect(await statusOf(null, `${path}?ticket=${json.ticket}`)).toBe(401)
+})
+
 test('a token in two headers is refused', async () => {
   for (const second of ['root', tenant1, 'wrong']) {
     const received = await raw('/v1/users', ['root', second])

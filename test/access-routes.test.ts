@@ -341,3 +341,14 @@ test('no route is left out', () => {
     .map(({ method, path }) => `${method} ${path}`)
   expect(routes.toSorted()).toEqual(Object.keys(requests).toSorted())
 })
+
+test('a route that is open is open to all, also with a token that is not valid or grants nothing here', async () => {
+  const open = server.routes.filter(({ access }) => access === 'open')
+  expect(open.length).toBeGreaterThan(5)
+  for (const { method, path } of open) {
+    for (const token of [null, 'wrong', tokens['somebody else']!]) {
+      const { status } = await send(token, method, path.replace(':file', 'none'), {}, '')
+      expect([method, path, [401, 403].includes(status)]).toEqual([method, path, false])
+    }
+  }
+})

@@ -470,6 +470,7 @@ test('an open server knows the tokens that were created, and refuses those that 
     expect(await statusOf(null, '/v1/logs')).toBe(200)
     expect(await statusOf(text, '/v1/logs')).toBe(403)
     expect(await statusOf(text, '/v1/users')).toBe(200)
+    expect(await statusOf(null, '/v1/users?ticket=wrong')).toBe(401)
     expect(await statusOf(`${text!.slice(0, -1)}${text!.endsWith('A') ? 'B' : 'A'}`, '/v1/logs')).toBe(401)
   } finally {
     await open.stop()

@@ -7,6 +7,7 @@ import type { Put } from '../core/engine.ts'
 import { parseGrants } from '../core/grants.ts'
 import { maxTokens } from '../core/limits.ts'
 import { jsonContentType } from '../core/member.ts'
+import { openMemory } from '../engines/memory/engine.ts'
 import { authenticator } from './authenticate.ts'
 import { unauthenticated } from './principal.ts'
 import { type TokenRegistry, type Tokens, tokenRegistry, tokensOf, useWrite } from './tokens.ts'
@@ -177,7 +178,7 @@ describe('a token with a subject', () => {
 
 describe('there are', () => {
   test(`at most ${maxTokens} tokens, also when two are created at once`, async () => {
-    const { db, tokens } = await open()
+    const { db, tokens } = await open(async (onCommit) => lateEngine(openMemory({ onCommit })))
     const ids = Array.from({ length: maxTokens - 1 }, (_, i) => `t${String(i).padStart(11, '0')}`)
     await db.write(ids.map((one) => record(one, stored)))
     const both = await Promise.allSettled([tokens.create(app, nowMs), tokens.create(app, nowMs)])

@@ -14,6 +14,7 @@ import type { Route } from '../../src/http/route.ts'
 import { type HttpOptions, listen } from '../../src/http/server.ts'
 import { accessRoutes } from '../../src/http/v1/access.ts'
 import { v1Routes } from '../../src/http/v1/routes.ts'
+import { startSockets } from '../../src/net/sockets.ts'
 import { openTestEngine } from './test-engine.ts'
 
 /** A server in the process of the test: the clock and the store are at hand. */
@@ -63,6 +64,8 @@ export async function startInProcess(
     ...dialectRoutes(db, null),
     ...openApiRoutes(() => routes, { version: '0', needsToken: false }),
   ]
+  // Members are read as in a server: together, past the routes (by-principal.ts).
+  const sockets = startSockets(onError)
   const http = listen({
     host: '127.0.0.1',
     port: 0,
@@ -73,6 +76,8 @@ export async function startInProcess(
     now,
     onError,
     observe: () => () => {},
+    sockets,
+    reads: db.readQueue(sockets.ticks.scheduleWork),
     ...more,
   })
   return {
