@@ -49,6 +49,7 @@ export const slow = {
     'test/memcached/numbers',
     'test/metrics',
     'test/net-descriptors',
+    'test/nodes-process',
     'test/origins-browser',
     'test/processes',
     'test/sdk-',

@@ -24,6 +24,7 @@ export {
   type ResponseCode,
 } from './errors.ts'
 export { Kvist } from './kvist.ts'
+export type { Nodes } from './nodes.ts'
 export type {
   AddOptions,
   ChangesOptions,
@@ -85,13 +86,16 @@ export type {
   Metadata,
   NewCertificateToken,
   NewToken,
+  NodesStatus,
   Origin,
   Page,
   PutChange,
   RawValue,
+  ReplicationSummary,
   ResumePoint,
   Settings,
   Stored,
+  TargetStatus,
   Ticket,
   Token,
   WatchEvent,

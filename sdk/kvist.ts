@@ -5,6 +5,7 @@ import { Collection } from './collection.ts'
 import { KvistInputError } from './errors.ts'
 import { readMembers } from './members.ts'
 import { parseServerUrl, query, scopeOf } from './names.ts'
+import { Nodes } from './nodes.ts'
 import * as rules from './option-rules.ts'
 import type {
   CollectionOptions,
@@ -34,6 +35,8 @@ import type { RawEvent, Watch, WatchOptions } from './watch.ts'
 export class Kvist extends ChangeSource<unknown> {
   /** Creates, lists and revokes tokens. */
   readonly tokens: Tokens
+  /** Says what the server is to other nodes. */
+  readonly nodes: Nodes
   readonly #transport: Transport
 
   /** The URL may end in `/v1`. Throws a KvistInputError if it is not an http or https URL, or if an option is bad. */
@@ -50,6 +53,7 @@ export class Kvist extends ChangeSource<unknown> {
     super({ transport, collection: null, parse: null })
     this.#transport = transport
     this.tokens = new Tokens(transport)
+    this.nodes = new Nodes(transport)
   }
 
   /** The URL without a trailing slash or `/v1`. */

@@ -347,3 +347,43 @@ export interface Ticket {
   /** The URL that was asked for, with the ticket. */
   readonly url: string
 }
+
+/** What a server is to other nodes. */
+export interface NodesStatus {
+  /** The id of the server's node. */
+  readonly node: string
+  /** Versions that were lost because two nodes wrote the same member at once, since the start. */
+  readonly conflicts: number
+  readonly targets: readonly TargetStatus[]
+}
+
+/** How far a target of a mirror has come. */
+export interface TargetStatus {
+  readonly url: string
+  /** `filling`: it gets everything for the first time. `retrying`: the last attempt failed. */
+  readonly state: 'filling' | 'sending' | 'current' | 'retrying'
+  /** The id of its node; null until it has responded. */
+  readonly node: string | null
+  /** Changes that it lacks; null until it has had everything once since the start. */
+  readonly lag_changes: number | null
+  /** The age of the oldest change that it lacks. */
+  readonly lag_seconds: number
+  /** Changes that were sent to it since the start. */
+  readonly sent: number
+  readonly failures: number
+  /** The last failure; null for none. */
+  readonly last_error: { readonly detail: string; readonly at: string } | null
+  readonly last_success_at: string | null
+}
+
+/** What became of the changes that were sent to a node. */
+export interface ReplicationSummary {
+  /** The id of the receiving node. */
+  readonly node: string
+  readonly applied: number
+  /** Changes that were not newer than what it has. */
+  readonly superseded: number
+  readonly failed: readonly ImportFailure[]
+  /** Further failures, which are not named. */
+  readonly failed_more?: number
+}

@@ -3,10 +3,13 @@ import { join } from 'node:path'
 import type { Durability } from './core/engine.ts'
 import { defaultTombstonesMs } from './core/jobs/tombstone-gc.ts'
 import { parseCollection } from './core/keys.ts'
+import { maxClockAheadMs } from './core/limits.ts'
+import { compilePattern } from './core/pattern.ts'
 import { parseRate, type Rate, rateForm, showRate } from './core/rate.ts'
 import { type EngineName, engineNames, type PagesMode, pagesModes } from './engines/engine-names.ts'
 import { choice, duration, list, size, text, toggle, wholeNumber } from './option-kinds.ts'
 import { type Environment, option, parseArguments, refuse, type Values } from './options.ts'
+import { parseTarget, readServersFile, targetRange } from './servers-file.ts'
 import { parseToken, tokenOf, tokenRange } from './token-file.ts'
 
 /** Dialects that can be mounted at the root (http/dialects/all.ts). */
@@ -254,6 +257,59 @@ export const options = {
     default: false,
     help: 'serve HTTP/2, too, to clients with TLS: for browsers with more than six streams',
   }),
+  mirrorTo: option<readonly string[]>({
+    ...list(text('URL', targetRange, parseTarget)),
+    flag: 'mirror-to',
+    env: 'KVIST_MIRROR_TO',
+    default: [],
+    help: 'server that gets every change of this one',
+  }),
+  servers: option<string | null>({
+    ...text('FILE', 'the path of a file', parsePath),
+    flag: 'servers',
+    env: 'KVIST_SERVERS',
+    default: null,
+    help: 'file with a URL on each line, as --mirror-to; a first line * means --bridge',
+  }),
+  bridge: option({
+    ...toggle(),
+    flag: 'bridge',
+    default: false,
+    help: 'pass on to the targets what other servers send here',
+  }),
+  mirrorOnly: option<readonly string[]>({
+    ...list(text('PATTERN', 'a name of collections, with * and ?', parsePattern)),
+    flag: 'mirror-only',
+    env: 'KVIST_MIRROR_ONLY',
+    default: [],
+    help: 'collections that the targets get; default: all',
+  }),
+  mirrorTokens: option({
+    ...toggle(),
+    flag: 'mirror-tokens',
+    default: false,
+    help: 'send the tokens of this server to the targets too',
+  }),
+  mirrorTokenFile: option<string | null>({
+    ...text('FILE', 'the path of a file', parsePath),
+    flag: 'mirror-token-file',
+    env: 'KVIST_MIRROR_TOKEN_FILE',
+    default: null,
+    help: 'file that holds the token for the targets',
+  }),
+  newNodeId: option({
+    ...toggle(),
+    flag: 'new-node-id',
+    default: false,
+    help: 'give the store another id among servers: for the first start of a copied data folder',
+  }),
+  maxClockAheadMs: option({
+    ...duration('ms', 0, 30 * 24 * 3_600_000),
+    flag: 'max-clock-ahead',
+    env: 'KVIST_MAX_CLOCK_AHEAD',
+    default: maxClockAheadMs,
+    help: 'how far the clock of a server that sends changes may be ahead',
+  }),
   noAuth: option({
     ...toggle(),
     flag: 'no-auth',
@@ -284,7 +340,7 @@ export function parseConfig(args: readonly string[], env: Environment): Config {
   const parse = (from: Environment) => parseArguments('serve', options, [], args, from).values
   const given = parse(env)
   const parsed = given.dialect === 'ozza' ? parse(withOzzaData(env)) : given
-  const values = { ...parsed, token: tokenOf(parsed) }
+  const values = { ...parsed, token: tokenOf(parsed), ...targetsOf(parsed) }
   refuseOpenDoor(values)
   refuseOpenMemcachedDoor(values)
   refuseAnyPage(values)
@@ -292,6 +348,16 @@ export function parseConfig(args: readonly string[], env: Environment): Config {
   refuseSilence(values)
   refuseUnkept(values, args)
   return values
+}
+
+/** Returns the targets of `--mirror-to` and `--servers` together. Throws UsageError. */
+function targetsOf({ mirrorTo, servers, bridge, mirrorOnly, mirrorTokens, mirrorTokenFile }: Config) {
+  const file = servers === null ? null : readServersFile(servers)
+  const targets = [...new Set([...mirrorTo, ...(file?.targets ?? [])])]
+  const isLoose = mirrorOnly.length > 0 || mirrorTokens || mirrorTokenFile !== null
+  if (targets.length === 0 && isLoose)
+    refuse('the options of mirrors need a target: --mirror-to or --servers')
+  return { mirrorTo: targets, bridge: bridge || file?.isBridge === true }
 }
 
 /**
@@ -390,6 +456,15 @@ function parseOrigin(given: string): string | null {
 function parseCollectionName(given: string): string | null {
   try {
     return parseCollection(given)
+  } catch {
+    return null
+  }
+}
+
+function parsePattern(given: string): string | null {
+  try {
+    compilePattern(given)
+    return given === '' ? null : given
   } catch {
     return null
   }

@@ -23,6 +23,7 @@ import { rootRoute } from './http/root.ts'
 import type { Route } from './http/route.ts'
 import { type HttpOptions, type HttpServer, listen, requestMemory, totalBytes } from './http/server.ts'
 import { accessRoutes } from './http/v1/access.ts'
+import { nodeRoutes } from './http/v1/nodes.ts'
 import { v1Routes } from './http/v1/routes.ts'
 import type { ServerMemory } from './http/wire/request-memory.ts'
 import { listenMemcached, type MemcachedServer } from './memcached/listener.ts'
@@ -35,6 +36,7 @@ import { type Sockets, startSockets } from './net/sockets.ts'
 import { builtInProcesses } from './processes/all.ts'
 import { type ConfigFile, loadConfigFile } from './processes/config-file.ts'
 import { monotonicMs } from './runtime/clock.ts'
+import { prepareNodes, type StartedNodes } from './serve-nodes.ts'
 import { type ServerTls, startTls } from './serve-tls.ts'
 import { type AuditLog, openAuditLog } from './telemetry/audit-log.ts'
 import { type Log, type LogFields, type LogOptions, startLog, stdoutLines } from './telemetry/log.ts'
@@ -93,9 +95,11 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
   const requests = requestMemory(memory.requestShare)
   const file = config.configFile === null ? null : await loadConfigFile(config.configFile, builtInProcesses)
   const access = startAccess(config, onError, (use) => db.write([use], 'relaxed').catch(onError))
+  const nodes = prepareNodes(config, { log, now, onError })
   const db = await openDatabase({
     ...storeOptions(config, memory, now, log),
-    followers: access.tokens.followers,
+    ...nodes.storeOptions,
+    followers: [...access.tokens.followers, nodes.signal.follower],
     onError,
     processes: [...builtInProcesses, ...(file?.processes ?? [])],
     ...(file === null ? {} : { settings: file.settings }),
@@ -103,6 +107,7 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
   })
   let ready = true
   let memcached: MemcachedServer | null = null
+  const mirror = await nodes.start(db)
   try {
     const reads = db.readQueue(sockets.ticks.scheduleWork)
     memcached = memcachedPort(config, {
@@ -117,23 +122,20 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
       onError,
       log,
     })
-    const expose = () =>
-      metrics.expose(metricSources({ memory, requests, sockets, db, watches, http, memcached, audit }))
+    const parts = { memory, requests, sockets, db, watches, audit, mirror }
+    const expose = () => metrics.expose(metricSources({ ...parts, http, memcached }))
     const routes: Route[] = [
       rootRoute(version),
       ...v1Routes(db, watches),
       ...accessRoutes({ tokens: tokensOf(access.tokens, db), tickets: access.tickets }),
+      ...nodeRoutes(db, mirror.routeOptions),
       ...healthRoutes(() => (ready ? db.writeFault() : 'stopping')),
       ...metricsRoutes(expose),
       ...docsRoutes,
       ...dialectRoutes(db, config.dialect),
       ...openApiRoutes(() => routes, { version, needsToken: config.token !== null }),
     ]
-    const observe = observer([
-      counted(metrics),
-      ...(config.accessLog ? [accessLog(log)] : []),
-      ...(audit === null ? [] : [auditedRequests(audit)]),
-    ])
+    const observe = observers(config, metrics, log, audit)
     const http = httpPort(config, access, log, {
       sockets,
       tls,
@@ -153,11 +155,12 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
       reopenLogs: audit === null || config.auditLog === '-' ? null : audit.reopen,
       stop() {
         ready = false
-        return stopServing(config.stopTimeoutMs, log, { http, memcached, sockets, tls, db, audit, file })
+        return stopServing(config.stopTimeoutMs, log, { ...parts, http, memcached, tls, file })
       },
     }
   } catch (error) {
     await memcached?.stop(0)
+    await mirror.stop()
     await db.close()
     file?.stop()
     throw error
@@ -174,12 +177,14 @@ function metricSources(parts: {
   readonly http: HttpServer
   readonly memcached: MemcachedServer | null
   readonly audit: AuditLog | null
+  readonly mirror: StartedNodes
 }): MetricSources {
-  const { memory, requests, sockets, db, watches, http, memcached, audit } = parts
+  const { memory, requests, sockets, db, watches, http, memcached, audit, mirror } = parts
   return {
     version,
     cacheLimitBytes: memory.cacheBytes,
     database: db,
+    nodes: mirror.numbers(),
     openRequests: http.openRequests,
     watches,
     requestMemory: { ...requests },
@@ -241,6 +246,7 @@ interface Stoppable {
   readonly memcached: MemcachedServer | null
   readonly sockets: Sockets
   readonly tls: ServerTls | undefined
+  readonly mirror: StartedNodes
   readonly db: Database
   readonly audit: AuditLog | null
   readonly file: ConfigFile | null
@@ -249,12 +255,13 @@ interface Stoppable {
 async function stopServing(
   timeoutMs: number,
   log: Log,
-  { http, memcached, sockets, tls, db, audit, file }: Stoppable,
+  { http, memcached, sockets, tls, mirror, db, audit, file }: Stoppable,
 ): Promise<void> {
   const endMs = monotonicMs() + timeoutMs
   await Promise.all([http.stop(timeoutMs), memcached?.stop(timeoutMs)])
   sockets.registry.stop()
   tls?.stop()
+  await mirror.stop()
   if (!(await isDoneWithin(Math.max(endMs - monotonicMs(), minCloseMs), db.close()))) {
     log.warn('the store is still busy: kvist ends, and reads at the next start what is in its log')
   }
@@ -276,6 +283,15 @@ async function isDoneWithin(timeoutMs: number, work: Promise<void>): Promise<boo
   const isDone = await Promise.race([work.then(() => true), isLate])
   clearTimeout(timer)
   return isDone
+}
+
+/** Returns what observes every response: metrics, and the logs that are on. */
+function observers(config: Config, metrics: Metrics, log: Log, audit: AuditLog | null): Observe {
+  return observer([
+    counted(metrics),
+    ...(config.accessLog ? [accessLog(log)] : []),
+    ...(audit === null ? [] : [auditedRequests(audit)]),
+  ])
 }
 
 /** Returns an observer that counts every response. */

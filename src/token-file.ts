@@ -19,6 +19,11 @@ export function parseToken(given: string): string | null {
 export function tokenOf({ token, tokenFile: path }: TokenOptions): string | null {
   if (path === null) return token
   if (token !== null) refuse('KVIST_TOKEN and --token-file contradict each other: leave one of them out')
+  return tokenInFile(path)
+}
+
+/** Returns the token in a file. Throws UsageError. */
+export function tokenInFile(path: string): string {
   const given = readText(path).trim()
   if (given === '') refuse(`the token file ${path} is empty: it must hold ${tokenRange}`)
   return parseToken(given) ?? refuse(`the token file ${path} must hold ${tokenRange}`)

@@ -45,12 +45,15 @@ const rules = (YAML.parse(readFileSync(join(deploy, 'alerts.yml'), 'utf8')) as R
 const dashboard: Dashboard = await Bun.file(join(deploy, 'grafana/dashboards/kvist.json')).json()
 
 let server: TestServer
+let target: TestServer
 let prometheus: Prometheus
 let busy = true
 let work: Promise<void>
 
 beforeAll(async () => {
-  server = await startServer({ env: { KVIST_TOKEN: token }, flags: ['--memcached-port', '0'] })
+  target = await startServer()
+  const flags = ['--memcached-port', '0', '--mirror-to', target.url]
+  server = await startServer({ env: { KVIST_TOKEN: token }, flags })
   work = keepBusy()
   writeFileSync(join(folder, 'token'), token)
   const [scrape] = config.scrape_configs
@@ -73,7 +76,7 @@ beforeAll(async () => {
 afterAll(async () => {
   busy = false
   await work
-  await Promise.all([prometheus?.stop(), server?.remove()])
+  await Promise.all([prometheus?.stop(), server?.remove(), target?.remove()])
   rmSync(folder, { recursive: true, force: true })
 })
 

@@ -28,15 +28,18 @@ import {
   type Member,
   type MemberValue,
   type NewToken,
+  type NodesStatus,
   type Origin,
   type Page,
   type PageOptions,
   type Problem,
   type PutChange,
+  type ReplicationSummary,
   type ResponseCode,
   type Selection,
   type Settings,
   type Stored,
+  type TargetStatus,
   type Ticket,
   type Token,
 } from '../sdk/client.ts'
@@ -191,6 +194,25 @@ const identity: Names<Identity> = {
   expires_at: 'required',
 }
 const ticket: Names<Ticket> = { ticket: 'required', expires_at: 'required', url: 'required' }
+const nodesStatus: Names<NodesStatus> = { node: 'required', conflicts: 'required', targets: 'required' }
+const targetStatus: Names<TargetStatus> = {
+  url: 'required',
+  state: 'required',
+  node: 'required',
+  lag_changes: 'required',
+  lag_seconds: 'required',
+  sent: 'required',
+  failures: 'required',
+  last_error: 'required',
+  last_success_at: 'required',
+}
+const replicationSummary: Names<ReplicationSummary> = {
+  node: 'required',
+  applied: 'required',
+  superseded: 'required',
+  failed: 'required',
+  failed_more: 'optional',
+}
 const problem: Names<Problem> = {
   type: 'optional',
   title: 'optional',
@@ -256,11 +278,15 @@ test('types name what the document names', () => {
   expectSame({ ...newToken, subject: 'optional' }, schemas.NewToken)
   expectSame(token, schemas.Token)
   expectSame(createdToken, schemas.CreatedToken)
+  expectSame(nodesStatus, schemas.Nodes)
+  expectSame(targetStatus, schemas.Target)
+  expectSame(replicationSummary, schemas.ReplicationSummary)
   expect(sorted(problem)).toEqual(sorted(schemas.Problem?.properties ?? {}))
   expect(sorted(jsonPatchOperation)).toEqual(sorted(schemas.JsonPatch?.items?.properties ?? {}))
   const names =
-    'Batch BulkLine BulkSummary Change Changes Collections CreatedToken Deleted Grant Increment JsonPatch Member NewToken'
-  const others = 'Origin Page Patched Problem Read ReadResult Revisions Settings Stored Token'
+    'Batch BulkLine BulkSummary Change Changes Collections CreatedToken Deleted Grant Increment JsonPatch Member NewToken Nodes'
+  const others =
+    'Origin Page Patched Problem Read ReadResult ReplicatedChange ReplicationSummary Revisions Settings Stored Target Token'
   expect(sorted(schemas)).toEqual(`${names} ${others}`.split(' '))
 })
 
@@ -399,6 +425,10 @@ async function callAccess(kvist: Kvist, has: (value: object | undefined, names: 
   const { rate_limit: _of, ...usual } = identity
   has(await kvist.whoami(), usual)
   has(await kvist.ticket('/v1/c'), ticket)
+  has(await kvist.nodes.status(), nodesStatus)
+  const line = { op: 'delete', collection: 'r', key: 'k', origin: { node: 'n1', clock: 1 } }
+  const { failed_more: _more, ...allNamed } = replicationSummary
+  has(await kvist.nodes.replicate(`${JSON.stringify(line)}\n`, 'n1'), allNamed)
   expect(await kvist.tokens.revoke(created.id)).toBe(true)
 }
 

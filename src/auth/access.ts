@@ -8,7 +8,7 @@ import type { Principal } from './principal.ts'
  * granted somewhere; on which members is checked by the store (core/restricted.ts). `read all`, `admin all`: that it is
  * granted on everything, for what concerns the whole store.
  */
-export type Access = 'open' | 'token' | Exclude<Capability, 'replicate'> | 'read all' | 'admin all'
+export type Access = 'open' | 'token' | Capability | 'read all' | 'admin all'
 
 type Requirement = (principal: Principal) => void
 
@@ -18,6 +18,7 @@ const requirements: Record<Access, Requirement | null> = {
   read: (principal) => requireSomewhere(principal, 'read'),
   write: (principal) => requireSomewhere(principal, 'write'),
   admin: (principal) => requireSomewhere(principal, 'admin'),
+  replicate: (principal) => requireSomewhere(principal, 'replicate'),
   'read all': (principal) => requireEverywhere(principal, 'read'),
   'admin all': (principal) => requireEverywhere(principal, 'admin'),
 }

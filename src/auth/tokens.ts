@@ -17,7 +17,7 @@ import type { Principal } from './principal.ts'
  * can find. See docs/design/access.md.
  */
 
-const tokensCollection = '_tokens'
+export const tokensCollection = '_tokens'
 const usesCollection = '_token_uses'
 
 export interface Token {

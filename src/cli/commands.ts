@@ -18,6 +18,7 @@ export const commands: CommandTable = {
   import: async () => (await import('./import.ts')).importCommand,
   export: async () => (await import('./export.ts')).exportCommand,
   token: async () => (await import('./token.ts')).tokenCommands,
+  nodes: async () => (await import('./nodes.ts')).nodesCommand,
   whoami: async () => (await import('./whoami.ts')).whoamiCommand,
   health: async () => (await import('./health.ts')).healthCommand,
   completion: async () => (await import('./completion.ts')).completionCommand(commands),

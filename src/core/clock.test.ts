@@ -28,7 +28,7 @@ test('a stamp that was observed is passed by the next one, and an older one chan
 test('a stamp from elsewhere is refused when it is none, or too far ahead', () => {
   const codeOf = (stamp: number) => {
     try {
-      requireSaneStamp(stamp, noonMs)
+      requireSaneStamp(stamp, noonMs, maxClockAheadMs)
       return 'none'
     } catch (error) {
       return error instanceof KvistError ? error.code : error

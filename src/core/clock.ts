@@ -1,5 +1,4 @@
 import { KvistError } from './errors.ts'
-import { maxClockAheadMs } from './limits.ts'
 
 /**
  * The clock of writes. The wall-clock time is a parameter everywhere, so that tests can set it.
@@ -42,15 +41,15 @@ export function hybridClock(): HybridClock {
 }
 
 /**
- * Throws `unprocessable` for a stamp of another node that is not a positive integer or is more than `maxClockAheadMs`
+ * Throws `unprocessable` for a stamp of another node that is not a positive integer or is more than `maxAheadMs`
  * ahead. A clock that followed such a stamp would stay ahead for good.
  */
-export function requireSaneStamp(stamp: number, nowMs: number): void {
+export function requireSaneStamp(stamp: number, nowMs: number, maxAheadMs: number): void {
   if (!Number.isSafeInteger(stamp) || stamp <= 0) {
     throw new KvistError('unprocessable', 'the clock of the origin is not a stamp')
   }
   const aheadMs = stampToMs(stamp) - nowMs
-  if (aheadMs <= maxClockAheadMs) return
+  if (aheadMs <= maxAheadMs) return
   const detail = `the clock of the origin is ${Math.ceil(aheadMs / 1000)} s ahead of this node's`
-  throw new KvistError('unprocessable', detail, { limit_seconds: maxClockAheadMs / 1000 })
+  throw new KvistError('unprocessable', detail, { limit_seconds: maxAheadMs / 1000 })
 }

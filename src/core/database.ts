@@ -43,7 +43,10 @@ import { type Writes, writeGate } from './writes.ts'
 export interface Database
   extends Pick<Reads, 'get' | 'getHead' | 'getPart' | 'readMany' | 'removalCause' | 'onExpiredRead'>,
     Scans,
-    Pick<Writes, 'execute' | 'prepare' | 'update' | 'patch' | 'touch' | 'putAll' | 'replicate'> {
+    Pick<
+      Writes,
+      'execute' | 'prepare' | 'update' | 'patch' | 'touch' | 'putAll' | 'replicate' | 'requireReplicable'
+    > {
   /**
    * Returns a queue whose reads are done together. `schedule` must run its work once the input of the tick was
    * processed.
@@ -77,6 +80,8 @@ export interface Database
   setSettings(collection: string, settings: Settings | null): Promise<void>
   /** Returns one page of the feed (feed/pages.ts). Rejects with `compacted` or `invalid_cursor`. */
   changes(scope: Scope, after: FeedCursor, limit: number, memory?: PageMemory): Promise<FeedPage>
+  /** Whether a reader of the feed at a cursor has passed this version. */
+  hasSeen(cursor: FeedCursor, version: VersionRef): boolean
   /** Rejects as `changes` does if no page can follow the cursor. */
   checkCursor(cursor: FeedCursor): Promise<void>
   /**
@@ -125,6 +130,10 @@ export interface DatabaseOptions {
   readonly settings?: ReadonlyMap<string, Settings>
   /** Tests set their own. */
   readonly timers?: Timers
+  /** Whether renewals get records that mirrors read (renewal-records.ts); never, if left out. */
+  readonly recordsRenewals?: () => boolean
+  /** How far the clock of another node may be ahead. */
+  readonly maxClockAheadMs?: number
   /** Keep data derived from collections of kvist's own up to date. */
   readonly followers?: readonly Follower[]
   /** Tests set smaller ones. */
@@ -156,10 +165,13 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   for (const one of followers) await one.load(engine)
   const runner = processRunner(processes, onError)
   const transforms = transformsOf(registry, runner)
+  const tombstonesMs = options.tombstonesMs ?? defaultTombstonesMs
   const writes = writeGate({
     engine,
     transforms,
     now,
+    renewalRecords: { isRecording: options.recordsRenewals ?? (() => false), keepMs: tombstonesMs },
+    ...(options.maxClockAheadMs === undefined ? {} : { maxAheadMs: options.maxClockAheadMs }),
     quotasOf: registry.quotasOf,
     makeRoom: () => sweeper.sweepNow(),
     onTouch: (refs) => renewals.forget(refs),
@@ -171,7 +183,6 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   const scans = scansOf({ engine, writes, versions, now })
   const feed = feedSource(engine, writes, renewals, now, onError)
   hub = watchHub(feed, options.watchBounds)
-  const tombstonesMs = options.tombstonesMs ?? defaultTombstonesMs
   const tombstoneGc = startTombstoneGc(engine, tombstonesMs, now, onError, timers)
 
   return {
@@ -190,6 +201,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     touch: writes.touch,
     putAll: writes.putAll,
     replicate: writes.replicate,
+    requireReplicable: writes.requireReplicable,
     put: (collection, key, content, condition, prepared) =>
       writes.put({ collection, key }, content, condition, prepared),
     delete: (collection, key, condition) => writes.delete({ collection, key }, condition),
@@ -209,6 +221,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
       if (given !== null && hasQuota(given)) await writes.commit([])
     },
     changes: (scope, after, limit, memory) => readFeed(feed, scope, after, limit, memory),
+    hasSeen: (cursor, version) => engine.hasSeen(cursor, version),
     async checkCursor(cursor) {
       await engine.changes(cursor, 1, undefined, 0)
     },

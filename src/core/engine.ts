@@ -211,6 +211,8 @@ export interface Put extends Placed {
    * expiry it is a renewal. Without it, the version gets the engine's clock and node.
    */
   readonly origin?: VersionOrigin
+  /** The other node renewed the version. Engines need not look: they see it by the expiry. */
+  readonly isRenewal?: true
 }
 
 export interface VersionOrigin extends Origin {

@@ -86,9 +86,13 @@ const nodeIdPattern = new RegExp(`^[a-z0-9]{1,${maxNodeIdBytes}}$`)
  * Throws `unprocessable` if the origin of another node's write is not valid: its stamp, its node id or its creation
  * time.
  */
-export function requireSaneOrigin(origin: Origin & { readonly createdAtMs?: number }, nowMs: number): void {
+export function requireSaneOrigin(
+  origin: Origin & { readonly createdAtMs?: number },
+  nowMs: number,
+  maxAheadMs: number,
+): void {
   const { clock, node, createdAtMs = 0 } = origin
-  requireSaneStamp(clock, nowMs)
+  requireSaneStamp(clock, nowMs, maxAheadMs)
   if (!nodeIdPattern.test(node))
     throw new KvistError('unprocessable', 'the node of the origin is not the id of one')
   if (!Number.isSafeInteger(createdAtMs) || createdAtMs < 0 || createdAtMs > maxTimeMs) {

@@ -6,6 +6,7 @@ import type { MemberRef } from './engine.ts'
 import { KvistError } from './errors.ts'
 import type { Scope } from './feed/scope.ts'
 import { capabilities } from './grants.ts'
+import { isOwnCollection } from './keys.ts'
 import { keyRange, type ListQuery, type Page, type PageOptions, type Selection } from './list.ts'
 import type { Member } from './member.ts'
 import { nextTick } from './next-tick.ts'
@@ -15,12 +16,14 @@ import {
   forbidden,
   isWithin,
   requireCollection,
+  requireEverywhere,
   requireMember,
   requireReach,
   requireSomewhere,
   type Viewer,
 } from './permits.ts'
 import { isEmptyRange, type KeyRange, pageOfRanges, rangesWithin } from './ranges.ts'
+import { settingsCollection } from './settings.ts'
 import type { Store } from './store.ts'
 import type { Rejected } from './writes.ts'
 
@@ -66,6 +69,14 @@ export function restricted(db: Database, viewer: Viewer): Store {
       return db.update(ref, decide, durability)
     },
     putAll: (collection, members) => putAllWithin(db, viewer, collection, members),
+    requireReplicable(write) {
+      requireReplicate(viewer, write)
+      db.requireReplicable(write)
+    },
+    async replicate(writes) {
+      for (const write of writes) requireReplicate(viewer, write)
+      return db.replicate(writes)
+    },
     async drop(collection, selection, onProgress) {
       requireSelection(viewer, collection, selection)
       return db.drop(collection, selection, onProgress)
@@ -180,6 +191,21 @@ function requireCommand(viewer: Viewer, { operations, checks = [] }: WriteComman
   for (const check of checks) {
     const { collection, key } = check
     if (!isWithin(viewer.permits.reach('write', collection), key)) requireMember(viewer, 'read', check)
+  }
+}
+
+/**
+ * Throws `forbidden` unless the viewer may write this as a node does. The settings of a collection need the grant on all of
+ * it; other collections of kvist's own, tokens above all, need `admin` too.
+ */
+function requireReplicate(viewer: Viewer, { collection, key }: MemberRef): void {
+  if (!isOwnCollection(collection)) {
+    requireMember(viewer, 'replicate', { collection, key })
+  } else if (collection === settingsCollection) {
+    requireCollection(viewer, 'replicate', key)
+  } else {
+    requireEverywhere(viewer, 'replicate')
+    requireEverywhere(viewer, 'admin')
   }
 }
 

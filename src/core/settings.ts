@@ -20,7 +20,7 @@ export interface Settings extends QuotaLimits {
   readonly sliding: boolean
 }
 
-const settingsCollection = '_settings'
+export const settingsCollection = '_settings'
 
 export const noSettings: Settings = {
   processes: null,

@@ -22,11 +22,14 @@ import type {
 } from './engine.ts'
 import { KvistError } from './errors.ts'
 import { limitedCommits } from './limited-commits.ts'
+import { maxClockAheadMs } from './limits.ts'
+import type { Member } from './member.ts'
 import type { Decide, Operation } from './operations.ts'
 import { type Origin, requireSaneOrigin } from './origin.ts'
 import type { Patch } from './patch.ts'
 import { asAsked } from './plan.ts'
 import { quotaExceeded } from './quota.ts'
+import { type RenewalRecordOptions, recordingRenewals } from './renewal-records.ts'
 import { putOf } from './transforms.ts'
 
 /**
@@ -84,9 +87,12 @@ export interface Writes {
   putAll(collection: string, members: readonly (NewContent & { key: string })[]): Promise<Rejected[]>
   /**
    * Applies writes of other nodes with their origins, each on its own and only if it is newer than the stored version.
-   * Nothing is transformed, and no quota applies, or nodes would not agree. Throws `unprocessable`, before anything is written, for an origin that is not valid.
+   * Nothing is transformed, and no quota applies, or nodes would not agree. Throws as `requireReplicable` does, before
+   * anything is written.
    */
   replicate(writes: readonly ForeignWrite[]): Promise<readonly Written[]>
+  /** Throws `unprocessable` for a write of another node whose origin is not valid, or too far ahead. */
+  requireReplicable(write: ForeignWrite): void
   /** Commits writes of kvist's own jobs, each on its own, without transforming them and without quotas. */
   commit(writes: readonly (Write | Renew)[], options?: CommitOptions): Promise<readonly Written[]>
 }
@@ -114,14 +120,21 @@ export interface WriteGateOptions
   extends Pick<CommandOptions, 'transforms' | 'now' | 'onTouch'>,
     QuotaOptions {
   readonly engine: Pick<Engine, 'commit' | 'readMany'>
+  /** Missing: renewals get no records. */
+  readonly renewalRecords?: Omit<RenewalRecordOptions, 'commit'>
+  /** How far the clock of another node may be ahead; `maxClockAheadMs` if left out. */
+  readonly maxAheadMs?: number
 }
 
 export function writeGate(options: WriteGateOptions): Writes {
-  const { engine, transforms, now } = options
-  const plain = plainWrites(options)
+  const { engine, transforms, now, renewalRecords } = options
+  const commitPlain: Engine['commit'] = (commit) => engine.commit(commit)
+  const commit =
+    renewalRecords === undefined ? commitPlain : recordingRenewals({ commit: commitPlain, ...renewalRecords })
+  const plain = plainWrites({ ...options, commit })
   const execute = commandExecutor({
     ...options,
-    commit: (commit) => engine.commit(commit),
+    commit,
     readMany: (refs) => engine.readMany(refs),
   })
 
@@ -168,16 +181,16 @@ export function writeGate(options: WriteGateOptions): Writes {
 }
 
 /** Returns the writes that do not depend on stored members. */
-function plainWrites(options: WriteGateOptions) {
-  const { engine, transforms, now, quotasOf } = options
-  const limited = limitedCommits({ ...options, commit: (commit) => engine.commit(commit) })
+function plainWrites(options: WriteGateOptions & Pick<CommandOptions, 'commit'>) {
+  const { commit: commitToEngine, engine, transforms, now, quotasOf, maxAheadMs = maxClockAheadMs } = options
+  const limited = limitedCommits(options)
   const isTransformed = ({ collection }: MemberRef) => transforms.has(collection)
 
   async function put(write: Put): Promise<Stored> {
     const writes = [write]
     const [written] =
       quotasOf(writes) === undefined
-        ? writtenOf(await engine.commit(commitOf(noChecks, writes, now(), undefined)))
+        ? writtenOf(await commitToEngine(commitOf(noChecks, writes, now(), undefined)))
         : await limited.commit(writes, undefined)
     if (written!.exceeded !== undefined) throw quotaExceeded(written!.exceeded)
     const { revision, createdAtMs, clock, existed } = written!
@@ -189,13 +202,30 @@ function plainWrites(options: WriteGateOptions) {
     { durability, nowMs = now() }: CommitOptions = {},
   ): Promise<readonly Written[]> {
     const commit = commitOf(noChecks, writes, nowMs, durability)
-    return writtenOf(await engine.commit(writes.length === 1 ? commit : { ...commit, apart: true }))
+    return writtenOf(await commitToEngine(writes.length === 1 ? commit : { ...commit, apart: true }))
   }
 
+  const requireReplicable = ({ origin }: ForeignWrite) => requireSaneOrigin(origin, now(), maxAheadMs)
+
   async function replicate(writes: readonly ForeignWrite[]): Promise<readonly Written[]> {
-    const nowMs = now()
-    for (const { origin } of writes) requireSaneOrigin(origin, nowMs)
-    return commit(writes, { nowMs })
+    for (const write of writes) requireReplicable(write)
+    return commit(await withoutKnownRenewals(writes))
+  }
+
+  /**
+   * Takes the mark from renewals that this node knows: they would be recorded and passed on again, and go around a ring of
+   * nodes without end.
+   */
+  async function withoutKnownRenewals(writes: readonly ForeignWrite[]): Promise<readonly ForeignWrite[]> {
+    const renewals = writes.filter(isRenewal)
+    if (renewals.length === 0) return writes
+    const members = await engine.readMany(renewals)
+    const known = new Set<ForeignWrite>(renewals.filter((write, i) => isKnown(write, members[i] ?? null)))
+    return writes.map((write) => {
+      if (!known.has(write) || write.op !== 'put') return write
+      const { isRenewal: _, ...plain } = write
+      return plain
+    })
   }
 
   async function write(
@@ -229,7 +259,20 @@ function plainWrites(options: WriteGateOptions) {
     return [...rejected, ...overQuota.map(({ index, error }) => ({ index: ready[index]!.index, error }))]
   }
 
-  return { put, commit, replicate, write, putAll }
+  return { put, commit, replicate, requireReplicable, write, putAll }
+}
+
+type ForeignPut = Extract<ForeignWrite, { readonly op: 'put' }>
+
+function isRenewal(write: ForeignWrite): write is ForeignPut {
+  return write.op === 'put' && write.isRenewal === true
+}
+
+/** Whether a member is of the version that the put renews, with this expiry or a later one, or of a newer version. */
+function isKnown({ origin, expiresAtMs }: ForeignPut, member: Member | null): boolean {
+  if (member === null) return false
+  if (member.clock !== origin.clock) return member.clock > origin.clock
+  return member.expiresAtMs === null || (expiresAtMs !== null && expiresAtMs <= member.expiresAtMs)
 }
 
 /** Returns the outcomes of a commit without checks and quotas. */

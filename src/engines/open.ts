@@ -11,6 +11,8 @@ export interface EngineOptions {
   readonly durability: Durability
   /** The name of a damage of SQLite's log whose loss is accepted (`damageName`); null for none. */
   readonly acceptDamagedLog: string | null
+  /** Gives SQLite's store another node id. */
+  readonly newNodeId: boolean
   readonly sqlitePages: PagesMode
   /** Size of a segment of SQLite's log in bytes; up to seven are in memory at once. */
   readonly segmentBytes: number
@@ -30,7 +32,7 @@ export async function openEngine(
 ): Promise<Engine> {
   if (options.engine === 'memory') return openMemory({ onCommit, firstRevision: msToStamp(nowMs) })
   const { dataFolder: dir, durability, acceptDamagedLog, sqlitePages: pages } = options
-  const { segmentBytes, isMemoryScarce } = options
+  const { segmentBytes, isMemoryScarce, newNodeId } = options
   return openSqlite({
     dir,
     durability,
@@ -39,6 +41,7 @@ export async function openEngine(
     pages,
     segmentBytes,
     isMemoryScarce,
+    newNodeId,
     warn,
   })
 }

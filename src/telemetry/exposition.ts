@@ -147,6 +147,23 @@ const counters: readonly Metric<number>[] = [
     help: 'Lines that the audit log lacks because its disk did not take them in time',
     read: ({ sources }) => sources.audit?.lost ?? [],
   },
+  {
+    name: 'kvist_mirror_sent_total',
+    help: 'Changes sent to a target',
+    labels: ['target'],
+    read: ({ sources }) => ofTargets(sources, ({ sent }) => sent),
+  },
+  {
+    name: 'kvist_mirror_failures_total',
+    help: 'Attempts to send changes to a target that failed',
+    labels: ['target'],
+    read: ({ sources }) => ofTargets(sources, ({ failures }) => failures),
+  },
+  {
+    name: 'kvist_conflicts_total',
+    help: 'Versions lost because two nodes wrote the same member at once',
+    read: ({ sources }) => sources.nodes.conflicts,
+  },
 ]
 
 const gauges: readonly Metric<number>[] = [
@@ -235,6 +252,24 @@ const gauges: readonly Metric<number>[] = [
     help: 'Bytes that wait to be written to the audit log',
     read: ({ sources }) => sources.audit?.waitingBytes ?? [],
   },
+  {
+    name: 'kvist_mirror_lag_changes',
+    help: 'Changes that a target lacks; missing until it has had everything once since the start',
+    labels: ['target'],
+    read: ({ sources }) => ofTargets(sources, ({ lagChanges }) => lagChanges),
+  },
+  {
+    name: 'kvist_mirror_lag_seconds',
+    help: 'Age of the oldest change that a target lacks',
+    labels: ['target'],
+    read: ({ sources }) => ofTargets(sources, ({ lagSeconds }) => lagSeconds),
+  },
+  {
+    name: 'kvist_mirror_current',
+    help: '1 if a target has every change, 0 otherwise',
+    labels: ['target'],
+    read: ({ sources }) => ofTargets(sources, ({ state }) => (state === 'current' ? 1 : 0)),
+  },
 ]
 
 const histograms: readonly Metric<Histogram>[] = [
@@ -283,6 +318,16 @@ function ofProtocols(
   select: (numbers: ConnectionNumbers) => number,
 ): Sample<number>[] {
   return byProtocol(connections, select)
+}
+
+function ofTargets(
+  { nodes }: MetricSources,
+  read: (target: MetricSources['nodes']['targets'][number]) => number | null,
+) {
+  return nodes.targets.flatMap((target) => {
+    const value = read(target)
+    return value === null ? [] : [{ labels: { target: target.url }, value }]
+  })
 }
 
 function limitsOf({ limits }: MetricSources, select: (numbers: LimitNumbers) => number): Sample<number>[] {

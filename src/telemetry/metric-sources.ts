@@ -21,6 +21,8 @@ export interface MetricSources {
   readonly limits: Readonly<Record<string, LimitNumbers>>
   /** Missing without an audit log. */
   readonly audit?: AuditNumbers
+  /** Mirrors to other nodes. */
+  readonly nodes: NodeNumbers
   /** Missing without a memcached port. */
   readonly memcached?: MemcachedCounts
 }
@@ -40,6 +42,19 @@ export interface ConnectionNumbers {
   readonly evicted: number
   /** Connections that were rejected because none could be closed. */
   readonly rejected: number
+}
+
+/** What this node sends to others, and what it lost to them. */
+export interface NodeNumbers {
+  readonly conflicts: number
+  readonly targets: readonly {
+    readonly url: string
+    readonly state: string
+    readonly lagChanges: number | null
+    readonly lagSeconds: number
+    readonly sent: number
+    readonly failures: number
+  }[]
 }
 
 /** Lines of the audit log. */

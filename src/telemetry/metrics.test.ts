@@ -37,6 +37,13 @@ function sources(): MetricSources {
       http: { open: 4, evicted: 5, rejected: 6 },
       memcached: { open: 7, evicted: 8, rejected: 9 },
     },
+    nodes: {
+      conflicts: 31,
+      targets: [
+        { url: 'http://b', state: 'current', lagChanges: 0, lagSeconds: 0, sent: 32, failures: 33 },
+        { url: 'http://c', state: 'retrying', lagChanges: null, lagSeconds: 34, sent: 35, failures: 36 },
+      ],
+    },
     limits: {
       http: { rateLimited: 21, wrongTokens: 22, wrongTokensLimited: 23 },
       memcached: { rateLimited: 24, wrongTokens: 25, wrongTokensLimited: 26 },

@@ -1,8 +1,9 @@
 import { authenticator } from '../../src/auth/authenticate.ts'
 import { tickets } from '../../src/auth/tickets.ts'
 import { type Tokens, tokenRegistry, tokensOf, useWrite } from '../../src/auth/tokens.ts'
-import { type Database, openDatabase } from '../../src/core/database.ts'
+import { type Database, type DatabaseOptions, openDatabase } from '../../src/core/database.ts'
 import type { Engine, OnCommit } from '../../src/core/engine.ts'
+import type { Follower } from '../../src/core/follower.ts'
 import { realTimers } from '../../src/core/timers.ts'
 import { dialectRoutes } from '../../src/http/dialects/all.ts'
 import { docsRoutes } from '../../src/http/docs-page.ts'
@@ -13,6 +14,7 @@ import { rootRoute } from '../../src/http/root.ts'
 import type { Route } from '../../src/http/route.ts'
 import { type HttpOptions, listen } from '../../src/http/server.ts'
 import { accessRoutes } from '../../src/http/v1/access.ts'
+import { type NodeRouteOptions, nodeRoutes } from '../../src/http/v1/nodes.ts'
 import { v1Routes } from '../../src/http/v1/routes.ts'
 import { startSockets } from '../../src/net/sockets.ts'
 import { openTestEngine } from './test-engine.ts'
@@ -28,12 +30,20 @@ export interface InProcessServer {
   stop(): Promise<void>
 }
 
+export interface InProcessOptions extends Pick<HttpOptions, 'memory'> {
+  readonly nodes?: NodeRouteOptions
+  readonly store?: Pick<DatabaseOptions, 'recordsRenewals' | 'maxClockAheadMs'>
+  readonly followers?: readonly Follower[]
+}
+
+const noNodes: NodeRouteOptions = { onReplicated() {}, targets: () => [], conflicts: () => 0 }
+
 export async function startInProcess(
   now: () => number = Date.now,
   token: string | null = null,
   timers = realTimers,
   openEngine: (onCommit: OnCommit) => Promise<Engine> = openTestEngine,
-  more: Pick<HttpOptions, 'memory'> = {},
+  { nodes = noNodes, store = {}, followers = [], ...more }: InProcessOptions = {},
 ): Promise<InProcessServer> {
   const errors: unknown[] = []
   const onError = (error: unknown) => errors.push(error)
@@ -51,13 +61,15 @@ export async function startInProcess(
     now,
     timers,
     onError,
-    followers: registry.followers,
+    followers: [...registry.followers, ...followers],
+    ...store,
   })
   const tokens = tokensOf(registry, db)
   const routes: Route[] = [
     rootRoute('0'),
     ...v1Routes(db),
     ...accessRoutes({ tokens, tickets: passes }),
+    ...nodeRoutes(db, nodes),
     ...healthRoutes(() => null),
     ...metricsRoutes(async () => ({ contentType: 'text/plain', text: '' })),
     ...docsRoutes,

@@ -58,6 +58,8 @@ export interface SqliteOptions {
   readonly segmentBytes?: number
   /** The name of a damage of the log whose loss is accepted (`damageName`). */
   readonly acceptDamagedLog?: string | null
+  /** Gives the store another node id, as a copy of a data folder needs it. */
+  readonly newNodeId?: boolean
   /** How members are read from the tables' file; `on` by default. */
   readonly pages?: PagesMode
   /** Maps nothing of the tables' file, and gives the flusher a smaller cache and heap. */
@@ -117,7 +119,7 @@ async function open(options: SqliteOptions, releaseLock: () => void): Promise<Sq
   if (segments.length > 0 && !existsSync(dbPath)) {
     throw new RefusedFile(`${dbPath} is missing, but there is a log: put it back, or move the log away`)
   }
-  const { meta, counts, roots, damage, freeBytes } = readStart(dbPath, options.warn)
+  const { meta, counts, roots, damage, freeBytes } = readStart(dbPath, options)
   const log = recoverLog(options, dbPath, meta)
   const { pages = 'on', warn = () => {}, isMemoryScarce = false } = options
   const collections = counts.keys()

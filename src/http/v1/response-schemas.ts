@@ -139,29 +139,34 @@ export const deleted = named('Deleted', {
   properties: { deleted: { type: 'integer', minimum: 0 } },
 })
 
+/** The fields of a summary that name lines which could not be stored. */
+export const lineFailures = {
+  failed: {
+    type: 'array',
+    description: 'The lines that were not stored, at most 1,000',
+    items: {
+      type: 'object',
+      required: ['line', 'code', 'detail'],
+      properties: {
+        line: { type: 'integer', minimum: 1 },
+        code: { type: 'string' },
+        detail: { type: 'string' },
+      },
+    },
+  },
+  failed_more: {
+    type: 'integer',
+    minimum: 1,
+    description: 'The number of further lines that were not stored',
+  },
+}
+
 export const bulkSummary = named('BulkSummary', {
   type: 'object',
   required: ['stored', 'failed'],
   properties: {
     stored: { type: 'integer', minimum: 0 },
-    failed: {
-      type: 'array',
-      description: 'The lines that were not stored, at most 1,000',
-      items: {
-        type: 'object',
-        required: ['line', 'code', 'detail'],
-        properties: {
-          line: { type: 'integer', minimum: 1 },
-          code: { type: 'string' },
-          detail: { type: 'string' },
-        },
-      },
-    },
-    failed_more: {
-      type: 'integer',
-      minimum: 1,
-      description: 'The number of further lines that were not stored',
-    },
+    ...lineFailures,
   },
 })
 

@@ -1,4 +1,5 @@
 import { Database } from 'bun:sqlite'
+import { nodeIdLength, randomName } from '../../../core/origin.ts'
 import { formatRefusal } from './format.ts'
 import { collectionChecksum, metaChecksum } from './row-checksum.ts'
 import { applicationId, createSchema, type TreeRoots, tableFormat, treeNames, writeMeta } from './schema.ts'
@@ -114,11 +115,18 @@ export interface Start {
 /** A larger file is checked in the background after the start; a check takes 0.5 s per million members. */
 const maxCheckedBytes = 256 * 1024 * 1024
 
+export interface StartOptions {
+  /** Receives lines for the operator. */
+  readonly warn?: (line: string) => void
+  readonly newNodeId?: boolean
+}
+
 /** Opens the file, upgrades it if it is older, and reads the state to start from. Throws RefusedFile. */
-export function readStart(path: string, report: (line: string) => void = () => {}): Start {
+export function readStart(path: string, { warn = () => {}, newNodeId = false }: StartOptions = {}): Start {
   using db = openForWriting(path)
   try {
-    upgradeTables(db, report)
+    upgradeTables(db, warn)
+    if (newNodeId) writeMeta(db, 'node_id', randomName(nodeIdLength))
     const meta = readMeta(db)
     const isSmall = pragma(db, 'page_count') * pragma(db, 'page_size') <= maxCheckedBytes
     const damage = isSmall ? checkTables(db) : undefined

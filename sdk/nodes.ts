@@ -1,0 +1,38 @@
+import { checkOptions } from './checks.ts'
+import { callRules } from './option-rules.ts'
+import type { Call, CallOptions, Transport } from './request.ts'
+import type { NodesStatus, ReplicationSummary } from './types.ts'
+
+/** What a server is to other nodes. */
+export class Nodes {
+  readonly #transport: Transport
+
+  /** Called by `Kvist`. */
+  constructor(transport: Transport) {
+    this.#transport = transport
+  }
+
+  /** Returns the id of the server's node, and how far each of its targets has come. Needs a token that grants `read` on `*`. */
+  async status(options?: CallOptions): Promise<NodesStatus> {
+    checkOptions(options, callRules)
+    const call: Call = { method: 'GET', path: '/v1/_nodes', retry: 'idempotent', options }
+    return this.#transport.send(call, this.#transport.json<NodesStatus>)
+  }
+
+  /**
+   * Sends changes of a node, one a line, as docs/nodes.md describes them. The server applies those that are newer than
+   * what it has. Needs a token that grants `replicate`.
+   */
+  async replicate(lines: string, from: string, options?: CallOptions): Promise<ReplicationSummary> {
+    checkOptions(options, callRules)
+    const call: Call = {
+      method: 'POST',
+      path: '/v1/_replicate',
+      headers: { 'content-type': 'application/x-ndjson', 'kvist-node': from },
+      body: lines,
+      retry: 'idempotent',
+      options,
+    }
+    return this.#transport.send(call, this.#transport.json<ReplicationSummary>)
+  }
+}

@@ -1,0 +1,103 @@
+import { isUtf8 } from 'node:buffer'
+import { KvistError } from '../../core/errors.ts'
+import { maxLineBytes } from '../../core/limits.ts'
+import type { JsonFields } from './fields.ts'
+
+/** The lines of an NDJSON body, as they arrive, and what they have in common. */
+
+export interface NumberedLine {
+  /** From 1. */
+  readonly line: number
+  readonly text: string
+}
+
+const lineFeed = 0x0a
+const byteOrderMark = Buffer.from('\ufeff')
+
+/**
+ * Yields the non-blank lines of a body as they arrive, without a byte order mark at its start. Yields many at once,
+ * because a promise costs more than a line.
+ */
+export async function* linesOf(
+  parts: AsyncIterable<Uint8Array>,
+  fail: (line: number, error: KvistError) => void,
+  waitForMemory: (bytes: number) => Promise<void>,
+): AsyncGenerator<Iterable<NumberedLine>> {
+  let line = 0
+  let carried: Buffer[] = []
+  let carriedBytes = 0
+
+  function* whole(given: Buffer): Generator<NumberedLine> {
+    const block =
+      line === 0 && given.indexOf(byteOrderMark) === 0 ? given.subarray(byteOrderMark.length) : given
+    // All lines of a block are decoded at once, unless one of them is not UTF-8.
+    const texts = isUtf8(block) ? block.toString().split('\n') : null
+    if (texts !== null) {
+      for (const text of texts) {
+        line++
+        if (isTooLong(text)) fail(line, lineTooLong())
+        else if (!isBlank(text)) yield { line, text }
+      }
+      return
+    }
+    for (let from = 0; from <= block.length; ) {
+      const found = block.indexOf(lineFeed, from)
+      const end = found === -1 ? block.length : found
+      const bytes = block.subarray(from, end)
+      line++
+      if (bytes.length > maxLineBytes) fail(line, lineTooLong())
+      else if (!isUtf8(bytes)) fail(line, new KvistError('invalid_json', 'the line is not UTF-8'))
+      else if (!isBlank(bytes.toString())) yield { line, text: bytes.toString() }
+      from = end + 1
+    }
+  }
+
+  for await (const part of parts) {
+    // A line is in memory twice, as bytes and as text.
+    await waitForMemory(2 * (Math.min(carriedBytes, maxLineBytes) + part.length))
+    const chunk = Buffer.from(part.buffer, part.byteOffset, part.length)
+    const last = chunk.lastIndexOf(lineFeed)
+    if (last === -1) {
+      // A line over the limit is discarded as it arrives; only its beginning is kept.
+      if (carriedBytes <= maxLineBytes) carried.push(chunk)
+      carriedBytes += chunk.length
+      continue
+    }
+    yield whole(Buffer.concat([...carried, chunk.subarray(0, last)]))
+    carried = [chunk.subarray(last + 1)]
+    carriedBytes = carried[0]!.length
+  }
+  if (carriedBytes > 0) yield whole(Buffer.concat(carried))
+}
+
+/** The first test decides most lines, which begin with a brace. */
+function isBlank(text: string): boolean {
+  return !(text.charCodeAt(0) > 32) && /^[ \t\r]*$/.test(text)
+}
+
+/** The first test avoids measuring lines that are short enough. */
+function isTooLong(text: string): boolean {
+  return text.length * 3 > maxLineBytes && Buffer.byteLength(text) > maxLineBytes
+}
+
+function lineTooLong(): KvistError {
+  return new KvistError('too_large', `the line has more than ${maxLineBytes} bytes`)
+}
+
+/** Parses a line as a JSON object. */
+export function parseObject(text: string): JsonFields {
+  let line: unknown
+  try {
+    line = JSON.parse(text)
+  } catch {
+    throw new KvistError('invalid_json', 'the line is not JSON')
+  }
+  if (typeof line === 'object' && line !== null && !Array.isArray(line)) return line as JsonFields
+  throw new KvistError('invalid_json', 'the line is not a JSON object')
+}
+
+export function parseFlags(given: unknown): number {
+  if (given === undefined) return 0
+  if (typeof given === 'number' && Number.isInteger(given) && given >= 0 && given < 2 ** 32) return given
+  throw new KvistError('invalid_request', '"flags" is not a number of 32 bits')
+}

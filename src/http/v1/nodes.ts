@@ -1,0 +1,72 @@
+import type { Database } from '../../core/database.ts'
+import { formatTime } from '../../core/time.ts'
+import { routesByPrincipal } from '../by-principal.ts'
+import { parametersOf } from '../path.ts'
+import { jsonTextLine } from '../response.ts'
+import type { Route } from '../route.ts'
+import * as docs from './openapi-nodes.ts'
+import { v1Tag } from './openapi-parts.ts'
+import { postReplicate, type Receiver } from './replicate.ts'
+
+/** What a node tells of its targets, and what it takes from other nodes. */
+
+/** How far a target has come. */
+interface TargetStatus {
+  readonly url: string
+  readonly state: string
+  readonly node: string | null
+  readonly lagChanges: number | null
+  readonly lagSeconds: number
+  readonly sent: number
+  readonly failures: number
+  readonly lastError: { readonly detail: string; readonly atMs: number } | null
+  readonly lastSuccessMs: number | null
+}
+
+export interface NodeRouteOptions extends Receiver {
+  targets(): readonly TargetStatus[]
+  conflicts(): number
+}
+
+export function nodeRoutes(db: Database, options: NodeRouteOptions): Route[] {
+  return routesByPrincipal(db, (store) => [
+    {
+      method: 'GET',
+      path: '/v1/_nodes',
+      access: 'read all',
+      summary: 'The targets of this node, and how far they have come',
+      tag: v1Tag,
+      docs: docs.getNodes,
+      handle(request) {
+        parametersOf(request, [])
+        const { conflicts, targets } = options
+        const body = { node: store.nodeId, conflicts: conflicts(), targets: targets().map(targetJson) }
+        return jsonTextLine(JSON.stringify(body))
+      },
+    },
+    {
+      method: 'POST',
+      path: '/v1/_replicate',
+      access: 'replicate',
+      summary: 'Takes changes of another node, with their origins',
+      tag: v1Tag,
+      docs: docs.postReplicate,
+      handle: (request, context) => postReplicate(store, options, request, context),
+    },
+  ])
+}
+
+function targetJson(target: TargetStatus) {
+  const { lastError, lastSuccessMs } = target
+  return {
+    url: target.url,
+    state: target.state,
+    node: target.node,
+    lag_changes: target.lagChanges,
+    lag_seconds: target.lagSeconds,
+    sent: target.sent,
+    failures: target.failures,
+    last_error: lastError === null ? null : { detail: lastError.detail, at: formatTime(lastError.atMs) },
+    last_success_at: lastSuccessMs === null ? null : formatTime(lastSuccessMs),
+  }
+}

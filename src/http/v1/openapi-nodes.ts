@@ -1,0 +1,145 @@
+import { named, type OperationDocs, type Schema } from '../operation.ts'
+import { header, json, ndjson, text, writeFaults } from './openapi-parts.ts'
+import { lineFailures } from './response-schemas.ts'
+import { collectionName, key, time } from './schema-parts.ts'
+
+/** Documentation of what nodes tell and send each other. */
+
+const count: Schema = { type: 'integer', minimum: 0 }
+const nullable = (schema: Schema): Schema => ({ ...schema, type: [schema.type, 'null'] }) as Schema
+
+const target = named('Target', {
+  type: 'object',
+  required: [
+    ...['url', 'state', 'node', 'lag_changes', 'lag_seconds', 'sent', 'failures'],
+    ...['last_error', 'last_success_at'],
+  ],
+  properties: {
+    url: text,
+    state: {
+      enum: ['filling', 'sending', 'current', 'retrying'],
+      description: '`filling`: it gets everything for the first time. `retrying`: the last attempt failed',
+    },
+    node: { ...nullable(text), description: 'The id of its node; null until it has responded' },
+    lag_changes: {
+      ...nullable(count),
+      description: 'Changes that it lacks; null until it has had everything once since the start',
+    },
+    lag_seconds: { type: 'number', minimum: 0, description: 'The age of the oldest change that it lacks' },
+    sent: { ...count, description: 'Changes that were sent to it since the start' },
+    failures: { ...count, description: 'Attempts that failed since the start' },
+    last_error: {
+      type: ['object', 'null'],
+      required: ['detail', 'at'],
+      properties: { detail: text, at: time },
+    },
+    last_success_at: nullable(time),
+  },
+})
+
+const nodes = named('Nodes', {
+  type: 'object',
+  required: ['node', 'conflicts', 'targets'],
+  properties: {
+    node: { ...text, description: 'The id of this node' },
+    conflicts: {
+      ...count,
+      description: 'Versions that were lost because two nodes wrote the same member at once, since the start',
+    },
+    targets: { type: 'array', items: target },
+  },
+})
+
+const entry = named('ReplicatedChange', {
+  type: 'object',
+  required: ['op', 'collection', 'key', 'origin'],
+  properties: {
+    op: { enum: ['put', 'delete', 'expire'] },
+    collection: { ...collectionName, description: 'Also `_settings` and `_tokens`' },
+    key,
+    origin: {
+      type: 'object',
+      required: ['node', 'clock'],
+      properties: { node: text, clock: { type: 'integer', minimum: 1 } },
+    },
+    value: { description: 'Of a put: JSON, or else `value_text` or `value_base64`' },
+    value_text: text,
+    value_base64: text,
+    content_type: text,
+    flags: count,
+    created_at: { ...time, description: 'Of a put' },
+    expires_at: { ...nullable(time), description: 'Of a put; null for never' },
+    is_renewal: { type: 'boolean', description: 'Only the expiry of the version is new' },
+  },
+})
+
+const summary = named('ReplicationSummary', {
+  type: 'object',
+  required: ['node', 'applied', 'superseded', 'failed'],
+  properties: {
+    node: { ...text, description: 'The id of the node that took the changes' },
+    applied: count,
+    superseded: { ...count, description: 'Changes that were not newer than what the node has' },
+    ...lineFailures,
+  },
+})
+
+const targetExample = {
+  url: 'http://10.0.0.2:7070',
+  state: 'current',
+  node: 'k3v9x2m7q1ab',
+  lag_changes: 0,
+  lag_seconds: 0,
+  sent: 1204,
+  failures: 0,
+  last_error: null,
+  last_success_at: '2026-01-01T00:00:00Z',
+}
+
+export const getNodes: OperationDocs = {
+  id: 'getNodes',
+  responses: {
+    200: {
+      description: 'The id of this node, and its targets',
+      content: {
+        [json]: {
+          schema: nodes,
+          example: { node: 'b7m2c9x4p0qd', conflicts: 0, targets: [targetExample] },
+        },
+      },
+    },
+  },
+  problems: ['invalid_parameter'],
+}
+
+export const postReplicate: OperationDocs = {
+  id: 'replicate',
+  description:
+    'A change a line. Each is applied if it is newer than what is stored: by the clock of its origin, then by the id of its node; a change that is applied twice does nothing the second time. What cannot be applied is named, and the others are applied. `_settings` needs the grant on the whole collection that is set, `_tokens` also `admin` on `*`.',
+  parameters: [header('Kvist-Node', 'The id of the node that sends the changes')],
+  body: {
+    content: {
+      [ndjson]: {
+        schema: entry,
+        example: {
+          op: 'delete',
+          collection: 'books',
+          key: 'dune',
+          origin: { node: 'b7m2c9x4p0qd', clock: 3629292748800000 },
+        },
+      },
+    },
+  },
+  responses: {
+    200: {
+      description: 'What became of the changes',
+      content: {
+        [json]: {
+          schema: summary,
+          example: { node: 'k3v9x2m7q1ab', applied: 2, superseded: 1, failed: [] },
+        },
+      },
+    },
+  },
+  problems: ['invalid_parameter', 'unsupported_media_type', ...writeFaults],
+}

@@ -1,0 +1,153 @@
+import type { Written } from '../../core/engine.ts'
+import { type ErrorCode, KvistError } from '../../core/errors.ts'
+import { isOwnCollection, parseCollection, parseKey } from '../../core/keys.ts'
+import { maxNamedFailures } from '../../core/limits.ts'
+import type { Store } from '../../core/store.ts'
+import { parseTimeMs } from '../../core/time.ts'
+import type { ForeignWrite } from '../../core/writes.ts'
+import { bodyShare } from '../body.ts'
+import { bodyParts, codingOf } from '../content-coding.ts'
+import type { RequestContext } from '../context.ts'
+import { parametersOf } from '../path.ts'
+import { jsonTextLine } from '../response.ts'
+import type { HttpRequest } from '../wire/request.ts'
+import type { HttpResponse } from '../wire/response.ts'
+import { asObject, contentFields, type JsonFields, parseContent, refuseOthers } from './fields.ts'
+import { linesOf, parseFlags, parseObject } from './lines.ts'
+
+/**
+ * `POST /v1/_replicate`: changes of another node, one a line, with their origins. They are applied as they arrive, each if
+ * it is newer than what is stored. What cannot be applied is named, and the sender sends it again.
+ */
+
+const groupWrites = 500
+const groupBytes = 1024 * 1024
+
+/** Collections of kvist's own that other nodes may write. */
+const foreignCollections: ReadonlySet<string> = new Set(['_settings', '_tokens'])
+
+export interface Receiver {
+  /** Called with what was applied, and the id of the node that sent it if it said so. */
+  onReplicated(sender: string | null, writes: readonly ForeignWrite[], written: readonly Written[]): void
+}
+
+interface Failure {
+  readonly line: number
+  readonly code: ErrorCode
+  readonly detail: string
+}
+
+export async function postReplicate(
+  db: Store,
+  receiver: Receiver,
+  request: HttpRequest,
+  context: RequestContext,
+): Promise<HttpResponse> {
+  parametersOf(request, [])
+  const sender = request.header('kvist-node') ?? null
+  const coding = codingOf(request)
+  const share = bodyShare(context)
+  const failed: Failure[] = []
+  let failures = 0
+  let applied = 0
+  let superseded = 0
+  let group: ForeignWrite[] = []
+  let bytes = 0
+
+  function fail(line: number, error: unknown): void {
+    if (!(error instanceof KvistError)) throw error
+    failures++
+    if (failed.length < maxNamedFailures) failed.push({ line, code: error.code, detail: error.message })
+  }
+
+  async function apply(): Promise<void> {
+    if (group.length === 0) return
+    const writes = group
+    group = []
+    bytes = 0
+    const written = await db.replicate(writes)
+    const late = written.filter((one) => one.superseded === true).length
+    superseded += late
+    applied += written.length - late
+    receiver.onReplicated(sender, writes, written)
+  }
+
+  async function waitForMemory(needed: number): Promise<void> {
+    if (needed + bytes > share.bytes) await context.connection.grow(share, needed + bytes - share.bytes)
+  }
+
+  const parts = bodyParts(request.body, coding, () => context.connection.resetTimeout())
+  for await (const lines of linesOf(parts, fail, waitForMemory)) {
+    for (const { line, text } of lines) {
+      try {
+        const write = parseEntry(text, context.now())
+        db.requireReplicable(write)
+        group.push(write)
+        bytes += write.op === 'put' ? write.value.length : 0
+      } catch (error) {
+        fail(line, error)
+      }
+      if (group.length >= groupWrites || bytes >= groupBytes) await apply()
+    }
+  }
+  await apply()
+  const more = failures > failed.length ? { failed_more: failures - failed.length } : {}
+  return jsonTextLine(JSON.stringify({ node: db.nodeId, applied, superseded, failed, ...more }))
+}
+
+const removalFields: ReadonlySet<string> = new Set(['op', 'collection', 'key', 'origin'])
+const putFields: ReadonlySet<string> = new Set([
+  ...removalFields,
+  ...contentFields,
+  'flags',
+  'created_at',
+  'is_renewal',
+])
+
+function parseEntry(text: string, nowMs: number): ForeignWrite {
+  const fields = parseObject(text)
+  const { op } = fields
+  const ref = { collection: parseForeignCollection(fields.collection), key: parseForeignKey(fields.key) }
+  const origin = parseOrigin(fields.origin)
+  if (op === 'delete' || op === 'expire') {
+    refuseOthers(fields, removalFields, 'the line')
+    return { op: 'delete', ...ref, cause: op, origin }
+  }
+  if (op !== 'put') throw new KvistError('invalid_request', '"op" is put, delete or expire')
+  refuseOthers(fields, putFields, 'the line')
+  const { value, contentType, expiresAtMs } = parseContent(fields, text, 'the line', nowMs)
+  if (expiresAtMs === null) throw new KvistError('invalid_request', 'a put has "expires_at", null for never')
+  return {
+    op,
+    ...ref,
+    value,
+    contentType,
+    flags: parseFlags(fields.flags),
+    expiresAtMs: expiresAtMs === 'never' ? null : expiresAtMs,
+    origin: { ...origin, createdAtMs: parseCreated(fields.created_at) },
+    ...(fields.is_renewal === true ? { isRenewal: true } : {}),
+  }
+}
+
+function parseForeignCollection(given: unknown): string {
+  if (typeof given !== 'string') throw new KvistError('invalid_collection', 'the line has no "collection"')
+  if (!isOwnCollection(given)) return parseCollection(given)
+  if (foreignCollections.has(given)) return given
+  throw new KvistError('invalid_collection', `${given.slice(0, 64)} is not for other nodes`)
+}
+
+function parseForeignKey(given: unknown): string {
+  if (typeof given !== 'string') throw new KvistError('invalid_key', 'the line has no "key"')
+  return parseKey(given)
+}
+
+function parseOrigin(given: unknown): { readonly node: string; readonly clock: number } {
+  const { node, clock }: JsonFields = asObject(given, '"origin"')
+  if (typeof node === 'string' && typeof clock === 'number') return { node, clock }
+  throw new KvistError('invalid_request', '"origin" has a "node" and a "clock"')
+}
+
+function parseCreated(given: unknown): number {
+  if (typeof given === 'string') return parseTimeMs(given)
+  throw new KvistError('invalid_request', 'a put has "created_at", a time in RFC 3339')
+}

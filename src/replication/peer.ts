@@ -1,0 +1,273 @@
+import { stampToMs } from '../core/clock.ts'
+import type { Database } from '../core/database.ts'
+import type { VersionRef } from '../core/engine.ts'
+import { KvistError } from '../core/errors.ts'
+import type { FeedPage } from '../core/feed/pages.ts'
+import type { Scope } from '../core/feed/scope.ts'
+import type { Log } from '../telemetry/log.ts'
+import type { CommitSignal } from './commit-signal.ts'
+import { entryLine, type SentChange } from './entries.ts'
+import { loadProgress, noProgress, saveProgress } from './progress.ts'
+import { type SelectionRules, selectEntries } from './selection.ts'
+
+/**
+ * Sends the changes of this store to one target, in their order: reads a page of the feed after the cursor, sends it, and
+ * moves the cursor when the target has stored it. A page that fails is sent again, whole; the target ignores what it has.
+ * So nothing is kept in memory but one page, whatever the target misses, and a new target begins at the beginning.
+ */
+export interface Peer {
+  status(): PeerStatus
+  /** Whether the target of this node id has had a version. */
+  hasSent(node: string, version: VersionRef): boolean
+  stop(): Promise<void>
+}
+
+/**
+ * `filling`: the target gets everything for the first time. `sending`: it gets what it missed. `current`: it has all.
+ * `retrying`: the last attempt failed, and the next one is waited for.
+ */
+export type PeerState = 'filling' | 'sending' | 'current' | 'retrying'
+
+export interface PeerStatus {
+  readonly url: string
+  readonly state: PeerState
+  readonly node: string | null
+  /** Changes that the target lacks; null while that is not known: until it had everything since the start. */
+  readonly lagChanges: number | null
+  /** The age of the oldest change that the target lacks, in seconds. */
+  readonly lagSeconds: number
+  /** Entries that the target has stored, or had already, since the start. */
+  readonly sent: number
+  readonly failures: number
+  /** The last failure, also if later attempts succeeded; null for none. */
+  readonly lastError: { readonly detail: string; readonly atMs: number } | null
+  readonly lastSuccessMs: number | null
+}
+
+/** What a target says to a batch. */
+export interface Received {
+  readonly node: string
+  readonly failed: readonly { readonly line: number; readonly code: string; readonly detail: string }[]
+}
+
+export interface Target {
+  readonly url: string
+  /** Rejects if the batch was not handled. */
+  send(lines: string, signal: AbortSignal): Promise<Received>
+}
+
+export interface PeerOptions {
+  readonly db: Database
+  readonly target: Target
+  readonly rules: SelectionRules
+  readonly signal: CommitSignal
+  readonly now: () => number
+  /** Waits; rejects or resolves early when the peer is stopped. */
+  readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>
+  readonly log: Pick<Log, 'info' | 'warn'>
+  readonly onError: (error: unknown) => void
+}
+
+const batchChanges = 500
+/** Progress is stored at most this often. What was sent since is sent again after a crash, and ignored by the target. */
+const saveEveryMs = 1000
+const firstPauseMs = 100
+const longestPauseMs = 30_000
+const wholeStore: Scope = { collection: null, key: null, prefix: null, filter: null, own: true }
+
+export function startPeer(options: PeerOptions): Peer {
+  const { target, now } = options
+  const stopping = new AbortController()
+  const run = new PeerRun(options, stopping.signal)
+  const done = run.loop().catch(options.onError)
+  return {
+    status: () => run.status(now()),
+    hasSent: (node, version) => run.hasSent(node, version),
+    async stop() {
+      stopping.abort(new KvistError('closing', `the mirror to ${target.url} is stopping`))
+      await done
+    },
+  }
+}
+
+class PeerRun {
+  readonly #options: PeerOptions
+  readonly #stopped: AbortSignal
+  #progress = noProgress
+  #state: PeerState = 'sending'
+  /** The count of the commit signal up to which the target has everything; null while it is not known. */
+  #countSent: number | null = null
+  /** The stamp of the oldest change that is being sent; null for none. */
+  #oldestUnsentMs: number | null = null
+  #sent = 0
+  #failures = 0
+  /** Failures since the last success. */
+  #failuresInARow = 0
+  #lastError: PeerStatus['lastError'] = null
+  #lastSuccessMs: number | null = null
+  #savedMs = Number.NEGATIVE_INFINITY
+  #isUnsaved = false
+
+  constructor(options: PeerOptions, stopped: AbortSignal) {
+    this.#options = options
+    this.#stopped = stopped
+  }
+
+  status(nowMs: number): PeerStatus {
+    const { target, signal } = this.#options
+    const isCurrent = this.#state === 'current'
+    return {
+      url: target.url,
+      state: this.#state,
+      node: this.#progress.node,
+      lagChanges: this.#countSent === null ? null : Math.max(0, signal.count() - this.#countSent),
+      lagSeconds:
+        isCurrent || this.#oldestUnsentMs === null ? 0 : Math.max(0, nowMs - this.#oldestUnsentMs) / 1000,
+      sent: this.#sent,
+      failures: this.#failures,
+      lastError: this.#lastError,
+      lastSuccessMs: this.#lastSuccessMs,
+    }
+  }
+
+  hasSent(node: string, version: VersionRef): boolean {
+    const { node: targetNode, cursor } = this.#progress
+    return targetNode === node && cursor !== '' && this.#options.db.hasSeen(cursor, version)
+  }
+
+  /** Runs until it is stopped. */
+  async loop(): Promise<void> {
+    const { db, target } = this.#options
+    this.#progress = await loadProgress(db, target.url)
+    this.#state = this.#progress.isFilled ? 'sending' : 'filling'
+    while (!this.#stopped.aborted) {
+      try {
+        await this.#step()
+      } catch (error) {
+        if (this.#stopped.aborted) break
+        await this.#failed(error)
+      }
+    }
+    if (this.#isUnsaved) await this.#save().catch(() => {}) // the store may be closing: then it is sent again
+  }
+
+  /** Sends one page, or waits for the next commit if there is none. */
+  async #step(): Promise<void> {
+    const { db, signal } = this.#options
+    const next = signal.next()
+    const count = signal.count()
+    const page = await db.changes(wholeStore, this.#progress.cursor, batchChanges)
+    await this.#send(page)
+    const isFilled = this.#progress.isFilled || page.atEnd
+    this.#progress = { ...this.#progress, cursor: page.next, isFilled }
+    if (page.atEnd) this.#countSent = count
+    else if (this.#countSent !== null) this.#countSent = Math.min(count, this.#countSent + page.events.length)
+    if (this.#isUnsaved && (page.atEnd || this.#options.now() - this.#savedMs >= saveEveryMs))
+      await this.#maySave()
+    this.#state = isFilled ? 'sending' : 'filling'
+    if (!page.atEnd) return
+    this.#state = 'current'
+    this.#oldestUnsentMs = null
+    await this.#whileCurrent(next)
+  }
+
+  async #whileCurrent(next: Promise<void>): Promise<void> {
+    let stop = () => {}
+    const stopped = new Promise<void>((resolve) => {
+      stop = resolve
+      this.#stopped.addEventListener('abort', stop, { once: true })
+    })
+    await Promise.race([next, stopped])
+    this.#stopped.removeEventListener('abort', stop)
+  }
+
+  async #send({ events }: FeedPage): Promise<void> {
+    const { db, rules, target } = this.#options
+    const { isFilled, node: targetNode } = this.#progress
+    const changes = events.map(({ change }) => change)
+    const entries = await selectEntries(db, changes, rules, { isFilling: !isFilled, targetNode })
+    const first = entries[0]
+    if (first === undefined) return
+    this.#oldestUnsentMs = changedMs(first)
+    const lines = entries.map((entry) => entryLine(entry, db.nodeId)).join('')
+    const { node, failed } = await target.send(lines, this.#stopped)
+    this.#requireNode(node)
+    this.#requireAll(entries, failed)
+    this.#succeeded(entries.length, node)
+  }
+
+  #requireNode(node: string): void {
+    const { db, target, log } = this.#options
+    if (node === db.nodeId) {
+      throw new Error(
+        `${target.url} is this node, or has a copy of its data folder: a copy needs an id of its own (--new-node-id)`,
+      )
+    }
+    const known = this.#progress.node
+    if (known === null || known === node) return
+    log.warn('the target is another node than before: it gets everything', { target: target.url, node })
+    this.#progress = { ...noProgress, node }
+    throw new Error(`${target.url} is another node than before`)
+  }
+
+  #requireAll(entries: readonly SentChange[], [first, ...others]: Received['failed']): void {
+    if (first === undefined) return
+    const entry = entries[first.line - 1]
+    const { collection, key } = entry === undefined ? { collection: '?', key: '?' } : refOf(entry)
+    const more = others.length === 0 ? '' : `, and ${others.length} others`
+    throw new Error(`the target refuses ${collection}/${key}${more}: ${first.detail}`)
+  }
+
+  #succeeded(count: number, node: string): void {
+    const { now, log, target } = this.#options
+    if (this.#failuresInARow > 0) log.info('the target takes changes again', { target: target.url })
+    this.#failuresInARow = 0
+    this.#sent += count
+    this.#lastSuccessMs = now()
+    this.#isUnsaved = true
+    this.#progress = { ...this.#progress, node }
+  }
+
+  async #maySave(): Promise<void> {
+    // With every page it would be one more commit for each, and one more change for each other target.
+    if (this.#options.now() - this.#savedMs < saveEveryMs) return
+    await this.#save()
+  }
+
+  async #save(): Promise<void> {
+    this.#savedMs = this.#options.now()
+    await saveProgress(this.#options.db, this.#options.target.url, this.#progress)
+    this.#isUnsaved = false
+  }
+
+  async #failed(error: unknown): Promise<void> {
+    const { now, log, target, sleep } = this.#options
+    const detail = error instanceof Error ? error.message : String(error)
+    this.#failures++
+    this.#failuresInARow++
+    this.#lastError = { detail, atMs: now() }
+    if (error instanceof KvistError && (error.code === 'compacted' || error.code === 'invalid_cursor')) {
+      log.warn('the feed does not reach back to where the target is: it gets everything', {
+        target: target.url,
+      })
+      this.#progress = { ...noProgress, node: this.#progress.node }
+      this.#state = 'filling'
+      return
+    }
+    if (this.#failuresInARow === 1)
+      log.warn('the target does not take changes', { target: target.url, detail })
+    this.#state = 'retrying'
+    const longestMs = Math.min(longestPauseMs, firstPauseMs * 2 ** Math.min(this.#failuresInARow - 1, 20))
+    // Jitter: targets that came back are not met by all nodes at the same moment.
+    await sleep(longestMs * (0.5 + Math.random() / 2), this.#stopped)
+  }
+}
+
+function refOf({ change }: SentChange): { collection: string; key: string } {
+  const { key } = change.type === 'put' ? change.member : change.tombstone
+  return { collection: change.collection, key }
+}
+
+function changedMs({ change }: SentChange): number {
+  return stampToMs(change.type === 'put' ? change.member.clock : change.tombstone.removedClock)
+}

@@ -1,0 +1,75 @@
+import type { Database } from '../core/database.ts'
+import { isOwnCollection } from '../core/keys.ts'
+import { type Change, keyOf } from '../core/member.ts'
+import type { Pattern } from '../core/pattern.ts'
+import { renewalOf, renewalsCollection } from '../core/renewal-records.ts'
+import { settingsCollection } from '../core/settings.ts'
+import type { SentChange } from './entries.ts'
+
+/** Which changes of the feed a target gets. */
+
+export interface SelectionRules {
+  /** The collections that are mirrored; empty for all. */
+  readonly only: readonly Pattern[]
+  /** The collection of tokens, if they are mirrored too. */
+  readonly tokensCollection: string | null
+  /** Changes of other nodes are passed on. */
+  readonly isBridge: boolean
+}
+
+export interface SelectionState {
+  /** The target gets everything for the first time, whichever node wrote it. */
+  readonly isFilling: boolean
+  /** The id of the target's node; null while it is not known. */
+  readonly targetNode: string | null
+}
+
+/** Returns the entries to send for some changes, in their order. */
+export async function selectEntries(
+  db: Pick<Database, 'changes'>,
+  changes: readonly Change[],
+  rules: SelectionRules,
+  state: SelectionState,
+): Promise<SentChange[]> {
+  const entries: SentChange[] = []
+  for (const change of changes) {
+    const { collection } = change
+    if (collection === renewalsCollection) {
+      const renewed = await renewedEntry(db, change, rules, state)
+      if (renewed !== null) entries.push(renewed)
+    } else if (isMirrored(rules, collection, keyOf(change)) && isPassedOn(change, rules, state)) {
+      entries.push({ change, isRenewal: false })
+    }
+  }
+  return entries
+}
+
+/** Returns the member that a record of a renewal names, as it is now; null if it is gone or not for the target. */
+async function renewedEntry(
+  db: Pick<Database, 'changes'>,
+  record: Change,
+  rules: SelectionRules,
+  { isFilling }: SelectionState,
+): Promise<SentChange | null> {
+  if (record.type !== 'put') return null
+  const { collection, key, isForeign } = renewalOf(record.member)
+  if (!isMirrored(rules, collection, key) || (isForeign && !rules.isBridge && !isFilling)) return null
+  const scope = { collection, key, prefix: null, filter: null }
+  const { events } = await db.changes(scope, '', 1)
+  const change = events[0]?.change
+  return change?.type === 'put' ? { change, isRenewal: true } : null
+}
+
+function isMirrored({ only, tokensCollection }: SelectionRules, collection: string, key: string): boolean {
+  if (collection === tokensCollection) return true
+  if (isOwnCollection(collection) && collection !== settingsCollection) return false
+  const name = collection === settingsCollection ? key : collection
+  return only.length === 0 || only.some((pattern) => pattern.matches(name))
+}
+
+/** A change that the target itself wrote is there already. */
+function isPassedOn(change: Change, { isBridge }: SelectionRules, { isFilling, targetNode }: SelectionState) {
+  const { node } = change.type === 'put' ? change.member : change.tombstone
+  if (node === '') return true
+  return (isBridge || isFilling) && node !== targetNode
+}

@@ -1,0 +1,533 @@
+import { afterEach, expect, test } from 'bun:test'
+import { Kvist } from '../sdk/client.ts'
+import { msToStamp } from '../src/core/clock.ts'
+import { noSettings } from '../src/core/settings.ts'
+import { httpTarget } from '../src/replication/http-target.ts'
+import type { Target } from '../src/replication/peer.ts'
+import { until } from './support/engine.ts'
+import { manualTimers } from './support/manual-timers.ts'
+import { startNode, type TestNode, type TestNodeOptions } from './support/nodes.ts'
+import { random, seedOfRun } from './support/random.ts'
+
+/** Mirrors and bridges between servers in this process. */
+
+const noonMs = Date.UTC(2026, 5, 1, 12)
+const running: TestNode[] = []
+afterEach(async () => {
+  for (const node of running.splice(0).reverse()) await node.stop()
+})
+
+async function node(options: TestNodeOptions = {}): Promise<TestNode> {
+  const started = await startNode({ timers: manualTimers(), ...options })
+  running.push(started)
+  return started
+}
+
+async function nodes(count: number, options?: TestNodeOptions): Promise<TestNode[]> {
+  return Promise.all(Array.from({ length: count }, () => node(options)))
+}
+
+const json = (value: unknown, expiresAtMs: number | null = null) => ({
+  value: JSON.stringify(value),
+  contentType: 'application/json',
+  flags: 0,
+  expiresAtMs,
+})
+
+/** What clients see of all members, with what nodes compare: without this node's own revisions. */
+async function stateOf({ db }: TestNode): Promise<unknown[]> {
+  const states: unknown[] = []
+  let cursor = ''
+  for (;;) {
+    const page = await db.changes({ collection: null, key: null, prefix: null, filter: null }, cursor, 1000)
+    for (const { change } of page.events) {
+      const version = change.type === 'put' ? change.member : change.tombstone
+      const { revision: _, node: by, ...rest } = { removedClock: 0, ...version }
+      states.push([change.type, change.collection, { ...rest, removedClock: 0, node: by || db.nodeId }])
+    }
+    cursor = page.next
+    if (page.atEnd) break
+  }
+  return states.toSorted((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1))
+}
+
+async function settled(...of: readonly TestNode[]): Promise<void> {
+  await until(
+    () =>
+      of.every(
+        ({ mirror }) =>
+          mirror === null ||
+          mirror.status().every(({ state, lagChanges }) => state === 'current' && lagChanges === 0),
+      ),
+    'all targets are current',
+  )
+}
+
+async function agreeing(...of: readonly TestNode[]): Promise<void> {
+  await until(async () => {
+    const states = await Promise.all(of.map(stateOf))
+    return states.every((one) => Bun.deepEquals(one, states[0]))
+  }, 'all nodes have the same')
+}
+
+test('a target gets what there is, and then every change, byte for byte and with all metadata', async () => {
+  const [from, to] = await nodes(2, { now: () => noonMs })
+  await from!.db.put('c', 'spaced', { ...json(1), value: '{ "a":\n 1.0 }', flags: 7 })
+  await from!.db.put('c', 'bytes', {
+    value: new Uint8Array([0, 255, 10]),
+    contentType: 'image/png',
+    flags: 1,
+    expiresAtMs: noonMs + 5000,
+  })
+  await from!.db.put('c', 'text', {
+    value: Buffer.from('a\nb'),
+    contentType: 'text/plain',
+    flags: 0,
+    expiresAtMs: null,
+  })
+  await from!.db.put('c', 'gone', json(1))
+  await from!.db.delete('c', 'gone')
+  await from!.db.setSettings('c', { ...noSettings, maxMembers: 9 })
+  from!.mirrorTo([to!.url])
+  await settled(from!)
+  expect(await stateOf(to!)).toEqual(await stateOf(from!))
+  expect(to!.db.settings('c').maxMembers).toBe(9)
+  expect(await to!.db.removalCause('c', 'gone')).toBe('delete')
+  await from!.db.put('c', 'spaced', json(2))
+  await from!.db.delete('c', 'bytes')
+  await from!.db.setSettings('c', null)
+  await settled(from!)
+  expect(await stateOf(to!)).toEqual(await stateOf(from!))
+  expect(to!.db.settings('c').maxMembers).toBeNull()
+  expect(from!.mirror!.status()[0]).toMatchObject({
+    node: to!.db.nodeId,
+    lagSeconds: 0,
+    failures: 0,
+    lastError: null,
+  })
+})
+
+test('a renewal travels, whether a touch extends a life, shortens or ends it', async () => {
+  const clock = { nowMs: noonMs }
+  const [from, to] = await nodes(2, { now: () => clock.nowMs })
+  from!.mirrorTo([to!.url])
+  for (const key of ['longer', 'shorter', 'ended', 'never'])
+    await from!.db.put('c', key, json(key, noonMs + 5000))
+  await settled(from!)
+  const before = (await to!.db.get('c', 'longer'))!
+  await from!.db.touch({ collection: 'c', key: 'longer' }, noonMs + 9000)
+  await from!.db.touch({ collection: 'c', key: 'shorter' }, noonMs + 1000)
+  await from!.db.touch({ collection: 'c', key: 'ended' }, noonMs - 1)
+  await from!.db.touch({ collection: 'c', key: 'never' }, 'never')
+  await settled(from!)
+  // The revision, and with it the ETag, stays on the target too.
+  expect(await to!.db.get('c', 'longer')).toEqual({ ...before, expiresAtMs: noonMs + 9000 })
+  expect(await to!.db.get('c', 'shorter')).toMatchObject({ expiresAtMs: noonMs + 1000 })
+  expect(await to!.db.get('c', 'ended')).toBeNull()
+  expect(await to!.db.get('c', 'never')).toMatchObject({ expiresAtMs: null })
+})
+
+test('each node expires by itself, and a write or a renewal of the one survives the sweep of the other', async () => {
+  const clock = { nowMs: noonMs }
+  const [a, b] = await nodes(2, { now: () => clock.nowMs })
+  a!.mirrorTo([b!.url])
+  for (const key of ['written', 'renewed', 'left']) await a!.db.put('c', key, json(key, noonMs + 1000))
+  await settled(a!)
+  await a!.mirror!.stop()
+  // The nodes are apart. One writes and renews before the expiry, the other sweeps after it.
+  await b!.db.put('c', 'written', json('later'))
+  await b!.db.touch({ collection: 'c', key: 'renewed' }, noonMs + 60_000)
+  clock.nowMs = noonMs + 2000
+  await stateOf(a!) // a reader of the feed sweeps what it would have seen
+  expect((await stateOf(a!)).map((one) => (one as string[])[0])).toEqual(['expire', 'expire', 'expire'])
+  a!.mirrorTo([b!.url], { isBridge: true })
+  b!.mirrorTo([a!.url], { isBridge: true })
+  await agreeing(a!, b!)
+  for (const one of [a!, b!]) {
+    expect(await one.db.get('c', 'written')).toMatchObject({ value: '"later"' })
+    expect(await one.db.get('c', 'renewed')).toMatchObject({ expiresAtMs: noonMs + 60_000 })
+    expect(await one.db.get('c', 'left')).toBeNull()
+  }
+})
+
+test('without a bridge only what was written here is sent on; a chain of bridges passes everything', async () => {
+  const [a, b, c] = await nodes(3)
+  b!.mirrorTo([c!.url])
+  await settled(b!)
+  a!.mirrorTo([b!.url])
+  await a!.db.put('c', 'k', json(1))
+  await b!.db.put('c', 'own', json(1))
+  await settled(a!, b!)
+  await until(async () => (await c!.db.get('c', 'own')) !== null, 'what b wrote is there')
+  expect(await c!.db.get('c', 'k')).toBeNull()
+  await b!.mirror!.stop()
+  b!.mirrorTo([c!.url], { isBridge: true })
+  await a!.db.put('c', 'k', json(2))
+  await until(async () => (await c!.db.get('c', 'k')) !== null, 'what a wrote is there')
+  expect(await c!.db.get('c', 'k')).toMatchObject({ node: a!.db.nodeId })
+})
+
+test('a ring settles: a change goes around once, a renewal too', async () => {
+  const clock = { nowMs: noonMs }
+  const ring = await nodes(3, { now: () => clock.nowMs })
+  for (const [i, one] of ring.entries()) one.mirrorTo([ring[(i + 1) % 3]!.url], { isBridge: true })
+  for (const [i, one] of ring.entries()) await one.db.put('c', `k${i}`, json(i, noonMs + 1000))
+  await agreeing(...ring)
+  await ring[0]!.db.touch({ collection: 'c', key: 'k1' }, noonMs + 5000)
+  await until(
+    async () => (await ring[2]!.db.get('c', 'k1'))?.expiresAtMs === noonMs + 5000,
+    'the last has it',
+  )
+  await settled(...ring)
+  const sent = () => ring.map(({ mirror }) => mirror!.status()[0]!.sent)
+  const before = sent()
+  await Bun.sleep(50)
+  expect(sent()).toEqual(before)
+  for (const count of before) expect(count).toBeLessThan(10)
+})
+
+test('nodes that wrote the same member apart settle on the later write, and the lost one is reported', async () => {
+  const clock = { nowMs: noonMs }
+  const [a, b] = await nodes(2, { now: () => clock.nowMs })
+  await a!.db.put('c', 'k', json('a'))
+  clock.nowMs += 1
+  await b!.db.put('c', 'k', json('b'))
+  a!.mirrorTo([b!.url])
+  b!.mirrorTo([a!.url])
+  await settled(a!, b!)
+  for (const one of [a!, b!]) expect(await one.db.get('c', 'k')).toMatchObject({ value: '"b"' })
+  const count = [a!, b!].reduce((sum, one) => sum + one.mirror!.conflicts.count(), 0)
+  expect(count).toBeGreaterThan(0)
+  expect([...a!.warnings, ...b!.warnings].some((line) => line.includes('one version is lost'))).toBe(true)
+  // Writes one after the other are no conflicts.
+  await a!.db.put('c', 'turns', json(1))
+  await settled(a!)
+  await b!.db.put('c', 'turns', json(2))
+  await settled(b!)
+  expect([a!, b!].reduce((sum, one) => sum + one.mirror!.conflicts.count(), 0)).toBe(count)
+})
+
+test('a clock that is ahead is refused as far as the bound says, and nothing is lost meanwhile', async () => {
+  const [ahead, strict, lenient] = [
+    await node({ now: () => noonMs + 3_600_000 }),
+    await node({ now: () => clock.nowMs }),
+    await node({ now: () => noonMs, maxClockAheadMs: 7_200_000 }),
+  ]
+  const clock = { nowMs: noonMs }
+  await ahead.db.put('c', 'k', json(1))
+  ahead.mirrorTo([strict.url, lenient.url])
+  await until(() => ahead.mirror!.status()[1]!.state === 'current', 'the lenient one has it')
+  await until(() => ahead.mirror!.status()[0]!.failures > 2, 'the strict one refuses')
+  expect(ahead.mirror!.status()[0]!.lastError!.detail).toContain('3600 s ahead')
+  clock.nowMs = noonMs + 3_600_000
+  await settled(ahead)
+  expect(await strict.db.get('c', 'k')).toMatchObject({ clock: msToStamp(noonMs + 3_600_000) })
+  // The node behind writes after it: its clock has observed the stamp, so its write is the newer one.
+  await lenient.db.put('c', 'k', json(2))
+  lenient.mirrorTo([ahead.url])
+  await settled(lenient)
+  expect(await ahead.db.get('c', 'k')).toMatchObject({ value: '2' })
+})
+
+test('only the collections that are asked for are sent, with their settings; tokens only if asked for', async () => {
+  const [from, some, all] = await nodes(3)
+  await from!.db.put('users', 'k', json(1))
+  await from!.db.put('logs', 'k', json(1))
+  for (const of of ['users', 'logs']) await from!.db.setSettings(of, { ...noSettings, maxMembers: 5 })
+  const { text } = await from!.tokens.create(
+    {
+      name: 't',
+      grants: [{ collections: '*', keyPrefix: '', can: ['read'] }],
+      subject: null,
+      rate: null,
+      expiresAtMs: null,
+    },
+    noonMs,
+  )
+  from!.mirrorTo([some!.url], { only: ['us*'] })
+  await settled(from!)
+  expect((await some!.db.collections('own')).map(({ name }) => name)).toEqual(['_settings', 'users'])
+  expect([some!.db.settings('users').maxMembers, some!.db.settings('logs').maxMembers]).toEqual([5, null])
+  await from!.mirror!.stop()
+  from!.mirrorTo([all!.url], { tokens: true })
+  await settled(from!)
+  expect(text).not.toBeNull()
+  expect(all!.tokens.list().map(({ name }) => name)).toEqual(['t'])
+})
+
+test('a token that grants replicate is enough, on its collections only, and tokens need more', async () => {
+  const secured = await node({ token: 'root-token' })
+  const grants = [{ collections: 'c*', keyPrefix: '', can: ['replicate' as const] }]
+  const { text } = await secured.tokens.create(
+    { name: 'n', grants, subject: null, rate: null, expiresAtMs: null },
+    Date.now(),
+  )
+  const kvist = new Kvist(secured.url, { token: text! })
+  const origin = '"origin":{"node":"n1","clock":100}'
+  const line = (collection: string, key = 'k') =>
+    `{"op":"delete","collection":"${collection}","key":"${key}",${origin}}\n`
+  const summary = await kvist.nodes.replicate(
+    line('c1') + line('other') + line('_settings', 'c1') + line('_settings', 'other') + line('_tokens'),
+    'n1',
+  )
+  expect(summary).toMatchObject({ node: secured.db.nodeId, applied: 2, superseded: 0 })
+  expect(summary.failed.map(({ line, code }) => [line, code])).toEqual([
+    [2, 'forbidden'],
+    [4, 'forbidden'],
+    [5, 'forbidden'],
+  ])
+  await expect(kvist.nodes.status()).rejects.toMatchObject({ code: 'forbidden' })
+  await expect(new Kvist(secured.url).nodes.replicate('', 'n1')).rejects.toMatchObject({
+    code: 'unauthorized',
+  })
+})
+
+test.each([
+  ['{', 'invalid_json'],
+  ['[]', 'invalid_json'],
+  ['{"op":"touch"}', 'invalid_collection'],
+  ['{"op":"touch","collection":"c","key":"k","origin":{"node":"a","clock":1}}', 'invalid_request'],
+  [
+    '{"op":"put","collection":"c","key":"k","origin":{"node":"a","clock":1},"value":1,"expires_at":null}',
+    'invalid_request',
+  ],
+  [
+    '{"op":"put","collection":"c","key":"k","origin":{"node":"a","clock":1},"value":1,"created_at":"2026-01-01T00:00:00Z"}',
+    'invalid_request',
+  ],
+  [
+    '{"op":"put","collection":"c","key":"k","origin":{"node":"a","clock":1},"expires_at":null}',
+    'invalid_request',
+  ],
+  ['{"op":"delete","collection":"_mirrors","key":"k","origin":{"node":"a","clock":1}}', 'invalid_collection'],
+  ['{"op":"delete","collection":"c","key":"","origin":{"node":"a","clock":1}}', 'invalid_key'],
+  ['{"op":"delete","collection":"c","key":"k"}', 'invalid_request'],
+  ['{"op":"delete","collection":"c","key":"k","origin":{"node":"A!","clock":1}}', 'unprocessable'],
+  ['{"op":"delete","collection":"c","key":"k","origin":{"node":"a","clock":-1}}', 'unprocessable'],
+  ['{"op":"delete","collection":"c","key":"k","value":1,"origin":{"node":"a","clock":1}}', 'invalid_request'],
+])('%s is refused with %s, and named; other lines are applied', async (bad, code) => {
+  const { url, db } = await node()
+  const good = '{"op":"delete","collection":"c","key":"good","origin":{"node":"n1","clock":100}}'
+  const summary = await new Kvist(url).nodes.replicate(`${bad}\n${good}\n`, 'n1')
+  expect(summary.failed).toMatchObject([{ line: 1, code }])
+  expect([summary.applied, await db.removalCause('c', 'good')]).toEqual([1, 'delete'])
+})
+
+test('a target that fails, hangs or forgets comes up to date, and progress is kept over a restart of the mirror', async () => {
+  const [from, to] = await nodes(2)
+  const real = { faults: 3, batches: [] as number[] }
+  const kvist = new Kvist(to!.url)
+  const flaky: Target = {
+    url: to!.url,
+    async send(lines, signal) {
+      if (real.faults-- > 0) {
+        // Stored, but the response is lost: it is sent again, and does nothing the second time.
+        await kvist.nodes.replicate(lines, from!.db.nodeId, { signal })
+        throw new Error('the connection broke off')
+      }
+      real.batches.push(lines.split('\n').length - 1)
+      return kvist.nodes.replicate(lines, from!.db.nodeId, { signal })
+    },
+  }
+  for (let i = 0; i < 1200; i++) await from!.db.put('c', `k${i}`, json(i))
+  from!.mirrorTo([flaky])
+  await settled(from!)
+  expect(await stateOf(to!)).toEqual(await stateOf(from!))
+  expect(real.batches.reduce((sum, one) => sum + one, 0)).toBe(1200)
+  expect(from!.mirror!.status()[0]).toMatchObject({
+    failures: 3,
+    lastError: { detail: 'the connection broke off' },
+  })
+  await from!.mirror!.stop()
+  await from!.db.put('c', 'one more', json(1))
+  real.batches = []
+  from!.mirrorTo([flaky])
+  await settled(from!)
+  expect(real.batches).toEqual([1])
+})
+
+test.each(['500', '507', 'garbage', 'hang'] as const)(
+  'a target whose response is %s gets everything in order once it works',
+  async (fault) => {
+    const [from, to] = await nodes(2)
+    const state = { isFaulty: true, calls: 0 }
+    const proxy = Bun.serve({
+      port: 0,
+      async fetch(request) {
+        state.calls++
+        if (!state.isFaulty) {
+          const { pathname } = new URL(request.url)
+          return fetch(to!.url + pathname, {
+            method: request.method,
+            headers: request.headers,
+            body: await request.text(),
+          })
+        }
+        if (fault === 'hang')
+          await new Promise<void>((resolve) => request.signal.addEventListener('abort', () => resolve()))
+        return new Response('not JSON', { status: fault === 'garbage' ? 200 : Number(fault) || 500 })
+      },
+    })
+    try {
+      const target = httpTarget(new Kvist(proxy.url.origin), from!.db.nodeId, fault === 'hang' ? 50 : 5000)
+      from!.mirrorTo([target])
+      for (let i = 0; i < 20; i++) await from!.db.put('c', 'k', json(i))
+      await until(() => from!.mirror!.status()[0]!.failures > 1, 'it failed')
+      const { state: shown, lagSeconds, lastError } = from!.mirror!.status()[0]!
+      expect([shown, lagSeconds >= 0, lastError !== null]).toEqual(['retrying', true, true])
+      state.isFaulty = false
+      await settled(from!)
+      expect(await stateOf(to!)).toEqual(await stateOf(from!))
+    } finally {
+      await proxy.stop(true)
+    }
+  },
+)
+
+test('a new target is filled while clients write', async () => {
+  const [from, to] = await nodes(2)
+  for (let i = 0; i < 3000; i++) await from!.db.put('c', `k${i}`, json(i))
+  from!.mirrorTo([to!.url])
+  for (let i = 0; i < 2000; i++) {
+    if (i % 3 === 0) await from!.db.delete('c', `k${i}`)
+    else await from!.db.put('c', `k${(i * 7) % 4000}`, json(-i))
+    if (i % 100 === 0) await Bun.sleep(1)
+  }
+  await settled(from!)
+  expect(await stateOf(to!)).toEqual(await stateOf(from!))
+})
+
+test('two emitters of one target: it has the latest of both', async () => {
+  const [a, b, to] = await nodes(3)
+  a!.mirrorTo([to!.url])
+  b!.mirrorTo([to!.url])
+  for (let i = 0; i < 50; i++) {
+    await a!.db.put('c', `k${i % 7}`, json(`a${i}`))
+    await b!.db.put('c', `k${i % 5}`, json(`b${i}`))
+  }
+  await settled(a!, b!)
+  for (let i = 0; i < 7; i++) {
+    const versions = await Promise.all(
+      [a!, b!].map(async ({ db }) => ({ member: await db.get('c', `k${i}`), id: db.nodeId })),
+    )
+    const [latest] = versions
+      .flatMap(({ member, id }) => (member === null ? [] : [{ ...member, id }]))
+      .toSorted((one, other) => other.clock - one.clock || (one.id < other.id ? 1 : -1))
+    expect(await to!.db.get('c', `k${i}`)).toMatchObject({ value: latest!.value, node: latest!.id })
+  }
+})
+
+test('a copy of the same data folder is refused as a target, and another node at its address gets everything', async () => {
+  const [from, to] = await nodes(2)
+  await from!.db.put('c', 'k', json(1))
+  let name = from!.db.nodeId
+  let lines = 0
+  const target: Target = {
+    url: 'http://target',
+    async send(sent) {
+      lines += sent.split('\n').length - 1
+      return { node: name, failed: [] }
+    },
+  }
+  from!.mirrorTo([target])
+  await until(() => from!.mirror!.status()[0]!.failures > 1, 'it is refused')
+  expect(from!.mirror!.status()[0]!.lastError!.detail).toContain('--new-node-id')
+  name = 'first'
+  await settled(from!)
+  name = to!.db.nodeId
+  lines = 0
+  await from!.db.put('c', 'l', json(1))
+  await settled(from!)
+  await until(() => from!.mirror!.status()[0]!.node === name, 'it is known')
+  expect(lines).toBeGreaterThanOrEqual(3)
+})
+
+test('GET /v1/_nodes shows the targets', async () => {
+  const [from, to] = await nodes(2)
+  from!.mirrorTo([to!.url])
+  await from!.db.put('c', 'k', json(1))
+  await settled(from!)
+  expect(await new Kvist(from!.url).nodes.status()).toEqual({
+    node: from!.db.nodeId,
+    conflicts: 0,
+    targets: [
+      {
+        url: to!.url,
+        state: 'current',
+        node: to!.db.nodeId,
+        lag_changes: 0,
+        lag_seconds: 0,
+        sent: 1,
+        failures: 0,
+        last_error: null,
+        last_success_at: expect.any(String),
+      },
+    ],
+  })
+  expect(await new Kvist(to!.url).nodes.status()).toMatchObject({ targets: [] })
+})
+
+test('three nodes at random, with targets that fail, clocks apart and time that passes, end up the same', async () => {
+  const seed = seedOfRun()
+  const r = random(seed)
+  const clocks = [0, 1500, -40_000].map((offsetMs) => ({ nowMs: noonMs + offsetMs }))
+  const all = await Promise.all(
+    clocks.map((clock) => node({ now: () => clock.nowMs, maxClockAheadMs: 3_600_000 })),
+  )
+  const calm = { isCalm: false }
+  const flaky = (from: TestNode, to: TestNode): Target => ({
+    url: to.url,
+    async send(lines, signal) {
+      if (!calm.isCalm && r.oneIn(3)) throw new Error('it fails')
+      const received = await new Kvist(to.url).nodes.replicate(lines, from.db.nodeId, { signal })
+      if (!calm.isCalm && r.oneIn(3)) throw new Error('the response is lost')
+      return received
+    },
+  })
+  const isRing = r.oneIn(2)
+  for (const [i, one] of all.entries()) {
+    const others = isRing ? [all[(i + 1) % 3]!] : all.filter((other) => other !== one)
+    one.mirrorTo(
+      others.map((other) => flaky(one, other)),
+      { isBridge: isRing || r.oneIn(2) },
+    )
+  }
+  const keys = Array.from({ length: 12 }, (_, i) => `k${i}`)
+  for (let step = 0; step < 400; step++) {
+    const at = r.int(3)
+    const { db } = all[at]!
+    const key = r.pick(keys)
+    const expiryMs = r.oneIn(2) ? null : clocks[at]!.nowMs + r.int(4000) - 100
+    const kind = r.int(10)
+    if (kind < 5) await db.put('c', key, json(step, expiryMs))
+    else if (kind < 6) await db.delete('c', key)
+    else if (kind < 8) await db.touch({ collection: 'c', key }, expiryMs ?? 'never')
+    else if (kind < 9) for (const clock of clocks) clock.nowMs += r.int(800)
+    else await Bun.sleep(r.int(4))
+  }
+  calm.isCalm = true
+  // Everything that expires at all has expired on every node.
+  for (const clock of clocks) clock.nowMs = noonMs + 3_000_000
+  for (const one of all) await stateOf(one)
+  const live = async ({ db }: TestNode) => {
+    const page = await db.changes({ collection: 'c', key: null, prefix: null, filter: null }, '', 1000)
+    return page.events
+      .flatMap(({ change }) =>
+        change.type === 'put'
+          ? [{ ...change.member, revision: 0, node: change.member.node || db.nodeId }]
+          : [],
+      )
+      .toSorted((a, b) => (a.key < b.key ? -1 : 1))
+  }
+  try {
+    await settled(...all)
+    await until(async () => {
+      const states = await Promise.all(all.map(live))
+      return states.every((one) => Bun.deepEquals(one, states[0]))
+    }, 'all nodes have the same')
+  } catch (error) {
+    console.log(`KVIST_SEED=${seed}`, JSON.stringify(await Promise.all(all.map(live))))
+    throw error
+  }
+  expect((await live(all[0]!)).map(({ key }) => key).every((key) => keys.includes(key))).toBe(true)
+})
