@@ -171,8 +171,14 @@ test('large values go in and out whole', async () => {
 })
 
 /** A client that writes its frames by hand, and has sent the head of a request. */
-function rawRequest(method: string, path: string, fields: readonly string[] = [], flags = 0) {
-  const socket = connectTls({ port: server.port, host: 'localhost', ca, ALPNProtocols: ['h2'] })
+function rawRequest(
+  method: string,
+  path: string,
+  fields: readonly string[] = [],
+  flags = 0,
+  port = server.port,
+) {
+  const socket = connectTls({ port, host: 'localhost', ca, ALPNProtocols: ['h2'] })
   const target = [':method', method, ':scheme', 'https', ':path', path, ':authority', 'localhost']
   const more = ['authorization', `Bearer ${rootToken}`, 'content-type', 'a/b', ...fields]
   socket.write('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')
@@ -236,6 +242,26 @@ test('a client that stops sending, or does nothing, is disconnected in its time'
   await ended
   expect(await goodbye).toBe(0)
   expect((await send(sessionTo(server), 'GET', '/v1/c/stalled')).status).toBe(404)
+})
+
+test('a client that closes its side gets its response, and is then disconnected without waiting', async () => {
+  // Its idle timeout is longer than a test may take.
+  const patient = await serveInProcess({ flags: [...flags, '--idle-timeout', '255s'] })
+  for (const hasRequest of [true, false]) {
+    const socket = hasRequest
+      ? rawRequest('GET', '/v1/c/none', [], endStream, patient.port)
+      : connectTls({ port: patient.port, host: 'localhost', ca, ALPNProtocols: ['h2'] })
+    const closed = new Promise((resolve) => socket.on('close', resolve))
+    let received = 0
+    socket.on('data', (part: Buffer) => {
+      received += part.length
+    })
+    await until(() => received > 0, 'the server has spoken')
+    socket.end()
+    await closed
+    if (hasRequest) expect(received).toBeGreaterThan(100)
+  }
+  await patient.stop()
 })
 
 test('a watch ends when its token is revoked, and other streams of the connection go on', async () => {

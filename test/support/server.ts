@@ -36,6 +36,13 @@ export interface ServerOptions {
 /** What tests that write their requests by hand call a server. */
 const rawHost = 'x'
 
+/** Where it is set, to a folder with `server.pem` and `server.key`, servers speak TLS: see test/tls-wire.test.ts. */
+export const tlsFolder = process.env.KVIST_TEST_TLS
+const tlsFlags =
+  tlsFolder === undefined
+    ? []
+    : ['--tls-cert', join(tlsFolder, 'server.pem'), '--tls-key', join(tlsFolder, 'server.key')]
+
 export const kvistProgram = join(import.meta.dir, '../../bin/kvist')
 
 /**
@@ -52,7 +59,7 @@ async function startProcess(options: ServerOptions): Promise<TestServer> {
   const dataFolder = options.dataFolder ?? newFolder()
   const { flags = [], command = [kvistProgram, 'serve'] } = options
   const store = options.engine === undefined ? ['--data', dataFolder] : ['--engine', options.engine]
-  const usual = ['--port', '0', ...store, '--allowed-host', rawHost]
+  const usual = [...tlsFlags, '--port', '0', ...store, '--allowed-host', rawHost]
   const child = Bun.spawn([...command, ...usual, ...flags], {
     env: { ...cleanEnvironment(), ...options.env },
     stdin: 'ignore',

@@ -1,8 +1,10 @@
 import { expect } from 'bun:test'
 import { readFileSync } from 'node:fs'
 import { connect } from 'node:net'
+import { join } from 'node:path'
 import { type ConnectionOptions, connect as connectTls } from 'node:tls'
 import { checkProblem } from './responses.ts'
+import { tlsFolder } from './server.ts'
 
 /**
  * A client that sends the bytes it is given, and reads responses as strictly as a server should read requests: what no
@@ -62,8 +64,11 @@ export async function expectRefusal(wire: Wire, status: number): Promise<void> {
   await expectEnded(wire)
 }
 
+const usualTls: ConnectionOptions | undefined =
+  tlsFolder === undefined ? undefined : { ca: readFileSync(join(tlsFolder, 'authority.pem')) }
+
 /** Opens a connection, with TLS where its options are given. */
-export function openWire(port: number, tls?: ConnectionOptions): Promise<Wire> {
+export function openWire(port: number, tls = usualTls): Promise<Wire> {
   const input = inputQueue()
   let received = 0
   let lastWritten = ''

@@ -33,6 +33,8 @@ export class Http2Connection implements ProtocolConnection {
   lastActive: number
   private wasServed = false
   private isEnding = false
+  /** The client has closed its side: it gets the responses that it waits for. */
+  private isHalfClosed = false
 
   constructor(server: HttpServerState, socket: Socket, clientSubject: string | null) {
     this.server = server
@@ -59,7 +61,9 @@ export class Http2Connection implements ProtocolConnection {
   }
 
   halfClosed(): void {
+    this.isHalfClosed = true
     this.transport.received(null)
+    if (this.streams.size === 0) this.socket.end()
   }
 
   closed(): void {
@@ -126,6 +130,7 @@ export class Http2Connection implements ProtocolConnection {
       this.wasServed = true
       this.lastActive = this.server.clock.seconds
       served.closed()
+      if (this.isHalfClosed && this.streams.size === 0) this.socket.end()
     })
   }
 }
