@@ -2,6 +2,7 @@ import { describe, expect, test } from 'bun:test'
 import { authenticatorOf } from '../../test/support/authenticator.ts'
 import { fakeSocket } from '../../test/support/fake-socket.ts'
 import { limitCounts } from '../auth/client-limits.ts'
+import { anyone, root } from '../auth/principal.ts'
 import { readQueue } from '../core/read-queue.ts'
 import { noSettings } from '../core/settings.ts'
 import { startTicks } from '../net/tick.ts'
@@ -84,6 +85,18 @@ function connect({
   }
   return { connection, socket, server, send, pass }
 }
+
+test('a client whose token has ended is cut, and nothing more is executed, even before its socket has closed', () => {
+  const { connection, socket, server, send } = connect({ authenticator: authenticatorOf('secret') })
+  send('set any 0 0 9\r\nme secret\r\nmn\r\n')
+  connection.endFor(anyone)
+  expect(socket.done).toEqual([])
+  connection.receive(Buffer.from('mn\r\n'))
+  connection.endFor(root)
+  connection.process()
+  expect(socket.done[0]).toBe('terminate')
+  expect(server.counts.cmd_meta).toBe(1)
+})
 
 describe('a client that is silent', () => {
   test('between commands is disconnected whole, without waiting for it to close', () => {
