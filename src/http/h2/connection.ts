@@ -12,7 +12,7 @@ import type { HttpServerState } from '../wire/server-state.ts'
 import { requestHead } from './request-head.ts'
 import { Http2Stream } from './stream.ts'
 
-const { NGHTTP2_PROTOCOL_ERROR, NGHTTP2_FLAG_END_STREAM } = constants
+const { NGHTTP2_PROTOCOL_ERROR, NGHTTP2_REFUSED_STREAM, NGHTTP2_FLAG_END_STREAM } = constants
 
 /** Without paths, so that the runtime needs no server of its own. */
 const sessionOptions = {
@@ -118,7 +118,8 @@ export class Http2Connection implements ProtocolConnection {
     const head = requestHead(fields, hasBody)
     if (head === null || this.isEnding) {
       stream.on('error', () => {})
-      stream.close(NGHTTP2_PROTOCOL_ERROR)
+      // A refused request may be sent again, to another server.
+      stream.close(head === null ? NGHTTP2_PROTOCOL_ERROR : NGHTTP2_REFUSED_STREAM)
       return
     }
     const { remoteAddress } = this.socket
