@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { gzipSync } from 'node:zlib'
+import { msToStamp } from '../src/core/clock.ts'
 import { parseGrants } from '../src/core/grants.ts'
 import { type InProcessServer, startInProcess } from './support/in-process.ts'
 import { openWire } from './support/wire.ts'
@@ -238,6 +239,41 @@ describe('an import', () => {
     const body = Uint8Array.from(gzipSync(lines))
     expect(await statusOf(other, '/v1/users', { method: 'POST', body, headers })).toBe(403)
     expect(await statusOf(reader, '/v1/users', { method: 'POST', body: lines, headers: ndjson })).toBe(403)
+  })
+})
+
+describe('changes of another node', () => {
+  const change = (collection: string, key: string, value: unknown = 1) =>
+    JSON.stringify({
+      ...{ op: 'put', collection, key, value, expires_at: null, created_at: '2026-03-01T00:00:00Z' },
+      origin: { node: 'n1', clock: msToStamp(nowMs) },
+    })
+
+  test('are applied within the grant alone, line by line; tokens and settings only with those of all', async () => {
+    const node = await create({ collections: 'users', key_prefix: 't1/', can: ['replicate'] })
+    const everywhere = await create({ collections: '*', can: ['replicate'] })
+    const token = { name: 'x', grants: [{ collections: '*', can: ['admin'] }], hash: 'A'.repeat(43) }
+    const body = [
+      change('users', 't1/n'),
+      change('users', 't2/n'),
+      change('_tokens', 'aaaaaaaaaaaa', token),
+      change('_settings', 'users', {}),
+      change('_idempotency', 'x'),
+      change('_token_uses', 'x'),
+    ].join('\n')
+    const codesAs = async (as: string) => {
+      const { json } = await send(as, '/v1/_replicate', { method: 'POST', body })
+      return [
+        json.applied,
+        json.failed.map(({ line, code }: { line: number; code: string }) => `${line} ${code}`),
+      ]
+    }
+    const never = ['5 invalid_collection', '6 invalid_collection']
+    expect(await codesAs(node)).toEqual([1, ['2 forbidden', '3 forbidden', '4 forbidden', ...never]])
+    expect(await statusOf(tenant1, '/v1/_replicate', { method: 'POST', body })).toBe(403)
+    expect(server.tokens.get('aaaaaaaaaaaa')).toBeNull()
+    expect((await codesAs(everywhere))[1]).toEqual(['3 forbidden', ...never])
+    expect(server.tokens.get('aaaaaaaaaaaa')).toBeNull()
   })
 })
 

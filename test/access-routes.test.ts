@@ -26,6 +26,7 @@ const viewers: Record<string, Viewer | null> = {
   'a tenant that reads': { can: ['read'], prefix: 't1/', collections: 'these' },
   'a tenant that writes': { can: ['write'], prefix: 't1/', collections: 'these' },
   'a tenant of all collections': { can: ['read', 'write', 'admin'], prefix: 't1/', collections: 'all' },
+  'a node': { can: ['replicate'], prefix: '', collections: 'all' },
   'somebody else': { can: ['read', 'write', 'admin'], prefix: '', collections: 'others' },
   'an administrator of everything': { can: ['read', 'write', 'admin'], prefix: '', collections: 'all' },
 }
@@ -131,6 +132,8 @@ const requests: Record<string, readonly (readonly [path: string, needs: Needs, s
   'GET /v1/_tokens': [['/v1/_tokens', 'admin everywhere']],
   'POST /v1/_tokens': [['/v1/_tokens', 'admin everywhere', { body: '{}' }]],
   'DELETE /v1/_tokens/:id': [['/v1/_tokens/none', 'admin everywhere']],
+  'GET /v1/_nodes': [['/v1/_nodes', 'read everywhere']],
+  'POST /v1/_replicate': [['/v1/_replicate', 'replicate anywhere', { body: '', headers: lines }]],
   'GET /metrics': [['/metrics', 'read everywhere']],
   'GET /dialects/ozza/:resource': [
     ['/dialects/ozza/users', 'read some'],

@@ -310,7 +310,6 @@ test('the record of a use goes with the token', async () => {
  */
 test('a wrong token takes the same time wherever it is wrong', async () => {
   const { registry, tokens } = await open()
-  const { byToken } = authenticator({ token: 'root', tokens: registry, onUse() {} })
   const text = (await tokens.create(app, nowMs)).text!
   const other = (character: string) => (character === 'A' ? 'B' : 'A')
   const at = text.length - 43
@@ -321,10 +320,10 @@ test('a wrong token takes the same time wherever it is wrong', async () => {
     right: text,
   }
   const best: Record<string, number> = { first: Infinity, last: Infinity, unknown: Infinity, right: Infinity }
-  for (let round = 0; round < 60; round++) {
+  for (let round = 0; round < 200; round++) {
     for (const [name, token] of Object.entries(given)) {
       const startedMs = performance.now()
-      for (let i = 0; i < 100; i++) byToken(token, nowMs)
+      for (let i = 0; i < 100; i++) registry.find(token, nowMs)
       best[name] = Math.min(best[name]!, performance.now() - startedMs)
     }
   }

@@ -1,8 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { faultOf } from '../../test/support/engine.ts'
 import { openTestEngine } from '../../test/support/test-engine.ts'
+import { msToStamp } from './clock.ts'
 import type { CollectionPage } from './collection-page.ts'
 import { type Database, openDatabase } from './database.ts'
+import type { MemberRef } from './engine.ts'
 import { parseGrants } from './grants.ts'
 import { everything, type ListQuery } from './list.ts'
 import { jsonContentType } from './member.ts'
@@ -11,6 +13,7 @@ import { isWithin, permitsOf } from './permits.ts'
 import { restricted } from './restricted.ts'
 import { noSettings } from './settings.ts'
 import type { Store } from './store.ts'
+import type { ForeignWrite } from './writes.ts'
 
 let db: Database
 const nowMs = 1000
@@ -34,6 +37,12 @@ function storeOf(...grants: unknown[]) {
   return restricted(db, { id: 'id', name: 'app', permits: permitsOf(parseGrants(grants)) })
 }
 
+/** A write of another node. */
+function foreign(ref: MemberRef): ForeignWrite {
+  const origin = { node: 'n1', clock: msToStamp(nowMs), createdAtMs: nowMs }
+  return { op: 'put', ...ref, ...content, origin }
+}
+
 async function codeOf(work: () => unknown): Promise<string> {
   try {
     await work()
@@ -45,7 +54,7 @@ async function codeOf(work: () => unknown): Promise<string> {
 
 describe('one member', () => {
   const ref = (key: string) => ({ collection: 'one', key })
-  const store = () => storeOf({ collections: 'one', key_prefix: 'a/', can: ['read', 'write'] })
+  const store = () => storeOf({ collections: 'one', key_prefix: 'a/', can: ['read', 'write', 'replicate'] })
   const scope = (key: string) => ({ collection: 'one', key, prefix: null, filter: null })
 
   const verbs: Record<string, (key: string) => unknown> = {
@@ -53,6 +62,8 @@ describe('one member', () => {
     getHead: (key) => store().getHead('one', key),
     getPart: (key) => store().getPart(ref(key), { revision: 1, clock: 1 }, 0, 1),
     readMany: (key) => store().readMany([ref('a/1'), ref(key)]),
+    requireReplicable: (key) => store().requireReplicable(foreign(ref(key))),
+    replicate: (key) => store().replicate([foreign(ref('a/1')), foreign(ref(key))]),
     removalCause: (key) => store().removalCause('one', key),
     execute: (key) => store().execute({ operations: [{ op: 'put', ...ref(key), ...content }] }),
     'execute several': (key) =>
@@ -171,6 +182,46 @@ describe('a write that shows something of the stored value', () => {
 
   test.each(Object.entries(hides))('%s does not', async (_what, write) => {
     expect(await codeOf(() => write(storeOf({ collections: '*', can: ['write'] })))).toBe('done')
+  })
+})
+
+describe('changes of other nodes', () => {
+  const codesOf = async (collection: string, key: string, ...grants: unknown[]) => {
+    const write = foreign({ collection, key })
+    const store = storeOf(...grants)
+    return [await codeOf(() => store.requireReplicable(write)), await codeOf(() => store.replicate([write]))]
+  }
+  const [done, forbidden] = [Array(2).fill('done'), Array(2).fill('forbidden')]
+
+  test('need replicate on the member, which nothing else contains', async () => {
+    const others = { collections: 'nodes', can: ['read', 'write', 'admin'] }
+    expect(await codesOf('nodes', 'a', others)).toEqual(forbidden)
+    expect(await codesOf('nodes', 'a', { collections: 'nodes', can: ['replicate'] })).toEqual(done)
+  })
+
+  test('of settings need it on all of their collection', async () => {
+    const some = { collections: 'nodes', key_prefix: 'a', can: ['replicate', 'admin'] }
+    expect(await codesOf('_settings', 'nodes', some)).toEqual(forbidden)
+    expect(await codesOf('_settings', 'others', { collections: 'nodes', can: ['replicate'] })).toEqual(
+      forbidden,
+    )
+    for (const key of ['_tokens', '_settings', '_'])
+      expect(await codesOf('_settings', key, { collections: '*', can: ['replicate', 'admin'] })).toEqual(
+        forbidden,
+      )
+  })
+
+  test('of tokens need it on everything, and admin, as who may create tokens may do everything', async () => {
+    for (const collection of ['_tokens', '_token_uses', '_idempotency', '_x']) {
+      for (const can of [['replicate'], ['admin'], ['read', 'write', 'admin']])
+        expect(await codesOf(collection, 'k', { collections: '*', can })).toEqual(forbidden)
+      const some = { collections: '*', key_prefix: 'k', can: ['replicate', 'admin'] }
+      expect(await codesOf(collection, 'k', some)).toEqual(forbidden)
+      expect(await codesOf(collection, 'k', { collections: 'n*', can: ['replicate', 'admin'] })).toEqual(
+        forbidden,
+      )
+    }
+    expect(await codesOf('_x', 'k', { collections: '*', can: ['replicate', 'admin'] })).toEqual(done)
   })
 })
 
