@@ -205,7 +205,7 @@ const refused: [args: string[], env: Record<string, string>, message: string][] 
   [
     ['--cors-origin', 'http://a.b,*'],
     {},
-    "--cors-origin '*' lets in every web page: set KVIST_TOKEN, or name the origins",
+    "--cors-origin '*' lets in every web page: set KVIST_TOKEN or --token-file, or name the origins",
   ],
   [['--durability', 'Full'], {}, '--durability must be full or relaxed, not "Full"'],
   [['--engine', 'redis'], {}, '--engine must be sqlite or memory, not "redis"'],
@@ -302,7 +302,7 @@ test.each([
   '::2',
   'localhost.example.org',
 ])('a server on %s is closed until somebody says who may come in', (host) => {
-  const message = `--host ${host} lets in other machines: set KVIST_TOKEN, or say --no-auth to do without`
+  const message = `--host ${host} lets in other machines: set KVIST_TOKEN or --token-file, or say --no-auth to do without`
   expect(() => parseConfig(['--host', host], {})).toThrow(new UsageError(message))
   expect(() => parseConfig([], { KVIST_HOST: host })).toThrow(new UsageError(message))
   expect(parseConfig(['--host', host], { KVIST_TOKEN: 't' }).host).toBe(host)
@@ -313,7 +313,7 @@ test('a memcached port beyond this machine is closed until somebody says who may
   const port = { memcachedPort: 11_211, memcachedHost: '::' }
   const args = ['--memcached-port', '11211', '--memcached-host', '::']
   const message =
-    '--memcached-host :: lets in other machines: set KVIST_TOKEN, which their clients then log in with, or say --memcached-no-auth to do without'
+    '--memcached-host :: lets in other machines: set KVIST_TOKEN or --token-file, which their clients then log in with, or say --memcached-no-auth to do without'
   expect(() => parseConfig(args, {})).toThrow(new UsageError(message))
   expect(parseConfig(args, { KVIST_TOKEN: 't' })).toMatchObject({ ...port, memcachedNoAuth: false })
   expect(parseConfig([...args, '--memcached-no-auth'], {})).toMatchObject(port)

@@ -377,7 +377,9 @@ function refuseOpenDoor(config: Config): void {
     refuse(`--no-auth and ${name} contradict each other: leave one of them out`)
   }
   if (config.noAuth || config.token !== null || isLoopback(config.host)) return
-  refuse(`--host ${config.host} lets in other machines: set KVIST_TOKEN, or say --no-auth to do without`)
+  refuse(
+    `--host ${config.host} lets in other machines: set KVIST_TOKEN or --token-file, or say --no-auth to do without`,
+  )
 }
 
 function refuseOpenMemcachedDoor(config: Config): void {
@@ -385,7 +387,7 @@ function refuseOpenMemcachedDoor(config: Config): void {
   if (memcachedPort === null || noAuth || memcachedNoAuth || token !== null) return
   if (isLoopback(memcachedHost)) return
   refuse(
-    `--memcached-host ${memcachedHost} lets in other machines: set KVIST_TOKEN, which their clients then log in with, or say --memcached-no-auth to do without`,
+    `--memcached-host ${memcachedHost} lets in other machines: set KVIST_TOKEN or --token-file, which their clients then log in with, or say --memcached-no-auth to do without`,
   )
 }
 
@@ -395,7 +397,7 @@ function refuseOpenMemcachedDoor(config: Config): void {
  */
 function refuseAnyPage({ corsOrigins, token }: Config): void {
   if (token !== null || !corsOrigins.includes('*')) return
-  refuse("--cors-origin '*' lets in every web page: set KVIST_TOKEN, or name the origins")
+  refuse("--cors-origin '*' lets in every web page: set KVIST_TOKEN or --token-file, or name the origins")
 }
 
 /** Refuses TLS options that are missing the others they need. */

@@ -145,7 +145,7 @@ needing('namespaces').test(
   'it does not start for everybody: somebody must have said who may come in',
   async () => {
     const child = runInImage(start, { KVIST_PORT: '0' })
-    expect(await child.stderr.text()).toContain('set KVIST_TOKEN, or say --no-auth')
+    expect(await child.stderr.text()).toContain('set KVIST_TOKEN or --token-file, or say --no-auth')
     expect(await child.exited).toBe(2)
   },
 )

@@ -40,7 +40,7 @@ describe('closed by default', () => {
         const { exitCode, output } = await runServe(['--data', join(folder, 'x'), '--host', host])
         expect([host, exitCode]).toEqual([host, 2])
         expect(output).toMatch(
-          /^kvist: --host \S+ lets in other machines: set KVIST_TOKEN, or say --no-auth[^\n]*\n$/,
+          /^kvist: --host \S+ lets in other machines: set KVIST_TOKEN or --token-file, or say --no-auth[^\n]*\n$/,
         )
       }
       expect((await runServe(['--data', folder, '--no-auth'], { KVIST_TOKEN: 'x' })).exitCode).toBe(2)
