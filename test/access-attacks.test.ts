@@ -239,6 +239,15 @@ describe('an import', () => {
     const body = Uint8Array.from(gzipSync(lines))
     expect(await statusOf(other, '/v1/users', { method: 'POST', body, headers })).toBe(403)
     expect(await statusOf(reader, '/v1/users', { method: 'POST', body: lines, headers: ndjson })).toBe(403)
+    expect(await statusOf(other, '/v1/users', { method: 'POST', body: '', headers: ndjson })).toBe(403)
+    expect(await statusOf(other, '/v1/others', { method: 'POST', body: '', headers: ndjson })).toBe(200)
+    // Nor is the body waited for.
+    const wire = await openWire(Number(new URL(server.url).port))
+    const length = 'Content-Type: application/x-ndjson\r\nContent-Length: 1000000'
+    wire.write(`POST /v1/users HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${other}\r\n${length}\r\n\r\n`)
+    await wire.closed
+    expect(wire.rest().toString()).toStartWith('HTTP/1.1 403')
+    wire.destroy()
   })
 })
 

@@ -242,6 +242,7 @@ function plainWrites(options: WriteGateOptions & Pick<CommandOptions, 'commit'>)
     collection: string,
     members: readonly (NewContent & { key: string })[],
   ): Promise<Rejected[]> {
+    if (members.length === 0) return []
     const nowMs = now()
     const puts = members.map((member) => putOf({ collection, key: member.key }, member))
     if (!transforms.has(collection)) return rejectedBy(await limited.inOrder(collection, puts.map(asAsked)))

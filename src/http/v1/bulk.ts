@@ -45,6 +45,8 @@ export async function importLines(
   // commit could record it.
   refuseHeaders(request, headerBits(['idempotency-key']))
   const coding = codingOf(request)
+  // Refused before the body is read if nothing of the collection may be written.
+  await db.putAll(collection, [])
   const failed: LineFailure[] = []
   let unnamed = 0
   let stored = 0
