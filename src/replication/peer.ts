@@ -69,6 +69,8 @@ export interface PeerOptions {
 }
 
 const batchChanges = 500
+/** What is written in this time goes together. */
+const batchMs = 20
 /** Progress is stored at most this often. What was sent since is sent again after a crash, and ignored by the target. */
 const saveEveryMs = 1000
 const firstPauseMs = 100
@@ -165,10 +167,13 @@ class PeerRun {
     if (this.#isUnsaved && (page.atEnd || this.#options.now() - this.#savedMs >= saveEveryMs))
       await this.#maySave()
     this.#state = isFilled ? 'sending' : 'filling'
-    if (!page.atEnd) return
-    this.#state = 'current'
-    this.#oldestUnsentMs = null
-    await this.#whileCurrent(next)
+    if (page.atEnd) {
+      this.#state = 'current'
+      this.#oldestUnsentMs = null
+      await this.#whileCurrent(next)
+    }
+    // A request for a few changes costs as much as one for hundreds.
+    if (page.events.length < batchChanges / 2) await this.#options.sleep(batchMs, this.#stopped)
   }
 
   async #whileCurrent(next: Promise<void>): Promise<void> {
