@@ -12,6 +12,7 @@ export const slow = {
     'src/engines/sqlite/',
     'test/engine-crash',
     'test/full-disk',
+    'test/nodes-full-disk',
     'test/model',
     'test/v1-large-ranges',
   ],

@@ -88,6 +88,63 @@ test('what was acknowledged is on the target, though both are killed again and a
   }
 })
 
+test('a ring of three bridges ends up the same, though each is killed while clients write to all', async () => {
+  const r = random(seedOfRun())
+  const data = [folder(), folder(), folder()]
+  // The addresses have to be known before the first of the ring starts.
+  const ports = await Promise.all(
+    data.map(async (at) => {
+      const server = await start(at)
+      await server.stop()
+      return server.port
+    }),
+  )
+  const enter = (i: number) => {
+    const next = `http://127.0.0.1:${ports[(i + 1) % 3]}`
+    return start(data[i]!, ['--port', `${ports[i]}`, '--bridge', '--mirror-to', next])
+  }
+  const ring = await Promise.all([0, 1, 2].map(enter))
+  const state = { isDone: false, acknowledged: 0 }
+  async function write(at: number): Promise<void> {
+    for (let i = 0; !state.isDone; i++) {
+      const url = `http://127.0.0.1:${ports[at]}/v1/c/k${r.int(30)}`
+      const kind = r.int(10)
+      const init =
+        kind < 7
+          ? { method: 'PUT', body: `"${at} ${i}"` }
+          : kind < 9
+            ? { method: 'DELETE' }
+            : { method: 'PATCH' }
+      const query = kind === 9 || kind === 0 ? '?expire_in=1h' : ''
+      const response = await fetch(url + query, init).catch(() => null)
+      if (response === null) await Bun.sleep(20)
+      else if (response.ok) state.acknowledged++
+    }
+  }
+  const writing = [0, 1, 2].map(write)
+  for (let round = 0; round < 5; round++) {
+    await Bun.sleep(100 + r.int(300))
+    const at = r.int(3)
+    await ring[at]!.crash()
+    if (r.oneIn(2)) await Bun.sleep(r.int(300))
+    ring[at] = await enter(at)
+  }
+  state.isDone = true
+  await Promise.all(writing)
+  // The last word is with one node: all have it, and what it deletes stays away.
+  const last = ring[r.int(3)]!
+  await Promise.all([
+    fetch(`${last.url}/v1/c/k0`, { method: 'DELETE' }),
+    fetch(`${last.url}/v1/c/k1`, { method: 'PUT', body: '"last"' }),
+  ])
+  await same(...ring)
+  for (const { url } of ring) {
+    expect((await fetch(`${url}/v1/c/k0`)).status).toBe(404)
+    expect(await (await fetch(`${url}/v1/c/k1`)).text()).toBe('"last"')
+  }
+  expect(state.acknowledged).toBeGreaterThan(50)
+})
+
 test('an emitter that is killed right after it responded sends when it is back', async () => {
   const target = await start(folder())
   const data = folder()
