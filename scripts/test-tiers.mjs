@@ -51,6 +51,7 @@ export const slow = {
     'test/metrics',
     'test/net-descriptors',
     'test/nodes-process',
+    'test/nodes-tls',
     'test/origins-browser',
     'test/processes',
     'test/sdk-',

@@ -108,6 +108,7 @@ const importTable: Readonly<Record<string, readonly string[] | 'all'>> = {
     'src/config',
     'src/core',
     'src/http/v1',
+    'src/options',
     'src/replication',
     'src/telemetry',
     'src/token-file',

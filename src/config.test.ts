@@ -43,6 +43,7 @@ const defaults: Config = {
   mirrorOnly: [],
   mirrorTokens: false,
   mirrorTokenFile: null,
+  mirrorCa: null,
   newNodeId: false,
   maxClockAheadMs: 60_000,
   noAuth: false,

@@ -297,6 +297,13 @@ export const options = {
     default: null,
     help: 'file that holds the token for the targets',
   }),
+  mirrorCa: option<string | null>({
+    ...text('FILE', 'the path of a file', parsePath),
+    flag: 'mirror-ca',
+    env: 'KVIST_MIRROR_CA',
+    default: null,
+    help: 'authorities of the certificates of targets, in PEM; default: those of the system',
+  }),
   newNodeId: option({
     ...toggle(),
     flag: 'new-node-id',
@@ -351,10 +358,11 @@ export function parseConfig(args: readonly string[], env: Environment): Config {
 }
 
 /** Returns the targets of `--mirror-to` and `--servers` together. Throws UsageError. */
-function targetsOf({ mirrorTo, servers, bridge, mirrorOnly, mirrorTokens, mirrorTokenFile }: Config) {
+function targetsOf({ mirrorTo, servers, bridge, mirrorOnly, mirrorTokens, ...rest }: Config) {
   const file = servers === null ? null : readServersFile(servers)
   const targets = [...new Set([...mirrorTo, ...(file?.targets ?? [])])]
-  const isLoose = mirrorOnly.length > 0 || mirrorTokens || mirrorTokenFile !== null
+  const isLoose =
+    mirrorOnly.length > 0 || mirrorTokens || rest.mirrorTokenFile !== null || rest.mirrorCa !== null
   if (targets.length === 0 && isLoose)
     refuse('the options of mirrors need a target: --mirror-to or --servers')
   return { mirrorTo: targets, bridge: bridge || file?.isBridge === true }

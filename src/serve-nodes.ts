@@ -1,9 +1,11 @@
-import { Kvist } from '../sdk/client.ts'
+import { readFileSync } from 'node:fs'
+import { Kvist, type KvistOptions } from '../sdk/client.ts'
 import { tokensCollection } from './auth/tokens.ts'
 import type { Config } from './config.ts'
 import type { Database } from './core/database.ts'
 import { compilePattern } from './core/pattern.ts'
 import type { NodeRouteOptions } from './http/v1/nodes.ts'
+import { refuse } from './options.ts'
 import { type CommitSignal, commitSignal } from './replication/commit-signal.ts'
 import { httpTarget } from './replication/http-target.ts'
 import { type Mirror, realSleep, startMirror } from './replication/mirror.ts'
@@ -39,14 +41,13 @@ interface Reporting {
 export function prepareNodes(config: Config, reporting: Reporting): ServerNodes {
   const { mirrorTo, maxClockAheadMs } = config
   const signal = commitSignal()
-  const token = config.mirrorTokenFile === null ? null : tokenInFile(config.mirrorTokenFile)
+  const access = accessOf(config)
   let isRecording = mirrorTo.length > 0
   return {
     storeOptions: { recordsRenewals: () => isRecording, maxClockAheadMs },
     signal,
     async start(db) {
       isRecording ||= await hasProgress(db)
-      const access = token === null ? {} : { token }
       const mirror = startMirror({
         ...reporting,
         db,
@@ -61,6 +62,23 @@ export function prepareNodes(config: Config, reporting: Reporting): ServerNodes 
       })
       return started(mirror)
     },
+  }
+}
+
+/** Returns what the client needs for targets: the token, and the authorities. Throws UsageError. */
+function accessOf({ mirrorTokenFile, mirrorCa }: Config): KvistOptions {
+  return {
+    ...(mirrorTokenFile === null ? {} : { token: tokenInFile(mirrorTokenFile) }),
+    ...(mirrorCa === null ? {} : { tls: { ca: authoritiesIn(mirrorCa) } }),
+  }
+}
+
+function authoritiesIn(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (error) {
+    const why = error instanceof Error && 'code' in error ? error.code : error
+    return refuse(`--mirror-ca ${path} cannot be read: ${why}`)
   }
 }
 
