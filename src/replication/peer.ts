@@ -93,129 +93,129 @@ export function startPeer(options: PeerOptions): Peer {
 }
 
 class PeerRun {
-  readonly #options: PeerOptions
-  readonly #stopped: AbortSignal
-  #progress = noProgress
-  #state: PeerState = 'sending'
+  private readonly options: PeerOptions
+  private readonly stopped: AbortSignal
+  private progress = noProgress
+  private state: PeerState = 'sending'
   /** The count of the commit signal up to which the target has everything; null while it is not known. */
-  #countSent: number | null = null
+  private countSent: number | null = null
   /** The stamp of the oldest change that is being sent; null for none. */
-  #oldestUnsentMs: number | null = null
-  #sent = 0
-  #failures = 0
+  private oldestUnsentMs: number | null = null
+  private sent = 0
+  private failures = 0
   /** Failures since the last success. */
-  #failuresInARow = 0
-  #lastError: PeerStatus['lastError'] = null
-  #lastSuccessMs: number | null = null
-  #savedMs = Number.NEGATIVE_INFINITY
-  #isUnsaved = false
+  private failuresInARow = 0
+  private lastError: PeerStatus['lastError'] = null
+  private lastSuccessMs: number | null = null
+  private savedMs = Number.NEGATIVE_INFINITY
+  private isUnsaved = false
 
   constructor(options: PeerOptions, stopped: AbortSignal) {
-    this.#options = options
-    this.#stopped = stopped
+    this.options = options
+    this.stopped = stopped
   }
 
   status(nowMs: number): PeerStatus {
-    const { target, signal } = this.#options
-    const isCurrent = this.#state === 'current'
+    const { target, signal } = this.options
+    const isCurrent = this.state === 'current'
     return {
       url: target.url,
-      state: this.#state,
-      node: this.#progress.node,
-      lagChanges: this.#countSent === null ? null : Math.max(0, signal.count() - this.#countSent),
+      state: this.state,
+      node: this.progress.node,
+      lagChanges: this.countSent === null ? null : Math.max(0, signal.count() - this.countSent),
       lagSeconds:
-        isCurrent || this.#oldestUnsentMs === null ? 0 : Math.max(0, nowMs - this.#oldestUnsentMs) / 1000,
-      sent: this.#sent,
-      failures: this.#failures,
-      lastError: this.#lastError,
-      lastSuccessMs: this.#lastSuccessMs,
+        isCurrent || this.oldestUnsentMs === null ? 0 : Math.max(0, nowMs - this.oldestUnsentMs) / 1000,
+      sent: this.sent,
+      failures: this.failures,
+      lastError: this.lastError,
+      lastSuccessMs: this.lastSuccessMs,
     }
   }
 
   hasSent(node: string, version: VersionRef): boolean {
-    const { node: targetNode, cursor } = this.#progress
-    return targetNode === node && cursor !== '' && this.#options.db.hasSeen(cursor, version)
+    const { node: targetNode, cursor } = this.progress
+    return targetNode === node && cursor !== '' && this.options.db.hasSeen(cursor, version)
   }
 
   /** Runs until it is stopped. */
   async loop(): Promise<void> {
-    const { db, target } = this.#options
-    this.#progress = await loadProgress(db, target.url)
-    this.#state = this.#progress.isFilled ? 'sending' : 'filling'
-    while (!this.#stopped.aborted) {
+    const { db, target } = this.options
+    this.progress = await loadProgress(db, target.url)
+    this.state = this.progress.isFilled ? 'sending' : 'filling'
+    while (!this.stopped.aborted) {
       try {
-        await this.#step()
+        await this.step()
       } catch (error) {
-        if (this.#stopped.aborted) break
-        await this.#failed(error)
+        if (this.stopped.aborted) break
+        await this.failed(error)
       }
     }
-    if (this.#isUnsaved) await this.#save().catch(() => {}) // the store may be closing: then it is sent again
+    if (this.isUnsaved) await this.save().catch(() => {}) // the store may be closing: then it is sent again
   }
 
   /** Sends one page, or waits for the next commit if there is none. */
-  async #step(): Promise<void> {
-    const { db, signal } = this.#options
+  private async step(): Promise<void> {
+    const { db, signal } = this.options
     const next = signal.next()
     const count = signal.count()
-    const page = await db.changes(wholeStore, this.#progress.cursor, batchChanges)
-    await this.#send(page)
-    const isFilled = this.#progress.isFilled || page.atEnd
-    this.#progress = { ...this.#progress, cursor: page.next, isFilled }
-    if (page.atEnd) this.#countSent = count
-    else if (this.#countSent !== null) this.#countSent = Math.min(count, this.#countSent + page.events.length)
-    if (this.#isUnsaved && (page.atEnd || this.#options.now() - this.#savedMs >= saveEveryMs))
-      await this.#maySave()
-    this.#state = isFilled ? 'sending' : 'filling'
+    const page = await db.changes(wholeStore, this.progress.cursor, batchChanges)
+    await this.send(page)
+    const isFilled = this.progress.isFilled || page.atEnd
+    this.progress = { ...this.progress, cursor: page.next, isFilled }
+    if (page.atEnd) this.countSent = count
+    else if (this.countSent !== null) this.countSent = Math.min(count, this.countSent + page.events.length)
+    if (this.isUnsaved && (page.atEnd || this.options.now() - this.savedMs >= saveEveryMs))
+      await this.maySave()
+    this.state = isFilled ? 'sending' : 'filling'
     if (page.atEnd) {
-      this.#state = 'current'
-      this.#oldestUnsentMs = null
-      await this.#whileCurrent(next)
+      this.state = 'current'
+      this.oldestUnsentMs = null
+      await this.whileCurrent(next)
     }
     // A request for a few changes costs as much as one for hundreds.
-    if (page.events.length < batchChanges / 2) await this.#options.sleep(batchMs, this.#stopped)
+    if (page.events.length < batchChanges / 2) await this.options.sleep(batchMs, this.stopped)
   }
 
-  async #whileCurrent(next: Promise<void>): Promise<void> {
+  private async whileCurrent(next: Promise<void>): Promise<void> {
     let stop = () => {}
     const stopped = new Promise<void>((resolve) => {
       stop = resolve
-      this.#stopped.addEventListener('abort', stop, { once: true })
+      this.stopped.addEventListener('abort', stop, { once: true })
     })
     await Promise.race([next, stopped])
-    this.#stopped.removeEventListener('abort', stop)
+    this.stopped.removeEventListener('abort', stop)
   }
 
-  async #send({ events }: FeedPage): Promise<void> {
-    const { db, rules, target } = this.#options
-    const { isFilled, node: targetNode } = this.#progress
+  private async send({ events }: FeedPage): Promise<void> {
+    const { db, rules, target } = this.options
+    const { isFilled, node: targetNode } = this.progress
     const changes = events.map(({ change }) => change)
     const entries = await selectEntries(db, changes, rules, { isFilling: !isFilled, targetNode })
     const first = entries[0]
     if (first === undefined) return
-    this.#oldestUnsentMs = changedMs(first)
+    this.oldestUnsentMs = changedMs(first)
     const lines = entries.map((entry) => entryLine(entry, db.nodeId)).join('')
-    const { node, failed } = await target.send(lines, this.#stopped)
-    this.#requireNode(node)
-    this.#requireAll(entries, failed)
-    this.#succeeded(entries.length, node)
+    const { node, failed } = await target.send(lines, this.stopped)
+    this.requireNode(node)
+    this.requireAll(entries, failed)
+    this.succeeded(entries.length, node)
   }
 
-  #requireNode(node: string): void {
-    const { db, target, log } = this.#options
+  private requireNode(node: string): void {
+    const { db, target, log } = this.options
     if (node === db.nodeId) {
       throw new Error(
         `${target.url} is this node, or has a copy of its data folder: a copy needs an id of its own (--new-node-id)`,
       )
     }
-    const known = this.#progress.node
+    const known = this.progress.node
     if (known === null || known === node) return
     log.warn('the target is another node than before: it gets everything', { target: target.url, node })
-    this.#progress = { ...noProgress, node }
+    this.progress = { ...noProgress, node }
     throw new Error(`${target.url} is another node than before`)
   }
 
-  #requireAll(entries: readonly SentChange[], [first, ...others]: Received['failed']): void {
+  private requireAll(entries: readonly SentChange[], [first, ...others]: Received['failed']): void {
     if (first === undefined) return
     const entry = entries[first.line - 1]
     const { collection, key } = entry === undefined ? { collection: '?', key: '?' } : refOf(entry)
@@ -223,48 +223,48 @@ class PeerRun {
     throw new Error(`the target refuses ${collection}/${key}${more}: ${first.detail}`)
   }
 
-  #succeeded(count: number, node: string): void {
-    const { now, log, target } = this.#options
-    if (this.#failuresInARow > 0) log.info('the target takes changes again', { target: target.url })
-    this.#failuresInARow = 0
-    this.#sent += count
-    this.#lastSuccessMs = now()
-    this.#isUnsaved = true
-    this.#progress = { ...this.#progress, node }
+  private succeeded(count: number, node: string): void {
+    const { now, log, target } = this.options
+    if (this.failuresInARow > 0) log.info('the target takes changes again', { target: target.url })
+    this.failuresInARow = 0
+    this.sent += count
+    this.lastSuccessMs = now()
+    this.isUnsaved = true
+    this.progress = { ...this.progress, node }
   }
 
-  async #maySave(): Promise<void> {
+  private async maySave(): Promise<void> {
     // With every page it would be one more commit for each, and one more change for each other target.
-    if (this.#options.now() - this.#savedMs < saveEveryMs) return
-    await this.#save()
+    if (this.options.now() - this.savedMs < saveEveryMs) return
+    await this.save()
   }
 
-  async #save(): Promise<void> {
-    this.#savedMs = this.#options.now()
-    await saveProgress(this.#options.db, this.#options.target.url, this.#progress)
-    this.#isUnsaved = false
+  private async save(): Promise<void> {
+    this.savedMs = this.options.now()
+    await saveProgress(this.options.db, this.options.target.url, this.progress)
+    this.isUnsaved = false
   }
 
-  async #failed(error: unknown): Promise<void> {
-    const { now, log, target, sleep } = this.#options
+  private async failed(error: unknown): Promise<void> {
+    const { now, log, target, sleep } = this.options
     const detail = error instanceof Error ? error.message : String(error)
-    this.#failures++
-    this.#failuresInARow++
-    this.#lastError = { detail, atMs: now() }
+    this.failures++
+    this.failuresInARow++
+    this.lastError = { detail, atMs: now() }
     if (error instanceof KvistError && (error.code === 'compacted' || error.code === 'invalid_cursor')) {
       log.warn('the feed does not reach back to where the target is: it gets everything', {
         target: target.url,
       })
-      this.#progress = { ...noProgress, node: this.#progress.node }
-      this.#state = 'filling'
+      this.progress = { ...noProgress, node: this.progress.node }
+      this.state = 'filling'
       return
     }
-    if (this.#failuresInARow === 1)
+    if (this.failuresInARow === 1)
       log.warn('the target does not take changes', { target: target.url, detail })
-    this.#state = 'retrying'
-    const longestMs = Math.min(longestPauseMs, firstPauseMs * 2 ** Math.min(this.#failuresInARow - 1, 20))
+    this.state = 'retrying'
+    const longestMs = Math.min(longestPauseMs, firstPauseMs * 2 ** Math.min(this.failuresInARow - 1, 20))
     // Jitter: targets that came back are not met by all nodes at the same moment.
-    await sleep(longestMs * (0.5 + Math.random() / 2), this.#stopped)
+    await sleep(longestMs * (0.5 + Math.random() / 2), this.stopped)
   }
 }
 
