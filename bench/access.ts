@@ -1,6 +1,6 @@
 /**
- * Measures what a scoped token costs: the same GET and PUT to one open server, without a token, with one that may do
- * everything, and with one for a key prefix, alternately. `--help` lists the options.
+ * Measures what a scoped token costs: the same GET and PUT to one open server, without a token, with another header of
+ * its length, with a token that may do everything, and with one for a key prefix, alternately. `--help` lists the options.
  */
 import { join, resolve } from 'node:path'
 import { accessOptions, chooseOptions } from './options.ts'
@@ -52,8 +52,8 @@ async function fill(): Promise<void> {
 
 const path = '/v1/bench/{key}'
 const loads: readonly (readonly [title: string, request: RawRequest])[] = [
-  ['PUT', { method: 'PUT', path, body: value, headers: { 'Content-Type': 'application/json' } }],
   ['GET', { method: 'GET', path }],
+  ['PUT', { method: 'PUT', path, body: value, headers: { 'Content-Type': 'application/json' } }],
 ]
 
 interface Figures {
@@ -118,6 +118,7 @@ async function run(): Promise<void> {
     await fill()
     const clients = [
       { title: 'without a token', headers: {} },
+      { title: 'a header of the same length', headers: { 'X-Length-Only': `Bearer ${'x'.repeat(62)}` } },
       await clientOf('a token for everything', {}),
       await clientOf('a token for a key prefix', { key_prefix: 'key-' }),
     ]

@@ -38,32 +38,42 @@ export const everythingPermitted: Permits = {
   everywhere: () => true,
 }
 
-/** The collections whose reach is remembered. */
+/** The collections whose reach is remembered, for each capability. */
 const maxKnown = 1000
+
+/** The reach of one capability by collection, as far as it is remembered. */
+type Reach = Map<string, readonly string[]>
 
 /** Returns what grants together allow. */
 export function permitsOf(grants: readonly Grant[]): Permits {
   const compiled = grants.map((grant) => ({ ...grant, pattern: compilePattern(grant.collections) }))
-  const known = new Map<string, readonly string[]>()
+  // A map for each capability: every request looks here, and a text made of both names would be hashed each time.
+  const known: Record<Capability, Reach> = {
+    read: new Map(),
+    write: new Map(),
+    admin: new Map(),
+    replicate: new Map(),
+  }
+  const granted = new Set(grants.flatMap(({ can }) => can))
 
   function reach(capability: Capability, collection: string): readonly string[] {
     if (isOwnCollection(collection)) return none
-    const name = `${capability} ${collection}`
-    const before = known.get(name)
+    const reaches = known[capability]
+    const before = reaches.get(collection)
     if (before !== undefined) return before
     const prefixes = compiled
       .filter(({ can, pattern }) => can.includes(capability) && pattern.matches(collection))
       .map(({ keyPrefix }) => keyPrefix)
     const outermost = withoutInner(prefixes)
-    if (known.size >= maxKnown) known.clear()
-    known.set(name, outermost)
+    if (reaches.size >= maxKnown) reaches.clear()
+    reaches.set(collection, outermost)
     return outermost
   }
 
   return {
     isEverything: false,
     reach,
-    somewhere: (capability) => grants.some(({ can }) => can.includes(capability)),
+    somewhere: (capability) => granted.has(capability),
     everywhere: (capability) =>
       grants.some(
         ({ can, collections, keyPrefix }) =>
@@ -83,7 +93,8 @@ function withoutInner(prefixes: readonly string[]): readonly string[] {
 
 /** Whether a key is within reach. */
 export function isWithin(prefixes: readonly string[], key: string): boolean {
-  return prefixes.some((prefix) => key.startsWith(prefix))
+  for (let i = 0; i < prefixes.length; i++) if (key.startsWith(prefixes[i]!)) return true
+  return false
 }
 
 /** Throws `forbidden` unless the viewer may do this to the member. */

@@ -12,12 +12,13 @@ import { type Handled, isMemberRead, type Route } from './route.ts'
 export function routesByPrincipal(db: Database, make: (store: Store) => readonly Route[]): Route[] {
   const routes = make(db)
   const made = new WeakMap<Principal, readonly Route[]>()
+  let last: { readonly principal: Principal; readonly own: readonly Route[] } | null = null
 
   function routesOf(principal: Principal): readonly Route[] {
-    const before = made.get(principal)
-    if (before !== undefined) return before
-    const own = make(restricted(db, principal))
+    if (last?.principal === principal) return last.own
+    const own = made.get(principal) ?? make(restricted(db, principal))
     made.set(principal, own)
+    last = { principal, own }
     return own
   }
 
