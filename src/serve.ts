@@ -125,7 +125,6 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
     const parts = { memory, requests, sockets, db, watches, audit, mirror }
     const expose = () => metrics.expose(metricSources({ ...parts, http, memcached }))
     const routes: Route[] = [
-      rootRoute(version),
       ...v1Routes(db, watches),
       ...accessRoutes({ tokens: tokensOf(access.tokens, db), tickets: access.tickets }),
       ...nodeRoutes(db, mirror.routeOptions),
@@ -133,6 +132,7 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
       ...metricsRoutes(expose),
       ...docsRoutes,
       ...dialectRoutes(db, config.dialect),
+      rootRoute(version),
       ...openApiRoutes(() => routes, { version, needsToken: config.token !== null }),
     ]
     const observe = observers(config, metrics, log, audit)

@@ -5,7 +5,10 @@ import type { Route } from './route.ts'
 
 const chooseType = negotiation('application/json', ['text/html'])
 
-/** Returns the route `/`: redirects browsers to the page of the API, and gives other clients the address of the API. */
+/**
+ * Returns the route `/`: redirects browsers to the page of the API, and gives other clients the address of the API. It goes
+ * after the routes of dialects, one of which may have its own `/`.
+ */
 export function rootRoute(version: string): Route {
   const directory = JSON.stringify({
     name: 'kvist',

@@ -1,4 +1,4 @@
-import { expect, test } from 'bun:test'
+import { describe, expect, test } from 'bun:test'
 import { startServer } from '../support/server.ts'
 import { runExchanges } from './exchanges.ts'
 
@@ -61,4 +61,49 @@ test("the page of the API is kvist's, in both mounts", async () => {
   } finally {
     await server.remove()
   }
+})
+
+describe('/', () => {
+  const ask = async ({ url }: { url: string }, path: string, init: RequestInit = {}) => {
+    const { status, headers, ...response } = await fetch(url + path, { redirect: 'manual', ...init }).then(
+      async (got) => ({ status: got.status, headers: got.headers, text: await got.text() }),
+    )
+    return [status, headers.get('content-type'), response.text]
+  }
+
+  test('greets at the root mount, whoever asks, and leads nowhere', async () => {
+    const server = await startServer({ flags: ['--dialect', 'reforg'], env: { KVIST_TOKEN: 'secret' } })
+    try {
+      const text = '{"message":"Hello!"}'
+      const greeting = [200, 'application/json', text]
+      const authorized = { headers: { Authorization: 'Bearer secret' } }
+      expect(await ask(server, '/')).toEqual(greeting)
+      expect(await ask(server, '/', { headers: { Accept: 'text/html' } })).toEqual(greeting)
+      expect(await ask(server, '/?name=x')).toEqual(greeting)
+      const head = await fetch(`${server.url}/`, { method: 'HEAD' })
+      expect([head.status, head.headers.get('content-length')]).toEqual([200, String(text.length)])
+      expect(await ask(server, '/', { method: 'DELETE', ...authorized })).toEqual([
+        405,
+        'application/json',
+        '{"detail":"DELETE is not done here; GET, HEAD are"}',
+      ])
+      for (const mount of ['/dialects/reforg', '/dialects/reforg/'])
+        expect((await ask(server, mount, authorized))[0]).toBe(404)
+      const document = await (await fetch(`${server.url}/openapi.json`)).json()
+      expect(document).toMatchObject({ paths: { '/': { get: { tags: ['reforg'] } } } })
+    } finally {
+      await server.remove()
+    }
+  })
+
+  test.each([null, 'keys', 'minstore'])('stays as it is with --dialect %s', async (dialect) => {
+    const server = await startServer({ flags: dialect === null ? [] : ['--dialect', dialect] })
+    try {
+      const [status, , text] = await ask(server, '/')
+      expect([status, JSON.parse(String(text))]).toMatchObject([200, { name: 'kvist', api: '/v1' }])
+      expect((await ask(server, '/', { headers: { Accept: 'text/html' } }))[0]).toBe(307)
+    } finally {
+      await server.remove()
+    }
+  })
 })

@@ -66,7 +66,6 @@ export async function startInProcess(
   })
   const tokens = tokensOf(registry, db)
   const routes: Route[] = [
-    rootRoute('0'),
     ...v1Routes(db),
     ...accessRoutes({ tokens, tickets: passes }),
     ...nodeRoutes(db, nodes),
@@ -74,6 +73,7 @@ export async function startInProcess(
     ...metricsRoutes(async () => ({ contentType: 'text/plain', text: '' })),
     ...docsRoutes,
     ...dialectRoutes(db, null),
+    rootRoute('0'),
     ...openApiRoutes(() => routes, { version: '0', needsToken: false }),
   ]
   // Members are read as in a server: together, past the routes (by-principal.ts).

@@ -42,9 +42,18 @@ export function dialectRoutes(db: Database, chosen: string | null): Route[] {
   ]
 }
 
-function mounted({ tag, refuse, routes, anyOrigin = false }: Dialect, db: Database, mount: string): Route[] {
+function mounted(
+  { tag, refuse, routes, rootRoutes = [], anyOrigin = false }: Dialect,
+  db: Database,
+  mount: string,
+): Route[] {
   const api = { mount, refuse, anyOrigin }
-  return routesByPrincipal(db, routes).map((route) => ({ ...route, path: mount + route.path, tag, api }))
+  return [...routesByPrincipal(db, routes), ...(mount === '' ? rootRoutes : [])].map((route) => ({
+    ...route,
+    path: mount + route.path,
+    tag,
+    api,
+  }))
 }
 
 function isOwn(path: string): boolean {

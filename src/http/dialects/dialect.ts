@@ -12,4 +12,6 @@ export interface Dialect {
   readonly anyOrigin?: boolean
   /** Returns its routes, with paths relative to its mount. */
   routes(db: Store): Route[]
+  /** Further routes of its mount at the root, which come before kvist's own on `/`. */
+  readonly rootRoutes?: readonly Route[]
 }

@@ -12,6 +12,7 @@ import { getShown, jsonDocs, valueText } from './response.ts'
 const collection = 'keys'
 /** FastAPI's message for a missing parameter. */
 const isMissing = 'field required'
+const greeting = { message: 'Hello!' }
 
 /** The dialect of Reforg: text under keys, both in the query. It ran on FastAPI, whose error format it copies. */
 export const reforg: Dialect = {
@@ -71,6 +72,17 @@ export const reforg: Dialect = {
       summary: 'The page of the API',
       docs: { responses: { 307: { description: 'It is that of all of kvist' } } },
       handle: () => responseOf(307, { Location: '/docs' }),
+    },
+  ],
+  rootRoutes: [
+    {
+      method: 'GET',
+      path: '/',
+      access: 'open',
+      isPage: true,
+      summary: 'A greeting',
+      docs: { responses: { 200: jsonDocs('It is there', greeting) } },
+      handle: () => jsonResponse(JSON.stringify(greeting)),
     },
   ],
 }
