@@ -20,6 +20,7 @@ export type ResponseCode =
   | 'invalid_parameter'
   | 'invalid_request'
   | 'key_too_long'
+  | 'lookup_failed'
   | 'method_not_allowed'
   | 'misdirected'
   | 'not_found'

@@ -110,7 +110,7 @@ export async function readMembers<T>(
   parse: Parse<T> | null,
   options: CallOptions | undefined,
 ): Promise<(Member<T> | null)[]> {
-  members.forEach((member, i) => void checkFields(member, refRules, `members[${i}]: `))
+  checkRefs(members)
   const read = await transport.send(
     {
       method: 'POST',
@@ -123,6 +123,11 @@ export async function readMembers<T>(
     transport.json<{ readonly members: readonly (ShownMember | null)[] }>,
   )
   return read.members.map((member) => (member === null ? null : revive<T, Member<T>>(member, parse)))
+}
+
+/** Throws a KvistInputError unless all are references of members. */
+export function checkRefs(members: readonly MemberRef[]): void {
+  members.forEach((member, i) => void checkFields(member, refRules, `members[${i}]: `))
 }
 
 const refRules: Rules<MemberRef> = { collection: collectionName, key: memberKey }

@@ -1,7 +1,9 @@
-import { checkOptions } from './checks.ts'
+import { checkOptions, checkValue, wholeNumber } from './checks.ts'
+import { checkRefs } from './members.ts'
 import { callRules } from './option-rules.ts'
 import type { Call, CallOptions, Transport } from './request.ts'
-import type { NodesStatus, ReplicationSummary } from './types.ts'
+import type { LookedUp, MemberRef, NodesStatus, ReplicationSummary } from './types.ts'
+import { jsonType } from './values.ts'
 
 /** What a server is to other nodes. */
 export class Nodes {
@@ -34,5 +36,28 @@ export class Nodes {
       options,
     }
     return this.#transport.send(call, this.#transport.json<ReplicationSummary>)
+  }
+
+  /**
+   * Returns what the server itself holds of some members, tombstones included, without asking other nodes. Values of more
+   * than `maxValueBytes` are left out. Needs a token that grants `read`.
+   */
+  async lookup(
+    members: readonly MemberRef[],
+    maxValueBytes: number,
+    options?: CallOptions,
+  ): Promise<LookedUp> {
+    checkOptions(options, callRules)
+    checkRefs(members)
+    checkValue('maxValueBytes', maxValueBytes, wholeNumber(0))
+    const call: Call = {
+      method: 'POST',
+      path: '/v1/_lookup',
+      headers: { 'content-type': jsonType },
+      body: JSON.stringify({ members, max_value_bytes: maxValueBytes }),
+      retry: 'idempotent',
+      options,
+    }
+    return this.#transport.send(call, this.#transport.json<LookedUp>)
   }
 }

@@ -376,6 +376,35 @@ export interface TargetStatus {
   readonly last_success_at: string | null
 }
 
+/** What a node holds of members that it was asked for, in their order; null for what it does not hold. */
+export interface LookedUp {
+  /** The id of the node. */
+  readonly node: string
+  readonly versions: readonly (LookedUpVersion | null)[]
+}
+
+export type LookedUpVersion = LookedUpMember | LookedUpTombstone
+
+/** A member. Its value is missing if it is larger than was asked for. */
+export interface LookedUpMember {
+  readonly type: 'put'
+  readonly origin: Origin
+  readonly created_at: string
+  readonly expires_at: string | null
+  readonly content_type: string
+  readonly flags: number
+  readonly value_bytes: number
+  /** JSON as it is stored, which is text. */
+  readonly value_text?: string
+  readonly value_base64?: string
+}
+
+/** What is left of a member that was deleted, or has expired. */
+export interface LookedUpTombstone {
+  readonly type: 'delete' | 'expire'
+  readonly origin: Origin
+}
+
 /** What became of the changes that were sent to a node. */
 export interface ReplicationSummary {
   /** The id of the receiving node. */

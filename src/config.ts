@@ -304,6 +304,26 @@ export const options = {
     default: null,
     help: 'authorities of the certificates of targets, in PEM; default: those of the system',
   }),
+  lookup: option({
+    ...toggle(),
+    flag: 'lookup',
+    default: false,
+    help: 'ask the other servers for a member that is read or deleted and is not here',
+  }),
+  lookupIn: option<readonly string[]>({
+    ...list(text('URL', targetRange, parseTarget)),
+    flag: 'lookup-in',
+    env: 'KVIST_LOOKUP_IN',
+    default: [],
+    help: 'server that --lookup asks beside the targets',
+  }),
+  lookupTimeoutMs: option({
+    ...duration('ms', 10, 60_000),
+    flag: 'lookup-timeout',
+    env: 'KVIST_LOOKUP_TIMEOUT',
+    default: 1000,
+    help: 'how long --lookup waits for the other servers',
+  }),
   newNodeId: option({
     ...toggle(),
     flag: 'new-node-id',
@@ -359,12 +379,15 @@ export function parseConfig(args: readonly string[], env: Environment): Config {
 
 /** Returns the targets of `--mirror-to` and `--servers` together. Throws UsageError. */
 function targetsOf({ mirrorTo, servers, bridge, mirrorOnly, mirrorTokens, ...rest }: Config) {
+  const { lookup, lookupIn, mirrorTokenFile, mirrorCa } = rest
   const file = servers === null ? null : readServersFile(servers)
   const targets = [...new Set([...mirrorTo, ...(file?.targets ?? [])])]
-  const isLoose =
-    mirrorOnly.length > 0 || mirrorTokens || rest.mirrorTokenFile !== null || rest.mirrorCa !== null
-  if (targets.length === 0 && isLoose)
+  const isLoose = mirrorOnly.length > 0 || mirrorTokens
+  const reachesOthers = targets.length > 0 || lookupIn.length > 0
+  if ((targets.length === 0 && isLoose) || (!reachesOthers && (mirrorTokenFile ?? mirrorCa) !== null))
     refuse('the options of mirrors need a target: --mirror-to or --servers')
+  if (lookup && !reachesOthers) refuse('--lookup needs servers to ask: --mirror-to, --servers or --lookup-in')
+  if (!lookup && lookupIn.length > 0) refuse('--lookup-in names servers for --lookup, which is missing')
   return { mirrorTo: targets, bridge: bridge || file?.isBridge === true }
 }
 

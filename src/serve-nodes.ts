@@ -3,11 +3,13 @@ import { Kvist, type KvistOptions } from '../sdk/client.ts'
 import { tokensCollection } from './auth/tokens.ts'
 import type { Config } from './config.ts'
 import type { Database } from './core/database.ts'
+import { withLookup } from './core/lookup.ts'
 import { compilePattern } from './core/pattern.ts'
 import type { NodeRouteOptions } from './http/v1/nodes.ts'
 import { refuse } from './options.ts'
 import { type CommitSignal, commitSignal } from './replication/commit-signal.ts'
 import { httpTarget } from './replication/http-target.ts'
+import { type Lookup, startLookup } from './replication/lookup.ts'
 import { type Mirror, realSleep, startMirror } from './replication/mirror.ts'
 import { hasProgress } from './replication/progress.ts'
 import type { Log } from './telemetry/log.ts'
@@ -27,6 +29,8 @@ export interface ServerNodes {
 }
 
 export interface StartedNodes {
+  /** The store as requests use it. */
+  readonly store: Database
   readonly routeOptions: NodeRouteOptions
   numbers(): NodeNumbers
   stop(): Promise<void>
@@ -60,7 +64,8 @@ export function prepareNodes(config: Config, reporting: Reporting): ServerNodes 
         },
         sleep: realSleep,
       })
-      return started(mirror)
+      const lookup = config.lookup ? lookupOf(config, access, db, reporting) : null
+      return started(mirror, lookup, lookup === null ? db : withLookup(db, lookup.nodes, reporting.now))
     },
   }
 }
@@ -82,15 +87,34 @@ function authoritiesIn(path: string): string {
   }
 }
 
-function started(mirror: Mirror): StartedNodes {
+function lookupOf(config: Config, access: KvistOptions, db: Database, reporting: Reporting): Lookup {
+  const { mirrorTo, lookupIn, lookupTimeoutMs, mirrorOnly } = config
+  const patterns = mirrorOnly.map((pattern) => compilePattern(pattern))
+  const isSent = (collection: string) =>
+    patterns.length === 0 || patterns.some((one) => one.matches(collection))
+  return startLookup({
+    ...reporting,
+    kvists: [...new Set([...mirrorTo, ...lookupIn])].map((url) => new Kvist(url, access)),
+    nodeId: db.nodeId,
+    timeoutMs: lookupTimeoutMs,
+    isMirrored: (url, collection) => mirrorTo.includes(url) && isSent(collection),
+  })
+}
+
+function started(mirror: Mirror, lookup: Lookup | null, store: Database): StartedNodes {
   const { conflicts } = mirror
   return {
+    store,
     routeOptions: {
       onReplicated: conflicts.note,
       conflicts: conflicts.count,
       targets: mirror.status,
     },
-    numbers: () => ({ conflicts: conflicts.count(), targets: mirror.status() }),
+    numbers: () => ({
+      conflicts: conflicts.count(),
+      targets: mirror.status(),
+      ...(lookup === null ? {} : { lookups: lookup.counts() }),
+    }),
     stop: mirror.stop,
   }
 }

@@ -109,9 +109,10 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
   let memcached: MemcachedServer | null = null
   const mirror = await nodes.start(db)
   try {
-    const reads = db.readQueue(sockets.ticks.scheduleWork)
+    const { store } = mirror
+    const reads = store.readQueue(sockets.ticks.scheduleWork)
     memcached = memcachedPort(config, {
-      db,
+      db: store,
       authenticator: access.memcached,
       sockets,
       tls,
@@ -125,13 +126,13 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
     const parts = { memory, requests, sockets, db, watches, audit, mirror }
     const expose = () => metrics.expose(metricSources({ ...parts, http, memcached }))
     const routes: Route[] = [
-      ...v1Routes(db, watches),
+      ...v1Routes(store, watches),
       ...accessRoutes({ tokens: tokensOf(access.tokens, db), tickets: access.tickets }),
       ...nodeRoutes(db, mirror.routeOptions),
       ...healthRoutes(() => (ready ? db.writeFault() : 'stopping')),
       ...metricsRoutes(expose),
       ...docsRoutes,
-      ...dialectRoutes(db, config.dialect),
+      ...dialectRoutes(store, config.dialect),
       rootRoute(version),
       ...openApiRoutes(() => routes, { version, needsToken: config.token !== null }),
     ]

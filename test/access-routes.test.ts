@@ -134,6 +134,7 @@ const requests: Record<string, readonly (readonly [path: string, needs: Needs, s
   'DELETE /v1/_tokens/:id': [['/v1/_tokens/none', 'admin everywhere']],
   'GET /v1/_nodes': [['/v1/_nodes', 'read everywhere']],
   'POST /v1/_replicate': [['/v1/_replicate', 'replicate anywhere', { body: '', headers: lines }]],
+  'POST /v1/_lookup': [['/v1/_lookup', 'read member', { body: `{"members":[${own}}]}` }]],
   'GET /metrics': [['/metrics', 'read everywhere']],
   'GET /dialects/ozza/:resource': [
     ['/dialects/ozza/users', 'read some'],

@@ -25,6 +25,9 @@ import {
   type Incremented,
   type JsonPatchOperation,
   Kvist,
+  type LookedUp,
+  type LookedUpMember,
+  type LookedUpTombstone,
   type Member,
   type MemberValue,
   type NewToken,
@@ -206,6 +209,19 @@ const targetStatus: Names<TargetStatus> = {
   last_error: 'required',
   last_success_at: 'required',
 }
+const lookedUp: Names<LookedUp> = { node: 'required', versions: 'required' }
+const lookedUpMember: Names<LookedUpMember> = {
+  type: 'required',
+  origin: 'required',
+  created_at: 'required',
+  expires_at: 'required',
+  content_type: 'required',
+  flags: 'required',
+  value_bytes: 'required',
+  value_text: 'optional',
+  value_base64: 'optional',
+}
+const lookedUpTombstone: Names<LookedUpTombstone> = { type: 'required', origin: 'required' }
 const replicationSummary: Names<ReplicationSummary> = {
   node: 'required',
   applied: 'required',
@@ -280,13 +296,16 @@ test('types name what the document names', () => {
   expectSame(createdToken, schemas.CreatedToken)
   expectSame(nodesStatus, schemas.Nodes)
   expectSame(targetStatus, schemas.Target)
+  expectSame(lookedUp, schemas.LookedUp)
+  expectSame(lookedUpMember, schemas.LookedUpMember)
+  expectSame(lookedUpTombstone, schemas.LookedUpTombstone)
   expectSame(replicationSummary, schemas.ReplicationSummary)
   expect(sorted(problem)).toEqual(sorted(schemas.Problem?.properties ?? {}))
   expect(sorted(jsonPatchOperation)).toEqual(sorted(schemas.JsonPatch?.items?.properties ?? {}))
   const names =
-    'Batch BulkLine BulkSummary Change Changes Collections CreatedToken Deleted Grant Increment JsonPatch Member NewToken Nodes'
+    'Batch BulkLine BulkSummary Change Changes Collections CreatedToken Deleted Grant Increment JsonPatch LookedUp'
   const others =
-    'Origin Page Patched Problem Read ReadResult ReplicatedChange ReplicationSummary Revisions Settings Stored Target Token'
+    'LookedUpMember LookedUpTombstone Member NewToken Nodes Origin Page Patched Problem Read ReadResult ReplicatedChange ReplicationSummary Revisions Settings Stored Target Token'
   expect(sorted(schemas)).toEqual(`${names} ${others}`.split(' '))
 })
 
@@ -429,6 +448,9 @@ async function callAccess(kvist: Kvist, has: (value: object | undefined, names: 
   const line = { op: 'delete', collection: 'r', key: 'k', origin: { node: 'n1', clock: 1 } }
   const { failed_more: _more, ...allNamed } = replicationSummary
   has(await kvist.nodes.replicate(`${JSON.stringify(line)}\n`, 'n1'), allNamed)
+  const found = await kvist.nodes.lookup([{ collection: 'r', key: 'k' }], 0)
+  has(found, lookedUp)
+  has(found.versions[0] ?? {}, lookedUpTombstone)
   expect(await kvist.tokens.revoke(created.id)).toBe(true)
 }
 

@@ -29,6 +29,7 @@ export type ErrorCode =
   | 'damaged' // what is stored is not what was written
   | 'storage_failed' // the disk or the engine behind failed
   | 'unavailable' // the server that holds the member cannot be reached; nothing was done
+  | 'lookup_failed' // this node does not hold the member, and not all other nodes said whether they do
   | 'outcome_unknown' // the commit may have been done, once: check before repeating it
   | 'closing'
 

@@ -109,6 +109,11 @@ export const handshakeTimeoutSeconds = 10
 /** How far the clock of another node may be ahead of this node's clock. */
 export const maxClockAheadMs = 60_000
 
+/** Members that one question of a lookup names. */
+export const maxLookupMembers = 1000
+/** Lookups that wait for other nodes at once; further ones are refused. */
+export const maxLookups = 1000
+
 /**
  * Addresses and tokens whose rate of requests is known at a time, and addresses whose wrong tokens are counted; see
  * `RateBuckets` for what happens beyond. Each takes some 200 bytes.

@@ -28,6 +28,7 @@ const responses: Record<ErrorCode, readonly [status: number, title: string]> = {
   quota_exceeded: [422, 'Quota exceeded'],
   busy: [503, 'Too busy'],
   unavailable: [503, 'Unavailable'],
+  lookup_failed: [503, 'Lookup failed'],
   outcome_unknown: [504, 'Outcome unknown'],
   closing: [503, 'Stopping'],
   damaged: [500, 'Damaged'],

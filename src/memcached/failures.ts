@@ -32,6 +32,7 @@ const lines: Record<ErrorCode, string> = {
   damaged: 'SERVER_ERROR damaged',
   storage_failed: 'SERVER_ERROR storage failed',
   unavailable: 'SERVER_ERROR unavailable',
+  lookup_failed: 'SERVER_ERROR not all servers answered',
   outcome_unknown: 'SERVER_ERROR outcome unknown',
   closing: 'SERVER_ERROR stopping',
 }

@@ -164,6 +164,13 @@ const counters: readonly Metric<number>[] = [
     help: 'Versions lost because two nodes wrote the same member at once',
     read: ({ sources }) => sources.nodes.conflicts,
   },
+  {
+    name: 'kvist_lookups_total',
+    help: 'Members that other nodes were asked for; unknown: not all of them answered',
+    labels: ['outcome'],
+    read: ({ sources }) =>
+      Object.entries(sources.nodes.lookups ?? {}).map(([outcome, value]) => ({ labels: { outcome }, value })),
+  },
 ]
 
 const gauges: readonly Metric<number>[] = [

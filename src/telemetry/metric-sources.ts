@@ -47,6 +47,8 @@ export interface ConnectionNumbers {
 /** What this node sends to others, and what it lost to them. */
 export interface NodeNumbers {
   readonly conflicts: number
+  /** Lookups by outcome; missing without `--lookup`. */
+  readonly lookups?: Readonly<Record<string, number>>
   readonly targets: readonly {
     readonly url: string
     readonly state: string

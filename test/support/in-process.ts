@@ -34,6 +34,8 @@ export interface InProcessOptions extends Pick<HttpOptions, 'memory'> {
   readonly nodes?: NodeRouteOptions
   readonly store?: Pick<DatabaseOptions, 'recordsRenewals' | 'maxClockAheadMs'>
   readonly followers?: readonly Follower[]
+  /** Returns the store as requests use it. */
+  readonly storeOf?: (db: Database) => Database
 }
 
 const noNodes: NodeRouteOptions = { onReplicated() {}, targets: () => [], conflicts: () => 0 }
@@ -43,7 +45,13 @@ export async function startInProcess(
   token: string | null = null,
   timers = realTimers,
   openEngine: (onCommit: OnCommit) => Promise<Engine> = openTestEngine,
-  { nodes = noNodes, store = {}, followers = [], ...more }: InProcessOptions = {},
+  {
+    nodes = noNodes,
+    store: storeOptions = {},
+    followers = [],
+    storeOf = (db) => db,
+    ...more
+  }: InProcessOptions = {},
 ): Promise<InProcessServer> {
   const errors: unknown[] = []
   const onError = (error: unknown) => errors.push(error)
@@ -62,17 +70,18 @@ export async function startInProcess(
     timers,
     onError,
     followers: [...registry.followers, ...followers],
-    ...store,
+    ...storeOptions,
   })
+  const store = storeOf(db)
   const tokens = tokensOf(registry, db)
   const routes: Route[] = [
-    ...v1Routes(db),
+    ...v1Routes(store),
     ...accessRoutes({ tokens, tickets: passes }),
     ...nodeRoutes(db, nodes),
     ...healthRoutes(() => null),
     ...metricsRoutes(async () => ({ contentType: 'text/plain', text: '' })),
     ...docsRoutes,
-    ...dialectRoutes(db, null),
+    ...dialectRoutes(store, null),
     rootRoute('0'),
     ...openApiRoutes(() => routes, { version: '0', needsToken: false }),
   ]
@@ -89,7 +98,7 @@ export async function startInProcess(
     onError,
     observe: () => () => {},
     sockets,
-    reads: db.readQueue(sockets.ticks.scheduleWork),
+    reads: store.readQueue(sockets.ticks.scheduleWork),
     ...more,
   })
   return {

@@ -1,9 +1,11 @@
 import { Kvist } from '../../sdk/client.ts'
 import type { Database } from '../../src/core/database.ts'
+import { type OtherNodes, withLookup } from '../../src/core/lookup.ts'
 import { compilePattern } from '../../src/core/pattern.ts'
 import { realTimers, type Timers } from '../../src/core/timers.ts'
 import { commitSignal } from '../../src/replication/commit-signal.ts'
 import { httpTarget } from '../../src/replication/http-target.ts'
+import { type Lookup, startLookup } from '../../src/replication/lookup.ts'
 import { type Mirror, realSleep, startMirror } from '../../src/replication/mirror.ts'
 import type { Target } from '../../src/replication/peer.ts'
 import { type InProcessServer, startInProcess } from './in-process.ts'
@@ -13,6 +15,11 @@ export interface TestNode extends InProcessServer {
   readonly warnings: string[]
   mirror: Mirror | null
   mirrorTo(targets: readonly (string | Target)[], options?: MirrorToOptions): Mirror
+  /** The node has to be started with `looksUp`. */
+  lookUpIn(
+    urls: readonly string[],
+    options?: { readonly token?: string; readonly timeoutMs?: number },
+  ): Lookup
 }
 
 export interface MirrorToOptions {
@@ -29,6 +36,7 @@ export interface TestNodeOptions {
   readonly token?: string | null
   readonly maxClockAheadMs?: number
   readonly timers?: Timers
+  readonly looksUp?: true
 }
 
 export async function startNode(options: TestNodeOptions = {}): Promise<TestNode> {
@@ -42,6 +50,13 @@ export async function startNode(options: TestNodeOptions = {}): Promise<TestNode
   const errors: unknown[] = []
   const idle = startMirrorOf({ targets: [] })
   let mirror: Mirror | null = null
+  let lookup: Lookup | null = null
+  const others: OtherNodes = {
+    ask: (...given) => lookup!.nodes.ask(...given),
+    askOne: (...given) => lookup!.nodes.askOne(...given),
+    sendDelete: (...given) => lookup!.nodes.sendDelete(...given),
+    count: (outcome) => lookup!.nodes.count(outcome),
+  }
 
   function startMirrorOf(
     { targets, ...given }: MirrorToOptions & { targets: readonly Target[] },
@@ -65,6 +80,7 @@ export async function startNode(options: TestNodeOptions = {}): Promise<TestNode
 
   const server = await startInProcess(now, token, timers, undefined, {
     followers: [signal.follower],
+    ...(options.looksUp ? { storeOf: (db: Database) => withLookup(db, others, now) } : {}),
     store: { recordsRenewals: () => true, ...(maxClockAheadMs === undefined ? {} : { maxClockAheadMs }) },
     nodes: {
       onReplicated: (...given) => (mirror ?? idle).conflicts.note(...given),
@@ -85,6 +101,17 @@ export async function startNode(options: TestNodeOptions = {}): Promise<TestNode
       )
       mirror = startMirrorOf({ ...given, targets: all }, server.db)
       return mirror
+    },
+    lookUpIn(urls, { timeoutMs = 1000, ...access } = {}) {
+      lookup = startLookup({
+        kvists: urls.map((url) => new Kvist(url, access)),
+        nodeId: server.db.nodeId,
+        timeoutMs,
+        isMirrored: (url) => mirror?.status().some((target) => target.url === url) ?? false,
+        log,
+        now,
+      })
+      return lookup
     },
     async stop() {
       await mirror?.stop()

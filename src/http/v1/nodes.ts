@@ -4,6 +4,7 @@ import { routesByPrincipal } from '../by-principal.ts'
 import { parametersOf } from '../path.ts'
 import { jsonTextLine } from '../response.ts'
 import type { Route } from '../route.ts'
+import { postLookup } from './lookup.ts'
 import * as docs from './openapi-nodes.ts'
 import { v1Tag } from './openapi-parts.ts'
 import { postReplicate, type Receiver } from './replicate.ts'
@@ -52,6 +53,16 @@ export function nodeRoutes(db: Database, options: NodeRouteOptions): Route[] {
       tag: v1Tag,
       docs: docs.postReplicate,
       handle: (request, context) => postReplicate(store, options, request, context),
+    },
+    {
+      method: 'POST',
+      path: '/v1/_lookup',
+      access: 'read',
+      honours: ['idempotency-key'],
+      summary: 'What this node itself holds of some members, for a node that does not hold them',
+      tag: v1Tag,
+      docs: docs.postLookup,
+      handle: (request, context) => postLookup(store, request, context),
     },
   ])
 }

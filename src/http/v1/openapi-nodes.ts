@@ -1,5 +1,6 @@
+import { maxLookupMembers } from '../../core/limits.ts'
 import { named, type OperationDocs, type Schema } from '../operation.ts'
-import { header, json, ndjson, text, writeFaults } from './openapi-parts.ts'
+import { header, json, ndjson, readFaults, text, writeFaults } from './openapi-parts.ts'
 import { lineFailures } from './response-schemas.ts'
 import { collectionName, key, time } from './schema-parts.ts'
 
@@ -84,6 +85,47 @@ const summary = named('ReplicationSummary', {
   },
 })
 
+const origin: Schema = {
+  type: 'object',
+  required: ['node', 'clock'],
+  properties: { node: text, clock: { type: 'integer', minimum: 1 } },
+}
+
+const memberVersion = named('LookedUpMember', {
+  type: 'object',
+  required: ['type', 'origin', 'created_at', 'expires_at', 'content_type', 'flags', 'value_bytes'],
+  properties: {
+    type: { enum: ['put'] },
+    origin,
+    created_at: time,
+    expires_at: nullable(time),
+    content_type: text,
+    flags: count,
+    value_bytes: count,
+    value_text: { ...text, description: 'JSON as it is stored; missing if it is larger than was asked for' },
+    value_base64: { ...text, description: 'Other bytes; missing likewise' },
+  },
+})
+
+const tombstoneVersion = named('LookedUpTombstone', {
+  type: 'object',
+  required: ['type', 'origin'],
+  properties: { type: { enum: ['delete', 'expire'] }, origin },
+})
+
+const lookedUp = named('LookedUp', {
+  type: 'object',
+  required: ['node', 'versions'],
+  properties: {
+    node: { ...text, description: 'The id of this node' },
+    versions: {
+      type: 'array',
+      items: { oneOf: [memberVersion, tombstoneVersion, { type: 'null' }] },
+      description: 'In the order of the question; null for what it does not hold and knows no tombstone of',
+    },
+  },
+})
+
 const targetExample = {
   url: 'http://10.0.0.2:7070',
   state: 'current',
@@ -110,6 +152,60 @@ export const getNodes: OperationDocs = {
     },
   },
   problems: ['invalid_parameter'],
+}
+
+export const postLookup: OperationDocs = {
+  id: 'lookup',
+  description:
+    'A node with `--lookup` asks this of others before it responds that a member is missing. What this node holds is all that it says: it does not ask on. Needs `read` on each member.',
+  body: {
+    content: {
+      [json]: {
+        schema: {
+          type: 'object',
+          required: ['members'],
+          properties: {
+            members: {
+              type: 'array',
+              maxItems: maxLookupMembers,
+              items: {
+                type: 'object',
+                required: ['collection', 'key'],
+                properties: { collection: collectionName, key },
+              },
+            },
+            max_value_bytes: { ...count, description: 'Larger values are left out; 0 if missing' },
+          },
+        },
+        example: { members: [{ collection: 'books', key: 'dune' }], max_value_bytes: 65536 },
+      },
+    },
+  },
+  responses: {
+    200: {
+      description: 'What this node holds, in the order of the question',
+      content: {
+        [json]: {
+          schema: lookedUp,
+          example: {
+            node: 'k3v9x2m7q1ab',
+            versions: [{ type: 'delete', origin: { node: 'b7m2c9x4p0qd', clock: 3629292748800000 } }],
+          },
+        },
+      },
+    },
+  },
+  problems: [
+    ...([
+      'invalid_parameter',
+      'invalid_request',
+      'invalid_json',
+      'invalid_collection',
+      'invalid_key',
+    ] as const),
+    ...(['too_large', 'unsupported_media_type'] as const),
+    ...readFaults,
+  ],
 }
 
 export const postReplicate: OperationDocs = {

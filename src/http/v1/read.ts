@@ -11,7 +11,7 @@ import { parametersOf } from '../path.ts'
 import { jsonResponse } from '../response.ts'
 import type { HttpRequest } from '../wire/request.ts'
 import type { HttpResponse } from '../wire/response.ts'
-import { asArray, asObject, parseRef, refuseOthers } from './fields.ts'
+import { asArray, asObject, type JsonFields, parseRef, refuseOthers } from './fields.ts'
 import { listPieces, pieceChars, streamedPieces } from './pieces.ts'
 import { type MemberShape, memberJson, memberPieces } from './serializers.ts'
 
@@ -80,18 +80,21 @@ const refFields: ReadonlySet<string> = new Set(['collection', 'key'])
 function parseRefs(text: string): MemberRef[] {
   const body = asObject(JSON.parse(text), 'the read')
   refuseOthers(body, bodyFields, 'the read')
+  return parseMembers(body, 'the read', maxReadMembers)
+}
+
+/** Returns the references in `members` of a body. Throws for none, and for more than `limit`. */
+export function parseMembers(body: JsonFields, where: string, limit: number): MemberRef[] {
   const given = asArray(body.members, 'members')
-  if (body.members === undefined) throw new KvistError('invalid_request', 'the read has no "members"')
-  if (given.length > maxReadMembers) {
-    throw new KvistError('too_large', `at most ${maxReadMembers} members can be read at once`, {
-      limit: maxReadMembers,
-    })
+  if (body.members === undefined) throw new KvistError('invalid_request', `${where} has no "members"`)
+  if (given.length > limit) {
+    throw new KvistError('too_large', `at most ${limit} members can be read at once`, { limit })
   }
   return given.map((one, i) => {
-    const where = `members[${i}]`
-    const fields = asObject(one, where)
-    refuseOthers(fields, refFields, where)
-    return parseRef(fields, where)
+    const at = `members[${i}]`
+    const fields = asObject(one, at)
+    refuseOthers(fields, refFields, at)
+    return parseRef(fields, at)
   })
 }
 
