@@ -4,15 +4,13 @@ import type { Member } from './member.ts'
  * Caches members that were read, as objects, in front of the engine: an LRU bounded in bytes. `Reads` removes a member
  * from it whenever a commit changes that member.
  *
- * Members are in two generations, as in hashlru and quick-lru: a new entry goes into the younger one, and a hit in the
- * older one moves the entry there. When the younger one fills half of the cache it becomes the older one, and the
- * previous older one is evicted. So a hit on a recently used entry writes nothing, where an LRU with a linked list
- * relinks it.
+ * Members are in two generations, as in hashlru and quick-lru: a new entry is of the younger one, and a hit on an entry
+ * of the older one makes it young. When the younger one fills half of the cache it becomes the older one, and the
+ * entries of the previous older one are evicted. So a hit on a recently used entry writes nothing, where an LRU with a
+ * linked list relinks it. Both are in the same Maps, so that a miss costs one look-up.
  */
 export interface MemberCache {
   get(collection: string, key: string): Member | undefined
-  /** Does what `get` does, but does not count a miss, because the same reader then calls `get`. */
-  peek(collection: string, key: string): Member | undefined
   /**
    * Stores a member and replaces its earlier version. A member larger than an eighth of the cache is not stored, and
    * its earlier version is removed.
@@ -53,60 +51,79 @@ const recentReads = 256
 export function memberCache(maxBytes: number): MemberCache {
   const stats = { hits: 0, misses: 0, evictions: 0, entries: 0, bytes: 0 }
   const recentRevisions = new Float64Array(recentReads)
-  let young = new Generation()
-  let old = new Generation()
-
-  function count(): void {
-    stats.entries = young.entries + old.entries
-    stats.bytes = young.bytes + old.bytes
-  }
-
-  function peek(collection: string, key: string): Member | undefined {
-    const member = young.get(collection, key) ?? promoted(collection, key)
-    if (member !== undefined) stats.hits++
-    return member
-  }
+  const collections = new Map<string, Map<string, Entry>>()
+  let young = newGeneration()
+  let old = newGeneration()
 
   function get(collection: string, key: string): Member | undefined {
-    const member = peek(collection, key)
-    if (member === undefined) stats.misses++
-    return member
-  }
-
-  function promoted(collection: string, key: string): Member | undefined {
-    const member = old.get(collection, key)
-    if (member !== undefined) set(collection, member)
-    return member
-  }
-
-  function keep(collection: string, member: Member, bytes: number): void {
-    if (young.bytes + bytes > maxBytes / 2 || young.entries === maxEntries / 2) {
-      stats.evictions += old.entries
-      old = young
-      young = new Generation()
+    const entry = collections.get(collection)?.get(key)
+    if (entry === undefined) {
+      stats.misses++
+      return
     }
-    young.add(collection, member, bytes)
-    count()
+    stats.hits++
+    if (entry.generation === old) makeYoung(entry)
+    return entry.member
+  }
+
+  function makeYoung(entry: Entry): void {
+    leave(entry)
+    // To make room for it may evict the older generation.
+    entry.generation = young
+    join(entry)
+  }
+
+  function join(entry: Entry): void {
+    if (young.bytes + entry.bytes > maxBytes / 2 || young.entries === maxEntries / 2) nextGeneration()
+    entry.generation = young
+    young.entries++
+    young.bytes += entry.bytes
+    stats.entries++
+    stats.bytes += entry.bytes
+  }
+
+  function leave({ generation, bytes }: Entry): void {
+    generation.entries--
+    generation.bytes -= bytes
+    stats.entries--
+    stats.bytes -= bytes
+  }
+
+  function nextGeneration(): void {
+    const evicted = old
+    old = young
+    young = newGeneration()
+    if (evicted.entries === 0) return
+    stats.evictions += evicted.entries
+    for (const [collection, entries] of collections)
+      for (const entry of entries.values()) if (entry.generation === evicted) drop(collection, entries, entry)
+  }
+
+  function drop(collection: string, entries: Map<string, Entry>, entry: Entry): void {
+    leave(entry)
+    entries.delete(entry.member.key)
+    if (entries.size === 0) collections.delete(collection)
   }
 
   function remove(collection: string, key: string): void {
-    for (const generation of [young, old]) {
-      const member = generation.get(collection, key)
-      if (member === undefined) continue
-      generation.delete(collection, member, entryBytes(member))
-      count()
-    }
+    const entries = collections.get(collection)
+    const entry = entries?.get(key)
+    if (entry !== undefined) drop(collection, entries!, entry)
   }
 
   function set(collection: string, member: Member): void {
     remove(collection, member.key)
     const bytes = entryBytes(member)
-    if (bytes <= maxBytes / 8) keep(collection, member, bytes)
+    if (bytes > maxBytes / 8) return
+    const entry = { member, bytes, generation: young }
+    join(entry)
+    const entries = collections.get(collection)
+    if (entries === undefined) collections.set(collection, new Map([[member.key, entry]]))
+    else entries.set(member.key, entry)
   }
 
   return {
     get,
-    peek,
     set,
     offer(collection, member) {
       const slot = member.revision % recentReads
@@ -115,40 +132,27 @@ export function memberCache(maxBytes: number): MemberCache {
     },
     delete: remove,
     clear() {
-      young = new Generation()
-      old = new Generation()
-      count()
+      collections.clear()
+      for (const generation of [young, old]) Object.assign(generation, newGeneration())
+      Object.assign(stats, { entries: 0, bytes: 0 })
     },
     stats,
   }
 }
 
-class Generation {
-  entries = 0
-  bytes = 0
-  private readonly collections = new Map<string, Map<string, Member>>()
+interface Entry {
+  readonly member: Member
+  readonly bytes: number
+  generation: Generation
+}
 
-  get(collection: string, key: string): Member | undefined {
-    return this.collections.get(collection)?.get(key)
-  }
+interface Generation {
+  entries: number
+  bytes: number
+}
 
-  /** The generation must not contain a member with this key. */
-  add(collection: string, member: Member, bytes: number): void {
-    const members = this.collections.get(collection) ?? new Map<string, Member>()
-    if (members.size === 0) this.collections.set(collection, members)
-    members.set(member.key, member)
-    this.entries++
-    this.bytes += bytes
-  }
-
-  /** The generation must contain this member. */
-  delete(collection: string, member: Member, bytes: number): void {
-    const members = this.collections.get(collection)!
-    members.delete(member.key)
-    if (members.size === 0) this.collections.delete(collection)
-    this.entries--
-    this.bytes -= bytes
-  }
+function newGeneration(): Generation {
+  return { entries: 0, bytes: 0 }
 }
 
 /** Estimates the memory of an entry. A text that is not ASCII may take two bytes for each character. */

@@ -14,12 +14,17 @@ function queueOver(
     refs.map(({ key }) => (key === 'none' ? null : memberOf(key))),
 ) {
   const asked: string[][] = []
+  const uncached: string[][] = []
   const works: (() => void)[] = []
   const queue = readQueue(
     {
       cached: () => undefined,
       readMany(refs) {
         asked.push(refs.map(({ key }) => key))
+        return readMany(refs)
+      },
+      readUncached(refs) {
+        uncached.push(refs.map(({ key }) => key))
         return readMany(refs)
       },
     },
@@ -41,8 +46,25 @@ function queueOver(
   const run = () => {
     for (const work of works.splice(0)) work()
   }
-  return { asked, reported, reader, add, run, works }
+  return { queue, asked, uncached, reported, reader, add, run, works }
 }
+
+test('the cache is asked again only where some of the members may be in it', () => {
+  const { queue, asked, uncached, reported, reader, run } = queueOver()
+  const [a, b] = [
+    { collection: 'c', key: 'a' },
+    { collection: 'c', key: 'b' },
+  ]
+  queue.addUncached(a, reader('1'))
+  queue.addUncached(b, reader('2'))
+  run()
+  expect([asked, uncached]).toEqual([[], [['a', 'b']]])
+  queue.addUncached(a, reader('3'))
+  queue.add(b, reader('4'))
+  run()
+  expect([asked, uncached.length]).toEqual([[['a', 'b']], 1])
+  expect(reported).toEqual(['1 a', '2 b', '3 a', '4 b'])
+})
 
 test('what was asked for until it runs is read together, and given to whoever asked, in order', () => {
   const { asked, reported, reader, add, run, works } = queueOver()

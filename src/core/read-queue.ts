@@ -12,6 +12,8 @@ export interface ReadQueue {
   cached(ref: MemberRef): Member | null | undefined
   /** Queues a read for a reader. A reader may queue up to `maxReadTogether` reads, one directly after the other. */
   add(ref: MemberRef, reader: MemberReader): void
+  /** As `add`, for a member that `cached` did not return in this tick. */
+  addUncached(ref: MemberRef, reader: MemberReader): void
 }
 
 /** Receives the members that it queued reads for. */
@@ -31,44 +33,52 @@ const maxBytes = 1024 * 1024
 
 /** Returns a read queue. `schedule` must run its work once the input of the tick was processed. */
 export function readQueue(
-  { cached, readMany }: Pick<Reads, 'cached' | 'readMany'>,
+  { cached, readMany, readUncached }: Pick<Reads, 'cached' | 'readMany' | 'readUncached'>,
   schedule: (work: () => void) => void,
 ): ReadQueue {
   let refs: MemberRef[] = []
   let readers: MemberReader[] = []
+  /** How many of the refs are known not to be in the cache. */
+  let uncached = 0
 
   function readAll(): void {
     const allRefs = refs
     const allReaders = readers
+    const read = uncached === refs.length ? readUncached : readMany
     refs = []
     readers = []
+    uncached = 0
     if (allRefs.length <= maxReadTogether) {
-      readSome(allRefs, allReaders)
+      readSome(allRefs, allReaders, read)
       return
     }
     for (let from = 0, to = 0; from < allRefs.length; from = to) {
       to = Math.min(from + maxReadTogether, allRefs.length)
       // Keep the reads of one reader together.
       while (to < allRefs.length && allReaders[to] === allReaders[to - 1]) to--
-      readSome(allRefs.slice(from, to), allReaders.slice(from, to))
+      readSome(allRefs.slice(from, to), allReaders.slice(from, to), read)
     }
   }
 
-  function readSome(someRefs: readonly MemberRef[], someReaders: readonly MemberReader[]): void {
-    let read: MaybePromise<(Member | null)[]>
+  function readSome(
+    someRefs: readonly MemberRef[],
+    someReaders: readonly MemberReader[],
+    read: Reads['readMany'],
+  ): void {
+    let found: MaybePromise<(Member | null)[]>
     try {
-      read = readMany(someRefs, maxBytes)
+      found = read(someRefs, maxBytes)
     } catch {
       // Each reader then reads its members itself and gets its own error.
-      read = []
+      found = []
     }
-    if (read instanceof Promise) {
-      read.then(
+    if (found instanceof Promise) {
+      found.then(
         (members) => give(members, someReaders),
         () => give([], someReaders),
       )
     } else {
-      give(read, someReaders)
+      give(found, someReaders)
     }
   }
 
@@ -80,11 +90,17 @@ export function readQueue(
     }
   }
 
+  function add(ref: MemberRef, reader: MemberReader): void {
+    readers.push(reader)
+    if (refs.push(ref) === 1) schedule(readAll)
+  }
+
   return {
     cached,
-    add(ref, reader) {
-      readers.push(reader)
-      if (refs.push(ref) === 1) schedule(readAll)
+    add,
+    addUncached(ref, reader) {
+      uncached++
+      add(ref, reader)
     },
   }
 }

@@ -17,6 +17,8 @@ export interface Reads {
    * member whose value exceeds it, as that of `Engine.readMany` does.
    */
   readMany(refs: readonly MemberRef[], maxBytes?: number): MaybePromise<(Member | null)[]>
+  /** As `readMany`, of members that `cached` did not return in this tick: the cache is not asked again. */
+  readUncached(refs: readonly MemberRef[], maxBytes?: number): MaybePromise<(Member | null)[]>
   /** Returns the member without its value, and renews it where expiry slides. */
   getHead(collection: string, key: string): MaybePromise<MemberHead | null>
   /**
@@ -87,6 +89,10 @@ function listOf(member: Member | null): (Member | null)[] {
   return [member]
 }
 
+function nothing(): null {
+  return null
+}
+
 function whenRead<Read, Result>(
   read: MaybePromise<Read>,
   use: (result: Read) => Result,
@@ -104,6 +110,10 @@ export function readsOf(options: ReadOptions): Reads {
   function get(collection: string, key: string): MaybePromise<Member | null> {
     const cached = cache.get(collection, key)
     if (cached !== undefined) return unexpired(collection, cached)
+    return getUncached(collection, key)
+  }
+
+  function getUncached(collection: string, key: string): MaybePromise<Member | null> {
     const read = engine.read(collection, key)
     return read instanceof Promise ? getLate(collection, read) : keep(collection, read)
   }
@@ -145,6 +155,15 @@ export function readsOf(options: ReadOptions): Reads {
     return upTo(maxBytes, members)
   }
 
+  function readUncached(refs: readonly MemberRef[], maxBytes?: number): MaybePromise<(Member | null)[]> {
+    if (refs.length === 1) return whenRead(getUncached(refs[0]!.collection, refs[0]!.key), listOf)
+    const read = engine.readMany(refs, maxBytes)
+    if (read instanceof Promise)
+      return readManyLate(refs, refs.map(nothing), [...refs.keys()], read, maxBytes)
+    for (let i = 0; i < read.length; i++) read[i] = keep(refs[i]!.collection, read[i]!)
+    return read
+  }
+
   /** Completes `cached`, the members from the cache, with those being read; `indexes` are their positions. */
   async function readManyLate(
     refs: readonly MemberRef[],
@@ -172,10 +191,11 @@ export function readsOf(options: ReadOptions): Reads {
   return {
     get,
     cached({ collection, key }) {
-      const member = cache.peek(collection, key)
+      const member = cache.get(collection, key)
       return member && unexpired(collection, member)
     },
     readMany,
+    readUncached,
     getHead: (collection, key) =>
       whenRead(engine.readHead(collection, key), (head) => unexpired(collection, head)),
     getPart: engine.readPart,

@@ -50,7 +50,7 @@ export function instrumented(
       if (cached === undefined) {
         const pending = new PendingRead(outcome, context, connection, response)
         if (reads === undefined) pending.found([], 0, 0)
-        else reads.add(response.ref, pending)
+        else reads.addUncached(response.ref, pending)
         return
       }
       response = respondSafely(outcome, context, response, cached)

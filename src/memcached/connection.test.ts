@@ -44,7 +44,7 @@ function connect({
     clock,
     ticks,
     reads: readQueue(
-      { cached: () => undefined, readMany: (refs) => refs.map(() => null) },
+      { cached: () => undefined, readMany: (refs) => refs.map(() => null), readUncached: never },
       ticks.scheduleWork,
     ),
     counts: memcachedCounts(),

@@ -203,7 +203,8 @@ describe('what cannot be done', () => {
         if (refs.some(({ key }) => key === 'bad')) throw new Error('secret')
         return opened.db.readMany(refs, maxBytes)
       },
-      readQueue: (schedule) => readQueue({ cached: () => undefined, readMany: db.readMany }, schedule),
+      readQueue: (schedule) =>
+        readQueue({ cached: () => undefined, readMany: db.readMany, readUncached: db.readMany }, schedule),
     }
     await using failing = await openPort({ db })
     const client = await failing.connect()
@@ -225,7 +226,8 @@ describe("a store whose results come late, as a cluster's do", () => {
         await Bun.sleep(refs.length % 3)
         return opened.db.readMany(refs, maxBytes)
       },
-      readQueue: (schedule) => readQueue({ cached: () => undefined, readMany: db.readMany }, schedule),
+      readQueue: (schedule) =>
+        readQueue({ cached: () => undefined, readMany: db.readMany, readUncached: db.readMany }, schedule),
     }
     await using later = await openPort({ db })
     const client = await later.connect()
