@@ -153,7 +153,7 @@ export function formatHttpDate(ms: number): string {
 }
 
 /** Memoizes a function of whole numbers: it keeps the last result for each remainder by `slots`, a power of two. */
-function remembered(slots: number, textOf: (number: number) => string): (number: number) => string {
+export function remembered(slots: number, textOf: (number: number) => string): (number: number) => string {
   const numbers = new Float64Array(slots).fill(Number.NaN)
   const texts = new Array<string>(slots).fill('')
   return (number) => {
