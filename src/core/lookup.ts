@@ -321,6 +321,7 @@ function lookupQueue(db: Database): Pick<Database, 'readQueue'> {
       return {
         cached: (ref) => queue.cached(ref) ?? undefined,
         add: (ref, reader) => queue.add(ref, wrappedOf(reader)),
+        addUncached: (ref, reader) => queue.addUncached(ref, wrappedOf(reader)),
       } satisfies ReadQueue
     },
   }
