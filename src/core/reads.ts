@@ -100,12 +100,53 @@ function whenRead<Read, Result>(
   return read instanceof Promise ? read.then(use) : use(read)
 }
 
-export function readsOf(options: ReadOptions): Reads {
-  const { engine, cache, now } = options
+type Unexpired = ReturnType<typeof visibilityOf>
+
+/** Completes reads of an engine that returns them later, when what was read may have changed. */
+function lateReads({ engine, cache }: ReadOptions, unexpired: Unexpired) {
   /** Incremented whenever members that were read before may have become stale. */
   let changes = 0
+  return {
+    changed: () => void changes++,
+
+    async one(collection: string, read: Promise<Member | null>): Promise<Member | null> {
+      const before = changes
+      const member = await read
+      if (member !== null && changes === before) cache.set(collection, member)
+      return unexpired(collection, member)
+    },
+
+    /** Completes `cached`, the members from the cache, with those being read; `indexes` are their positions. */
+    async many(
+      refs: readonly MemberRef[],
+      cached: (Member | null)[],
+      indexes: readonly number[],
+      read: Promise<(Member | null)[]>,
+      maxBytes: number | undefined,
+    ): Promise<(Member | null)[]> {
+      const before = changes
+      const found = await read
+      if (changes !== before && indexes.length < refs.length) {
+        // The cached members may be of another moment than those that were read.
+        const all = await engine.readMany(refs, maxBytes)
+        return all.map((member, i) => unexpired(refs[i]!.collection, member))
+      }
+      for (const [i, member] of found.entries()) {
+        const { collection } = refs[indexes[i]!]!
+        if (member !== null && changes === before) cache.set(collection, member)
+        cached[indexes[i]!] = unexpired(collection, member)
+      }
+      if (found.length < indexes.length) cached.length = indexes[found.length]!
+      return upTo(maxBytes, cached)
+    },
+  }
+}
+
+export function readsOf(options: ReadOptions): Reads {
+  const { engine, cache, now } = options
   const expiredReadListeners = new Map<string, () => void>()
   const unexpired = visibilityOf(options, expiredReadListeners)
+  const late = lateReads(options, unexpired)
 
   function get(collection: string, key: string): MaybePromise<Member | null> {
     const cached = cache.get(collection, key)
@@ -115,7 +156,7 @@ export function readsOf(options: ReadOptions): Reads {
 
   function getUncached(collection: string, key: string): MaybePromise<Member | null> {
     const read = engine.read(collection, key)
-    return read instanceof Promise ? getLate(collection, read) : keep(collection, read)
+    return read instanceof Promise ? late.one(collection, read) : keep(collection, read)
   }
 
   /**
@@ -124,13 +165,6 @@ export function readsOf(options: ReadOptions): Reads {
    */
   function keep(collection: string, member: Member | null): Member | null {
     if (member !== null) cache.offer(collection, member)
-    return unexpired(collection, member)
-  }
-
-  async function getLate(collection: string, read: Promise<Member | null>): Promise<Member | null> {
-    const before = changes
-    const member = await read
-    if (member !== null && changes === before) cache.set(collection, member)
     return unexpired(collection, member)
   }
 
@@ -149,7 +183,7 @@ export function readsOf(options: ReadOptions): Reads {
     }
     if (missing.length === 0) return upTo(maxBytes, members)
     const read = engine.readMany(missing, maxBytes)
-    if (read instanceof Promise) return readManyLate(refs, members, indexes, read, maxBytes)
+    if (read instanceof Promise) return late.many(refs, members, indexes, read, maxBytes)
     for (let i = 0; i < read.length; i++) members[indexes[i]!] = keep(missing[i]!.collection, read[i]!)
     if (read.length < missing.length) members.length = indexes[read.length]!
     return upTo(maxBytes, members)
@@ -158,34 +192,9 @@ export function readsOf(options: ReadOptions): Reads {
   function readUncached(refs: readonly MemberRef[], maxBytes?: number): MaybePromise<(Member | null)[]> {
     if (refs.length === 1) return whenRead(getUncached(refs[0]!.collection, refs[0]!.key), listOf)
     const read = engine.readMany(refs, maxBytes)
-    if (read instanceof Promise)
-      return readManyLate(refs, refs.map(nothing), [...refs.keys()], read, maxBytes)
+    if (read instanceof Promise) return late.many(refs, refs.map(nothing), [...refs.keys()], read, maxBytes)
     for (let i = 0; i < read.length; i++) read[i] = keep(refs[i]!.collection, read[i]!)
     return read
-  }
-
-  /** Completes `cached`, the members from the cache, with those being read; `indexes` are their positions. */
-  async function readManyLate(
-    refs: readonly MemberRef[],
-    cached: (Member | null)[],
-    indexes: readonly number[],
-    read: Promise<(Member | null)[]>,
-    maxBytes: number | undefined,
-  ): Promise<(Member | null)[]> {
-    const before = changes
-    const found = await read
-    if (changes !== before && indexes.length < refs.length) {
-      // The cached members may be of another moment than those that were read.
-      const all = await engine.readMany(refs, maxBytes)
-      return all.map((member, i) => unexpired(refs[i]!.collection, member))
-    }
-    for (const [i, member] of found.entries()) {
-      const { collection } = refs[indexes[i]!]!
-      if (member !== null && changes === before) cache.set(collection, member)
-      cached[indexes[i]!] = unexpired(collection, member)
-    }
-    if (found.length < indexes.length) cached.length = indexes[found.length]!
-    return upTo(maxBytes, cached)
   }
 
   return {
@@ -202,11 +211,11 @@ export function readsOf(options: ReadOptions): Reads {
     removalCause: (collection, key) => removalCauseIn(engine, collection, key, now()),
     onExpiredRead: (collection, listener) => void expiredReadListeners.set(collection, listener),
     onCommit(committed) {
-      changes++
+      late.changed()
       for (const change of committed) cache.delete(change.collection, keyOf(change))
     },
     onSetback() {
-      changes++
+      late.changed()
       cache.clear()
     },
   }
