@@ -33,7 +33,8 @@ export abstract class ChangeSource<T> {
 
   /**
    * Returns one page of changes: at most 10,000, and 100 if `limit` is not given. It may be short, even empty, while
-   * there are more; at the end of the feed it is empty and `next` equals the given `since`.
+   * there are more; at the end of the feed it is empty and `next` equals the given `since`. With `waitMs` it waits there
+   * for the next change, and `at_end` says whether nothing followed the page.
    */
   async changesPage(options: ChangesOptions = {}): Promise<ChangesPage<T>> {
     checkOptions(options, changesRules)
@@ -50,11 +51,11 @@ export abstract class ChangeSource<T> {
 type FeedPath = Omit<Feed<unknown>, 'parse'>
 
 async function readChanges<T>(feed: Feed<T>, options: ChangesOptions): Promise<ChangesPage<T>> {
-  const { changes, next } = await feed.transport.send(
+  const { changes, next, ...rest } = await feed.transport.send(
     pageCall(feed, options),
-    feed.transport.json<{ changes: readonly ShownChange[]; next: ResumePoint | number }>,
+    feed.transport.json<{ changes: readonly ShownChange[]; next: ResumePoint | number; at_end?: boolean }>,
   )
-  return { changes: changes.map((change) => reviveChange(change, feed.parse)), next: String(next) }
+  return { changes: changes.map((change) => reviveChange(change, feed.parse)), next: String(next), ...rest }
 }
 
 /** Returns a page as the server sent it, which keeps the text of numbers. */
@@ -66,9 +67,11 @@ async function readChangesText(feed: FeedPath, options: ChangesOptions): Promise
 }
 
 function pageCall(feed: FeedPath, options: ChangesOptions): Call {
-  const { since, prefix, filter, limit, include } = options
-  const parameters = { since, collection: feed.collection, prefix, filter, limit, include }
-  return { method: 'GET', path: `/v1/_changes${query(parameters)}`, retry: 'idempotent', options }
+  const { since, prefix, filter, limit, include, waitMs } = options
+  const wait = waitMs === undefined ? undefined : waitMs / 1000
+  const parameters = { since, collection: feed.collection, prefix, filter, limit, include, wait }
+  const path = `/v1/_changes${query(parameters)}`
+  return { method: 'GET', path, retry: 'idempotent', extraMs: waitMs ?? 0, options }
 }
 
 /** Yields changes up to the end of the feed, which is where a page is empty and its `next` equals the given `since`. */

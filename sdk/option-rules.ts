@@ -122,6 +122,7 @@ export const changesRules: Rules<ChangesOptions> = {
   since: optional(resumePoint),
   limit: optional(wholeNumber(1)),
   include: optional(oneOf('all')),
+  waitMs: optional(milliseconds),
 }
 
 /** Requires the revision that the caller of a long poll knows, or null for no member. */

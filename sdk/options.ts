@@ -156,12 +156,14 @@ export interface ScopeOptions {
 }
 
 export interface ChangesOptions extends ScopeOptions, CallOptions {
-  /** The changes after this resume point; the default is the beginning. */
+  /** The changes after this resume point; the default is the beginning, `now` begins with the next change. */
   readonly since?: ResumePoint | number | undefined
   /** The maximum number of changes in one page. */
   readonly limit?: number | undefined
   /** With `all`, changes have `flags` and `origin`, so that another store can replicate members exactly. */
   readonly include?: 'all' | undefined
+  /** Milliseconds for which a page that would be empty waits for a change: at most 300,000 (5 minutes). */
+  readonly waitMs?: number | undefined
 }
 
 export interface WaitOptions extends CallOptions {

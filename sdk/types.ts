@@ -246,6 +246,8 @@ export interface ChangesPage<T> {
   readonly changes: readonly Change<T>[]
   /** The `since` of the next page. */
   readonly next: ResumePoint
+  /** With `waitMs`: whether nothing followed the page. */
+  readonly at_end?: boolean
 }
 
 /**

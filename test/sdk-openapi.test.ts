@@ -115,7 +115,7 @@ const endChange: Names<EndChange> = {
   key: 'required',
   origin: 'optional',
 }
-const changesPage: Names<ChangesPage<never>> = { changes: 'required', next: 'required' }
+const changesPage: Names<ChangesPage<never>> = { changes: 'required', next: 'required', at_end: 'optional' }
 const collectionsPage: Names<CollectionsPage> = { collections: 'required', next: 'required' }
 const collectionInfo: Names<CollectionInfo> = { name: 'required', members: 'required', bytes: 'required' }
 const expiry: Names<ExpiryFields> = {
@@ -341,6 +341,7 @@ const changesOptions: Record<keyof ChangesOptions, string> = {
   since: 'since',
   limit: 'limit',
   include: 'include',
+  waitMs: 'wait',
   prefix: 'prefix',
   filter: 'filter',
 }

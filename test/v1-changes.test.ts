@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { openDatabase } from '../src/core/database.ts'
 import { KvistError } from '../src/core/errors.ts'
 import { openSqlite } from '../src/engines/sqlite/engine.ts'
@@ -16,6 +16,7 @@ import { startServer, type TestServer } from './support/server.ts'
 interface Changes {
   readonly changes: readonly SentChange[]
   readonly next: number | string
+  readonly at_end?: boolean
 }
 
 let server: TestServer
@@ -127,6 +128,73 @@ test('a scope is a collection, a prefix, a filter, each with any other', async (
   expect(await names('prefix=&limit=2')).toEqual(['s1/ab1', 's1/ab2'])
 })
 
+test('since=now begins with the next change', async () => {
+  await put(`${server.url}/v1/fresh/a`, '1')
+  const { changes: none, next } = await changes('?since=now')
+  expect(none).toEqual([])
+  await put(`${server.url}/v1/fresh/b`, '1')
+  expect((await changes(`?since=${next}`)).changes.map(({ key }) => key)).toEqual(['b'])
+})
+
+test('include=keys leaves out values and their metadata', async () => {
+  const since = await head()
+  const { revision } = await jsonOf<{ revision: number }>(put(`${server.url}/v1/bare/a`, '{"long": true}'))
+  await put(`${server.url}/v1/bare/b`, '1')
+  await fetch(`${server.url}/v1/bare/b`, { method: 'DELETE' })
+  const page = await changes(`?since=${since}&include=keys`)
+  expect(page.changes).toEqual([
+    { revision, type: 'put', collection: 'bare', key: 'a' },
+    { revision: expect.any(Number), type: 'delete', collection: 'bare', key: 'b' },
+  ])
+})
+
+describe('with wait', () => {
+  test('a page at the end waits for the next change within its scope', async () => {
+    const since = await head()
+    const waiting = changes(`?since=${since}&wait=60s&collection=awaited`)
+    await put(`${server.url}/v1/others/a`, '1')
+    await put(`${server.url}/v1/awaited/a`, '1')
+    const page = await waiting
+    expect(page.changes.map(({ collection, key }) => `${collection}/${key}`)).toEqual(['awaited/a'])
+    expect(page.at_end).toBe(true)
+  })
+
+  test('it waits from now on, too', async () => {
+    const waiting = changes('?since=now&wait=60s&collection=awaited&include=keys')
+    // A wait that has not begun yet sees the write neither: it is repeated until it is seen.
+    let isDone = false
+    const page = waiting.finally(() => {
+      isDone = true
+    })
+    while (!isDone) await put(`${server.url}/v1/awaited/b`, '1')
+    expect((await page).changes).toMatchObject([{ type: 'put', key: 'b' }])
+  })
+
+  test('a page with changes comes at once, and says whether it is the last', async () => {
+    const since = await head()
+    for (const key of ['a', 'b', 'c']) await put(`${server.url}/v1/paged/${key}`, '1')
+    const first = await changes(`?since=${since}&limit=2&wait=60s`)
+    expect(first.changes).toHaveLength(2)
+    expect(first.at_end).toBe(false)
+    const last = await changes(`?since=${first.next}&limit=2&wait=60s`)
+    expect(last.changes).toHaveLength(1)
+    expect(last.at_end).toBe(true)
+  })
+
+  test('without a change it is empty when the time is up', async () => {
+    const since = await head()
+    expect(await changes(`?since=${since}&wait=0.01`)).toEqual({ changes: [], next: since, at_end: true })
+    expect(await changes(`?since=${since}`)).not.toHaveProperty('at_end')
+  })
+
+  test.each(['wait=', 'wait=soon', 'wait=301', 'wait=-1', 'include=values', 'include='])(
+    '%s is refused',
+    async (query) => {
+      await expectProblem(await fetch(`${server.url}/v1/_changes?${query}`), 400, 'invalid_parameter')
+    },
+  )
+})
+
 test('a member that has expired is left out until its expiry is reported', async () => {
   const since = await head()
   await put(`${server.url}/v1/short/k?expire_in=0.3`, '1')
@@ -161,7 +229,7 @@ test('what is wrong with a request is reported', async () => {
     ['limit=10001', 'invalid_parameter', /1 to 10000/],
     ['limit=x', 'invalid_parameter', /1 to 10000/],
     ['cursor=x', 'invalid_parameter', /"cursor".*since, limit, include, collection, prefix, filter/],
-    ['include=values', 'invalid_parameter', /include is one of all$/],
+    ['include=values', 'invalid_parameter', /include is one of all, keys$/],
     ['include=', 'invalid_parameter', /include/],
     ['since=1&since=2', 'invalid_parameter', /twice/],
     ['collection=_settings', 'invalid_collection', /begins with _/],

@@ -1,4 +1,4 @@
-import { defaultPageCollections, maxPageMembers } from '../../core/limits.ts'
+import { defaultPageCollections, maxPageMembers, maxWaitMs } from '../../core/limits.ts'
 import type { OperationDocs } from '../operation.ts'
 import {
   changeExample,
@@ -139,12 +139,19 @@ export const getChanges: OperationDocs = {
   id: 'getChanges',
   description: `The latest state of every member that has changed, in the order of the changes, with tombstones of deleted and expired members. A page may be short, even empty, while there are more: at the end \`next\` is the \`since\` that was sent. ${watchNote} \`limit\` does not go with that.`,
   parameters: [
-    query('since', 'The `next` of the page before; missing, of a page, or `0`: from the beginning'),
+    query(
+      'since',
+      'The `next` of the page before; missing, of a page, or `0`: from the beginning; `now`, of a page: from the next change on',
+    ),
+    query(
+      'wait',
+      `How long a page that would be empty waits for a change: seconds, or with a unit; at most ${maxWaitMs / 60_000} minutes. The page then has \`at_end\`: whether nothing followed it`,
+    ),
     query('limit', 'Changes of a page', pageLimit),
     query(
       'include',
-      '`all`: with `flags` and `origin`, so that another store can have every member exactly as it is here',
-      { type: 'string', enum: ['all'] },
+      '`all`: with `flags` and `origin`, so that another store can have every member exactly as it is here; `keys`: without values and their metadata',
+      { type: 'string', enum: ['all', 'keys'] },
     ),
     query('collection', 'Of this collection alone', parts.collectionName),
     ...onKeys,

@@ -110,6 +110,7 @@ export const changes = named('Changes', {
   properties: {
     changes: { type: 'array', items: change },
     next: { ...point, description: 'The `since` of the next page' },
+    at_end: { type: 'boolean', description: 'With `wait`: whether nothing followed the page' },
   },
 })
 

@@ -80,7 +80,7 @@ function storeRoutes(watching: Watching, once: Idempotency): Route[] {
       handle: (request, context) =>
         changesType(request.header('accept')) === eventStream
           ? watchStore(watching, request, context)
-          : getChanges(db, request, context),
+          : getChanges(watching, request, context),
     },
     ...settingsRoutes(db),
     {

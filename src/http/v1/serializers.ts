@@ -68,6 +68,11 @@ export function changeJson(change: Change, nodeId: string | null = null): string
   return `${changeStart(change)}${value}${changeEnd(change, nodeId)}`
 }
 
+/** Serializes a change without the member's value and metadata. */
+export function changeKey(change: Change): string {
+  return `${changeStart(change)}}`
+}
+
 /** As `changeJson`, in pieces, which are short compared with a large value. */
 export function* changePieces(change: Change, nodeId: string | null): Generator<string> {
   if (change.type !== 'put' || change.member.value.length <= pieceChars) {
