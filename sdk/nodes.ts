@@ -1,8 +1,10 @@
 import { checkOptions, checkValue, wholeNumber } from './checks.ts'
 import { checkRefs } from './members.ts'
-import { callRules } from './option-rules.ts'
+import { query } from './names.ts'
+import { callRules, conflictsRules } from './option-rules.ts'
+import type { ConflictsOptions } from './options.ts'
 import type { Call, CallOptions, Transport } from './request.ts'
-import type { LookedUp, MemberRef, NodesStatus, ReplicationSummary } from './types.ts'
+import type { ConflictsPage, LookedUp, MemberRef, NodesStatus, ReplicationSummary } from './types.ts'
 import { jsonType } from './values.ts'
 
 /** What a server is to other nodes. */
@@ -19,6 +21,18 @@ export class Nodes {
     checkOptions(options, callRules)
     const call: Call = { method: 'GET', path: '/v1/_nodes', retry: 'idempotent', options }
     return this.#transport.send(call, this.#transport.json<NodesStatus>)
+  }
+
+  /**
+   * Returns a page of the versions that were lost because two nodes wrote the same member apart, as this server has seen
+   * it. A token sees those of members that it may read.
+   */
+  async conflicts(options: ConflictsOptions = {}): Promise<ConflictsPage> {
+    checkOptions(options, conflictsRules)
+    const { collection, limit, cursor } = options
+    const path = `/v1/_conflicts${query({ collection, limit, cursor })}`
+    const call: Call = { method: 'GET', path, retry: 'idempotent', options }
+    return this.#transport.send(call, this.#transport.json<ConflictsPage>)
   }
 
   /**

@@ -23,6 +23,7 @@ import type {
   CollectionsOptions,
   CollectionsPageOptions,
   ConditionOptions,
+  ConflictsOptions,
   DropOptions,
   IncrementOptions,
   KvistOptions,
@@ -110,6 +111,13 @@ export const collectionsRules: Rules<CollectionsOptions> = { ...callRules, prefi
 
 export const collectionsPageRules: Rules<CollectionsPageOptions> = {
   ...collectionsRules,
+  limit: optional(wholeNumber(1)),
+  cursor: optional(nonEmptyText),
+}
+
+export const conflictsRules: Rules<ConflictsOptions> = {
+  ...callRules,
+  collection: optional(nonEmptyText),
   limit: optional(wholeNumber(1)),
   cursor: optional(nonEmptyText),
 }

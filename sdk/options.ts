@@ -148,6 +148,14 @@ export interface CollectionsPageOptions extends CollectionsOptions {
   readonly cursor?: string | undefined
 }
 
+export interface ConflictsOptions extends CallOptions {
+  readonly collection?: string | undefined
+  /** 100 is the default. A page with large values has fewer. */
+  readonly limit?: number | undefined
+  /** `next` of the page before. */
+  readonly cursor?: string | undefined
+}
+
 /** Selects the members whose changes are read. */
 export interface ScopeOptions {
   readonly prefix?: string | undefined

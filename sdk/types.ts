@@ -407,6 +407,43 @@ export interface LookedUpTombstone {
   readonly origin: Origin
 }
 
+/** A version that was lost because two nodes wrote the same member apart. */
+export interface Conflict {
+  readonly collection: string
+  readonly key: string
+  readonly seen_at: string
+  readonly lost: LostVersion
+  /** The version that stayed. */
+  readonly kept: { readonly origin: Origin; readonly written_at: string }
+}
+
+/** The lost version. What follows `revision` is missing for a delete, and where it is not known any more. */
+export interface LostVersion {
+  readonly type: 'put' | 'delete'
+  readonly origin: Origin
+  readonly written_at: string
+  /** The revision that the version had on this server; null if it was not stored there. */
+  readonly revision: number | null
+  readonly created_at?: string
+  readonly expires_at?: string | null
+  readonly content_type?: string
+  readonly flags?: number
+  /** The length of the value. One of more than 16 KiB is not kept. */
+  readonly bytes?: number
+  readonly value?: unknown
+  readonly value_text?: string
+  readonly value_base64?: string
+}
+
+/** A page of conflicts, the latest lost version first. */
+export interface ConflictsPage {
+  readonly conflicts: readonly Conflict[]
+  /** Conflicts that are not listed, because there were too many; null for a token that does not grant `read` on `*`. */
+  readonly unlisted: number | null
+  /** The cursor of the next page; null after the last one. */
+  readonly next: string | null
+}
+
 /** What became of the changes that were sent to a node. */
 export interface ReplicationSummary {
   /** The id of the receiving node. */

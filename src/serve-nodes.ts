@@ -106,7 +106,7 @@ function started(mirror: Mirror, lookup: Lookup | null, store: Database): Starte
   return {
     store,
     routeOptions: {
-      onReplicated: conflicts.note,
+      watchOf: conflicts.watchOf,
       conflicts: conflicts.count,
       targets: mirror.status,
     },

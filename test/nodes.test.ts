@@ -7,6 +7,7 @@ import type { Target } from '../src/replication/peer.ts'
 import { until } from './support/engine.ts'
 import { manualTimers } from './support/manual-timers.ts'
 import { startNode, type TestNode, type TestNodeOptions } from './support/nodes.ts'
+import { run } from './support/program.ts'
 import { random, seedOfRun } from './support/random.ts'
 
 /** Mirrors and bridges between servers in this process. */
@@ -205,6 +206,109 @@ test('nodes that wrote the same member apart settle on the later write, and the 
   await b!.db.put('c', 'turns', json(2))
   await settled(b!)
   expect([a!, b!].reduce((sum, one) => sum + one.mirror!.conflicts.count(), 0)).toBe(count)
+})
+
+test('the version that was lost is listed, where it was noticed, and nowhere a write that knew of the other', async () => {
+  const clock = { nowMs: noonMs }
+  const [a, b] = await nodes(2, { now: () => clock.nowMs })
+  const conflictsOf = async ({ url }: TestNode) => (await new Kvist(url).nodes.conflicts()).conflicts
+  await a!.db.put('c', 'k', { ...json('a'), value: '{"a":1.0}' })
+  clock.nowMs += 1000
+  await b!.db.put('c', 'k', json('b'))
+  a!.mirrorTo([b!.url])
+  await settled(a!)
+  const [late, ...others] = await conflictsOf(b!)
+  expect([late, others]).toMatchObject([
+    {
+      collection: 'c',
+      key: 'k',
+      seen_at: '2026-06-01T12:00:01.000Z',
+      lost: {
+        type: 'put',
+        origin: { node: a!.db.nodeId },
+        written_at: '2026-06-01T12:00:00.000Z',
+        revision: null,
+        bytes: 9,
+        value: { a: 1 },
+      },
+      kept: { origin: { node: b!.db.nodeId }, written_at: '2026-06-01T12:00:01.000Z' },
+    },
+    [],
+  ])
+  expect(await (await fetch(`${b!.url}/v1/_conflicts`)).text()).toContain('"value":{"a":1.0}')
+  b!.mirrorTo([a!.url])
+  await settled(b!)
+  expect(await conflictsOf(a!)).toEqual([])
+  expect(await conflictsOf(b!)).toHaveLength(1)
+  clock.nowMs += 1000
+  await a!.db.put('c', 'k', json('turn'))
+  await settled(a!)
+  await b!.db.put('c', 'k', json('and turn'))
+  await settled(b!)
+  expect(await conflictsOf(a!)).toEqual([])
+  expect(await conflictsOf(b!)).toHaveLength(1)
+})
+
+test.each([
+  ['collection=_tokens', 'invalid_collection'],
+  ['collection=', 'invalid_collection'],
+  ['limit=0', 'invalid_parameter'],
+  ['limit=10001', 'invalid_parameter'],
+  ['cursor=abc', 'invalid_cursor'],
+  ['key=k', 'invalid_parameter'],
+])('GET /v1/_conflicts?%s is %s', async (query, code) => {
+  const { url } = await node()
+  const response = await fetch(`${url}/v1/_conflicts?${query}`)
+  expect([response.status, await response.json()]).toMatchObject([400, { code }])
+})
+
+test('pages of conflicts name the next one, which goes with its question', async () => {
+  const { url, db } = await node({ now: () => noonMs })
+  for (let i = 0; i < 5; i++) await db.put('c', `k${i}`, json(i))
+  const origin = { node: 'n1', clock: msToStamp(noonMs + 1000) }
+  const put = {
+    op: 'put',
+    collection: 'c',
+    origin,
+    value: 9,
+    created_at: '2026-01-01T00:00:00Z',
+    expires_at: null,
+  }
+  const lines = Array.from({ length: 5 }, (_, i) => `${JSON.stringify({ ...put, key: `k${i}` })}\n`).join('')
+  const { nodes: of } = new Kvist(url)
+  await of.replicate(lines, 'n1')
+  const first = await of.conflicts({ collection: 'c', limit: 3 })
+  const cursor = first.next!
+  const second = await of.conflicts({ collection: 'c', limit: 3, cursor })
+  expect([...first.conflicts, ...second.conflicts].map(({ key }) => key)).toEqual([
+    'k4',
+    'k3',
+    'k2',
+    'k1',
+    'k0',
+  ])
+  expect([first.unlisted, second.next]).toEqual([0, null])
+  await expect(of.conflicts({ cursor })).rejects.toMatchObject({ code: 'invalid_cursor' })
+  const response = await fetch(`${url}/v1/_conflicts?limit=3&collection=c`)
+  expect(response.headers.get('link')).toBe(
+    `</v1/_conflicts?limit=3&collection=c&cursor=${cursor}>; rel="next"`,
+  )
+  const { exitCode, stdout } = await run(['nodes', 'conflicts', '--collection', 'c', '--url', url])
+  const lost = `${db.nodeId} 2026-06-01T12:00:00.000Z\tn1 2026-06-01T12:00:01.000Z`
+  expect([exitCode, stdout.toString().split('\n')[0]]).toEqual([
+    0,
+    `2026-06-01T12:00:00.000Z\tc\tk4\tput\t${lost}`,
+  ])
+  const asJson = await run(['nodes', 'conflicts', '--json', '--url', url])
+  expect(JSON.parse(asJson.stdout.toString().split('\n')[4]!)).toMatchObject({
+    key: 'k0',
+    lost: { value: 0 },
+  })
+  expect((await run(['nodes', 'conflicts', '--collection', 'none', '--url', url])).stdout.toString()).toBe('')
+  expect((await run(['nodes', '--url', url])).exitCode).toBe(0)
+  expect((await run(['nodes', 'nothing', '--url', url])).stderr).toContain(
+    'there is no command "nodes nothing"',
+  )
 })
 
 test('a clock that is ahead is refused as far as the bound says, and nothing is lost meanwhile', async () => {

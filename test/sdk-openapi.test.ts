@@ -13,6 +13,8 @@ import {
   type CollectionsPage,
   type CollectionsPageOptions,
   type ConditionOptions,
+  type Conflict,
+  type ConflictsPage,
   type CreatedToken,
   type EndChange,
   type ExpiryFields,
@@ -28,6 +30,7 @@ import {
   type LookedUp,
   type LookedUpMember,
   type LookedUpTombstone,
+  type LostVersion,
   type Member,
   type MemberValue,
   type NewToken,
@@ -198,6 +201,28 @@ const identity: Names<Identity> = {
 }
 const ticket: Names<Ticket> = { ticket: 'required', expires_at: 'required', url: 'required' }
 const nodesStatus: Names<NodesStatus> = { node: 'required', conflicts: 'required', targets: 'required' }
+const conflictsPage: Names<ConflictsPage> = { conflicts: 'required', unlisted: 'required', next: 'required' }
+const conflict: Names<Conflict> = {
+  collection: 'required',
+  key: 'required',
+  seen_at: 'required',
+  lost: 'required',
+  kept: 'required',
+}
+const lostVersion: Names<LostVersion> = {
+  type: 'required',
+  origin: 'required',
+  written_at: 'required',
+  revision: 'required',
+  created_at: 'optional',
+  expires_at: 'optional',
+  content_type: 'optional',
+  flags: 'optional',
+  bytes: 'optional',
+  value: 'optional',
+  value_text: 'optional',
+  value_base64: 'optional',
+}
 const targetStatus: Names<TargetStatus> = {
   url: 'required',
   state: 'required',
@@ -295,6 +320,9 @@ test('types name what the document names', () => {
   expectSame(token, schemas.Token)
   expectSame(createdToken, schemas.CreatedToken)
   expectSame(nodesStatus, schemas.Nodes)
+  expectSame(conflictsPage, schemas.Conflicts)
+  expectSame(conflict, schemas.Conflict)
+  expectSame(lostVersion, schemas.Conflict?.properties.lost)
   expectSame(targetStatus, schemas.Target)
   expectSame(lookedUp, schemas.LookedUp)
   expectSame(lookedUpMember, schemas.LookedUpMember)
@@ -303,7 +331,7 @@ test('types name what the document names', () => {
   expect(sorted(problem)).toEqual(sorted(schemas.Problem?.properties ?? {}))
   expect(sorted(jsonPatchOperation)).toEqual(sorted(schemas.JsonPatch?.items?.properties ?? {}))
   const names =
-    'Batch BulkLine BulkSummary Change Changes Collections CreatedToken Deleted Grant Increment JsonPatch LookedUp'
+    'Batch BulkLine BulkSummary Change Changes Collections Conflict Conflicts CreatedToken Deleted Grant Increment JsonPatch LookedUp'
   const others =
     'LookedUpMember LookedUpTombstone Member NewToken Nodes Origin Page Patched Problem Read ReadResult ReplicatedChange ReplicationSummary Revisions Settings Stored Target Token'
   expect(sorted(schemas)).toEqual(`${names} ${others}`.split(' '))
@@ -452,6 +480,16 @@ async function callAccess(kvist: Kvist, has: (value: object | undefined, names: 
   const found = await kvist.nodes.lookup([{ collection: 'r', key: 'k' }], 0)
   has(found, lookedUp)
   has(found.versions[0] ?? {}, lookedUpTombstone)
+  await kvist.nodes.replicate(`${JSON.stringify({ ...line, origin: { node: 'n2', clock: 2 } })}\n`, 'n1')
+  const put = { op: 'put', value: 1, created_at: '2026-01-01T00:00:00Z', expires_at: null }
+  await kvist.nodes.replicate(
+    `${JSON.stringify({ ...line, ...put, origin: { node: 'n3', clock: 3 } })}\n`,
+    'n3',
+  )
+  const conflicts = await kvist.nodes.conflicts({ collection: 'r', limit: 10 })
+  has(conflicts, conflictsPage)
+  has(conflicts.conflicts[0], conflict)
+  has(conflicts.conflicts[0]?.lost, { type: 1, origin: 1, written_at: 1, revision: 1 })
   expect(await kvist.tokens.revoke(created.id)).toBe(true)
 }
 

@@ -6,6 +6,8 @@ export type CommandTable = Readonly<Record<string, () => Promise<CliCommand | Co
 /** Commands whose names begin with the same word, such as `token create`. */
 export interface CommandGroup {
   readonly summary: string
+  /** The command that runs when none of the group is named. */
+  readonly main?: () => Promise<CliCommand>
   readonly commands: CommandTable
 }
 

@@ -18,7 +18,7 @@ export const commands: CommandTable = {
   import: async () => (await import('./import.ts')).importCommand,
   export: async () => (await import('./export.ts')).exportCommand,
   token: async () => (await import('./token.ts')).tokenCommands,
-  nodes: async () => (await import('./nodes.ts')).nodesCommand,
+  nodes: async () => (await import('./nodes.ts')).nodesCommands,
   whoami: async () => (await import('./whoami.ts')).whoamiCommand,
   health: async () => (await import('./health.ts')).healthCommand,
   completion: async () => (await import('./completion.ts')).completionCommand(commands),
@@ -50,5 +50,8 @@ async function find(
 ): Promise<{ command: CliCommand | null; args: readonly string[] }> {
   const entry = Object.hasOwn(table, name) ? await table[name]?.() : undefined
   if (entry === undefined) return { command: null, args: [name, ...args] }
-  return isGroup(entry) ? find(entry.commands, args) : { command: entry, args }
+  if (!isGroup(entry)) return { command: entry, args }
+  const [next = ''] = args
+  const isMain = entry.main !== undefined && (next === '' || next.startsWith('-'))
+  return isMain ? { command: await entry.main!(), args } : find(entry.commands, args)
 }

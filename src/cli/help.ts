@@ -80,13 +80,19 @@ async function describe(commands: CommandTable, words: readonly string[]): Promi
 /** A command, or a group of commands, with its code at hand: yargs does not wait for it. */
 type Entry =
   | { readonly name: string; readonly command: CliCommand }
-  | { readonly name: string; readonly summary: string; readonly inner: readonly Entry[] }
+  | {
+      readonly name: string
+      readonly summary: string
+      readonly main: CliCommand | undefined
+      readonly inner: readonly Entry[]
+    }
 
 function loadEntries(table: CommandTable): Promise<readonly Entry[]> {
   const entries = Object.entries(table).map(async ([name, load]): Promise<Entry> => {
     const entry = await load()
     if (!isGroup(entry)) return { name, command: entry }
-    return { name, summary: entry.summary, inner: await loadEntries(entry.commands) }
+    const { summary, main } = entry
+    return { name, summary, main: await main?.(), inner: await loadEntries(entry.commands) }
   })
   return Promise.all(entries)
 }
@@ -98,26 +104,31 @@ function addEntries(parser: Argv, entries: readonly Entry[], group = ''): void {
       addCommand(parser, `${group}${entry.name}`, entry.name, entry.command)
       continue
     }
-    const { name, summary, inner } = entry
+    const { name, summary, main, inner } = entry
+    const word = main === undefined ? 'COMMAND' : '[COMMAND]'
     parser.command(name, summary, (nested) => {
-      nested.usage(`$0 ${group}${name} COMMAND [OPTION…]\n\n${summary}.`).epilogue('')
+      nested.usage(`$0 ${group}${name} ${word} [OPTION…]\n\n${summary}.`)
+      nested.epilogue(main === undefined ? '' : notesOf(main))
       addEntries(nested, inner, `${group}${name} `)
+      if (main !== undefined) describeOptions(nested, main.options)
       return nested
     })
   }
 }
 
 function addCommand(parser: Argv, fullName: string, name: string, shown: CliCommand): void {
-  const { summary, notes = '', operands, options } = shown
+  const { summary, operands, options } = shown
   const operandUsage = operands.map((operand) => ` ${usageOf(operand)}`).join('')
   parser.command(`${name}${operandUsage}`, summary, (command) => {
-    command
-      .usage(`$0 ${fullName}${operandUsage}\n\n${summary}.`)
-      .epilogue([notes, ...environment(options)].join('\n\n').trim())
+    command.usage(`$0 ${fullName}${operandUsage}\n\n${summary}.`).epilogue(notesOf(shown))
     for (const { name, help } of operands) command.positional(name, { describe: help })
     describeOptions(command, options)
     return command
   })
+}
+
+function notesOf({ notes = '', options }: CliCommand): string {
+  return [notes, ...environment(options)].join('\n\n').trim()
 }
 
 function usageOf({ name, optional, many }: Operand): string {

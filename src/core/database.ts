@@ -1,6 +1,7 @@
 import { type MemberCache, memberCache } from './cache.ts'
 import { collectionVersions } from './collection-versions.ts'
 import type { Condition } from './condition.ts'
+import { type ConflictPage, type ConflictQuery, conflictPage } from './conflict-records.ts'
 import type { NewContent, Stored } from './content.ts'
 import type {
   Durability,
@@ -78,6 +79,8 @@ export interface Database
    * the quotas. Throws `conflict` or `unprocessable` (settings.ts).
    */
   setSettings(collection: string, settings: Settings | null): Promise<void>
+  /** Returns a page of the conflicts with other nodes (conflicts.ts). */
+  conflicts(query: ConflictQuery): Promise<ConflictPage>
   /** Returns one page of the feed (feed/pages.ts). Rejects with `compacted` or `invalid_cursor`. */
   changes(scope: Scope, after: FeedCursor, limit: number, memory?: PageMemory): Promise<FeedPage>
   /** Whether a reader of the feed at a cursor has passed this version. */
@@ -201,6 +204,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     touch: writes.touch,
     putAll: writes.putAll,
     replicate: writes.replicate,
+    conflicts: (query) => conflictPage(engine, query, now()),
     requireReplicable: writes.requireReplicable,
     put: (collection, key, content, condition, prepared) =>
       writes.put({ collection, key }, content, condition, prepared),

@@ -128,3 +128,9 @@ export const maxRefusedLinesPerMinute = 1000
 
 /** Lines of the audit log that wait to be written while its disk is slow or full; further ones are counted and lost. */
 export const maxAuditBytes = 8 * 1024 * 1024
+
+/** Conflicts between nodes that a store lists, and the bytes of their records; further ones are counted. */
+export const maxConflicts = 10_000
+export const maxConflictBytes = 64 * 1024 * 1024
+/** The record of a lost version has its value if that has at most this many bytes. */
+export const maxConflictValueBytes = 16 * 1024

@@ -114,7 +114,7 @@ describe('one member', () => {
 
   test('is in all verbs of the store but those that are tested below', () => {
     const ofCollections = ['page', 'all', 'collectionPage', 'collectionVersion', 'putAll', 'drop']
-    const others = [...ofCollections, 'settings', 'setSettings', 'checkCursor', 'nodeId']
+    const others = [...ofCollections, 'conflicts', 'settings', 'setSettings', 'checkCursor', 'nodeId']
     const tested = [...Object.keys(verbs), ...others]
     expect(Object.keys(store()).filter((verb) => !tested.includes(verb))).toEqual([])
   })
@@ -490,5 +490,44 @@ describe('the feed', () => {
     const batch = await watcher.read()
     expect(batch?.type === 'events' && batch.events.map(({ change }) => change.collection)).toEqual(['w1'])
     watcher.close()
+  })
+})
+
+describe('conflicts', () => {
+  const conflicts = (store: Pick<Store, 'conflicts'>, collection: string | null = null) =>
+    store.conflicts({ collection, before: null, limit: 100 })
+
+  beforeAll(async () => {
+    for (const [collection, key] of [
+      ['lost', 'a/1'],
+      ['lost', 'b/1'],
+      ['other', 'a/1'],
+    ] as const) {
+      await db.put(collection, key, { ...content, value: '"lost"' })
+      const later = {
+        ...foreign({ collection, key }),
+        origin: { node: 'n1', clock: msToStamp(nowMs + 10), createdAtMs: nowMs },
+      }
+      await db.replicate([later as ForeignWrite], { isConflict: () => true, onConflict() {} })
+    }
+  })
+
+  test('are those of members that may be read, and how many are not listed is for those who see all', async () => {
+    const own = storeOf({ collections: 'lost', key_prefix: 'a/', can: ['read'] })
+    const { conflicts: seen, unlisted } = await conflicts(own)
+    expect(seen.map(({ collection, key }) => [collection, key])).toEqual([['lost', 'a/1']])
+    expect(unlisted).toBeNull()
+    expect((await conflicts(own, 'lost')).conflicts).toHaveLength(1)
+    const all = await conflicts(storeOf({ collections: '*', can: ['read'] }))
+    expect([all.conflicts.length, all.unlisted]).toEqual([3, 0])
+    expect((await conflicts(db)).conflicts).toHaveLength(3)
+  })
+
+  test('are refused where nothing may be read', async () => {
+    const own = storeOf({ collections: 'lost', key_prefix: 'a/', can: ['read'] })
+    expect(await codeOf(() => conflicts(own, 'other'))).toBe('forbidden')
+    const writer = storeOf({ collections: '*', can: ['write', 'replicate'] })
+    expect(await codeOf(() => conflicts(writer))).toBe('forbidden')
+    expect(await codeOf(() => conflicts(writer, 'lost'))).toBe('forbidden')
   })
 })

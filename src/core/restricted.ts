@@ -1,6 +1,7 @@
 import type { CollectionPage, CollectionQuery, ShownCollection } from './collection-page.ts'
 import { collectionPage } from './collection-page.ts'
 import type { WriteCommand } from './command.ts'
+import type { ConflictQuery } from './conflict-records.ts'
 import { type Database, wholeCollection } from './database.ts'
 import type { MemberRef } from './engine.ts'
 import { KvistError } from './errors.ts'
@@ -73,10 +74,11 @@ export function restricted(db: Database, viewer: Viewer): Store {
       requireReplicate(viewer, write)
       db.requireReplicable(write)
     },
-    async replicate(writes) {
+    async replicate(writes, watch) {
       for (const write of writes) requireReplicate(viewer, write)
-      return db.replicate(writes)
+      return db.replicate(writes, watch)
     },
+    conflicts: async (query) => db.conflicts(visibleConflicts(viewer, query)),
     async drop(collection, selection, onProgress) {
       requireSelection(viewer, collection, selection)
       return db.drop(collection, selection, onProgress)
@@ -241,6 +243,15 @@ function memberError(viewer: Viewer, ref: MemberRef): KvistError {
     throw error
   }
   throw new Error(`${ref.collection}/${ref.key} is within reach`)
+}
+
+/** Returns the query without the conflicts of members that the viewer may not read. */
+function visibleConflicts(viewer: Viewer, query: ConflictQuery): ConflictQuery {
+  const { permits } = viewer
+  if (query.collection === null) requireSomewhere(viewer, 'read')
+  else requireReach(viewer, 'read', query.collection)
+  if (permits.everywhere('read')) return query
+  return { ...query, sees: (collection, key) => isWithin(permits.reach('read', collection), key) }
 }
 
 /** Returns the scope without what the viewer may not see. Cursors stay those of the whole feed. */

@@ -7,6 +7,7 @@ import {
   type WriteCommand,
 } from './command.ts'
 import type { Condition } from './condition.ts'
+import { type ConflictOptions, type ConflictWatch, replicateWithRecords } from './conflicts.ts'
 import type { AskedExpiry, Content, NewContent, Outcome, Stored } from './content.ts'
 import type {
   CommitResult,
@@ -21,6 +22,7 @@ import type {
   Written,
 } from './engine.ts'
 import { KvistError } from './errors.ts'
+import { defaultTombstonesMs } from './jobs/tombstone-gc.ts'
 import { limitedCommits } from './limited-commits.ts'
 import { maxClockAheadMs } from './limits.ts'
 import type { Member } from './member.ts'
@@ -88,9 +90,9 @@ export interface Writes {
   /**
    * Applies writes of other nodes with their origins, each on its own and only if it is newer than the stored version.
    * Nothing is transformed, and no quota applies, or nodes would not agree. Throws as `requireReplicable` does, before
-   * anything is written.
+   * anything is written. With `watch` the versions that are lost in conflicts are recorded (conflicts.ts).
    */
-  replicate(writes: readonly ForeignWrite[]): Promise<readonly Written[]>
+  replicate(writes: readonly ForeignWrite[], watch?: ConflictWatch): Promise<readonly Written[]>
   /** Throws `unprocessable` for a write of another node whose origin is not valid, or too far ahead. */
   requireReplicable(write: ForeignWrite): void
   /** Commits writes of kvist's own jobs, each on its own, without transforming them and without quotas. */
@@ -119,7 +121,7 @@ export interface Rejected {
 export interface WriteGateOptions
   extends Pick<CommandOptions, 'transforms' | 'now' | 'onTouch'>,
     QuotaOptions {
-  readonly engine: Pick<Engine, 'commit' | 'readMany'>
+  readonly engine: Pick<Engine, 'commit' | 'readMany'> & ConflictOptions['engine']
   /** Missing: renewals get no records. */
   readonly renewalRecords?: Omit<RenewalRecordOptions, 'commit'>
   /** How far the clock of another node may be ahead; `maxClockAheadMs` if left out. */
@@ -146,6 +148,13 @@ export function writeGate(options: WriteGateOptions): Writes {
     return outcome!
   }
 
+  const update: Writes['update'] = async ({ collection, key }, decide, durability) => {
+    const outcome = await executeOne({ op: 'update', collection, key, decide }, { durability })
+    return outcome.isWritten ? outcome : null
+  }
+  const keepMs = renewalRecords?.keepMs ?? defaultTombstonesMs
+  const replicateWatched = replicateWithRecords({ engine, commit, update, now, keepMs })
+
   return {
     ...plain,
     execute,
@@ -169,14 +178,16 @@ export function writeGate(options: WriteGateOptions): Writes {
     },
     patch: ({ collection, key }, patch, condition, expiresAtMs = null) =>
       executeOne({ op: 'patch', collection, key, patch, condition, expiresAtMs }),
+    async replicate(writes, watch) {
+      for (const write of writes) plain.requireReplicable(write)
+      const ready = await plain.withoutKnownRenewals(writes)
+      return watch === undefined ? plain.commit(ready) : replicateWatched(ready, watch)
+    },
     async touch({ collection, key }, expiresAtMs, condition) {
       const outcome = await executeOne({ op: 'touch', collection, key, expiresAtMs, condition })
       return outcome.revision === 0 ? null : outcome
     },
-    async update({ collection, key }, decide, durability) {
-      const outcome = await executeOne({ op: 'update', collection, key, decide }, { durability })
-      return outcome.isWritten ? outcome : null
-    },
+    update,
   }
 }
 
@@ -206,11 +217,6 @@ function plainWrites(options: WriteGateOptions & Pick<CommandOptions, 'commit'>)
   }
 
   const requireReplicable = ({ origin }: ForeignWrite) => requireSaneOrigin(origin, now(), maxAheadMs)
-
-  async function replicate(writes: readonly ForeignWrite[]): Promise<readonly Written[]> {
-    for (const write of writes) requireReplicable(write)
-    return commit(await withoutKnownRenewals(writes))
-  }
 
   /**
    * Takes the mark from renewals that this node knows: they would be recorded and passed on again, and go around a ring of
@@ -260,7 +266,7 @@ function plainWrites(options: WriteGateOptions & Pick<CommandOptions, 'commit'>)
     return [...rejected, ...overQuota.map(({ index, error }) => ({ index: ready[index]!.index, error }))]
   }
 
-  return { put, commit, replicate, requireReplicable, write, putAll }
+  return { put, commit, withoutKnownRenewals, requireReplicable, write, putAll }
 }
 
 type ForeignPut = Extract<ForeignWrite, { readonly op: 'put' }>

@@ -1,15 +1,17 @@
 import { stampToMs } from '../core/clock.ts'
-import type { VersionRef, Written } from '../core/engine.ts'
-import type { ForeignWrite } from '../core/writes.ts'
+import type { Conflict } from '../core/conflict-records.ts'
+import type { ConflictWatch } from '../core/conflicts.ts'
+import type { VersionRef } from '../core/engine.ts'
 import type { Log } from '../telemetry/log.ts'
 
 /**
- * Counts conflicts: two nodes wrote the same member, neither knowing of the other's version, and one version was lost. The
- * versions are of two nodes, and the sender of the one cannot have known the other: this node has not sent it there.
+ * Decides on conflicts: two nodes wrote the same member, neither knowing of the other's version, and one version was lost.
+ * The versions are of two nodes, and the sender of the one cannot have known the other: this node has not sent it there.
+ * Counts them and logs them; the core records them (core/conflicts.ts).
  */
 export interface Conflicts {
-  /** Takes over the result of writes from another node. */
-  note(sender: string | null, writes: readonly ForeignWrite[], written: readonly Written[]): void
+  /** Returns what watches the writes that a node sends; null if it did not say which it is. */
+  watchOf(sender: string | null): ConflictWatch
   count(): number
 }
 
@@ -28,17 +30,16 @@ export function conflictCounter({ hasSent, log, now }: ConflictOptions): Conflic
   let loggedMs = Number.NEGATIVE_INFINITY
   let unlogged = 0
 
-  function report(write: ForeignWrite, stored: NonNullable<Written['stored']>, isSuperseded: boolean): void {
+  function onConflict({ collection, key, lost, kept }: Conflict): void {
     conflicts++
     unlogged++
     const nowMs = now()
     if (nowMs >= loggedMs && nowMs - loggedMs < logEveryMs) return
-    const [winner, loser] = isSuperseded ? [stored, write.origin] : [write.origin, stored]
     log.warn('two nodes wrote the same member at once: one version is lost', {
-      collection: write.collection,
-      key: write.key,
-      lost: { node: loser.node, at: new Date(stampToMs(loser.clock)).toISOString() },
-      kept: { node: winner.node, at: new Date(stampToMs(winner.clock)).toISOString() },
+      collection,
+      key,
+      lost: { node: lost.node, at: new Date(stampToMs(lost.clock)).toISOString() },
+      kept: { node: kept.node, at: new Date(stampToMs(kept.clock)).toISOString() },
       conflicts: unlogged,
     })
     loggedMs = nowMs
@@ -46,18 +47,12 @@ export function conflictCounter({ hasSent, log, now }: ConflictOptions): Conflic
   }
 
   return {
-    note(sender, writes, written) {
-      for (const [i, { stored, superseded }] of written.entries()) {
-        const write = writes[i]!
-        const { collection, key } = write
-        if (stored === undefined || stored.node === write.origin.node) continue
-        const isKnown =
-          sender === null ||
-          stored.node === sender ||
-          hasSent(sender, { collection, key, revision: stored.revision })
-        if (!isKnown) report(write, stored, superseded === true)
-      }
-    },
+    watchOf: (sender) => ({
+      isConflict({ collection, key }, { node, revision }) {
+        return sender !== null && node !== sender && !hasSent(sender, { collection, key, revision })
+      },
+      onConflict,
+    }),
     count: () => conflicts,
   }
 }

@@ -38,7 +38,11 @@ export interface InProcessOptions extends Pick<HttpOptions, 'memory'> {
   readonly storeOf?: (db: Database) => Database
 }
 
-const noNodes: NodeRouteOptions = { onReplicated() {}, targets: () => [], conflicts: () => 0 }
+const noNodes: NodeRouteOptions = {
+  watchOf: () => ({ isConflict: () => false, onConflict() {} }),
+  targets: () => [],
+  conflicts: () => 0,
+}
 
 export async function startInProcess(
   now: () => number = Date.now,

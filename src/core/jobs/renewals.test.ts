@@ -46,7 +46,7 @@ function noted({ ttlMs = hourMs, nowMs = 1_000_000 } = {}) {
   )
   const renewals = new Renewals({
     writes: writeGate({
-      engine,
+      engine: engine as unknown as Engine,
       transforms,
       now: () => clock.nowMs,
       onTouch() {},

@@ -4,6 +4,7 @@ import { routesByPrincipal } from '../by-principal.ts'
 import { parametersOf } from '../path.ts'
 import { jsonTextLine } from '../response.ts'
 import type { Route } from '../route.ts'
+import { listConflicts } from './conflicts.ts'
 import { postLookup } from './lookup.ts'
 import * as docs from './openapi-nodes.ts'
 import { v1Tag } from './openapi-parts.ts'
@@ -44,6 +45,15 @@ export function nodeRoutes(db: Database, options: NodeRouteOptions): Route[] {
         const body = { node: store.nodeId, conflicts: conflicts(), targets: targets().map(targetJson) }
         return jsonTextLine(JSON.stringify(body))
       },
+    },
+    {
+      method: 'GET',
+      path: '/v1/_conflicts',
+      access: 'read',
+      summary: 'The versions that were lost because two nodes wrote the same member apart',
+      tag: v1Tag,
+      docs: docs.getConflicts,
+      handle: (request) => listConflicts(store, request),
     },
     {
       method: 'POST',

@@ -1,4 +1,10 @@
-import { maxLookupMembers } from '../../core/limits.ts'
+import {
+  defaultPageMembers,
+  maxConflicts,
+  maxConflictValueBytes,
+  maxLookupMembers,
+  maxPageMembers,
+} from '../../core/limits.ts'
 import { named, type OperationDocs, type Schema } from '../operation.ts'
 import { header, json, ndjson, readFaults, text, writeFaults } from './openapi-parts.ts'
 import { lineFailures } from './response-schemas.ts'
@@ -51,6 +57,59 @@ const nodes = named('Nodes', {
   },
 })
 
+const origin: Schema = {
+  type: 'object',
+  required: ['node', 'clock'],
+  properties: { node: text, clock: { type: 'integer', minimum: 1 } },
+}
+
+const conflict = named('Conflict', {
+  type: 'object',
+  required: ['collection', 'key', 'seen_at', 'lost', 'kept'],
+  properties: {
+    collection: collectionName,
+    key,
+    seen_at: time,
+    lost: {
+      type: 'object',
+      required: ['type', 'origin', 'written_at', 'revision'],
+      properties: {
+        type: { enum: ['put', 'delete'] },
+        origin,
+        written_at: time,
+        revision: {
+          ...nullable(count),
+          description: 'The ETag that the version had on this node; null if it was not stored here',
+        },
+        created_at: { ...time, description: 'Missing, like what follows, where it is not known any more' },
+        expires_at: nullable(time),
+        content_type: text,
+        flags: count,
+        bytes: count,
+        value: {
+          description: `Of a put of at most ${maxConflictValueBytes} bytes: JSON, or else \`value_text\` or \`value_base64\``,
+        },
+        value_text: text,
+        value_base64: text,
+      },
+    },
+    kept: { type: 'object', required: ['origin', 'written_at'], properties: { origin, written_at: time } },
+  },
+})
+
+const conflicts = named('Conflicts', {
+  type: 'object',
+  required: ['conflicts', 'unlisted', 'next'],
+  properties: {
+    conflicts: { type: 'array', items: conflict },
+    unlisted: {
+      ...nullable(count),
+      description: `Conflicts that are not listed, because there were ${maxConflicts} already or their values were too large together; null for a token without \`read\` on \`*\``,
+    },
+    next: { ...nullable(text), description: 'The cursor of the next page' },
+  },
+})
+
 const entry = named('ReplicatedChange', {
   type: 'object',
   required: ['op', 'collection', 'key', 'origin'],
@@ -58,11 +117,7 @@ const entry = named('ReplicatedChange', {
     op: { enum: ['put', 'delete', 'expire'] },
     collection: { ...collectionName, description: 'Also `_settings` and `_tokens`' },
     key,
-    origin: {
-      type: 'object',
-      required: ['node', 'clock'],
-      properties: { node: text, clock: { type: 'integer', minimum: 1 } },
-    },
+    origin,
     value: { description: 'Of a put: JSON, or else `value_text` or `value_base64`' },
     value_text: text,
     value_base64: text,
@@ -84,12 +139,6 @@ const summary = named('ReplicationSummary', {
     ...lineFailures,
   },
 })
-
-const origin: Schema = {
-  type: 'object',
-  required: ['node', 'clock'],
-  properties: { node: text, clock: { type: 'integer', minimum: 1 } },
-}
 
 const memberVersion = named('LookedUpMember', {
   type: 'object',
@@ -206,6 +255,56 @@ export const postLookup: OperationDocs = {
     ...(['too_large', 'unsupported_media_type'] as const),
     ...readFaults,
   ],
+}
+
+const conflictExample = {
+  collection: 'books',
+  key: 'dune',
+  seen_at: '2026-01-01T00:00:02Z',
+  lost: {
+    type: 'put',
+    origin: { node: 'b7m2c9x4p0qd', clock: 3629292748800000 },
+    written_at: '2026-01-01T00:00:00Z',
+    revision: 12,
+    created_at: '2026-01-01T00:00:00Z',
+    expires_at: null,
+    content_type: json,
+    flags: 0,
+    bytes: 13,
+    value: { year: 1966 },
+  },
+  kept: { origin: { node: 'k3v9x2m7q1ab', clock: 3629292750848000 }, written_at: '2026-01-01T00:00:01Z' },
+}
+
+export const getConflicts: OperationDocs = {
+  id: 'listConflicts',
+  description:
+    'The version that was written last comes first. A record is kept as long as tombstones. A token sees the conflicts of members that it may read.',
+  parameters: [
+    {
+      in: 'query',
+      name: 'collection',
+      description: 'Only the conflicts in this collection',
+      schema: collectionName,
+      example: 'books',
+    },
+    {
+      in: 'query',
+      name: 'limit',
+      description: 'At most so many; a page with large values has fewer',
+      schema: { type: 'integer', minimum: 1, maximum: maxPageMembers, default: defaultPageMembers },
+    },
+    { in: 'query', name: 'cursor', description: 'The `next` of the page before', schema: text },
+  ],
+  responses: {
+    200: {
+      description: 'A page of conflicts',
+      content: {
+        [json]: { schema: conflicts, example: { conflicts: [conflictExample], unlisted: 0, next: null } },
+      },
+    },
+  },
+  problems: ['invalid_parameter', 'invalid_collection', 'invalid_cursor'],
 }
 
 export const postReplicate: OperationDocs = {

@@ -1,4 +1,4 @@
-import type { Written } from '../../core/engine.ts'
+import type { ConflictWatch } from '../../core/conflicts.ts'
 import { type ErrorCode, KvistError } from '../../core/errors.ts'
 import { isOwnCollection, parseCollection, parseKey } from '../../core/keys.ts'
 import { maxNamedFailures } from '../../core/limits.ts'
@@ -27,8 +27,8 @@ const groupBytes = 1024 * 1024
 const foreignCollections: ReadonlySet<string> = new Set(['_settings', '_tokens'])
 
 export interface Receiver {
-  /** Called with what was applied, and the id of the node that sent it if it said so. */
-  onReplicated(sender: string | null, writes: readonly ForeignWrite[], written: readonly Written[]): void
+  /** Returns what decides on conflicts with the writes of a node; null if it did not say which it is. */
+  watchOf(sender: string | null): ConflictWatch
 }
 
 interface Failure {
@@ -44,7 +44,7 @@ export async function postReplicate(
   context: RequestContext,
 ): Promise<HttpResponse> {
   parametersOf(request, [])
-  const sender = request.header('kvist-node') ?? null
+  const watch = receiver.watchOf(request.header('kvist-node') ?? null)
   const coding = codingOf(request)
   const share = bodyShare(context)
   const failed: Failure[] = []
@@ -65,11 +65,10 @@ export async function postReplicate(
     const writes = group
     group = []
     bytes = 0
-    const written = await db.replicate(writes)
+    const written = await db.replicate(writes, watch)
     const late = written.filter((one) => one.superseded === true).length
     superseded += late
     applied += written.length - late
-    receiver.onReplicated(sender, writes, written)
   }
 
   async function waitForMemory(needed: number): Promise<void> {

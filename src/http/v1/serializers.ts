@@ -128,7 +128,7 @@ function oneLine(json: string): string {
 }
 
 /** Serializes a value: JSON unchanged, text as text, and other bytes in base64. */
-function valueJson({ value, contentType }: Member): string {
+export function valueJson({ value, contentType }: Pick<Member, 'value' | 'contentType'>): string {
   if (typeof value === 'string') return `"value":${value}`
   const bytes = Buffer.from(value.buffer, value.byteOffset, value.length)
   const text = isTextType(contentType) && isUtf8(bytes) ? bytes.toString() : null
