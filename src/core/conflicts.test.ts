@@ -7,9 +7,9 @@ import { msToStamp } from './clock.ts'
 import type { Conflict } from './conflict-records.ts'
 import { type Database, openDatabase } from './database.ts'
 import type { Engine, OnCommit } from './engine.ts'
+import type { ForeignWrite } from './foreign-write.ts'
 import { maxConflicts, maxConflictValueBytes } from './limits.ts'
 import type { Origin } from './origin.ts'
-import type { ForeignWrite } from './writes.ts'
 
 /** What is recorded of conflicts: writes of another node, all of which are said not to know the stored version. */
 
@@ -229,7 +229,7 @@ describe.each(Object.keys(engines))('on %s', (name) => {
     )
   })
 
-  test('a value that is too large is left out, and the rest is told', async () => {
+  test('a value that is too large is left out, and the rest is there', async () => {
     const db = await open(engines[name])
     const large = JSON.stringify('x'.repeat(maxConflictValueBytes - 1))
     const fits = JSON.stringify('x'.repeat(maxConflictValueBytes - 2))

@@ -7,12 +7,13 @@ import {
   recordOf,
   unlistedKey,
 } from './conflict-records.ts'
-import type { CommitResult, Delete, Engine, Put, Write, Written } from './engine.ts'
+import type { CommitResult, Delete, Engine, MemberRef, Put, Write, Written } from './engine.ts'
 import { KvistError } from './errors.ts'
+import type { ForeignWrite } from './foreign-write.ts'
 import { isLoss, isSame, lostStored, lostWrite, mayNeedValue, type StoredVersion } from './lost-versions.ts'
 import { isVersion, jsonContentType } from './member.ts'
+import type { Decide } from './operations.ts'
 import { effectOf, type StoredOrigin, withNodeId } from './origin.ts'
-import type { ForeignWrite, Writes } from './writes.ts'
 
 /**
  * Applies writes of another node, and records the versions that are lost where two nodes wrote a member apart:
@@ -33,10 +34,10 @@ export interface ConflictWatch {
   onConflict(conflict: Conflict): void
 }
 
-export interface ConflictOptions {
+export interface ConflictRecordOptions {
   readonly engine: Pick<Engine, 'nodeId' | 'read' | 'readHead' | 'tombstone'>
   readonly commit: Engine['commit']
-  readonly update: Writes['update']
+  readonly update: (ref: MemberRef, decide: Decide) => Promise<unknown>
   readonly now: () => number
   /** How long a record is kept: as long as tombstones. */
   readonly keepMs: number
@@ -54,7 +55,7 @@ interface Meeting {
 type Meetings = ReadonlyMap<number, Meeting>
 
 /** Returns a function that applies writes of another node and records their conflicts. */
-export function replicateWithRecords(options: ConflictOptions) {
+export function replicateWithRecords(options: ConflictRecordOptions) {
   return async (writes: readonly ForeignWrite[], watch: ConflictWatch): Promise<readonly Written[]> => {
     const nowMs = options.now()
     const predicted = await predictedMeetings(options, writes, watch, nowMs)
@@ -68,7 +69,7 @@ export function replicateWithRecords(options: ConflictOptions) {
 }
 
 async function predictedMeetings(
-  options: ConflictOptions,
+  options: ConflictRecordOptions,
   writes: readonly ForeignWrite[],
   watch: ConflictWatch,
   nowMs: number,
@@ -87,7 +88,7 @@ async function predictedMeetings(
 }
 
 async function storedVersion(
-  engine: ConflictOptions['engine'],
+  engine: ConflictRecordOptions['engine'],
   { collection, key }: ForeignWrite,
 ): Promise<StoredVersion | null> {
   const head = await engine.readHead(collection, key)
@@ -111,7 +112,7 @@ function comparedStored(stored: StoredVersion) {
 
 /** Returns the conflict of a write with the stored version; null if nothing is lost. */
 async function conflictOf(
-  engine: ConflictOptions['engine'],
+  engine: ConflictRecordOptions['engine'],
   write: ForeignWrite,
   stored: StoredVersion,
   isSuperseded: boolean,
@@ -144,7 +145,7 @@ interface CommittedWithRecords {
 }
 
 async function commitWithRecords(
-  options: ConflictOptions,
+  options: ConflictRecordOptions,
   writes: readonly ForeignWrite[],
   records: readonly Put[],
   nowMs: number,
@@ -163,7 +164,7 @@ async function commitWithRecords(
 }
 
 async function committed(
-  { commit }: ConflictOptions,
+  { commit }: ConflictRecordOptions,
   writes: readonly Write[],
   nowMs: number,
 ): Promise<readonly Written[]> {
@@ -224,7 +225,7 @@ function unpredictedConflict(
 
 /** Deletes the records of conflicts that did not happen, and adds those of the others. */
 async function correct(
-  options: ConflictOptions,
+  options: ConflictRecordOptions,
   {
     predicted,
     actual,
@@ -249,7 +250,7 @@ async function correct(
   await countUnlisted(options, written.filter(({ exceeded }) => exceeded !== undefined).length, nowMs)
 }
 
-function recordsOf(meetings: Iterable<Meeting>, { keepMs }: ConflictOptions): Put[] {
+function recordsOf(meetings: Iterable<Meeting>, { keepMs }: ConflictRecordOptions): Put[] {
   return Array.from(meetings).flatMap(({ conflict }) =>
     conflict === null ? [] : [recordOf(conflict, keepMs)],
   )
@@ -261,7 +262,7 @@ function deleteOf({ collection, key, near }: Put): Delete {
 
 /** Counts conflicts for which there was no room. The count lives as long as a record. */
 async function countUnlisted(
-  { update, keepMs }: ConflictOptions,
+  { update, keepMs }: ConflictRecordOptions,
   count: number,
   nowMs: number,
 ): Promise<void> {

@@ -210,12 +210,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
       writes.put({ collection, key }, content, condition, prepared),
     delete: (collection, key, condition) => writes.delete({ collection, key }, condition),
     write: (all, durability) => writes.write(all, durability === undefined ? {} : { durability }),
-    page: scans.page,
-    all: scans.all,
-    drop: scans.drop,
-    collections: scans.collections,
-    collectionPage: scans.collectionPage,
-    collectionVersion: scans.collectionVersion,
+    ...scans,
     settings: (collection) => registry.get(collection) ?? noSettings,
     async setSettings(collection, given) {
       registry.requireChangeable(collection, given)

@@ -1,8 +1,8 @@
 import type { LostContent, LostVersion } from './conflict-records.ts'
+import type { ForeignWrite } from './foreign-write.ts'
 import { maxConflictValueBytes } from './limits.ts'
 import { isExpired, type Member, type MemberHead, type RemovalCause, type Value } from './member.ts'
 import type { StoredOrigin } from './origin.ts'
-import type { ForeignWrite } from './writes.ts'
 
 /** What is lost when of a write and a stored version one replaces the other. */
 

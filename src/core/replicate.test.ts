@@ -4,9 +4,9 @@ import { openMemory } from '../engines/memory/engine.ts'
 import { msToStamp } from './clock.ts'
 import { type Database, openDatabase } from './database.ts'
 import type { Scope } from './feed/scope.ts'
+import type { ForeignWrite } from './foreign-write.ts'
 import { maxClockAheadMs, maxTimeMs } from './limits.ts'
 import { noSettings } from './settings.ts'
-import type { ForeignWrite } from './writes.ts'
 
 /** Writes of other nodes, as they pass the gate. */
 

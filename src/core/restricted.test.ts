@@ -5,6 +5,7 @@ import { msToStamp } from './clock.ts'
 import type { CollectionPage } from './collection-page.ts'
 import { type Database, openDatabase } from './database.ts'
 import type { MemberRef } from './engine.ts'
+import type { ForeignWrite } from './foreign-write.ts'
 import { parseGrants } from './grants.ts'
 import { everything, type ListQuery } from './list.ts'
 import { jsonContentType } from './member.ts'
@@ -13,7 +14,6 @@ import { isWithin, permitsOf } from './permits.ts'
 import { restricted } from './restricted.ts'
 import { noSettings } from './settings.ts'
 import type { Store } from './store.ts'
-import type { ForeignWrite } from './writes.ts'
 
 let db: Database
 const nowMs = 1000

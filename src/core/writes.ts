@@ -7,7 +7,7 @@ import {
   type WriteCommand,
 } from './command.ts'
 import type { Condition } from './condition.ts'
-import { type ConflictOptions, type ConflictWatch, replicateWithRecords } from './conflicts.ts'
+import { type ConflictRecordOptions, type ConflictWatch, replicateWithRecords } from './conflicts.ts'
 import type { AskedExpiry, Content, NewContent, Outcome, Stored } from './content.ts'
 import type {
   CommitResult,
@@ -17,17 +17,17 @@ import type {
   MemberRef,
   Put,
   Renew,
-  VersionOrigin,
   Write,
   Written,
 } from './engine.ts'
 import { KvistError } from './errors.ts'
+import type { ForeignWrite } from './foreign-write.ts'
 import { defaultTombstonesMs } from './jobs/tombstone-gc.ts'
 import { limitedCommits } from './limited-commits.ts'
 import { maxClockAheadMs } from './limits.ts'
 import type { Member } from './member.ts'
 import type { Decide, Operation } from './operations.ts'
-import { type Origin, requireSaneOrigin } from './origin.ts'
+import { requireSaneOrigin } from './origin.ts'
 import type { Patch } from './patch.ts'
 import { asAsked } from './plan.ts'
 import { quotaExceeded } from './quota.ts'
@@ -99,9 +99,6 @@ export interface Writes {
   commit(writes: readonly (Write | Renew)[], options?: CommitOptions): Promise<readonly Written[]>
 }
 
-/** A write that was made on another node. */
-export type ForeignWrite = (Put & { readonly origin: VersionOrigin }) | (Delete & { readonly origin: Origin })
-
 export interface WriteOptions {
   readonly durability?: Durability
   readonly prepared?: 'prepared'
@@ -121,7 +118,7 @@ export interface Rejected {
 export interface WriteGateOptions
   extends Pick<CommandOptions, 'transforms' | 'now' | 'onTouch'>,
     QuotaOptions {
-  readonly engine: Pick<Engine, 'commit' | 'readMany'> & ConflictOptions['engine']
+  readonly engine: Pick<Engine, 'commit' | 'readMany'> & ConflictRecordOptions['engine']
   /** Missing: renewals get no records. */
   readonly renewalRecords?: Omit<RenewalRecordOptions, 'commit'>
   /** How far the clock of another node may be ahead; `maxClockAheadMs` if left out. */
