@@ -126,6 +126,13 @@ export interface Engine {
   forget(beforeMs: number, limit: number): Promise<number>
 
   /**
+   * Returns a stamp that no `removedClock` of a deleted tombstone exceeds; 0 if none was ever deleted. So a version with
+   * a larger stamp that has neither a member nor a tombstone here was never here: whatever had removed it would have left a
+   * tombstone with a stamp larger still.
+   */
+  forgottenClock(): MaybePromise<number>
+
+  /**
    * Returns up to `limit` members whose expiry is at or before a time, the earliest first. May omit, for some seconds,
    * members that another server is deleting.
    */

@@ -189,6 +189,7 @@ export function linedEngine({
       for (const { state } of open()) forgotten += forgetTombstones(state, beforeMs, limit - forgotten)
       return forgotten
     },
+    forgottenClock: () => Math.max(...open().map(({ state }) => state.forgottenClock)),
     expiring: (atMs, limit) =>
       open()
         .flatMap(({ state }) => expiringMembers(state, atMs, limit))

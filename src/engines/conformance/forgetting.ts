@@ -120,6 +120,23 @@ export function forgettingPromises({ storeTest, differences }: Suite): void {
     expect((await changesAfter(store)).next).toBe(store.engine.head())
   })
 
+  storeTest('the largest stamp of what was forgotten is known, over restarts too', async (store) => {
+    await withTombstones(store)
+    expect(await store.engine.forgottenClock()).toBe(0)
+    const removed = new Map<string, number>()
+    for (const key of await tombstones(store))
+      removed.set(key, (await store.engine.tombstone(collection, key))!.removedClock)
+    for (let round = 0; round < 4; round++) {
+      expect(await store.engine.forget(noonMs + 99 * hourMs, 1)).toBe(1)
+      const left = new Set(await tombstones(store))
+      const forgotten = [...removed].filter(([key]) => !left.has(key)).map(([, clock]) => clock)
+      expect(await store.engine.forgottenClock()).toBe(Math.max(...forgotten))
+      await store.reopen()
+    }
+    await store.reopen()
+    expect(await store.engine.forgottenClock()).toBe(Math.max(...removed.values()))
+  })
+
   async function allCursors(store: Store): Promise<string[]> {
     const cursors: string[] = []
     for (let next = ''; ; ) {

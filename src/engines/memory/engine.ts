@@ -67,6 +67,7 @@ export function openMemory({ onCommit, firstRevision = 1 }: MemoryOptions): Engi
     hasSeen,
     head: () => String(state.lastRevision),
     forget: async (beforeMs, limit) => forgetTombstones(open(), beforeMs, limit),
+    forgottenClock: () => open().forgottenClock,
     expiring: (atMs, limit) => expiringMembers(open(), atMs, limit),
     collections: () => collectionStats(open()),
     stats: () => stats.numbers,

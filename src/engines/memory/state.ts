@@ -37,6 +37,8 @@ export interface State {
   lastRevision: number
   /** The revision of the newest forgotten tombstone; cursors before it are not served. */
   forgotten: number
+  /** The largest stamp of the removal of a forgotten tombstone; 0 for none. */
+  forgottenClock: number
 }
 
 export function newState(lastRevision: number): State {
@@ -52,6 +54,7 @@ export function newState(lastRevision: number): State {
     }),
     lastRevision,
     forgotten: lastRevision,
+    forgottenClock: 0,
   }
 }
 
@@ -156,6 +159,7 @@ export function forgetTombstones(state: State, beforeMs: number, limit: number):
     if (change.type === 'put' || !isLatestChange(state, change)) continue
     if (stampToMs(change.tombstone.removedClock) >= beforeMs) break
     old.push(change)
+    state.forgottenClock = Math.max(state.forgottenClock, change.tombstone.removedClock)
   }
   for (const tombstone of old) forget(state, tombstone)
   return old.length

@@ -305,6 +305,7 @@ function engineOf(
       const oldest = reading(() => overlay.reader.oldestTombstone())
       return oldest === null || stampToMs(oldest) >= beforeMs ? 0 : flusher.forget(beforeMs, limit)
     },
+    forgottenClock: () => reading(() => overlay.reader.forgottenClock()),
     expiring: (atMs, limit) => reading(() => expiringMembers(overlay, atMs, limit)),
     collections: () =>
       reading(() =>

@@ -146,7 +146,7 @@ function inTransaction(db: Database, work: () => void): void {
 
 /**
  * Deletes up to `limit` tombstones older than `beforeMs`, in the order of revisions up to the first younger one, and
- * returns how many. The same transaction sets `forgotten_revision`. Throws `damaged`.
+ * returns how many. The same transaction sets `forgotten_revision` and `forgotten_clock`. Throws `damaged`.
  */
 export function forgetTombstones(db: Database, beforeMs: number, limit: number): number {
   const oldest = db.query<OldTombstone, [number]>(`
@@ -170,6 +170,7 @@ export function forgetTombstones(db: Database, beforeMs: number, limit: number):
     }
     writeFeed(db, feed, [])
     writeMeta(db, 'forgotten_revision', last.revision)
+    writeMeta(db, 'forgotten_clock', last.clock)
   })
   return old.length
 }

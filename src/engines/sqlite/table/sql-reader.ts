@@ -42,7 +42,7 @@ const dueExpiries = `SELECT e.expires_at AS dueMs, e.collection AS dueCollection
     e.checksum AS dueChecksum, ${joinedColumns}
   FROM (SELECT * FROM expiries WHERE expires_at <= ? ORDER BY expires_at, collection, key LIMIT ? OFFSET ?) e
   LEFT JOIN members m USING (collection, key) ORDER BY e.expires_at, e.collection, e.key`
-const forgottenRevision = "SELECT value, checksum FROM meta WHERE name = 'forgotten_revision'"
+const numberInMeta = 'SELECT value, checksum FROM meta WHERE name = ?'
 const fileBytes = 'SELECT page_count * page_size AS bytes FROM pragma_page_count, pragma_page_size'
 
 type NeighbourRow = MemberRow & { readonly collection: string }
@@ -145,7 +145,10 @@ export function openReader(path: string, mapped: number): TableReader {
   }
 }
 
-type FeedReader = Pick<TableReader, 'feed' | 'feedBlocks' | 'forgotten' | 'oldestTombstone'>
+type FeedReader = Pick<
+  TableReader,
+  'feed' | 'feedBlocks' | 'forgotten' | 'forgottenClock' | 'oldestTombstone'
+>
 
 function feedReader(
   { prepare, begin }: ReadConnection,
@@ -156,8 +159,29 @@ function feedReader(
   const feedBlocks = prepare<{ block: number; changes: number; checksum: number }, [string, number, number]>(
     blocksOfCollection,
   )
-  const forgotten = prepare<{ value: number; checksum: number }, []>(forgottenRevision)
+  const metaNumber = prepare<{ value: number; checksum: number }, [string]>(numberInMeta)
   const oldest = prepare<{ collection: string; key: string }, []>(oldestTombstones)
+
+  function readMetaNumber(name: string): number | null {
+    begin()
+    const row = metaNumber.get(name)
+    if (row !== null && metaChecksum(name, row.value) !== row.checksum)
+      throw damagedStore(`the checksum of ${name} does not match`)
+    return row?.value ?? null
+  }
+
+  function forgotten(): number {
+    const revision = readMetaNumber('forgotten_revision')
+    if (revision === null) throw damagedStore('forgotten_revision is missing')
+    return revision
+  }
+
+  function oldestTombstone(): number | null {
+    begin()
+    const ref = oldest.get()
+    return ref === null ? null : existingTombstone(readTombstone, ref.collection, ref.key).removedClock
+  }
+
   return {
     feed(after, before, collection) {
       begin()
@@ -177,18 +201,14 @@ function feedReader(
         return block
       })
     },
-    forgotten() {
-      begin()
-      const row = forgotten.get()
-      if (row === null || metaChecksum('forgotten_revision', row.value) !== row.checksum)
-        throw damagedStore('the checksum of the forgotten revision does not match')
-      return row.value
+    forgotten,
+    forgottenClock() {
+      const clock = readMetaNumber('forgotten_clock')
+      if (clock !== null) return clock
+      // Earlier versions of kvist did not note it. The oldest tombstone that is left is younger than all before it.
+      return forgotten() === 0 ? 0 : (oldestTombstone() ?? Number.MAX_SAFE_INTEGER)
     },
-    oldestTombstone() {
-      begin()
-      const ref = oldest.get()
-      return ref === null ? null : existingTombstone(readTombstone, ref.collection, ref.key).removedClock
-    },
+    oldestTombstone,
   }
 }
 

@@ -38,6 +38,8 @@ export interface TableReader {
   feedBlocks(collection: string, from: number, limit: number): number[]
   /** The revision of the newest forgotten tombstone; 0 for none. */
   forgotten(): number
+  /** See `Engine.forgottenClock`. */
+  forgottenClock(): number
   /** The stamp of the removal of the tombstone with the lowest revision; null for none. */
   oldestTombstone(): number | null
   /** Members that expire up to `atMs`, in the order of their expiries, after the first `skip`. */
