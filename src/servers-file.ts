@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { networkInterfaces } from 'node:os'
 import { refuse } from './options.ts'
 
 /**
@@ -10,8 +11,11 @@ export interface ServersFile {
   readonly isBridge: boolean
 }
 
-/** Throws UsageError if the file cannot be read, or a line is not a URL. */
-export function readServersFile(path: string): ServersFile {
+/**
+ * Returns the targets without the server itself, so that all servers can have the same file. Throws UsageError if the file
+ * cannot be read, or a line is not a URL.
+ */
+export function readServersFile(path: string, own: Address): ServersFile {
   const lines = textOf(path)
     .split('\n')
     .map((line, i) => ({ number: i + 1, text: line.trim() }))
@@ -19,9 +23,34 @@ export function readServersFile(path: string): ServersFile {
   const isBridge = lines[0]?.text === '*'
   const urls = isBridge ? lines.slice(1) : lines
   const targets = urls.map(
-    ({ number, text }) => parseTarget(text) ?? refuse(`line ${number} of ${path} is not ${targetRange}`),
+    ({ number, text }) => parseTarget(text) ?? refuse(`line ${number} of ${path} ${faultOf(text)}`),
   )
-  return { targets, isBridge }
+  return { targets: targets.filter((url) => !isOwn(url, own)), isBridge }
+}
+
+function faultOf(text: string): string {
+  return text === '*' ? 'is *, which goes into the first line' : `is not ${targetRange}`
+}
+
+/** The address at which a server listens. */
+export interface Address {
+  readonly host: string
+  readonly port: number
+}
+
+const loopbackNames = ['localhost', '127.0.0.1', '::1']
+const wildcardHosts = ['0.0.0.0', '::']
+
+/** Whether a URL leads to the server that listens at this address, as far as the URL shows it. */
+function isOwn(url: string, { host, port }: Address): boolean {
+  const { hostname, port: given, protocol } = new URL(url)
+  if (Number(given || (protocol === 'https:' ? 443 : 80)) !== port) return false
+  const name = hostname.replace(/^\[(.*)\]$/, '$1')
+  if (name === host.toLowerCase()) return true
+  if (loopbackNames.includes(host)) return loopbackNames.includes(name) && [name, host].includes('localhost')
+  if (!wildcardHosts.includes(host)) return false
+  const addresses = Object.values(networkInterfaces()).flatMap((all) => all ?? [])
+  return loopbackNames.includes(name) || addresses.some(({ address }) => address === name)
 }
 
 function textOf(path: string): string {

@@ -177,12 +177,21 @@ const requests: Record<string, readonly (readonly [path: string, needs: Needs, s
   'PUT /dialects/minstore/text/:uid': [
     ['/dialects/minstore/text/ESCAPED', 'write member', { body: 'value=x', headers: form }],
     ['/dialects/minstore/text/ESCAPED?mirror=1', 'write member', { body: '{"value":{"uid":"KEY"}}' }],
+    [
+      '/dialects/minstore/text/ESCAPED?mirror=1&bridge=1',
+      'write member',
+      { body: '{"value":{"uid":"KEY"}}' },
+    ],
   ],
   'GET /dialects/minstore/text/:uid': [
     ['/dialects/minstore/text/ESCAPED', 'read member'],
     ['/dialects/minstore/text/ESCAPED', 'read member', { headers: { 'If-Match': '"x"' } }],
   ],
-  'DELETE /dialects/minstore/text/:uid': [['/dialects/minstore/text/ESCAPED', 'write member']],
+  'DELETE /dialects/minstore/text/:uid': [
+    ['/dialects/minstore/text/ESCAPED', 'write member'],
+    ['/dialects/minstore/text/ESCAPED?mirror=1', 'write member'],
+    ['/dialects/minstore/text/ESCAPED?mirror=1&bridge=1', 'write member'],
+  ],
   'POST /dialects/tenantbase/set-value': [
     ['/dialects/tenantbase/set-value', 'write member', { body: '{"key":"KEY","value":1}' }],
   ],

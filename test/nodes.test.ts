@@ -151,6 +151,24 @@ test('each node expires by itself, and a write or a renewal of the one survives 
   }
 })
 
+test('what is not to be sent on is not, nor when its life is extended, by a bridge, or to a new target', async () => {
+  const clock = { nowMs: noonMs }
+  const [a, b] = await nodes(2, { now: () => clock.nowMs })
+  const ref = { collection: 'c', key: 'here' }
+  await a!.db.putUnmirrored(ref, json(1, noonMs + 5000))
+  a!.mirrorTo([b!.url], { isBridge: true })
+  await settled(a!)
+  await a!.db.touch(ref, noonMs + 9000)
+  await a!.db.putUnmirrored({ ...ref, key: 'gone' }, json(1))
+  await a!.db.deleteUnmirrored({ ...ref, key: 'gone' })
+  await a!.db.put('c', 'sent', json(1))
+  await settled(a!)
+  expect((await stateOf(b!)).map((one) => (one as [string, string, { key: string }])[2].key)).toEqual([
+    'sent',
+  ])
+  expect(a!.mirror!.status()[0]!.sent).toBe(1)
+})
+
 test('without a bridge only what was written here is sent on; a chain of bridges passes everything', async () => {
   const [a, b, c] = await nodes(3)
   b!.mirrorTo([c!.url])

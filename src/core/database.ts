@@ -46,7 +46,16 @@ export interface Database
     Scans,
     Pick<
       Writes,
-      'execute' | 'prepare' | 'update' | 'patch' | 'touch' | 'putAll' | 'replicate' | 'requireReplicable'
+      | 'putUnmirrored'
+      | 'deleteUnmirrored'
+      | 'execute'
+      | 'prepare'
+      | 'update'
+      | 'patch'
+      | 'touch'
+      | 'putAll'
+      | 'replicate'
+      | 'requireReplicable'
     > {
   /**
    * Returns a queue whose reads are done together. `schedule` must run its work once the input of the tick was
@@ -204,6 +213,8 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     touch: writes.touch,
     putAll: writes.putAll,
     replicate: writes.replicate,
+    putUnmirrored: writes.putUnmirrored,
+    deleteUnmirrored: writes.deleteUnmirrored,
     conflicts: (query) => conflictPage(engine, query, now()),
     requireReplicable: writes.requireReplicable,
     put: (collection, key, content, condition, prepared) =>

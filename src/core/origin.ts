@@ -70,6 +70,19 @@ export function withNodeId<O extends Origin>(origin: O, nodeId: string): O {
   return origin.node === '' ? { ...origin, node: nodeId } : origin
 }
 
+/** Node ids have no `l` and no `o`, so this is the beginning of none. */
+const unmirroredPrefix = 'local'
+
+/** Returns the node of writes that a node takes from other systems and does not send on (unmirrored.ts). */
+export function unmirroredNode(nodeId: string): string {
+  return unmirroredPrefix + nodeId
+}
+
+/** Whether versions of a node are not sent on. */
+export function isUnmirrored(node: string): boolean {
+  return node.startsWith(unmirroredPrefix)
+}
+
 const alphabet = 'abcdefghjkmnpqrstuvwxyz0123456789'
 export const nodeIdLength = 12
 

@@ -78,6 +78,14 @@ export function restricted(db: Database, viewer: Viewer): Store {
       for (const write of writes) requireReplicate(viewer, write)
       return db.replicate(writes, watch)
     },
+    async putUnmirrored(ref, content) {
+      mayWrite(ref)
+      return db.putUnmirrored(ref, content)
+    },
+    async deleteUnmirrored(ref) {
+      mayWrite(ref)
+      return db.deleteUnmirrored(ref)
+    },
     conflicts: async (query) => db.conflicts(visibleConflicts(viewer, query)),
     async drop(collection, selection, onProgress) {
       requireSelection(viewer, collection, selection)

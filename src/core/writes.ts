@@ -33,6 +33,7 @@ import { asAsked } from './plan.ts'
 import { quotaExceeded } from './quota.ts'
 import { type RenewalRecordOptions, recordingRenewals } from './renewal-records.ts'
 import { putOf } from './transforms.ts'
+import { type Unmirrored, unmirroredWrites } from './unmirrored.ts'
 
 /**
  * The write gate: the only caller of `Engine.commit`. A command passes these stages, in this order:
@@ -50,7 +51,7 @@ import { putOf } from './transforms.ts'
  * Commands that depend on the same member run one after the other. Writes that do not depend on stored members skip to
  * `commit`. Writes that went through the gate of another node, or through `prepare`, are not transformed again.
  */
-export interface Writes {
+export interface Writes extends Unmirrored {
   /**
    * Executes all operations of a command or none and returns the outcome of each, with revision 0 for a delete or touch
    * of a missing member.
@@ -263,7 +264,8 @@ function plainWrites(options: WriteGateOptions & Pick<CommandOptions, 'commit'>)
     return [...rejected, ...overQuota.map(({ index, error }) => ({ index: ready[index]!.index, error }))]
   }
 
-  return { put, commit, withoutKnownRenewals, requireReplicable, write, putAll }
+  const unmirrored = unmirroredWrites({ engine, commit: (writes) => limited.commit(writes, undefined), now })
+  return { ...unmirrored, put, commit, withoutKnownRenewals, requireReplicable, write, putAll }
 }
 
 type ForeignPut = Extract<ForeignWrite, { readonly op: 'put' }>

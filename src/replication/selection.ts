@@ -1,6 +1,7 @@
 import type { Database } from '../core/database.ts'
 import { isOwnCollection } from '../core/keys.ts'
 import { type Change, keyOf } from '../core/member.ts'
+import { isUnmirrored } from '../core/origin.ts'
 import type { Pattern } from '../core/pattern.ts'
 import { renewalOf, renewalsCollection } from '../core/renewal-records.ts'
 import { settingsCollection } from '../core/settings.ts'
@@ -57,7 +58,7 @@ async function renewedEntry(
   const scope = { collection, key, prefix: null, filter: null }
   const { events } = await db.changes(scope, '', 1)
   const change = events[0]?.change
-  return change?.type === 'put' ? { change, isRenewal: true } : null
+  return change?.type === 'put' && !isUnmirrored(change.member.node) ? { change, isRenewal: true } : null
 }
 
 function isMirrored({ only, tokensCollection }: SelectionRules, collection: string, key: string): boolean {
@@ -71,5 +72,6 @@ function isMirrored({ only, tokensCollection }: SelectionRules, collection: stri
 function isPassedOn(change: Change, { isBridge }: SelectionRules, { isFilling, targetNode }: SelectionState) {
   const { node } = change.type === 'put' ? change.member : change.tombstone
   if (node === '') return true
+  if (isUnmirrored(node)) return false
   return (isBridge || isFilling) && node !== targetNode
 }

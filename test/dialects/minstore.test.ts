@@ -100,6 +100,48 @@ runExchanges('minstore', [
     status: 400,
     reply: '{"error":"the value is not a record with this uid, as JSON"}',
   },
+  ...['{"value":7}', '{"uid":"m","value":null}', '[]', '{"uid":"m"', '{"uid":7}', '"m"', ''].map((value) => ({
+    ask: 'PUT /text/m?mirror=1',
+    body: new URLSearchParams({ value }).toString(),
+    type: form,
+    status: 400,
+  })),
+  {
+    ask: 'PUT /text/m?mirror=1',
+    body: JSON.stringify({ value: '{"uid":"m","value":["x"]}' }),
+    status: 400,
+    reply: '{"error":"the value of the record is not text"}',
+  },
+  {
+    ask: 'PUT /text/m?mirror=1',
+    body: 'uid=m',
+    type: form,
+    status: 400,
+    reply: '{"error":"there is no value"}',
+  },
+  { ask: 'GET /text/m', status: 200, reply: mirrored },
+  {
+    ask: 'PUT /text/m?mirror=2',
+    body: 'value=x',
+    type: form,
+    status: 200,
+    reply: record('m', 'x', '<digits>', '<text>', '<digits>'),
+  },
+  { ask: 'PUT /text/m?mirror=1&bridge=1', body: `{"value":${mirrored}}`, status: 200, reply: mirrored },
+  // A check_sum may be anything, and is never verified. A tag has no more than headers allow.
+  {
+    ask: 'PUT /text/m?mirror=1',
+    body: JSON.stringify({ value: `{"uid":"m","check_sum":"\\ud800é\\r\\n${'x'.repeat(100)}"}` }),
+    status: 200,
+    headers: { etag: `"m:%EF%BF%BD%C3%A9%0D%0A${'x'.repeat(100)}"` },
+  },
+  {
+    ask: 'PUT /text/m?mirror=1',
+    body: JSON.stringify({ value: `{"uid":"m","check_sum":"${'x'.repeat(100_000)}"}` }),
+    status: 200,
+    headers: { etag: '"m:<digits>"' },
+  },
+  { ask: 'GET /text/m', status: 200, headers: { etag: '"m:<digits>"' } },
   { ask: 'DELETE /text/m?mirror=1', status: 200, reply: 'null' },
   { ask: 'GET /text/m', status: 404 },
   // Bad requests, of which nothing is stored.

@@ -12,7 +12,7 @@ import { rawMember, rawMembers } from '../../json/scan.ts'
 import { jsonText, readBody } from '../body.ts'
 import type { RequestContext } from '../context.ts'
 import { isNamed } from '../entity-tags.ts'
-import type { Body, ResponseDocs } from '../operation.ts'
+import type { Body, Parameter, ResponseDocs } from '../operation.ts'
 import { pathParameter } from '../path.ts'
 import { jsonResponse, responseOf } from '../response.ts'
 import type { HttpRequest } from '../wire/request.ts'
@@ -53,14 +53,9 @@ export const minstore: Dialect = {
       access: 'write',
       summary: 'Updates a record',
       docs: {
-        parameters: [
-          {
-            in: 'query',
-            name: 'mirror',
-            description: '`1`: `value` is a whole record as JSON, which is stored as it is, there or not',
-            schema: { type: 'string', enum: ['1'] },
-          },
-        ],
+        description:
+          'With `mirror=1`, `value` is a whole record as JSON, which is stored as it is, there or not. The servers to which this one sends its changes do not get it, unless `bridge` is `1` too.',
+        parameters: mirrorParameters,
         body,
         responses: { 200: record, 400: jsonDocs('There is no value', exampleError), 404: missing },
       },
@@ -85,10 +80,13 @@ export const minstore: Dialect = {
       path: '/text/:uid',
       access: 'write',
       summary: 'Deletes a record',
-      docs: { responses: { 200: jsonDocs('It is gone', null), 404: missing } },
+      docs: { parameters: mirrorParameters, responses: { 200: jsonDocs('It is gone', null), 404: missing } },
       async handle(request, context) {
         const uid = uidOf(request)
-        const revision = await db.delete(collection, uid)
+        const revision =
+          spreadOf(request) === 'no further'
+            ? await db.deleteUnmirrored({ collection, key: uid })
+            : await db.delete(collection, uid)
         if (revision === 0) throw notFound(uid)
         context.wrote(revision)
         return jsonResponse('null')
@@ -119,6 +117,21 @@ const body: Body = {
   },
 }
 
+const mirrorParameters: readonly Parameter[] = [
+  {
+    in: 'query',
+    name: 'mirror',
+    description: '`1`: another node has sent it, and it is not sent on',
+    schema: { type: 'string', enum: ['1'] },
+  },
+  {
+    in: 'query',
+    name: 'bridge',
+    description: '`1`, beside `mirror`: it is sent on',
+    schema: { type: 'string', enum: ['1'] },
+  },
+]
+
 function uidOf(request: HttpRequest): string {
   return parseKey(pathParameter(request, 'uid'))
 }
@@ -137,27 +150,45 @@ async function createRecord(db: Store, request: HttpRequest, context: RequestCon
 
 async function updateRecord(db: Store, request: HttpRequest, context: RequestContext): Promise<HttpResponse> {
   const uid = uidOf(request)
-  if (queryParameter(request, 'mirror') === '1') {
+  const spread = spreadOf(request)
+  if (spread !== null) {
     const sent = await sentValue(request, context)
     const whole = mirroredRecord(uid, typeof sent === 'string' ? sent : sent.json)
-    context.wrote((await db.put(collection, uid, contentOf(whole), undefined, 'prepared')).revision)
+    const { revision } =
+      spread === 'no further'
+        ? await db.putUnmirrored({ collection, key: uid }, contentOf(whole))
+        : await db.put(collection, uid, contentOf(whole), undefined, 'prepared')
+    context.wrote(revision)
     return respondRecord(uid, whole)
   }
   const value = await sentText(request, context)
   return storeRecord(db, uid, value, { ifMatch: 'any' }, notFound(uid), context)
 }
 
+/** How far a record of another node goes from here (`mirror=1`); null for one that a client sends. */
+function spreadOf(request: HttpRequest): 'no further' | 'on' | null {
+  if (queryParameter(request, 'mirror') !== '1') return null
+  return queryParameter(request, 'bridge') === '1' ? 'on' : 'no further'
+}
+
 /**
- * Parses a record that another node produced, which is stored unchanged. Throws `invalid_request` unless it is JSON
- * with this uid.
+ * Parses a record that another node produced, which is stored unchanged: also its check_sum, which depends on the machine
+ * that computed it. Throws `invalid_request` unless it is JSON with this uid and no value but a text.
  */
 function mirroredRecord(uid: string, json: string): string {
   const whole = jsonText(Buffer.from(json))
-  const own = isObjectText(whole) ? rawMember(whole, 'uid') : undefined
-  if (own === undefined || JSON.parse(own) !== uid) {
+  const named = (name: string): unknown => JSON.parse(rawMember(whole, name) ?? '""')
+  if (!isObjectText(whole) || named('uid') !== uid) {
     throw new KvistError('invalid_request', 'the value is not a record with this uid, as JSON')
   }
+  if (typeof named('value') !== 'string')
+    throw new KvistError('invalid_request', 'the value of the record is not text')
+  if (Buffer.byteLength(whole) > maxValueBytes) throw tooLarge()
   return whole
+}
+
+function tooLarge(): KvistError {
+  return new KvistError('too_large', `the record would have more than ${maxValueBytes} bytes`)
 }
 
 /** Makes a record of a text, stores it and responds with it. Throws `otherwise` when the condition does not hold. */
@@ -180,9 +211,7 @@ async function storeRecord(
   )
   const prepared = await db.prepare({ collection, key: uid }, contentOf(made), usualProcesses)
   const whole = withSize(String(prepared.value))
-  if (Buffer.byteLength(whole) > maxValueBytes) {
-    throw new KvistError('too_large', `the record would have more than ${maxValueBytes} bytes`)
-  }
+  if (Buffer.byteLength(whole) > maxValueBytes) throw tooLarge()
   try {
     const { revision } = await db.put(collection, uid, { ...prepared, value: whole }, condition, 'prepared')
     context.wrote(revision)
@@ -254,9 +283,7 @@ function recordText(member: Member): string {
 
 /** Responds with a record; for a read, evaluates the conditions of the request. */
 function respondRecord(uid: string, whole: string, read: HttpRequest | null = null): HttpResponse {
-  const checkSum = rawMember(whole, 'check_sum') ?? 'null'
-  // Characters that headers do not allow are escaped as in a URL.
-  const tag = `${uid}:${valueText(checkSum)}`.replace(/[^\x21\x23-\x7e]+/gu, encodeURIComponent)
+  const tag = tagOf(uid, valueText(rawMember(whole, 'check_sum') ?? 'null').toWellFormed())
   const etag = `"${tag}"`
   if (read !== null) {
     if (!isNamed(read, 'If-Match', tag, true)) {
@@ -265,4 +292,13 @@ function respondRecord(uid: string, whole: string, read: HttpRequest | null = nu
     if (isNamed(read, 'If-None-Match', tag, false)) return responseOf(304, { ETag: etag })
   }
   return jsonResponse(whole, 200, { ETag: etag })
+}
+
+/** A record that another system stored may have anything as its check_sum. */
+const maxCheckSumChars = 128
+
+/** Returns the entity tag, in which characters that headers do not allow are escaped as in a URL. */
+function tagOf(uid: string, checkSum: string): string {
+  const short = checkSum.length > maxCheckSumChars ? pythonHash(checkSum) : checkSum
+  return `${uid}:${short}`.replace(/[^\x21\x23-\x7e]+/gu, encodeURIComponent)
 }

@@ -1,0 +1,210 @@
+import { afterEach, describe, expect, test } from 'bun:test'
+import { rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { Kvist } from '../sdk/client.ts'
+import { until } from './support/engine.ts'
+import { newFolder, startServer, type TestServer } from './support/server.ts'
+
+/** minstore's nodes: three servers on three ports, each with its servers file, as `api.py SERVERS_LIST_PATH BASE_PATH [PORT]`. */
+
+const folders: string[] = []
+const running: TestServer[] = []
+afterEach(async () => {
+  for (const server of running.splice(0)) await server.remove()
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true })
+})
+
+/** Returns ports that are free. */
+async function freePorts(count: number): Promise<number[]> {
+  const listeners = Array.from({ length: count }, () => createServer())
+  const ports = listeners.map(
+    (listener) =>
+      new Promise<number>((resolve) => {
+        listener.listen(0, '127.0.0.1', () => resolve((listener.address() as { port: number }).port))
+      }),
+  )
+  const free = await Promise.all(ports)
+  await Promise.all(listeners.map((listener) => new Promise((resolve) => listener.close(resolve))))
+  return free
+}
+
+interface Node extends TestServer {
+  readonly kvist: Kvist
+}
+
+/**
+ * Starts a server for each name. `lists` gives the lines of its servers file: other names, and `*`; none for a server without
+ * a file.
+ */
+async function cluster<Name extends string>(
+  lists: Record<Name, readonly string[] | null>,
+  flags: readonly string[] = [],
+): Promise<Record<Name, Node>> {
+  const names = Object.keys(lists) as Name[]
+  const ports = await freePorts(names.length)
+  const urlOf = (name: string) => `http://127.0.0.1:${ports[names.indexOf(name as Name)]}`
+  const nodes = await Promise.all(
+    names.map(async (name, i) => {
+      const dataFolder = newFolder()
+      folders.push(dataFolder)
+      const list = lists[name]
+      const path = join(dataFolder, 'servers.list')
+      if (list !== null) {
+        const lines = list.map((line) => (line in lists ? urlOf(line) : line))
+        writeFileSync(path, lines.join('\r\n'))
+      }
+      const file = list === null ? [] : ['--servers', path]
+      const all = ['--dialect', 'minstore', ...file, '--port', `${ports[i]}`, ...flags]
+      const server = await startServer({ dataFolder: join(dataFolder, 'data'), flags: all })
+      running.push(server)
+      return [name, { ...server, kvist: new Kvist(server.url) }] as const
+    }),
+  )
+  return Object.fromEntries(nodes) as Record<Name, Node>
+}
+
+const form = { 'content-type': 'application/x-www-form-urlencoded' }
+
+/** Sends a request as a client of minstore does. */
+async function ask(
+  { url }: TestServer,
+  line: string,
+  fields: Record<string, string> | null = null,
+): Promise<{ status: number; body: unknown; headers: Headers; text: string }> {
+  const [method = '', path = ''] = line.split(' ')
+  const body = fields === null ? {} : { body: new URLSearchParams(fields).toString(), headers: form }
+  const response = await fetch(url + path, { method, ...body })
+  const text = await response.text()
+  const parsed: unknown = text === '' ? null : JSON.parse(text)
+  return { status: response.status, body: parsed, headers: response.headers, text }
+}
+
+/** What a server holds itself, by its own API: it asks no other. */
+async function held({ kvist }: Node, uid: string) {
+  const { versions } = await kvist.nodes.lookup([{ collection: 'text', key: uid }], 1 << 20)
+  const version = versions[0]
+  return version?.type === 'put' ? (version.value_text ?? null) : (version?.type ?? null)
+}
+
+async function holds(node: Node, uid: string, value: string | null): Promise<void> {
+  await until(async () => (await held(node, uid)) === value, `${node.url} holds ${value} as ${uid}`)
+}
+
+/** Waits until all that a server has to send is sent. */
+async function sent(...nodes: readonly Node[]): Promise<void> {
+  for (const { kvist } of nodes) {
+    await until(async () => {
+      const { targets } = await kvist.nodes.status()
+      return targets.every(({ state, lag_changes: lag }) => state === 'current' && lag === 0)
+    }, 'everything is sent')
+  }
+}
+
+describe('mirroring', () => {
+  test('the emitter processes a record once, and its servers store what came of it', async () => {
+    const { a, b, c } = await cluster({ a: ['b', 'c'], b: null, c: null })
+    const created = await ask(a, 'POST /text/one', { uid: 'one', value: 'good morning, my dear friend' })
+    expect(created).toMatchObject({
+      status: 200,
+      body: { uid: 'one', value: 'good morning, my dear friend (Marked).', lang: 'en' },
+    })
+    for (const node of [b, c]) {
+      await holds(node, 'one', created.text)
+      const shown = await ask(node, 'GET /text/one')
+      expect([shown.status, shown.text]).toEqual([200, created.text])
+      expect(shown.headers.get('etag')).toBe(created.headers.get('etag'))
+    }
+    const updated = await ask(a, 'PUT /text/one', { value: 'où est la gare, s’il vous plaît ?' })
+    expect(updated.body).toMatchObject({ lang: 'fr', value: 'où est la gare, s’il vous plaît ? (Marked).' })
+    for (const node of [b, c]) await holds(node, 'one', updated.text)
+    expect((await ask(a, 'DELETE /text/one')).status).toBe(200)
+    for (const node of [b, c]) await holds(node, 'one', 'delete')
+  }, 30_000)
+
+  test('mirror=1 stores exactly what is sent, there or not, and spreads no further, also after a restart', async () => {
+    const { a, b, c } = await cluster({ a: ['*', 'b', 'c'], b: null, c: null })
+    const records = [
+      '{"lang": "en", "timestamp": 1447037485.564405, "uid": "r0", "value": "as it is (Marked).", "check_sum": 3985211366849498588}',
+      '{ "uid":"r1",\n "value":"\\u00e9\\ud83d\\ude00 日本 \\ud800", "check_sum":"wrong", "more":[1.0,1e400,12345678901234567890] }',
+      '{"uid":"r2","value":""}',
+    ]
+    for (const [i, record] of records.entries()) {
+      for (let twice = 0; twice < 2; twice++) {
+        const { status, text } = await ask(a, `PUT /text/r${i}?mirror=1`, { value: record })
+        expect([status, text]).toEqual([200, record])
+      }
+      expect((await ask(a, `GET /text/r${i}`)).text).toBe(record)
+    }
+    // What a client writes afterwards is sent, so what was to be sent before it is there by then.
+    await ask(a, 'POST /text/own', { value: 'hello' })
+    await until(async () => (await held(b, 'own')) !== null, 'the write of the client is there')
+    for (const i of records.keys()) expect(await held(b, `r${i}`)).toBeNull()
+    expect((await ask(a, 'DELETE /text/r2?mirror=1')).status).toBe(200)
+    expect((await ask(a, 'DELETE /text/r2?mirror=1')).status).toBe(404)
+    await a.stop()
+    const { dataFolder, port } = a
+    const flags = ['--dialect', 'minstore', '--mirror-to', b.url, '--mirror-to', c.url, '--bridge']
+    const again = await startServer({ dataFolder, flags: [...flags, '--port', `${port}`] })
+    running.push(again)
+    await ask(again, 'POST /text/later', { value: 'hello' })
+    for (const node of [b, c]) {
+      await until(async () => (await held(node, 'later')) !== null, 'the later write is there')
+      for (const i of records.keys()) expect(await held(node, `r${i}`)).toBeNull()
+    }
+    // A client that updates such a record makes it its own.
+    const updated = await ask(again, 'PUT /text/r0', { value: 'hello' })
+    expect(updated.status).toBe(200)
+    await holds(b, 'r0', updated.text)
+    expect((await ask(again, 'DELETE /text/r0?mirror=1')).status).toBe(200)
+    await ask(again, 'POST /text/last', { value: 'hello' })
+    await until(async () => (await held(b, 'last')) !== null, 'the last write is there')
+    expect(await held(b, 'r0')).toBe(updated.text)
+  }, 30_000)
+
+  test('a new server that gets everything does not get what spreads no further', async () => {
+    const { a, b } = await cluster({ a: null, b: null })
+    await ask(a, 'PUT /text/m?mirror=1', { value: '{"uid":"m","value":"x"}' })
+    await ask(a, 'POST /text/own', { value: 'x' })
+    await a.stop()
+    const again = await startServer({ dataFolder: a.dataFolder, flags: ['--mirror-to', b.url, '--bridge'] })
+    running.push(again)
+    const node = { ...again, kvist: new Kvist(again.url) }
+    await until(async () => (await held(b, 'own')) !== null, 'the new server is filled')
+    await sent(node)
+    expect(await held(b, 'm')).toBeNull()
+  }, 30_000)
+
+  test('mirror=1 with bridge=1 is spread to the list of the receiver', async () => {
+    const { a, b, c } = await cluster({ a: ['b'], b: ['c'], c: null })
+    const record = '{"uid":"m","value":"as it is (Marked)."}'
+    expect((await ask(a, 'PUT /text/m?mirror=1&bridge=1', { value: record })).text).toBe(record)
+    await holds(b, 'm', record)
+    await sent(a, b)
+    expect(await held(c, 'm')).toBeNull()
+    expect((await ask(a, 'DELETE /text/m?mirror=1&bridge=1')).status).toBe(200)
+    await holds(b, 'm', 'delete')
+  }, 30_000)
+})
+
+describe('looking in the other nodes', () => {
+  test('GET and DELETE find a record wherever it is, and 404 is only what none has', async () => {
+    const { a, b, c } = await cluster({ a: ['b', 'c'], b: ['a', 'c'], c: ['a', 'b'] })
+    const record = '{"uid":"m","value":"only here"}'
+    await ask(c, 'PUT /text/m?mirror=1', { value: record })
+    for (const node of [a, b]) {
+      expect((await ask(node, 'GET /text/m')).text).toBe(record)
+      expect(await held(node, 'm')).toBeNull()
+      expect((await ask(node, 'GET /text/none')).status).toBe(404)
+      expect((await ask(node, 'DELETE /text/none')).status).toBe(404)
+      // Its writes are of this node alone.
+      expect((await ask(node, 'PUT /text/m', { value: 'x' })).status).toBe(404)
+    }
+    // An emitter's delete is for the receiver alone.
+    expect((await ask(a, 'DELETE /text/m?mirror=1')).status).toBe(404)
+    expect((await ask(a, 'DELETE /text/m')).status).toBe(200)
+    for (const node of [a, b, c]) {
+      await until(async () => (await ask(node, 'GET /text/m')).status === 404, 'it is gone everywhere')
+    }
+  }, 30_000)
+})
