@@ -9,6 +9,16 @@
 
 export type { Batch } from './batch.ts'
 export type { Collection } from './collection.ts'
+export type {
+  ComparedCollections,
+  ComparedRange,
+  DigestsQuery,
+  KeyVersions,
+  MemberStates,
+  NodeComparison,
+  RangeDigests,
+  StateOfMember,
+} from './comparison.ts'
 export {
   type ErrorCode,
   KvistCompactedError,

@@ -1,4 +1,5 @@
 import { checkOptions, checkValue, wholeNumber } from './checks.ts'
+import { NodeComparison } from './comparison.ts'
 import { checkRefs } from './members.ts'
 import { query } from './names.ts'
 import { callRules, conflictsRules } from './option-rules.ts'
@@ -10,10 +11,13 @@ import { jsonType } from './values.ts'
 /** What a server is to other nodes. */
 export class Nodes {
   readonly #transport: Transport
+  /** Compares the server with another one. */
+  readonly comparison: NodeComparison
 
   /** Called by `Kvist`. */
   constructor(transport: Transport) {
     this.#transport = transport
+    this.comparison = new NodeComparison(transport)
   }
 
   /** Returns the id of the server's node, and how far each of its targets has come. Needs a token that grants `read` on `*`. */

@@ -27,6 +27,8 @@ const viewers: Record<string, Viewer | null> = {
   'a tenant that writes': { can: ['write'], prefix: 't1/', collections: 'these' },
   'a tenant of all collections': { can: ['read', 'write', 'admin'], prefix: 't1/', collections: 'all' },
   'a node': { can: ['replicate'], prefix: '', collections: 'all' },
+  'a node of a tenant': { can: ['replicate'], prefix: 't1/', collections: 'these' },
+  'a node that reads': { can: ['read', 'replicate'], prefix: 't1/', collections: 'all' },
   'somebody else': { can: ['read', 'write', 'admin'], prefix: '', collections: 'others' },
   'an administrator of everything': { can: ['read', 'write', 'admin'], prefix: '', collections: 'all' },
 }
@@ -64,6 +66,7 @@ const form = { 'Content-Type': 'application/x-www-form-urlencoded' }
 const patch = { 'Content-Type': 'application/json-patch+json' }
 const increment = { 'Content-Type': 'application/vnd.kvist.increment+json' }
 const own = '{"collection":"users","key":"KEY"'
+const at = '"at":"2026-01-01T00:00:00Z"'
 
 /** Requests for each route: path, needs, and what is sent. KEY is the key as it is, ESCAPED with its slash escaped. */
 const requests: Record<string, readonly (readonly [path: string, needs: Needs, sent?: Sent])[]> = {
@@ -139,6 +142,27 @@ const requests: Record<string, readonly (readonly [path: string, needs: Needs, s
   ],
   'POST /v1/_replicate': [['/v1/_replicate', 'replicate anywhere', { body: '', headers: lines }]],
   'POST /v1/_lookup': [['/v1/_lookup', 'read member', { body: `{"members":[${own}}]}` }]],
+  'GET /v1/_digests': [['/v1/_digests', 'replicate anywhere']],
+  'POST /v1/_digests': [
+    ['/v1/_digests', 'replicate whole', { body: `{"collection":"users","members":10,${at}}` }],
+    [
+      '/v1/_digests',
+      'replicate member',
+      { body: `{"collection":"users","from":"KEY","ends":["KEY0"],${at}}` },
+    ],
+  ],
+  'POST /v1/_versions': [
+    ['/v1/_versions', 'replicate whole', { body: `{"collection":"users","limit":10,${at}}` }],
+    [
+      '/v1/_versions',
+      'replicate member',
+      { body: `{"collection":"users","from":"KEY","to":"KEY0","limit":10,${at}}` },
+    ],
+  ],
+  'POST /v1/_states': [['/v1/_states', 'replicate member', { body: `{"members":[${own}}],${at}}` }]],
+  'POST /v1/_entries': [
+    ['/v1/_entries', 'replicate member + read member', { body: `{"members":[${own}}]}` }],
+  ],
   'GET /metrics': [['/metrics', 'read everywhere']],
   'GET /dialects/ozza/:resource': [
     ['/dialects/ozza/users', 'read some'],

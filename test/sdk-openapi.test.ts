@@ -486,6 +486,15 @@ async function callAccess(kvist: Kvist, has: (value: object | undefined, names: 
     `${JSON.stringify({ ...line, ...put, origin: { node: 'n3', clock: 3 } })}\n`,
     'n3',
   )
+  const { comparison } = kvist.nodes
+  has(await comparison.collections(), { node: 1, now: 1, collections: 1 })
+  const range = { collection: 'r', from: null, to: null, at: '2026-01-01T00:00:00Z' }
+  has(await comparison.digests({ ...range, members: 10 }), { node: 1, ranges: 1 })
+  has(await comparison.versions({ ...range, limit: 10 }), { node: 1, versions: 1, next: 1 })
+  const states = await comparison.states([{ collection: 'r', key: 'k' }], range.at)
+  has(states, { node: 1, forgotten_clock: 1, states: 1 })
+  has(states.states[0], { type: 1, origin: 1, expires_at: 1 })
+  expect(await all(comparison.entries([{ collection: 'r', key: 'k' }]))).toHaveLength(1)
   const conflicts = await kvist.nodes.conflicts({ collection: 'r', limit: 10 })
   has(conflicts, conflictsPage)
   has(conflicts.conflicts[0], conflict)

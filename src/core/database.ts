@@ -1,5 +1,6 @@
 import { type MemberCache, memberCache } from './cache.ts'
 import { collectionVersions } from './collection-versions.ts'
+import { type Comparison, comparisonOf } from './comparison.ts'
 import type { Condition } from './condition.ts'
 import { type ConflictPage, type ConflictQuery, conflictPage } from './conflict-records.ts'
 import type { NewContent, Stored } from './content.ts'
@@ -44,6 +45,7 @@ import { type Writes, writeGate } from './writes.ts'
 export interface Database
   extends Pick<Reads, 'get' | 'getHead' | 'getPart' | 'readMany' | 'removalCause' | 'onExpiredRead'>,
     Scans,
+    Comparison,
     Pick<
       Writes,
       | 'putUnmirrored'
@@ -222,6 +224,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     delete: (collection, key, condition) => writes.delete({ collection, key }, condition),
     write: (all, durability) => writes.write(all, durability === undefined ? {} : { durability }),
     ...scans,
+    ...comparisonOf(engine, now),
     settings: (collection) => registry.get(collection) ?? noSettings,
     async setSettings(collection, given) {
       registry.requireChangeable(collection, given)

@@ -134,3 +134,12 @@ export const maxConflicts = 10_000
 export const maxConflictBytes = 64 * 1024 * 1024
 /** The record of a lost version has its value if that has at most this many bytes. */
 export const maxConflictValueBytes = 16 * 1024
+
+/** Members whose states one request of a comparison may name, and versions on a page of it. */
+export const maxComparedMembers = 1000
+/** Ends of ranges that one request for digests may name, and members that it may want in a range. */
+export const maxDigestedRanges = 256
+/** Members in a range; one that has more has no digest. */
+export const maxDigestedRange = 16_384
+/** Members that are examined for one request for digests, about: some 100 ms of work. */
+export const maxDigestWork = 65_536

@@ -56,6 +56,7 @@ describe('one member', () => {
   const ref = (key: string) => ({ collection: 'one', key })
   const store = () => storeOf({ collections: 'one', key_prefix: 'a/', can: ['read', 'write', 'replicate'] })
   const scope = (key: string) => ({ collection: 'one', key, prefix: null, filter: null })
+  const rangeOf = (key: string) => ({ collection: 'one', from: key, to: `${key}0`, atMs: nowMs })
 
   const verbs: Record<string, (key: string) => unknown> = {
     get: (key) => store().get('one', key),
@@ -65,6 +66,10 @@ describe('one member', () => {
     requireReplicable: (key) => store().requireReplicable(foreign(ref(key))),
     replicate: (key) => store().replicate([foreign(ref('a/1')), foreign(ref(key))]),
     removalCause: (key) => store().removalCause('one', key),
+    digests: (key) => store().digests({ ...rangeOf(key), ends: null, members: 10 }),
+    versions: (key) => store().versions({ ...rangeOf(key), limit: 10 }),
+    states: (key) => store().states([ref('a/1'), ref(key)], nowMs),
+    latestChange: (key) => store().latestChange(ref(key)),
     execute: (key) => store().execute({ operations: [{ op: 'put', ...ref(key), ...content }] }),
     'execute several': (key) =>
       store().execute({
@@ -116,7 +121,15 @@ describe('one member', () => {
 
   test('is in all verbs of the store but those that are tested below', () => {
     const ofCollections = ['page', 'all', 'collectionPage', 'collectionVersion', 'putAll', 'drop']
-    const others = [...ofCollections, 'conflicts', 'settings', 'setSettings', 'checkCursor', 'nodeId']
+    const others = [
+      ...ofCollections,
+      'comparedCollections',
+      'conflicts',
+      'settings',
+      'setSettings',
+      'checkCursor',
+      'nodeId',
+    ]
     const tested = [...Object.keys(verbs), ...others]
     expect(Object.keys(store()).filter((verb) => !tested.includes(verb))).toEqual([])
   })
@@ -184,6 +197,49 @@ describe('a write that shows something of the stored value', () => {
 
   test.each(Object.entries(hides))('%s does not', async (_what, write) => {
     expect(await codeOf(() => write(storeOf({ collections: '*', can: ['write'] })))).toBe('done')
+  })
+})
+
+describe('a comparison of nodes', () => {
+  const at = { from: null, to: null, atMs: nowMs }
+  const digests = (store: Store, collection: string) =>
+    codeOf(() => store.digests({ ...at, collection, ends: null, members: 1 }))
+
+  test('sees the settings with replicate everywhere, and tokens only with admin as well', async () => {
+    const node = storeOf({ collections: '*', can: ['replicate'] })
+    const trusted = storeOf({ collections: '*', can: ['replicate', 'admin'] })
+    const some = storeOf({ collections: 'one', can: ['replicate', 'admin'] })
+    const codes = async (store: Store) => [await digests(store, '_settings'), await digests(store, '_tokens')]
+    expect(await codes(node)).toEqual(['done', 'forbidden'])
+    expect(await codes(trusted)).toEqual(['done', 'done'])
+    expect(await codes(some)).toEqual(['forbidden', 'forbidden'])
+    const token = { collection: '_tokens', key: 't' }
+    expect(await codeOf(() => node.states([token], 0))).toBe('forbidden')
+    expect(await codeOf(() => node.latestChange(token))).toBe('forbidden')
+    expect(await codeOf(() => trusted.latestChange(token))).toBe('done')
+  })
+
+  test('names the collections in reach, and says of which it sees only a part', async () => {
+    await db.put('one', 'a', content)
+    await db.put('two', 'a', content)
+    await db.setSettings('one', { ...noSettings, maxMembers: 100_000 })
+    const names = async (...grants: unknown[]) =>
+      (await storeOf(...grants).comparedCollections()).flatMap(({ name, members }) =>
+        ['one', 'two', '_settings'].includes(name) ? [[name, members !== null]] : [],
+      )
+    const sorted = async (...grants: unknown[]) => (await names(...grants)).toSorted()
+    expect(await sorted({ collections: '*', can: ['replicate'] })).toEqual([
+      ['_settings', true],
+      ['one', true],
+      ['two', true],
+    ])
+    expect(await sorted({ collections: 'one', key_prefix: 'a', can: ['replicate'] })).toEqual([
+      ['_settings', false],
+      ['one', false],
+    ])
+    expect(await codeOf(() => storeOf({ collections: '*', can: ['read'] }).comparedCollections())).toBe(
+      'forbidden',
+    )
   })
 })
 

@@ -1,6 +1,7 @@
 import type { CollectionPage, CollectionQuery, ShownCollection } from './collection-page.ts'
 import { collectionPage } from './collection-page.ts'
 import type { WriteCommand } from './command.ts'
+import type { Comparison, MemberRange } from './comparison.ts'
 import type { ConflictQuery } from './conflict-records.ts'
 import { type Database, wholeCollection } from './database.ts'
 import type { MemberRef } from './engine.ts'
@@ -87,6 +88,7 @@ export function restricted(db: Database, viewer: Viewer): Store {
       return db.deleteUnmirrored(ref)
     },
     conflicts: async (query) => db.conflicts(visibleConflicts(viewer, query)),
+    ...restrictedComparison(db, viewer),
     async drop(collection, selection, onProgress) {
       requireSelection(viewer, collection, selection)
       return db.drop(collection, selection, onProgress)
@@ -217,6 +219,55 @@ function requireReplicate(viewer: Viewer, { collection, key }: MemberRef): void 
     requireEverywhere(viewer, 'replicate')
     requireEverywhere(viewer, 'admin')
   }
+}
+
+function restrictedComparison(db: Database, viewer: Viewer): Comparison {
+  return {
+    async digests(query) {
+      requireRange(viewer, query)
+      return db.digests(query)
+    },
+    async versions(query) {
+      requireRange(viewer, query)
+      return db.versions(query)
+    },
+    async states(refs, atMs) {
+      for (const ref of refs) requireReplicate(viewer, ref)
+      return db.states(refs, atMs)
+    },
+    async latestChange(ref, memory) {
+      requireReplicate(viewer, ref)
+      // To replicate is to write. Of kvist's own collections this shows no more than what `admin` and the settings do.
+      if (!isOwnCollection(ref.collection)) requireMember(viewer, 'read', ref)
+      return db.latestChange(ref, memory)
+    },
+    async comparedCollections() {
+      requireSomewhere(viewer, 'replicate')
+      const all = await db.comparedCollections()
+      return all.flatMap((one) => {
+        const prefixes = comparedPrefixes(viewer, one.name)
+        if (prefixes.length === 0) return isOwnCollection(one.name) ? [{ ...one, members: null }] : []
+        return [prefixes[0] === '' ? one : { ...one, members: null }]
+      })
+    },
+  }
+}
+
+/** Returns the key prefixes under which the viewer may compare members of a collection, as `reach` does. */
+function comparedPrefixes({ permits }: Viewer, collection: string): readonly string[] {
+  if (!isOwnCollection(collection)) return permits.reach('replicate', collection)
+  const mayCompare =
+    permits.everywhere('replicate') && (collection === settingsCollection || permits.everywhere('admin'))
+  return mayCompare ? [''] : []
+}
+
+/** Throws `forbidden` unless the viewer may compare all members of a range. */
+function requireRange(viewer: Viewer, { collection, from, to }: MemberRange): void {
+  const prefixes = comparedPrefixes(viewer, collection)
+  if (prefixes[0] === '') return
+  const [first, ...others] = rangesWithin(prefixes, { from, to })
+  if (first !== undefined && others.length === 0 && first.from === from && first.to === to) return
+  throw forbidden(viewer.name, 'replicate', `these keys of collection ${collection}`, { collection })
 }
 
 /** Stores the members that the viewer may write, and rejects the others, each on its own. */

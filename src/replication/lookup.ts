@@ -1,6 +1,7 @@
 import type { Kvist } from '../../sdk/client.ts'
 import type { LookedUp, LookedUpMember, LookedUpVersion } from '../../sdk/types.ts'
 import type { MemberRef } from '../core/engine.ts'
+import { entryLine } from '../core/entry-lines.ts'
 import { KvistError } from '../core/errors.ts'
 import { maxLookups } from '../core/limits.ts'
 import {
@@ -14,7 +15,6 @@ import type { Value } from '../core/member.ts'
 import type { Origin } from '../core/origin.ts'
 import { parseTimeMs } from '../core/time.ts'
 import type { Log } from '../telemetry/log.ts'
-import { entryLine } from './entries.ts'
 
 /**
  * Asks other nodes for members, over `POST /v1/_lookup`. A node handles such a question from its own store and never

@@ -1,12 +1,12 @@
 import { stampToMs } from '../core/clock.ts'
 import type { Database } from '../core/database.ts'
 import type { VersionRef } from '../core/engine.ts'
+import { entryLine, type SentChange } from '../core/entry-lines.ts'
 import { KvistError } from '../core/errors.ts'
 import type { FeedPage } from '../core/feed/pages.ts'
 import type { Scope } from '../core/feed/scope.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { CommitSignal } from './commit-signal.ts'
-import { entryLine, type SentChange } from './entries.ts'
 import { loadProgress, noProgress, saveProgress } from './progress.ts'
 import { type SelectionRules, selectEntries } from './selection.ts'
 

@@ -1,11 +1,11 @@
 import type { Database } from '../core/database.ts'
+import type { SentChange } from '../core/entry-lines.ts'
 import { isOwnCollection } from '../core/keys.ts'
 import { type Change, keyOf } from '../core/member.ts'
 import { isUnmirrored } from '../core/origin.ts'
 import type { Pattern } from '../core/pattern.ts'
 import { renewalOf, renewalsCollection } from '../core/renewal-records.ts'
 import { settingsCollection } from '../core/settings.ts'
-import type { SentChange } from './entries.ts'
 
 /** Which changes of the feed a target gets. */
 

@@ -1,11 +1,14 @@
 import type { Database } from '../../core/database.ts'
+import type { Store } from '../../core/store.ts'
 import { formatTime } from '../../core/time.ts'
 import { routesByPrincipal } from '../by-principal.ts'
 import { parametersOf } from '../path.ts'
 import { jsonTextLine } from '../response.ts'
 import type { Route } from '../route.ts'
+import { getCompared, postDigests, postEntries, postStates, postVersions } from './comparison.ts'
 import { listConflicts } from './conflicts.ts'
 import { postLookup } from './lookup.ts'
+import * as comparisonDocs from './openapi-comparison.ts'
 import * as docs from './openapi-nodes.ts'
 import { v1Tag } from './openapi-parts.ts'
 import { postReplicate, type Receiver } from './replicate.ts'
@@ -74,7 +77,62 @@ export function nodeRoutes(db: Database, options: NodeRouteOptions): Route[] {
       docs: docs.postLookup,
       handle: (request, context) => postLookup(store, request, context),
     },
+    ...comparisonRoutes(store),
   ])
+}
+
+function comparisonRoutes(store: Store): Route[] {
+  return [
+    {
+      method: 'GET',
+      path: '/v1/_digests',
+      access: 'replicate',
+      summary: 'The collections that can be compared with those of another node',
+      tag: v1Tag,
+      docs: comparisonDocs.getCompared,
+      handle: (request, context) => getCompared(store, request, context),
+    },
+    {
+      method: 'POST',
+      path: '/v1/_digests',
+      access: 'replicate',
+      honours: ['idempotency-key'],
+      summary: 'Digests of ranges of keys, to be compared with those of another node',
+      tag: v1Tag,
+      docs: comparisonDocs.postDigests,
+      handle: (request, context) => postDigests(store, request, context),
+    },
+    {
+      method: 'POST',
+      path: '/v1/_versions',
+      access: 'replicate',
+      honours: ['idempotency-key'],
+      summary: 'Keys and origins of a range',
+      tag: v1Tag,
+      docs: comparisonDocs.postVersions,
+      handle: (request, context) => postVersions(store, request, context),
+    },
+    {
+      method: 'POST',
+      path: '/v1/_states',
+      access: 'replicate',
+      honours: ['idempotency-key'],
+      summary: 'Origins of some members, or of their tombstones',
+      tag: v1Tag,
+      docs: comparisonDocs.postStates,
+      handle: (request, context) => postStates(store, request, context),
+    },
+    {
+      method: 'POST',
+      path: '/v1/_entries',
+      access: 'replicate',
+      honours: ['idempotency-key'],
+      summary: 'Some members, or their tombstones, as another node takes them',
+      tag: v1Tag,
+      docs: comparisonDocs.postEntries,
+      handle: (request, context) => postEntries(store, request, context),
+    },
+  ]
 }
 
 function targetJson(target: TargetStatus) {

@@ -1,3 +1,4 @@
+import { sharedOwnCollections } from '../../core/comparison.ts'
 import type { ConflictWatch } from '../../core/conflicts.ts'
 import { type ErrorCode, KvistError } from '../../core/errors.ts'
 import type { ForeignWrite } from '../../core/foreign-write.ts'
@@ -22,9 +23,6 @@ import { linesOf, parseFlags, parseObject } from './lines.ts'
 
 const groupWrites = 500
 const groupBytes = 1024 * 1024
-
-/** Collections of kvist's own that other nodes may write. */
-const foreignCollections: ReadonlySet<string> = new Set(['_settings', '_tokens'])
 
 export interface Receiver {
   /** Returns what decides on conflicts with the writes of a node; null if it did not say which it is. */
@@ -128,10 +126,11 @@ function parseEntry(text: string, nowMs: number): ForeignWrite {
   }
 }
 
-function parseForeignCollection(given: unknown): string {
-  if (typeof given !== 'string') throw new KvistError('invalid_collection', 'the line has no "collection"')
+/** Parses the name of a collection that nodes send each other. `where` names what it is a field of. */
+export function parseForeignCollection(given: unknown, where = 'the line'): string {
+  if (typeof given !== 'string') throw new KvistError('invalid_collection', `${where} has no "collection"`)
   if (!isOwnCollection(given)) return parseCollection(given)
-  if (foreignCollections.has(given)) return given
+  if (sharedOwnCollections.has(given)) return given
   throw new KvistError('invalid_collection', `${given.slice(0, 64)} is not for other nodes`)
 }
 

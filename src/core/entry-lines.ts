@@ -1,6 +1,6 @@
-import { type Change, jsonContentType, type Member } from '../core/member.ts'
-import { withNodeId } from '../core/origin.ts'
-import { formatTime } from '../core/time.ts'
+import { type Change, jsonContentType, type Member } from './member.ts'
+import { withNodeId } from './origin.ts'
+import { formatTime } from './time.ts'
 
 /**
  * Formats changes as the lines of `POST /v1/_replicate`. A line has everything that the target needs to store the change
