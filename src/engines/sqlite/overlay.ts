@@ -14,7 +14,7 @@ import { checkedPages, guardedPages, noPages } from './btree/guarded-pages.ts'
 import { openPages, type PageReader } from './btree/pages.ts'
 import { maxPrefetched } from './btree/search-keys.ts'
 import type { TreeKey } from './btree/tree-check.ts'
-import { type Found, findRecord, type Memtable, overlayKeys, touchRecord } from './memtable/memtable.ts'
+import { type Found, findRecord, findRecords, type Memtable, overlayKeys } from './memtable/memtable.ts'
 import { damagedMember, damagedStore } from './table/damage.ts'
 import type { TreeName, TreeRoots } from './table/schema.ts'
 import { mappedBytes } from './table/sql-connection.ts'
@@ -237,14 +237,11 @@ const slots = new Uint16Array(maxPrefetched)
 
 /** Looks up members in the memtables, and prefetches the pages of the others. Its result is valid until the next call. */
 function prefetch({ tables, pages, inTables }: Overlay, refs: readonly MemberRef[]): Prefetched {
-  for (const { collection, key } of refs) touchRecord(tables, collection, key)
-  const records: (Found | null)[] = []
+  const records = findRecords(tables, refs)
   const inPages: MemberRef[] = []
   for (let i = 0; i < refs.length; i++) {
     const ref = refs[i]!
-    const record = findRecord(tables, ref.collection, ref.key)
-    records.push(record)
-    slots[i] = record === null && inTables.has(ref.collection) ? inPages.push(ref) : 0
+    slots[i] = records[i] === null && inTables.has(ref.collection) ? inPages.push(ref) : 0
   }
   pages.prefetch(inPages)
   return { records, slots }

@@ -136,6 +136,8 @@ function parseLine(number: number, text: string, nowMs: number): Line {
   const line = parseObject(text)
   if (typeof line.key !== 'string') throw new KvistError('invalid_key', 'the line has no "key" that is text')
   refuseOthers(line, lineFields, 'the line')
-  const content = parseContent(line, text, 'the line', nowMs)
-  return { ...content, line: number, key: parseKey(line.key), flags: parseFlags(line.flags) }
+  // Written out: spreading the content costs as much as checking the names of all fields.
+  const { value, contentType, expiresAtMs } = parseContent(line, text, 'the line', nowMs)
+  const flags = parseFlags(line.flags)
+  return { line: number, key: parseKey(line.key), value, contentType, flags, expiresAtMs }
 }

@@ -1,3 +1,4 @@
+import type { MemberRef } from '../../../core/engine.ts'
 import { keyOfSortKey, sortKey } from '../../../core/keys.ts'
 import {
   type Chunk,
@@ -115,7 +116,15 @@ export interface Found {
 export function findRecord(tables: readonly Memtable[], collection: string, key: string): Found | null {
   if (tables.length === 0) return null
   const sorted = sortKey(key)
-  const hash = hashOf(collection, sorted)
+  return findHashed(tables, hashOf(collection, sorted), collection, sorted)
+}
+
+function findHashed(
+  tables: readonly Memtable[],
+  hash: number,
+  collection: string,
+  sorted: string,
+): Found | null {
   for (let t = tables.length - 1; t >= 0; t--) {
     const table = tables[t]!
     const { pairs } = table.slots
@@ -129,14 +138,34 @@ export function findRecord(tables: readonly Memtable[], collection: string, key:
   return null
 }
 
-/** A sink for the loads of `touchRecord`, which the compiler would remove otherwise. */
+/** Scratch for `findRecords`: the hashes of its members. */
+let hashes = new Uint32Array(64)
+/** A sink for the loads that come before the search, which the compiler would remove otherwise. */
 const touched = new Uint32Array(1)
 
-/** Loads a member's hash slot into the cache. Called for several members first, their cache misses overlap. */
-export function touchRecord(tables: readonly Memtable[], collection: string, key: string): void {
-  if (tables.length === 0) return
-  const hash = hashOf(collection, sortKey(key))
-  for (const { slots } of tables) touched[0]! ^= slots.pairs[(hash & (slots.pairs.length / 2 - 1)) * 2]!
+/**
+ * As `findRecord`, for several members. The hash slots of all are loaded into the processor's cache before the first
+ * member is searched, so that their cache misses overlap.
+ */
+export function findRecords(tables: readonly Memtable[], refs: readonly MemberRef[]): (Found | null)[] {
+  const found: (Found | null)[] = []
+  if (tables.length === 0) {
+    for (let i = 0; i < refs.length; i++) found.push(null)
+    return found
+  }
+  if (refs.length > hashes.length) hashes = new Uint32Array(refs.length)
+  const sorted: string[] = []
+  for (let i = 0; i < refs.length; i++) {
+    const { collection, key } = refs[i]!
+    const text = sortKey(key)
+    const hash = hashOf(collection, text)
+    sorted.push(text)
+    hashes[i] = hash
+    for (const { slots } of tables) touched[0]! ^= slots.pairs[(hash & (slots.pairs.length / 2 - 1)) * 2]!
+  }
+  for (let i = 0; i < refs.length; i++)
+    found.push(findHashed(tables, hashes[i]!, refs[i]!.collection, sorted[i]!))
+  return found
 }
 
 /** Whether a record is still the latest of its member. */
