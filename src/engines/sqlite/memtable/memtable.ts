@@ -98,10 +98,19 @@ function grow(slots: HashSlots): void {
 /** Random for each process, so that clients cannot choose keys that collide. */
 const basis = crypto.getRandomValues(new Uint32Array(1))[0]!
 
+/** The collection hashed last, which most members share with the one before. */
+let lastCollection = ''
+let lastCollectionHash = basis
+
 /** FNV-1a over the characters, then a final mix so that the low bits, which choose the slot, depend on all of them. */
 function hashOf(collection: string, sorted: string): number {
-  let hash = basis
-  for (let i = 0; i < collection.length; i++) hash = Math.imul(hash ^ collection.charCodeAt(i), 0x01000193)
+  if (collection !== lastCollection) {
+    lastCollection = collection
+    lastCollectionHash = basis
+    for (let i = 0; i < collection.length; i++)
+      lastCollectionHash = Math.imul(lastCollectionHash ^ collection.charCodeAt(i), 0x01000193)
+  }
+  let hash = lastCollectionHash
   for (let i = 0; i < sorted.length; i++) hash = Math.imul(hash ^ sorted.charCodeAt(i), 0x01000193)
   hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d)
   return (hash ^ (hash >>> 13)) >>> 0
