@@ -564,6 +564,29 @@ test('a copy of the same data folder is refused as a target, and another node at
   expect(lines).toBeGreaterThanOrEqual(3)
 })
 
+test('a mirror that is stopped while a batch is under way comes to an end', async () => {
+  const from = await node({ now: () => noonMs })
+  const responses: (() => void)[] = []
+  const target: Target = {
+    url: 'http://target',
+    async send() {
+      await new Promise<void>((resolve) => responses.push(resolve))
+      return { node: 'another', failed: [] }
+    },
+  }
+  const mirror = from.mirrorTo([target])
+  // The first is stored as progress, a commit that would wake the mirror.
+  for (const count of [1, 2]) {
+    await from.db.put('c', 'k', json(count))
+    await until(() => responses.length === count, 'the batch is under way')
+    if (count === 1) responses[0]!()
+  }
+  const stopped = mirror.stop()
+  responses[1]!()
+  await stopped
+  expect(mirror.status()[0]!.sent).toBe(2)
+})
+
 test('GET /v1/_nodes shows the targets', async () => {
   const [from, to] = await nodes(2)
   from!.mirrorTo([to!.url])

@@ -177,6 +177,8 @@ class PeerRun {
   }
 
   private async whileCurrent(next: Promise<void>): Promise<void> {
+    // A signal that was aborted before has no more events.
+    if (this.stopped.aborted) return
     let stop = () => {}
     const stopped = new Promise<void>((resolve) => {
       stop = resolve
