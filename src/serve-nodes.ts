@@ -11,6 +11,7 @@ import { type CommitSignal, commitSignal } from './replication/commit-signal.ts'
 import { httpTarget } from './replication/http-target.ts'
 import { type Lookup, startLookup } from './replication/lookup.ts'
 import { type Mirror, realSleep, startMirror } from './replication/mirror.ts'
+import { type PassOn, passOn } from './replication/pass-on.ts'
 import { hasProgress } from './replication/progress.ts'
 import type { Log } from './telemetry/log.ts'
 import type { NodeNumbers } from './telemetry/metric-sources.ts'
@@ -24,6 +25,12 @@ export interface ServerNodes {
     readonly maxClockAheadMs: number
   }
   readonly signal: CommitSignal
+  /** The servers to which requests of minstore's clients are passed on. */
+  readonly servers: {
+    readonly urls: readonly string[]
+    readonly readTimeoutMs: number
+    readonly send: PassOn
+  }
   /** Starts to send the changes of the store. */
   start(db: Database): Promise<StartedNodes>
 }
@@ -50,6 +57,11 @@ export function prepareNodes(config: Config, reporting: Reporting): ServerNodes 
   return {
     storeOptions: { recordsRenewals: () => isRecording, maxClockAheadMs },
     signal,
+    servers: {
+      urls: mirrorTo,
+      readTimeoutMs: config.lookupTimeoutMs,
+      send: passOn({ token: access.token, tls: access.tls }),
+    },
     async start(db) {
       isRecording ||= await hasProgress(db)
       const mirror = startMirror({

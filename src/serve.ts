@@ -14,6 +14,8 @@ import { openEngine } from './engines/open.ts'
 import { accessLog } from './http/access-log.ts'
 import { auditedRequests } from './http/audit.ts'
 import { dialectRoutes } from './http/dialects/all.ts'
+import { recordsCollection } from './http/dialects/minstore.ts'
+import { RecordCache } from './http/dialects/minstore-cache.ts'
 import { docsRoutes } from './http/docs-page.ts'
 import { healthRoutes } from './http/health.ts'
 import type { Observe } from './http/instrumented.ts'
@@ -35,7 +37,7 @@ import { onceAMinute } from './net/once-a-minute.ts'
 import { type Sockets, startSockets } from './net/sockets.ts'
 import { builtInProcesses } from './processes/all.ts'
 import { type ConfigFile, loadConfigFile } from './processes/config-file.ts'
-import { monotonicMs } from './runtime/clock.ts'
+import { monotonicMs as systemMonotonicMs } from './runtime/clock.ts'
 import { prepareNodes, type StartedNodes } from './serve-nodes.ts'
 import { type ServerTls, startTls } from './serve-tls.ts'
 import { type AuditLog, openAuditLog } from './telemetry/audit-log.ts'
@@ -84,10 +86,8 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
     ...connectionCounts(config.maxConnections, config.maxConnectionsPerAddress),
     onFull: (limit) => log.warn(...fullWarning(limit)),
   })
-  const limits = new ClientLimits({
-    rate: config.rateLimit,
-    monotonicMs: given.monotonicMs ?? monotonicMs,
-  })
+  const { monotonicMs = systemMonotonicMs } = given
+  const limits = new ClientLimits({ rate: config.rateLimit, monotonicMs })
   const warning = config.tokenFile === null ? null : tokenFileWarning(config.tokenFile)
   if (warning !== null) log.warn(warning)
   const tls = startTls(config, { log, clock: sockets.registry, now })
@@ -96,10 +96,11 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
   const file = config.configFile === null ? null : await loadConfigFile(config.configFile, builtInProcesses)
   const access = startAccess(config, onError, (use) => db.write([use], 'relaxed').catch(onError))
   const nodes = prepareNodes(config, { log, now, onError })
+  const records = new RecordCache(recordsCollection, nodes.servers, monotonicMs)
   const db = await openDatabase({
     ...storeOptions(config, memory, now, log),
     ...nodes.storeOptions,
-    followers: [...access.tokens.followers, nodes.signal.follower],
+    followers: [...access.tokens.followers, nodes.signal.follower, records.follower],
     onError,
     processes: [...builtInProcesses, ...(file?.processes ?? [])],
     ...(file === null ? {} : { settings: file.settings }),
@@ -132,7 +133,7 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
       ...healthRoutes(() => (ready ? db.writeFault() : 'stopping')),
       ...metricsRoutes(expose),
       ...docsRoutes,
-      ...dialectRoutes(store, config.dialect),
+      ...dialectRoutes(store, config.dialect, { records }),
       rootRoute(version),
       ...openApiRoutes(() => routes, { version, needsToken: config.token !== null }),
     ]
@@ -258,12 +259,12 @@ async function stopServing(
   log: Log,
   { http, memcached, sockets, tls, mirror, db, audit, file }: Stoppable,
 ): Promise<void> {
-  const endMs = monotonicMs() + timeoutMs
+  const endMs = systemMonotonicMs() + timeoutMs
   await Promise.all([http.stop(timeoutMs), memcached?.stop(timeoutMs)])
   sockets.registry.stop()
   tls?.stop()
   await mirror.stop()
-  if (!(await isDoneWithin(Math.max(endMs - monotonicMs(), minCloseMs), db.close()))) {
+  if (!(await isDoneWithin(Math.max(endMs - systemMonotonicMs(), minCloseMs), db.close()))) {
     log.warn('the store is still busy: kvist ends, and reads at the next start what is in its log')
   }
   if (audit !== null && !(await isDoneWithin(minCloseMs, audit.close()))) {
@@ -321,7 +322,7 @@ function auditLogOf(
   stdout: (line: string) => void,
 ): AuditLog | null {
   if (path === null) return null
-  const clocks = { now: Date.now, monotonicMs, timers: realTimers, ...given }
+  const clocks = { now: Date.now, monotonicMs: systemMonotonicMs, timers: realTimers, ...given }
   return openAuditLog({ path, ...clocks, log, stdout })
 }
 

@@ -4,6 +4,7 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { Kvist } from '../sdk/client.ts'
 import { until } from './support/engine.ts'
+import { sendRaw } from './support/raw.ts'
 import { newFolder, startServer, type TestServer } from './support/server.ts'
 
 /** minstore's nodes: three servers on three ports, each with its servers file, as `api.py SERVERS_LIST_PATH BASE_PATH [PORT]`. */
@@ -206,5 +207,159 @@ describe('looking in the other nodes', () => {
     for (const node of [a, b, c]) {
       await until(async () => (await ask(node, 'GET /text/m')).status === 404, 'it is gone everywhere')
     }
+  }, 30_000)
+})
+
+describe('caching', () => {
+  test('a node passes GET, PUT and POST on, keeps nothing on disk, and serves later reads from memory', async () => {
+    const { a, b, c } = await cluster({ a: ['b', 'c'], b: ['c'], c: null })
+    const created = await ask(a, 'POST /text/k?cache=1', { uid: 'k', value: 'good morning, my dear friend' })
+    expect(created).toMatchObject({
+      status: 200,
+      body: { uid: 'k', value: 'good morning, my dear friend (Marked).', lang: 'en' },
+    })
+    expect(created.headers.get('etag')).toMatch(/^"k:-?\d+"$/)
+    expect([await held(a, 'k'), await held(b, 'k')]).toEqual([null, created.text])
+    await holds(c, 'k', created.text)
+    expect(await ask(a, 'POST /text/k?cache=1', { value: 'again' })).toMatchObject({
+      status: 400,
+      body: { error: 'there is a record "k" already' },
+    })
+    expect(await ask(a, 'POST /text/none?cache=1', { other: 'x' })).toMatchObject({ status: 400 })
+    expect((await ask(a, 'PUT /text/none?cache=1', { value: 'x' })).status).toBe(404)
+    const updated = await ask(a, 'PUT /text/k?cache=1', { value: 'où est la gare, s’il vous plaît ?' })
+    expect(updated).toMatchObject({ status: 200, body: { lang: 'fr' } })
+    await holds(c, 'k', updated.text)
+    // A write that does not come through this node is not seen until the record is too old.
+    await ask(b, 'PUT /text/k', { value: 'unseen' })
+    const cached = await ask(a, 'GET /text/k?cache=1')
+    expect([cached.status, cached.text]).toEqual([200, updated.text])
+    expect(cached.headers.get('age')).toMatch(/^[0-9]$/)
+    expect((await ask(a, 'GET /text/k')).body).toMatchObject({ value: 'unseen (Marked).' })
+    expect((await fetch(`${a.url}/text/k?cache=1`, { method: 'HEAD' })).headers.get('etag')).toBe(
+      updated.headers.get('etag'),
+    )
+    await b.crash()
+    await c.crash()
+    expect((await ask(a, 'GET /text/k?cache=1')).text).toBe(updated.text)
+    expect((await ask(a, 'GET /text/other?cache=1')).status).toBe(503)
+    expect((await ask(a, 'PUT /text/k?cache=1', { value: 'x' })).status).toBe(503)
+    expect((await ask(a, 'GET /text/k?cache=1')).status).toBe(503)
+    expect(await a.kvist.collections().next()).toMatchObject({ done: true })
+  }, 30_000)
+
+  test('servers that list each other, and themselves, do not pass a request around', async () => {
+    const { a, b, c } = await cluster({ a: ['a', 'b', 'c'], b: ['a', 'b', 'c'], c: ['a', 'b', 'c'] })
+    expect((await ask(a, 'GET /text/none?cache=1')).status).toBe(404)
+    expect((await ask(a, 'PUT /text/none?cache=1', { value: 'x' })).status).toBe(404)
+    const created = await ask(c, 'POST /text/k?cache=1', { value: 'x' })
+    expect(created.status).toBe(200)
+    expect(await held(a, 'k')).toBe(created.text)
+    for (const node of [b, c]) await holds(node, 'k', created.text)
+    expect((await ask(b, 'GET /text/k?cache=1')).text).toBe(created.text)
+    expect((await ask(b, 'DELETE /text/k?cache=1')).status).toBe(200)
+    await holds(a, 'k', 'delete')
+    expect((await ask(b, 'GET /text/k?cache=1')).status).toBe(404)
+  }, 30_000)
+
+  test('a record that changes here, by a mirror, is dropped', async () => {
+    const { a, b } = await cluster({ a: ['b'], b: ['a'] })
+    await ask(a, 'POST /text/k?cache=1', { value: 'one' })
+    await until(async () => (await held(a, 'k')) !== null, 'the mirror has it')
+    const updated = await ask(b, 'PUT /text/k', { value: 'two' })
+    await holds(a, 'k', updated.text)
+    expect((await ask(a, 'GET /text/k?cache=1')).text).toBe(updated.text)
+  }, 30_000)
+
+  test('without servers the flag has no meaning', async () => {
+    const { a } = await cluster({ a: null })
+    const created = await ask(a, 'POST /text/k?cache=1', { value: 'x' })
+    expect(await held(a, 'k')).toBe(created.text)
+    expect((await ask(a, 'GET /text/k?cache=1')).headers.get('age')).toBeNull()
+  })
+
+  test('tokens: clients need their own, and the node presents its own to the servers', async () => {
+    const { b } = await cluster({ b: null }, [])
+    const env = { KVIST_TOKEN: 'sesame' }
+    const target = await startServer({ flags: ['--dialect', 'minstore'], env })
+    running.push(target)
+    const dataFolder = newFolder()
+    folders.push(dataFolder)
+    const tokenFile = join(dataFolder, 'token')
+    writeFileSync(tokenFile, 'sesame\n', { mode: 0o600 })
+    const mirror = ['--mirror-to', target.url, '--mirror-token-file', tokenFile]
+    const flags = ['--dialect', 'minstore', ...mirror]
+    const own = await startServer({
+      dataFolder: join(dataFolder, 'data'),
+      flags,
+      env: { KVIST_TOKEN: 'root' },
+    })
+    running.push(own)
+    const { tokens } = new Kvist(own.url, { token: 'root' })
+    const grant = (...can: ('read' | 'write')[]) => ({ collections: 'text', key_prefix: 'a/', can })
+    const reader = await tokens.create({ name: 'reader', grants: [grant('read')] })
+    const writer = await tokens.create({ name: 'writer', grants: [grant('write')] })
+    const send = async (method: string, uid: string, token: string) => {
+      const body = method === 'GET' ? {} : { body: 'value=x' }
+      const headers = { Authorization: `Bearer ${token}`, ...form }
+      const path = `/text/${encodeURIComponent(uid)}?cache=1`
+      return (await fetch(own.url + path, { method, headers, ...body })).status
+    }
+    expect(await send('POST', 'a/k', reader.token)).toBe(403)
+    expect(await send('POST', 'b/k', writer.token)).toBe(403)
+    expect(await send('POST', 'a/k', writer.token)).toBe(200)
+    expect(await send('GET', 'a/k', writer.token)).toBe(403)
+    expect(await send('GET', 'a/k', reader.token)).toBe(200)
+    expect(await send('GET', 'a/k', 'sesame')).toBe(401)
+    expect(await send('POST', 'b/k', 'root')).toBe(200)
+    expect(await send('GET', 'b/k', reader.token)).toBe(403)
+    expect(await b.stop()).toBe(0)
+  }, 30_000)
+})
+
+describe('clients that speak as minstore did', () => {
+  /** Sends what Python 2's urllib and httplib sent, byte for byte, and returns the response. */
+  async function sendBytes({ port }: TestServer, head: string, body = '') {
+    const length = Buffer.byteLength(body)
+    const type = 'Content-type: application/x-www-form-urlencoded'
+    const headers = `Accept-Encoding: identity\r\nContent-Length: ${length}\r\nHost: localhost\r\n${type}\r\nAccept: */*`
+    const request = `${head} HTTP/1.1\r\n${headers}\r\nConnection: close\r\n\r\n${body}`
+    const reply = await sendRaw(port, request)
+    return { status: reply!.status, body: Buffer.from(reply!.body, 'latin1').toString() }
+  }
+
+  // A record as minstore stored one, and as its emitter sent it.
+  const record =
+    '{"lang": "en", "timestamp": 1447037485.564405, "uid": "a1", "value": "caf\\u00e9 (Marked).", "check_sum": 3985211366849498588, "size": 222}'
+  const sent =
+    'value=%7B%22lang%22%3A+%22en%22%2C+%22timestamp%22%3A+1447037485.564405%2C+%22uid%22%3A+%22a1%22%2C+%22value%22%3A+%22caf%5Cu00e9+%28Marked%29.%22%2C+%22check_sum%22%3A+3985211366849498588%2C+%22size%22%3A+222%7D&uid=a1'
+
+  test('an emitter sends its records, with and without bridge', async () => {
+    const { a, b } = await cluster({ a: ['b'], b: null })
+    const stored = await sendBytes(a, 'PUT /text/a1?mirror=1', sent)
+    expect([stored.status, stored.body]).toEqual([200, record])
+    const bridged = record.replaceAll('a1', 'a2')
+    const second = await sendBytes(a, 'PUT /text/a2?mirror=1&bridge=1', sent.replaceAll('a1', 'a2'))
+    expect([second.status, second.body]).toEqual([200, bridged])
+    await holds(b, 'a2', bridged)
+    expect(await held(b, 'a1')).toBeNull()
+    expect((await sendBytes(a, 'DELETE /text/a1?mirror=1', 'uid=a1')).status).toBe(200)
+    expect((await sendBytes(a, 'DELETE /text/a2?mirror=1&bridge=1', 'uid=a2')).status).toBe(200)
+    await holds(b, 'a2', 'delete')
+  }, 30_000)
+
+  test('a client creates, reads, updates and deletes', async () => {
+    const { a } = await cluster({ a: null })
+    const created = await sendBytes(a, 'POST /text/xxx', 'uid=xxx&value=Buenos+d%C3%ADas+a+todos')
+    expect([created.status, JSON.parse(created.body)]).toMatchObject([
+      200,
+      { uid: 'xxx', value: 'Buenos días a todos (Marked).', lang: 'es' },
+    ])
+    expect((await sendBytes(a, 'POST /text/xxx', 'uid=xxx&value=again')).status).toBe(400)
+    expect((await sendBytes(a, 'GET /text/xxx')).body).toBe(created.body)
+    expect((await sendBytes(a, 'PUT /text/xxx', 'uid=xxx&value=hello')).status).toBe(200)
+    expect((await sendBytes(a, 'PUT /text/yyy', 'uid=yyy&value=hello')).status).toBe(404)
+    expect((await sendBytes(a, 'DELETE /text/xxx', 'uid=xxx&value=xxx')).status).toBe(200)
+    expect((await sendBytes(a, 'GET /text/xxx')).status).toBe(404)
   }, 30_000)
 })

@@ -9,6 +9,7 @@ import type {
   Engine,
   EngineStats,
   FeedCursor,
+  MemberRef,
   OnCommit,
   OnSetback,
   VersionRef,
@@ -90,6 +91,8 @@ export interface Database
    * the quotas. Throws `conflict` or `unprocessable` (settings.ts).
    */
   setSettings(collection: string, settings: Settings | null): Promise<void>
+  /** Throws `forbidden` unless the reader or writer of this store may do this to a member. */
+  requireGranted(capability: 'read' | 'write', ref: MemberRef): void
   /** Returns a page of the conflicts with other nodes (conflicts.ts). */
   conflicts(query: ConflictQuery): Promise<ConflictPage>
   /** Returns one page of the feed (feed/pages.ts). Rejects with `compacted` or `invalid_cursor`. */
@@ -225,6 +228,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     write: (all, durability) => writes.write(all, durability === undefined ? {} : { durability }),
     ...scans,
     ...comparisonOf(engine, now),
+    requireGranted() {},
     settings: (collection) => registry.get(collection) ?? noSettings,
     async setSettings(collection, given) {
       registry.requireChangeable(collection, given)

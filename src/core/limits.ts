@@ -143,3 +143,7 @@ export const maxDigestedRanges = 256
 export const maxDigestedRange = 16_384
 /** Members that are examined for one request for digests, about: some 100 ms of work. */
 export const maxDigestWork = 65_536
+
+/** Records of other servers that the minstore dialect keeps for `cache=1`, and how long it serves one. */
+export const maxCachedRecordBytes = 16 * 1024 * 1024
+export const cachedRecordMs = 60_000

@@ -95,6 +95,8 @@ describe('one member', () => {
     touch: (key) => store().touch(ref(key), 'never'),
     update: (key) => store().update(ref(key), () => null),
     delete: (key) => store().delete('one', key),
+    requireGranted: (key) => store().requireGranted('read', ref(key)),
+    'requireGranted write': (key) => store().requireGranted('write', ref(key)),
     putUnmirrored: (key) => store().putUnmirrored(ref(key), content),
     deleteUnmirrored: (key) => store().deleteUnmirrored(ref(key)),
     changes: (key) => store().changes(scope(key), '', 10),

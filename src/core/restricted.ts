@@ -79,6 +79,7 @@ export function restricted(db: Database, viewer: Viewer): Store {
       for (const write of writes) requireReplicate(viewer, write)
       return db.replicate(writes, watch)
     },
+    requireGranted: (capability, ref) => requireMember(viewer, capability, ref),
     async putUnmirrored(ref, content) {
       mayWrite(ref)
       return db.putUnmirrored(ref, content)

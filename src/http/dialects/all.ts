@@ -2,9 +2,10 @@ import type { Database } from '../../core/database.ts'
 import { KvistError } from '../../core/errors.ts'
 import { routesByPrincipal } from '../by-principal.ts'
 import type { Route } from '../route.ts'
-import type { Dialect } from './dialect.ts'
+import type { Dialect, DialectParts } from './dialect.ts'
 import { keys } from './keys.ts'
-import { minstore } from './minstore.ts'
+import { minstore, recordsCollection } from './minstore.ts'
+import { noServers, RecordCache } from './minstore-cache.ts'
 import { ozza } from './ozza.ts'
 import { reforg } from './reforg.ts'
 import { tenantbase } from './tenantbase.ts'
@@ -24,8 +25,15 @@ const ownSegments = new Set([
   'console',
 ])
 
-/** Returns the routes of all dialects under `/dialects/<name>`, and those of the chosen one at the root too. */
-export function dialectRoutes(db: Database, chosen: string | null): Route[] {
+/**
+ * Returns the routes of all dialects under `/dialects/<name>`, and those of the chosen one at the root too. Without `parts`
+ * the node has no servers.
+ */
+export function dialectRoutes(
+  db: Database,
+  chosen: string | null,
+  parts: DialectParts = { records: new RecordCache(recordsCollection, noServers, () => 0) },
+): Route[] {
   const open = dialects.map((dialect) => ({
     ...dialect,
     // Without `--dialect`, its open CORS policy must not apply.
@@ -33,9 +41,9 @@ export function dialectRoutes(db: Database, chosen: string | null): Route[] {
   }))
   const root = open.filter(({ name }) => name === chosen)
   return [
-    ...open.flatMap((dialect) => mounted(dialect, db, `/dialects/${dialect.name}`)),
+    ...open.flatMap((dialect) => mounted(dialect, db, parts, `/dialects/${dialect.name}`)),
     ...root.flatMap((dialect) =>
-      mounted(dialect, db, '')
+      mounted(dialect, db, parts, '')
         .filter(({ path }) => !isOwn(path))
         .map(guarded),
     ),
@@ -45,15 +53,18 @@ export function dialectRoutes(db: Database, chosen: string | null): Route[] {
 function mounted(
   { tag, refuse, routes, rootRoutes = [], anyOrigin = false }: Dialect,
   db: Database,
+  parts: DialectParts,
   mount: string,
 ): Route[] {
   const api = { mount, refuse, anyOrigin }
-  return [...routesByPrincipal(db, routes), ...(mount === '' ? rootRoutes : [])].map((route) => ({
-    ...route,
-    path: mount + route.path,
-    tag,
-    api,
-  }))
+  return [...routesByPrincipal(db, (store) => routes(store, parts)), ...(mount === '' ? rootRoutes : [])].map(
+    (route) => ({
+      ...route,
+      path: mount + route.path,
+      tag,
+      api,
+    }),
+  )
 }
 
 function isOwn(path: string): boolean {

@@ -1,6 +1,13 @@
 import type { Store } from '../../core/store.ts'
 import type { Tag } from '../operation.ts'
 import type { Refuse, Route } from '../route.ts'
+import type { RecordCache } from './minstore-cache.ts'
+
+/** What the routes of a dialect share, whoever uses them. */
+export interface DialectParts {
+  /** Records of other servers, for minstore. */
+  readonly records: RecordCache
+}
 
 /** An adapter for the clients of another store: its HTTP, its responses and its errors, over the same data. */
 export interface Dialect {
@@ -11,7 +18,7 @@ export interface Dialect {
   /** With `--dialect`, web pages of any origin may use it, as they could use the original store. */
   readonly anyOrigin?: boolean
   /** Returns its routes, with paths relative to its mount. */
-  routes(db: Store): Route[]
+  routes(db: Store, shared: DialectParts): Route[]
   /** Further routes of its mount at the root, which come before kvist's own on `/`. */
   readonly rootRoutes?: readonly Route[]
 }

@@ -13,39 +13,48 @@ import { jsonText, readBody } from '../body.ts'
 import type { RequestContext } from '../context.ts'
 import { isNamed } from '../entity-tags.ts'
 import type { Body, Parameter, ResponseDocs } from '../operation.ts'
+import { ResponsePages } from '../page-memory.ts'
 import { pathParameter } from '../path.ts'
-import { jsonResponse, responseOf } from '../response.ts'
+import { type Fields, jsonResponse, responseOf } from '../response.ts'
 import type { HttpRequest } from '../wire/request.ts'
 import type { HttpResponse } from '../wire/response.ts'
 import type { Dialect } from './dialect.ts'
+import type { RecordCache } from './minstore-cache.ts'
 import { pythonHash } from './python-hash.ts'
 import { formField, queryParameter } from './request.ts'
 import { getShown, jsonDocs, valueText } from './response.ts'
 
-const collection = 'text'
+/** The collection of the records. */
+export const recordsCollection = 'text'
+const collection = recordsCollection
 
 /** The processes of records, unless the collection's settings name others. */
 const usualProcesses = ['detect-language', 'mark']
 
 /**
  * The dialect of minstore: records of text in the collection `text`. A record is the member's value: `{"uid", "value",
- * "timestamp", "check_sum", "lang", "size"}`. kvist is one node here: of minstore's flags only `mirror` is supported.
+ * "timestamp", "check_sum", "lang", "size"}`. Of minstore's flags, `mirror` and `bridge` are here, and `cache` is in
+ * minstore-cache.ts.
  */
 export const minstore: Dialect = {
   name: 'minstore',
   tag: { name: 'minstore', description: 'minstore: texts that are processed, stored as records in `text`' },
   refuse: ({ status, detail }, headers) => jsonResponse(JSON.stringify({ error: detail }), status, headers),
-  routes: (db) => [
+  routes: (db, { records }) => [
     {
       method: 'POST',
       path: '/text/:uid',
       access: 'write',
       summary: 'Creates a record',
       docs: {
+        parameters: [cacheParameter],
         body,
         responses: { 200: record, 400: jsonDocs('It exists, or there is no value', exampleError) },
       },
-      handle: (request, context) => createRecord(db, request, context),
+      handle: (request, context) =>
+        isPassedOn(records, request)
+          ? passWriteOn(db, records, request, context)
+          : createRecord(db, request, context),
     },
     {
       method: 'PUT',
@@ -55,21 +64,28 @@ export const minstore: Dialect = {
       docs: {
         description:
           'With `mirror=1`, `value` is a whole record as JSON, which is stored as it is, there or not. The servers to which this one sends its changes do not get it, unless `bridge` is `1` too.',
-        parameters: mirrorParameters,
+        parameters: [...mirrorParameters, cacheParameter],
         body,
         responses: { 200: record, 400: jsonDocs('There is no value', exampleError), 404: missing },
       },
-      handle: (request, context) => updateRecord(db, request, context),
+      handle: (request, context) =>
+        isPassedOn(records, request)
+          ? passWriteOn(db, records, request, context)
+          : updateRecord(db, request, context),
     },
     {
       method: 'GET',
       path: '/text/:uid',
       access: 'read',
       summary: 'A record',
-      docs: { responses: { 200: record, 304: { description: 'As If-None-Match has it' }, 404: missing } },
+      docs: {
+        parameters: [cacheParameter],
+        responses: { 200: record, 304: { description: 'As If-None-Match has it' }, 404: missing },
+      },
       honours: ['if-match', 'if-none-match'],
       async handle(request, context) {
         const uid = uidOf(request)
+        if (isPassedOn(records, request)) return cachedRecord(db, records, uid, request, context)
         const member = await getShown(db, { collection, key: uid }, context)
         if (member === null) throw notFound(uid)
         return respondRecord(uid, recordText(member), request)
@@ -83,6 +99,7 @@ export const minstore: Dialect = {
       docs: { parameters: mirrorParameters, responses: { 200: jsonDocs('It is gone', null), 404: missing } },
       async handle(request, context) {
         const uid = uidOf(request)
+        records.drop(uid)
         const revision =
           spreadOf(request) === 'no further'
             ? await db.deleteUnmirrored({ collection, key: uid })
@@ -115,6 +132,14 @@ const body: Body = {
     'application/x-www-form-urlencoded': { schema: text, example: { value: 'good morning' } },
     'application/json': { schema: text, example: { value: 'good morning' } },
   },
+}
+
+const cacheParameter: Parameter = {
+  in: 'query',
+  name: 'cache',
+  description:
+    '`1`: the request is passed on to the servers of this node, which keeps the record in memory for later reads',
+  schema: { type: 'string', enum: ['1'] },
 }
 
 const mirrorParameters: readonly Parameter[] = [
@@ -163,6 +188,49 @@ async function updateRecord(db: Store, request: HttpRequest, context: RequestCon
   }
   const value = await sentText(request, context)
   return storeRecord(db, uid, value, { ifMatch: 'any' }, notFound(uid), context)
+}
+
+/** Whether a request is for the servers of this node. */
+function isPassedOn({ isUsed }: RecordCache, request: HttpRequest): boolean {
+  return isUsed && queryParameter(request, 'cache') === '1' && spreadOf(request) === null
+}
+
+async function cachedRecord(
+  db: Store,
+  records: RecordCache,
+  uid: string,
+  request: HttpRequest,
+  { connection }: RequestContext,
+): Promise<HttpResponse> {
+  db.requireGranted('read', { collection, key: uid })
+  const pages = new ResponsePages(connection)
+  const found = await records.read(uid, { target: request.path, reserve: (bytes) => pages.reserve(bytes) })
+  if (found === null) throw notFound(uid)
+  pages.hold(found.text.length)
+  return respondRecord(uid, found.text, request, { Age: `${Math.floor(found.ageMs / 1000)}` })
+}
+
+async function passWriteOn(
+  db: Store,
+  records: RecordCache,
+  request: HttpRequest,
+  context: RequestContext,
+): Promise<HttpResponse> {
+  const uid = uidOf(request)
+  db.requireGranted('write', { collection, key: uid })
+  const type = request.header('content-type') ?? 'application/x-www-form-urlencoded'
+  const bytes = await readBody(request, maxBatchBytes, context)
+  const pages = new ResponsePages(context.connection)
+  const written = await records.write(uid, {
+    method: request.method,
+    target: request.path,
+    body: { type, bytes },
+    reserve: (size) => pages.reserve(size),
+  })
+  if (written === null) throw notFound(uid)
+  if ('status' in written) return jsonResponse(written.json, written.status)
+  pages.hold(written.text.length)
+  return respondRecord(uid, written.text)
 }
 
 /** How far a record of another node goes from here (`mirror=1`); null for one that a client sends. */
@@ -282,16 +350,21 @@ function recordText(member: Member): string {
 }
 
 /** Responds with a record; for a read, evaluates the conditions of the request. */
-function respondRecord(uid: string, whole: string, read: HttpRequest | null = null): HttpResponse {
+function respondRecord(
+  uid: string,
+  whole: string,
+  read: HttpRequest | null = null,
+  fields: Fields = {},
+): HttpResponse {
   const tag = tagOf(uid, valueText(rawMember(whole, 'check_sum') ?? 'null').toWellFormed())
   const etag = `"${tag}"`
   if (read !== null) {
     if (!isNamed(read, 'If-Match', tag, true)) {
       throw new KvistError('precondition_failed', `the record has the tag ${etag}`)
     }
-    if (isNamed(read, 'If-None-Match', tag, false)) return responseOf(304, { ETag: etag })
+    if (isNamed(read, 'If-None-Match', tag, false)) return responseOf(304, { ETag: etag, ...fields })
   }
-  return jsonResponse(whole, 200, { ETag: etag })
+  return jsonResponse(whole, 200, { ETag: etag, ...fields })
 }
 
 /** A record that another system stored may have anything as its check_sum. */
