@@ -25,13 +25,12 @@ import type { ForeignWrite } from './foreign-write.ts'
 import { defaultTombstonesMs } from './jobs/tombstone-gc.ts'
 import { limitedCommits } from './limited-commits.ts'
 import { maxClockAheadMs } from './limits.ts'
-import type { Member } from './member.ts'
 import type { Decide, Operation } from './operations.ts'
 import { requireSaneOrigin } from './origin.ts'
 import type { Patch } from './patch.ts'
 import { asAsked } from './plan.ts'
 import { quotaExceeded } from './quota.ts'
-import { type RenewalRecordOptions, recordingRenewals } from './renewal-records.ts'
+import { type RenewalRecordOptions, recordingRenewals, withoutKnownRenewals } from './renewal-records.ts'
 import { putOf } from './transforms.ts'
 import { type Unmirrored, unmirroredWrites } from './unmirrored.ts'
 
@@ -119,7 +118,7 @@ export interface Rejected {
 export interface WriteGateOptions
   extends Pick<CommandOptions, 'transforms' | 'now' | 'onTouch'>,
     QuotaOptions {
-  readonly engine: Pick<Engine, 'commit' | 'readMany'> & ConflictRecordOptions['engine']
+  readonly engine: Pick<Engine, 'commit' | 'readMany' | 'scan'> & ConflictRecordOptions['engine']
   /** Missing: renewals get no records. */
   readonly renewalRecords?: Omit<RenewalRecordOptions, 'commit'>
   /** How far the clock of another node may be ahead; `maxClockAheadMs` if left out. */
@@ -178,7 +177,7 @@ export function writeGate(options: WriteGateOptions): Writes {
       executeOne({ op: 'patch', collection, key, patch, condition, expiresAtMs }),
     async replicate(writes, watch) {
       for (const write of writes) plain.requireReplicable(write)
-      const ready = await plain.withoutKnownRenewals(writes)
+      const ready = await withoutKnownRenewals(engine, writes)
       return watch === undefined ? plain.commit(ready) : replicateWatched(ready, watch)
     },
     async touch({ collection, key }, expiresAtMs, condition) {
@@ -216,22 +215,6 @@ function plainWrites(options: WriteGateOptions & Pick<CommandOptions, 'commit'>)
 
   const requireReplicable = ({ origin }: ForeignWrite) => requireSaneOrigin(origin, now(), maxAheadMs)
 
-  /**
-   * Takes the mark from renewals that this node knows: they would be recorded and passed on again, and go around a ring of
-   * nodes without end.
-   */
-  async function withoutKnownRenewals(writes: readonly ForeignWrite[]): Promise<readonly ForeignWrite[]> {
-    const renewals = writes.filter(isRenewal)
-    if (renewals.length === 0) return writes
-    const members = await engine.readMany(renewals)
-    const known = new Set<ForeignWrite>(renewals.filter((write, i) => isKnown(write, members[i] ?? null)))
-    return writes.map((write) => {
-      if (!known.has(write) || write.op !== 'put') return write
-      const { isRenewal: _, ...plain } = write
-      return plain
-    })
-  }
-
   async function write(
     writes: readonly Write[],
     { durability, prepared }: WriteOptions = {},
@@ -265,20 +248,7 @@ function plainWrites(options: WriteGateOptions & Pick<CommandOptions, 'commit'>)
   }
 
   const unmirrored = unmirroredWrites({ engine, commit: (writes) => limited.commit(writes, undefined), now })
-  return { ...unmirrored, put, commit, withoutKnownRenewals, requireReplicable, write, putAll }
-}
-
-type ForeignPut = Extract<ForeignWrite, { readonly op: 'put' }>
-
-function isRenewal(write: ForeignWrite): write is ForeignPut {
-  return write.op === 'put' && write.isRenewal === true
-}
-
-/** Whether a member is of the version that the put renews, with this expiry or a later one, or of a newer version. */
-function isKnown({ origin, expiresAtMs }: ForeignPut, member: Member | null): boolean {
-  if (member === null) return false
-  if (member.clock !== origin.clock) return member.clock > origin.clock
-  return member.expiresAtMs === null || (expiresAtMs !== null && expiresAtMs <= member.expiresAtMs)
+  return { ...unmirrored, put, commit, requireReplicable, write, putAll }
 }
 
 /** Returns the outcomes of a commit without checks and quotas. */
