@@ -38,6 +38,7 @@ export const slow = {
     'test/deploy-',
     'test/docs-page',
     'test/executable',
+    'test/failover-docs',
     'test/http-wire-limits',
     'test/http-wire-stop',
     'test/http-wire-unread',

@@ -2,10 +2,19 @@ import { checkOptions, checkValue, wholeNumber } from './checks.ts'
 import { NodeComparison } from './comparison.ts'
 import { checkRefs } from './members.ts'
 import { query } from './names.ts'
-import { callRules, conflictsRules } from './option-rules.ts'
-import type { ConflictsOptions } from './options.ts'
+import { callRules, conflictsRules, promoteRules, replicaRules } from './option-rules.ts'
+import type { ConflictsOptions, PromoteOptions, ReplicaOptions } from './options.ts'
 import type { Call, CallOptions, Transport } from './request.ts'
-import type { ConflictsPage, LookedUp, MemberRef, NodesStatus, ReplicationSummary } from './types.ts'
+import type {
+  ConflictsPage,
+  DemoteResult,
+  LookedUp,
+  MemberRef,
+  NodesStatus,
+  PromoteResult,
+  ReplicaPage,
+  ReplicationSummary,
+} from './types.ts'
 import { jsonType } from './values.ts'
 
 /** What a server is to other nodes. */
@@ -54,6 +63,66 @@ export class Nodes {
       options,
     }
     return this.#transport.send(call, this.#transport.json<ReplicationSummary>)
+  }
+
+  /**
+   * Returns a page of all changes after a cursor, as followers read them, tokens included; `''` is the beginning. With
+   * `waitMs` the server waits for a change if there is none. Needs a token that grants `read`, `replicate` and `admin` on
+   * `*`.
+   */
+  async replica(since: string, from: string, options: ReplicaOptions = {}): Promise<ReplicaPage> {
+    checkOptions(options, replicaRules)
+    const { fill, waitMs = 0 } = options
+    const wait = waitMs === 0 ? undefined : `${waitMs / 1000}`
+    const call: Call = {
+      method: 'GET',
+      path: `/v1/_replicate${query({ since, fill: fill === true ? 'true' : undefined, wait })}`,
+      headers: { 'kvist-node': from },
+      retry: 'idempotent',
+      extraMs: waitMs,
+      options,
+    }
+    return this.#transport.send(call, async (response) => {
+      const text = await response.text()
+      const end = text.lastIndexOf('\n', text.length - 2) + 1
+      try {
+        return { ...(JSON.parse(text.slice(end)) as Omit<ReplicaPage, 'lines'>), lines: text.slice(0, end) }
+      } catch {
+        throw this.#transport.notKvist(response)
+      }
+    })
+  }
+
+  /**
+   * Makes the server the leader. It tells the leader that it has followed, and gets what it lacks, or throws a `conflict`;
+   * with `force` it becomes the leader all the same. `url` is its own URL, to which the former leader sends clients.
+   * Needs a token that grants `admin` on `*`.
+   */
+  async promote(options: PromoteOptions = {}): Promise<PromoteResult> {
+    checkOptions(options, promoteRules)
+    const { url, force } = options
+    const call = this.#post('/v1/_nodes/promote', { url, force }, options)
+    return this.#transport.send(call, this.#transport.json<PromoteResult>)
+  }
+
+  /** Tells the server that another node was promoted in its place: it takes no writes any more. */
+  async demote(
+    demotion: {
+      readonly node: string
+      readonly url: string | null
+      readonly term: number
+      readonly of: string | null
+    },
+    options?: CallOptions,
+  ): Promise<DemoteResult> {
+    checkOptions(options, callRules)
+    const call = this.#post('/v1/_nodes/demote', demotion, options)
+    return this.#transport.send(call, this.#transport.json<DemoteResult>)
+  }
+
+  #post(path: string, body: object, options: CallOptions | undefined): Call {
+    const headers = { 'content-type': jsonType }
+    return { method: 'POST', path, headers, body: JSON.stringify(body), retry: 'if-rejected', options }
   }
 
   /**

@@ -31,8 +31,10 @@ import type {
   PageOptions,
   PagesOptions,
   PatchOptions,
+  PromoteOptions,
   PutOptions,
   PutRawOptions,
+  ReplicaOptions,
   ScopeOptions,
   Selection,
   WaitOptions,
@@ -120,6 +122,18 @@ export const conflictsRules: Rules<ConflictsOptions> = {
   collection: optional(nonEmptyText),
   limit: optional(wholeNumber(1)),
   cursor: optional(nonEmptyText),
+}
+
+export const replicaRules: Rules<ReplicaOptions> = {
+  ...callRules,
+  fill: optional(oneOf(true, false)),
+  waitMs: optional(milliseconds),
+}
+
+export const promoteRules: Rules<PromoteOptions> = {
+  ...callRules,
+  url: optional(nonEmptyText),
+  force: optional(oneOf(true, false)),
 }
 
 const scopeRules: Rules<ScopeOptions> = { prefix: optional(text), filter: optional(text) }

@@ -156,6 +156,19 @@ export interface ConflictsOptions extends CallOptions {
   readonly cursor?: string | undefined
 }
 
+export interface ReplicaOptions extends CallOptions {
+  /** Everything is sent, also what the follower once wrote itself: for one that has not had everything. */
+  readonly fill?: boolean | undefined
+  /** 0 is the default: the server responds at once. */
+  readonly waitMs?: number | undefined
+}
+
+export interface PromoteOptions extends CallOptions {
+  /** The URL of the server itself, as clients reach it. */
+  readonly url?: string | undefined
+  readonly force?: boolean | undefined
+}
+
 /** Selects the members whose changes are read. */
 export interface ScopeOptions {
   readonly prefix?: string | undefined

@@ -121,19 +121,49 @@ export class Transport {
     const timeoutMs = call.options?.timeoutMs ?? this.#timeoutMs
     deadline.start(timeoutMs === 0 ? 0 : timeoutMs + (call.extraMs ?? 0))
     try {
-      const response = await this.#fetch(this.url + call.path, {
-        method: call.method,
-        headers: { ...this.#headers, ...call.headers },
-        signal: deadline.signal,
-        cache: 'no-store', // a browser's cache may hold a stale value
-        ...bodyOf(call),
-      })
+      const response = await this.#response(call, deadline.signal)
       if (response.ok || call.also?.includes(response.status)) return { response, deadline }
       throw await errorOf(response, { url: this.url, hasToken: 'authorization' in this.#headers })
     } catch (error) {
       deadline.release()
       throw deadline.explain(error)
     }
+  }
+
+  /** Returns the response of the server or, to a write, of the leader to which a follower sends it. */
+  async #response(call: Call, signal: AbortSignal): Promise<Response> {
+    const isRead = call.method === 'GET' || call.method === 'HEAD'
+    if (isRead) return this.#fetchFrom(this.url, call, signal, 'follow')
+    let base = this.url
+    for (let hops = 0; ; hops++) {
+      const response = await this.#fetchFrom(base, call, signal, 'manual')
+      const leader = leaderIn(response)
+      if (leader === null) {
+        return isRedirect(response) ? this.#fetchFrom(base, call, signal, 'follow') : response
+      }
+      if (hops === maxHops)
+        throw new KvistError('not_leader', `${this.url} and others send writes in circles`)
+      if ('authorization' in this.#headers && base.startsWith('https:') && !leader.startsWith('https:'))
+        throw new KvistError('not_leader', `the token is not sent to ${leader}, which has no TLS`)
+      response.body?.cancel().catch(() => {})
+      base = leader
+    }
+  }
+
+  #fetchFrom(
+    base: string,
+    call: Call,
+    signal: AbortSignal,
+    redirect: 'follow' | 'manual',
+  ): Promise<Response> {
+    return this.#fetch(base + call.path, {
+      method: call.method,
+      headers: { ...this.#headers, ...call.headers },
+      signal,
+      redirect,
+      cache: 'no-store', // a browser's cache may hold a stale value
+      ...bodyOf(call),
+    })
   }
 }
 
@@ -188,6 +218,25 @@ class Deadline {
 }
 
 const longestTimerMs = 2 ** 31 - 1
+
+/** A follower of a follower sends on once more. */
+const maxHops = 3
+
+/**
+ * Returns the URL of the leader to which a follower redirects; null for other responses. Only kvist sends this header, so
+ * a proxy that redirects to a page for logins does not get the token, which `fetch` would take away.
+ */
+function leaderIn(response: Response): string | null {
+  if (response.type === 'opaqueredirect') {
+    throw new KvistError('not_leader', 'the server sends writes to another one: a page has to use that one')
+  }
+  const leader = response.status === 307 ? response.headers.get('kvist-leader') : null
+  return leader !== null && response.headers.get('location')?.startsWith(leader) ? leader : null
+}
+
+function isRedirect({ status }: Response): boolean {
+  return status >= 300 && status < 400 && status !== 304
+}
 
 async function* readChunks(
   response: Response,

@@ -357,6 +357,76 @@ export interface NodesStatus {
   /** Versions that were lost because two nodes wrote the same member at once, since the start. */
   readonly conflicts: number
   readonly targets: readonly TargetStatus[]
+  /** `leader`: it takes writes, as every server that follows no other. `demoted`: another was promoted in its place. */
+  readonly role: 'leader' | 'follower' | 'demoted'
+  /** The number of the last promotion that it knows of. */
+  readonly term: number
+  /** Whom it follows; of a demoted server only `url`; null for a leader. */
+  readonly leader: LeaderStatus | { readonly url: string } | null
+  readonly followers: readonly FollowerStatus[]
+}
+
+/** How far a follower is, as it sees it. */
+export interface LeaderStatus {
+  readonly url: string
+  /** `retrying`: the leader does not respond. `circular`: it follows this server in turn. */
+  readonly state: 'filling' | 'receiving' | 'current' | 'retrying' | 'circular'
+  /** The id of its node; null until it has responded. */
+  readonly node: string | null
+  /** When the follower last had everything that the leader had; null for never since the start. */
+  readonly last_current_at: string | null
+  /** Changes that were received since the start. */
+  readonly received: number
+  readonly failures: number
+  /** The last failure; null for none. */
+  readonly last_error: { readonly detail: string; readonly at: string } | null
+  /** Changes of the follower that the leader lacked, and got from it since the start. */
+  readonly merged?: number
+}
+
+/** A follower, as its leader sees it. */
+export interface FollowerStatus {
+  /** The id of its node. */
+  readonly node: string
+  /** It had everything when it asked last. */
+  readonly is_current: boolean
+  readonly last_seen_at: string
+}
+
+/** A page of what a follower reads. */
+export interface ReplicaPage {
+  /** Changes, one a line. */
+  readonly lines: string
+  /** The id of the leader's node. */
+  readonly node: string
+  readonly next: string
+  readonly at_end: boolean
+  readonly term: number
+  /** The ids of the nodes that the leader follows itself. */
+  readonly leaders: readonly string[]
+}
+
+/** What became of a promotion. */
+export interface PromoteResult {
+  /** The id of the node that is the leader now. */
+  readonly node: string
+  readonly term: number
+  /** Null if there was none, or the server was a leader before. */
+  readonly former_leader: {
+    readonly url: string
+    /** It takes no writes any more. */
+    readonly is_demoted: boolean
+    readonly failure: string | null
+  } | null
+  /** How far it was as a follower; null if it was none. */
+  readonly before: LeaderStatus | null
+}
+
+export interface DemoteResult {
+  /** The id of the node that was demoted. */
+  readonly node: string
+  readonly role: NodesStatus['role']
+  readonly term: number
 }
 
 /** How far a target of a mirror has come. */

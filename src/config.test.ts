@@ -44,6 +44,7 @@ const defaults: Config = {
   mirrorTokens: false,
   mirrorTokenFile: null,
   mirrorCa: null,
+  follow: null,
   lookup: false,
   lookupIn: [],
   lookupTimeoutMs: 1000,

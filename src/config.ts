@@ -304,6 +304,13 @@ export const options = {
     default: null,
     help: 'authorities of the certificates of targets, in PEM; default: those of the system',
   }),
+  follow: option<string | null>({
+    ...text('URL', targetRange, parseTarget),
+    flag: 'follow',
+    env: 'KVIST_FOLLOW',
+    default: null,
+    help: 'leader that this server is a copy of, and to which it sends writes of clients',
+  }),
   lookup: option({
     ...toggle(),
     flag: 'lookup',
@@ -379,15 +386,18 @@ export function parseConfig(args: readonly string[], env: Environment): Config {
 
 /** Returns the targets of `--mirror-to` and `--servers` together. Throws UsageError. */
 function targetsOf({ mirrorTo, servers, bridge, mirrorOnly, mirrorTokens, ...rest }: Config) {
-  const { lookupIn, mirrorTokenFile, mirrorCa } = rest
+  const { follow, lookupIn, mirrorTokenFile, mirrorCa } = rest
   const file = servers === null ? null : readServersFile(servers, rest)
   const targets = [...new Set([...mirrorTo, ...(file?.targets ?? [])])]
   const isLoose = mirrorOnly.length > 0 || mirrorTokens
   const reachesOthers = targets.length > 0 || lookupIn.length > 0
-  if ((targets.length === 0 && isLoose) || (!reachesOthers && (mirrorTokenFile ?? mirrorCa) !== null))
+  const connects = reachesOthers || follow !== null
+  if ((targets.length === 0 && isLoose) || (!connects && (mirrorTokenFile ?? mirrorCa) !== null))
     refuse('the options of mirrors need a target: --mirror-to or --servers')
   // minstore looked in the servers of its file before it responded that there is no record.
   const lookup = rest.lookup || (rest.dialect === 'minstore' && file !== null && file.targets.length > 0)
+  if (follow !== null && targets.includes(follow))
+    refuse(`--follow ${follow} is a target of the mirror, too: a follower sends its leader what it lacks`)
   if (lookup && !reachesOthers) refuse('--lookup needs servers to ask: --mirror-to, --servers or --lookup-in')
   if (!lookup && lookupIn.length > 0) refuse('--lookup-in names servers for --lookup, which is missing')
   return { mirrorTo: targets, bridge: bridge || file?.isBridge === true, lookup }

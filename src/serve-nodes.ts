@@ -3,16 +3,21 @@ import { Kvist, type KvistOptions } from '../sdk/client.ts'
 import { tokensCollection } from './auth/tokens.ts'
 import type { Config } from './config.ts'
 import type { Database } from './core/database.ts'
+import { leaderWrites } from './core/leadership.ts'
 import { withLookup } from './core/lookup.ts'
 import { compilePattern } from './core/pattern.ts'
 import type { NodeRouteOptions } from './http/v1/nodes.ts'
+import { replicateLines } from './http/v1/replicate.ts'
 import { refuse } from './options.ts'
 import { type CommitSignal, commitSignal } from './replication/commit-signal.ts'
+import { follow } from './replication/following.ts'
 import { httpTarget } from './replication/http-target.ts'
+import { type NodeLeadership, startLeadership } from './replication/leadership.ts'
 import { type Lookup, startLookup } from './replication/lookup.ts'
 import { type Mirror, realSleep, startMirror } from './replication/mirror.ts'
 import { type PassOn, passOn } from './replication/pass-on.ts'
 import { hasProgress } from './replication/progress.ts'
+import { type ReplicaFeed, replicaFeed } from './replication/replica-feed.ts'
 import type { Log } from './telemetry/log.ts'
 import type { NodeNumbers } from './telemetry/metric-sources.ts'
 import { tokenInFile } from './token-file.ts'
@@ -39,6 +44,7 @@ export interface StartedNodes {
   /** The store as requests use it. */
   readonly store: Database
   readonly routeOptions: NodeRouteOptions
+  readonly leadership: NodeLeadership
   numbers(): NodeNumbers
   stop(): Promise<void>
 }
@@ -53,7 +59,7 @@ export function prepareNodes(config: Config, reporting: Reporting): ServerNodes 
   const { mirrorTo, maxClockAheadMs } = config
   const signal = commitSignal()
   const access = accessOf(config)
-  let isRecording = mirrorTo.length > 0
+  let isRecording = mirrorTo.length > 0 || config.follow !== null
   return {
     storeOptions: { recordsRenewals: () => isRecording, maxClockAheadMs },
     signal,
@@ -64,11 +70,16 @@ export function prepareNodes(config: Config, reporting: Reporting): ServerNodes 
     },
     async start(db) {
       isRecording ||= await hasProgress(db)
+      const onFollower = () => {
+        isRecording = true
+      }
+      const feed = replicaFeed({ ...reporting, db, signal, tokensCollection, onFollower })
       const mirror = startMirror({
         ...reporting,
         db,
         signal,
         targets: mirrorTo.map((url) => httpTarget(new Kvist(url, access), db.nodeId)),
+        hasFollower: feed.hasSent,
         rules: {
           only: config.mirrorOnly.map((pattern) => compilePattern(pattern)),
           tokensCollection: config.mirrorTokens ? tokensCollection : null,
@@ -76,10 +87,41 @@ export function prepareNodes(config: Config, reporting: Reporting): ServerNodes 
         },
         sleep: realSleep,
       })
+      const leadership = await leadershipOf(config, access, { db, signal, mirror }, reporting)
       const lookup = config.lookup ? lookupOf(config, access, db, reporting) : null
-      return started(mirror, lookup, lookup === null ? db : withLookup(db, lookup.nodes, reporting.now))
+      const found = lookup === null ? db : withLookup(db, lookup.nodes, reporting.now)
+      return started({ mirror, feed, leadership, lookup, store: leaderWrites(found, leadership) })
     },
   }
+}
+
+function leadershipOf(
+  { follow: followed }: Config,
+  access: KvistOptions,
+  { db, signal, mirror }: { readonly db: Database; readonly signal: CommitSignal; readonly mirror: Mirror },
+  reporting: Reporting,
+): Promise<NodeLeadership> {
+  const shared = { ...reporting, db, sleep: realSleep }
+  const kvistOf = (url: string) => new Kvist(url, access)
+  const receiver = { watchOf: mirror.conflicts.watchOf }
+  const { now } = reporting
+  return startLeadership({
+    ...shared,
+    follow: followed,
+    kvistOf,
+    startFollowing: (url) =>
+      follow({
+        ...shared,
+        signal,
+        tokensCollection,
+        leader: kvistOf(url),
+        apply: (lines, sender) => replicateLines(db, receiver, { parts: onePart(lines), sender, now }),
+      }),
+  })
+}
+
+async function* onePart(text: string): AsyncGenerator<Uint8Array> {
+  yield Buffer.from(text)
 }
 
 /** Returns what the client needs for targets: the token, and the authorities. Throws UsageError. */
@@ -113,20 +155,37 @@ function lookupOf(config: Config, access: KvistOptions, db: Database, reporting:
   })
 }
 
-function started(mirror: Mirror, lookup: Lookup | null, store: Database): StartedNodes {
+function started({
+  mirror,
+  feed,
+  leadership,
+  lookup,
+  store,
+}: {
+  readonly mirror: Mirror
+  readonly feed: ReplicaFeed
+  readonly leadership: NodeLeadership
+  readonly lookup: Lookup | null
+  readonly store: Database
+}): StartedNodes {
   const { conflicts } = mirror
   return {
     store,
+    leadership,
     routeOptions: {
       watchOf: conflicts.watchOf,
       conflicts: conflicts.count,
       targets: mirror.status,
+      leader: { pages: feed, leadership },
     },
     numbers: () => ({
       conflicts: conflicts.count(),
       targets: mirror.status(),
+      following: leadership.status().following,
       ...(lookup === null ? {} : { lookups: lookup.counts() }),
     }),
-    stop: mirror.stop,
+    async stop() {
+      await Promise.all([mirror.stop(), leadership.stop()])
+    },
   }
 }

@@ -19,6 +19,7 @@ import { RecordCache } from './http/dialects/minstore-cache.ts'
 import { docsRoutes } from './http/docs-page.ts'
 import { healthRoutes } from './http/health.ts'
 import type { Observe } from './http/instrumented.ts'
+import { leaderRoutes } from './http/leader-routes.ts'
 import { metricsRoutes } from './http/metrics.ts'
 import { openApiRoutes } from './http/openapi.ts'
 import { rootRoute } from './http/root.ts'
@@ -128,9 +129,9 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
     const expose = () => metrics.expose(metricSources({ ...parts, http, memcached }))
     const routes: Route[] = [
       ...v1Routes(store, watches),
-      ...accessRoutes({ tokens: tokensOf(access.tokens, db), tickets: access.tickets }),
+      ...accessRoutes({ tokens: tokensOf(access.tokens, store), tickets: access.tickets }),
       ...nodeRoutes(db, mirror.routeOptions),
-      ...healthRoutes(() => (ready ? db.writeFault() : 'stopping')),
+      ...healthRoutes(() => (ready ? (mirror.leadership.unreadiness() ?? db.writeFault()) : 'stopping')),
       ...metricsRoutes(expose),
       ...docsRoutes,
       ...dialectRoutes(store, config.dialect, { records }),
@@ -141,7 +142,7 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
     const http = httpPort(config, access, log, {
       sockets,
       tls,
-      routes,
+      routes: leaderRoutes(routes, mirror.leadership),
       reads,
       limits,
       memory: requests,

@@ -26,6 +26,7 @@ const viewers: Record<string, Viewer | null> = {
   'a tenant that reads': { can: ['read'], prefix: 't1/', collections: 'these' },
   'a tenant that writes': { can: ['write'], prefix: 't1/', collections: 'these' },
   'a tenant of all collections': { can: ['read', 'write', 'admin'], prefix: 't1/', collections: 'all' },
+  'a follower': { can: ['read', 'replicate', 'admin'], prefix: '', collections: 'all' },
   'a node': { can: ['replicate'], prefix: '', collections: 'all' },
   'a node of a tenant': { can: ['replicate'], prefix: 't1/', collections: 'these' },
   'a node that reads': { can: ['read', 'replicate'], prefix: 't1/', collections: 'all' },
@@ -141,6 +142,15 @@ const requests: Record<string, readonly (readonly [path: string, needs: Needs, s
     ['/v1/_conflicts?collection=users', 'read some'],
   ],
   'POST /v1/_replicate': [['/v1/_replicate', 'replicate anywhere', { body: '', headers: lines }]],
+  'GET /v1/_replicate': [
+    [
+      '/v1/_replicate',
+      'read everywhere + replicate everywhere + admin everywhere',
+      { headers: { 'Kvist-Node': 'n' } },
+    ],
+  ],
+  'POST /v1/_nodes/promote': [['/v1/_nodes/promote', 'admin everywhere', { body: '{}' }]],
+  'POST /v1/_nodes/demote': [['/v1/_nodes/demote', 'admin everywhere', { body: '{"node":"n","term":1}' }]],
   'POST /v1/_lookup': [['/v1/_lookup', 'read member', { body: `{"members":[${own}}]}` }]],
   'GET /v1/_digests': [['/v1/_digests', 'replicate anywhere']],
   'POST /v1/_digests': [

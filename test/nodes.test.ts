@@ -571,7 +571,7 @@ test('a copy of the same data folder is refused as a target, and another node at
     url: 'http://target',
     async send(sent) {
       lines += sent.split('\n').length - 1
-      return { node: name, failed: [] }
+      return { node: name, applied: 0, failed: [] }
     },
   }
   from!.mirrorTo([target])
@@ -594,7 +594,7 @@ test('a mirror that is stopped while a batch is under way comes to an end', asyn
     url: 'http://target',
     async send() {
       await new Promise<void>((resolve) => responses.push(resolve))
-      return { node: 'another', failed: [] }
+      return { node: 'another', applied: 0, failed: [] }
     },
   }
   const mirror = from.mirrorTo([target])
@@ -631,6 +631,10 @@ test('GET /v1/_nodes shows the targets', async () => {
         last_success_at: expect.any(String),
       },
     ],
+    role: 'leader',
+    term: 0,
+    leader: null,
+    followers: [],
   })
   expect(await new Kvist(to!.url).nodes.status()).toMatchObject({ targets: [] })
 })

@@ -16,9 +16,11 @@ import {
   type Conflict,
   type ConflictsPage,
   type CreatedToken,
+  type DemoteResult,
   type EndChange,
   type ExpiryFields,
   type ExpiryOptions,
+  type FollowerStatus,
   type Grant,
   type Identity,
   type ImportFailure,
@@ -27,6 +29,7 @@ import {
   type Incremented,
   type JsonPatchOperation,
   Kvist,
+  type LeaderStatus,
   type LookedUp,
   type LookedUpMember,
   type LookedUpTombstone,
@@ -39,7 +42,9 @@ import {
   type Page,
   type PageOptions,
   type Problem,
+  type PromoteResult,
   type PutChange,
+  type ReplicaPage,
   type ReplicationSummary,
   type ResponseCode,
   type Selection,
@@ -200,7 +205,45 @@ const identity: Names<Identity> = {
   expires_at: 'required',
 }
 const ticket: Names<Ticket> = { ticket: 'required', expires_at: 'required', url: 'required' }
-const nodesStatus: Names<NodesStatus> = { node: 'required', conflicts: 'required', targets: 'required' }
+const nodesStatus: Names<NodesStatus> = {
+  node: 'required',
+  conflicts: 'required',
+  targets: 'required',
+  role: 'required',
+  term: 'required',
+  leader: 'required',
+  followers: 'required',
+}
+const leaderStatus: Names<LeaderStatus> = {
+  url: 'required',
+  state: 'required',
+  node: 'required',
+  last_current_at: 'required',
+  received: 'required',
+  failures: 'required',
+  last_error: 'required',
+  merged: 'optional',
+}
+const followerStatus: Names<FollowerStatus> = {
+  node: 'required',
+  is_current: 'required',
+  last_seen_at: 'required',
+}
+const replicaPage: Names<ReplicaPage> = {
+  lines: 'required',
+  node: 'required',
+  next: 'required',
+  at_end: 'required',
+  term: 'required',
+  leaders: 'required',
+}
+const promoteResult: Names<PromoteResult> = {
+  node: 'required',
+  term: 'required',
+  former_leader: 'required',
+  before: 'required',
+}
+const demoteResult: Names<DemoteResult> = { node: 'required', role: 'required', term: 'required' }
 const conflictsPage: Names<ConflictsPage> = { conflicts: 'required', unlisted: 'required', next: 'required' }
 const conflict: Names<Conflict> = {
   collection: 'required',
@@ -324,6 +367,10 @@ test('types name what the document names', () => {
   expectSame(conflict, schemas.Conflict)
   expectSame(lostVersion, schemas.Conflict?.properties.lost)
   expectSame(targetStatus, schemas.Target)
+  expect(sorted(leaderStatus)).toEqual(sorted(schemas.Leader?.properties ?? {}))
+  expectSame(followerStatus, schemas.Follower)
+  expectSame(promoteResult, schemas.Promotion)
+  expectSame(demoteResult, schemas.Demotion)
   expectSame(lookedUp, schemas.LookedUp)
   expectSame(lookedUpMember, schemas.LookedUpMember)
   expectSame(lookedUpTombstone, schemas.LookedUpTombstone)
@@ -331,9 +378,9 @@ test('types name what the document names', () => {
   expect(sorted(problem)).toEqual(sorted(schemas.Problem?.properties ?? {}))
   expect(sorted(jsonPatchOperation)).toEqual(sorted(schemas.JsonPatch?.items?.properties ?? {}))
   const names =
-    'Batch BulkLine BulkSummary Change Changes Collections Conflict Conflicts CreatedToken Deleted Grant Increment JsonPatch LookedUp'
+    'Batch BulkLine BulkSummary Change Changes Collections Conflict Conflicts CreatedToken Deleted Demotion Follower'
   const others =
-    'LookedUpMember LookedUpTombstone Member NewToken Nodes Origin Page Patched Problem Read ReadResult ReplicatedChange ReplicationSummary Revisions Settings Stored Target Token'
+    'Grant Increment JsonPatch Leader LookedUp LookedUpMember LookedUpTombstone Member NewToken Nodes Origin Page Patched Problem Promotion Read ReadResult ReplicatedChange ReplicationSummary Revisions Settings Stored Target Token'
   expect(sorted(schemas)).toEqual(`${names} ${others}`.split(' '))
 })
 
@@ -477,6 +524,10 @@ async function callAccess(kvist: Kvist, has: (value: object | undefined, names: 
   const line = { op: 'delete', collection: 'r', key: 'k', origin: { node: 'n1', clock: 1 } }
   const { failed_more: _more, ...allNamed } = replicationSummary
   has(await kvist.nodes.replicate(`${JSON.stringify(line)}\n`, 'n1'), allNamed)
+  has(await kvist.nodes.replica('', 'n1'), replicaPage)
+  const demotion = { node: 'n1', url: null, term: 1, of: null }
+  has(await kvist.nodes.demote(demotion), demoteResult)
+  has(await kvist.nodes.promote({ force: true }), promoteResult)
   const found = await kvist.nodes.lookup([{ collection: 'r', key: 'k' }], 0)
   has(found, lookedUp)
   has(found.versions[0] ?? {}, lookedUpTombstone)

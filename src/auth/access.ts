@@ -6,9 +6,10 @@ import type { Principal } from './principal.ts'
 /**
  * What a request needs before its handler is called. `open`: nothing. `token`: a valid token. A capability: that it is
  * granted somewhere; on which members is checked by the store (core/restricted.ts). `read all`, `admin all`: that it is
- * granted on everything, for what concerns the whole store.
+ * granted on everything, for what concerns the whole store. `follow`: `read`, `replicate` and `admin` on everything,
+ * because a follower gets the tokens, too.
  */
-export type Access = 'open' | 'token' | Capability | 'read all' | 'admin all'
+export type Access = 'open' | 'token' | Capability | 'read all' | 'admin all' | 'follow'
 
 type Requirement = (principal: Principal) => void
 
@@ -21,6 +22,9 @@ const requirements: Record<Access, Requirement | null> = {
   replicate: (principal) => requireSomewhere(principal, 'replicate'),
   'read all': (principal) => requireEverywhere(principal, 'read'),
   'admin all': (principal) => requireEverywhere(principal, 'admin'),
+  follow(principal) {
+    for (const capability of ['read', 'replicate', 'admin'] as const) requireEverywhere(principal, capability)
+  },
 }
 
 /** Throws `forbidden` if the token of an authenticated principal does not grant the access. */

@@ -1,10 +1,10 @@
-import type { TargetStatus } from '../../sdk/client.ts'
+import type { FollowerStatus, NodesStatus, TargetStatus } from '../../sdk/client.ts'
 import { command } from './command.ts'
 import { connect, connectionOptions, jsonOption } from './connection.ts'
 import { print, printLines, tableLines } from './output.ts'
 
 export const nodesStatusCommand = command('nodes', {
-  summary: 'Show the targets of a mirror, and how far they have come',
+  summary: 'Show the targets of a mirror, the leader and the followers, and how far they have come',
   notes: 'LAG is in changes that the target lacks, with the age of the oldest; - means not known yet.',
   operands: [],
   options: { json: jsonOption, ...connectionOptions },
@@ -14,12 +14,31 @@ export const nodesStatusCommand = command('nodes', {
       await print(`${JSON.stringify(status)}\n`)
       return 0
     }
+    if (status.leader !== null) {
+      const rows = [leaderRow(status.role, status.leader)]
+      await printLines(
+        tableLines(rows, ['LEADER', 'STATE', 'LAST CURRENT', 'RECEIVED', 'MERGED', 'LAST ERROR']),
+      )
+    }
+    if (status.followers.length > 0)
+      await printLines(tableLines(status.followers.map(followerRow), ['FOLLOWER', 'STATE', 'LAST SEEN']))
+    if (status.targets.length === 0 && (status.leader !== null || status.followers.length > 0)) return 0
     await printLines(
       tableLines(status.targets.map(rowOf), ['TARGET', 'STATE', 'LAG', 'SECONDS', 'SENT', 'LAST ERROR']),
     )
     return 0
   },
 })
+
+function leaderRow(role: string, leader: NonNullable<NodesStatus['leader']>): readonly string[] {
+  if (!('state' in leader)) return [leader.url, role, '-', '-', '-', '-']
+  const { url, state, last_current_at: at, received, merged = 0, last_error: error } = leader
+  return [url, state, at ?? '-', `${received}`, `${merged}`, error?.detail ?? '-']
+}
+
+function followerRow({ node, is_current: isCurrent, last_seen_at: at }: FollowerStatus): readonly string[] {
+  return [node, isCurrent ? 'current' : 'behind', at]
+}
 
 function rowOf(target: TargetStatus): readonly string[] {
   const { url, state, lag_changes: lag, lag_seconds: seconds, sent, last_error: error } = target

@@ -13,7 +13,7 @@ export type ErrorCode =
   | 'unauthorized'
   | 'forbidden' // the client's token does not grant it
   | 'forbidden_origin' // sent by a web page that this server does not serve
-  | 'misdirected' // sent to a host name that is not this server's
+  | 'misdirected' // sent to a host name that is not this server's, or on the condition of a revision to a follower
   | 'rate_limited' // too many requests of a token or an address; `retry_after_seconds` in the problem
   | 'not_found'
   | 'compacted' // the feed does not reach back so far any more; `oldest` in the problem is what it still serves
@@ -30,6 +30,8 @@ export type ErrorCode =
   | 'storage_failed' // the disk or the engine behind failed
   | 'unavailable' // the server that holds the member cannot be reached; nothing was done
   | 'lookup_failed' // this node does not hold the member, and not all other nodes said whether they do
+  | 'not_leader' // this node follows another, whose URL is `leader` in the problem: writes go there
+  | 'read_only' // this node takes no writes, and knows no node that does
   | 'outcome_unknown' // the commit may have been done, once: check before repeating it
   | 'closing'
 

@@ -1,4 +1,5 @@
 import type { ErrorCode } from '../core/errors.ts'
+import { goesToLeader } from './leader-routes.ts'
 import type { Route } from './route.ts'
 
 /** Documents how clients show who they are, and the errors they get if that is not enough. */
@@ -44,8 +45,10 @@ export function securityOf({ method, path, access }: Route, needsToken: boolean)
  * Returns the errors that are thrown before the handler is called: of tokens, on a server without one of its own also
  * those of the origin policy, and with `--rate-limit` those of clients that send too much.
  */
-export function entranceCodes({ access, isUnlimited }: Route, needsToken: boolean): readonly ErrorCode[] {
+export function entranceCodes(route: Route, needsToken: boolean): readonly ErrorCode[] {
+  const { access, isUnlimited } = route
   return [
+    ...(goesToLeader(route) ? (['not_leader', 'read_only'] as const) : []),
     ...(access === 'open' ? [] : (['unauthorized', 'forbidden'] as const)),
     ...(needsToken ? [] : (['forbidden_origin', 'misdirected'] as const)),
     ...(isUnlimited ? [] : (['rate_limited'] as const)),
@@ -55,6 +58,8 @@ export function entranceCodes({ access, isUnlimited }: Route, needsToken: boolea
 /** What the codes mean, for APIs that have an error format of their own. */
 export const entranceWords: Readonly<Partial<Record<ErrorCode, string>>> = {
   unauthorized: 'The token is missing or wrong',
+  not_leader: 'The server follows another: `Location` names where to send the request',
+  read_only: 'No server that takes writes is known',
   forbidden: 'The token does not grant it',
   forbidden_origin: 'A web page of an origin that may not use this server',
   misdirected: 'The host name is not one of this server',

@@ -29,6 +29,8 @@ const responses: Record<ErrorCode, readonly [status: number, title: string]> = {
   busy: [503, 'Too busy'],
   unavailable: [503, 'Unavailable'],
   lookup_failed: [503, 'Lookup failed'],
+  not_leader: [307, 'Another server takes writes'],
+  read_only: [503, 'Read only'],
   outcome_unknown: [504, 'Outcome unknown'],
   closing: [503, 'Stopping'],
   damaged: [500, 'Damaged'],

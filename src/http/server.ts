@@ -19,7 +19,7 @@ import { routedPath, takeParameter } from './path.ts'
 import { methodNotAllowed, problemResponse } from './problem.ts'
 import { rateCheck } from './rate-check.ts'
 import { requestId, requestIdHeader } from './request-id.ts'
-import { responseOf } from './response.ts'
+import { type Fields, responseOf } from './response.ts'
 import { type Api, methods, type Route } from './route.ts'
 import { type Match, routerOf } from './router.ts'
 import { HttpConnection } from './wire/connection.ts'
@@ -322,9 +322,18 @@ function respondError(
   onError: HttpOptions['onError'],
 ): HttpResponse {
   if (isGone(error)) return responseOf(clientGone)
+  if (error instanceof KvistError && error.code === 'not_leader') {
+    return problemResponse(error, leaderFields(error, request), {}, api?.refuse)
+  }
   const id = report(error, request, onError)
   if (id === null) return problemResponse(error, {}, {}, api?.refuse)
   return problemResponse(error, { [requestIdHeader]: id }, { request_id: id }, api?.refuse)
+}
+
+/** Returns the headers that send a client with the same request to the leader. */
+function leaderFields({ extra }: KvistError, { path, query }: HttpRequest): Fields {
+  const leader = String(extra.leader)
+  return { Location: `${leader}${path}${query === null ? '' : `?${query}`}`, 'Kvist-Leader': leader }
 }
 
 /**

@@ -33,6 +33,8 @@ const lines: Record<ErrorCode, string> = {
   storage_failed: 'SERVER_ERROR storage failed',
   unavailable: 'SERVER_ERROR unavailable',
   lookup_failed: 'SERVER_ERROR not all servers answered',
+  not_leader: 'SERVER_ERROR another server takes writes',
+  read_only: 'SERVER_ERROR read only',
   outcome_unknown: 'SERVER_ERROR outcome unknown',
   closing: 'SERVER_ERROR stopping',
 }
@@ -50,6 +52,7 @@ export class CommandError extends Error {
 export function failureLine(error: unknown): string {
   if (error instanceof CommandError) return error.line
   if (!(error instanceof KvistError)) return 'SERVER_ERROR internal error'
+  if (error.code === 'not_leader') return `${lines.not_leader}: ${String(error.extra.leader)}`
   return error.extra.quota === 'max_value_bytes' ? lines.too_large : lines[error.code]
 }
 

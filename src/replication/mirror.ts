@@ -13,12 +13,15 @@ export interface Mirror {
 export interface MirrorOptions extends Omit<PeerOptions, 'target'> {
   readonly db: Database
   readonly targets: readonly Target[]
+  /** Whether a follower has had a version. */
+  readonly hasFollower?: (node: string, version: VersionRef) => boolean
 }
 
 export function startMirror(options: MirrorOptions): Mirror {
-  const { targets, log, now } = options
+  const { targets, log, now, hasFollower = () => false } = options
   const peers: readonly Peer[] = targets.map((target) => startPeer({ ...options, target }))
-  const hasSent = (node: string, version: VersionRef) => peers.some((peer) => peer.hasSent(node, version))
+  const hasSent = (node: string, version: VersionRef) =>
+    peers.some((peer) => peer.hasSent(node, version)) || hasFollower(node, version)
   return {
     conflicts: conflictCounter({ hasSent, log, now }),
     status: () => peers.map((peer) => peer.status()),

@@ -38,6 +38,8 @@ export interface PeerStatus {
   readonly lagSeconds: number
   /** Entries that the target has stored, or had already, since the start. */
   readonly sent: number
+  /** Those of them that the target lacked. */
+  readonly applied: number
   readonly failures: number
   /** The last failure, also if later attempts succeeded; null for none. */
   readonly lastError: { readonly detail: string; readonly atMs: number } | null
@@ -47,6 +49,7 @@ export interface PeerStatus {
 /** What a target says to a batch. */
 export interface Received {
   readonly node: string
+  readonly applied: number
   readonly failed: readonly { readonly line: number; readonly code: string; readonly detail: string }[]
 }
 
@@ -66,6 +69,8 @@ export interface PeerOptions {
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>
   readonly log: Pick<Log, 'info' | 'warn'>
   readonly onError: (error: unknown) => void
+  /** Called when the target has everything for the first time. */
+  readonly onFilled?: (status: PeerStatus) => void
 }
 
 const batchChanges = 500
@@ -102,6 +107,7 @@ class PeerRun {
   /** The stamp of the oldest change that is being sent; null for none. */
   private oldestUnsentMs: number | null = null
   private sent = 0
+  private applied = 0
   private failures = 0
   /** Failures since the last success. */
   private failuresInARow = 0
@@ -126,6 +132,7 @@ class PeerRun {
       lagSeconds:
         isCurrent || this.oldestUnsentMs === null ? 0 : Math.max(0, nowMs - this.oldestUnsentMs) / 1000,
       sent: this.sent,
+      applied: this.applied,
       failures: this.failures,
       lastError: this.lastError,
       lastSuccessMs: this.lastSuccessMs,
@@ -161,12 +168,14 @@ class PeerRun {
     const page = await db.changes(wholeStore, this.progress.cursor, batchChanges)
     await this.send(page)
     const isFilled = this.progress.isFilled || page.atEnd
+    const wasFilled = this.progress.isFilled
     this.progress = { ...this.progress, cursor: page.next, isFilled }
     if (page.atEnd) this.countSent = count
     else if (this.countSent !== null) this.countSent = Math.min(count, this.countSent + page.events.length)
     if (this.isUnsaved && (page.atEnd || this.options.now() - this.savedMs >= saveEveryMs))
       await this.maySave()
     this.state = isFilled ? 'sending' : 'filling'
+    if (isFilled && !wasFilled) this.options.onFilled?.(this.status(this.options.now()))
     if (page.atEnd) {
       this.state = 'current'
       this.oldestUnsentMs = null
@@ -197,7 +206,8 @@ class PeerRun {
     if (first === undefined) return
     this.oldestUnsentMs = changedMs(first)
     const lines = entries.map((entry) => entryLine(entry, db.nodeId)).join('')
-    const { node, failed } = await target.send(lines, this.stopped)
+    const { node, applied, failed } = await target.send(lines, this.stopped)
+    this.applied += applied
     this.requireNode(node)
     this.requireAll(entries, failed)
     this.succeeded(entries.length, node)

@@ -165,6 +165,12 @@ const counters: readonly Metric<number>[] = [
     read: ({ sources }) => sources.nodes.conflicts,
   },
   {
+    name: 'kvist_following_received_total',
+    help: 'Changes that a follower received from its leader',
+    labels: ['leader'],
+    read: ({ sources }) => ofLeader(sources, ({ received }) => received),
+  },
+  {
     name: 'kvist_lookups_total',
     help: 'Members that other nodes were asked for; unknown: not all of them answered',
     labels: ['outcome'],
@@ -277,6 +283,12 @@ const gauges: readonly Metric<number>[] = [
     labels: ['target'],
     read: ({ sources }) => ofTargets(sources, ({ state }) => (state === 'current' ? 1 : 0)),
   },
+  {
+    name: 'kvist_following_current',
+    help: '1 if a follower has every change of its leader, 0 otherwise',
+    labels: ['leader'],
+    read: ({ sources }) => ofLeader(sources, ({ state }) => (state === 'current' ? 1 : 0)),
+  },
 ]
 
 const histograms: readonly Metric<Histogram>[] = [
@@ -335,6 +347,13 @@ function ofTargets(
     const value = read(target)
     return value === null ? [] : [{ labels: { target: target.url }, value }]
   })
+}
+
+function ofLeader(
+  { nodes: { following } }: MetricSources,
+  read: (following: NonNullable<MetricSources['nodes']['following']>) => number,
+): Sample<number>[] {
+  return following === null ? [] : [{ labels: { leader: following.url }, value: read(following) }]
 }
 
 function limitsOf({ limits }: MetricSources, select: (numbers: LimitNumbers) => number): Sample<number>[] {

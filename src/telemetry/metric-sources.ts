@@ -49,6 +49,8 @@ export interface NodeNumbers {
   readonly conflicts: number
   /** Lookups by outcome; missing without `--lookup`. */
   readonly lookups?: Readonly<Record<string, number>>
+  /** Of a follower; null for others. */
+  readonly following: { readonly url: string; readonly state: string; readonly received: number } | null
   readonly targets: readonly {
     readonly url: string
     readonly state: string

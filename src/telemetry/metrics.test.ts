@@ -39,6 +39,7 @@ function sources(): MetricSources {
     },
     nodes: {
       conflicts: 31,
+      following: { url: 'http://a', state: 'current', received: 37 },
       targets: [
         { url: 'http://b', state: 'current', lagChanges: 0, lagSeconds: 0, sent: 32, failures: 33 },
         { url: 'http://c', state: 'retrying', lagChanges: null, lagSeconds: 34, sent: 35, failures: 36 },

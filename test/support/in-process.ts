@@ -31,17 +31,30 @@ export interface InProcessServer {
 }
 
 export interface InProcessOptions extends Pick<HttpOptions, 'memory'> {
-  readonly nodes?: NodeRouteOptions
+  readonly nodes?: OtherNodes
   readonly store?: Pick<DatabaseOptions, 'recordsRenewals' | 'maxClockAheadMs'>
   readonly followers?: readonly Follower[]
   /** Returns the store as requests use it. */
   readonly storeOf?: (db: Database) => Database
 }
 
-const noNodes: NodeRouteOptions = {
+type OtherNodes = Omit<NodeRouteOptions, 'leader'>
+
+const noNodes: OtherNodes = {
   watchOf: () => ({ isConflict: () => false, onConflict() {} }),
   targets: () => [],
   conflicts: () => 0,
+}
+
+/** It follows no other, and nothing follows it: test/nodes-follow.test.ts has those. */
+const noLeader: NodeRouteOptions['leader'] = {
+  pages: { page: async () => ({ lines: '', next: '', isAtEnd: true }), followers: () => [] },
+  leadership: {
+    status: () => ({ role: 'leader', term: 0, following: null, sending: null, leader: null }),
+    leaders: () => [],
+    promote: async () => ({ term: 0, before: null, former: null }),
+    demote: async () => ({ role: 'leader', term: 0 }),
+  },
 }
 
 export async function startInProcess(
@@ -81,7 +94,7 @@ export async function startInProcess(
   const routes: Route[] = [
     ...v1Routes(store),
     ...accessRoutes({ tokens, tickets: passes }),
-    ...nodeRoutes(db, nodes),
+    ...nodeRoutes(db, { ...nodes, leader: noLeader }),
     ...healthRoutes(() => null),
     ...metricsRoutes(async () => ({ contentType: 'text/plain', text: '' })),
     ...docsRoutes,

@@ -7,6 +7,7 @@ import { jsonTextLine } from '../response.ts'
 import type { Route } from '../route.ts'
 import { getCompared, postDigests, postEntries, postStates, postVersions } from './comparison.ts'
 import { listConflicts } from './conflicts.ts'
+import { getReplica, type LeaderOptions, leaderStatusJson, postDemote, postPromote } from './leader.ts'
 import { postLookup } from './lookup.ts'
 import * as comparisonDocs from './openapi-comparison.ts'
 import * as docs from './openapi-nodes.ts'
@@ -31,6 +32,7 @@ interface TargetStatus {
 export interface NodeRouteOptions extends Receiver {
   targets(): readonly TargetStatus[]
   conflicts(): number
+  readonly leader: LeaderOptions
 }
 
 export function nodeRoutes(db: Database, options: NodeRouteOptions): Route[] {
@@ -46,7 +48,7 @@ export function nodeRoutes(db: Database, options: NodeRouteOptions): Route[] {
         parametersOf(request, [])
         const { conflicts, targets } = options
         const body = { node: store.nodeId, conflicts: conflicts(), targets: targets().map(targetJson) }
-        return jsonTextLine(JSON.stringify(body))
+        return jsonTextLine(JSON.stringify({ ...body, ...leaderStatusJson(options.leader) }))
       },
     },
     {
@@ -78,6 +80,7 @@ export function nodeRoutes(db: Database, options: NodeRouteOptions): Route[] {
       handle: (request, context) => postLookup(store, request, context),
     },
     ...comparisonRoutes(store),
+    ...leaderRoutes(store, options.leader),
   ])
 }
 
@@ -131,6 +134,38 @@ function comparisonRoutes(store: Store): Route[] {
       tag: v1Tag,
       docs: comparisonDocs.postEntries,
       handle: (request, context) => postEntries(store, request, context),
+    },
+  ]
+}
+
+function leaderRoutes(store: Store, options: LeaderOptions): Route[] {
+  return [
+    {
+      method: 'GET',
+      path: '/v1/_replicate',
+      access: 'follow',
+      summary: 'All changes with their origins, by page, for followers',
+      tag: v1Tag,
+      docs: docs.getReplica,
+      handle: (request, context) => getReplica(store, options, request, context),
+    },
+    {
+      method: 'POST',
+      path: '/v1/_nodes/promote',
+      access: 'admin all',
+      summary: 'Makes a follower the leader',
+      tag: v1Tag,
+      docs: docs.postPromote,
+      handle: (request, context) => postPromote(store, options, request, context),
+    },
+    {
+      method: 'POST',
+      path: '/v1/_nodes/demote',
+      access: 'admin all',
+      summary: 'Tells a leader that another node was promoted in its place',
+      tag: v1Tag,
+      docs: docs.postDemote,
+      handle: (request, context) => postDemote(store, options, request, context),
     },
   ]
 }

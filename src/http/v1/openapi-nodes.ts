@@ -6,7 +6,7 @@ import {
   maxPageMembers,
 } from '../../core/limits.ts'
 import { named, type OperationDocs, type Schema } from '../operation.ts'
-import { header, json, ndjson, readFaults, text, writeFaults } from './openapi-parts.ts'
+import { header, json, ndjson, query, readFaults, text, writeFaults } from './openapi-parts.ts'
 import { lineFailures } from './response-schemas.ts'
 import { collectionName, key, time } from './schema-parts.ts'
 
@@ -14,6 +14,12 @@ import { collectionName, key, time } from './schema-parts.ts'
 
 const count: Schema = { type: 'integer', minimum: 0 }
 const nullable = (schema: Schema): Schema => ({ ...schema, type: [schema.type, 'null'] }) as Schema
+
+const failure: Schema = {
+  type: ['object', 'null'],
+  required: ['detail', 'at'],
+  properties: { detail: text, at: time },
+}
 
 const target = named('Target', {
   type: 'object',
@@ -35,18 +41,52 @@ const target = named('Target', {
     lag_seconds: { type: 'number', minimum: 0, description: 'The age of the oldest change that it lacks' },
     sent: { ...count, description: 'Changes that were sent to it since the start' },
     failures: { ...count, description: 'Attempts that failed since the start' },
-    last_error: {
-      type: ['object', 'null'],
-      required: ['detail', 'at'],
-      properties: { detail: text, at: time },
-    },
+    last_error: failure,
     last_success_at: nullable(time),
   },
 })
 
+const leader = named('Leader', {
+  type: 'object',
+  required: ['url'],
+  properties: {
+    url: text,
+    state: {
+      enum: ['filling', 'receiving', 'current', 'retrying', 'circular'],
+      description:
+        '`filling`: this node gets everything for the first time. `retrying`: the leader does not respond. `circular`: it follows this node in turn',
+    },
+    node: { ...nullable(text), description: 'The id of its node; null until it has responded' },
+    last_current_at: {
+      ...nullable(time),
+      description: 'When this node last had everything that the leader had; null for never since the start',
+    },
+    received: { ...count, description: 'Changes that were received since the start' },
+    failures: count,
+    last_error: failure,
+    merged: { ...count, description: 'Changes of this node that the leader lacked, and got from it' },
+  },
+})
+
+const followerOf = named('Follower', {
+  type: 'object',
+  required: ['node', 'is_current', 'last_seen_at'],
+  properties: {
+    node: text,
+    is_current: { type: 'boolean', description: 'It had everything when it asked last' },
+    last_seen_at: time,
+  },
+})
+
+const role: Schema = {
+  enum: ['leader', 'follower', 'demoted'],
+  description: '`leader`: it takes writes. `demoted`: another node was promoted in its place',
+}
+const term: Schema = { ...count, description: 'The number of the last promotion that it knows of' }
+
 const nodes = named('Nodes', {
   type: 'object',
-  required: ['node', 'conflicts', 'targets'],
+  required: ['node', 'conflicts', 'targets', 'role', 'term', 'leader', 'followers'],
   properties: {
     node: { ...text, description: 'The id of this node' },
     conflicts: {
@@ -54,6 +94,13 @@ const nodes = named('Nodes', {
       description: 'Versions that were lost because two nodes wrote the same member at once, since the start',
     },
     targets: { type: 'array', items: target },
+    role,
+    term,
+    leader: {
+      oneOf: [leader, { type: 'null' }],
+      description: 'The node that it follows; of a demoted one only `url`; null for a leader',
+    },
+    followers: { type: 'array', items: followerOf },
   },
 })
 
@@ -187,6 +234,11 @@ const targetExample = {
   last_success_at: '2026-01-01T00:00:00Z',
 }
 
+const bodyProblems = [
+  ...(['invalid_parameter', 'invalid_request', 'invalid_json'] as const),
+  ...(['too_large', 'unsupported_media_type'] as const),
+]
+
 export const getNodes: OperationDocs = {
   id: 'getNodes',
   responses: {
@@ -195,7 +247,15 @@ export const getNodes: OperationDocs = {
       content: {
         [json]: {
           schema: nodes,
-          example: { node: 'b7m2c9x4p0qd', conflicts: 0, targets: [targetExample] },
+          example: {
+            node: 'b7m2c9x4p0qd',
+            conflicts: 0,
+            targets: [targetExample],
+            role: 'leader',
+            term: 0,
+            leader: null,
+            followers: [],
+          },
         },
       },
     },
@@ -337,4 +397,133 @@ export const postReplicate: OperationDocs = {
     },
   },
   problems: ['invalid_parameter', 'unsupported_media_type', ...writeFaults],
+}
+
+export const getReplica: OperationDocs = {
+  id: 'getReplica',
+  description:
+    'What a follower reads: a change a line, as `POST /v1/_replicate` takes them, tokens and settings included, and a last line that says how to go on. Needs `read`, `replicate` and `admin` on `*`.',
+  parameters: [
+    header('Kvist-Node', 'The id of the follower'),
+    query('since', 'The cursor of the page before, `next`; left out, everything'),
+    query('fill', '`true`: also what the follower once wrote itself, until it has had everything', {
+      enum: ['true'],
+    }),
+    query('wait', 'How long to wait for a change if there is none, like `30s`; at most 5 minutes'),
+  ],
+  responses: {
+    200: {
+      description: 'Changes, and the last line',
+      content: {
+        [ndjson]: {
+          schema: {
+            type: 'object',
+            description: 'The last line; those before it are changes',
+            required: ['node', 'next', 'at_end', 'term', 'leaders'],
+            properties: {
+              node: text,
+              next: text,
+              at_end: { type: 'boolean', description: 'There are no more changes, for now' },
+              term,
+              leaders: { type: 'array', items: text, description: 'The nodes that this one follows itself' },
+            },
+          },
+          example: { node: 'b7m2c9x4p0qd', next: '812', at_end: true, term: 0, leaders: [] },
+        },
+      },
+    },
+  },
+  problems: ['invalid_parameter', 'invalid_request', 'invalid_cursor', 'compacted', ...readFaults],
+}
+
+const ownUrl: Schema = { ...text, description: 'The URL of the new leader as clients reach it' }
+
+export const postPromote: OperationDocs = {
+  id: 'promote',
+  description:
+    'The leader is told first that it is none any more, and this node gets what it lacks. If the leader does not respond, or this node has not had everything, that is 409 `conflict`, unless `force` is set: then what the leader had and this node lacks is lost until the leader follows. A leader stays as it is.',
+  body: {
+    content: {
+      [json]: {
+        schema: { type: 'object', properties: { url: ownUrl, force: { type: 'boolean' } } },
+        example: { url: 'http://10.0.0.2:7070' },
+      },
+    },
+  },
+  responses: {
+    200: {
+      description: 'This node takes writes',
+      content: {
+        [json]: {
+          schema: named('Promotion', {
+            type: 'object',
+            required: ['node', 'term', 'former_leader', 'before'],
+            properties: {
+              node: text,
+              term,
+              former_leader: {
+                type: ['object', 'null'],
+                required: ['url', 'is_demoted', 'failure'],
+                properties: {
+                  url: text,
+                  is_demoted: { type: 'boolean', description: 'It takes no writes any more' },
+                  failure: nullable(text),
+                },
+              },
+              before: {
+                oneOf: [leader, { type: 'null' }],
+                description: 'How far this node was as a follower; null if it was none',
+              },
+            },
+          }),
+          example: {
+            node: 'k3v9x2m7q1ab',
+            term: 1,
+            former_leader: { url: 'http://10.0.0.1:7070', is_demoted: true, failure: null },
+            before: null,
+          },
+        },
+      },
+    },
+  },
+  problems: [...bodyProblems, 'conflict', ...writeFaults],
+}
+
+export const postDemote: OperationDocs = {
+  id: 'demote',
+  description:
+    'Sent by a node that was promoted. From then on this one takes no writes, also after a restart, until it follows or is promoted. 409 `conflict` if it knows of a later promotion, or is not the node that is meant.',
+  body: {
+    content: {
+      [json]: {
+        schema: {
+          type: 'object',
+          required: ['node', 'term'],
+          properties: {
+            node: { ...text, description: 'The id of the node that was promoted' },
+            url: { ...nullable(text), description: ownUrl.description },
+            term: { type: 'integer', minimum: 1, description: 'The number of the promotion' },
+            of: { ...nullable(text), description: 'The id of the node that is meant; null for any' },
+          },
+        },
+        example: { node: 'k3v9x2m7q1ab', url: 'http://10.0.0.2:7070', term: 1, of: null },
+      },
+    },
+  },
+  responses: {
+    200: {
+      description: 'It takes no writes',
+      content: {
+        [json]: {
+          schema: named('Demotion', {
+            type: 'object',
+            required: ['node', 'role', 'term'],
+            properties: { node: text, role, term },
+          }),
+          example: { node: 'b7m2c9x4p0qd', role: 'demoted', term: 1 },
+        },
+      },
+    },
+  },
+  problems: [...bodyProblems, 'conflict', ...writeFaults],
 }

@@ -42,9 +42,43 @@ export async function postReplicate(
   context: RequestContext,
 ): Promise<HttpResponse> {
   parametersOf(request, [])
-  const watch = receiver.watchOf(request.header('kvist-node') ?? null)
   const coding = codingOf(request)
   const share = bodyShare(context)
+  const parts = bodyParts(request.body, coding, () => context.connection.resetTimeout())
+  const summary = await replicateLines(db, receiver, {
+    parts,
+    sender: request.header('kvist-node') ?? null,
+    now: () => context.now(),
+    async waitForMemory(neededBytes) {
+      if (neededBytes > share.bytes) await context.connection.grow(share, neededBytes - share.bytes)
+    },
+  })
+  return jsonTextLine(JSON.stringify({ node: db.nodeId, ...summary }))
+}
+
+export interface SentLines {
+  readonly parts: AsyncIterable<Uint8Array>
+  /** The id of the node that sends them, if it said so. */
+  readonly sender: string | null
+  readonly now: () => number
+  readonly waitForMemory?: (neededBytes: number) => Promise<void>
+}
+
+/** What became of the lines; at most `maxNamedFailures` are named. */
+export interface ReplicatedLines {
+  readonly applied: number
+  readonly superseded: number
+  readonly failed: readonly Failure[]
+  readonly failed_more?: number
+}
+
+/** Applies the changes in lines as they arrive. */
+export async function replicateLines(
+  db: Store,
+  receiver: Receiver,
+  { parts, sender, now, waitForMemory = async () => {} }: SentLines,
+): Promise<ReplicatedLines> {
+  const watch = receiver.watchOf(sender)
   const failed: Failure[] = []
   let failures = 0
   let applied = 0
@@ -69,15 +103,10 @@ export async function postReplicate(
     applied += written.length - late
   }
 
-  async function waitForMemory(needed: number): Promise<void> {
-    if (needed + bytes > share.bytes) await context.connection.grow(share, needed + bytes - share.bytes)
-  }
-
-  const parts = bodyParts(request.body, coding, () => context.connection.resetTimeout())
-  for await (const lines of linesOf(parts, fail, waitForMemory)) {
+  for await (const lines of linesOf(parts, fail, (needed) => waitForMemory(needed + bytes))) {
     for (const { line, text } of lines) {
       try {
-        const write = parseEntry(text, context.now())
+        const write = parseEntry(text, now())
         db.requireReplicable(write)
         group.push(write)
         bytes += write.op === 'put' ? write.value.length : 0
@@ -88,8 +117,12 @@ export async function postReplicate(
     }
   }
   await apply()
-  const more = failures > failed.length ? { failed_more: failures - failed.length } : {}
-  return jsonTextLine(JSON.stringify({ node: db.nodeId, applied, superseded, failed, ...more }))
+  return {
+    applied,
+    superseded,
+    failed,
+    ...(failures > failed.length ? { failed_more: failures - failed.length } : {}),
+  }
 }
 
 const removalFields: ReadonlySet<string> = new Set(['op', 'collection', 'key', 'origin'])
