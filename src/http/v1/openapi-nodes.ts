@@ -399,6 +399,19 @@ export const postReplicate: OperationDocs = {
   problems: ['invalid_parameter', 'unsupported_media_type', ...writeFaults],
 }
 
+const endLine: Schema = {
+  type: 'object',
+  description: 'The last line; those before it are changes',
+  required: ['node', 'next', 'at_end', 'term', 'leaders'],
+  properties: {
+    node: text,
+    next: text,
+    at_end: { type: 'boolean', description: 'There are no more changes, for now' },
+    term,
+    leaders: { type: 'array', items: text, description: 'The nodes that this one follows itself' },
+  },
+}
+
 export const getReplica: OperationDocs = {
   id: 'getReplica',
   description:
@@ -416,18 +429,7 @@ export const getReplica: OperationDocs = {
       description: 'Changes, and the last line',
       content: {
         [ndjson]: {
-          schema: {
-            type: 'object',
-            description: 'The last line; those before it are changes',
-            required: ['node', 'next', 'at_end', 'term', 'leaders'],
-            properties: {
-              node: text,
-              next: text,
-              at_end: { type: 'boolean', description: 'There are no more changes, for now' },
-              term,
-              leaders: { type: 'array', items: text, description: 'The nodes that this one follows itself' },
-            },
-          },
+          schema: { oneOf: [entry, endLine] },
           example: { node: 'b7m2c9x4p0qd', next: '812', at_end: true, term: 0, leaders: [] },
         },
       },
