@@ -1,5 +1,5 @@
 import type { Kvist } from '../../sdk/client.ts'
-import type { Target } from './peer.ts'
+import type { Received, Target } from './peer.ts'
 
 /** How long a target may take for one batch, and how much longer for its size: a slow line must come to an end, too. */
 const usualTimeoutMs = 30_000
@@ -9,9 +9,23 @@ const slowestBytesPerMs = 100
 export function httpTarget(kvist: Kvist, nodeId: string, timeoutMs = usualTimeoutMs): Target {
   return {
     url: kvist.url,
-    send(lines, signal) {
+    async send(lines, signal) {
       const sizeMs = Math.ceil(lines.length / slowestBytesPerMs)
-      return kvist.nodes.replicate(lines, nodeId, { signal, timeoutMs: timeoutMs + sizeMs, retries: 0 })
+      const options = { signal, timeoutMs: timeoutMs + sizeMs, retries: 0 }
+      const received: unknown = await kvist.nodes.replicate(lines, nodeId, options)
+      if (isReceived(received)) return received
+      throw new Error(`what responds at ${kvist.url} is not a node`)
     },
   }
+}
+
+/** Another server at the address of a target must not pass for it: what it seems to have stored would not be sent again. */
+function isReceived(given: unknown): given is Received {
+  const { node, failed } = Object(given) as Record<string, unknown>
+  return typeof node === 'string' && node !== '' && Array.isArray(failed) && failed.every(isFailure)
+}
+
+function isFailure(given: unknown): boolean {
+  const { line, code, detail } = Object(given) as Record<string, unknown>
+  return typeof line === 'number' && typeof code === 'string' && typeof detail === 'string'
 }
