@@ -89,6 +89,7 @@ const importTable: Readonly<Record<string, readonly string[] | 'all'>> = {
     'src/options',
     'src/option-kinds',
     'src/token-file',
+    'src/replication',
     'src/cli/serve',
   ],
   'src/cli/serve': [

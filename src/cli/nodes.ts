@@ -6,6 +6,8 @@ export const nodesCommands: CommandGroup = {
   main: async () => (await import('./nodes-status.ts')).nodesStatusCommand,
   commands: {
     promote: async () => (await import('./nodes-promote.ts')).nodesPromoteCommand,
+    compare: async () => (await import('./nodes-compare.ts')).nodesCompareCommand,
+    sync: async () => (await import('./nodes-sync.ts')).nodesSyncCommand,
     conflicts: async () => (await import('./nodes-conflicts.ts')).nodesConflictsCommand,
   },
 }

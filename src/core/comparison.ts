@@ -113,8 +113,11 @@ export function comparisonOf(engine: ComparedEngine, now: () => number): Compari
   }
 }
 
+/** The collection of tokens, as nodes know it. */
+export const sharedTokens = '_tokens'
+
 /** Of kvist's own collections those that nodes send each other; the others are of one node. */
-export const sharedOwnCollections: ReadonlySet<string> = new Set([settingsCollection, '_tokens'])
+export const sharedOwnCollections: ReadonlySet<string> = new Set([settingsCollection, sharedTokens])
 
 function isCompared({ name }: { readonly name: string }): boolean {
   return !isOwnCollection(name) || sharedOwnCollections.has(name)

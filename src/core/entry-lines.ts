@@ -1,5 +1,6 @@
+import type { MemberRef } from './engine.ts'
 import { type Change, jsonContentType, type Member } from './member.ts'
-import { withNodeId } from './origin.ts'
+import { type Origin, withNodeId } from './origin.ts'
 import { formatTime } from './time.ts'
 
 /**
@@ -23,6 +24,11 @@ export function entryLine({ change, isRenewal }: SentChange, nodeId: string): st
   if (type !== 'put') return `${start},${origin}}\n`
   const renewal = isRenewal ? ',"is_renewal":true' : ''
   return `${start},${origin}${renewal},${contentFields(change.member)}}\n`
+}
+
+/** Returns the line of a delete with an origin, without a line break. */
+export function removalLine({ collection, key }: MemberRef, { node, clock }: Origin): string {
+  return JSON.stringify({ op: 'delete', collection, key, origin: { node, clock } })
 }
 
 function contentFields(member: Member): string {

@@ -1,9 +1,10 @@
+import { sharedTokens } from '../core/comparison.ts'
 import type { Database } from '../core/database.ts'
 import type { SentChange } from '../core/entry-lines.ts'
 import { isOwnCollection } from '../core/keys.ts'
 import { type Change, keyOf } from '../core/member.ts'
 import { isUnmirrored } from '../core/origin.ts'
-import type { Pattern } from '../core/pattern.ts'
+import { compilePattern, type Pattern } from '../core/pattern.ts'
 import { renewalOf, renewalsCollection } from '../core/renewal-records.ts'
 import { settingsCollection } from '../core/settings.ts'
 
@@ -61,7 +62,23 @@ async function renewedEntry(
   return change?.type === 'put' && !isUnmirrored(change.member.node) ? { change, isRenewal: true } : null
 }
 
-function isMirrored({ only, tokensCollection }: SelectionRules, collection: string, key: string): boolean {
+/** Returns whether a member is sent, by these rules, or with null whether any of a collection may be. */
+function comparedBy(rules: Pick<SelectionRules, 'only' | 'tokensCollection'>) {
+  return (collection: string, key: string | null): boolean =>
+    (collection === settingsCollection && key === null) || isMirrored(rules, collection, key ?? '')
+}
+
+/** Returns what `comparedBy` does, for names of collections with wildcards; all for none. */
+export function comparedRules(patterns: readonly string[], hasTokens: boolean) {
+  const only = patterns.map((pattern) => compilePattern(pattern))
+  return comparedBy({ only, tokensCollection: hasTokens ? sharedTokens : null })
+}
+
+function isMirrored(
+  { only, tokensCollection }: Pick<SelectionRules, 'only' | 'tokensCollection'>,
+  collection: string,
+  key: string,
+): boolean {
   if (collection === tokensCollection) return true
   if (isOwnCollection(collection) && collection !== settingsCollection) return false
   const name = collection === settingsCollection ? key : collection
