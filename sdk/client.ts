@@ -56,6 +56,7 @@ export type {
   PutRawOptions,
   PutTextOptions,
   ReplicaOptions,
+  ReplicateOptions,
   ScopeOptions,
   Selection,
   TouchOptions,

@@ -2,8 +2,8 @@ import { checkOptions, checkValue, wholeNumber } from './checks.ts'
 import { NodeComparison } from './comparison.ts'
 import { checkRefs } from './members.ts'
 import { query } from './names.ts'
-import { callRules, conflictsRules, promoteRules, replicaRules } from './option-rules.ts'
-import type { ConflictsOptions, PromoteOptions, ReplicaOptions } from './options.ts'
+import { callRules, conflictsRules, promoteRules, replicaRules, replicateRules } from './option-rules.ts'
+import type { ConflictsOptions, PromoteOptions, ReplicaOptions, ReplicateOptions } from './options.ts'
 import type { Call, CallOptions, Transport } from './request.ts'
 import type {
   ConflictsPage,
@@ -52,12 +52,16 @@ export class Nodes {
    * Sends changes of a node, one a line, as docs/nodes.md describes them. The server applies those that are newer than
    * what it has. Needs a token that grants `replicate`.
    */
-  async replicate(lines: string, from: string, options?: CallOptions): Promise<ReplicationSummary> {
-    checkOptions(options, callRules)
+  async replicate(lines: string, from: string, options: ReplicateOptions = {}): Promise<ReplicationSummary> {
+    checkOptions(options, replicateRules)
     const call: Call = {
       method: 'POST',
       path: '/v1/_replicate',
-      headers: { 'content-type': 'application/x-ndjson', 'kvist-node': from },
+      headers: {
+        'content-type': 'application/x-ndjson',
+        'kvist-node': from,
+        ...(options.bridge === undefined ? {} : { 'kvist-bridge': options.bridge ? '1' : '0' }),
+      },
       body: lines,
       retry: 'idempotent',
       options,

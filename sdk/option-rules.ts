@@ -35,6 +35,7 @@ import type {
   PutOptions,
   PutRawOptions,
   ReplicaOptions,
+  ReplicateOptions,
   ScopeOptions,
   Selection,
   WaitOptions,
@@ -116,6 +117,8 @@ export const collectionsPageRules: Rules<CollectionsPageOptions> = {
   limit: optional(wholeNumber(1)),
   cursor: optional(nonEmptyText),
 }
+
+export const replicateRules: Rules<ReplicateOptions> = { ...callRules, bridge: optional(oneOf(true, false)) }
 
 export const conflictsRules: Rules<ConflictsOptions> = {
   ...callRules,

@@ -148,6 +148,11 @@ export interface CollectionsPageOptions extends CollectionsOptions {
   readonly cursor?: string | undefined
 }
 
+export interface ReplicateOptions extends CallOptions {
+  /** Whether the server is asked to pass the changes on to its own targets. */
+  readonly bridge?: boolean | undefined
+}
+
 export interface ConflictsOptions extends CallOptions {
   readonly collection?: string | undefined
   /** 100 is the default. A page with large values has fewer. */

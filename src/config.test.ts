@@ -40,6 +40,7 @@ const defaults: Config = {
   mirrorTo: [],
   servers: null,
   bridge: false,
+  asksToBridge: false,
   mirrorOnly: [],
   mirrorTokens: false,
   mirrorTokenFile: null,

@@ -367,7 +367,10 @@ export const options = {
 } as const
 
 /** The configuration of `serve`. */
-export type Config = Values<typeof options>
+export type Config = Values<typeof options> & {
+  /** The targets are asked to pass on what they get to their own targets: a servers file begins with `*`. */
+  readonly asksToBridge: boolean
+}
 
 /** Parses the arguments after `serve` and the environment. Throws UsageError. */
 export function parseConfig(args: readonly string[], env: Environment): Config {
@@ -385,7 +388,7 @@ export function parseConfig(args: readonly string[], env: Environment): Config {
 }
 
 /** Returns the targets of `--mirror-to` and `--servers` together. Throws UsageError. */
-function targetsOf({ mirrorTo, servers, bridge, mirrorOnly, mirrorTokens, ...rest }: Config) {
+function targetsOf({ mirrorTo, servers, bridge, mirrorOnly, mirrorTokens, ...rest }: Values<typeof options>) {
   const { follow, lookupIn, mirrorTokenFile, mirrorCa } = rest
   const file = servers === null ? null : readServersFile(servers, rest)
   const targets = [...new Set([...mirrorTo, ...(file?.targets ?? [])])]
@@ -400,7 +403,8 @@ function targetsOf({ mirrorTo, servers, bridge, mirrorOnly, mirrorTokens, ...res
     refuse(`--follow ${follow} is a target of the mirror, too: a follower sends its leader what it lacks`)
   if (lookup && !reachesOthers) refuse('--lookup needs servers to ask: --mirror-to, --servers or --lookup-in')
   if (!lookup && lookupIn.length > 0) refuse('--lookup-in names servers for --lookup, which is missing')
-  return { mirrorTo: targets, bridge: bridge || file?.isBridge === true, lookup }
+  const asksToBridge = file?.isBridge === true
+  return { mirrorTo: targets, bridge: bridge || asksToBridge, asksToBridge, lookup }
 }
 
 /**

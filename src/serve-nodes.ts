@@ -3,12 +3,14 @@ import { Kvist, type KvistOptions } from '../sdk/client.ts'
 import { tokensCollection } from './auth/tokens.ts'
 import type { Config } from './config.ts'
 import type { Database } from './core/database.ts'
+import type { Follower } from './core/follower.ts'
 import { leaderWrites } from './core/leadership.ts'
 import { withLookup } from './core/lookup.ts'
 import { compilePattern } from './core/pattern.ts'
 import type { NodeRouteOptions } from './http/v1/nodes.ts'
 import { replicateLines } from './http/v1/replicate.ts'
 import { refuse } from './options.ts'
+import { type BridgedNodes, bridgedNodes } from './replication/bridged-nodes.ts'
 import { type CommitSignal, commitSignal } from './replication/commit-signal.ts'
 import { follow } from './replication/following.ts'
 import { httpTarget } from './replication/http-target.ts'
@@ -29,7 +31,7 @@ export interface ServerNodes {
     readonly recordsRenewals: () => boolean
     readonly maxClockAheadMs: number
   }
-  readonly signal: CommitSignal
+  readonly followers: readonly Follower[]
   /** The servers to which requests of minstore's clients are passed on. */
   readonly servers: {
     readonly urls: readonly string[]
@@ -58,17 +60,20 @@ interface Reporting {
 export function prepareNodes(config: Config, reporting: Reporting): ServerNodes {
   const { mirrorTo, maxClockAheadMs } = config
   const signal = commitSignal()
+  let store: Database | null = null
+  const bridged = bridgedNodes(() => store!)
   const access = accessOf(config)
   let isRecording = mirrorTo.length > 0 || config.follow !== null
   return {
     storeOptions: { recordsRenewals: () => isRecording, maxClockAheadMs },
-    signal,
+    followers: [signal.follower, bridged.follower],
     servers: {
       urls: mirrorTo,
       readTimeoutMs: config.lookupTimeoutMs,
       send: passOn({ token: access.token, tls: access.tls }),
     },
     async start(db) {
+      store = db
       isRecording ||= await hasProgress(db)
       const onFollower = () => {
         isRecording = true
@@ -78,19 +83,22 @@ export function prepareNodes(config: Config, reporting: Reporting): ServerNodes 
         ...reporting,
         db,
         signal,
-        targets: mirrorTo.map((url) => httpTarget(new Kvist(url, access), db.nodeId)),
+        targets: mirrorTo.map((url) =>
+          httpTarget(new Kvist(url, access), db.nodeId, undefined, config.asksToBridge),
+        ),
         hasFollower: feed.hasSent,
         rules: {
           only: config.mirrorOnly.map((pattern) => compilePattern(pattern)),
           tokensCollection: config.mirrorTokens ? tokensCollection : null,
           isBridge: config.bridge,
+          isBridged: bridged.has,
         },
         sleep: realSleep,
       })
       const leadership = await leadershipOf(config, access, { db, signal, mirror }, reporting)
       const lookup = config.lookup ? lookupOf(config, access, db, reporting) : null
       const found = lookup === null ? db : withLookup(db, lookup.nodes, reporting.now)
-      return started({ mirror, feed, leadership, lookup, store: leaderWrites(found, leadership) })
+      return started({ mirror, bridged, feed, leadership, lookup, store: leaderWrites(found, leadership) })
     },
   }
 }
@@ -157,12 +165,14 @@ function lookupOf(config: Config, access: KvistOptions, db: Database, reporting:
 
 function started({
   mirror,
+  bridged,
   feed,
   leadership,
   lookup,
   store,
 }: {
   readonly mirror: Mirror
+  readonly bridged: BridgedNodes
   readonly feed: ReplicaFeed
   readonly leadership: NodeLeadership
   readonly lookup: Lookup | null
@@ -174,6 +184,7 @@ function started({
     leadership,
     routeOptions: {
       watchOf: conflicts.watchOf,
+      learnBridge: bridged.learn,
       conflicts: conflicts.count,
       targets: mirror.status,
       leader: { pages: feed, leadership },

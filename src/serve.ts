@@ -101,7 +101,7 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
   const db = await openDatabase({
     ...storeOptions(config, memory, now, log),
     ...nodes.storeOptions,
-    followers: [...access.tokens.followers, nodes.signal.follower, records.follower],
+    followers: [...access.tokens.followers, ...nodes.followers, records.follower],
     onError,
     processes: [...builtInProcesses, ...(file?.processes ?? [])],
     ...(file === null ? {} : { settings: file.settings }),

@@ -188,6 +188,65 @@ describe('mirroring', () => {
   }, 30_000)
 })
 
+describe('bridging', () => {
+  test('the servers of an emitter with * pass on to their own lists, which need none, also after a restart', async () => {
+    const { a, b, c, d } = await cluster({ a: ['*', 'b'], b: ['c'], c: ['d'], d: null })
+    const created = await ask(a, 'POST /text/k', { value: 'good morning, my dear friend' })
+    for (const node of [b, c]) await holds(node, 'k', created.text)
+    await sent(a, b, c)
+    // b has no *, so c is not asked to pass it on.
+    expect(await held(d, 'k')).toBeNull()
+    // A record that was mirrored to a spreads no further, * or not.
+    await ask(a, 'PUT /text/m?mirror=1', { value: '{"uid":"m","value":"x"}' })
+    await ask(a, 'POST /text/before', { value: 'x' })
+    await until(async () => (await held(c, 'before')) !== null, 'what came later is there')
+    expect([await held(b, 'm'), await held(c, 'm')]).toEqual([null, null])
+
+    // b is told of a change while c is away, and has to remember it.
+    await c.crash()
+    const updated = await ask(a, 'PUT /text/k', { value: 'où est la gare, s’il vous plaît ?' })
+    await holds(b, 'k', updated.text)
+    await b.crash()
+    const list = ['--mirror-to', c.url]
+    const again = await startServer({ dataFolder: b.dataFolder, flags: [...list, '--port', `${b.port}`] })
+    running.push(again)
+    const back = await startServer({ dataFolder: c.dataFolder, flags: ['--port', `${c.port}`] })
+    running.push(back)
+    await holds(c, 'k', updated.text)
+    expect((await ask(a, 'DELETE /text/k')).status).toBe(200)
+    await holds(c, 'k', 'delete')
+  }, 30_000)
+
+  test('an emitter that has no * any more is not passed on', async () => {
+    const { a, b, c } = await cluster({ a: ['*', 'b'], b: ['c'], c: null })
+    const created = await ask(a, 'POST /text/k', { value: 'x' })
+    await holds(c, 'k', created.text)
+    await a.stop()
+    const flags = ['--dialect', 'minstore', '--mirror-to', b.url]
+    const again = await startServer({ dataFolder: a.dataFolder, flags })
+    running.push(again)
+    const updated = await ask(again, 'PUT /text/k', { value: 'y' })
+    await holds(b, 'k', updated.text)
+    await ask(b, 'POST /text/own', { value: 'z' })
+    await until(async () => (await held(c, 'own')) !== null, 'what b writes is there')
+    expect(await held(c, 'k')).toBe(created.text)
+  }, 30_000)
+
+  test('a ring of emitters with * settles', async () => {
+    const ring = await cluster({ a: ['*', 'b'], b: ['*', 'c'], c: ['*', 'a'] })
+    const texts = new Map<string, string>()
+    for (const [name, node] of Object.entries(ring))
+      texts.set(name, (await ask(node, `POST /text/${name}`, { value: name })).text)
+    for (const [uid, text] of texts) for (const node of Object.values(ring)) await holds(node, uid, text)
+    await sent(...Object.values(ring))
+    const counts = async () =>
+      Promise.all(Object.values(ring).map(async ({ kvist }) => (await kvist.nodes.status()).targets[0]!.sent))
+    const before = await counts()
+    await Bun.sleep(200)
+    expect(await counts()).toEqual(before)
+  }, 30_000)
+})
+
 describe('looking in the other nodes', () => {
   test('GET and DELETE find a record wherever it is, and 404 is only what none has', async () => {
     const { a, b, c } = await cluster({ a: ['b', 'c'], b: ['a', 'c'], c: ['a', 'b'] })
@@ -259,7 +318,7 @@ describe('caching', () => {
     expect((await ask(b, 'GET /text/k?cache=1')).text).toBe(created.text)
     expect((await ask(b, 'DELETE /text/k?cache=1')).status).toBe(200)
     await holds(a, 'k', 'delete')
-    expect((await ask(b, 'GET /text/k?cache=1')).status).toBe(404)
+    await until(async () => (await ask(b, 'GET /text/k?cache=1')).status === 404, 'nobody has it any more')
   }, 30_000)
 
   test('a record that changes here, by a mirror, is dropped', async () => {

@@ -147,3 +147,6 @@ export const maxDigestWork = 65_536
 /** Records of other servers that the minstore dialect keeps for `cache=1`, and how long it serves one. */
 export const maxCachedRecordBytes = 16 * 1024 * 1024
 export const cachedRecordMs = 60_000
+
+/** Nodes whose changes are passed on because they ask for it. */
+export const maxBridgedNodes = 10_000

@@ -34,7 +34,7 @@ export async function follow(options: FollowingOptions): Promise<Following> {
     peer = startPeer({
       ...options,
       target: httpTarget(leader, db.nodeId),
-      rules: { only: [], tokensCollection, isBridge: true },
+      rules: { only: [], tokensCollection, isBridge: true, isCopy: true },
       onFilled({ applied }) {
         if (applied > 0)
           log.warn('this node had changes that its leader lacked: they were sent', {

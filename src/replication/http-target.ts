@@ -5,13 +5,21 @@ import type { Received, Target } from './peer.ts'
 const usualTimeoutMs = 30_000
 const slowestBytesPerMs = 100
 
-/** Returns a target that is reached over HTTP. The peer itself repeats what fails. */
-export function httpTarget(kvist: Kvist, nodeId: string, timeoutMs = usualTimeoutMs): Target {
+/**
+ * Returns a target that is reached over HTTP. The peer itself repeats what fails. `asksToBridge`: whether the target is asked
+ * to pass on what it gets to its own targets; it is not said if left out.
+ */
+export function httpTarget(
+  kvist: Kvist,
+  nodeId: string,
+  timeoutMs = usualTimeoutMs,
+  asksToBridge?: boolean,
+): Target {
   return {
     url: kvist.url,
     async send(lines, signal) {
       const sizeMs = Math.ceil(lines.length / slowestBytesPerMs)
-      const options = { signal, timeoutMs: timeoutMs + sizeMs, retries: 0 }
+      const options = { signal, timeoutMs: timeoutMs + sizeMs, retries: 0, bridge: asksToBridge }
       const received: unknown = await kvist.nodes.replicate(lines, nodeId, options)
       if (isReceived(received)) return received
       throw new Error(`what responds at ${kvist.url} is not a node`)

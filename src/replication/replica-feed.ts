@@ -61,7 +61,7 @@ export function replicaFeed({
   now,
   onFollower,
 }: ReplicaFeedOptions): ReplicaFeed {
-  const rules: SelectionRules = { only: [], tokensCollection, isBridge: true }
+  const rules: SelectionRules = { only: [], tokensCollection, isBridge: true, isCopy: true }
   const followers = new Map<string, FollowerStatus>()
 
   async function read({ node, since, isFilling }: ReplicaQuestion, memory: PageMemory): Promise<ReplicaPage> {

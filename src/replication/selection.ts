@@ -17,6 +17,10 @@ export interface SelectionRules {
   readonly tokensCollection: string | null
   /** Changes of other nodes are passed on. */
   readonly isBridge: boolean
+  /** Whether the changes of a node are passed on even if this one is no bridge; missing for none. */
+  readonly isBridged?: (node: string) => boolean
+  /** The target is a copy of this node: it gets also what mirrors and bridges do not send on. */
+  readonly isCopy?: true
 }
 
 export interface SelectionState {
@@ -55,11 +59,14 @@ async function renewedEntry(
 ): Promise<SentChange | null> {
   if (record.type !== 'put') return null
   const { collection, key, isForeign } = renewalOf(record.member)
-  if (!isMirrored(rules, collection, key) || (isForeign && !rules.isBridge && !isFilling)) return null
+  if (!isMirrored(rules, collection, key)) return null
   const scope = { collection, key, prefix: null, filter: null }
   const { events } = await db.changes(scope, '', 1)
   const change = events[0]?.change
-  return change?.type === 'put' && !isUnmirrored(change.member.node) ? { change, isRenewal: true } : null
+  if (change?.type !== 'put' || isKeptHere(change.member, rules)) return null
+  const isPassedOn =
+    !isForeign || isFilling || rules.isBridge || rules.isBridged?.(change.member.node) === true
+  return isPassedOn ? { change, isRenewal: true } : null
 }
 
 /** Returns whether a member is sent, by these rules, or with null whether any of a collection may be. */
@@ -86,9 +93,18 @@ function isMirrored(
 }
 
 /** A change that the target itself wrote is there already. */
-function isPassedOn(change: Change, { isBridge }: SelectionRules, { isFilling, targetNode }: SelectionState) {
-  const { node } = change.type === 'put' ? change.member : change.tombstone
+function isPassedOn(
+  change: Change,
+  rules: SelectionRules,
+  { isFilling, targetNode }: SelectionState,
+): boolean {
+  const version = change.type === 'put' ? change.member : change.tombstone
+  const { node } = version
   if (node === '') return true
-  if (isUnmirrored(node)) return false
-  return (isBridge || isFilling) && node !== targetNode
+  if (node === targetNode || isKeptHere(version, rules)) return false
+  return rules.isBridge || isFilling || rules.isBridged?.(node) === true
+}
+
+function isKeptHere({ node }: { readonly node: string }, { isCopy }: SelectionRules): boolean {
+  return isCopy !== true && isUnmirrored(node)
 }

@@ -41,6 +41,7 @@ export interface InProcessOptions extends Pick<HttpOptions, 'memory'> {
 type OtherNodes = Omit<NodeRouteOptions, 'leader'>
 
 const noNodes: OtherNodes = {
+  learnBridge: async () => {},
   watchOf: () => ({ isConflict: () => false, onConflict() {} }),
   targets: () => [],
   conflicts: () => 0,

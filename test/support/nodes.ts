@@ -83,6 +83,7 @@ export async function startNode(options: TestNodeOptions = {}): Promise<TestNode
     ...(options.looksUp ? { storeOf: (db: Database) => withLookup(db, others, now) } : {}),
     store: { recordsRenewals: () => true, ...(maxClockAheadMs === undefined ? {} : { maxClockAheadMs }) },
     nodes: {
+      learnBridge: async () => {},
       watchOf: (sender) => (mirror ?? idle).conflicts.watchOf(sender),
       targets: () => mirror?.status() ?? [],
       conflicts: () => (mirror ?? idle).conflicts.count(),

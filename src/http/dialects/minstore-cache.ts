@@ -54,7 +54,8 @@ export interface RefusedWrite {
 }
 
 interface Entry {
-  readonly text: string
+  /** Null for a record that was dropped: for `settlingMs` what servers send of it is not kept. */
+  readonly text: string | null
   readonly atMs: number
   readonly bytes: number
 }
@@ -66,6 +67,8 @@ interface Load {
 }
 
 const writeTimeoutMs = 30_000
+/** In this time a change reaches all servers: until then some of them respond with what was before. */
+const settlingMs = 5000
 /** Refusals of a write: the request is wrong, whichever server has it. */
 const refusals: ReadonlySet<number> = new Set([400, 409, 412, 413, 414, 415, 422])
 /** A server that responds so has done nothing. */
@@ -85,7 +88,6 @@ export class RecordCache {
     this.monotonicMs = monotonicMs
     this.follower = {
       onCommit: (changes) => {
-        if (!this.isUsed) return
         for (const change of changes) if (change.collection === collection) this.drop(keyOf(change))
       },
       load: async () => this.records.clear(),
@@ -99,7 +101,8 @@ export class RecordCache {
 
   /** Forgets a record, and what requests under way bring of it. */
   drop(uid: string): void {
-    this.records.delete(uid)
+    if (!this.isUsed) return
+    this.records.set(uid, { text: null, atMs: this.monotonicMs(), bytes: 0 })
     for (const load of this.loads.get(uid) ?? []) load.isStale = true
   }
 
@@ -107,8 +110,9 @@ export class RecordCache {
   async read(uid: string, request: ReadRequest): Promise<CachedRecord | null> {
     const entry = this.records.get(uid)
     const ageMs = entry === undefined ? 0 : this.monotonicMs() - entry.atMs
-    if (entry !== undefined && ageMs < cachedRecordMs) return { text: entry.text, ageMs }
-    return this.loading(uid, { isWrite: false, isStale: false }, async (load) => {
+    if (entry?.text != null && ageMs < cachedRecordMs) return { text: entry.text, ageMs }
+    const isSettling = entry?.text === null && ageMs < settlingMs
+    return this.loading(uid, { isWrite: false, isStale: isSettling }, async (load) => {
       const failures: string[] = []
       for (const url of this.servers.urls) {
         const asked = { ...request, method: 'GET', body: null, timeoutMs: this.servers.readTimeoutMs }

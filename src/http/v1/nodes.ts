@@ -12,7 +12,7 @@ import { postLookup } from './lookup.ts'
 import * as comparisonDocs from './openapi-comparison.ts'
 import * as docs from './openapi-nodes.ts'
 import { v1Tag } from './openapi-parts.ts'
-import { postReplicate, type Receiver } from './replicate.ts'
+import { type BridgeReceiver, postReplicate } from './replicate.ts'
 
 /** What a node tells of its targets, and what it takes from other nodes. */
 
@@ -29,7 +29,7 @@ interface TargetStatus {
   readonly lastSuccessMs: number | null
 }
 
-export interface NodeRouteOptions extends Receiver {
+export interface NodeRouteOptions extends BridgeReceiver {
   targets(): readonly TargetStatus[]
   conflicts(): number
   readonly leader: LeaderOptions

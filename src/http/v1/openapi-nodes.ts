@@ -371,7 +371,13 @@ export const postReplicate: OperationDocs = {
   id: 'replicate',
   description:
     'A change a line. Each is applied if it is newer than what is stored: by the clock of its origin, then by the id of its node; a change that is applied twice does nothing the second time. What cannot be applied is named, and the others are applied. `_settings` needs the grant on the whole collection that is set, `_tokens` also `admin` on `*`.',
-  parameters: [header('Kvist-Node', 'The id of the node that sends the changes')],
+  parameters: [
+    header('Kvist-Node', 'The id of the node that sends the changes'),
+    header(
+      'Kvist-Bridge',
+      '`1`: the changes are passed on to the targets of this node, also if it is no bridge',
+    ),
+  ],
   body: {
     content: {
       [ndjson]: {

@@ -29,6 +29,11 @@ export interface Receiver {
   watchOf(sender: string | null): ConflictWatch
 }
 
+export interface BridgeReceiver extends Receiver {
+  /** Takes over whether the sender asks to pass its changes on. Called before they are applied. */
+  learnBridge(sender: string | null, asksToBridge: boolean, writes: readonly ForeignWrite[]): Promise<void>
+}
+
 interface Failure {
   readonly line: number
   readonly code: ErrorCode
@@ -37,17 +42,22 @@ interface Failure {
 
 export async function postReplicate(
   db: Store,
-  receiver: Receiver,
+  receiver: BridgeReceiver,
   request: HttpRequest,
   context: RequestContext,
 ): Promise<HttpResponse> {
   parametersOf(request, [])
+  const sender = request.header('kvist-node')
+  const bridge = request.header('kvist-bridge')
   const coding = codingOf(request)
   const share = bodyShare(context)
   const parts = bodyParts(request.body, coding, () => context.connection.resetTimeout())
   const summary = await replicateLines(db, receiver, {
     parts,
-    sender: request.header('kvist-node') ?? null,
+    sender,
+    async beforeApply(writes) {
+      if (bridge !== null) await receiver.learnBridge(sender, bridge === '1', writes)
+    },
     now: () => context.now(),
     async waitForMemory(neededBytes) {
       if (neededBytes > share.bytes) await context.connection.grow(share, neededBytes - share.bytes)
@@ -60,6 +70,8 @@ export interface SentLines {
   readonly parts: AsyncIterable<Uint8Array>
   /** The id of the node that sends them, if it said so. */
   readonly sender: string | null
+  /** Awaited before writes are applied. */
+  readonly beforeApply?: (writes: readonly ForeignWrite[]) => Promise<void>
   readonly now: () => number
   readonly waitForMemory?: (neededBytes: number) => Promise<void>
 }
@@ -76,7 +88,7 @@ export interface ReplicatedLines {
 export async function replicateLines(
   db: Store,
   receiver: Receiver,
-  { parts, sender, now, waitForMemory = async () => {} }: SentLines,
+  { parts, sender, now, beforeApply, waitForMemory = async () => {} }: SentLines,
 ): Promise<ReplicatedLines> {
   const watch = receiver.watchOf(sender)
   const failed: Failure[] = []
@@ -97,6 +109,7 @@ export async function replicateLines(
     const writes = group
     group = []
     bytes = 0
+    await beforeApply?.(writes)
     const written = await db.replicate(writes, watch)
     const late = written.filter((one) => one.superseded === true).length
     superseded += late

@@ -168,7 +168,7 @@ export function clusterNode({
         const head = `Content-Length: ${Buffer.byteLength(lines)}`
         const request = requestOf('POST /v1/_replicate HTTP/1.1', head, `Kvist-Node: ${sender}`)
         if (lines !== '') request.body.set(Buffer.from(lines), 0, Buffer.byteLength(lines))
-        const receiver = { watchOf: mirror.conflicts.watchOf }
+        const receiver = { watchOf: mirror.conflicts.watchOf, learnBridge: async () => {} }
         const held: Share[] = []
         const connection = { ...noConnection, hold: (share: Share) => void held.push(share) }
         try {
