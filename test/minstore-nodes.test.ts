@@ -188,6 +188,27 @@ describe('mirroring', () => {
   }, 30_000)
 })
 
+test('a follower, which is a copy of its leader, has what spreads no further too, and leaves it to the leader to write', async () => {
+  const { a } = await cluster({ a: null })
+  const record = '{"uid":"m","value":"x"}'
+  await ask(a, 'PUT /text/m?mirror=1', { value: record })
+  const dataFolder = newFolder()
+  folders.push(dataFolder)
+  const flags = ['--dialect', 'minstore', '--follow', a.url]
+  const server = await startServer({ dataFolder: join(dataFolder, 'data'), flags })
+  running.push(server)
+  const follower = { ...server, kvist: new Kvist(server.url) }
+  await holds(follower, 'm', record)
+  for (const method of ['PUT', 'DELETE']) {
+    const init = { method, body: new URLSearchParams({ value: record }), redirect: 'manual' } as const
+    const { status, headers } = await fetch(`${server.url}/text/m?mirror=1`, init)
+    expect([status, headers.get('location')]).toEqual([307, `${a.url}/text/m?mirror=1`])
+  }
+  expect((await ask(follower, 'DELETE /text/m?mirror=1')).status).toBe(200)
+  await holds(follower, 'm', 'delete')
+  expect(await held(a, 'm')).toBe('delete')
+}, 30_000)
+
 describe('bridging', () => {
   test('the servers of an emitter with * pass on to their own lists, which need none, also after a restart', async () => {
     const { a, b, c, d } = await cluster({ a: ['*', 'b'], b: ['c'], c: ['d'], d: null })

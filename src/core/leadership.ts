@@ -55,6 +55,8 @@ export function leaderWrites(db: Database, leadership: Leadership): Database {
     touch: guarded(db.touch, (_ref, _expiresAtMs, condition) => isOnRevision(condition)),
     update: guarded(db.update),
     putAll: guarded(db.putAll),
+    putUnmirrored: guarded(db.putUnmirrored),
+    deleteUnmirrored: guarded(db.deleteUnmirrored),
     write: guarded(db.write),
     drop: guarded(db.drop),
     setSettings: guarded(db.setSettings),
