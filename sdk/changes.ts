@@ -53,7 +53,12 @@ type FeedPath = Omit<Feed<unknown>, 'parse'>
 async function readChanges<T>(feed: Feed<T>, options: ChangesOptions): Promise<ChangesPage<T>> {
   const { changes, next, ...rest } = await feed.transport.send(
     pageCall(feed, options),
-    feed.transport.json<{ changes: readonly ShownChange[]; next: ResumePoint | number; at_end?: boolean }>,
+    feed.transport.json<{
+      changes: readonly ShownChange[]
+      next: ResumePoint | number
+      at_end?: boolean
+      node?: string
+    }>,
   )
   return { changes: changes.map((change) => reviveChange(change, feed.parse)), next: String(next), ...rest }
 }

@@ -112,6 +112,7 @@ export type {
   NewToken,
   NodesStatus,
   Origin,
+  OriginStatus,
   Page,
   PromoteResult,
   PutChange,

@@ -21,6 +21,7 @@ export type ResponseCode =
   | 'invalid_request'
   | 'key_too_long'
   | 'lookup_failed'
+  | 'loop_detected'
   | 'method_not_allowed'
   | 'misdirected'
   | 'not_found'

@@ -248,6 +248,8 @@ export interface ChangesPage<T> {
   readonly next: ResumePoint
   /** With `waitMs`: whether nothing followed the page. */
   readonly at_end?: boolean
+  /** With `waitMs`: the id of the store among nodes. */
+  readonly node?: string
 }
 
 /**
@@ -358,12 +360,18 @@ export interface NodesStatus {
   readonly conflicts: number
   readonly targets: readonly TargetStatus[]
   /** `leader`: it takes writes, as every server that follows no other. `demoted`: another was promoted in its place. */
-  readonly role: 'leader' | 'follower' | 'demoted'
+  readonly role: 'leader' | 'follower' | 'demoted' | 'cache'
   /** The number of the last promotion that it knows of. */
   readonly term: number
   /** Whom it follows; of a demoted server only `url`; null for a leader. */
   readonly leader: LeaderStatus | { readonly url: string } | null
   readonly followers: readonly FollowerStatus[]
+  /** The server looks up on others what it does not hold. */
+  readonly lookup?: boolean
+  /** Of a cache node: the servers that it is a cache of. */
+  readonly origins?: readonly OriginStatus[]
+  /** Of a cache node: what it holds, and what it did since its start. */
+  readonly cache?: Readonly<Record<string, number>>
 }
 
 /** How far a follower is, as it sees it. */
@@ -427,6 +435,20 @@ export interface DemoteResult {
   readonly node: string
   readonly role: NodesStatus['role']
   readonly term: number
+}
+
+/** The state of an origin of a cache node. */
+export interface OriginStatus {
+  readonly url: string
+  /**
+   * `followed`: requests go there, and its changes are read. `passing`: they go there, but its changes cannot be read, so that
+   * nothing is held. `idle`: they go to another origin. `down`: it does not respond.
+   */
+  readonly state: 'followed' | 'passing' | 'idle' | 'down'
+  /** The id of its node; null unless it is followed. */
+  readonly node: string | null
+  readonly failures: number
+  readonly last_error: { readonly detail: string; readonly at: string } | null
 }
 
 /** How far a target of a mirror has come. */

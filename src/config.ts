@@ -1,5 +1,6 @@
 import { isIPv4 } from 'node:net'
 import { join } from 'node:path'
+import { refuseUncacheable } from './cache-options.ts'
 import type { Durability } from './core/engine.ts'
 import { defaultTombstonesMs } from './core/jobs/tombstone-gc.ts'
 import { parseCollection } from './core/keys.ts'
@@ -331,6 +332,34 @@ export const options = {
     default: 1000,
     help: 'how long --lookup waits for the other servers',
   }),
+  cacheOf: option<readonly string[]>({
+    ...list(text('URL', targetRange, parseTarget)),
+    flag: 'cache-of',
+    env: 'KVIST_CACHE_OF',
+    default: [],
+    help: 'serve as a cache of this server, with nothing on disk; of several, the next if one is down',
+  }),
+  cacheStaleMs: option({
+    ...duration('ms', 0, 30 * 24 * 3_600_000),
+    flag: 'cache-stale',
+    env: 'KVIST_CACHE_STALE',
+    default: 600_000,
+    help: 'how long a cache serves what it holds when no origin responds; 0: not at all',
+  }),
+  cacheTokenFile: option<string | null>({
+    ...text('FILE', 'the path of a file', parsePath),
+    flag: 'cache-token-file',
+    env: 'KVIST_CACHE_TOKEN_FILE',
+    default: null,
+    help: 'file that holds the token with which a cache reads the changes of its origin; it needs read on *',
+  }),
+  cacheCa: option<string | null>({
+    ...text('FILE', 'the path of a file', parsePath),
+    flag: 'cache-ca',
+    env: 'KVIST_CACHE_CA',
+    default: null,
+    help: 'authorities of the certificates of origins, in PEM; default: those of the system',
+  }),
   newNodeId: option({
     ...toggle(),
     flag: 'new-node-id',
@@ -380,6 +409,7 @@ export function parseConfig(args: readonly string[], env: Environment): Config {
   const values = { ...parsed, token: tokenOf(parsed), ...targetsOf(parsed) }
   refuseOpenDoor(values)
   refuseOpenMemcachedDoor(values)
+  refuseUncacheable(values, Object.values(options), args)
   refuseAnyPage(values)
   refuseHalfTls(values)
   refuseSilence(values)
@@ -424,6 +454,10 @@ function refuseOpenDoor(config: Config): void {
     refuse(`--no-auth and ${name} contradict each other: leave one of them out`)
   }
   if (config.noAuth || config.token !== null || isLoopback(config.host)) return
+  if (config.cacheOf.length > 0)
+    refuse(
+      `--host ${config.host} lets in other machines: the origins check their tokens, so say --no-auth if they need one`,
+    )
   refuse(
     `--host ${config.host} lets in other machines: set KVIST_TOKEN or --token-file, or say --no-auth to do without`,
   )

@@ -188,6 +188,7 @@ function started({
       conflicts: conflicts.count,
       targets: mirror.status,
       leader: { pages: feed, leadership },
+      looksUp: lookup !== null,
     },
     numbers: () => ({
       conflicts: conflicts.count(),

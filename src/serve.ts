@@ -9,16 +9,13 @@ import { type Database, type DatabaseOptions, openDatabase } from './core/databa
 import type { Put } from './core/engine.ts'
 import { maxMemcachedHeldBytes, maxValueBytes } from './core/limits.ts'
 import type { ReadQueue } from './core/read-queue.ts'
-import { realTimers, type Timers } from './core/timers.ts'
+import { realTimers } from './core/timers.ts'
 import { openEngine } from './engines/open.ts'
-import { accessLog } from './http/access-log.ts'
-import { auditedRequests } from './http/audit.ts'
 import { dialectRoutes } from './http/dialects/all.ts'
 import { recordsCollection } from './http/dialects/minstore.ts'
 import { RecordCache } from './http/dialects/minstore-cache.ts'
 import { docsRoutes } from './http/docs-page.ts'
 import { healthRoutes } from './http/health.ts'
-import type { Observe } from './http/instrumented.ts'
 import { leaderRoutes } from './http/leader-routes.ts'
 import { metricsRoutes } from './http/metrics.ts'
 import { openApiRoutes } from './http/openapi.ts'
@@ -31,49 +28,31 @@ import { v1Routes } from './http/v1/routes.ts'
 import type { ServerMemory } from './http/wire/request-memory.ts'
 import { listenMemcached, type MemcachedServer } from './memcached/listener.ts'
 import { cgroupLimitBytes, type MemoryPlan, memoryLine, planMemory } from './memory-plan.ts'
-import type { FullLimit } from './net/connections.ts'
-import { connectionCounts } from './net/descriptors.ts'
 import type { TlsSettings } from './net/listener.ts'
 import { onceAMinute } from './net/once-a-minute.ts'
-import { type Sockets, startSockets } from './net/sockets.ts'
+import type { Sockets } from './net/sockets.ts'
+import { observers } from './observers.ts'
 import { builtInProcesses } from './processes/all.ts'
 import { type ConfigFile, loadConfigFile } from './processes/config-file.ts'
+import type { Given, Running } from './running.ts'
 import { monotonicMs as systemMonotonicMs } from './runtime/clock.ts'
+import { serveCache } from './serve-cache.ts'
 import { prepareNodes, type StartedNodes } from './serve-nodes.ts'
+import { serverSockets } from './serve-sockets.ts'
 import { type ServerTls, startTls } from './serve-tls.ts'
 import { type AuditLog, openAuditLog } from './telemetry/audit-log.ts'
-import { type Log, type LogFields, type LogOptions, startLog, stdoutLines } from './telemetry/log.ts'
+import { type Log, type LogFields, startLog, stdoutLines } from './telemetry/log.ts'
 import type { MetricSources } from './telemetry/metric-sources.ts'
-import { type Metrics, startMetrics } from './telemetry/metrics.ts'
+import { startMetrics } from './telemetry/metrics.ts'
 import { type WatchCounts, watchCounts } from './telemetry/watch-counts.ts'
 import { tokenFileWarning } from './token-file.ts'
-
-/** A running server. */
-export interface Running {
-  readonly url: string
-  /** Opens the audit log anew after log rotation. Null when there is no file to open. */
-  readonly reopenLogs: (() => void) | null
-  /** Finishes requests in flight, commits, closes the store. */
-  stop(): Promise<void>
-}
-
-/** Substitutes for a server that tests run in their own process. */
-export interface Given {
-  /** The clock by which members expire. */
-  readonly now?: () => number
-  /** The timers of the store's background work. */
-  readonly timers?: Timers
-  /** The clock of rate limits. */
-  readonly monotonicMs?: () => number
-  /** The destination of the log instead of stdout. */
-  readonly log?: Pick<LogOptions, 'readable' | 'write'>
-}
 
 /** Starts a server: the composition root, where all parts are put together. */
 export async function serve(config: Config, given: Given = {}): Promise<Running> {
   // Only the owner may read the files of a store.
   process.umask(0o077)
   const now = given.now ?? Date.now
+  if (config.cacheOf.length > 0) return serveCache(config, { ...given, now })
   const output = { readable: process.stdout.isTTY, ...given.log }
   const log = startLog({ level: config.logLevel, ...output })
   const audit = auditLogOf(config, given, log, stdoutLines(output))
@@ -83,10 +62,7 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
     metrics.error(error)
     log.error(error, about)
   }
-  const sockets = startSockets(onError, {
-    ...connectionCounts(config.maxConnections, config.maxConnectionsPerAddress),
-    onFull: (limit) => log.warn(...fullWarning(limit)),
-  })
+  const sockets = serverSockets(config, log, onError)
   const { monotonicMs = systemMonotonicMs } = given
   const limits = new ClientLimits({ rate: config.rateLimit, monotonicMs })
   const warning = config.tokenFile === null ? null : tokenFileWarning(config.tokenFile)
@@ -288,34 +264,6 @@ async function isDoneWithin(timeoutMs: number, work: Promise<void>): Promise<boo
   return isDone
 }
 
-/** Returns what observes every response: metrics, and the logs that are on. */
-function observers(config: Config, metrics: Metrics, log: Log, audit: AuditLog | null): Observe {
-  return observer([
-    counted(metrics),
-    ...(config.accessLog ? [accessLog(log)] : []),
-    ...(audit === null ? [] : [auditedRequests(audit)]),
-  ])
-}
-
-/** Returns an observer that counts every response. */
-function counted(metrics: Metrics): Observe {
-  return (route) => {
-    const count = metrics.route(route?.method ?? 'any', route?.path ?? 'none')
-    return (_context, status, seconds) => count(status, seconds)
-  }
-}
-
-/** Returns an observer that reports every response to several, in their order. */
-function observer([first, ...others]: readonly [Observe, ...Observe[]]): Observe {
-  if (others.length === 0) return first
-  return (route) => {
-    const observers = [first, ...others].map((observe) => observe(route))
-    return (context, status, seconds) => {
-      for (const one of observers) one(context, status, seconds)
-    }
-  }
-}
-
 function auditLogOf(
   { auditLog: path }: Config,
   given: Given,
@@ -325,18 +273,6 @@ function auditLogOf(
   if (path === null) return null
   const clocks = { now: Date.now, monotonicMs: systemMonotonicMs, timers: realTimers, ...given }
   return openAuditLog({ path, ...clocks, log, stdout })
-}
-
-/** Returns the log entry about a limit on connections. */
-function fullWarning({ of, max, address, isRejected }: FullLimit): [message: string, fields: LogFields] {
-  const limits = {
-    all: `${max} connections, as many as --max-connections allows`,
-    address: `${max} connections from ${address}, as many as --max-connections-per-address allows`,
-    listener: `${max} memcached connections, as many as --memcached-max-connections allows`,
-    handshakes: `${max} unfinished TLS handshakes`,
-  }
-  const what = isRejected ? 'none is idle, and new ones are turned away' : 'idle ones are closed for new ones'
-  return [`there are ${limits[of]}: ${what}`, { max_connections: max, client: address }]
 }
 
 function httpPort(

@@ -39,6 +39,7 @@ import {
   type NewToken,
   type NodesStatus,
   type Origin,
+  type OriginStatus,
   type Page,
   type PageOptions,
   type Problem,
@@ -123,7 +124,12 @@ const endChange: Names<EndChange> = {
   key: 'required',
   origin: 'optional',
 }
-const changesPage: Names<ChangesPage<never>> = { changes: 'required', next: 'required', at_end: 'optional' }
+const changesPage: Names<ChangesPage<never>> = {
+  changes: 'required',
+  next: 'required',
+  at_end: 'optional',
+  node: 'optional',
+}
 const collectionsPage: Names<CollectionsPage> = { collections: 'required', next: 'required' }
 const collectionInfo: Names<CollectionInfo> = { name: 'required', members: 'required', bytes: 'required' }
 const expiry: Names<ExpiryFields> = {
@@ -213,6 +219,9 @@ const nodesStatus: Names<NodesStatus> = {
   term: 'required',
   leader: 'required',
   followers: 'required',
+  lookup: 'optional',
+  origins: 'optional',
+  cache: 'optional',
 }
 const leaderStatus: Names<LeaderStatus> = {
   url: 'required',
@@ -244,6 +253,13 @@ const promoteResult: Names<PromoteResult> = {
   before: 'required',
 }
 const demoteResult: Names<DemoteResult> = { node: 'required', role: 'required', term: 'required' }
+const originStatus: Names<OriginStatus> = {
+  url: 'required',
+  state: 'required',
+  node: 'required',
+  failures: 'required',
+  last_error: 'required',
+}
 const conflictsPage: Names<ConflictsPage> = { conflicts: 'required', unlisted: 'required', next: 'required' }
 const conflict: Names<Conflict> = {
   collection: 'required',
@@ -371,6 +387,7 @@ test('types name what the document names', () => {
   expectSame(followerStatus, schemas.Follower)
   expectSame(promoteResult, schemas.Promotion)
   expectSame(demoteResult, schemas.Demotion)
+  expectSame(originStatus, schemas.OriginStatus)
   expectSame(lookedUp, schemas.LookedUp)
   expectSame(lookedUpMember, schemas.LookedUpMember)
   expectSame(lookedUpTombstone, schemas.LookedUpTombstone)
@@ -380,7 +397,7 @@ test('types name what the document names', () => {
   const names =
     'Batch BulkLine BulkSummary Change Changes Collections Conflict Conflicts CreatedToken Deleted Demotion Follower'
   const others =
-    'Grant Increment JsonPatch Leader LookedUp LookedUpMember LookedUpTombstone Member NewToken Nodes Origin Page Patched Problem Promotion Read ReadResult ReplicatedChange ReplicationSummary Revisions Settings Stored Target Token'
+    'Grant Increment JsonPatch Leader LookedUp LookedUpMember LookedUpTombstone Member NewToken Nodes Origin OriginStatus Page Patched Problem Promotion Read ReadResult ReplicatedChange ReplicationSummary Revisions Settings Stored Target Token'
   expect(sorted(schemas)).toEqual(`${names} ${others}`.split(' '))
 })
 
@@ -520,7 +537,7 @@ async function callAccess(kvist: Kvist, has: (value: object | undefined, names: 
   const { rate_limit: _of, ...usual } = identity
   has(await kvist.whoami(), usual)
   has(await kvist.ticket('/v1/c'), ticket)
-  has(await kvist.nodes.status(), nodesStatus)
+  has(await kvist.nodes.status(), requiredOf(nodesStatus))
   const line = { op: 'delete', collection: 'r', key: 'k', origin: { node: 'n1', clock: 1 } }
   const { failed_more: _more, ...allNamed } = replicationSummary
   has(await kvist.nodes.replicate(`${JSON.stringify(line)}\n`, 'n1'), allNamed)

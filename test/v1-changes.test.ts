@@ -17,6 +17,7 @@ interface Changes {
   readonly changes: readonly SentChange[]
   readonly next: number | string
   readonly at_end?: boolean
+  readonly node?: string
 }
 
 let server: TestServer
@@ -183,7 +184,12 @@ describe('with wait', () => {
 
   test('without a change it is empty when the time is up', async () => {
     const since = await head()
-    expect(await changes(`?since=${since}&wait=0.01`)).toEqual({ changes: [], next: since, at_end: true })
+    expect(await changes(`?since=${since}&wait=0.01`)).toEqual({
+      changes: [],
+      next: since,
+      at_end: true,
+      node: expect.any(String),
+    })
     expect(await changes(`?since=${since}`)).not.toHaveProperty('at_end')
   })
 

@@ -1,10 +1,11 @@
-import type { FollowerStatus, NodesStatus, TargetStatus } from '../../sdk/client.ts'
+import type { FollowerStatus, NodesStatus, OriginStatus, TargetStatus } from '../../sdk/client.ts'
 import { command } from './command.ts'
 import { connect, connectionOptions, jsonOption } from './connection.ts'
 import { print, printLines, tableLines } from './output.ts'
 
 export const nodesStatusCommand = command('nodes', {
-  summary: 'Show the targets of a mirror, the leader and the followers, and how far they have come',
+  summary:
+    'Show the targets of a mirror, the leader and the followers, how far they have come, and the origins of a cache',
   notes: 'LAG is in changes that the target lacks, with the age of the oldest; - means not known yet.',
   operands: [],
   options: { json: jsonOption, ...connectionOptions },
@@ -12,6 +13,11 @@ export const nodesStatusCommand = command('nodes', {
     const status = await connect(given).nodes.status()
     if (given.json) {
       await print(`${JSON.stringify(status)}\n`)
+      return 0
+    }
+    if (status.origins !== undefined) {
+      const rows = status.origins.map(originRow)
+      await printLines(tableLines(rows, ['ORIGIN', 'STATE', 'NODE', 'FAILURES', 'LAST ERROR']))
       return 0
     }
     if (status.leader !== null) {
@@ -34,6 +40,10 @@ function leaderRow(role: string, leader: NonNullable<NodesStatus['leader']>): re
   if (!('state' in leader)) return [leader.url, role, '-', '-', '-', '-']
   const { url, state, last_current_at: at, received, merged = 0, last_error: error } = leader
   return [url, state, at ?? '-', `${received}`, `${merged}`, error?.detail ?? '-']
+}
+
+function originRow({ url, state, node, failures, last_error: error }: OriginStatus): readonly string[] {
+  return [url, state, node ?? '-', `${failures}`, error?.detail ?? '-']
 }
 
 function followerRow({ node, is_current: isCurrent, last_seen_at: at }: FollowerStatus): readonly string[] {

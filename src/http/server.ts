@@ -37,6 +37,8 @@ export interface HttpOptions extends ServeOptions {
   readonly authenticator: Authenticator
   /** Missing: there are none. */
   readonly tickets?: Tickets
+  /** Credentials are passed on to another server, which checks them: here everyone is a stranger. */
+  readonly passesCredentials?: true
   /** See `OriginOptions`. */
   readonly hostNames?: readonly string[]
   readonly corsOrigins?: readonly string[]
@@ -164,7 +166,9 @@ function handlersOf(options: HttpOptions, counts: LimitCounts): (request: HttpRe
   const wrong = wrongCredentials(limits, counts)
   const gate: Gate = {
     originCheckOf,
-    authenticate: authenticationBy(authenticator, options.tickets ?? tickets(), wrong),
+    authenticate: options.passesCredentials
+      ? () => authenticator.stranger
+      : authenticationBy(authenticator, options.tickets ?? tickets(), wrong),
     countRequest: limits === undefined ? null : rateCheck(limits, counts),
     unauthorized: unauthorizedBy(wrong),
   }

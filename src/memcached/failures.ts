@@ -35,6 +35,7 @@ const lines: Record<ErrorCode, string> = {
   lookup_failed: 'SERVER_ERROR not all servers answered',
   not_leader: 'SERVER_ERROR another server takes writes',
   read_only: 'SERVER_ERROR read only',
+  loop_detected: 'SERVER_ERROR the request went in a circle',
   outcome_unknown: 'SERVER_ERROR outcome unknown',
   closing: 'SERVER_ERROR stopping',
 }

@@ -4,6 +4,7 @@ import type { Histogram } from '../core/histogram.ts'
 import { collectionLabels, type LabelledCollections } from './collection-labels.ts'
 import { type MemcachedCounter, memcachedCounters } from './memcached-counts.ts'
 import {
+  type CacheNodeNumbers,
   type ConnectionNumbers,
   type Counted,
   type Exposed,
@@ -160,6 +161,22 @@ const counters: readonly Metric<number>[] = [
     read: ({ sources }) => ofTargets(sources, ({ failures }) => failures),
   },
   {
+    name: 'kvist_cache_of_responses_total',
+    help: 'Responses of a cache node, by what it did',
+    labels: ['outcome'],
+    read: ({ sources }) =>
+      Object.entries(sources.cacheOf?.responses ?? {}).map(([outcome, value]) => ({
+        labels: { outcome },
+        value,
+      })),
+  },
+  {
+    name: 'kvist_origin_failures_total',
+    help: 'How often the changes of an origin could not be read',
+    labels: ['origin'],
+    read: ({ sources }) => ofOrigins(sources, ({ failures }) => failures),
+  },
+  {
     name: 'kvist_conflicts_total',
     help: 'Versions lost because two nodes wrote the same member at once',
     read: ({ sources }) => sources.nodes.conflicts,
@@ -208,6 +225,17 @@ const gauges: readonly Metric<number>[] = [
     help: 'Bytes of the keys and values of a collection; labels as of kvist_collection_members',
     labels: ['collection'],
     read: ({ collections }) => collections.labelled.map(({ name, bytes }) => ofCollection(name, bytes)),
+  },
+  {
+    name: 'kvist_origin_followed',
+    help: '1 if the changes of the origin are followed: requests go there',
+    labels: ['origin'],
+    read: ({ sources }) => ofOrigins(sources, ({ state }) => (state === 'followed' ? 1 : 0)),
+  },
+  {
+    name: 'kvist_cache_of_lag_seconds',
+    help: 'Seconds since a cache node knew of all changes of its origin',
+    read: ({ sources }) => sources.cacheOf?.lagSeconds ?? [],
   },
   {
     name: 'kvist_cache_entries',
@@ -354,6 +382,13 @@ function ofLeader(
   read: (following: NonNullable<MetricSources['nodes']['following']>) => number,
 ): Sample<number>[] {
   return following === null ? [] : [{ labels: { leader: following.url }, value: read(following) }]
+}
+
+function ofOrigins(
+  { cacheOf }: MetricSources,
+  read: (origin: CacheNodeNumbers['origins'][number]) => number,
+): Sample<number>[] {
+  return (cacheOf?.origins ?? []).map((origin) => ({ labels: { origin: origin.url }, value: read(origin) }))
 }
 
 function limitsOf({ limits }: MetricSources, select: (numbers: LimitNumbers) => number): Sample<number>[] {

@@ -23,6 +23,8 @@ export interface MetricSources {
   readonly audit?: AuditNumbers
   /** Mirrors to other nodes. */
   readonly nodes: NodeNumbers
+  /** Missing unless this node is a cache of others. */
+  readonly cacheOf?: CacheNodeNumbers
   /** Missing without a memcached port. */
   readonly memcached?: MemcachedCounts
 }
@@ -59,6 +61,15 @@ export interface NodeNumbers {
     readonly sent: number
     readonly failures: number
   }[]
+}
+
+/** A cache node: its responses, and its origins. What it holds is among the numbers of the read cache. */
+export interface CacheNodeNumbers {
+  /** By what the cache did. */
+  readonly responses: Readonly<Record<string, number>>
+  /** Seconds since it knew of all changes; infinite if it never did. */
+  readonly lagSeconds: number
+  readonly origins: readonly { readonly url: string; readonly state: string; readonly failures: number }[]
 }
 
 /** Lines of the audit log. */

@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseConfig } from '../../src/config.ts'
 import { realTimers, type Timers } from '../../src/core/timers.ts'
-import { type Running, serve } from '../../src/serve.ts'
+import type { Running } from '../../src/running.ts'
+import { serve } from '../../src/serve.ts'
 
 /**
  * All of `kvist serve` in the process of the test, with a clock that the test may give: on SQLite in a folder of its own, in
@@ -33,7 +34,8 @@ export async function serveInProcess(options: InProcessOptions = {}): Promise<Se
   const { flags = [], env = {}, now = Date.now, timers = realTimers, monotonicMs } = options
   const isInMemory = process.env.KVIST_TEST_SERVER === 'in-process' && options.dataFolder === undefined
   const folder = options.dataFolder ?? mkdtempSync(join(tmpdir(), 'kvist-test-'))
-  const store = isInMemory ? ['--engine', 'memory'] : ['--data', folder]
+  const isCache = flags.includes('--cache-of')
+  const store = isCache ? [] : isInMemory ? ['--engine', 'memory'] : ['--data', folder]
   const config = parseConfig(['--port', '0', '--stop-timeout', '0s', ...store, ...flags], env)
   let output = ''
   const write = (line: string) => {

@@ -47,7 +47,9 @@ export async function getChanges(
       return !isEmpty(page)
     })
   }
-  const end = `],"next":${JSON.stringify(pointValue(page.next))}${waitMs === null ? '' : `,"at_end":${page.atEnd}`}}`
+  // Who follows the feed must notice another store, which might accept the same cursor.
+  const known = waitMs === null ? '' : `,"at_end":${page.atEnd},"node":${JSON.stringify(db.nodeId)}`
+  const end = `],"next":${JSON.stringify(pointValue(page.next))}${known}}`
   return pageResponse(page, end, include === 'all' ? db.nodeId : null, include === 'keys', pages, context)
 }
 

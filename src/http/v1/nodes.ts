@@ -33,6 +33,8 @@ export interface NodeRouteOptions extends BridgeReceiver {
   targets(): readonly TargetStatus[]
   conflicts(): number
   readonly leader: LeaderOptions
+  /** Members that this node does not hold may be found on others, whose changes its feed does not have. */
+  readonly looksUp?: boolean
 }
 
 export function nodeRoutes(db: Database, options: NodeRouteOptions): Route[] {
@@ -47,8 +49,14 @@ export function nodeRoutes(db: Database, options: NodeRouteOptions): Route[] {
       handle(request) {
         parametersOf(request, [])
         const { conflicts, targets } = options
-        const body = { node: store.nodeId, conflicts: conflicts(), targets: targets().map(targetJson) }
-        return jsonTextLine(JSON.stringify({ ...body, ...leaderStatusJson(options.leader) }))
+        const body = {
+          node: store.nodeId,
+          conflicts: conflicts(),
+          targets: targets().map(targetJson),
+          ...leaderStatusJson(options.leader),
+          ...(options.looksUp === true ? { lookup: true } : {}),
+        }
+        return jsonTextLine(JSON.stringify(body))
       },
     },
     {

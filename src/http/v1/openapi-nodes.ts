@@ -79,10 +79,31 @@ const followerOf = named('Follower', {
 })
 
 const role: Schema = {
-  enum: ['leader', 'follower', 'demoted'],
-  description: '`leader`: it takes writes. `demoted`: another node was promoted in its place',
+  enum: ['leader', 'follower', 'demoted', 'cache'],
+  description:
+    '`leader`: it takes writes. `demoted`: another node was promoted in its place. `cache`: it has no store, and passes requests on',
 }
 const term: Schema = { ...count, description: 'The number of the last promotion that it knows of' }
+
+const originStatus = named('OriginStatus', {
+  type: 'object',
+  required: ['url', 'state', 'node', 'failures', 'last_error'],
+  properties: {
+    url: text,
+    state: {
+      enum: ['followed', 'passing', 'idle', 'down'],
+      description:
+        '`followed`: requests go there, and its changes are read. `passing`: its changes cannot be read, so that nothing is held. `idle`: requests go to another origin',
+    },
+    node: { ...nullable(text), description: 'The id of its node; null unless it is followed' },
+    failures: { ...count, description: 'Failures to read its changes, since the start' },
+    last_error: {
+      type: ['object', 'null'],
+      required: ['detail', 'at'],
+      properties: { detail: text, at: time },
+    },
+  },
+})
 
 const nodes = named('Nodes', {
   type: 'object',
@@ -101,6 +122,13 @@ const nodes = named('Nodes', {
       description: 'The node that it follows; of a demoted one only `url`; null for a leader',
     },
     followers: { type: 'array', items: followerOf },
+    lookup: { const: true, description: 'It looks up on other nodes what it does not hold' },
+    origins: { type: 'array', items: originStatus, description: 'Of a cache: what it is a cache of' },
+    cache: {
+      type: 'object',
+      additionalProperties: count,
+      description: 'Of a cache: what it holds, and what it did since its start',
+    },
   },
 })
 

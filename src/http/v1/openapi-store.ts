@@ -145,7 +145,7 @@ export const getChanges: OperationDocs = {
     ),
     query(
       'wait',
-      `How long a page that would be empty waits for a change: seconds, or with a unit; at most ${maxWaitMs / 60_000} minutes. The page then has \`at_end\`: whether nothing followed it`,
+      `How long a page that would be empty waits for a change: seconds, or with a unit; at most ${maxWaitMs / 60_000} minutes. The page then has \`at_end\`, whether nothing followed it, and \`node\`, the id of the store`,
     ),
     query('limit', 'Changes of a page', pageLimit),
     query(

@@ -111,6 +111,7 @@ export const changes = named('Changes', {
     changes: { type: 'array', items: change },
     next: { ...point, description: 'The `since` of the next page' },
     at_end: { type: 'boolean', description: 'With `wait`: whether nothing followed the page' },
+    node: { type: 'string', description: 'With `wait`: the id of the store among nodes' },
   },
 })
 
