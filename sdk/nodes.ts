@@ -86,15 +86,15 @@ export class Nodes {
       extraMs: waitMs,
       options,
     }
-    return this.#transport.send(call, async (response) => {
-      const text = await response.text()
-      const end = text.lastIndexOf('\n', text.length - 2) + 1
-      try {
-        return { ...(JSON.parse(text.slice(end)) as Omit<ReplicaPage, 'lines'>), lines: text.slice(0, end) }
-      } catch {
-        throw this.#transport.notKvist(response)
-      }
-    })
+    // A page may be large and the line slow: the time limit is for each part of it.
+    const { response, chunks } = await this.#transport.open(call)
+    const text = new TextDecoder().decode(await joined(chunks))
+    const end = text.lastIndexOf('\n', text.length - 2) + 1
+    try {
+      return { ...(JSON.parse(text.slice(end)) as Omit<ReplicaPage, 'lines'>), lines: text.slice(0, end) }
+    } catch {
+      throw this.#transport.notKvist(response)
+    }
   }
 
   /**
@@ -151,4 +151,16 @@ export class Nodes {
     }
     return this.#transport.send(call, this.#transport.json<LookedUp>)
   }
+}
+
+async function joined(chunks: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+  const parts: Uint8Array[] = []
+  for await (const part of chunks) parts.push(part)
+  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0))
+  let at = 0
+  for (const part of parts) {
+    bytes.set(part, at)
+    at += part.length
+  }
+  return bytes
 }

@@ -231,7 +231,7 @@ function leaderIn(response: Response): string | null {
     throw new KvistError('not_leader', 'the server sends writes to another one: a page has to use that one')
   }
   const leader = response.status === 307 ? response.headers.get('kvist-leader') : null
-  return leader !== null && response.headers.get('location')?.startsWith(leader) ? leader : null
+  return leader !== null && response.headers.get('location')?.startsWith(`${leader}/`) ? leader : null
 }
 
 function isRedirect({ status }: Response): boolean {

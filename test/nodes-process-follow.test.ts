@@ -306,6 +306,32 @@ test('a leader that is killed under load: what it acknowledged and did not send 
   expect(a.output()).toContain('this node had changes that its leader lacked')
 })
 
+test('a follower that is killed again and again misses nothing of a leader under load', async () => {
+  const r = random(seedOfRun())
+  const a = await start(folder())
+  const data = folder()
+  let b = await start(data, ['--follow', a.url])
+  const state = { isDone: false, writes: 0 }
+  async function write(client: number): Promise<void> {
+    for (let i = 0; !state.isDone; i++) {
+      const url = `${a.url}/v1/c/${client}-${i % 20}`
+      if (i % 7 === 6) await fetch(url, { method: 'DELETE' })
+      else await put(`${url}${i % 5 === 4 ? '?expire_in=1h' : ''}`, `${i}`)
+      state.writes++
+    }
+  }
+  const writing = [0, 1, 2].map(write)
+  for (let round = 0; round < 4; round++) {
+    const before = state.writes
+    await until(() => state.writes > before + 20 + r.int(100), 'clients write')
+    await b.crash()
+    b = await start(data, ['--follow', a.url])
+  }
+  state.isDone = true
+  await Promise.all(writing)
+  await same(a, b)
+})
+
 test('a follower of a follower: changes come down, writes go up, and after a promotion in the middle it goes on', async () => {
   const a = await start(folder())
   const b = await start(folder(), ['--follow', a.url])
