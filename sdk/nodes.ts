@@ -61,6 +61,7 @@ export class Nodes {
         'content-type': 'application/x-ndjson',
         'kvist-node': from,
         ...(options.bridge === undefined ? {} : { 'kvist-bridge': options.bridge ? '1' : '0' }),
+        ...(options.knows === undefined ? {} : { 'kvist-knows': options.knows }),
       },
       body: lines,
       retry: 'idempotent',

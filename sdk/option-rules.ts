@@ -118,7 +118,11 @@ export const collectionsPageRules: Rules<CollectionsPageOptions> = {
   cursor: optional(nonEmptyText),
 }
 
-export const replicateRules: Rules<ReplicateOptions> = { ...callRules, bridge: optional(oneOf(true, false)) }
+export const replicateRules: Rules<ReplicateOptions> = {
+  ...callRules,
+  bridge: optional(oneOf(true, false)),
+  knows: optional(text),
+}
 
 export const conflictsRules: Rules<ConflictsOptions> = {
   ...callRules,

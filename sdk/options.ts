@@ -151,6 +151,8 @@ export interface CollectionsPageOptions extends CollectionsOptions {
 export interface ReplicateOptions extends CallOptions {
   /** Whether the server is asked to pass the changes on to its own targets. */
   readonly bridge?: boolean | undefined
+  /** What the sender knows of other nodes, as the header `Kvist-Knows` has it. */
+  readonly knows?: string | undefined
 }
 
 export interface ConflictsOptions extends CallOptions {

@@ -14,6 +14,7 @@ import { type BridgedNodes, bridgedNodes } from './replication/bridged-nodes.ts'
 import { type CommitSignal, commitSignal } from './replication/commit-signal.ts'
 import { follow } from './replication/following.ts'
 import { httpTarget } from './replication/http-target.ts'
+import { nodeKnowledge } from './replication/knowledge.ts'
 import { type NodeLeadership, startLeadership } from './replication/leadership.ts'
 import { type Lookup, startLookup } from './replication/lookup.ts'
 import { type Mirror, realSleep, startMirror } from './replication/mirror.ts'
@@ -62,11 +63,12 @@ export function prepareNodes(config: Config, reporting: Reporting): ServerNodes 
   const signal = commitSignal()
   let store: Database | null = null
   const bridged = bridgedNodes(() => store!)
+  const knowledge = nodeKnowledge({ db: () => store!, now: reporting.now })
   const access = accessOf(config)
   let isRecording = mirrorTo.length > 0 || config.follow !== null
   return {
     storeOptions: { recordsRenewals: () => isRecording, maxClockAheadMs },
-    followers: [signal.follower, bridged.follower],
+    followers: [signal.follower, bridged.follower, knowledge.follower],
     servers: {
       urls: mirrorTo,
       readTimeoutMs: config.lookupTimeoutMs,
@@ -87,6 +89,7 @@ export function prepareNodes(config: Config, reporting: Reporting): ServerNodes 
           httpTarget(new Kvist(url, access), db.nodeId, undefined, config.asksToBridge),
         ),
         hasFollower: feed.hasSent,
+        knowledge,
         rules: {
           only: config.mirrorOnly.map((pattern) => compilePattern(pattern)),
           tokensCollection: config.mirrorTokens ? tokensCollection : null,

@@ -290,6 +290,82 @@ test('the version that was lost is listed, where it was noticed, and nowhere a w
   expect(await conflictsOf(b!)).toHaveLength(1)
 })
 
+/** The conflicts that a node has noticed. */
+async function noticed({ db }: TestNode): Promise<string[]> {
+  const { conflicts } = await db.conflicts({ collection: null, before: null, limit: 100 })
+  return conflicts.map(({ key, lost }) => `${key} ${lost.node}`)
+}
+
+test('what a node passed on it knew: in a chain its own writes over that are no conflicts', async () => {
+  const [a, b, c] = await nodes(3)
+  c!.mirrorTo([a!.url])
+  a!.mirrorTo([b!.url], { isBridge: true })
+  const known = async (node: TestNode, key: string, value: string) =>
+    until(async () => (await node.db.get('c', key))?.value === JSON.stringify(value), `it has ${value}`)
+  for (let i = 0; i < 5; i++) {
+    await c!.db.put('c', `k${i}`, json('c'))
+    await known(b!, `k${i}`, 'c')
+    await a!.db.put('c', `k${i}`, json('a'))
+    await known(b!, `k${i}`, 'a')
+  }
+  for (const node of [a!, b!, c!]) expect(await noticed(node)).toEqual([])
+  // c never got what a wrote: its next write is one that did not know of it.
+  await c!.db.put('c', 'k0', json('again'))
+  await known(a!, 'k0', 'again')
+  expect(await noticed(a!)).toEqual([`k0 ${a!.db.nodeId}`])
+})
+
+test('in a ring in which each writes what the one before has written there are no conflicts, also after a restart', async () => {
+  const ring = await nodes(3)
+  const link = () => {
+    for (const [i, one] of ring.entries()) one.mirrorTo([ring[(i + 1) % 3]!.url], { isBridge: true })
+  }
+  link()
+  for (let round = 0; round < 9; round++) {
+    const writer = ring[(round * 2) % 3]!
+    for (const key of ['one', 'two']) await writer.db.put('c', key, json(`${round}`))
+    await agreeing(...ring)
+    await settled(...ring)
+    if (round % 3 !== 2) continue
+    for (const one of ring) await one.mirror!.stop()
+    link()
+  }
+  for (const one of ring) expect(await noticed(one)).toEqual([])
+  // Apart, two of them write: the version that is lost is noticed.
+  for (const one of ring) await one.mirror!.stop()
+  await ring[0]!.db.put('c', 'one', json('apart'))
+  await ring[1]!.db.put('c', 'one', json('too'))
+  link()
+  await agreeing(...ring)
+  const all = (await Promise.all(ring.map(noticed))).flat()
+  const winner = (await ring[0]!.db.get('c', 'one'))!.value === '"apart"' ? ring[0]! : ring[1]!
+  const loser = winner === ring[0] ? ring[1]! : ring[0]!
+  expect(all).toEqual(all.map(() => `one ${loser.db.nodeId}`))
+  expect(all.length).toBeGreaterThan(0)
+})
+
+test('a batch that is sent again after its response was lost makes no conflict of what was written since', async () => {
+  const [from, to] = await nodes(2)
+  const real = httpTarget(new Kvist(to!.url), from!.db.nodeId)
+  let isLost = true
+  from!.mirrorTo([
+    {
+      url: to!.url,
+      async send(lines, signal, knows) {
+        const received = await real.send(lines, signal, knows)
+        if (!isLost) return received
+        isLost = false
+        await to!.db.put('c', 'k', json('newer'))
+        throw new Error('the response is lost')
+      },
+    },
+  ])
+  await from!.db.put('c', 'k', json('older'))
+  await settled(from!)
+  expect(await to!.db.get('c', 'k')).toMatchObject({ value: '"newer"' })
+  expect(await noticed(to!)).toEqual([])
+})
+
 test.each([
   ['collection=_tokens', 'invalid_collection'],
   ['collection=', 'invalid_collection'],

@@ -150,3 +150,5 @@ export const cachedRecordMs = 60_000
 
 /** Nodes whose changes are passed on because they ask for it. */
 export const maxBridgedNodes = 10_000
+/** Nodes of which a node remembers how much it has seen of their writes. */
+export const maxKnownNodes = 200

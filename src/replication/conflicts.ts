@@ -2,22 +2,38 @@ import { stampToMs } from '../core/clock.ts'
 import type { Conflict } from '../core/conflict-records.ts'
 import type { ConflictWatch } from '../core/conflicts.ts'
 import type { VersionRef } from '../core/engine.ts'
+import type { ForeignWrite } from '../core/foreign-write.ts'
 import type { Log } from '../telemetry/log.ts'
+import { type Knowledge, parseKnowledge } from './knowledge.ts'
 
 /**
  * Decides on conflicts: two nodes wrote the same member, neither knowing of the other's version, and one version was lost.
- * The versions are of two nodes, and the sender of the one cannot have known the other: this node has not sent it there.
+ * The versions are of two nodes, and the sender of the one did not know the other: it has not come to the sender, by what the
+ * sender says of itself (knowledge.ts), and this node has not sent it there. A write that had come here before is none, either.
  * Counts them and logs them; the core records them (core/conflicts.ts).
  */
 export interface Conflicts {
-  /** Returns what watches the writes that a node sends; null if it did not say which it is. */
-  watchOf(sender: string | null): ConflictWatch
+  /**
+   * Returns what watches the writes that a node sends; null if it did not say which it is. `knows` is what it says of itself; null
+   * for nothing.
+   */
+  watchOf(sender: string | null, knows?: string | null): ReceivedWatch
   count(): number
+}
+
+/** Watches the writes of one request. */
+export interface ReceivedWatch extends ConflictWatch {
+  /** Notes writes that were applied, or are superseded. */
+  onApplied(writes: readonly ForeignWrite[]): void
+  /** Call it when all writes of the request were applied: then this node has seen them. */
+  onReceived(): Promise<void>
 }
 
 export interface ConflictOptions {
   /** Whether this node has sent a version to another node. */
   readonly hasSent: (node: string, version: VersionRef) => boolean
+  /** What this node knows of others; missing if it keeps nothing of that. */
+  readonly knowledge?: Pick<Knowledge, 'has' | 'learn'>
   readonly log: Pick<Log, 'warn'>
   readonly now: () => number
 }
@@ -25,7 +41,7 @@ export interface ConflictOptions {
 /** At most one line is logged in this time. */
 const logEveryMs = 1000
 
-export function conflictCounter({ hasSent, log, now }: ConflictOptions): Conflicts {
+export function conflictCounter({ hasSent, knowledge, log, now }: ConflictOptions): Conflicts {
   let conflicts = 0
   let loggedMs = Number.NEGATIVE_INFINITY
   let unlogged = 0
@@ -46,13 +62,28 @@ export function conflictCounter({ hasSent, log, now }: ConflictOptions): Conflic
     unlogged = 0
   }
 
-  return {
-    watchOf: (sender) => ({
-      isConflict({ collection, key }, { node, revision }) {
-        return sender !== null && node !== sender && !hasSent(sender, { collection, key, revision })
+  function watchOf(sender: string | null, knows: string | null = null): ReceivedWatch {
+    const theirs = knows === null ? null : parseKnowledge(knows)
+    const seen = new Map<string, number>()
+    return {
+      isConflict({ collection, key, origin }, { node, clock, revision }) {
+        if (sender === null || node === sender) return false
+        if (theirs !== null && ((theirs.stamps.get(node) ?? 0) >= clock || knowledge?.has(origin) === true))
+          return false
+        return !hasSent(sender, { collection, key, revision })
       },
       onConflict,
-    }),
-    count: () => conflicts,
+      onApplied(writes) {
+        for (const { origin } of writes)
+          seen.set(origin.node, Math.max(seen.get(origin.node) ?? 0, origin.clock))
+      },
+      async onReceived() {
+        if (theirs === null || knowledge === undefined) return
+        await knowledge.learn(seen)
+        if (theirs.isComplete) await knowledge.learn(theirs.stamps)
+      },
+    }
   }
+
+  return { watchOf, count: () => conflicts }
 }

@@ -17,9 +17,15 @@ export function httpTarget(
 ): Target {
   return {
     url: kvist.url,
-    async send(lines, signal) {
+    async send(lines, signal, knows) {
       const sizeMs = Math.ceil(lines.length / slowestBytesPerMs)
-      const options = { signal, timeoutMs: timeoutMs + sizeMs, retries: 0, bridge: asksToBridge }
+      const options = {
+        signal,
+        timeoutMs: timeoutMs + sizeMs,
+        retries: 0,
+        bridge: asksToBridge,
+        knows: knows ?? undefined,
+      }
       const received: unknown = await kvist.nodes.replicate(lines, nodeId, options)
       if (isReceived(received)) return received
       throw new Error(`what responds at ${kvist.url} is not a node`)

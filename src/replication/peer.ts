@@ -7,6 +7,7 @@ import type { FeedPage } from '../core/feed/pages.ts'
 import type { Scope } from '../core/feed/scope.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { CommitSignal } from './commit-signal.ts'
+import { formatKnowledge, type Knowledge } from './knowledge.ts'
 import { loadProgress, noProgress, saveProgress } from './progress.ts'
 import { type SelectionRules, selectEntries } from './selection.ts'
 
@@ -55,8 +56,8 @@ export interface Received {
 
 export interface Target {
   readonly url: string
-  /** Rejects if the batch was not handled. */
-  send(lines: string, signal: AbortSignal): Promise<Received>
+  /** Rejects if the batch was not handled. `knows` is what this node knows of others; null to say nothing of that. */
+  send(lines: string, signal: AbortSignal, knows: string | null): Promise<Received>
 }
 
 export interface PeerOptions {
@@ -69,6 +70,8 @@ export interface PeerOptions {
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>
   readonly log: Pick<Log, 'info' | 'warn'>
   readonly onError: (error: unknown) => void
+  /** What this node knows of others, which is sent along with everything; missing if it keeps nothing of that. */
+  readonly knowledge?: Pick<Knowledge, 'text'>
   /** Called when the target has everything for the first time. */
   readonly onFilled?: (status: PeerStatus) => void
 }
@@ -165,8 +168,9 @@ class PeerRun {
     const { db, signal } = this.options
     const next = signal.next()
     const count = signal.count()
+    const known = this.known()
     const page = await db.changes(wholeStore, this.progress.cursor, batchChanges)
-    await this.send(page)
+    await this.send(page, known)
     const isFilled = this.progress.isFilled || page.atEnd
     const wasFilled = this.progress.isFilled
     this.progress = { ...this.progress, cursor: page.next, isFilled }
@@ -197,7 +201,14 @@ class PeerRun {
     this.stopped.removeEventListener('abort', stop)
   }
 
-  private async send({ events }: FeedPage): Promise<void> {
+  /** A target that gets only some collections has not seen all that this node wrote before. */
+  private known(): string | null {
+    const { knowledge, rules } = this.options
+    return knowledge === undefined || rules.only.length > 0 ? null : knowledge.text()
+  }
+
+  private async send({ events, atEnd }: FeedPage, known: string | null): Promise<void> {
+    const knows = known === null ? null : formatKnowledge(known, atEnd && this.options.rules.isBridge)
     const { db, rules, target } = this.options
     const { isFilled, node: targetNode } = this.progress
     const changes = events.map(({ change }) => change)
@@ -206,7 +217,7 @@ class PeerRun {
     if (first === undefined) return
     this.oldestUnsentMs = changedMs(first)
     const lines = entries.map((entry) => entryLine(entry, db.nodeId)).join('')
-    const { node, applied, failed } = await target.send(lines, this.stopped)
+    const { node, applied, failed } = await target.send(lines, this.stopped, knows)
     this.applied += applied
     this.requireNode(node)
     this.requireAll(entries, failed)

@@ -42,7 +42,7 @@ type OtherNodes = Omit<NodeRouteOptions, 'leader'>
 
 const noNodes: OtherNodes = {
   learnBridge: async () => {},
-  watchOf: () => ({ isConflict: () => false, onConflict() {} }),
+  watchOf: () => ({ isConflict: () => false, onConflict() {}, onApplied() {}, onReceived: async () => {} }),
   targets: () => [],
   conflicts: () => 0,
 }

@@ -5,6 +5,7 @@ import { compilePattern } from '../../src/core/pattern.ts'
 import { realTimers, type Timers } from '../../src/core/timers.ts'
 import { commitSignal } from '../../src/replication/commit-signal.ts'
 import { httpTarget } from '../../src/replication/http-target.ts'
+import { nodeKnowledge } from '../../src/replication/knowledge.ts'
 import { type Lookup, startLookup } from '../../src/replication/lookup.ts'
 import { type Mirror, realSleep, startMirror } from '../../src/replication/mirror.ts'
 import type { Target } from '../../src/replication/peer.ts'
@@ -48,6 +49,7 @@ export async function startNode(options: TestNodeOptions = {}): Promise<TestNode
     warn: (message: string, fields = {}) => warnings.push(`${message} ${JSON.stringify(fields)}`),
   }
   const errors: unknown[] = []
+  const knowledge = nodeKnowledge({ db: () => server.db, now })
   const idle = startMirrorOf({ targets: [] })
   let mirror: Mirror | null = null
   let lookup: Lookup | null = null
@@ -70,6 +72,7 @@ export async function startNode(options: TestNodeOptions = {}): Promise<TestNode
       onError: (error) => errors.push(error),
       sleep: given.sleep ?? ((_ms, aborted) => realSleep(5, aborted)),
       targets,
+      knowledge,
       rules: {
         only: (given.only ?? []).map((pattern) => compilePattern(pattern)),
         tokensCollection: given.tokens === true ? '_tokens' : null,
@@ -79,12 +82,12 @@ export async function startNode(options: TestNodeOptions = {}): Promise<TestNode
   }
 
   const server = await startInProcess(now, token, timers, undefined, {
-    followers: [signal.follower],
+    followers: [signal.follower, knowledge.follower],
     ...(options.looksUp ? { storeOf: (db: Database) => withLookup(db, others, now) } : {}),
     store: { recordsRenewals: () => true, ...(maxClockAheadMs === undefined ? {} : { maxClockAheadMs }) },
     nodes: {
       learnBridge: async () => {},
-      watchOf: (sender) => (mirror ?? idle).conflicts.watchOf(sender),
+      watchOf: (sender, knows) => (mirror ?? idle).conflicts.watchOf(sender, knows),
       targets: () => mirror?.status() ?? [],
       conflicts: () => (mirror ?? idle).conflicts.count(),
     },

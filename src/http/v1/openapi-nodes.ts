@@ -402,6 +402,10 @@ export const postReplicate: OperationDocs = {
   parameters: [
     header('Kvist-Node', 'The id of the node that sends the changes'),
     header(
+      'Kvist-Knows',
+      'Of other nodes, the stamp of the latest write that has come to the sender: `node=clock`, separated by commas. `*` among them says that with these changes the server has all that the sender has',
+    ),
+    header(
       'Kvist-Bridge',
       '`1`: the changes are passed on to the targets of this node, also if it is no bridge',
     ),

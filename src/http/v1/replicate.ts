@@ -24,9 +24,15 @@ import { linesOf, parseFlags, parseObject } from './lines.ts'
 const groupWrites = 500
 const groupBytes = 1024 * 1024
 
+/** What decides on conflicts with the writes of a request, and learns what was received. */
+interface ReceivedWatch extends ConflictWatch {
+  onApplied(writes: readonly ForeignWrite[]): void
+  onReceived(): Promise<void>
+}
+
 export interface Receiver {
-  /** Returns what decides on conflicts with the writes of a node; null if it did not say which it is. */
-  watchOf(sender: string | null): ConflictWatch
+  /** `sender` is null if it did not say which node it is, `knows` if it did not say what it knows of others. */
+  watchOf(sender: string | null, knows?: string | null): ReceivedWatch
 }
 
 export interface BridgeReceiver extends Receiver {
@@ -55,6 +61,7 @@ export async function postReplicate(
   const summary = await replicateLines(db, receiver, {
     parts,
     sender,
+    knows: request.header('kvist-knows'),
     async beforeApply(writes) {
       if (bridge !== null) await receiver.learnBridge(sender, bridge === '1', writes)
     },
@@ -70,6 +77,8 @@ export interface SentLines {
   readonly parts: AsyncIterable<Uint8Array>
   /** The id of the node that sends them, if it said so. */
   readonly sender: string | null
+  /** What the sender knows of other nodes (`Kvist-Knows`); missing or null if it says nothing of that. */
+  readonly knows?: string | null
   /** Awaited before writes are applied. */
   readonly beforeApply?: (writes: readonly ForeignWrite[]) => Promise<void>
   readonly now: () => number
@@ -88,9 +97,9 @@ export interface ReplicatedLines {
 export async function replicateLines(
   db: Store,
   receiver: Receiver,
-  { parts, sender, now, beforeApply, waitForMemory = async () => {} }: SentLines,
+  { parts, sender, knows = null, now, beforeApply, waitForMemory = async () => {} }: SentLines,
 ): Promise<ReplicatedLines> {
-  const watch = receiver.watchOf(sender)
+  const watch = receiver.watchOf(sender, knows)
   const failed: Failure[] = []
   let failures = 0
   let applied = 0
@@ -111,6 +120,7 @@ export async function replicateLines(
     bytes = 0
     await beforeApply?.(writes)
     const written = await db.replicate(writes, watch)
+    watch.onApplied(writes)
     const late = written.filter((one) => one.superseded === true).length
     superseded += late
     applied += written.length - late
@@ -130,6 +140,7 @@ export async function replicateLines(
     }
   }
   await apply()
+  if (failures === 0) await watch.onReceived()
   return {
     applied,
     superseded,
