@@ -127,6 +127,7 @@ test('two nodes that write while the line between them is cut end up the same, d
     await a.db.put('c', 'both', { ...content, value: '"a"' })
     await b.db.put('c', 'both', { ...content, value: '"b"' })
     down.set('stall', 'down')
+    await Bun.sleep(5) // of two writes in one millisecond the later count wins
     await b.db.delete('c', 'k1')
     await until(() => [a, b].some(({ mirror }) => mirror!.status()[0]!.failures > 0), 'one fails')
     up.heal()

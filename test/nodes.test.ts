@@ -3,7 +3,8 @@ import { Kvist } from '../sdk/client.ts'
 import { msToStamp } from '../src/core/clock.ts'
 import { noSettings } from '../src/core/settings.ts'
 import { httpTarget } from '../src/replication/http-target.ts'
-import type { Target } from '../src/replication/peer.ts'
+import { realSleep } from '../src/replication/mirror.ts'
+import { checkEveryMs, type Target } from '../src/replication/peer.ts'
 import { until } from './support/engine.ts'
 import { manualTimers } from './support/manual-timers.ts'
 import { startNode, type TestNode, type TestNodeOptions } from './support/nodes.ts'
@@ -661,6 +662,45 @@ test('a copy of the same data folder is refused as a target, and another node at
   await settled(from!)
   await until(() => from!.mirror!.status()[0]!.node === name, 'it is known')
   expect(lines).toBeGreaterThanOrEqual(3)
+})
+
+test('a target that gets nothing is checked: another node at its address gets everything, one that is away is shown', async () => {
+  const [from, one, other] = await nodes(3)
+  await from!.db.put('c', 'k', json(1))
+  const at = { url: one!.url, isAway: false }
+  const target: Target = {
+    url: 'http://target',
+    send(lines, signal) {
+      if (at.isAway) throw new Error('it is away')
+      return new Kvist(at.url).nodes.replicate(lines, from!.db.nodeId, { signal })
+    },
+  }
+  let check = () => {}
+  const sleep = (ms: number, aborted: AbortSignal) =>
+    ms === checkEveryMs
+      ? new Promise<void>((resolve) => {
+          check = resolve
+          aborted.addEventListener('abort', () => resolve())
+        })
+      : realSleep(2, aborted)
+  const mirror = from!.mirrorTo([target], { sleep })
+  const shown = () => mirror.status()[0]!
+  await settled(from!)
+  at.isAway = true
+  await until(() => {
+    check()
+    return shown().failures > 2
+  }, 'it is noticed')
+  expect([shown().state, shown().lastError!.detail]).toEqual(['retrying', 'it is away'])
+  Object.assign(at, { url: other!.url, isAway: false })
+  await until(() => shown().node === other!.db.nodeId, 'the other is noticed')
+  await settled(from!)
+  expect(await stateOf(other!)).toEqual(await stateOf(from!))
+  at.url = one!.url
+  await until(() => {
+    check()
+    return shown().node === one!.db.nodeId
+  }, 'the first is noticed')
 })
 
 test('a mirror that is stopped while a batch is under way comes to an end', async () => {

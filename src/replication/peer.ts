@@ -81,6 +81,8 @@ const batchChanges = 500
 const batchMs = 20
 /** Progress is stored at most this often. What was sent since is sent again after a crash, and ignored by the target. */
 const saveEveryMs = 1000
+/** A target that gets nothing for so long is asked who it is: another may be at its address by now, and lack everything. */
+export const checkEveryMs = 10_000
 const firstPauseMs = 100
 const longestPauseMs = 30_000
 const wholeStore: Scope = { collection: null, key: null, prefix: null, filter: null, own: true }
@@ -118,6 +120,8 @@ class PeerRun {
   private lastSuccessMs: number | null = null
   private savedMs = Number.NEGATIVE_INFINITY
   private isUnsaved = false
+  /** The target is to be asked who it is, though there is nothing to send. */
+  private isCheckDue = true
 
   constructor(options: PeerOptions, stopped: AbortSignal) {
     this.options = options
@@ -189,15 +193,18 @@ class PeerRun {
     if (page.events.length < batchChanges / 2) await this.options.sleep(batchMs, this.stopped)
   }
 
+  /** Waits for the next commit, the stop, or the time to check the target. */
   private async whileCurrent(next: Promise<void>): Promise<void> {
     // A signal that was aborted before has no more events.
     if (this.stopped.aborted) return
-    let stop = () => {}
-    const stopped = new Promise<void>((resolve) => {
-      stop = resolve
-      this.stopped.addEventListener('abort', stop, { once: true })
+    const waiting = new AbortController()
+    const stop = () => waiting.abort()
+    this.stopped.addEventListener('abort', stop, { once: true })
+    const pause = this.options.sleep(checkEveryMs, waiting.signal).then(() => {
+      if (!waiting.signal.aborted) this.isCheckDue = true
     })
-    await Promise.race([next, stopped])
+    await Promise.race([next, pause])
+    waiting.abort()
     this.stopped.removeEventListener('abort', stop)
   }
 
@@ -214,8 +221,9 @@ class PeerRun {
     const changes = events.map(({ change }) => change)
     const entries = await selectEntries(db, changes, rules, { isFilling: !isFilled, targetNode })
     const first = entries[0]
-    if (first === undefined) return
-    this.oldestUnsentMs = changedMs(first)
+    // After a failure too: the target may still be away.
+    if (first === undefined && !this.isCheckDue && this.failuresInARow === 0) return
+    if (first !== undefined) this.oldestUnsentMs = changedMs(first)
     const lines = entries.map((entry) => entryLine(entry, db.nodeId)).join('')
     const { node, applied, failed } = await target.send(lines, this.stopped, knows)
     this.applied += applied
@@ -248,11 +256,12 @@ class PeerRun {
 
   private succeeded(count: number, node: string): void {
     const { now, log, target } = this.options
+    this.isCheckDue = false
     if (this.failuresInARow > 0) log.info('the target takes changes again', { target: target.url })
     this.failuresInARow = 0
     this.sent += count
     this.lastSuccessMs = now()
-    this.isUnsaved = true
+    this.isUnsaved ||= count > 0 || this.progress.node !== node
     this.progress = { ...this.progress, node }
   }
 

@@ -5,6 +5,7 @@ import type { Fault } from './fault.ts'
 import { fullDisks } from './full-disks.ts'
 import { kills } from './kills.ts'
 import { linearizability } from './linearizability.ts'
+import { nodes } from './nodes.ts'
 import { powerCuts } from './power-cuts.ts'
 import { slowClients } from './slow-clients.ts'
 import { systemErrors } from './system-errors.ts'
@@ -20,4 +21,5 @@ export const faults: readonly Fault[] = [
   clocks,
   slowClients,
   powerCuts,
+  nodes,
 ]

@@ -6,6 +6,8 @@ import { join } from 'node:path'
 import { KvistError } from '../../src/core/errors.ts'
 import { openSqlite, type SqliteEngine, type SqliteOptions } from '../../src/engines/sqlite/engine.ts'
 
+export { until } from './until.ts'
+
 /** What the tests of the SQLite engine share: folders, and what a `kill -9` would leave behind. */
 
 const root = mkdtempSync(join(tmpdir(), 'kvist-test-engine-'))
@@ -152,13 +154,4 @@ export async function faultOf(promise: Promise<unknown>): Promise<KvistError> {
     throw error
   }
   throw new Error('it was done')
-}
-
-/** A busy machine may take long; a test is ended after a minute. */
-const patienceMs = 50_000
-
-export async function until(isSo: () => boolean | Promise<boolean>, what: string): Promise<void> {
-  for (const giveUpAtMs = Date.now() + patienceMs; !(await isSo()); await Bun.sleep(2)) {
-    if (Date.now() > giveUpAtMs) throw new Error(`waited in vain until ${what}`)
-  }
 }

@@ -14,6 +14,8 @@ const needs = {
   process: () => process.env.KVIST_TEST_SERVER !== 'in-process',
   /** Mounts that others do not see: for root, and for others where they may make namespaces. */
   namespaces: () => mounts('-m') || mounts('-Urm'),
+  /** Networks that others do not see, and `ip` to lay them out. */
+  networkNamespaces: () => Bun.which('ip') !== null && (lays('-n') || lays('-Urn')),
   strace: () => Bun.which('strace') !== null,
   systemd: () => Bun.which('systemd-analyze') !== null,
 }
@@ -31,6 +33,10 @@ export function needing(...names: readonly Need[]): Pick<typeof bun, 'test' | 'b
 
 function mounts(namespace: string): boolean {
   return succeeds('unshare', namespace, 'mount', '-t', 'tmpfs', 'tmpfs', tmpdir())
+}
+
+function lays(namespace: string): boolean {
+  return succeeds('unshare', namespace, 'ip', 'link', 'add', 'end', 'type', 'veth', 'peer', 'other-end')
 }
 
 function succeeds(...command: readonly string[]): boolean {

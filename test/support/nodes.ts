@@ -8,7 +8,7 @@ import { httpTarget } from '../../src/replication/http-target.ts'
 import { nodeKnowledge } from '../../src/replication/knowledge.ts'
 import { type Lookup, startLookup } from '../../src/replication/lookup.ts'
 import { type Mirror, realSleep, startMirror } from '../../src/replication/mirror.ts'
-import type { Target } from '../../src/replication/peer.ts'
+import { checkEveryMs, type Target } from '../../src/replication/peer.ts'
 import { type InProcessServer, startInProcess } from './in-process.ts'
 
 /** A server in the process of the test that can mirror to others, which are started first. */
@@ -28,7 +28,7 @@ export interface MirrorToOptions {
   readonly only?: readonly string[]
   readonly tokens?: boolean
   readonly token?: string
-  /** Pauses after failures; none if left out. */
+  /** Pauses after failures, and between checks of a target that gets nothing; those of failures are short if left out. */
   readonly sleep?: (ms: number, signal: AbortSignal) => Promise<void>
 }
 
@@ -70,7 +70,7 @@ export async function startNode(options: TestNodeOptions = {}): Promise<TestNode
       now,
       log,
       onError: (error) => errors.push(error),
-      sleep: given.sleep ?? ((_ms, aborted) => realSleep(5, aborted)),
+      sleep: given.sleep ?? ((ms, aborted) => realSleep(ms === checkEveryMs ? ms : 5, aborted)),
       targets,
       knowledge,
       rules: {
