@@ -51,6 +51,8 @@ export const slow = {
     'test/memcached/numbers',
     'test/metrics',
     'test/net-descriptors',
+    'test/nodes-compare',
+    'test/nodes-heal',
     'test/nodes-moves',
     'test/nodes-network',
     'test/nodes-process',

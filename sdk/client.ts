@@ -88,6 +88,7 @@ export type {
   FollowerStatus,
   Found,
   Grant,
+  HealStatus,
   Identity,
   ImportFailure,
   ImportItem,

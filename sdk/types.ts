@@ -468,6 +468,22 @@ export interface TargetStatus {
   /** The last failure; null for none. */
   readonly last_error: { readonly detail: string; readonly at: string } | null
   readonly last_success_at: string | null
+  /** What was compared and mended; null without `--heal-every`. */
+  readonly heal: HealStatus | null
+}
+
+/** Comparisons with a target since the start, and what they mended there. */
+export interface HealStatus {
+  readonly is_running: boolean
+  readonly runs: number
+  readonly failures: number
+  /** Members that were mended. */
+  readonly mended: number
+  /** Of the last run: members that only one of the two has, and that the other may have deleted and forgotten. */
+  readonly undecided: number
+  readonly last_run_at: string | null
+  /** The last failure; null for none. */
+  readonly last_error: { readonly detail: string; readonly at: string } | null
 }
 
 /** What a node holds of members that it was asked for, in their order; null for what it does not hold. */

@@ -45,6 +45,7 @@ const defaults: Config = {
   mirrorTokens: false,
   mirrorTokenFile: null,
   mirrorCa: null,
+  healEveryMs: null,
   follow: null,
   cacheOf: [],
   cacheStaleMs: 600_000,

@@ -360,6 +360,13 @@ export const options = {
     default: null,
     help: 'authorities of the certificates of origins, in PEM; default: those of the system',
   }),
+  healEveryMs: option<number | null>({
+    ...duration('ms', 1000, 30 * 24 * 3_600_000),
+    flag: 'heal-every',
+    env: 'KVIST_HEAL_EVERY',
+    default: null,
+    help: 'how often to compare the store with each target, and to mend what the target has missed; default: never',
+  }),
   newNodeId: option({
     ...toggle(),
     flag: 'new-node-id',
@@ -422,7 +429,7 @@ function targetsOf({ mirrorTo, servers, bridge, mirrorOnly, mirrorTokens, ...res
   const { follow, lookupIn, mirrorTokenFile, mirrorCa } = rest
   const file = servers === null ? null : readServersFile(servers, rest)
   const targets = [...new Set([...mirrorTo, ...(file?.targets ?? [])])]
-  const isLoose = mirrorOnly.length > 0 || mirrorTokens
+  const isLoose = mirrorOnly.length > 0 || mirrorTokens || rest.healEveryMs !== null
   const reachesOthers = targets.length > 0 || lookupIn.length > 0
   const connects = reachesOthers || follow !== null
   if ((targets.length === 0 && isLoose) || (!connects && (mirrorTokenFile ?? mirrorCa) !== null))

@@ -12,7 +12,10 @@ import { replicateLines } from './http/v1/replicate.ts'
 import { refuse } from './options.ts'
 import { type BridgedNodes, bridgedNodes } from './replication/bridged-nodes.ts'
 import { type CommitSignal, commitSignal } from './replication/commit-signal.ts'
+import { localNode, remoteNode } from './replication/compared-node.ts'
 import { follow } from './replication/following.ts'
+import { type Healer, startHealer } from './replication/heal.ts'
+import { noteStart, type WroteHere } from './replication/history.ts'
 import { httpTarget } from './replication/http-target.ts'
 import { nodeKnowledge } from './replication/knowledge.ts'
 import { type NodeLeadership, startLeadership } from './replication/leadership.ts'
@@ -21,6 +24,7 @@ import { type Mirror, realSleep, startMirror } from './replication/mirror.ts'
 import { type PassOn, passOn } from './replication/pass-on.ts'
 import { hasProgress } from './replication/progress.ts'
 import { type ReplicaFeed, replicaFeed } from './replication/replica-feed.ts'
+import { comparedRules } from './replication/selection.ts'
 import type { Log } from './telemetry/log.ts'
 import type { NodeNumbers } from './telemetry/metric-sources.ts'
 import { tokenInFile } from './token-file.ts'
@@ -77,6 +81,7 @@ export function prepareNodes(config: Config, reporting: Reporting): ServerNodes 
     async start(db) {
       store = db
       isRecording ||= await hasProgress(db)
+      const wroteHere = isRecording ? await noteStart(db, reporting.now(), maxClockAheadMs) : () => true
       const onFollower = () => {
         isRecording = true
       }
@@ -98,13 +103,54 @@ export function prepareNodes(config: Config, reporting: Reporting): ServerNodes 
         },
         sleep: realSleep,
       })
+      const healers = healersOf(config, access, { db, mirror, wroteHere }, reporting)
       const leadership = await leadershipOf(config, access, { db, signal, mirror }, reporting)
       const lookup = config.lookup ? lookupOf(config, access, db, reporting) : null
       const found = lookup === null ? db : withLookup(db, lookup.nodes, reporting.now)
-      return started({ mirror, bridged, feed, leadership, lookup, store: leaderWrites(found, leadership) })
+      return started({
+        ...{ mirror, bridged, healers, feed, leadership, lookup },
+        store: leaderWrites(found, leadership),
+      })
     },
   }
 }
+
+/** The parts that a healer needs. */
+interface Healed {
+  readonly db: Database
+  readonly mirror: Mirror
+  readonly wroteHere: WroteHere
+}
+
+/** Returns what heals each target, in their order; nothing without `--heal-every`. */
+function healersOf(
+  config: Config,
+  access: KvistOptions,
+  { db, mirror, wroteHere }: Healed,
+  reporting: Reporting,
+): readonly Healer[] {
+  const { mirrorTo, healEveryMs, mirrorOnly, mirrorTokens } = config
+  if (healEveryMs === null) return []
+  const { now } = reporting
+  const receiver = { watchOf: mirror.conflicts.watchOf }
+  const apply = (lines: string, sender: string) =>
+    replicateLines(db, receiver, { parts: onePart(lines), sender, now })
+  return mirrorTo.map((url, i) =>
+    startHealer({
+      ...reporting,
+      local: localNode({ db, now, apply }),
+      target: remoteNode(new Kvist(url, access), { timeoutMs: healTimeoutMs }),
+      everyMs: healEveryMs,
+      isCompared: comparedRules(mirrorOnly, mirrorTokens),
+      isCurrent: () => mirror.status()[i]?.state === 'current',
+      wroteHere,
+      sleep: realSleep,
+    }),
+  )
+}
+
+/** How long a target may take for one request of a comparison. */
+const healTimeoutMs = 60_000
 
 function leadershipOf(
   { follow: followed }: Config,
@@ -169,6 +215,7 @@ function lookupOf(config: Config, access: KvistOptions, db: Database, reporting:
 function started({
   mirror,
   bridged,
+  healers,
   feed,
   leadership,
   lookup,
@@ -176,12 +223,15 @@ function started({
 }: {
   readonly mirror: Mirror
   readonly bridged: BridgedNodes
+  readonly healers: readonly Healer[]
   readonly feed: ReplicaFeed
   readonly leadership: NodeLeadership
   readonly lookup: Lookup | null
   readonly store: Database
 }): StartedNodes {
   const { conflicts } = mirror
+  const targets = () =>
+    mirror.status().map((target, i) => ({ ...target, heal: healers[i]?.status() ?? null }))
   return {
     store,
     leadership,
@@ -189,18 +239,18 @@ function started({
       watchOf: conflicts.watchOf,
       learnBridge: bridged.learn,
       conflicts: conflicts.count,
-      targets: mirror.status,
+      targets,
       leader: { pages: feed, leadership },
       looksUp: lookup !== null,
     },
     numbers: () => ({
       conflicts: conflicts.count(),
-      targets: mirror.status(),
+      targets: targets(),
       following: leadership.status().following,
       ...(lookup === null ? {} : { lookups: lookup.counts() }),
     }),
     async stop() {
-      await Promise.all([mirror.stop(), leadership.stop()])
+      await Promise.all([mirror.stop(), leadership.stop(), ...healers.map((one) => one.stop())])
     },
   }
 }

@@ -52,7 +52,7 @@ let work: Promise<void>
 
 beforeAll(async () => {
   target = await startServer()
-  const flags = ['--memcached-port', '0', '--mirror-to', target.url]
+  const flags = ['--memcached-port', '0', '--mirror-to', target.url, '--heal-every', '1s']
   server = await startServer({ env: { KVIST_TOKEN: token }, flags })
   work = keepBusy()
   writeFileSync(join(folder, 'token'), token)

@@ -745,6 +745,7 @@ test('GET /v1/_nodes shows the targets', async () => {
         failures: 0,
         last_error: null,
         last_success_at: expect.any(String),
+        heal: null,
       },
     ],
     role: 'leader',

@@ -22,6 +22,7 @@ import {
   type ExpiryOptions,
   type FollowerStatus,
   type Grant,
+  type HealStatus,
   type Identity,
   type ImportFailure,
   type ImportItem,
@@ -292,6 +293,16 @@ const targetStatus: Names<TargetStatus> = {
   failures: 'required',
   last_error: 'required',
   last_success_at: 'required',
+  heal: 'required',
+}
+const healStatus: Names<HealStatus> = {
+  is_running: 'required',
+  runs: 'required',
+  failures: 'required',
+  mended: 'required',
+  undecided: 'required',
+  last_run_at: 'required',
+  last_error: 'required',
 }
 const lookedUp: Names<LookedUp> = { node: 'required', versions: 'required' }
 const lookedUpMember: Names<LookedUpMember> = {
@@ -383,6 +394,7 @@ test('types name what the document names', () => {
   expectSame(conflict, schemas.Conflict)
   expectSame(lostVersion, schemas.Conflict?.properties.lost)
   expectSame(targetStatus, schemas.Target)
+  expectSame(healStatus, schemas.Heal)
   expect(sorted(leaderStatus)).toEqual(sorted(schemas.Leader?.properties ?? {}))
   expectSame(followerStatus, schemas.Follower)
   expectSame(promoteResult, schemas.Promotion)
@@ -397,7 +409,7 @@ test('types name what the document names', () => {
   const names =
     'Batch BulkLine BulkSummary Change Changes Collections Conflict Conflicts CreatedToken Deleted Demotion Follower'
   const others =
-    'Grant Increment JsonPatch Leader LookedUp LookedUpMember LookedUpTombstone Member NewToken Nodes Origin OriginStatus Page Patched Problem Promotion Read ReadResult ReplicatedChange ReplicationSummary Revisions Settings Stored Target Token'
+    'Grant Heal Increment JsonPatch Leader LookedUp LookedUpMember LookedUpTombstone Member NewToken Nodes Origin OriginStatus Page Patched Problem Promotion Read ReadResult ReplicatedChange ReplicationSummary Revisions Settings Stored Target Token'
   expect(sorted(schemas)).toEqual(`${names} ${others}`.split(' '))
 })
 

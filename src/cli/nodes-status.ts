@@ -6,7 +6,9 @@ import { print, printLines, tableLines } from './output.ts'
 export const nodesStatusCommand = command('nodes', {
   summary:
     'Show the targets of a mirror, the leader and the followers, how far they have come, and the origins of a cache',
-  notes: 'LAG is in changes that the target lacks, with the age of the oldest; - means not known yet.',
+  notes:
+    'LAG is in changes that the target lacks, with the age of the oldest; - means not known yet. HEALED has the targets of a server ' +
+    'with --heal-every: members that they had missed and got, and those that kvist nodes sync has to decide on.',
   operands: [],
   options: { json: jsonOption, ...connectionOptions },
   async run(given) {
@@ -32,6 +34,9 @@ export const nodesStatusCommand = command('nodes', {
     await printLines(
       tableLines(status.targets.map(rowOf), ['TARGET', 'STATE', 'LAG', 'SECONDS', 'SENT', 'LAST ERROR']),
     )
+    const healed = status.targets.flatMap(healRow)
+    if (healed.length > 0)
+      await printLines(tableLines(healed, ['HEALED', 'LAST RUN', 'MENDED', 'UNDECIDED', 'LAST ERROR']))
     return 0
   },
 })
@@ -48,6 +53,12 @@ function originRow({ url, state, node, failures, last_error: error }: OriginStat
 
 function followerRow({ node, is_current: isCurrent, last_seen_at: at }: FollowerStatus): readonly string[] {
   return [node, isCurrent ? 'current' : 'behind', at]
+}
+
+function healRow({ url, heal }: TargetStatus): readonly (readonly string[])[] {
+  if (heal === null) return []
+  const { last_run_at: at, mended, undecided, last_error: error } = heal
+  return [[url, at ?? '-', `${mended}`, `${undecided}`, error?.detail ?? '-']]
 }
 
 function rowOf(target: TargetStatus): readonly string[] {

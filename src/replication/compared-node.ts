@@ -9,12 +9,9 @@ import type {
   VersionsPage,
   VersionsQuery,
 } from '../core/comparison.ts'
-import type { ConflictWatch } from '../core/conflicts.ts'
 import type { Database } from '../core/database.ts'
 import type { MemberRef } from '../core/engine.ts'
 import { entryLine } from '../core/entry-lines.ts'
-import { KvistError } from '../core/errors.ts'
-import type { ForeignWrite } from '../core/foreign-write.ts'
 import { formatTime, parseTimeMs } from '../core/time.ts'
 
 /** A node that is compared with another one: this one, or one that is reached over HTTP. */
@@ -122,14 +119,18 @@ function stateOf(state: RemoteState): MemberState {
 export interface LocalOptions {
   readonly db: Database
   readonly now: () => number
-  /** Parses a line for `apply`; throws a KvistError for one that is not valid. */
-  readonly parseEntry: (line: string, nowMs: number) => ForeignWrite
-  /** Decides what is a conflict. */
-  readonly watchOf: (sender: string) => ConflictWatch
+  /** Applies lines of another node to the store, as if they had come over HTTP. */
+  readonly apply: (lines: string, sender: string) => Promise<AppliedLines>
+}
+
+interface AppliedLines {
+  readonly applied: number
+  readonly failed: readonly { readonly detail: string }[]
+  readonly failed_more?: number
 }
 
 /** Returns the node of this process. */
-export function localNode({ db, now, parseEntry, watchOf }: LocalOptions): ComparedNode {
+export function localNode({ db, now, apply }: LocalOptions): ComparedNode {
   return {
     name: 'this node',
     nodeId: async () => db.nodeId,
@@ -147,22 +148,10 @@ export function localNode({ db, now, parseEntry, watchOf }: LocalOptions): Compa
         if (change !== null) yield entryLine({ change, isRenewal: false }, db.nodeId).trimEnd()
       }
     },
-    async apply(lines, sender) {
-      const writes: ForeignWrite[] = []
-      let detail: string | null = null
-      for (const line of lines) {
-        try {
-          const write = parseEntry(line, now())
-          db.requireReplicable(write)
-          writes.push(write)
-        } catch (error) {
-          if (!(error instanceof KvistError)) throw error
-          detail ??= error.message
-        }
-      }
-      const written = writes.length === 0 ? [] : await db.replicate(writes, watchOf(sender))
-      const applied = written.filter(({ superseded }) => superseded !== true).length
-      return { applied, refused: lines.length - writes.length, detail }
-    },
+    apply: async (lines, sender) => appliedOf(await apply(lines.join('\n'), sender)),
   }
+}
+
+function appliedOf({ applied, failed, failed_more: more = 0 }: AppliedLines): Applied {
+  return { applied, refused: failed.length + more, detail: failed[0]?.detail ?? null }
 }

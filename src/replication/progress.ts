@@ -4,7 +4,7 @@ import { jsonContentType } from '../core/member.ts'
 
 /** How far targets have come, in a collection of kvist's own: what is kept over a restart, for each target. */
 
-const mirrorsCollection = '_mirrors'
+export const mirrorsCollection = '_mirrors'
 
 export interface TargetProgress {
   /** The target has everything before it. */

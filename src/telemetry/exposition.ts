@@ -177,6 +177,18 @@ const counters: readonly Metric<number>[] = [
     read: ({ sources }) => ofOrigins(sources, ({ failures }) => failures),
   },
   {
+    name: 'kvist_heal_mended_total',
+    help: 'Members of a target that were mended',
+    labels: ['target'],
+    read: ({ sources }) => ofTargets(sources, ({ heal }) => heal?.mended ?? null),
+  },
+  {
+    name: 'kvist_heal_failures_total',
+    help: 'Comparisons with a target that failed',
+    labels: ['target'],
+    read: ({ sources }) => ofTargets(sources, ({ heal }) => heal?.failures ?? null),
+  },
+  {
     name: 'kvist_conflicts_total',
     help: 'Versions lost because two nodes wrote the same member at once',
     read: ({ sources }) => sources.nodes.conflicts,
@@ -304,6 +316,19 @@ const gauges: readonly Metric<number>[] = [
     help: 'Age of the oldest change that a target lacks',
     labels: ['target'],
     read: ({ sources }) => ofTargets(sources, ({ lagSeconds }) => lagSeconds),
+  },
+  {
+    name: 'kvist_heal_undecided',
+    help: 'Members that only a target or this node has, and that the other may have deleted',
+    labels: ['target'],
+    read: ({ sources }) => ofTargets(sources, ({ heal }) => heal?.undecided ?? null),
+  },
+  {
+    name: 'kvist_heal_last_run_timestamp_seconds',
+    help: 'When a target was last compared with this node; missing for never since the start',
+    labels: ['target'],
+    read: ({ sources }) =>
+      ofTargets(sources, ({ heal }) => (heal?.lastRunMs == null ? null : heal.lastRunMs / 1000)),
   },
   {
     name: 'kvist_mirror_current',

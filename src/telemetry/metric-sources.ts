@@ -60,6 +60,8 @@ export interface NodeNumbers {
     readonly lagSeconds: number
     readonly sent: number
     readonly failures: number
+    /** Null where the target is not compared with this node. */
+    readonly heal: HealNumbers | null
   }[]
 }
 
@@ -70,6 +72,14 @@ export interface CacheNodeNumbers {
   /** Seconds since it knew of all changes; infinite if it never did. */
   readonly lagSeconds: number
   readonly origins: readonly { readonly url: string; readonly state: string; readonly failures: number }[]
+}
+
+/** Comparisons with a target. */
+interface HealNumbers {
+  readonly failures: number
+  readonly mended: number
+  readonly undecided: number
+  readonly lastRunMs: number | null
 }
 
 /** Lines of the audit log. */

@@ -6,6 +6,9 @@ import { histogram, observe } from '../core/histogram.ts'
 import type { MetricSources } from './metric-sources.ts'
 import { type Metrics, startMetrics } from './metrics.ts'
 
+/** What a comparison with a target mended. */
+const heal = { failures: 38, mended: 39, undecided: 40, lastRunMs: 41_000 }
+
 function sources(): MetricSources {
   const groupCommits = histogram([1, 2, 4])
   const syncSeconds = histogram([0.001, 0.01])
@@ -41,8 +44,16 @@ function sources(): MetricSources {
       conflicts: 31,
       following: { url: 'http://a', state: 'current', received: 37 },
       targets: [
-        { url: 'http://b', state: 'current', lagChanges: 0, lagSeconds: 0, sent: 32, failures: 33 },
-        { url: 'http://c', state: 'retrying', lagChanges: null, lagSeconds: 34, sent: 35, failures: 36 },
+        { url: 'http://b', state: 'current', lagChanges: 0, lagSeconds: 0, sent: 32, failures: 33, heal },
+        {
+          url: 'http://c',
+          state: 'retrying',
+          lagChanges: null,
+          lagSeconds: 34,
+          sent: 35,
+          failures: 36,
+          heal: null,
+        },
       ],
     },
     limits: {

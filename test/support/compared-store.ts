@@ -1,6 +1,6 @@
 import { type Database, openDatabase } from '../../src/core/database.ts'
 import type { Engine } from '../../src/core/engine.ts'
-import { parseEntry } from '../../src/http/v1/replicate.ts'
+import { replicateLines } from '../../src/http/v1/replicate.ts'
 import { type CompareOptions, type Difference, differences } from '../../src/replication/compare.ts'
 import { type ComparedNode, localNode } from '../../src/replication/compared-node.ts'
 import {
@@ -35,8 +35,21 @@ export async function comparedStore(now: () => number): Promise<ComparedStore> {
       throw error
     },
   })
-  const watchOf = () => ({ isConflict: () => false, onConflict() {} })
-  return { db, engine: engine!, node: localNode({ db, now, parseEntry, watchOf }) }
+  return {
+    db,
+    engine: engine!,
+    node: localNode({ db, now, apply: (lines, sender) => applyTo(db, now, lines, sender) }),
+  }
+}
+
+/** Applies lines of another node to a store. */
+export function applyTo(db: Database, now: () => number, lines: string, sender: string) {
+  const receiver = { watchOf: () => ({ isConflict: () => false, onConflict() {} }) }
+  return replicateLines(db, receiver, { parts: onePart(lines), sender, now })
+}
+
+async function* onePart(text: string): AsyncGenerator<Uint8Array> {
+  yield Buffer.from(text)
 }
 
 /** Compares everything; nothing is on its way. */

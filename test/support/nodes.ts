@@ -88,7 +88,7 @@ export async function startNode(options: TestNodeOptions = {}): Promise<TestNode
     nodes: {
       learnBridge: async () => {},
       watchOf: (sender, knows) => (mirror ?? idle).conflicts.watchOf(sender, knows),
-      targets: () => mirror?.status() ?? [],
+      targets: () => (mirror?.status() ?? []).map((target) => ({ ...target, heal: null })),
       conflicts: () => (mirror ?? idle).conflicts.count(),
     },
   })

@@ -27,6 +27,18 @@ interface TargetStatus {
   readonly failures: number
   readonly lastError: { readonly detail: string; readonly atMs: number } | null
   readonly lastSuccessMs: number | null
+  /** Null where the target is not healed. */
+  readonly heal: HealStatus | null
+}
+
+interface HealStatus {
+  readonly isRunning: boolean
+  readonly runs: number
+  readonly failures: number
+  readonly mended: number
+  readonly undecided: number
+  readonly lastRunMs: number | null
+  readonly lastError: { readonly detail: string; readonly atMs: number } | null
 }
 
 export interface NodeRouteOptions extends BridgeReceiver {
@@ -188,7 +200,28 @@ function targetJson(target: TargetStatus) {
     lag_seconds: target.lagSeconds,
     sent: target.sent,
     failures: target.failures,
-    last_error: lastError === null ? null : { detail: lastError.detail, at: formatTime(lastError.atMs) },
-    last_success_at: lastSuccessMs === null ? null : formatTime(lastSuccessMs),
+    last_error: errorJson(lastError),
+    last_success_at: timeJson(lastSuccessMs),
+    heal: target.heal === null ? null : healJson(target.heal),
   }
+}
+
+function healJson({ isRunning, runs, failures, mended, undecided, lastRunMs, lastError }: HealStatus) {
+  return {
+    is_running: isRunning,
+    runs,
+    failures,
+    mended,
+    undecided,
+    last_run_at: timeJson(lastRunMs),
+    last_error: errorJson(lastError),
+  }
+}
+
+function errorJson(error: TargetStatus['lastError']) {
+  return error === null ? null : { detail: error.detail, at: formatTime(error.atMs) }
+}
+
+function timeJson(ms: number | null): string | null {
+  return ms === null ? null : formatTime(ms)
 }

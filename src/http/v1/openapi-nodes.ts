@@ -21,11 +21,29 @@ const failure: Schema = {
   properties: { detail: text, at: time },
 }
 
+const heal = named('Heal', {
+  type: ['object', 'null'],
+  required: ['is_running', 'runs', 'failures', 'mended', 'undecided', 'last_run_at', 'last_error'],
+  properties: {
+    is_running: { type: 'boolean' },
+    runs: { ...count, description: 'Comparisons that came to their end, since the start' },
+    failures: count,
+    mended: { ...count, description: 'Members that were mended since the start' },
+    undecided: {
+      ...count,
+      description:
+        'Of the last run: members that only one of the two has, and that the other may have deleted and forgotten',
+    },
+    last_run_at: nullable(time),
+    last_error: failure,
+  },
+})
+
 const target = named('Target', {
   type: 'object',
   required: [
     ...['url', 'state', 'node', 'lag_changes', 'lag_seconds', 'sent', 'failures'],
-    ...['last_error', 'last_success_at'],
+    ...['last_error', 'last_success_at', 'heal'],
   ],
   properties: {
     url: text,
@@ -43,6 +61,7 @@ const target = named('Target', {
     failures: { ...count, description: 'Attempts that failed since the start' },
     last_error: failure,
     last_success_at: nullable(time),
+    heal,
   },
 })
 
@@ -260,6 +279,10 @@ const targetExample = {
   failures: 0,
   last_error: null,
   last_success_at: '2026-01-01T00:00:00Z',
+  heal: {
+    ...{ is_running: false, runs: 12, failures: 0, mended: 3, undecided: 0 },
+    ...{ last_run_at: '2026-01-01T00:00:00Z', last_error: null },
+  },
 }
 
 const bodyProblems = [

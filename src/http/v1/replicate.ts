@@ -158,8 +158,7 @@ const putFields: ReadonlySet<string> = new Set([
   'is_renewal',
 ])
 
-/** Parses a line: a change of another node. */
-export function parseEntry(text: string, nowMs: number): ForeignWrite {
+function parseEntry(text: string, nowMs: number): ForeignWrite {
   const fields = parseObject(text)
   const { op } = fields
   const ref = { collection: parseForeignCollection(fields.collection), key: parseForeignKey(fields.key) }
