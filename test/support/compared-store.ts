@@ -44,7 +44,9 @@ export async function comparedStore(now: () => number): Promise<ComparedStore> {
 
 /** Applies lines of another node to a store. */
 export function applyTo(db: Database, now: () => number, lines: string, sender: string) {
-  const receiver = { watchOf: () => ({ isConflict: () => false, onConflict() {} }) }
+  const receiver = {
+    watchOf: () => ({ isConflict: () => false, onConflict() {}, onApplied() {}, onReceived: async () => {} }),
+  }
   return replicateLines(db, receiver, { parts: onePart(lines), sender, now })
 }
 
