@@ -160,10 +160,13 @@ test('a leader that is this node, or follows it over others, is a circle until t
 })
 
 test('to drain reads until nothing comes, and is an error if the leader does not respond', async () => {
-  const { follow, script, applied } = await following(await database(), () => quiet)
+  const db = await database()
+  const { follow, script, applied } = await following(db, () => quiet)
   await follow.wasCurrent
   const rest = ['1\n', '2\n']
-  script.say = ({ waitMs }) => (waitMs > 0 ? quiet : { ...quiet, lines: rest.shift() ?? '' })
+  // The leader was demoted for the node that drains.
+  script.say = ({ waitMs }) =>
+    waitMs > 0 ? quiet : { ...quiet, lines: rest.shift() ?? '', leaders: [db.nodeId] }
   await follow.drain(10_000)
   expect(applied).toEqual(['1\n', '2\n'])
   const { follow: other, script: its } = await following(await database(), () => quiet)

@@ -110,6 +110,7 @@ class FollowRun {
   private lastError: FollowerState['lastError'] = null
   private savedMs = Number.NEGATIVE_INFINITY
   private isUnsaved = false
+  private isDraining = false
 
   constructor(options: FollowOptions, progress: typeof noProgress) {
     this.options = options
@@ -138,6 +139,7 @@ class FollowRun {
   }
 
   async readToEnd(timeoutMs: number): Promise<void> {
+    this.isDraining = true
     const endMs = this.options.now() + timeoutMs
     for (;;) {
       const before = this.received
@@ -187,7 +189,8 @@ class FollowRun {
 
   private requireOther({ node, leaders }: ReplicaPage): void {
     const { db, leader } = this.options
-    if (node !== db.nodeId && !leaders.includes(db.nodeId)) return
+    // A leader that was demoted names this node, which is being promoted.
+    if (node !== db.nodeId && (this.isDraining || !leaders.includes(db.nodeId))) return
     if (this.state !== 'circular') {
       const what = node === db.nodeId ? 'is this node, or has a copy of its data folder' : 'follows this node'
       this.options.log.warn(`the leader ${what}: no node takes writes`, { leader: leader.url })

@@ -106,6 +106,8 @@ class LeadershipRun implements NodeLeadership {
   }
 
   leaders(): readonly string[] {
+    // A node that was to be promoted and failed must not send clients in a circle.
+    if (this.role.role === 'demoted') return [this.role.node]
     return this.following?.follower.leaders() ?? []
   }
 
