@@ -14,6 +14,8 @@ const needs = {
   process: () => process.env.KVIST_TEST_SERVER !== 'in-process',
   /** Mounts that others do not see: for root, and for others where they may make namespaces. */
   namespaces: () => mounts('-m') || mounts('-Urm'),
+  /** Version 7 or later, as Debian has it. */
+  redis: () => succeeds('sh', '-c', 'redis-server --version | grep -qE " v=([7-9]|[1-9][0-9])\\."'),
   /** Networks that others do not see, and `ip` to lay them out. */
   networkNamespaces: () => Bun.which('ip') !== null && (lays('-n') || lays('-Urn')),
   strace: () => Bun.which('strace') !== null,
@@ -29,6 +31,11 @@ export type Need = keyof typeof needs
 export function needing(...names: readonly Need[]): Pick<typeof bun, 'test' | 'beforeAll' | 'afterAll'> {
   if (names.every((name) => needs[name]())) return bun
   return { test: bun.test.skipIf(true) as typeof bun.test, beforeAll() {}, afterAll() {} }
+}
+
+/** Whether the machine has it, for what defines its tests by itself. */
+export function has(name: Need): boolean {
+  return needs[name]()
 }
 
 function mounts(namespace: string): boolean {
