@@ -295,6 +295,11 @@ export async function changesAfter(
   throw new Error('the feed went on for ten thousand pages')
 }
 
+/** Returns changes in the order of the feed: changes of different lines may be reported in another order. */
+export function byRevision(changes: readonly Change[]): Change[] {
+  return changes.toSorted((a, b) => revisionOf(a) - revisionOf(b))
+}
+
 /** Formats a change as type, key and revision: `put a 7`. */
 export function inShort(change: Change): string {
   return `${change.type} ${keyOf(change)} ${revisionOf(change)}`

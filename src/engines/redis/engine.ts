@@ -1,0 +1,475 @@
+import { msToStamp } from '../../core/clock.ts'
+import type {
+  Commit,
+  CommitResult,
+  Engine,
+  ExpiringRef,
+  FeedCursor,
+  MemberRef,
+  OnCommit,
+  OnSetback,
+  VersionRef,
+  Written,
+} from '../../core/engine.ts'
+import { KvistError } from '../../core/errors.ts'
+import { type Committed, revisionOf } from '../../core/member.ts'
+import { randomName } from '../../core/origin.ts'
+import type { CollectionSize } from '../../core/quota.ts'
+import { realTimers, type Timers } from '../../core/timers.ts'
+import { changesAfter } from './changes.ts'
+import type { Cluster } from './cluster.ts'
+import { CommitFeed, type LogPage, type PublishedCommit } from './commit-feed.ts'
+import { parseVector, type Vector, vectorText } from './cursors.ts'
+import { faultOf } from './errors.ts'
+import type { GroupResult, LineCommit } from './group.ts'
+import { type LineKeys, LineMap, lineKeys } from './layout.ts'
+import { LineCommitter } from './line-committer.ts'
+import { changeOfFound, isWhole, LineReads, largeValues, valueBytesOf } from './line-reads.ts'
+import { RedisMembers } from './member-reads.ts'
+import type { RedisOptions } from './options.ts'
+import { decodePublished } from './published.ts'
+import forgetScript from './scripts/forget.lua' with { type: 'text' }
+import groupScript from './scripts/group.lua' with { type: 'text' }
+import openLineScript from './scripts/open-line.lua' with { type: 'text' }
+import { openCheckedCluster } from './start-checks.ts'
+import { groupCounter } from './stats.ts'
+import { openStore } from './store-settings.ts'
+
+export interface RedisEngineOptions extends RedisOptions {
+  readonly onCommit: OnCommit
+  readonly onSetback: OnSetback
+  readonly warn: (line: string) => void
+  /** The wall clock, which must agree with those of the servers. */
+  readonly now: () => number
+  /** Tests set their own. */
+  readonly timers?: Timers
+}
+
+/** A page of a line's log, read to report what was missed. */
+const logPageChanges = 500
+const logPageBytes = 4 * 1024 * 1024
+/** Results of groups are kept for this long, in which they may be sent again. */
+const keptResultsMs = 3_600_000
+const instanceLength = 10
+const maxForgottenAtOnce = 1000
+
+/**
+ * Opens the engine that keeps members in a Redis or Valkey Cluster, or a single server (docs/design/engine-redis.md).
+ * Throws an Error of one line when the store must not be opened.
+ */
+export async function openRedis(options: RedisEngineOptions): Promise<Engine> {
+  const timers = options.timers ?? realTimers
+  const cluster = await openCheckedCluster(options, options.warn, timers)
+  try {
+    const { nodeId } = await openStore(cluster, options)
+    const engine = new RedisEngine(cluster, options, nodeId, timers)
+    await engine.start()
+    return engine
+  } catch (error) {
+    await cluster.close()
+    throw error
+  }
+}
+
+class RedisEngine implements Engine {
+  readonly nodeId: string
+  private readonly cluster: Cluster
+  private readonly options: RedisEngineOptions
+  private readonly keys: readonly LineKeys[]
+  private readonly lines: LineMap
+  private readonly instance = randomName(instanceLength)
+  private readonly lineReads: LineReads
+  private readonly members: RedisMembers
+  private readonly feed: CommitFeed
+  private readonly committers: readonly LineCommitter[]
+  private readonly counter = groupCounter()
+  private readonly forgetScript: string
+  private fault: KvistError | null = null
+  /** All stamps that this server gave out, reported or reserved are smaller or equal. */
+  private stamp = 0
+  private isClosed = false
+  private closing: Promise<void> | null = null
+  private lastCursor: { readonly text: FeedCursor; readonly vector: Vector } | null = null
+
+  constructor(cluster: Cluster, options: RedisEngineOptions, nodeId: string, timers: Timers) {
+    this.cluster = cluster
+    this.options = options
+    this.nodeId = nodeId
+    this.keys = lineKeys(options.prefix, options.lines)
+    this.lines = new LineMap(options.lines, options.placement)
+    this.lineReads = new LineReads(cluster, this.keys)
+    this.feed = new CommitFeed(
+      {
+        readHead: (line) => this.lineReads.head(line),
+        readLog: (line, after, seenHead) => this.readLog(line, after, seenHead),
+        report: (line, changes, through) => this.report(line, changes, through),
+        setback: (_line, through) => {
+          this.observe(through)
+          options.onSetback()
+        },
+      },
+      timers,
+      options.lines,
+    )
+    const whenReported = (line: number, revision: number) => this.feed.whenReported(line, revision)
+    this.members = new RedisMembers(this.lineReads, this.lines, whenReported)
+    this.forgetScript = cluster.script(forgetScript)
+    const scripts = {
+      group: cluster.script(groupScript),
+      groupWhenFull: cluster.script(`#!lua flags=allow-oom\n${groupScript}`),
+    }
+    const { patienceMs, now } = options
+    this.committers = this.keys.map(
+      (keys, line) =>
+        new LineCommitter({
+          cluster,
+          keys,
+          scripts,
+          instance: this.instance,
+          nodeId,
+          patienceMs,
+          now,
+          report: (result) => this.reportOwn(line, result),
+          onOutcome: (fault) => {
+            if (fault === null || fault.code !== 'closing') this.fault = fault
+          },
+        }),
+    )
+  }
+
+  async start(): Promise<void> {
+    await Promise.all(this.keys.map((keys) => this.openLine(keys)))
+    await this.subscribe()
+    await this.feed.start()
+  }
+
+  async read(collection: string, key: string) {
+    return this.opened().read({ collection, key })
+  }
+
+  async readHead(collection: string, key: string) {
+    return this.opened().readHead({ collection, key })
+  }
+
+  async readPart(ref: MemberRef, version: Parameters<Engine['readPart']>[1], from: number, to: number) {
+    return this.opened().readPart(ref, version, from, to)
+  }
+
+  async readMany(refs: readonly MemberRef[], maxBytes?: number) {
+    return this.opened().readMany(refs, maxBytes)
+  }
+
+  async tombstone(collection: string, key: string) {
+    return this.opened().tombstone({ collection, key })
+  }
+
+  async scan(range: Parameters<Engine['scan']>[0]) {
+    return this.opened().scan(range)
+  }
+
+  async commit(given: Commit): Promise<CommitResult> {
+    this.opened()
+    const byLine = new Map<number, number[]>()
+    for (const [i, write] of given.writes.entries()) addTo(byLine, this.lines.lineOfWrite(write), i)
+    for (const check of given.checks) addTo(byLine, this.lines.lineOf(check))
+    const floor = this.reserve(given.nowMs, given.writes.length)
+    const [first] = byLine.keys()
+    if (byLine.size <= 1) {
+      return first === undefined ? this.emptyCommit() : this.commitTo(first, given, floor)
+    }
+    if (given.apart !== true) {
+      const detail = 'the members are on several lines of the cluster, and one commit spans one of them'
+      throw new KvistError('unprocessable', detail, { together: this.together(given) })
+    }
+    return this.commitApart(given, byLine, floor)
+  }
+
+  async changes(...[after, limit, scope, maxBytes]: Parameters<Engine['changes']>) {
+    this.opened()
+    const options = {
+      reads: this.lineReads,
+      lines: this.lines,
+      reported: (line: number) => this.feed.reported(line),
+      whenReported: (line: number, revision: number) => this.feed.whenReported(line, revision),
+    }
+    return changesAfter(options, after, limit, scope, maxBytes)
+  }
+
+  hasSeen(cursor: FeedCursor, version: VersionRef): boolean {
+    if (this.lastCursor?.text !== cursor) {
+      this.lastCursor = { text: cursor, vector: parseVector(cursor, this.lines.count) }
+    }
+    return this.lastCursor.vector[this.lines.lineOf(version)]!.revision >= version.revision
+  }
+
+  head(): FeedCursor {
+    return vectorText(this.reportedVector())
+  }
+
+  async forget(beforeMs: number, limit: number): Promise<number> {
+    this.opened()
+    let forgotten = 0
+    for (const { slot, head, records, tombstones } of this.keys) {
+      while (forgotten < limit) {
+        const count = Math.min(limit - forgotten, maxForgottenAtOnce)
+        const keys = [head, records, tombstones]
+        const command = ['EVALSHA', this.forgetScript, 3, ...keys, msToStamp(beforeMs), count]
+        const { reply } = await this.cluster.write(slot, command).catch((error: unknown) => {
+          throw faultOf(error)
+        })
+        forgotten += Number(reply)
+        if (Number(reply) < count) break
+      }
+    }
+    return forgotten
+  }
+
+  async forgottenClock(): Promise<number> {
+    this.opened()
+    // The revision of a tombstone is the stamp of the removal.
+    return Math.max(...(await Promise.all(this.keys.map((_, line) => this.lineReads.forgotten(line)))))
+  }
+
+  async expiring(atMs: number, limit: number): Promise<ExpiringRef[]> {
+    this.opened()
+    const all = await Promise.all(this.keys.map((_, line) => this.lineReads.expiring(line, atMs, limit)))
+    const found = all
+      .flat()
+      .sort((a, b) => a.expiresAtMs - b.expiresAtMs || a.record.revision - b.record.revision)
+      .slice(0, limit)
+    await this.members.allReported(found)
+    return found.map(({ collection, key, record, expiresAtMs }) => {
+      return { collection, key, revision: record.revision, expiresAtMs }
+    })
+  }
+
+  async collections() {
+    this.opened()
+    const sizes = (await Promise.all(this.keys.map((_, line) => this.lineReads.sizes(line)))).flat()
+    const sums = new Map<string, { name: string; members: number; bytes: number }>()
+    for (const { name, members, bytes } of sizes) {
+      const sum = sums.get(name) ?? { name, members: 0, bytes: 0 }
+      sum.members += members
+      sum.bytes += bytes
+      sums.set(name, sum)
+    }
+    return [...sums.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
+  }
+
+  stats() {
+    return this.counter.numbers
+  }
+
+  writeFault(): KvistError | null {
+    return this.fault
+  }
+
+  close(): Promise<void> {
+    this.isClosed = true
+    this.closing ??= (async () => {
+      await Promise.all(this.committers.map((committer) => committer.idle()))
+      this.feed.close()
+      await this.cluster.close()
+    })()
+    return this.closing
+  }
+
+  private opened(): RedisMembers {
+    if (this.isClosed) throw new KvistError('closing', 'the server is stopping')
+    return this.members
+  }
+
+  private emptyCommit(): CommitResult {
+    const result: CommitResult = { ok: true, written: [] }
+    this.counter.count(result, 0)
+    return result
+  }
+
+  /** Returns the stamp after which those of a commit come, and reserves as many as it has writes. */
+  private reserve(nowMs: number, writes: number): number {
+    const floor = Math.max(this.stamp, msToStamp(nowMs) - 1)
+    this.stamp = floor + writes
+    return floor
+  }
+
+  private observe(stamp: number): void {
+    if (stamp > this.stamp) this.stamp = stamp
+  }
+
+  private commitTo(line: number, given: Commit, floor: number): Promise<CommitResult> {
+    const { quotas = [] } = given
+    let elsewhere: readonly CollectionSize[] = []
+    // Quotas of collections that have members on other lines.
+    const spread = quotas.filter(({ collection }) => this.lines.linesOf(collection).length > 1)
+    const ready =
+      spread.length === 0
+        ? null
+        : Promise.all(quotas.map(({ collection }) => this.sizeElsewhere(collection, line))).then((sizes) => {
+            elsewhere = sizes
+          })
+    const make = (): LineCommit => ({ ...given, floor, elsewhere })
+    return this.committers[line]!.commit(given, make, ready)
+  }
+
+  private async sizeElsewhere(collection: string, line: number): Promise<CollectionSize> {
+    const others = this.lines.linesOf(collection).filter((other) => other !== line)
+    const sizes = await Promise.all(others.map((other) => this.lineReads.sizeOf(other, collection)))
+    return {
+      members: sizes.reduce((sum, { members }) => sum + members, 0),
+      bytes: sizes.reduce((sum, { bytes }) => sum + bytes, 0),
+    }
+  }
+
+  /** With quotas one line after the other, so that each knows what the others have come to. */
+  private async commitApart(
+    given: Commit,
+    byLine: ReadonlyMap<number, readonly number[]>,
+    floor: number,
+  ): Promise<CommitResult> {
+    const written: Written[] = []
+    const commitOne = async (line: number, indexes: readonly number[]) => {
+      const writes = indexes.map((i) => given.writes[i]!)
+      const result = await this.commitTo(line, { ...given, writes }, floor)
+      if (!result.ok) throw new Error('a commit apart was not done')
+      for (const [n, i] of indexes.entries()) written[i] = result.written[n]!
+    }
+    if (given.quotas !== undefined && given.quotas.length > 0) {
+      for (const [line, indexes] of byLine) await commitOne(line, indexes)
+    } else {
+      const settled = await Promise.allSettled([...byLine].map(([line, indexes]) => commitOne(line, indexes)))
+      for (const one of settled) if (one.status === 'rejected') throw one.reason
+    }
+    return { ok: true, written }
+  }
+
+  private together({ checks, writes }: Commit): MemberRef[][] {
+    const groups = new Map<number, MemberRef[]>()
+    const add = (line: number, { collection, key }: MemberRef) => {
+      const refs = groups.get(line) ?? []
+      if (!refs.some((ref) => ref.collection === collection && ref.key === key))
+        refs.push({ collection, key })
+      groups.set(line, refs)
+    }
+    for (const check of checks) add(this.lines.lineOf(check), check)
+    for (const write of writes) add(this.lines.lineOfWrite(write), write)
+    return [...groups.values()]
+  }
+
+  private reportedVector(): { revision: number; began: null }[] {
+    return this.keys.map((_, line) => ({ revision: this.feed.reported(line), began: null }))
+  }
+
+  private report(line: number, changes: readonly Committed[], through: number): void {
+    this.observe(through)
+    for (const change of changes) {
+      this.observe(change.type === 'put' || change.type === 'renew' ? change.member.clock : 0)
+    }
+    if (changes.length === 0) return
+    const heads = this.reportedVector()
+    this.options.onCommit(changes, (index) => {
+      const last = changes.slice(0, index + 1).findLast(({ type }) => type !== 'renew')
+      const vector = [...heads]
+      if (last !== undefined) vector[line] = { revision: revisionOf(last), began: null }
+      return vectorText(vector)
+    })
+  }
+
+  private async reportOwn(line: number, result: GroupResult): Promise<void> {
+    this.observe(result.clock)
+    let commits = 0
+    for (const [i, one] of result.results.entries()) {
+      this.counter.count(one, result.counts[i]!)
+      if (result.counts[i]! > 0) commits++
+    }
+    this.counter.group(commits)
+    const { before, after } = result
+    if (result.changes.length === 0 && before === after) return
+    const changes: Committed[] = []
+    for (const change of result.changes) {
+      if (change.type !== 'renewedLarge') {
+        changes.push(change)
+        continue
+      }
+      const { collection, key, revision } = change
+      const [now] = await this.lineReads.values(line, [{ collection, key }])
+      const record = now?.record
+      if (record == null || record.isTombstone || record.revision !== revision) continue
+      const found = { collection, key, line, record }
+      const renewed = changeOfFound(found, new Map([[found, now!.large]]))
+      if (renewed.type === 'put') changes.push({ ...renewed, type: 'renew' })
+    }
+    await this.feed.committed(line, { before, after, changes })
+  }
+
+  private async readLog(line: number, after: number, seenHead: number): Promise<LogPage> {
+    const part = await this.lineReads.feed(line, { after, limit: logPageChanges })
+    const { head } = part
+    const isGone = (at: number) => at > head || part.gaps.some((gap) => gap.after < at && at < gap.before)
+    if (isGone(after) || isGone(seenHead) || (after > 0 && after < part.forgotten)) {
+      return { isLost: true, changes: [], through: head, head, atEnd: true }
+    }
+    let bytes = 0
+    const end = part.found.findIndex((one, i) => {
+      bytes += valueBytesOf(one)
+      return i > 0 && bytes > logPageBytes
+    })
+    const found = end < 0 ? part.found : part.found.slice(0, end)
+    const values = await largeValues(this.lineReads, found)
+    const changes = found.filter((one) => isWhole(one, values)).map((one) => changeOfFound(one, values))
+    const through = end < 0 ? part.through : found.at(-1)!.record.revision
+    return { isLost: false, changes, through, head, atEnd: end < 0 && part.atEnd }
+  }
+
+  private async openLine(keys: LineKeys): Promise<void> {
+    const { slot, head, records, values, order, members, tombstones, expiries, sizes } = keys
+    const names = [head, records, values, order, members, tombstones, expiries, sizes]
+    const script = this.cluster.script(openLineScript)
+    try {
+      const command = ['EVALSHA', script, names.length, ...names, keptResultsMs]
+      const { reply } = await this.cluster.write(slot, command)
+      for (const stamp of Array.isArray(reply) ? reply : []) this.observe(Number(stamp ?? 0))
+    } catch (error) {
+      throw new Error(`redis: the store cannot be opened: ${faultOf(error).message}`, { cause: error })
+    }
+  }
+
+  /** Resolves when all channels are subscribed. */
+  private subscribe(): Promise<void> {
+    const lineOf = new Map(this.keys.map(({ channel }, line) => [channel, line]))
+    const missing = new Set(lineOf.keys())
+    return new Promise((resolve) => {
+      this.cluster.subscribe(
+        this.keys.map(({ slot, channel }) => ({ slot, name: channel })),
+        {
+          onMessage: ({ name }, payload) => {
+            const { instance, ...group } = decodePublished(payload)
+            this.received(lineOf.get(name)!, instance, group)
+          },
+          onSubscribed: ({ name }) => {
+            if (missing.delete(name)) {
+              if (missing.size === 0) resolve()
+            } else {
+              this.feed.subscribed(lineOf.get(name)!)
+            }
+          },
+        },
+      )
+    })
+  }
+
+  private received(line: number, instance: string, group: PublishedCommit): void {
+    if (instance !== this.instance) {
+      this.feed.received(line, group)
+      return
+    }
+    // Own renewals are reported when the group's reply arrives.
+    const changes = group.changes?.filter(({ type }) => type !== 'renew') ?? null
+    if (group.after > group.before) this.feed.received(line, { ...group, changes })
+  }
+}
+
+function addTo(groups: Map<number, number[]>, line: number, ...indexes: number[]): void {
+  const known = groups.get(line)
+  if (known === undefined) groups.set(line, indexes)
+  else known.push(...indexes)
+}

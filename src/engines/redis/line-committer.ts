@@ -1,0 +1,199 @@
+import type { CommitResult } from '../../core/engine.ts'
+import type { KvistError } from '../../core/errors.ts'
+import { monotonicMs } from '../../runtime/clock.ts'
+import { type Cluster, RedisError } from './cluster.ts'
+import { faultOf, outcomeUnknown } from './errors.ts'
+import { decodeGroup, encodeGroup, type GroupResult, type LineCommit, maxSkewMs } from './group.ts'
+import type { LineKeys } from './layout.ts'
+import type { Reply } from './resp.ts'
+
+/**
+ * Commits to one line: those that come while a group is under way wait and are the next group. One group is under way
+ * at a time, so that they take effect in their order. Each has a number; the line keeps that of the last with its result,
+ * so a group whose reply was lost can be sent again, and is not done twice.
+ */
+export interface LineCommitterOptions {
+  readonly cluster: Cluster
+  readonly keys: LineKeys
+  /** The SHA-1 of `scripts/group.lua`, and of the same for when memory is full. */
+  readonly scripts: { readonly group: string; readonly groupWhenFull: string }
+  /** The name of this server; each start has another. */
+  readonly instance: string
+  readonly nodeId: string
+  readonly patienceMs: number
+  readonly now: () => number
+  /** Reports the changes of a group; its commits resolve afterwards. */
+  readonly report: (result: GroupResult) => Promise<void> | null
+  /** Called with the outcome of each group. */
+  readonly onOutcome: (fault: KvistError | null) => void
+}
+
+interface Pending {
+  readonly make: () => LineCommit
+  /** Resolves when `make` can be called; null if it can be already. */
+  ready: Promise<void> | null
+  readonly writes: number
+  readonly bytes: number
+  readonly onlyDeletes: boolean
+  readonly resolve: (result: CommitResult) => void
+  readonly reject: (error: unknown) => void
+}
+
+/** A group ends when it has this many writes, or bytes. */
+const maxGroupWrites = 128
+const maxGroupBytes = 256 * 1024
+/** The pause before a group is sent again. */
+const retryMs = 20
+
+export class LineCommitter {
+  private readonly options: LineCommitterOptions
+  private queue: Pending[] = []
+  private isRunning = false
+  private readonly settling = new Set<Promise<void>>()
+  private seq = 0
+
+  constructor(options: LineCommitterOptions) {
+    this.options = options
+  }
+
+  /** `make` is called once `ready` has resolved; commits that are called later wait for that too. */
+  commit(given: Pick<LineCommit, 'writes'>, make: () => LineCommit, ready: Promise<void> | null) {
+    return new Promise<CommitResult>((resolve, reject) => {
+      const { writes } = given
+      const onlyDeletes = writes.length > 0 && writes.every(({ op }) => op === 'delete')
+      const bytes = writes.reduce((sum, write) => sum + (write.op === 'put' ? write.value.length : 0), 0)
+      this.queue.push({ make, ready, writes: writes.length, bytes, onlyDeletes, resolve, reject })
+      if (!this.isRunning) {
+        this.isRunning = true
+        queueMicrotask(() => this.run())
+      }
+    })
+  }
+
+  /** Resolves when all commits that were called have been settled. */
+  async idle(): Promise<void> {
+    while (this.isRunning || this.settling.size > 0) {
+      await Promise.all(this.settling)
+      await new Promise((resolve) => setTimeout(resolve, 1))
+    }
+  }
+
+  private async run(): Promise<void> {
+    while (this.queue.length > 0) await this.next()
+    this.isRunning = false
+  }
+
+  private async next(): Promise<void> {
+    const [first] = this.queue
+    if (first?.ready != null) {
+      try {
+        await first.ready
+        first.ready = null
+      } catch (error) {
+        this.queue.shift()
+        first.reject(faultOf(error))
+        return
+      }
+    }
+    await this.commitGroup(this.take())
+  }
+
+  private take(): Pending[] {
+    let count = 0
+    let writes = 0
+    let bytes = 0
+    for (const one of this.queue) {
+      writes += one.writes
+      bytes += one.bytes
+      if (count > 0 && (one.ready !== null || writes > maxGroupWrites || bytes > maxGroupBytes)) break
+      count++
+    }
+    return this.queue.splice(0, count)
+  }
+
+  private async commitGroup(group: readonly Pending[]): Promise<void> {
+    const commits = group.map(({ make }) => make())
+    const onlyDeletes = group.every((one) => one.onlyDeletes)
+    try {
+      const { reply, isReplicated } = await this.send(commits, onlyDeletes)
+      const result = decodeGroup(reply, commits, this.options.nodeId)
+      const settled = this.settle(group, result, isReplicated)
+      this.settling.add(settled)
+      void settled.then(() => this.settling.delete(settled))
+      this.options.onOutcome(null)
+    } catch (error) {
+      const fault = faultOf(error)
+      if (fault.code === 'storage_full' && !onlyDeletes) {
+        await this.withoutPuts(group, fault)
+        return
+      }
+      this.options.onOutcome(fault)
+      for (const { reject } of group) reject(fault)
+    }
+  }
+
+  /** Memory is full: deletes are done all the same, since they make room. */
+  private async withoutPuts(group: readonly Pending[], fault: KvistError): Promise<void> {
+    const deletes = group.filter((one) => one.onlyDeletes)
+    if (deletes.length > 0) await this.commitGroup(deletes)
+    this.options.onOutcome(fault)
+    for (const one of group) if (!one.onlyDeletes) one.reject(fault)
+  }
+
+  private async settle(group: readonly Pending[], result: GroupResult, isReplicated: boolean): Promise<void> {
+    try {
+      await this.options.report(result)
+    } catch {
+      // They were done all the same. The feed finds the changes by itself.
+    }
+    for (const [i, { resolve, reject }] of group.entries()) {
+      if (isReplicated || result.counts[i] === 0) resolve(result.results[i]!)
+      else reject(outcomeUnknown())
+    }
+  }
+
+  /** Sends a group until its outcome is known, for as long as the patience lasts. */
+  private async send(
+    commits: readonly LineCommit[],
+    onlyDeletes: boolean,
+  ): Promise<{ reply: Reply; isReplicated: boolean }> {
+    const { cluster, keys, patienceMs } = this.options
+    const untilMs = monotonicMs() + patienceMs
+    this.seq++
+    let mayBeDone = false
+    for (;;) {
+      const sentMs = this.options.now()
+      let failure: unknown = null
+      try {
+        const sent = await cluster.write(keys.slot, this.command(commits, onlyDeletes, sentMs), untilMs)
+        if (sent.isReplicated || monotonicMs() >= untilMs) return sent
+      } catch (error) {
+        failure = error
+      }
+      if (failure !== null) {
+        if (!(failure instanceof RedisError)) throw failure
+        if (failure.outcome === 'maybe_done') mayBeDone = true
+        else if (failure.outcome === 'not_done') throw mayBeDone ? outcomeUnknown(failure) : failure
+        else if (!this.wasSlow(failure, sentMs)) throw mayBeDone ? outcomeUnknown(failure) : failure
+      }
+      if (monotonicMs() >= untilMs) throw mayBeDone ? outcomeUnknown(failure) : failure
+      await new Promise((resolve) => setTimeout(resolve, retryMs))
+    }
+  }
+
+  /** Returns whether a group was refused for its clock only because it took long to arrive. */
+  private wasSlow(error: RedisError, sentMs: number): boolean {
+    if (error.code !== 'SKEW') return false
+    const serverMs = Number(/^SKEW (\d+)/.exec(error.message)?.[1])
+    return serverMs >= sentMs - maxSkewMs && serverMs <= this.options.now() + maxSkewMs
+  }
+
+  private command(commits: readonly LineCommit[], onlyDeletes: boolean, wallMs: number) {
+    const { keys, scripts, instance, nodeId } = this.options
+    const { bytes, largeValues } = encodeGroup({ instance, seq: this.seq, wallMs, nodeId }, commits)
+    const { head, records, values, order, members, tombstones, expiries, sizes } = keys
+    const names = [head, records, values, order, members, tombstones, expiries, sizes]
+    const script = onlyDeletes ? scripts.groupWhenFull : scripts.group
+    return ['EVALSHA', script, names.length, ...names, bytes, keys.channel, ...largeValues]
+  }
+}

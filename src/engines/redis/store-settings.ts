@@ -1,0 +1,51 @@
+import { nodeIdLength, randomName } from '../../core/origin.ts'
+import type { Cluster } from './cluster.ts'
+import { faultOf } from './errors.ts'
+import type { RedisOptions } from './options.ts'
+import createScript from './scripts/create.lua' with { type: 'text' }
+import { slotOf } from './slots.ts'
+
+/** The version of the layout and of the scripts. */
+const format = '1'
+
+/**
+ * Creates the store if it does not exist yet, and returns the id of its node. Throws an Error of one line if it was
+ * created with other settings.
+ */
+export async function openStore(cluster: Cluster, options: RedisOptions): Promise<{ nodeId: string }> {
+  const { prefix, lines, placement } = options
+  const key = `{${prefix}}store`
+  const given = { format, lines: String(lines), placement, node: randomName(nodeIdLength) }
+  const script = cluster.script(createScript)
+  const command = ['EVALSHA', script, 1, key, ...Object.entries(given).flat()]
+  let fields: Map<string, string>
+  try {
+    const { reply } = await cluster.write(slotOf(key), command)
+    fields = fieldsOf(Array.isArray(reply) ? reply : [])
+  } catch (error) {
+    throw new Error(`redis: the store cannot be opened: ${faultOf(error).message}`, { cause: error })
+  }
+  const stored = (name: string) => fields.get(name) ?? ''
+  if (stored('format') !== format) {
+    throw new Error(
+      `redis: the store ${prefix} has format ${stored('format')}; this kvist reads format ${format}`,
+    )
+  }
+  if (stored('lines') !== given.lines) {
+    throw new Error(
+      `redis: the store ${prefix} was created with --redis-lines ${stored('lines')}, not ${lines}`,
+    )
+  }
+  if (stored('placement') !== placement) {
+    throw new Error(
+      `redis: the store ${prefix} was created with --redis-placement ${stored('placement')}, not ${placement}`,
+    )
+  }
+  return { nodeId: stored('node') }
+}
+
+function fieldsOf(reply: readonly unknown[]): Map<string, string> {
+  const fields = new Map<string, string>()
+  for (let i = 0; i + 1 < reply.length; i += 2) fields.set(String(reply[i]), String(reply[i + 1]))
+  return fields
+}
