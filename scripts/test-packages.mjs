@@ -10,6 +10,7 @@ const debianPackages = [
   'openssl',
   'prometheus',
   'python3-pymemcache',
+  'redis-server',
   'strace',
   'systemd',
 ]

@@ -2,14 +2,14 @@ import { isIPv4 } from 'node:net'
 import { join } from 'node:path'
 import { refuseUncacheable } from './cache-options.ts'
 import type { Durability } from './core/engine.ts'
-import { defaultTombstonesMs } from './core/jobs/tombstone-gc.ts'
 import { parseCollection } from './core/keys.ts'
 import { maxClockAheadMs } from './core/limits.ts'
 import { compilePattern } from './core/pattern.ts'
 import { parseRate, type Rate, rateForm, showRate } from './core/rate.ts'
-import { type EngineName, engineNames, type PagesMode, pagesModes } from './engines/engine-names.ts'
+import { engineNames, type PagesMode, pagesModes } from './engines/engine-names.ts'
 import { choice, duration, list, size, text, toggle, wholeNumber } from './option-kinds.ts'
 import { type Environment, option, parseArguments, refuse, type Values } from './options.ts'
+import { engineKind, redisOptions, redisUrlOf, refuseStrayRedis } from './redis-options.ts'
 import { parseTarget, readServersFile, targetRange } from './servers-file.ts'
 import { parseToken, tokenOf, tokenRange } from './token-file.ts'
 
@@ -32,12 +32,12 @@ export const options = {
     default: '127.0.0.1',
     help: 'address to listen on; beyond this machine only with KVIST_TOKEN or --no-auth',
   }),
-  engine: option<EngineName>({
-    ...choice<EngineName>(...engineNames),
+  engine: option({
+    ...engineKind(...engineNames),
     flag: 'engine',
     env: 'KVIST_ENGINE',
     default: 'sqlite',
-    help: 'sqlite: in files of the data folder; memory: in memory only, lost when the server stops',
+    help: 'sqlite: in files of the data folder; memory: lost when the server stops; redis://host:port,host:port: in a Redis or Valkey Cluster',
   }),
   hostNames: option<readonly string[]>({
     ...list(text('NAME', 'a host name without a port', parseHostName)),
@@ -112,12 +112,12 @@ export const options = {
     default: 192 * 2 ** 20,
     help: 'memory for the read cache; 0 turns it off',
   }),
-  tombstonesMs: option({
+  tombstonesMs: option<number | null>({
     ...duration('ms', 60_000, 100 * 365 * 24 * 3_600_000),
     flag: 'keep-tombstones',
     env: 'KVIST_KEEP_TOMBSTONES',
-    default: defaultTombstonesMs,
-    help: 'how long the feed keeps tombstones of deleted and expired members',
+    default: null,
+    help: 'how long the feed keeps tombstones of deleted and expired members; default: 7d, in Redis 1h',
   }),
   idleTimeoutSeconds: option({
     ...duration('s', 1, 255),
@@ -373,6 +373,7 @@ export const options = {
     default: false,
     help: 'give the store another id among servers: for the first start of a copied data folder',
   }),
+  ...redisOptions,
   maxClockAheadMs: option({
     ...duration('ms', 0, 30 * 24 * 3_600_000),
     flag: 'max-clock-ahead',
@@ -421,12 +422,13 @@ export function parseConfig(args: readonly string[], env: Environment): Config {
   refuseHalfTls(values)
   refuseSilence(values)
   refuseUnkept(values, args)
+  refuseStrayRedis(values, args)
   return values
 }
 
 /** Returns the targets of `--mirror-to` and `--servers` together. Throws UsageError. */
 function targetsOf({ mirrorTo, servers, bridge, mirrorOnly, mirrorTokens, ...rest }: Values<typeof options>) {
-  const { follow, lookup, lookupIn, mirrorTokenFile, mirrorCa } = rest
+  const { follow, lookupIn, mirrorTokenFile, mirrorCa } = rest
   const file = servers === null ? null : readServersFile(servers, rest)
   const targets = [...new Set([...mirrorTo, ...(file?.targets ?? [])])]
   const isLoose = mirrorOnly.length > 0 || mirrorTokens || rest.healEveryMs !== null
@@ -434,12 +436,14 @@ function targetsOf({ mirrorTo, servers, bridge, mirrorOnly, mirrorTokens, ...res
   const connects = reachesOthers || follow !== null
   if ((targets.length === 0 && isLoose) || (!connects && (mirrorTokenFile ?? mirrorCa) !== null))
     refuse('the options of mirrors need a target: --mirror-to or --servers')
+  // minstore looked in the servers of its file before it responded that there is no record.
+  const lookup = rest.lookup || (rest.dialect === 'minstore' && file !== null && file.targets.length > 0)
   if (follow !== null && targets.includes(follow))
     refuse(`--follow ${follow} is a target of the mirror, too: a follower sends its leader what it lacks`)
   if (lookup && !reachesOthers) refuse('--lookup needs servers to ask: --mirror-to, --servers or --lookup-in')
   if (!lookup && lookupIn.length > 0) refuse('--lookup-in names servers for --lookup, which is missing')
   const asksToBridge = file?.isBridge === true
-  return { mirrorTo: targets, bridge: bridge || asksToBridge, asksToBridge }
+  return { mirrorTo: targets, bridge: bridge || asksToBridge, asksToBridge, lookup }
 }
 
 /**
@@ -505,10 +509,16 @@ function refuseSilence({ accessLog, logLevel }: Config): void {
  * Refuses flags about files with an engine that has none. Environment variables are ignored instead, as they may be set
  * for the whole machine.
  */
-function refuseUnkept({ engine }: Config, args: readonly string[]): void {
-  if (engine !== 'memory') return
-  for (const flag of ['--data', '--durability']) {
-    if (!args.some((arg) => arg === flag || arg.startsWith(`${flag}=`))) continue
+function refuseUnkept(config: Config, args: readonly string[]): void {
+  const isGiven = (flag: string) => args.some((arg) => arg === flag || arg.startsWith(`${flag}=`))
+  if (redisUrlOf(config) !== null) {
+    const flag = ['--data', '--sqlite-pages', '--accept-damaged-log', '--new-node-id'].find(isGiven)
+    if (flag !== undefined) refuse(`${flag} is for the engine sqlite: leave it out, or the URL of --engine`)
+    if (isGiven('--cache-bytes')) refuse('--engine redis://… has no read cache: leave out --cache-bytes')
+  }
+  if (config.engine !== 'memory') return
+  const flag = ['--data', '--durability'].find(isGiven)
+  if (flag !== undefined) {
     refuse(`--engine memory keeps nothing on disk: leave out ${flag}, or --engine memory`)
   }
 }

@@ -7,6 +7,7 @@ import { type TokenRegistry, tokenRegistry, tokensOf, useWrite } from './auth/to
 import type { Config } from './config.ts'
 import { type Database, type DatabaseOptions, openDatabase } from './core/database.ts'
 import type { Put } from './core/engine.ts'
+import { defaultTombstonesMs } from './core/jobs/tombstone-gc.ts'
 import { maxMemcachedHeldBytes, maxValueBytes } from './core/limits.ts'
 import type { ReadQueue } from './core/read-queue.ts'
 import { realTimers } from './core/timers.ts'
@@ -34,6 +35,7 @@ import type { Sockets } from './net/sockets.ts'
 import { observers } from './observers.ts'
 import { builtInProcesses } from './processes/all.ts'
 import { type ConfigFile, loadConfigFile } from './processes/config-file.ts'
+import { redisOptionsOf, redisUrlOf } from './redis-options.ts'
 import type { Given, Running } from './running.ts'
 import { monotonicMs as systemMonotonicMs } from './runtime/clock.ts'
 import { serveCache } from './serve-cache.ts'
@@ -68,7 +70,7 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
   const warning = config.tokenFile === null ? null : tokenFileWarning(config.tokenFile)
   if (warning !== null) log.warn(warning)
   const tls = startTls(config, { log, clock: sockets.registry, now })
-  const memory = planMemory(config.memoryBytes ?? cgroupLimitBytes(), config.cacheBytes)
+  const memory = memoryOf(config)
   const requests = requestMemory(memory.requestShare)
   const file = config.configFile === null ? null : await loadConfigFile(config.configFile, builtInProcesses)
   const access = startAccess(config, onError, (use) => db.write([use], 'relaxed').catch(onError))
@@ -110,7 +112,7 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
       ...healthRoutes(() => (ready ? (mirror.leadership.unreadiness() ?? db.writeFault()) : 'stopping')),
       ...metricsRoutes(expose),
       ...docsRoutes,
-      ...dialectRoutes(store, config.dialect, { records, lookupStore: mirror.minstoreStore }),
+      ...dialectRoutes(store, config.dialect, { records }),
       rootRoute(version),
       ...openApiRoutes(() => routes, { version, needsToken: config.token !== null }),
     ]
@@ -204,6 +206,15 @@ function startAccess(
   return { tokens, tickets: issued, http, memcached }
 }
 
+function memoryOf(config: Config): MemoryPlan {
+  // A cache of this server would not learn of renewals by other servers that are out of its reach for a moment.
+  const cacheBytes = redisUrlOf(config) === null ? config.cacheBytes : 0
+  return planMemory(config.memoryBytes ?? cgroupLimitBytes(), cacheBytes)
+}
+
+/** A tombstone in Redis takes 202 bytes of its memory. */
+const hourMs = 3_600_000
+
 function storeOptions(
   config: Config,
   memory: MemoryPlan,
@@ -212,10 +223,12 @@ function storeOptions(
 ): Pick<DatabaseOptions, 'open' | 'cacheBytes' | 'tombstonesMs' | 'now'> {
   const { segmentBytes, isScarce, cacheBytes } = memory
   return {
-    open: (onCommit) =>
-      openEngine({ ...config, segmentBytes, isMemoryScarce: isScarce }, now(), onCommit, log.warn),
+    open(onCommit, onSetback) {
+      const options = { ...config, redis: redisOptionsOf(config), segmentBytes, isMemoryScarce: isScarce }
+      return openEngine(options, now, onCommit, log.warn, onSetback)
+    },
     cacheBytes,
-    tombstonesMs: config.tombstonesMs,
+    tombstonesMs: config.tombstonesMs ?? (redisUrlOf(config) === null ? defaultTombstonesMs : hourMs),
     now,
   }
 }
@@ -346,9 +359,10 @@ function memcachedPort(
 function announce(log: Log, config: Config, url: string, memcached: MemcachedServer | null): void {
   const isInMemory = config.engine === 'memory'
   const store = isInMemory ? ' from memory: nothing is kept on disk' : ''
+  const data = redisUrlOf(config) === null ? { data: config.dataFolder } : { engine: config.engine }
   log.info(`kvist serves ${url}/v1, with its docs at ${url}/docs${store}`, {
     url,
-    ...(isInMemory ? { engine: config.engine } : { data: config.dataFolder, durability: config.durability }),
+    ...(isInMemory ? { engine: config.engine } : { ...data, durability: config.durability }),
     ...(memcached === null ? {} : { memcached: memcached.address }),
   })
 }

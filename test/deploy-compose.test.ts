@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { YAML } from 'bun'
 import { options } from '../src/config.ts'
+import { parseRedisUrl } from '../src/engines/redis/servers.ts'
 
 /** compose.yaml and what it mounts must speak of the same places, names and ports. */
 
@@ -104,3 +105,47 @@ test('Grafana finds Prometheus, and the dashboard', () => {
   expect(existsSync(join(seenAt(grafana, folder) ?? '', 'kvist.json'))).toBe(true)
   expect(grafana.environment?.GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH).toBe(`${folder}/kvist.json`)
 })
+
+test('the cluster has three primaries with a replica each, whose addresses stay, and kvist has those of some', () => {
+  const services = parsed<{ services: Record<string, Clustered> }>('compose.yaml').services
+  const inProfile = Object.entries(services).filter(([, { profiles }]) => profiles?.includes('cluster'))
+  const redis = inProfile.filter(([, { networks }]) => networks !== undefined && 'cluster' in networks)
+  expect(redis.map(([name]) => name)).toEqual([1, 2, 3, 4, 5, 6].map((n) => `redis-${n}`))
+  const addresses = redis.map(([, { networks }]) => networks!.cluster!.ipv4_address)
+  for (const [, { command }] of redis) {
+    for (const setting of [
+      '--cluster-enabled yes',
+      '--appendonly yes',
+      '--appendfsync always',
+      'noeviction',
+    ]) {
+      expect(command).toContain(setting)
+    }
+  }
+  const create = [services['redis-cluster']!.command].flat().join(' ')
+  expect([...create.matchAll(/[\d.]+(?=:6379)/g)].map(([address]) => address)).toEqual(addresses)
+  for (const name of ['kvist-1', 'kvist-2']) {
+    const { servers } = parseRedisUrl(services[name]!.environment!.KVIST_ENGINE!)
+    expect(servers.every(({ host, port }) => addresses.includes(host) && port === 6379)).toBe(true)
+  }
+})
+
+test('nginx passes requests to both servers of the cluster, and a write to one of them only', () => {
+  const text = readFileSync(join(root, 'deploy/nginx-cluster.conf'), 'utf8')
+  const upstreams = [...text.matchAll(/server ([\w-]+):(\d+)/g)].map(([, name, port]) => [name, Number(port)])
+  expect(upstreams).toEqual([
+    ['kvist-1', options.port.default],
+    ['kvist-2', options.port.default],
+  ])
+  expect(text).toMatch(/location @write \{[^}]*proxy_next_upstream off;/)
+  for (const setting of ['proxy_buffering off', 'proxy_request_buffering off', 'client_max_body_size 0']) {
+    expect(text).toContain(`${setting};`)
+  }
+})
+
+interface Clustered {
+  profiles?: string[]
+  command?: string | string[]
+  environment?: Record<string, string>
+  networks?: Record<string, { ipv4_address: string }>
+}

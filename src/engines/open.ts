@@ -1,11 +1,15 @@
 import { msToStamp } from '../core/clock.ts'
-import type { Durability, Engine, OnCommit } from '../core/engine.ts'
-import type { EngineName, PagesMode } from './engine-names.ts'
+import type { Durability, Engine, OnCommit, OnSetback } from '../core/engine.ts'
+import type { PagesMode } from './engine-names.ts'
 import { openMemory } from './memory/engine.ts'
+import { openRedis } from './redis/engine.ts'
+import type { RedisOptions } from './redis/options.ts'
 import { openSqlite } from './sqlite/engine.ts'
 
 export interface EngineOptions {
-  readonly engine: EngineName
+  /** `sqlite`, `memory`, or the URL of Redis servers, which is in `redis` then. */
+  readonly engine: string
+  readonly redis: Omit<RedisOptions, 'isDurable'> | null
   /** The folder of SQLite's files. */
   readonly dataFolder: string
   readonly durability: Durability
@@ -26,11 +30,16 @@ export interface EngineOptions {
  */
 export async function openEngine(
   options: EngineOptions,
-  nowMs: number,
+  now: () => number,
   onCommit: OnCommit,
   warn: (line: string) => void,
+  onSetback: OnSetback,
 ): Promise<Engine> {
-  if (options.engine === 'memory') return openMemory({ onCommit, firstRevision: msToStamp(nowMs) })
+  const { redis } = options
+  if (redis !== null) {
+    return openRedis({ ...redis, isDurable: options.durability === 'full', now, onCommit, onSetback, warn })
+  }
+  if (options.engine === 'memory') return openMemory({ onCommit, firstRevision: msToStamp(now()) })
   const { dataFolder: dir, durability, acceptDamagedLog, sqlitePages: pages } = options
   const { segmentBytes, isMemoryScarce, newNodeId } = options
   return openSqlite({

@@ -7,6 +7,7 @@ import { kills } from './kills.ts'
 import { linearizability } from './linearizability.ts'
 import { nodes } from './nodes.ts'
 import { powerCuts } from './power-cuts.ts'
+import { redisFaults } from './redis-faults.ts'
 import { slowClients } from './slow-clients.ts'
 import { systemErrors } from './system-errors.ts'
 
@@ -21,5 +22,6 @@ export const faults: readonly Fault[] = [
   clocks,
   slowClients,
   powerCuts,
+  redisFaults,
   nodes,
 ]

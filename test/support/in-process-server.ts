@@ -28,6 +28,8 @@ export interface InProcessOptions {
   readonly monotonicMs?: () => number
   /** Default: a new folder, which goes when the server stops. */
   readonly dataFolder?: string
+  /** The flags of another store than one in a folder. */
+  readonly store?: readonly string[]
 }
 
 export async function serveInProcess(options: InProcessOptions = {}): Promise<ServerInProcess> {
@@ -35,7 +37,7 @@ export async function serveInProcess(options: InProcessOptions = {}): Promise<Se
   const isInMemory = process.env.KVIST_TEST_SERVER === 'in-process' && options.dataFolder === undefined
   const folder = options.dataFolder ?? mkdtempSync(join(tmpdir(), 'kvist-test-'))
   const isCache = flags.includes('--cache-of')
-  const store = isCache ? [] : isInMemory ? ['--engine', 'memory'] : ['--data', folder]
+  const store = options.store ?? (isCache ? [] : isInMemory ? storeInMemory() : ['--data', folder])
   const config = parseConfig(['--port', '0', '--stop-timeout', '0s', ...store, ...flags], env)
   let output = ''
   const write = (line: string) => {
@@ -64,6 +66,15 @@ export async function serveInProcess(options: InProcessOptions = {}): Promise<Se
       return stopped
     },
   }
+}
+
+let redisStores = 0
+
+/** In memory, or a new store in the Redis servers that the flags in KVIST_TEST_REDIS name. */
+function storeInMemory(): readonly string[] {
+  const redis = process.env.KVIST_TEST_REDIS
+  if (redis === undefined) return ['--engine', 'memory']
+  return [...redis.split(' '), '--redis-prefix', `test-${process.pid}-${++redisStores}`]
 }
 
 /** Tries again while a server that stopped on a busy machine is still closing its store. */

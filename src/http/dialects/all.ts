@@ -51,18 +51,20 @@ export function dialectRoutes(
 }
 
 function mounted(
-  { tag, refuse, routes, rootRoutes = [], anyOrigin = false, looksUp = false }: Dialect,
+  { tag, refuse, routes, rootRoutes = [], anyOrigin = false }: Dialect,
   db: Database,
   parts: DialectParts,
   mount: string,
 ): Route[] {
   const api = { mount, refuse, anyOrigin }
-  const own = looksUp ? (parts.lookupStore ?? db) : db
-  const all = [
-    ...routesByPrincipal(own, (store) => routes(store, parts)),
-    ...(mount === '' ? rootRoutes : []),
-  ]
-  return all.map((route) => ({ ...route, path: mount + route.path, tag, api }))
+  return [...routesByPrincipal(db, (store) => routes(store, parts)), ...(mount === '' ? rootRoutes : [])].map(
+    (route) => ({
+      ...route,
+      path: mount + route.path,
+      tag,
+      api,
+    }),
+  )
 }
 
 function isOwn(path: string): boolean {
