@@ -52,6 +52,11 @@ export const accessOptions = {
   members: { help: 'members in the store', ...same('30000') },
 }
 
+export const fillingOptions = {
+  ...common,
+  members: { help: 'members that a new target gets', full: '1000000', quick: '100000' },
+}
+
 export const tlsOptions = {
   ...common,
   rounds: { help: 'rounds, in each of which every way has its turn', full: '8', quick: '2' },
