@@ -151,6 +151,12 @@ test('every write goes to the leader by 307, reads are served here', async () =>
   }
   // A client that follows sends the body again.
   expect((await put(`${follower.url}/v1/c/by-fetch`, '"x"', { redirect: 'follow' })).status).toBe(201)
+  const large = JSON.stringify('x'.repeat(5_000_000))
+  expect((await put(`${follower.url}/v1/c/large`, large, { redirect: 'follow' })).status).toBe(201)
+  await new Kvist(follower.url).collection('c').put('larger', 'y'.repeat(9_000_000))
+  expect((await fetch(`${leader.url}/v1/c/larger`, { method: 'HEAD' })).headers.get('content-length')).toBe(
+    '9000002',
+  )
   const read = { method: 'POST', body: '{"members":[{"collection":"cache","key":"k"}]}' }
   expect((await fetch(`${follower.url}/v1/_read`, read)).status).toBe(200)
   const port = Number(/"memcached":"127.0.0.1:([0-9]+)"/.exec(follower.output())?.[1])

@@ -76,13 +76,13 @@ interface Newest<Version extends ForeignVersion = ForeignVersion> {
   readonly revision: number
 }
 
-function headOf({ version, revision }: Newest<ForeignMember>): MemberHead {
+function headOf({ version, revision }: Newest<ForeignMember>, { nodeId }: Database): MemberHead {
   const { clock, node, head } = version
-  return { ...head, clock, node, revision }
+  return { ...head, clock, node: node === nodeId ? '' : node, revision }
 }
 
 function lookupReads(finder: Finder): Pick<Database, 'get' | 'getHead' | 'getPart' | 'readMany'> {
-  const { db, nodes } = finder
+  const { db } = finder
 
   async function find(ref: MemberRef, valueBytes: number): Promise<Newest<ForeignMember> | null> {
     const [found] = await newestOf(finder, [ref], valueBytes)
@@ -91,7 +91,7 @@ function lookupReads(finder: Finder): Pick<Database, 'get' | 'getHead' | 'getPar
 
   async function findMember(ref: MemberRef): Promise<Member | null> {
     const found = await find(ref, smallBytes)
-    return found === null ? null : memberOf(nodes, ref, found)
+    return found === null ? null : memberOf(finder, ref, found)
   }
 
   async function findMissing(
@@ -109,7 +109,7 @@ function lookupReads(finder: Finder): Pick<Database, 'get' | 'getHead' | 'getPar
       for (const [i, member] of held.entries()) {
         const ref = refs[at + i]!
         const shown = found.has(ref) ? shownOf(found.get(ref) ?? null, finder) : null
-        const one = shown === null ? member : await memberOf(nodes, ref, shown)
+        const one = shown === null ? member : await memberOf(finder, ref, shown)
         all.push(one)
         bytes += one?.value.length ?? 0
         if (bytes > maxBytes) return all
@@ -127,7 +127,7 @@ function lookupReads(finder: Finder): Pick<Database, 'get' | 'getHead' | 'getPar
     getHead(collection, key) {
       return whenRead(db.getHead(collection, key), (head) => {
         if (head !== null || !isLookedUp({ collection })) return head
-        return find({ collection, key }, 0).then((found) => found && headOf(found))
+        return find({ collection, key }, 0).then((found) => found && headOf(found, db))
       })
     },
     getPart(ref, version, from, to) {
@@ -147,8 +147,12 @@ function lookupReads(finder: Finder): Pick<Database, 'get' | 'getHead' | 'getPar
 }
 
 /** Returns the member with its value, which a node sends with the version unless it is large. */
-async function memberOf(nodes: OtherNodes, ref: MemberRef, found: Newest<ForeignMember>): Promise<Member> {
-  const { valueBytes: _, ...head } = headOf(found)
+async function memberOf(
+  { db, nodes }: Finder,
+  ref: MemberRef,
+  found: Newest<ForeignMember>,
+): Promise<Member> {
+  const { valueBytes: _, ...head } = headOf(found, db)
   return { ...head, value: found.version.value ?? (await largeValue(nodes, ref, found)) }
 }
 
@@ -267,7 +271,7 @@ function deletes(finder: Finder): Database['delete'] {
     }
     const found = shownOf(newest, finder)
     if (condition !== undefined)
-      requireCondition(condition, found === null ? null : { ...headOf(found), value: '' })
+      requireCondition(condition, found === null ? null : { ...headOf(found, db), value: '' })
     if (found === null) return 0
     const origin = { node: db.nodeId, clock: Math.max(msToStamp(now()), found.version.clock + 1) }
     const [written] = await db.replicate([{ op: 'delete', ...ref, cause: 'delete', origin }])

@@ -204,6 +204,12 @@ function problemResponse(
 function problemHeaders(status: number): Record<string, HeaderDocs> {
   const schema = { type: 'string' }
   return {
+    ...(status === 307
+      ? {
+          Location: { description: 'The same path and query at the leader', schema },
+          'Kvist-Leader': { description: 'The URL of the leader', schema },
+        }
+      : {}),
     ...(status === 401 ? { 'WWW-Authenticate': { description: 'What is wanted: `Bearer`', schema } } : {}),
     ...(status === 415
       ? {

@@ -89,7 +89,10 @@ class LeadershipRun implements NodeLeadership {
   async begin(): Promise<void> {
     const { role } = this
     const { log, startFollowing } = this.options
-    if (role.role === 'follower') this.following = await startFollowing(role.leader)
+    if (role.role === 'follower') {
+      this.following = await startFollowing(role.leader)
+      log.info('this node follows another, which takes the writes', { leader: role.leader })
+    }
     if (role.role === 'leader') this.notifyFormer()
     if (role.role !== 'demoted') return
     log.warn(
