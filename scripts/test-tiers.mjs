@@ -75,6 +75,7 @@ export const slow = {
     'sdk/request',
     'sdk/watch',
     'src/memcached/listener',
+    'test/cache-node',
     'test/http-wire-time',
     'test/http2',
     'test/nodes-faults',

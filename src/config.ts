@@ -428,7 +428,7 @@ export function parseConfig(args: readonly string[], env: Environment): Config {
 
 /** Returns the targets of `--mirror-to` and `--servers` together. Throws UsageError. */
 function targetsOf({ mirrorTo, servers, bridge, mirrorOnly, mirrorTokens, ...rest }: Values<typeof options>) {
-  const { follow, lookupIn, mirrorTokenFile, mirrorCa } = rest
+  const { follow, lookup, lookupIn, mirrorTokenFile, mirrorCa } = rest
   const file = servers === null ? null : readServersFile(servers, rest)
   const targets = [...new Set([...mirrorTo, ...(file?.targets ?? [])])]
   const isLoose = mirrorOnly.length > 0 || mirrorTokens || rest.healEveryMs !== null
@@ -436,14 +436,12 @@ function targetsOf({ mirrorTo, servers, bridge, mirrorOnly, mirrorTokens, ...res
   const connects = reachesOthers || follow !== null
   if ((targets.length === 0 && isLoose) || (!connects && (mirrorTokenFile ?? mirrorCa) !== null))
     refuse('the options of mirrors need a target: --mirror-to or --servers')
-  // minstore looked in the servers of its file before it responded that there is no record.
-  const lookup = rest.lookup || (rest.dialect === 'minstore' && file !== null && file.targets.length > 0)
   if (follow !== null && targets.includes(follow))
     refuse(`--follow ${follow} is a target of the mirror, too: a follower sends its leader what it lacks`)
   if (lookup && !reachesOthers) refuse('--lookup needs servers to ask: --mirror-to, --servers or --lookup-in')
   if (!lookup && lookupIn.length > 0) refuse('--lookup-in names servers for --lookup, which is missing')
   const asksToBridge = file?.isBridge === true
-  return { mirrorTo: targets, bridge: bridge || asksToBridge, asksToBridge, lookup }
+  return { mirrorTo: targets, bridge: bridge || asksToBridge, asksToBridge }
 }
 
 /**

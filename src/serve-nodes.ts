@@ -50,6 +50,8 @@ export interface ServerNodes {
 export interface StartedNodes {
   /** The store as requests use it. */
   readonly store: Database
+  /** The store as minstore's clients use it: with a servers file, it looks in those servers too. */
+  readonly minstoreStore: Database
   readonly routeOptions: NodeRouteOptions
   readonly leadership: NodeLeadership
   numbers(): NodeNumbers
@@ -105,11 +107,14 @@ export function prepareNodes(config: Config, reporting: Reporting): ServerNodes 
       })
       const healers = healersOf(config, access, { db, mirror, wroteHere }, reporting)
       const leadership = await leadershipOf(config, access, { db, signal, mirror }, reporting)
-      const lookup = config.lookup ? lookupOf(config, access, db, reporting) : null
+      const hasList = config.servers !== null && mirrorTo.length > 0
+      const lookup = config.lookup || hasList ? lookupOf(config, access, db, reporting) : null
       const found = lookup === null ? db : withLookup(db, lookup.nodes, reporting.now)
+      const minstoreStore = leaderWrites(found, leadership)
+      const plain = config.lookup ? minstoreStore : leaderWrites(db, leadership)
       return started({
         ...{ mirror, bridged, healers, feed, leadership, lookup },
-        store: leaderWrites(found, leadership),
+        ...{ store: plain, minstoreStore },
       })
     },
   }
@@ -220,6 +225,7 @@ function started({
   leadership,
   lookup,
   store,
+  minstoreStore,
 }: {
   readonly mirror: Mirror
   readonly bridged: BridgedNodes
@@ -228,12 +234,14 @@ function started({
   readonly leadership: NodeLeadership
   readonly lookup: Lookup | null
   readonly store: Database
+  readonly minstoreStore: Database
 }): StartedNodes {
   const { conflicts } = mirror
   const targets = () =>
     mirror.status().map((target, i) => ({ ...target, heal: healers[i]?.status() ?? null }))
   return {
     store,
+    minstoreStore,
     leadership,
     routeOptions: {
       watchOf: conflicts.watchOf,

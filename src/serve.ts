@@ -112,7 +112,7 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
       ...healthRoutes(() => (ready ? (mirror.leadership.unreadiness() ?? db.writeFault()) : 'stopping')),
       ...metricsRoutes(expose),
       ...docsRoutes,
-      ...dialectRoutes(store, config.dialect, { records }),
+      ...dialectRoutes(store, config.dialect, { records, lookupStore: mirror.minstoreStore }),
       rootRoute(version),
       ...openApiRoutes(() => routes, { version, needsToken: config.token !== null }),
     ]

@@ -89,14 +89,17 @@ describe('the server itself is left out', () => {
   })
 })
 
-test('as minstore had it: with --dialect minstore and a file, this server looks in the others', () => {
+test('as minstore had it: all servers can have the same file', () => {
   writeFileSync(path, 'http://127.0.0.1:8001\nhttp://127.0.0.1:8002\n')
   const config = (...args: string[]) => parseConfig(args, {})
   const minstore = config('--dialect', 'minstore', '--servers', path, '--data', folder, '--port', '8001')
-  expect(minstore).toMatchObject({ mirrorTo: ['http://127.0.0.1:8002'], bridge: false, lookup: true })
-  expect(config('--servers', path)).toMatchObject({ mirrorTo: { length: 2 }, lookup: false })
-  expect(config('--dialect', 'minstore').lookup).toBe(false)
+  expect(minstore).toMatchObject({ mirrorTo: ['http://127.0.0.1:8002'], bridge: false, asksToBridge: false })
+  expect(config('--servers', path)).toMatchObject({ mirrorTo: { length: 2 } })
   writeFileSync(path, '*\nhttp://127.0.0.1:8001\n')
   const alone = config('--dialect', 'minstore', '--servers', path, '--port', '8001')
-  expect(alone).toMatchObject({ mirrorTo: [], bridge: true, lookup: false })
+  expect(alone).toMatchObject({ mirrorTo: [], bridge: true, asksToBridge: true })
+  expect(config('--bridge', '--mirror-to', 'http://127.0.0.1:8001')).toMatchObject({
+    bridge: true,
+    asksToBridge: false,
+  })
 })

@@ -281,6 +281,9 @@ describe('looking in the other nodes', () => {
       // Its writes are of this node alone.
       expect((await ask(node, 'PUT /text/m', { value: 'x' })).status).toBe(404)
     }
+    // The other APIs are of this server alone, without --lookup.
+    expect((await fetch(`${a.url}/v1/text/m`)).status).toBe(404)
+    expect((await ask(a, 'GET /dialects/minstore/text/m')).text).toBe(record)
     // An emitter's delete is for the receiver alone.
     expect((await ask(a, 'DELETE /text/m?mirror=1')).status).toBe(404)
     expect((await ask(a, 'DELETE /text/m')).status).toBe(200)

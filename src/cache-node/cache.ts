@@ -223,11 +223,10 @@ export class ResponseCache {
 
   /** Keeps a response unless a later state is known, which may be that of another client's request. */
   private keep(member: string, held: Held, { minRevision }: Load): void {
+    if (this.options.follower.session !== held.session || held.revision < minRevision) return
     const other = this.held.get(member)
-    const isOutdated = this.options.follower.session !== held.session || held.revision < minRevision
-    if (isOutdated || other === undefined || other.session !== held.session) {
-      if (isOutdated) this.held.delete(member)
-      else this.held.set(member, held)
+    if (other === undefined || other.session !== held.session) {
+      this.held.set(member, held)
     } else if (other.revision === held.revision) {
       for (const reader of other.readers) held.addReader(reader)
       this.held.set(member, held)

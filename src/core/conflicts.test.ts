@@ -1,5 +1,7 @@
 import { afterEach, describe, expect, test } from 'bun:test'
 import { newFolder } from '../../test/support/engine.ts'
+import { lateEngine } from '../../test/support/late-engine.ts'
+import { linedEngine } from '../../test/support/lined-engine.ts'
 import { manualTimers } from '../../test/support/manual-timers.ts'
 import { openMemory } from '../engines/memory/engine.ts'
 import { openSqlite } from '../engines/sqlite/engine.ts'
@@ -24,6 +26,8 @@ afterEach(async () => {
 
 const engines: Record<string, (onCommit: OnCommit) => Promise<Engine>> = {
   memory: async (onCommit) => openMemory({ onCommit }),
+  late: async (onCommit) => lateEngine(openMemory({ onCommit })),
+  lines: async (onCommit) => lateEngine(linedEngine({ lines: 16, spans: 'line', onCommit })),
   sqlite: (onCommit) => openSqlite({ dir: newFolder(), durability: 'relaxed', onCommit }),
 }
 

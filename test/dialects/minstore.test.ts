@@ -128,6 +128,13 @@ runExchanges('minstore', [
     reply: record('m', 'x', '<digits>', '<text>', '<digits>'),
   },
   { ask: 'PUT /text/m?mirror=1&bridge=1', body: `{"value":${mirrored}}`, status: 200, reply: mirrored },
+  {
+    ask: 'PUT /text/m?mirror=1',
+    body: JSON.stringify({ value: JSON.stringify({ uid: 'm', value: 'x'.repeat(16 * 1024 * 1024) }) }),
+    status: 413,
+    reply: '{"error":"the record would have more than 16777216 bytes"}',
+  },
+  { ask: 'GET /text/m', status: 200, reply: mirrored },
   // A check_sum may be anything, and is never verified. A tag has no more than headers allow.
   {
     ask: 'PUT /text/m?mirror=1',

@@ -51,20 +51,18 @@ export function dialectRoutes(
 }
 
 function mounted(
-  { tag, refuse, routes, rootRoutes = [], anyOrigin = false }: Dialect,
+  { tag, refuse, routes, rootRoutes = [], anyOrigin = false, looksUp = false }: Dialect,
   db: Database,
   parts: DialectParts,
   mount: string,
 ): Route[] {
   const api = { mount, refuse, anyOrigin }
-  return [...routesByPrincipal(db, (store) => routes(store, parts)), ...(mount === '' ? rootRoutes : [])].map(
-    (route) => ({
-      ...route,
-      path: mount + route.path,
-      tag,
-      api,
-    }),
-  )
+  const own = looksUp ? (parts.lookupStore ?? db) : db
+  const all = [
+    ...routesByPrincipal(own, (store) => routes(store, parts)),
+    ...(mount === '' ? rootRoutes : []),
+  ]
+  return all.map((route) => ({ ...route, path: mount + route.path, tag, api }))
 }
 
 function isOwn(path: string): boolean {

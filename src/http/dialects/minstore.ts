@@ -40,6 +40,7 @@ export const minstore: Dialect = {
   name: 'minstore',
   tag: { name: 'minstore', description: 'minstore: texts that are processed, stored as records in `text`' },
   refuse: ({ status, detail }, headers) => jsonResponse(JSON.stringify({ error: detail }), status, headers),
+  looksUp: true,
   routes: (db, { records }) => [
     {
       method: 'POST',
