@@ -8,7 +8,6 @@ import { checkEveryMs, type Target } from '../src/replication/peer.ts'
 import { until } from './support/engine.ts'
 import { manualTimers } from './support/manual-timers.ts'
 import { startNode, type TestNode, type TestNodeOptions } from './support/nodes.ts'
-import { run } from './support/program.ts'
 
 /** Mirrors and bridges between servers in this process. */
 
@@ -410,22 +409,6 @@ test('pages of conflicts name the next one, which goes with its question', async
   const response = await fetch(`${url}/v1/_conflicts?limit=3&collection=c`)
   expect(response.headers.get('link')).toBe(
     `</v1/_conflicts?limit=3&collection=c&cursor=${cursor}>; rel="next"`,
-  )
-  const { exitCode, stdout } = await run(['nodes', 'conflicts', '--collection', 'c', '--url', url])
-  const lost = `${db.nodeId} 2026-06-01T12:00:00.000Z\tn1 2026-06-01T12:00:01.000Z`
-  expect([exitCode, stdout.toString().split('\n')[0]]).toEqual([
-    0,
-    `2026-06-01T12:00:00.000Z\tc\tk4\tput\t${lost}`,
-  ])
-  const asJson = await run(['nodes', 'conflicts', '--json', '--url', url])
-  expect(JSON.parse(asJson.stdout.toString().split('\n')[4]!)).toMatchObject({
-    key: 'k0',
-    lost: { value: 0 },
-  })
-  expect((await run(['nodes', 'conflicts', '--collection', 'none', '--url', url])).stdout.toString()).toBe('')
-  expect((await run(['nodes', '--url', url])).exitCode).toBe(0)
-  expect((await run(['nodes', 'nothing', '--url', url])).stderr).toContain(
-    'there is no command "nodes nothing"',
   )
 })
 
