@@ -111,11 +111,14 @@ function prepareNode(config: Config, log: Log, now: () => number): CacheNode {
   const memory = requestMemory(plan.requestShare)
   const counts = cacheCounts()
   const follower: FeedFollower = new FeedFollower({
-    origins: cacheOf.map((url) => httpOrigin(url, ca)),
+    origins: [...new Set(cacheOf)].map((url) => httpOrigin(url, ca)),
     headers,
     onChange: (change) => cache.changed(change),
     onNewSession: () => cache.clear(),
-    onDown: () => cache.abortLoads(),
+    onDown() {
+      cache.abortLoads()
+      gateway.abortRequests()
+    },
     log,
     now,
     monotonicMs,

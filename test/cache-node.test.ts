@@ -380,11 +380,15 @@ describe('when the origin is away', () => {
     await put(`${origin.url}/v1/c/k`, '1')
     await read(url)
     link.set('silent')
+    const writing = put(`${cache.url}/v1/c/written`, '1')
+    const listing = fetch(`${cache.url}/v1/c`)
     await put(`${origin.url}/v1/c/k`, '2')
     // For up to two seconds the cache cannot know; then it says so.
     let did = 'hit'
     while (did === 'hit') did = (await read(url))[1]
     expect(did).toMatch(/^hit; ttl=-\d/)
+    await expectProblem(await writing, 504, 'outcome_unknown')
+    await expectProblem(await listing, 503, 'unavailable')
     link.set('open')
     await cache.reaches('followed')
     expect((await read(url))[0]).toBe('2')

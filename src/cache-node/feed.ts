@@ -96,6 +96,7 @@ function notKvist(): RefusedError {
 const refusals: Readonly<Record<number, string>> = {
   401: 'its feed needs a token: --cache-token-file',
   403: 'the token of the cache may not read everything: it needs read on *',
+  429: 'it limits the requests of this cache',
   508: 'it is this node itself, or a cache of it',
 }
 
@@ -107,7 +108,7 @@ async function failureOf(response: Response): Promise<Error> {
     return new LostCursorError('its feed does not reach back to where this cache was')
   const why = refusals[status]
   if (why !== undefined) return new RefusedError(why)
-  return status >= 500 || status === 429
+  return status >= 500
     ? new Error(`it responds with ${status}`)
     : new RefusedError(`its feed responds with ${status}: it is no kvist that can be cached`)
 }

@@ -211,6 +211,7 @@ test.each([
   [401, {}, '--cache-token-file'],
   [403, {}, 'read on *'],
   [508, {}, 'this node itself'],
+  [429, {}, 'limits'],
   [404, {}, 'no kvist'],
   [200, {}, 'no kvist'],
   [200, { node: 'n', lookup: true }, 'looks members up'],
@@ -225,7 +226,7 @@ test.each([
   },
 )
 
-test.each([500, 503, 429])('an origin that responds with %i is down', async (status) => {
+test.each([500, 503])('an origin that responds with %i is down', async (status) => {
   start('a')
   await (await next()).respond({}, status)
   expect([follower.isDown, follower.status()[0]?.state]).toEqual([true, 'down'])

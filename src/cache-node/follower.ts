@@ -36,6 +36,8 @@ const maxLagMs = 2000
 /** Changes of this time are read together: a page for each write would cost the origin more than the write. */
 const batchMs = 10
 const retryMs = 250
+/** A wrong token is not tried as often: the origin slows down whoever sends many. */
+const refusedRetryMs = 5000
 
 interface Tried {
   failures: number
@@ -148,7 +150,7 @@ export class FeedFollower {
       if (wasFollowed || this.isStopped) continue
       if (refused !== null) this.passTo(refused)
       else this.goOffline()
-      await sleep(retryMs)
+      await sleep(refused === null ? retryMs : refusedRetryMs)
     }
   }
 

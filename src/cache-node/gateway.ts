@@ -26,6 +26,8 @@ const readingMethods: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS'])
 export class Gateway {
   private readonly options: GatewayOptions
   private open = 0
+  /** Aborts the requests that have no response yet. */
+  private readonly waiting = new Set<AbortController>()
 
   constructor(options: GatewayOptions) {
     this.options = options
@@ -56,6 +58,7 @@ export class Gateway {
     const isRead = readingMethods.has(request.method) || request.path === '/v1/_read'
     const stop = new AbortController()
     connection.onClose(() => stop.abort())
+    this.waiting.add(stop)
     counts.passed++
     this.open++
     const end = once(() => this.open--)
@@ -68,6 +71,7 @@ export class Gateway {
       })
       if (isRead) this.noteRead(request, member, response)
       else this.noteWrite(member, response.status, response.headers.get('etag'))
+      this.waiting.delete(stop)
       connection.onClose(null)
       const why = isRead ? 'bypass' : 'method'
       return endedBy(await forwardedResponse(response, context, this.lines(response, `fwd=${why}`)), end)
@@ -76,8 +80,14 @@ export class Gateway {
       if (!isRead) this.noteWrite(member, 500, null)
       return this.failed(error, isRead)
     } finally {
+      this.waiting.delete(stop)
       connection.onClose(null)
     }
+  }
+
+  /** Ends the requests that wait for a response, because no origin responds. */
+  abortRequests(): void {
+    for (const stop of this.waiting) stop.abort(new Error('no origin responds'))
   }
 
   /** Returns the header lines that this node adds to a response of the origin. */

@@ -20,6 +20,9 @@ const passedOn = headerBits(['range', 'if-range', 'if-match', 'if-unmodified-sin
 const tagsBit = headerBits(['if-none-match'])
 const sinceBit = headerBits(['if-modified-since'])
 
+/** Tokens are shorter. Longer headers would take memory as long as what their clients have read is held. */
+const maxAuthorization = 1024
+
 const known = new WeakMap<HeaderBlock, ReadHeaders>()
 
 export function readRequest(request: HttpRequest): ReadHeaders {
@@ -37,9 +40,11 @@ function inspect(request: HttpRequest): ReadHeaders {
   const isPlain = (present & passedOn) === 0 && (hasTags || (present & sinceBit) === 0)
   const wantsOrigin = /\b(?:no-cache|no-store|max-age)\b/i.test(request.header('cache-control') ?? '')
   const isWatch = chooseType(request.header('accept')) === eventStream
+  const authorization = request.header('authorization') ?? ''
+  const isShort = authorization.length <= maxAuthorization
   return {
-    authorization: request.header('authorization') ?? '',
-    mayBeHeld: isPlain && !wantsOrigin && !isWatch && request.body.declaredBytes === 0,
+    authorization,
+    mayBeHeld: isPlain && isShort && !wantsOrigin && !isWatch && request.body.declaredBytes === 0,
     hasTags,
     via: request.header('via'),
   }

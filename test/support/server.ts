@@ -28,6 +28,8 @@ export interface ServerOptions {
   readonly flags?: readonly string[]
   /** Default: SQLite's, in the data folder. */
   readonly engine?: 'memory'
+  /** For a cache node, which has none. */
+  readonly store?: 'none'
   readonly env?: Readonly<Record<string, string>>
   /** The program and its arguments up to and with `serve`; default: `bin/kvist serve`. */
   readonly command?: readonly string[]
@@ -58,7 +60,8 @@ export function startServer(options: ServerOptions = {}): Promise<TestServer> {
 async function startProcess(options: ServerOptions): Promise<TestServer> {
   const dataFolder = options.dataFolder ?? newFolder()
   const { flags = [], command = [kvistProgram, 'serve'] } = options
-  const store = options.engine === undefined ? ['--data', dataFolder] : ['--engine', options.engine]
+  const kept = options.engine === undefined ? ['--data', dataFolder] : ['--engine', options.engine]
+  const store = options.store === 'none' ? [] : kept
   const usual = [...tlsFlags, '--port', '0', ...store, '--allowed-host', rawHost]
   const child = Bun.spawn([...command, ...usual, ...flags], {
     env: { ...cleanEnvironment(), ...options.env },
