@@ -6,7 +6,10 @@ import { slotOf } from '../src/engines/redis/slots.ts'
 import { needing } from './support/needs.ts'
 import { type RedisCluster, type RedisServer, startRedisCluster } from './support/redis-cluster.ts'
 
-/** What a real cluster does when its servers fail, and that no write is done twice or reported wrongly. */
+/**
+ * Commands on a real cluster: they follow moved slots and broken connections, none is done twice, and what became of it is
+ * reported. redis-faults.test.ts has the failovers.
+ */
 
 const { test, beforeAll, afterAll } = needing('redis')
 
@@ -185,49 +188,6 @@ describe('a cluster', () => {
     }
     await running.stopAndCheck()
     expect(running.uncertain()).toBeGreaterThan(0)
-  })
-
-  test('a primary is killed: its replica takes over, and other slots go on', async () => {
-    const running = load(['k1', 'k2', 'k3', 'k4', 'k5', 'k6'])
-    await until(() => running.done() > 100)
-    const killed = ownerOf(slot)
-    await killed.kill()
-    const other = [0, 8191, 16_383].find((one) => ownerOf(one) !== killed)!
-    for (let i = 0; i < 100; i++) await cluster.read(other, ['PING'])
-    await cluster.write(slot, ['SET', key, 1])
-    expect(ownerOf(slot)).not.toBe(killed)
-    const done = running.done()
-    await until(() => running.done() > done + 200)
-    await killed.start()
-    await redis.settle()
-    await running.stopAndCheck()
-  })
-
-  test('a primary freezes: it is cut off, and its replica takes over', async () => {
-    const frozen = ownerOf(slot)
-    frozen.freeze()
-    const outcomes = await Promise.all(
-      Array.from({ length: 10 }, () => cluster.write(slot, ['INCR', '{a}f']).catch(({ outcome }) => outcome)),
-    )
-    expect(outcomes.every((outcome) => outcome === 'maybe_done' || outcome.isReplicated)).toBe(true)
-    // What can have been done before is not repeated, what comes later finds the new primary.
-    await cluster.write(slot, ['INCR', '{a}f'])
-    expect(ownerOf(slot)).not.toBe(frozen)
-    frozen.thaw()
-    await redis.settle()
-    const count = Number(await cluster.read(slot, ['GET', '{a}f']))
-    expect(count).toBeLessThanOrEqual(11)
-  })
-
-  test('all servers are killed and come back', async () => {
-    const running = load(['r1', 'r2', 'r3', 'r4'])
-    await until(() => running.done() > 100)
-    await Promise.all(redis.servers.map((server) => server.kill()))
-    const done = running.done()
-    await Promise.all(redis.servers.map((server) => server.start()))
-    await until(() => running.done() > done + 100)
-    await running.stopAndCheck()
-    await redis.settle()
   })
 
   test('without a primary commands are given up in time, and nothing was done', async () => {

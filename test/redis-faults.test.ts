@@ -67,9 +67,9 @@ async function under(
     const until = load.counts.done + more
     while (load.counts.done < until) await Bun.sleep(5)
   }
-  await progress(200)
+  await progress(100)
   await fault(progress)
-  await progress(200)
+  await progress(100)
   await load.stopAndCheck(options)
   return load.counts
 }
@@ -88,7 +88,7 @@ async function primaries(): Promise<RedisServer[]> {
 describe('two front ends of one cluster', () => {
   test('see one history of each member, and report each other’s commits', async () => {
     const both = await frontEnds()
-    const counts = await under(both, (progress) => progress(500))
+    const counts = await under(both, (progress) => progress(300))
     expect([counts.unknown, counts.unavailable]).toEqual([0, 0])
     expect(both.map(({ setbacks }) => setbacks())).toEqual([0, 0])
   })
@@ -101,7 +101,7 @@ describe('two front ends of one cluster', () => {
           await server.command('CLIENT', 'KILL', 'TYPE', 'normal')
           await server.command('CLIENT', 'KILL', 'TYPE', 'pubsub')
         }
-        await progress(50)
+        await progress(25)
       }
     })
     expect(counts.unavailable).toBe(0)
@@ -113,7 +113,7 @@ describe('two front ends of one cluster', () => {
     const counts = await under(both, async (progress) => {
       for (let i = 0; i < 5; i++) {
         for (const server of await primaries()) await server.command('SCRIPT', 'FLUSH')
-        await progress(50)
+        await progress(25)
       }
     })
     expect([counts.unknown, counts.unavailable]).toEqual([0, 0])
@@ -127,7 +127,7 @@ describe('two front ends of one cluster', () => {
           const slots = await slotsWithKeys(from)
           const to = (await primaries()).find((one) => one !== from)!
           await redis.moveSlots(slots.slice(0, 3), from, to)
-          await progress(50)
+          await progress(25)
         }
       }
     })
