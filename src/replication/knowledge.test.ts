@@ -65,7 +65,7 @@ test('the largest stamp of each node stays, also over a restart, and is stored o
       [db.nodeId, 99],
     ]),
   )
-  expect(knowledge.text()).toBe('n1=10,n2=21')
+  expect(knowledge.text()).toBe('n2=21,n1=10')
   for (const [node, stamp, isKnown] of [
     ['n1', 10, true],
     ['n1', 11, false],
@@ -74,14 +74,14 @@ test('the largest stamp of each node stays, also over a restart, and is stored o
   ] as const)
     expect(knowledge.has({ node, clock: stamp })).toBe(isKnown)
   expect(commits()).toBe(1)
-  expect((await again()).text()).toBe('n1=10,n2=20')
+  expect((await again()).text()).toBe('n2=20,n1=10')
   clock.nowMs += 1000
   await knowledge.learn(new Map([['n1', 12]]))
-  expect((await again()).text()).toBe('n1=12,n2=21')
+  expect((await again()).text()).toBe('n2=21,n1=12')
   await knowledge.learn(new Map([['n1', 13]]))
   await knowledge.save()
   await knowledge.save()
-  expect([(await again()).text(), commits()]).toEqual(['n1=13,n2=21', 3])
+  expect([(await again()).text(), commits()]).toEqual(['n2=21,n1=13', 3])
   await db.close()
 })
 
@@ -94,6 +94,15 @@ test('stamps that lie ahead are not believed, and the oldest nodes are forgotten
   expect(knowledge.has({ node: 'n5', clock: 6 })).toBe(true)
   expect(parseKnowledge(knowledge.text()).stamps.size).toBe(maxKnownNodes)
   expect((await again()).has({ node: 'n4', clock: 1 })).toBe(false)
+  await db.close()
+})
+
+test('what is sent fits into a header, however long the names of nodes are', async () => {
+  const { knowledge, db } = await setUp()
+  const name = (i: number) => `${'x'.repeat(60)}${String(i).padStart(4, '0')}`
+  await knowledge.learn(new Map(Array.from({ length: maxKnownNodes }, (_, i) => [name(i), 10 ** 12 + i])))
+  expect(knowledge.text().length).toBeLessThan(6 * 1024)
+  expect(knowledge.text()).toStartWith(`${name(maxKnownNodes - 1)}=`)
   await db.close()
 })
 

@@ -79,7 +79,7 @@ export function nodeKnowledge({ db, now }: KnowledgeOptions): Knowledge {
     }),
     has: ({ node, clock }) => (stamps.get(node) ?? 0) >= clock,
     text() {
-      text ??= Array.from(stamps, ([node, clock]) => `${node}=${clock}`).join(',') || 'nothing'
+      text ??= formatted(stamps)
       return text
     },
     async learn(given) {
@@ -93,6 +93,20 @@ export function nodeKnowledge({ db, now }: KnowledgeOptions): Knowledge {
     },
     save,
   }
+}
+
+/** A header has to fit into the head of a request: of very long names only those of the latest writes are sent. */
+const maxTextChars = 6 * 1024
+
+function formatted(stamps: Stamps): string {
+  const latest = [...stamps].toSorted(([, a], [, b]) => b - a)
+  let text = ''
+  for (const [node, clock] of latest) {
+    const item = `${node}=${clock}`
+    if (text.length + item.length >= maxTextChars) break
+    text += text === '' ? item : `,${item}`
+  }
+  return text === '' ? 'nothing' : text
 }
 
 function recordOf(node: string, clock: number): Write {
