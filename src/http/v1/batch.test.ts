@@ -202,3 +202,50 @@ test('an Idempotency-Key is that of its sender: with another id it is another', 
   expect((await postAs({ ...anyone, id: 'other' }, body, key)).values).toEqual([2])
   expect((await post(body, key)).values).toEqual([1])
 })
+
+describe('a batch that is not atomic', () => {
+  test('does what can be done, in the order of each member, and says what failed', async () => {
+    const ofText = { collection: 'c', key: 'text' }
+    const one = await post({
+      atomic: false,
+      operations: [
+        { op: 'put', ...ofText, value: 'no number' },
+        { op: 'put', collection: 'c', key: 'n', value: 1 },
+        { op: 'increment', ...ofText, by: 1 },
+        { op: 'increment', collection: 'c', key: 'n', by: 2 },
+        { op: 'increment', collection: 'c', key: 'n', by: 4 },
+        { op: 'delete', collection: 'c', key: 'never' },
+      ],
+    })
+    expect(one.values).toEqual([null, null, null, 3, 7, null])
+    expect(one.revisions).toEqual([
+      ...Array(2).fill(expect.any(Number)),
+      null,
+      ...one.revisions.slice(3, 5),
+      0,
+    ])
+    expect(one.errors).toEqual([
+      { index: 2, code: 'unprocessable', detail: expect.stringContaining('c/text') },
+    ])
+  })
+
+  test('that succeeds has no errors, and `"atomic": true` is what it is without', async () => {
+    expect((await post({ atomic: false, operations: [put] })).errors).toEqual([])
+    expect(await post({ atomic: true, operations: [put] })).not.toHaveProperty('errors')
+  })
+
+  test.each([
+    ['another word', { atomic: 'no', operations: [put] }, 'atomic is neither true nor false'],
+    ['checks', { atomic: false, checks: [{ ...ref, revision: null }] }, 'has no checks'],
+  ])('with %s is refused', async (_, body, detail) => {
+    const fault = await faultOf(post(body))
+    expect([fault.code, fault.message]).toEqual(['invalid_request', expect.stringContaining(detail)])
+  })
+
+  test('with an Idempotency-Key is refused, and nothing of it is done', async () => {
+    const operations = [{ op: 'put', collection: 'c', key: 'unwritten', value: 1 }]
+    const fault = await faultOf(post({ atomic: false, operations }, 'Idempotency-Key: k'))
+    expect(fault.code).toBe('invalid_request')
+    expect(await db.get('c', 'unwritten')).toBeNull()
+  })
+})

@@ -20,12 +20,12 @@ import {
   parseRef,
   refuseOthers,
 } from './fields.ts'
-import { type Idempotency, perform } from './idempotency.ts'
+import { type Idempotency, perform, requireNoKey } from './idempotency.ts'
 import { incrementFields, parseIncrement } from './increment.ts'
 
 /**
- * `POST /v1/_batch`: commits checks and operations together or not at all. The whole body is parsed before anything is
- * executed.
+ * `POST /v1/_batch`: commits checks and operations together or not at all; with `"atomic": false` each operation by
+ * itself. The whole body is parsed before anything is executed.
  */
 export async function postBatch(
   idempotency: Idempotency,
@@ -51,7 +51,46 @@ export async function postBatch(
       },
     )
   }
-  return perform(idempotency, request, context, { checks, operations, content: [text], respond })
+  if (isAtomic(body.atomic)) {
+    return perform(idempotency, request, context, { checks, operations, content: [text], respond })
+  }
+  if (checks.length > 0) {
+    throw new KvistError('invalid_request', 'a batch that is not atomic has no checks')
+  }
+  requireNoKey(request, 'a batch that is not atomic')
+  return executeApart(idempotency, context, operations)
+}
+
+function isAtomic(given: unknown): boolean {
+  if (given === undefined || typeof given === 'boolean') return given !== false
+  throw new KvistError('invalid_request', 'atomic is neither true nor false')
+}
+
+/** Executes each operation by itself, those on one member in their order. One that fails does not stop the others. */
+async function executeApart(
+  { db }: Idempotency,
+  context: RequestContext,
+  operations: readonly Operation[],
+): Promise<HttpResponse> {
+  const results = await Promise.allSettled(
+    operations.map((operation) => db.execute({ operations: [operation] })),
+  )
+  const errors: unknown[] = []
+  const revisions: (number | null)[] = []
+  const values: string[] = []
+  for (const [index, result] of results.entries()) {
+    if (result.status === 'rejected') {
+      if (!(result.reason instanceof KvistError)) throw result.reason
+      errors.push({ index, code: result.reason.code, detail: result.reason.message })
+    }
+    const [outcome] = result.status === 'fulfilled' ? result.value : []
+    if (outcome?.isWritten) context.wrote(outcome.revision)
+    revisions.push(outcome?.revision ?? null)
+    // JSON text of the numbers: parsing would lose digits.
+    values.push(outcome?.value ?? 'null')
+  }
+  const failed = JSON.stringify(errors)
+  return jsonTextLine(`{"revisions":${JSON.stringify(revisions)},"values":[${values}],"errors":${failed}}`)
 }
 
 function respond(outcomes: readonly Outcome[]): HttpResponse {
@@ -61,7 +100,7 @@ function respond(outcomes: readonly Outcome[]): HttpResponse {
   return jsonTextLine(`{"revisions":[${revisions}],"values":[${values}]}`)
 }
 
-const batchFields: ReadonlySet<string> = new Set(['checks', 'operations'])
+const batchFields: ReadonlySet<string> = new Set(['atomic', 'checks', 'operations'])
 
 const checkFields: ReadonlySet<string> = new Set(['collection', 'key', 'revision'])
 

@@ -49,6 +49,13 @@ const recordsCollection = '_idempotency'
 
 const keyBits = headerBits(['idempotency-key'])
 
+/** Throws `invalid_request` if the request has a key although it is executed in several commits. */
+export function requireNoKey(request: HttpRequest, what: string): void {
+  if ((request.present & keyBits) !== 0) {
+    throw new KvistError('invalid_request', `${what} cannot have an Idempotency-Key`)
+  }
+}
+
 /** Executes the work, or replays its recorded outcome when the request has a key that was sent before. */
 export async function perform(
   { db, records, exclusive }: Idempotency,

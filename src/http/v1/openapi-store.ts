@@ -53,7 +53,7 @@ export const listCollections: OperationDocs = {
 export const postBatch: OperationDocs = {
   id: 'batch',
   description:
-    'All of it happens, or nothing. A check names a member and the revision that it must have; the response names the first that fails, with the revision that there is.',
+    'All of it happens, or nothing. A check names a member and the revision that it must have; the response names the first that fails, with the revision that there is. On a store of several lines (docs/cluster.md) one whose members are on more than one is refused with `unprocessable`; `together` groups them. With `"atomic": false` each operation is executed by itself, those on one member in their order, and `errors` names those that failed.',
   parameters: [idempotencyKey],
   body: {
     content: {

@@ -37,6 +37,11 @@ export const batch = named('Batch', {
   type: 'object',
   additionalProperties: false,
   properties: {
+    atomic: {
+      type: 'boolean',
+      default: true,
+      description: 'false: each operation is executed by itself; without checks and without Idempotency-Key',
+    },
     checks: {
       type: 'array',
       items: {

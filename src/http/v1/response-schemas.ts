@@ -178,13 +178,27 @@ export const revisions = named('Revisions', {
   properties: {
     revisions: {
       type: 'array',
-      description: 'One for each operation; 0 for a delete or touch of a missing member',
-      items: { type: 'integer', minimum: 0 },
+      description:
+        'One for each operation; 0 for a delete or touch of a missing member; null for one that failed, which only `"atomic": false` allows',
+      items: { type: ['integer', 'null'], minimum: 0 },
     },
     values: {
       type: 'array',
       description: 'One for each operation: the result of an increment, null for all others',
       items: { type: ['number', 'null'] },
+    },
+    errors: {
+      type: 'array',
+      description: 'With `"atomic": false` the operations that failed',
+      items: {
+        type: 'object',
+        required: ['index', 'code', 'detail'],
+        properties: {
+          index: { type: 'integer', minimum: 0, description: 'Of the operation, from 0' },
+          code: { type: 'string' },
+          detail: { type: 'string' },
+        },
+      },
     },
   },
 })

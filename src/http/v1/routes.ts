@@ -57,7 +57,7 @@ function storeRoutes(watching: Watching, once: Idempotency): Route[] {
       method: 'POST',
       path: '/v1/_batch',
       access: 'write',
-      summary: 'Checks and operations, committed together or not at all',
+      summary: 'Checks and operations, committed together or not at all, or each by itself',
       docs: storeDocs.postBatch,
       honours: ['idempotency-key'],
       handle: (request, context) => postBatch(once, request, context),
