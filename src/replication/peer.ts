@@ -72,6 +72,8 @@ export interface PeerOptions {
   readonly onError: (error: unknown) => void
   /** What this node knows of others, which is sent along with everything; missing if it keeps nothing of that. */
   readonly knowledge?: Pick<Knowledge, 'text'>
+  /** Returns those of the entries that the target gets; all if left out. */
+  readonly filter?: (entries: readonly SentChange[]) => Promise<readonly SentChange[]>
   /** Called when the target has everything for the first time. */
   readonly onFilled?: (status: PeerStatus) => void
 }
@@ -216,10 +218,11 @@ class PeerRun {
 
   private async send({ events, atEnd }: FeedPage, known: string | null): Promise<void> {
     const knows = known === null ? null : formatKnowledge(known, atEnd && this.options.rules.isBridge)
-    const { db, rules, target } = this.options
+    const { db, rules, target, filter } = this.options
     const { isFilled, node: targetNode } = this.progress
     const changes = events.map(({ change }) => change)
-    const entries = await selectEntries(db, changes, rules, { isFilling: !isFilled, targetNode })
+    const selected = await selectEntries(db, changes, rules, { isFilling: !isFilled, targetNode })
+    const entries = filter === undefined || selected.length === 0 ? selected : await filter(selected)
     const first = entries[0]
     // After a failure too: the target may still be away.
     if (first === undefined && !this.isCheckDue && this.failuresInARow === 0) return
