@@ -46,6 +46,7 @@ const dashboard: Dashboard = await Bun.file(join(deploy, 'grafana/dashboards/kvi
 
 let server: TestServer
 let target: TestServer
+let cache: TestServer
 let prometheus: Prometheus
 let busy = true
 let work: Promise<void>
@@ -54,8 +55,10 @@ beforeAll(async () => {
   target = await startServer()
   const flags = ['--memcached-port', '0', '--mirror-to', target.url, '--heal-every', '1s']
   server = await startServer({ env: { KVIST_TOKEN: token }, flags })
-  work = keepBusy()
   writeFileSync(join(folder, 'token'), token)
+  const access = ['--cache-token-file', join(folder, 'token')]
+  cache = await startServer({ store: 'none', flags: ['--cache-of', server.url, ...access] })
+  work = keepBusy()
   const [scrape] = config.scrape_configs
   // As it is deployed but for the places, and that it has no time.
   prometheus = await startPrometheus(join(folder, 'prometheus'), {
@@ -66,7 +69,7 @@ beforeAll(async () => {
       {
         ...scrape,
         authorization: { ...scrape.authorization, credentials_file: join(folder, 'token') },
-        static_configs: [{ targets: [`127.0.0.1:${server.port}`] }],
+        static_configs: [{ targets: [`127.0.0.1:${server.port}`, `127.0.0.1:${cache.port}`] }],
       },
     ],
   })
@@ -76,7 +79,7 @@ beforeAll(async () => {
 afterAll(async () => {
   busy = false
   await work
-  await Promise.all([prometheus?.stop(), server?.remove(), target?.remove()])
+  await Promise.all([prometheus?.stop(), cache?.remove(), server?.remove(), target?.remove()])
   rmSync(folder, { recursive: true, force: true })
 })
 
@@ -85,7 +88,7 @@ async function keepBusy(): Promise<void> {
   const headers = { authorization: `Bearer ${token}` }
   while (busy) {
     await (await fetch(`${server.url}/v1/some/a`, { method: 'PUT', body: '1', headers })).text()
-    await (await fetch(`${server.url}/v1/some/a`, { headers })).text()
+    for (const { url } of [server, cache]) await (await fetch(`${url}/v1/some/a`, { headers })).text()
     await Bun.sleep(20)
   }
 }
@@ -138,7 +141,8 @@ test('the dashboard finds its job and its instances, and marks starts', async ()
     const [, series = '', label = ''] = /^label_values\((.+), (\w+)\)$/.exec(filledIn(definition)) ?? []
     return await prometheus.ask(`label/${label}/values`, { 'match[]': series })
   })
-  expect(await Promise.all(found)).toEqual([['kvist'], [`127.0.0.1:${server.port}`]])
+  const instances = [server, cache].map(({ port }) => `127.0.0.1:${port}`)
+  expect(await Promise.all(found)).toEqual([['kvist'], instances.toSorted()])
   for (const { expr } of dashboard.annotations.list) {
     const [, value = ''] = /^(.+) > 0$/.exec(filledIn(expr)) ?? []
     expect(await valuesOf(value)).toEqual([0])
