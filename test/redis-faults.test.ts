@@ -185,8 +185,53 @@ describe('two front ends of one cluster', () => {
     await redis.settle()
   })
 
-  test('all servers are killed and come back: nothing is lost', async () => {
+  test('a primary restarts at once: nothing is lost', async () => {
+    const both = await frontEnds({ replicas: 1, replicasTimeoutMs: 5000 })
+    const [restarted] = await primaries()
+    await under(both, async () => {
+      await restarted!.kill()
+      await restarted!.start()
+    })
+    await redis.settle()
+  })
+
+  test('a write that no replica has in time is of unknown outcome, and was done once', async () => {
+    const [{ engine }, other] = await frontEnds({
+      lines: 1,
+      replicas: 1,
+      replicasTimeoutMs: 100,
+      patienceMs: 500,
+    })
+    const put = { op: 'put', collection, key: 'w', contentType: 'application/json', flags: 0 } as const
+    const write = (value: string) =>
+      engine.commit({ checks: [], writes: [{ ...put, value, expiresAtMs: null }], nowMs: Date.now() })
+    const first = await write('1')
+    const live = await primaries()
+    const replicas = redis.servers.filter((server) => !live.includes(server))
+    for (const replica of replicas) replica.freeze()
+    await expect(write('2')).rejects.toMatchObject({ code: 'outcome_unknown' })
+    for (const replica of replicas) replica.thaw()
+    expect(first).toMatchObject({ ok: true })
+    expect(await other.engine.read(collection, 'w')).toMatchObject({ value: '2' })
+    expect(await write('3')).toMatchObject({ ok: true })
+    await redis.settle()
+  })
+
+  test('all six are restarted, one after the other: no operation fails', async () => {
     const both = await frontEnds()
+    const restart = async () => {
+      for (const server of redis.servers) {
+        await server.kill()
+        await server.start()
+        await redis.settle()
+      }
+    }
+    const counts = await under(both, restart, { mayLose: true })
+    expect(counts.unavailable).toBe(0)
+  })
+
+  test('all servers are killed and come back: nothing is lost', async () => {
+    const both = await frontEnds({ replicas: 1, replicasTimeoutMs: 5000 })
     await under(both, async () => {
       await Promise.all(redis.servers.map((server) => server.kill()))
       await Promise.all(redis.servers.map((server) => server.start()))
