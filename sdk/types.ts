@@ -381,7 +381,7 @@ export interface LeaderStatus {
   readonly state: 'filling' | 'receiving' | 'current' | 'retrying' | 'circular'
   /** The id of its node; null until it has responded. */
   readonly node: string | null
-  /** When the follower last had everything that the leader had; null for never since the start. */
+  /** When the follower last had everything that the leader had, as far as it knows; null for never. */
   readonly last_current_at: string | null
   /** Changes that were received since the start. */
   readonly received: number

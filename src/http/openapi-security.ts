@@ -49,6 +49,7 @@ export function entranceCodes(route: Route, needsToken: boolean): readonly Error
   const { access, isUnlimited } = route
   return [
     ...(goesToLeader(route) ? (['not_leader', 'read_only'] as const) : []),
+    ...(needsToken && goesToLeader(route) ? (['misdirected'] as const) : []),
     ...(access === 'open' ? [] : (['unauthorized', 'forbidden'] as const)),
     ...(needsToken ? [] : (['forbidden_origin', 'misdirected'] as const)),
     ...(isUnlimited ? [] : (['rate_limited'] as const)),
@@ -62,6 +63,7 @@ export const entranceWords: Readonly<Partial<Record<ErrorCode, string>>> = {
   read_only: 'No server that takes writes is known',
   forbidden: 'The token does not grant it',
   forbidden_origin: 'A web page of an origin that may not use this server',
-  misdirected: 'The host name is not one of this server',
+  misdirected:
+    'The host name is not one of this server, or it follows another one, which has other revisions',
   rate_limited: 'The client sends too many requests, or wrong tokens',
 }

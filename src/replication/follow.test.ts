@@ -98,6 +98,10 @@ test('it reads everything from the beginning, then goes on where it was, also af
   await again.follow.wasCurrent
   expect(again.asked[0]).toEqual({ since: '3', fill: false, waitMs: 0 })
   expect(again.follow.isFilled()).toBe(true)
+  // A leader that does not respond any more: until when it had everything is known over a restart.
+  await again.follow.stop()
+  const third = await following(db, () => new Error('gone'))
+  expect(third.follow.status().lastCurrentMs).toBeGreaterThan(Date.now() - 60_000)
 })
 
 test('a page that cannot be applied is read again, and the reason is shown', async () => {

@@ -36,7 +36,7 @@ export interface FollowerState {
   readonly node: string | null
   /** The largest term that the leader knows of. */
   readonly term: number
-  /** When this node last had everything that the leader had; null for never since the start. */
+  /** When this node last had everything that the leader had, as far as it knows; null for never. */
   readonly lastCurrentMs: number | null
   /** Changes that were received since the start. */
   readonly received: number
@@ -103,7 +103,7 @@ class FollowRun {
   private term = 0
   /** The ids of the nodes that this one follows, the nearest first. */
   leaders: readonly string[] = []
-  private lastCurrentMs: number | null = null
+  private lastCurrentMs: number | null
   private received = 0
   private failures = 0
   private failuresInARow = 0
@@ -115,6 +115,7 @@ class FollowRun {
   constructor(options: FollowOptions, progress: typeof noProgress) {
     this.options = options
     this.progress = progress
+    this.lastCurrentMs = progress.currentMs ?? null
     this.state = progress.isFilled ? 'receiving' : 'filling'
   }
 
@@ -135,7 +136,7 @@ class FollowRun {
         await this.failed(error)
       }
     }
-    if (this.isUnsaved) await this.save().catch(() => {}) // the store may be closing: then it is read again
+    if (this.isUnsaved || this.state === 'current') await this.save().catch(() => {}) // the store may be closing: then it is read again
   }
 
   async readToEnd(timeoutMs: number): Promise<void> {
@@ -224,7 +225,11 @@ class FollowRun {
 
   private async save(): Promise<void> {
     this.savedMs = this.options.now()
-    await saveProgress(this.options.db, progressKey(this.options.leader.url), this.progress)
+    const current = this.lastCurrentMs === null ? {} : { currentMs: this.lastCurrentMs }
+    await saveProgress(this.options.db, progressKey(this.options.leader.url), {
+      ...this.progress,
+      ...current,
+    })
     this.isUnsaved = false
   }
 

@@ -13,6 +13,8 @@ export interface TargetProgress {
   readonly isFilled: boolean
   /** The id of the target's node; null while it is not known. */
   readonly node: string | null
+  /** Of a leader that this node follows: when this node last had everything of it, as far as that is stored. */
+  readonly currentMs?: number
 }
 
 export const noProgress: TargetProgress = { cursor: '', isFilled: false, node: null }

@@ -78,7 +78,8 @@ const leader = named('Leader', {
     node: { ...nullable(text), description: 'The id of its node; null until it has responded' },
     last_current_at: {
       ...nullable(time),
-      description: 'When this node last had everything that the leader had; null for never since the start',
+      description:
+        'When this node last had everything that the leader had, as far as it knows; null for never',
     },
     received: { ...count, description: 'Changes that were received since the start' },
     failures: count,
