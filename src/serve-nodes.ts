@@ -42,6 +42,7 @@ export interface ServerNodes {
     readonly urls: readonly string[]
     readonly readTimeoutMs: number
     readonly send: PassOn
+    onMissed(url: string, uid: string, why: string): void
   }
   /** Starts to send the changes of the store. */
   start(db: Database): Promise<StartedNodes>
@@ -79,6 +80,7 @@ export function prepareNodes(config: Config, reporting: Reporting): ServerNodes 
       urls: mirrorTo,
       readTimeoutMs: config.lookupTimeoutMs,
       send: passOn({ token: access.token, tls: access.tls }),
+      onMissed: missedLog(reporting),
     },
     async start(db) {
       store = db
@@ -156,6 +158,19 @@ function healersOf(
 
 /** How long a target may take for one request of a comparison. */
 const healTimeoutMs = 60_000
+
+/** At most one line is logged in this time. */
+const missedEveryMs = 10_000
+
+/** Returns what logs that a server did not take a record which a client of minstore wrote with `cache=1`. */
+function missedLog({ log, now }: Reporting): (server: string, record: string, why: string) => void {
+  let loggedMs = Number.NEGATIVE_INFINITY
+  return (server, record, why) => {
+    if (now() >= loggedMs && now() - loggedMs < missedEveryMs) return
+    loggedMs = now()
+    log.warn('a server did not take a record that was passed on', { server, record, why })
+  }
+}
 
 function leadershipOf(
   { follow: followed }: Config,

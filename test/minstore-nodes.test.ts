@@ -303,7 +303,7 @@ describe('caching', () => {
     })
     expect(created.headers.get('etag')).toMatch(/^"k:-?\d+"$/)
     expect([await held(a, 'k'), await held(b, 'k')]).toEqual([null, created.text])
-    await holds(c, 'k', created.text)
+    expect(await held(c, 'k')).toBe(created.text)
     expect(await ask(a, 'POST /text/k?cache=1', { value: 'again' })).toMatchObject({
       status: 400,
       body: { error: 'there is a record "k" already' },
@@ -329,6 +329,20 @@ describe('caching', () => {
     expect((await ask(a, 'PUT /text/k?cache=1', { value: 'x' })).status).toBe(503)
     expect((await ask(a, 'GET /text/k?cache=1')).status).toBe(503)
     expect(await a.kvist.collections().next()).toMatchObject({ done: true })
+  }, 30_000)
+
+  test('all servers of the list have what the first one made of a write', async () => {
+    const { a, b, c } = await cluster({ a: ['b', 'c'], b: null, c: null })
+    const created = await ask(a, 'POST /text/k?cache=1', { value: 'good morning, my dear friend' })
+    for (const node of [b, c]) expect(await held(node, 'k')).toBe(created.text)
+    const updated = await ask(a, 'PUT /text/k?cache=1', { value: 'good night & 100% = ü' })
+    expect(updated.body).toMatchObject({ value: 'good night & 100% = ü (Marked).' })
+    for (const node of [b, c]) expect(await held(node, 'k')).toBe(updated.text)
+    await c.crash()
+    const later = await ask(a, 'PUT /text/k?cache=1', { value: 'later' })
+    expect(later.status).toBe(200)
+    expect(await held(b, 'k')).toBe(later.text)
+    expect(a.output()).toContain('did not take a record')
   }, 30_000)
 
   test('servers that list each other, and themselves, do not pass a request around', async () => {

@@ -17,6 +17,7 @@ const late = new KvistError('outcome_unknown', 'it did not respond in time')
 /** Servers `s0`, `s1`, … each of which gives its replies in turn, the last one for ever. */
 function setUp(...replies: (Reply | Promise<Reply>)[][]) {
   const asked: string[] = []
+  const missed: string[] = []
   const servers: ServerList = {
     urls: replies.map((_, i) => `s${i}`),
     readTimeoutMs: 10,
@@ -27,12 +28,14 @@ function setUp(...replies: (Reply | Promise<Reply>)[][]) {
       if (reply instanceof KvistError) throw reply
       return { status: reply.status, body: Buffer.from(reply.body) }
     },
+    onMissed: (url, uid, why) => missed.push(`${url} ${uid}: ${why}`),
   }
   clock.ms = 0
   const cache = new RecordCache('text', servers, () => clock.ms)
   const reserve = () => undefined
   return {
     asked,
+    missed,
     cache,
     read: (uid = 'a') => cache.read(uid, { target: `/text/${uid}`, reserve }),
     write: (method = 'PUT', uid = 'a') =>
@@ -88,11 +91,18 @@ test('that there is none is said only when all have said so, and is not kept', a
   expect(asked).toHaveLength(6)
 })
 
-test('a write goes to the first server that can be reached, and its record is kept', async () => {
-  const { asked, read, write } = setUp([refused], [found(record('a', 1))])
+test('a write goes to the first server that can be reached, and the others get its record', async () => {
+  const { asked, missed, read, write } = setUp(
+    [refused],
+    [found(record('a', 1))],
+    [found('')],
+    [{ status: 507, body: '' }],
+  )
   expect(await write('POST')).toEqual({ text: record('a', 1), ageMs: 0 })
   expect(await read()).toMatchObject({ text: record('a', 1) })
-  expect(asked).toEqual(['s0 POST /text/a', 's1 POST /text/a'])
+  const mirrored = (url: string) => `${url} PUT /text/a?mirror=1&bridge=1`
+  expect(asked).toEqual(['s0 POST /text/a', 's1 POST /text/a', ...['s0', 's2', 's3'].map(mirrored)])
+  expect(missed.toSorted()).toEqual(['s0 a: it cannot be reached', 's3 a: it responded 507'])
 })
 
 test('a write that may have been done is not sent again', async () => {

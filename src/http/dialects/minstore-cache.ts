@@ -9,7 +9,8 @@ import { rawMember } from '../../json/scan.ts'
 
 /**
  * minstore's strategy "Cache" (`cache=1`): a request is passed on to the servers of this node, in their order, and the first
- * valid record is kept in memory for later reads. Nothing is written here. A record is dropped when it is written or deleted
+ * valid record is kept in memory for later reads. Nothing is written here. The other servers get what the first one made of a write
+ * (`mirror=1&bridge=1`), so that they have the same record, and it went through processes once. A record is dropped when it is written or deleted
  * through this node, when it changes in this node's own store, and after `cachedRecordMs`. Requests are passed on without
  * `cache`, so that servers which list each other do not pass them around.
  */
@@ -21,6 +22,8 @@ export interface ServerList {
   readonly readTimeoutMs: number
   /** Rejects with `unavailable` if the server has not got the request, with `outcome_unknown` if it may have. */
   send(url: string, request: SentRequest): Promise<{ readonly status: number; readonly body: Uint8Array }>
+  /** Called when a server did not take a record that another one has. */
+  onMissed(url: string, uid: string, why: string): void
 }
 
 export interface ReadRequest {
@@ -143,7 +146,10 @@ export class RecordCache {
         if (said === null) continue
         const { status, body } = said
         const text = status === 200 ? recordText(uid, body) : null
-        if (text !== null) return this.keep(uid, text, load)
+        if (text !== null) {
+          await this.spread(uid, text, request, url)
+          return this.keep(uid, text, load)
+        }
         if (refusals.has(status) && body.length <= maxRefusalBytes) return { status, json: refusalText(body) }
         if (status === 404) isMissing = true
         else failures.push(`${url} responded ${status}`)
@@ -164,6 +170,34 @@ export class RecordCache {
       failures.push(error.message)
       return null
     }
+  }
+
+  /** Sends the record that a server made to the others. Those that do not take it in time miss it. */
+  private async spread(
+    uid: string,
+    text: string,
+    { target, reserve }: WriteRequest,
+    from: string,
+  ): Promise<void> {
+    const bytes = Buffer.from(new URLSearchParams({ value: text }).toString())
+    const request: SentRequest = {
+      method: 'PUT',
+      target: `${target}?mirror=1&bridge=1`,
+      body: { type: 'application/x-www-form-urlencoded', bytes },
+      timeoutMs: this.servers.readTimeoutMs,
+      reserve,
+    }
+    const others = this.servers.urls.filter((url) => url !== from)
+    await Promise.all(
+      others.map(async (url) => {
+        try {
+          const { status } = await this.servers.send(url, request)
+          if (status !== 200) this.servers.onMissed(url, uid, `it responded ${status}`)
+        } catch (error) {
+          this.servers.onMissed(url, uid, messageOf(error))
+        }
+      }),
+    )
   }
 
   private keep(uid: string, text: string, load: Load): CachedRecord {
@@ -191,6 +225,7 @@ export const noServers: ServerList = {
   urls: [],
   readTimeoutMs: 0,
   send: () => Promise.reject(new KvistError('unavailable', 'there are no servers')),
+  onMissed() {},
 }
 
 /** Returns the text of a record; null if the response of a server is not one with this uid. */
