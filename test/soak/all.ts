@@ -1,5 +1,6 @@
 import { bitFlips } from './bit-flips.ts'
 import { clocks } from './clocks.ts'
+import { clusters } from './clusters.ts'
 import { descriptors } from './descriptors.ts'
 import type { Fault } from './fault.ts'
 import { fullDisks } from './full-disks.ts'
@@ -24,4 +25,5 @@ export const faults: readonly Fault[] = [
   powerCuts,
   redisFaults,
   nodes,
+  clusters,
 ]

@@ -31,7 +31,6 @@ export interface Cluster {
 }
 
 export interface ClusterFigures {
-  readonly runs: number
   readonly operations: number
   readonly versions: number
   readonly kills: number
@@ -60,7 +59,7 @@ export async function runCluster(seed: number, steps: number): Promise<ClusterFi
     await comeToRest(cluster)
     if (errors.length > 0) throw errors[0]
     await verify(cluster)
-    return { runs: 1, operations: steps, versions: model.versions().length, kills }
+    return { operations: steps, versions: model.versions().length, kills }
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error)
     throw new Error(`a ${topology.name}, seed ${seed}: ${why}`, { cause: error })
