@@ -151,6 +151,22 @@ test('a bridge passes a renewal on though it knew the expiry already, also to th
   expect(bridge!.mirror!.status()[0]!.sent).toBe(3)
 })
 
+test('a bridge passes a later expiry on that came without being marked as a renewal, as a comparison sends it', async () => {
+  const [from, bridge, to] = await nodes(3, { now: () => noonMs })
+  bridge!.mirrorTo([to!.url], { isBridge: true })
+  await from!.db.put('c', 'k', json(1, noonMs + 5000))
+  const mirror = from!.mirrorTo([bridge!.url])
+  await until(async () => (await to!.db.get('c', 'k')) !== null, 'it is passed on')
+  await mirror.stop()
+  await from!.db.touch({ collection: 'c', key: 'k' }, noonMs + 9000)
+  const lines: string[] = []
+  for await (const line of new Kvist(from!.url).nodes.comparison.entries([{ collection: 'c', key: 'k' }]))
+    lines.push(line)
+  await new Kvist(bridge!.url).nodes.replicate(lines.join('\n'), from!.db.nodeId)
+  await settled(bridge!)
+  await until(async () => (await to!.db.get('c', 'k'))!.expiresAtMs === noonMs + 9000, 'it is passed on too')
+})
+
 test('each node expires by itself, and a write or a renewal of the one survives the sweep of the other', async () => {
   const clock = { nowMs: noonMs }
   const [a, b] = await nodes(2, { now: () => clock.nowMs })

@@ -19,7 +19,7 @@ import { effectOf, type StoredOrigin, withNodeId } from './origin.ts'
  * Applies writes of another node, and records the versions that are lost where two nodes wrote a member apart:
  *
  *     read      the stored versions of all members, because what is replaced cannot be read afterwards
- *     predict   which writes conflict with them
+ *     predict   which writes conflict with them, and which renew them
  *     commit    the writes together with the records of these conflicts, each near its member
  *     correct   where a member changed between the read and the commit: the record is replaced by one of what happened,
  *               which has the origin of the lost version but not its content
@@ -56,9 +56,11 @@ type Meetings = ReadonlyMap<number, Meeting>
 
 /** Returns a function that applies writes of another node and records their conflicts. */
 export function replicateWithRecords(options: ConflictRecordOptions) {
-  return async (writes: readonly ForeignWrite[], watch: ConflictWatch): Promise<readonly Written[]> => {
+  return async (given: readonly ForeignWrite[], watch: ConflictWatch): Promise<readonly Written[]> => {
     const nowMs = options.now()
-    const predicted = await predictedMeetings(options, writes, watch, nowMs)
+    const stored = await Promise.all(given.map((write) => storedVersion(options.engine, write)))
+    const writes = given.map((write, i) => withRenewalMark(write, stored[i] ?? null, nowMs))
+    const predicted = await predictedMeetings(options, { writes, stored, watch }, nowMs)
     const records = recordsOf(predicted.values(), options)
     const { written, recorded } = await commitWithRecords(options, writes, records, nowMs)
     const actual = actualMeetings(writes, written, predicted, watch, nowMs)
@@ -68,13 +70,28 @@ export function replicateWithRecords(options: ConflictRecordOptions) {
   }
 }
 
+/**
+ * Marks a put as a renewal where all that is new of it is a later expiry, as when a comparison of two nodes fetched it. So it
+ * is recorded, and a bridge passes it on.
+ */
+function withRenewalMark(write: ForeignWrite, stored: StoredVersion | null, nowMs: number): ForeignWrite {
+  if (write.op !== 'put' || stored === null || write.isRenewal === true) return write
+  const isRenewal = effectOf(comparedOf(write), comparedStored(stored), nowMs) === 'renew'
+  return isRenewal ? { ...write, isRenewal } : write
+}
+
+interface PredictionInput {
+  readonly writes: readonly ForeignWrite[]
+  /** What is stored where each of them goes. */
+  readonly stored: readonly (StoredVersion | null)[]
+  readonly watch: ConflictWatch
+}
+
 async function predictedMeetings(
   options: ConflictRecordOptions,
-  writes: readonly ForeignWrite[],
-  watch: ConflictWatch,
+  { writes, stored, watch }: PredictionInput,
   nowMs: number,
 ): Promise<Meetings> {
-  const stored = await Promise.all(writes.map((write) => storedVersion(options.engine, write)))
   const meetings = new Map<number, Meeting>()
   for (const [index, write] of writes.entries()) {
     const version = stored[index] ?? null

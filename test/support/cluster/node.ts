@@ -3,13 +3,12 @@ import type { Engine, OnCommit, Write } from '../../../src/core/engine.ts'
 import { KvistError } from '../../../src/core/errors.ts'
 import type { Member } from '../../../src/core/member.ts'
 import { openMemory } from '../../../src/engines/memory/engine.ts'
-import { postReplicate } from '../../../src/http/v1/replicate.ts'
-import type { Share } from '../../../src/net/budget.ts'
+import { replicateLines } from '../../../src/http/v1/replicate.ts'
 import { commitSignal } from '../../../src/replication/commit-signal.ts'
+import { type ComparedNode, localNode } from '../../../src/replication/compared-node.ts'
 import { type Mirror, startMirror } from '../../../src/replication/mirror.ts'
 import type { Received, Target } from '../../../src/replication/peer.ts'
 import type { SelectionRules } from '../../../src/replication/selection.ts'
-import { contextOf, noConnection, requestOf } from '../connection.ts'
 import { lateEngine } from '../late-engine.ts'
 import { type ManualTimers, manualTimers } from '../manual-timers.ts'
 import type { Random } from '../random.ts'
@@ -43,6 +42,8 @@ export interface RunningNode {
   now(): number
   /** As `POST /v1/_replicate`. */
   receive(lines: string, sender: string): Promise<Received>
+  /** For comparisons with other nodes. */
+  readonly compared: ComparedNode
   /** Ends it in order. */
   stop(): Promise<void>
   /** Ends it at once: what it would do while it stops is not done. */
@@ -154,6 +155,12 @@ export function clusterNode({
     }
     const mirror = startMirror({ db: paged, targets, rules, signal, now, sleep, log, onError: report })
 
+    async function receive(lines: string, sender: string) {
+      const receiver = { watchOf: mirror.conflicts.watchOf }
+      const received = await replicateLines(db, receiver, { parts: onePart(lines), sender, now })
+      return { node: id, ...received }
+    }
+
     async function stop(): Promise<void> {
       node.running = null
       await mirror.stop()
@@ -164,20 +171,8 @@ export function clusterNode({
       mirror,
       timers,
       now,
-      async receive(lines, sender) {
-        const head = `Content-Length: ${Buffer.byteLength(lines)}`
-        const request = requestOf('POST /v1/_replicate HTTP/1.1', head, `Kvist-Node: ${sender}`)
-        if (lines !== '') request.body.set(Buffer.from(lines), 0, Buffer.byteLength(lines))
-        const receiver = { watchOf: mirror.conflicts.watchOf, learnBridge: async () => {} }
-        const held: Share[] = []
-        const connection = { ...noConnection, hold: (share: Share) => void held.push(share) }
-        try {
-          const response = await postReplicate(db, receiver, request, contextOf(request, { connection, now }))
-          return JSON.parse(String(response.body)) as Received
-        } finally {
-          for (const share of held) share.release()
-        }
-      },
+      receive,
+      compared: localNode({ db, now, apply: receive }),
       stop,
       async kill() {
         life.hasEnded = true
@@ -187,4 +182,8 @@ export function clusterNode({
   }
 
   return node
+}
+
+async function* onePart(text: string): AsyncGenerator<Uint8Array> {
+  yield Buffer.from(text)
 }

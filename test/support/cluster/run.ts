@@ -2,6 +2,7 @@ import { nextTick } from '../../../src/core/next-tick.ts'
 import { compilePattern } from '../../../src/core/pattern.ts'
 import { settingsCollection } from '../../../src/core/settings.ts'
 import { type Random, random } from '../random.ts'
+import { healOnce, unreliable } from './heal.ts'
 import { type ClusterModel, clusterModel, type SourcesOf } from './model.ts'
 import { type Network, network } from './network.ts'
 import { type ClusterNode, clusterNode } from './node.ts'
@@ -20,6 +21,8 @@ export interface Cluster {
   readonly nodes: readonly ClusterNode[]
   readonly net: Network
   readonly model: ClusterModel
+  /** The collections that nodes send; empty for all. */
+  readonly only: readonly string[]
   /** The collection that is not sent to other nodes; null for none. */
   readonly privateCollection: string | null
   readonly clock: { nowMs: number }
@@ -80,7 +83,7 @@ async function newCluster(r: Random, onError: (error: unknown) => void): Promise
   for (const node of nodes) node.skewMs = r.pick(skewsMs)
   const net = network(nodes, r)
   const maxClockAheadMs = r.oneIn(4) ? 60_000 : 3 * hourMs
-  const only = r.oneIn(2) ? [] : ['c*'].map((pattern) => compilePattern(pattern))
+  const only = r.oneIn(2) ? [] : ['c*']
   const sleepers = new Set<() => void>()
 
   function sleep(_ms: number, signal: AbortSignal): Promise<void> {
@@ -101,13 +104,15 @@ async function newCluster(r: Random, onError: (error: unknown) => void): Promise
     nodes,
     net,
     model,
+    only,
     privateCollection: only.length === 0 ? null : privateCollection,
     clock,
     open: new Set(),
     async start(node) {
       const at = nodes.indexOf(node)
       const addresses = topology.links.filter(([from]) => from === at).map(([, to]) => to)
-      const rules = { only, tokensCollection: null, isBridge: topology.isBridge[at]! }
+      const patterns = only.map((pattern) => compilePattern(pattern))
+      const rules = { only: patterns, tokensCollection: null, isBridge: topology.isBridge[at]! }
       const targets = addresses.map((address) => net.target(node, address))
       await node.start({ targets, rules, sleep, maxClockAheadMs })
     },
@@ -132,14 +137,15 @@ function operate(cluster: Cluster): void {
 async function disturb(cluster: Cluster): Promise<number> {
   const { r, nodes, net, topology, clock } = cluster
   const node = r.pick(nodes)
-  const kind = r.int(12)
+  const kind = r.int(13)
   if (kind < 4) clock.nowMs += r.oneIn(10) ? r.int(hourMs) : r.int(2000)
   else if (kind < 5) node.skewMs = r.pick(skewsMs)
-  else if (kind < 7) {
+  else if (kind < 6) heal(cluster)
+  else if (kind < 8) {
     const [from, to] = r.pick(topology.links)
     net.setCut(from, to, !net.isCut(from, to))
-  } else if (kind < 8) net.deliverLate()
-  else if (kind < 9) {
+  } else if (kind < 9) net.deliverLate()
+  else if (kind < 10) {
     const pairs = interchangeable(topology)
     if (pairs.length > 0) net.swap(...r.pick(pairs))
   } else if (node.running === null) await cluster.start(node)
@@ -151,6 +157,20 @@ async function disturb(cluster: Cluster): Promise<number> {
     return 1
   }
   return 0
+}
+
+/**
+ * Begins to compare a node with one of its targets, from which writes come back: a comparison also fetches what a target made
+ * of a node's own versions, such as a later expiry.
+ */
+function heal({ r, topology, nodes, net, only, open }: Cluster): void {
+  const [from, to] = r.pick(topology.links)
+  const [node, target] = [nodes[from]!.running, nodes[to]!.running]
+  if (node === null || target === null || net.isCut(from, to) || !sourcesOf(topology, from).has(to)) return
+  const done: Promise<void> = healOnce(node, unreliable(target.compared, r), only).finally(() =>
+    open.delete(done),
+  )
+  open.add(done)
 }
 
 /** Ends all trouble, sets all clocks right, later than any of them was, and waits until no node has more to send. */
