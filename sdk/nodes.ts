@@ -62,6 +62,9 @@ export class Nodes {
         'kvist-node': from,
         ...(options.bridge === undefined ? {} : { 'kvist-bridge': options.bridge ? '1' : '0' }),
         ...(options.knows === undefined ? {} : { 'kvist-knows': options.knows }),
+        ...(options.position === undefined
+          ? {}
+          : { 'kvist-position': positionOf(options.position, options.after) }),
       },
       body: lines,
       retry: 'idempotent',
@@ -164,4 +167,8 @@ async function joined(chunks: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
     at += part.length
   }
   return bytes
+}
+
+function positionOf(position: string, after: string | undefined): string {
+  return after === undefined ? position : `${position}; after=${after}`
 }

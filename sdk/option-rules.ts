@@ -122,6 +122,8 @@ export const replicateRules: Rules<ReplicateOptions> = {
   ...callRules,
   bridge: optional(oneOf(true, false)),
   knows: optional(text),
+  position: optional(nonEmptyText),
+  after: optional(nonEmptyText),
 }
 
 export const conflictsRules: Rules<ConflictsOptions> = {

@@ -153,6 +153,10 @@ export interface ReplicateOptions extends CallOptions {
   readonly bridge?: boolean | undefined
   /** What the sender knows of other nodes, as the header `Kvist-Knows` has it. */
   readonly knows?: string | undefined
+  /** Where the sender comes to with these changes: an opaque text of letters, digits and `-._~%`. */
+  readonly position?: string | undefined
+  /** Where the sender believes the server to be; if left out, the server's position is set whatever it was. */
+  readonly after?: string | undefined
 }
 
 export interface ConflictsOptions extends CallOptions {

@@ -468,6 +468,8 @@ export interface TargetStatus {
   /** The last failure; null for none. */
   readonly last_error: { readonly detail: string; readonly at: string } | null
   readonly last_success_at: string | null
+  /** How often it had less than before, as after it was put back from an older copy. */
+  readonly setbacks: number
   /** What was compared and mended; null without `--heal-every`. */
   readonly heal: HealStatus | null
 }
@@ -562,4 +564,6 @@ export interface ReplicationSummary {
   readonly failed: readonly ImportFailure[]
   /** Further failures, which are not named. */
   readonly failed_more?: number
+  /** How far the receiving node had come before, if the sender said where it comes to; null for not known. */
+  readonly position?: string | null
 }

@@ -108,3 +108,86 @@ test.each([
   const { exitCode, stderr } = await runToEnd([kvistProgram, 'serve', '--data', folder(), ...flags])
   expect([exitCode, stderr]).toEqual([2, expect.stringContaining(why)])
 })
+
+/** Starts a mirror, and puts a copy of the target's folder back that lacks the last writes. Returns the servers. */
+async function restoredTarget(between: (a: TestServer) => Promise<void>): Promise<[TestServer, TestServer]> {
+  const [dataA, dataB, copy] = [folder(), folder(), folder()]
+  let b = await start(dataB)
+  const a = await start(dataA, '--mirror-to', b.url)
+  for (const key of ['same', 'old', 'deleted']) await put(a, key, 1)
+  await current(a)
+  const { port } = b
+  await b.stop()
+  cpSync(dataB, copy, { recursive: true })
+  b = await start(dataB, '--port', `${port}`)
+  await put(a, 'old', 2)
+  await put(a, 'lacking', 1)
+  await fetch(`${a.url}/v1/c/deleted`, { method: 'DELETE' })
+  await current(a)
+  // An ordinary restart of the target is none of these.
+  await b.stop()
+  b = await start(dataB, '--port', `${port}`)
+  await put(a, 'again', 1)
+  await current(a)
+  await until(async () => (await valueAt(b, 'again')) === 1, 'it is there')
+  expect((await targetOf(a)).setbacks).toBe(0)
+  await b.stop()
+  rmSync(dataB, { recursive: true, force: true })
+  cpSync(copy, dataB, { recursive: true })
+  await between(a)
+  return [a, await start(dataB, '--port', `${port}`)]
+}
+
+const isMended = async (b: TestServer) => {
+  const values = await Promise.all(
+    ['same', 'old', 'lacking', 'again', 'deleted'].map((key) => valueAt(b, key)),
+  )
+  return Bun.deepEquals(values, [1, 2, 1, 1, 404])
+}
+
+test('a target that is put back from an older copy is noticed without a heal, whether there is something to send or not', async () => {
+  const [a, b] = await restoredTarget(async () => {})
+  await until(() => isMended(b), 'it is mended')
+  await same(a, b)
+  expect(await targetOf(a)).toMatchObject({ setbacks: 1, heal: null })
+  expect(a.output()).toContain('the target has less than it had')
+  const metrics = await (await fetch(`${a.url}/metrics`)).text()
+  expect(metrics).toContain(`kvist_mirror_setbacks_total{target="${b.url}"} 1`)
+}, 60_000)
+
+test('a target that is put back while clients write at both has everything, and more changes than it had do not hide it', async () => {
+  const [a, b] = await restoredTarget(async (emitter) => {
+    await put(emitter, 'meanwhile', 1)
+  })
+  for (let i = 0; i < 50; i++) await put(b, `b${i}`, i)
+  await until(async () => (await isMended(b)) && (await valueAt(b, 'meanwhile')) === 1, 'it is mended')
+  expect((await targetOf(a)).setbacks).toBe(1)
+})
+
+test('an emitter that is killed, or put back from an older copy, goes on from where it is', async () => {
+  const [dataA, dataB, copy] = [folder(), folder(), folder()]
+  const b = await start(dataB)
+  let a = await start(dataA, '--mirror-to', b.url)
+  await put(a, 'k', 1)
+  await current(a)
+  const { port } = a
+  await a.stop()
+  cpSync(dataA, copy, { recursive: true })
+  a = await start(dataA, '--mirror-to', b.url, '--port', `${port}`)
+  for (let i = 0; i < 20; i++) await put(a, `l${i}`, i)
+  await current(a)
+  await a.crash()
+  a = await start(dataA, '--mirror-to', b.url, '--port', `${port}`)
+  await put(a, 'k', 2)
+  await until(async () => (await valueAt(b, 'k')) === 2, 'it is there')
+  expect((await targetOf(a)).setbacks).toBe(0)
+  await a.crash()
+  rmSync(dataA, { recursive: true, force: true })
+  cpSync(copy, dataA, { recursive: true })
+  a = await start(dataA, '--mirror-to', b.url, '--port', `${port}`, '--heal-every', '1s')
+  await put(a, 'k', 3)
+  await until(async () => (await valueAt(b, 'k')) === 3, 'it is there')
+  // What it lost comes back from the target.
+  await until(async () => (await valueAt(a, 'l19')) === 19, 'it is back')
+  await same(a, b)
+})

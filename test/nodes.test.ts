@@ -467,7 +467,11 @@ test('only the collections that are asked for are sent, with their settings; tok
   )
   from!.mirrorTo([some!.url], { only: ['us*'] })
   await settled(from!)
-  expect((await some!.db.collections('own')).map(({ name }) => name)).toEqual(['_settings', 'users'])
+  expect((await some!.db.collections('own')).map(({ name }) => name)).toEqual([
+    '_settings',
+    '_sources',
+    'users',
+  ])
   expect([some!.db.settings('users').maxMembers, some!.db.settings('logs').maxMembers]).toEqual([5, null])
   await from!.mirror!.stop()
   from!.mirrorTo([all!.url], { tokens: true })
@@ -744,6 +748,7 @@ test('GET /v1/_nodes shows the targets', async () => {
         failures: 0,
         last_error: null,
         last_success_at: expect.any(String),
+        setbacks: 0,
         heal: null,
       },
     ],

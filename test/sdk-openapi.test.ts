@@ -293,6 +293,7 @@ const targetStatus: Names<TargetStatus> = {
   failures: 'required',
   last_error: 'required',
   last_success_at: 'required',
+  setbacks: 'required',
   heal: 'required',
 }
 const healStatus: Names<HealStatus> = {
@@ -323,6 +324,7 @@ const replicationSummary: Names<ReplicationSummary> = {
   superseded: 'required',
   failed: 'required',
   failed_more: 'optional',
+  position: 'optional',
 }
 const problem: Names<Problem> = {
   type: 'optional',
@@ -551,7 +553,7 @@ async function callAccess(kvist: Kvist, has: (value: object | undefined, names: 
   has(await kvist.ticket('/v1/c'), ticket)
   has(await kvist.nodes.status(), requiredOf(nodesStatus))
   const line = { op: 'delete', collection: 'r', key: 'k', origin: { node: 'n1', clock: 1 } }
-  const { failed_more: _more, ...allNamed } = replicationSummary
+  const { failed_more: _more, position: _position, ...allNamed } = replicationSummary
   has(await kvist.nodes.replicate(`${JSON.stringify(line)}\n`, 'n1'), allNamed)
   has(await kvist.nodes.replica('', 'n1'), replicaPage)
   const demotion = { node: 'n1', url: null, term: 1, of: null }

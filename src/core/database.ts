@@ -33,6 +33,7 @@ import { type ReadQueue, readQueue } from './read-queue.ts'
 import { type Reads, readsOf } from './reads.ts'
 import { type Scans, scansOf } from './scans.ts'
 import { hasQuota, noSettings, type Settings, settingsRegistry, settingsWrite } from './settings.ts'
+import { type SourcePositions, sourcePositions } from './source-positions.ts'
 import { realTimers, type Timers } from './timers.ts'
 import { transformsOf } from './transforms.ts'
 import { type Writes, writeGate } from './writes.ts'
@@ -120,6 +121,8 @@ export interface Database
    *     watcher.close()
    */
   watch(scope: Scope, since: FeedCursor | null, wake: () => void): Watcher
+  /** How far other nodes have sent their changes here. */
+  readonly positions: Pick<SourcePositions, 'move'>
   stats(): DatabaseStats
   /** Why every write fails at present; null while writes succeed. */
   writeFault(): string | null
@@ -200,6 +203,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   const scans = scansOf({ engine, writes, versions, now })
   const feed = feedSource(engine, writes, renewals, now, onError)
   hub = watchHub(feed, options.watchBounds)
+  const positions = sourcePositions({ get: reads.get, write: (all) => writes.write(all, relaxed) }, timers)
   const tombstoneGc = startTombstoneGc(engine, tombstonesMs, now, onError, timers)
 
   return {
@@ -243,6 +247,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
       await engine.changes(cursor, 1, undefined, 0)
     },
     watch: hub.watch,
+    positions,
     stats: () => ({
       cache: cache.stats,
       swept: sweeper.swept(),
@@ -252,11 +257,15 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     }),
     writeFault: () => engine.writeFault()?.message ?? null,
     async close() {
+      // On a full disk they cannot be stored: then nodes send a little again.
+      await positions.stop().catch(onError)
       await Promise.all([sweeper.stop(), tombstoneGc.stop(), renewals.stop()])
       await engine.close()
     },
   }
 }
+
+const relaxed = { durability: 'relaxed' } as const
 
 /** Returns the source of the feed. It deletes expired members before a reader sees them. */
 function feedSource(

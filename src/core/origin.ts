@@ -95,6 +95,10 @@ export function randomName(length: number): string {
 export const maxNodeIdBytes = 64
 const nodeIdPattern = new RegExp(`^[a-z0-9]{1,${maxNodeIdBytes}}$`)
 
+export function isNodeId(given: string): boolean {
+  return nodeIdPattern.test(given)
+}
+
 /**
  * Throws `unprocessable` if the origin of another node's write is not valid: its stamp, its node id or its creation
  * time.

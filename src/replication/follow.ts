@@ -169,7 +169,12 @@ class FollowRun {
     await this.apply(page)
     this.succeeded()
     this.term = Math.max(this.term, page.term)
-    this.progress = { cursor: page.next, isFilled: isFilled || page.at_end, node: page.node }
+    this.progress = {
+      ...noProgress,
+      cursor: page.next,
+      isFilled: isFilled || page.at_end,
+      node: page.node,
+    }
     this.isUnsaved ||= page.next !== cursor
     if (page.at_end) {
       this.lastCurrentMs = now()

@@ -1,10 +1,11 @@
 import { stampToMs } from '../core/clock.ts'
 import type { Database } from '../core/database.ts'
-import type { VersionRef } from '../core/engine.ts'
+import type { FeedCursor, VersionRef } from '../core/engine.ts'
 import { entryLine, type SentChange } from '../core/entry-lines.ts'
 import { KvistError } from '../core/errors.ts'
 import type { FeedPage } from '../core/feed/pages.ts'
 import type { Scope } from '../core/feed/scope.ts'
+import { keyOf, revisionOf } from '../core/member.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { CommitSignal } from './commit-signal.ts'
 import { formatKnowledge, type Knowledge } from './knowledge.ts'
@@ -45,6 +46,8 @@ export interface PeerStatus {
   /** The last failure, also if later attempts succeeded; null for none. */
   readonly lastError: { readonly detail: string; readonly atMs: number } | null
   readonly lastSuccessMs: number | null
+  /** How often the target had less than it had had before, since the start. */
+  readonly setbacks: number
 }
 
 /** What a target says to a batch. */
@@ -52,12 +55,20 @@ export interface Received {
   readonly node: string
   readonly applied: number
   readonly failed: readonly { readonly line: number; readonly code: string; readonly detail: string }[]
+  /** How far the target had come before, by what it has noted; null for nothing, missing if it notes nothing. */
+  readonly position?: FeedCursor | null
+}
+
+/** Where the target is to be with a batch, and where it is taken to be before; null for wherever. */
+export interface SentPosition {
+  readonly to: FeedCursor
+  readonly after: FeedCursor | null
 }
 
 export interface Target {
   readonly url: string
   /** Rejects if the batch was not handled. `knows` is what this node knows of others; null to say nothing of that. */
-  send(lines: string, signal: AbortSignal, knows: string | null): Promise<Received>
+  send(lines: string, signal: AbortSignal, knows: string | null, position?: SentPosition): Promise<Received>
 }
 
 export interface PeerOptions {
@@ -115,6 +126,7 @@ class PeerRun {
   private oldestUnsentMs: number | null = null
   private sent = 0
   private applied = 0
+  private setbacks = 0
   private failures = 0
   /** Failures since the last success. */
   private failuresInARow = 0
@@ -145,6 +157,7 @@ class PeerRun {
       failures: this.failures,
       lastError: this.lastError,
       lastSuccessMs: this.lastSuccessMs,
+      setbacks: this.setbacks,
     }
   }
 
@@ -176,7 +189,7 @@ class PeerRun {
     const count = signal.count()
     const known = this.known()
     const page = await db.changes(wholeStore, this.progress.cursor, batchChanges)
-    await this.send(page, known)
+    if (!(await this.send(page, known))) return
     const isFilled = this.progress.isFilled || page.atEnd
     const wasFilled = this.progress.isFilled
     this.progress = { ...this.progress, cursor: page.next, isFilled }
@@ -216,23 +229,58 @@ class PeerRun {
     return knowledge === undefined || rules.only.length > 0 ? null : knowledge.text()
   }
 
-  private async send({ events, atEnd }: FeedPage, known: string | null): Promise<void> {
+  /** Sends a page, and returns false if the target is not where it was taken to be: then the page is another one. */
+  private async send({ events, atEnd, next }: FeedPage, known: string | null): Promise<boolean> {
     const knows = known === null ? null : formatKnowledge(known, atEnd && this.options.rules.isBridge)
     const { db, rules, target, filter } = this.options
-    const { isFilled, node: targetNode } = this.progress
+    const { isFilled, node: targetNode, noted } = this.progress
     const changes = events.map(({ change }) => change)
     const selected = await selectEntries(db, changes, rules, { isFilling: !isFilled, targetNode })
     const entries = filter === undefined || selected.length === 0 ? selected : await filter(selected)
     const first = entries[0]
     // After a failure too: the target may still be away.
-    if (first === undefined && !this.isCheckDue && this.failuresInARow === 0) return
+    if (first === undefined && !this.isCheckDue && this.failuresInARow === 0) return true
     if (first !== undefined) this.oldestUnsentMs = changedMs(first)
     const lines = entries.map((entry) => entryLine(entry, db.nodeId)).join('')
-    const { node, applied, failed } = await target.send(lines, this.stopped, knows)
+    const received = await target.send(lines, this.stopped, knows, { to: next, after: noted })
+    const { node, applied, failed, position } = received
     this.applied += applied
     this.requireNode(node)
     this.requireAll(entries, failed)
     this.succeeded(entries.length, node)
+    if (position !== undefined && noted !== null && position !== noted) {
+      await this.found(position)
+      return false
+    }
+    this.progress = { ...this.progress, noted: position === undefined ? null : next }
+    return true
+  }
+
+  /**
+   * Takes over a position of the target that is not the one it was taken to have. One before it is that of an older copy, put
+   * back: what the target has lost is sent again. One after it is what this node itself does not know of any more, after a
+   * crash: what the target has is sent once more, which does nothing.
+   */
+  private async found(position: FeedCursor | null): Promise<void> {
+    const { db, log, target } = this.options
+    const { cursor, node } = this.progress
+    const whereabouts = position === null ? 'unknown' : await positionBefore(db, position, cursor)
+    if (whereabouts === 'not before') {
+      this.progress = { ...this.progress, noted: null }
+      return
+    }
+    this.setbacks++
+    this.isUnsaved = true
+    this.state = 'filling'
+    this.countSent = null
+    log.warn('the target has less than it had: it gets what it has lost', {
+      target: target.url,
+      lost: whereabouts === 'before' ? 'what it got lately' : 'perhaps everything',
+    })
+    this.progress =
+      whereabouts === 'before'
+        ? { cursor: position!, isFilled: false, node, noted: position }
+        : { ...noProgress, node }
   }
 
   private requireNode(node: string): void {
@@ -300,6 +348,31 @@ class PeerRun {
     const longestMs = Math.min(longestPauseMs, firstPauseMs * 2 ** Math.min(this.failuresInARow - 1, 20))
     // Jitter: targets that came back are not met by all nodes at the same moment.
     await sleep(longestMs * (0.5 + Math.random() / 2), this.stopped)
+  }
+}
+
+/** Whether a position of the target is before another one; `unknown` if the feed does not reach back to it. */
+async function positionBefore(
+  db: Database,
+  position: FeedCursor,
+  other: FeedCursor,
+): Promise<'before' | 'not before' | 'unknown'> {
+  let cursor = position
+  try {
+    for (;;) {
+      const { events, next, atEnd } = await db.changes(wholeStore, cursor, 1)
+      const change = events[0]?.change
+      if (change !== undefined) {
+        const version = { collection: change.collection, key: keyOf(change), revision: revisionOf(change) }
+        return db.hasSeen(other, version) ? 'before' : 'not before'
+      }
+      if (atEnd) return 'not before'
+      cursor = next
+    }
+  } catch (error) {
+    if (error instanceof KvistError && (error.code === 'compacted' || error.code === 'invalid_cursor'))
+      return 'unknown'
+    throw error
   }
 }
 

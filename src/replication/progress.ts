@@ -15,15 +15,17 @@ export interface TargetProgress {
   readonly node: string | null
   /** Of a leader that this node follows: when this node last had everything of it, as far as that is stored. */
   readonly currentMs?: number
+  /** The position that the target has noted; null for none yet (core/source-positions.ts). */
+  readonly noted: FeedCursor | null
 }
 
-export const noProgress: TargetProgress = { cursor: '', isFilled: false, node: null }
+export const noProgress: TargetProgress = { cursor: '', isFilled: false, node: null, noted: null }
 
 type ProgressStore = Pick<Database, 'get' | 'write'>
 
 export async function loadProgress(db: ProgressStore, url: string): Promise<TargetProgress> {
   const member = await db.get(mirrorsCollection, url)
-  return member === null ? noProgress : (JSON.parse(String(member.value)) as TargetProgress)
+  return member === null ? noProgress : { ...noProgress, ...(JSON.parse(String(member.value)) as object) }
 }
 
 export async function saveProgress(db: ProgressStore, url: string, progress: TargetProgress): Promise<void> {

@@ -177,6 +177,12 @@ const counters: readonly Metric<number>[] = [
     read: ({ sources }) => ofOrigins(sources, ({ failures }) => failures),
   },
   {
+    name: 'kvist_mirror_setbacks_total',
+    help: 'How often a target had less than before, as after it was put back from an older copy',
+    labels: ['target'],
+    read: ({ sources }) => ofTargets(sources, ({ setbacks }) => setbacks),
+  },
+  {
     name: 'kvist_heal_mended_total',
     help: 'Members of a target that were mended',
     labels: ['target'],

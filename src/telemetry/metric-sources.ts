@@ -60,6 +60,7 @@ export interface NodeNumbers {
     readonly lagSeconds: number
     readonly sent: number
     readonly failures: number
+    readonly setbacks: number
     /** Null where the target is not compared with this node. */
     readonly heal: HealNumbers | null
   }[]

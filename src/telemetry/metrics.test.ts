@@ -44,7 +44,16 @@ function sources(): MetricSources {
       conflicts: 31,
       following: { url: 'http://a', state: 'current', received: 37 },
       targets: [
-        { url: 'http://b', state: 'current', lagChanges: 0, lagSeconds: 0, sent: 32, failures: 33, heal },
+        {
+          url: 'http://b',
+          state: 'current',
+          lagChanges: 0,
+          lagSeconds: 0,
+          sent: 32,
+          failures: 33,
+          setbacks: 42,
+          heal,
+        },
         {
           url: 'http://c',
           state: 'retrying',
@@ -52,6 +61,7 @@ function sources(): MetricSources {
           lagSeconds: 34,
           sent: 35,
           failures: 36,
+          setbacks: 43,
           heal: null,
         },
       ],

@@ -27,6 +27,7 @@ interface TargetStatus {
   readonly failures: number
   readonly lastError: { readonly detail: string; readonly atMs: number } | null
   readonly lastSuccessMs: number | null
+  readonly setbacks: number
   /** Null where the target is not healed. */
   readonly heal: HealStatus | null
 }
@@ -87,7 +88,7 @@ export function nodeRoutes(db: Database, options: NodeRouteOptions): Route[] {
       summary: 'Takes changes of another node, with their origins',
       tag: v1Tag,
       docs: docs.postReplicate,
-      handle: (request, context) => postReplicate(store, options, request, context),
+      handle: (request, context) => postReplicate(store, options, db.positions, request, context),
     },
     {
       method: 'POST',
@@ -202,6 +203,7 @@ function targetJson(target: TargetStatus) {
     failures: target.failures,
     last_error: errorJson(lastError),
     last_success_at: timeJson(lastSuccessMs),
+    setbacks: target.setbacks,
     heal: target.heal === null ? null : healJson(target.heal),
   }
 }

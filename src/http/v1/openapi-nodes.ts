@@ -43,7 +43,7 @@ const target = named('Target', {
   type: 'object',
   required: [
     ...['url', 'state', 'node', 'lag_changes', 'lag_seconds', 'sent', 'failures'],
-    ...['last_error', 'last_success_at', 'heal'],
+    ...['last_error', 'last_success_at', 'setbacks', 'heal'],
   ],
   properties: {
     url: text,
@@ -61,6 +61,11 @@ const target = named('Target', {
     failures: { ...count, description: 'Attempts that failed since the start' },
     last_error: failure,
     last_success_at: nullable(time),
+    setbacks: {
+      ...count,
+      description:
+        'How often it had less than before, as after it was put back from an older copy: it gets what it lost',
+    },
     heal,
   },
 })
@@ -232,6 +237,11 @@ const summary = named('ReplicationSummary', {
     applied: count,
     superseded: { ...count, description: 'Changes that were not newer than what the node has' },
     ...lineFailures,
+    position: {
+      ...nullable(text),
+      description:
+        'With `Kvist-Position`, where the node was before; null for not known. It is missing for a token that does not grant `replicate` on `*`',
+    },
   },
 })
 
@@ -280,6 +290,7 @@ const targetExample = {
   failures: 0,
   last_error: null,
   last_success_at: '2026-01-01T00:00:00Z',
+  setbacks: 0,
   heal: {
     ...{ is_running: false, runs: 12, failures: 0, mended: 3, undecided: 0 },
     ...{ last_run_at: '2026-01-01T00:00:00Z', last_error: null },
@@ -428,6 +439,10 @@ export const postReplicate: OperationDocs = {
     header(
       'Kvist-Knows',
       'Of other nodes, the stamp of the latest write that has come to the sender: `node=clock`, separated by commas. `*` among them says that with these changes the server has all that the sender has',
+    ),
+    header(
+      'Kvist-Position',
+      'Where the sender comes to with these changes, an opaque text. With `; after=` and the one before it, the position that the node has noted moves only from there; a sender to which the node says another one takes it up there',
     ),
     header(
       'Kvist-Bridge',

@@ -1,9 +1,12 @@
 import { sharedOwnCollections } from '../../core/comparison.ts'
 import type { ConflictWatch } from '../../core/conflicts.ts'
+import type { Database } from '../../core/database.ts'
 import { type ErrorCode, KvistError } from '../../core/errors.ts'
 import type { ForeignWrite } from '../../core/foreign-write.ts'
 import { isOwnCollection, parseCollection, parseKey } from '../../core/keys.ts'
 import { maxNamedFailures } from '../../core/limits.ts'
+import { isNodeId } from '../../core/origin.ts'
+import type { PositionStep } from '../../core/source-positions.ts'
 import type { Store } from '../../core/store.ts'
 import { parseTimeMs } from '../../core/time.ts'
 import { bodyShare } from '../body.ts'
@@ -49,12 +52,14 @@ interface Failure {
 export async function postReplicate(
   db: Store,
   receiver: BridgeReceiver,
+  positions: Database['positions'],
   request: HttpRequest,
   context: RequestContext,
 ): Promise<HttpResponse> {
   parametersOf(request, [])
   const sender = request.header('kvist-node')
   const bridge = request.header('kvist-bridge')
+  const step = parsePosition(request.header('kvist-position'))
   const coding = codingOf(request)
   const share = bodyShare(context)
   const parts = bodyParts(request.body, coding, () => context.connection.resetTimeout())
@@ -70,7 +75,24 @@ export async function postReplicate(
       if (neededBytes > share.bytes) await context.connection.grow(share, neededBytes - share.bytes)
     },
   })
-  return jsonTextLine(JSON.stringify({ node: db.nodeId, ...summary }))
+  // A token that may not write everything must not say that everything was sent.
+  const isNoted =
+    step !== null && sender !== null && context.principal.permits.everywhere('replicate') && isNodeId(sender)
+  if (!isNoted || summary.failed.length > 0)
+    return jsonTextLine(JSON.stringify({ node: db.nodeId, ...summary }))
+  const position = await positions.move(sender, step)
+  return jsonTextLine(JSON.stringify({ node: db.nodeId, ...summary, position }))
+}
+
+/** Parses `Kvist-Position`: where the sender comes to with these changes and, unless it begins, where it was before. */
+function parsePosition(given: string | null): PositionStep | null {
+  if (given === null) return null
+  const [, to, after] = /^([\w.~%-]{1,512})(?:; after=([\w.~%-]{1,512}))?$/.exec(given) ?? []
+  if (to !== undefined) return { to, after: after ?? null }
+  throw new KvistError(
+    'invalid_request',
+    'Kvist-Position is a position, with "; after=" and the one before it',
+  )
 }
 
 export interface SentLines {
