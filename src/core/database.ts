@@ -28,11 +28,18 @@ import { defaultTombstonesMs, startTombstoneGc } from './jobs/tombstone-gc.ts'
 import { everything, type ListQuery } from './list.ts'
 import { isExpired } from './member.ts'
 import type { PageMemory } from './page-memory.ts'
-import { type Process, processRunner } from './process.ts'
+import { type Process, type ProcessRunner, processRunner } from './process.ts'
 import { type ReadQueue, readQueue } from './read-queue.ts'
 import { type Reads, readsOf } from './reads.ts'
 import { type Scans, scansOf } from './scans.ts'
-import { hasQuota, noSettings, type Settings, settingsRegistry, settingsWrite } from './settings.ts'
+import {
+  hasQuota,
+  noSettings,
+  type Settings,
+  type SettingsRegistry,
+  settingsRegistry,
+  settingsWrite,
+} from './settings.ts'
 import { type SourcePositions, sourcePositions } from './source-positions.ts'
 import { realTimers, type Timers } from './timers.ts'
 import { transformsOf } from './transforms.ts'
@@ -234,13 +241,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     ...comparisonOf(engine, now),
     requireGranted() {},
     settings: (collection) => registry.get(collection) ?? noSettings,
-    async setSettings(collection, given) {
-      registry.requireChangeable(collection, given)
-      runner.requireNames(given?.processes ?? [])
-      await writes.commit([settingsWrite(collection, given)])
-      // Commits are done in the order of their calls: after this one none is under way that has no quota, or an older one.
-      if (given !== null && hasQuota(given)) await writes.commit([])
-    },
+    setSettings: settingsSetter(registry, runner, writes),
     changes: (scope, after, limit, memory) => readFeed(feed, scope, after, limit, memory),
     hasSeen: (cursor, version) => engine.hasSeen(cursor, version),
     async checkCursor(cursor) {
@@ -262,6 +263,21 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
       await Promise.all([sweeper.stop(), tombstoneGc.stop(), renewals.stop()])
       await engine.close()
     },
+  }
+}
+
+/** Returns what stores the settings of a collection. */
+function settingsSetter(
+  registry: SettingsRegistry,
+  runner: ProcessRunner,
+  writes: Writes,
+): Database['setSettings'] {
+  return async (collection, given) => {
+    registry.requireChangeable(collection, given)
+    runner.requireNames(given?.processes ?? [])
+    await writes.commit([settingsWrite(collection, given)])
+    // Commits are done in the order of their calls: after this one none is under way that has no quota, or an older one.
+    if (given !== null && hasQuota(given)) await writes.commit([])
   }
 }
 
