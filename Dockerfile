@@ -17,12 +17,13 @@ COPY --from=build /src/dist/kvist /usr/local/bin/kvist
 COPY --from=build --chown=65532:65532 /src/data /data
 # Beyond loopback kvist starts only with KVIST_TOKEN_FILE or KVIST_TOKEN, or with `serve --no-auth` as the command: give one.
 # A container that is stopped has ten seconds until it is killed; eight for what is in flight leave two for the rest.
-# The last two are what bin/kvist sets, and why is said there.
+# The last three are what bin/kvist sets, and why is said there.
 ENV KVIST_HOST=0.0.0.0 \
     KVIST_DATA=/data \
     KVIST_STOP_TIMEOUT=8s \
     BUN_JSC_forceRAMSize=700000000 \
-    BUN_JSC_gcMaxHeapSize=16000000
+    BUN_JSC_gcMaxHeapSize=16000000 \
+    BUN_CONFIG_MAX_HTTP_REQUESTS=65000
 USER 65532:65532
 WORKDIR /data
 VOLUME /data

@@ -527,9 +527,13 @@ describe('tokens', () => {
     expect(
       (await fetch(`${origin.url}/v1/_tokens/${mine.id}`, { method: 'DELETE', headers: asRoot })).status,
     ).toBe(204)
-    await until(async () => (await fetch(url, { headers })).status === 401, 'the token is refused')
-    // The origin slows down whoever sends many wrong tokens.
-    for (let i = 0; i < 30; i++) expect([401, 429]).toContain((await fetch(url, { headers })).status)
+    const revokedAtMs = performance.now()
+    let sinceMs = 0
+    for (; sinceMs < 1500; sinceMs = performance.now() - revokedAtMs) {
+      const { status } = await fetch(url, { headers })
+      // The origin slows down whoever sends many wrong tokens.
+      if (sinceMs > 1000) expect([401, 429]).toContain(status)
+    }
   })
 
   test('pages of the cache itself are for those who may read all of the origin', async () => {
@@ -637,6 +641,46 @@ describe('web pages', () => {
     expect(response.headers.get('access-control-allow-origin')).toBe('https://app.example')
     expect(response.headers.get('vary')).toBe('Origin, Accept')
   })
+})
+
+test('a rate limit of the cache counts its clients by address', async () => {
+  const origin = await startOrigin()
+  const cache = await cacheOf([origin.url], ['--rate-limit', '3/m'])
+  const statuses = []
+  for (let i = 0; i < 4; i++) {
+    statuses.push((await fetch(`${cache.url}/v1/c/k`, { headers: { authorization: `Bearer ${i}` } })).status)
+  }
+  expect(statuses.at(-1)).toBe(429)
+})
+
+test('an import of many lines passes through as a stream, and what is too large is refused as by the origin', async () => {
+  const { origin, cache } = await start()
+  const lines = Array.from({ length: 20_000 }, (_, i) => `{"key":"k${i}","value":"${'x'.repeat(100)}"}\n`)
+  let at = 0
+  const body = new ReadableStream({
+    pull(controller) {
+      if (at >= lines.length) return controller.close()
+      controller.enqueue(new TextEncoder().encode(lines.slice(at, at + 500).join('')))
+      at += 500
+    },
+  })
+  const headers = { 'content-type': 'application/x-ndjson' }
+  const imported = await fetch(`${cache.url}/v1/many`, {
+    method: 'POST',
+    headers,
+    body,
+    duplex: 'half',
+  } as RequestInit)
+  expect(await imported.json()).toEqual({ stored: 20_000, failed: [] })
+  expect(
+    (await jsonOf<{ collections: { members: number }[] }>(fetch(`${origin.url}/v1`))).collections[0]?.members,
+  ).toBe(20_000)
+  const large = new Uint8Array(17 * 1024 * 1024)
+  await expectProblem(
+    await put(`${cache.url}/v1/c/k`, large, { 'content-type': 'image/png' }),
+    413,
+    'too_large',
+  )
 })
 
 test('many readers of one member are one request to the origin', async () => {

@@ -48,7 +48,7 @@ test('the variables that it sets and speaks of are those of kvist', async () => 
 test('unit and container pass the runtime the options of bin/kvist', () => {
   const settingsIn = (path: string) => {
     const text = readFileSync(join(import.meta.dir, '..', path), 'utf8')
-    return [...text.matchAll(/\b(BUN_JSC_\w+)="?(?:\$\{\1:-)?(\d+)/g)].map(
+    return [...text.matchAll(/\b(BUN_(?:JSC|CONFIG)_\w+)="?(?:\$\{\1:-)?(\d+)/g)].map(
       ([, name, value]) => `${name}=${value}`,
     )
   }
