@@ -1,4 +1,5 @@
 import { KvistError } from '../../core/errors.ts'
+import { isNodeId } from '../../core/origin.ts'
 import type { PageMemory } from '../../core/page-memory.ts'
 import type { Store } from '../../core/store.ts'
 import { formatTime } from '../../core/time.ts'
@@ -80,7 +81,8 @@ export async function getReplica(
 ): Promise<HttpResponse> {
   const { since = '', fill, wait } = parametersOf(request, ['since', 'fill', 'wait'])
   const node = request.header('kvist-node')
-  if (node === null) throw new KvistError('invalid_request', 'the header Kvist-Node names the follower')
+  if (node === null || !isNodeId(node))
+    throw new KvistError('invalid_request', 'the header Kvist-Node is the id of the follower')
   if (fill !== undefined && fill !== 'true')
     throw new KvistError('invalid_parameter', 'fill is true, or left out')
   const waitMs = wait === undefined ? null : waitMsOf(wait)
