@@ -53,7 +53,7 @@ test('unit and container pass the runtime the options of bin/kvist', () => {
     )
   }
   const own = settingsIn('bin/kvist')
-  expect(own).toHaveLength(2)
+  expect(own).toHaveLength(3)
   for (const path of ['deploy/kvist.service', 'Dockerfile'])
     expect([path, settingsIn(path)]).toEqual([path, own])
 })
