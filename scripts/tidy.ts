@@ -154,6 +154,7 @@ const importTable: Readonly<Record<string, readonly string[] | 'all'>> = {
   'src/running': ['src/core', 'src/telemetry'],
   'src/observers': ['src/config', 'src/http', 'src/telemetry'],
   'src/serve-sockets': ['src/config', 'src/net', 'src/telemetry'],
+  'src/serve-engine': ['src/config', 'src/core', 'src/engines', 'src/memory-plan', 'src/redis-options'],
   'src/serve-tls': ['src/config', 'src/core', 'src/net', 'src/telemetry'],
 }
 

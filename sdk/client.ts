@@ -19,6 +19,7 @@ export type {
   RangeDigests,
   StateOfMember,
 } from './comparison.ts'
+export type { EngineLine, EnginePrimary, EngineReplica, EngineStatus } from './engine-types.ts'
 export {
   type ErrorCode,
   KvistCompactedError,

@@ -2,6 +2,7 @@ import { type Batch, type BatchResponse, batchBody, batchResults } from './batch
 import { ChangeSource, watchFeed, watchRaw } from './changes.ts'
 import { array, checkOptions, checkToken, checkValue, type Rules } from './checks.ts'
 import { Collection } from './collection.ts'
+import type { EngineStatus } from './engine-types.ts'
 import { KvistInputError } from './errors.ts'
 import { readMembers } from './members.ts'
 import { parseServerUrl, query, scopeOf } from './names.ts'
@@ -123,6 +124,13 @@ export class Kvist extends ChangeSource<unknown> {
       options,
     }
     return batchResults(await this.#transport.send(call, this.#transport.json<BatchResponse>))
+  }
+
+  /** Returns where the store is. Needs a token that grants `read` on `*`. */
+  async engine(options?: CallOptions): Promise<EngineStatus> {
+    checkOptions(options, rules.callRules)
+    const call: Call = { method: 'GET', path: '/v1/_engine', retry: 'idempotent', options }
+    return this.#transport.send(call, this.#transport.json<EngineStatus>)
   }
 
   /** Returns the name and the grants of the client's token. */

@@ -5,13 +5,11 @@ import type { Principal } from './auth/principal.ts'
 import { type Tickets, tickets } from './auth/tickets.ts'
 import { type TokenRegistry, tokenRegistry, tokensOf, useWrite } from './auth/tokens.ts'
 import type { Config } from './config.ts'
-import { type Database, type DatabaseOptions, openDatabase } from './core/database.ts'
+import { type Database, openDatabase } from './core/database.ts'
 import type { Put } from './core/engine.ts'
-import { defaultTombstonesMs } from './core/jobs/tombstone-gc.ts'
 import { maxMemcachedHeldBytes, maxValueBytes } from './core/limits.ts'
 import type { ReadQueue } from './core/read-queue.ts'
 import { realTimers } from './core/timers.ts'
-import { openEngine } from './engines/open.ts'
 import { dialectRoutes } from './http/dialects/all.ts'
 import { recordsCollection } from './http/dialects/minstore.ts'
 import { RecordCache } from './http/dialects/minstore-cache.ts'
@@ -24,21 +22,23 @@ import { rootRoute } from './http/root.ts'
 import type { Route } from './http/route.ts'
 import { type HttpOptions, type HttpServer, listen, requestMemory, totalBytes } from './http/server.ts'
 import { accessRoutes } from './http/v1/access.ts'
+import { engineRoutes } from './http/v1/engine.ts'
 import { nodeRoutes } from './http/v1/nodes.ts'
 import { v1Routes } from './http/v1/routes.ts'
 import type { ServerMemory } from './http/wire/request-memory.ts'
 import { listenMemcached, type MemcachedServer } from './memcached/listener.ts'
-import { cgroupLimitBytes, type MemoryPlan, memoryLine, planMemory } from './memory-plan.ts'
+import { type MemoryPlan, memoryLine } from './memory-plan.ts'
 import type { TlsSettings } from './net/listener.ts'
 import { onceAMinute } from './net/once-a-minute.ts'
 import type { Sockets } from './net/sockets.ts'
 import { observers } from './observers.ts'
 import { builtInProcesses } from './processes/all.ts'
 import { type ConfigFile, loadConfigFile } from './processes/config-file.ts'
-import { redisOptionsOf, redisUrlOf } from './redis-options.ts'
+import { redisUrlOf } from './redis-options.ts'
 import type { Given, Running } from './running.ts'
 import { monotonicMs as systemMonotonicMs } from './runtime/clock.ts'
 import { serveCache } from './serve-cache.ts'
+import { engineOfServer, memoryOf } from './serve-engine.ts'
 import { prepareNodes, type StartedNodes } from './serve-nodes.ts'
 import { serverSockets } from './serve-sockets.ts'
 import { type ServerTls, startTls } from './serve-tls.ts'
@@ -76,8 +76,9 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
   const access = startAccess(config, onError, (use) => db.write([use], 'relaxed').catch(onError))
   const nodes = prepareNodes(config, { log, now, onError })
   const records = new RecordCache(recordsCollection, nodes.servers, monotonicMs)
+  const engine = engineOfServer(config, memory, now, log.warn)
   const db = await openDatabase({
-    ...storeOptions(config, memory, now, log),
+    ...engine.options,
     ...nodes.storeOptions,
     followers: [...access.tokens.followers, ...nodes.followers, records.follower],
     onError,
@@ -109,6 +110,7 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
       ...v1Routes(store, watches),
       ...accessRoutes({ tokens: tokensOf(access.tokens, store), tickets: access.tickets }),
       ...nodeRoutes(db, mirror.routeOptions),
+      ...engineRoutes(engine.status),
       ...healthRoutes(() => (ready ? (mirror.leadership.unreadiness() ?? db.writeFault()) : 'stopping')),
       ...metricsRoutes(expose),
       ...docsRoutes,
@@ -204,33 +206,6 @@ function startAccess(
   http.onEnd(issued.revoke)
   const memcached = authenticator({ token: memcachedNoAuth ? null : token, tokens, onUse })
   return { tokens, tickets: issued, http, memcached }
-}
-
-function memoryOf(config: Config): MemoryPlan {
-  // A cache of this server would not learn of renewals by other servers that are out of its reach for a moment.
-  const cacheBytes = redisUrlOf(config) === null ? config.cacheBytes : 0
-  return planMemory(config.memoryBytes ?? cgroupLimitBytes(), cacheBytes)
-}
-
-/** A tombstone in Redis takes 202 bytes of its memory. */
-const hourMs = 3_600_000
-
-function storeOptions(
-  config: Config,
-  memory: MemoryPlan,
-  now: () => number,
-  log: Log,
-): Pick<DatabaseOptions, 'open' | 'cacheBytes' | 'tombstonesMs' | 'now'> {
-  const { segmentBytes, isScarce, cacheBytes } = memory
-  return {
-    open(onCommit, onSetback) {
-      const options = { ...config, redis: redisOptionsOf(config), segmentBytes, isMemoryScarce: isScarce }
-      return openEngine(options, now, onCommit, log.warn, onSetback)
-    },
-    cacheBytes,
-    tombstonesMs: config.tombstonesMs ?? (redisUrlOf(config) === null ? defaultTombstonesMs : hourMs),
-    now,
-  }
 }
 
 interface Stoppable {

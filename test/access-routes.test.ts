@@ -137,6 +137,7 @@ const requests: Record<string, readonly (readonly [path: string, needs: Needs, s
   'POST /v1/_tokens': [['/v1/_tokens', 'admin everywhere', { body: '{}' }]],
   'DELETE /v1/_tokens/:id': [['/v1/_tokens/none', 'admin everywhere']],
   'GET /v1/_nodes': [['/v1/_nodes', 'read everywhere']],
+  'GET /v1/_engine': [['/v1/_engine', 'read everywhere']],
   'GET /v1/_conflicts': [
     ['/v1/_conflicts', 'read anywhere'],
     ['/v1/_conflicts?collection=users', 'read some'],

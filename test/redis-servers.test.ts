@@ -1,7 +1,9 @@
 import { describe, expect } from 'bun:test'
+import { Kvist } from '../sdk/client.ts'
 import { openWatch, type SentChange, type Watch } from './support/events.ts'
 import { type ServerInProcess, serveInProcess } from './support/in-process-server.ts'
 import { needing } from './support/needs.ts'
+import { run } from './support/program.ts'
 import { type RedisServer, startRedis } from './support/redis-cluster.ts'
 import { jsonOf } from './support/responses.ts'
 
@@ -113,6 +115,42 @@ describe('two servers on one Redis server', () => {
     expect(set.status).toBeLessThan(300)
     expect((await put(at(1, 'limited/a'), 1)).status).toBe(201)
     expect((await put(at(1, 'limited/b'), 1)).status).toBe(422)
+  })
+
+  test('each says where the store is', async () => {
+    const status = await new Kvist(servers[1]!.url).engine()
+    expect(status.engine).toBe('redis')
+    expect(status.primaries).toEqual([
+      {
+        address: `127.0.0.1:${redis.port}`,
+        version: expect.stringMatching(/^\d+\.\d+\.\d+$/),
+        slots: 16_384,
+        memory_bytes: expect.any(Number),
+        max_memory_bytes: null,
+        replicas: [],
+      },
+    ])
+    expect(status.lines.map(({ line, gaps }) => [line, gaps])).toEqual([0, 1, 2, 3].map((line) => [line, 0]))
+    const collections = await Array.fromAsync(new Kvist(servers[0]!.url).collections())
+    const members = status.lines.reduce((sum, line) => sum + line.members!, 0)
+    expect(members).toBeGreaterThanOrEqual(collections.reduce((sum, one) => sum + (one.members ?? 0), 0))
+    for (const { revision, reported, memory_bytes: bytes, primary } of status.lines) {
+      expect(reported).toBe(revision!)
+      expect(bytes).toBeGreaterThan(0)
+      expect(primary).toBe(`127.0.0.1:${redis.port}`)
+    }
+  })
+
+  test('the command line shows the servers and the lines', async () => {
+    const { stdout, exitCode } = await run(['engine', 'status'], { env: { KVIST_URL: servers[0]!.url } })
+    expect(exitCode).toBe(0)
+    const [engine, heading, server, lines, ...rows] = stdout.toString().trimEnd().split('\n')
+    expect(engine).toBe('redis')
+    expect(heading).toMatch(/^SERVER +ROLE +VERSION +SLOTS +MEMORY +LAG$/)
+    expect(server).toMatch(new RegExp(`^127.0.0.1:${redis.port} +primary +\\d+\\.`))
+    expect(lines).toMatch(/^LINE +SERVER +MEMBERS +TOMBSTONES +MEMORY +GAPS +CURRENT$/)
+    expect(rows.map((row) => row.split(/ +/)[0])).toEqual(['0', '1', '2', '3'])
+    expect(rows.every((row) => row.endsWith('yes'))).toBe(true)
   })
 
   test('a server that comes later serves what is there', async () => {

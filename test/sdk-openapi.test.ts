@@ -18,6 +18,10 @@ import {
   type CreatedToken,
   type DemoteResult,
   type EndChange,
+  type EngineLine,
+  type EnginePrimary,
+  type EngineReplica,
+  type EngineStatus,
   type ExpiryFields,
   type ExpiryOptions,
   type FollowerStatus,
@@ -212,6 +216,30 @@ const identity: Names<Identity> = {
   expires_at: 'required',
 }
 const ticket: Names<Ticket> = { ticket: 'required', expires_at: 'required', url: 'required' }
+const engineStatus: Names<EngineStatus> = { engine: 'required', primaries: 'required', lines: 'required' }
+
+const enginePrimary: Names<EnginePrimary> = {
+  address: 'required',
+  version: 'required',
+  slots: 'required',
+  memory_bytes: 'required',
+  max_memory_bytes: 'required',
+  replicas: 'required',
+}
+
+const engineReplica: Names<EngineReplica> = { address: 'required', lag_bytes: 'required' }
+
+const engineLine: Names<EngineLine> = {
+  line: 'required',
+  primary: 'required',
+  revision: 'required',
+  reported: 'required',
+  members: 'required',
+  tombstones: 'required',
+  memory_bytes: 'required',
+  gaps: 'required',
+}
+
 const nodesStatus: Names<NodesStatus> = {
   node: 'required',
   conflicts: 'required',
@@ -392,6 +420,10 @@ test('types name what the document names', () => {
   expectSame(token, schemas.Token)
   expectSame(createdToken, schemas.CreatedToken)
   expectSame(nodesStatus, schemas.Nodes)
+  expectSame(engineStatus, schemas.EngineStatus)
+  expectSame(enginePrimary, schemas.EnginePrimary)
+  expectSame(engineReplica, schemas.EngineReplica)
+  expectSame(engineLine, schemas.EngineLine)
   expectSame(conflictsPage, schemas.Conflicts)
   expectSame(conflict, schemas.Conflict)
   expectSame(lostVersion, schemas.Conflict?.properties.lost)
@@ -409,7 +441,7 @@ test('types name what the document names', () => {
   expect(sorted(problem)).toEqual(sorted(schemas.Problem?.properties ?? {}))
   expect(sorted(jsonPatchOperation)).toEqual(sorted(schemas.JsonPatch?.items?.properties ?? {}))
   const names =
-    'Batch BulkLine BulkSummary Change Changes Collections Conflict Conflicts CreatedToken Deleted Demotion Follower'
+    'Batch BulkLine BulkSummary Change Changes Collections Conflict Conflicts CreatedToken Deleted Demotion EngineLine EnginePrimary EngineReplica EngineStatus Follower'
   const others =
     'Grant Heal Increment JsonPatch Leader LookedUp LookedUpMember LookedUpTombstone Member NewToken Nodes Origin OriginStatus Page Patched Problem Promotion Read ReadResult ReplicatedChange ReplicationSummary Revisions Settings Stored Target Token'
   expect(sorted(schemas)).toEqual(`${names} ${others}`.split(' '))
@@ -552,6 +584,7 @@ async function callAccess(kvist: Kvist, has: (value: object | undefined, names: 
   has(await kvist.whoami(), usual)
   has(await kvist.ticket('/v1/c'), ticket)
   has(await kvist.nodes.status(), requiredOf(nodesStatus))
+  has(await kvist.engine(), engineStatus)
   const line = { op: 'delete', collection: 'r', key: 'k', origin: { node: 'n1', clock: 1 } }
   const { failed_more: _more, position: _position, ...allNamed } = replicationSummary
   has(await kvist.nodes.replicate(`${JSON.stringify(line)}\n`, 'n1'), allNamed)

@@ -18,6 +18,7 @@ export const commands: CommandTable = {
   import: async () => (await import('./import.ts')).importCommand,
   export: async () => (await import('./export.ts')).exportCommand,
   token: async () => (await import('./token.ts')).tokenCommands,
+  engine: async () => (await import('./engine.ts')).engineCommands,
   nodes: async () => (await import('./nodes.ts')).nodesCommands,
   whoami: async () => (await import('./whoami.ts')).whoamiCommand,
   health: async () => (await import('./health.ts')).healthCommand,

@@ -1,5 +1,6 @@
 import { msToStamp } from '../core/clock.ts'
 import type { Durability, Engine, OnCommit, OnSetback } from '../core/engine.ts'
+import type { EngineStatus } from '../core/engine-status.ts'
 import type { PagesMode } from './engine-names.ts'
 import { openMemory } from './memory/engine.ts'
 import { openRedis } from './redis/engine.ts'
@@ -24,6 +25,12 @@ export interface EngineOptions {
   readonly isMemoryScarce: boolean
 }
 
+/** An engine, and what it says of itself to operators. */
+export interface OpenedEngine {
+  readonly engine: Engine
+  status(): Promise<EngineStatus>
+}
+
 /**
  * Opens the engine that the options name. Throws an Error with a message of one line when the store must not be opened.
  * `warn` receives a line for the operator for each upgrade, repair or ignored damage.
@@ -34,15 +41,19 @@ export async function openEngine(
   onCommit: OnCommit,
   warn: (line: string) => void,
   onSetback: OnSetback,
-): Promise<Engine> {
+): Promise<OpenedEngine> {
   const { redis } = options
   if (redis !== null) {
-    return openRedis({ ...redis, isDurable: options.durability === 'full', now, onCommit, onSetback, warn })
+    const isDurable = options.durability === 'full'
+    const engine = await openRedis({ ...redis, isDurable, now, onCommit, onSetback, warn })
+    return { engine, status: () => engine.status() }
   }
-  if (options.engine === 'memory') return openMemory({ onCommit, firstRevision: msToStamp(now()) })
+  if (options.engine === 'memory') {
+    return withoutServers('memory', openMemory({ onCommit, firstRevision: msToStamp(now()) }))
+  }
   const { dataFolder: dir, durability, acceptDamagedLog, sqlitePages: pages } = options
   const { segmentBytes, isMemoryScarce, newNodeId } = options
-  return openSqlite({
+  const sqlite = await openSqlite({
     dir,
     durability,
     onCommit,
@@ -53,4 +64,9 @@ export async function openEngine(
     newNodeId,
     warn,
   })
+  return withoutServers('sqlite', sqlite)
+}
+
+function withoutServers(name: EngineStatus['engine'], engine: Engine): OpenedEngine {
+  return { engine, status: async () => ({ engine: name, primaries: [], lines: [] }) }
 }

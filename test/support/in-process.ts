@@ -14,6 +14,7 @@ import { rootRoute } from '../../src/http/root.ts'
 import type { Route } from '../../src/http/route.ts'
 import { type HttpOptions, listen } from '../../src/http/server.ts'
 import { accessRoutes } from '../../src/http/v1/access.ts'
+import { engineRoutes } from '../../src/http/v1/engine.ts'
 import { type NodeRouteOptions, nodeRoutes } from '../../src/http/v1/nodes.ts'
 import { v1Routes } from '../../src/http/v1/routes.ts'
 import { startSockets } from '../../src/net/sockets.ts'
@@ -96,6 +97,7 @@ export async function startInProcess(
     ...v1Routes(store),
     ...accessRoutes({ tokens, tickets: passes }),
     ...nodeRoutes(db, { ...nodes, leader: noLeader }),
+    ...engineRoutes(async () => ({ engine: 'memory', primaries: [], lines: [] })),
     ...healthRoutes(() => null),
     ...metricsRoutes(async () => ({ contentType: 'text/plain', text: '' })),
     ...docsRoutes,

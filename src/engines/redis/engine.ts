@@ -11,6 +11,7 @@ import type {
   VersionRef,
   Written,
 } from '../../core/engine.ts'
+import type { EngineStatus } from '../../core/engine-status.ts'
 import { KvistError } from '../../core/errors.ts'
 import { type Committed, revisionOf } from '../../core/member.ts'
 import { randomName } from '../../core/origin.ts'
@@ -33,6 +34,7 @@ import groupScript from './scripts/group.lua' with { type: 'text' }
 import openLineScript from './scripts/open-line.lua' with { type: 'text' }
 import { openCheckedCluster } from './start-checks.ts'
 import { groupCounter } from './stats.ts'
+import { statusOf } from './status.ts'
 import { openStore } from './store-settings.ts'
 
 export interface RedisEngineOptions extends RedisOptions {
@@ -43,6 +45,12 @@ export interface RedisEngineOptions extends RedisOptions {
   readonly now: () => number
   /** Tests set their own. */
   readonly timers?: Timers
+}
+
+/** The engine with what it says of itself. */
+export interface RedisStore extends Engine {
+  /** Asks the servers; what cannot be reached is null. */
+  status(): Promise<EngineStatus>
 }
 
 /** A page of a line's log, read to report what was missed. */
@@ -57,7 +65,7 @@ const maxForgottenAtOnce = 1000
  * Opens the engine that keeps members in a Redis or Valkey Cluster, or a single server (docs/design/engine-redis.md).
  * Throws an Error of one line when the store must not be opened.
  */
-export async function openRedis(options: RedisEngineOptions): Promise<Engine> {
+export async function openRedis(options: RedisEngineOptions): Promise<RedisStore> {
   const timers = options.timers ?? realTimers
   const cluster = await openCheckedCluster(options, options.warn, timers)
   try {
@@ -71,7 +79,7 @@ export async function openRedis(options: RedisEngineOptions): Promise<Engine> {
   }
 }
 
-class RedisEngine implements Engine {
+class RedisEngine implements RedisStore {
   readonly nodeId: string
   private readonly cluster: Cluster
   private readonly options: RedisEngineOptions
@@ -258,6 +266,11 @@ class RedisEngine implements Engine {
 
   stats() {
     return this.counter.numbers
+  }
+
+  async status(): Promise<EngineStatus> {
+    this.opened()
+    return statusOf(this.cluster, this.keys, (line) => this.feed.reported(line))
   }
 
   writeFault(): KvistError | null {

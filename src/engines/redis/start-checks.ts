@@ -99,7 +99,7 @@ async function configOf(cluster: Cluster, primary: Primary): Promise<ReadonlyMap
 }
 
 /** `name:value` lines. */
-function fieldsOf(reply: Reply): Map<string, string> {
+export function fieldsOf(reply: Reply): Map<string, string> {
   const fields = new Map<string, string>()
   if (reply === null || reply instanceof ErrorReply) return fields
   for (const line of String(reply).split('\n')) {

@@ -1,0 +1,45 @@
+import type { Config } from './config.ts'
+import type { DatabaseOptions } from './core/database.ts'
+import type { EngineStatus } from './core/engine-status.ts'
+import { defaultTombstonesMs } from './core/jobs/tombstone-gc.ts'
+import { type OpenedEngine, openEngine } from './engines/open.ts'
+import { cgroupLimitBytes, type MemoryPlan, planMemory } from './memory-plan.ts'
+import { redisOptionsOf, redisUrlOf } from './redis-options.ts'
+
+/** How a server opens its engine. */
+
+export function memoryOf(config: Config): MemoryPlan {
+  // A cache of this server would not learn of renewals by other servers that are out of its reach for a moment.
+  const cacheBytes = redisUrlOf(config) === null ? config.cacheBytes : 0
+  return planMemory(config.memoryBytes ?? cgroupLimitBytes(), cacheBytes)
+}
+
+/** A tombstone in Redis takes 202 bytes of its memory. */
+const hourMs = 3_600_000
+
+export interface EngineOfServer {
+  readonly options: Pick<DatabaseOptions, 'open' | 'cacheBytes' | 'tombstonesMs' | 'now'>
+  /** Call it once the database is open. */
+  status(): Promise<EngineStatus>
+}
+
+export function engineOfServer(
+  config: Config,
+  memory: MemoryPlan,
+  now: () => number,
+  warn: (line: string) => void,
+): EngineOfServer {
+  const { segmentBytes, isScarce, cacheBytes } = memory
+  let opened: OpenedEngine | null = null
+  const options: EngineOfServer['options'] = {
+    async open(onCommit, onSetback) {
+      const options = { ...config, redis: redisOptionsOf(config), segmentBytes, isMemoryScarce: isScarce }
+      opened = await openEngine(options, now, onCommit, warn, onSetback)
+      return opened.engine
+    },
+    cacheBytes,
+    tombstonesMs: config.tombstonesMs ?? (redisUrlOf(config) === null ? defaultTombstonesMs : hourMs),
+    now,
+  }
+  return { options, status: () => opened!.status() }
+}
