@@ -80,6 +80,7 @@ export const slow = {
     'test/cache-node',
     'test/http-wire-time',
     'test/http2',
+    'test/nodes-conflicts',
     'test/nodes-faults',
     'test/tls-renewal',
     'test/v1-cache',

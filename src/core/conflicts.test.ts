@@ -361,4 +361,15 @@ describe('a member that changes between the read and the commit', () => {
     expect(await receive(db, foreignPut('k', at(1000, 'n2')))).toEqual([])
     expect(await listed(db)).toEqual([])
   })
+
+  test('keeps the record of another request that brought the same version at the same time', async () => {
+    let others: Conflict[] = []
+    const theirs = foreignPut('k', at(1000, 'n2'))
+    const db = await racing(async (store) => {
+      others = await receive(store, theirs)
+    })
+    expect(await receive(db, theirs)).toEqual([])
+    expect(await listed(db)).toEqual(others)
+    expect(others).toHaveLength(1)
+  })
 })

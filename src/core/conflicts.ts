@@ -157,8 +157,8 @@ async function conflictOf(
 
 interface CommittedWithRecords {
   readonly written: readonly Written[]
-  /** The records that were stored. */
-  readonly recorded: readonly Put[]
+  /** The outcome of each record that was stored, by its key. */
+  readonly recorded: ReadonlyMap<string, Written>
 }
 
 async function commitWithRecords(
@@ -167,16 +167,17 @@ async function commitWithRecords(
   records: readonly Put[],
   nowMs: number,
 ): Promise<CommittedWithRecords> {
-  if (records.length === 0) return { written: await committed(options, writes, nowMs), recorded: [] }
+  if (records.length === 0) return { written: await committed(options, writes, nowMs), recorded: new Map() }
   try {
     const written = await committed(options, [...writes, ...records], nowMs)
-    const recorded = records.filter((_, i) => written[writes.length + i]!.exceeded === undefined)
-    await countUnlisted(options, records.length - recorded.length, nowMs)
+    const outcomes = records.map(({ key }, i) => [key, written[writes.length + i]!] as const)
+    const recorded = new Map(outcomes.filter(([, { exceeded }]) => exceeded === undefined))
+    await countUnlisted(options, records.length - recorded.size, nowMs)
     return { written: written.slice(0, writes.length), recorded }
   } catch (error) {
     // Deletes are done on a full disk too.
     if (!(error instanceof KvistError) || error.code !== 'storage_full') throw error
-    return { written: await committed(options, writes, nowMs), recorded: [] }
+    return { written: await committed(options, writes, nowMs), recorded: new Map() }
   }
 }
 
@@ -247,7 +248,11 @@ async function correct(
     predicted,
     actual,
     recorded,
-  }: { readonly predicted: Meetings; readonly actual: Meetings; readonly recorded: readonly Put[] },
+  }: {
+    readonly predicted: Meetings
+    readonly actual: Meetings
+    readonly recorded: CommittedWithRecords['recorded']
+  },
   nowMs: number,
 ): Promise<void> {
   const expected = new Set(predicted.values())
@@ -260,8 +265,7 @@ async function correct(
     [...happened].filter((one) => !expected.has(one)),
     options,
   )
-  const stored = new Set(recorded.map(({ key }) => key))
-  const deletes = wrong.filter(({ key }) => stored.has(key)).map(deleteOf)
+  const deletes = wrong.flatMap((record) => deleteOf(record, recorded.get(record.key)))
   if (deletes.length + missing.length === 0) return
   const written = await committed(options, [...deletes, ...missing], nowMs)
   await countUnlisted(options, written.filter(({ exceeded }) => exceeded !== undefined).length, nowMs)
@@ -273,8 +277,14 @@ function recordsOf(meetings: Iterable<Meeting>, { keepMs }: ConflictRecordOption
   )
 }
 
-function deleteOf({ collection, key, near }: Put): Delete {
-  return { op: 'delete', collection, key, cause: 'delete', ...(near === undefined ? {} : { near }) }
+/**
+ * Returns the delete of a record that this request stored. One that was there before, or is there since, is that of another
+ * request: several nodes may send the same version at once, and one of them replaces the lost one.
+ */
+function deleteOf({ collection, key, near }: Put, stored: Written | undefined): Delete[] {
+  if (stored === undefined || stored.existed) return []
+  const at = near === undefined ? {} : { near }
+  return [{ op: 'delete', collection, key, cause: 'delete', ifRevision: stored.revision, ...at }]
 }
 
 /** Counts conflicts for which there was no room. The count lives as long as a record. */

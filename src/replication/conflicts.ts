@@ -4,7 +4,7 @@ import type { ConflictWatch } from '../core/conflicts.ts'
 import type { VersionRef } from '../core/engine.ts'
 import type { ForeignWrite } from '../core/foreign-write.ts'
 import type { Log } from '../telemetry/log.ts'
-import { type Knowledge, parseKnowledge } from './knowledge.ts'
+import { type Knowledge, parseKnowledge, type Stamps } from './knowledge.ts'
 
 /**
  * Decides on conflicts: two nodes wrote the same member, neither knowing of the other's version, and one version was lost.
@@ -25,7 +25,7 @@ export interface Conflicts {
 export interface ReceivedWatch extends ConflictWatch {
   /** Notes writes that were applied, or are superseded. */
   onApplied(writes: readonly ForeignWrite[]): void
-  /** Call it when all writes of the request were applied: then this node has seen them. */
+  /** Call it when all writes of the request were applied. */
   onReceived(): Promise<void>
 }
 
@@ -33,7 +33,7 @@ export interface ConflictOptions {
   /** Whether this node has sent a version to another node. */
   readonly hasSent: (node: string, version: VersionRef) => boolean
   /** What this node knows of others; missing if it keeps nothing of that. */
-  readonly knowledge?: Pick<Knowledge, 'has' | 'learn'>
+  readonly knowledge?: Pick<Knowledge, 'has' | 'learn' | 'save'>
   readonly log: Pick<Log, 'warn'>
   readonly now: () => number
 }
@@ -64,26 +64,34 @@ export function conflictCounter({ hasSent, knowledge, log, now }: ConflictOption
 
   function watchOf(sender: string | null, knows: string | null = null): ReceivedWatch {
     const theirs = knows === null ? null : parseKnowledge(knows)
-    const seen = new Map<string, number>()
     return {
       isConflict({ collection, key, origin }, { node, clock, revision }) {
         if (sender === null || node === sender) return false
-        if (theirs !== null && ((theirs.stamps.get(node) ?? 0) >= clock || knowledge?.has(origin) === true))
-          return false
-        return !hasSent(sender, { collection, key, revision })
+        const isKnown = (theirs?.stamps.get(node) ?? 0) >= clock
+        const isRepeated = theirs !== null && knowledge?.has(origin) === true
+        return !isKnown && !isRepeated && !hasSent(sender, { collection, key, revision })
       },
       onConflict,
+      // Before a client can have written over them: what it writes is sent with the knowledge of them.
       onApplied(writes) {
-        for (const { origin } of writes)
-          seen.set(origin.node, Math.max(seen.get(origin.node) ?? 0, origin.clock))
+        if (theirs !== null) knowledge?.learn(latestOf(writes))
       },
       async onReceived() {
-        if (theirs === null || knowledge === undefined) return
-        await knowledge.learn(seen)
-        if (theirs.isComplete) await knowledge.learn(theirs.stamps)
+        if (theirs === null) return
+        if (theirs.isComplete) knowledge?.learn(theirs.stamps)
+        await knowledge?.save('maybe')
       },
     }
   }
 
   return { watchOf, count: () => conflicts }
+}
+
+/** Returns the latest stamp of each node that wrote something. */
+function latestOf(writes: readonly ForeignWrite[]): Stamps {
+  const latest = new Map<string, number>()
+  for (const { origin } of writes) {
+    latest.set(origin.node, Math.max(latest.get(origin.node) ?? 0, origin.clock))
+  }
+  return latest
 }

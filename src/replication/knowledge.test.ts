@@ -49,16 +49,23 @@ async function setUp(): Promise<{
   }
 }
 
+async function learn(knowledge: Knowledge, stamps: ReadonlyMap<string, number>): Promise<void> {
+  knowledge.learn(stamps)
+  await knowledge.save('maybe')
+}
+
 test('the largest stamp of each node stays, also over a restart, and is stored once a second', async () => {
   const { knowledge, again, db, commits } = await setUp()
   expect(knowledge.text()).toBe('nothing')
-  await knowledge.learn(
+  await learn(
+    knowledge,
     new Map([
       ['n1', 10],
       ['n2', 20],
     ]),
   )
-  await knowledge.learn(
+  await learn(
+    knowledge,
     new Map([
       ['n1', 5],
       ['n2', 21],
@@ -73,12 +80,13 @@ test('the largest stamp of each node stays, also over a restart, and is stored o
     ['n3', 1, false],
   ] as const)
     expect(knowledge.has({ node, clock: stamp })).toBe(isKnown)
+  expect(knowledge.has({ node: db.nodeId, clock: 1000 })).toBe(true)
   expect(commits()).toBe(1)
   expect((await again()).text()).toBe('n2=20,n1=10')
   clock.nowMs += 1000
-  await knowledge.learn(new Map([['n1', 12]]))
+  await learn(knowledge, new Map([['n1', 12]]))
   expect((await again()).text()).toBe('n2=21,n1=12')
-  await knowledge.learn(new Map([['n1', 13]]))
+  await learn(knowledge, new Map([['n1', 13]]))
   await knowledge.save()
   await knowledge.save()
   expect([(await again()).text(), commits()]).toEqual(['n2=21,n1=13', 3])
@@ -87,9 +95,9 @@ test('the largest stamp of each node stays, also over a restart, and is stored o
 
 test('stamps that lie ahead are not believed, and the oldest nodes are forgotten', async () => {
   const { knowledge, again, db } = await setUp()
-  await knowledge.learn(new Map([['n', msToStamp(clock.nowMs + 3_600_000)]]))
+  await learn(knowledge, new Map([['n', msToStamp(clock.nowMs + 3_600_000)]]))
   expect(knowledge.text()).toBe('nothing')
-  await knowledge.learn(new Map(Array.from({ length: maxKnownNodes + 5 }, (_, i) => [`n${i}`, i + 1])))
+  await learn(knowledge, new Map(Array.from({ length: maxKnownNodes + 5 }, (_, i) => [`n${i}`, i + 1])))
   expect(knowledge.has({ node: 'n4', clock: 1 })).toBe(false)
   expect(knowledge.has({ node: 'n5', clock: 6 })).toBe(true)
   expect(parseKnowledge(knowledge.text()).stamps.size).toBe(maxKnownNodes)
@@ -100,7 +108,7 @@ test('stamps that lie ahead are not believed, and the oldest nodes are forgotten
 test('what is sent fits into a header, however long the names of nodes are', async () => {
   const { knowledge, db } = await setUp()
   const name = (i: number) => `${'x'.repeat(60)}${String(i).padStart(4, '0')}`
-  await knowledge.learn(new Map(Array.from({ length: maxKnownNodes }, (_, i) => [name(i), 10 ** 12 + i])))
+  await learn(knowledge, new Map(Array.from({ length: maxKnownNodes }, (_, i) => [name(i), 10 ** 12 + i])))
   expect(knowledge.text().length).toBeLessThan(6 * 1024)
   expect(knowledge.text()).toStartWith(`${name(maxKnownNodes - 1)}=`)
   await db.close()

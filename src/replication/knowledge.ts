@@ -17,14 +17,14 @@ export type Stamps = ReadonlyMap<string, number>
 
 export interface Knowledge {
   readonly follower: Follower
-  /** Whether a version has reached this node, from wherever. */
+  /** Whether a version has reached this node, from wherever; those that it wrote itself have. */
   has(version: Origin): boolean
   /** Formats the stamps for other nodes. */
   text(): string
-  /** Takes over stamps; larger ones stay. Stores them at most once a second. */
-  learn(stamps: Stamps): Promise<void>
-  /** Stores what is not stored yet. */
-  save(): Promise<void>
+  /** Takes over stamps; larger ones stay. */
+  learn(stamps: Stamps): void
+  /** Stores what is not stored yet; with `maybe` not more often than once a second. */
+  save(maybe?: 'maybe'): Promise<void>
 }
 
 const knowledgeCollection = '_knowledge'
@@ -59,8 +59,12 @@ export function nodeKnowledge({ db, now }: KnowledgeOptions): Knowledge {
     return oldest.map(([key]) => ({ op: 'delete', collection: knowledgeCollection, key, cause: 'delete' }))
   }
 
-  async function save(): Promise<void> {
-    if (unsaved.size === 0) return
+  function isDue(): boolean {
+    return now() - savedMs >= saveEveryMs || now() < savedMs || stamps.size > maxKnownNodes
+  }
+
+  async function save(maybe?: 'maybe'): Promise<void> {
+    if (unsaved.size === 0 || (maybe !== undefined && !isDue())) return
     savedMs = now()
     const deletes = stamps.size > maxKnownNodes ? forgetOldest() : []
     const puts = Array.from(unsaved, (node) => recordOf(node, stamps.get(node)!))
@@ -77,19 +81,17 @@ export function nodeKnowledge({ db, now }: KnowledgeOptions): Knowledge {
       },
       keys: () => [],
     }),
-    has: ({ node, clock }) => (stamps.get(node) ?? 0) >= clock,
+    has: ({ node, clock }) => (stamps.get(node) ?? 0) >= clock || node === db().nodeId,
     text() {
       text ??= formatted(stamps)
       return text
     },
-    async learn(given) {
+    learn(given) {
       const { nodeId } = db()
       const latest = msToStamp(now() + maxClockAheadMs)
       for (const [node, clock] of given) {
         if (node !== nodeId && clock <= latest && take(node, clock)) unsaved.add(node)
       }
-      const isDue = now() - savedMs >= saveEveryMs || now() < savedMs
-      if (isDue || stamps.size > maxKnownNodes) await save()
     },
     save,
   }
