@@ -412,6 +412,8 @@ export interface ReplicaPage {
   readonly term: number
   /** The ids of the nodes that the leader follows itself. */
   readonly leaders: readonly string[]
+  /** Which writes of other nodes have come to the leader. */
+  readonly knows: string
 }
 
 /** What became of a promotion. */

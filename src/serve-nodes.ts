@@ -17,7 +17,7 @@ import { follow } from './replication/following.ts'
 import { type Healer, startHealer } from './replication/heal.ts'
 import { noteStart, type WroteHere } from './replication/history.ts'
 import { httpTarget } from './replication/http-target.ts'
-import { nodeKnowledge } from './replication/knowledge.ts'
+import { type Knowledge, nodeKnowledge } from './replication/knowledge.ts'
 import { type NodeLeadership, startLeadership } from './replication/leadership.ts'
 import { type Lookup, startLookup } from './replication/lookup.ts'
 import { type Mirror, realSleep, startMirror } from './replication/mirror.ts'
@@ -89,7 +89,7 @@ export function prepareNodes(config: Config, reporting: Reporting): ServerNodes 
       const onFollower = () => {
         isRecording = true
       }
-      const feed = replicaFeed({ ...reporting, db, signal, tokensCollection, onFollower })
+      const feed = replicaFeed({ ...reporting, db, signal, tokensCollection, knowledge, onFollower })
       const mirror = startMirror({
         ...reporting,
         db,
@@ -108,7 +108,7 @@ export function prepareNodes(config: Config, reporting: Reporting): ServerNodes 
         sleep: realSleep,
       })
       const healers = healersOf(config, access, { db, mirror, wroteHere }, reporting)
-      const leadership = await leadershipOf(config, access, { db, signal, mirror }, reporting)
+      const leadership = await leadershipOf(config, access, { db, signal, mirror, knowledge }, reporting)
       const hasList = config.servers !== null && mirrorTo.length > 0
       const lookup = config.lookup || hasList ? lookupOf(config, access, db, reporting) : null
       const found = lookup === null ? db : withLookup(db, lookup.nodes, reporting.now)
@@ -175,7 +175,17 @@ function missedLog({ log, now }: Reporting): (server: string, record: string, wh
 function leadershipOf(
   { follow: followed }: Config,
   access: KvistOptions,
-  { db, signal, mirror }: { readonly db: Database; readonly signal: CommitSignal; readonly mirror: Mirror },
+  {
+    db,
+    signal,
+    mirror,
+    knowledge,
+  }: {
+    readonly db: Database
+    readonly signal: CommitSignal
+    readonly mirror: Mirror
+    readonly knowledge: Knowledge
+  },
   reporting: Reporting,
 ): Promise<NodeLeadership> {
   const shared = { ...reporting, db, sleep: realSleep }
@@ -190,9 +200,11 @@ function leadershipOf(
       follow({
         ...shared,
         signal,
+        knowledge,
         tokensCollection,
         leader: kvistOf(url),
-        apply: (lines, sender) => replicateLines(db, receiver, { parts: onePart(lines), sender, now }),
+        apply: (lines, sender, knows) =>
+          replicateLines(db, receiver, { parts: onePart(lines), sender, knows, now }),
       }),
   })
 }

@@ -310,6 +310,10 @@ test('a leader that is killed under load: what it acknowledged and did not send 
   for (const key of acknowledged.keys()) expect([key, now.has(key)]).toEqual([key, key !== [...held][0]])
   expect(await (await fetch(`${b.url}/v1/c/${lost[0]}`)).text()).toBe('"new"')
   expect(a.output()).toContain('this node had changes that its leader lacked')
+  // What the later write replaced is listed, and nothing that the new leader knew when it replaced it.
+  const conflictsOf = async ({ url }: TestServer) =>
+    (await new Kvist(url).nodes.conflicts()).conflicts.map(({ key }) => key)
+  expect([await conflictsOf(a), await conflictsOf(b)]).toEqual([[lost[0]!], []])
 })
 
 test('a follower that is killed again and again misses nothing of a leader under load', async () => {

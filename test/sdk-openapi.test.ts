@@ -274,6 +274,7 @@ const replicaPage: Names<ReplicaPage> = {
   at_end: 'required',
   term: 'required',
   leaders: 'required',
+  knows: 'required',
 }
 const promoteResult: Names<PromoteResult> = {
   node: 'required',

@@ -45,7 +45,16 @@ async function following(db: Database, say: Say, more: Partial<FollowOptions> = 
       asked.push(question)
       const said = script.say(question)
       if (said instanceof Error) throw said
-      const page = { lines: '', node: 'leader1', next: since, at_end: true, term: 0, leaders: [], ...said }
+      const page = {
+        lines: '',
+        node: 'leader1',
+        next: since,
+        at_end: true,
+        term: 0,
+        leaders: [],
+        knows: '',
+        ...said,
+      }
       await Bun.sleep(1)
       signal?.throwIfAborted()
       return page

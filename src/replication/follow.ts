@@ -52,8 +52,8 @@ export interface AppliedPage {
 export interface FollowOptions {
   readonly db: Database
   readonly leader: Pick<Kvist, 'url' | 'nodes'>
-  /** Applies the lines of a page; `from` is the id of the node that sent it. */
-  readonly apply: (lines: string, from: string) => Promise<AppliedPage>
+  /** Applies the lines of a page; `from` is the id of the node that sent it, `knows` what that knows of others. */
+  readonly apply: (lines: string, from: string, knows: string) => Promise<AppliedPage>
   readonly now: () => number
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>
   readonly log: Pick<Log, 'info' | 'warn'>
@@ -185,9 +185,9 @@ class FollowRun {
       await this.save()
   }
 
-  private async apply({ lines, node }: ReplicaPage): Promise<void> {
+  private async apply({ lines, node, knows }: ReplicaPage): Promise<void> {
     if (lines === '') return
-    const { failed } = await this.options.apply(lines, node)
+    const { failed } = await this.options.apply(lines, node, knows)
     const [first] = failed
     if (first !== undefined) throw new Error(`a change of the leader cannot be applied here: ${first.detail}`)
     this.received += lines.split('\n').length - 1

@@ -4,6 +4,7 @@ import { entryLine } from '../core/entry-lines.ts'
 import type { Scope } from '../core/feed/scope.ts'
 import type { PageMemory } from '../core/page-memory.ts'
 import type { CommitSignal } from './commit-signal.ts'
+import { formatKnowledge, type Knowledge } from './knowledge.ts'
 import { noProgress, saveProgress } from './progress.ts'
 import { type SelectionRules, selectEntries } from './selection.ts'
 
@@ -29,6 +30,8 @@ export interface ReplicaPage {
   readonly lines: string
   readonly next: string
   readonly isAtEnd: boolean
+  /** What this node knows of others (knowledge.ts): what it replaced of theirs it has replaced knowingly. */
+  readonly knows: string
 }
 
 export interface FollowerStatus {
@@ -44,6 +47,7 @@ export interface ReplicaFeedOptions {
   readonly db: Database
   readonly signal: CommitSignal
   readonly tokensCollection: string
+  readonly knowledge: Pick<Knowledge, 'text'>
   readonly now: () => number
   /** Called when the first follower comes: from then on renewals are recorded. */
   readonly onFollower: () => void
@@ -58,6 +62,7 @@ export function replicaFeed({
   db,
   signal,
   tokensCollection,
+  knowledge,
   now,
   onFollower,
 }: ReplicaFeedOptions): ReplicaFeed {
@@ -65,12 +70,14 @@ export function replicaFeed({
   const followers = new Map<string, FollowerStatus>()
 
   async function read({ node, since, isFilling }: ReplicaQuestion, memory: PageMemory): Promise<ReplicaPage> {
+    const known = knowledge.text()
     const page = await db.changes(wholeStore, since, pageChanges, memory)
     const changes = page.events.map(({ change }) => change)
     const state = { isFilling, targetNode: isFilling ? null : node }
     const entries = await selectEntries(db, changes, rules, state)
     const lines = entries.map((entry) => entryLine(entry, db.nodeId)).join('')
-    return { lines, next: page.next, isAtEnd: page.atEnd }
+    const knows = formatKnowledge(known, page.atEnd)
+    return { lines, next: page.next, isAtEnd: page.atEnd, knows }
   }
 
   async function seen({ node, since }: ReplicaQuestion, isCurrent: boolean): Promise<void> {

@@ -50,7 +50,10 @@ const noNodes: OtherNodes = {
 
 /** It follows no other, and nothing follows it: test/nodes-follow.test.ts has those. */
 const noLeader: NodeRouteOptions['leader'] = {
-  pages: { page: async () => ({ lines: '', next: '', isAtEnd: true }), followers: () => [] },
+  pages: {
+    page: async () => ({ lines: '', next: '', isAtEnd: true, knows: 'nothing' }),
+    followers: () => [],
+  },
   leadership: {
     status: () => ({ role: 'leader', term: 0, following: null, sending: null, leader: null }),
     leaders: () => [],

@@ -25,7 +25,12 @@ export interface ReplicaPages {
       readonly patience: Promise<unknown> | null
     },
     memory: PageMemory,
-  ): Promise<{ readonly lines: string; readonly next: string; readonly isAtEnd: boolean }>
+  ): Promise<{
+    readonly lines: string
+    readonly next: string
+    readonly isAtEnd: boolean
+    readonly knows: string
+  }>
   followers(): readonly { readonly node: string; readonly isCurrent: boolean; readonly lastSeenMs: number }[]
 }
 
@@ -99,6 +104,7 @@ export async function getReplica(
     at_end: page.isAtEnd,
     term: leadership.status().term,
     leaders: leadership.leaders(),
+    knows: page.knows,
   }
   const fields = { 'Content-Type': 'application/x-ndjson' }
   return responseOf(200, fields, `${page.lines}${JSON.stringify(end)}\n`)

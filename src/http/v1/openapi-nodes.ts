@@ -408,13 +408,14 @@ export const postReplicate: OperationDocs = {
 const endLine: Schema = {
   type: 'object',
   description: 'The last line; those before it are changes',
-  required: ['node', 'next', 'at_end', 'term', 'leaders'],
+  required: ['node', 'next', 'at_end', 'term', 'leaders', 'knows'],
   properties: {
     node: text,
     next: text,
     at_end: { type: 'boolean', description: 'There are no more changes, for now' },
     term,
     leaders: { type: 'array', items: text, description: 'The nodes that this one follows itself' },
+    knows: { ...text, description: 'Which writes of other nodes have come to this one' },
   },
 }
 
@@ -436,7 +437,14 @@ export const getReplica: OperationDocs = {
       content: {
         [ndjson]: {
           schema: { oneOf: [entry, endLine] },
-          example: { node: 'b7m2c9x4p0qd', next: '812', at_end: true, term: 0, leaders: [] },
+          example: {
+            node: 'b7m2c9x4p0qd',
+            next: '812',
+            at_end: true,
+            term: 0,
+            leaders: [],
+            knows: 'nothing',
+          },
         },
       },
     },
