@@ -103,6 +103,15 @@ describe('a member', () => {
     expect((await fetch(url)).status).toBe(404)
   })
 
+  test('whose expiry alone is changed through the cache shows it at once', async () => {
+    const { cache } = await start()
+    const url = `${cache.url}/v1/c/k`
+    await put(url, '1')
+    await hit(url)
+    expect((await fetch(`${url}?expire_in=1h`, { method: 'PATCH' })).status).toBe(200)
+    expect((await fetch(url)).headers.get('kvist-expires-at')).not.toBeNull()
+  })
+
   test.each([
     [
       'a batch',

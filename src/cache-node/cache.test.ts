@@ -21,6 +21,7 @@ let follower: {
   session: FeedSession | null
   origin: OriginServer
   currentAtMs: number
+  unreadWriteAtMs: number
   isCurrent: (nowMs: number) => boolean
 }
 
@@ -50,7 +51,13 @@ beforeEach(() => {
   sent = []
   nowMs = 1000
   wallMs = 1_000_000
-  follower = { session: newSession(), origin, currentAtMs: 1000, isCurrent: () => true }
+  follower = {
+    session: newSession(),
+    origin,
+    currentAtMs: 1000,
+    unreadWriteAtMs: Number.NEGATIVE_INFINITY,
+    isCurrent: () => true,
+  }
   cache = new ResponseCache({
     maxBytes: 80_000,
     follower,
@@ -132,6 +139,15 @@ describe('a change', () => {
     expect(hit()?.etag).toBe('"2"')
   })
 
+  test('that is the second one of a request counts, too', async () => {
+    const loading = load()
+    changed(1)
+    changed(2)
+    await sent[0]!.respond(member(1, 'old'))
+    await loading.result
+    expect(hit()).toBeUndefined()
+  })
+
   test('of another member changes nothing', async () => {
     await read(5)
     cache.changed({ collection: 'c', key: 'k2', revision: 9 })
@@ -150,6 +166,17 @@ describe('a change', () => {
 })
 
 describe('a write that is passed on', () => {
+  test('of unknown members sends later readers to the origin, and the changes of the feed still count', async () => {
+    const before = load()
+    cache.closeLoads()
+    const after = load()
+    expect([after.isShared, sent.length]).toEqual([false, 2])
+    changed(2)
+    await sent[0]!.respond(member(1, 'old'))
+    await before.result
+    expect(hit()).toBeUndefined()
+  })
+
   test('with an unknown outcome drops what is held, and what is on its way', async () => {
     await read(5)
     const loading = load('Bearer b')
@@ -287,6 +314,14 @@ describe('a stale response', () => {
     expect(cache.ageMs(stale, nowMs)).toBe(staleMs - 1)
     nowMs++
     expect(cache.stale('c/k', 'Bearer a', nowMs)).toBeUndefined()
+  })
+
+  test('is not served if a batch was acknowledged since whose changes are not known', async () => {
+    await read(1)
+    follower.unreadWriteAtMs = nowMs + 1
+    expect(cache.stale('c/k', 'Bearer a', nowMs + 2)).toBeUndefined()
+    follower.unreadWriteAtMs = Number.NEGATIVE_INFINITY
+    expect(cache.stale('c/k', 'Bearer a', nowMs + 2)).toBeDefined()
   })
 
   test('is not served after its expiry', async () => {

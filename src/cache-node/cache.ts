@@ -11,7 +11,10 @@ import type { FeedSession } from './origins.ts'
 
 export interface CacheOptions {
   readonly maxBytes: number
-  readonly follower: Pick<FeedFollower, 'session' | 'origin' | 'currentAtMs' | 'isCurrent'>
+  readonly follower: Pick<
+    FeedFollower,
+    'session' | 'origin' | 'currentAtMs' | 'unreadWriteAtMs' | 'isCurrent'
+  >
   /** How long a response is served when no origin responds, after it was last known to be current. */
   readonly staleMs: number
   /** The header that names this node to the next. */
@@ -65,6 +68,8 @@ export class ResponseCache {
     const held = this.held.get(member)
     if (held === undefined || !held.wasShownTo(this.credentials.get(authorization))) return undefined
     if (held.expiresAtMs !== null && held.expiresAtMs <= this.options.now()) return undefined
+    // A client of this cache may know of a later state.
+    if (held.validatedAtMs < this.options.follower.unreadWriteAtMs) return undefined
     return this.ageMs(held, nowMs) < this.options.staleMs ? held : undefined
   }
 
@@ -91,7 +96,13 @@ export class ResponseCache {
     const stop = new AbortController()
     const timer = setTimeout(() => stop.abort(new Error('the origin does not respond')), loadTimeoutMs)
     const start = Promise.withResolvers<Loaded>()
-    const load: Load = { authorization, result: start.promise, abort: () => stop.abort(), minRevision: 0 }
+    const load: Load = {
+      authorization,
+      result: start.promise,
+      abort: () => stop.abort(),
+      minRevision: 0,
+      isClosed: false,
+    }
     this.loads.add(member, load)
     this.run(member, target, load, stop.signal, () => clearTimeout(timer))
       .finally(() => {
@@ -129,7 +140,12 @@ export class ResponseCache {
   /** Drops everything: it may have changed unnoticed. */
   clear(): void {
     this.held.clear()
-    this.loads.detachAll()
+    this.loads.closeAll()
+  }
+
+  /** Notes a write of members that are not known: later readers share no request that was sent before it. */
+  closeLoads(): void {
+    this.loads.closeAll()
   }
 
   /** Ends the requests that are on their way, because no origin responds. */

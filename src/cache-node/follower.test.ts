@@ -124,12 +124,16 @@ test('another reading that is required must have been asked for afterwards', asy
   start('a')
   await begin()
   const before = await next()
-  follower.requireAnotherReading()
+  nowMs = 7
+  follower.requireAnotherReading(true)
+  expect(follower.unreadWriteAtMs).toBe(7)
   expect(follower.isCurrent(nowMs)).toBe(false)
   await before.respond(page())
-  expect(follower.isCurrent(nowMs)).toBe(false)
+  expect([follower.isCurrent(nowMs), follower.unreadWriteAtMs]).toEqual([false, 7])
   await (await next()).respond(page())
-  expect(follower.isCurrent(nowMs)).toBe(true)
+  expect([follower.isCurrent(nowMs), follower.unreadWriteAtMs]).toEqual([true, Number.NEGATIVE_INFINITY])
+  follower.requireAnotherReading(false)
+  expect([follower.isCurrent(nowMs), follower.unreadWriteAtMs]).toEqual([false, Number.NEGATIVE_INFINITY])
 })
 
 test('after a lost connection it goes on from its cursor, with what is held', async () => {

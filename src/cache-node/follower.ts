@@ -64,6 +64,8 @@ export class FeedFollower {
   /** Counts requests that the feed be read to its end once more. */
   private required = 0
   private confirmed = 0
+  /** The last acknowledged write of members that are not known: when, and which reading tells them. */
+  private acknowledged = { atMs: Number.NEGATIVE_INFINITY, reading: 0 }
   private running: Promise<void> | null = null
 
   constructor(options: FeedFollowerOptions) {
@@ -101,9 +103,19 @@ export class FeedFollower {
     return !this.isOffline && this.confirmed >= this.required && nowMs - this.confirmedAtMs < maxLagMs
   }
 
-  /** Makes the cache count as current only when the feed has been read to its end by a request that is sent from now on. */
-  requireAnotherReading(): void {
+  /**
+   * Makes the cache count as current only when the feed has been read to its end by a request that is sent from now on, because
+   * a write was passed on whose members are not known.
+   */
+  requireAnotherReading(isAcknowledged: boolean): void {
     this.required++
+    if (isAcknowledged) this.acknowledged = { atMs: this.options.monotonicMs(), reading: this.required }
+  }
+
+  /** When a write was acknowledged whose changes the feed has not told yet; minus infinity if there is none. */
+  get unreadWriteAtMs(): number {
+    const { atMs, reading } = this.acknowledged
+    return this.confirmed < reading ? atMs : Number.NEGATIVE_INFINITY
   }
 
   status(): OriginStatus[] {

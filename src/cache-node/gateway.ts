@@ -70,14 +70,14 @@ export class Gateway {
         signal: stop.signal,
       })
       if (isRead) this.noteRead(request, member, response)
-      else this.noteWrite(member, response.status, response.headers.get('etag'))
+      else this.noteWrite(member, response.status)
       this.waiting.delete(stop)
       connection.onClose(null)
       const why = isRead ? 'bypass' : 'method'
       return endedBy(await forwardedResponse(response, context, this.lines(response, `fwd=${why}`)), end)
     } catch (error) {
       end()
-      if (!isRead) this.noteWrite(member, 500, null)
+      if (!isRead) this.noteWrite(member, 500)
       return this.failed(error, isRead)
     } finally {
       this.waiting.delete(stop)
@@ -111,15 +111,16 @@ export class Gateway {
   }
 
   /** Drops what a write may have changed, before its client has the response. */
-  private noteWrite(member: string | null, status: number, etag: string | null): void {
+  private noteWrite(member: string | null, status: number): void {
     if (status >= 400 && status < 500) return
     const { cache, follower } = this.options
     if (member === null) {
-      follower.requireAnotherReading()
-      return
+      follower.requireAnotherReading(status < 300)
+      cache.closeLoads()
+    } else {
+      // Whatever its revision: an expiry can change without it.
+      cache.memberChanged(member, Number.POSITIVE_INFINITY)
     }
-    const revision = status < 300 && etag !== null ? Number(/^"(\d+)"$/.exec(etag)?.[1]) : Number.NaN
-    cache.memberChanged(member, Number.isNaN(revision) ? Number.POSITIVE_INFINITY : revision)
   }
 
   private failed(error: unknown, isRead: boolean): HttpResponse {

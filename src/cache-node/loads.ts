@@ -11,6 +11,8 @@ export interface Load {
   abort(): void
   /** An older state than this must not be held: a later change is known. */
   minRevision: number
+  /** Later readers must not share it: they may know of a later state than it shows. */
+  isClosed: boolean
 }
 
 /** The requests for members that are on their way, by member. Readers with the same credentials share one. */
@@ -19,7 +21,7 @@ export class Loads {
 
   /** Returns a request that a new reader may share. */
   find(member: string, authorization: string): Load | undefined {
-    return this.byMember.get(member)?.find((load) => load.authorization === authorization)
+    return this.byMember.get(member)?.find((load) => !load.isClosed && load.authorization === authorization)
   }
 
   add(member: string, load: Load): void {
@@ -36,15 +38,15 @@ export class Loads {
 
   /** Notes a change: requests that were sent before do not serve new readers, and their results are held only if they have it. */
   changed(member: string, revision: number): void {
-    const loads = this.byMember.get(member)
-    if (loads === undefined) return
-    this.byMember.delete(member)
-    for (const load of loads) load.minRevision = Math.max(load.minRevision, revision)
+    for (const load of this.byMember.get(member) ?? []) {
+      load.isClosed = true
+      load.minRevision = Math.max(load.minRevision, revision)
+    }
   }
 
   /** Later readers share none of the requests that were sent before. */
-  detachAll(): void {
-    this.byMember.clear()
+  closeAll(): void {
+    for (const loads of this.byMember.values()) for (const load of loads) load.isClosed = true
   }
 
   abortAll(): void {
