@@ -3,7 +3,7 @@ import { runCluster } from './support/cluster/run.ts'
 import { seedOfRun } from './support/random.ts'
 
 /** `KVIST_SEED` does a run again, `KVIST_CLUSTER_RUNS` and `KVIST_CLUSTER_STEPS` make it a longer one. */
-const runs = Number(process.env.KVIST_CLUSTER_RUNS ?? 250)
+const runs = Number(process.env.KVIST_CLUSTER_RUNS ?? 150)
 const steps = Number(process.env.KVIST_CLUSTER_STEPS ?? 80)
 
 test(`${runs} clusters of three to five nodes, at random, end up with what the last writes say`, async () => {

@@ -1,6 +1,7 @@
 import { afterEach, expect, test } from 'bun:test'
 import { Kvist } from '../sdk/client.ts'
 import { msToStamp } from '../src/core/clock.ts'
+import { KvistError } from '../src/core/errors.ts'
 import { noSettings } from '../src/core/settings.ts'
 import { httpTarget } from '../src/replication/http-target.ts'
 import { realSleep } from '../src/replication/mirror.ts'
@@ -704,6 +705,30 @@ test('a target that gets nothing is checked: another node at its address gets ev
     check()
     return shown().node === one!.db.nodeId
   }, 'the first is noticed')
+})
+
+test('a mirror whose progress cannot be stored, as on a full disk, goes on, and stores it when it can', async () => {
+  const clock = { nowMs: noonMs }
+  const [from, to] = await nodes(2, { now: () => clock.nowMs })
+  const { write } = from!.db
+  Object.assign(from!.db, {
+    async write() {
+      throw new KvistError('storage_full', 'the disk is full')
+    },
+  })
+  from!.mirrorTo([to!.url])
+  for (const key of ['a', 'b', 'c']) {
+    clock.nowMs += 2000
+    await from!.db.put('c', key, json(1))
+    await until(async () => (await to!.db.get('c', key)) !== null, `${key} is there`)
+  }
+  await settled(from!)
+  expect(from!.mirror!.status()[0]).toMatchObject({ state: 'current', failures: 0, lastError: null })
+  expect(from!.warnings.filter((line) => line.includes('cannot be stored'))).toHaveLength(1)
+  Object.assign(from!.db, { write })
+  clock.nowMs += 2000
+  await from!.db.put('c', 'd', json(1))
+  await until(async () => (await from!.db.get('_mirrors', to!.url)) !== null, 'it is stored')
 })
 
 test('a mirror that is stopped while a batch is under way comes to an end', async () => {

@@ -134,6 +134,7 @@ class PeerRun {
   private lastSuccessMs: number | null = null
   private savedMs = Number.NEGATIVE_INFINITY
   private isUnsaved = false
+  private hasSaveFailed = false
   /** The target is to be asked who it is, though there is nothing to send. */
   private isCheckDue = true
 
@@ -317,9 +318,22 @@ class PeerRun {
   }
 
   private async maySave(): Promise<void> {
+    const { now, log, target } = this.options
     // With every page it would be one more commit for each, and one more change for each other target.
-    if (this.options.now() - this.savedMs < saveEveryMs) return
-    await this.save()
+    if (now() - this.savedMs < saveEveryMs) return
+    try {
+      await this.save()
+      this.hasSaveFailed = false
+    } catch (error) {
+      if (error instanceof KvistError && error.code === 'closing') throw error
+      // A full disk here is no failure of the target, and must not keep it from getting what there is.
+      if (!this.hasSaveFailed)
+        log.warn('how far the target has come cannot be stored: after a restart it gets some changes again', {
+          target: target.url,
+          detail: error instanceof Error ? error.message : String(error),
+        })
+      this.hasSaveFailed = true
+    }
   }
 
   private async save(): Promise<void> {
