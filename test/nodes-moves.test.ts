@@ -1,6 +1,13 @@
 import { afterEach, expect, test } from 'bun:test'
+import { cpSync, rmSync } from 'node:fs'
 import { Kvist } from '../sdk/client.ts'
-import { type NodeProcesses, type NodesOptions, startNodes, untilSame } from './support/node-processes.ts'
+import {
+  exported,
+  type NodeProcesses,
+  type NodesOptions,
+  startNodes,
+  untilSame,
+} from './support/node-processes.ts'
 import { startServer } from './support/server.ts'
 import { until } from './support/until.ts'
 
@@ -141,4 +148,38 @@ test('a target that is taken out and added again gets what it missed, deletes an
     null,
     'changed',
   ])
+})
+
+test('of two that mirror to each other one is put back from an older copy: it gets back what it wrote itself too', async () => {
+  const cluster = await start({
+    count: 2,
+    links: [
+      [0, 1],
+      [1, 0],
+    ],
+  })
+  const [one, other] = cluster.nodes
+  const urls = cluster.nodes.map(({ url }) => url)
+  const copy = `${other!.dataFolder}-copy`
+  for (const key of ['kept', 'deleted', 'renewed']) await put(other!.url, `${key}?expire_in=1h`, key)
+  await untilSame(urls)
+  await other!.server!.stop()
+  cpSync(other!.dataFolder, copy, { recursive: true })
+  await other!.start()
+  await put(one!.url, 'of one', 'x')
+  await put(other!.url, 'kept', 'changed')
+  await put(other!.url, 'of itself', 'y')
+  await fetch(`${other!.url}/v1/c/deleted`, { method: 'DELETE' })
+  await fetch(`${other!.url}/v1/c/renewed?expire_in=30d`, { method: 'PATCH' })
+  await untilSame(urls)
+  const before = await exported(one!.url)
+  await other!.server!.crash()
+  rmSync(other!.dataFolder, { recursive: true, force: true })
+  cpSync(copy, other!.dataFolder, { recursive: true })
+  await other!.start()
+  // The other node's mirror notices at its next batch.
+  await put(one!.url, 'last', 'z')
+  await untilSame(urls)
+  const kept = (await exported(one!.url)).filter((member) => !JSON.stringify(member).includes('"last"'))
+  expect(kept).toEqual([...before])
 })

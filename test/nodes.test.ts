@@ -707,6 +707,74 @@ test('a target that gets nothing is checked: another node at its address gets ev
   }, 'the first is noticed')
 })
 
+/** Pauses whose checks of an idle target come when the test says so. */
+function checkedPauses() {
+  const due = new Set<() => void>()
+  let begun = 0
+  return {
+    begun: () => begun,
+    waiting: () => due.size,
+    check() {
+      for (const end of [...due]) end()
+    },
+    sleep(ms: number, aborted: AbortSignal): Promise<void> {
+      if (ms !== checkEveryMs) return realSleep(2, aborted)
+      begun++
+      return new Promise((resolve) => {
+        const end = () => {
+          due.delete(end)
+          resolve()
+        }
+        due.add(end)
+        aborted.addEventListener('abort', end, { once: true })
+      })
+    },
+  }
+}
+
+test('the check of a target is not put off by changes that are not for it', async () => {
+  const [from, to] = await nodes(2)
+  const pauses = checkedPauses()
+  await from!.db.put('users', 'k', json(1))
+  from!.mirrorTo([to!.url], { only: ['us*'], sleep: pauses.sleep })
+  await settled(from!)
+  await until(() => pauses.begun() > 0, 'it waits')
+  const before = { begun: pauses.begun(), successMs: from!.mirror!.status()[0]!.lastSuccessMs! }
+  for (let i = 0; i < 5; i++) {
+    await from!.db.put('logs', `k${i}`, json(i))
+    await Bun.sleep(10)
+  }
+  expect(pauses.begun()).toBe(before.begun)
+  pauses.check()
+  await until(() => from!.mirror!.status()[0]!.lastSuccessMs! > before.successMs, 'it is checked')
+})
+
+test('two nodes that mirror to each other write nothing more once they have the same, however often they are checked', async () => {
+  const timers = [manualTimers(), manualTimers()]
+  const [a, b] = await Promise.all(timers.map((own) => node({ timers: own })))
+  const pauses = checkedPauses()
+  a!.mirrorTo([b!.url], { sleep: pauses.sleep })
+  b!.mirrorTo([a!.url], { sleep: pauses.sleep })
+  for (const one of [a!, b!]) await one.db.put('c', one.db.nodeId, json(1))
+  const ends = () =>
+    Promise.all(
+      [a!, b!].map(async ({ db }) => {
+        const scope = { collection: null, key: null, prefix: null, filter: null, own: true as const }
+        return (await db.changes(scope, '', 1000)).next
+      }),
+    )
+  await agreeing(a!, b!)
+  const seen: string[] = []
+  for (let i = 0; i < 12; i++) {
+    await until(() => pauses.waiting() === 2, 'both wait')
+    pauses.check()
+    await settled(a!, b!)
+    for (const one of timers) one.pass(2000)
+    seen.push(JSON.stringify(await ends()))
+  }
+  expect(seen.slice(-4)).toEqual(Array<string>(4).fill(seen.at(-1)!))
+})
+
 test('a mirror whose progress cannot be stored, as on a full disk, goes on, and stores it when it can', async () => {
   const clock = { nowMs: noonMs }
   const [from, to] = await nodes(2, { now: () => clock.nowMs })

@@ -4,11 +4,10 @@ import type { FeedCursor, VersionRef } from '../core/engine.ts'
 import { entryLine, type SentChange } from '../core/entry-lines.ts'
 import { KvistError } from '../core/errors.ts'
 import type { FeedPage } from '../core/feed/pages.ts'
-import type { Scope } from '../core/feed/scope.ts'
-import { keyOf, revisionOf } from '../core/member.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { CommitSignal } from './commit-signal.ts'
 import { formatKnowledge, type Knowledge } from './knowledge.ts'
+import { positionBefore, wholeStore } from './positions.ts'
 import { loadProgress, noProgress, saveProgress } from './progress.ts'
 import { type SelectionRules, selectEntries } from './selection.ts'
 
@@ -98,7 +97,6 @@ const saveEveryMs = 1000
 export const checkEveryMs = 10_000
 const firstPauseMs = 100
 const longestPauseMs = 30_000
-const wholeStore: Scope = { collection: null, key: null, prefix: null, filter: null, own: true }
 
 export function startPeer(options: PeerOptions): Peer {
   const { target, now } = options
@@ -113,6 +111,11 @@ export function startPeer(options: PeerOptions): Peer {
       await done
     },
   }
+}
+
+interface Pause {
+  readonly hasEnded: Promise<void>
+  end(): void
 }
 
 class PeerRun {
@@ -137,6 +140,7 @@ class PeerRun {
   private hasSaveFailed = false
   /** The target is to be asked who it is, though there is nothing to send. */
   private isCheckDue = true
+  private untilCheck: Pause | null = null
 
   constructor(options: PeerOptions, stopped: AbortSignal) {
     this.options = options
@@ -213,15 +217,22 @@ class PeerRun {
   private async whileCurrent(next: Promise<void>): Promise<void> {
     // A signal that was aborted before has no more events.
     if (this.stopped.aborted) return
-    const waiting = new AbortController()
-    const stop = () => waiting.abort()
+    this.untilCheck ??= this.startPause()
+    await Promise.race([next, this.untilCheck.hasEnded])
+  }
+
+  /** Commits that are not for the target do not put the check off, so the pause goes on over them. */
+  private startPause(): Pause {
+    const pausing = new AbortController()
+    const stop = () => pausing.abort()
     this.stopped.addEventListener('abort', stop, { once: true })
-    const pause = this.options.sleep(checkEveryMs, waiting.signal).then(() => {
-      if (!waiting.signal.aborted) this.isCheckDue = true
+    const hasEnded = this.options.sleep(checkEveryMs, pausing.signal).then(() => {
+      this.stopped.removeEventListener('abort', stop)
+      if (pausing.signal.aborted) return
+      this.isCheckDue = true
+      this.untilCheck = null
     })
-    await Promise.race([next, pause])
-    waiting.abort()
-    this.stopped.removeEventListener('abort', stop)
+    return { hasEnded, end: stop }
   }
 
   /** A target that gets only some collections has not seen all that this node wrote before. */
@@ -243,7 +254,9 @@ class PeerRun {
     if (first === undefined && !this.isCheckDue && this.failuresInARow === 0) return true
     if (first !== undefined) this.oldestUnsentMs = changedMs(first)
     const lines = entries.map((entry) => entryLine(entry, db.nodeId)).join('')
-    const received = await target.send(lines, this.stopped, knows, { to: next, after: noted })
+    // What is not for the target moves no position there: the note would be a change, and two nodes would go on for ever.
+    const to = first === undefined && noted !== null ? noted : next
+    const received = await target.send(lines, this.stopped, knows, { to, after: noted })
     const { node, applied, failed, position } = received
     this.applied += applied
     this.requireNode(node)
@@ -253,7 +266,7 @@ class PeerRun {
       await this.found(position)
       return false
     }
-    this.progress = { ...this.progress, noted: position === undefined ? null : next }
+    this.progress = { ...this.progress, noted: position === undefined ? null : to }
     return true
   }
 
@@ -309,6 +322,8 @@ class PeerRun {
   private succeeded(count: number, node: string): void {
     const { now, log, target } = this.options
     this.isCheckDue = false
+    this.untilCheck?.end()
+    this.untilCheck = null
     if (this.failuresInARow > 0) log.info('the target takes changes again', { target: target.url })
     this.failuresInARow = 0
     this.sent += count
@@ -362,31 +377,6 @@ class PeerRun {
     const longestMs = Math.min(longestPauseMs, firstPauseMs * 2 ** Math.min(this.failuresInARow - 1, 20))
     // Jitter: targets that came back are not met by all nodes at the same moment.
     await sleep(longestMs * (0.5 + Math.random() / 2), this.stopped)
-  }
-}
-
-/** Whether a position of the target is before another one; `unknown` if the feed does not reach back to it. */
-async function positionBefore(
-  db: Database,
-  position: FeedCursor,
-  other: FeedCursor,
-): Promise<'before' | 'not before' | 'unknown'> {
-  let cursor = position
-  try {
-    for (;;) {
-      const { events, next, atEnd } = await db.changes(wholeStore, cursor, 1)
-      const change = events[0]?.change
-      if (change !== undefined) {
-        const version = { collection: change.collection, key: keyOf(change), revision: revisionOf(change) }
-        return db.hasSeen(other, version) ? 'before' : 'not before'
-      }
-      if (atEnd) return 'not before'
-      cursor = next
-    }
-  } catch (error) {
-    if (error instanceof KvistError && (error.code === 'compacted' || error.code === 'invalid_cursor'))
-      return 'unknown'
-    throw error
   }
 }
 

@@ -92,7 +92,7 @@ function isMirrored(
   return only.length === 0 || only.some((pattern) => pattern.matches(name))
 }
 
-/** A change that the target itself wrote is there already. */
+/** A change that the target itself wrote is there already, unless the target is filled again: then it may have lost it. */
 function isPassedOn(
   change: Change,
   rules: SelectionRules,
@@ -101,7 +101,7 @@ function isPassedOn(
   const version = change.type === 'put' ? change.member : change.tombstone
   const { node } = version
   if (node === '') return true
-  if (node === targetNode || isKeptHere(version, rules)) return false
+  if (isKeptHere(version, rules) || (node === targetNode && !isFilling)) return false
   return rules.isBridge || isFilling || rules.isBridged?.(node) === true
 }
 

@@ -1,6 +1,6 @@
 import { KvistError } from '../../../src/core/errors.ts'
 import { nextTick } from '../../../src/core/next-tick.ts'
-import type { Received, Target } from '../../../src/replication/peer.ts'
+import type { Received, SentPosition, Target } from '../../../src/replication/peer.ts'
 import type { Random } from '../random.ts'
 import type { ClusterNode } from './node.ts'
 
@@ -49,13 +49,23 @@ export function network(nodes: readonly ClusterNode[], r: Random): Network {
     if (!isCalm) for (let i = r.int(4); i > 0; i--) await nextTick()
   }
 
-  function deliver(from: ClusterNode, address: number, lines: string): Promise<Received> {
+  function deliver(
+    from: ClusterNode,
+    address: number,
+    lines: string,
+    position?: SentPosition,
+  ): Promise<Received> {
     const { running } = at[address]!
     if (running === null) throw new Error('connection refused')
-    return running.receive(lines, from.id)
+    return running.receive(lines, from.id, position)
   }
 
-  async function send(from: ClusterNode, address: number, lines: string): Promise<Received> {
+  async function send(
+    from: ClusterNode,
+    address: number,
+    lines: string,
+    position?: SentPosition,
+  ): Promise<Received> {
     await ticks()
     if (cuts.has(`${nodes.indexOf(from)} ${address}`)) throw new Error('the network is cut')
     // The end of a batch may be missing.
@@ -65,7 +75,7 @@ export function network(nodes: readonly ClusterNode[], r: Random): Network {
       return lost()
     }
     const fate = isCalm ? deck[0]! : r.pick(deck)
-    const received = await fate(async () => deliver(from, address, lines))
+    const received = await fate(async () => deliver(from, address, lines, position))
     await ticks()
     return received
   }
@@ -82,7 +92,7 @@ export function network(nodes: readonly ClusterNode[], r: Random): Network {
   return {
     target: (from, address) => ({
       url: `http://node-${address}`,
-      send: (lines) => counted(() => send(from, address, lines)),
+      send: (lines, _signal, _knows, position) => counted(() => send(from, address, lines, position)),
     }),
     underWay: () => underWay + late.length,
     isCut: (from, to) => cuts.has(`${from} ${to}`),

@@ -7,7 +7,7 @@ import { replicateLines } from '../../../src/http/v1/replicate.ts'
 import { commitSignal } from '../../../src/replication/commit-signal.ts'
 import { type ComparedNode, localNode } from '../../../src/replication/compared-node.ts'
 import { type Mirror, startMirror } from '../../../src/replication/mirror.ts'
-import type { Received, Target } from '../../../src/replication/peer.ts'
+import type { Received, SentPosition, Target } from '../../../src/replication/peer.ts'
 import type { SelectionRules } from '../../../src/replication/selection.ts'
 import { lateEngine } from '../late-engine.ts'
 import { type ManualTimers, manualTimers } from '../manual-timers.ts'
@@ -41,7 +41,7 @@ export interface RunningNode {
   readonly timers: ManualTimers
   now(): number
   /** As `POST /v1/_replicate`. */
-  receive(lines: string, sender: string): Promise<Received>
+  receive(lines: string, sender: string, position?: SentPosition): Promise<Received>
   /** For comparisons with other nodes. */
   readonly compared: ComparedNode
   /** Ends it in order. */
@@ -70,7 +70,7 @@ export function clusterNode({
   let onCommit: OnCommit = () => {}
   const stored = openMemory({ onCommit: (...given) => onCommit(...given) })
   const id = stored.nodeId
-  /** What was written of how far targets have come. */
+  /** What was written of how far targets have come, and this node as a target of others. */
   const progress: Write[] = []
   const now = () => clusterTime() + node.skewMs
   const node: ClusterNode = {
@@ -116,7 +116,8 @@ export function clusterNode({
         requireLife()
         const result = await stored.commit(commit)
         for (const write of commit.writes)
-          if (write.op === 'put' && write.collection === '_mirrors') progress.push(write)
+          if (write.op === 'put' && (write.collection === '_mirrors' || write.collection === '_sources'))
+            progress.push(write)
         model.note(id, commit, result, ({ collection, key }) => stored.read(collection, key) as Member | null)
         return result
       },
@@ -155,10 +156,11 @@ export function clusterNode({
     }
     const mirror = startMirror({ db: paged, targets, rules, signal, now, sleep, log, onError: report })
 
-    async function receive(lines: string, sender: string) {
+    async function receive(lines: string, sender: string, position?: SentPosition) {
       const receiver = { watchOf: mirror.conflicts.watchOf }
       const received = await replicateLines(db, receiver, { parts: onePart(lines), sender, now })
-      return { node: id, ...received }
+      if (position === undefined || received.failed.length > 0) return { node: id, ...received }
+      return { node: id, ...received, position: await db.positions.move(sender, position) }
     }
 
     async function stop(): Promise<void> {
