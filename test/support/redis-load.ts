@@ -15,6 +15,8 @@ export interface FrontEnd {
   readonly engine: Engine
   /** The latest revision that was reported of each member; null once it was removed. */
   readonly known: Map<string, number | null>
+  /** The latest revision that was reported of each member, removals included. */
+  readonly reported: Map<string, number>
   setbacks(): number
 }
 
@@ -25,12 +27,14 @@ type OpenFrontEnd = (report: {
 
 export async function openFrontEnd(open: OpenFrontEnd): Promise<FrontEnd> {
   const known = new Map<string, number | null>()
+  const reported = new Map<string, number>()
   const counts = { setbacks: 0 }
   const engine = await open({
     onCommit(changes) {
       for (const change of changes) {
         if (change.type === 'renew') continue
         known.set(keyOf(change), change.type === 'put' ? revisionOf(change) : null)
+        reported.set(keyOf(change), revisionOf(change))
       }
     },
     onSetback() {
@@ -38,7 +42,7 @@ export async function openFrontEnd(open: OpenFrontEnd): Promise<FrontEnd> {
       known.clear()
     },
   })
-  return { engine, known, setbacks: () => counts.setbacks }
+  return { engine, known, reported, setbacks: () => counts.setbacks }
 }
 
 export const collection = 'things'
@@ -62,10 +66,10 @@ export function startLoad(frontEnds: readonly FrontEnd[], keys: readonly string[
   let isStopped = false
   let written = 0
 
-  async function work(key: string, { engine }: FrontEnd): Promise<void> {
+  async function work(key: string, frontEnd: FrontEnd): Promise<void> {
     const history = histories.get(key)!
     while (!isStopped) {
-      const plan = planOf(engine, key, `${++written}`, random)
+      const plan = planOf(frontEnd, key, `${++written}`, random)
       const calledAt = performance.now()
       const label = `${plan.label} at ${calledAt.toFixed(1)}`
       try {
@@ -96,7 +100,15 @@ export function startLoad(frontEnds: readonly FrontEnd[], keys: readonly string[
     revisions.set(name, value)
   }
 
-  function planOf(engine: Engine, key: string, number: string, random: Random) {
+  /** Nothing is read before it was reported. */
+  function expectReported({ reported, setbacks }: FrontEnd, key: string, revision: number): void {
+    if (setbacks() === 0 && (reported.get(key) ?? 0) < revision) {
+      throw new Error(`revision ${revision} of ${key} was read before it was reported`)
+    }
+  }
+
+  function planOf(frontEnd: FrontEnd, key: string, number: string, random: Random) {
+    const { engine } = frontEnd
     const value = JSON.stringify(number)
     const kind = random.int(4)
     const put = { op: 'put', collection, key, value, contentType: 'application/json' } as const
@@ -108,7 +120,10 @@ export function startLoad(frontEnds: readonly FrontEnd[], keys: readonly string[
         maybe: (state: State) => state,
         async run() {
           const found = await engine.read(collection, key)
-          if (found !== null) once(key, found.revision, String(found.value))
+          if (found !== null) {
+            once(key, found.revision, String(found.value))
+            expectReported(frontEnd, key, found.revision)
+          }
           return (state: State) => (state.value === (found?.value ?? null) ? state : null)
         },
       }

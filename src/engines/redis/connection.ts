@@ -1,4 +1,3 @@
-import { checkServerIdentity, type PeerCertificate } from 'node:tls'
 import type { Socket as BunSocket } from 'bun'
 import type { StopTimer, Timers } from '../../core/timers.ts'
 import type { ClusterTls } from './cluster.ts'
@@ -155,12 +154,9 @@ export class RedisConnection {
 
   private secured(socket: BunSocket, isDone: boolean, error: Error | null): void {
     if (this.options.tls === null || this.state === 'closed') return
-    const mismatch = isDone && error === null ? nameMismatch(socket, this.options.address.host) : error
-    if (!isDone || (mismatch !== null && mismatch !== undefined)) {
-      this.cut(`TLS: ${mismatch?.message ?? 'the handshake failed'}`, { isRefused: true })
-    } else {
-      this.greet(socket)
-    }
+    // Bun checks by whom the certificate was issued, and for which name.
+    if (isDone && error === null) this.greet(socket)
+    else this.cut(`TLS: ${error?.message ?? 'the handshake failed'}`, { isRefused: true })
   }
 
   /** Speaks RESP3 and logs in; all else is sent when the server has agreed. */
@@ -265,12 +261,6 @@ function tlsOptions(host: string, { ca, client }: ClusterTls) {
     ...(ca === null ? {} : { ca }),
     ...(client === null ? {} : { cert: client.cert, key: client.key }),
   }
-}
-
-/** Bun checks by whom a certificate was issued, not for which name. */
-function nameMismatch(socket: BunSocket, host: string): Error | null {
-  const certificate = socket.getPeerCertificate() as PeerCertificate
-  return checkServerIdentity(host, certificate) ?? null
 }
 
 function refusal({ text, code }: ErrorReply): string {
