@@ -13,7 +13,7 @@ import { refuse } from './options.ts'
 import { type BridgedNodes, bridgedNodes } from './replication/bridged-nodes.ts'
 import { type CommitSignal, commitSignal } from './replication/commit-signal.ts'
 import { localNode, remoteNode } from './replication/compared-node.ts'
-import { follow } from './replication/following.ts'
+import { follow, withoutForgotten } from './replication/following.ts'
 import { type Healer, startHealer } from './replication/heal.ts'
 import { noteStart, type WroteHere } from './replication/history.ts'
 import { httpTarget } from './replication/http-target.ts'
@@ -94,9 +94,11 @@ export function prepareNodes(config: Config, reporting: Reporting): ServerNodes 
         ...reporting,
         db,
         signal,
-        targets: mirrorTo.map((url) =>
-          httpTarget(new Kvist(url, access), db.nodeId, undefined, config.asksToBridge),
-        ),
+        targets: mirrorTo.map((url) => {
+          const kvist = new Kvist(url, access)
+          const target = httpTarget(kvist, db.nodeId, undefined, config.asksToBridge)
+          return { ...target, withoutForgotten: withoutForgotten({ ...reporting, leader: kvist }) }
+        }),
         hasFollower: feed.hasSent,
         knowledge,
         rules: {

@@ -59,7 +59,7 @@ test('what the leader may have deleted and forgotten is not sent to it again', a
   const sent = await filter(entries)
   expect(sent).toEqual(entries.filter((_entry, i) => i !== 2))
   expect(asked).toEqual([['old', 'forgotten', 'held']])
-  expect(warnings).toEqual([{ leader: 'http://a', members: 1, first: 'c/forgotten' }])
+  expect(warnings).toEqual([{ server: 'http://a', members: 1, first: 'c/forgotten' }])
 })
 
 test('the leader is not asked about what was written just now', async () => {

@@ -88,8 +88,8 @@ export function withoutForgotten({
     )
     const [first] = kept
     if (first === undefined) return entries
-    log.warn('the leader may have deleted members of this node and forgotten that: they are not sent', {
-      leader: leader.url,
+    log.warn('the other server may have deleted members, and have forgotten that: they are not sent', {
+      server: leader.url,
       members: kept.size,
       first: `${first.change.collection}/${keyOf(first.change)}`,
     })

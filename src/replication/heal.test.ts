@@ -263,3 +263,21 @@ test('a target that cannot be reached, or refuses, is reported once, and the nex
   await oneRun(refusing)
   expect(refusing.healer.status().lastError?.detail).toContain('1 changes are refused')
 })
+
+test('what the token does not reach is named, and the rest is mended', async () => {
+  const [a, b] = await twoStores()
+  await a.db.put('c', 'k', json(1))
+  await a.db.put('other', 'k', json(1))
+  clock.nowMs += 5000
+  const target: ComparedNode = {
+    ...b.node,
+    overview: async () => ({
+      ...(await b.node.overview()),
+      collections: [{ name: 'other', members: null }],
+    }),
+  }
+  const healing = heal(a, b, { target })
+  await oneRun(healing)
+  expect(healing.healer.status()).toMatchObject({ mended: 1, failures: 1 })
+  expect(healing.healer.status().lastError?.detail).toContain('not compared: other')
+})

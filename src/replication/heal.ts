@@ -70,6 +70,15 @@ export function startHealer(options: HealOptions): Healer {
   }
 }
 
+/** The outcome of a run. */
+interface Mended {
+  readonly counts: SyncCounts
+  /** Some of those that are undecided. */
+  readonly undecided: readonly Difference[]
+  /** Collections that could not be compared. */
+  readonly partial: readonly string[]
+}
+
 class HealRun {
   private readonly options: HealOptions
   private readonly stopped: AbortSignal
@@ -116,7 +125,7 @@ class HealRun {
     const { now, log, target } = this.options
     this.state = { ...this.state, isRunning: true }
     try {
-      const { counts, undecided } = await this.mend()
+      const { counts, undecided, partial } = await this.mend()
       const mended = counts.toB + counts.toA + counts.removed
       const { state } = this
       this.state = {
@@ -143,6 +152,8 @@ class HealRun {
           some: undecided.map(({ collection, key }) => `${collection}/${key}`),
         })
       }
+      if (partial.length > 0)
+        this.failed(new Error(`not compared: ${partial.join(', ')}, of which the token does not reach all`))
       if (counts.refused > 0)
         this.failed(new Error(`${counts.refused} changes are refused: ${counts.detail}`))
     } catch (error) {
@@ -159,15 +170,17 @@ class HealRun {
     this.state = { ...this.state, failures: this.state.failures + 1, lastError: { detail, atMs: now() } }
   }
 
-  private async mend(): Promise<{ counts: SyncCounts; undecided: readonly Difference[] }> {
+  private async mend(): Promise<Mended> {
     const { local, target, isCompared, now, sleep } = this.options
     const own = await local.nodeId()
     const undecided: Difference[] = []
+    const partial: string[] = []
     let counts = nothingSynced
     const found = differences(local, target, {
       isCompared,
       elapsedMs: now,
       sleep: (ms) => sleep(ms, this.stopped),
+      onPartial: (collection) => partial.push(collection),
     })
     for await (const some of found) {
       this.stopped.throwIfAborted()
@@ -187,7 +200,7 @@ class HealRun {
       )
       counts = addCounts(counts, { ...nothingSynced, undecided: open.length })
     }
-    return { counts, undecided }
+    return { counts, undecided, partial }
   }
 
   /**

@@ -68,6 +68,11 @@ export interface Target {
   readonly url: string
   /** Rejects if the batch was not handled. `knows` is what this node knows of others; null to say nothing of that. */
   send(lines: string, signal: AbortSignal, knows: string | null, position?: SentPosition): Promise<Received>
+  /**
+   * Returns the entries without members that the target has nothing of and may have deleted, and forgotten since. Used where the
+   * target gets everything again: they would come back to life. Missing: all are sent.
+   */
+  readonly withoutForgotten?: (entries: readonly SentChange[]) => Promise<readonly SentChange[]>
 }
 
 export interface PeerOptions {
@@ -198,6 +203,7 @@ class PeerRun {
     const isFilled = this.progress.isFilled || page.atEnd
     const wasFilled = this.progress.isFilled
     this.progress = { ...this.progress, cursor: page.next, isFilled }
+    if (isFilled && this.progress.isRefill !== undefined) this.endRefill()
     if (page.atEnd) this.countSent = count
     else if (this.countSent !== null) this.countSent = Math.min(count, this.countSent + page.events.length)
     if (this.isUnsaved && (page.atEnd || this.options.now() - this.savedMs >= saveEveryMs))
@@ -211,6 +217,11 @@ class PeerRun {
     }
     // A request for a few changes costs as much as one for hundreds.
     if (page.events.length < batchChanges / 2) await this.options.sleep(batchMs, this.stopped)
+  }
+
+  private endRefill(): void {
+    const { isRefill: _, ...progress } = this.progress
+    this.progress = progress
   }
 
   /** Waits for the next commit, the stop, or the time to check the target. */
@@ -244,8 +255,9 @@ class PeerRun {
   /** Sends a page, and returns false if the target is not where it was taken to be: then the page is another one. */
   private async send({ events, atEnd, next }: FeedPage, known: string | null): Promise<boolean> {
     const knows = known === null ? null : formatKnowledge(known, atEnd && this.options.rules.isBridge)
-    const { db, rules, target, filter } = this.options
-    const { isFilled, node: targetNode, noted } = this.progress
+    const { db, rules, target } = this.options
+    const { isFilled, isRefill, node: targetNode, noted } = this.progress
+    const filter = this.options.filter ?? (isRefill === true ? target.withoutForgotten : undefined)
     const changes = events.map(({ change }) => change)
     const selected = await selectEntries(db, changes, rules, { isFilling: !isFilled, targetNode })
     const entries = filter === undefined || selected.length === 0 ? selected : await filter(selected)
@@ -367,7 +379,8 @@ class PeerRun {
       log.warn('the feed does not reach back to where the target is: it gets everything', {
         target: target.url,
       })
-      this.progress = { ...noProgress, node: this.progress.node }
+      const { node, isFilled, isRefill } = this.progress
+      this.progress = { ...noProgress, node, ...(isFilled || isRefill === true ? { isRefill: true } : {}) }
       this.state = 'filling'
       return
     }

@@ -13,6 +13,8 @@ export interface TargetProgress {
   readonly isFilled: boolean
   /** The id of the target's node; null while it is not known. */
   readonly node: string | null
+  /** It gets everything again, because the feed did not reach back to its cursor. */
+  readonly isRefill?: boolean
   /** Of a leader that this node follows: when this node last had everything of it, as far as that is stored. */
   readonly currentMs?: number
   /** The position that the target has noted; null for none yet (core/source-positions.ts). */
