@@ -23,17 +23,21 @@ export interface EngineOfServer {
   status(): Promise<EngineStatus>
 }
 
+/** `systemNow` is the machine's clock, which Redis servers compare with theirs, whatever clock members expire by. */
 export function engineOfServer(
   config: Config,
   memory: MemoryPlan,
   now: () => number,
+  systemNow: () => number,
   warn: (line: string) => void,
 ): EngineOfServer {
   const { segmentBytes, isScarce, cacheBytes } = memory
   let opened: OpenedEngine | null = null
   const options: EngineOfServer['options'] = {
     async open(onCommit, onSetback) {
-      const options = { ...config, redis: redisOptionsOf(config), segmentBytes, isMemoryScarce: isScarce }
+      const redisOptions = redisOptionsOf(config)
+      const redis = redisOptions === null ? null : { ...redisOptions, now: systemNow }
+      const options = { ...config, redis, segmentBytes, isMemoryScarce: isScarce }
       opened = await openEngine(options, now, onCommit, warn, onSetback)
       return opened.engine
     },

@@ -76,7 +76,7 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
   const access = startAccess(config, onError, (use) => db.write([use], 'relaxed').catch(onError))
   const nodes = prepareNodes(config, { log, now, onError })
   const records = new RecordCache(recordsCollection, nodes.servers, monotonicMs)
-  const engine = engineOfServer(config, memory, now, log.warn)
+  const engine = engineOfServer(config, memory, now, Date.now, log.warn)
   const db = await openDatabase({
     ...engine.options,
     ...nodes.storeOptions,

@@ -12,7 +12,10 @@ import {
 import { openMemory } from '../src/engines/memory/engine.ts'
 import { faultsOfTables, newFolder, openAt } from './support/engine.ts'
 import { type Model, newModel } from './support/model.ts'
+import { needing } from './support/needs.ts'
 import { type Random, random, seedOfRun } from './support/random.ts'
+import { type RedisServer, startRedis } from './support/redis-cluster.ts'
+import { openTestRedis } from './support/redis-engine.ts'
 
 /**
  * Random operations on an engine, each held against a model of a few maps. Small segments make SQLite's rotate, flush and
@@ -72,6 +75,19 @@ function memory(): Kind {
   return { open: async (_r, onCommit) => openMemory({ onCommit }), reopen: async (engine) => engine }
 }
 
+/** On one line, so that its revisions order all changes, as the model has them. */
+function redis(server: RedisServer): Kind {
+  const open: Kind['open'] = (_r, onCommit) =>
+    openTestRedis([server], { prefix: 'model', lines: 1, onCommit })
+  return {
+    open,
+    async reopen(engine, r, onCommit) {
+      await engine.close()
+      return open(r, onCommit)
+    },
+  }
+}
+
 interface Run {
   readonly r: Random
   readonly model: Model
@@ -99,46 +115,53 @@ const choices: readonly (readonly [number, Step])[] = [
   [1, reopen],
 ]
 
-test.each([
-  ['SQLite', sqlite],
-  ['memory', memory],
-] as const)(
-  `${steps} random operations on the engine %s do what they do to a model`,
-  async (_name, newKind) => {
-    const r = random(seedOfRun())
-    const kind = newKind()
-    const notified: Change[] = []
-    const follower: Follower = { point: '', known: new Map(), times: { reset: 0, caughtUp: 0 } }
-    const engine = await kind.open(r, onNotice(notified))
-    const run: Run = {
-      r,
-      model: newModel(engine.nodeId, removedClockIn(notified)),
-      kind,
-      notified,
-      follower,
-      engine,
-      nowMs: 1e12,
+/** For a run with many steps. */
+const timeoutMs = 3_600_000
+const title = (name: string) => `${steps} random operations on the engine ${name} do what they do to a model`
+
+test(title('SQLite'), () => compare(sqlite()), timeoutMs)
+test(title('memory'), () => compare(memory()), timeoutMs)
+
+const redisTests = needing('redis')
+let server: Awaited<ReturnType<typeof startRedis>> | null = null
+redisTests.beforeAll(async () => {
+  server = await startRedis({ config: { appendfsync: 'no' } })
+})
+redisTests.afterAll(() => server?.stop())
+redisTests.test(title('Redis'), () => compare(redis(server!)), timeoutMs)
+
+async function compare(kind: Kind): Promise<void> {
+  const r = random(seedOfRun())
+  const notified: Change[] = []
+  const follower: Follower = { point: '', known: new Map(), times: { reset: 0, caughtUp: 0 } }
+  const engine = await kind.open(r, onNotice(notified))
+  const run: Run = {
+    r,
+    model: newModel(engine.nodeId, removedClockIn(notified)),
+    kind,
+    notified,
+    follower,
+    engine,
+    nowMs: 1e12,
+  }
+  const deck = choices.flatMap(([weight, step]) => Array<Step>(weight).fill(step))
+  try {
+    for (let i = 0; i < steps; i++) {
+      const step = r.pick(deck)
+      await step(run).catch((error: unknown) => {
+        throw new Error(`step ${i}, ${step.name}: ${error instanceof Error ? error.message : error}`)
+      })
     }
-    const deck = choices.flatMap(([weight, step]) => Array<Step>(weight).fill(step))
-    try {
-      for (let i = 0; i < steps; i++) {
-        const step = r.pick(deck)
-        await step(run).catch((error: unknown) => {
-          throw new Error(`step ${i}, ${step.name}: ${error instanceof Error ? error.message : error}`)
-        })
-      }
-      await reopen(run)
-    } finally {
-      await run.engine.close()
-    }
-    const { reset, caughtUp } = follower.times
-    console.log(`a reader of the feed caught up ${caughtUp} times, and had to begin again ${reset} times`)
-    expect(caughtUp).toBeGreaterThan(0)
-    expect(notified.map(revisionOf)).toEqual(notified.map(revisionOf).toSorted((a, b) => a - b))
-    expect(notified.at(-1) && revisionOf(notified.at(-1)!)).toBe(run.model.lastRevision())
-  },
-  3_600_000,
-)
+    await reopen(run)
+  } finally {
+    await run.engine.close()
+  }
+  const { reset, caughtUp } = follower.times
+  console.log(`a reader of the feed caught up ${caughtUp} times, and had to begin again ${reset} times`)
+  expect(caughtUp).toBeGreaterThan(0)
+  expect(notified.map(revisionOf)).toEqual(notified.map(revisionOf).toSorted((a, b) => a - b))
+  expect(notified.at(-1) && revisionOf(notified.at(-1)!)).toBe(run.model.lastRevision())
+}
 
 function onNotice(notified: Change[]): OnCommit {
   return (changes) => notified.push(...changes.filter((one) => one.type !== 'renew'))

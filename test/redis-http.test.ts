@@ -14,8 +14,6 @@ afterAll(() => redis?.stop())
 
 const files = [
   'test/access.test.ts',
-  'test/dialects/ozza.test.ts',
-  'test/dialects/reforg.test.ts',
   'test/v1-collections.test.ts',
   'test/v1-conditions.test.ts',
   'test/v1-idempotency.test.ts',
@@ -24,42 +22,78 @@ const files = [
   'test/v1-read.test.ts',
 ]
 
-/** They write to several collections in a batch. */
-const acrossCollections = ['test/v1-batch.test.ts', 'test/v1-patch.test.ts']
+/** What only one line can do: batches over collections, and cursors that are revisions. */
+const onOneLine = [
+  'test/dialects',
+  'test/v1-batch.test.ts',
+  'test/v1-changes.test.ts',
+  'test/v1-expiry.test.ts',
+  'test/v1-long-poll.test.ts',
+  'test/v1-patch.test.ts',
+  'test/v1-quotas.test.ts',
+  'test/v1-ranges.test.ts',
+  'test/v1-sliding.test.ts',
+  'test/v1-watch.test.ts',
+]
 
-/** `npm run test:redis` runs all. */
-const runs = [
-  { lines: '1', placement: 'spread', run: [...files, ...acrossCollections] },
-  { lines: '8', placement: 'collection', run: files },
-].slice(0, process.env.KVIST_TEST_REDIS_FULL === undefined ? 1 : 2)
+/** Tests of the core and of memcached, which open an engine themselves. */
+const ofEngines = [
+  'src/core/jobs',
+  'src/core/quota.test.ts',
+  'src/core/replay.test.ts',
+  'src/core/sliding.test.ts',
+  'src/core/unmirrored.test.ts',
+  'src/core/writes.test.ts',
+  'src/http/v1/bulk.test.ts',
+  'src/http/v1/collections.test.ts',
+  'src/replication',
+  'test/memcached',
+]
 
-test.each(runs)(
-  'clients see no difference with $lines lines, placed by $placement',
-  async ({ lines, placement, run }) => {
-    const flags = ['--engine', `redis://127.0.0.1:${redis.port}`, '--redis-lines', lines]
-    const child = Bun.spawn(
-      [process.execPath, '--no-env-file', 'test', '--only-failures', '--timeout=30000', ...run],
-      {
-        cwd: `${import.meta.dir}/..`,
-        env: {
-          ...process.env,
-          KVIST_TEST_SERVER: 'in-process',
-          KVIST_TEST_REDIS: [...flags, '--redis-placement', placement].join(' '),
-        },
-        stdin: 'ignore',
-        stdout: 'pipe',
-        stderr: 'pipe',
-      },
-    )
-    const [stdout, stderr, exitCode] = await Promise.all([
-      child.stdout.text(),
-      child.stderr.text(),
-      child.exited,
-    ])
-    const output = `${stdout}${stderr}`
-    if (exitCode !== 0) console.log(output)
-    expect(exitCode).toBe(0)
-    // All of the files were found, and their tests run.
-    expect(Number(/^\s*(\d+) pass$/m.exec(output)?.[1])).toBeGreaterThan(150)
+interface RunOnRedis {
+  readonly name: string
+  readonly run: readonly string[]
+  readonly env: (port: number) => Readonly<Record<string, string>>
+}
+
+function ofServers(lines: number, placement: string): RunOnRedis['env'] {
+  return (port) => ({
+    KVIST_TEST_SERVER: 'in-process',
+    KVIST_TEST_REDIS: `--engine redis://127.0.0.1:${port} --redis-lines ${lines} --redis-placement ${placement}`,
+  })
+}
+
+/** `npm run test:redis` runs all; `npm test` the first. */
+const runs: readonly RunOnRedis[] = [
+  { name: 'of HTTP with one line', run: files, env: ofServers(1, 'spread') },
+  { name: 'of more of HTTP with one line', run: onOneLine, env: ofServers(1, 'spread') },
+  { name: 'of HTTP with eight lines, by collection', run: files, env: ofServers(8, 'collection') },
+  {
+    name: 'of the core and of memcached',
+    run: ofEngines,
+    env: (port: number) => ({ KVIST_TEST_ENGINE: 'redis', KVIST_TEST_REDIS_PORT: `${port}` }),
   },
-)
+].slice(0, process.env.KVIST_TEST_REDIS_FULL === undefined ? 1 : 4)
+
+test.each(runs)('tests $name see no difference', async ({ run, env }) => {
+  const child = Bun.spawn(
+    [process.execPath, '--no-env-file', 'test', '--only-failures', '--timeout=30000', ...run],
+    {
+      cwd: `${import.meta.dir}/..`,
+      env: { ...process.env, ...env(redis.port) },
+      stdin: 'ignore',
+      stdout: 'pipe',
+      stderr: 'pipe',
+    },
+  )
+  const [stdout, stderr, exitCode] = await Promise.all([
+    child.stdout.text(),
+    child.stderr.text(),
+    child.exited,
+  ])
+  const output = `${stdout}${stderr}`
+  if (exitCode !== 0) console.log(output)
+  expect(exitCode).toBe(0)
+  // All of the files were found, and their tests run.
+  expect(Number(/^\s*(\d+) pass$/m.exec(output)?.[1])).toBeGreaterThan(120)
+})

@@ -3,14 +3,14 @@ import type { Durability, Engine, OnCommit, OnSetback } from '../core/engine.ts'
 import type { EngineStatus } from '../core/engine-status.ts'
 import type { PagesMode } from './engine-names.ts'
 import { openMemory } from './memory/engine.ts'
-import { openRedis } from './redis/engine.ts'
+import { openRedis, type RedisEngineOptions } from './redis/engine.ts'
 import type { RedisOptions } from './redis/options.ts'
 import { openSqlite } from './sqlite/engine.ts'
 
 export interface EngineOptions {
   /** `sqlite`, `memory`, or the URL of Redis servers, which is in `redis` then. */
   readonly engine: string
-  readonly redis: Omit<RedisOptions, 'isDurable'> | null
+  readonly redis: (Omit<RedisOptions, 'isDurable'> & Pick<RedisEngineOptions, 'now'>) | null
   /** The folder of SQLite's files. */
   readonly dataFolder: string
   readonly durability: Durability
@@ -45,7 +45,7 @@ export async function openEngine(
   const { redis } = options
   if (redis !== null) {
     const isDurable = options.durability === 'full'
-    const engine = await openRedis({ ...redis, isDurable, now, onCommit, onSetback, warn })
+    const engine = await openRedis({ ...redis, isDurable, onCommit, onSetback, warn })
     return { engine, status: () => engine.status() }
   }
   if (options.engine === 'memory') {

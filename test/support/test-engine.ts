@@ -3,15 +3,26 @@ import { openMemory } from '../../src/engines/memory/engine.ts'
 import { openSqlite } from '../../src/engines/sqlite/engine.ts'
 import { newFolder } from './engine.ts'
 import { lateEngine } from './late-engine.ts'
+import { openTestRedis } from './redis-engine.ts'
 
 /** The engines that tests of the core and of the edges can run on. */
 const kinds: Readonly<Record<string, (onCommit: OnCommit) => Promise<Engine>>> = {
   memory: async (onCommit) => openMemory({ onCommit }),
   late: async (onCommit) => lateEngine(openMemory({ onCommit })),
+  redis: (onCommit) => openRedisStore(onCommit),
   sqlite: (onCommit) => openSqlite({ dir: newFolder(), durability: 'relaxed', onCommit }),
 }
 
-/** Opens an empty store: in memory, unless KVIST_TEST_ENGINE says `late` or `sqlite`. */
+let redisStores = 0
+
+/** On the server on the port of this machine that KVIST_TEST_REDIS_PORT says, with one line. */
+function openRedisStore(onCommit: OnCommit): Promise<Engine> {
+  const server = { host: '127.0.0.1', port: Number(process.env.KVIST_TEST_REDIS_PORT) }
+  const prefix = `engine-${process.pid}-${++redisStores}`
+  return openTestRedis([server], { prefix, onCommit, lines: 1 })
+}
+
+/** Opens an empty store: in memory, unless KVIST_TEST_ENGINE says `late`, `redis` or `sqlite`. */
 export function openTestEngine(onCommit: OnCommit): Promise<Engine> {
   const kind = process.env.KVIST_TEST_ENGINE ?? 'memory'
   const open = kinds[kind]

@@ -11,6 +11,7 @@ import {
   isWhole,
   type LineReads,
   largeValues,
+  maxLinePage,
   valueBytesOf,
 } from './line-reads.ts'
 import { shareOf } from './member-reads.ts'
@@ -42,7 +43,7 @@ export async function changesAfter(
 ): Promise<ChangesPage> {
   const { reads, lines, whenReported } = options
   const from = parseVector(cursor, lines.count)
-  const draft = await draftAfter(options, from, limit, scope, maxBytes)
+  const draft = await draftAfter(options, from, Math.min(limit, maxLinePage), scope, maxBytes)
   const values = await largeValues(reads, draft.found)
   // One whose value has changed since is not the latest change of its member: it comes later.
   const found = draft.found.filter((one) => isWhole(one, values))

@@ -1,6 +1,6 @@
 import type { FeedCursor } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
-import type { Position } from '../revision-cursor.ts'
+import { cursorText, type Position, parseCursor } from '../revision-cursor.ts'
 
 /**
  * Cursors of a store with several lines: a position on each (revision-cursor.ts). Its text is base64url of
@@ -8,7 +8,8 @@ import type { Position } from '../revision-cursor.ts'
  *     version, 1 byte · the largest revision · for each line: 0 at its beginning, or 1 + how far its revision is behind
  *     the largest · for each line that has `began`: the number of lines since the last such, and began - revision
  *
- * with numbers as varints. Each position has one text only; that of the beginning is `0`.
+ * with numbers as varints. Each position has one text only; that of the beginning is `0`. On a single line it is that of
+ * revision-cursor.ts, as with the other engines.
  */
 export type Vector = readonly Position[]
 
@@ -21,6 +22,7 @@ function beginning(lines: number): Vector {
 export function vectorText(vector: Vector): FeedCursor {
   const largest = Math.max(...vector.map(({ revision }) => revision))
   if (largest === 0) return '0'
+  if (vector.length === 1) return cursorText(largest, vector[0]!.began)
   const bytes = [version]
   addVarint(bytes, largest)
   for (const { revision } of vector) addVarint(bytes, revision === 0 ? 0 : largest - revision + 1)
@@ -37,6 +39,7 @@ export function vectorText(vector: Vector): FeedCursor {
 /** Throws `invalid_cursor` for a text that no cursor of this many lines has. */
 export function parseVector(cursor: FeedCursor, lines: number): Vector {
   if (cursor === '' || cursor === '0') return beginning(lines)
+  if (lines === 1) return [parseCursor(cursor)]
   const vector = cursor.length > maxText(lines) ? null : vectorIn(Buffer.from(cursor, 'base64url'), lines)
   if (vector === null || vectorText(vector) !== cursor) {
     throw new KvistError('invalid_cursor', 'this is not a resume point of the feed')

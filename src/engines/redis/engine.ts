@@ -9,20 +9,19 @@ import type {
   OnCommit,
   OnSetback,
   VersionRef,
-  Written,
 } from '../../core/engine.ts'
 import type { EngineStatus } from '../../core/engine-status.ts'
 import { KvistError } from '../../core/errors.ts'
 import { type Committed, revisionOf } from '../../core/member.ts'
 import { randomName } from '../../core/origin.ts'
-import type { CollectionSize } from '../../core/quota.ts'
 import { realTimers, type Timers } from '../../core/timers.ts'
 import { changesAfter } from './changes.ts'
 import type { Cluster } from './cluster.ts'
 import { CommitFeed, type LogPage, type PublishedCommit } from './commit-feed.ts'
+import { RedisCommits } from './commits.ts'
 import { parseVector, type Vector, vectorText } from './cursors.ts'
 import { faultOf } from './errors.ts'
-import type { GroupResult, LineCommit } from './group.ts'
+import type { GroupResult } from './group.ts'
 import { type LineKeys, LineMap, lineKeys } from './layout.ts'
 import { LineCommitter } from './line-committer.ts'
 import { changeOfFound, isWhole, LineReads, largeValues, valueBytesOf } from './line-reads.ts'
@@ -72,10 +71,35 @@ export async function openRedis(options: RedisEngineOptions): Promise<RedisStore
     const { nodeId } = await openStore(cluster, options)
     const engine = new RedisEngine(cluster, options, nodeId, timers)
     await engine.start()
-    return engine
+    return verbsOf(engine)
   } catch (error) {
     await cluster.close()
     throw error
+  }
+}
+
+/** Returns the engine as an object with functions of its own, as the other engines are. */
+function verbsOf(engine: RedisEngine): RedisStore {
+  return {
+    nodeId: engine.nodeId,
+    read: (collection, key) => engine.read(collection, key),
+    readHead: (collection, key) => engine.readHead(collection, key),
+    readPart: (ref, version, from, to) => engine.readPart(ref, version, from, to),
+    readMany: (refs, maxBytes) => engine.readMany(refs, maxBytes),
+    tombstone: (collection, key) => engine.tombstone(collection, key),
+    scan: (range) => engine.scan(range),
+    commit: (commit) => engine.commit(commit),
+    changes: (after, limit, scope, maxBytes) => engine.changes(after, limit, scope, maxBytes),
+    hasSeen: (cursor, version) => engine.hasSeen(cursor, version),
+    head: () => engine.head(),
+    forget: (beforeMs, limit) => engine.forget(beforeMs, limit),
+    forgottenClock: () => engine.forgottenClock(),
+    expiring: (atMs, limit) => engine.expiring(atMs, limit),
+    collections: () => engine.collections(),
+    stats: () => engine.stats(),
+    status: () => engine.status(),
+    writeFault: () => engine.writeFault(),
+    close: () => engine.close(),
   }
 }
 
@@ -89,12 +113,10 @@ class RedisEngine implements RedisStore {
   private readonly lineReads: LineReads
   private readonly members: RedisMembers
   private readonly feed: CommitFeed
-  private readonly committers: readonly LineCommitter[]
+  private readonly commits: RedisCommits
   private readonly counter = groupCounter()
   private readonly forgetScript: string
   private fault: KvistError | null = null
-  /** All stamps that this server gave out, reported or reserved are smaller or equal. */
-  private stamp = 0
   private isClosed = false
   private closing: Promise<void> | null = null
   private lastCursor: { readonly text: FeedCursor; readonly vector: Vector } | null = null
@@ -112,7 +134,7 @@ class RedisEngine implements RedisStore {
         readLog: (line, after, seenHead) => this.readLog(line, after, seenHead),
         report: (line, changes, through) => this.report(line, changes, through),
         setback: (_line, through) => {
-          this.observe(through)
+          this.commits.observe(through)
           options.onSetback()
         },
       },
@@ -127,7 +149,7 @@ class RedisEngine implements RedisStore {
       groupWhenFull: cluster.script(`#!lua flags=allow-oom\n${groupScript}`),
     }
     const { patienceMs, now } = options
-    this.committers = this.keys.map(
+    const committers = this.keys.map(
       (keys, line) =>
         new LineCommitter({
           cluster,
@@ -143,6 +165,7 @@ class RedisEngine implements RedisStore {
           },
         }),
     )
+    this.commits = new RedisCommits(this.lines, this.lineReads, committers)
   }
 
   async start(): Promise<void> {
@@ -177,19 +200,9 @@ class RedisEngine implements RedisStore {
 
   async commit(given: Commit): Promise<CommitResult> {
     this.opened()
-    const byLine = new Map<number, number[]>()
-    for (const [i, write] of given.writes.entries()) addTo(byLine, this.lines.lineOfWrite(write), i)
-    for (const check of given.checks) addTo(byLine, this.lines.lineOf(check))
-    const floor = this.reserve(given.nowMs, given.writes.length)
-    const [first] = byLine.keys()
-    if (byLine.size <= 1) {
-      return first === undefined ? this.emptyCommit() : this.commitTo(first, given, floor)
-    }
-    if (given.apart !== true) {
-      const detail = 'the members are on several lines of the cluster, and one commit spans one of them'
-      throw new KvistError('unprocessable', detail, { together: this.together(given) })
-    }
-    return this.commitApart(given, byLine, floor)
+    const result = await this.commits.commit(given)
+    if (given.writes.length + given.checks.length === 0) this.counter.count(result, 0)
+    return result
   }
 
   async changes(...[after, limit, scope, maxBytes]: Parameters<Engine['changes']>) {
@@ -280,7 +293,7 @@ class RedisEngine implements RedisStore {
   close(): Promise<void> {
     this.isClosed = true
     this.closing ??= (async () => {
-      await Promise.all(this.committers.map((committer) => committer.idle()))
+      await this.commits.idle()
       this.feed.close()
       await this.cluster.close()
     })()
@@ -292,90 +305,14 @@ class RedisEngine implements RedisStore {
     return this.members
   }
 
-  private emptyCommit(): CommitResult {
-    const result: CommitResult = { ok: true, written: [] }
-    this.counter.count(result, 0)
-    return result
-  }
-
-  /** Returns the stamp after which those of a commit come, and reserves as many as it has writes. */
-  private reserve(nowMs: number, writes: number): number {
-    const floor = Math.max(this.stamp, msToStamp(nowMs) - 1)
-    this.stamp = floor + writes
-    return floor
-  }
-
-  private observe(stamp: number): void {
-    if (stamp > this.stamp) this.stamp = stamp
-  }
-
-  private commitTo(line: number, given: Commit, floor: number): Promise<CommitResult> {
-    const { quotas = [] } = given
-    let elsewhere: readonly CollectionSize[] = []
-    // Quotas of collections that have members on other lines.
-    const spread = quotas.filter(({ collection }) => this.lines.linesOf(collection).length > 1)
-    const ready =
-      spread.length === 0
-        ? null
-        : Promise.all(quotas.map(({ collection }) => this.sizeElsewhere(collection, line))).then((sizes) => {
-            elsewhere = sizes
-          })
-    const make = (): LineCommit => ({ ...given, floor, elsewhere })
-    return this.committers[line]!.commit(given, make, ready)
-  }
-
-  private async sizeElsewhere(collection: string, line: number): Promise<CollectionSize> {
-    const others = this.lines.linesOf(collection).filter((other) => other !== line)
-    const sizes = await Promise.all(others.map((other) => this.lineReads.sizeOf(other, collection)))
-    return {
-      members: sizes.reduce((sum, { members }) => sum + members, 0),
-      bytes: sizes.reduce((sum, { bytes }) => sum + bytes, 0),
-    }
-  }
-
-  /** With quotas one line after the other, so that each knows what the others have come to. */
-  private async commitApart(
-    given: Commit,
-    byLine: ReadonlyMap<number, readonly number[]>,
-    floor: number,
-  ): Promise<CommitResult> {
-    const written: Written[] = []
-    const commitOne = async (line: number, indexes: readonly number[]) => {
-      const writes = indexes.map((i) => given.writes[i]!)
-      const result = await this.commitTo(line, { ...given, writes }, floor)
-      if (!result.ok) throw new Error('a commit apart was not done')
-      for (const [n, i] of indexes.entries()) written[i] = result.written[n]!
-    }
-    if (given.quotas !== undefined && given.quotas.length > 0) {
-      for (const [line, indexes] of byLine) await commitOne(line, indexes)
-    } else {
-      const settled = await Promise.allSettled([...byLine].map(([line, indexes]) => commitOne(line, indexes)))
-      for (const one of settled) if (one.status === 'rejected') throw one.reason
-    }
-    return { ok: true, written }
-  }
-
-  private together({ checks, writes }: Commit): MemberRef[][] {
-    const groups = new Map<number, MemberRef[]>()
-    const add = (line: number, { collection, key }: MemberRef) => {
-      const refs = groups.get(line) ?? []
-      if (!refs.some((ref) => ref.collection === collection && ref.key === key))
-        refs.push({ collection, key })
-      groups.set(line, refs)
-    }
-    for (const check of checks) add(this.lines.lineOf(check), check)
-    for (const write of writes) add(this.lines.lineOfWrite(write), write)
-    return [...groups.values()]
-  }
-
   private reportedVector(): { revision: number; began: null }[] {
     return this.keys.map((_, line) => ({ revision: this.feed.reported(line), began: null }))
   }
 
   private report(line: number, changes: readonly Committed[], through: number): void {
-    this.observe(through)
+    this.commits.observe(through)
     for (const change of changes) {
-      this.observe(change.type === 'put' || change.type === 'renew' ? change.member.clock : 0)
+      this.commits.observe(change.type === 'put' || change.type === 'renew' ? change.member.clock : 0)
     }
     if (changes.length === 0) return
     const heads = this.reportedVector()
@@ -388,7 +325,7 @@ class RedisEngine implements RedisStore {
   }
 
   private async reportOwn(line: number, result: GroupResult): Promise<void> {
-    this.observe(result.clock)
+    this.commits.observe(result.clock)
     let commits = 0
     for (const [i, one] of result.results.entries()) {
       this.counter.count(one, result.counts[i]!)
@@ -440,7 +377,7 @@ class RedisEngine implements RedisStore {
     try {
       const command = ['EVALSHA', script, names.length, ...names, keptResultsMs]
       const { reply } = await this.cluster.write(slot, command)
-      for (const stamp of Array.isArray(reply) ? reply : []) this.observe(Number(stamp ?? 0))
+      for (const stamp of Array.isArray(reply) ? reply : []) this.commits.observe(Number(stamp ?? 0))
     } catch (error) {
       throw new Error(`redis: the store cannot be opened: ${faultOf(error).message}`, { cause: error })
     }
@@ -479,10 +416,4 @@ class RedisEngine implements RedisStore {
     const changes = group.changes?.filter(({ type }) => type !== 'renew') ?? null
     if (group.after > group.before) this.feed.received(line, { ...group, changes })
   }
-}
-
-function addTo(groups: Map<number, number[]>, line: number, ...indexes: number[]): void {
-  const known = groups.get(line)
-  if (known === undefined) groups.set(line, indexes)
-  else known.push(...indexes)
 }

@@ -35,6 +35,8 @@ export interface FeedRange {
 
 /** A scoped page of the feed examines at most this many changes of a line. */
 const maxExaminedChanges = 5000
+/** A page of a line has at most this many members or changes, whatever is asked for. */
+export const maxLinePage = 10_000
 /** Fields that one command names. */
 const maxFields = 4000
 
@@ -145,7 +147,12 @@ export class LineReads {
 
   async expiring(line: number, atMs: number, limit: number) {
     const { expiries, records } = this.keys[line]!
-    const reply = await this.script(line, 'expiring', [expiries, records], [String(atMs), String(limit)])
+    const reply = await this.script(
+      line,
+      'expiring',
+      [expiries, records],
+      [String(atMs), String(Math.min(limit, maxLinePage))],
+    )
     const found: (FoundRecord & { readonly expiresAtMs: number })[] = []
     for (let i = 0; i + 2 < reply.length; i += 3) {
       const [field, expiresAtMs, bytes] = reply.slice(i, i + 3)

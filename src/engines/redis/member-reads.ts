@@ -14,6 +14,7 @@ import {
   isWhole,
   type LineReads,
   largeValues,
+  maxLinePage,
   memberOfFound,
   valueBytesOf,
 } from './line-reads.ts'
@@ -102,7 +103,8 @@ export class RedisMembers {
   }
 
   private async scanOnce(range: ScanRange) {
-    const { collection, from, to, order, limit, keysOnly, maxBytes = maxPageBytes } = range
+    const { collection, from, to, order, keysOnly, maxBytes = maxPageBytes } = range
+    const limit = Math.min(range.limit, maxLinePage)
     const lines = this.lines.linesOf(collection)
     const share = shareOf(limit + 1, lines.length)
     const isDescending = order === 'desc'
@@ -178,11 +180,12 @@ function bareMember({ key, record }: FoundRecord): Member {
   return bareMemberOf(key, record)
 }
 
-/** Returns the bound of the page after one that ends before `next`; its last member is `last`. */
+/** Returns the bound of the page after one whose last member is `last`; `next` is the first of the next page, if it was read. */
 function endBefore(next: FoundRecord | undefined, last: FoundRecord | undefined, { order }: ScanRange) {
+  if (order === 'asc' && next !== undefined) return { next: next.key, isCut: true }
   if (last !== undefined) return { next: order === 'asc' ? keyAfter(last.key) : last.key, isCut: true }
   if (next === undefined) throw new Error('a page has neither members nor an end')
-  return { next: order === 'asc' ? next.key : keyAfter(next.key), isCut: true }
+  return { next: keyAfter(next.key), isCut: true }
 }
 
 /** Ends after the member with which the values exceed `maxBytes`. */

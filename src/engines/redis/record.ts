@@ -92,21 +92,22 @@ export function typeInRecord(value: Value, contentType: string): string {
 
 /** Returns the member of a record. `large` is its value where that is not in the record. */
 export function memberOf(key: string, record: MemberRecord, large: Buffer | null = null): Member {
-  return { ...headOf(key, record), value: valueIn(record, record.value ?? large) }
+  return withValue(key, record, valueIn(record, record.value ?? large))
 }
 
 /** Returns the member without its value. */
 export function bareMemberOf(key: string, record: MemberRecord): Member {
-  return { ...headOf(key, record), value: '' }
+  return withValue(key, record, '')
 }
 
 export function memberHeadOf(key: string, record: MemberRecord): MemberHead {
-  return { ...headOf(key, record), valueBytes: record.valueBytes }
+  const { value, ...head } = bareMemberOf(key, record)
+  return { ...head, valueBytes: record.valueBytes }
 }
 
-function headOf(key: string, record: MemberRecord): Omit<Member, 'value'> {
+function withValue(key: string, record: MemberRecord, value: Value): Member {
   const { revision, createdAtMs, clock, node, expiresAtMs, contentType, flags } = record
-  return { key, revision, createdAtMs, clock, node, expiresAtMs, contentType, flags }
+  return { key, value, revision, createdAtMs, clock, node, expiresAtMs, contentType, flags }
 }
 
 function valueIn({ isText }: MemberRecord, bytes: Buffer | null): Value {

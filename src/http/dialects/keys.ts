@@ -1,3 +1,4 @@
+import type { Outcome } from '../../core/content.ts'
 import { wholeCollection } from '../../core/database.ts'
 import type { Put } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
@@ -11,6 +12,7 @@ import {
 } from '../../core/limits.ts'
 import { everything } from '../../core/list.ts'
 import { jsonContentType, type Member } from '../../core/member.ts'
+import type { Operation } from '../../core/operations.ts'
 import { merged } from '../../core/patch.ts'
 import { compilePattern } from '../../core/pattern.ts'
 import type { Store } from '../../core/store.ts'
@@ -189,8 +191,18 @@ async function putKeys(db: Store, request: HttpRequest, context: RequestContext)
     requireSize(value)
     return { op: 'put', collection, key: parseKey(name), value, ...content } as const
   })
-  for (const { revision } of await db.execute({ operations: puts })) context.wrote(revision)
+  for (const { revision } of await putTogether(db, puts)) context.wrote(revision)
   return jsonResponse(JSON.stringify({ response: allStored }))
+}
+
+/** Stores all or none, or each by itself where the engine has them on several lines: clients of this API know no other way. */
+async function putTogether(db: Store, puts: readonly Operation[]): Promise<readonly Outcome[]> {
+  try {
+    return await db.execute({ operations: puts })
+  } catch (error) {
+    if (!(error instanceof KvistError && 'together' in error.extra)) throw error
+  }
+  return (await Promise.all(puts.map((put) => db.execute({ operations: [put] })))).flat()
 }
 
 function requireSize(value: string): void {

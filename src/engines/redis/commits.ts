@@ -1,0 +1,122 @@
+import { msToStamp } from '../../core/clock.ts'
+import type { Commit, CommitResult, MemberRef, Written } from '../../core/engine.ts'
+import { KvistError } from '../../core/errors.ts'
+import type { CollectionSize } from '../../core/quota.ts'
+import type { LineCommit } from './group.ts'
+import type { LineMap } from './layout.ts'
+import type { LineCommitter } from './line-committer.ts'
+import type { LineReads } from './line-reads.ts'
+
+/** Assigns commits to lines, in the order in which they are called, and reserves their stamps. */
+export class RedisCommits {
+  private readonly lines: LineMap
+  private readonly reads: LineReads
+  private readonly committers: readonly LineCommitter[]
+  /** All stamps that this server gave out, reported or reserved are smaller or equal. */
+  private stamp = 0
+
+  constructor(lines: LineMap, reads: LineReads, committers: readonly LineCommitter[]) {
+    this.lines = lines
+    this.reads = reads
+    this.committers = committers
+  }
+
+  /** See `Engine.commit`. */
+  async commit(given: Commit): Promise<CommitResult> {
+    const byLine = new Map<number, number[]>()
+    for (const [i, write] of given.writes.entries()) addTo(byLine, this.lines.lineOfWrite(write), i)
+    for (const check of given.checks) addTo(byLine, this.lines.lineOf(check))
+    const floor = this.reserve(given.nowMs, given.writes.length)
+    const [first] = byLine.keys()
+    if (byLine.size <= 1) {
+      return first === undefined ? { ok: true, written: [] } : this.commitTo(first, given, floor)
+    }
+    if (given.apart !== true) {
+      const detail = 'the members are on several lines of the cluster, and one commit spans one of them'
+      throw new KvistError('unprocessable', detail, { together: this.together(given) })
+    }
+    return this.commitApart(given, byLine, floor)
+  }
+
+  /** Stamps of later commits are larger. */
+  observe(stamp: number): void {
+    if (stamp > this.stamp) this.stamp = stamp
+  }
+
+  /** Resolves when all commits that were called have been settled. */
+  async idle(): Promise<void> {
+    await Promise.all(this.committers.map((committer) => committer.idle()))
+  }
+
+  /** Returns the stamp after which those of a commit come, and reserves as many as it has writes. */
+  private reserve(nowMs: number, writes: number): number {
+    const floor = Math.max(this.stamp, msToStamp(nowMs) - 1)
+    this.stamp = floor + writes
+    return floor
+  }
+
+  private commitTo(line: number, given: Commit, floor: number): Promise<CommitResult> {
+    const { quotas = [] } = given
+    let elsewhere: readonly CollectionSize[] = []
+    // Quotas of collections that have members on other lines.
+    const spread = quotas.filter(({ collection }) => this.lines.linesOf(collection).length > 1)
+    const ready =
+      spread.length === 0
+        ? null
+        : Promise.all(quotas.map(({ collection }) => this.sizeElsewhere(collection, line))).then((sizes) => {
+            elsewhere = sizes
+          })
+    const make = (): LineCommit => ({ ...given, floor, elsewhere })
+    return this.committers[line]!.commit(given, make, ready)
+  }
+
+  private async sizeElsewhere(collection: string, line: number): Promise<CollectionSize> {
+    const others = this.lines.linesOf(collection).filter((other) => other !== line)
+    const sizes = await Promise.all(others.map((other) => this.reads.sizeOf(other, collection)))
+    return {
+      members: sizes.reduce((sum, { members }) => sum + members, 0),
+      bytes: sizes.reduce((sum, { bytes }) => sum + bytes, 0),
+    }
+  }
+
+  /** With quotas one line after the other, so that each knows what the others have come to. */
+  private async commitApart(
+    given: Commit,
+    byLine: ReadonlyMap<number, readonly number[]>,
+    floor: number,
+  ): Promise<CommitResult> {
+    const written: Written[] = []
+    const commitOne = async (line: number, indexes: readonly number[]) => {
+      const writes = indexes.map((i) => given.writes[i]!)
+      const result = await this.commitTo(line, { ...given, writes }, floor)
+      if (!result.ok) throw new Error('a commit apart was not done')
+      for (const [n, i] of indexes.entries()) written[i] = result.written[n]!
+    }
+    if (given.quotas !== undefined && given.quotas.length > 0) {
+      for (const [line, indexes] of byLine) await commitOne(line, indexes)
+    } else {
+      const settled = await Promise.allSettled([...byLine].map(([line, indexes]) => commitOne(line, indexes)))
+      for (const one of settled) if (one.status === 'rejected') throw one.reason
+    }
+    return { ok: true, written }
+  }
+
+  private together({ checks, writes }: Commit): MemberRef[][] {
+    const groups = new Map<number, MemberRef[]>()
+    const add = (line: number, { collection, key }: MemberRef) => {
+      const refs = groups.get(line) ?? []
+      if (!refs.some((ref) => ref.collection === collection && ref.key === key))
+        refs.push({ collection, key })
+      groups.set(line, refs)
+    }
+    for (const check of checks) add(this.lines.lineOf(check), check)
+    for (const write of writes) add(this.lines.lineOfWrite(write), write)
+    return [...groups.values()]
+  }
+}
+
+function addTo(groups: Map<number, number[]>, line: number, ...indexes: number[]): void {
+  const known = groups.get(line)
+  if (known === undefined) groups.set(line, indexes)
+  else known.push(...indexes)
+}
