@@ -203,9 +203,15 @@ async function versionsOf(engine: ComparedEngine, query: VersionsQuery): Promise
   }
 }
 
+/** After so many reads by key other requests are served. */
+const readInTick = 100
+
 async function statesOf(engine: ComparedEngine, refs: readonly MemberRef[], atMs: number): Promise<States> {
   const states: MemberState[] = []
-  for (const ref of refs) states.push(await stateOf(engine, ref, atMs))
+  for (const [i, ref] of refs.entries()) {
+    if (i % readInTick === readInTick - 1) await nextTick()
+    states.push(await stateOf(engine, ref, atMs))
+  }
   return { states, forgottenClock: await engine.forgottenClock() }
 }
 
