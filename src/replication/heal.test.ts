@@ -139,6 +139,23 @@ test('a mirror goes one way: what others wrote at the target stays there, and wh
   expect(healing.healer.status()).toMatchObject({ mended: 1, undecided: 0 })
 })
 
+test('what was only renewed at the target stays as it is here, and what has expired here does not come back', async () => {
+  const [a, b] = await twoStores()
+  const expiresMs = { 'renewed there': noonMs + dayMs, 'expired here': noonMs + 1000 }
+  for (const [key, ms] of Object.entries(expiresMs)) {
+    await a.db.put('c', key, json(1, ms))
+    await send(a, b, key)
+    await b.db.touch({ collection: 'c', key }, noonMs + 9 * dayMs)
+  }
+  clock.nowMs += 5000
+  const healing = heal(a, b)
+  await oneRun(healing)
+  expect(healing.healer.status()).toMatchObject({ mended: 0, undecided: 0, failures: 0 })
+  expect(await a.db.get('c', 'renewed there')).toMatchObject({ expiresAtMs: noonMs + dayMs })
+  expect(await a.db.get('c', 'expired here')).toBeNull()
+  expect(await typeOf(b, 'expired here')).toBe('put')
+})
+
 /** Members that a deleted and forgot while b was away: of a, of b, one that expires, and one that a never had. */
 async function afterLongAbsence(): Promise<[ComparedStore, ComparedStore]> {
   const [a, b] = await twoStores()

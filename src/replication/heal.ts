@@ -219,9 +219,13 @@ function isOpen({ b, settlement }: Difference, own: string): boolean {
   return settlement.on === 'a' || (b.type === 'put' && b.node === own)
 }
 
-/** Whether the mirror would have brought this about, or this node lost a write of its own. */
+/**
+ * Whether the mirror would have brought this about, or this node lost a write of its own. It did not lose a version that was
+ * only renewed at the target.
+ */
 function isMended({ a, b, settlement }: Difference, own: string): boolean {
   if (settlement.kind !== 'copy') return false
   if (settlement.from === 'a') return a.type !== 'none' && !isUnmirrored(a.node)
-  return b.type !== 'none' && b.node === own
+  if (b.type === 'none' || b.node !== own) return false
+  return a.type === 'none' || a.node !== own || a.clock !== b.clock
 }

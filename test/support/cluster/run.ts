@@ -159,14 +159,11 @@ async function disturb(cluster: Cluster): Promise<number> {
   return 0
 }
 
-/**
- * Begins to compare a node with one of its targets, from which writes come back: a comparison also fetches what a target made
- * of a node's own versions, such as a later expiry.
- */
+/** Begins to compare a node with one of its targets. */
 function heal({ r, topology, nodes, net, only, open }: Cluster): void {
   const [from, to] = r.pick(topology.links)
   const [node, target] = [nodes[from]!.running, nodes[to]!.running]
-  if (node === null || target === null || net.isCut(from, to) || !sourcesOf(topology, from).has(to)) return
+  if (node === null || target === null || net.isCut(from, to)) return
   const done: Promise<void> = healOnce(node, unreliable(target.compared, r), only).finally(() =>
     open.delete(done),
   )
