@@ -21,6 +21,8 @@ export interface EngineOfServer {
   readonly options: Pick<DatabaseOptions, 'open' | 'cacheBytes' | 'tombstonesMs' | 'now'>
   /** Call it once the database is open. */
   status(): Promise<EngineStatus>
+  /** See `OpenedEngine`. */
+  events(): Readonly<Record<string, number>> | null
 }
 
 /** `systemNow` is the machine's clock, which Redis servers compare with theirs, whatever clock members expire by. */
@@ -45,5 +47,5 @@ export function engineOfServer(
     tombstonesMs: config.tombstonesMs ?? (redisUrlOf(config) === null ? defaultTombstonesMs : hourMs),
     now,
   }
-  return { options, status: () => opened!.status() }
+  return { options, status: () => opened!.status(), events: () => opened!.events() }
 }

@@ -38,7 +38,7 @@ import { redisUrlOf } from './redis-options.ts'
 import type { Given, Running } from './running.ts'
 import { monotonicMs as systemMonotonicMs } from './runtime/clock.ts'
 import { serveCache } from './serve-cache.ts'
-import { engineOfServer, memoryOf } from './serve-engine.ts'
+import { type EngineOfServer, engineOfServer, memoryOf } from './serve-engine.ts'
 import { prepareNodes, type StartedNodes } from './serve-nodes.ts'
 import { serverSockets } from './serve-sockets.ts'
 import { type ServerTls, startTls } from './serve-tls.ts'
@@ -104,7 +104,7 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
       onError,
       log,
     })
-    const parts = { memory, requests, sockets, db, watches, audit, mirror }
+    const parts = { memory, requests, sockets, db, watches, audit, mirror, engine }
     const expose = () => metrics.expose(metricSources({ ...parts, http, memcached }))
     const routes: Route[] = [
       ...v1Routes(store, watches),
@@ -161,8 +161,10 @@ function metricSources(parts: {
   readonly memcached: MemcachedServer | null
   readonly audit: AuditLog | null
   readonly mirror: StartedNodes
+  readonly engine: EngineOfServer
 }): MetricSources {
   const { memory, requests, sockets, db, watches, http, memcached, audit, mirror } = parts
+  const redis = parts.engine.events()
   return {
     version,
     cacheLimitBytes: memory.cacheBytes,
@@ -181,6 +183,7 @@ function metricSources(parts: {
       ...(memcached === null ? {} : { memcached: memcached.limitCounts }),
     },
     ...(memcached === null ? {} : { memcached: memcached.counts }),
+    ...(redis === null ? {} : { redis }),
     ...(audit === null ? {} : { audit: audit.counts }),
   }
 }

@@ -141,6 +141,19 @@ describe('two servers on one Redis server', () => {
     }
   })
 
+  test('each counts what happened between it and Redis', async () => {
+    const metrics = await (await fetch(`${servers[0]!.url}/metrics`)).text()
+    const events = [...metrics.matchAll(/^kvist_redis_events_total\{event="(\w+)"\} (\d+)$/gm)]
+    expect(Object.fromEntries(events.map(([, event, count]) => [event, Number(count)]))).toEqual({
+      connections: expect.any(Number),
+      timeouts: 0,
+      redirects: 0,
+      retries: expect.any(Number),
+      topology_changes: 1,
+      setbacks: 0,
+    })
+  })
+
   test('the command line shows the servers and the lines', async () => {
     const { stdout, exitCode } = await run(['engine', 'status'], { env: { KVIST_URL: servers[0]!.url } })
     expect(exitCode).toBe(0)

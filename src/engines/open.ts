@@ -29,6 +29,8 @@ export interface EngineOptions {
 export interface OpenedEngine {
   readonly engine: Engine
   status(): Promise<EngineStatus>
+  /** Counts of events between this server and those of Redis; null with another engine. */
+  events(): Readonly<Record<string, number>> | null
 }
 
 /**
@@ -46,7 +48,7 @@ export async function openEngine(
   if (redis !== null) {
     const isDurable = options.durability === 'full'
     const engine = await openRedis({ ...redis, isDurable, onCommit, onSetback, warn })
-    return { engine, status: () => engine.status() }
+    return { engine, status: () => engine.status(), events: () => engine.events() }
   }
   if (options.engine === 'memory') {
     return withoutServers('memory', openMemory({ onCommit, firstRevision: msToStamp(now()) }))
@@ -68,5 +70,5 @@ export async function openEngine(
 }
 
 function withoutServers(name: EngineStatus['engine'], engine: Engine): OpenedEngine {
-  return { engine, status: async () => ({ engine: name, primaries: [], lines: [] }) }
+  return { engine, status: async () => ({ engine: name, primaries: [], lines: [] }), events: () => null }
 }

@@ -200,6 +200,13 @@ const counters: readonly Metric<number>[] = [
     read: ({ sources }) => sources.nodes.conflicts,
   },
   {
+    name: 'kvist_redis_events_total',
+    help: 'Events between this server and those of Redis',
+    labels: ['event'],
+    read: ({ sources }) =>
+      Object.entries(sources.redis ?? {}).map(([event, value]) => ({ labels: { event }, value })),
+  },
+  {
     name: 'kvist_following_received_total',
     help: 'Changes that a follower received from its leader',
     labels: ['leader'],

@@ -25,6 +25,8 @@ export interface MetricSources {
   readonly nodes: NodeNumbers
   /** Missing unless this node is a cache of others. */
   readonly cacheOf?: CacheNodeNumbers
+  /** What happened between this server and those of Redis, by event; missing with another engine. */
+  readonly redis?: Readonly<Record<string, number>>
   /** Missing without a memcached port. */
   readonly memcached?: MemcachedCounts
 }

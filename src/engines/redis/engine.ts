@@ -50,6 +50,8 @@ export interface RedisEngineOptions extends RedisOptions {
 export interface RedisStore extends Engine {
   /** Asks the servers; what cannot be reached is null. */
   status(): Promise<EngineStatus>
+  /** Counts of events since the start, by their names. */
+  events(): Readonly<Record<string, number>>
 }
 
 /** A page of a line's log, read to report what was missed. */
@@ -98,6 +100,7 @@ function verbsOf(engine: RedisEngine): RedisStore {
     collections: () => engine.collections(),
     stats: () => engine.stats(),
     status: () => engine.status(),
+    events: () => engine.events(),
     writeFault: () => engine.writeFault(),
     close: () => engine.close(),
   }
@@ -117,6 +120,7 @@ class RedisEngine implements RedisStore {
   private readonly counter = groupCounter()
   private readonly forgetScript: string
   private fault: KvistError | null = null
+  private setbacks = 0
   private isClosed = false
   private closing: Promise<void> | null = null
   private lastCursor: { readonly text: FeedCursor; readonly vector: Vector } | null = null
@@ -135,6 +139,7 @@ class RedisEngine implements RedisStore {
         report: (line, changes, through) => this.report(line, changes, through),
         setback: (_line, through) => {
           this.commits.observe(through)
+          this.setbacks++
           options.onSetback()
         },
       },
@@ -279,6 +284,12 @@ class RedisEngine implements RedisStore {
 
   stats() {
     return this.counter.numbers
+  }
+
+  events() {
+    const { connections, timeouts, redirects, retries, topologyChanges } = this.cluster.stats()
+    const { setbacks } = this
+    return { connections, timeouts, redirects, retries, topology_changes: topologyChanges, setbacks }
   }
 
   async status(): Promise<EngineStatus> {
