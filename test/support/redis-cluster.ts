@@ -255,9 +255,11 @@ async function settle(servers: readonly RedisServer[]): Promise<void> {
       servers.map(async (server) => {
         const info = String(await server.command('CLUSTER', 'INFO'))
         const replication = String(await server.command('INFO', 'replication'))
-        const isFollowing =
-          replication.includes('role:master') || replication.includes('master_link_status:up')
-        return info.includes('cluster_state:ok') && info.includes('cluster_known_nodes:6') && isFollowing
+        // One that was a primary before it was frozen calls itself one until it hears of the other.
+        const isReplicated = replication.includes('role:master')
+          ? replication.includes('state=online')
+          : replication.includes('master_link_status:up')
+        return info.includes('cluster_state:ok') && info.includes('cluster_known_nodes:6') && isReplicated
       }),
     )
     return states.every(Boolean)
