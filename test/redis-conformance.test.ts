@@ -23,7 +23,7 @@ function on(servers: () => readonly RedisServer[], options: Partial<RedisOptions
     openTestRedis(servers(), { prefix: store, onCommit, onSetback, ...options })
 }
 
-describe.if(isFull)('a single server', () => {
+function onSingleServer(): void {
   let server: Awaited<ReturnType<typeof startRedis>>
   beforeAll(async () => {
     server = await startRedis({ config })
@@ -39,7 +39,9 @@ describe.if(isFull)('a single server', () => {
       isDurable: true,
     },
   )
-})
+}
+
+if (isFull) describe('a single server', onSingleServer)
 
 describe('a cluster', () => {
   let cluster: RedisCluster
