@@ -259,7 +259,9 @@ async function settle(servers: readonly RedisServer[]): Promise<void> {
         const isReplicated = replication.includes('role:master')
           ? replication.includes('state=online')
           : replication.includes('master_link_status:up')
-        return info.includes('cluster_state:ok') && info.includes('cluster_known_nodes:6') && isReplicated
+        const isWhole = info.includes('cluster_state:ok') && info.includes('cluster_known_nodes:6')
+        const hasFailed = String(await server.command('CLUSTER', 'NODES')).includes('fail')
+        return isWhole && isReplicated && !hasFailed
       }),
     )
     return states.every(Boolean)

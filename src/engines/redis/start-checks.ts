@@ -146,16 +146,15 @@ function diskFindings({ info, config }: ServerSettings, { isDurable }: StartChec
   return [{ level: 'error', text }]
 }
 
+/** Only warnings: a server that starts while a replica is away must be able to serve reads. */
 function replicaFindings({ replicas }: Primary, needs: StartChecks): Finding[] {
-  if (replicas.length < needs.replicas) {
-    const text = `has ${replicas.length} replicas, and every write waits for ${needs.replicas} (--redis-wait): no write would be acknowledged`
-    return [{ level: 'error', text }]
-  }
-  if (needs.replicas > 0 && replicas.length === needs.replicas) {
-    const text = `has ${replicas.length} replicas, and every write waits for as many: without one of them no write is acknowledged`
-    return [{ level: 'warning', text }]
-  }
-  return []
+  const { length } = replicas
+  if (needs.replicas === 0 || length > needs.replicas) return []
+  const text =
+    length < needs.replicas
+      ? `has ${length} replicas, and every write waits for ${needs.replicas} (--redis-wait): until it has them no write is confirmed`
+      : `has ${length} replicas, and every write waits for as many: without one of them no write is confirmed`
+  return [{ level: 'warning', text }]
 }
 
 async function clusterFindings(
