@@ -85,13 +85,14 @@ async function draftAfter(
   const next = vectorAfter(from, parts, found)
   for (const [line, part] of parts) {
     const taken = found.filter((one) => one.line === line).length
-    if (taken === part.found.length) next[line] = positionAt(part.through, from[line]!, part)
+    if (taken === part.found.length)
+      next[line] = positionAt(part.through, from[line]!, part.head, isAnyForgotten(parts))
   }
   for (const line of lines.all()) {
     if (parts.has(line)) continue
     // There is nothing of the scope on the line.
     const head = Math.max(options.reported(line), from[line]!.revision)
-    next[line] = positionAt(head, from[line]!, { head })
+    next[line] = positionAt(head, from[line]!, head, false)
   }
   return { found, next, parts, atEnd: isAll && end === Number.POSITIVE_INFINITY, isCut }
 }
@@ -123,9 +124,14 @@ function vectorAfter(
   found: readonly FoundRecord[],
 ): Position[] {
   const vector = [...from]
+  const isAny = isAnyForgotten(parts)
   for (const { line, record } of found)
-    vector[line] = positionAt(record.revision, from[line]!, parts.get(line)!)
+    vector[line] = positionAt(record.revision, from[line]!, parts.get(line)!.head, isAny)
   return vector
+}
+
+function isAnyForgotten(parts: ReadonlyMap<number, FeedPart>): boolean {
+  return [...parts.values()].some(({ forgotten }) => forgotten > 0)
 }
 
 function requireServed(from: Vector, parts: ReadonlyMap<number, FeedPart>, lines: number): void {

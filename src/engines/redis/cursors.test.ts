@@ -113,8 +113,10 @@ test.each([
 
 test('a reader from the beginning of a line is on its way until it is where the head was', () => {
   const from = { revision: 0, began: null }
-  expect(positionAt(30, from, line)).toEqual({ revision: 30, began: 100 })
-  expect(positionAt(60, { revision: 30, began: 100 }, { head: 200 })).toEqual({ revision: 60, began: 100 })
-  expect(positionAt(100, { revision: 60, began: 100 }, { head: 200 })).toEqual({ revision: 100, began: null })
-  expect(positionAt(0, from, line)).toEqual({ revision: 0, began: null })
+  const onItsWay = { revision: 30, began: 100 }
+  expect(positionAt(30, from, 100, true)).toEqual(onItsWay)
+  expect(positionAt(60, onItsWay, 200, true)).toEqual({ revision: 60, began: 100 })
+  expect(positionAt(100, onItsWay, 200, true)).toEqual({ revision: 100, began: null })
+  expect(positionAt(0, from, 100, true)).toEqual({ revision: 0, began: null })
+  expect(positionAt(30, from, 100, false)).toEqual({ revision: 30, began: null })
 })

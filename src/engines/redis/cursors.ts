@@ -122,9 +122,15 @@ export function missedAt({ revision, began }: Position, { head, forgotten, gaps 
 
 /**
  * Returns the position at a revision for a reader that came from another position. One that came from the beginning of
- * the line has seen no member that was removed before now, so it misses nothing if those tombstones are forgotten.
+ * the line after tombstones were forgotten, on whatever line, has seen no member that was removed before now: it misses
+ * nothing if those tombstones are forgotten too.
  */
-export function positionAt(revision: number, from: Position, { head }: Pick<LineState, 'head'>): Position {
-  const began = from.revision === 0 ? head : from.began
+export function positionAt(
+  revision: number,
+  from: Position,
+  head: number,
+  isAnyForgotten: boolean,
+): Position {
+  const began = from.revision === 0 && isAnyForgotten ? head : from.began
   return { revision, began: began !== null && revision > 0 && revision < began ? began : null }
 }
