@@ -101,6 +101,7 @@ const everywhere: [name: string, call: (options: object) => unknown][] = [
   ['setSettings', (options) => loose.setSettings({}, options)],
   ['getMany of all', (options) => looseKvist.getMany([], options)],
   ['collections', (options) => kvist.collections(options)],
+  ['engine', (options) => kvist.engine(options)],
   ['collectionsPage', (options) => kvist.collectionsPage(options)],
   ['batch', (options) => kvist.batch({}, options)],
   ['whoami', (options) => kvist.whoami(options)],
