@@ -7,51 +7,25 @@ import { Kvist } from '../sdk/client.ts'
 import { differences } from '../src/replication/compare.ts'
 import { remoteNode } from '../src/replication/compared-node.ts'
 import { comparedRules } from '../src/replication/selection.ts'
+import { importMembers, startKvist } from './kvist-server.ts'
 import { chooseOptions, fillingOptions } from './options.ts'
-import {
-  killAll,
-  processorSeconds,
-  removeFolder,
-  type Server,
-  startServer,
-  waitUntilReady,
-} from './process.ts'
+import { killAll, processorSeconds, removeFolder, type Server } from './process.ts'
 import { median } from './statistics.ts'
 
 const ports = [17_731, 17_732] as const
 /** For a million members. */
 const barSeconds = 5
-const membersOfImport = 20_000
 const rounds = 3
 
 const options = chooseOptions(fillingOptions)
 const members = options.number('members')
 const dataDir = join(resolve(options.text('data')), 'compare')
-const kvist = join(import.meta.dir, '../bin/kvist')
 const urlOf = (of: number) => `http://127.0.0.1:${of}`
 const value = JSON.stringify({ text: 'x'.repeat(88) })
 
-async function start(name: string, at: number, flags: readonly string[] = []): Promise<Server> {
-  const command = [kvist, 'serve', '--port', `${at}`, '--data', `${dataDir}/${name}`, ...flags]
-  const server = startServer(name, command, dataDir)
-  await waitUntilReady(server, `${urlOf(at)}/healthz`, '')
-  return server
-}
-
 /** Fills the first server, and through its mirror the second: a copy of a folder would have other origins. */
 async function fill(): Promise<void> {
-  const headers = { 'content-type': 'application/x-ndjson' }
-  for (let from = 0; from < members; from += membersOfImport) {
-    const count = Math.min(membersOfImport, members - from)
-    const lines = Array.from({ length: count }, (_, i) => `{"key":"${from + i}","value":${value}}\n`)
-    const response = await fetch(`${urlOf(ports[0])}/v1/bench`, {
-      method: 'POST',
-      body: lines.join(''),
-      headers,
-    })
-    if (!response.ok) throw new Error(`the import failed: ${await response.text()}`)
-    await response.text()
-  }
+  await importMembers(`${urlOf(ports[0])}/v1/bench`, members, value)
   const { nodes } = new Kvist(urlOf(ports[0]))
   const isCurrent = async () =>
     (await nodes.status()).targets.every(({ state, lag_changes: lag }) => state === 'current' && lag === 0)
@@ -117,8 +91,8 @@ async function run(): Promise<void> {
   removeFolder(dataDir)
   const servers: Server[] = []
   try {
-    servers.push(await start('second', ports[1]))
-    servers.unshift(await start('first', ports[0], ['--mirror-to', urlOf(ports[1])]))
+    servers.push(await startKvist(dataDir, 'second', ports[1]))
+    servers.unshift(await startKvist(dataDir, 'first', ports[0], ['--mirror-to', urlOf(ports[1])]))
     await fill()
     console.log(`${members} members\n`)
     console.log('| Servers | seconds | processor s of each | transfer, KB |\n| --- | --- | --- | --- |')

@@ -4,6 +4,7 @@
  */
 import { join, resolve } from 'node:path'
 import { Kvist } from '../sdk/client.ts'
+import { importMembers, startKvist } from './kvist-server.ts'
 import { chooseOptions, fillingOptions } from './options.ts'
 import {
   killAll,
@@ -11,8 +12,6 @@ import {
   processorSeconds,
   removeFolder,
   type Server,
-  startServer,
-  waitUntilReady,
   watchMemory,
 } from './process.ts'
 
@@ -20,33 +19,13 @@ const port = 17_721
 const targetPort = 17_722
 /** For a million members. */
 const barSeconds = 60
-const membersOfImport = 20_000
 const writeEveryMs = 10
 
 const options = chooseOptions(fillingOptions)
 const members = options.number('members')
 const dataDir = join(resolve(options.text('data')), 'mirror-filling')
-const kvist = join(import.meta.dir, '../bin/kvist')
 const urlOf = (of: number) => `http://127.0.0.1:${of}`
 const value = JSON.stringify({ text: 'x'.repeat(88) })
-
-async function start(name: string, at: number, flags: readonly string[] = []): Promise<Server> {
-  const command = [kvist, 'serve', '--port', `${at}`, '--data', `${dataDir}/${name}`, ...flags]
-  const server = startServer(name, command, dataDir)
-  await waitUntilReady(server, `${urlOf(at)}/healthz`, '')
-  return server
-}
-
-async function importMembers(): Promise<void> {
-  const headers = { 'content-type': 'application/x-ndjson' }
-  for (let from = 0; from < members; from += membersOfImport) {
-    const count = Math.min(membersOfImport, members - from)
-    const lines = Array.from({ length: count }, (_, i) => `{"key":"${from + i}","value":${value}}\n`)
-    const response = await fetch(`${urlOf(port)}/v1/bench`, { method: 'POST', body: lines.join(''), headers })
-    if (!response.ok) throw new Error(`the import failed: ${await response.text()}`)
-    await response.text()
-  }
-}
 
 /** Writes until the target has everything; returns how many writes that were. */
 async function writeUntilFilled(): Promise<number> {
@@ -77,13 +56,13 @@ async function run(): Promise<void> {
   removeFolder(dataDir)
   const servers: Server[] = []
   try {
-    const first = await start('emitter', port)
-    await importMembers()
+    const first = await startKvist(dataDir, 'emitter', port)
+    await importMembers(`${urlOf(port)}/v1/bench`, members, value)
     await first.stop()
-    const target = await start('target', targetPort)
+    const target = await startKvist(dataDir, 'target', targetPort)
     servers.push(target)
     const startedMs = performance.now()
-    const emitter = await start('emitter', port, ['--mirror-to', urlOf(targetPort)])
+    const emitter = await startKvist(dataDir, 'emitter', port, ['--mirror-to', urlOf(targetPort)])
     servers.push(emitter)
     const samples = [emitter, target].map(({ pid }) => watchMemory(pid, 100))
     const writes = await writeUntilFilled()

@@ -6,15 +6,9 @@
 import { availableParallelism, constants, setPriority } from 'node:os'
 import { join, resolve } from 'node:path'
 import { Kvist } from '../sdk/client.ts'
+import { startKvist } from './kvist-server.ts'
 import { accessOptions, chooseOptions } from './options.ts'
-import {
-  killAll,
-  processorSeconds,
-  removeFolder,
-  type Server,
-  startServer,
-  waitUntilReady,
-} from './process.ts'
+import { killAll, processorSeconds, removeFolder, type Server } from './process.ts'
 import { median } from './statistics.ts'
 import { runWrk } from './wrk.ts'
 
@@ -26,14 +20,6 @@ const value = JSON.stringify({ text: 'x'.repeat(88) })
 
 const options = chooseOptions(accessOptions)
 const dataDir = join(resolve(options.text('data')), 'mirror')
-const kvist = join(import.meta.dir, '../bin/kvist')
-
-async function start(name: string, port: number, flags: readonly string[] = []): Promise<Server> {
-  const command = [kvist, 'serve', '--port', `${port}`, '--data', `${dataDir}/${name}`, ...flags]
-  const server = startServer(name, command, dataDir)
-  await waitUntilReady(server, `${urlOf(port)}/healthz`, '')
-  return server
-}
 
 function urlOf(port: number): string {
   return `http://127.0.0.1:${port}`
@@ -134,10 +120,10 @@ async function run(): Promise<void> {
   ]
   const servers: Server[] = []
   try {
-    for (const port of targetPorts) servers.push(await start(`target-${port}`, port))
-    const plain = await start('plain', plainPort)
+    for (const port of targetPorts) servers.push(await startKvist(dataDir, `target-${port}`, port))
+    const plain = await startKvist(dataDir, 'plain', plainPort)
     const flags = targetPorts.flatMap((port) => ['--mirror-to', urlOf(port)])
-    const mirror = await start('emitter', mirrorPort, flags)
+    const mirror = await startKvist(dataDir, 'emitter', mirrorPort, flags)
     servers.push(plain, mirror)
     const emitters: Emitter[] = [
       { title: 'no target', port: plainPort, pid: plain.pid, perSecond: [], microseconds: [] },

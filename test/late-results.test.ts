@@ -1,4 +1,5 @@
-import { expect, test } from 'bun:test'
+import { test } from 'bun:test'
+import { expectToPass } from './support/test-run.ts'
 
 /**
  * The tests of the core and of HTTP in process once more, on an engine whose results all come late:
@@ -20,25 +21,5 @@ const files = [
   'test/v1-ranges.test.ts',
 ]
 
-test('nothing relies on results that come at once', async () => {
-  const child = Bun.spawn(
-    [process.execPath, '--no-env-file', 'test', '--only-failures', '--timeout=30000', ...files],
-    {
-      cwd: `${import.meta.dir}/..`,
-      env: { ...process.env, KVIST_TEST_ENGINE: 'late' },
-      stdin: 'ignore',
-      stdout: 'pipe',
-      stderr: 'pipe',
-    },
-  )
-  const [stdout, stderr, exitCode] = await Promise.all([
-    child.stdout.text(),
-    child.stderr.text(),
-    child.exited,
-  ])
-  const output = `${stdout}${stderr}`
-  if (exitCode !== 0) console.log(output)
-  expect(exitCode).toBe(0)
-  // All of the files were found, and their tests run.
-  expect(Number(/^\s*(\d+) pass$/m.exec(output)?.[1])).toBeGreaterThan(120)
-})
+test('nothing relies on results that come at once', () =>
+  expectToPass(files, { KVIST_TEST_ENGINE: 'late' }, 121))

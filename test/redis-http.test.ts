@@ -1,6 +1,6 @@
-import { expect } from 'bun:test'
 import { needing } from './support/needs.ts'
 import { type RedisServer, startRedis } from './support/redis-cluster.ts'
+import { expectToPass } from './support/test-run.ts'
 
 /** Tests of HTTP, the dialects and access once more, with the members in Redis. */
 
@@ -75,25 +75,4 @@ const runs: readonly RunOnRedis[] = [
   },
 ].slice(0, process.env.KVIST_TEST_REDIS_FULL === undefined ? 1 : 4)
 
-test.each(runs)('tests $name see no difference', async ({ run, env }) => {
-  const child = Bun.spawn(
-    [process.execPath, '--no-env-file', 'test', '--only-failures', '--timeout=30000', ...run],
-    {
-      cwd: `${import.meta.dir}/..`,
-      env: { ...process.env, ...env(redis.port) },
-      stdin: 'ignore',
-      stdout: 'pipe',
-      stderr: 'pipe',
-    },
-  )
-  const [stdout, stderr, exitCode] = await Promise.all([
-    child.stdout.text(),
-    child.stderr.text(),
-    child.exited,
-  ])
-  const output = `${stdout}${stderr}`
-  if (exitCode !== 0) console.log(output)
-  expect(exitCode).toBe(0)
-  // All of the files were found, and their tests run.
-  expect(Number(/^\s*(\d+) pass$/m.exec(output)?.[1])).toBeGreaterThan(120)
-})
+test.each(runs)('tests $name see no difference', ({ run, env }) => expectToPass(run, env(redis.port), 121))
