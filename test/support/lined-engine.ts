@@ -27,6 +27,7 @@ import {
   revisionOf,
 } from '../../src/core/member.ts'
 import type { CollectionSize } from '../../src/core/quota.ts'
+import { groupCounter } from '../../src/engines/group-counter.ts'
 import { applyCommit } from '../../src/engines/memory/commit.ts'
 import {
   changesAfter,
@@ -44,7 +45,6 @@ import {
   sizeOfCollection,
   storeChange,
 } from '../../src/engines/memory/state.ts'
-import { commitCounter } from '../../src/engines/memory/stats.ts'
 import { parseCursor } from '../../src/engines/revision-cursor.ts'
 
 /**
@@ -80,7 +80,7 @@ export function linedEngine({
 }: LinedOptions): LinedEngine {
   const lines = Array.from({ length: count }, (): Line => ({ state: newState(0), history: [], gaps: [] }))
   const clock = hybridClock()
-  const stats = commitCounter()
+  const stats = groupCounter()
   const nodeId = 'lined'
   let isClosed = false
 
@@ -105,6 +105,7 @@ export function linedEngine({
     const { result, changes } = applyCommit(state, clock, nodeId, commit, sizeOf)
     if (changes.every(({ type }) => type === 'renew')) state.lastRevision = before
     stats.count(result, changes.length)
+    stats.group(changes.length > 0 ? 1 : 0)
     if (changes.length > 0) report(index, changes)
     return result
   }

@@ -3,6 +3,7 @@ import type { Commit, CommitResult, Engine, FeedCursor, OnCommit } from '../../c
 import { KvistError } from '../../core/errors.ts'
 import { type Committed, type MemberHead, partOf, revisionOf } from '../../core/member.ts'
 import { nodeIdLength, randomName } from '../../core/origin.ts'
+import { groupCounter } from '../group-counter.ts'
 import { hasSeen } from '../revision-cursor.ts'
 import { applyCommit } from './commit.ts'
 import { changesAfter, collectionStats, expiringMembers, scanMembers } from './reads.ts'
@@ -16,7 +17,6 @@ import {
   newState,
   type State,
 } from './state.ts'
-import { commitCounter } from './stats.ts'
 
 export interface MemoryOptions {
   readonly onCommit: OnCommit
@@ -35,7 +35,7 @@ export function openMemory({ onCommit, firstRevision = 1 }: MemoryOptions): Engi
   const state = newState(firstRevision - 1)
   const clock = hybridClock()
   const nodeId = randomName(nodeIdLength)
-  const stats = commitCounter()
+  const stats = groupCounter()
   let isClosed = false
 
   function open(): State {
@@ -47,6 +47,7 @@ export function openMemory({ onCommit, firstRevision = 1 }: MemoryOptions): Engi
     const before = open().lastRevision
     const { result, changes } = applyCommit(state, clock, nodeId, given)
     stats.count(result, changes.length)
+    stats.group(changes.length > 0 ? 1 : 0)
     if (changes.length > 0) onCommit(changes, cursorsFrom(before, changes))
     return result
   }

@@ -15,6 +15,7 @@ import { KvistError } from '../../core/errors.ts'
 import { type Committed, revisionOf } from '../../core/member.ts'
 import { randomName } from '../../core/origin.ts'
 import { realTimers, type Timers } from '../../core/timers.ts'
+import { groupCounter } from '../group-counter.ts'
 import { changesAfter } from './changes.ts'
 import type { Cluster } from './cluster.ts'
 import { CommitFeed, type LogPage, type PublishedCommit } from './commit-feed.ts'
@@ -32,7 +33,6 @@ import forgetScript from './scripts/forget.lua' with { type: 'text' }
 import groupScript from './scripts/group.lua' with { type: 'text' }
 import openLineScript from './scripts/open-line.lua' with { type: 'text' }
 import { openCheckedCluster } from './start-checks.ts'
-import { groupCounter } from './stats.ts'
 import { statusOf } from './status.ts'
 import { openStore } from './store-settings.ts'
 

@@ -1,12 +1,7 @@
-import {
-  type CommitResult,
-  type EngineStats,
-  groupCommitBounds,
-  syncSecondsBounds,
-} from '../../core/engine.ts'
-import { histogram, observe } from '../../core/histogram.ts'
+import { type CommitResult, type EngineStats, groupCommitBounds, syncSecondsBounds } from '../core/engine.ts'
+import { histogram, observe } from '../core/histogram.ts'
 
-/** Counts commits. The servers sync to disk, so `syncSeconds` stays empty. */
+/** Counts commits of an engine that syncs nothing to disk itself, so `syncSeconds` stays empty. */
 export interface GroupCounter {
   readonly numbers: EngineStats
   /** Counts a commit with the number of its writes that did something. */
