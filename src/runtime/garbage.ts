@@ -1,24 +1,31 @@
 /**
- * Runs a full garbage collection, which takes some milliseconds. JavaScriptCore lets garbage grow in proportion to all
- * live memory, the mapped data file and the read cache included; so code that produces much garbage at once calls this.
+ * JavaScriptCore lets garbage grow in proportion to all live memory, the mapped data file and the read cache included; so
+ * code that produces much garbage at once has it collected.
  */
+
+/** Runs a full collection, for some milliseconds: not for the thread that answers requests. */
 export function collectGarbage(): void {
   Bun.gc(true)
 }
 
+/** Starts a full collection, most of which runs beside the calling thread. */
+function startCollection(): void {
+  Bun.gc(false)
+}
+
 export interface GarbageMeter {
-  /** Counts memory that will be garbage, and runs a collection when the sum reaches the limit. */
+  /** Counts memory that will be garbage, and has it collected when the sum reaches the limit. */
   add(amount: number): void
 }
 
-export function garbageMeter(limit: number): GarbageMeter {
+export function garbageMeter(limit: number, collect: () => void = startCollection): GarbageMeter {
   let sum = 0
   return {
     add(amount) {
       sum += amount
       if (sum < limit) return
       sum = 0
-      collectGarbage()
+      collect()
     },
   }
 }

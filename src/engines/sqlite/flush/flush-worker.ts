@@ -1,5 +1,5 @@
 import { existsSync, rmSync } from 'node:fs'
-import { garbageMeter } from '../../../runtime/garbage.ts'
+import { collectGarbage, garbageMeter } from '../../../runtime/garbage.ts'
 import { freeBytes, openForWriting, sqliteCode } from '../table/table.ts'
 import { checkTables } from '../table/table-check.ts'
 import { checkpoint, type FlushSource, flushSegments, forgetTombstones, garbageBytes } from './flush.ts'
@@ -40,7 +40,7 @@ export type JobResult =
 
 let db: ReturnType<typeof openForWriting> | undefined
 /** A flush leaves some hundred megabytes of garbage strings. */
-const garbage = garbageMeter(garbageBytes)
+const garbage = garbageMeter(garbageBytes, collectGarbage)
 
 const done = { ok: true, count: 0, revision: 0, freeBytes: 0 } as const
 
