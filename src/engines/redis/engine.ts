@@ -23,6 +23,7 @@ import { RedisCommits } from './commits.ts'
 import { parseVector, type Vector, vectorText } from './cursors.ts'
 import { faultOf } from './errors.ts'
 import type { GroupResult } from './group.ts'
+import { groupScripts } from './group-scripts.ts'
 import { type LineKeys, LineMap, lineKeys } from './layout.ts'
 import { LineCommitter } from './line-committer.ts'
 import { changeOfFound, isWhole, LineReads, largeValues, valueBytesOf } from './line-reads.ts'
@@ -30,7 +31,6 @@ import { RedisMembers } from './member-reads.ts'
 import type { RedisOptions } from './options.ts'
 import { decodePublished } from './published.ts'
 import forgetScript from './scripts/forget.lua' with { type: 'text' }
-import groupScript from './scripts/group.lua' with { type: 'text' }
 import openLineScript from './scripts/open-line.lua' with { type: 'text' }
 import { openCheckedCluster } from './start-checks.ts'
 import { statusOf } from './status.ts'
@@ -149,10 +149,7 @@ class RedisEngine implements RedisStore {
     const whenReported = (line: number, revision: number) => this.feed.whenReported(line, revision)
     this.members = new RedisMembers(this.lineReads, this.lines, whenReported)
     this.forgetScript = cluster.script(forgetScript)
-    const scripts = {
-      group: cluster.script(groupScript),
-      groupWhenFull: cluster.script(`#!lua flags=allow-oom\n${groupScript}`),
-    }
+    const scripts = groupScripts(cluster)
     const { patienceMs, now } = options
     const committers = this.keys.map(
       (keys, line) =>

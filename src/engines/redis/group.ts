@@ -1,5 +1,5 @@
-import type { Commit, CommitResult, Renew, Write, Written } from '../../core/engine.ts'
-import type { Committed, Value } from '../../core/member.ts'
+import type { Commit, CommitResult, Put, Renew, Write, Written } from '../../core/engine.ts'
+import type { Committed, Member, Value } from '../../core/member.ts'
 import { withNodeId } from '../../core/origin.ts'
 import type { CollectionSize, Exceeded, Quota } from '../../core/quota.ts'
 import { fieldOf, maxInlineBytes } from './layout.ts'
@@ -7,7 +7,7 @@ import { type Packable, packed } from './msgpack.ts'
 import { decodeRecord, memberOf, typeInRecord } from './record.ts'
 import type { Reply } from './resp.ts'
 
-/** Encodes a group of commits for `scripts/group.lua`, and decodes what that returns. */
+/** Encodes a group of commits for `scripts/commits.lua`, and decodes what that returns. */
 
 /** A commit to one line. */
 export interface LineCommit extends Commit {
@@ -90,9 +90,13 @@ export function encodeGroup(head: GroupHead, commits: readonly LineCommit[]): En
   }
 
   const all = commits.map(packCommit)
-  const { instance, seq, wallMs, nodeId } = head
-  const about = [instance, seq, wallMs, maxSkewMs, nodeId, maxPublishedBytes]
-  return { bytes: packed([...about, fields, nameLengths, all]), largeValues }
+  const bytes = packed([head.instance, ...headNumbers(head), head.nodeId, fields, nameLengths, all])
+  return { bytes, largeValues }
+}
+
+/** What each group says of itself after the name of its server; `scripts/begin.lua` reads it. */
+export function headNumbers({ seq, wallMs }: GroupHead): readonly number[] {
+  return [seq, wallMs, maxSkewMs, maxPublishedBytes]
 }
 
 const noSize: CollectionSize = { members: 0, bytes: 0 }
@@ -218,14 +222,18 @@ function renewalOf({ collection, key }: Write | Renew, bytes: Buffer): GroupChan
 }
 
 function changeOfWrite(write: Write, { revision, createdAtMs, clock }: Written, node: string): Committed {
-  const { collection, key } = write
-  if (write.op === 'delete') {
-    const { cause } = write
-    const tombstone = { key, revision, cause, clock, node, removedClock: revision }
-    return { type: cause, collection, tombstone }
-  }
-  const { contentType, flags, expiresAtMs } = write
-  const value = typeof write.value === 'string' ? write.value : Uint8Array.prototype.slice.call(write.value)
+  if (write.op === 'put') return putOf(write, { revision, createdAtMs, clock, node })
+  const { collection, key, cause } = write
+  const tombstone = { key, revision, cause, clock, node, removedClock: revision }
+  return { type: cause, collection, tombstone }
+}
+
+type Assigned = Pick<Member, 'revision' | 'createdAtMs' | 'clock' | 'node'>
+
+/** Returns the change that a put has made. */
+export function putOf(put: Put, { revision, createdAtMs, clock, node }: Assigned): Committed {
+  const { collection, key, contentType, flags, expiresAtMs } = put
+  const value = typeof put.value === 'string' ? put.value : Uint8Array.prototype.slice.call(put.value)
   const member = { key, value, revision, createdAtMs, clock, node, expiresAtMs, contentType, flags }
   return { type: 'put', collection, member }
 }

@@ -40,7 +40,7 @@ function committer(responses: readonly Respond[], patienceMs = 5000) {
   const line = new LineCommitter({
     cluster: cluster as Cluster,
     keys,
-    scripts: { group: 'plain', groupWhenFull: 'when full' },
+    scripts: { puts: 'puts', commits: 'commits', deletes: 'deletes' },
     instance: 'i',
     nodeId: 'n',
     patienceMs,
@@ -176,11 +176,11 @@ test('when memory is full deletes of the group are done by themselves, and the r
     [commit(put('a')), commit(remove('b')), commit(put('c'))].map((result) => codeOf(result)),
   )
   expect(results).toEqual(['storage_full', 'done', 'storage_full'])
-  expect(sent.map(({ script }) => script)).toEqual(['plain', 'when full'])
+  expect(sent.map(({ script }) => script)).toEqual(['commits', 'deletes'])
   expect(faults.at(-1)?.code).toBe('storage_full')
   // Deletes alone need no second attempt.
   await commit(remove('b'))
-  expect(sent.at(-1)!.script).toBe('when full')
+  expect(sent.at(-1)!.script).toBe('deletes')
 })
 
 test('a commit that has to wait holds up those behind it, and fails by itself', async () => {

@@ -4,7 +4,9 @@ import { monotonicMs } from '../../runtime/clock.ts'
 import { type Cluster, RedisError } from './cluster.ts'
 import { faultOf, outcomeUnknown } from './errors.ts'
 import { decodeGroup, encodeGroup, type GroupResult, type LineCommit, maxSkewMs } from './group.ts'
+import type { GroupScripts } from './group-scripts.ts'
 import type { LineKeys } from './layout.ts'
+import { decodePuts, encodePuts } from './puts.ts'
 import type { Reply } from './resp.ts'
 
 /**
@@ -15,8 +17,7 @@ import type { Reply } from './resp.ts'
 export interface LineCommitterOptions {
   readonly cluster: Cluster
   readonly keys: LineKeys
-  /** The SHA-1 of `scripts/group.lua`, and of the same for when memory is full. */
-  readonly scripts: { readonly group: string; readonly groupWhenFull: string }
+  readonly scripts: GroupScripts
   /** The name of this server; each start has another. */
   readonly instance: string
   readonly nodeId: string
@@ -116,7 +117,8 @@ export class LineCommitter {
     const onlyDeletes = group.every((one) => one.onlyDeletes)
     try {
       const { reply, isReplicated } = await this.send(commits, onlyDeletes)
-      const result = decodeGroup(reply, commits, this.options.nodeId)
+      const { nodeId } = this.options
+      const result = Buffer.isBuffer(reply) ? decodePuts(reply, commits) : decodeGroup(reply, commits, nodeId)
       const settled = this.settle(group, result, isReplicated)
       this.settling.add(settled)
       void settled.then(() => this.settling.delete(settled))
@@ -190,10 +192,13 @@ export class LineCommitter {
 
   private command(commits: readonly LineCommit[], onlyDeletes: boolean, wallMs: number) {
     const { keys, scripts, instance, nodeId } = this.options
-    const { bytes, largeValues } = encodeGroup({ instance, seq: this.seq, wallMs, nodeId }, commits)
     const { head, records, values, order, members, tombstones, expiries, sizes } = keys
     const names = [head, records, values, order, members, tombstones, expiries, sizes]
-    const script = onlyDeletes ? scripts.groupWhenFull : scripts.group
+    const about = { instance, seq: this.seq, wallMs, nodeId }
+    const puts = onlyDeletes ? null : encodePuts(about, commits)
+    if (puts !== null) return ['EVALSHA', scripts.puts, names.length, ...names, puts, keys.channel]
+    const { bytes, largeValues } = encodeGroup(about, commits)
+    const script = onlyDeletes ? scripts.deletes : scripts.commits
     return ['EVALSHA', script, names.length, ...names, bytes, keys.channel, ...largeValues]
   }
 }

@@ -14,12 +14,83 @@ let output = Buffer.allocUnsafeSlow(64 * 1024) as Utf8Buffer
 let length = 0
 const maxKeptBytes = 1024 * 1024
 
-export function packed(value: Packable): Buffer {
+/** Returns what `write` has written by the functions below. */
+export function packedBy(write: () => void): Buffer {
   length = 0
-  write(value)
+  write()
   const copy = Buffer.from(output.subarray(0, length))
   if (output.length > maxKeptBytes) output = Buffer.allocUnsafeSlow(64 * 1024) as Utf8Buffer
   return copy
+}
+
+export function packed(value: Packable): Buffer {
+  return packedBy(() => write(value))
+}
+
+function write(value: Packable): void {
+  if (typeof value === 'number') writeNumber(value)
+  else if (typeof value === 'string') writeText(value)
+  else if (value instanceof Uint8Array) {
+    writeBytesHeader(value.length)
+    writeRawBytes(value)
+  } else {
+    writeListHeader(value.length)
+    for (const element of value) write(element)
+  }
+}
+
+export function writeNumber(value: number): void {
+  reserve(9)
+  if (value >= -32 && value < 128 && Number.isInteger(value)) {
+    output[length++] = value & 0xff
+    return
+  }
+  output[length++] = 0xcb
+  writeRawDouble(value)
+}
+
+export function writeText(text: string): void {
+  const bytes = Buffer.byteLength(text)
+  writeBytesHeader(bytes)
+  writeRawText(text, bytes)
+}
+
+/** A list of as many elements follows. */
+export function writeListHeader(count: number): void {
+  writeHeader(count, 0x90, 15, 0xdc, 0xdd)
+}
+
+/** A text or a byte string of this length follows, written raw. */
+export function writeBytesHeader(bytes: number): void {
+  writeHeader(bytes, 0xa0, 31, 0xda, 0xdb)
+}
+
+export function writeRawText(text: string, bytes: number): void {
+  reserve(bytes)
+  output.utf8Write(text, length)
+  length += bytes
+}
+
+export function writeRawBytes(bytes: Uint8Array): void {
+  reserve(bytes.length)
+  output.set(bytes, length)
+  length += bytes.length
+}
+
+/** Writes a whole number of 2, 4 or 8 bytes, or a double, in big-endian order. */
+export function writeRawUint16(value: number): void {
+  reserve(2)
+  length = output.writeUInt16BE(value, length)
+}
+
+export function writeRawUint32(value: number): void {
+  reserve(4)
+  length = output.writeUInt32BE(value, length)
+}
+
+export function writeRawDouble(value: number): void {
+  reserve(8)
+  length = output.writeDoubleBE(value, length)
 }
 
 function reserve(bytes: number): void {
@@ -27,39 +98,6 @@ function reserve(bytes: number): void {
   const larger = Buffer.allocUnsafeSlow(Math.max(2 * output.length, length + bytes)) as Utf8Buffer
   output.copy(larger, 0, 0, length)
   output = larger
-}
-
-function write(value: Packable): void {
-  if (typeof value === 'number') writeNumber(value)
-  else if (typeof value === 'string') writeText(value)
-  else if (value instanceof Uint8Array) {
-    writeHeader(value.length, 0xa0, 31, 0xda, 0xdb)
-    reserve(value.length)
-    output.set(value, length)
-    length += value.length
-  } else {
-    writeHeader(value.length, 0x90, 15, 0xdc, 0xdd)
-    for (const element of value) write(element)
-  }
-}
-
-function writeNumber(value: number): void {
-  reserve(9)
-  if (value >= -32 && value < 128 && Number.isInteger(value)) {
-    output[length++] = value & 0xff
-    return
-  }
-  output[length] = 0xcb
-  output.writeDoubleBE(value, length + 1)
-  length += 9
-}
-
-function writeText(text: string): void {
-  const bytes = Buffer.byteLength(text)
-  writeHeader(bytes, 0xa0, 31, 0xda, 0xdb)
-  reserve(bytes)
-  output.utf8Write(text, length)
-  length += bytes
 }
 
 /** The type with the length in it, or followed by two or four bytes of length. */

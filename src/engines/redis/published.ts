@@ -3,7 +3,7 @@ import type { PublishedCommit } from './commit-feed.ts'
 import { refOf } from './layout.ts'
 import { changeOf, decodeRecord, memberOf } from './record.ts'
 
-/** What `scripts/group.lua` publishes of a group, and the server that sent the group. */
+/** What `scripts/begin.lua` publishes of a group, and the server that sent the group. */
 export interface PublishedGroup extends PublishedCommit {
   readonly instance: string
 }

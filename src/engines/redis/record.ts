@@ -9,7 +9,7 @@ import {
 } from '../../core/member.ts'
 
 /**
- * The record of a member or a tombstone as `scripts/group.lua` writes it, numbers in big-endian order:
+ * The record of a member or a tombstone as `scripts/commits.lua` and `scripts/puts.lua` write it, numbers in big-endian order:
  *
  *     kind, 1 byte: the bits below · revision, 8 (double)
  *     if `stamped`: clock, 8 (double) · if `foreign`: length of the node id, 1, and the id
@@ -19,7 +19,7 @@ import {
  *
  * Without `stamped` the clock is the revision. That of a tombstone is the stamp of the removal.
  */
-const bit = {
+export const recordBit = {
   tombstone: 1,
   expired: 2,
   text: 4,
@@ -50,36 +50,36 @@ export function decodeRecord(bytes: Buffer): StoredRecord {
   const revision = bytes.readDoubleBE(1)
   let at = 9
   let clock = revision
-  if ((kind & bit.stamped) !== 0) {
+  if ((kind & recordBit.stamped) !== 0) {
     clock = bytes.readDoubleBE(at)
     at += 8
   }
   let node = ''
-  if ((kind & bit.foreign) !== 0) {
+  if ((kind & recordBit.foreign) !== 0) {
     const end = at + 1 + bytes[at]!
     node = bytes.toString('latin1', at + 1, end)
     at = end
   }
-  if ((kind & bit.tombstone) !== 0) {
-    const cause = (kind & bit.expired) !== 0 ? 'expire' : 'delete'
+  if ((kind & recordBit.tombstone) !== 0) {
+    const cause = (kind & recordBit.expired) !== 0 ? 'expire' : 'delete'
     return { isTombstone: true, revision, clock, node, cause, removedClock: revision }
   }
   const createdAtMs = bytes.readDoubleBE(at)
   const flags = bytes.readUInt32BE(at + 8)
   at += 12
   let expiresAtMs: number | null = null
-  if ((kind & bit.ends) !== 0) {
+  if ((kind & recordBit.ends) !== 0) {
     expiresAtMs = bytes.readDoubleBE(at)
     at += 8
   }
-  const isText = (kind & bit.text) !== 0
+  const isText = (kind & recordBit.text) !== 0
   let contentType = isText ? jsonContentType : bytesType
-  if ((kind & bit.typed) !== 0) {
+  if ((kind & recordBit.typed) !== 0) {
     const end = at + 2 + bytes.readUInt16BE(at)
     contentType = bytes.toString('utf8', at + 2, end)
     at = end
   }
-  const value = (kind & bit.large) !== 0 ? null : bytes.subarray(at)
+  const value = (kind & recordBit.large) !== 0 ? null : bytes.subarray(at)
   const valueBytes = value === null ? bytes.readUInt32BE(at) : value.length
   const origin = { revision, createdAtMs, clock, node }
   return { isTombstone: false, ...origin, expiresAtMs, contentType, flags, isText, valueBytes, value }

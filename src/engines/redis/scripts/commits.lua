@@ -1,45 +1,7 @@
--- Applies a group of commits to a line, or nothing. All checks come before all writes, because a script that fails
--- does not take back what it wrote. The same promises as engines/memory/commit.ts, on packed records (record.ts).
---
--- KEYS: h i v o l g x s (layout.ts). ARGV: the group (group.ts), the channel, and the large values.
-local call, pack, unpackBytes = redis.call, struct.pack, struct.unpack
-local band = bit.band
-local group = cmsgpack.unpack(ARGV[1])
-local instance, seq, wallMs, maxSkewMs, nodeId, maxPublished = group[1], group[2], group[3], group[4], group[5], group[6]
-local fields, nameLengths, commits = group[7], group[8], group[9]
-local h, i, v, o, l, g, x, s = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8]
-local TOMB, EXPIRED, TEXT, LARGE, TYPED, FOREIGN, ENDS, STAMPED = 1, 2, 4, 8, 16, 32, 64, 128
-local none = -1
-
-local head = call('HMGET', h, 'rev', 'clock', 'owner', 'gaps', 'n' .. instance)
-local rev, clock = tonumber(head[1] or 0), tonumber(head[2] or 0)
-if head[5] then
-  local last = cmsgpack.unpack(head[5])
-  if last[1] == seq then
-    -- Written again, so that WAIT waits for it.
-    call('HSET', h, 'n' .. instance, head[5])
-    return last[3]
-  end
-  if last[1] > seq then return redis.error_reply('STALE a later group of this server was applied') end
-end
-local time = call('TIME')
-local serverMs = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-if math.abs(serverMs - wallMs) > maxSkewMs then
-  return redis.error_reply('SKEW ' .. string.format('%.0f', serverMs))
-end
-
--- Another server wrote the line before, so what that wrote last may be lost: revisions up to here are not used again.
-local before, owner, gaps = rev, string.match(call('INFO', 'server'), 'run_id:(%x+)'), head[4]
-local isNewOwner = head[3] ~= owner
-if isNewOwner and head[3] then
-  local first = math.max(rev, clock, serverMs * 2048) + 2 * maxSkewMs * 2048
-  gaps = (gaps or '') .. pack('>dd', rev, first)
-  if #gaps > 1024 then
-    -- The two oldest become one.
-    gaps = string.sub(gaps, 1, 8) .. string.sub(gaps, 25)
-  end
-  rev, clock = first, first
-end
+-- Applies any commits to a line, or nothing; begin.lua comes before it. All checks come before all writes, because a
+-- script that fails does not take back what it wrote. The same promises as engines/memory/commit.ts, on packed records
+-- (record.ts).
+local nodeId, fields, nameLengths, commits = group[6], group[7], group[8], group[9]
 
 local function decode(bytes)
   local kind, revision, at = unpackBytes('>Bd', bytes)
@@ -331,14 +293,7 @@ for at = 1, #commits do reply[at + 2] = applyCommit(commits[at]) end
 -- Stamps that failed checks or other nodes' writes have only observed are no revisions.
 reply[2] = rev
 
--- From here on everything is written. The first write is refused if memory is full; no later one is.
-local state = { 'rev', string.format('%.0f', rev), 'clock', string.format('%.0f', clock), 'owner', owner,
-  'n' .. instance, cmsgpack.pack({ seq, serverMs, reply }) }
-if gaps then
-  state[#state + 1] = 'gaps'
-  state[#state + 1] = gaps
-end
-call('HSET', h, unpack(state))
+writeHead(reply)
 
 local encoded = {}
 local function encodedOf(record)
@@ -364,8 +319,6 @@ local function add(command, key, ...)
     batches[name] = nil
   end
 end
-
-local function score(number) return string.format('%.0f', number) end
 
 -- What is sent to the other servers of this store, as far as it is small.
 local messages, messageBytes = {}, 0
@@ -416,9 +369,5 @@ for name, members in pairs(grownMembers) do
   end
 end
 
-if #changes > 0 or rev ~= before then
-  local isWhole = messageBytes <= maxPublished
-  call('SPUBLISH', ARGV[2], pack('>ddBB', before, rev, isWhole and 1 or 0, #instance) .. instance
-    .. (isWhole and table.concat(messages) or ''))
-end
+if #changes > 0 or rev ~= before then publish(messageBytes <= maxPublished and messages) end
 return reply
