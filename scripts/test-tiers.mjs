@@ -51,6 +51,7 @@ export const slow = {
     'test/memcached/crash',
     'test/memcached/many-connections',
     'test/memcached/numbers',
+    'test/mcp',
     'test/metrics',
     'test/minstore-nodes',
     'test/net-descriptors',

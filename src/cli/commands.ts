@@ -20,6 +20,7 @@ export const commands: CommandTable = {
   token: async () => (await import('./token.ts')).tokenCommands,
   engine: async () => (await import('./engine.ts')).engineCommands,
   nodes: async () => (await import('./nodes.ts')).nodesCommands,
+  mcp: async () => (await import('./mcp.ts')).mcpCommand,
   whoami: async () => (await import('./whoami.ts')).whoamiCommand,
   health: async () => (await import('./health.ts')).healthCommand,
   completion: async () => (await import('./completion.ts')).completionCommand(commands),

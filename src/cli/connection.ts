@@ -80,17 +80,16 @@ export const selectionOptions = {
 
 type Connection = Values<typeof connectionOptions>
 
-/**
- * Returns a client without retries and time limits: it fails at once, and the person at the terminal decides how long
- * to wait.
- */
-export function connect(given: Connection): Kvist {
+/** Without retries and time limits: a command fails at once, and the person at the terminal decides how long to wait. */
+const interactive = { retries: 0, timeoutMs: 0 }
+
+/** Returns a client. */
+export function connect(given: Connection, limits = interactive): Kvist {
   const ca = authoritiesOf(given)
   return new Kvist(given.url ?? urlOf(given), {
     token: tokenOf(given) ?? undefined,
     ...(ca === null ? {} : { tls: { ca } }),
-    retries: 0,
-    timeoutMs: 0,
+    ...limits,
   })
 }
 
