@@ -40,6 +40,7 @@ export const slow = {
     'test/docs-page',
     'test/executable',
     'test/redis-',
+    'test/examples-browser',
     'test/failover-docs',
     'test/http-wire-limits',
     'test/http-wire-stop',
