@@ -109,7 +109,9 @@ const importTable: Readonly<Record<string, readonly string[] | 'all'>> = {
     'src/token-file',
     'src/replication',
     'src/cli/serve',
+    'src/cli/check',
   ],
+  'src/cli/check': ['src/engines', 'src/cli'],
   'src/cli/serve': [
     'sdk',
     'src/runtime',

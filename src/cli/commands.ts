@@ -23,6 +23,7 @@ export const commands: CommandTable = {
   mcp: async () => (await import('./mcp.ts')).mcpCommand,
   whoami: async () => (await import('./whoami.ts')).whoamiCommand,
   health: async () => (await import('./health.ts')).healthCommand,
+  check: async () => (await import('./check.ts')).checkCommand,
   completion: async () => (await import('./completion.ts')).completionCommand(commands),
 }
 

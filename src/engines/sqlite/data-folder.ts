@@ -11,6 +11,11 @@ const fileMode: Mode = 0o600
 const othersBits = 0o077
 const ownFiles = /^(kvist\.db(-wal|-shm)?|lock|(log|spare|reserve|damaged)-.*)$/
 
+/** Whether a file of this name in a data folder is one of kvist's. */
+export function isOwnFile(name: string): boolean {
+  return ownFiles.test(name)
+}
+
 /**
  * Creates the folder if it is missing. Throws RefusedFile with a message of one line when it cannot be used. Files in it
  * get the mode that the umask of the process leaves (serve.ts).

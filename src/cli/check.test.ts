@@ -1,0 +1,59 @@
+import { afterAll, expect, test } from 'bun:test'
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { run } from '../../test/support/program.ts'
+import { newFolder, startServer } from '../../test/support/server.ts'
+
+const folder = newFolder()
+mkdirSync(folder, { recursive: true })
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+test('kvist check refuses a folder in use, says that one is whole, and names what is damaged', async () => {
+  const server = await startServer()
+  try {
+    const { dataFolder } = server
+    for (const name of ['ann', 'bo'])
+      await fetch(`${server.url}/v1/users/${name}`, { method: 'PUT', body: `{"name": "${name}"}` })
+    const refused = await run(['check', dataFolder])
+    expect(refused).toMatchObject({ exitCode: 1, stderr: `kvist: ${dataFolder} is held by another kvist\n` })
+    await server.stop()
+
+    const whole = await run(['check', dataFolder])
+    expect(whole).toMatchObject({ exitCode: 0 })
+    expect(whole.stdout.toString()).toBe('')
+    expect(whole.stderr).toMatch(
+      /is whole: 2 members, 0 tombstones, 0 writes in the log; read .* MB in .* s, .* MB\/s\n$/,
+    )
+
+    const path = join(dataFolder, 'kvist.db')
+    const bytes = readFileSync(path)
+    bytes[bytes.indexOf('{"name": "bo"}') + 3]! ^= 1
+    writeFileSync(path, bytes)
+    const damaged = await run(['check', dataFolder])
+    expect(damaged.exitCode).toBe(1)
+    expect(damaged.stdout.toString()).toContain(
+      'members\tusers\tbo\tthe checksum of its row does not match\n',
+    )
+    expect(damaged.stderr).toMatch(/is damaged: \d findings; .*\n.*kvist repair .* --to NEW\n$/)
+    const { exitCode, stdout, stderr } = await run(['check', '--json', '-q', dataFolder])
+    expect({ exitCode, stderr }).toEqual({ exitCode: 1, stderr: '' })
+    expect(JSON.parse(stdout.toString())).toMatchObject({
+      path: dataFolder,
+      is_whole: false,
+      members: 1,
+      format: 3,
+    })
+  } finally {
+    await server.remove()
+  }
+})
+
+test.each([
+  [['check'], 2, /^kvist: check needs DIR/],
+  [['check', '/nowhere/at/all'], 1, /^kvist: \/nowhere\/at\/all: there is no such file or folder\n$/],
+  [['check', folder], 1, /has no store: neither kvist\.db nor a log\n$/],
+])('kvist %j is refused with one line', async (args, exitCode, line) => {
+  const ended = await run(args)
+  expect(ended.exitCode).toBe(exitCode)
+  expect(ended.stderr).toMatch(line)
+})

@@ -1,0 +1,84 @@
+import { statSync } from 'node:fs'
+import { type CheckReport, checkFolder } from '../engines/sqlite/check/check-folder.ts'
+import type { StoreFinding } from '../engines/sqlite/check/findings.ts'
+import { command } from './command.ts'
+import { jsonOption, quietOption } from './connection.ts'
+import { complain } from './explain.ts'
+import { print, printLines, tableLines } from './output.ts'
+import { startProgress } from './progress.ts'
+
+export const checkCommand = command('check', {
+  summary: 'Check whether a data folder is whole, without changing it',
+  notes:
+    'Reads everything: each page, each row and what the log has, and compares the tables with each other. The server that uses the folder ' +
+    'must be stopped. Each line says where (a table or a file), collection, key and what is wrong; - stands for what does not apply. ' +
+    'Exit code: 0 if it is whole, 1 if not. kvist repair saves what can be read of a damaged folder.',
+  operands: [{ name: 'DIR', help: 'the data folder' }],
+  options: { json: jsonOption, quiet: quietOption },
+  async run({ json, quiet }, [dir = '']) {
+    statSync(dir) // names the path where there is none
+    const progress = await startProgress('check', 1, quiet)
+    let report: CheckReport
+    try {
+      report = await checkFolder(dir, {
+        onProgress: (pages, total, members) => progress.update(Math.min(pages / total, 1), members),
+      })
+    } finally {
+      progress.stop()
+    }
+    if (json) await print(`${JSON.stringify(checkJson(dir, report))}\n`)
+    else await printLines(tableLines(report.findings.map(findingRow), findingHeadings))
+    if (!quiet) for (const line of summary(dir, report)) complain(line)
+    return report.isWhole ? 0 : 1
+  },
+})
+
+export const findingHeadings = ['WHERE', 'COLLECTION', 'KEY', 'WHAT'] as const
+
+export function findingRow({ where, collection, key, what, revision, page }: StoreFinding): string[] {
+  const at = page === undefined ? where : `${where} page ${page}`
+  const more = key === undefined && revision !== undefined ? ` (revision ${revision})` : ''
+  return [at, collection ?? '-', key ?? '-', `${what}${more}`]
+}
+
+export function findingJson({ where, what, collection, key, revision, page }: StoreFinding) {
+  return { where, what, collection, key, revision, page }
+}
+
+function checkJson(dir: string, report: CheckReport) {
+  return {
+    path: dir,
+    is_whole: report.isWhole,
+    store_id: report.storeId,
+    format: report.format,
+    revision: report.revision,
+    members: report.members,
+    tombstones: report.tombstones,
+    bytes: report.valueBytes,
+    log_records: report.logRecords,
+    findings: report.findings.map(findingJson),
+    findings_left_out: report.findingsLeftOut,
+    notes: report.notes,
+    bytes_read: report.bytesRead,
+    elapsed_ms: Math.round(report.elapsedMs),
+  }
+}
+
+function summary(dir: string, report: CheckReport): string[] {
+  const { findings, findingsLeftOut, notes, members, tombstones, logRecords, bytesRead, elapsedMs } = report
+  const seconds = Math.max(elapsedMs, 1) / 1000
+  const read = `read ${megabytes(bytesRead)} in ${seconds.toFixed(1)} s, ${megabytes(bytesRead / seconds)}/s`
+  const holds = `${members} members, ${tombstones} tombstones, ${logRecords} writes in the log; ${read}`
+  if (report.isWhole) return [...notes, `${dir} is whole: ${holds}`]
+  const count = findings.length + findingsLeftOut
+  const more = findingsLeftOut === 0 ? '' : `, ${findingsLeftOut} of them not listed`
+  return [
+    ...notes,
+    `${dir} is damaged: ${count} ${count === 1 ? 'finding' : 'findings'}${more}; ${holds}`,
+    `put it back from a backup, or save what can be read with kvist repair ${dir} --to NEW`,
+  ]
+}
+
+function megabytes(bytes: number): string {
+  return `${(bytes / 1e6).toFixed(bytes < 1e8 ? 1 : 0)} MB`
+}

@@ -1,0 +1,446 @@
+import { parseSettings, settingsCollection } from '../../../core/settings.ts'
+import { expiryChecksum, feedBlockChecksum, feedChecksum, pieceChecksum } from '../table/row-checksum.ts'
+import { blockRevisions, pieceBytes } from '../table/schema.ts'
+import type { Counts, Meta } from '../table/table.ts'
+import { Agreement } from './agreement.ts'
+import type { Findings, StoreFinding } from './findings.ts'
+import type { StoredPages } from './stored-pages.ts'
+import type { StoredRow } from './stored-row.ts'
+import { readSchema } from './stored-schema.ts'
+import {
+  blockAt,
+  collectionAt,
+  expiryAt,
+  feedAt,
+  memberAt,
+  metaAt,
+  namesCrc,
+  pieceAt,
+  pieceOf,
+  type StoredTableName,
+  storedTableNames,
+  storedTables,
+  tombstoneAt,
+} from './stored-tables.ts'
+import { PageSet, readFreePages, TreeWalk } from './tree-walk.ts'
+
+/**
+ * Checks `kvist.db`: the structure of every page, the checksum of every row, and that the tables agree with each other. Memory
+ * is bounded: sets of rows are compared by sums (agreement.ts), and where those differ, a second walk names the rows.
+ */
+
+/** What the tables hold, as far as it could be read. */
+export interface TablesReport {
+  readonly meta: Partial<Meta>
+  readonly members: number
+  readonly tombstones: number
+  readonly valueBytes: number
+}
+
+type AgreementName = 'feed' | 'expiries' | 'pieces' | 'blocks' | 'tombstones'
+type Emit = (about: AgreementName, sign: 1 | -1, checksum: number, finding: () => StoreFinding) => void
+
+/** The most rows that a second walk keeps to find those that only one table has. */
+const maxSuspects = 200_000
+
+export class TableCheck {
+  private readonly pages: StoredPages
+  private readonly findings: Findings
+  private readonly agreements: Record<AgreementName, Agreement> = {
+    feed: new Agreement(),
+    expiries: new Agreement(),
+    pieces: new Agreement(),
+    blocks: new Agreement(),
+    tombstones: new Agreement(),
+  }
+  private readonly counts = new Map<string, Counts>()
+  private readonly stated = new Map<string, Counts>()
+  private readonly meta = new Map<string, string | number>()
+  private readonly tombstoneNames = new NameFilter()
+  /** Members that may have a tombstone too. */
+  private readonly doubled = new Set<string>()
+  private tombstones = 0
+  private newest = 0
+
+  constructor(pages: StoredPages, findings: Findings) {
+    this.pages = pages
+    this.findings = findings
+  }
+
+  get members(): number {
+    let sum = 0
+    for (const { members } of this.counts.values()) sum += members
+    return sum
+  }
+
+  /** Does the work; yields after each page. */
+  *run(): Generator<void, TablesReport> {
+    const { pages, findings } = this
+    const { roots, faults, otherTables } = readSchema(pages)
+    for (const what of faults) findings.add({ where: 'kvist.db', what })
+    for (const name of otherTables)
+      findings.add({ where: 'kvist.db', what: `it has a table ${name}, which is not kvist's` })
+    const seen = new PageSet(pages.pageCount)
+    seen.add(1)
+    const freeFault = readFreePages(pages, seen)
+    if (freeFault !== null) findings.add({ where: 'kvist.db', what: freeFault })
+    for (const name of checkOrder) {
+      const root = roots[name]
+      if (root !== undefined) yield* this.walk(name, root, seen)
+    }
+    this.compareCounts()
+    this.checkMeta()
+    if (faults.length === 0) {
+      this.reportUnused(seen)
+      yield* this.nameDifferences(roots)
+    }
+    return {
+      meta: metaOf(this.meta),
+      members: this.members,
+      tombstones: this.tombstones,
+      valueBytes: [...this.counts.values()].reduce((sum, { bytes }) => sum + bytes, 0),
+    }
+  }
+
+  private *walk(name: StoredTableName, root: number, seen: PageSet): Generator<void> {
+    const { findings } = this
+    const emit: Emit = (about, sign, checksum) => this.agreements[about].add(checksum, sign)
+    const contribute = contributionsOf(name, emit)
+    const walk = new TreeWalk(this.pages, seen, name, {
+      row: (row, isValid) => {
+        if (isValid) {
+          contribute.row(row)
+          this.note(name, row)
+        } else {
+          findings.add({
+            where: name,
+            what: 'the checksum of its row does not match',
+            ...damagedName(name, row),
+          })
+        }
+      },
+      fault: (page, what) => findings.add({ where: name, page, what }),
+    })
+    yield* walk.walk(root)
+    contribute.end()
+  }
+
+  /** Takes from a row what is not compared by sums. */
+  private note(name: StoredTableName, row: StoredRow): void {
+    if (name === 'members') this.noteMember(row)
+    else if (name === 'tombstones') {
+      this.tombstones++
+      this.tombstoneNames.add(namesCrc(row, tombstoneAt.collection))
+    } else if (name === 'feed') this.newest = Math.max(this.newest, row.rowId)
+    else if (name === 'collections')
+      this.stated.set(row.text(collectionAt.name), {
+        members: row.number(collectionAt.members),
+        bytes: row.number(collectionAt.bytes),
+      })
+    else if (name === 'meta') this.meta.set(row.text(metaAt.name), row.value(metaAt.value) as string | number)
+  }
+
+  private noteMember(row: StoredRow): void {
+    const collection = this.collectionOf(row)
+    let own = this.counts.get(collection)
+    if (own === undefined) {
+      own = { members: 0, bytes: 0 }
+      this.counts.set(collection, own)
+    }
+    own.members++
+    own.bytes +=
+      row.length(memberAt.key) + (row.numberOrNull(memberAt.largeBytes) ?? row.length(memberAt.value))
+    if (this.tombstoneNames.mayHave(namesCrc(row, memberAt.collection)) && this.doubled.size < maxSuspects)
+      this.doubled.add(JSON.stringify([collection, row.text(memberAt.key)]))
+    if (collection.startsWith('_')) this.checkOwn(collection, row)
+  }
+
+  /** Consecutive rows mostly share a collection. */
+  private lastCollection = ''
+  private lastBytes = Buffer.alloc(0)
+  private collectionOf(row: StoredRow): string {
+    const bytes = row.bytesOf(memberAt.collection)
+    if (bytes.equals(this.lastBytes)) return this.lastCollection
+    this.lastBytes = Buffer.from(bytes)
+    this.lastCollection = bytes.toString('utf8')
+    return this.lastCollection
+  }
+
+  /** Members of kvist's own collections have to be what the start reads: settings, and JSON in any case. */
+  private checkOwn(collection: string, row: StoredRow): void {
+    if (!row.isText(memberAt.value) || !row.isNull(memberAt.largeBytes)) return
+    try {
+      const value: unknown = JSON.parse(row.text(memberAt.value))
+      if (collection === settingsCollection) parseSettings(value)
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error)
+      const key = row.text(memberAt.key)
+      this.findings.add({
+        where: 'members',
+        what: `it is not what kvist writes there: ${why}`,
+        collection,
+        key,
+      })
+    }
+  }
+
+  private compareCounts(): void {
+    for (const collection of new Set([...this.counts.keys(), ...this.stated.keys()])) {
+      const { members, bytes } = this.counts.get(collection) ?? { members: 0, bytes: 0 }
+      const stated = this.stated.get(collection) ?? { members: 0, bytes: 0 }
+      if (members === stated.members && bytes === stated.bytes) continue
+      const what = `${stated.members} members with ${stated.bytes} bytes are counted, and ${members} with ${bytes} bytes are there`
+      this.findings.add({ where: 'collections', what, collection })
+    }
+  }
+
+  private checkMeta(): void {
+    for (const name of ['store_id', 'node_id', 'flushed_revision', 'clock', 'forgotten_revision'])
+      if (!this.meta.has(name)) this.findings.add({ where: 'meta', what: `${name} is missing` })
+    const flushed = this.meta.get('flushed_revision')
+    if (typeof flushed === 'number' && this.newest > flushed)
+      this.findings.add({
+        where: 'feed',
+        what: `it goes to revision ${this.newest}, and the tables to ${flushed}`,
+      })
+  }
+
+  private reportUnused(seen: PageSet): void {
+    let unused = 0
+    for (let page = 2; page <= this.pages.pageCount; page++) if (!seen.has(page)) unused++
+    if (unused > 0) this.findings.add({ where: 'kvist.db', what: `${unused} pages belong to no table` })
+  }
+
+  /** Walks the tables whose rows do not agree again, and names the rows that only one of the two has. */
+  private *nameDifferences(roots: Partial<Record<StoredTableName, number>>): Generator<void> {
+    const suspects = new Map<string, { net: number; finding: StoreFinding }>()
+    const emit: Emit = (about, sign, checksum, finding) => {
+      if (!this.agreements[about].isSuspect(checksum) || suspects.size >= maxSuspects) return
+      const made = finding()
+      const name = `${about} ${checksum} ${made.collection ?? ''} ${made.key ?? ''} ${made.revision ?? ''}`
+      const known = suspects.get(name)
+      if (known === undefined) suspects.set(name, { net: sign, finding: made })
+      else {
+        known.net += sign
+        known.finding = made
+        if (known.net === 0) suspects.delete(name)
+      }
+    }
+    const failed = new Set(
+      Object.entries(this.agreements).flatMap(([name, { holds }]) => (holds ? [] : [name])),
+    )
+    for (const [name, about] of Object.entries(walkedFor) as [StoredTableName, readonly AgreementName[]][]) {
+      const root = roots[name]
+      const isDoubled = name === 'tombstones' && this.doubled.size > 0
+      if (root === undefined || !(isDoubled || about.some((one) => failed.has(one)))) continue
+      const contribute = contributionsOf(name, emit)
+      const walk = new TreeWalk(this.pages, new PageSet(this.pages.pageCount), name, {
+        row: (row, isValid) => {
+          if (!isValid) return
+          contribute.row(row)
+          if (isDoubled) this.reportDoubled(row)
+        },
+        fault() {},
+      })
+      yield* walk.walk(root)
+      contribute.end()
+    }
+    for (const { finding } of suspects.values()) this.findings.addConsequence(finding)
+    if (failed.size > 0 && suspects.size === 0)
+      this.findings.add({ where: 'kvist.db', what: `its tables do not agree (${[...failed].join(', ')})` })
+  }
+
+  private reportDoubled(row: StoredRow): void {
+    const [collection, key] = [row.text(tombstoneAt.collection), row.text(tombstoneAt.key)]
+    if (!this.doubled.has(JSON.stringify([collection, key]))) return
+    this.findings.add({ where: 'tombstones', what: 'it is there, and has a tombstone too', collection, key })
+  }
+}
+
+/** Tombstones before members, so that a member is known to have a tombstone too. */
+const checkOrder: readonly StoredTableName[] = [
+  'meta',
+  'collections',
+  'tombstones',
+  ...storedTableNames.filter((name) => !['meta', 'collections', 'tombstones'].includes(name)),
+]
+
+/** What of each table is compared with other tables. */
+const walkedFor: Partial<Record<StoredTableName, readonly AgreementName[]>> = {
+  members: ['feed', 'expiries', 'pieces'],
+  tombstones: ['feed'],
+  feed: ['feed', 'blocks', 'tombstones'],
+  feed_blocks: ['blocks'],
+  feed_tombstones: ['tombstones'],
+  expiries: ['expiries'],
+  value_pieces: ['pieces'],
+}
+
+interface Contributions {
+  row(row: StoredRow): void
+  /** Call it after the last row. */
+  end(): void
+}
+
+/** What the rows of a table say of other tables' rows: 1 for what is there, -1 for what should be. */
+function contributionsOf(name: StoredTableName, emit: Emit): Contributions {
+  const row = rowContributions[name]
+  if (name === 'feed') return feedContributions(emit)
+  return { row: (one) => row?.(one, emit), end() {} }
+}
+
+const rowContributions: Partial<Record<StoredTableName, (row: StoredRow, emit: Emit) => void>> = {
+  members: memberContributions,
+  tombstones(row, emit) {
+    const crc = namesCrc(row, tombstoneAt.collection)
+    const revision = row.number(tombstoneAt.revision)
+    const checksum = feedChecksum(
+      crc,
+      row.length(tombstoneAt.collection),
+      revision,
+      row.text(tombstoneAt.cause),
+    )
+    emit('feed', -1, checksum, () => ({
+      where: 'feed',
+      what: 'the feed does not name its tombstone',
+      ...storedTables.tombstones.name(row),
+    }))
+  },
+  expiries(row, emit) {
+    emit('expiries', 1, row.number(expiryAt.checksum), () => ({
+      where: 'expiries',
+      what: 'the table of expiries has a time that it does not expire at',
+      ...storedTables.expiries.name(row),
+    }))
+  },
+  feed_blocks(row, emit) {
+    const block = row.number(blockAt.block)
+    emit('blocks', 1, row.number(blockAt.checksum), () => ({
+      where: 'feed_blocks',
+      what: `block ${block} counts ${row.number(blockAt.changes)} changes, which the feed does not have`,
+      ...storedTables.feed_blocks.name(row),
+    }))
+  },
+  feed_tombstones(row, emit) {
+    const revision = row.number(0)
+    emit('tombstones', 1, pieceChecksum(0, revision, 0), () => ({
+      where: 'feed_tombstones',
+      what: 'the index names a tombstone that the feed does not have',
+      revision,
+    }))
+  },
+  value_pieces(row, emit) {
+    const { revision, piece } = pieceOf(row.rowId)
+    emit('pieces', 1, pieceChecksum(row.length(pieceAt.bytes), revision, piece), () => ({
+      where: 'value_pieces',
+      what: `piece ${piece} belongs to no member`,
+      revision,
+    }))
+  },
+}
+
+function memberContributions(row: StoredRow, emit: Emit): void {
+  const crc = namesCrc(row, memberAt.collection)
+  const collectionBytes = row.length(memberAt.collection)
+  const revision = row.number(memberAt.revision)
+  const about = (where: string, what: string) => () => ({ where, what, ...storedTables.members.name(row) })
+  emit(
+    'feed',
+    -1,
+    feedChecksum(crc, collectionBytes, revision, null),
+    about('feed', 'the feed does not name it'),
+  )
+  const expiresAtMs = row.numberOrNull(memberAt.expiresAt)
+  if (expiresAtMs !== null)
+    emit(
+      'expiries',
+      -1,
+      expiryChecksum(crc, collectionBytes, expiresAtMs),
+      about('expiries', 'the table of expiries does not have the time at which it expires'),
+    )
+  const largeBytes = row.numberOrNull(memberAt.largeBytes) ?? 0
+  for (let piece = 0, left = largeBytes; left > 0; piece++, left -= pieceBytes)
+    emit(
+      'pieces',
+      -1,
+      pieceChecksum(Math.min(left, pieceBytes), revision, piece),
+      about('value_pieces', `piece ${piece} of its value is missing`),
+    )
+}
+
+/** The feed itself, what its blocks count, and the index of its tombstones. */
+function feedContributions(emit: Emit): Contributions {
+  let block = -1
+  let changes = new Map<string, number>()
+  function endBlock(): void {
+    for (const [collection, count] of changes)
+      emit('blocks', -1, feedBlockChecksum(collection, block, count), () => ({
+        where: 'feed_blocks',
+        what: `block ${block} does not count its ${count} changes`,
+        collection,
+      }))
+    changes = new Map()
+  }
+  return {
+    row(row) {
+      const own = Math.floor(row.rowId / blockRevisions)
+      if (own !== block) endBlock()
+      block = own
+      const collection = row.text(feedAt.collection)
+      changes.set(collection, (changes.get(collection) ?? 0) + 1)
+      const isTombstone = !row.isNull(feedAt.cause)
+      emit('feed', 1, row.number(feedAt.checksum), () => ({
+        where: isTombstone ? 'tombstones' : 'members',
+        what: `the feed names ${isTombstone ? 'its tombstone' : 'it'}, but that is missing`,
+        ...storedTables.feed.name(row),
+      }))
+      if (!isTombstone) return
+      const revision = row.rowId
+      emit('tombstones', -1, pieceChecksum(0, revision, 0), () => ({
+        where: 'feed_tombstones',
+        what: 'the index does not have a tombstone of the feed',
+        revision,
+      }))
+    },
+    end: endBlock,
+  }
+}
+
+/** What can be said of a row whose checksum does not match; its texts may be anything. */
+function damagedName(name: StoredTableName, row: StoredRow) {
+  if (row.columns !== storedTables[name].columns) return {}
+  return storedTables[name].name(row)
+}
+
+/** A set of names by their CRC: it may have names that were not added. */
+class NameFilter {
+  private readonly bits = new Uint8Array(2 ** 20)
+
+  add(crc: number): void {
+    this.bits[(crc >>> 3) % this.bits.length]! |= 1 << (crc & 7)
+  }
+
+  mayHave(crc: number): boolean {
+    return (this.bits[(crc >>> 3) % this.bits.length]! & (1 << (crc & 7))) !== 0
+  }
+}
+
+function metaOf(meta: ReadonlyMap<string, string | number>): Partial<Meta> {
+  const text = (name: string) => {
+    const value = meta.get(name)
+    return typeof value === 'string' ? value : undefined
+  }
+  const number = (name: string) => {
+    const value = meta.get(name)
+    return typeof value === 'number' ? value : undefined
+  }
+  const [storeId, nodeId, lost] = [text('store_id'), text('node_id'), text('lost_revisions')]
+  const [flushedRevision, clock] = [number('flushed_revision'), number('clock')]
+  return {
+    ...(storeId !== undefined && { storeId }),
+    ...(nodeId !== undefined && { nodeId }),
+    ...(flushedRevision !== undefined && { flushedRevision }),
+    ...(clock !== undefined && { clock }),
+    lostRevisions: lost === undefined ? [] : JSON.parse(lost),
+  }
+}
