@@ -94,3 +94,24 @@ test('many servers in turn leave so many gaps as fit, and none of them is served
     await engine.close()
   }
 })
+
+test('a server that was started again is another one, and leaves a gap for what it may have lost', async () => {
+  const engine = await openTestRedis([server], { prefix: 'restarted', lines: 1, onCommit() {} })
+  const { head } = lineKeys('restarted', 1)[0]!
+  const ownerOf = async () => String(await server.command('HGET', head, 'owner'))
+  const runId = async () => /^run_id:(\w+)/m.exec(String(await server.command('INFO', 'server')))?.[1]
+  try {
+    const before = await write(engine, put('a', '1'))
+    expect(await ownerOf()).toBe((await runId())!)
+    expect(await server.command('HEXISTS', head, 'gaps')).toBe(0)
+    await server.kill()
+    await server.start()
+    await write(engine, put('a', '2'))
+    expect(await ownerOf()).toBe((await runId())!)
+    expect(await server.command('HSTRLEN', head, 'gaps')).toBe(16)
+    const inGap = async () => engine.changes(String(before + 1), 10)
+    expect((await faultOf(inGap())).code).toBe('compacted')
+  } finally {
+    await engine.close()
+  }
+})

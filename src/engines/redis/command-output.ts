@@ -1,4 +1,4 @@
-import type { RedisCommand } from './resp.ts'
+import { type RedisCommand, runIdArgument } from './resp.ts'
 
 /** Larger arguments are sent from where they are, smaller ones are joined. */
 const maxJoinedBytes = 64 * 1024
@@ -28,6 +28,8 @@ export class CommandOutput {
   encodedBytes = 0
   /** Those of them that the socket accepted. */
   sentBytes = 0
+  /** What is sent for `runIdArgument`. */
+  runId = ''
 
   constructor(socket: Socket) {
     this.socket = socket
@@ -43,6 +45,7 @@ export class CommandOutput {
     for (const argument of command) {
       if (typeof argument === 'string') this.text(argument)
       else if (typeof argument === 'number') this.text(String(argument))
+      else if (argument === runIdArgument) this.text(this.runId)
       else this.bytes(argument)
     }
   }

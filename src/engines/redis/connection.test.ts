@@ -7,7 +7,7 @@ import {
   RedisConnection,
   type ServerGreeting,
 } from './connection.ts'
-import { ErrorReply, type Reply } from './resp.ts'
+import { ErrorReply, type RedisCommand, type Reply, runIdArgument } from './resp.ts'
 
 /** A server that says what a test wants, and the connection to it. */
 
@@ -53,7 +53,7 @@ interface Client {
   readonly pushed: (readonly Reply[])[]
   readonly closed: Promise<ClosedReason>
   /** Resolves with the reply, or with `sent` or `not sent` when there is none. */
-  send(...command: (string | Uint8Array)[]): Promise<Reply>
+  send(...command: RedisCommand): Promise<Reply>
 }
 
 function connectTo({ listener }: Peer, options: Partial<ConnectionOptions> = {}): Client {
@@ -114,6 +114,28 @@ test('it logs in before it sends anything', async () => {
   const hello =
     '*7\r\n$5\r\nHELLO\r\n$1\r\n3\r\n$4\r\nAUTH\r\n$5\r\nkvist\r\n$6\r\nsesame\r\n$7\r\nSETNAME\r\n$5\r\nkvist\r\n'
   expect(peer.received).toBe(`${hello}*1\r\n$3\r\nGET\r\n`)
+})
+
+test('a connection that sends the run id of its server learns it before it sends anything else', async () => {
+  const runId = 'a'.repeat(40)
+  const info = `# Server\r\nrun_id:${runId}\r\n`
+  const peer = listen((socket, text) => {
+    socket.write(text.includes('INFO') ? `=${info.length + 4}\r\ntxt:${info}\r\n` : '+OK\r\n')
+  })
+  const client = connectTo(peer, { sendsRunId: true })
+  expect(await client.send('EVALSHA', runIdArgument)).toBe('OK')
+  expect(peer.received).toEndWith(`*2\r\n$7\r\nEVALSHA\r\n$40\r\n${runId}\r\n`)
+  expect(client.greetings).toHaveLength(1)
+})
+
+test('a server that does not say which run it is cannot be written to', async () => {
+  const peer = listen((socket) => socket.write("-NOPERM no permissions to run the 'info' command\r\n"))
+  const client = connectTo(peer, { sendsRunId: true })
+  expect(await client.send('EVALSHA', runIdArgument)).toBe('not sent')
+  expect(await client.closed).toMatchObject({
+    isRefused: true,
+    text: expect.stringContaining('INFO: NOPERM'),
+  })
 })
 
 test.each([

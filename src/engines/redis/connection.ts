@@ -36,6 +36,8 @@ export interface ConnectionOptions {
   /** The connection is cut when the server sends nothing for this long, though it owes a reply. */
   readonly timeoutMs: number
   readonly timers: Timers
+  /** The connection asks the server for its run id first, and sends it for `runIdArgument`. */
+  readonly sendsRunId?: true
   readonly onGreeting?: (greeting: ServerGreeting) => void
   /** Called with messages of channels. */
   readonly onPush?: (message: readonly Reply[]) => void
@@ -163,7 +165,7 @@ export class RedisConnection {
   private greet(socket: BunSocket): void {
     const output = new CommandOutput(socket)
     this.output = output
-    const { user, password, onGreeting } = this.options
+    const { user, password, sendsRunId } = this.options
     const login = password === null ? [] : ['AUTH', user ?? 'default', password]
     this.write(output, {
       command: ['HELLO', 3, ...login, 'SETNAME', 'kvist'],
@@ -172,13 +174,36 @@ export class RedisConnection {
           this.cut(refusal(reply), { isRefused: true })
           return
         }
-        this.state = 'open'
-        onGreeting?.(greetingOf(reply))
-        this.flush()
+        if (sendsRunId === undefined) this.greeted(reply)
+        else this.askForRunId(output, reply)
       },
       lost() {},
     })
     output.flush()
+  }
+
+  private askForRunId(output: CommandOutput, greeting: Reply): void {
+    this.write(output, {
+      command: ['INFO', 'server'],
+      replied: (reply) => {
+        const runId = /^run_id:(\w+)/m.exec(String(reply))?.[1]
+        if (reply instanceof ErrorReply || runId === undefined) {
+          const why = reply instanceof ErrorReply ? reply.text : 'it has no run id'
+          this.cut(`INFO: ${why}`, { isRefused: true })
+          return
+        }
+        output.runId = runId
+        this.greeted(greeting)
+      },
+      lost() {},
+    })
+    output.flush()
+  }
+
+  private greeted(reply: Reply): void {
+    this.state = 'open'
+    this.options.onGreeting?.(greetingOf(reply))
+    this.flush()
   }
 
   private scheduleFlush(): void {

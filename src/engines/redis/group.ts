@@ -31,8 +31,8 @@ const maxPublishedBytes = 64 * 1024
 
 const none = -1
 const unchecked = -2
-/** The large values follow the packed group and the channel. */
-const firstLargeArgument = 3
+/** The large values follow the packed group, the channel and the run id. */
+const firstLargeArgument = 4
 
 export interface EncodedGroup {
   readonly bytes: Buffer

@@ -7,7 +7,7 @@ import { decodeGroup, encodeGroup, type GroupResult, type LineCommit, maxSkewMs 
 import type { GroupScripts } from './group-scripts.ts'
 import type { LineKeys } from './layout.ts'
 import { decodePuts, encodePuts } from './puts.ts'
-import type { Reply } from './resp.ts'
+import { type RedisCommand, type Reply, runIdArgument } from './resp.ts'
 
 /**
  * Commits to one line: those that come while a group is under way wait and are the next group. One group is under way
@@ -190,15 +190,16 @@ export class LineCommitter {
     return serverMs >= sentMs - maxSkewMs && serverMs <= this.options.now() + maxSkewMs
   }
 
-  private command(commits: readonly LineCommit[], onlyDeletes: boolean, wallMs: number) {
+  private command(commits: readonly LineCommit[], onlyDeletes: boolean, wallMs: number): RedisCommand {
     const { keys, scripts, instance, nodeId } = this.options
     const { head, records, values, order, members, tombstones, expiries, sizes } = keys
     const names = [head, records, values, order, members, tombstones, expiries, sizes]
     const about = { instance, seq: this.seq, wallMs, nodeId }
+    const rest = [keys.channel, runIdArgument] as const
     const puts = onlyDeletes ? null : encodePuts(about, commits)
-    if (puts !== null) return ['EVALSHA', scripts.puts, names.length, ...names, puts, keys.channel]
+    if (puts !== null) return ['EVALSHA', scripts.puts, names.length, ...names, puts, ...rest]
     const { bytes, largeValues } = encodeGroup(about, commits)
     const script = onlyDeletes ? scripts.deletes : scripts.commits
-    return ['EVALSHA', script, names.length, ...names, bytes, keys.channel, ...largeValues]
+    return ['EVALSHA', script, names.length, ...names, bytes, ...rest, ...largeValues]
   }
 }

@@ -28,7 +28,7 @@ import { recordBit, typeInRecord } from './record.ts'
  */
 
 /** Larger groups would need several commands of each kind. */
-const maxPuts = 1000
+const maxPuts = 500
 const none = -1
 /** The elements of a put in the packed list. */
 const putElements = 6

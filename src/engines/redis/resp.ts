@@ -4,8 +4,14 @@
  * recursion.
  */
 
+/**
+ * An argument in whose place each connection that was opened with `sendsRunId` sends the run id of its server. A
+ * connection ends with its server, so the server that receives it is the one that it names.
+ */
+export const runIdArgument = Symbol('run id')
+
 /** A command and its arguments. Text is sent as UTF-8, numbers in decimal. */
-export type RedisCommand = readonly (string | number | Uint8Array)[]
+export type RedisCommand = readonly (string | number | Uint8Array | typeof runIdArgument)[]
 
 /**
  * A reply. Bulk strings are buffers, which are views of what was read from the socket, up to 512 KiB: copy what is kept

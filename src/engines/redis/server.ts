@@ -113,7 +113,7 @@ export class Server {
         this.greeting = greeting
         this.events.opened(this)
       },
-      ...(purpose === 'write' ? { onFlush: () => this.waitForReplicas(connection) } : {}),
+      ...(purpose === 'write' ? { sendsRunId: true, onFlush: () => this.waitForReplicas(connection) } : {}),
       onClosed: (why) => this.closed(purpose, why, isGreeted),
     })
     this.connections[purpose] = connection

@@ -1,7 +1,8 @@
 -- The beginning of puts.lua and commits.lua. Reads the head of the line, returns the result of a group that was applied
 -- before, and refuses one whose clock is off.
 --
--- KEYS: h i v o l g x s (layout.ts). ARGV: the group (group.ts), the channel, and the large values.
+-- KEYS: h i v o l g x s (layout.ts). ARGV: the group (group.ts), the channel, the run id of this server,
+-- and the large values.
 local call, pack, unpackBytes = redis.call, struct.pack, struct.unpack
 local band = bit.band
 local group = cmsgpack.unpack(ARGV[1])
@@ -28,7 +29,7 @@ if math.abs(serverMs - wallMs) > maxSkewMs then
 end
 
 -- Another server wrote the line before, so what that wrote last may be lost: revisions up to here are not used again.
-local before, owner, gaps = rev, string.match(call('INFO', 'server'), 'run_id:(%x+)'), nil
+local before, owner, gaps = rev, ARGV[3], nil
 local isNewOwner = head[3] ~= owner
 if isNewOwner and head[3] then
   local first = math.max(rev, clock, serverMs * 2048) + 2 * maxSkewMs * 2048
@@ -55,8 +56,8 @@ local function writeHead(reply)
   call('HSET', h, unpack(state))
 end
 
--- Reports the group to the servers of this store; `messages` is nil if its changes are too large to be sent.
+-- Reports the group to the servers of this store; `messages` is false if its changes are too large to be sent.
 local function publish(messages)
   local about = pack('>ddBB', before, rev, messages and 1 or 0, #instance) .. instance
-  call('SPUBLISH', ARGV[2], about .. (messages and table.concat(messages) or ''))
+  call('SPUBLISH', ARGV[2], about .. (messages or ''))
 end

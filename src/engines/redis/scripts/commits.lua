@@ -369,5 +369,5 @@ for name, members in pairs(grownMembers) do
   end
 end
 
-if #changes > 0 or rev ~= before then publish(messageBytes <= maxPublished and messages) end
+if #changes > 0 or rev ~= before then publish(messageBytes <= maxPublished and table.concat(messages)) end
 return reply
