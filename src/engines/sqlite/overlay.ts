@@ -19,7 +19,7 @@ import { damagedMember, damagedStore } from './table/damage.ts'
 import type { TreeName, TreeRoots } from './table/schema.ts'
 import { mappedBytes } from './table/sql-connection.ts'
 import { openReader } from './table/sql-reader.ts'
-import type { TableReader } from './table/table-reader.ts'
+import type { MemberRowCursor, TableReader } from './table/table-reader.ts'
 import {
   type Chunk,
   type ExistingVersion,
@@ -327,7 +327,7 @@ export function recordExistingVersion(chunk: Chunk, at: number): ExistingVersion
 
 export function scanMembers(overlay: Overlay, range: ScanRange): ScanPage {
   if (overlay.damage !== null) throw damagedStore(overlay.damage)
-  const page = mergeMembers(overlay, range)
+  const page = scanTables(overlay, range, (rows) => mergeMembers(overlay, range, rows))
   const { collection, order, from, to } = range
   const [first, last] = order === 'asc' ? [from, page.next ?? to] : [page.next ?? from, to]
   const bound = (key: string | null) => (key === null ? [collection] : [collection, key])
@@ -335,43 +335,51 @@ export function scanMembers(overlay: Overlay, range: ScanRange): ScanPage {
   return page
 }
 
+/** Calls `merge` with the rows of the tables in a range; where it reads from the pages in vain, once more. */
+function scanTables(
+  { reader, pages, inTables }: Overlay,
+  range: ScanRange,
+  merge: (rows: MemberRowCursor | null) => ScanPage,
+): ScanPage {
+  if (!inTables.has(range.collection)) return merge(null)
+  const page = pages.scan(range, merge)
+  if (page !== undefined) return page
+  const rows = reader.scan(range)
+  try {
+    return merge(rows)
+  } finally {
+    rows.close()
+  }
+}
+
 /** Returns a page of a range: merges the rows of the tables with the records of the memtables, which win. */
-function mergeMembers(overlay: Overlay, range: ScanRange): ScanPage {
+function mergeMembers(overlay: Overlay, range: ScanRange, rows: MemberRowCursor | null): ScanPage {
   const { collection, from, to, order, limit, keysOnly, maxBytes = maxPageBytes } = range
   const keys = overlayKeys(overlay.tables, collection, from, to, order)
-  const rows = overlay.inTables.has(collection) ? overlay.reader.scan(range) : null
   const members: Member[] = []
   let bytes = 0
   let examined = 0
   let last: string | null = null
   const enough = Math.max(leastExamined, limit * examinedPerMember)
-  try {
-    let key = keys.next()
-    let hasRow = rows?.next() ?? false
-    while (!key.done || hasRow) {
-      const side = key.done
-        ? 1
-        : !hasRow
-          ? -1
-          : compareKeys(key.value, rows!.key) * (order === 'asc' ? 1 : -1)
-      const current: string = side <= 0 ? key.value! : rows!.key
-      const record = side <= 0 ? latestPut(overlay.tables, collection, current) : null
-      if (!keysOnly) bytes += side <= 0 ? valueBytesOf(record) : rows!.valueBytes
-      const isCut = bytes > maxBytes
-      if (members.length === limit || isCut || examined === enough) {
-        return { members, next: order === 'asc' ? current : (last ?? keyAfter(current)), isCut }
-      }
-      examined++
-      last = current
-      if (side > 0) members.push(rows!.member(keysOnly))
-      else if (record !== null) members.push(recordMember(record.table.chunk, record.at, current, keysOnly))
-      if (side <= 0) key = keys.next()
-      if (side >= 0) hasRow = rows!.next()
+  let key = keys.next()
+  let hasRow = rows?.next() ?? false
+  while (!key.done || hasRow) {
+    const side = key.done ? 1 : !hasRow ? -1 : compareKeys(key.value, rows!.key) * (order === 'asc' ? 1 : -1)
+    const current: string = side <= 0 ? key.value! : rows!.key
+    const record = side <= 0 ? latestPut(overlay.tables, collection, current) : null
+    if (!keysOnly) bytes += side <= 0 ? valueBytesOf(record) : rows!.valueBytes
+    const isCut = bytes > maxBytes
+    if (members.length === limit || isCut || examined === enough) {
+      return { members, next: order === 'asc' ? current : (last ?? keyAfter(current)), isCut }
     }
-    return { members, next: null, isCut: false }
-  } finally {
-    rows?.close()
+    examined++
+    last = current
+    if (side > 0) members.push(rows!.member(keysOnly))
+    else if (record !== null) members.push(recordMember(record.table.chunk, record.at, current, keysOnly))
+    if (side <= 0) key = keys.next()
+    if (side >= 0) hasRow = rows!.next()
   }
+  return { members, next: null, isCut: false }
 }
 
 /** The latest record of a member in the memtables; null where it is a tombstone, or there is none. */

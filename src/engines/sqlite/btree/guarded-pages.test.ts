@@ -4,7 +4,7 @@ import { faultOf, flushedRevision, newFolder, until, withEngine } from '../../..
 import { collection, put, remove, write } from '../../../../test/support/engine-writes.ts'
 import type { Engine } from '../../../core/engine.ts'
 import { damagedMember } from '../table/damage.ts'
-import type { TableReader } from '../table/table-reader.ts'
+import type { MemberRowCursor, TableReader } from '../table/table-reader.ts'
 import { checkedPages, noPages } from './guarded-pages.ts'
 import type { PageReader } from './pages.ts'
 
@@ -107,15 +107,29 @@ test('a difference between the pages and SQLite is reported', () => {
     ...{ key: 'k', value: '1', revision: 1, createdAtMs: 1, clock: 1, node: '', expiresAtMs: null },
     ...{ contentType: 'application/json', flags: 0 },
   }
-  const pages: PageReader = { ...noPages(), read: () => member, existing: () => null }
+  const range = { collection: 'c', from: 'a', to: null, order: 'asc' } as const
+  const rowOf = (row: typeof member) =>
+    ({ key: 'k', member: () => row, close() {} }) as unknown as MemberRowCursor
+  const pages: PageReader = {
+    ...{ ...noPages(), read: () => member, existing: () => null },
+    scan: (_range, use) => use(rowOf(member)),
+  }
   const reported: string[] = []
   const stored = { ...member, value: '2' }
-  const reader = { read: () => stored, existing: () => null } as unknown as TableReader
+  const reader = {
+    ...{ read: () => stored, existing: () => null, scan: () => rowOf(stored) },
+  } as unknown as TableReader
   const checked = checkedPages(pages, reader, (line) => reported.push(line))
   checked.read('c', 'k')
   checked.existing('c', 'k')
   expect(reported).toHaveLength(1)
   expect(reported[0]).toMatch(/^k in c differs: the pages have .*"1".*, SQLite has .*"2"/)
+  checked.scan(range, (rows) => rows.key)
+  expect(reported).toHaveLength(1)
+  checked.scan(range, (rows) => rows.member(false))
+  expect(reported.pop()).toMatch(
+    /^the range from a to the end of c differs: the pages have .*"1".*, SQLite has .*"2"/,
+  )
 
   const damaged = (): never => {
     throw damagedMember('c', 'k', 'the checksum of its row does not match')

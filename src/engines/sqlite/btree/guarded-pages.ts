@@ -1,7 +1,5 @@
 import { KvistError } from '../../../core/errors.ts'
-import type { Member } from '../../../core/member.ts'
 import type { TableReader } from '../table/table-reader.ts'
-import type { ExistingVersion } from '../wal/record.ts'
 import { mapFile } from './mapped-file.ts'
 import type { PageReader } from './pages.ts'
 
@@ -56,6 +54,7 @@ export function guardedPages(path: string, pages: PageReader, warn: (line: strin
     read: (collection, key, slot) => guarded(pages.read(collection, key, slot)),
     existing: (collection, key, slot) => guarded(pages.existing(collection, key, slot)),
     prefetch: pages.prefetch,
+    scan: (range, use) => guarded(pages.scan(range, use)),
     damageIn(name, from, to) {
       const damage = pages.damageIn(name, from, to)
       return damage === null || guarded(true) === undefined ? null : damage
@@ -86,6 +85,7 @@ export function noPages(): PageReader {
     read: () => undefined,
     existing: () => undefined,
     prefetch() {},
+    scan: () => undefined,
     damageIn: () => null,
     pause() {},
     resume() {},
@@ -104,12 +104,7 @@ export function checkedPages(
   reader: TableReader,
   onDifference: (line: string) => void,
 ): PageReader {
-  function check<T extends Member | ExistingVersion | null>(
-    collection: string,
-    key: string,
-    read: T | undefined,
-    readAgain: () => T,
-  ): T | undefined {
+  function check<T>(what: string, read: T | undefined, readAgain: () => T): T | undefined {
     if (read === undefined) return read
     let stored: unknown
     try {
@@ -119,17 +114,28 @@ export function checkedPages(
       stored = error.message
     }
     if (!Bun.deepEquals(read, stored))
-      onDifference(
-        `${key} in ${collection} differs: the pages have ${inspect(read)}, SQLite has ${inspect(stored)}`,
-      )
+      onDifference(`${what} differs: the pages have ${inspect(read)}, SQLite has ${inspect(stored)}`)
     return read
   }
   return {
     ...pages,
     read: (collection, key, slot) =>
-      check(collection, key, pages.read(collection, key, slot), () => reader.read(collection, key)),
+      check(`${key} in ${collection}`, pages.read(collection, key, slot), () => reader.read(collection, key)),
     existing: (collection, key, slot) =>
-      check(collection, key, pages.existing(collection, key, slot), () => reader.existing(collection, key)),
+      check(`${key} in ${collection}`, pages.existing(collection, key, slot), () =>
+        reader.existing(collection, key),
+      ),
+    scan(range, use) {
+      const [from, to] = [range.from ?? 'the start', range.to ?? 'the end']
+      return check(`the range from ${from} to ${to} of ${range.collection}`, pages.scan(range, use), () => {
+        const rows = reader.scan(range)
+        try {
+          return use(rows)
+        } finally {
+          rows.close()
+        }
+      })
+    },
   }
 }
 

@@ -10,6 +10,7 @@ import { memberParams, putMemberSql } from '../table/member-row.ts'
 import { mappedBytes } from '../table/sql-connection.ts'
 import { openReader } from '../table/sql-reader.ts'
 import { openForWriting, readStart } from '../table/table.ts'
+import type { MemberRowCursor } from '../table/table-reader.ts'
 import { pageBytes } from './page-format.ts'
 import { openPages } from './pages.ts'
 
@@ -52,6 +53,13 @@ function open(path: string, maxIndexBytes?: number) {
 
 function noLargeValue(): never {
   throw new Error('no large value is stored')
+}
+
+function all(rows: MemberRowCursor, limit = Number.POSITIVE_INFINITY, keysOnly = false): Member[] {
+  const members: Member[] = []
+  while (members.length < limit && rows.next()) members.push(rows.member(keysOnly))
+  rows.close()
+  return members
 }
 
 /** What was read is read by another way the next time. */
@@ -182,6 +190,52 @@ describe('members read from the pages', () => {
         reader.close()
         rmSync(path)
       }),
+      { numRuns: 15, endOnFailure: true },
+    )
+  })
+
+  test('are walked in order, from any key to any other, as SQLite does', () => {
+    const names = ['a', 'ab', 'b', 'é', 'x'.repeat(128)]
+    const key = fc.oneof(
+      fc.nat(3000).map((n) => `key-${n}`),
+      fc.string({ unit: 'grapheme', minLength: 1, maxLength: 60, size: 'max' }),
+      fc.nat(600).map((n) => 'k'.repeat(n + 1)),
+    )
+    const length = fc.oneof({ weight: 20, arbitrary: fc.nat(300) }, fc.integer({ min: 900, max: 1990 }))
+    const member = fc
+      .tuple(fc.constantFrom(...names), key, length)
+      .map(([collection, own, units]) => row(collection, own, `"${'x'.repeat(units)}"`))
+    const bound = fc.option(key, { nil: null })
+    const range = fc.record({
+      collection: fc.constantFrom(...names, 'aa'),
+      from: bound,
+      to: bound,
+      order: fc.constantFrom('asc', 'desc'),
+    })
+    fc.assert(
+      fc.property(
+        fc.array(member, { minLength: 1, maxLength: 3000, size: 'max' }),
+        fc.array(range, { minLength: 30, maxLength: 30 }),
+        (members, ranges) => {
+          const path = fill(members)
+          const reader = openReader(path, mappedBytes.usual)
+          const pages = open(path)
+          for (const range of ranges) {
+            const stored = all(reader.scan(range))
+            const found = pages.scan(range, all)
+            if (found !== undefined) expect(found).toEqual(stored)
+            else
+              expect(members.some(({ member }) => member.key.length + member.value.length > 1800)).toBe(true)
+            const few = pages.scan(range, (rows) => all(rows, 3, true))
+            if (few !== undefined)
+              expect(few.map(({ key }) => key)).toEqual(stored.slice(0, 3).map(({ key }) => key))
+          }
+          pages.close()
+          expect(pages.scan(ranges[0]!, all)).toBeUndefined()
+          reader.close()
+          rmSync(path)
+        },
+      ),
       { numRuns: 15, endOnFailure: true },
     )
   })

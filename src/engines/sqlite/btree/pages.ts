@@ -2,12 +2,13 @@ import { statSync } from 'node:fs'
 import type { MemberRef } from '../../../core/engine.ts'
 import type { Member } from '../../../core/member.ts'
 import type { TreeName, TreeRoots } from '../table/schema.ts'
-import type { TableReader } from '../table/table-reader.ts'
+import type { MemberRowCursor, TableRange, TableReader } from '../table/table-reader.ts'
 import type { ExistingVersion } from '../wal/record.ts'
 import { PageCursor } from './cursor.ts'
 import { mapFile } from './mapped-file.ts'
 import { MappedTree } from './mapped-tree.ts'
 import { absent, unsupported } from './page-format.ts'
+import { PageScan } from './page-scan.ts'
 import { absentRow, Prefetcher, unknownRow } from './prefetch.ts'
 import { RowReader } from './row-reader.ts'
 import { SearchKeys } from './search-keys.ts'
@@ -34,6 +35,11 @@ export interface PageReader {
    * event loop.
    */
   prefetch(refs: readonly MemberRef[]): void
+  /**
+   * Calls `use` with a cursor over members of a range of keys, and returns its result; undefined where SQLite must read
+   * them. Throws `damaged`.
+   */
+  scan<Result>(range: TableRange, use: (rows: MemberRowCursor) => Result): Result | undefined
   /** Returns the damage of the pages of a range of keys; null for none, and while the pages cannot be read. */
   damageIn(name: TreeName, from: TreeKey, to: TreeKey): string | null
   /** The file is about to be written. */
@@ -107,18 +113,29 @@ export function openPages(
       const row = seek(collection, key, slot)
       if (row === absent) return null
       if (row === unsupported) return undefined
-      return rows.member(cursor.bytes, row, cursor.end, collection, key)
+      if (!rows.load(cursor.bytes, row, cursor.end)) return undefined
+      rows.verify(collection, key)
+      return rows.member(collection, key)
     },
     existing(collection, key, slot = 0) {
       if (!isOpen) return undefined
       const row = seek(collection, key, slot)
       if (row === absent) return null
       if (row === unsupported) return undefined
-      return rows.existing(cursor.bytes, row, cursor.end, collection, key)
+      if (!rows.load(cursor.bytes, row, cursor.end)) return undefined
+      rows.verify(collection, key)
+      return rows.existing()
     },
     prefetch(refs) {
       if (isOpen) prefetcher.prefetch(refs)
       else prefetcher.forget()
+    },
+    scan(range, use) {
+      if (!isOpen) return undefined
+      wasUsed = true
+      const scan = new PageScan(tree, check, range, readValue)
+      const result = use(scan)
+      return scan.isUnsupported ? undefined : result
     },
     damageIn: (name, from, to) => (isOpen ? check.damageIn(name, from, to) : null),
     pause() {

@@ -1,4 +1,4 @@
-import { jsonContentType, type Member } from '../../../core/member.ts'
+import { jsonContentType, type Member, type Value } from '../../../core/member.ts'
 import { damagedMember } from '../table/damage.ts'
 import { crc32, memberChecksum } from '../table/row-checksum.ts'
 import type { TableReader } from '../table/table-reader.ts'
@@ -38,50 +38,55 @@ export class RowReader {
     this.readLargeValue = readLargeValue
   }
 
-  /** Reads a row whose page ends at `end`; undefined for one that SQLite must read. Throws `damaged`. */
-  member(bytes: Buffer, row: number, end: number, collection: string, key: string): Member | undefined {
-    if (!this.read(bytes, row, end)) return undefined
-    const { revision, createdAtMs, clock, flags, largeBytes, valueAt, valueEnd } = this
-    if (revision === null || createdAtMs === null || clock === null || flags === null) return undefined
-    this.verify(collection, key, revision, createdAtMs, clock, flags)
-    const isJson = isText(this.valueType)
+  /** Reads a row whose page ends at `end`; false for one that SQLite must read. */
+  load(bytes: Buffer, row: number, end: number): boolean {
+    return this.read(bytes, row, end) && this.hasNumbers()
+  }
+
+  /** The key of the row that was loaded. */
+  key(): string {
+    const keyAt = this.textsAt + columnBytes(this.nameType)
+    return this.bytes.toString('utf8', keyAt, this.contentTypeAt)
+  }
+
+  /** The size of the value of the row that was loaded, in bytes. */
+  valueBytes(): number {
+    return this.largeBytes ?? this.valueEnd - this.valueAt
+  }
+
+  /** The member of the row that was loaded and verified, with an empty value for `keysOnly`. */
+  member(collection: string, key: string, keysOnly = false): Member {
+    const { bytes, nodeAt, valueAt } = this
     return {
       key,
-      value:
-        largeBytes !== null
-          ? this.readLargeValue(collection, key, revision, largeBytes, isJson)
-          : isJson
-            ? bytes.toString('utf8', valueAt, valueEnd)
-            : Uint8Array.prototype.slice.call(bytes, valueAt, valueEnd),
-      revision,
-      createdAtMs,
-      clock,
-      node: textOf(bytes, this.nodeAt, valueAt),
+      value: keysOnly ? '' : this.value(collection, key),
+      revision: this.revision!,
+      createdAtMs: this.createdAtMs!,
+      clock: this.clock!,
+      node: textOf(bytes, nodeAt, valueAt),
       expiresAtMs: this.expiresAtMs,
-      contentType: textOf(bytes, this.contentTypeAt, this.nodeAt) || jsonContentType,
-      flags,
+      contentType: textOf(bytes, this.contentTypeAt, nodeAt) || jsonContentType,
+      flags: this.flags!,
     }
   }
 
-  /** As `member`, with only the fields that a write needs of the version that it replaces. */
-  existing(
-    bytes: Buffer,
-    row: number,
-    end: number,
-    collection: string,
-    key: string,
-  ): ExistingVersion | undefined {
-    if (!this.read(bytes, row, end)) return undefined
-    const { revision, createdAtMs, clock, flags, largeBytes, valueAt, valueEnd } = this
-    if (revision === null || createdAtMs === null || clock === null || flags === null) return undefined
-    this.verify(collection, key, revision, createdAtMs, clock, flags)
-    const valueBytes = largeBytes ?? valueEnd - valueAt
+  /** The fields of the row that was loaded and verified which a write needs of the version that it replaces. */
+  existing(): ExistingVersion {
     return {
-      revision,
-      createdAtMs,
+      revision: this.revision!,
+      createdAtMs: this.createdAtMs!,
       expiresAtMs: this.expiresAtMs,
-      bytes: columnBytes(this.keyType) + valueBytes,
+      bytes: columnBytes(this.keyType) + this.valueBytes(),
     }
+  }
+
+  private value(collection: string, key: string): Value {
+    const { bytes, valueAt, valueEnd, largeBytes } = this
+    const isJson = isText(this.valueType)
+    if (largeBytes !== null) return this.readLargeValue(collection, key, this.revision!, largeBytes, isJson)
+    return isJson
+      ? bytes.toString('utf8', valueAt, valueEnd)
+      : Uint8Array.prototype.slice.call(bytes, valueAt, valueEnd)
   }
 
   /** Reads all columns; false for a row that is not in kvist's format, or has overflow pages. */
@@ -110,14 +115,8 @@ export class RowReader {
     return this.valueType >= 12
   }
 
-  private verify(
-    collection: string,
-    key: string,
-    revision: number,
-    createdAtMs: number,
-    clock: number,
-    flags: number,
-  ): void {
+  /** Throws `damaged` unless the checksum of the row that was loaded matches. */
+  verify(collection: string, key: string): void {
     const { nameType, keyType, contentTypeAt, nodeAt, valueAt } = this
     const expected = memberChecksum(
       crc32(this.bytes, this.textsAt, this.valueEnd),
@@ -126,15 +125,20 @@ export class RowReader {
       nodeAt - contentTypeAt,
       valueAt - nodeAt,
       isText(this.valueType),
-      revision,
-      createdAtMs,
-      clock,
+      this.revision!,
+      this.createdAtMs!,
+      this.clock!,
       this.expiresAtMs,
-      flags,
+      this.flags!,
       this.largeBytes,
     )
     if (expected !== this.checksum || !isText(nameType) || !isText(keyType))
       throw damagedMember(collection, key, 'the checksum of its row does not match')
+  }
+
+  private hasNumbers(): boolean {
+    const { revision, createdAtMs, clock, flags } = this
+    return revision !== null && createdAtMs !== null && clock !== null && flags !== null
   }
 
   /** Whether all of a row is in its page: reading past the end of a mapped file ends the process. */

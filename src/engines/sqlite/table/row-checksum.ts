@@ -22,11 +22,14 @@ const missing = -1
 /** Up to this many bytes a loop is faster than a native call, which also needs a subarray. */
 const shortBytes = 200
 
-/** Eight tables of 256 entries: the contribution of each of eight bytes to the CRC (Intel's "slicing by eight"). */
+/**
+ * Eight tables of 256 entries: the contribution of each of eight bytes to the CRC (Intel's "slicing by eight"). Signed,
+ * because numbers past 2 ** 31 make the loop run several times as long, in some processes.
+ */
 const slices = slicesOfCrc()
 
-function slicesOfCrc(): Uint32Array {
-  const made = new Uint32Array(8 * 256)
+function slicesOfCrc(): Int32Array {
+  const made = new Int32Array(8 * 256)
   for (let byte = 0; byte < 256; byte++) {
     let crc = byte
     for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? 0xedb88320 ^ (crc >>> 1) : crc >>> 1
