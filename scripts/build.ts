@@ -2,57 +2,11 @@
  * `npm run build` builds `dist/kvist`, a single executable that runs without Node and Bun. `bun scripts/build.ts FILE`
  * builds it elsewhere.
  */
-import { chmodSync, mkdirSync, mkdtempSync, renameSync, rmSync, statSync } from 'node:fs'
-import { dirname, join, parse, relative, resolve } from 'node:path'
+import { statSync } from 'node:fs'
+import { join, relative, resolve } from 'node:path'
+import { buildExecutable } from './executable.ts'
 
-const root = join(import.meta.dir, '..')
-
-/** Builds the executable. Throws the errors of the sources. */
-async function build(executable: string): Promise<void> {
-  mkdirSync(dirname(executable), { recursive: true })
-  // Build beside the target and rename, so that a kvist that runs from there keeps its file.
-  const folder = mkdtempSync(join(dirname(executable), '.build-'))
-  try {
-    await Bun.build({
-      entrypoints: [join(root, 'src/main.ts'), ...workers()],
-      root,
-      target: 'bun',
-      format: 'esm',
-      // Puts all modules into one folder inside, so that a path relative to any of them finds the worker threads.
-      naming: { entry: '[name].[ext]' },
-      minify: true,
-      // Adds ten megabytes, and more than halves the time to start.
-      bytecode: true,
-      // Adds two megabytes; errors then name the lines of the sources.
-      sourcemap: 'linked',
-      compile: {
-        outfile: join(folder, 'kvist'),
-        // Files in the working directory must not be loaded.
-        autoloadDotenv: false,
-        autoloadBunfig: false,
-      },
-    })
-    chmodSync(join(folder, 'kvist'), 0o755)
-    renameSync(join(folder, 'kvist'), executable)
-  } finally {
-    rmSync(folder, { recursive: true })
-  }
-}
-
-/**
- * Returns the files that run as worker threads. Nothing imports them, so they are listed as entry points; their names
- * must be unique.
- */
-function workers(): string[] {
-  const found = [...new Bun.Glob('src/**/*-worker.ts').scanSync({ cwd: root })].toSorted()
-  const names = found.map((path) => parse(path).name)
-  const twice = names.find((name, i) => names.indexOf(name) !== i)
-  if (twice !== undefined)
-    throw new Error(`two threads are called ${twice}.ts: inside, their names must differ`)
-  return found.map((path) => join(root, path))
-}
-
-const executable = resolve(process.argv[2] ?? join(root, 'dist/kvist'))
-await build(executable)
+const executable = resolve(process.argv[2] ?? join(import.meta.dir, '../dist/kvist'))
+await buildExecutable(executable)
 const megabytes = (statSync(executable).size / 1e6).toFixed(0)
 console.log(`${relative(process.cwd(), executable)}: ${megabytes} MB`)

@@ -3,8 +3,10 @@ import { tmpdir } from 'node:os'
 
 /** What some tests need of the machine, and how to see whether it has it. */
 const needs = {
+  adduser: () => Bun.which('adduser') !== null,
   chromium: () => Bun.which('chromium') !== null,
   curl: () => Bun.which('curl') !== null,
+  lintian: () => Bun.which('lintian') !== null,
   memcapable: () => Bun.which('memccapable') !== null,
   memcached: () => Bun.which('memcached') !== null,
   openssl: () => Bun.which('openssl') !== null,
@@ -14,6 +16,8 @@ const needs = {
   process: () => process.env.KVIST_TEST_SERVER !== 'in-process',
   /** Mounts that others do not see: for root, and for others where they may make namespaces. */
   namespaces: () => mounts('-m') || mounts('-Urm'),
+  /** A root whose changes are in memory; for root alone. */
+  overlay: () => process.getuid?.() === 0 && overlays(),
   /** Version 7 or later, as Debian has it. */
   redis: () => succeeds('sh', '-c', 'redis-server --version | grep -qE " v=([7-9]|[1-9][0-9])\\."'),
   /** Networks that others do not see, and `ip` to lay them out. */
@@ -40,6 +44,12 @@ export function has(name: Need): boolean {
 
 function mounts(namespace: string): boolean {
   return succeeds('unshare', namespace, 'mount', '-t', 'tmpfs', 'tmpfs', tmpdir())
+}
+
+function overlays(): boolean {
+  const options = 'lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work'
+  const script = `mount -t tmpfs tmpfs /mnt && cd /mnt && mkdir root upper work && mount -t overlay overlay -o ${options} root`
+  return succeeds('unshare', '-m', 'sh', '-c', script)
 }
 
 function lays(namespace: string): boolean {
