@@ -28,7 +28,7 @@ const clockSeams = ['src/runtime/clock.ts', 'sdk/clock.ts']
 
 /** The only files that may read the system's clock or run the garbage collector. */
 const seams: Readonly<Record<string, readonly string[]>> = {
-  'Date.now': ['src/serve.ts'],
+  'Date.now': ['src/serve.ts', 'src/runtime/wall-clock.ts'],
   'new Date()': ['src/serve.ts'],
   'performance.now': clockSeams,
   'process.hrtime': clockSeams,
@@ -100,8 +100,10 @@ const importTable: Readonly<Record<string, readonly string[] | 'all'>> = {
   'src/http/dialects': ['src/core', 'src/json', 'src/auth', 'src/telemetry', 'src/http', 'src/http/wire'],
   'src/memcached': ['src/core', 'src/net', 'src/auth', 'src/telemetry'],
   'src/replication': ['src/core', 'src/telemetry', 'sdk'],
+  'src/importers': ['sdk', 'src/core', 'src/engines/redis/resp', 'src/engines/redis/slots'],
   'src/cli': [
     'sdk',
+    'src/importers',
     'src/runtime',
     'src/config',
     'src/options',

@@ -93,11 +93,12 @@ export function connect(given: Connection, limits = interactive): Kvist {
   })
 }
 
-/** Returns the certificates of `--ca`; null for the well-known authorities. */
-export function authoritiesOf({ ca: path }: Pick<Connection, 'ca'>): string | null {
+/** Returns the certificates of `--ca`, or of another flag; null for the well-known authorities. */
+export function authoritiesOf({ ca: path }: Pick<Connection, 'ca'>, flag = 'ca'): string | null {
   if (path === null) return null
   const text = readFileSync(path, 'latin1')
-  if (!text.includes('-----BEGIN CERTIFICATE-----')) refuse(`${path} holds no certificate in PEM: see --ca`)
+  if (!text.includes('-----BEGIN CERTIFICATE-----'))
+    refuse(`${path} holds no certificate in PEM: see --${flag}`)
   return text
 }
 

@@ -1,10 +1,10 @@
 import { createReadStream, statSync } from 'node:fs'
 import { pipeline } from 'node:stream'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { createGunzip } from 'node:zlib'
-import { type Collection, type ImportSummary, KvistHttpError } from '../../sdk/client.ts'
+import type { Collection, ImportSummary } from '../../sdk/client.ts'
 import { toggle } from '../option-kinds.ts'
-import { option } from '../options.ts'
+import { option, type Values } from '../options.ts'
+import { sendLines } from './busy.ts'
 import {
   type Checkpoint,
   checkpointPath,
@@ -15,9 +15,11 @@ import {
 import { command } from './command.ts'
 import { collectionOption, connect, connectionOptions, quietOption } from './connection.ts'
 import { complain, explain } from './explain.ts'
+import { importFrom } from './import-source.ts'
 import { type LineChunk, lineChunks, type OverlongLine } from './line-chunks.ts'
 import { type Progress, startProgress } from './progress.ts'
 import { beforeSignalEnds } from './signals.ts'
+import { refuseSourceOptions, sourceOptions } from './source-options.ts'
 
 /**
  * The size of a request: large enough to make the pauses between requests negligible, small enough that a resumed
@@ -28,51 +30,68 @@ const chunkBytes = 4 * 1024 * 1024
 const maxLineBytes = 32 * 1024 * 1024
 /** Bad lines that are named; further ones are only counted. */
 const maxNamedLines = 1000
-/** Tries of one request while the server is busy. */
-const maxTries = 20
 
 export const importCommand = command('import', {
-  summary: 'Store the members of an NDJSON file',
+  summary: 'Store the members of an NDJSON file, or of another store',
   notes:
     'Each line is {"key": …, "value": …}, as kvist export writes them. An import that was interrupted resumes ' +
     'when the same command runs again: FILE.kvist-progress says where. A file that ends with .gz is unpacked, ' +
-    'and starts again at its beginning.',
-  operands: [{ name: 'FILE', help: 'the file; - is standard input' }],
+    'and starts again at its beginning. --from takes the files and servers of other stores: docs/import.md says ' +
+    'what becomes of their keys, values and expiry.',
+  operands: [{ name: 'FILE', help: 'the file, - is standard input; with --from a file, folder or URL' }],
   options: {
-    collection: collectionOption,
+    collection: option<string | undefined>({
+      ...collectionOption,
+      default: undefined,
+      help: 'the collection; default: keys, or with --from that of its dialect',
+    }),
     restart: option({ ...toggle(), flag: 'restart', default: false, help: 'start again at the beginning' }),
     quiet: quietOption,
+    ...sourceOptions,
     ...connectionOptions,
   },
   async run(given, [file = '']) {
-    const kvist = connect(given)
-    const collection = kvist.collection(given.collection)
-    const source = openSource(file, { url: kvist.url, collection: given.collection }, given.restart)
-    if (source.start.lines > 0 && !given.quiet)
-      complain(`resuming after line ${source.start.lines} of ${file}`)
-
-    let done = source.start
-    const { offsetBytes, stored } = source.start
-    const progress = await startProgress('import', source.totalBytes, given.quiet, offsetBytes, stored)
-    beforeSignalEnds(() => {
-      progress.stop()
-      complain(`interrupted${howToGoOn(source, done)}`)
-    })
-    try {
-      await sendAll(collection, source, progress, (acknowledged) => {
-        done = acknowledged
-      })
-    } catch (error) {
-      progress.stop()
-      complain(explain(error).line + howToGoOn(source, done))
-      return 1
-    }
-    progress.stop()
-    if (source.checkpointPath !== null) removeCheckpoint(source.checkpointPath)
-    if (!given.quiet) complain(`stored ${done.stored}, failed ${done.failed}`)
-    return done.failed === 0 ? 0 : 1
+    if (given.from !== undefined) return importFrom(given.from, file, given)
+    refuseSourceOptions(given)
+    return importLines(given, file)
   },
 })
+
+async function importLines(
+  given: Values<typeof connectionOptions> & {
+    readonly collection: string | undefined
+    readonly restart: boolean
+    readonly quiet: boolean
+  },
+  file: string,
+): Promise<number> {
+  const kvist = connect(given)
+  const { collection: name = collectionOption.default } = given
+  const collection = kvist.collection(name)
+  const source = openSource(file, { url: kvist.url, collection: name }, given.restart)
+  if (source.start.lines > 0 && !given.quiet) complain(`resuming after line ${source.start.lines} of ${file}`)
+
+  let done = source.start
+  const { offsetBytes, stored } = source.start
+  const progress = await startProgress('import', source.totalBytes, given.quiet, offsetBytes, stored)
+  beforeSignalEnds(() => {
+    progress.stop()
+    complain(`interrupted${howToGoOn(source, done)}`)
+  })
+  try {
+    await sendAll(collection, source, progress, (acknowledged) => {
+      done = acknowledged
+    })
+  } catch (error) {
+    progress.stop()
+    complain(explain(error).line + howToGoOn(source, done))
+    return 1
+  }
+  progress.stop()
+  if (source.checkpointPath !== null) removeCheckpoint(source.checkpointPath)
+  if (!given.quiet) complain(`stored ${done.stored}, failed ${done.failed}`)
+  return done.failed === 0 ? 0 : 1
+}
 
 interface Source {
   readonly file: string
@@ -152,22 +171,12 @@ async function sendAll(
   }
 }
 
-/** Sends a chunk, and again while the server is busy, after the pause that it requests. */
+/** Sends a chunk; an overlong line fails without being sent. */
 async function send(
   collection: Collection<unknown>,
   chunk: LineChunk | OverlongLine,
 ): Promise<ImportSummary> {
-  if ('overlongBytes' in chunk) {
-    const detail = `the line has ${chunk.overlongBytes} bytes`
-    return { stored: 0, failed: [{ line: 1, code: 'too_large', detail }] }
-  }
-  for (let tries = 1; ; tries++) {
-    try {
-      return await collection.importLines(chunk.bytes)
-    } catch (error) {
-      const isBusy = error instanceof KvistHttpError && (error.status === 429 || error.status === 503)
-      if (!isBusy || tries === maxTries) throw error
-      await sleep((error.retryAfterSeconds ?? 1) * 1000)
-    }
-  }
+  if ('bytes' in chunk) return sendLines(collection, chunk.bytes)
+  const detail = `the line has ${chunk.overlongBytes} bytes`
+  return { stored: 0, failed: [{ line: 1, code: 'too_large', detail }] }
 }
