@@ -1,9 +1,11 @@
 import { expect, test } from 'bun:test'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { YAML } from 'bun'
 import { options } from '../src/config.ts'
 import { parseRedisUrl } from '../src/engines/redis/servers.ts'
+import { newFolder } from './support/server.ts'
+import { outputOf } from './support/spawn.ts'
 
 /** compose.yaml and what it mounts must speak of the same places, names and ports. */
 
@@ -104,6 +106,25 @@ test('Grafana finds Prometheus, and the dashboard', () => {
   const folder = providers[0].options.path
   expect(existsSync(join(seenAt(grafana, folder) ?? '', 'kvist.json'))).toBe(true)
   expect(grafana.environment?.GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH).toBe(`${folder}/kvist.json`)
+})
+
+test('the service of the tests runs them in a copy of the checkout, without what this machine has built', async () => {
+  const service = parsed<{ services: Record<string, Clustered & Service> }>('compose.yaml').services.test!
+  expect(service.profiles).toEqual(['test'])
+  expect(seenAt(service, '/checkout/package.json')).toBe(join(root, 'package.json'))
+  const folder = newFolder()
+  try {
+    mkdirSync(join(folder, 'src'))
+    writeFileSync(join(folder, 'npm'), '#!/bin/sh\necho "npm $*"; ls -A\n', { mode: 0o755 })
+    const command = [service.command].flat().map((word) => `${word}`.replace('/checkout', root))
+    const env = { PATH: `${folder}:${process.env.PATH}` }
+    const [ran, ...files] = (await outputOf(command, { cwd: join(folder, 'src'), env })).trim().split('\n')
+    expect(ran).toBe('npm test')
+    for (const name of ['package.json', 'scripts', 'test', '.git', '.npmrc']) expect(files).toContain(name)
+    for (const name of ['node_modules', 'dist', '.cache']) expect(files).not.toContain(name)
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
 })
 
 test('the cluster has three primaries with a replica each, whose addresses stay, and kvist has those of some', () => {

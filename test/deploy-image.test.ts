@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { chmodSync, chownSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import manifest from '../package.json' with { type: 'json' }
 import { options } from '../src/config.ts'
 import { type Instruction, notIgnored, parseDockerfile } from './support/dockerfile.ts'
 import { needing } from './support/needs.ts'
@@ -139,6 +140,27 @@ test('it says where it listens and where its data is', () => {
   expect(textOf(final, 'EXPOSE')).toBe(String(options.port.default))
   expect(environment.KVIST_DATA).toBe(textOf(final, 'VOLUME'))
   expect(textOf(final, 'USER')).toMatch(/^[1-9]\d*:[1-9]\d*$/)
+})
+
+/** How the Dockerfile refers to an argument of the build, which it must have. */
+function argument(name: string): string {
+  expect(final.some((step) => step.name === 'ARG' && step.text.startsWith(`${name}=`))).toBe(true)
+  return `$\{${name}}`
+}
+
+test('it says what it is, and has completions for images that are made from it', () => {
+  const labels = [...textOf(final, 'LABEL').matchAll(/org\.opencontainers\.image\.([\w.]+)="([^"]*)"/g)]
+  expect(Object.fromEntries(labels.map(([, name = '', value = '']) => [name, value]))).toMatchObject({
+    title: 'kvist',
+    description: manifest.description.split(':')[0],
+    licenses: manifest.license,
+    version: argument('VERSION'),
+    revision: argument('REVISION'),
+  })
+  const share = (path: string) => readFileSync(join(image, 'usr/share', path), 'utf8')
+  expect(share('bash-completion/completions/kvist')).toContain('complete -o bashdefault')
+  expect(share('zsh/site-functions/_kvist')).toStartWith('#compdef kvist')
+  expect(share('fish/vendor_completions.d/kvist.fish')).toContain('complete -f -c kvist')
 })
 
 needing('namespaces').test(
