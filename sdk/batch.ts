@@ -22,9 +22,10 @@ import type {
   BatchOperation,
   BatchPut,
   BatchResult,
-  BatchResults,
   BatchTouch,
   ExpiryFields,
+  FailedOperation,
+  SeparateResults,
 } from './types.ts'
 import { valueMembers } from './values.ts'
 
@@ -33,15 +34,31 @@ import { valueMembers } from './values.ts'
 export interface Batch<Operations extends readonly BatchOperation[] = readonly BatchOperation[]> {
   readonly checks?: readonly BatchCheck[] | undefined
   readonly operations?: Operations | undefined
+  readonly atomic?: true | undefined
+}
+
+/** A batch whose operations are executed each by itself: on a cluster they may be on any members. */
+export interface SeparateBatch<Operations extends readonly BatchOperation[] = readonly BatchOperation[]> {
+  readonly operations: Operations
+  readonly atomic: false
 }
 
 /** Returns the JSON of a batch. Throws a KvistInputError that names the bad part. */
-export function batchBody(batch: Batch): string {
-  checkFields<Batch>(batch, { checks: optional(array), operations: optional(array) }, '')
-  const { checks = [], operations = [] } = batch
+export function batchBody(given: Batch | SeparateBatch): string {
+  const batch: Omit<Batch, 'atomic'> & { readonly atomic?: boolean | undefined } = given
+  checkFields<typeof batch>(batch, batchRules, '')
+  const { checks = [], operations = [], atomic = true } = batch
+  if (!atomic && checks.length > 0) throw new KvistInputError('a batch that is not atomic has no checks')
   checks.forEach((check, i) => void checkFields<BatchCheck>(check, checkRules, `checks[${i}]: `))
   const texts = operations.map((operation, i) => operationText(operation, `operations[${i}]: `))
-  return `{"checks":${JSON.stringify(checks)},"operations":[${texts.join(',')}]}`
+  const condition = atomic ? `"checks":${JSON.stringify(checks)}` : '"atomic":false'
+  return `{${condition},"operations":[${texts.join(',')}]}`
+}
+
+const batchRules = {
+  checks: optional(array),
+  operations: optional(array),
+  atomic: optional(oneOf(true, false)),
 }
 
 const revision = wholeNumber(1)
@@ -99,18 +116,25 @@ function checkExpiry(given: unknown, where: string): void {
 
 /** The server's response: one array for each kind of result. */
 export interface BatchResponse {
-  readonly revisions: readonly number[]
+  /** Null for an operation that failed. */
+  readonly revisions: readonly (number | null)[]
   /** The number of each increment; null for other operations. */
   readonly values: readonly (number | null)[]
+  /** Of a batch that is not atomic: the operations that failed. */
+  readonly errors?: readonly { readonly index: number; readonly code: string; readonly detail: string }[]
 }
 
 export function batchResults<Operations extends readonly BatchOperation[]>({
   revisions,
   values,
-}: BatchResponse): BatchResults<Operations> {
+  errors = [],
+}: BatchResponse): SeparateResults<Operations> {
+  const failed = new Map(errors.map(({ index, ...error }) => [index, error]))
   const results = revisions.map((revision, i) => {
+    const error = failed.get(i)
+    if (error !== undefined) return { error }
     const value = values[i] ?? null
     return value === null ? { revision } : { revision, value }
   })
-  return results as readonly BatchResult[] as BatchResults<Operations>
+  return results as readonly (BatchResult | FailedOperation)[] as SeparateResults<Operations>
 }

@@ -7,7 +7,7 @@
  *     for await (const { key, value } of users.list({ prefix: 'a' })) console.log(key, value.name)
  */
 
-export type { Batch } from './batch.ts'
+export type { Batch, SeparateBatch } from './batch.ts'
 export type { Collection } from './collection.ts'
 export type {
   ComparedCollections,
@@ -86,6 +86,7 @@ export type {
   DemoteResult,
   EndChange,
   ExpiryFields,
+  FailedOperation,
   FollowerStatus,
   Found,
   Grant,
@@ -122,6 +123,7 @@ export type {
   ReplicaPage,
   ReplicationSummary,
   ResumePoint,
+  SeparateResults,
   Settings,
   Stored,
   TargetStatus,

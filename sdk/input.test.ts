@@ -372,7 +372,9 @@ test('parts of a batch, and items of an import, have the fields that there are',
       ],
     })
   for (const [call, message] of [
-    [batch({ operation: [] }), /there is no field "operation"; known are checks, operations/],
+    [batch({ operation: [] }), /there is no field "operation"; known are checks, operations, atomic/],
+    [batch({ atomic: 1 }), /^atomic must be true or false/],
+    [batch({ atomic: false, checks: [{ ...member, revision: 1 }] }), /that is not atomic has no checks/],
     [batch([]), /expected an object/],
     [batch(undefined), /expected an object/],
     [batch({ operations: {} }), /^operations must be an array/],

@@ -1,4 +1,4 @@
-import { type Batch, type BatchResponse, batchBody, batchResults } from './batch.ts'
+import { type Batch, type BatchResponse, batchBody, batchResults, type SeparateBatch } from './batch.ts'
 import { ChangeSource, watchFeed, watchRaw } from './changes.ts'
 import { array, checkOptions, checkToken, checkValue, type Rules } from './checks.ts'
 import { Collection } from './collection.ts'
@@ -26,6 +26,7 @@ import type {
   Identity,
   Member,
   MemberRef,
+  SeparateResults,
   Ticket,
   WatchEvent,
 } from './types.ts'
@@ -113,7 +114,19 @@ export class Kvist extends ChangeSource<unknown> {
   async batch<const Operations extends readonly BatchOperation[] = readonly []>(
     batch: Batch<Operations>,
     options?: CallOptions,
-  ): Promise<BatchResults<Operations>> {
+  ): Promise<BatchResults<Operations>>
+  /**
+   * With `atomic: false` each operation is executed by itself, those on one member in their order. The result of one that
+   * failed has an `error`.
+   */
+  async batch<const Operations extends readonly BatchOperation[]>(
+    batch: SeparateBatch<Operations>,
+    options?: CallOptions,
+  ): Promise<SeparateResults<Operations>>
+  async batch<const Operations extends readonly BatchOperation[]>(
+    batch: Batch<Operations> | SeparateBatch<Operations>,
+    options?: CallOptions,
+  ): Promise<SeparateResults<Operations>> {
     checkOptions(options, rules.callRules)
     const call: Call = {
       method: 'POST',

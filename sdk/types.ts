@@ -3,6 +3,8 @@
  * 3339. Options of the client have JavaScript's names.
  */
 
+import type { ErrorCode } from './errors.ts'
+
 /** The position of a reader of the feed: opaque, except that 0 is the beginning. */
 export type ResumePoint = string
 
@@ -221,6 +223,20 @@ export type BatchResult<Operation extends BatchOperation = BatchOperation> = Ope
 /** The results of the operations of a batch, in their order. */
 export type BatchResults<Operations extends readonly BatchOperation[]> = {
   readonly [Index in keyof Operations]: BatchResult<Operations[Index]>
+}
+
+/** An operation of a batch that is not atomic, which failed; the others do not depend on it. */
+export interface FailedOperation {
+  readonly error: { readonly code: ErrorCode; readonly detail: string }
+  readonly revision?: undefined
+  readonly value?: undefined
+}
+
+/** The results of a batch that is not atomic. */
+export type SeparateResults<Operations extends readonly BatchOperation[]> = {
+  readonly [Index in keyof Operations]:
+    | (BatchResult<Operations[Index]> & { readonly error?: undefined })
+    | FailedOperation
 }
 
 /** A member was stored. */

@@ -191,3 +191,31 @@ test('pages with a delimiter show one level of keys', async () => {
   expect((await c.page({ delimiter: '/', limit: 1 })).next).toEqual(expect.any(String))
   expect((await c.page({})).prefixes).toBeUndefined()
 })
+
+test('operations of a batch that is not atomic fail by themselves', async () => {
+  const c = newCollection<unknown>()
+  const collection = c.name
+  await c.put('text', 'no number')
+  const results = await kvist.batch({
+    atomic: false,
+    operations: [
+      { op: 'put', collection, key: 'a', value: 1 },
+      { op: 'increment', collection, key: 'text' },
+      { op: 'increment', collection, key: 'n', by: 5 },
+    ],
+  })
+  const number: number | undefined = results[2].value // its type is that of an increment that may have failed
+  expect([results.length, number]).toEqual([3, 5])
+  expect(results[0].revision).toBeGreaterThan(0)
+  expect(results[1]).toEqual({ error: { code: 'unprocessable', detail: expect.any(String) } })
+  expect((await c.get('a'))?.value).toBe(1)
+  const atomic = kvist.batch({
+    atomic: true,
+    operations: [
+      { op: 'put', collection, key: 'b', value: 1 },
+      { op: 'increment', collection, key: 'text' },
+    ],
+  })
+  await expect(atomic).rejects.toMatchObject({ code: 'unprocessable' })
+  expect(await c.get('b')).toBeNull()
+})

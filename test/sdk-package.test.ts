@@ -68,6 +68,7 @@ test('the tour of the README does what it says', async () => {
       'visit 2',
       'somebody was faster; it is at revision N',
       'visit 3',
+      '0 unprocessable',
       'let in',
       '5000 0',
       'Person 1 null',

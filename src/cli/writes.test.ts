@@ -180,7 +180,7 @@ test('batch commits a file, or standard input, numbers as they were written', as
   for (const [stdin, message] of [
     ['{', /^kvist: - is not JSON: .*\n$/],
     ['[]', /^kvist: expected an object of fields.*\n$/],
-    ['{"ops":[]}', /^kvist: there is no field "ops"; known are checks, operations\n$/],
+    ['{"ops":[]}', /^kvist: there is no field "ops"; known are checks, operations, atomic\n$/],
     ['{"operations":[5]}', /^kvist: operations\[0\]: op must be .*\n$/],
     [Uint8Array.of(255), /^kvist: - is not UTF-8 text\n$/],
   ] as const)
@@ -192,6 +192,32 @@ test('batch commits a file, or standard input, numbers as they were written', as
     exitCode: 1,
     stderr: expect.stringMatching(/^kvist: .*missing.*\n$/),
   })
+})
+
+test('batch --no-atomic names the operations that failed, and does the others', async () => {
+  const c = newCollection()
+  const ref = (key: string) => `"collection":"${c}","key":"${key}"`
+  await printed(['put', '-c', c, 'text', 'no number'])
+  const stdin = `{"operations":[{"op":"put",${ref('a')},"value":1.0},{"op":"increment",${ref('text')}},{"op":"increment",${ref('n')}}]}`
+  const found = await kvist(['batch', '--no-atomic', '-'], { stdin })
+  expect(found).toMatchObject({
+    exitCode: 1,
+    stderr: expect.stringMatching(/^kvist: operations\[1\]: unprocessable: .*\n$/),
+  })
+  expect(JSON.parse(found.stdout.toString()).results).toEqual([
+    { revision: expect.any(Number) },
+    { error: { code: 'unprocessable', detail: expect.any(String) } },
+    { revision: expect.any(Number), value: 1 },
+  ])
+  expect(await printed(['get', '-c', c, 'a'])).toBe('1.0')
+  for (const [bad, message] of [
+    ['[]', 'expected an object'],
+    [`{"checks":[{${ref('a')},"revision":1}],"operations":[]}`, 'a batch that is not atomic has no checks'],
+  ] as const)
+    expect(await kvist(['batch', '--no-atomic', '-'], { stdin: bad })).toMatchObject({
+      exitCode: 2,
+      stderr: expect.stringContaining(message),
+    })
 })
 
 test('increment prints the number, and sets an expiry only where it creates', async () => {
