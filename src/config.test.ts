@@ -61,7 +61,7 @@ const defaults: Config = {
   redisCert: null,
   redisKey: null,
   redisPrefix: 'kvist',
-  redisLines: 16,
+  redisLines: null,
   redisPlacement: 'spread',
   redisWait: 0,
   redisWaitTimeoutMs: 1000,

@@ -40,7 +40,7 @@ test('a URL alone means the defaults', () => {
     replicas: 0,
     replicasTimeoutMs: 1000,
     prefix: 'kvist',
-    lines: 16,
+    lines: null,
     placement: 'spread',
   })
 })

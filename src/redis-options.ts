@@ -73,12 +73,12 @@ export const redisOptions = {
     default: 'kvist',
     help: 'beginning of all keys of the store, so that several can share a cluster',
   }),
-  redisLines: option({
+  redisLines: option<number | null>({
     ...wholeNumber(1, 1024),
     flag: 'redis-lines',
     env: 'KVIST_REDIS_LINES',
-    default: 16,
-    help: 'parts in which commits are ordered, 4 or more for each primary; fixed when the store is created',
+    default: null,
+    help: 'parts in which commits are ordered: 16 in a cluster, 4 on one server; fixed when the store is created',
   }),
   redisPlacement: option<Placement>({
     ...choice<Placement>(...placements),
@@ -126,7 +126,7 @@ interface RedisConfig {
   readonly redisCert: string | null
   readonly redisKey: string | null
   readonly redisPrefix: string
-  readonly redisLines: number
+  readonly redisLines: number | null
   readonly redisPlacement: Placement
   readonly redisWait: number
   readonly redisWaitTimeoutMs: number

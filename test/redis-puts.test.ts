@@ -40,8 +40,8 @@ async function openStore(prefix: string): Promise<Store> {
   const subscriber = new RedisConnection({
     ...{ address: server, user: null, password: null, tls: null, timeoutMs: 5000, timers: realTimers },
     onPush([, , payload]) {
-      const { instance, ...commit } = decodePublished(payload as Buffer)
-      published.push(commit)
+      const { before, after, changes } = decodePublished(payload as Buffer)
+      published.push({ before, after, changes: changes() })
     },
     onClosed() {},
   })

@@ -17,7 +17,7 @@ const watches: Watch[] = []
 
 beforeAll(async () => {
   redis = await startRedis()
-  const engine = ['--engine', `redis://127.0.0.1:${redis.port}`, '--redis-lines', '4']
+  const engine = ['--engine', `redis://127.0.0.1:${redis.port}`]
   servers = [await serveInProcess({ store: engine }), await serveInProcess({ store: engine })]
 })
 afterAll(async () => {

@@ -180,6 +180,46 @@ test('an own commit is reported before it resolves, after those before it', asyn
   expect(one.state()).toEqual(line.state())
 })
 
+test('a message about an own commit is decoded only where something needs it before the reply', async () => {
+  const line = new FakeLine()
+  const one = frontEnd(line)
+  await one.start()
+  let decoded = 0
+  const own = (commit: PublishedCommit) => {
+    const { before, after, changes } = commit
+    const decode = () => {
+      decoded++
+      return changes
+    }
+    one.feed.receivedOwn(0, { before, after, changes: decode })
+    return commit
+  }
+  const first = own(line.commit(['a']))
+  expect(one.feed.reported(0)).toBe(0)
+  expect(one.feed.committed(0, first)).toBeNull()
+  expect([one.feed.reported(0), decoded]).toEqual([1, 0])
+  // A read has seen it.
+  const second = own(line.commit(['b']))
+  expect(one.feed.whenReported(0, 2)).toBeNull()
+  expect(one.feed.committed(0, second)).toBeNull()
+  expect([one.feed.reported(0), decoded]).toEqual([2, 1])
+  // Another server's commit comes after it.
+  const third = own(line.commit(['c']))
+  one.feed.received(0, line.commit(['d']))
+  expect(one.feed.committed(0, third)).toBeNull()
+  expect([one.feed.reported(0), decoded]).toEqual([4, 2])
+  // The reply is lost, and the next own commit has one.
+  own(line.commit(['e']))
+  expect(one.feed.committed(0, own(line.commit(['f'])))).toBeNull()
+  expect([one.feed.reported(0), decoded]).toEqual([6, 3])
+  // The reply is lost, and nothing comes after it.
+  own(line.commit(['g']))
+  await settle(one)
+  expect([one.feed.reported(0), decoded]).toEqual([7, 4])
+  expect(one.state()).toEqual(line.state())
+  expect(one.setbacks()).toBe(0)
+})
+
 test('who reads a revision that was not reported waits for the message, or for the log when it does not come', async () => {
   const line = new FakeLine()
   const one = frontEnd(line)
@@ -271,7 +311,9 @@ test('nothing is reported after close, and nobody waits any more', async () => {
 async function run(choices: Random): Promise<{ setbacks: number; lost: number }> {
   const line = new FakeLine()
   const one = frontEnd(line, 1 + choices.int(4))
-  let messages: PublishedCommit[] = []
+  let messages: (PublishedCommit & { isOwn?: boolean })[] = []
+  /** The own commit whose reply is on its way. */
+  let reply: PublishedCommit | null = null
   let lost = 0
   const owns: Promise<void>[] = []
   const commit = () => line.commit(Array.from({ length: 1 + choices.int(3) }, () => `k${choices.int(6)}`))
@@ -280,14 +322,22 @@ async function run(choices: Random): Promise<{ setbacks: number; lost: number }>
     () => messages.push({ ...commit(), changes: null }),
     () => {
       const message = messages.shift()
-      if (message !== undefined) one.feed.received(0, message)
+      if (message === undefined) return
+      const { before, after, changes } = message
+      if (message.isOwn === true) one.feed.receivedOwn(0, { before, after, changes: () => changes })
+      else one.feed.received(0, message)
     },
     () => {
-      const own = commit()
-      messages.push(own)
-      const reported = one.feed.committed(0, own)
-      if (reported !== null) owns.push(reported)
-      else expect(one.feed.reported(0)).toBe(own.after)
+      // One is under way at a time; some replies are lost.
+      if (reply !== null && !choices.oneIn(10)) {
+        const reported = one.feed.committed(0, reply)
+        if (reported !== null) owns.push(reported)
+        else expect(one.feed.reported(0)).toBeGreaterThanOrEqual(reply.after)
+        reply = null
+        return
+      }
+      reply = commit()
+      messages.push({ ...reply, isOwn: true })
     },
     () => one.read(choices.int(one.pending() + 1)),
     () => one.timers.pass(choices.int(30)),
@@ -300,6 +350,7 @@ async function run(choices: Random): Promise<{ setbacks: number; lost: number }>
       if (!choices.oneIn(6)) return
       const before = line.head
       line.failOver(choices.int(4))
+      reply = null
       if (line.head < before) lost++
       messages = []
       one.feed.subscribed(0)

@@ -23,6 +23,14 @@ export interface PublishedCommit {
   readonly changes: readonly Committed[] | null
 }
 
+/** A message about a commit of this front end. */
+export interface OwnCommit {
+  readonly before: number
+  readonly after: number
+  /** Decodes the changes without renewals. */
+  readonly changes: () => readonly Committed[] | null
+}
+
 /** A part of a line's log. */
 export interface LogPage {
   /**
@@ -67,6 +75,8 @@ interface Line {
   isReading: boolean
   /** The head of the last page where the log was not read to its end; 0 where it was. */
   seenHead: number
+  /** A message that is the next one, of a commit whose reply has not arrived. */
+  own: OwnCommit | null
   /** Callers that read a later revision, in any order. */
   waiting: Waiting[]
   stopLate: StopTimer | null
@@ -93,6 +103,7 @@ export class CommitFeed {
       // Messages are dropped until `start` has read the heads.
       isReading: true,
       seenHead: 0,
+      own: null,
       waiting: [],
       stopLate: null,
     }))
@@ -117,9 +128,15 @@ export class CommitFeed {
     return this.lines[line]!.reported
   }
 
+  /** The revisions up to which changes of the lines were reported. */
+  allReported(): number[] {
+    return this.lines.map(({ reported }) => reported)
+  }
+
   /** Takes a message of a line's channel. */
   received(index: number, { before, after, changes }: PublishedCommit): void {
     const line = this.lines[index]!
+    this.reportOwn(index, line)
     if (line.isReading) {
       line.dropped = Math.max(line.dropped, after)
     } else if (isNext(line, before) && changes !== null) {
@@ -132,11 +149,24 @@ export class CommitFeed {
   }
 
   /**
+   * Takes a message about a commit of this front end. The reply to the commit has its changes too, and is about to
+   * arrive, so the message is decoded only if something needs them before.
+   */
+  receivedOwn(index: number, own: OwnCommit): void {
+    const line = this.lines[index]!
+    this.reportOwn(index, line)
+    if (isNext(line, own.before)) line.own = own
+    else this.received(index, { before: own.before, after: own.after, changes: null })
+  }
+
+  /**
    * Reports a commit of this front end, before it resolves. Returns a promise where earlier commits to the line have to
    * be reported first; its renewals, which no log has, are reported then.
    */
   committed(index: number, commit: PublishedCommit): Promise<void> | null {
     const line = this.lines[index]!
+    if (line.own?.after === commit.after) line.own = null
+    else this.reportOwn(index, line)
     const isReported = isNext(line, commit.before) && commit.changes !== null
     this.received(index, commit)
     if (isReported) return null
@@ -149,6 +179,7 @@ export class CommitFeed {
   /** Resolves when changes up to a revision were reported, or were lost; null if they were reported already. */
   whenReported(index: number, revision: number): Promise<void> | null {
     const line = this.lines[index]!
+    if (revision > line.reported) this.reportOwn(index, line)
     if (revision <= line.reported || this.isClosed) return null
     this.expect(index, line)
     return new Promise((resolve) => line.waiting.push({ revision, resolve }))
@@ -168,6 +199,13 @@ export class CommitFeed {
     }
   }
 
+  private reportOwn(index: number, line: Line): void {
+    const { own } = line
+    if (own === null) return
+    line.own = null
+    this.received(index, { before: own.before, after: own.after, changes: own.changes() })
+  }
+
   private async compareHead(index: number): Promise<void> {
     const line = this.lines[index]!
     if (line.isReading || this.isClosed) return
@@ -180,6 +218,7 @@ export class CommitFeed {
       return
     }
     if (this.isClosed || line.isReading) return
+    if (head > line.reported) this.reportOwn(index, line)
     if (head > line.reported || line.seenHead > 0) this.expect(index, line)
     // What was reported before the head was read must be in it.
     if (head < reported && reported === line.reported) this.setBack(index, head)
@@ -198,6 +237,7 @@ export class CommitFeed {
     const line = this.lines[index]!
     if (line.isReading || this.isClosed) return
     line.isReading = true
+    line.own = null
     try {
       let atEnd = false
       while (!atEnd || line.dropped > line.reported) {
@@ -234,6 +274,7 @@ export class CommitFeed {
     const line = this.lines[index]!
     line.reported = through
     line.seenHead = 0
+    line.own = null
     this.source.setback(index, through)
     this.release(line, () => true)
   }

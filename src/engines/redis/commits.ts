@@ -2,7 +2,6 @@ import { msToStamp } from '../../core/clock.ts'
 import type { Commit, CommitResult, MemberRef, Written } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
 import type { CollectionSize } from '../../core/quota.ts'
-import type { LineCommit } from './group.ts'
 import type { LineMap } from './layout.ts'
 import type { LineCommitter } from './line-committer.ts'
 import type { LineReads } from './line-reads.ts'
@@ -22,20 +21,35 @@ export class RedisCommits {
   }
 
   /** See `Engine.commit`. */
-  async commit(given: Commit): Promise<CommitResult> {
-    const byLine = new Map<number, number[]>()
-    for (const [i, write] of given.writes.entries()) addTo(byLine, this.lines.lineOfWrite(write), i)
-    for (const check of given.checks) addTo(byLine, this.lines.lineOf(check))
+  commit(given: Commit): Promise<CommitResult> {
     const floor = this.reserve(given.nowMs, given.writes.length)
-    const [first] = byLine.keys()
-    if (byLine.size <= 1) {
-      return first === undefined ? { ok: true, written: [] } : this.commitTo(first, given, floor)
+    const line = this.onlyLine(given)
+    return line === null ? this.commitToLines(given, floor) : this.commitTo(line, given, floor)
+  }
+
+  /** Returns the line of a commit; null if it is on none or several. */
+  private onlyLine({ checks, writes }: Commit): number | null {
+    let only: number | null = null
+    for (const write of writes) {
+      const line = this.lines.lineOfWrite(write)
+      if (only !== null && line !== only) return null
+      only = line
     }
+    for (const check of checks) {
+      const line = this.lines.lineOf(check)
+      if (only !== null && line !== only) return null
+      only = line
+    }
+    return only
+  }
+
+  private async commitToLines(given: Commit, floor: number): Promise<CommitResult> {
+    if (given.writes.length + given.checks.length === 0) return { ok: true, written: [] }
     if (given.apart !== true) {
       const detail = 'the members are on several lines of the cluster, and one commit spans one of them'
       throw new KvistError('unprocessable', detail, { together: this.together(given) })
     }
-    return this.commitApart(given, byLine, floor)
+    return this.commitApart(given, floor)
   }
 
   /** Stamps of later commits are larger. */
@@ -57,17 +71,12 @@ export class RedisCommits {
 
   private commitTo(line: number, given: Commit, floor: number): Promise<CommitResult> {
     const { quotas = [] } = given
-    let elsewhere: readonly CollectionSize[] = []
     // Quotas of collections that have members on other lines.
-    const spread = quotas.filter(({ collection }) => this.lines.linesOf(collection).length > 1)
-    const ready =
-      spread.length === 0
-        ? null
-        : Promise.all(quotas.map(({ collection }) => this.sizeElsewhere(collection, line))).then((sizes) => {
-            elsewhere = sizes
-          })
-    const make = (): LineCommit => ({ ...given, floor, elsewhere })
-    return this.committers[line]!.commit(given, make, ready)
+    const isSpread = quotas.some(({ collection }) => this.lines.linesOf(collection).length > 1)
+    const elsewhere = isSpread
+      ? Promise.all(quotas.map(({ collection }) => this.sizeElsewhere(collection, line)))
+      : null
+    return this.committers[line]!.commit({ ...given, floor, elsewhere: [] }, elsewhere)
   }
 
   private async sizeElsewhere(collection: string, line: number): Promise<CollectionSize> {
@@ -80,11 +89,8 @@ export class RedisCommits {
   }
 
   /** With quotas one line after the other, so that each knows what the others have come to. */
-  private async commitApart(
-    given: Commit,
-    byLine: ReadonlyMap<number, readonly number[]>,
-    floor: number,
-  ): Promise<CommitResult> {
+  private async commitApart(given: Commit, floor: number): Promise<CommitResult> {
+    const byLine = Map.groupBy(given.writes.keys(), (i) => this.lines.lineOfWrite(given.writes[i]!))
     const written: Written[] = []
     const commitOne = async (line: number, indexes: readonly number[]) => {
       const writes = indexes.map((i) => given.writes[i]!)
@@ -113,10 +119,4 @@ export class RedisCommits {
     for (const write of writes) add(this.lines.lineOfWrite(write), write)
     return [...groups.values()]
   }
-}
-
-function addTo(groups: Map<number, number[]>, line: number, ...indexes: number[]): void {
-  const known = groups.get(line)
-  if (known === undefined) groups.set(line, indexes)
-  else known.push(...indexes)
 }

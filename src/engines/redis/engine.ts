@@ -18,23 +18,23 @@ import { realTimers, type Timers } from '../../core/timers.ts'
 import { groupCounter } from '../group-counter.ts'
 import { changesAfter } from './changes.ts'
 import type { Cluster } from './cluster.ts'
-import { CommitFeed, type LogPage, type PublishedCommit } from './commit-feed.ts'
+import { CommitFeed } from './commit-feed.ts'
 import { RedisCommits } from './commits.ts'
 import { parseVector, type Vector, vectorText } from './cursors.ts'
 import { faultOf } from './errors.ts'
 import type { GroupResult } from './group.ts'
 import { groupScripts } from './group-scripts.ts'
 import { type LineKeys, LineMap, lineKeys } from './layout.ts'
+import { openLines, subscribeLines } from './line-channels.ts'
 import { LineCommitter } from './line-committer.ts'
-import { changeOfFound, isWhole, LineReads, largeValues, valueBytesOf } from './line-reads.ts'
+import { areWhole, readLog, wholeChanges } from './line-log.ts'
+import { LineReads } from './line-reads.ts'
 import { RedisMembers } from './member-reads.ts'
 import type { RedisOptions } from './options.ts'
-import { decodePublished } from './published.ts'
 import forgetScript from './scripts/forget.lua' with { type: 'text' }
-import openLineScript from './scripts/open-line.lua' with { type: 'text' }
 import { openCheckedCluster } from './start-checks.ts'
 import { statusOf } from './status.ts'
-import { openStore } from './store-settings.ts'
+import { openStore, type StoreSettings } from './store-settings.ts'
 
 export interface RedisEngineOptions extends RedisOptions {
   readonly onCommit: OnCommit
@@ -54,11 +54,6 @@ export interface RedisStore extends Engine {
   events(): Readonly<Record<string, number>>
 }
 
-/** A page of a line's log, read to report what was missed. */
-const logPageChanges = 500
-const logPageBytes = 4 * 1024 * 1024
-/** Results of groups are kept for this long, in which they may be sent again. */
-const keptResultsMs = 3_600_000
 const instanceLength = 10
 const maxForgottenAtOnce = 1000
 
@@ -70,8 +65,7 @@ export async function openRedis(options: RedisEngineOptions): Promise<RedisStore
   const timers = options.timers ?? realTimers
   const cluster = await openCheckedCluster(options, options.warn, timers)
   try {
-    const { nodeId } = await openStore(cluster, options)
-    const engine = new RedisEngine(cluster, options, nodeId, timers)
+    const engine = new RedisEngine(cluster, options, await openStore(cluster, options), timers)
     await engine.start()
     return verbsOf(engine)
   } catch (error) {
@@ -125,17 +119,22 @@ class RedisEngine implements RedisStore {
   private closing: Promise<void> | null = null
   private lastCursor: { readonly text: FeedCursor; readonly vector: Vector } | null = null
 
-  constructor(cluster: Cluster, options: RedisEngineOptions, nodeId: string, timers: Timers) {
+  constructor(
+    cluster: Cluster,
+    options: RedisEngineOptions,
+    { nodeId, lines }: StoreSettings,
+    timers: Timers,
+  ) {
     this.cluster = cluster
     this.options = options
     this.nodeId = nodeId
-    this.keys = lineKeys(options.prefix, options.lines)
-    this.lines = new LineMap(options.lines, options.placement)
+    this.keys = lineKeys(options.prefix, lines)
+    this.lines = new LineMap(lines, options.placement)
     this.lineReads = new LineReads(cluster, this.keys)
     this.feed = new CommitFeed(
       {
         readHead: (line) => this.lineReads.head(line),
-        readLog: (line, after, seenHead) => this.readLog(line, after, seenHead),
+        readLog: (line, after, seenHead) => readLog(this.lineReads, line, after, seenHead),
         report: (line, changes, through) => this.report(line, changes, through),
         setback: (_line, through) => {
           this.commits.observe(through)
@@ -144,7 +143,7 @@ class RedisEngine implements RedisStore {
         },
       },
       timers,
-      options.lines,
+      lines,
     )
     const whenReported = (line: number, revision: number) => this.feed.whenReported(line, revision)
     this.members = new RedisMembers(this.lineReads, this.lines, whenReported)
@@ -171,7 +170,7 @@ class RedisEngine implements RedisStore {
   }
 
   async start(): Promise<void> {
-    await Promise.all(this.keys.map((keys) => this.openLine(keys)))
+    for (const stamp of await openLines(this.cluster, this.keys)) this.commits.observe(stamp)
     await this.subscribe()
     await this.feed.start()
   }
@@ -200,11 +199,14 @@ class RedisEngine implements RedisStore {
     return this.opened().scan(range)
   }
 
-  async commit(given: Commit): Promise<CommitResult> {
-    this.opened()
-    const result = await this.commits.commit(given)
-    if (given.writes.length + given.checks.length === 0) this.counter.count(result, 0)
-    return result
+  commit(given: Commit): Promise<CommitResult> {
+    if (this.isClosed) return Promise.reject(closingError())
+    const result = this.commits.commit(given)
+    if (given.writes.length + given.checks.length > 0) return result
+    return result.then((empty) => {
+      this.counter.count(empty, 0)
+      return empty
+    })
   }
 
   async changes(...[after, limit, scope, maxBytes]: Parameters<Engine['changes']>) {
@@ -226,7 +228,7 @@ class RedisEngine implements RedisStore {
   }
 
   head(): FeedCursor {
-    return vectorText(this.reportedVector())
+    return vectorText(vectorOf(this.feed.allReported()))
   }
 
   async forget(beforeMs: number, limit: number): Promise<number> {
@@ -309,12 +311,8 @@ class RedisEngine implements RedisStore {
   }
 
   private opened(): RedisMembers {
-    if (this.isClosed) throw new KvistError('closing', 'the server is stopping')
+    if (this.isClosed) throw closingError()
     return this.members
-  }
-
-  private reportedVector(): { revision: number; began: null }[] {
-    return this.keys.map((_, line) => ({ revision: this.feed.reported(line), began: null }))
   }
 
   private report(line: number, changes: readonly Committed[], through: number): void {
@@ -323,105 +321,50 @@ class RedisEngine implements RedisStore {
       this.commits.observe(change.type === 'put' || change.type === 'renew' ? change.member.clock : 0)
     }
     if (changes.length === 0) return
-    const heads = this.reportedVector()
+    const reported = this.feed.allReported()
     this.options.onCommit(changes, (index) => {
       const last = changes.slice(0, index + 1).findLast(({ type }) => type !== 'renew')
-      const vector = [...heads]
-      if (last !== undefined) vector[line] = { revision: revisionOf(last), began: null }
-      return vectorText(vector)
+      return vectorText(vectorOf(last === undefined ? reported : reported.with(line, revisionOf(last))))
     })
   }
 
-  private async reportOwn(line: number, result: GroupResult): Promise<void> {
-    this.commits.observe(result.clock)
+  private reportOwn(line: number, group: GroupResult): Promise<void> | null {
+    this.commits.observe(group.clock)
     let commits = 0
-    for (const [i, one] of result.results.entries()) {
-      this.counter.count(one, result.counts[i]!)
-      if (result.counts[i]! > 0) commits++
+    for (const [i, one] of group.results.entries()) {
+      this.counter.count(one, group.counts[i]!)
+      if (group.counts[i]! > 0) commits++
     }
     this.counter.group(commits)
-    const { before, after } = result
-    if (result.changes.length === 0 && before === after) return
-    const changes: Committed[] = []
-    for (const change of result.changes) {
-      if (change.type !== 'renewedLarge') {
-        changes.push(change)
-        continue
-      }
-      const { collection, key, revision } = change
-      const [now] = await this.lineReads.values(line, [{ collection, key }])
-      const record = now?.record
-      if (record == null || record.isTombstone || record.revision !== revision) continue
-      const found = { collection, key, line, record }
-      const renewed = changeOfFound(found, new Map([[found, now!.large]]))
-      if (renewed.type === 'put') changes.push({ ...renewed, type: 'renew' })
-    }
-    await this.feed.committed(line, { before, after, changes })
-  }
-
-  private async readLog(line: number, after: number, seenHead: number): Promise<LogPage> {
-    const part = await this.lineReads.feed(line, { after, limit: logPageChanges })
-    const { head } = part
-    const isGone = (at: number) => at > head || part.gaps.some((gap) => gap.after < at && at < gap.before)
-    if (isGone(after) || isGone(seenHead) || (after > 0 && after < part.forgotten)) {
-      return { isLost: true, changes: [], through: head, head, atEnd: true }
-    }
-    let bytes = 0
-    const end = part.found.findIndex((one, i) => {
-      bytes += valueBytesOf(one)
-      return i > 0 && bytes > logPageBytes
-    })
-    const found = end < 0 ? part.found : part.found.slice(0, end)
-    const values = await largeValues(this.lineReads, found)
-    const changes = found.filter((one) => isWhole(one, values)).map((one) => changeOfFound(one, values))
-    const through = end < 0 ? part.through : found.at(-1)!.record.revision
-    return { isLost: false, changes, through, head, atEnd: end < 0 && part.atEnd }
-  }
-
-  private async openLine(keys: LineKeys): Promise<void> {
-    const { slot, head, records, values, order, members, tombstones, expiries, sizes } = keys
-    const names = [head, records, values, order, members, tombstones, expiries, sizes]
-    const script = this.cluster.script(openLineScript)
-    try {
-      const command = ['EVALSHA', script, names.length, ...names, keptResultsMs]
-      const { reply } = await this.cluster.write(slot, command)
-      for (const stamp of Array.isArray(reply) ? reply : []) this.commits.observe(Number(stamp ?? 0))
-    } catch (error) {
-      throw new Error(`redis: the store cannot be opened: ${faultOf(error).message}`, { cause: error })
-    }
+    const { before, after, changes } = group
+    if (changes.length === 0 && before === after) return null
+    if (areWhole(changes)) return this.feed.committed(line, { before, after, changes })
+    return wholeChanges(this.lineReads, line, changes).then(
+      (whole) => this.feed.committed(line, { before, after, changes: whole }) ?? undefined,
+    )
   }
 
   /** Resolves when all channels are subscribed. */
   private subscribe(): Promise<void> {
-    const lineOf = new Map(this.keys.map(({ channel }, line) => [channel, line]))
-    const missing = new Set(lineOf.keys())
-    return new Promise((resolve) => {
-      this.cluster.subscribe(
-        this.keys.map(({ slot, channel }) => ({ slot, name: channel })),
-        {
-          onMessage: ({ name }, payload) => {
-            const { instance, ...group } = decodePublished(payload)
-            this.received(lineOf.get(name)!, instance, group)
-          },
-          onSubscribed: ({ name }) => {
-            if (missing.delete(name)) {
-              if (missing.size === 0) resolve()
-            } else {
-              this.feed.subscribed(lineOf.get(name)!)
-            }
-          },
-        },
-      )
+    return subscribeLines(this.cluster, this.keys, {
+      received: (line, { instance, before, after, changes }) => {
+        if (instance !== this.instance) {
+          this.feed.received(line, { before, after, changes: changes() })
+        } else if (after > before) {
+          // Own renewals are reported when the group's reply arrives.
+          const withoutRenewals = () => changes()?.filter(({ type }) => type !== 'renew') ?? null
+          this.feed.receivedOwn(line, { before, after, changes: withoutRenewals })
+        }
+      },
+      subscribedAgain: (line) => this.feed.subscribed(line),
     })
   }
+}
 
-  private received(line: number, instance: string, group: PublishedCommit): void {
-    if (instance !== this.instance) {
-      this.feed.received(line, group)
-      return
-    }
-    // Own renewals are reported when the group's reply arrives.
-    const changes = group.changes?.filter(({ type }) => type !== 'renew') ?? null
-    if (group.after > group.before) this.feed.received(line, { ...group, changes })
-  }
+function closingError(): KvistError {
+  return new KvistError('closing', 'the server is stopping')
+}
+
+function vectorOf(revisions: readonly number[]): Vector {
+  return revisions.map((revision) => ({ revision, began: null }))
 }

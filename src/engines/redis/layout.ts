@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import type { MemberRef, Renew, Write } from '../../core/engine.ts'
 import { isOwnCollection } from '../../core/keys.ts'
 import type { Placement } from './options.ts'
@@ -82,6 +81,9 @@ export function fieldRange(collection: string): { readonly from: string; readonl
   return { from: `${collection}${separator}`, to: `${collection}\x01` }
 }
 
+/** Shared, because hashing is synchronous. */
+const digest = Buffer.allocUnsafeSlow(20)
+
 /** Which line a member is on. It depends on the names and on what was fixed when the store was created, so all servers agree. */
 export class LineMap {
   readonly count: number
@@ -120,7 +122,8 @@ export class LineMap {
   }
 
   private lineOfText(text: string): number {
-    return createHash('sha1').update(text).digest().readUInt32BE(0) % this.count
+    Bun.SHA1.hash(text, digest)
+    return digest.readUInt32BE(0) % this.count
   }
 }
 

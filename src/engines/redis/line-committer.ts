@@ -30,10 +30,9 @@ export interface LineCommitterOptions {
 }
 
 interface Pending {
-  readonly make: () => LineCommit
-  /** Resolves when `make` can be called; null if it can be already. */
-  ready: Promise<void> | null
-  readonly writes: number
+  commit: LineCommit
+  /** Resolves with the commit's `elsewhere`; null if it has that already. */
+  elsewhere: Promise<LineCommit['elsewhere']> | null
   readonly bytes: number
   readonly onlyDeletes: boolean
   readonly resolve: (result: CommitResult) => void
@@ -57,13 +56,21 @@ export class LineCommitter {
     this.options = options
   }
 
-  /** `make` is called once `ready` has resolved; commits that are called later wait for that too. */
-  commit(given: Pick<LineCommit, 'writes'>, make: () => LineCommit, ready: Promise<void> | null) {
-    return new Promise<CommitResult>((resolve, reject) => {
-      const { writes } = given
-      const onlyDeletes = writes.length > 0 && writes.every(({ op }) => op === 'delete')
-      const bytes = writes.reduce((sum, write) => sum + (write.op === 'put' ? write.value.length : 0), 0)
-      this.queue.push({ make, ready, writes: writes.length, bytes, onlyDeletes, resolve, reject })
+  /** The commit waits for `elsewhere`, if it is given, and commits that are called later wait for that too. */
+  commit(
+    commit: LineCommit,
+    elsewhere: Promise<LineCommit['elsewhere']> | null = null,
+  ): Promise<CommitResult> {
+    return new Promise((resolve, reject) => {
+      let bytes = 0
+      let onlyDeletes = commit.writes.length > 0
+      for (const write of commit.writes) {
+        if (write.op === 'put') bytes += write.value.length
+        if (write.op !== 'delete') onlyDeletes = false
+      }
+      // Its failure is of interest once the commit is the first in the queue.
+      elsewhere?.catch(() => {})
+      this.queue.push({ commit, elsewhere, bytes, onlyDeletes, resolve, reject })
       if (!this.isRunning) {
         this.isRunning = true
         queueMicrotask(() => this.run())
@@ -80,23 +87,24 @@ export class LineCommitter {
   }
 
   private async run(): Promise<void> {
-    while (this.queue.length > 0) await this.next()
+    while (this.queue.length > 0) {
+      const [first] = this.queue
+      if (first!.elsewhere === null || (await this.isReady(first!))) await this.commitGroup(this.take())
+    }
     this.isRunning = false
   }
 
-  private async next(): Promise<void> {
-    const [first] = this.queue
-    if (first?.ready != null) {
-      try {
-        await first.ready
-        first.ready = null
-      } catch (error) {
-        this.queue.shift()
-        first.reject(faultOf(error))
-        return
-      }
+  /** Waits for the first in the queue; removes and rejects it if it will never be ready. */
+  private async isReady(first: Pending): Promise<boolean> {
+    try {
+      first.commit = { ...first.commit, elsewhere: await first.elsewhere! }
+      first.elsewhere = null
+      return true
+    } catch (error) {
+      this.queue.shift()
+      first.reject(faultOf(error))
+      return false
     }
-    await this.commitGroup(this.take())
   }
 
   private take(): Pending[] {
@@ -104,24 +112,22 @@ export class LineCommitter {
     let writes = 0
     let bytes = 0
     for (const one of this.queue) {
-      writes += one.writes
+      writes += one.commit.writes.length
       bytes += one.bytes
-      if (count > 0 && (one.ready !== null || writes > maxGroupWrites || bytes > maxGroupBytes)) break
+      if (count > 0 && (one.elsewhere !== null || writes > maxGroupWrites || bytes > maxGroupBytes)) break
       count++
     }
     return this.queue.splice(0, count)
   }
 
   private async commitGroup(group: readonly Pending[]): Promise<void> {
-    const commits = group.map(({ make }) => make())
+    const commits = group.map(({ commit }) => commit)
     const onlyDeletes = group.every((one) => one.onlyDeletes)
     try {
       const { reply, isReplicated } = await this.send(commits, onlyDeletes)
       const { nodeId } = this.options
       const result = Buffer.isBuffer(reply) ? decodePuts(reply, commits) : decodeGroup(reply, commits, nodeId)
-      const settled = this.settle(group, result, isReplicated)
-      this.settling.add(settled)
-      void settled.then(() => this.settling.delete(settled))
+      this.reportThenSettle(group, result, isReplicated)
       this.options.onOutcome(null)
     } catch (error) {
       const fault = faultOf(error)
@@ -142,16 +148,21 @@ export class LineCommitter {
     for (const one of group) if (!one.onlyDeletes) one.reject(fault)
   }
 
-  private async settle(group: readonly Pending[], result: GroupResult, isReplicated: boolean): Promise<void> {
-    try {
-      await this.options.report(result)
-    } catch {
+  /** The next group does not wait for the report. */
+  private reportThenSettle(group: readonly Pending[], result: GroupResult, isReplicated: boolean): void {
+    const reported = this.options.report(result)
+    if (reported === null) {
+      settle(group, result, isReplicated)
+      return
+    }
+    const settled = reported
       // They were done all the same. The feed finds the changes by itself.
-    }
-    for (const [i, { resolve, reject }] of group.entries()) {
-      if (isReplicated || result.counts[i] === 0) resolve(result.results[i]!)
-      else reject(outcomeUnknown())
-    }
+      .catch(() => {})
+      .then(() => {
+        settle(group, result, isReplicated)
+        this.settling.delete(settled)
+      })
+    this.settling.add(settled)
   }
 
   /** Sends a group until its outcome is known, for as long as the patience lasts. */
@@ -201,5 +212,12 @@ export class LineCommitter {
     const { bytes, largeValues } = encodeGroup(about, commits)
     const script = onlyDeletes ? scripts.deletes : scripts.commits
     return ['EVALSHA', script, names.length, ...names, bytes, ...rest, ...largeValues]
+  }
+}
+
+function settle(group: readonly Pending[], { results, counts }: GroupResult, isReplicated: boolean): void {
+  for (const [i, { resolve, reject }] of group.entries()) {
+    if (isReplicated || counts[i] === 0) resolve(results[i]!)
+    else reject(outcomeUnknown())
   }
 }

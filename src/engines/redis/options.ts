@@ -10,8 +10,8 @@ export type Placement = (typeof placements)[number]
 export interface RedisOptions extends Omit<ClusterOptions, 'warn'> {
   /** All keys of the store begin with it. */
   readonly prefix: string
-  /** Fixed when the store is created. */
-  readonly lines: number
+  /** Fixed when the store is created. Null for those that it has, or for the usual number if it is new. */
+  readonly lines: number | null
   /** Fixed when the store is created. */
   readonly placement: Placement
   /** Commits must be on the disk of their primary before they resolve. */

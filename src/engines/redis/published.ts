@@ -1,22 +1,31 @@
 import type { Committed } from '../../core/member.ts'
-import type { PublishedCommit } from './commit-feed.ts'
 import { refOf } from './layout.ts'
 import { changeOf, decodeRecord, memberOf } from './record.ts'
 
 /** What `scripts/begin.lua` publishes of a group, and the server that sent the group. */
-export interface PublishedGroup extends PublishedCommit {
+export interface PublishedGroup {
   readonly instance: string
+  readonly before: number
+  readonly after: number
+  /** Decodes the changes; null if they were too large to be published. What is kept of the message is copied. */
+  changes(): Committed[] | null
 }
 
-/** Decodes a message. What is kept of it is copied. */
+/** Decodes a message, as far as all need it. */
 export function decodePublished(payload: Buffer): PublishedGroup {
-  const before = payload.readDoubleBE(0)
-  const after = payload.readDoubleBE(8)
   const isWhole = payload[16] === 1
-  let at = 18 + payload[17]!
-  const instance = payload.toString('latin1', 18, at)
-  if (!isWhole) return { before, after, instance, changes: null }
+  const start = 18 + payload[17]!
+  return {
+    instance: payload.toString('latin1', 18, start),
+    before: payload.readDoubleBE(0),
+    after: payload.readDoubleBE(8),
+    changes: () => (isWhole ? changesIn(payload, start) : null),
+  }
+}
+
+function changesIn(payload: Buffer, start: number): Committed[] {
   const changes: Committed[] = []
+  let at = start
   while (at < payload.length) {
     const isRenewal = payload[at] === 1
     const fieldEnd = at + 11 + payload.readUInt16BE(at + 1)
@@ -36,5 +45,5 @@ export function decodePublished(payload: Buffer): PublishedGroup {
     }
     at = valueEnd
   }
-  return { before, after, instance, changes }
+  return changes
 }

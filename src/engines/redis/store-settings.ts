@@ -9,11 +9,23 @@ import { slotOf } from './slots.ts'
 const format = '1'
 
 /**
- * Creates the store if it does not exist yet, and returns the id of its node. Throws an Error of one line if it was
- * created with other settings.
+ * On a single server there are no primaries to spread lines over, and fewer make larger groups; more than one, so that a
+ * batch that a cluster would refuse is refused there too.
  */
-export async function openStore(cluster: Cluster, options: RedisOptions): Promise<{ nodeId: string }> {
-  const { prefix, lines, placement } = options
+const usualLines = { cluster: 16, single: 4 } as const
+
+export interface StoreSettings {
+  readonly nodeId: string
+  readonly lines: number
+}
+
+/**
+ * Creates the store if it does not exist yet, and returns what it was created with. Throws an Error of one line if that
+ * is not what the options ask for.
+ */
+export async function openStore(cluster: Cluster, options: RedisOptions): Promise<StoreSettings> {
+  const { prefix, placement } = options
+  const lines = options.lines ?? (cluster.isSingle ? usualLines.single : usualLines.cluster)
   const key = `{${prefix}}store`
   const given = { format, lines: String(lines), placement, node: randomName(nodeIdLength) }
   const script = cluster.script(createScript)
@@ -31,7 +43,7 @@ export async function openStore(cluster: Cluster, options: RedisOptions): Promis
       `redis: the store ${prefix} has format ${stored('format')}; this kvist reads format ${format}`,
     )
   }
-  if (stored('lines') !== given.lines) {
+  if (options.lines !== null && stored('lines') !== given.lines) {
     throw new Error(
       `redis: the store ${prefix} was created with --redis-lines ${stored('lines')}, not ${lines}`,
     )
@@ -41,7 +53,7 @@ export async function openStore(cluster: Cluster, options: RedisOptions): Promis
       `redis: the store ${prefix} was created with --redis-placement ${stored('placement')}, not ${placement}`,
     )
   }
-  return { nodeId: stored('node') }
+  return { nodeId: stored('node'), lines: Number(stored('lines')) }
 }
 
 function fieldsOf(reply: readonly unknown[]): Map<string, string> {
