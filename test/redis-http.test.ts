@@ -22,17 +22,22 @@ const files = [
   'test/v1-read.test.ts',
 ]
 
-/** What only one line can do: batches over collections, and cursors that are revisions. */
-const onOneLine = [
+/** What differs with several lines (support/line-differences.ts) is in these. */
+const moreFiles = [
   'test/dialects',
   'test/v1-batch.test.ts',
   'test/v1-changes.test.ts',
+  'test/v1-content.test.ts',
+  'test/v1-encoded-bodies.test.ts',
+  'test/v1-expiry-words.test.ts',
   'test/v1-expiry.test.ts',
   'test/v1-long-poll.test.ts',
+  'test/v1-origin.test.ts',
   'test/v1-patch.test.ts',
   'test/v1-quotas.test.ts',
   'test/v1-ranges.test.ts',
   'test/v1-sliding.test.ts',
+  'test/v1-text-values.test.ts',
   'test/v1-watch.test.ts',
 ]
 
@@ -66,13 +71,18 @@ function ofServers(lines: number, placement: string): RunOnRedis['env'] {
 /** `npm run test:redis` runs all; `npm test` the first. */
 const runs: readonly RunOnRedis[] = [
   { name: 'of HTTP with one line', run: files, env: ofServers(1, 'spread') },
-  { name: 'of more of HTTP with one line', run: onOneLine, env: ofServers(1, 'spread') },
+  { name: 'of more of HTTP with one line', run: moreFiles, env: ofServers(1, 'spread') },
+  {
+    name: 'of all of HTTP with sixteen lines',
+    run: [...files, ...moreFiles],
+    env: ofServers(16, 'spread'),
+  },
   { name: 'of HTTP with eight lines, by collection', run: files, env: ofServers(8, 'collection') },
   {
     name: 'of the core and of memcached',
     run: ofEngines,
     env: (port: number) => ({ KVIST_TEST_ENGINE: 'redis', KVIST_TEST_REDIS_PORT: `${port}` }),
   },
-].slice(0, process.env.KVIST_TEST_REDIS_FULL === undefined ? 1 : 4)
+].slice(0, process.env.KVIST_TEST_REDIS_FULL === undefined ? 1 : undefined)
 
 test.each(runs)('tests $name see no difference', ({ run, env }) => expectToPass(run, env(redis.port), 121))

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import type { Stored } from '../sdk/types.ts'
+import { together } from './support/line-differences.ts'
 import { countsOf, expectProblem, jsonOf, membersIn, oddJson, put } from './support/responses.ts'
 import { startServer, type TestServer } from './support/server.ts'
 
@@ -13,7 +14,7 @@ afterAll(() => server.remove())
 
 let collections = 0
 function newCollection(): string {
-  return `batch-${++collections}`
+  return together(`batch-${++collections}`)
 }
 
 function urlOf(collection: string, key = ''): string {

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import type { Stored } from '../sdk/types.ts'
+import { together } from './support/line-differences.ts'
 import { allBytes, expectProblem, jsonOf, put } from './support/responses.ts'
 import { startServer, type TestServer } from './support/server.ts'
 
@@ -12,8 +13,8 @@ beforeAll(async () => {
 afterAll(() => server.remove())
 
 let collections = 0
-function newUrl(key = 'k'): string {
-  return `${server.url}/v1/patch-${++collections}/${key}`
+function newUrl(key = 'k', prefix = 'patch'): string {
+  return `${server.url}/v1/${prefix}-${++collections}/${key}`
 }
 
 const mergePatch = 'application/merge-patch+json'
@@ -284,7 +285,8 @@ test('of 100 clients that increment one member at once, none loses anything', as
 })
 
 test('nor do those who patch in different ways, in two collections, beside batches', async () => {
-  const urls = [newUrl('n'), newUrl('n')] as const
+  const prefix = together('patch')
+  const urls = [newUrl('n', prefix), newUrl('n', prefix)] as const
   const names = urls.map((url) => url.split('/').at(-2)!)
   await Promise.all(urls.map((url) => put(url, '{"n":0,"list":[]}')))
   await withClients(100, async (client) => {

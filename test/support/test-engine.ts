@@ -19,7 +19,7 @@ let redisStores = 0
 function openRedisStore(onCommit: OnCommit): Promise<Engine> {
   const server = { host: '127.0.0.1', port: Number(process.env.KVIST_TEST_REDIS_PORT) }
   const prefix = `engine-${process.pid}-${++redisStores}`
-  return openTestRedis([server], { prefix, onCommit, lines: 1 })
+  return openTestRedis([server], { prefix, onCommit, lines: Number(process.env.KVIST_TEST_REDIS_LINES ?? 1) })
 }
 
 /** Opens an empty store: in memory, unless KVIST_TEST_ENGINE says `late`, `redis` or `sqlite`. */
