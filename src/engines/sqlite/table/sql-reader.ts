@@ -42,6 +42,7 @@ const dueExpiries = `SELECT e.expires_at AS dueMs, e.collection AS dueCollection
     e.checksum AS dueChecksum, ${joinedColumns}
   FROM (SELECT * FROM expiries WHERE expires_at <= ? ORDER BY expires_at, collection, key LIMIT ? OFFSET ?) e
   LEFT JOIN members m USING (collection, key) ORDER BY e.expires_at, e.collection, e.key`
+const firstExpiry = 'SELECT expires_at AS dueMs FROM expiries ORDER BY expires_at LIMIT 1'
 const numberInMeta = 'SELECT value, checksum FROM meta WHERE name = ?'
 const fileBytes = 'SELECT page_count * page_size AS bytes FROM pragma_page_count, pragma_page_size'
 
@@ -80,6 +81,9 @@ export function openReader(path: string, mapped: number): TableReader {
   const readTombstone = tombstoneReader(connection)
   const scanStatement = statementsBySql(connection)
   const expiring = prepare<Joined<ExpiryRow>, [number, number, number]>(dueExpiries)
+  const first = prepare<{ dueMs: number }, []>(firstExpiry)
+  /** The first expiry in the tables as the read transaction sees them; null when it was not read yet. */
+  let firstExpiryMs: number | null = null
   const bytes = prepare<{ bytes: number }, []>(fileBytes)
 
   function verifiedRow(collection: string, key: string): MemberRow | null {
@@ -134,13 +138,17 @@ export function openReader(path: string, mapped: number): TableReader {
     ...feedReader(connection, scanStatement, readValue, readTombstone),
     expiring(atMs, limit, skip) {
       begin()
-      return expiring.all(atMs, limit, skip).map(expiringRef)
+      firstExpiryMs ??= first.get()?.dueMs ?? Number.POSITIVE_INFINITY
+      return atMs < firstExpiryMs ? [] : expiring.all(atMs, limit, skip).map(expiringRef)
     },
     bytes() {
       begin()
       return bytes.get()!.bytes
     },
-    release: connection.release,
+    release() {
+      firstExpiryMs = null
+      connection.release()
+    },
     close: connection.close,
   }
 }
