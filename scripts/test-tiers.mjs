@@ -46,6 +46,7 @@ export const slow = {
     'test/http-wire-stop',
     'test/http-wire-unread',
     'test/import-cities',
+    'test/import-redis',
     'test/late-results',
     'test/log',
     'test/memcached/clients',

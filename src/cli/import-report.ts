@@ -33,6 +33,7 @@ export function summaryOf(counts: ImportCounts, isDryRun: boolean): string {
   const { stored, expired, incomplete, rejected } = counts
   const reasons = Object.entries(rejected)
     .filter(([, count]) => count > 0)
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
     .map(([code, count]) => `${count} ${code}`)
   return [
     `${isDryRun ? 'would store' : 'stored'} ${stored}`,

@@ -24,7 +24,13 @@ export interface RejectedEntry {
   readonly reason: string
 }
 
-export type RejectionCode = 'invalid_key' | 'too_large' | 'unsupported' | 'damaged' | 'duplicate'
+export type RejectionCode =
+  | 'invalid_key'
+  | 'too_large'
+  | 'unsupported'
+  | 'damaged'
+  | 'duplicate'
+  | 'unreadable'
 
 export function isRejected(entry: SourceEntry): entry is RejectedEntry {
   return 'code' in entry
