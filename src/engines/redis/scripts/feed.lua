@@ -12,33 +12,51 @@ if ARGV[5] ~= '' then
   return result
 end
 
-local count = prefix == '' and limit + 1 or maxExamined
+-- Returns changes after the revision, a field and its score in turn, and the score up to which these are all; nil for
+-- the end. Of a collection the scores of its own fields alone are asked for: most of the work would be to write the others.
+local function changesIn(key)
+  if prefix == '' then
+    local found = call('ZRANGEBYSCORE', key, '(' .. after, '+inf', 'WITHSCORES', 'LIMIT', 0, limit + 1)
+    return found, #found == 2 * (limit + 1) and tonumber(found[#found]) or nil
+  end
+  local fields = call('ZRANGEBYSCORE', key, '(' .. after, '+inf', 'LIMIT', 0, maxExamined)
+  local own, found = {}, {}
+  for at = 1, #fields do
+    if string.sub(fields[at], 1, #prefix) == prefix then own[#own + 1] = fields[at] end
+  end
+  for from = 1, #own, 4000 do
+    local to = math.min(from + 3999, #own)
+    local scores = call('ZMSCORE', key, unpack(own, from, to))
+    for n = 1, #scores do
+      found[#found + 1] = own[from + n - 1]
+      found[#found + 1] = scores[n]
+    end
+  end
+  return found, #fields == maxExamined and tonumber(call('ZSCORE', key, fields[maxExamined])) or nil
+end
+
 local lists, at, horizon = {}, { 1, 1 }, nil
 for n = 1, 2 do
-  lists[n] = call('ZRANGEBYSCORE', KEYS[2 + n], '(' .. after, '+inf', 'WITHSCORES', 'LIMIT', 0, count)
-  if #lists[n] == 2 * count then
-    local last = tonumber(lists[n][2 * count])
-    if not horizon or last < horizon then horizon = last end
-  end
+  local last
+  lists[n], last = changesIn(KEYS[2 + n])
+  if last and (not horizon or last < horizon) then horizon = last end
 end
-local fields, through, atEnd = {}, tonumber(after), not horizon
+local fields, through, isCut = {}, 0, false
 while true do
   local first, second = tonumber(lists[1][at[1] + 1]), tonumber(lists[2][at[2] + 1])
   local n = (not second or (first and first < second)) and 1 or 2
   local score = n == 1 and first or second
   if not score or (horizon and score > horizon) then break end
-  local field = lists[n][at[n]]
-  if prefix == '' or string.sub(field, 1, #prefix) == prefix then
-    if #fields == limit then
-      atEnd = false
-      break
-    end
-    fields[#fields + 1] = field
+  if #fields == limit then
+    isCut = true
+    break
   end
+  fields[#fields + 1] = lists[n][at[n]]
   through = score
   at[n] = at[n] + 2
 end
-if not atEnd then result[4], result[5] = through, 0 end
+if isCut then result[4], result[5] = through, 0
+elseif horizon then result[4], result[5] = horizon, 0 end
 for from = 1, #fields, 4000 do
   local to = math.min(from + 3999, #fields)
   local records = call('HMGET', KEYS[2], unpack(fields, from, to))
