@@ -5,20 +5,10 @@
  */
 import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
-import { engines, license, version } from '../package.json' with { type: 'json' }
+import { manifestOf } from './packages/manifest.ts'
+import { compileClient } from './packages/modules.ts'
 
 const root = join(import.meta.dir, '..')
-
-const manifest = {
-  name: 'kvist-client',
-  version,
-  description: "A client of kvist's HTTP API.",
-  license,
-  type: 'module',
-  engines,
-  sideEffects: false,
-  exports: { '.': { types: './client.d.ts', default: './client.js' } },
-}
 
 /** Builds the package and replaces the folder. Throws the errors of the sources. */
 async function build(folder: string): Promise<void> {
@@ -26,15 +16,8 @@ async function build(folder: string): Promise<void> {
   // Build beside the target, so that a failed build leaves the previous one.
   const made = mkdtempSync(join(dirname(folder), '.build-'))
   try {
-    await Bun.build({
-      entrypoints: [join(root, 'sdk/client.ts')],
-      outdir: made,
-      target: 'browser',
-      format: 'esm',
-      sourcemap: 'linked',
-    })
-    declareTypes(made)
-    writeFileSync(join(made, 'package.json'), `${JSON.stringify(manifest, null, 2)}\n`)
+    await compileClient(made)
+    writeFileSync(join(made, 'package.json'), `${JSON.stringify(manifestOf('kvist-client'), null, 2)}\n`)
     copyFileSync(join(root, 'sdk/README.md'), join(made, 'README.md'))
     copyFileSync(join(root, 'LICENSE'), join(made, 'LICENSE'))
     chmodSync(made, 0o755)
@@ -43,17 +26,6 @@ async function build(folder: string): Promise<void> {
   } finally {
     rmSync(made, { recursive: true, force: true })
   }
-}
-
-/**
- * Writes the type declarations, compiled with only the Web's types, so that an API of a single runtime does not
- * compile.
- */
-function declareTypes(folder: string): void {
-  const tsc = join(root, 'node_modules/.bin/tsc')
-  const toFolder = ['--noEmit', 'false', '--declaration', '--emitDeclarationOnly', '--outDir', folder]
-  const done = Bun.spawnSync([tsc, '-p', join(root, 'sdk'), ...toFolder])
-  if (!done.success) throw new Error(`tsc found errors:\n${done.stdout}${done.stderr}`)
 }
 
 const folder = resolve(process.argv[2] ?? join(root, 'dist/sdk'))

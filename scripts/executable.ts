@@ -1,5 +1,6 @@
 import { chmodSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs'
-import { dirname, join, parse } from 'node:path'
+import { dirname, join } from 'node:path'
+import { serverEntryPoints } from './server-entry-points.ts'
 
 const root = join(import.meta.dir, '..')
 
@@ -13,7 +14,7 @@ export async function buildExecutable(executable: string, target?: Target): Prom
   const folder = mkdtempSync(join(dirname(executable), '.build-'))
   try {
     await Bun.build({
-      entrypoints: [join(root, 'src/main.ts'), ...workers()],
+      entrypoints: serverEntryPoints(),
       root,
       target: 'bun',
       format: 'esm',
@@ -37,17 +38,4 @@ export async function buildExecutable(executable: string, target?: Target): Prom
   } finally {
     rmSync(folder, { recursive: true })
   }
-}
-
-/**
- * Returns the files that run as worker threads. Nothing imports them, so they are listed as entry points; their names
- * must be unique.
- */
-function workers(): string[] {
-  const found = [...new Bun.Glob('src/**/*-worker.ts').scanSync({ cwd: root })].toSorted()
-  const names = found.map((path) => parse(path).name)
-  const twice = names.find((name, i) => names.indexOf(name) !== i)
-  if (twice !== undefined)
-    throw new Error(`two threads are called ${twice}.ts: inside, their names must differ`)
-  return found.map((path) => join(root, path))
 }

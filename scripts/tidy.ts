@@ -28,7 +28,12 @@ const clockSeams = ['src/runtime/clock.ts', 'sdk/clock.ts']
 
 /** The only files that may read the system's clock or run the garbage collector. */
 const seams: Readonly<Record<string, readonly string[]>> = {
-  'Date.now': ['src/serve.ts', 'src/runtime/wall-clock.ts'],
+  'Date.now': [
+    'src/serve.ts',
+    'src/runtime/wall-clock.ts',
+    'packages/kvist-session/sessions.ts',
+    'packages/kvist-unstorage/driver.ts',
+  ],
   'new Date()': ['src/serve.ts'],
   'performance.now': clockSeams,
   'process.hrtime': clockSeams,
@@ -43,6 +48,7 @@ const seams: Readonly<Record<string, readonly string[]>> = {
 const importTable: Readonly<Record<string, readonly string[] | 'all'>> = {
   sdk: [],
   console: ['sdk'],
+  packages: ['sdk'],
   'src/json': [],
   'src/core': ['src/json', 'src/core/quantity'],
   'src/core/quantity': [],
@@ -266,7 +272,7 @@ function isTest(path: string): boolean {
 
 /** Returns whether the file is code of kvist, tests beside it included. */
 function isProgram(path: string): boolean {
-  return isCode(path) && /^(src|sdk|console)\//.test(path)
+  return isCode(path) && /^(src|sdk|console|packages)\//.test(path)
 }
 
 /** Returns whether the file is code of kvist and not a test. */
