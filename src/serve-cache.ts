@@ -78,6 +78,7 @@ export async function serveCache(
     reopenLogs: null,
     async stop() {
       isStopping = true
+      metrics.stop()
       await http.stop(config.stopTimeoutMs)
       sockets.registry.stop()
       tls?.stop()

@@ -137,6 +137,7 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
       url: http.url,
       reopenLogs: audit === null || config.auditLog === '-' ? null : audit.reopen,
       stop() {
+        metrics.stop()
         ready = false
         return stopServing(config.stopTimeoutMs, log, { ...parts, http, memcached, tls, file })
       },

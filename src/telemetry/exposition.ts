@@ -377,6 +377,11 @@ const histograms: readonly Metric<Histogram>[] = [
     help: 'Time that a sync to disk took',
     read: ({ stats }) => stats.engine.syncSeconds,
   },
+  {
+    name: 'kvist_eventloop_delay_seconds',
+    help: 'How late a timer was, every 20 ms since the first scrape: requests wait as long',
+    read: (_scrape, { loopDelaySeconds }) => loopDelaySeconds,
+  },
 ]
 
 /** Returns a metric of the memcached port, without samples when there is none. */
@@ -459,6 +464,9 @@ const sayNothing = [
   'process_heap_bytes', // address space, gigabytes of which are reserved and never used
   'process_virtual_memory_bytes',
   'nodejs_gc_duration_seconds',
+  ...['', '_min', '_max', '_mean', '_stddev', '_p50', '_p90', '_p99'].map(
+    (part) => `nodejs_eventloop_lag${part}_seconds`,
+  ),
   'nodejs_active_resources',
   'nodejs_active_resources_total',
   'nodejs_active_handles',

@@ -112,6 +112,7 @@ export interface Counted {
   readonly errors: ReadonlyMap<string, number>
   /** By collection, at most `maxLabels` of them. */
   readonly damagedReads: ReadonlyMap<string, number>
+  readonly loopDelaySeconds: Histogram
 }
 
 export interface RouteCounts {

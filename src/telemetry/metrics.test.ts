@@ -218,12 +218,12 @@ test('process and event loop are there, and nothing that says nothing under Bun'
     'process_cpu_seconds_total',
     'process_resident_memory_bytes',
     'process_start_time_seconds',
-    'nodejs_eventloop_lag_p99_seconds',
+    'kvist_eventloop_delay_seconds_count',
     'nodejs_heap_size_used_bytes',
   ]) {
     expect(names).toContain(name)
   }
-  expect([...names].filter((name) => /gc_duration|heap_space|active_/.test(name))).toEqual([])
+  expect([...names].filter((name) => /gc_duration|heap_space|active_|eventloop_lag/.test(name))).toEqual([])
 })
 
 test('every metric has a help text', async () => {

@@ -1,6 +1,9 @@
 import { KvistError, serverFaults } from '../core/errors.ts'
 import { histogram, observe } from '../core/histogram.ts'
+import { realTimers } from '../core/timers.ts'
+import { monotonicMs } from '../runtime/clock.ts'
 import { maxLabels, othersLabel, storeLabel } from './collection-labels.ts'
+import { type LoopDelay, measureLoopDelay } from './loop-delay.ts'
 import {
   type Exposed,
   firstStatus,
@@ -21,8 +24,9 @@ export interface Metrics {
   route(method: string, route: string): CountResponse
   /** Counts an error that is kvist's fault. */
   error(error: unknown): void
-  /** Returns the metrics in Prometheus' text format. */
+  /** Returns the metrics in Prometheus' text format. The first call starts what measures the event loop. */
   expose(sources: MetricSources): Promise<Exposed>
+  stop(): void
 }
 
 /** Counts a response with its status and its duration in seconds. */
@@ -40,6 +44,7 @@ export function startMetrics(): Metrics {
   const errors = new Map<string, number>(ownCodes.map((code) => [code, 0]))
   const damagedReads = new Map<string, number>()
   let render: ((sources: MetricSources) => Promise<Exposed>) | undefined
+  let loopDelay: LoopDelay | undefined
 
   return {
     route(method, route) {
@@ -59,9 +64,12 @@ export function startMetrics(): Metrics {
     },
     async expose(sources) {
       // prom-client takes as long to load as the rest of kvist, so it is loaded at the first scrape.
-      render ??= (await import('./exposition.ts')).exposition({ routes, errors, damagedReads })
+      const { exposition } = await import('./exposition.ts')
+      loopDelay ??= measureLoopDelay(realTimers, monotonicMs)
+      render ??= exposition({ routes, errors, damagedReads, loopDelaySeconds: loopDelay.seconds })
       return render(sources)
     },
+    stop: () => loopDelay?.stop(),
   }
 }
 
