@@ -3,7 +3,7 @@ import { openRedis, type RedisEngineOptions } from '../src/engines/redis/engine.
 import { needing } from './support/needs.ts'
 import { random, seedOfRun } from './support/random.ts'
 import { type RedisCluster, type RedisServer, startRedisCluster } from './support/redis-cluster.ts'
-import { collection, type FrontEnd, openFrontEnd, startLoad } from './support/redis-load.ts'
+import { collection, type FrontEnd, openFrontEnd, startLoad, startPages } from './support/redis-load.ts'
 
 /**
  * The faults of docs/cluster.md on a real cluster, with two front ends that read and write the same members meanwhile.
@@ -151,6 +151,7 @@ describe('two front ends of one cluster', () => {
     const both = await frontEnds()
     const [killed] = await primaries()
     const replica = await replicaOf(killed!)
+    const pages = startPages(both[1])
     await under(
       both,
       async (progress) => {
@@ -165,6 +166,8 @@ describe('two front ends of one cluster', () => {
       { mayLose: true },
     )
     expect(both.every(({ setbacks }) => setbacks() > 0)).toBe(true)
+    expect(pages.resets()).toBeGreaterThan(0)
+    await pages.stopAndCheck()
     await killed!.start()
     await redis.settle()
   })

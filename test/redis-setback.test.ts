@@ -75,6 +75,35 @@ test('lost changes are reported, and cursors at them are refused from then on; r
   }
 })
 
+test('a reader between two pages is told if what replaced a change that the first left out is lost', async () => {
+  const options = { prefix: 'pages', lines: 1, onCommit() {} }
+  const engine = await openTestRedis([server], options)
+  const code = async (cursor: string) => (await faultOf((async () => engine.changes(cursor, 10))())).code
+  try {
+    await write(engine, put('a', '1'))
+    await write(engine, put('b', '1'))
+    const whole = (await engine.changes('0', 10)).next
+    const early = (await engine.changes('0', 1)).next
+    const goBack = await copyOf('pages')
+    await write(engine, put('a', '2'))
+    // The first page has b alone, since a has changed later. When that is lost, a is as before, where the reader has passed.
+    const page = await engine.changes('0', 1)
+    expect(page.changes.map(keyOf)).toEqual(['b'])
+    const within = (await engine.changes('0', 10)).cursorAfter(0)
+    await goBack()
+    for (const cursor of [page.next, page.cursorAfter(0), within])
+      expect(await code(cursor)).toBe('compacted')
+    await write(engine, put('c', '1'))
+    for (const cursor of [page.next, page.cursorAfter(0), within])
+      expect(await code(cursor)).toBe('compacted')
+    // Those who had seen nothing of what is lost go on.
+    expect((await engine.changes(early, 10)).changes.map(keyOf)).toEqual(['b', 'c'])
+    expect((await engine.changes(whole, 10)).changes.map(keyOf)).toEqual(['c'])
+  } finally {
+    await engine.close()
+  }
+})
+
 test('many servers in turn leave so many gaps as fit, and none of them is served', async () => {
   const engine = await openTestRedis([server], { prefix: 'gaps', lines: 1, onCommit() {} })
   try {

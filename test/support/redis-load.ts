@@ -1,5 +1,5 @@
 import { expect } from 'bun:test'
-import type { Engine, OnCommit, OnSetback } from '../../src/core/engine.ts'
+import type { Engine, FeedCursor, OnCommit, OnSetback } from '../../src/core/engine.ts'
 import { KvistError } from '../../src/core/errors.ts'
 import { keyOf, revisionOf } from '../../src/core/member.ts'
 import { checkLinearizable, type Operation } from './linearizable.ts'
@@ -190,6 +190,53 @@ export function startLoad(frontEnds: readonly FrontEnd[], keys: readonly string[
         throw new Error(`${key}: no order of its operations explains ${verdict.stuckAt.join(' | ')}`)
       }
       await expectAllKnow(frontEnds)
+    },
+  }
+}
+
+/** Reads the feed by small pages, as a client does that begins anew when its cursor is refused. */
+export function startPages({ engine }: FrontEnd) {
+  const state = new Map<string, number>()
+  let cursor: FeedCursor = ''
+  let resets = 0
+  let isStopped = false
+
+  async function page(): Promise<boolean> {
+    try {
+      const { changes, next, atEnd } = await engine.changes(cursor, 2, { collection })
+      for (const change of changes) {
+        if (change.type === 'put') state.set(keyOf(change), revisionOf(change))
+        else state.delete(keyOf(change))
+      }
+      cursor = next
+      return atEnd
+    } catch (error) {
+      if (!(error instanceof KvistError)) throw error
+      if (error.code === 'compacted') {
+        state.clear()
+        cursor = ''
+        resets++
+      } else if (error.code !== 'unavailable') {
+        throw error
+      }
+      return false
+    }
+  }
+
+  const reading = (async () => {
+    while (!isStopped) if (await page()) await Bun.sleep(1)
+  })()
+  return {
+    resets: () => resets,
+    /** Reads to the end, and throws unless what it has read comes to what is stored. */
+    async stopAndCheck(): Promise<void> {
+      isStopped = true
+      await reading
+      while (!(await page()));
+      const all = { collection, from: null, to: null, order: 'asc', limit: 10_000, keysOnly: true } as const
+      const { members } = await engine.scan(all)
+      const stored = members.map(({ key, revision }): [string, number] => [key, revision])
+      expect([...state].toSorted()).toEqual(stored.toSorted())
     },
   }
 }

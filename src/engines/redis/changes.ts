@@ -1,8 +1,7 @@
 import type { ChangesPage, ChangesScope, FeedCursor } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
 import { maxPageBytes } from '../../core/limits.ts'
-import type { Position } from '../revision-cursor.ts'
-import { missedAt, parseVector, positionAt, type Vector, vectorText } from './cursors.ts'
+import { type LinePosition, missedAt, parseVector, positionAt, type Vector, vectorText } from './cursors.ts'
 import type { LineMap } from './layout.ts'
 import {
   changeOfFound,
@@ -27,7 +26,6 @@ export interface ChangesOptions {
 /** A page of the feed before its values were read. */
 interface Draft {
   readonly found: readonly FoundRecord[]
-  readonly next: Vector
   readonly parts: ReadonlyMap<number, FeedPart>
   readonly atEnd: boolean
   readonly isCut: boolean
@@ -44,14 +42,18 @@ export async function changesAfter(
   const { reads, lines, whenReported } = options
   const from = parseVector(cursor, lines.count)
   const draft = await draftAfter(options, from, Math.min(limit, maxLinePage), scope, maxBytes)
-  const values = await largeValues(reads, draft.found)
+  const parts = new Map(draft.parts)
+  const values = await largeValues(reads, draft.found, (line, revision) => {
+    const part = parts.get(line)!
+    parts.set(line, { ...part, head: Math.max(part.head, revision) })
+  })
   // One whose value has changed since is not the latest change of its member: it comes later.
   const found = draft.found.filter((one) => isWhole(one, values))
   for (const [line, part] of draft.parts) await whenReported(line, part.through)
   return {
     changes: found.map((one) => changeOfFound(one, values)),
-    cursorAfter: (index) => vectorText(vectorAfter(from, draft.parts, found.slice(0, index + 1))),
-    next: vectorText(draft.next),
+    cursorAfter: (index) => vectorText(vectorAfter(from, parts, found.slice(0, index + 1))),
+    next: vectorText(nextAfter(options, from, parts, draft.found)),
     atEnd: draft.atEnd,
     isCut: draft.isCut,
   }
@@ -82,6 +84,16 @@ async function draftAfter(
   const known = all.filter(({ record }) => record.revision <= end)
   const { found, isCut } = within(known, limit, maxBytes)
   const isAll = found.length === all.length
+  return { found, parts, atEnd: isAll && end === Number.POSITIVE_INFINITY, isCut }
+}
+
+/** Returns where a reader is that has handled a page: past its changes, and what lies between them and the next. */
+function nextAfter(
+  { lines, reported }: ChangesOptions,
+  from: Vector,
+  parts: ReadonlyMap<number, FeedPart>,
+  found: readonly FoundRecord[],
+): Vector {
   const next = vectorAfter(from, parts, found)
   for (const [line, part] of parts) {
     const taken = found.filter((one) => one.line === line).length
@@ -91,10 +103,10 @@ async function draftAfter(
   for (const line of lines.all()) {
     if (parts.has(line)) continue
     // There is nothing of the scope on the line.
-    const head = Math.max(options.reported(line), from[line]!.revision)
+    const head = Math.max(reported(line), from[line]!.revision)
     next[line] = positionAt(head, from[line]!, head, false)
   }
-  return { found, next, parts, atEnd: isAll && end === Number.POSITIVE_INFINITY, isCut }
+  return next
 }
 
 function linesOf(lines: LineMap, scope: ChangesScope | undefined): readonly number[] {
@@ -122,7 +134,7 @@ function vectorAfter(
   from: Vector,
   parts: ReadonlyMap<number, FeedPart>,
   found: readonly FoundRecord[],
-): Position[] {
+): LinePosition[] {
   const vector = [...from]
   const isAny = isAnyForgotten(parts)
   for (const { line, record } of found)
@@ -141,6 +153,7 @@ function requireServed(from: Vector, parts: ReadonlyMap<number, FeedPart>, lines
     const oldest = Array.from({ length: lines }, (_, i) => ({
       revision: parts.get(i)?.forgotten ?? from[i]!.revision,
       began: null,
+      seen: null,
     }))
     throw new KvistError('compacted', missed, { oldest: vectorText(oldest) })
   }

@@ -72,6 +72,7 @@ function frontEnd(line: FakeLine, pageLimit = 3) {
   let state = line.state()
   let last = line.head
   let setbacks = 0
+  const seenHeads: [ofChanges: number, ofLine: number][] = []
   const later = <Result>(read: () => Result) =>
     new Promise<Result>((resolve, reject) => {
       // The server reads, and the reply comes some time later.
@@ -89,7 +90,8 @@ function frontEnd(line: FakeLine, pageLimit = 3) {
   const source: LineSource = {
     readHead: () => later(() => line.head),
     readLog: (_line, after, seenHead) => later(() => line.page(after, seenHead, pageLimit)),
-    report(_line: number, changes: readonly Committed[], through: number) {
+    report(_line: number, changes: readonly Committed[], through: number, seenHead: number) {
+      seenHeads.push([seenHead, feed.seenHeads()[0]!])
       for (const change of changes) {
         if (revisionOf(change) <= last) throw new Error(`${revisionOf(change)} was reported after ${last}`)
         last = revisionOf(change)
@@ -122,6 +124,7 @@ function frontEnd(line: FakeLine, pageLimit = 3) {
     },
     state: () => state,
     setbacks: () => setbacks,
+    seenHeads: () => seenHeads,
   }
 }
 
@@ -149,6 +152,21 @@ test('the next commit is reported as it comes, one that is missing is read, one 
   expect(one.feed.reported(0)).toBe(4)
   expect(one.state()).toEqual(line.state())
   expect(one.setbacks()).toBe(0)
+})
+
+test('cursors at what is read from the log can remember its head, those at commits need not', async () => {
+  const line = new FakeLine()
+  const one = frontEnd(line)
+  await one.start()
+  line.commit(['a', 'b', 'c', 'd'])
+  one.feed.received(0, line.commit(['e']))
+  await settle(one)
+  one.feed.received(0, line.commit(['f']))
+  expect(one.seenHeads()).toEqual([
+    [5, 5],
+    [5, 0],
+    [0, 0],
+  ])
 })
 
 test('a commit whose changes are too large to be published is read from the log', async () => {

@@ -56,8 +56,11 @@ export interface LineSource {
    * the reader: a page leaves out a change that a later one overwrote, and when the later one is lost the older is back.
    */
   readLog(line: number, after: number, seenHead: number): Promise<LogPage>
-  /** Called with changes of a line, in order; its reported revision is `through` afterwards. */
-  report(line: number, changes: readonly Committed[], through: number): void
+  /**
+   * Called with changes of a line, in order; its reported revision is `through` afterwards. `seenHead` is the largest head of the log
+   * that they were read from, which left out what was overwritten; 0 if they are those of a commit.
+   */
+  report(line: number, changes: readonly Committed[], through: number, seenHead: number): void
   /** Called when changes that were reported have been lost; what the line has now is reported up to `through`. */
   setback(line: number, through: number): void
 }
@@ -91,12 +94,14 @@ export class CommitFeed {
   private readonly source: LineSource
   private readonly timers: Timers
   private readonly lines: Line[]
+  private readonly noHeads: readonly number[]
   private stopPolls: StopTimer = () => {}
   private isClosed = false
 
   constructor(source: LineSource, timers: Timers, lineCount: number) {
     this.source = source
     this.timers = timers
+    this.noHeads = Array.from({ length: lineCount }, () => 0)
     this.lines = Array.from({ length: lineCount }, () => ({
       reported: 0,
       dropped: 0,
@@ -133,6 +138,11 @@ export class CommitFeed {
     return this.lines.map(({ reported }) => reported)
   }
 
+  /** Of each line whose log is being read, the largest head of the pages that were read; 0 of the others. */
+  seenHeads(): readonly number[] {
+    return this.lines.some(isCatchingUp) ? this.lines.map(({ seenHead }) => seenHead) : this.noHeads
+  }
+
   /** Takes a message of a line's channel. */
   received(index: number, { before, after, changes }: PublishedCommit): void {
     const line = this.lines[index]!
@@ -140,7 +150,7 @@ export class CommitFeed {
     if (line.isReading) {
       line.dropped = Math.max(line.dropped, after)
     } else if (isNext(line, before) && changes !== null) {
-      this.source.report(index, changes, after)
+      this.source.report(index, changes, after, 0)
       this.advance(line, after)
     } else if (after > line.reported) {
       // Lost changes are among what the log says.
@@ -173,7 +183,7 @@ export class CommitFeed {
     const reported = this.whenReported(index, commit.after)
     const renewals = (commit.changes ?? []).filter(({ type }) => type === 'renew')
     if (renewals.length === 0) return reported
-    return (reported ?? Promise.resolve()).then(() => this.source.report(index, renewals, line.reported))
+    return (reported ?? Promise.resolve()).then(() => this.source.report(index, renewals, line.reported, 0))
   }
 
   /** Resolves when changes up to a revision were reported, or were lost; null if they were reported already. */
@@ -263,7 +273,7 @@ export class CommitFeed {
       return true
     }
     line.seenHead = atEnd ? 0 : Math.max(head, seenHead)
-    this.source.report(index, changes, through)
+    this.source.report(index, changes, through, Math.max(head, seenHead))
     this.advance(line, through)
     // A revision that was read before the log, and is not in it, is lost.
     if (atEnd) this.release(line, (one) => waitedBefore.has(one))
@@ -289,6 +299,10 @@ export class CommitFeed {
     line.waiting = waiting.filter((one) => !isDone(one))
     for (const one of waiting) if (isDone(one)) one.resolve()
   }
+}
+
+function isCatchingUp({ seenHead }: Line): boolean {
+  return seenHead > 0
 }
 
 function isNext({ isReading, seenHead, reported }: Line, before: number): boolean {

@@ -8,9 +8,11 @@ const revision = fc.oneof(
   fc.nat(1000),
   fc.integer({ min: 3_600_000_000_000_000, max: 4_600_000_000_000_000 }),
 )
-const position = fc.tuple(revision, fc.option(fc.integer({ min: 1, max: 1e12 }))).map(([at, ahead]) => ({
+const ahead = fc.option(fc.integer({ min: 1, max: 1e12 }))
+const position = fc.tuple(revision, ahead, ahead).map(([at, began, seen]) => ({
   revision: at,
-  began: ahead === null || at === 0 ? null : at + ahead,
+  began: began === null || at === 0 ? null : at + began,
+  seen: seen === null || at === 0 ? null : at + seen,
 }))
 
 test('a vector of any number of lines is what its text says', () => {
@@ -22,21 +24,36 @@ test('a vector of any number of lines is what its text says', () => {
 })
 
 test('the beginning has both of its texts, and an empty store that of the beginning', () => {
-  const beginning = Array.from({ length: 3 }, () => ({ revision: 0, began: null }))
+  const beginning = Array.from({ length: 3 }, () => ({ revision: 0, began: null, seen: null }))
   expect([parseVector('', 3), parseVector('0', 3)]).toEqual([beginning, beginning])
   expect(vectorText(beginning)).toBe('0')
 })
 
 test('sixteen lines that are all in use take about 100 characters', () => {
   const now = 3_677_951_971_924_967
-  const vector = Array.from({ length: 16 }, (_, i) => ({ revision: now - i * 7_000_001, began: null }))
+  const vector = Array.from({ length: 16 }, (_, i) => ({
+    revision: now - i * 7_000_001,
+    began: null,
+    seen: null,
+  }))
   expect(vectorText(vector).length).toBeLessThan(110)
 })
 
 test('on one line the text is a revision, as with other engines', () => {
-  expect(vectorText([{ revision: 7, began: null }])).toBe('7')
-  expect(vectorText([{ revision: 7, began: 9 }])).toBe('7-9')
-  expect(parseVector('7-9', 1)).toEqual([{ revision: 7, began: 9 }])
+  expect(vectorText([{ revision: 7, began: null, seen: null }])).toBe('7')
+  expect(vectorText([{ revision: 7, began: 9, seen: null }])).toBe('7-9')
+  expect(parseVector('7-9', 1)).toEqual([{ revision: 7, began: 9, seen: null }])
+})
+
+test('on one line what a reader has seen of the head comes last', () => {
+  const [plain, both] = [
+    { revision: 7, began: null, seen: 12 },
+    { revision: 7, began: 9, seen: 12 },
+  ]
+  expect([vectorText([plain]), vectorText([both])]).toEqual(['7~12', '7-9~12'])
+  expect([parseVector('7~12', 1), parseVector('7-9~12', 1)]).toEqual([[plain], [both]])
+  for (const one of ['7~', '~7', '0~7', '7~7', '7~6', '7~08', '7~8~9', '7~x', '7~9007199254740993', '7~ 8'])
+    expect([one, codeOf(one, 1)]).toEqual([one, 'invalid_cursor'])
 })
 
 function codeOf(text: string, lines: number): string {
@@ -49,7 +66,7 @@ function codeOf(text: string, lines: number): string {
 }
 
 test('a text that no cursor has is refused: of other lines, cut, with more, or written otherwise', () => {
-  const vector = [5, 3, 0].map((at) => ({ revision: at, began: null }))
+  const vector = [5, 3, 0].map((at) => ({ revision: at, began: null, seen: null }))
   const text = vectorText(vector)
   const bytes = Buffer.from(text, 'base64url')
   const otherwise = (...added: number[]) => Buffer.from([...bytes, ...added]).toString('base64url')
@@ -94,29 +111,39 @@ test('random bytes are refused, or are the text of what they mean', () => {
 
 const line = { head: 100, forgotten: 40, gaps: [{ after: 50, before: 60 }] }
 
-test.each([
-  ['at the head', 100, null, true],
-  ['past the head', 101, null, false],
-  ['at the beginning', 0, null, true],
-  ['before what was forgotten', 39, null, false],
-  ['at what was forgotten', 40, null, true],
-  ['before what was forgotten, on the way from the beginning', 10, 40, true],
-  ['on the way from a beginning before that', 10, 39, false],
-  ['at the last revision before a gap', 50, null, true],
-  ['in a gap', 51, null, false],
-  ['at the end of a gap', 60, null, true],
-  ['on the way from a beginning in a gap', 45, 55, false],
-  ['on the way from a beginning past the head', 45, 101, false],
-])('a reader %s', (_, at, began, isServed) => {
-  expect(missedAt({ revision: at, began }, line) === null).toBe(isServed)
+test.each<[string, number, number | null, number | null, boolean]>([
+  ['at the head', 100, null, null, true],
+  ['before the head that it has seen', 45, null, 100, true],
+  ['that has seen a head that is lost', 45, null, 101, false],
+  ['that has seen a head in a gap', 45, null, 55, false],
+  ['from the beginning that has seen a head that is lost', 45, 100, 101, false],
+  ['past the head', 101, null, null, false],
+  ['at the beginning', 0, null, null, true],
+  ['before what was forgotten', 39, null, null, false],
+  ['at what was forgotten', 40, null, null, true],
+  ['before what was forgotten, on the way from the beginning', 10, 40, null, true],
+  ['on the way from a beginning before that', 10, 39, null, false],
+  ['at the last revision before a gap', 50, null, null, true],
+  ['in a gap', 51, null, null, false],
+  ['at the end of a gap', 60, null, null, true],
+  ['on the way from a beginning in a gap', 45, 55, null, false],
+  ['on the way from a beginning past the head', 45, 101, null, false],
+])('a reader %s', (_, at, began, seen, isServed) => {
+  expect(missedAt({ revision: at, began, seen }, line) === null).toBe(isServed)
 })
 
 test('a reader from the beginning of a line is on its way until it is where the head was', () => {
-  const from = { revision: 0, began: null }
-  const onItsWay = { revision: 30, began: 100 }
+  const from = { revision: 0, began: null, seen: null }
+  const onItsWay = { revision: 30, began: 100, seen: 100 }
   expect(positionAt(30, from, 100, true)).toEqual(onItsWay)
-  expect(positionAt(60, onItsWay, 200, true)).toEqual({ revision: 60, began: 100 })
-  expect(positionAt(100, onItsWay, 200, true)).toEqual({ revision: 100, began: null })
-  expect(positionAt(0, from, 100, true)).toEqual({ revision: 0, began: null })
-  expect(positionAt(30, from, 100, false)).toEqual({ revision: 30, began: null })
+  expect(positionAt(60, onItsWay, 200, true)).toEqual({ revision: 60, began: 100, seen: 200 })
+  expect(positionAt(100, onItsWay, 200, true)).toEqual({ revision: 100, began: null, seen: 200 })
+  expect(positionAt(0, from, 100, true)).toEqual({ revision: 0, began: null, seen: null })
+  expect(positionAt(30, from, 100, false)).toEqual({ revision: 30, began: null, seen: 100 })
+})
+
+test('a reader remembers the largest head until it is there', () => {
+  const onItsWay = { revision: 30, began: null, seen: 120 }
+  expect(positionAt(60, onItsWay, 100, false)).toEqual({ revision: 60, began: null, seen: 120 })
+  expect(positionAt(120, onItsWay, 120, false)).toEqual({ revision: 120, began: null, seen: null })
 })

@@ -20,7 +20,7 @@ import { changesAfter } from './changes.ts'
 import type { Cluster } from './cluster.ts'
 import { CommitFeed } from './commit-feed.ts'
 import { RedisCommits } from './commits.ts'
-import { parseVector, type Vector, vectorText } from './cursors.ts'
+import { linePosition, parseVector, type Vector, vectorOf, vectorText } from './cursors.ts'
 import { faultOf } from './errors.ts'
 import type { GroupResult } from './group.ts'
 import { groupScripts } from './group-scripts.ts'
@@ -135,7 +135,7 @@ class RedisEngine implements RedisStore {
       {
         readHead: (line) => this.lineReads.head(line),
         readLog: (line, after, seenHead) => readLog(this.lineReads, line, after, seenHead),
-        report: (line, changes, through) => this.report(line, changes, through),
+        report: (line, changes, through, seenHead) => this.report(line, changes, through, seenHead),
         setback: (_line, through) => {
           this.commits.observe(through)
           this.setbacks++
@@ -228,7 +228,7 @@ class RedisEngine implements RedisStore {
   }
 
   head(): FeedCursor {
-    return vectorText(vectorOf(this.feed.allReported()))
+    return vectorText(vectorOf(this.feed.allReported(), this.feed.seenHeads()))
   }
 
   async forget(beforeMs: number, limit: number): Promise<number> {
@@ -315,16 +315,19 @@ class RedisEngine implements RedisStore {
     return this.members
   }
 
-  private report(line: number, changes: readonly Committed[], through: number): void {
+  private report(line: number, changes: readonly Committed[], through: number, seenHead: number): void {
     this.commits.observe(through)
     for (const change of changes) {
       this.commits.observe(change.type === 'put' || change.type === 'renew' ? change.member.clock : 0)
     }
     if (changes.length === 0) return
     const reported = this.feed.allReported()
+    const seenHeads = this.feed.seenHeads()
     this.options.onCommit(changes, (index) => {
+      const vector = vectorOf(reported, seenHeads)
       const last = changes.slice(0, index + 1).findLast(({ type }) => type !== 'renew')
-      return vectorText(vectorOf(last === undefined ? reported : reported.with(line, revisionOf(last))))
+      if (last !== undefined) vector[line] = linePosition(revisionOf(last), null, seenHead)
+      return vectorText(vector)
     })
   }
 
@@ -363,8 +366,4 @@ class RedisEngine implements RedisStore {
 
 function closingError(): KvistError {
   return new KvistError('closing', 'the server is stopping')
-}
-
-function vectorOf(revisions: readonly number[]): Vector {
-  return revisions.map((revision) => ({ revision, began: null }))
 }

@@ -16,7 +16,7 @@ export async function readLog(
   seenHead: number,
 ): Promise<LogPage> {
   const part = await reads.feed(line, { after, limit: maxPageChanges })
-  const { head } = part
+  let { head } = part
   const isGone = (at: number) => at > head || part.gaps.some((gap) => gap.after < at && at < gap.before)
   if (isGone(after) || isGone(seenHead) || (after > 0 && after < part.forgotten)) {
     return { isLost: true, changes: [], through: head, head, atEnd: true }
@@ -27,10 +27,12 @@ export async function readLog(
     return i > 0 && bytes > maxPageBytes
   })
   const found = end < 0 ? part.found : part.found.slice(0, end)
-  const values = await largeValues(reads, found)
+  const values = await largeValues(reads, found, (_, revision) => {
+    head = Math.max(head, revision)
+  })
   const changes = found.filter((one) => isWhole(one, values)).map((one) => changeOfFound(one, values))
   const through = end < 0 ? part.through : found.at(-1)!.record.revision
-  return { isLost: false, changes, through, head, atEnd: end < 0 && part.atEnd }
+  return { isLost: false, changes, through, head, atEnd: end < 0 && part.atEnd && head === part.head }
 }
 
 /** Returns whether all changes of a group came with their values. */

@@ -241,8 +241,12 @@ function gapsIn(reply: Reply | undefined): { after: number; before: number }[] {
 /** Values that are not in their records, by record; null of one that has another version by now. */
 export type ValuesByRecord = ReadonlyMap<FoundRecord, Buffer | null>
 
-/** Reads the large values of records. */
-export async function largeValues(reads: LineReads, found: readonly FoundRecord[]): Promise<ValuesByRecord> {
+/** Reads the large values of records. `onReplaced` is called with the line and the revision of what replaced one meanwhile. */
+export async function largeValues(
+  reads: LineReads,
+  found: readonly FoundRecord[],
+  onReplaced: (line: number, revision: number) => void = () => {},
+): Promise<ValuesByRecord> {
   const values = new Map<FoundRecord, Buffer | null>()
   const large = found.filter(({ record }) => !record.isTombstone && record.value === null)
   if (large.length === 0) return values
@@ -254,6 +258,7 @@ export async function largeValues(reads: LineReads, found: readonly FoundRecord[
         const now = read[i]!
         const isSame = now.record?.revision === one.record.revision && now.record.clock === one.record.clock
         values.set(one, isSame ? now.large : null)
+        if (!isSame) onReplaced(line, now.record?.revision ?? 0)
       }
     }),
   )
