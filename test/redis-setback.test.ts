@@ -75,7 +75,7 @@ test('lost changes are reported, and cursors at them are refused from then on; r
   }
 })
 
-test('a reader between two pages is told if what replaced a change that the first left out is lost', async () => {
+test('a reader between two pages is refused if what replaced a change that the first left out is lost', async () => {
   const options = { prefix: 'pages', lines: 1, onCommit() {} }
   const engine = await openTestRedis([server], options)
   const code = async (cursor: string) => (await faultOf((async () => engine.changes(cursor, 10))())).code
