@@ -2,6 +2,9 @@
  * Makes a checkout ready to run: installs what package-lock.json pins, and makes sure that Bun is there. Runs before
  * `npm start` and `npm test`, and from bin/kvist, so it uses nothing but Node, and costs little when all is done.
  * Says what it does on stderr; stdout belongs to the program that is started next.
+ *
+ * It installs what serving needs; `--dev` also what tests, benches and builds of packages need. A checkout that has that
+ * keeps it.
  */
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -17,14 +20,20 @@ const bunPath = join(root, 'node_modules/bun/bin/bun.exe')
 /** Where its install script did not run, the package holds a shell script of some 450 bytes in place of Bun. */
 const minBunBytes = 1_000_000
 
-const stamp = createHash('sha256')
+const lockedPackages = Object.entries(readJson(join(root, 'package-lock.json')).packages).filter(
+  ([path]) => path !== '',
+)
+const needsDev = process.argv.includes('--dev') || hasDevPackages()
+
+const versions = createHash('sha256')
   .update(readFileSync(join(root, 'package.json')))
   .update(readFileSync(join(root, 'package-lock.json')))
   .update(`${process.platform} ${process.arch}`)
   .digest('hex')
+const stamp = `${versions} ${needsDev ? 'with' : 'without'} development`
 
 if (readStamp() !== stamp || !isBunThere()) {
-  if (!isInstalled()) installPackages()
+  if (!isInstalled(needsDev)) installPackages()
   if (!isBunThere()) need(run('unpacking Bun', process.execPath, [join(root, 'node_modules/bun/install.js')]))
   need(run(null, bunPath, ['--version']))
   writeFileSync(stampPath, stamp)
@@ -38,16 +47,26 @@ function isBunThere() {
   return existsSync(bunPath) && statSync(bunPath).size >= minBunBytes
 }
 
+/** What npm says that it installed; null if it installed nothing. */
+function readAccount() {
+  const path = join(root, 'node_modules/.package-lock.json')
+  return existsSync(path) ? readJson(path).packages : null
+}
+
+/** Whether packages for development alone were installed here, by this script or by hand. */
+function hasDevPackages() {
+  return Object.values(readAccount() ?? {}).some(({ dev }) => dev)
+}
+
 /**
  * Whether node_modules already is what the lock file asks of this machine, as after a developer's own `npm install`:
- * then it stays as it is, for somebody may be using it. npm leaves its own account of what it installed there.
+ * then it stays as it is, for somebody may be using it.
  */
-function isInstalled() {
-  const accountPath = join(root, 'node_modules/.package-lock.json')
-  if (!existsSync(accountPath) || !isLockInSync()) return false
-  const installed = readJson(accountPath).packages
-  return Object.entries(readJson(join(root, 'package-lock.json')).packages).every(([path, wanted]) => {
-    if (path === '') return true
+function isInstalled(withDev) {
+  const installed = readAccount()
+  if (installed === null || !isLockInSync()) return false
+  return lockedPackages.every(([path, wanted]) => {
+    if (wanted.dev && !withDev) return true
     const found = installed[path]
     if (!found) return !isNeededHere(wanted)
     return found.version === wanted.version && existsSync(join(root, path))
@@ -76,13 +95,16 @@ function isLockInSync() {
 }
 
 function installPackages() {
-  const flags = ['--include=dev', '--include=optional', '--no-audit', '--no-fund']
+  const flags = [needsDev ? '--include=dev' : '--omit=dev', '--include=optional', '--no-audit', '--no-fund']
+  const adding = ['install', '--no-save', ...flags]
+  // What serving needs stays where it is: a server may be running from it.
+  if (needsDev && isInstalled(false)) return need(runNpm('adding packages for development', adding))
   const exact = runNpm('installing packages with npm ci', ['ci', ...flags])
   if (exact.ok) return
   // Where a registry lacks packages for other platforms, npm writes a lock file without them, which `npm ci` then
   // refuses although all that this machine needs is pinned in it. `npm install` keeps to the same pins.
   if (!isLockInSync()) need(exact)
-  need(runNpm('installing packages with npm install', ['install', '--no-save', ...flags]))
+  need(runNpm('installing packages with npm install', adding))
 }
 
 function runNpm(what, args) {

@@ -17,6 +17,7 @@ export const slow = {
     'test/v1-large-ranges',
   ],
   'programs and processes of their own': [
+    'scripts/setup',
     'src/cli/commands',
     'src/cli/connection',
     'src/cli/health',
