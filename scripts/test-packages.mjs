@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process'
 const debianPackages = [
   'chromium',
   'curl',
+  'etcd-server',
   'iproute2',
   'libmemcached-tools',
   'memcached',

@@ -48,6 +48,7 @@ export const slow = {
     'test/http-wire-unread',
     'test/import-cities',
     'test/import-redis',
+    'test/import-servers',
     'test/late-results',
     'test/log',
     'test/memcached/clients',

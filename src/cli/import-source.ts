@@ -1,5 +1,5 @@
 import { statSync } from 'node:fs'
-import { isRejected, type SourceEntry } from '../importers/entry.ts'
+import { isRejected, type SourceEntry, SourceError } from '../importers/entry.ts'
 import type { Importer, Source } from '../importers/importer.ts'
 import { sourceLine } from '../importers/lines.ts'
 import { importers, type SourceName } from '../importers/table.ts'
@@ -70,6 +70,8 @@ export async function importFrom(from: SourceName, location: string, given: Impo
     }
     await sender.end()
   } catch (error) {
+    // What was read before the source failed is stored, so that the next run goes on after it.
+    if (error instanceof SourceError) await sender.end().catch(() => {})
     progress.stop()
     complain(explain(error).line + howToGoOn(run))
     return 1

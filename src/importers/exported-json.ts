@@ -1,8 +1,8 @@
-import type { RejectedEntry } from './entry.ts'
+import { type RejectedEntry, SourceError } from './entry.ts'
 
 /** Fields of JSON that other stores export, checked as they are read. */
 
-type ExportedFields = Readonly<Record<string, unknown>>
+export type ExportedFields = Readonly<Record<string, unknown>>
 
 /** Returns the object and its key; a rejection if it is none, or has no key that is text. */
 export function exportedFields(
@@ -28,4 +28,10 @@ export function exportedFields(
 export function bytesOfBase64(text: string): Buffer | null {
   if (!/^[A-Za-z0-9+/]*={0,2}$/.test(text) || text.length % 4 !== 0) return null
   return Buffer.from(text, 'base64')
+}
+
+/** Returns a part of a response that must be an object. Throws a `SourceError`. */
+export function objectIn(given: unknown, what: string): ExportedFields {
+  if (typeof given === 'object' && given !== null) return given as ExportedFields
+  throw new SourceError(`${what} did not respond as expected`)
 }

@@ -7,6 +7,7 @@ const needs = {
   chromium: () => Bun.which('chromium') !== null,
   curl: () => Bun.which('curl') !== null,
   lintian: () => Bun.which('lintian') !== null,
+  etcd: () => Bun.which('etcd') !== null,
   memcapable: () => Bun.which('memccapable') !== null,
   memcached: () => Bun.which('memcached') !== null,
   openssl: () => Bun.which('openssl') !== null,
