@@ -102,6 +102,7 @@ const everywhere: [name: string, call: (options: object) => unknown][] = [
   ['getMany of all', (options) => looseKvist.getMany([], options)],
   ['collections', (options) => kvist.collections(options)],
   ['engine', (options) => kvist.engine(options)],
+  ['backup', (options) => kvist.backup(options)],
   ['collectionsPage', (options) => kvist.collectionsPage(options)],
   ['batch', (options) => kvist.batch({}, options)],
   ['whoami', (options) => kvist.whoami(options)],

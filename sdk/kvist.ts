@@ -146,6 +146,16 @@ export class Kvist extends ChangeSource<unknown> {
     return this.#transport.send(call, this.#transport.json<EngineStatus>)
   }
 
+  /**
+   * Returns a backup of the whole store in chunks of its file, which has no end while the last chunk is missing; `kvist
+   * backup` verifies that. Needs a token that grants `admin` on `*`.
+   */
+  async backup(options?: CallOptions): Promise<AsyncIterable<Uint8Array>> {
+    checkOptions(options, rules.callRules)
+    const call: Call = { method: 'GET', path: '/v1/_backup', retry: 'idempotent', options }
+    return (await this.#transport.open(call)).chunks
+  }
+
   /** Returns the name and the grants of the client's token. */
   async whoami(options?: CallOptions): Promise<Identity> {
     checkOptions(options, rules.callRules)

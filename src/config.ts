@@ -1,5 +1,6 @@
 import { isIPv4 } from 'node:net'
 import { join } from 'node:path'
+import { backupOptions, refuseStrayBackups } from './backup-options.ts'
 import { refuseUncacheable } from './cache-options.ts'
 import type { Durability } from './core/engine.ts'
 import { parseCollection } from './core/keys.ts'
@@ -374,6 +375,7 @@ export const options = {
     help: 'give the store another id among servers: for the first start of a copied data folder',
   }),
   ...redisOptions,
+  ...backupOptions,
   maxClockAheadMs: option({
     ...duration('ms', 0, 30 * 24 * 3_600_000),
     flag: 'max-clock-ahead',
@@ -423,6 +425,7 @@ export function parseConfig(args: readonly string[], env: Environment): Config {
   refuseSilence(values)
   refuseUnkept(values, args)
   refuseStrayRedis(values, args)
+  refuseStrayBackups(values, args)
   return values
 }
 

@@ -1,8 +1,10 @@
 import type { Config } from './config.ts'
 import type { DatabaseOptions } from './core/database.ts'
 import type { EngineStatus } from './core/engine-status.ts'
+import { KvistError } from './core/errors.ts'
 import { defaultTombstonesMs } from './core/jobs/tombstone-gc.ts'
 import { type OpenedEngine, openEngine } from './engines/open.ts'
+import type { PinnedTables } from './engines/sqlite/pin/pin-tables.ts'
 import { cgroupLimitBytes, type MemoryPlan, planMemory } from './memory-plan.ts'
 import { redisOptionsOf, redisUrlOf } from './redis-options.ts'
 
@@ -23,6 +25,8 @@ export interface EngineOfServer {
   status(): Promise<EngineStatus>
   /** See `OpenedEngine`. */
   events(): Readonly<Record<string, number>> | null
+  /** Pins the store's tables for a backup. Throws `not_implemented` with an engine that has none. */
+  pin(): Promise<PinnedTables>
 }
 
 /** `systemNow` is the machine's clock, which Redis servers compare with theirs, whatever clock members expire by. */
@@ -47,5 +51,18 @@ export function engineOfServer(
     tombstonesMs: config.tombstonesMs ?? (redisUrlOf(config) === null ? defaultTombstonesMs : hourMs),
     now,
   }
-  return { options, status: () => opened!.status(), events: () => opened!.events() }
+  return {
+    options,
+    status: () => opened!.status(),
+    events: () => opened!.events(),
+    async pin() {
+      if (opened!.pin !== null) return opened!.pin()
+      const isMemory = config.engine === 'memory'
+      const means = isMemory ? '' : ", or copy the files of its servers by Redis's own means"
+      throw new KvistError(
+        'not_implemented',
+        `the ${isMemory ? 'memory' : 'Redis'} engine has no files to back up: write the members with kvist export --all${means}`,
+      )
+    },
+  }
 }

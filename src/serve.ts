@@ -37,6 +37,7 @@ import { type ConfigFile, loadConfigFile } from './processes/config-file.ts'
 import { redisUrlOf } from './redis-options.ts'
 import type { Given, Running } from './running.ts'
 import { monotonicMs as systemMonotonicMs } from './runtime/clock.ts'
+import { type ServerBackups, startBackups } from './serve-backups.ts'
 import { serveCache } from './serve-cache.ts'
 import { type EngineOfServer, engineOfServer, memoryOf } from './serve-engine.ts'
 import { prepareNodes, type StartedNodes } from './serve-nodes.ts'
@@ -86,31 +87,36 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
     ...(file === null ? {} : { settings: file.settings }),
     ...(given.timers === undefined ? {} : { timers: given.timers }),
   })
+  const backups = startBackups(config, {
+    pin: engine.pin,
+    version,
+    now,
+    monotonicMs,
+    timers: given.timers,
+    log,
+  })
   let ready = true
   let memcached: MemcachedServer | null = null
   const mirror = await nodes.start(db)
   try {
     const { store } = mirror
     const reads = store.readQueue(sockets.ticks.scheduleWork)
+    const shared = { sockets, tls, reads, limits, now, onError }
     memcached = memcachedPort(config, {
+      ...shared,
       db: store,
       authenticator: access.memcached,
-      sockets,
-      tls,
-      reads,
-      limits,
       ...(audit === null ? {} : { audit }),
-      now,
-      onError,
       log,
     })
-    const parts = { memory, requests, sockets, db, watches, audit, mirror, engine }
+    const parts = { memory, requests, sockets, db, watches, audit, mirror, engine, backups }
     const expose = () => metrics.expose(metricSources({ ...parts, http, memcached }))
     const routes: Route[] = [
       ...v1Routes(store, watches),
       ...accessRoutes({ tokens: tokensOf(access.tokens, store), tickets: access.tickets }),
       ...nodeRoutes(db, mirror.routeOptions),
       ...engineRoutes(engine.status),
+      ...backups.routes,
       ...healthRoutes(() => (ready ? (mirror.leadership.unreadiness() ?? db.writeFault()) : 'stopping')),
       ...metricsRoutes(expose),
       ...docsRoutes,
@@ -120,14 +126,9 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
     ]
     const observe = observers(config, metrics, log, audit)
     const http = httpPort(config, access, log, {
-      sockets,
-      tls,
+      ...shared,
       routes: leaderRoutes(routes, mirror.leadership),
-      reads,
-      limits,
       memory: requests,
-      now,
-      onError,
       observe,
     })
     const took = memoryLine(memory, totalBytes(requests))
@@ -144,6 +145,7 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
     }
   } catch (error) {
     await memcached?.stop(0)
+    await backups.stop()
     await mirror.stop()
     await db.close()
     file?.stop()
@@ -163,9 +165,11 @@ function metricSources(parts: {
   readonly audit: AuditLog | null
   readonly mirror: StartedNodes
   readonly engine: EngineOfServer
+  readonly backups: ServerBackups
 }): MetricSources {
   const { memory, requests, sockets, db, watches, http, memcached, audit, mirror } = parts
   const redis = parts.engine.events()
+  const { schedule } = parts.backups
   return {
     version,
     cacheLimitBytes: memory.cacheBytes,
@@ -186,6 +190,7 @@ function metricSources(parts: {
     ...(memcached === null ? {} : { memcached: memcached.counts }),
     ...(redis === null ? {} : { redis }),
     ...(audit === null ? {} : { audit: audit.counts }),
+    ...(schedule === null ? {} : { backups: schedule.numbers }),
   }
 }
 
@@ -220,18 +225,20 @@ interface Stoppable {
   readonly mirror: StartedNodes
   readonly db: Database
   readonly audit: AuditLog | null
+  readonly backups: ServerBackups
   readonly file: ConfigFile | null
 }
 
 async function stopServing(
   timeoutMs: number,
   log: Log,
-  { http, memcached, sockets, tls, mirror, db, audit, file }: Stoppable,
+  { http, memcached, sockets, tls, mirror, db, audit, backups, file }: Stoppable,
 ): Promise<void> {
   const endMs = systemMonotonicMs() + timeoutMs
   await Promise.all([http.stop(timeoutMs), memcached?.stop(timeoutMs)])
   sockets.registry.stop()
   tls?.stop()
+  await backups.stop()
   await mirror.stop()
   if (!(await isDoneWithin(Math.max(endMs - systemMonotonicMs(), minCloseMs), db.close()))) {
     log.warn('the store is still busy: kvist ends, and reads at the next start what is in its log')

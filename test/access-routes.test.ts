@@ -138,6 +138,7 @@ const requests: Record<string, readonly (readonly [path: string, needs: Needs, s
   'DELETE /v1/_tokens/:id': [['/v1/_tokens/none', 'admin everywhere']],
   'GET /v1/_nodes': [['/v1/_nodes', 'read everywhere']],
   'GET /v1/_engine': [['/v1/_engine', 'read everywhere']],
+  'GET /v1/_backup': [['/v1/_backup', 'admin everywhere']],
   'GET /v1/_conflicts': [
     ['/v1/_conflicts', 'read anywhere'],
     ['/v1/_conflicts?collection=users', 'read some'],

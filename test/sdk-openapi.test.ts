@@ -586,6 +586,7 @@ async function callAccess(kvist: Kvist, has: (value: object | undefined, names: 
   has(await kvist.ticket('/v1/c'), ticket)
   has(await kvist.nodes.status(), requiredOf(nodesStatus))
   has(await kvist.engine(), engineStatus)
+  for await (const _ of await kvist.backup());
   const line = { op: 'delete', collection: 'r', key: 'k', origin: { node: 'n1', clock: 1 } }
   const { failed_more: _more, position: _position, ...allNamed } = replicationSummary
   has(await kvist.nodes.replicate(`${JSON.stringify(line)}\n`, 'n1'), allNamed)

@@ -34,6 +34,7 @@ export type ErrorCode =
   | 'read_only' // this node takes no writes, and knows no node that does
   | 'loop_detected' // the request came back to a cache that had passed it on
   | 'outcome_unknown' // the commit may have been done, once: check before repeating it
+  | 'not_implemented' // not with this engine
   | 'closing'
 
 /** Codes of errors of the server or its storage: they are reported to the operator. */

@@ -6,6 +6,7 @@ import { openMemory } from './memory/engine.ts'
 import { openRedis, type RedisEngineOptions } from './redis/engine.ts'
 import type { RedisOptions } from './redis/options.ts'
 import { openSqlite } from './sqlite/engine.ts'
+import type { PinnedTables } from './sqlite/pin/pin-tables.ts'
 
 export interface EngineOptions {
   /** `sqlite`, `memory`, or the URL of Redis servers, which is in `redis` then. */
@@ -31,6 +32,8 @@ export interface OpenedEngine {
   status(): Promise<EngineStatus>
   /** Counts of events between this server and those of Redis; null with another engine. */
   events(): Readonly<Record<string, number>> | null
+  /** Pins the tables for a backup; null with an engine that has no files. */
+  readonly pin: (() => Promise<PinnedTables>) | null
 }
 
 /**
@@ -48,10 +51,10 @@ export async function openEngine(
   if (redis !== null) {
     const isDurable = options.durability === 'full'
     const engine = await openRedis({ ...redis, isDurable, onCommit, onSetback, warn })
-    return { engine, status: () => engine.status(), events: () => engine.events() }
+    return { engine, status: () => engine.status(), events: () => engine.events(), pin: null }
   }
   if (options.engine === 'memory') {
-    return withoutServers('memory', openMemory({ onCommit, firstRevision: msToStamp(now()) }))
+    return withoutServers('memory', openMemory({ onCommit, firstRevision: msToStamp(now()) }), null)
   }
   const { dataFolder: dir, durability, acceptDamagedLog, sqlitePages: pages } = options
   const { segmentBytes, isMemoryScarce, newNodeId } = options
@@ -66,9 +69,13 @@ export async function openEngine(
     newNodeId,
     warn,
   })
-  return withoutServers('sqlite', sqlite)
+  return withoutServers('sqlite', sqlite, sqlite.pin)
 }
 
-function withoutServers(name: EngineStatus['engine'], engine: Engine): OpenedEngine {
-  return { engine, status: async () => ({ engine: name, primaries: [], lines: [] }), events: () => null }
+function withoutServers(
+  name: EngineStatus['engine'],
+  engine: Engine,
+  pin: OpenedEngine['pin'],
+): OpenedEngine {
+  return { engine, status: async () => ({ engine: name, primaries: [], lines: [] }), events: () => null, pin }
 }

@@ -37,6 +37,7 @@ const lines: Record<ErrorCode, string> = {
   read_only: 'SERVER_ERROR read only',
   loop_detected: 'SERVER_ERROR the request went in a circle',
   outcome_unknown: 'SERVER_ERROR outcome unknown',
+  not_implemented: 'SERVER_ERROR not with this engine',
   closing: 'SERVER_ERROR stopping',
 }
 

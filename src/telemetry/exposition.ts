@@ -149,6 +149,18 @@ const counters: readonly Metric<number>[] = [
     read: ({ sources }) => sources.audit?.lost ?? [],
   },
   {
+    name: 'kvist_backups_total',
+    help: 'Backups to the folder of --backup-to, by outcome',
+    labels: ['outcome'],
+    read: ({ sources: { backups } }) =>
+      backups === undefined
+        ? []
+        : [
+            { labels: { outcome: 'success' }, value: backups.successes },
+            { labels: { outcome: 'failure' }, value: backups.failures },
+          ],
+  },
+  {
     name: 'kvist_mirror_sent_total',
     help: 'Changes sent to a target',
     labels: ['target'],
@@ -317,6 +329,21 @@ const gauges: readonly Metric<number>[] = [
     name: 'kvist_audit_waiting_bytes',
     help: 'Bytes that wait to be written to the audit log',
     read: ({ sources }) => sources.audit?.waitingBytes ?? [],
+  },
+  {
+    name: 'kvist_backup_last_success_timestamp_seconds',
+    help: 'When the newest backup of the folder was taken, in seconds since 1970; 0 for never',
+    read: ({ sources: { backups } }) => (backups === undefined ? [] : backups.lastSuccessMs / 1000),
+  },
+  {
+    name: 'kvist_backup_last_duration_seconds',
+    help: 'How long the last backup of this server took',
+    read: ({ sources: { backups } }) => backups?.lastSeconds ?? [],
+  },
+  {
+    name: 'kvist_backup_last_bytes',
+    help: 'Size of the last backup of this server',
+    read: ({ sources: { backups } }) => backups?.lastBytes ?? [],
   },
   {
     name: 'kvist_mirror_lag_changes',

@@ -21,6 +21,8 @@ export interface MetricSources {
   readonly limits: Readonly<Record<string, LimitNumbers>>
   /** Missing without an audit log. */
   readonly audit?: AuditNumbers
+  /** Backups that the server takes by itself; missing without `--backup-to`. */
+  readonly backups?: BackupNumbers
   /** Mirrors to other nodes. */
   readonly nodes: NodeNumbers
   /** Missing unless this node is a cache of others. */
@@ -29,6 +31,17 @@ export interface MetricSources {
   readonly redis?: Readonly<Record<string, number>>
   /** Missing without a memcached port. */
   readonly memcached?: MemcachedCounts
+}
+
+/** Scheduled backups. */
+export interface BackupNumbers {
+  /** When the newest backup was taken, in milliseconds since 1970; 0 for none. */
+  readonly lastSuccessMs: number
+  /** Of the last backup that this server took; 0 for none. */
+  readonly lastSeconds: number
+  readonly lastBytes: number
+  readonly successes: number
+  readonly failures: number
 }
 
 /** Memory of requests and responses for one purpose. */

@@ -14,6 +14,7 @@ import { rootRoute } from '../../src/http/root.ts'
 import type { Route } from '../../src/http/route.ts'
 import { type HttpOptions, listen } from '../../src/http/server.ts'
 import { accessRoutes } from '../../src/http/v1/access.ts'
+import { backupRoutes } from '../../src/http/v1/backup.ts'
 import { engineRoutes } from '../../src/http/v1/engine.ts'
 import { type NodeRouteOptions, nodeRoutes } from '../../src/http/v1/nodes.ts'
 import { v1Routes } from '../../src/http/v1/routes.ts'
@@ -30,6 +31,8 @@ export interface InProcessServer {
   readonly errors: readonly unknown[]
   stop(): Promise<void>
 }
+
+const noBackup = { name: 'backup.kvist', revision: 0, next: async () => null, stop() {} }
 
 export interface InProcessOptions extends Pick<HttpOptions, 'memory'> {
   readonly nodes?: OtherNodes
@@ -100,6 +103,7 @@ export async function startInProcess(
     ...v1Routes(store),
     ...accessRoutes({ tokens, tickets: passes }),
     ...nodeRoutes(db, { ...nodes, leader: noLeader }),
+    ...backupRoutes(async () => noBackup),
     ...engineRoutes(async () => ({ engine: 'memory', primaries: [], lines: [] })),
     ...healthRoutes(() => null),
     ...metricsRoutes(async () => ({ contentType: 'text/plain', text: '' })),

@@ -24,6 +24,7 @@ import {
   readTombstone,
   scanMembers,
 } from './overlay.ts'
+import type { PinnedTables } from './pin/pin-tables.ts'
 import { openReserve, releaseRoom } from './reserve.ts'
 import { readFault } from './table/damage.ts'
 import {
@@ -75,6 +76,8 @@ const smallSegmentBytes = 1024 * 1024
 export interface SqliteEngine extends Engine {
   /** Writes a consistent copy of the tables with all commits up to now, which this engine can open as `kvist.db`. */
   snapshot(path: string): Promise<void>
+  /** Pins the tables with all commits up to now, for a backup. Throws `busy` while they are pinned already. */
+  pin(): Promise<PinnedTables>
 }
 
 /** Opens or creates the store in a folder. Throws an Error with a message of one line when it must not be opened. */
@@ -320,6 +323,11 @@ function engineOf(
       await flusher.drain()
       await flusher.snapshot(path)
     },
+    async pin() {
+      await committer.flush()
+      await flusher.drain()
+      return flusher.pin()
+    },
     async close() {
       await committer.close()
       // Segments that cannot be flushed now, for example on a full disk, stay in the log until the next start.
@@ -327,6 +335,7 @@ function engineOf(
       await flusher.close()
       closed = true
       closeReaders(overlay)
+      flusher.closePins()
       releaseLock()
     },
   }

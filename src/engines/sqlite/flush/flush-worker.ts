@@ -1,5 +1,7 @@
 import { existsSync, rmSync } from 'node:fs'
 import { collectGarbage, garbageMeter } from '../../../runtime/garbage.ts'
+import { type PinnedFacts, readFacts } from '../pin/pin-tables.ts'
+import { type PinnedPages, savePages } from '../pin/pinned-pages.ts'
 import { freeBytes, openForWriting, sqliteCode } from '../table/table.ts'
 import { checkTables } from '../table/table-check.ts'
 import { checkpoint, type FlushSource, flushSegments, forgetTombstones, garbageBytes } from './flush.ts'
@@ -22,8 +24,18 @@ export type Job =
   | { readonly do: 'snapshot'; readonly dbPath: string; readonly to: string }
   /** Checks the tables; damage is reported as a failure with the description as its detail. */
   | { readonly do: 'check'; readonly dbPath: string }
-  /** Moves the pages that earlier jobs wrote from SQLite's write-ahead log into the file. */
-  | { readonly do: 'checkpoint'; readonly dbPath: string }
+  /**
+   * Moves the pages that earlier jobs wrote from SQLite's write-ahead log into the file. Pinned pages are saved before
+   * that; `hasCommits` says that there is something to move.
+   */
+  | {
+      readonly do: 'checkpoint'
+      readonly dbPath: string
+      readonly pinned: PinnedPages | null
+      readonly hasCommits: boolean
+    }
+  /** Checkpoints, and reads what the tables hold then. */
+  | { readonly do: 'facts'; readonly dbPath: string }
   /** Closes the file. The last connection to do so checkpoints it, and removes its -wal and -shm. */
   | { readonly do: 'close' }
 
@@ -35,6 +47,8 @@ export type JobResult =
       /** After a flush: the last revision in the tables, and the free bytes in their file. */
       readonly revision: number
       readonly freeBytes: number
+      /** The result of a `facts` job. */
+      readonly facts?: PinnedFacts
     }
   | { readonly ok: false; readonly full: boolean; readonly detail: string }
 
@@ -62,6 +76,11 @@ function run(job: Job): JobResult {
       const revision = flushSegments(db, job.sources, job.maxRecords, job.cacheBytes)
       return { ...done, revision, freeBytes: freeBytes(db) }
     }
+    if (job.do === 'facts') {
+      checkpoint(db)
+      return { ...done, facts: readFacts(db) }
+    }
+    if (job.pinned !== null) savePages(job.pinned, job.hasCommits)
     checkpoint(db)
     return done
   } catch (error) {

@@ -4,6 +4,7 @@ import { monotonicMs } from '../../../runtime/clock.ts'
 import { garbageMeter } from '../../../runtime/garbage.ts'
 import type { Memtable } from '../memtable/memtable.ts'
 import { type Overlay, releaseReaders } from '../overlay.ts'
+import { type PinnedTables, pinBusy, TablePins } from '../pin/pin-tables.ts'
 import type { Reserve } from '../reserve.ts'
 import type { Chunk } from '../wal/record.ts'
 import { remainingJobMs } from '../write-stall.ts'
@@ -44,12 +45,15 @@ const scarceCacheBytes = 2_000_000
 export const segmentsPerJob = 5
 /** Assumed duration per segment before the first full job was timed. */
 const firstSegmentMs = 500
+/** The disk space, in segments, that saved pages of a backup leave to writers. */
+const segmentsKeptFree = 16
 const unlimited = Number.POSITIVE_INFINITY
 
 /** Flushes rotated segments to the tables, in jobs of a worker thread: one job that writes at a time. */
 export class Flusher {
   private readonly options: FlusherOptions
   private readonly recycled: RecycledSegments
+  private readonly pins: TablePins
   /** Segments that are not in the tables yet, oldest first. */
   private readonly segments: RotatedSegment[] = []
 
@@ -77,6 +81,7 @@ export class Flusher {
   constructor(options: FlusherOptions) {
     this.options = options
     this.recycled = new RecycledSegments(dirname(options.dbPath), options.segmentBytes, segmentsPerJob)
+    this.pins = new TablePins(options.dbPath, segmentsKeptFree * options.segmentBytes)
   }
 
   /** Queues a rotated segment; its memtable stays in the overlay until it is flushed. */
@@ -156,14 +161,11 @@ export class Flusher {
 
   /** Deletes up to `limit` tombstones older than `beforeMs`, and returns how many (`forgetTombstones`). */
   async forget(beforeMs: number, limit: number): Promise<number> {
-    while (this.isRunning) await this.progress()
-    if (this.isClosed) throw new KvistError('closing', 'the server is stopping')
-    this.isRunning = true
-    const result = await this.runThenMove({ do: 'forget', dbPath: this.options.dbPath, beforeMs, limit })
-    if (!result.ok && result.full) await this.freeRoom()
-    this.isRunning = false
-    this.flush(this.drains > 0 ? 1 : this.options.segmentsAwaited)
-    this.wakeAll()
+    const result = await this.runAlone(async () => {
+      const found = await this.runThenMove({ do: 'forget', dbPath: this.options.dbPath, beforeMs, limit })
+      if (!found.ok && found.full) await this.freeRoom()
+      return found
+    })
     if (!result.ok) throw failureOf(result, 'the tables cannot be written')
     return result.count
   }
@@ -185,8 +187,19 @@ export class Flusher {
     return result.ok ? null : result.detail
   }
 
+  /**
+   * Pins the tables as they are now, with all segments that were flushed; later jobs go on meanwhile. Throws `busy` while
+   * they are pinned already.
+   */
+  async pin(): Promise<PinnedTables> {
+    const result = await this.runAlone(() => this.runFacts())
+    if (!result.ok) throw failureOf(result, `the backup cannot begin: ${result.detail}`)
+    return result.pinned
+  }
+
   async close(): Promise<void> {
     this.isClosed = true
+    this.pins.abort()
     this.checking?.terminate()
     while (this.isRunning) await this.progress()
     if (this.worker !== undefined) {
@@ -196,6 +209,34 @@ export class Flusher {
       done.terminate()
     }
     await this.recycled.close()
+  }
+
+  /** Closes the files that pins keep open. SQLite's connections must be closed before. */
+  closePins(): void {
+    this.pins.close()
+  }
+
+  /** Does work while no job runs, then has segments flushed that wait. */
+  private async runAlone<Result>(work: () => Promise<Result>): Promise<Result> {
+    while (this.isRunning) await this.progress()
+    if (this.isClosed) throw new KvistError('closing', 'the server is stopping')
+    this.isRunning = true
+    try {
+      return await work()
+    } finally {
+      this.isRunning = false
+      this.flush(this.drains > 0 ? 1 : this.options.segmentsAwaited)
+      this.wakeAll()
+    }
+  }
+
+  private async runFacts(): Promise<{ readonly ok: true; readonly pinned: PinnedTables } | FailedJob> {
+    if (this.pins.pinned() !== null) throw pinBusy()
+    const { pages } = this.options.overlay
+    pages.pause()
+    const result = await this.runJob({ do: 'facts', dbPath: this.options.dbPath })
+    pages.resume()
+    return result.ok ? { ok: true, pinned: this.pins.begin(result.facts!) } : result
   }
 
   private async flush(atLeast: number): Promise<void> {
@@ -223,22 +264,28 @@ export class Flusher {
   /** Runs a job, then checkpoints its pages into the file; page reads are paused only during the checkpoint. */
   private async runThenMove(job: Job): Promise<JobResult> {
     const { pages } = this.options.overlay
-    const worker = this.worker ?? newWorker(this.options.isMemoryScarce)
-    this.worker = worker
-    const run = (one: Job) =>
-      runJob(worker, one, () => {
-        // The thread has ended: the next job starts another.
-        if (worker === this.worker) this.worker = undefined
-      })
     pages.jobBegins()
-    const result = await run(job)
+    const result = await this.runJob(job)
     pages.jobEnded(commitsOf(job, result))
     // A checkpoint also truncates what a job wrote to the write-ahead log before it found the disk full.
     if (!result.ok && !result.full) return result
     pages.pause()
-    const moved = await run({ do: 'checkpoint', dbPath: this.options.dbPath })
+    const { dbPath } = this.options
+    const pinned = this.pins.pinned()
+    const hasCommits = (commitsOf(job, result) ?? 0) > 0
+    const moved = await this.runJob({ do: 'checkpoint', dbPath, pinned, hasCommits })
     pages.resume()
     return moved.ok || !result.ok ? result : moved
+  }
+
+  /** Runs a job in the thread, which begins with the first one. */
+  private runJob(job: Job): Promise<JobResult> {
+    const worker = this.worker ?? newWorker(this.options.isMemoryScarce)
+    this.worker = worker
+    return runJob(worker, job, () => {
+      // The thread has ended: the next job starts another.
+      if (worker === this.worker) this.worker = undefined
+    })
   }
 
   private flushed(batch: readonly RotatedSegment[], revision: number, freeBytes: number): void {

@@ -11,6 +11,9 @@ export const tableFormat = 3
 /** "kvst", in the header of the file, distinguishes kvist's files from other SQLite files. */
 export const applicationId = 0x6b767374
 
+/** Characters of the id of a store. */
+export const storeIdLength = 16
+
 /** The number of revisions that a row of `feed_blocks` covers. */
 export const blockRevisions = 4096
 
@@ -110,7 +113,7 @@ export type TreeRoots = Readonly<Record<TreeName, number>>
 export function createSchema(db: Database): void {
   db.run('BEGIN')
   db.run(schema)
-  writeMeta(db, 'store_id', randomName(16))
+  writeMeta(db, 'store_id', randomName(storeIdLength))
   writeMeta(db, 'node_id', randomName(nodeIdLength))
   writeMeta(db, 'flushed_revision', 0)
   writeMeta(db, 'clock', 0)

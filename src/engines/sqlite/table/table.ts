@@ -189,7 +189,7 @@ export interface Counts {
   bytes: number
 }
 
-function readCounts(db: Database): Map<string, Counts> {
+export function readCounts(db: Database): Map<string, Counts> {
   const rows = db.query('SELECT name, members, bytes, checksum FROM collections').values()
   const counts = new Map<string, Counts>()
   for (const [name, members, bytes, checksum] of rows as [string, number, number, number][]) {

@@ -1,0 +1,153 @@
+import { statSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Collection, Kvist } from '../../sdk/client.ts'
+import { KvistHttpError } from '../../sdk/client.ts'
+import { type CollectionOfBackup, withCollection } from '../backup/collection.ts'
+import { restoreBackup } from '../backup/restore.ts'
+import { folderKind } from '../backup-options.ts'
+import { toggle } from '../option-kinds.ts'
+import { option, refuse, type Values } from '../options.ts'
+import { wallClockMs } from '../runtime/wall-clock.ts'
+import { command } from './command.ts'
+import { connect, connectionOptions, optionalText, quietOption } from './connection.ts'
+import { complain } from './explain.ts'
+import { startProgress } from './progress.ts'
+
+const options = {
+  data: option<string | null>({
+    ...folderKind,
+    flag: 'data',
+    default: null,
+    help: 'restore the whole store into this folder, which is missing or empty',
+  }),
+  collection: option<string | null>({
+    ...folderKind,
+    unit: 'NAME',
+    range: 'the name of a collection',
+    flag: 'collection',
+    short: 'c',
+    default: null,
+    help: 'restore this collection alone, into a running server',
+  }),
+  as: optionalText('as', 'NAME', 'the name that the collection gets; default: the one it had'),
+  merge: option<boolean>({
+    ...toggle(),
+    flag: 'merge',
+    default: false,
+    help: 'restore into a collection that has members: those of the backup replace others of the same key',
+  }),
+  quiet: quietOption,
+  ...connectionOptions,
+}
+
+type Given = Values<typeof options>
+
+export const restoreCommand = command('restore', {
+  summary: 'Put back a backup: the whole store into a new folder, or one collection into a running server',
+  notes:
+    'The backup is verified whole before anything is written. Into a folder (--data) everything comes back as it was at the revision of ' +
+    'the backup, with the node id: where the other store lives on, start the copy with --new-node-id. Into a server (-c) come values, ' +
+    'content types, flags, times of expiry and settings; revisions and times of creation are new.',
+  operands: [{ name: 'FILE', help: 'the backup' }],
+  options,
+  async run(given, [file = '']) {
+    const { data, collection } = given
+    if (data !== null && collection !== null)
+      refuse('--data restores the whole store, --collection one collection into a server: say one of them')
+    if (data === null && collection === null)
+      refuse(
+        'say where to: --data FOLDER for the whole store, --collection NAME for one collection of a server',
+      )
+    return collection === null ? restoreStore(given, file, data!) : restoreCollection(given, file, collection)
+  },
+})
+
+async function restoreStore(given: Given, file: string, folder: string): Promise<number> {
+  if (given.as !== undefined || given.merge)
+    refuse('--as and --merge are for one collection: --collection NAME')
+  const verified = await startProgress('verify', statSync(file).size, given.quiet)
+  const onVerify = (bytes: number) => verified.update(bytes, 0)
+  let restored = verified
+  try {
+    const { revision, members, taken_at } = await restoreBackup(file, folder, {
+      onVerify,
+      onUnpack: (bytes) => restored.update(bytes, 0),
+      onVerified: async () => {
+        verified.stop()
+        restored = await startProgress('restore', statSync(file).size, given.quiet)
+      },
+    })
+    if (!given.quiet)
+      complain(
+        `restored ${members} members, revision ${revision} of ${taken_at}: kvist serve --data ${folder}`,
+      )
+  } finally {
+    verified.stop()
+    restored.stop()
+  }
+  return 0
+}
+
+function restoreCollection(given: Given, file: string, name: string): Promise<number> {
+  const kvist = connect(given)
+  const target = given.as ?? name
+  return withCollection(
+    file,
+    name,
+    () => {},
+    async (found) => {
+      if (found === null) {
+        complain(`${file} has no collection ${name}`)
+        return 1
+      }
+      if (!given.merge) await requireEmpty(kvist, target)
+      return send(given, kvist.collection(target), found)
+    },
+  )
+}
+
+async function requireEmpty(kvist: Kvist, name: string): Promise<void> {
+  const { collections } = await kvist.collectionsPage({ prefix: name, limit: 1 })
+  const found = collections[0]
+  if (found?.name === name && found.members !== null && found.members > 0)
+    throw new Error(`${name} has ${found.members} members: say --as ANOTHER, or --merge to restore into it`)
+}
+
+async function send(given: Given, target: Collection<unknown>, found: CollectionOfBackup): Promise<number> {
+  const { settings, members, blocks } = found
+  const progress = await startProgress('restore', members, given.quiet)
+  let [stored, failed, expired] = [0, 0, 0]
+  try {
+    if (settings !== null) await target.setSettings(JSON.parse(settings))
+    for await (const block of blocks(wallClockMs())) {
+      expired += block.expired
+      if (block.members === 0) continue
+      const summary = await patiently(() => target.importLines(block.lines))
+      stored += summary.stored
+      for (const { detail } of summary.failed) progress.complain(detail)
+      failed += summary.failed.length + (summary.failed_more ?? 0)
+      progress.update(stored + failed + expired, stored)
+    }
+  } finally {
+    progress.stop()
+  }
+  const left = expired === 0 ? '' : `, left out ${expired} that have expired`
+  if (!given.quiet) complain(`restored ${stored} members to ${target.name}, failed ${failed}${left}`)
+  return failed === 0 ? 0 : 1
+}
+
+/** Tries of one request while the server is busy. */
+const maxTries = 20
+
+async function patiently<Result>(request: () => Promise<Result>): Promise<Result> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await request()
+    } catch (error) {
+      const isBusy =
+        error instanceof KvistHttpError && (error.code === 'busy' || error.code === 'rate_limited')
+      if (!isBusy || tries === maxTries) throw error
+      await sleep(500)
+    }
+  }
+}
