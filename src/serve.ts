@@ -131,9 +131,7 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
       memory: requests,
       observe,
     })
-    const took = memoryLine(memory, totalBytes(requests))
-    if (took !== null) log.info(took)
-    announce(log, config, http.url, memcached)
+    announce(log, config, http.url, memcached, memoryLine(memory, totalBytes(requests)))
     return {
       url: http.url,
       reopenLogs: audit === null || config.auditLog === '-' ? null : audit.reopen,
@@ -342,7 +340,14 @@ function memcachedPort(
   })
 }
 
-function announce(log: Log, config: Config, url: string, memcached: MemcachedServer | null): void {
+function announce(
+  log: Log,
+  config: Config,
+  url: string,
+  memcached: MemcachedServer | null,
+  memory: string | null,
+): void {
+  if (memory !== null) log.info(memory)
   const isInMemory = config.engine === 'memory'
   const store = isInMemory ? ' from memory: nothing is kept on disk' : ''
   const data = redisUrlOf(config) === null ? { data: config.dataFolder } : { engine: config.engine }
