@@ -46,8 +46,8 @@ import type { Exceeded, Quota } from './quota.ts'
  * 8. **Limited.** A commit with `quotas` that would make a collection or a value grow past one of them does nothing and
  *    resolves with the quota; with `apart`, each write does so by itself. A commit that shrinks a collection, or leaves
  *    it as large as it is, is done whatever the quotas. Sizes are those of `collections()` after all commits before it
- *    on its line, expired members included until they are deleted. This is exact for a collection on one line; of
- *    members on other lines the engine counts those that it knows of.
+ *    on its line, expired members included until they are deleted. This is exact for a collection on one line, and where
+ *    one engine writes. Several may pass the quota of a collection on several lines by what is under way when it is reached.
  *
  * Every version and every tombstone carries its origin: the hybrid clock's stamp and the node that wrote it. Nodes that
  * exchange writes with their origins reach the same state, whatever order the writes arrive in, and applying a

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from 'bun:test'
 import { faultOf, killedCopy, newFolder } from '../../test/support/engine.ts'
+import { together } from '../../test/support/line-differences.ts'
 import { manualTimers } from '../../test/support/manual-timers.ts'
 import { openTestEngine } from '../../test/support/test-engine.ts'
 import { openSqlite } from '../engines/sqlite/engine.ts'
@@ -51,6 +52,9 @@ function json(value: string, expiresAtMs: AskedExpiry = null): NewContent {
 
 const ref = (key: string) => ({ collection: 'c', key })
 const putOf = (key: string, value = '1'): Operation => ({ op: 'put', ...ref(key), ...json(value) })
+
+/** Keys that a batch can span on every engine. */
+const beside = (key: string) => `${together('k')}${key}`
 
 async function sizeOf(db: Database) {
   const { members = 0, bytes = 0 } = (await db.collections()).find(({ name }) => name === 'c') ?? {}
@@ -167,14 +171,14 @@ describe.each(Object.keys(ways))('a %s', (name) => {
 describe('above a quota', () => {
   test('deletes, drops, touches and expiry work', async () => {
     const db = await open()
-    for (const key of ['a', 'b', 'c', 'd', 'e', 'f']) await db.put('c', key, json('"long"'))
+    for (const key of ['a', 'b', beside('c'), beside('d'), 'e', 'f']) await db.put('c', key, json('"long"'))
     await limit(db, { maxMembers: 1, maxBytes: 1, maxValueBytes: 1 })
     expect(await db.delete('c', 'a')).toBeGreaterThan(0)
     expect(await db.delete('c', 'b', { ifMatch: 'any' })).toBeGreaterThan(0)
     await db.execute({
       operations: [
-        { op: 'delete', ...ref('c') },
-        { op: 'touch', ...ref('d'), expiresAtMs: clock.nowMs + 9 },
+        { op: 'delete', ...ref(beside('c')) },
+        { op: 'touch', ...ref(beside('d')), expiresAtMs: clock.nowMs + 9 },
       ],
     })
     expect(await db.touch(ref('e'), clock.nowMs + 9)).toMatchObject({ isWritten: true })
@@ -188,12 +192,19 @@ describe('above a quota', () => {
 
   test('a batch that gives back as much as it takes is done, and one that takes more is not at all', async () => {
     const db = await open({ maxMembers: 3 })
-    await db.execute({ operations: [putOf('a'), putOf('b'), putOf('c')] })
+    await db.execute({ operations: [putOf(beside('a')), putOf(beside('b')), putOf(beside('c'))] })
     await db.execute({
-      operations: [putOf('d'), putOf('e'), { op: 'delete', ...ref('a') }, { op: 'delete', ...ref('b') }],
+      operations: [
+        putOf(beside('d')),
+        putOf(beside('e')),
+        { op: 'delete', ...ref(beside('a')) },
+        { op: 'delete', ...ref(beside('b')) },
+      ],
     })
     const { next } = await db.changes({ collection: null, key: null, prefix: null, filter: null }, '', 100)
-    const batch = db.execute({ operations: [putOf('c', '2'), putOf('f'), { op: 'delete', ...ref('x') }] })
+    const batch = db.execute({
+      operations: [putOf(beside('c'), '2'), putOf(beside('f')), { op: 'delete', ...ref(beside('x')) }],
+    })
     expect(await outcome(batch)).toBe('max_members')
     const { events } = await db.changes(
       { collection: null, key: null, prefix: null, filter: null },

@@ -15,7 +15,7 @@ const kinds: Readonly<Record<string, (onCommit: OnCommit) => Promise<Engine>>> =
 
 let redisStores = 0
 
-/** On the server on the port of this machine that KVIST_TEST_REDIS_PORT says, with one line. */
+/** On the server on the port of this machine that KVIST_TEST_REDIS_PORT says, with as many lines as KVIST_TEST_REDIS_LINES. */
 function openRedisStore(onCommit: OnCommit): Promise<Engine> {
   const server = { host: '127.0.0.1', port: Number(process.env.KVIST_TEST_REDIS_PORT) }
   const prefix = `engine-${process.pid}-${++redisStores}`

@@ -1,22 +1,22 @@
 import { msToStamp } from '../../core/clock.ts'
 import type { Commit, CommitResult, MemberRef, Written } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
-import type { CollectionSize } from '../../core/quota.ts'
 import type { LineMap } from './layout.ts'
 import type { LineCommitter } from './line-committer.ts'
 import type { LineReads } from './line-reads.ts'
+import { SpreadQuotas } from './spread-quotas.ts'
 
 /** Assigns commits to lines, in the order in which they are called, and reserves their stamps. */
 export class RedisCommits {
   private readonly lines: LineMap
-  private readonly reads: LineReads
+  private readonly quotas: SpreadQuotas
   private readonly committers: readonly LineCommitter[]
   /** All stamps that this server gave out, reported or reserved are smaller or equal. */
   private stamp = 0
 
   constructor(lines: LineMap, reads: LineReads, committers: readonly LineCommitter[]) {
     this.lines = lines
-    this.reads = reads
+    this.quotas = new SpreadQuotas(lines, reads)
     this.committers = committers
   }
 
@@ -70,22 +70,10 @@ export class RedisCommits {
   }
 
   private commitTo(line: number, given: Commit, floor: number): Promise<CommitResult> {
-    const { quotas = [] } = given
-    // Quotas of collections that have members on other lines.
-    const isSpread = quotas.some(({ collection }) => this.lines.linesOf(collection).length > 1)
-    const elsewhere = isSpread
-      ? Promise.all(quotas.map(({ collection }) => this.sizeElsewhere(collection, line)))
-      : null
-    return this.committers[line]!.commit({ ...given, floor, elsewhere: [] }, elsewhere)
-  }
-
-  private async sizeElsewhere(collection: string, line: number): Promise<CollectionSize> {
-    const others = this.lines.linesOf(collection).filter((other) => other !== line)
-    const sizes = await Promise.all(others.map((other) => this.reads.sizeOf(other, collection)))
-    return {
-      members: sizes.reduce((sum, { members }) => sum + members, 0),
-      bytes: sizes.reduce((sum, { bytes }) => sum + bytes, 0),
-    }
+    const commit = { ...given, floor, elsewhere: [] }
+    const reserved = given.quotas === undefined ? null : this.quotas.reserve(line, given)
+    if (reserved === null) return this.committers[line]!.commit(commit, null)
+    return this.committers[line]!.commit(commit, reserved.elsewhere).finally(reserved.release)
   }
 
   /** With quotas one line after the other, so that each knows what the others have come to. */
