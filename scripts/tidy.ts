@@ -125,8 +125,10 @@ const importTable: Readonly<Record<string, readonly string[] | 'all'>> = {
     'src/core',
     'src/cli/serve',
     'src/cli/check',
+    'src/cli/repair',
   ],
   'src/cli/check': ['src/engines', 'src/cli'],
+  'src/cli/repair': ['src/engines', 'src/cli', 'src/options', 'src/option-kinds'],
   'src/cli/serve': [
     'sdk',
     'src/runtime',

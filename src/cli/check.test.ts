@@ -37,6 +37,14 @@ test('kvist check refuses a folder in use, says that one is whole, and names wha
     expect(damaged.stderr).toMatch(/is damaged: \d findings; .*\n.*kvist repair .* --to NEW\n$/)
     const { exitCode, stdout, stderr } = await run(['check', '--json', '-q', dataFolder])
     expect({ exitCode, stderr }).toEqual({ exitCode: 1, stderr: '' })
+    const to = join(folder, 'repaired')
+    const saved = await run(['repair', dataFolder, '--to', to])
+    expect(saved.exitCode).toBe(1)
+    expect(saved.stdout.toString()).toBe('lost\tusers\tbo\t2\tit cannot be read\n')
+    expect(saved.stderr).toMatch(
+      /saved 1 members and 0 tombstones of .*; lost: 1 members, 0 writes; uncertain: 0\n$/,
+    )
+    expect((await run(['check', to])).exitCode).toBe(0)
     expect(JSON.parse(stdout.toString())).toMatchObject({
       path: dataFolder,
       is_whole: false,
@@ -52,6 +60,8 @@ test.each([
   [['check'], 2, /^kvist: check needs DIR/],
   [['check', '/nowhere/at/all'], 1, /^kvist: \/nowhere\/at\/all: there is no such file or folder\n$/],
   [['check', folder], 1, /has no store: neither kvist\.db nor a log\n$/],
+  [['repair', folder], 2, /^kvist: repair needs --to NEW/],
+  [['repair', folder, '--to', join(folder, 'new')], 1, /has no store: neither kvist\.db nor a log\n$/],
 ])('kvist %j is refused with one line', async (args, exitCode, line) => {
   const ended = await run(args)
   expect(ended.exitCode).toBe(exitCode)

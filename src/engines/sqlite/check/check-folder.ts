@@ -59,7 +59,7 @@ export async function checkFolder(dir: string, options: CheckOptions = {}): Prom
 }
 
 /** Whether a folder has something of a store. Throws the system's error for what is no folder. */
-function isStoreFolder(dir: string): boolean {
+export function isStoreFolder(dir: string): boolean {
   const names = readdirSync(dir)
   return names.includes('kvist.db') || listSegments(dir).length > 0
 }
@@ -107,7 +107,7 @@ async function check(dir: string, { onProgress = () => {} }: CheckOptions): Prom
 }
 
 /** The format of the file; null for a header that cannot be read. Throws RefusedFile for one that this kvist cannot check. */
-function formatOf(dbPath: string, pages: StoredPages): number | null {
+export function formatOf(dbPath: string, pages: StoredPages): number | null {
   const { format, otherTables } = readSchema(pages)
   if (format === null) return null
   const isHalfUpgraded = otherTables.some((name) => /^(members|feed|tombstones|collections)_\d+$/.test(name))
@@ -137,7 +137,7 @@ function logOf(
 }
 
 /** Runs a job to its end, with pauses in which other work can run. */
-async function inSlices<T>(job: Generator<void, T>, onSlice: (steps: number) => void): Promise<T> {
+export async function inSlices<T>(job: Generator<void, T>, onSlice: (steps: number) => void): Promise<T> {
   let sliceEndMs = monotonicMs() + sliceMs
   for (let steps = 1; ; steps++) {
     const step = job.next()

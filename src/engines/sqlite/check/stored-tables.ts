@@ -162,6 +162,10 @@ export const storedTables = {
 export type StoredTableName = keyof typeof storedTables
 export const storedTableNames = Object.keys(storedTables) as StoredTableName[]
 
+export function isRowOf(table: StoredTable, row: StoredRow): boolean {
+  return row.columns === table.columns && table.verify(row)
+}
+
 /** The revision and the number of a piece from its id. */
 export function pieceOf(id: number): { readonly revision: number; readonly piece: number } {
   const revision = Math.floor(id / piecesPerValue)

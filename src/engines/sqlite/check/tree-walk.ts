@@ -108,9 +108,25 @@ export class TreeWalk {
     if (!this.pages.read(page, bytes)) return 'the file ends before it'
     copy.load(bytes, 0)
     if (!copy.isWhole(keys)) return 'the page is not what was written'
+    if (copy.count === 0 && !(depth === 0 && copy.isLeaf))
+      return 'the page is empty, which pages of a tree are not'
+    if (copy.count > 0) {
+      const damage = this.misplaced(copy, low, lowAt, high, highAt)
+      if (damage !== null) return damage
+    }
     this.seen.add(page)
-    if (copy.count === 0)
-      return depth === 0 && copy.isLeaf ? null : 'the page is empty, which pages of a tree are not'
+    return null
+  }
+
+  /** Says whether the keys of a page lie between the separators around it; null if they do. */
+  private misplaced(
+    copy: PageCopy,
+    low: Buffer | null,
+    lowAt: number,
+    high: Buffer | null,
+    highAt: number,
+  ): string | null {
+    const { keys } = this.table
     const isAbove = low === null || keys.compare(copy.bytes, copy.keyAt(0), low, lowAt) > 0
     const order = high === null ? -1 : keys.compare(copy.bytes, copy.keyAt(copy.count - 1), high, highAt)
     const isBelow = keys.hasInclusiveSeparators ? order <= 0 : order < 0
