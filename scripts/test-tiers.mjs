@@ -58,6 +58,7 @@ export const slow = {
     'test/mcp',
     'test/metrics',
     'test/minstore-nodes',
+    'test/move-store',
     'test/net-descriptors',
     'test/nodes-compare',
     'test/nodes-heal',

@@ -3,7 +3,7 @@ import { pipeline } from 'node:stream'
 import { createGunzip } from 'node:zlib'
 import type { Collection, ImportSummary } from '../../sdk/client.ts'
 import { toggle } from '../option-kinds.ts'
-import { option, type Values } from '../options.ts'
+import { option, refuse, type Values } from '../options.ts'
 import { sendLines } from './busy.ts'
 import {
   type Checkpoint,
@@ -37,7 +37,8 @@ export const importCommand = command('import', {
     'Each line is {"key": …, "value": …}, as kvist export writes them. An import that was interrupted resumes ' +
     'when the same command runs again: FILE.kvist-progress says where. A file that ends with .gz is unpacked, ' +
     'and starts again at its beginning. --from takes the files and servers of other stores: docs/import.md says ' +
-    'what becomes of their keys, values and expiry.',
+    'what becomes of their keys, values and expiry. --all takes a whole store: members that are there and newer stay. It ' +
+    'needs a token that grants replicate on *.',
   operands: [{ name: 'FILE', help: 'the file, - is standard input; with --from a file, folder or URL' }],
   options: {
     collection: option<string | undefined>({
@@ -45,12 +46,25 @@ export const importCommand = command('import', {
       default: undefined,
       help: 'the collection; default: keys, or with --from that of its dialect',
     }),
+    all: option({
+      ...toggle(),
+      flag: 'all',
+      default: false,
+      help: 'a whole store, as kvist export --all writes it',
+    }),
     restart: option({ ...toggle(), flag: 'restart', default: false, help: 'start again at the beginning' }),
     quiet: quietOption,
     ...sourceOptions,
     ...connectionOptions,
   },
   async run(given, [file = '']) {
+    if (given.all) {
+      if (given.from !== undefined) refuse('--all and --from contradict each other: leave one of them out')
+      if (given.collection !== undefined) refuse('--all stores all collections: it goes with no --collection')
+      if (given.restart) refuse('--all always starts at the beginning: what is stored already is not newer')
+      refuseSourceOptions(given)
+      return (await import('./import-store.ts')).importStore(connect(given), file, given)
+    }
     if (given.from !== undefined) return importFrom(given.from, file, given)
     refuseSourceOptions(given)
     return importLines(given, file)
