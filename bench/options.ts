@@ -71,6 +71,15 @@ export const redisOptions = {
   members: { help: 'members in the store', full: '100000', quick: '10000' },
 }
 
+export const redisClusterOptions = {
+  ...common,
+  rounds: { help: 'rounds, in each of which every step has its turn', full: '4', quick: '2' },
+  seconds: { help: 'seconds a turn lasts', full: '5', quick: '2' },
+  members: { help: 'members in the store', full: '1000000', quick: '50000' },
+  changes: { help: 'changes that are watched', full: '10000', quick: '2000' },
+  rate: { help: 'changes a second', ...same('500') },
+}
+
 export const cacheNodeOptions = {
   ...common,
   rounds: { help: 'rounds, in each of which every way has its turn', full: '6', quick: '2' },

@@ -1,6 +1,7 @@
 /**
  * Measures kvist with its members in Redis: GET and PUT through one kvist server, through two, and through webdis, all on
- * one Redis server that syncs every write to disk, in turns. `--help` lists the options.
+ * one Redis server that syncs every write to disk, in turns, with the processor time of each process. `--help` lists
+ * the options.
  */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
@@ -8,10 +9,10 @@ import { importIntoKvist, importIntoRedis } from './bulk.ts'
 import { writtenValue } from './members.ts'
 import { chooseOptions, redisOptions } from './options.ts'
 import { killAll, removeFolder, type Server, startServer, waitUntilReady } from './process.ts'
+import { kvistRequests, type RedisTurn, redisTurn, startFrontEnd, startRedisServer } from './redis-turns.ts'
 import { median } from './statistics.ts'
-import { type RawRequest, runWrk, type WrkFigures } from './wrk.ts'
+import type { RawRequest } from './wrk.ts'
 
-const kvistProgram = join(import.meta.dir, '../bin/kvist')
 const redisPort = 17_850
 const ports = { kvist: [17_851], two: [17_851, 17_852], webdis: [17_853] } as const
 
@@ -30,19 +31,10 @@ interface Load {
 }
 
 const loads: readonly Load[] = [
-  {
-    name: 'GET',
-    kvist: { method: 'GET', path: '/v1/bench/{key}' },
-    webdis: { method: 'GET', path: '/GET/{key}.txt' },
-  },
+  { name: 'GET', kvist: kvistRequests.get, webdis: { method: 'GET', path: '/GET/{key}.txt' } },
   {
     name: 'PUT',
-    kvist: {
-      method: 'PUT',
-      path: '/v1/bench/{key}',
-      headers: { 'Content-Type': 'application/json' },
-      body: writtenValue,
-    },
+    kvist: kvistRequests.put,
     webdis: { method: 'PUT', path: '/SET/{key}', body: writtenValue },
   },
 ]
@@ -54,25 +46,7 @@ const members = options.number('members')
 
 /** Stopped in the end, the last first. */
 const running: Server[] = []
-
-async function startRedis(): Promise<void> {
-  const common = ['--port', `${redisPort}`, '--bind', '127.0.0.1', '--dir', dataDir]
-  const durable = ['--appendonly', 'yes', '--appendfsync', 'always', '--save', '']
-  running.push(startServer('redis', ['redis-server', ...common, ...durable], dataDir))
-  for (let tries = 0; tries < 100; tries++) {
-    const reply = Bun.spawnSync(['redis-cli', '-p', `${redisPort}`, 'ping'], { stderr: 'ignore' })
-    if (reply.stdout.toString().trim() === 'PONG') return
-    await Bun.sleep(100)
-  }
-  throw new Error('Redis was not ready in 10 s')
-}
-
-async function startKvist(port: number): Promise<void> {
-  const flags = ['--port', `${port}`, '--engine', `redis://127.0.0.1:${redisPort}`]
-  const server = startServer(`kvist-${port}`, [kvistProgram, 'serve', ...flags], dataDir)
-  running.push(server)
-  await waitUntilReady(server, `http://127.0.0.1:${port}/readyz`, 'ready')
-}
+const servers = new Map<number, Server>()
 
 async function startWebdis(): Promise<void> {
   const config = join(dataDir, 'webdis.json')
@@ -87,35 +61,13 @@ async function startWebdis(): Promise<void> {
   )
   const server = startServer('webdis', ['webdis', config], dataDir)
   running.push(server)
+  servers.set(port, server)
   await waitUntilReady(server, `http://127.0.0.1:${port}/PING.txt`, 'PONG')
 }
 
-interface Figures {
-  readonly perSecond: number
-  readonly p99Ms: number
-}
+type Found = Map<string, Record<Name, RedisTurn[]>>
 
-/** Puts the load on all servers of a way at once. */
-async function turn(name: Name, load: Load, connections: number, seed: number): Promise<Figures> {
-  const servers = ports[name]
-  const request = name === 'webdis' ? load.webdis : load.kvist
-  const common = { request, choose: 'random', members, seconds: options.number('seconds') } as const
-  const all: WrkFigures[] = await Promise.all(
-    servers.map((port, i) =>
-      runWrk({ ...common, port, connections: connections / servers.length, seed: seed * 10 + i }),
-    ),
-  )
-  const errors = all.reduce((sum, one) => sum + one.errors, 0)
-  if (errors > 0) throw new Error(`${titles[name]}: ${errors} of ${load.name} went wrong`)
-  return {
-    perSecond: all.reduce((sum, one) => sum + one.perSecond, 0),
-    p99Ms: Math.max(...all.map(({ p99Ms }) => p99Ms)),
-  }
-}
-
-type Found = Map<string, Record<Name, Figures[]>>
-
-async function measure(): Promise<Found> {
+async function measure(redis: Server): Promise<Found> {
   const found: Found = new Map()
   for (let round = 1; round <= options.number('rounds'); round++) {
     for (const load of loads) {
@@ -124,7 +76,10 @@ async function measure(): Promise<Found> {
         const figures = found.get(label) ?? { kvist: [], two: [], webdis: [] }
         found.set(label, figures)
         for (const name of round % 2 === 0 ? names.toReversed() : names) {
-          figures[name].push(await turn(name, load, connections, round))
+          const request = name === 'webdis' ? load.webdis : load.kvist
+          const processes = { redis: [redis], servers: ports[name].map((port) => servers.get(port)!) }
+          const about = { members, connections, seconds: options.number('seconds'), seed: round }
+          figures[name].push(await redisTurn({ request, ports: ports[name], ...about, ...processes }))
         }
       }
     }
@@ -136,12 +91,17 @@ async function run(): Promise<Found> {
   removeFolder(dataDir)
   mkdirSync(dataDir, { recursive: true })
   try {
-    await startRedis()
-    for (const port of ports.two) await startKvist(port)
+    const redis = await startRedisServer(dataDir, redisPort)
+    running.push(redis)
+    for (const port of ports.two) {
+      const server = await startFrontEnd(dataDir, port, `redis://127.0.0.1:${redisPort}`)
+      running.push(server)
+      servers.set(port, server)
+    }
     await startWebdis()
     await importIntoKvist(ports.kvist[0], members)
     await importIntoRedis(redisPort, members)
-    return await measure()
+    return await measure(redis)
   } finally {
     for (const server of running.toReversed()) await server.stop()
     removeFolder(dataDir)
@@ -151,13 +111,22 @@ async function run(): Promise<Found> {
 function table(found: Found): string {
   const lines = [...found].flatMap(([load, figures]) =>
     names.map((name) => {
-      const ratios = figures[name].map(({ perSecond }, i) => perSecond / figures.webdis[i]!.perSecond)
-      const perSecond = Math.round(median(figures[name].map((one) => one.perSecond)))
-      const p99 = median(figures[name].map((one) => one.p99Ms)).toFixed(1)
-      return `| ${load} | ${titles[name]} | ${perSecond} | ${median(ratios).toFixed(2)} | ${p99} |`
+      const turns = figures[name]
+      const ratios = turns.map(({ perSecond }, i) => perSecond / figures.webdis[i]!.perSecond)
+      const middle = (of: (turn: RedisTurn) => number) => median(turns.map(of))
+      const micros = [middle((one) => one.serversMicros), middle((one) => one.redisMicros)]
+      const all = [...micros, middle((one) => one.clientMicros)].map((one) => one.toFixed(1)).join(' | ')
+      const [perSecond, p99] = [Math.round(middle((one) => one.perSecond)), middle((one) => one.p99Ms)]
+      const ratio = median(ratios).toFixed(2)
+      return `| ${load} | ${titles[name]} | ${perSecond} | ${ratio} | ${p99.toFixed(1)} | ${all} |`
     }),
   )
-  return ['| | | a second | to webdis | p99 ms |', '| --- | --- | --: | --: | --: |', ...lines].join('\n')
+  const processes = 'µs of the servers | of Redis | of wrk'
+  return [
+    `| | | a second | to webdis | p99 ms | ${processes} |`,
+    '| --- | --- | --: | --: | --: | --: | --: | --: |',
+    ...lines,
+  ].join('\n')
 }
 
 try {

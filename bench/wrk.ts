@@ -31,6 +31,8 @@ export interface WrkFigures {
   readonly maxMs: number
   /** Responses of 400 and above, failed connections, timeouts. */
   readonly errors: number
+  /** User and system time of wrk itself. */
+  readonly processorSeconds: number
 }
 
 /** Responses slower than this count as errors; the slowest below it is reported as the maximum. */
@@ -57,13 +59,16 @@ export async function runWrk(run: WrkRun): Promise<WrkFigures> {
       { stdin: 'ignore', stdout: 'pipe', stderr: 'pipe' },
     ),
   )
-  const [out, complaint] = await Promise.all([child.stdout.text(), child.stderr.text()])
+  const [out, complaint] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited])
   const line = /^RESULT (.*)$/m.exec(out)?.[1]
   if (line === undefined) throw new Error(`wrk gave no result: ${complaint || out}`)
-  return figuresOf(JSON.parse(line))
+  return {
+    ...figuresOf(JSON.parse(line)),
+    processorSeconds: Number(child.resourceUsage()?.cpuTime.total ?? Number.NaN) / 1e6,
+  }
 }
 
-function figuresOf(counts: Record<string, number>): WrkFigures {
+function figuresOf(counts: Record<string, number>): Omit<WrkFigures, 'processorSeconds'> {
   function count(name: string): number {
     return counts[name] ?? Number.NaN
   }

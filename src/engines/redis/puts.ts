@@ -23,8 +23,8 @@ import {
 import { recordBit, typeInRecord } from './record.ts'
 
 /**
- * Groups of puts alone, which are most writes of most stores: no conditions, no quotas, no origins, no large values, and
- * no member twice. They always succeed, so the script (`scripts/puts.lua`) has little to evaluate.
+ * Groups of puts alone, which are most writes of most stores: no conditions, no quotas, no origins, no large values. They
+ * always succeed, so the script (`scripts/puts.lua`) has little to evaluate.
  */
 
 /** Larger groups would need several commands of each kind. */
@@ -33,38 +33,35 @@ const none = -1
 /** The elements of a put in the packed list. */
 const putElements = 6
 
-/** Returns the puts of the commits if they are nothing else; null otherwise. */
-function putsAlone(commits: readonly LineCommit[]): Map<string, { put: Put; commit: LineCommit }> | null {
-  const puts = new Map<string, { put: Put; commit: LineCommit }>()
+/** Returns how many puts the commits have if they are nothing else; 0 otherwise. */
+function countPuts(commits: readonly LineCommit[]): number {
   let count = 0
-  for (const commit of commits) {
-    const { checks, quotas, writes } = commit
-    if (checks.length > 0 || (quotas !== undefined && quotas.length > 0)) return null
+  for (const { checks, quotas, writes } of commits) {
+    if (checks.length > 0 || (quotas !== undefined && quotas.length > 0)) return 0
     count += writes.length
-    if (count > maxPuts) return null
+    if (count > maxPuts) return 0
     for (const put of writes) {
-      if (put.op !== 'put' || put.origin !== undefined) return null
+      if (put.op !== 'put' || put.origin !== undefined) return 0
       // A text has at least as many bytes as characters.
-      if (put.value.length > maxInlineBytes || Buffer.byteLength(put.value) > maxInlineBytes) return null
-      puts.set(fieldOf(put), { put, commit })
+      if (put.value.length > maxInlineBytes || Buffer.byteLength(put.value) > maxInlineBytes) return 0
     }
   }
-  return puts.size === count && count > 0 ? puts : null
+  return count
 }
 
 /** Returns the packed group for `scripts/puts.lua`; null if it takes `scripts/commits.lua`. */
 export function encodePuts(head: GroupHead, commits: readonly LineCommit[]): Buffer | null {
-  const puts = putsAlone(commits)
-  if (puts === null) return null
+  const count = countPuts(commits)
+  if (count === 0) return null
   const numbers = headNumbers(head)
   return packedBy(() => {
     writeListHeader(numbers.length + 3)
     writeText(head.instance)
     for (const number of numbers) writeNumber(number)
-    writeListHeader(puts.size)
-    for (const field of puts.keys()) writeText(field)
-    writeListHeader(puts.size * putElements)
-    for (const { put, commit } of puts.values()) writePut(put, commit)
+    writeListHeader(count)
+    for (const { writes } of commits) for (const put of writes) writeText(fieldOf(put))
+    writeListHeader(count * putElements)
+    for (const commit of commits) for (const put of commit.writes) writePut(put as Put, commit)
   })
 }
 

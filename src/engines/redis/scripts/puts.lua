@@ -1,9 +1,10 @@
--- Applies puts that have no conditions, no quotas, no origin and no large values, each of another member; begin.lua
--- comes before it. It does what commits.lua would do, in less time.
+-- Applies puts that have no conditions, no quotas, no origin and no large values; begin.lua comes before it. It does what commits.lua would do, in less time.
 local fields, puts = group[6], group[7]
 local old = call('HMGET', i, unpack(fields))
 local records, revisions, results, messages = {}, {}, {}, {}
-local begun, buried, expiries, endless, withLarge, grown = {}, {}, {}, {}, {}, nil
+local begun, buried, withLarge = {}, {}, {}
+-- By field: the record that an earlier put of the group made, and the new expiry; by collection: what it has grown by.
+local latest, ends, grown = {}, {}, nil
 local messageBytes = 0
 
 -- Of a record: its creation time, expiry, and the bytes of its value; nil of a tombstone.
@@ -32,7 +33,8 @@ local function grow(field, members, bytes)
 end
 
 for at = 1, #fields do
-  local from, field, existing = 6 * at - 5, fields[at], old[at]
+  local from, field = 6 * at - 5, fields[at]
+  local existing = latest[field] or old[at]
   local floor, nowMs, kind, expires = puts[from], puts[from + 1], puts[from + 2], puts[from + 3]
   local created, ended, bytes, replaced = nil, none, 0, 0
   if existing then created, ended, bytes = contentOf(existing) end
@@ -49,15 +51,9 @@ for at = 1, #fields do
   end
   rev = math.max(rev, clock, floor) + 1
   clock = rev
-  if expires ~= ended then
-    if expires == none then
-      endless[#endless + 1] = field
-    else
-      expiries[#expiries + 1] = expires
-      expiries[#expiries + 1] = field
-    end
-  end
+  if expires ~= ended then ends[field] = expires end
   local record = pack('>Bddc0', kind, rev, created, puts[from + 5])
+  latest[field] = record
   local two, three, six = 2 * at, 3 * at, 6 * at
   records[two - 1], records[two] = field, record
   revisions[two - 1], revisions[two] = rev, field
@@ -74,8 +70,9 @@ call('HSET', i, unpack(records))
 call('ZADD', l, unpack(revisions))
 if #begun > 0 then call('ZADD', o, unpack(begun)) end
 if #buried > 0 then call('ZREM', g, unpack(buried)) end
-if #expiries > 0 then call('ZADD', x, unpack(expiries)) end
-if #endless > 0 then call('ZREM', x, unpack(endless)) end
+for field, expires in pairs(ends) do
+  if expires == none then call('ZREM', x, field) else call('ZADD', x, expires, field) end
+end
 if #withLarge > 0 then call('HDEL', v, unpack(withLarge)) end
 if grown then
   for name, sum in pairs(grown) do
