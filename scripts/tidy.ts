@@ -64,7 +64,9 @@ const importTable: Readonly<Record<string, readonly string[] | 'all'>> = {
     'src/servers-file',
     'src/cache-options',
     'src/backup-options',
+    'src/archive-options',
   ],
+  'src/archive-options': ['src/options', 'src/option-kinds'],
   'src/redis-options': [
     'src/engines/engine-names',
     'src/engines/redis/options',

@@ -46,6 +46,7 @@ export type {
   ConflictsOptions,
   DropOptions,
   ExpiryOptions,
+  HistoryOptions,
   IncrementOptions,
   KvistOptions,
   ListOptions,
@@ -67,6 +68,7 @@ export type { CallOptions } from './request.ts'
 export type { TlsOptions } from './tls.ts'
 export type { Tokens } from './tokens.ts'
 export type {
+  ArchivedVersion,
   BatchCheck,
   BatchDelete,
   BatchIncrement,
@@ -91,6 +93,7 @@ export type {
   Found,
   Grant,
   HealStatus,
+  History,
   Identity,
   ImportFailure,
   ImportItem,

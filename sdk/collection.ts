@@ -39,6 +39,7 @@ import type {
   AddOptions,
   ConditionOptions,
   DropOptions,
+  HistoryOptions,
   IncrementOptions,
   ListOptions,
   PageOptions,
@@ -53,6 +54,7 @@ import type {
 import type { Call, CallOptions, Transport } from './request.ts'
 import type {
   Found,
+  History,
   ImportItem,
   ImportSummary,
   Include,
@@ -134,6 +136,30 @@ export class Collection<T> extends ChangeSource<T> {
     const found = await waitForChange(this.#transport, this.#member(key), key, known, options)
     if (found === null || found === 'unchanged') return found
     return { ...found, value: parseValue(key, found.value, this.#parse) }
+  }
+
+  /**
+   * Returns what the member was at a point in time, a revision or a time, as the archive of the server tells; null if
+   * there was no such member. Rejects with `unprocessable` for a point that the archive does not have, and with
+   * `not_implemented` where the server has none.
+   */
+  async getAt(key: string, at: Date | string | number, options?: CallOptions): Promise<Found<T> | null> {
+    checkValue('the point in time', at, rules.pointInTime)
+    const call = this.#get(key, options)
+    const point = at instanceof Date ? at.toISOString() : String(at)
+    const path = `${call.path}${query({ at: point })}`
+    const read = (response: Response) => readFound(this.#transport, key, response)
+    const found = await this.#transport.send({ ...call, path }, read).catch(nullWhenNotFound)
+    return found === null ? null : { ...found, value: parseValue(key, found.value, this.#parse) }
+  }
+
+  /** Returns a page of the versions of a member that the archive of the server has, newest first. */
+  async history(key: string, options: HistoryOptions = {}): Promise<History> {
+    checkOptions<HistoryOptions>(options, rules.historyRules)
+    const { before, limit, include } = options
+    const path = `${memberPath(this.#path.replace('/v1/', '/v1/_history/'), key)}${query({ before, limit, include })}`
+    const call: Call = { method: 'GET', path, retry: 'idempotent', options }
+    return this.#transport.send(call, this.#transport.json<History>)
   }
 
   /** Returns the text of the value as it was stored; null if there is no such member. */

@@ -21,6 +21,7 @@ export type ResponseCode =
   | 'invalid_request'
   | 'key_too_long'
   | 'lookup_failed'
+  | 'not_implemented'
   | 'loop_detected'
   | 'method_not_allowed'
   | 'misdirected'

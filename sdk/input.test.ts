@@ -13,6 +13,8 @@ test('a key is a text, and not empty', async () => {
     for (const call of [
       () => loose.get(key),
       () => loose.getText(key),
+      () => loose.getAt(key, 1),
+      () => loose.history(key),
       () => loose.getRaw(key),
       () => loose.getWhenChanged(key, null),
       () => loose.head(key),
@@ -71,6 +73,8 @@ test('a collection has a name that the server takes', async () => {
 const everywhere: [name: string, call: (options: object) => unknown][] = [
   ['get', (options) => loose.get('k', options)],
   ['getText', (options) => loose.getText('k', options)],
+  ['getAt', (options) => loose.getAt('k', 1, options)],
+  ['history', (options) => loose.history('k', options)],
   ['getRaw', (options) => loose.getRaw('k', options)],
   ['getWhenChanged', (options) => loose.getWhenChanged('k', null, options)],
   ['getMany', (options) => loose.getMany(['k'], options)],

@@ -25,6 +25,7 @@ import type {
   ConditionOptions,
   ConflictsOptions,
   DropOptions,
+  HistoryOptions,
   IncrementOptions,
   KvistOptions,
   ListOptions,
@@ -68,6 +69,21 @@ export const addRules: Rules<AddOptions> = {
   ...expiryOptionRules,
   contentType: optional(contentType),
 }
+
+export const historyRules: Rules<HistoryOptions> = {
+  ...callRules,
+  before: optional(revision),
+  limit: optional(wholeNumber(1)),
+  include: optional(oneOf('metadata', 'values')),
+}
+
+/** A point in time: a revision, a time, or its text. */
+export const pointInTime: Rule = (given) =>
+  revision(given) === null ||
+  nonEmptyText(given) === null ||
+  (given instanceof Date && !Number.isNaN(given.getTime()))
+    ? null
+    : 'a revision, a Date, or a time as text'
 
 export const patchRules: Rules<PatchOptions> = { ...conditionRules, ...expiryOptionRules }
 

@@ -136,6 +136,15 @@ export interface PageOptions<I extends Include = Include> extends PagesOptions<I
   readonly cursor?: string | undefined
 }
 
+export interface HistoryOptions extends CallOptions {
+  /** Only versions before this revision: `next` of the page before. */
+  readonly before?: number | undefined
+  /** 100 is the default, 1,000 the most. */
+  readonly limit?: number | undefined
+  /** With `values` the versions have their values. */
+  readonly include?: 'metadata' | 'values' | undefined
+}
+
 export interface CollectionsOptions extends CallOptions {
   /** Only names that begin with this. */
   readonly prefix?: string | undefined

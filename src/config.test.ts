@@ -58,6 +58,8 @@ const defaults: Config = {
   lookupIn: [],
   lookupTimeoutMs: 1000,
   newNodeId: false,
+  archive: null,
+  archiveEveryMs: 10_000,
   redisPassword: null,
   redisPasswordFile: null,
   redisCa: null,

@@ -1,6 +1,7 @@
 import { isIPv4 } from 'node:net'
 import { join } from 'node:path'
 import { backupOptions, refuseStrayBackups } from './backup-options.ts'
+import { archiveOptions, refuseStrayArchive } from './archive-options.ts'
 import { refuseUncacheable } from './cache-options.ts'
 import type { Durability } from './core/engine.ts'
 import { parseCollection } from './core/keys.ts'
@@ -374,6 +375,7 @@ export const options = {
     default: false,
     help: 'give the store another id among servers: for the first start of a copied data folder',
   }),
+  ...archiveOptions,
   ...redisOptions,
   ...backupOptions,
   maxClockAheadMs: option({
@@ -426,6 +428,7 @@ export function parseConfig(args: readonly string[], env: Environment): Config {
   refuseUnkept(values, args)
   refuseStrayRedis(values, args)
   refuseStrayBackups(values, args)
+  refuseStrayArchive(values, args)
   return values
 }
 

@@ -5,6 +5,7 @@ import { KvistError } from './core/errors.ts'
 import { defaultTombstonesMs } from './core/jobs/tombstone-gc.ts'
 import { type OpenedEngine, openEngine } from './engines/open.ts'
 import type { PinnedTables } from './engines/sqlite/pin/pin-tables.ts'
+import type { StoreArchive } from './engines/sqlite/archive/store-archive.ts'
 import { cgroupLimitBytes, type MemoryPlan, planMemory } from './memory-plan.ts'
 import { redisOptionsOf, redisUrlOf } from './redis-options.ts'
 
@@ -27,6 +28,7 @@ export interface EngineOfServer {
   events(): Readonly<Record<string, number>> | null
   /** Pins the store's tables for a backup. Throws `not_implemented` with an engine that has none. */
   pin(): Promise<PinnedTables>
+  archive(): StoreArchive | null
 }
 
 /** `systemNow` is the machine's clock, which Redis servers compare with theirs, whatever clock members expire by. */
@@ -36,6 +38,7 @@ export function engineOfServer(
   now: () => number,
   systemNow: () => number,
   warn: (line: string) => void,
+  onGap: () => void = () => {},
 ): EngineOfServer {
   const { segmentBytes, isScarce, cacheBytes } = memory
   let opened: OpenedEngine | null = null
@@ -43,7 +46,9 @@ export function engineOfServer(
     async open(onCommit, onSetback) {
       const redisOptions = redisOptionsOf(config)
       const redis = redisOptions === null ? null : { ...redisOptions, now: systemNow }
-      const options = { ...config, redis, segmentBytes, isMemoryScarce: isScarce }
+      const { archive: dir, archiveEveryMs: everyMs } = config
+      const archive = dir === null ? null : { dir, everyMs, now, onGap }
+      const options = { ...config, redis, segmentBytes, isMemoryScarce: isScarce, archive }
       opened = await openEngine(options, now, onCommit, warn, onSetback)
       return opened.engine
     },
@@ -64,5 +69,6 @@ export function engineOfServer(
         `the ${isMemory ? 'memory' : 'Redis'} engine has no files to back up: write the members with kvist export --all${means}`,
       )
     },
+    archive: () => opened!.archive,
   }
 }

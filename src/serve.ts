@@ -21,6 +21,7 @@ import { openApiRoutes } from './http/openapi.ts'
 import { rootRoute } from './http/root.ts'
 import type { Route } from './http/route.ts'
 import { type HttpOptions, type HttpServer, listen, requestMemory, totalBytes } from './http/server.ts'
+import { eventStreams } from './http/sse.ts'
 import { accessRoutes } from './http/v1/access.ts'
 import { engineRoutes } from './http/v1/engine.ts'
 import { nodeRoutes } from './http/v1/nodes.ts'
@@ -38,6 +39,7 @@ import { redisUrlOf } from './redis-options.ts'
 import type { Given, Running } from './running.ts'
 import { monotonicMs as systemMonotonicMs } from './runtime/clock.ts'
 import { type ServerBackups, startBackups } from './serve-backups.ts'
+import { serverArchive } from './serve-archive.ts'
 import { serveCache } from './serve-cache.ts'
 import { type EngineOfServer, engineOfServer, memoryOf } from './serve-engine.ts'
 import { prepareNodes, type StartedNodes } from './serve-nodes.ts'
@@ -98,6 +100,7 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
   let ready = true
   let memcached: MemcachedServer | null = null
   const mirror = await nodes.start(db)
+  const archive = serverArchive(engine.archive(), given.timers ?? realTimers, onError)
   try {
     const { store } = mirror
     const reads = store.readQueue(sockets.ticks.scheduleWork)
@@ -112,7 +115,7 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
     const parts = { memory, requests, sockets, db, watches, audit, mirror, engine, backups }
     const expose = () => metrics.expose(metricSources({ ...parts, http, memcached }))
     const routes: Route[] = [
-      ...v1Routes(store, watches),
+      ...v1Routes(store, watches, eventStreams(), archive?.reads ?? null),
       ...accessRoutes({ tokens: tokensOf(access.tokens, store), tickets: access.tickets }),
       ...nodeRoutes(db, mirror.routeOptions),
       ...engineRoutes(engine.status),
@@ -138,10 +141,12 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
       stop() {
         metrics.stop()
         ready = false
+        archive?.stop()
         return stopServing(config.stopTimeoutMs, log, { ...parts, http, memcached, tls, file })
       },
     }
   } catch (error) {
+    archive?.stop()
     await memcached?.stop(0)
     await backups.stop()
     await mirror.stop()
@@ -168,6 +173,7 @@ function metricSources(parts: {
   const { memory, requests, sockets, db, watches, http, memcached, audit, mirror } = parts
   const redis = parts.engine.events()
   const { schedule } = parts.backups
+  const archive = parts.engine.archive()
   return {
     version,
     cacheLimitBytes: memory.cacheBytes,
@@ -187,6 +193,7 @@ function metricSources(parts: {
     },
     ...(memcached === null ? {} : { memcached: memcached.counts }),
     ...(redis === null ? {} : { redis }),
+    ...(archive === null ? {} : { archive: archive.numbers() }),
     ...(audit === null ? {} : { audit: audit.counts }),
     ...(schedule === null ? {} : { backups: schedule.numbers }),
   }

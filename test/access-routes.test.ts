@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test'
+import type { Archive } from '../src/core/archive.ts'
 import { parseGrants } from '../src/core/grants.ts'
 import { type InProcessServer, startInProcess } from './support/in-process.ts'
 
@@ -68,6 +69,12 @@ const patch = { 'Content-Type': 'application/json-patch+json' }
 const increment = { 'Content-Type': 'application/vnd.kvist.increment+json' }
 const own = '{"collection":"users","key":"KEY"'
 const at = '"at":"2026-01-01T00:00:00Z"'
+
+/** An archive in which no member is. */
+const archive: Archive = {
+  at: async () => ({ member: null, revision: 1, timeMs: nowMs }),
+  versions: async () => ({ versions: [], next: null }),
+}
 
 /** Requests for each route: path, needs, and what is sent. KEY is the key as it is, ESCAPED with its slash escaped. */
 const requests: Record<string, readonly (readonly [path: string, needs: Needs, sent?: Sent])[]> = {
@@ -175,6 +182,8 @@ const requests: Record<string, readonly (readonly [path: string, needs: Needs, s
   'POST /v1/_entries': [
     ['/v1/_entries', 'replicate member + read member', { body: `{"members":[${own}}]}` }],
   ],
+  'GET /v1/_history/:collection/:key': [['/v1/_history/users/ESCAPED', 'read member']],
+  'GET /v1/_history/:collection/*': [['/v1/_history/users/KEY', 'read member']],
   'GET /metrics': [['/metrics', 'read everywhere']],
   'GET /dialects/ozza/:resource': [
     ['/dialects/ozza/users', 'read some'],
@@ -249,6 +258,8 @@ function memberRequests(route: string, path: string): typeof requests {
       [path, 'read member'],
       [path, 'read member', { method: 'HEAD' }],
       [path, 'read member', { headers: { Range: 'bytes=0-3' } }],
+      [`${path}?at=1`, 'read member'],
+      [`${path}?at=1`, 'read member', { method: 'HEAD' }],
       [path, 'read member', { headers: { 'If-None-Match': '*' } }],
       [path, 'read member', { headers: { 'If-Match': '"1"' } }],
       [`${path}?wait=0.001`, 'read member', { headers: { 'If-None-Match': '*' } }],
@@ -284,7 +295,7 @@ function grantsOf({ can, prefix, collections }: Viewer) {
 }
 
 beforeAll(async () => {
-  server = await startInProcess(() => nowMs, rootToken)
+  server = await startInProcess(() => nowMs, rootToken, undefined, undefined, { archive })
   for (const [name, viewer] of Object.entries(viewers)) {
     if (viewer === null) continue
     const created = { name, subject: null, rate: null, expiresAtMs: null, grants: grantsOf(viewer) }

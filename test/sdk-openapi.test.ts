@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { Ajv2020 } from 'ajv/dist/2020'
 import {
+  type ArchivedVersion,
   type BatchCheck,
   type BatchDelete,
   type BatchIncrement,
@@ -27,6 +28,8 @@ import {
   type FollowerStatus,
   type Grant,
   type HealStatus,
+  type History,
+  type HistoryOptions,
   type Identity,
   type ImportFailure,
   type ImportItem,
@@ -216,6 +219,20 @@ const identity: Names<Identity> = {
   expires_at: 'required',
 }
 const ticket: Names<Ticket> = { ticket: 'required', expires_at: 'required', url: 'required' }
+const history: Names<History> = { versions: 'required', next: 'required' }
+
+const archivedVersion: Names<ArchivedVersion> = {
+  revision: 'required',
+  at: 'required',
+  type: 'required',
+  bytes: 'optional',
+  content_type: 'optional',
+  expires_at: 'optional',
+  value: 'optional',
+  value_text: 'optional',
+  value_base64: 'optional',
+}
+
 const engineStatus: Names<EngineStatus> = { engine: 'required', primaries: 'required', lines: 'required' }
 
 const enginePrimary: Names<EnginePrimary> = {
@@ -421,6 +438,8 @@ test('types name what the document names', () => {
   expectSame(token, schemas.Token)
   expectSame(createdToken, schemas.CreatedToken)
   expectSame(nodesStatus, schemas.Nodes)
+  expectSame(history, schemas.History)
+  expectSame(archivedVersion, schemas.ArchivedVersion)
   expectSame(engineStatus, schemas.EngineStatus)
   expectSame(enginePrimary, schemas.EnginePrimary)
   expectSame(engineReplica, schemas.EngineReplica)
@@ -442,9 +461,9 @@ test('types name what the document names', () => {
   expect(sorted(problem)).toEqual(sorted(schemas.Problem?.properties ?? {}))
   expect(sorted(jsonPatchOperation)).toEqual(sorted(schemas.JsonPatch?.items?.properties ?? {}))
   const names =
-    'Batch BulkLine BulkSummary Change Changes Collections Conflict Conflicts CreatedToken Deleted Demotion EngineLine EnginePrimary EngineReplica EngineStatus Follower'
+    'ArchivedVersion Batch BulkLine BulkSummary Change Changes Collections Conflict Conflicts CreatedToken Deleted Demotion EngineLine EnginePrimary EngineReplica EngineStatus Follower'
   const others =
-    'Grant Heal Increment JsonPatch Leader LookedUp LookedUpMember LookedUpTombstone Member NewToken Nodes Origin OriginStatus Page Patched Problem Promotion Read ReadResult ReplicatedChange ReplicationSummary Revisions Settings Stored Target Token'
+    'Grant Heal History Increment JsonPatch Leader LookedUp LookedUpMember LookedUpTombstone Member NewToken Nodes Origin OriginStatus Page Patched Problem Promotion Read ReadResult ReplicatedChange ReplicationSummary Revisions Settings Stored Target Token'
   expect(sorted(schemas)).toEqual(`${names} ${others}`.split(' '))
 })
 
@@ -484,6 +503,12 @@ const changesOptions: Record<keyof ChangesOptions, string> = {
   prefix: 'prefix',
   filter: 'filter',
 }
+const historyOptions: Record<keyof HistoryOptions, string> = {
+  ...call,
+  before: 'before',
+  limit: 'limit',
+  include: 'include',
+}
 const collectionsPageOptions: Record<keyof CollectionsPageOptions, string> = {
   ...call,
   prefix: 'prefix',
@@ -510,7 +535,8 @@ test('options name the parameters that the document names', () => {
   expect(given(selection)).toEqual(named('delete', ofCollection, 'query'))
   expect(given(changesOptions, 'collection')).toEqual(named('get', '/v1/_changes', 'query'))
   expect(given(collectionsPageOptions)).toEqual(named('get', '/v1', 'query'))
-  expect(given({}, 'since', 'wait')).toEqual(named('get', ofMember, 'query'))
+  expect(given(historyOptions)).toEqual(named('get', '/v1/_history/{collection}/{key}', 'query'))
+  expect(given({}, 'at', 'since', 'wait')).toEqual(named('get', ofMember, 'query'))
   expect(given(expiryOptions)).toEqual(named('post', ofCollection, 'query'))
   for (const method of ['put', 'patch']) {
     expect(given(expiryOptions)).toEqual(named(method, ofMember, 'query'))
@@ -587,6 +613,9 @@ async function callAccess(kvist: Kvist, has: (value: object | undefined, names: 
   has(await kvist.nodes.status(), requiredOf(nodesStatus))
   has(await kvist.engine(), engineStatus)
   for await (const _ of await kvist.backup());
+  // This server keeps no archive.
+  for (const asked of [() => kvist.collection('r').history('k'), () => kvist.collection('r').getAt('k', 1)])
+    expect((await asked().catch((error) => error)).code).toBe('not_implemented')
   const line = { op: 'delete', collection: 'r', key: 'k', origin: { node: 'n1', clock: 1 } }
   const { failed_more: _more, position: _position, ...allNamed } = replicationSummary
   has(await kvist.nodes.replicate(`${JSON.stringify(line)}\n`, 'n1'), allNamed)

@@ -19,6 +19,7 @@ export const commands: CommandTable = {
   export: async () => (await import('./export.ts')).exportCommand,
   backup: async () => (await import('./backup.ts')).backupCommand,
   restore: async () => (await import('./restore.ts')).restoreCommand,
+  history: async () => (await import('./history.ts')).historyCommand,
   token: async () => (await import('./token.ts')).tokenCommands,
   engine: async () => (await import('./engine.ts')).engineCommands,
   nodes: async () => (await import('./nodes.ts')).nodesCommands,

@@ -32,6 +32,7 @@ export type ErrorCode =
   | 'lookup_failed' // this node does not hold the member, and not all other nodes said whether they do
   | 'not_leader' // this node follows another, whose URL is `leader` in the problem: writes go there
   | 'read_only' // this node takes no writes, and knows no node that does
+  | 'not_implemented' // not with this engine, or without an archive
   | 'loop_detected' // the request came back to a cache that had passed it on
   | 'outcome_unknown' // the commit may have been done, once: check before repeating it
   | 'not_implemented' // not with this engine

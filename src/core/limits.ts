@@ -152,3 +152,9 @@ export const cachedRecordMs = 60_000
 export const maxBridgedNodes = 10_000
 /** Nodes of which a node remembers how much it has seen of their writes. */
 export const maxKnownNodes = 200
+
+/** Reads of the archive that wait while one is done; further ones are `busy`. */
+export const maxArchiveReads = 100
+/** Versions of a member on a page, unless the client says otherwise, and at most. */
+export const defaultPageVersions = 100
+export const maxPageVersions = 1000

@@ -5,6 +5,7 @@ import type { PagesMode } from './engine-names.ts'
 import { openMemory } from './memory/engine.ts'
 import { openRedis, type RedisEngineOptions } from './redis/engine.ts'
 import type { RedisOptions } from './redis/options.ts'
+import type { ArchiveOptions, StoreArchive } from './sqlite/archive/store-archive.ts'
 import { openSqlite } from './sqlite/engine.ts'
 import type { PinnedTables } from './sqlite/pin/pin-tables.ts'
 
@@ -24,6 +25,8 @@ export interface EngineOptions {
   readonly segmentBytes: number
   /** See `SqliteOptions`. */
   readonly isMemoryScarce: boolean
+  /** Where SQLite's log is archived; null for nowhere. */
+  readonly archive: ArchiveOptions | null
 }
 
 /** An engine, and what it says of itself to operators. */
@@ -34,6 +37,8 @@ export interface OpenedEngine {
   events(): Readonly<Record<string, number>> | null
   /** Pins the tables for a backup; null with an engine that has no files. */
   readonly pin: (() => Promise<PinnedTables>) | null
+  /** The archive of its log; null without one. */
+  readonly archive: StoreArchive | null
 }
 
 /**
@@ -51,13 +56,19 @@ export async function openEngine(
   if (redis !== null) {
     const isDurable = options.durability === 'full'
     const engine = await openRedis({ ...redis, isDurable, onCommit, onSetback, warn })
-    return { engine, status: () => engine.status(), events: () => engine.events(), pin: null }
+    return {
+      engine,
+      status: () => engine.status(),
+      events: () => engine.events(),
+      pin: null,
+      archive: null,
+    }
   }
   if (options.engine === 'memory') {
     return withoutServers('memory', openMemory({ onCommit, firstRevision: msToStamp(now()) }), null)
   }
   const { dataFolder: dir, durability, acceptDamagedLog, sqlitePages: pages } = options
-  const { segmentBytes, isMemoryScarce, newNodeId } = options
+  const { segmentBytes, isMemoryScarce, newNodeId, archive } = options
   const sqlite = await openSqlite({
     dir,
     durability,
@@ -67,9 +78,10 @@ export async function openEngine(
     segmentBytes,
     isMemoryScarce,
     newNodeId,
+    archive,
     warn,
   })
-  return withoutServers('sqlite', sqlite, sqlite.pin)
+  return { ...withoutServers('sqlite', sqlite, sqlite.pin), archive: sqlite.archive }
 }
 
 function withoutServers(
@@ -77,5 +89,6 @@ function withoutServers(
   engine: Engine,
   pin: OpenedEngine['pin'],
 ): OpenedEngine {
-  return { engine, status: async () => ({ engine: name, primaries: [], lines: [] }), events: () => null, pin }
+  const status = async () => ({ engine: name, primaries: [], lines: [] })
+  return { engine, status, events: () => null, pin, archive: null }
 }

@@ -20,7 +20,7 @@ export function routedPath(path: string): string {
 }
 
 const dot = 0x2e
-const dotKeyForm = /^(\/v1\/[^/]+)%2[Ff](\.{1,2})$/
+const dotKeyForm = /^(\/v1\/(?:_history\/)?[^/]+)%2[Ff](\.{1,2})$/
 
 /** Returns a decoded parameter of the route. */
 export function pathParameter(request: HttpRequest, name: string): string {

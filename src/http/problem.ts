@@ -31,6 +31,7 @@ const responses: Record<ErrorCode, readonly [status: number, title: string]> = {
   lookup_failed: [503, 'Lookup failed'],
   not_leader: [307, 'Another server takes writes'],
   read_only: [503, 'Read only'],
+  not_implemented: [501, 'Not implemented'],
   loop_detected: [508, 'Loop detected'],
   outcome_unknown: [504, 'Outcome unknown'],
   not_implemented: [501, 'Not implemented'],

@@ -35,6 +35,7 @@ const lines: Record<ErrorCode, string> = {
   lookup_failed: 'SERVER_ERROR not all servers answered',
   not_leader: 'SERVER_ERROR another server takes writes',
   read_only: 'SERVER_ERROR read only',
+  not_implemented: 'SERVER_ERROR no archive',
   loop_detected: 'SERVER_ERROR the request went in a circle',
   outcome_unknown: 'SERVER_ERROR outcome unknown',
   not_implemented: 'SERVER_ERROR not with this engine',

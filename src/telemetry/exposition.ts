@@ -161,6 +161,16 @@ const counters: readonly Metric<number>[] = [
           ],
   },
   {
+    name: 'kvist_archive_failures_total',
+    help: 'Attempts to write to the archive that failed',
+    read: ({ sources }) => sources.archive?.failures ?? [],
+  },
+  {
+    name: 'kvist_archive_dropped_revisions_total',
+    help: 'Changes that the archive lacks because it could not be written for too long',
+    read: ({ sources }) => sources.archive?.droppedRevisions ?? [],
+  },
+  {
     name: 'kvist_mirror_sent_total',
     help: 'Changes sent to a target',
     labels: ['target'],
@@ -344,6 +354,31 @@ const gauges: readonly Metric<number>[] = [
     name: 'kvist_backup_last_bytes',
     help: 'Size of the last backup of this server',
     read: ({ sources: { backups } }) => backups?.lastBytes ?? [],
+  },
+  {
+    name: 'kvist_archive_revision',
+    help: 'The last change that the archive has',
+    read: ({ sources }) => sources.archive?.archivedRevision ?? [],
+  },
+  {
+    name: 'kvist_archive_lag_seconds',
+    help: 'Age of the oldest change that the archive lacks',
+    read: ({ sources }) => sources.archive?.lagSeconds ?? [],
+  },
+  {
+    name: 'kvist_archive_waiting_bytes',
+    help: 'Bytes of the log that wait in the data folder for the archive',
+    read: ({ sources }) => sources.archive?.waitingBytes ?? [],
+  },
+  {
+    name: 'kvist_archive_waiting_segments',
+    help: 'Segments of the log that wait in the data folder for the archive',
+    read: ({ sources }) => sources.archive?.waitingSegments ?? [],
+  },
+  {
+    name: 'kvist_archive_failing',
+    help: '1 while the archive cannot be written',
+    read: ({ sources }) => (sources.archive === undefined ? [] : sources.archive.isFailing ? 1 : 0),
   },
   {
     name: 'kvist_mirror_lag_changes',

@@ -29,6 +29,8 @@ export interface MetricSources {
   readonly cacheOf?: CacheNodeNumbers
   /** What happened between this server and those of Redis, by event; missing with another engine. */
   readonly redis?: Readonly<Record<string, number>>
+  /** Missing without an archive. */
+  readonly archive?: ArchiveNumbers
   /** Missing without a memcached port. */
   readonly memcached?: MemcachedCounts
 }
@@ -96,6 +98,17 @@ interface HealNumbers {
   readonly mended: number
   readonly undecided: number
   readonly lastRunMs: number | null
+}
+
+/** The archive of the log. */
+interface ArchiveNumbers {
+  readonly archivedRevision: number
+  readonly lagSeconds: number
+  readonly waitingSegments: number
+  readonly waitingBytes: number
+  readonly failures: number
+  readonly droppedRevisions: number
+  readonly isFailing: boolean
 }
 
 /** Lines of the audit log. */

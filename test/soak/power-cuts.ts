@@ -242,6 +242,7 @@ function startPipeline(store: Store, disk: SimulatedDisk, start: Start): Running
     if (chunk.bytes.length === segmentBytes) recycled.push({ chunk, path })
   }
   const committer = startCommitter({
+    archive: null,
     disk,
     dir,
     folder: { check() {} },

@@ -1,6 +1,7 @@
 import { authenticator } from '../../src/auth/authenticate.ts'
 import { tickets } from '../../src/auth/tickets.ts'
 import { type Tokens, tokenRegistry, tokensOf, useWrite } from '../../src/auth/tokens.ts'
+import type { Archive } from '../../src/core/archive.ts'
 import { type Database, type DatabaseOptions, openDatabase } from '../../src/core/database.ts'
 import type { Engine, OnCommit } from '../../src/core/engine.ts'
 import type { Follower } from '../../src/core/follower.ts'
@@ -38,6 +39,8 @@ export interface InProcessOptions extends Pick<HttpOptions, 'memory'> {
   readonly nodes?: OtherNodes
   readonly store?: Pick<DatabaseOptions, 'recordsRenewals' | 'maxClockAheadMs'>
   readonly followers?: readonly Follower[]
+  /** What tells of the store's past. */
+  readonly archive?: Archive
   /** Returns the store as requests use it. */
   readonly storeOf?: (db: Database) => Database
 }
@@ -75,6 +78,7 @@ export async function startInProcess(
     store: storeOptions = {},
     followers = [],
     storeOf = (db) => db,
+    archive,
     ...more
   }: InProcessOptions = {},
 ): Promise<InProcessServer> {
@@ -100,7 +104,7 @@ export async function startInProcess(
   const store = storeOf(db)
   const tokens = tokensOf(registry, db)
   const routes: Route[] = [
-    ...v1Routes(store),
+    ...v1Routes(store, undefined, undefined, archive),
     ...accessRoutes({ tokens, tickets: passes }),
     ...nodeRoutes(db, { ...nodes, leader: noLeader }),
     ...backupRoutes(async () => noBackup),

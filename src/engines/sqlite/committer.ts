@@ -14,6 +14,8 @@ import { KvistError } from '../../core/errors.ts'
 import { type Histogram, histogram, observe } from '../../core/histogram.ts'
 import { keyOf } from '../../core/member.ts'
 import { monotonicMs } from '../../runtime/clock.ts'
+import type { LogArchive } from './archive/archiver.ts'
+import { batchesOf, latestTime } from './archive/noted-group.ts'
 import type { FolderGuard } from './data-folder.ts'
 import { addRecord, countRecord, type Memtable } from './memtable/memtable.ts'
 import type { Overlay } from './overlay.ts'
@@ -63,6 +65,8 @@ export interface Committer {
   commit(commit: Commit): Promise<CommitResult>
   /** Rotates the log before the next group; resolves when all published commits are queued for the flusher. */
   flush(): Promise<void>
+  /** Syncs what relaxed commits wrote; resolves with a revision up to which all is on disk. */
+  sync(): Promise<number>
   close(): Promise<void>
   lastRevision(): number
   /** See `Engine.writeFault`. */
@@ -86,6 +90,8 @@ export interface CommitterOptions {
   readonly onCommit: OnCommit
   readonly lastRevision: number
   readonly lastSegment: number
+  /** Null for none. */
+  readonly archive: LogArchive | null
 }
 
 /** A commit in the queue. */
@@ -148,6 +154,11 @@ export function startCommitter(options: CommitterOptions): Committer {
   return {
     commit: (commit) => enqueue(pipeline, commit),
     flush: () => enqueueFlush(pipeline),
+    async sync() {
+      const { lastRevision } = pipeline
+      await syncRelaxed(pipeline.log)
+      return lastRevision
+    },
     async close() {
       pipeline.isClosing = true
       clearInterval(idleTimer)
@@ -329,6 +340,13 @@ async function commitGroup(
   if (group.offsets.length > 0) {
     await appendFrame(log, active, group.end, isDurable(options, pending), lastRevision)
     publish(pipeline, active.memtable, group)
+    if (options.archive !== null) {
+      options.archive.note(
+        pipeline.lastRevision,
+        latestTime(pending),
+        batchesOf(pending, group.results, lastRevision),
+      )
+    }
     observe(pipeline.stats.groupCommits, pending.length)
   }
   resolveGroup(pipeline.stats, pending, group)

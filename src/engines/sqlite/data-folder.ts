@@ -9,7 +9,7 @@ import { syncFolder } from './wal/log-files.ts'
 const folderMode: Mode = 0o700
 const fileMode: Mode = 0o600
 const othersBits = 0o077
-const ownFiles = /^(kvist\.db(-wal|-shm)?|lock|(log|spare|reserve|damaged)-.*)$/
+const ownFiles = /^(kvist\.db(-wal|-shm)?|lock|(log|spare|reserve|damaged|unarchived)-.*)$/
 
 /** Whether a file of this name in a data folder is one of kvist's. */
 export function isOwnFile(name: string): boolean {

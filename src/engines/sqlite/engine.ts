@@ -6,6 +6,15 @@ import { KvistError } from '../../core/errors.ts'
 import { monotonicMs } from '../../runtime/clock.ts'
 import type { PagesMode } from '../engine-names.ts'
 import { hasSeen } from '../revision-cursor.ts'
+import type { Archiver } from './archive/archiver.ts'
+import { ArchiveError } from './archive/part.ts'
+import {
+  type ArchiveOptions,
+  archiverOf,
+  type RunningArchive,
+  type StoreArchive,
+  startArchive,
+} from './archive/store-archive.ts'
 import { type Committer, startCommitter } from './committer.ts'
 import { closeToOthers, guardFolder, openDataFolder } from './data-folder.ts'
 import { expiringMembers } from './expiring.ts'
@@ -49,7 +58,7 @@ import { damageMessage, damageName, type Recovery, readLog, type TornTail } from
  *
  * A data folder holds `kvist.db` (SQLite, with its -wal and -shm), `log-…` (segments that may not be flushed yet),
  * `spare-…` (recycled files for the log), `reserve-…` (the disk reserve), `damaged-…` (parts of the log that
- * `acceptDamagedLog` cut off) and `lock`.
+ * `acceptDamagedLog` cut off), `unarchived-…` (flushed segments that wait for the archive) and `lock`.
  */
 export interface SqliteOptions {
   readonly dir: string
@@ -65,6 +74,8 @@ export interface SqliteOptions {
   readonly pages?: PagesMode
   /** Maps nothing of the tables' file, and gives the flusher a smaller cache and heap. */
   readonly isMemoryScarce?: boolean
+  /** Where the log is archived; nowhere if left out. */
+  readonly archive?: ArchiveOptions | null
   /** Receives a line for the operator for each upgrade, repair, cut or ignored damage. */
   readonly warn?: (line: string) => void
 }
@@ -78,6 +89,8 @@ export interface SqliteEngine extends Engine {
   snapshot(path: string): Promise<void>
   /** Pins the tables with all commits up to now, for a backup. Throws `busy` while they are pinned already. */
   pin(): Promise<PinnedTables>
+  /** Null without an archive. */
+  readonly archive: StoreArchive | null
 }
 
 /** Opens or creates the store in a folder. Throws an Error with a message of one line when it must not be opened. */
@@ -96,7 +109,7 @@ export async function openSqlite(options: SqliteOptions): Promise<SqliteEngine> 
 
 /** Maps an error of opening to RefusedFile; SQLite's own errors too, which report damage that no check has found. */
 function refusalOf(error: unknown, dbPath: string): unknown {
-  if (error instanceof RefusedLog) return new RefusedFile(error.message)
+  if (error instanceof RefusedLog || error instanceof ArchiveError) return new RefusedFile(error.message)
   return sqliteCode(error).startsWith('SQLITE_') ? refusal(dbPath, error) : error
 }
 
@@ -131,8 +144,17 @@ async function open(options: SqliteOptions, releaseLock: () => void): Promise<Sq
   clock.observe(meta.clock)
   const reserve = openReserve({ dir, segmentBytes, roomInTables: freeBytes, warn })
   const segmentsAwaited = segmentBytes < smallSegmentBytes ? 1 : segmentsPerJob
-  const flusher = new Flusher({ dbPath, overlay, segmentBytes, segmentsAwaited, reserve, isMemoryScarce })
-  removeLeftovers(dir, log.segments)
+  const archiver = archiverOf(options, meta, log)
+  const flusher = new Flusher({
+    dbPath,
+    overlay,
+    segmentBytes,
+    segmentsAwaited,
+    reserve,
+    isMemoryScarce,
+    archive: archiver,
+  })
+  removeLeftovers(dir, log.segments, archiver)
   for (const segment of log.segments.filter(({ records }) => records.length > 0)) {
     const { number, path, chunk, records } = segment
     const memtable = replay(segment, counts, clock.observe)
@@ -157,7 +179,9 @@ async function open(options: SqliteOptions, releaseLock: () => void): Promise<Sq
     onCommit,
     lastRevision: log.lastRevision,
     lastSegment: log.highestNumber,
+    archive: archiver,
   })
+  const archive = archiver === null ? null : startArchive(archiver, committer, options.archive!, meta.storeId)
   let isChecking = false
   /** Checks the tables for damage, in a thread of its own: a damaged row is seldom alone. */
   const checkTables = () => {
@@ -170,7 +194,17 @@ async function open(options: SqliteOptions, releaseLock: () => void): Promise<Sq
   }
   if (damage === undefined) checkTables()
   else noteDamage(overlay, dbPath, damage, options.warn)
-  return engineOf(meta.nodeId, overlay, counts, committer, flusher, releaseLock, atMostEvery(checkTables))
+  const onDamagedRead = atMostEvery(checkTables)
+  return engineOf({
+    nodeId: meta.nodeId,
+    overlay,
+    counts,
+    committer,
+    flusher,
+    archive,
+    releaseLock,
+    onDamagedRead,
+  })
 }
 
 const checkAgainMs = 60_000
@@ -249,9 +283,11 @@ function noteLost(dbPath: string, first: number, last: number): void {
 }
 
 /** Removes segments without a record that counts, and recycled files of an earlier run. */
-function removeLeftovers(dir: string, loaded: readonly LoadedSegment[]): void {
+function removeLeftovers(dir: string, loaded: readonly LoadedSegment[], archiver: Archiver | null): void {
   const needed = new Set(loaded.filter(({ records }) => records.length > 0).map(({ path }) => path))
-  for (const { path } of listSegments(dir)) if (!needed.has(path)) rmSync(path, { force: true })
+  for (const { path } of listSegments(dir)) {
+    if (!needed.has(path) && (archiver === null || archiver.release(path))) rmSync(path, { force: true })
+  }
   for (const name of readdirSync(dir)) if (name.startsWith('spare-')) rmSync(join(dir, name), { force: true })
 }
 
@@ -269,15 +305,19 @@ function replay(
   return table
 }
 
-function engineOf(
-  nodeId: string,
-  overlay: Overlay,
-  counts: ReadonlyMap<string, Counts>,
-  committer: Committer,
-  flusher: Flusher,
-  releaseLock: () => void,
-  onDamagedRead: () => void,
-): SqliteEngine {
+interface EngineParts {
+  readonly nodeId: string
+  readonly overlay: Overlay
+  readonly counts: ReadonlyMap<string, Counts>
+  readonly committer: Committer
+  readonly flusher: Flusher
+  readonly archive: RunningArchive | null
+  releaseLock(): void
+  onDamagedRead(): void
+}
+
+function engineOf(parts: EngineParts): SqliteEngine {
+  const { nodeId, overlay, counts, committer, flusher, archive, releaseLock, onDamagedRead } = parts
   let closed = false
   /** Runs a read; maps SQLite's errors to those of the contract, and checks the tables after a damaged read. */
   function reading<T>(read: () => T): T {
@@ -328,8 +368,10 @@ function engineOf(
       await flusher.drain()
       return flusher.pin()
     },
+    archive,
     async close() {
       await committer.close()
+      await archive?.close()
       // Segments that cannot be flushed now, for example on a full disk, stay in the log until the next start.
       await flusher.drain().catch(() => {})
       await flusher.close()

@@ -1,3 +1,4 @@
+import type { Point } from '../../core/archive.ts'
 import type { Stored } from '../../core/content.ts'
 import type { MaybePromise, MemberRef } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
@@ -15,6 +16,7 @@ import type { HttpRequest } from '../wire/request.ts'
 import type { HttpResponse } from '../wire/response.ts'
 import { conditionOf, noMember, type ReadVerdict, readVerdict } from './conditions.ts'
 import { expiryParameters, parameterExpiry } from './expiry.ts'
+import { archiveFor, pointOf } from './history.ts'
 import { memberHeaders } from './member-headers.ts'
 import { asksForRange, partOfLargeValue, rangeOfMember } from './ranges.ts'
 import { storedJson } from './serializers.ts'
@@ -37,11 +39,26 @@ export function getMember(
 ): Handled {
   if (chooseType(request.header('accept')) === eventStream)
     return watchMember(watching, request, ref, context)
+  const point = pointOf(request)
+  if (point !== null) return memberAtPoint(watching, request, ref, point)
   const waitMs = parseWait(request)
   if (request.method === 'HEAD') return headMember(watching, request, ref, waitMs, context)
   if (asksForRange(request) && waitMs === null) return getRange(watching, request, ref, context)
   const get = new MemberGet(watching, request, ref, waitMs, context)
   return watching.values.fits(ref, context.connection) ? get : get.readAlone()
+}
+
+/** Responds with what the member was at a point in time. */
+async function memberAtPoint(
+  { db, archive }: Watching,
+  request: HttpRequest,
+  ref: MemberRef,
+  point: Point,
+): Promise<HttpResponse> {
+  const { member, timeMs } = await archiveFor(db, archive, ref).at(ref, point)
+  const response = stateResponse(request, ref, member, readVerdict(request, member, timeMs), timeMs)
+  if (request.method !== 'HEAD' || member === null || response.status !== 200) return response
+  return { ...response, body: '', bodyBytes: Buffer.byteLength(member.value) }
 }
 
 /** Responds with a part of the value, and reads no more of a large value than that. */

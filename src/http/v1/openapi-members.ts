@@ -50,6 +50,10 @@ export const getMember: OperationDocs = {
       'wait',
       `How long to wait for a change before a 304, with \`If-None-Match\`: seconds, or with a unit; at most ${maxWaitMs / 60_000} minutes`,
     ),
+    query(
+      'at',
+      'What the member was then, as the archive of the server (`--archive`) tells: a time in RFC 3339, or a revision. Not together with other parameters. 404 where there was none; 422 for a point that the archive does not have; 501 without an archive',
+    ),
     ...watching,
   ],
   responses: {
@@ -90,6 +94,10 @@ export const getMember: OperationDocs = {
     'not_found',
     'key_too_long',
     'precondition_failed',
+    'unprocessable',
+    'not_implemented',
+    'busy',
+    'storage_full',
     ...readFaults,
   ],
   head: 'What is known of a member, without its value',

@@ -1,3 +1,4 @@
+import type { Archive } from '../../core/archive.ts'
 import type { Database } from '../../core/database.ts'
 import type { Store } from '../../core/store.ts'
 import { type WatchCounts, watchCounts } from '../../telemetry/watch-counts.ts'
@@ -12,10 +13,12 @@ import { importLines } from './bulk.ts'
 import { getChanges } from './changes.ts'
 import { dropMembers, listCollections, postMember } from './collections.ts'
 import { readConditions, writeConditions } from './conditions.ts'
+import { getHistory } from './history.ts'
 import { type Idempotency, idempotency } from './idempotency.ts'
 import { listMembers } from './lists.ts'
 import { deleteMember, getMember, putMember } from './members.ts'
 import * as collectionDocs from './openapi-collections.ts'
+import { getHistory as getHistoryDocs } from './openapi-history.ts'
 import * as memberDocs from './openapi-members.ts'
 import { v1Tag } from './openapi-parts.ts'
 import * as storeDocs from './openapi-store.ts'
@@ -35,10 +38,14 @@ export function v1Routes(
   db: Database,
   counts: WatchCounts = watchCounts(),
   streams: EventStreams = eventStreams(),
+  archive: Archive | null = null,
 ): Route[] {
   const values = sharedValues()
   return routesByPrincipal(db, (store) =>
-    storeRoutes({ db: store, values: largeValues(store, values), counts, streams }, idempotency(store, db)),
+    storeRoutes(
+      { db: store, values: largeValues(store, values), counts, streams, archive },
+      idempotency(store, db),
+    ),
   )
 }
 
@@ -83,6 +90,8 @@ function storeRoutes(watching: Watching, once: Idempotency): Route[] {
           : getChanges(watching, request, context),
     },
     ...settingsRoutes(db),
+    ...historyRoutes(watching, '/v1/_history/:collection/:key'),
+    ...historyRoutes(watching, '/v1/_history/:collection/*'),
     {
       method: 'GET',
       path: '/v1/:collection',
@@ -151,6 +160,19 @@ function settingsRoutes(db: Store): Route[] {
       summary: 'Forgets what was set for a collection',
       docs: collectionDocs.deleteSettings,
       handle: (request) => deleteSettings(db, request, collectionOf(request)),
+    },
+  ]
+}
+
+function historyRoutes({ db, archive }: Watching, path: string): Route[] {
+  return [
+    {
+      method: 'GET',
+      path,
+      access: 'read',
+      summary: 'The versions of a member that the archive has',
+      docs: getHistoryDocs,
+      handle: (request) => getHistory(db, archive, request, memberOf(request)),
     },
   ]
 }

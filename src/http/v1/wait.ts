@@ -18,7 +18,7 @@ import type { Watching } from './watch.ts'
 /** Returns the `wait` parameter in milliseconds; null when missing. Throws `invalid_parameter`. */
 export function parseWait(request: HttpRequest): number | null {
   if (request.query === null) return null
-  const { wait } = parametersOf(request, ['wait'])
+  const { wait } = parametersOf(request, ['wait', 'at'])
   return wait === undefined ? null : waitMsOf(wait)
 }
 

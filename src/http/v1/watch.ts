@@ -1,3 +1,4 @@
+import type { Archive } from '../../core/archive.ts'
 import type { FeedCursor, MaybePromise, MemberRef } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
 import { type FeedEvent, type Scope, valueLength } from '../../core/feed/scope.ts'
@@ -34,6 +35,8 @@ export interface Watching {
   readonly values: LargeValues
   readonly streams: EventStreams
   readonly counts: WatchCounts
+  /** Null without one. */
+  readonly archive: Archive | null
 }
 
 /** Watches a member, which need not exist yet. */

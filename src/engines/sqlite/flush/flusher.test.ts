@@ -20,6 +20,7 @@ function optionsOf(dir: string, overlay: Overlay): FlusherOptions {
     segmentsAwaited: 1,
     reserve: openReserve({ dir, segmentBytes, roomInTables: 0, warn() {} }),
     isMemoryScarce: false,
+    archive: null,
   }
 }
 

@@ -2,6 +2,7 @@ import { dirname } from 'node:path'
 import { KvistError } from '../../../core/errors.ts'
 import { monotonicMs } from '../../../runtime/clock.ts'
 import { garbageMeter } from '../../../runtime/garbage.ts'
+import type { LogArchive } from '../archive/archiver.ts'
 import type { Memtable } from '../memtable/memtable.ts'
 import { type Overlay, releaseReaders } from '../overlay.ts'
 import { type PinnedTables, pinBusy, TablePins } from '../pin/pin-tables.ts'
@@ -31,6 +32,8 @@ export interface FlusherOptions {
   readonly segmentsAwaited: number
   readonly reserve: Reserve
   readonly isMemoryScarce: boolean
+  /** Decides when the file of a flushed segment may be used again; null for at once. */
+  readonly archive: LogArchive | null
 }
 
 const retryMs = 1000
@@ -252,6 +255,7 @@ export class Flusher {
     const { dbPath, isMemoryScarce } = this.options
     const cacheBytes = isMemoryScarce ? scarceCacheBytes : usualCacheBytes
     const result = await this.runThenMove({ do: 'flush', dbPath, sources, maxRecords, cacheBytes })
+    await this.options.archive?.settled()
     const isRetried = !result.ok && result.full && (await this.makeRoom(batch))
     this.isRunning = false
     this.jobSegments = 0
@@ -315,7 +319,8 @@ export class Flusher {
 
   private async freeRoom(): Promise<boolean> {
     const isReleased = this.options.reserve.releaseTables()
-    return (await this.discardFiles()) || isReleased
+    const isDropped = this.options.archive?.giveUpRoom() ?? false
+    return (await this.discardFiles()) || isReleased || isDropped
   }
 
   /**
@@ -324,7 +329,7 @@ export class Flusher {
    */
   private finish(batch: readonly RotatedSegment[]): void {
     const { segments, recycled } = this
-    const { overlay } = this.options
+    const { overlay, archive } = this.options
     releaseReaders(overlay)
     for (const { memtable, path, onFlushed } of batch) {
       segments.shift()
@@ -332,6 +337,7 @@ export class Flusher {
       overlay.tables.splice(overlay.tables.indexOf(memtable), 1)
       for (const name of memtable.collections.keys()) overlay.inTables.add(name)
       recycled.keepChunk(memtable.chunk)
+      if (archive !== null && !archive.release(path)) continue
       if (!recycled.fits(memtable.chunk) || !this.keepFile(path)) recycled.discard(path)
     }
   }

@@ -55,6 +55,7 @@ function open() {
   const overlay = emptyOverlay()
   const flushed: string[] = []
   const log = openLogWriter({
+    archive: null,
     disk: noting.disk,
     dir: '/nowhere',
     folder: { check() {} },

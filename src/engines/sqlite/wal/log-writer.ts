@@ -1,6 +1,7 @@
 import { KvistError } from '../../../core/errors.ts'
 import { type Histogram, observe } from '../../../core/histogram.ts'
 import { monotonicMs } from '../../../runtime/clock.ts'
+import type { LogArchive } from '../archive/archiver.ts'
 import type { FolderGuard } from '../data-folder.ts'
 import type { Flusher } from '../flush/flusher.ts'
 import { type Memtable, memtable } from '../memtable/memtable.ts'
@@ -63,6 +64,7 @@ export interface LogWriterOptions {
   readonly reserve: Reserve
   readonly lastSegment: number
   readonly syncSeconds: Histogram
+  readonly archive: LogArchive | null
 }
 
 export interface ActiveSegment {
@@ -227,6 +229,7 @@ async function beginSegment(
   const { disk, dir, storeId } = log.options
   const segment = await createSegment(disk, dir, log.lastSegment + 1, lastRevision + 1, storeId, chunk, file)
   log.lastSegment++
+  log.options.archive?.begin(segment.path, lastRevision + 1)
   return { segment, memtable: memtable(chunk), openedAtMs: monotonicMs(), isReserve: false }
 }
 
@@ -262,18 +265,23 @@ async function timedSync(log: LogWriter, segment: Segment, end: number): Promise
 /** Closes the active segment for writing and queues it for the flusher; one without records is removed. */
 export function rotate(log: LogWriter, lastRevision: number): void {
   if (log.active === null) return
-  const { disk, overlay, flusher, reserve } = log.options
+  const { disk, overlay, flusher, reserve, archive } = log.options
   const { segment, memtable, isReserve } = log.active
   log.active = null
   const { number, path } = segment
   if (memtable.offsets.length === 0) {
     overlay.tables.splice(overlay.tables.indexOf(memtable), 1)
     disk.close(segment.fd)
+    archive?.removed(path)
     if (!isReserve || !reserve.putBack(path)) disk.remove(path)
     return
   }
   log.unsynced.push(segment)
-  syncRelaxed(log).catch(() => {})
+  archive?.rotated(path, lastRevision, segment.end)
+  syncRelaxed(log).then(
+    () => archive?.archiveUpTo(lastRevision),
+    () => {},
+  )
   const onFlushed = () => {
     segment.isFlushed = true
   }

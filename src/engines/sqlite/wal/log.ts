@@ -115,7 +115,13 @@ function newSegment(disk: LogDisk, number: number, path: string, fd: number, chu
   }
 }
 
-function encodeHeader({ bytes, view }: Chunk, number: number, firstRevision: number, storeId: string): void {
+/** Writes the header of a segment with a new salt into its chunk. */
+export function encodeHeader(
+  { bytes, view }: Chunk,
+  number: number,
+  firstRevision: number,
+  storeId: string,
+): void {
   bytes.fill(0, 0, segmentHeaderBytes)
   bytes.write(magic, 0, 'latin1')
   view.setUint32(headerAt.format, logFormat, true)
@@ -131,17 +137,28 @@ function encodeHeader({ bytes, view }: Chunk, number: number, firstRevision: num
  * `acceptFrame`.
  */
 export function writeFrame(segment: Segment, recordsEnd: number, firstRevision: number): void {
-  const { chunk, end } = segment
+  const { chunk, end, syncedEnd } = segment
+  encodeFrame(chunk, end, recordsEnd, syncedEnd, firstRevision)
+  segment.disk.write(segment.fd, chunk.bytes.subarray(end, recordsEnd), end)
+}
+
+/** Encodes the header of the frame that begins at `end`, whose records are in the chunk. */
+export function encodeFrame(
+  chunk: Chunk,
+  end: number,
+  recordsEnd: number,
+  syncedEnd: number,
+  firstRevision: number,
+): void {
   const { bytes, view } = chunk
   const records = end + frameHeaderBytes
   view.setUint32(end, view.getUint32(headerAt.salt, true), true)
   view.setUint32(end + 4, view.getUint32(headerAt.salt + 4, true), true)
   view.setUint32(end + frameAt.length, recordsEnd - records, true)
-  view.setUint32(end + frameAt.syncedEnd, segment.syncedEnd, true)
+  view.setUint32(end + frameAt.syncedEnd, syncedEnd, true)
   view.setFloat64(end + frameAt.firstRevision, firstRevision, true)
   view.setUint32(end + frameAt.crc, Bun.hash.crc32(bytes.subarray(records, recordsEnd)), true)
   view.setUint32(end + frameAt.headerCrc, frameHeaderCrc(chunk, end), true)
-  segment.disk.write(segment.fd, bytes.subarray(end, recordsEnd), end)
 }
 
 /** The CRC of a frame's header; it includes the offset, so that a header is valid only where it was written. */

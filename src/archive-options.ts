@@ -1,0 +1,39 @@
+import { duration, text } from './option-kinds.ts'
+import { option, refuse } from './options.ts'
+
+/** The options of the archive, which keeps the log of the SQLite engine beside base backups (docs/design/archive.md). */
+export const archiveOptions = {
+  archive: option<string | null>({
+    ...text('FOLDER', 'the path of a folder', (given) =>
+      given === '' || given.includes('\0') ? null : given,
+    ),
+    flag: 'archive',
+    env: 'KVIST_ARCHIVE',
+    default: null,
+    help: 'folder that gets every change with base backups, for a restore to any point in time',
+  }),
+  archiveEveryMs: option({
+    ...duration('ms', 1000, 3_600_000),
+    flag: 'archive-every',
+    env: 'KVIST_ARCHIVE_EVERY',
+    default: 10_000,
+    help: 'how often changes go to the archive: so much may be missing from it if the machine is lost',
+  }),
+}
+
+interface ArchiveConfig {
+  readonly archive: string | null
+  readonly engine: string
+}
+
+/** Refuses an archive of an engine that keeps no log here. Throws UsageError. */
+export function refuseStrayArchive({ archive, engine }: ArchiveConfig, args: readonly string[]): void {
+  if (archive === null) {
+    const isGiven = args.some((arg) => arg === '--archive-every' || arg.startsWith('--archive-every='))
+    if (isGiven) refuse('--archive-every says how often --archive is written, which is missing')
+    return
+  }
+  if (engine === 'sqlite') return
+  const which = engine === 'memory' ? '--engine memory keeps nothing on disk' : 'Redis keeps no log here'
+  refuse(`--archive is for the engine sqlite: ${which}; leave out --archive, or --engine`)
+}
