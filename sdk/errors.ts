@@ -26,7 +26,6 @@ export type ResponseCode =
   | 'method_not_allowed'
   | 'misdirected'
   | 'not_found'
-  | 'not_implemented'
   | 'not_leader'
   | 'outcome_unknown'
   | 'precondition_failed'

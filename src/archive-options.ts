@@ -1,3 +1,4 @@
+import { resolve } from 'node:path'
 import { duration, text } from './option-kinds.ts'
 import { option, refuse } from './options.ts'
 
@@ -19,6 +20,20 @@ export const archiveOptions = {
     default: 10_000,
     help: 'how often changes go to the archive: so much may be missing from it if the machine is lost',
   }),
+}
+
+/**
+ * Returns the folder of backups: that of `--backup-to`, or the archive, whose base backups they are. Throws UsageError for
+ * two folders.
+ */
+export function basesOf({
+  archive,
+  backupTo,
+}: Pick<ArchiveConfig, 'archive'> & { readonly backupTo: string | null }): string | null {
+  if (archive !== null && backupTo !== null && resolve(archive) !== resolve(backupTo)) {
+    refuse(`--archive ${archive} takes its backups into its own folder: leave out --backup-to ${backupTo}`)
+  }
+  return archive ?? backupTo
 }
 
 interface ArchiveConfig {

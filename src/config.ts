@@ -1,7 +1,7 @@
 import { isIPv4 } from 'node:net'
 import { join } from 'node:path'
+import { archiveOptions, basesOf, refuseStrayArchive } from './archive-options.ts'
 import { backupOptions, refuseStrayBackups } from './backup-options.ts'
-import { archiveOptions, refuseStrayArchive } from './archive-options.ts'
 import { refuseUncacheable } from './cache-options.ts'
 import type { Durability } from './core/engine.ts'
 import { parseCollection } from './core/keys.ts'
@@ -418,7 +418,7 @@ export function parseConfig(args: readonly string[], env: Environment): Config {
   const parse = (from: Environment) => parseArguments('serve', options, [], args, from).values
   const given = parse(env)
   const parsed = given.dialect === 'ozza' ? parse(withOzzaData(env)) : given
-  const values = { ...parsed, token: tokenOf(parsed), ...targetsOf(parsed) }
+  const values = { ...parsed, token: tokenOf(parsed), ...targetsOf(parsed), backupTo: basesOf(parsed) }
   refuseOpenDoor(values)
   refuseOpenMemcachedDoor(values)
   refuseUncacheable(values, Object.values(options), args)
@@ -427,8 +427,8 @@ export function parseConfig(args: readonly string[], env: Environment): Config {
   refuseSilence(values)
   refuseUnkept(values, args)
   refuseStrayRedis(values, args)
-  refuseStrayBackups(values, args)
   refuseStrayArchive(values, args)
+  refuseStrayBackups(values, args)
   return values
 }
 

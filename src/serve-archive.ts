@@ -13,14 +13,21 @@ export interface ServerArchive {
 /** How often parts that no base backup needs are looked for. */
 const pruneEveryMs = 60_000
 
+interface ArchiveParts {
+  readonly timers: Timers
+  readonly onError: (error: unknown) => void
+  /** The archive lacks changes, and needs a base backup for what comes after them. */
+  readonly onGap: () => void
+}
+
 /** Returns the archive of a store; null for a store without one. */
 export function serverArchive(
   archive: StoreArchive | null,
-  timers: Timers,
-  onError: (error: unknown) => void,
+  { timers, onError, onGap }: ArchiveParts,
 ): ServerArchive | null {
   if (archive === null) return null
   const { dir, sync } = archive
+  archive.onGap(onGap)
   const reads = archiveReader(dir, sync)
   let stopTimer = timers.after(pruneEveryMs, prune)
 

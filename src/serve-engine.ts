@@ -4,8 +4,8 @@ import type { EngineStatus } from './core/engine-status.ts'
 import { KvistError } from './core/errors.ts'
 import { defaultTombstonesMs } from './core/jobs/tombstone-gc.ts'
 import { type OpenedEngine, openEngine } from './engines/open.ts'
-import type { PinnedTables } from './engines/sqlite/pin/pin-tables.ts'
 import type { StoreArchive } from './engines/sqlite/archive/store-archive.ts'
+import type { PinnedTables } from './engines/sqlite/pin/pin-tables.ts'
 import { cgroupLimitBytes, type MemoryPlan, planMemory } from './memory-plan.ts'
 import { redisOptionsOf, redisUrlOf } from './redis-options.ts'
 
@@ -38,7 +38,6 @@ export function engineOfServer(
   now: () => number,
   systemNow: () => number,
   warn: (line: string) => void,
-  onGap: () => void = () => {},
 ): EngineOfServer {
   const { segmentBytes, isScarce, cacheBytes } = memory
   let opened: OpenedEngine | null = null
@@ -47,7 +46,7 @@ export function engineOfServer(
       const redisOptions = redisOptionsOf(config)
       const redis = redisOptions === null ? null : { ...redisOptions, now: systemNow }
       const { archive: dir, archiveEveryMs: everyMs } = config
-      const archive = dir === null ? null : { dir, everyMs, now, onGap }
+      const archive = dir === null ? null : { dir, everyMs, now }
       const options = { ...config, redis, segmentBytes, isMemoryScarce: isScarce, archive }
       opened = await openEngine(options, now, onCommit, warn, onSetback)
       return opened.engine

@@ -38,8 +38,8 @@ import { type ConfigFile, loadConfigFile } from './processes/config-file.ts'
 import { redisUrlOf } from './redis-options.ts'
 import type { Given, Running } from './running.ts'
 import { monotonicMs as systemMonotonicMs } from './runtime/clock.ts'
-import { type ServerBackups, startBackups } from './serve-backups.ts'
 import { serverArchive } from './serve-archive.ts'
+import { type ServerBackups, startBackups } from './serve-backups.ts'
 import { serveCache } from './serve-cache.ts'
 import { type EngineOfServer, engineOfServer, memoryOf } from './serve-engine.ts'
 import { prepareNodes, type StartedNodes } from './serve-nodes.ts'
@@ -100,7 +100,11 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
   let ready = true
   let memcached: MemcachedServer | null = null
   const mirror = await nodes.start(db)
-  const archive = serverArchive(engine.archive(), given.timers ?? realTimers, onError)
+  const archive = serverArchive(engine.archive(), {
+    timers: given.timers ?? realTimers,
+    onError,
+    onGap: () => backups.schedule?.takeNow(),
+  })
   try {
     const { store } = mirror
     const reads = store.readQueue(sockets.ticks.scheduleWork)

@@ -53,7 +53,16 @@ let work: Promise<void>
 
 beforeAll(async () => {
   target = await startServer()
-  const flags = ['--memcached-port', '0', '--mirror-to', target.url, '--heal-every', '1s', '--archive', join(folder, 'archive')]
+  const flags = [
+    '--memcached-port',
+    '0',
+    '--mirror-to',
+    target.url,
+    '--heal-every',
+    '1s',
+    '--archive',
+    join(folder, 'archive'),
+  ]
   server = await startServer({ env: { KVIST_TOKEN: token }, flags })
   writeFileSync(join(folder, 'token'), token)
   const access = ['--cache-token-file', join(folder, 'token')]

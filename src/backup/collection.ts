@@ -4,8 +4,6 @@ import { join } from 'node:path'
 import { jsonContentType, type Member } from '../core/member.ts'
 import { formatTime } from '../core/time.ts'
 import { openFolder } from './offline.ts'
-import type { OnRead } from './read-backup.ts'
-import { restoreBackup } from './restore.ts'
 
 /** One collection of a backup, as an import takes it. */
 export interface CollectionOfBackup {
@@ -28,18 +26,17 @@ const blockChars = 4 * 1024 * 1024
 const pageMembers = 1000
 
 /**
- * Verifies a backup and puts it into a folder of the system's temporary ones while `work` reads the collection. Throws
- * RefusedBackup; `work` gets null if the backup has no such collection.
+ * Has a store restored into a folder of the system's temporary ones, where `work` reads the collection; it gets null if the
+ * store has no such collection. Rejects as `restore` does.
  */
 export async function withCollection<Result>(
-  path: string,
+  restore: (folder: string) => Promise<unknown>,
   name: string,
-  onUnpack: OnRead,
   work: (collection: CollectionOfBackup | null) => Promise<Result>,
 ): Promise<Result> {
   const folder = mkdtempSync(join(tmpdir(), 'kvist-restore-'))
   try {
-    await restoreBackup(path, folder, { onUnpack })
+    await restore(folder)
     const engine = await openFolder(folder)
     try {
       const counts = (await engine.collections()).find((one) => one.name === name)

@@ -31,6 +31,8 @@ export interface ScheduleNumbers {
 
 export interface Schedule {
   readonly numbers: Readonly<ScheduleNumbers>
+  /** Takes a backup soon, although none is due. */
+  takeNow(): void
   /** Takes no more; resolves when the one under way has ended. */
   stop(): Promise<void>
 }
@@ -57,9 +59,11 @@ export function startSchedule(options: ScheduleOptions): Schedule {
   let running: Promise<void> = Promise.resolve()
   let isStopped = false
   let notBeforeMs = 0
+  let isDueNow = false
 
   function dueMs(): number {
-    return Math.max(numbers.lastSuccessMs === 0 ? 0 : numbers.lastSuccessMs + everyMs, notBeforeMs)
+    const isFirst = numbers.lastSuccessMs === 0 || isDueNow
+    return Math.max(isFirst ? 0 : numbers.lastSuccessMs + everyMs, notBeforeMs)
   }
 
   function scheduleNext(): void {
@@ -73,10 +77,12 @@ export function startSchedule(options: ScheduleOptions): Schedule {
 
   async function runIfDue(): Promise<void> {
     if (dueMs() > now() && dueMs() - now() <= everyMs) return
+    isDueNow = false
     try {
       await run(options, numbers)
       notBeforeMs = 0
     } catch (error) {
+      isDueNow = true
       numbers.failures++
       notBeforeMs = now() + Math.min(retryMs, everyMs)
       if (!isStopped) log.error(new Error(`the backup to ${folder} failed`, { cause: error }), { folder })
@@ -93,6 +99,11 @@ export function startSchedule(options: ScheduleOptions): Schedule {
   scheduleNext()
   return {
     numbers,
+    takeNow() {
+      isDueNow = true
+      stopTimer()
+      scheduleNext()
+    },
     async stop() {
       isStopped = true
       stopTimer()

@@ -1,9 +1,7 @@
-import { statSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Collection, Kvist } from '../../sdk/client.ts'
 import { KvistHttpError } from '../../sdk/client.ts'
 import { type CollectionOfBackup, withCollection } from '../backup/collection.ts'
-import { restoreBackup } from '../backup/restore.ts'
 import { folderKind } from '../backup-options.ts'
 import { toggle } from '../option-kinds.ts'
 import { option, refuse, type Values } from '../options.ts'
@@ -12,6 +10,7 @@ import { command } from './command.ts'
 import { connect, connectionOptions, optionalText, quietOption } from './connection.ts'
 import { complain } from './explain.ts'
 import { startProgress } from './progress.ts'
+import { archiveSourceOptions, type RestoreSource, sourceOf } from './restore-source.ts'
 
 const options = {
   data: option<string | null>({
@@ -36,6 +35,7 @@ const options = {
     default: false,
     help: 'restore into a collection that has members: those of the backup replace others of the same key',
   }),
+  ...archiveSourceOptions,
   quiet: quietOption,
   ...connectionOptions,
 }
@@ -48,7 +48,7 @@ export const restoreCommand = command('restore', {
     'The backup is verified whole before anything is written. Into a folder (--data) everything comes back as it was at the revision of ' +
     'the backup, with the node id: where the other store lives on, start the copy with --new-node-id. Into a server (-c) come values, ' +
     'content types, flags, times of expiry and settings; revisions and times of creation are new.',
-  operands: [{ name: 'FILE', help: 'the backup' }],
+  operands: [{ name: 'FILE', help: 'the backup; none with --archive', optional: true }],
   options,
   async run(given, [file = '']) {
     const { data, collection } = given
@@ -58,52 +58,32 @@ export const restoreCommand = command('restore', {
       refuse(
         'say where to: --data FOLDER for the whole store, --collection NAME for one collection of a server',
       )
-    return collection === null ? restoreStore(given, file, data!) : restoreCollection(given, file, collection)
+    const source = sourceOf(given, file, given.quiet)
+    return collection === null
+      ? restoreStore(given, source, data!)
+      : restoreCollection(given, source, collection)
   },
 })
 
-async function restoreStore(given: Given, file: string, folder: string): Promise<number> {
+async function restoreStore(given: Given, source: RestoreSource, folder: string): Promise<number> {
   if (given.as !== undefined || given.merge)
     refuse('--as and --merge are for one collection: --collection NAME')
-  const verified = await startProgress('verify', statSync(file).size, given.quiet)
-  const onVerify = (bytes: number) => verified.update(bytes, 0)
-  let restored = verified
-  try {
-    const { revision, members, taken_at } = await restoreBackup(file, folder, {
-      onVerify,
-      onUnpack: (bytes) => restored.update(bytes, 0),
-      onVerified: async () => {
-        verified.stop()
-        restored = await startProgress('restore', statSync(file).size, given.quiet)
-      },
-    })
-    if (!given.quiet)
-      complain(
-        `restored ${members} members, revision ${revision} of ${taken_at}: kvist serve --data ${folder}`,
-      )
-  } finally {
-    verified.stop()
-    restored.stop()
-  }
+  const restored = await source.restore(folder)
+  if (!given.quiet) complain(`restored ${restored}: kvist serve --data ${folder}`)
   return 0
 }
 
-function restoreCollection(given: Given, file: string, name: string): Promise<number> {
+function restoreCollection(given: Given, source: RestoreSource, name: string): Promise<number> {
   const kvist = connect(given)
   const target = given.as ?? name
-  return withCollection(
-    file,
-    name,
-    () => {},
-    async (found) => {
-      if (found === null) {
-        complain(`${file} has no collection ${name}`)
-        return 1
-      }
-      if (!given.merge) await requireEmpty(kvist, target)
-      return send(given, kvist.collection(target), found)
-    },
-  )
+  return withCollection(source.restore, name, async (found) => {
+    if (found === null) {
+      complain(`${source.name} has no collection ${name}`)
+      return 1
+    }
+    if (!given.merge) await requireEmpty(kvist, target)
+    return send(given, kvist.collection(target), found)
+  })
 }
 
 async function requireEmpty(kvist: Kvist, name: string): Promise<void> {

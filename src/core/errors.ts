@@ -35,7 +35,6 @@ export type ErrorCode =
   | 'not_implemented' // not with this engine, or without an archive
   | 'loop_detected' // the request came back to a cache that had passed it on
   | 'outcome_unknown' // the commit may have been done, once: check before repeating it
-  | 'not_implemented' // not with this engine
   | 'closing'
 
 /** Codes of errors of the server or its storage: they are reported to the operator. */

@@ -34,7 +34,6 @@ const responses: Record<ErrorCode, readonly [status: number, title: string]> = {
   not_implemented: [501, 'Not implemented'],
   loop_detected: [508, 'Loop detected'],
   outcome_unknown: [504, 'Outcome unknown'],
-  not_implemented: [501, 'Not implemented'],
   closing: [503, 'Stopping'],
   damaged: [500, 'Damaged'],
   storage_failed: [503, 'Storage failed'],

@@ -38,7 +38,6 @@ const lines: Record<ErrorCode, string> = {
   not_implemented: 'SERVER_ERROR no archive',
   loop_detected: 'SERVER_ERROR the request went in a circle',
   outcome_unknown: 'SERVER_ERROR outcome unknown',
-  not_implemented: 'SERVER_ERROR not with this engine',
   closing: 'SERVER_ERROR stopping',
 }
 

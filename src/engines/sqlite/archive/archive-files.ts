@@ -179,7 +179,9 @@ export function readPartBytes(info: PartInfo, headOnly = false): Buffer {
 export function pruneParts(dir: string, revision: number): number {
   const files = listPartFiles(dir)
   // Parts continue each other: the next file says where this one ends at the latest.
-  const old = files.filter((_, i) => (files[i + 1]?.firstRevision ?? Number.POSITIVE_INFINITY) <= revision + 1)
+  const old = files.filter(
+    (_, i) => (files[i + 1]?.firstRevision ?? Number.POSITIVE_INFINITY) <= revision + 1,
+  )
   for (const { path } of old) rmSync(path, { force: true })
   return old.length
 }

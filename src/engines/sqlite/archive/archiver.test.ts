@@ -110,11 +110,12 @@ test('beyond the limit the oldest segments are dropped, and the archive says wha
   const store = archivedStore(noonMs)
   const lines: string[] = []
   let gaps = 0
-  const archive = { maxWaitingBytes: 40_000, onGap: () => gaps++ }
+  const archive = { maxWaitingBytes: 40_000 }
   const options = { warn: (line: string) => lines.push(line), archive }
   await withArchived(
     store,
     async (engine) => {
+      engine.archive!.onGap(() => gaps++)
       await takeBase(store, engine)
       await putMany(store, engine, 0, 20)
       await engine.archive!.sync()

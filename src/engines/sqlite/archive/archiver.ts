@@ -33,8 +33,6 @@ export interface ArchiverOptions {
   readonly sources: readonly Source[]
   readonly warn: (line: string) => void
   readonly now: () => number
-  /** Called when the archive lacks revisions: what comes after them needs a base backup. */
-  readonly onGap: () => void
   readonly maxWaitingBytes?: number
   readonly maxWaitingSegments?: number
 }
@@ -111,6 +109,8 @@ export class Archiver {
   private jobStartedMs: number | null = null
   private headAtMs = Number.NEGATIVE_INFINITY
   private headRevision = -1
+  private gapListener: (() => void) | null = null
+  private hasUnreportedGap = false
 
   constructor(options: ArchiverOptions, end: ArchiveEnd | null) {
     const { dir, dataDir, lastRevision, lostRevisions, sources } = options
@@ -182,6 +182,17 @@ export class Archiver {
   /** Drops what waits for an archive that cannot be written, because the disk of the store is full; false for nothing. */
   giveUpRoom(): boolean {
     return this.isFailing() && this.drop(0, 0)
+  }
+
+  /** Calls `listener` whenever the archive lacks revisions: what comes after them needs a base backup. */
+  onGap(listener: () => void): void {
+    this.gapListener = listener
+    if (this.hasUnreportedGap) this.reportGap()
+  }
+
+  private reportGap(): void {
+    this.hasUnreportedGap = this.gapListener === null
+    this.gapListener?.()
   }
 
   numbers(): ArchiveNumbers {
@@ -283,7 +294,7 @@ export class Archiver {
     this.bytesInFile += rawBytes
     if (this.fault !== null) this.options.warn(`the archive ${this.dir} is written again`)
     this.fault = null
-    if (isGap) this.options.onGap()
+    if (isGap) this.reportGap()
     if (this.bytesInFile >= fileBytes || this.partsInFile >= fileParts) await this.closeFile(file.path)
   }
 

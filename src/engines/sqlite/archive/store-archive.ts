@@ -11,8 +11,6 @@ export interface ArchiveOptions {
   readonly everyMs: number
   /** The time of the store. */
   readonly now: () => number
-  /** See `ArchiverOptions`. */
-  readonly onGap?: () => void
   readonly maxWaitingBytes?: number
   readonly maxWaitingSegments?: number
 }
@@ -24,6 +22,8 @@ export interface StoreArchive {
   /** Archives all commits up to now. Resolves with the time up to which the archive is complete; null where that failed. */
   sync(): Promise<number | null>
   numbers(): ArchiveNumbers
+  /** See `Archiver.onGap`. */
+  onGap(listener: () => void): void
 }
 
 interface StoreOptions {
@@ -46,7 +46,6 @@ export function archiverOf(options: StoreOptions, meta: Meta, log: LogTail): Arc
     return null
   }
   return openArchiver({
-    onGap() {},
     ...archive,
     dataDir: dir,
     storeId: meta.storeId,
@@ -95,6 +94,7 @@ export function startArchive(
     storeId,
     sync,
     numbers: () => archiver.numbers(),
+    onGap: (listener) => archiver.onGap(listener),
     close() {
       clearInterval(timer)
       return archiver.close(committer.lastRevision())
