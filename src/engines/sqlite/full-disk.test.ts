@@ -4,32 +4,11 @@ import { join } from 'node:path'
 import { newFolder } from '../../../test/support/engine.ts'
 import type { FullDisk } from '../../../test/support/full-disk.ts'
 import { needing } from '../../../test/support/needs.ts'
+import { onSmallDisk } from '../../../test/support/on-small-disk.ts'
 
 const { test } = needing('namespaces')
 
 const program = join(import.meta.dir, '../../../test/support/full-disk.ts')
-
-/** Ways to a file system of a few MB that nobody else sees: as root, and as anybody. */
-const namespaces = [
-  ['unshare', '--mount'],
-  ['unshare', '--user', '--map-root-user', '--mount'],
-]
-
-/** Runs a command with a small file system mounted on a folder. */
-function onSmallDisk(disk: string, sizeKib: number, command: readonly string[]): string {
-  const mount = `mount -t tmpfs -o size=${sizeKib}k kvist "$1" && shift && exec "$@"`
-  const namespace = namespaces.find(
-    (unshare) => Bun.spawnSync([...unshare, 'sh', '-c', mount, 'sh', disk, 'true']).success,
-  )
-  if (namespace === undefined) {
-    throw new Error(
-      'cannot mount a small file system, which this test needs: run it as root, or where unshare --user is allowed',
-    )
-  }
-  const done = Bun.spawnSync([...namespace, 'sh', '-c', mount, 'sh', disk, ...command])
-  expect(done.stderr.toString()).toBe('')
-  return done.stdout.toString()
-}
 
 function runOnFullDisk(where: 'log' | 'tables' | 'reserve'): FullDisk {
   const disk = newFolder()

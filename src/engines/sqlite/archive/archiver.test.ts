@@ -8,6 +8,7 @@ import {
   renameSync,
   writeFileSync,
 } from 'node:fs'
+import { join } from 'node:path'
 import {
   type ArchivedStore,
   archivedStore,
@@ -20,11 +21,14 @@ import {
 } from '../../../../test/support/archived-store.ts'
 import { killedCopy, newFolder, until } from '../../../../test/support/engine.ts'
 import { collection, noonMs, put, remove, valuesOf } from '../../../../test/support/engine-writes.ts'
+import { random, seedOfRun } from '../../../../test/support/random.ts'
 import type { Point } from '../../../core/archive.ts'
 import type { SqliteEngine } from '../engine.ts'
-import { listPartFiles } from './archive-files.ts'
+import { listPartFiles, pruneParts } from './archive-files.ts'
 import { routeTo } from './timeline.ts'
 import { latestVersion } from './versions.ts'
+
+const archiveWriter = join(import.meta.dir, '../../../../test/support/archive-writer.ts')
 
 /** Puts members one by one, a second apart; their values are their numbers. */
 async function putMany(store: ArchivedStore, engine: SqliteEngine, from: number, to: number): Promise<void> {
@@ -266,4 +270,53 @@ test('what a renewal, an expiry and a delete made of a member is told in order',
     member: { revision: 1, expiresAtMs: noonMs + 90_000 },
   })
   expect(at(100_000)).toMatchObject({ type: 'expire', revision: 3, member: null })
+})
+
+test('files that no base needs are removed, and what is after the oldest base stays', async () => {
+  const store = archivedStore(noonMs)
+  for (let start = 0; start < 4; start++) {
+    await withArchived(store, async (engine) => {
+      await takeBase(store, engine)
+      await putMany(store, engine, start * 10, start * 10 + 10)
+    })
+  }
+  expect(listPartFiles(store.archive).length).toBe(4)
+  const left = { ...store, bases: store.bases.slice(2) }
+  // Twice, as after a removal that was killed.
+  expect([pruneParts(store.archive, 20), pruneParts(store.archive, 20)]).toEqual([2, 0])
+  expect(refusal(left, { revision: 19 })).toContain('is before the oldest base backup')
+  for (const revision of [20, 25, 40]) expect(refusal(left, { revision })).toBe('not refused')
+  expect(pruneParts(store.archive, 1000)).toBe(1)
+  await withArchived(store, (engine) => putMany(store, engine, 40, 45))
+  expect(refusal({ ...store, bases: store.bases.slice(3) }, { revision: 45 })).toBe('not refused')
+})
+
+test('a server that is killed again and again leaves no gap', async () => {
+  const chance = random(seedOfRun())
+  const store = archivedStore(Date.now())
+  await withArchived(store, async (engine) => {
+    await takeBase(store, engine)
+  })
+  let acknowledged = 0
+  for (let round = 0; round < 4; round++) {
+    const writer = Bun.spawn([process.execPath, archiveWriter, store.data, store.archive], { stdout: 'pipe' })
+    for await (const text of writer.stdout.pipeThrough(new TextDecoderStream())) {
+      const last = text.trim().split('\n').at(-1)!
+      if (Number(last) < acknowledged + 40 + chance.int(200)) continue
+      acknowledged = Number(last)
+      writer.kill(9)
+      break
+    }
+    await writer.exited
+  }
+  const head = await withArchived(store, async (engine) => {
+    await engine.archive!.sync()
+    return Number(engine.head())
+  })
+  expect(head).toBeGreaterThanOrEqual(acknowledged)
+  const timeline = timelineOf(store)
+  for (let revision = 1; revision <= head; revision += 1 + chance.int(20)) {
+    const found = latestVersion(routeTo(timeline, { revision }), { collection, key: `k${revision % 10}` })
+    expect(String(found?.member?.value)).toStartWith(`"${revision} `)
+  }
 })

@@ -216,12 +216,12 @@ export class Archiver {
 
   /** Resolves when the attempt under way has ended; at once where the archive fails, and after a second at the latest. */
   async settled(): Promise<void> {
-    if (this.running !== null && !this.isFailing()) await Promise.race([this.running, Bun.sleep(settleMs)])
+    if (this.running !== null && !this.isFailing()) await endedWithin(settleMs, this.running)
   }
 
   /** Archives the rest, and ends the thread. What the archive does not take in five seconds waits for the next start. */
   async close(lastRevision: number): Promise<void> {
-    await Promise.race([this.archiveAll(lastRevision), Bun.sleep(closeMs)])
+    await endedWithin(closeMs, this.archiveAll(lastRevision))
     this.isClosed = true
     this.worker?.terminate()
   }
@@ -369,4 +369,15 @@ export class Archiver {
       this.jobStartedMs = null
     })
   }
+}
+
+/** Resolves when the work has ended, or after a time. */
+async function endedWithin(ms: number, work: Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const isLate = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, ms)
+  })
+  await Promise.race([work, isLate])
+  // A timer that is left would keep the process alive.
+  clearTimeout(timer)
 }

@@ -1,0 +1,202 @@
+import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type ServerInProcess, serveInProcess } from './support/in-process-server.ts'
+import { run } from './support/program.ts'
+import { newFolder } from './support/server.ts'
+import { until } from './support/until.ts'
+
+/** The archive as its users meet it: over HTTP, by the command line, and with what goes wrong. */
+
+const root = newFolder()
+const [data, archive] = [join(root, 'data'), join(root, 'archive')]
+const startMs = Date.parse('2026-03-01T10:00:00Z')
+let nowMs = startMs
+let server: ServerInProcess
+
+function start(flags: readonly string[] = []): Promise<ServerInProcess> {
+  return serveInProcess({ dataFolder: data, now: () => nowMs, flags: ['--archive', archive, ...flags] })
+}
+
+const at = (ms: number) => encodeURIComponent(new Date(startMs + ms).toISOString())
+
+async function put(path: string, value: unknown, query = ''): Promise<number> {
+  nowMs += 1000
+  const response = await fetch(`${server.url}/v1/${path}${query}`, {
+    method: 'PUT',
+    body: JSON.stringify(value),
+  })
+  expect(response.ok).toBe(true)
+  return ((await response.json()) as { revision: number }).revision
+}
+
+async function get(path: string, init: RequestInit = {}) {
+  const response = await fetch(`${server.url}/v1/${path}`, init)
+  const text = await response.text()
+  return { status: response.status, etag: response.headers.get('etag'), text }
+}
+
+async function problem(path: string) {
+  const { status, text } = await get(path)
+  const { code, detail } = JSON.parse(text)
+  return { status, code, detail }
+}
+
+let first: number
+
+beforeAll(async () => {
+  server = await start()
+  await until(
+    () => readdirSync(archive).some((name) => name.endsWith('.kvist')),
+    'the first base backup is taken',
+  )
+  first = await put('users/ann', { n: 1 }) // 1 s
+  await put('users/ann', { n: 2 }) // 2 s
+  await put('users/bo', 'b', '?expire_in=60') // 3 s
+  nowMs += 1000
+  await fetch(`${server.url}/v1/users/ann`, { method: 'DELETE' }) // 4 s
+  await put('users/ann', { n: 3 }) // 5 s
+  const settings = { method: 'PUT', body: '{"default_ttl":"1d"}' }
+  expect((await fetch(`${server.url}/v1/_collections/users`, settings)).ok).toBe(true)
+})
+afterAll(async () => {
+  await server.stop()
+  rmSync(root, { recursive: true, force: true })
+})
+
+test('a member is shown as it was at a time or a revision', async () => {
+  expect(await get(`users/ann?at=${at(1000)}`)).toEqual({ status: 200, etag: `"${first}"`, text: '{"n":1}' })
+  expect(await get(`users/ann?at=${first + 1}`)).toMatchObject({ status: 200, text: '{"n":2}' })
+  expect(await get(`users/ann?at=${at(4999)}`)).toMatchObject({ status: 404 })
+  expect(await get(`users/ann?at=${at(5000)}`)).toMatchObject({ status: 200, text: '{"n":3}' })
+  expect(await get(`users/ann?at=${first - 1}`)).toMatchObject({ status: 404 })
+  const head = await fetch(`${server.url}/v1/users/ann?at=${first}`, { method: 'HEAD' })
+  expect([head.status, head.headers.get('content-length')]).toEqual([200, '7'])
+  const known = await get(`users/ann?at=${first}`, { headers: { 'If-None-Match': `"${first}"` } })
+  expect(known.status).toBe(304)
+})
+
+test('a member that had expired by then was not there', async () => {
+  nowMs = startMs + 100_000
+  expect(await get(`users/bo?at=${at(62_999)}`)).toMatchObject({ status: 200, text: '"b"' })
+  expect(await get(`users/bo?at=${at(63_000)}`)).toMatchObject({ status: 404 })
+})
+
+test('what cannot be told is refused, with what there is', async () => {
+  expect(await problem(`users/ann?at=${at(-3_600_000)}`)).toMatchObject({
+    status: 422,
+    code: 'unprocessable',
+    detail: expect.stringMatching(
+      /^2026-03-01T09:00:00.000Z is before the oldest base backup of the archive: it has revision \d+, /,
+    ),
+  })
+  expect(await problem(`users/ann?at=${at(10_000_000)}`)).toMatchObject({
+    status: 422,
+    detail: expect.stringContaining('is after the newest change in the archive'),
+  })
+  expect(await problem('users/ann?at=999999')).toMatchObject({ status: 422 })
+  for (const wrong of ['yesterday', '2026-13-01T00:00:00Z', '', '-1', '1.5', '2026-03-01']) {
+    expect(await problem(`users/ann?at=${wrong}`)).toMatchObject({ status: 400, code: 'invalid_parameter' })
+  }
+  expect(await problem('users/ann?at=1&wait=1s')).toMatchObject({ status: 400 })
+  expect(await problem('users/ann?at=1&at=2')).toMatchObject({ status: 400 })
+})
+
+test('the history of a member is listed newest first, by page', async () => {
+  const all = JSON.parse((await get('_history/users/ann')).text)
+  expect(all.next).toBeNull()
+  expect(all.versions.map(({ type, bytes }: { type: string; bytes?: number }) => [type, bytes])).toEqual([
+    ['put', 7],
+    ['delete', undefined],
+    ['put', 7],
+    ['put', 7],
+  ])
+  expect(all.versions.at(-1)).toEqual({
+    revision: first,
+    at: '2026-03-01T10:00:01.000Z',
+    type: 'put',
+    bytes: 7,
+    content_type: 'application/json',
+    expires_at: null,
+  })
+  const page = JSON.parse((await get('_history/users/ann?limit=3&include=values')).text)
+  expect(page.versions[0].value).toEqual({ n: 3 })
+  const rest = JSON.parse((await get(`_history/users/ann?before=${page.next}`)).text)
+  expect(rest.versions).toEqual(all.versions.slice(3))
+  expect(JSON.parse((await get('_history/users/nobody')).text)).toEqual({ versions: [], next: null })
+  for (const wrong of ['limit=0', 'limit=1001', 'before=0', 'include=all', 'x=1']) {
+    expect(await problem(`_history/users/ann?${wrong}`)).toMatchObject({ status: 400 })
+  }
+})
+
+test('kvist history prints the versions of a server and of a folder alike', async () => {
+  const args = ['history', 'ann', '-c', 'users', '--json', '--values']
+  const ofServer = await run([...args, '--url', server.url])
+  const ofFolder = await run([...args, '--archive', archive])
+  expect(ofServer.stderr).toBe('')
+  expect(ofFolder).toMatchObject({ exitCode: 0, stderr: '' })
+  expect(ofFolder.stdout.toString()).toBe(ofServer.stdout.toString())
+  const rows = (await run(['history', 'ann', '-c', 'users', '--archive', archive])).stdout.toString()
+  expect(rows.split('\n')[3]).toBe(`${first}\t2026-03-01T10:00:01.000Z\tput\t7`)
+  expect(await run(['history', 'nobody', '--archive', archive])).toMatchObject({ exitCode: 1 })
+  expect(await run(['history', 'ann', '--archive', root])).toMatchObject({
+    exitCode: 1,
+    stderr: `kvist: ${root} is not an archive: it has no archive.json\n`,
+  })
+})
+
+test('the store of a point in time is restored, with its settings, and is a store of its own', async () => {
+  const target = join(root, 'restored')
+  const time = new Date(startMs + 4500).toISOString()
+  const restored = await run(['restore', '--archive', archive, '--at', time, '--data', target])
+  expect(restored).toMatchObject({ exitCode: 0 })
+  expect(restored.stderr).toMatch(
+    /^kvist: restored revision \d+, as of 2026-03-01T10:00:04.500Z: kvist serve --data /,
+  )
+  const old = await serveInProcess({ dataFolder: target, now: () => startMs + 4500 })
+  expect((await fetch(`${old.url}/v1/users/ann`)).status).toBe(404)
+  expect(await (await fetch(`${old.url}/v1/users/bo`)).text()).toBe('"b"')
+  expect(await (await fetch(`${old.url}/v1/_collections/users`)).json()).toMatchObject({ default_ttl: null })
+  await old.stop()
+  const wrong = serveInProcess({ dataFolder: target, flags: ['--archive', archive] })
+  expect(await wrong.catch((error) => error.message)).toContain('is the archive of another store')
+  // One collection, into a server.
+  const revision = String(first + 1)
+  const args = ['restore', '--archive', archive, '--at-revision', revision, '-c', 'users', '--as', 'was']
+  expect(await run([...args, '--url', server.url])).toMatchObject({ exitCode: 0 })
+  expect(await get('was/ann')).toMatchObject({ status: 200, text: '{"n":2}' })
+})
+
+test('a restore that cannot be done says why, and leaves nothing', async () => {
+  const target = join(root, 'nowhere')
+  const restore = async (...args: string[]) => {
+    const { exitCode, stderr } = await run(['restore', '--archive', archive, '--data', target, ...args])
+    expect([exitCode, existsSync(target)]).toEqual([exitCode === 2 ? 2 : 1, false])
+    return stderr
+  }
+  expect(await restore('--at', '2020-01-01T00:00:00Z')).toContain('is before the oldest base backup')
+  expect(await restore('--at-revision', '999999')).toContain('is after the newest in the archive')
+  expect(await restore('--at', 'noon')).toContain('--at: "noon" is not a time')
+  expect(await restore('--at', '2026-03-01T10:00:00Z', '--at-revision', '1')).toContain('are two points')
+  expect(await restore()).toContain('--archive needs a point in time')
+  expect(await restore('file.kvist', '--at-revision', '1')).toContain('are two sources')
+  const [file = ''] = readdirSync(archive).filter((name) => name.endsWith('.kvlog'))
+  const whole = readFileSync(join(archive, file))
+  const damaged = Buffer.from(whole)
+  damaged[damaged.length - 3]! ^= 1
+  writeFileSync(join(archive, file), damaged)
+  expect(await restore('--at-revision', String(first + 1))).toContain(`${file} is damaged at byte 0`)
+  writeFileSync(join(archive, file), whole)
+})
+
+test('a server without an archive, and engines that have none, say so', async () => {
+  const plain = await serveInProcess({ dataFolder: join(root, 'plain') })
+  for (const path of ['users/ann?at=1', '_history/users/ann']) {
+    const response = await fetch(`${plain.url}/v1/${path}`)
+    expect([response.status, ((await response.json()) as { code: string }).code]).toEqual([
+      501,
+      'not_implemented',
+    ])
+  }
+  await plain.stop()
+})
