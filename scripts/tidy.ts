@@ -177,7 +177,17 @@ const importTable: Readonly<Record<string, readonly string[] | 'all'>> = {
   'src/observers': ['src/config', 'src/http', 'src/telemetry'],
   'src/serve-sockets': ['src/config', 'src/net', 'src/telemetry'],
   'src/serve-engine': ['src/config', 'src/core', 'src/engines', 'src/memory-plan', 'src/redis-options'],
-  'src/serve-backups': ['src/backup', 'src/config', 'src/core', 'src/http', 'src/http/v1', 'src/telemetry'],
+  'src/serve-archive': ['src/backup', 'src/core', 'src/engines'],
+  'src/serve-backups': [
+    'src/backup',
+    'src/config',
+    'src/core',
+    'src/http',
+    'src/http/v1',
+    'src/serve-archive',
+    'src/serve-engine',
+    'src/telemetry',
+  ],
   'src/serve-tls': ['src/config', 'src/core', 'src/net', 'src/telemetry'],
 }
 

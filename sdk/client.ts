@@ -34,6 +34,7 @@ export {
   type Problem,
   type ResponseCode,
 } from './errors.ts'
+export type { ArchivedVersion, History } from './history-types.ts'
 export { Kvist } from './kvist.ts'
 export type { Nodes } from './nodes.ts'
 export type {
@@ -68,7 +69,6 @@ export type { CallOptions } from './request.ts'
 export type { TlsOptions } from './tls.ts'
 export type { Tokens } from './tokens.ts'
 export type {
-  ArchivedVersion,
   BatchCheck,
   BatchDelete,
   BatchIncrement,
@@ -93,7 +93,6 @@ export type {
   Found,
   Grant,
   HealStatus,
-  History,
   Identity,
   ImportFailure,
   ImportItem,

@@ -10,6 +10,7 @@ import {
 } from './checks.ts'
 import { KvistInputError } from './errors.ts'
 import { expiryFields, expiryOptionRules, expiryQuery, hasExpiry } from './expiry.ts'
+import type { History } from './history-types.ts'
 import { jsonOf } from './json.ts'
 import { jsonPatchBody } from './json-patch.ts'
 import {
@@ -54,7 +55,6 @@ import type {
 import type { Call, CallOptions, Transport } from './request.ts'
 import type {
   Found,
-  History,
   ImportItem,
   ImportSummary,
   Include,

@@ -38,7 +38,6 @@ import { type ConfigFile, loadConfigFile } from './processes/config-file.ts'
 import { redisUrlOf } from './redis-options.ts'
 import type { Given, Running } from './running.ts'
 import { monotonicMs as systemMonotonicMs } from './runtime/clock.ts'
-import { serverArchive } from './serve-archive.ts'
 import { type ServerBackups, startBackups } from './serve-backups.ts'
 import { serveCache } from './serve-cache.ts'
 import { type EngineOfServer, engineOfServer, memoryOf } from './serve-engine.ts'
@@ -68,7 +67,7 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
     log.error(error, about)
   }
   const sockets = serverSockets(config, log, onError)
-  const { monotonicMs = systemMonotonicMs } = given
+  const { monotonicMs = systemMonotonicMs, timers } = given
   const limits = new ClientLimits({ rate: config.rateLimit, monotonicMs })
   const warning = config.tokenFile === null ? null : tokenFileWarning(config.tokenFile)
   if (warning !== null) log.warn(warning)
@@ -87,24 +86,12 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
     onError,
     processes: [...builtInProcesses, ...(file?.processes ?? [])],
     ...(file === null ? {} : { settings: file.settings }),
-    ...(given.timers === undefined ? {} : { timers: given.timers }),
+    ...(timers === undefined ? {} : { timers }),
   })
-  const backups = startBackups(config, {
-    pin: engine.pin,
-    version,
-    now,
-    monotonicMs,
-    timers: given.timers,
-    log,
-  })
+  const backups = startBackups(config, { engine, onError, version, now, monotonicMs, timers, log })
   let ready = true
   let memcached: MemcachedServer | null = null
   const mirror = await nodes.start(db)
-  const archive = serverArchive(engine.archive(), {
-    timers: given.timers ?? realTimers,
-    onError,
-    onGap: () => backups.schedule?.takeNow(),
-  })
   try {
     const { store } = mirror
     const reads = store.readQueue(sockets.ticks.scheduleWork)
@@ -119,7 +106,7 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
     const parts = { memory, requests, sockets, db, watches, audit, mirror, engine, backups }
     const expose = () => metrics.expose(metricSources({ ...parts, http, memcached }))
     const routes: Route[] = [
-      ...v1Routes(store, watches, eventStreams(), archive?.reads ?? null),
+      ...v1Routes(store, watches, eventStreams(), backups.archive),
       ...accessRoutes({ tokens: tokensOf(access.tokens, store), tickets: access.tickets }),
       ...nodeRoutes(db, mirror.routeOptions),
       ...engineRoutes(engine.status),
@@ -145,12 +132,10 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
       stop() {
         metrics.stop()
         ready = false
-        archive?.stop()
         return stopServing(config.stopTimeoutMs, log, { ...parts, http, memcached, tls, file })
       },
     }
   } catch (error) {
-    archive?.stop()
     await memcached?.stop(0)
     await backups.stop()
     await mirror.stop()

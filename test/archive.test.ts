@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { partBytes } from '../src/engines/sqlite/archive/part.ts'
+import { readTimeline } from '../src/engines/sqlite/archive/timeline.ts'
 import { type ServerInProcess, serveInProcess } from './support/in-process-server.ts'
 import { run } from './support/program.ts'
 import { newFolder } from './support/server.ts'
@@ -82,7 +84,7 @@ test('a member that had expired by then was not there', async () => {
   expect(await get(`users/bo?at=${at(63_000)}`)).toMatchObject({ status: 404 })
 })
 
-test('what cannot be told is refused, with what there is', async () => {
+test('what the archive does not have is refused, with what there is', async () => {
   expect(await problem(`users/ann?at=${at(-3_600_000)}`)).toMatchObject({
     status: 422,
     code: 'unprocessable',
@@ -180,13 +182,15 @@ test('a restore that cannot be done says why, and leaves nothing', async () => {
   expect(await restore('--at', '2026-03-01T10:00:00Z', '--at-revision', '1')).toContain('are two points')
   expect(await restore()).toContain('--archive needs a point in time')
   expect(await restore('file.kvist', '--at-revision', '1')).toContain('are two sources')
-  const [file = ''] = readdirSync(archive).filter((name) => name.endsWith('.kvlog'))
-  const whole = readFileSync(join(archive, file))
+  const part = readTimeline(archive, []).parts.find(({ lastRevision }) => lastRevision > first)!
+  const whole = readFileSync(part.path)
   const damaged = Buffer.from(whole)
-  damaged[damaged.length - 3]! ^= 1
-  writeFileSync(join(archive, file), damaged)
-  expect(await restore('--at-revision', String(first + 1))).toContain(`${file} is damaged at byte 0`)
-  writeFileSync(join(archive, file), whole)
+  damaged[part.offset + partBytes(part) - 1]! ^= 1
+  writeFileSync(part.path, damaged)
+  expect(await restore('--at-revision', String(first + 1))).toContain(
+    `${part.path} is damaged at byte ${part.offset}`,
+  )
+  writeFileSync(part.path, whole)
 })
 
 test('a server without an archive, and engines that have none, say so', async () => {

@@ -7,7 +7,7 @@ import { isExpired, type Member } from '../core/member.ts'
 import { archiveStoreId, readPartHeaders } from '../engines/sqlite/archive/archive-files.ts'
 import {
   type Base,
-  type ReadHeaders,
+  type ReadParts,
   readTimeline,
   routeTo,
   type Timeline,
@@ -20,7 +20,7 @@ import { unpackTables } from './read-backup.ts'
 /** Reads members out of an archive: the parts of the log first, then the base backup before them. */
 
 /** Reads what an archive has, with its base backups. */
-export function timelineOf(dir: string, readHeaders: ReadHeaders = readPartHeaders): Timeline {
+export function timelineOf(dir: string, readHeaders: ReadParts = readPartHeaders): Timeline {
   // What is no archive is said before what it lacks.
   archiveStoreId(dir)
   return readTimeline(dir, listBackups(dir), readHeaders)

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import type { Point } from '../core/archive.ts'
 import { replay } from '../engines/sqlite/archive/replay.ts'
-import { type Route, routeTo } from '../engines/sqlite/archive/timeline.ts'
+import { type ArchivePath, routeTo } from '../engines/sqlite/archive/timeline.ts'
 import { timelineOf } from './archive-reads.ts'
 import { restoreBackup } from './restore.ts'
 
@@ -17,7 +17,7 @@ export async function restorePoint(
   point: Point,
   folder: string,
   onReplay?: OnReplay,
-): Promise<Pick<Route, 'revision' | 'timeMs'>> {
+): Promise<Pick<ArchivePath, 'revision' | 'timeMs'>> {
   const timeline = timelineOf(archive)
   const route = routeTo(timeline, point)
   await restoreBackup(route.base.path, folder, {

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { Commit, Write } from '../../src/core/engine.ts'
 import { replay } from '../../src/engines/sqlite/archive/replay.ts'
 import type { ArchiveOptions } from '../../src/engines/sqlite/archive/store-archive.ts'
-import type { Base, Route, Timeline } from '../../src/engines/sqlite/archive/timeline.ts'
+import type { ArchivePath, Base, Timeline } from '../../src/engines/sqlite/archive/timeline.ts'
 import { readTimeline } from '../../src/engines/sqlite/archive/timeline.ts'
 import { openSqlite, type SqliteEngine, type SqliteOptions } from '../../src/engines/sqlite/engine.ts'
 import { newFolder, withEngine } from './engine.ts'
@@ -85,7 +85,7 @@ export function timelineOf({ archive, bases }: ArchivedStore): Timeline {
 /** Restores the store of a route into a new folder, and opens it there. */
 export async function withRestored<Result>(
   { storeId }: Timeline,
-  route: Route,
+  route: ArchivePath,
   work: (engine: SqliteEngine) => Promise<Result>,
 ): Promise<Result> {
   const dir = newFolder()

@@ -15,7 +15,7 @@ import { valueJson } from './serializers.ts'
 /** What the archive tells of members: `?at=` of a GET, and `GET /v1/_history/{collection}/{key}`. */
 
 /** Parses a point in time: a revision, which is a whole number, or a time. Throws `invalid_parameter`. */
-export function parsePoint(text: string): Point {
+function parsePoint(text: string): Point {
   if (/^\d{1,15}$/.test(text)) return { revision: Number(text) }
   if (!/^\d{4}-/.test(text)) {
     throw new KvistError(

@@ -187,13 +187,13 @@ export function pruneParts(dir: string, revision: number): number {
 }
 
 /** A file that parts are appended to. */
-export interface OpenFile {
+export interface OpenPartFile {
   readonly path: string
   readonly bytes: number
 }
 
 /** Writes a part as the first of a new file, which appears once it is on disk. */
-export function createPartFile(dir: string, firstRevision: number, part: Uint8Array): OpenFile {
+export function createPartFile(dir: string, firstRevision: number, part: Uint8Array): OpenPartFile {
   const path = join(dir, `log-${String(firstRevision).padStart(16, '0')}.kvlog`)
   replaceParts(path, part)
   return { path, bytes: part.length }
@@ -219,7 +219,7 @@ export function replaceParts(path: string, part: Uint8Array): void {
 }
 
 /** Appends a part to a file. After a failure the file must not be appended to any more. */
-export function appendPart(file: OpenFile, part: Uint8Array): OpenFile {
+export function appendPart(file: OpenPartFile, part: Uint8Array): OpenPartFile {
   const fd = openSync(file.path, 'r+')
   try {
     writeFully(fd, part, file.bytes)

@@ -4,7 +4,7 @@ import { type Chunk, recordClock, recordEnd, recordPosition } from '../wal/recor
 import {
   appendPart,
   createPartFile,
-  type OpenFile,
+  type OpenPartFile,
   readPartBytes,
   readPartHeaders,
   replaceParts,
@@ -36,11 +36,11 @@ export interface AppendJob {
   readonly lastTimeMs: number
   readonly isBreak: boolean
   /** The file to append to; null for a new one. */
-  readonly file: OpenFile | null
+  readonly file: OpenPartFile | null
 }
 
 export type ArchiveResult =
-  | { readonly ok: true; readonly head: PartHead; readonly file: OpenFile; readonly rawBytes: number }
+  | { readonly ok: true; readonly head: PartHead; readonly file: OpenPartFile; readonly rawBytes: number }
   | { readonly ok: false; readonly code: string; readonly detail: string }
 
 function run(job: ArchiveJob): ArchiveResult {

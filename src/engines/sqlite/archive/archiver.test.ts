@@ -242,7 +242,7 @@ test('many parts of a file become one, and temporary files of a crash are remove
   ).toBe(7)
 })
 
-test('what a renewal, an expiry and a delete made of a member is told in order', async () => {
+test('what a renewal, an expiry and a delete made of a member is found in order', async () => {
   const store = archivedStore(noonMs)
   await withArchived(store, async (engine) => {
     await takeBase(store, engine)

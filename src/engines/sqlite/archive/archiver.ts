@@ -3,7 +3,7 @@ import type { RevisionRange } from '../table/table.ts'
 import {
   type ArchiveEnd,
   endOfArchive,
-  type OpenFile,
+  type OpenPartFile,
   openArchiveFolder,
   removeTemporary,
   writeHead,
@@ -11,7 +11,7 @@ import {
 import type { AppendJob, ArchiveJob, ArchiveResult } from './archive-worker.ts'
 import { type GroupNotes, groupNotes } from './group-notes.ts'
 import { ArchiveError } from './part.ts'
-import { type Source, WaitingSegments } from './waiting-segments.ts'
+import { type WaitingSegment, WaitingSegments } from './waiting-segments.ts'
 
 /**
  * Copies the log into the archive, in a thread of its own. What is archived is on disk here, so the archive never has a
@@ -30,7 +30,7 @@ export interface ArchiverOptions {
   readonly lastRevision: number
   readonly lostRevisions: readonly RevisionRange[]
   /** The segments of an earlier run that may not be archived, in their order. */
-  readonly sources: readonly Source[]
+  readonly sources: readonly WaitingSegment[]
   readonly warn: (line: string) => void
   readonly now: () => number
   readonly maxWaitingBytes?: number
@@ -54,8 +54,8 @@ export interface ArchiveNumbers {
 const fileBytes = 16 * 1024 * 1024
 const fileParts = 1024
 /** How many bytes and segments may wait in the data folder for an archive that cannot be written. */
-export const maxWaitingBytes = 1024 * 1024 * 1024
-export const maxWaitingSegments = 10_000
+const maxWaitingBytes = 1024 * 1024 * 1024
+const maxWaitingSegments = 10_000
 /** A job that takes longer counts as failing. */
 const stuckMs = 60_000
 const settleMs = 1000
@@ -95,7 +95,7 @@ export class Archiver {
   /** Up to this revision the store is on disk. */
   private durable: number
   private isBreak: boolean
-  private file: OpenFile | null = null
+  private file: OpenPartFile | null = null
   private partsInFile = 0
   private bytesInFile = 0
   /** The file of the last run, whose parts are joined first. */
@@ -248,7 +248,7 @@ export class Archiver {
     this.noteHead()
   }
 
-  private async append(source: Source, lastRevision: number): Promise<boolean> {
+  private async append(source: WaitingSegment, lastRevision: number): Promise<boolean> {
     const { path } = source
     const result = await this.job(this.appendJob(path, lastRevision))
     if (result.ok) {

@@ -1,6 +1,6 @@
 import { encodeFrame, encodeHeader, frameHeaderBytes, segmentHeaderBytes } from '../wal/log.ts'
 import { newChunk } from '../wal/log-files.ts'
-import { type Chunk, chunkOf, recordEnd, recordPosition, recordTexts } from '../wal/record.ts'
+import { type Chunk, chunkOf, recordTexts } from '../wal/record.ts'
 import { keyFilter } from './key-filter.ts'
 
 /**
@@ -187,7 +187,7 @@ export function decodePart(info: PartInfo, bytes: Buffer): Part {
   }
 }
 
-export function damagedPart({ path, offset, firstRevision, lastRevision }: PartInfo): ArchiveError {
+function damagedPart({ path, offset, firstRevision, lastRevision }: PartInfo): ArchiveError {
   return new ArchiveError(
     `${path} is damaged at byte ${offset}: revisions ${firstRevision} to ${lastRevision} of the archive cannot be read`,
   )
@@ -238,14 +238,6 @@ export function segmentOfPart({ records, firstRevision }: Part, storeId: string)
   return chunk
 }
 
-/** The offsets of the records of a part. */
-export function recordOffsets({ records }: Part): number[] {
-  const chunk = chunkOf(records)
-  const offsets: number[] = []
-  for (let record = 0; record < records.length; record = recordEnd(chunk, record)) offsets.push(record)
-  return offsets
-}
-
 /** The revision of the last moment at or before a time; null where the first is later. */
 export function revisionAt({ moments }: Part, timeMs: number): number | null {
   let found: number | null = null
@@ -271,9 +263,4 @@ export function batchAround(
     if (batches[i]! <= revision && revision < batches[i + 1]!) return [batches[i]!, batches[i + 1]!]
   }
   return null
-}
-
-export function positionsOf({ records }: Part): (at: number) => number {
-  const chunk = chunkOf(records)
-  return (record) => recordPosition(chunk, record)
 }

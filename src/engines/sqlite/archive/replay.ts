@@ -2,7 +2,7 @@ import { flushSegments } from '../flush/flush.ts'
 import { openForWriting, readMeta } from '../table/table.ts'
 import { readPartBytes } from './archive-files.ts'
 import { ArchiveError, decodePart, segmentOfPart } from './part.ts'
-import type { Route } from './timeline.ts'
+import type { ArchivePath } from './timeline.ts'
 
 /**
  * Brings the tables of a base backup to the revision of a route, with the code that flushes the log. The file must be
@@ -11,7 +11,7 @@ import type { Route } from './timeline.ts'
 export function replay(
   dbPath: string,
   storeId: string,
-  { base, parts, revision }: Route,
+  { base, parts, revision }: ArchivePath,
   onReplay: (parts: number, all: number) => void = () => {},
 ): void {
   using db = openForWriting(dbPath)

@@ -2,7 +2,7 @@ import type { Committer } from '../committer.ts'
 import type { Meta } from '../table/table.ts'
 import type { LoadedSegment } from '../wal/log-reader.ts'
 import { type ArchiveNumbers, type Archiver, openArchiver } from './archiver.ts'
-import { hasKept, type Source } from './waiting-segments.ts'
+import { hasKept, type WaitingSegment } from './waiting-segments.ts'
 
 /** The archive as a part of the engine. */
 export interface ArchiveOptions {
@@ -57,7 +57,7 @@ export function archiverOf(options: StoreOptions, meta: Meta, log: LogTail): Arc
 }
 
 /** The segments of the log, also those whose records are in the tables. */
-function sourcesOf({ segments, lastRevision }: LogTail): Source[] {
+function sourcesOf({ segments, lastRevision }: LogTail): WaitingSegment[] {
   return segments.flatMap(({ path, firstRevision, runs }, i) => {
     const run = runs.at(-1)
     if (run === undefined) return []

@@ -23,7 +23,7 @@ export interface Base {
 }
 
 /** How to come to the state at a revision: from a base, through the parts after it. */
-export interface Route {
+export interface ArchivePath {
   readonly base: Base
   /** The parts with revisions after that of the base, up to the one that holds `revision`; none if that is the base's. */
   readonly parts: readonly PartInfo[]
@@ -35,13 +35,13 @@ export interface Route {
 /** Thrown for a point that the archive cannot tell of; the message says why, and what there is. */
 export class OutOfArchive extends Error {}
 
-export type ReadHeaders = typeof readPartHeaders
+export type ReadParts = typeof readPartHeaders
 
 /** Reads what an archive has. `bases` are its base backups; `readHeaders` may remember files. Throws ArchiveError. */
 export function readTimeline(
   dir: string,
   bases: readonly Base[],
-  readHeaders: ReadHeaders = readPartHeaders,
+  readHeaders: ReadParts = readPartHeaders,
 ): Timeline {
   const storeId = archiveStoreId(dir)
   const parts: PartInfo[] = []
@@ -67,12 +67,12 @@ function completeUntil(dir: string, parts: readonly PartInfo[], bases: readonly 
 }
 
 /** Finds the way to a point. Throws OutOfArchive where there is none, and ArchiveError where a part is damaged. */
-export function routeTo(timeline: Timeline, point: Point): Route {
+export function routeTo(timeline: Timeline, point: Point): ArchivePath {
   if (timeline.bases.length === 0) throw new OutOfArchive(`${timeline.dir} has no base backup`)
   return 'revision' in point ? routeToRevision(timeline, point.revision) : routeToTime(timeline, point.timeMs)
 }
 
-function routeToRevision(timeline: Timeline, revision: number): Route {
+function routeToRevision(timeline: Timeline, revision: number): ArchivePath {
   const { parts, bases } = timeline
   const lastRevision = Math.max(parts.at(-1)?.lastRevision ?? 0, bases.at(-1)!.revision)
   if (revision > lastRevision) {
@@ -91,7 +91,7 @@ function routeToRevision(timeline: Timeline, revision: number): Route {
   return { base, parts: between, revision, timeMs: timeOfRevision(part, revision) }
 }
 
-function routeToTime(timeline: Timeline, timeMs: number): Route {
+function routeToTime(timeline: Timeline, timeMs: number): ArchivePath {
   const { parts, bases, completeUntilMs } = timeline
   if (timeMs > completeUntilMs) {
     throw new OutOfArchive(
@@ -183,7 +183,7 @@ function isAt(
 }
 
 /** What an archive has, in words. */
-export function extent({ bases, parts, completeUntilMs }: Timeline): string {
+function extent({ bases, parts, completeUntilMs }: Timeline): string {
   const oldest = bases[0]
   const from =
     oldest === undefined ? 'no base backup' : `revision ${oldest.revision}, ${formatTime(oldest.takenAtMs)}`

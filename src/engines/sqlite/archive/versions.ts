@@ -16,7 +16,7 @@ import {
 import { readPartBytes } from './archive-files.ts'
 import { mayHaveKey } from './key-filter.ts'
 import { decodePart, filterOf, type Part, type PartInfo, timeOfRevision } from './part.ts'
-import type { Route } from './timeline.ts'
+import type { ArchivePath } from './timeline.ts'
 
 /** Finds versions of one member in the parts of an archive. */
 
@@ -30,7 +30,7 @@ export interface RecordedVersion extends ArchivedVersion {
  * Returns the latest change of a member up to the revision of a route; null where its parts have none, so that the member
  * was as the base has it. Reads the key filters of the parts, newest first, and the whole of those that may have it.
  */
-export function latestVersion({ parts, revision }: Route, ref: MemberRef): RecordedVersion | null {
+export function latestVersion({ parts, revision }: ArchivePath, ref: MemberRef): RecordedVersion | null {
   for (const version of versionsOf(parts, ref, revision + 1, true)) return version
   return null
 }

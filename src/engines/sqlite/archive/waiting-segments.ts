@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import type { RevisionRange } from '../table/table.ts'
 
 /** A segment of the log that is not archived, or not wholly. */
-export interface Source {
+export interface WaitingSegment {
   path: string
   readonly firstRevision: number
   /** Null while records are added to it. */
@@ -23,24 +23,24 @@ const keptForm = /^unarchived-(\d{16})-(\d{16})$/
  */
 export class WaitingSegments {
   private readonly dir: string
-  private readonly sources: Source[] = []
+  private readonly sources: WaitingSegment[] = []
 
   /** `sources` are those of the log; the kept ones of an earlier run are found in the folder. */
-  constructor(dir: string, sources: readonly Source[]) {
+  constructor(dir: string, sources: readonly WaitingSegment[]) {
     this.dir = dir
     const all = [...listKept(dir), ...sources].sort((a, b) => a.firstRevision - b.firstRevision)
     this.sources.push(...all)
   }
 
-  first(): Source | undefined {
+  first(): WaitingSegment | undefined {
     return this.sources[0]
   }
 
-  add(source: Source): void {
+  add(source: WaitingSegment): void {
     this.sources.push(source)
   }
 
-  of(path: string): Source | undefined {
+  of(path: string): WaitingSegment | undefined {
     return this.sources.find((source) => source.path === path)
   }
 
@@ -50,7 +50,7 @@ export class WaitingSegments {
   }
 
   /** Gives a flushed segment its other name, and the room behind its records back; false where its file is gone. */
-  keep(source: Source): boolean {
+  keep(source: WaitingSegment): boolean {
     const names = [source.firstRevision, source.lastRevision ?? source.firstRevision]
     const path = join(this.dir, `unarchived-${names.map((one) => String(one).padStart(16, '0')).join('-')}`)
     try {
@@ -67,7 +67,7 @@ export class WaitingSegments {
   }
 
   /** The first segment is archived. */
-  archived(source: Source): void {
+  archived(source: WaitingSegment): void {
     if (source.isKept) {
       this.remove(source.path)
       rm(source.path, { force: true }).catch(() => {})
@@ -107,7 +107,7 @@ export class WaitingSegments {
 }
 
 /** The segments that an earlier run kept for the archive. */
-function listKept(dir: string): Source[] {
+function listKept(dir: string): WaitingSegment[] {
   return readdirSync(dir).flatMap((name) => {
     const match = keptForm.exec(name)
     if (match === null) return []
