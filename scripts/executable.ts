@@ -7,6 +7,20 @@ const root = join(import.meta.dir, '..')
 /** A system that Bun compiles for, as it names it; its runtime comes from the package registry. */
 export type Target = Bun.Build.CompileTarget
 
+/** The systems that there are executables for, by the ends of their names. They need no AVX2: see docs/design/packages.md. */
+export const targets: Readonly<Record<string, Target>> = {
+  'linux-x64': 'bun-linux-x64',
+  'linux-x64-musl': 'bun-linux-x64-musl',
+  'linux-arm64': 'bun-linux-arm64',
+  'linux-arm64-musl': 'bun-linux-arm64-musl',
+  'darwin-x64': 'bun-darwin-x64',
+  'darwin-arm64': 'bun-darwin-arm64',
+  'windows-x64': 'bun-windows-x64',
+  'windows-arm64': 'bun-windows-arm64',
+}
+
+export const targetNames: readonly string[] = Object.keys(targets)
+
 /** Builds the executable, for this system unless a target is given. Throws the errors of the sources. */
 export async function buildExecutable(executable: string, target?: Target): Promise<void> {
   mkdirSync(dirname(executable), { recursive: true })

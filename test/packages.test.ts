@@ -1,5 +1,13 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import project from '../package.json' with { type: 'json' }
 import { packages } from '../packages/packages.ts'
@@ -159,6 +167,24 @@ test('a terminal starts it with npx, and ends it by Ctrl-C', async () => {
     if (child.exitCode === null) endAll('SIGKILL')
   }
   await child.exited
+})
+
+test('the server ends with the process that started it, and a missing runtime is named', async () => {
+  const launcher = join(appFolder, 'node_modules/.bin/kvist')
+  const short = await startServer({ command: [launcher, 'serve'] })
+  try {
+    // Node 20 cannot become another program: kvist is its child.
+    await short.crash()
+    await expect(fetch(`${short.url}/healthz`)).rejects.toThrow()
+  } finally {
+    await short.remove()
+  }
+  const copy = join(folder, 'alone/bin/kvist.mjs')
+  mkdirSync(join(copy, '..'), { recursive: true })
+  copyFileSync(join(packedFolder, 'kvist/bin/kvist.mjs'), copy)
+  const { exitCode, stderr } = await runToEnd(['node', copy, '--version'])
+  expect(exitCode).toBe(1)
+  expect(stderr).toMatch(/^kvist: @oven\/bun-\S+ is not installed: install kvist without --omit=optional/)
 })
 
 test('Keyv passes its own suite', async () => {

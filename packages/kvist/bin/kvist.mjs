@@ -4,7 +4,6 @@
  * Uses nothing but Node.
  */
 import { spawn } from 'node:child_process'
-import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -23,27 +22,23 @@ function fail(message) {
   process.exit(1)
 }
 
-/** The packages that hold Bun for this machine; for old processors there is `-baseline`, which wins where it was installed. */
-function runtimePackages() {
+/** The name of the package that holds Bun for this machine. */
+function bunPackage() {
   const arch = { arm64: 'aarch64', x64: 'x64' }[process.arch]
   const isMusl = process.platform === 'linux' && !process.report.getReport().header.glibcVersionRuntime
-  const name = `@oven/bun-${process.platform}-${arch}${isMusl ? '-musl' : ''}`
-  return [`${name}-baseline`, name]
+  return `@oven/bun-${process.platform}-${arch}${isMusl ? '-musl' : ''}`
 }
 
 function findBun() {
-  const names = runtimePackages()
-  for (const name of names) {
-    try {
-      const bun = join(dirname(resolve(`${name}/package.json`)), 'bin/bun')
-      if (existsSync(bun)) return bun
-    } catch (error) {
-      if (error.code !== 'MODULE_NOT_FOUND') throw error
-    }
+  const name = bunPackage()
+  try {
+    return join(dirname(resolve(`${name}/package.json`)), 'bin/bun')
+  } catch (error) {
+    if (error.code !== 'MODULE_NOT_FOUND') throw error
+    return fail(
+      `${name} is not installed: install kvist without --omit=optional, on a system that Bun runs on`,
+    )
   }
-  return fail(
-    `${names.at(-1)} is not installed: install kvist without --omit=optional, on a system that Bun runs on`,
-  )
 }
 
 const bun = findBun()
