@@ -133,10 +133,10 @@ export interface Engine {
   forgottenClock(): MaybePromise<number>
 
   /**
-   * Returns up to `limit` members whose expiry is at or before a time, the earliest first. May omit, for some seconds,
-   * members that another server is deleting.
+   * Returns up to `limit` members whose expiry is at or before a time, the earliest first. For a `sweep`, it may omit, for some
+   * seconds, members of lines that another server sweeps.
    */
-  expiring(atMs: number, limit: number): MaybePromise<ExpiringRef[]>
+  expiring(atMs: number, limit: number, purpose?: 'sweep'): MaybePromise<ExpiringRef[]>
 
   /**
    * Returns every collection that has members, in any order, with the number of its members and the bytes of their keys

@@ -34,7 +34,7 @@ export function lateEngine(engine: Engine, delay: () => Promise<void> = nextTick
     changes: (after, limit, scope, maxBytes) => late(() => engine.changes(after, limit, scope, maxBytes)),
     forget: (beforeMs, limit) => late(() => engine.forget(beforeMs, limit)),
     forgottenClock: () => late(() => engine.forgottenClock()),
-    expiring: (atMs, limit) => late(() => engine.expiring(atMs, limit)),
+    expiring: (atMs, limit, purpose) => late(() => engine.expiring(atMs, limit, purpose)),
     collections: () => late(() => engine.collections()),
     async close() {
       isClosed = true

@@ -29,9 +29,9 @@ export function startSweeper(
 ): Sweeper {
   let swept = 0
 
-  async function sweepBatch(): Promise<boolean> {
+  async function sweepBatch(purpose?: 'sweep'): Promise<boolean> {
     const nowMs = now()
-    const due = await engine.expiring(nowMs, batchMembers)
+    const due = await engine.expiring(nowMs, batchMembers, purpose)
     const expired = due.filter((ref) => !livesOn(ref, nowMs))
     if (expired.length === 0) return false
     const written = await writes.commit(expired.map(expiryOf), { nowMs })
@@ -46,7 +46,7 @@ export function startSweeper(
   return {
     swept: () => swept,
     sweepNow: shared(sweepAll),
-    ...startPeriodic(timers, sweepEveryMs, sweepBatch, onError),
+    ...startPeriodic(timers, sweepEveryMs, () => sweepBatch('sweep'), onError),
   }
 }
 

@@ -32,6 +32,7 @@ import { LineReads } from './line-reads.ts'
 import { RedisMembers } from './member-reads.ts'
 import type { RedisOptions } from './options.ts'
 import forgetScript from './scripts/forget.lua' with { type: 'text' }
+import leaseScript from './scripts/lease.lua' with { type: 'text' }
 import { openCheckedCluster } from './start-checks.ts'
 import { statusOf } from './status.ts'
 import { openStore, type StoreSettings } from './store-settings.ts'
@@ -44,6 +45,8 @@ export interface RedisEngineOptions extends RedisOptions {
   readonly now: () => number
   /** Tests set their own. */
   readonly timers?: Timers
+  /** How many tombstones a line keeps at most; tests set their own. */
+  readonly maxTombstones?: number
 }
 
 /** The engine with what it says of itself. */
@@ -56,6 +59,10 @@ export interface RedisStore extends Engine {
 
 const instanceLength = 10
 const maxForgottenAtOnce = 1000
+/** How long a server that has found expired members of a line sweeps it alone. */
+const sweepLeaseMs = 3000
+/** A line keeps no more tombstones, 20 MB, however young they are. */
+const maxLineTombstones = 100_000
 
 /**
  * Opens the engine that keeps members in a Redis or Valkey Cluster, or a single server (docs/design/engine-redis.md).
@@ -90,7 +97,7 @@ function verbsOf(engine: RedisEngine): RedisStore {
     head: () => engine.head(),
     forget: (beforeMs, limit) => engine.forget(beforeMs, limit),
     forgottenClock: () => engine.forgottenClock(),
-    expiring: (atMs, limit) => engine.expiring(atMs, limit),
+    expiring: (atMs, limit, purpose) => engine.expiring(atMs, limit, purpose),
     collections: () => engine.collections(),
     stats: () => engine.stats(),
     status: () => engine.status(),
@@ -113,6 +120,7 @@ class RedisEngine implements RedisStore {
   private readonly commits: RedisCommits
   private readonly counter = groupCounter()
   private readonly forgetScript: string
+  private readonly leaseScript: string
   private fault: KvistError | null = null
   private setbacks = 0
   private isClosed = false
@@ -148,6 +156,7 @@ class RedisEngine implements RedisStore {
     const whenReported = (line: number, revision: number) => this.feed.whenReported(line, revision)
     this.members = new RedisMembers(this.lineReads, this.lines, whenReported)
     this.forgetScript = cluster.script(forgetScript)
+    this.leaseScript = cluster.script(leaseScript)
     const scripts = groupScripts(cluster)
     const { patienceMs, now } = options
     const committers = this.keys.map(
@@ -233,12 +242,13 @@ class RedisEngine implements RedisStore {
 
   async forget(beforeMs: number, limit: number): Promise<number> {
     this.opened()
+    const { maxTombstones = maxLineTombstones } = this.options
     let forgotten = 0
     for (const { slot, head, records, tombstones } of this.keys) {
       while (forgotten < limit) {
         const count = Math.min(limit - forgotten, maxForgottenAtOnce)
         const keys = [head, records, tombstones]
-        const command = ['EVALSHA', this.forgetScript, 3, ...keys, msToStamp(beforeMs), count]
+        const command = ['EVALSHA', this.forgetScript, 3, ...keys, msToStamp(beforeMs), count, maxTombstones]
         const { reply } = await this.cluster.write(slot, command).catch((error: unknown) => {
           throw faultOf(error)
         })
@@ -255,9 +265,15 @@ class RedisEngine implements RedisStore {
     return Math.max(...(await Promise.all(this.keys.map((_, line) => this.lineReads.forgotten(line)))))
   }
 
-  async expiring(atMs: number, limit: number): Promise<ExpiringRef[]> {
+  async expiring(atMs: number, limit: number, purpose?: 'sweep'): Promise<ExpiringRef[]> {
     this.opened()
-    const all = await Promise.all(this.keys.map((_, line) => this.lineReads.expiring(line, atMs, limit)))
+    const sweeper = purpose === 'sweep' ? this.instance : null
+    const all = await Promise.all(
+      this.keys.map(async (keys, line) => {
+        const due = await this.lineReads.expiring(line, atMs, limit, sweeper)
+        return due.length === 0 || sweeper === null || (await this.takesLease(keys)) ? due : []
+      }),
+    )
     const found = all
       .flat()
       .sort((a, b) => a.expiresAtMs - b.expiresAtMs || a.record.revision - b.record.revision)
@@ -266,6 +282,15 @@ class RedisEngine implements RedisStore {
     return found.map(({ collection, key, record, expiresAtMs }) => {
       return { collection, key, revision: record.revision, expiresAtMs }
     })
+  }
+
+  /** Returns whether this server may sweep a line for the next seconds, so that others need not. */
+  private async takesLease({ slot, head }: LineKeys): Promise<boolean> {
+    const command = ['EVALSHA', this.leaseScript, 1, head, this.instance, sweepLeaseMs]
+    const { reply } = await this.cluster.write(slot, command).catch((error: unknown) => {
+      throw faultOf(error)
+    })
+    return reply === 1
   }
 
   async collections() {

@@ -145,13 +145,14 @@ export class LineReads {
     return Number((await this.send(line, ['HGET', this.keys[line]!.head, 'forgotten'])) ?? 0)
   }
 
-  async expiring(line: number, atMs: number, limit: number) {
-    const { expiries, records } = this.keys[line]!
+  /** Returns members that have expired, the earliest first; none while another server than `sweeper` sweeps the line. */
+  async expiring(line: number, atMs: number, limit: number, sweeper: string | null) {
+    const { expiries, records, head } = this.keys[line]!
     const reply = await this.script(
       line,
       'expiring',
-      [expiries, records],
-      [String(atMs), String(Math.min(limit, maxLinePage))],
+      [expiries, records, head],
+      [String(atMs), String(Math.min(limit, maxLinePage)), sweeper ?? ''],
     )
     const found: (FoundRecord & { readonly expiresAtMs: number })[] = []
     for (let i = 0; i + 2 < reply.length; i += 3) {

@@ -1,5 +1,10 @@
--- Returns the members that expire up to a time, the earliest first: field, time and record of each. KEYS: x i.
--- ARGV: the time, the limit.
+-- Returns the members that expire up to a time, the earliest first: field, time and record of each. KEYS: x i h.
+-- ARGV: the time, the limit, and the server that sweeps, for which there are none while another has the lease (lease.lua); '' for all.
+if ARGV[3] ~= '' then
+  local time = redis.call('TIME')
+  local holder, untilMs = string.match(redis.call('HGET', KEYS[3], 'lease') or '', '^(%S+) (%d+)$')
+  if holder and holder ~= ARGV[3] and tonumber(untilMs) > tonumber(time[1]) * 1000 then return {} end
+end
 local found = redis.call('ZRANGEBYSCORE', KEYS[1], '0', ARGV[1], 'WITHSCORES', 'LIMIT', 0, ARGV[2])
 local result = {}
 for at = 1, #found, 2 do
