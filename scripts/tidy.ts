@@ -129,7 +129,7 @@ const importTable: Readonly<Record<string, readonly string[] | 'all'>> = {
     'src/cli/check',
     'src/cli/repair',
   ],
-  'src/cli/check': ['src/engines', 'src/cli'],
+  'src/cli/check': ['src/engines', 'src/backup', 'src/cli'],
   'src/cli/repair': ['src/engines', 'src/cli', 'src/options', 'src/option-kinds'],
   'src/cli/serve': [
     'sdk',

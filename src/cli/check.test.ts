@@ -1,5 +1,5 @@
 import { afterAll, expect, test } from 'bun:test'
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { run } from '../../test/support/program.ts'
 import { newFolder, startServer } from '../../test/support/server.ts'
@@ -14,6 +14,22 @@ test('kvist check refuses a folder in use, says that one is whole, and names wha
     const { dataFolder } = server
     for (const name of ['ann', 'bo'])
       await fetch(`${server.url}/v1/users/${name}`, { method: 'PUT', body: `{"name": "${name}"}` })
+    const backup = join(folder, 'users.kvist')
+    const response = await fetch(`${server.url}/v1/_backup`)
+    writeFileSync(backup, new Uint8Array(await response.arrayBuffer()))
+    expect(await run(['check', backup])).toMatchObject({
+      exitCode: 0,
+      stderr: expect.stringMatching(
+        /users\.kvist is whole: a backup of \S+, 2 members, 0 tombstones, revision 2\n$/,
+      ),
+    })
+    truncateSync(backup, statSync(backup).size - 10)
+    const half = await run(['check', '--json', backup])
+    expect(half).toMatchObject({ exitCode: 1, stderr: expect.stringMatching(/is damaged, or no backup\n$/) })
+    expect(JSON.parse(half.stdout.toString())).toMatchObject({
+      is_whole: false,
+      findings: [{ where: 'backup' }],
+    })
     const refused = await run(['check', dataFolder])
     expect(refused).toMatchObject({ exitCode: 1, stderr: `kvist: ${dataFolder} is held by another kvist\n` })
     await server.stop()
@@ -57,7 +73,7 @@ test('kvist check refuses a folder in use, says that one is whole, and names wha
 })
 
 test.each([
-  [['check'], 2, /^kvist: check needs DIR/],
+  [['check'], 2, /^kvist: check needs PATH/],
   [['check', '/nowhere/at/all'], 1, /^kvist: \/nowhere\/at\/all: there is no such file or folder\n$/],
   [['check', folder], 1, /has no store: neither kvist\.db nor a log\n$/],
   [['repair', folder], 2, /^kvist: repair needs --to NEW/],

@@ -1,4 +1,6 @@
 import { statSync } from 'node:fs'
+import { RefusedBackup } from '../backup/format.ts'
+import { verifyBackup } from '../backup/read-backup.ts'
 import { type CheckReport, checkFolder } from '../engines/sqlite/check/check-folder.ts'
 import type { StoreFinding } from '../engines/sqlite/check/findings.ts'
 import { command } from './command.ts'
@@ -8,40 +10,73 @@ import { print, printLines, tableLines } from './output.ts'
 import { startProgress } from './progress.ts'
 
 export const checkCommand = command('check', {
-  summary: 'Check whether a data folder is whole, without changing it',
+  summary: 'Check whether a data folder or a backup is whole, without changing it',
   notes:
-    'Reads everything: each page, each row and what the log has, and compares the tables with each other. The server that uses the folder ' +
+    'Reads everything. Of a backup: the checksum of each part. Of a data folder: each page, each row and what the log has, and compares the tables with each other. The server that uses the folder ' +
     'must be stopped. Each line says where (a table or a file), collection, key and what is wrong; - stands for what does not apply. ' +
     'Exit code: 0 if it is whole, 1 if not. kvist repair saves what can be read of a damaged folder.',
-  operands: [{ name: 'DIR', help: 'the data folder' }],
+  operands: [{ name: 'PATH', help: 'the data folder, or the file of a backup' }],
   options: { json: jsonOption, quiet: quietOption },
-  async run({ json, quiet }, [dir = '']) {
-    statSync(dir) // names the path where there is none
-    const progress = await startProgress('check', 1, quiet)
-    let report: CheckReport
-    try {
-      report = await checkFolder(dir, {
-        onProgress: (pages, total, members) => progress.update(Math.min(pages / total, 1), members),
-      })
-    } finally {
-      progress.stop()
-    }
-    if (json) await print(`${JSON.stringify(checkJson(dir, report))}\n`)
-    else await printLines(tableLines(report.findings.map(findingRow), findingHeadings))
-    if (!quiet) for (const line of summary(dir, report)) complain(line)
-    return report.isWhole ? 0 : 1
+  async run({ json, quiet }, [path = '']) {
+    const found = statSync(path) // names the path where there is none
+    return found.isDirectory()
+      ? checkDataFolder(path, json, quiet)
+      : checkBackup(path, found.size, json, quiet)
   },
 })
 
-export const findingHeadings = ['WHERE', 'COLLECTION', 'KEY', 'WHAT'] as const
+async function checkDataFolder(dir: string, json: boolean, quiet: boolean): Promise<number> {
+  const progress = await startProgress('check', 1, quiet)
+  let report: CheckReport
+  try {
+    report = await checkFolder(dir, {
+      onProgress: (pages, total, members) => progress.update(Math.min(pages / total, 1), members),
+    })
+  } finally {
+    progress.stop()
+  }
+  if (json) await print(`${JSON.stringify(checkJson(dir, report))}\n`)
+  else await printLines(tableLines(report.findings.map(findingRow), findingHeadings))
+  if (!quiet) for (const line of summary(dir, report)) complain(line)
+  return report.isWhole ? 0 : 1
+}
 
-export function findingRow({ where, collection, key, what, revision, page }: StoreFinding): string[] {
+async function checkBackup(file: string, bytes: number, json: boolean, quiet: boolean): Promise<number> {
+  const progress = await startProgress('check', bytes, quiet)
+  try {
+    const { members, tombstones, revision, taken_at } = await verifyBackup(file, (read) =>
+      progress.update(read, 0),
+    )
+    if (json)
+      await print(
+        `${JSON.stringify({ path: file, is_whole: true, revision, members, tombstones, taken_at, findings: [] })}\n`,
+      )
+    if (!quiet)
+      complain(
+        `${file} is whole: a backup of ${taken_at}, ${members} members, ${tombstones} tombstones, revision ${revision}`,
+      )
+    return 0
+  } catch (error) {
+    if (!(error instanceof RefusedBackup)) throw error
+    const finding = { where: 'backup', what: error.message }
+    if (json) await print(`${JSON.stringify({ path: file, is_whole: false, findings: [finding] })}\n`)
+    else await printLines(tableLines([findingRow(finding)], findingHeadings))
+    if (!quiet) complain(`${file} is damaged, or no backup`)
+    return 1
+  } finally {
+    progress.stop()
+  }
+}
+
+const findingHeadings = ['WHERE', 'COLLECTION', 'KEY', 'WHAT'] as const
+
+function findingRow({ where, collection, key, what, revision, page }: StoreFinding): string[] {
   const at = page === undefined ? where : `${where} page ${page}`
   const more = key === undefined && revision !== undefined ? ` (revision ${revision})` : ''
   return [at, collection ?? '-', key ?? '-', `${what}${more}`]
 }
 
-export function findingJson({ where, what, collection, key, revision, page }: StoreFinding) {
+function findingJson({ where, what, collection, key, revision, page }: StoreFinding) {
   return { where, what, collection, key, revision, page }
 }
 

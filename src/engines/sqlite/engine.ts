@@ -133,7 +133,9 @@ async function open(options: SqliteOptions, releaseLock: () => void): Promise<Sq
   const dbPath = join(dir, 'kvist.db')
   const segments = listSegments(dir)
   if (segments.length > 0 && !existsSync(dbPath)) {
-    throw new RefusedFile(`${dbPath} is missing, but there is a log: put it back, or move the log away`)
+    throw new RefusedFile(
+      `${dbPath} is missing, but there is a log: put it back, or save what the log has with kvist repair`,
+    )
   }
   const { meta, counts, roots, damage, freeBytes } = readStart(dbPath, options)
   const log = recoverLog(options, dbPath, meta)
@@ -227,7 +229,7 @@ function noteDamage(
   if (damage === null) return
   overlay.damage = damage
   warn(
-    `${dbPath} is damaged (${damage}): what is found in it is served, lists and what is not found are refused`,
+    `${dbPath} is damaged (${damage}): what is found in it is served, lists and what is not found are refused; kvist check names the damage, kvist repair saves the rest`,
   )
 }
 

@@ -131,7 +131,7 @@ test('a log without its tables is refused, and nothing is made in their place', 
   const tables = readFileSync(join(dir, 'kvist.db'))
   for (const file of ['kvist.db', 'kvist.db-wal', 'kvist.db-shm']) rmSync(join(dir, file), { force: true })
   expect(await refusalOf(dir)).toMatch(
-    /kvist\.db is missing, but there is a log: put it back, or move the log away$/,
+    /kvist\.db is missing, but there is a log: put it back, or save what the log has with kvist repair$/,
   )
   writeFileSync(join(dir, 'kvist.db'), tables)
   await withEngine(dir, async (engine) => expect(Object.keys(await valuesOf(engine))).toHaveLength(301))
@@ -194,7 +194,9 @@ test('tables whose schema is damaged are refused', async () => {
 test('tables that do not say how much of the log they have are refused', async () => {
   const dir = await filledFolder()
   editDatabase(dir, "DELETE FROM meta WHERE name = 'flushed_revision'")
-  expect(await refusalOf(dir)).toMatch(/kvist\.db is damaged: its flushed_revision is missing$/)
+  expect(await refusalOf(dir)).toMatch(
+    /kvist\.db is damaged: its flushed_revision is missing; kvist check names .*$/,
+  )
   const copy = await filledFolder()
   editDatabase(copy, 'DROP TABLE meta')
   expect(await refusalOf(copy)).toMatch(/^cannot open .*kvist\.db: no such table: meta$/)

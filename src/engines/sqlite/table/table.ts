@@ -1,4 +1,5 @@
 import { Database } from 'bun:sqlite'
+import { basename } from 'node:path'
 import { nodeIdLength, randomName } from '../../../core/origin.ts'
 import { formatRefusal } from './format.ts'
 import { collectionChecksum, metaChecksum } from './row-checksum.ts'
@@ -75,9 +76,18 @@ export function refusal(path: string, cause: unknown): RefusedFile {
   if (cause instanceof RefusedFile) return cause
   const code = sqliteCode(cause)
   if (code.startsWith('SQLITE_NOTADB') || code.startsWith('SQLITE_CORRUPT')) {
-    return new RefusedFile(`${path} is damaged or not a kvist file: ${message(cause)}`, { cause })
+    return new RefusedFile(`${path} is damaged or not a kvist file: ${message(cause)}${adviceOn(path)}`, {
+      cause,
+    })
   }
   return new RefusedFile(`cannot open ${path}: ${message(cause)}`, { cause })
+}
+
+/** What to do about a damaged file of the tables. */
+function adviceOn(path: string): string {
+  return basename(path) === 'kvist.db'
+    ? '; kvist check names the damage, kvist repair saves what can be read'
+    : ''
 }
 
 /** The error code of SQLite or the system; empty for other errors. */
@@ -174,7 +184,7 @@ export function readMeta(db: Database): Meta {
 }
 
 function damagedFile(db: Database, what: string): RefusedFile {
-  return new RefusedFile(`${db.filename} is damaged: ${what}`)
+  return new RefusedFile(`${db.filename} is damaged: ${what}${adviceOn(db.filename)}`)
 }
 
 /** Records that these revisions are lost, so that none of them is assigned again. */

@@ -131,7 +131,7 @@ test('a broken frame that whole ones follow is refused, whichever bit of it is w
     writeFileSync(path!, bytes)
     flip(path!, at, 1 << (at % 8))
     expect(await refusalOf(dir)).toBe(
-      `${path} is damaged at byte ${bounds[1]}: a frame cannot be read; 2 whole frames follow, up to revision 8. Put the file back from a copy, or go on without revisions 3 to 8 by --accept-damaged-log log-00000001:${bounds[1]}`,
+      `${path} is damaged at byte ${bounds[1]}: a frame cannot be read; 2 whole frames follow, up to revision 8. Put the file back from a copy, save what can be read with kvist repair, or go on without revisions 3 to 8 by --accept-damaged-log log-00000001:${bounds[1]}`,
     )
   }
   writeFileSync(path!, bytes)

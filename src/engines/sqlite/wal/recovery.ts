@@ -237,5 +237,5 @@ export function damageMessage(damage: Damage): string {
     framesBehind === 0
       ? ['no whole frame follows', `everything from revision ${firstLost} on`]
       : [`${frames}, up to revision ${lastBehind}`, `revisions ${firstLost} to ${lastBehind}`]
-  return `${path} is damaged at byte ${offset}: ${what}; ${follow}. Put the file back from a copy, or go on without ${lost} by --accept-damaged-log ${damageName(damage)}`
+  return `${path} is damaged at byte ${offset}: ${what}; ${follow}. Put the file back from a copy, save what can be read with kvist repair, or go on without ${lost} by --accept-damaged-log ${damageName(damage)}`
 }
