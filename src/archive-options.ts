@@ -39,16 +39,24 @@ export function basesOf({
 interface ArchiveConfig {
   readonly archive: string | null
   readonly engine: string
+  readonly dataFolder: string
 }
 
 /** Refuses an archive of an engine that keeps no log here. Throws UsageError. */
-export function refuseStrayArchive({ archive, engine }: ArchiveConfig, args: readonly string[]): void {
+export function refuseStrayArchive(
+  { archive, engine, dataFolder }: ArchiveConfig,
+  args: readonly string[],
+): void {
   if (archive === null) {
     const isGiven = args.some((arg) => arg === '--archive-every' || arg.startsWith('--archive-every='))
     if (isGiven) refuse('--archive-every says how often --archive is written, which is missing')
     return
   }
-  if (engine === 'sqlite') return
+  if (engine === 'sqlite') {
+    if (resolve(archive) === resolve(dataFolder))
+      refuse(`--archive ${archive} is the data folder: name another one, best on another disk`)
+    return
+  }
   const which = engine === 'memory' ? '--engine memory keeps nothing on disk' : 'Redis keeps no log here'
   refuse(`--archive is for the engine sqlite: ${which}; leave out --archive, or --engine`)
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { partBytes } from '../src/engines/sqlite/archive/part.ts'
 import { readTimeline } from '../src/engines/sqlite/archive/timeline.ts'
 import { type ServerInProcess, serveInProcess } from './support/in-process-server.ts'
+import { manualTimers } from './support/manual-timers.ts'
 import { run } from './support/program.ts'
 import { newFolder } from './support/server.ts'
 import { until } from './support/until.ts'
@@ -180,7 +181,6 @@ test('a restore that cannot be done says why, and leaves nothing', async () => {
   expect(await restore('--at-revision', '999999')).toContain('is after the newest in the archive')
   expect(await restore('--at', 'noon')).toContain('--at: "noon" is not a time')
   expect(await restore('--at', '2026-03-01T10:00:00Z', '--at-revision', '1')).toContain('are two points')
-  expect(await restore()).toContain('--archive needs a point in time')
   expect(await restore('file.kvist', '--at-revision', '1')).toContain('are two sources')
   const part = readTimeline(archive, []).parts.find(({ lastRevision }) => lastRevision > first)!
   const whole = readFileSync(part.path)
@@ -191,6 +191,64 @@ test('a restore that cannot be done says why, and leaves nothing', async () => {
     `${part.path} is damaged at byte ${part.offset}`,
   )
   writeFileSync(part.path, whole)
+})
+
+test('a collection that was dropped comes back as it was before, and a lost machine as it was last', async () => {
+  await put('orders/1', 'paid')
+  const before = new Date(nowMs).toISOString()
+  nowMs += 1000
+  await fetch(`${server.url}/v1/orders`, { method: 'DELETE' })
+  await put('orders/2', 'late')
+  // What the server has not archived by itself, a read has it archive.
+  expect((await get(`orders/2?at=${encodeURIComponent(new Date(nowMs).toISOString())}`)).status).toBe(200)
+  const args = ['restore', '--archive', archive, '--at', before, '-c', 'orders', '--as', 'orders-before']
+  expect(await run([...args, '--url', server.url])).toMatchObject({ exitCode: 0 })
+  expect(await get('orders-before/1')).toMatchObject({ status: 200, text: '"paid"' })
+  await get('_history/orders/2')
+  const target = join(root, 'newest')
+  expect(await run(['restore', '--archive', archive, '--data', target])).toMatchObject({ exitCode: 0 })
+  const found = await serveInProcess({ dataFolder: target, now: () => nowMs })
+  expect((await fetch(`${found.url}/v1/orders/1`)).status).toBe(404)
+  for (const path of ['orders/2', 'orders-before/1', 'users/ann'])
+    expect(await (await fetch(`${found.url}/v1/${path}`)).text()).toBe((await get(path)).text)
+  await found.stop()
+})
+
+test('a gap has a new base backup taken, and old parts go with the backups that needed them', async () => {
+  const timers = manualTimers()
+  const [own, kept] = [join(root, 'own'), join(root, 'kept')]
+  const flags = ['--archive', kept, '--backup-keep', '1', '--backup-every', '1h']
+  let clockMs = startMs
+  const serving = () => serveInProcess({ dataFolder: own, now: () => clockMs, timers, flags })
+  const bases = () => readdirSync(kept).filter((name) => name.endsWith('.kvist'))
+  const files = () => readdirSync(kept).filter((name) => name.endsWith('.kvlog'))
+  for (let start = 0; start < 2; start++) {
+    const one = await serving()
+    timers.pass(0)
+    await until(() => bases().length === 1, 'there is a base')
+    await fetch(`${one.url}/v1/c/k${start}`, { method: 'PUT', body: '1' })
+    await one.stop()
+  }
+  expect([files().length, bases().length]).toEqual([2, 1])
+  // A run without the archive leaves a gap.
+  const without = await serveInProcess({ dataFolder: own, now: () => clockMs })
+  await fetch(`${without.url}/v1/c/gap`, { method: 'PUT', body: '1' })
+  await without.stop()
+  const [first = ''] = bases()
+  clockMs += 60_000
+  const again = await serving()
+  await fetch(`${again.url}/v1/c/after`, { method: 'PUT', body: '1' })
+  await fetch(`${again.url}/v1/_history/c/after`)
+  const isReplaced = () => {
+    timers.pass(100)
+    return bases().length === 1 && bases()[0] !== first
+  }
+  await until(isReplaced, 'a new base replaces the old one')
+  timers.pass(60_000)
+  await until(() => files().length === 1, 'old parts are gone')
+  const history = await fetch(`${again.url}/v1/_history/c/after`)
+  expect(((await history.json()) as { versions: unknown[] }).versions).toHaveLength(1)
+  await again.stop()
 })
 
 test('a server without an archive, and engines that have none, say so', async () => {

@@ -9,12 +9,13 @@ import { restoreBackup } from './restore.ts'
 export type OnReplay = (parts: number, all: number) => void
 
 /**
- * Restores the store of an archive into a folder as it was at a point in time, or leaves nothing there. Throws OutOfArchive
+ * Restores the store of an archive into a folder as it was at a point in time, or with null as
+ * new as there is; or leaves nothing there. Throws OutOfArchive
  * for a point that the archive does not have, and ArchiveError, RefusedBackup or RefusedFolder.
  */
 export async function restorePoint(
   archive: string,
-  point: Point,
+  point: Point | null,
   folder: string,
   onReplay?: OnReplay,
 ): Promise<Pick<ArchivePath, 'revision' | 'timeMs'>> {

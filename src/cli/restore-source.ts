@@ -17,7 +17,11 @@ export interface RestoreSource {
 }
 
 export const archiveSourceOptions = {
-  archive: optionalText('archive', 'FOLDER', 'restore from this archive, in place of a backup'),
+  archive: optionalText(
+    'archive',
+    'FOLDER',
+    'restore from this archive, in place of a backup; without --at, the newest it has',
+  ),
   at: optionalText('at', 'TIME', 'with --archive: as it was then, 2026-11-27T10:15:00Z say'),
   atRevision: option<number | undefined>({
     ...wholeNumber(0, Number.MAX_SAFE_INTEGER),
@@ -45,8 +49,9 @@ export function sourceOf(given: Given, file: string, isQuiet: boolean): RestoreS
   return { name: archive, restore: (folder) => fromArchive(archive, point, folder, isQuiet) }
 }
 
-function timeOf(at: string | undefined): Point {
-  if (at === undefined) return refuse('--archive needs a point in time: --at TIME or --at-revision N')
+/** Null, the newest there is, without a time. */
+function timeOf(at: string | undefined): Point | null {
+  if (at === undefined) return null
   try {
     return { timeMs: parseTimeMs(at) }
   } catch (error) {
@@ -74,7 +79,12 @@ async function fromBackup(file: string, folder: string, isQuiet: boolean): Promi
   }
 }
 
-async function fromArchive(archive: string, point: Point, folder: string, isQuiet: boolean): Promise<string> {
+async function fromArchive(
+  archive: string,
+  point: Point | null,
+  folder: string,
+  isQuiet: boolean,
+): Promise<string> {
   const progress = await startProgress('replay', null, isQuiet)
   try {
     const { revision, timeMs } = await restorePoint(archive, point, folder, (parts) =>

@@ -66,16 +66,18 @@ function completeUntil(dir: string, parts: readonly PartInfo[], bases: readonly 
   )
 }
 
-/** Finds the way to a point. Throws OutOfArchive where there is none, and ArchiveError where a part is damaged. */
-export function routeTo(timeline: Timeline, point: Point): ArchivePath {
+/**
+ * Finds the way to a point, or with null to the newest. Throws OutOfArchive where there is none, and ArchiveError where a
+ * part is damaged.
+ */
+export function routeTo(timeline: Timeline, point: Point | null): ArchivePath {
   if (timeline.bases.length === 0) throw new OutOfArchive(`${timeline.dir} has no base backup`)
+  if (point === null) return routeToRevision(timeline, newestRevision(timeline))
   return 'revision' in point ? routeToRevision(timeline, point.revision) : routeToTime(timeline, point.timeMs)
 }
 
 function routeToRevision(timeline: Timeline, revision: number): ArchivePath {
-  const { parts, bases } = timeline
-  const lastRevision = Math.max(parts.at(-1)?.lastRevision ?? 0, bases.at(-1)!.revision)
-  if (revision > lastRevision) {
+  if (revision > newestRevision(timeline)) {
     throw new OutOfArchive(`revision ${revision} is after the newest in the archive: ${extent(timeline)}`)
   }
   const { base, between } = legs(timeline, revision)
@@ -187,6 +189,9 @@ function extent({ bases, parts, completeUntilMs }: Timeline): string {
   const oldest = bases[0]
   const from =
     oldest === undefined ? 'no base backup' : `revision ${oldest.revision}, ${formatTime(oldest.takenAtMs)}`
-  const last = Math.max(parts.at(-1)?.lastRevision ?? 0, bases.at(-1)?.revision ?? 0)
-  return `it has ${from}, to revision ${last}, ${formatTime(completeUntilMs)}`
+  return `it has ${from}, to revision ${newestRevision({ parts, bases })}, ${formatTime(completeUntilMs)}`
+}
+
+function newestRevision({ parts, bases }: Pick<Timeline, 'parts' | 'bases'>): number {
+  return Math.max(parts.at(-1)?.lastRevision ?? 0, bases.at(-1)?.revision ?? 0)
 }
