@@ -47,6 +47,7 @@ export const slow = {
     'test/http-wire-stop',
     'test/http-wire-unread',
     'test/import-cities',
+    'test/import-process',
     'test/import-redis',
     'test/import-servers',
     'test/late-results',

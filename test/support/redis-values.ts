@@ -1,7 +1,7 @@
-import type { RedisCommand } from '../../src/engines/redis/resp.ts'
+import type { SourceCommand } from '../../src/importers/redis/connection.ts'
 
 /** Commands that fill a Redis server with values of every type, each in its small and its large form. */
-export function fillingCommands(): RedisCommand[] {
+export function fillingCommands(): SourceCommand[] {
   const numbers = (count: number) => Array.from({ length: count }, (_, i) => i)
   return [
     ['SET', 's:text', 'grün'],
@@ -23,7 +23,7 @@ export function fillingCommands(): RedisCommand[] {
     ['SADD', 'set:text', 'b', 'a', 'c'],
     ['ZADD', 'z:4', 1, 'a', 2.5, 'b', '-inf', 'c', 'inf', 'd'],
     ['ZADD', 'z:many', ...numbers(300).flatMap((i) => [i * 1.5, `m${i}`])],
-    ...numbers(250).map((i): RedisCommand => {
+    ...numbers(250).map((i): SourceCommand => {
       const more = i % 7 === 0 ? ['other', `o${i}`] : []
       return ['XADD', 'x:many', `${1000 + i}-${i % 3}`, 'name', `v${i}`, ...more]
     }),

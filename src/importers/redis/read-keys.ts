@@ -1,5 +1,5 @@
 import { maxValueBytes } from '../../core/limits.ts'
-import { ErrorReply, type RedisCommand, type Reply } from '../../engines/redis/resp.ts'
+import { ErrorReply, type Reply } from '../../engines/redis/resp.ts'
 import {
   type FoundEntry,
   keyText,
@@ -9,7 +9,7 @@ import {
   type SourceEntry,
 } from '../entry.ts'
 import type { ImporterOptions } from '../importer.ts'
-import type { SourceConnection } from './connection.ts'
+import type { SourceCommand, SourceConnection } from './connection.ts'
 import { hashValue, listValue, type RedisValue, setValue, sortedSetValue, streamValue } from './values.ts'
 
 /** Reads keys with their values, types and expiry, in groups whose values fit into memory. */
@@ -22,10 +22,10 @@ const unknownBytes = 64 * 1024
 const maxReadBytes = 6 * maxValueBytes
 
 interface TypeReader {
-  read(key: Uint8Array): RedisCommand
+  read(key: Uint8Array): SourceCommand
   value(reply: Reply, json: boolean): RedisValue
   /** A command whose reply is empty if the key has no such part, which kvist has no counterpart for. */
-  readonly lost?: { readonly what: string; read(key: Uint8Array): RedisCommand }
+  readonly lost?: { readonly what: string; read(key: Uint8Array): SourceCommand }
 }
 
 const readers: Readonly<Record<string, TypeReader>> = {
@@ -95,7 +95,7 @@ async function inspect(
   { encodeKeys, now }: ImporterOptions,
 ): Promise<(KeyInfo | RejectedEntry)[]> {
   const replies = await connection.pipeline(
-    keys.flatMap((key): RedisCommand[] => [
+    keys.flatMap((key): SourceCommand[] => [
       ['TYPE', key],
       ['PTTL', key],
       ['MEMORY', 'USAGE', key],
