@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs'
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { serverEntryPoints } from './server-entry-points.ts'
 
@@ -47,8 +47,10 @@ export async function buildExecutable(executable: string, target?: Target): Prom
         autoloadBunfig: false,
       },
     })
-    chmodSync(join(folder, 'kvist'), 0o755)
-    renameSync(join(folder, 'kvist'), executable)
+    // For Windows its name ends in `.exe`.
+    const built = readdirSync(folder).find((name) => /^kvist(\.exe)?$/.test(name)) ?? 'kvist'
+    chmodSync(join(folder, built), 0o755)
+    renameSync(join(folder, built), executable)
   } finally {
     rmSync(folder, { recursive: true })
   }

@@ -187,6 +187,42 @@ test('the server ends with the process that started it, and a missing runtime is
   expect(stderr).toMatch(/^kvist: @oven\/bun-\S+ is not installed: install kvist without --omit=optional/)
 })
 
+test('its worker threads start: processes, backups, and what brings the log to the tables', async () => {
+  const launcher = join(appFolder, 'node_modules/.bin/kvist')
+  writeFileSync(
+    join(appFolder, 'kvist.config.mjs'),
+    `export default { collections: {
+      loud: { processes: ['./loud.mjs'] }, texts: { processes: ['detect-language'] } } }`,
+  )
+  writeFileSync(
+    join(appFolder, 'loud.mjs'),
+    `export default { name: 'loud', run: (member) => ({ ...member, value: member.value.toUpperCase() }) }`,
+  )
+  const dataFolder = join(folder, 'worker-data')
+  const config = join(appFolder, 'kvist.config.mjs')
+  const busy = await startServer({ command: [launcher, 'serve'], dataFolder, flags: ['--config', config] })
+  try {
+    const put = (path: string, body: string) => fetch(`${busy.url}/v1/${path}`, { method: 'PUT', body })
+    expect((await put('loud/a', '"hello"')).status).toBe(201)
+    expect(await (await fetch(`${busy.url}/v1/loud/a`)).text()).toBe('"HELLO"')
+    expect((await put('texts/a', '{"value": "Das ist ein Satz auf Deutsch."}')).status).toBe(201)
+    expect(await (await fetch(`${busy.url}/v1/texts/a`)).json()).toMatchObject({ lang: 'de' })
+    const backup = await fetch(`${busy.url}/v1/_backup`)
+    expect(backup.status).toBe(200)
+    expect((await backup.bytes()).length).toBeGreaterThan(100)
+    // More than a segment of the log.
+    const value = 'x'.repeat(1024 * 1024)
+    const lines = Array.from({ length: 80 }, (_, i) => JSON.stringify({ key: `k${i}`, value }))
+    const headers = { 'content-type': 'application/x-ndjson' }
+    await fetch(`${busy.url}/v1/large`, { method: 'POST', headers, body: lines.join('\n') })
+    expect(await busy.stop()).toBe(0)
+    expect(busy.output()).not.toContain('"level":"error"')
+    expect(readdirSync(dataFolder).filter((name) => name.startsWith('log-'))).toEqual([])
+  } finally {
+    await busy.remove()
+  }
+})
+
 test('Keyv passes its own suite', async () => {
   expect(await passing('keyv.mjs')).toBeGreaterThan(45)
 })

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { serverEntryPoints } from '../server-entry-points.ts'
 
@@ -10,7 +10,7 @@ const root = join(import.meta.dir, '../..')
  * Returns the names of the packages that are inside.
  */
 export async function bundleServer(folder: string): Promise<string[]> {
-  const { metafile } = await Bun.build({
+  const { metafile, outputs } = await Bun.build({
     entrypoints: serverEntryPoints(),
     root,
     outdir: folder,
@@ -23,12 +23,26 @@ export async function bundleServer(folder: string): Promise<string[]> {
     // All in one folder, so that a path relative to any module finds the worker threads.
     naming: { entry: '[name].[ext]', chunk: '[name]-[hash].[ext]', asset: '[name]-[hash].[ext]' },
   })
+  for (const { path } of outputs.filter(({ path }) => path.endsWith('.js'))) nameBundledWorkers(path)
   const inside = Object.keys(metafile?.inputs ?? {}).flatMap((path) => {
     const found = /^.*node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(path)?.[1]
     return found === undefined ? [] : [found]
   })
   if (inside.length === 0) throw new Error('the bundle does not say what is inside')
   return [...new Set(inside)].toSorted()
+}
+
+const workerUrl = /new URL\("\.\/([\w-]+-worker)\.ts", ?import\.meta\.url\)/g
+
+/** Makes a module start the worker threads as they are called in the bundle. Throws if one is not there. */
+function nameBundledWorkers(path: string): void {
+  const text = readFileSync(path, 'utf8')
+  const named = text.replace(workerUrl, (_, name: string) => {
+    if (!existsSync(join(path, '..', `${name}.js`)))
+      throw new Error(`${path} starts ${name}, which is not built`)
+    return `new URL("./${name}.js", import.meta.url)`
+  })
+  if (named !== text) writeFileSync(path, named)
 }
 
 /** Returns the licences of bundled packages, which ask for that, as one text. Throws if a package has none. */
