@@ -258,6 +258,26 @@ test('keys and values over the limits are named, and the rest is stored', async 
   })
 })
 
+test('a collection with a default time to live takes what never expires as that', async () => {
+  const settings = { method: 'PUT', body: '{"default_ttl":"1h"}' }
+  expect((await fetch(`${server.url}/v1/_collections/lasting`, settings)).ok).toBe(true)
+  await importAll('--from', 'json', file('lasting.json', '{"a": 1}'), '-c', 'lasting')
+  expect(await membersOf(server.url, 'lasting')).toEqual({ a: { value: 1 } })
+})
+
+test('a progress that cannot be written does not stop an import', async () => {
+  const path = file('unsaved.json', '{"a": 1}')
+  mkdirSync(`${path}.kvist-progress.new`)
+  const { exitCode, lines } = await importAll('--from', 'json', path, '-c', 'unsaved')
+  expect({ exitCode, lines }).toEqual({
+    exitCode: 0,
+    lines: [
+      expect.stringMatching(/: an interrupted import will start at the beginning$/),
+      'stored 1, not taken 0',
+    ],
+  })
+})
+
 test('--dry-run stores nothing and reports the same, --report names all in a file', async () => {
   const path = file('dry.json', '{"a": 1, "": 2, "b": 3}')
   const report = join(folder, 'report.ndjson')

@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer'
+import { maxValueBytes } from '../core/limits.ts'
 
 /** What importers read from a source: entries to store, and entries that cannot be stored, with the reason. */
 
@@ -55,6 +56,7 @@ export function jsonValue(text: string): SourceValue {
 
 /** Returns bytes as text if they are UTF-8, otherwise as they are; with `asJson` as JSON if they are that. */
 export function plainValue(bytes: Uint8Array, asJson: boolean): SourceValue {
+  if (bytes.length > maxValueBytes) return { fields: '', bytes: bytes.length } // it is rejected for its size
   if (!isUtf8(bytes)) {
     const base64 = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('base64')
     const fields = `"content_type":"application/octet-stream","value_base64":"${base64}"`
