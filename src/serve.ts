@@ -2,11 +2,11 @@ import { version } from '../package.json'
 import { type Authenticator, authenticator } from './auth/authenticate.ts'
 import { ClientLimits } from './auth/client-limits.ts'
 import type { Principal } from './auth/principal.ts'
+import { sharedTickets, type TicketStore } from './auth/shared-tickets.ts'
 import { type Tickets, tickets } from './auth/tickets.ts'
 import { type TokenRegistry, tokenRegistry, tokensOf, useWrite } from './auth/tokens.ts'
 import type { Config } from './config.ts'
 import { type Database, openDatabase } from './core/database.ts'
-import type { Put } from './core/engine.ts'
 import { maxMemcachedHeldBytes, maxValueBytes } from './core/limits.ts'
 import type { ReadQueue } from './core/read-queue.ts'
 import { realTimers } from './core/timers.ts'
@@ -75,7 +75,7 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
   const memory = memoryOf(config)
   const requests = requestMemory(memory.requestShare)
   const file = config.configFile === null ? null : await loadConfigFile(config.configFile, builtInProcesses)
-  const access = startAccess(config, onError, (use) => db.write([use], 'relaxed').catch(onError))
+  const access = startAccess(config, onError, () => db)
   const nodes = prepareNodes(config, { log, now, onError })
   const records = new RecordCache(recordsCollection, nodes.servers, monotonicMs)
   const engine = engineOfServer(config, memory, now, Date.now, log.warn)
@@ -196,19 +196,27 @@ interface ServerAccess {
   readonly memcached: Authenticator
 }
 
-/** `record` stores a use of a token. */
-function startAccess(
-  { token, memcachedNoAuth }: Config,
-  onError: (error: unknown) => void,
-  record: (use: Put) => void,
-): ServerAccess {
+/** `store` returns the store, which the tokens are read from when it opens. */
+function startAccess(config: Config, onError: (error: unknown) => void, store: () => Database): ServerAccess {
+  const { token, memcachedNoAuth } = config
   const tokens = tokenRegistry(onError)
-  const issued = tickets()
-  const onUse = (principal: Principal, nowMs: number) => record(useWrite(principal, nowMs))
+  const onUse = (principal: Principal, nowMs: number) =>
+    void store()
+      .write([useWrite(principal, nowMs)], 'relaxed')
+      .catch(onError)
   const http = authenticator({ token, tokens, onUse })
+  const issued = redisUrlOf(config) === null ? tickets() : sharedTickets(ticketStoreOf(store), http.byId)
   http.onEnd(issued.revoke)
   const memcached = authenticator({ token: memcachedNoAuth ? null : token, tokens, onUse })
   return { tokens, tickets: issued, http, memcached }
+}
+
+function ticketStoreOf(store: () => Database): TicketStore {
+  return {
+    get: (collection, key) => store().get(collection, key),
+    write: (writes, durability) => store().write(writes, durability),
+    delete: (collection, key, condition) => store().delete(collection, key, condition),
+  }
 }
 
 interface Stoppable {

@@ -76,6 +76,55 @@ describe('two servers on one Redis server', () => {
     ).toEqual(['delete a', 'put c'])
   })
 
+  test('a ticket that one has made is good at the other, for its path, once', async () => {
+    const headers = { authorization: 'Bearer secret' }
+    const closed = await Promise.all(
+      [0, 1].map(() =>
+        serveInProcess({
+          store: ['--engine', `redis://127.0.0.1:${redis.port}`, '--redis-prefix', 'tickets'],
+          env: { KVIST_TOKEN: 'secret' },
+        }),
+      ),
+    )
+    const [one, other] = closed.map(({ url }) => `${url}/v1`)
+    const ticketFor = async (path: string, by = headers) => {
+      const made = fetch(`${one}/_tickets`, { method: 'POST', headers: by, body: JSON.stringify({ path }) })
+      return (await jsonOf<{ ticket: string }>(made)).ticket
+    }
+    const status = async (url: string) => (await fetch(url)).status
+    try {
+      await fetch(`${one}/c/k`, { method: 'PUT', headers, body: '1' })
+      const ticket = await ticketFor('/v1/c/k')
+      expect(await status(`${other}/c?ticket=${ticket}`)).toBe(401)
+      expect(await (await fetch(`${other}/c/k?ticket=${ticket}`)).text()).toBe('1')
+      for (const url of [one, other]) expect(await status(`${url}/c/k?ticket=${ticket}`)).toBe(401)
+      // Of many at once one gets it.
+      const contested = await ticketFor('/v1/c')
+      const tries = Array.from({ length: 20 }, (_, i) =>
+        status(`${i % 2 ? one : other}/c?ticket=${contested}`),
+      )
+      expect((await Promise.all(tries)).filter((found) => found === 200)).toHaveLength(1)
+      // A watch too; and none of a token that was revoked.
+      const stream = await openWatch(`${other}/c?ticket=${await ticketFor('/v1/c')}`)
+      stream.close()
+      const grants = [{ collections: 'c', can: ['read'] }]
+      const body = JSON.stringify({ name: 'reader', grants })
+      const { id, token } = await jsonOf<{ id: string; token: string }>(
+        fetch(`${one}/_tokens`, { method: 'POST', headers, body }),
+      )
+      const by = { authorization: `Bearer ${token}` }
+      const [used, left] = [await ticketFor('/v1/c/k', by), await ticketFor('/v1/c/k', by)]
+      expect(await status(`${other}/c/k?ticket=${used}`)).toBe(200)
+      expect((await fetch(`${one}/_tokens/${id}`, { method: 'DELETE', headers })).status).toBe(204)
+      expect(await status(`${other}/c/k?ticket=${left}`)).toBe(401)
+      expect(await jsonOf<object>(fetch(`${one}`, { headers }))).not.toMatchObject({
+        collections: [{ name: '_tickets' }],
+      })
+    } finally {
+      for (const server of closed) await server.stop()
+    }
+  })
+
   test('of those who create a member at both at once, one does', async () => {
     for (let round = 0; round < 20; round++) {
       const create = (server: number) =>

@@ -17,6 +17,8 @@ export interface Authenticator {
   /** The principal of a client with a verified certificate that sends no credentials. */
   bySubject(subject: string, nowMs: number): Principal
   byToken(token: string, nowMs: number): Principal
+  /** The principal that had this id when it was last here; null if it may do nothing any more. */
+  byId(id: string, nowMs: number): Principal | null
   /** The principal of a request without credentials. */
   readonly stranger: Principal
   /** Calls the listener with each principal whose token was revoked or has expired. */
@@ -66,6 +68,10 @@ export function authenticator({ token, tokens, onUse }: AuthenticatorOptions): A
   return {
     stranger,
     byToken,
+    byId(id, nowMs) {
+      if (id === root.id && expected !== null) return root
+      return id === anyone.id && stranger === anyone ? anyone : tokens.principalOf(id, nowMs)
+    },
     bySubject(subject, nowMs) {
       const principal = tokens.findSubject(subject, nowMs)
       if (principal === null) return stranger

@@ -75,6 +75,8 @@ export interface TokenRegistry {
   find(token: string, nowMs: number): Principal | null
   /** Returns the principal of a verified client certificate, by its subject; null if nothing is granted to it. */
   findSubject(subject: string, nowMs: number): Principal | null
+  /** Returns the principal of the token with an id; null if it is not valid any more. */
+  principalOf(id: string, nowMs: number): Principal | null
   /** All tokens, the oldest first. */
   list(): Token[]
   get(id: string): Token | null
@@ -156,6 +158,10 @@ export function tokenRegistry(onError: (error: unknown) => void): TokenRegistry 
     },
     findSubject(subject, nowMs) {
       const entry = bySubject.get(subject)
+      return entry === undefined ? null : unexpired(entry, nowMs)
+    },
+    principalOf(id, nowMs) {
+      const entry = entries.get(id)
       return entry === undefined ? null : unexpired(entry, nowMs)
     },
     list: () =>

@@ -3,6 +3,7 @@ import type { Authenticator } from '../auth/authenticate.ts'
 import { type ClientLimits, type LimitCounts, limitCounts } from '../auth/client-limits.ts'
 import type { Principal } from '../auth/principal.ts'
 import { type Tickets, tickets } from '../auth/tickets.ts'
+import type { MaybePromise } from '../core/engine.ts'
 import { KvistError, serverFaults } from '../core/errors.ts'
 import { maxPagesBytes, maxReceivingBytes, maxSendingBytes } from '../core/limits.ts'
 import { MemoryBudget } from '../net/budget.ts'
@@ -20,7 +21,7 @@ import { methodNotAllowed, problemResponse } from './problem.ts'
 import { rateCheck } from './rate-check.ts'
 import { requestId, requestIdHeader } from './request-id.ts'
 import { type Fields, responseOf } from './response.ts'
-import { type Api, methods, type Route } from './route.ts'
+import { type Api, type Handled, isMemberRead, methods, type Route } from './route.ts'
 import { type Match, routerOf } from './router.ts'
 import { HttpConnection } from './wire/connection.ts'
 import type { HttpRequest } from './wire/request.ts'
@@ -207,7 +208,8 @@ interface Guarded {
 /** The checks of every request before its handler is called. */
 interface Gate {
   readonly originCheckOf: (route: Guarded) => OriginCheck | null
-  readonly authenticate: (request: HttpRequest, context: RequestContext) => Principal
+  /** Returns a promise for a request with a ticket of a store with several servers. */
+  readonly authenticate: (request: HttpRequest, context: RequestContext) => MaybePromise<Principal>
   /** Counts a request; throws `rate_limited` when it is too many. Null for a server without limits. */
   readonly countRequest: ((context: RequestContext) => void) | null
   /** Returns the error of a request without valid credentials. */
@@ -225,9 +227,12 @@ function authenticationBy(
     const authorization = request.header('authorization')
     if (authorization !== null) return byHeader(authorization, clock.now)
     if (request.query !== null && isTicketed(request)) {
+      const accept = (principal: Principal | null): Principal => {
+        if (principal !== null) return principal
+        throw wrong(context, 'the ticket is not for this path, was used, or is older than a minute')
+      }
       const principal = redeemed(request, tickets, clock.now())
-      if (principal !== null) return principal
-      throw wrong(context, 'the ticket is not for this path, was used, or is older than a minute')
+      return principal instanceof Promise ? principal.then(accept) : accept(principal)
     }
     const { clientSubject } = connection
     return clientSubject === null ? stranger : bySubject(clientSubject, clock.now())
@@ -242,7 +247,7 @@ function isTicketed({ method, path, query }: HttpRequest): boolean {
 }
 
 /** Takes the ticket out of the query, so that no handler and no log sees it. Returns null if it is not valid. */
-function redeemed(request: HttpRequest, tickets: Tickets, nowMs: number): Principal | null {
+function redeemed(request: HttpRequest, tickets: Tickets, nowMs: number): MaybePromise<Principal | null> {
   const taken = takeParameter(request.query ?? '', 'ticket')
   request.query = taken?.rest ?? null
   return taken === null ? null : tickets.redeem(taken.value, request.path, nowMs)
@@ -261,16 +266,25 @@ function guarded(
   const check = originCheckOf(route)
   const { access } = route
   const count = route.isUnlimited ? null : countRequest
-  return (request, context) => {
-    const preflight = check === null ? null : check(request, context)
-    if (preflight !== null) return preflight
-    const principal = authenticate(request, context)
+  function handleAs(principal: Principal, request: HttpRequest, context: RequestContext): Handled {
     context.principal = principal
     context.connection.identity = principal
     if (count !== null) count(context)
     if (!principal.isAuthenticated && access !== 'open') throw unauthorized(context)
     requireAccess(principal, access)
     return handle(request, context)
+  }
+  async function handleLater(found: Promise<Principal>, request: HttpRequest, context: RequestContext) {
+    const handled = handleAs(await found, request, context)
+    return isMemberRead(handled) ? handled.readAlone() : handled
+  }
+  return (request, context) => {
+    const preflight = check === null ? null : check(request, context)
+    if (preflight !== null) return preflight
+    const principal = authenticate(request, context)
+    return principal instanceof Promise
+      ? handleLater(principal, request, context)
+      : handleAs(principal, request, context)
   }
 }
 

@@ -99,7 +99,7 @@ async function postTicket(
       '"path" is the path of the request to come, escaped as it will be, without a query: "/v1/users"',
     )
   }
-  const { ticket, expiresAtMs } = tickets.issue(context.principal, path, context.now())
+  const { ticket, expiresAtMs } = await tickets.issue(context.principal, path, context.now())
   return secretJson({ ticket, expires_at: formatTime(expiresAtMs) }, 201)
 }
 
