@@ -1,6 +1,6 @@
 /**
  * A queue of jobs with leases. A worker has a job for a time; if it dies, the lease expires and another one takes the job. Only who has
- * the lease can finish the job, so that each is finished once.
+ * the lease can finish the job, so that each is finished once. The braces in the keys keep a job and its lease together on a cluster.
  */
 import { Kvist, KvistPreconditionError } from 'kvist-client'
 
@@ -13,26 +13,31 @@ export interface Job<T> {
 
 export function jobQueue<T>(kvist: Kvist, name: string, leaseTime = '30s') {
   const jobs = kvist.collection<T>(name)
-  const leases = kvist.collection<string>(`${name}-leases`)
+  const leases = kvist.collection<string>(name)
   return {
-    /** Ids grow with time, so that the oldest job comes first. */
-    add: (task: T) => jobs.add(task),
+    /** Ids begin with the time, so that the oldest job comes first. */
+    add: (task: T) => jobs.put(`{${new Date().toISOString()} ${crypto.randomUUID()}}/job`, task),
 
     /** Resolves with the oldest job that no worker has; null if there is none. */
     async take(worker: string): Promise<Job<T> | null> {
-      for await (const { key: id, value: task } of jobs.list()) {
-        const lease = await leases.put(id, worker, { create: true, expireIn: leaseTime }).catch(falseIfLost)
+      for await (const { key, value: task } of jobs.list({ filter: '*/job' })) {
+        const id = key.slice(0, -'/job'.length)
+        const lease = await leases
+          .put(`${id}/lease`, worker, { create: true, expireIn: leaseTime })
+          .catch(falseIfLost)
         if (lease === false) continue
         // The job may have been finished between the list and the lease.
-        if ((await jobs.head(id)) !== null) return { id, task, lease: lease.revision }
-        await leases.delete(id, { ifRevision: lease.revision }).catch(falseIfLost)
+        if ((await jobs.head(key)) !== null) return { id, task, lease: lease.revision }
+        await leases.delete(`${id}/lease`, { ifRevision: lease.revision }).catch(falseIfLost)
       }
       return null
     },
 
     /** Makes the lease last on; false if it is lost: stop working, for another worker may have the job. */
     async renew({ id, lease }: Job<T>): Promise<boolean> {
-      const touched = await leases.touch(id, { expireIn: leaseTime, ifRevision: lease }).catch(falseIfLost)
+      const touched = await leases
+        .touch(`${id}/lease`, { expireIn: leaseTime, ifRevision: lease })
+        .catch(falseIfLost)
       return touched !== false && touched !== null
     },
 
@@ -40,10 +45,10 @@ export function jobQueue<T>(kvist: Kvist, name: string, leaseTime = '30s') {
     async finish({ id, lease }: Job<T>): Promise<boolean> {
       const done = await kvist
         .batch({
-          checks: [{ collection: leases.name, key: id, revision: lease }],
+          checks: [{ collection: name, key: `${id}/lease`, revision: lease }],
           operations: [
-            { op: 'delete', collection: jobs.name, key: id },
-            { op: 'delete', collection: leases.name, key: id },
+            { op: 'delete', collection: name, key: `${id}/job` },
+            { op: 'delete', collection: name, key: `${id}/lease` },
           ],
         })
         .catch(falseIfLost)

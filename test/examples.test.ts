@@ -8,6 +8,8 @@ import { rateLimiter } from '../examples/rate-limiter.ts'
 import { type Session, sessionStore } from '../examples/session-store.ts'
 import { Kvist } from '../sdk/client.ts'
 import { type ServerInProcess, serveInProcess } from './support/in-process-server.ts'
+import { needing } from './support/needs.ts'
+import { startRedis } from './support/redis-cluster.ts'
 import { outputOf } from './support/spawn.ts'
 import { until } from './support/until.ts'
 
@@ -68,8 +70,8 @@ test('flags are known from the start and change at once, for the same users', as
   flags.stop()
 })
 
-test('each job of a queue is finished once, and one whose worker died is taken by another', async () => {
-  const queue = jobQueue<number>(kvist, 'jobs')
+/** Expects that 8 workers finish each of 30 jobs once. */
+async function expectEachOnce(queue: ReturnType<typeof jobQueue<number>>): Promise<void> {
   for (let i = 0; i < 30; i++) await queue.add(i)
   const finished: number[] = []
   async function work(worker: string) {
@@ -81,6 +83,23 @@ test('each job of a queue is finished once, and one whose worker died is taken b
   }
   await Promise.all(Array.from({ length: 8 }, (_, i) => work(`worker ${i}`)))
   expect(finished.toSorted((a, b) => a - b)).toEqual(Array.from({ length: 30 }, (_, i) => i))
+}
+
+needing('redis').test('a queue does so on a cluster, where members are apart', async () => {
+  const redis = await startRedis()
+  try {
+    const store = ['--engine', `redis://127.0.0.1:${redis.port}`, '--redis-placement', 'spread']
+    const apart = await serveInProcess({ store })
+    await expectEachOnce(jobQueue<number>(new Kvist(apart.url), 'jobs'))
+    await apart.stop()
+  } finally {
+    await redis.stop()
+  }
+})
+
+test('each job of a queue is finished once, and one whose worker died is taken by another', async () => {
+  const queue = jobQueue<number>(kvist, 'jobs')
+  await expectEachOnce(queue)
 
   await queue.add(100)
   const job = (await queue.take('slow'))!
