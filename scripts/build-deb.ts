@@ -18,14 +18,14 @@ import { parseArgs } from 'node:util'
 import { gzipSync } from 'node:zlib'
 import manifest from '../package.json' with { type: 'json' }
 import { commands } from '../src/cli/commands.ts'
-import { buildExecutable, type Target } from './executable.ts'
+import { buildExecutable, targets } from './executable.ts'
 import { manPage } from './man-page.ts'
 
 const root = join(import.meta.dir, '..')
 const sources = join(root, 'deploy/debian')
 
-/** Debian's name of an architecture, and that of Bun's runtime for it. */
-const targets: Readonly<Record<string, Target>> = { amd64: 'bun-linux-x64', arm64: 'bun-linux-arm64' }
+/** Debian's name of an architecture, and that of the executable for it. */
+const systems: Readonly<Record<string, string>> = { amd64: 'linux-x64', arm64: 'linux-arm64' }
 const ownArchitecture = process.arch === 'x64' ? 'amd64' : process.arch
 
 /** Settings of an administrator, which an upgrade leaves alone. */
@@ -46,9 +46,9 @@ const { values: given } = parseArgs({
     quick: { type: 'boolean', default: false },
   },
 })
-const target = targets[given.arch]
+const target = targets[systems[given.arch] ?? '']
 if (target === undefined)
-  throw new Error(`--arch must be ${Object.keys(targets).join(' or ')}, not ${given.arch}`)
+  throw new Error(`--arch must be ${Object.keys(systems).join(' or ')}, not ${given.arch}`)
 
 mkdirSync(given.to, { recursive: true })
 const tree = mkdtempSync(join(given.to, '.deb-'))

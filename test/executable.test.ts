@@ -2,6 +2,8 @@ import { Database } from 'bun:sqlite'
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { Client } from '@modelcontextprotocol/client'
+import { StdioClientTransport } from '@modelcontextprotocol/client/stdio'
 import manifest from '../package.json' with { type: 'json' }
 import { buildExecutable } from './support/build.ts'
 import { newFolder, startServer } from './support/server.ts'
@@ -31,6 +33,16 @@ async function printed(url: string, args: readonly string[], stdin = ''): Promis
   return stdout
 }
 
+/** The names of the tools that `kvist mcp` offers. */
+async function toolsOfAgents(url: string): Promise<string[]> {
+  const [command = '', ...args] = [...alone({}, `KVIST_URL=${url}`), 'mcp']
+  const client = new Client({ name: 'test', version: '1' })
+  await client.connect(new StdioClientTransport({ command, args }))
+  const { tools } = await client.listTools()
+  await client.close()
+  return tools.map(({ name }) => name)
+}
+
 test('the program is one file', () => {
   expect(readdirSync(join(executable, '..'))).toEqual(['kvist'])
 })
@@ -51,6 +63,7 @@ test('every command works, and the page of the API with all that it names', asyn
     const lines = (await kvist(['export', '--quiet', '-'])).trimEnd().split('\n')
     expect(lines[1]).toContain('"value":2.0')
     await kvist(['delete', 'a'])
+    expect(await toolsOfAgents(server.url)).toContain('find')
     expect(await kvist(['list'])).toBe('b\ngreeting\n')
 
     const page = await (await fetch(`${server.url}/docs`)).text()
