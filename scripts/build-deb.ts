@@ -20,6 +20,7 @@ import manifest from '../package.json' with { type: 'json' }
 import { commands } from '../src/cli/commands.ts'
 import { buildExecutable, targets } from './executable.ts'
 import { manPage } from './man-page.ts'
+import { bundleServer, licencesOf } from './packages/server.ts'
 
 const root = join(import.meta.dir, '..')
 const sources = join(root, 'deploy/debian')
@@ -75,6 +76,7 @@ async function installFiles(): Promise<void> {
   const page = await manPage(commands, manifest.version, date.toISOString().slice(0, 10))
   install('usr/share/man/man1/kvist.1.gz', gzipSync(page, { level: 9 }))
   install('usr/share/doc/kvist/copyright', copyright())
+  install('usr/share/doc/kvist/third-party-notices.gz', gzipSync(await notices(), { level: 9 }))
   install('usr/share/lintian/overrides/kvist', readFileSync(join(sources, 'lintian-overrides')))
   install('usr/share/doc/kvist/changelog.gz', gzipSync(changelog(date), { level: 9 }))
   install('usr/share/doc/kvist/NEWS.md.gz', gzipSync(readFileSync(join(root, 'CHANGELOG.md')), { level: 9 }))
@@ -115,6 +117,16 @@ function copyright(): string {
   const [, , ...terms] = readFileSync(join(root, 'LICENSE'), 'utf8').trim().split('\n').slice(2)
   const lines = terms.map((line) => (line === '' ? ' .' : ` ${line}`))
   return `${readFileSync(join(sources, 'copyright'), 'utf8')}License: Expat\n${lines.join('\n')}\n`
+}
+
+/** The licences of what the executable has inside: Bun, and packages of npm. */
+async function notices(): Promise<string> {
+  const folder = mkdtempSync(join(given.to, '.bundle-'))
+  try {
+    return licencesOf(['bun', ...(await bundleServer(folder))])
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
 }
 
 function maintainer(): string {

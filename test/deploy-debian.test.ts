@@ -107,6 +107,15 @@ test('bash, zsh and fish complete', async () => {
   )
 })
 
+test('it says under which licences its parts are', async () => {
+  const notices = await debian.run('sh', '-c', 'zcat /usr/share/doc/kvist/third-party-notices.gz')
+  for (const name of ['bun', 'pino', 'zod'])
+    expect(notices).toMatch(new RegExp(`^${name} \\d+\\.\\d+\\.\\d+ \\(`, 'm'))
+  const copyright = await debian.run('cat', '/usr/share/doc/kvist/copyright')
+  expect(copyright).toContain('Copyright: 2026 the kvist authors\nLicense: Expat\n')
+  expect(copyright).toContain('Permission is hereby granted')
+})
+
 test('the manual has every command', async () => {
   const page = await debian.run('sh', '-c', 'zcat /usr/share/man/man1/kvist.1.gz')
   for (const line of ['.TH KVIST 1', '.SH KVIST SERVE', '.SH KVIST TOKEN CREATE', '.SH KVIST MCP'])
