@@ -20,6 +20,7 @@ export interface ScheduleOptions {
 
 /** What `/metrics` shows of it. */
 export interface ScheduleNumbers {
+  readonly folder: string
   /** When the newest backup in the folder was taken; 0 for none. */
   lastSuccessMs: number
   /** Duration and size of the last backup that this server took; 0 for none. */
@@ -49,6 +50,7 @@ const maxTimerMs = 24 * 3_600_000
 export function startSchedule(options: ScheduleOptions): Schedule {
   const { folder, everyMs, now, timers, log } = options
   const numbers: ScheduleNumbers = {
+    folder,
     lastSuccessMs: 0,
     lastSeconds: 0,
     lastBytes: 0,

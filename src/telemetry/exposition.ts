@@ -343,7 +343,11 @@ const gauges: readonly Metric<number>[] = [
   {
     name: 'kvist_backup_last_success_timestamp_seconds',
     help: 'When the newest backup of the folder was taken, in seconds since 1970; 0 for never',
-    read: ({ sources: { backups } }) => (backups === undefined ? [] : backups.lastSuccessMs / 1000),
+    labels: ['folder'],
+    read: ({ sources: { backups } }) =>
+      backups === undefined
+        ? []
+        : [{ labels: { folder: backups.folder }, value: backups.lastSuccessMs / 1000 }],
   },
   {
     name: 'kvist_backup_last_duration_seconds',

@@ -37,6 +37,8 @@ export interface MetricSources {
 
 /** Scheduled backups. */
 export interface BackupNumbers {
+  /** Where they are. */
+  readonly folder: string
   /** When the newest backup was taken, in milliseconds since 1970; 0 for none. */
   readonly lastSuccessMs: number
   /** Of the last backup that this server took; 0 for none. */
