@@ -294,7 +294,7 @@ describe('a start is refused with one clear line', () => {
       db.run('PRAGMA user_version = 99')
       await expectRefused(
         folder,
-        /^kvist: \S+kvist\.db has format 99; this kvist reads up to \d+: use a newer kvist/,
+        /^kvist: \S+kvist\.db has format 99; this kvist reads up to \d+: use kvist 0\.1\.0 or a newer one/,
       )
     })
   })

@@ -77,7 +77,7 @@ test('tables of a newer format are refused', async () => {
   const dir = await filledFolder()
   editDatabase(dir, `PRAGMA user_version = ${tableFormat + 1}`)
   expect(await refusalOf(dir)).toMatch(
-    /kvist\.db has format \d+; this kvist reads up to \d+: use a newer kvist$/,
+    /kvist\.db has format \d+; this kvist reads up to \d+: use kvist 0\.1\.0 or a newer one$/,
   )
   editDatabase(dir, `PRAGMA user_version = ${tableFormat}`)
   await withEngine(dir, async (engine) => expect(await engine.read('things', 'in the log')).not.toBeNull())
@@ -118,6 +118,20 @@ test('a log of a newer format is refused', async () => {
   )
   writeFileSync(path!, bytes)
   await withEngine(dir, async (engine) => expect(await engine.read('things', 'in the log')).not.toBeNull())
+})
+
+test.each([
+  [
+    "UPDATE meta SET value = '9.1.0-rc.1' WHERE name = 'needs_kvist'",
+    /: use kvist 9\.1\.0-rc\.1 or a newer one$/,
+  ],
+  ["UPDATE meta SET value = 'x y' WHERE name = 'needs_kvist'", /: use a newer kvist$/],
+  ["DELETE FROM meta WHERE name = 'needs_kvist'", /: use a newer kvist$/],
+  ['DROP TABLE meta', /: use a newer kvist$/],
+])('a newer format names the version that it needs, if it says one: %s', async (statement, line) => {
+  const dir = await filledFolder()
+  editDatabase(dir, statement, 'PRAGMA user_version = 4')
+  expect(await refusalOf(dir)).toMatch(line)
 })
 
 test("another store's log is refused", async () => {

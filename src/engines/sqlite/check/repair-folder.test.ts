@@ -253,6 +253,9 @@ describe('a repair refuses', () => {
       await expect(repairFolder(used, newFolder())).rejects.toThrow(/is held by another kvist$/)
       await expect(repairFolder(dir, used)).rejects.toThrow(/is not empty: name a new folder$/)
     })
+    await expect(repairFolder(dir, join(dir, 'new'))).rejects.toThrow(
+      /new is in .*: name a folder elsewhere$/,
+    )
     const target = newFolder()
     const db = new Database(join(used, 'kvist.db'), { readwrite: true })
     db.run('PRAGMA user_version = 4')

@@ -39,6 +39,8 @@ export async function repairFolder(
   if (!isStoreFolder(dir)) throw new RefusedFile(`${dir} has no store: neither kvist.db nor a log`)
   if (existsSync(target) && readdirSync(target).length > 0)
     throw new RefusedFile(`${target} is not empty: name a new folder`)
+  if (`${resolve(target)}/`.startsWith(`${resolve(dir)}/`))
+    throw new RefusedFile(`${target} is in ${dir}: name a folder elsewhere`)
   const lock = lockForReading(dir)
   const part = `${resolve(target)}.part`
   rmSync(part, { recursive: true, force: true })

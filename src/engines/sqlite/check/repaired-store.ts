@@ -72,8 +72,8 @@ export class RepairedStore {
       piece: db.query('INSERT OR IGNORE INTO value_pieces VALUES (?, ?, ?)'),
       expiry: db.query('INSERT OR REPLACE INTO work.expiries VALUES (?, ?, ?)'),
       named: db.query('INSERT OR IGNORE INTO work.named VALUES (?, ?, ?, ?, ?)'),
-      possibleMember: db.query(`INSERT INTO work.members VALUES (${members}, ?)`),
-      possibleTombstone: db.query('INSERT INTO work.tombstones VALUES (?, ?, ?, ?, ?, ?, ?, ?)'),
+      possibleMember: db.query(`INSERT INTO work.members VALUES (${members})`),
+      possibleTombstone: db.query('INSERT INTO work.tombstones VALUES (?, ?, ?, ?, ?, ?, ?)'),
     }
     this.hasOtherExpiry = db.query(`SELECT 1 WHERE
       (SELECT expires_at FROM work.expiries WHERE collection = ? AND key = ?) IS NOT ?`)
@@ -87,11 +87,11 @@ export class RepairedStore {
     if (name === 'members') {
       const values = columnsOf(row, memberAt.checksum)
       if (isCertain) insert.member.run(...values)
-      else insert.possibleMember.run(...values, trust)
+      else insert.possibleMember.run(...values)
     } else if (name === 'tombstones') {
       const values = columnsOf(row, tombstoneAt.checksum)
       if (isCertain) insert.tombstone.run(...values)
-      else insert.possibleTombstone.run(...values, trust)
+      else insert.possibleTombstone.run(...values)
     } else if (name === 'value_pieces')
       // A piece has the revision of its value in its checksum, and no other value ever had that.
       insert.piece.run(row.rowId, row.number(pieceAt.checksum), row.bytesOf(pieceAt.bytes))
@@ -136,7 +136,7 @@ export class RepairedStore {
       const rows = db.query(`SELECT *, revision AS r, ${cause} AS c, ${expiry} AS e FROM work.${table}
         ORDER BY revision DESC, clock DESC`)
       for (const values of rows.iterate() as IterableIterator<Record<string, never>>) {
-        const { trust, r: revision, c, e: expiresAtMs, ...columns } = values
+        const { r: revision, c, e: expiresAtMs, ...columns } = values
         const { collection, key } = columns as unknown as { collection: string; key: string }
         const row = Object.values(columns)
         if (c === null && !this.isLastExpiry(collection, key, expiresAtMs ?? null)) continue
@@ -145,7 +145,7 @@ export class RepairedStore {
           continue
         }
         // An unconfirmed token or setting could be one that a client made up within a value.
-        if (isFeedWhole || trust === 'doubtful' || collection.startsWith('_')) continue
+        if (isFeedWhole || collection.startsWith('_')) continue
         if (isKnown.get(collection, key, revision!) !== null) continue
         take.run(revision!)
         insert.run(...row)
@@ -395,8 +395,8 @@ const workSchema = `
   CREATE TABLE work.expiries (collection TEXT, key TEXT, expires_at INTEGER, PRIMARY KEY (collection, key)) WITHOUT ROWID;
   CREATE TABLE work.taken (revision INTEGER PRIMARY KEY);
   CREATE TABLE work.members (collection, key, content_type, node, value, revision, created_at, clock, expires_at,
-    flags, large_bytes, checksum, trust);
-  CREATE TABLE work.tombstones (collection, key, node, revision, cause, clock, checksum, trust);
+    flags, large_bytes, checksum);
+  CREATE TABLE work.tombstones (collection, key, node, revision, cause, clock, checksum);
 `
 
 function columnsOf(row: StoredRow, last: number) {

@@ -22,10 +22,8 @@ import { PageSet, readFreePages, TreeWalk } from './tree-walk.ts'
 export type Trust =
   /** It is what the table had. */
   | 'certain'
-  /** It was in the table once. */
+  /** It was in the table once, or is in bytes that a client wrote. */
   | 'possible'
-  /** It is in bytes that may be a value of a client. */
-  | 'doubtful'
 
 export interface Salvaged {
   /** A row with its own checksum; `row` is valid until this returns. */
@@ -83,8 +81,6 @@ function* readLostPages(
   const copy = new PageCopy()
   const bytes = Buffer.alloc(pageBytes)
   const row = new StoredRow()
-  // A large value that is found here marks its pages, which hold bytes of a client.
-  row.onOverflow = (page) => seen.add(page)
   for (let page = 2; page <= pages.pageCount; page++) {
     if (seen.has(page) || !pages.read(page, bytes)) continue
     yield
@@ -94,7 +90,7 @@ function* readLostPages(
       for (let cell = 0; cell < copy.count; cell++)
         if (readCell(pages, copy, cell, storedTables[name], row) && isRowOf(storedTables[name], row))
           salvaged.row(name, row, areFreePagesKnown ? 'certain' : 'possible')
-    } else carve(pages, copy.bytes, row, isTreePage(bytes) ? 'possible' : 'doubtful', salvaged)
+    } else carve(pages, copy.bytes, row, salvaged)
   }
 }
 
@@ -130,11 +126,11 @@ function readCell(
 }
 
 /** Tries every offset of a page as the beginning of a cell. What is within a row that was found is not tried. */
-function carve(pages: StoredPages, page: Buffer, row: StoredRow, trust: Trust, salvaged: Salvaged): void {
+function carve(pages: StoredPages, page: Buffer, row: StoredRow, salvaged: Salvaged): void {
   let start = 0
   while (start < pageBytes - 4) {
     const name = rowAt(pages, page, start, row)
-    if (name !== null) salvaged.row(name, row, trust)
+    if (name !== null) salvaged.row(name, row, 'possible')
     start = name === null ? start + 1 : Math.max(row.cellEnd, start + 1)
   }
 }

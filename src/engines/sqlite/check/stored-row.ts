@@ -17,6 +17,8 @@ export class StoredRow {
   columns = 0
   /** Where the cell ends in its page. */
   cellEnd = 0
+  /** The overflow pages that were read. Of a row that is not valid they may be any pages. */
+  readonly overflowPages: number[] = []
   private readonly types: number[] = []
   /** The offset of each column, and behind the last one the end of the row. */
   private readonly offsets: number[] = []
@@ -27,6 +29,7 @@ export class StoredRow {
   read(pages: StoredPages, page: Buffer, start: number, hasRowId: boolean, hasChild: boolean): boolean {
     let at = hasChild ? start + 4 : start
     this.columns = 0
+    this.overflowPages.length = 0
     if (at >= pageBytes) return false
     const rowBytes = varint(page, at)
     at += varintBytes(page, at)
@@ -127,7 +130,7 @@ export class StoredRow {
     let next = number32(page, start + inPage)
     for (let done = inPage; done < rowBytes; ) {
       if (next < 2 || next > pages.pageCount || !pages.read(next, this.overflow)) return false
-      this.onOverflow(next)
+      this.overflowPages.push(next)
       const part = Math.min(pageBytes - 4, rowBytes - done)
       this.overflow.copy(this.assembled, done, 4, 4 + part)
       done += part
@@ -135,9 +138,6 @@ export class StoredRow {
     }
     return true
   }
-
-  /** Is called with each overflow page that is read. */
-  onOverflow: (page: number) => void = () => {}
 }
 
 /** No row of kvist is longer: a piece of 64 KiB, or a text of `meta`. */

@@ -2,7 +2,7 @@ import { PageCopy } from '../btree/page-check.ts'
 import { maxDepth, number32, pageBytes } from '../btree/page-format.ts'
 import type { StoredPages } from './stored-pages.ts'
 import { StoredRow } from './stored-row.ts'
-import { type StoredTable, type StoredTableName, storedTables } from './stored-tables.ts'
+import { isRowOf, type StoredTable, type StoredTableName, storedTables } from './stored-tables.ts'
 
 /**
  * Walks the b-trees of `kvist.db` and calls back for each row, in the order of keys, and for each page that is not as it should
@@ -48,7 +48,6 @@ export class TreeWalk {
     this.seen = seen
     this.table = storedTables[name]
     this.visitor = visitor
-    this.row.onOverflow = (page) => seen.add(page)
   }
 
   /** Walks the tree; yields after each page, so that other work can be done meanwhile. */
@@ -137,8 +136,9 @@ export class TreeWalk {
     const { table, row, pages } = this
     const start = cellStart(copy, cell)
     const isRead = row.read(pages, copy.bytes, start, table.hasRowIds, !copy.isLeaf)
-    if (!isRead || row.columns !== table.columns) this.visitor.row(row, false)
-    else this.visitor.row(row, table.verify(row))
+    const isValid = isRead && isRowOf(table, row)
+    if (isValid) for (const page of row.overflowPages) this.seen.add(page)
+    this.visitor.row(row, isValid)
   }
 }
 

@@ -8,6 +8,8 @@ import { metaChecksum } from './row-checksum.ts'
  * `damaged`.
  */
 export const tableFormat = 3
+/** The first version of kvist that reads this format; a file says it to older ones that do not. */
+export const neededVersion = '0.1.0'
 /** "kvst", in the header of the file, distinguishes kvist's files from other SQLite files. */
 export const applicationId = 0x6b767374
 
@@ -118,6 +120,7 @@ export function createSchema(db: Database): void {
   writeMeta(db, 'flushed_revision', 0)
   writeMeta(db, 'clock', 0)
   writeMeta(db, 'forgotten_revision', 0)
+  writeMeta(db, 'needs_kvist', neededVersion)
   db.run(`PRAGMA application_id = ${applicationId}`)
   db.run(`PRAGMA user_version = ${tableFormat}`)
   db.run('COMMIT')

@@ -65,10 +65,20 @@ function checkFile(db: Database, path: string): boolean {
   if (id === 0 && format === 0 && tableCount(db) === 0) return true
   if (id !== applicationId) throw new RefusedFile(`${path} is an SQLite file, but not one of kvist's`)
   if (!isUpgradable(format)) {
-    const unread = formatRefusal(path, format, tableFormat)
+    const unread = formatRefusal(path, format, tableFormat, neededBy(db))
     if (unread !== null) throw new RefusedFile(unread)
   }
   return false
+}
+
+/** The version of kvist that a file of a newer format asks for; null where it does not. */
+function neededBy(db: Database): string | null {
+  try {
+    const [needed] = db.query("SELECT value FROM meta WHERE name = 'needs_kvist'").values()[0] ?? []
+    return typeof needed === 'string' && /^[\w.-]{1,40}$/.test(needed) ? needed : null
+  } catch {
+    return null
+  }
 }
 
 /** The message for the operator about a file that SQLite could not open or read. */

@@ -10,7 +10,7 @@ import {
   feedChecksum,
   tombstoneChecksum,
 } from './row-checksum.ts'
-import { isLarge, schema, tableFormat, writeMeta } from './schema.ts'
+import { isLarge, neededVersion, schema, tableFormat, writeMeta } from './schema.ts'
 import { pieceWriter } from './value-pieces.ts'
 
 /**
@@ -97,6 +97,7 @@ function renameOldTables(db: Database): void {
     db.run(schema)
     for (const [name, value] of meta)
       writeMeta(db, name === 'applied_revision' ? 'flushed_revision' : name, value)
+    writeMeta(db, 'needs_kvist', neededVersion)
     db.run(`PRAGMA user_version = ${tableFormat}`)
   })
 }
