@@ -10,6 +10,7 @@ const testFolders = ['src', 'sdk', 'test', 'bench', 'scripts']
 export const slow = {
   'the store on disk': [
     'src/engines/sqlite/',
+    'test/archive',
     'test/engine-crash',
     'test/full-disk',
     'test/nodes-full-disk',

@@ -142,11 +142,16 @@ function notesOf(
     moments.push(last, timeMs)
     if (last > first) batches.push(first, last)
   }
+  // Notes of what was dropped before this segment could be archived are of no use.
+  const firstRevision = recordPosition(chunk, offsets[0]!)
   for (let i = 0; i < notedMoments.length; i += 2) {
+    if (notedMoments[i]! < firstRevision) continue
     timeMs = Math.max(timeMs, notedMoments[i + 1]!)
     moments.push(notedMoments[i]!, timeMs)
   }
-  for (const one of notedBatches) batches.push(one)
+  for (let i = 0; i < notedBatches.length; i += 2) {
+    if (notedBatches[i]! >= firstRevision) batches.push(notedBatches[i]!, notedBatches[i + 1]!)
+  }
   return { moments, batches }
 }
 

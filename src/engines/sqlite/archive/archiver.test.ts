@@ -144,6 +144,10 @@ test('beyond the limit the oldest segments are dropped, and the archive says wha
     /^the archive has a gap: it lacks revisions \d+ to \d+$/,
   )
   expect(refusal(store, { revision: 405 })).toBe('not refused')
+  // The part after the gap has no times of what is missing.
+  expect(
+    timelineOf(store).parts.every((part) => part.firstTimeMs - noonMs >= part.firstRevision * 1000),
+  ).toBe(true)
 })
 
 test('a part in the middle of a file of parts, or anywhere else, that is damaged is named', async () => {
@@ -281,6 +285,8 @@ test('files that no base needs are removed, and what is after the oldest base st
     })
   }
   expect(listPartFiles(store.archive).length).toBe(4)
+  // Without the newer bases, as one that is damaged and moved away, the older ones lead as far.
+  expect(refusal({ ...store, bases: store.bases.slice(0, 1) }, { revision: 40 })).toBe('not refused')
   const left = { ...store, bases: store.bases.slice(2) }
   // Twice, as after a removal that was killed.
   expect([pruneParts(store.archive, 20), pruneParts(store.archive, 20)]).toEqual([2, 0])
