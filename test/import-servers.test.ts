@@ -130,7 +130,7 @@ testMemcached('what is no memcached server, or goes away, is one line', async ()
   }
   const [closed] = freePorts(1)
   const refused = await runImport(kvist.url, ['--from', 'memcached', `127.0.0.1:${closed}`])
-  expect([refused.exitCode, refused.lines.length]).toEqual([1, 1])
+  expect(refused).toEqual({ exitCode: 1, lines: [`127.0.0.1:${closed}: no server listens there`] })
   expect((await runImport(kvist.url, ['--from', 'memcached', 'a b'])).lines).toEqual([
     '"a b" is not host:port',
   ])
@@ -247,7 +247,12 @@ testEtcd.each([
   expect((await runImport(kvist.url, ['--from', 'etcd', location])).lines).toEqual([message])
 })
 
-testEtcd('another server is no etcd', async () => {
+testEtcd('another server, or none, is no etcd', async () => {
+  const [closed] = freePorts(1)
+  const url = `http://127.0.0.1:${closed}`
+  expect((await runImport(kvist.url, ['--from', 'etcd', url])).lines).toEqual([
+    `cannot reach ${url}: no server listens there`,
+  ])
   const { lines } = await runImport(kvist.url, ['--from', 'etcd', kvist.url])
   expect(lines).toEqual([`${kvist.url} is no etcd with the JSON gateway of version 3`])
 })

@@ -1,6 +1,7 @@
 import { keyText, plainValue, rejectedBinaryKey, type SourceEntry, SourceError } from './entry.ts'
 import { type ExportedFields, objectIn } from './exported-json.ts'
 import type { Batch, Importer, ImporterOptions, Source } from './importer.ts'
+import { networkFault } from './network-faults.ts'
 
 /**
  * An etcd server of version 3, by its JSON gateway. All pages are of one revision, that of the start; the cursor is the last
@@ -92,7 +93,7 @@ async function send(url: string, request: object, token: string | null, ca: stri
       ...(ca === null ? {} : { tls: { ca } }),
     })
   } catch (error) {
-    throw new SourceError(`cannot reach ${base}: ${error instanceof Error ? error.message : String(error)}`)
+    throw new SourceError(`cannot reach ${base}: ${networkFault(error)}`)
   }
 }
 

@@ -1,5 +1,6 @@
 import { connect, type Socket } from 'node:net'
 import { SourceError } from '../entry.ts'
+import { networkFault } from '../network-faults.ts'
 
 /** Without a byte for this long, while one is awaited, the server counts as gone. */
 const timeoutMs = 30_000
@@ -26,7 +27,7 @@ export class LineSocket {
     const socket = connect({ host, port })
     await new Promise<void>((resolve, reject) => {
       socket.once('connect', resolve)
-      socket.once('error', (error) => reject(new SourceError(`${name}: ${error.message}`)))
+      socket.once('error', (error) => reject(new SourceError(`${name}: ${networkFault(error)}`)))
     })
     socket.on('timeout', () => socket.destroy(new Error(`no response within ${timeoutMs / 1000} s`)))
     return new LineSocket(name, socket)
@@ -70,7 +71,7 @@ export class LineSocket {
     try {
       next = await this.blocks.next()
     } catch (error) {
-      throw this.fault(error instanceof Error ? error.message : String(error))
+      throw this.fault(networkFault(error))
     }
     this.socket.setTimeout(0)
     if (next.done) throw this.fault('the server closed the connection')

@@ -2,6 +2,7 @@ import { connect, isIP, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { ErrorReply, ProtocolError, type Reply, ReplyParser } from '../../engines/redis/resp.ts'
 import { SourceError } from '../entry.ts'
+import { networkFault } from '../network-faults.ts'
 
 /**
  * A connection to a server that is read: commands in pipelines, in RESP2, which servers of every version speak. The engine's
@@ -42,7 +43,7 @@ export class SourceConnection {
       () => {},
     )
     socket.on('data', (bytes: Buffer) => this.received(bytes))
-    socket.on('error', (error) => this.fail(error.message))
+    socket.on('error', (error) => this.fail(networkFault(error)))
     socket.on('close', () => this.fail('the server closed the connection'))
     socket.setTimeout(timeoutMs, () => {
       if (this.waiting.length > 0) this.fail(`no response within ${timeoutMs / 1000} s`)
