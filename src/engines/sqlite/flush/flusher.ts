@@ -255,7 +255,8 @@ export class Flusher {
     const { dbPath, isMemoryScarce } = this.options
     const cacheBytes = isMemoryScarce ? scarceCacheBytes : usualCacheBytes
     const result = await this.runThenMove({ do: 'flush', dbPath, sources, maxRecords, cacheBytes })
-    await this.options.archive?.settled()
+    // A small segment is archived while it is flushed, and its file can be used again. Others are not waited for.
+    if (this.segments.length === batch.length) await this.options.archive?.settled()
     const isRetried = !result.ok && result.full && (await this.makeRoom(batch))
     this.isRunning = false
     this.jobSegments = 0
