@@ -30,7 +30,7 @@ test('standard input', async () => {
 
 test('an import that Ctrl-C ended goes on where it was', async () => {
   const file = join(folder, 'rows.csv')
-  writeFileSync(file, manyRows(12_000))
+  writeFileSync(file, manyRows(6000))
   const args = ['import', '--from', 'csv', '--key', 'id', '-c', 'rows', file]
   const child = start(args, { KVIST_URL: server.url })
   while (!existsSync(`${file}.kvist-progress`) && child.exitCode === null) await Bun.sleep(1)
@@ -44,19 +44,19 @@ test('an import that Ctrl-C ended goes on where it was', async () => {
   const again = await run(args, { env: { KVIST_URL: server.url } })
   expect(again).toMatchObject({
     exitCode: 0,
-    stderr: `kvist: resuming after ${stored} of ${file}\nkvist: stored 12000, not taken 0\n`,
+    stderr: `kvist: resuming after ${stored} of ${file}\nkvist: stored 6000, not taken 0\n`,
   })
   expect(existsSync(`${file}.kvist-progress`)).toBe(false)
-  expect(Object.keys(await membersOf(server.url, 'rows')).length).toBe(12_000)
+  expect(Object.keys(await membersOf(server.url, 'rows')).length).toBe(6000)
 })
 
 test('on a terminal there is a bar, and what was not taken stays above it', async () => {
   const file = join(folder, 'bar.csv')
-  writeFileSync(file, `${manyRows(5000)}bad\n`)
+  writeFileSync(file, `${manyRows(2500)}bad\n`)
   const args = ['import', '--from', 'csv', '--key', 'id', '-c', 'bar', file]
   const terminal = runOnTerminal(args, { env: { KVIST_URL: server.url } })
   await terminal.shows('import [')
   await terminal.shows('the header 2')
-  await terminal.shows('stored 5000, not taken 1 (1 damaged)')
+  await terminal.shows('stored 2500, not taken 1 (1 damaged)')
   expect(await terminal.exited).toBe(1)
 })
