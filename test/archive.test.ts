@@ -6,7 +6,8 @@ import { readTimeline } from '../src/engines/sqlite/archive/timeline.ts'
 import { type ServerInProcess, serveInProcess } from './support/in-process-server.ts'
 import { manualTimers } from './support/manual-timers.ts'
 import { run } from './support/program.ts'
-import { newFolder } from './support/server.ts'
+import { random, seedOfRun } from './support/random.ts'
+import { kvistProgram, newFolder } from './support/server.ts'
 import { until } from './support/until.ts'
 
 /** The archive as its users meet it: over HTTP, by the command line, and with what goes wrong. */
@@ -249,6 +250,32 @@ test('a gap has a new base backup taken, and old parts go with the backups that 
   const history = await fetch(`${again.url}/v1/_history/c/after`)
   expect(((await history.json()) as { versions: unknown[] }).versions).toHaveLength(1)
   await again.stop()
+})
+
+test('a restore that is killed leaves nothing that the next one does not replace', async () => {
+  const target = join(root, 'again')
+  const args = [
+    kvistProgram,
+    'restore',
+    '--archive',
+    archive,
+    '--at-revision',
+    String(first),
+    '--data',
+    target,
+  ]
+  const chance = random(seedOfRun())
+  for (let tries = 0; tries < 4 && !existsSync(join(target, 'kvist.db')); tries++) {
+    const restoring = Bun.spawn(args, { stdout: 'ignore', stderr: 'ignore' })
+    await Bun.sleep(100 + chance.int(150))
+    restoring.kill(9)
+    await restoring.exited
+  }
+  // One may have been done before it was killed.
+  if (!existsSync(join(target, 'kvist.db'))) expect(await run(args.slice(1))).toMatchObject({ exitCode: 0 })
+  const found = await serveInProcess({ dataFolder: target, now: () => startMs + 1000 })
+  expect(await (await fetch(`${found.url}/v1/users/ann`)).text()).toBe('{"n":1}')
+  await found.stop()
 })
 
 test('a server without an archive, and engines that have none, say so', async () => {

@@ -45,6 +45,7 @@ type Given = Values<typeof options>
 export const restoreCommand = command('restore', {
   summary: 'Put back a backup: the whole store into a new folder, or one collection into a running server',
   notes:
+    'With --archive the store comes from an archive, as it was at a point in time. ' +
     'The backup is verified whole before anything is written. Into a folder (--data) everything comes back as it was at the revision of ' +
     'the backup, with the node id: where the other store lives on, start the copy with --new-node-id. Into a server (-c) come values, ' +
     'content types, flags, times of expiry and settings; revisions and times of creation are new.',
