@@ -9,6 +9,7 @@ const testFolders = ['src', 'sdk', 'test', 'bench', 'scripts']
  */
 export const slow = {
   'the store on disk': [
+    'src/backup/',
     'src/engines/sqlite/',
     'test/archive',
     'test/engine-crash',
@@ -34,6 +35,7 @@ export const slow = {
     'src/memcached/live',
     'test/access-crash',
     'test/access-docs',
+    'test/backup',
     'test/checked-pages',
     'test/audit-log-files',
     'test/cli-docs',
