@@ -1,4 +1,6 @@
-import { statSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { checkArchive } from '../backup/check-archive.ts'
 import { RefusedBackup } from '../backup/format.ts'
 import { verifyBackup } from '../backup/read-backup.ts'
 import { type CheckReport, checkFolder } from '../engines/sqlite/check/check-folder.ts'
@@ -10,18 +12,18 @@ import { print, printLines, tableLines } from './output.ts'
 import { startProgress } from './progress.ts'
 
 export const checkCommand = command('check', {
-  summary: 'Check whether a data folder or a backup is whole, without changing it',
+  summary: 'Check whether a data folder, a backup or an archive is whole, without changing it',
   notes:
-    'Reads everything. Of a backup: the checksum of each part. Of a data folder: each page, each row and what the log has, and compares the tables with each other. The server that uses the folder ' +
+    'Reads everything. Of a backup or an archive: the checksum of each part. Of a data folder: each page, each row and what the log has, and compares the tables with each other. The server that uses the folder ' +
     'must be stopped. Each line says where (a table or a file), collection, key and what is wrong; - stands for what does not apply. ' +
     'Exit code: 0 if it is whole, 1 if not. kvist repair saves what can be read of a damaged folder.',
-  operands: [{ name: 'PATH', help: 'the data folder, or the file of a backup' }],
+  operands: [{ name: 'PATH', help: 'the data folder, the file of a backup, or the folder of an archive' }],
   options: { json: jsonOption, quiet: quietOption },
   async run({ json, quiet }, [path = '']) {
     const found = statSync(path) // names the path where there is none
-    return found.isDirectory()
-      ? checkDataFolder(path, json, quiet)
-      : checkBackup(path, found.size, json, quiet)
+    if (!found.isDirectory()) return checkBackup(path, found.size, json, quiet)
+    const isArchive = existsSync(join(path, 'archive.json'))
+    return isArchive ? checkArchiveFolder(path, json, quiet) : checkDataFolder(path, json, quiet)
   },
 })
 
@@ -39,6 +41,28 @@ async function checkDataFolder(dir: string, json: boolean, quiet: boolean): Prom
   else await printLines(tableLines(report.findings.map(findingRow), findingHeadings))
   if (!quiet) for (const line of summary(dir, report)) complain(line)
   return report.isWhole ? 0 : 1
+}
+
+async function checkArchiveFolder(dir: string, json: boolean, quiet: boolean): Promise<number> {
+  const progress = await startProgress('check', 1, quiet)
+  try {
+    const { findings, notes, parts, bases, revision } = await checkArchive(dir, (share) =>
+      progress.update(share, 0),
+    )
+    const isWhole = findings.length === 0
+    if (json)
+      await print(
+        `${JSON.stringify({ path: dir, is_whole: isWhole, revision, parts, bases, findings, notes })}\n`,
+      )
+    else await printLines(tableLines(findings.map(findingRow), findingHeadings))
+    if (quiet) return isWhole ? 0 : 1
+    for (const line of notes) complain(line)
+    const holds = `an archive of ${bases} backups and ${parts} parts of the log, up to revision ${revision}`
+    complain(`${dir} is ${isWhole ? 'whole' : 'damaged'}: ${holds}`)
+    return isWhole ? 0 : 1
+  } finally {
+    progress.stop()
+  }
 }
 
 async function checkBackup(file: string, bytes: number, json: boolean, quiet: boolean): Promise<number> {
