@@ -326,6 +326,21 @@ test.each([
   expect(await membersOf(server.url, 'bad')).toEqual({})
 })
 
+test('half a gzip file, and a file that is none, is refused in one line', async () => {
+  const half = gzipSync(`id\n${Array.from({ length: 1000 }, (_, i) => `${i * 7919}\n`).join('')}`).subarray(
+    0,
+    900,
+  )
+  for (const content of [half, 'id\n1\n']) {
+    const path = file('half.csv.gz', content)
+    const { exitCode, lines } = await importAll('--from', 'csv', '--key', 'id', path, '-c', 'gzip')
+    expect({ exitCode, lines }).toEqual({
+      exitCode: 1,
+      lines: [expect.stringContaining(`${path} is no gzip file, or only a part of one: `)],
+    })
+  }
+})
+
 test('a dbm file of another format is refused with the way to export it', async () => {
   const path = file('odd', 'no dbm at all')
   const { exitCode, lines } = await importAll('--from', 'reforg', path)

@@ -1,6 +1,7 @@
-import { createReadStream, statSync } from 'node:fs'
+import { createReadStream, type ReadStream, statSync } from 'node:fs'
 import { pipeline } from 'node:stream'
 import { createGunzip } from 'node:zlib'
+import { SourceError } from './entry.ts'
 
 /** A file, or standard input, to be read from its beginning. */
 export interface FileInput {
@@ -30,9 +31,19 @@ export function fileInput(path: string): FileInput {
     totalBytes: isFile ? stats.size : null,
     open() {
       const input = createReadStream(path, { highWaterMark: 256 * 1024 })
-      const blocks = path.endsWith('.gz') ? pipeline(input, createGunzip(), () => {}) : input // a failure is thrown where it is read
+      const blocks = path.endsWith('.gz') ? unpacked(input, path) : input
       return { blocks, bytesRead: () => input.bytesRead }
     },
+  }
+}
+
+async function* unpacked(input: ReadStream, path: string): AsyncGenerator<Buffer> {
+  try {
+    yield* pipeline(input, createGunzip(), () => {}) // a failure is thrown here
+  } catch (error) {
+    const { code, message }: { code?: unknown; message?: unknown } = Object(error)
+    if (!String(code).startsWith('Z_')) throw error
+    throw new SourceError(`${path} is no gzip file, or only a part of one: ${message}`)
   }
 }
 
