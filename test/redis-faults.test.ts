@@ -242,6 +242,52 @@ describe('two front ends of one cluster', () => {
     await redis.settle()
   })
 
+  test('a primary is gone together with its replica: its lines are out of reach, others go on, and all is there when they are back', async () => {
+    const [{ engine }, other] = await frontEnds({ patienceMs: 500 })
+    const put = {
+      op: 'put',
+      collection,
+      contentType: 'application/json',
+      flags: 0,
+      expiresAtMs: null,
+    } as const
+    const write = (front: FrontEnd['engine'], key: string, value: string) =>
+      front.commit({ checks: [], writes: [{ ...put, key, value }], nowMs: Date.now() }).then(
+        () => 'done',
+        (error) => String(error.code),
+      )
+    for (const key of keys) expect(await write(engine, key, '1')).toBe('done')
+    const covers = async (value: string) => {
+      for (const server of redis.servers) {
+        await server.command('CONFIG', 'SET', 'cluster-require-full-coverage', value)
+      }
+    }
+    await covers('no')
+    const [gone] = await primaries()
+    const replica = await replicaOf(gone!)
+    await Promise.all([gone!.kill(), replica.kill()])
+    const outcomes = await Promise.all(keys.map((key, i) => write(i % 2 ? engine : other.engine, key, '2')))
+    const isDone = (i: number) => outcomes[i] === 'done'
+    expect(outcomes.some((one) => one === 'done')).toBe(true)
+    expect(outcomes.some((one) => one !== 'done')).toBe(true)
+    for (const [i, key] of keys.entries()) {
+      const read = Promise.try(() => engine.read(collection, key)).then(
+        (member) => member?.value ?? null,
+        (error) => String(error.code),
+      )
+      expect([key, await read]).toEqual([key, isDone(i) ? '2' : 'unavailable'])
+    }
+    await Promise.all([gone!.start(), replica.start()])
+    await redis.settle()
+    await covers('yes')
+    for (const [i, key] of keys.entries()) {
+      expect(await other.engine.read(collection, key)).toMatchObject({
+        value: isDone(i) ? '2' : '1',
+      })
+      expect(await write(engine, key, '3')).toBe('done')
+    }
+  })
+
   test('memory is full: writes are refused, deletes are done, and nothing is changed by what is refused', async () => {
     const [{ engine }] = await frontEnds({ lines: 1 })
     const key = 'large'

@@ -16,6 +16,8 @@ export interface TwoMachines {
 export interface Machine {
   /** In the network of the two. */
   readonly address: string
+  /** Returns the command that runs another on this machine. */
+  inside(...command: readonly string[]): readonly string[]
   /** `kvist serve` on this machine. */
   readonly command: readonly string[]
   /** What this machine sends to the other is lost on the way, and neither notices. */
@@ -83,6 +85,7 @@ export async function twoMachines(): Promise<TwoMachines> {
       run(inside(pid, 'ip', 'neighbor', ...given, 'dev', 'cable'))
     return {
       address: addressOf(at),
+      inside: (...command) => inside(pid, ...command),
       command: inside(pid, kvistProgram, 'serve', '--host', addressOf(at), '--no-auth'),
       setSilent(isSilent) {
         // Frames to a card that is not there.

@@ -124,6 +124,8 @@ export async function startRedisCluster(options: RedisOptions = {}): Promise<Red
 
 interface Node {
   readonly id: string
+  /** 127.0.0.1 when left out. */
+  readonly host?: string
   readonly port: number
   readonly busPort: number
   /** The index of the primary that it is a replica of. */
@@ -131,14 +133,14 @@ interface Node {
 }
 
 /** The state that a server of a cluster keeps: with it they need no introduction to each other. */
-function nodesFile(nodes: readonly Node[], own: number): string {
-  const lines = nodes.map(({ id, port, busPort, primary }, index) => {
+export function nodesFile(nodes: readonly Node[], own: number): string {
+  const lines = nodes.map(({ id, host = '127.0.0.1', port, busPort, primary }, index) => {
     const role = primary === null ? 'master -' : `slave ${nodes[primary]!.id}`
     const flags = index === own ? `myself,${role}` : role
     const from = Math.floor((index * slotCount) / 3)
     const to = Math.floor(((index + 1) * slotCount) / 3) - 1
     const slots = primary === null ? ` ${from}-${to}` : ''
-    return `${id} 127.0.0.1:${port}@${busPort} ${flags} 0 0 ${(primary ?? index) + 1} connected${slots}\n`
+    return `${id} ${host}:${port}@${busPort} ${flags} 0 0 ${(primary ?? index) + 1} connected${slots}\n`
   })
   return `${lines.join('')}vars currentEpoch 3 lastVoteEpoch 0\n`
 }

@@ -156,6 +156,14 @@ test.each([
   expect(faults.at(-1)?.code).toBe(code as KvistError['code'])
 })
 
+test('a group that was done and not replicated is of unknown outcome if it cannot be sent again', async () => {
+  const notReplicated: Respond = async (sent) => ({ ...(await done(sent)), isReplicated: false })
+  for (const outcome of ['not_done', 'refused'] as const) {
+    const { commit } = committer([notReplicated, failing(outcome, 'NOREPLICAS')])
+    expect(await codeOf(commit(put('a')))).toBe('outcome_unknown')
+  }
+})
+
 test('a group that only took long to arrive is sent again with the present time', async () => {
   const { commit, sent } = committer([failing('refused', `SKEW ${nowMs + 400}`), done])
   expect(await codeOf(commit(put('a')))).toBe('done')

@@ -180,6 +180,8 @@ export class LineCommitter {
       try {
         const sent = await cluster.write(keys.slot, this.command(commits, onlyDeletes, sentMs), untilMs)
         if (sent.isReplicated || monotonicMs() >= untilMs) return sent
+        // It was done, on the primary; whoever gets the group next may not have it.
+        mayBeDone = true
       } catch (error) {
         failure = error
       }
