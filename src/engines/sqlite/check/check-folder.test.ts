@@ -12,6 +12,7 @@ import {
 } from '../../../../test/support/engine.ts'
 import { collection, noonMs, put, remove, write } from '../../../../test/support/engine-writes.ts'
 import { type Random, random, seedOfRun } from '../../../../test/support/random.ts'
+import { lockForReading } from '../lock.ts'
 import { crcOfText, expiryChecksum, feedChecksum, tombstoneChecksum } from '../table/row-checksum.ts'
 import { checkFolder } from './check-folder.ts'
 
@@ -96,8 +97,12 @@ describe('a whole folder', () => {
     const copy = killedCopy(dir)
     db.close()
     expect(await findingsOf(copy)).toContain('members things key-1: the feed names it, but that is missing')
-    // A torn end of the write-ahead log was never committed.
+    // A frame with another byte, or a torn end, was never committed.
     const wal = join(copy, 'kvist.db-wal')
+    patch(wal, (b) => flip(b, b.length - 100))
+    expect(await findingsOf(copy)).toEqual([])
+    patch(wal, (b) => flip(b, b.length - 100))
+    expect(await findingsOf(copy)).not.toEqual([])
     truncateSync(wal, readFileSync(wal).length - 100)
     expect(await findingsOf(copy)).toEqual([])
   })
@@ -325,6 +330,15 @@ describe('what is refused', () => {
       await expect(checkFolder(dir)).rejects.toThrow(/is held by another kvist$/)
     })
     expect((await checkFolder(dir)).isWhole).toBe(true)
+  })
+
+  test('a server, while a folder is read', async () => {
+    const dir = await storeFolder()
+    const [lock, another] = [lockForReading(dir), lockForReading(dir)]
+    await expect(openAt(dir)).rejects.toThrow(/is held by another kvist$/)
+    another.release()
+    lock.release()
+    await withEngine(dir, async () => {})
   })
 
   test('a folder without a store', async () => {

@@ -176,7 +176,7 @@ describe('a repair', () => {
       await write(engine, [put('b', '"damaged"')])
       return readFileSync(logFiles(killedCopy(dir))[0]!)
     })
-    writeFileSync(join(dir, 'spare-00000001'), segment)
+    writeFileSync(join(dir, 'unarchived-00000001'), segment)
     patch(join(dir, 'kvist.db'), (b) => void b.write('?', b.lastIndexOf('"damaged"') + 1))
     const { report, values } = await repaired(dir)
     expect(values).toEqual({ a: '"other"', b: '"damaged"' })

@@ -66,7 +66,7 @@ function noteLost({ lost }: SalvagedLog, known: readonly RevisionRange[], first:
 export function everyRecord(dir: string, storeId: string | null, use: UseRecord): void {
   const unused = { lost: [], faults: [], highest: 0 }
   for (const name of readdirSync(dir)) {
-    if (!/^(log|spare|reserve-log|damaged)/.test(name)) continue
+    if (!/^(log|spare|reserve-log|damaged|unarchived)/.test(name)) continue
     const segment = readRuns({ path: join(dir, name), number: 0 }, storeId, unused)
     for (const at of segment?.records ?? []) use(segment!.chunk, at)
   }
