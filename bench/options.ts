@@ -64,6 +64,13 @@ export const tlsOptions = {
   members: { help: 'members in the store', full: '100000', quick: '20000' },
 }
 
+export const backupOptions = {
+  ...common,
+  rounds: { help: 'rounds, in each of which both have their turn', full: '8', quick: '3' },
+  seconds: { help: 'seconds a turn lasts', full: '5', quick: '3' },
+  members: { help: 'members in the store', full: '1000000', quick: '200000' },
+}
+
 export const redisOptions = {
   ...common,
   rounds: { help: 'rounds, in each of which every way has its turn', full: '6', quick: '2' },
