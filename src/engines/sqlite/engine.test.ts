@@ -9,12 +9,16 @@ import { openSqlite } from './engine.ts'
 import { mappedBytes } from './table/sql-connection.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'kvist-engine-'))
-afterAll(() => rmSync(root, { recursive: true, force: true }))
+const usualSmall = mappedBytes.small
+afterAll(() => {
+  mappedBytes.small = usualSmall
+  rmSync(root, { recursive: true, force: true })
+})
 
 /** Large segments hold a whole test in memory; small ones have each commit near an edge of the log. */
 for (const [name, segmentBytes, smallBytes] of [
-  ['SQLite', 512 * 1024, mappedBytes.small],
-  ['SQLite with segments of 4 KiB', 4 * 1024, mappedBytes.small],
+  ['SQLite', 512 * 1024, usualSmall],
+  ['SQLite with segments of 4 KiB', 4 * 1024, usualSmall],
   ['SQLite with a file that is too large for writers to map', 4 * 1024, 0],
 ] as const) {
   function open({ store, durability, onCommit }: OpenOptions): Promise<Engine> {
