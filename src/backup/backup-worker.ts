@@ -19,7 +19,7 @@ export type BackupReply =
   | { readonly ok: true; readonly chunk: Uint8Array | null }
   | { readonly ok: false; readonly detail: string }
 
-/** zstd's level: 3 saves 2 percent more than 1, and takes a third longer. */
+/** zstd's level: 3 makes JSON 13 percent smaller than 1, in twice the time. */
 const level = 1
 
 function* chunksOf({ pages: pinned, manifest }: BackupJob): Generator<Uint8Array[]> {
