@@ -51,6 +51,8 @@ const target = targets[systems[given.arch] ?? '']
 if (target === undefined)
   throw new Error(`--arch must be ${Object.keys(systems).join(' or ')}, not ${given.arch}`)
 
+// The package's files are as the modes below say, whatever the umask of who builds it.
+process.umask(0o022)
 mkdirSync(given.to, { recursive: true })
 const tree = mkdtempSync(join(given.to, '.deb-'))
 try {

@@ -20,12 +20,16 @@ const folder = newFolder()
 const version = manifest.version
 let debian: DebianRoot
 
+// That of an administrator; a server that another test ran in this process has left its own.
+const umask = process.umask()
 beforeAll(async () => {
+  process.umask(0o022)
   chmodSync(folder, 0o755)
   await build()
   debian = await openDebianRoot(folder, isClean)
 })
 afterAll(async () => {
+  process.umask(umask)
   await debian.remove()
   rmSync(folder, { recursive: true, force: true })
 })

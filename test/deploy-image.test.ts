@@ -21,12 +21,18 @@ const isRoot = process.getuid?.() === 0
 
 const [build = [], final = []] = parseDockerfile(readFileSync(join(root, 'Dockerfile'), 'utf8'))
 
+// As in an engine; a server that another test ran in this process has left its own.
+const umask = process.umask()
 beforeAll(async () => {
+  process.umask(0o022)
   chmodSync(folder, 0o755)
   await runBuildStage()
   makeImage()
 })
-afterAll(() => rmSync(folder, { recursive: true, force: true }))
+afterAll(() => {
+  process.umask(umask)
+  rmSync(folder, { recursive: true, force: true })
+})
 
 function textOf(stage: readonly Instruction[], name: string): string {
   const found = stage.filter((step) => step.name === name)

@@ -371,8 +371,9 @@ async function forget(run: Run): Promise<void> {
   const { r, model, nowMs, follower } = run
   const [beforeMs, limit] = [nowMs - r.int(3000), 1 + r.int(40)]
   expectSame(await run.engine.forget(beforeMs, limit), model.forget(beforeMs, limit))
-  const [revision, began] = follower.point.split('-').map(Number)
-  if (Number(revision) === 0 || Number(began ?? revision) >= model.forgotten()) return
+  // The parts of a cursor: a revision, where it began, and on Redis what its reader has seen.
+  const [, revision = '0', began = revision] = /^(\d+)(?:-(\d+))?(?:~\d+)?$/.exec(follower.point) ?? []
+  if (Number(revision) === 0 || Number(began) >= model.forgotten()) return
   const refused = await Promise.resolve()
     .then(() => run.engine.changes(follower.point, 10))
     .then(

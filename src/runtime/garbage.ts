@@ -3,7 +3,7 @@
  * code that produces much garbage at once has it collected.
  */
 
-/** Runs a full collection, for some milliseconds: not for the thread that answers requests. */
+/** Runs a full collection, for some milliseconds, while which the thread answers nothing. */
 export function collectGarbage(): void {
   Bun.gc(true)
 }
