@@ -31,6 +31,8 @@ kvist() {
 mv() { stop; command mv "$@"; }
 export KVIST_PORT=${port} url=http://127.0.0.1:${port}
 kvist serve --data kvist-data --backup-to backups
+# The first backup is taken at the start, and only one at a time.
+until ls backups/*.kvist > /dev/null 2>&1; do sleep 0.05; done
 curl -fs -X PUT -d '{"name":"Ann"}' "$url/v1/users/ann" > /dev/null
 curl -fs -X PUT -d '{"name":"Bo"}' "$url/v1/users/bo?expire_in=1h" > /dev/null
 curl -fs -o backups/backup-2027-01-01T00-00-00.000Z-0000000000000002.kvist "$url/v1/_backup"

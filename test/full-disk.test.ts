@@ -66,6 +66,7 @@ async function expectKept(): Promise<void> {
 }
 
 async function expectFull(response: Response): Promise<void> {
+  expect(response.status).toBe(507)
   expect(response.headers.get('retry-after')).not.toBeNull()
   await expectProblem(response, 507, 'storage_full')
 }
@@ -162,7 +163,7 @@ test('deletes on a full disk outlive a kill, and a start on the full disk', asyn
     await untilReserved()
     disk.fill()
     await remove([...kept.keys()][0]!)
-    await expectFull(await write())
+    await expectFull(await writeUntilRefused())
     await server[end]()
     server = await start()
     await expectKept()
