@@ -36,7 +36,7 @@ export function startBackups(
   parts: BackupParts,
 ): ServerBackups {
   const { engine, now, monotonicMs, version, onError, log, timers = realTimers } = parts
-  const source = { pin: engine.pin, now, version }
+  const source = { pin: engine.pin, now, version, isPaced: true }
   /** Ends the scheduled backup under way. */
   let stopTaking = () => {}
 

@@ -1,5 +1,6 @@
 import { setPriority } from 'node:os'
 import { donePages, type PinnedPages, readPages } from '../engines/sqlite/pin/pinned-pages.ts'
+import { monotonicMs } from '../runtime/clock.ts'
 import { encoder, type Manifest, partBytes } from './format.ts'
 import { freePages } from './free-pages.ts'
 
@@ -12,6 +13,8 @@ declare const self: Worker
 export interface BackupJob {
   readonly pages: PinnedPages
   readonly manifest: Manifest
+  /** Others want the processor: the thread rests after each chunk. */
+  readonly isPaced: boolean
 }
 
 /** `chunk` is null after the last one. */
@@ -56,23 +59,31 @@ function yieldToOthers(): void {
 /** A thread of this niceness gets about a twenty-eighth of a processor that another one wants too. */
 const niceness = 15
 
+/** It rests this many times as long as it has worked, so that it takes a sixth of a processor. */
+const restShare = 5
+const maxRestMs = 250
+
 let chunks: Generator<Uint8Array[]> | undefined
+let isPaced = false
 
 self.onmessage = (event: MessageEvent<BackupJob | 'next'>) => {
   if (event.data !== 'next') {
     yieldToOthers()
     chunks = chunksOf(event.data)
+    isPaced = event.data.isPaced
     return
   }
   reply()
 }
 
 function reply(): void {
+  const startedMs = monotonicMs()
   try {
     const next = chunks!.next()
     const chunk = next.done === true ? null : new Uint8Array(Buffer.concat(next.value))
     const message: BackupReply = { ok: true, chunk }
     self.postMessage(message, { transfer: chunk === null ? [] : [chunk.buffer] })
+    if (isPaced && chunk !== null) Bun.sleepSync(Math.min(maxRestMs, restShare * (monotonicMs() - startedMs)))
   } catch (error) {
     const message: BackupReply = { ok: false, detail: error instanceof Error ? error.message : String(error) }
     self.postMessage(message)

@@ -22,14 +22,16 @@ export interface BackupSource {
   readonly now: () => number
   /** The version of kvist. */
   readonly version: string
+  /** Leaves most of the processor to others, and takes longer. */
+  readonly isPaced?: boolean
 }
 
 /** Begins a backup of the store as it is now, with all that was acknowledged before. */
-export async function takeBackup({ pin, now, version }: BackupSource): Promise<Backup> {
+export async function takeBackup({ pin, now, version, isPaced = false }: BackupSource): Promise<Backup> {
   const tables = await pin()
   const manifest = manifestOf(tables.facts, now(), version)
   const worker = new Worker(new URL('./backup-worker.ts', import.meta.url).href, { smol: true })
-  const job: BackupJob = { pages: tables.pages, manifest }
+  const job: BackupJob = { pages: tables.pages, manifest, isPaced }
   worker.postMessage(job)
   /** The chunk that the thread makes while the one before it is being sent. */
   let ahead = request(worker)
