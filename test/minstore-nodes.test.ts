@@ -178,6 +178,8 @@ describe('mirroring', () => {
 
   test('mirror=1 with bridge=1 is spread to the list of the receiver', async () => {
     const { a, b, c } = await cluster({ a: ['b'], b: ['c'], c: null })
+    // A server that is new to b gets all that b has.
+    await sent(a, b)
     const record = '{"uid":"m","value":"as it is (Marked)."}'
     expect((await ask(a, 'PUT /text/m?mirror=1&bridge=1', { value: record })).text).toBe(record)
     await holds(b, 'm', record)
