@@ -20,6 +20,7 @@ export const slow = {
   ],
   'programs and processes of their own': [
     'scripts/setup',
+    'src/cli/check',
     'src/cli/commands',
     'src/cli/connection',
     'src/cli/health',
