@@ -16,14 +16,9 @@ import {
   rejectedCount,
   summaryOf,
 } from './import-report.ts'
-import { type Progress, startProgress } from './progress.ts'
+import { startProgress } from './progress.ts'
+import { ProgressFile, progressPath } from './progress-file.ts'
 import { beforeSignalEnds } from './signals.ts'
-import {
-  loadSourceCheckpoint,
-  removeSourceCheckpoint,
-  type SourceCheckpoint,
-  saveSourceCheckpoint,
-} from './source-checkpoint.ts'
 import { importerOptions, refuseOtherOptions, type SourceValues } from './source-options.ts'
 import { SourceSender } from './source-sender.ts'
 
@@ -59,7 +54,7 @@ export async function importFrom(from: SourceName, location: string, given: Impo
   const sender = new SourceSender(given.dryRun ? null : kvist, report, (counts, end) => {
     run.done = addCounts(run.done, counts)
     if (end === null) return
-    save(run, end.cursor, progress)
+    run.saved.save({ of: run.of, cursor: end.cursor, counts: run.done }, progress)
     progress.update(end.position, run.done.stored)
   })
   const target = { collection: given.collection ?? importer.collection, prefix: given.prefix ?? '' }
@@ -80,7 +75,7 @@ export async function importFrom(from: SourceName, location: string, given: Impo
     source.close?.()
   }
   progress.stop()
-  if (run.checkpointPath !== null) removeSourceCheckpoint(run.checkpointPath)
+  run.saved.remove()
   if (!given.quiet) complain(summaryOf(run.done, given.dryRun))
   return rejectedCount(run.done) + run.done.incomplete === 0 ? 0 : 1
 }
@@ -115,57 +110,51 @@ async function addEntry(
   await sender.add(target.collection ?? collection, line.key, line.line)
 }
 
-interface Run {
-  /** Identifies the import in its checkpoint. */
+/** How far an import from a source has come. */
+interface SourceDone {
+  /** The import: source, target and options. A run of another one does not resume here. */
   readonly of: string
-  /** Null if the import cannot resume. */
-  readonly checkpointPath: string | null
+  readonly cursor: string
+  readonly counts: ImportCounts
+}
+
+/** Returns what was saved, if it is of this import; else null. Throws for what is of another shape. */
+function sourceDone(found: unknown, of: string): SourceDone | null {
+  const saved = found as SourceDone
+  const { stored, expired, incomplete, rejected } = saved.counts
+  const counts = [stored, expired, incomplete, ...Object.values(rejected)]
+  const isWhole = typeof saved.cursor === 'string' && counts.every((count) => Number.isInteger(count))
+  return isWhole && saved.of === of ? saved : null
+}
+
+interface Run {
+  /** See `SourceDone`. */
+  readonly of: string
+  readonly saved: ProgressFile<SourceDone>
   /** The cursor to start at. */
   readonly start: string | null
   done: ImportCounts
-  hasSaved: boolean
 }
 
 function startRun(from: SourceName, location: string, source: Source, url: string, given: ImportValues): Run {
   const { collection, prefix, key, infer, delimiter, json, database, encodeKeys } = given
   const options = { prefix, key, infer, delimiter, json, database, encodeKeys }
   const of = JSON.stringify({ from, location, identity: source.identity, url, collection, options })
-  const path =
-    source.identity === null || given.dryRun ? null : `${checkpointBase(from, location)}.kvist-progress`
-  const found: SourceCheckpoint | 'other' | null =
-    path === null || given.restart ? null : loadSourceCheckpoint(path, of)
-  if (found === 'other') complain(`${path} is of another import: starting at the beginning`)
-  const start = found === 'other' ? null : found
-  if (start !== null && !given.quiet) complain(`resuming after ${start.counts.stored} of ${location}`)
-  return {
-    of,
-    checkpointPath: path,
-    start: start?.cursor ?? null,
-    done: start?.counts ?? noCounts,
-    hasSaved: start !== null,
-  }
+  const canResume = source.identity !== null && !given.dryRun
+  const path = canResume ? progressPath(progressBase(from, location)) : null
+  const saved = new ProgressFile(path, given.restart, (found) => sourceDone(found, of))
+  if (saved.found !== null && !given.quiet)
+    complain(`resuming after ${saved.found.counts.stored} of ${location}`)
+  return { of, saved, start: saved.found?.cursor ?? null, done: saved.found?.counts ?? noCounts }
 }
 
-/** The checkpoint of a file is beside it, that of a server in the current folder. */
-function checkpointBase(from: SourceName, location: string): string {
+/** The progress of a file is beside it, that of a server in the current folder. */
+function progressBase(from: SourceName, location: string): string {
   const isPath = statSync(location, { throwIfNoEntry: false }) !== undefined
   if (isPath) return location.replace(/\/+$/, '')
   return `${from}-${location.replace(/[^A-Za-z0-9.]+/g, '-').replace(/^-|-$/g, '')}`
 }
 
-/** Saves the cursor. An import whose checkpoint cannot be written goes on without one. */
-function save(run: Run, cursor: string, progress: Progress): void {
-  const { checkpointPath: path, of, done: counts } = run
-  if (path === null) return
-  try {
-    saveSourceCheckpoint(path, { of, cursor, counts })
-    run.hasSaved = true
-  } catch (error) {
-    progress.complain(`${explain(error).line}: an interrupted import will start at the beginning`)
-    Object.assign(run, { checkpointPath: null, hasSaved: false })
-  }
-}
-
-function howToGoOn({ hasSaved, done }: Run): string {
-  return hasSaved ? `; the same command resumes after ${done.stored} that were stored` : ''
+function howToGoOn({ saved, done }: Run): string {
+  return saved.resumes ? `; the same command resumes after ${done.stored} that were stored` : ''
 }

@@ -5,19 +5,13 @@ import type { Collection, ImportSummary } from '../../sdk/client.ts'
 import { toggle } from '../option-kinds.ts'
 import { option, refuse, type Values } from '../options.ts'
 import { sendLines } from './busy.ts'
-import {
-  type Checkpoint,
-  checkpointPath,
-  loadCheckpoint,
-  removeCheckpoint,
-  saveCheckpoint,
-} from './checkpoint.ts'
 import { command } from './command.ts'
 import { collectionOption, connect, connectionOptions, quietOption } from './connection.ts'
 import { complain, explain } from './explain.ts'
 import { importFrom } from './import-source.ts'
 import { type LineChunk, lineChunks, type OverlongLine } from './line-chunks.ts'
 import { type Progress, startProgress } from './progress.ts'
+import { ProgressFile, progressPath } from './progress-file.ts'
 import { beforeSignalEnds } from './signals.ts'
 import { refuseSourceOptions, sourceOptions } from './source-options.ts'
 
@@ -102,9 +96,33 @@ async function importLines(
     return 1
   }
   progress.stop()
-  if (source.checkpointPath !== null) removeCheckpoint(source.checkpointPath)
+  source.saved.remove()
   if (!given.quiet) complain(`stored ${done.stored}, failed ${done.failed}`)
   return done.failed === 0 ? 0 : 1
+}
+
+/** How far an import of lines has come. */
+interface LinesDone {
+  /** The target and the file. A run with others does not resume here. */
+  readonly url: string
+  readonly collection: string
+  readonly sizeBytes: number
+  readonly modifiedMs: number
+  /** The offset of the first byte that was not sent, at the start of a line. */
+  readonly offsetBytes: number
+  readonly lines: number
+  readonly stored: number
+  readonly failed: number
+}
+
+const numbers = ['sizeBytes', 'modifiedMs', 'offsetBytes', 'lines', 'stored', 'failed'] as const
+const sameImport = ['url', 'collection', 'sizeBytes', 'modifiedMs'] as const
+
+/** Returns what was saved, if it is of the import that starts with `of`; else null. */
+function linesDone(found: unknown, of: LinesDone): LinesDone | null {
+  const saved = found as LinesDone
+  const isWhole = numbers.every((name) => Number.isFinite(saved[name]) && saved[name] >= 0)
+  return isWhole && sameImport.every((name) => saved[name] === of[name]) ? saved : null
 }
 
 interface Source {
@@ -113,17 +131,16 @@ interface Source {
   /** The size of the input; null if unknown, as for a pipe. */
   readonly totalBytes: number | null
   /** Returns how many bytes of the total an import has read at this progress. */
-  positionOf(done: Checkpoint): number
-  /** The path of the checkpoint; null if the import cannot resume. */
-  readonly checkpointPath: string | null
-  readonly start: Checkpoint
+  positionOf(done: LinesDone): number
+  readonly saved: ProgressFile<LinesDone>
+  readonly start: LinesDone
 }
 
 function openSource(file: string, target: { url: string; collection: string }, restart: boolean): Source {
   const stats = file === '-' ? null : statSync(file)
   const isFile = stats?.isFile() ?? false
   const isPacked = file.endsWith('.gz')
-  const nothingDone: Checkpoint = {
+  const nothingDone: LinesDone = {
     ...target,
     sizeBytes: stats?.size ?? 0,
     modifiedMs: stats?.mtimeMs ?? 0,
@@ -132,9 +149,10 @@ function openSource(file: string, target: { url: string; collection: string }, r
     stored: 0,
     failed: 0,
   }
-  const path = isFile && !isPacked ? checkpointPath(file) : null
-  const start = path === null || restart ? nothingDone : whereToGoOn(path, nothingDone)
-  const common = { file, totalBytes: isFile ? nothingDone.sizeBytes : null, checkpointPath: path, start }
+  const path = isFile && !isPacked ? progressPath(file) : null
+  const saved = new ProgressFile(path, restart, (found) => linesDone(found, nothingDone))
+  const start = saved.found ?? nothingDone
+  const common = { file, totalBytes: isFile ? nothingDone.sizeBytes : null, saved, start }
   if (file === '-') return { ...common, blocks: process.stdin, positionOf: (done) => done.offsetBytes }
 
   const input = createReadStream(file, {
@@ -146,15 +164,8 @@ function openSource(file: string, target: { url: string; collection: string }, r
   return { ...common, blocks: unpacked, positionOf: () => input.bytesRead }
 }
 
-function whereToGoOn(path: string, nothingDone: Checkpoint): Checkpoint {
-  const found = loadCheckpoint(path, nothingDone)
-  if (found === 'other') complain(`${path} is of another import: starting at the beginning`)
-  return found === null || found === 'other' ? nothingDone : found
-}
-
-function howToGoOn(source: Source, done: Checkpoint): string {
-  if (source.checkpointPath === null || done.lines === 0) return ''
-  return `; the same command resumes after line ${done.lines}`
+function howToGoOn({ saved }: Source, { lines }: LinesDone): string {
+  return saved.resumes && lines > 0 ? `; the same command resumes after line ${lines}` : ''
 }
 
 /** Sends one request after the other, so that the later of two lines with one key wins. */
@@ -162,7 +173,7 @@ async function sendAll(
   collection: Collection<unknown>,
   source: Source,
   progress: Progress,
-  onAcknowledged: (done: Checkpoint) => void,
+  onAcknowledged: (done: LinesDone) => void,
 ): Promise<void> {
   let done = source.start
   let named = 0
@@ -179,7 +190,7 @@ async function sendAll(
       stored: done.stored + stored,
       failed: done.failed + failed.length + unnamed,
     }
-    if (source.checkpointPath !== null) saveCheckpoint(source.checkpointPath, done)
+    source.saved.save(done, progress)
     onAcknowledged(done)
     progress.update(source.positionOf(done), done.stored)
   }

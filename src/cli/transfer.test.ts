@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'bun:test'
 import {
   existsSync,
   lstatSync,
+  mkdirSync,
   readFileSync,
   rmSync,
   statSync,
@@ -245,6 +246,15 @@ test('an import starts at the beginning when the file or the target is another, 
   checkpoint({})
   writeFileSync(`${file}.kvist-progress`, '{"url":')
   expect(await importIt()).toBe(other + whole)
+})
+
+test('progress that cannot be written does not stop an import', async () => {
+  const file = join(folder, 'unsaved.ndjson')
+  writeFileSync(file, manyLines(3).join(''))
+  mkdirSync(`${file}.kvist-progress.new`)
+  const { exitCode, stderr } = await kvist(['import', '-c', 'unsaved', file])
+  expect(exitCode).toBe(0)
+  expect(stderr).toMatch(/: an interrupted import will start at the beginning\nkvist: stored 3, failed 0\n$/)
 })
 
 test('an export that fails leaves the file that was there, and no part of a new one', async () => {
