@@ -2,7 +2,9 @@
  * Measures what a scoped token costs: the same GET and PUT to one open server, without a token, with another header of
  * its length, with a token that may do everything, and with one for a key prefix, alternately. `--help` lists the options.
  */
+
 import { join, resolve } from 'node:path'
+import { kvistRequests } from './kvist-requests.ts'
 import { accessOptions, chooseOptions } from './options.ts'
 import { killAll, processorSeconds, removeFolder, startServer, waitUntilReady } from './process.ts'
 import { median } from './statistics.ts'
@@ -50,10 +52,9 @@ async function fill(): Promise<void> {
   if (!response.ok) throw new Error(`the import was refused: ${await response.text()}`)
 }
 
-const path = '/v1/bench/{key}'
 const loads: readonly (readonly [title: string, request: RawRequest])[] = [
-  ['GET', { method: 'GET', path }],
-  ['PUT', { method: 'PUT', path, body: value, headers: { 'Content-Type': 'application/json' } }],
+  ['GET', kvistRequests.get],
+  ['PUT', { ...kvistRequests.put, body: value }],
 ]
 
 interface Figures {

@@ -4,28 +4,20 @@
  */
 import { join, resolve } from 'node:path'
 import { importIntoKvist } from './bulk.ts'
+import { kvistRequests } from './kvist-requests.ts'
 import { startKvist } from './kvist-server.ts'
-import { writtenValue } from './members.ts'
 import { backupOptions, chooseOptions } from './options.ts'
 import { killAll, removeFolder } from './process.ts'
 import { median } from './statistics.ts'
-import { type RawRequest, runWrk } from './wrk.ts'
+import { runWrk } from './wrk.ts'
 
 const port = 17_811
 const url = `http://127.0.0.1:${port}`
 
-const loads: readonly { readonly name: string; readonly request: RawRequest }[] = [
-  { name: 'GET', request: { method: 'GET', path: '/v1/bench/{key}' } },
-  {
-    name: 'PUT',
-    request: {
-      method: 'PUT',
-      path: '/v1/bench/{key}',
-      headers: { 'Content-Type': 'application/json' },
-      body: writtenValue,
-    },
-  },
-]
+const loads = [
+  { name: 'GET', request: kvistRequests.get },
+  { name: 'PUT', request: kvistRequests.put },
+] as const
 
 const options = chooseOptions(backupOptions)
 const dataDir = join(resolve(options.text('data')), 'backup')

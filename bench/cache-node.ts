@@ -2,9 +2,11 @@
  * Measures a cache node: GET at random of members that it holds, in requests a second and in processor time of the server, beside
  * the same of its origin; and GET of members that it must ask for each time. `--help` lists the options.
  */
+
 import { mkdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { importIntoKvist } from './bulk.ts'
+import { kvistRequests } from './kvist-requests.ts'
 import { cacheNodeOptions, chooseOptions } from './options.ts'
 import {
   killAll,
@@ -57,7 +59,7 @@ async function measure(): Promise<Map<string, Turn[]>> {
   const load = { choose: 'random', members, connections: 64, seconds } as const
   const get = (way: (typeof ways)[number], seed: number) => {
     const { port, headers } = way
-    return runWrk({ ...load, port, seed, request: { method: 'GET', path: '/v1/bench/{key}', headers } })
+    return runWrk({ ...load, port, seed, request: { ...kvistRequests.get, headers } })
   }
   // Fills the cache.
   for (let seed = 1; seed <= 3; seed++) await get(ways[1], seed)

@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { exportFromKvist, importIntoEtcd, importIntoKvist, importIntoRedis } from './bulk.ts'
+import { kvistRequests } from './kvist-requests.ts'
 import { jsonOf, writtenValue } from './members.ts'
 import { type Server, startServer, waitUntilReady, withFront } from './process.ts'
 import type { RawRequest } from './wrk.ts'
@@ -43,15 +44,9 @@ const redisPort = 17010
 const headersOfBun = ['date', 'content-length', 'connection', 'keep-alive']
 
 const membersApi: Contestant['asks'] = {
-  get: { method: 'GET', path: '/v1/bench/{key}', shows: plain },
-  put: {
-    method: 'PUT',
-    path: '/v1/bench/{key}',
-    headers: { 'Content-Type': 'application/json' },
-    body: writtenValue,
-    shows: plain,
-  },
-  list: { method: 'GET', path: '/v1/bench?limit=100&from={key}', shows: plain },
+  get: { ...kvistRequests.get, shows: plain },
+  put: { ...kvistRequests.put, shows: plain },
+  list: { ...kvistRequests.page, shows: plain },
 }
 
 export const contestants: readonly Contestant[] = [

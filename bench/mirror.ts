@@ -6,6 +6,7 @@
 import { availableParallelism, constants, setPriority } from 'node:os'
 import { join, resolve } from 'node:path'
 import { Kvist } from '../sdk/client.ts'
+import { kvistRequests } from './kvist-requests.ts'
 import { startKvist } from './kvist-server.ts'
 import { accessOptions, chooseOptions } from './options.ts'
 import { killAll, processorSeconds, removeFolder, type Server } from './process.ts'
@@ -49,12 +50,7 @@ interface Emitter {
 
 async function runOnce({ port, pid, perSecond, microseconds }: Emitter, seed: number): Promise<void> {
   const seconds = options.number('seconds')
-  const request = {
-    method: 'PUT',
-    path: '/v1/bench/{key}',
-    body: value,
-    headers: { 'Content-Type': 'application/json' },
-  } as const
+  const request = { ...kvistRequests.put, body: value }
   const before = processorSeconds(pid)
   const run = await runWrk({
     ...{

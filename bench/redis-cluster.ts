@@ -5,16 +5,10 @@
 import { mkdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { importIntoKvist } from './bulk.ts'
+import { kvistRequests } from './kvist-requests.ts'
 import { chooseOptions, redisClusterOptions } from './options.ts'
 import { killAll, removeFolder, type Server } from './process.ts'
-import {
-  kvistRequests,
-  type RedisTurn,
-  redisCli,
-  redisTurn,
-  startFrontEnd,
-  startRedisServer,
-} from './redis-turns.ts'
+import { type RedisTurn, redisCli, redisTurn, startFrontEnd, startRedisServer } from './redis-turns.ts'
 import { median } from './statistics.ts'
 import { makeChanges } from './watch-changes.ts'
 import { openWatchers } from './watchers.ts'

@@ -1,5 +1,4 @@
 import { join } from 'node:path'
-import { writtenValue } from './members.ts'
 import { processorSeconds, type Server, startServer, waitUntilReady } from './process.ts'
 import { type RawRequest, runWrk } from './wrk.ts'
 
@@ -41,17 +40,6 @@ export async function startFrontEnd(dataDir: string, port: number, engine: strin
   await waitUntilReady(server, `http://127.0.0.1:${port}/readyz`, 'ready')
   return server
 }
-
-export const kvistRequests = {
-  get: { method: 'GET', path: '/v1/bench/{key}' },
-  put: {
-    method: 'PUT',
-    path: '/v1/bench/{key}',
-    headers: { 'Content-Type': 'application/json' },
-    body: writtenValue,
-  },
-  page: { method: 'GET', path: '/v1/bench?limit=100&from={key}' },
-} as const satisfies Record<string, RawRequest>
 
 export interface RedisLoad {
   readonly request: RawRequest

@@ -6,10 +6,11 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { importIntoKvist, importIntoRedis } from './bulk.ts'
+import { kvistRequests } from './kvist-requests.ts'
 import { writtenValue } from './members.ts'
 import { chooseOptions, redisOptions } from './options.ts'
 import { killAll, removeFolder, type Server, startServer, waitUntilReady } from './process.ts'
-import { kvistRequests, type RedisTurn, redisTurn, startFrontEnd, startRedisServer } from './redis-turns.ts'
+import { type RedisTurn, redisTurn, startFrontEnd, startRedisServer } from './redis-turns.ts'
 import { median } from './statistics.ts'
 import type { RawRequest } from './wrk.ts'
 

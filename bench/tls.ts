@@ -5,11 +5,11 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { importIntoKvist } from './bulk.ts'
-import { writtenValue } from './members.ts'
+import { kvistRequests } from './kvist-requests.ts'
 import { chooseOptions, tlsOptions } from './options.ts'
 import { killAll, removeFolder, type Server, startServer, waitUntilReady } from './process.ts'
 import { median } from './statistics.ts'
-import { type RawRequest, runWrk, type WrkFigures } from './wrk.ts'
+import { runWrk, type WrkFigures } from './wrk.ts'
 
 const kvistProgram = join(import.meta.dir, '../bin/kvist')
 const ports = { kvist: 17_801, nginx: 17_802, plain: 17_803 }
@@ -20,18 +20,10 @@ const ways = [
   { name: 'plain', title: 'kvist without TLS', port: ports.plain, scheme: 'http' },
 ] as const
 
-const loads: readonly { readonly name: string; readonly request: RawRequest }[] = [
-  { name: 'GET', request: { method: 'GET', path: '/v1/bench/{key}' } },
-  {
-    name: 'PUT',
-    request: {
-      method: 'PUT',
-      path: '/v1/bench/{key}',
-      headers: { 'Content-Type': 'application/json' },
-      body: writtenValue,
-    },
-  },
-]
+const loads = [
+  { name: 'GET', request: kvistRequests.get },
+  { name: 'PUT', request: kvistRequests.put },
+] as const
 
 const options = chooseOptions(tlsOptions)
 const dataDir = join(resolve(options.text('data')), 'tls')
