@@ -3,7 +3,7 @@
  * code that produces much garbage at once has it collected.
  */
 
-/** Runs a full collection, for some milliseconds, while which the thread answers nothing. */
+/** Runs a full collection, which takes the thread some milliseconds. */
 export function collectGarbage(): void {
   Bun.gc(true)
 }
