@@ -46,3 +46,16 @@ export interface ArchivedVersion {
   /** With an empty value unless values were asked for; null for a removal. */
   readonly member: Member | null
 }
+
+/** What the metrics show of an archive. */
+export interface ArchiveNumbers {
+  readonly archivedRevision: number
+  /** How long the oldest change waits that is not archived; 0 for none. */
+  readonly lagSeconds: number
+  readonly waitingSegments: number
+  readonly waitingBytes: number
+  readonly failures: number
+  /** Revisions that the archive lacks since the start, because their segments were dropped. */
+  readonly droppedRevisions: number
+  readonly isFailing: boolean
+}

@@ -1,5 +1,6 @@
 import { isRejected, type SourceEntry } from './entry.ts'
-import type { Batch } from './importer.ts'
+import { fileInput } from './files.ts'
+import type { Batch, Source } from './importer.ts'
 
 const batchEntries = 1000
 const batchBytes = 1024 * 1024
@@ -33,4 +34,20 @@ export async function* countedBatches(
     }
   }
   if (entries.length > 0) yield { entries, cursor: String(count), position: position() }
+}
+
+/** Returns a file as a source that is always read from its beginning; `groupsOf` reads its blocks. */
+export function fileSource(
+  path: string,
+  groupsOf: (blocks: AsyncIterable<Buffer>, name: string) => EntryGroups,
+): Source {
+  const input = fileInput(path)
+  return {
+    identity: input.identity,
+    total: input.totalBytes,
+    read(cursor) {
+      const { blocks, bytesRead } = input.open()
+      return countedBatches(groupsOf(blocks, input.name), cursor, bytesRead)
+    },
+  }
 }

@@ -1,8 +1,7 @@
 import { type CsvError, parse } from 'csv-parse'
 import { maxValueBytes } from '../core/limits.ts'
-import { countedBatches } from './counted.ts'
+import { fileSource } from './counted.ts'
 import { jsonValue, type SourceEntry, SourceError } from './entry.ts'
-import { fileInput } from './files.ts'
 import type { Importer } from './importer.ts'
 import { SeenKeys, withDuplicates } from './seen-keys.ts'
 
@@ -16,16 +15,9 @@ export const csv: Importer = {
   options: ['key', 'infer', 'delimiter'],
   async open(path, { key, infer, delimiter }) {
     if (key === null) throw new SourceError('--from csv needs --key COLUMN, the column that holds the key')
-    const input = fileInput(path)
-    return {
-      identity: input.identity,
-      total: input.totalBytes,
-      read(cursor) {
-        const { blocks, bytesRead } = input.open()
-        const rows = parsedRows(blocks, input.name, delimiter)
-        return countedBatches(entryGroups(rows, input.name, key, infer), cursor, bytesRead)
-      },
-    }
+    return fileSource(path, (blocks, name) =>
+      entryGroups(parsedRows(blocks, name, delimiter), name, key, infer),
+    )
   },
 }
 

@@ -1,7 +1,6 @@
 import { maxValueBytes } from '../core/limits.ts'
-import { countedBatches } from './counted.ts'
+import { fileSource } from './counted.ts'
 import { type SourceEntry, SourceError } from './entry.ts'
-import { fileInput } from './files.ts'
 import type { Source } from './importer.ts'
 import { type JsonPart, JsonSplitter } from './json-parts.ts'
 import { SeenKeys, withDuplicates } from './seen-keys.ts'
@@ -25,15 +24,7 @@ export interface JsonFormat {
  * again is reported, because the later entry replaces the earlier one.
  */
 export function jsonSource(path: string, format: JsonFormat): Source {
-  const input = fileInput(path)
-  return {
-    identity: input.identity,
-    total: input.totalBytes,
-    read(cursor) {
-      const { blocks, bytesRead } = input.open()
-      return countedBatches(entryGroups(blocks, input.name, format), cursor, bytesRead)
-    },
-  }
+  return fileSource(path, (blocks, name) => entryGroups(blocks, name, format))
 }
 
 async function* entryGroups(

@@ -1,3 +1,4 @@
+import type { ArchiveNumbers } from '../core/archive.ts'
 import type { Database } from '../core/database.ts'
 import type { Histogram } from '../core/histogram.ts'
 import type { MemcachedCounts } from './memcached-counts.ts'
@@ -100,17 +101,6 @@ interface HealNumbers {
   readonly mended: number
   readonly undecided: number
   readonly lastRunMs: number | null
-}
-
-/** The archive of the log. */
-interface ArchiveNumbers {
-  readonly archivedRevision: number
-  readonly lagSeconds: number
-  readonly waitingSegments: number
-  readonly waitingBytes: number
-  readonly failures: number
-  readonly droppedRevisions: number
-  readonly isFailing: boolean
 }
 
 /** Lines of the audit log. */

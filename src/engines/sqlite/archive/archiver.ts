@@ -1,3 +1,4 @@
+import type { ArchiveNumbers } from '../../../core/archive.ts'
 import { monotonicMs } from '../../../runtime/clock.ts'
 import type { RevisionRange } from '../table/table.ts'
 import {
@@ -35,19 +36,6 @@ export interface ArchiverOptions {
   readonly now: () => number
   readonly maxWaitingBytes?: number
   readonly maxWaitingSegments?: number
-}
-
-/** What the metrics show of an archive. */
-export interface ArchiveNumbers {
-  readonly archivedRevision: number
-  /** How long the oldest change waits that is not archived; 0 for none. */
-  readonly lagSeconds: number
-  readonly waitingSegments: number
-  readonly waitingBytes: number
-  readonly failures: number
-  /** Revisions that the archive lacks since the start, because their segments were dropped. */
-  readonly droppedRevisions: number
-  readonly isFailing: boolean
 }
 
 /** A file of the archive is closed, and its parts joined to one, when it has this many bytes of records, or parts. */

@@ -1,7 +1,8 @@
+import type { ArchiveNumbers } from '../../../core/archive.ts'
 import type { Committer } from '../committer.ts'
 import type { Meta } from '../table/table.ts'
 import type { LoadedSegment } from '../wal/log-reader.ts'
-import { type ArchiveNumbers, type Archiver, openArchiver } from './archiver.ts'
+import { type Archiver, openArchiver } from './archiver.ts'
 import { hasKept, type WaitingSegment } from './waiting-segments.ts'
 
 /** The archive as a part of the engine. */

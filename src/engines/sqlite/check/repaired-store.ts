@@ -1,11 +1,11 @@
 import { Database } from 'bun:sqlite'
 import { closeSync, fsyncSync, openSync, rmSync } from 'node:fs'
 import type { RemovalCause } from '../../../core/member.ts'
+import { expiryWriter } from '../table/expiry-row.ts'
 import { memberParams, putMemberSql } from '../table/member-row.ts'
 import {
   collectionChecksum,
   crcOfText,
-  expiryChecksum,
   feedBlockChecksum,
   feedChecksum,
   tombstoneChecksum,
@@ -354,16 +354,8 @@ export class RepairedStore {
   private makeExpiries(): void {
     const rows = this.db.query(`SELECT expires_at, collection, key FROM members WHERE expires_at IS NOT NULL
       ORDER BY 1, 2, 3`)
-    const insert = this.db.query('INSERT INTO expiries VALUES (?, ?, ?, ?)')
-    for (const [expiresAtMs, collection, key] of valuesOf<[number, string, string]>(rows)) {
-      const crc = crcOfText(key, crcOfText(collection))
-      insert.run(
-        expiresAtMs,
-        collection,
-        key,
-        expiryChecksum(crc, Buffer.byteLength(collection), expiresAtMs),
-      )
-    }
+    const insert = expiryWriter(this.db)
+    for (const row of valuesOf<[number, string, string]>(rows)) insert(...row)
   }
 
   private makeCounts(): void {

@@ -4,7 +4,8 @@ import { stampToMs } from '../../../core/clock.ts'
 import { collectGarbage } from '../../../runtime/garbage.ts'
 import { countRecord } from '../memtable/memtable.ts'
 import { damagedMember, damagedStore } from '../table/damage.ts'
-import { collectionChecksum, crcOfText, expiryChecksum } from '../table/row-checksum.ts'
+import { expiryWriter } from '../table/expiry-row.ts'
+import { collectionChecksum } from '../table/row-checksum.ts'
 import { writeMeta } from '../table/schema.ts'
 import { type Counts, type Meta, readMeta, waitForLocks } from '../table/table.ts'
 import { requireSpace } from '../wal/log-files.ts'
@@ -276,18 +277,10 @@ function editExpiry(
 
 function writeExpiries(db: Database, { gone, come }: ExpiryEdits): void {
   const remove = db.query('DELETE FROM expiries WHERE expires_at = ? AND collection = ? AND key = ?')
-  const insert = db.query('INSERT INTO expiries VALUES (?, ?, ?, ?)')
+  const insert = expiryWriter(db)
   // Keys with the same expiry are in order already.
   for (const { collection, key, expiresAtMs } of gone.sort(byTime)) remove.run(expiresAtMs, collection, key)
-  for (const { collection, key, expiresAtMs } of come.sort(byTime)) {
-    const namesCrc = crcOfText(key, crcOfText(collection))
-    insert.run(
-      expiresAtMs,
-      collection,
-      key,
-      expiryChecksum(namesCrc, Buffer.byteLength(collection), expiresAtMs),
-    )
-  }
+  for (const { collection, key, expiresAtMs } of come.sort(byTime)) insert(expiresAtMs, collection, key)
 }
 
 function byTime(a: Expiry, b: Expiry): number {

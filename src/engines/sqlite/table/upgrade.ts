@@ -1,11 +1,11 @@
 import type { Database } from 'bun:sqlite'
 import { jsonContentType, type RemovalCause, type Value } from '../../../core/member.ts'
 import { monotonicMs } from '../../../runtime/clock.ts'
+import { expiryWriter } from './expiry-row.ts'
 import { memberParams, putMemberSql } from './member-row.ts'
 import {
   collectionChecksum,
   crcOfText,
-  expiryChecksum,
   feedBlockChecksum,
   feedChecksum,
   tombstoneChecksum,
@@ -162,13 +162,9 @@ function moveTombstones(db: Database, batchRows: number): number {
 function moveExpiries(db: Database, batchRows: number): number {
   const rows = db.query(`SELECT expires_at, collection, key FROM expiries${oldSuffix}
     ORDER BY expires_at, collection, key LIMIT ${batchRows}`)
-  const insert = db.query('INSERT INTO expiries VALUES (?, ?, ?, ?)')
+  const insert = expiryWriter(db)
   const moved = rows.values() as [number, string, string][]
-  for (const [expiresAtMs, collection, key] of moved) {
-    const texts = crcOfText(key, crcOfText(collection))
-    const checksum = expiryChecksum(texts, Buffer.byteLength(collection), expiresAtMs)
-    insert.run(expiresAtMs, collection, key, checksum)
-  }
+  for (const row of moved) insert(...row)
   const last = moved.at(-1)
   if (last !== undefined)
     db.query(`DELETE FROM expiries${oldSuffix} WHERE (expires_at, collection, key) <= (?, ?, ?)`).run(...last)
