@@ -209,6 +209,11 @@ test('every byte of a backup counts: one that is changed, or a cut anywhere, is 
     const damagedPath = newPath()
     async function expectRefused(bytes: Uint8Array, what: string): Promise<void> {
       writeFileSync(damagedPath, bytes)
+      const verified = await verifyBackup(damagedPath).catch((one: Error) => one)
+      expect([what, verified instanceof Error ? verified.constructor.name : 'whole']).toEqual([
+        what,
+        'RefusedBackup',
+      ])
       const folder = newFolder()
       const error = await restoreBackup(damagedPath, folder).catch((one: Error) => one)
       expect([what, error instanceof Error ? error.constructor.name : 'restored']).toEqual([
@@ -230,7 +235,28 @@ test('every byte of a backup counts: one that is changed, or a cut anywhere, is 
     }
     await expectRefused(Buffer.concat([whole, Buffer.from('\n')]), 'something after its end')
     await expectRefused(Buffer.concat([whole, whole]), 'two of them')
+
+    const pieces: Buffer[][] = []
+    for (const value of ['1', '2']) {
+      await write(engine, [put('changed', value)])
+      pieces.push(piecesOf(readFileSync((await backUp(engine)).path)))
+    }
+    const [[start, head, part, tail], [, , otherPart]] = pieces as [Buffer[], Buffer[]]
+    expect(otherPart).not.toEqual(part!)
+    await expectRefused(Buffer.concat([start!, head!, otherPart!, tail!]), 'a part of another backup')
   }))
+
+/** The beginning of a backup, and its frames. */
+function piecesOf(bytes: Buffer): Buffer[] {
+  const [startBytes, headerBytes] = [16, 48]
+  const pieces = [bytes.subarray(0, startBytes)]
+  for (let at = startBytes; at < bytes.length; ) {
+    const end = at + headerBytes + bytes.readUInt32LE(at + 4)
+    pieces.push(bytes.subarray(at, end))
+    at = end
+  }
+  return pieces
+}
 
 test('a backup is restored into a missing or empty folder alone', () =>
   withEngine(newFolder(), async (engine) => {

@@ -9,8 +9,9 @@ import type { Progress } from './progress.ts'
 export class ProgressFile<Saved> {
   /** What an earlier run of the same import saved; null to start at the beginning. */
   readonly found: Saved | null
-  private path: string | null
+  private readonly path: string | null
   private isSaved: boolean
+  private canSave = true
 
   /** `parse` returns null for what is not whole, or of another import; `path` is null for an import that cannot resume. */
   constructor(path: string | null, restart: boolean, parse: (found: unknown) => Saved | null) {
@@ -26,15 +27,15 @@ export class ProgressFile<Saved> {
 
   /** Replaces the file in one step, so that it is whole whenever the program ends. Where it cannot, the import goes on. */
   save(saved: Saved, progress: Progress): void {
-    if (this.path === null) return
+    if (this.path === null || !this.canSave) return
     try {
       writeFileSync(`${this.path}.new`, `${JSON.stringify(saved)}\n`)
       renameSync(`${this.path}.new`, this.path)
       this.isSaved = true
     } catch (error) {
-      progress.complain(`${explain(error).line}: an interrupted import will start at the beginning`)
-      this.path = null
-      this.isSaved = false
+      const start = this.isSaved ? 'where it was saved last' : 'at the beginning'
+      progress.complain(`${explain(error).line}: an interrupted import will start ${start}`)
+      this.canSave = false
     }
   }
 

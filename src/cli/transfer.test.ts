@@ -250,11 +250,23 @@ test('an import starts at the beginning when the file or the target is another, 
 
 test('progress that cannot be written does not stop an import', async () => {
   const file = join(folder, 'unsaved.ndjson')
-  writeFileSync(file, manyLines(3).join(''))
+  const lines = manyLines(3)
+  writeFileSync(file, lines.join(''))
   mkdirSync(`${file}.kvist-progress.new`)
-  const { exitCode, stderr } = await kvist(['import', '-c', 'unsaved', file])
+  const importIt = () => kvist(['import', '-c', 'unsaved', file])
+  const { exitCode, stderr } = await importIt()
   expect(exitCode).toBe(0)
   expect(stderr).toMatch(/: an interrupted import will start at the beginning\nkvist: stored 3, failed 0\n$/)
+
+  // What an earlier run saved holds until the import is done.
+  const { size, mtimeMs } = statSync(file)
+  const of = { url: server.url, collection: 'unsaved', sizeBytes: size, modifiedMs: mtimeMs }
+  const done = { offsetBytes: lines[0]!.length, lines: 1, stored: 1, failed: 0 }
+  writeFileSync(`${file}.kvist-progress`, JSON.stringify({ ...of, ...done }))
+  expect((await importIt()).stderr).toMatch(
+    /: an interrupted import will start where it was saved last\nkvist: stored 3, failed 0\n$/,
+  )
+  expect(existsSync(`${file}.kvist-progress`)).toBe(false)
 })
 
 test('an export that fails leaves the file that was there, and no part of a new one', async () => {
