@@ -87,7 +87,7 @@ const cases: readonly Case[] = [
     rule: 'import',
     path: 'src/cli/get.ts',
     red: "import { serve } from '../serve.ts'",
-    green: "import { options } from '../config.ts'\nimport { connect } from '../../sdk/kvist.ts'",
+    green: "import { options } from '../server-options.ts'\nimport { connect } from '../../sdk/kvist.ts'",
   },
   {
     rule: 'import',
@@ -105,7 +105,7 @@ const cases: readonly Case[] = [
     rule: 'import',
     path: 'src/config.ts',
     red: "import { listen } from './http/server.ts'",
-    green: "import { maxKeyBytes } from './core/limits.ts'\nimport { option } from './options.ts'",
+    green: "import { options } from './server-options.ts'\nimport { refuse } from './options.ts'",
   },
   {
     rule: 'import',

@@ -1,13 +1,12 @@
 import { resolve } from 'node:path'
-import { duration, text } from './option-kinds.ts'
+import { duration } from './option-kinds.ts'
+import { folderPath } from './option-values.ts'
 import { option, refuse } from './options.ts'
 
 /** The options of the archive, which keeps the log of the SQLite engine beside base backups (docs/design/archive.md). */
 export const archiveOptions = {
   archive: option<string | null>({
-    ...text('FOLDER', 'the path of a folder', (given) =>
-      given === '' || given.includes('\0') ? null : given,
-    ),
+    ...folderPath,
     flag: 'archive',
     env: 'KVIST_ARCHIVE',
     default: null,

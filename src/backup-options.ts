@@ -1,4 +1,5 @@
-import { duration, text, wholeNumber } from './option-kinds.ts'
+import { duration, wholeNumber } from './option-kinds.ts'
+import { folderPath } from './option-values.ts'
 import { option, refuse } from './options.ts'
 
 /** The options of backups that a server, or `kvist backup`, takes by itself. */
@@ -8,14 +9,11 @@ const day = 24 * 60 * minute
 
 export const everyKind = duration('ms', minute, 366 * day)
 export const keepKind = wholeNumber(1, 10_000)
-export const folderKind = text('FOLDER', 'the path of a folder', (given) =>
-  given === '' || given.includes('\0') ? null : given,
-)
 export const defaultKeep = 14
 
 export const backupOptions = {
   backupTo: option<string | null>({
-    ...folderKind,
+    ...folderPath,
     flag: 'backup-to',
     env: 'KVIST_BACKUP_TO',
     default: null,

@@ -1,6 +1,7 @@
 import { expect, test } from 'bun:test'
-import { type Config, options, parseConfig } from './config.ts'
+import { type Config, parseConfig } from './config.ts'
 import { UsageError } from './options.ts'
+import { options } from './server-options.ts'
 
 const defaults: Config = {
   port: 7070,

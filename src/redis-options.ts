@@ -3,6 +3,7 @@ import type { EngineName } from './engines/engine-names.ts'
 import { type Placement, placements, type RedisOptions } from './engines/redis/options.ts'
 import { parseRedisUrl, type RedisUrl } from './engines/redis/servers.ts'
 import { choice, duration, type Kind, text, wholeNumber } from './option-kinds.ts'
+import { filePath } from './option-values.ts'
 import { option, refuse } from './options.ts'
 
 /** The options of the Redis engine, which keeps members in a Redis or Valkey Cluster, or a single server. */
@@ -39,28 +40,28 @@ export const redisOptions = {
     secret: true,
   }),
   redisPasswordFile: option<string | null>({
-    ...text('FILE', 'the path of a file', parsePath),
+    ...filePath,
     flag: 'redis-password-file',
     env: 'KVIST_REDIS_PASSWORD_FILE',
     default: null,
     help: 'file that holds the password for the Redis servers',
   }),
   redisCa: option<string | null>({
-    ...text('FILE', 'the path of a file', parsePath),
+    ...filePath,
     flag: 'redis-ca',
     env: 'KVIST_REDIS_CA',
     default: null,
     help: 'authorities of the certificates of Redis servers, in PEM; default: those of the system',
   }),
   redisCert: option<string | null>({
-    ...text('FILE', 'the path of a file', parsePath),
+    ...filePath,
     flag: 'redis-cert',
     env: 'KVIST_REDIS_CERT',
     default: null,
     help: 'certificate that the Redis servers ask for, in PEM',
   }),
   redisKey: option<string | null>({
-    ...text('FILE', 'the path of a file', parsePath),
+    ...filePath,
     flag: 'redis-key',
     env: 'KVIST_REDIS_KEY',
     default: null,
@@ -196,10 +197,6 @@ function textIn(path: string, flag: string): string {
     const why = error instanceof Error && 'code' in error ? error.code : error
     return refuse(`${path} of ${flag} cannot be read: ${why}`)
   }
-}
-
-function parsePath(given: string): string | null {
-  return given === '' || given.includes('\0') ? null : given
 }
 
 function parsePrefix(given: string): string | null {

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { chmodSync, chownSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import manifest from '../package.json' with { type: 'json' }
-import { options } from '../src/config.ts'
+import { options } from '../src/server-options.ts'
 import { type Instruction, notIgnored, parseDockerfile } from './support/dockerfile.ts'
 import { needing } from './support/needs.ts'
 import { newFolder } from './support/server.ts'

@@ -3,7 +3,8 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { YAML } from 'bun'
 import manifest from '../package.json' with { type: 'json' }
-import { options, parseConfig } from '../src/config.ts'
+import { parseConfig } from '../src/config.ts'
+import { options } from '../src/server-options.ts'
 import { parseDockerfile } from './support/dockerfile.ts'
 
 /** The manifests for Kubernetes agree with each other, with the image, and with the options of kvist. */

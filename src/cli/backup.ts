@@ -9,8 +9,9 @@ import { RefusedBackup } from '../backup/format.ts'
 import { withOfflineBackup } from '../backup/offline.ts'
 import { startSchedule } from '../backup/schedule.ts'
 import { copyVerified, partOf, writeBackupFile } from '../backup/write-backup.ts'
-import { defaultKeep, everyKind, folderKind, keepKind } from '../backup-options.ts'
+import { defaultKeep, everyKind, keepKind } from '../backup-options.ts'
 import { realTimers } from '../core/timers.ts'
+import { folderPath } from '../option-values.ts'
 import { option, refuse, type Values } from '../options.ts'
 import { monotonicMs } from '../runtime/clock.ts'
 import { wallClockMs } from '../runtime/wall-clock.ts'
@@ -23,7 +24,7 @@ import { beforeSignalEnds } from './signals.ts'
 
 const options = {
   data: option<string | null>({
-    ...folderKind,
+    ...folderPath,
     flag: 'data',
     default: null,
     help: 'the data folder of a server that does not run, in place of a running server',
@@ -40,7 +41,7 @@ const options = {
     default: defaultKeep,
     help: 'how many of the newest backups stay in --to',
   }),
-  to: option<string | null>({ ...folderKind, flag: 'to', default: null, help: 'the folder, with --every' }),
+  to: option<string | null>({ ...folderPath, flag: 'to', default: null, help: 'the folder, with --every' }),
   quiet: quietOption,
   ...connectionOptions,
 }

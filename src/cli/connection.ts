@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { Kvist } from '../../sdk/client.ts'
-import { options as serveOptions } from '../config.ts'
 import { anyText, choice, toggle } from '../option-kinds.ts'
 import { type Option, option, refuse, type Values } from '../options.ts'
+import { options as serveOptions } from '../server-options.ts'
 import { tokenOf } from '../token-file.ts'
 
 /**

@@ -2,8 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Collection, Kvist } from '../../sdk/client.ts'
 import { KvistHttpError } from '../../sdk/client.ts'
 import { type CollectionOfBackup, withCollection } from '../backup/collection.ts'
-import { folderKind } from '../backup-options.ts'
 import { toggle } from '../option-kinds.ts'
+import { folderPath } from '../option-values.ts'
 import { option, refuse, type Values } from '../options.ts'
 import { wallClockMs } from '../runtime/wall-clock.ts'
 import { command } from './command.ts'
@@ -14,13 +14,13 @@ import { archiveSourceOptions, type RestoreSource, sourceOf } from './restore-so
 
 const options = {
   data: option<string | null>({
-    ...folderKind,
+    ...folderPath,
     flag: 'data',
     default: null,
     help: 'restore the whole store into this folder, which is missing or empty',
   }),
   collection: option<string | null>({
-    ...folderKind,
+    ...folderPath,
     unit: 'NAME',
     range: 'the name of a collection',
     flag: 'collection',

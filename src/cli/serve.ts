@@ -1,5 +1,6 @@
-import { type Config, options, parseConfig } from '../config.ts'
+import { type Config, parseConfig } from '../config.ts'
 import { monotonicMs } from '../runtime/clock.ts'
+import { options } from '../server-options.ts'
 import type { CliCommand } from './command.ts'
 import { signalExitCodes } from './signals.ts'
 

@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
-import { options } from '../../src/config.ts'
 import { dialects } from '../../src/http/dialects/all.ts'
+import { options } from '../../src/server-options.ts'
 import { startServer } from '../support/server.ts'
 import { expectReply, send } from './exchanges.ts'
 
