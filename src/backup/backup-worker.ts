@@ -13,13 +13,11 @@ declare const self: Worker
 export interface BackupJob {
   readonly pages: PinnedPages
   readonly manifest: Manifest
-  /** Others want the processor: the thread rests after each chunk. */
-  readonly isPaced: boolean
 }
 
-/** `chunk` is null after the last one. */
+/** `chunk` is null after the last one; `workedMs` is how long the thread took for it. */
 export type BackupReply =
-  | { readonly ok: true; readonly chunk: Uint8Array | null }
+  | { readonly ok: true; readonly chunk: Uint8Array | null; readonly workedMs: number }
   | { readonly ok: false; readonly detail: string }
 
 /** zstd's level: 3 makes JSON 13 percent smaller than 1, in twice the time. */
@@ -59,18 +57,12 @@ function yieldToOthers(): void {
 /** A thread of this niceness gets about a twenty-eighth of a processor that another one wants too. */
 const niceness = 15
 
-/** It rests this many times as long as it has worked, so that it takes a sixth of a processor. */
-const restShare = 5
-const maxRestMs = 250
-
 let chunks: Generator<Uint8Array[]> | undefined
-let isPaced = false
 
 self.onmessage = (event: MessageEvent<BackupJob | 'next'>) => {
   if (event.data !== 'next') {
     yieldToOthers()
     chunks = chunksOf(event.data)
-    isPaced = event.data.isPaced
     return
   }
   reply()
@@ -81,9 +73,8 @@ function reply(): void {
   try {
     const next = chunks!.next()
     const chunk = next.done === true ? null : new Uint8Array(Buffer.concat(next.value))
-    const message: BackupReply = { ok: true, chunk }
+    const message: BackupReply = { ok: true, chunk, workedMs: monotonicMs() - startedMs }
     self.postMessage(message, { transfer: chunk === null ? [] : [chunk.buffer] })
-    if (isPaced && chunk !== null) Bun.sleepSync(Math.min(maxRestMs, restShare * (monotonicMs() - startedMs)))
   } catch (error) {
     const message: BackupReply = { ok: false, detail: error instanceof Error ? error.message : String(error) }
     self.postMessage(message)

@@ -26,20 +26,39 @@ export interface BackupSource {
   readonly isPaced?: boolean
 }
 
+/** A paced backup rests this many times as long as its thread has worked, so that it takes a sixth of a processor. */
+const restShare = 5
+const maxRestMs = 250
+
 /** Begins a backup of the store as it is now, with all that was acknowledged before. */
 export async function takeBackup({ pin, now, version, isPaced = false }: BackupSource): Promise<Backup> {
   const tables = await pin()
   const manifest = manifestOf(tables.facts, now(), version)
   const worker = new Worker(new URL('./backup-worker.ts', import.meta.url).href, { smol: true })
-  const job: BackupJob = { pages: tables.pages, manifest, isPaced }
+  const job: BackupJob = { pages: tables.pages, manifest }
   worker.postMessage(job)
   /** The chunk that the thread makes while the one before it is being sent. */
   let ahead = request(worker)
   let hasEnded = false
+  let endRest = () => {}
+
+  /** Asks for the next chunk after a rest, which `stop` ends. */
+  async function requestAfter(restMs: number): Promise<BackupReply> {
+    if (restMs > 0)
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, restMs)
+        endRest = () => {
+          clearTimeout(timer)
+          resolve()
+        }
+      })
+    return hasEnded ? { ok: false, detail: 'it was stopped' } : request(worker)
+  }
 
   function stop(): void {
     if (hasEnded) return
     hasEnded = true
+    endRest()
     // The thread may be reading the pages: they are released when it has replied, or will not.
     ahead.finally(() => {
       worker.terminate()
@@ -55,7 +74,8 @@ export async function takeBackup({ pin, now, version, isPaced = false }: BackupS
       if (hasEnded) throw stopped()
       tables.check()
       if (!reply.ok) throw new KvistError('storage_failed', 'the backup cannot be read', {}, reply.detail)
-      if (reply.chunk !== null) ahead = request(worker)
+      const restMs = isPaced ? Math.min(maxRestMs, restShare * reply.workedMs) : 0
+      if (reply.chunk !== null) ahead = requestAfter(restMs)
       return reply.chunk
     },
     stop,
