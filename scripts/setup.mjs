@@ -4,12 +4,12 @@
  * Says what it does on stderr; stdout belongs to the program that is started next.
  *
  * It installs what serving needs; `--dev` also what tests, benches and builds of packages need. A checkout that has that
- * keeps it.
+ * keeps it. Then it builds the console, when its sources are not those that it was built from.
  */
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { isDeepStrictEqual } from 'node:util'
 
@@ -37,6 +37,41 @@ if (readStamp() !== stamp || !isBunThere()) {
   if (!isBunThere()) need(run('unpacking Bun', process.execPath, [join(root, 'node_modules/bun/install.js')]))
   need(run(null, bunPath, ['--version']))
   writeFileSync(stampPath, stamp)
+}
+setUpConsole()
+
+/** Builds the console for src/http/console.ts, which cannot do without. Some checkouts have no sources of it yet: a container's. */
+function setUpConsole() {
+  const builder = join(root, 'scripts/build-console.ts')
+  if (!existsSync(builder)) return
+  const built = join(root, 'console/dist/console.pack')
+  const builtStampPath = join(root, 'console/dist/.stamp')
+  const digest = digestOfConsole(builder)
+  const isBuilt =
+    existsSync(built) && existsSync(builtStampPath) && readFileSync(builtStampPath, 'utf8') === digest
+  if (isBuilt) return
+  need(run('building the console', bunPath, ['--no-env-file', builder]))
+  writeFileSync(builtStampPath, digest)
+}
+
+/** A digest of all that the built console depends on. */
+function digestOfConsole(builder) {
+  const sources = ['console', 'sdk'].flatMap((folder) =>
+    readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile() && !entry.name.includes('.test.'))
+      .map((entry) => join(entry.parentPath ?? entry.path, entry.name))
+      .filter(
+        (path) =>
+          !path.startsWith(join(root, 'console/dist')) &&
+          !path.startsWith(join(root, 'console/node_modules')),
+      )
+      .sort(),
+  )
+  const digest = createHash('sha256')
+  for (const path of [...sources, builder, join(root, 'package-lock.json')]) {
+    digest.update(`${relative(root, path)}\0`).update(readFileSync(path))
+  }
+  return digest.digest('hex')
 }
 
 function readStamp() {

@@ -38,6 +38,7 @@ export const slow = {
     'test/access-docs',
     'test/backup',
     'test/checked-pages',
+    'test/console',
     'test/audit-log-files',
     'test/cli-docs',
     'test/crash',

@@ -19,6 +19,18 @@ const knip = ['knip', '--no-progress', '--no-config-hints']
 const checks = [
   { name: 'types', command: ['tsc', '-p', '.'], isFast: true },
   { name: 'lint', command: ['biome', 'ci', '--colors=off', '--error-on-warnings', '.'], isFast: true },
+  {
+    name: 'console',
+    command: [
+      'svelte-check',
+      '--workspace',
+      'console',
+      '--tsconfig',
+      './tsconfig.json',
+      '--fail-on-warnings',
+    ],
+    isFast: true,
+  },
   { name: 'unused', command: knip },
   { name: 'unused but by tests', command: [...knip, '--production', '--include', 'files,dependencies'] },
   { name: 'tidy', command: ['bun', '--no-env-file', 'scripts/tidy.ts'], isFast: true },

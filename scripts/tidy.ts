@@ -31,6 +31,7 @@ const seams: Readonly<Record<string, readonly string[]>> = {
   'Date.now': [
     'src/serve.ts',
     'src/runtime/wall-clock.ts',
+    'console/src/live/now.svelte.ts',
     'packages/kvist-session/sessions.ts',
     'packages/kvist-unstorage/driver.ts',
   ],
@@ -48,6 +49,7 @@ const seams: Readonly<Record<string, readonly string[]>> = {
 const importTable: Readonly<Record<string, readonly string[] | 'all'>> = {
   sdk: [],
   console: ['sdk'],
+  'console/dist': [],
   packages: ['sdk'],
   'src/json': [],
   'src/core': ['src/json', 'src/core/quantity'],
@@ -121,6 +123,7 @@ const importTable: Readonly<Record<string, readonly string[] | 'all'>> = {
     'src/http/wire',
     'src/http/v1',
     'src/http/dialects',
+    'console/dist',
   ],
   'src/http/wire': ['src/core', 'src/net', 'src/runtime'],
   'src/http/v1': ['src/core', 'src/json', 'src/auth', 'src/telemetry', 'src/http', 'src/http/wire'],
@@ -265,13 +268,10 @@ const quotingFiles = ['scripts/tidy.ts', 'scripts/tidy-words.ts', 'scripts/tidy.
 const rulesTogether: Readonly<Record<string, (modules: readonly Module[]) => CodeFinding[]>> = {
   circle: importCycles,
   function: (modules) => longFunctions(modules, maxFunctionLines, longFunctionReasons),
-  // The client and the server may use the same type names.
+  // The client, the console and the server may use the same type names.
   type: (modules) => {
-    const isClient = ({ path }: Module) => path.startsWith('sdk/')
-    return [
-      ...sharedTypeNames(modules.filter(isClient)),
-      ...sharedTypeNames(modules.filter((module) => !isClient(module))),
-    ]
+    const programs = Map.groupBy(modules, ({ path }) => /^(?:sdk|console)(?=\/)/.exec(path)?.[0] ?? 'server')
+    return [...programs.values()].flatMap(sharedTypeNames)
   },
 }
 

@@ -25,6 +25,7 @@ const cacheFlags: ReadonlySet<string> = new Set([
   'max-connections-per-address',
   'memory',
   'no-auth',
+  'no-console',
   'port',
   'rate-limit',
   'stop-timeout',

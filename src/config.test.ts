@@ -75,6 +75,7 @@ const defaults: Config = {
   redisPatienceMs: 10_000,
   maxClockAheadMs: 60_000,
   noAuth: false,
+  noConsole: false,
   token: null,
   tokenFile: null,
 }

@@ -14,6 +14,7 @@ import { cacheRoutes } from './cache-node/routes.ts'
 import type { Config } from './config.ts'
 import { groupCommitBounds, syncSecondsBounds } from './core/engine.ts'
 import { histogram } from './core/histogram.ts'
+import { consoleRoutes } from './http/console.ts'
 import type { HeaderPairs } from './http/forward.ts'
 import { healthRoutes } from './http/health.ts'
 import { type HttpServer, listen, requestMemory } from './http/server.ts'
@@ -62,6 +63,7 @@ export async function serveCache(
     sockets,
     routes: [
       ...healthRoutes(() => (isStopping ? 'stopping' : node.unreadiness())),
+      ...(config.noConsole ? [] : consoleRoutes),
       ...cacheRoutes({ ...node, expose }),
     ],
     limits: new ClientLimits({ rate: config.rateLimit, monotonicMs: given.monotonicMs ?? monotonicMs }),

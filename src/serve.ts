@@ -10,6 +10,7 @@ import { type Database, openDatabase } from './core/database.ts'
 import { maxMemcachedHeldBytes, maxValueBytes } from './core/limits.ts'
 import type { ReadQueue } from './core/read-queue.ts'
 import { realTimers } from './core/timers.ts'
+import { consoleRoutes } from './http/console.ts'
 import { dialectRoutes } from './http/dialects/all.ts'
 import { recordsCollection } from './http/dialects/minstore.ts'
 import { RecordCache } from './http/dialects/minstore-cache.ts'
@@ -114,8 +115,9 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
       ...healthRoutes(() => (ready ? (mirror.leadership.unreadiness() ?? db.writeFault()) : 'stopping')),
       ...metricsRoutes(expose),
       ...docsRoutes,
+      ...(config.noConsole ? [] : consoleRoutes),
       ...dialectRoutes(store, config.dialect, { records, lookupStore: mirror.minstoreStore }),
-      rootRoute(version),
+      rootRoute(version, { hasConsole: !config.noConsole }),
       ...openApiRoutes(() => routes, { version, needsToken: config.token !== null }),
     ]
     const observe = observers(config, metrics, log, audit)

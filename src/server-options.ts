@@ -366,6 +366,12 @@ export const options = {
     default: false,
     help: 'allow every client that can reach the port, also from other machines',
   }),
+  noConsole: option({
+    ...toggle(),
+    flag: 'no-console',
+    default: false,
+    help: 'do not serve the web console at /console',
+  }),
   token: option<string | null>({
     ...text('TOKEN', tokenRange, parseToken),
     env: 'KVIST_TOKEN', // no flag: flags are visible in the process list

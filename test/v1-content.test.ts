@@ -236,10 +236,10 @@ test('a list whose members have expired is not what it was, swept or not', async
 })
 
 describe('/', () => {
-  test('sends a browser to the page of the API', async () => {
+  test('sends a browser to the console', async () => {
     const accept = 'text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8'
     const response = await fetch(`${server.url}/`, { headers: { accept }, redirect: 'manual' })
-    expect([response.status, response.headers.get('location')]).toEqual([307, '/docs'])
+    expect([response.status, response.headers.get('location')]).toEqual([307, '/console/'])
     expect((await fetch(`${server.url}/`, { headers: { accept } })).headers.get('content-type')).toContain(
       'text/html',
     )
@@ -252,6 +252,7 @@ describe('/', () => {
         name: 'kvist',
         version: '0',
         api: '/v1',
+        console: '/console/',
         docs: '/docs',
         openapi: '/openapi.json',
       })

@@ -15,3 +15,7 @@ declare module '*/docs-page/style.css' {
   const path: string
   export default path
 }
+declare module '*/console.pack' {
+  const path: string
+  export default path
+}

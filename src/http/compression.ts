@@ -75,19 +75,20 @@ let lastCoding: Coding | null = null
 function acceptedCoding(acceptEncoding: string | null): Coding | null {
   if (acceptEncoding === null) return null
   if (acceptEncoding !== lastAccept) {
-    lastCoding = chooseCoding(acceptEncoding)
+    lastCoding = chooseCoding(acceptEncoding, codings)
     lastAccept = acceptEncoding
   }
   return lastCoding
 }
 
-function chooseCoding(acceptEncoding: string): Coding | null {
+/** Returns which of these codings the client prefers, the first among equals; null when it prefers none. */
+export function chooseCoding(acceptEncoding: string, among: readonly Coding[]): Coding | null {
   const weights = new Map(parseWeighted(acceptEncoding).map(({ name, weight }) => [name, weight]))
   const others = weights.get('*') ?? 0
   let best: Coding | null = null
   // An identity coding that is not named is acceptable, but says nothing about preference.
   let bestWeight = Math.max(weights.get('identity') ?? 0, Number.MIN_VALUE)
-  for (const coding of codings) {
+  for (const coding of among) {
     const named = coding === 'gzip' ? (weights.get('gzip') ?? weights.get('x-gzip')) : weights.get(coding)
     const weight = named ?? others
     const isBetter = best === null ? weight >= bestWeight : weight > bestWeight

@@ -1,3 +1,4 @@
+import { consolePath } from './console.ts'
 import { negotiation } from './media-types.ts'
 import { serverTag } from './operation.ts'
 import { jsonTextLine, responseOf } from './response.ts'
@@ -6,14 +7,16 @@ import type { Route } from './route.ts'
 const chooseType = negotiation('application/json', ['text/html'])
 
 /**
- * Returns the route `/`: redirects browsers to the page of the API, and gives other clients the address of the API. It goes
- * after the routes of dialects, one of which may have its own `/`.
+ * Returns the route `/`: redirects browsers to the console, or to the page of the API where there is no console, and gives
+ * other clients the address of the API. It goes after the routes of dialects, one of which may have its own `/`.
  */
-export function rootRoute(version: string): Route {
+export function rootRoute(version: string, { hasConsole }: { readonly hasConsole: boolean }): Route {
+  const page = hasConsole ? consolePath : '/docs'
   const directory = JSON.stringify({
     name: 'kvist',
     version,
     api: '/v1',
+    ...(hasConsole ? { console: consolePath } : {}),
     docs: '/docs',
     openapi: '/openapi.json',
   })
@@ -43,7 +46,7 @@ export function rootRoute(version: string): Route {
     },
     handle: (request) =>
       chooseType(request.header('accept')) === 'text/html'
-        ? responseOf(307, { Location: '/docs', ...varies })
+        ? responseOf(307, { Location: page, ...varies })
         : jsonTextLine(directory, 200, varies),
   }
 }

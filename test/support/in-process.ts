@@ -6,6 +6,7 @@ import { type Database, type DatabaseOptions, openDatabase } from '../../src/cor
 import type { Engine, OnCommit } from '../../src/core/engine.ts'
 import type { Follower } from '../../src/core/follower.ts'
 import { realTimers } from '../../src/core/timers.ts'
+import { consoleRoutes } from '../../src/http/console.ts'
 import { dialectRoutes } from '../../src/http/dialects/all.ts'
 import { docsRoutes } from '../../src/http/docs-page.ts'
 import { healthRoutes } from '../../src/http/health.ts'
@@ -112,8 +113,9 @@ export async function startInProcess(
     ...healthRoutes(() => null),
     ...metricsRoutes(async () => ({ contentType: 'text/plain', text: '' })),
     ...docsRoutes,
+    ...consoleRoutes,
     ...dialectRoutes(store, null),
-    rootRoute('0'),
+    rootRoute('0', { hasConsole: true }),
     ...openApiRoutes(() => routes, { version: '0', needsToken: false }),
   ]
   // Members are read as in a server: together, past the routes (by-principal.ts).

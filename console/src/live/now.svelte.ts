@@ -1,0 +1,17 @@
+/** The page's clock: one timer for all that counts down or says how long ago something was. */
+
+class Clock {
+  /** Milliseconds since 1970, at most a second old. Reactive. */
+  ms: number = $state(Date.now())
+
+  constructor() {
+    setInterval(() => this.#tick(), 1000)
+    document.addEventListener('visibilitychange', () => this.#tick())
+  }
+
+  #tick(): void {
+    if (document.visibilityState === 'visible') this.ms = Date.now()
+  }
+}
+
+export const clock = new Clock()

@@ -1,0 +1,100 @@
+import { expect } from 'bun:test'
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import axe from 'axe-core'
+import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
+import { misdeedsOf, startBrowser } from './browser.ts'
+
+/** The console in Chromium, for tests: one browser for a test file, one context for a page. */
+
+const root = join(import.meta.dir, '../..')
+
+export interface ConsoleOptions extends Pick<BrowserContextOptions, 'colorScheme' | 'reducedMotion'> {
+  readonly width?: number
+  readonly height?: number
+  /** Kept in the tab's storage before the page loads, as if a person had logged in. */
+  readonly token?: string
+  /** Errors that the page may have on its console: a browser reports each response from 400 on there. */
+  readonly expected?: readonly RegExp[]
+  /** A touch screen. */
+  readonly hasTouch?: boolean
+}
+
+export interface ConsoleBrowser {
+  /**
+   * Opens a path of a server and runs a test on the page. Fails on an error on its console, a violation of its content
+   * security policy, or a request to any other server.
+   */
+  onPage(url: string, run: (page: Page) => Promise<void>, options?: ConsoleOptions): Promise<void>
+  /** Two pages and more: closes what it opens when the browser is closed. */
+  open(url: string, options?: ConsoleOptions): Promise<OpenedPage>
+  close(): Promise<void>
+}
+
+interface OpenedPage {
+  readonly page: Page
+  /** Closes the page; throws if it did what it should not. */
+  close(): Promise<void>
+}
+
+/** Builds the console if its sources have changed, and starts the browser. For `beforeAll`. */
+export async function startConsoleBrowser(): Promise<ConsoleBrowser> {
+  const done = Bun.spawnSync(['node', join(root, 'scripts/setup.mjs')], { stderr: 'pipe' })
+  if (!done.success) throw new Error(done.stderr.toString())
+  const browser = await startBrowser()
+  const open = (url: string, options: ConsoleOptions = {}) => openPage(browser, url, options)
+  return {
+    open,
+    async onPage(url, run, options) {
+      const { page, close } = await open(url, options)
+      await run(page)
+      await close()
+    },
+    close: () => browser.close(),
+  }
+}
+
+async function openPage(browser: Browser, url: string, options: ConsoleOptions): Promise<OpenedPage> {
+  const { width = 1280, height = 800, token, expected = [], ...context } = options
+  const tab = await browser.newContext({ viewport: { width, height }, ...context })
+  if (token !== undefined) {
+    await tab.addInitScript(`sessionStorage.setItem('kvist-token', ${JSON.stringify(token)})`)
+  }
+  const page = await tab.newPage()
+  page.setDefaultTimeout(20_000)
+  const misdeeds = misdeedsOf(page, new URL(url).origin)
+  await page.goto(url)
+  return {
+    page,
+    async close() {
+      await tab.close()
+      expect(misdeeds.filter((found) => !expected.some((pattern) => pattern.test(found)))).toEqual([])
+    },
+  }
+}
+
+/** Writes what the page looks like to the folder in KVIST_SCREENSHOTS; does nothing without it. */
+export async function screenshot(page: Page, name: string): Promise<void> {
+  const folder = process.env.KVIST_SCREENSHOTS
+  if (folder === undefined) return
+  mkdirSync(folder, { recursive: true })
+  await page.screenshot({ path: join(folder, `${name}.png`) })
+}
+
+interface AxeResults {
+  readonly violations: readonly {
+    readonly id: string
+    readonly help: string
+    readonly nodes: readonly { readonly html: string; readonly failureSummary?: string }[]
+  }[]
+}
+
+/** Requires that axe-core finds nothing on the page as it is now: WCAG 2.2 AA and best practices. */
+export async function expectAccessible(page: Page): Promise<void> {
+  await page.evaluate(`${axe.source}; 0`)
+  const { violations } = await page.evaluate<AxeResults>('axe.run(document, { resultTypes: ["violations"] })')
+  const found = violations.flatMap(({ id, help, nodes }) =>
+    nodes.map(({ html, failureSummary }) => `${id}: ${help}\n${html}\n${failureSummary ?? ''}`),
+  )
+  expect(found).toEqual([])
+}
