@@ -7,7 +7,7 @@ import { type Database, wholeCollection } from './database.ts'
 import type { MemberRef } from './engine.ts'
 import { KvistError } from './errors.ts'
 import type { Scope } from './feed/scope.ts'
-import { capabilities } from './grants.ts'
+import { type Capability, capabilities } from './grants.ts'
 import { isOwnCollection } from './keys.ts'
 import { keyRange, type ListQuery, type Page, type PageOptions, type Selection } from './list.ts'
 import type { Member } from './member.ts'
@@ -178,14 +178,23 @@ function visibleRanges(viewer: Viewer, collection: string, selection: Selection)
   throw forbidden(viewer.name, 'read', `these keys of collection ${collection}`, { collection })
 }
 
-/** Throws `forbidden` unless the viewer may delete all that is selected: a drop never does less than it says. */
-function requireSelection(viewer: Viewer, collection: string, { prefix }: Selection): void {
-  if (isWithin(requireReach(viewer, 'admin', collection), prefix)) return
+/**
+ * Throws `forbidden` unless the viewer may delete all that is selected: a drop never does less than it says. One that
+ * selects by value has to be allowed to read too, because the number of deleted members shows something of their values.
+ */
+function requireSelection(viewer: Viewer, collection: string, { prefix, match }: Selection): void {
+  requirePrefix(viewer, 'admin', collection, prefix)
+  if (match !== null) requirePrefix(viewer, 'read', collection, prefix)
+}
+
+/** Throws `forbidden` unless the viewer may do this to all members whose keys begin with a prefix. */
+function requirePrefix(viewer: Viewer, capability: Capability, collection: string, prefix: string): void {
+  if (isWithin(requireReach(viewer, capability, collection), prefix)) return
   const what =
     prefix === ''
       ? `all of collection ${collection}`
       : `keys of collection ${collection} that begin with ${prefix}`
-  throw forbidden(viewer.name, 'admin', what, { collection, key_prefix: prefix })
+  throw forbidden(viewer.name, capability, what, { collection, key_prefix: prefix })
 }
 
 function requireAny(viewer: Viewer, collection: string): void {
