@@ -1,3 +1,14 @@
+import type {
+  BatchCheck,
+  BatchDelete,
+  BatchIncrement,
+  BatchOperation,
+  BatchPut,
+  BatchResult,
+  BatchTouch,
+  FailedOperation,
+  SeparateResults,
+} from './batch-types.ts'
 import {
   anything,
   array,
@@ -15,18 +26,7 @@ import {
 import { KvistInputError } from './errors.ts'
 import { checkOneExpiry, expiryRules } from './expiry.ts'
 import { collectionName, memberKey } from './names.ts'
-import type {
-  BatchCheck,
-  BatchDelete,
-  BatchIncrement,
-  BatchOperation,
-  BatchPut,
-  BatchResult,
-  BatchTouch,
-  ExpiryFields,
-  FailedOperation,
-  SeparateResults,
-} from './types.ts'
+import type { ExpiryFields } from './types.ts'
 import { valueMembers } from './values.ts'
 
 /** Builds the body of a batch. */

@@ -7,7 +7,29 @@
  *     for await (const { key, value } of users.list({ prefix: 'a' })) console.log(key, value.name)
  */
 
+export type {
+  Capability,
+  CreatedToken,
+  Grant,
+  Identity,
+  NewCertificateToken,
+  NewToken,
+  Ticket,
+  Token,
+} from './access-types.ts'
 export type { Batch, SeparateBatch } from './batch.ts'
+export type {
+  BatchCheck,
+  BatchDelete,
+  BatchIncrement,
+  BatchOperation,
+  BatchPut,
+  BatchResult,
+  BatchResults,
+  BatchTouch,
+  FailedOperation,
+  SeparateResults,
+} from './batch-types.ts'
 export type { Collection } from './collection.ts'
 export type {
   ComparedCollections,
@@ -36,6 +58,25 @@ export {
 } from './errors.ts'
 export type { ArchivedVersion, History } from './history-types.ts'
 export { Kvist } from './kvist.ts'
+export type {
+  Conflict,
+  ConflictsPage,
+  DemoteResult,
+  FollowerStatus,
+  HealStatus,
+  LeaderStatus,
+  LookedUp,
+  LookedUpMember,
+  LookedUpTombstone,
+  LookedUpVersion,
+  LostVersion,
+  NodesStatus,
+  OriginStatus,
+  PromoteResult,
+  ReplicaPage,
+  ReplicationSummary,
+  TargetStatus,
+} from './node-types.ts'
 export type { Nodes } from './nodes.ts'
 export type {
   AddOptions,
@@ -66,71 +107,36 @@ export type {
   WaitOptions,
 } from './options.ts'
 export type { CallOptions } from './request.ts'
+export type { Settings } from './settings-types.ts'
 export type { TlsOptions } from './tls.ts'
 export type { Tokens } from './tokens.ts'
 export type {
-  BatchCheck,
-  BatchDelete,
-  BatchIncrement,
-  BatchOperation,
-  BatchPut,
-  BatchResult,
-  BatchResults,
-  BatchTouch,
-  Capability,
   Change,
   ChangesPage,
   CollectionInfo,
   CollectionsPage,
-  Conflict,
-  ConflictsPage,
-  CreatedToken,
-  DemoteResult,
   EndChange,
   ExpiryFields,
-  FailedOperation,
-  FollowerStatus,
   Found,
-  Grant,
-  HealStatus,
-  Identity,
   ImportFailure,
   ImportItem,
   ImportSummary,
   Include,
   Incremented,
   JsonPatchOperation,
-  LeaderStatus,
   Listed,
-  LookedUp,
-  LookedUpMember,
-  LookedUpTombstone,
-  LookedUpVersion,
-  LostVersion,
   Member,
   MemberKey,
   MemberRef,
   MemberValue,
   MergePatch,
   Metadata,
-  NewCertificateToken,
-  NewToken,
-  NodesStatus,
   Origin,
-  OriginStatus,
   Page,
-  PromoteResult,
   PutChange,
   RawValue,
-  ReplicaPage,
-  ReplicationSummary,
   ResumePoint,
-  SeparateResults,
-  Settings,
   Stored,
-  TargetStatus,
-  Ticket,
-  Token,
   WatchEvent,
   WatchReset,
 } from './types.ts'

@@ -1,5 +1,4 @@
-import { importAll } from './bulk.ts'
-import { ChangeSource, watchFeed, watchRaw } from './changes.ts'
+import { watchFeed, watchRaw } from './changes.ts'
 import {
   array,
   checkFields,
@@ -13,15 +12,8 @@ import { expiryFields, expiryOptionRules, expiryQuery, hasExpiry } from './expir
 import type { History } from './history-types.ts'
 import { jsonOf } from './json.ts'
 import { jsonPatchBody } from './json-patch.ts'
-import {
-  iterateLines,
-  iterateMembers,
-  iteratePages,
-  type ListSource,
-  linesType,
-  openLines,
-  readPage,
-} from './lists.ts'
+import type { ListSource } from './lists.ts'
+import { MemberLists } from './member-lists.ts'
 import {
   conditionHeaders,
   isConditional,
@@ -39,12 +31,8 @@ import * as rules from './option-rules.ts'
 import type {
   AddOptions,
   ConditionOptions,
-  DropOptions,
   HistoryOptions,
   IncrementOptions,
-  ListOptions,
-  PageOptions,
-  PagesOptions,
   PatchOptions,
   PutOptions,
   PutRawOptions,
@@ -53,20 +41,15 @@ import type {
   WaitOptions,
 } from './options.ts'
 import type { Call, CallOptions, Transport } from './request.ts'
+import type { Settings } from './settings-types.ts'
 import type {
   Found,
-  ImportItem,
-  ImportSummary,
-  Include,
   Incremented,
   JsonPatchOperation,
-  Listed,
   Member,
   MergePatch,
   Metadata,
-  Page,
   RawValue,
-  Settings,
   Stored,
   WatchEvent,
 } from './types.ts'
@@ -90,7 +73,7 @@ import type { RawEvent, Watch, WatchMembersOptions } from './watch.ts'
  * A call with bad arguments fails with a KvistInputError before anything is sent: methods that return a promise reject
  * with it, those that return an iterator throw it when they are called.
  */
-export class Collection<T> extends ChangeSource<T> {
+export class Collection<T> extends MemberLists<T> {
   readonly name: string
   readonly #path: string
   readonly #transport: Transport
@@ -98,8 +81,9 @@ export class Collection<T> extends ChangeSource<T> {
 
   /** Called by `Kvist.collection`. */
   constructor(transport: Transport, name: string, parse: Parse<T> | null) {
-    super({ transport, collection: name, parse })
-    this.#path = collectionPath(name)
+    const path = collectionPath(name)
+    super({ transport, path, parse }, name)
+    this.#path = path
     this.name = name
     this.#transport = transport
     this.#parse = parse
@@ -288,83 +272,6 @@ export class Collection<T> extends ChangeSource<T> {
       options,
     }
     return this.#transport.send(call, () => true).catch((error) => nullWhenNotFound(error) !== null)
-  }
-
-  /**
-   * Yields the selected members and fetches pages as the iteration proceeds. Concurrent changes may or may not be seen.
-   */
-  list<I extends Include = 'all'>(options: ListOptions<I> = {}): AsyncGenerator<Listed<T, I>, void, void> {
-    checkOptions<ListOptions>(options, rules.listRules)
-    return iterateMembers(this.#list, options)
-  }
-
-  /** Does what `list` does, a page at a time: with a `delimiter`, a page has `prefixes` beside its members. */
-  pages<I extends Include = 'all'>(
-    options: PagesOptions<I> = {},
-  ): AsyncGenerator<Page<Listed<T, I>>, void, void> {
-    checkOptions<PagesOptions>(options, rules.pagesRules)
-    return iteratePages(this.#list, options)
-  }
-
-  /**
-   * Returns one page of at most 10,000 members, and 100 if `limit` is not given. It may be short while there are more.
-   */
-  async page<I extends Include = 'all'>(options: PageOptions<I> = {}): Promise<Page<Listed<T, I>>> {
-    checkOptions<PageOptions>(options, rules.pageRules)
-    return readPage(this.#list, options)
-  }
-
-  /** Does what `list` does, in one streamed response: quicker, but it fails when the connection does. */
-  export<I extends Include = 'all'>(options: ListOptions<I> = {}): AsyncGenerator<Listed<T, I>, void, void> {
-    checkOptions<ListOptions>(options, rules.listRules)
-    return iterateLines(this.#list, options)
-  }
-
-  /**
-   * Returns the members as one stream of NDJSON: each line is a Listed as the server wrote it, with the stored text of
-   * its value.
-   */
-  async lines(options: ListOptions = {}): Promise<AsyncIterable<Uint8Array>> {
-    checkOptions(options, rules.listRules)
-    return openLines(this.#list, options)
-  }
-
-  /**
-   * Stores many members. Good ones are stored even if others are bad; the summary names the bad ones by their number.
-   */
-  async import(
-    items: Iterable<ImportItem<T>> | AsyncIterable<ImportItem<T>>,
-    options?: CallOptions,
-  ): Promise<ImportSummary> {
-    checkOptions(options, rules.callRules)
-    return importAll(items, (lines) => this.importLines(lines, options))
-  }
-
-  /** Stores NDJSON lines, as `lines` returns them, in one request. It is idempotent. */
-  async importLines(lines: Bytes | string, options?: CallOptions): Promise<ImportSummary> {
-    checkOptions(options, rules.callRules)
-    const call: Call = {
-      method: 'POST',
-      path: this.#path,
-      headers: { 'content-type': linesType },
-      body: bytesOf(lines, 'the lines') ?? checkedText(lines, 'the lines'),
-      retry: 'idempotent',
-      options,
-    }
-    return this.#transport.send(call, this.#transport.json<ImportSummary>)
-  }
-
-  /**
-   * Deletes the selected members, each on its own, or all of them if there is no selector, and resolves with how many
-   * there were. A selector that is undefined or empty is refused.
-   */
-  async drop(options: DropOptions = {}): Promise<number> {
-    checkOptions(options, rules.dropRules)
-    const { prefix, filter, match, from, to } = options
-    const path = this.#path + query({ prefix, filter, match, from, to })
-    const call: Call = { method: 'DELETE', path, retry: 'if-unsent', options }
-    const { deleted } = await this.#transport.send(call, this.#transport.json<{ deleted: number }>)
-    return deleted
   }
 
   /** Watches this collection or, with a `key`, one member, which need not exist. */

@@ -1,4 +1,6 @@
+import type { Identity, Ticket } from './access-types.ts'
 import { type Batch, type BatchResponse, batchBody, batchResults, type SeparateBatch } from './batch.ts'
+import type { BatchOperation, BatchResults, SeparateResults } from './batch-types.ts'
 import { ChangeSource, watchFeed, watchRaw } from './changes.ts'
 import { array, checkOptions, checkToken, checkValue, type Rules } from './checks.ts'
 import { Collection } from './collection.ts'
@@ -18,18 +20,7 @@ import type {
 import { type Call, type CallOptions, type Fetch, Transport } from './request.ts'
 import { fetchWithTls, tlsRules } from './tls.ts'
 import { requestTicket, Tokens } from './tokens.ts'
-import type {
-  BatchOperation,
-  BatchResults,
-  CollectionInfo,
-  CollectionsPage,
-  Identity,
-  Member,
-  MemberRef,
-  SeparateResults,
-  Ticket,
-  WatchEvent,
-} from './types.ts'
+import type { CollectionInfo, CollectionsPage, Member, MemberRef, WatchEvent } from './types.ts'
 import { jsonType } from './values.ts'
 import type { RawEvent, Watch, WatchOptions } from './watch.ts'
 

@@ -2,19 +2,19 @@ import { checkOptions, checkValue, wholeNumber } from './checks.ts'
 import { NodeComparison } from './comparison.ts'
 import { checkRefs } from './members.ts'
 import { query } from './names.ts'
-import { callRules, conflictsRules, promoteRules, replicaRules, replicateRules } from './option-rules.ts'
-import type { ConflictsOptions, PromoteOptions, ReplicaOptions, ReplicateOptions } from './options.ts'
-import type { Call, CallOptions, Transport } from './request.ts'
 import type {
   ConflictsPage,
   DemoteResult,
   LookedUp,
-  MemberRef,
   NodesStatus,
   PromoteResult,
   ReplicaPage,
   ReplicationSummary,
-} from './types.ts'
+} from './node-types.ts'
+import { callRules, conflictsRules, promoteRules, replicaRules, replicateRules } from './option-rules.ts'
+import type { ConflictsOptions, PromoteOptions, ReplicaOptions, ReplicateOptions } from './options.ts'
+import type { Call, CallOptions, Transport } from './request.ts'
+import type { MemberRef } from './types.ts'
 import { jsonType } from './values.ts'
 
 /** What a server is to other nodes. */

@@ -42,7 +42,7 @@ import type {
   WaitOptions,
 } from './options.ts'
 import type { CallOptions } from './request.ts'
-import type { Settings } from './types.ts'
+import type { Settings } from './settings-types.ts'
 import type { WatchMembersOptions, WatchOptions } from './watch.ts'
 
 /** The rules of options. Each call has exactly one rule for each of its options, or it does not compile. */

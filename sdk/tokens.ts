@@ -1,3 +1,4 @@
+import type { CreatedToken, Grant, NewCertificateToken, NewToken, Ticket, Token } from './access-types.ts'
 import {
   array,
   checkFields,
@@ -13,7 +14,6 @@ import { KvistInputError } from './errors.ts'
 import { nullWhenNotFound } from './members.ts'
 import { callRules } from './option-rules.ts'
 import type { Call, CallOptions, Transport } from './request.ts'
-import type { CreatedToken, Grant, NewCertificateToken, NewToken, Ticket, Token } from './types.ts'
 import { jsonType } from './values.ts'
 
 /** The tokens of a server. All calls need a token that grants `admin` on `*`. */

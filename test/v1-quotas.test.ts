@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import type { CollectionInfo, ImportSummary, Settings } from '../sdk/types.ts'
+import type { Settings } from '../sdk/settings-types.ts'
+import type { CollectionInfo, ImportSummary } from '../sdk/types.ts'
 import { type InProcessServer, startInProcess } from './support/in-process.ts'
 import { expectProblem, jsonOf, membersIn, put } from './support/responses.ts'
 

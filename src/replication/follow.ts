@@ -1,5 +1,5 @@
 import type { Kvist } from '../../sdk/client.ts'
-import type { ReplicaPage } from '../../sdk/types.ts'
+import type { ReplicaPage } from '../../sdk/node-types.ts'
 import type { Database } from '../core/database.ts'
 import type { Log } from '../telemetry/log.ts'
 import { loadProgress, noProgress, saveProgress } from './progress.ts'

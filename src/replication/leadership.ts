@@ -1,5 +1,5 @@
 import { type Kvist, KvistHttpError } from '../../sdk/client.ts'
-import type { DemoteResult } from '../../sdk/types.ts'
+import type { DemoteResult } from '../../sdk/node-types.ts'
 import type { Database } from '../core/database.ts'
 import { KvistError } from '../core/errors.ts'
 import type { Leadership } from '../core/leadership.ts'

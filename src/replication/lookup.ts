@@ -1,5 +1,5 @@
 import type { Kvist } from '../../sdk/client.ts'
-import type { LookedUp, LookedUpMember, LookedUpVersion } from '../../sdk/types.ts'
+import type { LookedUp, LookedUpMember, LookedUpVersion } from '../../sdk/node-types.ts'
 import type { MemberRef } from '../core/engine.ts'
 import { entryLine } from '../core/entry-lines.ts'
 import { KvistError } from '../core/errors.ts'

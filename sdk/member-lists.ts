@@ -1,0 +1,105 @@
+import { importAll } from './bulk.ts'
+import { ChangeSource } from './changes.ts'
+import { checkOptions } from './checks.ts'
+import {
+  iterateLines,
+  iterateMembers,
+  iteratePages,
+  type ListSource,
+  linesType,
+  openLines,
+  readPage,
+} from './lists.ts'
+import { query } from './names.ts'
+import * as rules from './option-rules.ts'
+import type { DropOptions, ListOptions, PageOptions, PagesOptions } from './options.ts'
+import type { Call, CallOptions } from './request.ts'
+import type { ImportItem, ImportSummary, Include, Listed, Page } from './types.ts'
+import { type Bytes, bytesOf, checkedText } from './values.ts'
+
+/** The calls of a collection that are about many members: lists, exports, imports, drops. `Collection` extends it. */
+export abstract class MemberLists<T> extends ChangeSource<T> {
+  readonly #list: ListSource<T>
+
+  constructor(list: ListSource<T>, collection: string) {
+    super({ transport: list.transport, collection, parse: list.parse })
+    this.#list = list
+  }
+
+  /**
+   * Yields the selected members and fetches pages as the iteration proceeds. Concurrent changes may or may not be seen.
+   */
+  list<I extends Include = 'all'>(options: ListOptions<I> = {}): AsyncGenerator<Listed<T, I>, void, void> {
+    checkOptions<ListOptions>(options, rules.listRules)
+    return iterateMembers(this.#list, options)
+  }
+
+  /** Does what `list` does, a page at a time: with a `delimiter`, a page has `prefixes` beside its members. */
+  pages<I extends Include = 'all'>(
+    options: PagesOptions<I> = {},
+  ): AsyncGenerator<Page<Listed<T, I>>, void, void> {
+    checkOptions<PagesOptions>(options, rules.pagesRules)
+    return iteratePages(this.#list, options)
+  }
+
+  /**
+   * Returns one page of at most 10,000 members, and 100 if `limit` is not given. It may be short while there are more.
+   */
+  async page<I extends Include = 'all'>(options: PageOptions<I> = {}): Promise<Page<Listed<T, I>>> {
+    checkOptions<PageOptions>(options, rules.pageRules)
+    return readPage(this.#list, options)
+  }
+
+  /** Does what `list` does, in one streamed response: quicker, but it fails when the connection does. */
+  export<I extends Include = 'all'>(options: ListOptions<I> = {}): AsyncGenerator<Listed<T, I>, void, void> {
+    checkOptions<ListOptions>(options, rules.listRules)
+    return iterateLines(this.#list, options)
+  }
+
+  /**
+   * Returns the members as one stream of NDJSON: each line is a Listed as the server wrote it, with the stored text of
+   * its value.
+   */
+  async lines(options: ListOptions = {}): Promise<AsyncIterable<Uint8Array>> {
+    checkOptions(options, rules.listRules)
+    return openLines(this.#list, options)
+  }
+
+  /**
+   * Stores many members. Good ones are stored even if others are bad; the summary names the bad ones by their number.
+   */
+  async import(
+    items: Iterable<ImportItem<T>> | AsyncIterable<ImportItem<T>>,
+    options?: CallOptions,
+  ): Promise<ImportSummary> {
+    checkOptions(options, rules.callRules)
+    return importAll(items, (lines) => this.importLines(lines, options))
+  }
+
+  /** Stores NDJSON lines, as `lines` returns them, in one request. It is idempotent. */
+  async importLines(lines: Bytes | string, options?: CallOptions): Promise<ImportSummary> {
+    checkOptions(options, rules.callRules)
+    const call: Call = {
+      method: 'POST',
+      path: this.#list.path,
+      headers: { 'content-type': linesType },
+      body: bytesOf(lines, 'the lines') ?? checkedText(lines, 'the lines'),
+      retry: 'idempotent',
+      options,
+    }
+    return this.#list.transport.send(call, this.#list.transport.json<ImportSummary>)
+  }
+
+  /**
+   * Deletes the selected members, each on its own, or all of them if there is no selector, and resolves with how many
+   * there were. A selector that is undefined or empty is refused.
+   */
+  async drop(options: DropOptions = {}): Promise<number> {
+    checkOptions(options, rules.dropRules)
+    const { prefix, filter, match, from, to } = options
+    const path = this.#list.path + query({ prefix, filter, match, from, to })
+    const call: Call = { method: 'DELETE', path, retry: 'if-unsent', options }
+    const { deleted } = await this.#list.transport.send(call, this.#list.transport.json<{ deleted: number }>)
+    return deleted
+  }
+}

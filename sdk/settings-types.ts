@@ -1,0 +1,20 @@
+/** The settings of a collection. */
+
+/** The settings of a collection; null, or false, if not set. */
+export interface Settings {
+  /** The processes that transform members before they are stored, in this order. */
+  readonly processes: readonly string[] | null
+  /**
+   * The time to live of members that are stored without an expiry, in seconds; can also be set as a text with a unit
+   * such as `7d`.
+   */
+  readonly default_ttl: number | string | null
+  /** Whether a read renews a member's expiry by the default time; false by default, and needs a `default_ttl`. */
+  readonly sliding: boolean
+  /** The number of members that the collection may have. */
+  readonly max_members: number | null
+  /** The bytes of its keys and values together; can also be set as a text with a unit such as `64MiB`. */
+  readonly max_bytes: number | string | null
+  /** The bytes that each value may have; can also be set as a text with a unit. */
+  readonly max_value_bytes: number | string | null
+}
