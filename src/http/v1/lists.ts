@@ -11,7 +11,7 @@ import { isNamed } from '../entity-tags.ts'
 import { isNdjson } from '../media-types.ts'
 import { ResponsePages } from '../page-memory.ts'
 import { parametersOf } from '../path.ts'
-import { type Fields, jsonResponse, jsonTextLine, responseOf, streamed } from '../response.ts'
+import { type Fields, jsonResponse, responseOf, streamed } from '../response.ts'
 import type { HttpRequest } from '../wire/request.ts'
 import type { HttpResponse, StreamedBody } from '../wire/response.ts'
 import { parseChoice } from './choice.ts'
@@ -20,9 +20,9 @@ import { listPieces, nextPiece, pieceChars, streamedPieces } from './pieces.ts'
 import { parseSelection, selectionParameters } from './selection.ts'
 import {
   type Include,
+  joinedMembers,
   linePieces,
   type MemberShape,
-  memberJson,
   memberLine,
   memberPieces,
 } from './serializers.ts'
@@ -68,8 +68,8 @@ export async function listMembers(
     const parts = listPieces(before, members, (member) => memberPieces(member, shape), `${after}\n`)
     return compressed(request, jsonResponse(streamedPieces(parts, context), 200, { ...fields, ...link }))
   }
-  const body = members.map((member) => memberJson(member, shape)).join(',')
-  return compressed(request, jsonTextLine(`${before}${body}${after}`, 200, { ...fields, ...link }))
+  const body = joinedMembers(before, members, shape, `${after}\n`)
+  return compressed(request, jsonResponse(body, 200, { ...fields, ...link }))
 }
 
 const before = '{"members":['

@@ -13,7 +13,7 @@ import type { HttpRequest } from '../wire/request.ts'
 import type { HttpResponse } from '../wire/response.ts'
 import { asArray, asObject, type JsonFields, parseRef, refuseOthers } from './fields.ts'
 import { listPieces, pieceChars, streamedPieces } from './pieces.ts'
-import { type MemberShape, memberJson, memberPieces } from './serializers.ts'
+import { joinedMembers, type MemberShape, memberPieces } from './serializers.ts'
 
 /** `POST /v1/_read`: reads many members from one snapshot, in the order of the request. */
 export async function readMembers(
@@ -29,7 +29,7 @@ export async function readMembers(
   pages.hold(bytes)
   const body =
     bytes <= pieceChars
-      ? before + members.map(entryJson).join(',') + after
+      ? joinedMembers(before, members, shape, after)
       : streamedPieces(listPieces(before, members, entryPieces, after), context)
   return compressed(request, jsonResponse(body, 200, variesByCoding))
 }
@@ -105,10 +105,6 @@ const variesByCoding = { Vary: 'Accept-Encoding' }
 
 /** Members have the format of lists. */
 const shape: MemberShape = { include: 'metadata', nodeId: '' }
-
-function entryJson(member: Member | null): string {
-  return member === null ? 'null' : memberJson(member, shape)
-}
 
 function entryPieces(member: Member | null): Iterable<string> {
   return member === null ? ['null'] : memberPieces(member, shape)

@@ -22,8 +22,42 @@ export interface MemberShape {
 }
 
 export function memberJson(member: Member, shape: MemberShape): string {
-  const value = shape.include === 'keys' ? '' : `,${valueJson(member)}`
-  return `${memberStart(member)}${value}${memberEnd(member, shape)}`
+  const { value, contentType } = member
+  if (shape.include === 'metadata' && typeof value === 'string' && contentType === jsonContentType)
+    return jsonMember(member, value)
+  const text = shape.include === 'keys' ? '' : `,${valueJson(member)}`
+  return `${memberStart(member)}${text}${memberEnd(member, shape)}`
+}
+
+/** The most frequent member in one text: a list of them takes half the time. */
+function jsonMember({ key, revision, createdAtMs, clock, expiresAtMs }: Member, value: string): string {
+  const expires = expiresAtMs === null ? 'null' : `"${formatTime(expiresAtMs)}"`
+  const updated = formatTime(stampToMs(clock))
+  return `{"key":${quoted(key)},"value":${value},"revision":${revision},"created_at":"${formatTime(createdAtMs)}","updated_at":"${updated}","expires_at":${expires},"content_type":"application/json"}`
+}
+
+/** Characters that JSON does not escape. */
+const plainText = /^[ !#-[\]-~]*$/
+
+function quoted(text: string): string {
+  return plainText.test(text) ? `"${text}"` : JSON.stringify(text)
+}
+
+/** Serializes members between two texts, with commas: joined once, because each joint copies. */
+export function joinedMembers(
+  before: string,
+  members: readonly (Member | null)[],
+  shape: MemberShape,
+  after: string,
+): string {
+  const texts = [before]
+  for (let i = 0; i < members.length; i++) {
+    const member = members[i]!
+    if (i > 0) texts.push(',')
+    texts.push(member === null ? 'null' : memberJson(member, shape))
+  }
+  texts.push(after)
+  return texts.join('')
 }
 
 /** As `memberJson`, in one line. */
@@ -48,7 +82,7 @@ export function* linePieces(member: Member, shape: MemberShape): Generator<strin
 }
 
 function memberStart({ key }: Member): string {
-  return `{"key":${JSON.stringify(key)}`
+  return `{"key":${quoted(key)}`
 }
 
 /** Returns the text after the value. */

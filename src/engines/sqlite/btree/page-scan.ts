@@ -17,6 +17,7 @@ import {
   textsBytes,
   unsupported,
 } from './page-format.ts'
+import { PageText } from './page-text.ts'
 import { RowReader } from './row-reader.ts'
 import type { TreeCheck } from './tree-check.ts'
 
@@ -49,6 +50,7 @@ export class PageScan implements MemberRowCursor {
   /** The window and the offset of the page on top of `levels`. */
   private bytes: Buffer
   private base = 0
+  private readonly text = new PageText()
   private currentKey: string | null = null
 
   constructor(tree: MappedTree, check: TreeCheck, range: TableRange, readValue: TableReader['value']) {
@@ -70,7 +72,7 @@ export class PageScan implements MemberRowCursor {
     const row = this.nextRow()
     if (row < 0 || !this.isInRange(row)) return false
     if (!this.rows.load(this.bytes, row, this.base + pageBytes)) return this.stop()
-    this.rows.verify(this.collection, this.key)
+    this.rows.verify(this.collection, this.text)
     return true
   }
 
@@ -161,6 +163,7 @@ export class PageScan implements MemberRowCursor {
   private moveTo(page: number): void {
     this.bytes = this.tree.windowOf(page)
     this.base = baseOf(page)
+    this.text.moveTo(this.bytes, this.base)
   }
 
   private child({ count }: Level, cell: number): number {

@@ -114,7 +114,7 @@ export function openPages(
       if (row === absent) return null
       if (row === unsupported) return undefined
       if (!rows.load(cursor.bytes, row, cursor.end)) return undefined
-      rows.verify(collection, key)
+      rows.verify(collection)
       return rows.member(collection, key)
     },
     existing(collection, key, slot = 0) {
@@ -123,7 +123,7 @@ export function openPages(
       if (row === absent) return null
       if (row === unsupported) return undefined
       if (!rows.load(cursor.bytes, row, cursor.end)) return undefined
-      rows.verify(collection, key)
+      rows.verify(collection)
       return rows.existing()
     },
     prefetch(refs) {

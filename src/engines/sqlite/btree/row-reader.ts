@@ -1,9 +1,10 @@
 import { jsonContentType, type Member, type Value } from '../../../core/member.ts'
 import { damagedMember } from '../table/damage.ts'
-import { crc32, memberChecksum } from '../table/row-checksum.ts'
+import { memberChecksum, TextCrc } from '../table/row-checksum.ts'
 import type { TableReader } from '../table/table-reader.ts'
 import type { ExistingVersion } from '../wal/record.ts'
 import { columnBytes, isText, maxRowBytes, numberAt } from './page-format.ts'
+import type { PageText } from './page-text.ts'
 
 /**
  * Decodes rows of `members` (table/schema.ts). The fields hold the columns of one row at a time, and texts are decoded
@@ -33,6 +34,9 @@ export class RowReader {
   private checksum: number | null = null
 
   private readonly readLargeValue: TableReader['value']
+  private readonly textCrc = new TextCrc()
+  /** The text of the page that the row is in, as Latin-1, where the row is ASCII. */
+  private pageText: PageText | null = null
 
   constructor(readLargeValue: TableReader['value']) {
     this.readLargeValue = readLargeValue
@@ -45,8 +49,7 @@ export class RowReader {
 
   /** The key of the row that was loaded. */
   key(): string {
-    const keyAt = this.textsAt + columnBytes(this.nameType)
-    return this.bytes.toString('utf8', keyAt, this.contentTypeAt)
+    return this.text(this.textsAt + columnBytes(this.nameType), this.contentTypeAt)
   }
 
   /** The size of the value of the row that was loaded, in bytes. */
@@ -56,16 +59,16 @@ export class RowReader {
 
   /** The member of the row that was loaded and verified, with an empty value for `keysOnly`. */
   member(collection: string, key: string, keysOnly = false): Member {
-    const { bytes, nodeAt, valueAt } = this
+    const { nodeAt, valueAt } = this
     return {
       key,
       value: keysOnly ? '' : this.value(collection, key),
       revision: this.revision!,
       createdAtMs: this.createdAtMs!,
       clock: this.clock!,
-      node: textOf(bytes, nodeAt, valueAt),
+      node: this.text(nodeAt, valueAt),
       expiresAtMs: this.expiresAtMs,
-      contentType: textOf(bytes, this.contentTypeAt, nodeAt) || jsonContentType,
+      contentType: this.text(this.contentTypeAt, nodeAt) || jsonContentType,
       flags: this.flags!,
     }
   }
@@ -84,14 +87,19 @@ export class RowReader {
     const { bytes, valueAt, valueEnd, largeBytes } = this
     const isJson = isText(this.valueType)
     if (largeBytes !== null) return this.readLargeValue(collection, key, this.revision!, largeBytes, isJson)
-    return isJson
-      ? bytes.toString('utf8', valueAt, valueEnd)
-      : Uint8Array.prototype.slice.call(bytes, valueAt, valueEnd)
+    return isJson ? this.text(valueAt, valueEnd) : Uint8Array.prototype.slice.call(bytes, valueAt, valueEnd)
+  }
+
+  /** Decodes a text. Most are empty, because the default content type and this node's name are stored as NULL. */
+  private text(from: number, to: number): string {
+    if (from === to) return ''
+    return this.pageText?.slice(from, to) ?? this.bytes.toString('utf8', from, to)
   }
 
   /** Reads all columns; false for a row that is not in kvist's format, or has overflow pages. */
   private read(bytes: Buffer, row: number, end: number): boolean {
     this.bytes = bytes
+    this.pageText = null
     if (!this.isWhole(row, end)) return false
     this.typeAt = row + 1
     this.columnAt = row + bytes[row]!
@@ -115,11 +123,11 @@ export class RowReader {
     return this.valueType >= 12
   }
 
-  /** Throws `damaged` unless the checksum of the row that was loaded matches. */
-  verify(collection: string, key: string): void {
+  /** Throws `damaged` unless the checksum of the row that was loaded matches. Its texts are taken from `page`, if given. */
+  verify(collection: string, page: PageText | null = null): void {
     const { nameType, keyType, contentTypeAt, nodeAt, valueAt } = this
     const expected = memberChecksum(
-      crc32(this.bytes, this.textsAt, this.valueEnd),
+      this.textCrc.of(this.bytes, this.textsAt, this.valueEnd),
       columnBytes(nameType),
       columnBytes(keyType),
       nodeAt - contentTypeAt,
@@ -133,7 +141,8 @@ export class RowReader {
       this.largeBytes,
     )
     if (expected !== this.checksum || !isText(nameType) || !isText(keyType))
-      throw damagedMember(collection, key, 'the checksum of its row does not match')
+      throw damagedMember(collection, this.key(), 'the checksum of its row does not match')
+    if (this.textCrc.isAscii) this.pageText = page
   }
 
   private hasNumbers(): boolean {
@@ -169,9 +178,4 @@ export class RowReader {
     const at = this.columnAt
     return numberAt(this.bytes, at, this.nextType())
   }
-}
-
-/** Decodes a text. Most are empty, because the default content type and this node's name are stored as NULL. */
-function textOf(bytes: Buffer, from: number, to: number): string {
-  return from === to ? '' : bytes.toString('utf8', from, to)
 }

@@ -44,24 +44,51 @@ function slicesOfCrc(): Int32Array {
 
 /** CRC-32 of the bytes `from` to `to`, continuing the CRC `before` of the bytes that precede them. */
 export function crc32(bytes: Uint8Array, from: number, to: number, before = 0): number {
-  if (to - from > shortBytes) return Bun.hash.crc32(bytes.subarray(from, to), before)
-  let crc = ~before
-  let at = from
-  for (; at + 8 <= to; at += 8) {
-    crc ^= bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)
-    crc =
-      slices[7 * 256 + (crc & 255)]! ^
-      slices[6 * 256 + ((crc >>> 8) & 255)]! ^
-      slices[5 * 256 + ((crc >>> 16) & 255)]! ^
-      slices[4 * 256 + (crc >>> 24)]! ^
-      slices[3 * 256 + bytes[at + 4]!]! ^
-      slices[2 * 256 + bytes[at + 5]!]! ^
-      slices[256 + bytes[at + 6]!]! ^
-      slices[bytes[at + 7]!]!
-  }
-  for (; at < to; at++) crc = slices[(crc ^ bytes[at]!) & 255]! ^ (crc >>> 8)
-  return ~crc >>> 0
+  return plainCrc.of(bytes, from, to, before)
 }
+
+/** Computes CRC-32s, and finds out meanwhile whether the bytes are ASCII. */
+export class TextCrc {
+  /** Whether the bytes of the last call were all ASCII; false for long ones, which are not looked at one by one. */
+  isAscii = false
+
+  /** As `crc32`. */
+  of(bytes: Uint8Array, from: number, to: number, before = 0): number {
+    if (to - from > shortBytes) {
+      this.isAscii = false
+      return Bun.hash.crc32(bytes.subarray(from, to), before)
+    }
+    let crc = ~before
+    let bits = 0
+    let at = from
+    for (; at + 8 <= to; at += 8) {
+      const first = bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)
+      const e = bytes[at + 4]!
+      const f = bytes[at + 5]!
+      const g = bytes[at + 6]!
+      const h = bytes[at + 7]!
+      bits |= first | e | f | g | h
+      crc ^= first
+      crc =
+        slices[7 * 256 + (crc & 255)]! ^
+        slices[6 * 256 + ((crc >>> 8) & 255)]! ^
+        slices[5 * 256 + ((crc >>> 16) & 255)]! ^
+        slices[4 * 256 + (crc >>> 24)]! ^
+        slices[3 * 256 + e]! ^
+        slices[2 * 256 + f]! ^
+        slices[256 + g]! ^
+        slices[h]!
+    }
+    for (; at < to; at++) {
+      bits |= bytes[at]!
+      crc = slices[(crc ^ bytes[at]!) & 255]! ^ (crc >>> 8)
+    }
+    this.isAscii = (bits & 0x80808080) === 0
+    return ~crc >>> 0
+  }
+}
+
+const plainCrc = new TextCrc()
 
 /** Folds a safe integer into a checksum. A change in one 32-bit half of the number always changes the result. */
 function fold(checksum: number, number: number): number {
