@@ -17,6 +17,7 @@ const types: Readonly<Record<string, string>> = {
   '.js': 'text/javascript; charset=utf-8',
   '.css': 'text/css; charset=utf-8',
   '.svg': 'image/svg+xml',
+  '.md': 'text/markdown; charset=utf-8',
 }
 
 /** Smaller files fit into one packet with their head. */
@@ -59,7 +60,6 @@ function packOf(folder: string): Buffer {
   const paths = readdirSync(folder, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
     .map((entry) => relative(folder, join(entry.parentPath, entry.name)).replaceAll('\\', '/'))
-    .filter((path) => path !== licences)
     .toSorted()
   const files = paths.map((path) => {
     const type = types[extname(path)]
@@ -69,14 +69,14 @@ function packOf(folder: string): Buffer {
     const bodies = [['identity', bytes] as const, ...(bytes.length < minCompressedBytes ? [] : coded)]
     const tag = new Bun.CryptoHasher('sha256').update(bytes).digest('base64url').slice(0, 16)
     return [
-      path,
+      path === builtLicences ? 'licences.md' : path,
       { type, tag, bodies: Object.fromEntries(bodies.map(([name, body]) => [name, append(body)])) },
     ]
   })
-  const index = { files: Object.fromEntries(files), licences: readFileSync(join(folder, licences), 'utf8') }
-  return Buffer.concat([Buffer.from(`${JSON.stringify(index)}\n`), ...parts])
+  return Buffer.concat([Buffer.from(`${JSON.stringify({ files: Object.fromEntries(files) })}\n`), ...parts])
 }
 
-const licences = '.vite/license.md'
+/** The licences of the packages that are inside, which ask to go with them. */
+const builtLicences = '.vite/license.md'
 
 await buildConsole(resolve(process.argv[2] ?? join(root, 'console/dist')))

@@ -7,7 +7,7 @@ import { join, relative, resolve } from 'node:path'
 import { packages } from '../packages/packages.ts'
 import { manifestOf } from './packages/manifest.ts'
 import { compileClient, compileModules } from './packages/modules.ts'
-import { bundleServer, licencesOf } from './packages/server.ts'
+import { bundleServer, licencesOf, licencesOfConsole } from './packages/server.ts'
 
 const root = join(import.meta.dir, '..')
 
@@ -21,7 +21,7 @@ interface Packed {
 async function fill(name: string, folder: string, clientFolder: string): Promise<void> {
   if (name === 'kvist') {
     const inside = await bundleServer(join(folder, 'dist'))
-    writeFileSync(join(folder, 'THIRD-PARTY-LICENSES'), licencesOf(inside))
+    writeFileSync(join(folder, 'THIRD-PARTY-LICENSES'), licencesOf(inside) + licencesOfConsole())
     cpSync(join(root, 'packages/kvist/bin'), join(folder, 'bin'), { recursive: true })
   } else if (name === 'kvist-client') {
     await compileClient(folder)

@@ -63,7 +63,7 @@ export async function serveCache(
     sockets,
     routes: [
       ...healthRoutes(() => (isStopping ? 'stopping' : node.unreadiness())),
-      ...(config.noConsole ? [] : consoleRoutes),
+      ...(config.noConsole ? [] : consoleRoutes(null)),
       ...cacheRoutes({ ...node, expose }),
     ],
     limits: new ClientLimits({ rate: config.rateLimit, monotonicMs: given.monotonicMs ?? monotonicMs }),

@@ -115,7 +115,7 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
       ...healthRoutes(() => (ready ? (mirror.leadership.unreadiness() ?? db.writeFault()) : 'stopping')),
       ...metricsRoutes(expose),
       ...docsRoutes,
-      ...(config.noConsole ? [] : consoleRoutes),
+      ...(config.noConsole ? [] : consoleRoutes(config.dialect)),
       ...dialectRoutes(store, config.dialect, { records, lookupStore: mirror.minstoreStore }),
       rootRoute(version, { hasConsole: !config.noConsole }),
       ...openApiRoutes(() => routes, { version, needsToken: config.token !== null }),

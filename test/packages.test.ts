@@ -11,6 +11,7 @@ import {
 import { join } from 'node:path'
 import project from '../package.json' with { type: 'json' }
 import { packages } from '../packages/packages.ts'
+import { expectPages } from './support/served-pages.ts'
 import { newFolder, startServer, type TestServer } from './support/server.ts'
 import { outputOf, runToEnd } from './support/spawn.ts'
 
@@ -128,7 +129,7 @@ test('the server is small, and nothing of development is in it', () => {
   const files = readdirSync(join(packedFolder, 'kvist'), { recursive: true, encoding: 'utf8' })
   const strange = files.filter(
     (path) =>
-      !/^(bin(\/kvist\.mjs)?|dist(\/[\w.-]+\.(js|css))?|LICENSE|README\.md|THIRD-PARTY-LICENSES|package\.json)$/.test(
+      !/^(bin(\/kvist\.mjs)?|dist(\/[\w.-]+\.(js|css|pack))?|LICENSE|README\.md|THIRD-PARTY-LICENSES|package\.json)$/.test(
         path,
       ),
   )
@@ -137,6 +138,7 @@ test('the server is small, and nothing of development is in it', () => {
   const licences = readFileSync(join(packedFolder, 'kvist/THIRD-PARTY-LICENSES'), 'utf8')
   for (const inside of ['pino', 'yargs', 'eld', 'swagger-ui-dist', 'prom-client'])
     expect(licences).toMatch(new RegExp(`^${inside} \\d`, 'm'))
+  expect(licences).toMatch(/^## svelte - \d/m)
 })
 
 test('a terminal starts it with npx, and ends it by Ctrl-C', async () => {
@@ -159,6 +161,7 @@ test('a terminal starts it with npx, and ends it by Ctrl-C', async () => {
       const inApp = { cwd: appFolder, env: { ...env, KVIST_URL: url } }
       await outputOf(['npx', 'kvist', 'put', 'greeting', 'hello'], inApp)
       expect(await outputOf(['npx', 'kvist', 'get', 'greeting'], inApp)).toBe('"hello"')
+      await expectPages(url)
       endAll('SIGINT')
     }
     // The output has ended, so no process is left.

@@ -1,5 +1,6 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
+import { unpack } from '../../src/http/console-pack.ts'
 import { serverEntryPoints } from '../server-entry-points.ts'
 
 const root = join(import.meta.dir, '../..')
@@ -43,6 +44,12 @@ function nameBundledWorkers(path: string): void {
     return `new URL("./${name}.js", import.meta.url)`
   })
   if (named !== text) writeFileSync(path, named)
+}
+
+/** Returns the licences of the packages that are inside the console. */
+export function licencesOfConsole(): string {
+  const { plain } = unpack(readFileSync(join(root, 'console/dist/console.pack'))).get('licences.md')!
+  return `\n${Buffer.from(plain).toString().replace('# Licenses\n\nThe app bundles', 'The console bundles')}`
 }
 
 /** Returns the licences of bundled packages, which ask for that, as one text. Throws if a package has none. */

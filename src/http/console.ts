@@ -3,9 +3,12 @@ import packPath from '../../console/dist/console.pack' with { type: 'file' }
 import { KvistError } from '../core/errors.ts'
 import { chooseCoding } from './compression.ts'
 import { type PackedFile, unpack } from './console-pack.ts'
+import { recordsCollection } from './dialects/minstore.ts'
+import { embeddedFile } from './embedded.ts'
 import { isNamed } from './entity-tags.ts'
+import { negotiation } from './media-types.ts'
 import { serverTag } from './operation.ts'
-import { headerBlockOf, pageResponse } from './response.ts'
+import { headerBlockOf, pageResponse, responseOf } from './response.ts'
 import type { Route } from './route.ts'
 import type { HttpRequest } from './wire/request.ts'
 import type { HttpResponse } from './wire/response.ts'
@@ -51,7 +54,7 @@ let reading: Promise<Files> | undefined
 
 /** Reads the files when the first one is asked for. */
 function filesOfConsole(): Promise<Files> {
-  reading ??= Bun.file(packPath).bytes().then(unpack)
+  reading ??= embeddedFile(packPath).bytes().then(unpack)
   return reading
 }
 
@@ -88,8 +91,39 @@ export const consolePath = '/console/'
 
 const html = { 'text/html': { schema: { type: 'string' } } }
 
+/** Paths at which a dialect's own users look for a page, and where in the console browsers are sent from there. */
+const pagesOfDialects: Readonly<Record<string, { readonly path: string; readonly to: string }>> = {
+  minstore: { path: '/text', to: `${consolePath}c/${recordsCollection}` },
+}
+
+const chooseType = negotiation('application/json', ['text/html'])
+
+/** Returns the routes of the console, and of the path of a dialect at the root that browsers know. */
+export function consoleRoutes(dialect: string | null): readonly Route[] {
+  const page = pagesOfDialects[dialect ?? '']
+  if (page === undefined) return pageRoutes
+  const redirect: Route = {
+    method: 'GET',
+    path: page.path,
+    summary: 'Sends a browser to the console',
+    tag: serverTag,
+    access: 'open',
+    isPage: true,
+    docs: {
+      responses: { 307: { description: 'For who accepts HTML: the page' } },
+      problems: ['not_found'],
+    },
+    handle(request) {
+      if (chooseType(request.header('accept')) === 'text/html')
+        return responseOf(307, { Location: page.to, Vary: 'Accept' })
+      throw new KvistError('not_found', `${page.path} is a page for browsers alone`)
+    },
+  }
+  return [...pageRoutes, redirect]
+}
+
 /** Open without a token: the page reveals nothing that is stored, and a browser could not send one. */
-export const consoleRoutes: readonly Route[] = [
+const pageRoutes: readonly Route[] = [
   {
     method: 'GET',
     path: '/console',

@@ -4,6 +4,7 @@ import { KvistError } from '../core/errors.ts'
 import { compressedOnce } from './compression.ts'
 import start from './docs-page/start.js' with { type: 'file' }
 import style from './docs-page/style.css' with { type: 'file' }
+import { embeddedFile } from './embedded.ts'
 import { serverTag } from './operation.ts'
 import { pageResponse } from './response.ts'
 import type { Route } from './route.ts'
@@ -57,7 +58,7 @@ type Send = (request: HttpRequest) => Promise<HttpResponse>
 function assetAt(path: string, type: string): Send {
   const headers = { ...fields, 'Content-Type': `${type}; charset=utf-8`, 'Cache-Control': 'max-age=3600' }
   return compressedOnce(
-    () => Bun.file(path).bytes(),
+    () => embeddedFile(path).bytes(),
     (body) => pageResponse(headers, body),
   )
 }

@@ -174,7 +174,7 @@ test("kvist's own paths keep their meaning, and no resource of their name can be
     expect(await asked('DELETE', '/v1')).toBe('405 application/problem+json')
     expect(await asked('GET', '/v1')).toBe('200 application/json')
     expect(await asked('PUT', '/dialects')).toBe('404 application/json')
-    expect(await asked('GET', '/console')).toBe('404 application/json')
+    expect(await asked('GET', '/console')).toBe('200 text/html')
     expect(await asked('PUT', '/v10')).toBe('200 application/json')
     const { collections } = (await (await fetch(`${server.url}/v1`)).json()) as {
       collections: { name: string }[]

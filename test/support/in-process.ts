@@ -113,7 +113,7 @@ export async function startInProcess(
     ...healthRoutes(() => null),
     ...metricsRoutes(async () => ({ contentType: 'text/plain', text: '' })),
     ...docsRoutes,
-    ...consoleRoutes,
+    ...consoleRoutes(null),
     ...dialectRoutes(store, null),
     rootRoute('0', { hasConsole: true }),
     ...openApiRoutes(() => routes, { version: '0', needsToken: false }),
