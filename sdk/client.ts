@@ -141,4 +141,4 @@ export type {
   WatchReset,
 } from './types.ts'
 export type { Bytes } from './values.ts'
-export type { RawEvent, Watch, WatchMembersOptions, WatchOptions } from './watch.ts'
+export type { RawEvent, Watch, WatchMembersOptions, WatchOptions, WatchRawOptions } from './watch.ts'

@@ -22,7 +22,7 @@ import { fetchWithTls, tlsRules } from './tls.ts'
 import { requestTicket, Tokens } from './tokens.ts'
 import type { CollectionInfo, CollectionsPage, Member, MemberRef, WatchEvent } from './types.ts'
 import { jsonType } from './values.ts'
-import type { RawEvent, Watch, WatchOptions } from './watch.ts'
+import type { RawEvent, Watch, WatchOptions, WatchRawOptions } from './watch.ts'
 
 /** A kvist server. Nothing is sent until a method is called. */
 export class Kvist extends ChangeSource<unknown> {
@@ -169,10 +169,14 @@ export class Kvist extends ChangeSource<unknown> {
     return watchFeed({ transport: this.#transport, parse: null }, storePath, scopeOf(options), options)
   }
 
-  /** Does what `watch` does, and yields each event as the server sent it. */
-  watchRaw(options: WatchOptions & ScopeOptions = {}): Watch<RawEvent> {
-    checkOptions(options, rules.watchRules)
-    return watchRaw(this.#transport, storePath, scopeOf(options), options)
+  /**
+   * Does what `watch` does, and yields each event as the server sent it; with `include: 'keys'` without values and their
+   * metadata, for a reader that reads itself what it needs.
+   */
+  watchRaw(options: WatchRawOptions = {}): Watch<RawEvent> {
+    checkOptions(options, rules.watchRawRules)
+    const parameters = { ...scopeOf(options), include: options.include }
+    return watchRaw(this.#transport, storePath, parameters, options)
   }
 }
 

@@ -43,7 +43,7 @@ import type {
 } from './options.ts'
 import type { CallOptions } from './request.ts'
 import type { Settings } from './settings-types.ts'
-import type { WatchMembersOptions, WatchOptions } from './watch.ts'
+import type { WatchMembersOptions, WatchOptions, WatchRawOptions } from './watch.ts'
 
 /** The rules of options. Each call has exactly one rule for each of its options, or it does not compile. */
 
@@ -187,6 +187,8 @@ export const watchRules: Rules<WatchOptions & ScopeOptions> = {
   onConnect: optional(callback),
   onDisconnect: optional(callback),
 }
+
+export const watchRawRules: Rules<WatchRawOptions> = { ...watchRules, include: optional(oneOf('keys')) }
 
 export const watchMembersRules: Rules<WatchMembersOptions> = { ...watchRules, key: anything }
 

@@ -29,6 +29,11 @@ export interface WatchMembersOptions extends WatchOptions, ScopeOptions {
   readonly key?: string | undefined
 }
 
+/** Options of a watch of the whole store whose events stay as they were sent. */
+export interface WatchRawOptions extends WatchOptions, ScopeOptions {
+  readonly include?: 'keys' | undefined
+}
+
 /** An event as the server sent it. */
 export interface RawEvent {
   readonly type: 'put' | 'delete' | 'expire' | 'reset'

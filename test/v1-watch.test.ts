@@ -116,6 +116,21 @@ describe('what is reported', () => {
     part.close()
   })
 
+  test('of the store with include=keys: no values, however large, now and from the store', async () => {
+    const live = await openWatch(`${at('_changes')}?include=keys&collection=bare`)
+    await put(at('bare/large'), `"${'x'.repeat(3 * 1024 * 1024)}"`)
+    await put(at('bare/small'), '1')
+    await remove('bare/small')
+    await live.until(3)
+    const late = await openWatch(`${at('_changes')}?include=keys&collection=bare&since=0`)
+    const lasting = (await late.until(1)).map(({ data }) => data)
+    expect(Object.keys(JSON.parse(lasting[0]!)).toSorted()).toEqual(['collection', 'key', 'revision', 'type'])
+    expect(reported(live.events)).toEqual(['put bare/large', 'put bare/small', 'delete bare/small'])
+    for (const { data } of live.events) expect(data.length).toBeLessThan(200)
+    live.close()
+    late.close()
+  })
+
   test('batches and imports in their order, and every member of a collection that is dropped', async () => {
     const group = together('group')
     const watch = await openWatch(at(group))
@@ -326,6 +341,8 @@ describe('what is asked', () => {
       ['c?collection=d', 400, 'invalid_parameter', /"collection"/],
       ['c/k?wait=5', 400, 'invalid_parameter', /"wait".*since/],
       ['c/k?prefix=5', 400, 'invalid_parameter', /"prefix"/],
+      ['_changes?include=all', 400, 'invalid_parameter', /include is one of keys/],
+      ['c?include=keys', 400, 'invalid_parameter', /"include"/],
       ['_changes?limit=5', 400, 'invalid_parameter', /"limit"/],
       ['_changes?collection=_x', 400, 'invalid_collection', /_/],
       ['_x', 400, 'invalid_collection', /_/],

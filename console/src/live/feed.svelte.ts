@@ -100,6 +100,7 @@ class Feed {
   #start(): void {
     this.state = 'connecting'
     const watch = session.kvist.watchRaw({
+      include: 'keys',
       since: this.#resumePoint,
       onConnect: () => {
         if (watch === this.#watch) this.state = 'live'

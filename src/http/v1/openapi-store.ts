@@ -150,7 +150,7 @@ export const getChanges: OperationDocs = {
     query('limit', 'Changes of a page', pageLimit),
     query(
       'include',
-      '`all`: with `flags` and `origin`, so that another store can have every member exactly as it is here; `keys`: without values and their metadata',
+      '`all`: with `flags` and `origin`, so that another store can have every member exactly as it is here; `keys`, also of a stream: without values and their metadata',
       { type: 'string', enum: ['all', 'keys'] },
     ),
     query('collection', 'Of this collection alone', parts.collectionName),

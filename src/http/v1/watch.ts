@@ -23,9 +23,10 @@ import type { Connection } from '../wire/client-connection.ts'
 import { headerBits } from '../wire/head.ts'
 import type { HttpRequest } from '../wire/request.ts'
 import type { HttpResponse } from '../wire/response.ts'
+import { parseChoice } from './choice.ts'
 import { parseScope, pointValue, scopeParameters } from './feed-scope.ts'
 import { nextPiece, pieceChars } from './pieces.ts'
-import { changeLine, changeLinePieces } from './serializers.ts'
+import { changeKey, changeLine, changeLinePieces } from './serializers.ts'
 
 /** Watches a member, a collection or the whole store by server-sent events. */
 
@@ -65,8 +66,9 @@ export function watchStore(
   request: HttpRequest,
   context: RequestContext,
 ): Promise<HttpResponse> {
-  const { since, ...given } = parametersOf(request, ['since', ...scopeParameters])
-  return watch(watching, request, parseScope(given), since, context)
+  const { since, include, ...given } = parametersOf(request, ['since', 'include', ...scopeParameters])
+  const keysOnly = include !== undefined && parseChoice('include', include, ['keys']) === 'keys'
+  return watch(watching, request, parseScope(given), since, context, keysOnly)
 }
 
 /** Conditions that are refused, because a watch has no single state that they could refer to. */
@@ -82,13 +84,15 @@ async function watch(
   scope: Scope,
   given: string | undefined,
   context: RequestContext,
+  keysOnly = false,
 ): Promise<HttpResponse> {
   refuseHeaders(request, stateConditions)
   const since = request.header('last-event-id') || (given ?? null)
   if (since !== null) await requirePoint(db, since)
   return streams.respond(
     context.connection,
-    (wake) => new WatchSource(db.watch(scope, since, wake), counts, kindOf(scope), context.connection),
+    (wake) =>
+      new WatchSource(db.watch(scope, since, wake), counts, kindOf(scope), context.connection, keysOnly),
   )
 }
 
@@ -123,7 +127,17 @@ class WatchSource implements FrameSource {
   private pieces: Iterator<string> | null = null
   private readonly memory: WatchMemory
 
-  constructor(watcher: Watcher, counts: WatchCounts, kind: WatchKind, connection: Connection) {
+  /** Events are sent without values (`include=keys`). */
+  private readonly keysOnly: boolean
+
+  constructor(
+    watcher: Watcher,
+    counts: WatchCounts,
+    kind: WatchKind,
+    connection: Connection,
+    keysOnly: boolean,
+  ) {
+    this.keysOnly = keysOnly
     this.watcher = watcher
     this.counts = counts
     this.kind = kind
@@ -173,7 +187,7 @@ class WatchSource implements FrameSource {
     if (batch.type === 'large') return this.readLarge(batch.event)
     this.memory.hold(batch.events, encode === joinedFrames)
     this.events = batch.events
-    this.encode = encode
+    this.encode = this.keysOnly ? keyFrames : encode
     this.sent = 0
     return this.events.length === 0 ? this.next() : this.send()
   }
@@ -214,6 +228,16 @@ const writtenFrames: Encode = (events, from) => {
   let end = from
   do text += frameText(events[end++]!)
   while (end < events.length && text.length < bufferedBytes && !isLarge(events[end]!))
+  return [Buffer.from(text), end]
+}
+
+const keyFrames: Encode = (events, from) => {
+  let text = ''
+  let end = from
+  do {
+    const { change, cursor } = events[end++]!
+    text += eventFrame(change.type, cursor, changeKey(change))
+  } while (end < events.length && text.length < bufferedBytes)
   return [Buffer.from(text), end]
 }
 
