@@ -26,7 +26,8 @@ export interface Contestant {
   readonly variants: readonly string[]
   /** Starts it on the folder and waits until it serves. */
   start(dataDir: string, variant: string): Promise<Server>
-  readonly asks: Readonly<Record<'get' | 'put' | 'list', Ask>>
+  /** What it is asked, for each of its kinds of load. */
+  readonly asks: Readonly<Partial<Record<AskKind, Ask>> & Record<'get' | 'put' | 'list', Ask>>
   /** Stores the members from 0 on, by its quickest method. */
   import(members: number): Promise<void>
   /** Reads all members and counts them. */
@@ -35,7 +36,8 @@ export interface Contestant {
   readonly notified?: (headers: Headers) => void
 }
 
-export type Kind = 'get' | 'put' | 'list' | 'import' | 'export'
+export type AskKind = 'get' | 'put' | 'list' | 'read100' | 'read1000'
+export type Kind = AskKind | 'import' | 'export'
 
 const kvistProgram = join(import.meta.dir, '../bin/kvist')
 const redisPort = 17010
@@ -47,12 +49,14 @@ const membersApi: Contestant['asks'] = {
   get: { ...kvistRequests.get, shows: plain },
   put: { ...kvistRequests.put, shows: plain },
   list: { ...kvistRequests.page, shows: plain },
+  read100: { ...kvistRequests.read100, shows: plain },
+  read1000: { ...kvistRequests.read1000, shows: plain },
 }
 
 export const contestants: readonly Contestant[] = [
   {
     ...kvist('kvist', 17000, 'full'),
-    kinds: ['get', 'put', 'list', 'import', 'export'],
+    kinds: ['get', 'put', 'list', 'read100', 'read1000', 'import', 'export'],
     // The bare server sends the headers that kvist sent.
     notified: (headers) => {
       bareHeaders = [...headers].filter(([name]) => !headersOfBun.includes(name))
@@ -63,7 +67,7 @@ export const contestants: readonly Contestant[] = [
     name: 'webdis',
     title: 'webdis + Redis',
     port: 17011,
-    kinds: ['get', 'put', 'list', 'import'],
+    kinds: ['get', 'put', 'list', 'read100', 'read1000', 'import'],
     programs: ['redis-server', 'redis-cli', 'webdis'],
     packages: ['redis-server', 'webdis'],
     variants: ['1/20', '2/20', '4/20', '1/64', '4/64'],
@@ -72,6 +76,8 @@ export const contestants: readonly Contestant[] = [
       get: { method: 'GET', path: '/GET/{key}.txt', shows: plain },
       put: { method: 'PUT', path: '/SET/{key}', body: writtenValue, shows: plain },
       list: { method: 'GET', path: '/MGET/{keys}', shows: JSON.stringify },
+      read100: { method: 'POST', path: '/', body: 'MGET/{names:100}', shows: JSON.stringify },
+      read1000: { method: 'POST', path: '/', body: 'MGET/{names:1000}', shows: JSON.stringify },
     },
     import: (members) => importIntoRedis(redisPort, members),
     export: hasNone,

@@ -11,4 +11,15 @@ export const kvistRequests = {
     body: writtenValue,
   },
   page: { method: 'GET', path: '/v1/bench?limit=100&from={key}' },
+  read100: readOf(100),
+  read1000: readOf(1000),
 } as const satisfies Record<string, RawRequest>
+
+function readOf(members: number) {
+  return {
+    method: 'POST',
+    path: '/v1/_read',
+    headers: { 'Content-Type': 'application/json' },
+    body: `{"members":[{refs:${members}}]}`,
+  } as const
+}

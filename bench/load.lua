@@ -1,5 +1,6 @@
 -- One load for wrk, told by the arguments after `--`:
---   1 the request as raw HTTP, with {key}, {key64} (base64) or {keys} (a hundred neighbours, joined by "/") in it
+--   1 the request as raw HTTP, with one mark in it: {key}, {key64} (base64), {keys} (a hundred neighbours, joined by
+--     "/"), {names:N} (N keys at random, joined by "/") or {refs:N} (the same as JSON for POST /v1/_read)
 --   2 how keys are chosen: one | random
 --   3 how many members there are
 --   4 the seed: the same one gives every contestant the same keys in the same order
@@ -7,6 +8,8 @@
 -- contestant about the same.
 
 local hundredRequests = 2000
+-- Keys in all requests that are made beforehand with many keys at random.
+local preparedKeys = 400000
 
 local alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'
 
@@ -56,6 +59,26 @@ local function hundredKeys(plain)
   end
 end
 
+-- Requests with many keys at random: one in a pool of them.
+local function randomKeys(plain, count, before, after, between, members)
+  local keys = {}
+  for n = 1, count do
+    keys[n] = before .. plain(math.random(0, members - 1)) .. after
+  end
+  return table.concat(keys, between)
+end
+
+local many = {
+  names = { '', '', '/' },
+  refs = { '{"collection":"bench","key":"', '"}', ',' },
+}
+
+local function manyAt(template)
+  local from, to, name, count = template:find('{(%a+):(%d+)}')
+  if not from then return nil end
+  return template:sub(1, from - 1), template:sub(to + 1), many[name], tonumber(count)
+end
+
 local function splitAt(template)
   for _, name in ipairs({ 'key', 'key64', 'keys' }) do
     local mark = '{' .. name .. '}'
@@ -69,6 +92,17 @@ end
 
 function init(args)
   local template, choose, members, seed = args[1], args[2], tonumber(args[3]), tonumber(args[4])
+  local manyHead, manyTail, form, count = manyAt(template)
+  if manyHead then
+    math.randomseed(seed)
+    local plain = plainKeys()
+    local pool = {}
+    for n = 1, math.max(50, math.floor(preparedKeys / count)) do
+      pool[n] = manyHead .. randomKeys(plain, count, form[1], form[2], form[3], members) .. manyTail
+    end
+    request = function() return pool[math.random(#pool)] end
+    return
+  end
   local head, tail, name = splitAt(template)
   local plain = plainKeys()
   local makers = { key = plain, key64 = name == 'key64' and base64Keys(), keys = hundredKeys(plain) }
@@ -96,8 +130,9 @@ end
 function done(summary, latency)
   local errors = summary.errors
   io.write(string.format(
-    '\nRESULT {"requests":%d,"duration_us":%d,"p50_us":%d,"p99_us":%d,"max_us":%d,'
+    '\nRESULT {"requests":%d,"duration_us":%d,"p50_us":%d,"p99_us":%d,"p999_us":%d,"max_us":%d,'
       .. '"connect":%d,"read":%d,"write":%d,"timeout":%d,"status":%d}\n',
-    summary.requests, summary.duration, latency:percentile(50), latency:percentile(99), latency.max,
+    summary.requests, summary.duration, latency:percentile(50), latency:percentile(99), latency:percentile(99.9),
+    latency.max,
     errors.connect, errors.read, errors.write, errors.timeout, errors.status))
 end

@@ -1,4 +1,4 @@
-import type { Ask, Contestant } from './contestants.ts'
+import type { Ask, AskKind, Contestant } from './contestants.ts'
 import { jsonOf, keyOf, writtenValue } from './members.ts'
 import { peakMb } from './memory.ts'
 import { type Server, watchMemory } from './process.ts'
@@ -18,7 +18,7 @@ export interface Load {
 }
 
 interface WrkLoad {
-  readonly kind: 'get' | 'put' | 'list'
+  readonly kind: AskKind
   readonly choose: 'one' | 'random'
   readonly connections: number
 }
@@ -27,6 +27,8 @@ interface BulkLoad {
   readonly kind: 'import' | 'export'
 }
 
+const readNote = 'Keys at random, by one request: POST /v1/_read, or MGET through webdis.'
+
 export const loads: readonly Load[] = [
   wrkLoad('get-one', 'GET of one key', { kind: 'get', choose: 'one', connections: 64 }),
   wrkLoad('get-random', 'GET at random', { kind: 'get', choose: 'random', connections: 64 }),
@@ -34,6 +36,15 @@ export const loads: readonly Load[] = [
     ...wrkLoad('list', 'list of 100 from a random key', { kind: 'list', choose: 'random', connections: 64 }),
     note: 'webdis has no list of members: MGET of 100 neighbouring keys, each named, is its nearest.',
   },
+  {
+    ...wrkLoad('read-100', 'read of 100 members', { kind: 'read100', choose: 'random', connections: 64 }),
+    note: readNote,
+  },
+  wrkLoad('read-1000', 'read of 1,000 members, 16 connections', {
+    kind: 'read1000',
+    choose: 'random',
+    connections: 16,
+  }),
   wrkLoad('put-1', 'durable PUT, 1 connection', { kind: 'put', choose: 'random', connections: 1 }),
   wrkLoad('put-64', 'durable PUT, 64 connections', { kind: 'put', choose: 'random', connections: 64 }),
   wrkLoad('put-256', 'durable PUT, 256 connections', { kind: 'put', choose: 'random', connections: 256 }),
@@ -69,7 +80,7 @@ export async function runLoad(run: LoadRun): Promise<Measure> {
   if (!('choose' in how)) return await runBulk(run, how.kind)
   const { contestant, members } = run
   await check(contestant, how.kind)
-  const wrk = { port: contestant.port, request: contestant.asks[how.kind], members, ...how }
+  const wrk = { port: contestant.port, request: askOf(contestant, how.kind), members, ...how }
   if (how.kind !== 'put' && run.warmupSeconds > 0) {
     await runWrk({ ...wrk, seconds: run.warmupSeconds, seed: 1000 + run.round })
   }
@@ -85,8 +96,25 @@ async function runBulk({ contestant, server, members }: LoadRun, kind: BulkLoad[
   const seconds = (performance.now() - startedAt) / 1000
   const peak = peakMb(stopWatching())
   await check(contestant, 'get')
-  return { perSecond: members / seconds, p50Ms: null, p99Ms: null, maxMs: null, errors: 0, peakMb: peak }
+  return {
+    perSecond: members / seconds,
+    p50Ms: null,
+    p99Ms: null,
+    p999Ms: null,
+    maxMs: null,
+    errors: 0,
+    peakMb: peak,
+  }
 }
+
+function askOf({ asks, title }: Contestant, kind: AskKind): Ask {
+  const ask = asks[kind]
+  if (ask === undefined) throw new Error(`${title} has no ${kind}`)
+  return ask
+}
+
+/** The members in one response; 1 for the others. */
+const membersOf: Partial<Record<AskKind, number>> = { list: 100, read100: 100, read1000: 1000 }
 
 /**
  * Checks the response to one request before the load, because the figures of a server with wrong responses would be
@@ -94,7 +122,8 @@ async function runBulk({ contestant, server, members }: LoadRun, kind: BulkLoad[
  */
 async function check(contestant: Contestant, kind: WrkLoad['kind']): Promise<void> {
   const { asks, port, notified } = contestant
-  const reply = await respondTo(asks[kind], port)
+  const ask = askOf(contestant, kind)
+  const reply = await respondTo(ask, port)
   if (kind === 'put') {
     const { text } = await respondTo(asks.get, port)
     if (!text.includes(asks.get.shows(writtenValue)))
@@ -102,21 +131,26 @@ async function check(contestant: Contestant, kind: WrkLoad['kind']): Promise<voi
     return
   }
   if (kind === 'get') notified?.(reply.headers)
-  const count = kind === 'list' ? 100 : 1
-  const rewritten = reply.text.includes(asks[kind].shows(writtenValue))
+  const count = membersOf[kind] ?? 1
+  const rewritten = reply.text.includes(ask.shows(writtenValue))
   for (let index = 1; index <= count; index++) {
-    const holds = rewritten || reply.text.includes(asks[kind].shows(jsonOf(index)))
+    const holds = rewritten || reply.text.includes(ask.shows(jsonOf(index)))
     if (!holds)
       throw new Error(`${kind} does not give the value of ${keyOf(index)}: ${reply.text.slice(0, 300)}`)
   }
 }
 
-/** Returns the response to the request for member 1, or for the hundred members from 1 on. */
+/** Returns the response to the request for member 1, or for as many members from 1 on as the request names. */
 async function respondTo(ask: Ask, port: number): Promise<{ text: string; headers: Headers }> {
-  const hundred = Array.from({ length: 100 }, (_, offset) => keyOf(1 + offset)).join('/')
+  const hundred = keysFrom1(100).join('/')
   function fill(template: string): string {
     const key64 = Buffer.from(keyOf(1)).toString('base64')
-    return template.replace('{keys}', hundred).replace('{key}', keyOf(1)).replace('{key64}', key64)
+    return template
+      .replace('{keys}', hundred)
+      .replace('{key}', keyOf(1))
+      .replace('{key64}', key64)
+      .replace(/\{names:(\d+)\}/, (_, count) => keysFrom1(Number(count)).join('/'))
+      .replace(/\{refs:(\d+)\}/, (_, count) => keysFrom1(Number(count)).map(refOf).join(','))
   }
   const reply = await fetch(`http://127.0.0.1:${port}${fill(ask.path)}`, {
     method: ask.method,
@@ -128,4 +162,12 @@ async function respondTo(ask: Ask, port: number): Promise<{ text: string; header
     throw new Error(`${ask.method} ${ask.path.slice(0, 60)} responded ${reply.status}: ${text.slice(0, 300)}`)
   }
   return { text, headers: reply.headers }
+}
+
+function keysFrom1(count: number): string[] {
+  return Array.from({ length: count }, (_, offset) => keyOf(1 + offset))
+}
+
+function refOf(key: string): string {
+  return JSON.stringify({ collection: 'bench', key })
 }

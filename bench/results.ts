@@ -8,6 +8,8 @@ export interface Measure {
   readonly perSecond: number
   readonly p50Ms: number | null
   readonly p99Ms: number | null
+  /** Missing in results of earlier versions, and where a client does not report it. */
+  readonly p999Ms?: number | null
   readonly maxMs: number | null
   /** Responses of 400 and above, failed connections, timeouts; changes that a watcher missed or got out of order. */
   readonly errors: number

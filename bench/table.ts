@@ -18,11 +18,12 @@ function loadsTable({ loads }: Results): string {
       'kvist is',
       'p50 ms',
       'p99 ms',
+      'p99.9 ms',
       'slowest ms',
       'errors',
       'memory MB',
     ]),
-    row(['---', '---', '--:', '--:', '--:', '--:', '--:', '--:', '--:']),
+    row(['---', '---', '--:', '--:', '--:', '--:', '--:', '--:', '--:', '--:']),
   ]
   for (const load of loads) {
     const own = summaryOf(load.rows.find(({ contestant }) => contestant === 'kvist')?.rounds ?? [])
@@ -36,9 +37,11 @@ function loadsTable({ loads }: Results): string {
 
 function figuresOf({ contestant, rounds, failed }: Row, own: Measure | null): string[] {
   const all = summaryOf(rounds)
-  if (all === null) return [failed ?? 'not run', '', '', '', '', '', '']
+  if (all === null) return [failed ?? 'not run', '', '', '', '', '', '', '']
   const ratio = own && contestant !== 'kvist' ? `${(own.perSecond / all.perSecond).toFixed(2)} ×` : ''
-  const times = [all.p50Ms, all.p99Ms, all.maxMs].map((ms) => (ms === null ? '' : ms.toFixed(2)))
+  const times = [all.p50Ms, all.p99Ms, all.p999Ms ?? null, all.maxMs].map((ms) =>
+    ms === null ? '' : ms.toFixed(2),
+  )
   const errors = failed === undefined ? `${all.errors}` : `${all.errors}; a round failed: ${failed}`
   return [thousands(all.perSecond), ratio, ...times, errors, all.peakMb.toFixed(0)]
 }

@@ -5,7 +5,7 @@ import { track } from './process.ts'
 
 export interface RawRequest {
   readonly method: 'GET' | 'PUT' | 'POST'
-  /** The path; it or the body contains {key}, {key64} or {keys}. */
+  /** The path; it or the body contains one of the marks of load.lua. */
   readonly path: string
   readonly body?: string
   readonly headers?: Readonly<Record<string, string>>
@@ -28,6 +28,7 @@ export interface WrkFigures {
   readonly perSecond: number
   readonly p50Ms: number
   readonly p99Ms: number
+  readonly p999Ms: number
   readonly maxMs: number
   /** Responses of 400 and above, failed connections, timeouts. */
   readonly errors: number
@@ -39,6 +40,7 @@ export interface WrkFigures {
 const timeoutSeconds = 20
 const keyBytes = 12
 const key64Bytes = 16
+const refBytes = '{"collection":"bench","key":""}'.length + keyBytes
 
 export async function runWrk(run: WrkRun): Promise<WrkFigures> {
   const url = `${run.scheme ?? 'http'}://127.0.0.1:${run.port}/`
@@ -76,6 +78,7 @@ function figuresOf(counts: Record<string, number>): Omit<WrkFigures, 'processorS
     perSecond: (count('requests') - count('status')) / (count('duration_us') / 1e6),
     p50Ms: count('p50_us') / 1000,
     p99Ms: count('p99_us') / 1000,
+    p999Ms: count('p999_us') / 1000,
     maxMs: count('max_us') / 1000,
     errors: count('status') + count('connect') + count('read') + count('write') + count('timeout'),
   }
@@ -90,5 +93,9 @@ function rawText({ method, path, body, headers }: RawRequest, port: number): str
 }
 
 function filledLength(body: string): number {
-  return body.replace('{key}', ' '.repeat(keyBytes)).replace('{key64}', ' '.repeat(key64Bytes)).length
+  return body
+    .replace('{key}', ' '.repeat(keyBytes))
+    .replace('{key64}', ' '.repeat(key64Bytes))
+    .replace(/\{names:(\d+)\}/, (_, count) => ' '.repeat(Number(count) * (keyBytes + 1) - 1))
+    .replace(/\{refs:(\d+)\}/, (_, count) => ' '.repeat(Number(count) * (refBytes + 1) - 1)).length
 }
