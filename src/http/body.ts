@@ -82,19 +82,31 @@ function tooLarge(maxBytes: number): KvistError {
 
 /** Returns the body as text, unchanged. Throws `invalid_json` when it is empty, not UTF-8 or not JSON. */
 export function jsonText(bytes: Uint8Array): string {
-  if (bytes.length === 0)
-    throw new KvistError('invalid_json', 'the body is empty; an empty value needs a Content-Type')
-  return checkedJson(utf8Text(bytes))
+  return checkedJson(textOf(bytes))
+}
+
+/** As `jsonText`, but returns the parsed value. */
+export function parsedJson(bytes: Uint8Array): unknown {
+  return parseJson(textOf(bytes))
+}
+
+function textOf(bytes: Uint8Array): string {
+  if (bytes.length > 0) return utf8Text(bytes)
+  throw new KvistError('invalid_json', 'the body is empty; an empty value needs a Content-Type')
 }
 
 /** Returns the same text. Throws `invalid_json` when it is not JSON. */
 function checkedJson(text: string): string {
+  parseJson(text)
+  return text
+}
+
+function parseJson(text: string): unknown {
   try {
-    JSON.parse(text)
+    return JSON.parse(text)
   } catch (error) {
     throw new KvistError('invalid_json', `the body is not JSON: ${parserWords(error)}`)
   }
-  return text
 }
 
 /** Strict, and keeps a byte order mark, which makes the JSON invalid. */

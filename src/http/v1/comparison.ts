@@ -6,7 +6,7 @@ import { parseKey } from '../../core/keys.ts'
 import { maxBatchBytes, maxComparedMembers, maxDigestedRange, maxDigestedRanges } from '../../core/limits.ts'
 import type { Store } from '../../core/store.ts'
 import { formatTime, parseTimeMs } from '../../core/time.ts'
-import { jsonText, readBody } from '../body.ts'
+import { parsedJson, readBody } from '../body.ts'
 import { compressed } from '../compression.ts'
 import type { RequestContext } from '../context.ts'
 import { ResponsePages } from '../page-memory.ts'
@@ -139,7 +139,7 @@ async function fieldsOf(
   known: ReadonlySet<string>,
 ): Promise<JsonFields> {
   parametersOf(request, [])
-  const fields = asObject(JSON.parse(jsonText(await readBody(request, maxBatchBytes, context))), 'the body')
+  const fields = asObject(parsedJson(await readBody(request, maxBatchBytes, context)), 'the body')
   refuseOthers(fields, known, 'the body')
   return fields
 }

@@ -3,7 +3,7 @@ import { isNodeId } from '../../core/origin.ts'
 import type { PageMemory } from '../../core/page-memory.ts'
 import type { Store } from '../../core/store.ts'
 import { formatTime } from '../../core/time.ts'
-import { jsonText, readBody } from '../body.ts'
+import { parsedJson, readBody } from '../body.ts'
 import type { RequestContext } from '../context.ts'
 import { ResponsePages } from '../page-memory.ts'
 import { parametersOf } from '../path.ts'
@@ -180,7 +180,7 @@ async function bodyOf(
   context: RequestContext,
   known: ReadonlySet<string>,
 ): Promise<JsonFields> {
-  const body = asObject(JSON.parse(jsonText(await readBody(request, 4096, context))), 'the body')
+  const body = asObject(parsedJson(await readBody(request, 4096, context)), 'the body')
   refuseOthers(body, known, 'the body')
   return body
 }

@@ -11,7 +11,7 @@ import type { Member, MemberHead, Tombstone } from '../../core/member.ts'
 import { withNodeId } from '../../core/origin.ts'
 import type { Store } from '../../core/store.ts'
 import { formatTime } from '../../core/time.ts'
-import { jsonText, readBody } from '../body.ts'
+import { parsedJson, readBody } from '../body.ts'
 import type { RequestContext } from '../context.ts'
 import { ResponsePages } from '../page-memory.ts'
 import { parametersOf } from '../path.ts'
@@ -31,7 +31,7 @@ export async function postLookup(
   context: RequestContext,
 ): Promise<HttpResponse> {
   parametersOf(request, [])
-  const body = asObject(JSON.parse(jsonText(await readBody(request, maxBatchBytes, context))), 'the lookup')
+  const body = asObject(parsedJson(await readBody(request, maxBatchBytes, context)), 'the lookup')
   refuseOthers(body, bodyFields, 'the lookup')
   const maxBytes = parseMaxBytes(body)
   const pages = new ResponsePages(context.connection)

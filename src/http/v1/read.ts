@@ -3,7 +3,7 @@ import { KvistError } from '../../core/errors.ts'
 import { maxBatchBytes, maxReadBytes, maxReadMembers, smallPageBytes } from '../../core/limits.ts'
 import type { Member } from '../../core/member.ts'
 import type { Store } from '../../core/store.ts'
-import { jsonText, readBody } from '../body.ts'
+import { parsedJson, readBody } from '../body.ts'
 import { compressed } from '../compression.ts'
 import type { RequestContext } from '../context.ts'
 import { ResponsePages } from '../page-memory.ts'
@@ -22,7 +22,7 @@ export async function readMembers(
   context: RequestContext,
 ): Promise<HttpResponse> {
   parametersOf(request, [])
-  const refs = parseRefs(jsonText(await readBody(request, maxBatchBytes, context)))
+  const refs = parseRefs(parsedJson(await readBody(request, maxBatchBytes, context)))
   const pages = new ResponsePages(context.connection)
   const members = (await readSmall(db, refs, pages)) ?? (await readLarge(db, refs, pages))
   const bytes = bytesOf(members)
@@ -77,8 +77,8 @@ function tooLarge(): KvistError {
 const bodyFields: ReadonlySet<string> = new Set(['members'])
 const refFields: ReadonlySet<string> = new Set(['collection', 'key'])
 
-function parseRefs(text: string): MemberRef[] {
-  const body = asObject(JSON.parse(text), 'the read')
+function parseRefs(parsed: unknown): MemberRef[] {
+  const body = asObject(parsed, 'the read')
   refuseOthers(body, bodyFields, 'the read')
   return parseMembers(body, 'the read', maxReadMembers)
 }
