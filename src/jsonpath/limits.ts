@@ -1,0 +1,31 @@
+/** What an expression may be, and what its evaluation may cost: other requests wait for both. */
+
+/** The length of an expression in UTF-16 units. */
+export const maxExpressionLength = 65_536
+
+/** Parentheses, filters inside of filters and calls inside of calls, one in the other: each is a recursive call. */
+export const maxExpressionDepth = 64
+
+/** Comparisons, operators, segments, selectors and arguments of one expression. */
+export const maxExpressionNodes = 4096
+
+/** The segments of one query; fields are followed by recursion. */
+export const maxSegments = 64
+
+/** The fields of one `order`, and the paths of one `fields`. */
+export const maxOrderFields = 16
+export const maxPickedFields = 256
+
+/** The states of the automaton of a regular expression, after `{n,m}` is expanded. */
+export const maxRegexpStates = 4096
+
+/** Groups in groups of a regular expression. */
+export const maxRegexpDepth = 64
+
+/**
+ * The steps of evaluating a filter on one value: about the values and characters that are visited. A filter without
+ * nested filters, and with few descendant segments, stays far below this on values of any size.
+ */
+export function maxSteps(valueLength: number): number {
+  return 20_000 + 8 * valueLength
+}
