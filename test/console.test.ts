@@ -3,6 +3,8 @@ import { type ConsoleBrowser, expectAccessible, screenshot, startConsoleBrowser 
 import { type ServerInProcess, serveInProcess } from './support/in-process-server.ts'
 import { needing } from './support/needs.ts'
 import { put } from './support/responses.ts'
+import { startServer } from './support/server.ts'
+import { runToEnd } from './support/spawn.ts'
 
 /** The frame of the console in a browser: addresses, the connection, collections, and how it is served. */
 
@@ -25,7 +27,7 @@ test('a browser that opens the server comes to the console, which is live and sh
   await browser.onPage(server.url, async (page) => {
     expect(new URL(page.url()).pathname).toBe('/console/')
     await page.getByText('Live', { exact: true }).waitFor()
-    await page.getByRole('link', { name: 'users' }).waitFor()
+    await page.getByRole('link', { name: 'users, 1 member' }).waitFor()
     await expectAccessible(page)
     await screenshot(page, 'start')
   })
@@ -88,9 +90,229 @@ test('a node that is a cache serves it too', async () => {
   try {
     await browser.onPage(`${cache.url}/console/`, async (page) => {
       await page.getByText('Live', { exact: true }).waitFor()
-      await page.getByRole('link', { name: 'users' }).waitFor()
+      await page.getByRole('link', { name: 'users, 1 member' }).waitFor()
     })
   } finally {
     await cache.stop()
   }
 })
+
+test('a collection is made with its first member, and dropped by typing its name', async () => {
+  await browser.onPage(`${server.url}/console/`, async (page) => {
+    await page.getByRole('button', { name: 'New collection' }).first().click()
+    const dialog = page.getByRole('dialog', { name: 'New collection' })
+    const create = dialog.getByRole('button', { name: 'Create' })
+    await dialog.getByLabel('Collection', { exact: true }).fill('_own')
+    await dialog.getByText('Names that begin with _ are kvist’s own.').waitFor()
+    expect(await create.isDisabled()).toBe(true)
+    await dialog.getByLabel('Collection', { exact: true }).fill(oddName)
+    await dialog.getByLabel('Key of the first member').fill('a/../b')
+    await dialog.getByLabel('Its value, as JSON').fill('{"n": 1')
+    await dialog.getByText('This is not JSON').waitFor()
+    await dialog.getByLabel('Its value, as JSON').fill('{"n": 12345678901234567890}')
+    await expectAccessible(page)
+    await create.click()
+    await page.waitForURL(`**/c/${encodeURIComponent(oddName)}/m/a%2F..%2Fb`)
+    const stored = await fetch(`${server.url}/v1/${encodeURIComponent(oddName)}/a%2F..%2Fb`)
+    expect(await stored.text()).toBe('{"n": 12345678901234567890}')
+
+    await page.getByRole('link', { name: 'kvist: all collections' }).click()
+    await page.getByRole('button', { name: `Actions for ${oddName}` }).click()
+    await screenshot(page, 'collections-menu')
+    await page.getByRole('menuitem', { name: 'Drop…' }).click()
+    const drop = page.getByRole('button', { name: 'Drop it' })
+    expect(await drop.isDisabled()).toBe(true)
+    await page.getByLabel(`Type “${oddName}” to confirm`).fill(oddName)
+    await screenshot(page, 'collections-drop')
+    await drop.click()
+    await page.getByText(`${oddName} is gone, with 1 member`).waitFor()
+    await page
+      .getByRole('link', { name: new RegExp(RegExp.escape(oddName)) })
+      .first()
+      .waitFor({ state: 'detached' })
+    expect((await fetch(`${server.url}/v1/${encodeURIComponent(oddName)}/a%2F..%2Fb`)).status).toBe(404)
+  })
+})
+
+test('settings are saved as a form has them; what the form does not show stays', async () => {
+  const settings = `${server.url}/v1/_collections/users`
+  await browser.onPage(
+    `${server.url}/console/c/users/settings`,
+    async (page) => {
+      const save = page.getByRole('button', { name: 'Save' })
+      await page.getByLabel('Default time to live').fill('soon')
+      await page.getByText('Seconds, or a time like').waitFor()
+      expect(await save.isDisabled()).toBe(true)
+      await page.getByLabel('Default time to live').fill('7d')
+      await page.getByLabel('Each read renews it').check()
+      await page.getByLabel('Bytes at most').fill('64MiB')
+      await page.getByLabel('Run before a member is stored').fill('mark')
+      await page.keyboard.press('Control+s')
+      await page.getByText('Settings saved').waitFor()
+      await expectAccessible(page)
+      expect(await (await fetch(settings)).json()).toMatchObject({
+        default_ttl: 7 * 24 * 3600,
+        sliding: true,
+        max_bytes: 64 * 2 ** 20,
+        processes: ['mark'],
+        max_members: null,
+      })
+      await page.getByLabel('Run before a member is stored').fill('no-such-process')
+      await save.click()
+      await page.getByRole('alert').waitFor()
+      await screenshot(page, 'settings-refused')
+      await page.reload()
+      expect(await page.getByLabel('Bytes at most').inputValue()).toBe('64MiB')
+    },
+    { expected: [/status of 4\d\d/] },
+  )
+  await fetch(settings, { method: 'DELETE' })
+})
+
+test('an empty store teaches the line that makes the first member, which appears by itself', async () => {
+  const own = await serveInProcess()
+  try {
+    await browser.onPage(`${own.url}/console/`, async (page) => {
+      await page.getByRole('heading', { name: 'This store is empty' }).waitFor()
+      await page.getByText('Live', { exact: true }).waitFor()
+      await expectAccessible(page)
+      await screenshot(page, 'empty')
+      const line = await page.locator('pre').textContent()
+      expect(line).toContain(own.url)
+      await runToEnd(['sh', '-c', line!])
+      await page.getByRole('link', { name: 'users, 1 member' }).waitFor()
+    })
+  } finally {
+    await own.stop()
+  }
+})
+
+test('a server that is killed and comes back under an open page is followed again', async () => {
+  const first = await startServer()
+  const { page, close } = await browser.open(`${first.url}/console/`, { expected: [/ERR_|status of 5/] })
+  try {
+    await page.getByText('Live', { exact: true }).waitFor()
+    await first.crash()
+    await page.getByText('Reconnecting').waitFor()
+    await screenshot(page, 'reconnecting')
+    const again = await startServer({
+      dataFolder: first.dataFolder,
+      flags: ['--port', String(first.port)],
+    })
+    try {
+      await put(`${again.url}/v1/after/the-crash`, '1')
+      await page.getByText('Live', { exact: true }).waitFor()
+      await page.getByRole('link', { name: 'after, 1 member' }).waitFor()
+    } finally {
+      await again.remove()
+    }
+  } finally {
+    await close()
+    await first.remove()
+  }
+})
+
+test('paused, nothing moves; resumed, what happened meanwhile is there', async () => {
+  await browser.onPage(`${server.url}/console/`, async (page) => {
+    await page.getByText('Live', { exact: true }).waitFor()
+    await page.keyboard.press('p')
+    await page.getByText('Paused').waitFor()
+    await put(`${server.url}/v1/meanwhile/a`, '1')
+    await page.getByRole('button', { name: 'Follow changes again' }).click()
+    await page.getByRole('link', { name: 'meanwhile, 1 member' }).waitFor()
+  })
+})
+
+test('thousands of collections: those in view alone are drawn, and a filter and the arrows find one', async () => {
+  const own = await serveInProcess()
+  try {
+    const names = Array.from({ length: 3000 }, (_, i) => `c${String(i).padStart(4, '0')}`)
+    for (let from = 0; from < names.length; from += 500) {
+      const operations = names
+        .slice(from, from + 500)
+        .map((collection) => ({ op: 'put', collection, key: 'k', value: 1 }))
+      await fetch(`${own.url}/v1/_batch`, { method: 'POST', body: JSON.stringify({ operations }) })
+    }
+    await browser.onPage(`${own.url}/console/`, async (page) => {
+      const nav = page.getByRole('navigation')
+      await nav.getByRole('link', { name: 'c0000, 1 member' }).waitFor()
+      expect(await nav.getByRole('listitem').count()).toBeLessThan(80)
+      await page.getByLabel('Filter collections by name').fill('c29')
+      await page.keyboard.press('ArrowDown')
+      await page.keyboard.press('End')
+      await page.keyboard.press('ArrowUp')
+      await page.keyboard.press('Enter')
+      await page.waitForURL('**/console/c/c2998')
+    })
+  } finally {
+    await own.stop()
+  }
+})
+
+test('on a phone there is one pane at a time, and Back leads from one to the other', async () => {
+  await put(`${server.url}/v1/users/ada`, '{"name": "Ada"}')
+  const phone = { width: 380, height: 760, hasTouch: true, colorScheme: 'dark' } as const
+  await browser.onPage(
+    `${server.url}/console/`,
+    async (page) => {
+      const nav = page.getByRole('navigation')
+      await page.getByRole('link', { name: /^users/ }).click()
+      await page.waitForURL('**/console/c/users')
+      expect(await nav.isVisible()).toBe(false)
+      await page.goto(`${server.url}/console/c/users/m/ada`)
+      await page.goBack()
+      await page.goBack()
+      await nav.waitFor()
+      expect(await page.evaluate<boolean>('document.documentElement.scrollWidth <= innerWidth')).toBe(true)
+      await expectAccessible(page)
+      await screenshot(page, 'phone')
+    },
+    phone,
+  )
+})
+
+test('the keys are shown by ?, and lead everywhere', async () => {
+  await browser.onPage(`${server.url}/console/`, async (page) => {
+    await page.getByText('Live', { exact: true }).waitFor()
+    await page.keyboard.press('?')
+    await page.getByRole('dialog', { name: 'Keys' }).waitFor()
+    await page.getByText('Go to overview').waitFor()
+    await expectAccessible(page)
+    await screenshot(page, 'keys')
+    await page.keyboard.press('Escape')
+    await page.getByRole('dialog').waitFor({ state: 'detached' })
+    for (const [key, path] of [
+      ['o', 'overview'],
+      ['t', 'tokens'],
+      ['i', 'transfer'],
+      ['r', 'requests'],
+      ['c', ''],
+    ]) {
+      await page.keyboard.press('g')
+      await page.keyboard.press(key!)
+      await page.waitForURL(`**/console/${path}`)
+    }
+  })
+})
+
+test('what the first page loads is small', async () => {
+  let bytes = 0
+  await browser.onPage(
+    'about:blank',
+    async (page) => {
+      const session = await page.context().newCDPSession(page)
+      await session.send('Network.enable')
+      session.on('Network.loadingFinished', ({ encodedDataLength }) => {
+        bytes += encodedDataLength
+      })
+      await page.goto(`${server.url}/console/`)
+      await page.getByText('Live', { exact: true }).waitFor()
+    },
+    { expected: [/.*/] },
+  )
+  expect(bytes).toBeGreaterThan(20_000)
+  expect(bytes).toBeLessThan(150_000)
+})
+
+/** A name that would be markup, and part of an address, where it is not escaped. */
+const oddName = '<img src=x onerror=alert(1)> ?#%2f"\''

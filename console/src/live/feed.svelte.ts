@@ -39,7 +39,7 @@ interface Subscription {
 
 /** Changes are handed on together, this often at most, so that a busy store does not keep the page busy. */
 const batchMs = 100
-const retryMs = 2000
+const retryMs = 1000
 
 class Feed {
   state: FeedState = $state('stopped')
@@ -71,6 +71,8 @@ class Feed {
     if (this.state === 'stopped') this.#start()
     return () => {
       this.#subscriptions.delete(subscription)
+      // A widget that takes the place of another subscribes at once.
+      setTimeout(() => this.#stopUnused())
     }
   }
 
@@ -92,6 +94,30 @@ class Feed {
     if (this.state !== 'paused') this.#restart()
   }
 
+  #stopUnused(): void {
+    if (this.#subscriptions.size > 0) return
+    this.#end()
+    this.#resumePoint = undefined
+    this.state = 'stopped'
+  }
+
+  /** Looks whether the server is back, more often than the client's watch, which rests longer from try to try. */
+  async #probe(): Promise<void> {
+    while (this.state === 'reconnecting') {
+      await new Promise((resolve) => setTimeout(resolve, retryMs))
+      const isBack = await fetch('/healthz').then(
+        ({ ok }) => ok,
+        () => false,
+      )
+      if (isBack && this.state === 'reconnecting') return this.#restart()
+    }
+  }
+
+  #lost(): void {
+    this.state = navigator.onLine ? 'reconnecting' : 'offline'
+    void this.#probe()
+  }
+
   #restart(): void {
     this.#end()
     this.#start()
@@ -106,7 +132,7 @@ class Feed {
         if (watch === this.#watch) this.state = 'live'
       },
       onDisconnect: (error) => {
-        if (watch === this.#watch) this.state = navigator.onLine ? 'reconnecting' : 'offline'
+        if (watch === this.#watch) this.#lost()
         session.noticed(error)
       },
     })
@@ -144,10 +170,7 @@ class Feed {
       if (error.code === 'invalid_cursor') this.restart({ fresh: true })
       return
     }
-    this.state = navigator.onLine ? 'reconnecting' : 'offline'
-    setTimeout(() => {
-      if (this.#watch === null && this.state === 'reconnecting') this.#start()
-    }, retryMs)
+    this.#lost()
   }
 
   #take(event: RawEvent): void {

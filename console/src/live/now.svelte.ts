@@ -15,3 +15,8 @@ class Clock {
 }
 
 export const clock = new Clock()
+
+/** Returns milliseconds of a clock that only goes forward, to measure durations. */
+export function monotonicMs(): number {
+  return performance.now()
+}

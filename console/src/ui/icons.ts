@@ -21,7 +21,7 @@ export const icons = {
   chart: 'M3 16h14M6 13V9M10 13V4M14 13V7',
   arrows: 'M4 7h11M12 4l3 3-3 3M16 13H5M8 10l-3 3 3 3',
   terminal: 'm4 6 4 4-4 4M10 14h6',
-  more: 'M5 10h.01M10 10h.01M15 10h.01',
+  more: 'M4.500 10h.4M9.800 10h.4M15.100 10h.4',
   clock: 'M10 17a7 7 0 1 0 0-14 7 7 0 0 0 0 14ZM10 6v4l2.500 2',
   history: 'M4 10a6 6 0 1 0 2-4.500L4 7.500M4 4v3.500h3.500M10 7v3l2 1.500',
   refresh: 'M16 10a6 6 0 1 1-2-4.500l2 2M16 4v3.500h-3.500',
