@@ -45,19 +45,27 @@ const bars: readonly Bar[] = [
   { load: 'import', figure: 'perSecond', atLeast: 150_000, text: 'NDJSON import, members a second' },
   { load: 'export', figure: 'perSecond', atLeast: 300_000, text: 'NDJSON export, members a second' },
 
+  ...['put-10k', 'put-100k', 'get-10k', 'get-100k', 'get-1m', 'get-15m'].map((load) =>
+    rate(load, 'webdis', 1.2, `${load.replace('-', ' of ')} against webdis + Redis`),
+  ),
+  ...['get-10k', 'get-100k', 'get-1m', 'get-15m'].map((load) =>
+    rate(load, 'nginx', 0.8, `${load.replace('-', ' of ')} against nginx serving files`),
+  ),
+
   rate('get', 'memcached', 0.7, 'memcached get against memcached'),
   rate('multiget', 'memcached', 0.5, 'memcached get of 100 keys against memcached'),
   {
     ...rate(
       'multiget',
       'kvist',
-      0.5,
+      0.8,
       'POST /v1/_read of 100 members against memcached get of 100 keys, both of kvist',
     ),
     contestant: 'read',
   },
   rate('gets', 'memcached', 0.5, '100 memcached gets in a pipeline against memcached'),
   { ...rate('set', 'memcached', 0.5, 'relaxed memcached set against memcached'), contestant: 'relaxed' },
+  rate('set', 'put', 1, 'durable memcached set against PUT over HTTP'),
   { load: 'set', figure: 'perSecond', against: 'memcached', text: 'durable memcached set against memcached' },
   rate('slap-get', 'memcached', 0.7, 'memcached get against memcached, by memcslap'),
   {

@@ -153,7 +153,7 @@ export function kvist(name: string, port: number, durability: 'full' | 'relaxed'
 }
 
 /** Starts webdis. The variant is its number of threads and the connections to Redis of each. */
-async function startWebdis(dataDir: string, variant: string): Promise<Server> {
+export async function startWebdis(dataDir: string, variant: string): Promise<Server> {
   const [threads, poolSize] = variant.split('/').map(Number)
   const common = ['--port', `${redisPort}`, '--bind', '127.0.0.1', '--dir', dataDir]
   const durable = ['--appendonly', 'yes', '--appendfsync', 'always', '--save', '']

@@ -1,21 +1,15 @@
 /**
  * Measures what large values cost: how long it takes to write and flush small members into a store with many large
- * values, and into one without, alternately. Also how quickly values of 10 kB to 15 MB are read, compared with the same
- * bytes as files served by nginx, if that is installed. `--help` lists the options.
+ * values, and into one without, alternately. `--help` lists the options.
  */
-import { mkdirSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { Engine, Put } from '../src/core/engine.ts'
 import type { Value } from '../src/core/member.ts'
 import { openSqlite } from '../src/engines/sqlite/engine.ts'
 import { chooseOptions, largeValuesOptions } from './options.ts'
-import { killAll, removeFolder, startServer, waitUntilReady } from './process.ts'
+import { killAll, removeFolder } from './process.ts'
 import { median } from './statistics.ts'
 
-const kvistPort = 17_701
-const nginxPort = 17_702
-const sizes = [10_000, 100_000, 1_000_000, 15_000_000]
-const readers = 4
 const smallPerCommit = 1000
 
 const options = chooseOptions(largeValuesOptions)
@@ -82,68 +76,9 @@ async function compareFlushing(): Promise<void> {
   console.log(`  ratio: ${ratio(wall)} of the time, ${ratio(processor)} of the processor's time`)
 }
 
-/** Returns how many bodies per second several clients read, each one after the other. */
-async function readsPerSecond(url: string, bytes: number): Promise<number> {
-  const untilMs = performance.now() + options.number('seconds') * 1000
-  let reads = 0
-  async function reader(): Promise<void> {
-    while (performance.now() < untilMs) {
-      const body = await (await fetch(url)).arrayBuffer()
-      if (body.byteLength !== bytes) throw new Error(`${url} gave ${body.byteLength} bytes of ${bytes}`)
-      reads++
-    }
-  }
-  await Promise.all(Array.from({ length: readers }, reader))
-  return reads / options.number('seconds')
-}
-
-function nginxConfig(root: string): string {
-  // Its worker must be able to read files that only the current user may read.
-  const user = process.getuid?.() === 0 ? 'user root;' : ''
-  return `${user} daemon off; pid ${root}/nginx.pid; error_log stderr; worker_processes 1; events {}
-    http { access_log off; sendfile on; client_body_temp_path ${root}; proxy_temp_path ${root};
-      fastcgi_temp_path ${root}; uwsgi_temp_path ${root}; scgi_temp_path ${root};
-      server { listen 127.0.0.1:${nginxPort}; root ${root}; } }`
-}
-
-async function compareReading(): Promise<void> {
-  const folder = join(dataDir, 'served')
-  const files = join(dataDir, 'files')
-  removeFolder(folder)
-  mkdirSync(files, { recursive: true })
-  const engine = await openSqlite({ dir: folder, durability: 'relaxed', onCommit: () => {} })
-  for (const bytes of sizes) {
-    const value = new Uint8Array(bytes).map((_, i) => i * 31)
-    await write(engine, [put('sizes', String(bytes), value)])
-    writeFileSync(join(files, String(bytes)), value)
-  }
-  await engine.close()
-  const kvist = join(import.meta.dir, '../bin/kvist')
-  const server = startServer('kvist', [kvist, 'serve', '--port', `${kvistPort}`, '--data', folder], dataDir)
-  await waitUntilReady(server, `http://127.0.0.1:${kvistPort}/healthz`, '')
-  const nginx = Bun.which('nginx')
-  writeFileSync(join(dataDir, 'nginx.conf'), nginxConfig(files))
-  writeFileSync(join(files, 'index.html'), 'ready')
-  const other = nginx && startServer('nginx', [nginx, '-c', join(dataDir, 'nginx.conf')], dataDir)
-  if (other) await waitUntilReady(other, `http://127.0.0.1:${nginxPort}/index.html`, 'ready')
-  else console.log('nginx is not installed: kvist is read alone')
-  for (const bytes of sizes) {
-    const own = await readsPerSecond(`http://127.0.0.1:${kvistPort}/v1/sizes/${bytes}`, bytes)
-    const line = `GET of ${bytes} bytes: kvist ${own.toFixed(1)} a second`
-    if (!other) console.log(line)
-    else {
-      const theirs = await readsPerSecond(`http://127.0.0.1:${nginxPort}/${bytes}`, bytes)
-      console.log(`${line}, nginx ${theirs.toFixed(1)}, ratio ${(own / theirs).toFixed(2)}`)
-    }
-  }
-  await server.stop()
-  if (other) await other.stop()
-}
-
 try {
   removeFolder(dataDir)
   await compareFlushing()
-  await compareReading()
 } finally {
   await killAll()
   removeFolder(dataDir)

@@ -7,8 +7,8 @@ import { jsonOf, keyOf } from './members.ts'
 
 export interface ClientRun {
   readonly port: number
-  /** `fill` stores every member once and measures nothing; `read` is `POST /v1/_read`. */
-  readonly kind: 'fill' | 'get' | 'multiget' | 'gets' | 'sets' | 'read'
+  /** `fill` stores every member once and measures nothing; `read` is `POST /v1/_read`, `put` a PUT over HTTP. */
+  readonly kind: 'fill' | 'get' | 'multiget' | 'gets' | 'sets' | 'read' | 'put'
   readonly connections: number
   /** Members in one request. */
   readonly perRequest: number
@@ -28,7 +28,7 @@ export interface ClientFigures {
 interface Exchange {
   readonly request: Buffer
   readonly reply: string
-  /** The values of a read over HTTP, whose response has revisions and times that are not known in advance. */
+  /** The values of a read over HTTP, whose response has revisions and times that are not known in advance; none of a PUT. */
   readonly values?: readonly string[]
 }
 
@@ -74,6 +74,12 @@ function readOf(indexes: readonly number[]): Buffer {
   return Buffer.from(`${head}Content-Length: ${body.length}\r\n\r\n${body}`)
 }
 
+function putOf(index: number): Buffer {
+  const value = jsonOf(index)
+  const head = `PUT /v1/cache/${keyOf(index)} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n`
+  return Buffer.from(`${head}Content-Length: ${value.length}\r\n\r\n${value}`)
+}
+
 function exchangeOf(indexes: readonly number[]): Exchange {
   switch (run.kind) {
     case 'fill':
@@ -95,6 +101,8 @@ function exchangeOf(indexes: readonly number[]): Exchange {
       }
     case 'read':
       return { request: readOf(indexes), reply: '', values: indexes.map(jsonOf) }
+    case 'put':
+      return { request: putOf(indexes[0]!), reply: '', values: [] }
   }
 }
 
@@ -132,10 +140,10 @@ function takeHttp(data: State, bytes: Buffer): boolean {
   if (data.received > data.expected) fail('a response is too long')
   if (data.received < data.expected) return false
   if (data.first !== null) {
-    const { members } = JSON.parse(data.first.slice(data.first.indexOf('\r\n\r\n')))
+    const { members = [] } = JSON.parse(data.first.slice(data.first.indexOf('\r\n\r\n')))
     const values = members.map(({ value }: { value: unknown }) => JSON.stringify(value))
-    if (!Bun.deepEquals(values, data.exchange.values))
-      fail(`the values are wrong: ${data.first.slice(0, 600)}`)
+    if (!data.first.startsWith('HTTP/1.1 20') || !Bun.deepEquals(values, data.exchange.values))
+      fail(`the response is wrong: ${data.first.slice(0, 600)}`)
     data.first = null
   }
   return true

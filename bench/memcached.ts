@@ -23,8 +23,8 @@ interface Contestant {
   readonly name: string
   readonly title: string
   readonly port: number
-  /** The port for HTTP, to read members by `POST /v1/_read`; without it memcached's protocol is used. */
-  readonly httpPort?: number
+  /** Its port for HTTP, and what is requested there; without it memcached's protocol is used. */
+  readonly http?: { readonly port: number; readonly kind: 'read' | 'put' }
   start(dataDir: string): Promise<Server>
 }
 
@@ -49,7 +49,8 @@ const kvistProgram = join(import.meta.dir, '../bin/kvist')
 const contestants: readonly Contestant[] = [
   kvist('kvist', 'kvist', 17_212, 'full'),
   kvist('relaxed', 'kvist, relaxed', 17_213, 'relaxed'),
-  { ...kvist('read', 'kvist, POST /v1/_read', 17_214, 'full'), httpPort: 17_224 },
+  { ...kvist('read', 'kvist, POST /v1/_read', 17_214, 'full'), http: { port: 17_224, kind: 'read' } },
+  { ...kvist('put', 'kvist, PUT over HTTP', 17_215, 'full'), http: { port: 17_225, kind: 'put' } },
   { name: 'memcached', title: 'memcached', port: 17_211, start: startMemcached },
 ]
 
@@ -61,7 +62,7 @@ const loads: readonly Load[] = [
   own('get', 'get, one key at a time', reads, { kind: 'get', perRequest: 1 }),
   own('multiget', 'get of 100 keys', [...reads, 'read'], { kind: 'multiget', perRequest: 100 }),
   own('gets', '100 gets in a pipeline', reads, { kind: 'gets', perRequest: 100 }),
-  own('set', 'set, one key at a time', writes, { kind: 'sets', perRequest: 1 }),
+  own('set', 'set, one key at a time', [...writes, 'put'], { kind: 'sets', perRequest: 1 }),
   own('sets', '100 sets in a pipeline', writes, { kind: 'sets', perRequest: 100 }),
   slap('slap-get', 'get', reads),
   slap('slap-set', 'set', writes),
@@ -105,11 +106,10 @@ function own(name: string, title: string, names: readonly string[], what: OwnRun
     name,
     title,
     names,
-    async measure({ port, httpPort }, seed) {
+    async measure({ port, http }, seed) {
       await client({ port, kind: 'fill', connections: 1, perRequest: 100, members, seconds: 0, seed })
       const seconds = options.number('seconds')
-      const asked: OwnRun & { port: number } =
-        httpPort === undefined ? { port, ...what } : { port: httpPort, ...what, kind: 'read' }
+      const asked: OwnRun & { port: number } = http === undefined ? { port, ...what } : { ...what, ...http }
       return JSON.parse(await client({ ...asked, connections, members, seconds, seed }))
     },
   }

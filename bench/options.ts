@@ -100,7 +100,21 @@ export const largeValuesOptions = {
   small: { help: 'small members that are flushed', full: '1000000', quick: '100000' },
   megabytes: { help: 'values of 1 MB in the store with large values', full: '1000', quick: '50' },
   huge: { help: 'values of 15 MB in it', full: '20', quick: '3' },
-  seconds: { help: 'seconds that each size is read', full: '5', quick: '1' },
+}
+
+export const valueSizesOptions = {
+  ...common,
+  rounds: { help: 'rounds, in each of which every contestant runs once', full: '3', quick: '1' },
+  seconds: { help: 'seconds a round lasts', full: '5', quick: '1' },
+  name: { help: 'name of the files in bench/results', full: 'value-sizes', quick: 'value-sizes-quick' },
+}
+
+export const idleOptions = {
+  ...common,
+  rounds: { help: 'rounds, in each of which both have their turn', full: '8', quick: '2' },
+  seconds: { help: 'seconds a turn lasts', full: '3', quick: '1' },
+  members: { help: 'members in the store', ...same('100000') },
+  connections: { help: 'idle connections', full: '10000', quick: '1000' },
 }
 
 export const memcachedOptions = {
