@@ -62,7 +62,7 @@ export function sharedValues(): SharedValues {
 
 export function largeValues(db: Store, { byVersion: sending, keys } = sharedValues()): LargeValues {
   function begin(version: string, { key, value }: Member, share: Share): Sending {
-    const bytes = typeof value === 'string' ? Buffer.from(value) : value
+    const bytes = typeof value === 'string' ? utf8Of(value) : value
     share.resize(bytes.length)
     // A text was in memory as bytes, as text, and as bytes again.
     leaveGarbage(share, typeof value === 'string' ? 2 * bytes.length : bytes.length)
@@ -152,6 +152,13 @@ export function largeValues(db: Store, { byVersion: sending, keys } = sharedValu
     },
     join,
   }
+}
+
+/** As `Buffer.from`, in half the time. */
+function utf8Of(text: string): Buffer {
+  const bytes = Buffer.allocUnsafe(Buffer.byteLength(text))
+  bytes.write(text)
+  return bytes
 }
 
 /** Returns a unique version: after a failover a revision may be assigned again, a revision with its clock is not. */
