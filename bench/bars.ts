@@ -17,7 +17,7 @@ interface Bar {
 
 type Figure = keyof typeof unitOf
 
-const unitOf = { perSecond: '/s', p99Ms: 'ms', maxMs: 'ms', errors: 'errors', peakMb: 'MB' } as const
+const unitOf = { perSecond: '/s', p99Ms: 'ms', maxMs: 'ms', errors: 'errors', ownMb: 'MB' } as const
 
 const bars: readonly Bar[] = [
   rate('get-one', 'webdis', 1.4, 'GET of one key against webdis + Redis'),
@@ -33,8 +33,8 @@ const bars: readonly Bar[] = [
   tail('put-64', 'webdis', 'durable PUT, 64 connections, against webdis + Redis, p99'),
   tail('put-256', 'webdis', 'durable PUT, 256 connections, against webdis + Redis, p99'),
   {
-    ...{ load: 'put-64', figure: 'peakMb', against: 'webdis', atMost: 1.5 },
-    text: 'memory while writing, against Redis',
+    ...{ load: 'put-64', figure: 'ownMb', against: 'webdis', atMost: 1.5 },
+    text: 'memory while writing, without pages of mapped files, against Redis',
   },
   rate('put-64', 'etcd', 3, 'durable PUT, 64 connections, against etcd'),
   rate('put-256', 'etcd', 3, 'durable PUT, 256 connections, against etcd'),
@@ -165,7 +165,7 @@ export function verdict(
 
 function figuresOf(rows: readonly Row[], contestant: string, figure: Figure): number[] {
   const rounds = rows.find((row) => row.contestant === contestant)?.rounds ?? []
-  return rounds.map((measure) => measure[figure]).filter((value) => value !== null)
+  return rounds.map((measure) => measure[figure] ?? null).filter((value) => value !== null)
 }
 
 /**
@@ -174,7 +174,7 @@ function figuresOf(rows: readonly Row[], contestant: string, figure: Figure): nu
  */
 export function summaryOf(rounds: readonly Measure[]): Measure | null {
   if (rounds.length === 0) return null
-  function middle(figure: 'perSecond' | 'p50Ms' | 'p99Ms' | 'p999Ms'): number | null {
+  function middle(figure: 'perSecond' | 'p50Ms' | 'p99Ms' | 'p999Ms' | 'ownMb'): number | null {
     const values = rounds.map((round) => round[figure] ?? null).filter((value) => value !== null)
     return values.length > 0 ? median(values) : null
   }
@@ -187,5 +187,6 @@ export function summaryOf(rounds: readonly Measure[]): Measure | null {
     maxMs: slowestMs.length > 0 ? Math.max(...slowestMs) : null,
     errors: rounds.reduce((sum, { errors }) => sum + errors, 0),
     peakMb: Math.max(...rounds.map(({ peakMb }) => peakMb)),
+    ownMb: middle('ownMb'),
   }
 }

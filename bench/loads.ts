@@ -1,6 +1,6 @@
 import type { Ask, AskKind, Contestant } from './contestants.ts'
 import { jsonOf, keyOf, writtenValue } from './members.ts'
-import { peakMb } from './memory.ts'
+import { peakMb, peakOwnMb } from './memory.ts'
 import { type Server, watchMemory } from './process.ts'
 import type { Measure } from './results.ts'
 import { runWrk } from './wrk.ts'
@@ -86,7 +86,8 @@ export async function runLoad(run: LoadRun): Promise<Measure> {
   }
   const stopWatching = watchMemory(run.server.pid, 250)
   const figures = await runWrk({ ...wrk, seconds: run.seconds, seed: run.round })
-  return { ...figures, peakMb: peakMb(stopWatching()) }
+  const samples = stopWatching()
+  return { ...figures, peakMb: peakMb(samples), ownMb: peakOwnMb(samples) }
 }
 
 async function runBulk({ contestant, server, members }: LoadRun, kind: BulkLoad['kind']): Promise<Measure> {

@@ -8,6 +8,11 @@ export function peakMb(samples: readonly MemorySample[]): number {
   return samples.reduce((peak, { rssMb }) => Math.max(peak, rssMb), 0)
 }
 
+/** The largest memory without pages of mapped files, which the system takes back when it needs them. */
+export function peakOwnMb(samples: readonly MemorySample[]): number {
+  return samples.reduce((peak, { anonymousMb }) => Math.max(peak, anonymousMb), 0)
+}
+
 /** Returns the slope of the regression line of the samples, in MB per second. */
 export function slopeMb(samples: readonly MemorySample[]): number {
   return slope(samples.map(({ seconds, rssMb }) => ({ x: seconds, y: rssMb })))

@@ -15,6 +15,8 @@ export interface Measure {
   readonly errors: number
   /** The largest resident memory of the server. */
   readonly peakMb: number
+  /** Without pages of mapped files; missing where it was not measured. */
+  readonly ownMb?: number | null
 }
 
 export interface Row {

@@ -43,7 +43,12 @@ function figuresOf({ contestant, rounds, failed }: Row, own: Measure | null): st
     ms === null ? '' : ms.toFixed(2),
   )
   const errors = failed === undefined ? `${all.errors}` : `${all.errors}; a round failed: ${failed}`
-  return [thousands(all.perSecond), ratio, ...times, errors, all.peakMb.toFixed(0)]
+  return [thousands(all.perSecond), ratio, ...times, errors, memoryOf(all)]
+}
+
+/** The largest resident memory, and how much of it are no pages of mapped files. */
+function memoryOf({ peakMb, ownMb }: Measure): string {
+  return ownMb ? `${peakMb.toFixed(0)}, own ${ownMb.toFixed(0)}` : peakMb.toFixed(0)
 }
 
 function verdictsTable(verdicts: readonly Verdict[]): string {
