@@ -60,7 +60,7 @@ test('its files keep for a year, are compressed, and are asked for again with th
   const policy = page.headers.get('content-security-policy')!
   const nonce = /'nonce-([^']+)'/.exec(policy)![1]!
   expect(policy).toBe(
-    `default-src 'none'; script-src 'self'; style-src 'self' 'nonce-${nonce}'; img-src 'self' blob: data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`,
+    `default-src 'none'; script-src 'self'; style-src 'self' 'nonce-${nonce}'; img-src 'self' blob: data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types svelte-trusted-html`,
   )
   const text = await page.text()
   expect(text).toContain(`nonce="${nonce}"`)
