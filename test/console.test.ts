@@ -85,6 +85,26 @@ test('its files keep for a year, are compressed, and are asked for again with th
   }
 })
 
+test('the browser lets the page make no markup of texts, run no text, and ask no other server', async () => {
+  const refused = 'Content Security Policy|Trusted(HTML|Script)|violates'
+  await browser.onPage(
+    `${server.url}/console/`,
+    async (page) => {
+      const tried = (code: string) =>
+        page.evaluate<string>(`(async () => {
+        try { ${code}; return 'done' } catch { return 'refused' }
+      })()`)
+      expect(await tried("document.body.innerHTML = '<b>'")).toBe('refused')
+      expect(await tried("await fetch('http://127.0.0.1:9/')")).toBe('refused')
+      expect(await tried("setTimeout('document.title = 1')")).toBe('refused')
+      const style = `document.body.insertAdjacentElement('beforeend', Object.assign(document.createElement('style'), { textContent: 'body { color: red }' }))`
+      await tried(style)
+      expect(await page.evaluate<string>('getComputedStyle(document.body).color')).not.toBe('rgb(255, 0, 0)')
+    },
+    { expected: [new RegExp(refused), /^asked http:\/\/127\.0\.0\.1:9/] },
+  )
+})
+
 test('a node that is a cache serves it too', async () => {
   const cache = await serveInProcess({ flags: ['--cache-of', server.url] })
   try {
