@@ -50,11 +50,13 @@ export {
   KvistInputError,
   KvistNotFoundError,
   KvistPreconditionError,
+  KvistSchemaError,
   KvistTimeoutError,
   KvistUnreachableError,
   KvistValueError,
   type Problem,
   type ResponseCode,
+  type Violation,
 } from './errors.ts'
 export type { ArchivedVersion, History } from './history-types.ts'
 export { Kvist } from './kvist.ts'
@@ -107,7 +109,7 @@ export type {
   WaitOptions,
 } from './options.ts'
 export type { CallOptions } from './request.ts'
-export type { Settings } from './settings-types.ts'
+export type { JsonSchema, Settings } from './settings-types.ts'
 export type { TlsOptions } from './tls.ts'
 export type { Tokens } from './tokens.ts'
 export type {

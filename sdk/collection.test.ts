@@ -338,6 +338,7 @@ test('collections and their settings', async () => {
     processes: null,
     default_ttl: null,
     sliding: false,
+    schema: null,
     max_members: null,
     max_bytes: null,
     max_value_bytes: null,

@@ -19,6 +19,7 @@ export type ResponseCode =
   | 'invalid_key'
   | 'invalid_parameter'
   | 'invalid_request'
+  | 'invalid_schema'
   | 'key_too_long'
   | 'lookup_failed'
   | 'not_implemented'
@@ -33,6 +34,7 @@ export type ResponseCode =
   | 'range_not_satisfiable'
   | 'rate_limited'
   | 'read_only'
+  | 'schema_violation'
   | 'storage_failed'
   | 'storage_full'
   | 'too_large'
@@ -112,10 +114,51 @@ export class KvistPreconditionError extends KvistHttpError {
 
   /** The member whose check failed in a batch. */
   get member(): { readonly collection: string; readonly key: string } | null {
-    const collection = this.problem?.collection
-    const key = this.problem?.key
-    return typeof collection === 'string' && typeof key === 'string' ? { collection, key } : null
+    return memberIn(this.problem)
   }
+}
+
+/** One way in which a value breaks the schema of its collection. */
+export interface Violation {
+  /** The JSON pointer to the part of the value. */
+  readonly pointer: string
+  /** For people. */
+  readonly reason: string
+  /** The keyword of the schema; `json` for a value that is not JSON, `limit` for one that was not checked to its end. */
+  readonly keyword: string
+}
+
+/** The value breaks the schema of its collection; nothing was written. */
+export class KvistSchemaError extends KvistHttpError {
+  /** The first 20. */
+  get violations(): readonly Violation[] {
+    const given: unknown = this.problem?.violations
+    return Array.isArray(given) ? given.filter(isViolation) : []
+  }
+
+  /** The member whose value it is. */
+  get member(): { readonly collection: string; readonly key: string } | null {
+    return memberIn(this.problem)
+  }
+
+  /** The index of the operation in a batch. */
+  get operation(): number | null {
+    return typeof this.problem?.operation === 'number' ? this.problem.operation : null
+  }
+}
+
+function isViolation(given: unknown): given is Violation {
+  return (
+    typeof given === 'object' &&
+    given !== null &&
+    ['pointer', 'reason', 'keyword'].every((name) => typeof Reflect.get(given, name) === 'string')
+  )
+}
+
+function memberIn(problem: Problem | null): { readonly collection: string; readonly key: string } | null {
+  const collection = problem?.collection
+  const key = problem?.key
+  return typeof collection === 'string' && typeof key === 'string' ? { collection, key } : null
 }
 
 /** The feed no longer reaches back to the resume point. */
@@ -170,6 +213,7 @@ export class KvistValueError extends KvistError {
 const byCode: Readonly<Record<string, typeof KvistHttpError>> = {
   not_found: KvistNotFoundError,
   precondition_failed: KvistPreconditionError,
+  schema_violation: KvistSchemaError,
   compacted: KvistCompactedError,
 }
 

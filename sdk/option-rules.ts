@@ -200,6 +200,12 @@ const size: Rule = (given) => {
   return isSize || wholeNumber(1)(given) === null ? null : 'a number of bytes, or a size such as "64MiB"'
 }
 
+/** Only the server checks what is in it. */
+export const jsonSchema: Rule = (given) =>
+  typeof given === 'boolean' || (typeof given === 'object' && given !== null && !Array.isArray(given))
+    ? null
+    : 'a JSON Schema: an object, or true or false'
+
 function orNull(rule: Rule): Rule {
   return (given) => (given === undefined || given === null ? null : rule(given))
 }
@@ -211,6 +217,7 @@ export const settingsRules: Rules<Partial<Settings>> = {
   max_members: orNull(wholeNumber(1)),
   max_bytes: orNull(size),
   max_value_bytes: orNull(size),
+  schema: orNull(jsonSchema),
 }
 
 export const kvistRules: Rules<KvistOptions> = {

@@ -1,5 +1,8 @@
 /** The settings of a collection. */
 
+/** A JSON Schema. */
+export type JsonSchema = boolean | { readonly [keyword: string]: unknown }
+
 /** The settings of a collection; null, or false, if not set. */
 export interface Settings {
   /** The processes that transform members before they are stored, in this order. */
@@ -17,4 +20,6 @@ export interface Settings {
   readonly max_bytes: number | string | null
   /** The bytes that each value may have; can also be set as a text with a unit. */
   readonly max_value_bytes: number | string | null
+  /** The JSON Schema (2020-12) that values must match when they are written. */
+  readonly schema: JsonSchema | null
 }

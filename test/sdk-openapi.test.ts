@@ -162,6 +162,7 @@ const settings: Names<Settings> = {
   processes: 'required',
   default_ttl: 'required',
   sliding: 'required',
+  schema: 'required',
   max_members: 'required',
   max_bytes: 'required',
   max_value_bytes: 'required',

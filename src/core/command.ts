@@ -1,5 +1,15 @@
 import type { Outcome } from './content.ts'
-import type { Check, Commit, CommitResult, Durability, Engine, MemberRef, Renew, Write } from './engine.ts'
+import type {
+  Check,
+  Commit,
+  CommitResult,
+  Durability,
+  Engine,
+  MaybePromise,
+  MemberRef,
+  Renew,
+  Write,
+} from './engine.ts'
 import { KvistError } from './errors.ts'
 import { keyedMutex } from './keyed-mutex.ts'
 import type { Operation } from './operations.ts'
@@ -13,7 +23,8 @@ export interface WriteCommand {
   /** Checks that the client sent. A failed one rejects at once with `precondition_failed`. */
   readonly checks?: readonly Check[]
   readonly durability?: Durability | undefined
-  readonly prepared?: 'prepared' | undefined
+  /** The puts are stored as they are: they were transformed before. */
+  readonly isTransformed?: boolean
   readonly alongside?: Alongside
 }
 
@@ -59,8 +70,8 @@ export function commandExecutor(options: CommandOptions): (command: WriteCommand
   const { transforms, now } = options
   const exclusive = keyedMutex()
   return async (command) => {
-    const { operations: asked, prepared, alongside } = command
-    const isPlain = prepared !== undefined || !asked.some(({ collection }) => transforms.has(collection))
+    const { operations: asked, isTransformed = false, alongside } = command
+    const isPlain = isTransformed || !asked.some(({ collection }) => transforms.has(collection))
     const operations = isPlain ? asked : await transformed(asked, transforms, now())
     const refs = refsRead(operations, alongside !== undefined)
     const run = () => tryUntilDone(options, { ...command, operations }, refs)
@@ -74,12 +85,33 @@ function transformed(
   nowMs: number,
 ): Promise<Operation[]> {
   return Promise.all(
-    operations.map(async (operation) => {
+    operations.map(async (operation, index) => {
       if (operation.op !== 'put') return operation
       const { condition } = operation
-      return { ...(await transforms.apply(putOf(operation, operation), null, nowMs)), condition }
+      const put = putOf(operation, operation)
+      const ready = ofOperation(operations, index, () => transforms.apply(put, null, nowMs))
+      return { ...(await ready), condition }
     }),
   )
+}
+
+/** Runs what belongs to one of several operations: an error for the client gets its index, as `operation`. */
+function ofOperation<Result>(
+  operations: readonly Operation[],
+  index: number,
+  work: () => MaybePromise<Result>,
+): MaybePromise<Result> {
+  if (operations.length === 1) return work()
+  function fail(error: unknown): never {
+    if (!(error instanceof KvistError)) throw error
+    throw new KvistError(error.code, error.message, { ...error.extra, operation: index }, error.cause)
+  }
+  try {
+    const result = work()
+    return result instanceof Promise ? result.catch(fail) : result
+  } catch (error) {
+    fail(error)
+  }
 }
 
 async function tryUntilDone(
@@ -109,10 +141,10 @@ async function planned(
   refs: readonly MemberRef[],
   nowMs: number,
 ): Promise<Plan> {
-  const { operations, prepared } = command
+  const { operations, isTransformed } = command
   const found = refs.length === 0 ? [] : await readMany(refs)
-  return planOf(operations, refs, found, nowMs, (put, base) =>
-    prepared === undefined ? transforms.apply(put, base, nowMs) : asAsked(put),
+  return planOf(operations, refs, found, nowMs, (put, base, index) =>
+    isTransformed ? asAsked(put) : ofOperation(operations, index, () => transforms.apply(put, base, nowMs)),
   )
 }
 

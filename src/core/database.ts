@@ -32,6 +32,7 @@ import { type Process, type ProcessRunner, processRunner } from './process.ts'
 import { type ReadQueue, readQueue } from './read-queue.ts'
 import { type Reads, readsOf } from './reads.ts'
 import { type Scans, scansOf } from './scans.ts'
+import { requireSchema } from './schema/schema.ts'
 import {
   hasQuota,
   noSettings,
@@ -43,7 +44,7 @@ import {
 import { type SourcePositions, sourcePositions } from './source-positions.ts'
 import { realTimers, type Timers } from './timers.ts'
 import { transformsOf } from './transforms.ts'
-import { type Writes, writeGate } from './writes.ts'
+import { type Prepared, type Writes, writeGate } from './writes.ts'
 
 /**
  * The store, as used by HTTP, the dialects and memcached. Expiry, conditions, increments and the cache are implemented
@@ -76,15 +77,15 @@ export interface Database
   /** The id of this node among the nodes that exchange changes. */
   readonly nodeId: string
   /**
-   * Stores a member. With `prepared` the content is stored as it is: it went through `prepare`, or through another
-   * node.
+   * Stores a member. With `prepared` the content is stored as it is: it went through `prepare`, and is only checked against
+   * the schema, or through another node.
    */
   put(
     collection: string,
     key: string,
     content: NewContent,
     condition?: Condition,
-    prepared?: 'prepared',
+    prepared?: Prepared,
   ): Promise<Stored>
   /** Returns the revision of the delete; 0 when there was no member. */
   delete(collection: string, key: string, condition?: Condition): Promise<number>
@@ -96,7 +97,7 @@ export interface Database
   settings(collection: string): Settings
   /**
    * Stores the settings of a collection; null removes them. Once it resolves, every write of this server keeps within
-   * the quotas. Throws `conflict` or `unprocessable` (settings.ts).
+   * the quotas. Throws `conflict`, `unprocessable` (settings.ts) or `invalid_schema`.
    */
   setSettings(collection: string, settings: Settings | null): Promise<void>
   /** Throws `forbidden` unless the reader or writer of this store may do this to a member. */
@@ -275,6 +276,7 @@ function settingsSetter(
   return async (collection, given) => {
     registry.requireChangeable(collection, given)
     runner.requireNames(given?.processes ?? [])
+    if (given !== null && given.schema !== null) requireSchema(given.schema)
     await writes.commit([settingsWrite(collection, given)])
     // Commits are done in the order of their calls: after this one none is under way that has no quota, or an older one.
     if (given !== null && hasQuota(given)) await writes.commit([])

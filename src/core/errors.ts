@@ -23,6 +23,8 @@ export type ErrorCode =
   | 'too_large'
   | 'unsupported_media_type'
   | 'unprocessable' // understood, but cannot be done to this value
+  | 'invalid_schema' // a JSON Schema that values cannot be checked against; `pointer` in the problem says where
+  | 'schema_violation' // the value breaks the schema of its collection; `violations` in the problem say how
   | 'quota_exceeded' // the collection, or a value in it, would grow past a limit in its settings
   | 'busy' // writers wait for room and it did not come in time
   | 'storage_full'

@@ -158,3 +158,21 @@ export const maxArchiveReads = 100
 /** Versions of a member on a page, unless the client says otherwise, and at most. */
 export const defaultPageVersions = 100
 export const maxPageVersions = 1000
+
+/** The text of the JSON Schema of a collection, and how deep its schemas may be nested. */
+export const maxSchemaBytes = 64 * 1024
+export const maxSchemaDepth = 64
+/** Ways in which a value breaks a schema that an error names. */
+export const maxViolations = 20
+/**
+ * Steps that the check of a value may take, at least and for each character of the value: calls of subschemas and passes of
+ * loops. One takes some 20 ns.
+ */
+export const smallestSchemaSteps = 1_000_000
+export const schemaStepsPerChar = 8
+/** Steps of the check that finds all violations; of a value that takes more, only the first is named. */
+export const maxViolationSteps = 20_000
+/** Texts longer than this have no format. */
+export const maxFormattedChars = 4096
+/** Memory, about, of all compiled schemas. */
+export const maxCompiledSchemaBytes = 64 * 1024 * 1024

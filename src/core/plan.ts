@@ -26,8 +26,8 @@ export interface PlannedOperation {
   readonly path: string | null
 }
 
-/** Transforms a put before it is stored (`Transforms.apply`). */
-export type Transform = (put: NewPut, base: Content | null) => MaybePromise<Put>
+/** Transforms the put of an operation, given by its index, before it is stored (`Transforms.apply`). */
+export type Transform = (put: NewPut, base: Content | null, index: number) => MaybePromise<Put>
 
 /**
  * Resolves operations into a plan. `found` are the members that `refs` name, as they were read. Throws or rejects with
@@ -56,8 +56,11 @@ export async function planOf(
     const current = unexpired(now instanceof Promise ? await now : now, nowMs)
     if (operation.condition !== undefined) requireCondition(operation.condition, current)
     const resolved = resolve(operation, current, nowMs)
+    const index = planned.length
     // A put was transformed before the members were read.
-    const writeIndex = addWrite(writes, resolved, state, operation.op === 'put' ? asAsked : transform)
+    const ready =
+      operation.op === 'put' ? asAsked : (put: NewPut, base: Content | null) => transform(put, base, index)
+    const writeIndex = addWrite(writes, resolved, state, ready)
     if (state !== undefined) advance(state, operation.key, writes, writeIndex, current)
     planned.push({ current, writeIndex, path: resolved.path ?? null })
   }
@@ -87,7 +90,7 @@ function addWrite(
   writes: MaybePromise<Write | Renew>[],
   { write, base }: Resolved,
   state: State | undefined,
-  transform: Transform,
+  transform: (put: NewPut, base: Content | null) => MaybePromise<Put>,
 ): number {
   if (write === null) return -1
   if (write.op === 'renew' && state !== undefined && state.putIndex >= 0) {

@@ -51,7 +51,10 @@ function putOf(
 
 test('are stored as they are, whatever the settings of their collection, and say whether they were newer', async () => {
   const db = await open()
-  await db.setSettings('c', { ...noSettings, processes: ['mark'], defaultTtlMs: 1000 })
+  await db.setSettings('c', {
+    ...{ ...noSettings, processes: ['mark'], defaultTtlMs: 1000 },
+    schema: '{"type":"string"}',
+  })
   const [first, again] = await db.replicate([putOf('k'), putOf('k')])
   expect([first!.superseded, again!.superseded]).toEqual([undefined, true])
   const member = await db.get('c', 'k')

@@ -5,6 +5,7 @@ import { maxProcesses, maxQuotaBytes, maxQuotaMembers, maxSettings, maxValueByte
 import { jsonContentType, type Member } from './member.ts'
 import { formatSize, parseSize } from './quantity.ts'
 import type { Quota, QuotaLimits } from './quota.ts'
+import { parseSchema } from './schema/schema.ts'
 import { parseDurationMs } from './time.ts'
 
 /**
@@ -18,6 +19,8 @@ export interface Settings extends QuotaLimits {
   readonly defaultTtlMs: number | null
   /** Whether a read renews a member's expiry by the default time to live (jobs/renewals.ts). */
   readonly sliding: boolean
+  /** The JSON Schema that values must match, as the text of its JSON; null for none. */
+  readonly schema: string | null
 }
 
 export const settingsCollection = '_settings'
@@ -26,6 +29,7 @@ export const noSettings: Settings = {
   processes: null,
   defaultTtlMs: null,
   sliding: false,
+  schema: null,
   maxMembers: null,
   maxBytes: null,
   maxValueBytes: null,
@@ -37,8 +41,9 @@ export function hasQuota({ maxMembers, maxBytes, maxValueBytes }: QuotaLimits): 
 
 /**
  * Parses settings: `{"processes": ["name", …] or null, "default_ttl": seconds, a duration such as "7d", or null,
- * "sliding": true, "max_members": a number or null, "max_bytes" and "max_value_bytes": bytes, a size such as "64MiB", or
- * null}`; fields left out are null, or false. Throws `invalid_request` or `invalid_parameter`.
+ * "sliding": true, "schema": a JSON Schema or null, "max_members": a number or null, "max_bytes" and "max_value_bytes": bytes,
+ * a size such as "64MiB", or null}`; fields left out are null, or false. Throws `invalid_request`, `invalid_parameter` or
+ * `invalid_schema`.
  */
 export function parseSettings(given: unknown): Settings {
   if (typeof given !== 'object' || given === null || Array.isArray(given)) {
@@ -48,6 +53,7 @@ export function parseSettings(given: unknown): Settings {
     processes = null,
     default_ttl: ttl = null,
     sliding = false,
+    schema = null,
     max_members: members = null,
     max_bytes: bytes = null,
     max_value_bytes: valueBytes = null,
@@ -57,7 +63,7 @@ export function parseSettings(given: unknown): Settings {
   if (other !== undefined) {
     throw new KvistError(
       'invalid_request',
-      `there is no setting ${JSON.stringify(other.slice(0, 64))}; known are processes, default_ttl, sliding, max_members, max_bytes, max_value_bytes`,
+      `there is no setting ${JSON.stringify(other.slice(0, 64))}; known are processes, default_ttl, sliding, max_members, max_bytes, max_value_bytes, schema`,
     )
   }
   const defaultTtlMs = parseTtl(ttl)
@@ -69,6 +75,7 @@ export function parseSettings(given: unknown): Settings {
     processes: parseNames(processes),
     defaultTtlMs,
     sliding,
+    schema: parseSchema(schema),
     maxMembers: parseMembers(members),
     maxBytes: parseBytes('max_bytes', bytes, maxQuotaBytes),
     maxValueBytes: parseBytes('max_value_bytes', valueBytes, maxValueBytes),
@@ -115,7 +122,7 @@ function parseTtl(given: unknown): number | null {
   throw new KvistError('invalid_request', '"default_ttl" is in seconds, or a duration such as "7d", or null')
 }
 
-export function settingsJson({ processes, defaultTtlMs, sliding, ...quota }: Settings): string {
+export function settingsJson({ processes, defaultTtlMs, sliding, schema, ...quota }: Settings): string {
   return JSON.stringify({
     processes,
     default_ttl: defaultTtlMs === null ? null : defaultTtlMs / 1000,
@@ -123,6 +130,7 @@ export function settingsJson({ processes, defaultTtlMs, sliding, ...quota }: Set
     max_members: quota.maxMembers,
     max_bytes: quota.maxBytes,
     max_value_bytes: quota.maxValueBytes,
+    schema: schema === null ? null : JSON.parse(schema),
   })
 }
 

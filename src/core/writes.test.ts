@@ -368,7 +368,7 @@ describe('what is done to a write before it is stored', () => {
     await db.setSettings('c', signed)
     await db.put('c', 'k', json('{"bad":1}'), undefined, 'prepared')
     const operations: Operation[] = [put('k2', '{"bad":1}')]
-    await db.execute({ operations, prepared: 'prepared' })
+    await db.execute({ operations, isTransformed: true })
     for (const key of ['k', 'k2'])
       expect(await member(db, key)).toMatchObject({ value: '{"bad":1}', expiresAtMs: null })
   })

@@ -37,8 +37,8 @@ import { type Unmirrored, unmirroredWrites } from './unmirrored.ts'
 /**
  * The write gate: the only caller of `Engine.commit`. A command passes these stages, in this order:
  *
- *     transform   puts get the default expiry of their collection and go through its processes, once and before
- *                 any member is read, because a process may take long (transforms.ts)
+ *     transform   puts get the default expiry of their collection, go through its processes and are checked against its
+ *                 schema, once and before any member is read, because a process may take long (transforms.ts)
  *     resolve     the members that the command depends on are read together; patches, increments, touches and decisions
  *                 become writes, which are transformed too; conditions are evaluated (plan.ts, operations.ts)
  *     check       the commit gets checks that those members have not changed since, the command's own checks, and those
@@ -48,7 +48,8 @@ import { type Unmirrored, unmirroredWrites } from './unmirrored.ts'
  *                 expired members are deleted; a failed check of the command's own is an error
  *
  * Commands that depend on the same member run one after the other. Writes that do not depend on stored members skip to
- * `commit`. Writes that went through the gate of another node, or through `prepare`, are not transformed again.
+ * `commit`. Writes that went through the gate of another node are not transformed, and those that went through `prepare`
+ * are only checked.
  */
 export interface Writes extends Unmirrored {
   /**
@@ -56,10 +57,10 @@ export interface Writes extends Unmirrored {
    * of a missing member.
    */
   execute(command: WriteCommand): Promise<Outcome[]>
-  put(ref: MemberRef, content: NewContent, condition?: Condition, prepared?: 'prepared'): Promise<Stored>
+  put(ref: MemberRef, content: NewContent, condition?: Condition, prepared?: Prepared): Promise<Stored>
   /**
    * Returns the content that a put would store: with the default expiry, after the collection's processes or, if it has
-   * not set any, after `otherwise`.
+   * not set any, after `otherwise`. It is not checked yet.
    */
   prepare(ref: MemberRef, content: NewContent, otherwise: readonly string[]): Promise<Content>
   /** Returns the revision of the delete; 0 when there was no member. */
@@ -85,7 +86,7 @@ export interface Writes extends Unmirrored {
    * quota has `exceeded` in its outcome.
    */
   write(writes: readonly Write[], options?: WriteOptions): Promise<readonly Written[]>
-  /** Stores many members at once without conditions, and returns those that a process or a quota rejected. */
+  /** Stores many members at once without conditions, and returns those that a process, a schema or a quota rejected. */
   putAll(collection: string, members: readonly (NewContent & { key: string })[]): Promise<Rejected[]>
   /**
    * Applies writes of other nodes with their origins, each on its own and only if it is newer than the stored version.
@@ -99,9 +100,11 @@ export interface Writes extends Unmirrored {
   commit(writes: readonly (Write | Renew)[], options?: CommitOptions): Promise<readonly Written[]>
 }
 
+/** How far a content came before: through `prepare`, or through the gate of another node. */
+export type Prepared = 'prepared' | 'mirrored'
+
 export interface WriteOptions {
   readonly durability?: Durability
-  readonly prepared?: 'prepared'
 }
 
 export interface CommitOptions {
@@ -156,12 +159,13 @@ export function writeGate(options: WriteGateOptions): Writes {
     ...plain,
     execute,
     async put(ref, content, condition, prepared) {
+      if (prepared === 'prepared') transforms.requireMatching({ ...ref, value: content.value })
       if (condition === undefined && (prepared !== undefined || !transforms.has(ref.collection)))
         return plain.put(asAsked(putOf(ref, content)))
-      return executeOne({ ...putOf(ref, content), condition }, { prepared })
+      return executeOne({ ...putOf(ref, content), condition }, { isTransformed: prepared !== undefined })
     },
     async prepare(ref, content, otherwise) {
-      const put = await transforms.apply(putOf(ref, content), null, now(), otherwise)
+      const put = await transforms.prepare(putOf(ref, content), now(), otherwise)
       const { value, contentType, flags, expiresAtMs } = put
       return { value, contentType, flags, expiresAtMs }
     },
@@ -217,9 +221,9 @@ function plainWrites(options: WriteGateOptions & Pick<CommandOptions, 'commit'>)
 
   async function write(
     writes: readonly Write[],
-    { durability, prepared }: WriteOptions = {},
+    { durability }: WriteOptions = {},
   ): Promise<readonly Written[]> {
-    if (prepared !== undefined || !writes.some(isTransformed)) return limited.commit(writes, durability)
+    if (!writes.some(isTransformed)) return limited.commit(writes, durability)
     const nowMs = now()
     const ready = writes.map((one) => (one.op === 'put' ? transforms.apply(one, null, nowMs) : one))
     return limited.commit(await Promise.all(ready), durability)

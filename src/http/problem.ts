@@ -25,6 +25,8 @@ const responses: Record<ErrorCode, readonly [status: number, title: string]> = {
   too_large: [413, 'Too large'],
   unsupported_media_type: [415, 'Unsupported media type'],
   unprocessable: [422, 'Cannot be done'],
+  invalid_schema: [400, 'Bad schema'],
+  schema_violation: [422, 'Schema broken'],
   quota_exceeded: [422, 'Quota exceeded'],
   busy: [503, 'Too busy'],
   unavailable: [503, 'Unavailable'],

@@ -93,12 +93,13 @@ export function startChanges(
 }
 
 /**
- * Whether the collection has processes, a default time to live, or quotas. Then each change is committed alone, because
- * a process may change its value, and a process or a quota may reject it.
+ * Whether the collection has processes, a default time to live, a schema, or quotas. Then each change is committed alone,
+ * because a process may change its value, and a process, a schema or a quota may reject it.
  */
 export function hasRules(db: Pick<Database, 'settings'>, collection: string): boolean {
   const settings = db.settings(collection)
-  return settings.processes !== null || settings.defaultTtlMs !== null || hasQuota(settings)
+  const { processes, defaultTtlMs, schema } = settings
+  return processes !== null || defaultTtlMs !== null || schema !== null || hasQuota(settings)
 }
 
 function stepOf<Outcome>(

@@ -26,6 +26,8 @@ const lines: Record<ErrorCode, string> = {
   too_large: 'SERVER_ERROR object too large for cache',
   unsupported_media_type: 'CLIENT_ERROR bad request',
   unprocessable: 'CLIENT_ERROR bad request',
+  invalid_schema: 'SERVER_ERROR the schema of the collection cannot be used',
+  schema_violation: 'CLIENT_ERROR the value breaks the schema of the collection',
   quota_exceeded: 'SERVER_ERROR out of memory storing object',
   busy: 'SERVER_ERROR busy',
   storage_full: 'SERVER_ERROR out of memory storing object',

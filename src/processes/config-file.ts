@@ -2,6 +2,7 @@ import { dirname, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { parseCollection } from '../core/keys.ts'
 import type { Process } from '../core/process.ts'
+import { requireSchema } from '../core/schema/schema.ts'
 import { parseSettings, type Settings } from '../core/settings.ts'
 import { type IsolatedProcess, isolated } from './isolated.ts'
 
@@ -99,6 +100,7 @@ function settingsOf(
   try {
     parseCollection(collection)
     const settings = parseSettings(given)
+    if (settings.schema !== null) requireSchema(settings.schema)
     return { ...settings, processes: settings.processes?.map(called) ?? null }
   } catch (error) {
     throw new Error(`${path}: ${collection}: ${error instanceof Error ? error.message : error}`)

@@ -183,7 +183,7 @@ async function updateRecord(db: Store, request: HttpRequest, context: RequestCon
     const { revision } =
       spread === 'no further'
         ? await db.putUnmirrored({ collection, key: uid }, contentOf(whole))
-        : await db.put(collection, uid, contentOf(whole), undefined, 'prepared')
+        : await db.put(collection, uid, contentOf(whole), undefined, 'mirrored')
     context.wrote(revision)
     return respondRecord(uid, whole)
   }

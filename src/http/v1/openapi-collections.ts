@@ -132,6 +132,7 @@ const settingsExample = {
   processes: ['detect-language', 'mark'],
   default_ttl: 604800,
   sliding: false,
+  schema: { type: 'object', required: ['title'], properties: { title: { type: 'string' } } },
   max_members: 100_000,
   max_bytes: 67_108_864,
   max_value_bytes: null,
@@ -152,12 +153,13 @@ export const getSettings: OperationDocs = {
 export const putSettings: OperationDocs = {
   id: 'putSettings',
   description:
-    'All of them: what is left out is as if it had never been set. They apply to what is written from now on. A write that would make the collection or a value grow past a quota is refused as `quota_exceeded`; deletes and writes that do not grow are done, also above it. A process can be named when the server has it; files of processes are named in its configuration only, and settings that stand there cannot be changed here.',
+    'All of them: what is left out is as if it had never been set. They apply to what is written from now on. A write that would make the collection or a value grow past a quota is refused as `quota_exceeded`; deletes and writes that do not grow are done, also above it. A value that breaks the `schema` is refused as `schema_violation`; members that exist are not checked. A process can be named when the server has it; files of processes are named in its configuration only, and settings that stand there cannot be changed here.',
   parameters: [collection],
   body: { content: { [json]: { schema: responses.settings, example: settingsExample } } },
   responses: { 200: settingsResponse },
   problems: [
     'invalid_request',
+    'invalid_schema',
     'invalid_json',
     'invalid_collection',
     'invalid_parameter',

@@ -24,6 +24,7 @@ export const valueFaults: readonly ErrorCode[] = [
   'too_large',
   'unsupported_media_type',
   'unprocessable',
+  'schema_violation',
   'quota_exceeded',
 ]
 

@@ -91,6 +91,7 @@ export const postBatch: OperationDocs = {
     'precondition_failed',
     'too_large',
     'unprocessable',
+    'schema_violation',
     'quota_exceeded',
     ...writeFaults,
   ],

@@ -233,6 +233,10 @@ export const settings = named('Settings', {
       default: false,
       description: 'Reads renew the expiry to `default_ttl` from then on; needs a `default_ttl`',
     },
+    schema: {
+      type: ['object', 'boolean', 'null'],
+      description: 'A JSON Schema (2020-12), of at most 64 KiB, that values must match when they are written',
+    },
     max_members: {
       type: ['integer', 'null'],
       minimum: 1,
