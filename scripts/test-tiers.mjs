@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 
-const testFolders = ['src', 'sdk', 'test', 'bench', 'scripts']
+const testFolders = ['console', 'src', 'sdk', 'test', 'bench', 'scripts']
 
 /**
  * What `npm run test:fast` leaves to `npm test`, by the beginning of its path. All else runs in the process of the test on

@@ -26,7 +26,7 @@ const wordsByCode: Readonly<Record<string, Words | WordsOf>> = {
   precondition_failed: (error) => ({
     title:
       error instanceof KvistPreconditionError && error.revision !== null
-        ? `Someone else saved revision ${error.revision.toLocaleString('en')} meanwhile`
+        ? `Someone else saved revision ${error.revision.toLocaleString('en-GB')} meanwhile`
         : 'Someone else changed it meanwhile',
     advice: 'Nothing was saved. Compare the two versions, then save again.',
   }),

@@ -1,6 +1,6 @@
 /** Numbers, sizes and times as people read them. */
 
-const locale = 'en'
+const locale = 'en-GB'
 const grouped = new Intl.NumberFormat(locale)
 const compact = new Intl.NumberFormat(locale, { notation: 'compact', maximumFractionDigits: 1 })
 const relative = new Intl.RelativeTimeFormat(locale, { numeric: 'auto', style: 'narrow' })

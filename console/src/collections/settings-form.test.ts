@@ -1,0 +1,47 @@
+import { expect, test } from 'bun:test'
+import type { Settings } from 'kvist-client'
+import { errorsOf, fieldsOf, settingsOf } from './settings-form.ts'
+
+const settings: Settings = {
+  processes: ['mark', 'detect-language'],
+  default_ttl: 7 * 86_400,
+  sliding: true,
+  max_members: 10,
+  max_bytes: 64 * 2 ** 20,
+  max_value_bytes: 1000,
+}
+
+test('settings are shown in the largest unit that fits, and what is shown means the same', () => {
+  const fields = fieldsOf(settings)
+  expect(fields).toEqual({
+    defaultTtl: '7d',
+    sliding: true,
+    processes: 'mark, detect-language',
+    maxMembers: '10',
+    maxBytes: '64MiB',
+    maxValueBytes: '1000',
+  })
+  expect(errorsOf(fields)).toEqual({})
+  expect(settingsOf(settings, fields)).toEqual({ ...settings, default_ttl: '7d', max_bytes: '64MiB' })
+})
+
+test('empty fields unset, and what the form does not know is kept', () => {
+  const more: Settings & { readonly unknown: number } = { ...settings, unknown: 1 }
+  const empty = {
+    defaultTtl: ' ',
+    sliding: false,
+    processes: ' , ',
+    maxMembers: '',
+    maxBytes: '',
+    maxValueBytes: '',
+  }
+  const unset = { processes: null, default_ttl: null, sliding: false, max_members: null, max_bytes: null }
+  expect(settingsOf(more, empty)).toEqual({ ...unset, max_value_bytes: null, unknown: 1 } as Settings)
+})
+
+test('what is wrong is named where it is', () => {
+  const fields = fieldsOf(settings)
+  const wrong = { ...fields, defaultTtl: 'soon', maxMembers: '0', maxBytes: '64 pounds', maxValueBytes: '-1' }
+  expect(Object.keys(errorsOf(wrong))).toEqual(['defaultTtl', 'maxMembers', 'maxBytes', 'maxValueBytes'])
+  expect(Object.keys(errorsOf({ ...fields, defaultTtl: '' }))).toEqual(['sliding'])
+})
