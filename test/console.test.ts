@@ -167,6 +167,7 @@ test('settings are saved as a form has them; what the form does not show stays',
       await page.getByLabel('Each read renews it').check()
       await page.getByLabel('Bytes at most').fill('64MiB')
       await page.getByLabel('Run before a member is stored').fill('mark')
+      await page.getByLabel('JSON Schema that values must match').fill('{"type": "object"}')
       await page.keyboard.press('Control+s')
       await page.getByText('Settings saved').waitFor()
       await expectAccessible(page)
@@ -176,6 +177,7 @@ test('settings are saved as a form has them; what the form does not show stays',
         max_bytes: 64 * 2 ** 20,
         processes: ['mark'],
         max_members: null,
+        schema: { type: 'object' },
       })
       await page.getByLabel('Run before a member is stored').fill('no-such-process')
       await save.click()

@@ -34,6 +34,11 @@ const wordsByCode: Readonly<Record<string, Words | WordsOf>> = {
   quota_exceeded: ({ detail }) => ({ title: 'The collection is full', advice: sentence(detail) }),
   too_large: ({ detail }) => ({ title: 'That is too large', advice: sentence(detail) }),
   key_too_long: ({ detail }) => ({ title: 'The key is too long', advice: sentence(detail) }),
+  invalid_schema: ({ detail }) => ({ title: 'This cannot be a schema', advice: sentence(detail) }),
+  schema_violation: ({ detail }) => ({
+    title: 'The value does not match the schema',
+    advice: sentence(detail),
+  }),
   invalid_json: ({ detail }) => ({ title: 'That is not JSON', advice: sentence(detail) }),
   invalid_cursor: { title: 'The list has changed too much', advice: 'Load it again from the start.' },
   compacted: { title: 'The page was away for too long', advice: 'Load it again to see the present state.' },

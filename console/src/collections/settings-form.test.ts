@@ -9,6 +9,7 @@ const settings: Settings = {
   max_members: 10,
   max_bytes: 64 * 2 ** 20,
   max_value_bytes: 1000,
+  schema: { type: 'object' },
 }
 
 test('settings are shown in the largest unit that fits, and what is shown means the same', () => {
@@ -20,6 +21,7 @@ test('settings are shown in the largest unit that fits, and what is shown means 
     maxMembers: '10',
     maxBytes: '64MiB',
     maxValueBytes: '1000',
+    schema: '{\n  "type": "object"\n}',
   })
   expect(errorsOf(fields)).toEqual({})
   expect(settingsOf(settings, fields)).toEqual({ ...settings, default_ttl: '7d', max_bytes: '64MiB' })
@@ -34,9 +36,15 @@ test('empty fields unset, and what the form does not know is kept', () => {
     maxMembers: '',
     maxBytes: '',
     maxValueBytes: '',
+    schema: ' ',
   }
   const unset = { processes: null, default_ttl: null, sliding: false, max_members: null, max_bytes: null }
-  expect(settingsOf(more, empty)).toEqual({ ...unset, max_value_bytes: null, unknown: 1 } as Settings)
+  expect(settingsOf(more, empty)).toEqual({
+    ...unset,
+    max_value_bytes: null,
+    schema: null,
+    unknown: 1,
+  } as Settings)
 })
 
 test('what is wrong is named where it is', () => {
@@ -44,4 +52,8 @@ test('what is wrong is named where it is', () => {
   const wrong = { ...fields, defaultTtl: 'soon', maxMembers: '0', maxBytes: '64 pounds', maxValueBytes: '-1' }
   expect(Object.keys(errorsOf(wrong))).toEqual(['defaultTtl', 'maxMembers', 'maxBytes', 'maxValueBytes'])
   expect(Object.keys(errorsOf({ ...fields, defaultTtl: '' }))).toEqual(['sliding'])
+  const schemas = { '{"a"': /not JSON/, '[]': /object, true or false/, 1: /object, true or false/ }
+  for (const [schema, says] of Object.entries(schemas))
+    expect(errorsOf({ ...fields, schema }).schema).toMatch(says)
+  expect(errorsOf({ ...fields, schema: 'false' })).toEqual({})
 })

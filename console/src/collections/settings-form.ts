@@ -1,4 +1,4 @@
-import type { Settings } from 'kvist-client'
+import type { JsonSchema, Settings } from 'kvist-client'
 
 /** The settings of a collection as fields of a form, both ways. Settings that the form does not show stay as they are. */
 export interface SettingsFields {
@@ -8,6 +8,8 @@ export interface SettingsFields {
   maxMembers: string
   maxBytes: string
   maxValueBytes: string
+  /** JSON; empty for none. */
+  schema: string
 }
 
 export type FieldErrors = Partial<Record<keyof SettingsFields, string>>
@@ -33,6 +35,7 @@ export function fieldsOf(settings: Settings): SettingsFields {
     maxMembers: shown(settings.max_members),
     maxBytes: shownSize(settings.max_bytes),
     maxValueBytes: shownSize(settings.max_value_bytes),
+    schema: settings.schema === null ? '' : JSON.stringify(settings.schema, null, 2),
   }
 }
 
@@ -49,6 +52,8 @@ export function errorsOf(fields: SettingsFields): FieldErrors {
   if (fields.maxBytes.trim() !== '' && !sizeForm.test(fields.maxBytes.trim())) errors.maxBytes = size
   if (fields.maxValueBytes.trim() !== '' && !sizeForm.test(fields.maxValueBytes.trim()))
     errors.maxValueBytes = size
+  const schema = faultOfSchema(fields.schema)
+  if (schema !== null) errors.schema = schema
   return errors
 }
 
@@ -64,7 +69,29 @@ export function settingsOf(before: Settings, fields: SettingsFields): Settings {
     max_members: fields.maxMembers.trim() === '' ? null : Number(fields.maxMembers),
     max_bytes: sizeOf(fields.maxBytes),
     max_value_bytes: sizeOf(fields.maxValueBytes),
+    schema: fields.schema.trim() === '' ? null : parseSchema(fields.schema),
   }
+}
+
+/** Returns what is wrong with a schema before the server sees it: whether it can be one at all. */
+function faultOfSchema(text: string): string | null {
+  if (text.trim() === '') return null
+  try {
+    parseSchema(text)
+    return null
+  } catch (error) {
+    return error instanceof SyntaxError
+      ? `This is not JSON: ${error.message}.`
+      : 'A schema is an object, true or false.'
+  }
+}
+
+/** Parses a schema. Throws a SyntaxError, or a TypeError if it is JSON of another kind. */
+function parseSchema(text: string): JsonSchema {
+  const parsed: unknown = JSON.parse(text)
+  if (typeof parsed === 'boolean') return parsed
+  if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) throw new TypeError()
+  return parsed as { readonly [keyword: string]: unknown }
 }
 
 function sizeOf(text: string): number | string | null {
