@@ -16,15 +16,14 @@ export class InvalidExpression extends Error {
 }
 
 /**
- * The evaluation of a filter on one value takes too many steps (limits.ts). What the filter says of the value is not
- * known: it is neither selected nor left out, and the request fails.
+ * Evaluating a filter on one value passes a limit (limits.ts). What the filter says of the value is not known: it is neither
+ * selected nor left out, and the request fails.
  */
 export class CostlyFilter extends Error {
-  /** The steps that may be taken on this value. */
   readonly limit: number
 
-  constructor(limit: number) {
-    super(`the filter takes more than ${limit} steps on a value of this size`)
+  constructor(reason: string, limit: number) {
+    super(reason)
     this.name = 'CostlyFilter'
     this.limit = limit
   }

@@ -3,8 +3,11 @@ import type { FunctionName } from './syntax.ts'
 /** The types of RFC 9535, 2.4.1: one value or nothing, true or false, any number of values. */
 export type FunctionType = 'value' | 'logical' | 'nodes'
 
+/** A pattern is a value that is a regular expression (RFC 9485). */
+export type ParameterType = 'value' | 'nodes' | 'pattern'
+
 interface FunctionSignature {
-  readonly parameters: readonly FunctionType[]
+  readonly parameters: readonly ParameterType[]
   readonly result: FunctionType
 }
 
@@ -12,8 +15,8 @@ const functions: Readonly<Record<FunctionName, FunctionSignature>> = {
   length: { parameters: ['value'], result: 'value' },
   count: { parameters: ['nodes'], result: 'value' },
   value: { parameters: ['nodes'], result: 'value' },
-  match: { parameters: ['value', 'value'], result: 'logical' },
-  search: { parameters: ['value', 'value'], result: 'logical' },
+  match: { parameters: ['value', 'pattern'], result: 'logical' },
+  search: { parameters: ['value', 'pattern'], result: 'logical' },
 }
 
 export const functionNames = Object.keys(functions).join(', ')

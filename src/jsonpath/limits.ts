@@ -16,6 +16,9 @@ export const maxSegments = 64
 export const maxOrderFields = 16
 export const maxPickedFields = 256
 
+/** The length of a regular expression in UTF-16 units. */
+export const maxRegexpLength = 8192
+
 /** The states of the automaton of a regular expression, after `{n,m}` is expanded. */
 export const maxRegexpStates = 4096
 
@@ -29,3 +32,7 @@ export const maxRegexpDepth = 64
 export function maxSteps(valueLength: number): number {
   return 20_000 + 8 * valueLength
 }
+
+/** What is kept of the automaton of a regular expression. */
+export const maxCachedStates = 1000
+export const maxCachedTransitions = 20_000

@@ -1,16 +1,18 @@
 import { valueEnd } from '../json/scan.ts'
 import { compareStrings, kindAt, kinds, stringValue } from './compare.ts'
 import { compareNumbers, simpleNumberAt } from './decimal.ts'
+import type { Evaluation } from './evaluation.ts'
+import { orderTest } from './operators.ts'
 import type { ComparisonOperator } from './syntax.ts'
 
-/** Tests a value in JSON text against something; a negative offset is nothing. */
-export type ValueTest = (text: string, start: number) => boolean
+/** Tests the value at an offset of the text that is evaluated; a negative offset is nothing. */
+export type ValueTest = (evaluation: Evaluation, start: number) => boolean
+
+/** Returns the order of a value and a literal: NaN where neither is less and they are not equal (RFC 9535, 2.3.5.2.2). */
+type OrderOf = (evaluation: Evaluation, start: number) => number
 
 const quote = 0x22
 const backslash = 0x5c
-
-/** Returns the order of values as RFC 9535 compares them: NaN where neither is less and they are not equal. */
-type OrderOf = (text: string, start: number) => number
 
 /** Returns a test that compares a value with a literal, in JSON text; the value is on the left. */
 export function literalTest(operator: ComparisonOperator, literal: string): ValueTest {
@@ -18,63 +20,62 @@ export function literalTest(operator: ComparisonOperator, literal: string): Valu
   if (kind === kinds.number) return testOf(operator, orderWithNumber(literal))
   if (kind !== kinds.string) return testOf(operator, orderWithKeyword(literal))
   const string = stringValue(literal, 0, literal.length)
-  if (operator === '==') return equalsString(string)
-  if (operator !== '!=') return testOf(operator, orderWithString(string))
-  const equals = equalsString(string)
-  return (text, start) => !equals(text, start)
+  if (operator !== '==' && operator !== '!=') return testOf(operator, orderWithString(string))
+  const isEqual = stringTest(string)
+  return operator === '==' ? isEqual : (evaluation, start) => !isEqual(evaluation, start)
 }
 
 function testOf(operator: ComparisonOperator, orderOf: OrderOf): ValueTest {
-  switch (operator) {
-    case '==':
-      return (text, start) => orderOf(text, start) === 0
-    case '!=':
-      return (text, start) => orderOf(text, start) !== 0
-    case '<':
-      return (text, start) => orderOf(text, start) < 0
-    case '<=':
-      return (text, start) => orderOf(text, start) <= 0
-    case '>':
-      return (text, start) => orderOf(text, start) > 0
-    case '>=':
-      return (text, start) => orderOf(text, start) >= 0
-  }
+  const test = orderTest(operator)
+  return (evaluation, start) => test(orderOf(evaluation, start))
 }
 
-/** `true`, `false` and `null`. */
+/** Orders values with `true`, `false` or `null`. */
 function orderWithKeyword(literal: string): OrderOf {
   const first = literal.charCodeAt(0)
-  return (text, start) => (text.charCodeAt(start) === first ? 0 : Number.NaN)
+  return ({ text }, start) => (text.charCodeAt(start) === first ? 0 : Number.NaN)
 }
 
 function orderWithNumber(literal: string): OrderOf {
   const simple = simpleNumberAt(literal, 0)
-  return (text, start) => {
+  return (evaluation, start) => {
     if (start < 0) return Number.NaN
+    const { text } = evaluation
     const order = simpleNumberAt(text, start) - simple
     if (!Number.isNaN(order)) return order
     if (kindAt(text, start) !== kinds.number) return Number.NaN
-    return compareNumbers(text.slice(start, valueEnd(text, start)), literal)
+    const end = valueEnd(text, start)
+    evaluation.countReading(end - start)
+    return compareNumbers(text.slice(start, end), literal)
   }
 }
 
 function orderWithString(literal: string): OrderOf {
-  return (text, start) => {
-    if (text.charCodeAt(start) !== quote) return Number.NaN
-    return compareStrings(stringValue(text, start, valueEnd(text, start)), literal)
+  return (evaluation, start) => {
+    if (evaluation.text.charCodeAt(start) !== quote) return Number.NaN
+    return compareStrings(stringAt(evaluation, start), literal)
   }
 }
 
-/** Compares unit by unit, and mostly ends at the first; only a string with escapes is decoded. */
-function equalsString(literal: string): ValueTest {
+/** Returns a test for one string. It mostly ends at the first character; only a string with escapes is decoded. */
+export function stringTest(literal: string): ValueTest {
   const { length } = literal
-  return (text, start) => {
+  return (evaluation, start) => {
+    const { text } = evaluation
     if (text.charCodeAt(start) !== quote) return false
     for (let i = 0; i < length; i++) {
       const unit = text.charCodeAt(start + 1 + i)
-      if (unit === backslash) return stringValue(text, start, valueEnd(text, start)) === literal
+      if (unit === backslash) return stringAt(evaluation, start) === literal
       if (unit === quote || unit !== literal.charCodeAt(i)) return false
     }
     return text.charCodeAt(start + 1 + length) === quote
   }
+}
+
+/** Returns the string at an offset, decoded. */
+export function stringAt(evaluation: Evaluation, start: number): string {
+  const { text } = evaluation
+  const end = valueEnd(text, start)
+  evaluation.countReading(end - start)
+  return stringValue(text, start, end)
 }

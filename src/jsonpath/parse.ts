@@ -1,6 +1,7 @@
-import { type FunctionType, functionNames, isFunctionName, signatureOf } from './functions.ts'
+import { functionNames, isFunctionName, type ParameterType, signatureOf } from './functions.ts'
 import { maxSegments } from './limits.ts'
 import type { Reader } from './reader.ts'
+import { InvalidRegexp, parseRegexp } from './regexp-parse.ts'
 import {
   type Argument,
   type Comparable,
@@ -137,13 +138,26 @@ function parseCall(reader: Reader, name: string, start: number): FunctionCall {
   return { type: 'call', name, args }
 }
 
-function parseArgument(reader: Reader, name: FunctionName, type: FunctionType): Argument {
+function parseArgument(reader: Reader, name: FunctionName, type: ParameterType): Argument {
   const start = reader.at
   const operand = parseOperand(reader)
   if (type === 'nodes') {
     return operand.type === 'query' ? operand : reader.fail(`${name}() takes a query such as @.*`, start)
   }
+  if (type === 'pattern' && operand.type === 'literal') checkPattern(reader, operand.json, start)
   return checkComparable(reader, operand, start)
+}
+
+/** A pattern that is written in the filter is a mistake where it is not an I-Regexp; one in a value matches nothing. */
+function checkPattern(reader: Reader, json: string, start: number): void {
+  if (!json.startsWith('"')) return
+  try {
+    parseRegexp(String(JSON.parse(json)))
+  } catch (error) {
+    if (!(error instanceof InvalidRegexp)) throw error
+    const { message, position, limit } = error
+    reader.fail(`the regular expression is not valid at its position ${position}: ${message}`, start, limit)
+  }
 }
 
 export function parseQuery(reader: Reader): Query {

@@ -1,6 +1,7 @@
 import { compareJson, kindAt, kinds } from './compare.ts'
 import type { FieldPath } from './fields.ts'
 import type { Filter } from './filter.ts'
+import { exchanged } from './operators.ts'
 import {
   type Comparable,
   type ComparisonExpression,
@@ -48,20 +49,11 @@ function conjuncts(expression: LogicalExpression): ComparisonExpression[] {
   return expression.type === 'comparison' ? [expression] : []
 }
 
-const flipped: Readonly<Record<ComparisonOperator, ComparisonOperator>> = {
-  '==': '==',
-  '!=': '!=',
-  '<': '>',
-  '<=': '>=',
-  '>': '<',
-  '>=': '<=',
-}
-
 function rangeOf({ operator, left, right }: ComparisonExpression): FieldRange | null {
   const field = fieldIn(left)
   if (field !== null && right.type === 'literal') return rangeFrom(field, operator, right.json)
   const other = fieldIn(right)
-  if (other !== null && left.type === 'literal') return rangeFrom(other, flipped[operator], left.json)
+  if (other !== null && left.type === 'literal') return rangeFrom(other, exchanged[operator], left.json)
   return null
 }
 
