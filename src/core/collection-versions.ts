@@ -9,6 +9,8 @@ export interface CollectionVersions {
   /** Gives every collection another version. */
   onSetback(): void
   of(collection: string): string
+  /** The number of commits so far. */
+  commits(): number
 }
 
 /**
@@ -37,6 +39,7 @@ export function collectionVersions(): CollectionVersions {
       era = newEra()
     },
     of: (collection) => `${era}-${lastChanged[slotOf(collection)]!.toString(36)}`,
+    commits: () => commits,
   }
 }
 

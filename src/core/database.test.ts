@@ -67,6 +67,21 @@ test('a collection that is swept while its version is asked for does not keep th
   expect(await db.collectionVersion('c', everything)).not.toBe(before)
 })
 
+test('the version of a list ends when a member expires, also one that was written while the next expiry was known', async () => {
+  let nowMs = 1000
+  const db = await open(undefined, { now: () => nowMs })
+  const asked = async (atMs: number) => {
+    nowMs = atMs
+    return (await db.collectionVersion('c', everything)) !== null
+  }
+  await db.put('c', 'a', json('1', 2000))
+  expect([await asked(1000), await asked(1999), await asked(2000), await asked(1500)]).toEqual([
+    ...[true, true, false, true],
+  ])
+  await db.put('c', 'b', json('1', 1600))
+  expect([await asked(1500), await asked(1599), await asked(1600)]).toEqual([true, true, false])
+})
+
 describe('reads', () => {
   test('are never older than what was written, also with an engine whose results come late', async () => {
     let hold: Promise<void> = Promise.resolve()

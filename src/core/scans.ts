@@ -33,7 +33,7 @@ export interface Scans {
 export interface ScanOptions {
   readonly engine: Engine
   readonly writes: Pick<Writes, 'commit'>
-  readonly versions: Pick<CollectionVersions, 'of'>
+  readonly versions: Pick<CollectionVersions, 'of' | 'commits'>
   readonly now: () => number
 }
 
@@ -43,13 +43,16 @@ export function scansOf({ engine, writes, versions, now }: ScanOptions): Scans {
     return own === undefined ? all.filter(({ name }) => !isOwnCollection(name)) : all
   }
 
+  /** Whether an expired member is not swept yet. Lists ask for each page, so what is known is not read again. */
+  const isDue = dueMembers(engine, versions.commits, now)
+
   return {
     async collectionVersion(collection) {
       const version = versions.of(collection)
-      const [unswept] = await engine.expiring(now(), 1)
+      const due = isDue()
       // If a sweep came in between, nothing is expired any more, but the version is from before it.
-      const isCurrent = versions.of(collection) === version
-      return unswept === undefined && isCurrent ? version : null
+      const hasExpired = due instanceof Promise ? await due : due
+      return hasExpired || versions.of(collection) !== version ? null : version
     },
     page: (collection, query, options) => listPage(engine, collection, query, now(), options),
     all: (collection, query, memory) => listAll(engine, collection, query, now, memory),
@@ -57,5 +60,33 @@ export function scansOf({ engine, writes, versions, now }: ScanOptions): Scans {
       dropMembers(engine, writes, collection, selection, now, onProgress),
     collections,
     collectionPage: async (query) => collectionPage(await collections(), query),
+  }
+}
+
+/** How far ahead the next expiry is read. */
+const horizonMs = 1000
+
+/**
+ * Returns a function that tells whether a member is expired. An engine that answers at once is asked for the next expiry
+ * of the coming second; until that comes, or until a commit, nothing is.
+ */
+function dueMembers(
+  { expiring }: Pick<Engine, 'expiring'>,
+  commits: () => number,
+  now: () => number,
+): () => MaybePromise<boolean> {
+  let askedAtCommit = -1
+  let askedAtMs = 0
+  let nextMs = 0
+  return () => {
+    const nowMs = now()
+    if (commits() === askedAtCommit && nowMs >= askedAtMs && nowMs < nextMs) return false
+    const found = expiring(nowMs + horizonMs, 1)
+    if (found instanceof Promise)
+      return found.then(([first]) => first !== undefined && first.expiresAtMs <= nowMs)
+    askedAtCommit = commits()
+    askedAtMs = nowMs
+    nextMs = found[0]?.expiresAtMs ?? nowMs + horizonMs
+    return nextMs <= nowMs
   }
 }
