@@ -64,6 +64,7 @@ export class PageScan implements MemberRowCursor {
     this.bytes = this.name
     const [start, end] = this.isAscending ? [from ?? '', to] : [to, from]
     this.end = end === null ? null : Buffer.from(end)
+    check.endScan()
     this.seek(start === null ? null : Buffer.from(start))
   }
 

@@ -133,9 +133,7 @@ export function openPages(
     scan(range, use) {
       if (!isOpen) return undefined
       wasUsed = true
-      const scan = new PageScan(tree, check, range, readValue)
-      const result = use(scan)
-      return scan.isUnsupported ? undefined : result
+      return scanPages(new PageScan(tree, check, range, readValue), check, use)
     },
     damageIn: (name, from, to) => (isOpen ? check.damageIn(name, from, to) : null),
     pause() {
@@ -155,4 +153,18 @@ export function openPages(
 
 function fileBytes(path: string): number {
   return statSync(path, { throwIfNoEntry: false })?.size ?? 0
+}
+
+function scanPages<Result>(
+  scan: PageScan,
+  check: TreeCheck,
+  use: (rows: MemberRowCursor) => Result,
+): Result | undefined {
+  try {
+    const result = use(scan)
+    return scan.isUnsupported ? undefined : result
+  } catch (error) {
+    check.endScan()
+    throw error
+  }
 }

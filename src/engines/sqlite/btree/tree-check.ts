@@ -29,6 +29,8 @@ export class TreeCheck {
   private readonly rightChecksums = new Uint32Array(remembered)
   /** The same for a page together with all pages above it, once its keys were found between their separators. */
   private readonly placedChecksums = new Uint32Array(remembered)
+  /** The checksums of the leaves that a scan has found whole, for the check of its range, which follows at once. */
+  private readonly scanned = new Map<number, number>()
   /** One copy for each level of the tree. */
   private readonly copies: PageCopy[] = []
   private format = formats.members
@@ -46,12 +48,21 @@ export class TreeCheck {
     this.from = this.format.encode(from)
     this.to = from === to ? this.from : this.format.encode(to)
     const page = this.damagedPage(this.roots[name], 0, this.roots[name], null, 0, null, 0)
+    this.scanned.clear()
     return page === 0 ? null : `page ${page} of ${name} is not as it should be`
   }
 
   /** Whether a page of `members` is valid, apart from its position in the tree. */
   isWhole(page: number): boolean {
-    return this.isRight(page, this.load(page, 0), formats.members)
+    const copy = this.load(page, 0)
+    const isRight = this.isRight(page, copy, formats.members)
+    if (isRight && copy.isLeaf) this.scanned.set(page, copy.checksum)
+    return isRight
+  }
+
+  /** Forgets the pages of a scan whose range is not checked. */
+  endScan(): void {
+    this.scanned.clear()
   }
 
   /**
@@ -69,11 +80,14 @@ export class TreeCheck {
   ): number {
     const { format } = this
     if (depth === maxDepth || !this.tree.has(page)) return page || 1
+    const scanned = this.scanned.get(page)
+    if (scanned !== undefined && this.placedChecksums[page % remembered] === placedChecksum(above, scanned))
+      return 0
     const copy = this.load(page, depth)
     if (!this.isRight(page, copy, format)) return page
     const { bytes, count } = copy
     if (count === 0) return depth === 0 && copy.isLeaf ? 0 : page
-    const placed = (Math.imul(above, 0x01000193) ^ copy.checksum) >>> 0
+    const placed = placedChecksum(above, copy.checksum)
     const isPlaced = this.placedChecksums[page % remembered] === placed
     if (!isPlaced && low !== null && !(format.compare(bytes, copy.keyAt(0), low, lowAt) > 0)) return page
     const most = format.hasInclusiveSeparators ? 0 : -1
@@ -133,4 +147,8 @@ export class TreeCheck {
     }
     return low
   }
+}
+
+function placedChecksum(above: number, checksum: number): number {
+  return (Math.imul(above, 0x01000193) ^ checksum) >>> 0
 }
