@@ -95,6 +95,17 @@ const requests: Record<string, readonly (readonly [path: string, needs: Needs, s
     ['/v1/_batch', 'write anywhere + write member', { body: `{"checks":[${own},"revision":null}]}` }],
   ],
   'POST /v1/_read': [['/v1/_read', 'read member', { body: `{"members":[${own}}]}` }]],
+  'POST /v1/_query': [
+    ['/v1/_query', 'read some', { body: '{"collection":"users","where":"@ == 1"}' }],
+    [
+      '/v1/_query',
+      'read some',
+      {
+        body: '{"collection":"users","order":"@"}',
+        headers: { ...json, Accept: lines['Content-Type'] },
+      },
+    ],
+  ],
   'GET /v1/_changes': [
     ['/v1/_changes?since=0', 'read anywhere'],
     ['/v1/_changes?since=0&include=all', 'read anywhere'],

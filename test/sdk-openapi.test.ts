@@ -409,7 +409,7 @@ function expectSame(
 test('types name what the document names', () => {
   const { schemas } = document.components
   expectSame(stored, schemas.Stored)
-  expectSame(page, schemas.Page)
+  expectSame(page, schemas.Page, ['complete', 'count', 'explain'])
   expectSame(changesPage, schemas.Changes)
   expectSame(collectionsPage, schemas.Collections)
   expectSame(collectionInfo, schemas.Collections?.properties.collections?.items)
@@ -464,7 +464,7 @@ test('types name what the document names', () => {
   const names =
     'ArchivedVersion Batch BulkLine BulkSummary Change Changes Collections Conflict Conflicts CreatedToken Deleted Demotion EngineLine EnginePrimary EngineReplica EngineStatus Follower'
   const others =
-    'Grant Heal History Increment JsonPatch Leader LookedUp LookedUpMember LookedUpTombstone Member NewToken Nodes Origin OriginStatus Page Patched Problem Promotion Read ReadResult ReplicatedChange ReplicationSummary Revisions Settings Stored Target Token'
+    'Grant Heal History Increment JsonPatch Leader LookedUp LookedUpMember LookedUpTombstone Member NewToken Nodes Origin OriginStatus Page Patched Problem Promotion Query Read ReadResult ReplicatedChange ReplicationSummary Revisions Settings Stored Target Token'
   expect(sorted(schemas)).toEqual(`${names} ${others}`.split(' '))
 })
 
@@ -532,9 +532,10 @@ test('options name the parameters that the document names', () => {
   const given = (options: Readonly<Record<string, string>>, ...others: string[]) =>
     [...new Set([...Object.values(options), ...others])].filter((name) => name !== 'call').toSorted()
   const [ofCollection, ofMember] = ['/v1/{collection}', '/v1/{collection}/{key}']
-  expect(given(pageOptions, 'since')).toEqual(named('get', ofCollection, 'query')) // since: of a watch
-  expect(given(selection)).toEqual(named('delete', ofCollection, 'query'))
-  expect(given(changesOptions, 'collection')).toEqual(named('get', '/v1/_changes', 'query'))
+  const finding = ['where', 'fields', 'count', 'explain']
+  expect(given(pageOptions, 'since', ...finding)).toEqual(named('get', ofCollection, 'query')) // since: of a watch
+  expect(given(selection, 'where')).toEqual(named('delete', ofCollection, 'query'))
+  expect(given(changesOptions, 'collection', 'where')).toEqual(named('get', '/v1/_changes', 'query'))
   expect(given(collectionsPageOptions)).toEqual(named('get', '/v1', 'query'))
   expect(given(historyOptions)).toEqual(named('get', '/v1/_history/{collection}/{key}', 'query'))
   expect(given({}, 'at', 'since', 'wait')).toEqual(named('get', ofMember, 'query'))
@@ -710,6 +711,12 @@ test('each operation is called, and its responses are as the document and the ty
     held.hold({ $ref: '#/components/schemas/Change' }, JSON.parse(json), `event ${type}`)
     if (type === 'delete') break
   }
+  const query = { collection: 'c', where: '@', order: '@', count: true, explain: true }
+  await held.fetch(`${server.url}/v1/_query`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(query),
+  })
   await c.delete('a')
   expect(await c.drop()).toBe(2)
   await callAccess(kvist, has)

@@ -208,7 +208,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   const livesOn = (ref: VersionRef, nowMs: number) => renewals.livesOn(ref.collection, ref, nowMs)
   const sweeper = startSweeper(engine, writes, livesOn, now, onError, timers)
   reads = readsOf({ engine, cache, renewals, now })
-  const scans = scansOf({ engine, writes, versions, now })
+  const scans = scansOf({ engine, writes, versions, indexesOf: () => [], now })
   const feed = feedSource(engine, writes, renewals, now, onError)
   hub = watchHub(feed, options.watchBounds)
   const positions = sourcePositions({ get: reads.get, write: (all) => writes.write(all, relaxed) }, timers)

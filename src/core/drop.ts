@@ -1,7 +1,16 @@
-import type { Engine } from './engine.ts'
+import type { Where } from './find/expressions.ts'
+import { findPage } from './find/find.ts'
+import type { FindSource } from './find/search.ts'
 import { listPage, type Selection } from './list.ts'
+import type { Member } from './member.ts'
 import { nextTick } from './next-tick.ts'
 import type { Writes } from './writes.ts'
+
+/** Selects members to delete. */
+export interface DropSelection extends Selection {
+  /** On the value; missing or null: all. */
+  readonly where?: Where | null
+}
 
 const droppedAtOnce = 1000
 
@@ -10,20 +19,20 @@ const droppedAtOnce = 1000
  * its own: one that is written again meanwhile stays. `onProgress` is called after each batch.
  */
 export async function dropMembers(
-  engine: Engine,
+  source: FindSource,
   writes: Pick<Writes, 'commit'>,
   collection: string,
-  selection: Selection,
+  selection: DropSelection,
   now: () => number,
   onProgress: () => void,
 ): Promise<number> {
+  const { engine } = source
   const startedAtMs = now()
   const startedAt = engine.head()
-  const query = { ...selection, order: 'asc', limit: droppedAtOnce, keysOnly: true } as const
   let dropped = 0
   let cursor: string | null = null
   do {
-    const { members, next } = await listPage(engine, collection, { ...query, cursor }, startedAtMs)
+    const { members, next } = await selected(source, collection, selection, cursor, startedAtMs)
     const deletes = members
       .filter(({ key, revision }) => engine.hasSeen(startedAt, { collection, key, revision }))
       .map(
@@ -37,4 +46,16 @@ export async function dropMembers(
     await nextTick()
   } while (cursor !== null)
   return dropped
+}
+
+function selected(
+  source: FindSource,
+  collection: string,
+  { where = null, ...selection }: DropSelection,
+  cursor: string | null,
+  nowMs: number,
+): Promise<{ readonly members: readonly Member[]; readonly next: string | null }> {
+  const page = { ...selection, limit: droppedAtOnce, cursor, keysOnly: true }
+  if (where === null) return listPage(source.engine, collection, { ...page, order: 'asc' }, nowMs)
+  return findPage(source, collection, { ...page, where, order: null, fields: null, count: false }, nowMs)
 }

@@ -10,6 +10,7 @@ export type ErrorCode =
   | 'invalid_collection'
   | 'invalid_parameter'
   | 'invalid_cursor'
+  | 'invalid_where' // a filter that is not one; `position` and `reason` in the problem
   | 'unauthorized'
   | 'forbidden' // the client's token does not grant it
   | 'forbidden_origin' // sent by a web page that this server does not serve
@@ -25,6 +26,7 @@ export type ErrorCode =
   | 'unprocessable' // understood, but cannot be done to this value
   | 'invalid_schema' // a JSON Schema that values cannot be checked against; `pointer` in the problem says where
   | 'schema_violation' // the value breaks the schema of its collection; `violations` in the problem say how
+  | 'no_index' // too many members to sort; `index` in the problem is what would order them
   | 'quota_exceeded' // the collection, or a value in it, would grow past a limit in its settings
   | 'busy' // writers wait for room and it did not come in time
   | 'storage_full'

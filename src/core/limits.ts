@@ -54,6 +54,10 @@ export const smallPageBytes = 256 * 1024
 /** A filtered page examines at most this many members before it returns what it found and a cursor. */
 export const maxExaminedMembers = 100_000
 export const maxPatternBytes = 512
+/** A query as a body: its filter has a limit of its own (jsonpath/limits.ts). */
+export const maxQueryBytes = 512 * 1024
+/** Memory for the order of members that no index orders, about. */
+export const maxSortedBytes = 32 * 1024 * 1024
 
 /** How long a client may wait for a member to change (`wait`). */
 export const maxWaitMs = 5 * 60 * 1000

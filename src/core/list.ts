@@ -218,7 +218,8 @@ function scanRange(
   }
 }
 
-function isSelected(member: Member, { filter, match }: Selection, nowMs: number): boolean {
+/** Returns whether a member in the range of a selection is selected. */
+export function isSelected(member: Member, { filter, match }: Selection, nowMs: number): boolean {
   if (isExpired(member, nowMs)) return false
   if (filter !== null && !filter.matches(member.key)) return false
   return match === null || topLevelValues(member).some((value) => match.matches(value))

@@ -122,9 +122,10 @@ describe('one member', () => {
   })
 
   test('is in all verbs of the store but those that are tested below', () => {
+    const found = ['find', 'findAll']
     const ofCollections = ['page', 'all', 'collectionPage', 'collectionVersion', 'putAll', 'drop']
     const others = [
-      ...ofCollections,
+      ...[...found, ...ofCollections],
       'comparedCollections',
       'conflicts',
       'settings',

@@ -1,7 +1,10 @@
 import { type CollectionPage, type CollectionQuery, collectionPage } from './collection-page.ts'
 import type { CollectionVersions } from './collection-versions.ts'
-import { dropMembers } from './drop.ts'
+import { type DropSelection, dropMembers } from './drop.ts'
 import type { CollectionStats, Engine, MaybePromise } from './engine.ts'
+import { findAll, findPage } from './find/find.ts'
+import type { FindQuery, FoundPage } from './find/query.ts'
+import type { FindSource } from './find/search.ts'
 import { isOwnCollection } from './keys.ts'
 import { type ListQuery, listAll, listPage, type Page, type PageOptions, type Selection } from './list.ts'
 import type { Member } from './member.ts'
@@ -19,11 +22,18 @@ export interface Scans {
   page(collection: string, query: ListQuery, options?: PageOptions): Promise<Page>
   /** Yields all members that a query selects, in parts, in constant memory. */
   all(collection: string, query: ListQuery, memory?: PageMemory): AsyncGenerator<Member[]>
+  /** Returns a page of what is found by value (find/find.ts). Rejects with `no_index` or `invalid_cursor`. */
+  find(collection: string, query: FindQuery, options?: PageOptions): Promise<FoundPage>
+  /**
+   * Yields all that a query finds, at most its limit, in parts and in bounded memory; its cursor is ignored. Rejects with
+   * `no_index` before the first part.
+   */
+  findAll(collection: string, query: FindQuery, memory?: PageMemory): AsyncGenerator<Member[]>
   /**
    * Deletes the members of a selection that were written before the call and returns how many. Each delete is atomic,
    * the drop is not. It may take long: `onProgress` is called after each batch.
    */
-  drop(collection: string, selection: Selection, onProgress?: () => void): Promise<number>
+  drop(collection: string, selection: DropSelection, onProgress?: () => void): Promise<number>
   /** Returns all collections; kvist's own only with `own`. */
   collections(own?: 'own'): MaybePromise<CollectionStats[]>
   /** Returns a page of collections, without kvist's own. */
@@ -34,10 +44,13 @@ export interface ScanOptions {
   readonly engine: Engine
   readonly writes: Pick<Writes, 'commit'>
   readonly versions: Pick<CollectionVersions, 'of' | 'commits'>
+  readonly indexesOf: FindSource['indexesOf']
   readonly now: () => number
 }
 
-export function scansOf({ engine, writes, versions, now }: ScanOptions): Scans {
+export function scansOf({ engine, writes, versions, indexesOf, now }: ScanOptions): Scans {
+  const source: FindSource = { engine, indexesOf }
+
   async function collections(own?: 'own'): Promise<CollectionStats[]> {
     const all = await engine.collections()
     return own === undefined ? all.filter(({ name }) => !isOwnCollection(name)) : all
@@ -56,8 +69,10 @@ export function scansOf({ engine, writes, versions, now }: ScanOptions): Scans {
     },
     page: (collection, query, options) => listPage(engine, collection, query, now(), options),
     all: (collection, query, memory) => listAll(engine, collection, query, now, memory),
+    find: (collection, query, options) => findPage(source, collection, query, now(), options),
+    findAll: (collection, query, memory) => findAll(source, collection, query, now, memory),
     drop: (collection, selection, onProgress = () => {}) =>
-      dropMembers(engine, writes, collection, selection, now, onProgress),
+      dropMembers(source, writes, collection, selection, now, onProgress),
     collections,
     collectionPage: async (query) => collectionPage(await collections(), query),
   }

@@ -3,7 +3,7 @@ import { maxExaminedMembers, maxPageBytes, smallPageBytes } from '../limits.ts'
 import { type Change, keyOf, type Member, revisionOf } from '../member.ts'
 import { nextTick } from '../next-tick.ts'
 import { type PageMemory, unlimitedMemory } from '../page-memory.ts'
-import { type FeedEvent, isInScope, type Scope, valueLength } from './scope.ts'
+import { type FeedEvent, isInScope, type Scope, valueLength, withLeaving } from './scope.ts'
 
 /** Reads pages of the feed as readers see it: within a scope, and without expired members. */
 
@@ -65,7 +65,7 @@ export async function readFeed(
   let maxBytes = smallPageBytes
   for (;;) {
     const step = await feedStep(source, scope, next, limit - events.length, maxBytes - bytes)
-    events.push(...(await expireSkipped(source, step.events, step.skipped)))
+    events.push(...withLeaving(scope, await expireSkipped(source, step.events, step.skipped)))
     next = step.next
     examined += step.examined
     bytes += step.bytes

@@ -4,7 +4,7 @@ import { maxPageBytes } from '../limits.ts'
 import { type Change, keyOf, revisionOf } from '../member.ts'
 import { nextTick } from '../next-tick.ts'
 import { expireSkipped, expiryRef, type FeedSource, type FeedStep, feedStep } from './pages.ts'
-import { type FeedEvent, matchesKey, type Scope, valueLength } from './scope.ts'
+import { type FeedEvent, matchesKey, type Scope, valueLength, withLeaving } from './scope.ts'
 
 /**
  * Events in order; or `large`: the value of the next event exceeds `maxBytes`, and `event` is that event if it is
@@ -250,10 +250,21 @@ export class QueuedWatcher implements Watcher {
   /** Advances the cursor and returns a batch; null when there is nothing to deliver, or when the watcher was closed. */
   private deliver(events: readonly FeedEvent[], next: FeedCursor): WatchBatch | null {
     if (this.state === 'closed') return null
+    const shown = this.shown(events)
     this.at = next
     if (events.length === 0) return null
     this.context.stats.events += events.length
-    return { type: 'events', events }
+    return { type: 'events', events: shown }
+  }
+
+  /** Returns events as the reader gets them. If that fails, they stay in the store, after the reader's cursor. */
+  private shown(events: readonly FeedEvent[]): readonly FeedEvent[] {
+    try {
+      return withLeaving(this.scope, events)
+    } catch (error) {
+      this.goBehind()
+      throw error
+    }
   }
 
   private async catchUp(maxBytes: number): Promise<WatchBatch | null> {

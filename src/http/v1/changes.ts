@@ -75,21 +75,18 @@ function pageResponse(
   context: RequestContext,
 ): MaybePromise<HttpResponse> {
   const { request } = context
-  const changes = page.events.map(({ change }) => change)
+  const events = [...page.events]
   const fields = { Vary: 'Accept, Accept-Encoding' }
   if (keysOnly) {
-    return compressed(
-      request,
-      jsonTextLine(`${before}${changes.map(changeKey).join(',')}${end}`, 200, fields),
-    )
+    return compressed(request, jsonTextLine(`${before}${events.map(changeKey).join(',')}${end}`, 200, fields))
   }
-  const bytes = changes.reduce((sum, change) => sum + valueLength(change), 0)
+  const bytes = events.reduce((sum, { change }) => sum + valueLength(change), 0)
   pages.hold(bytes)
   if (bytes > pieceChars) {
-    const parts = listPieces(before, changes, (change) => changePieces(change, nodeId), `${end}\n`)
+    const parts = listPieces(before, events, (event) => changePieces(event, nodeId), `${end}\n`)
     return compressed(request, jsonResponse(streamedPieces(parts, context), 200, fields))
   }
-  const body = changes.map((change) => changeJson(change, nodeId)).join(',')
+  const body = events.map((event) => changeJson(event, nodeId)).join(',')
   return compressed(request, jsonTextLine(`${before}${body}${end}`, 200, fields))
 }
 

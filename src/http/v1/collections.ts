@@ -1,4 +1,5 @@
 import { KvistError } from '../../core/errors.ts'
+import { parseWhere } from '../../core/find/expressions.ts'
 import { defaultPageCollections } from '../../core/limits.ts'
 import type { Store } from '../../core/store.ts'
 import { readValue } from '../body.ts'
@@ -55,19 +56,22 @@ export async function postMember(
   })
 }
 
+const dropParameters = [...selectionParameters, 'where'] as const
+
 export async function dropMembers(
   db: Store,
   request: HttpRequest,
   collection: string,
   context: RequestContext,
 ): Promise<HttpResponse> {
-  const given = parametersOf(request, selectionParameters)
+  const given = parametersOf(request, dropParameters)
   // An unset variable in a script must not drop everything.
-  const empty = selectionParameters.find((name) => given[name] === '')
+  const empty = dropParameters.find((name) => given[name] === '')
   if (empty !== undefined) {
     throw new KvistError('invalid_parameter', `${empty} is empty; leave it out to drop without it`)
   }
-  const selection = parseSelection(given)
+  const where = given.where === undefined ? null : parseWhere(given.where)
+  const selection = { ...parseSelection(given), where }
   const deleted = await db.drop(collection, selection, () => context.connection.resetTimeout())
   return jsonTextLine(JSON.stringify({ deleted }))
 }

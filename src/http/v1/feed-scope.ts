@@ -1,19 +1,21 @@
 import type { FeedCursor } from '../../core/engine.ts'
 import type { Scope } from '../../core/feed/scope.ts'
+import { parseWhere } from '../../core/find/expressions.ts'
 import { parseCollection, parseKey } from '../../core/keys.ts'
 import { compilePattern } from '../../core/pattern.ts'
 
 /** Parses the scope of a feed request, and formats cursors of the feed. */
 
-export const scopeParameters = ['collection', 'prefix', 'filter'] as const
+export const scopeParameters = ['collection', 'prefix', 'filter', 'where'] as const
 type Given = { readonly [N in (typeof scopeParameters)[number]]?: string }
 
-export function parseScope({ collection, prefix = '', filter }: Given): Scope {
+export function parseScope({ collection, prefix = '', filter, where }: Given): Scope {
   return {
     collection: collection === undefined ? null : parseCollection(collection),
     key: null,
     prefix: prefix === '' ? null : parseKey(prefix),
     filter: filter === undefined ? null : compilePattern(filter),
+    where: where === undefined ? null : parseWhere(where),
   }
 }
 

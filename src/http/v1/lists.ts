@@ -1,7 +1,6 @@
 import { KvistError } from '../../core/errors.ts'
-import { compareKeys, parseKey } from '../../core/keys.ts'
+import { parseKey } from '../../core/keys.ts'
 import type { ListQuery, Page } from '../../core/list.ts'
-import type { Member } from '../../core/member.ts'
 import type { PageMemory } from '../../core/page-memory.ts'
 import type { Store } from '../../core/store.ts'
 import { compressed } from '../compression.ts'
@@ -11,25 +10,20 @@ import { isNamed } from '../entity-tags.ts'
 import { isNdjson } from '../media-types.ts'
 import { ResponsePages } from '../page-memory.ts'
 import { parametersOf } from '../path.ts'
-import { type Fields, jsonResponse, responseOf, streamed } from '../response.ts'
+import { responseOf } from '../response.ts'
 import type { HttpRequest } from '../wire/request.ts'
-import type { HttpResponse, StreamedBody } from '../wire/response.ts'
+import type { HttpResponse } from '../wire/response.ts'
 import { parseChoice } from './choice.ts'
+import { findMembers, findParameters, isFind } from './find.ts'
+import { parseInclude } from './include.ts'
 import { parseLimit } from './limit.ts'
-import { listPieces, nextPiece, pieceChars, streamedPieces } from './pieces.ts'
-import { parseSelection, selectionParameters } from './selection.ts'
-import {
-  type Include,
-  joinedMembers,
-  linePieces,
-  type MemberShape,
-  memberLine,
-  memberPieces,
-} from './serializers.ts'
+import { type ListPart, linkTo, listHeaders, listTag, pageResponse, streamLines } from './list-responses.ts'
+import { parseSelection } from './selection.ts'
+import type { Include } from './serializers.ts'
 
 /** `GET /v1/{collection}`: a page of members, or all of them as NDJSON; with a delimiter, one level of their keys. */
 
-const listParameters = [...selectionParameters, 'delimiter', 'order', 'limit', 'cursor', 'include'] as const
+const listParameters = [...findParameters, 'delimiter'] as const
 type Given = { readonly [N in (typeof listParameters)[number]]?: string }
 
 export async function listMembers(
@@ -40,73 +34,37 @@ export async function listMembers(
   context: RequestContext,
 ): Promise<HttpResponse> {
   const given = parametersOf(request, listParameters)
-  const include: Include =
-    given.include === undefined
-      ? 'metadata'
-      : parseChoice('include', given.include, ['all', 'values', 'keys'])
+  if (isFind(given)) {
+    const { delimiter, ...query } = given
+    if (delimiter !== undefined) {
+      throw new KvistError(
+        'invalid_parameter',
+        'delimiter does not go with where, fields, count, explain or an order of fields',
+      )
+    }
+    return findMembers(db, request, collection, type, query, context)
+  }
+  const include = parseInclude(given.include)
   const shape = { include, nodeId: db.nodeId }
   const isStreamed = isNdjson(type)
   const question = questionOf(collection, given)
   const query = parseListQuery(given, include, isStreamed, question)
-  const tag = await tagOf(db, collection, query, isStreamed)
-  if (isNamed(request, 'If-None-Match', tag ?? '', false)) return responseOf(304, fieldsOf(tag))
-  const fields = fieldsOf(tag)
+  const tag = await listTag(db, collection, query, isStreamed)
+  if (isNamed(request, 'If-None-Match', tag ?? '', false)) return responseOf(304, listHeaders(tag))
+  const headers = listHeaders(tag)
   const pages = new ResponsePages(context.connection)
   if (isStreamed) {
     const parts = partsOf(db, collection, query, pages)
     const lines = streamLines(parts, query, shape, pages, context)
-    return compressed(request, responseOf(200, { 'Content-Type': type, ...fields }, lines))
+    return compressed(request, responseOf(200, { 'Content-Type': type, ...headers }, lines))
   }
   const { members, prefixes, next } = await db.page(collection, query, { memory: pages })
-  const bytes = bytesOf(members)
-  pages.hold(bytes)
   const cursor = next === null ? null : encodeCursor(question, next)
   const level = query.delimiter === null ? '' : `"prefixes":${JSON.stringify(prefixes)},`
-  const after = `],${level}"next":${JSON.stringify(cursor)}}`
-  const link = cursor === null ? {} : { Link: `<${nextPath(collection, given, cursor)}>; rel="next"` }
-  if (bytes > pieceChars) {
-    const parts = listPieces(before, members, (member) => memberPieces(member, shape), `${after}\n`)
-    return compressed(request, jsonResponse(streamedPieces(parts, context), 200, { ...fields, ...link }))
-  }
-  const body = joinedMembers(before, members, shape, `${after}\n`)
-  return compressed(request, jsonResponse(body, 200, { ...fields, ...link }))
+  const end = `],${level}"next":${JSON.stringify(cursor)}}`
+  const link = linkTo(collection, given, cursor)
+  return pageResponse(members, end, shape, { ...headers, ...link }, pages, context)
 }
-
-const before = '{"members":['
-
-function bytesOf(members: readonly Member[]): number {
-  return members.reduce((sum, { value }) => sum + value.length, 0)
-}
-
-/**
- * Returns the entity tag of a collection's lists, which changes with every change in the collection; null when there is
- * none. Pages and lines have different tags, because they are different representations. Rejects with `forbidden` if the
- * list is: a stream could only break off.
- */
-async function tagOf(
-  db: Store,
-  collection: string,
-  query: ListQuery,
-  isStreamed: boolean,
-): Promise<string | null> {
-  const version = await db.collectionVersion(collection, query)
-  return version === null ? null : `${version}${isStreamed ? '-lines' : ''}`
-}
-
-/**
- * The tag is weak, because compression changes the bytes of a list. It varies by Accept: other types are lines, or
- * events.
- */
-function fieldsOf(tag: string | null): Fields {
-  return { Vary: 'Accept, Accept-Encoding', ...(tag === null ? {} : { ETag: `W/"${tag}"` }) }
-}
-
-function nextPath(collection: string, given: Given, cursor: string): string {
-  const query = new URLSearchParams({ ...given, cursor })
-  return `/v1/${encodeURIComponent(collection)}?${query}`
-}
-
-type Part = Pick<Page, 'members' | 'prefixes'>
 
 /** Yields all that a query selects, in parts. The caller applies the limit. */
 async function* partsOf(
@@ -114,7 +72,7 @@ async function* partsOf(
   collection: string,
   query: ListQuery,
   memory: PageMemory,
-): AsyncGenerator<Part> {
+): AsyncGenerator<ListPart> {
   if (query.delimiter === null) {
     for await (const members of db.all(collection, query, memory)) yield { members, prefixes: [] }
     return
@@ -130,59 +88,6 @@ async function* partsOf(
 
 /** The number of entries in one part of a streamed level. */
 const streamedEntries = 500
-
-/** Streams one entry per line, as fast as the client reads. */
-function streamLines(
-  parts: AsyncGenerator<Part>,
-  { order, limit }: ListQuery,
-  shape: MemberShape,
-  pages: ResponsePages,
-  { connection }: RequestContext,
-): StreamedBody {
-  let left = limit
-  /** The pieces of the part that is being sent. */
-  let pieces: Iterator<string> | null = null
-  async function next(): Promise<string | null> {
-    for (;;) {
-      connection.resetTimeout()
-      const piece = pieces === null ? null : nextPiece(pieces)
-      if (piece !== null) return piece
-      pages.hold(0)
-      if (left <= 0) return null
-      const part = await parts.next()
-      if (part.done) return null
-      pages.hold(bytesOf(part.value.members))
-      pieces = partPieces(part.value, order, shape, left)
-      left -= part.value.members.length + part.value.prefixes.length
-    }
-  }
-  return streamed(next, () => void parts.return(undefined))
-}
-
-/** Yields the lines of a part, at most `left`. A large value is yielded alone, in pieces. */
-function* partPieces(part: Part, order: ListQuery['order'], shape: MemberShape, left: number) {
-  if (bytesOf(part.members) > pieceChars && part.prefixes.length === 0) {
-    for (const member of part.members.slice(0, left)) {
-      yield* linePieces(member, shape)
-      yield '\n'
-    }
-    return
-  }
-  const lines = linesOf(part, order, shape).slice(0, left)
-  if (lines.length > 0) yield `${lines.join('\n')}\n`
-}
-
-/** Returns the lines of members and prefixes in the order of their keys. */
-function linesOf({ members, prefixes }: Part, order: ListQuery['order'], shape: MemberShape): string[] {
-  const lines = members.map((member) => memberLine(member, shape))
-  if (prefixes.length === 0) return lines
-  const sign = order === 'asc' ? 1 : -1
-  const entries = [
-    ...members.map(({ key }, i) => ({ key, line: lines[i]! })),
-    ...prefixes.map((prefix) => ({ key: prefix, line: `{"prefix":${JSON.stringify(prefix)}}` })),
-  ]
-  return entries.sort((a, b) => sign * compareKeys(a.key, b.key)).map(({ line }) => line)
-}
 
 /** Returns what a cursor belongs to: all parameters that determine which entries are listed, and in which order. */
 function questionOf(collection: string, given: Given): Question {

@@ -21,6 +21,7 @@ import {
   watchNote,
   writeFaults,
 } from './openapi-parts.ts'
+import { finding, findNote, order, where } from './openapi-query.ts'
 import * as requests from './request-schemas.ts'
 import * as responses from './response-schemas.ts'
 
@@ -34,7 +35,7 @@ const listTag: HeaderDocs = {
 
 export const listMembers: OperationDocs = {
   id: 'listMembers',
-  description: `By key. A page may be short, even empty, while there are more: \`next\` is null at the end. With \`Accept: ${ndjson}\`, or one of its other names \`application/ndjson\` and \`application/jsonl\`, all of them stream, a member a line, in constant memory; \`cursor\` does not go with that, and \`limit\` has no upper end; with \`delimiter\` a prefix is a line \`{"prefix": …}\` in its place among them. A limit counts members and prefixes together. ${watchNote} Only \`prefix\` and \`filter\` go with it.`,
+  description: `By key. A page may be short, even empty, while there are more: \`next\` is null at the end. With \`Accept: ${ndjson}\`, or one of its other names \`application/ndjson\` and \`application/jsonl\`, all of them stream, a member a line, in constant memory; \`cursor\` does not go with that, and \`limit\` has no upper end; with \`delimiter\` a prefix is a line \`{"prefix": …}\` in its place among them. A limit counts members and prefixes together; \`delimiter\` does not go with what finds by value. ${findNote} ${watchNote} Only \`prefix\`, \`filter\` and \`where\` go with it.`,
   parameters: [
     collection,
     ...selection,
@@ -42,7 +43,8 @@ export const listMembers: OperationDocs = {
       'delimiter',
       'List one level: keys that contain this text after the prefix are listed by their common beginning up to it, in `prefixes`',
     ),
-    query('order', 'By the bytes of the key', { type: 'string', enum: ['asc', 'desc'], default: 'asc' }),
+    order,
+    ...finding,
     query('limit', 'Members of a page', pageLimit),
     query(
       'cursor',
@@ -77,7 +79,16 @@ export const listMembers: OperationDocs = {
       },
     },
   },
-  problems: ['invalid_collection', 'invalid_key', 'invalid_parameter', 'invalid_cursor', ...readFaults],
+  problems: [
+    'invalid_collection',
+    'invalid_key',
+    'invalid_parameter',
+    'invalid_where',
+    'invalid_cursor',
+    'no_index',
+    'unprocessable',
+    ...readFaults,
+  ],
 }
 
 export const postMembers: OperationDocs = {
@@ -118,14 +129,21 @@ export const dropMembers: OperationDocs = {
   id: 'dropMembers',
   description:
     'All that was written before now, or what of it the parameters select; an empty one is refused, for it would select everything. Each member goes by itself.',
-  parameters: [collection, ...selection],
+  parameters: [collection, ...selection, where],
   responses: {
     200: {
       description: 'The number of deleted members',
       content: { [json]: { schema: responses.deleted, example: { deleted: 2 } } },
     },
   },
-  problems: ['invalid_collection', 'invalid_key', 'invalid_parameter', ...writeFaults],
+  problems: [
+    'invalid_collection',
+    'invalid_key',
+    'invalid_parameter',
+    'invalid_where',
+    'unprocessable',
+    ...writeFaults,
+  ],
 }
 
 const settingsExample = {

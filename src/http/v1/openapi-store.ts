@@ -16,6 +16,7 @@ import {
   watchNote,
   writeFaults,
 } from './openapi-parts.ts'
+import { whereOfChanges } from './openapi-query.ts'
 import * as requests from './request-schemas.ts'
 import * as responses from './response-schemas.ts'
 import * as parts from './schema-parts.ts'
@@ -156,6 +157,7 @@ export const getChanges: OperationDocs = {
     ),
     query('collection', 'Of this collection alone', parts.collectionName),
     ...onKeys,
+    whereOfChanges,
     ...watching.filter(({ name }) => name !== 'since'),
   ],
   responses: {
@@ -171,8 +173,10 @@ export const getChanges: OperationDocs = {
     'invalid_collection',
     'invalid_key',
     'invalid_parameter',
+    'invalid_where',
     'invalid_cursor',
     'compacted',
+    'unprocessable',
     ...readFaults,
   ],
 }

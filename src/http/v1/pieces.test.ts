@@ -68,8 +68,13 @@ describe.each(Object.keys(contents))('%s', (name) => {
 
   test('a change in pieces is the change', () => {
     const change: Change = { type: 'put', collection: 'c', member }
-    for (const nodeId of [null, 'n']) expectPieces(changePieces(change, nodeId), changeJson(change, nodeId))
-    expectPieces(changeLinePieces(change), changeLine(change))
+    for (const event of [
+      { change, cursor: '1' },
+      { change, cursor: '1', leaves: true },
+    ] as const) {
+      for (const nodeId of [null, 'n']) expectPieces(changePieces(event, nodeId), changeJson(event, nodeId))
+      expectPieces(changeLinePieces(event), changeLine(event))
+    }
   })
 })
 

@@ -1,6 +1,14 @@
-import { maxPatchOperations, maxReadMembers } from '../../core/limits.ts'
+import { defaultPageMembers, maxPageMembers, maxPatchOperations, maxReadMembers } from '../../core/limits.ts'
 import { named } from '../operation.ts'
-import { anyJson, contentFields, expiryFields, key, ofMember, revision } from './schema-parts.ts'
+import {
+  anyJson,
+  collectionName,
+  contentFields,
+  expiryFields,
+  key,
+  ofMember,
+  revision,
+} from './schema-parts.ts'
 
 /** The schemas of requests to `/v1`. */
 
@@ -138,5 +146,39 @@ export const read = named('Read', {
         properties: ofMember,
       },
     },
+  },
+})
+
+const textOrTexts = {
+  oneOf: [{ type: 'string' }, { type: 'array', minItems: 1, items: { type: 'string' } }],
+}
+
+function textOrNull(description: string) {
+  return { type: ['string', 'null'], description }
+}
+
+export const query = named('Query', {
+  type: 'object',
+  description: 'The parameters of `GET /v1/{collection}`; null is as good as left out',
+  additionalProperties: false,
+  required: ['collection'],
+  properties: {
+    collection: collectionName,
+    where: textOrNull('A filter on values'),
+    order: {
+      ...textOrTexts,
+      description: '`asc`, `desc`, or fields: `"-@.year,@.title"`, or a list of them',
+    },
+    fields: { ...textOrTexts, description: 'The fields to show: `"@.title,@.year"`, or a list of them' },
+    limit: { type: 'integer', minimum: 1, maximum: maxPageMembers, default: defaultPageMembers },
+    cursor: textOrNull('The `next` of the page before'),
+    count: { type: 'boolean', default: false },
+    explain: { type: 'boolean', default: false },
+    prefix: textOrNull('Keys that begin so'),
+    filter: textOrNull('Keys that match'),
+    match: textOrNull('Members with a top-level value that matches'),
+    from: textOrNull('Keys from this one on'),
+    to: textOrNull('Keys before this one'),
+    include: { enum: ['all', 'values', 'keys', null] },
   },
 })

@@ -77,6 +77,27 @@ export const page = named('Page', {
       type: ['string', 'null'],
       description: 'The `cursor` of the next page; null when this is the last',
     },
+    complete: {
+      type: 'boolean',
+      description:
+        'Of what is found by value: false if the limit of examined members ended the page or the count before the end',
+    },
+    count: {
+      type: 'integer',
+      minimum: 0,
+      description: 'With `count`: all that match, on whatever page; at least so many if not complete',
+    },
+    explain: {
+      type: 'object',
+      description: 'With `explain`: how the page was found',
+      required: ['index', 'examined', 'returned', 'sorted_in_memory'],
+      properties: {
+        index: { type: ['string', 'null'], description: 'The index that served; null for none' },
+        examined: { type: 'integer', minimum: 0, description: 'Members that were read for it' },
+        returned: { type: 'integer', minimum: 0 },
+        sorted_in_memory: { type: 'boolean', description: 'No index gave the order' },
+      },
+    },
   },
 })
 
@@ -91,7 +112,10 @@ const change = named('Change', {
   required: ['revision', 'type', 'collection', 'key'],
   properties: {
     revision,
-    type: { enum: ['put', 'delete', 'expire'] },
+    type: {
+      enum: ['put', 'delete', 'expire', 'leave'],
+      description: '`leave`: put, and does not match `where`',
+    },
     collection: collectionName,
     key,
     ...shownValue,

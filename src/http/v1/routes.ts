@@ -21,14 +21,17 @@ import * as collectionDocs from './openapi-collections.ts'
 import { getHistory as getHistoryDocs } from './openapi-history.ts'
 import * as memberDocs from './openapi-members.ts'
 import { v1Tag } from './openapi-parts.ts'
+import * as queryDocs from './openapi-query.ts'
 import * as storeDocs from './openapi-store.ts'
 import { patchMember } from './patch.ts'
+import { queryMembers } from './query.ts'
 import { readMembers } from './read.ts'
 import { deleteSettings, getSettings, putSettings } from './settings.ts'
 import { type Watching, watchCollection, watchStore } from './watch.ts'
 
 const changesType = negotiation('application/json', [eventStream])
 const listType = negotiation('application/json', [eventStream, ...ndjsonTypes])
+const queryType = negotiation('application/json', ndjsonTypes)
 
 /**
  * Returns the routes of kvist's own API, `/v1`, one for each method and path. `counts` and `streams` are those that
@@ -77,6 +80,15 @@ function storeRoutes(watching: Watching, once: Idempotency): Route[] {
       summary: 'Many members at once',
       docs: storeDocs.readMembers,
       handle: (request, context) => readMembers(db, request, context),
+    },
+    {
+      method: 'POST',
+      path: '/v1/_query',
+      access: 'read',
+      honours: ['idempotency-key'],
+      summary: 'Members found by what is in them, as a list has them',
+      docs: queryDocs.queryMembers,
+      handle: (request, context) => queryMembers(db, request, queryType(request.header('accept')), context),
     },
     {
       method: 'GET',

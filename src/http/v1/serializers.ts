@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import { stampToMs } from '../../core/clock.ts'
 import type { Stored } from '../../core/content.ts'
+import type { FeedEvent } from '../../core/feed/scope.ts'
 import { type Change, jsonContentType, type Member } from '../../core/member.ts'
 import { type Origin, withNodeId } from '../../core/origin.ts'
 import { formatTime } from '../../core/time.ts'
@@ -94,53 +95,66 @@ function memberEnd(member: Member, { include, nodeId }: MemberShape): string {
 }
 
 /**
- * Serializes a change: the current member or its tombstone; with `nodeId`, including flags and origin, as `include=all`
- * shows.
+ * Serializes an event of the feed: the current member, its tombstone, or that it leaves; with `nodeId`, including flags and
+ * origin, as `include=all` shows.
  */
-export function changeJson(change: Change, nodeId: string | null = null): string {
-  const value = change.type === 'put' ? `,${valueJson(change.member)}` : ''
-  return `${changeStart(change)}${value}${changeEnd(change, nodeId)}`
+export function changeJson(event: FeedEvent, nodeId: string | null = null): string {
+  const value = hasValue(event) ? `,${valueJson(event.change.member)}` : ''
+  return `${changeStart(event)}${value}${changeEnd(event, nodeId)}`
 }
 
-/** Serializes a change without the member's value and metadata. */
-export function changeKey(change: Change): string {
-  return `${changeStart(change)}}`
+/** Serializes an event without the member's value and metadata. */
+export function changeKey(event: FeedEvent): string {
+  return `${changeStart(event)}}`
 }
 
 /** As `changeJson`, in pieces, which are short compared with a large value. */
-export function* changePieces(change: Change, nodeId: string | null): Generator<string> {
-  if (change.type !== 'put' || change.member.value.length <= pieceChars) {
-    yield changeJson(change, nodeId)
+export function* changePieces(event: FeedEvent, nodeId: string | null): Generator<string> {
+  if (!hasValue(event) || event.change.member.value.length <= pieceChars) {
+    yield changeJson(event, nodeId)
     return
   }
-  yield `${changeStart(change)},`
-  yield* valuePieces(change.member)
-  yield changeEnd(change, nodeId)
+  yield `${changeStart(event)},`
+  yield* valuePieces(event.change.member)
+  yield changeEnd(event, nodeId)
 }
 
-function changeStart(change: Change): string {
-  const isPut = change.type === 'put'
-  const { revision, key } = isPut ? change.member : change.tombstone
-  return `{"revision":${revision},"type":"${change.type}","collection":${JSON.stringify(change.collection)},"key":${JSON.stringify(key)}`
+/** The type of an event as clients see it. */
+export function eventType({ change, leaves }: FeedEvent): string {
+  return leaves === undefined ? change.type : 'leave'
+}
+
+type PutEvent = FeedEvent & { readonly change: Extract<Change, { readonly type: 'put' }> }
+
+function hasValue(event: FeedEvent): event is PutEvent {
+  return event.change.type === 'put' && event.leaves === undefined
+}
+
+function changeStart(event: FeedEvent): string {
+  const { change } = event
+  const { revision, key } = change.type === 'put' ? change.member : change.tombstone
+  return `{"revision":${revision},"type":"${eventType(event)}","collection":${JSON.stringify(change.collection)},"key":${JSON.stringify(key)}`
 }
 
 /** Returns the text after the value. */
-function changeEnd(change: Change, nodeId: string | null): string {
-  const isPut = change.type === 'put'
-  const origin = nodeId === null ? '' : originJson(isPut ? change.member : change.tombstone, nodeId)
-  if (!isPut) return `${origin}}`
-  const flags = nodeId === null ? '' : `,"flags":${change.member.flags}`
-  return `,${restJson(change.member)}${flags}${origin}}`
+function changeEnd(event: FeedEvent, nodeId: string | null): string {
+  const { change } = event
+  const version = change.type === 'put' ? change.member : change.tombstone
+  const origin = nodeId === null ? '' : originJson(version, nodeId)
+  if (!hasValue(event)) return `${origin}}`
+  const { member } = event.change
+  const flags = nodeId === null ? '' : `,"flags":${member.flags}`
+  return `,${restJson(member)}${flags}${origin}}`
 }
 
 /** As `changeJson`, in one line. */
-export function changeLine(change: Change): string {
-  return oneLine(changeJson(change))
+export function changeLine(event: FeedEvent): string {
+  return oneLine(changeJson(event))
 }
 
 /** As `changePieces`, in one line. */
-export function* changeLinePieces(change: Change): Generator<string> {
-  for (const piece of changePieces(change, null)) yield oneLine(piece)
+export function* changeLinePieces(event: FeedEvent): Generator<string> {
+  for (const piece of changePieces(event, null)) yield oneLine(piece)
 }
 
 /**

@@ -26,7 +26,7 @@ import type { HttpResponse } from '../wire/response.ts'
 import { parseChoice } from './choice.ts'
 import { parseScope, pointValue, scopeParameters } from './feed-scope.ts'
 import { nextPiece, pieceChars } from './pieces.ts'
-import { changeKey, changeLine, changeLinePieces } from './serializers.ts'
+import { changeKey, changeLine, changeLinePieces, eventType } from './serializers.ts'
 
 /** Watches a member, a collection or the whole store by server-sent events. */
 
@@ -57,7 +57,7 @@ export function watchCollection(
   collection: string,
   context: RequestContext,
 ): Promise<HttpResponse> {
-  const { since, ...given } = parametersOf(request, ['since', 'prefix', 'filter'])
+  const { since, ...given } = parametersOf(request, ['since', 'prefix', 'filter', 'where'])
   return watch(watching, request, { ...parseScope(given), collection }, since, context)
 }
 
@@ -235,8 +235,8 @@ const keyFrames: Encode = (events, from) => {
   let text = ''
   let end = from
   do {
-    const { change, cursor } = events[end++]!
-    text += eventFrame(change.type, cursor, changeKey(change))
+    const event = events[end++]!
+    text += eventFrame(eventType(event), event.cursor, changeKey(event))
   } while (end < events.length && text.length < bufferedBytes)
   return [Buffer.from(text), end]
 }
@@ -261,17 +261,17 @@ const joinedFrames: Encode = (events, from) => {
   return [joined.length === 1 ? joined[0]! : Buffer.concat(joined, bytes), end]
 }
 
-function frameText({ change, cursor }: FeedEvent): string {
-  return eventFrame(change.type, cursor, changeLine(change))
+function frameText(event: FeedEvent): string {
+  return eventFrame(eventType(event), event.cursor, changeLine(event))
 }
 
 function isLarge({ change }: FeedEvent): boolean {
   return valueLength(change) > pieceChars
 }
 
-function* framePieces({ change, cursor }: FeedEvent): Generator<string> {
-  yield eventStart(change.type, cursor)
-  yield* changeLinePieces(change)
+function* framePieces(event: FeedEvent): Generator<string> {
+  yield eventStart(eventType(event), event.cursor)
+  yield* changeLinePieces(event)
   yield eventEnd
 }
 

@@ -1,0 +1,67 @@
+import { CostlyFilter, InvalidExpression } from '../../jsonpath/errors.ts'
+import { type FieldPath, parseFields } from '../../jsonpath/fields.ts'
+import { matcher, parseFilter } from '../../jsonpath/filter.ts'
+import { type Order, parseOrder } from '../../jsonpath/order.ts'
+import { type FieldRange, rangesOf } from '../../jsonpath/ranges.ts'
+import { KvistError } from '../errors.ts'
+import type { Value } from '../member.ts'
+
+/** Parses the expressions of queries (docs/find.md), and reports what is wrong with them as errors of the store. */
+
+/** The order of what is found: by key, or by fields of the values. */
+export type FindOrder = 'asc' | 'desc' | Order
+
+/** A filter on the values of members. */
+export interface Where {
+  /** As it was given. */
+  readonly text: string
+  /** Ranges of fields that every match is within. */
+  readonly ranges: readonly FieldRange[]
+  /**
+   * Returns whether a value matches. One that is not JSON never does. Throws `unprocessable` if that takes too many steps
+   * to find out.
+   */
+  matches(value: Value): boolean
+}
+
+/** Parses a logical expression of JSONPath. Throws `invalid_where`. */
+export function parseWhere(text: string): Where {
+  const filter = parsed('where', text, parseFilter)
+  const matches = matcher(filter)
+  return {
+    text,
+    ranges: rangesOf(filter),
+    matches: (value) => typeof value === 'string' && affordable(() => matches(value)),
+  }
+}
+
+/** Parses `asc` or `desc`, the order of the keys, or fields such as `-@.population,@.name`. Throws `invalid_parameter`. */
+export function parseFindOrder(text: string): FindOrder {
+  return text === 'asc' || text === 'desc' ? text : parsed('order', text, parseOrder)
+}
+
+/** Parses fields such as `@.name,@.population`. Throws `invalid_parameter`. */
+export function parseShownFields(text: string): readonly FieldPath[] {
+  return parsed('fields', text, parseFields)
+}
+
+function parsed<Result>(parameter: string, text: string, parse: (text: string) => Result): Result {
+  try {
+    return parse(text)
+  } catch (error) {
+    if (!(error instanceof InvalidExpression)) throw error
+    const { position, reason, limit } = error
+    const code = parameter === 'where' ? 'invalid_where' : 'invalid_parameter'
+    const extra = { parameter, position, reason, ...(limit === undefined ? {} : { limit }) }
+    throw new KvistError(code, `${parameter}: ${reason}, at position ${position}`, extra)
+  }
+}
+
+function affordable(matches: () => boolean): boolean {
+  try {
+    return matches()
+  } catch (error) {
+    if (!(error instanceof CostlyFilter)) throw error
+    throw new KvistError('unprocessable', error.message, { limit: error.limit })
+  }
+}

@@ -1,0 +1,78 @@
+import { maxExaminedMembers, smallPageBytes } from '../limits.ts'
+import type { Member } from '../member.ts'
+import { type FindCursor, formatCursor } from './cursor.ts'
+import type { FindPlan, Indexed } from './plan.ts'
+import type { FoundPage } from './query.ts'
+import { acceptor, candidates, presenter, type Search } from './search.ts'
+
+/** Returns a page of members that are read in the order of the query: it ends when it is full. */
+export async function pageInOrder(
+  search: Search,
+  plan: FindPlan<Indexed>,
+  cursor: FindCursor | null,
+): Promise<FoundPage> {
+  const { query, isPart, memory } = search
+  const accepts = acceptor(search)
+  const present = presenter(query)
+  const reading = candidates(search, plan, cursor, query.limit)
+  const members: Member[] = []
+  let bytes = 0
+  let hasMemory = false
+  /** The index of the last member of the part that was read last. */
+  let last = -1
+
+  function page(next: FindCursor | null, isComplete: boolean): FoundPage {
+    return {
+      members,
+      next: next === null ? null : formatCursor(next),
+      isComplete,
+      count: null,
+      explanation: {
+        index: plan.by.index?.name ?? null,
+        examined: reading.examined,
+        isSortedInMemory: false,
+      },
+    }
+  }
+
+  for (;;) {
+    const part = await reading.next(bytes)
+    if (part === null) return page(null, true)
+    if (part.isFull) return page(reading.cursorAfter(last), true)
+    last = part.members.length - 1
+    for (let i = 0; i <= last; i++) {
+      const member = part.members[i]!
+      if (member === null || !accepts(member)) continue
+      const found = present(member)
+      members.push(found)
+      bytes += found.value.length
+      if (members.length === query.limit) return page(reading.cursorAfter(i), true)
+    }
+    if (reading.examined >= maxExaminedMembers) {
+      const next = reading.cursorAfter(last)
+      return page(next, next === null)
+    }
+    if (bytes <= smallPageBytes) continue
+    if (isPart) return page(reading.cursorAfter(last), true)
+    if (!hasMemory) await memory.reserve()
+    hasMemory = true
+  }
+}
+
+/** Counts the members of a search; not all of them if more than `maxExaminedMembers` have to be examined. */
+export async function countMatches(
+  search: Search,
+  plan: FindPlan<Indexed>,
+): Promise<{ readonly count: number; readonly examined: number; readonly isComplete: boolean }> {
+  const accepts = acceptor(search)
+  const reading = candidates(search, plan, null, Number.POSITIVE_INFINITY)
+  let count = 0
+  for (;;) {
+    const part = await reading.next(0)
+    if (part === null) return { count, examined: reading.examined, isComplete: true }
+    for (const member of part.members) if (member !== null && accepts(member)) count++
+    if (reading.examined < maxExaminedMembers) continue
+    const isComplete = reading.cursorAfter(part.members.length - 1) === null
+    return { count, examined: reading.examined, isComplete }
+  }
+}

@@ -1,0 +1,77 @@
+import { picker } from '../../jsonpath/fields.ts'
+import type { Engine } from '../engine.ts'
+import { keyAfter } from '../keys.ts'
+import { isSelected, keyRange } from '../list.ts'
+import type { Member } from '../member.ts'
+import type { PageMemory } from '../page-memory.ts'
+import type { FindCursor } from './cursor.ts'
+import { KeyScan } from './key-scan.ts'
+import type { FindPlan, Indexed } from './plan.ts'
+import type { FindQuery } from './query.ts'
+
+/** What finding needs of the store. */
+export interface FindSource {
+  readonly engine: Engine
+  /** Returns the indexes of a collection that have all of its members. */
+  readonly indexesOf: (collection: string) => readonly Indexed[]
+}
+
+/** A query under way. */
+export interface Search {
+  readonly source: FindSource
+  readonly collection: string
+  readonly query: FindQuery
+  readonly nowMs: number
+  readonly memory: PageMemory
+  /** See `PageOptions.isPart`. */
+  readonly isPart: boolean
+}
+
+/** Returns what selects the members of a query among those of its range of keys. */
+export function acceptor({ query, nowMs }: Search): (member: Member) => boolean {
+  const { where } = query
+  if (where === null) return (member) => isSelected(member, query, nowMs)
+  return (member) => isSelected(member, query, nowMs) && where.matches(member.value)
+}
+
+/** Returns what shows members as the query does. */
+export function presenter({ keysOnly, fields }: FindQuery): (member: Member) => Member {
+  if (keysOnly) return (member) => (member.value === '' ? member : { ...member, value: '' })
+  if (fields === null) return (member) => member
+  const picked = picker(fields)
+  return (member) => ({
+    ...member,
+    value: typeof member.value === 'string' ? picked(member.value) : '{}',
+  })
+}
+
+/** Returns the members that may be selected, in the order of a plan, from a cursor on. */
+export function candidates(
+  { source, collection, query, memory, isPart }: Search,
+  { by, order }: FindPlan<Indexed>,
+  cursor: FindCursor | null,
+  wanted: number,
+): KeyScan {
+  const { engine } = source
+  const range = keyRange(query)
+  if (by.index !== null) throw new Error('no index serves yet')
+  const { within, keysOnly, where, match } = query
+  return new KeyScan({
+    engine,
+    collection,
+    ranges: within === undefined ? [range] : within,
+    order: by.order,
+    cursor: keyOf(cursor, by.order),
+    keysOnly: keysOnly && where === null && match === null && typeof order === 'string',
+    wanted,
+    memory,
+    isPart,
+  })
+}
+
+/** Returns the bound of a scan by key that goes on after a cursor. */
+function keyOf(cursor: FindCursor | null, order: 'asc' | 'desc'): string | null {
+  if (cursor === null) return null
+  if (cursor.by === 'key') return cursor.key
+  return order === 'asc' ? keyAfter(cursor.position.key) : cursor.position.key
+}
