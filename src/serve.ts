@@ -357,7 +357,8 @@ function announce(
   const isInMemory = config.engine === 'memory'
   const store = isInMemory ? ' from memory: nothing is kept on disk' : ''
   const data = redisUrlOf(config) === null ? { data: config.dataFolder } : { engine: config.engine }
-  log.info(`kvist serves ${url}/v1, with its docs at ${url}/docs${store}`, {
+  const pages = config.noConsole ? '' : `its console at ${url}/console and `
+  log.info(`kvist serves ${url}/v1, with ${pages}its docs at ${url}/docs${store}`, {
     url,
     ...(isInMemory ? { engine: config.engine } : { ...data, durability: config.durability }),
     ...(memcached === null ? {} : { memcached: memcached.address }),

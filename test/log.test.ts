@@ -103,7 +103,7 @@ test('on a terminal it is words', async () => {
   await terminal.shows('stopped')
   const [first] = stripVTControlCharacters(terminal.screen()).split('\r\n')
   expect(first).toMatch(
-    /^\d\d:\d\d:\d\d kvist serves http:\/\/127\.0\.0\.1:\d+\/v1, with its docs at http:\/\/127\.0\.0\.1:\d+\/docs url=\S+ data=\S+ durability=full$/,
+    /^\d\d:\d\d:\d\d kvist serves http:\/\/127\.0\.0\.1:\d+\/v1, with its console at http:\/\/127\.0\.0\.1:\d+\/console and its docs at http:\/\/127\.0\.0\.1:\d+\/docs url=\S+ data=\S+ durability=full$/,
   )
   expect(await terminal.exited).toBe(0)
 })

@@ -97,7 +97,7 @@ test('a server in memory says so, writes no file, and forgets everything when it
   const server = await startServer({ engine: 'memory' })
   const env = { KVIST_URL: server.url }
   expect(server.output()).toMatch(
-    /"message":"kvist serves \S+\/v1, with its docs at \S+\/docs from memory: nothing is kept on disk"/,
+    /"message":"kvist serves \S+\/v1, with its console at \S+\/console and its docs at \S+\/docs from memory: nothing is kept on disk"/,
   )
   await run(['put', 'k', '1'], { env })
   expect((await run(['get', 'k'], { env })).stdout.toString()).toBe('1')
