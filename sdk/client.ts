@@ -103,13 +103,14 @@ export type {
   PutTextOptions,
   ReplicaOptions,
   ReplicateOptions,
+  SchemaCheckOptions,
   ScopeOptions,
   Selection,
   TouchOptions,
   WaitOptions,
 } from './options.ts'
 export type { CallOptions } from './request.ts'
-export type { JsonSchema, Settings } from './settings-types.ts'
+export type { BrokenMember, JsonSchema, SchemaCheck, Settings } from './settings-types.ts'
 export type { TlsOptions } from './tls.ts'
 export type { Tokens } from './tokens.ts'
 export type {

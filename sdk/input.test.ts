@@ -101,6 +101,8 @@ const everywhere: [name: string, call: (options: object) => unknown][] = [
   ['changesText', (options) => loose.changesText(options)],
   ['watch', (options) => loose.watch(options)],
   ['watchRaw', (options) => loose.watchRaw(options)],
+  ['brokenMembers', (options) => loose.brokenMembers(true, options)],
+  ['checkSchema', (options) => loose.checkSchema(true, options)],
   ['settings', (options) => loose.settings(options)],
   ['setSettings', (options) => loose.setSettings({}, options)],
   ['getMany of all', (options) => looseKvist.getMany([], options)],

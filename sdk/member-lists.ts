@@ -1,6 +1,7 @@
 import { importAll } from './bulk.ts'
 import { ChangeSource } from './changes.ts'
-import { checkOptions } from './checks.ts'
+import { checkOptions, checkValue } from './checks.ts'
+import { jsonOf } from './json.ts'
 import {
   iterateLines,
   iterateMembers,
@@ -12,18 +13,21 @@ import {
 } from './lists.ts'
 import { query } from './names.ts'
 import * as rules from './option-rules.ts'
-import type { DropOptions, ListOptions, PageOptions, PagesOptions } from './options.ts'
+import type { DropOptions, ListOptions, PageOptions, PagesOptions, SchemaCheckOptions } from './options.ts'
 import type { Call, CallOptions } from './request.ts'
+import type { BrokenMember, JsonSchema, SchemaCheck } from './settings-types.ts'
 import type { ImportItem, ImportSummary, Include, Listed, Page } from './types.ts'
-import { type Bytes, bytesOf, checkedText } from './values.ts'
+import { type Bytes, bytesOf, checkedText, jsonType } from './values.ts'
 
 /** The calls of a collection that are about many members: lists, exports, imports, drops. `Collection` extends it. */
 export abstract class MemberLists<T> extends ChangeSource<T> {
   readonly #list: ListSource<T>
+  readonly #collection: string
 
   constructor(list: ListSource<T>, collection: string) {
     super({ transport: list.transport, collection, parse: list.parse })
     this.#list = list
+    this.#collection = collection
   }
 
   /**
@@ -101,5 +105,43 @@ export abstract class MemberLists<T> extends ChangeSource<T> {
     const call: Call = { method: 'DELETE', path, retry: 'if-unsent', options }
     const { deleted } = await this.#list.transport.send(call, this.#list.transport.json<{ deleted: number }>)
     return deleted
+  }
+
+  /**
+   * Yields the members that break a schema, before it is set, or with null the one that is set. Needs `admin` and `read`. Checks
+   * a part at a time, as the iteration proceeds.
+   */
+  brokenMembers(schema: JsonSchema | null, options?: CallOptions): AsyncGenerator<BrokenMember, void, void> {
+    checkOptions(options, rules.callRules)
+    checkValue('the schema', schema, rules.schemaOrNull)
+    return this.#broken(schema, options)
+  }
+
+  async *#broken(
+    schema: JsonSchema | null,
+    options: CallOptions | undefined,
+  ): AsyncGenerator<BrokenMember, void, void> {
+    let cursor: string | null | undefined
+    while (cursor !== null) {
+      const part: SchemaCheck = await this.checkSchema(schema, { ...options, cursor })
+      yield* part.broken
+      cursor = part.next
+    }
+  }
+
+  /** Checks a part of the members against a schema, or with null against the one that is set. */
+  async checkSchema(schema: JsonSchema | null, options: SchemaCheckOptions = {}): Promise<SchemaCheck> {
+    checkOptions(options, rules.schemaCheckRules)
+    checkValue('the schema', schema, rules.schemaOrNull)
+    const { limit, cursor } = options
+    const call: Call = {
+      method: 'POST',
+      path: `/v1/_collections/${encodeURIComponent(this.#collection)}/_check`,
+      headers: { 'content-type': jsonType },
+      body: jsonOf({ schema, limit, cursor }, 'the schema'),
+      retry: 'idempotent',
+      options,
+    }
+    return this.#list.transport.send(call, this.#list.transport.json<SchemaCheck>)
   }
 }

@@ -37,6 +37,7 @@ import type {
   PutRawOptions,
   ReplicaOptions,
   ReplicateOptions,
+  SchemaCheckOptions,
   ScopeOptions,
   Selection,
   WaitOptions,
@@ -126,6 +127,12 @@ export const pagesRules: Rules<PagesOptions> = { ...listRules, delimiter: option
 
 export const pageRules: Rules<PageOptions> = { ...pagesRules, cursor: optional(nonEmptyText) }
 
+export const schemaCheckRules: Rules<SchemaCheckOptions> = {
+  ...callRules,
+  limit: optional(wholeNumber(1)),
+  cursor: optional(nonEmptyText),
+}
+
 export const collectionsRules: Rules<CollectionsOptions> = { ...callRules, prefix: optional(text) }
 
 export const collectionsPageRules: Rules<CollectionsPageOptions> = {
@@ -201,10 +208,12 @@ const size: Rule = (given) => {
 }
 
 /** Only the server checks what is in it. */
-export const jsonSchema: Rule = (given) =>
+const jsonSchema: Rule = (given) =>
   typeof given === 'boolean' || (typeof given === 'object' && given !== null && !Array.isArray(given))
     ? null
     : 'a JSON Schema: an object, or true or false'
+
+export const schemaOrNull: Rule = (given) => (given === null ? null : jsonSchema(given))
 
 function orNull(rule: Rule): Rule {
   return (given) => (given === undefined || given === null ? null : rule(given))

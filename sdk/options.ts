@@ -145,6 +145,13 @@ export interface HistoryOptions extends CallOptions {
   readonly include?: 'metadata' | 'values' | undefined
 }
 
+export interface SchemaCheckOptions extends CallOptions {
+  /** How many members that break the schema are named: at most 1,000; 100 is the default. */
+  readonly limit?: number | undefined
+  /** `next` of the part before. */
+  readonly cursor?: string | undefined
+}
+
 export interface CollectionsOptions extends CallOptions {
   /** Only names that begin with this. */
   readonly prefix?: string | undefined

@@ -1,7 +1,27 @@
+import type { Violation } from './errors.ts'
+
 /** The settings of a collection. */
 
 /** A JSON Schema. */
 export type JsonSchema = boolean | { readonly [keyword: string]: unknown }
+
+/** A member that breaks a schema. */
+export interface BrokenMember {
+  readonly key: string
+  /** The first 20. */
+  readonly violations: readonly Violation[]
+}
+
+/** What became of a check of members against a schema, which is done a part at a time. */
+export interface SchemaCheck {
+  /** Members that were checked now. */
+  readonly checked: number
+  readonly broken: readonly BrokenMember[]
+  /** Every member has been checked. */
+  readonly complete: boolean
+  /** The `cursor` of the next part; null after the last one. */
+  readonly next: string | null
+}
 
 /** The settings of a collection; null, or false, if not set. */
 export interface Settings {

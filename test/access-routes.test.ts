@@ -117,6 +117,9 @@ const requests: Record<string, readonly (readonly [path: string, needs: Needs, s
   ],
   'GET /v1/_collections/:collection': [['/v1/_collections/users', 'read anywhere + any some']],
   'PUT /v1/_collections/:collection': [['/v1/_collections/users', 'admin whole', { body: '{}' }]],
+  'POST /v1/_collections/:collection/_check': [
+    ['/v1/_collections/users/_check', 'admin whole + read whole', { body: '{"schema":true}' }],
+  ],
   'DELETE /v1/_collections/:collection': [['/v1/_collections/users', 'admin whole']],
   'GET /v1/:collection': [
     ['/v1/users', 'read some'],

@@ -7,6 +7,7 @@ import {
   type BatchIncrement,
   type BatchPut,
   type BatchTouch,
+  type BrokenMember,
   type CallOptions,
   type ChangesOptions,
   type ChangesPage,
@@ -56,12 +57,14 @@ import {
   type ReplicaPage,
   type ReplicationSummary,
   type ResponseCode,
+  type SchemaCheck,
   type Selection,
   type Settings,
   type Stored,
   type TargetStatus,
   type Ticket,
   type Token,
+  type Violation,
 } from '../sdk/client.ts'
 import type { ErrorCode as ServersErrorCode } from '../src/core/errors.ts'
 import { startServer, type TestServer } from './support/server.ts'
@@ -158,6 +161,17 @@ const importSummary: Names<ImportSummary> = {
   failed_more: 'optional',
 }
 const importFailure: Names<ImportFailure> = { line: 'required', code: 'required', detail: 'required' }
+const schemaCheck: Names<SchemaCheck> = {
+  checked: 'required',
+  broken: 'required',
+  complete: 'required',
+  next: 'required',
+}
+
+const brokenMember: Names<BrokenMember> = { key: 'required', violations: 'required' }
+
+const violation: Names<Violation> = { pointer: 'required', reason: 'required', keyword: 'required' }
+
 const settings: Names<Settings> = {
   processes: 'required',
   default_ttl: 'required',
@@ -434,6 +448,9 @@ test('types name what the document names', () => {
     sorted(schemas.BulkLine?.properties ?? {}),
   )
   expect(sorted(settings)).toEqual(sorted(schemas.Settings?.properties ?? {}))
+  expectSame(schemaCheck, schemas.CheckedMembers)
+  expectSame(brokenMember, schemas.CheckedMembers?.properties.broken?.items)
+  expectSame(violation, schemas.CheckedMembers?.properties.broken?.items?.properties?.violations?.items)
   expectSame(grant, schemas.Grant)
   expectSame({ ...newToken, subject: 'optional' }, schemas.NewToken)
   expectSame(token, schemas.Token)
@@ -462,9 +479,9 @@ test('types name what the document names', () => {
   expect(sorted(problem)).toEqual(sorted(schemas.Problem?.properties ?? {}))
   expect(sorted(jsonPatchOperation)).toEqual(sorted(schemas.JsonPatch?.items?.properties ?? {}))
   const names =
-    'ArchivedVersion Batch BulkLine BulkSummary Change Changes Collections Conflict Conflicts CreatedToken Deleted Demotion EngineLine EnginePrimary EngineReplica EngineStatus Follower'
+    'ArchivedVersion Batch BulkLine BulkSummary Change Changes CheckedMembers Collections Conflict Conflicts CreatedToken Deleted Demotion EngineLine EnginePrimary EngineReplica EngineStatus Follower'
   const others =
-    'Grant Heal History Increment JsonPatch Leader LookedUp LookedUpMember LookedUpTombstone Member NewToken Nodes Origin OriginStatus Page Patched Problem Promotion Query Read ReadResult ReplicatedChange ReplicationSummary Revisions Settings Stored Target Token'
+    'Grant Heal History Increment JsonPatch Leader LookedUp LookedUpMember LookedUpTombstone Member MembersCheck NewToken Nodes Origin OriginStatus Page Patched Problem Promotion Query Read ReadResult ReplicatedChange ReplicationSummary Revisions Settings Stored Target Token'
   expect(sorted(schemas)).toEqual(`${names} ${others}`.split(' '))
 })
 
@@ -700,6 +717,10 @@ test('each operation is called, and its responses are as the document and the ty
     ],
   })
   has(await c.settings(), settings)
+  const check = await c.checkSchema({ type: 'object' })
+  has(check, schemaCheck)
+  has(check.broken[0], brokenMember)
+  has(check.broken[0]?.violations[0], violation)
   has(await c.setSettings({ default_ttl: 60, sliding: true }), settings)
   const changes = await kvist.changesPage()
   has(changes, requiredOf(changesPage))

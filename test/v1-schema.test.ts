@@ -261,3 +261,99 @@ describe('dialects', () => {
     await put(at('_collections/text'), '{}')
   })
 })
+
+describe('a check of members', () => {
+  interface Checked {
+    readonly checked: number
+    readonly broken: readonly { readonly key: string; readonly violations: readonly unknown[] }[]
+    readonly complete: boolean
+    readonly next: string | null
+  }
+  const check = (name: string, body: object) =>
+    send('POST', at(`_collections/${name}/_check`), JSON.stringify(body), json)
+  const checked = (name: string, body: object) => jsonOf<Checked>(check(name, body))
+
+  test('names those that would break a schema, with the reasons', async () => {
+    const name = await newCollection(null, { a: { name: 'A' }, b: {}, c: { name: 'C', age: 200 } })
+    await put(at(name, '/t'), 'text', { 'content-type': 'text/plain' })
+    expect(await checked(name, { schema: person })).toEqual({
+      checked: 4,
+      broken: [
+        {
+          key: 'b',
+          violations: [{ pointer: '', reason: 'must have the property "name"', keyword: 'required' }],
+        },
+        { key: 'c', violations: [{ pointer: '/age', reason: 'must be <= 150', keyword: 'maximum' }] },
+        { key: 't', violations: [{ pointer: '', reason: 'must be JSON', keyword: 'json' }] },
+      ],
+      complete: true,
+      next: null,
+    })
+    expect((await jsonOf<Settings>(fetch(at(`_collections/${name}`)))).schema).toBeNull()
+  })
+
+  test('is about the schema that is set where none is sent', async () => {
+    const name = await newCollection(person, { b: {} })
+    expect(await checked(name, {})).toMatchObject({ checked: 1, broken: [{ key: 'b' }], complete: true })
+    const none = await newCollection(null)
+    await expectProblem(await check(none, {}), 422, 'unprocessable')
+    expect(await checked(none, { schema: false })).toEqual({
+      checked: 0,
+      broken: [],
+      complete: true,
+      next: null,
+    })
+  })
+
+  test('goes on at its cursor, whatever the limit, until all were checked', async () => {
+    const name = await newCollection(null)
+    const members = Array.from({ length: 450 }, (_, i) => ({
+      key: String(i).padStart(4, '0'),
+      ...{ value: String(i), contentType: json, flags: 0, expiresAtMs: null },
+    }))
+    await server.db.putAll(name, members)
+    for (const [limit, parts] of [
+      [1000, 1],
+      [90, 2],
+      [7, 22],
+    ] as const) {
+      const schema = { not: { multipleOf: 3 } }
+      const broken: string[] = []
+      let total = 0
+      let requests = 0
+      let cursor: string | null = null
+      do {
+        const part: Checked = await checked(name, { schema, limit, cursor })
+        expect(part.complete).toBe(part.next === null)
+        broken.push(...part.broken.map(({ key }) => key))
+        total += part.checked
+        requests++
+        cursor = part.next
+      } while (cursor !== null)
+      expect(total).toBe(450)
+      expect(broken.map(Number)).toEqual(Array.from({ length: 150 }, (_, i) => 3 * i))
+      expect(requests).toBe(parts)
+    }
+  })
+
+  test('refuses what it cannot do', async () => {
+    const name = await newCollection(null, { a: 1, b: 2 })
+    const { next } = await checked(name, { schema: false, limit: 1 })
+    for (const [body, code] of [
+      [{ schema: { type: 'x' } }, 'invalid_schema'],
+      [{ schema: 'x' }, 'invalid_schema'],
+      [{ schema: true, limit: 0 }, 'invalid_request'],
+      [{ schema: true, limit: 1001 }, 'invalid_request'],
+      [{ schema: true, limit: '5' }, 'invalid_request'],
+      [{ schema: true, cursor: 5 }, 'invalid_cursor'],
+      [{ schema: true, cursor: next }, 'invalid_cursor'],
+      [{ schem: true }, 'invalid_request'],
+      [[], 'invalid_request'],
+    ] as const)
+      await expectProblem(await check(name, body), 400, code)
+    expect(await checked(name, { schema: false, limit: 1, cursor: next })).toMatchObject({
+      broken: [{ key: 'b' }],
+      complete: true,
+    })
+  })
+})

@@ -27,11 +27,12 @@ import { expiryOf, startSweeper } from './jobs/sweeper.ts'
 import { defaultTombstonesMs, startTombstoneGc } from './jobs/tombstone-gc.ts'
 import { everything, type ListQuery } from './list.ts'
 import { isExpired } from './member.ts'
-import type { PageMemory } from './page-memory.ts'
+import { type PageMemory, unlimitedMemory } from './page-memory.ts'
 import { type Process, type ProcessRunner, processRunner } from './process.ts'
 import { type ReadQueue, readQueue } from './read-queue.ts'
 import { type Reads, readsOf } from './reads.ts'
 import { type Scans, scansOf } from './scans.ts'
+import { type CheckedMembers, checkMembers, type MembersCheck } from './schema/check-members.ts'
 import { requireSchema } from './schema/schema.ts'
 import {
   hasQuota,
@@ -100,6 +101,8 @@ export interface Database
    * the quotas. Throws `conflict`, `unprocessable` (settings.ts) or `invalid_schema`.
    */
   setSettings(collection: string, settings: Settings | null): Promise<void>
+  /** Finds the members that break a schema, a part at a time (schema/check-members.ts). */
+  checkMembers(collection: string, check: MembersCheck, memory?: PageMemory): Promise<CheckedMembers>
   /** Throws `forbidden` unless the reader or writer of this store may do this to a member. */
   requireGranted(capability: 'read' | 'write', ref: MemberRef): void
   /** Returns a page of the conflicts with other nodes (conflicts.ts). */
@@ -243,6 +246,13 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     requireGranted() {},
     settings: (collection) => registry.get(collection) ?? noSettings,
     setSettings: settingsSetter(registry, runner, writes),
+    checkMembers: (collection, check, memory = unlimitedMemory) =>
+      checkMembers(check, {
+        page: (query, options) => scans.page(collection, query, options),
+        current: registry.get(collection)?.schema ?? null,
+        collection,
+        memory,
+      }),
     changes: (scope, after, limit, memory) => readFeed(feed, scope, after, limit, memory),
     hasSeen: (cursor, version) => engine.hasSeen(cursor, version),
     async checkCursor(cursor) {

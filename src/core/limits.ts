@@ -180,3 +180,9 @@ export const maxViolationSteps = 20_000
 export const maxFormattedChars = 4096
 /** Memory, about, of all compiled schemas. */
 export const maxCompiledSchemaBytes = 64 * 1024 * 1024
+/** Members, and bytes of their values, that one request checks against a schema. */
+export const maxCheckedMembers = 50_000
+export const maxCheckedBytes = 64 * 1024 * 1024
+/** Members that break a schema which a response names, unless the client says otherwise, and at most. */
+export const defaultNamedMembers = 100
+export const maxNamedMembers = 1000

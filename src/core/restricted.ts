@@ -20,6 +20,7 @@ import {
 } from './permits.ts'
 import { rangesWithin } from './ranges.ts'
 import { restrictedLists } from './restricted-lists.ts'
+import { hidingViolations } from './restricted-violations.ts'
 import { settingsCollection } from './settings.ts'
 import type { Store } from './store.ts'
 import type { Rejected } from './writes.ts'
@@ -39,7 +40,7 @@ export function restricted(db: Database, viewer: Viewer): Store {
     ...restrictedLists(db, viewer),
     async execute(command) {
       requireCommand(viewer, command)
-      return db.execute(command)
+      return hidingViolations(viewer, command.operations, () => db.execute(command))
     },
     async prepare(ref, content, otherwise) {
       mayWrite(ref)
@@ -54,8 +55,9 @@ export function restricted(db: Database, viewer: Viewer): Store {
       return db.delete(collection, key, condition)
     },
     async patch(ref, patch, condition, expiresAtMs = null) {
-      requireOperation(viewer, { op: 'patch', ...ref, patch, condition, expiresAtMs })
-      return db.patch(ref, patch, condition, expiresAtMs)
+      const operation = { op: 'patch', ...ref, patch, condition, expiresAtMs } as const
+      requireOperation(viewer, operation)
+      return hidingViolations(viewer, [operation], () => db.patch(ref, patch, condition, expiresAtMs))
     },
     async touch(ref, expiresAtMs, condition) {
       mayWrite(ref)
@@ -92,6 +94,12 @@ export function restricted(db: Database, viewer: Viewer): Store {
     async setSettings(collection, settings) {
       requireCollection(viewer, 'admin', collection)
       return db.setSettings(collection, settings)
+    },
+    async checkMembers(collection, check, memory) {
+      requireCollection(viewer, 'admin', collection)
+      // What a schema says of values is as good as reading them.
+      requireCollection(viewer, 'read', collection)
+      return db.checkMembers(collection, check, memory)
     },
     changes: async (scope, after, limit, memory) =>
       db.changes(visibleScope(viewer, scope), after, limit, memory),

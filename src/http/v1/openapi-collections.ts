@@ -195,3 +195,52 @@ export const deleteSettings: OperationDocs = {
   responses: { 204: { description: 'The settings are removed' } },
   problems: ['invalid_collection', 'invalid_parameter', 'conflict', ...writeFaults],
 }
+
+export const checkMembers: OperationDocs = {
+  id: 'checkMembers',
+  description:
+    'Checks the members against a schema before it is set, or against the one that is set. A response is about a part of the members: until `complete` is true, repeat the request with `next` as `cursor`. Needs `read` and `admin` on the whole collection.',
+  parameters: [collection],
+  body: {
+    content: {
+      [json]: {
+        schema: requests.membersCheck,
+        example: { schema: { type: 'object', required: ['title'] }, limit: 10 },
+      },
+    },
+  },
+  responses: {
+    200: {
+      description:
+        'How many members were checked, and those that break the schema, in the order of their keys',
+      content: {
+        [json]: {
+          schema: responses.checkedMembers,
+          example: {
+            checked: 2,
+            broken: [
+              {
+                key: 'dune',
+                violations: [{ pointer: '', reason: 'must have the property "title"', keyword: 'required' }],
+              },
+            ],
+            complete: true,
+            next: null,
+          },
+        },
+      },
+    },
+  },
+  problems: [
+    'invalid_request',
+    'invalid_schema',
+    'invalid_json',
+    'invalid_collection',
+    'invalid_parameter',
+    'invalid_cursor',
+    'too_large',
+    'unsupported_media_type',
+    'unprocessable',
+    ...readFaults,
+  ],
+}

@@ -1,4 +1,11 @@
-import { defaultPageMembers, maxPageMembers, maxPatchOperations, maxReadMembers } from '../../core/limits.ts'
+import {
+  defaultNamedMembers,
+  defaultPageMembers,
+  maxNamedMembers,
+  maxPageMembers,
+  maxPatchOperations,
+  maxReadMembers,
+} from '../../core/limits.ts'
 import { named } from '../operation.ts'
 import {
   anyJson,
@@ -180,5 +187,24 @@ export const query = named('Query', {
     from: textOrNull('Keys from this one on'),
     to: textOrNull('Keys before this one'),
     include: { enum: ['all', 'values', 'keys', null] },
+  },
+})
+
+export const membersCheck = named('MembersCheck', {
+  type: 'object',
+  additionalProperties: false,
+  properties: {
+    schema: {
+      type: ['object', 'boolean', 'null'],
+      description: 'A JSON Schema (2020-12); left out or null for the one that is set',
+    },
+    limit: {
+      type: 'integer',
+      minimum: 1,
+      maximum: maxNamedMembers,
+      default: defaultNamedMembers,
+      description: 'How many members that break the schema are named',
+    },
+    cursor: { type: ['string', 'null'], description: '`next` of the response before' },
   },
 })

@@ -281,3 +281,39 @@ export const settings = named('Settings', {
     },
   },
 })
+
+export const checkedMembers = named('CheckedMembers', {
+  type: 'object',
+  required: ['checked', 'broken', 'complete', 'next'],
+  properties: {
+    checked: { type: 'integer', minimum: 0, description: 'Members that this request checked' },
+    broken: {
+      type: 'array',
+      items: {
+        type: 'object',
+        required: ['key', 'violations'],
+        properties: {
+          key,
+          violations: {
+            type: 'array',
+            description: 'The first 20',
+            items: {
+              type: 'object',
+              required: ['pointer', 'reason', 'keyword'],
+              properties: {
+                pointer: { type: 'string', description: 'JSON pointer to the part of the value' },
+                reason: { type: 'string' },
+                keyword: {
+                  type: 'string',
+                  description: 'Of the schema; `json` for a value that is not JSON',
+                },
+              },
+            },
+          },
+        },
+      },
+    },
+    complete: { type: 'boolean', description: 'Every member has been checked' },
+    next: { type: ['string', 'null'], description: 'The `cursor` of the next request' },
+  },
+})

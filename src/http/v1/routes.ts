@@ -26,7 +26,7 @@ import * as storeDocs from './openapi-store.ts'
 import { patchMember } from './patch.ts'
 import { queryMembers } from './query.ts'
 import { readMembers } from './read.ts'
-import { deleteSettings, getSettings, putSettings } from './settings.ts'
+import { checkMembers, deleteSettings, getSettings, putSettings } from './settings.ts'
 import { type Watching, watchCollection, watchStore } from './watch.ts'
 
 const changesType = negotiation('application/json', [eventStream])
@@ -172,6 +172,14 @@ function settingsRoutes(db: Store): Route[] {
       summary: 'Forgets what was set for a collection',
       docs: collectionDocs.deleteSettings,
       handle: (request) => deleteSettings(db, request, collectionOf(request)),
+    },
+    {
+      method: 'POST',
+      path: `${path}/_check`,
+      access: 'admin',
+      summary: 'The members that break a JSON Schema',
+      docs: collectionDocs.checkMembers,
+      handle: (request, context) => checkMembers(db, request, collectionOf(request), context),
     },
   ]
 }

@@ -1,12 +1,17 @@
-import { maxBatchBytes } from '../../core/limits.ts'
+import { KvistError } from '../../core/errors.ts'
+import { defaultNamedMembers, maxBatchBytes, maxNamedMembers } from '../../core/limits.ts'
+import { parseSchema } from '../../core/schema/schema.ts'
 import { parseSettings, settingsJson } from '../../core/settings.ts'
 import type { Store } from '../../core/store.ts'
 import { jsonText, readBody } from '../body.ts'
 import type { RequestContext } from '../context.ts'
+import { decodeCursor, encodeCursor, type Question } from '../cursor.ts'
+import { ResponsePages } from '../page-memory.ts'
 import { parametersOf } from '../path.ts'
 import { jsonTextLine, responseOf } from '../response.ts'
 import type { HttpRequest } from '../wire/request.ts'
 import type { HttpResponse } from '../wire/response.ts'
+import { asObject, refuseOthers } from './fields.ts'
 
 /** `/v1/_collections/{collection}`: the settings of a collection, which need not have members. */
 
@@ -36,4 +41,42 @@ export async function deleteSettings(
   parametersOf(request, [])
   await db.setSettings(collection, null)
   return responseOf(204)
+}
+
+const checkFields: ReadonlySet<string> = new Set(['schema', 'limit', 'cursor'])
+
+/** `POST /v1/_collections/{collection}/_check`: a part of the members, and those of them that break a schema. */
+export async function checkMembers(
+  db: Store,
+  request: HttpRequest,
+  collection: string,
+  context: RequestContext,
+): Promise<HttpResponse> {
+  parametersOf(request, [])
+  const fields = asObject(JSON.parse(jsonText(await readBody(request, maxBatchBytes, context))), 'the check')
+  refuseOthers(fields, checkFields, 'the check')
+  const schema = parseSchema(fields.schema)
+  const question: Question = ['check', collection, schema]
+  const { checked, broken, next } = await db.checkMembers(
+    collection,
+    { schema, limit: parseNamed(fields.limit), from: parseCursor(question, fields.cursor) },
+    new ResponsePages(context.connection),
+  )
+  const cursor = next === null ? null : encodeCursor(question, next)
+  return jsonTextLine(JSON.stringify({ checked, broken, complete: next === null, next: cursor }))
+}
+
+function parseNamed(given: unknown): number {
+  if (given === undefined) return defaultNamedMembers
+  if (typeof given === 'number' && Number.isInteger(given) && given >= 1 && given <= maxNamedMembers)
+    return given
+  throw new KvistError('invalid_request', `"limit" is a number from 1 to ${maxNamedMembers}`, {
+    limit: maxNamedMembers,
+  })
+}
+
+function parseCursor(question: Question, given: unknown): string | null {
+  if (given === undefined || given === null) return null
+  if (typeof given === 'string') return decodeCursor(question, given)
+  throw new KvistError('invalid_cursor', '"cursor" is "next" of the response before')
 }
