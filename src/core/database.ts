@@ -246,13 +246,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     requireGranted() {},
     settings: (collection) => registry.get(collection) ?? noSettings,
     setSettings: settingsSetter(registry, runner, writes),
-    checkMembers: (collection, check, memory = unlimitedMemory) =>
-      checkMembers(check, {
-        page: (query, options) => scans.page(collection, query, options),
-        current: registry.get(collection)?.schema ?? null,
-        collection,
-        memory,
-      }),
+    checkMembers: membersChecker(registry, scans),
     changes: (scope, after, limit, memory) => readFeed(feed, scope, after, limit, memory),
     hasSeen: (cursor, version) => engine.hasSeen(cursor, version),
     async checkCursor(cursor) {
@@ -291,6 +285,17 @@ function settingsSetter(
     // Commits are done in the order of their calls: after this one none is under way that has no quota, or an older one.
     if (given !== null && hasQuota(given)) await writes.commit([])
   }
+}
+
+/** Returns what checks members against a schema. */
+function membersChecker(registry: SettingsRegistry, scans: Scans): Database['checkMembers'] {
+  return (collection, check, memory = unlimitedMemory) =>
+    checkMembers(check, {
+      page: (query, options) => scans.page(collection, query, options),
+      current: registry.get(collection)?.schema ?? null,
+      collection,
+      memory,
+    })
 }
 
 const relaxed = { durability: 'relaxed' } as const

@@ -21,6 +21,6 @@ function withoutViolations(error: unknown): never {
   if (!(error instanceof KvistError) || error.code !== 'schema_violation') throw error
   const { collection, key, operation } = error.extra
   const detail = `the value of ${JSON.stringify(key)} would break the schema of ${collection}`
-  const place = operation === undefined ? {} : { operation }
-  throw new KvistError('schema_violation', detail, { collection, key, violations: [], ...place })
+  const index = operation === undefined ? {} : { operation }
+  throw new KvistError('schema_violation', detail, { collection, key, violations: [], ...index })
 }

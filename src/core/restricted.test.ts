@@ -348,37 +348,6 @@ describe('what concerns a collection', () => {
     )
   })
 
-  test('a check against a schema needs admin and read on all of it', async () => {
-    const check = (...grants: unknown[]) =>
-      codeOf(() => storeOf(...grants).checkMembers('set', { schema: 'true', limit: 1, from: null }))
-    expect(await check({ collections: 'set', can: ['admin', 'read'] })).toBe('done')
-    expect(await check({ collections: 'set', can: ['admin'] })).toBe('forbidden')
-    expect(await check({ collections: 'set', can: ['read', 'write'] })).toBe('forbidden')
-    const part = { collections: 'set', key_prefix: 'a', can: ['read'] }
-    expect(await check({ collections: 'set', can: ['admin'] }, part)).toBe('forbidden')
-  })
-
-  test('a merge patch that breaks the schema does not say how to who may not read', async () => {
-    const ref = { collection: 'kept', key: 'k' }
-    await db.put('kept', 'k', { ...content, value: '{"secret":1}' })
-    await db.setSettings('kept', { ...noSettings, schema: '{"additionalProperties":false}' })
-    const patch = { kind: 'merge', text: '{"a":1}' } as const
-    const patchOf = { op: 'patch', ...ref, patch, expiresAtMs: null } as const
-    const said = async (...can: string[]) => {
-      const store = storeOf({ collections: 'kept', can })
-      const faults = [
-        await faultOf(store.patch(ref, patch)),
-        await faultOf(store.execute({ operations: [patchOf] })),
-      ]
-      return faults.map(({ code, message, extra }) => `${code} ${JSON.stringify([message, extra])}`)
-    }
-    for (const fault of await said('write')) {
-      expect(fault).toStartWith('schema_violation ')
-      expect(fault).not.toContain('secret')
-    }
-    for (const fault of await said('write', 'read')) expect(fault).toContain('/secret')
-  })
-
   test('the list of collections has those with something to read', async () => {
     for (const [collection, key] of [
       ['l1', 'a1'],
