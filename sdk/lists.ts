@@ -63,11 +63,11 @@ export async function* iterateLines<T, I extends Include>(
 
 export async function openLines(
   { transport, path }: Omit<ListSource<unknown>, 'parse'>,
-  options: ListOptions,
+  options: PagesOptions,
 ): Promise<AsyncIterable<Uint8Array>> {
   const { chunks } = await transport.open({
     method: 'GET',
-    path: path + query(listParameters(options)),
+    path: path + query({ ...listParameters(options), delimiter: options.delimiter }),
     headers: { accept: linesType },
     retry: 'idempotent',
     options,

@@ -62,10 +62,10 @@ export abstract class MemberLists<T> extends ChangeSource<T> {
 
   /**
    * Returns the members as one stream of NDJSON: each line is a Listed as the server wrote it, with the stored text of
-   * its value.
+   * its value. With a `delimiter`, lines with a `prefix` are between them.
    */
-  async lines(options: ListOptions = {}): Promise<AsyncIterable<Uint8Array>> {
-    checkOptions(options, rules.listRules)
+  async lines(options: PagesOptions = {}): Promise<AsyncIterable<Uint8Array>> {
+    checkOptions<PagesOptions>(options, rules.pagesRules)
     return openLines(this.#list, options)
   }
 

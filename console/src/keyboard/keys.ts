@@ -24,7 +24,7 @@ const isMac = /Mac|iPhone|iPad/.test(navigator.platform)
 
 /** The caps to show for a shortcut: `g o` has two, `Mod+s` has two. */
 export function capsOf(keys: string): string[] {
-  return keys.split(' ').flatMap((press) => press.split(/(?<=.)\+/).map(capOf))
+  return (keys === ' ' ? [keys] : keys.split(' ')).flatMap((press) => press.split(/(?<=.)\+/).map(capOf))
 }
 
 function capOf(key: string): string {

@@ -1,0 +1,127 @@
+import type { Collection } from 'kvist-client'
+import { session } from '../api/session.svelte.ts'
+import { monotonicMs } from '../live/now.svelte.ts'
+import { boundedLines } from './bounded-lines.ts'
+import { type Criteria, delimiter, selectionOf } from './criteria.ts'
+import { compareKeys, prefixEnd } from './keys.ts'
+import { parseRow, type Row } from './row.ts'
+
+/** Reads the rows of a list from the server, on from any key and in both directions. */
+
+/** Where to read from: a row, which is not read again; a key, which belongs to what is read towards larger keys; an end. */
+export type Edge = { readonly row: Row } | { readonly key: string } | null
+
+/** In the order of the list: `forward` is down. */
+export type Direction = 'forward' | 'backward'
+
+interface ReadOptions {
+  readonly limit: number
+  readonly signal: AbortSignal
+  /** Called with the rows so far while more are looked for, as with a filter that selects few of many. */
+  readonly onProgress?: (rows: readonly Row[]) => void
+}
+
+export interface ReadRows {
+  /** In the order of the list. */
+  readonly rows: readonly Row[]
+  /** Nothing follows in this direction. */
+  readonly isEnd: boolean
+}
+
+/** How long rows are held back before they are shown, while more arrive. */
+const progressMs = 120
+
+export class RowSource {
+  readonly criteria: Criteria
+  readonly collection: string
+
+  constructor(collection: string, criteria: Criteria) {
+    this.collection = collection
+    this.criteria = criteria
+  }
+
+  async read(edge: Edge, direction: Direction, options: ReadOptions): Promise<ReadRows> {
+    const isRising = (direction === 'forward') === (this.criteria.order === 'asc')
+    const range = isRising ? rangeAfter(edge) : rangeBefore(edge)
+    if (range === null) return { rows: [], isEnd: true }
+    // The row of the edge may come again, because `from` is inclusive.
+    const limit = options.limit + 1
+    const own = edge !== null && 'row' in edge ? edge.row.key : null
+    const inOrder = () => (direction === 'forward' ? [...rows] : rows.toReversed())
+    const rows: Row[] = []
+    let read = 0
+    let shownAtMs = monotonicMs()
+    const lines = await this.#members.lines({
+      ...selectionOf(this.criteria),
+      ...range,
+      order: isRising ? 'asc' : 'desc',
+      limit,
+      ...(this.criteria.isFolders ? { delimiter } : {}),
+      signal: options.signal,
+    })
+    for await (const line of boundedLines(lines)) {
+      const row = parseRow(line)
+      read++
+      if (row !== null && row.key !== own && rows.length < options.limit) rows.push(row)
+      if (options.onProgress === undefined || monotonicMs() - shownAtMs < progressMs) continue
+      shownAtMs = monotonicMs()
+      options.onProgress(inOrder())
+    }
+    return { rows: inOrder(), isEnd: read < limit }
+  }
+
+  /** Reads rows again: about those from one to another. */
+  async readAgain(first: Row, last: Row, options: ReadOptions): Promise<readonly Row[]> {
+    const { rows } =
+      this.criteria.order === 'asc'
+        ? await this.read({ key: first.key }, 'forward', options)
+        : await this.read({ key: last.key }, 'backward', options)
+    return rows
+  }
+
+  /** Reads the keys around one, in the order of keys: to learn how they are distributed. */
+  async keysAround(key: string, limit: number, signal: AbortSignal): Promise<readonly string[]> {
+    const keys = async (options: { from: string } | { to: string; order: 'desc' }) => {
+      const found = this.#members.export({
+        ...selectionOf(this.criteria),
+        ...options,
+        limit,
+        include: 'keys',
+        signal,
+      })
+      return (await Array.fromAsync(found)).map((member) => member.key)
+    }
+    const [before, after] = await Promise.all([keys({ to: key, order: 'desc' }), keys({ from: key })])
+    return [...before.reverse(), ...after]
+  }
+
+  /** Reads the keys from one to another, both included and in any order. */
+  async keysBetween(a: string, b: string, limit: number): Promise<readonly string[]> {
+    const [low, high] = compareKeys(a, b) < 0 ? [a, b] : [b, a]
+    const found = this.#members.export({
+      ...selectionOf(this.criteria),
+      from: low,
+      to: high,
+      limit: limit - 1,
+      include: 'keys',
+    })
+    return [...(await Array.fromAsync(found)).map((member) => member.key), high]
+  }
+
+  get #members(): Collection<unknown> {
+    return session.kvist.collection(this.collection)
+  }
+}
+
+function rangeAfter(edge: Edge): { from?: string } | null {
+  if (edge === null) return {}
+  if ('key' in edge) return { from: edge.key }
+  if (edge.row.kind === 'member') return { from: edge.row.key }
+  const from = prefixEnd(edge.row.key)
+  return from === null ? null : { from }
+}
+
+function rangeBefore(edge: Edge): { to?: string } {
+  if (edge === null) return {}
+  return { to: 'key' in edge ? edge.key : edge.row.key }
+}
