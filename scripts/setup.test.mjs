@@ -1,6 +1,14 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { spawnSync } from 'node:child_process'
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 
@@ -59,4 +67,31 @@ test('serving installs what serving needs, tests add the rest, and serving leave
   rmSync(join(folder, 'node_modules/.setup-stamp'))
   expect(setUp()).toBe('')
   expect(hasDev()).toBe(true)
+})
+
+test('the console is built when its sources are not those that it was built from', () => {
+  const pack = join(folder, 'console/dist/console.pack')
+  // In place of Bun: it builds what the builder says.
+  const fakeBun = `#!/bin/sh\ncase "$2" in *build-console.ts) mkdir -p "${folder}/console/dist" && cp "${folder}/console/main.ts" "${pack}";; esac\n`
+  write('node_modules/bun/bin/bun.exe', `${fakeBun}exit 0\n${'#'.repeat(1_000_000)}`, 0o755)
+  write('scripts/build-console.ts', '')
+  write('sdk/client.ts', '1')
+  write('console/main.ts', 'first')
+  expect(setUp()).toContain('building the console … done')
+  expect(readFileSync(pack, 'utf8')).toBe('first')
+  expect(setUp()).toBe('')
+  for (const [path, text] of [
+    ['console/main.ts', 'second'],
+    ['sdk/client.ts', '2'],
+    ['console/more.ts', ''],
+  ]) {
+    write(path, text)
+    expect(setUp()).toContain('building the console … done')
+    expect(setUp()).toBe('')
+  }
+  expect(readFileSync(pack, 'utf8')).toBe('second')
+  write('sdk/client.test.ts', 'of no concern')
+  expect(setUp()).toBe('')
+  rmSync(pack)
+  expect(setUp()).toContain('building the console … done')
 })
