@@ -36,9 +36,9 @@ export class Regexp {
   private states = new Map<string, State>()
   private transitions = 0
 
-  /** Throws `InvalidRegexp`. A search finds a part of the text; else the whole text must match. */
-  constructor(pattern: string, isSearch: boolean) {
-    this.program = compileProgram(parseRegexp(pattern))
+  /** Throws `InvalidRegexp` for a text that is none. A search finds a part of the text; else the whole text must match. */
+  constructor(pattern: string | RegexpNode, isSearch: boolean) {
+    this.program = compileProgram(typeof pattern === 'string' ? parseRegexp(pattern) : pattern)
     this.isSearch = isSearch
     this.marks = new Int32Array(this.program.length)
     this.initial = this.stateOf(this.closure([0], true, false), true)

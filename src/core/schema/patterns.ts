@@ -1,19 +1,24 @@
+import { Regexp } from '../../jsonpath/regexp.ts'
 import type { StepBudget } from './budget.ts'
+import { parsePattern } from './pattern-parse.ts'
 
 /** A pattern of a schema, compiled. */
 export interface SchemaPattern {
+  /** Returns whether a part of the text matches, in time linear in its length. */
   test(text: string): boolean
   /** Different for different patterns: ajv keeps one of each. */
   toString(): string
 }
 
+/** Characters of a text for each step of the budget: that of a pattern is much quicker than one of a schema. */
+const charsPerStep = 8
+
+/** Throws `InvalidPattern`. The budget pays for what is tested. */
 export function patternOf(pattern: string, budget?: StepBudget): SchemaPattern {
-  const compiled = new RegExp(pattern, 'u')
+  const compiled = new Regexp(parsePattern(pattern), true)
+  const spend = (steps: number) => budget?.take(steps / charsPerStep)
   return {
-    test(text) {
-      budget?.take(Math.ceil(text.length / 16))
-      return compiled.test(text)
-    },
+    test: (text) => compiled.test(text, spend),
     toString: () => pattern,
   }
 }
