@@ -16,9 +16,9 @@ const charsPerStep = 8
 /** Throws `InvalidPattern`. The budget pays for what is tested. */
 export function patternOf(pattern: string, budget?: StepBudget): SchemaPattern {
   const compiled = new Regexp(parsePattern(pattern), true)
-  const spend = (steps: number) => budget?.take(steps / charsPerStep)
+  const charge = (steps: number) => budget?.take(steps / charsPerStep)
   return {
-    test: (text) => compiled.test(text, spend),
+    test: (text) => compiled.test(text, charge),
     toString: () => pattern,
   }
 }
