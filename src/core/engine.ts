@@ -204,6 +204,8 @@ export interface Check extends MemberRef {
   readonly revision: number | null
   /** If set, the member must have this expiry too, because a renewal keeps the revision. */
   readonly expiresAtMs?: number | null
+  /** The stored version counts also if it has expired, and was not swept yet. */
+  readonly evenExpired?: true
 }
 
 export interface Put extends Placed {
@@ -256,7 +258,7 @@ export interface Renew extends MemberRef {
 
 export type Write = Put | Delete
 
-/** The line that a write goes to, where the writer chooses it. */
+/** The line that a write goes to, where the writer chooses it, and the write that it follows. */
 interface Placed extends MemberRef {
   /**
    * For a collection of kvist's own: the member whose line this one shares, so that one commit can span both, such as
@@ -264,6 +266,11 @@ interface Placed extends MemberRef {
    * collection by scans and the feed; reads by key are not guaranteed to find its members.
    */
   readonly near?: MemberRef
+  /**
+   * The index of an earlier write of the commit: this one does nothing unless that one was done. So an index entry follows
+   * its member, also where it depends on the stored version whether the member is written. Not with `apart`.
+   */
+  readonly ifDone?: number
 }
 
 export interface Commit {

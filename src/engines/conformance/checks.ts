@@ -75,6 +75,66 @@ export function checkPromises(suite: Suite): void {
 
 function checksOfSeveral({ storeTest, phaseTest }: Suite): void {
   phaseTest(
+    'a check of what is stored sees an expired version, which others take for absent',
+    [(store) => write(store, put('a', '1', { expiresAtMs: noonMs - 1 }))],
+    async (store) => {
+      const { revision } = (await read(store, 'a'))!
+      const stored = (expected: number | null) => ({ ...check('a', expected), evenExpired: true }) as const
+      expect(await attempt(store, [stored(null)], [put('b')])).toMatchObject({
+        ok: false,
+        failed: { revision },
+      })
+      expect(await attempt(store, [stored(revision + 1)], [put('b')])).toMatchObject({ ok: false })
+      expect(await attempt(store, [check('a', revision)], [put('b')])).toMatchObject({ ok: false })
+      expect(await read(store, 'b')).toBeNull()
+      expect(await attempt(store, [stored(revision), check('a', null)], [put('b')])).toMatchObject({
+        ok: true,
+      })
+      expect(await read(store, 'b')).not.toBeNull()
+    },
+  )
+
+  phaseTest(
+    'a write that follows another is done if that one was',
+    [
+      (store) => write(store, put('a', '1'), put('old', '1')),
+      (store) =>
+        attempt(
+          store,
+          [],
+          [
+            put('a', '2'),
+            { ...put('with-a'), ifDone: 0 },
+            remove('missing'),
+            { ...put('with-missing'), ifDone: 2 },
+            { ...remove('old'), ifDone: 2 },
+            { ...put('a', '0'), origin: { clock: 1, node: 'other', createdAtMs: 1 } },
+            { ...put('with-superseded'), ifDone: 5 },
+            { ...put('with-left-out'), ifDone: 3 },
+            put('b'),
+          ],
+        ),
+    ],
+    async (store) => {
+      const found = await store.engine.readMany(
+        ['a', 'with-a', 'with-missing', 'old', 'with-superseded', 'with-left-out', 'b'].map((key) => ({
+          collection,
+          key,
+        })),
+      )
+      expect(found.map((member) => member?.value ?? null)).toEqual(['2', '1', null, '1', null, null, '1'])
+    },
+  )
+
+  storeTest('a write that follows another is left out within a quota, too', async (store) => {
+    const quotas = [{ collection, maxMembers: 2, maxBytes: null, maxValueBytes: null }]
+    const writes = [remove('missing'), { ...put('a'), ifDone: 0 }, put('b'), { ...put('c'), ifDone: 2 }]
+    const result = await store.engine.commit({ checks: [], writes, nowMs: noonMs, quotas })
+    expect(writtenOf(result).map(({ revision }) => revision > 0)).toEqual([false, false, true, true])
+    expect(await read(store, 'a')).toBeNull()
+  })
+
+  phaseTest(
     'a failed check in the middle of a batch writes nothing, and says what stands in the way',
     [(store) => write(store, put('a', '1'), put('b', '1'))],
     async (store) => {

@@ -21,6 +21,7 @@ import {
 } from '../../core/member.ts'
 import { effectOf, type Origin, renewedOrigin, type StoredOrigin, withNodeId } from '../../core/origin.ts'
 import type { Exceeded, Quota } from '../../core/quota.ts'
+import { isLeftOut } from '../left-out.ts'
 import { type SizeOf, type Staged, stagedChanges } from './quotas.ts'
 import { latestChange, memberOf, type State, sizeOfCollection, storeChange } from './state.ts'
 
@@ -50,7 +51,7 @@ export function applyCommit(
 ): { result: CommitResult; changes: readonly Committed[] } {
   const { checks, writes, nowMs, quotas } = commit
   for (const check of checks) {
-    const found = presentMember(state, check, nowMs)
+    const found = checkedMember(state, check, nowMs)
     const revision = found?.revision ?? null
     const isSame =
       found === null || check.expiresAtMs === undefined || found.expiresAtMs === check.expiresAtMs
@@ -63,8 +64,14 @@ export function applyCommit(
   if (quotas !== undefined) {
     return { result: applyWithin(context, commit, quotas, sizeOf), changes: context.changes }
   }
-  const written = writes.map((write) => applyWrite(context, write))
-  return { result: { ok: true, written }, changes: context.changes }
+  return { result: { ok: true, written: applyInOrder(context, writes) }, changes: context.changes }
+}
+
+function applyInOrder(context: Context, writes: Commit['writes']): Written[] {
+  const written: Written[] = []
+  for (const write of writes)
+    written.push(isLeftOut(write, written) ? nothingDone : applyWrite(context, write))
+  return written
 }
 
 /** Applies the writes together or, with `apart`, each on its own, unless they would pass a quota. */
@@ -92,7 +99,7 @@ function applyTogether(
   const before = { revision: state.lastRevision, changes: changes.length }
   const staged = stagedChanges(state, nowMs, quotas, sizeOf)
   context.staged = staged
-  const written = writes.map((write) => applyWrite(context, write))
+  const written = applyInOrder(context, writes)
   context.staged = null
   const exceeded = staged.exceeded()
   if (exceeded !== null) {
@@ -104,9 +111,9 @@ function applyTogether(
   return { ok: true, written }
 }
 
-function presentMember(state: State, check: Check, nowMs: number): Member | null {
+function checkedMember(state: State, check: Check, nowMs: number): Member | null {
   const member = memberOf(latestChange(state, check))
-  return member === null || isExpired(member, nowMs) ? null : member
+  return member === null || (check.evenExpired !== true && isExpired(member, nowMs)) ? null : member
 }
 
 const nothingDone: Written = { revision: 0, createdAtMs: 0, clock: 0, existed: false }

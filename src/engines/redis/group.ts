@@ -67,20 +67,21 @@ export function encodeGroup(head: GroupHead, commits: readonly LineCommit[]): En
     if (write.op === 'delete') {
       const { cause, ifRevision = none, ifExpiresAtMs = none, origin } = write
       const conditions = [Number(cause === 'expire'), ifRevision, ifExpiresAtMs]
-      return [2, ref, ...conditions, origin?.clock ?? none, origin?.node ?? '']
+      return [2, ref, ...conditions, origin?.clock ?? none, origin?.node ?? '', write.ifDone ?? none]
     }
     const { value, contentType, flags, expiresAtMs, origin } = write
     const bytes = Buffer.byteLength(value)
     const content = [packValue(value, bytes), Number(typeof value === 'string'), bytes]
     const about = [typeInRecord(value, contentType), flags, expiresAtMs ?? none]
-    const from = [origin?.clock ?? none, origin?.node ?? '', origin?.createdAtMs ?? 0]
+    const from = [origin?.clock ?? none, origin?.node ?? '', origin?.createdAtMs ?? 0, write.ifDone ?? none]
     return [1, ref, ...content, ...about, ...from]
   }
 
   function packCommit({ nowMs, floor, apart, checks, writes, quotas = [], elsewhere }: LineCommit): Packable {
     const packedChecks = checks.flatMap((check) => {
-      const { revision, expiresAtMs } = check
-      return [indexOf(check), revision ?? none, expiresAtMs === undefined ? unchecked : (expiresAtMs ?? none)]
+      const { revision, expiresAtMs, evenExpired = false } = check
+      const expiry = expiresAtMs === undefined ? unchecked : (expiresAtMs ?? none)
+      return [indexOf(check), revision ?? none, expiry, Number(evenExpired)]
     })
     const packedQuotas = quotas.map(({ collection, maxMembers, maxBytes, maxValueBytes }, i) => {
       const { members, bytes } = elsewhere[i] ?? noSize

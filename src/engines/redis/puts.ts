@@ -41,7 +41,7 @@ function countPuts(commits: readonly LineCommit[]): number {
     count += writes.length
     if (count > maxPuts) return 0
     for (const put of writes) {
-      if (put.op !== 'put' || put.origin !== undefined) return 0
+      if (put.op !== 'put' || put.origin !== undefined || put.ifDone !== undefined) return 0
       // A text has at least as many bytes as characters.
       if (put.value.length > maxInlineBytes || Buffer.byteLength(put.value) > maxInlineBytes) return 0
     }

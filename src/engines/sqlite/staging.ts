@@ -20,6 +20,7 @@ import {
   withNodeId,
 } from '../../core/origin.ts'
 import type { Quota } from '../../core/quota.ts'
+import { isLeftOut } from '../left-out.ts'
 import { maxPrefetched } from './btree/search-keys.ts'
 import {
   type Overlay,
@@ -208,7 +209,7 @@ function stageCommit(staging: Staging, { commit, writes }: Stageable): CommitRes
     }
   }
   if (quotas === undefined || staging.counts === null) {
-    return { ok: true, written: writes.map((write) => stageWrite(staging, write, nowMs)) }
+    return { ok: true, written: stageInOrder(staging, writes, nowMs) }
   }
   if (apart === undefined) return stageTogether(staging, staging.counts, writes, nowMs, quotas)
   const written = writes.map((write) => {
@@ -217,6 +218,17 @@ function stageCommit(staging: Staging, { commit, writes }: Stageable): CommitRes
     return 'written' in result ? result.written[0]! : { ...nothingDone, exceeded: result.exceeded }
   })
   return { ok: true, written }
+}
+
+function stageInOrder(staging: Staging, writes: readonly PlannedWrite[], nowMs: number): Written[] {
+  const written: Written[] = []
+  for (const write of writes) {
+    if (isLeftOut(write, written)) {
+      staging.versions.skip(1)
+      written.push(nothingDone)
+    } else written.push(stageWrite(staging, write, nowMs))
+  }
+  return written
 }
 
 type LimitedResult = Exclude<CommitResult, { readonly failed: unknown }>
@@ -231,7 +243,7 @@ function stageTogether(
 ): LimitedResult {
   const limited = limitedWrites(counts, quotas, nowMs)
   staging.limited = limited
-  const written = writes.map((write) => stageWrite(staging, write, nowMs))
+  const written = stageInOrder(staging, writes, nowMs)
   staging.limited = null
   const exceeded = limited.exceeded()
   if (exceeded === null) return { ok: true, written }
@@ -377,7 +389,8 @@ function failedCheck(
   existing: ExistingVersion | null,
   nowMs: number,
 ): number | null | undefined {
-  const found = existing === null || isExpired(existing, nowMs) ? null : existing
+  const isAbsent = existing === null || (check.evenExpired !== true && isExpired(existing, nowMs))
+  const found = isAbsent ? null : existing
   const revision = found === null ? null : found.revision
   if (revision !== check.revision) return revision
   const isSame = found === null || check.expiresAtMs === undefined || found.expiresAtMs === check.expiresAtMs

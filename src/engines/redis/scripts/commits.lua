@@ -207,6 +207,16 @@ local function exceeded(quotaAt, limitIndex, limit, used, needed, writeAt)
   return { quotaAt, limitIndex, used, needed, writeAt }
 end
 
+-- Applies a write unless it follows one that was not done: `results` are those before it, the first of them at `base + 1`.
+local function applyAfter(write, results, base, nowMs, known)
+  local ifDone = write[1] == 1 and write[12] or write[1] == 2 and write[8] or none
+  if ifDone ~= none then
+    local earlier = results[base + ifDone + 1]
+    if earlier == 0 or earlier[1] <= 0 then return 0 end
+  end
+  return apply(write, nowMs, known)
+end
+
 -- Applies writes together unless they pass a quota; returns their results, or the quota.
 local function applyWithin(writes, from, to, nowMs, known, quotas)
   local savedRev, savedClock, savedChanges = rev, clock, #changes
@@ -219,7 +229,7 @@ local function applyWithin(writes, from, to, nowMs, known, quotas)
   for at = from, to do
     local ref = writes[at][2]
     local old = is[ref]
-    results[#results + 1] = apply(writes[at], nowMs, known)
+    results[#results + 1] = applyAfter(writes[at], results, 0, nowMs, known)
     local new = is[ref]
     if new ~= old and living(new) and not found then
       for q, quota in ipairs(quotas) do
@@ -249,12 +259,12 @@ local function applyWithin(writes, from, to, nowMs, known, quotas)
 end
 
 local function failedCheck(checks, nowMs)
-  for at = 1, #checks, 3 do
+  for at = 1, #checks, 4 do
     local record = is[checks[at]]
-    local found = living(record) and lives(record.expires, nowMs) and record
+    local found = living(record) and (checks[at + 3] == 1 or lives(record.expires, nowMs)) and record
     local revision = found and found.rev or none
     local isSame = not found or checks[at + 2] == -2 or found.expires == checks[at + 2]
-    if revision ~= checks[at + 1] or not isSame then return { 0, (at + 2) / 3, revision } end
+    if revision ~= checks[at + 1] or not isSame then return { 0, (at + 3) / 4, revision } end
   end
 end
 
@@ -272,7 +282,7 @@ local function applyCommit(commit)
   end
   local result = { 1 }
   if #quotas == 0 then
-    for at = 1, #writes do result[at + 1] = apply(writes[at], nowMs, known) end
+    for at = 1, #writes do result[at + 1] = applyAfter(writes[at], result, 1, nowMs, known) end
     return result
   end
   if isApart == 0 then
