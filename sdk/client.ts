@@ -110,7 +110,7 @@ export type {
   WaitOptions,
 } from './options.ts'
 export type { CallOptions } from './request.ts'
-export type { BrokenMember, JsonSchema, SchemaCheck, Settings } from './settings-types.ts'
+export type { BrokenMember, IndexSettings, JsonSchema, SchemaCheck, Settings } from './settings-types.ts'
 export type { TlsOptions } from './tls.ts'
 export type { Tokens } from './tokens.ts'
 export type {

@@ -342,6 +342,7 @@ test('collections and their settings', async () => {
     max_members: null,
     max_bytes: null,
     max_value_bytes: null,
+    indexes: [],
   })
   const set = { ...unset, processes: ['mark'], default_ttl: 3600, sliding: true }
   expect(await some.setSettings({ processes: ['mark'], default_ttl: '1h', sliding: true })).toEqual(set)

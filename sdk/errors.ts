@@ -32,6 +32,7 @@ export type ResponseCode =
   | 'outcome_unknown'
   | 'precondition_failed'
   | 'no_index'
+  | 'not_unique'
   | 'quota_exceeded'
   | 'range_not_satisfiable'
   | 'rate_limited'

@@ -364,6 +364,8 @@ test('operations of a JSON patch and settings have the fields that there are', a
     [{ max_bytes: 1.5 }, /^max_bytes must be/],
     [{ max_value_bytes: true }, /^max_value_bytes must be/],
     [{ max_value_bytes: '1 parsec' }, /^max_value_bytes must be/],
+    [{ indexes: 'by_country' }, /^indexes must be an array of indexes/],
+    [{ indexes: ['by_country'] }, /^indexes must be/],
   ] as const)
     await expectInputError(`${message}`, () => loose.setSettings(settings), message)
 })

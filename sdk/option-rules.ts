@@ -215,6 +215,12 @@ const jsonSchema: Rule = (given) =>
 
 export const schemaOrNull: Rule = (given) => (given === null ? null : jsonSchema(given))
 
+/** The server says what is wrong with an index; here only its form is checked. */
+const indexes: Rule = (given) =>
+  Array.isArray(given) && given.every((one) => typeof one === 'object' && one !== null)
+    ? null
+    : 'an array of indexes such as {name: "by_country", on: ["@.country"]}'
+
 function orNull(rule: Rule): Rule {
   return (given) => (given === undefined || given === null ? null : rule(given))
 }
@@ -227,6 +233,7 @@ export const settingsRules: Rules<Partial<Settings>> = {
   max_bytes: orNull(size),
   max_value_bytes: orNull(size),
   schema: orNull(jsonSchema),
+  indexes: orNull(indexes),
 }
 
 export const kvistRules: Rules<KvistOptions> = {

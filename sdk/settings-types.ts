@@ -42,4 +42,21 @@ export interface Settings {
   readonly max_value_bytes: number | string | null
   /** The JSON Schema (2020-12) that values must match when they are written. */
   readonly schema: JsonSchema | null
+  /** What orders the members by their values. One that is left out is deleted. */
+  readonly indexes: readonly IndexSettings[]
+}
+
+/** An index of a collection. */
+export interface IndexSettings {
+  readonly name: string
+  /** One to four fields, the first one first, each a JSONPath query for a single value such as `@.country`. */
+  readonly on: readonly string[]
+  /** Whether no two members may have the same values in all of the fields; false by default. */
+  readonly unique?: boolean
+  /** How far the server is with it; not sent. */
+  readonly state?: 'building' | 'ready' | 'failed'
+  /** Members that the build has examined; not sent. */
+  readonly examined?: number
+  /** Why it failed: the members with the same values; not sent. */
+  readonly failure?: string
 }

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { checkProblem } from './support/responses.ts'
 import { newFolder, runServe, startServer, type TestServer } from './support/server.ts'
 
-const noQuota = '"max_members":null,"max_bytes":null,"max_value_bytes":null,"schema":null'
+const noQuota = '"max_members":null,"max_bytes":null,"max_value_bytes":null,"schema":null,"indexes":[]'
 const files = join(import.meta.dir, 'support/processes')
 
 function configFile(content: string, name = 'kvist.config.ts'): string {

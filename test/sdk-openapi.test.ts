@@ -180,6 +180,7 @@ const settings: Names<Settings> = {
   max_members: 'required',
   max_bytes: 'required',
   max_value_bytes: 'required',
+  indexes: 'required',
 }
 const batchCheck: Names<BatchCheck> = { collection: 'required', key: 'required', revision: 'required' }
 const batchOperations = {

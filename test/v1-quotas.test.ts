@@ -48,7 +48,7 @@ const increment = 'application/vnd.kvist.increment+json'
 test('settings show the quotas as numbers, however they were sent', async () => {
   const name = await newCollection({})
   const sent = { max_members: 5, max_bytes: '64MiB', max_value_bytes: '1.5kB' }
-  const shown = { processes: null, default_ttl: null, sliding: false, schema: null }
+  const shown = { processes: null, default_ttl: null, sliding: false, schema: null, indexes: [] }
   const expected = { ...shown, max_members: 5, max_bytes: 67_108_864, max_value_bytes: 1500 }
   expect(await limit(name, sent)).toEqual(expected)
   expect(await jsonOf<Settings>(fetch(at(`_collections/${name}`)))).toEqual(expected)

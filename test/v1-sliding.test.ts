@@ -172,7 +172,7 @@ needing('process').test(
     try {
       const settings = await fetch(`${own.url}/v1/_collections/c`)
       expect(await settings.text()).toBe(
-        '{"processes":null,"default_ttl":60,"sliding":true,"max_members":null,"max_bytes":null,"max_value_bytes":null,"schema":null}\n',
+        '{"processes":null,"default_ttl":60,"sliding":true,"max_members":null,"max_bytes":null,"max_value_bytes":null,"schema":null,"indexes":[]}\n',
       )
       const keys = Array.from({ length: 50 }, (_, i) => `k${i}`)
       const stored = await Promise.all(keys.map((key) => jsonOf<Stored>(put(`${own.url}/v1/c/${key}`, '1'))))

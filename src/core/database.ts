@@ -22,6 +22,10 @@ import { type FeedPage, type FeedSource, readFeed } from './feed/pages.ts'
 import type { Scope } from './feed/scope.ts'
 import type { WatchBounds, Watcher, WatchStats } from './feed/watcher.ts'
 import type { Follower } from './follower.ts'
+import { type IndexBuilder, type IndexEvent, startIndexBuilder } from './indexes/build.ts'
+import type { Index } from './indexes/definition.ts'
+import { type EntryPage, type EntryQuery, indexEntries } from './indexes/pages.ts'
+import { type IndexStatus, indexRegistry } from './indexes/registry.ts'
 import { Renewals } from './jobs/renewals.ts'
 import { expiryOf, startSweeper } from './jobs/sweeper.ts'
 import { defaultTombstonesMs, startTombstoneGc } from './jobs/tombstone-gc.ts'
@@ -96,6 +100,10 @@ export interface Database
    */
   write(writes: readonly Write[], durability?: Durability): Promise<readonly Written[]>
   settings(collection: string): Settings
+  /** The indexes of a collection, in the order of its settings, with their states. */
+  indexesOf(collection: string): readonly IndexStatus[]
+  /** Returns a page of the entries of an index (indexes/pages.ts). */
+  indexEntries(index: Index, query: EntryQuery): Promise<EntryPage>
   /**
    * Stores the settings of a collection; null removes them. Once it resolves, every write of this server keeps within
    * the quotas. Throws `conflict`, `unprocessable` (settings.ts) or `invalid_schema`.
@@ -167,6 +175,8 @@ export interface DatabaseOptions {
   readonly maxClockAheadMs?: number
   /** Keep data derived from collections of kvist's own up to date. */
   readonly followers?: readonly Follower[]
+  /** Called when an index is built, is ready, has failed or was dropped. */
+  readonly onIndexEvent?: (event: IndexEvent) => void
   /** Tests set smaller ones. */
   readonly watchBounds?: WatchBounds
 }
@@ -174,8 +184,10 @@ export interface DatabaseOptions {
 export async function openDatabase(options: DatabaseOptions): Promise<Database> {
   const { now, onError, processes = [], settings = new Map(), timers = realTimers } = options
   const cache = memberCache(options.cacheBytes)
-  const registry = settingsRegistry(settings, onError)
-  const followers = [registry, ...(options.followers ?? [])]
+  let builder: IndexBuilder | null = null
+  const indexes = indexRegistry(() => builder?.wake(), onError)
+  const registry = settingsRegistry(settings, onError, indexes.set)
+  const followers = [registry, indexes, ...(options.followers ?? [])]
   const versions = collectionVersions()
   let hub: WatchHub | null = null
   let reads: Reads | null = null
@@ -193,6 +205,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     for (const one of followers) one.load(engine).catch(onError)
   }
   const engine = await options.open(onCommit, onSetback)
+  if (engine.isShared) indexes.disable()
   for (const one of followers) await one.load(engine)
   const runner = processRunner(processes, onError)
   const transforms = transformsOf(registry, runner)
@@ -204,6 +217,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     renewalRecords: { isRecording: options.recordsRenewals ?? (() => false), keepMs: tombstonesMs },
     ...(options.maxClockAheadMs === undefined ? {} : { maxAheadMs: options.maxClockAheadMs }),
     quotasOf: registry.quotasOf,
+    indexes,
     makeRoom: () => sweeper.sweepNow(),
     onTouch: (refs) => renewals.forget(refs),
   })
@@ -215,37 +229,31 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   const feed = feedSource(engine, writes, renewals, now, onError)
   hub = watchHub(feed, options.watchBounds)
   const positions = sourcePositions({ get: reads.get, write: (all) => writes.write(all, relaxed) }, timers)
+  builder = await startIndexBuilder({
+    engine,
+    registry: indexes,
+    commit: writes.commitChecked,
+    makeRoom: () => sweeper.sweepNow(),
+    now,
+    timers,
+    onError,
+    onEvent: options.onIndexEvent ?? (() => {}),
+  })
   const tombstoneGc = startTombstoneGc(engine, tombstonesMs, now, onError, timers)
 
   return {
-    get: reads.get,
-    getHead: reads.getHead,
-    getPart: reads.getPart,
-    readMany: reads.readMany,
-    removalCause: reads.removalCause,
-    onExpiredRead: reads.onExpiredRead,
+    ...verbsOf(reads, writes),
     readQueue: (schedule) => readQueue(reads, schedule),
     nodeId: engine.nodeId,
-    execute: writes.execute,
-    prepare: writes.prepare,
-    update: writes.update,
-    patch: writes.patch,
-    touch: writes.touch,
-    putAll: writes.putAll,
-    replicate: writes.replicate,
-    putUnmirrored: writes.putUnmirrored,
-    deleteUnmirrored: writes.deleteUnmirrored,
     conflicts: (query) => conflictPage(engine, query, now()),
     requireReplicable: writes.requireReplicable,
-    put: (collection, key, content, condition, prepared) =>
-      writes.put({ collection, key }, content, condition, prepared),
-    delete: (collection, key, condition) => writes.delete({ collection, key }, condition),
-    write: (all, durability) => writes.write(all, durability === undefined ? {} : { durability }),
     ...scans,
     ...comparisonOf(engine, now),
     requireGranted() {},
     settings: (collection) => registry.get(collection) ?? noSettings,
-    setSettings: settingsSetter(registry, runner, writes),
+    indexesOf: indexes.of,
+    indexEntries: (index, query) => indexEntries(engine, index, query),
+    setSettings: settingsSetter(engine, registry, runner, writes),
     checkMembers: membersChecker(registry, scans),
     changes: (scope, after, limit, memory) => readFeed(feed, scope, after, limit, memory),
     hasSeen: (cursor, version) => engine.hasSeen(cursor, version),
@@ -265,20 +273,47 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     async close() {
       // On a full disk they cannot be stored: then nodes send a little again.
       await positions.stop().catch(onError)
-      await Promise.all([sweeper.stop(), tombstoneGc.stop(), renewals.stop()])
+      await Promise.all([builder?.stop(), sweeper.stop(), tombstoneGc.stop(), renewals.stop()])
       await engine.close()
     },
   }
 }
 
+/** Returns the verbs of the store that are those of its reads and writes. */
+function verbsOf(reads: Reads, writes: Writes) {
+  return {
+    get: reads.get,
+    getHead: reads.getHead,
+    getPart: reads.getPart,
+    readMany: reads.readMany,
+    removalCause: reads.removalCause,
+    onExpiredRead: reads.onExpiredRead,
+    execute: writes.execute,
+    prepare: writes.prepare,
+    update: writes.update,
+    patch: writes.patch,
+    touch: writes.touch,
+    putAll: writes.putAll,
+    replicate: writes.replicate,
+    putUnmirrored: writes.putUnmirrored,
+    deleteUnmirrored: writes.deleteUnmirrored,
+    put: (collection, key, content, condition, prepared) =>
+      writes.put({ collection, key }, content, condition, prepared),
+    delete: (collection, key, condition) => writes.delete({ collection, key }, condition),
+    write: (all, durability) => writes.write(all, durability === undefined ? {} : { durability }),
+  } satisfies Partial<Database>
+}
+
 /** Returns what stores the settings of a collection. */
 function settingsSetter(
+  { isShared }: Pick<Engine, 'isShared'>,
   registry: SettingsRegistry,
   runner: ProcessRunner,
   writes: Writes,
 ): Database['setSettings'] {
   return async (collection, given) => {
     registry.requireChangeable(collection, given)
+    if (isShared && given !== null && given.indexes.length > 0) throw noIndexesHere()
     runner.requireNames(given?.processes ?? [])
     if (given !== null && given.schema !== null) requireSchema(given.schema)
     await writes.commit([settingsWrite(collection, given)])
@@ -296,6 +331,11 @@ function membersChecker(registry: SettingsRegistry, scans: Scans): Database['che
       collection,
       memory,
     })
+}
+
+/** A server that has not heard of an index yet would write members without their entries (docs/design/indexes.md). */
+function noIndexesHere(): KvistError {
+  return new KvistError('not_implemented', 'a store in Redis has no indexes: several servers may write to it')
 }
 
 const relaxed = { durability: 'relaxed' } as const

@@ -66,6 +66,9 @@ export interface Engine {
   /** The id of this node among the nodes that exchange changes; all servers of one cluster have the same. */
   readonly nodeId: string
 
+  /** Whether other servers may write to the same store. */
+  readonly isShared: boolean
+
   read(collection: string, key: string): MaybePromise<Member | null>
 
   /** Returns the member without its value, at a cost that does not depend on the length of the value. */
@@ -206,6 +209,8 @@ export interface Check extends MemberRef {
   readonly expiresAtMs?: number | null
   /** The stored version counts also if it has expired, and was not swept yet. */
   readonly evenExpired?: true
+  /** As in `Placed`. */
+  readonly near?: MemberRef
 }
 
 export interface Put extends Placed {
@@ -267,7 +272,7 @@ interface Placed extends MemberRef {
    */
   readonly near?: MemberRef
   /**
-   * The index of an earlier write of the commit: this one does nothing unless that one was done. So an index entry follows
+   * The index of an earlier write of the commit: this one does nothing unless that one was given a revision. So an index entry follows
    * its member, also where it depends on the stored version whether the member is written. Not with `apart`.
    */
   readonly ifDone?: number
@@ -312,6 +317,8 @@ export interface Written {
   readonly stored?: StoredOrigin
   /** Nothing was done, because the write would pass this quota; only with `apart`. */
   readonly exceeded?: Exceeded
+  /** Nothing was done, because of a unique index; the write gate says so (indexes/unique.ts), and no engine. */
+  readonly notUnique?: KvistError
 }
 
 /** A position in the feed, opaque to all but the engine that made it. `''` is the beginning. */

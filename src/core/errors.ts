@@ -27,6 +27,7 @@ export type ErrorCode =
   | 'invalid_schema' // a JSON Schema that values cannot be checked against; `pointer` in the problem says where
   | 'schema_violation' // the value breaks the schema of its collection; `violations` in the problem say how
   | 'no_index' // too many members to sort; `index` in the problem is what would order them
+  | 'not_unique' // another member has the values that are unique by an index of the collection
   | 'quota_exceeded' // the collection, or a value in it, would grow past a limit in its settings
   | 'busy' // writers wait for room and it did not come in time
   | 'storage_full'

@@ -1,5 +1,6 @@
 import { commitOf, noChecks, type QuotaOptions } from './command.ts'
-import type { Durability, Engine, Write, Written } from './engine.ts'
+import type { CommitResult, Durability, Engine, Write, Written } from './engine.ts'
+import { KvistError } from './errors.ts'
 import { keyedMutex } from './keyed-mutex.ts'
 import { refId } from './plan.ts'
 import { mayFit, type Quota } from './quota.ts'
@@ -30,7 +31,9 @@ export function limitedCommits(options: LimitedCommitOptions): LimitedCommits {
     quotas: readonly Quota[] | undefined,
   ): Promise<readonly Written[]> {
     const commit = commitOf(noChecks, writes, now(), durability, quotas)
-    const result = await options.commit(writes.length === 1 ? commit : { ...commit, apart: true })
+    const result = await outcomesApart(
+      options.commit(writes.length === 1 ? commit : { ...commit, apart: true }),
+    )
     if (result.ok) return result.written
     if ('exceeded' in result) return [{ ...nothingDone, exceeded: result.exceeded }]
     throw new Error('a commit without checks cannot fail one')
@@ -72,6 +75,16 @@ export function limitedCommits(options: LimitedCommitOptions): LimitedCommits {
       quotasOf(writes) === undefined
         ? commit(writes, undefined)
         : exclusive([collection], () => commit(writes, undefined)),
+  }
+}
+
+/** A single write is no commit apart, but its outcome says as theirs do that it would break a unique index. */
+async function outcomesApart(committing: Promise<CommitResult>): Promise<CommitResult> {
+  try {
+    return await committing
+  } catch (error) {
+    if (!(error instanceof KvistError) || error.code !== 'not_unique') throw error
+    return { ok: true, written: [{ ...nothingDone, notUnique: error }] }
   }
 }
 

@@ -78,6 +78,10 @@ export const maxTickets = 10_000
 /** Of one token: it must not use up those of all others. */
 export const maxTicketsOfOne = 2500
 export const ticketMs = 60_000
+/** Indexes of one collection, and the fields that one orders by. */
+export const maxIndexes = 16
+export const maxIndexFields = 4
+export const maxIndexNameBytes = 64
 /** The largest quotas that a collection can be given; that of a value is `maxValueBytes`. */
 export const maxQuotaMembers = 1e12
 export const maxQuotaBytes = 2 ** 49

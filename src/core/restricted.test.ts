@@ -129,6 +129,7 @@ describe('one member', () => {
       'comparedCollections',
       'conflicts',
       'settings',
+      'indexesOf',
       'setSettings',
       'checkMembers',
       'checkCursor',

@@ -6,6 +6,7 @@ import type { MemberRef } from './engine.ts'
 import { KvistError } from './errors.ts'
 import type { Scope } from './feed/scope.ts'
 import { capabilities } from './grants.ts'
+import { withoutOther } from './indexes/unique.ts'
 import { isOwnCollection } from './keys.ts'
 import { type Operation, showsValue } from './operations.ts'
 import {
@@ -40,7 +41,10 @@ export function restricted(db: Database, viewer: Viewer): Store {
     ...restrictedLists(db, viewer),
     async execute(command) {
       requireCommand(viewer, command)
-      return hidingViolations(viewer, command.operations, () => db.execute(command))
+      return hidingOther(
+        viewer,
+        hidingViolations(viewer, command.operations, () => db.execute(command)),
+      )
     },
     async prepare(ref, content, otherwise) {
       mayWrite(ref)
@@ -48,7 +52,7 @@ export function restricted(db: Database, viewer: Viewer): Store {
     },
     async put(collection, key, content, condition, prepared) {
       mayWrite({ collection, key })
-      return db.put(collection, key, content, condition, prepared)
+      return hidingOther(viewer, db.put(collection, key, content, condition, prepared))
     },
     async delete(collection, key, condition) {
       mayWrite({ collection, key })
@@ -57,7 +61,8 @@ export function restricted(db: Database, viewer: Viewer): Store {
     async patch(ref, patch, condition, expiresAtMs = null) {
       const operation = { op: 'patch', ...ref, patch, condition, expiresAtMs } as const
       requireOperation(viewer, operation)
-      return hidingViolations(viewer, [operation], () => db.patch(ref, patch, condition, expiresAtMs))
+      const patching = () => db.patch(ref, patch, condition, expiresAtMs)
+      return hidingOther(viewer, hidingViolations(viewer, [operation], patching))
     },
     async touch(ref, expiresAtMs, condition) {
       mayWrite(ref)
@@ -65,7 +70,7 @@ export function restricted(db: Database, viewer: Viewer): Store {
     },
     async update(ref, decide, durability) {
       requireOperation(viewer, { op: 'update', ...ref, decide })
-      return db.update(ref, decide, durability)
+      return hidingOther(viewer, db.update(ref, decide, durability))
     },
     putAll: (collection, members) => putAllWithin(db, viewer, collection, members),
     requireReplicable(write) {
@@ -90,6 +95,10 @@ export function restricted(db: Database, viewer: Viewer): Store {
     settings(collection) {
       requireAny(viewer, collection)
       return db.settings(collection)
+    },
+    indexesOf(collection) {
+      requireAny(viewer, collection)
+      return db.indexesOf(collection)
     },
     async setSettings(collection, settings) {
       requireCollection(viewer, 'admin', collection)
@@ -240,7 +249,25 @@ async function putAllWithin(
           collection,
           kept.map((index) => members[index]!),
         )
-  return [...rejected, ...failed.map(({ index, error }) => ({ index: kept[index]!, error }))]
+  return [
+    ...rejected,
+    ...failed.map(({ index, error }) => ({ index: kept[index]!, error: withoutHidden(viewer, error) })),
+  ]
+}
+
+/** Names the other member of a `not_unique` error only if the viewer may read that. */
+async function hidingOther<Result>(viewer: Viewer, writing: Promise<Result>): Promise<Result> {
+  try {
+    return await writing
+  } catch (error) {
+    throw error instanceof KvistError ? withoutHidden(viewer, error) : error
+  }
+}
+
+function withoutHidden(viewer: Viewer, error: KvistError): KvistError {
+  if (error.code !== 'not_unique') return error
+  const { collection, key } = error.extra.other as MemberRef
+  return isWithin(viewer.permits.reach('read', collection), key) ? error : withoutOther(error)
 }
 
 function memberError(viewer: Viewer, ref: MemberRef): KvistError {

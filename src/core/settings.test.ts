@@ -70,7 +70,7 @@ describe('quotas in settings', () => {
 
   test('a name that is not known is refused with those that are', async () => {
     expect((await faultIn({ max_member: 1 })).message).toBe(
-      'there is no setting "max_member"; known are processes, default_ttl, sliding, max_members, max_bytes, max_value_bytes, schema',
+      'there is no setting "max_member"; known are processes, default_ttl, sliding, max_members, max_bytes, max_value_bytes, schema, indexes',
     )
   })
 })

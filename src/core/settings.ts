@@ -1,6 +1,7 @@
 import type { Renew, Write } from './engine.ts'
 import { KvistError } from './errors.ts'
 import { type Follower, follower } from './follower.ts'
+import { definitionJson, type IndexDefinition, parseIndexes } from './indexes/definition.ts'
 import { maxProcesses, maxQuotaBytes, maxQuotaMembers, maxSettings, maxValueBytes } from './limits.ts'
 import { jsonContentType, type Member } from './member.ts'
 import { formatSize, parseSize } from './quantity.ts'
@@ -21,6 +22,8 @@ export interface Settings extends QuotaLimits {
   readonly sliding: boolean
   /** The JSON Schema that values must match, as the text of its JSON; null for none. */
   readonly schema: string | null
+  /** Kept beside the members (indexes/). */
+  readonly indexes: readonly IndexDefinition[]
 }
 
 export const settingsCollection = '_settings'
@@ -33,6 +36,7 @@ export const noSettings: Settings = {
   maxMembers: null,
   maxBytes: null,
   maxValueBytes: null,
+  indexes: [],
 }
 
 export function hasQuota({ maxMembers, maxBytes, maxValueBytes }: QuotaLimits): boolean {
@@ -42,7 +46,7 @@ export function hasQuota({ maxMembers, maxBytes, maxValueBytes }: QuotaLimits): 
 /**
  * Parses settings: `{"processes": ["name", …] or null, "default_ttl": seconds, a duration such as "7d", or null,
  * "sliding": true, "schema": a JSON Schema or null, "max_members": a number or null, "max_bytes" and "max_value_bytes": bytes,
- * a size such as "64MiB", or null}`; fields left out are null, or false. Throws `invalid_request`, `invalid_parameter` or
+ * a size such as "64MiB", or null, "indexes": a list (indexes/definition.ts) or null}`; fields left out are null, or false. Throws `invalid_request`, `invalid_parameter` or
  * `invalid_schema`.
  */
 export function parseSettings(given: unknown): Settings {
@@ -57,13 +61,14 @@ export function parseSettings(given: unknown): Settings {
     max_members: members = null,
     max_bytes: bytes = null,
     max_value_bytes: valueBytes = null,
+    indexes = null,
     ...others
   } = given as Record<string, unknown>
   const [other] = Object.keys(others)
   if (other !== undefined) {
     throw new KvistError(
       'invalid_request',
-      `there is no setting ${JSON.stringify(other.slice(0, 64))}; known are processes, default_ttl, sliding, max_members, max_bytes, max_value_bytes, schema`,
+      `there is no setting ${JSON.stringify(other.slice(0, 64))}; known are processes, default_ttl, sliding, max_members, max_bytes, max_value_bytes, schema, indexes`,
     )
   }
   const defaultTtlMs = parseTtl(ttl)
@@ -79,6 +84,7 @@ export function parseSettings(given: unknown): Settings {
     maxMembers: parseMembers(members),
     maxBytes: parseBytes('max_bytes', bytes, maxQuotaBytes),
     maxValueBytes: parseBytes('max_value_bytes', valueBytes, maxValueBytes),
+    indexes: parseIndexes(indexes),
   }
 }
 
@@ -122,7 +128,11 @@ function parseTtl(given: unknown): number | null {
   throw new KvistError('invalid_request', '"default_ttl" is in seconds, or a duration such as "7d", or null')
 }
 
-export function settingsJson({ processes, defaultTtlMs, sliding, schema, ...quota }: Settings): string {
+/** `shownIndexes` are the indexes as a server shows them; their definitions alone, if left out. */
+export function settingsJson(
+  { processes, defaultTtlMs, sliding, schema, indexes, ...quota }: Settings,
+  shownIndexes: readonly object[] = indexes.map(definitionJson),
+): string {
   return JSON.stringify({
     processes,
     default_ttl: defaultTtlMs === null ? null : defaultTtlMs / 1000,
@@ -131,6 +141,7 @@ export function settingsJson({ processes, defaultTtlMs, sliding, schema, ...quot
     max_bytes: quota.maxBytes,
     max_value_bytes: quota.maxValueBytes,
     schema: schema === null ? null : JSON.parse(schema),
+    indexes: shownIndexes,
   })
 }
 
@@ -159,11 +170,12 @@ export interface SettingsRegistry extends Follower {
 
 /**
  * Returns a registry. `fixed` settings override stored ones. Stored settings that cannot be parsed are reported to
- * `onError` and ignored.
+ * `onError` and ignored. `onIndexes` is told the indexes of a collection whenever its settings change.
  */
 export function settingsRegistry(
   fixed: ReadonlyMap<string, Settings>,
   onError: (error: unknown) => void,
+  onIndexes: (collection: string, indexes: readonly IndexDefinition[]) => void = () => {},
 ): SettingsRegistry {
   const known = new Map<string, Settings>()
   /** The quotas of the collections that have any: a map of its own, so that writes mostly find it empty. */
@@ -172,6 +184,7 @@ export function settingsRegistry(
   function set(collection: string, settings: Settings | null): void {
     quotas.delete(collection)
     known.delete(collection)
+    onIndexes(collection, settings?.indexes ?? [])
     if (settings === null) return
     known.set(collection, settings)
     const { maxMembers, maxBytes, maxValueBytes } = settings

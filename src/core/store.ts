@@ -9,6 +9,7 @@ export type Store = Omit<
   | 'write'
   | 'collections'
   | 'hasSeen'
+  | 'indexEntries'
   | 'stats'
   | 'writeFault'
   | 'close'

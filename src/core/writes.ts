@@ -10,6 +10,7 @@ import type { Condition } from './condition.ts'
 import { type ConflictRecordOptions, type ConflictWatch, replicateWithRecords } from './conflicts.ts'
 import type { AskedExpiry, Content, NewContent, Outcome, Stored } from './content.ts'
 import type {
+  Check,
   CommitResult,
   Delete,
   Durability,
@@ -22,6 +23,7 @@ import type {
 } from './engine.ts'
 import { KvistError } from './errors.ts'
 import type { ForeignWrite } from './foreign-write.ts'
+import { type IndexedCommitOptions, indexedCommits } from './indexes/indexed-commits.ts'
 import { defaultTombstonesMs } from './jobs/tombstone-gc.ts'
 import { limitedCommits } from './limited-commits.ts'
 import { maxClockAheadMs } from './limits.ts'
@@ -43,6 +45,8 @@ import { type Unmirrored, unmirroredWrites } from './unmirrored.ts'
  *                 become writes, which are transformed too; conditions are evaluated (plan.ts, operations.ts)
  *     check       the commit gets checks that those members have not changed since, the command's own checks, and those
  *                 of the writes alongside it
+ *     index       the commit gets the entries of the members' indexes, and checks that they are those of the stored versions
+ *                 (indexes/indexed-commits.ts)
  *     commit      one commit of the engine: all writes of the command and those alongside it, or none
  *     retry       from `resolve` on, when one of those members changed, and once when a quota is exceeded, after the
  *                 expired members are deleted; a failed check of the command's own is an error
@@ -98,6 +102,12 @@ export interface Writes extends Unmirrored {
   requireReplicable(write: ForeignWrite): void
   /** Commits writes of kvist's own jobs, each on its own, without transforming them and without quotas. */
   commit(writes: readonly (Write | Renew)[], options?: CommitOptions): Promise<readonly Written[]>
+  /** Commits writes to collections of kvist's own: together if there are checks; null if one of them fails. */
+  commitChecked(
+    checks: readonly Check[],
+    writes: readonly Write[],
+    durability?: Durability,
+  ): Promise<readonly Written[] | null>
 }
 
 /** How far a content came before: through `prepare`, or through the gate of another node. */
@@ -124,13 +134,20 @@ export interface WriteGateOptions
   readonly engine: Pick<Engine, 'commit' | 'readMany' | 'scan'> & ConflictRecordOptions['engine']
   /** Missing: renewals get no records. */
   readonly renewalRecords?: Omit<RenewalRecordOptions, 'commit'>
+  /** Missing: no collection has indexes. */
+  readonly indexes?: IndexedCommitOptions['registry']
   /** How far the clock of another node may be ahead; `maxClockAheadMs` if left out. */
   readonly maxAheadMs?: number
 }
 
 export function writeGate(options: WriteGateOptions): Writes {
   const { engine, transforms, now, renewalRecords } = options
-  const commitPlain: Engine['commit'] = (commit) => engine.commit(commit)
+  const { indexes: registry, makeRoom } = options
+  const commitToEngine: Engine['commit'] = (commit) => engine.commit(commit)
+  const commitPlain =
+    registry === undefined
+      ? commitToEngine
+      : indexedCommits({ engine, commit: commitToEngine, registry, makeRoom })
   const commit =
     renewalRecords === undefined ? commitPlain : recordingRenewals({ commit: commitPlain, ...renewalRecords })
   const plain = plainWrites({ ...options, commit })
@@ -204,6 +221,7 @@ function plainWrites(options: WriteGateOptions & Pick<CommandOptions, 'commit'>)
       quotasOf(writes) === undefined
         ? writtenOf(await commitToEngine(commitOf(noChecks, writes, now(), undefined)))
         : await limited.commit(writes, undefined)
+    if (written!.notUnique !== undefined) throw written!.notUnique
     if (written!.exceeded !== undefined) throw quotaExceeded(written!.exceeded)
     const { revision, createdAtMs, clock, existed } = written!
     return { revision, createdAtMs, clock, existed, expiresAtMs: write.expiresAtMs }
@@ -215,6 +233,17 @@ function plainWrites(options: WriteGateOptions & Pick<CommandOptions, 'commit'>)
   ): Promise<readonly Written[]> {
     const commit = commitOf(noChecks, writes, nowMs, durability)
     return writtenOf(await commitToEngine(writes.length === 1 ? commit : { ...commit, apart: true }))
+  }
+
+  async function commitChecked(
+    checks: readonly Check[],
+    writes: readonly Write[],
+    durability?: Durability,
+  ): Promise<readonly Written[] | null> {
+    const commit = commitOf(checks, writes, now(), durability)
+    const isApart = checks.length === 0 && writes.length > 1
+    const result = await commitToEngine(isApart ? { ...commit, apart: true } : commit)
+    return result.ok ? result.written : null
   }
 
   const requireReplicable = ({ origin }: ForeignWrite) => requireSaneOrigin(origin, now(), maxAheadMs)
@@ -252,7 +281,7 @@ function plainWrites(options: WriteGateOptions & Pick<CommandOptions, 'commit'>)
   }
 
   const unmirrored = unmirroredWrites({ engine, commit: (writes) => limited.commit(writes, undefined), now })
-  return { ...unmirrored, put, commit, requireReplicable, write, putAll }
+  return { ...unmirrored, put, commit, commitChecked, requireReplicable, write, putAll }
 }
 
 /** Returns the outcomes of a commit without checks and quotas. */
@@ -262,7 +291,8 @@ function writtenOf(result: CommitResult): readonly Written[] {
 }
 
 function rejectedBy(written: readonly Written[]): Rejected[] {
-  return written.flatMap(({ exceeded }, index) =>
-    exceeded === undefined ? [] : [{ index, error: quotaExceeded(exceeded) }],
-  )
+  return written.flatMap(({ exceeded, notUnique }, index) => {
+    if (notUnique !== undefined) return [{ index, error: notUnique }]
+    return exceeded === undefined ? [] : [{ index, error: quotaExceeded(exceeded) }]
+  })
 }

@@ -29,6 +29,7 @@ const responses: Record<ErrorCode, readonly [status: number, title: string]> = {
   invalid_schema: [400, 'Bad schema'],
   schema_violation: [422, 'Schema broken'],
   no_index: [422, 'No index'],
+  not_unique: [409, 'Not unique'],
   quota_exceeded: [422, 'Quota exceeded'],
   busy: [503, 'Too busy'],
   unavailable: [503, 'Unavailable'],

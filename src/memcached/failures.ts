@@ -30,6 +30,7 @@ const lines: Record<ErrorCode, string> = {
   invalid_schema: 'SERVER_ERROR the schema of the collection cannot be used',
   schema_violation: 'CLIENT_ERROR the value breaks the schema of the collection',
   no_index: 'SERVER_ERROR no index',
+  not_unique: 'SERVER_ERROR not unique',
   quota_exceeded: 'SERVER_ERROR out of memory storing object',
   busy: 'SERVER_ERROR busy',
   storage_full: 'SERVER_ERROR out of memory storing object',

@@ -289,6 +289,7 @@ export class CommandPipeline implements WriteClient {
     const { db, durability, counts } = this.session.server
     const written = await this.audited(command, keyOf(command), async () => {
       const [written] = await db.write([write], durability)
+      if (written!.notUnique !== undefined) throw written!.notUnique
       if (written!.exceeded !== undefined) throw quotaExceeded(written!.exceeded)
       return [written!, written!.revision]
     })

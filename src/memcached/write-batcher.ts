@@ -64,8 +64,9 @@ export function startWriteBatcher(db: Pick<Database, 'write'>, durability: Durab
     ).then(
       (written) =>
         notify(committed, (pending, i) => {
-          const { exceeded } = written[i]!
-          if (exceeded === undefined) pending.client.written(pending, written[i]!)
+          const { exceeded, notUnique } = written[i]!
+          if (notUnique !== undefined) pending.client.failed(pending, notUnique)
+          else if (exceeded === undefined) pending.client.written(pending, written[i]!)
           else pending.client.failed(pending, quotaExceeded(exceeded))
         }),
       (error) => notify(committed, (pending) => pending.client.failed(pending, error)),

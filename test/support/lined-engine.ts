@@ -139,7 +139,7 @@ export function linedEngine({
     open()
     const groups = new Map<number, number[]>()
     for (const [i, write] of given.writes.entries()) addTo(groups, positionOf(write), i)
-    for (const check of given.checks) addTo(groups, lineOf(check))
+    for (const check of given.checks) addTo(groups, lineOf(check.near ?? check))
     if (groups.size <= 1) return commitTo([...groups.keys()][0] ?? 0, given)
     if (given.apart !== true)
       throw new KvistError('unprocessable', 'the members are on several lines', together(given))
@@ -160,13 +160,14 @@ export function linedEngine({
         refs.push({ collection, key })
       groups.set(line, refs)
     }
-    for (const check of checks) add(lineOf(check), check)
+    for (const check of checks) add(lineOf(check.near ?? check), check)
     for (const write of writes) add(positionOf(write), write)
     return { together: [...groups.values()] }
   }
 
   return {
     nodeId,
+    isShared: false,
     read: (collection, key) =>
       memberOf(latestChange(open()[lineOf({ collection, key })]!.state, { collection, key })),
     readHead: (collection, key) =>

@@ -10,6 +10,7 @@ const settings: Settings = {
   max_bytes: 64 * 2 ** 20,
   max_value_bytes: 1000,
   schema: { type: 'object' },
+  indexes: [{ name: 'by_country', on: ['@.country'] }],
 }
 
 test('settings are shown in the largest unit that fits, and what is shown means the same', () => {
@@ -43,6 +44,7 @@ test('empty fields unset, and what the form does not know is kept', () => {
     ...unset,
     max_value_bytes: null,
     schema: null,
+    indexes: settings.indexes,
     unknown: 1,
   } as Settings)
 })

@@ -12,7 +12,7 @@
  * begin alike, and sort after all shorter values and before all larger ones.
  */
 
-interface EncodedValue {
+export interface EncodedValue {
   readonly text: string
   readonly isTruncated: boolean
 }
@@ -139,4 +139,52 @@ function escaped(character: string, point: number): string {
   if (point === 0xd7ff) return '\ud7ff\u0002'
   // A surrogate without its other half has no UTF-8.
   return `\ud7ff\u0003${String.fromCharCode(point - 0xd800 + 0x100)}`
+}
+
+/** Where an encoding in a text ends, and whether it is that of a truncated value. */
+export interface EncodingEnd {
+  readonly end: number
+  readonly isTruncated: boolean
+}
+
+/** Returns where the encoding that begins at `from` ends. */
+export function endOfEncoding(text: string, from: number): EncodingEnd {
+  switch (text[from]) {
+    case 'e': {
+      const at = indexOfFirst(text, from, '~', '}')
+      return { end: at + 1, isTruncated: text[at] === '}' }
+    }
+    case 'g': {
+      const at = indexOfFirst(text, from, end, '\u0002')
+      return { end: at + 1, isTruncated: text[at] !== end }
+    }
+    case 'h':
+    case 'i':
+    case 'j': {
+      const at = text.indexOf(end, from)
+      const isTruncated = text[at + 1] === end
+      return { end: isTruncated ? at + 2 : at + 1, isTruncated }
+    }
+    default:
+      return { end: from + 1, isTruncated: false }
+  }
+}
+
+function indexOfFirst(text: string, from: number, one: string, other: string): number {
+  let at = from
+  while (at < text.length && text[at] !== one && text[at] !== other) at++
+  return at
+}
+
+/** Returns a text that is the same for equal values, and another for others, whatever their length. */
+export function canonicalValue(json: string | undefined): string {
+  if (json === undefined) return ''
+  if (json[0] === '"') return `"${JSON.parse(json)}`
+  const decimal = numberForm.test(json) ? decimalOf(json) : undefined
+  if (decimal === undefined) return json
+  if (decimal === null) return '0'
+  const { isNegative, exponent, digits } = decimal
+  // Larger exponents are not exact here: such numbers count as equal if they are written alike.
+  if (Math.abs(exponent) >= hugeExponent) return json
+  return `${isNegative ? '-' : ''}${digits}e${exponent}`
 }

@@ -97,7 +97,11 @@ function checksOfSeveral({ storeTest, phaseTest }: Suite): void {
   phaseTest(
     'a write that follows another is done if that one was',
     [
-      (store) => write(store, put('a', '1'), put('old', '1')),
+      (store) =>
+        write(store, put('a', '1'), put('old', '1'), {
+          ...put('renewed', '1', { expiresAtMs: noonMs + 1000 }),
+          origin: { clock: 2 ** 45, node: 'other', createdAtMs: 1 },
+        }),
       (store) =>
         attempt(
           store,
@@ -111,18 +115,31 @@ function checksOfSeveral({ storeTest, phaseTest }: Suite): void {
             { ...put('a', '0'), origin: { clock: 1, node: 'other', createdAtMs: 1 } },
             { ...put('with-superseded'), ifDone: 5 },
             { ...put('with-left-out'), ifDone: 3 },
+            { ...put('renewed', '2'), origin: { clock: 2 ** 45, node: 'other', createdAtMs: 1 } },
+            { ...put('with-renewed'), ifDone: 8 },
             put('b'),
           ],
         ),
     ],
     async (store) => {
       const found = await store.engine.readMany(
-        ['a', 'with-a', 'with-missing', 'old', 'with-superseded', 'with-left-out', 'b'].map((key) => ({
-          collection,
-          key,
-        })),
+        ['a', 'with-a', 'with-missing', 'old', 'with-superseded', 'with-left-out', 'with-renewed', 'b'].map(
+          (key) => ({
+            collection,
+            key,
+          }),
+        ),
       )
-      expect(found.map((member) => member?.value ?? null)).toEqual(['2', '1', null, '1', null, null, '1'])
+      expect(found.map((member) => member?.value ?? null)).toEqual([
+        '2',
+        '1',
+        null,
+        '1',
+        null,
+        null,
+        null,
+        '1',
+      ])
     },
   )
 

@@ -70,7 +70,7 @@ export function applyCommit(
 function applyInOrder(context: Context, writes: Commit['writes']): Written[] {
   const written: Written[] = []
   for (const write of writes)
-    written.push(isLeftOut(write, written) ? nothingDone : applyWrite(context, write))
+    written.push(isLeftOut(write, written, context.knownRevision) ? nothingDone : applyWrite(context, write))
   return written
 }
 

@@ -36,7 +36,7 @@ export class RedisCommits {
       only = line
     }
     for (const check of checks) {
-      const line = this.lines.lineOf(check)
+      const line = this.lines.lineOf(check.near ?? check)
       if (only !== null && line !== only) return null
       only = line
     }
@@ -103,7 +103,7 @@ export class RedisCommits {
         refs.push({ collection, key })
       groups.set(line, refs)
     }
-    for (const check of checks) add(this.lines.lineOf(check), check)
+    for (const check of checks) add(this.lines.lineOf(check.near ?? check), check)
     for (const write of writes) add(this.lines.lineOfWrite(write), write)
     return [...groups.values()]
   }

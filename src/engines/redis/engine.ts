@@ -85,6 +85,7 @@ export async function openRedis(options: RedisEngineOptions): Promise<RedisStore
 function verbsOf(engine: RedisEngine): RedisStore {
   return {
     nodeId: engine.nodeId,
+    isShared: engine.isShared,
     read: (collection, key) => engine.read(collection, key),
     readHead: (collection, key) => engine.readHead(collection, key),
     readPart: (ref, version, from, to) => engine.readPart(ref, version, from, to),
@@ -109,6 +110,7 @@ function verbsOf(engine: RedisEngine): RedisStore {
 
 class RedisEngine implements RedisStore {
   readonly nodeId: string
+  readonly isShared = true
   private readonly cluster: Cluster
   private readonly options: RedisEngineOptions
   private readonly keys: readonly LineKeys[]

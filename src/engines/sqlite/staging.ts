@@ -222,8 +222,9 @@ function stageCommit(staging: Staging, { commit, writes }: Stageable): CommitRes
 
 function stageInOrder(staging: Staging, writes: readonly PlannedWrite[], nowMs: number): Written[] {
   const written: Written[] = []
+  const knownRevision = staging.lastRevision + staging.group.offsets.length
   for (const write of writes) {
-    if (isLeftOut(write, written)) {
+    if (isLeftOut(write, written, knownRevision)) {
       staging.versions.skip(1)
       written.push(nothingDone)
     } else written.push(stageWrite(staging, write, nowMs))

@@ -154,6 +154,15 @@ const settingsExample = {
   max_members: 100_000,
   max_bytes: 67_108_864,
   max_value_bytes: null,
+  indexes: [
+    {
+      name: 'by_country',
+      on: ['@.country', '@.population'],
+      unique: false,
+      state: 'building',
+      examined: 25_600,
+    },
+  ],
 }
 
 const settingsResponse: ResponseDocs = {
@@ -171,7 +180,7 @@ export const getSettings: OperationDocs = {
 export const putSettings: OperationDocs = {
   id: 'putSettings',
   description:
-    'All of them: what is left out is as if it had never been set. They apply to what is written from now on. A write that would make the collection or a value grow past a quota is refused as `quota_exceeded`; deletes and writes that do not grow are done, also above it. A value that breaks the `schema` is refused as `schema_violation`; members that exist are not checked. A process can be named when the server has it; files of processes are named in its configuration only, and settings that stand there cannot be changed here.',
+    'All of them: what is left out is as if it had never been set. They apply to what is written from now on. A write that would make the collection or a value grow past a quota is refused as `quota_exceeded`; deletes and writes that do not grow are done, also above it. A value that breaks the `schema` is refused as `schema_violation`; members that exist are not checked. A process can be named when the server has it; files of processes are named in its configuration only, and settings that stand there cannot be changed here. An index that is new here is built in the background, and one that is left out is deleted; what a response says of an index beside its definition is ignored. While a unique index is kept, a write that would give a member the values of another one is refused as `not_unique`.',
   parameters: [collection],
   body: { content: { [json]: { schema: responses.settings, example: settingsExample } } },
   responses: { 200: settingsResponse },

@@ -25,6 +25,7 @@ export const valueFaults: readonly ErrorCode[] = [
   'unsupported_media_type',
   'unprocessable',
   'schema_violation',
+  'not_unique',
   'quota_exceeded',
 ]
 

@@ -93,6 +93,7 @@ export const postBatch: OperationDocs = {
     'too_large',
     'unprocessable',
     'schema_violation',
+    'not_unique',
     'quota_exceeded',
     ...writeFaults,
   ],

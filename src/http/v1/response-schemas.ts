@@ -1,4 +1,12 @@
-import { maxProcesses, maxQuotaBytes, maxQuotaMembers, maxValueBytes } from '../../core/limits.ts'
+import {
+  maxIndexes,
+  maxIndexFields,
+  maxIndexNameBytes,
+  maxProcesses,
+  maxQuotaBytes,
+  maxQuotaMembers,
+  maxValueBytes,
+} from '../../core/limits.ts'
 import { named, type Schema } from '../operation.ts'
 import { collectionName, expiresAt, key, revision, shownValue, time } from './schema-parts.ts'
 
@@ -278,6 +286,38 @@ export const settings = named('Settings', {
       minimum: 1,
       maximum: maxValueBytes,
       description: 'The bytes of each value; a size such as `64KiB` may be sent',
+    },
+    indexes: {
+      type: 'array',
+      maxItems: maxIndexes,
+      description: 'What orders the members by their values',
+      items: {
+        type: 'object',
+        required: ['name', 'on'],
+        properties: {
+          name: { type: 'string', pattern: '^[A-Za-z0-9_-]+$', maxLength: maxIndexNameBytes },
+          on: {
+            type: 'array',
+            items: { type: 'string' },
+            minItems: 1,
+            maxItems: maxIndexFields,
+            description: 'Fields, each a JSONPath query for a single value such as `@.country`',
+          },
+          unique: {
+            type: 'boolean',
+            default: false,
+            description: 'No two members may have the same values in all of the fields',
+          },
+          state: {
+            type: 'string',
+            enum: ['building', 'ready', 'failed'],
+            description:
+              '`failed`: members have the same values. Delete one of them, and send the settings again',
+          },
+          examined: { type: 'integer', description: 'Members that the build has examined' },
+          failure: { type: 'string', description: 'Why it failed' },
+        },
+      },
     },
   },
 })

@@ -1,4 +1,5 @@
 import { KvistError } from '../../core/errors.ts'
+import { shownIndex } from '../../core/indexes/registry.ts'
 import { defaultNamedMembers, maxBatchBytes, maxNamedMembers } from '../../core/limits.ts'
 import { parseSchema } from '../../core/schema/schema.ts'
 import { parseSettings, settingsJson } from '../../core/settings.ts'
@@ -15,9 +16,14 @@ import { asObject, refuseOthers } from './fields.ts'
 
 /** `/v1/_collections/{collection}`: the settings of a collection, which need not have members. */
 
+/** The settings with the states of the indexes, which are ignored when they are sent back. */
+function shownSettings(db: Store, collection: string): string {
+  return settingsJson(db.settings(collection), db.indexesOf(collection).map(shownIndex))
+}
+
 export function getSettings(db: Store, request: HttpRequest, collection: string): HttpResponse {
   parametersOf(request, [])
-  return jsonTextLine(settingsJson(db.settings(collection)))
+  return jsonTextLine(shownSettings(db, collection))
 }
 
 /** Replaces all settings: those left out return to their defaults. */
@@ -30,7 +36,7 @@ export async function putSettings(
   parametersOf(request, [])
   const text = jsonText(await readBody(request, maxBatchBytes, context))
   await db.setSettings(collection, parseSettings(JSON.parse(text)))
-  return jsonTextLine(settingsJson(db.settings(collection)))
+  return jsonTextLine(shownSettings(db, collection))
 }
 
 export async function deleteSettings(

@@ -212,7 +212,7 @@ local function applyAfter(write, results, base, nowMs, known)
   local ifDone = write[1] == 1 and write[12] or write[1] == 2 and write[8] or none
   if ifDone ~= none then
     local earlier = results[base + ifDone + 1]
-    if earlier == 0 or earlier[1] <= 0 then return 0 end
+    if earlier == 0 or earlier[1] <= known then return 0 end
   end
   return apply(write, nowMs, known)
 end

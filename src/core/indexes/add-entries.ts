@@ -1,0 +1,144 @@
+import type { Check, Engine, Write } from '../engine.ts'
+import { KvistError } from '../errors.ts'
+import { isExpired, type Member } from '../member.ts'
+import type { Writes } from '../writes.ts'
+import type { Index } from './definition.ts'
+import { asDuplicate, entryOf, type IndexEntry } from './entries.ts'
+import { checkOf, type EntryChange, putOfEntry, storedVersion } from './entry-writes.ts'
+import { type Holders, holderOfEntry, isUniqueChange, readHolders } from './unique.ts'
+
+/** Gives members that a build has read their entries, as far as they have not changed since. */
+export interface EntryAdder {
+  /** Returns which members have the same unique values as others, for people; none, if all have their entries. */
+  add(members: readonly Member[]): Promise<string[]>
+  /** Returns how many commits were asked for since the last call. */
+  takeCommits(): number
+}
+
+export interface AddOptions {
+  readonly engine: Pick<Engine, 'readMany'>
+  readonly commit: Writes['commitChecked']
+  readonly makeRoom: () => Promise<void>
+  readonly now: () => number
+}
+
+/** Entries of one commit. */
+const entriesAtOnce = 32
+/** The members with the same values that are named. */
+const maxNamedDuplicates = 10
+
+export function entryAdder(options: AddOptions, index: Index): EntryAdder {
+  const { engine, makeRoom, now } = options
+  let commits = 0
+
+  /** Whether it was done; it is not where a member has changed. */
+  async function commit(checks: readonly Check[], writes: readonly Write[]): Promise<boolean> {
+    commits++
+    return (await options.commit(checks, writes, 'relaxed')) !== null
+  }
+
+  function changeOf({ key }: Member, entry: IndexEntry): EntryChange {
+    return { index, of: { collection: index.of, key }, entry, ifDone: undefined }
+  }
+
+  function unchangedCheck(member: Member): Check {
+    const stored = storedVersion([], member)
+    return checkOf({ collection: index.of, key: member.key, indexes: [], stored })
+  }
+
+  async function commitEntries(members: readonly Member[]): Promise<boolean> {
+    const puts = members.map((one) => putOfEntry(changeOf(one, entryOf(index, one.key, one.value))))
+    try {
+      return await commit(members.map(unchangedCheck), puts)
+    } catch (error) {
+      if (members.length > 1 && error instanceof KvistError && 'together' in error.extra) return false
+      throw error
+    }
+  }
+
+  async function addPlain(members: readonly Member[]): Promise<void> {
+    for (let from = 0; from < members.length; from += entriesAtOnce) {
+      const part = members.slice(from, from + entriesAtOnce)
+      // One of them has changed, or they are on several lines.
+      if (!(await commitEntries(part))) for (const one of part) await commitEntries([one])
+    }
+  }
+
+  /** Adds the entry of a member, which is unique if no other has it. Returns false where that, or the member, has changed. */
+  async function addUnique(member: Member, entry: IndexEntry): Promise<boolean> {
+    const change = changeOf(member, entry)
+    const checks = [unchangedCheck(member)]
+    if (isUniqueChange(change)) {
+      checks.push({ collection: index.entries, key: entry.key, revision: null, near: change.of })
+    }
+    return commit(checks, [putOfEntry(change)])
+  }
+
+  /** Adds what can be added. Returns the members that have to be tried again, and names duplicates. */
+  async function tryUnique(
+    members: readonly Member[],
+    mayExpire: boolean,
+    duplicates: string[],
+  ): Promise<Member[]> {
+    const added = members.map((member) => changeOf(member, entryOf(index, member.key, member.value)))
+    const holders = await readHolders(engine, { removed: [], added })
+    const again: Member[] = []
+    for (const [i, member] of members.entries()) {
+      const { entry, of } = added[i]!
+      if (isUniqueChange(added[i]!) && holderOfEntry(holders, added[i]!)?.memberKey === of.key) continue
+      const holder = await otherHolder(options, holders, added[i]!)
+      if (holder !== null && !isExpired(member, now())) {
+        if (!holder.isLive && mayExpire) again.push(member)
+        else if (duplicates.length < maxNamedDuplicates) duplicates.push(`${holder.key} and ${of.key}`)
+      } else if (!(await addUnique(member, holder === null ? entry : asDuplicate(entry, of.key)))) {
+        // Also where a member of this page has the values: it is found in the next try.
+        again.push(member)
+      }
+    }
+    return unchanged(options, index, again)
+  }
+
+  async function addUniques(members: readonly Member[]): Promise<string[]> {
+    const duplicates: string[] = []
+    let left = await tryUnique(members, true, duplicates)
+    while (left.length > 0) {
+      await makeRoom()
+      left = await tryUnique(left, false, duplicates)
+    }
+    return duplicates
+  }
+
+  return {
+    async add(members) {
+      if (index.unique) return addUniques(members)
+      await addPlain(members)
+      return []
+    },
+    takeCommits() {
+      const taken = commits
+      commits = 0
+      return taken
+    },
+  }
+}
+
+/** Returns the key of the other member that has the values of an entry, and whether that lives; null for none. */
+async function otherHolder({ engine, now }: AddOptions, holders: Holders, change: EntryChange) {
+  const { collection, key } = change.of
+  const holder = isUniqueChange(change) ? holderOfEntry(holders, change) : undefined
+  if (holder === undefined || holder.memberKey === key) return null
+  const [member] = await engine.readMany([{ collection, key: holder.memberKey }])
+  const isLive = member !== undefined && member !== null && !isExpired(member, now())
+  return { key: holder.memberKey, isLive }
+}
+
+/** Returns those members that are as they were read: the others have their entries from the write gate. */
+async function unchanged(
+  { engine }: AddOptions,
+  { of: collection }: Index,
+  members: readonly Member[],
+): Promise<Member[]> {
+  if (members.length === 0) return []
+  const found = await engine.readMany(members.map(({ key }) => ({ collection, key })))
+  return members.filter(({ revision }, i) => found[i]?.revision === revision)
+}

@@ -1,0 +1,131 @@
+import { createHash } from 'node:crypto'
+import { fieldOf } from '../../jsonpath/fields.ts'
+import { maxKeyBytes } from '../limits.ts'
+import type { Value } from '../member.ts'
+import type { Index } from './definition.ts'
+import { canonicalValue, type EncodedValue, encodeValue, endOfEncoding } from './encode-value.ts'
+
+/**
+ * The entries of indexes. Each member has one in each index of its collection. Its key is
+ *
+ *     the values of the fields, encoded (encode-value.ts), and then
+ *     `k` and the key of the member; a long key is cut, and ends with its digest
+ *     `u` alone, in a unique index whose fields all have values; where one is truncated with the digest of all values
+ *
+ * so that entries are in the order of the values, and among equal values in that of the keys. A unique index can have only
+ * one entry for the same values. Its value is the member's key as JSON text, or `0` where that is in the entry's key.
+ */
+export interface IndexEntry {
+  readonly key: string
+  readonly value: string
+}
+
+const cutEnd = '\u{10000}\u0001\u0001'
+const digestLength = 22
+const inKey = '0'
+
+/** Returns the entry of a member in an index. */
+export function entryOf(index: Index, key: string, value: Value): IndexEntry {
+  const values = valuesOf(index, value)
+  return index.unique && !values.includes(undefined)
+    ? uniqueEntry(index, key, values)
+    : plainEntry(encodedValues(index, values), key)
+}
+
+/** The JSON text of each field; undefined where there is nothing, as in values that aren't JSON. */
+function valuesOf({ on }: Index, value: Value): (string | undefined)[] {
+  return on.map((field) => (typeof value === 'string' ? fieldOf(value, field) : undefined))
+}
+
+function encodedValues({ maxValueBytes }: Index, values: readonly (string | undefined)[]): EncodedValue {
+  let text = ''
+  let isTruncated = false
+  for (const value of values) {
+    const encoded = encodeValue(value, maxValueBytes)
+    text += encoded.text
+    isTruncated ||= encoded.isTruncated
+  }
+  return { text, isTruncated }
+}
+
+function plainEntry({ text }: EncodedValue, key: string): IndexEntry {
+  const left = maxKeyBytes - Buffer.byteLength(text) - 1
+  if (key.length * 3 <= left || Buffer.byteLength(key) <= left) return { key: `${text}k${key}`, value: inKey }
+  const room = left - Buffer.byteLength(cutEnd) - digestLength
+  return { key: `${text}k${startOf(key, room)}${cutEnd}${digestOf(key)}`, value: JSON.stringify(key) }
+}
+
+/** Returns as many characters as have at most `bytes` of UTF-8. */
+function startOf(text: string, bytes: number): string {
+  let start = ''
+  let used = 0
+  for (const character of text) {
+    used += Buffer.byteLength(character)
+    if (used > bytes) break
+    start += character
+  }
+  return start
+}
+
+function digestOf(text: string): string {
+  return createHash('sha256').update(text).digest('base64url').slice(0, digestLength)
+}
+
+function uniqueEntry(index: Index, key: string, values: readonly (string | undefined)[]): IndexEntry {
+  const { text, isTruncated } = encodedValues(index, values)
+  const digest = isTruncated
+    ? createHash('sha256')
+        .update(JSON.stringify(values.map(canonicalValue)))
+        .digest('base64url')
+    : ''
+  return { key: `${text}u${digest}`, value: JSON.stringify(key) }
+}
+
+/** What an entry says. */
+export interface ReadEntry {
+  readonly key: string
+  readonly memberKey: string
+  /**
+   * Null where the entry's place is exact. Otherwise what it begins with up to the first truncated value: entries with the
+   * same `run` are next to each other, in no particular order.
+   */
+  readonly run: string | null
+}
+
+/** Reads an entry. `fields` is the number of the index's fields. */
+export function readEntry(key: string, value: Value, fields: number): ReadEntry {
+  let at = 0
+  let run: string | null = null
+  for (let i = 0; i < fields; i++) {
+    const { end, isTruncated } = endOfEncoding(key, at)
+    at = end
+    if (isTruncated) run ??= key.slice(0, end)
+  }
+  const memberKey = value === inKey ? key.slice(at + 1) : String(JSON.parse(String(value)))
+  return { key, memberKey, run }
+}
+
+/** Whether an entry has its values for itself: no other member may have the same. */
+export function isUniqueEntry(key: string, fields: number): boolean {
+  let at = 0
+  for (let i = 0; i < fields; i++) at = endOfEncoding(key, at).end
+  return key[at] === 'u'
+}
+
+/** Returns what the entries with these values of the first fields begin with, and whether a value is truncated in it. */
+export function entryPrefix(index: Index, values: readonly (string | undefined)[]): EncodedValue {
+  let text = ''
+  for (const value of values) {
+    const encoded = encodeValue(value, index.maxValueBytes)
+    text += encoded.text
+    // Whatever follows is not in order.
+    if (encoded.isTruncated) return { text, isTruncated: true }
+  }
+  return { text, isTruncated: false }
+}
+
+/** Returns the entry that a member has in place of a unique one, because another member has that. */
+export function asDuplicate({ key }: IndexEntry, memberKey: string): IndexEntry {
+  const text = key.slice(0, key.lastIndexOf('u'))
+  return plainEntry({ text, isTruncated: false }, memberKey)
+}

@@ -1,0 +1,155 @@
+import type { Delete, MemberRef, Put } from '../engine.ts'
+import { type Follower, follower } from '../follower.ts'
+import { jsonContentType, type Member } from '../member.ts'
+import { settingsCollection } from '../settings.ts'
+import { type Index, type IndexDefinition, indexOf } from './definition.ts'
+
+/**
+ * How far an index is. `building`: not all members have their entries yet. `ready`: all have them. `failed`: it is unique,
+ * and members have the same values; it is not kept any more until its settings are stored again.
+ */
+export type IndexState = 'building' | 'ready' | 'failed'
+
+/** What is stored of an index beside its entries. */
+export interface IndexProgress {
+  readonly state: IndexState
+  /** The key from which the build goes on; null for the beginning. */
+  readonly position: string | null
+  /** Members that the build has examined. */
+  readonly examined: number
+  /** Why it failed, for people; null if it has not. */
+  readonly failure: string | null
+}
+
+export interface IndexStatus extends Index, IndexProgress {}
+
+/**
+ * The collection in which each index has a member with its progress, under its id. Entries and progress are not mirrored:
+ * every node builds its own.
+ */
+export const indexesCollection = '_indexes'
+
+export const notBegun: IndexProgress = { state: 'building', position: null, examined: 0, failure: null }
+
+/** Knows the indexes of all collections, which every write needs. */
+export interface IndexRegistry extends Follower {
+  /** Takes over the indexes of a collection's settings. */
+  set(collection: string, definitions: readonly IndexDefinition[]): void
+  /** Ignores all indexes from now on: the engine has none. */
+  disable(): void
+  /** Whether any collection has indexes. */
+  hasAny(): boolean
+  /** Returns the indexes whose entries are kept; undefined for none. It is another list whenever they change. */
+  kept(collection: string): readonly Index[] | undefined
+  /** Returns all indexes of a collection, in the order of its settings. */
+  of(collection: string): readonly IndexStatus[]
+  /** Returns the indexes of all collections. */
+  all(): readonly IndexStatus[]
+  /** Returns what is stored of indexes, also of those that settings do not name any more. */
+  stored(): readonly StoredIndex[]
+}
+
+/** `onChange` is called when indexes were added, removed or have another state. */
+export function indexRegistry(onChange: () => void, onError: (error: unknown) => void): IndexRegistry {
+  const known = new Map<string, readonly Index[]>()
+  const kept = new Map<string, readonly Index[]>()
+  const progress = new Map<string, StoredIndex>()
+  /** The collection of each known index. */
+  const collections = new Map<string, string>()
+
+  const progressOf = ({ id }: Index): IndexProgress => progress.get(id) ?? notBegun
+
+  function update(collection: string): void {
+    const before = kept.get(collection) ?? []
+    const indexes = (known.get(collection) ?? []).filter((one) => progressOf(one).state !== 'failed')
+    if (indexes.length === before.length && indexes.every((one, i) => one === before[i])) return
+    if (indexes.length === 0) kept.delete(collection)
+    else kept.set(collection, indexes)
+  }
+
+  let isDisabled = false
+
+  function set(collection: string, given: readonly IndexDefinition[]): void {
+    const definitions = isDisabled ? [] : given
+    const before = known.get(collection) ?? []
+    if (before.length + definitions.length === 0) return
+    const indexes = definitions.map((definition) => indexOf(collection, definition))
+    for (const { id } of before) collections.delete(id)
+    for (const { id } of indexes) collections.set(id, collection)
+    if (indexes.length === 0) known.delete(collection)
+    else known.set(collection, indexes)
+    update(collection)
+    onChange()
+  }
+
+  function take(id: string, member: Member | null): void {
+    try {
+      if (member === null) progress.delete(id)
+      else progress.set(id, parseStored(id, String(member.value)))
+    } catch (error) {
+      onError(new Error(`the progress of index ${id} cannot be read`, { cause: error }))
+    }
+    const collection = collections.get(id)
+    if (collection !== undefined) update(collection)
+    onChange()
+  }
+
+  function statusOf(index: Index): IndexStatus {
+    const { state, position, examined, failure } = progressOf(index)
+    return { ...index, state, position, examined, failure }
+  }
+
+  return {
+    set,
+    disable() {
+      isDisabled = true
+      for (const collection of [...known.keys()]) set(collection, [])
+    },
+    hasAny: () => known.size > 0,
+    kept: (collection) => kept.get(collection),
+    of: (collection) => (known.get(collection) ?? []).map(statusOf),
+    all: () => [...known.values()].flatMap((indexes) => indexes.map(statusOf)),
+    stored: () => [...progress.values()],
+    ...follower({ collection: indexesCollection, take, keys: () => progress.keys() }),
+  }
+}
+
+/** What is stored of an index beside its entries, and the collection that it orders. */
+export interface StoredIndex extends IndexProgress {
+  readonly id: string
+  readonly of: string
+}
+
+/** Returns an index as settings show it. */
+export function shownIndex({ name, on, unique, state, examined, failure }: IndexStatus) {
+  const shown = { name, on: on.map(({ text }) => text), unique, state, examined }
+  return failure === null ? shown : { ...shown, failure }
+}
+
+function parseStored(id: string, text: string): StoredIndex {
+  return { ...notBegun, ...JSON.parse(text), id }
+}
+
+/** The member whose line the progress of an index shares: it is deleted together with the settings that name it. */
+export function nearSettings(of: string): MemberRef {
+  return { collection: settingsCollection, key: of }
+}
+
+/** Returns the write that stores the progress of an index. */
+export function progressPut({ id, of }: Index, progress: IndexProgress): Put {
+  const { state, position, examined, failure } = progress
+  return {
+    op: 'put',
+    collection: indexesCollection,
+    key: id,
+    value: JSON.stringify({ of, state, position, examined, failure }),
+    contentType: jsonContentType,
+    flags: 0,
+    expiresAtMs: null,
+    near: nearSettings(of),
+  }
+}
+
+export function progressDelete({ id, of }: Pick<StoredIndex, 'id' | 'of'>): Delete {
+  return { op: 'delete', collection: indexesCollection, key: id, cause: 'delete', near: nearSettings(of) }
+}
