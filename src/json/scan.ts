@@ -15,6 +15,7 @@ const backslash = 0x5c
 const closeBracket = 0x5d
 export const openBrace = 0x7b
 const closeBrace = 0x7d
+const shortString = 24
 const space = 0x20 // in JSON a character up to this one is white space, and no other is
 
 /**
@@ -111,8 +112,17 @@ export function skipSpace(text: string, from: number): number {
   return at
 }
 
-/** Returns where a string ends. Jumping from quote to quote costs a third of reading each character. */
-function stringEnd(text: string, start: number): number {
+/**
+ * Returns where a string ends. Jumping from quote to quote costs a third of reading each character, but for short strings,
+ * where each jump costs as much as 20 characters.
+ */
+export function stringEnd(text: string, start: number): number {
+  const near = Math.min(start + shortString, text.length)
+  for (let at = start + 1; at < near; at++) {
+    const unit = text.charCodeAt(at)
+    if (unit === quote) return at + 1
+    if (unit === backslash) break
+  }
   let end = text.indexOf('"', start + 1)
   while (isEscaped(text, end)) end = text.indexOf('"', end + 1)
   return end === -1 ? text.length : end + 1

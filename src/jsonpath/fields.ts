@@ -74,33 +74,33 @@ export function pick(value: JsonText, paths: readonly FieldPath[]): JsonText {
 /** Returns a function that does what `pick` does. */
 export function picker(paths: readonly FieldPath[]): (value: JsonText) => JsonText {
   const finder = new PathFinder()
-  for (const { segments } of paths) finder.add(segments)
+  const ends = new Set(paths.map(({ segments }) => finder.add(segments)))
   const root = finder.add([])
-  root.isWanted = paths.some(({ segments }) => segments.length === 0)
   return (value) => {
     finder.find(value)
-    return picked(value, root) ?? '{}'
+    return picked(value, root, ends) ?? '{}'
   }
 }
 
 /** Returns what was found at and below a step; undefined for nothing. */
-function picked(value: JsonText, step: PathStep): JsonText | undefined {
+function picked(value: JsonText, step: PathStep, ends: ReadonlySet<PathStep>): JsonText | undefined {
   if (step.start === -1) return undefined
-  if (step.isWanted) return value.slice(step.start, valueEnd(value, step.start))
+  if (ends.has(step)) return value.slice(step.start, valueEnd(value, step.start))
   const members: string[] = []
   for (const next of step.names) {
-    const text = picked(value, next)
-    if (text !== undefined) members.push(`${JSON.stringify(next.segment)}:${text}`)
+    const text = picked(value, next, ends)
+    if (text !== undefined) members.push(`${JSON.stringify(next.name)}:${text}`)
   }
   if (members.length > 0) return `{${members.join(',')}}`
-  const elements = new Map<number, string>()
+  const elements: { readonly start: number; readonly text: string }[] = []
   for (const next of step.indexes) {
-    const text = picked(value, next)
-    if (text !== undefined) elements.set(next.start, text)
+    const text = picked(value, next, ends)
+    // An element can be found by two indexes, from either end.
+    if (text !== undefined && elements.every(({ start }) => start !== next.start)) {
+      elements.push({ start: next.start, text })
+    }
   }
-  if (elements.size === 0) return undefined
-  return `[${[...elements]
-    .sort(([a], [b]) => a - b)
-    .map(([, text]) => text)
-    .join(',')}]`
+  if (elements.length === 0) return undefined
+  const inOrder = elements.sort((a, b) => a.start - b.start).map(({ text }) => text)
+  return `[${inOrder.join(',')}]`
 }

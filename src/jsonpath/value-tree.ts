@@ -15,6 +15,10 @@ export class ValueTree {
   nexts = new Int32Array(initialCapacity)
   /** Where the name of each member begins, at its quote; meaningless for others. */
   names = new Int32Array(initialCapacity)
+  /** A hash of each name, by which names that differ are told apart without decoding them. */
+  private hashes = new Int32Array(initialCapacity)
+  /** Of the name that was passed last. */
+  private hash = 0
 
   /** Builds the tree of the value at an offset. */
   build(text: string, start: number, countSteps: CountSteps): void {
@@ -45,7 +49,7 @@ export class ValueTree {
       if (text.charCodeAt(at) === comma) at = skipSpace(text, at + 1)
       if (text.charCodeAt(this.starts[parent]!) === openBrace) {
         name = at
-        at = skipSpace(text, skipSpace(text, valueEnd(text, at)) + 1)
+        at = skipSpace(text, skipSpace(text, this.passName(text, at)) + 1)
       }
       if (this.count % countedTogether === 0) countSteps(countedTogether)
     }
@@ -57,6 +61,7 @@ export class ValueTree {
     this.starts = new Int32Array(initialCapacity)
     this.nexts = new Int32Array(initialCapacity)
     this.names = new Int32Array(initialCapacity)
+    this.hashes = new Int32Array(initialCapacity)
   }
 
   private add(start: number, name: number): number {
@@ -64,13 +69,31 @@ export class ValueTree {
     if (value === this.starts.length) this.grow()
     this.starts[value] = start
     this.names[value] = name
+    this.hashes[value] = this.hash
     return value
+  }
+
+  /** Passes a name, computes its hash, and returns where it ends. */
+  private passName(text: string, start: number): number {
+    let hash = 0
+    const near = Math.min(start + shortName, text.length)
+    for (let at = start + 1; at < near; at++) {
+      const unit = text.charCodeAt(at)
+      if (unit === backslash) break
+      hash = (Math.imul(hash, 31) + unit) | 0
+      if (unit !== quote) continue
+      this.hash = hash
+      return at + 1
+    }
+    this.hash = anyHash
+    return valueEnd(text, start)
   }
 
   private grow(): void {
     this.starts = doubled(this.starts)
     this.nexts = doubled(this.nexts)
     this.names = doubled(this.names)
+    this.hashes = doubled(this.hashes)
   }
 
   /** Returns the container around. */
@@ -83,8 +106,8 @@ export class ValueTree {
 
   private removeRepeated(text: string, object: number, countSteps: CountSteps): void {
     const { starts, nexts, names } = this
+    if (!this.mayRepeat(object)) return
     const end = nexts[object]!
-    if (object + 1 === end || nexts[object + 1] === end) return
     const members = new Map<string, number>()
     for (let child = object + 1; child < end; child = nexts[child]!) {
       const at = names[child]!
@@ -95,15 +118,37 @@ export class ValueTree {
     }
     countSteps(members.size)
   }
+
+  /** Compares the hashes of the names of a small object. */
+  private mayRepeat(object: number): boolean {
+    const { nexts, hashes } = this
+    const end = nexts[object]!
+    let count = 0
+    for (let child = object + 1; child < end; child = nexts[child]!) {
+      const hash = hashes[child]!
+      if (++count > smallObject) return true
+      for (let other = nexts[child]!; other < end; other = nexts[other]!) {
+        if (hashes[other] === hash || hash === anyHash || hashes[other] === anyHash) return true
+      }
+    }
+    return false
+  }
 }
 
 export const removed = -1
 const none = -1
+const quote = 0x22
+const backslash = 0x5c
 const comma = 0x2c
 const closeBracket = 0x5d
 const closeBrace = 0x7d
 
-const initialCapacity = 256
+/** The hash of names that are long or have escapes. */
+const anyHash = 0
+const shortName = 32
+const smallObject = 16
+
+const initialCapacity = 64
 /** Values whose memory is kept for the next text. */
 const keptCapacity = 65_536
 /** Steps are counted by so many. */
