@@ -38,7 +38,7 @@ export function simpleNumberAt(text: string, start: number): number {
     value /= powersOfTen[at - fraction]!
   }
   if (digits > exactDigits || digits === 0 || unit === lowerE || unit === upperE) return Number.NaN
-  return isNegative ? -value : value
+  return isNegative ? 0 - value : value
 }
 
 /** Returns a negative number, zero or a positive number, as `a` is less than, equal to or greater than `b`. */
@@ -64,13 +64,17 @@ const zeroDecimal: Decimal = { sign: 0, isExponentNegative: false, exponent: '',
 
 function compareDecimals(a: Decimal, b: Decimal): number {
   if (a.sign !== b.sign) return a.sign - b.sign
-  return a.sign * (compareExponents(a, b) || compareTexts(a.digits, b.digits))
+  return a.sign === 1 ? compareMagnitudes(a, b) : compareMagnitudes(b, a)
 }
 
-function compareExponents(a: Decimal, b: Decimal): number {
+function compareMagnitudes(a: Decimal, b: Decimal): number {
   if (a.isExponentNegative !== b.isExponentNegative) return a.isExponentNegative ? -1 : 1
-  const sign = a.isExponentNegative ? -1 : 1
-  return sign * (a.exponent.length - b.exponent.length || compareTexts(a.exponent, b.exponent))
+  const order = a.isExponentNegative ? compareIntegers(b, a) : compareIntegers(a, b)
+  return order === 0 ? compareTexts(a.digits, b.digits) : order
+}
+
+function compareIntegers({ exponent: a }: Decimal, { exponent: b }: Decimal): number {
+  return a.length === b.length ? compareTexts(a, b) : a.length - b.length
 }
 
 function compareTexts(a: string, b: string): number {
