@@ -99,8 +99,9 @@ function some(tests: readonly Test[]): Test {
 }
 
 function compileExistence(query: Query, scope: CompileScope): Test {
-  if (singularPath(query) !== null) {
-    const startOf = compileStart(query, scope)
+  const path = singularPath(query)
+  if (path !== null) {
+    const startOf = compileStart(query, path, scope)
     return (evaluation) => startOf(evaluation) !== -1
   }
   const nodes = compileNodes(query, scope)
@@ -125,7 +126,7 @@ function compareWithLiteral(
   json: string,
   scope: CompileScope,
 ): Test {
-  const startOf = compileStart(query, scope)
+  const startOf = compileStart(query, singularPath(query)!, scope)
   const test = literalTest(operator, json)
   return (evaluation) => test(evaluation, startOf(evaluation))
 }

@@ -1,6 +1,6 @@
 import { skipSpace } from '../json/scan.ts'
 import { CostlyFilter } from './errors.ts'
-import { maxSteps } from './limits.ts'
+import { maxSteps, readTogether } from './limits.ts'
 import { ValueTree } from './value-tree.ts'
 
 /** The state of evaluating a filter on one value. */
@@ -43,6 +43,6 @@ export class Evaluation {
 
   /** Counts the characters of text that is read on end. */
   countReading(characters: number): void {
-    this.countSteps(characters >> 3)
+    this.countSteps(Math.ceil(characters / readTogether))
   }
 }

@@ -65,6 +65,17 @@ describe('the value of a field', () => {
     expect(fieldOf('{"x":"y","z":1}', parseField('@[","]'))).toBeUndefined()
   })
 
+  test('is found among many fields', () => {
+    const many = Array.from({ length: 40 }, (_, i) => `@["n${i}"].x[${i % 3}]`)
+    const json = JSON.stringify(Object.fromEntries(many.map((_, i) => [`n${i}`, { x: [i, `x${i}`] }])))
+    const escaped = json.replaceAll('"n', '"\\u006e')
+    for (const text of [json, escaped]) {
+      const picked = JSON.parse(pick(text, parseFields(many.join()))) as Record<string, unknown>
+      expect(Object.keys(picked)).toHaveLength(27)
+      expect([picked.n0, picked.n1, picked.n38]).toEqual([{ x: [0] }, { x: ['x1'] }, undefined])
+    }
+  })
+
   test('of random values is what JSON.parse has there', () => {
     const name = fc.constantFrom('a', 'b', ',', ':', 'a"', '\\', ' ', 'é', '', '{', '😀')
     const { json } = fc.letrec((tie) => ({

@@ -2,7 +2,7 @@ import { eachElement, rawMembers, skipSpace, valueEnd } from '../json/scan.ts'
 import { kindAt, kinds, stringValue } from './compare.ts'
 import type { Evaluation } from './evaluation.ts'
 import type { CompileScope } from './scope.ts'
-import { compileSegments, type Visit } from './segments.ts'
+import { compilePath, compileSegments, none, type Visit } from './segments.ts'
 import { type Argument, type FunctionCall, type Query, singularPath } from './syntax.ts'
 
 /** Returns where the value of a singular query begins; -1 for nothing. */
@@ -21,21 +21,20 @@ export function compileNodes({ root, segments }: Query, scope: CompileScope): No
   return (evaluation, visit) => select(evaluation, isRelative ? evaluation.value : 0, visit)
 }
 
-/** Compiles a query for a single value. */
-export function compileStart(query: Query, scope: CompileScope): StartOf {
-  const path = singularPath(query)
-  if (path !== null && (query.root === '$' || !scope.isNested)) {
+/** Compiles a query for the single value at a path. */
+export function compileStart(
+  { root }: Query,
+  path: readonly (string | number)[],
+  scope: CompileScope,
+): StartOf {
+  if (root === '$' || !scope.isNested) {
     const step = scope.finder.add(path)
     return () => step.start
   }
-  const nodes = compileNodes(query, scope)
+  const find = compilePath(path)
   return (evaluation) => {
-    let found = -1
-    nodes(evaluation, (value) => {
-      found = evaluation.tree.starts[value]!
-      return true
-    })
-    return found
+    const value = find(evaluation, evaluation.value)
+    return value === none ? -1 : evaluation.tree.starts[value]!
   }
 }
 
@@ -43,7 +42,7 @@ export function compileStart(query: Query, scope: CompileScope): StartOf {
 export function compileText(operand: Argument, scope: CompileScope): TextOf {
   if (operand.type === 'literal') return () => operand.json
   if (operand.type === 'call') return compileValueCall(operand, scope)
-  const startOf = compileStart(operand, scope)
+  const startOf = compileStart(operand, singularPath(operand)!, scope)
   return (evaluation) => {
     const start = startOf(evaluation)
     return start === -1 ? undefined : textAt(evaluation, start)

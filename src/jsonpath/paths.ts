@@ -1,4 +1,5 @@
 import { eachElement, isName, openBrace, openBracket, skipSpace, stringEnd, valueEnd } from '../json/scan.ts'
+import { stringValue } from './compare.ts'
 
 /**
  * Finds the values at several paths in one pass over JSON text. Values are named by the offsets where they begin. Of
@@ -13,17 +14,17 @@ export class PathFinder {
   add(path: readonly (string | number)[]): PathStep {
     let step = this.root
     for (const segment of path) {
-      const next = typeof segment === 'string' ? step.names : step.indexes
-      let child = next.find((one) => one.segment === segment)
-      if (child === undefined) {
-        child = new PathStep(segment)
-        this.all.push(child)
-        next.push(child)
+      let next = step.nexts.get(segment)
+      if (next === undefined) {
+        next = new PathStep(segment)
+        step.add(next)
+        this.all.push(next)
       }
-      step = child
+      step = next
     }
+    const { names, indexes } = this.root
     this.canSearch =
-      this.root.indexes.length === 0 && this.root.names.every(({ name }) => searchable.test(name))
+      indexes.length === 0 && names.length <= few && names.every(({ name }) => searchable.test(name))
     return step
   }
 
@@ -38,6 +39,9 @@ export class PathFinder {
   }
 }
 
+/** So many names are compared one by one, which is quicker than to look them up. */
+const few = 8
+
 /** A name or an index on the way of one path or several. */
 export class PathStep {
   readonly segment: string | number
@@ -47,8 +51,11 @@ export class PathStep {
   readonly quoted: string
   readonly names: PathStep[] = []
   readonly indexes: PathStep[] = []
+  readonly nexts = new Map<string | number, PathStep>()
   /** Where the value begins in the text that was searched last; -1 if there is nothing. */
   start = -1
+  /** No path goes on from here. */
+  isLeaf = true
 
   constructor(segment: string | number) {
     this.segment = segment
@@ -56,9 +63,11 @@ export class PathStep {
     this.quoted = `"${segment}"`
   }
 
-  /** No path goes on from here. */
-  get isLeaf(): boolean {
-    return this.names.length === 0 && this.indexes.length === 0
+  add(next: PathStep): void {
+    this.isLeaf = false
+    this.nexts.set(next.segment, next)
+    const others = typeof next.segment === 'string' ? this.names : this.indexes
+    others.push(next)
   }
 }
 
@@ -107,20 +116,20 @@ function firstBracket(text: string, from: number): number {
 function walk(text: string, start: number, step: PathStep): number {
   step.start = start
   const first = text.charCodeAt(start)
-  if (first === openBrace && step.names.length > 0) return walkObject(text, start, step.names)
-  if (first === openBracket && step.indexes.length > 0) return walkArray(text, start, step.indexes)
+  if (first === openBrace && step.names.length > 0) return walkObject(text, start, step)
+  if (first === openBracket && step.indexes.length > 0) return walkArray(text, start, step)
   return valueEnd(text, start)
 }
 
 /** Reads the members of an object, in one loop. */
-function walkObject(text: string, open: number, steps: readonly PathStep[]): number {
+function walkObject(text: string, open: number, parent: PathStep): number {
   let at = skipSpace(text, open + 1)
   while (text.charCodeAt(at) === quote) {
     const nameStart = at
     at = stringEnd(text, at)
-    const step = stepOf(text, nameStart, at, steps)
+    const step = stepOf(text, nameStart, at, parent)
     at = skipSpace(text, skipSpace(text, at) + 1)
-    if (step === null) at = valueEnd(text, at)
+    if (step === undefined) at = valueEnd(text, at)
     else {
       if (step.start !== -1) forget(step)
       at = walk(text, at, step)
@@ -131,10 +140,11 @@ function walkObject(text: string, open: number, steps: readonly PathStep[]): num
   return at + 1
 }
 
-/** Returns the step that a name leads to; null for none. */
-function stepOf(text: string, start: number, end: number, steps: readonly PathStep[]): PathStep | null {
-  for (let i = 0; i < steps.length; i++) if (isNamed(text, start, end, steps[i]!.name)) return steps[i]!
-  return null
+/** Returns the step that a name leads to; undefined for none. */
+function stepOf(text: string, start: number, end: number, { names, nexts }: PathStep): PathStep | undefined {
+  if (names.length > few) return nexts.get(stringValue(text, start, end))
+  for (let i = 0; i < names.length; i++) if (isNamed(text, start, end, names[i]!.name)) return names[i]
+  return undefined
 }
 
 /** Whether a name equals another one; mostly it differs in the first characters, unless it has an escape. */
@@ -154,18 +164,17 @@ function forget(step: PathStep): void {
   for (const next of step.indexes) forget(next)
 }
 
-function walkArray(text: string, open: number, steps: readonly PathStep[]): number {
+function walkArray(text: string, open: number, { nexts, indexes }: PathStep): number {
   const starts: number[] = []
-  const isCounted = steps.some(({ segment }) => Number(segment) < 0)
+  const isCounted = indexes.some(({ segment }) => Number(segment) < 0)
   let index = 0
   const end = eachElement(text, open, (start) => {
     if (isCounted) starts.push(start)
-    const step = steps.find(({ segment }) => segment === index)
-    index++
+    const step = nexts.get(index++)
     return step === undefined ? valueEnd(text, start) : walk(text, start, step)
   })
   if (!isCounted) return end
-  for (const step of steps) {
+  for (const step of indexes) {
     const start = Number(step.segment) < 0 ? starts.at(Number(step.segment)) : undefined
     if (start !== undefined) walk(text, start, step)
   }

@@ -1,4 +1,4 @@
-import { maxCachedStates, maxCachedTransitions } from './limits.ts'
+import { matchedTogether, maxCachedStates, maxCachedTransitions } from './limits.ts'
 import { type CharacterTest, parseRegexp, type RegexpNode } from './regexp-parse.ts'
 
 /**
@@ -50,11 +50,11 @@ export class Regexp {
   }
 
   test(text: string, countSteps: CountSteps): boolean {
+    countSteps(Math.ceil(text.length / matchedTogether))
     let state = this.initial
     const { isSearch } = this
     for (let at = 0; at < text.length; at++) {
       if (isSearch ? state.isAccepting : state.instructions.length === 0) return isSearch
-      countSteps(1)
       const unit = text.charCodeAt(at)
       if (unit < 0x80) {
         state = state.ofAscii[unit] ?? this.advance(state, unit, countSteps)

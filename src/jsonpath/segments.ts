@@ -1,6 +1,6 @@
 import { openBrace, openBracket } from '../json/scan.ts'
 import type { Evaluation } from './evaluation.ts'
-import { stringTest } from './literals.ts'
+import { stringTest, type ValueTest } from './literals.ts'
 import type { CompileScope, Test } from './scope.ts'
 import type { PathSegment, Selector, Slice } from './syntax.ts'
 import { removed } from './value-tree.ts'
@@ -66,30 +66,59 @@ function compileSelector(selector: Selector, compileFilter: CompileScope['compil
 function selectName(name: string): NodeSelection {
   const isName = stringTest(name)
   return (evaluation, value, visit) => {
-    const { starts, nexts, names } = evaluation.tree
-    if (evaluation.text.charCodeAt(starts[value]!) !== openBrace) return false
-    const end = nexts[value]!
-    for (let child = value + 1; child < end; child = nexts[child]!) {
-      evaluation.countSteps(1)
-      if (starts[child] !== removed && isName(evaluation, names[child]!)) return visit(child)
-    }
-    return false
+    const member = memberOf(evaluation, value, isName)
+    return member !== none && visit(member)
   }
 }
 
 function selectIndex(index: number): NodeSelection {
   return (evaluation, value, visit) => {
-    if (!isArray(evaluation, value)) return false
-    const { nexts } = evaluation.tree
-    const end = nexts[value]!
-    let left = index < 0 ? countChildren(evaluation, value) + index : index
-    if (left < 0) return false
-    for (let child = value + 1; child < end; child = nexts[child]!) {
-      evaluation.countSteps(1)
-      if (left-- === 0) return visit(child)
-    }
-    return false
+    const element = elementOf(evaluation, value, index)
+    return element !== none && visit(element)
   }
+}
+
+/** Compiles names and indexes into a function that returns the value at their end in the tree, or `none`. */
+export function compilePath(
+  path: readonly (string | number)[],
+): (evaluation: Evaluation, value: number) => number {
+  const steps = path.map((segment) => {
+    if (typeof segment === 'number') {
+      return (evaluation: Evaluation, value: number) => elementOf(evaluation, value, segment)
+    }
+    const isName = stringTest(segment)
+    return (evaluation: Evaluation, value: number) => memberOf(evaluation, value, isName)
+  })
+  return (evaluation, from) => {
+    let value = from
+    for (let i = 0; i < steps.length && value !== none; i++) value = steps[i]!(evaluation, value)
+    return value
+  }
+}
+
+export const none = -1
+
+function memberOf(evaluation: Evaluation, value: number, isName: ValueTest): number {
+  const { starts, nexts, names } = evaluation.tree
+  if (evaluation.text.charCodeAt(starts[value]!) !== openBrace) return none
+  const end = nexts[value]!
+  for (let child = value + 1; child < end; child = nexts[child]!) {
+    evaluation.countSteps(1)
+    if (starts[child] !== removed && isName(evaluation, names[child]!)) return child
+  }
+  return none
+}
+
+function elementOf(evaluation: Evaluation, value: number, index: number): number {
+  if (!isArray(evaluation, value)) return none
+  const { nexts } = evaluation.tree
+  const end = nexts[value]!
+  let left = index < 0 ? countChildren(evaluation, value) + index : index
+  for (let child = value + 1; child < end && left >= 0; child = nexts[child]!) {
+    evaluation.countSteps(1)
+    if (left-- === 0) return child
+  }
+  return none
 }
 
 const eachChild: NodeSelection = (evaluation, value, visit) => {
