@@ -317,6 +317,70 @@ test('the keys are shown by ?, and lead everywhere', async () => {
   })
 })
 
+test('with the keyboard alone: from the top of the page to a collection, its settings, and its end', async () => {
+  await put(`${server.url}/v1/keyboard/a`, '1')
+  await browser.onPage(`${server.url}/console/`, async (page) => {
+    await page.getByRole('link', { name: 'keyboard, 1 member' }).waitFor()
+    const focused = () =>
+      page.evaluate<string>('(document.activeElement.ariaLabel ?? document.activeElement.textContent).trim()')
+    const tabTo = async (name: string) => {
+      for (let presses = 0; presses < 20; presses++) {
+        await page.keyboard.press('Tab')
+        if ((await focused()) === name) return
+      }
+      throw new Error(`Tab does not lead to ${name}`)
+    }
+    await tabTo('Pause the changes')
+    await tabTo('New collection')
+    // The list is one stop, whatever it holds: the arrows move in it.
+    await page.keyboard.press('Tab')
+    if ((await focused()) === 'Filter collections by name') await page.keyboard.press('Tab')
+    await page.keyboard.press('Home')
+    for (let rows = 0; rows < 20 && (await focused()) !== 'keyboard, 1 member'; rows++)
+      await page.keyboard.press('ArrowDown')
+    await page.keyboard.press('Tab')
+    expect(await focused()).toBe('Overview')
+    await tabTo('Actions for keyboard').catch(async () => {
+      for (let rows = 0; rows < 20 && (await focused()) !== 'keyboard'; rows++)
+        await page.keyboard.press('ArrowDown')
+      await tabTo('Actions for keyboard')
+    })
+    await page.keyboard.press('Enter')
+    await page.keyboard.press('ArrowDown')
+    await page.keyboard.press('ArrowDown')
+    expect(await focused()).toContain('Drop')
+    await page.keyboard.press('Escape')
+    expect(await focused()).toBe('Actions for keyboard')
+    await page.keyboard.press('Enter')
+    await page.keyboard.press('End')
+    await page.keyboard.press('Enter')
+    await page.keyboard.type('keyboard')
+    await page.keyboard.press('Enter')
+    await page.getByText('keyboard is gone, with 1 member').waitFor()
+  })
+})
+
+test('assistive technology has landmarks, names and states', async () => {
+  await put(`${server.url}/v1/users/ada`, '{"name": "Ada"}')
+  await browser.onPage(`${server.url}/console/`, async (page) => {
+    await page.getByText('Live', { exact: true }).waitFor()
+    await page.getByRole('link', { name: 'users, 1 member' }).waitFor()
+    const tree = await page.locator('body').ariaSnapshot()
+    for (const part of [
+      '- banner:',
+      `- 'link "kvist: all collections"':`,
+      '- status: Live',
+      '- button "Pause the changes"',
+      '- navigation "Collections and pages":',
+      '- list "Collections":',
+      '- main:',
+      '- heading "Collections" [level=1]',
+      '- list "Collections with their sizes":',
+    ])
+      expect(tree).toContain(part)
+  })
+})
+
 test('what the first page loads is small', async () => {
   let bytes = 0
   await browser.onPage(
