@@ -9,7 +9,7 @@
  */
 
 const maxRealPx = 12_000_000
-const exactPx = 1_000_000
+const exactPx = 100_000
 
 export class ScrollScale {
   #virtualPx = 0
