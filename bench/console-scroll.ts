@@ -81,18 +81,24 @@ try {
   await page.goto(`${url}/console/c/users`)
   await page.getByText(`of ${members.toLocaleString('en')}`).waitFor()
   console.log(`${members.toLocaleString('en')} members`)
+  const metrics = await page.context().newCDPSession(page)
+  await metrics.send('Performance.enable', { timeDomain: 'threadTicks' })
+  const busySeconds = async () =>
+    (await metrics.send('Performance.getMetrics')).metrics.find(({ name }) => name === 'TaskDuration')!.value
   for (const [name, pxPerFrame] of [
     ['slowly', 8],
     ['as a wheel does', 60],
     ['as fast as a wheel can', 400],
   ] as const) {
+    const before = await busySeconds()
     const { frames, blank } = await scroll(page, pxPerFrame)
+    const busyMs = ((await busySeconds()) - before) * 1000
     const sorted = frames.toSorted((a, b) => a - b)
     const perSecond = (frames.length / frames.reduce((sum, ms) => sum + ms, 0)) * 1000
     const long = frames.filter((ms) => ms > longFrameMs).length
     console.log(
       `${name}: ${perSecond.toFixed(1)} frames a second, median ${median(sorted).toFixed(1)} ms, p95 ${sorted[Math.floor(sorted.length * 0.95)]!.toFixed(1)} ms, ` +
-        `${((long / frames.length) * 100).toFixed(1)} % longer than ${longFrameMs} ms, ${blank} of ${frames.length} without rows`,
+        `${((long / frames.length) * 100).toFixed(1)} % longer than ${longFrameMs} ms, ${(busyMs / frames.length).toFixed(1)} ms of processor time each, ${blank} of ${frames.length} without rows`,
     )
   }
   for (const share of [0.5, 0.25, 0.9, 1, 0.5, 0]) {

@@ -288,6 +288,25 @@ test('a burst of changes reads what is seen a few times only', async () => {
   })
 })
 
+test('of huge values the list reads the beginnings of those that are seen', async () => {
+  const huge = JSON.stringify({ start: 'here', rest: 'x'.repeat(200_000) })
+  const lines = Array.from({ length: 40 }, (_, i) => `{"key":"${keyOf(i)}","value":${huge}}\n`)
+  await importLines('huge', lines.join(''))
+  await browser.onPage(address('huge'), async (page) => {
+    let bytes = 0
+    page.on('response', async (response) => {
+      if (response.url().includes('/v1/huge/')) bytes += (await response.body()).length
+    })
+    await rowOf(page, keyOf(7)).getByText('{"start":"here"').waitFor()
+    await put(`${server.url}/v1/huge/${keyOf(7)}`, `{"now": "changed", "rest": ${huge}}`)
+    await rowOf(page, keyOf(7)).getByText('{"now": "changed"').waitFor()
+    await page.keyboard.press('End')
+    await rowOf(page, keyOf(39)).getByText('{"start":"here"').waitFor()
+    expect(bytes).toBeGreaterThan(0)
+    expect(bytes).toBeLessThan(80 * 1024)
+  })
+})
+
 test('an empty collection teaches, and its first member appears by itself', async () => {
   await browser.onPage(address('fresh'), async (page) => {
     await page.getByText('No members yet').waitFor()

@@ -101,6 +101,8 @@ export class MemberList {
       if (from !== this.#jumpingTo) void this.#jump(from)
       return
     }
+    if (this.source.isLarge)
+      void this.#readDetails(this.rows.slice(Math.max(0, from - this.first), to - this.first))
     if (this.isLoading) return
     if (to > end - nearRows && !this.isAtEnd) void this.#extend('forward')
     if (from < this.first + nearRows && !this.isAtStart) void this.#extend('backward')
@@ -132,8 +134,20 @@ export class MemberList {
     const first = this.rowAt(Math.max(from, this.first))
     const last = this.rowAt(Math.min(to, this.first + this.rows.length) - 1)
     if (first === undefined || last === undefined) return []
+    if (this.source.isLarge) {
+      const seen = this.rows.slice(
+        this.indexOf(first.key) - this.first,
+        this.indexOf(last.key) + 1 - this.first,
+      )
+      return this.#readDetails(seen, true)
+    }
     const options = { limit: to - from + 20, signal: this.#abort.signal }
     const read = new Map((await this.source.readAgain(first, last, options)).map((row) => [row.key, row]))
+    return this.#update(read)
+  }
+
+  /** Puts what was read of rows in their place; returns the keys of those that have changed. */
+  #update(read: ReadonlyMap<string, Row>): readonly string[] {
     const changed: string[] = []
     this.rows = this.rows.map((row) => {
       const now = read.get(row.key)
@@ -143,6 +157,27 @@ export class MemberList {
     })
     return changed
   }
+
+  /** Reads rows one by one: those that were listed without their values, or all of them again. */
+  async #readDetails(rows: readonly Row[], isAgain = false): Promise<readonly string[]> {
+    const { signal } = this.#abort
+    const keys = rows
+      .filter((row) => row.kind === 'member' && (isAgain || row.preview === null))
+      .map(({ key }) => key)
+      .filter((key) => !this.#readingDetails.has(key))
+    for (const key of keys) this.#readingDetails.add(key)
+    const changed: string[] = []
+    await Promise.all(
+      keys.map(async (key) => {
+        // A row that cannot be read stays without a preview.
+        const row = await this.source.details(key, signal).catch(() => null)
+        this.#readingDetails.delete(key)
+        if (row !== null) changed.push(...this.#update(new Map([[key, row]])))
+      }),
+    )
+    return changed
+  }
+  readonly #readingDetails = new Set<string>()
 
   /** Takes rows out that are not being looked at; the others keep their indices. */
   remove(keys: ReadonlySet<string>): void {

@@ -1,10 +1,11 @@
-import type { Collection } from 'kvist-client'
+import type { Collection, PagesOptions } from 'kvist-client'
 import { session } from '../api/session.svelte.ts'
 import { monotonicMs } from '../live/now.svelte.ts'
 import { boundedLines } from './bounded-lines.ts'
 import { type Criteria, delimiter, selectionOf } from './criteria.ts'
+import { readDetails } from './details.ts'
 import { compareKeys, prefixEnd } from './keys.ts'
-import { parseRow, type Row } from './row.ts'
+import { type MemberRow, parseRow, type Row } from './row.ts'
 
 /** Reads the rows of a list from the server, on from any key and in both directions. */
 
@@ -28,12 +29,18 @@ export interface ReadRows {
   readonly isEnd: boolean
 }
 
+/** Rows of one request may have this many bytes together. Where they have more, keys alone are listed. */
+const maxListBytes = 2 * 1024 * 1024
+
 /** How long rows are held back before they are shown, while more arrive. */
 const progressMs = 120
 
 export class RowSource {
   readonly criteria: Criteria
   readonly collection: string
+
+  /** Whether values are too large for the list: its rows have keys alone, and `details` reads what is looked at. */
+  isLarge = false
 
   constructor(collection: string, criteria: Criteria) {
     this.collection = collection
@@ -44,6 +51,21 @@ export class RowSource {
     const isRising = (direction === 'forward') === (this.criteria.order === 'asc')
     const range = isRising ? rangeAfter(edge) : rangeBefore(edge)
     if (range === null) return { rows: [], isEnd: true }
+    try {
+      return await this.#read({ ...range, order: isRising ? 'asc' : 'desc' }, edge, direction, options)
+    } catch (error) {
+      if (!(error instanceof TooManyBytes)) throw error
+      this.isLarge = true
+      return this.read(edge, direction, options)
+    }
+  }
+
+  async #read(
+    range: PagesOptions,
+    edge: Edge,
+    direction: Direction,
+    options: ReadOptions,
+  ): Promise<ReadRows> {
     // The row of the edge may come again, because `from` is inclusive.
     const limit = options.limit + 1
     const own = edge !== null && 'row' in edge ? edge.row.key : null
@@ -54,12 +76,12 @@ export class RowSource {
     const lines = await this.#members.lines({
       ...selectionOf(this.criteria),
       ...range,
-      order: isRising ? 'asc' : 'desc',
       limit,
       ...(this.criteria.isFolders ? { delimiter } : {}),
+      ...(this.isLarge ? { include: 'keys' } : {}),
       signal: options.signal,
     })
-    for await (const line of boundedLines(lines)) {
+    for await (const line of boundedLines(atMost(lines, maxListBytes))) {
       const row = parseRow(line)
       read++
       if (row !== null && row.key !== own && rows.length < options.limit) rows.push(row)
@@ -77,6 +99,11 @@ export class RowSource {
         ? await this.read({ key: first.key }, 'forward', options)
         : await this.read({ key: last.key }, 'backward', options)
     return rows
+  }
+
+  /** Reads a row by itself; null if there is no such member. */
+  details(key: string, signal: AbortSignal): Promise<MemberRow | null> {
+    return readDetails(this.collection, key, signal)
   }
 
   /** Reads the keys around one, in the order of keys: to learn how they are distributed. */
@@ -110,6 +137,17 @@ export class RowSource {
 
   get #members(): Collection<unknown> {
     return session.kvist.collection(this.collection)
+  }
+}
+
+class TooManyBytes extends Error {}
+
+async function* atMost(chunks: AsyncIterable<Uint8Array>, maxBytes: number): AsyncGenerator<Uint8Array> {
+  let bytes = 0
+  for await (const chunk of chunks) {
+    bytes += chunk.length
+    if (bytes > maxBytes) throw new TooManyBytes()
+    yield chunk
   }
 }
 

@@ -1,0 +1,43 @@
+import { session } from '../api/session.svelte.ts'
+import type { MemberRow } from './row.ts'
+
+/** Reads the beginning of one value, with its metadata: for rows of collections whose values are too large for a list. */
+
+const beginningBytes = 512
+const readable = /^(text\/|application\/(json|.*\+json)\b)/
+
+/** Returns the row of a member; null if it is not there. */
+export async function readDetails(
+  collection: string,
+  key: string,
+  signal: AbortSignal,
+): Promise<MemberRow | null> {
+  const { authorization } = session
+  const range = { range: `bytes=0-${beginningBytes - 1}` }
+  const headers = authorization === null ? range : { ...range, authorization }
+  const response = await fetch(pathOf(collection, key), { headers, signal })
+  // An empty value has no such range.
+  const isEmpty = response.status === 416
+  if (!response.ok && !isEmpty) return null
+  const contentType = response.headers.get('content-type') ?? ''
+  const bytes = isEmpty ? new ArrayBuffer(0) : await response.arrayBuffer()
+  const total = /\/(\d+)$/.exec(response.headers.get('content-range') ?? '')?.[1]
+  const expires = response.headers.get('kvist-expires-at')
+  return {
+    kind: 'member',
+    key,
+    // A character that is cut at the end is left out.
+    preview: readable.test(contentType) ? new TextDecoder().decode(bytes, { stream: true }) : '',
+    contentType,
+    bytes: total === undefined ? bytes.byteLength : Number(total),
+    revision: Number(response.headers.get('etag')?.replaceAll('"', '') ?? 0),
+    updatedAtMs: Date.parse(response.headers.get('last-modified') ?? '') || 0,
+    expiresAtMs: expires === null ? null : Date.parse(expires),
+  }
+}
+
+/** A key that is a step of a path comes with the slash before it escaped. */
+function pathOf(collection: string, key: string): string {
+  const slash = key === '.' || key === '..' ? '%2F' : '/'
+  return `/v1/${encodeURIComponent(collection)}${slash}${encodeURIComponent(key)}`
+}
