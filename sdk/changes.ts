@@ -1,9 +1,9 @@
 import { checkOptions } from './checks.ts'
-import { type Parameters, query } from './names.ts'
+import { type Parameters, query, scopeOf } from './names.ts'
 import { changesRules } from './option-rules.ts'
 import type { ChangesOptions } from './options.ts'
 import type { Call, Transport } from './request.ts'
-import type { Change, ChangesPage, EndChange, ResumePoint, WatchEvent } from './types.ts'
+import type { Change, ChangesPage, EndChange, LeaveChange, ResumePoint, WatchEvent } from './types.ts'
 import { isJson, type Parse, revive } from './values.ts'
 import { type RawEvent, Watch, type WatchOptions } from './watch.ts'
 
@@ -72,9 +72,9 @@ async function readChangesText(feed: FeedPath, options: ChangesOptions): Promise
 }
 
 function pageCall(feed: FeedPath, options: ChangesOptions): Call {
-  const { since, prefix, filter, limit, include, waitMs } = options
+  const { since, limit, include, waitMs } = options
   const wait = waitMs === undefined ? undefined : waitMs / 1000
-  const parameters = { since, collection: feed.collection, prefix, filter, limit, include, wait }
+  const parameters = { since, collection: feed.collection, ...scopeOf(options), limit, include, wait }
   const path = `/v1/_changes${query(parameters)}`
   return { method: 'GET', path, retry: 'idempotent', extraMs: waitMs ?? 0, options }
 }
@@ -123,7 +123,7 @@ function readEvent<T>({ type, json, resumePoint }: RawEvent, parse: Parse<T> | n
   return { ...reviveChange(change, parse), resumePoint }
 }
 
-type ShownChange = EndChange | { readonly type: 'put'; readonly key: string }
+type ShownChange = EndChange | LeaveChange | { readonly type: 'put'; readonly key: string }
 
 function reviveChange<T>(change: ShownChange, parse: Parse<T> | null): Change<T> {
   return change.type === 'put' ? revive<T, Change<T>>(change, parse) : change

@@ -58,6 +58,14 @@ export {
   type ResponseCode,
   type Violation,
 } from './errors.ts'
+export type {
+  CountOptions,
+  Explanation,
+  Fields,
+  FindOptions,
+  FindPageOptions,
+  FoundPage,
+} from './find.ts'
 export type { ArchivedVersion, History } from './history-types.ts'
 export { Kvist } from './kvist.ts'
 export type {
@@ -127,6 +135,7 @@ export type {
   Include,
   Incremented,
   JsonPatchOperation,
+  LeaveChange,
   Listed,
   Member,
   MemberKey,
@@ -145,3 +154,4 @@ export type {
 } from './types.ts'
 export type { Bytes } from './values.ts'
 export type { RawEvent, Watch, WatchMembersOptions, WatchOptions, WatchRawOptions } from './watch.ts'
+export { Field, field, Where, type WhereValue, where } from './where.ts'

@@ -1,5 +1,5 @@
 import { linesOf } from './lines.ts'
-import { type Parameters, query } from './names.ts'
+import { type Parameters, query, textOf } from './names.ts'
 import type { ListOptions, PageOptions, PagesOptions } from './options.ts'
 import type { Transport } from './request.ts'
 import type { Include, Listed, Page } from './types.ts'
@@ -76,6 +76,6 @@ export async function openLines(
 }
 
 function listParameters(options: ListOptions): Parameters {
-  const { prefix, filter, match, from, to, order, limit, include } = options
-  return { prefix, filter, match, from, to, order, limit, include }
+  const { prefix, filter, match, from, to, where, order, limit, include } = options
+  return { prefix, filter, match, from, to, where: textOf(where), order, limit, include }
 }

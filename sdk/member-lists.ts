@@ -1,6 +1,19 @@
 import { importAll } from './bulk.ts'
 import { ChangeSource } from './changes.ts'
 import { checkOptions, checkValue } from './checks.ts'
+import {
+  type CountOptions,
+  countFound,
+  type Explanation,
+  explainFound,
+  type Fields,
+  type FindOptions,
+  type FindPageOptions,
+  type FoundPage,
+  findPage,
+  iterateFound,
+  openFound,
+} from './find.ts'
 import { jsonOf } from './json.ts'
 import {
   iterateLines,
@@ -11,7 +24,7 @@ import {
   openLines,
   readPage,
 } from './lists.ts'
-import { query } from './names.ts'
+import { query, textOf } from './names.ts'
 import * as rules from './option-rules.ts'
 import type { DropOptions, ListOptions, PageOptions, PagesOptions, SchemaCheckOptions } from './options.ts'
 import type { Call, CallOptions } from './request.ts'
@@ -100,11 +113,54 @@ export abstract class MemberLists<T> extends ChangeSource<T> {
    */
   async drop(options: DropOptions = {}): Promise<number> {
     checkOptions(options, rules.dropRules)
-    const { prefix, filter, match, from, to } = options
-    const path = this.#list.path + query({ prefix, filter, match, from, to })
+    const { prefix, filter, match, from, to, where } = options
+    const path = this.#list.path + query({ prefix, filter, match, from, to, where: textOf(where) })
     const call: Call = { method: 'DELETE', path, retry: 'if-unsent', options }
     const { deleted } = await this.#list.transport.send(call, this.#list.transport.json<{ deleted: number }>)
     return deleted
+  }
+
+  /**
+   * Yields the members that are found by what is in their values, and fetches pages as the iteration proceeds. Without an order
+   * they come in that which costs least. Concurrent changes may or may not be seen.
+   */
+  find<I extends Include = 'all'>(
+    options: FindOptions<I> & { readonly fields: Fields },
+  ): AsyncGenerator<Listed<Partial<T>, I>, void, void>
+  find<I extends Include = 'all'>(options?: FindOptions<I>): AsyncGenerator<Listed<T, I>, void, void>
+  find<I extends Include = 'all'>(options: FindOptions<I> = {}): AsyncGenerator<Listed<T, I>, void, void> {
+    checkOptions<FindOptions>(options, rules.findRules)
+    return iterateFound(this.#list, this.#collection, options)
+  }
+
+  /** Returns one page of what `find` yields: at most 10,000 members, and 100 if `limit` is not given. */
+  async findPage<I extends Include = 'all'>(
+    options: FindPageOptions<I> & { readonly fields: Fields },
+  ): Promise<FoundPage<Listed<Partial<T>, I>>>
+  async findPage<I extends Include = 'all'>(options?: FindPageOptions<I>): Promise<FoundPage<Listed<T, I>>>
+  async findPage<I extends Include = 'all'>(
+    options: FindPageOptions<I> = {},
+  ): Promise<FoundPage<Listed<T, I>>> {
+    checkOptions<FindPageOptions>(options, rules.findPageRules)
+    return findPage(this.#list, this.#collection, options)
+  }
+
+  /** Does what `find` does, in one streamed response of NDJSON: each line is a Listed as the server wrote it. */
+  async findLines(options: FindOptions = {}): Promise<AsyncIterable<Uint8Array>> {
+    checkOptions(options, rules.findRules)
+    return openFound(this.#list, this.#collection, options)
+  }
+
+  /** Returns how many members are selected. More than 100,000 that no index counts take several requests. */
+  async count(options: CountOptions = {}): Promise<number> {
+    checkOptions(options, rules.countRules)
+    return countFound(this.#list, this.#collection, options)
+  }
+
+  /** Returns how the first page of a search is found: by which index, and how many members are read for it. */
+  async explain(options: FindOptions = {}): Promise<Explanation> {
+    checkOptions(options, rules.findRules)
+    return explainFound(this.#list, this.#collection, options)
   }
 
   /**

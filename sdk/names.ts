@@ -1,6 +1,7 @@
 import { checkValue, isWellFormed, nonEmptyText, type Rule, shown } from './checks.ts'
 import { KvistInputError } from './errors.ts'
 import type { ScopeOptions } from './options.ts'
+import type { Where } from './where.ts'
 
 /** Encodes collections, keys and parameters for URLs. Only the server checks their length. */
 
@@ -42,8 +43,13 @@ export function query(parameters: Parameters): string {
   return given.size === 0 ? '' : `?${given}`
 }
 
-export function scopeOf({ prefix, filter }: ScopeOptions): Parameters {
-  return { prefix, filter }
+export function scopeOf({ prefix, filter, where }: ScopeOptions): Parameters {
+  return { prefix, filter, where: textOf(where) }
+}
+
+/** Returns the text of a filter on values. */
+export function textOf(where: string | Where | undefined): string | undefined {
+  return where === undefined ? undefined : String(where)
 }
 
 /**

@@ -16,6 +16,7 @@ import {
   wholeNumber,
 } from './checks.ts'
 import { expiryOptionRules } from './expiry.ts'
+import type { CountOptions, FindOptions, FindPageOptions } from './find.ts'
 import type {
   AddOptions,
   ChangesOptions,
@@ -45,6 +46,7 @@ import type {
 import type { CallOptions } from './request.ts'
 import type { Settings } from './settings-types.ts'
 import type { WatchMembersOptions, WatchOptions, WatchRawOptions } from './watch.ts'
+import { Field, Where } from './where.ts'
 
 /** The rules of options. Each call has exactly one rule for each of its options, or it does not compile. */
 
@@ -98,8 +100,26 @@ export const incrementRules: Rules<IncrementOptions> = {
   ifCreated: anything, // it is checked as options of its own
 }
 
+/** Only the server parses it. */
+const filterOnValue: Rule = (given) =>
+  given instanceof Where || nonEmptyText(given) === null
+    ? null
+    : 'a filter: a text that is not empty, or what the tag `where` returns'
+
+const field: Rule = (given) => (given instanceof Field || nonEmptyText(given) === null ? null : 'a field')
+
+const fields: Rule = (given) =>
+  (
+    Array.isArray(given)
+      ? given.length > 0 && given.every((one) => field(one) === null)
+      : field(given) === null
+  )
+    ? null
+    : 'a field such as "@.name", or a list of them'
+
 export const dropRules: Rules<DropOptions> = {
   ...callRules,
+  where: filterOnValue,
   prefix: nonEmptyText,
   filter: nonEmptyText,
   match: nonEmptyText,
@@ -108,6 +128,7 @@ export const dropRules: Rules<DropOptions> = {
 }
 
 const selectionRules: Rules<Selection> = {
+  where: optional(filterOnValue),
   prefix: optional(text),
   filter: optional(text),
   match: optional(text),
@@ -122,6 +143,21 @@ export const listRules: Rules<ListOptions> = {
   include: optional(oneOf('all', 'values', 'keys')),
   limit: optional(wholeNumber(1)),
 }
+
+export const findRules: Rules<FindOptions> = {
+  ...listRules,
+  order: optional(fields),
+  fields: optional(fields),
+}
+
+export const findPageRules: Rules<FindPageOptions> = {
+  ...findRules,
+  cursor: optional(nonEmptyText),
+  count: optional(oneOf(true, false)),
+  explain: optional(oneOf(true, false)),
+}
+
+export const countRules: Rules<CountOptions> = { ...callRules, ...selectionRules }
 
 export const pagesRules: Rules<PagesOptions> = { ...listRules, delimiter: optional(nonEmptyText) }
 
@@ -168,7 +204,11 @@ export const promoteRules: Rules<PromoteOptions> = {
   force: optional(oneOf(true, false)),
 }
 
-const scopeRules: Rules<ScopeOptions> = { prefix: optional(text), filter: optional(text) }
+const scopeRules: Rules<ScopeOptions> = {
+  prefix: optional(text),
+  filter: optional(text),
+  where: optional(filterOnValue),
+}
 
 export const changesRules: Rules<ChangesOptions> = {
   ...callRules,

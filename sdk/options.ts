@@ -2,6 +2,7 @@ import type { CallOptions, Fetch } from './request.ts'
 import type { TlsOptions } from './tls.ts'
 import type { Include, ResumePoint } from './types.ts'
 import type { Parse } from './values.ts'
+import type { Where } from './where.ts'
 
 /**
  * The options of a server, of a collection, and of calls. An unknown option, or a bad value, is a KvistInputError
@@ -93,6 +94,8 @@ export interface IncrementOptions extends PatchOptions {
 
 /** Selects members of a collection. */
 export interface Selection {
+  /** A filter on the value: the text of one, or what the tag `where` returns. */
+  readonly where?: string | Where | undefined
   readonly prefix?: string | undefined
   /** Wildcards on the key: `*` is any run of characters, `?` is one; a backslash before one takes it as it is. */
   readonly filter?: string | undefined
@@ -106,6 +109,7 @@ export interface Selection {
 
 /** A selector that is `undefined` or empty is refused: it would select every member. */
 export interface DropOptions extends CallOptions {
+  readonly where?: string | Where
   readonly prefix?: string
   readonly filter?: string
   readonly match?: string
@@ -198,6 +202,8 @@ export interface PromoteOptions extends CallOptions {
 
 /** Selects the members whose changes are read. */
 export interface ScopeOptions {
+  /** A filter on the value. A put that does not match it is a `leave`. */
+  readonly where?: string | Where | undefined
   readonly prefix?: string | undefined
   /** Wildcards on the key: `*` is any run of characters, `?` is one; a backslash before one takes it as it is. */
   readonly filter?: string | undefined

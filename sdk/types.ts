@@ -163,8 +163,18 @@ export interface EndChange {
   readonly origin?: Origin
 }
 
-/** The latest state of a member: a put, or its end. */
-export type Change<T> = PutChange<T> | EndChange
+/** With `where`: a member was stored that the filter does not select. It may have been one that it selected. */
+export interface LeaveChange {
+  readonly type: 'leave'
+  readonly revision: number
+  readonly collection: string
+  readonly key: string
+  /** With `include: 'all'`. */
+  readonly origin?: Origin
+}
+
+/** The latest state of a member: a put, or its end; with `where` also that it is not selected. */
+export type Change<T> = PutChange<T> | EndChange | LeaveChange
 
 export interface ChangesPage<T> {
   readonly changes: readonly Change<T>[]
@@ -186,7 +196,7 @@ export interface WatchReset {
 }
 
 /** An event of a watch. A later watch with its resume point continues after it. */
-export type WatchEvent<T> = (PutChange<T> | EndChange | WatchReset) & { readonly resumePoint: ResumePoint }
+export type WatchEvent<T> = (Change<T> | WatchReset) & { readonly resumePoint: ResumePoint }
 
 /** A merge patch (RFC 7396): null removes a member, objects are merged, any other value replaces the existing one. */
 export type MergePatch<T> = unknown extends T

@@ -36,7 +36,7 @@ export interface WatchRawOptions extends WatchOptions, ScopeOptions {
 
 /** An event as the server sent it. */
 export interface RawEvent {
-  readonly type: 'put' | 'delete' | 'expire' | 'reset'
+  readonly type: 'put' | 'leave' | 'delete' | 'expire' | 'reset'
   /** The JSON of the change; for a reset `{"oldest": …}`. */
   readonly json: string
   /** A later watch with this resume point continues after this event. */
@@ -49,7 +49,7 @@ const firstPauseMs = 200
 /** After a connection that lasted this many milliseconds the pauses start again from the first. */
 const steadyMs = 5000
 
-const eventTypes: ReadonlySet<string> = new Set(['put', 'delete', 'expire', 'reset'])
+const eventTypes: ReadonlySet<string> = new Set(['put', 'leave', 'delete', 'expire', 'reset'])
 
 /**
  * Yields changes as they happen. After a lost connection, or a restart of the server, it continues after the last event

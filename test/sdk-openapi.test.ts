@@ -26,6 +26,7 @@ import {
   type EngineStatus,
   type ExpiryFields,
   type ExpiryOptions,
+  type FindPageOptions,
   type FollowerStatus,
   type Grant,
   type HealStatus,
@@ -503,6 +504,18 @@ const selection: Record<keyof Selection, string> = {
   match: 'match',
   from: 'from',
   to: 'to',
+  where: 'where',
+}
+const findPageOptions: Record<keyof FindPageOptions, string> = {
+  ...call,
+  ...selection,
+  order: 'order',
+  fields: 'fields',
+  include: 'include',
+  limit: 'limit',
+  cursor: 'cursor',
+  count: 'count',
+  explain: 'explain',
 }
 const pageOptions: Record<keyof PageOptions, string> = {
   ...call,
@@ -521,6 +534,7 @@ const changesOptions: Record<keyof ChangesOptions, string> = {
   waitMs: 'wait',
   prefix: 'prefix',
   filter: 'filter',
+  where: 'where',
 }
 const historyOptions: Record<keyof HistoryOptions, string> = {
   ...call,
@@ -550,10 +564,9 @@ test('options name the parameters that the document names', () => {
   const given = (options: Readonly<Record<string, string>>, ...others: string[]) =>
     [...new Set([...Object.values(options), ...others])].filter((name) => name !== 'call').toSorted()
   const [ofCollection, ofMember] = ['/v1/{collection}', '/v1/{collection}/{key}']
-  const finding = ['where', 'fields', 'count', 'explain']
-  expect(given(pageOptions, 'since', ...finding)).toEqual(named('get', ofCollection, 'query')) // since: of a watch
-  expect(given(selection, 'where')).toEqual(named('delete', ofCollection, 'query'))
-  expect(given(changesOptions, 'collection', 'where')).toEqual(named('get', '/v1/_changes', 'query'))
+  expect(given({ ...pageOptions, ...findPageOptions }, 'since')).toEqual(named('get', ofCollection, 'query')) // since: of a watch
+  expect(given(selection)).toEqual(named('delete', ofCollection, 'query'))
+  expect(given(changesOptions, 'collection')).toEqual(named('get', '/v1/_changes', 'query'))
   expect(given(collectionsPageOptions)).toEqual(named('get', '/v1', 'query'))
   expect(given(historyOptions)).toEqual(named('get', '/v1/_history/{collection}/{key}', 'query'))
   expect(given({}, 'at', 'since', 'wait')).toEqual(named('get', ofMember, 'query'))
