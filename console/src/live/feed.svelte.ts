@@ -11,7 +11,7 @@ import { rateMeter } from './rate.svelte.ts'
  */
 
 export interface Change {
-  readonly type: 'put' | 'delete' | 'expire'
+  readonly type: 'put' | 'leave' | 'delete' | 'expire'
   readonly collection: string
   readonly key: string
   readonly revision: number
