@@ -191,6 +191,46 @@ test('settings are saved as a form has them; what the form does not show stays',
   await fetch(settings, { method: 'DELETE' })
 })
 
+test('an index is made, shows how far it is, and is dropped and made again', async () => {
+  const settings = `${server.url}/v1/_collections/indexed`
+  const indexes = async () =>
+    ((await (await fetch(settings)).json()) as { indexes: { name: string }[] }).indexes
+  await put(`${server.url}/v1/indexed/a`, '{"city": "Umeå"}')
+  await put(`${server.url}/v1/indexed/b`, '{"city": "Umeå"}')
+  await browser.onPage(
+    `${server.url}/console/c/indexed/settings`,
+    async (page) => {
+      const add = page.getByRole('button', { name: 'Add index' })
+      await page.getByLabel('Name', { exact: true }).fill('by-city')
+      await page.getByLabel('Fields, the first one first').fill('city')
+      await page.getByText('A field is written from the value on').waitFor()
+      expect(await add.isDisabled()).toBe(true)
+      await page.getByLabel('Fields, the first one first').fill('@.city, @.name')
+      await add.click()
+      await page.getByText('Ready').waitFor()
+      await expectAccessible(page)
+      await screenshot(page, 'indexes')
+      expect(await indexes()).toMatchObject([{ name: 'by-city', on: ['@.city', '@.name'], state: 'ready' }])
+      await page.getByRole('button', { name: 'Drop the index by-city' }).click()
+      await page.getByText('The index by-city is gone').waitFor()
+      expect(await indexes()).toEqual([])
+      await page.getByRole('button', { name: 'Make it again' }).click()
+      await page.getByText('Ready').waitFor()
+      await page.getByLabel('Name', { exact: true }).fill('one-each')
+      await page.getByLabel('Fields, the first one first').fill('@.city')
+      await page.getByLabel('No two members with the same values').check()
+      await add.click()
+      // Two members have the same city: it fails, now or when it is built, and says why.
+      await page
+        .getByText(/"a"|"b"|indexed\/a|\ba\b and b\b/)
+        .first()
+        .waitFor()
+      await screenshot(page, 'indexes-failed')
+    },
+    { expected: [/status of 4\d\d/] },
+  )
+})
+
 test('an empty store teaches the line that makes the first member, which appears by itself', async () => {
   const own = await serveInProcess()
   try {

@@ -49,6 +49,12 @@ test('empty fields unset, and what the form does not know is kept', () => {
   } as Settings)
 })
 
+test('an index is sent without its state', () => {
+  const index = { name: 'by-city', on: ['@.city'], unique: false }
+  const before = { ...settings, indexes: [{ ...index, state: 'building', examined: 7 } as const] }
+  expect(settingsOf(before, fieldsOf(before)).indexes).toEqual([{ name: 'by-city', on: ['@.city'] }])
+})
+
 test('what is wrong is named where it is', () => {
   const fields = fieldsOf(settings)
   const wrong = { ...fields, defaultTtl: 'soon', maxMembers: '0', maxBytes: '64 pounds', maxValueBytes: '-1' }

@@ -1,4 +1,4 @@
-import type { JsonSchema, Settings } from 'kvist-client'
+import type { IndexSettings, JsonSchema, Settings } from 'kvist-client'
 
 /** The settings of a collection as fields of a form, both ways. Settings that the form does not show stay as they are. */
 export interface SettingsFields {
@@ -62,7 +62,7 @@ export function settingsOf(before: Settings, fields: SettingsFields): Settings {
   const processes = fields.processes.split(',').flatMap((name) => (name.trim() === '' ? [] : [name.trim()]))
   const ttl = fields.defaultTtl.trim()
   return {
-    ...before,
+    ...withIndexes(before, before.indexes),
     default_ttl: ttl === '' ? null : /^\d+$/.test(ttl) ? Number(ttl) : ttl,
     sliding: fields.sliding,
     processes: processes.length === 0 ? null : processes,
@@ -92,6 +92,14 @@ function parseSchema(text: string): JsonSchema {
   if (typeof parsed === 'boolean') return parsed
   if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) throw new TypeError()
   return parsed as { readonly [keyword: string]: unknown }
+}
+
+/** Returns settings with these indexes, without what only the server says of them. */
+export function withIndexes(settings: Settings, indexes: readonly IndexSettings[]): Settings {
+  return {
+    ...settings,
+    indexes: indexes.map(({ name, on, unique }) => ({ name, on, ...(unique ? { unique } : {}) })),
+  }
 }
 
 function sizeOf(text: string): number | string | null {
