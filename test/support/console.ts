@@ -16,6 +16,8 @@ export interface ConsoleOptions extends Pick<BrowserContextOptions, 'colorScheme
   readonly token?: string
   /** Errors that the page may have on its console: a browser reports each response from 400 on there. */
   readonly expected?: readonly RegExp[]
+  /** The page's clock stands still until the test moves it on with `page.clock.runFor`. */
+  readonly hasStoppedClock?: boolean
   /** A touch screen. */
   readonly hasTouch?: boolean
 }
@@ -55,7 +57,7 @@ export async function startConsoleBrowser(): Promise<ConsoleBrowser> {
 }
 
 async function openPage(browser: Browser, url: string, options: ConsoleOptions): Promise<OpenedPage> {
-  const { width = 1280, height = 800, token, expected = [], ...context } = options
+  const { width = 1280, height = 800, token, expected = [], hasStoppedClock = false, ...context } = options
   const tab = await browser.newContext({ viewport: { width, height }, ...context })
   if (token !== undefined) {
     await tab.addInitScript(`sessionStorage.setItem('kvist-token', ${JSON.stringify(token)})`)
@@ -63,6 +65,11 @@ async function openPage(browser: Browser, url: string, options: ConsoleOptions):
   const page = await tab.newPage()
   page.setDefaultTimeout(20_000)
   const misdeeds = misdeedsOf(page, new URL(url).origin)
+  if (hasStoppedClock) {
+    const nowMs = Date.now()
+    await page.clock.install({ time: nowMs - 60_000 })
+    await page.clock.pauseAt(nowMs)
+  }
   await page.goto(url)
   return {
     page,

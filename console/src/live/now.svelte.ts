@@ -16,6 +16,11 @@ class Clock {
 
 export const clock = new Clock()
 
+/** Returns milliseconds since 1970, exactly; not reactive. */
+export function nowMs(): number {
+  return Date.now()
+}
+
 /** Returns milliseconds of a clock that only goes forward, to measure durations. */
 export function monotonicMs(): number {
   return performance.now()

@@ -84,3 +84,13 @@ export function formatDuration(ms: number): string {
     .map(([value, unit]) => `${value} ${unit}`)
     .join(' ')
 }
+
+const timesOfDay = {
+  minutes: new Intl.DateTimeFormat(locale, { hour: '2-digit', minute: '2-digit' }),
+  seconds: new Intl.DateTimeFormat(locale, { hour: '2-digit', minute: '2-digit', second: '2-digit' }),
+} as const
+
+/** "19:57", or "19:57:31". */
+export function formatTimeOfDay(atMs: number, exactTo: keyof typeof timesOfDay): string {
+  return timesOfDay[exactTo].format(atMs)
+}
