@@ -94,6 +94,12 @@ export const cacheNodeOptions = {
   members: { help: 'members in the store', full: '50000', quick: '5000' },
 }
 
+export const whereOptions = {
+  ...common,
+  rounds: { help: 'rounds of each', full: '20', quick: '3' },
+  members: { help: 'members in the store', full: '200000', quick: '20000' },
+}
+
 export const largeValuesOptions = {
   ...common,
   rounds: { help: 'runs of each store', full: '3', quick: '1' },

@@ -1,4 +1,6 @@
 import { describe, expect, test } from 'bun:test'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { InvalidExpression } from './errors.ts'
 import { matcher, parseFilter } from './filter.ts'
 
@@ -35,4 +37,16 @@ test('a filter that is malformed is named by position and reason', () => {
   expect(() => parseFilter('@.a == ')).toThrow(
     new InvalidExpression(7, 'expected a value such as @.name, "text" or 1, found the end'),
   )
+})
+
+test('the filters in docs/find.md are filters', () => {
+  const page = readFileSync(join(import.meta.dir, '../../docs/find.md'), 'utf8')
+  const table = page.slice(page.indexOf('| Filter |'), page.indexOf('### What a comparison says'))
+  const examples = table.split('\n').flatMap((line) => {
+    const [cell = ''] = line.replaceAll('\\|', '\u0000').split('|').slice(1)
+    return [...cell.matchAll(/`([^`]+)`/g)].map(([, filter]) => filter!.replaceAll('\u0000', '|'))
+  })
+  expect(examples.length).toBeGreaterThan(20)
+  for (const filter of examples)
+    expect([filter, matches(filter, '{"country":"SE","population":5}')]).toContain(filter)
 })

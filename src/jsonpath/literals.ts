@@ -73,7 +73,7 @@ export function stringTest(literal: string): ValueTest {
 }
 
 /** Returns the string at an offset, decoded. */
-export function stringAt(evaluation: Evaluation, start: number): string {
+function stringAt(evaluation: Evaluation, start: number): string {
   const { text } = evaluation
   const end = valueEnd(text, start)
   evaluation.countReading(end - start)
