@@ -245,6 +245,27 @@ describe('what is not a member', () => {
     expect((await lines.text()).trim().split('\n')).toHaveLength(2)
   })
 
+  test('a query is passed on, and what is held stays', async () => {
+    const { origin, cache } = await start()
+    await put(`${origin.url}/v1/c/a`, '{"n":1}')
+    await put(`${origin.url}/v1/c/b`, '{"n":2}')
+    const isHeld = async () => didOf(await fetch(`${cache.url}/v1/c/a`)) === 'hit'
+    await until(isHeld, 'the cache holds it')
+    const where = '@.n > 1'
+    const asked = { method: 'POST', headers: { 'content-type': 'application/json' } }
+    const query = await fetch(`${cache.url}/v1/_query`, {
+      ...asked,
+      body: JSON.stringify({ collection: 'c', where }),
+    })
+    const list = await fetch(`${cache.url}/v1/c?${new URLSearchParams({ where })}`)
+    for (const found of [query, list]) {
+      expect(await jsonOf<object>(found)).toMatchObject({ members: [{ key: 'b' }], complete: true })
+    }
+    const body = '{"members":[{"collection":"c","key":"a"}]}'
+    await fetch(`${cache.url}/v1/_read`, { ...asked, body })
+    expect(await isHeld()).toBe(true)
+  })
+
   test('compressed responses stay compressed, and are not for those who did not ask', async () => {
     const { origin, cache } = await start()
     for (let i = 0; i < 100; i++) await put(`${origin.url}/v1/c/${i}`, `"${'x'.repeat(50)}"`)

@@ -21,6 +21,8 @@ export interface GatewayOptions {
 }
 
 const readingMethods: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS'])
+/** Paths whose `POST` reads: what is held stays as it is. */
+const readingPaths: ReadonlySet<string> = new Set(['/v1/_read', '/v1/_query', '/v1/_lookup'])
 
 /** Passes requests on to the origin, and tells the cache what they change. */
 export class Gateway {
@@ -55,7 +57,7 @@ export class Gateway {
     this.refuseLoop(request)
     if (follower.isDown) return this.unavailable()
     if (this.open >= maxRequests) return busy()
-    const isRead = readingMethods.has(request.method) || request.path === '/v1/_read'
+    const isRead = readingMethods.has(request.method) || readingPaths.has(request.path)
     const stop = new AbortController()
     connection.onClose(() => stop.abort())
     this.waiting.add(stop)
