@@ -2,6 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'bun:tes
 import { maxQueryBytes } from '../src/core/limits.ts'
 import { type InProcessServer, startInProcess } from './support/in-process.ts'
 import { expectProblem, jsonOf, type Page, put } from './support/responses.ts'
+import { until } from './support/until.ts'
 
 /** Lists by what is in the values, `POST /v1/_query`, drops and the change feed with a filter. */
 
@@ -231,6 +232,48 @@ test('a drop deletes what matches, and refuses an empty filter', async () => {
   })
   expect(await jsonOf<unknown>(fetch(withQuery({ where }), { method: 'DELETE' }))).toEqual({ deleted: 1 })
   expect(keysOf(await find({ count: 'true' }))).toEqual(['bergen', 'oslo'])
+})
+
+describe('an index', () => {
+  const settings = () => `${server.url}/v1/_collections/${collection}`
+
+  async function setIndexes(...indexes: readonly object[]): Promise<void> {
+    const response = await put(settings(), JSON.stringify({ indexes }))
+    expect(response.status).toBe(200)
+    const isReady = async () => {
+      const found = await jsonOf<{ indexes: readonly { state: string }[] }>(fetch(settings()))
+      return found.indexes.every(({ state }) => state === 'ready')
+    }
+    await until(isReady, 'the indexes are ready')
+  }
+
+  test('serves filters, orders, counts and drops, and says so', async () => {
+    await setIndexes({ name: 'by_country', on: ['@.country', '@.population'] })
+    await put(`${url}/${encodeURIComponent('malmö')}`, '{"country":"SE","population":362133}')
+    const where = '@.country == "SE"'
+    const found = await find({ where, order: '-@.population', explain: 'true', count: 'true', limit: '2' })
+    expect(keysOf(found)).toEqual(['malmö', 'umeå'])
+    expect(found).toMatchObject({ count: 3, complete: true })
+    expect(found.explain).toEqual({ index: 'by_country', examined: 5, returned: 2, sorted_in_memory: false })
+    const rest = await find({ where, order: '-@.population', limit: '2', count: 'true', cursor: found.next! })
+    expect([keysOf(rest), rest.next]).toEqual([['lund'], null])
+    const headers = { accept: 'application/x-ndjson' }
+    const lines = await fetch(withQuery({ where, include: 'keys' }), { headers })
+    expect(await lines.text()).toBe('{"key":"lund"}\n{"key":"umeå"}\n{"key":"malmö"}\n')
+    expect(await jsonOf<unknown>(fetch(withQuery({ where }), { method: 'DELETE' }))).toEqual({ deleted: 3 })
+    expect(keysOf(await find({ order: '@.country,@.population', explain: 'true' }))).toEqual([
+      'bergen',
+      'oslo',
+    ])
+  })
+
+  test('that was dropped serves no more', async () => {
+    await setIndexes({ name: 'by_name', on: ['@.name'] })
+    const asked = { order: '@.name', explain: 'true' }
+    expect((await find(asked)).explain).toMatchObject({ index: 'by_name' })
+    await setIndexes()
+    expect((await find(asked)).explain).toMatchObject({ index: null, sorted_in_memory: true })
+  })
 })
 
 describe('the change feed', () => {

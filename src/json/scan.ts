@@ -98,7 +98,9 @@ export function isName(text: string, start: number, end: number, name: string): 
   // An escape is longer than its character, so only a longer text can have escapes for this name.
   if (length < name.length) return false
   if (length === name.length) return text.startsWith(name, start + 1) && !name.includes('\\')
-  return decodedString(text, start, end) === name
+  for (let at = start + 1; at < end - 1; at++)
+    if (text.charCodeAt(at) === backslash) return decodedString(text, start, end) === name
+  return false
 }
 
 function decodedString(text: string, start: number, end: number): string {

@@ -24,8 +24,23 @@ export interface Where {
   matches(value: Value): boolean
 }
 
+/** Filters that were parsed: clients send the same few over and over, and what is compiled once gets quick. */
+const known = new Map<string, Where>()
+const maxKnown = 200
+const maxKnownChars = 1000
+
 /** Parses a logical expression of JSONPath. Throws `invalid_where`. */
 export function parseWhere(text: string): Where {
+  const before = known.get(text)
+  if (before !== undefined) return before
+  const where = compiledWhere(text)
+  if (text.length > maxKnownChars) return where
+  if (known.size >= maxKnown) known.clear()
+  known.set(text, where)
+  return where
+}
+
+function compiledWhere(text: string): Where {
   const filter = parsed('where', text, parseFilter)
   const matches = matcher(filter)
   return {

@@ -1,4 +1,5 @@
 import { KvistError } from '../errors.ts'
+import type { Index } from '../indexes/definition.ts'
 import { maxExaminedMembers } from '../limits.ts'
 import type { PageOptions } from '../list.ts'
 import type { Member } from '../member.ts'
@@ -8,7 +9,7 @@ import { type FindCursor, parseCursor } from './cursor.ts'
 import type { FindOrder } from './expressions.ts'
 import { orderOfText, orderText } from './ordered.ts'
 import { countMatches, pageInOrder } from './page-in-order.ts'
-import { type FindPlan, type Indexed, plansOf, suggestedIndex } from './plan.ts'
+import { type FindPlan, plansOf, suggestedIndex } from './plan.ts'
 import type { FindQuery, FoundPage } from './query.ts'
 import type { FindSource, Search } from './search.ts'
 import { membersAt, sortedPage, sortedPositions } from './sorted.ts'
@@ -53,7 +54,7 @@ function plansFor(
   { source, collection, query }: Search,
   order: FindOrder | null,
   cursor: FindCursor | null,
-): readonly FindPlan<Indexed>[] {
+): readonly FindPlan<Index>[] {
   const { where, within } = query
   // A position among keys may be none among the entries of an index.
   const indexes = within !== undefined || cursor?.by === 'key' ? [] : source.indexesOf(collection)

@@ -68,6 +68,11 @@ export class KeyScan {
     }
   }
 
+  /** Whether nothing is left after the last part. */
+  get isAtEnd(): boolean {
+    return this.ranges.length === 0
+  }
+
   /** Returns where a scan goes on after the member at an index of the last part; null when nothing is left. */
   cursorAfter(index: number): FindCursor | null {
     const { part, isAscending } = this

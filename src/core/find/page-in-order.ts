@@ -1,14 +1,15 @@
+import type { Index } from '../indexes/definition.ts'
 import { maxExaminedMembers, smallPageBytes } from '../limits.ts'
 import type { Member } from '../member.ts'
 import { type FindCursor, formatCursor } from './cursor.ts'
-import type { FindPlan, Indexed } from './plan.ts'
+import type { FindPlan } from './plan.ts'
 import type { FoundPage } from './query.ts'
 import { acceptor, candidates, presenter, type Search } from './search.ts'
 
 /** Returns a page of members that are read in the order of the query: it ends when it is full. */
 export async function pageInOrder(
   search: Search,
-  plan: FindPlan<Indexed>,
+  plan: FindPlan<Index>,
   cursor: FindCursor | null,
 ): Promise<FoundPage> {
   const { query, isPart, memory } = search
@@ -62,7 +63,7 @@ export async function pageInOrder(
 /** Counts the members of a search; not all of them if more than `maxExaminedMembers` have to be examined. */
 export async function countMatches(
   search: Search,
-  plan: FindPlan<Indexed>,
+  plan: FindPlan<Index>,
 ): Promise<{ readonly count: number; readonly examined: number; readonly isComplete: boolean }> {
   const accepts = acceptor(search)
   const reading = candidates(search, plan, null, Number.POSITIVE_INFINITY)
@@ -72,7 +73,6 @@ export async function countMatches(
     if (part === null) return { count, examined: reading.examined, isComplete: true }
     for (const member of part.members) if (member !== null && accepts(member)) count++
     if (reading.examined < maxExaminedMembers) continue
-    const isComplete = reading.cursorAfter(part.members.length - 1) === null
-    return { count, examined: reading.examined, isComplete }
+    return { count, examined: reading.examined, isComplete: reading.isAtEnd }
   }
 }

@@ -145,6 +145,6 @@ function isUniform(order: Order): boolean {
   return order.every(({ descending }) => descending === order[0]!.descending)
 }
 
-function isSameField(a: FieldPath, b: FieldPath): boolean {
+export function isSameField(a: FieldPath, b: FieldPath): boolean {
   return a.segments.length === b.segments.length && a.segments.every((one, i) => one === b.segments[i])
 }

@@ -1,19 +1,21 @@
 import { picker } from '../../jsonpath/fields.ts'
 import type { Engine } from '../engine.ts'
+import type { Index } from '../indexes/definition.ts'
 import { keyAfter } from '../keys.ts'
 import { isSelected, keyRange } from '../list.ts'
 import type { Member } from '../member.ts'
 import type { PageMemory } from '../page-memory.ts'
 import type { FindCursor } from './cursor.ts'
+import { IndexScan } from './index-scan.ts'
 import { KeyScan } from './key-scan.ts'
-import type { FindPlan, Indexed } from './plan.ts'
+import type { FindPlan } from './plan.ts'
 import type { FindQuery } from './query.ts'
 
 /** What finding needs of the store. */
 export interface FindSource {
   readonly engine: Engine
   /** Returns the indexes of a collection that have all of its members. */
-  readonly indexesOf: (collection: string) => readonly Indexed[]
+  readonly indexesOf: (collection: string) => readonly Index[]
 }
 
 /** A query under way. */
@@ -48,14 +50,26 @@ export function presenter({ keysOnly, fields }: FindQuery): (member: Member) => 
 /** Returns the members that may be selected, in the order of a plan, from a cursor on. */
 export function candidates(
   { source, collection, query, memory, isPart }: Search,
-  { by, order }: FindPlan<Indexed>,
+  { by, order }: FindPlan<Index>,
   cursor: FindCursor | null,
   wanted: number,
-): KeyScan {
+): KeyScan | IndexScan {
   const { engine } = source
-  const range = keyRange(query)
-  if (by.index !== null) throw new Error('no index serves yet')
   const { within, keysOnly, where, match } = query
+  const range = keyRange(query)
+  if (by.index !== null)
+    return new IndexScan({
+      engine,
+      collection,
+      range: by,
+      ranges: where?.ranges ?? [],
+      order,
+      keys: range,
+      cursor,
+      wanted,
+      memory,
+      isPart,
+    })
   return new KeyScan({
     engine,
     collection,

@@ -1,9 +1,10 @@
+import type { Index } from '../indexes/definition.ts'
 import { maxExaminedMembers, maxPageBytes, smallPageBytes } from '../limits.ts'
 import type { Member } from '../member.ts'
 import { type FindCursor, fieldsCursor, formatCursor } from './cursor.ts'
 import { KeyedReads } from './keyed-reads.ts'
 import { comparer, FirstPositions, orderText, positioner, type SortPosition } from './ordered.ts'
-import type { FindPlan, Indexed } from './plan.ts'
+import type { FindPlan } from './plan.ts'
 import type { Explanation, FoundPage } from './query.ts'
 import { acceptor, candidates, presenter, type Search } from './search.ts'
 
@@ -23,7 +24,7 @@ export interface Sorted {
  */
 export async function sortedPositions(
   search: Search,
-  plan: FindPlan<Indexed>,
+  plan: FindPlan<Index>,
   cursor: FindCursor | null,
   most: number,
 ): Promise<Sorted | null> {
@@ -45,7 +46,7 @@ export async function sortedPositions(
       if (!first.add(position)) return null
     }
     if (reading.examined < maxExaminedMembers) continue
-    if (reading.cursorAfter(part.members.length - 1) !== null) return null
+    if (!reading.isAtEnd) return null
   }
   const explanation = {
     index: plan.by.index?.name ?? null,
@@ -58,7 +59,7 @@ export async function sortedPositions(
 /** Returns a page of what is sorted in memory; null as `sortedPositions` does. */
 export async function sortedPage(
   search: Search,
-  plan: FindPlan<Indexed>,
+  plan: FindPlan<Index>,
   cursor: FindCursor | null,
 ): Promise<FoundPage | null> {
   const { query } = search

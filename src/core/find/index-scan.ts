@@ -1,0 +1,175 @@
+import type { Order } from '../../jsonpath/order.ts'
+import type { FieldRange } from '../../jsonpath/ranges.ts'
+import type { Engine } from '../engine.ts'
+import type { Index } from '../indexes/definition.ts'
+import { encodeValue, endOfEncoding } from '../indexes/encode-value.ts'
+import { type ReadEntry, readEntry } from '../indexes/entries.ts'
+import { compareKeys, earlierKey, keyAfter, keyOfSortKey, laterKey, prefixEnd, sortKey } from '../keys.ts'
+import { maxExaminedMembers } from '../limits.ts'
+import { nextTick } from '../next-tick.ts'
+import type { PageMemory } from '../page-memory.ts'
+import type { KeyRange } from '../ranges.ts'
+import { type FindCursor, fieldsCursor } from './cursor.ts'
+import type { FindOrder } from './expressions.ts'
+import type { ScannedPart } from './key-scan.ts'
+import { KeyedReads } from './keyed-reads.ts'
+import { orderText } from './ordered.ts'
+import { type IndexRange, isSameField } from './plan.ts'
+
+/** Entries per scan of an index: each names a member that is read, at the cost of a read by key. */
+const entriesPerScan = 500
+
+export interface IndexScanOptions {
+  readonly engine: Engine
+  readonly collection: string
+  readonly range: IndexRange<Index>
+  /** The ranges that every match is within. */
+  readonly ranges: readonly FieldRange[]
+  /** The order of the query that the index gives, as cursors have it. */
+  readonly order: FindOrder
+  /** Members with other keys are passed over. */
+  readonly keys: KeyRange
+  readonly cursor: FindCursor | null
+  readonly wanted: number
+  readonly memory: PageMemory
+  /** See `PageOptions.isPart`. */
+  readonly isPart: boolean
+}
+
+/** Reads the members that a part of an index names, in the order of the entries. */
+export class IndexScan {
+  examined = 0
+  private readonly options: IndexScanOptions
+  private readonly reads: KeyedReads
+  private readonly prefix: string
+  /** What is left of the entries. */
+  private left: KeyRange | null
+  /** Entries whose members are not read yet. */
+  private entries: readonly ReadEntry[] = []
+  private part: readonly ReadEntry[] = []
+
+  constructor(options: IndexScanOptions) {
+    this.options = options
+    this.reads = new KeyedReads(options)
+    const { index, equal } = options.range
+    this.prefix = equal.map(({ equals }) => encodeValue(equals, index.maxValueBytes).text).join('')
+    this.left = this.after(entryRange(this.prefix, options.range), options.cursor)
+  }
+
+  async next(heldBytes: number): Promise<ScannedPart | null> {
+    while (this.entries.length === 0) {
+      if (this.left === null) return null
+      if (this.examined > 0) await nextTick()
+      await this.scan(this.left)
+    }
+    const { members, isFull } = await this.reads.read(
+      this.entries.map(({ memberKey }) => memberKey),
+      heldBytes,
+    )
+    if (isFull) return { members, isFull }
+    this.part = this.entries.slice(0, members.length)
+    this.entries = this.entries.slice(members.length)
+    return { members, isFull }
+  }
+
+  /** Whether nothing is left after the last part. */
+  get isAtEnd(): boolean {
+    return this.entries.length === 0 && this.left === null
+  }
+
+  /** Returns the cursor after the member at an index of the last part; null when nothing is left. */
+  cursorAfter(at: number): FindCursor | null {
+    const { part } = this
+    if (at === part.length - 1 && this.isAtEnd) return null
+    const { key: entryKey, memberKey } = part[at]!
+    const { on } = this.options.range.index
+    const encodings: string[] = []
+    let end = 0
+    for (let i = 0; i < on.length; i++) {
+      const start = end
+      end = endOfEncoding(entryKey, start).end
+      encodings.push(sortKey(entryKey.slice(start, end)))
+    }
+    const texts = this.fieldsOfOrder().map((field, i) => encodings[field] ?? this.equalText(i))
+    const position = { texts, key: memberKey, sortKey: sortKey(memberKey) }
+    return fieldsCursor(orderText(this.options.order), position, entryKey.slice(end))
+  }
+
+  /** Returns the encoded value that a field of the order has in every match: the index does not have that field. */
+  private equalText(at: number): string {
+    const { order, ranges, range } = this.options
+    const { field } = (order as Order)[at]!
+    const { equals } = ranges.find((one) => isSameField(one.field, field))!
+    return sortKey(encodeValue(equals, range.index.maxValueBytes).text)
+  }
+
+  /** Returns which field of the index each field of the order is; -1 for one that has the same value in every match. */
+  private fieldsOfOrder(): readonly number[] {
+    const { order, range } = this.options
+    if (typeof order === 'string') return []
+    return order.map(({ field }) => range.index.on.findIndex((one) => isSameField(one, field)))
+  }
+
+  private async scan(range: KeyRange): Promise<void> {
+    const { engine, range: by, wanted, keys } = this.options
+    const most = Math.min(entriesPerScan, Math.max(1, maxExaminedMembers - this.examined))
+    const limit = this.examined === 0 ? Math.min(wanted, most) : most
+    const order = by.isReversed ? 'desc' : 'asc'
+    const collection = by.index.entries
+    const { members, next } = await engine.scan({ collection, ...range, order, limit, keysOnly: false })
+    this.examined += members.length
+    const fields = by.index.on.length
+    const entries = members.map(({ key, value }) => readEntry(key, value, fields))
+    this.entries = entries.filter(({ memberKey }) => isWithin(keys, memberKey))
+    if (next === null) this.left = null
+    else this.left = by.isReversed ? { ...range, to: next } : { ...range, from: next }
+  }
+
+  private after(range: KeyRange, cursor: FindCursor | null): KeyRange {
+    if (cursor === null || cursor.by === 'key') return range
+    const { position, rest } = cursor
+    const fields = this.fieldsOfOrder()
+    let entry = this.prefix
+    for (let i = this.options.range.equal.length; i < this.options.range.index.on.length; i++)
+      entry += keyOfSortKey(position.texts[fields.indexOf(i)]!)
+    entry += rest ?? `k${position.key}`
+    return this.options.range.isReversed
+      ? { from: range.from, to: earlierKey(range.to, entry) }
+      : { from: laterKey(range.from, keyAfter(entry)), to: range.to }
+  }
+}
+
+function isWithin({ from, to }: KeyRange, key: string): boolean {
+  return (from === null || compareKeys(key, from) >= 0) && (to === null || compareKeys(key, to) < 0)
+}
+
+/** Returns the range of the entries of an index. Bounds are inclusive, because several values can have the same encoding. */
+function entryRange(prefix: string, { index, range }: IndexRange<Index>): KeyRange {
+  const whole = { from: prefix === '' ? null : prefix, to: prefix === '' ? null : prefixEnd(prefix) }
+  if (range === null) return whole
+  const { low, high } = range
+  return {
+    from:
+      prefix +
+      (low === undefined ? firstOfKind(high!.json) : encodeValue(low.json, index.maxValueBytes).text),
+    to: prefixEnd(
+      prefix +
+        (high === undefined ? lastOfKind(low!.json) : encodeValue(high.json, index.maxValueBytes).text),
+    ),
+  }
+}
+
+/** The first characters of the encodings of numbers and of strings: values of different kinds do not compare. */
+const kinds = { number: ['e', 'g'], string: ['h', 'h'] } as const
+
+function firstOfKind(json: string): string {
+  return kinds[kindOf(json)][0]
+}
+
+function lastOfKind(json: string): string {
+  return kinds[kindOf(json)][1]
+}
+
+function kindOf(json: string): keyof typeof kinds {
+  return json.startsWith('"') ? 'string' : 'number'
+}
