@@ -13,7 +13,8 @@ export function misdeedsOf(page: Page, serverUrl: string): string[] {
   const found: string[] = []
   page.on('request', (request) => {
     const url = request.url()
-    if (!url.startsWith(`${serverUrl}/`) && !url.startsWith('data:')) found.push(`asked ${url}`)
+    const isOwn = url.startsWith(`${serverUrl}/`) || url.startsWith(`blob:${serverUrl}/`)
+    if (!isOwn && !url.startsWith('data:')) found.push(`asked ${url}`)
   })
   page.on('console', (message) => {
     if (message.type() === 'error') found.push(message.text())

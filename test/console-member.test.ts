@@ -1,0 +1,489 @@
+import { expect } from 'bun:test'
+import type { Page } from 'playwright-core'
+import { type ConsoleBrowser, expectAccessible, screenshot, startConsoleBrowser } from './support/console.ts'
+import { type ServerInProcess, serveInProcess } from './support/in-process-server.ts'
+import { needing } from './support/needs.ts'
+import { put } from './support/responses.ts'
+
+/** The open member of the console, in a browser. */
+
+const { test, beforeAll, afterAll } = needing('chromium')
+
+let browser: ConsoleBrowser
+let server: ServerInProcess
+
+beforeAll(async () => {
+  ;[browser, server] = await Promise.all([startConsoleBrowser(), serveInProcess()])
+})
+
+afterAll(async () => {
+  await browser?.close()
+  await server?.stop()
+})
+
+/** Chromium reports each response from 400 on. */
+const refusals = [/status of (?:404|412|501)/]
+
+function at(key: string, collection = 'users'): string {
+  return `${server.url}/v1/${collection}/${encodeURIComponent(key)}`
+}
+
+function pageOf(key: string, collection = 'users'): string {
+  return `${server.url}/console/c/${collection}/m/${encodeURIComponent(key)}`
+}
+
+function store(
+  key: string,
+  value: string | Uint8Array<ArrayBuffer>,
+  type = 'application/json',
+): Promise<Response> {
+  return put(at(key), value, { 'content-type': type })
+}
+
+async function textAt(key: string): Promise<string> {
+  return (await fetch(at(key))).text()
+}
+
+function editorOf(page: Page, key: string) {
+  return page.getByRole('textbox', { name: `Value of ${key}` })
+}
+
+const ann = `{
+  "name": "Ann",
+  "visits": 3,
+  "city": "Umeå",
+  "active": true,
+  "tags": ["north", "early"]
+}`
+
+test('a member is shown with what is known of it, and saved as it was typed', async () => {
+  await store('ann', ann)
+  for (const colorScheme of ['light', 'dark'] as const) {
+    await browser.onPage(
+      pageOf('ann'),
+      async (page) => {
+        await editorOf(page, 'ann').waitFor()
+        await page.getByText('Live', { exact: true }).waitFor()
+        await screenshot(page, `member-${colorScheme}`)
+        await expectAccessible(page)
+      },
+      { colorScheme, expected: refusals },
+    )
+  }
+})
+
+test('numbers, names that occur twice and layout survive a save, byte for byte', async () => {
+  const exact = '{"n": 1.000000000000000000001e400, "n" :-0,\r\n\t"é": "\\u0041\\/"}'
+  await store('exact', exact)
+  await browser.onPage(
+    pageOf('exact'),
+    async (page) => {
+      const editor = editorOf(page, 'exact')
+      await editor.click()
+      await page.keyboard.press('Control+End')
+      await page.keyboard.press('ArrowLeft')
+      await page.keyboard.type(', "z": 12345678901234567890')
+      await page.keyboard.press('Control+s')
+      await page.getByText('Saved', { exact: true }).waitFor()
+      expect(await textAt('exact')).toBe(exact.replace(/\}$/, ', "z": 12345678901234567890}'))
+      await page.getByRole('button', { name: 'Format' }).click()
+      await page.getByRole('button', { name: 'Save', exact: true }).click()
+      await page.getByRole('button', { name: 'Save', exact: true, disabled: true }).waitFor()
+      expect(await textAt('exact')).toBe(
+        '{\n  "n": 1.000000000000000000001e400,\n  "n": -0,\n  "é": "\\u0041\\/",\n  "z": 12345678901234567890\n}',
+      )
+    },
+    { expected: refusals },
+  )
+})
+
+test('faults are named as they are typed, and what is not JSON cannot be saved', async () => {
+  await store('typed', '{"a": 1}')
+  await browser.onPage(
+    pageOf('typed'),
+    async (page) => {
+      await editorOf(page, 'typed').click()
+      await page.keyboard.press('Control+a')
+      await page.keyboard.insertText('{\n  "a": 1\n  "b": [1, 2],\n}')
+      await page.getByText('Line 3, column 3: A comma or } is missing here').waitFor()
+      expect(await page.getByRole('button', { name: 'Save', exact: true }).isDisabled()).toBe(true)
+      await page.locator('.cm-lintRange-error').waitFor()
+      await screenshot(page, 'faults')
+      await expectAccessible(page)
+      await page.getByRole('button', { name: 'Show', exact: true }).click()
+      await page.keyboard.type(', ')
+      await page.getByText('Line 4, column 1: There is a comma too many before this').waitFor()
+      await page.getByRole('button', { name: 'Revert' }).click()
+      await editorOf(page, 'typed').getByText('{"a": 1}').waitFor()
+      expect(await textAt('typed')).toBe('{"a": 1}')
+    },
+    // Chromium itself would style what it inserts in place of a selection; the editor draws it anew anyway.
+    { expected: [...refusals, /Applying inline style/] },
+  )
+})
+
+test('a schema that refuses a value is shown where the value breaks it', async () => {
+  const schema = { properties: { visits: { type: 'integer' } } }
+  await fetch(`${server.url}/v1/_collections/checked`, { method: 'PUT', body: JSON.stringify({ schema }) })
+  await put(at('a', 'checked'), '{"visits": 1}')
+  await browser.onPage(
+    pageOf('a', 'checked'),
+    async (page) => {
+      await editorOf(page, 'a').click()
+      await page.keyboard.press('Control+End')
+      await page.keyboard.press('ArrowLeft')
+      await page.keyboard.type('.5')
+      await page.keyboard.press('Control+s')
+      await page.locator('.violation', { hasText: '/visits' }).waitFor()
+      await page.locator('.cm-lintRange-error', { hasText: '1.5' }).waitFor()
+    },
+    { expected: [...refusals, /status of 422/] },
+  )
+})
+
+test('a script in a member is a text', async () => {
+  const script = '<script>document.title = "owned"</script><img src=x onerror="document.title = \'owned\'">'
+  await store(script, JSON.stringify(script))
+  await store('page', script, 'text/html')
+  for (const [key, shown] of [
+    [script, JSON.stringify(script)],
+    ['page', script],
+  ] as const) {
+    await browser.onPage(
+      pageOf(key),
+      async (page) => {
+        await editorOf(page, key).waitFor()
+        expect(await editorOf(page, key).textContent()).toBe(shown)
+        expect(await page.title()).not.toBe('owned')
+      },
+      { expected: refusals },
+    )
+  }
+  const { headers } = await fetch(at('page'))
+  expect(headers.get('content-security-policy')).toBe("sandbox; default-src 'none'")
+})
+
+test('texts, bytes and images are shown as what they are', async () => {
+  await store('notes.md', '# North\r\n\r\nTo remember.\r\n', 'text/markdown; charset=utf-8')
+  await store(
+    'drawing.svg',
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9" width="90"><script>document.title="owned"</script><circle cx="4" cy="4" r="4" fill="teal"/></svg>',
+    'image/svg+xml',
+  )
+  const bytes = new Uint8Array(16 * 1024 * 1024)
+  bytes.forEach((_, index) => {
+    bytes[index] = index % 251
+  })
+  await store('blob', bytes, 'application/octet-stream')
+  await browser.onPage(
+    pageOf('notes.md'),
+    async (page) => {
+      const editor = editorOf(page, 'notes.md')
+      await editor.click()
+      await page.keyboard.press('Control+End')
+      await page.keyboard.type('More.')
+      await page.getByLabel('Content type').selectOption({ label: 'Text' })
+      await page.keyboard.press('Control+s')
+      await page.getByText('Saved', { exact: true }).waitFor()
+      const stored = await fetch(at('notes.md'))
+      expect(stored.headers.get('content-type')).toBe('text/plain; charset=utf-8')
+      expect(await stored.text()).toBe('# North\r\n\r\nTo remember.\r\nMore.')
+
+      await page.goto(pageOf('drawing.svg'))
+      await page.getByRole('img', { name: 'drawing.svg' }).waitFor()
+      await page.getByText('90 × 90 pixels').waitFor()
+      expect(await page.title()).not.toBe('owned')
+      await screenshot(page, 'image')
+      await expectAccessible(page)
+      await page.getByRole('button', { name: 'Text', exact: true }).click()
+      await editorOf(page, 'drawing.svg').getByText('<circle').waitFor()
+
+      await page.goto(pageOf('blob'))
+      await page.getByText('It is 16.8 MB, so it is not loaded until you ask.').waitFor()
+      await screenshot(page, 'large')
+      await page.getByRole('button', { name: 'Load it' }).click()
+      const hex = page.getByRole('region', { name: 'Value of blob, 16,777,216 bytes in hexadecimal' })
+      await hex.getByText('0000010').waitFor()
+      await hex.getByText('10 11 12 13 14 15 16 17  18 19 1a 1b 1c 1d 1e 1f').waitFor()
+      await expectAccessible(page)
+      await screenshot(page, 'hex')
+      await hex.focus()
+      await page.keyboard.press('End')
+      await hex.getByText('0fffff0').waitFor()
+      expect(await hex.locator('.row').count()).toBeLessThan(100)
+    },
+    { expected: refusals },
+  )
+})
+
+/** Types at the end of the first line of a member's JSON. */
+async function typeInto(page: Page, key: string, text: string): Promise<void> {
+  await editorOf(page, key).click()
+  await page.keyboard.press('Control+Home')
+  await page.keyboard.press('End')
+  await page.keyboard.insertText(text)
+}
+
+test('two pages edit one member: theirs is taken, mine is saved, or both are merged', async () => {
+  const lines = (first: string, last: string) =>
+    `{\n  "a": ${first},\n  "b": 0,\n  "c": 0,\n  "z": ${last}\n}`
+  for (const choice of ['theirs', 'mine', 'merge'] as const) {
+    await store('shared', lines('1', '1'))
+    await browser.onPage(
+      pageOf('shared'),
+      async (page) => {
+        await editorOf(page, 'shared').getByText('"z": 1').waitFor()
+        await page.getByText('Live', { exact: true }).waitFor()
+        await typeInto(page, 'shared', '\n  "mine": true,')
+        await store('shared', lines('1', '2'))
+        await page.getByText(/^Someone else saved revision \d+ while you were editing\.$/).waitFor()
+        expect(await editorOf(page, 'shared').textContent()).toContain('"mine": true')
+        if (choice === 'theirs') {
+          await screenshot(page, 'incoming')
+          await expectAccessible(page)
+          await page.getByRole('button', { name: 'Take theirs' }).click()
+          await page.locator('.cm-news', { hasText: '"z": 2' }).waitFor()
+          expect(await editorOf(page, 'shared').textContent()).not.toContain('mine')
+          return
+        }
+        await page.keyboard.press('Control+s')
+        await page.getByRole('heading', { name: /^Someone else saved revision/ }).waitFor()
+        await page.getByRole('textbox', { name: 'Theirs' }).waitFor()
+        await screenshot(page, `conflict-${choice}`)
+        await expectAccessible(page)
+        if (choice === 'mine') await page.getByRole('button', { name: 'Save yours' }).click()
+        else {
+          await page.getByRole('button', { name: 'Take this difference' }).last().click()
+          await page.getByRole('button', { name: 'Save the merged one' }).click()
+        }
+        await editorOf(page, 'shared').waitFor()
+        const merged = lines('1', choice === 'mine' ? '1' : '2').replace('{\n', '{\n  "mine": true,\n')
+        expect(await textAt('shared')).toBe(merged)
+      },
+      { expected: refusals, width: 1500 },
+    )
+  }
+})
+
+test('while nothing is edited a change is shown as it comes, and the history has both', async () => {
+  await store('live', ann)
+  await browser.onPage(
+    pageOf('live'),
+    async (page) => {
+      await editorOf(page, 'live').waitFor()
+      await page.getByText('Live', { exact: true }).waitFor()
+      await store('live', ann.replace('3', '4'))
+      await page.locator('.cm-news', { hasText: '"visits": 4' }).waitFor()
+      expect(await page.locator('.cm-news').count()).toBe(1)
+      await page.keyboard.press('h')
+      await page.waitForURL('**panel=history')
+      const table = page.getByRole('table')
+      await table.getByText('Saved').nth(1).waitFor()
+      await page.getByRole('textbox', { name: /^Revision/ }).waitFor()
+      expect(await page.locator('.cm-deletedChunk').textContent()).toContain('"visits": 3')
+      await screenshot(page, 'history')
+      await expectAccessible(page)
+      await page.getByRole('button', { name: /^Restore revision/ }).click()
+      await page.getByText('is back, as a new one').waitFor()
+      expect(await textAt('live')).toBe(ann)
+      await page.keyboard.press('Escape')
+      await editorOf(page, 'live').waitFor()
+    },
+    { expected: refusals },
+  )
+})
+
+test('deleted under an open editor the text stays, and can be saved as a new member', async () => {
+  await store('fleeting', '{"a": 1}')
+  await browser.onPage(
+    pageOf('fleeting'),
+    async (page) => {
+      await editorOf(page, 'fleeting').waitFor()
+      await page.getByText('Live', { exact: true }).waitFor()
+      await fetch(at('fleeting'), { method: 'DELETE' })
+      await page.getByText('Someone deleted it. This is what it was.').waitFor()
+      await page.getByRole('button', { name: 'Bring it back' }).click()
+      await page.getByText('Someone deleted it').waitFor({ state: 'detached' })
+      expect(await textAt('fleeting')).toBe('{"a": 1}')
+      await editorOf(page, 'fleeting').click()
+      await page.keyboard.press('Control+Home')
+      await page.keyboard.insertText(' ')
+      await fetch(at('fleeting'), { method: 'DELETE' })
+      await page.getByText('Someone deleted it while you were editing. Your text is still here.').waitFor()
+      await page.getByRole('button', { name: 'Save it as a new member' }).click()
+      await page.getByText('Saved', { exact: true }).waitFor()
+      expect(await textAt('fleeting')).toBe(' {"a": 1}')
+    },
+    { expected: refusals },
+  )
+})
+
+test('what expires counts down, and can be brought back', async () => {
+  let nowMs = Date.now()
+  const own = await serveInProcess({ now: () => nowMs })
+  try {
+    await put(`${own.url}/v1/leases/mailer?expire_in=50s`, '"worker-7"')
+    await browser.onPage(
+      `${own.url}/console/c/leases/m/mailer`,
+      async (page) => {
+        await page.clock.install({ time: nowMs })
+        await page.reload()
+        await page.getByText(/^in (?:50|49) s$/).waitFor()
+        await page.clock.runFor(10_000)
+        await page.getByText(/^in (?:40|39) s$/).waitFor()
+        await screenshot(page, 'expires')
+        await expectAccessible(page)
+        nowMs += 51_000
+        await page.clock.runFor(42_000)
+        await page.getByText('It expired. This is what it was.').waitFor()
+        await page.getByRole('button', { name: 'Bring it back' }).click()
+        await page.getByText('It expired').waitFor({ state: 'detached' })
+        await page.getByRole('button', { name: 'Expires…' }).click()
+        await page.getByRole('button', { name: '1 day' }).click()
+        await screenshot(page, 'expiry-dialog')
+        await expectAccessible(page)
+        await page.getByRole('button', { name: 'Change it' }).click()
+        await page.getByRole('dialog').waitFor({ state: 'detached' })
+        expect((await fetch(`${own.url}/v1/leases/mailer`)).headers.get('kvist-expires-at')).not.toBeNull()
+      },
+      { expected: refusals },
+    )
+  } finally {
+    await own.stop()
+  }
+})
+
+test('an unsaved text is not left by accident', async () => {
+  await store('q1', '{"a": 1}')
+  await store('q2', '{"a": 2}')
+  await browser.onPage(
+    `${pageOf('q1')}?prefix=q`,
+    async (page) => {
+      await typeInto(page, 'q1', ' ')
+      await page.keyboard.press('Escape')
+      await page.keyboard.press(']')
+      const dialog = page.getByRole('dialog', { name: 'Leave without saving?' })
+      await dialog.waitFor()
+      await screenshot(page, 'leave')
+      await expectAccessible(page)
+      await dialog.getByRole('button', { name: 'Keep editing' }).click()
+      await page.keyboard.press(']')
+      await dialog.getByRole('button', { name: 'Save and leave' }).click()
+      await editorOf(page, 'q2').waitFor()
+      expect(await textAt('q1')).toBe('{"a": 1} ')
+      await page.keyboard.press(']')
+      await page.getByText('That was the last one').waitFor()
+      await page.keyboard.press('[')
+      await editorOf(page, 'q1').waitFor()
+      await typeInto(page, 'q1', ' ')
+      await page.goBack()
+      await dialog.getByRole('button', { name: 'Discard it' }).click()
+      await editorOf(page, 'q2').waitFor()
+      expect(await textAt('q1')).toBe('{"a": 1} ')
+    },
+    { expected: refusals },
+  )
+})
+
+test('by keys alone a member is made, edited, saved, deleted and left', async () => {
+  await browser.onPage(
+    pageOf('by-keys'),
+    async (page) => {
+      await page.getByText('There is no member with this key.').waitFor()
+      await editorOf(page, 'by-keys').waitFor()
+      await expectAccessible(page)
+      await page.keyboard.press('e')
+      await page.keyboard.type('[1]')
+      await page.keyboard.press('Control+s')
+      await page.getByText('Saved', { exact: true }).waitFor()
+      expect(await textAt('by-keys')).toBe('[1]')
+      await page.keyboard.press('Escape')
+      await page.keyboard.press('?')
+      await page.getByText('Show its history').waitFor()
+      await screenshot(page, 'member-keys')
+      await page.keyboard.press('Escape')
+      await page.keyboard.press('d')
+      await page.getByRole('dialog', { name: 'Delete this member?' }).waitFor()
+      await page.keyboard.press('Enter')
+      await page.getByText('You deleted it.').waitFor()
+      expect((await fetch(at('by-keys'))).status).toBe(404)
+      await page.keyboard.press('Escape')
+      await page.waitForURL('**/console/c/users')
+    },
+    { expected: refusals },
+  )
+})
+
+test('renamed, duplicated, downloaded, and replaced with a file', async () => {
+  await store('old/name', '{"n": 1.0}')
+  await browser.onPage(
+    pageOf('old/name'),
+    async (page) => {
+      const choose = async (item: string) => {
+        await page.getByRole('button', { name: 'More actions' }).click()
+        await page.getByRole('menuitem', { name: item }).click()
+      }
+      await editorOf(page, 'old/name').waitFor()
+      await choose('Rename…')
+      await page.getByLabel('New key').fill('new name')
+      await page.keyboard.press('Enter')
+      await editorOf(page, 'new name').waitFor()
+      expect([(await fetch(at('old/name'))).status, await textAt('new name')]).toEqual([404, '{"n": 1.0}'])
+      await choose('Duplicate…')
+      await page.getByLabel('Key of the copy').fill('ann')
+      await page.keyboard.press('Enter')
+      await page.getByRole('alert').waitFor()
+      expect(await textAt('ann')).toBe(ann)
+      await page.getByLabel('Key of the copy').fill('copy')
+      await page.keyboard.press('Enter')
+      await editorOf(page, 'copy').waitFor()
+
+      const [download] = await Promise.all([page.waitForEvent('download'), choose('Download')])
+      expect(download.suggestedFilename()).toBe('copy.json')
+      expect(await Bun.file(await download.path()).text()).toBe('{"n": 1.0}')
+      const [chooser] = await Promise.all([page.waitForEvent('filechooser'), choose('Replace with a file…')])
+      await chooser.setFiles({
+        name: 'x.bin',
+        mimeType: 'application/octet-stream',
+        buffer: Buffer.from([0, 1, 255]),
+      })
+      await page.getByText('00 01 ff').waitFor()
+      expect(new Uint8Array(await (await fetch(at('copy'))).arrayBuffer())).toEqual(
+        new Uint8Array([0, 1, 255]),
+      )
+    },
+    { expected: refusals },
+  )
+})
+
+test('on a phone nothing is wider than the screen, in a conflict neither', async () => {
+  await store('phone', ann)
+  for (const colorScheme of ['light', 'dark'] as const) {
+    await browser.onPage(
+      pageOf('phone'),
+      async (page) => {
+        await editorOf(page, 'phone').waitFor()
+        await page.getByText('Live', { exact: true }).waitFor()
+        await screenshot(page, `phone-member-${colorScheme}`)
+        await expectAccessible(page)
+        await typeInto(page, 'phone', '\n  "mine": true,')
+        await store('phone', ann.replace('3', String(Math.random())))
+        await page.getByRole('button', { name: 'Compare' }).click()
+        await page.getByRole('button', { name: 'Take this difference' }).first().waitFor()
+        await screenshot(page, `phone-conflict-${colorScheme}`)
+        await expectAccessible(page)
+        await page.getByRole('button', { name: 'Take this difference' }).last().click()
+        await page.getByRole('button', { name: 'Save the merged one' }).click()
+        await page.getByText('Saved', { exact: true }).waitFor()
+        await page.getByRole('button', { name: 'History' }).click()
+        await page.getByRole('table').waitFor()
+        await screenshot(page, `phone-history-${colorScheme}`)
+        expect(await page.evaluate<boolean>('document.documentElement.scrollWidth <= innerWidth')).toBe(true)
+        await page.getByRole('link', { name: 'Back to users' }).click()
+        await page.waitForURL('**/console/c/users')
+        await store('phone', ann)
+      },
+      { expected: refusals, width: 380, height: 760, hasTouch: true, colorScheme },
+    )
+  }
+})
