@@ -23,6 +23,7 @@ export const slow = {
     'src/cli/check',
     'src/cli/commands',
     'src/cli/connection',
+    'src/cli/find',
     'src/cli/health',
     'src/cli/help',
     'src/cli/nodes-',

@@ -135,6 +135,7 @@ const importTable: Readonly<Record<string, readonly string[] | 'all'>> = {
   'src/cli': [
     'sdk',
     'src/importers',
+    'src/jsonpath',
     'src/runtime',
     'src/server-options',
     'src/options',

@@ -45,6 +45,11 @@ test('every command of docs/cli.md works', async () => {
       'stored 2, failed 0',
       'exported 2',
       'deleted 1',
+      'by_name is ready',
+      'dropped by_name',
+      'checked 1, 0 break the schema',
+      'set the schema of users',
+      'removed the schema of users',
       'may read,write:users read:logs  it is shown only now',
       '',
     ]

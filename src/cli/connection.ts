@@ -65,6 +65,7 @@ export const optionalText = (flag: string, unit: string, help: string) =>
 
 /** Options that select members of a collection. */
 export const selectionOptions = {
+  where: optionalText('where', 'FILTER', 'only members whose value matches: \'@.country == "SE"\''),
   prefix: optionalText('prefix', 'TEXT', 'only keys that begin with this'),
   filter: optionalText('filter', 'PATTERN', 'only keys like this; * is any run of characters, ? is one'),
   match: optionalText('match', 'PATTERN', 'only members with a top-level value like this'),

@@ -5,7 +5,7 @@ import { connect, connectionOptions, jsonOption, optionalText, selectionOptions 
 import { complain } from './explain.ts'
 import { print } from './output.ts'
 
-const { prefix, filter, match, from, to } = selectionOptions
+const { where, prefix, filter, match, from, to } = selectionOptions
 
 export const dropCommand = command('drop', {
   summary: 'Delete all members of a collection, or those that are selected',
@@ -13,6 +13,7 @@ export const dropCommand = command('drop', {
   operands: [],
   options: {
     collection: { ...optionalText('collection', 'NAME', 'the collection; it must be named'), short: 'c' },
+    where,
     prefix,
     filter,
     match,
@@ -25,7 +26,7 @@ export const dropCommand = command('drop', {
   async run(given) {
     if (given.collection === undefined) refuse('drop needs --collection: the collection to delete from')
     const collection = connect(given).collection(given.collection)
-    const selectors = ['prefix', 'filter', 'match', 'from', 'to'] as const
+    const selectors = ['where', 'prefix', 'filter', 'match', 'from', 'to'] as const
     const selection = Object.fromEntries(
       selectors.flatMap((name) => (given[name] === undefined ? [] : [[name, given[name]]])),
     )

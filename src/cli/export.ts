@@ -34,9 +34,9 @@ export const exportCommand = command('export', {
   },
   async run(given, [file = '']) {
     const kvist = connect(given)
-    const { prefix, filter, match, from, to, order, all, noTokens, collection: named } = given
+    const { where, prefix, filter, match, from, to, order, all, noTokens, collection: named } = given
     if (all) {
-      const isPart = [named, prefix, filter, match, from, to, order].some((one) => one !== undefined)
+      const isPart = [named, where, prefix, filter, match, from, to, order].some((one) => one !== undefined)
       if (isPart)
         refuse(
           '--all exports the whole store: it goes with no --collection, and nothing that selects members',
@@ -45,9 +45,9 @@ export const exportCommand = command('export', {
     }
     if (noTokens) refuse('--no-tokens goes with --all')
     const collection = named ?? collectionOption.default
-    const isAll = [prefix, filter, match, from, to].every((condition) => condition === undefined)
+    const isAll = [where, prefix, filter, match, from, to].every((condition) => condition === undefined)
     const total = isAll && process.stderr.isTTY ? await countMembers(kvist, collection) : null
-    const selection = { prefix, filter, match, from, to, order, include: 'values' } as const
+    const selection = { where, prefix, filter, match, from, to, order, include: 'values' } as const
     const lines = await kvist.collection(collection).lines(selection)
 
     const progress = await startProgress('export', total, given.quiet)

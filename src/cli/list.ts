@@ -55,13 +55,13 @@ export const listCommand = command('list', {
     ...connectionOptions,
   },
   async run(given) {
-    const { prefix, filter, match, from, to, order, limit, include, delimiter } = given
+    const { where, prefix, filter, match, from, to, order, limit, include, delimiter } = given
     const isOfKeys = include === undefined || include === 'keys'
     if (given.null && (given.json || !isOfKeys))
       refuse('-0 prints keys alone: it goes with neither --json nor --include')
     if (delimiter !== undefined && !isOfKeys)
       refuse('--delimiter lists keys alone: it does not go with --include')
-    const selection = { prefix, filter, match, from, to, order, limit }
+    const selection = { where, prefix, filter, match, from, to, order, limit }
     const collection = connect(given).collection(given.collection)
     if (delimiter !== undefined) {
       await printLevel(collection.pages({ ...selection, include: 'keys', delimiter }), given)

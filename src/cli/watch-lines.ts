@@ -36,7 +36,7 @@ export function columnLines(hasCollections: boolean): WatchLines {
 
 /** A change, with the text of its numbers. */
 export interface ExactChange {
-  readonly type: 'put' | 'delete' | 'expire'
+  readonly type: 'put' | 'leave' | 'delete' | 'expire'
   readonly revision: unknown
   readonly collection: string
   readonly key: string

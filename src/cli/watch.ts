@@ -20,7 +20,7 @@ export const watchCommand = command('watch', {
     'when it is not for a terminal. It goes on until it is ended. When the server goes away it waits until it is back, ' +
     'and misses nothing. A line "reset" says that the server does not remember as far back as was asked for: ' +
     'everything that exists follows, and what is not in it is gone. With --interval a change that is followed by another ' +
-    'one of the same member may go unseen.',
+    'one of the same member may go unseen. With --where a member that was stored and does not match is a line "leave".',
   operands: [{ name: 'KEY', help: 'the key; without it all members', optional: true }],
   options: {
     collection: option<string | undefined>({
@@ -29,6 +29,7 @@ export const watchCommand = command('watch', {
       help: `the collection; without it ${collectionOption.default}`,
     }),
     all: option({ ...toggle(), flag: 'all', default: false, help: 'watch all collections' }),
+    where: selectionOptions.where,
     prefix: selectionOptions.prefix,
     filter: selectionOptions.filter,
     since: option<ResumePoint | undefined>({
@@ -47,11 +48,12 @@ export const watchCommand = command('watch', {
     ...connectionOptions,
   },
   async run(given, [key]) {
-    const { all, prefix, filter, since, intervalMs } = given
+    const { all, where, prefix, filter, since, intervalMs } = given
     if (all && key !== undefined) refuse('--all watches all collections, and goes with no KEY')
     if (all && given.collection !== undefined) refuse('--all and --collection do not go together')
-    if (key !== undefined && (prefix ?? filter) !== undefined)
-      refuse(`${prefix === undefined ? '--filter' : '--prefix'} chooses among members, and goes with no KEY`)
+    const chosen = Object.entries({ where, prefix, filter }).find(([, value]) => value !== undefined)
+    if (key !== undefined && chosen !== undefined)
+      refuse(`--${chosen[0]} chooses among members, and goes with no KEY`)
 
     const kvist = connect(given)
     const collection = kvist.collection(given.collection ?? collectionOption.default)
@@ -62,13 +64,13 @@ export const watchCommand = command('watch', {
     })
     const stop = new AbortController()
     const limits = { signal: stop.signal, timeoutMs }
-    const scope = key === undefined ? { prefix, filter } : { key }
+    const scope = key === undefined ? { where, prefix, filter } : { key }
     const events =
       intervalMs === undefined
         ? feed.watchRaw({ ...limits, ...scope, since, onConnect: link.isUp, onDisconnect: link.isDown })
         : poll({
             feed,
-            scope: key === undefined ? { prefix, filter } : { prefix: key },
+            scope: key === undefined ? { where, prefix, filter } : { prefix: key },
             member: key === undefined ? null : { collection, key },
             since: since ?? null,
             watch: () => feed.watchRaw({ ...limits, ...scope }),
