@@ -165,7 +165,7 @@ describe('patterns in values', () => {
   })
 
   test('are bounded in number', () => {
-    const patterns = Array.from({ length: 200 }, (_, i) => `(a{${i}}){20}`)
+    const patterns = Array.from({ length: 200 }, (_, i) => `(a{${i % 90}}){20}${i}`)
     expect(evaluate('@[?match("a", @)]', JSON.stringify(patterns))).toBe('costly')
     expect(evaluate('@[?match("a", @)]', JSON.stringify(['b', 'a', 'a+', 'c']))).toBe(true)
   })

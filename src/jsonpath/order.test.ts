@@ -39,6 +39,7 @@ describe('the order of all values', () => {
     ['"é"', '"\\u00E9"'],
     ['"\\ud83d"'],
     ['"\\ud83da"'],
+    ['"\\ud83d\\ue000"'],
     ['"\uffff"'],
     ['"😀"', '"\\ud83d\\ude00"'],
     ['"😁"'],
