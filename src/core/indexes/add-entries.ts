@@ -57,11 +57,18 @@ export function entryAdder(options: AddOptions, index: Index): EntryAdder {
   }
 
   async function addPlain(members: readonly Member[]): Promise<void> {
+    // All at once, so that they are in one group of the engine.
+    const parts: Promise<void>[] = []
     for (let from = 0; from < members.length; from += entriesAtOnce) {
-      const part = members.slice(from, from + entriesAtOnce)
-      // One of them has changed, or they are on several lines.
-      if (!(await commitEntries(part))) for (const one of part) await commitEntries([one])
+      parts.push(addPart(members.slice(from, from + entriesAtOnce)))
     }
+    await Promise.all(parts)
+  }
+
+  async function addPart(members: readonly Member[]): Promise<void> {
+    if (await commitEntries(members)) return
+    // One of them has changed, or they are on several lines.
+    await Promise.all(members.map((one) => commitEntries([one])))
   }
 
   /** Adds the entry of a member, which is unique if no other has it. Returns false where that, or the member, has changed. */
@@ -83,6 +90,7 @@ export function entryAdder(options: AddOptions, index: Index): EntryAdder {
     const added = members.map((member) => changeOf(member, entryOf(index, member.key, member.value)))
     const holders = await readHolders(engine, { removed: [], added })
     const again: Member[] = []
+    const adding: Promise<void>[] = []
     for (const [i, member] of members.entries()) {
       const { entry, of } = added[i]!
       if (isUniqueChange(added[i]!) && holderOfEntry(holders, added[i]!)?.memberKey === of.key) continue
@@ -90,11 +98,13 @@ export function entryAdder(options: AddOptions, index: Index): EntryAdder {
       if (holder !== null && !isExpired(member, now())) {
         if (!holder.isLive && mayExpire) again.push(member)
         else if (duplicates.length < maxNamedDuplicates) duplicates.push(`${holder.key} and ${of.key}`)
-      } else if (!(await addUnique(member, holder === null ? entry : asDuplicate(entry, of.key)))) {
-        // Also where a member of this page has the values: it is found in the next try.
-        again.push(member)
+        continue
       }
+      const own = holder === null ? entry : asDuplicate(entry, of.key)
+      // It is not done either where a member of this page has the values, which is found in the next try.
+      adding.push(addUnique(member, own).then((isDone) => void (isDone || again.push(member))))
     }
+    await Promise.all(adding)
     return unchanged(options, index, again)
   }
 
