@@ -197,6 +197,7 @@ function metricSources(node: CacheNode, sockets: Sockets, http: HttpServer): Met
 const noStore = {
   swept: 0,
   renewed: 0,
+  indexes: { building: 0, ready: 0, failed: 0, examined: 0 },
   engine: {
     commits: 0,
     failedChecks: 0,

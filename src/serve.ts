@@ -46,6 +46,7 @@ import { prepareNodes, type StartedNodes } from './serve-nodes.ts'
 import { serverSockets } from './serve-sockets.ts'
 import { type ServerTls, startTls } from './serve-tls.ts'
 import { type AuditLog, openAuditLog } from './telemetry/audit-log.ts'
+import { logIndexEvent } from './telemetry/index-lines.ts'
 import { type Log, type LogFields, startLog, stdoutLines } from './telemetry/log.ts'
 import type { MetricSources } from './telemetry/metric-sources.ts'
 import { startMetrics } from './telemetry/metrics.ts'
@@ -86,6 +87,7 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
     followers: [...access.tokens.followers, ...nodes.followers, records.follower],
     onError,
     processes: [...builtInProcesses, ...(file?.processes ?? [])],
+    onIndexEvent: (event) => logIndexEvent(log, event),
     ...(file === null ? {} : { settings: file.settings }),
     ...(timers === undefined ? {} : { timers }),
   })

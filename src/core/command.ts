@@ -161,11 +161,27 @@ async function commitPlan(
   if (writes.length === 0 && checks.length === 0) return { ok: true, written: [] }
   onTouch(touched)
   const allChecks = [...checks, ...own, ...plan.checks]
-  const result = await commit(commitOf(allChecks, writes, nowMs, durability, quotasOf(plan.writes)))
+  const committing = commit(commitOf(allChecks, writes, nowMs, durability, quotasOf(plan.writes)))
+  const result = await namingOperation(command, committing)
   onTouch(touched)
   if (!result.ok || alongside === undefined) return result
   const written = new Map(writes.map((write, i) => [write, result.written[i]!]))
   return { ok: true, written: plan.writes.map((write) => written.get(write)!) }
+}
+
+/** Adds to a `not_unique` error which of several operations gave the member its values. */
+async function namingOperation<Result>(
+  { operations }: WriteCommand,
+  committing: Promise<Result>,
+): Promise<Result> {
+  try {
+    return await committing
+  } catch (error) {
+    if (!(error instanceof KvistError) || error.code !== 'not_unique' || operations.length === 1) throw error
+    const { collection, key } = error.extra
+    const operation = operations.findLastIndex((one) => one.collection === collection && one.key === key)
+    throw new KvistError(error.code, error.message, { ...error.extra, operation }, error.cause)
+  }
 }
 
 /**

@@ -25,7 +25,7 @@ import type { Follower } from './follower.ts'
 import { type IndexBuilder, type IndexEvent, startIndexBuilder } from './indexes/build.ts'
 import type { Index } from './indexes/definition.ts'
 import { type EntryPage, type EntryQuery, indexEntries } from './indexes/pages.ts'
-import { type IndexStatus, indexRegistry } from './indexes/registry.ts'
+import { type IndexCounts, type IndexStatus, indexRegistry } from './indexes/registry.ts'
 import { Renewals } from './jobs/renewals.ts'
 import { expiryOf, startSweeper } from './jobs/sweeper.ts'
 import { defaultTombstonesMs, startTombstoneGc } from './jobs/tombstone-gc.ts'
@@ -152,6 +152,7 @@ export interface DatabaseStats {
   readonly cache: MemberCache['stats']
   readonly swept: number
   readonly renewed: number
+  readonly indexes: IndexCounts
   readonly engine: EngineStats
   readonly watch: Readonly<WatchStats>
 }
@@ -267,6 +268,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
       cache: cache.stats,
       swept: sweeper.swept(),
       renewed: renewals.renewed(),
+      indexes: indexes.counts(),
       engine: engine.stats(),
       watch: hub.stats,
     }),

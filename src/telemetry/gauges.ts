@@ -42,6 +42,21 @@ export const gauges: readonly Metric<number>[] = [
     read: ({ collections }) => collections.labelled.map(({ name, bytes }) => ofCollection(name, bytes)),
   },
   {
+    name: 'kvist_indexes',
+    help: 'Indexes of all collections by state; failed: members have the same values in a unique one',
+    labels: ['state'],
+    read: ({ stats: { indexes } }) =>
+      (['building', 'ready', 'failed'] as const).map((state) => ({
+        labels: { state },
+        value: indexes[state],
+      })),
+  },
+  {
+    name: 'kvist_index_examined_members',
+    help: 'Members that the builds of indexes under way have examined',
+    read: ({ stats }) => stats.indexes.examined,
+  },
+  {
     name: 'kvist_origin_followed',
     help: '1 if the changes of the origin are followed: requests go there',
     labels: ['origin'],

@@ -37,19 +37,13 @@ export function entryAdder(options: AddOptions, index: Index): EntryAdder {
     return (await options.commit(checks, writes, 'relaxed')) !== null
   }
 
-  function changeOf({ key }: Member, entry: IndexEntry): EntryChange {
-    return { index, of: { collection: index.of, key }, entry, ifDone: undefined }
-  }
-
-  function unchangedCheck(member: Member): Check {
-    const stored = storedVersion([], member)
-    return checkOf({ collection: index.of, key: member.key, indexes: [], stored })
-  }
-
   async function commitEntries(members: readonly Member[]): Promise<boolean> {
-    const puts = members.map((one) => putOfEntry(changeOf(one, entryOf(index, one.key, one.value))))
+    const puts = members.map((one) => putOfEntry(changeOf(index, one, entryOf(index, one.key, one.value))))
     try {
-      return await commit(members.map(unchangedCheck), puts)
+      return await commit(
+        members.map((one) => unchangedCheck(index, one)),
+        puts,
+      )
     } catch (error) {
       if (members.length > 1 && error instanceof KvistError && 'together' in error.extra) return false
       throw error
@@ -73,8 +67,8 @@ export function entryAdder(options: AddOptions, index: Index): EntryAdder {
 
   /** Adds the entry of a member, which is unique if no other has it. Returns false where that, or the member, has changed. */
   async function addUnique(member: Member, entry: IndexEntry): Promise<boolean> {
-    const change = changeOf(member, entry)
-    const checks = [unchangedCheck(member)]
+    const change = changeOf(index, member, entry)
+    const checks = [unchangedCheck(index, member)]
     if (isUniqueChange(change)) {
       checks.push({ collection: index.entries, key: entry.key, revision: null, near: change.of })
     }
@@ -87,7 +81,7 @@ export function entryAdder(options: AddOptions, index: Index): EntryAdder {
     mayExpire: boolean,
     duplicates: string[],
   ): Promise<Member[]> {
-    const added = members.map((member) => changeOf(member, entryOf(index, member.key, member.value)))
+    const added = members.map((member) => changeOf(index, member, entryOf(index, member.key, member.value)))
     const holders = await readHolders(engine, { removed: [], added })
     const again: Member[] = []
     const adding: Promise<void>[] = []
@@ -130,6 +124,14 @@ export function entryAdder(options: AddOptions, index: Index): EntryAdder {
       return taken
     },
   }
+}
+
+function changeOf(index: Index, { key }: Member, entry: IndexEntry): EntryChange {
+  return { index, of: { collection: index.of, key }, entry, ifDone: undefined }
+}
+
+function unchangedCheck({ of: collection }: Index, member: Member): Check {
+  return checkOf({ collection, key: member.key, indexes: [], stored: storedVersion([], member) })
 }
 
 /** Returns the key of the other member that has the values of an entry, and whether that lives; null for none. */

@@ -21,6 +21,11 @@ export interface IndexProgress {
   readonly failure: string | null
 }
 
+/** How many indexes there are in each state, and how many members the builds under way have examined. */
+export interface IndexCounts extends Readonly<Record<IndexState, number>> {
+  readonly examined: number
+}
+
 export interface IndexStatus extends Index, IndexProgress {}
 
 /**
@@ -45,6 +50,7 @@ export interface IndexRegistry extends Follower {
   of(collection: string): readonly IndexStatus[]
   /** Returns the indexes of all collections. */
   all(): readonly IndexStatus[]
+  counts(): IndexCounts
   /** Returns what is stored of indexes, also of those that settings do not name any more. */
   stored(): readonly StoredIndex[]
 }
@@ -108,6 +114,7 @@ export function indexRegistry(onChange: () => void, onError: (error: unknown) =>
     hasAny: () => known.size > 0,
     kept: (collection) => kept.get(collection),
     of: (collection) => (known.get(collection) ?? []).map(statusOf),
+    counts: () => countsOf([...known.values()].flatMap((indexes) => indexes.map(progressOf))),
     all: () => [...known.values()].flatMap((indexes) => indexes.map(statusOf)),
     stored: () => [...progress.values()],
     ...follower({ collection: indexesCollection, take, keys: () => progress.keys() }),
@@ -118,6 +125,15 @@ export function indexRegistry(onChange: () => void, onError: (error: unknown) =>
 export interface StoredIndex extends IndexProgress {
   readonly id: string
   readonly of: string
+}
+
+function countsOf(all: readonly IndexProgress[]): IndexCounts {
+  const counts = { building: 0, ready: 0, failed: 0, examined: 0 }
+  for (const { state, examined } of all) {
+    counts[state]++
+    if (state === 'building') counts.examined += examined
+  }
+  return counts
 }
 
 /** Returns an index as settings show it. */
