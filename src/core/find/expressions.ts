@@ -3,6 +3,7 @@ import { type FieldPath, parseFields } from '../../jsonpath/fields.ts'
 import { matcher, parseFilter } from '../../jsonpath/filter.ts'
 import { type Order, parseOrder } from '../../jsonpath/order.ts'
 import { type FieldRange, rangesOf } from '../../jsonpath/ranges.ts'
+import type { LogicalExpression } from '../../jsonpath/syntax.ts'
 import { KvistError } from '../errors.ts'
 import type { Value } from '../member.ts'
 
@@ -17,6 +18,8 @@ export interface Where {
   readonly text: string
   /** Ranges of fields that every match is within. */
   readonly ranges: readonly FieldRange[]
+  /** The ranges say it all: a value that is within each of them matches. */
+  readonly isRanges: boolean
   /**
    * Returns whether a value matches. One that is not JSON never does. Throws `unprocessable` if that takes too many steps
    * to find out.
@@ -43,9 +46,11 @@ export function parseWhere(text: string): Where {
 function compiledWhere(text: string): Where {
   const filter = parsed('where', text, parseFilter)
   const matches = matcher(filter)
+  const ranges = rangesOf(filter)
   return {
     text,
-    ranges: rangesOf(filter),
+    ranges,
+    isRanges: comparisonsIn(filter.expression) === boundsIn(ranges),
     matches: (value) => typeof value === 'string' && affordable(() => matches(value)),
   }
 }
@@ -58,6 +63,22 @@ export function parseFindOrder(text: string): FindOrder {
 /** Parses fields such as `@.name,@.population`. Throws `invalid_parameter`. */
 export function parseShownFields(text: string): readonly FieldPath[] {
   return parsed('fields', text, parseFields)
+}
+
+/** Returns the number of comparisons that are joined by `&&` alone; -1 if there is something else. */
+function comparisonsIn(expression: LogicalExpression): number {
+  if (expression.type === 'comparison') return 1
+  if (expression.type !== 'and') return -1
+  const counts = expression.operands.map(comparisonsIn)
+  return counts.includes(-1) ? -1 : counts.reduce((sum, count) => sum + count, 0)
+}
+
+/** Returns the number of comparisons that ranges hold whole; of one that was narrowed by another, one is missing. */
+function boundsIn(ranges: readonly FieldRange[]): number {
+  let bounds = 0
+  for (const { equals, low, high } of ranges)
+    for (const bound of [equals, low, high]) if (bound !== undefined) bounds++
+  return bounds
 }
 
 function parsed<Result>(parameter: string, text: string, parse: (text: string) => Result): Result {

@@ -1,6 +1,6 @@
 import type { Order } from '../../jsonpath/order.ts'
 import type { FieldRange } from '../../jsonpath/ranges.ts'
-import type { Engine } from '../engine.ts'
+import type { Engine, MaybePromise, ScanPage } from '../engine.ts'
 import type { Index } from '../indexes/definition.ts'
 import { encodeValue, endOfEncoding } from '../indexes/encode-value.ts'
 import { type ReadEntry, readEntry } from '../indexes/entries.ts'
@@ -25,6 +25,8 @@ export interface IndexScanOptions {
   readonly range: IndexRange<Index>
   /** The ranges that every match is within. */
   readonly ranges: readonly FieldRange[]
+  /** Every value within all ranges matches. */
+  readonly isRanges: boolean
   /** The order of the query that the index gives, as cursors have it. */
   readonly order: FindOrder
   /** Members with other keys are passed over. */
@@ -47,6 +49,8 @@ export class IndexScan {
   /** Entries whose members are not read yet. */
   private entries: readonly ReadEntry[] = []
   private part: readonly ReadEntry[] = []
+  /** What the entries say of the values is all that the filter asks. */
+  private readonly isWhole: boolean
 
   constructor(options: IndexScanOptions) {
     this.options = options
@@ -54,22 +58,29 @@ export class IndexScan {
     const { index, equal } = options.range
     this.prefix = equal.map(({ equals }) => encodeValue(equals, index.maxValueBytes).text).join('')
     this.left = this.after(entryRange(this.prefix, options.range), options.cursor)
+    this.isWhole = saysAll(options)
   }
 
   async next(heldBytes: number): Promise<ScannedPart | null> {
+    let isFresh = false
     while (this.entries.length === 0) {
       if (this.left === null) return null
       if (this.examined > 0) await nextTick()
-      await this.scan(this.left)
+      const scanning = this.scan(this.left)
+      isFresh = !(scanning instanceof Promise)
+      this.take(this.left, scanning instanceof Promise ? await scanning : scanning)
     }
-    const { members, isFull } = await this.reads.read(
+    // Where the engine returns at once, nothing is awaited between the entries and their members: they agree.
+    const reading = this.reads.read(
       this.entries.map(({ memberKey }) => memberKey),
       heldBytes,
     )
-    if (isFull) return { members, isFull }
+    const { members, isFull, isAtOnce } = await reading
+    if (isFull) return { members, isFull, areMatches: false }
     this.part = this.entries.slice(0, members.length)
     this.entries = this.entries.slice(members.length)
-    return { members, isFull }
+    const areMatches = this.isWhole && isFresh && isAtOnce && this.part.every(({ run }) => run === null)
+    return { members, isFull, areMatches }
   }
 
   /** Whether nothing is left after the last part. */
@@ -110,13 +121,17 @@ export class IndexScan {
     return order.map(({ field }) => range.index.on.findIndex((one) => isSameField(one, field)))
   }
 
-  private async scan(range: KeyRange): Promise<void> {
-    const { engine, range: by, wanted, keys } = this.options
+  private scan(range: KeyRange): MaybePromise<ScanPage> {
+    const { engine, range: by, wanted } = this.options
     const most = Math.min(entriesPerScan, Math.max(1, maxExaminedMembers - this.examined))
     const limit = this.examined === 0 ? Math.min(wanted, most) : most
     const order = by.isReversed ? 'desc' : 'asc'
     const collection = by.index.entries
-    const { members, next } = await engine.scan({ collection, ...range, order, limit, keysOnly: false })
+    return engine.scan({ collection, ...range, order, limit, keysOnly: false })
+  }
+
+  private take(range: KeyRange, { members, next }: ScanPage): void {
+    const { range: by, keys } = this.options
     this.examined += members.length
     const fields = by.index.on.length
     const entries = members.map(({ key, value }) => readEntry(key, value, fields))
@@ -143,33 +158,28 @@ function isWithin({ from, to }: KeyRange, key: string): boolean {
   return (from === null || compareKeys(key, from) >= 0) && (to === null || compareKeys(key, to) < 0)
 }
 
-/** Returns the range of the entries of an index. Bounds are inclusive, because several values can have the same encoding. */
+/** Returns the range of the entries of an index. A value that is too long is inclusive: others have the same encoding. */
 function entryRange(prefix: string, { index, range }: IndexRange<Index>): KeyRange {
   const whole = { from: prefix === '' ? null : prefix, to: prefix === '' ? null : prefixEnd(prefix) }
   if (range === null) return whole
-  const { low, high } = range
-  return {
-    from:
-      prefix +
-      (low === undefined ? firstOfKind(high!.json) : encodeValue(low.json, index.maxValueBytes).text),
-    to: prefixEnd(
-      prefix +
-        (high === undefined ? lastOfKind(low!.json) : encodeValue(high.json, index.maxValueBytes).text),
-    ),
-  }
+  const { low, high, type } = range
+  const [first, last] = type === 'string' ? stringKinds : numberKinds
+  const lowest = low === undefined ? null : encodeValue(low.json, index.maxValueBytes)
+  const highest = high === undefined ? null : encodeValue(high.json, index.maxValueBytes)
+  const isAfterLow = lowest !== null && !low!.isInclusive && !lowest.isTruncated
+  const isBeforeHigh = highest !== null && !high!.isInclusive && !highest.isTruncated
+  const from = prefix + (lowest?.text ?? first)
+  const to = prefix + (highest?.text ?? last)
+  return { from: isAfterLow ? prefixEnd(from) : from, to: isBeforeHigh ? to : prefixEnd(to) }
 }
 
-/** The first characters of the encodings of numbers and of strings: values of different kinds do not compare. */
-const kinds = { number: ['e', 'g'], string: ['h', 'h'] } as const
+/** The first characters of the encodings of the smallest and of the largest values of a type: others do not compare with it. */
+const numberKinds = ['e', 'g'] as const
+const stringKinds = ['h', 'h'] as const
 
-function firstOfKind(json: string): string {
-  return kinds[kindOf(json)][0]
-}
-
-function lastOfKind(json: string): string {
-  return kinds[kindOf(json)][1]
-}
-
-function kindOf(json: string): keyof typeof kinds {
-  return json.startsWith('"') ? 'string' : 'number'
+/** Whether members match if their entries are in the range, unless an entry has a value that is too long. */
+function saysAll({ isRanges, ranges, range: { index, equal, range } }: IndexScanOptions): boolean {
+  if (!isRanges || ranges.length !== equal.length + (range === null ? 0 : 1)) return false
+  const bounds = [...equal.map(({ equals }) => equals), range?.low?.json, range?.high?.json]
+  return bounds.every((json) => json === undefined || !encodeValue(json, index.maxValueBytes).isTruncated)
 }

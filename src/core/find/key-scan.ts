@@ -32,9 +32,11 @@ export interface ScannedPart {
   readonly members: readonly (Member | null)[]
   /** The next value does not fit beside those that the caller holds: nothing was read. */
   readonly isFull: boolean
+  /** All of them are known to match the filter on values. */
+  readonly areMatches: boolean
 }
 
-const full: ScannedPart = { members: [], isFull: true }
+const full: ScannedPart = { members: [], isFull: true, areMatches: false }
 
 /** Reads the members of ranges of keys in order, by parts. */
 export class KeyScan {
@@ -98,7 +100,7 @@ export class KeyScan {
     this.part = members
     this.examined += members.length
     this.ranges = next === null ? this.ranges.slice(1) : [this.after(range, next), ...this.ranges.slice(1)]
-    return { members, isFull: false }
+    return { members, isFull: false, areMatches: false }
   }
 
   private after({ from, to }: KeyRange, cursor: string | null): KeyRange {

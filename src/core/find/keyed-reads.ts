@@ -1,4 +1,4 @@
-import type { Engine } from '../engine.ts'
+import type { Engine, MaybePromise } from '../engine.ts'
 import { maxPageBytes, smallPageBytes } from '../limits.ts'
 import type { Member } from '../member.ts'
 import type { PageMemory } from '../page-memory.ts'
@@ -17,6 +17,8 @@ export interface ReadPart {
   readonly members: readonly (Member | null)[]
   /** The next value does not fit beside those that the caller holds: nothing was read. */
   readonly isFull: boolean
+  /** They were read in the call, not after it. */
+  readonly isAtOnce: boolean
 }
 
 /** Reads the members with these keys, as far as their values fit in the memory of a page. */
@@ -30,13 +32,15 @@ export class KeyedReads {
 
   /** Returns the members of the first of these keys. `heldBytes` are those of the values that the caller holds. */
   async read(keys: readonly string[], heldBytes: number): Promise<ReadPart> {
-    const members = await this.readMany(keys, smallPageBytes)
+    const reading = this.readMany(keys, smallPageBytes)
+    const isAtOnce = !(reading instanceof Promise)
+    const members = isAtOnce ? reading : await reading
     const last = members.length - 1
-    if (bytesOf(members) <= smallPageBytes) return { members, isFull: false }
-    if (last > 0) return { members: members.slice(0, last), isFull: false }
+    if (bytesOf(members) <= smallPageBytes) return { members, isFull: false, isAtOnce }
+    if (last > 0) return { members: members.slice(0, last), isFull: false, isAtOnce }
     const isTooLarge = this.options.isPart || heldBytes + bytesOf(members) > maxPageBytes
-    if (heldBytes > 0 && isTooLarge) return { members: [], isFull: true }
-    return { members: await this.readLarge(keys[0]!), isFull: false }
+    if (heldBytes > 0 && isTooLarge) return { members: [], isFull: true, isAtOnce }
+    return { members: await this.readLarge(keys[0]!), isFull: false, isAtOnce: false }
   }
 
   /** Reads a large value again when there is memory for it: until then it is not held. */
@@ -46,7 +50,7 @@ export class KeyedReads {
     return this.readMany([key], maxPageBytes)
   }
 
-  private async readMany(keys: readonly string[], maxBytes: number): Promise<readonly (Member | null)[]> {
+  private readMany(keys: readonly string[], maxBytes: number): MaybePromise<readonly (Member | null)[]> {
     const { engine, collection } = this.options
     return engine.readMany(
       keys.map((key) => ({ collection, key })),

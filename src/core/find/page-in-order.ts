@@ -4,7 +4,7 @@ import type { Member } from '../member.ts'
 import { type FindCursor, formatCursor } from './cursor.ts'
 import type { FindPlan } from './plan.ts'
 import type { FoundPage } from './query.ts'
-import { acceptor, candidates, presenter, type Search } from './search.ts'
+import { acceptor, candidates, matchAcceptor, presenter, type Search } from './search.ts'
 
 /** Returns a page of members that are read in the order of the query: it ends when it is full. */
 export async function pageInOrder(
@@ -14,6 +14,7 @@ export async function pageInOrder(
 ): Promise<FoundPage> {
   const { query, isPart, memory } = search
   const accepts = acceptor(search)
+  const acceptsMatch = matchAcceptor(search)
   const present = presenter(query)
   const reading = candidates(search, plan, cursor, query.limit)
   const members: Member[] = []
@@ -41,9 +42,10 @@ export async function pageInOrder(
     if (part === null) return page(null, true)
     if (part.isFull) return page(reading.cursorAfter(last), true)
     last = part.members.length - 1
+    const isWanted = part.areMatches ? acceptsMatch : accepts
     for (let i = 0; i <= last; i++) {
       const member = part.members[i]!
-      if (member === null || !accepts(member)) continue
+      if (member === null || !isWanted(member)) continue
       const found = present(member)
       members.push(found)
       bytes += found.value.length
@@ -66,12 +68,14 @@ export async function countMatches(
   plan: FindPlan<Index>,
 ): Promise<{ readonly count: number; readonly examined: number; readonly isComplete: boolean }> {
   const accepts = acceptor(search)
+  const acceptsMatch = matchAcceptor(search)
   const reading = candidates(search, plan, null, Number.POSITIVE_INFINITY)
   let count = 0
   for (;;) {
     const part = await reading.next(0)
     if (part === null) return { count, examined: reading.examined, isComplete: true }
-    for (const member of part.members) if (member !== null && accepts(member)) count++
+    const isWanted = part.areMatches ? acceptsMatch : accepts
+    for (const member of part.members) if (member !== null && isWanted(member)) count++
     if (reading.examined < maxExaminedMembers) continue
     return { count, examined: reading.examined, isComplete: reading.isAtEnd }
   }

@@ -36,6 +36,11 @@ export function acceptor({ query, nowMs }: Search): (member: Member) => boolean 
   return (member) => isSelected(member, query, nowMs) && where.matches(member.value)
 }
 
+/** As `acceptor`, of members that match the filter on values. */
+export function matchAcceptor({ query, nowMs }: Search): (member: Member) => boolean {
+  return (member) => isSelected(member, query, nowMs)
+}
+
 /** Returns what shows members as the query does. */
 export function presenter({ keysOnly, fields }: FindQuery): (member: Member) => Member {
   if (keysOnly) return (member) => (member.value === '' ? member : { ...member, value: '' })
@@ -63,6 +68,7 @@ export function candidates(
       collection,
       range: by,
       ranges: where?.ranges ?? [],
+      isRanges: where?.isRanges ?? true,
       order,
       keys: range,
       cursor,
