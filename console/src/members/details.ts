@@ -1,17 +1,41 @@
 import { session } from '../api/session.svelte.ts'
-import type { MemberRow } from './row.ts'
+import type { MemberRow, Row } from './row.ts'
 
-/** Reads the beginning of one value, with its metadata: for rows of collections whose values are too large for a list. */
+/** Reads the beginnings of values one by one, with their metadata: for rows of collections whose values are too large for a list. */
 
 const beginningBytes = 512
 const readable = /^(text\/|application\/(json|.*\+json)\b)/
 
+export class Details {
+  readonly #collection: string
+  readonly #reading = new Set<string>()
+
+  constructor(collection: string) {
+    this.#collection = collection
+  }
+
+  /** Reads the rows that were listed without their values, or all of them again. One that cannot be read stays as it is. */
+  async read(
+    rows: readonly Row[],
+    isAgain: boolean,
+    signal: AbortSignal,
+    onRow: (row: MemberRow) => void,
+  ): Promise<void> {
+    const needed = rows.filter((row) => row.kind === 'member' && (isAgain || row.preview === null))
+    const keys = needed.map(({ key }) => key).filter((key) => !this.#reading.has(key))
+    for (const key of keys) this.#reading.add(key)
+    await Promise.all(
+      keys.map(async (key) => {
+        const row = await readDetails(this.#collection, key, signal).catch(() => null)
+        this.#reading.delete(key)
+        if (row !== null) onRow(row)
+      }),
+    )
+  }
+}
+
 /** Returns the row of a member; null if it is not there. */
-export async function readDetails(
-  collection: string,
-  key: string,
-  signal: AbortSignal,
-): Promise<MemberRow | null> {
+async function readDetails(collection: string, key: string, signal: AbortSignal): Promise<MemberRow | null> {
   const { authorization } = session
   const range = { range: `bytes=0-${beginningBytes - 1}` }
   const headers = authorization === null ? range : { ...range, authorization }

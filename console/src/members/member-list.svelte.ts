@@ -1,4 +1,5 @@
 import { session } from '../api/session.svelte.ts'
+import { Details } from './details.ts'
 import { Positions } from './positions.ts'
 import type { Row } from './row.ts'
 import type { Direction, Edge, RowSource } from './source.ts'
@@ -52,6 +53,7 @@ export class MemberList {
   readonly source: RowSource
   readonly #events: ListEvents
   readonly #positions = new Positions()
+  readonly #details: Details
   #abort = new AbortController()
   /** What is being read at the two edges of the window. */
   readonly #reading = new Set<Direction>()
@@ -62,6 +64,7 @@ export class MemberList {
   /** `total` is how many rows the list has, where that is known. */
   constructor(source: RowSource, total: number | null, events: ListEvents) {
     this.source = source
+    this.#details = new Details(source.collection)
     this.#events = events
     this.setTotal(total)
     void this.toStart()
@@ -101,6 +104,8 @@ export class MemberList {
       if (from !== this.#jumpingTo) void this.#jump(from)
       return
     }
+    // What is looked at is loaded: the rows of where that was before are not needed.
+    if (this.#jumpingTo !== -1) this.#cancel()
     if (this.source.isLarge)
       void this.#readDetails(this.rows.slice(Math.max(0, from - this.first), to - this.first))
     if (this.isLoading) return
@@ -160,24 +165,12 @@ export class MemberList {
 
   /** Reads rows one by one: those that were listed without their values, or all of them again. */
   async #readDetails(rows: readonly Row[], isAgain = false): Promise<readonly string[]> {
-    const { signal } = this.#abort
-    const keys = rows
-      .filter((row) => row.kind === 'member' && (isAgain || row.preview === null))
-      .map(({ key }) => key)
-      .filter((key) => !this.#readingDetails.has(key))
-    for (const key of keys) this.#readingDetails.add(key)
     const changed: string[] = []
-    await Promise.all(
-      keys.map(async (key) => {
-        // A row that cannot be read stays without a preview.
-        const row = await this.source.details(key, signal).catch(() => null)
-        this.#readingDetails.delete(key)
-        if (row !== null) changed.push(...this.#update(new Map([[key, row]])))
-      }),
-    )
+    await this.#details.read(rows, isAgain, this.#abort.signal, (row) => {
+      changed.push(...this.#update(new Map([[row.key, row]])))
+    })
     return changed
   }
-  readonly #readingDetails = new Set<string>()
 
   /** Takes rows out that are not being looked at; the others keep their indices. */
   remove(keys: ReadonlySet<string>): void {
@@ -195,8 +188,8 @@ export class MemberList {
   }
 
   async #jump(index: number): Promise<void> {
-    this.#jumpingTo = index
     await this.#replace(async (signal) => {
+      this.#jumpingTo = index
       await new Promise((resolve) => setTimeout(resolve, settleMs))
       if (signal.aborted) return
       if (index < nearRows) return this.#readStart(signal)
@@ -230,14 +223,19 @@ export class MemberList {
       if (!signal.aborted) this.#setRows(rows, { first: 0, isAtStart: true })
     }
     const { rows, isEnd } = await this.source.read(null, 'forward', { limit: pageRows, signal, onProgress })
+    if (signal.aborted) return
     this.#setRows(rows, { first: 0, isAtStart: true, isAtEnd: isEnd })
   }
 
   async #readEnd(signal: AbortSignal): Promise<void> {
     const { rows, isEnd } = await this.source.read(null, 'backward', { limit: pageRows, signal })
+    if (signal.aborted) return
     const total = this.isCounted ? this.total : this.first + this.rows.length + guessedRows
     const first = isEnd ? 0 : Math.max(total - rows.length, 1)
     this.#setRows(rows, { first, isAtStart: isEnd, isAtEnd: true })
+    // That is where whoever has asked for it will look.
+    this.#from = this.total - 1
+    this.#to = this.total
   }
 
   async #readAround(edge: Edge, index: number, signal: AbortSignal): Promise<void> {
@@ -247,6 +245,7 @@ export class MemberList {
       this.source.read(edge, 'backward', options),
       this.source.read(edge, 'forward', options),
     ])
+    if (signal.aborted) return
     const rows = [...before.rows, ...after.rows]
     // In a falling list the row of the key itself is the last of those before.
     const above = Math.max(0, before.rows.length - (isRising ? 0 : 1))
@@ -260,10 +259,7 @@ export class MemberList {
 
   /** Reads a window in place of the present one. A later call ends an earlier one. */
   async #replace(read: (signal: AbortSignal) => Promise<void>): Promise<void> {
-    this.#abort.abort()
-    const abort = new AbortController()
-    this.#abort = abort
-    this.#reading.clear()
+    const abort = this.#cancel()
     this.isLoading = true
     try {
       await read(abort.signal)
@@ -277,6 +273,16 @@ export class MemberList {
     this.isLoading = false
     this.#jumpingTo = -1
     this.show(this.#from, this.#to)
+  }
+
+  /** Ends what is being read; returns what ends the next. */
+  #cancel(): AbortController {
+    this.#abort.abort()
+    this.#abort = new AbortController()
+    this.#reading.clear()
+    this.#jumpingTo = -1
+    this.isLoading = false
+    return this.#abort
   }
 
   async #extend(direction: Direction): Promise<void> {

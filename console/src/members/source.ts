@@ -3,9 +3,8 @@ import { session } from '../api/session.svelte.ts'
 import { monotonicMs } from '../live/now.svelte.ts'
 import { boundedLines } from './bounded-lines.ts'
 import { type Criteria, delimiter, selectionOf } from './criteria.ts'
-import { readDetails } from './details.ts'
 import { compareKeys, prefixEnd } from './keys.ts'
-import { type MemberRow, parseRow, type Row } from './row.ts'
+import { parseRow, type Row } from './row.ts'
 
 /** Reads the rows of a list from the server, on from any key and in both directions. */
 
@@ -99,11 +98,6 @@ export class RowSource {
         ? await this.read({ key: first.key }, 'forward', options)
         : await this.read({ key: last.key }, 'backward', options)
     return rows
-  }
-
-  /** Reads a row by itself; null if there is no such member. */
-  details(key: string, signal: AbortSignal): Promise<MemberRow | null> {
-    return readDetails(this.collection, key, signal)
   }
 
   /** Reads the keys around one, in the order of keys: to learn how they are distributed. */
