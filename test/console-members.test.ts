@@ -105,7 +105,8 @@ test('from Z to A the list begins with the last key, and its middle is the same'
     const keys = await keysOn(page)
     expect(Number(keys[0]!.slice('user-'.length)) / bigKeys).toBeCloseTo(0.75, 1)
     expect(keys.toSorted().toReversed()).toEqual(keys)
-    await page.getByRole('button', { name: /From Z to A/ }).click()
+    await page.getByRole('button', { name: 'Order: from Z to A' }).click()
+    await page.getByRole('menuitem', { name: 'Keys from A to Z' }).click()
     await rowOf(page, keyOf(0)).waitFor()
   })
 })
@@ -135,6 +136,50 @@ test('what is typed narrows the list at once, is kept in the address, and goes b
     await rowOf(page, keyOf(0)).waitFor()
     expect(await searchField(page).inputValue()).toBe('')
   })
+})
+
+test('a filter on values finds as it is written, says where it is wrong, and fields sort what it finds', async () => {
+  const cities = [
+    ['kiruna', 'SE', 23],
+    ['malmö', 'SE', 362],
+    ['oslo', 'NO', 717],
+    ['umeå', 'SE', 133],
+  ] as const
+  const lines = cities.map(([key, country, size]) => JSON.stringify({ key, value: { country, size } }))
+  await importLines('cities', lines.join('\n'))
+  await browser.onPage(
+    address('cities'),
+    async (page) => {
+      await rowOf(page, 'oslo').waitFor()
+      await page.keyboard.press('/')
+      await page.keyboard.type('@.country == "SE"')
+      await page.getByText('1–3 of 3').waitFor()
+      expect(await keysOn(page)).toEqual(['kiruna', 'malmö', 'umeå'])
+      expect(new URL(page.url()).searchParams.get('where')).toBe('@.country == "SE"')
+      await page.keyboard.type(' && @.size >')
+      const fault = page.getByRole('search').getByRole('status')
+      await fault.waitFor()
+      expect(await fault.locator('mark').textContent()).toBe('…')
+      expect(await keysOn(page)).toEqual(['kiruna', 'malmö', 'umeå'])
+      await screenshot(page, 'members-where')
+      await expectAccessible(page)
+      await page.keyboard.type(' 100')
+      await page.getByText('1–2 of 2').waitFor()
+      expect(await fault.count()).toBe(0)
+
+      await page.getByRole('button', { name: 'Order: from A to Z' }).click()
+      await page.getByRole('menuitem', { name: 'By a field…' }).click()
+      await page.getByLabel('Fields', { exact: true }).fill('-@.size')
+      await page.keyboard.press('Enter')
+      await page.getByRole('button', { name: 'sorted by -@.size' }).waitFor()
+      await page.waitForFunction('document.querySelector("[role=row] a")?.textContent === "malmö"')
+      expect(await keysOn(page)).toEqual(['malmö', 'umeå'])
+      await page.keyboard.press('Escape')
+      await rowOf(page, 'oslo').waitFor()
+      expect(await keysOn(page)).toEqual(['oslo', 'malmö', 'umeå', 'kiruna'])
+    },
+    { expected: [/status of 400/] },
+  )
 })
 
 test('folders open and close by keyboard and by the path above, and keys are text whatever they contain', async () => {

@@ -39,6 +39,15 @@ const wordsByCode: Readonly<Record<string, Words | WordsOf>> = {
     title: 'The value does not match the schema',
     advice: sentence(detail),
   }),
+  invalid_where: ({ problem, detail }) => ({
+    title: 'That is not a filter',
+    advice: sentence(typeof problem?.reason === 'string' ? problem.reason : detail),
+  }),
+  invalid_parameter: ({ detail }) => ({
+    title: 'The server does not understand that',
+    advice: sentence(detail),
+  }),
+  no_index: ({ detail }) => ({ title: 'That needs an index', advice: sentence(detail) }),
   invalid_json: ({ detail }) => ({ title: 'That is not JSON', advice: sentence(detail) }),
   invalid_cursor: { title: 'The list has changed too much', advice: 'Load it again from the start.' },
   compacted: { title: 'The page was away for too long', advice: 'Load it again to see the present state.' },

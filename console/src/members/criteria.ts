@@ -5,23 +5,39 @@ import { globMatcher } from './keys.ts'
 /** What a list selects and how it is ordered, as the address has it. */
 
 /** The ways to look for members; each is a parameter of the address and of the API, and they can be combined. */
-export const selectors = ['prefix', 'filter', 'match'] as const
+export const selectors = ['prefix', 'filter', 'match', 'where'] as const
 export type Selector = (typeof selectors)[number]
 
 export interface Criteria {
   readonly prefix: string
   readonly filter: string
   readonly match: string
-  readonly order: 'asc' | 'desc'
+  readonly where: string
+  /** `asc` or `desc`, by key; or fields of the value: `-@.population,@.name`. */
+  readonly order: string
   /** One level of the keys, with what is below it as folders. */
   readonly isFolders: boolean
 }
 
 export const delimiter = '/'
 
-export function criteriaOf({ prefix = '', filter = '', match = '', order, view }: Query): Criteria {
-  const isFolders = view === 'folders'
-  return { prefix, filter, match, order: order === 'desc' ? 'desc' : 'asc', isFolders }
+export function criteriaOf({
+  prefix = '',
+  filter = '',
+  match = '',
+  where = '',
+  order,
+  view,
+}: Query): Criteria {
+  const known = order === 'desc' || isFieldOrder(order) ? order : 'asc'
+  // The server finds by fields in all keys, not in one level of them.
+  const isFolders = view === 'folders' && where === '' && !isFieldOrder(known)
+  return { prefix, filter, match, where, order: known, isFolders }
+}
+
+/** Whether a text may be an order by fields: the server says which are well-formed. */
+export function isFieldOrder(order: string | undefined): order is string {
+  return order !== undefined && /^-?[@$]/.test(order)
 }
 
 /** Returns what the API is asked for; only what is given, so that nothing empty selects everything. */
@@ -41,6 +57,7 @@ export function describe(criteria: Criteria): string {
     prefix: 'that begin with',
     filter: 'that match',
     match: 'with a value that matches',
+    where: 'where',
   }
   const given = selectors.filter((name) => criteria[name] !== '')
   return given.map((name) => `${words[name]} “${criteria[name]}”`).join(' and ')

@@ -95,7 +95,9 @@ export class Live {
 
   /** Whether the value may still keep a member out of the list cannot be told from the change. */
   #count(key: string): void {
-    if (this.#list.source.criteria.match === '' && this.#new.size < maxNew) this.#new.set(key, true)
+    const { criteria, isByKey } = this.#list.source
+    const isSelected = criteria.match === '' && criteria.where === '' && isByKey
+    if (isSelected && this.#new.size < maxNew) this.#new.set(key, true)
   }
 
   /** Whether a key belongs between the first and the last row that are loaded: elsewhere it may have been there before. */

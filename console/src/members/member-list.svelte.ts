@@ -130,7 +130,8 @@ export class MemberList {
   /** Reads everything anew, with the row at an index staying where it is. */
   async refresh(index: number): Promise<void> {
     const row = this.rowAt(index)
-    if (row === undefined || (index === 0 && this.isAtStart)) await this.toStart()
+    const isWhole = index === 0 && this.isAtStart
+    if (row === undefined || isWhole || !this.source.isByKey) await this.toStart()
     else await this.toKey(row.key, index)
   }
 
@@ -139,7 +140,7 @@ export class MemberList {
     const first = this.rowAt(Math.max(from, this.first))
     const last = this.rowAt(Math.min(to, this.first + this.rows.length) - 1)
     if (first === undefined || last === undefined) return []
-    if (this.source.isLarge) {
+    if (this.source.isLarge || !this.source.isByKey) {
       const seen = this.rows.slice(
         this.indexOf(first.key) - this.first,
         this.indexOf(last.key) + 1 - this.first,
@@ -225,6 +226,13 @@ export class MemberList {
     const { rows, isEnd } = await this.source.read(null, 'forward', { limit: pageRows, signal, onProgress })
     if (signal.aborted) return
     this.#setRows(rows, { first: 0, isAtStart: true, isAtEnd: isEnd })
+    if (!isEnd && !this.isCounted && !this.source.criteria.isFolders) void this.#count(signal)
+  }
+
+  /** A list without a count has the scrollbar of what was seen of it. */
+  async #count(signal: AbortSignal): Promise<void> {
+    const total = await this.source.count(signal).catch(() => null)
+    if (!signal.aborted) this.setTotal(total)
   }
 
   async #readEnd(signal: AbortSignal): Promise<void> {

@@ -2,7 +2,7 @@ import type { Collection, PagesOptions } from 'kvist-client'
 import { session } from '../api/session.svelte.ts'
 import { monotonicMs } from '../live/now.svelte.ts'
 import { boundedLines } from './bounded-lines.ts'
-import { type Criteria, delimiter, selectionOf } from './criteria.ts'
+import { type Criteria, delimiter, isFieldOrder, selectionOf } from './criteria.ts'
 import { compareKeys, prefixEnd } from './keys.ts'
 import { parseRow, type Row } from './row.ts'
 
@@ -31,6 +31,9 @@ export interface ReadRows {
 /** Rows of one request may have this many bytes together. Where they have more, keys alone are listed. */
 const maxListBytes = 2 * 1024 * 1024
 
+/** Rows that are shown in the order of fields. */
+const maxSortedRows = 2000
+
 /** How long rows are held back before they are shown, while more arrive. */
 const progressMs = 120
 
@@ -40,10 +43,17 @@ export class RowSource {
 
   /** Whether values are too large for the list: its rows have keys alone, and `details` reads what is looked at. */
   isLarge = false
+  /** In the order of fields the list has the first rows alone; whether there are more. */
+  isCapped = false
 
   constructor(collection: string, criteria: Criteria) {
     this.collection = collection
     this.criteria = criteria
+  }
+
+  /** Keys come in their order, so that a list can be read on from any of them. */
+  get isByKey(): boolean {
+    return !isFieldOrder(this.criteria.order)
   }
 
   async read(edge: Edge, direction: Direction, options: ReadOptions): Promise<ReadRows> {
@@ -51,6 +61,7 @@ export class RowSource {
     const range = isRising ? rangeAfter(edge) : rangeBefore(edge)
     if (range === null) return { rows: [], isEnd: true }
     try {
+      if (!this.isByKey) return await this.#readSorted(options)
       return await this.#read({ ...range, order: isRising ? 'asc' : 'desc' }, edge, direction, options)
     } catch (error) {
       if (!(error instanceof TooManyBytes)) throw error
@@ -68,27 +79,65 @@ export class RowSource {
     // The row of the edge may come again, because `from` is inclusive.
     const limit = options.limit + 1
     const own = edge !== null && 'row' in edge ? edge.row.key : null
-    const inOrder = () => (direction === 'forward' ? [...rows] : rows.toReversed())
-    const rows: Row[] = []
-    let read = 0
-    let shownAtMs = monotonicMs()
     const lines = await this.#members.lines({
       ...selectionOf(this.criteria),
       ...range,
       limit,
       ...(this.criteria.isFolders ? { delimiter } : {}),
-      ...(this.isLarge ? { include: 'keys' } : {}),
+      ...this.#include,
       signal: options.signal,
     })
+    const inOrder = (rows: readonly Row[]) => (direction === 'forward' ? [...rows] : rows.toReversed())
+    const onProgress = options.onProgress && ((rows: readonly Row[]) => options.onProgress?.(inOrder(rows)))
+    const read = await this.#rowsOf(lines, own, onProgress)
+    return { rows: inOrder(read.rows.slice(0, options.limit)), isEnd: read.lines < limit }
+  }
+
+  /** Reads the first rows in the order of fields, which is all that is shown of it: a key says nothing of where to go on. */
+  async #readSorted({ signal, onProgress }: ReadOptions): Promise<ReadRows> {
+    const { order } = this.criteria
+    const selection = selectionOf(this.criteria)
+    const lines = await this.#members.findLines({
+      ...selection,
+      order,
+      limit: maxSortedRows,
+      ...this.#include,
+      signal,
+    })
+    const read = await this.#rowsOf(lines, null, onProgress)
+    this.isCapped = read.lines === maxSortedRows
+    return { rows: read.rows, isEnd: true }
+  }
+
+  get #include(): { readonly include?: 'keys' } {
+    return this.isLarge ? { include: 'keys' } : {}
+  }
+
+  /** Returns the rows of lines but one's own, and how many lines there were. */
+  async #rowsOf(
+    lines: AsyncIterable<Uint8Array>,
+    own: string | null,
+    onProgress: ReadOptions['onProgress'],
+  ): Promise<{ readonly rows: readonly Row[]; readonly lines: number }> {
+    const rows: Row[] = []
+    let read = 0
+    let shownAtMs = monotonicMs()
     for await (const line of boundedLines(atMost(lines, maxListBytes))) {
       const row = parseRow(line)
       read++
-      if (row !== null && row.key !== own && rows.length < options.limit) rows.push(row)
-      if (options.onProgress === undefined || monotonicMs() - shownAtMs < progressMs) continue
+      if (row !== null && row.key !== own) rows.push(row)
+      if (onProgress === undefined || monotonicMs() - shownAtMs < progressMs) continue
       shownAtMs = monotonicMs()
-      options.onProgress(inOrder())
+      onProgress([...rows])
     }
-    return { rows: inOrder(), isEnd: read < limit }
+    return { rows, lines: read }
+  }
+
+  /** Counts what is selected; null where that takes too long, or may not be known. */
+  async count(signal: AbortSignal): Promise<number | null> {
+    const options = { ...selectionOf(this.criteria), include: 'keys', limit: 1, count: true, signal } as const
+    const { count, complete } = await this.#members.findPage(options)
+    return complete ? (count ?? null) : null
   }
 
   /** Reads rows again: about those from one to another. */

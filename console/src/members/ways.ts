@@ -20,12 +20,17 @@ export const ways: readonly Way[] = [
   },
   { selector: 'filter', title: 'Key contains', patternOf: containing, textOf: contained },
   { selector: 'match', title: 'Value contains', patternOf: containing, textOf: contained },
+  { selector: 'where', title: 'Where', patternOf: (text) => text, textOf: (pattern) => pattern },
 ]
 
 const wildcard = /(?<!\\)[*?]/
 
+/** How a filter on values begins: with a field, or a function of one, negated or not. */
+const filterStart = /^[\s!(]*(?:[@$](?:[.[]|$)|(?:length|count|match|search|value)\()/
+
 /** Returns the way that is meant unless a person says otherwise. */
 export function usualWay(text: string): Selector {
+  if (filterStart.test(text)) return 'where'
   return wildcard.test(text) ? 'filter' : 'prefix'
 }
 
