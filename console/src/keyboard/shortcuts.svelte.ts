@@ -48,11 +48,12 @@ function onKey(event: KeyboardEvent): void {
   const isTyping = isField(event.target)
   // A dialog has the keyboard to itself.
   if (document.querySelector('dialog[open]') !== null) return
-  for (const { shortcuts } of [...groups].reverse()) {
-    for (const shortcut of shortcuts) {
-      if (isTyping && !shortcut.inFields) continue
-      const isMeant = shortcut.keys.split('|').some((keys) => keys === sequence || keys === press)
-      if (!isMeant || shortcut.run(event) === false) continue
+  const all = [...groups].reverse().flatMap(({ shortcuts }) => shortcuts)
+  // The last press of a sequence is not one of its own: `g t` comes before `t`.
+  for (const meant of sequence === press ? [press] : [sequence, press]) {
+    for (const { keys, inFields, run } of all) {
+      if (isTyping && !inFields) continue
+      if (!keys.split('|').includes(meant) || run(event) === false) continue
       event.preventDefault()
       before = { press: '', atMs: 0 }
       return

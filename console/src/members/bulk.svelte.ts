@@ -1,9 +1,9 @@
 import type { BatchOperation, ExpiryFields } from 'kvist-client'
 import { session } from '../api/session.svelte.ts'
+import { saveFile } from '../transfer/save-file.ts'
 import { formatCount } from '../ui/format.ts'
 import { toasts } from '../ui/toasts.svelte.ts'
 import { selectionOf } from './criteria.ts'
-import { saveFile } from './save-file.ts'
 import type { ListView } from './view.svelte.ts'
 
 /**
@@ -76,7 +76,7 @@ class Bulk {
           ? await this.#allLines(collection, view, signal)
           : await this.#linesOf(collection, keys, signal)
       if (signal.aborted) return
-      saveFile(`${collection}.ndjson`, parts, 'application/x-ndjson')
+      saveFile(new Blob(parts, { type: 'application/x-ndjson' }), `${collection}.ndjson`)
       toasts.show(`Exported ${formatCount(this.done, 'member')}`)
       view.selected.clear()
       this.#finish()

@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
-import { compareKeys } from '../console/src/members/keys.ts'
-import { Positions } from '../console/src/members/positions.ts'
+import { compareKeys } from './keys.ts'
+import { Positions } from './positions.ts'
 
 /** How near the console's list comes to a position of a collection, of which it knows keys only, and how many reads it takes. */
 
