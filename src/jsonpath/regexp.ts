@@ -24,7 +24,7 @@ interface State {
   readonly ofOthers: Map<number, State>
 }
 
-/** Counts steps, and throws when there are too many. */
+/** Counts steps (limits.ts), and throws when there are too many. Of an automaton, some characters are a step, and a new state several. */
 export type CountSteps = (steps: number) => void
 
 export class Regexp {
