@@ -1,4 +1,5 @@
 import { expect } from 'bun:test'
+import type { Page } from 'playwright-core'
 import { type ConsoleBrowser, expectAccessible, screenshot, startConsoleBrowser } from './support/console.ts'
 import { type ServerInProcess, serveInProcess } from './support/in-process-server.ts'
 import { needing } from './support/needs.ts'
@@ -419,6 +420,24 @@ test('assistive technology has landmarks, names and states', async () => {
     ])
       expect(tree).toContain(part)
   })
+})
+
+test('axe finds nothing on any page, in light and in dark', async () => {
+  await put(`${server.url}/v1/users/ada`, '{"name": "Ada"}')
+  const members = ['c/users', 'c/users/m/ada', 'c/users/settings']
+  const paths = ['', ...members, 'overview', 'tokens', 'transfer', 'requests', 'nothing']
+  for (const colorScheme of ['light', 'dark'] as const) {
+    const check = async (page: Page) => {
+      for (const path of paths) {
+        await page.goto(`${server.url}/console/${path}`)
+        await page.getByRole('heading', { level: 1 }).first().waitFor()
+        await expectAccessible(page)
+        const fits = await page.evaluate<boolean>('document.documentElement.scrollWidth <= innerWidth')
+        expect([path, fits]).toEqual([path, true])
+      }
+    }
+    await browser.onPage(`${server.url}/console/`, check, { colorScheme })
+  }
 })
 
 test('what the first page loads is small', async () => {
