@@ -1,9 +1,12 @@
 import { expect } from 'bun:test'
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
 import type { Page } from 'playwright-core'
 import { type ConsoleBrowser, expectAccessible, screenshot, startConsoleBrowser } from './support/console.ts'
 import { type ServerInProcess, serveInProcess } from './support/in-process-server.ts'
 import { needing } from './support/needs.ts'
 import { put } from './support/responses.ts'
+import { newFolder, startServer } from './support/server.ts'
 
 /** The open member of the console, in a browser. */
 
@@ -485,5 +488,94 @@ test('on a phone nothing is wider than the screen, in a conflict neither', async
       },
       { expected: refusals, width: 380, height: 760, hasTouch: true, colorScheme },
     )
+  }
+})
+
+test('the server killed and back while a text is written: nothing of it is lost, and it is saved', async () => {
+  const first = await startServer()
+  await put(`${first.url}/v1/users/ann`, '{"a": 1}')
+  const { page, close } = await browser.open(`${first.url}/console/c/users/m/ann`, {
+    expected: [...refusals, /ERR_|status of 5/],
+  })
+  try {
+    await typeInto(page, 'ann', ' ')
+    await page.getByText('Live', { exact: true }).waitFor()
+    await first.crash()
+    await page.getByText('Reconnecting').waitFor()
+    await page.keyboard.press('Control+s')
+    await page.getByRole('alert').getByText('The server does not answer').waitFor()
+    await expectAccessible(page)
+    const again = await startServer({ dataFolder: first.dataFolder, flags: ['--port', String(first.port)] })
+    try {
+      await page.getByText('Live', { exact: true }).waitFor()
+      expect(await editorOf(page, 'ann').textContent()).toBe('{"a": 1} ')
+      await page.keyboard.press('Control+s')
+      await page.getByText('Saved', { exact: true }).waitFor()
+      expect(await (await fetch(`${again.url}/v1/users/ann`)).text()).toBe('{"a": 1} ')
+    } finally {
+      await again.remove()
+    }
+  } finally {
+    await close()
+    await first.remove()
+  }
+})
+
+test('versions from before the page was opened come from the archive', async () => {
+  const folder = newFolder()
+  const own = await serveInProcess({ flags: ['--archive', join(folder, 'archive'), '--archive-every', '1s'] })
+  try {
+    for (const n of ['1.0', '2.0']) await put(`${own.url}/v1/kept/k`, `{"n": ${n}}`)
+    await browser.onPage(
+      `${own.url}/console/c/kept/m/k?panel=history`,
+      async (page) => {
+        await page.getByRole('button', { name: 'Restore revision 1' }).click()
+        await page.getByText('Revision 1 is back, as a new one').waitFor()
+        expect(await (await fetch(`${own.url}/v1/kept/k`)).text()).toBe('{"n": 1.0}')
+      },
+      { expected: refusals },
+    )
+  } finally {
+    await own.stop()
+    rmSync(folder, { recursive: true })
+  }
+})
+
+test('with a token a document opens in a tab of its own by a ticket, sandboxed, and a megabyte is edited', async () => {
+  const token = 'a-token-of-more-than-enough-characters'
+  const own = await serveInProcess({ env: { KVIST_TOKEN: token } })
+  const url = `${own.url}/v1/docs/page`
+  const large = `<p>${'xxxx '.repeat(340_000)}</p>\n<script>document.title = "owned"</script>`
+  try {
+    await put(url, large, { authorization: `Bearer ${token}`, 'content-type': 'text/html' })
+    await browser.onPage(
+      `${own.url}/console/c/docs/m/page`,
+      async (page) => {
+        await page.getByRole('button', { name: 'More actions' }).click()
+        const [tab] = await Promise.all([
+          page.context().waitForEvent('page'),
+          page.getByRole('menuitem', { name: 'Open in new tab' }).click(),
+        ])
+        await tab.getByText('xxxx').waitFor()
+        expect([await tab.title(), await tab.evaluate('origin')]).toEqual(['', 'null'])
+        await tab.close()
+        await page.getByRole('button', { name: 'Load it' }).click()
+        await editorOf(page, 'page').click()
+        await page.keyboard.press('Control+End')
+        await page.keyboard.type('!')
+        await page.keyboard.press('Control+s')
+        await page.getByText('Saved', { exact: true }).waitFor()
+        const stored = await fetch(url, { headers: { authorization: `Bearer ${token}` } })
+        expect(await stored.text()).toBe(`${large}!`)
+        await page.getByRole('button', { name: 'Copy', exact: true }).click()
+        await page.getByRole('menuitem', { name: 'Copy as code…' }).click()
+        await page.getByText('The token is not part of it').waitFor()
+        await screenshot(page, 'copy-as')
+        await expectAccessible(page)
+      },
+      { expected: refusals, token },
+    )
+  } finally {
+    await own.stop()
   }
 })

@@ -12,6 +12,7 @@ const needs = {
   memcached: () => Bun.which('memcached') !== null,
   openssl: () => Bun.which('openssl') !== null,
   prometheus: () => Bun.which('prometheus') !== null,
+  python3: () => Bun.which('python3') !== null,
   pymemcache: () => succeeds('/usr/bin/python3', '-c', 'import pymemcache'),
   /** A server with a process and a data folder, which the fast tier does not start; see `startServer`. */
   process: () => process.env.KVIST_TEST_SERVER !== 'in-process',
