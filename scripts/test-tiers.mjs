@@ -58,6 +58,7 @@ export const slow = {
     'test/import-servers',
     'test/late-results',
     'test/log',
+    'test/find-docs',
     'test/memcached/clients',
     'test/memcached/crash',
     'test/memcached/many-connections',

@@ -49,6 +49,7 @@ export {
   KvistHttpError,
   KvistInputError,
   KvistNotFoundError,
+  KvistNotUniqueError,
   KvistPreconditionError,
   KvistSchemaError,
   KvistTimeoutError,

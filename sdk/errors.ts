@@ -164,6 +164,22 @@ function memberIn(problem: Problem | null): { readonly collection: string; reado
   return typeof collection === 'string' && typeof key === 'string' ? { collection, key } : null
 }
 
+/** Another member has the values that an index of the collection keeps unique; nothing was written. */
+export class KvistNotUniqueError extends KvistHttpError {
+  /** The name of the index. */
+  get index(): string {
+    return String(this.problem?.index ?? '')
+  }
+
+  /** The other member; null if the client may not read it, or it is of the same batch. */
+  get other(): { readonly collection: string; readonly key: string } | null {
+    const other = this.problem?.other
+    if (typeof other !== 'object' || other === null) return null
+    const { collection, key }: { collection?: unknown; key?: unknown } = other
+    return typeof collection === 'string' && typeof key === 'string' ? { collection, key } : null
+  }
+}
+
 /** The feed no longer reaches back to the resume point. */
 export class KvistCompactedError extends KvistHttpError {
   /** The oldest resume point that is still served. */
@@ -217,6 +233,7 @@ const byCode: Readonly<Record<string, typeof KvistHttpError>> = {
   not_found: KvistNotFoundError,
   precondition_failed: KvistPreconditionError,
   schema_violation: KvistSchemaError,
+  not_unique: KvistNotUniqueError,
   compacted: KvistCompactedError,
 }
 

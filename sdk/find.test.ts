@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { expectInputError } from '../test/support/client-input.ts'
 import { type InProcessServer, startInProcess } from '../test/support/in-process.ts'
-import { type Collection, field, Kvist, type WhereValue, where } from './client.ts'
+import { type Collection, field, Kvist, KvistNotUniqueError, type WhereValue, where } from './client.ts'
 
 interface City {
   readonly name: string
@@ -129,6 +129,15 @@ test('lists, drops, watches and changes select by value, too', async () => {
   expect(seen).toEqual(['leave k1', 'put k2', 'leave k3', 'put k4'])
   expect(await c.drop({ where: even })).toBe(2)
   expect(await c.count()).toBe(2)
+})
+
+test('a value that is not unique rejects with the other member', async () => {
+  const c = new Kvist(server.url).collection<{ mail: string }>('unique')
+  await c.setSettings({ indexes: [{ name: 'mails', on: ['@.mail'], unique: true }] })
+  await c.put('a', { mail: 'x' })
+  const refused = await c.put('b', { mail: 'x' }).catch((error) => error)
+  expect(refused).toBeInstanceOf(KvistNotUniqueError)
+  expect(refused).toMatchObject({ status: 409, index: 'mails', other: { collection: 'unique', key: 'a' } })
 })
 
 describe('a filter from values', () => {

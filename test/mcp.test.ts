@@ -185,6 +185,18 @@ test('lists go on after the last key, find by patterns, and are bounded', async 
   expect(
     (await find({ filter: 'u1?', match: 'A*', after: 'u13' })).members.map(({ key }: { key: string }) => key),
   ).toEqual(['u15', 'u17', 'u19'])
+  const keysOf = async (given: object) =>
+    (await find(given)).members.map(({ key, value }: { key: string; value: unknown }) => [key, value])
+  expect(await keysOf({ prefix: 'u1', where: '@.name == "Ada"', limit: 2, fields: '@.name' })).toEqual([
+    ['u11', { name: 'Ada' }],
+    ['u13', { name: 'Ada' }],
+  ])
+  expect((await keysOf({ where: '@.name', after: 'u20', limit: 1 }))[0][0]).toBe('u21')
+  expect((await keysOf({ where: '@.name', order: '-@.name,-@', limit: 1 }))[0][0]).not.toBe('u00')
+  expect(await agent.fail('find', { collection: 'users', where: '@.name ==' })).toContain('expected a value')
+  expect(await agent.fail('find', { collection: 'users', order: '@.name', after: 'u1' })).toContain(
+    'does not go',
+  )
   const [long] = (await find({ filter: 'long' })).members
   expect(long).not.toHaveProperty('value')
   expect(long).toMatchObject({ note: 'the first 4096 of 10011 characters of JSON; get shows more' })

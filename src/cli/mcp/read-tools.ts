@@ -84,12 +84,25 @@ export async function listKeys(
 export const findTool = tool({
   title: 'Find members',
   description:
-    'Returns members of a collection with their values, in the order of their keys: all, or those that fit. `next` is null at the ' +
-    'end. Long values are cut; get shows more of them.',
+    'Returns members of a collection with their values: all, or those that fit, in the order of their keys unless there is an ' +
+    '`order`. `next` is null at the end. Long values are cut; get shows more of them.',
   input: z.strictObject({
     collection: collectionInput,
     prefix: prefixInput,
     filter: filterInput,
+    where: z
+      .string()
+      .optional()
+      .describe(
+        'Only members whose value matches a filter of JSONPath, in which @ is the value: @.country == "SE" && @.population >= 1000',
+      ),
+    order: z
+      .string()
+      .optional()
+      .describe(
+        'By fields, with a minus descending: -@.population,@.name. Without `after`; ask for more with a larger limit',
+      ),
+    fields: z.string().optional().describe('Only these fields of each value: @.name,@.population'),
     match: z
       .string()
       .optional()
@@ -97,10 +110,13 @@ export const findTool = tool({
     after: afterInput,
     limit: limitInput(100, 20),
   }),
-  async run(reach, { collection, after, limit, ...selection }, signal) {
-    const options = { ...selection, from: after, limit: limit + 2, signal }
-    const lines = linesOf(await collectionIn(reach, collection).lines(options))
-    return listed('members', await pageOf(lines, after, limit, shownMember))
+  async run(reach, { collection, after, limit, order, ...selection }, signal) {
+    if (order !== undefined && after !== undefined) throw new AgentError('"order" does not go with "after"')
+    // By key, so that the last one is where the next page begins, also where an index would give another order.
+    const options = { ...selection, order: order ?? 'asc', from: after, limit: limit + 2, signal }
+    const lines = linesOf(await collectionIn(reach, collection).findLines(options))
+    const page = await pageOf(lines, after, limit, shownMember)
+    return listed('members', order === undefined ? page : { ...page, next: null })
   },
 })
 
