@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'bun:test'
 import { maxQueryBytes } from '../src/core/limits.ts'
+import { eventParser } from './support/events.ts'
 import { type InProcessServer, startInProcess } from './support/in-process.ts'
 import { expectProblem, jsonOf, type Page, put } from './support/responses.ts'
 import { until } from './support/until.ts'
@@ -312,4 +313,59 @@ describe('the change feed', () => {
     await expectProblem(await fetch(`${url}?where=@&order=@.a`, { headers }), 400, 'invalid_parameter')
     await expectProblem(await fetch(`${url}/oslo?where=@`, { headers }), 400, 'invalid_parameter')
   })
+})
+
+describe('a filter that takes too many steps on a value', () => {
+  const where = '@.list[?$.list[?@.n == 2]]'
+  beforeEach(async () => {
+    const list = JSON.stringify(Array(3000).fill({ n: 1 }))
+    await put(`${url}/costly`, `{"list":${list}}`)
+  })
+
+  test('is refused, and nothing is left out', async () => {
+    const refused = [
+      await fetch(withQuery({ where })),
+      await fetch(withQuery({ where, count: 'true', order: '@.name' })),
+      await fetch(withQuery({ where }), { headers: { accept: 'application/x-ndjson' } }),
+      await fetch(withQuery({ where }), { method: 'DELETE' }),
+      await post({ collection, where }),
+      await fetch(`${server.url}/v1/_changes?${new URLSearchParams({ collection, where })}`),
+    ]
+    for (const response of refused) {
+      const problem = await expectProblem(response, 422, 'unprocessable')
+      expect(problem.limit).toBeNumber()
+    }
+    expect((await fetch(`${url}/costly`)).status).toBe(200)
+  })
+
+  test('ends a watch, and the server goes on', async () => {
+    const headers = { accept: 'text/event-stream' }
+    const watch = await fetch(withQuery({ where, since: '0' }), { headers })
+    expect(watch.status).toBe(200)
+    const text = await watch.text().catch(() => 'broken off')
+    expect(text).not.toContain('event: put\n')
+    expect((await fetch(`${url}/costly`)).status).toBe(200)
+  })
+})
+
+test('a watch has what matches, and what leaves', async () => {
+  const stop = new AbortController()
+  const headers = { accept: 'text/event-stream' }
+  const where = '@.country == "NO"'
+  const watch = await fetch(withQuery({ where, since: '0' }), { headers, signal: stop.signal })
+  const events: string[] = []
+  const parser = eventParser(({ type, data }) => {
+    const change = JSON.parse(data)
+    expect(change.type).toBe(type)
+    events.push(`${type} ${change.key}`)
+  })
+  const decoder = new TextDecoder()
+  for await (const chunk of watch.body!) {
+    const before = events.length
+    parser.push(decoder.decode(chunk, { stream: true }))
+    if (events.length === 5) break
+    if (events.length === 4 && before < 4) await put(`${url}/oslo`, '{"country":"SE"}')
+  }
+  stop.abort()
+  expect(events).toEqual(['put bergen', 'leave lund', 'put oslo', 'leave umeå', 'leave oslo'])
 })
