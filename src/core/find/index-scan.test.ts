@@ -203,6 +203,19 @@ test('pages go on when an index is dropped, or is ready, between them', async ()
   }
 })
 
+test('pages go on without the index in an order by a field that equals one value', async () => {
+  const members = ['e', 'b', 'd', 'a', 'c'].map((g, i) => ({ key: `k${i}`, value: `{"g":"${g}","n":5}` }))
+  const source = await opened(members, indexesOn(['@.g']))
+  for (const order of ['@.n,@.g', '@.g,@.n', '-@.g,-@.n']) {
+    const first = await findPage(source, 'c', query('@.n == 5', order, { limit: 2 }), 1000)
+    expect(first.explanation).toMatchObject({ index: 'i0', isSortedInMemory: false })
+    const without: FindSource = { ...source, indexesOf: () => [] }
+    const rest = await findPage(without, 'c', query('@.n == 5', order, { cursor: first.next }), 1000)
+    const all = await findPage(without, 'c', query('@.n == 5', order), 1000)
+    expect([order, keysOf([...first.members, ...rest.members])]).toEqual([order, keysOf(all.members)])
+  }
+})
+
 test('unique entries, duplicates of them and entries of long keys are found', async () => {
   const long = 'x'.repeat(500)
   const members = [
