@@ -1,8 +1,10 @@
+import { indexesCollection } from '../../../core/indexes/registry.ts'
 import { parseSettings, settingsCollection } from '../../../core/settings.ts'
 import type { Counts, Meta } from '../table/table.ts'
 import { Agreement } from './agreement.ts'
 import { type AgreementName, contributionsOf, type Emit, walkedFor } from './contributions.ts'
 import type { Findings, StoreFinding } from './findings.ts'
+import { IndexCheck } from './index-check.ts'
 import type { StoredPages } from './stored-pages.ts'
 import type { StoredRow } from './stored-row.ts'
 import { readSchema } from './stored-schema.ts'
@@ -50,6 +52,7 @@ export class TableCheck {
   private readonly tombstoneNames = new NameFilter()
   /** Members that may have a tombstone too. */
   private readonly doubled = new Set<string>()
+  private readonly indexes = new IndexCheck()
   private tombstones = 0
   private newest = 0
 
@@ -84,6 +87,7 @@ export class TableCheck {
     if (faults.length === 0) {
       this.reportUnused(seen)
       yield* this.nameDifferences(roots)
+      yield* this.checkIndexes(roots.members)
     }
     return {
       meta: metaOf(this.meta),
@@ -143,7 +147,19 @@ export class TableCheck {
       row.length(memberAt.key) + (row.numberOrNull(memberAt.largeBytes) ?? row.length(memberAt.value))
     if (this.tombstoneNames.mayHave(namesCrc(row, memberAt.collection)) && this.doubled.size < maxSuspects)
       this.doubled.add(JSON.stringify([collection, row.text(memberAt.key)]))
+    if (!row.isNull(memberAt.largeBytes)) this.indexes.noteLarge(collection, row.text(memberAt.key))
     if (collection.startsWith('_')) this.checkOwn(collection, row)
+  }
+
+  /** Walks the members again, where indexes have to be compared with them. Damaged members would only be named twice. */
+  private *checkIndexes(root: number | undefined): Generator<void> {
+    if (root === undefined || this.findings.count > 0 || !this.indexes.begin()) return
+    const walk = new TreeWalk(this.pages, new PageSet(this.pages.pageCount), 'members', {
+      row: (row) => this.indexes.add(this.collectionOf(row), row),
+      fault() {},
+    })
+    yield* walk.walk(root)
+    this.indexes.report(this.findings)
   }
 
   /** Consecutive rows mostly share a collection. */
@@ -162,7 +178,9 @@ export class TableCheck {
     if (!row.isText(memberAt.value) || !row.isNull(memberAt.largeBytes)) return
     try {
       const value: unknown = JSON.parse(row.text(memberAt.value))
-      if (collection === settingsCollection) parseSettings(value)
+      if (collection === settingsCollection)
+        this.indexes.noteSettings(row.text(memberAt.key), parseSettings(value))
+      else if (collection === indexesCollection) this.indexes.noteProgress(row.text(memberAt.key), value)
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error)
       const key = row.text(memberAt.key)

@@ -295,6 +295,8 @@ export class RepairedStore {
   /** Makes what follows from members and tombstones, writes `meta`, and closes the file, synced. Returns what it holds. */
   finish(meta: RepairedMeta): { readonly members: number; readonly tombstones: number } {
     const { db } = this
+    // Indexes are built anew by the next start: members may be missing, or older than their entries.
+    db.run("DELETE FROM members WHERE collection = '_indexes' OR collection GLOB '_index-*'")
     db.run(`DELETE FROM value_pieces WHERE id / ${piecesPerValue} NOT IN (SELECT revision FROM members
       WHERE large_bytes IS NOT NULL)`)
     this.makeFeed()
