@@ -81,6 +81,7 @@ export const slow = {
     'test/small-memory',
     'test/soak',
     'test/tls-wire',
+    'test/indexes-crash',
     'test/v1-idempotency-crash',
     'test/v1-start-stop',
     'test/v1-streams',
