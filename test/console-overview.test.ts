@@ -294,7 +294,7 @@ test('on a phone in the dark it fits, and the keys lead there', async () => {
   await onOverview(
     server.url,
     async (page) => {
-      await page.getByRole('link', { name: 'Collections', exact: true }).click()
+      await page.getByRole('link', { name: 'kvist: all collections' }).click()
       await page.keyboard.press('g')
       await page.keyboard.press('o')
       for (let i = 0; i < 20; i++) {
