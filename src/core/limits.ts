@@ -58,6 +58,8 @@ export const maxPatternBytes = 512
 export const maxQueryBytes = 512 * 1024
 /** Memory for the order of members that no index orders, about. */
 export const maxSortedBytes = 32 * 1024 * 1024
+/** Members that are counted by an index, which names those that may match. */
+export const maxCountedMembers = 1_000_000
 
 /** How long a client may wait for a member to change (`wait`). */
 export const maxWaitMs = 5 * 60 * 1000

@@ -15,6 +15,7 @@ import { openTestEngine } from '../../../test/support/test-engine.ts'
 import type { Engine, Put } from '../engine.ts'
 import { type Index, indexOf, parseIndexes } from '../indexes/definition.ts'
 import { asDuplicate, entryOf } from '../indexes/entries.ts'
+import { maxExaminedMembers } from '../limits.ts'
 import { jsonContentType } from '../member.ts'
 import { parseFindOrder, parseWhere } from './expressions.ts'
 import { findAll, findPage } from './find.ts'
@@ -316,4 +317,20 @@ test('an index serves a part that is too large to sort by going through another 
   expect(keysOf(members)).toEqual(['k009', 'k007'])
   expect(explanation).toMatchObject({ index: 'i1', isSortedInMemory: false })
   expect(scanned).toBeGreaterThan(0)
+})
+
+test('an index counts more than a page examines', async () => {
+  const source = await opened(numbered(4), indexesOn(['@.g']))
+  const { engine } = source
+  const rounds = maxExaminedMembers / 500 + 2
+  let scans = 0
+  const scan: Engine['scan'] = async (range) => {
+    const page = await engine.scan(range)
+    if (range.collection === 'c') return page
+    const members = Array.from({ length: range.limit }, () => page.members[0]!)
+    return { members, next: ++scans === rounds ? null : range.from, isCut: false }
+  }
+  const large: FindSource = { ...source, engine: { ...engine, scan } }
+  const page = await findPage(large, 'c', query('@.g == "odd"', null, { limit: 1, count: true }), 1000)
+  expect(page).toMatchObject({ count: 500 * (rounds - 1), isComplete: true })
 })

@@ -5,7 +5,6 @@ import type { Index } from '../indexes/definition.ts'
 import { encodeValue, endOfEncoding } from '../indexes/encode-value.ts'
 import { type ReadEntry, readEntry } from '../indexes/entries.ts'
 import { compareKeys, earlierKey, keyAfter, keyOfSortKey, laterKey, prefixEnd, sortKey } from '../keys.ts'
-import { maxExaminedMembers } from '../limits.ts'
 import { nextTick } from '../next-tick.ts'
 import type { PageMemory } from '../page-memory.ts'
 import type { KeyRange } from '../ranges.ts'
@@ -33,6 +32,8 @@ export interface IndexScanOptions {
   readonly keys: KeyRange
   readonly cursor: FindCursor | null
   readonly wanted: number
+  /** The most entries to examine. */
+  readonly most: number
   readonly memory: PageMemory
   /** See `PageOptions.isPart`. */
   readonly isPart: boolean
@@ -123,7 +124,7 @@ export class IndexScan {
 
   private scan(range: KeyRange): MaybePromise<ScanPage> {
     const { engine, range: by, wanted } = this.options
-    const most = Math.min(entriesPerScan, Math.max(1, maxExaminedMembers - this.examined))
+    const most = Math.min(entriesPerScan, Math.max(1, this.options.most - this.examined))
     const limit = this.examined === 0 ? Math.min(wanted, most) : most
     const order = by.isReversed ? 'desc' : 'asc'
     const collection = by.index.entries

@@ -1,5 +1,5 @@
 import type { Index } from '../indexes/definition.ts'
-import { maxExaminedMembers, smallPageBytes } from '../limits.ts'
+import { maxCountedMembers, maxExaminedMembers, smallPageBytes } from '../limits.ts'
 import type { Member } from '../member.ts'
 import { type FindCursor, formatCursor } from './cursor.ts'
 import type { FindPlan } from './plan.ts'
@@ -62,21 +62,25 @@ export async function pageInOrder(
   }
 }
 
-/** Counts the members of a search; not all of them if more than `maxExaminedMembers` have to be examined. */
+/**
+ * Counts the members of a search; not all of them if more than `maxExaminedMembers` have to be examined, or of an index
+ * more than `maxCountedMembers`.
+ */
 export async function countMatches(
   search: Search,
   plan: FindPlan<Index>,
 ): Promise<{ readonly count: number; readonly examined: number; readonly isComplete: boolean }> {
   const accepts = acceptor(search)
   const acceptsMatch = matchAcceptor(search)
-  const reading = candidates(search, plan, null, Number.POSITIVE_INFINITY)
+  const most = plan.by.index === null ? maxExaminedMembers : maxCountedMembers
+  const reading = candidates(search, plan, null, Number.POSITIVE_INFINITY, most)
   let count = 0
   for (;;) {
     const part = await reading.next(0)
     if (part === null) return { count, examined: reading.examined, isComplete: true }
     const isWanted = part.areMatches ? acceptsMatch : accepts
     for (const member of part.members) if (member !== null && isWanted(member)) count++
-    if (reading.examined < maxExaminedMembers) continue
+    if (reading.examined < most) continue
     return { count, examined: reading.examined, isComplete: reading.isAtEnd }
   }
 }

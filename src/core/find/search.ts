@@ -2,6 +2,7 @@ import { picker } from '../../jsonpath/fields.ts'
 import type { Engine } from '../engine.ts'
 import type { Index } from '../indexes/definition.ts'
 import { keyAfter } from '../keys.ts'
+import { maxExaminedMembers } from '../limits.ts'
 import { isSelected, keyRange } from '../list.ts'
 import type { Member } from '../member.ts'
 import type { PageMemory } from '../page-memory.ts'
@@ -52,12 +53,13 @@ export function presenter({ keysOnly, fields }: FindQuery): (member: Member) => 
   })
 }
 
-/** Returns the members that may be selected, in the order of a plan, from a cursor on. */
+/** Returns the members that may be selected, in the order of a plan, from a cursor on; `most` of an index. */
 export function candidates(
   { source, collection, query, memory, isPart }: Search,
   { by, order }: FindPlan<Index>,
   cursor: FindCursor | null,
   wanted: number,
+  most = maxExaminedMembers,
 ): KeyScan | IndexScan {
   const { engine } = source
   const { within, keysOnly, where, match } = query
@@ -73,6 +75,7 @@ export function candidates(
       keys: range,
       cursor,
       wanted,
+      most,
       memory,
       isPart,
     })
