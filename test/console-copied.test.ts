@@ -62,7 +62,8 @@ for (const { id, read, write } of ways) {
   const { test: testWith } = id === 'python' ? needing('python3') : { test }
   testWith(`${id}: what is copied writes the bytes and their type, and reads them`, async () => {
     const folder = newFolder()
-    for (const copied of members()) {
+    // Python takes its time to start.
+    for (const copied of id === 'python' ? members().slice(1, 3) : members()) {
       await request(copied, 'DELETE')
       await run(id, write(copied), folder)
       const response = await request(copied, 'GET')
