@@ -2,7 +2,7 @@
  * Builds the console, `console/`, into `console/dist/console.pack`: the one file from which the program serves it, and which
  * executables and packages carry. scripts/setup.mjs runs this when the sources have changed.
  *
- * The pack is a line of JSON that says where each file is, then the files, plain and compressed. src/http/console-pack.ts
+ * The pack is a line of JSON that says where each file is, then the files, compressed unless they are small. src/http/console-pack.ts
  * reads it.
  */
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
@@ -65,8 +65,8 @@ function packOf(folder: string): Buffer {
     const type = types[extname(path)]
     if (type === undefined) throw new Error(`no content type for ${path} of the console`)
     const bytes = readFileSync(join(folder, path))
-    const coded = Object.entries(codings).map(([name, encode]) => [name, encode(bytes)] as const)
-    const bodies = [['identity', bytes] as const, ...(bytes.length < minCompressedBytes ? [] : coded)]
+    const coded = () => Object.entries(codings).map(([name, encode]) => [name, encode(bytes)] as const)
+    const bodies = bytes.length < minCompressedBytes ? [['identity', bytes] as const] : coded()
     const tag = new Bun.CryptoHasher('sha256').update(bytes).digest('base64url').slice(0, 16)
     return [
       path === builtLicences ? 'licences.md' : path,

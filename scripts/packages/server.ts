@@ -49,7 +49,7 @@ function nameBundledWorkers(path: string): void {
 /** Returns the licences of the packages that are inside the console. */
 export function licencesOfConsole(): string {
   const { plain } = unpack(readFileSync(join(root, 'console/dist/console.pack'))).get('licences.md')!
-  return `\n${Buffer.from(plain).toString().replace('# Licenses\n\nThe app bundles', 'The console bundles')}`
+  return `\n${Buffer.from(plain()).toString().replace('# Licenses\n\nThe app bundles', 'The console bundles')}`
 }
 
 /** Returns the licences of bundled packages, which ask for that, as one text. Throws if a package has none. */

@@ -1,3 +1,4 @@
+import zlib from 'node:zlib'
 import { type Coding, codings } from './content-coding.ts'
 
 /** Reads the file into which scripts/build-console.ts puts the console. */
@@ -7,7 +8,8 @@ export interface PackedFile {
   readonly type: string
   /** Its entity tag, without quotes. */
   readonly tag: string
-  readonly plain: Uint8Array
+  /** Not compressed. */
+  readonly plain: () => Uint8Array
   readonly coded: ReadonlyMap<Coding, Uint8Array>
 }
 
@@ -33,7 +35,12 @@ export function unpack(bytes: Uint8Array): ReadonlyMap<string, PackedFile> {
         const slice = bodies[coding]
         return slice === undefined ? [] : [[coding, at(slice)] as const]
       })
-      return [path, { type, tag, plain: at(bodies.identity!), coded: new Map(coded) }]
+      return [path, { type, tag, plain: () => plainOf(bodies, at), coded: new Map(coded) }]
     }),
   )
+}
+
+/** Few clients need a large file plain, so it is in the pack in its codings alone. */
+function plainOf(bodies: Readonly<Record<string, Slice>>, at: (slice: Slice) => Uint8Array): Uint8Array {
+  return bodies.identity === undefined ? zlib.gunzipSync(at(bodies.gzip!)) : at(bodies.identity)
 }

@@ -70,7 +70,7 @@ async function sendPage(): Promise<HttpResponse> {
     'Content-Type': page.type,
     'Cache-Control': 'no-cache',
   }
-  return pageResponse(headers, Buffer.from(page.plain).toString().replaceAll(nonceMark, nonce))
+  return pageResponse(headers, Buffer.from(page.plain()).toString().replaceAll(nonceMark, nonce))
 }
 
 function sendFile(request: HttpRequest, path: string, { type, tag, plain, coded }: PackedFile): HttpResponse {
@@ -86,7 +86,7 @@ function sendFile(request: HttpRequest, path: string, { type, tag, plain, coded 
     ...caching,
     ...(coding === null ? {} : { 'Content-Encoding': coding }),
   }
-  return pageResponse(headers, coding === null ? plain : coded.get(coding)!)
+  return pageResponse(headers, coding === null ? plain() : coded.get(coding)!)
 }
 
 /** Its first page. */
