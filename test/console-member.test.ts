@@ -333,7 +333,14 @@ test('what expires counts down, and can be brought back', async () => {
         await expectAccessible(page)
         await page.getByRole('button', { name: 'Change it' }).click()
         await page.getByRole('dialog').waitFor({ state: 'detached' })
-        expect((await fetch(`${own.url}/v1/leases/mailer`)).headers.get('kvist-expires-at')).not.toBeNull()
+        const before = (await fetch(`${own.url}/v1/leases/mailer`)).headers.get('kvist-expires-at')
+        expect(before).not.toBeNull()
+        // A save keeps it.
+        await typeInto(page, 'mailer', ' ')
+        await page.getByRole('button', { name: 'Save', exact: true }).click()
+        await page.getByText('Saved', { exact: true }).waitFor()
+        const after = await fetch(`${own.url}/v1/leases/mailer`)
+        expect([await after.text(), after.headers.get('kvist-expires-at')]).toEqual(['"worker-7" ', before])
       },
       { expected: refusals },
     )
