@@ -38,9 +38,21 @@ async function onPage(
   expect<readonly unknown[]>(misdeeds).toEqual(failures)
 }
 
+/** Opens sections, all of them or one: at first only that of the members is open. */
+async function openSections(page: Page, name = ''): Promise<void> {
+  const which = name === '' ? '' : `[data-tag="${name}"]`
+  for (
+    const closed = page.locator(`.opblock-tag[data-is-open="false"]${which}`);
+    (await closed.count()) > 0;
+  ) {
+    await closed.first().click()
+  }
+}
+
 /** Fills in an operation's form and sends it; the status and body that the page then shows. */
 async function tryIt(page: Page, operation: string, fields: Readonly<Record<string, string>>, body?: string) {
   const block = page.locator(`#operations-${operation}`)
+  await openSections(page, operation.slice(0, operation.indexOf('-')))
   await block.locator('.opblock-summary-control').click()
   for (const [name, value] of Object.entries(fields)) {
     await block.locator(`tr[data-param-name="${name}"] input`).fill(value)
@@ -72,6 +84,7 @@ test('it lists every operation that the document has', async () => {
     Object.entries(item).map(([method, { summary }]) => `${method.toUpperCase()} ${path} ${summary}`),
   )
   await onPage('light', async (page) => {
+    await openSections(page)
     const shown = await page.locator('.opblock-summary').evaluateAll((blocks) =>
       blocks.map((block) =>
         ['.opblock-summary-method', '.opblock-summary-path', '.opblock-summary-description']
@@ -85,18 +98,44 @@ test('it lists every operation that the document has', async () => {
   })
 })
 
+test('members come first, the other sections are folded, and nothing that writes or deletes is filled in', async () => {
+  const page = await browser.newPage()
+  try {
+    await page.goto(`${server.url}/docs`)
+    await page.waitForSelector('.opblock')
+    const sections = page.locator('.opblock-tag')
+    const isOpen = await sections.evaluateAll((all) =>
+      all.map((one) => one.getAttribute('data-is-open') === 'true'),
+    )
+    expect(isOpen.indexOf(true)).toBe(0)
+    expect(isOpen.lastIndexOf(true)).toBe(0)
+    expect(await sections.first().getAttribute('data-tag')).toBe('Members')
+    const writes = page.locator('.opblock-put, .opblock-patch, .opblock-post, .opblock-delete')
+    expect(await writes.count()).toBeGreaterThan(4)
+    for (const block of await writes.all()) await block.locator('.opblock-summary-control').click()
+    await writes.last().locator('.parameters input').first().waitFor()
+    for (const input of await writes.locator('.parameters input').all())
+      expect(await input.inputValue()).toBe('')
+    const list = page.locator('#operations-Members-getMember')
+    await list.locator('.opblock-summary-control').click()
+    expect(await list.locator('tr[data-param-name="key"] input').inputValue()).toBe('dune')
+  } finally {
+    await page.close()
+  }
+})
+
 test('what it tries is done by this server, with the token that it was given', async () => {
   await onPage('light', async (page) => {
     await authorize(page, token)
     const put = await tryIt(
       page,
-      'v1-putMember',
+      'Members-putMember',
       { collection: 'tried', key: 'a b/c' },
       '{"from": "the page"}',
     )
     expect(put.status).toBe('201')
     expect(put.shown).toContain('"key": "a b/c"')
-    const get = await tryIt(page, 'v1-getMember', { collection: 'tried', key: 'a b/c' })
+    const get = await tryIt(page, 'Members-getMember', { collection: 'tried', key: 'a b/c' })
     expect(get.status).toBe('200')
     expect(get.shown).toContain('"from": "the page"')
   })
@@ -115,14 +154,14 @@ test('with a token that grants some of it, it does that and shows what is missin
   const scoped = ((await created.json()) as { token: string }).token
   await onPage('light', async (page) => {
     await authorize(page, scoped)
-    const put = await tryIt(page, 'v1-putMember', { collection: 'scoped', key: 't1/a' }, '1')
+    const put = await tryIt(page, 'Members-putMember', { collection: 'scoped', key: 't1/a' }, '1')
     expect(put.status).toBe('201')
-    const whoami = await tryIt(page, 'v1-whoami', {})
+    const whoami = await tryIt(page, 'Access-whoami', {})
     expect(whoami.shown).toContain('"name": "page"')
   })
   const tryOthers = async (page: Page) => {
     await authorize(page, scoped)
-    const get = await tryIt(page, 'v1-getMember', { collection: 'scoped', key: 't2/a' })
+    const get = await tryIt(page, 'Members-getMember', { collection: 'scoped', key: 't2/a' })
     expect(get.status).toBe('403')
     expect(get.shown).toContain('does not grant read on scoped/t2/a')
   }
