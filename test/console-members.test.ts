@@ -396,6 +396,7 @@ test('on a phone the list has the whole screen, rows of two lines, and a way bac
       await expectAccessible(page)
       await screenshot(page, 'members-phone')
       expect(await page.evaluate('document.documentElement.scrollWidth <= innerWidth')).toBe(true)
+      expect((await rowOf(page, keyOf(1)).boundingBox())?.height).toBe(52)
       await rowOf(page, keyOf(1)).locator('.check').tap()
       await page.getByText('1 selected').waitFor()
       await page.getByRole('button', { name: 'Select none' }).tap()
