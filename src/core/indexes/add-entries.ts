@@ -90,7 +90,8 @@ export function entryAdder(options: AddOptions, index: Index): EntryAdder {
       if (isUniqueChange(added[i]!) && holderOfEntry(holders, added[i]!)?.memberKey === of.key) continue
       const holder = await otherHolder(options, holders, added[i]!)
       if (holder !== null && !isExpired(member, now())) {
-        if (!holder.isLive && mayExpire) again.push(member)
+        const isTried = (!holder.isLive && mayExpire) || !(await isDuplicate(options, member, added[i]!))
+        if (isTried) again.push(member)
         else if (duplicates.length < maxNamedDuplicates) duplicates.push(`${holder.key} and ${of.key}`)
         continue
       }
@@ -153,4 +154,16 @@ async function unchanged(
   if (members.length === 0) return []
   const found = await engine.readMany(members.map(({ key }) => ({ collection, key })))
   return members.filter(({ revision }, i) => found[i]?.revision === revision)
+}
+
+/** Whether a member and another one have the same values at this moment: what was read of both may be of different ones. */
+async function isDuplicate(
+  { engine }: AddOptions,
+  { revision }: Member,
+  change: EntryChange,
+): Promise<boolean> {
+  const { of, index, entry } = change
+  const [member, holder] = await engine.readMany([of, { collection: index.entries, key: entry.key }])
+  const isSame = member !== undefined && member !== null && member.revision === revision
+  return isSame && holder !== undefined && holder !== null && holder.value !== entry.value
 }

@@ -5,11 +5,13 @@ import { lateEngine } from '../../../test/support/late-engine.ts'
 import { manualTimers } from '../../../test/support/manual-timers.ts'
 import { openMemory } from '../../engines/memory/engine.ts'
 import { openSqlite } from '../../engines/sqlite/engine.ts'
+import { msToStamp } from '../clock.ts'
 import type { NewContent } from '../content.ts'
 import { type Database, openDatabase } from '../database.ts'
-import type { Engine, OnCommit } from '../engine.ts'
+import type { Engine, OnCommit, Put } from '../engine.ts'
+import type { ForeignWrite } from '../foreign-write.ts'
 import { nextTick } from '../next-tick.ts'
-import { noSettings } from '../settings.ts'
+import { noSettings, settingsWrite } from '../settings.ts'
 import type { IndexEvent } from './build.ts'
 import { type Index, type IndexDefinition, indexOf, parseIndexes } from './definition.ts'
 
@@ -96,6 +98,7 @@ describe.each(['memory', 'memory whose results come late', 'sqlite'])('on %s', (
     }
     await setting
     expect(await wrongEntries(engine, indexA)).toEqual([])
+    await whenever(() => events.length === 2, 'it is reported')
     expect(events.map(({ type }) => type)).toEqual(['building', 'ready'])
     expect(db.indexesOf('c')).toMatchObject([{ name: 'by-a', state: 'ready', failure: null }])
   })
@@ -139,6 +142,7 @@ describe.each(['memory', 'memory whose results come late', 'sqlite'])('on %s', (
     await setIndexes(db, uniqueA)
     await whenever(() => stateOf(db)[0] === 'failed', 'it has failed')
     expect(db.indexesOf('c')[0]!.failure).toBe('members have the same values: k00003 and k00500')
+    await whenever(() => events.at(-1)?.type === 'failed', 'it is reported')
     expect(events.at(-1)).toMatchObject({ type: 'failed', collection: 'c', name: 'u' })
     await db.put('c', 'k00007', json('{"a":3}'))
     await whenever(async () => (await allMembers(engine, indexU.entries)).length === 0, 'no entries are left')
@@ -213,3 +217,66 @@ test('a server that starts without the settings of an index deletes its entries'
   expect(await wrongEntries(third.engine, indexA)).toEqual([])
   expect(stateOf(third.db)).toEqual(['ready'])
 })
+
+test('settings with an index that another node sends are followed, also where it is removed and made again', async () => {
+  const { db, engine } = await open()
+  await db.putAll('c', members(300))
+  let stamp = msToStamp(clock.nowMs)
+  const origin = () => ({ clock: ++stamp, node: 'other', createdAtMs: 1 })
+  const settings = (indexes: readonly IndexDefinition[]): ForeignWrite => ({
+    ...(settingsWrite('c', { ...noSettings, indexes }) as Put),
+    origin: origin(),
+  })
+  const member = (key: string, value: string): ForeignWrite => ({
+    ...{ op: 'put', collection: 'c', key, value, contentType: 'application/json', flags: 0 },
+    ...{ expiresAtMs: null, origin: origin() },
+  })
+  await db.replicate([settings(byA), member('x', '{"a":1}')])
+  await isReady(db)
+  expect(await wrongEntries(engine, indexA)).toEqual([])
+  // Between the two nobody keeps the entries, and no job runs.
+  await Promise.all([
+    db.replicate([settings([])]),
+    db.replicate([member('x', '{"a":2}'), member('y', '{"a":3}')]),
+    db.replicate([settings(byA)]),
+  ])
+  await isReady(db)
+  expect(await wrongEntries(engine, indexA)).toEqual([])
+})
+
+test.each(['plain', 'unique'])(
+  'members that change after a build of a %s index has read them keep the entries that they have since',
+  async (kind) => {
+    const [definition] = kind === 'unique' ? uniqueA : byA
+    const changed: Promise<unknown>[] = []
+    let change: (() => Promise<unknown>) | null = null
+    const { db, engine } = await open(async (onCommit) => {
+      const inner = openMemory({ onCommit })
+      return {
+        ...inner,
+        async scan(range) {
+          const page = await inner.scan(range)
+          if (range.collection === 'c' && change !== null) {
+            changed.push(change())
+            change = null
+            await Promise.all(changed)
+          }
+          return page
+        },
+      }
+    })
+    await db.putAll(
+      'c',
+      members(100, (i) => `{"a":${i}}`),
+    )
+    change = async () => {
+      await db.put('c', 'k00001', json('{"a":"changed"}'))
+      await db.delete('c', 'k00002')
+      await db.put('c', 'k00003', json('{"a":2}'))
+    }
+    await db.setSettings('c', { ...noSettings, indexes: [definition!] })
+    await isReady(db)
+    expect(changed).toHaveLength(1)
+    expect(await wrongEntries(engine, indexOf('c', definition!))).toEqual([])
+  },
+)

@@ -20,8 +20,9 @@ import {
 /**
  * Builds indexes in the background, one after the other, while members are written:
  *
- *     wait       for the commits that were under way when the index became known: they have no entries of it
  *     clear      the entries of a former index with the same definition are deleted
+ *     begin      its first progress is stored. Commits are done in the order of their calls, so all that had no entries, because the
+ *                index was not known yet, are done by then
  *     scan       the members are read in key order, by page, and get their entries. Each is committed with a check that the
  *                member has not changed since; where it has, the write gate has given it its entry already
  *     finish     the index is `ready` with its last commit
@@ -206,7 +207,6 @@ class Build {
 
   /** Builds until the index is ready, has failed, or is not the same any more. */
   async run(): Promise<void> {
-    await this.options.commit([], [])
     this.revisions = await this.readRevisions()
     if (!this.isKnown()) return
     this.report('building')
