@@ -136,7 +136,7 @@ test('it is given the sources, and nothing that does not belong into it', () => 
   const sent = context()
   expect(sent).toContain('src/main.ts')
   const strange = sent.filter(
-    (path) => !/^(src|sdk|scripts|console)\/|^(package(-lock)?\.json|\.npmrc)$/.test(path),
+    (path) => !/^(src|sdk|scripts|console)\/|^((package(-lock)?|tsconfig)\.json|\.npmrc)$/.test(path),
   )
   expect(strange).toEqual([])
   expect(sent.filter((path) => path.endsWith('.test.ts'))).toEqual([])
