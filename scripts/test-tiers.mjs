@@ -38,6 +38,7 @@ export const slow = {
     'test/access-crash',
     'test/access-docs',
     'test/backup',
+    'test/cities',
     'test/checked-pages',
     'test/console',
     'test/audit-log-files',
