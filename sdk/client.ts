@@ -115,11 +115,19 @@ export type {
   SchemaCheckOptions,
   ScopeOptions,
   Selection,
+  SettingsOptions,
   TouchOptions,
   WaitOptions,
 } from './options.ts'
 export type { CallOptions } from './request.ts'
-export type { BrokenMember, IndexSettings, JsonSchema, SchemaCheck, Settings } from './settings-types.ts'
+export type {
+  BrokenMember,
+  IndexSettings,
+  JsonSchema,
+  SchemaCheck,
+  Settings,
+  StoredSettings,
+} from './settings-types.ts'
 export type { TlsOptions } from './tls.ts'
 export type { Tokens } from './tokens.ts'
 export type {

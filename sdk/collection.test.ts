@@ -343,17 +343,33 @@ test('collections and their settings', async () => {
     max_bytes: null,
     max_value_bytes: null,
     indexes: [],
+    revision: null,
   })
-  const set = { ...unset, processes: ['mark'], default_ttl: 3600, sliding: true }
+  const revision: number = expect.any(Number)
+  const set = { ...unset, revision, processes: ['mark'], default_ttl: 3600, sliding: true }
   expect(await some.setSettings({ processes: ['mark'], default_ttl: '1h', sliding: true })).toEqual(set)
   expect(await some.settings()).toEqual(set)
-  const quota = { ...unset, max_members: 1, max_bytes: 65_536, max_value_bytes: 1000 }
+  const quota = { ...unset, revision, max_members: 1, max_bytes: 65_536, max_value_bytes: 1000 }
   expect(await some.setSettings({ max_members: 1, max_bytes: '64KiB', max_value_bytes: 1000 })).toEqual(quota)
   const refused = await some.put('another', 1).catch((error: unknown) => error)
   expect(refused).toBeInstanceOf(KvistHttpError)
   expect(refused).toMatchObject({ status: 422, code: 'quota_exceeded' })
   expect((refused as KvistHttpError).problem).toMatchObject({ quota: 'max_members', limit: 1, used: 1 })
-  expect(await some.setSettings({})).toEqual(unset)
+  expect(await some.setSettings({})).toEqual({ ...unset, revision })
+})
+
+test('settings are replaced only at the revision that is known', async () => {
+  const some = newCollection<number>()
+  const unset = await some.settings()
+  const first = await some.setSettings({ ...unset, max_members: 1 }, { ifRevision: unset.revision })
+  const second = await some.setSettings({ ...first, default_ttl: 60 }, { ifRevision: first.revision })
+  expect(second).toMatchObject({ max_members: 1, default_ttl: 60 })
+  for (const ifRevision of [unset.revision, first.revision]) {
+    const late = await some.setSettings({}, { ifRevision }).catch((error: unknown) => error)
+    expect(late).toBeInstanceOf(KvistPreconditionError)
+    expect(late).toMatchObject({ revision: second.revision })
+  }
+  expect(await some.settings()).toEqual(second)
 })
 
 test('collections come page by page', async () => {

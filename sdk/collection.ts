@@ -22,6 +22,8 @@ import {
   readFound,
   readMembers,
   readText,
+  revisionOf,
+  settingsCondition,
   touchCall,
   waitForChange,
   writeCall,
@@ -37,11 +39,12 @@ import type {
   PutOptions,
   PutRawOptions,
   PutTextOptions,
+  SettingsOptions,
   TouchOptions,
   WaitOptions,
 } from './options.ts'
 import type { Call, CallOptions, Transport } from './request.ts'
-import type { Settings } from './settings-types.ts'
+import type { Settings, StoredSettings } from './settings-types.ts'
 import type {
   Found,
   Incremented,
@@ -287,21 +290,34 @@ export class Collection<T> extends MemberLists<T> {
   }
 
   /** Returns the settings of this collection. */
-  async settings(options?: CallOptions): Promise<Settings> {
-    return this.#settings({ method: 'GET', options })
+  async settings(options?: CallOptions): Promise<StoredSettings> {
+    checkOptions(options, rules.callRules)
+    return this.#settings({ method: 'GET', retry: 'idempotent', options })
   }
 
-  /** Replaces all settings: one that is left out is unset. */
-  async setSettings(settings: Partial<Settings>, options?: CallOptions): Promise<Settings> {
+  /**
+   * Replaces all settings: one that is left out is unset. To change some of them, read all, and send them back with
+   * their `revision` as `ifRevision`.
+   */
+  async setSettings(settings: Partial<StoredSettings>, options?: SettingsOptions): Promise<StoredSettings> {
     checkFields(settings, rules.settingsRules, '')
-    const headers = { 'content-type': jsonType }
-    return this.#settings({ method: 'PUT', headers, body: jsonOf(settings, 'the settings'), options })
+    checkOptions(options, rules.settingsOptionRules)
+    const { revision: _, ...sent } = settings
+    return this.#settings({
+      method: 'PUT',
+      headers: { 'content-type': jsonType, ...settingsCondition(options) },
+      body: jsonOf(sent, 'the settings'),
+      retry: options?.ifRevision === undefined ? 'idempotent' : 'if-rejected',
+      options,
+    })
   }
 
-  #settings(call: Omit<Call, 'path' | 'retry'>): Promise<Settings> {
-    checkOptions(call.options, rules.callRules)
+  #settings(call: Omit<Call, 'path'>): Promise<StoredSettings> {
     const path = `/v1/_collections/${encodeURIComponent(this.name)}`
-    return this.#transport.send({ ...call, path, retry: 'idempotent' }, this.#transport.json<Settings>)
+    return this.#transport.send({ ...call, path }, async (response) => ({
+      ...(await this.#transport.json<Settings>(response)),
+      revision: revisionOf(response),
+    }))
   }
 
   get #list(): ListSource<T> {

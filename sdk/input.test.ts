@@ -373,6 +373,12 @@ test('operations of a JSON patch and settings have the fields that there are', a
     [{ indexes: ['by_country'] }, /^indexes must be/],
   ] as const)
     await expectInputError(`${message}`, () => loose.setSettings(settings), message)
+  for (const ifRevision of [undefined, 0, 'any', '12'])
+    await expectInputError(
+      `${ifRevision}`,
+      () => loose.setSettings({}, { ifRevision }),
+      /^ifRevision must be a revision/,
+    )
 })
 
 test('parts of a batch, and items of an import, have the fields that there are', async () => {

@@ -2,7 +2,13 @@ import { checkFields, type Rules } from './checks.ts'
 import { KvistNotFoundError } from './errors.ts'
 import { expiryQuery } from './expiry.ts'
 import { collectionName, memberKey, query } from './names.ts'
-import type { ConditionOptions, PatchOptions, PutRawOptions, WaitOptions } from './options.ts'
+import type {
+  ConditionOptions,
+  PatchOptions,
+  PutRawOptions,
+  SettingsOptions,
+  WaitOptions,
+} from './options.ts'
 import type { Call, CallOptions, Transport } from './request.ts'
 import type { Found, Member, MemberRef, Metadata } from './types.ts'
 import { isJson, jsonType, type Parse, revive, type ShownMember } from './values.ts'
@@ -45,12 +51,25 @@ export function touchCall(memberPath: string, options: PatchOptions): Call {
   }
 }
 
+/** Returns the revision that the ETag of a response tells; null without one. */
+export function revisionOf({ headers }: Response): number | null {
+  const revision = /"(\d+)"/.exec(headers.get('etag') ?? '')?.[1]
+  return revision === undefined ? null : Number(revision)
+}
+
+/** Returns the header for a write of settings that replaces only those of a revision. */
+export function settingsCondition({ ifRevision }: SettingsOptions = {}): Record<string, string> {
+  if (ifRevision === undefined) return {}
+  return ifRevision === null ? { 'if-none-match': '*' } : { 'if-match': `"${ifRevision}"` }
+}
+
 /** Returns the metadata of a member from the headers of a response. */
-export function metadataOf(key: string, { headers }: Response): Metadata {
+export function metadataOf(key: string, response: Response): Metadata {
+  const { headers } = response
   const modified = headers.get('last-modified')
   return {
     key,
-    revision: Number(/"(\d+)"/.exec(headers.get('etag') ?? '')?.[1]),
+    revision: revisionOf(response) ?? Number.NaN,
     modified_at: modified === null ? null : new Date(modified).toISOString(),
     expires_at: headers.get('kvist-expires-at'),
     content_type: headers.get('content-type') ?? '',

@@ -41,10 +41,11 @@ import type {
   SchemaCheckOptions,
   ScopeOptions,
   Selection,
+  SettingsOptions,
   WaitOptions,
 } from './options.ts'
 import type { CallOptions } from './request.ts'
-import type { Settings } from './settings-types.ts'
+import type { StoredSettings } from './settings-types.ts'
 import type { WatchMembersOptions, WatchOptions, WatchRawOptions } from './watch.ts'
 import { Field, Where } from './where.ts'
 
@@ -65,6 +66,11 @@ export const conditionRules: Rules<ConditionOptions> = {
       ? null
       : 'a revision or "any" ({ create: true } is for a member that must not exist)',
   create: optional(oneOf(true, false)),
+}
+
+export const settingsOptionRules: Rules<SettingsOptions> = {
+  ...callRules,
+  ifRevision: (given) => (given === null || revision(given) === null ? null : 'a revision, or null for none'),
 }
 
 export const addRules: Rules<AddOptions> = {
@@ -265,7 +271,7 @@ function orNull(rule: Rule): Rule {
   return (given) => (given === undefined || given === null ? null : rule(given))
 }
 
-export const settingsRules: Rules<Partial<Settings>> = {
+export const settingsRules: Rules<Partial<StoredSettings>> = {
   processes: orNull(names),
   default_ttl: orNull(duration),
   sliding: optional(oneOf(true, false)),
@@ -274,6 +280,7 @@ export const settingsRules: Rules<Partial<Settings>> = {
   max_value_bytes: orNull(size),
   schema: orNull(jsonSchema),
   indexes: orNull(indexes),
+  revision: anything, // it is not sent
 }
 
 export const kvistRules: Rules<KvistOptions> = {

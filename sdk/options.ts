@@ -47,6 +47,15 @@ export interface ConditionOptions extends CallOptions {
   readonly create?: boolean | undefined
 }
 
+/** The condition of a write of settings. */
+export interface SettingsOptions extends CallOptions {
+  /**
+   * Replaces only the settings of this revision; null: only if none are stored. Otherwise the call rejects with a
+   * KvistPreconditionError. `undefined` is refused, as in `ConditionOptions`.
+   */
+  readonly ifRevision?: number | null
+}
+
 /**
  * At most one of the two may be given. Without either a put uses the default of the collection, or never expires, and
  * other writes leave the expiry unchanged.

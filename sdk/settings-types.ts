@@ -46,6 +46,12 @@ export interface Settings {
   readonly indexes: readonly IndexSettings[]
 }
 
+/** The settings of a collection as they are stored. */
+export interface StoredSettings extends Settings {
+  /** What `ifRevision` takes; null if none are stored. It is not sent. */
+  readonly revision: number | null
+}
+
 /** An index of a collection. */
 export interface IndexSettings {
   readonly name: string

@@ -180,6 +180,15 @@ test('settings are saved as a form has them; what the form does not show stays',
         max_members: null,
         schema: { type: 'object' },
       })
+      await fetch(settings, { method: 'PUT', body: '{"max_members": 9, "max_bytes": "64MiB"}' })
+      await page.getByLabel('Default time to live').fill('1h')
+      await save.click()
+      await page.getByText('Someone else changed these settings meanwhile.').waitFor()
+      expect(await page.getByLabel('Members at most').inputValue()).toBe('9')
+      expect(await (await fetch(settings)).json()).toMatchObject({ default_ttl: null, max_members: 9 })
+      await save.click()
+      await page.getByText('Someone else changed these settings meanwhile.').waitFor({ state: 'detached' })
+      expect(await (await fetch(settings)).json()).toMatchObject({ default_ttl: 3600, max_members: 9 })
       await page.getByLabel('Run before a member is stored').fill('no-such-process')
       await save.click()
       await page.getByRole('alert').waitFor()

@@ -730,12 +730,13 @@ test('each operation is called, and its responses are as the document and the ty
       { op: 'delete', collection: 'c', key: 'new' },
     ],
   })
-  has(await c.settings(), settings)
+  const withRevision = { ...settings, revision: 'required' } as const
+  has(await c.settings(), withRevision)
   const check = await c.checkSchema({ type: 'object' })
   has(check, schemaCheck)
   has(check.broken[0], brokenMember)
   has(check.broken[0]?.violations[0], violation)
-  has(await c.setSettings({ default_ttl: 60, sliding: true }), settings)
+  has(await c.setSettings({ default_ttl: 60, sliding: true }), withRevision)
   const changes = await kvist.changesPage()
   has(changes, requiredOf(changesPage))
   expect(changes.changes.map(({ type }) => type)).toContain('delete')

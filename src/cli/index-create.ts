@@ -3,6 +3,7 @@ import type { Collection, IndexSettings, Kvist } from '../../sdk/client.ts'
 import { parseFields } from '../jsonpath/fields.ts'
 import { toggle } from '../option-kinds.ts'
 import { option, refuse } from '../options.ts'
+import { changeSettings } from './change-settings.ts'
 import { command } from './command.ts'
 import { connect, connectionOptions, optionalText, quietOption } from './connection.ts'
 import { complain } from './explain.ts'
@@ -35,13 +36,13 @@ export const indexCreateCommand = command('index create', {
     const on = fieldsOf(given.on)
     const kvist = connect(given)
     const collection = kvist.collection(collectionName)
-    const settings = await collection.settings()
     const index = { name, on, ...(given.unique ? { unique: true } : {}) }
-    const existing = settings.indexes.find((one) => one.name === name)
-    if (existing !== undefined && !isSame(existing, index))
-      refuse(`${collectionName} has another index with the name ${name}: drop it first`)
-    if (existing === undefined)
-      await collection.setSettings({ ...settings, indexes: [...settings.indexes, index] })
+    await changeSettings(collection, ({ indexes }) => {
+      const existing = indexes.find((one) => one.name === name)
+      if (existing !== undefined && !isSame(existing, index))
+        refuse(`${collectionName} has another index with the name ${name}: drop it first`)
+      return existing === undefined ? { indexes: [...indexes, index] } : null
+    })
     if (given.wait) return waitUntilReady(kvist, collection, name, given.quiet)
     if (!given.quiet)
       complain(`${name} is being built: kvist index list ${collectionName} shows how far it is`)

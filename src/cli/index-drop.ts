@@ -1,3 +1,4 @@
+import { changeSettings } from './change-settings.ts'
 import { command } from './command.ts'
 import { connect, connectionOptions } from './connection.ts'
 import { complain } from './explain.ts'
@@ -12,14 +13,12 @@ export const indexDropCommand = command('index drop', {
   options: { ...connectionOptions },
   async run(given, [collectionName = '', name = '']) {
     const collection = connect(given).collection(collectionName)
-    const settings = await collection.settings()
-    const indexes = settings.indexes.filter((index) => index.name !== name)
-    if (indexes.length === settings.indexes.length) {
-      complain(`${collectionName} has no index ${name}`)
-      return 1
-    }
-    await collection.setSettings({ ...settings, indexes })
-    complain(`dropped ${name}`)
-    return 0
+    let exists = false
+    await changeSettings(collection, ({ indexes }) => {
+      exists = indexes.some((index) => index.name === name)
+      return exists ? { indexes: indexes.filter((index) => index.name !== name) } : null
+    })
+    complain(exists ? `dropped ${name}` : `${collectionName} has no index ${name}`)
+    return exists ? 0 : 1
   },
 })

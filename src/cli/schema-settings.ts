@@ -1,4 +1,5 @@
 import type { JsonSchema } from '../../sdk/client.ts'
+import { changeSettings } from './change-settings.ts'
 import { command } from './command.ts'
 import { connect, connectionOptions } from './connection.ts'
 import { complain } from './explain.ts'
@@ -31,8 +32,7 @@ export const schemaSetCommand = command('schema set', {
   options: { ...connectionOptions },
   async run(given, [name = '', file = '']) {
     const schema = await readSchema(file)
-    const collection = connect(given).collection(name)
-    await collection.setSettings({ ...(await collection.settings()), schema })
+    await changeSettings(connect(given).collection(name), () => ({ schema }))
     complain(`set the schema of ${name}`)
     return 0
   },
@@ -44,8 +44,7 @@ export const schemaDropCommand = command('schema drop', {
   operands: [collectionOperand],
   options: { ...connectionOptions },
   async run(given, [name = '']) {
-    const collection = connect(given).collection(name)
-    await collection.setSettings({ ...(await collection.settings()), schema: null })
+    await changeSettings(connect(given).collection(name), () => ({ schema: null }))
     complain(`removed the schema of ${name}`)
     return 0
   },

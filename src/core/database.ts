@@ -41,6 +41,7 @@ import { requireSchema } from './schema/schema.ts'
 import {
   hasQuota,
   noSettings,
+  requireSettingsCondition,
   type Settings,
   type SettingsRegistry,
   settingsRegistry,
@@ -100,15 +101,18 @@ export interface Database
    */
   write(writes: readonly Write[], durability?: Durability): Promise<readonly Written[]>
   settings(collection: string): Settings
+  /** Returns the revision of the stored settings; null if none are stored. */
+  settingsRevision(collection: string): number | null
   /** The indexes of a collection, in the order of its settings, with their states. */
   indexesOf(collection: string): readonly IndexStatus[]
   /** Returns a page of the entries of an index (indexes/pages.ts). */
   indexEntries(index: Index, query: EntryQuery): Promise<EntryPage>
   /**
    * Stores the settings of a collection; null removes them. Once it resolves, every write of this server keeps within
-   * the quotas. Throws `conflict`, `unprocessable` (settings.ts) or `invalid_schema`.
+   * the quotas. The condition is on the revision of the stored settings. Throws `conflict`, `unprocessable`
+   * (settings.ts), `invalid_schema` or `precondition_failed`.
    */
-  setSettings(collection: string, settings: Settings | null): Promise<void>
+  setSettings(collection: string, settings: Settings | null, condition?: Condition): Promise<void>
   /** Finds the members that break a schema, a part at a time (schema/check-members.ts). */
   checkMembers(collection: string, check: MembersCheck, memory?: PageMemory): Promise<CheckedMembers>
   /** Throws `forbidden` unless the reader or writer of this store may do this to a member. */
@@ -253,6 +257,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     ...comparisonOf(engine, now),
     requireGranted() {},
     settings: (collection) => registry.get(collection) ?? noSettings,
+    settingsRevision: registry.revisionOf,
     indexesOf: indexes.of,
     indexEntries: (index, query) => indexEntries(engine, index, query),
     setSettings: settingsSetter(engine, registry, runner, writes),
@@ -314,12 +319,19 @@ function settingsSetter(
   runner: ProcessRunner,
   writes: Writes,
 ): Database['setSettings'] {
-  return async (collection, given) => {
+  return async (collection, given, condition) => {
     registry.requireChangeable(collection, given)
     if (isShared && given !== null && given.indexes.length > 0) throw noIndexesHere()
     runner.requireNames(given?.processes ?? [])
     if (given !== null && given.schema !== null) requireSchema(given.schema)
-    await writes.commit([settingsWrite(collection, given)])
+    const write = settingsWrite(collection, given)
+    if (condition === undefined) await writes.commit([write])
+    else {
+      await writes.update(write, (current) => {
+        requireSettingsCondition(collection, condition, current)
+        return write
+      })
+    }
     // Commits are done in the order of their calls: after this one none is under way that has no quota, or an older one.
     if (given !== null && hasQuota(given)) await writes.commit([])
   }

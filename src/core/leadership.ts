@@ -59,7 +59,7 @@ export function leaderWrites(db: Database, leadership: Leadership): Database {
     deleteUnmirrored: guarded(db.deleteUnmirrored),
     write: guarded(db.write),
     drop: guarded(db.drop),
-    setSettings: guarded(db.setSettings),
+    setSettings: guarded(db.setSettings, (_collection, _settings, condition) => isOnRevision(condition)),
   }
 }
 

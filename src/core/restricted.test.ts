@@ -129,6 +129,7 @@ describe('one member', () => {
       'comparedCollections',
       'conflicts',
       'settings',
+      'settingsRevision',
       'indexesOf',
       'setSettings',
       'checkMembers',
@@ -343,10 +344,10 @@ describe('what concerns a collection', () => {
     expect(await set({ collections: 'set', can: ['admin'] })).toBe('done')
     expect(await set({ collections: 'set', key_prefix: 'a', can: ['admin'] })).toBe('forbidden')
     expect(await set({ collections: 'set', can: ['read', 'write'] })).toBe('forbidden')
-    expect(await codeOf(() => storeOf({ collections: 'set', can: ['write'] }).settings('set'))).toBe('done')
-    expect(await codeOf(() => storeOf({ collections: 'x', can: ['write'] }).settings('set'))).toBe(
-      'forbidden',
-    )
+    for (const read of ['settings', 'settingsRevision'] as const) {
+      expect(await codeOf(() => storeOf({ collections: 'set', can: ['write'] })[read]('set'))).toBe('done')
+      expect(await codeOf(() => storeOf({ collections: 'x', can: ['write'] })[read]('set'))).toBe('forbidden')
+    }
   })
 
   test('the list of collections has those with something to read', async () => {

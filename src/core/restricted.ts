@@ -100,9 +100,13 @@ export function restricted(db: Database, viewer: Viewer): Store {
       requireAny(viewer, collection)
       return db.indexesOf(collection)
     },
-    async setSettings(collection, settings) {
+    settingsRevision(collection) {
+      requireAny(viewer, collection)
+      return db.settingsRevision(collection)
+    },
+    async setSettings(collection, settings, condition) {
       requireCollection(viewer, 'admin', collection)
-      return db.setSettings(collection, settings)
+      return db.setSettings(collection, settings, condition)
     },
     async checkMembers(collection, check, memory) {
       requireCollection(viewer, 'admin', collection)

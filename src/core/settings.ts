@@ -1,4 +1,5 @@
-import type { Renew, Write } from './engine.ts'
+import { type Condition, requireCondition } from './condition.ts'
+import type { Delete, Put, Renew, Write } from './engine.ts'
 import { KvistError } from './errors.ts'
 import { type Follower, follower } from './follower.ts'
 import { definitionJson, type IndexDefinition, parseIndexes } from './indexes/definition.ts'
@@ -146,17 +147,34 @@ export function settingsJson(
 }
 
 /** Returns the write that stores the settings of a collection or, with null, removes them. */
-export function settingsWrite(collection: string, settings: Settings | null): Write {
+export function settingsWrite(collection: string, settings: Settings | null): Put | Delete {
   const ref = { collection: settingsCollection, key: collection }
   if (settings === null) return { ...ref, op: 'delete', cause: 'delete' }
   const value = settingsJson(settings)
   return { ...ref, op: 'put', value, contentType: jsonContentType, flags: 0, expiresAtMs: null }
 }
 
+/** Throws `precondition_failed`, with the revision of the stored settings, unless the condition holds for them. */
+export function requireSettingsCondition(
+  collection: string,
+  condition: Condition,
+  current: Member | null,
+): void {
+  try {
+    requireCondition(condition, current)
+  } catch (error) {
+    if (!(error instanceof KvistError)) throw error
+    const are = current === null ? 'are not set' : `are at revision ${current.revision}`
+    throw new KvistError(error.code, `the settings of ${collection} ${are}`, error.extra)
+  }
+}
+
 /** Keeps the settings of all collections in memory, because every write needs them. */
 export interface SettingsRegistry extends Follower {
   /** Returns the settings of a collection; undefined if it has none, as most. */
   get(collection: string): Settings | undefined
+  /** Returns the revision of what is stored; null if nothing is, or if the settings are in the configuration file. */
+  revisionOf(collection: string): number | null
   /** Returns the quotas of the collections in which these writes put members; undefined if there are none, as mostly. */
   quotasOf(writes: readonly (Write | Renew)[]): readonly Quota[] | undefined
   /** Returns the time to live after a read; null where expiry does not slide. */
@@ -178,6 +196,7 @@ export function settingsRegistry(
   onIndexes: (collection: string, indexes: readonly IndexDefinition[]) => void = () => {},
 ): SettingsRegistry {
   const known = new Map<string, Settings>()
+  const revisions = new Map<string, number>()
   /** The quotas of the collections that have any: a map of its own, so that writes mostly find it empty. */
   const quotas = new Map<string, Quota>()
 
@@ -195,6 +214,8 @@ export function settingsRegistry(
     if (fixed.has(collection)) return
     try {
       set(collection, member === null ? null : parseSettings(JSON.parse(String(member.value))))
+      if (member === null) revisions.delete(collection)
+      else revisions.set(collection, member.revision)
     } catch (error) {
       onError(new Error(`the settings of ${collection} cannot be read`, { cause: error }))
     }
@@ -204,6 +225,7 @@ export function settingsRegistry(
 
   return {
     get: (collection) => known.get(collection),
+    revisionOf: (collection) => revisions.get(collection) ?? null,
     quotasOf(writes) {
       if (quotas.size === 0) return undefined
       const found = new Set<Quota>()

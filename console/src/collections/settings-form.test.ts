@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import type { Settings } from 'kvist-client'
-import { errorsOf, fieldsOf, settingsOf } from './settings-form.ts'
+import { errorsOf, fieldsOf, rebased, settingsOf } from './settings-form.ts'
 
 const settings: Settings = {
   processes: ['mark', 'detect-language'],
@@ -47,6 +47,12 @@ test('empty fields unset, and what the form does not know is kept', () => {
     indexes: settings.indexes,
     unknown: 1,
   } as Settings)
+})
+
+test("somebody else's change shows in the fields that were not touched, and what was typed stays", () => {
+  const typed = { ...fieldsOf(settings), defaultTtl: '1h', maxMembers: '' }
+  const now: Settings = { ...settings, default_ttl: 60, sliding: false, schema: null }
+  expect(rebased(typed, settings, now)).toEqual({ ...fieldsOf(now), defaultTtl: '1h', maxMembers: '' })
 })
 
 test('an index is sent without its state', () => {

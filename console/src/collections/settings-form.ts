@@ -39,6 +39,13 @@ export function fieldsOf(settings: Settings): SettingsFields {
   }
 }
 
+/** Returns the fields after somebody else's change of the settings: those that the person has changed stay. */
+export function rebased(fields: SettingsFields, before: Settings, now: Settings): SettingsFields {
+  const old = new Map<string, unknown>(Object.entries(fieldsOf(before)))
+  const changed = Object.entries(fields).filter(([name, field]) => field !== old.get(name))
+  return { ...fieldsOf(now), ...Object.fromEntries(changed) }
+}
+
 /** Returns what is wrong with fields, in a person's words; empty if nothing is. */
 export function errorsOf(fields: SettingsFields): FieldErrors {
   const errors: FieldErrors = {}

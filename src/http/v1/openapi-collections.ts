@@ -1,4 +1,4 @@
-import type { HeaderDocs, OperationDocs, ResponseDocs } from '../operation.ts'
+import type { HeaderDocs, OperationDocs, Parameter, ResponseDocs } from '../operation.ts'
 import {
   collection,
   etag,
@@ -167,8 +167,23 @@ const settingsExample = {
 
 const settingsResponse: ResponseDocs = {
   description: 'The settings; null for one that is not set',
+  headers: {
+    ETag: {
+      ...etag,
+      description:
+        'The revision of the settings, in quotes, for `If-Match`; it stays while indexes are built. Missing if none are stored',
+    },
+  },
   content: { [json]: { schema: responses.settings, example: settingsExample } },
 }
+
+const settingsConditions: readonly Parameter[] = [
+  header(
+    'If-Match',
+    'Only if the settings have one of these revisions (`"12"`), so that two that read, change and put them do not undo each other; `*`: only if some are stored',
+  ),
+  header('If-None-Match', 'Only if they have none of them; `*`: only if none are stored'),
+]
 
 export const getSettings: OperationDocs = {
   id: 'getSettings',
@@ -181,7 +196,7 @@ export const putSettings: OperationDocs = {
   id: 'putSettings',
   description:
     'All of them: what is left out is as if it had never been set. They apply to what is written from now on. A write that would make the collection or a value grow past a quota is refused as `quota_exceeded`; deletes and writes that do not grow are done, also above it. A value that breaks the `schema` is refused as `schema_violation`; members that exist are not checked. A process can be named when the server has it; files of processes are named in its configuration only, and settings that stand there cannot be changed here. An index that is new here is built in the background, and one that is left out is deleted; what a response says of an index beside its definition is ignored. While a unique index is kept, a write that would give a member the values of another one is refused as `not_unique`.',
-  parameters: [collection],
+  parameters: [collection, ...settingsConditions],
   body: { content: { [json]: { schema: responses.settings, example: settingsExample } } },
   responses: { 200: settingsResponse },
   problems: [
@@ -191,6 +206,7 @@ export const putSettings: OperationDocs = {
     'invalid_collection',
     'invalid_parameter',
     'conflict',
+    'precondition_failed',
     'too_large',
     'unsupported_media_type',
     'unprocessable',
@@ -200,9 +216,16 @@ export const putSettings: OperationDocs = {
 
 export const deleteSettings: OperationDocs = {
   id: 'deleteSettings',
-  parameters: [collection],
+  parameters: [collection, ...settingsConditions],
   responses: { 204: { description: 'The settings are removed' } },
-  problems: ['invalid_collection', 'invalid_parameter', 'conflict', ...writeFaults],
+  problems: [
+    'invalid_request',
+    'invalid_collection',
+    'invalid_parameter',
+    'conflict',
+    'precondition_failed',
+    ...writeFaults,
+  ],
 }
 
 export const checkMembers: OperationDocs = {

@@ -26,7 +26,7 @@ import * as storeDocs from './openapi-store.ts'
 import { patchMember } from './patch.ts'
 import { queryMembers } from './query.ts'
 import { readMembers } from './read.ts'
-import { checkMembers, deleteSettings, getSettings, putSettings } from './settings.ts'
+import { checkMembers, deleteSettings, getSettings, putSettings, settingsConditions } from './settings.ts'
 import { type Watching, watchCollection, watchStore } from './watch.ts'
 
 const changesType = negotiation('application/json', [eventStream])
@@ -163,6 +163,7 @@ function settingsRoutes(db: Store): Route[] {
       access: 'admin',
       summary: 'Sets processes and default expiry of a collection',
       docs: collectionDocs.putSettings,
+      honours: settingsConditions,
       handle: (request, context) => putSettings(db, request, collectionOf(request), context),
     },
     {
@@ -171,7 +172,8 @@ function settingsRoutes(db: Store): Route[] {
       access: 'admin',
       summary: 'Forgets what was set for a collection',
       docs: collectionDocs.deleteSettings,
-      handle: (request) => deleteSettings(db, request, collectionOf(request)),
+      honours: settingsConditions,
+      handle: (request, context) => deleteSettings(db, request, collectionOf(request), context),
     },
     {
       method: 'POST',

@@ -4,7 +4,8 @@ import { defaultNamedMembers, maxBatchBytes, maxNamedMembers } from '../../core/
 import { parseSchema } from '../../core/schema/schema.ts'
 import { parseSettings, settingsJson } from '../../core/settings.ts'
 import type { Store } from '../../core/store.ts'
-import { jsonText, readBody } from '../body.ts'
+import type { BindingHeader } from '../binding-headers.ts'
+import { parsedJson, readBody } from '../body.ts'
 import type { RequestContext } from '../context.ts'
 import { decodeCursor, encodeCursor, type Question } from '../cursor.ts'
 import { ResponsePages } from '../page-memory.ts'
@@ -12,18 +13,27 @@ import { parametersOf } from '../path.ts'
 import { jsonTextLine, responseOf } from '../response.ts'
 import type { HttpRequest } from '../wire/request.ts'
 import type { HttpResponse } from '../wire/response.ts'
+import { conditionOf } from './conditions.ts'
 import { asObject, refuseOthers } from './fields.ts'
 
 /** `/v1/_collections/{collection}`: the settings of a collection, which need not have members. */
 
+/**
+ * The conditions of a write of settings. Their ETag is the revision of what was stored: it tells what a PUT would replace,
+ * not how far the builds of indexes are, so a GET has no 304.
+ */
+export const settingsConditions = ['if-match', 'if-none-match'] as const satisfies readonly BindingHeader[]
+
 /** The settings with the states of the indexes, which are ignored when they are sent back. */
-function shownSettings(db: Store, collection: string): string {
-  return settingsJson(db.settings(collection), db.indexesOf(collection).map(shownIndex))
+function settingsResponse(db: Store, collection: string): HttpResponse {
+  const text = settingsJson(db.settings(collection), db.indexesOf(collection).map(shownIndex))
+  const revision = db.settingsRevision(collection)
+  return jsonTextLine(text, 200, revision === null ? {} : { ETag: `"${revision}"` })
 }
 
 export function getSettings(db: Store, request: HttpRequest, collection: string): HttpResponse {
   parametersOf(request, [])
-  return jsonTextLine(shownSettings(db, collection))
+  return settingsResponse(db, collection)
 }
 
 /** Replaces all settings: those left out return to their defaults. */
@@ -34,18 +44,19 @@ export async function putSettings(
   context: RequestContext,
 ): Promise<HttpResponse> {
   parametersOf(request, [])
-  const text = jsonText(await readBody(request, maxBatchBytes, context))
-  await db.setSettings(collection, parseSettings(JSON.parse(text)))
-  return jsonTextLine(shownSettings(db, collection))
+  const settings = parseSettings(parsedJson(await readBody(request, maxBatchBytes, context)))
+  await db.setSettings(collection, settings, conditionOf(request, context))
+  return settingsResponse(db, collection)
 }
 
 export async function deleteSettings(
   db: Store,
   request: HttpRequest,
   collection: string,
+  context: RequestContext,
 ): Promise<HttpResponse> {
   parametersOf(request, [])
-  await db.setSettings(collection, null)
+  await db.setSettings(collection, null, conditionOf(request, context))
   return responseOf(204)
 }
 
@@ -59,7 +70,7 @@ export async function checkMembers(
   context: RequestContext,
 ): Promise<HttpResponse> {
   parametersOf(request, [])
-  const fields = asObject(JSON.parse(jsonText(await readBody(request, maxBatchBytes, context))), 'the check')
+  const fields = asObject(parsedJson(await readBody(request, maxBatchBytes, context)), 'the check')
   refuseOthers(fields, checkFields, 'the check')
   const schema = parseSchema(fields.schema)
   const question: Question = ['check', collection, schema]
