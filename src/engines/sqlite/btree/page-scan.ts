@@ -144,7 +144,7 @@ export class PageScan implements MemberRowCursor {
     if (levels.length === maxDepth || !tree.has(page)) return this.stop()
     this.moveTo(page)
     // A walk makes no index of its pages, which would take memory for a page that is passed once.
-    if (tree.indexes.isNew(page) && !this.check.isWhole(page)) return this.stop()
+    if (tree.indexes.isNew(page) && !this.check.isWholeInScan(page)) return this.stop()
     const type = this.bytes[this.base]!
     const isLeaf = type === leafType
     const count = cellCount(this.bytes, this.base)

@@ -139,6 +139,7 @@ export function openPages(
     pause() {
       isOpen = false
       prefetcher.forget()
+      check.endScan()
     },
     resume,
     jobBegins() {},

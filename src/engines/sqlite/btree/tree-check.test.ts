@@ -5,8 +5,9 @@ import { join } from 'node:path'
 import { memberParams, putMemberSql } from '../table/member-row.ts'
 import type { TreeName } from '../table/schema.ts'
 import { openForWriting, readStart } from '../table/table.ts'
+import type { MemberRowCursor } from '../table/table-reader.ts'
 import { pageBytes } from './page-format.ts'
-import { openPages } from './pages.ts'
+import { openPages, type PageReader } from './pages.ts'
 import type { TreeKey } from './tree-check.ts'
 
 /** Damage that no page shows by itself: each is valid, but its keys do not lie between the separators above it. */
@@ -107,7 +108,7 @@ function opened(name: TreeName, path = fill()) {
     throw new Error('no large value is stored')
   })
   const damage = (from: TreeKey, to: TreeKey) => pages.damageIn(name, from, to)
-  return { path, root: new Page(path, roots[name]), damage, close: pages.close }
+  return { path, root: new Page(path, roots[name]), pages, damage, close: pages.close }
 }
 
 describe.each(['members', 'feed'] as const)('in the tree of %s', (name) => {
@@ -166,6 +167,35 @@ test.each([
   expect(damage(['c'], ['c', '~'])).toBe(`page ${leaf.number} of members is not as it should be`)
   close()
 })
+
+const range = { collection: 'c', from: null, to: null, order: 'asc' } as const
+
+test.each<[string, (pages: PageReader) => unknown]>([
+  ['a read of a member', (pages) => expect(pages.read('c', keyOf(0))?.revision).toBe(1)],
+  ['a scan that failed', (pages) => expect(() => pages.scan(range, failAfterOne)).toThrow('it failed')],
+  [
+    'a scan before the file was written',
+    (pages) => {
+      expect(pages.scan(range, (found) => found.next())).toBe(true)
+      pages.pause()
+      pages.resume()
+    },
+  ],
+])('what %s found whole is checked again', (_what, use) => {
+  const { root, pages, damage, close } = opened('members')
+  const leaf = root.child(0)
+  expect(damage(['c'], ['c', '~'])).toBeNull()
+  use(pages)
+  leaf.bytes.write('yek', leaf.bytes.indexOf(keyOf(0)))
+  leaf.write()
+  expect(damage(['c'], ['c', '~'])).toBe(`page ${leaf.number} of members is not as it should be`)
+  close()
+})
+
+function failAfterOne(found: MemberRowCursor): never {
+  expect(found.next()).toBe(true)
+  throw new Error('it failed')
+}
 
 test('separators higher up bound the first and the last child of a page', () => {
   const all = [['c'], ['c', '~']] as const

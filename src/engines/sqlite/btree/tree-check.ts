@@ -54,13 +54,18 @@ export class TreeCheck {
 
   /** Whether a page of `members` is valid, apart from its position in the tree. */
   isWhole(page: number): boolean {
+    return this.isRight(page, this.load(page, 0), formats.members)
+  }
+
+  /** As `isWhole`, for a page that a scan walks: `damageIn`, if called right after the scan, need not read its leaves. */
+  isWholeInScan(page: number): boolean {
     const copy = this.load(page, 0)
     const isRight = this.isRight(page, copy, formats.members)
     if (isRight && copy.isLeaf) this.scanned.set(page, copy.checksum)
     return isRight
   }
 
-  /** Forgets the pages of a scan whose range is not checked. */
+  /** Forgets the leaves of a scan whose range is not checked right after it. */
   endScan(): void {
     this.scanned.clear()
   }
