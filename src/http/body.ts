@@ -82,15 +82,16 @@ function tooLarge(maxBytes: number): KvistError {
 
 /** Returns the body as text, unchanged. Throws `invalid_json` when it is empty, not UTF-8 or not JSON. */
 export function jsonText(bytes: Uint8Array): string {
-  return checkedJson(textOf(bytes))
+  return checkedJson(bodyText(bytes))
 }
 
 /** As `jsonText`, but returns the parsed value. */
 export function parsedJson(bytes: Uint8Array): unknown {
-  return parseJson(textOf(bytes))
+  return parseJson(bodyText(bytes))
 }
 
-function textOf(bytes: Uint8Array): string {
+/** Returns the text of a body that may not be empty. Throws `invalid_json`. */
+export function bodyText(bytes: Uint8Array): string {
   if (bytes.length > 0) return utf8Text(bytes)
   throw new KvistError('invalid_json', 'the body is empty; an empty value needs a Content-Type')
 }
@@ -101,7 +102,8 @@ function checkedJson(text: string): string {
   return text
 }
 
-function parseJson(text: string): unknown {
+/** Returns the value of a body's text. Throws `invalid_json` when it is not JSON. */
+export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text)
   } catch (error) {

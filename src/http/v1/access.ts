@@ -7,7 +7,7 @@ import { maxBatchBytes, maxTimeMs } from '../../core/limits.ts'
 import { jsonContentType } from '../../core/member.ts'
 import { parseRate, type Rate, rateForm, showRate } from '../../core/rate.ts'
 import { formatTime, parseDurationMs } from '../../core/time.ts'
-import { jsonText, readBody } from '../body.ts'
+import { parsedJson, readBody } from '../body.ts'
 import type { RequestContext } from '../context.ts'
 import { parametersOf, pathParameter } from '../path.ts'
 import { type Fields, responseOf } from '../response.ts'
@@ -150,8 +150,7 @@ async function fieldsOf(
   what: string,
   known: ReadonlySet<string>,
 ): Promise<JsonFields> {
-  const text = jsonText(await readBody(request, maxBatchBytes, context))
-  const fields = asObject(JSON.parse(text), what)
+  const fields = asObject(parsedJson(await readBody(request, maxBatchBytes, context)), what)
   refuseOthers(fields, known, what)
   return fields
 }

@@ -4,7 +4,7 @@ import { KvistError } from '../../core/errors.ts'
 import { maxBatchBytes, maxBatchOperations } from '../../core/limits.ts'
 import type { Operation } from '../../core/operations.ts'
 import { rawElements, rawMember } from '../../json/scan.ts'
-import { jsonText, readBody } from '../body.ts'
+import { bodyText, parseJson, readBody } from '../body.ts'
 import type { RequestContext } from '../context.ts'
 import { parametersOf } from '../path.ts'
 import { jsonTextLine } from '../response.ts'
@@ -33,8 +33,8 @@ export async function postBatch(
   context: RequestContext,
 ): Promise<HttpResponse> {
   parametersOf(request, [])
-  const text = jsonText(await readBody(request, maxBatchBytes, context))
-  const body = asObject(JSON.parse(text), 'the batch')
+  const text = bodyText(await readBody(request, maxBatchBytes, context))
+  const body = asObject(parseJson(text), 'the batch')
   refuseOthers(body, batchFields, 'the batch')
   const checks = asArray(body.checks, 'checks').map((given, i) => parseCheck(given, `checks[${i}]`))
   const nowMs = context.now()

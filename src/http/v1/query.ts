@@ -2,7 +2,7 @@ import { KvistError } from '../../core/errors.ts'
 import { parseCollection } from '../../core/keys.ts'
 import { maxQueryBytes } from '../../core/limits.ts'
 import type { Store } from '../../core/store.ts'
-import { jsonText, readBody } from '../body.ts'
+import { parsedJson, readBody } from '../body.ts'
 import type { RequestContext } from '../context.ts'
 import { parametersOf } from '../path.ts'
 import type { HttpRequest } from '../wire/request.ts'
@@ -18,7 +18,7 @@ export async function queryMembers(
   context: RequestContext,
 ): Promise<HttpResponse> {
   parametersOf(request, [])
-  const body = asObject(JSON.parse(jsonText(await readBody(request, maxQueryBytes, context))), 'the query')
+  const body = asObject(parsedJson(await readBody(request, maxQueryBytes, context)), 'the query')
   refuseOthers(body, known, 'the query')
   const { collection } = body
   if (typeof collection !== 'string') {
