@@ -1,16 +1,15 @@
 import { type MemcachedCounter, memcachedCounters } from './memcached-counts.ts'
 import {
-  byProtocol,
   type Metric,
   ofCollection,
   ofKinds,
   ofLeader,
+  ofLimits,
   ofOrigins,
   ofProtocols,
   ofTargets,
-  type Sample,
 } from './metric.ts'
-import { type LimitNumbers, type MetricSources, statusesOf } from './metric-sources.ts'
+import { statusesOf } from './metric-sources.ts'
 
 /** The metrics that only grow. */
 export const counters: readonly Metric<number>[] = [
@@ -89,32 +88,27 @@ export const counters: readonly Metric<number>[] = [
   {
     name: 'kvist_evicted_connections_total',
     help: 'Idle connections that were closed to make room for others',
-    labels: ['protocol'],
-    read: ({ sources }) => ofProtocols(sources, ({ evicted }) => evicted),
+    ...ofProtocols(({ evicted }) => evicted),
   },
   {
     name: 'kvist_rejected_connections_total',
     help: 'Connections that were turned away because there were too many and none was idle',
-    labels: ['protocol'],
-    read: ({ sources }) => ofProtocols(sources, ({ rejected }) => rejected),
+    ...ofProtocols(({ rejected }) => rejected),
   },
   {
     name: 'kvist_rate_limited_total',
     help: 'Requests and commands refused because their token or address sent too many of them',
-    labels: ['protocol'],
-    read: ({ sources }) => limitsOf(sources, ({ rateLimited }) => rateLimited),
+    ...ofLimits(({ rateLimited }) => rateLimited),
   },
   {
     name: 'kvist_wrong_tokens_total',
     help: 'Requests and logins with a token that is not valid',
-    labels: ['protocol'],
-    read: ({ sources }) => limitsOf(sources, ({ wrongTokens }) => wrongTokens),
+    ...ofLimits(({ wrongTokens }) => wrongTokens),
   },
   {
     name: 'kvist_wrong_tokens_limited_total',
     help: 'Those of them that were refused because their address had sent too many wrong tokens',
-    labels: ['protocol'],
-    read: ({ sources }) => limitsOf(sources, ({ wrongTokensLimited }) => wrongTokensLimited),
+    ...ofLimits(({ wrongTokensLimited }) => wrongTokensLimited),
   },
   {
     name: 'kvist_audit_lines_total',
@@ -151,14 +145,12 @@ export const counters: readonly Metric<number>[] = [
   {
     name: 'kvist_mirror_sent_total',
     help: 'Changes sent to a target',
-    labels: ['target'],
-    read: ({ sources }) => ofTargets(sources, ({ sent }) => sent),
+    ...ofTargets(({ sent }) => sent),
   },
   {
     name: 'kvist_mirror_failures_total',
     help: 'Attempts to send changes to a target that failed',
-    labels: ['target'],
-    read: ({ sources }) => ofTargets(sources, ({ failures }) => failures),
+    ...ofTargets(({ failures }) => failures),
   },
   {
     name: 'kvist_cache_of_responses_total',
@@ -173,26 +165,22 @@ export const counters: readonly Metric<number>[] = [
   {
     name: 'kvist_origin_failures_total',
     help: 'How often the changes of an origin could not be read',
-    labels: ['origin'],
-    read: ({ sources }) => ofOrigins(sources, ({ failures }) => failures),
+    ...ofOrigins(({ failures }) => failures),
   },
   {
     name: 'kvist_mirror_setbacks_total',
     help: 'How often a target had less than before, as after it was put back from an older copy',
-    labels: ['target'],
-    read: ({ sources }) => ofTargets(sources, ({ setbacks }) => setbacks),
+    ...ofTargets(({ setbacks }) => setbacks),
   },
   {
     name: 'kvist_heal_mended_total',
     help: 'Members of a target that were mended',
-    labels: ['target'],
-    read: ({ sources }) => ofTargets(sources, ({ heal }) => heal?.mended ?? null),
+    ...ofTargets(({ heal }) => heal?.mended ?? null),
   },
   {
     name: 'kvist_heal_failures_total',
     help: 'Comparisons with a target that failed',
-    labels: ['target'],
-    read: ({ sources }) => ofTargets(sources, ({ heal }) => heal?.failures ?? null),
+    ...ofTargets(({ heal }) => heal?.failures ?? null),
   },
   {
     name: 'kvist_conflicts_total',
@@ -209,8 +197,7 @@ export const counters: readonly Metric<number>[] = [
   {
     name: 'kvist_following_received_total',
     help: 'Changes that a follower received from its leader',
-    labels: ['leader'],
-    read: ({ sources }) => ofLeader(sources, ({ received }) => received),
+    ...ofLeader(({ received }) => received),
   },
   {
     name: 'kvist_lookups_total',
@@ -234,8 +221,4 @@ function memcachedRow({ name, help, of }: MemcachedCounter): Metric<number> {
       return Object.entries(of).map(([command, count]) => ({ labels: { command }, value: memcached[count] }))
     },
   }
-}
-
-function limitsOf({ limits }: MetricSources, select: (numbers: LimitNumbers) => number): Sample<number>[] {
-  return byProtocol(limits, select)
 }

@@ -5,10 +5,9 @@ import {
   ofLeader,
   ofOrigins,
   ofProtocols,
+  ofPurposes,
   ofTargets,
-  type Sample,
 } from './metric.ts'
-import type { MemoryNumbers, MetricSources } from './metric-sources.ts'
 
 /** The metrics that rise and fall. */
 export const gauges: readonly Metric<number>[] = [
@@ -59,8 +58,7 @@ export const gauges: readonly Metric<number>[] = [
   {
     name: 'kvist_origin_followed',
     help: '1 if the changes of the origin are followed: requests go there',
-    labels: ['origin'],
-    read: ({ sources }) => ofOrigins(sources, ({ state }) => (state === 'followed' ? 1 : 0)),
+    ...ofOrigins(({ state }) => (state === 'followed' ? 1 : 0)),
   },
   {
     name: 'kvist_cache_of_lag_seconds',
@@ -92,26 +90,22 @@ export const gauges: readonly Metric<number>[] = [
   {
     name: 'kvist_open_connections',
     help: 'Connections of clients',
-    labels: ['protocol'],
-    read: ({ sources }) => ofProtocols(sources, ({ open }) => open),
+    ...ofProtocols(({ open }) => open),
   },
   {
     name: 'kvist_request_memory_bytes',
     help: 'Memory that large values, pages and bodies on their way to and from clients use',
-    labels: ['purpose'],
-    read: ({ sources }) => ofPurposes(sources, ({ usedBytes }) => usedBytes),
+    ...ofPurposes(({ usedBytes }) => usedBytes),
   },
   {
     name: 'kvist_request_memory_limit_bytes',
     help: 'Memory that they may use; a request that would pass it waits',
-    labels: ['purpose'],
-    read: ({ sources }) => ofPurposes(sources, ({ limitBytes }) => limitBytes),
+    ...ofPurposes(({ limitBytes }) => limitBytes),
   },
   {
     name: 'kvist_requests_waiting_for_memory',
     help: 'Requests that wait for their turn to have such memory',
-    labels: ['purpose'],
-    read: ({ sources }) => ofPurposes(sources, ({ waiting }) => waiting),
+    ...ofPurposes(({ waiting }) => waiting),
   },
   {
     name: 'kvist_max_connections',
@@ -170,48 +164,31 @@ export const gauges: readonly Metric<number>[] = [
   {
     name: 'kvist_mirror_lag_changes',
     help: 'Changes that a target lacks; missing until it has had everything once since the start',
-    labels: ['target'],
-    read: ({ sources }) => ofTargets(sources, ({ lagChanges }) => lagChanges),
+    ...ofTargets(({ lagChanges }) => lagChanges),
   },
   {
     name: 'kvist_mirror_lag_seconds',
     help: 'Age of the oldest change that a target lacks',
-    labels: ['target'],
-    read: ({ sources }) => ofTargets(sources, ({ lagSeconds }) => lagSeconds),
+    ...ofTargets(({ lagSeconds }) => lagSeconds),
   },
   {
     name: 'kvist_heal_undecided',
     help: 'Members that only a target or this node has, and that the other may have deleted',
-    labels: ['target'],
-    read: ({ sources }) => ofTargets(sources, ({ heal }) => heal?.undecided ?? null),
+    ...ofTargets(({ heal }) => heal?.undecided ?? null),
   },
   {
     name: 'kvist_heal_last_run_timestamp_seconds',
     help: 'When a target was last compared with this node; missing for never since the start',
-    labels: ['target'],
-    read: ({ sources }) =>
-      ofTargets(sources, ({ heal }) => (heal?.lastRunMs == null ? null : heal.lastRunMs / 1000)),
+    ...ofTargets(({ heal }) => (heal?.lastRunMs == null ? null : heal.lastRunMs / 1000)),
   },
   {
     name: 'kvist_mirror_current',
     help: '1 if a target has every change, 0 otherwise',
-    labels: ['target'],
-    read: ({ sources }) => ofTargets(sources, ({ state }) => (state === 'current' ? 1 : 0)),
+    ...ofTargets(({ state }) => (state === 'current' ? 1 : 0)),
   },
   {
     name: 'kvist_following_current',
     help: '1 if a follower has every change of its leader, 0 otherwise',
-    labels: ['leader'],
-    read: ({ sources }) => ofLeader(sources, ({ state }) => (state === 'current' ? 1 : 0)),
+    ...ofLeader(({ state }) => (state === 'current' ? 1 : 0)),
   },
 ]
-
-function ofPurposes(
-  { requestMemory }: MetricSources,
-  select: (numbers: MemoryNumbers) => number,
-): Sample<number>[] {
-  return Object.entries(requestMemory).map(([purpose, numbers]) => ({
-    labels: { purpose },
-    value: select(numbers),
-  }))
-}

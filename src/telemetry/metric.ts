@@ -1,6 +1,13 @@
 import type { Database } from '../core/database.ts'
 import type { LabelledCollections } from './collection-labels.ts'
-import type { CacheNodeNumbers, ConnectionNumbers, Counted, MetricSources } from './metric-sources.ts'
+import type {
+  CacheNodeNumbers,
+  ConnectionNumbers,
+  Counted,
+  LimitNumbers,
+  MemoryNumbers,
+  MetricSources,
+} from './metric-sources.ts'
 import type { WatchKind } from './watch-counts.ts'
 
 /** What a metric is, and the samples of metrics that have one for each collection, protocol, node or kind. */
@@ -28,44 +35,61 @@ export function ofCollection(collection: string, value: number): Sample<number> 
   return { labels: { collection }, value }
 }
 
-export function ofProtocols(
-  { connections }: MetricSources,
-  select: (numbers: ConnectionNumbers) => number,
-): Sample<number>[] {
-  return byProtocol(connections, select)
-}
-
-export function ofTargets(
-  { nodes }: MetricSources,
-  read: (target: MetricSources['nodes']['targets'][number]) => number | null,
-) {
-  return nodes.targets.flatMap((target) => {
-    const value = read(target)
-    return value === null ? [] : [{ labels: { target: target.url }, value }]
-  })
-}
-
-export function ofLeader(
-  { nodes: { following } }: MetricSources,
-  read: (following: NonNullable<MetricSources['nodes']['following']>) => number,
-): Sample<number>[] {
-  return following === null ? [] : [{ labels: { leader: following.url }, value: read(following) }]
-}
-
-export function ofOrigins(
-  { cacheOf }: MetricSources,
-  read: (origin: CacheNodeNumbers['origins'][number]) => number,
-): Sample<number>[] {
-  return (cacheOf?.origins ?? []).map((origin) => ({ labels: { origin: origin.url }, value: read(origin) }))
-}
-
 export function ofKinds(counts: Readonly<Record<WatchKind, number>>): Sample<number>[] {
   return Object.entries(counts).map(([kind, value]) => ({ labels: { kind }, value }))
 }
 
-export function byProtocol<Numbers>(
-  all: Readonly<Record<string, Numbers>>,
-  select: (numbers: Numbers) => number,
-): Sample<number>[] {
-  return Object.entries(all).map(([protocol, numbers]) => ({ labels: { protocol }, value: select(numbers) }))
+/** The label of a metric that has a sample for each of several items, and how it is read. */
+type OfEach = Pick<Metric<number>, 'labels' | 'read'>
+
+function ofEach<Item>(
+  label: string,
+  itemsOf: (sources: MetricSources) => readonly (readonly [string, Item])[],
+  select: (item: Item) => number | null,
+): OfEach {
+  return {
+    labels: [label],
+    read: ({ sources }) =>
+      itemsOf(sources).flatMap(([name, item]) => {
+        const value = select(item)
+        return value === null ? [] : [{ labels: { [label]: name }, value }]
+      }),
+  }
+}
+
+export function ofProtocols(select: (numbers: ConnectionNumbers) => number): OfEach {
+  return ofEach('protocol', ({ connections }) => Object.entries(connections), select)
+}
+
+export function ofLimits(select: (numbers: LimitNumbers) => number): OfEach {
+  return ofEach('protocol', ({ limits }) => Object.entries(limits), select)
+}
+
+export function ofPurposes(select: (numbers: MemoryNumbers) => number): OfEach {
+  return ofEach('purpose', ({ requestMemory }) => Object.entries(requestMemory), select)
+}
+
+/** Null from `select` is no sample of the target. */
+export function ofTargets(
+  select: (target: MetricSources['nodes']['targets'][number]) => number | null,
+): OfEach {
+  return ofEach('target', ({ nodes }) => nodes.targets.map((target) => [target.url, target] as const), select)
+}
+
+export function ofLeader(
+  select: (following: NonNullable<MetricSources['nodes']['following']>) => number,
+): OfEach {
+  return ofEach(
+    'leader',
+    ({ nodes: { following } }) => (following === null ? [] : [[following.url, following]]),
+    select,
+  )
+}
+
+export function ofOrigins(select: (origin: CacheNodeNumbers['origins'][number]) => number): OfEach {
+  return ofEach(
+    'origin',
+    ({ cacheOf }) => (cacheOf?.origins ?? []).map((origin) => [origin.url, origin] as const),
+    select,
+  )
 }
