@@ -80,6 +80,13 @@ test('the version of a list ends when a member expires, also one that was writte
   ])
   await db.put('c', 'b', json('1', 1600))
   expect([await asked(1500), await asked(1599), await asked(1600)]).toEqual([true, true, false])
+  nowMs = 1500
+  await db.touch({ collection: 'c', key: 'b' }, 1900)
+  expect([await asked(1500), await asked(1600)]).toEqual([true, true])
+  await db.touch({ collection: 'c', key: 'b' }, 1700)
+  expect([await asked(1699), await asked(1700), await asked(1699)]).toEqual([true, false, true])
+  await db.delete('c', 'b')
+  expect(await asked(1700)).toBe(true)
 })
 
 describe('reads', () => {
