@@ -65,6 +65,32 @@ describe('the read cache', () => {
     expect(cache.stats).toMatchObject({ entries: 0, bytes: 0 })
   })
 
+  test('is not asked for a while when hits are rare, and again afterwards', () => {
+    const cache = memberCache(1 << 24)
+    const hot = member('hot', '1')
+    cache.set('c', hot)
+    for (let i = 0; i < 256; i++) {
+      cache.get('c', `k${i}`)
+      cache.offer('c', member(`k${i}`, '1'))
+    }
+    const found = Array.from({ length: 4096 + 256 }, () => cache.get('c', 'hot'))
+    expect(found.indexOf(hot)).toBe(4096)
+    expect(found.slice(4096).every((one) => one === hot)).toBe(true)
+    expect(cache.stats).toMatchObject({ hits: 256, misses: 256 + 4096 })
+    for (let i = 0; i < 10_000; i++) {
+      if (i % 4 !== 0) cache.offer('c', member(`k${i}`, '1'))
+      expect(cache.get('c', i % 4 === 0 ? 'hot' : `k${i}`)).toBe(i % 4 === 0 ? hot : undefined)
+    }
+  })
+
+  test('is always asked for members that are not cheap to read', () => {
+    const cache = memberCache(1 << 24)
+    const one = member('one', '1')
+    cache.set('c', one)
+    for (let i = 0; i < 1000; i++) cache.get('c', `k${i}`)
+    expect(cache.get('c', 'one')).toBe(one)
+  })
+
   test('keeps within its bytes, and what is read stays while what is not is evicted', () => {
     const cache = memberCache(64 * 1024)
     cache.set('c', member('hot', kilobyte))

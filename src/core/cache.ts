@@ -16,7 +16,10 @@ export interface MemberCache {
    * its earlier version is removed.
    */
   set(collection: string, member: Member): void
-  /** Stores a member that was cheap to read, if the same revision was offered a short while before. */
+  /**
+   * Stores a member that was cheap to read, if the same revision was offered a short while before. While hits are rare, `get`
+   * and `offer` do nothing for most of the time.
+   */
   offer(collection: string, member: Member): void
   delete(collection: string, key: string): void
   /** Removes all members. */
@@ -54,8 +57,13 @@ export function memberCache(maxBytes: number): MemberCache {
   const collections = new Map<string, Map<string, Entry>>()
   let young = newGeneration()
   let old = newGeneration()
+  const gate = new LookUpGate(stats)
 
   function get(collection: string, key: string): Member | undefined {
+    if (gate.skipsLookUp()) {
+      stats.misses++
+      return
+    }
     const entry = collections.get(collection)?.get(key)
     if (entry === undefined) {
       stats.misses++
@@ -126,6 +134,7 @@ export function memberCache(maxBytes: number): MemberCache {
     get,
     set,
     offer(collection, member) {
+      if (gate.skipsOffer()) return
       const slot = member.revision % recentReads
       if (recentRevisions[slot] === member.revision) set(collection, member)
       else recentRevisions[slot] = member.revision
@@ -137,6 +146,50 @@ export function memberCache(maxBytes: number): MemberCache {
       Object.assign(stats, { entries: 0, bytes: 0 })
     },
     stats,
+  }
+}
+
+/**
+ * Where fewer than an eighth of so many look-ups are hits, and the misses were cheap to read, as in reads at random over many
+ * members, the next look-ups are misses without a look: each costs a twentieth of a request.
+ */
+const judgedLookUps = 256
+const minHits = judgedLookUps / 8
+const skippedLookUps = 16 * judgedLookUps
+
+/** Decides whether look-ups pay. */
+class LookUpGate {
+  private readonly stats: Readonly<CacheStats>
+  private lookUpsUntilJudged = judgedLookUps
+  private hitsBefore = 0
+  private offers = 0
+  private skips = 0
+
+  constructor(stats: Readonly<CacheStats>) {
+    this.stats = stats
+  }
+
+  skipsLookUp(): boolean {
+    if (this.skips > 0) {
+      this.skips--
+      return true
+    }
+    if (--this.lookUpsUntilJudged === 0) this.judge()
+    return false
+  }
+
+  /** Members that were not cheap to read are not offered. */
+  skipsOffer(): boolean {
+    this.offers++
+    return this.skips > 0
+  }
+
+  private judge(): void {
+    if (this.stats.hits - this.hitsBefore < minHits && this.offers >= judgedLookUps / 2)
+      this.skips = skippedLookUps
+    this.lookUpsUntilJudged = judgedLookUps
+    this.hitsBefore = this.stats.hits
+    this.offers = 0
   }
 }
 
