@@ -14,6 +14,7 @@ const { test, beforeAll, afterAll } = needing('chromium')
 const rootToken = 'root-of-the-test'
 /** A name that would be markup where it is not escaped, and that goes from right to left in its end. */
 const oddName = `<img src=x onerror=alert(1)> ' " \u202e && $(x)`
+const shownOdd = oddName.replace('\u202e', '⟨202E⟩')
 
 let browser: ConsoleBrowser
 let server: ServerInProcess
@@ -79,7 +80,7 @@ test('a token that is revoked while its page is open ends the session, and anoth
     `${server.url}/console/c/users`,
     async (page) => {
       await page.getByText('Live', { exact: true }).waitFor()
-      await page.getByText(oddName).waitFor()
+      await page.getByText(shownOdd).waitFor()
       await root.tokens.revoke(id)
       await page.getByRole('heading', { name: 'Your token is not valid any more' }).waitFor()
       await page.getByLabel('Token').fill(rootToken)
@@ -136,12 +137,15 @@ test('a token is made in a form that says what it will be able to do, used by th
       await page.getByRole('button', { name: 'I have stored it' }).click()
       expect(await page.content()).not.toContain(secret!.slice(-20))
 
-      await page.getByRole('link', { name: oddName }).click()
-      await page.getByRole('dialog', { name: oddName }).getByText('Read and write members of users').waitFor()
+      await page.getByRole('link', { name: shownOdd }).click()
+      await page
+        .getByRole('dialog', { name: shownOdd })
+        .getByText('Read and write members of users')
+        .waitFor()
       await expectAccessible(page)
       await screenshot(page, 'token-details')
       await page.getByRole('button', { name: 'Revoke…' }).click()
-      await page.getByLabel(`Type “${oddName}” to confirm`).fill(oddName)
+      await page.getByLabel(`Type “${shownOdd}” to confirm`).fill(oddName)
       await page.getByRole('button', { name: 'Revoke it' }).click()
       await page.getByRole('heading', { name: 'There are no tokens yet' }).waitFor()
       const after = await fetch(`${server.url}/v1/_whoami`, {

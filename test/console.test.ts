@@ -127,31 +127,40 @@ test('a collection is made with its first member, and dropped by typing its name
     await dialog.getByText('Names that begin with _ are kvist’s own.').waitFor()
     expect(await create.isDisabled()).toBe(true)
     await dialog.getByLabel('Collection', { exact: true }).fill(oddName)
-    await dialog.getByLabel('Key of the first member').fill('a/../b')
+    await dialog.getByLabel('Key of the first member').fill('a/../b\u202e')
     await dialog.getByLabel('Its value, as JSON').fill('{"n": 1')
     await dialog.getByText('This is not JSON').waitFor()
     await dialog.getByLabel('Its value, as JSON').fill('{"n": 12345678901234567890}')
     await expectAccessible(page)
     await create.click()
-    await page.waitForURL(`**/c/${encodeURIComponent(oddName)}/m/a%2F..%2Fb`)
-    const stored = await fetch(`${server.url}/v1/${encodeURIComponent(oddName)}/a%2F..%2Fb`)
+    await page.waitForURL(`**/c/${encodeURIComponent(oddName)}/m/a%2F..%2Fb%E2%80%AE`)
+    await page.getByRole('heading', { name: 'a/../b⟨202E⟩' }).waitFor()
+    await page.getByRole('button', { name: 'Delete' }).click()
+    await page.getByText(`a/../b⟨202E⟩ in ${shownOdd}`).waitFor()
+    await expectNoTurnedText(page)
+    await page.keyboard.press('Escape')
+    const stored = await fetch(`${server.url}/v1/${encodeURIComponent(oddName)}/a%2F..%2Fb%E2%80%AE`)
     expect(await stored.text()).toBe('{"n": 12345678901234567890}')
 
     await page.getByRole('link', { name: 'kvist: all collections' }).click()
-    await page.getByRole('button', { name: `Actions for ${oddName}` }).click()
+    await page.getByRole('button', { name: `Actions for ${shownOdd}` }).click()
     await screenshot(page, 'collections-menu')
     await page.getByRole('menuitem', { name: 'Drop…' }).click()
     const drop = page.getByRole('button', { name: 'Drop it' })
     expect(await drop.isDisabled()).toBe(true)
-    await page.getByLabel(`Type “${oddName}” to confirm`).fill(oddName)
+    await page.getByLabel(`Type “${shownOdd}” to confirm`).fill(shownOdd)
     await screenshot(page, 'collections-drop')
+    await expectNoTurnedText(page)
     await drop.click()
-    await page.getByText(`${oddName} is gone, with 1 member`).waitFor()
+    await page.getByText(`${shownOdd} is gone, with 1 member`).waitFor()
+    await expectNoTurnedText(page)
     await page
-      .getByRole('link', { name: new RegExp(RegExp.escape(oddName)) })
+      .getByRole('link', { name: new RegExp(RegExp.escape(shownOdd)) })
       .first()
       .waitFor({ state: 'detached' })
-    expect((await fetch(`${server.url}/v1/${encodeURIComponent(oddName)}/a%2F..%2Fb`)).status).toBe(404)
+    expect((await fetch(`${server.url}/v1/${encodeURIComponent(oddName)}/a%2F..%2Fb%E2%80%AE`)).status).toBe(
+      404,
+    )
   })
 })
 
@@ -464,4 +473,16 @@ test('what the first page loads is small', async () => {
 })
 
 /** A name that would be markup, and part of an address, where it is not escaped. */
-const oddName = '<img src=x onerror=alert(1)> ?#%2f"\''
+const oddName = '<img src=x onerror=alert(1)> ?#%2f"\'\u202e'
+const shownOdd = oddName.replace('\u202e', '⟨202E⟩')
+
+/** No name that is shown, or read out, may turn the direction of the text around it. */
+async function expectNoTurnedText(page: Page): Promise<void> {
+  const turned = await page.evaluate<
+    string[]
+  >(`[...document.querySelectorAll('head title, body *')].flatMap((element) => [
+    ...['aria-label', 'title', 'alt', 'placeholder'].map((name) => element.getAttribute(name) ?? ''),
+    ...[...element.childNodes].filter((node) => node.nodeType === Node.TEXT_NODE).map((node) => node.data),
+  ]).filter((text) => text.includes('\\u202e'))`)
+  expect(turned).toEqual([])
+}

@@ -1,4 +1,5 @@
 import { KvistError, KvistPreconditionError } from 'kvist-client'
+import { shownName } from '../ui/shown-name.ts'
 
 /** What an error means to a person: what happened, and what to do next. */
 export interface Words {
@@ -87,7 +88,7 @@ function messageOf(error: unknown): string {
 }
 
 function sentence(text: string): string {
-  const trimmed = text.trim()
+  const trimmed = shownName(text.trim())
   if (trimmed === '') return ''
   return `${trimmed[0]!.toUpperCase()}${trimmed.slice(1)}${/[.!?]$/.test(trimmed) ? '' : '.'}`
 }

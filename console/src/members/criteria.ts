@@ -1,5 +1,6 @@
 import type { DropOptions } from 'kvist-client'
 import type { Query } from '../router/address.ts'
+import { shownName } from '../ui/shown-name.ts'
 import { globMatcher } from './keys.ts'
 
 /** What a list selects and how it is ordered, as the address has it. */
@@ -60,7 +61,7 @@ export function describe(criteria: Criteria): string {
     where: 'where',
   }
   const given = selectors.filter((name) => criteria[name] !== '')
-  return given.map((name) => `${words[name]} “${criteria[name]}”`).join(' and ')
+  return given.map((name) => `${words[name]} “${shownName(criteria[name])}”`).join(' and ')
 }
 
 /**

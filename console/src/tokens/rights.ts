@@ -1,4 +1,5 @@
 import type { Capability, Grant, Identity } from 'kvist-client'
+import { shownName } from '../ui/shown-name.ts'
 
 /** What grants mean, in plain sentences. */
 
@@ -26,7 +27,7 @@ export function draftOf({ collections, key_prefix: keyPrefix = '', can }: Grant)
 /** "read and write members of users whose keys begin with t1/", one sentence for each grant. */
 export function sentenceOf({ collections, keyPrefix, can }: GrantDraft): string {
   const members = can.filter((one) => one === 'read' || one === 'write')
-  const of = `${membersOf(collections)}${keyPrefix === '' ? '' : ` whose keys begin with ${keyPrefix}`}`
+  const of = `${membersOf(collections)}${keyPrefix === '' ? '' : ` whose keys begin with ${shownName(keyPrefix)}`}`
   const parts = [
     ...(members.length === 0 ? [] : [`${members.join(' and ')} ${of}`]),
     ...(can.includes('admin') ? [adminOf(collections, keyPrefix)] : []),
@@ -38,19 +39,19 @@ export function sentenceOf({ collections, keyPrefix, can }: GrantDraft): string 
 function membersOf(collections: string): string {
   if (/^\*+$/.test(collections)) return 'members of all collections'
   return isPattern(collections)
-    ? `members of collections named like ${collections}`
-    : `members of ${collections}`
+    ? `members of collections named like ${shownName(collections)}`
+    : `members of ${shownName(collections)}`
 }
 
 function adminOf(collections: string, keyPrefix: string): string {
   if (keyPrefix !== '')
-    return `drop all members of ${nameOf(collections)} whose keys begin with ${keyPrefix} at once`
+    return `drop all members of ${nameOf(collections)} whose keys begin with ${shownName(keyPrefix)} at once`
   return `change the settings of ${nameOf(collections)}, and drop ${isPattern(collections) ? 'them' : 'it'}`
 }
 
 function nameOf(collections: string): string {
   if (/^\*+$/.test(collections)) return 'all collections'
-  return isPattern(collections) ? `collections named like ${collections}` : collections
+  return isPattern(collections) ? `collections named like ${shownName(collections)}` : shownName(collections)
 }
 
 function isPattern(collections: string): boolean {
