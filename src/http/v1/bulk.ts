@@ -1,6 +1,4 @@
-import type { NewContent } from '../../core/content.ts'
 import { type ErrorCode, KvistError } from '../../core/errors.ts'
-import { parseKey } from '../../core/keys.ts'
 import { maxNamedFailures, smallBytes } from '../../core/limits.ts'
 import type { Store } from '../../core/store.ts'
 import { refuseHeaders } from '../binding-headers.ts'
@@ -12,8 +10,8 @@ import { jsonTextLine } from '../response.ts'
 import { headerBits } from '../wire/head.ts'
 import type { HttpRequest } from '../wire/request.ts'
 import type { HttpResponse } from '../wire/response.ts'
-import { contentFields, parseContent, refuseOthers } from './fields.ts'
-import { linesOf, parseFlags, parseObject } from './lines.ts'
+import { blocksOf } from './lines.ts'
+import { type MemberLine, membersOf } from './member-lines.ts'
 
 /**
  * NDJSON import. Lines are stored in groups while the next ones are read, so memory does not grow with the body. A bad
@@ -32,8 +30,6 @@ interface LineFailure {
   readonly detail: string
 }
 
-type Line = NewContent & { readonly key: string; readonly line: number }
-
 export async function importLines(
   db: Store,
   request: HttpRequest,
@@ -50,9 +46,10 @@ export async function importLines(
   const failed: LineFailure[] = []
   let unnamed = 0
   let stored = 0
-  let group: Line[] = []
+  let group: MemberLine[] = []
   let bytes = 0
   const inFlight: Promise<void>[] = []
+  const number = { last: 0 }
   const share = bodyShare(context)
   /** Value bytes of the groups that are not stored yet. */
   let groupedBytes = 0
@@ -95,16 +92,11 @@ export async function importLines(
 
   try {
     const parts = bodyParts(request.body, coding, () => context.connection.resetTimeout())
-    for await (const lines of linesOf(parts, fail, waitForMemory)) {
-      for (const { line, text } of lines) {
-        try {
-          const parsed = parseLine(line, text, context.now())
-          group.push(parsed)
-          bytes += parsed.value.length
-          groupedBytes += parsed.value.length
-        } catch (error) {
-          fail(line, error)
-        }
+    for await (const block of blocksOf(parts, waitForMemory)) {
+      for (const line of membersOf(block, number, context.now(), fail)) {
+        group.push(line)
+        bytes += line.value.length
+        groupedBytes += line.value.length
         if (group.length >= groupMembers || bytes >= groupBytes) await send()
       }
     }
@@ -116,28 +108,4 @@ export async function importLines(
     throw new KvistError(error.code, error.message, { ...error.extra, ...summary() }, error.cause)
   }
   return jsonTextLine(JSON.stringify(summary()))
-}
-
-/**
- * The fields of a line. Those that a list shows and an import cannot set are ignored, so that an export can be
- * imported.
- */
-const lineFields: ReadonlySet<string> = new Set([
-  'key',
-  ...contentFields,
-  'flags',
-  'revision',
-  'created_at',
-  'updated_at',
-  'origin',
-])
-
-function parseLine(number: number, text: string, nowMs: number): Line {
-  const line = parseObject(text)
-  if (typeof line.key !== 'string') throw new KvistError('invalid_key', 'the line has no "key" that is text')
-  refuseOthers(line, lineFields, 'the line')
-  // Written out: spreading the content costs as much as checking the names of all fields.
-  const { value, contentType, expiresAtMs } = parseContent(line, text, 'the line', nowMs)
-  const flags = parseFlags(line.flags)
-  return { line: number, key: parseKey(line.key), value, contentType, flags, expiresAtMs }
 }

@@ -15,41 +15,31 @@ const lineFeed = 0x0a
 const byteOrderMark = Buffer.from('\ufeff')
 
 /**
- * Yields the non-blank lines of a body as they arrive, without a byte order mark at its start. Yields many at once,
- * because a promise costs more than a line.
+ * Yields the non-blank lines of a body as they arrive. Yields many at once, because a promise costs more than a line.
  */
 export async function* linesOf(
   parts: AsyncIterable<Uint8Array>,
   fail: (line: number, error: KvistError) => void,
   waitForMemory: (bytes: number) => Promise<void>,
 ): AsyncGenerator<Iterable<NumberedLine>> {
-  let line = 0
+  const number = { last: 0 }
+  for await (const block of blocksOf(parts, waitForMemory)) yield linesIn(block, number, fail)
+}
+
+/** Yields a body in blocks of whole lines, without a byte order mark at its start. */
+export async function* blocksOf(
+  parts: AsyncIterable<Uint8Array>,
+  waitForMemory: (bytes: number) => Promise<void>,
+): AsyncGenerator<Buffer> {
+  let isFirst = true
   let carried: Buffer[] = []
   let carriedBytes = 0
 
-  function* whole(given: Buffer): Generator<NumberedLine> {
-    const block =
-      line === 0 && given.indexOf(byteOrderMark) === 0 ? given.subarray(byteOrderMark.length) : given
-    // All lines of a block are decoded at once, unless one of them is not UTF-8.
-    const texts = isUtf8(block) ? block.toString().split('\n') : null
-    if (texts !== null) {
-      for (const text of texts) {
-        line++
-        if (isTooLong(text)) fail(line, lineTooLong())
-        else if (!isBlank(text)) yield { line, text }
-      }
-      return
-    }
-    for (let from = 0; from <= block.length; ) {
-      const found = block.indexOf(lineFeed, from)
-      const end = found === -1 ? block.length : found
-      const bytes = block.subarray(from, end)
-      line++
-      if (bytes.length > maxLineBytes) fail(line, lineTooLong())
-      else if (!isUtf8(bytes)) fail(line, new KvistError('invalid_json', 'the line is not UTF-8'))
-      else if (!isBlank(bytes.toString())) yield { line, text: bytes.toString() }
-      from = end + 1
-    }
+  function blockOf(bytes: readonly Buffer[]): Buffer {
+    const block = bytes.length === 1 ? bytes[0]! : Buffer.concat(bytes)
+    const hasMark = isFirst && block.indexOf(byteOrderMark) === 0
+    isFirst = false
+    return hasMark ? block.subarray(byteOrderMark.length) : block
   }
 
   for await (const part of parts) {
@@ -63,24 +53,52 @@ export async function* linesOf(
       carriedBytes += chunk.length
       continue
     }
-    yield whole(Buffer.concat([...carried, chunk.subarray(0, last)]))
+    yield blockOf([...carried, chunk.subarray(0, last)])
     carried = [chunk.subarray(last + 1)]
     carriedBytes = carried[0]!.length
   }
-  if (carriedBytes > 0) yield whole(Buffer.concat(carried))
+  if (carriedBytes > 0) yield blockOf(carried)
+}
+
+/** Yields the non-blank lines of a block, and counts all of them in `number`. */
+export function* linesIn(
+  block: Buffer,
+  number: { last: number },
+  fail: (line: number, error: KvistError) => void,
+): Generator<NumberedLine> {
+  // All lines of a block are decoded at once, unless one of them is not UTF-8.
+  const texts = isUtf8(block) ? block.toString().split('\n') : null
+  if (texts !== null) {
+    for (const text of texts) {
+      const line = ++number.last
+      if (isTooLong(text)) fail(line, lineTooLong())
+      else if (!isBlank(text)) yield { line, text }
+    }
+    return
+  }
+  for (let from = 0; from <= block.length; ) {
+    const found = block.indexOf(lineFeed, from)
+    const end = found === -1 ? block.length : found
+    const bytes = block.subarray(from, end)
+    const line = ++number.last
+    if (bytes.length > maxLineBytes) fail(line, lineTooLong())
+    else if (!isUtf8(bytes)) fail(line, new KvistError('invalid_json', 'the line is not UTF-8'))
+    else if (!isBlank(bytes.toString())) yield { line, text: bytes.toString() }
+    from = end + 1
+  }
 }
 
 /** The first test decides most lines, which begin with a brace. */
-function isBlank(text: string): boolean {
+export function isBlank(text: string): boolean {
   return !(text.charCodeAt(0) > 32) && /^[ \t\r]*$/.test(text)
 }
 
 /** The first test avoids measuring lines that are short enough. */
-function isTooLong(text: string): boolean {
+export function isTooLong(text: string): boolean {
   return text.length * 3 > maxLineBytes && Buffer.byteLength(text) > maxLineBytes
 }
 
-function lineTooLong(): KvistError {
+export function lineTooLong(): KvistError {
   return new KvistError('too_large', `the line has more than ${maxLineBytes} bytes`)
 }
 
