@@ -39,6 +39,7 @@ export function emptyOverlay(): Overlay {
     wideReader: reader,
     pages: noPages(),
     isSmall: false,
+    lastInTables: new Map(),
     inTables: new Set(),
     damage: null,
   }

@@ -14,6 +14,7 @@ import { checkedPages, guardedPages, noPages } from './btree/guarded-pages.ts'
 import { openPages, type PageReader } from './btree/pages.ts'
 import { maxPrefetched } from './btree/search-keys.ts'
 import type { TreeKey } from './btree/tree-check.ts'
+import { type InTables, mayBeInTables } from './in-tables.ts'
 import { type Found, findRecord, findRecords, type Memtable, overlayKeys } from './memtable/memtable.ts'
 import { damagedMember, damagedStore } from './table/damage.ts'
 import type { TreeName, TreeRoots } from './table/schema.ts'
@@ -39,7 +40,7 @@ import {
 import { tombstoneOrigin } from './wal/tombstone-node.ts'
 
 /** The state of the store: the tables, overlaid by the memtables of segments that are not flushed yet. */
-export interface Overlay {
+export interface Overlay extends InTables {
   /** The memtables, oldest first. */
   readonly tables: Memtable[]
   readonly reader: TableReader
@@ -49,8 +50,6 @@ export interface Overlay {
   isSmall: boolean
   /** Reads members from mapped pages; tried before `wideReader`. See pages.ts. */
   readonly pages: PageReader
-  /** Collections that may have rows in the tables; for others the tables are not read. */
-  readonly inTables: Set<string>
   /**
    * A description of the damage of the tables, or null. Rows that are found are still verified and served. Absence of a
    * member and completeness of a list can no longer be guaranteed, so both throw `damaged`. Writes continue.
@@ -81,6 +80,7 @@ export function openOverlay(options: OverlayOptions): Overlay {
     pages: pagesOf(options, wideReader),
     isSmall: isFileSmall,
     inTables: new Set(collections),
+    lastInTables: new Map(),
     damage: null,
   }
 }
@@ -234,14 +234,17 @@ interface Prefetched {
 }
 
 const slots = new Uint16Array(maxPrefetched)
+/** Those of members whose pages are not prefetched. */
+const noSlots = new Uint16Array(maxPrefetched)
 
 /** Looks up members in the memtables, and prefetches the pages of the others. Its result is valid until the next call. */
-function prefetch({ tables, pages, inTables }: Overlay, refs: readonly MemberRef[]): Prefetched {
+function prefetch(overlay: Overlay, refs: readonly MemberRef[]): Prefetched {
+  const { tables, pages } = overlay
   const records = findRecords(tables, refs)
   const inPages: MemberRef[] = []
   for (let i = 0; i < refs.length; i++) {
     const ref = refs[i]!
-    slots[i] = records[i] === null && inTables.has(ref.collection) ? inPages.push(ref) : 0
+    slots[i] = records[i] === null && mayBeInTables(overlay, ref) ? inPages.push(ref) : 0
   }
   pages.prefetch(inPages)
   return { records, slots }
@@ -264,8 +267,9 @@ export function readExistingVersions(
   overlay: Overlay,
   refs: readonly MemberRef[],
 ): (ExistingVersion | null)[] {
-  if (!overlay.isSmall) return refs.map((ref) => existingVersion(overlay, ref))
-  const { records, slots } = prefetch(overlay, refs)
+  const { records, slots } = overlay.isSmall
+    ? prefetch(overlay, refs)
+    : { records: findRecords(overlay.tables, refs), slots: noSlots }
   return refs.map((ref, i) => {
     const record = records[i]!
     return record === null
@@ -274,19 +278,10 @@ export function readExistingVersions(
   })
 }
 
-function existingVersion(overlay: Overlay, ref: MemberRef): ExistingVersion | null {
-  const found = findRecord(overlay.tables, ref.collection, ref.key)
-  if (found !== null) return recordExistingVersion(found.table.chunk, found.at)
-  return existingInTables(overlay, ref, 0)
-}
-
-function existingInTables(
-  overlay: Overlay,
-  { collection, key }: MemberRef,
-  slot: number,
-): ExistingVersion | null {
-  const { reader, wideReader, pages, isSmall, inTables, damage } = overlay
-  if (damage === null && !inTables.has(collection)) return null
+function existingInTables(overlay: Overlay, ref: MemberRef, slot: number): ExistingVersion | null {
+  const { reader, wideReader, pages, isSmall, damage } = overlay
+  const { collection, key } = ref
+  if (damage === null && !mayBeInTables(overlay, ref)) return null
   if (!isSmall) return reader.existing(collection, key)
   const read = pages.existing(collection, key, slot)
   if (read !== undefined) return read

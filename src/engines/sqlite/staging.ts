@@ -21,17 +21,11 @@ import {
 } from '../../core/origin.ts'
 import type { Quota } from '../../core/quota.ts'
 import { isLeftOut } from '../left-out.ts'
-import { maxPrefetched } from './btree/search-keys.ts'
-import {
-  type Overlay,
-  readExistingVersions,
-  readMember,
-  readOrigin,
-  recordExistingVersion,
-  recordOrigin,
-} from './overlay.ts'
+import { LatestRecords } from './latest-records.ts'
+import { type Overlay, readMember, readOrigin, recordExistingVersion, recordOrigin } from './overlay.ts'
 import { type LimitedWrites, limitedWrites, type StagedCounts, stagedCounts } from './quotas.ts'
 import type { Counts } from './table/table.ts'
+import { type VersionsAhead, versionsAhead } from './versions-ahead.ts'
 import { frameHeaderBytes, type Segment } from './wal/log.ts'
 import {
   type Chunk,
@@ -61,8 +55,7 @@ export interface Group {
   /** The changes of the commits, and the offset of each change's record in the chunk. */
   readonly changes: Committed[]
   readonly offsets: number[]
-  /** By collection and key, the offset of the member's latest record in this group. */
-  readonly latest: Map<string, Map<string, number>>
+  readonly latest: LatestRecords
   /** The end of the records in the chunk. */
   end: number
 }
@@ -150,10 +143,10 @@ export function stageGroup(
     results: [],
     changes: [],
     offsets: [],
-    latest: new Map(),
+    latest: new LatestRecords(),
     end: end + frameHeaderBytes,
   }
-  const versions = versionsAhead(overlay, refsOf(pending))
+  const versions = versionsAhead(overlay, pending)
   const counts = hasQuotas(pending) ? stagedCounts(committed) : null
   const staging = { overlay, clock, nodeId, chunk, lastRevision, group, versions, counts, limited: null }
   for (const one of pending) group.results.push(stageCommit(staging, one))
@@ -163,40 +156,6 @@ export function stageGroup(
 function hasQuotas(pending: readonly Stageable[]): boolean {
   for (const { commit } of pending) if (commit.quotas !== undefined) return true
   return false
-}
-
-/** The members that a group checks and writes, in the order of evaluation. */
-function refsOf(pending: readonly Stageable[]): readonly MemberRef[] {
-  const refs: MemberRef[] = []
-  for (const { commit, writes } of pending) {
-    for (const check of commit.checks) refs.push(check)
-    for (const write of writes) refs.push(write)
-  }
-  return refs
-}
-
-/** The stored versions of members, prefetched in batches and consumed in order. */
-interface VersionsAhead {
-  next(): ExistingVersion | null
-  skip(count: number): void
-}
-
-function versionsAhead(overlay: Overlay, refs: readonly MemberRef[]): VersionsAhead {
-  let versions: readonly (ExistingVersion | null)[] = []
-  let from = 0
-  let next = 0
-  return {
-    next() {
-      if (next >= from + versions.length) {
-        from = next
-        versions = readExistingVersions(overlay, refs.slice(from, from + maxPrefetched))
-      }
-      return versions[next++ - from]!
-    },
-    skip(count) {
-      next += count
-    },
-  }
 }
 
 function stageCommit(staging: Staging, { commit, writes }: Stageable): CommitResult {
@@ -254,7 +213,7 @@ function stageTogether(
 
 function existingVersion({ chunk, group, versions }: Staging, ref: MemberRef): ExistingVersion | null {
   const stored = versions.next()
-  const at = group.latest.get(ref.collection)?.get(ref.key)
+  const at = group.latest.get(ref.collection, ref.key)
   return at === undefined ? stored : recordExistingVersion(chunk, at)
 }
 
@@ -269,13 +228,8 @@ function stageWrite(staging: Staging, write: PlannedWrite, nowMs: number): Writt
   group.end = encodeRecord(chunk, at, recordOf(evaluated, position, before))
   group.offsets.push(at)
   group.changes.push(changeOf(evaluated))
-  let latest = group.latest.get(write.collection)
-  if (latest === undefined) {
-    latest = new Map()
-    group.latest.set(write.collection, latest)
-  }
-  if (staging.counts !== null) noteStaged(staging, staging.counts, write, latest, at, before)
-  latest.set(write.key, at)
+  if (staging.counts !== null) noteStaged(staging, staging.counts, write, at, before)
+  group.latest.set(write.collection, write.key, at)
   return written
 }
 
@@ -284,16 +238,15 @@ function noteStaged(
   { chunk, group, limited }: Staging,
   counts: StagedCounts,
   { collection, key }: MemberRef,
-  latest: Map<string, number>,
   at: number,
   before: ExistingVersion | null,
 ): void {
   counts.add(collection, chunk, at, 1)
   if (limited === null) return
-  const replacedAt = latest.get(key)
+  const replacedAt = group.latest.get(collection, key)
   function undo(): void {
-    if (replacedAt === undefined) latest.delete(key)
-    else latest.set(key, replacedAt)
+    if (replacedAt === undefined) group.latest.delete(collection, key)
+    else group.latest.set(collection, key, replacedAt)
     group.offsets.pop()
     group.changes.pop()
     group.end = at
@@ -374,7 +327,7 @@ function evaluateForeign(
 }
 
 function storedOrigin({ overlay, chunk, group }: Staging, ref: MemberRef): StoredOrigin | null {
-  const at = group.latest.get(ref.collection)?.get(ref.key)
+  const at = group.latest.get(ref.collection, ref.key)
   return at === undefined ? readOrigin(overlay, ref) : recordOrigin(chunk, at)
 }
 

@@ -3,6 +3,7 @@ import { KvistError } from '../../../core/errors.ts'
 import { monotonicMs } from '../../../runtime/clock.ts'
 import { garbageMeter } from '../../../runtime/garbage.ts'
 import type { LogArchive } from '../archive/archiver.ts'
+import { noteFlushed } from '../in-tables.ts'
 import type { Memtable } from '../memtable/memtable.ts'
 import { type Overlay, releaseReaders } from '../overlay.ts'
 import { type PinnedTables, pinBusy, TablePins } from '../pin/pin-tables.ts'
@@ -336,7 +337,7 @@ export class Flusher {
       segments.shift()
       onFlushed()
       overlay.tables.splice(overlay.tables.indexOf(memtable), 1)
-      for (const name of memtable.collections.keys()) overlay.inTables.add(name)
+      noteFlushed(overlay, memtable)
       recycled.keepChunk(memtable.chunk)
       if (archive !== null && !archive.release(path)) continue
       if (!recycled.fits(memtable.chunk) || !this.keepFile(path)) recycled.discard(path)

@@ -1,7 +1,7 @@
 import { afterEach, expect, mock, spyOn, test } from 'bun:test'
 import { newChunk } from '../wal/log-files.ts'
 import { encodeRecord } from '../wal/record.ts'
-import { addRecord, findRecord, memtable, overlayKeys } from './memtable.ts'
+import { addRecord, findRecord, findRecords, memtable, overlayKeys } from './memtable.ts'
 
 afterEach(() => mock.restore())
 
@@ -36,4 +36,42 @@ test('members whose hashes are equal are distinguished by their names and keys',
     expect(findRecord([table], collection, 'Ã')).toBeNull()
   }
   expect(findRecord([table], 'Ã', 'é')).toBeNull()
+})
+
+test('batched reads find what single reads find: keys behind all others, in one memtable or several', () => {
+  const keys = ['a', 'b', 'c', 'm', 'x', 'zz', 'é', '日本', '🌍', '\uffff']
+  const chunks = [newChunk(64 * 1024), newChunk(64 * 1024)]
+  const tables = chunks.map((chunk) => memtable(chunk))
+  const ends = [64, 64]
+  function add(t: number, collection: string, key: string): void {
+    const rest = { contentType: '', node: '', flags: 0, createdAtMs: 0, clock: 0, expiresAtMs: null }
+    const end = encodeRecord(chunks[t]!, ends[t]!, {
+      ...{ kind: 'put', collection, key, value: '1', position: 1, replaced: null },
+      ...rest,
+    })
+    addRecord(tables[t]!, ends[t]!, collection, key)
+    ends[t] = end
+  }
+  // The last key is in the older memtable in one collection and in the newer one in the other.
+  for (const [c, of] of [
+    [
+      'c',
+      [
+        ['m', '日本'],
+        ['b', 'é', 'a'],
+      ],
+    ],
+    ['d', [['b'], ['x', 'c', '\uffff']]],
+  ] as const)
+    for (const [t, own] of of.entries()) for (const key of own) add(t, c, key)
+  const refs = keys.flatMap((key) => ['c', 'd', 'e'].map((collection) => ({ collection, key })))
+  for (const some of [
+    refs,
+    refs.toReversed(),
+    refs.toSorted((a, b) => (a.collection < b.collection ? -1 : 1)),
+  ]) {
+    const single = some.map(({ collection, key }) => findRecord(tables, collection, key))
+    expect(findRecords(tables, some)).toEqual(single)
+    expect(single.filter((one) => one !== null)).toHaveLength(9)
+  }
 })

@@ -154,7 +154,8 @@ const touched = new Uint32Array(1)
 
 /**
  * As `findRecord`, for several members. The hash slots of all are loaded into the processor's cache before the first
- * member is searched, so that their cache misses overlap.
+ * member is searched, so that their cache misses overlap. A key behind all those of its collection is not searched: an
+ * import in the order of keys searches none.
  */
 export function findRecords(tables: readonly Memtable[], refs: readonly MemberRef[]): (Found | null)[] {
   const found: (Found | null)[] = []
@@ -163,18 +164,40 @@ export function findRecords(tables: readonly Memtable[], refs: readonly MemberRe
     return found
   }
   if (refs.length > hashes.length) hashes = new Uint32Array(refs.length)
-  const sorted: string[] = []
+  const sorted: (string | null)[] = []
+  let bounded: string | undefined
+  let last: string | null = null
   for (let i = 0; i < refs.length; i++) {
     const { collection, key } = refs[i]!
     const text = sortKey(key)
+    if (collection !== bounded) {
+      bounded = collection
+      last = lastKey(tables, collection)
+    }
+    if (last === null || text > last) {
+      sorted.push(null)
+      continue
+    }
     const hash = hashOf(collection, text)
     sorted.push(text)
     hashes[i] = hash
     for (const { slots } of tables) touched[0]! ^= slots.pairs[(hash & (slots.pairs.length / 2 - 1)) * 2]!
   }
-  for (let i = 0; i < refs.length; i++)
-    found.push(findHashed(tables, hashes[i]!, refs[i]!.collection, sorted[i]!))
+  for (let i = 0; i < refs.length; i++) {
+    const text = sorted[i]!
+    found.push(text === null ? null : findHashed(tables, hashes[i]!, refs[i]!.collection, text))
+  }
   return found
+}
+
+/** Returns the last key of a collection in the memtables, as `sortKey` returns it; null if they have none of its keys. */
+function lastKey(tables: readonly Memtable[], collection: string): string | null {
+  let last: string | null = null
+  for (const { collections } of tables) {
+    const own = collections.get(collection)?.last() ?? null
+    if (own !== null && (last === null || own > last)) last = own
+  }
+  return last
 }
 
 /** Whether a record is still the latest of its member. */

@@ -6,6 +6,8 @@
  */
 export interface SortedStrings {
   insert(text: string): void
+  /** Returns the last string in the order; null for an empty set. */
+  last(): string | null
   /** Returns a cursor for each run with strings from `from` (included) to `to` (excluded); null for no bound. */
   cursors(from: string | null, to: string | null, order: 'asc' | 'desc'): Cursor[]
 }
@@ -25,20 +27,26 @@ export function sortedStrings(): SortedStrings {
   /** The longest first. */
   const runs: string[][] = []
   let pending: string[] = []
+  let isPendingSorted = true
+  let last: string | null = null
 
   function mergePending(): void {
     if (pending.length === 0) return
-    let run = pending.sort()
+    let run = isPendingSorted ? pending : pending.sort()
     pending = []
+    isPendingSorted = true
     while (runs.length > 0 && runs.at(-1)!.length <= 2 * run.length) run = merge(runs.pop()!, run)
     runs.push(run)
   }
 
   return {
     insert(text) {
+      if (last === null || text > last) last = text
+      else isPendingSorted = false
       pending.push(text)
       if (pending.length === firstRun) mergePending()
     },
+    last: () => last,
     cursors(from, to, order) {
       mergePending()
       return runs.flatMap((run) => {

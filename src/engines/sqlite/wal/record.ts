@@ -92,9 +92,9 @@ export function encodeRecord(chunk: Chunk, at: number, record: RecordFields): nu
   const contentType = record.contentType === jsonContentType ? '' : record.contentType
   let end = at + headerBytes
 
-  const collectionBytes = bytes.write(record.collection, end)
+  const collectionBytes = writeName(bytes, record.collection, end)
   end += collectionBytes
-  const keyBytes = bytes.write(record.key, end)
+  const keyBytes = writeName(bytes, record.key, end)
   end += keyBytes
   const contentTypeBytes = contentType === '' ? 0 : bytes.write(contentType, end)
   end += contentTypeBytes
@@ -125,6 +125,21 @@ export function encodeRecord(chunk: Chunk, at: number, record: RecordFields): nu
   view.setFloat64(at + 56, replaced === null ? 0 : replaced.revision, true)
   view.setFloat64(at + 64, replaced?.expiresAtMs ?? Number.POSITIVE_INFINITY, true)
   return end + valueBytes
+}
+
+/** Names up to this length are quicker to write by character. */
+const shortName = 32
+
+/** Writes the UTF-8 of a name, and returns the number of bytes. */
+function writeName(bytes: Buffer, name: string, at: number): number {
+  const { length } = name
+  if (length > shortName) return bytes.write(name, at)
+  for (let i = 0; i < length; i++) {
+    const unit = name.charCodeAt(i)
+    if (unit > 0x7f) return bytes.write(name, at)
+    bytes[at + i] = unit
+  }
+  return length
 }
 
 /**
