@@ -4,11 +4,13 @@ import { mkdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { newFolder, until } from '../../../../test/support/engine.ts'
 import type { KvistError } from '../../../core/errors.ts'
-import { memtable } from '../memtable/memtable.ts'
+import { addRecord, memtable } from '../memtable/memtable.ts'
 import { closeReaders, type Overlay, openOverlay } from '../overlay.ts'
 import { openReserve } from '../reserve.ts'
 import { openForWriting, readStart } from '../table/table.ts'
 import { newChunk } from '../wal/log-files.ts'
+import { encodeRecord } from '../wal/record.ts'
+import type { Job } from './flush-worker.ts'
 import { Flusher, type FlusherOptions } from './flusher.ts'
 
 function optionsOf(dir: string, overlay: Overlay): FlusherOptions {
@@ -144,5 +146,54 @@ test('a drain ends when flushing fails, and says why', async () => {
   expect(flusher.failure()?.code).toBe('storage_failed')
   expect(flusher.waiting()).toBe(1)
   await flusher.close()
+  closeReaders(overlay)
+})
+
+/** A segment with these keys, written in this order. Its memory is no segment: the job fails. */
+function segmentOf(number: number, keys: readonly string[]) {
+  const chunk = newChunk(16 * 1024)
+  const table = memtable(chunk)
+  let at = 64
+  for (const key of keys) {
+    const rest = { contentType: '', node: '', flags: 0, createdAtMs: 0, clock: 0, expiresAtMs: null }
+    const fields = { kind: 'put', collection: 'c', key, value: '1', position: 1, replaced: null } as const
+    const end = encodeRecord(chunk, at, { ...fields, ...rest })
+    addRecord(table, at, 'c', key)
+    at = end
+  }
+  return { number, path: `log-${number}`, lastRevision: 1, memtable: table, onFlushed() {} }
+}
+
+test('a segment of ascending keys is flushed at once and alone; others wait for each other', async () => {
+  const dir = newFolder()
+  mkdirSync(dir, { recursive: true })
+  const overlay = overlayOf(join(dir, 'kvist.db'))
+  const ascending = Array.from({ length: 100 }, (_, i) => `k${100 + i}`)
+  const mixed = ascending.map((_, i) => `k${100 + ((i * 37) % 100)}`)
+  for (const [keys, isAscending] of [
+    [ascending, true],
+    // A few are out of order where another client writes meanwhile.
+    [[...ascending, 'k0', 'k1', 'k2'], true],
+    [mixed, false],
+    [[...ascending, ...ascending.map((key) => `a${key}`)], false],
+  ] as const) {
+    const sizes: number[] = []
+    const { postMessage } = Worker.prototype
+    spyOn(Worker.prototype, 'postMessage').mockImplementation(function (this: Worker, job: Job) {
+      if (job.do === 'flush') sizes.push(job.sources.length)
+      postMessage.call(this, job)
+    })
+    const flushers = [1, 2].map(() => new Flusher({ ...optionsOf(dir, overlay), segmentsAwaited: 2 }))
+    const [first, second] = flushers as [Flusher, Flusher]
+    first.add(segmentOf(1, keys))
+    expect(sizes.splice(0)).toEqual(isAscending ? [1] : [])
+    const forgotten = second.forget(0, 1)
+    for (const number of [1, 2]) second.add(segmentOf(number, keys))
+    expect(sizes).toEqual([])
+    await forgotten
+    expect(sizes).toEqual([isAscending ? 1 : 2])
+    for (const flusher of flushers) await flusher.close()
+    mock.restore()
+  }
   closeReaders(overlay)
 })

@@ -4,7 +4,7 @@ import { monotonicMs } from '../../../runtime/clock.ts'
 import { garbageMeter } from '../../../runtime/garbage.ts'
 import type { LogArchive } from '../archive/archiver.ts'
 import { noteFlushed } from '../in-tables.ts'
-import type { Memtable } from '../memtable/memtable.ts'
+import { isAscending, type Memtable } from '../memtable/memtable.ts'
 import { type Overlay, releaseReaders } from '../overlay.ts'
 import { type PinnedTables, pinBusy, TablePins } from '../pin/pin-tables.ts'
 import type { Reserve } from '../reserve.ts'
@@ -44,7 +44,8 @@ const scarceCacheBytes = 2_000_000
 /**
  * The most segments that one job flushes, and the number that it waits for. Random keys touch nearly every page of a
  * table of a million members whether 100,000 rows are written or 400,000, so in larger jobs each row costs half (1.2 µs
- * of system time instead of 2.6), at the price of memory.
+ * of system time instead of 2.6), at the price of memory. A segment of ascending keys is flushed at once and alone: its
+ * rows fill one page after the other, so a larger job would only begin late and have writers wait longer for its room.
  */
 export const segmentsPerJob = 5
 /** Assumed duration per segment before the first full job was timed. */
@@ -93,7 +94,7 @@ export class Flusher {
     this.segments.push(segment)
     // JavaScriptCore lets garbage grow in proportion to live memory, which includes the mapped file: 100 MB more.
     this.garbage.add(segment.memtable.chunk.bytes.length)
-    this.flush(this.options.segmentsAwaited)
+    this.flush(this.awaited())
   }
 
   /** Flushes any waiting segment, because writers are idle; with none waiting releases recycled memory and files. */
@@ -229,7 +230,7 @@ export class Flusher {
       return await work()
     } finally {
       this.isRunning = false
-      this.flush(this.drains > 0 ? 1 : this.options.segmentsAwaited)
+      this.flush(this.drains > 0 ? 1 : this.awaited())
       this.wakeAll()
     }
   }
@@ -243,10 +244,23 @@ export class Flusher {
     return result.ok ? { ok: true, pinned: this.pins.begin(result.facts!) } : result
   }
 
+  /** The number of segments that a job waits for. */
+  private awaited(): number {
+    const [first] = this.segments
+    return first !== undefined && isAscending(first.memtable) ? 1 : this.options.segmentsAwaited
+  }
+
+  /** The segments of the next job. */
+  private nextBatch(): readonly RotatedSegment[] {
+    const [first] = this.segments
+    const most = first !== undefined && isAscending(first.memtable) ? 1 : segmentsPerJob
+    return this.segments.slice(0, most)
+  }
+
   private async flush(atLeast: number): Promise<void> {
     if (this.isRunning || this.isClosed || this.segments.length < atLeast) return
     this.isRunning = true
-    const batch = this.segments.slice(0, segmentsPerJob)
+    const batch = this.nextBatch()
     const sources = batch.map(({ number, path, lastRevision, memtable }) => {
       return { number, path, lastRevision, memory: memtable.chunk.bytes.buffer }
     })
@@ -296,12 +310,13 @@ export class Flusher {
 
   private flushed(batch: readonly RotatedSegment[], revision: number, freeBytes: number): void {
     this.lastFailure = null
-    if (batch.length === segmentsPerJob) this.segmentMs = (monotonicMs() - this.startedAtMs) / batch.length
+    if (batch.length === segmentsPerJob || isAscending(batch[0]!.memtable))
+      this.segmentMs = (monotonicMs() - this.startedAtMs) / batch.length
     this.options.reserve.noteRoomInTables(freeBytes)
     this.finish(batch.filter(({ lastRevision }) => lastRevision <= revision))
     if (this.segments.length === 0) this.lacksRoom = false
     this.maxRecords = this.lacksRoom ? this.maxRecords * 2 : unlimited
-    this.flush(this.drains > 0 || this.lacksRoom ? 1 : this.options.segmentsAwaited)
+    this.flush(this.drains > 0 || this.lacksRoom ? 1 : this.awaited())
   }
 
   private retryLater(result: FailedJob): void {

@@ -58,6 +58,21 @@ export function addRecord(table: Memtable, at: number, collection: string, key: 
     table.expiring.push(at)
 }
 
+/** Of ascending keys at most this share may be out of order. */
+const lateShare = 1 / 16
+
+/** Returns whether nearly all keys came in order, as those of an import do: their rows are neighbours in the tables. */
+export function isAscending({ collections }: Memtable): boolean {
+  let count = 0
+  let late = 0
+  for (const keys of collections.values()) {
+    const own = keys.inserted()
+    count += own.count
+    late += own.late
+  }
+  return late <= count * lateShare
+}
+
 /** As `addRecord`, for a record read back from disk. */
 export function addStoredRecord(table: Memtable, at: number): void {
   addRecord(table, at, recordCollection(table.chunk, at), recordKey(table.chunk, at))

@@ -8,6 +8,8 @@ export interface SortedStrings {
   insert(text: string): void
   /** Returns the last string in the order; null for an empty set. */
   last(): string | null
+  /** Returns the number of strings, and how many of them were inserted after one that follows them in the order. */
+  inserted(): { readonly count: number; readonly late: number }
   /** Returns a cursor for each run with strings from `from` (included) to `to` (excluded); null for no bound. */
   cursors(from: string | null, to: string | null, order: 'asc' | 'desc'): Cursor[]
 }
@@ -29,6 +31,8 @@ export function sortedStrings(): SortedStrings {
   let pending: string[] = []
   let isPendingSorted = true
   let last: string | null = null
+  let count = 0
+  let late = 0
 
   function mergePending(): void {
     if (pending.length === 0) return
@@ -41,12 +45,17 @@ export function sortedStrings(): SortedStrings {
 
   return {
     insert(text) {
+      count++
       if (last === null || text > last) last = text
-      else isPendingSorted = false
+      else {
+        isPendingSorted = false
+        late++
+      }
       pending.push(text)
       if (pending.length === firstRun) mergePending()
     },
     last: () => last,
+    inserted: () => ({ count, late }),
     cursors(from, to, order) {
       mergePending()
       return runs.flatMap((run) => {
