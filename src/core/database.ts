@@ -59,7 +59,10 @@ import { type Prepared, type Writes, writeGate } from './writes.ts'
  * writes.ts.
  */
 export interface Database
-  extends Pick<Reads, 'get' | 'getHead' | 'getPart' | 'readMany' | 'removalCause' | 'onExpiredRead'>,
+  extends Pick<
+      Reads,
+      'get' | 'getHead' | 'getPart' | 'readMany' | 'visitMany' | 'removalCause' | 'onExpiredRead'
+    >,
     Scans,
     Comparison,
     Pick<
@@ -294,6 +297,7 @@ function verbsOf(reads: Reads, writes: Writes) {
     getHead: reads.getHead,
     getPart: reads.getPart,
     readMany: reads.readMany,
+    visitMany: reads.visitMany,
     removalCause: reads.removalCause,
     onExpiredRead: reads.onExpiredRead,
     execute: writes.execute,

@@ -10,6 +10,7 @@ import type {
   Tombstone,
   Value,
 } from './member.ts'
+import type { MemberVisitor } from './member-visitor.ts'
 import type { Origin, StoredOrigin } from './origin.ts'
 import type { Exceeded, Quota } from './quota.ts'
 
@@ -85,6 +86,12 @@ export interface Engine {
    * exceeds it, so it may be shorter than `refs`.
    */
   readMany(refs: readonly MemberRef[], maxBytes?: number): MaybePromise<(Member | null)[]>
+
+  /**
+   * As `readMany`, for a visitor: it is called for each member before this returns, which is the number of members visited.
+   * Returns null where the engine has no members at hand as bytes; `readMany` reads them then.
+   */
+  visitMany(refs: readonly MemberRef[], maxBytes: number, visitor: MemberVisitor): number | null
 
   /** Returns the tombstone of a removed member while it is kept; null if the member exists or never did. */
   tombstone(collection: string, key: string): MaybePromise<Tombstone | null>

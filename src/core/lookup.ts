@@ -81,7 +81,9 @@ function headOf({ version, revision }: Newest<ForeignMember>, { nodeId }: Databa
   return { ...head, clock, node: node === nodeId ? '' : node, revision }
 }
 
-function lookupReads(finder: Finder): Pick<Database, 'get' | 'getHead' | 'getPart' | 'readMany'> {
+function lookupReads(
+  finder: Finder,
+): Pick<Database, 'get' | 'getHead' | 'getPart' | 'readMany' | 'visitMany'> {
   const { db } = finder
 
   async function find(ref: MemberRef, valueBytes: number): Promise<Newest<ForeignMember> | null> {
@@ -138,6 +140,8 @@ function lookupReads(finder: Finder): Pick<Database, 'get' | 'getHead' | 'getPar
         return Buffer.from(member.value as Uint8Array).subarray(from, to)
       })
     },
+    // Members that are missing here may be elsewhere.
+    visitMany: () => null,
     readMany(refs, maxBytes) {
       return whenRead(db.readMany(refs, maxBytes), (members) =>
         members.includes(null) ? findMissing(refs, members, maxBytes ?? Number.POSITIVE_INFINITY) : members,

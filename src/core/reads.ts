@@ -17,6 +17,11 @@ export interface Reads {
    * member whose value exceeds it, as that of `Engine.readMany` does.
    */
   readMany(refs: readonly MemberRef[], maxBytes?: number): MaybePromise<(Member | null)[]>
+  /**
+   * As `readMany`, for a visitor, and without asking the cache: see `Engine.visitMany`. A member that has expired is visited as
+   * none.
+   */
+  visitMany: Engine['visitMany']
   /** As `readMany`, of members that `cached` did not return in this tick: the cache is not asked again. */
   readUncached(refs: readonly MemberRef[], maxBytes?: number): MaybePromise<(Member | null)[]>
   /** Returns the member without its value, and renews it where expiry slides. */
@@ -205,6 +210,12 @@ export function readsOf(options: ReadOptions): Reads {
     },
     readMany,
     readUncached,
+    visitMany: (refs, maxBytes, visitor) =>
+      engine.visitMany(refs, maxBytes, {
+        stored: (row) => visitor.stored(row),
+        undo: () => visitor.undo(),
+        member: (member, i) => visitor.member(unexpired(refs[i]!.collection, member), i),
+      }),
     getHead: (collection, key) =>
       whenRead(engine.readHead(collection, key), (head) => unexpired(collection, head)),
     getPart: engine.readPart,

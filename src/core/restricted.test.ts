@@ -63,6 +63,8 @@ describe('one member', () => {
     getHead: (key) => store().getHead('one', key),
     getPart: (key) => store().getPart(ref(key), { revision: 1, clock: 1 }, 0, 1),
     readMany: (key) => store().readMany([ref('a/1'), ref(key)]),
+    visitMany: (key) =>
+      store().visitMany([ref('a/1'), ref(key)], 100, { stored() {}, undo() {}, member() {} }),
     requireReplicable: (key) => store().requireReplicable(foreign(ref(key))),
     replicate: (key) => store().replicate([foreign(ref('a/1')), foreign(ref(key))]),
     removalCause: (key) => store().removalCause('one', key),

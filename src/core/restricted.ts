@@ -128,7 +128,7 @@ export function restricted(db: Database, viewer: Viewer): Store {
 function restrictedReads(
   db: Database,
   viewer: Viewer,
-): Pick<Store, 'get' | 'getHead' | 'getPart' | 'readMany'> {
+): Pick<Store, 'get' | 'getHead' | 'getPart' | 'readMany' | 'visitMany'> {
   return {
     get(collection, key) {
       requireMember(viewer, 'read', { collection, key })
@@ -145,6 +145,10 @@ function restrictedReads(
     readMany(refs, maxBytes) {
       for (const ref of refs) requireMember(viewer, 'read', ref)
       return db.readMany(refs, maxBytes)
+    },
+    visitMany(refs, maxBytes, visitor) {
+      for (const ref of refs) requireMember(viewer, 'read', ref)
+      return db.visitMany(refs, maxBytes, visitor)
     },
   }
 }

@@ -44,7 +44,11 @@ export const noCacheHeader = headerBlockOf({ 'Cache-Control': 'no-cache' })
 const jsonHeaders = `${inertHeaders}${noCacheHeader}Content-Type: application/json\r\n`
 
 /** Returns a JSON response with optional additional headers. */
-export function jsonResponse(body: string | StreamedBody, status = 200, fields?: Fields): HttpResponse {
+export function jsonResponse(
+  body: string | Uint8Array | StreamedBody,
+  status = 200,
+  fields?: Fields,
+): HttpResponse {
   return {
     status,
     headerBlock: fields === undefined ? jsonHeaders : jsonHeaders + headerBlockOf(fields),

@@ -176,6 +176,7 @@ export function linedEngine({
       partOf(memberOf(latestChange(open()[lineOf(ref)]!.state, ref)), version, from, to),
     readMany: (refs, maxBytes) =>
       membersOf(refs, maxBytes, (ref) => latestChange(open()[lineOf(ref)]!.state, ref)),
+    visitMany: () => null,
     tombstone(collection, key) {
       const change = latestChange(open()[lineOf({ collection, key })]!.state, { collection, key })
       return change === null || change.type === 'put' ? null : change.tombstone

@@ -90,6 +90,7 @@ function verbsOf(engine: RedisEngine): RedisStore {
     readHead: (collection, key) => engine.readHead(collection, key),
     readPart: (ref, version, from, to) => engine.readPart(ref, version, from, to),
     readMany: (refs, maxBytes) => engine.readMany(refs, maxBytes),
+    visitMany: () => null,
     tombstone: (collection, key) => engine.tombstone(collection, key),
     scan: (range) => engine.scan(range),
     commit: (commit) => engine.commit(commit),
@@ -200,6 +201,10 @@ class RedisEngine implements RedisStore {
 
   async readMany(refs: readonly MemberRef[], maxBytes?: number) {
     return this.opened().readMany(refs, maxBytes)
+  }
+
+  visitMany(): null {
+    return null
   }
 
   async tombstone(collection: string, key: string) {

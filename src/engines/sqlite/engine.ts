@@ -45,6 +45,7 @@ import {
   refusal,
   sqliteCode,
 } from './table/table.ts'
+import { visitMembers } from './visits.ts'
 import { cutDamagedLog, cutTornTail } from './wal/accept-damage.ts'
 import { listSegments, systemDisk } from './wal/log-files.ts'
 import { type LoadedSegment, RefusedLog } from './wal/log-reader.ts'
@@ -340,6 +341,7 @@ function engineOf(parts: EngineParts): SqliteEngine {
     readPart: (ref, version, from, to) => reading(() => readMemberPart(overlay, ref, version, from, to)),
     readMany: (refs, maxBytes = Number.POSITIVE_INFINITY) =>
       reading(() => readMembers(overlay, refs, maxBytes)),
+    visitMany: (refs, maxBytes, visitor) => reading(() => visitMembers(overlay, refs, maxBytes, visitor)),
     tombstone: (collection, key) => reading(() => readTombstone(overlay, collection, key)),
     scan: (range) => reading(() => scanMembers(overlay, range)),
     commit: committer.commit,

@@ -134,13 +134,18 @@ export function readMember(overlay: Overlay, collection: string, key: string): M
   return found === null ? memberInTables(overlay, collection, key, 0) : memberOfRecord(found, key)
 }
 
-function memberOfRecord({ table, at }: Found, key: string): Member | null {
+export function memberOfRecord({ table, at }: Found, key: string): Member | null {
   const { chunk } = table
   return recordKind(chunk, at) === 'put' ? recordMember(chunk, at, key) : null
 }
 
 /** Reads a member from the tables; `slot` is that of `PageReader.read`. Throws `damaged`. */
-function memberInTables(overlay: Overlay, collection: string, key: string, slot: number): Member | null {
+export function memberInTables(
+  overlay: Overlay,
+  collection: string,
+  key: string,
+  slot: number,
+): Member | null {
   const { wideReader, pages, inTables, damage } = overlay
   if (damage === null && !inTables.has(collection)) return null
   const read = pages.read(collection, key, slot)
@@ -238,7 +243,7 @@ const slots = new Uint16Array(maxPrefetched)
 const noSlots = new Uint16Array(maxPrefetched)
 
 /** Looks up members in the memtables, and prefetches the pages of the others. Its result is valid until the next call. */
-function prefetch(overlay: Overlay, refs: readonly MemberRef[]): Prefetched {
+export function prefetch(overlay: Overlay, refs: readonly MemberRef[]): Prefetched {
   const { tables, pages } = overlay
   const records = findRecords(tables, refs)
   const inPages: MemberRef[] = []

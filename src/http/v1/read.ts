@@ -12,8 +12,10 @@ import { jsonResponse } from '../response.ts'
 import type { HttpRequest } from '../wire/request.ts'
 import type { HttpResponse } from '../wire/response.ts'
 import { asArray, asObject, type JsonFields, parseRef, refuseOthers } from './fields.ts'
+import { MemberWriter, memberShape } from './member-writer.ts'
 import { listPieces, pieceChars, streamedPieces } from './pieces.ts'
-import { joinedMembers, type MemberShape, memberPieces } from './serializers.ts'
+import { scanRefs } from './ref-scan.ts'
+import { joinedMembers, memberPieces } from './serializers.ts'
 
 /** `POST /v1/_read`: reads many members from one snapshot, in the order of the request. */
 export async function readMembers(
@@ -22,16 +24,33 @@ export async function readMembers(
   context: RequestContext,
 ): Promise<HttpResponse> {
   parametersOf(request, [])
-  const refs = parseRefs(parsedJson(await readBody(request, maxBatchBytes, context)))
+  const sent = await readBody(request, maxBatchBytes, context)
+  const refs = scanRefs(sent, maxReadMembers) ?? parseRefs(parsedJson(sent))
   const pages = new ResponsePages(context.connection)
+  const visited = visitSmall(db, refs, pages)
+  if (visited !== null) return compressed(request, jsonResponse(visited, 200, variesByCoding))
   const members = (await readSmall(db, refs, pages)) ?? (await readLarge(db, refs, pages))
   const bytes = bytesOf(members)
   pages.hold(bytes)
   const body =
     bytes <= pieceChars
-      ? joinedMembers(before, members, shape, after)
+      ? joinedMembers(before, members, memberShape, after)
       : streamedPieces(listPieces(before, members, entryPieces, after), context)
   return compressed(request, jsonResponse(body, 200, variesByCoding))
+}
+
+/** As `readSmall`, but returns the response's body; null also where members cannot be visited. */
+function visitSmall(db: Store, refs: readonly MemberRef[], pages: ResponsePages): Uint8Array | null {
+  const writer = new MemberWriter(before)
+  const visited = db.visitMany(refs, smallPageBytes, writer)
+  if (visited === null) return null
+  const { valueBytes } = writer
+  if (visited < refs.length || valueBytes > smallPageBytes) {
+    pages.discard(valueBytes)
+    return null
+  }
+  pages.hold(valueBytes)
+  return writer.end(after)
 }
 
 /** Reads the members; null when their values exceed what may be read without waiting for memory. */
@@ -103,9 +122,6 @@ const after = ']}\n'
 
 const variesByCoding = { Vary: 'Accept-Encoding' }
 
-/** Members have the format of lists. */
-const shape: MemberShape = { include: 'metadata', nodeId: '' }
-
 function entryPieces(member: Member | null): Iterable<string> {
-  return member === null ? ['null'] : memberPieces(member, shape)
+  return member === null ? ['null'] : memberPieces(member, memberShape)
 }

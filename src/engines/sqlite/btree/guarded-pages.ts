@@ -1,7 +1,10 @@
 import { KvistError } from '../../../core/errors.ts'
+import { jsonContentType, type Member } from '../../../core/member.ts'
+import type { StoredJson } from '../../../core/member-visitor.ts'
 import type { TableReader } from '../table/table-reader.ts'
 import { mapFile } from './mapped-file.ts'
 import type { PageReader } from './pages.ts'
+import { notVisited } from './row-reader.ts'
 
 /**
  * Guards direct reads of the tables' file, which are correct only while no process but kvist changes that file. The
@@ -53,6 +56,13 @@ export function guardedPages(path: string, pages: PageReader, warn: (line: strin
   return {
     read: (collection, key, slot) => guarded(pages.read(collection, key, slot)),
     existing: (collection, key, slot) => guarded(pages.existing(collection, key, slot)),
+    visit(collection, key, slot, visitor) {
+      const bytes = pages.visit(collection, key, slot, visitor)
+      if (bytes === notVisited || isUntouched()) return bytes
+      pages.pause()
+      visitor.undo()
+      return notVisited
+    },
     prefetch: pages.prefetch,
     scan: (range, use) => guarded(pages.scan(range, use)),
     damageIn(name, from, to) {
@@ -83,6 +93,7 @@ export function guardedPages(path: string, pages: PageReader, warn: (line: strin
 export function noPages(): PageReader {
   return {
     read: () => undefined,
+    visit: () => notVisited,
     existing: () => undefined,
     prefetch() {},
     scan: () => undefined,
@@ -121,6 +132,20 @@ export function checkedPages(
     ...pages,
     read: (collection, key, slot) =>
       check(`${key} in ${collection}`, pages.read(collection, key, slot), () => reader.read(collection, key)),
+    visit(collection, key, slot, visitor) {
+      let seen: unknown
+      const bytes = pages.visit(collection, key, slot, {
+        stored(row) {
+          seen = shownOfStored(row)
+          visitor.stored(row)
+        },
+        undo: () => visitor.undo(),
+        member: (member, i) => visitor.member(member, i),
+      })
+      if (seen !== undefined)
+        check(`${key} in ${collection}`, seen, () => shownOf(reader.read(collection, key)))
+      return bytes
+    },
     existing: (collection, key, slot) =>
       check(`${key} in ${collection}`, pages.existing(collection, key, slot), () =>
         reader.existing(collection, key),
@@ -137,6 +162,19 @@ export function checkedPages(
       })
     },
   }
+}
+
+/** What a visitor is shown of a member. */
+function shownOf(member: Member | null): unknown {
+  if (member === null || member.contentType !== jsonContentType || member.expiresAtMs !== null) return member
+  const { key, value, revision, createdAtMs, clock } = member
+  return { key, value, revision, createdAtMs, clock }
+}
+
+function shownOfStored(row: StoredJson): unknown {
+  const { bytes, keyAt, keyEnd, valueAt, valueEnd, revision, createdAtMs, clock } = row
+  const key = bytes.toString('utf8', keyAt, keyEnd)
+  return { key, value: bytes.toString('utf8', valueAt, valueEnd), revision, createdAtMs, clock }
 }
 
 function inspect(value: unknown): string {

@@ -1,6 +1,7 @@
 import { statSync } from 'node:fs'
 import type { MemberRef } from '../../../core/engine.ts'
 import type { Member } from '../../../core/member.ts'
+import type { MemberVisitor } from '../../../core/member-visitor.ts'
 import type { TreeName, TreeRoots } from '../table/schema.ts'
 import type { MemberRowCursor, TableRange, TableReader } from '../table/table-reader.ts'
 import type { ExistingVersion } from '../wal/record.ts'
@@ -10,7 +11,7 @@ import { MappedTree } from './mapped-tree.ts'
 import { absent, unsupported } from './page-format.ts'
 import { PageScan } from './page-scan.ts'
 import { absentRow, Prefetcher, unknownRow } from './prefetch.ts'
-import { RowReader } from './row-reader.ts'
+import { notVisited, RowReader } from './row-reader.ts'
 import { SearchKeys } from './search-keys.ts'
 import { TreeCheck, type TreeKey } from './tree-check.ts'
 
@@ -29,6 +30,11 @@ export interface PageReader {
    * the last `prefetch`, from 1 on; 0 for none. Throws `damaged`.
    */
   read(collection: string, key: string, slot?: number): Member | null | undefined
+  /**
+   * Visits the row of a member where it lies, and returns the size of its value; -1 for a member that is not visited, because it
+   * is to be read as an object or there is none. Throws `damaged`.
+   */
+  visit(collection: string, key: string, slot: number, visitor: MemberVisitor): number
   existing(collection: string, key: string, slot?: number): ExistingVersion | null | undefined
   /**
    * Locates the rows of at most `maxPrefetched` members (prefetch.ts). Read them, in any order, in the same tick of the
@@ -116,6 +122,12 @@ export function openPages(
       if (!rows.load(cursor.bytes, row, cursor.end)) return undefined
       rows.verify(collection)
       return rows.member(collection, key)
+    },
+    visit(collection, key, slot, visitor) {
+      const row = isOpen ? seek(collection, key, slot) : absent
+      return row >= 0 && rows.load(cursor.bytes, row, cursor.end)
+        ? rows.visit(collection, visitor)
+        : notVisited
     },
     existing(collection, key, slot = 0) {
       if (!isOpen) return undefined

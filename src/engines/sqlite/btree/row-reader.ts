@@ -1,4 +1,5 @@
 import { jsonContentType, type Member, type Value } from '../../../core/member.ts'
+import type { MemberVisitor, StoredJson } from '../../../core/member-visitor.ts'
 import { damagedMember } from '../table/damage.ts'
 import { memberChecksum, TextCrc } from '../table/row-checksum.ts'
 import type { TableReader } from '../table/table-reader.ts'
@@ -6,12 +7,15 @@ import type { ExistingVersion } from '../wal/record.ts'
 import { columnBytes, isText, maxRowBytes, numberAt } from './page-format.ts'
 import type { PageText } from './page-text.ts'
 
+/** Returned in place of a size: the member was not visited. */
+export const notVisited = -1
+
 /**
  * Decodes rows of `members` (table/schema.ts). The fields hold the columns of one row at a time, and texts are decoded
  * only for the result.
  */
-export class RowReader {
-  private bytes: Buffer = Buffer.alloc(0)
+export class RowReader implements StoredJson {
+  bytes: Buffer = Buffer.alloc(0)
   /** Offsets of the next type and the next column. */
   private typeAt = 0
   private columnAt = 0
@@ -22,16 +26,18 @@ export class RowReader {
   private textsAt = 0
   private contentTypeAt = 0
   private nodeAt = 0
-  private valueAt = 0
-  private valueEnd = 0
+  valueAt = 0
+  valueEnd = 0
   private valueType = 0
-  private revision: number | null = null
-  private createdAtMs: number | null = null
-  private clock: number | null = null
+  revision = 0
+  createdAtMs = 0
+  clock = 0
   private expiresAtMs: number | null = null
-  private flags: number | null = null
+  private flags = 0
   private largeBytes: number | null = null
   private checksum: number | null = null
+  /** Whether the columns that must have numbers have them. */
+  private hasNumbers = false
 
   private readonly readLargeValue: TableReader['value']
   private readonly textCrc = new TextCrc()
@@ -44,12 +50,29 @@ export class RowReader {
 
   /** Reads a row whose page ends at `end`; false for one that SQLite must read. */
   load(bytes: Buffer, row: number, end: number): boolean {
-    return this.read(bytes, row, end) && this.hasNumbers()
+    return this.read(bytes, row, end) && this.hasNumbers
+  }
+
+  /** Verifies and visits the row that was loaded; returns the size of its value, or `notVisited` where it is no `StoredJson`. */
+  visit(collection: string, visitor: MemberVisitor): number {
+    const isJson = isText(this.valueType) && this.contentTypeAt === this.nodeAt
+    if (!isJson || this.expiresAtMs !== null || this.largeBytes !== null) return notVisited
+    this.verify(collection)
+    visitor.stored(this)
+    return this.valueEnd - this.valueAt
+  }
+
+  get keyAt(): number {
+    return this.textsAt + columnBytes(this.nameType)
+  }
+
+  get keyEnd(): number {
+    return this.contentTypeAt
   }
 
   /** The key of the row that was loaded. */
   key(): string {
-    return this.text(this.textsAt + columnBytes(this.nameType), this.contentTypeAt)
+    return this.text(this.keyAt, this.keyEnd)
   }
 
   /** The size of the value of the row that was loaded, in bytes. */
@@ -63,21 +86,21 @@ export class RowReader {
     return {
       key,
       value: keysOnly ? '' : this.value(collection, key),
-      revision: this.revision!,
-      createdAtMs: this.createdAtMs!,
-      clock: this.clock!,
+      revision: this.revision,
+      createdAtMs: this.createdAtMs,
+      clock: this.clock,
       node: this.text(nodeAt, valueAt),
       expiresAtMs: this.expiresAtMs,
       contentType: this.text(this.contentTypeAt, nodeAt) || jsonContentType,
-      flags: this.flags!,
+      flags: this.flags,
     }
   }
 
   /** The fields of the row that was loaded and verified which a write needs of the version that it replaces. */
   existing(): ExistingVersion {
     return {
-      revision: this.revision!,
-      createdAtMs: this.createdAtMs!,
+      revision: this.revision,
+      createdAtMs: this.createdAtMs,
       expiresAtMs: this.expiresAtMs,
       bytes: columnBytes(this.keyType) + this.valueBytes(),
     }
@@ -86,7 +109,7 @@ export class RowReader {
   private value(collection: string, key: string): Value {
     const { bytes, valueAt, valueEnd, largeBytes } = this
     const isJson = isText(this.valueType)
-    if (largeBytes !== null) return this.readLargeValue(collection, key, this.revision!, largeBytes, isJson)
+    if (largeBytes !== null) return this.readLargeValue(collection, key, this.revision, largeBytes, isJson)
     return isJson ? this.text(valueAt, valueEnd) : Uint8Array.prototype.slice.call(bytes, valueAt, valueEnd)
   }
 
@@ -100,6 +123,7 @@ export class RowReader {
   private read(bytes: Buffer, row: number, end: number): boolean {
     this.bytes = bytes
     this.pageText = null
+    this.hasNumbers = true
     if (!this.isWhole(row, end)) return false
     this.typeAt = row + 1
     this.columnAt = row + bytes[row]!
@@ -113,11 +137,11 @@ export class RowReader {
     this.valueAt = this.columnAt
     this.valueType = this.nextType()
     this.valueEnd = this.columnAt
-    this.revision = this.nextNumber()
-    this.createdAtMs = this.nextNumber()
-    this.clock = this.nextNumber()
+    this.revision = this.requiredNumber()
+    this.createdAtMs = this.requiredNumber()
+    this.clock = this.requiredNumber()
     this.expiresAtMs = this.nextNumber()
-    this.flags = this.nextNumber()
+    this.flags = this.requiredNumber()
     this.largeBytes = this.nextNumber()
     this.checksum = this.nextNumber()
     return this.valueType >= 12
@@ -133,21 +157,16 @@ export class RowReader {
       nodeAt - contentTypeAt,
       valueAt - nodeAt,
       isText(this.valueType),
-      this.revision!,
-      this.createdAtMs!,
-      this.clock!,
+      this.revision,
+      this.createdAtMs,
+      this.clock,
       this.expiresAtMs,
-      this.flags!,
+      this.flags,
       this.largeBytes,
     )
     if (expected !== this.checksum || !isText(nameType) || !isText(keyType))
       throw damagedMember(collection, this.key(), 'the checksum of its row does not match')
     if (this.textCrc.isAscii) this.pageText = page
-  }
-
-  private hasNumbers(): boolean {
-    const { revision, createdAtMs, clock, flags } = this
-    return revision !== null && createdAtMs !== null && clock !== null && flags !== null
   }
 
   /** Whether all of a row is in its page: reading past the end of a mapped file ends the process. */
@@ -177,5 +196,11 @@ export class RowReader {
   private nextNumber(): number | null {
     const at = this.columnAt
     return numberAt(this.bytes, at, this.nextType())
+  }
+
+  private requiredNumber(): number {
+    const number = this.nextNumber()
+    if (number === null) this.hasNumbers = false
+    return number ?? 0
   }
 }

@@ -1,0 +1,148 @@
+import { Database } from 'bun:sqlite'
+import { expect, test } from 'bun:test'
+import { join } from 'node:path'
+import { faultOf, flushedRevision, newFolder, until, withEngine } from '../../../test/support/engine.ts'
+import { collection, noonMs, put, remove, write } from '../../../test/support/engine-writes.ts'
+import type { Put } from '../../core/engine.ts'
+import type { Member } from '../../core/member.ts'
+import type { MemberVisitor, StoredJson } from '../../core/member-visitor.ts'
+import type { SqliteEngine } from './engine.ts'
+
+/** Members that are visited where they lie, in the mapped pages. */
+
+/** Keeps what it was shown: rows as `Shown`, others as they are. */
+class Recorder implements MemberVisitor {
+  readonly shown: (Shown | Member | null)[] = []
+  rows = 0
+  undone = 0
+
+  stored(row: StoredJson): void {
+    const { bytes, keyAt, keyEnd, valueAt, valueEnd, revision, createdAtMs, clock } = row
+    const [key, value] = [bytes.toString('utf8', keyAt, keyEnd), bytes.toString('utf8', valueAt, valueEnd)]
+    this.shown.push({ key, value, revision, createdAtMs, clock })
+    this.rows++
+  }
+
+  undo(): void {
+    this.shown.pop()
+    this.rows--
+    this.undone++
+  }
+
+  member(member: Member | null, index: number): void {
+    expect(index).toBe(this.shown.length)
+    this.shown.push(member)
+  }
+}
+
+type Shown = Pick<Member, 'key' | 'value' | 'revision' | 'createdAtMs' | 'clock'>
+
+const odd: readonly Put[] = [
+  put('expires', '1', noonMs + 1000),
+  put('bytes', new Uint8Array([0, 255, 10])),
+  { ...put('json', '{}'), contentType: 'application/x+json' },
+  put('large', `"${'x'.repeat(5000)}"`),
+]
+const plain: readonly Put[] = [
+  put('quoted "\\', '"é"'),
+  put('schlüssel/鍵', '["\u2028"]'),
+  put('long', `"${'y'.repeat(1500)}"`),
+  ...Array.from({ length: 400 }, (_, i) => put(`k${i}`, `{"n": ${i}}`)),
+]
+
+async function fill(dir: string): Promise<void> {
+  await withEngine(dir, (engine) => write(engine, [...odd, ...plain]))
+}
+
+const refsOf = (keys: readonly string[]) => keys.map((key) => ({ collection, key }))
+const keys = [...plain, ...odd].map(({ key }) => key)
+
+/** Visits members, and compares what was shown with what `readMany` returns. */
+async function visit(
+  engine: SqliteEngine,
+  names: readonly string[],
+  maxBytes = Number.POSITIVE_INFINITY,
+): Promise<Recorder> {
+  const recorder = new Recorder()
+  const refs = refsOf(names)
+  const visited = engine.visitMany(refs, maxBytes, recorder)
+  const members = await engine.readMany(refs, maxBytes)
+  expect(visited).toBe(members.length)
+  expect(recorder.shown).toHaveLength(members.length)
+  for (const [i, member] of members.entries()) {
+    if (member === null) expect(recorder.shown[i]).toBeNull()
+    else expect(member).toMatchObject(recorder.shown[i] as Shown)
+  }
+  return recorder
+}
+
+test.each(['checked', 'on', 'off'] as const)('shows what readMany returns, with pages %s', async (pages) => {
+  const dir = newFolder()
+  await fill(dir)
+  await withEngine(
+    dir,
+    async (engine) => {
+      const withMissing = [
+        ...keys.flatMap((key, i) => (i % 7 === 0 ? [key, `none-${key}`] : [key])),
+        'k3',
+        'k3',
+      ]
+      const { rows } = await visit(engine, withMissing)
+      // Only JSON without expiry, in one row, is shown as bytes.
+      expect(rows).toBe(pages === 'off' ? 0 : plain.length + 2)
+      expect((await visit(engine, ['none', 'nobody'])).rows).toBe(0)
+      const cut = await visit(engine, keys, 2000)
+      expect(cut.shown.length).toBeGreaterThan(3)
+      expect(cut.shown.length).toBeLessThan(keys.length)
+    },
+    { pages },
+  )
+})
+
+test('shows what only the log has, and what it took away', async () => {
+  const dir = newFolder()
+  await fill(dir)
+  await withEngine(dir, async (engine) => {
+    await write(engine, [put('k1', '"new"'), remove('k2'), put('fresh', '"in the log"')])
+    const { shown } = await visit(engine, ['k0', 'k1', 'k2', 'fresh'])
+    expect(shown.map((one) => one?.value ?? null)).toEqual(['{"n": 0}', '"new"', null, '"in the log"'])
+    await until(() => flushedRevision(dir) === keys.length + 3, 'the tables have it')
+    await visit(engine, [...keys, 'fresh'])
+  })
+})
+
+test('a damaged row is damage, not a value', async () => {
+  const dir = newFolder()
+  await fill(dir)
+  const db = new Database(join(dir, 'kvist.db'), { readwrite: true })
+  db.run(`UPDATE members SET value = '{"n": 8}' WHERE key = 'k7'`)
+  db.close()
+  await withEngine(
+    dir,
+    async (engine) => {
+      await visit(engine, ['k6', 'k8'])
+      const visiting = (async () => engine.visitMany(refsOf(['k6', 'k7', 'k8']), 1e6, new Recorder()))()
+      expect(await faultOf(visiting)).toMatchObject({ code: 'damaged' })
+    },
+    { pages: 'on', warn() {} },
+  )
+})
+
+test('a row that another program may have changed while it was read is undone, and read again', async () => {
+  const dir = newFolder()
+  await fill(dir)
+  const lines: string[] = []
+  await withEngine(
+    dir,
+    async (engine) => {
+      expect((await visit(engine, keys)).undone).toBe(0)
+      const shell = Bun.spawnSync(['sqlite3', join(dir, 'kvist.db'), 'VACUUM'])
+      expect(shell.success).toBe(true)
+      await new Promise((resolve) => setImmediate(resolve))
+      const { undone, rows } = await visit(engine, keys)
+      expect([undone, rows]).toEqual([1, 0])
+      expect(lines.filter((line) => line.includes('another program wrote to'))).toHaveLength(1)
+    },
+    { pages: 'on', warn: (line) => lines.push(line) },
+  )
+})
