@@ -264,8 +264,12 @@ function plainWrites(options: WriteGateOptions & Pick<CommandOptions, 'commit'>)
   ): Promise<Rejected[]> {
     if (members.length === 0) return []
     const nowMs = now()
-    const puts = members.map((member) => putOf({ collection, key: member.key }, member))
-    if (!transforms.has(collection)) return rejectedBy(await limited.inOrder(collection, puts.map(asAsked)))
+    const newPut = (member: NewContent & { key: string }) => putOf({ collection, key: member.key }, member)
+    if (!transforms.has(collection)) {
+      const puts = members.map((member) => asAsked(newPut(member)))
+      return rejectedBy(await limited.inOrder(collection, puts))
+    }
+    const puts = members.map(newPut)
     const applied = await Promise.allSettled(puts.map(async (one) => transforms.apply(one, null, nowMs)))
     const ready = applied.flatMap((one, index) =>
       one.status === 'fulfilled' ? [{ index, put: one.value }] : [],
@@ -291,8 +295,11 @@ function writtenOf(result: CommitResult): readonly Written[] {
 }
 
 function rejectedBy(written: readonly Written[]): Rejected[] {
-  return written.flatMap(({ exceeded, notUnique }, index) => {
-    if (notUnique !== undefined) return [{ index, error: notUnique }]
-    return exceeded === undefined ? [] : [{ index, error: quotaExceeded(exceeded) }]
-  })
+  const rejected: Rejected[] = []
+  for (let index = 0; index < written.length; index++) {
+    const { exceeded, notUnique } = written[index]!
+    if (notUnique !== undefined) rejected.push({ index, error: notUnique })
+    else if (exceeded !== undefined) rejected.push({ index, error: quotaExceeded(exceeded) })
+  }
+  return rejected
 }

@@ -53,7 +53,10 @@ export async function* blocksOf(
       carriedBytes += chunk.length
       continue
     }
-    yield blockOf([...carried, chunk.subarray(0, last)])
+    // Only the line that two parts share is copied.
+    const first = carriedBytes === 0 ? -1 : chunk.indexOf(lineFeed)
+    if (first >= 0) yield blockOf([...carried, chunk.subarray(0, first)])
+    if (first < last) yield blockOf([chunk.subarray(first + 1, last)])
     carried = [chunk.subarray(last + 1)]
     carriedBytes = carried[0]!.length
   }
