@@ -96,6 +96,12 @@ export interface Engine {
   /** Returns the tombstone of a removed member while it is kept; null if the member exists or never did. */
   tombstone(collection: string, key: string): MaybePromise<Tombstone | null>
 
+  /**
+   * As `scan` in ascending order, for a visitor, without the members. Returns null where that cannot be done; what was visited
+   * until then is void, and `scan` reads it.
+   */
+  visitRange(range: ScanRange, visitor: MemberVisitor): Pick<ScanPage, 'next' | 'isCut'> | null
+
   /** Returns members in key order, at most `limit`, whose values have at most `maxBytes` together. */
   scan(range: ScanRange): MaybePromise<ScanPage>
 

@@ -3,6 +3,7 @@ import type { Engine, ScanRange } from './engine.ts'
 import { compareKeys, earlierKey, laterKey, prefixEnd } from './keys.ts'
 import { maxExaminedMembers, maxPageBytes, smallPageBytes } from './limits.ts'
 import { isExpired, type Member } from './member.ts'
+import type { MemberVisitor } from './member-visitor.ts'
 import { nextTick } from './next-tick.ts'
 import { type PageMemory, unlimitedMemory } from './page-memory.ts'
 import type { Pattern } from './pattern.ts'
@@ -127,6 +128,38 @@ export async function listPage(
       await nextTick()
     }
   }
+}
+
+/** See `Scans.visitPage`. Pages that need several scans, or memory of their own, are left to `listPage`. */
+export function visitPage(
+  engine: Engine,
+  collection: string,
+  query: ListQuery,
+  nowMs: number,
+  visitor: MemberVisitor,
+): Pick<Page, 'next'> | null {
+  const { order, limit, filter, match, keysOnly, cursor, delimiter = null } = query
+  if (order !== 'asc' || filter !== null || match !== null || keysOnly || delimiter !== null) return null
+  const { from, to } = keyRange(query)
+  const range = scanRange(collection, query, laterKey(cursor, from), to, limit)
+  let shown = 0
+  const visited = engine.visitRange(
+    { ...range, maxBytes: smallPageBytes },
+    {
+      stored(row) {
+        shown++
+        visitor.stored(row)
+      },
+      undo() {
+        shown--
+        visitor.undo()
+      },
+      member(member) {
+        if (member !== null && !isExpired(member, nowMs)) visitor.member(member, shown++)
+      },
+    },
+  )
+  return visited === null || (visited.next !== null && shown < limit) ? null : visited
 }
 
 function entriesOf({ members, prefixes }: Page): number {

@@ -20,7 +20,10 @@ import type { Store } from './store.ts'
 export function restrictedLists(
   db: Database,
   viewer: Viewer,
-): Pick<Store, 'page' | 'all' | 'find' | 'findAll' | 'collectionPage' | 'collectionVersion' | 'drop'> {
+): Pick<
+  Store,
+  'page' | 'visitPage' | 'all' | 'find' | 'findAll' | 'collectionPage' | 'collectionVersion' | 'drop'
+> {
   async function page(collection: string, query: ListQuery, options?: PageOptions): Promise<Page> {
     const ranges = visibleRanges(viewer, collection, query)
     if (ranges === null) return db.page(collection, query, options)
@@ -29,6 +32,10 @@ export function restrictedLists(
 
   return {
     page,
+    visitPage(collection, query, visitor) {
+      const ranges = visibleRanges(viewer, collection, query)
+      return ranges === null ? db.visitPage(collection, query, visitor) : null
+    },
     async *all(collection: string, query: ListQuery, memory?: PageMemory): AsyncGenerator<Member[]> {
       const ranges = visibleRanges(viewer, collection, query)
       if (ranges === null) {

@@ -30,6 +30,7 @@ beforeAll(async () => {
 })
 afterAll(() => db.close())
 
+const noVisits = { stored() {}, undo() {}, member() {} }
 const content = { value: '1', contentType: jsonContentType, flags: 0, expiresAtMs: null }
 const query: ListQuery = { ...everything, order: 'asc', limit: 100, cursor: null, keysOnly: false }
 
@@ -63,8 +64,7 @@ describe('one member', () => {
     getHead: (key) => store().getHead('one', key),
     getPart: (key) => store().getPart(ref(key), { revision: 1, clock: 1 }, 0, 1),
     readMany: (key) => store().readMany([ref('a/1'), ref(key)]),
-    visitMany: (key) =>
-      store().visitMany([ref('a/1'), ref(key)], 100, { stored() {}, undo() {}, member() {} }),
+    visitMany: (key) => store().visitMany([ref('a/1'), ref(key)], 100, noVisits),
     requireReplicable: (key) => store().requireReplicable(foreign(ref(key))),
     replicate: (key) => store().replicate([foreign(ref('a/1')), foreign(ref(key))]),
     removalCause: (key) => store().removalCause('one', key),
@@ -124,10 +124,9 @@ describe('one member', () => {
   })
 
   test('is in all verbs of the store but those that are tested below', () => {
-    const found = ['find', 'findAll']
-    const ofCollections = ['page', 'all', 'collectionPage', 'collectionVersion', 'putAll', 'drop']
+    const ofCollections = ['collectionPage', 'collectionVersion', 'putAll', 'drop']
     const others = [
-      ...[...found, ...ofCollections],
+      ...['find', 'findAll', 'page', 'visitPage', 'all', ...ofCollections],
       'comparedCollections',
       'conflicts',
       'settings',
@@ -494,6 +493,8 @@ describe('lists', () => {
     await db.put('list', 'z', content)
     const store = storeOf({ collections: 'list', key_prefix: 'k', can: ['read'] })
     expect(await codeOf(() => store.page('list', { ...query, prefix: 'z' }))).toBe('forbidden')
+    expect(await codeOf(() => store.visitPage('list', { ...query, prefix: 'z' }, noVisits))).toBe('forbidden')
+    expect(store.visitPage('list', query, noVisits)).toBeNull()
     expect(await codeOf(() => store.page('list', { ...query, from: 'l' }))).toBe('forbidden')
     expect(await codeOf(() => store.page('others', query))).toBe('forbidden')
     expect(await codeOf(() => store.page('others', { ...query, from: 'b', to: 'a' }))).toBe('forbidden')

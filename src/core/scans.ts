@@ -6,8 +6,17 @@ import { findAll, findPage } from './find/find.ts'
 import type { FindQuery, FoundPage } from './find/query.ts'
 import type { FindSource } from './find/search.ts'
 import { isOwnCollection } from './keys.ts'
-import { type ListQuery, listAll, listPage, type Page, type PageOptions, type Selection } from './list.ts'
+import {
+  type ListQuery,
+  listAll,
+  listPage,
+  type Page,
+  type PageOptions,
+  type Selection,
+  visitPage,
+} from './list.ts'
 import type { Member } from './member.ts'
+import type { MemberVisitor } from './member-visitor.ts'
 import type { PageMemory } from './page-memory.ts'
 import type { Writes } from './writes.ts'
 
@@ -20,6 +29,11 @@ export interface Scans {
    */
   collectionVersion(collection: string, selection: Selection): Promise<string | null>
   page(collection: string, query: ListQuery, options?: PageOptions): Promise<Page>
+  /**
+   * As `page`, for a visitor and without the members, if one visit of the engine makes the page. Returns null otherwise: what was
+   * visited is void then, and `page` reads it.
+   */
+  visitPage(collection: string, query: ListQuery, visitor: MemberVisitor): Pick<Page, 'next'> | null
   /** Yields all members that a query selects, in parts, in constant memory. */
   all(collection: string, query: ListQuery, memory?: PageMemory): AsyncGenerator<Member[]>
   /** Returns a page of what is found by value (find/find.ts). Rejects with `no_index` or `invalid_cursor`. */
@@ -68,6 +82,7 @@ export function scansOf({ engine, writes, versions, indexesOf, now }: ScanOption
       return hasExpired || versions.of(collection) !== version ? null : version
     },
     page: (collection, query, options) => listPage(engine, collection, query, now(), options),
+    visitPage: (collection, query, visitor) => visitPage(engine, collection, query, now(), visitor),
     all: (collection, query, memory) => listAll(engine, collection, query, now, memory),
     find: (collection, query, options) => findPage(source, collection, query, now(), options),
     findAll: (collection, query, memory) => findAll(source, collection, query, now, memory),

@@ -177,6 +177,7 @@ export function linedEngine({
     readMany: (refs, maxBytes) =>
       membersOf(refs, maxBytes, (ref) => latestChange(open()[lineOf(ref)]!.state, ref)),
     visitMany: () => null,
+    visitRange: () => null,
     tombstone(collection, key) {
       const change = latestChange(open()[lineOf({ collection, key })]!.state, { collection, key })
       return change === null || change.type === 'put' ? null : change.tombstone

@@ -60,6 +60,7 @@ export function openMemory({ onCommit, firstRevision = 1 }: MemoryOptions): Engi
     readPart: (ref, version, from, to) => partOf(memberOf(latestChange(open(), ref)), version, from, to),
     readMany: (refs, maxBytes) => membersOf(refs, maxBytes, (ref) => latestChange(open(), ref)),
     visitMany: () => null,
+    visitRange: () => null,
     tombstone(collection, key) {
       const change = latestChange(open(), { collection, key })
       return change === null || change.type === 'put' ? null : change.tombstone

@@ -91,6 +91,7 @@ function verbsOf(engine: RedisEngine): RedisStore {
     readPart: (ref, version, from, to) => engine.readPart(ref, version, from, to),
     readMany: (refs, maxBytes) => engine.readMany(refs, maxBytes),
     visitMany: () => null,
+    visitRange: () => null,
     tombstone: (collection, key) => engine.tombstone(collection, key),
     scan: (range) => engine.scan(range),
     commit: (commit) => engine.commit(commit),
@@ -204,6 +205,10 @@ class RedisEngine implements RedisStore {
   }
 
   visitMany(): null {
+    return null
+  }
+
+  visitRange(): null {
     return null
   }
 

@@ -45,7 +45,7 @@ import {
   refusal,
   sqliteCode,
 } from './table/table.ts'
-import { visitMembers } from './visits.ts'
+import { visitMembers, visitRange } from './visits.ts'
 import { cutDamagedLog, cutTornTail } from './wal/accept-damage.ts'
 import { listSegments, systemDisk } from './wal/log-files.ts'
 import { type LoadedSegment, RefusedLog } from './wal/log-reader.ts'
@@ -342,6 +342,7 @@ function engineOf(parts: EngineParts): SqliteEngine {
     readMany: (refs, maxBytes = Number.POSITIVE_INFINITY) =>
       reading(() => readMembers(overlay, refs, maxBytes)),
     visitMany: (refs, maxBytes, visitor) => reading(() => visitMembers(overlay, refs, maxBytes, visitor)),
+    visitRange: (range, visitor) => reading(() => visitRange(overlay, range, visitor)),
     tombstone: (collection, key) => reading(() => readTombstone(overlay, collection, key)),
     scan: (range) => reading(() => scanMembers(overlay, range)),
     commit: committer.commit,

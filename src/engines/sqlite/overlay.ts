@@ -125,9 +125,10 @@ export function closeReaders({ reader, wideReader, pages }: Overlay): void {
   pages.close()
 }
 
-/** A scan examines at most this many keys per member of its limit, then returns where to continue. */
-const examinedPerMember = 10
-const leastExamined = 1000
+/** The number of keys that a scan with this limit examines before it returns where to continue. */
+export function mostExamined(limit: number): number {
+  return Math.max(1000, limit * 10)
+}
 
 export function readMember(overlay: Overlay, collection: string, key: string): Member | null {
   const found = findRecord(overlay.tables, collection, key)
@@ -328,11 +329,16 @@ export function recordExistingVersion(chunk: Chunk, at: number): ExistingVersion
 export function scanMembers(overlay: Overlay, range: ScanRange): ScanPage {
   if (overlay.damage !== null) throw damagedStore(overlay.damage)
   const page = scanTables(overlay, range, (rows) => mergeMembers(overlay, range, rows))
+  requireWholePage(overlay, range, page.next)
+  return page
+}
+
+/** Throws `damaged` unless the pages with the rows of a page of a range are valid. */
+export function requireWholePage(overlay: Overlay, range: ScanRange, next: string | null): void {
   const { collection, order, from, to } = range
-  const [first, last] = order === 'asc' ? [from, page.next ?? to] : [page.next ?? from, to]
+  const [first, last] = order === 'asc' ? [from, next ?? to] : [next ?? from, to]
   const bound = (key: string | null) => (key === null ? [collection] : [collection, key])
   if (overlay.inTables.has(collection)) requireWhole(overlay, 'members', bound(first), bound(last))
-  return page
 }
 
 /** Calls `merge` with the rows of the tables in a range; where it reads from the pages in vain, once more. */
@@ -360,7 +366,7 @@ function mergeMembers(overlay: Overlay, range: ScanRange, rows: MemberRowCursor 
   let bytes = 0
   let examined = 0
   let last: string | null = null
-  const enough = Math.max(leastExamined, limit * examinedPerMember)
+  const enough = mostExamined(limit)
   let key = keys.next()
   let hasRow = rows?.next() ?? false
   while (!key.done || hasRow) {
@@ -383,11 +389,11 @@ function mergeMembers(overlay: Overlay, range: ScanRange, rows: MemberRowCursor 
 }
 
 /** The latest record of a member in the memtables; null where it is a tombstone, or there is none. */
-function latestPut(tables: readonly Memtable[], collection: string, key: string): Found | null {
+export function latestPut(tables: readonly Memtable[], collection: string, key: string): Found | null {
   const found = findRecord(tables, collection, key)
   return found === null || recordKind(found.table.chunk, found.at) !== 'put' ? null : found
 }
 
-function valueBytesOf(record: Found | null): number {
+export function valueBytesOf(record: Found | null): number {
   return record === null ? 0 : recordValueBytes(record.table.chunk, record.at)
 }

@@ -3,7 +3,7 @@ import { expect, test } from 'bun:test'
 import { join } from 'node:path'
 import { faultOf, flushedRevision, newFolder, until, withEngine } from '../../../test/support/engine.ts'
 import { collection, noonMs, put, remove, write } from '../../../test/support/engine-writes.ts'
-import type { Put } from '../../core/engine.ts'
+import type { Put, ScanRange } from '../../core/engine.ts'
 import type { Member } from '../../core/member.ts'
 import type { MemberVisitor, StoredJson } from '../../core/member-visitor.ts'
 import type { SqliteEngine } from './engine.ts'
@@ -144,5 +144,87 @@ test('a row that another program may have changed while it was read is undone, a
       expect(lines.filter((line) => line.includes('another program wrote to'))).toHaveLength(1)
     },
     { pages: 'on', warn: (line) => lines.push(line) },
+  )
+})
+
+/** Visits a range, and compares what was shown with what `scan` returns. */
+async function visitRange(engine: SqliteEngine, changes: Partial<ScanRange>): Promise<Recorder> {
+  const recorder = new Recorder()
+  const usual = { collection, from: null, to: null, order: 'asc', limit: 1000, keysOnly: false } as const
+  const range: ScanRange = { ...usual, ...changes }
+  const visited = engine.visitRange(range, recorder)
+  const { members, next, isCut } = await engine.scan(range)
+  expect(visited).toEqual({ next, isCut })
+  expect(recorder.shown).toHaveLength(members.length)
+  for (const [i, member] of members.entries()) expect(member).toMatchObject(recorder.shown[i] as Shown)
+  return recorder
+}
+
+const ranges: readonly Partial<ScanRange>[] = [
+  {},
+  { limit: 1 },
+  { limit: 100 },
+  { limit: 100, from: 'k2' },
+  { from: 'k1', to: 'k3', limit: 50 },
+  { from: 'l', to: 'm' },
+  { from: 'zz' },
+  { maxBytes: 3000 },
+  { maxBytes: 0 },
+]
+
+test.each(['checked', 'on'] as const)('shows what a scan returns, with pages %s', async (pages) => {
+  const dir = newFolder()
+  await fill(dir)
+  await withEngine(
+    dir,
+    async (engine) => {
+      for (const range of ranges) await visitRange(engine, range)
+      expect((await visitRange(engine, {})).rows).toBe(plain.length)
+      // Records of the log are merged with the rows.
+      await write(engine, [
+        put('k1', '"new"'),
+        remove('k2'),
+        put('k25x', '1', noonMs + 5),
+        put('a'),
+        put('zzz'),
+      ])
+      for (const range of ranges) await visitRange(engine, range)
+      await write(
+        engine,
+        plain.map(({ key }) => remove(key)),
+      )
+      for (const range of ranges) await visitRange(engine, range)
+      const recorder = new Recorder()
+      const none = {
+        collection: 'none',
+        from: null,
+        to: null,
+        order: 'asc',
+        limit: 1,
+        keysOnly: false,
+      } as const
+      expect(engine.visitRange(none, recorder)).toBeNull()
+      expect(engine.visitRange({ ...none, collection, order: 'desc' }, recorder)).toBeNull()
+      expect(recorder.shown).toEqual([])
+    },
+    { pages },
+  )
+})
+
+test('a range with a damaged row is damage', async () => {
+  const dir = newFolder()
+  await fill(dir)
+  const db = new Database(join(dir, 'kvist.db'), { readwrite: true })
+  db.run(`UPDATE members SET value = '{"n": 8}' WHERE key = 'k7'`)
+  db.close()
+  await withEngine(
+    dir,
+    async (engine) => {
+      await visitRange(engine, { to: 'k7' })
+      const range = { collection, from: 'k6', to: null, order: 'asc', limit: 1000, keysOnly: false } as const
+      const visiting = (async () => engine.visitRange(range, new Recorder()))()
+      expect(await faultOf(visiting)).toMatchObject({ code: 'damaged' })
+    },
+    { pages: 'on', warn() {} },
   )
 })

@@ -1,7 +1,21 @@
-import type { MemberRef } from '../../core/engine.ts'
+import type { MemberRef, ScanPage, ScanRange } from '../../core/engine.ts'
+import { compareKeys } from '../../core/keys.ts'
+import { maxPageBytes } from '../../core/limits.ts'
 import type { MemberVisitor } from '../../core/member-visitor.ts'
+import type { VisitCursor } from './btree/page-scan.ts'
 import { maxPrefetched } from './btree/search-keys.ts'
-import { memberInTables, memberOfRecord, type Overlay, prefetch } from './overlay.ts'
+import { overlayKeys } from './memtable/memtable.ts'
+import {
+  latestPut,
+  memberInTables,
+  memberOfRecord,
+  mostExamined,
+  type Overlay,
+  prefetch,
+  requireWholePage,
+  valueBytesOf,
+} from './overlay.ts'
+import { damagedStore } from './table/damage.ts'
 
 /** See `Engine.visitMany`. Rows of the mapped pages are visited where they lie, all other members as objects. */
 export function visitMembers(
@@ -32,4 +46,46 @@ export function visitMembers(
     }
   }
   return refs.length
+}
+
+type VisitedPage = Pick<ScanPage, 'next' | 'isCut'>
+
+/** See `Engine.visitRange`. */
+export function visitRange(overlay: Overlay, range: ScanRange, visitor: MemberVisitor): VisitedPage | null {
+  const { damage, inTables, pages } = overlay
+  if (damage !== null) throw damagedStore(damage)
+  if (range.order !== 'asc' || range.keysOnly || !inTables.has(range.collection)) return null
+  const page = pages.visitRange(range, (rows) => mergeVisits(overlay, range, rows, visitor)) ?? null
+  if (page !== null) requireWholePage(overlay, range, page.next)
+  return page
+}
+
+/** As `mergeMembers`: merges rows of the pages with the records of the memtables, which win. */
+function mergeVisits(
+  { tables }: Overlay,
+  { collection, from, to, limit, maxBytes = maxPageBytes }: ScanRange,
+  rows: VisitCursor,
+  visitor: MemberVisitor,
+): VisitedPage {
+  const keys = overlayKeys(tables, collection, from, to, 'asc')
+  const enough = mostExamined(limit)
+  let bytes = 0
+  let count = 0
+  let examined = 0
+  let key = keys.next()
+  let hasRow = rows.next()
+  while (!key.done || hasRow) {
+    const side = key.done ? 1 : !hasRow ? -1 : compareKeys(key.value, rows.key)
+    const record = side <= 0 ? latestPut(tables, collection, key.value!) : null
+    bytes += side <= 0 ? valueBytesOf(record) : rows.valueBytes
+    const isCut = bytes > maxBytes
+    if (count === limit || isCut || examined === enough)
+      return { next: side <= 0 ? key.value! : rows.key, isCut }
+    examined++
+    if (side > 0) rows.visit(visitor, count++)
+    else if (record !== null) visitor.member(memberOfRecord(record, key.value!), count++)
+    if (side <= 0) key = keys.next()
+    if (side >= 0) hasRow = rows.next()
+  }
+  return { next: null, isCut: false }
 }

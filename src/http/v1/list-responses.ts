@@ -25,14 +25,15 @@ export function pageResponse(
   const bytes = bytesOf(members)
   pages.hold(bytes)
   if (bytes > pieceChars) {
-    const parts = listPieces(before, members, (member) => memberPieces(member, shape), `${end}\n`)
+    const parts = listPieces(membersStart, members, (member) => memberPieces(member, shape), `${end}\n`)
     return compressed(context.request, jsonResponse(streamedPieces(parts, context), 200, headers))
   }
-  const body = joinedMembers(before, members, shape, `${end}\n`)
+  const body = joinedMembers(membersStart, members, shape, `${end}\n`)
   return compressed(context.request, jsonResponse(body, 200, headers))
 }
 
-const before = '{"members":['
+/** The text before the members of a page. */
+export const membersStart = '{"members":['
 
 function bytesOf(members: readonly Member[]): number {
   return members.reduce((sum, { value }) => sum + value.length, 0)

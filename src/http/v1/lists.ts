@@ -10,14 +10,23 @@ import { isNamed } from '../entity-tags.ts'
 import { isNdjson } from '../media-types.ts'
 import { ResponsePages } from '../page-memory.ts'
 import { parametersOf } from '../path.ts'
-import { responseOf } from '../response.ts'
+import { type Fields, jsonResponse, responseOf } from '../response.ts'
 import type { HttpRequest } from '../wire/request.ts'
 import type { HttpResponse } from '../wire/response.ts'
 import { parseChoice } from './choice.ts'
 import { findMembers, findParameters, isFind } from './find.ts'
 import { parseInclude } from './include.ts'
 import { parseLimit } from './limit.ts'
-import { type ListPart, linkTo, listHeaders, listTag, pageResponse, streamLines } from './list-responses.ts'
+import {
+  type ListPart,
+  linkTo,
+  listHeaders,
+  listTag,
+  membersStart,
+  pageResponse,
+  streamLines,
+} from './list-responses.ts'
+import { MemberWriter } from './member-writer.ts'
 import { parseSelection } from './selection.ts'
 import type { Include } from './serializers.ts'
 
@@ -58,12 +67,35 @@ export async function listMembers(
     const lines = streamLines(parts, query, shape, pages, context)
     return compressed(request, responseOf(200, { 'Content-Type': type, ...headers }, lines))
   }
+  if (include === 'metadata') {
+    const visited = visitedPage(db, collection, query, given, question, headers, pages)
+    if (visited !== null) return compressed(request, visited)
+  }
   const { members, prefixes, next } = await db.page(collection, query, { memory: pages })
   const cursor = next === null ? null : encodeCursor(question, next)
   const level = query.delimiter === null ? '' : `"prefixes":${JSON.stringify(prefixes)},`
   const end = `],${level}"next":${JSON.stringify(cursor)}}`
   const link = linkTo(collection, given, cursor)
   return pageResponse(members, end, shape, { ...headers, ...link }, pages, context)
+}
+
+/** Returns the response with a page whose members were copied as bytes; null for a page that has to be read. */
+function visitedPage(
+  db: Store,
+  collection: string,
+  query: ListQuery,
+  given: Given,
+  question: Question,
+  headers: Fields,
+  pages: ResponsePages,
+): HttpResponse | null {
+  const writer = new MemberWriter(membersStart)
+  const visited = db.visitPage(collection, query, writer)
+  if (visited === null) return null
+  const cursor = visited.next === null ? null : encodeCursor(question, visited.next)
+  pages.hold(writer.valueBytes)
+  const body = writer.end(`],"next":${JSON.stringify(cursor)}}\n`)
+  return jsonResponse(body, 200, { ...headers, ...linkTo(collection, given, cursor) })
 }
 
 /** Yields all that a query selects, in parts. The caller applies the limit. */

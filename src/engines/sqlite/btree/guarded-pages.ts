@@ -1,7 +1,8 @@
 import { KvistError } from '../../../core/errors.ts'
+import { defaultPageMembers } from '../../../core/limits.ts'
 import { jsonContentType, type Member } from '../../../core/member.ts'
 import type { StoredJson } from '../../../core/member-visitor.ts'
-import type { TableReader } from '../table/table-reader.ts'
+import type { MemberRowCursor, TableRange, TableReader } from '../table/table-reader.ts'
 import { mapFile } from './mapped-file.ts'
 import type { PageReader } from './pages.ts'
 import { notVisited } from './row-reader.ts'
@@ -65,6 +66,7 @@ export function guardedPages(path: string, pages: PageReader, warn: (line: strin
     },
     prefetch: pages.prefetch,
     scan: (range, use) => guarded(pages.scan(range, use)),
+    visitRange: (range, use) => guarded(pages.visitRange(range, use)),
     damageIn(name, from, to) {
       const damage = pages.damageIn(name, from, to)
       return damage === null || guarded(true) === undefined ? null : damage
@@ -97,6 +99,7 @@ export function noPages(): PageReader {
     existing: () => undefined,
     prefetch() {},
     scan: () => undefined,
+    visitRange: () => undefined,
     damageIn: () => null,
     pause() {},
     resume() {},
@@ -128,6 +131,17 @@ export function checkedPages(
       onDifference(`${what} differs: the pages have ${inspect(read)}, SQLite has ${inspect(stored)}`)
     return read
   }
+  function scan<Result>(range: TableRange, use: (rows: MemberRowCursor) => Result): Result | undefined {
+    const [from, to] = [range.from ?? 'the start', range.to ?? 'the end']
+    return check(`the range from ${from} to ${to} of ${range.collection}`, pages.scan(range, use), () => {
+      const rows = reader.scan(range)
+      try {
+        return use(rows)
+      } finally {
+        rows.close()
+      }
+    })
+  }
   return {
     ...pages,
     read: (collection, key, slot) =>
@@ -150,18 +164,19 @@ export function checkedPages(
       check(`${key} in ${collection}`, pages.existing(collection, key, slot), () =>
         reader.existing(collection, key),
       ),
-    scan(range, use) {
-      const [from, to] = [range.from ?? 'the start', range.to ?? 'the end']
-      return check(`the range from ${from} to ${to} of ${range.collection}`, pages.scan(range, use), () => {
-        const rows = reader.scan(range)
-        try {
-          return use(rows)
-        } finally {
-          rows.close()
-        }
-      })
+    scan,
+    visitRange(range, use) {
+      scan(range, shownMembers)
+      return pages.visitRange(range, use)
     },
   }
+}
+
+/** The first members of a range, as many as a page has by default. */
+function shownMembers(rows: MemberRowCursor): Member[] {
+  const members: Member[] = []
+  while (members.length < defaultPageMembers && rows.next()) members.push(rows.member(false))
+  return members
 }
 
 /** What a visitor is shown of a member. */

@@ -1,4 +1,5 @@
 import type { Member } from '../../../core/member.ts'
+import type { MemberVisitor } from '../../../core/member-visitor.ts'
 import type { MemberRowCursor, TableRange, TableReader } from '../table/table-reader.ts'
 import type { MappedTree } from './mapped-tree.ts'
 import { baseOf } from './mapped-tree.ts'
@@ -32,11 +33,16 @@ interface Level {
   position: number
 }
 
+/** A cursor whose current row can be visited where it lies, as a member otherwise. */
+export interface VisitCursor extends MemberRowCursor {
+  visit(visitor: MemberVisitor, index: number): void
+}
+
 /**
  * Walks the rows of a range of keys in order. When it meets what SQLite must read, `isUnsupported` is set, the walk ends,
  * and all that it returned is to be read again.
  */
-export class PageScan implements MemberRowCursor {
+export class PageScan implements VisitCursor {
   isUnsupported = false
   private readonly tree: MappedTree
   private readonly check: TreeCheck
@@ -50,10 +56,17 @@ export class PageScan implements MemberRowCursor {
   /** The window and the offset of the page on top of `levels`. */
   private bytes: Buffer
   private base = 0
-  private readonly text = new PageText()
+  /** Null where few texts are decoded, because the rows are visited. */
+  private readonly text: PageText | null
   private currentKey: string | null = null
 
-  constructor(tree: MappedTree, check: TreeCheck, range: TableRange, readValue: TableReader['value']) {
+  constructor(
+    tree: MappedTree,
+    check: TreeCheck,
+    range: TableRange,
+    readValue: TableReader['value'],
+    forVisits = false,
+  ) {
     const { collection, from, to, order } = range
     this.tree = tree
     this.check = check
@@ -62,6 +75,7 @@ export class PageScan implements MemberRowCursor {
     this.isAscending = order === 'asc'
     this.name = Buffer.from(collection)
     this.bytes = this.name
+    this.text = forVisits ? null : new PageText()
     const [start, end] = this.isAscending ? [from ?? '', to] : [to, from]
     this.end = end === null ? null : Buffer.from(end)
     check.endScan()
@@ -88,6 +102,11 @@ export class PageScan implements MemberRowCursor {
 
   member(keysOnly: boolean): Member {
     return this.rows.member(this.collection, this.key, keysOnly)
+  }
+
+  visit(visitor: MemberVisitor, index: number): void {
+    if (this.rows.isPlainJson) visitor.stored(this.rows)
+    else visitor.member(this.member(false), index)
   }
 
   close(): void {
@@ -164,7 +183,7 @@ export class PageScan implements MemberRowCursor {
   private moveTo(page: number): void {
     this.bytes = this.tree.windowOf(page)
     this.base = baseOf(page)
-    this.text.moveTo(this.bytes, this.base)
+    this.text?.moveTo(this.bytes, this.base)
   }
 
   private child({ count }: Level, cell: number): number {

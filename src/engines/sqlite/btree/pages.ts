@@ -6,10 +6,10 @@ import type { TreeName, TreeRoots } from '../table/schema.ts'
 import type { MemberRowCursor, TableRange, TableReader } from '../table/table-reader.ts'
 import type { ExistingVersion } from '../wal/record.ts'
 import { PageCursor } from './cursor.ts'
-import { mapFile } from './mapped-file.ts'
+import { type MappedFile, mapFile } from './mapped-file.ts'
 import { MappedTree } from './mapped-tree.ts'
 import { absent, unsupported } from './page-format.ts'
-import { PageScan } from './page-scan.ts'
+import { PageScan, type VisitCursor } from './page-scan.ts'
 import { absentRow, Prefetcher, unknownRow } from './prefetch.ts'
 import { notVisited, RowReader } from './row-reader.ts'
 import { SearchKeys } from './search-keys.ts'
@@ -46,6 +46,8 @@ export interface PageReader {
    * them. Throws `damaged`.
    */
   scan<Result>(range: TableRange, use: (rows: MemberRowCursor) => Result): Result | undefined
+  /** As `scan`, with a cursor whose rows can be visited; `use` may visit rows although undefined is returned. */
+  visitRange<Result>(range: TableRange, use: (rows: VisitCursor) => Result): Result | undefined
   /** Returns the damage of the pages of a range of keys; null for none, and while the pages cannot be read. */
   damageIn(name: TreeName, from: TreeKey, to: TreeKey): string | null
   /** The file is about to be written. */
@@ -96,6 +98,19 @@ export function openPages(
     return cursor.seek()
   }
 
+  /** Loads the row and returns its offset, or `absent`, or `unsupported`. */
+  function load(collection: string, key: string, slot: number): number {
+    if (!isOpen) return unsupported
+    const row = seek(collection, key, slot)
+    return row < 0 || rows.load(cursor.bytes, row, cursor.end) ? row : unsupported
+  }
+
+  function walk<Result>(range: TableRange, forVisits: boolean, use: (rows: PageScan) => Result) {
+    if (!isOpen) return undefined
+    wasUsed = true
+    return scanPages(new PageScan(tree, check, range, readValue, forVisits), check, use)
+  }
+
   function resume(): void {
     if (file === null || fileBytes(`${path}-wal`) > 0) return
     const { windows, bytes } = file.windows()
@@ -103,10 +118,7 @@ export function openPages(
   }
 
   const idleTimer = setInterval(() => {
-    if (!wasUsed && holdsMemory) {
-      file?.release()
-      tree.indexes.release()
-    }
+    if (!wasUsed && holdsMemory) releaseMemory(file, tree)
     holdsMemory = wasUsed
     wasUsed = false
   }, idleMs)
@@ -115,26 +127,17 @@ export function openPages(
   resume()
   return {
     read(collection, key, slot = 0) {
-      if (!isOpen) return undefined
-      const row = seek(collection, key, slot)
-      if (row === absent) return null
-      if (row === unsupported) return undefined
-      if (!rows.load(cursor.bytes, row, cursor.end)) return undefined
+      const row = load(collection, key, slot)
+      if (row < 0) return row === absent ? null : undefined
       rows.verify(collection)
       return rows.member(collection, key)
     },
     visit(collection, key, slot, visitor) {
-      const row = isOpen ? seek(collection, key, slot) : absent
-      return row >= 0 && rows.load(cursor.bytes, row, cursor.end)
-        ? rows.visit(collection, visitor)
-        : notVisited
+      return load(collection, key, slot) < 0 ? notVisited : rows.visit(collection, visitor)
     },
     existing(collection, key, slot = 0) {
-      if (!isOpen) return undefined
-      const row = seek(collection, key, slot)
-      if (row === absent) return null
-      if (row === unsupported) return undefined
-      if (!rows.load(cursor.bytes, row, cursor.end)) return undefined
+      const row = load(collection, key, slot)
+      if (row < 0) return row === absent ? null : undefined
       rows.verify(collection)
       return rows.existing()
     },
@@ -142,11 +145,8 @@ export function openPages(
       if (isOpen) prefetcher.prefetch(refs)
       else prefetcher.forget()
     },
-    scan(range, use) {
-      if (!isOpen) return undefined
-      wasUsed = true
-      return scanPages(new PageScan(tree, check, range, readValue), check, use)
-    },
+    scan: (range, use) => walk(range, false, use),
+    visitRange: (range, use) => walk(range, true, use),
     damageIn: (name, from, to) => (isOpen ? check.damageIn(name, from, to) : null),
     pause() {
       isOpen = false
@@ -164,6 +164,11 @@ export function openPages(
   }
 }
 
+function releaseMemory(file: MappedFile | null, tree: MappedTree): void {
+  file?.release()
+  tree.indexes.release()
+}
+
 function fileBytes(path: string): number {
   return statSync(path, { throwIfNoEntry: false })?.size ?? 0
 }
@@ -171,7 +176,7 @@ function fileBytes(path: string): number {
 function scanPages<Result>(
   scan: PageScan,
   check: TreeCheck,
-  use: (rows: MemberRowCursor) => Result,
+  use: (rows: PageScan) => Result,
 ): Result | undefined {
   try {
     const result = use(scan)

@@ -55,11 +55,16 @@ export class RowReader implements StoredJson {
 
   /** Verifies and visits the row that was loaded; returns the size of its value, or `notVisited` where it is no `StoredJson`. */
   visit(collection: string, visitor: MemberVisitor): number {
-    const isJson = isText(this.valueType) && this.contentTypeAt === this.nodeAt
-    if (!isJson || this.expiresAtMs !== null || this.largeBytes !== null) return notVisited
+    if (!this.isPlainJson) return notVisited
     this.verify(collection)
     visitor.stored(this)
     return this.valueEnd - this.valueAt
+  }
+
+  /** Whether the row that was loaded is as `StoredJson` says. */
+  get isPlainJson(): boolean {
+    const isJson = isText(this.valueType) && this.contentTypeAt === this.nodeAt
+    return isJson && this.expiresAtMs === null && this.largeBytes === null
   }
 
   get keyAt(): number {
