@@ -342,7 +342,7 @@ test('what expires counts down, and can be brought back', async () => {
         const after = await fetch(`${own.url}/v1/leases/mailer`)
         expect([await after.text(), after.headers.get('kvist-expires-at')]).toEqual(['"worker-7" ', before])
       },
-      { expected: refusals },
+      { expected: refusals, hasOwnContext: true },
     )
   } finally {
     await own.stop()

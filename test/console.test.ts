@@ -466,7 +466,7 @@ test('what the first page loads is small', async () => {
       await page.goto(`${server.url}/console/`)
       await page.getByText('Live', { exact: true }).waitFor()
     },
-    { expected: [/.*/] },
+    { expected: [/.*/], hasOwnContext: true },
   )
   expect(bytes).toBeGreaterThan(20_000)
   expect(bytes).toBeLessThan(150_000)

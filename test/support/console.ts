@@ -2,10 +2,13 @@ import { expect } from 'bun:test'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import axe from 'axe-core'
-import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
+import type { BrowserContext, BrowserContextOptions, Page } from 'playwright-core'
 import { misdeedsOf, startBrowser } from './browser.ts'
 
-/** The console in Chromium, for tests: one browser for a test file, one context for a page. */
+/**
+ * The console in Chromium, for tests: one browser for a test file, and one context, so that what a page has loaded and compiled
+ * is there for the next one. What the console keeps is kept for a tab.
+ */
 
 const root = join(import.meta.dir, '../..')
 
@@ -20,6 +23,8 @@ export interface ConsoleOptions extends Pick<BrowserContextOptions, 'colorScheme
   readonly hasStoppedClock?: boolean
   /** A touch screen. */
   readonly hasTouch?: boolean
+  /** Nothing is loaded yet, and `page.clock` may be used. */
+  readonly hasOwnContext?: boolean
 }
 
 export interface ConsoleBrowser {
@@ -44,7 +49,17 @@ export async function startConsoleBrowser(): Promise<ConsoleBrowser> {
   const done = Bun.spawnSync(['node', join(root, 'scripts/setup.mjs')], { stderr: 'pipe' })
   if (!done.success) throw new Error(done.stderr.toString())
   const browser = await startBrowser()
-  const open = (url: string, options: ConsoleOptions = {}) => openPage(browser, url, options)
+  const shared = new Map<boolean, Promise<BrowserContext>>()
+  const open = async (url: string, options: ConsoleOptions = {}) => {
+    const { hasTouch = false, hasStoppedClock, hasOwnContext = hasStoppedClock } = options
+    if (hasOwnContext) {
+      const context = await browser.newContext({ hasTouch })
+      return openPage(context, url, options, () => context.close())
+    }
+    const context = shared.get(hasTouch) ?? browser.newContext({ hasTouch })
+    shared.set(hasTouch, context)
+    return openPage(await context, url, options)
+  }
   return {
     open,
     async onPage(url, run, options) {
@@ -56,13 +71,20 @@ export async function startConsoleBrowser(): Promise<ConsoleBrowser> {
   }
 }
 
-async function openPage(browser: Browser, url: string, options: ConsoleOptions): Promise<OpenedPage> {
-  const { width = 1280, height = 800, token, expected = [], hasStoppedClock = false, ...context } = options
-  const tab = await browser.newContext({ viewport: { width, height }, ...context })
+async function openPage(
+  context: BrowserContext,
+  url: string,
+  options: ConsoleOptions,
+  closeContext?: () => Promise<void>,
+): Promise<OpenedPage> {
+  const { width = 1280, height = 800, token, expected = [], hasStoppedClock = false } = options
+  const page = await context.newPage()
+  await page.setViewportSize({ width, height })
+  const { colorScheme = 'light', reducedMotion = 'no-preference' } = options
+  await page.emulateMedia({ colorScheme, reducedMotion })
   if (token !== undefined) {
-    await tab.addInitScript(`sessionStorage.setItem('kvist-token', ${JSON.stringify(token)})`)
+    await page.addInitScript(`sessionStorage.setItem('kvist-token', ${JSON.stringify(token)})`)
   }
-  const page = await tab.newPage()
   page.setDefaultTimeout(20_000)
   const misdeeds = misdeedsOf(page, new URL(url).origin)
   if (hasStoppedClock) {
@@ -74,7 +96,8 @@ async function openPage(browser: Browser, url: string, options: ConsoleOptions):
   return {
     page,
     async close() {
-      await tab.close()
+      await page.close()
+      await closeContext?.()
       expect(misdeeds.filter((found) => !expected.some((pattern) => pattern.test(found)))).toEqual([])
     },
   }
@@ -98,7 +121,7 @@ interface AxeResults {
 
 /** Requires that axe-core finds nothing on the page as it is now: WCAG 2.2 AA and best practices. */
 export async function expectAccessible(page: Page): Promise<void> {
-  await page.evaluate(`${axe.source}; 0`)
+  if (!(await page.evaluate<boolean>('"axe" in window'))) await page.evaluate(`${axe.source}; 0`)
   const { violations } = await page.evaluate<AxeResults>('axe.run(document, { resultTypes: ["violations"] })')
   const found = violations.flatMap(({ id, help, nodes }) =>
     nodes.map(({ html, failureSummary }) => `${id}: ${help}\n${html}\n${failureSummary ?? ''}`),
