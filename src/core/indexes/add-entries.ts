@@ -41,7 +41,7 @@ export function entryAdder(options: AddOptions, index: Index): EntryAdder {
     const puts = members.map((one) => putOfEntry(changeOf(index, one, entryOf(index, one.key, one.value))))
     try {
       return await commit(
-        members.map((one) => unchangedCheck(index, one)),
+        members.map((one) => versionCheck(index, one)),
         puts,
       )
     } catch (error) {
@@ -135,6 +135,11 @@ function unchangedCheck({ of: collection }: Index, member: Member): Check {
   return checkOf({ collection, key: member.key, indexes: [], stored: storedVersion([], member) })
 }
 
+/** Returns the check that the value is the one that was read. A renewal leaves it, and gives the member no entry. */
+function versionCheck({ of: collection }: Index, { key, revision }: Member): Check {
+  return { collection, key, revision, evenExpired: true }
+}
+
 /** Returns the key of the other member that has the values of an entry, and whether that lives; null for none. */
 async function otherHolder({ engine, now }: AddOptions, holders: Holders, change: EntryChange) {
   const { collection, key } = change.of
@@ -145,7 +150,7 @@ async function otherHolder({ engine, now }: AddOptions, holders: Holders, change
   return { key: holder.memberKey, isLive }
 }
 
-/** Returns those members that are as they were read: the others have their entries from the write gate. */
+/** Returns the members whose values are as they were read, with their present expiry: the others have entries from the write gate. */
 async function unchanged(
   { engine }: AddOptions,
   { of: collection }: Index,
@@ -153,7 +158,7 @@ async function unchanged(
 ): Promise<Member[]> {
   if (members.length === 0) return []
   const found = await engine.readMany(members.map(({ key }) => ({ collection, key })))
-  return members.filter(({ revision }, i) => found[i]?.revision === revision)
+  return found.filter((one, i) => one !== null && one.revision === members[i]!.revision) as Member[]
 }
 
 /** Whether a member and another one have the same values at this moment: what was read of both may be of different ones. */

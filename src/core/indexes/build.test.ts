@@ -273,6 +273,12 @@ test.each(['plain', 'unique'])(
       await db.put('c', 'k00001', json('{"a":"changed"}'))
       await db.delete('c', 'k00002')
       await db.put('c', 'k00003', json('{"a":2}'))
+      // Entries are not written with these: the members had none, and have the same values as before.
+      await db.put('c', 'k00004', json('{"a":4}'))
+      await db.touch({ collection: 'c', key: 'k00005' }, clock.nowMs + 60_000)
+      const origin = { clock: msToStamp(clock.nowMs + 1000), node: 'other', createdAtMs: 1 }
+      const same = { ...json('{"a":6}'), expiresAtMs: null, origin }
+      await db.replicate([{ op: 'put', collection: 'c', key: 'k00006', ...same }])
     }
     await db.setSettings('c', { ...noSettings, indexes: [definition!] })
     await isReady(db)

@@ -49,15 +49,22 @@ export interface EntryChanges {
   readonly added: EntryChange[]
 }
 
-/** Returns the entries that the commit of these writes removes and adds. */
+/** Whether members may lack their entries in an index, because it is being built. */
+export type IsBuilding = (index: Index) => boolean
+
+/**
+ * Returns the entries that the commit of these writes removes and adds. A value that leaves an entry as it is adds it all the
+ * same while the index is built: the member may have had none, and the build leaves members alone that have changed.
+ */
 export function entryChanges(
   { writes, nowMs }: Pick<Commit, 'writes' | 'nowMs'>,
   members: ReadonlyMap<string, IndexedMember>,
+  isBuilding: IsBuilding,
 ): EntryChanges {
   const changes: EntryChanges = { removed: [], added: [] }
   if (members.size === 1 && writes.length === 1) {
     const [member] = members.values()
-    ofMember(changes, member!, [[0, writes[0]!]], nowMs)
+    ofMember(changes, member!, [[0, writes[0]!]], nowMs, isBuilding)
     return changes
   }
   const byMember = new Map<string, [number, Write | Renew][]>()
@@ -68,7 +75,7 @@ export function entryChanges(
     if (known === undefined) byMember.set(id, [[i, write]])
     else known.push([i, write])
   }
-  for (const [id, own] of byMember) ofMember(changes, members.get(id)!, own, nowMs)
+  for (const [id, own] of byMember) ofMember(changes, members.get(id)!, own, nowMs, isBuilding)
   return changes
 }
 
@@ -77,10 +84,11 @@ function ofMember(
   member: IndexedMember,
   writes: readonly [number, Write | Renew][],
   nowMs: number,
+  isBuilding: IsBuilding,
 ): void {
   const isForeign = writes.some(([, write]) => write.op !== 'renew' && write.origin !== undefined)
-  if (isForeign) ofForeignWrites(changes, member, writes)
-  else ofWrites(changes, member, writes, nowMs)
+  if (isForeign) ofForeignWrites(changes, member, writes, isBuilding)
+  else ofWrites(changes, member, writes, nowMs, isBuilding)
 }
 
 /** The version of a member after some writes; its revision is undefined if one of them created it. */
@@ -95,6 +103,7 @@ function ofWrites(
   { collection, key, indexes, stored }: IndexedMember,
   writes: readonly [number, Write | Renew][],
   nowMs: number,
+  isBuilding: IsBuilding,
 ): void {
   let version: Version | null = stored === null ? null : { ...stored, put: null }
   for (const [, write] of writes) version = versionAfter(version, write, nowMs)
@@ -103,8 +112,9 @@ function ofWrites(
   for (const [i, index] of indexes.entries()) {
     const before = stored?.entries[i]
     const after = version === null ? undefined : entryOf(index, key, version.put!.value)
-    if (before?.key === after?.key) continue
-    if (before !== undefined) removed.push({ index, of, entry: before, ifDone: undefined })
+    const isSame = before?.key === after?.key
+    if (isSame && (after === undefined || !isBuilding(index))) continue
+    if (before !== undefined && !isSame) removed.push({ index, of, entry: before, ifDone: undefined })
     if (after !== undefined) added.push({ index, of, entry: after, ifDone: undefined })
   }
 }
@@ -131,17 +141,20 @@ function ofForeignWrites(
   { removed, added }: EntryChanges,
   { collection, key, indexes, stored }: IndexedMember,
   writes: readonly [number, Write | Renew][],
+  isBuilding: IsBuilding,
 ): void {
   const of = { collection, key }
   for (const [i, index] of indexes.entries()) {
+    const mayLack = isBuilding(index)
     const possible = stored === null ? [] : [stored.entries[i]!]
     for (const [ifDone, write] of writes) {
       if (write.op === 'renew') continue
       const after = write.op === 'put' ? entryOf(index, key, write.value) : undefined
       for (const entry of possible) if (entry.key !== after?.key) removed.push({ index, of, entry, ifDone })
-      if (after === undefined || (possible.length === 1 && possible[0]!.key === after.key)) continue
+      const isSame = possible.length === 1 && possible[0]!.key === after?.key
+      if (after === undefined || (isSame && !mayLack)) continue
       added.push({ index, of, entry: after, ifDone })
-      possible.push(after)
+      if (!isSame) possible.push(after)
     }
   }
 }

@@ -29,7 +29,7 @@ import { concernsUnique, notUnique, type ResolvedChanges, readHolders, resolveUn
 export interface IndexedCommitOptions {
   readonly engine: Pick<Engine, 'readMany'>
   readonly commit: Engine['commit']
-  readonly registry: Pick<IndexRegistry, 'hasAny' | 'kept' | 'of'>
+  readonly registry: Pick<IndexRegistry, 'hasAny' | 'kept' | 'of' | 'isBuilding'>
   /** Deletes the expired members, whose unique values are free then. */
   readonly makeRoom: () => Promise<void>
 }
@@ -249,7 +249,7 @@ async function commitWithEntries(
   const { engine, commit: commitPlain } = options
   for (let tries = 0; tries < maxTries; tries++) {
     const members = await membersOf(options, commit, stored)
-    const changes = entryChanges(commit, members)
+    const changes = entryChanges(commit, members, options.registry.isBuilding)
     const resolved = concernsUnique(changes)
       ? resolveUnique(changes, await readHolders(engine, changes))
       : { ...changes, checks: [], conflict: null }

@@ -46,6 +46,7 @@ export interface IndexRegistry extends Follower {
   hasAny(): boolean
   /** Returns the indexes whose entries are kept; undefined for none. It is another list whenever they change. */
   kept(collection: string): readonly Index[] | undefined
+  isBuilding(index: Pick<Index, 'id'>): boolean
   /** Returns all indexes of a collection, in the order of its settings. */
   of(collection: string): readonly IndexStatus[]
   /** Returns the indexes of all collections. */
@@ -113,6 +114,7 @@ export function indexRegistry(onChange: () => void, onError: (error: unknown) =>
     },
     hasAny: () => known.size > 0,
     kept: (collection) => kept.get(collection),
+    isBuilding: ({ id }) => (progress.get(id) ?? notBegun).state === 'building',
     of: (collection) => (known.get(collection) ?? []).map(statusOf),
     counts: () => countsOf([...known.values()].flatMap((indexes) => indexes.map(progressOf))),
     all: () => [...known.values()].flatMap((indexes) => indexes.map(statusOf)),
