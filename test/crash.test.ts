@@ -1,6 +1,7 @@
 import { afterAll, expect, test } from 'bun:test'
 import { rmSync } from 'node:fs'
 import { seededRandom, startLoad } from './support/load.ts'
+import { isLongRun } from './support/long-run.ts'
 import { countsOf } from './support/responses.ts'
 import { newFolder, startServer } from './support/server.ts'
 
@@ -9,7 +10,7 @@ import { newFolder, startServer } from './support/server.ts'
  * for as long as its option says.
  */
 
-const rounds = 12
+const rounds = isLongRun ? 30 : 6
 const seed = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 31))
 
 const dataFolder = newFolder()

@@ -1,5 +1,5 @@
 import { expect } from 'bun:test'
-import type { Browser, Page } from 'playwright-core'
+import type { Browser, BrowserContext, Page } from 'playwright-core'
 import { misdeedsOf, startBrowser } from './support/browser.ts'
 import { needing } from './support/needs.ts'
 import { startServer, type TestServer } from './support/server.ts'
@@ -12,8 +12,11 @@ const token = 'a-token'
 
 let server: TestServer
 let browser: Browser
+/** One for all pages, so that what the first has loaded and compiled is there for the others. */
+let context: BrowserContext
 beforeAll(async () => {
   ;[server, browser] = await Promise.all([startServer({ env: { KVIST_TOKEN: token } }), startBrowser()])
+  context = await browser.newContext()
 })
 afterAll(async () => {
   await browser?.close()
@@ -26,7 +29,8 @@ async function onPage(
   visit: (page: Page) => Promise<void>,
   failures: readonly unknown[] = [],
 ): Promise<void> {
-  const page = await browser.newPage({ colorScheme })
+  const page = await context.newPage()
+  await page.emulateMedia({ colorScheme })
   const misdeeds = misdeedsOf(page, server.url)
   try {
     await page.goto(`${server.url}/docs`)
@@ -99,7 +103,7 @@ test('it lists every operation that the document has', async () => {
 })
 
 test('members come first, the other sections are folded, and nothing that writes or deletes is filled in', async () => {
-  const page = await browser.newPage()
+  const page = await context.newPage()
   try {
     await page.goto(`${server.url}/docs`)
     await page.waitForSelector('.opblock')
@@ -200,7 +204,7 @@ test('the page may not so much as ask another server', async () => {
       return new Response('here', { headers: { 'access-control-allow-origin': '*' } })
     },
   })
-  const page = await browser.newPage()
+  const page = await context.newPage()
   try {
     await page.goto(`${server.url}/docs`)
     const fetched = `fetch('${other.url}').then(() => 'answered', () => 'refused')`

@@ -11,6 +11,7 @@ import {
 } from '../src/core/member.ts'
 import { openMemory } from '../src/engines/memory/engine.ts'
 import { faultsOfTables, newFolder, openAt } from './support/engine.ts'
+import { isLongRun } from './support/long-run.ts'
 import { type Model, newModel } from './support/model.ts'
 import { needing } from './support/needs.ts'
 import { type Random, random, seedOfRun } from './support/random.ts'
@@ -21,7 +22,7 @@ import { openTestRedis } from './support/redis-engine.ts'
  * Random operations on an engine, each held against a model of a few maps. Small segments make SQLite's rotate, flush and
  * recycle its files all the time. `KVIST_SEED` does a run again, `KVIST_MODEL_STEPS` makes it a longer one.
  */
-const steps = Number(process.env.KVIST_MODEL_STEPS ?? 2500)
+const steps = Number(process.env.KVIST_MODEL_STEPS ?? (isLongRun ? 10_000 : 1000))
 
 /** Few enough that members are written over, deleted and put again; of all the kinds that sort differently. */
 const keys = [

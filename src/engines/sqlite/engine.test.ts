@@ -2,6 +2,7 @@ import { afterAll } from 'bun:test'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { isLongRun } from '../../../test/support/long-run.ts'
 import type { Engine } from '../../core/engine.ts'
 import type { OpenOptions } from '../conformance/store.ts'
 import { conformance } from '../conformance.ts'
@@ -15,11 +16,16 @@ afterAll(() => {
   rmSync(root, { recursive: true, force: true })
 })
 
-/** Large segments hold a whole test in memory; small ones have each commit near an edge of the log. */
+const unmapped = ['SQLite with a file that is too large for writers to map', 4 * 1024, 0] as const
+
+/**
+ * Large segments hold a whole test in memory; small ones have each commit near an edge of the log. How writers read a file that
+ * is not mapped is in replaced.test.ts, too.
+ */
 for (const [name, segmentBytes, smallBytes] of [
   ['SQLite', 512 * 1024, usualSmall],
   ['SQLite with segments of 4 KiB', 4 * 1024, usualSmall],
-  ['SQLite with a file that is too large for writers to map', 4 * 1024, 0],
+  ...(isLongRun ? [unmapped] : []),
 ] as const) {
   function open({ store, durability, onCommit }: OpenOptions): Promise<Engine> {
     mappedBytes.small = smallBytes
