@@ -160,8 +160,10 @@ test('a collection is exported as each kind of file, and only the part that was 
     expect((await exported('ndjson')).trimEnd().split('\n')).toHaveLength(1)
     await screenshot(page, 'transfer-export')
     await expectAccessible(page)
-    await exportForm(page).getByRole('combobox', { name: 'Collection' }).fill('none')
+    await exportForm(page).getByRole('combobox', { name: 'Collection' }).fill("it's $(none)")
     await page.getByText('There is no such collection yet.').waitFor()
+    const url = `'${server.url}/v1/it'\\''s%20%24(none)?include=values'`
+    await exportForm(page).getByText(`curl -H 'Accept: application/x-ndjson' ${url} >`).waitFor()
   })
 })
 

@@ -1,5 +1,6 @@
 import { memberPath } from '../../../sdk/names.ts'
-import { isLossless, layOut } from './json-text.ts'
+import { isLossless, layOut } from '../ui/json-text.ts'
+import { shellQuoted } from '../ui/shell.ts'
 import { isJsonType } from './value-kinds.ts'
 
 /** A member as lines for a terminal or a program that read it and write it. What is copied runs as it is. */
@@ -35,12 +36,6 @@ export const ways: readonly Way[] = [
   { id: 'typescript', title: 'TypeScript', read: typescriptRead, write: typescriptWrite },
   { id: 'python', title: 'Python', read: pythonRead, write: pythonWrite },
 ]
-
-/** Quotes a text for a POSIX shell; what needs no quotes has none. */
-export function shellQuoted(text: string): string {
-  if (/^[A-Za-z0-9_@%+=:,./-]+$/.test(text)) return text
-  return `'${text.replaceAll("'", "'\\''")}'`
-}
 
 function urlOf({ origin, collection, key }: Pick<CopiedMember, 'origin' | 'collection' | 'key'>): string {
   return origin + memberPath(`/v1/${encodeURIComponent(collection)}`, key)

@@ -31,7 +31,7 @@ import {
   lineNumbers,
 } from '@codemirror/view'
 import { tags } from '@lezer/highlight'
-import { rangeOfPointer, readJson } from './json-text.ts'
+import { rangeOfPointer, readJson } from '../ui/json-text.ts'
 import type { Violation } from './open-member.svelte.ts'
 import { lineBreakOf } from './value-kinds.ts'
 

@@ -1,3 +1,4 @@
+import { collectionPath, memberPath } from '../../../sdk/names.ts'
 import { session } from '../api/session.svelte.ts'
 import type { MemberRow, Row } from './row.ts'
 
@@ -39,7 +40,7 @@ async function readDetails(collection: string, key: string, signal: AbortSignal)
   const { authorization } = session
   const range = { range: `bytes=0-${beginningBytes - 1}` }
   const headers = authorization === null ? range : { ...range, authorization }
-  const response = await fetch(pathOf(collection, key), { headers, signal })
+  const response = await fetch(memberPath(collectionPath(collection), key), { headers, signal })
   // An empty value has no such range.
   const isEmpty = response.status === 416
   if (!response.ok && !isEmpty) return null
@@ -58,10 +59,4 @@ async function readDetails(collection: string, key: string, signal: AbortSignal)
     updatedAtMs: Date.parse(response.headers.get('last-modified') ?? '') || 0,
     expiresAtMs: expires === null ? null : Date.parse(expires),
   }
-}
-
-/** A key that is a step of a path comes with the slash before it escaped. */
-function pathOf(collection: string, key: string): string {
-  const slash = key === '.' || key === '..' ? '%2F' : '/'
-  return `/v1/${encodeURIComponent(collection)}${slash}${encodeURIComponent(key)}`
 }

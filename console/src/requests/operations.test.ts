@@ -1,7 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import { curlOf } from './curl.ts'
 import { matched, missingIn, operationsOf, searched, withPathValue, withQuery } from './operations.ts'
-import { pretty } from './pretty.ts'
 
 const document = {
   paths: {
@@ -92,23 +91,4 @@ test('a line of curl is quoted for a shell, and has the name of a token instead 
   expect(curlOf({ ...draft, method: 'HEAD', headers: [], body: '', target: '/v1' }, 'http://h', null)).toBe(
     'curl -I http://h/v1',
   )
-})
-
-test('JSON is indented, and its numbers and texts stay as they are written', () => {
-  const text = '{"a":[1.0,2e400,{}],"b\\"{,":"x: [y]","c":{"d":null}, "e":[]}'
-  const shown = pretty(text)!
-  expect(shown).toBe(`{
-  "a": [
-    1.0,
-    2e400,
-    {}
-  ],
-  "b\\"{,": "x: [y]",
-  "c": {
-    "d": null
-  },
-  "e": []
-}`)
-  expect(JSON.parse(shown)).toEqual(JSON.parse(text))
-  expect([pretty('1'), pretty('{'), pretty('')]).toEqual(['1', null, null])
 })

@@ -40,9 +40,9 @@ test('the line for a terminal uses what the token may read, whatever it is calle
     curlLine('http://h', 'kvist_a_b', [
       { collections, can, ...(prefix === undefined ? {} : { key_prefix: prefix }) },
     ])
-  expect(line('users', ['read'])).toBe("curl 'http://h/v1/users' -H 'Authorization: Bearer kvist_a_b'")
+  expect(line('users', ['read'])).toBe("curl http://h/v1/users -H 'Authorization: Bearer kvist_a_b'")
   expect(line("it's; rm", ['read'], "'$(x)")).toStartWith(
-    "curl 'http://h/v1/it%27s%3B%20rm?prefix=%27%24(x)' -H",
+    "curl 'http://h/v1/it'\\''s%3B%20rm?prefix='\\''%24(x)' -H",
   )
   for (const other of [line('lo*', ['read']), line('users', ['write'])])
     expect(other).toContain('/v1/_whoami')

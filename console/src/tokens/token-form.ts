@@ -1,4 +1,5 @@
 import { type Capability, type Grant, KvistError, type NewToken } from 'kvist-client'
+import { shellQuoted } from '../ui/shell.ts'
 import type { GrantDraft } from './rights.ts'
 
 /** A token that is being made: what the form has, what is sent, and which field a refusal is about. */
@@ -83,14 +84,11 @@ function worded(detail: string): string {
 /** Returns a line for a terminal that uses a token: it reads something that it may read, or else asks who it is. */
 export function curlLine(origin: string, token: string, grants: readonly Grant[]): string {
   const readable = grants.find(({ collections, can }) => can.includes('read') && !/[*?\\]/.test(collections))
-  return `curl '${origin}${readable === undefined ? '/v1/_whoami' : listPath(readable)}' -H 'Authorization: Bearer ${token}'`
+  const path = readable === undefined ? '/v1/_whoami' : listPath(readable)
+  return `curl ${shellQuoted(origin + path)} -H ${shellQuoted(`Authorization: Bearer ${token}`)}`
 }
 
 function listPath({ collections, key_prefix: prefix = '' }: Grant): string {
-  return `/v1/${escaped(collections)}${prefix === '' ? '' : `?prefix=${escaped(prefix)}`}`
-}
-
-/** Also for a shell, within single quotes. */
-function escaped(text: string): string {
-  return encodeURIComponent(text).replaceAll("'", '%27')
+  const parameters = prefix === '' ? '' : `?prefix=${encodeURIComponent(prefix)}`
+  return `/v1/${encodeURIComponent(collections)}${parameters}`
 }
