@@ -1,14 +1,14 @@
 /**
- * `npm test`: every check there is, one after the other, and a plain count as the last line. `npm run test:fast` leaves out
+ * `npm test`: every check there is, beside the tests, and a plain count as the last line. `npm run test:fast` leaves out
  * what test-tiers.mjs says. With arguments, as in `npm test -- src/core`, only the tests that `bun test` finds for them.
  *
  * A run that passes says one line a stage; what tests print is shown when one has failed. The count comes from the report
  * that `bun test` writes, not from its exit code: a test that ends the process with `process.exit(0)` leaves a good exit
  * code and no report. For the same reason every test file must be in the report.
  */
-import { spawn, spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { availableParallelism, tmpdir } from 'node:os'
+import { availableParallelism, setPriority, tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { installDebianPackages } from './test-packages.mjs'
@@ -42,7 +42,9 @@ const testTimeoutMs = 240_000
 const suiteTimeoutMs = 20 * 60_000
 /** Test files that run at once: two more than there are cores, for many wait for a disk, a process or a time. */
 const parallelFiles = Math.min(availableParallelism() + 2, 8)
-const maxOutputBytes = 64 * 1024 * 1024
+const maxOutputLength = 64 * 1024 * 1024
+/** How much the checks give way to the tests, by the scale of `nice`: they take what is left while tests wait. */
+const checksNice = 5
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const isFast = process.argv[2] === '--fast'
@@ -54,8 +56,8 @@ let passed = 0
 let failed = 0
 
 const missing = isFast ? [] : installDebianPackages(env)
-if (filters.length === 0) await runChecks(checks.filter((check) => check.isFast || !isFast))
-runTests()
+const checked = filters.length === 0 ? runChecks(checks.filter((check) => check.isFast || !isFast)) : null
+await Promise.all([checked, runTests()])
 if (missing.length > 0) console.log(`tests need these Debian packages: apt-get install ${missing.join(' ')}`)
 console.log(`${passed} passed, ${failed} failed`)
 process.exitCode = failed === 0 ? 0 : 1
@@ -84,26 +86,21 @@ async function runChecks(all) {
 function runCheck({ name, command: [program, ...args] }) {
   const startedMs = Date.now()
   const child = spawn(program, args, { cwd: root, env, stdio: ['ignore', 'pipe', 'pipe'] })
-  let output = ''
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.setEncoding('utf8')
-    stream.on('data', (text) => {
-      output += text
-    })
+  try {
+    setPriority(child.pid, checksNice)
+  } catch {
+    // It was not started, which `error` says below, or has ended.
   }
+  const output = outputOf(child)
   return new Promise((resolve) => {
-    const end = (ok) => resolve({ name, ok, seconds: secondsSince(startedMs), output })
-    child.on('error', (error) => {
-      output = error.message
-      end(false)
-    })
-    child.on('close', (code) => end(code === 0))
+    const end = (ok, text) => resolve({ name, ok, seconds: secondsSince(startedMs), output: text })
+    child.on('error', (error) => end(false, error.message))
+    child.on('close', (code) => end(code === 0, output()))
   })
 }
 
-function runTests() {
+async function runTests() {
   const startedMs = Date.now()
-  const before = failed
   // Whatever tests leave in the system's folder for temporary files, those that were killed above all, goes with it.
   const ownFolder = mkdtempSync(join(tmpdir(), 'kvist-test-'))
   // Some tests run programs as another user.
@@ -116,34 +113,25 @@ function runTests() {
   writeFileSync(timingsPath, JSON.stringify({ version: 1, files: timings }))
   const isQuiet = filters.length === 0
   // When this process is killed, `--no-orphans` ends the tests and whatever servers they have started.
-  const done = spawnSync(
-    'bun',
-    [
-      '--no-env-file',
-      '--no-orphans',
-      'test',
-      `--parallel=${parallelFiles}`,
-      `--timings=${timingsPath}`,
-      `--timeout=${testTimeoutMs}`,
-      '--reporter=junit',
-      `--reporter-outfile=${reportPath}`,
-      ...(isQuiet ? ['--only-failures', ...files.map((file) => `./${file}`)] : filters),
-    ],
-    {
-      cwd: root,
-      env: { ...env, TMPDIR: ownFolder },
-      encoding: 'utf8',
-      maxBuffer: maxOutputBytes,
-      stdio: ['ignore', ...(isQuiet ? ['pipe', 'pipe'] : ['inherit', 'inherit'])],
-      timeout: suiteTimeoutMs,
-      killSignal: 'SIGKILL',
-    },
-  )
+  const args = [
+    '--no-env-file',
+    '--no-orphans',
+    'test',
+    `--parallel=${parallelFiles}`,
+    `--timings=${timingsPath}`,
+    `--timeout=${testTimeoutMs}`,
+    '--reporter=junit',
+    `--reporter-outfile=${reportPath}`,
+    ...(isQuiet ? ['--only-failures', ...files.map((file) => `./${file}`)] : filters),
+  ]
+  const done = await runBun(args, { ...env, TMPDIR: ownFolder }, isQuiet)
   const report = readReport(reportPath)
   rmSync(ownFolder, { recursive: true, force: true })
 
+  // Checks count meanwhile, but not from here on.
+  const before = failed
   if (isQuiet && (done.status !== 0 || report === null || report.failures > 0)) {
-    console.log(`${done.stdout}${done.stderr}`.trimEnd())
+    console.log(done.output.trimEnd())
   }
   if (report === null) broken('bun test ended without a report')
   else countReport(report, files)
@@ -151,6 +139,34 @@ function runTests() {
   // An error outside of any test is in the exit code alone.
   else if (done.status !== 0 && failed === before) broken(`bun test ended with ${done.signal ?? done.status}`)
   print('tests', failed === before, secondsSince(startedMs))
+}
+
+/** Runs to its end, or until its time is up; a run that is quiet returns what was printed. */
+function runBun(args, ownEnv, isQuiet) {
+  const child = spawn('bun', args, {
+    cwd: root,
+    env: ownEnv,
+    stdio: ['ignore', ...(isQuiet ? ['pipe', 'pipe'] : ['inherit', 'inherit'])],
+    timeout: suiteTimeoutMs,
+    killSignal: 'SIGKILL',
+  })
+  const output = isQuiet ? outputOf(child) : () => ''
+  return new Promise((resolve) => {
+    child.on('error', (error) => resolve({ status: null, signal: null, error, output: output() }))
+    child.on('close', (status, signal) => resolve({ status, signal, output: output() }))
+  })
+}
+
+/** What a program has printed so far, of which all that is beyond a limit is left out. */
+function outputOf({ stdout, stderr }) {
+  let output = ''
+  for (const stream of [stdout, stderr]) {
+    stream.setEncoding('utf8')
+    stream.on('data', (text) => {
+      if (output.length < maxOutputLength) output += text
+    })
+  }
+  return () => output
 }
 
 function countReport(report, expected) {
