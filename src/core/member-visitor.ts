@@ -16,6 +16,7 @@ export interface StoredJson {
   readonly revision: number
   readonly createdAtMs: number
   readonly clock: number
+  readonly flags: number
 }
 
 /** Receives members one after another, in the order of the request. */

@@ -20,6 +20,7 @@ const never = () => {
 const emptyStore: MemcachedStore = {
   get: () => null,
   readMany: never,
+  visitMany: () => null,
   onExpiredRead() {},
   settings: () => noSettings,
   collections: () => [],

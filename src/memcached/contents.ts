@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import { stampToMs } from '../core/clock.ts'
 import { jsonContentType, type Member, type Value } from '../core/member.ts'
+import type { StoredJson } from '../core/member-visitor.ts'
 import type { Item, ItemWrite } from './decide.ts'
 import type { WireValue } from './responses.ts'
 
@@ -29,6 +30,22 @@ function isJsonString(json: string): boolean {
   let at = 0
   while (json.charCodeAt(at) <= space) at++
   return json.charCodeAt(at) === quote
+}
+
+/** Returns a row with the value that clients read: the same row, unless the value is a JSON string. */
+export function wireRow(row: StoredJson): StoredJson {
+  const { bytes, keyAt, keyEnd, valueAt, valueEnd, revision, createdAtMs, clock, flags } = row
+  let at = valueAt
+  while (bytes[at]! <= space) at++
+  if (bytes[at] !== quote) return row
+  const key = bytes.subarray(keyAt, keyEnd)
+  const value = Buffer.from(wireValue(bytes.toString('utf8', valueAt, valueEnd)))
+  const joined = {
+    bytes: Buffer.concat([key, value]),
+    valueAt: key.length,
+    valueEnd: key.length + value.length,
+  }
+  return { ...joined, keyAt: 0, keyEnd: key.length, revision, createdAtMs, clock, flags }
 }
 
 export function itemOf(member: Member): Item {

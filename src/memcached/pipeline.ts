@@ -5,7 +5,7 @@ import { quotaExceeded } from '../core/quota.ts'
 import { type MemberReader, maxReadTogether } from '../core/read-queue.ts'
 import { keyOf, type Sender } from './audit.ts'
 import { type Decided, type Decision, hasRules } from './change.ts'
-import type { Command, FlushAll } from './command.ts'
+import type { Command, FlushAll, Get } from './command.ts'
 import type { Item } from './decide.ts'
 import { refuse, refuseAndClose, responses } from './error-lines.ts'
 import { execute } from './execute.ts'
@@ -13,7 +13,16 @@ import { failureLine, isOwnFault } from './failures.ts'
 import { isUseful, missingPermission } from './permissions.ts'
 import { plainWrite, respondPlain } from './plain-writes.ts'
 import { CommandParser } from './protocol.ts'
-import { isPlainRead, keysOf, maxUnsentBytes, type PlainRead, respondRead } from './read.ts'
+import {
+  endVisit,
+  isPlainRead,
+  isVisit,
+  keysOf,
+  maxUnsentBytes,
+  type PlainRead,
+  respondRead,
+  visit,
+} from './read.ts'
 import { overMemoryLimit, type Session } from './state.ts'
 import type { PendingWrite, WriteClient } from './write-batcher.ts'
 
@@ -217,6 +226,7 @@ export class CommandPipeline implements WriteClient {
     const write = plainWrite(command, this.session.server)
     if (write !== null && !hasRules(db, collection)) return this.beginWrite(command, write)
     if (this.inFlight > 0) return false
+    if (isVisit(command) && this.beginVisit(command)) return true
     if (isPlainRead(command)) this.beginReads(command)
     else if (write !== null) this.start(command, () => this.writeAlone(command, write))
     else if (command.kind === 'quit') this.isEnded = true
@@ -227,6 +237,13 @@ export class CommandPipeline implements WriteClient {
       if (command.kind === 'refused' && command.closes) this.isEnded = true
     }
     return true
+  }
+
+  /** Responds to a command by a visit of its members; false where the store cannot be visited. */
+  private beginVisit(command: Get): boolean {
+    const visited = visit(this.session, command)
+    if (visited !== null) this.start(command, () => endVisit(this.session, command, visited))
+    return visited !== null
   }
 
   /** Reads the members of a command together with those of the reads that follow it, and of other connections. */

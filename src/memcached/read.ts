@@ -1,9 +1,10 @@
 import type { MaybePromise, MemberRef } from '../core/engine.ts'
 import type { Member } from '../core/member.ts'
+import type { MemberVisitor } from '../core/member-visitor.ts'
 import { maxReadTogether } from '../core/read-queue.ts'
 import type { Decided, Decision } from './change.ts'
 import type { Command, Get, MetaDebug, MetaGet } from './command.ts'
-import { itemOf, wireValue } from './contents.ts'
+import { itemOf, wireRow, wireValue } from './contents.ts'
 import { clientFlags, decideMetaGet, touched } from './decide.ts'
 import { CommandError } from './failures.ts'
 import { respondMetaDebug, respondMetaHit, respondMetaMiss } from './meta-responses.ts'
@@ -59,13 +60,66 @@ export function respondRead(
 }
 
 /**
+ * The number of keys from which a `get` is done by a visit: fewer are read together with those of other commands. More than
+ * the largest number would keep other connections waiting.
+ */
+const leastVisited = 16
+const mostVisited = 1000
+
+export function isVisit(command: Command): command is Get {
+  if (command.kind !== 'get' || command.touch !== null) return false
+  return command.keys.length >= leastVisited && command.keys.length <= mostVisited
+}
+
+/**
+ * Responds to the first keys of a command: copies the values that the store has as bytes. Returns how many keys; null if the
+ * store cannot be visited.
+ */
+export function visit({ server, out }: Session, { keys, withCas }: Get): number | null {
+  const { counts, accesses, collection } = server
+  let visited = 0
+  const visitor: MemberVisitor = {
+    stored(row) {
+      const { revision } = row
+      out.stored(wireRow(row), clientFlags(row.flags), withCas ? revision : null)
+      countGet(server, true)
+      accesses.record(revision)
+      visited++
+    },
+    undo() {
+      out.undo()
+      visited--
+      counts.cmd_get--
+      counts.get_hits--
+    },
+    member(member, i) {
+      putFound(server, out, keys[i]!, member, withCas)
+      visited++
+    },
+  }
+  const refs = keys.map((key) => ({ collection, key }))
+  try {
+    return server.db.visitMany(refs, bytesAtOnce, visitor)
+  } catch {
+    // The key after those visited is read again, which responds with its error.
+    return visited
+  }
+}
+
+/** Responds to the keys after those visited. */
+export function endVisit(session: Session, command: Get, visited: number): MaybePromise<void> {
+  if (visited < command.keys.length) return get(session, command, visited)
+  session.out.endOfList()
+}
+
+/**
  * Executes a `get` or `gets` in batches, because a line may name a hundred thousand keys: other connections are served
  * between batches.
  */
-export async function get(session: Session, command: Get): Promise<void> {
+export async function get(session: Session, command: Get, from = 0): Promise<void> {
   const { server, out } = session
   const { keys, withCas } = command
-  for (let at = 0; at < keys.length; ) {
+  for (let at = from; at < keys.length; ) {
     const refs = keys.slice(at, at + maxReadTogether).map((key) => ({ collection: server.collection, key }))
     const members = await readSome(server.db, refs, Math.max(maxUnsentBytes - out.unsentBytes, 1))
     for (const [i, member] of members.entries()) putFound(server, out, refs[i]!.key, member, withCas)

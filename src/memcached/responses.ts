@@ -1,3 +1,5 @@
+import type { StoredJson } from '../core/member-visitor.ts'
+
 /**
  * Writes responses of the memcached protocol. Small ones are joined in a buffer, so that thousands of them are sent
  * with one system call; large values are sent without copying.
@@ -30,8 +32,9 @@ const noPiece = Buffer.alloc(0)
 export class Responses {
   private readonly sink: ResponseSink
   private piece: Buffer = noPiece
-  /** The number of bytes used in the piece. */
+  /** The number of bytes used in the piece, and before the last row. */
   private end = 0
+  private storedAt = 0
 
   constructor(sink: ResponseSink) {
     this.sink = sink
@@ -74,6 +77,33 @@ export class Responses {
     }
     this.endLine()
     this.block(value, bytes)
+  }
+
+  /** As `value`, for a value of a row, which has fewer than `largeValueBytes` bytes. `undo` takes it back until the next call. */
+  stored(
+    { bytes, keyAt, keyEnd, valueAt, valueEnd }: StoredJson,
+    flags: number,
+    casUnique: number | null,
+  ): void {
+    this.reserve(valueLineBytes + (keyEnd - keyAt) + (valueEnd - valueAt))
+    this.storedAt = this.end
+    this.text('VALUE ')
+    this.copy(bytes, keyAt, keyEnd)
+    this.text(' ')
+    this.number(flags)
+    this.text(' ')
+    this.number(valueEnd - valueAt)
+    if (casUnique !== null) {
+      this.text(' ')
+      this.number(casUnique)
+    }
+    this.endLine()
+    this.copy(bytes, valueAt, valueEnd)
+    this.endLine()
+  }
+
+  undo(): void {
+    this.end = this.storedAt
   }
 
   /** Writes the line after the last value of a get, and after the last line of `stats`. */
@@ -149,6 +179,14 @@ export class Responses {
     this.piece[this.end] = 0x0d
     this.piece[this.end + 1] = 0x0a
     this.end += 2
+  }
+
+  /** Copies bytes for which there is room. */
+  private copy(bytes: Buffer, from: number, to: number): void {
+    const { piece, end } = this
+    if (to - from > shortText) bytes.copy(piece, end, from, to)
+    else for (let i = from; i < to; i++) piece[end + i - from] = bytes[i]!
+    this.end = end + (to - from)
   }
 
   /** Makes room for `bytes` more bytes. */

@@ -18,7 +18,15 @@ import type { WriteBatcher } from './write-batcher.ts'
 /** The part of the store that this protocol uses. */
 export type MemcachedStore = Pick<
   Database,
-  'get' | 'readMany' | 'onExpiredRead' | 'write' | 'update' | 'drop' | 'collections' | 'settings'
+  | 'get'
+  | 'readMany'
+  | 'visitMany'
+  | 'onExpiredRead'
+  | 'write'
+  | 'update'
+  | 'drop'
+  | 'collections'
+  | 'settings'
 >
 
 export type ForeignProtocol = 'the binary protocol' | 'TLS'

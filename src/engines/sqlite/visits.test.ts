@@ -17,9 +17,9 @@ class Recorder implements MemberVisitor {
   undone = 0
 
   stored(row: StoredJson): void {
-    const { bytes, keyAt, keyEnd, valueAt, valueEnd, revision, createdAtMs, clock } = row
+    const { bytes, keyAt, keyEnd, valueAt, valueEnd, revision, createdAtMs, clock, flags } = row
     const [key, value] = [bytes.toString('utf8', keyAt, keyEnd), bytes.toString('utf8', valueAt, valueEnd)]
-    this.shown.push({ key, value, revision, createdAtMs, clock })
+    this.shown.push({ key, value, revision, createdAtMs, clock, flags })
     this.rows++
   }
 
@@ -35,7 +35,7 @@ class Recorder implements MemberVisitor {
   }
 }
 
-type Shown = Pick<Member, 'key' | 'value' | 'revision' | 'createdAtMs' | 'clock'>
+type Shown = Pick<Member, 'key' | 'value' | 'revision' | 'createdAtMs' | 'clock' | 'flags'>
 
 const odd: readonly Put[] = [
   put('expires', '1', noonMs + 1000),
@@ -45,6 +45,7 @@ const odd: readonly Put[] = [
 ]
 const plain: readonly Put[] = [
   put('quoted "\\', '"é"'),
+  { ...put('flags'), flags: 2 ** 34 - 1 },
   put('schlüssel/鍵', '["\u2028"]'),
   put('long', `"${'y'.repeat(1500)}"`),
   ...Array.from({ length: 400 }, (_, i) => put(`k${i}`, `{"n": ${i}}`)),

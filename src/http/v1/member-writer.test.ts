@@ -19,7 +19,7 @@ function rowOf({ key, value, revision, createdAtMs: created, clock }: Member): S
   const bytes = Buffer.from(`"\\${'\n'}${key}~${value}"\\`)
   const valueAt = keyEnd + 1
   const valueEnd = valueAt + Buffer.byteLength(value)
-  return { bytes, keyAt, keyEnd, valueAt, valueEnd, revision, createdAtMs: created, clock }
+  return { bytes, keyAt, keyEnd, valueAt, valueEnd, revision, createdAtMs: created, clock, flags: 0 }
 }
 
 const hour = 3_600_000

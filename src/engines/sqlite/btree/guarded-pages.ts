@@ -182,14 +182,14 @@ function shownMembers(rows: MemberRowCursor): Member[] {
 /** What a visitor is shown of a member. */
 function shownOf(member: Member | null): unknown {
   if (member === null || member.contentType !== jsonContentType || member.expiresAtMs !== null) return member
-  const { key, value, revision, createdAtMs, clock } = member
-  return { key, value, revision, createdAtMs, clock }
+  const { key, value, revision, createdAtMs, clock, flags } = member
+  return { key, value, revision, createdAtMs, clock, flags }
 }
 
 function shownOfStored(row: StoredJson): unknown {
-  const { bytes, keyAt, keyEnd, valueAt, valueEnd, revision, createdAtMs, clock } = row
+  const { bytes, keyAt, keyEnd, valueAt, valueEnd, revision, createdAtMs, clock, flags } = row
   const key = bytes.toString('utf8', keyAt, keyEnd)
-  return { key, value: bytes.toString('utf8', valueAt, valueEnd), revision, createdAtMs, clock }
+  return { key, value: bytes.toString('utf8', valueAt, valueEnd), revision, createdAtMs, clock, flags }
 }
 
 function inspect(value: unknown): string {

@@ -33,7 +33,7 @@ export class RowReader implements StoredJson {
   createdAtMs = 0
   clock = 0
   private expiresAtMs: number | null = null
-  private flags = 0
+  flags = 0
   private largeBytes: number | null = null
   private checksum: number | null = null
   /** Whether the columns that must have numbers have them. */
