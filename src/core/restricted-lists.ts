@@ -22,7 +22,15 @@ export function restrictedLists(
   viewer: Viewer,
 ): Pick<
   Store,
-  'page' | 'visitPage' | 'all' | 'find' | 'findAll' | 'collectionPage' | 'collectionVersion' | 'drop'
+  | 'page'
+  | 'visitPage'
+  | 'all'
+  | 'find'
+  | 'visitFound'
+  | 'findAll'
+  | 'collectionPage'
+  | 'collectionVersion'
+  | 'drop'
 > {
   async function page(collection: string, query: ListQuery, options?: PageOptions): Promise<Page> {
     const ranges = visibleRanges(viewer, collection, query)
@@ -44,6 +52,10 @@ export function restrictedLists(
       }
       for (const range of query.order === 'asc' ? ranges : ranges.toReversed())
         yield* db.all(collection, { ...query, ...range }, memory)
+    },
+    visitFound(collection, query, visitor) {
+      const within = visibleRanges(viewer, collection, query)
+      return within === null ? db.visitFound(collection, query, visitor) : null
     },
     async find(collection, query, options) {
       const within = visibleRanges(viewer, collection, query)

@@ -126,7 +126,7 @@ describe('one member', () => {
   test('is in all verbs of the store but those that are tested below', () => {
     const ofCollections = ['collectionPage', 'collectionVersion', 'putAll', 'drop']
     const others = [
-      ...['find', 'findAll', 'page', 'visitPage', 'all', ...ofCollections],
+      ...['find', 'visitFound', 'findAll', 'page', 'visitPage', 'all', ...ofCollections],
       'comparedCollections',
       'conflicts',
       'settings',

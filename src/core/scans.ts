@@ -2,8 +2,8 @@ import { type CollectionPage, type CollectionQuery, collectionPage } from './col
 import type { CollectionVersions } from './collection-versions.ts'
 import { type DropSelection, dropMembers } from './drop.ts'
 import type { CollectionStats, Engine, MaybePromise } from './engine.ts'
-import { findAll, findPage } from './find/find.ts'
-import type { FindQuery, FoundPage } from './find/query.ts'
+import { findAll, findPage, visitFound } from './find/find.ts'
+import type { FindQuery, FoundPage, FoundSummary } from './find/query.ts'
 import type { FindSource } from './find/search.ts'
 import { isOwnCollection } from './keys.ts'
 import {
@@ -36,6 +36,8 @@ export interface Scans {
   visitPage(collection: string, query: ListQuery, visitor: MemberVisitor): Pick<Page, 'next'> | null
   /** Yields all members that a query selects, in parts, in constant memory. */
   all(collection: string, query: ListQuery, memory?: PageMemory): AsyncGenerator<Member[]>
+  /** As `find`, as `visitPage` is to `page`. Throws `invalid_cursor`. */
+  visitFound(collection: string, query: FindQuery, visitor: MemberVisitor): FoundSummary | null
   /** Returns a page of what is found by value (find/find.ts). Rejects with `no_index` or `invalid_cursor`. */
   find(collection: string, query: FindQuery, options?: PageOptions): Promise<FoundPage>
   /**
@@ -84,6 +86,7 @@ export function scansOf({ engine, writes, versions, indexesOf, now }: ScanOption
     page: (collection, query, options) => listPage(engine, collection, query, now(), options),
     visitPage: (collection, query, visitor) => visitPage(engine, collection, query, now(), visitor),
     all: (collection, query, memory) => listAll(engine, collection, query, now, memory),
+    visitFound: (collection, query, visitor) => visitFound(source, collection, query, now(), visitor),
     find: (collection, query, options) => findPage(source, collection, query, now(), options),
     findAll: (collection, query, memory) => findAll(source, collection, query, now, memory),
     drop: (collection, selection, onProgress = () => {}) =>

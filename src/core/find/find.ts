@@ -3,15 +3,17 @@ import type { Index } from '../indexes/definition.ts'
 import { maxExaminedMembers } from '../limits.ts'
 import type { PageOptions } from '../list.ts'
 import type { Member } from '../member.ts'
+import type { MemberVisitor } from '../member-visitor.ts'
 import { nextTick } from '../next-tick.ts'
 import { type PageMemory, unlimitedMemory } from '../page-memory.ts'
-import { type FindCursor, parseCursor } from './cursor.ts'
+import { type FindCursor, formatCursor, parseCursor } from './cursor.ts'
 import type { FindOrder } from './expressions.ts'
+import { IndexScan } from './index-scan.ts'
 import { orderOfText, orderText } from './ordered.ts'
 import { countMatches, pageInOrder } from './page-in-order.ts'
 import { type FindPlan, plansOf, suggestedIndex } from './plan.ts'
-import type { FindQuery, FoundPage } from './query.ts'
-import type { FindSource, Search } from './search.ts'
+import type { FindQuery, FoundPage, FoundSummary } from './query.ts'
+import { candidates, type FindSource, type Search } from './search.ts'
 import { membersAt, sortedPage, sortedPositions } from './sorted.ts'
 
 /** Finds the members that a query selects (query.ts), by pages: in order as they are read, or sorted in memory. */
@@ -33,6 +35,31 @@ export async function findPage(
   const page = await firstPage(search, order, cursor)
   if (page === null) throw noIndex(query, order)
   return query.count && page.count === null ? withCount(search, page, cursor) : page
+}
+
+/**
+ * As `findPage`, for a visitor and without the members. Returns null for a page that an index does not give at once: what was
+ * visited is void then, and `findPage` reads it.
+ */
+export function visitFound(
+  source: FindSource,
+  collection: string,
+  query: FindQuery,
+  nowMs: number,
+  visitor: MemberVisitor,
+): FoundSummary | null {
+  const { filter, match, keysOnly, fields, count, limit } = query
+  if (filter !== null || match !== null || keysOnly || fields !== null || count) return null
+  const search: Search = { source, collection, query, nowMs, memory: unlimitedMemory, isPart: false }
+  const cursor = query.cursor === null ? null : parseCursor(query.cursor)
+  const [plan] = plansFor(search, orderOf(query, cursor), cursor)
+  if (plan === undefined || plan.isSorted || plan.by.index === null) return null
+  const scan = candidates(search, plan, cursor, limit)
+  const visited = scan instanceof IndexScan ? scan.visit(nowMs, visitor) : null
+  if (visited === null) return null
+  const { next } = visited
+  const explanation = { index: plan.by.index.name, examined: scan.examined, isSortedInMemory: false }
+  return { next: next === null ? null : formatCursor(next), isComplete: true, count: null, explanation }
 }
 
 /** Returns the page of the first plan that can serve it; null if none can. */

@@ -12,13 +12,14 @@ import { lateEngine } from '../../../test/support/late-engine.ts'
 import { linedEngine } from '../../../test/support/lined-engine.ts'
 import { random, seedOfRun } from '../../../test/support/random.ts'
 import { openTestEngine } from '../../../test/support/test-engine.ts'
-import type { Engine, Put } from '../engine.ts'
+import type { Engine, MemberRef, Put } from '../engine.ts'
 import { type Index, indexOf, parseIndexes } from '../indexes/definition.ts'
 import { asDuplicate, entryOf } from '../indexes/entries.ts'
-import { maxExaminedMembers } from '../limits.ts'
-import { jsonContentType } from '../member.ts'
+import { maxExaminedMembers, smallPageBytes } from '../limits.ts'
+import { jsonContentType, type Member } from '../member.ts'
+import type { MemberVisitor } from '../member-visitor.ts'
 import { parseFindOrder, parseWhere } from './expressions.ts'
-import { findAll, findPage } from './find.ts'
+import { findAll, findPage, visitFound } from './find.ts'
 import type { FindQuery, FoundPage } from './query.ts'
 import type { FindSource } from './search.ts'
 
@@ -55,11 +56,39 @@ async function store(
   }
 }
 
+/** A source whose engine has members at hand, if it returns them at once. */
+function visitable(source: FindSource): FindSource {
+  const { engine } = source
+  function visitMany(refs: readonly MemberRef[], maxBytes: number, visitor: MemberVisitor): number | null {
+    const members = engine.readMany(refs, maxBytes)
+    if (members instanceof Promise) return null
+    for (const [i, member] of members.entries()) visitor.member(member, i)
+    return members.length
+  }
+  return { ...source, engine: { ...engine, visitMany } }
+}
+
+/** Returns the page as `visitFound` gives it; null if it does not. */
+function visitedPage(source: FindSource, query: FindQuery, nowMs = 1000): FoundPage | null {
+  const members: Member[] = []
+  const summary = visitFound(visitable(source), 'c', query, nowMs, {
+    stored() {},
+    undo() {},
+    member: (member) => void members.push(member!),
+  })
+  return summary === null ? null : { members, ...summary }
+}
+
+let visitedPages = 0
+
 async function pagesOf(source: FindSource, query: FindQuery): Promise<FoundPage[]> {
   const pages: FoundPage[] = []
   let cursor: string | null = null
   do {
     const page: FoundPage = await findPage(source, 'c', { ...query, cursor }, 1000)
+    const visited = visitedPage(source, { ...query, cursor })
+    if (visited !== null) expect(visited).toEqual(page)
+    if (visited !== null) visitedPages++
     pages.push(page)
     cursor = page.next
   } while (cursor !== null)
@@ -117,6 +146,8 @@ test.each(Object.keys(engines))(
       expect([about, streamed]).toEqual([about, keysOf(found)])
     }
     for (const one of ['none', 'i0', 'i1', 'i2']) expect(served.get(one) ?? 0).toBeGreaterThan(0)
+    expect(visitedPages > 0).toBe(name === 'the test engine')
+    visitedPages = 0
     await engine.close()
   },
 )
@@ -142,6 +173,25 @@ const query = (where: string | null, order: string | null, over: Partial<FindQue
   where: where === null ? null : parseWhere(where),
   order: order === null ? null : parseFindOrder(order),
   ...over,
+})
+
+test('a page with members that have expired, or larger than is read without waiting for memory, is not visited', async () => {
+  const source = await opened(numbered(30), indexesOn(['@.n']))
+  const { engine } = source
+  const all = query('@.n < 20', null)
+  expect(visitedPage(source, all)?.members).toHaveLength(20)
+  await engine.commit({
+    checks: [],
+    writes: [{ ...putOf('c', 'k007', '{"n":7}'), expiresAtMs: 2000 }],
+    nowMs: 1000,
+  })
+  expect(visitedPage(source, all)?.members).toHaveLength(20)
+  expect(visitedPage(source, all, 2000)).toBeNull()
+  expect(visitedPage(source, query('@.n > 7 && @.n < 20', null), 2000)?.members).toHaveLength(12)
+  const large = `{"n":19,"text":"${'x'.repeat(smallPageBytes)}"}`
+  await engine.commit({ checks: [], writes: [putOf('c', 'k019', large)], nowMs: 1000 })
+  expect(visitedPage(source, all)).toBeNull()
+  expect(visitedPage(source, { ...all, limit: 19 })?.members).toHaveLength(19)
 })
 
 test('a page of an index examines what it returns', async () => {

@@ -5,6 +5,9 @@ import type { Index } from '../indexes/definition.ts'
 import { encodeValue, endOfEncoding } from '../indexes/encode-value.ts'
 import { type ReadEntry, readEntry } from '../indexes/entries.ts'
 import { compareKeys, earlierKey, keyAfter, keyOfSortKey, laterKey, prefixEnd, sortKey } from '../keys.ts'
+import { smallPageBytes } from '../limits.ts'
+import { isExpired, type Member } from '../member.ts'
+import type { MemberVisitor, StoredJson } from '../member-visitor.ts'
 import { nextTick } from '../next-tick.ts'
 import type { PageMemory } from '../page-memory.ts'
 import type { KeyRange } from '../ranges.ts'
@@ -84,6 +87,29 @@ export class IndexScan {
     return { members, isFull, areMatches }
   }
 
+  /**
+   * Visits the members of a whole page, in place of `next`, and returns where the next one begins. Returns null, after which this
+   * scan cannot be used, where the entries do not say all that is asked, or the page is not made of what they name.
+   */
+  visit(nowMs: number, visitor: MemberVisitor): { readonly next: FindCursor | null } | null {
+    const { left, isWhole } = this
+    if (left === null) return { next: null }
+    const scanned = isWhole ? this.scan(left) : null
+    if (scanned === null || scanned instanceof Promise) return null
+    this.take(left, scanned)
+    const { engine, collection, wanted } = this.options
+    const { entries } = this
+    if (entries.some(({ run }) => run !== null)) return null
+    const refs = entries.map(({ memberKey }) => ({ collection, key: memberKey }))
+    const shown = new ShownMembers(nowMs, visitor)
+    const visited = engine.visitMany(refs, smallPageBytes, shown)
+    const isAll = visited === refs.length && shown.count === visited && shown.bytes <= smallPageBytes
+    if (!isAll || (refs.length < wanted && this.left !== null)) return null
+    this.entries = []
+    this.part = entries
+    return { next: refs.length === wanted ? this.cursorAfter(wanted - 1) : null }
+  }
+
   /** Whether nothing is left after the last part. */
   get isAtEnd(): boolean {
     return this.entries.length === 0 && this.left === null
@@ -152,6 +178,40 @@ export class IndexScan {
     return this.options.range.isReversed
       ? { from: range.from, to: earlierKey(range.to, entry) }
       : { from: laterKey(range.from, keyAfter(entry)), to: range.to }
+  }
+}
+
+/** Counts the members that are visited and have not expired. */
+class ShownMembers implements MemberVisitor {
+  count = 0
+  bytes = 0
+  private lastBytes = 0
+  private readonly nowMs: number
+  private readonly visitor: MemberVisitor
+
+  constructor(nowMs: number, visitor: MemberVisitor) {
+    this.nowMs = nowMs
+    this.visitor = visitor
+  }
+
+  stored(row: StoredJson): void {
+    this.count++
+    this.lastBytes = row.valueEnd - row.valueAt
+    this.bytes += this.lastBytes
+    this.visitor.stored(row)
+  }
+
+  undo(): void {
+    this.count--
+    this.bytes -= this.lastBytes
+    this.visitor.undo()
+  }
+
+  member(member: Member | null, index: number): void {
+    if (member === null || isExpired(member, this.nowMs)) return
+    this.count++
+    this.bytes += member.value.length
+    this.visitor.member(member, index)
   }
 }
 

@@ -40,8 +40,8 @@ export interface Explanation {
   readonly isSortedInMemory: boolean
 }
 
-export interface FoundPage {
-  readonly members: Member[]
+/** A page without its members. */
+export interface FoundSummary {
   /** The cursor of the next page; null when this is the last. */
   readonly next: string | null
   /** False where the limit of examined members ended the page, or the count, before all was examined. */
@@ -49,4 +49,8 @@ export interface FoundPage {
   /** Of all that match; at least so many if the page is not complete. Null unless asked for. */
   readonly count: number | null
   readonly explanation: Explanation
+}
+
+export interface FoundPage extends FoundSummary {
+  readonly members: Member[]
 }

@@ -1,6 +1,6 @@
 import { KvistError } from '../../core/errors.ts'
 import { parseFindOrder, parseShownFields, parseWhere } from '../../core/find/expressions.ts'
-import type { FindQuery, FoundPage } from '../../core/find/query.ts'
+import type { FindQuery, FoundSummary } from '../../core/find/query.ts'
 import type { PageMemory } from '../../core/page-memory.ts'
 import type { Store } from '../../core/store.ts'
 import { compressed } from '../compression.ts'
@@ -9,13 +9,22 @@ import { decodeCursor, encodeCursor, type Question } from '../cursor.ts'
 import { isNamed } from '../entity-tags.ts'
 import { isNdjson } from '../media-types.ts'
 import { ResponsePages } from '../page-memory.ts'
-import { type Fields, responseOf } from '../response.ts'
+import { type Fields, jsonResponse, responseOf } from '../response.ts'
 import type { HttpRequest } from '../wire/request.ts'
 import type { HttpResponse } from '../wire/response.ts'
 import { parseChoice } from './choice.ts'
 import { parseInclude } from './include.ts'
 import { parseLimit } from './limit.ts'
-import { type ListPart, linkTo, listHeaders, listTag, pageResponse, streamLines } from './list-responses.ts'
+import {
+  type ListPart,
+  linkTo,
+  listHeaders,
+  listTag,
+  membersStart,
+  pageResponse,
+  streamLines,
+} from './list-responses.ts'
+import { MemberWriter } from './member-writer.ts'
 import { parseSelection, selectionParameters } from './selection.ts'
 import type { MemberShape } from './serializers.ts'
 
@@ -68,17 +77,25 @@ export async function findMembers(
   const pages = new ResponsePages(context.connection)
   if (isStreamed)
     return streamFound(db, collection, query, shape, { 'Content-Type': type, ...headers }, pages, context)
+
+  function around({ next, ...page }: FoundSummary, returned: number): { end: string; headers: Fields } {
+    const cursor = next === null ? null : encodeCursor(question, next)
+    const link = request.method === 'POST' ? {} : linkTo(collection, given, cursor)
+    return { end: endOf(page, cursor, returned, isExplained), headers: { ...headers, ...link } }
+  }
+
+  if (shape.include === 'metadata') {
+    const writer = new MemberWriter(membersStart)
+    const visited = db.visitFound(collection, query, writer)
+    if (visited !== null) {
+      const { end, headers: all } = around(visited, writer.count)
+      pages.hold(writer.valueBytes)
+      return compressed(request, jsonResponse(writer.end(`${end}\n`), 200, all))
+    }
+  }
   const page = await db.find(collection, query, { memory: pages })
-  const next = page.next === null ? null : encodeCursor(question, page.next)
-  const link = request.method === 'POST' ? {} : linkTo(collection, given, next)
-  return pageResponse(
-    page.members,
-    endOf(page, next, isExplained),
-    shape,
-    { ...headers, ...link },
-    pages,
-    context,
-  )
+  const { end, headers: all } = around(page, page.members.length)
+  return pageResponse(page.members, end, shape, all, pages, context)
 }
 
 /** Responds with lines. The first part is found before the response begins, so that a query that cannot be served is refused. */
@@ -127,8 +144,9 @@ async function* withFirst(
 
 /** Returns the text after the members of a page. */
 function endOf(
-  { members, isComplete, count, explanation }: FoundPage,
+  { isComplete, count, explanation }: Omit<FoundSummary, 'next'>,
   next: string | null,
+  returned: number,
   isExplained: boolean,
 ): string {
   const { index, examined, isSortedInMemory } = explanation
@@ -136,9 +154,7 @@ function endOf(
     next,
     complete: isComplete,
     ...(count === null ? {} : { count }),
-    ...(isExplained
-      ? { explain: { index, examined, returned: members.length, sorted_in_memory: isSortedInMemory } }
-      : {}),
+    ...(isExplained ? { explain: { index, examined, returned, sorted_in_memory: isSortedInMemory } } : {}),
   }
   return `],${JSON.stringify(rest).slice(1)}`
 }
