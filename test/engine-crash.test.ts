@@ -6,6 +6,7 @@ import { keyOf, revisionOf } from '../src/core/member.ts'
 import { type BatchName, batchOf, markOf, renewedUntil, writers } from './support/crash-batches.ts'
 import { faultsOfTables, killedCopy, newFolder, withEngine } from './support/engine.ts'
 import { collection, feedOf } from './support/engine-writes.ts'
+import { isLongRun } from './support/long-run.ts'
 import { type Random, random, seedOfRun } from './support/random.ts'
 
 /**
@@ -14,7 +15,7 @@ import { type Random, random, seedOfRun } from './support/random.ts'
  * After each kill a copy of the store is opened and must have every batch that was acknowledged, whole, and of the one
  * that each writer had under way all or nothing. Renewals that were acknowledged are kept as well.
  */
-const lives = Number(process.env.KVIST_CRASH_LIVES ?? 25)
+const lives = Number(process.env.KVIST_CRASH_LIVES ?? (isLongRun ? 50 : 12))
 
 /** What is known of the store: for each key its last write and, where it was acknowledged, its revision. */
 interface Known {

@@ -7,6 +7,7 @@ import { indexOf } from '../src/core/indexes/definition.ts'
 import { checkFolder } from '../src/engines/sqlite/check/check-folder.ts'
 import { openSqlite } from '../src/engines/sqlite/engine.ts'
 import { wrongEntries } from './support/index-entries.ts'
+import { isLongRun } from './support/long-run.ts'
 import { random, seedOfRun } from './support/random.ts'
 import { jsonOf, put } from './support/responses.ts'
 import { newFolder, startServer } from './support/server.ts'
@@ -16,7 +17,7 @@ import { newFolder, startServer } from './support/server.ts'
 const dataFolder = newFolder()
 afterAll(() => rmSync(dataFolder, { recursive: true, force: true }))
 
-const rounds = Number(process.env.KVIST_INDEX_CRASHES ?? 6)
+const rounds = Number(process.env.KVIST_INDEX_CRASHES ?? (isLongRun ? 12 : 3))
 const patienceMs = 20_000 * rounds
 const members = 20_000
 

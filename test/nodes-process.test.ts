@@ -3,6 +3,7 @@ import { cpSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Kvist, type Listed } from '../sdk/client.ts'
 import { until } from './support/engine.ts'
+import { isLongRun } from './support/long-run.ts'
 import { random, seedOfRun } from './support/random.ts'
 import { kvistProgram, newFolder, startServer, type TestServer } from './support/server.ts'
 import { runToEnd } from './support/spawn.ts'
@@ -67,7 +68,7 @@ test('what was acknowledged is on the target, though both are killed again and a
   }
 
   const writing = [0, 1, 2].map(write)
-  for (let round = 0; round < 6; round++) {
+  for (let round = 0; round < (isLongRun ? 6 : 3); round++) {
     await Bun.sleep(100 + r.int(200))
     if (r.oneIn(2)) {
       await emitter.crash()
@@ -122,7 +123,7 @@ test('a ring of three bridges ends up the same, though each is killed while clie
     }
   }
   const writing = [0, 1, 2].map(write)
-  for (let round = 0; round < 5; round++) {
+  for (let round = 0; round < (isLongRun ? 5 : 3); round++) {
     await Bun.sleep(100 + r.int(300))
     const at = r.int(3)
     await ring[at]!.crash()

@@ -1,5 +1,6 @@
 import { afterAll, expect, test } from 'bun:test'
 import { rmSync } from 'node:fs'
+import { isLongRun } from './support/long-run.ts'
 import { random, seedOfRun } from './support/random.ts'
 import { jsonOf } from './support/responses.ts'
 import { newFolder, startServer } from './support/server.ts'
@@ -9,7 +10,7 @@ import { newFolder, startServer } from './support/server.ts'
 const dataFolder = newFolder()
 afterAll(() => rmSync(dataFolder, { recursive: true, force: true }))
 
-const rounds = 12
+const rounds = isLongRun ? 20 : 6
 const increment = 'application/vnd.kvist.increment+json'
 
 interface Request {

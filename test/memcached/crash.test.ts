@@ -1,5 +1,6 @@
 import { afterAll, expect, test } from 'bun:test'
 import { rmSync } from 'node:fs'
+import { isLongRun } from '../support/long-run.ts'
 import { type MemcachedTestServer, serveMemcached } from '../support/memcached/serve.ts'
 import { random, seedOfRun } from '../support/random.ts'
 import { newFolder } from '../support/server.ts'
@@ -9,7 +10,7 @@ import { newFolder } from '../support/server.ts'
  * pipeline; what stands afterwards must be at least the last number acknowledged and at most the last one sent.
  */
 
-const rounds = 8
+const rounds = isLongRun ? 20 : 4
 const writers = 16
 const keysOfWriter = 10
 const pipelined = 20
