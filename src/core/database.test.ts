@@ -4,8 +4,10 @@ import { openTestEngine } from '../../test/support/test-engine.ts'
 import type { Content } from './content.ts'
 import { type Database, type DatabaseOptions, openDatabase } from './database.ts'
 import type { Engine } from './engine.ts'
+import { parseIndexes } from './indexes/definition.ts'
 import { expiryOf } from './jobs/sweeper.ts'
 import { everything } from './list.ts'
+import { noSettings } from './settings.ts'
 
 const opened: Database[] = []
 afterAll(async () => {
@@ -322,4 +324,27 @@ describe('a drop', () => {
       ['k2400x', '2'],
     ])
   })
+})
+
+test('a store that several servers write to has no indexes, whoever asks for them', async () => {
+  const indexes = parseIndexes([{ name: 'by-a', on: ['@.a'] }])
+  let closed = 0
+  const shared = (engine: Engine): Engine => ({
+    ...engine,
+    isShared: true,
+    close() {
+      closed++
+      return engine.close()
+    },
+  })
+  const db = await open(shared)
+  const refused = await faultOf(db.setSettings('c', { ...noSettings, indexes }))
+  expect(refused).toMatchObject({ code: 'not_implemented', message: expect.stringContaining('in Redis') })
+  expect(db.settings('c')).toEqual(noSettings)
+  const fixed = new Map([['c', { ...noSettings, indexes }]])
+  const opening = open(shared, { settings: fixed }).catch((error: Error) => error.message)
+  expect(await opening).toMatch(/^the indexes of c in the configuration file: .*in Redis has no indexes/)
+  expect(closed).toBe(1)
+  const other = new Map([['c', { ...noSettings, maxMembers: 1 }]])
+  expect((await open(shared, { settings: other })).settings('c').maxMembers).toBe(1)
 })

@@ -26,6 +26,7 @@ import { type IndexBuilder, type IndexEvent, startIndexBuilder } from './indexes
 import type { Index } from './indexes/definition.ts'
 import { type EntryPage, type EntryQuery, indexEntries } from './indexes/pages.ts'
 import { type IndexCounts, type IndexStatus, indexRegistry } from './indexes/registry.ts'
+import { disableIndexes, noIndexesHere } from './indexes/shared-store.ts'
 import { Renewals } from './jobs/renewals.ts'
 import { expiryOf, startSweeper } from './jobs/sweeper.ts'
 import { defaultTombstonesMs, startTombstoneGc } from './jobs/tombstone-gc.ts'
@@ -213,7 +214,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     for (const one of followers) one.load(engine).catch(onError)
   }
   const engine = await options.open(onCommit, onSetback)
-  if (engine.isShared) indexes.disable()
+  if (engine.isShared) await disableIndexes(engine, indexes, settings)
   for (const one of followers) await one.load(engine)
   const runner = processRunner(processes, onError)
   const transforms = transformsOf(registry, runner)
@@ -350,11 +351,6 @@ function membersChecker(registry: SettingsRegistry, scans: Scans): Database['che
       collection,
       memory,
     })
-}
-
-/** A server that has not heard of an index yet would write members without their entries (docs/design/indexes.md). */
-function noIndexesHere(): KvistError {
-  return new KvistError('not_implemented', 'a store in Redis has no indexes: several servers may write to it')
 }
 
 const relaxed = { durability: 'relaxed' } as const
