@@ -26,6 +26,9 @@ const hour = 3_600_000
 const plain: readonly Member[] = [
   memberOf({}),
   memberOf({ key: 'the same times' }),
+  memberOf({ key: 'updated later', clock: (createdAtMs + 5000) * 2048 }),
+  memberOf({ key: 'a "quote' }),
+  memberOf({ key: 'a \\ backslash' }),
   memberOf({ key: 'a "quoted" \\ key', value: '"é\\n"' }),
   memberOf({ key: 'line\nbreak\t\u0000\u001f\u007f', value: '[1,\n2]' }),
   memberOf({ key: 'schlüssel/鍵/😀', value: '"鍵😀\u2028"' }),
