@@ -408,6 +408,7 @@ test('by keys alone a member is made, edited, saved, deleted and left', async ()
 
 test('renamed, duplicated, downloaded, and replaced with a file', async () => {
   await store('old/name', '{"n": 1.0}')
+  await store('ann', ann)
   await onMember('old/name', async (page) => {
     const choose = async (item: string) => {
       await page.getByRole('button', { name: 'More actions' }).click()
@@ -416,9 +417,31 @@ test('renamed, duplicated, downloaded, and replaced with a file', async () => {
     await editorOf(page, 'old/name').waitFor()
     await choose('Rename…')
     await page.getByLabel('New key').fill('new name')
+    const requests: string[] = []
+    page.on('request', (request) => {
+      if (request.method() !== 'GET') requests.push(request.url())
+    })
     await page.keyboard.press('Enter')
     await editorOf(page, 'new name').waitFor()
-    expect([(await fetch(at('old/name'))).status, await textAt('new name')]).toEqual([404, '{"n": 1.0}'])
+    expect(requests).toEqual([`${server.url}/v1/_batch`])
+    const moved = await fetch(at('new name'))
+    expect([moved.headers.get('content-type'), await moved.text()]).toEqual([
+      'application/json',
+      '{"n": 1.0}',
+    ])
+    expect((await fetch(at('old/name'))).status).toBe(404)
+
+    // As a cluster that keeps the two keys apart responds.
+    await page.route('**/v1/_batch', (route) =>
+      route.fulfill({ status: 422, json: { code: 'unprocessable', together: [] } }),
+    )
+    await choose('Rename…')
+    await page.getByLabel('New key').fill('apart')
+    await page.keyboard.press('Enter')
+    await editorOf(page, 'apart').waitFor()
+    await page.getByText('new name is now apart').waitFor()
+    expect([(await fetch(at('new name'))).status, await textAt('apart')]).toEqual([404, '{"n": 1.0}'])
+    await page.unroute('**/v1/_batch')
     await choose('Duplicate…')
     await page.getByLabel('Key of the copy').fill('ann')
     await page.keyboard.press('Enter')
