@@ -95,3 +95,26 @@ test('nothing is kept for a socket that is closed', () => {
   out.flush()
   expect([out.isFull, out.unsentBytes, out.takeSentBytes()]).toEqual([false, 0, 0])
 })
+
+test.each([0, 3, 9, 10, 80_000, 100_009, 100_010, 300_000])(
+  'a long part is sent with what was buffered, and %p bytes of it at first',
+  (room) => {
+    const socket = fakeSocket()
+    const writes = countWrites(socket)
+    socket.room = room
+    const out = outputTo(socket)
+    out.prefix('0123456789')
+    out.value(Buffer.alloc(100_000, 'x'))
+    expect(writes()).toBe(1)
+    expect(out.unsentBytes).toBe(Math.max(100_010 - room, 0))
+    const other = outputTo(fakeSocket())
+    other.text('y'.repeat(200))
+    other.flush()
+    if (out.isFull) out.bytes(Buffer.from('last'))
+    socket.room = Number.POSITIVE_INFINITY
+    out.drained()
+    const last = room < 100_010 ? 'last' : ''
+    expect(socket.said()).toBe(`0123456789${'x'.repeat(100_000)}${last}`)
+    expect([out.isFull, out.takeSentBytes()]).toEqual([false, 100_010 + last.length])
+  },
+)

@@ -66,10 +66,14 @@ export class Output {
     else this.buffer(text, bytes)
   }
 
-  /** Flushes, then sends bytes at once. They must not change while `isFull`. */
+  /** Sends bytes at once, after what is buffered. They must not change while `isFull`. */
   bytes(part: Uint8Array): void {
-    this.flush()
-    this.send(part, part.length)
+    const isJoined = this.bufferedBytes > 0 && this.bufferedBytes + part.length <= joined.length
+    if (isJoined && this.queuedBytes === 0) this.sendJoined(part)
+    else {
+      this.flush()
+      this.send(part, part.length)
+    }
   }
 
   /**
@@ -83,7 +87,11 @@ export class Output {
 
   flush(): void {
     this.isScheduled = false
-    if (this.bufferedBytes === 0) return
+    if (this.bufferedBytes > 0) this.send(joined, this.join())
+  }
+
+  /** Copies what is buffered into `joined`; returns where it ends. */
+  private join(): number {
     const { parts } = this
     let end = 0
     for (let i = 0; i < parts.length; i++) {
@@ -97,7 +105,21 @@ export class Output {
     }
     parts.length = 0
     this.bufferedBytes = 0
-    this.send(joined, end)
+    return end
+  }
+
+  /** Sends what is buffered and a part together: to copy as much costs less than to send once more. */
+  private sendJoined(part: Uint8Array): void {
+    this.isScheduled = false
+    const start = this.join()
+    joined.set(part, start)
+    const bytes = start + part.length
+    const sent = this.socket.write(joined, 0, bytes)
+    if (sent < 0) return
+    this.sentBytes += sent
+    if (sent < start) this.queue.push(Buffer.from(joined.subarray(sent, start)))
+    if (sent < bytes) this.queue.push(part.subarray(Math.max(sent - start, 0)))
+    this.queuedBytes += bytes - sent
   }
 
   /** Sends queued output after the socket has drained. */
