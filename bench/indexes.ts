@@ -2,9 +2,9 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Database, openDatabase, wholeCollection } from '../src/core/database.ts'
-import type { Engine } from '../src/core/engine.ts'
+import { parseFindOrder, parseWhere } from '../src/core/find/expressions.ts'
 import { parseIndexes } from '../src/core/indexes/definition.ts'
-import { indexEntries } from '../src/core/indexes/pages.ts'
+import { everything } from '../src/core/list.ts'
 import { noSettings } from '../src/core/settings.ts'
 import { openSqlite } from '../src/engines/sqlite/engine.ts'
 
@@ -22,25 +22,15 @@ const clients = 64
 const putsOfRound = 20_000
 const rounds = 5
 
-interface Opened {
-  readonly db: Database
-  readonly engine: Engine
-}
-
-async function open(dir: string): Promise<Opened> {
-  let engine: Engine | null = null
-  const db = await openDatabase({
-    open: async (onCommit) => {
-      engine = await openSqlite({ dir, durability: 'full', onCommit })
-      return engine
-    },
+function open(dir: string): Promise<Database> {
+  return openDatabase({
+    open: (onCommit) => openSqlite({ dir, durability: 'full', onCommit }),
     cacheBytes: 64 * 2 ** 20,
     now: Date.now,
     onError(error) {
       throw error
     },
   })
-  return { db, engine: engine! }
 }
 
 const countries = ['AT', 'CH', 'DE', 'DK', 'FI', 'NO', 'SE']
@@ -97,7 +87,7 @@ function median(values: readonly number[]): number {
 const perMember = ({ count, cpuMs }: Spent) => (cpuMs * 1000) / count
 const rate = ({ count, wallMs }: Spent) => (count * 1000) / wallMs
 
-async function puts({ db }: Opened): Promise<void> {
+async function puts(db: Database): Promise<void> {
   const spent = new Map<string, Spent[]>(kinds.map(([name]) => [name, []]))
   for (const [name, on] of kinds) await db.setSettings(name, { ...noSettings, indexes: parseIndexes(on) })
   for (let round = 0; round < rounds; round++) {
@@ -157,7 +147,7 @@ async function writingDuring(db: Database, work: () => Promise<void>): Promise<S
   })
 }
 
-async function build({ db }: Opened): Promise<void> {
+async function build(db: Database): Promise<void> {
   await fill(db)
   const before = await writingDuring(db, () => Bun.sleep(5000))
   const during = await writingDuring(db, async () => {
@@ -173,7 +163,7 @@ async function build({ db }: Opened): Promise<void> {
   )
 }
 
-async function buildAlone({ db }: Opened): Promise<void> {
+async function buildAlone(db: Database): Promise<void> {
   const spent = await spending(async () => {
     await db.setSettings('cities', { ...noSettings, indexes: parseIndexes([byCountry, byName]) })
     while (db.indexesOf('cities').some(({ state }) => state !== 'ready')) await Bun.sleep(20)
@@ -184,8 +174,11 @@ async function buildAlone({ db }: Opened): Promise<void> {
   )
 }
 
-async function pages({ db, engine }: Opened): Promise<void> {
-  const [index] = db.indexesOf('cities')
+async function pages(db: Database): Promise<void> {
+  const query = {
+    ...{ ...everything, order: parseFindOrder('@.population'), limit: 100, cursor: null },
+    ...{ keysOnly: false, fields: null, count: false },
+  }
   const byKey: Spent[] = []
   const byIndex: Spent[] = []
   const times = 2000
@@ -200,14 +193,10 @@ async function pages({ db, engine }: Opened): Promise<void> {
     byIndex.push(
       await spending(async () => {
         for (let i = 0; i < times; i++) {
-          const low = { values: [`"${countries[i % 7]}"`, String((i * 7919) % 9_000_000)], isInclusive: true }
-          const { entries } = await indexEntries(engine, index!, {
-            low,
-            reverse: false,
-            after: null,
-            limit: 100,
-          })
-          await db.readMany(entries.map(({ memberKey: key }) => ({ collection: 'cities', key })))
+          const where = parseWhere(
+            `@.country == "${countries[i % 7]}" && @.population >= ${(i * 7919) % 9_000_000}`,
+          )
+          await db.find('cities', { ...query, where })
         }
         return times
       }),
@@ -220,13 +209,13 @@ async function pages({ db, engine }: Opened): Promise<void> {
 }
 
 const dir = mkdtempSync(join(tmpdir(), 'kvist-bench-indexes-'))
-const store = await open(dir)
+const db = await open(dir)
 try {
-  await puts(store)
-  await build(store)
-  await pages(store)
-  await buildAlone(store)
+  await puts(db)
+  await build(db)
+  await pages(db)
+  await buildAlone(db)
 } finally {
-  await store.db.close()
+  await db.close()
   rmSync(dir, { recursive: true, force: true })
 }

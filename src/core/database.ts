@@ -23,8 +23,6 @@ import type { Scope } from './feed/scope.ts'
 import type { WatchBounds, Watcher, WatchStats } from './feed/watcher.ts'
 import type { Follower } from './follower.ts'
 import { type IndexBuilder, type IndexEvent, startIndexBuilder } from './indexes/build.ts'
-import type { Index } from './indexes/definition.ts'
-import { type EntryPage, type EntryQuery, indexEntries } from './indexes/pages.ts'
 import { type IndexCounts, type IndexStatus, indexRegistry } from './indexes/registry.ts'
 import { disableIndexes, noIndexesHere } from './indexes/shared-store.ts'
 import { Renewals } from './jobs/renewals.ts'
@@ -109,8 +107,6 @@ export interface Database
   settingsRevision(collection: string): number | null
   /** The indexes of a collection, in the order of its settings, with their states. */
   indexesOf(collection: string): readonly IndexStatus[]
-  /** Returns a page of the entries of an index (indexes/pages.ts). */
-  indexEntries(index: Index, query: EntryQuery): Promise<EntryPage>
   /**
    * Stores the settings of a collection; null removes them. Once it resolves, every write of this server keeps within
    * the quotas. The condition is on the revision of the stored settings. Throws `conflict`, `unprocessable`
@@ -263,7 +259,6 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     settings: (collection) => registry.get(collection) ?? noSettings,
     settingsRevision: registry.revisionOf,
     indexesOf: indexes.of,
-    indexEntries: (index, query) => indexEntries(engine, index, query),
     setSettings: settingsSetter(engine, registry, runner, writes),
     checkMembers: membersChecker(registry, scans),
     changes: (scope, after, limit, memory) => readFeed(feed, scope, after, limit, memory),

@@ -9,7 +9,6 @@ export type Store = Omit<
   | 'write'
   | 'collections'
   | 'hasSeen'
-  | 'indexEntries'
   | 'stats'
   | 'writeFault'
   | 'close'

@@ -112,18 +112,6 @@ export function isUniqueEntry(key: string, fields: number): boolean {
   return key[at] === 'u'
 }
 
-/** Returns what the entries with these values of the first fields begin with, and whether a value is truncated in it. */
-export function entryPrefix(index: Index, values: readonly (string | undefined)[]): EncodedValue {
-  let text = ''
-  for (const value of values) {
-    const encoded = encodeValue(value, index.maxValueBytes)
-    text += encoded.text
-    // Whatever follows is not in order.
-    if (encoded.isTruncated) return { text, isTruncated: true }
-  }
-  return { text, isTruncated: false }
-}
-
 /** Returns the entry that a member has in place of a unique one, because another member has that. */
 export function asDuplicate({ key }: IndexEntry, memberKey: string): IndexEntry {
   const text = key.slice(0, key.lastIndexOf('u'))
