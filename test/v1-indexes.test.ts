@@ -156,4 +156,50 @@ describe('unique values', () => {
     const summary = await jsonOf<ImportSummary>(post(name, lines, { 'content-type': 'application/x-ndjson' }))
     expect(summary).toMatchObject({ stored: 1, failed: [{ line: 2, code: 'not_unique' }] })
   })
+
+  const form = 'application/x-www-form-urlencoded'
+  const dialects: [
+    dialect: string,
+    collection: string,
+    field: string,
+    method: string,
+    path: string,
+    body: string,
+    type: string,
+  ][] = [
+    ['ozza', 'things', '@.mail', 'PUT', '/things', '{"id":"KEY","mail":"a"}', 'application/json'],
+    ['keys', 'keys', '@.mail', 'PUT', '/keys', '{"KEY":{"mail":"a"}}', 'application/json'],
+    ['minstore', 'text', '@.value', 'POST', '/text/KEY', 'value=hello', form],
+    [
+      'tenantbase',
+      'cache',
+      '@.mail',
+      'POST',
+      '/set-value',
+      '{"key":"KEY","value":{"mail":"a"}}',
+      'application/json',
+    ],
+  ]
+  test.each(dialects)(
+    'are kept by %s, which refuses in its own form',
+    async (dialect, collection, field, method, path, body, type) => {
+      const send = (key: string) =>
+        fetch(`${server.url}/dialects/${dialect}${path.replace('KEY', key)}`, {
+          method,
+          body: body.replace('KEY', key),
+          headers: { 'content-type': type },
+        })
+      const own = [{ name: 'u', on: [field], unique: true }]
+      await jsonOf(put(at(`_collections/${collection}`), JSON.stringify({ indexes: own, processes: [] })))
+      await untilReady(collection)
+      expect((await send('a')).status).toBeLessThan(300)
+      const refused = await send('b')
+      const detail = `${collection}/b: ${collection}/a has the same ${field}, and index u is unique`
+      const text = dialect === 'tenantbase' ? `409: ${detail}` : JSON.stringify({ error: detail })
+      expect(`${refused.status} ${(await refused.text()).trim()}`).toBe(`409 ${text}`)
+      expect((await fetch(at(`${collection}/b`))).status).toBe(404)
+      await fetch(at(`${collection}/a`), { method: 'DELETE' })
+      expect((await send('b')).status).toBeLessThan(300)
+    },
+  )
 })
