@@ -111,8 +111,13 @@ test('on a phone, and in the dark', async () => {
         '[...document.querySelectorAll("main *")].map((one) => one.getBoundingClientRect().right)',
       )
       expect(Math.max(...edges)).toBeLessThanOrEqual(380)
+      // A phone zooms in on a field with smaller text.
+      const sizes = await page.evaluate<number[]>(
+        '[...document.querySelectorAll("input, select, textarea")].map((one) => parseFloat(getComputedStyle(one).fontSize))',
+      )
+      expect(Math.min(...sizes)).toBe(16)
       await screenshot(page, 'requests-phone')
     },
-    { width: 380, height: 760, colorScheme: 'dark' },
+    { width: 380, height: 760, hasTouch: true, colorScheme: 'dark' },
   )
 })
