@@ -24,7 +24,15 @@ function openRedisStore(onCommit: OnCommit): Promise<Engine> {
 
 /** Opens an empty store: in memory, unless KVIST_TEST_ENGINE says `late`, `redis` or `sqlite`. */
 export function openTestEngine(onCommit: OnCommit): Promise<Engine> {
-  const kind = process.env.KVIST_TEST_ENGINE ?? 'memory'
+  return openKind(process.env.KVIST_TEST_ENGINE ?? 'memory', onCommit)
+}
+
+/** Opens the same, but in memory with results that come late unless KVIST_TEST_ENGINE says otherwise. */
+export function openLateTestEngine(onCommit: OnCommit): Promise<Engine> {
+  return openKind(process.env.KVIST_TEST_ENGINE ?? 'late', onCommit)
+}
+
+function openKind(kind: string, onCommit: OnCommit): Promise<Engine> {
   const open = kinds[kind]
   if (open === undefined)
     throw new Error(`KVIST_TEST_ENGINE is ${Object.keys(kinds).join(', ')}, not ${kind}`)

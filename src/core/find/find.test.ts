@@ -10,7 +10,7 @@ import {
   randomValue,
 } from '../../../test/support/find-model.ts'
 import { random, seedOfRun } from '../../../test/support/random.ts'
-import { openTestEngine } from '../../../test/support/test-engine.ts'
+import { openLateTestEngine } from '../../../test/support/test-engine.ts'
 import { type Database, openDatabase } from '../database.ts'
 import { maxExaminedMembers } from '../limits.ts'
 import { jsonContentType, type Value } from '../member.ts'
@@ -28,7 +28,7 @@ let nowMs = 1000
 async function open(): Promise<Database> {
   nowMs = 1000
   const db = await openDatabase({
-    open: openTestEngine,
+    open: openLateTestEngine,
     cacheBytes: 1 << 20,
     now: () => nowMs,
     onError(error) {
@@ -251,7 +251,7 @@ describe('many members', () => {
   const many = maxExaminedMembers + 1000
   beforeAll(async () => {
     db = await openDatabase({
-      open: openTestEngine,
+      open: openLateTestEngine,
       cacheBytes: 1 << 20,
       now: () => 1000,
       onError(error) {
