@@ -12,7 +12,8 @@ export class MemberWriter implements MemberVisitor {
   /** The number of members so far, and the bytes of their values. */
   count = 0
   valueBytes = 0
-  private out: Buffer
+  /** Empty until the first member comes: where a store cannot be visited, none does. */
+  private out: Buffer = nothing
   private at = 0
   /** Where the last row was written, and what `valueBytes` was before it. */
   private lastAt = 0
@@ -21,14 +22,15 @@ export class MemberWriter implements MemberVisitor {
   private timesAt = 0
   private createdAtMs = 0
   private updatedAtMs = 0
+  private readonly before: string
 
+  /** `before` is the text before the members. */
   constructor(before: string) {
-    this.out = recycled ?? Buffer.allocUnsafeSlow(firstBytes)
-    recycled = null
-    this.text(before)
+    this.before = before
   }
 
   stored(row: StoredJson): void {
+    this.begin()
     const { bytes, keyAt, keyEnd, valueAt, valueEnd } = row
     this.lastAt = this.at
     this.lastValueBytes = this.valueBytes
@@ -58,6 +60,7 @@ export class MemberWriter implements MemberVisitor {
   }
 
   member(member: Member | null): void {
+    this.begin()
     if (this.count++ > 0) this.text(',')
     if (member !== null) this.valueBytes += member.value.length
     this.text(member === null ? 'null' : memberJson(member, memberShape))
@@ -65,10 +68,18 @@ export class MemberWriter implements MemberVisitor {
 
   /** Returns all that was written, with `after` at its end. The writer cannot be used any more. */
   end(after: string): Uint8Array {
+    this.begin()
     this.text(after)
     const body = Buffer.from(this.out.subarray(0, this.at))
     if (this.out.length <= maxRecycledBytes) recycled = this.out
     return body
+  }
+
+  private begin(): void {
+    if (this.out !== nothing) return
+    this.out = recycled ?? Buffer.allocUnsafeSlow(firstBytes)
+    recycled = null
+    this.text(this.before)
   }
 
   private text(text: string): void {
@@ -153,6 +164,7 @@ const backslash = 0x5c
 /** A copy up to this size is quicker as a loop than by a native call. */
 const shortBytes = 24
 
+const nothing = Buffer.alloc(0)
 const firstBytes = 64 * 1024
 /** A larger buffer is not kept. */
 const maxRecycledBytes = 1024 * 1024
