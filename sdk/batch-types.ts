@@ -18,6 +18,8 @@ export interface BatchPut extends ExpiryFields {
   /** JSON or bytes; under a type that is not JSON a string is stored as text. */
   readonly value: unknown
   readonly content_type?: string | undefined
+  /** The number that memcached clients store beside a value; 0 is the default. */
+  readonly flags?: number | undefined
 }
 
 export interface BatchDelete {

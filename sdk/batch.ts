@@ -76,6 +76,7 @@ const putRules: Rules<BatchPut> = {
   ...expiryRules,
   value: anything, // it is checked where it is encoded
   content_type: optional(contentType),
+  flags: optional(wholeNumber(0)),
 }
 const deleteRules: Rules<BatchDelete> = ofMember
 const touchRules: Rules<BatchTouch> = { ...ofMember, ...expiryRules }

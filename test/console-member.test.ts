@@ -410,7 +410,12 @@ test('by keys alone a member is made, edited, saved, deleted and left', async ()
 })
 
 test('renamed, duplicated, downloaded, and replaced with a file', async () => {
-  await store('old/name', '{"n": 1.0}')
+  const flagged = { key: 'old/name', value: 1, flags: 7 }
+  await fetch(`${server.url}/v1/users`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/x-ndjson' },
+    body: JSON.stringify(flagged).replace('1', '{"n": 1.0}'),
+  })
   await store('ann', ann)
   await onMember('old/name', async (page) => {
     const choose = async (item: string) => {
@@ -436,7 +441,9 @@ test('renamed, duplicated, downloaded, and replaced with a file', async () => {
 
     // As a cluster that keeps the two keys apart responds.
     await page.route('**/v1/_batch', (route) =>
-      route.fulfill({ status: 422, json: { code: 'unprocessable', together: [] } }),
+      route.request().postData()!.includes('"delete"')
+        ? route.fulfill({ status: 422, json: { code: 'unprocessable', together: [] } })
+        : route.continue(),
     )
     await choose('Rename…')
     await page.getByLabel('New key').fill('apart')
@@ -453,6 +460,8 @@ test('renamed, duplicated, downloaded, and replaced with a file', async () => {
     await page.getByLabel('Key of the copy').fill('copy')
     await page.keyboard.press('Enter')
     await editorOf(page, 'copy').waitFor()
+    const copied = await fetch(`${server.url}/v1/users?prefix=copy&include=all`)
+    expect(await copied.json()).toMatchObject({ members: [{ key: 'copy', flags: 7 }] })
 
     const [download] = await Promise.all([page.waitForEvent('download'), choose('Download')])
     expect(download.suggestedFilename()).toBe('copy.json')

@@ -191,6 +191,7 @@ const batchOperations = {
     key: 'required',
     value: 'required',
     content_type: 'optional',
+    flags: 'optional',
     ...expiry,
   } satisfies Names<BatchPut>,
   delete: { op: 'required', collection: 'required', key: 'required' } satisfies Names<BatchDelete>,

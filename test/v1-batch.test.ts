@@ -97,6 +97,22 @@ describe('operations', () => {
     expect(members[3]!.expires_at).toBeNull()
   })
 
+  test('put the flags of memcached clients, 0 unless there are some', async () => {
+    const collection = newCollection()
+    const put = { op: 'put', collection, value: 1 }
+    const flags = [undefined, 0, 7, 4_294_967_295]
+    await revisionsOf({ operations: flags.map((some, i) => ({ ...put, key: `${i}`, flags: some })) })
+    const members = await membersIn(`${urlOf(collection)}?include=all`)
+    expect(members.map((member) => member.flags)).toEqual([0, 0, 7, 4_294_967_295])
+    for (const bad of [-1, 1.5, 4_294_967_296, '7', null]) {
+      const response = await batch(JSON.stringify({ operations: [{ ...put, key: 'bad', flags: bad }] }))
+      expect([response.status, ((await response.json()) as { detail: string }).detail]).toEqual([
+        400,
+        '"flags" is not a number of 32 bits',
+      ])
+    }
+  })
+
   test('an empty batch does nothing', async () => {
     expect(await revisionsOf({})).toEqual([])
     expect(await revisionsOf({ checks: [], operations: [] })).toEqual([])

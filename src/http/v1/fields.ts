@@ -13,7 +13,14 @@ import { expiryFields, fieldExpiry } from './expiry.ts'
 export type JsonFields = Readonly<Record<string, unknown>>
 
 /** The fields of a member's content. */
-export const contentFields = ['value', 'value_text', 'value_base64', 'content_type', ...expiryFields] as const
+export const contentFields = [
+  'value',
+  'value_text',
+  'value_base64',
+  'content_type',
+  'flags',
+  ...expiryFields,
+] as const
 
 /** Returns a value as an object. Throws `invalid_request` otherwise; `where` names the value in the message. */
 export function asObject(given: unknown, where: string): JsonFields {
@@ -62,7 +69,13 @@ export function parseContent(fields: JsonFields, raw: string, where: string, now
   if (other !== null) throw new KvistError('invalid_request', `${where} has both "${form}" and "${other}"`)
   const contentType = parseType(fields.content_type, form)
   const value = parsers[form](fields[form], raw, contentType, where)
-  return { value, contentType, flags: 0, expiresAtMs: fieldExpiry(fields, nowMs) }
+  return { value, contentType, flags: parseFlags(fields.flags), expiresAtMs: fieldExpiry(fields, nowMs) }
+}
+
+function parseFlags(given: unknown): number {
+  if (given === undefined) return 0
+  if (typeof given === 'number' && Number.isInteger(given) && given >= 0 && given < 2 ** 32) return given
+  throw new KvistError('invalid_request', '"flags" is not a number of 32 bits')
 }
 
 const forms = ['value', 'value_text', 'value_base64'] as const

@@ -116,9 +116,3 @@ export function parseObject(text: string): JsonFields {
   if (typeof line === 'object' && line !== null && !Array.isArray(line)) return line as JsonFields
   throw new KvistError('invalid_json', 'the line is not a JSON object')
 }
-
-export function parseFlags(given: unknown): number {
-  if (given === undefined) return 0
-  if (typeof given === 'number' && Number.isInteger(given) && given >= 0 && given < 2 ** 32) return given
-  throw new KvistError('invalid_request', '"flags" is not a number of 32 bits')
-}

@@ -6,7 +6,7 @@ import { jsonContentType } from '../../core/member.ts'
 import { isPlain, type PlainText } from '../../json/validate.ts'
 import { contentFields, parseContent, refuseOthers } from './fields.ts'
 import { type ScannedLine, scanLine } from './line-scan.ts'
-import { isBlank, isTooLong, linesIn, lineTooLong, parseFlags, parseObject } from './lines.ts'
+import { isBlank, isTooLong, linesIn, lineTooLong, parseObject } from './lines.ts'
 
 /** The members in the lines of an import. */
 
@@ -72,7 +72,6 @@ function addScanned(
 const lineFields: ReadonlySet<string> = new Set([
   'key',
   ...contentFields,
-  'flags',
   'revision',
   'created_at',
   'updated_at',
@@ -84,7 +83,6 @@ function parseLine(number: number, text: string, nowMs: number): MemberLine {
   if (typeof line.key !== 'string') throw new KvistError('invalid_key', 'the line has no "key" that is text')
   refuseOthers(line, lineFields, 'the line')
   // Written out: spreading the content costs as much as checking the names of all fields.
-  const { value, contentType, expiresAtMs } = parseContent(line, text, 'the line', nowMs)
-  const flags = parseFlags(line.flags)
+  const { value, contentType, flags, expiresAtMs } = parseContent(line, text, 'the line', nowMs)
   return { line: number, key: parseKey(line.key), value, contentType, flags, expiresAtMs }
 }

@@ -17,7 +17,7 @@ import { jsonTextLine } from '../response.ts'
 import type { HttpRequest } from '../wire/request.ts'
 import type { HttpResponse } from '../wire/response.ts'
 import { asObject, contentFields, type JsonFields, parseContent, refuseOthers } from './fields.ts'
-import { linesOf, parseFlags, parseObject } from './lines.ts'
+import { linesOf, parseObject } from './lines.ts'
 
 /**
  * `POST /v1/_replicate`: changes of another node, one a line, with their origins. They are applied as they arrive, each if
@@ -175,7 +175,6 @@ const removalFields: ReadonlySet<string> = new Set(['op', 'collection', 'key', '
 const putFields: ReadonlySet<string> = new Set([
   ...removalFields,
   ...contentFields,
-  'flags',
   'created_at',
   'is_renewal',
 ])
@@ -191,14 +190,14 @@ function parseEntry(text: string, nowMs: number): ForeignWrite {
   }
   if (op !== 'put') throw new KvistError('invalid_request', '"op" is put, delete or expire')
   refuseOthers(fields, putFields, 'the line')
-  const { value, contentType, expiresAtMs } = parseContent(fields, text, 'the line', nowMs)
+  const { value, contentType, flags, expiresAtMs } = parseContent(fields, text, 'the line', nowMs)
   if (expiresAtMs === null) throw new KvistError('invalid_request', 'a put has "expires_at", null for never')
   return {
     op,
     ...ref,
     value,
     contentType,
-    flags: parseFlags(fields.flags),
+    flags,
     expiresAtMs: expiresAtMs === 'never' ? null : expiresAtMs,
     origin: { ...origin, createdAtMs: parseCreated(fields.created_at) },
     ...(fields.is_renewal === true ? { isRenewal: true } : {}),

@@ -28,7 +28,6 @@ export const bulkLine = named('BulkLine', {
     key,
     ...contentFields,
     ...expiryFields,
-    flags: { type: 'integer', minimum: 0, maximum: 4_294_967_295 },
   },
 })
 

@@ -54,6 +54,13 @@ export const contentFields = {
     type: 'string',
     description: 'Default: `application/json`, or of `value_text` plain text in UTF-8',
   },
+  flags: {
+    type: 'integer',
+    minimum: 0,
+    maximum: 4_294_967_295,
+    default: 0,
+    description: 'The number that memcached clients store beside a value',
+  },
 }
 
 export const ofMember = { collection: collectionName, key }
