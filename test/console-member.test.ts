@@ -2,11 +2,18 @@ import { expect } from 'bun:test'
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Page } from 'playwright-core'
-import { type ConsoleBrowser, expectAccessible, screenshot, startConsoleBrowser } from './support/console.ts'
+import {
+  type ConsoleBrowser,
+  expectAccessible,
+  holdSave,
+  screenshot,
+  startConsoleBrowser,
+} from './support/console.ts'
 import { type ServerInProcess, serveInProcess } from './support/in-process-server.ts'
 import { needing } from './support/needs.ts'
 import { put } from './support/responses.ts'
 import { newFolder, startServer } from './support/server.ts'
+import { eventually } from './support/until.ts'
 
 /** The open member of the console, in a browser. */
 
@@ -34,7 +41,12 @@ afterAll(async () => {
 const refusals = [/status of (?:404|412|501)/]
 
 /** Opens the member of a key in the page that the tests share. */
-async function onMember(key: string, run: (page: Page) => Promise<void>, collection?: string): Promise<void> {
+async function onMember(
+  key: string,
+  run: (page: Page) => Promise<void>,
+  { collection, width = 1280 }: { collection?: string; width?: number } = {},
+): Promise<void> {
+  await shared.page.setViewportSize({ width, height: 800 })
   await shared.page.goto(pageOf(key, collection))
   await run(shared.page)
 }
@@ -143,7 +155,7 @@ test('a schema that refuses a value is shown where the value breaks it', async (
       await page.locator('.violation', { hasText: '/visits' }).waitFor()
       await page.locator('.cm-lintRange-error', { hasText: '1.5' }).waitFor()
     },
-    'checked',
+    { collection: 'checked' },
   )
 })
 
@@ -225,11 +237,9 @@ async function typeInto(page: Page, key: string, text: string): Promise<void> {
 test('two pages edit one member: theirs is taken, mine is saved, or both are merged', async () => {
   const lines = (first: string, last: string) =>
     `{\n  "a": ${first},\n  "b": 0,\n  "c": 0,\n  "z": ${last}\n}`
-  // Wide enough for one beside the other.
-  await shared.page.setViewportSize({ width: 1500, height: 800 })
   for (const choice of ['theirs', 'mine', 'merge'] as const) {
     await store('shared', lines('1', '1'))
-    await onMember('shared', async (page) => {
+    const edit = async (page: Page) => {
       await editorOf(page, 'shared').getByText('"z": 1').waitFor()
       await page.getByText('Live', { exact: true }).waitFor()
       await typeInto(page, 'shared', '\n  "mine": true,')
@@ -254,12 +264,54 @@ test('two pages edit one member: theirs is taken, mine is saved, or both are mer
         await page.getByRole('button', { name: 'Take this difference' }).last().click()
         await page.getByRole('button', { name: 'Save the merged one' }).click()
       }
-      await editorOf(page, 'shared').waitFor()
+      await page.getByText('Saved', { exact: true }).waitFor()
       const merged = lines('1', choice === 'mine' ? '1' : '2').replace('{\n', '{\n  "mine": true,\n')
       expect(await textAt('shared')).toBe(merged)
-    })
+    }
+    // Wide enough for one beside the other.
+    await onMember('shared', edit, { width: 1500 })
   }
-  await shared.page.setViewportSize({ width: 1280, height: 800 })
+})
+
+test('what is typed during a save stays, and is not taken for saved; a comparison stays until it is saved', async () => {
+  await store('typed-on', '{"a": 1}')
+  const edit = async (page: Page) => {
+    await typeInto(page, 'typed-on', ' ')
+    const first = await holdSave(page)
+    await page.keyboard.press('Control+s')
+    await first.begun
+    await page.keyboard.insertText(' ')
+    first.release()
+    await page.getByRole('button', { name: 'Save', exact: true, disabled: false }).waitFor()
+    expect(await editorOf(page, 'typed-on').textContent()).toBe('{"a": 1}  ')
+    expect(await textAt('typed-on')).toBe('{"a": 1} ')
+
+    // Taken back to what was there before the save, it is a change all the same.
+    const second = await holdSave(page)
+    await page.keyboard.press('Control+s')
+    await second.begun
+    await page.keyboard.press('Backspace')
+    second.release()
+    await page.getByRole('button', { name: 'Save', exact: true, disabled: false }).waitFor()
+    expect(await editorOf(page, 'typed-on').textContent()).toBe('{"a": 1} ')
+    expect(await textAt('typed-on')).toBe('{"a": 1}  ')
+
+    await store('typed-on', '{"a": 2}')
+    await page.getByRole('button', { name: 'Compare' }).click()
+    const yours = page.getByRole('textbox', { name: 'Yours, to be saved' })
+    const third = await holdSave(page)
+    await page.getByRole('button', { name: 'Save yours' }).click()
+    await third.begun
+    await yours.click()
+    await page.keyboard.press('Control+End')
+    await page.keyboard.insertText(' ')
+    expect(await textAt('typed-on')).toBe('{"a": 2}')
+    third.release()
+    await editorOf(page, 'typed-on').waitFor()
+    await eventually(async () => expect(await editorOf(page, 'typed-on').textContent()).toBe('{"a": 1}  '))
+    expect(await textAt('typed-on')).toBe('{"a": 1} ')
+  }
+  await onMember('typed-on', edit, { width: 1500 })
 })
 
 test('while nothing is edited a change is shown as it comes, and the history has both', async () => {

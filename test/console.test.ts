@@ -1,6 +1,12 @@
 import { expect } from 'bun:test'
 import type { Page } from 'playwright-core'
-import { type ConsoleBrowser, expectAccessible, screenshot, startConsoleBrowser } from './support/console.ts'
+import {
+  type ConsoleBrowser,
+  expectAccessible,
+  holdSave,
+  screenshot,
+  startConsoleBrowser,
+} from './support/console.ts'
 import { type ServerInProcess, serveInProcess } from './support/in-process-server.ts'
 import { needing } from './support/needs.ts'
 import { put } from './support/responses.ts'
@@ -195,9 +201,21 @@ test('settings are saved as a form has them; what the form does not show stays',
       await page.getByText('Someone else changed these settings meanwhile.').waitFor()
       expect(await page.getByLabel('Members at most').inputValue()).toBe('9')
       expect(await (await fetch(settings)).json()).toMatchObject({ default_ttl: null, max_members: 9 })
+      const held = await holdSave(page)
       await save.click()
-      await page.getByText('Someone else changed these settings meanwhile.').waitFor({ state: 'detached' })
-      expect(await (await fetch(settings)).json()).toMatchObject({ default_ttl: 3600, max_members: 9 })
+      await held.begun
+      await page.getByLabel('Bytes at most').fill('1GiB')
+      expect(await save.isDisabled()).toBe(true)
+      held.release()
+      // What is typed during a save stays, and can be saved.
+      await page.getByRole('button', { name: 'Save', disabled: false }).waitFor()
+      expect(await page.getByLabel('Bytes at most').inputValue()).toBe('1GiB')
+      expect(await page.getByText('Someone else changed these settings meanwhile.').count()).toBe(0)
+      expect(await (await fetch(settings)).json()).toMatchObject({
+        default_ttl: 3600,
+        max_members: 9,
+        max_bytes: 64 * 2 ** 20,
+      })
       await page.getByLabel('Run before a member is stored').fill('no-such-process')
       await save.click()
       await page.getByRole('alert').waitFor()

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import axe from 'axe-core'
 import type { BrowserContext, BrowserContextOptions, Page } from 'playwright-core'
 import { misdeedsOf, startBrowser } from './browser.ts'
+import { patienceMs } from './until.ts'
 
 /**
  * The console in Chromium, for tests: one browser for a test file, and one context, so that what a page has loaded and compiled
@@ -85,7 +86,7 @@ async function openPage(
   if (token !== undefined) {
     await page.addInitScript(`sessionStorage.setItem('kvist-token', ${JSON.stringify(token)})`)
   }
-  page.setDefaultTimeout(20_000)
+  page.setDefaultTimeout(patienceMs)
   const misdeeds = misdeedsOf(page, new URL(url).origin)
   if (hasStoppedClock) {
     const nowMs = Date.now()
@@ -101,6 +102,27 @@ async function openPage(
       expect(misdeeds.filter((found) => !expected.some((pattern) => pattern.test(found)))).toEqual([])
     },
   }
+}
+
+interface HeldSave {
+  /** Resolves when the page has sent it. */
+  readonly begun: Promise<void>
+  /** Lets it go on to the server. */
+  release(): void
+}
+
+/** Holds the next PUT of a page, so that a test can do something while a save is under way. */
+export async function holdSave(page: Page): Promise<HeldSave> {
+  const begun = Promise.withResolvers<void>()
+  const released = Promise.withResolvers<void>()
+  await page.route('**/v1/**', async (route) => {
+    if (route.request().method() === 'PUT') {
+      begun.resolve()
+      await released.promise
+    }
+    await route.fallback()
+  })
+  return { begun: begun.promise, release: () => released.resolve() }
 }
 
 /** Writes what the page looks like to the folder in KVIST_SCREENSHOTS; does nothing without it. */

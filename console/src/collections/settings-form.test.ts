@@ -52,7 +52,11 @@ test('empty fields unset, and what the form does not know is kept', () => {
 test("somebody else's change shows in the fields that were not touched, and what was typed stays", () => {
   const typed = { ...fieldsOf(settings), defaultTtl: '1h', maxMembers: '' }
   const now: Settings = { ...settings, default_ttl: 60, sliding: false, schema: null }
-  expect(rebased(typed, settings, now)).toEqual({ ...fieldsOf(now), defaultTtl: '1h', maxMembers: '' })
+  expect(rebased(typed, fieldsOf(settings), now)).toEqual({
+    ...fieldsOf(now),
+    defaultTtl: '1h',
+    maxMembers: '',
+  })
 })
 
 test('an index is sent without its state', () => {

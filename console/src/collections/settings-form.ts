@@ -39,9 +39,9 @@ export function fieldsOf(settings: Settings): SettingsFields {
   }
 }
 
-/** Returns the fields after somebody else's change of the settings: those that the person has changed stay. */
-export function rebased(fields: SettingsFields, before: Settings, now: Settings): SettingsFields {
-  const old = new Map<string, unknown>(Object.entries(fieldsOf(before)))
+/** Returns the fields after a change of the settings: those that the person has changed since they were `before` stay. */
+export function rebased(fields: SettingsFields, before: SettingsFields, now: Settings): SettingsFields {
+  const old = new Map<string, unknown>(Object.entries(before))
   const changed = Object.entries(fields).filter(([name, field]) => field !== old.get(name))
   return { ...fieldsOf(now), ...Object.fromEntries(changed) }
 }

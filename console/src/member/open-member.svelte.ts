@@ -126,7 +126,7 @@ export class OpenMember {
   edit(change: Partial<Draft>): void {
     this.draft = { text: this.text, contentType: this.contentType, ...change }
     if (change.text !== undefined) this.violations = []
-    if (!this.isDirty) this.draft = null
+    this.#dropCleanDraft()
   }
 
   revert(): void {
@@ -152,12 +152,13 @@ export class OpenMember {
     return this.#put(encoder.encode(text), contentType, this.gone === null ? this.version : null)
   }
 
-  /** Saves a text over what somebody else has saved. */
+  /** Saves a text over what somebody else has saved, which stays `incoming` until the save has ended. */
   async saveOver(theirs: Version, text: string): Promise<boolean> {
-    this.edit({ text })
-    this.incoming = null
     this.version = theirs
-    return this.#put(encoder.encode(text), this.contentType, theirs)
+    this.edit({ text })
+    const isSaved = await this.#put(encoder.encode(text), this.contentType, theirs)
+    if (this.incoming?.revision === theirs.revision) this.incoming = null
+    return isSaved
   }
 
   /** Stores bytes, such as those of a file, in place of the value. */
@@ -180,6 +181,7 @@ export class OpenMember {
       this.#lost({ type: 'delete', isOwn: true })
     } finally {
       this.isSaving = false
+      this.#afterSave()
     }
   }
 
@@ -199,6 +201,7 @@ export class OpenMember {
     this.isSaving = true
     this.saveError = null
     this.violations = []
+    const sent = this.draft
     try {
       const condition = over === null ? { create: true } : { ifRevision: over.revision }
       // A put without an expiry would set that of the collection; what is saved again keeps its own.
@@ -218,10 +221,10 @@ export class OpenMember {
         flags: 0,
         origin: over?.origin ?? null,
       }
-      this.#saved(await this.#storedAs(version))
+      this.#saved(await this.#storedAs(version), sent)
       return true
     } catch (error) {
-      if (error instanceof KvistPreconditionError) return await this.#refused(error)
+      if (error instanceof KvistPreconditionError) return await this.#refused(error, sent)
       session.noticed(error)
       this.saveError = error
       if (error instanceof KvistHttpError && error.code === 'schema_violation')
@@ -241,21 +244,30 @@ export class OpenMember {
     return { ...sent, text: textOf(sent.value!) }
   }
 
-  #saved(version: Version): void {
-    this.draft = null
+  /** Shows what was saved. What was typed while it was being sent is another draft, which stays unsaved. */
+  #saved(version: Version, sent: Draft | null): void {
+    if (this.draft === sent) this.draft = null
     this.incoming = null
     this.#show(version)
   }
 
   /** What the feed told during the save may be of the save itself, or of another. */
   #afterSave(): void {
+    this.#dropCleanDraft()
     if (this.#hasMissed) void this.load()
     this.#hasMissed = false
   }
 
   /** Somebody else was faster. A save of which there was no response may have been one's own, too. */
-  async #refused(error: KvistPreconditionError): Promise<boolean> {
-    const theirs = await readMember(this.collection, this.key).catch(() => this.incoming)
+  async #refused(error: KvistPreconditionError, sent: Draft | null): Promise<boolean> {
+    let theirs: Version | null
+    try {
+      theirs = await readMember(this.collection, this.key)
+    } catch (caught) {
+      session.noticed(caught)
+      this.saveError = caught
+      return false
+    }
     if (theirs === null) {
       this.#lost({ type: 'delete', isOwn: false })
       return false
@@ -266,8 +278,8 @@ export class OpenMember {
       this.saveError = error
       return false
     }
-    if (theirs.text !== null && theirs.text === this.draft?.text && theirs.contentType === this.contentType) {
-      this.#saved(theirs)
+    if (theirs.text !== null && theirs.text === sent?.text && theirs.contentType === sent.contentType) {
+      this.#saved(theirs, sent)
       return true
     }
     this.#remember(theirs)
@@ -294,7 +306,7 @@ export class OpenMember {
       this.#show(isLoaded ? { ...read, value: this.version!.value, text: this.version!.text } : read)
       if (isNews) this.news++
     } else if (read.text !== null && read.text === this.text && read.contentType === this.contentType) {
-      this.#saved(read)
+      this.#saved(read, this.draft)
     } else {
       this.gone = null
       this.incoming = read
@@ -306,7 +318,12 @@ export class OpenMember {
     this.version = version
     this.gone = null
     this.state = 'shown'
-    if (!this.isDirty) this.draft = null
+    this.#dropCleanDraft()
+  }
+
+  /** A draft that is what is stored is none; during a save that is not known yet. */
+  #dropCleanDraft(): void {
+    if (!this.isSaving && !this.isDirty) this.draft = null
   }
 
   #lost(gone: Gone): void {
