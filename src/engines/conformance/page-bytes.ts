@@ -10,6 +10,10 @@ const sizes = [10, 20_000, 10, 10, 300_000, 20_000, 10]
 const fewBytes = 15_000
 const enoughBytes = 300_000
 
+/** Short enough for a row of SQLite; each of its characters has two bytes. */
+const wideText = `"${'ü'.repeat(700)}"`
+const wideKeys = ['a', 'b', 'c']
+
 async function putSizes(store: Store, from: number, to: number): Promise<void> {
   for (let i = from; i < to; i++) await write(store, put(`k${i}`, new Uint8Array(sizes[i]!)))
 }
@@ -47,6 +51,18 @@ export function pageBytePromises({ phaseTest }: Suite): void {
       const keys = { from: null, to: null, order: 'asc', limit: 100, keysOnly: true, maxBytes: 0 } as const
       const page = await store.engine.scan({ collection, ...keys })
       expect([page.members.length, page.next, page.isCut]).toEqual([sizes.length, null, false])
+    },
+  )
+
+  phaseTest(
+    'a page of text is measured in bytes, not in characters',
+    [(store) => write(store, ...wideKeys.map((key) => put(key, wideText)))],
+    async ({ engine }) => {
+      const range = { collection, from: null, to: null, order: 'asc', limit: 100, keysOnly: false } as const
+      const page = await engine.scan({ ...range, maxBytes: 2 * wideText.length })
+      expect(page).toMatchObject({ members: [{ key: 'a' }], next: 'b', isCut: true })
+      const { changes } = await engine.changes('', 100, { collection }, 2 * wideText.length)
+      expect(changes).toMatchObject([{ member: { key: 'a' } }])
     },
   )
 

@@ -26,7 +26,7 @@ export function scanMembers(state: State, range: ScanRange): ScanPage {
     if (change.type !== 'put') continue
     const { key } = change.member
     const member = keysOnly ? { ...change.member, value: '' } : change.member
-    bytes += member.value.length
+    bytes += Buffer.byteLength(member.value)
     const isCut = bytes > maxBytes
     if (members.length === limit || isCut) {
       return { members, next: order === 'asc' ? key : (members.at(-1)?.key ?? keyAfter(key)), isCut }
@@ -75,7 +75,7 @@ export function changesAfter(
   let isCut = false
   for (const change of changesIn(state, after.revision, scope)) {
     const isLatest = isLatestChange(state, change)
-    if (isLatest && change.type === 'put') bytes += change.member.value.length
+    if (isLatest && change.type === 'put') bytes += Buffer.byteLength(change.member.value)
     isCut = bytes > maxBytes
     atEnd = !isCut && changes.length < limit && examined < maxExaminedChanges
     if (!atEnd) break

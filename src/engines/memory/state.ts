@@ -87,7 +87,7 @@ export function membersOf(
   for (const ref of refs) {
     const member = memberOf(latest(ref))
     members.push(member)
-    bytes += member?.value.length ?? 0
+    if (member !== null) bytes += Buffer.byteLength(member.value)
     if (maxBytes !== undefined && bytes > maxBytes) break
   }
   return members

@@ -102,6 +102,21 @@ test('a store is read without its pages, and with both', async () => {
   }
 })
 
+test('both measure a page of text in bytes: a comparison of pages that end by their size finds no difference', async () => {
+  const dir = newFolder()
+  const text = `"${'ü'.repeat(700)}"`
+  await withEngine(dir, (engine) => write(engine, [put('a', text), put('b', text), put('c', text)]))
+  const range = { collection, from: null, to: null, limit: 10, keysOnly: false, maxBytes: text.length * 2 } as const
+  await withEngine(
+    dir,
+    async (engine) => {
+      for (const order of ['asc', 'desc'] as const)
+        expect(await engine.scan({ ...range, order })).toMatchObject({ members: { length: 1 }, isCut: true })
+    },
+    { pages: 'checked' },
+  )
+})
+
 test('a difference between the pages and SQLite is reported', () => {
   const member = {
     ...{ key: 'k', value: '1', revision: 1, createdAtMs: 1, clock: 1, node: '', expiresAtMs: null },

@@ -20,9 +20,9 @@ export type Joined<Row> = Row & (MemberRow | { readonly revision: null })
 
 export type ReadValue = TableReader['value']
 
-/** Length of the value: exact for bytes and large values, in UTF-16 units for text in the row. */
-function valueLength({ value, largeBytes }: MemberRow): number {
-  return largeBytes ?? value.length
+/** The size of the value in bytes, as the pages have it: with `--sqlite-pages checked` both must end a page alike. */
+function valueBytesOf({ value, largeBytes }: MemberRow): number {
+  return largeBytes ?? Buffer.byteLength(value)
 }
 
 export function valueOfRow(readValue: ReadValue, collection: string, row: MemberRow): Value {
@@ -70,7 +70,7 @@ export class SqlMemberCursor implements MemberRowCursor {
   }
 
   get valueBytes(): number {
-    return valueLength(this.#row!)
+    return valueBytesOf(this.#row!)
   }
 
   member(keysOnly: boolean): Member {
@@ -120,7 +120,7 @@ export class SqlFeedCursor implements FeedRowCursor {
 
   get valueBytes(): number {
     const row = this.#row!
-    return row.revision === null ? 0 : valueLength(row)
+    return row.revision === null ? 0 : valueBytesOf(row)
   }
 
   change(): Change {
