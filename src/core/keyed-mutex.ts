@@ -8,9 +8,23 @@ export type RunExclusive = <Result>(keys: readonly string[], task: () => Promise
  */
 export function keyedMutex(): RunExclusive {
   const last = new Map<string, Promise<unknown>>()
+
+  /** As for several keys, without lists: most tasks have one. */
+  function runOne<Result>(key: string, task: () => Promise<Result>): Promise<Result> {
+    const earlier = last.get(key)
+    const running = earlier === undefined ? task() : earlier.then(task, task)
+    last.set(key, running)
+    const release = () => {
+      if (last.get(key) === running) last.delete(key)
+    }
+    running.then(release, release)
+    return running
+  }
+
   return (keys, task) => {
+    if (keys.length === 1) return runOne(keys[0]!, task)
     const earlier = keys.map((key) => last.get(key)).filter((one) => one !== undefined)
-    const running = earlier.length === 0 ? task() : allSettled(earlier).then(task, task)
+    const running = earlier.length === 0 ? task() : Promise.allSettled(earlier).then(task)
     for (const key of keys) last.set(key, running)
     const release = () => {
       for (const key of keys) if (last.get(key) === running) last.delete(key)
@@ -18,8 +32,4 @@ export function keyedMutex(): RunExclusive {
     running.then(release, release)
     return running
   }
-}
-
-function allSettled(tasks: readonly Promise<unknown>[]): Promise<unknown> {
-  return tasks.length === 1 ? tasks[0]! : Promise.allSettled(tasks)
 }

@@ -49,6 +49,10 @@ export function encodeValue(json: string | undefined, maxBytes: number): Encoded
 
 const numberForm = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/
 
+const zero = 0x30
+const nine = 0x39
+const minus = 0x2d
+
 /** The exponent and the significant digits of a number that isn't zero: 0.`digits` times ten to the power of `exponent`. */
 interface Decimal {
   readonly isNegative: boolean
@@ -71,6 +75,24 @@ function encodeNumber(json: string): EncodedValue {
 }
 
 function decimalOf(json: string): Decimal | null {
+  return integerOf(json) ?? parsedDecimal(json)
+}
+
+/** Returns a whole number that is written without an exponent, and is not zero; null for others. */
+function integerOf(json: string): Decimal | null {
+  const isNegative = json.charCodeAt(0) === minus
+  const from = isNegative ? 1 : 0
+  let to = from
+  for (let i = from; i < json.length; i++) {
+    const unit = json.charCodeAt(i)
+    if (unit < zero || unit > nine) return null
+    if (unit !== zero) to = i + 1
+  }
+  // JSON has no zeros in front of a number.
+  return to === from ? null : { isNegative, exponent: json.length - from, digits: json.slice(from, to) }
+}
+
+function parsedDecimal(json: string): Decimal | null {
   const [, sign, whole = '', fraction = '', exponent = '0'] = numberForm.exec(json) ?? []
   const all = whole + fraction
   let from = 0
@@ -84,8 +106,6 @@ function decimalOf(json: string): Decimal | null {
     digits: all.slice(from, to),
   }
 }
-
-const zero = 0x30
 
 /** Orders exponents: their length is in a letter, and those of less than zero are complemented. */
 function exponentText(exponent: number): string {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { fieldOf } from '../../jsonpath/fields.ts'
+import { type FieldPath, fieldOf } from '../../jsonpath/fields.ts'
 import { maxKeyBytes } from '../limits.ts'
 import type { Value } from '../member.ts'
 import type { Index } from './definition.ts'
@@ -26,15 +26,27 @@ const inKey = '0'
 
 /** Returns the entry of a member in an index. */
 export function entryOf(index: Index, key: string, value: Value): IndexEntry {
+  if (!index.unique) return plainEntry(encodedFields(index, value), key)
   const values = valuesOf(index, value)
-  return index.unique && !values.includes(undefined)
-    ? uniqueEntry(index, key, values)
-    : plainEntry(encodedValues(index, values), key)
+  return values.includes(undefined)
+    ? plainEntry(encodedValues(index, values).text, key)
+    : uniqueEntry(index, key, values)
+}
+
+/** The text of `encodedValues` of the fields: without lists, since every write to an indexed member needs it twice. */
+function encodedFields({ on, maxValueBytes }: Index, value: Value): string {
+  let text = ''
+  for (const field of on) text += encodeValue(fieldIn(value, field), maxValueBytes).text
+  return text
+}
+
+function fieldIn(value: Value, field: FieldPath): string | undefined {
+  return typeof value === 'string' ? fieldOf(value, field) : undefined
 }
 
 /** The JSON text of each field; undefined where there is nothing, as in values that aren't JSON. */
 function valuesOf({ on }: Index, value: Value): (string | undefined)[] {
-  return on.map((field) => (typeof value === 'string' ? fieldOf(value, field) : undefined))
+  return on.map((field) => fieldIn(value, field))
 }
 
 function encodedValues({ maxValueBytes }: Index, values: readonly (string | undefined)[]): EncodedValue {
@@ -48,7 +60,9 @@ function encodedValues({ maxValueBytes }: Index, values: readonly (string | unde
   return { text, isTruncated }
 }
 
-function plainEntry({ text }: EncodedValue, key: string): IndexEntry {
+function plainEntry(text: string, key: string): IndexEntry {
+  // Three bytes for each character at most.
+  if ((text.length + key.length) * 3 < maxKeyBytes) return { key: `${text}k${key}`, value: inKey }
   const left = maxKeyBytes - Buffer.byteLength(text) - 1
   if (key.length * 3 <= left || Buffer.byteLength(key) <= left) return { key: `${text}k${key}`, value: inKey }
   const room = left - Buffer.byteLength(cutEnd) - digestLength
@@ -115,5 +129,5 @@ export function isUniqueEntry(key: string, fields: number): boolean {
 /** Returns the entry that a member has in place of a unique one, because another member has that. */
 export function asDuplicate({ key }: IndexEntry, memberKey: string): IndexEntry {
   const text = key.slice(0, key.lastIndexOf('u'))
-  return plainEntry({ text, isTruncated: false }, memberKey)
+  return plainEntry(text, memberKey)
 }

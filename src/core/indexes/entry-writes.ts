@@ -62,11 +62,6 @@ export function entryChanges(
   isBuilding: IsBuilding,
 ): EntryChanges {
   const changes: EntryChanges = { removed: [], added: [] }
-  if (members.size === 1 && writes.length === 1) {
-    const [member] = members.values()
-    ofMember(changes, member!, [[0, writes[0]!]], nowMs, isBuilding)
-    return changes
-  }
   const byMember = new Map<string, [number, Write | Renew][]>()
   for (const [i, write] of writes.entries()) {
     const id = refId(write)
@@ -76,6 +71,17 @@ export function entryChanges(
     else known.push([i, write])
   }
   for (const [id, own] of byMember) ofMember(changes, members.get(id)!, own, nowMs, isBuilding)
+  return changes
+}
+
+/** As `entryChanges`, for a commit of one write. */
+export function entryChangesOfOne(
+  { writes, nowMs }: Pick<Commit, 'writes' | 'nowMs'>,
+  member: IndexedMember,
+  isBuilding: IsBuilding,
+): EntryChanges {
+  const changes: EntryChanges = { removed: [], added: [] }
+  ofMember(changes, member, [[0, writes[0]!]], nowMs, isBuilding)
   return changes
 }
 
@@ -171,7 +177,7 @@ export function checkOf({ collection, key, stored }: IndexedMember): Check {
 }
 
 export function putOfEntry({ index, of, entry, ifDone }: EntryChange): Put {
-  return {
+  const put = {
     op: 'put',
     collection: index.entries,
     key: entry.key,
@@ -180,11 +186,12 @@ export function putOfEntry({ index, of, entry, ifDone }: EntryChange): Put {
     flags: 0,
     expiresAtMs: null,
     near: of,
-    ...(ifDone === undefined ? {} : { ifDone }),
-  }
+  } as const
+  return ifDone === undefined ? put : { ...put, ifDone }
 }
 
 export function deleteOfEntry({ index, of, entry, ifDone }: EntryChange): Delete {
-  const follows = ifDone === undefined ? {} : { ifDone }
-  return { op: 'delete', collection: index.entries, key: entry.key, cause: 'delete', near: of, ...follows }
+  const { entries: collection } = index
+  const own = { op: 'delete', collection, key: entry.key, cause: 'delete', near: of } as const
+  return ifDone === undefined ? own : { ...own, ifDone }
 }

@@ -1,22 +1,33 @@
-import type { Commit, CommitResult, Engine, MaybePromise, MemberRef, Write, Written } from '../engine.ts'
+import type {
+  Check,
+  Commit,
+  CommitResult,
+  Engine,
+  MaybePromise,
+  MemberRef,
+  Write,
+  Written,
+} from '../engine.ts'
 import { KvistError } from '../errors.ts'
 import { keyedMutex } from '../keyed-mutex.ts'
 import { smallPageBytes } from '../limits.ts'
 import { isExpired } from '../member.ts'
 import { refId } from '../plan.ts'
-import { parseSettings, settingsCollection } from '../settings.ts'
-import { type Index, indexOf } from './definition.ts'
+import { settingsCollection } from '../settings.ts'
+import type { Index } from './definition.ts'
 import {
   checkOf,
   deleteOfEntry,
   type EntryChange,
   type EntryChanges,
   entryChanges,
+  entryChangesOfOne,
   type IndexedMember,
   putOfEntry,
   storedVersion,
 } from './entry-writes.ts'
-import { type IndexRegistry, progressDelete } from './registry.ts'
+import { withoutProgress } from './progress-deletes.ts'
+import type { IndexRegistry } from './registry.ts'
 import { concernsUnique, notUnique, type ResolvedChanges, readHolders, resolveUnique } from './unique.ts'
 
 /**
@@ -46,6 +57,14 @@ export function indexedCommits(options: IndexedCommitOptions): Engine['commit'] 
     return write.op !== 'renew' && registry.kept(write.collection) !== undefined
   }
 
+  /** Whether a commit may write to indexed members, or removes indexes. */
+  function mayConcern({ writes }: Commit): boolean {
+    for (const { collection } of writes) {
+      if (registry.kept(collection) !== undefined || collection === settingsCollection) return true
+    }
+    return false
+  }
+
   /** Runs a commit alone on its members. No mutex is held while room is made: the sweep may need it. */
   async function commitIndexed(commit: Commit, ids: readonly string[]): Promise<CommitResult> {
     if (commit.apart === true) return commitApart(options, commit, isIndexed, (run) => exclusive(ids, run))
@@ -59,57 +78,39 @@ export function indexedCommits(options: IndexedCommitOptions): Engine['commit'] 
     return exclusive(ids, run('stays'))
   }
 
+  /** As `commitIndexed`, for a commit of one write, which mostly needs no try but the first, and nothing that comes late. */
+  function commitOne(commit: Commit): Promise<CommitResult> {
+    const ids = [refId(commit.writes[0]!)]
+    return exclusive(ids, () => commitAtOnce(options, commit)).then((result) => {
+      if (result === null) return commitIndexed(commit, ids)
+      if (result.ok) return firstOf(result, 1)
+      return 'failed' in result && !isOwnCheck(commit, result.failed) ? commitIndexed(commit, ids) : result
+    })
+  }
+
   return (given) => {
-    if (!registry.hasAny()) return commitPlain(given)
+    if (!registry.hasAny() || !mayConcern(given)) return commitPlain(given)
     const commit = withoutProgress(registry, given)
     const indexed = commit.writes.filter(isIndexed)
     if (indexed.length === 0)
       return commit === given ? commitPlain(commit) : firstOutcomes(commitPlain(commit), given)
+    if (commit.writes.length === 1 && commit.apart === undefined) return commitOne(commit)
     const ids = indexed.length === 1 ? [refId(indexed[0]!)] : [...new Set(indexed.map(refId))]
     const committing = commitIndexed(commit, ids)
     return commit === given ? committing : firstOutcomes(committing, given)
   }
 }
 
-/**
- * Adds the deletes of the progress of indexes that a commit removes from settings: were it found later, entries would be taken
- * for complete that were not kept in between. Setting an index again that has failed removes it, too.
- */
-function withoutProgress(registry: IndexedCommitOptions['registry'], commit: Commit): Commit {
-  if (!commit.writes.some(({ collection }) => collection === settingsCollection)) return commit
-  const deletes = commit.writes.flatMap((write) =>
-    write.op === 'renew' ? [] : progressDeletes(registry, write),
-  )
-  return deletes.length === 0 ? commit : { ...commit, writes: [...commit.writes, ...deletes] }
-}
-
-function progressDeletes(registry: IndexedCommitOptions['registry'], write: Write): Write[] {
-  const { collection, key } = write
-  if (collection !== settingsCollection) return []
-  const kept = new Set(idsIn(write))
-  return registry
-    .of(key)
-    .filter(({ id, state }) => state === 'failed' || !kept.has(id))
-    .map(progressDelete)
-}
-
-/** The ids of the indexes in settings that are written. */
-function idsIn(write: Write): string[] {
-  if (write.op === 'delete') return []
-  try {
-    const { indexes } = parseSettings(JSON.parse(String(write.value)))
-    return indexes.map((definition) => indexOf(write.key, definition).id)
-  } catch {
-    return []
-  }
-}
-
 /** The result as it is without the writes that were added to a commit. */
 async function firstOutcomes(committing: Promise<CommitResult>, { writes }: Commit): Promise<CommitResult> {
   const result = await committing
-  return result.ok && result.written.length > writes.length
-    ? { ok: true, written: result.written.slice(0, writes.length) }
-    : result
+  return result.ok ? firstOf(result, writes.length) : result
+}
+
+type Done = Extract<CommitResult, { readonly ok: true }>
+
+function firstOf(result: Done, count: number): Done {
+  return result.written.length > count ? { ok: true, written: result.written.slice(0, count) } : result
 }
 
 /** Another member has the unique values of a write, but has expired: it has to be swept first. */
@@ -262,8 +263,9 @@ async function commitWithEntries(
     }
     // From here to the commit nothing is awaited, so it has the indexes that there are by now.
     if (!isCurrent(options, commit, members)) continue
-    const result = await commitPlain(extended(commit, members, resolved))
-    if (result.ok) return { ok: true, written: result.written.slice(0, commit.writes.length) }
+    const own = Array.from(members.values(), checkOf)
+    const result = await commitPlain(extended(commit, [...own, ...resolved.checks], resolved))
+    if (result.ok) return firstOf(result, commit.writes.length)
     if (!('failed' in result) || isOwnCheck(commit, result.failed)) return result
   }
   const [one] = commit.writes
@@ -315,24 +317,49 @@ async function isHolderExpired(
   return member === null || member === undefined || isExpired(member, nowMs)
 }
 
-function extended(
-  commit: Commit,
-  members: ReadonlyMap<string, IndexedMember>,
-  { removed, added, checks }: Pick<ResolvedChanges, 'checks'> & EntryChanges,
-): Commit {
-  const own = Array.from(members.values(), checkOf)
-  const changes: [EntryChange, Write][] = [
-    ...removed.map((change): [EntryChange, Write] => [change, deleteOfEntry(change)]),
-    ...added.map((change): [EntryChange, Write] => [change, putOfEntry(change)]),
-  ]
-  // Removals come before additions, for each of the writes that they follow.
-  if (changes.some(([{ ifDone }]) => ifDone !== undefined)) {
+function extended(commit: Commit, checks: readonly Check[], { removed, added }: EntryChanges): Commit {
+  const writes = [...commit.writes]
+  if (removed.some(isConditional) || added.some(isConditional)) {
+    // Removals come before additions, for each of the writes that they follow.
+    const changes: [EntryChange, Write][] = [
+      ...removed.map((change): [EntryChange, Write] => [change, deleteOfEntry(change)]),
+      ...added.map((change): [EntryChange, Write] => [change, putOfEntry(change)]),
+    ]
     changes.sort(([a], [b]) => (a.ifDone ?? -1) - (b.ifDone ?? -1))
+    for (const [, write] of changes) writes.push(write)
+  } else {
+    for (const change of removed) writes.push(deleteOfEntry(change))
+    for (const change of added) writes.push(putOfEntry(change))
   }
-  return {
-    ...commit,
-    checks: [...commit.checks, ...own, ...checks],
-    writes: [...commit.writes, ...changes.map(([, write]) => write)],
+  const all = commit.checks.length === 0 ? checks : [...commit.checks, ...checks]
+  return { ...commit, checks: all, writes }
+}
+
+function isConditional({ ifDone }: EntryChange): boolean {
+  return ifDone !== undefined
+}
+
+const notAtOnce = Promise.resolve(null)
+
+/**
+ * Commits one write if the stored version can be read at once and no other member's entry matters: without lists and without
+ * waiting, so that the commit joins the group of its tick. Resolves with null otherwise, with nothing done.
+ */
+function commitAtOnce(
+  { engine, registry, commit: commitPlain }: IndexedCommitOptions,
+  commit: Commit,
+): Promise<CommitResult | null> {
+  const { collection, key } = commit.writes[0]!
+  const indexes = registry.kept(collection)
+  if (indexes === undefined || indexes.some(({ unique }) => unique)) return notAtOnce
+  try {
+    const found = engine.readMany([{ collection, key }])
+    if (found instanceof Promise) return notAtOnce
+    const member = { collection, key, indexes, stored: storedVersion(indexes, found[0]!) }
+    const changes = entryChangesOfOne(commit, member, registry.isBuilding)
+    return commitPlain(extended(commit, [checkOf(member)], changes))
+  } catch (error) {
+    return Promise.reject(error)
   }
 }
 

@@ -222,8 +222,13 @@ export function readMembers(
     for (let i = 0; i < some.length; i++) {
       const { collection, key } = some[i]!
       const record = records[i]!
+      const slot = slots[i]!
       const member =
-        record === null ? memberInTables(overlay, collection, key, slots[i]!) : memberOfRecord(record, key)
+        record !== null
+          ? memberOfRecord(record, key)
+          : slot === 0 && overlay.damage === null
+            ? null
+            : memberInTables(overlay, collection, key, slot)
       members.push(member)
       if (member !== null) bytes += member.value.length
       if (bytes > maxBytes) return members
@@ -235,7 +240,7 @@ export function readMembers(
 interface Prefetched {
   /** The latest record of each member; null where none is in the memtables. */
   readonly records: readonly (Found | null)[]
-  /** See `PageReader.read`. */
+  /** See `PageReader.read`; 0 of a member that is in the memtables, or nowhere. */
   readonly slots: Uint16Array
 }
 
