@@ -38,7 +38,6 @@ import { type Scans, scansOf } from './scans.ts'
 import { type CheckedMembers, checkMembers, type MembersCheck } from './schema/check-members.ts'
 import { requireSchema } from './schema/schema.ts'
 import {
-  hasQuota,
   noSettings,
   requireSettingsCondition,
   type Settings,
@@ -108,8 +107,8 @@ export interface Database
   /** The indexes of a collection, in the order of its settings, with their states. */
   indexesOf(collection: string): readonly IndexStatus[]
   /**
-   * Stores the settings of a collection; null removes them. Once it resolves, every write of this server keeps within
-   * the quotas. The condition is on the revision of the stored settings. Throws `conflict`, `unprocessable`
+   * Stores the settings of a collection; null removes them. Once it resolves, every write of this server is done under these
+   * settings, and none is under way that was checked against former ones. The condition is on the revision of the stored settings. Throws `conflict`, `unprocessable`
    * (settings.ts), `invalid_schema` or `precondition_failed`.
    */
   setSettings(collection: string, settings: Settings | null, condition?: Condition): Promise<void>
@@ -332,8 +331,8 @@ function settingsSetter(
         return write
       })
     }
-    // Commits are done in the order of their calls: after this one none is under way that has no quota, or an older one.
-    if (given !== null && hasQuota(given)) await writes.commit([])
+    // They may have been checked against the former settings.
+    await writes.settled()
   }
 }
 

@@ -34,6 +34,7 @@ import { asAsked } from './plan.ts'
 import { quotaExceeded } from './quota.ts'
 import { type RenewalRecordOptions, recordingRenewals, withoutKnownRenewals } from './renewal-records.ts'
 import { putOf } from './transforms.ts'
+import { type UnderWay, workUnderWay } from './under-way.ts'
 import { type Unmirrored, unmirroredWrites } from './unmirrored.ts'
 
 /**
@@ -108,6 +109,11 @@ export interface Writes extends Unmirrored {
     writes: readonly Write[],
     durability?: Durability,
   ): Promise<readonly Written[] | null>
+  /**
+   * Resolves when all writes of clients that began before the call are done: they may have been checked against settings that
+   * have changed since.
+   */
+  settled(): Promise<void>
 }
 
 /** How far a content came before: through `prepare`, or through the gate of another node. */
@@ -150,12 +156,14 @@ export function writeGate(options: WriteGateOptions): Writes {
       : indexedCommits({ engine, commit: commitToEngine, registry, makeRoom })
   const commit =
     renewalRecords === undefined ? commitPlain : recordingRenewals({ commit: commitPlain, ...renewalRecords })
-  const plain = plainWrites({ ...options, commit })
-  const execute = commandExecutor({
+  const underWay = workUnderWay()
+  const plain = plainWrites({ ...options, commit }, underWay)
+  const executor = commandExecutor({
     ...options,
     commit,
     readMany: (refs) => engine.readMany(refs),
   })
+  const execute: Writes['execute'] = (command) => underWay.run(() => executor(command))
 
   async function executeOne(
     operation: Operation,
@@ -206,24 +214,35 @@ export function writeGate(options: WriteGateOptions): Writes {
       return outcome.revision === 0 ? null : outcome
     },
     update,
+    settled: underWay.settled,
   }
 }
 
 /** Returns the writes that do not depend on stored members. */
-function plainWrites(options: WriteGateOptions & Pick<CommandOptions, 'commit'>) {
+function plainWrites(options: WriteGateOptions & Pick<CommandOptions, 'commit'>, underWay: UnderWay) {
   const { commit: commitToEngine, engine, transforms, now, quotasOf, maxAheadMs = maxClockAheadMs } = options
   const limited = limitedCommits(options)
   const isTransformed = ({ collection }: MemberRef) => transforms.has(collection)
 
-  async function put(write: Put): Promise<Stored> {
+  async function commitPut(write: Put): Promise<Written> {
     const writes = [write]
-    const [written] =
-      quotasOf(writes) === undefined
-        ? writtenOf(await commitToEngine(commitOf(noChecks, writes, now(), undefined)))
-        : await limited.commit(writes, undefined)
-    if (written!.notUnique !== undefined) throw written!.notUnique
-    if (written!.exceeded !== undefined) throw quotaExceeded(written!.exceeded)
-    const { revision, createdAtMs, clock, existed } = written!
+    const era = underWay.begin()
+    try {
+      const written =
+        quotasOf(writes) === undefined
+          ? writtenOf(await commitToEngine(commitOf(noChecks, writes, now(), undefined)))
+          : await limited.commit(writes, undefined)
+      return written[0]!
+    } finally {
+      underWay.end(era)
+    }
+  }
+
+  async function put(write: Put): Promise<Stored> {
+    const written = await commitPut(write)
+    if (written.notUnique !== undefined) throw written.notUnique
+    if (written.exceeded !== undefined) throw quotaExceeded(written.exceeded)
+    const { revision, createdAtMs, clock, existed } = written
     return { revision, createdAtMs, clock, existed, expiresAtMs: write.expiresAtMs }
   }
 
@@ -285,7 +304,18 @@ function plainWrites(options: WriteGateOptions & Pick<CommandOptions, 'commit'>)
   }
 
   const unmirrored = unmirroredWrites({ engine, commit: (writes) => limited.commit(writes, undefined), now })
-  return { ...unmirrored, put, commit, commitChecked, requireReplicable, write, putAll }
+  return {
+    putUnmirrored: (ref: MemberRef, content: Content) =>
+      underWay.run(() => unmirrored.putUnmirrored(ref, content)),
+    deleteUnmirrored: unmirrored.deleteUnmirrored,
+    put,
+    commit,
+    commitChecked,
+    requireReplicable,
+    write: (writes: readonly Write[], how?: WriteOptions) => underWay.run(() => write(writes, how)),
+    putAll: (collection: string, members: readonly (NewContent & { key: string })[]) =>
+      underWay.run(() => putAll(collection, members)),
+  }
 }
 
 /** Returns the outcomes of a commit without checks and quotas. */
