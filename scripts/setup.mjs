@@ -63,7 +63,8 @@ function digestOfConsole(builder) {
       .filter(
         (path) =>
           !path.startsWith(join(root, 'console/dist')) &&
-          !path.startsWith(join(root, 'console/node_modules')),
+          !path.startsWith(join(root, 'console/node_modules')) &&
+          !path.startsWith(join(root, 'console/.svelte-check')),
       )
       .sort(),
   )

@@ -40,6 +40,7 @@ export const slow = {
     'test/backup',
     'test/cities',
     'test/checked-pages',
+    'test/checkout',
     'test/console',
     'test/audit-log-files',
     'test/cli-docs',

@@ -12,17 +12,21 @@ import { availableParallelism, setPriority, tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { installDebianPackages } from './test-packages.mjs'
+import { buildTestProgram } from './test-program.mjs'
 import { lackingIn, readReport, skippedTests } from './test-report.mjs'
 import { longest, testFiles } from './test-tiers.mjs'
 
 const knip = ['knip', '--no-progress', '--no-config-hints']
 const checks = [
-  { name: 'types', command: ['tsc', '-p', '.'], isFast: true },
+  // More checkers do the same work twice, and the tests need the other cores.
+  { name: 'types', command: ['tsc', '-p', '.', '--checkers', '1'], isFast: true },
   { name: 'lint', command: ['biome', 'ci', '--colors=off', '--error-on-warnings', '.'], isFast: true },
   {
     name: 'console',
     command: [
       'svelte-check',
+      // In less than half of the processor time.
+      '--tsgo',
       '--workspace',
       'console',
       '--tsconfig',
@@ -112,6 +116,7 @@ async function runTests() {
   const timings = Object.fromEntries(longest.map((file, i) => [file, (longest.length - i) * 1000]))
   writeFileSync(timingsPath, JSON.stringify({ version: 1, files: timings }))
   const isQuiet = filters.length === 0
+  const own = { ...env, TMPDIR: ownFolder, ...(isQuiet && !isFast ? await programVariables(ownFolder) : {}) }
   // When this process is killed, `--no-orphans` ends the tests and whatever servers they have started.
   const args = [
     '--no-env-file',
@@ -124,7 +129,7 @@ async function runTests() {
     `--reporter-outfile=${reportPath}`,
     ...(isQuiet ? ['--only-failures', ...files.map((file) => `./${file}`)] : filters),
   ]
-  const done = await runBun(args, { ...env, TMPDIR: ownFolder }, isQuiet)
+  const done = await runBun(args, own, isQuiet)
   const report = readReport(reportPath)
   rmSync(ownFolder, { recursive: true, force: true })
 
@@ -139,6 +144,16 @@ async function runTests() {
   // An error outside of any test is in the exit code alone.
   else if (done.status !== 0 && failed === before) broken(`bun test ended with ${done.signal ?? done.status}`)
   print('tests', failed === before, secondsSince(startedMs))
+}
+
+/** The variables that name the program under test; without them tests run `bin/kvist`. For a few files it is not worth its build. */
+async function programVariables(folder) {
+  const startedMs = Date.now()
+  const { variables, output } = await buildTestProgram(root, env, folder)
+  print('build', variables !== null, secondsSince(startedMs))
+  count(variables !== null)
+  if (variables === null) console.log(output.trimEnd())
+  return variables ?? {}
 }
 
 /** Runs to its end, or until its time is up; a run that is quiet returns what was printed. */

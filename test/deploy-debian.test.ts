@@ -2,6 +2,7 @@ import { expect } from 'bun:test'
 import { chmodSync, cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import manifest from '../package.json' with { type: 'json' }
+import { builtExecutable } from './support/build.ts'
 import { type DebianRoot, openDebianRoot } from './support/debian-root.ts'
 import { needing } from './support/needs.ts'
 import { newFolder } from './support/server.ts'
@@ -25,7 +26,7 @@ const umask = process.umask()
 beforeAll(async () => {
   process.umask(0o022)
   chmodSync(folder, 0o755)
-  await build()
+  await build(...(builtExecutable === undefined ? [] : ['--executable', builtExecutable]))
   debian = await openDebianRoot(folder, isClean)
 })
 afterAll(async () => {

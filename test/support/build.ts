@@ -1,10 +1,19 @@
-import { join } from 'node:path'
+import { copyFileSync, mkdirSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { outputOf } from './spawn.ts'
 
 const root = join(import.meta.dir, '../..')
 
-/** Makes the executable as `npm run build` does, at a place of the test's own. */
+/** The executable that `npm test` has built for all tests: see scripts/test-program.mjs. */
+export const builtExecutable = process.env.KVIST_TEST_EXECUTABLE
+
+/** Makes the executable as `npm run build` does, at a place of the test's own; or copies it where it has been built. */
 export async function buildExecutable(path: string): Promise<void> {
+  if (builtExecutable !== undefined) {
+    mkdirSync(dirname(path), { recursive: true })
+    copyFileSync(builtExecutable, path)
+    return
+  }
   await outputOf([process.execPath, '--no-env-file', 'scripts/build.ts', path], { cwd: root })
 }
 

@@ -1,6 +1,6 @@
 import { kvistProgram } from './server.ts'
 
-/** Runs `bin/kvist` as a person or a script would: with pipes, or on a terminal. */
+/** Runs kvist as a person or a script would: with pipes, or on a terminal. */
 
 export interface RunOptions {
   /** Beside PATH and HOME, which are all that the program sees of this process's environment. */
