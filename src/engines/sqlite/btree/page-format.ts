@@ -71,10 +71,27 @@ export function isText(type: number): boolean {
   return type > 12 && type % 2 === 1
 }
 
-const integerBytes = [0, 1, 2, 3, 4, 6, 8, 8, 0, 0, 0, 0]
+/** The sizes of columns by their types, up to the first type of a text. */
+export const integerBytes = new Uint8Array([0, 1, 2, 3, 4, 6, 8, 8, 0, 0, 0, 0])
 
 export function columnBytes(type: number): number {
   return type < 12 ? integerBytes[type]! : (type - 12) >>> 1
+}
+
+/** Larger than the type of any column that fits into a page. */
+const noType = 2 ** 15
+
+/** The type at an offset, a varint; `noType` for one of more than two bytes. */
+export function typeAt(page: Buffer, at: number): number {
+  const first = page[at]!
+  if (first < 128) return first
+  const second = page[at + 1]!
+  return second < 128 ? ((first & 127) << 7) | second : noType
+}
+
+/** The size of a type in the header of a row. */
+export function typeBytes(type: number): 1 | 2 {
+  return type < 128 ? 1 : 2
 }
 
 /** Decodes an integer column; null for other types. Types of no bytes are not read: they may be at the end of the file. */
@@ -88,6 +105,36 @@ export function numberAt(bytes: Buffer, at: number, type: number): number | null
   if (type === 4) return number32(bytes, at) | 0
   if (type === 5) return ((first << 8) | bytes[at + 1]!) * 2 ** 32 + number32(bytes, at + 2)
   return (number32(bytes, at) | 0) * 2 ** 32 + number32(bytes, at + 4)
+}
+
+/**
+ * Decodes an integer column of a type below 10 into two 32-bit halves, the low one at `index`; false for a type that is no integer.
+ * Types of no bytes are not read.
+ */
+export function readHalves(
+  bytes: Buffer,
+  at: number,
+  type: number,
+  halves: Int32Array,
+  index: number,
+): boolean {
+  if (type === 0 || type === 7) return false
+  if (type > 7) {
+    halves[index] = type - 8
+    halves[index + 1] = 0
+    return true
+  }
+  const first = (bytes[at]! << 24) >> 24
+  if (type > 4) {
+    halves[index] = number32(bytes, at + (type === 5 ? 2 : 4)) | 0
+    halves[index + 1] = type === 5 ? (first << 8) | bytes[at + 1]! : number32(bytes, at) | 0
+    return true
+  }
+  let low = first
+  for (let i = 1; i < type; i++) low = (low << 8) | bytes[at + i]!
+  halves[index] = low
+  halves[index + 1] = low >> 31
+  return true
 }
 
 export function number32(bytes: Buffer, at: number): number {

@@ -1,14 +1,27 @@
 import { jsonContentType, type Member, type Value } from '../../../core/member.ts'
 import type { MemberVisitor, StoredJson } from '../../../core/member-visitor.ts'
 import { damagedMember } from '../table/damage.ts'
-import { memberChecksum, TextCrc } from '../table/row-checksum.ts'
+import { memberNumbers, memberRowChecksum, TextCrc } from '../table/row-checksum.ts'
 import type { TableReader } from '../table/table-reader.ts'
 import type { ExistingVersion } from '../wal/record.ts'
-import { columnBytes, isText, maxRowBytes, numberAt } from './page-format.ts'
+import {
+  columnBytes,
+  integerBytes,
+  isText,
+  maxRowBytes,
+  readHalves,
+  typeAt,
+  typeBytes,
+} from './page-format.ts'
 import type { PageText } from './page-text.ts'
 
 /** Returned in place of a size: the member was not visited. */
 export const notVisited = -1
+
+/** Where the halves of the numbers are, in the order of the columns. */
+const [revisionAt, createdAt, clockAt, expiresAt, flagsAt, largeAt, checksumAt] = [0, 2, 4, 6, 8, 10, 12]
+/** The largest type of a number. */
+const lastNumberType = 9
 
 /**
  * Decodes rows of `members` (table/schema.ts). The fields hold the columns of one row at a time, and texts are decoded
@@ -16,9 +29,6 @@ export const notVisited = -1
  */
 export class RowReader implements StoredJson {
   bytes: Buffer = Buffer.alloc(0)
-  /** Offsets of the next type and the next column. */
-  private typeAt = 0
-  private columnAt = 0
 
   private nameType = 0
   private keyType = 0
@@ -29,15 +39,10 @@ export class RowReader implements StoredJson {
   valueAt = 0
   valueEnd = 0
   private valueType = 0
-  revision = 0
-  createdAtMs = 0
-  clock = 0
-  private expiresAtMs: number | null = null
-  flags = 0
-  private largeBytes: number | null = null
-  private checksum: number | null = null
-  /** Whether the columns that must have numbers have them. */
-  private hasNumbers = false
+  /** The numbers in halves, as `memberRowChecksum` takes them, and the checksum after them. */
+  private readonly halves = new Int32Array(2 * (memberNumbers + 1))
+  private hasExpiry = false
+  private isLarge = false
 
   private readonly readLargeValue: TableReader['value']
   private readonly textCrc = new TextCrc()
@@ -50,7 +55,10 @@ export class RowReader implements StoredJson {
 
   /** Reads a row whose page ends at `end`; false for one that SQLite must read. */
   load(bytes: Buffer, row: number, end: number): boolean {
-    return this.read(bytes, row, end) && this.hasNumbers
+    this.bytes = bytes
+    this.pageText = null
+    const headEnd = row + bytes[row]!
+    return headEnd <= end && this.readNumbers(this.readTexts(row + 1, headEnd), headEnd, row, end)
   }
 
   /** Verifies and visits the row that was loaded; returns the size of its value, or `notVisited` where it is no `StoredJson`. */
@@ -64,7 +72,37 @@ export class RowReader implements StoredJson {
   /** Whether the row that was loaded is as `StoredJson` says. */
   get isPlainJson(): boolean {
     const isJson = isText(this.valueType) && this.contentTypeAt === this.nodeAt
-    return isJson && this.expiresAtMs === null && this.largeBytes === null
+    return isJson && !this.hasExpiry && !this.isLarge
+  }
+
+  get revision(): number {
+    return this.numberOf(revisionAt)
+  }
+
+  get createdAtMs(): number {
+    return this.numberOf(createdAt)
+  }
+
+  get clock(): number {
+    return this.numberOf(clockAt)
+  }
+
+  get flags(): number {
+    return this.numberOf(flagsAt)
+  }
+
+  private get expiresAtMs(): number | null {
+    return this.hasExpiry ? this.numberOf(expiresAt) : null
+  }
+
+  private get largeBytes(): number | null {
+    return this.isLarge ? this.numberOf(largeAt) : null
+  }
+
+  private numberOf(at: number): number {
+    const low = this.halves[at]!
+    const high = this.halves[at + 1]!
+    return high === 0 && low >= 0 ? low : high * 2 ** 32 + (low >>> 0)
   }
 
   get keyAt(): number {
@@ -124,88 +162,75 @@ export class RowReader implements StoredJson {
     return this.pageText?.slice(from, to) ?? this.bytes.toString('utf8', from, to)
   }
 
-  /** Reads all columns; false for a row that is not in kvist's format, or has overflow pages. */
-  private read(bytes: Buffer, row: number, end: number): boolean {
-    this.bytes = bytes
-    this.pageText = null
-    this.hasNumbers = true
-    if (!this.isWhole(row, end)) return false
-    this.typeAt = row + 1
-    this.columnAt = row + bytes[row]!
-    this.textsAt = this.columnAt
-    this.nameType = this.nextType()
-    this.keyType = this.nextType()
-    this.contentTypeAt = this.columnAt
-    this.nextType()
-    this.nodeAt = this.columnAt
-    this.nextType()
-    this.valueAt = this.columnAt
-    this.valueType = this.nextType()
-    this.valueEnd = this.columnAt
-    this.revision = this.requiredNumber()
-    this.createdAtMs = this.requiredNumber()
-    this.clock = this.requiredNumber()
-    this.expiresAtMs = this.nextNumber()
-    this.flags = this.requiredNumber()
-    this.largeBytes = this.nextNumber()
-    this.checksum = this.nextNumber()
-    return this.valueType >= 12
+  /**
+   * Reads the types of the texts, which begin where the row's header ends, and returns where the types of the numbers begin. It
+   * reads at most ten bytes, and a row begins further from the end of its page.
+   */
+  private readTexts(firstType: number, textsAt: number): number {
+    const { bytes } = this
+    let at = firstType
+    let column = textsAt
+    this.textsAt = column
+    this.nameType = typeAt(bytes, at)
+    at += typeBytes(this.nameType)
+    column += columnBytes(this.nameType)
+    this.keyType = typeAt(bytes, at)
+    at += typeBytes(this.keyType)
+    column += columnBytes(this.keyType)
+    this.contentTypeAt = column
+    const contentType = typeAt(bytes, at)
+    at += typeBytes(contentType)
+    column += columnBytes(contentType)
+    this.nodeAt = column
+    const node = typeAt(bytes, at)
+    at += typeBytes(node)
+    column += columnBytes(node)
+    this.valueAt = column
+    this.valueType = typeAt(bytes, at)
+    this.valueEnd = column + columnBytes(this.valueType)
+    return at + typeBytes(this.valueType)
+  }
+
+  /** Reads the numbers; false for a row that is not in kvist's format, or has overflow pages. */
+  private readNumbers(typesAt: number, headEnd: number, row: number, end: number): boolean {
+    const { bytes, halves } = this
+    if (this.valueType < 12 || typesAt + memberNumbers + 1 !== headEnd) return false
+    let column = this.valueEnd
+    for (let i = 0; i <= checksumAt; i += 2) {
+      const type = bytes[typesAt + (i >> 1)]!
+      if (type > lastNumberType) return false
+      const next = column + integerBytes[type]!
+      // Reading past the end of a mapped file ends the process.
+      if (next > end) return false
+      if (!readHalves(bytes, column, type, halves, i)) {
+        if (type !== 0 || (i !== expiresAt && i !== largeAt)) return false
+        // As `memberChecksum` folds NULL.
+        halves[i] = -1
+        halves[i + 1] = -1
+      }
+      column = next
+    }
+    this.hasExpiry = bytes[typesAt + expiresAt / 2] !== 0
+    this.isLarge = bytes[typesAt + largeAt / 2] !== 0
+    return column - row <= maxRowBytes
   }
 
   /** Throws `damaged` unless the checksum of the row that was loaded matches. Its texts are taken from `page`, if given. */
   verify(collection: string, page: PageText | null = null): void {
     const { nameType, keyType, contentTypeAt, nodeAt, valueAt } = this
-    const expected = memberChecksum(
+    const { halves } = this
+    const expected = memberRowChecksum(
       this.textCrc.of(this.bytes, this.textsAt, this.valueEnd),
       columnBytes(nameType),
       columnBytes(keyType),
       nodeAt - contentTypeAt,
       valueAt - nodeAt,
       isText(this.valueType),
-      this.revision,
-      this.createdAtMs,
-      this.clock,
-      this.expiresAtMs,
-      this.flags,
-      this.largeBytes,
+      halves,
     )
-    if (expected !== this.checksum || !isText(nameType) || !isText(keyType))
+    const isRight = halves[checksumAt] === expected && halves[checksumAt + 1] === expected >> 31
+    if (!isRight || !isText(nameType) || !isText(keyType))
       throw damagedMember(collection, this.key(), 'the checksum of its row does not match')
     if (this.textCrc.isAscii) this.pageText = page
-  }
-
-  /** Whether all of a row is in its page: reading past the end of a mapped file ends the process. */
-  private isWhole(row: number, end: number): boolean {
-    const headEnd = row + this.bytes[row]!
-    if (headEnd > end) return false
-    this.typeAt = row + 1
-    this.columnAt = headEnd
-    while (this.typeAt < headEnd) this.nextType()
-    return this.typeAt === headEnd && this.columnAt - row <= maxRowBytes && this.columnAt <= end
-  }
-
-  /** Returns the type of the next column, and advances past both. */
-  private nextType(): number {
-    const { bytes } = this
-    let type = bytes[this.typeAt++]!
-    if (type > 127) {
-      let next = type
-      type = 0
-      for (; next > 127; next = bytes[this.typeAt++]!) type = type * 128 + (next & 127)
-      type = type * 128 + next
-    }
-    this.columnAt += columnBytes(type)
-    return type
-  }
-
-  private nextNumber(): number | null {
-    const at = this.columnAt
-    return numberAt(this.bytes, at, this.nextType())
-  }
-
-  private requiredNumber(): number {
-    const number = this.nextNumber()
-    if (number === null) this.hasNumbers = false
-    return number ?? 0
   }
 }
