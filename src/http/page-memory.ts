@@ -12,7 +12,7 @@ const garbage = garbageMeter(32 * 1024 * 1024)
  * has been read, so reading a large one starts with room for the largest; a small one never waits.
  */
 export class ResponsePages implements PageMemory {
-  private readonly connection: Connection
+  readonly connection: Connection
   private readonly share: Share
   /** Bytes of the last page, which are garbage when the next is read. */
   private pageBytes = 0

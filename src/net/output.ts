@@ -4,6 +4,9 @@ import type { TickScheduler } from './tick.ts'
 /** The parts of one tick are sent together up to this size; a larger part is sent alone. */
 const maxBufferedBytes = 64 * 1024
 
+/** Bytes up to this size wait for the end of the tick; to copy more once more costs more than a system call. */
+export const maxWaitingBytes = 16 * 1024
+
 /**
  * A method of Node's and Bun's buffers that their types lack. Unlike `write`, it does not check its arguments first.
  */
@@ -77,11 +80,11 @@ export class Output {
   }
 
   /**
-   * Sends bytes: a few together with the text of the tick, many at once. They must not change before the tick ends, nor
-   * while `isFull`.
+   * Sends bytes: up to `maxWaitingBytes` together with the text of the tick, more at once. They must not change before the tick
+   * ends if they are few, nor while `isFull`.
    */
   value(bytes: Uint8Array): void {
-    if (bytes.length > maxBufferedBytes) this.bytes(bytes)
+    if (bytes.length > maxWaitingBytes) this.bytes(bytes)
     else this.buffer(bytes, bytes.length)
   }
 

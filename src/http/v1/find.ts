@@ -90,7 +90,7 @@ export async function findMembers(
     if (visited !== null) {
       const { end, headers: all } = around(visited, writer.count)
       pages.hold(writer.valueBytes)
-      return compressed(request, jsonResponse(writer.end(`${end}\n`), 200, all))
+      return compressed(request, jsonResponse(writer.end(`${end}\n`, context.connection), 200, all))
     }
   }
   const page = await db.find(collection, query, { memory: pages })

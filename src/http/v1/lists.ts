@@ -94,7 +94,7 @@ function visitedPage(
   if (visited === null) return null
   const cursor = visited.next === null ? null : encodeCursor(question, visited.next)
   pages.hold(writer.valueBytes)
-  const body = writer.end(`],"next":${JSON.stringify(cursor)}}\n`)
+  const body = writer.end(`],"next":${JSON.stringify(cursor)}}\n`, pages.connection)
   return jsonResponse(body, 200, { ...headers, ...linkTo(collection, given, cursor) })
 }
 

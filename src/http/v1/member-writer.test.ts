@@ -1,6 +1,7 @@
 import { expect, test } from 'bun:test'
 import { jsonContentType, type Member } from '../../core/member.ts'
 import type { StoredJson } from '../../core/member-visitor.ts'
+import type { MemoryShare } from '../wire/request-memory.ts'
 import { MemberWriter, memberShape } from './member-writer.ts'
 import { joinedMembers } from './serializers.ts'
 
@@ -65,6 +66,10 @@ const others: readonly (Member | null)[] = [
   memberOf({ value: '{}', contentType: 'application/x+json' }),
 ]
 
+/** The memory of the responses that are not sent yet. */
+const held: MemoryShare[] = []
+const connection = { hold: (share: MemoryShare) => void held.push(share) }
+
 const [before, after] = ['{"members":[', '],"next":"é"}\n']
 
 test('rows, other members and none are written as their text, byte for byte', () => {
@@ -86,7 +91,9 @@ test('rows, other members and none are written as their text, byte for byte', ()
       0,
     )
     expect(writer.valueBytes).toBeGreaterThan(bytes * 0.9)
-    expect(Buffer.from(writer.end(after)).toString()).toBe(joinedMembers(before, all, memberShape, after))
+    expect(Buffer.from(writer.end(after, connection)).toString()).toBe(
+      joinedMembers(before, all, memberShape, after),
+    )
   }
 })
 
@@ -100,7 +107,7 @@ test('a row that was undone leaves nothing', () => {
     expect([writer.count, writer.valueBytes]).toEqual([kept.length, valueBytes])
     writer.stored(rowOf(plain[1]!))
     const text = joinedMembers(before, [...kept, plain[1]!], memberShape, after)
-    expect(Buffer.from(writer.end(after)).toString()).toBe(text)
+    expect(Buffer.from(writer.end(after, connection)).toString()).toBe(text)
   }
 })
 
@@ -109,11 +116,11 @@ test('what a writer returned stays as it is while others write', () => {
   const second = new MemberWriter(before)
   first.stored(rowOf(plain[0]!))
   second.stored(rowOf(plain[2]!))
-  const body = first.end(after)
+  const body = first.end(after, connection)
   const again = new MemberWriter('x'.repeat(1000))
-  again.end('')
+  again.end('', connection)
   expect(Buffer.from(body).toString()).toBe(joinedMembers(before, [plain[0]!], memberShape, after))
-  expect(Buffer.from(second.end(after)).toString()).toBe(
+  expect(Buffer.from(second.end(after, connection)).toString()).toBe(
     joinedMembers(before, [plain[2]!], memberShape, after),
   )
 })

@@ -2,6 +2,8 @@ import { stampToMs } from '../../core/clock.ts'
 import { jsonContentType, type Member } from '../../core/member.ts'
 import type { MemberVisitor, StoredJson } from '../../core/member-visitor.ts'
 import { formatTime } from '../../core/time.ts'
+import { maxWaitingBytes } from '../../net/output.ts'
+import type { Connection } from '../wire/client-connection.ts'
 import { type MemberShape, memberJson } from './serializers.ts'
 
 /**
@@ -14,6 +16,8 @@ export class MemberWriter implements MemberVisitor {
   valueBytes = 0
   /** Empty until the first member comes: where a store cannot be visited, none does. */
   private out: Buffer = nothing
+  /** The bytes of `out`, for copies of four at once. */
+  private view: DataView = nothingView
   private at = 0
   /** Where the last row was written, and what `valueBytes` was before it. */
   private lastAt = 0
@@ -34,19 +38,25 @@ export class MemberWriter implements MemberVisitor {
     const { bytes, keyAt, keyEnd, valueAt, valueEnd } = row
     this.lastAt = this.at
     this.lastValueBytes = this.valueBytes
-    if (!isPlain(bytes, keyAt, keyEnd)) {
-      this.member(memberOf(row))
-      return
-    }
     this.reserve(keyEnd - keyAt + (valueEnd - valueAt) + envelopeBytes)
-    if (this.count++ > 0) this.out[this.at++] = comma
+    const { out } = this
+    let at = this.at
+    if (this.count > 0) out[at++] = comma
+    at = copyWords(this.view, at, beforeKey)
+    for (let i = keyAt; i < keyEnd; i++) {
+      const byte = bytes[i]!
+      if (byte < 0x20 || byte === quote || byte === backslash) {
+        this.member(memberOf(row))
+        return
+      }
+      out[at++] = byte
+    }
+    this.count++
     this.valueBytes += valueEnd - valueAt
-    this.constant(beforeKey)
-    this.copy(bytes, keyAt, keyEnd)
-    this.constant(beforeValue)
-    this.copy(bytes, valueAt, valueEnd)
-    this.constant(beforeRevision)
-    this.number(row.revision)
+    at = copyWords(this.view, at, beforeValue)
+    bytes.copy(out, at, valueAt, valueEnd)
+    at = copyWords(this.view, at + (valueEnd - valueAt), beforeRevision)
+    this.at = writeNumber(out, at, row.revision)
     this.times(row.createdAtMs, stampToMs(row.clock))
   }
 
@@ -66,20 +76,32 @@ export class MemberWriter implements MemberVisitor {
     this.text(member === null ? 'null' : memberJson(member, memberShape))
   }
 
-  /** Returns all that was written, with `after` at its end. The writer cannot be used any more. */
-  end(after: string): Uint8Array {
+  /**
+   * Returns all that was written, with `after` at its end, for a response to this connection. A large body lies in memory that is used
+   * again when it is sent. The writer cannot be used any more.
+   */
+  end(after: string, connection: Pick<Connection, 'hold'>): Uint8Array {
     this.begin()
     this.text(after)
-    const body = Buffer.from(this.out.subarray(0, this.at))
-    if (this.out.length <= maxRecycledBytes) recycled = this.out
-    return body
+    const { out, at } = this
+    if (at <= maxWaitingBytes) {
+      const body = Buffer.from(out.subarray(0, at))
+      recycle(out)
+      return body
+    }
+    connection.hold({ bytes: 0, release: () => recycle(out) })
+    return out.subarray(0, at)
   }
 
   private begin(): void {
     if (this.out !== nothing) return
-    this.out = recycled ?? Buffer.allocUnsafeSlow(firstBytes)
-    recycled = null
+    this.setOut(recycled.pop() ?? Buffer.allocUnsafeSlow(firstBytes))
     this.text(this.before)
+  }
+
+  private setOut(out: Buffer): void {
+    this.out = out
+    this.view = new DataView(out.buffer, out.byteOffset, out.length)
   }
 
   private text(text: string): void {
@@ -87,47 +109,15 @@ export class MemberWriter implements MemberVisitor {
     this.at += this.out.write(text, this.at)
   }
 
-  private constant(bytes: Uint8Array): void {
-    const { out, at } = this
-    for (let i = 0; i < bytes.length; i++) out[at + i] = bytes[i]!
-    this.at = at + bytes.length
-  }
-
-  private copy(bytes: Buffer, from: number, to: number): void {
-    const { out, at } = this
-    if (to - from > shortBytes) bytes.copy(out, at, from, to)
-    else for (let i = from; i < to; i++) out[at + i - from] = bytes[i]!
-    this.at = at + (to - from)
-  }
-
-  /** Writes a whole number that is at least 0. */
-  private number(number: number): void {
-    const { out } = this
-    if (number >= 2 ** 31) {
-      this.text(String(number))
-      return
-    }
-    let end = this.at + 1
-    for (let rest = number; rest > 9; rest = (rest / 10) | 0) end++
-    this.at = end
-    let rest = number | 0
-    do {
-      out[--end] = zero + (rest % 10)
-      rest = (rest / 10) | 0
-    } while (rest > 0)
-  }
-
   /** Writes the text from the times to the end of a member: that of the member before, with other times. */
   private times(createdAtMs: number, updatedAtMs: number): void {
     const { out, at } = this
-    if (this.timesAt === 0) this.constant(sampleTimes)
-    else {
-      out.copyWithin(at, this.timesAt, this.timesAt + sampleTimes.length)
-      this.at = at + sampleTimes.length
-    }
+    if (this.timesAt === 0) out.set(sampleTimes, at)
+    else out.copyWithin(at, this.timesAt, this.timesAt + sampleTimes.length)
+    this.at = at + sampleTimes.length
     this.timesAt = at
-    if (createdAtMs !== this.createdAtMs) writeTime(out, at + createdOffset, createdAtMs)
-    if (updatedAtMs !== this.updatedAtMs) writeTime(out, at + updatedOffset, updatedAtMs)
+    if (createdAtMs !== this.createdAtMs) writeTime(out, this.view, at + createdOffset, createdAtMs)
+    if (updatedAtMs !== this.updatedAtMs) writeTime(out, this.view, at + updatedOffset, updatedAtMs)
     this.createdAtMs = createdAtMs
     this.updatedAtMs = updatedAtMs
   }
@@ -136,16 +126,16 @@ export class MemberWriter implements MemberVisitor {
     if (this.at + bytes <= this.out.length) return
     const larger = Buffer.allocUnsafeSlow(Math.max(2 * this.out.length, this.at + bytes))
     this.out.copy(larger, 0, 0, this.at)
-    this.out = larger
+    this.setOut(larger)
   }
 }
 
 /** Members have the format of lists. */
 export const memberShape: MemberShape = { include: 'metadata', nodeId: '' }
 
-const beforeKey = Buffer.from('{"key":"')
-const beforeValue = Buffer.from('","value":')
-const beforeRevision = Buffer.from(',"revision":')
+const beforeKey = wordsOf('{"key":"')
+const beforeValue = wordsOf('","value":')
+const beforeRevision = wordsOf(',"revision":')
 /** The text from the times to the end of a member, with both times 0. */
 const sampleTimes = Buffer.from(
   `,"created_at":"${formatTime(0)}","updated_at":"${formatTime(0)}","expires_at":null,"content_type":"application/json"}`,
@@ -161,24 +151,62 @@ const zero = 0x30
 const quote = 0x22
 const backslash = 0x5c
 
-/** A copy up to this size is quicker as a loop than by a native call. */
-const shortBytes = 24
-
 const nothing = Buffer.alloc(0)
+const nothingView = new DataView(new ArrayBuffer(0))
 const firstBytes = 64 * 1024
-/** A larger buffer is not kept. */
+/** A larger buffer is not kept, and no more than a few: only those of clients that do not read at once are in use together. */
 const maxRecycledBytes = 1024 * 1024
-/** The buffer of the last writer that ended. */
-let recycled: Buffer | null = null
+const maxRecycled = 4
+const recycled: Buffer[] = []
+
+function recycle(out: Buffer): void {
+  if (out.length <= maxRecycledBytes && recycled.length < maxRecycled) recycled.push(out)
+}
+
+/** A text in ASCII, in words of four bytes; the last one overlaps the one before it. */
+interface Words {
+  readonly words: Int32Array
+  readonly length: number
+}
+
+function wordsOf(text: string): Words {
+  const bytes = Buffer.from(text)
+  const words = new Int32Array(Math.ceil(bytes.length / 4))
+  for (let i = 0; i < words.length; i++) words[i] = bytes.readInt32LE(Math.min(i * 4, bytes.length - 4))
+  return { words, length: bytes.length }
+}
+
+/** Writes a text, and returns where it ends: word by word, in a third of the time that a loop over bytes takes. */
+function copyWords(view: DataView, at: number, { words, length }: Words): number {
+  const last = words.length - 1
+  for (let i = 0; i < last; i++) view.setInt32(at + i * 4, words[i]!, true)
+  view.setInt32(at + length - 4, words[last]!, true)
+  return at + length
+}
+
+/** Writes a safe integer that is at least 0, and returns where it ends. */
+function writeNumber(out: Buffer, at: number, number: number): number {
+  if (number >= 2 ** 31) return at + out.write(String(number), at)
+  let rest = number | 0
+  let end = at + 1
+  for (let limit = 10; end < at + 10 && rest >= limit; limit *= 10) end++
+  for (let i = end - 1; i >= at; i--) {
+    const tenth = (rest / 10) | 0
+    out[i] = zero + rest - tenth * 10
+    rest = tenth
+  }
+  return end
+}
 
 /** The whole seconds written last, as text: a slot for each remainder by 64. */
 const secondBytes = 20
 const secondSlots = 64
 const seconds = new Float64Array(secondSlots).fill(Number.NaN)
 const secondTexts = Buffer.alloc(secondSlots * secondBytes)
+const secondView = new DataView(secondTexts.buffer, secondTexts.byteOffset, secondTexts.length)
 
 /** Writes what `formatTime` returns. Times have four-digit years (limits.ts), so all texts have the same length. */
-function writeTime(out: Buffer, at: number, ms: number): void {
+function writeTime(out: Buffer, view: DataView, at: number, ms: number): void {
   const second = Math.floor(ms / 1000)
   const slot = second & (secondSlots - 1)
   const from = slot * secondBytes
@@ -186,20 +214,11 @@ function writeTime(out: Buffer, at: number, ms: number): void {
     secondTexts.write(formatTime(second * 1000), from, secondBytes)
     seconds[slot] = second
   }
-  for (let i = 0; i < secondBytes; i++) out[at + i] = secondTexts[from + i]!
+  for (let i = 0; i < secondBytes; i += 4) view.setInt32(at + i, secondView.getInt32(from + i, true), true)
   const part = ms - second * 1000
   out[at + secondBytes] = zero + ((part / 100) | 0)
   out[at + secondBytes + 1] = zero + (((part / 10) | 0) % 10)
   out[at + secondBytes + 2] = zero + (part % 10)
-}
-
-/** Whether JSON has this text as it is. */
-function isPlain(bytes: Buffer, from: number, to: number): boolean {
-  for (let i = from; i < to; i++) {
-    const byte = bytes[i]!
-    if (byte < 0x20 || byte === quote || byte === backslash) return false
-  }
-  return true
 }
 
 /** The member of a row, of which node and flags are not shown. */

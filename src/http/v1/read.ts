@@ -50,7 +50,7 @@ function visitSmall(db: Store, refs: readonly MemberRef[], pages: ResponsePages)
     return null
   }
   pages.hold(valueBytes)
-  return writer.end(after)
+  return writer.end(after, pages.connection)
 }
 
 /** Reads the members; null when their values exceed what may be read without waiting for memory. */
