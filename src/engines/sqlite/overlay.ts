@@ -1,3 +1,4 @@
+import { EncodedRef } from '../../core/encoded-ref.ts'
 import type { MemberRef, ScanPage, ScanRange } from '../../core/engine.ts'
 import { compareKeys, keyAfter } from '../../core/keys.ts'
 import { maxPageBytes } from '../../core/limits.ts'
@@ -253,9 +254,17 @@ export function prefetch(overlay: Overlay, refs: readonly MemberRef[]): Prefetch
   const { tables, pages } = overlay
   const records = findRecords(tables, refs)
   const inPages: MemberRef[] = []
+  let collection: string | null = null
+  let isInTables = false
   for (let i = 0; i < refs.length; i++) {
     const ref = refs[i]!
-    slots[i] = records[i] === null && mayBeInTables(overlay, ref) ? inPages.push(ref) : 0
+    if (ref.collection !== collection) {
+      collection = ref.collection
+      isInTables = overlay.inTables.has(collection)
+    }
+    const isSought =
+      isInTables && records[i] === null && (ref instanceof EncodedRef || mayBeInTables(overlay, ref))
+    slots[i] = isSought ? inPages.push(ref) : 0
   }
   pages.prefetch(inPages)
   return { records, slots }

@@ -3,6 +3,7 @@ import { expect, test } from 'bun:test'
 import { join } from 'node:path'
 import { faultOf, flushedRevision, newFolder, until, withEngine } from '../../../test/support/engine.ts'
 import { collection, noonMs, put, remove, write } from '../../../test/support/engine-writes.ts'
+import { EncodedRef } from '../../core/encoded-ref.ts'
 import type { Put, ScanRange } from '../../core/engine.ts'
 import type { Member } from '../../core/member.ts'
 import type { MemberVisitor, StoredJson } from '../../core/member-visitor.ts'
@@ -56,9 +57,19 @@ async function fill(dir: string): Promise<void> {
 }
 
 const refsOf = (keys: readonly string[]) => keys.map((key) => ({ collection, key }))
+/** The same references, with keys that lie in the bytes of a request. */
+function encodedRefsOf(names: readonly string[]): EncodedRef[] {
+  const bytes = Buffer.from(names.join('"'))
+  let at = 0
+  return names.map((name) => {
+    const from = at
+    at += Buffer.byteLength(name) + 1
+    return new EncodedRef(collection, bytes, from, at - 1)
+  })
+}
 const keys = [...plain, ...odd].map(({ key }) => key)
 
-/** Visits members, and compares what was shown with what `readMany` returns. */
+/** Visits members twice, their keys as texts and as bytes, and compares what was shown with what `readMany` returns. */
 async function visit(
   engine: SqliteEngine,
   names: readonly string[],
@@ -67,6 +78,9 @@ async function visit(
   const recorder = new Recorder()
   const refs = refsOf(names)
   const visited = engine.visitMany(refs, maxBytes, recorder)
+  const again = new Recorder()
+  expect(engine.visitMany(encodedRefsOf(names), maxBytes, again)).toBe(visited)
+  expect(again.shown).toEqual(recorder.shown)
   const members = await engine.readMany(refs, maxBytes)
   expect(visited).toBe(members.length)
   expect(recorder.shown).toHaveLength(members.length)

@@ -30,13 +30,14 @@ export function visitMembers(
     const some = from === 0 && refs.length <= maxPrefetched ? refs : refs.slice(from, from + maxPrefetched)
     const { records, slots } = prefetch(overlay, some)
     for (let i = 0; i < some.length; i++) {
-      const { collection, key } = some[i]!
+      const ref = some[i]!
       const record = records[i]!
       const slot = slots[i]!
-      const visited = record === null && slot > 0 ? pages.visit(collection, key, slot, visitor) : -1
+      const visited = record === null && slot > 0 ? pages.visit(ref, slot, visitor) : -1
       if (visited >= 0) {
         bytes += visited
       } else {
+        const { collection, key } = ref
         const member =
           record === null ? memberInTables(overlay, collection, key, slot) : memberOfRecord(record, key)
         visitor.member(member, from + i)

@@ -1,4 +1,4 @@
-import type { MemberRef } from '../../core/engine.ts'
+import { EncodedRef } from '../../core/encoded-ref.ts'
 import { parseCollection } from '../../core/keys.ts'
 import { maxKeyBytes } from '../../core/limits.ts'
 
@@ -31,12 +31,12 @@ function styleWith(space: string): Style {
  * Returns the references of a body that has at most `limit` of them, each with a collection and a key in this order, in ASCII without
  * escapes. Returns null for any other body, also a wrong one: the parser reads those, and words the errors.
  */
-export function scanRefs(bytes: Uint8Array, limit: number): MemberRef[] | null {
+export function scanRefs(bytes: Uint8Array, limit: number): EncodedRef[] | null {
   const text = Buffer.prototype.latin1Slice.call(bytes, 0, bytes.length)
   const style = styles.find(({ opening }) => text.startsWith(opening))
   if (style === undefined) return null
   const { beforeCollection, beforeKey, between } = style
-  const refs: MemberRef[] = []
+  const refs: EncodedRef[] = []
   let collection = ''
   for (let at = style.opening.length; ; at += between.length) {
     if (refs.length === limit || !isAt(bytes, at, beforeCollection)) return null
@@ -51,7 +51,7 @@ export function scanRefs(bytes: Uint8Array, limit: number): MemberRef[] | null {
     at = end + beforeKey.length
     end = endOfPlain(bytes, at)
     if (end === at || end - at > maxKeyBytes || bytes[end] !== quote) return null
-    refs.push({ collection, key: text.slice(at, end) })
+    refs.push(new EncodedRef(collection, bytes, at, end))
     at = end + 1
     if (isAt(bytes, at, between)) continue
     return isAt(bytes, at, closing) && at + closing.length === bytes.length ? refs : null

@@ -128,7 +128,7 @@ test('a difference between the pages and SQLite is reported', () => {
   const pages: PageReader = {
     ...{ ...noPages(), read: () => member, existing: () => null },
     scan: (_range, use) => use(rowOf(member)),
-    visit(_collection, _key, _slot, visitor) {
+    visit(_ref, _slot, visitor) {
       const bytes = Buffer.from('k1')
       visitor.stored({ ...member, bytes, keyAt: 0, keyEnd: 1, valueAt: 1, valueEnd: 2 })
       return 1
@@ -144,7 +144,7 @@ test('a difference between the pages and SQLite is reported', () => {
   checked.existing('c', 'k')
   expect(reported).toHaveLength(1)
   expect(reported[0]).toMatch(/^k in c differs: the pages have .*"1".*, SQLite has .*"2"/)
-  checked.visit('c', 'k', 1, { stored() {}, undo() {}, member() {} })
+  checked.visit({ collection: 'c', key: 'k' }, 1, { stored() {}, undo() {}, member() {} })
   expect(reported.pop()).toMatch(/^k in c differs: the pages have .*"1".*, SQLite has .*"2"/)
   checked.scan(range, (rows) => rows.key)
   expect(reported).toHaveLength(1)

@@ -57,8 +57,8 @@ export function guardedPages(path: string, pages: PageReader, warn: (line: strin
   return {
     read: (collection, key, slot) => guarded(pages.read(collection, key, slot)),
     existing: (collection, key, slot) => guarded(pages.existing(collection, key, slot)),
-    visit(collection, key, slot, visitor) {
-      const bytes = pages.visit(collection, key, slot, visitor)
+    visit(ref, slot, visitor) {
+      const bytes = pages.visit(ref, slot, visitor)
       if (bytes === notVisited || isUntouched()) return bytes
       pages.pause()
       visitor.undo()
@@ -146,9 +146,9 @@ export function checkedPages(
     ...pages,
     read: (collection, key, slot) =>
       check(`${key} in ${collection}`, pages.read(collection, key, slot), () => reader.read(collection, key)),
-    visit(collection, key, slot, visitor) {
+    visit(ref, slot, visitor) {
       let seen: unknown
-      const bytes = pages.visit(collection, key, slot, {
+      const bytes = pages.visit(ref, slot, {
         stored(row) {
           seen = shownOfStored(row)
           visitor.stored(row)
@@ -156,6 +156,7 @@ export function checkedPages(
         undo: () => visitor.undo(),
         member: (member, i) => visitor.member(member, i),
       })
+      const { collection, key } = ref
       if (seen !== undefined)
         check(`${key} in ${collection}`, seen, () => shownOf(reader.read(collection, key)))
       return bytes

@@ -34,7 +34,7 @@ export interface PageReader {
    * Visits the row of a member where it lies, and returns the size of its value; -1 for a member that is not visited, because it
    * is to be read as an object or there is none. Throws `damaged`.
    */
-  visit(collection: string, key: string, slot: number, visitor: MemberVisitor): number
+  visit(ref: MemberRef, slot: number, visitor: MemberVisitor): number
   existing(collection: string, key: string, slot?: number): ExistingVersion | null | undefined
   /**
    * Locates the rows of at most `maxPrefetched` members (prefetch.ts). Read them, in any order, in the same tick of the
@@ -82,27 +82,41 @@ export function openPages(
   let wasUsed = false
   let holdsMemory = false
 
-  /** Moves the cursor to the row's page and returns the row's offset, or `absent`, or `unsupported`. */
-  function seek(collection: string, key: string, slot: number): number {
-    wasUsed = true
-    const row = prefetcher.rowOf(slot)
-    if (row === absentRow) return absent
-    if (row === unknownRow) {
-      searchKeys.set(0, collection, key)
-      searchKeys.select(0)
-    } else {
-      searchKeys.select(slot)
+  /** As `seek`, of a slot with a search key: a row that was prefetched is the member's, or has the same hash. */
+  function seekSlot(slot: number, row: number): number {
+    searchKeys.select(slot)
+    if (row !== unknownRow) {
       cursor.moveTo(prefetcher.pageOf(slot))
       if (cursor.matches(row)) return row
     }
     return cursor.seek()
   }
 
+  /** Moves the cursor to the row's page and returns the row's offset, or `absent`, or `unsupported`. */
+  function seek(collection: string, key: string, slot: number): number {
+    const row = prefetcher.rowOf(slot)
+    if (row === absentRow) return absent
+    if (row !== unknownRow) return seekSlot(slot, row)
+    searchKeys.set(0, collection, key)
+    return seekSlot(0, row)
+  }
+
   /** Loads the row and returns its offset, or `absent`, or `unsupported`. */
   function load(collection: string, key: string, slot: number): number {
     if (!isOpen) return unsupported
+    wasUsed = true
     const row = seek(collection, key, slot)
     return row < 0 || rows.load(cursor.bytes, row, cursor.end) ? row : unsupported
+  }
+
+  /** As `load`; false where there is no such row, or SQLite must read it. */
+  function loadRef(ref: MemberRef, slot: number): boolean {
+    const prefetched = isOpen ? prefetcher.rowOf(slot) : absentRow
+    if (prefetched === absentRow) return false
+    wasUsed = true
+    if (prefetched === unknownRow) searchKeys.setRef(0, ref)
+    const row = seekSlot(prefetched === unknownRow ? 0 : slot, prefetched)
+    return row >= 0 && rows.load(cursor.bytes, row, cursor.end)
   }
 
   function walk<Result>(range: TableRange, forVisits: boolean, use: (rows: PageScan) => Result) {
@@ -132,8 +146,8 @@ export function openPages(
       rows.verify(collection)
       return rows.member(collection, key)
     },
-    visit(collection, key, slot, visitor) {
-      return load(collection, key, slot) < 0 ? notVisited : rows.visit(collection, visitor)
+    visit(ref, slot, visitor) {
+      return loadRef(ref, slot) ? rows.visit(ref.collection, visitor) : notVisited
     },
     existing(collection, key, slot = 0) {
       const row = load(collection, key, slot)

@@ -60,15 +60,15 @@ export class Prefetcher {
   private begin(refs: readonly MemberRef[]): void {
     const { tree, searchKeys, pages, indexOf } = this
     const rootIndex = this.indexes.of(tree.root)
-    let slot = 0
-    for (const { collection, key } of refs) {
-      slot++
-      const fits = fitsSlot(collection, key)
+    const count = refs.length
+    for (let slot = 1; slot <= count; slot++) {
+      const ref = refs[slot - 1]!
+      const fits = fitsSlot(ref)
       pages[slot] = fits ? tree.root : 0
       indexOf[slot] = fits ? rootIndex : 0
-      if (fits) searchKeys.set(slot, collection, key)
+      if (fits) searchKeys.setRef(slot, ref)
     }
-    this.count = slot
+    this.count = count
   }
 
   /** Moves every slot one page down the tree; false when none could be moved. */

@@ -1,3 +1,5 @@
+import { EncodedRef } from '../../../core/encoded-ref.ts'
+import type { MemberRef } from '../../../core/engine.ts'
 import { byteOfHash } from './page-format.ts'
 
 /** The most members that are prefetched together; their search keys fit in the processor's cache. */
@@ -33,14 +35,38 @@ export class SearchKeys {
 
   /** Writes a search key into a slot. The name is encoded only if it differs from the slot's earlier one. */
   set(slot: number, collection: string, key: string): void {
-    const at = offsetOf(slot)
-    let nameBytes = this.nameBytesIn[slot]!
-    if (collection !== this.nameIn[slot]) {
-      nameBytes = this.bytes.write(collection, at)
-      this.nameIn[slot] = collection
-      this.nameBytesIn[slot] = nameBytes
+    const keyAt = this.setName(slot, collection)
+    this.setLength(slot, keyAt + writeKey(this.bytes, key, keyAt))
+  }
+
+  /** As `set`. A key that is encoded already is copied. */
+  setRef(slot: number, ref: MemberRef): void {
+    const { collection } = ref
+    if (!(ref instanceof EncodedRef)) {
+      this.set(slot, collection, ref.key)
+      return
     }
-    this.lengthIn[slot] = nameBytes + writeKey(this.bytes, key, at + nameBytes)
+    const { bytes } = this
+    const { bytes: keyBytes, from, to } = ref
+    let at = this.setName(slot, collection)
+    for (let i = from; i < to; i++) bytes[at++] = keyBytes[i]!
+    for (let i = 0; i < paddingBytes; i++) bytes[at + i] = 0
+    this.setLength(slot, at)
+  }
+
+  /** Writes the name into a slot, and returns where it ends. */
+  private setName(slot: number, collection: string): number {
+    const at = offsetOf(slot)
+    if (collection !== this.nameIn[slot]) {
+      this.nameIn[slot] = collection
+      this.nameBytesIn[slot] = this.bytes.write(collection, at)
+    }
+    return at + this.nameBytesIn[slot]!
+  }
+
+  /** Sets where the search key of a slot ends. */
+  private setLength(slot: number, end: number): void {
+    this.lengthIn[slot] = end - offsetOf(slot)
   }
 
   /** The hash of the selected key in the index of a leaf. */
@@ -50,8 +76,9 @@ export class SearchKeys {
 }
 
 /** Whether a name and a key fit into a slot for prefetching, at 3 bytes per UTF-16 unit. */
-export function fitsSlot(collection: string, key: string): boolean {
-  return (collection.length + key.length) * 3 + paddingBytes <= slotBytes
+export function fitsSlot(ref: MemberRef): boolean {
+  const keyBytes = ref instanceof EncodedRef ? ref.to - ref.from : ref.key.length * 3
+  return ref.collection.length * 3 + keyBytes + paddingBytes <= slotBytes
 }
 
 function offsetOf(slot: number): number {

@@ -1,3 +1,4 @@
+import { EncodedRef } from '../../../core/encoded-ref.ts'
 import type { MemberRef } from '../../../core/engine.ts'
 import { keyOfSortKey, sortKey } from '../../../core/keys.ts'
 import {
@@ -119,16 +120,31 @@ let lastCollectionHash = basis
 
 /** FNV-1a over the characters, then a final mix so that the low bits, which choose the slot, depend on all of them. */
 function hashOf(collection: string, sorted: string): number {
+  let hash = hashOfCollection(collection)
+  for (let i = 0; i < sorted.length; i++) hash = Math.imul(hash ^ sorted.charCodeAt(i), 0x01000193)
+  return mixed(hash)
+}
+
+/** As `hashOf`: the characters of a sorted key are the bytes of the key. */
+function hashOfEncoded({ collection, bytes, from, to }: EncodedRef): number {
+  let hash = hashOfCollection(collection)
+  for (let i = from; i < to; i++) hash = Math.imul(hash ^ bytes[i]!, 0x01000193)
+  return mixed(hash)
+}
+
+function hashOfCollection(collection: string): number {
   if (collection !== lastCollection) {
     lastCollection = collection
     lastCollectionHash = basis
     for (let i = 0; i < collection.length; i++)
       lastCollectionHash = Math.imul(lastCollectionHash ^ collection.charCodeAt(i), 0x01000193)
   }
-  let hash = lastCollectionHash
-  for (let i = 0; i < sorted.length; i++) hash = Math.imul(hash ^ sorted.charCodeAt(i), 0x01000193)
-  hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d)
-  return (hash ^ (hash >>> 13)) >>> 0
+  return lastCollectionHash
+}
+
+function mixed(hash: number): number {
+  const once = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d)
+  return (once ^ (once >>> 13)) >>> 0
 }
 
 export interface Found {
@@ -147,7 +163,7 @@ function findHashed(
   tables: readonly Memtable[],
   hash: number,
   collection: string,
-  sorted: string,
+  sorted: string | EncodedRef,
 ): Found | null {
   for (let t = tables.length - 1; t >= 0; t--) {
     const table = tables[t]!
@@ -156,7 +172,8 @@ function findHashed(
     for (let i = hash & mask; pairs[i * 2 + 1] !== 0; i = (i + 1) & mask) {
       if (pairs[i * 2] !== hash) continue
       const at = pairs[i * 2 + 1]! - 1
-      if (isRecordOf(table.chunk, at, collection, sorted)) return { table, at }
+      const text = typeof sorted === 'string' ? sorted : sortKey(sorted.key)
+      if (isRecordOf(table.chunk, at, collection, text)) return { table, at }
     }
   }
   return null
@@ -179,22 +196,23 @@ export function findRecords(tables: readonly Memtable[], refs: readonly MemberRe
     return found
   }
   if (refs.length > hashes.length) hashes = new Uint32Array(refs.length)
-  const sorted: (string | null)[] = []
+  const sorted: (string | EncodedRef | null)[] = []
   let bounded: string | undefined
   let last: string | null = null
   for (let i = 0; i < refs.length; i++) {
-    const { collection, key } = refs[i]!
-    const text = sortKey(key)
+    const ref = refs[i]!
+    const { collection } = ref
     if (collection !== bounded) {
       bounded = collection
       last = lastKey(tables, collection)
     }
-    if (last === null || text > last) {
+    const text = last === null || ref instanceof EncodedRef ? null : sortKey(ref.key)
+    if (last === null || (text !== null && text > last)) {
       sorted.push(null)
       continue
     }
-    const hash = hashOf(collection, text)
-    sorted.push(text)
+    const hash = ref instanceof EncodedRef ? hashOfEncoded(ref) : hashOf(collection, text!)
+    sorted.push(ref instanceof EncodedRef ? ref : text)
     hashes[i] = hash
     for (const { slots } of tables) touched[0]! ^= slots.pairs[(hash & (slots.pairs.length / 2 - 1)) * 2]!
   }
