@@ -124,3 +124,19 @@ test('what a writer returned stays as it is while others write', () => {
     joinedMembers(before, [plain[2]!], memberShape, after),
   )
 })
+
+test('a large body stays as it is until its response is sent, and then leaves its memory to another', () => {
+  const members = [...plain, ...plain.toReversed()]
+  function bodyOf(some: readonly Member[]): Uint8Array {
+    const writer = new MemberWriter(before)
+    for (const member of some) writer.stored(rowOf(member))
+    return writer.end(after, connection)
+  }
+  held.length = 0
+  const body = bodyOf(members)
+  expect(body.length).toBeGreaterThan(64 * 1024)
+  expect(bodyOf(members.toReversed()).buffer).not.toBe(body.buffer)
+  expect(Buffer.from(body).toString()).toBe(joinedMembers(before, members, memberShape, after))
+  held[0]!.release()
+  expect(bodyOf(members).buffer).toBe(body.buffer)
+})
